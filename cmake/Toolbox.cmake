@@ -1,0 +1,138 @@
+# How rooms, tests, fuzz targets, benchmarks and programs are built.
+
+find_program(CCACHE ccache)
+if(CCACHE AND NOT CMAKE_CXX_COMPILER_LAUNCHER)
+  # The precompiled header is safe to cache only when ccache may trust its definitions.
+  set(launcher ${CMAKE_COMMAND} -E env CCACHE_SLOPPINESS=pch_defines,time_macros,include_file_mtime,include_file_ctime ${CCACHE})
+  set(CMAKE_CXX_COMPILER_LAUNCHER ${launcher})
+  set(CMAKE_C_COMPILER_LAUNCHER ${launcher})
+endif()
+find_program(MOLD mold)
+if(MOLD)
+  add_link_options(-fuse-ld=mold)
+endif()
+
+add_compile_options(-Wall -Wextra -Wshadow -Wconversion -Wno-sign-conversion -Werror -g1)
+# Designated initialisers leave members at their defaults on purpose.
+add_compile_options(-Wno-missing-field-initializers)
+add_compile_definitions(FERRY_VERSION="${PROJECT_VERSION}" FMT_HEADER_ONLY _FILE_OFFSET_BITS=64)
+# GCC 12 reports false positives in its own string and variant code at -O2.
+if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
+  add_compile_options(-Wno-restrict -Wno-maybe-uninitialized -Wno-stringop-overflow -Wno-array-bounds -Wno-stringop-overread -Wno-dangling-pointer)
+  # With ccache, which must see through the precompiled header.
+  add_compile_options($<$<COMPILE_LANGUAGE:CXX>:-fpch-preprocess>)
+endif()
+include_directories(${CMAKE_SOURCE_DIR}/src)
+if(FERRY_SANITIZE)
+  add_compile_options(-fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer)
+  add_link_options(-fsanitize=address,undefined)
+endif()
+if(FERRY_FUZZ)
+  add_compile_options(-fsanitize=fuzzer-no-link,address,undefined)
+  add_link_options(-fsanitize=address,undefined)
+endif()
+
+if(FERRY_TESTS)
+  enable_testing()
+  include(GoogleTest)
+  find_package(GTest REQUIRED)
+endif()
+
+# ferry_room(NAME [ROOMS rooms…] [LINK libraries…])
+# src/NAME/*.cc become the library; *_test.cc the program NAME_test; *_fuzz.cc one fuzz program each;
+# *_bench.cc one benchmark each.
+function(ferry_room name)
+  cmake_parse_arguments(ROOM "" "" "ROOMS;LINK" ${ARGN})
+  file(GLOB sources CONFIGURE_DEPENDS src/${name}/*.cc)
+  file(GLOB tests CONFIGURE_DEPENDS src/${name}/*_test.cc)
+  file(GLOB fuzzers CONFIGURE_DEPENDS src/${name}/*_fuzz.cc)
+  file(GLOB benches CONFIGURE_DEPENDS src/${name}/*_bench.cc)
+  if(tests OR fuzzers OR benches)
+    list(REMOVE_ITEM sources ${tests} ${fuzzers} ${benches})
+  endif()
+  if(NOT sources)
+    set(sources ${CMAKE_SOURCE_DIR}/cmake/empty.cc)
+  endif()
+  add_library(${name} STATIC ${sources})
+  target_link_libraries(${name} PUBLIC ${ROOM_ROOMS} ${ROOM_LINK})
+  if(name STREQUAL "base")
+    target_precompile_headers(base PRIVATE ${CMAKE_SOURCE_DIR}/cmake/pch.h)
+  else()
+    target_precompile_headers(${name} REUSE_FROM base)
+  endif()
+  if(FERRY_TESTS AND tests)
+    add_executable(${name}_test ${tests})
+    target_link_libraries(${name}_test PRIVATE ${name} GTest::gtest GTest::gmock GTest::gtest_main)
+    target_precompile_headers(${name}_test REUSE_FROM base)
+    gtest_discover_tests(${name}_test DISCOVERY_MODE PRE_TEST PROPERTIES TIMEOUT 180
+                         ENVIRONMENT AWS_EC2_METADATA_DISABLED=true)
+  endif()
+  if(FERRY_FUZZ)
+    foreach(fuzzer ${fuzzers})
+      get_filename_component(program ${fuzzer} NAME_WE)
+      add_executable(${program} ${fuzzer})
+      target_link_libraries(${program} PRIVATE ${name} -fsanitize=fuzzer)
+    endforeach()
+  endif()
+  if(FERRY_BENCHMARKS)
+    foreach(bench ${benches})
+      get_filename_component(program ${bench} NAME_WE)
+      add_executable(${program} ${bench})
+      target_link_libraries(${program} PRIVATE ${name} benchmark)
+    endforeach()
+  endif()
+endfunction()
+
+# ferry_embed(TARGET FILE [NAME]) puts FILE's bytes into TARGET as
+#   extern "C" const char ferry_embed_NAME[]; extern "C" const char ferry_embed_NAME_end[];
+# NAME is the file's name with every other character than letters and digits as '_'.
+function(ferry_embed target file)
+  get_filename_component(base ${file} NAME)
+  if(ARGC GREATER 2)
+    set(base ${ARGV2})
+  endif()
+  string(MAKE_C_IDENTIFIER ${base} symbol)
+  set(assembly ${CMAKE_BINARY_DIR}/embed/${symbol}.S)
+  file(CONFIGURE OUTPUT ${assembly} @ONLY CONTENT [[
+.section .rodata
+.global ferry_embed_@symbol@
+.global ferry_embed_@symbol@_end
+.balign 16
+ferry_embed_@symbol@:
+.incbin "@file@"
+ferry_embed_@symbol@_end:
+.byte 0
+.section .note.GNU-stack,"",@progbits
+]])
+  set_source_files_properties(${assembly} PROPERTIES OBJECT_DEPENDS ${file})
+  target_sources(${target} PRIVATE ${assembly})
+endfunction()
+
+# The data files as one library `data`, for the rooms that read them.
+function(ferry_data)
+  add_library(data STATIC ${CMAKE_SOURCE_DIR}/cmake/empty.cc)
+  foreach(file ${ARGN})
+    ferry_embed(data ${CMAKE_SOURCE_DIR}/${file})
+  endforeach()
+endfunction()
+
+# The two programs. ferry carries ferry-agent inside itself.
+function(ferry_apps)
+  if(EXISTS ${CMAKE_SOURCE_DIR}/apps/ferry-agent.cc)
+    add_executable(ferry-agent apps/ferry-agent.cc)
+    target_link_libraries(ferry-agent PRIVATE agent)
+    if(NOT FERRY_SANITIZE AND NOT FERRY_FUZZ)
+      # Static, so that it runs on any Linux of this architecture, whatever libraries it has.
+      target_link_options(ferry-agent PRIVATE -static -Wl,--gc-sections -s)
+    endif()
+  endif()
+  if(EXISTS ${CMAKE_SOURCE_DIR}/apps/ferry.cc)
+    add_executable(ferry apps/ferry.cc)
+    target_link_libraries(ferry PRIVATE cli)
+    target_precompile_headers(ferry REUSE_FROM base)
+    if(TARGET ferry-agent)
+      ferry_embed(ferry ${CMAKE_BINARY_DIR}/ferry-agent ferry_agent_x86_64)
+      add_dependencies(ferry ferry-agent)
+    endif()
+  endif()
+endfunction()

@@ -1,0 +1,99 @@
+#include <gtest/gtest.h>
+
+#include "base/hash.h"
+#include "base/json.h"
+#include "base/text.h"
+#include "base/units.h"
+
+namespace ferry {
+namespace {
+
+TEST(Units, MoneyIsExactAndRoundsUpNeverDown) {
+  EXPECT_EQ(parse_usd("0.0416")->micros, 41'600);
+  EXPECT_EQ(parse_usd("$3")->micros, 3'000'000);
+  EXPECT_EQ(parse_usd("0.0000001")->micros, 1);
+  EXPECT_FALSE(parse_usd("three"));
+  EXPECT_FALSE(parse_usd(""));
+  EXPECT_FALSE(parse_usd("-1"));
+  EXPECT_EQ(cost(Usd{3'600'000}, Millis(1)).micros, 1);
+  EXPECT_EQ(cost(Usd{41'600}, Millis(3'600'000)).micros, 41'600);
+  EXPECT_EQ(cost(Usd{1}, Millis(1)).micros, 1);
+}
+
+TEST(Units, MoneyIsShownWithTheDigitsThatMatter) {
+  EXPECT_EQ(show(Usd{1'310'000}), "$1.31");
+  EXPECT_EQ(show(Usd{41'600}), "$0.0416");
+  EXPECT_EQ(show(Usd{12}), "$0.000012");
+  EXPECT_EQ(show(Usd{0}), "$0.00");
+}
+
+TEST(Units, DurationsAreReadAsPeopleWriteThem) {
+  EXPECT_EQ(parse_duration("90")->count(), 90);
+  EXPECT_EQ(parse_duration("90m")->count(), 5400);
+  EXPECT_EQ(parse_duration("1h30m")->count(), 5400);
+  EXPECT_EQ(parse_duration("1d")->count(), 86'400);
+  for (const auto* bad : {"", "h", "0", "1x", "1h30", "-5m", "400d", "99999999999999999999"}) {
+    EXPECT_FALSE(parse_duration(bad)) << bad;
+  }
+}
+
+TEST(Units, SizesAndTimesAreShort) {
+  EXPECT_EQ(show_bytes(0), "0 B");
+  EXPECT_EQ(show_bytes(1'100'000), "1.1 MB");
+  EXPECT_EQ(show_bytes(412'300), "412 KB");
+  EXPECT_EQ(show_bytes(999'999), "1.0 MB");
+  EXPECT_EQ(show_duration(Millis(40)), "40 ms");
+  EXPECT_EQ(show_duration(Millis(31'000)), "00:31");
+  EXPECT_EQ(show_duration(Millis(3'729'000)), "1:02:09");
+}
+
+TEST(Text, QuotedWordsAreInertInAShell) { EXPECT_EQ(shell_quoted("it's $HOME"), R"('it'\''s $HOME')"); }
+
+TEST(Text, Base64FollowsTheRfcVectors) {
+  EXPECT_EQ(base64("foobar"), "Zm9vYmFy");
+  EXPECT_EQ(base64("fooba"), "Zm9vYmE=");
+  EXPECT_EQ(base64("foob"), "Zm9vYg==");
+  EXPECT_EQ(*from_base64("Zm9v\nYg=="), "foob");
+  EXPECT_FALSE(from_base64("Zm9"));
+  EXPECT_FALSE(from_base64("Z*9v"));
+}
+
+TEST(Text, PercentEncodingRoundTrips) {
+  EXPECT_EQ(percent_encoded("a b/ü~"), "a%20b%2F%C3%BC~");
+  EXPECT_EQ(percent_decoded("a%20b%2F%C3%BC~"), "a b/ü~");
+  EXPECT_EQ(percent_decoded("a+b", true), "a b");
+  EXPECT_EQ(percent_decoded("100%"), "100%");
+}
+
+TEST(Text, TheNearestNameIsFoundForATypoAndNotForANonsenseWord) {
+  const std::vector<std::string> names = {"resources", "workdir", "outputs"};
+  EXPECT_EQ(nearest("resouces", names), "resources");
+  EXPECT_EQ(nearest("zzzzzzzzz", names), std::nullopt);
+}
+
+TEST(Text, ControlBytesCannotReachATerminal) {
+  EXPECT_EQ(printable("a\x1b[2Jb"), "a\\x1b[2Jb");
+  EXPECT_EQ(printable("grün"), "grün");
+  EXPECT_EQ(printable("\xff"), "\\xff");
+}
+
+TEST(Hash, Sha256AndHmacMatchPublishedVectors) {
+  EXPECT_EQ(hex(sha256("abc")), "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+  // RFC 4231, test case 2.
+  EXPECT_EQ(hex(hmac_sha256("Jefe", "what do ya want for nothing?")),
+            "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843");
+}
+
+TEST(Hash, RandomNamesHaveTheLengthAskedFor) {
+  EXPECT_EQ(random_name(6).size(), 6U);
+  EXPECT_NE(random_name(12), random_name(12));
+}
+
+TEST(JsonText, BrokenTextIsAnErrorNotAnException) {
+  EXPECT_FALSE(parse_json("{"));
+  EXPECT_EQ(dump_json(Json{{"a", "\xff"}}), "{\"a\":\"\xEF\xBF\xBD\"}");
+  EXPECT_EQ(text_at(Json{{"a", 1}}, "a", "x"), "x");
+}
+
+}  // namespace
+}  // namespace ferry

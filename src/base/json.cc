@@ -1,0 +1,31 @@
+#include "base/json.h"
+
+namespace ferry {
+
+Result<Json> parse_json(std::string_view text) try {
+  return Json::parse(text);
+} catch (const Json::exception& error) {
+  return fail(Kind::corrupt, "not valid JSON", error.what());
+}
+
+std::string dump_json(const Json& value) {
+  return value.dump(-1, ' ', false, Json::error_handler_t::replace);
+}
+
+std::string text_at(const Json& object, std::string_view key, std::string_view otherwise) {
+  if (object.is_object()) {
+    if (const auto at = object.find(key); at != object.end() && at->is_string())
+      return at->get<std::string>();
+  }
+  return std::string(otherwise);
+}
+
+std::int64_t int_at(const Json& object, std::string_view key, std::int64_t otherwise) {
+  if (object.is_object()) {
+    if (const auto at = object.find(key); at != object.end() && at->is_number())
+      return at->get<std::int64_t>();
+  }
+  return otherwise;
+}
+
+}  // namespace ferry

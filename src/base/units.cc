@@ -1,0 +1,120 @@
+#include "base/units.h"
+
+#include <fmt/format.h>
+
+#include <cmath>
+
+namespace ferry {
+
+Usd cost(Usd hourly, Millis time) {
+  constexpr std::int64_t hour = 3'600'000;
+  const auto ms = std::max<std::int64_t>(0, time.count());
+  return {(hourly.micros / hour) * ms + ((hourly.micros % hour) * ms + hour - 1) / hour};
+}
+
+std::string show(Usd money) {
+  const double dollars = static_cast<double>(money.micros) / 1e6;
+  if (money.micros == 0) return "$0.00";
+  if (std::abs(dollars) >= 1) return fmt::format("${:.2f}", dollars);
+  if (std::abs(money.micros) >= 50) return fmt::format("${:.4f}", dollars);
+  return fmt::format("${:.6f}", dollars);
+}
+
+Result<Usd> parse_usd(std::string_view text) {
+  const auto bad = [&] {
+    return fail(Kind::bad_input, fmt::format("not an amount of dollars: '{}'", text), {},
+                "write it like 5 or 2.50");
+  };
+  std::string_view rest = text;
+  if (rest.starts_with('$')) rest.remove_prefix(1);
+  std::int64_t whole = 0, micros = 0, unit = 1'000'000;
+  std::size_t digits = 0;
+  bool point = false, more = false;
+  for (const char c : rest) {
+    if (c == '.' && !point) {
+      point = true;
+    } else if (c >= '0' && c <= '9') {
+      ++digits;
+      if (!point) {
+        whole = whole * 10 + (c - '0');
+        if (whole > 1'000'000'000) return bad();
+      } else if (unit > 1) {
+        unit /= 10;
+        micros += unit * (c - '0');
+      } else {
+        more |= c != '0';
+      }
+    } else {
+      return bad();
+    }
+  }
+  if (digits == 0) return bad();
+  return Usd{whole * 1'000'000 + micros + (more ? 1 : 0)};
+}
+
+std::string show_bytes(std::uint64_t bytes) {
+  constexpr const char* units[] = {"B", "KB", "MB", "GB", "TB", "PB"};
+  auto value = static_cast<double>(bytes);
+  std::size_t unit = 0;
+  while (value >= 999.5 && unit + 1 < std::size(units)) {
+    value /= 1000;
+    ++unit;
+  }
+  if (unit == 0 || value >= 9.95) return fmt::format("{:.0f} {}", value, units[unit]);
+  return fmt::format("{:.1f} {}", value, units[unit]);
+}
+
+std::string show_duration(Millis time) {
+  const auto ms = std::max<std::int64_t>(0, time.count());
+  if (ms < 1000) return fmt::format("{} ms", ms);
+  if (ms < 10'000) return fmt::format("{}.{} s", ms / 1000, ms % 1000 / 100);
+  const auto s = ms / 1000;
+  if (s < 3600) return fmt::format("{:02}:{:02}", s / 60, s % 60);
+  return fmt::format("{}:{:02}:{:02}", s / 3600, s / 60 % 60, s % 60);
+}
+
+Result<Seconds> parse_duration(std::string_view text) {
+  const auto bad = [&](std::string why) {
+    return fail(Kind::bad_input, fmt::format("not a duration: '{}'", text), std::move(why),
+                "write it like 90m, 2h, 1d or 1h30m (a bare number is seconds)");
+  };
+  std::int64_t total = 0, number = 0;
+  bool digits = false, unit_seen = false;
+  for (const char c : text) {
+    if (c >= '0' && c <= '9') {
+      number = number * 10 + (c - '0');
+      if (number > 1'000'000'000) return bad("the number is too large");
+      digits = true;
+      continue;
+    }
+    if (!digits) return bad({});
+    switch (c) {
+      case 's':
+        total += number;
+        break;
+      case 'm':
+        total += number * 60;
+        break;
+      case 'h':
+        total += number * 3600;
+        break;
+      case 'd':
+        total += number * 86'400;
+        break;
+      default:
+        return bad({});
+    }
+    number = 0;
+    digits = false;
+    unit_seen = true;
+  }
+  if (digits) {
+    if (unit_seen) return bad("the last number has no unit");
+    total = number;
+  }
+  if (total <= 0) return bad("it must be longer than zero");
+  if (total > 365 * 86'400) return bad("it must be at most 365 days");
+  return Seconds(total);
+}
+
+}  // namespace ferry

@@ -1,0 +1,28 @@
+#pragma once
+/// \file
+/// Environment variables and the folders ferry may write to (XDG Base Directory Specification).
+
+#include <optional>
+#include <string>
+
+#include "os/file.h"
+
+namespace ferry::os {
+
+/// Nothing if unset or empty.
+std::optional<std::string> env(const char* name);
+/// $HOME, else the password file.
+Path home_dir();
+/// $XDG_DATA_HOME/ferry, else ~/.local/share/ferry: the ledger, run folders, keys, the rehearsal cloud.
+Path data_dir();
+/// $XDG_CACHE_HOME/ferry, else ~/.cache/ferry: what can be made again.
+Path cache_dir();
+/// A private folder (0700) with a short path for sockets: $XDG_RUNTIME_DIR/ferry, else /tmp/ferry-UID. Made
+/// if absent; fails denied if it exists and belongs to someone else.
+Result<Path> runtime_dir();
+/// The login name, for tags; "unknown" if there is none.
+std::string user_name();
+std::string host_name();
+bool is_root();
+
+}  // namespace ferry::os

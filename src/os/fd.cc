@@ -1,0 +1,113 @@
+#include "os/fd.h"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <csignal>
+
+namespace ferry::os {
+
+void Fd::reset() noexcept {
+  if (fd_ >= 0) ::close(fd_);
+  fd_ = -1;
+}
+
+Result<Pipe> make_pipe() {
+  int fds[2];
+  if (::pipe2(fds, O_CLOEXEC) < 0) return fail_errno("pipe");
+  return Pipe{Fd(fds[0]), Fd(fds[1])};
+}
+
+Result<Pipe> make_socketpair() {
+  int fds[2];
+  if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds) < 0) return fail_errno("socketpair");
+  return Pipe{Fd(fds[0]), Fd(fds[1])};
+}
+
+namespace {
+
+void wait_for(int fd, short events) {
+  pollfd wanted{fd, events, 0};
+  ::poll(&wanted, 1, -1);
+}
+
+}  // namespace
+
+Status write_all(int fd, std::string_view bytes) {
+  while (!bytes.empty()) {
+    ssize_t written = ::send(fd, bytes.data(), bytes.size(), MSG_NOSIGNAL);
+    if (written < 0 && errno == ENOTSOCK) written = ::write(fd, bytes.data(), bytes.size());
+    if (written < 0) {
+      if (errno == EINTR) continue;
+      if (errno == EAGAIN) {
+        wait_for(fd, POLLOUT);
+        continue;
+      }
+      return fail_errno("write");
+    }
+    bytes.remove_prefix(static_cast<std::size_t>(written));
+  }
+  return {};
+}
+
+Result<std::string> read_some(int fd, std::size_t limit) {
+  std::string out(limit, '\0');
+  while (true) {
+    const ssize_t got = ::read(fd, out.data(), out.size());
+    if (got >= 0) {
+      out.resize(static_cast<std::size_t>(got));
+      return out;
+    }
+    if (errno == EAGAIN) {
+      wait_for(fd, POLLIN);
+    } else if (errno == EIO) {  // a terminal whose other side went away
+      return std::string();
+    } else if (errno != EINTR) {
+      return fail_errno("read");
+    }
+  }
+}
+
+Result<std::string> read_exactly(int fd, std::size_t size) {
+  std::string out;
+  while (out.size() < size) {
+    TRY_SET(part, "", read_some(fd, std::min<std::size_t>(size - out.size(), 1 << 20)));
+    if (part.empty()) return fail(Kind::lost, "the stream ended too early");
+    out += part;
+  }
+  return out;
+}
+
+Result<std::string> read_to_end(int fd, std::size_t limit) {
+  std::string out;
+  while (true) {
+    TRY_SET(part, "", read_some(fd));
+    if (part.empty()) return out;
+    if (out.size() + part.size() > limit) return fail(Kind::bad_input, "more bytes than allowed");
+    out += part;
+  }
+}
+
+bool wait_readable(int fd, Millis limit) {
+  pollfd wanted{fd, POLLIN, 0};
+  const auto ms = limit.count() < 0 ? -1 : static_cast<int>(std::min<std::int64_t>(limit.count(), 1 << 30));
+  int ready;
+  do {
+    ready = ::poll(&wanted, 1, ms);
+  } while (ready < 0 && errno == EINTR && ms < 0);
+  return ready > 0;
+}
+
+Status set_nonblocking(int fd, bool on) {
+  const int flags = ::fcntl(fd, F_GETFL);
+  if (flags < 0 || ::fcntl(fd, F_SETFL, on ? flags | O_NONBLOCK : flags & ~O_NONBLOCK) < 0)
+    return fail_errno("fcntl");
+  return {};
+}
+
+void ignore_sigpipe() { std::signal(SIGPIPE, SIG_IGN); }
+
+}  // namespace ferry::os

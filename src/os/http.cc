@@ -1,0 +1,169 @@
+#include "os/http.h"
+
+#include <curl/curl.h>
+#include <dlfcn.h>
+
+#include "base/text.h"
+#include "os/env.h"
+
+namespace ferry::os {
+
+namespace {
+
+/// The functions we use, looked up in the library that is loaded at run time.
+struct Curl {
+  decltype(&curl_global_init) global_init;
+  decltype(&curl_easy_init) easy_init;
+  decltype(&curl_easy_cleanup) easy_cleanup;
+  decltype(&curl_easy_reset) easy_reset;
+  decltype(&curl_easy_setopt) easy_setopt;
+  decltype(&curl_easy_perform) easy_perform;
+  decltype(&curl_easy_getinfo) easy_getinfo;
+  decltype(&curl_easy_strerror) easy_strerror;
+  decltype(&curl_slist_append) slist_append;
+  decltype(&curl_slist_free_all) slist_free_all;
+};
+
+Result<Curl> load_curl() {
+  void* library = nullptr;
+  for (const char* name : {"libcurl.so.4", "libcurl-gnutls.so.4"}) {
+    if (!library) library = ::dlopen(name, RTLD_NOW | RTLD_LOCAL);
+  }
+  if (!library) {
+    return fail(Kind::not_found, "the HTTP library libcurl cannot be loaded", "libcurl.so.4 was not found",
+                "install it: sudo apt-get install libcurl4");
+  }
+  Curl curl{};
+  bool complete = true;
+  const auto find = [&](auto& function, const char* name) {
+    function = reinterpret_cast<std::remove_reference_t<decltype(function)>>(::dlsym(library, name));
+    complete = complete && function;
+  };
+  find(curl.global_init, "curl_global_init");
+  find(curl.easy_init, "curl_easy_init");
+  find(curl.easy_cleanup, "curl_easy_cleanup");
+  find(curl.easy_reset, "curl_easy_reset");
+  find(curl.easy_setopt, "curl_easy_setopt");
+  find(curl.easy_perform, "curl_easy_perform");
+  find(curl.easy_getinfo, "curl_easy_getinfo");
+  find(curl.easy_strerror, "curl_easy_strerror");
+  find(curl.slist_append, "curl_slist_append");
+  find(curl.slist_free_all, "curl_slist_free_all");
+  if (!complete) return fail(Kind::unsupported, "libcurl.so.4 is too old");
+  curl.global_init(CURL_GLOBAL_DEFAULT);
+  return curl;
+}
+
+const Result<Curl>& loaded_curl() {
+  static const Result<Curl> curl = load_curl();
+  return curl;
+}
+
+constexpr std::size_t body_limit = std::size_t{64} << 20;
+
+std::size_t take_body(char* bytes, std::size_t size, std::size_t count, void* target) {
+  auto& body = *static_cast<std::string*>(target);
+  if (body.size() + size * count > body_limit) return 0;
+  body.append(bytes, size * count);
+  return size * count;
+}
+
+std::size_t take_header(char* bytes, std::size_t size, std::size_t count, void* target) {
+  auto& headers = static_cast<HttpResponse*>(target)->headers;
+  const std::string_view line(bytes, size * count);
+  if (line.starts_with("HTTP/")) headers.clear();  // an interim answer such as 100 came before
+  if (const auto colon = line.find(':'); colon != std::string_view::npos) {
+    headers.emplace_back(lower(trim(line.substr(0, colon))), std::string(trim(line.substr(colon + 1))));
+  }
+  return size * count;
+}
+
+class CurlClient final : public HttpClient {
+ public:
+  ~CurlClient() override {
+    if (handle_) (*loaded_curl()).easy_cleanup(handle_);
+  }
+
+  Result<HttpResponse> send(const HttpRequest& request) override {
+    const auto& loaded = loaded_curl();
+    if (!loaded) return tl::unexpected<Error>(loaded.error());
+    const Curl& curl = *loaded;
+    if (!handle_) handle_ = curl.easy_init();
+    curl.easy_reset(handle_);
+    HttpResponse response;
+    curl_slist* headers = nullptr;
+    bool has_expect = false;
+    for (const auto& [name, value] : request.headers) {
+      has_expect = has_expect || lower(name) == "expect";
+      headers = curl.slist_append(headers, (value.empty() ? name + ";" : name + ": " + value).c_str());
+    }
+    if (!has_expect) headers = curl.slist_append(headers, "Expect:");
+    set_options(curl, request, headers, response);
+    char detail[CURL_ERROR_SIZE] = {};
+    curl.easy_setopt(handle_, CURLOPT_ERRORBUFFER, detail);
+    const CURLcode code = curl.easy_perform(handle_);
+    curl.easy_setopt(handle_, CURLOPT_ERRORBUFFER, nullptr);
+    curl.slist_free_all(headers);
+    if (code != CURLE_OK) return failed(request, code, detail[0] ? detail : curl.easy_strerror(code));
+    long status = 0;
+    curl.easy_getinfo(handle_, CURLINFO_RESPONSE_CODE, &status);
+    response.status = static_cast<int>(status);
+    return response;
+  }
+
+ private:
+  void set_options(const Curl& curl, const HttpRequest& request, curl_slist* headers,
+                   HttpResponse& response) {
+    const auto set = [&](CURLoption option, auto value) { curl.easy_setopt(handle_, option, value); };
+    set(CURLOPT_URL, request.url.c_str());
+    set(CURLOPT_PATH_AS_IS, 1L);
+    set(CURLOPT_NOSIGNAL, 1L);
+    set(CURLOPT_HTTPHEADER, headers);
+    set(CURLOPT_TIMEOUT_MS, static_cast<long>(request.timeout.count()));
+    set(CURLOPT_CONNECTTIMEOUT_MS, static_cast<long>(request.connect_timeout.count()));
+    set(CURLOPT_WRITEFUNCTION, take_body);
+    set(CURLOPT_WRITEDATA, static_cast<void*>(&response.body));
+    set(CURLOPT_HEADERFUNCTION, take_header);
+    set(CURLOPT_HEADERDATA, static_cast<void*>(&response));
+    if (const auto bundle = env("AWS_CA_BUNDLE")) {
+      set(CURLOPT_CAINFO, bundle->c_str());
+    } else if (const auto file = env("SSL_CERT_FILE")) {
+      set(CURLOPT_CAINFO, file->c_str());
+    }
+    if (request.method == "HEAD") {
+      set(CURLOPT_NOBODY, 1L);
+    } else if (request.method == "POST" || !request.body.empty()) {
+      set(CURLOPT_POST, 1L);
+      set(CURLOPT_POSTFIELDSIZE_LARGE, static_cast<curl_off_t>(request.body.size()));
+      set(CURLOPT_POSTFIELDS, request.body.data());
+      set(CURLOPT_CUSTOMREQUEST, request.method.c_str());
+    } else {
+      set(CURLOPT_CUSTOMREQUEST, request.method.c_str());
+    }
+  }
+
+  static tl::unexpected<Error> failed(const HttpRequest& request, CURLcode code, const std::string& why) {
+    const auto scheme_end = request.url.find("://");
+    const auto host_end =
+        request.url.find_first_of("/?", scheme_end == std::string::npos ? 0 : scheme_end + 3);
+    const std::string where = request.url.substr(0, host_end);
+    if (code == CURLE_OPERATION_TIMEDOUT) return fail(Kind::timeout, "no answer in time from " + where, why);
+    return fail(Kind::lost, "cannot reach " + where, why,
+                "check the network, HTTPS_PROXY and the endpoint's address");
+  }
+
+  CURL* handle_ = nullptr;
+};
+
+}  // namespace
+
+std::string HttpResponse::header(std::string_view name) const {
+  for (const auto& [key, value] : headers) {
+    if (key == name) return value;
+  }
+  return {};
+}
+
+std::unique_ptr<HttpClient> make_http_client() { return std::make_unique<CurlClient>(); }
+
+}  // namespace ferry::os

@@ -1,0 +1,123 @@
+#include "os/socket.h"
+
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <poll.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <cerrno>
+
+#include "base/hash.h"
+
+namespace ferry::os {
+
+namespace {
+
+Result<sockaddr_un> unix_address(const Path& path) {
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  if (path.native().size() >= sizeof address.sun_path) {
+    return fail(Kind::bad_input, "path too long for a socket: " + path.string());
+  }
+  path.native().copy(address.sun_path, sizeof address.sun_path - 1);
+  return address;
+}
+
+Result<sockaddr_in> tcp_address(const std::string& text, int port) {
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  address.sin_port = htons(static_cast<std::uint16_t>(port));
+  if (::inet_pton(AF_INET, text.c_str(), &address.sin_addr) != 1) {
+    return fail(Kind::bad_input, "not an IPv4 address: " + text);
+  }
+  return address;
+}
+
+template <class Address>
+sockaddr* generic(Address& address) {
+  return reinterpret_cast<sockaddr*>(&address);
+}
+
+}  // namespace
+
+Result<Fd> listen_unix(const Path& path) {
+  // Bound under another name and renamed once its mode is right, so that no one can connect in between.
+  const Path temp = path.parent_path() / ("." + random_name(4));
+  TRY_SET(address, "", unix_address(temp));
+  TRY("", unix_address(path));
+  Fd fd(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  if (!fd) return fail_errno("socket");
+  ::unlink(temp.c_str());
+  if (::bind(fd.get(), generic(address), sizeof address) < 0) return fail_errno("bind " + path.string());
+  if (::chmod(temp.c_str(), 0600) < 0 || ::listen(fd.get(), 64) < 0 ||
+      ::rename(temp.c_str(), path.c_str()) < 0) {
+    auto failed = fail_errno("listen on " + path.string());
+    ::unlink(temp.c_str());
+    return failed;
+  }
+  return fd;
+}
+
+Result<Fd> connect_unix(const Path& path) {
+  TRY_SET(address, "", unix_address(path));
+  Fd fd(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  if (!fd) return fail_errno("socket");
+  if (::connect(fd.get(), generic(address), sizeof address) < 0)
+    return fail_errno("connect to " + path.string());
+  return fd;
+}
+
+Result<Fd> accept_one(int listener, Millis limit) {
+  if (!wait_readable(listener, limit)) return fail(Kind::timeout, "nobody connected");
+  while (true) {
+    const int fd = ::accept4(listener, nullptr, nullptr, SOCK_CLOEXEC);
+    if (fd >= 0) return Fd(fd);
+    if (errno != EINTR && errno != ECONNABORTED) return fail_errno("accept");
+  }
+}
+
+Result<Fd> listen_tcp(const std::string& address_text, int port) {
+  TRY_SET(address, "", tcp_address(address_text, port));
+  Fd fd(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  if (!fd) return fail_errno("socket");
+  const int on = 1;
+  ::setsockopt(fd.get(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+  if (::bind(fd.get(), generic(address), sizeof address) < 0 || ::listen(fd.get(), 128) < 0) {
+    return fail_errno(fmt::format("listen on {}:{}", address_text, port));
+  }
+  return fd;
+}
+
+int local_port(int fd) {
+  sockaddr_in address{};
+  socklen_t size = sizeof address;
+  if (::getsockname(fd, generic(address), &size) < 0) return 0;
+  return ntohs(address.sin_port);
+}
+
+Result<Fd> connect_tcp(const std::string& address_text, int port, Millis limit) {
+  TRY_SET(address, "", tcp_address(address_text, port));
+  Fd fd(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+  if (!fd) return fail_errno("socket");
+  const auto shown = fmt::format("connect to {}:{}", address_text, port);
+  if (::connect(fd.get(), generic(address), sizeof address) < 0) {
+    if (errno != EINPROGRESS) return fail_errno(shown);
+    pollfd wanted{fd.get(), POLLOUT, 0};
+    if (::poll(&wanted, 1, static_cast<int>(limit.count())) <= 0)
+      return fail(Kind::timeout, shown + ": no answer");
+    int code = 0;
+    socklen_t size = sizeof code;
+    ::getsockopt(fd.get(), SOL_SOCKET, SO_ERROR, &code, &size);
+    if (code) return fail_errno(shown, code);
+  }
+  const int on = 1;
+  ::setsockopt(fd.get(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+  TRY("", set_nonblocking(fd.get(), false));
+  return fd;
+}
+
+}  // namespace ferry::os

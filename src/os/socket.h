@@ -1,0 +1,25 @@
+#pragma once
+/// \file
+/// Unix-domain and loopback TCP sockets.
+
+#include "base/error.h"
+#include "os/fd.h"
+#include "os/file.h"
+
+namespace ferry::os {
+
+/// Listening stream socket at `path` (mode 0600 from the first moment; a stale one is replaced). At most 107
+/// bytes of path: longer is bad_input.
+Result<Fd> listen_unix(const Path& path);
+/// Fails not_found or lost when nobody listens there.
+Result<Fd> connect_unix(const Path& path);
+/// Waits for a connection; nothing when `limit` passed.
+Result<Fd> accept_one(int listener, Millis limit = Millis(-1));
+/// Listening TCP socket on `address` (IPv4, dotted) and `port` (0: the kernel picks).
+Result<Fd> listen_tcp(const std::string& address, int port);
+/// The port a TCP socket is bound to.
+int local_port(int fd);
+/// TCP connection to a numeric address.
+Result<Fd> connect_tcp(const std::string& address, int port, Millis limit);
+
+}  // namespace ferry::os
