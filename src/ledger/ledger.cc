@@ -1,0 +1,238 @@
+#include "ledger/ledger.h"
+
+#include <fmt/format.h>
+
+#include "base/text.h"
+#include "ledger/rows.h"
+#include "ledger/schema.h"
+#include "ledger/sqlite.h"
+
+namespace ferry::ledger {
+namespace {
+
+class SqliteLedger final : public Ledger {
+ public:
+  SqliteLedger(Database database, os::Clock& clock) : database_(std::move(database)), clock_(clock) {}
+
+  Status add_run(const Run& run) override {
+    const std::int64_t now = clock_.now_ms();
+    auto added = write([&] {
+      return database_.run(
+          "INSERT INTO runs VALUES(?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13,?14,?15,?16,?17)", run.name,
+          run.task_name, run.infra, dump_json(run.task), run.workdir, run.home, name(run.phase),
+          name(run.outcome), run.exit_code, run.error, run.keep, run.outputs_home,
+          run.created_ms ? run.created_ms : now, run.phase_ms ? run.phase_ms : now, run.train_start_ms,
+          run.train_end_ms, run.ended_ms);
+    });
+    if (!added && added.error().kind == Kind::exists) {
+      return fail(Kind::exists, "a run named " + printable(run.name) + " exists already", {},
+                  "choose another name with --name");
+    }
+    return added;
+  }
+
+  Result<Run> run(std::string_view wanted) override {
+    TRY_SET(exact, "", select(run_columns, "FROM runs WHERE name = ?1", read_run, wanted));
+    if (!exact.empty()) return std::move(exact.front());
+    if (!wanted.empty()) {
+      TRY_SET(begun, "",
+              select(run_columns, "FROM runs WHERE substr(name, 1, length(?1)) = ?1 ORDER BY name", read_run,
+                     wanted));
+      if (begun.size() == 1) return std::move(begun.front());
+      if (begun.size() > 1) return ambiguous(wanted, begun);
+    }
+    return no_such_run(wanted);
+  }
+
+  Result<std::vector<Run>> runs(bool only_unfinished) override {
+    return select(run_columns,
+                  only_unfinished ? "FROM runs WHERE phase <> 'released' ORDER BY created_ms DESC, rowid DESC"
+                                  : "FROM runs ORDER BY created_ms DESC, rowid DESC",
+                  read_run);
+  }
+
+  Status move(std::string_view run_name, Phase to) override {
+    return write([&]() -> Status {
+      TRY_SET(found, "", select(run_columns, "FROM runs WHERE name = ?1", read_run, run_name));
+      if (found.empty()) return no_such_run(run_name);
+      const Phase from = found.front().phase;
+      if (!may_move(from, to)) {
+        return fail(
+            Kind::conflict,
+            fmt::format("run {} is {}; it cannot go to {}", printable(run_name), name(from), name(to)),
+            "another ferry process may be looking after it", "see where it stands: ferry ps");
+      }
+      const std::int64_t now = clock_.now_ms();
+      TRY("", database_.run("UPDATE runs SET phase = ?2, phase_ms = ?3 WHERE name = ?1", run_name, name(to),
+                            now));
+      return insert_event(run_name, "phase", Json{{"from", name(from)}, {"to", name(to)}});
+    });
+  }
+
+  Status update(const Run& run) override {
+    return write([&]() -> Status {
+      TRY("",
+          database_.run(
+              "UPDATE runs SET task_name = ?2, infra = ?3, task = ?4, workdir = ?5, home = ?6, outcome = ?7, "
+              "exit_code = ?8, error = ?9, keep = ?10, outputs_home = ?11, train_start_ms = ?12, "
+              "train_end_ms = ?13, ended_ms = ?14 WHERE name = ?1",
+              run.name, run.task_name, run.infra, dump_json(run.task), run.workdir, run.home,
+              name(run.outcome), run.exit_code, run.error, run.keep, run.outputs_home, run.train_start_ms,
+              run.train_end_ms, run.ended_ms));
+      if (database_.changes() == 0) return no_such_run(run.name);
+      return {};
+    });
+  }
+
+  Status note_intent(const Instance& it) override {
+    auto noted = write([&] {
+      return database_.run(
+          "INSERT INTO instances VALUES(?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13,?14,?15,?16)", it.token,
+          it.run, it.world, it.region, it.endpoint, it.id, it.type, it.zone, it.address, it.ssh_port,
+          it.login_user, it.hourly.micros, name(it.state), it.intent_ms ? it.intent_ms : clock_.now_ms(),
+          it.launched_ms, it.released_ms);
+    });
+    if (!noted && noted.error().kind == Kind::exists) {
+      return fail(Kind::exists, "the launch token " + printable(it.token) + " is in the ledger already");
+    }
+    return noted;
+  }
+
+  Status note_instance(const Instance& it) override {
+    return write([&]() -> Status {
+      TRY("",
+          database_.run(
+              "UPDATE instances SET run = ?2, world = ?3, region = ?4, endpoint = ?5, id = ?6, type = ?7, "
+              "zone = ?8, address = ?9, ssh_port = ?10, login_user = ?11, hourly_micros = ?12, state = ?13, "
+              "launched_ms = CASE WHEN ?14 > 0 THEN ?14 WHEN launched_ms > 0 THEN launched_ms "
+              "WHEN ?13 = 'live' THEN ?16 ELSE 0 END, "
+              "released_ms = CASE WHEN ?15 > 0 THEN ?15 WHEN released_ms > 0 THEN released_ms "
+              "WHEN ?13 = 'released' THEN ?16 ELSE 0 END WHERE token = ?1",
+              it.token, it.run, it.world, it.region, it.endpoint, it.id, it.type, it.zone, it.address,
+              it.ssh_port, it.login_user, it.hourly.micros, name(it.state), it.launched_ms, it.released_ms,
+              clock_.now_ms()));
+      if (database_.changes() > 0) return {};
+      return fail(Kind::not_found, "no launch was noted with the token " + printable(it.token));
+    });
+  }
+
+  Result<std::vector<Instance>> instances(std::string_view run_name) override {
+    return select(instance_columns, "FROM instances WHERE run = ?1 ORDER BY intent_ms, rowid", read_instance,
+                  run_name);
+  }
+  Result<std::vector<Instance>> unreleased() override {
+    return select(instance_columns, "FROM instances WHERE state <> 'released' ORDER BY intent_ms, rowid",
+                  read_instance);
+  }
+
+  Status note_resource(const Resource& it) override {
+    return write([&] {
+      return database_.run(
+          "INSERT INTO resources VALUES(?1,?2,?3,?4,?5,?6,?7) "
+          "ON CONFLICT DO UPDATE SET released = excluded.released",
+          it.run, it.world, it.region, it.endpoint, it.kind, it.name, it.released);
+    });
+  }
+  Result<std::vector<Resource>> resources(std::string_view run_name) override {
+    return select(resource_columns, "FROM resources WHERE run = ?1 ORDER BY rowid", read_resource, run_name);
+  }
+  Result<std::vector<Resource>> unreleased_resources() override {
+    return select(resource_columns, "FROM resources WHERE released = 0 ORDER BY rowid", read_resource);
+  }
+
+  Status add_event(std::string_view run_name, std::string_view kind, const Json& data) override {
+    return write([&] { return insert_event(run_name, kind, data); });
+  }
+  Result<std::vector<Event>> events(std::string_view run_name) override {
+    return select(event_columns, "FROM events WHERE run = ?1 ORDER BY id", read_event, run_name);
+  }
+
+ private:
+  template <class Work>
+  Status write(const Work& work) {
+    TRY_SET(transaction, "", Transaction::begin(database_));
+    TRY("", work());
+    return transaction.commit();
+  }
+
+  template <class Row, class... Values>
+  Result<std::vector<Row>> select(std::string_view columns, std::string_view rest,
+                                  Result<Row> (*read)(const Statement&), const Values&... values) {
+    TRY_SET(statement, "", database_.prepare(fmt::format("SELECT {} {}", columns, rest)));
+    statement.bind(values...);
+    std::vector<Row> rows;
+    while (true) {
+      TRY_SET(more, "", statement.step());
+      if (!more) return rows;
+      TRY_SET(row, "", read(statement));
+      rows.push_back(std::move(row));
+    }
+  }
+
+  Status insert_event(std::string_view run_name, std::string_view kind, const Json& data) {
+    return database_.run("INSERT INTO events(run, time_ms, kind, data) VALUES(?1,?2,?3,?4)", run_name,
+                         clock_.now_ms(), kind, dump_json(data));
+  }
+
+  static tl::unexpected<Error> ambiguous(std::string_view wanted, const std::vector<Run>& begun) {
+    std::vector<std::string> names;
+    for (const auto& run : begun) names.push_back(printable(run.name));
+    return fail(Kind::bad_input, fmt::format("{} runs begin with '{}'", begun.size(), printable(wanted)), {},
+                "say which: " + join(names, ", "));
+  }
+
+  tl::unexpected<Error> no_such_run(std::string_view wanted) {
+    std::vector<std::string> names;
+    if (auto statement = database_.prepare("SELECT name FROM runs"); statement) {
+      while (statement->step().value_or(false)) names.push_back(statement->text(0));
+    }
+    std::string advice = "see all runs: ferry ps";
+    if (names.empty()) {
+      advice = "there are no runs yet; start one with: ferry run";
+    } else if (const auto near = nearest(wanted, names)) {
+      advice = "did you mean " + printable(*near) + "?";
+    }
+    return fail(Kind::not_found, "no such run: " + printable(wanted), {}, std::move(advice));
+  }
+
+  Database database_;
+  os::Clock& clock_;
+};
+
+/// Makes the folder and an empty private file where they are missing; takes group's and others' rights away.
+Status make_private_file(const os::Path& file) {
+  namespace fs = std::filesystem;
+  std::error_code code;
+  const auto status = fs::status(file, code);
+  if (fs::exists(status)) {
+    constexpr auto strangers = fs::perms::group_all | fs::perms::others_all;
+    if ((status.permissions() & strangers) != fs::perms::none) {
+      fs::permissions(file, strangers, fs::perm_options::remove, code);
+    }
+    return {};
+  }
+  TRY("", os::make_dirs(file.parent_path(), 0700));
+  return os::append_file(file, {}, 0600);
+}
+
+}  // namespace
+
+Result<std::unique_ptr<Ledger>> Ledger::open(const os::Path& file, os::Clock& clock) {
+  if (auto made = make_private_file(file); !made) {
+    Error error = std::move(made).error();
+    const std::string folder = printable(file.parent_path().string());
+    const bool full = error.kind == Kind::disk_full;
+    error.why = std::exchange(error.what, "the ledger " + printable(file.string()) + " cannot be made");
+    error.advice = full
+                       ? "free some space in " + folder + ", or set XDG_DATA_HOME to a folder on another disk"
+                       : "make the folder " + folder + " writable, or set XDG_DATA_HOME to one that is";
+    return fail("", std::move(error));
+  }
+  TRY_SET(database, "", Database::open(file));
+  TRY("", bring_up_to_date(database, file));
+  // Also where a distribution's SQLite was built to promise less; costs no disk access.
+  TRY("", database.execute("PRAGMA synchronous=FULL"));
+  return std::make_unique<SqliteLedger>(std::move(database), clock);
+}
+
+}  // namespace ferry::ledger

@@ -1,0 +1,141 @@
+#pragma once
+/// \file
+/// The laptop's durable record of runs, instances and money: one SQLite file (WAL), safe with many ferry
+/// processes at once. Whatever creates something in a cloud is noted here first (intent), then called, then
+/// noted again (result).
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/error.h"
+#include "base/json.h"
+#include "base/units.h"
+#include "os/clock.h"
+#include "os/file.h"
+
+namespace ferry::ledger {
+
+/// In order. `released` is final for whatever outcome; nothing is rented after it.
+enum class Phase {
+  checking,
+  planning,
+  launching,
+  connecting,
+  syncing,
+  setup,
+  training,
+  fetching,
+  releasing,
+  released
+};
+std::string_view name(Phase phase);
+std::optional<Phase> phase_from(std::string_view name);
+
+/// Forward by one or more steps; or to releasing, from anywhere unfinished. Nothing leaves released.
+constexpr bool may_move(Phase from, Phase to) {
+  if (from == Phase::released) return false;
+  return static_cast<int>(to) > static_cast<int>(from);
+}
+
+/// failed: setup or training failed; lost: ferry or the machine failed.
+enum class Outcome { none, succeeded, failed, cancelled, lost };
+std::string_view name(Outcome outcome);
+std::optional<Outcome> outcome_from(std::string_view name);
+
+struct Run {
+  std::string name;  ///< unique, e.g. digits-7k2
+  std::string task_name;
+  std::string infra;    ///< as task::show() writes it
+  Json task;            ///< what is needed to go on with it; never a secret's value
+  std::string workdir;  ///< absolute, on the laptop
+  std::string home;     ///< absolute folder where its outputs and log come home
+  Phase phase = Phase::checking;
+  Outcome outcome = Outcome::none;
+  std::optional<int> exit_code;  ///< the training's own
+  std::string error;             ///< why it failed, one line
+  bool keep = false;             ///< leave the instance when done
+  bool outputs_home = false;     ///< all outputs are here and their hashes checked
+  std::int64_t created_ms = 0;   ///< add_run() fills it in when 0
+  std::int64_t phase_ms = 0;     ///< when the phase began; move() sets it
+  std::int64_t train_start_ms = 0, train_end_ms = 0, ended_ms = 0;
+};
+
+enum class Rent { intent, live, released };
+std::string_view name(Rent rent);
+std::optional<Rent> rent_from(std::string_view name);
+
+struct Instance {
+  std::string token;  ///< ClientToken; unique; noted before the call
+  std::string run;
+  std::string world;  ///< "aws" or "rehearsal"
+  std::string region, endpoint;
+  std::string id;  ///< empty until known
+  std::string type, zone, address;
+  int ssh_port = 22;
+  std::string login_user;
+  Usd hourly;  ///< 0 when unknown
+  Rent state = Rent::intent;
+  /// A moment given as 0 is filled in with now when `state` first needs it, and is kept by later notes that
+  /// say 0.
+  std::int64_t intent_ms = 0, launched_ms = 0, released_ms = 0;
+};
+
+/// What the instance has cost by `now_ms`, as EC2 bills Linux: by the second, a minute at least. Zero while
+/// it is only an intent; nothing when the price is unknown.
+std::optional<Usd> spent(const Instance& instance, std::int64_t now_ms);
+
+/// A key pair, security group or anything else made in a cloud for a run.
+struct Resource {
+  std::string run, world, region, endpoint, kind, name;
+  bool released = false;
+};
+
+struct Event {
+  std::int64_t id = 0;  ///< ascending
+  std::string run;
+  std::int64_t time_ms = 0;
+  std::string kind;  ///< "phase", "note", "warning", "error", …
+  Json data;
+};
+
+/// Every write is one transaction and on the disk (fsync) when it returns. Any call may fail disk_full,
+/// denied (read-only), corrupt, io, or timeout when other processes kept the file busy for 10 s. Use one
+/// object from one thread, and never across a fork.
+class Ledger {
+ public:
+  /// Opens or makes it (missing folders 0700, file 0600). An older schema is brought up to date; a newer one
+  /// is Kind::unsupported; a damaged file Kind::corrupt, with what to do. Read-only home: denied, with the
+  /// folder named.
+  static Result<std::unique_ptr<Ledger>> open(const os::Path& file, os::Clock& clock);
+  virtual ~Ledger() = default;
+
+  /// Fails exists if the name is taken.
+  virtual Status add_run(const Run& run) = 0;
+  /// By its name, or by the beginning of it when only one run begins so. not_found advises the nearest name;
+  /// a beginning shared by several runs is bad_input and lists them.
+  virtual Result<Run> run(std::string_view name) = 0;
+  virtual Result<std::vector<Run>> runs(bool only_unfinished) = 0;  ///< newest first
+  /// Checks may_move (Kind::conflict otherwise), sets phase and phase_ms, adds a "phase" event {"from","to"}.
+  virtual Status move(std::string_view run, Phase to) = 0;
+  /// Everything of a Run but name, phase, phase_ms and created_ms.
+  virtual Status update(const Run& run) = 0;
+
+  /// Before the call that rents. Fails exists if the token was noted before.
+  virtual Status note_intent(const Instance& instance) = 0;
+  /// By token, all but intent_ms. Fails not_found without an intent.
+  virtual Status note_instance(const Instance& instance) = 0;
+  virtual Result<std::vector<Instance>> instances(std::string_view run) = 0;  ///< in order of intent
+  virtual Result<std::vector<Instance>> unreleased() = 0;  ///< intent or live, of every run
+  /// Inserts, or updates `released`.
+  virtual Status note_resource(const Resource& resource) = 0;
+  virtual Result<std::vector<Resource>> resources(std::string_view run) = 0;  ///< in order of making
+  virtual Result<std::vector<Resource>> unreleased_resources() = 0;           ///< of every run
+  virtual Status add_event(std::string_view run, std::string_view kind, const Json& data) = 0;
+  virtual Result<std::vector<Event>> events(std::string_view run) = 0;  ///< in order
+};
+
+}  // namespace ferry::ledger

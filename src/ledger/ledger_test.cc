@@ -1,0 +1,269 @@
+#include "ledger/ledger.h"
+
+#include <gtest/gtest.h>
+
+#include <chrono>
+
+#include "ledger/schema.h"
+#include "ledger/sqlite.h"
+
+namespace ferry::ledger {
+namespace {
+
+class LedgerTest : public ::testing::Test {
+ protected:
+  std::unique_ptr<Ledger> open() {
+    auto opened = Ledger::open(file, clock);
+    EXPECT_TRUE(opened) << describe(opened.error());
+    return opened ? std::move(*opened) : nullptr;
+  }
+  static ledger::Run some_run(std::string run_name) {
+    ledger::Run run;
+    run.name = std::move(run_name);
+    run.task_name = "digits";
+    run.infra = "aws/us-east-1";
+    run.task = Json{{"run", "python train.py"}};
+    run.workdir = "/home/a/b";
+    run.home = "/home/a/runs";
+    return run;
+  }
+  static Instance some_instance(std::string token) {
+    Instance it;
+    it.token = std::move(token);
+    it.run = "digits-7k2";
+    it.world = "aws";
+    it.region = "us-east-1";
+    it.type = "t3.medium";
+    it.hourly = Usd{41'600};
+    return it;
+  }
+
+  os::TempDir dir;
+  os::Path file = dir.path() / "data" / "ferry" / "ledger.db";
+  os::FakeClock clock;
+};
+
+TEST_F(LedgerTest, ANewLedgerIsPrivateAndEmpty) {
+  auto ledger = open();
+  EXPECT_TRUE(ledger->runs(false)->empty());
+  EXPECT_TRUE(ledger->unreleased()->empty());
+  using std::filesystem::perms;
+  const auto mode = [](const os::Path& path) { return std::filesystem::status(path).permissions(); };
+  EXPECT_EQ(mode(file.parent_path()), perms::owner_all);
+  ASSERT_TRUE(ledger->add_run(some_run("a")));
+  for (const char* suffix : {"", "-wal", "-shm"}) {
+    EXPECT_EQ(mode(os::Path(file) += suffix), perms::owner_read | perms::owner_write) << suffix;
+  }
+}
+
+TEST_F(LedgerTest, AFileThatOthersCouldReadIsMadePrivate) {
+  open();
+  std::filesystem::permissions(file, std::filesystem::perms(0644));
+  open();
+  EXPECT_EQ(std::filesystem::status(file).permissions(), std::filesystem::perms(0600));
+}
+
+TEST_F(LedgerTest, ARunComesBackAsItWasWritten) {
+  ledger::Run run = some_run("digits-7k2");
+  run.task["odd"] = "snow ☃ \n \"q\"";
+  run.workdir = std::string("/not/utf8/\xff\xfe");
+  run.outcome = Outcome::failed;
+  run.exit_code = 3;
+  run.error = "exit 3";
+  run.keep = true;
+  run.created_ms = 5;
+  run.train_start_ms = 6;
+  ASSERT_TRUE(open()->add_run(run));
+  const auto back = open()->run("digits-7k2");
+  ASSERT_TRUE(back) << describe(back.error());
+  EXPECT_EQ(back->task, run.task);
+  EXPECT_EQ(back->workdir, run.workdir);
+  EXPECT_EQ(back->outcome, Outcome::failed);
+  EXPECT_EQ(back->exit_code, 3);
+  EXPECT_TRUE(back->keep);
+  EXPECT_FALSE(back->outputs_home);
+  EXPECT_EQ(back->created_ms, 5);
+  EXPECT_EQ(back->train_start_ms, 6);
+  EXPECT_EQ(back->ended_ms, 0);
+}
+
+TEST_F(LedgerTest, UpdateChangesEverythingButNameAndPhase) {
+  auto ledger = open();
+  ledger::Run run = some_run("a");
+  ASSERT_TRUE(ledger->add_run(run));
+  ASSERT_TRUE(ledger->move("a", Phase::training));
+  run.exit_code = 0;
+  run.outcome = Outcome::succeeded;
+  run.outputs_home = true;
+  run.ended_ms = 9;
+  ASSERT_TRUE(ledger->update(run));  // its phase still says checking
+  const auto back = *ledger->run("a");
+  EXPECT_EQ(back.phase, Phase::training);
+  EXPECT_EQ(back.phase_ms, clock.now);
+  EXPECT_EQ(back.exit_code, 0);
+  EXPECT_EQ(back.outcome, Outcome::succeeded);
+  EXPECT_TRUE(back.outputs_home);
+  EXPECT_EQ(back.ended_ms, 9);
+  EXPECT_EQ(ledger->update(some_run("b")).error().kind, Kind::not_found);
+}
+
+TEST_F(LedgerTest, ATakenNameIsRefused) {
+  auto ledger = open();
+  ASSERT_TRUE(ledger->add_run(some_run("a")));
+  EXPECT_EQ(ledger->add_run(some_run("a")).error().kind, Kind::exists);
+}
+
+TEST_F(LedgerTest, ARunIsFoundByNameOrByItsOnlyBeginning) {
+  auto ledger = open();
+  for (const char* run_name : {"digits-7k2", "digits-9x4", "llama", "llama-2b3"}) {
+    ASSERT_TRUE(ledger->add_run(some_run(run_name)));
+  }
+  EXPECT_EQ(ledger->run("digits-7")->name, "digits-7k2");
+  EXPECT_EQ(ledger->run("llama")->name, "llama");  // the exact name wins over longer ones
+  const auto both = ledger->run("digits");
+  ASSERT_FALSE(both);
+  EXPECT_EQ(both.error().kind, Kind::bad_input);
+  EXPECT_EQ(both.error().advice, "say which: digits-7k2, digits-9x4");
+  const auto typo = ledger->run("digist-7k2");
+  ASSERT_FALSE(typo);
+  EXPECT_EQ(typo.error().kind, Kind::not_found);
+  EXPECT_EQ(typo.error().advice, "did you mean digits-7k2?");
+  EXPECT_EQ(ledger->run("").error().kind, Kind::not_found);
+  EXPECT_EQ(ledger->run("50%_").error().kind, Kind::not_found);
+}
+
+TEST_F(LedgerTest, RunsComeNewestFirstAndFinishedOnesCanBeLeftOut) {
+  auto ledger = open();
+  for (const char* run_name : {"a", "b", "c"}) {
+    clock.advance(Millis(1000));
+    ASSERT_TRUE(ledger->add_run(some_run(run_name)));
+  }
+  ASSERT_TRUE(ledger->move("b", Phase::released));
+  const auto names = [](const std::vector<ledger::Run>& runs) {
+    std::string all;
+    for (const auto& run : runs) all += run.name;
+    return all;
+  };
+  EXPECT_EQ(names(*ledger->runs(false)), "cba");
+  EXPECT_EQ(names(*ledger->runs(true)), "ca");
+}
+
+TEST_F(LedgerTest, PhasesGoForwardOnlyAndEachMoveIsAnEvent) {
+  auto ledger = open();
+  ASSERT_TRUE(ledger->add_run(some_run("a")));
+  ASSERT_TRUE(ledger->move("a", Phase::launching));
+  EXPECT_EQ(ledger->move("a", Phase::checking).error().kind, Kind::conflict);
+  EXPECT_EQ(ledger->move("a", Phase::launching).error().kind, Kind::conflict);
+  ASSERT_TRUE(ledger->move("a", Phase::releasing));
+  ASSERT_TRUE(ledger->move("a", Phase::released));
+  EXPECT_EQ(ledger->move("a", Phase::releasing).error().kind, Kind::conflict);
+  EXPECT_EQ(ledger->move("nobody", Phase::setup).error().kind, Kind::not_found);
+  const auto events = *ledger->events("a");
+  ASSERT_EQ(events.size(), 3U);
+  EXPECT_EQ(events[0].kind, "phase");
+  EXPECT_EQ(events[0].data, (Json{{"from", "checking"}, {"to", "launching"}}));
+  EXPECT_EQ(events[2].data, (Json{{"from", "releasing"}, {"to", "released"}}));
+  EXPECT_LT(events[0].id, events[1].id);
+}
+
+TEST_F(LedgerTest, AnInstanceGoesFromIntentToLiveToReleased) {
+  auto ledger = open();
+  Instance it = some_instance("digits-7k2/1");
+  ASSERT_TRUE(ledger->note_intent(it));
+  EXPECT_EQ(ledger->note_intent(it).error().kind, Kind::exists);
+  const auto intended = clock.now;
+  EXPECT_EQ(ledger->unreleased()->at(0).intent_ms, intended);
+
+  clock.advance(Millis(1500));
+  const auto launched = clock.now;
+  it.id = "i-0f3c";
+  it.state = Rent::live;
+  ASSERT_TRUE(ledger->note_instance(it));
+  clock.advance(Millis(90'000));
+  it.address = "127.0.0.9";
+  ASSERT_TRUE(ledger->note_instance(it));  // says launched_ms = 0 again
+  EXPECT_EQ(ledger->instances("digits-7k2")->at(0).launched_ms, launched);
+
+  it.state = Rent::released;
+  ASSERT_TRUE(ledger->note_instance(it));
+  EXPECT_TRUE(ledger->unreleased()->empty());
+  const auto back = ledger->instances("digits-7k2")->at(0);
+  EXPECT_EQ(back.released_ms, clock.now);
+  EXPECT_EQ(back.launched_ms, launched);
+  EXPECT_EQ(back.intent_ms, intended);
+  EXPECT_EQ(back.address, "127.0.0.9");
+  EXPECT_EQ(spent(back, clock.now + 999'999), cost(Usd{41'600}, Seconds(90)));
+  EXPECT_EQ(ledger->note_instance(some_instance("other")).error().kind, Kind::not_found);
+}
+
+TEST(Spent, IsBilledByTheSecondAndAMinuteAtLeast) {
+  Instance it;
+  it.hourly = Usd{3'600'000};
+  it.intent_ms = 1'000;
+  EXPECT_EQ(spent(it, 50'000), Usd{});  // only an intent
+  it.state = Rent::live;
+  it.launched_ms = 10'000;
+  EXPECT_EQ(spent(it, 11'000), Usd{60'000});
+  EXPECT_EQ(spent(it, 10'000 + 90'001), Usd{91'000});
+  it.hourly = Usd{};
+  EXPECT_EQ(spent(it, 50'000), std::nullopt);
+  it.state = Rent::released;
+  it.launched_ms = 0;
+  EXPECT_EQ(spent(it, 50'000), Usd{});  // an intent that came to nothing
+}
+
+TEST_F(LedgerTest, AResourceIsNotedOnceAndThenReleased) {
+  auto ledger = open();
+  Resource key{"a", "aws", "us-east-1", "", "key-pair", "ferry-a", false};
+  ASSERT_TRUE(ledger->note_resource(key));
+  ASSERT_TRUE(ledger->note_resource(key));
+  ASSERT_TRUE(ledger->note_resource({"b", "aws", "us-east-1", "", "key-pair", "ferry-a", false}));
+  EXPECT_EQ(ledger->resources("a")->size(), 1U);
+  EXPECT_EQ(ledger->unreleased_resources()->size(), 2U);
+  key.released = true;
+  ASSERT_TRUE(ledger->note_resource(key));
+  EXPECT_TRUE(ledger->resources("a")->at(0).released);
+  ASSERT_EQ(ledger->unreleased_resources()->size(), 1U);
+  EXPECT_EQ(ledger->unreleased_resources()->at(0).run, "b");
+}
+
+TEST_F(LedgerTest, EventsComeBackInOrderWithTheirData) {
+  auto ledger = open();
+  ASSERT_TRUE(ledger->add_event("a", "note", Json{{"text", "hello"}}));
+  clock.advance(Millis(5));
+  ASSERT_TRUE(ledger->add_event("a", "warning", nullptr));
+  ASSERT_TRUE(ledger->add_event("b", "note", Json::array({1, 2})));
+  const auto events = *ledger->events("a");
+  ASSERT_EQ(events.size(), 2U);
+  EXPECT_EQ(events[0].data["text"], "hello");
+  EXPECT_EQ(events[1].kind, "warning");
+  EXPECT_EQ(events[1].time_ms, clock.now);
+  EXPECT_TRUE(events[1].data.is_null());
+}
+
+TEST_F(LedgerTest, NamesOfPhasesOutcomesAndRentsReadBack) {
+  for (int i = 0; i <= static_cast<int>(Phase::released); ++i) {
+    EXPECT_EQ(phase_from(name(static_cast<Phase>(i))), static_cast<Phase>(i));
+  }
+  EXPECT_EQ(outcome_from("cancelled"), Outcome::cancelled);
+  EXPECT_EQ(rent_from("live"), Rent::live);
+  EXPECT_EQ(phase_from("Training"), std::nullopt);
+}
+
+TEST_F(LedgerTest, OpeningACurrentLedgerWritesNothingAndTakesAMillisecond) {
+  ASSERT_TRUE(open()->add_run(some_run("a")));
+  const auto before = os::read_file(file).value();
+  auto best = std::chrono::steady_clock::duration::max();
+  for (int i = 0; i < 20; ++i) {
+    const auto start = std::chrono::steady_clock::now();
+    open()->runs(false).value();
+    best = std::min(best, std::chrono::steady_clock::now() - start);
+  }
+  EXPECT_EQ(os::read_file(file).value(), before);
+  EXPECT_LT(best, std::chrono::milliseconds(20));  // about 0.3 ms; generous for sanitizers and a busy machine
+  RecordProperty("best_us",
+                 static_cast<int>(std::chrono::duration_cast<std::chrono::microseconds>(best).count()));
+}
+
+}  // namespace
+}  // namespace ferry::ledger

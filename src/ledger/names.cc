@@ -1,0 +1,45 @@
+#include <array>
+
+#include "ledger/ledger.h"
+
+namespace ferry::ledger {
+namespace {
+
+constexpr std::array<std::string_view, 10> phases = {"checking",  "planning", "launching", "connecting",
+                                                     "syncing",   "setup",    "training",  "fetching",
+                                                     "releasing", "released"};
+constexpr std::array<std::string_view, 5> outcomes = {"none", "succeeded", "failed", "cancelled", "lost"};
+constexpr std::array<std::string_view, 3> rents = {"intent", "live", "released"};
+static_assert(phases[static_cast<std::size_t>(Phase::released)] == "released");
+static_assert(outcomes[static_cast<std::size_t>(Outcome::lost)] == "lost");
+static_assert(rents[static_cast<std::size_t>(Rent::released)] == "released");
+
+template <class Enum, std::size_t N>
+std::optional<Enum> from(const std::array<std::string_view, N>& names, std::string_view text) {
+  for (std::size_t i = 0; i < N; ++i) {
+    if (names[i] == text) return static_cast<Enum>(i);
+  }
+  return std::nullopt;
+}
+
+}  // namespace
+
+std::string_view name(Phase phase) { return phases.at(static_cast<std::size_t>(phase)); }
+std::string_view name(Outcome outcome) { return outcomes.at(static_cast<std::size_t>(outcome)); }
+std::string_view name(Rent rent) { return rents.at(static_cast<std::size_t>(rent)); }
+std::optional<Phase> phase_from(std::string_view name) { return from<Phase>(phases, name); }
+std::optional<Outcome> outcome_from(std::string_view name) { return from<Outcome>(outcomes, name); }
+std::optional<Rent> rent_from(std::string_view name) { return from<Rent>(rents, name); }
+
+std::optional<Usd> spent(const Instance& instance, std::int64_t now_ms) {
+  if (instance.state == Rent::intent) return Usd{};
+  // Released without ever having run: the intent came to nothing.
+  if (instance.state == Rent::released && instance.launched_ms == 0) return Usd{};
+  if (instance.hourly.micros <= 0) return std::nullopt;
+  const bool over = instance.state == Rent::released && instance.released_ms > 0;
+  const std::int64_t end = over ? instance.released_ms : now_ms;
+  const std::int64_t seconds = std::max<std::int64_t>(60, (end - instance.launched_ms + 999) / 1000);
+  return cost(instance.hourly, Seconds(seconds));
+}
+
+}  // namespace ferry::ledger

@@ -1,0 +1,88 @@
+#include "ledger/rows.h"
+
+#include <fmt/format.h>
+
+#include "base/text.h"
+
+namespace ferry::ledger {
+namespace {
+
+tl::unexpected<Error> bad(std::string_view field, const std::string& value, const std::string& of) {
+  return fail(Kind::corrupt, fmt::format("the ledger holds an unknown {} for {}", field, printable(of)),
+              printable(value));
+}
+
+}  // namespace
+
+Result<Run> read_run(const Statement& row) {
+  Run run;
+  run.name = row.text(0);
+  run.task_name = row.text(1);
+  run.infra = row.text(2);
+  TRY_SET(task, "ledger, task of " + printable(run.name), parse_json(row.text(3)));
+  run.task = std::move(task);
+  run.workdir = row.text(4);
+  run.home = row.text(5);
+  const auto phase = phase_from(row.text(6));
+  if (!phase) return bad("phase", row.text(6), run.name);
+  run.phase = *phase;
+  const auto outcome = outcome_from(row.text(7));
+  if (!outcome) return bad("outcome", row.text(7), run.name);
+  run.outcome = *outcome;
+  if (!row.is_null(8)) run.exit_code = static_cast<int>(row.integer(8));
+  run.error = row.text(9);
+  run.keep = row.integer(10) != 0;
+  run.outputs_home = row.integer(11) != 0;
+  run.created_ms = row.integer(12);
+  run.phase_ms = row.integer(13);
+  run.train_start_ms = row.integer(14);
+  run.train_end_ms = row.integer(15);
+  run.ended_ms = row.integer(16);
+  return run;
+}
+
+Result<Instance> read_instance(const Statement& row) {
+  Instance instance;
+  instance.token = row.text(0);
+  instance.run = row.text(1);
+  instance.world = row.text(2);
+  instance.region = row.text(3);
+  instance.endpoint = row.text(4);
+  instance.id = row.text(5);
+  instance.type = row.text(6);
+  instance.zone = row.text(7);
+  instance.address = row.text(8);
+  instance.ssh_port = static_cast<int>(row.integer(9));
+  instance.login_user = row.text(10);
+  instance.hourly = Usd{row.integer(11)};
+  const auto state = rent_from(row.text(12));
+  if (!state) return bad("state", row.text(12), instance.token);
+  instance.state = *state;
+  instance.intent_ms = row.integer(13);
+  instance.launched_ms = row.integer(14);
+  instance.released_ms = row.integer(15);
+  return instance;
+}
+
+Result<Resource> read_resource(const Statement& row) {
+  return Resource{.run = row.text(0),
+                  .world = row.text(1),
+                  .region = row.text(2),
+                  .endpoint = row.text(3),
+                  .kind = row.text(4),
+                  .name = row.text(5),
+                  .released = row.integer(6) != 0};
+}
+
+Result<Event> read_event(const Statement& row) {
+  Event event;
+  event.id = row.integer(0);
+  event.run = row.text(1);
+  event.time_ms = row.integer(2);
+  event.kind = row.text(3);
+  TRY_SET(data, fmt::format("ledger, event {}", event.id), parse_json(row.text(4)));
+  event.data = std::move(data);
+  return event;
+}
+
+}  // namespace ferry::ledger

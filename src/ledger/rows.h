@@ -1,0 +1,27 @@
+#pragma once
+/// \file
+/// The ledger's values as rows: the columns to select, and a reader for each that matches them.
+
+#include "ledger/ledger.h"
+#include "ledger/sqlite.h"
+
+namespace ferry::ledger {
+
+inline constexpr std::string_view run_columns =
+    "name, task_name, infra, task, workdir, home, phase, outcome, exit_code, error, keep, outputs_home, "
+    "created_ms, "
+    "phase_ms, train_start_ms, train_end_ms, ended_ms";
+inline constexpr std::string_view instance_columns =
+    "token, run, world, region, endpoint, id, type, zone, address, ssh_port, login_user, hourly_micros, "
+    "state, "
+    "intent_ms, launched_ms, released_ms";
+inline constexpr std::string_view resource_columns = "run, world, region, endpoint, kind, name, released";
+inline constexpr std::string_view event_columns = "id, run, time_ms, kind, data";
+
+/// Kind::corrupt when the row holds what no ferry writes.
+Result<Run> read_run(const Statement& row);
+Result<Instance> read_instance(const Statement& row);
+Result<Resource> read_resource(const Statement& row);
+Result<Event> read_event(const Statement& row);
+
+}  // namespace ferry::ledger

@@ -1,0 +1,19 @@
+#pragma once
+/// \file
+/// The ledger's tables and how an older file is brought up to date.
+
+#include "base/error.h"
+#include "ledger/sqlite.h"
+#include "os/file.h"
+
+namespace ferry::ledger {
+
+/// The schema this program writes, kept in the file as PRAGMA user_version.
+extern const std::int64_t schema_version;
+
+/// Makes the tables in an empty file, migrates an older one, does nothing to a current one. Fails unsupported
+/// for a newer one and corrupt for a database of some other program. Safe when several processes come at
+/// once.
+Status bring_up_to_date(Database& database, const os::Path& file);
+
+}  // namespace ferry::ledger
