@@ -1,0 +1,143 @@
+#include "aws/client.h"
+
+#include <algorithm>
+
+#include "aws/errors.h"
+#include "aws/sigv4.h"
+#include "base/text.h"
+
+namespace ferry::aws {
+namespace {
+
+/// RunInstances of a busy region takes its time; nothing here answers slower.
+constexpr Millis call_timeout{60'000};
+
+std::string api_version(const std::string& service) { return service == "ec2" ? "2016-11-15" : "2011-06-15"; }
+
+std::string domain_of(const std::string& region) {
+  if (region.starts_with("cn-")) return "amazonaws.com.cn";
+  if (region.starts_with("us-iso-")) return "c2s.ic.gov";
+  if (region.starts_with("us-isob-")) return "sc2s.sgov.gov";
+  return "amazonaws.com";
+}
+
+Error unreachable(Error cause, const std::string& service, const std::string& action,
+                  const std::string& url) {
+  cause.what = service + ":" + action + ": no answer from " + url;
+  if (cause.advice.empty()) {
+    cause.advice = is_loopback(url) ? "check that the server at AWS_ENDPOINT_URL runs"
+                                    : "check the network (HTTPS_PROXY if you need one) and the region's name";
+  }
+  return cause;
+}
+
+}  // namespace
+
+Params& Params::add(std::string name, std::string value) {
+  all_.emplace_back(std::move(name), std::move(value));
+  return *this;
+}
+
+Params& Params::list(const std::string& prefix, const std::vector<std::string>& values) {
+  for (std::size_t i = 0; i < values.size(); ++i) add(prefix + "." + std::to_string(i + 1), values[i]);
+  return *this;
+}
+
+Params& Params::filter(const std::string& name, const std::vector<std::string>& values) {
+  const std::string prefix = "Filter." + std::to_string(++filters_);
+  add(prefix + ".Name", name);
+  return list(prefix + ".Value", values);
+}
+
+Params& Params::tags(const std::string& resource_type, const std::map<std::string, std::string>& tags) {
+  if (tags.empty()) return *this;
+  const std::string prefix = "TagSpecification." + std::to_string(++tag_specifications_);
+  add(prefix + ".ResourceType", resource_type);
+  int number = 0;
+  for (const auto& [key, value] : tags) {
+    const std::string tag = prefix + ".Tag." + std::to_string(++number);
+    add(tag + ".Key", key);
+    add(tag + ".Value", value);
+  }
+  return *this;
+}
+
+std::string Params::form_body() const {
+  std::string body;
+  for (const auto& [name, value] : all_) {
+    if (!body.empty()) body += '&';
+    body += percent_encoded(name) + "=" + percent_encoded(value);
+  }
+  return body;
+}
+
+std::string endpoint_of(const ClientConfig& config, const std::string& service) {
+  const auto own = config.service_endpoints.find(service);
+  std::string url =
+      own != config.service_endpoints.end() && !own->second.empty() ? own->second : config.endpoint_url;
+  if (url.empty()) url = "https://" + service + "." + config.region + "." + domain_of(config.region);
+  while (url.ends_with('/')) url.pop_back();
+  return url;
+}
+
+bool is_loopback(std::string_view url) {
+  const auto scheme = url.find("://");
+  if (scheme != std::string_view::npos) url.remove_prefix(scheme + 3);
+  url = url.substr(0, url.find('/'));
+  if (url.starts_with("[::1]")) return true;
+  const std::string_view host = url.substr(0, url.find(':'));
+  if (host == "localhost" || host.ends_with(".localhost")) return true;
+  const auto parts = split(host, '.');
+  return parts.size() == 4 && parts[0] == "127" &&
+         std::all_of(parts.begin(), parts.end(),
+                     [](const auto& part) { return parse_int(part).has_value(); });
+}
+
+Client::Client(ClientConfig config, os::HttpClient& http, os::Clock& clock, std::function<double()> random)
+    : config_(std::move(config)),
+      http_(http),
+      clock_(clock),
+      retry_(clock, config_.max_attempts, std::move(random)) {}
+
+Result<std::string> Client::call(const std::string& service, const std::string& action,
+                                 os::HttpRequest request, Repeat repeat) {
+  request.method = "POST";
+  const std::string endpoint = endpoint_of(config_, service);
+  request.url = endpoint + "/";
+  request.timeout = call_timeout;
+  request.headers.emplace_back("User-Agent", "ferry/" FERRY_VERSION);
+  const SigningScope scope{config_.region, service};
+  const auto make = [&](std::int64_t now_ms) {
+    os::HttpRequest signed_request = request;
+    sign(signed_request, config_.credentials, scope, now_ms, signing_options(service));
+    return signed_request;
+  };
+  auto answer = retry_.send(http_, repeat, make,
+                            [](const os::HttpResponse& response) { return fault_of(response).code; });
+  if (!answer) return fail("", unreachable(std::move(answer).error(), service, action, endpoint));
+  if (answer->status >= 200 && answer->status < 300) return std::move(answer->body);
+  return fail("", error_of(fault_of(*answer), answer->status, service, action));
+}
+
+Result<std::string> Client::query(const std::string& service, const std::string& action, const Params& params,
+                                  Repeat repeat) {
+  Params whole;
+  whole.add("Action", action).add("Version", api_version(service));
+  os::HttpRequest request;
+  request.headers = {{"Content-Type", "application/x-www-form-urlencoded; charset=utf-8"}};
+  request.body = whole.form_body();
+  if (!params.all().empty()) request.body += "&" + params.form_body();
+  return call(service, action, std::move(request), repeat);
+}
+
+Result<Json> Client::json(const std::string& service, const std::string& target_prefix,
+                          const std::string& action, const Json& body, Repeat repeat) {
+  os::HttpRequest request;
+  request.headers = {{"Content-Type", "application/x-amz-json-1.1"},
+                     {"X-Amz-Target", target_prefix + "." + action}};
+  request.body = dump_json(body);
+  TRY_SET(text, "", call(service, action, std::move(request), repeat));
+  return parse_json(text);
+}
+
+}  // namespace ferry::aws

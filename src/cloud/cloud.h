@@ -1,0 +1,118 @@
+#pragma once
+/// \file
+/// The Cloud: what ferry asks of any place that lends machines. The run room sees nothing else of AWS.
+
+#include <chrono>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/error.h"
+#include "base/units.h"
+#include "os/clock.h"
+#include "os/http.h"
+#include "plan/plan.h"
+
+namespace ferry::cloud {
+
+using Tags = std::map<std::string, std::string>;
+
+struct Identity {
+  std::string account, arn;
+};
+
+struct Image {
+  std::string id, name, login_user, root_device;
+  int root_size_gib = 0;
+};
+
+enum class State { pending, running, stopping, stopped, shutting_down, terminated };
+std::string_view name(State state);
+
+struct Instance {
+  std::string id, type, zone, region;
+  State state = State::pending;
+  std::string address;  ///< public DNS name, else public IP; empty while pending or stopped. Changes after
+                        ///< stop and start
+  int ssh_port = 22;    ///< from the tag ferry:ssh-port, for machines whose sshd listens elsewhere
+  std::string client_token;
+  std::string state_reason;  ///< "Client.UserInitiatedShutdown: …" and the like; may be empty
+  std::int64_t launched_ms = 0;
+  Tags tags;
+  bool alive() const { return state != State::terminated && state != State::shutting_down; }
+};
+
+struct SecurityGroup {
+  std::string id, name;
+};
+
+struct LaunchRequest {
+  plan::Offer offer;
+  Image image;
+  std::string client_token;  ///< at most 64 characters; the same token never rents twice
+  std::string key_name;
+  std::string security_group;
+  std::string user_data;  ///< raw; base64 is done inside
+  int disk_gib = 0;       ///< 0: the image's own size
+  Tags tags;              ///< on instance and volumes
+};
+
+/// One region of one account. Every call may be repeated safely. Use from one thread.
+/// Errors carry a kind: denied (credentials, permission), no_capacity, quota, throttled, lost, timeout,
+/// bad_input, not_found.
+class Cloud {
+ public:
+  virtual ~Cloud() = default;
+  virtual const std::string& region() const = 0;
+  virtual Result<Identity> whoami() = 0;
+  /// The newest suitable image for an architecture: with `gpu`, the Deep Learning base image with NVIDIA
+  /// drivers; without, a plain Ubuntu or the same Deep Learning image where there is none.
+  virtual Result<Image> newest_image(const std::string& arch, bool gpu) = 0;
+  /// Imports the public key (OpenSSH one-line form) under `name`; calm if it is there already.
+  virtual Status import_key(const std::string& name, const std::string& public_key, const Tags& tags) = 0;
+  virtual Status delete_key(const std::string& name) = 0;
+  /// A security group in the default VPC with tcp 22 open to `cidr` only; made or found by `name`.
+  virtual Result<SecurityGroup> ensure_group(const std::string& name, const std::string& cidr,
+                                             const Tags& tags) = 0;
+  /// Deletes by name; absent is fine; still in use is Kind::conflict.
+  virtual Status delete_group(const std::string& name) = 0;
+  /// Rents one machine: ClientToken, tags, IMDSv2 required, encrypted root disk deleted with the machine,
+  /// shutdown inside terminates it.
+  virtual Result<Instance> launch(const LaunchRequest& request) = 0;
+  /// not_found if the cloud does not know it (any more).
+  virtual Result<Instance> describe(const std::string& instance_id) = 0;
+  /// Everything whose tag `key` has `value`, also terminated ones the cloud still lists. All pages.
+  virtual Result<std::vector<Instance>> find_by_tag(const std::string& key, const std::string& value) = 0;
+  /// The machine rented with this ClientToken, if any. A launch of the last seconds, made by another process,
+  /// may not show yet.
+  virtual Result<std::optional<Instance>> find_by_token(const std::string& client_token) = 0;
+  virtual Status terminate(const std::string& instance_id) = 0;  ///< calm if already gone
+  /// Both fail conflict in a state that does not allow it.
+  virtual Status stop(const std::string& instance_id) = 0;
+  virtual Status start(const std::string& instance_id) = 0;
+  /// The address the cloud's side sees us come from, as a /32; what ensure_group should open.
+  /// FERRY_CALLER_CIDR overrides it; with an endpoint on this computer it is 127.0.0.1/32.
+  virtual Result<std::string> caller_cidr() = 0;
+};
+
+/// Where and as whom to call. Filled from AWS's usual environment variables and files, or by the rehearsal
+/// cloud.
+struct AwsWorld {
+  std::string region;
+  std::string endpoint_url;  ///< for every service; empty: AWS's own for the region
+  std::string access_key_id, secret_access_key, session_token;
+  std::map<std::string, std::string>
+      service_endpoints;  ///< by service ("ec2", "sts", "ssm"), winning over endpoint_url
+  int max_attempts = 3;   ///< of each call; AWS_MAX_ATTEMPTS
+};
+/// From AWS_* variables and ~/.aws (credentials and config files, AWS_PROFILE). Fails denied with what to do
+/// when there are none, unsupported when the profile's way to get them is one that this version does not
+/// know, bad_input without a region. `region` (from the task) wins over the environment.
+Result<AwsWorld> aws_world_from_environment(const std::string& region);
+
+/// `http` and `clock` must outlive the cloud.
+std::unique_ptr<Cloud> make_ec2_cloud(AwsWorld world, os::HttpClient& http, os::Clock& clock);
+
+}  // namespace ferry::cloud

@@ -1,0 +1,316 @@
+// The Cloud over EC2, or over anything that speaks its protocol.
+
+#include <algorithm>
+
+#include "aws/ec2.h"
+#include "aws/sts.h"
+#include "base/text.h"
+#include "cloud/cloud.h"
+#include "cloud/images.h"
+#include "os/env.h"
+
+namespace ferry::cloud {
+namespace {
+
+constexpr int ssh_port = 22;
+constexpr std::size_t longest_token = 64;
+constexpr std::size_t largest_user_data = 16 * 1024;
+/// EC2 is eventually consistent: for this long after it made something, "not found" may mean "not yet".
+constexpr std::int64_t young_ms = 30'000;
+constexpr Millis look_again{500};
+
+State state_of(std::string_view word) {
+  constexpr std::array all = {State::pending, State::running,       State::stopping,
+                              State::stopped, State::shutting_down, State::terminated};
+  const auto found = std::find_if(all.begin(), all.end(), [&](State state) { return name(state) == word; });
+  return found == all.end() ? State::pending : *found;
+}
+
+Instance instance_of(aws::InstanceRecord record, const std::string& region) {
+  Instance instance;
+  instance.id = std::move(record.id);
+  instance.type = std::move(record.type);
+  instance.zone = std::move(record.zone);
+  instance.region = region;
+  instance.state = state_of(record.state);
+  const bool reachable = instance.state == State::running;
+  if (reachable) instance.address = record.public_dns.empty() ? record.public_ip : record.public_dns;
+  if (const auto tag = record.tags.find("ferry:ssh-port"); tag != record.tags.end()) {
+    const auto port = parse_int(tag->second);
+    if (port && *port > 0 && *port < 65536) instance.ssh_port = static_cast<int>(*port);
+  }
+  instance.client_token = std::move(record.client_token);
+  instance.state_reason = std::move(record.state_reason);
+  instance.launched_ms = record.launched_ms;
+  instance.tags = std::move(record.tags);
+  return instance;
+}
+
+/// Filters take * and ? as wildcards; a tag's value is meant literally.
+std::string literal(std::string_view value) {
+  std::string out;
+  for (const char c : value) {
+    if (c == '*' || c == '?' || c == '\\') out += '\\';
+    out += c;
+  }
+  return out;
+}
+
+/// "203.0.113.7/32": an IPv4 range.
+bool is_cidr(const std::string& text) {
+  const auto halves = split(text, '/');
+  const auto bytes = split(halves[0], '.');
+  const auto within = [](const std::string& number, std::int64_t most) {
+    const auto value = parse_int(number);
+    return number.size() <= 3 && value && *value >= 0 && *value <= most && number[0] != '-';
+  };
+  return halves.size() == 2 && within(halves[1], 32) && bytes.size() == 4 &&
+         std::all_of(bytes.begin(), bytes.end(), [&](const auto& byte) { return within(byte, 255); });
+}
+
+Error bad_cidr(const std::string& text) {
+  return {Kind::bad_input, "\"" + printable(text.substr(0, 60)) + "\" is not an IPv4 address range", "",
+          "set FERRY_CALLER_CIDR to your public address, for example 203.0.113.7/32", ""};
+}
+
+Status calm_about(Kind kind, Status status) {
+  if (status || status.error().kind == kind) return {};
+  return status;
+}
+
+class Ec2Cloud final : public Cloud {
+ public:
+  Ec2Cloud(AwsWorld world, os::HttpClient& http, os::Clock& clock)
+      : client_({.credentials = {.access_key_id = std::move(world.access_key_id),
+                                 .secret_access_key = std::move(world.secret_access_key),
+                                 .session_token = std::move(world.session_token),
+                                 .source = {}},
+                 .region = std::move(world.region),
+                 .endpoint_url = std::move(world.endpoint_url),
+                 .service_endpoints = std::move(world.service_endpoints),
+                 .max_attempts = world.max_attempts},
+                http, clock),
+        ec2_(client_),
+        clock_(clock) {}
+
+  const std::string& region() const override { return client_.config().region; }
+
+  Result<Identity> whoami() override {
+    TRY_SET(caller, "", aws::get_caller_identity(client_));
+    return Identity{caller.account, caller.arn};
+  }
+
+  Result<Image> newest_image(const std::string& arch, bool gpu) override {
+    return cloud::newest_image(client_, arch, gpu);
+  }
+
+  Status import_key(const std::string& name, const std::string& public_key, const Tags& tags) override {
+    made_[name] = clock_.steady_ms();
+    return calm_about(Kind::exists, ec2_.import_key_pair(name, public_key, tags));
+  }
+
+  Status delete_key(const std::string& name) override {
+    return calm_about(Kind::not_found, ec2_.delete_key_pair(name));
+  }
+
+  Result<SecurityGroup> ensure_group(const std::string& name, const std::string& cidr,
+                                     const Tags& tags) override {
+    if (!is_cidr(cidr)) return fail("", bad_cidr(cidr));
+    TRY_SET(found, "", find_group(name));
+    if (!found) {
+      TRY_SET(made, "", make_group(name, tags));
+      found = std::move(made);
+    }
+    TRY("open port 22 of " + name, open_ssh_to(*found, cidr));
+    return SecurityGroup{found->id, found->name};
+  }
+
+  Status delete_group(const std::string& name) override {
+    return calm_about(Kind::not_found, ec2_.delete_security_group(name));
+  }
+
+  Result<Instance> launch(const LaunchRequest& request) override;
+
+  Result<Instance> describe(const std::string& id) override {
+    TRY_SET(records, "", once_visible({id}, [&] { return ec2_.describe_instances({id}, {}); }));
+    for (auto& record : records) {
+      if (record.id != id) continue;
+      made_.erase(id);
+      return instance_of(std::move(record), region());
+    }
+    return fail(Kind::not_found, "there is no instance " + id + " in " + region(), "",
+                "EC2 forgets a terminated instance after an hour; `ferry ps` shows what there is");
+  }
+
+  Result<std::vector<Instance>> find_by_tag(const std::string& key, const std::string& value) override {
+    TRY_SET(records, "", ec2_.describe_instances({}, {{"tag:" + key, {literal(value)}}}));
+    std::vector<Instance> out;
+    for (auto& record : records) {
+      const auto tag = record.tags.find(key);
+      if (tag != record.tags.end() && tag->second == value)
+        out.push_back(instance_of(std::move(record), region()));
+    }
+    return out;
+  }
+
+  Result<std::optional<Instance>> find_by_token(const std::string& client_token) override {
+    TRY_SET(records, "", ec2_.describe_instances({}, {{"client-token", {literal(client_token)}}}));
+    for (auto& record : records) {
+      // An endpoint that ignores the filter must not make us adopt someone else's machine.
+      if (record.client_token == client_token) return instance_of(std::move(record), region());
+    }
+    return std::nullopt;
+  }
+
+  Status terminate(const std::string& id) override {
+    // "Not found" right after the launch is no proof that nothing is rented.
+    return calm_about(Kind::not_found, once_visible({id}, [&] { return ec2_.terminate_instance(id); }));
+  }
+  Status stop(const std::string& id) override {
+    return once_visible({id}, [&] { return ec2_.stop_instance(id); });
+  }
+  Status start(const std::string& id) override {
+    return once_visible({id}, [&] { return ec2_.start_instance(id); });
+  }
+
+  Result<std::string> caller_cidr() override;
+
+ private:
+  using Group = aws::SecurityGroupRecord;
+  Result<std::optional<Group>> find_group(const std::string& name);
+  Result<Group> make_group(const std::string& name, const Tags& tags);
+  Status open_ssh_to(const Group& group, const std::string& cidr);
+
+  bool is_young(const std::string& thing) {
+    const auto at = made_.find(thing);
+    return at != made_.end() && clock_.steady_ms() - at->second < young_ms;
+  }
+
+  /// Asks again while the answer is not_found and one of the things was made only moments ago.
+  template <class Call>
+  auto once_visible(const std::vector<std::string>& things, const Call& call) -> decltype(call()) {
+    while (true) {
+      auto answer = call();
+      const bool maybe_not_yet =
+          !answer && answer.error().kind == Kind::not_found &&
+          std::any_of(things.begin(), things.end(), [&](auto& it) { return is_young(it); });
+      if (!maybe_not_yet) return answer;
+      clock_.sleep(look_again);
+    }
+  }
+
+  aws::Client client_;
+  aws::Ec2 ec2_;
+  os::Clock& clock_;
+  std::map<std::string, std::int64_t> made_;  // what this object made, and when (steady)
+};
+
+Result<Instance> Ec2Cloud::launch(const LaunchRequest& request) {
+  const std::string doing = "launch " + request.offer.type.name + " in " +
+                            (request.offer.zone.empty() ? region() : request.offer.zone);
+  if (request.client_token.empty() || request.client_token.size() > longest_token) {
+    return fail(Kind::bug, doing + ": the client token must have 1 to 64 characters", request.client_token);
+  }
+  if (request.user_data.size() > largest_user_data) {
+    return fail(Kind::bad_input, doing + ": the machine's first script is too long",
+                std::to_string(request.user_data.size()) + " bytes; EC2 takes 16,384",
+                "move what is long into setup: or the workdir");
+  }
+  // A root disk cannot be smaller than its image.
+  const int disk_gib = request.disk_gib == 0 ? 0 : std::max(request.disk_gib, request.image.root_size_gib);
+  const aws::RunInstances order{.image_id = request.image.id,
+                                .instance_type = request.offer.type.name,
+                                .key_name = request.key_name,
+                                .security_group_id = request.security_group,
+                                .zone = request.offer.zone,
+                                .client_token = request.client_token,
+                                .user_data = request.user_data,
+                                .root_device = request.image.root_device,
+                                .root_size_gib = disk_gib,
+                                .spot = request.offer.market == plan::Market::spot,
+                                .tags = request.tags};
+  TRY_SET(record, doing, once_visible({request.key_name, request.security_group}, [&] {
+            return ec2_.run_instances(order);
+          }));
+  made_[record.id] = clock_.steady_ms();
+  return instance_of(std::move(record), region());
+}
+
+Result<std::optional<aws::SecurityGroupRecord>> Ec2Cloud::find_group(const std::string& name) {
+  TRY_SET(groups, "find security group " + name,
+          ec2_.describe_security_groups({{"group-name", {literal(name)}}}));
+  std::erase_if(groups, [&](const auto& group) { return group.name != name; });
+  if (groups.empty()) return std::nullopt;
+  // Names are unique in a VPC only; the machine will be in the default one.
+  TRY_SET(vpc, "find the default VPC", ec2_.default_vpc());
+  for (auto& group : groups) {
+    if (!vpc || group.vpc_id.empty() || group.vpc_id == *vpc) return std::move(group);
+  }
+  return std::nullopt;
+}
+
+Result<aws::SecurityGroupRecord> Ec2Cloud::make_group(const std::string& name, const Tags& tags) {
+  auto id = ec2_.create_security_group(name, "ferry: ssh from the caller only", "", tags);
+  if (id) {
+    made_[*id] = clock_.steady_ms();
+    return Group{.id = *id, .name = name, .vpc_id = {}, .ingress = {}, .tags = tags};
+  }
+  if (id.error().kind == Kind::exists) {  // another ferry was faster, or our own lost answer was a success
+    made_[name] = clock_.steady_ms();
+    return once_visible({name}, [&]() -> Result<Group> {
+      TRY_SET(group, "", find_group(name));
+      if (group) return *std::move(group);
+      return fail(Kind::not_found, "security group " + name + " exists and cannot be found", "",
+                  "try again in a minute");
+    });
+  }
+  if (id.error().code == "VPCIdNotSpecified" || id.error().code == "DefaultVpcDoesNotExist") {
+    return fail(Kind::not_found, "this account has no default VPC in " + region(), id.error().why,
+                "make one (`aws ec2 create-default-vpc --region " + region() + "`), or choose another region",
+                id.error().code);
+  }
+  return fail("make security group " + name, std::move(id).error());
+}
+
+Status Ec2Cloud::open_ssh_to(const Group& group, const std::string& cidr) {
+  const aws::IngressRule wanted{.protocol = "tcp", .from_port = ssh_port, .to_port = ssh_port, .value = cidr};
+  if (std::find(group.ingress.begin(), group.ingress.end(), wanted) == group.ingress.end()) {
+    TRY("", calm_about(Kind::exists,
+                       once_visible({group.id}, [&] { return ec2_.authorize_ingress(group.id, wanted); })));
+  }
+  std::vector<aws::IngressRule> others;
+  for (const auto& rule : group.ingress) {
+    if (rule.covers_tcp(ssh_port) && rule != wanted) others.push_back(rule);
+  }
+  if (others.empty()) return {};
+  return calm_about(Kind::not_found, ec2_.revoke_ingress(group.id, others));
+}
+
+Result<std::string> Ec2Cloud::caller_cidr() {
+  if (const auto chosen = os::env("FERRY_CALLER_CIDR")) {
+    if (!is_cidr(*chosen)) return fail("FERRY_CALLER_CIDR", bad_cidr(*chosen));
+    return *chosen;
+  }
+  if (aws::is_loopback(aws::endpoint_of(client_.config(), "ec2"))) return "127.0.0.1/32";
+  os::HttpRequest request;
+  request.url = "https://checkip.amazonaws.com/";
+  request.timeout = Millis(10'000);
+  const std::string doing = "find this computer's public address";
+  auto answer = client_.http().send(request);
+  if (!answer) {
+    auto error = std::move(answer).error();
+    error.advice = "set FERRY_CALLER_CIDR to it (for example 203.0.113.7/32), or check the network";
+    return fail(doing, std::move(error));
+  }
+  const std::string cidr = std::string(trim(answer->body)) + "/32";
+  if (answer->status != 200 || !is_cidr(cidr)) return fail(doing, bad_cidr(cidr));
+  return cidr;
+}
+
+}  // namespace
+
+std::unique_ptr<Cloud> make_ec2_cloud(AwsWorld world, os::HttpClient& http, os::Clock& clock) {
+  return std::make_unique<Ec2Cloud>(std::move(world), http, clock);
+}
+
+}  // namespace ferry::cloud
