@@ -1,0 +1,23 @@
+#pragma once
+/// \file
+/// Every field that a task file may have, and which of them this version acts on. Inside this room only.
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "task/yaml.h"
+
+namespace ferry::task {
+
+/// Checks the names in `map` (and in what known fields hold) against those of `section`: "task" for the top
+/// level, "resources" and so on below. Adds a line to `not_yet` for every known field that this version does
+/// not act on and that asks for something. An unknown name is a complaint with the nearest known one.
+Status check_fields(std::string_view file, const Node& map, std::string_view section,
+                    std::vector<std::string>& not_yet);
+
+/// The line for one ignored field.
+std::string not_yet_line(std::string_view file, const Entry& entry, std::string_view meaning,
+                         std::string_view instead = "this version ignores it");
+
+}  // namespace ferry::task

@@ -1,0 +1,16 @@
+#include <cstddef>
+#include <cstdint>
+#include <string_view>
+
+#include "task/task.h"
+
+extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+  const std::string_view text(reinterpret_cast<const char*>(data), size);
+  (void)ferry::task::parse_task(text, "fuzz.yaml");
+  (void)ferry::task::parse_infra(text);
+  (void)ferry::task::parse_cpus(text);
+  (void)ferry::task::parse_memory(text);
+  (void)ferry::task::parse_accelerator(text);
+  (void)ferry::task::name_from(text);
+  return 0;
+}

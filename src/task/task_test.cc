@@ -1,0 +1,348 @@
+#include "task/task.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+namespace ferry::task {
+namespace {
+
+using testing::ElementsAre;
+using testing::HasSubstr;
+using testing::IsEmpty;
+using testing::StartsWith;
+
+Task parsed(std::string_view yaml) {
+  auto task = parse_task(yaml, "task.yaml");
+  if (!task) ADD_FAILURE() << describe(task.error());
+  return task.value_or(Task{});
+}
+
+Error refused(std::string_view yaml) {
+  auto task = parse_task(yaml, "task.yaml");
+  if (task) {
+    ADD_FAILURE() << "accepted: " << yaml;
+    return {};
+  }
+  EXPECT_EQ(task.error().kind, Kind::bad_input);
+  return task.error();
+}
+
+TEST(Task, ATaskWithEveryFieldOfThisVersionIsReadWhole) {
+  const auto task = parsed(R"(
+name: digits
+workdir: .
+num_nodes: 1
+resources:
+  infra: aws/us-east-1/us-east-1a
+  instance_type: g5.xlarge
+  accelerators: A10G:1
+  cpus: 4+
+  memory: 16GB
+envs:
+  EPOCHS: 20
+  LR: 1e-3
+secrets:
+  HF_TOKEN: null
+setup: |
+  pip install -r requirements.txt
+run: |
+  python train.py --epochs $EPOCHS
+outputs: [outputs/, "*.log"]
+max_duration: 1h30m
+)");
+  EXPECT_EQ(task.name, "digits");
+  EXPECT_EQ(task.workdir, ".");
+  EXPECT_EQ(show(*task.resources.infra), "aws/us-east-1/us-east-1a");
+  EXPECT_EQ(task.resources.instance_type, "g5.xlarge");
+  EXPECT_EQ(task.resources.accelerator->name, "A10G");
+  EXPECT_EQ(task.resources.accelerator->count, 1);
+  EXPECT_EQ(task.resources.cpus->value, 4);
+  EXPECT_TRUE(task.resources.cpus->at_least);
+  EXPECT_EQ(task.resources.memory->value, 16);
+  EXPECT_FALSE(task.resources.memory->at_least);
+  EXPECT_EQ(task.envs.at("EPOCHS"), "20");
+  EXPECT_EQ(task.envs.at("LR"), "1e-3");
+  EXPECT_THAT(task.missing_secrets, ElementsAre("HF_TOKEN"));
+  EXPECT_EQ(task.setup, "pip install -r requirements.txt\n");
+  EXPECT_EQ(task.run, "python train.py --epochs $EPOCHS\n");
+  EXPECT_THAT(task.outputs, ElementsAre("outputs/", "*.log"));
+  EXPECT_EQ(task.max_duration, Seconds(5400));
+  EXPECT_THAT(task.not_yet, IsEmpty());
+}
+
+TEST(Task, ASkyPilotFileIsReadWithOneLineForEachFieldThatIsNotActedOn) {
+  const auto task = parsed(R"(
+# SkyPilot: fine-tuning.
+name: finetune
+resources:
+  accelerators: {A100-80GB: 8, A100: 8}
+  use_spot: true
+  disk_size: 512
+  disk_tier: best
+  ports: [8888, "6006"]
+  any_of:
+    - infra: aws
+    - infra: gcp/us-central1
+  job_recovery: {strategy: FAILOVER, max_restarts_on_errors: 3}
+  autostop: {idle_minutes: 10, down: true}
+num_nodes: 2
+workdir: {url: https://github.com/org/repo, ref: main}
+file_mounts:
+  /data: s3://bucket/data
+  /ckpt:
+    name: my-ckpts
+    mode: MOUNT
+envs:
+  MODEL_SIZE: 7
+  WANDB_API_KEY:
+setup: conda activate base || true
+run: torchrun --nproc_per_node $SKYPILOT_NUM_GPUS_PER_NODE train.py
+)");
+  EXPECT_EQ(task.resources.accelerator->name, "A100-80GB");
+  EXPECT_EQ(task.resources.accelerator->count, 8);
+  EXPECT_THAT(task.missing_envs, ElementsAre("WANDB_API_KEY"));
+  EXPECT_THAT(
+      task.not_yet,
+      ElementsAre(
+          "task.yaml:6: use_spot: not yet, this version ignores it (spot instances)",
+          StartsWith("task.yaml:7: disk_size: not yet"), StartsWith("task.yaml:8: disk_tier: not yet"),
+          StartsWith("task.yaml:9: ports: not yet"), StartsWith("task.yaml:10: any_of: not yet"),
+          StartsWith("task.yaml:13: job_recovery: not yet"), StartsWith("task.yaml:14: autostop: not yet"),
+          StartsWith("task.yaml:17: file_mounts: not yet"),
+          HasSubstr("accelerators: not yet, this version takes the first, A100-80GB"),
+          HasSubstr("num_nodes: not yet, this version uses one"), HasSubstr("workdir: not yet")));
+}
+
+TEST(Task, AFieldThatAsksForNothingDrawsNoLine) {
+  EXPECT_THAT(
+      parsed("num_nodes: 1\nfile_mounts:\nresources: {use_spot: false, autostop: false, image_id: null}\n")
+          .not_yet,
+      IsEmpty());
+}
+
+TEST(Task, FerrysOwnFieldsOfLaterVersionsAreKnown) {
+  const auto task = parsed(
+      "budget: 5\ncheckpoint: {path: ckpt, every: 10m}\nguard: {nan_loss: stop}\nenvironment: {kind: uv}\n"
+      "metrics: metrics.jsonl\nrun: x\n");
+  EXPECT_EQ(task.not_yet.size(), 5U);
+}
+
+TEST(Task, AnUnknownFieldIsRefusedWithItsPlaceAndTheNearestName) {
+  auto error = refused("name: x\nresources:\n  acelerators: A100\n");
+  EXPECT_EQ(error.what, "task.yaml:3:3: unknown field 'acelerators' in resources");
+  EXPECT_EQ(error.advice, "did you mean 'accelerators'?");
+  EXPECT_EQ(refused("checkpoint:\n  pth: x\n").advice, "did you mean 'path'?");
+  EXPECT_EQ(refused("resources:\n  any_of:\n    - cpuz: 4\n").what,
+            "task.yaml:3:7: unknown field 'cpuz' in resources");
+  EXPECT_EQ(refused("accelerators: A100\n").advice, "'accelerators' belongs under 'resources:'");
+  EXPECT_EQ(refused("resources: {num_nodes: 2}\n").advice, "'num_nodes' belongs at the top level");
+  EXPECT_THAT(refused("epochs: 5\n").advice, HasSubstr("envs"));
+}
+
+TEST(Task, ValuesAreKeptAsWritten) {
+  const auto task =
+      parsed("envs: {A: yes, B: 1.50, C: 0x10, D: '', E: 1:30, F: \"a\\nb\", G: 007, H: 'null'}\n");
+  EXPECT_EQ(task.envs.at("A"), "yes");
+  EXPECT_EQ(task.envs.at("B"), "1.50");
+  EXPECT_EQ(task.envs.at("C"), "0x10");
+  EXPECT_EQ(task.envs.at("D"), "");
+  EXPECT_EQ(task.envs.at("E"), "1:30");
+  EXPECT_EQ(task.envs.at("F"), "a\nb");
+  EXPECT_EQ(task.envs.at("G"), "007");
+  EXPECT_EQ(task.envs.at("H"), "null");
+}
+
+TEST(Task, NullMeansMustBeSuppliedForAVariableAndNotGivenForAField) {
+  const auto task = parsed("name:\nresources:\nenvs: {A: null, B: ~, C: }\nsecrets: [secrets:TOKEN]\nrun:\n");
+  EXPECT_THAT(task.missing_envs, ElementsAre("A", "B", "C"));
+  EXPECT_THAT(task.missing_secrets, ElementsAre("TOKEN"));
+  EXPECT_EQ(task.run, "");
+}
+
+TEST(Task, AnchorsAndMergeKeysAreFollowed) {
+  const auto task = parsed(
+      "resources: &machine\n  cpus: 4\n  memory: 16\nenvs: &base {A: 1, B: 2}\nsecrets:\n  <<: *base\n  B: "
+      "3\n");
+  EXPECT_EQ(task.secrets.at("A"), "1");
+  EXPECT_EQ(task.secrets.at("B"), "3");
+}
+
+TEST(Task, OutputsAreAListOrOnePathAndSkyPilotsEstimateStaysOne) {
+  EXPECT_THAT(parsed("outputs: model.pt\n").outputs, ElementsAre("model.pt"));
+  const auto task = parsed("outputs: {\"s3://bucket/out\": 5}\n");
+  EXPECT_THAT(task.outputs, IsEmpty());
+  EXPECT_EQ(task.not_yet.size(), 1U);
+}
+
+TEST(Task, AnOutputOutsideTheWorkdirIsRefused) {
+  for (const char* path : {"/tmp/x", "../x", "a/../../x", "~/x"}) {
+    EXPECT_THAT(refused(std::string("outputs: [\"") + path + "\"]\n").what, HasSubstr("outside the workdir"));
+  }
+}
+
+TEST(Task, TheOlderSpellingOfInfraIsRead) {
+  EXPECT_EQ(show(*parsed("resources: {cloud: AWS, region: eu-west-1}\n").resources.infra), "aws/eu-west-1");
+  EXPECT_EQ(show(*parsed("resources: {zone: us-east-1b}\n").resources.infra), "aws/us-east-1/us-east-1b");
+  EXPECT_THAT(refused("resources: {cloud: gcp}\n").why, HasSubstr("ferry trains on AWS"));
+  EXPECT_EQ(refused("resources:\n  infra: aws\n  region: us-east-1\n").what,
+            "task.yaml:3:3: 'region' beside 'infra': both say where");
+}
+
+TEST(Task, AlternativesAreNamedAndTheFirstIsTaken) {
+  for (const char* form : {"[T4:2, V100]", "{T4: 2, V100: 1}", "{T4:2, V100}", "'{T4:2, V100:1}'"}) {
+    const auto task = parsed(std::string("resources: {accelerators: ") + form + "}\n");
+    ASSERT_TRUE(task.resources.accelerator) << form;
+    EXPECT_EQ(task.resources.accelerator->name, "T4");
+    EXPECT_EQ(task.resources.accelerator->count, 2);
+    EXPECT_EQ(task.not_yet.size(), 1U) << form;
+  }
+  EXPECT_EQ(parsed("resources: {accelerators: {T4: null}}\n").resources.accelerator->count, 1);
+}
+
+struct Case {
+  const char* yaml;
+  const char* what;
+};
+
+TEST(Task, EveryMistakeIsNamedWithItsPlace) {
+  const Case cases[] = {
+      {"", "task.yaml:1:1: the task file is empty"},
+      {"# nothing\n", "task.yaml:1:1: the task file is empty"},
+      {"run:python\n", "task.yaml:1:1: a task file is a mapping of fields, not text"},
+      {"- a\n- b\n", "task.yaml:1:1: a task file is a mapping of fields, not a list"},
+      {"- a\nrun: x\n", "task.yaml:2:1: not valid YAML: this does not fit what stands above it"},
+      {"run: x\n---\nrun: y\n", "task.yaml:3:1: more than one document (separated by '---')"},
+      {"run: x\nrun: y\n", "task.yaml:2:1: 'run' is written twice"},
+      {"envs:\n\tA: 1\n", "task.yaml:2:1: a tab in the indentation"},
+      {"run: |\n\techo\n", "task.yaml:2:1: a tab in the indentation"},
+      {"run: echo a: b\n", "task.yaml:1:12: not valid YAML: this ':' is out of place"},
+      {"envs:\n    A: 1\n  B: 2\n",
+       "task.yaml:3:3: not valid YAML: the indentation of this line fits no field above it"},
+      {"run: \"abc\nsetup: x\n", "task.yaml:1:6: the quote (\") that opens here is never closed"},
+      {"name: a\nrun: \"abc", "task.yaml:2:6: the quote (\") that opens here is never closed"},
+      {"run: &x 'abc\n", "task.yaml:1:9: the quote (') that opens here is never closed"},
+      {"outputs: [a, b\nrun: x\n", "task.yaml:1:10: not valid YAML: the '[' that opens here is not closed"},
+      {"envs: {a: b\n", "task.yaml:1:7: not valid YAML: the '{' that opens here is not closed"},
+      {"run: @x\n", "task.yaml:1:6: unquoted text cannot begin with '@'"},
+      {"run: *x\n", "task.yaml:1:6: not valid YAML: this alias names nothing that stands above it"},
+      {"envs: &x [*x]\n", "task.yaml:1:11: this alias stands inside what it names"},
+      {"run: !Ref x\n", "task.yaml:1:6: unknown YAML tag '!Ref'"},
+      {"run: \"\\0\"\n", "task.yaml:1:6: text with a NUL byte (\\0) in it"},
+      {"run: x\xff\n", "task.yaml:1:7: byte 0xff is not UTF-8"},
+      {"name: \xc3\xa9\nrun: \xed\xa0\x80\n", "task.yaml:2:6: byte 0xed is not UTF-8"},
+      {"run: \x04\n", "task.yaml:1:6: control character 0x04"},
+      {", , ,", "task.yaml:1:1: not valid YAML: this does not fit what stands above it"},
+      {"? [a]\n: b\n", "task.yaml:1:3: a field's name must be plain text"},
+      {"run: [a]\n", "task.yaml:1:6: 'run' must be text, not a list"},
+      {"name: {a: b}\n", "task.yaml:1:7: 'name' must be text, not a mapping"},
+      {"resources: A100\n", "task.yaml:1:12: 'resources' must be a mapping, not text"},
+      {"envs: [A=1]\n", "task.yaml:1:7: 'envs' must be a mapping, not a list"},
+      {"envs:\n  9A: 1\n", "task.yaml:2:3: envs: '9A' cannot be a variable's name"},
+      {"num_nodes: 0\n", "task.yaml:1:12: 'num_nodes' must be a whole number from 1, not '0'"},
+      {"max_duration: long\n", "task.yaml:1:15: max_duration: not a duration: 'long'"},
+      {"name: my task\n", "task.yaml:1:7: 'my task' cannot be a task's name"},
+      {"workdir: $DIR\n", "task.yaml:1:10: workdir '$DIR' has a variable in it"},
+      {"resources:\n  cpus: four\n", "task.yaml:2:9: cpus: not a number of vCPUs: 'four'"},
+  };
+  for (const auto& [yaml, what] : cases) EXPECT_EQ(refused(yaml).what, what) << yaml;
+  EXPECT_EQ(refused(std::string_view("run: a\0b", 8)).what, "task.yaml:1:7: a NUL byte");
+  EXPECT_THAT(refused(std::string_view("\xff\xfer\0", 4)).what, HasSubstr("UTF-16"));
+}
+
+TEST(Task, AHugeOrDeepFileIsRefusedAndNotFollowed) {
+  const auto many = [](std::string_view piece, std::size_t bytes) {
+    std::string out;
+    while (out.size() < bytes) out += piece;
+    return out;
+  };
+  EXPECT_THAT(refused(many("x", (1U << 20) + 1)).what, HasSubstr("1 MiB"));
+  for (const char* piece :
+       {"[", "{", "- ", "? ", "[a,", "{a: ", "? - ", ", ", "]", "--- \n", "*a ", "&a ", "!"}) {
+    refused(many(piece, 1U << 14));
+  }
+  EXPECT_THAT(refused("envs: " + many("[", 1000)).what, HasSubstr("nested deeper than 64 levels"));
+  std::string chain = "a0: &a0 x\n";
+  for (int i = 1; i < 200; ++i) chain += fmt::format("a{}: &a{} [*a{}]\n", i, i, i - 1);
+  EXPECT_THAT(refused(chain).what, HasSubstr("nested deeper"));
+  std::string merges = "envs: &e {";
+  for (int i = 0; i < 500; ++i) merges += fmt::format("A{}: 1, ", i);
+  merges += "}\nsecrets:\n";
+  for (int i = 0; i < 500; ++i) merges += fmt::format("  S{}:\n    <<: *e\n", i);
+  EXPECT_THAT(refused(merges).what, HasSubstr("10,000"));
+}
+
+TEST(Task, WindowsLineEndsAndAByteOrderMarkAreFine) {
+  EXPECT_EQ(parsed("\xef\xbb\xbfrun: |\r\n  a\r\n  b\r\n").run, "a\nb\n");
+}
+
+TEST(Task, ASecretsValueIsNeverRepeatedInAComplaint) {
+  const auto error = refused("secrets:\n  TOKEN: [hunter2]\n");
+  EXPECT_THAT(describe(error), testing::Not(HasSubstr("hunter2")));
+}
+
+TEST(Infra, EachFormIsReadAndShown) {
+  for (const char* text : {"aws", "aws/us-east-1", "aws/us-gov-west-1", "aws/us-east-1/us-east-1a",
+                           "rehearsal", "aws/us-east-1/us-east-1-bos-1a", "ssh/box", "ssh/me@10.0.0.1"}) {
+    const auto infra = parse_infra(text);
+    ASSERT_TRUE(infra) << text;
+    EXPECT_EQ(show(*infra), text);
+  }
+  EXPECT_EQ(show(*parse_infra("aws/*/us-east-1a")), "aws/us-east-1/us-east-1a");
+  EXPECT_EQ(show(*parse_infra("aws/*/*")), "aws");
+  EXPECT_EQ(show(*parse_infra("AWS/us-west-2/*")), "aws/us-west-2");
+}
+
+TEST(Infra, AWrongOneIsRefusedWithTheRightFormBesideIt) {
+  EXPECT_EQ(parse_infra("asw").error().advice, "did you mean 'aws'?");
+  EXPECT_EQ(parse_infra("us-east-1").error().advice, "write aws/us-east-1");
+  EXPECT_EQ(parse_infra("aws/us-east-1a").error().advice, "write aws/us-east-1/us-east-1a");
+  EXPECT_EQ(parse_infra("aws/us-east-1/us-west-2a").error().why,
+            "zone us-west-2a is not in region us-east-1");
+  EXPECT_EQ(parse_infra("gcp/us-central1").error().why, "ferry trains on AWS, not on gcp");
+  for (const char* text :
+       {"", "/", "aws/", "ssh", "ssh/", "ssh/-oProxyCommand=x", "ssh/a b", "ssh/me@-x", "ssh/a/b",
+        "rehearsal/x", "aws/a/b/c", "aws/moon", "aws/us-east-1/x", "aws//us-east-1a"}) {
+    const auto infra = parse_infra(text);
+    ASSERT_FALSE(infra) << text;
+    EXPECT_EQ(infra.error().kind, Kind::bad_input);
+  }
+}
+
+TEST(Amounts, ReadAsSkyPilotReadsThem) {
+  EXPECT_EQ(parse_cpus("4")->value, 4);
+  EXPECT_TRUE(parse_cpus("4+")->at_least);
+  EXPECT_EQ(parse_memory("16")->value, 16);
+  EXPECT_EQ(parse_memory("64GB")->value, 64);
+  EXPECT_EQ(parse_memory("64 GiB")->value, 64);
+  EXPECT_EQ(parse_memory("512MB")->value, 0.5);
+  EXPECT_EQ(parse_memory("1.5tb")->value, 1536);
+  EXPECT_TRUE(parse_memory("64GB+")->at_least);
+  for (const char* text : {"", "+", "x", "-4", "0", "4x", "1e3", "nan", "inf", "4++", "4 GB", "0x10"}) {
+    EXPECT_FALSE(parse_cpus(text)) << text;
+  }
+  for (const char* text : {"", "GB", "0", "-1GB", "4x", "16 apples", "1e400", "b", "16ib"}) {
+    EXPECT_FALSE(parse_memory(text)) << text;
+  }
+}
+
+TEST(Accelerators, HaveANameAndACount) {
+  EXPECT_EQ(parse_accelerator("A100:8")->count, 8);
+  EXPECT_EQ(parse_accelerator("A10G")->count, 1);
+  EXPECT_EQ(parse_accelerator(" A100-80GB : 4 ")->name, "A100-80GB");
+  for (const char* text :
+       {"", ":", ":4", "4", "A100:", "A100:0", "A100:x", "A100:0.5", "A100:-1", "A\n1", "$(x)"}) {
+    EXPECT_FALSE(parse_accelerator(text)) << text;
+  }
+}
+
+TEST(NameFrom, AnyTextGivesAValidName) {
+  EXPECT_EQ(name_from("Digits"), "digits");
+  EXPECT_EQ(name_from("my task!.yaml"), "my-task-yaml");
+  EXPECT_EQ(name_from("__x__"), "x");
+  EXPECT_EQ(name_from(""), "task");
+  EXPECT_EQ(name_from("\xc3\xa9"), "task");
+  EXPECT_EQ(name_from(std::string(31, 'a') + "-b").size(), 31U);
+}
+
+}  // namespace
+}  // namespace ferry::task
