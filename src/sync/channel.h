@@ -1,0 +1,96 @@
+#pragma once
+/// \file
+/// The byte stream between two ends of a sync: a greeting, then one zstd stream in each direction.
+///
+///   greeting = 0x05 0x16 "ferry-sync" 0x1e version      sent first by both; what a login shell printed
+///   before it is skipped number   = LEB128, least significant group first text     = number (its length)
+///   bytes
+
+#include <atomic>
+#include <chrono>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "base/error.h"
+
+namespace ferry::sync {
+
+inline constexpr std::string_view greeting =
+    "\x05\x16"
+    "ferry-sync"
+    "\x1e";
+inline constexpr char protocol_version = 1;
+
+/// Use from one thread. While it lives both descriptors are non-blocking; afterwards they are as before.
+class Channel {
+ public:
+  Channel(int in, int out, const std::atomic<bool>* cancelled);
+  ~Channel();
+  Channel(const Channel&) = delete;
+  Channel& operator=(const Channel&) = delete;
+
+  /// Sends our greeting and finds the peer's. `unsupported` for another version, `corrupt` if 64 KiB bring
+  /// none.
+  Status greet();
+
+  /// Writing collects. Between two words of the conversation, pump() sends if much was collected and flush()
+  /// sends all. A stream that breaks is `lost`; `cancelled` as asked, and then tell() can still add a last
+  /// word.
+  void put(std::string_view bytes) { pending_ += bytes; }
+  void put_number(std::uint64_t value);
+  void put_text(std::string_view text);
+  Status pump();
+  Status flush();
+  /// From now on a word from the peer stops writing (as `lost`): it can only be about an error.
+  void stop_writing_when_peer_speaks() { attentive_ = true; }
+
+  /// Reading waits. A stream that ends is `lost`; a value over its limit is `corrupt`.
+  Result<char> byte();
+  Result<std::uint64_t> number(std::uint64_t max);
+  Result<std::string> text(std::size_t max);
+  /// Between 1 and `limit` bytes, valid until the next call.
+  Result<std::string_view> some(std::size_t limit);
+
+  /// An error that follows the tag 'E'.
+  void put_error(const Error& error);
+  Result<Error> error();
+  /// Tells the peer (tag and error) as well as it can be done in a few seconds; called last.
+  void tell(const Error& error);
+  /// `ours`, unless it says that the stream broke and the peer managed to tell why.
+  Error last_words(Error ours);
+
+  Status check_cancelled() const;
+  std::uint64_t bytes_sent() const { return sent_; }
+  std::uint64_t bytes_received() const { return received_; }
+
+ private:
+  using Clock = std::chrono::steady_clock;
+  struct Zstd;
+  Status compress(bool flush);
+  void choose_level();
+  /// Takes from `bytes` what was sent.
+  Status send(std::string_view& bytes);
+  Status refill();
+  Status decode();
+  bool peer_spoke();
+  Result<std::string_view> receive();
+  enum class For { reading, writing };
+  Status wait(For what);
+
+  int in_, out_;
+  int in_flags_, out_flags_;
+  const std::atomic<bool>* cancelled_;
+  std::optional<Clock::time_point> deadline_;
+  bool attentive_ = false;
+  std::unique_ptr<Zstd> zstd_;
+  std::string pending_;               ///< to be compressed
+  std::string raw_, plain_;           ///< buffers of bytes read and of bytes decompressed
+  std::string_view raw_rest_, rest_;  ///< what is still unused of them
+  bool more_inside_ = false;          ///< the decompressor may hold bytes that did not fit
+  std::uint64_t sent_ = 0, received_ = 0;
+};
+
+}  // namespace ferry::sync

@@ -1,0 +1,160 @@
+#include "sync/manifest.h"
+
+#include <algorithm>
+#include <limits>
+
+#include "base/text.h"
+#include "sync/root.h"
+
+namespace ferry::sync {
+
+namespace {
+
+constexpr std::size_t max_notes = 2000;
+
+auto bad(const std::string& why, std::string_view path) {
+  return fail(Kind::corrupt, "the other side sent a list of files that cannot be right",
+              why + ": " + printable(path.substr(0, 200)),
+              "nothing was changed; use the same version of ferry on both sides");
+}
+
+bool clean_components(std::string_view path) {
+  while (true) {
+    const std::size_t end = std::min(path.find('/'), path.size());
+    const std::string_view part = path.substr(0, end);
+    if (part.empty() || part == "." || part == ".." || part.size() > 255) return false;
+    if (end == path.size()) return true;
+    path.remove_prefix(end + 1);
+  }
+}
+
+Result<Type> read_type(Channel& channel) {
+  TRY_SET(letter, "", channel.byte());
+  switch (letter) {
+    case 'f':
+      return Type::file;
+    case 'd':
+      return Type::folder;
+    case 'l':
+      return Type::link;
+    case 'E': {
+      TRY_SET(theirs, "", channel.error());
+      return tl::unexpected(std::move(theirs));
+    }
+    default:
+      return bad("unknown type of entry", {&letter, 1});
+  }
+}
+
+Result<Entry> read_entry(Channel& channel) {
+  Entry entry;
+  TRY_SET(type, "", read_type(channel));
+  entry.type = type;
+  TRY_SET(path, "", channel.text(max_path));
+  entry.path = std::move(path);
+  TRY_SET(mode, "", channel.number(07777));
+  entry.mode = static_cast<std::uint32_t>(mode);
+  TRY_SET(mtime_ns, "", read_mtime(channel));
+  entry.mtime_ns = mtime_ns;
+  if (type == Type::file) {
+    TRY_SET(size, "", channel.number(max_file_size));
+    entry.size = size;
+    TRY_SET(sha256, "", read_hash(channel));
+    entry.sha256 = std::move(sha256);
+  } else if (type == Type::link) {
+    TRY_SET(target, "", channel.text(max_target));
+    entry.target = std::move(target);
+  }
+  return entry;
+}
+
+}  // namespace
+
+bool is_temp(std::string_view path) { return path.starts_with(temp_prefix); }
+
+Status check_entry(const std::vector<Entry>& before, const Entry& next) {
+  const std::string& path = next.path;
+  if (path.find('\0') != std::string::npos) return bad("a path with a zero byte", path);
+  if (!clean_components(path)) return bad("not a clean relative path", path);
+  if (is_temp(path)) return bad("a name that the receiver keeps for itself", path);
+  if (!before.empty() && before.back().path == path) return bad("a path that comes twice", path);
+  if (!before.empty() && before.back().path > path) return bad("the list is not sorted", path);
+  if (next.type == Type::link && (next.target.empty() || next.target.find('\0') != std::string::npos)) {
+    return bad("a link without a usable target", path);
+  }
+  const std::string_view parent = split_last(path).first;
+  if (parent.empty()) return {};
+  const auto found =
+      std::lower_bound(before.begin(), before.end(), parent,
+                       [](const Entry& entry, std::string_view wanted) { return entry.path < wanted; });
+  if (found == before.end() || found->path != parent) return bad("its folder is not in the list", path);
+  if (found->type != Type::folder) return bad("it lies below something that is no folder", path);
+  return {};
+}
+
+void put_mtime(Channel& channel, std::int64_t mtime_ns) {
+  const auto bits = static_cast<std::uint64_t>(mtime_ns);
+  channel.put_number((bits << 1) ^ (mtime_ns < 0 ? ~std::uint64_t{0} : 0));
+}
+
+Result<std::int64_t> read_mtime(Channel& channel) {
+  TRY_SET(bits, "", channel.number(std::numeric_limits<std::uint64_t>::max()));
+  return static_cast<std::int64_t>((bits >> 1) ^ ((bits & 1) != 0 ? ~std::uint64_t{0} : 0));
+}
+
+Result<std::string> read_hash(Channel& channel) {
+  TRY_SET(sha256, "", channel.text(32));
+  if (sha256.size() != 32) return fail(Kind::corrupt, "the other side sent a hash of the wrong length");
+  return sha256;
+}
+
+Status put_manifest(Channel& channel, const std::vector<Entry>& entries) {
+  channel.put_number(entries.size());
+  for (const Entry& entry : entries) {
+    const char letter = entry.type == Type::file ? 'f' : entry.type == Type::folder ? 'd' : 'l';
+    channel.put({&letter, 1});
+    channel.put_text(entry.path);
+    channel.put_number(entry.mode);
+    put_mtime(channel, entry.mtime_ns);
+    if (entry.type == Type::file) {
+      channel.put_number(entry.size);
+      channel.put_text(entry.sha256);
+    } else if (entry.type == Type::link) {
+      channel.put_text(entry.target);
+    }
+    TRY("", channel.pump());
+  }
+  return {};
+}
+
+Result<std::vector<Entry>> read_manifest(Channel& channel) {
+  TRY_SET(count, "", channel.number(max_entries));
+  std::vector<Entry> entries;
+  std::uint64_t bytes = 0;
+  for (std::uint64_t i = 0; i < count; ++i) {
+    TRY_SET(entry, "", read_entry(channel));
+    TRY("", check_entry(entries, entry));
+    bytes += entry.path.size() + entry.target.size();
+    if (bytes > max_list_bytes) return bad("it is too long", entry.path);
+    entries.push_back(std::move(entry));
+  }
+  return entries;
+}
+
+void put_notes(Channel& channel, const std::vector<std::string>& notes) {
+  const std::size_t count = std::min(notes.size(), max_notes);
+  channel.put_number(count);
+  for (std::size_t i = 0; i < count; ++i) channel.put_text(std::string_view(notes[i]).substr(0, 1000));
+}
+
+Result<std::vector<std::string>> read_notes(Channel& channel) {
+  TRY_SET(count, "", channel.number(max_notes));
+  std::vector<std::string> notes;
+  for (std::uint64_t i = 0; i < count; ++i) {
+    TRY_SET(note, "", channel.text(1000));
+    notes.push_back(printable(note));
+  }
+  return notes;
+}
+
+}  // namespace ferry::sync

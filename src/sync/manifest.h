@@ -1,0 +1,39 @@
+#pragma once
+/// \file
+/// The list of a tree on the wire, and the rules that any list from outside must keep.
+
+#include <vector>
+
+#include "sync/channel.h"
+#include "sync/sync.h"
+
+namespace ferry::sync {
+
+inline constexpr std::uint64_t max_entries = 5'000'000;
+inline constexpr std::uint64_t max_list_bytes = std::uint64_t{512}
+                                                << 20;  ///< paths and link targets together
+inline constexpr std::size_t max_path = std::size_t{256} << 10;
+inline constexpr std::size_t max_target = 4096;
+inline constexpr std::uint64_t max_file_size = std::uint64_t{1} << 56;
+
+/// Names in the root that start so belong to the receiver: neither sent nor accepted.
+inline constexpr std::string_view temp_prefix = ".ferry-tmp-";
+bool is_temp(std::string_view path);
+
+/// Whether `next` may follow in the list: a clean relative path, greater than the last, its parent listed as
+/// a folder. Otherwise `corrupt`.
+Status check_entry(const std::vector<Entry>& before, const Entry& next);
+
+/// number (entries), then for each: type ('f', 'd', 'l'), path, mode, mtime (zigzag), then size and SHA-256
+/// of a file or target of a link.
+Status put_manifest(Channel& channel, const std::vector<Entry>& entries);
+Result<std::vector<Entry>> read_manifest(Channel& channel);
+
+void put_mtime(Channel& channel, std::int64_t mtime_ns);
+Result<std::int64_t> read_mtime(Channel& channel);
+Result<std::string> read_hash(Channel& channel);
+
+void put_notes(Channel& channel, const std::vector<std::string>& notes);
+Result<std::vector<std::string>> read_notes(Channel& channel);
+
+}  // namespace ferry::sync

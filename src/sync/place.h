@@ -1,0 +1,64 @@
+#pragma once
+/// \file
+/// Changes the receiver's tree: makes, replaces and removes what stands there, and refuses to destroy what it
+/// did not bring.
+
+#include <optional>
+
+#include "sync/root.h"
+#include "sync/state.h"
+
+namespace ferry::sync {
+
+class Placer {
+ public:
+  /// `received`: what former syncs brought; only that may be removed to make room.
+  Placer(Root& root, const State& received) : root_(root), received_(received) {}
+  /// Removes the temp folder.
+  ~Placer() { end(); }
+  Placer(const Placer&) = delete;
+  Placer& operator=(const Placer&) = delete;
+
+  /// Makes the temp folder and removes those that dead receivers left.
+  Status begin();
+  void end();
+
+  /// Whether the entry can stand where `now` stands; `conflict` if something of other origin would be lost.
+  /// Changes nothing.
+  Status check(const Entry& entry, const Standing& now);
+
+  /// True if it had to be made.
+  Result<bool> make_folder(const Entry& entry);
+  /// True if it had to be made.
+  Result<bool> make_link(const Entry& entry);
+
+  /// An empty file in the temp folder; an earlier one is forgotten.
+  Result<os::Fd> new_file();
+  /// Gives the new file mode and time and moves it to its place. Returns its marks before the move.
+  Result<Standing> place_file(const os::Fd& file, const Entry& entry);
+
+  /// Removes what a former sync brought, if it is still as it came. False if it was kept.
+  Result<bool> remove_received(const std::string& path, Type type);
+  /// Whether `path` still is what a former sync brought.
+  bool is_as_received(const std::string& path, const Standing& now);
+
+  /// The bits a received entry may have: no set-user-ID, and no set-group-ID on files.
+  static std::uint32_t allowed_mode(const Entry& entry) {
+    return entry.mode & (entry.type == Type::folder ? 03777U : 01777U);
+  }
+
+ private:
+  Status sweep();
+  Status clear_folder(const std::string& path);
+  Result<std::vector<std::pair<std::string, Standing>>> below(const std::string& path);
+  Status move_into_place(const Entry& entry, const char* temp_name);
+  Status make_room(const Entry& entry);
+
+  Root& root_;
+  const State& received_;
+  std::string temp_name_;
+  os::Fd temp_;  ///< the temp folder, flock(2)ed while we live
+  std::string buffer_;
+};
+
+}  // namespace ferry::sync

@@ -1,0 +1,261 @@
+#include "sync/receive.h"
+
+#include "base/hash.h"
+#include "base/text.h"
+#include "base/units.h"
+#include "sync/content.h"
+
+namespace ferry::sync {
+
+namespace {
+
+constexpr auto between_reports = std::chrono::milliseconds(50);
+
+}  // namespace
+
+Receiver::Receiver(int in, int out, os::Path root, const ReceiveOptions& options)
+    : root_path_(std::move(root)), options_(options), channel_(in, out, options.cancelled) {}
+
+Result<Report> Receiver::run() {
+  TRY("", channel_.greet());
+  auto done = converse();
+  if (done) return done;
+  if (placer_) remember();
+  placer_.reset();
+  Error error = channel_.last_words(std::move(done).error());
+  if (!peer_failed_ && error.kind != Kind::lost) channel_.tell(error);
+  return tl::unexpected(std::move(error));
+}
+
+Result<Report> Receiver::converse() {
+  TRY("", open_root());
+  TRY("", read_list());
+  before_ = State::load(options_.state_file);
+  now_ = before_;
+  placer_.emplace(*root_, before_);
+  TRY("", compare());
+  note_intents();
+  TRY("", placer_->begin());
+  TRY("", ask());
+  for (const Entry& entry : entries_) {
+    if (entry.type != Type::folder) continue;
+    TRY_SET(made, "", placer_->make_folder(entry));
+    changed_ = changed_ || made;
+  }
+  TRY("", take_files());
+  TRY("", make_links());
+  TRY("", remove_old());
+  placer_->end();
+  TRY("", settle());
+  TRY("", confirm());
+  show(true);
+  return report();
+}
+
+Status Receiver::open_root() {
+  TRY("", os::make_dirs(root_path_));
+  TRY_SET(root, "", Root::open(root_path_));
+  root_ = std::move(root);
+  root_->may_open_up(true);
+  return {};
+}
+
+Result<char> Receiver::next_letter() {
+  TRY_SET(letter, "", channel_.byte());
+  if (letter != 'E') return letter;
+  peer_failed_ = true;
+  TRY_SET(theirs, "", channel_.error());
+  return tl::unexpected(std::move(theirs));
+}
+
+Status Receiver::read_list() {
+  TRY_SET(letter, "", next_letter());
+  if (letter != 'M') return fail(Kind::corrupt, "the sender began with something unknown");
+  TRY_SET(entries, "", read_manifest(channel_));
+  entries_ = std::move(entries);
+  mtimes_.resize(entries_.size());
+  return {};
+}
+
+Status Receiver::compare() {
+  std::uint64_t replaced = 0;
+  for (std::size_t i = 0; i < entries_.size(); ++i) {
+    TRY("", channel_.check_cancelled());
+    const Entry& entry = entries_[i];
+    const auto now = root_->look(entry.path);
+    if (now) TRY("", placer_->check(entry, *now));
+    if (!now && now.error().kind != Kind::not_found) return tl::unexpected(now.error());
+    if (entry.type != Type::file) continue;
+    TRY_SET(here, "", stands_here(i));
+    if (here) continue;
+    wants_.push_back(i);
+    progress_.bytes_total += entry.size;
+    if (now && now->is == Standing::Is::file) replaced += now->size;
+  }
+  progress_.files_total = wants_.size();
+  return check_space(replaced);
+}
+
+Result<bool> Receiver::stands_here(std::size_t index) {
+  const Entry& entry = entries_[index];
+  const auto now = root_->look(entry.path);
+  if (!now || now->is != Standing::Is::file || now->size != entry.size) return false;
+  mtimes_[index] = now->mtime_ns;
+  if (const std::string* known = before_.hash_of(entry.path, *now)) return *known == entry.sha256;
+  const auto hashed = hash_file(*root_, entry.path, buffer_);
+  if (!hashed || !hashed->stable || hashed->sha256 != entry.sha256) return false;
+  mtimes_[index] = hashed->marks.mtime_ns;
+  changed_ = true;  // it may come from a sync that was cut off before it was on disk
+  return true;
+}
+
+Status Receiver::check_space(std::uint64_t replaced) {
+  const std::uint64_t wanted = progress_.bytes_total;
+  const std::uint64_t free = os::free_space(root_path_);
+  if (wanted <= replaced || wanted - replaced <= free) return {};
+  return fail(Kind::disk_full,
+              "not enough space in " + root_->shown("") + ": " + show_bytes(wanted) + " are to come, " +
+                  show_bytes(free) + " are free",
+              {}, "free some space there, or ask for a larger disk, and try again");
+}
+
+/// Remembers what is about to be placed, so that it counts as received even if we are killed in the middle.
+void Receiver::note_intents() {
+  for (const std::size_t index : wants_) {
+    const Entry& entry = entries_[index];
+    now_.note(entry.path, Record{.type = Type::file, .size = entry.size, .sha256 = entry.sha256});
+  }
+  for (const Entry& entry : entries_) {
+    if (entry.type == Type::folder) now_.note(entry.path, Record{.type = Type::folder});
+  }
+  if (!wants_.empty()) (void)now_.save(options_.state_file);
+}
+
+Status Receiver::ask() {
+  channel_.put("W");
+  channel_.put_number(wants_.size());
+  std::size_t next = 0;
+  for (const std::size_t index : wants_) {
+    channel_.put_number(index - next);
+    next = index + 1;
+  }
+  return channel_.flush();
+}
+
+Status Receiver::make_links() {
+  for (const Entry& entry : entries_) {
+    if (entry.type != Type::link) continue;
+    TRY("", channel_.check_cancelled());
+    TRY_SET(made, "", placer_->make_link(entry));
+    changed_ = changed_ || made;
+  }
+  return {};
+}
+
+Status Receiver::remove_old() {
+  if (!options_.mirror) return {};
+  const auto by_path = [](const Entry& entry, const std::string& path) { return entry.path < path; };
+  for (auto old = before_.records().rbegin(); old != before_.records().rend(); ++old) {
+    const auto listed = std::lower_bound(entries_.begin(), entries_.end(), old->first, by_path);
+    if (listed != entries_.end() && listed->path == old->first) continue;
+    TRY_SET(removed, "", placer_->remove_received(old->first, old->second.type));
+    if (!removed && old->second.type != Type::folder)
+      notes_.push_back("kept, because it was changed here: " + printable(old->first));
+    now_.drop(old->first);
+    changed_ = true;
+  }
+  return {};
+}
+
+Status Receiver::settle() {
+  for (std::size_t i = 0; i < entries_.size(); ++i) {
+    if (entries_[i].type == Type::file) TRY("", settle_file(i));
+    if (entries_[i].type != Type::link) continue;
+    TRY_SET(at, "", root_->place(entries_[i].path));
+    (void)set_mtime(at.folder, at.name, entries_[i].mtime_ns);  // some file systems keep no times for links
+    now_.note(entries_[i].path, Record{.type = Type::link, .sha256 = sha256(entries_[i].target)});
+  }
+  for (auto entry = entries_.rbegin(); entry != entries_.rend(); ++entry) {
+    if (entry->type == Type::folder) settle_folder(*entry);
+  }
+  return {};
+}
+
+Status Receiver::settle_file(std::size_t index) {
+  const Entry& entry = entries_[index];
+  if (entry.sha256.empty()) return {};  // left out by the sender
+  auto marks = root_->look(entry.path);
+  if (!marks || marks->is != Standing::Is::file || marks->size != entry.size ||
+      marks->mtime_ns != mtimes_[index]) {
+    notes_.push_back("changed here while files were moving: " + printable(entry.path));
+    now_.note(entry.path, Record{.type = Type::file, .size = entry.size, .sha256 = entry.sha256});
+    return {};
+  }
+  const std::uint32_t mode = Placer::allowed_mode(entry);
+  if (marks->mode != mode || marks->mtime_ns != entry.mtime_ns) {
+    TRY_SET(at, "", root_->place(entry.path));
+    const bool adjusted = (marks->mode == mode || set_mode(at.folder, at.name, mode)) &&
+                          set_mtime(at.folder, at.name, entry.mtime_ns);
+    if (!adjusted) notes_.push_back("mode or time could not be set: " + printable(entry.path));
+    marks = root_->look(entry.path);
+    changed_ = true;
+  }
+  if (marks) now_.note_file(entry.path, *marks, entry.sha256, file_clock_ns());
+  return {};
+}
+
+void Receiver::settle_folder(const Entry& entry) {
+  now_.note(entry.path, Record{.type = Type::folder});
+  const auto marks = root_->look(entry.path);
+  const auto at = root_->place(entry.path);
+  if (!marks || !at) return;
+  const std::uint32_t mode = Placer::allowed_mode(entry);
+  if (marks->mode == mode && marks->mtime_ns == entry.mtime_ns) return;
+  if (!set_mtime(at->folder, at->name, entry.mtime_ns) || !set_mode(at->folder, at->name, mode)) {
+    notes_.push_back("mode or time could not be set: " + printable(entry.path));
+  }
+}
+
+Status Receiver::confirm() {
+  if (changed_) TRY("", flush_to_disk(*root_));
+  remember();
+  channel_.put("D");
+  put_notes(channel_, notes_);
+  return channel_.flush();
+}
+
+/// What is remembered only saves work, so a failure must not spoil files that arrived.
+void Receiver::remember() {
+  const auto saved = now_.save(options_.state_file);
+  if (!saved) notes_.push_back("the next sync will read every file again: " + saved.error().what);
+}
+
+void Receiver::show(bool always) {
+  if (!options_.progress) return;
+  const auto now = std::chrono::steady_clock::now();
+  if (!always && now - shown_ < between_reports) return;
+  shown_ = now;
+  options_.progress(progress_);
+}
+
+Report Receiver::report() {
+  std::erase_if(entries_,
+                [](const Entry& entry) { return entry.type == Type::file && entry.sha256.empty(); });
+  Report made{.files_moved = progress_.files_done,
+              .bytes_moved = progress_.bytes_done,
+              .wire_bytes = channel_.bytes_received()};
+  for (const Entry& entry : entries_) {
+    made.files += entry.type == Type::file ? 1 : 0;
+    made.bytes += entry.size;
+  }
+  made.notes = std::move(senders_notes_);
+  made.notes.insert(made.notes.end(), notes_.begin(), notes_.end());
+  made.entries = std::move(entries_);
+  return made;
+}
+
+Result<Report> receive_tree(int in, int out, const os::Path& root, const ReceiveOptions& options) {
+  return Receiver(in, out, root, options).run();
+}
+
+}  // namespace ferry::sync

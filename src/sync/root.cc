@@ -1,0 +1,196 @@
+#include "sync/root.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <climits>
+
+#include "base/text.h"
+
+namespace ferry::sync {
+
+namespace {
+
+constexpr std::size_t kept_levels = 48;  // descriptors kept open on the way to the last folder
+constexpr int folder_flags = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC;
+
+std::int64_t ns(const timespec& time) { return std::int64_t{time.tv_sec} * 1'000'000'000 + time.tv_nsec; }
+
+timespec from_ns(std::int64_t value) {
+  const std::int64_t second = 1'000'000'000;
+  std::int64_t whole = value / second, rest = value % second;
+  if (rest < 0) {
+    rest += second;
+    --whole;
+  }
+  return {static_cast<time_t>(whole), static_cast<long>(rest)};
+}
+
+Standing standing_of(const struct stat& info) {
+  Standing found;
+  if (S_ISREG(info.st_mode)) found.is = Standing::Is::file;
+  if (S_ISDIR(info.st_mode)) found.is = Standing::Is::folder;
+  if (S_ISLNK(info.st_mode)) found.is = Standing::Is::link;
+  found.mode = info.st_mode & 07777;
+  found.size = static_cast<std::uint64_t>(info.st_size);
+  found.inode = info.st_ino;
+  found.mtime_ns = ns(info.st_mtim);
+  found.ctime_ns = ns(info.st_ctim);
+  return found;
+}
+
+}  // namespace
+
+std::pair<std::string_view, std::string_view> split_last(std::string_view path) {
+  const std::size_t slash = path.rfind('/');
+  if (slash == std::string_view::npos) return {"", path};
+  return {path.substr(0, slash), path.substr(slash + 1)};
+}
+
+Result<Standing> standing_of(int fd) {
+  struct stat info;
+  if (::fstat(fd, &info) < 0) return fail_errno("stat");
+  return standing_of(info);
+}
+
+Status set_mode(int folder, const std::string& name, std::uint32_t mode) {
+  if (::fchmodat(folder, name.c_str(), mode, AT_SYMLINK_NOFOLLOW) == 0) return {};
+  if (errno != EOPNOTSUPP && errno != ENOSYS) return fail_errno("chmod " + printable(name));
+  struct stat info;  // no /proc here: look first, then change
+  if (::fstatat(folder, name.c_str(), &info, AT_SYMLINK_NOFOLLOW) < 0)
+    return fail_errno("chmod " + printable(name));
+  if (S_ISLNK(info.st_mode)) return fail(Kind::io, "chmod " + printable(name) + ": a link is in the way");
+  if (::fchmodat(folder, name.c_str(), mode, 0) < 0) return fail_errno("chmod " + printable(name));
+  return {};
+}
+
+Status set_mtime(int folder, const std::string& name, std::int64_t mtime_ns) {
+  const timespec times[2] = {{0, UTIME_OMIT}, from_ns(mtime_ns)};
+  if (::utimensat(folder, name.c_str(), times, AT_SYMLINK_NOFOLLOW) < 0) {
+    return fail_errno("set the time of " + printable(name));
+  }
+  return {};
+}
+
+Status flush_to_disk(const Root& root) {
+  if (::syncfs(root.fd()) < 0) return fail_errno("flush " + root.shown("") + " to disk");
+  return {};
+}
+
+Result<Root> Root::open(const os::Path& path) {
+  const int fd = ::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (fd >= 0) return Root(os::Fd(fd), path);
+  if (errno == ENOTDIR) return fail(Kind::not_found, "not a folder: " + printable(path.string()));
+  return fail_errno("open folder " + printable(path.string()));
+}
+
+std::string Root::shown(std::string_view path) const {
+  return printable(path.empty() ? path_.string() : (path_ / path).string());
+}
+
+Result<os::Fd> Root::step(int parent, const std::string& name, std::string_view path) {
+  int fd = ::openat(parent, name.c_str(), folder_flags);
+  if (fd < 0 && errno == EACCES && may_open_up_) {
+    struct stat info;
+    if (::fstatat(parent, name.c_str(), &info, AT_SYMLINK_NOFOLLOW) == 0 && S_ISDIR(info.st_mode) &&
+        set_mode(parent, name, (info.st_mode & 07777) | 0700)) {
+      fd = ::openat(parent, name.c_str(), folder_flags);
+    }
+  }
+  if (fd >= 0) return os::Fd(fd);
+  if (errno == ENOTDIR || errno == ELOOP) return fail(Kind::not_found, "not a folder: " + shown(path));
+  return fail_errno("open folder " + shown(path));
+}
+
+Result<int> Root::folder(std::string_view path) {
+  std::size_t level = 0;
+  int at = top_.get();
+  bool on_chain = true;
+  os::Fd last;
+  for (std::size_t begin = 0; begin < path.size(); ++level) {
+    const std::size_t end = std::min(path.find('/', begin), path.size());
+    const std::string name(path.substr(begin, end - begin));
+    begin = end + 1;
+    on_chain = on_chain && level < chain_.size() && chain_[level].first == name;
+    if (on_chain) {
+      at = chain_[level].second.get();
+      continue;
+    }
+    if (level < chain_.size()) chain_.resize(level);
+    TRY_SET(next, "", step(at, name, path.substr(0, end)));
+    at = next.get();
+    if (level < kept_levels) {
+      chain_.emplace_back(name, std::move(next));
+    } else {
+      last = std::move(next);
+    }
+  }
+  deep_ = std::move(last);
+  return at;
+}
+
+Result<Root::Place> Root::place(std::string_view path) {
+  const auto [parent, name] = split_last(path);
+  TRY_SET(fd, "", folder(parent));
+  return Place{fd, std::string(name)};
+}
+
+Result<Standing> Root::look(std::string_view path) {
+  TRY_SET(at, "", place(path));
+  struct stat info;
+  if (::fstatat(at.folder, at.name.c_str(), &info, AT_SYMLINK_NOFOLLOW) < 0)
+    return fail_errno("look at " + shown(path));
+  return standing_of(info);
+}
+
+Result<os::Fd> Root::open_file(std::string_view path) {
+  TRY_SET(at, "", place(path));
+  const int fd =
+      ::openat(at.folder, at.name.c_str(), O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+  if (fd < 0 && (errno == ELOOP || errno == ENXIO))
+    return fail(Kind::bad_input, "not a regular file: " + shown(path));
+  if (fd < 0) return fail_errno("open " + shown(path));
+  os::Fd file(fd);
+  struct stat info;
+  if (::fstat(fd, &info) < 0) return fail_errno("open " + shown(path));
+  if (!S_ISREG(info.st_mode)) return fail(Kind::bad_input, "not a regular file: " + shown(path));
+  return file;
+}
+
+Result<std::string> Root::read_link(std::string_view path) {
+  TRY_SET(at, "", place(path));
+  std::string target(PATH_MAX, '\0');
+  const auto got = ::readlinkat(at.folder, at.name.c_str(), target.data(), target.size());
+  if (got < 0) return fail_errno("read link " + shown(path));
+  target.resize(static_cast<std::size_t>(got));
+  return target;
+}
+
+Result<std::vector<std::string>> Root::names(std::string_view path) {
+  TRY_SET(fd, "", folder(path));
+  const int own = ::openat(fd, ".", folder_flags);
+  if (own < 0) return fail_errno("list " + shown(path));
+  DIR* stream = ::fdopendir(own);
+  if (stream == nullptr) {
+    ::close(own);
+    return fail_errno("list " + shown(path));
+  }
+  std::vector<std::string> found;
+  errno = 0;
+  while (const dirent* one = ::readdir(stream)) {
+    const std::string_view name = one->d_name;
+    if (name != "." && name != "..") found.emplace_back(name);
+    errno = 0;
+  }
+  const int code = errno;
+  ::closedir(stream);
+  if (code != 0) return fail_errno("list " + shown(path), code);
+  std::sort(found.begin(), found.end());
+  return found;
+}
+
+}  // namespace ferry::sync

@@ -1,0 +1,93 @@
+#pragma once
+/// \file
+/// Moving a tree of files between two machines over any byte stream. One protocol, both directions:
+///
+///   push  laptop send_tree()  ──ssh──▶  ferry-agent receive_tree()
+///   pull  laptop receive_tree()  ◀──ssh──  ferry-agent send_tree()
+///
+/// The sender lists what it has (path, type, mode, size, SHA-256), the receiver says which contents it lacks,
+/// the sender streams those compressed, the receiver checks every SHA-256 and renames each file into place
+/// only when complete. Either side may be hostile: the receiver never writes outside its root, follows no
+/// link, and bounds everything it allocates.
+
+#include <atomic>
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "base/error.h"
+#include "os/file.h"
+
+namespace ferry::sync {
+
+enum class Type : std::uint8_t { file, folder, link };
+
+struct Entry {
+  std::string path;  ///< relative, '/'-separated, any bytes but NUL; never "", ".", ".." or absolute
+  Type type = Type::file;
+  std::uint32_t mode = 0;  ///< permission bits (07777)
+  std::uint64_t size = 0;  ///< of a file
+  std::int64_t mtime_ns = 0;
+  std::string sha256;  ///< 32 raw bytes for a file (may be empty before hashing)
+  std::string target;  ///< of a link
+};
+
+/// Which files belong to a tree.
+struct Selection {
+  bool ignore_rules =
+      false;  ///< apply .gitignore and .ferryignore (nested, negation), and always leave out .git
+  std::vector<std::string> globs;  ///< if not empty: only what matches one (`outputs/`, `*.pt`, `logs/**`); a
+                                   ///< folder means all below it
+};
+
+struct Tree {
+  std::vector<Entry> entries;  ///< sorted by path bytes; a folder before what is in it
+  std::uint64_t bytes = 0;     ///< sum of file sizes
+  std::uint64_t files = 0;
+  std::vector<std::string>
+      skipped;  ///< sockets, devices and unreadable files, with the reason; one line each
+  std::vector<std::string> unmatched;  ///< globs of the selection that matched nothing
+};
+
+/// Walks `root` (hashing nothing). Hard links are copied as files. Fails not_found if root is no folder.
+Result<Tree> scan(const os::Path& root, const Selection& selection);
+
+/// Fills in SHA-256 of every file entry, on all cores; a cache file (may be empty: none) remembers hashes by
+/// size, mtime_ns and inode so that unchanged files are not read again.
+Status hash_tree(const os::Path& root, Tree& tree, const os::Path& cache_file);
+
+struct Progress {
+  std::uint64_t files_done = 0, files_total = 0, bytes_done = 0, bytes_total = 0;
+};
+struct Options {
+  std::function<void(const Progress&)> progress;  ///< called now and then from the same thread; may be empty
+  const std::atomic<bool>* cancelled = nullptr;   ///< checked often; Kind::cancelled
+};
+
+struct Report {
+  std::uint64_t files = 0;        ///< in the tree
+  std::uint64_t bytes = 0;        ///< in the tree
+  std::uint64_t files_moved = 0;  ///< whose content went over
+  std::uint64_t bytes_moved = 0;  ///< of content, before compression
+  std::uint64_t wire_bytes = 0;   ///< after compression
+  std::vector<std::string>
+      notes;                   ///< changed while read and sent again, skipped, unmatched globs; one line each
+  std::vector<Entry> entries;  ///< what now stands at the receiver, with hashes
+};
+
+/// Sends the tree as scanned. A file that changes while it is read is noticed and sent again (at most 5
+/// times, then left as last read, with a note). A file that vanished is left out with a note. `in` and `out`
+/// may be the same descriptor.
+Result<Report> send_tree(int in, int out, const os::Path& root, Tree tree, const Options& options = {});
+
+/// Receives into `root` (made if absent). With `mirror`, paths below root that a former receive_tree put
+/// there and the sender no longer has are removed (files the receiver's programs made stay). Its own state
+/// lives outside root, in `state_file`.
+struct ReceiveOptions : Options {
+  bool mirror = false;
+  os::Path state_file;  ///< remembers what was received; empty: none (and mirror removes nothing)
+};
+Result<Report> receive_tree(int in, int out, const os::Path& root, const ReceiveOptions& options = {});
+
+}  // namespace ferry::sync
