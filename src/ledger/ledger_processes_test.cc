@@ -28,7 +28,7 @@ int wait_for(pid_t pid) {
 TEST(LedgerProcesses, EightProcessesWriteHundredsOfTimesAndNothingIsLost) {
   const os::TempDir dir;
   const os::Path file = dir.path() / "ferry" / "ledger.db";  // made by whoever comes first
-  constexpr int processes = 8, writes = 120;
+  constexpr int processes = 8, writes = 70;
   std::vector<pid_t> children;
   for (int who = 0; who < processes; ++who) {
     children.push_back(start_child([&] {

@@ -1,0 +1,66 @@
+#pragma once
+/// \file
+/// What people see while a run goes on. One interface, three faces: a terminal that redraws, plain lines,
+/// JSON events.
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "base/error.h"
+#include "base/json.h"
+#include "base/units.h"
+#include "os/clock.h"
+
+namespace ferry::watch {
+
+enum class Face { terminal, plain, json };
+
+/// Live figures shown while training; what is unknown is left out.
+struct Live {
+  Millis elapsed{0};
+  std::optional<Usd> spent;
+  std::optional<double> cpu_percent;
+};
+
+/// The training's own bytes go to standard output and standard error exactly as written (also carriage
+/// returns); everything of ferry's goes to standard error (terminal, plain) or, with Face::json, all is one
+/// JSON object a line on standard output. Use from one thread.
+class Progress {
+ public:
+  virtual ~Progress() = default;
+  /// "ferry  digits · rehearsal (no AWS account used, nothing is billed)"
+  virtual void title(std::string_view name, std::string_view where) = 0;
+  /// A phase begins: on a terminal a live line "▸ launch   …" that the following calls replace.
+  virtual void begin(std::string_view phase, std::string_view text) = 0;
+  /// Replaces the live line's text.
+  virtual void update(std::string_view text) = 0;
+  /// "✓ launch    i-0f3c…9a1 running as digits-7k2      310 ms": the time since begin() of that phase, but
+  /// not for "train", whose text tells it. `data` goes into the JSON event; a "run" in it names the run on
+  /// all later events.
+  virtual void done(std::string_view phase, std::string_view text, const Json& data = Json::object()) = 0;
+  /// "✗ train     exit 3 after 00:31"
+  virtual void failed(std::string_view phase, std::string_view text, const Json& data = Json::object()) = 0;
+  /// "! launch    …": something worth knowing that does not end the run.
+  virtual void warn(std::string_view phase, std::string_view text) = 0;
+  /// A closing or other free line.
+  virtual void note(std::string_view text, const Json& data = Json::object()) = 0;
+  /// "ferry: error: what / why: / try:"
+  virtual void error(const Error& error) = 0;
+  /// The training's own output; `is_error` is its standard error. Recognises metrics in passing (epoch=7
+  /// loss=0.118, "epoch 7/20 loss: 0.1", JSON lines, progress bars) for the status line on a terminal.
+  virtual void output(std::string_view bytes, bool is_error) = 0;
+  /// Redraws the status line below the output (terminal); at most a few times a second are shown.
+  virtual void live(const Live& live) = 0;
+  /// Takes the live line away and leaves the cursor on an empty line, e.g. before asking a question.
+  virtual void pause() = 0;
+};
+
+/// Writes to descriptors `out` and `err` (normally 1 and 2), which stay open. Face::terminal is plain where
+/// `err` is no terminal or TERM is unset or dumb; NO_COLOR is honoured. Writing never fails: a reader that
+/// went away is ignored, and SIGPIPE with it.
+std::unique_ptr<Progress> make_progress(Face face, int out, int err, os::Clock& clock = os::system_clock());
+
+}  // namespace ferry::watch

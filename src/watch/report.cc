@@ -1,0 +1,251 @@
+#include "watch/report.h"
+
+#include <fmt/format.h>
+
+#include <array>
+
+#include "base/text.h"
+#include "watch/columns.h"
+#include "watch/lines.h"
+
+namespace ferry::watch {
+namespace {
+
+using ledger::Instance;
+using ledger::Rent;
+
+/// The instance that matters now: the newest that is not released, else the newest.
+const Instance* current(const std::vector<Instance>& instances) {
+  for (auto it = instances.rbegin(); it != instances.rend(); ++it) {
+    if (it->state != Rent::released) return &*it;
+  }
+  return instances.empty() ? nullptr : &instances.back();
+}
+
+std::string where_of(const RunView& view) {
+  const Instance* it = current(view.instances);
+  if (!it) return view.run.infra;
+  std::vector<std::string> words;
+  for (const std::string& word : {it->type, it->zone.empty() ? it->region : it->zone}) {
+    if (!word.empty()) words.push_back(word);
+  }
+  if (it->world != "aws" && !it->world.empty()) words.push_back("(" + it->world + ")");
+  return join(words, " ");
+}
+
+std::string state_of(const RunView& view) {
+  if (view.run.phase == ledger::Phase::released) {
+    for (const auto& it : view.instances) {
+      if (it.state != Rent::released) return "still rented";
+    }
+  }
+  return std::string(name(view.run.phase));
+}
+
+std::string outcome_of(const ledger::Run& run) {
+  if (run.outcome == ledger::Outcome::none) return {};
+  std::string text(name(run.outcome));
+  if (run.exit_code && *run.exit_code != 0) text += fmt::format(" (exit {})", *run.exit_code);
+  return text;
+}
+
+std::string cost_of(const RunView& view, std::int64_t now_ms) {
+  if (view.instances.empty()) return {};
+  const auto total = total_spent(view.instances, now_ms);
+  return total ? show(*total) : "?";
+}
+
+struct Column {
+  std::string_view title;
+  bool right;
+  std::vector<std::string> cells;
+};
+
+std::vector<Column> table_columns(std::span<const RunView> runs, std::int64_t now_ms) {
+  std::vector<Column> table = {{"RUN", false, {}},     {"STATE", false, {}}, {"WHERE", false, {}},
+                               {"OUTCOME", false, {}}, {"GPU", true, {}},    {"LOSS", true, {}},
+                               {"COST", true, {}},     {"AGE", true, {}},    {"LEFT", true, {}}};
+  for (const auto& view : runs) {
+    const std::array<std::string, 9> cells = {
+        view.run.name,
+        state_of(view),
+        where_of(view),
+        outcome_of(view.run),
+        view.gpu_percent ? fmt::format("{:.0f} %", *view.gpu_percent) : "",
+        view.loss ? show_figure(*view.loss) : "",
+        cost_of(view, now_ms),
+        show_age(Millis(now_ms - view.run.created_ms)),
+        view.left};
+    for (std::size_t i = 0; i < cells.size(); ++i) table[i].cells.push_back(printable(cells[i]));
+  }
+  std::erase_if(table, [](const Column& column) {
+    return std::all_of(column.cells.begin(), column.cells.end(),
+                       [](const auto& cell) { return cell.empty(); });
+  });
+  return table;
+}
+
+Json instance_json(const Instance& it, std::int64_t now_ms) {
+  Json json{{"id", it.id},
+            {"world", it.world},
+            {"region", it.region},
+            {"zone", it.zone},
+            {"type", it.type},
+            {"address", it.address},
+            {"ssh_port", it.ssh_port},
+            {"login_user", it.login_user},
+            {"state", name(it.state)},
+            {"token", it.token},
+            {"intent_ms", it.intent_ms},
+            {"launched_ms", it.launched_ms},
+            {"released_ms", it.released_ms}};
+  const auto dollars = [](Usd money) { return static_cast<double>(money.micros) / 1e6; };
+  if (it.hourly.micros > 0) json["hourly_usd"] = dollars(it.hourly);
+  if (const auto sum = spent(it, now_ms)) json["spent_usd"] = dollars(*sum);
+  return json;
+}
+
+}  // namespace
+
+std::string runs_table(std::span<const RunView> runs, std::int64_t now_ms, std::size_t width) {
+  if (runs.empty()) return "no runs\n";
+  const auto table = table_columns(runs, now_ms);
+  std::vector<std::string> lines(runs.size() + 1);
+  for (const auto& column : table) {
+    std::size_t wide = column.title.size();
+    for (const auto& cell : column.cells) wide = std::max(wide, columns(cell));
+    for (std::size_t row = 0; row < lines.size(); ++row) {
+      const std::string_view cell = row ? std::string_view(column.cells[row - 1]) : column.title;
+      if (!lines[row].empty()) lines[row] += "   ";
+      lines[row] += column.right ? padded_left(cell, wide) : padded(cell, wide);
+    }
+  }
+  std::string text;
+  for (auto& line : lines) {
+    line.erase(line.find_last_not_of(' ') + 1);
+    text += (width ? clipped(line, width) : line) + "\n";
+  }
+  return text;
+}
+
+Json runs_json(std::span<const RunView> runs, std::int64_t now_ms) {
+  Json all = Json::array();
+  for (const auto& view : runs) {
+    const auto& run = view.run;
+    Json json{{"run", run.name},
+              {"task", run.task_name},
+              {"infra", run.infra},
+              {"phase", name(run.phase)},
+              {"outcome", name(run.outcome)},
+              {"exit_code", run.exit_code ? Json(*run.exit_code) : Json()},
+              {"error", run.error},
+              {"workdir", run.workdir},
+              {"home", run.home},
+              {"keep", run.keep},
+              {"outputs_home", run.outputs_home},
+              {"created_ms", run.created_ms},
+              {"phase_ms", run.phase_ms},
+              {"train_start_ms", run.train_start_ms},
+              {"train_end_ms", run.train_end_ms},
+              {"ended_ms", run.ended_ms},
+              {"instances", Json::array()}};
+    for (const auto& it : view.instances) json["instances"].push_back(instance_json(it, now_ms));
+    const auto total = total_spent(view.instances, now_ms);
+    json["spent_usd"] = total ? Json(static_cast<double>(total->micros) / 1e6) : Json();
+    if (view.gpu_percent) json["gpu_percent"] = *view.gpu_percent;
+    if (view.loss) json["loss"] = *view.loss;
+    if (!view.left.empty()) json["left"] = view.left;
+    all.push_back(std::move(json));
+  }
+  return all;
+}
+
+std::optional<Usd> total_spent(std::span<const Instance> instances, std::int64_t now_ms) {
+  Usd total;
+  for (const auto& it : instances) {
+    const auto sum = spent(it, now_ms);
+    if (!sum) return std::nullopt;
+    total = total + *sum;
+  }
+  return total;
+}
+
+std::string release_text(std::span<const Instance> instances, std::span<const ledger::Resource> resources,
+                         std::int64_t now_ms) {
+  std::vector<std::string> gone, rented;
+  for (const auto& it : instances) {
+    const std::string shown = it.id.empty() ? "launch " + printable(it.token) : short_id(it.id);
+    if (it.state != Rent::released) {
+      rented.push_back(shown);
+    } else if (!it.id.empty()) {
+      gone.push_back(shown);
+    }
+  }
+  for (const auto& it : resources) {
+    if (!it.released) rented.push_back(printable(it.kind + " " + it.name));
+  }
+  std::vector<std::string> parts;
+  if (!gone.empty()) parts.push_back(join(gone, ", ") + " terminated");
+  parts.push_back(rented.empty() ? "nothing left running" : "still rented: " + join(rented, ", "));
+  if (const auto total = total_spent(instances, now_ms)) parts.push_back("total " + show(*total));
+  return join(parts, " · ");
+}
+
+Json release_json(std::span<const Instance> instances, std::span<const ledger::Resource> resources,
+                  std::int64_t now_ms) {
+  Json json{{"instances", Json::array()}, {"resources", Json::array()}, {"all_released", true}};
+  for (const auto& it : instances) {
+    json["instances"].push_back(instance_json(it, now_ms));
+    if (it.state != Rent::released) json["all_released"] = false;
+  }
+  for (const auto& it : resources) {
+    json["resources"].push_back({{"kind", it.kind}, {"name", it.name}, {"released", it.released}});
+    if (!it.released) json["all_released"] = false;
+  }
+  const auto total = total_spent(instances, now_ms);
+  json["total_usd"] = total ? Json(static_cast<double>(total->micros) / 1e6) : Json();
+  return json;
+}
+
+std::optional<std::string> model_among(std::span<const std::string> files) {
+  static constexpr std::array<std::string_view, 14> endings = {
+      ".safetensors", ".pt",  ".pth",   ".ckpt",   ".onnx", ".gguf", ".keras",
+      ".h5",          ".ubj", ".model", ".joblib", ".pkl",  ".npz",  ".bin"};
+  const auto score = [](const std::string& file) {
+    const std::string base = lower(file.substr(file.rfind('/') + 1));
+    const auto fits = [&](std::string_view ending) { return base.ends_with(ending); };
+    const bool named = base.find("model") != std::string::npos || base.find("best") != std::string::npos;
+    if (std::any_of(endings.begin(), endings.end(), fits)) return named ? 3 : 2;
+    return base.starts_with("model.") ? 1 : 0;
+  };
+  const std::string* best = nullptr;
+  for (const auto& file : files) {
+    if (score(file) > (best ? score(*best) : 0)) best = &file;
+  }
+  return best ? std::optional(*best) : std::nullopt;
+}
+
+std::string closing_line(std::string_view run, std::string_view folder, std::span<const std::string> files) {
+  std::string home(folder);
+  if (!home.empty() && !home.ends_with('/')) home += '/';
+  const auto model = model_among(files);
+  const std::string first = model ? "model: " + home + *model : "outputs: " + home;
+  return printable(first) + "      log: ferry logs " + printable(run);
+}
+
+std::string short_id(std::string_view id) {
+  const auto dash = id.find('-');
+  const std::size_t head = dash == std::string_view::npos ? 4 : dash + 5;
+  if (id.size() <= head + 5) return printable(id);
+  return printable(id.substr(0, head)) + "…" + printable(id.substr(id.size() - 3));
+}
+
+std::string show_age(Millis age) {
+  const auto s = std::max<std::int64_t>(0, age.count() / 1000);
+  if (s < 60) return fmt::format("{} s", s);
+  if (s < 3600) return fmt::format("{} min", s / 60);
+  if (s < 48 * 3600) return fmt::format("{} h", s / 3600);
+  return fmt::format("{} d", s / 86'400);
+}
+
+}  // namespace ferry::watch

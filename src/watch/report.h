@@ -1,0 +1,58 @@
+#pragma once
+/// \file
+/// What ferry tells about runs, as text and as JSON: the table of `ferry ps` and the receipt at the end of a
+/// run. Pure: everything comes from the ledger's types. Text from outside is made harmless.
+
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/json.h"
+#include "base/units.h"
+#include "ledger/ledger.h"
+
+namespace ferry::watch {
+
+/// One row of `ferry ps`. What is unknown stays empty; a column that is empty in every row is left out.
+struct RunView {
+  ledger::Run run;
+  std::vector<ledger::Instance> instances;  ///< in order of intent
+  std::optional<double> gpu_percent, loss;
+  std::string left;  ///< time or money until the run ends itself, e.g. "1:12:00" or "$3.69"
+};
+
+/// RUN STATE WHERE OUTCOME GPU LOSS COST AGE LEFT, with a line for each run; "no runs" for none. Lines are
+/// cut at `width` columns unless it is 0.
+std::string runs_table(std::span<const RunView> runs, std::int64_t now_ms, std::size_t width = 0);
+/// An array with one object a run: everything of the ledger but the task, times as "…_ms", money as numbers
+/// in "…_usd".
+Json runs_json(std::span<const RunView> runs, std::int64_t now_ms);
+
+/// What all of them cost by now; nothing when the price of one is unknown.
+std::optional<Usd> total_spent(std::span<const ledger::Instance> instances, std::int64_t now_ms);
+
+/// "i-0f3c…9a1 terminated · nothing left running · total $0.0004". What is not released is named instead of
+/// the all-clear: "still rented: i-0f3c…9a1, key-pair ferry-a".
+std::string release_text(std::span<const ledger::Instance> instances,
+                         std::span<const ledger::Resource> resources, std::int64_t now_ms);
+/// The same facts as JSON: {"instances": […], "resources": […], "all_released": true, "total_usd": 0.0004}.
+Json release_json(std::span<const ledger::Instance> instances, std::span<const ledger::Resource> resources,
+                  std::int64_t now_ms);
+
+/// The file among a run's outputs that is most likely the model: by ending (.safetensors, .pt, .onnx, …),
+/// then by a name with "model" or "best" in it, then the first one.
+std::optional<std::string> model_among(std::span<const std::string> files);
+/// "model: runs/digits-7k2/outputs/model.pt      log: ferry logs digits-7k2"; without a model, "outputs:
+/// runs/digits-7k2/". `folder` is where the outputs are, as the user would write it; `files` are relative to
+/// it.
+std::string closing_line(std::string_view run, std::string_view folder, std::span<const std::string> files);
+
+/// "i-0f3c…9a1" of "i-0f3c5e2a77b1d09a1"; short ids stay whole.
+std::string short_id(std::string_view id);
+/// "8 s", "5 min", "3 h", "2 d".
+std::string show_age(Millis age);
+
+}  // namespace ferry::watch
