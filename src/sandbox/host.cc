@@ -1,0 +1,259 @@
+#include <fcntl.h>
+#include <poll.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <csignal>
+
+#include "base/text.h"
+#include "os/clock.h"
+#include "os/env.h"
+#include "os/process.h"
+#include "os/signals.h"
+#include "os/socket.h"
+#include "sandbox/control.h"
+#include "sandbox/init.h"
+#include "sandbox/listener.h"
+#include "sandbox/namespaces.h"
+
+namespace ferry::sandbox {
+
+namespace {
+
+/// The host process: outside the instance, its only link to the computer.
+class Host {
+ public:
+  Host(Folder folder, Spec spec, Mode mode)
+      : folder_(std::move(folder)), spec_(std::move(spec)), signals_({SIGCHLD, SIGTERM}), mode_(mode) {}
+
+  /// The first record, so that everyone can find this process.
+  ferry::Status introduce();
+  /// Boots until the machine stays off.
+  void run();
+
+ private:
+  ferry::Status boot_once();
+  void watch();
+  void on_signals();
+  void on_connection();
+  void on_inside();
+  void open_if_due();
+  int nap() const;
+  void end(State state, std::string ended, std::string why);
+
+  Folder folder_;
+  Spec spec_;
+  Record record_;
+  os::SignalQueue signals_;
+  Mode mode_;
+  std::optional<Listener> listener_;
+  std::optional<FirstProcess> inside_;
+  std::int64_t open_at_ms_ = 0;  // on the steady clock
+  bool ready_ = false, open_ = false;
+  std::string ending_, failure_;  // what the inside said last
+  std::optional<int> exit_status_;
+};
+
+ferry::Status Host::introduce() {
+  record_.state = State::booting;
+  record_.instance_id = spec_.instance_id;
+  record_.mode = mode_;
+  record_.login_user = mode_ == Mode::plain ? os::user_name() : spec_.login_user;
+  record_.host = identity_of(::getpid());
+  return write_record(folder_, record_);
+}
+
+void Host::run() {
+  while (true) {
+    if (auto booted = boot_once(); !booted) return end(State::stopped, "died", describe(booted.error()));
+    watch();
+    const int status = *exit_status_;
+    // A program inside may also have called reboot(2): then the kernel ends the first process with one of
+    // these.
+    if (WIFSIGNALED(status) && WTERMSIG(status) == SIGINT) ending_ = "poweroff";
+    if (WIFSIGNALED(status) && WTERMSIG(status) == SIGHUP) ending_ = "reboot";
+    if (mode_ == Mode::plain) sweep(spec_.instance_id, Millis(10'000));
+    if (ending_ == "stop") return end(State::stopped, "stopped", "");
+    if (ending_ == "poweroff") return end(State::stopped, "poweroff", "");
+    if (ending_ != "reboot") return end(State::stopped, "died", failure_);
+    if (auto paused = listener_->pause(); !paused)
+      return end(State::stopped, "died", describe(paused.error()));
+  }
+}
+
+void Host::end(State state, std::string ended, std::string why) {
+  record_.state = state;
+  record_.ended = std::move(ended);
+  record_.why = std::move(why);
+  record_.address.clear();
+  record_.port = 0;
+  if (auto written = write_record(folder_, record_); !written) fmt::print("{}\n", describe(written.error()));
+}
+
+ferry::Status Host::boot_once() {
+  open_at_ms_ = os::system_clock().steady_ms() + spec_.boot_ms;
+  ready_ = open_ = false;
+  ending_.clear();
+  failure_.clear();
+  exit_status_.reset();
+  if (!listener_) {
+    TRY_SET(listener, "", Listener::bind_somewhere());
+    listener_ = std::move(listener);
+  }
+  record_.state = State::booting;
+  record_.address = listener_->address();
+  record_.port = listener_->port();
+  Machine machine{.spec = spec_,
+                  .mode = mode_,
+                  .folder = folder_,
+                  .root = folder_.root(),
+                  .login_user = record_.login_user,
+                  .address = record_.address,
+                  .imds_url = {},
+                  .fresh_disk = !os::exists(folder_.disk() / "prepared")};
+  TRY("", os::make_dirs(folder_.disk(), 0700));
+  TRY("", os::make_dirs(folder_.root()));
+  TRY_SET(inside, "", start_first_process(mode_, [&](Channel host) {
+            return init_main(std::move(machine), std::move(host));
+          }));
+  inside_.emplace(std::move(inside));
+  // Recorded before it does anything, so that a kill -9 of this process leaves nobody unknown.
+  record_.init = identity_of(inside_->pid);
+  TRY("", write_record(folder_, record_));
+  inside_->channel.send("go");
+  return {};
+}
+
+void Host::watch() {
+  while (!exit_status_) {
+    std::array<pollfd, 3> polls{{{signals_.fd(), POLLIN, 0},
+                                 {inside_->channel.fd(), POLLIN, 0},
+                                 {open_ ? listener_->fd() : -1, POLLIN, 0}}};
+    ::poll(polls.data(), polls.size(), nap());
+    if (polls[1].revents) on_inside();
+    if (polls[0].revents) on_signals();
+    if (polls[2].revents) on_connection();
+    open_if_due();
+  }
+}
+
+int Host::nap() const {
+  if (!ready_ || open_) return -1;
+  return static_cast<int>(std::clamp<std::int64_t>(open_at_ms_ - os::system_clock().steady_ms(), 0, 1 << 30));
+}
+
+void Host::on_signals() {
+  while (const auto number = signals_.next()) {
+    if (*number == SIGTERM) inside_->channel.send(word::stop);
+    int status = 0;
+    if (*number == SIGCHLD && ::waitpid(inside_->pid, &status, WNOHANG) == inside_->pid) {
+      while (os::wait_readable(inside_->channel.fd(), Millis(0)) && inside_->channel.fd() >= 0)
+        on_inside();  // its last words
+      exit_status_ = status;
+    }
+  }
+}
+
+void Host::on_inside() {
+  const auto message = inside_->channel.receive();
+  if (!message) {
+    inside_->channel.close();  // its end follows as a signal
+  } else if (message->text == word::ready) {
+    ready_ = true;
+  } else if (message->text.starts_with(word::ended)) {
+    ending_ = message->text.substr(word::ended.size());
+  } else if (message->text.starts_with(word::failed)) {
+    failure_ = message->text.substr(word::failed.size());
+  }
+}
+
+void Host::open_if_due() {
+  if (!ready_ || open_ || os::system_clock().steady_ms() < open_at_ms_) return;
+  auto done = os::write_file(folder_.disk() / "prepared", "");
+  if (done) done = listener_->start();
+  record_.state = State::running;
+  if (done) done = write_record(folder_, record_);
+  if (!done) {
+    failure_ = describe(done.error());
+    ::kill(inside_->pid, SIGKILL);
+  }
+  open_ = true;
+  inside_->channel.send(word::open);
+}
+
+void Host::on_connection() {
+  auto connection = os::accept_one(listener_->fd(), Millis(0));
+  if (!connection) return;
+  if (os::exists(folder_.fault_no_sshd())) {
+    const linger reset{1, 0};
+    ::setsockopt(connection->get(), SOL_SOCKET, SO_LINGER, &reset, sizeof reset);
+    return;
+  }
+  inside_->channel.send(word::login, connection->get());
+}
+
+/// The lock that boot() took and passed on, or one of our own.
+Result<os::FileLock> hold_lock(const Folder& folder) {
+  if (const auto inherited = parse_int(os::env(lock_variable).value_or(""))) {
+    const int fd = static_cast<int>(*inherited);
+    ::fcntl(fd, F_SETFD, FD_CLOEXEC);
+    return os::FileLock::adopt(os::Fd(fd));
+  }
+  TRY_SET(lock, "", os::FileLock::try_take(folder.lock()));
+  if (!lock) return fail(Kind::conflict, "the instance runs already: " + folder.dir.string());
+  return std::move(*lock);
+}
+
+/// Session, terminal and standard streams of its own.
+ferry::Status detach(const Folder& folder) {
+  ::setsid();
+  TRY_SET(console, "", os::open_file(folder.console(), O_WRONLY | O_CREAT | O_APPEND, 0600));
+  TRY_SET(nothing, "", os::open_file("/dev/null", O_RDONLY));
+  ::dup2(nothing.get(), STDIN_FILENO);
+  ::dup2(console.get(), STDOUT_FILENO);
+  ::dup2(console.get(), STDERR_FILENO);
+  return {};
+}
+
+/// The life of the host process. `recorded` is called once everyone can find it.
+ferry::Status live(const Folder& folder, const std::function<void()>& recorded) {
+  TRY_SET(text, "", os::read_file(folder.spec()));
+  TRY_SET(json, folder.spec().string(), parse_json(text));
+  TRY_SET(spec, "", spec_from(json));
+  TRY("", detach(folder));
+  const Mode mode = mode_named(spec.mode).value_or(Mode::plain);
+  Host host(folder, std::move(spec), mode);
+  TRY("", host.introduce());
+  recorded();
+  host.run();
+  return {};
+}
+
+}  // namespace
+
+int instance_main(const os::Path& dir) {
+  const Folder folder{std::filesystem::absolute(dir)};
+  auto lock = hold_lock(folder);
+  auto news = os::make_pipe();
+  if (!lock || !news) {
+    fmt::print(stderr, "ferry: error: {}\n", describe(lock ? news.error() : lock.error()));
+    return 1;
+  }
+  const pid_t pid = ::fork();
+  if (pid < 0) return 1;
+  if (pid > 0) {
+    news->write.reset();
+    return os::read_some(news->read.get()).value_or("").empty() ? 1 : 0;
+  }
+  news->read.reset();
+  const auto lived = live(folder, [&] {
+    (void)os::write_all(news->write.get(), "recorded");
+    news->write.reset();
+  });
+  if (!lived) fmt::print(stderr, "{}\n", describe(lived.error()));
+  std::fflush(nullptr);
+  ::_exit(lived ? 0 : 1);
+}
+
+}  // namespace ferry::sandbox

@@ -1,0 +1,259 @@
+#include "sandbox/init.h"
+
+#include <poll.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <csignal>
+
+#include "os/clock.h"
+#include "os/signals.h"
+#include "os/socket.h"
+#include "sandbox/cloudinit.h"
+#include "sandbox/identity.h"
+#include "sandbox/imds.h"
+#include "sandbox/namespaces.h"
+#include "sandbox/power.h"
+#include "sandbox/rootfs.h"
+#include "sandbox/sshd.h"
+
+namespace ferry::sandbox {
+
+namespace {
+
+/// How long programs get to end by themselves before SIGKILL.
+constexpr std::int64_t poweroff_grace_ms = 5'000, stop_grace_ms = 60'000;
+constexpr std::size_t most_metadata_clients = 64;
+constexpr std::int64_t longest_nap_ms =
+    10'000;  // a scheduled shutdown follows the wall clock, which may jump
+
+class Init {
+ public:
+  Init(Machine machine, Channel host)
+      : machine_(std::move(machine)), host_(std::move(host)), signals_({SIGCHLD, SIGUSR1, SIGTERM}) {}
+
+  int run();
+
+ private:
+  ferry::Status set_up();
+  void loop();
+  ferry::Status serve_imds();
+  void start_child(pid_t& slot, void (*step)(const Machine&, const UserData&));
+  void on_host();
+  void on_signals();
+  void on_metadata_client();
+  void reap();
+  void obey_power_request();
+  void begin_end(std::string_view how, std::int64_t grace_ms);
+  void signal_everyone(int number) const;
+  int nap() const;
+
+  Machine machine_;
+  Channel host_;
+  os::SignalQueue signals_;
+  UserData user_data_;
+  std::unique_ptr<Imds> imds_;
+  os::Fd imds_listener_;
+  std::set<pid_t> metadata_children_;
+  pid_t before_login_ = 0, after_login_ = 0;
+  std::string ending_;             // "poweroff", "reboot" or "stop" once everything is being ended
+  std::int64_t kill_at_ms_ = 0;    // on the steady clock
+  std::int64_t power_due_s_ = -1;  // wall clock; -1: nothing scheduled
+  bool all_gone_ = false;
+};
+
+ferry::Status Init::set_up() {
+  ::setsid();
+  ::umask(022);
+  os::ignore_sigpipe();
+  auto parsed = parse_user_data(machine_.spec.user_data);
+  if (parsed) {
+    user_data_ = std::move(*parsed);
+  } else {
+    user_data_.notes.push_back(describe(parsed.error()));
+  }
+  if (user_data_.hostname) machine_.spec.hostname = *user_data_.hostname;
+  TRY("", make_skeleton(machine_));
+  if (machine_.isolated()) {
+    TRY("", mount_system(machine_));
+    TRY("", write_identity(machine_));
+    TRY("", enter_system(machine_));
+    machine_.root = "/";
+    TRY("", raise_network(machine_.spec.private_ip));
+    if (machine_.mode == Mode::root) TRY("", drop_dangerous_capabilities());
+  } else {
+    TRY("", clear_power_request(machine_));
+  }
+  if (machine_.fresh_disk || machine_.spec.disk_mib > 0) {
+    auto keys = machine_.spec.authorized_keys;
+    keys.insert(keys.end(), user_data_.authorized_keys.begin(), user_data_.authorized_keys.end());
+    TRY("", prepare_home(machine_, keys));
+  }
+  TRY("", serve_imds());
+  TRY("", write_power_commands(machine_, ::getpid()));
+  TRY("", prepare_sshd(machine_, {user_data_.host_key, user_data_.host_key_public}));
+  TRY_SET(key, "", console_host_key(machine_));
+  fmt::print("{} {}\n{}", machine_.spec.instance_id, machine_.spec.hostname, key);
+  std::fflush(stdout);
+  return {};
+}
+
+ferry::Status Init::serve_imds() {
+  Json tree = machine_.spec.metadata;
+  tree["latest/meta-data/public-ipv4"] = machine_.address;
+  tree["latest/meta-data/public-hostname"] = machine_.address;
+  tree["latest/meta-data/local-ipv4"] =
+      machine_.spec.private_ip.empty() ? machine_.address : machine_.spec.private_ip;
+  imds_ = std::make_unique<Imds>(tree, machine_.spec.user_data, machine_.spec.imds_token_required);
+  auto listener =
+      machine_.isolated() ? os::listen_tcp("169.254.169.254", 80) : os::listen_tcp("127.0.0.1", 0);
+  if (!listener) return fail("serve metadata", std::move(listener).error());
+  imds_listener_ = std::move(*listener);
+  if (!machine_.isolated())
+    machine_.imds_url = fmt::format("http://127.0.0.1:{}", os::local_port(imds_listener_.get()));
+  return {};
+}
+
+void Init::start_child(pid_t& slot, void (*step)(const Machine&, const UserData&)) {
+  slot = ::fork();
+  if (slot != 0) return;
+  sigset_t none;
+  sigemptyset(&none);
+  ::sigprocmask(SIG_SETMASK, &none, nullptr);
+  host_.close();
+  step(machine_, user_data_);
+  std::fflush(stdout);
+  ::_exit(0);
+}
+
+int Init::run() {
+  if (auto done = set_up(); !done) {
+    fmt::print("{}\n", describe(done.error()));
+    std::fflush(stdout);
+    host_.send(std::string(word::failed) + describe(done.error()));
+    return 1;
+  }
+  start_child(before_login_, run_before_login);
+  loop();
+  host_.send(std::string(word::ended) + ending_);
+  return 0;
+}
+
+void Init::loop() {
+  while (!all_gone_) {
+    std::array<pollfd, 3> polls{
+        {{signals_.fd(), POLLIN, 0}, {host_.fd(), POLLIN, 0}, {imds_listener_.get(), POLLIN, 0}}};
+    ::poll(polls.data(), polls.size(), nap());
+    if (polls[0].revents) on_signals();
+    if (polls[1].revents) on_host();
+    if (polls[2].revents) on_metadata_client();
+    if (power_due_s_ >= 0 && os::system_clock().now_ms() / 1000 >= power_due_s_) obey_power_request();
+    if (!ending_.empty()) {
+      reap();
+      if (os::system_clock().steady_ms() >= kill_at_ms_) signal_everyone(SIGKILL);
+    }
+  }
+}
+
+int Init::nap() const {
+  std::int64_t wait = -1;
+  const auto sooner = [&](std::int64_t ms) {
+    wait = wait < 0 ? std::max<std::int64_t>(ms, 0) : std::clamp<std::int64_t>(ms, 0, wait);
+  };
+  if (power_due_s_ >= 0) sooner(std::min(power_due_s_ * 1000 - os::system_clock().now_ms(), longest_nap_ms));
+  // While ending, also look again now and then: SIGKILL may meet a process that was just being made.
+  if (!ending_.empty()) sooner(std::max<std::int64_t>(kill_at_ms_ - os::system_clock().steady_ms(), 20));
+  return static_cast<int>(wait);
+}
+
+void Init::on_host() {
+  auto message = host_.receive();
+  if (!message) {
+    // The host process is gone, and with it the reason to live. (In namespaces the kernel is quicker.)
+    signal_everyone(SIGKILL);
+    ::_exit(1);
+  }
+  if (message->text == word::login && ending_.empty()) {
+    if (auto done = answer_login(machine_, message->passed); !done)
+      fmt::print(stderr, "{}\n", describe(done.error()));
+  } else if (message->text == word::open) {
+    start_child(after_login_, run_after_login);
+  } else if (message->text == word::stop) {
+    begin_end("stop", stop_grace_ms);
+  }
+}
+
+void Init::on_signals() {
+  while (const auto number = signals_.next()) {
+    if (*number == SIGCHLD) reap();
+    if (*number == SIGUSR1) obey_power_request();
+    if (*number == SIGTERM && !machine_.isolated()) begin_end("stop", 0);
+  }
+}
+
+void Init::reap() {
+  while (true) {
+    const pid_t pid = ::waitpid(-1, nullptr, WNOHANG);
+    if (pid <= 0) {
+      all_gone_ = !ending_.empty() && pid < 0;
+      return;
+    }
+    metadata_children_.erase(pid);
+    if (pid == before_login_) {
+      before_login_ = 0;
+      host_.send(word::ready);
+    }
+  }
+}
+
+void Init::on_metadata_client() {
+  auto client = os::accept_one(imds_listener_.get(), Millis(0));
+  if (!client || metadata_children_.size() >= most_metadata_clients) return;
+  const pid_t pid = ::fork();
+  if (pid > 0) metadata_children_.insert(pid);
+  if (pid != 0) return;
+  host_.close();
+  if (machine_.mode == Mode::root && (::setgid(65534) < 0 || ::setuid(65534) < 0)) ::_exit(1);
+  serve_metadata(*imds_, *client);
+  ::_exit(0);
+}
+
+void Init::obey_power_request() {
+  power_due_s_ = -1;
+  const auto request = read_power_request(machine_);
+  if (!request || !ending_.empty()) return;
+  if (request->due > os::system_clock().now_ms() / 1000) {
+    power_due_s_ = request->due;
+    return;
+  }
+  (void)clear_power_request(machine_);
+  begin_end(request->action, poweroff_grace_ms);
+}
+
+void Init::begin_end(std::string_view how, std::int64_t grace_ms) {
+  if (!ending_.empty()) return;
+  ending_ = how;
+  kill_at_ms_ = os::system_clock().steady_ms() + grace_ms;
+  fmt::print("machine ends: {}\n", how);
+  std::fflush(stdout);
+  signal_everyone(SIGTERM);
+  reap();
+}
+
+void Init::signal_everyone(int number) const {
+  if (machine_.isolated()) {
+    ::kill(-1, number);
+    return;
+  }
+  for (const pid_t pid : descendants(::getpid())) ::kill(pid, number);
+}
+
+}  // namespace
+
+int init_main(Machine machine, Channel host) {
+  Init init(std::move(machine), std::move(host));
+  return init.run();
+}
+
+}  // namespace ferry::sandbox

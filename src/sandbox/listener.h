@@ -1,0 +1,31 @@
+#pragma once
+/// \file
+/// The instance's own loopback address.
+
+#include <string>
+
+#include "base/error.h"
+#include "os/fd.h"
+
+namespace ferry::sandbox {
+
+/// A TCP address that is ours but does not answer before start().
+class Listener {
+ public:
+  /// Takes a random address of 127.64.0.0/10. Port 22 where this process may bind it and nobody has it, else
+  /// 2222, else any.
+  static Result<Listener> bind_somewhere();
+  int fd() const { return fd_.get(); }
+  const std::string& address() const { return address_; }
+  int port() const { return port_; }
+  /// Connections are refused until start() and after pause().
+  ferry::Status start();
+  ferry::Status pause();
+
+ private:
+  os::Fd fd_;
+  std::string address_;
+  int port_ = 0;
+};
+
+}  // namespace ferry::sandbox

@@ -1,0 +1,96 @@
+#include "sandbox/mounts.h"
+
+#include <fcntl.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+namespace ferry::sandbox {
+
+namespace {
+
+/// A bind needs a target of the same sort: a folder for a folder, a file for anything else.
+ferry::Status make_target(const os::Path& source, const os::Path& target) {
+  if (os::is_directory(source)) return os::make_dirs(target);
+  TRY("", os::make_dirs(target.parent_path()));
+  struct stat info;
+  if (::lstat(target.c_str(), &info) == 0) return {};
+  TRY_SET(fd, "", os::open_file(target, O_WRONLY | O_CREAT, 0644));
+  return {};
+}
+
+/// Adds mount attributes to the whole tree, and leaves the others as they are.
+ferry::Status add_attributes(const os::Path& target, std::uint64_t attributes) {
+  mount_attr change{};
+  change.attr_set = attributes;
+  if (::mount_setattr(AT_FDCWD, target.c_str(), AT_RECURSIVE, &change, sizeof change) == 0) return {};
+  // Before Linux 5.12: one mount, and flags that must be repeated because a user namespace may not clear
+  // them.
+  struct statvfs info;
+  if (::statvfs(target.c_str(), &info) < 0) return fail_errno("look at the mount " + target.string());
+  unsigned long flags = MS_REMOUNT | MS_BIND;
+  if (attributes & MOUNT_ATTR_RDONLY || info.f_flag & ST_RDONLY) flags |= MS_RDONLY;
+  if (attributes & MOUNT_ATTR_NODEV || info.f_flag & ST_NODEV) flags |= MS_NODEV;
+  if (info.f_flag & ST_NOSUID) flags |= MS_NOSUID;
+  if (info.f_flag & ST_NOEXEC) flags |= MS_NOEXEC;
+  flags |= info.f_flag & ST_NOATIME ? MS_NOATIME : MS_RELATIME;
+  if (::mount(nullptr, target.c_str(), nullptr, flags, nullptr) < 0)
+    return fail_errno("remount " + target.string());
+  return {};
+}
+
+/// A path inside overlay's option text.
+std::string overlay_escaped(const os::Path& path) {
+  std::string out;
+  for (const char c : path.string()) {
+    if (c == ',' || c == ':' || c == '\\') out += '\\';
+    out += c;
+  }
+  return out;
+}
+
+}  // namespace
+
+ferry::Status bind(const os::Path& source, const os::Path& target, Access access) {
+  TRY("", make_target(source, target));
+  if (::mount(source.c_str(), target.c_str(), nullptr, MS_BIND | MS_REC, nullptr) < 0) {
+    return fail_errno("bind " + source.string() + " to " + target.string());
+  }
+  return access == Access::read_only ? add_attributes(target, MOUNT_ATTR_RDONLY) : ferry::Status();
+}
+
+ferry::Status mount_overlay(const os::Path& lower, const os::Path& layer, const os::Path& target) {
+  const os::Path upper = layer / "up", work = layer / "work";
+  TRY("", os::make_dirs(target));
+  TRY("", os::make_dirs(upper));
+  TRY("", os::make_dirs(work, 0700));
+  const std::string options = "lowerdir=" + overlay_escaped(lower) + ",upperdir=" + overlay_escaped(upper) +
+                              ",workdir=" + overlay_escaped(work);
+  if (::mount("overlay", target.c_str(), "overlay", MS_NODEV, options.c_str()) < 0) {
+    return fail_errno("overlay of " + lower.string());
+  }
+  return {};
+}
+
+ferry::Status mount_new(const char* type, const os::Path& target, unsigned long flags,
+                        const std::string& options) {
+  TRY("", os::make_dirs(target));
+  if (::mount(type, target.c_str(), type, flags, options.c_str()) < 0) {
+    return fail_errno(std::string("mount ") + type + " at " + target.string());
+  }
+  return {};
+}
+
+ferry::Status forbid_devices(const os::Path& target) { return add_attributes(target, MOUNT_ATTR_NODEV); }
+
+ferry::Status change_root(const os::Path& root) {
+  if (::chdir(root.c_str()) < 0) return fail_errno("enter " + root.string());
+  if (::syscall(SYS_pivot_root, ".", ".") < 0) return fail_errno("pivot_root to " + root.string());
+  if (::umount2(".", MNT_DETACH) < 0) return fail_errno("let go of the old root");
+  if (::chdir("/") < 0) return fail_errno("enter the new root");
+  return {};
+}
+
+}  // namespace ferry::sandbox

@@ -1,0 +1,24 @@
+#pragma once
+/// \file
+/// mount(2) with errors as values. All of it happens in a mount namespace of one's own.
+
+#include "base/error.h"
+#include "os/file.h"
+
+namespace ferry::sandbox {
+
+enum class Access { read_write, read_only };
+
+/// Makes `target` show `source`, with everything mounted below it. The target is made if it is missing.
+ferry::Status bind(const os::Path& source, const os::Path& target, Access access);
+/// Overlay of `lower` at `target`; what is written goes to `layer` (made if missing).
+ferry::Status mount_overlay(const os::Path& lower, const os::Path& layer, const os::Path& target);
+/// A new file system of `type`; `flags` are MS_…; the target folder is made if it is missing.
+ferry::Status mount_new(const char* type, const os::Path& target, unsigned long flags,
+                        const std::string& options = {});
+/// Device files and set-user-id bits below `target` have no meaning any more; nothing else changes.
+ferry::Status forbid_devices(const os::Path& target);
+/// `root` (a mount point) becomes /, the old one goes out of sight.
+ferry::Status change_root(const os::Path& root);
+
+}  // namespace ferry::sandbox
