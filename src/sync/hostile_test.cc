@@ -1,0 +1,229 @@
+#include <sched.h>
+#include <sys/mount.h>
+
+#include <csignal>
+
+#include "sync/manifest.h"
+#include "sync/sync_testing.h"
+
+namespace ferry::sync {
+namespace {
+
+Entry file(std::string path, std::string_view content = "content") {
+  return {.path = std::move(path), .mode = 0644, .size = content.size(), .sha256 = sha256(content)};
+}
+Entry folder(std::string path) { return {.path = std::move(path), .type = Type::folder, .mode = 0755}; }
+Entry link(std::string path, std::string target) {
+  return {.path = std::move(path), .type = Type::link, .mode = 0777, .target = std::move(target)};
+}
+
+void put_list(Channel& channel, const std::vector<Entry>& entries) {
+  channel.put("M");
+  (void)put_manifest(channel, entries);
+  (void)channel.flush();
+}
+
+void begin_file(Channel& channel, std::uint64_t index, std::uint64_t size) {
+  channel.put("F");
+  for (const std::uint64_t value : {index, size, std::uint64_t{0644}}) channel.put_number(value);
+  put_mtime(channel, 0);
+}
+
+void expect_refused(const std::vector<Entry>& entries, const char* what) {
+  const os::TempDir temp;
+  const auto got = receive_from(temp.path() / "to", [&](Channel& channel) { put_list(channel, entries); });
+  ASSERT_FALSE(got) << what;
+  EXPECT_EQ(got.error().kind, Kind::corrupt) << what;
+  EXPECT_EQ(listing(temp.path() / "to"), std::vector<std::string>{}) << what;
+  EXPECT_EQ(listing(temp.path()), std::vector<std::string>{"to"}) << what;
+}
+
+TEST(HostileSender, ListsThatCannotBeRightAreRefusedBeforeAnythingChanges) {
+  expect_refused({file("../x")}, "parent");
+  expect_refused({file("..")}, "only a parent");
+  expect_refused({folder("a"), file("a/../../x")}, "parent inside");
+  expect_refused({file("/tmp/x")}, "absolute");
+  expect_refused({file("")}, "empty");
+  expect_refused({file(".")}, "dot");
+  expect_refused({folder("a"), file("a//b")}, "empty component");
+  expect_refused({folder("a"), file("a/")}, "ends in a slash");
+  expect_refused({file(std::string("a\0b", 3))}, "zero byte");
+  expect_refused({file("a"), file("a")}, "twice");
+  expect_refused({file("b"), file("a")}, "unsorted");
+  expect_refused({file("a"), file("a/b")}, "below a file");
+  expect_refused({link("a", "/etc"), file("a/b")}, "below a link");
+  expect_refused({file("a/b")}, "no folder");
+  expect_refused({link("a", "")}, "link to nothing");
+  expect_refused({file(std::string(256, 'n'))}, "component too long");
+  expect_refused({folder(".ferry-tmp-x"), file(".ferry-tmp-x/file")}, "the receiver's own name");
+  Entry cut = file("a");
+  cut.sha256 = "short";
+  expect_refused({cut}, "hash of the wrong length");
+  Entry odd = file("a");
+  odd.mode = 0170000;
+  expect_refused({odd}, "mode");
+}
+
+TEST(HostileSender, CountsAndBytesAreBounded) {
+  const os::TempDir temp;
+  const auto huge = receive_from(temp.path() / "to", [](Channel& channel) {
+    channel.put("M");
+    channel.put_number(max_entries + 1);
+  });
+  ASSERT_FALSE(huge);
+  EXPECT_EQ(huge.error().kind, Kind::corrupt);
+  const auto garbage =
+      receive_from(temp.path() / "to", [](Channel& channel) { channel.put(random_bytes(5000)); });
+  ASSERT_FALSE(garbage);
+}
+
+TEST(HostileSender, MoreBytesThanAnnouncedAreCorruptAndLeaveNothing) {
+  const os::TempDir temp;
+  const auto got = receive_from(temp.path() / "to", [](Channel& channel) {
+    put_list(channel, {file("a")});
+    begin_file(channel, 0, 7);
+    channel.put_text("content and more");
+  });
+  ASSERT_FALSE(got);
+  EXPECT_EQ(got.error().kind, Kind::corrupt);
+  EXPECT_EQ(listing(temp.path() / "to"), std::vector<std::string>{});
+}
+
+TEST(HostileSender, AWrongHashIsCorruptAndTheOldFileStays) {
+  const os::TempDir temp;
+  write(temp.path() / "to" / "a", "old");
+  const auto got = receive_from(temp.path() / "to", [](Channel& channel) {
+    put_list(channel, {file("a")});
+    begin_file(channel, 0, 7);
+    channel.put_text("c0ntent");
+    channel.put_number(0);
+    channel.put("k");
+    channel.put_text(sha256("content"));
+  });
+  ASSERT_FALSE(got);
+  EXPECT_EQ(got.error().kind, Kind::corrupt);
+  EXPECT_EQ(read(temp.path() / "to" / "a"), "old");
+  EXPECT_EQ(listing(temp.path() / "to"), std::vector<std::string>{"a"});
+}
+
+TEST(HostileSender, FilesThatWereNotAskedForAreCorrupt) {
+  const os::TempDir temp;
+  write(temp.path() / "to" / "a", "content");
+  for (const std::uint64_t index : {0U, 1U, 7U}) {
+    const auto got = receive_from(temp.path() / "to", [&](Channel& channel) {
+      put_list(channel, {file("a"), folder("b")});
+      begin_file(channel, index, 1);
+    });
+    ASSERT_FALSE(got);
+    EXPECT_EQ(got.error().kind, Kind::corrupt);
+  }
+}
+
+TEST(HostileSender, EndingEarlyIsLostAndLeavesNoPartialFile) {
+  const os::TempDir temp;
+  const auto got = receive_from(temp.path() / "to", [](Channel& channel) {
+    put_list(channel, {file("a")});
+    begin_file(channel, 0, 7);
+    channel.put_text("cont");
+  });
+  ASSERT_FALSE(got);
+  EXPECT_EQ(got.error().kind, Kind::lost);
+  EXPECT_EQ(listing(temp.path() / "to"), std::vector<std::string>{});
+}
+
+TEST(HostileSender, ItsOwnErrorIsPassedOn) {
+  const os::TempDir temp;
+  const auto got = receive_from(temp.path() / "to", [](Channel& channel) {
+    channel.tell({.kind = Kind::denied, .what = "no \x1b[31mway", .advice = "ask"});
+  });
+  ASSERT_FALSE(got);
+  EXPECT_EQ(got.error().kind, Kind::denied);
+  EXPECT_EQ(got.error().advice, "ask");
+  EXPECT_EQ(got.error().what.find('\x1b'), std::string::npos);
+}
+
+TEST(Receiver, KilledInTheMiddleItLeavesNoPartialFileAndTheNextOneCleansUp) {
+  const os::TempDir temp;
+  const os::Path to = temp.path() / "to";
+  auto pair = os::make_socketpair();
+  const pid_t child = ::fork();
+  if (child == 0) {
+    pair->read.reset();
+    (void)receive_tree(pair->write.get(), pair->write.get(), to, {});
+    ::_exit(0);
+  }
+  pair->write.reset();
+  Channel channel(pair->read.get(), pair->read.get(), nullptr);
+  ASSERT_OK(channel.greet());
+  put_list(channel, {file("a"), file("b", std::string(100'000, 'x'))});
+  ASSERT_EQ(channel.byte(), 'W');
+  for (int i = 0; i < 3; ++i) ASSERT_OK(channel.number(10));
+  begin_file(channel, 0, 7);
+  channel.put_text("content");
+  channel.put_number(0);
+  channel.put("k");
+  channel.put_text(sha256("content"));
+  begin_file(channel, 1, 100'000);
+  channel.put_text(std::string(50'000, 'x'));
+  ASSERT_OK(channel.flush());
+  const auto half_there = [&] {
+    for (const std::string& name : listing(to)) {
+      std::error_code ignored;
+      if (is_temp(name) && std::filesystem::file_size(to / name / "file", ignored) == 50'000) return true;
+    }
+    return false;
+  };
+  while (!half_there()) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  ::kill(child, SIGKILL);
+  ::waitpid(child, nullptr, 0);
+  const auto left = listing(to);
+  ASSERT_EQ(left.size(), 2U);
+  EXPECT_TRUE(is_temp(left[0]));
+  EXPECT_EQ(left[1], "a");
+
+  write(temp.path() / "from" / "c", "3");
+  ASSERT_OK(move_tree(temp.path() / "from", to).sent);
+  EXPECT_EQ(listing(to), (std::vector<std::string>{"a", "c"}));
+}
+
+/// Runs `body` in a process whose /mnt is a file system of one megabyte; skips where such cannot be made.
+int on_tiny_disk(const os::Path& mount_point, const std::function<int()>& body) {
+  const pid_t child = ::fork();
+  if (child == 0) {
+    const int apart = os::is_root() ? ::unshare(CLONE_NEWNS) : ::unshare(CLONE_NEWUSER | CLONE_NEWNS);
+    if (apart < 0 || ::mount("none", "/", nullptr, MS_REC | MS_PRIVATE, nullptr) < 0 ||
+        ::mount("tiny", mount_point.c_str(), "tmpfs", 0, "size=1m") < 0) {
+      ::_exit(77);
+    }
+    ::_exit(body());
+  }
+  int status = 0;
+  ::waitpid(child, &status, 0);
+  return WIFEXITED(status) ? WEXITSTATUS(status) : 128;
+}
+
+TEST(Receiver, AFullDiskIsNamedBeforeAnythingMovesAndAlsoWhenItComesAsASurprise) {
+  const os::TempDir temp;
+  const os::Path disk = temp.path() / "disk";
+  std::filesystem::create_directories(disk);
+  write(temp.path() / "from" / "big", std::string(3'000'000, 'x'));
+  const int result = on_tiny_disk(disk, [&] {
+    const Both both = move_tree(temp.path() / "from", disk / "to");
+    if (both.sent || both.sent.error().kind != Kind::disk_full ||
+        both.received.error().kind != Kind::disk_full)
+      return 1;
+    if (both.sent.error().advice.empty() || both.sent.error().what != both.received.error().what) return 2;
+    const auto lied_to = receive_from(disk / "to", [](Channel& channel) {
+      put_list(channel, {file("small")});
+      begin_file(channel, 0, 3'000'000);
+      for (int i = 0; i < 30; ++i) channel.put_text(std::string(100'000, 'y'));
+    });
+    if (lied_to || lied_to.error().kind != Kind::disk_full || lied_to.error().advice.empty()) return 3;
+    return listing(disk / "to").empty() ? 0 : 4;
+  });
+  if (result == 77) GTEST_SKIP() << "no file system can be mounted here";
+  EXPECT_EQ(result, 0);
+}
+
+}  // namespace
+}  // namespace ferry::sync
