@@ -1,0 +1,185 @@
+#include "agent/client.h"
+
+#include <poll.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+
+#include "base/text.h"
+#include "os/clock.h"
+
+namespace ferry::agent {
+namespace {
+
+constexpr std::size_t noise_shown = 400;
+
+std::int64_t steady_ms() { return os::system_clock().steady_ms(); }
+
+/// The end of what came instead of a hello: the shell's complaint, most likely.
+std::string tail_of(std::string_view noise) {
+  const auto text = trim(noise);
+  return printable(text.substr(text.size() - std::min(text.size(), noise_shown)));
+}
+
+}  // namespace
+
+Result<Client> Client::connect(os::Fd in, os::Fd out, Millis limit) {
+  Client client(std::move(in), std::move(out));
+  TRY("", client.read_hello(limit));
+  return client;
+}
+
+Status Client::read_hello(Millis limit) {
+  const auto end = steady_ms() + limit.count();
+  while (!reader_.skip_to_hello()) {
+    if (reader_.noise().size() > max_noise)
+      return fail(Kind::corrupt, "the instance talks without end, and not as an agent");
+    const auto left = std::max<std::int64_t>(0, end - steady_ms());
+    if (!os::wait_readable(in_.get(), Millis(left)))
+      return fail(Kind::lost, "the agent did not greet in time", tail_of(reader_.noise()));
+    if (const auto got = receive(); !got)
+      return fail(got.error().kind, "the connection ended before the agent greeted",
+                  tail_of(reader_.noise()));
+  }
+  TRY_SET(frame, "read the agent's hello", read_frame(Millis(std::max<std::int64_t>(0, end - steady_ms()))));
+  if (!frame) return fail(Kind::lost, "the agent's hello did not come in time");
+  if (frame->type != FrameType::hello) return fail(Kind::corrupt, "the agent does not begin with a hello");
+  TRY_SET(hello, "the agent's hello", parse_json(frame->body));
+  agent_version_ = text_at(hello, "version");
+  if (int_at(hello, "protocol") != protocol_version) {
+    return fail(Kind::unsupported, "the agent on the instance speaks another version of the protocol",
+                "its version is " + agent_version_);
+  }
+  return {};
+}
+
+Status Client::receive() {
+  auto bytes = os::read_some(in_.get());
+  if (!bytes) return fail(Kind::lost, "the connection to the agent broke", bytes.error().what);
+  if (bytes->empty()) return fail(Kind::lost, "the connection to the agent ended");
+  reader_.add(*bytes);
+  silent_ = Millis(0);
+  return {};
+}
+
+Result<std::optional<Frame>> Client::read_frame(Millis limit) {
+  const auto end = steady_ms() + limit.count();
+  while (true) {
+    TRY_SET(frame, "", reader_.next());
+    if (frame) return frame;
+    const auto now = steady_ms();
+    const bool readable = os::wait_readable(in_.get(), Millis(std::max<std::int64_t>(0, end - now)));
+    silent_ += Millis(steady_ms() - now);
+    if (!readable) return std::nullopt;
+    TRY("", receive());
+  }
+}
+
+Status Client::send(std::string_view bytes) {
+  // What the agent says meanwhile is taken in, or both ends might wait for each other.
+  TRY("", os::set_nonblocking(out_.get(), true));
+  const auto end = steady_ms() + silence_limit.count();
+  while (!bytes.empty()) {
+    std::array<pollfd, 2> polls{{{out_.get(), POLLOUT, 0}, {in_.get(), POLLIN, 0}}};
+    const auto left = end - steady_ms();
+    if (left <= 0) return fail(Kind::lost, "the agent takes nothing any more");
+    if (::poll(polls.data(), polls.size(), static_cast<int>(left)) < 0) continue;
+    if (polls[1].revents != 0) TRY("", receive());
+    if (polls[0].revents == 0) continue;
+    const ssize_t put = ::write(out_.get(), bytes.data(), bytes.size());
+    if (put < 0 && errno != EAGAIN && errno != EINTR)
+      return fail(Kind::lost, "the connection to the agent broke");
+    if (put > 0) bytes.remove_prefix(static_cast<std::size_t>(put));
+  }
+  return {};
+}
+
+Result<Json> Client::ask(Json request) {
+  const auto id = next_id_++;
+  request["id"] = id;
+  std::string text;
+  try {
+    text = request.dump();
+  } catch (const Json::exception&) {
+    return fail(Kind::bad_input, "a script or environment variable is not UTF-8");
+  }
+  if (text.size() >= max_frame) {
+    return fail(Kind::bad_input, "setup, run and environment together are too large", "the limit is 1 MiB",
+                "put long scripts into files of the workdir");
+  }
+  TRY("", send(encode(FrameType::request, text)));
+  const auto end = steady_ms() + silence_limit.count();
+  while (true) {
+    TRY_SET(frame, "", read_frame(Millis(std::max<std::int64_t>(0, end - steady_ms()))));
+    if (!frame) return fail(Kind::lost, "the agent does not answer");
+    if (frame->type != FrameType::answer) {
+      TRY("", keep(*frame));
+      continue;
+    }
+    TRY_SET(answer, "the agent's answer", parse_json(frame->body));
+    if (int_at(answer, "id") != id) return fail(Kind::corrupt, "the agent answers what was not asked");
+    if (answer.contains("error")) return fail("", error_from(answer["error"]));
+    return answer;
+  }
+}
+
+Status Client::keep(const Frame& frame) {
+  Event event;
+  if (frame.type == FrameType::log) {
+    TRY_SET(chunk, "", decode_log(frame.body));
+    event.log = std::move(chunk);
+  } else if (frame.type == FrameType::state) {
+    TRY_SET(json, "the agent's state", parse_json(frame.body));
+    TRY_SET(status, "the agent's state", status_from(json));
+    event.state = std::move(status);
+  } else {
+    return fail(Kind::corrupt, "the agent sent what only others may");
+  }
+  waiting_.push_back(std::move(event));
+  return {};
+}
+
+Result<JobStatus> Client::start(const JobSpec& spec) {
+  TRY_SET(answer, "", ask({{"op", "start"}, {"spec", to_json(spec)}}));
+  return status_from(answer);
+}
+
+Result<JobStatus> Client::status() {
+  TRY_SET(answer, "", ask({{"op", "status"}}));
+  return status_from(answer);
+}
+
+Status Client::cancel(Seconds grace) {
+  TRY("", ask({{"op", "cancel"}, {"grace_s", grace.count()}}));
+  return {};
+}
+
+Status Client::release(bool power_off) {
+  TRY("", ask({{"op", "release"}, {"power_off", power_off}}));
+  return {};
+}
+
+Status Client::attach(std::uint64_t offset) {
+  TRY("", ask({{"op", "attach"}, {"offset", offset}}));
+  waiting_.clear();  // what came before the answer belongs to a former attachment
+  attached_ = true;
+  return {};
+}
+
+Result<std::optional<Client::Event>> Client::next(Millis limit) {
+  if (waiting_.empty()) {
+    TRY_SET(frame, "", read_frame(limit));
+    if (!frame) {
+      if (attached_ && silent_ >= silence_limit) return fail(Kind::lost, "the agent has fallen silent");
+      return std::nullopt;
+    }
+    TRY("", keep(*frame));
+  }
+  Event event = std::move(waiting_.front());
+  waiting_.pop_front();
+  return event;
+}
+
+}  // namespace ferry::agent

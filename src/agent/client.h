@@ -1,0 +1,77 @@
+#pragma once
+/// \file
+/// The laptop's end of one connection to an agent.
+
+#include <cstdint>
+#include <deque>
+#include <optional>
+#include <string>
+
+#include "agent/protocol.h"
+#include "base/units.h"
+#include "os/fd.h"
+
+namespace ferry::agent {
+
+/// Speaks over two descriptors (may be the same). Use from one thread. Any broken or silent stream is
+/// Kind::lost: make a new connection and attach again at the offset you have.
+class Client {
+ public:
+  /// Reads the hello (skipping what a login shell printed first) within `limit`; lost when it does not come
+  /// (`why` has what came instead), unsupported when the agent speaks another version of the protocol.
+  static Result<Client> connect(os::Fd in, os::Fd out, Millis limit);
+
+  /// What the agent said of itself.
+  const std::string& agent_version() const { return agent_version_; }
+
+  /// Starts the job. Asking again for a job that was started is calm and answers its status.
+  Result<JobStatus> start(const JobSpec& spec);
+  /// Also a sign of life: an agent that is never told to start waits for `orphan` after the last one.
+  Result<JobStatus> status();
+  /// SIGTERM to the job's process group, after `grace` SIGKILL. Returns at once. Calm when the job is done; a
+  /// job that did not start yet never will.
+  Status cancel(Seconds grace);
+  /// Tells the agent that outputs are safe: it will not linger; with power_off it ends the machine. Without,
+  /// the machine still ends at the deadline, if the agent may end it. Conflict while the job runs.
+  Status release(bool power_off);
+  /// After this, next() delivers log chunks from `offset` on, and states. Attaching again starts again there.
+  Status attach(std::uint64_t offset);
+
+  /// One thing that happened.
+  struct Event {
+    std::optional<LogChunk> log;
+    std::optional<JobStatus> state;
+  };
+  /// The next event; nothing when `limit` passed. When the job is done and every log byte has been delivered,
+  /// the last event is a state with JobState::done whose log_size equals the offset reached (it comes again
+  /// every few seconds). Once attached, an agent that says nothing for `silence_limit` of waiting is lost.
+  Result<std::optional<Event>> next(Millis limit);
+  /// For poll(2): readable when next() may have something (ask next(0) first, frames may be buffered).
+  int fd() const { return in_.get(); }
+
+  /// How long answers, and events once attached, may take.
+  Millis silence_limit{30'000};
+
+ private:
+  Client(os::Fd in, os::Fd out) : in_(std::move(in)), out_(std::move(out)) {}
+  Result<Json> ask(Json request);
+  Status send(std::string_view bytes);
+  Status receive();
+  Result<std::optional<Frame>> read_frame(Millis limit);
+  Status read_hello(Millis limit);
+  Status keep(const Frame& frame);
+
+  os::Fd in_, out_;
+  FrameReader reader_;
+  std::deque<Event> waiting_;
+  std::string agent_version_;
+  std::int64_t next_id_ = 1;
+  Millis silent_{0};  ///< time waited since the agent last said something
+  bool attached_ = false;
+};
+
+/// ferry-agent's main: `ferry-agent serve DIR`, `connect DIR`, `send …`, `receive …`, `--version`. See
+/// agent/main.cc for each.
+int agent_main(int argc, char** argv);
+
+}  // namespace ferry::agent

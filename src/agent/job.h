@@ -1,0 +1,73 @@
+#pragma once
+/// \file
+/// The scripts of a job as running processes. Each script has a session and process group of its own, no
+/// standard input, and a pipe for each output.
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "agent/protocol.h"
+#include "agent/spool.h"
+#include "os/file.h"
+#include "os/process.h"
+
+namespace ferry::agent {
+
+/// The processes of one job: those of its setup (background services it started live on) and those of its
+/// run. One thread.
+class Job {
+ public:
+  /// `dir`: where scripts too long for a command line are put. `marker`: "NAME=value" to be in every
+  /// process's environment.
+  Job(os::Path dir, JobSpec spec, std::string marker)
+      : dir_(std::move(dir)), spec_(std::move(spec)), marker_(std::move(marker)) {}
+
+  const JobSpec& spec() const { return spec_; }
+  /// Starts the phase's script: with bash, or sh where there is no bash. Only SIGKILL to the agent takes it
+  /// along.
+  Status launch(LogPhase phase);
+  /// Forgets environment and scripts, secrets among them, once nothing is left to launch.
+  void forget_spec();
+
+  LogPhase phase() const { return phase_; }
+  /// The phase's shell ended with this code (128 + signal).
+  std::optional<int> exit_code() const { return exit_code_; }
+  /// Reaps whatever ended.
+  void reap_ended();
+  /// SIGTERM to the phase's process group.
+  void terminate();
+  /// SIGKILL to every process of the job.
+  void kill_all();
+  /// Some process of the phase's group is left.
+  bool group_alive() const;
+
+  /// The ends of pipes to wait for.
+  std::vector<int> sources() const;
+  /// Reads once from a pipe that can be read, into the spool.
+  void read(int source, Spool& spool);
+  /// Reads what is left in all pipes, and closes them.
+  void read_rest(Spool& spool);
+  /// All of the phase's pipes have ended.
+  bool drained() const;
+
+ private:
+  struct Source {
+    os::Fd fd;
+    LogStream stream;
+    LogPhase phase;
+  };
+  std::map<std::string, std::string> environment() const;
+  Result<os::Argv> shell_for(const std::string& script) const;
+
+  os::Path dir_;
+  JobSpec spec_;
+  std::string marker_;
+  LogPhase phase_ = LogPhase::setup;
+  std::optional<os::Process> shell_;
+  std::optional<int> exit_code_;
+  std::vector<Source> sources_;
+};
+
+}  // namespace ferry::agent

@@ -1,0 +1,137 @@
+// Limits, the end of the machine, and what survives the agent.
+#include <gtest/gtest.h>
+#include <signal.h>
+
+#include "agent/served.h"
+#include "base/text.h"
+#include "os/clock.h"
+
+namespace ferry::agent {
+namespace {
+
+TEST(Agent, EndsTheJobAtItsLimitThenTheMachineAfterTheLinger) {
+  Served served;
+  JobSpec spec = served.spec("trap 'echo saved; exit 5' TERM; while :; do sleep 0.01; done");
+  spec.max_duration_s = 1;
+  spec.linger_s = 1;
+  const Seen seen = run_job(served, spec);
+  ASSERT_TRUE(seen.done);
+  EXPECT_EQ(seen.done->reason, "max_duration");
+  EXPECT_EQ(seen.done->run_exit, 5);
+  EXPECT_EQ(seen.out, "saved\n");
+  EXPECT_EQ(served.power_offs(), 0u);
+  eventually([&] { return served.power_offs() == 1; });
+  EXPECT_GE(os::system_clock().now_ms(), seen.done->deadline_ms + 1000);
+}
+
+TEST(Agent, AtTheLimitWhatIgnoresSigtermIsKilledWithAllItsChildren) {
+  Served served;
+  JobSpec spec = served.spec("trap '' TERM; setsid sleep 1000 & echo $!; while :; do sleep 0.05; done");
+  spec.max_duration_s = 1;
+  spec.power_off = false;
+  const Seen seen = run_job(served, spec);
+  ASSERT_TRUE(seen.done);
+  EXPECT_EQ(seen.done->run_exit, 128 + SIGKILL);
+  EXPECT_FALSE(process_exists(static_cast<pid_t>(parse_int(trim(seen.out)).value_or(0))));
+}
+
+TEST(Agent, AJobThatEndedByItselfKeepsTheMachineUntilTheLimit) {
+  Served served;
+  JobSpec spec = served.spec("true");
+  spec.max_duration_s = 2;
+  spec.linger_s = 0;
+  const Seen seen = run_job(served, spec);
+  ASSERT_TRUE(seen.done);
+  EXPECT_EQ(served.power_offs(), 0u);
+  eventually([&] { return served.power_offs() == 1; });
+  EXPECT_GE(os::system_clock().now_ms(), seen.done->deadline_ms);
+}
+
+TEST(Agent, ReleaseEndsTheMachineAtOnce) {
+  Served served;
+  auto client = served.client();
+  ASSERT_TRUE(client.start(served.spec("echo ready; sleep 100")));
+  (void)follow_until(client, "ready");
+  const auto early = client.release(true);
+  ASSERT_FALSE(early);
+  EXPECT_EQ(early.error().kind, Kind::conflict);
+  ASSERT_TRUE(client.cancel(Seconds(0)));
+  (void)follow(client);
+  ASSERT_TRUE(client.release(true));
+  eventually([&] { return served.power_offs() == 1; });
+}
+
+TEST(Agent, NeverEndsAMachineItMayNotEnd) {
+  Served served;
+  JobSpec spec = served.spec("true");
+  spec.power_off = false;
+  spec.max_duration_s = 1;
+  (void)run_job(served, spec);
+  const auto refused = served.client().release(true);
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().kind, Kind::denied);
+  eventually([&] { return !served.running(); });
+  EXPECT_EQ(served.power_offs(), 0u);
+  served.serve();  // the result is still known
+  EXPECT_EQ(served.client().status()->run_exit, 0);
+}
+
+TEST(Agent, AnAgentThatNobodyStartsEndsTheMachine) {
+  Served served(Seconds(1));
+  eventually([&] { return served.power_offs() == 1; });
+}
+
+TEST(Agent, AnAgentThatNobodyStartsOnlyEndsItselfIfItMayNotMore) {
+  Served served(Seconds(1), false);
+  eventually([&] { return !served.running(); });
+  EXPECT_EQ(served.power_offs(), 0u);
+}
+
+TEST(Agent, AKilledAgentTakesItsJobAlongAndTheNextOneSaysSo) {
+  Served served;
+  auto client = served.client();
+  ASSERT_TRUE(
+      client.start(served.spec("setsid sh -c 'echo $$ > away; exec sleep 1000' & while [ ! -s away ]; do "
+                               "sleep 0.01; done; echo ready; sleep 1000")));
+  const Seen before = follow_until(client, "ready");
+  served.kill_agent();
+  EXPECT_EQ(client.status().error().kind, Kind::lost);
+  served.serve();
+  auto again = served.client();
+  const Seen after = follow(again);
+  ASSERT_TRUE(after.done);
+  EXPECT_EQ(after.done->reason, "lost");
+  EXPECT_FALSE(after.done->run_exit);
+  EXPECT_EQ(after.all, before.all);
+  const auto away = parse_int(trim(*os::read_file(served.path("work") / "away")));
+  eventually([&] { return !process_exists(static_cast<pid_t>(*away)); });
+}
+
+TEST(Agent, AResultOutlivesTheAgent) {
+  Served served;
+  const Seen before = run_job(served, served.spec("echo result; exit 7"));
+  served.kill_agent();
+  served.serve();
+  auto client = served.client();
+  const Seen after = follow(client);
+  EXPECT_EQ(after.all, before.all);
+  EXPECT_EQ(to_json(*after.done), to_json(*before.done));
+}
+
+TEST(Agent, AskedToEndItStopsTheJobFirst) {
+  Served served;
+  auto client = served.client();
+  ASSERT_TRUE(
+      client.start(served.spec("trap 'echo saved; exit 0' TERM; echo ready; while :; do sleep 0.01; done")));
+  (void)follow_until(client, "ready");
+  ::kill(served.pid(), SIGTERM);
+  eventually([&] { return !served.running(); });
+  served.serve();
+  auto again = served.client();
+  const Seen seen = follow(again);
+  EXPECT_EQ(seen.out, "ready\nsaved\n");
+  EXPECT_EQ(seen.done->reason, "stopped");
+}
+
+}  // namespace
+}  // namespace ferry::agent

@@ -1,0 +1,28 @@
+#pragma once
+/// \file
+/// Ending the machine, and how busy it is.
+
+#include <optional>
+#include <string>
+
+#include "base/error.h"
+
+namespace ferry::agent {
+
+/// Powers the machine off: `sudo -n shutdown -h now`, `sudo -n systemctl poweroff`, `shutdown -h now`,
+/// `poweroff`, the first that works. If the environment variable FERRY_AGENT_POWEROFF names a program, only
+/// that is run, without arguments. Denied if none works; `why` has what each said.
+Status power_off();
+
+/// Measures the whole machine's CPUs from /proc/stat.
+class CpuMeter {
+ public:
+  /// Percent busy since the last call (the first gives 0), 100 meaning all of them. Waiting for a disk is not
+  /// busy.
+  double percent();
+
+ private:
+  double busy_ = 0, total_ = 0;
+};
+
+}  // namespace ferry::agent

@@ -1,0 +1,125 @@
+#pragma once
+/// \file
+/// What laptop and agent say to each other: frames on one byte stream (an ssh session's standard input and
+/// output, bridged to the agent's unix socket).
+///
+///   greeting = 05 16 "ferry" 1e                               agent → laptop, before the first frame, so
+///                                                             that it is found behind a login shell's noise
+///   frame    = length (4 bytes, little-endian, of what follows; at most 1 MiB + 64) type (1 byte) body
+///   hello    = 'H'  JSON {"protocol":1,"version":"…","run":"…"}          agent → laptop, first
+///   request  = 'Q'  JSON {"id":N,"op":"…",…}                              laptop → agent
+///   answer   = 'A'  JSON {"id":N, …}  or {"id":N,"error":{"kind","what","why","advice"}}
+///   log      = 'L'  offset (8) stream (1: 1 stdout, 2 stderr) phase (1: 1 setup, 2 run) time_ms (8)  bytes
+///   state    = 'S'  JSON, the same as the answer to "status", pushed to attached clients when it changes and
+///              every few seconds besides, so that silence means a broken connection
+///
+/// Requests: start {"spec"}, status, cancel {"grace_s"}, attach {"offset"}, release {"power_off"}.
+///
+/// An offset counts bytes of training output (setup and run, both streams together) since the start: a log
+/// frame at offset o with n bytes covers [o, o+n). Attaching at offset k gives exactly the bytes from k on,
+/// each once, in the order they were written.
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "base/error.h"
+#include "base/json.h"
+
+namespace ferry::agent {
+
+inline constexpr int protocol_version = 1;
+inline constexpr std::size_t max_frame = (std::size_t{1} << 20) + 64;
+/// What a login shell may print before the greeting; more is not a login shell.
+inline constexpr std::size_t max_noise = std::size_t{1} << 20;
+inline constexpr std::string_view greeting =
+    "\x05\x16"
+    "ferry\x1e";
+
+enum class FrameType : char { hello = 'H', request = 'Q', answer = 'A', log = 'L', state = 'S' };
+
+struct Frame {
+  FrameType type{};
+  std::string body;
+};
+
+/// Cuts frames out of a byte stream.
+class FrameReader {
+ public:
+  void add(std::string_view bytes);
+  /// The next whole frame; nothing yet if more bytes are needed; corrupt for an impossible length or type.
+  Result<std::optional<Frame>> next();
+  /// Drops everything up to and including the greeting; false (and what came before is still there, see
+  /// noise()) while it has not come. Call it before the first next().
+  bool skip_to_hello();
+  /// The bytes not yet cut into frames.
+  std::string_view noise() const { return std::string_view(buffer_).substr(at_); }
+
+ private:
+  std::string buffer_;
+  std::size_t at_ = 0;  ///< begin of what is not consumed
+};
+
+/// A whole frame. `body` must be smaller than max_frame.
+std::string encode(FrameType type, std::string_view body);
+
+enum class LogStream : std::uint8_t { out = 1, err = 2 };
+enum class LogPhase : std::uint8_t { setup = 1, run = 2 };
+
+struct LogChunk {
+  std::uint64_t offset = 0;
+  LogStream stream = LogStream::out;
+  LogPhase phase = LogPhase::run;
+  std::int64_t time_ms = 0;
+  std::string bytes;
+};
+std::string encode_log(const LogChunk& chunk);  ///< a whole frame
+Result<LogChunk> decode_log(std::string_view body);
+
+/// Where the job is. `idle`: started nothing yet; `done`: both setup and run ended (or setup failed, or it
+/// was cancelled).
+enum class JobState { idle, setup, running, done };
+std::string_view name(JobState state);
+
+struct JobStatus {
+  JobState state = JobState::idle;
+  std::optional<int> setup_exit, run_exit;  ///< 128 + signal when a signal ended it
+  /// Why it ended, if not by itself: "" or "cancelled", "max_duration", "lost" (the agent was killed and the
+  /// job with it), "stopped" (the agent was asked to end, as when the machine shuts down).
+  std::string reason;
+  std::string
+      note;  ///< trouble worth showing, one line: output dropped on a full disk, a shell that would not start
+  std::uint64_t log_size = 0;  ///< offset one past the last byte logged
+  std::int64_t started_ms = 0, run_started_ms = 0, ended_ms = 0, deadline_ms = 0;  ///< 0: not (yet)
+  double cpu_percent = 0;  ///< of the whole machine, over the last seconds
+};
+Json to_json(const JobStatus& status);
+/// Corrupt if a field has the wrong type; absent ones keep their defaults.
+Result<JobStatus> status_from(const Json& json);
+
+/// What the agent is asked to run (op "start"). Secrets travel only here, over ssh, and are never written to
+/// disk.
+struct JobSpec {
+  std::string run;                                           ///< run's name
+  std::string workdir;                                       ///< absolute on the instance; made if absent
+  std::string setup, command;                                ///< bash -c texts; setup may be empty
+  std::vector<std::pair<std::string, std::string>> env;      ///< both kinds of FERRY_* and the task's envs
+  std::vector<std::pair<std::string, std::string>> secrets;  ///< added to the environment
+  std::int64_t max_duration_s = 0;                           ///< from "start"; 0: the agent's default, 24 h
+  std::int64_t linger_s =
+      600;  ///< how long the machine waits for its outputs to be fetched after the limit, then powers off
+  bool power_off = true;  ///< whether the agent may end the machine
+};
+inline constexpr std::int64_t default_max_duration_s = 24 * 3600;
+Json to_json(const JobSpec& spec);
+/// bad_input for what cannot be run: no command, a relative workdir, NUL bytes, impossible names or times.
+Result<JobSpec> spec_from(const Json& json);
+
+/// The wire form of an error, in the member "error" of an answer.
+Json to_json(const Error& error);
+Error error_from(const Json& json);
+
+}  // namespace ferry::agent

@@ -1,0 +1,149 @@
+#include "agent/protocol.h"
+
+#include <gtest/gtest.h>
+
+namespace ferry::agent {
+namespace {
+
+TEST(Protocol, FramesComeOutWholeHoweverTheBytesArrive) {
+  const std::string stream = encode(FrameType::request, "{}") + encode(FrameType::answer, "") +
+                             encode(FrameType::state, std::string(70'000, 'x'));
+  for (const std::size_t step : {std::size_t{1}, std::size_t{3}, std::size_t{4096}, stream.size()}) {
+    FrameReader reader;
+    std::vector<Frame> frames;
+    for (std::size_t at = 0; at < stream.size(); at += step) {
+      reader.add(std::string_view(stream).substr(at, step));
+      while (true) {
+        const auto frame = reader.next();
+        ASSERT_TRUE(frame);
+        if (!*frame) break;
+        frames.push_back(**frame);
+      }
+    }
+    ASSERT_EQ(frames.size(), 3u);
+    EXPECT_EQ(frames[0].type, FrameType::request);
+    EXPECT_EQ(frames[0].body, "{}");
+    EXPECT_EQ(frames[1].body, "");
+    EXPECT_EQ(frames[2].body.size(), 70'000u);
+  }
+}
+
+TEST(Protocol, AnImpossibleLengthOrTypeIsCorruptAtOnce) {
+  for (const std::string& bytes :
+       {std::string("\xff\xff\xff\x7fL", 5), std::string("\0\0\0\0L", 5), std::string("\1\0\0\0Z", 5)}) {
+    FrameReader reader;
+    reader.add(bytes);
+    const auto frame = reader.next();
+    ASSERT_FALSE(frame);
+    EXPECT_EQ(frame.error().kind, Kind::corrupt);
+  }
+}
+
+TEST(Protocol, TheHelloIsFoundBehindWhatALoginShellPrints) {
+  FrameReader reader;
+  const std::string noise =
+      "Welcome to Ubuntu\r\n\x05\x16"
+      "ferry";
+  reader.add(noise);
+  EXPECT_FALSE(reader.skip_to_hello());
+  EXPECT_EQ(reader.noise(), noise);
+  reader.add("not yet\n" + std::string(greeting) + encode(FrameType::hello, "{}"));
+  EXPECT_TRUE(reader.skip_to_hello());
+  const auto frame = reader.next();
+  ASSERT_TRUE(frame && *frame);
+  EXPECT_EQ((*frame)->type, FrameType::hello);
+}
+
+TEST(Protocol, ALogChunkComesBackAsItWas) {
+  const LogChunk chunk{.offset = 0x123456789a,
+                       .stream = LogStream::err,
+                       .phase = LogPhase::setup,
+                       .time_ms = -5,
+                       .bytes = std::string("\0\r\xff\n", 4)};
+  const std::string frame = encode_log(chunk);
+  const auto back = decode_log(std::string_view(frame).substr(5));
+  ASSERT_TRUE(back);
+  EXPECT_EQ(back->offset, chunk.offset);
+  EXPECT_EQ(back->stream, chunk.stream);
+  EXPECT_EQ(back->phase, chunk.phase);
+  EXPECT_EQ(back->time_ms, chunk.time_ms);
+  EXPECT_EQ(back->bytes, chunk.bytes);
+}
+
+TEST(Protocol, ALogChunkThatCannotBeIsCorrupt) {
+  std::string body = encode_log({.offset = ~std::uint64_t{0}, .bytes = "ab"}).substr(5);
+  EXPECT_FALSE(decode_log(body));
+  EXPECT_FALSE(decode_log(body.substr(0, 17)));
+  body = encode_log({.bytes = "ab"}).substr(5);
+  body[8] = 3;
+  EXPECT_FALSE(decode_log(body));
+}
+
+TEST(Protocol, AStatusComesBackAsItWas) {
+  const JobStatus status{.state = JobState::done,
+                         .setup_exit = 0,
+                         .run_exit = 137,
+                         .reason = "max_duration",
+                         .note = "n",
+                         .log_size = std::uint64_t{1} << 60,
+                         .started_ms = 1,
+                         .run_started_ms = 2,
+                         .ended_ms = 3,
+                         .deadline_ms = 4,
+                         .cpu_percent = 97.5};
+  const auto back = status_from(*parse_json(dump_json(to_json(status))));
+  ASSERT_TRUE(back);
+  EXPECT_EQ(to_json(*back), to_json(status));
+}
+
+TEST(Protocol, AStatusOfWrongTypesIsCorrupt) {
+  for (const char* text : {"[]", "{}", R"({"state":"elsewhere"})", R"({"state":"done","log_size":-1})",
+                           R"({"state":"done","reason":7})", R"({"state":"done","ended_ms":1e300})"}) {
+    EXPECT_FALSE(status_from(*parse_json(text))) << text;
+  }
+}
+
+TEST(Protocol, ASpecComesBackAsItWas) {
+  JobSpec spec{.run = "r",
+               .workdir = "/w",
+               .setup = "a\nb",
+               .command = "c",
+               .max_duration_s = 7,
+               .linger_s = 8,
+               .power_off = false};
+  spec.env = {{"A", "1"}, {"B", ""}};
+  spec.secrets = {{"TOKEN", "s3cret=="}};
+  const auto back = spec_from(*parse_json(dump_json(to_json(spec))));
+  ASSERT_TRUE(back);
+  EXPECT_EQ(to_json(*back), to_json(spec));
+}
+
+TEST(Protocol, ASpecThatCannotRunIsBadInput) {
+  const JobSpec good{.workdir = "/w", .command = "true"};
+  ASSERT_TRUE(spec_from(to_json(good)));
+  const auto refused = [&](auto change) {
+    JobSpec spec = good;
+    change(spec);
+    const auto back = spec_from(to_json(spec));
+    return !back && back.error().kind == Kind::bad_input;
+  };
+  EXPECT_TRUE(refused([](JobSpec& spec) { spec.command.clear(); }));
+  EXPECT_TRUE(refused([](JobSpec& spec) { spec.command = std::string("a\0b", 3); }));
+  EXPECT_TRUE(refused([](JobSpec& spec) { spec.workdir = "relative"; }));
+  EXPECT_TRUE(refused([](JobSpec& spec) { spec.env = {{"A=B", "c"}}; }));
+  EXPECT_TRUE(refused([](JobSpec& spec) { spec.secrets = {{"", "c"}}; }));
+  EXPECT_TRUE(refused([](JobSpec& spec) { spec.max_duration_s = -1; }));
+  EXPECT_TRUE(refused([](JobSpec& spec) { spec.linger_s = std::int64_t{1} << 60; }));
+}
+
+TEST(Protocol, AnErrorKeepsItsKindOnTheWire) {
+  const Error error{Kind::disk_full, "what", "why", "advice", "code"};
+  const Error back = error_from(to_json(error));
+  EXPECT_EQ(back.kind, error.kind);
+  EXPECT_EQ(describe(back), describe(error));
+  EXPECT_EQ(back.code, "code");
+  EXPECT_EQ(error_from(Json("nonsense")).kind, Kind::corrupt);
+}
+
+}  // namespace
+}  // namespace ferry::agent

@@ -1,0 +1,87 @@
+#pragma once
+/// \file
+/// The job's output on disk: an append-only file of records, so that any client can read any part of it at
+/// its own pace, and so that it outlives the agent.
+///
+///   record = length (4, of the bytes) sum (4) offset (8) time_ms (8) stream (1) phase (1)  bytes
+///
+/// All little-endian; `sum` is FNV-1a (folded to 32 bits) over everything else in the record. A record that
+/// is cut short or damaged, which only a crash leaves behind, ends the log: it and what follows are cut off
+/// when the file is opened.
+///
+/// A disk that is full never stops the job: output is dropped, counted, and one line in the log says how
+/// much, as soon as there is space again.
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "agent/protocol.h"
+#include "os/fd.h"
+#include "os/file.h"
+
+namespace ferry::agent {
+
+/// One record as it lies in the file; `bytes` points into what was parsed.
+struct Record {
+  std::uint64_t offset = 0;
+  std::int64_t time_ms = 0;
+  LogStream stream = LogStream::out;
+  LogPhase phase = LogPhase::run;
+  std::string_view bytes;
+};
+inline constexpr std::size_t record_header = 26;
+inline constexpr std::size_t max_record_bytes = 65536;
+
+std::string encode_record(const Record& record);
+/// The record at the begin of `bytes`; nothing if it is cut short or damaged.
+std::optional<Record> parse_record(std::string_view bytes);
+
+/// Where a reader of the spool is.
+struct Place {
+  std::uint64_t offset = 0;               ///< next byte of output wanted
+  std::optional<std::uint64_t> position;  ///< of a record in the file at or before it, once known
+};
+
+/// One writer and any number of readers, all in one thread.
+class Spool {
+ public:
+  /// Opens or creates (0600), cutting off a torn end.
+  static Result<Spool> open(const os::Path& file);
+
+  /// Adds output, or drops it while the disk refuses it.
+  void add(LogStream stream, LogPhase phase, std::int64_t time_ms, std::string_view bytes);
+  /// Appends log frames from `place` on to `out`, up to about `budget` bytes, and moves `place` behind them.
+  /// Nothing is appended at or beyond the end.
+  Status read(Place& place, std::size_t budget, std::string& out);
+  /// Offset one past the last byte kept.
+  std::uint64_t size() const { return size_; }
+  /// Bytes of output lost so far because they could not be written.
+  std::uint64_t dropped() const { return dropped_; }
+  /// Why output is being dropped right now; empty when it is not.
+  const std::string& trouble() const { return trouble_; }
+  /// Makes it durable.
+  Status sync();
+
+ private:
+  explicit Spool(os::Fd fd) : fd_(std::move(fd)) {}
+  Status recover();
+  Status append(const Record& record);
+  void add_marker(LogPhase phase, std::int64_t time_ms);
+  void learn(std::uint64_t offset, std::uint64_t position);
+  std::uint64_t position_before(std::uint64_t offset) const;
+
+  struct Mark {
+    std::uint64_t offset, position;
+  };
+  os::Fd fd_;
+  std::uint64_t size_ = 0, end_ = 0;  ///< of the output; of the file
+  std::uint64_t dropped_ = 0, unmarked_ = 0;
+  std::int64_t refused_ms_ = 0;
+  std::string trouble_, window_;
+  std::vector<Mark> marks_;  ///< a record's place about every MiB of file
+};
+
+}  // namespace ferry::agent

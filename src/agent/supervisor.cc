@@ -1,0 +1,275 @@
+#include "agent/supervisor.h"
+
+#include <unistd.h>
+
+#include <algorithm>
+
+#include "agent/tree.h"
+
+namespace ferry::agent {
+namespace {
+
+constexpr std::int64_t active_beat_ms = 2'000, quiet_beat_ms = 10'000;
+/// How long processes that got SIGKILL may take before the job is called done without them.
+constexpr std::int64_t unkillable_ms = 5'000;
+constexpr std::int64_t look_again_ms = 100;
+constexpr std::int64_t save_retry_ms = 10'000;
+/// An answer should reach the laptop before the machine goes.
+constexpr std::int64_t last_words_ms = 300;
+constexpr std::int64_t power_off_retry_ms = 60'000;
+constexpr std::int64_t leave_ms = 60'000;
+/// An agent that starts again stays at least so long.
+constexpr std::int64_t again_ms = 300'000;
+constexpr Millis leave_grace{5'000};
+
+}  // namespace
+
+Supervisor::Supervisor(ServeOptions options, Spool spool)
+    : options_(std::move(options)), clock_(os::system_clock()), spool_(std::move(spool)) {
+  cpu_.percent();
+  beat_at_ = clock_.steady_ms() + active_beat_ms;
+  end_at_ = clock_.steady_ms() + Millis(options_.orphan).count();
+}
+
+Result<std::unique_ptr<Supervisor>> Supervisor::open(ServeOptions options) {
+  become_reaper();
+  TRY_SET(saved, "", load(options.dir / "state.json"));
+  TRY_SET(spool, "", Spool::open(options.dir / "log"));
+  std::unique_ptr<Supervisor> out(new Supervisor(std::move(options), std::move(spool)));
+  if (saved) out->take_up(std::move(*saved));
+  return out;
+}
+
+void Supervisor::take_up(Saved saved) {
+  saved_ = std::move(saved);
+  JobStatus& status = saved_.status;
+  if (status.state == JobState::idle) return;
+  if (status.state != JobState::done) {
+    kill_marked(saved_.marker);
+    status.state = JobState::done;
+    status.reason = "lost";
+    status.ended_ms = clock_.now_ms();
+    log("the former agent was killed, and the job with it");
+    persist();
+  }
+  const auto left = std::max<std::int64_t>(0, status.deadline_ms - clock_.now_ms());
+  deadline_at_ = clock_.steady_ms() + left;
+  plan_end();
+  // Whoever started the agent again, perhaps after the machine was stopped for a week, wants something of it.
+  end_at_ = std::max(end_at_, clock_.steady_ms() + std::max(again_ms, saved_.linger_s * 1000));
+}
+
+JobStatus Supervisor::status() const {
+  JobStatus out = saved_.status;
+  out.log_size = spool_.size();
+  if (spool_.dropped() > 0) {
+    out.note += (out.note.empty() ? "" : "; ") + std::to_string(spool_.dropped()) +
+                " bytes of output were dropped because the disk refused them";
+  }
+  return out;
+}
+
+Result<JobStatus> Supervisor::start(JobSpec spec) {
+  if (saved_.status.state != JobState::idle) return status();
+  const auto duration_ms = 1000 * (spec.max_duration_s > 0 ? spec.max_duration_s : default_max_duration_s);
+  const auto now_ms = clock_.now_ms();
+  saved_ = Saved{.run = spec.run,
+                 .linger_s = spec.linger_s,
+                 .power_off = spec.power_off,
+                 .marker = "FERRY_AGENT_JOB=" + std::to_string(now_ms) + "-" + std::to_string(::getpid())};
+  saved_.status.started_ms = now_ms;
+  saved_.status.deadline_ms = now_ms + duration_ms;
+  deadline_at_ = clock_.steady_ms() + duration_ms;
+  const auto first = spec.setup.empty() ? LogPhase::run : LogPhase::setup;
+  job_.emplace(options_.dir, std::move(spec), saved_.marker);
+  if (const auto begun = begin(first); !begun) {
+    job_.reset();
+    saved_ = Saved{};
+    persist();
+    log("start failed: " + begun.error().what);
+    return fail("", begun.error());
+  }
+  return status();
+}
+
+Status Supervisor::begin(LogPhase phase) {
+  JobStatus& status = saved_.status;
+  exited_at_.reset();
+  status.state = phase == LogPhase::setup ? JobState::setup : JobState::running;
+  if (phase == LogPhase::run) status.run_started_ms = clock_.now_ms();
+  // Noted before it happens: a job may never be started twice. A second phase goes on without.
+  if (const auto noted = save(options_.dir / "state.json", saved_);
+      !noted && (phase == LogPhase::setup || !status.setup_exit)) {
+    return noted;
+  }
+  TRY("", job_->launch(phase));
+  if (phase == LogPhase::run) job_->forget_spec();
+  ++version_;
+  beat_at_ = clock_.steady_ms() + active_beat_ms;
+  log(phase == LogPhase::setup ? "setup started" : "run started");
+  return {};
+}
+
+void Supervisor::cancel(Millis grace) {
+  if (active()) {
+    stop("cancelled", grace);
+  } else if (saved_.status.state == JobState::idle) {
+    const auto now_ms = clock_.now_ms();
+    saved_.status = {.state = JobState::done, .reason = "cancelled", .ended_ms = now_ms};
+    saved_.status.deadline_ms = now_ms + Millis(options_.orphan).count();
+    deadline_at_ = clock_.steady_ms() + Millis(options_.orphan).count();
+    plan_end();
+    persist();
+  }
+}
+
+void Supervisor::stop(const std::string& reason, Millis grace) {
+  const auto kill_at = clock_.steady_ms() + std::max(Millis(0), grace).count();
+  if (stop_) {
+    stop_->kill_at = std::min(stop_->kill_at, kill_at);
+    return;
+  }
+  log("stopping the job: " + reason);
+  stop_ = Stop{reason, kill_at};
+  job_->terminate();
+}
+
+Status Supervisor::release(bool power_off) {
+  if (active()) return fail(Kind::conflict, "the job still runs", {}, "cancel it first");
+  if (power_off && !may_power_off()) return fail(Kind::denied, "the agent was told not to end this machine");
+  saved_.released = true;
+  persist();
+  if (saved_.status.state == JobState::done) plan_end();
+  if (power_off) end_at_ = clock_.steady_ms() + last_words_ms;
+  return {};
+}
+
+void Supervisor::leave() {
+  leaving_ = true;
+  if (active()) stop("stopped", leave_grace);
+}
+
+void Supervisor::touch() {
+  if (saved_.status.state == JobState::idle && !saved_.released) {
+    end_at_ = clock_.steady_ms() + Millis(options_.orphan).count();
+  }
+}
+
+void Supervisor::read(int source) {
+  if (job_) job_->read(source, spool_);
+}
+
+void Supervisor::step() {
+  if (active()) {
+    job_->reap_ended();
+    enforce_limits();
+    if (phase_over()) end_phase();
+  } else if (clock_.steady_ms() >= end_at_) {
+    end_machine();
+  }
+  if (clock_.steady_ms() >= beat_at_) beat();
+  if (save_at_ && clock_.steady_ms() >= *save_at_) persist();
+}
+
+void Supervisor::enforce_limits() {
+  const auto now = clock_.steady_ms();
+  if (!stop_ && now >= deadline_at_) stop("max_duration", options_.term_grace);
+  if (stop_ && !stop_->killed && now >= stop_->kill_at) {
+    job_->kill_all();
+    stop_->killed = true;
+    stop_->kill_at = now;
+  }
+}
+
+bool Supervisor::phase_over() {
+  const auto now = clock_.steady_ms();
+  const bool given_up = stop_ && stop_->killed && now >= stop_->kill_at + unkillable_ms;
+  if (!job_->exit_code()) return given_up;
+  if (!exited_at_) exited_at_ = now;
+  if (stop_ && !given_up && job_->group_alive()) return false;
+  return job_->drained() || now >= *exited_at_ + options_.drain.count();
+}
+
+void Supervisor::end_phase() {
+  JobStatus& status = saved_.status;
+  const int code = job_->exit_code().value_or(128 + 9);
+  log((job_->phase() == LogPhase::setup ? "setup ended with " : "run ended with ") + std::to_string(code));
+  if (job_->phase() == LogPhase::run) {
+    status.run_exit = code;
+    return finish();
+  }
+  status.setup_exit = code;
+  if (code != 0 || stop_) return finish();
+  if (const auto begun = begin(LogPhase::run); !begun) {
+    status.run_exit = 127;
+    status.note = begun.error().what;
+    finish();
+  }
+}
+
+void Supervisor::finish() {
+  end_descendants(Millis(1000));
+  job_->read_rest(spool_);
+  job_.reset();
+  JobStatus& status = saved_.status;
+  if (const auto synced = spool_.sync(); !synced) log(synced.error().what);
+  for (const char* script : {"setup.sh", "run.sh"}) (void)os::remove_all(options_.dir / script);
+  status.state = JobState::done;
+  status.reason = stop_ ? stop_->reason : "";
+  status.ended_ms = clock_.now_ms();
+  status.cpu_percent = 0;
+  plan_end();
+  persist();
+  ++version_;
+}
+
+void Supervisor::plan_end() {
+  const auto linger_ms = saved_.released ? 0 : saved_.linger_s * 1000;
+  end_at_ = std::max(deadline_at_, clock_.steady_ms()) + linger_ms;
+  // Nobody waits for an agent whose outputs are safe and who may not end the machine.
+  if (saved_.released && !may_power_off()) end_at_ = clock_.steady_ms() + leave_ms;
+}
+
+void Supervisor::end_machine() {
+  if (!may_power_off()) {
+    over_ = true;
+    return;
+  }
+  log("powering the machine off");
+  if (const auto off = power_off(); !off) log(off.error().what + ": " + off.error().why);
+  end_at_ = clock_.steady_ms() + power_off_retry_ms;
+}
+
+void Supervisor::persist() {
+  saved_.status.log_size = spool_.size();
+  const auto saved = save(options_.dir / "state.json", saved_);
+  save_at_.reset();
+  if (saved) return;
+  log(saved.error().what);
+  save_at_ = clock_.steady_ms() + save_retry_ms;
+}
+
+void Supervisor::beat() {
+  if (active()) saved_.status.cpu_percent = cpu_.percent();
+  ++version_;
+  beat_at_ = clock_.steady_ms() + (active() ? active_beat_ms : quiet_beat_ms);
+}
+
+std::int64_t Supervisor::due() const {
+  std::int64_t out = beat_at_;
+  if (save_at_) out = std::min(out, *save_at_);
+  if (!active()) return std::min(out, end_at_);
+  if (!stop_) out = std::min(out, deadline_at_);
+  if (stop_) out = std::min({out, clock_.steady_ms() + look_again_ms, stop_->killed ? out : stop_->kill_at});
+  if (exited_at_) out = std::min(out, std::max(*exited_at_ + options_.drain.count(), clock_.steady_ms() + 1));
+  return out;
+}
+
+bool Supervisor::over() const { return over_ || (leaving_ && !active()); }
+
+void Supervisor::log(const std::string& text) const {
+  (void)os::append_file(options_.dir / "agent.log", os::iso_time(clock_.now_ms(), true) + " " + text + "\n",
+                        0600);
+}
+
+}  // namespace ferry::agent

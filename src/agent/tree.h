@@ -1,0 +1,44 @@
+#pragma once
+/// \file
+/// The processes a job is made of, also those that left its group: children of children that daemonised come
+/// back to the agent, because it is a child subreaper (prctl(2)), and are found through /proc.
+
+#include <sys/types.h>
+
+#include <optional>
+#include <string_view>
+#include <vector>
+
+#include "base/units.h"
+
+namespace ferry::agent {
+
+/// Makes this process the parent of orphans below it.
+void become_reaper();
+
+/// Everything below this process; zombies are left out.
+std::vector<pid_t> descendants();
+
+/// Processes of a group; zombies are left out.
+std::vector<pid_t> group_members(pid_t group);
+
+/// Signals processes; those of another user (started with sudo) through `sudo -n kill`, if that is allowed.
+void send_signal(const std::vector<pid_t>& processes, int number);
+/// The same for a whole process group, each member once.
+void signal_group(pid_t group, int number);
+
+/// A child that ended and is not reaped yet.
+std::optional<pid_t> ended_child();
+
+/// Reaps a child that ended.
+void reap(pid_t child);
+
+/// SIGKILL to everything below this process, again until nothing is left or `limit` passed. Reaps all of it:
+/// no other child may be waited for elsewhere.
+void end_descendants(Millis limit);
+
+/// SIGKILL to every process of this user that has `entry` ("NAME=value") in the environment it was started
+/// with.
+void kill_marked(std::string_view entry);
+
+}  // namespace ferry::agent
