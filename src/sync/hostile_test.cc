@@ -186,16 +186,23 @@ TEST(Receiver, KilledInTheMiddleItLeavesNoPartialFileAndTheNextOneCleansUp) {
   EXPECT_EQ(listing(to), (std::vector<std::string>{"a", "c"}));
 }
 
-/// Runs `body` in a process whose /mnt is a file system of one megabyte; skips where such cannot be made.
+/// Gives this process its own mounts, as root or as the root of its own user namespace.
+bool mounts_apart() {
+  if (os::is_root()) return ::unshare(CLONE_NEWNS) == 0;
+  const std::string user = "0 " + std::to_string(::getuid()) + " 1",
+                    group = "0 " + std::to_string(::getgid()) + " 1";
+  return ::unshare(CLONE_NEWUSER | CLONE_NEWNS) == 0 && os::append_file("/proc/self/uid_map", user) &&
+         os::append_file("/proc/self/setgroups", "deny") && os::append_file("/proc/self/gid_map", group);
+}
+
+/// Runs `body` in a process that sees a file system of one megabyte at `mount_point`; 77 where such cannot be
+/// made.
 int on_tiny_disk(const os::Path& mount_point, const std::function<int()>& body) {
   const pid_t child = ::fork();
   if (child == 0) {
-    const int apart = os::is_root() ? ::unshare(CLONE_NEWNS) : ::unshare(CLONE_NEWUSER | CLONE_NEWNS);
-    if (apart < 0 || ::mount("none", "/", nullptr, MS_REC | MS_PRIVATE, nullptr) < 0 ||
-        ::mount("tiny", mount_point.c_str(), "tmpfs", 0, "size=1m") < 0) {
-      ::_exit(77);
-    }
-    ::_exit(body());
+    const bool mounted = mounts_apart() && ::mount("none", "/", nullptr, MS_REC | MS_PRIVATE, nullptr) == 0 &&
+                         ::mount("tiny", mount_point.c_str(), "tmpfs", 0, "size=1m") == 0;
+    ::_exit(mounted ? body() : 77);
   }
   int status = 0;
   ::waitpid(child, &status, 0);

@@ -50,13 +50,16 @@ struct Tree {
   std::vector<std::string> unmatched;  ///< globs of the selection that matched nothing
 };
 
-/// Walks `root` (hashing nothing). Hard links are copied as files. Fails not_found if root is no folder.
+/// Walks `root` (hashing nothing). Names in the root that begin with ".ferry-tmp-" belong to receivers and
+/// are left out. Hard links are copied as files. Fails not_found if root is no folder.
 Result<Tree> scan(const os::Path& root, const Selection& selection);
 
-/// Fills in SHA-256 of every file entry, on all cores; a cache file (may be empty: none) remembers hashes by
-/// size, mtime_ns and inode so that unchanged files are not read again.
+/// Fills in SHA-256 of every file entry, on all cores, together with the size, mode and mtime of that moment;
+/// a file that cannot be read or vanished moves from the entries to `skipped`. A cache file (may be empty:
+/// none) remembers hashes by size, times and inode so that unchanged files are not read again.
 Status hash_tree(const os::Path& root, Tree& tree, const os::Path& cache_file);
 
+/// Of what moves, not of the whole tree; a file that is sent again counts once.
 struct Progress {
   std::uint64_t files_done = 0, files_total = 0, bytes_done = 0, bytes_total = 0;
 };
@@ -76,7 +79,9 @@ struct Report {
   std::vector<Entry> entries;  ///< what now stands at the receiver, with hashes
 };
 
-/// Sends the tree as scanned. A file that changes while it is read is noticed and sent again (at most 5
+/// Sends the tree as scanned; hashes it first if that was not done. Success means that the receiver
+/// confirmed: everything is in place, checked and on disk. Either side's error is returned by both, with the
+/// same kind, words and advice. A file that changes while it is read is noticed and sent again (at most 5
 /// times, then left as last read, with a note). A file that vanished is left out with a note. `in` and `out`
 /// may be the same descriptor.
 Result<Report> send_tree(int in, int out, const os::Path& root, Tree tree, const Options& options = {});
