@@ -1,0 +1,72 @@
+#include "cli/cli.h"
+
+#include "cli/command.h"
+#include "run/run.h"
+
+namespace ferry::cli {
+
+namespace {
+
+constexpr const char* description =
+    "ferry trains any ML model on AWS with one command: the code goes over, the model comes home, the bill "
+    "stops.\n"
+    "\n"
+    "First five minutes, without an AWS account:\n"
+    "  ferry run examples/digits --infra rehearsal\n";
+
+constexpr const char* footer =
+    "Files: the ledger, keys and logs of runs are in $XDG_DATA_HOME/ferry (~/.local/share/ferry); outputs "
+    "come home to ./runs/RUN.\n"
+    "Exit codes: the training's own; 2 a mistake on the command line; 125 ferry itself failed; 130 "
+    "cancelled.";
+
+}  // namespace
+
+int main(int argc, char** argv, const Carried& carried) {
+  if (argc == 2 && (std::string_view(argv[1]) == "--version" || std::string_view(argv[1]) == "-V")) {
+    fmt::print("ferry {}\n", FERRY_VERSION);
+    return 0;
+  }
+  Program program{carried, {}, false, {}};
+  std::vector<char*> words(argv, argv + argc);
+  if (const auto dashes =
+          std::find_if(words.begin(), words.end(), [](char* word) { return std::string_view(word) == "--"; });
+      dashes != words.end()) {
+    program.has_dashes = true;
+    program.after_dashes.assign(dashes + 1, words.end());
+    words.erase(dashes, words.end());
+  }
+
+  CLI::App app(description, "ferry");
+  app.set_version_flag("-V,--version", std::string("ferry ") + FERRY_VERSION);
+  app.footer(footer);
+  app.require_subcommand(1);
+  app.get_formatter()->column_width(34);
+  add_run_commands(app, program);
+  add_runs_commands(app, program);
+  add_rehearsal_commands(app, program);
+  add_other_commands(app, program);
+  if (argc == 1) {
+    fmt::print("{}", app.help());
+    return 0;
+  }
+  try {
+    app.parse(static_cast<int>(words.size()), words.data());
+  } catch (const CLI::ParseError& error) {
+    if (error.get_exit_code() == 0) return app.exit(error);
+    fmt::print(stderr, "ferry: error: {}\n  try:  ferry {}--help\n", error.what(),
+               app.get_subcommands().empty() ? "" : app.get_subcommands()[0]->get_name() + " ");
+    return usage_error;
+  }
+  try {
+    return program.chosen ? program.chosen() : usage_error;
+  } catch (const std::exception& bug) {  // nothing we expect arrives here
+    return report(Error{Kind::bug,
+                        std::string("ferry met a bug of its own: ") + bug.what(),
+                        {},
+                        "what is rented is in the ledger; the next ferry command settles it",
+                        {}});
+  }
+}
+
+}  // namespace ferry::cli

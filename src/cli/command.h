@@ -1,0 +1,62 @@
+#pragma once
+/// \file
+/// What every command of the program shares: its registration, and the doors it opens.
+
+#include <CLI/CLI.hpp>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "cli/cli.h"
+#include "rehearsal/rehearsal.h"
+#include "run/doors.h"
+
+namespace ferry::cli {
+
+/// Exit code for a mistake on the command line, as most Unix programs have it.
+inline constexpr int usage_error = 2;
+
+/// One process' worth of state that commands hang their options and answers on.
+struct Program {
+  const Carried& carried;
+  std::vector<std::string> after_dashes;  ///< the words behind the first "--"
+  bool has_dashes = false;
+  std::function<int()> chosen;  ///< set by the subcommand that was given
+};
+
+/// Each adds its subcommands to `app`; their callbacks set program.chosen.
+void add_run_commands(CLI::App& app, Program& program);        // run, plan
+void add_runs_commands(CLI::App& app, Program& program);       // ps, logs, fetch, ssh, cancel, down
+void add_rehearsal_commands(CLI::App& app, Program& program);  // rehearsal …
+void add_other_commands(CLI::App& app, Program& program);      // completion, and the hidden ones
+
+/// Everything a command needs that opens doors to the world. Make one per process.
+class World {
+ public:
+  /// `face`: how progress is shown. With `interactive`, Ctrl-C at a terminal asks.
+  static Result<std::unique_ptr<World>> open(const Carried& carried, watch::Face face, bool interactive);
+  run::Doors& doors() { return *doors_; }
+  ledger::Ledger& ledger() { return *ledger_; }
+  watch::Progress& progress() { return *progress_; }
+
+ private:
+  World() = default;
+  std::unique_ptr<os::SignalQueue> signals_;
+  std::unique_ptr<os::HttpClient> http_;
+  std::unique_ptr<ledger::Ledger> ledger_;
+  std::unique_ptr<watch::Progress> progress_;
+  std::unique_ptr<run::Doors> doors_;
+};
+
+/// The face for this process' standard streams: json if asked for, terminal or plain.
+watch::Face face_for(bool json);
+
+/// Shows an error the way every command does, and gives the exit code for it.
+int report(const Error& error);
+
+/// Opens the world with plain progress on standard error, settles what dead ferries left, runs `act`. Errors
+/// are reported.
+int with_settled_world(const Carried& carried, const std::function<Result<int>(World&)>& act);
+
+}  // namespace ferry::cli

@@ -1,0 +1,130 @@
+#include "base/text.h"
+#include "cli/command.h"
+#include "run/run.h"
+
+namespace ferry::cli {
+
+namespace {
+
+int report_or(const Status& done, std::string_view text) {
+  if (!done) return report(done.error());
+  fmt::print("{}\n", text);
+  return 0;
+}
+
+int start(std::int64_t boot_ms) {
+  if (boot_ms >= 0) ::setenv("FERRY_REHEARSAL_BOOT_MS", std::to_string(boot_ms).c_str(), 1);
+  const auto info = rehearsal::ensure_running(rehearsal::default_dir());
+  if (!info) return report(info.error());
+  fmt::print("the rehearsal cloud answers at {} (region {}, pid {}, sandbox {})\n", info->endpoint_url,
+             info->region, info->pid, info->sandbox);
+  fmt::print("point any AWS client at it:  eval \"$(ferry rehearsal env)\"\n");
+  return 0;
+}
+
+int status(bool json) {
+  const auto found = rehearsal::status(rehearsal::default_dir());
+  if (!found) return report(found.error());
+  if (json) {
+    fmt::print("{}\n", dump_json(*found));
+    return 0;
+  }
+  fmt::print("endpoint   {}  (region {}, pid {})\n", text_at(*found, "endpoint_url"),
+             text_at(*found, "region"), int_at(*found, "pid"));
+  const auto why = text_at(*found, "why");
+  fmt::print("sandbox    {}{}\n", text_at(*found, "sandbox"), why.empty() ? "" : "  (" + why + ")");
+  const auto instances = found->value("instances", Json::array());
+  const auto faults = found->value("faults", Json::array());
+  fmt::print("instances  {}\n", instances.size());
+  for (const auto& one : instances) {
+    fmt::print("  {}  {:<13} {:<12} {}{}  {}\n", text_at(one, "id"), text_at(one, "state"),
+               text_at(one, "type"), text_at(one, "address"),
+               int_at(one, "port") ? fmt::format(" port {}", int_at(one, "port")) : "", text_at(one, "name"));
+  }
+  for (const auto& fault : faults) fmt::print("fault      {}\n", dump_json(fault));
+  return 0;
+}
+
+int env_lines() {
+  const auto info = rehearsal::ensure_running(rehearsal::default_dir());
+  if (!info) return report(info.error());
+  fmt::print("{}", rehearsal::env_lines(*info));
+  return 0;
+}
+
+int fault(const std::vector<std::string>& words) {
+  Json fault = {{"kind", words.front()}};
+  for (std::size_t i = 1; i < words.size(); ++i) {
+    const auto equals = words[i].find('=');
+    if (equals == std::string::npos) {
+      return report(
+          Error{Kind::bad_input, "not KEY=VALUE: " + words[i], {}, "ferry rehearsal fault --help", {}});
+    }
+    const auto value = words[i].substr(equals + 1);
+    const auto number = parse_int(value);
+    fault[words[i].substr(0, equals)] = number ? Json(*number) : Json(value);
+  }
+  return report_or(rehearsal::inject_fault(rehearsal::default_dir(), fault), "noted");
+}
+
+constexpr const char* fault_footer =
+    "Examples:\n"
+    "  ferry rehearsal fault capacity type=t3.medium count=2\n"
+    "  ferry rehearsal fault throttle action=RunInstances count=3\n"
+    "  ferry rehearsal fault error action=DescribeInstances code=InternalError status=500 count=1\n"
+    "  ferry rehearsal fault drop action=RunInstances count=1     (acts, then closes the connection)\n"
+    "  ferry rehearsal fault slow-boot ms=5000\n"
+    "  ferry rehearsal fault die instance=i-0123456789abcdef0\n"
+    "  ferry rehearsal fault clear\n";
+
+}  // namespace
+
+void add_rehearsal_commands(CLI::App& app, Program& program) {
+  auto* rehearsal =
+      app.add_subcommand("rehearsal", "The local cloud: real instances on this computer, no AWS account");
+  rehearsal->require_subcommand(1);
+  const auto choose = [&program](CLI::App* command, std::function<int()> act) {
+    command->callback([&program, act] { program.chosen = act; });
+  };
+
+  auto boot_ms = std::make_shared<std::int64_t>(-1);
+  auto* start_command = rehearsal->add_subcommand("start", "Start it (--infra rehearsal does so by itself)");
+  start_command->add_option("--boot-ms", *boot_ms, "How long instances take to boot, in milliseconds");
+  choose(start_command, [boot_ms] { return start(*boot_ms); });
+
+  auto json = std::make_shared<bool>(false);
+  auto* status_command =
+      rehearsal->add_subcommand("status", "Whether it runs, how strong its sandbox is, its instances");
+  status_command->add_flag("--json", *json, "As one JSON object");
+  choose(status_command, [json] { return status(*json); });
+
+  auto keep = std::make_shared<bool>(false);
+  auto* stop_command = rehearsal->add_subcommand("stop", "Terminate its instances and stop it");
+  stop_command->add_flag("--keep-instances", *keep, "Leave the instances running");
+  choose(stop_command, [keep] {
+    return report_or(rehearsal::stop(rehearsal::default_dir(), *keep),
+                     *keep ? "stopped; instances go on" : "stopped; no instance is left");
+  });
+
+  choose(rehearsal->add_subcommand("env", "Print export lines that point any AWS client at it"),
+         [] { return env_lines(); });
+
+  auto words = std::make_shared<std::vector<std::string>>();
+  auto* fault_command = rehearsal->add_subcommand("fault", "Make it misbehave: KIND [KEY=VALUE …]");
+  fault_command->footer(fault_footer);
+  fault_command
+      ->add_option("fault", *words, "capacity, throttle, error, drop, slow-boot, die, quota, clear …")
+      ->required();
+  choose(fault_command, [words] { return fault(*words); });
+
+  auto port = std::make_shared<int>(0);
+  auto dir = std::make_shared<std::string>();
+  auto* serve_command = rehearsal->add_subcommand("serve", "Be the server, in the foreground");
+  serve_command->add_option("--port", *port, "Port on 127.0.0.1 (0: as before, else any)");
+  serve_command->add_option("--dir", *dir, "Its folder");
+  choose(serve_command, [port, dir] {
+    return rehearsal::serve(dir->empty() ? rehearsal::default_dir() : os::Path(*dir), *port);
+  });
+}
+
+}  // namespace ferry::cli

@@ -1,0 +1,171 @@
+#include <unistd.h>
+
+#include "base/text.h"
+#include "cli/command.h"
+#include "os/terminal.h"
+#include "run/actions.h"
+#include "run/run.h"
+#include "watch/report.h"
+
+namespace ferry::cli {
+
+namespace {
+
+/// The run that was named, or the newest one.
+Result<std::string> run_or_newest(World& world, const std::string& name) {
+  if (!name.empty()) {
+    TRY_SET(run, "", world.ledger().run(name));
+    return run.name;
+  }
+  TRY_SET(runs, "", world.ledger().runs(false));
+  if (runs.empty())
+    return fail(Kind::not_found, "there are no runs yet", {}, "ferry run examples/digits --infra rehearsal");
+  return runs.front().name;
+}
+
+Result<int> ps(World& world, bool all, bool json) {
+  TRY("", run::look_at_clouds(world.doors()));
+  TRY_SET(runs, "", world.ledger().runs(!all));
+  const auto now = os::system_clock().now_ms();
+  std::vector<watch::RunView> views;
+  for (auto& run : runs) {
+    TRY_SET(instances, "", world.ledger().instances(run.name));
+    watch::RunView view{std::move(run), std::move(instances), {}, {}, {}};
+    const auto limit = int_at(view.run.task, "max_duration_s", 24 * 3600) * 1000;
+    if (view.run.phase == ledger::Phase::training && view.run.train_start_ms) {
+      view.left = show_duration(Millis(std::max<std::int64_t>(0, view.run.train_start_ms + limit - now)));
+    }
+    views.push_back(std::move(view));
+  }
+  if (json) {
+    fmt::print("{}\n", dump_json(watch::runs_json(views, now)));
+    return 0;
+  }
+  const auto width = os::is_terminal(1) ? static_cast<std::size_t>(os::terminal_width(1)) : 0;
+  fmt::print("{}", watch::runs_table(views, now, width));
+  if (!all && views.empty()) fmt::print("(finished ones: ferry ps --all)\n");
+  return 0;
+}
+
+Result<int> logs(World& world, const std::string& name, bool follow) {
+  TRY_SET(run, "", run_or_newest(world, name));
+  TRY("", run::logs(world.doors(), run, follow, [](std::string_view bytes, bool is_error) {
+        return os::write_all(is_error ? 2 : 1, bytes);
+      }));
+  return 0;
+}
+
+Result<int> fetch(World& world, const std::string& name) {
+  TRY_SET(found, "", run_or_newest(world, name));
+  TRY_SET(run, "", world.ledger().run(found));
+  if (run.outputs_home) {
+    fmt::print("the outputs of {} are home, sha-256 verified: {}/\n", run.name, run.home);
+    return 0;
+  }
+  auto outputs = run::fetch(world.doors(), run.name);
+  if (!outputs) {
+    // Its owner may have brought them home just now.
+    TRY_SET(again, "", world.ledger().run(found));
+    if (again.outputs_home) return fetch(world, found);
+    return tl::unexpected<Error>(std::move(outputs).error());
+  }
+  for (const auto& missing : outputs->missing)
+    fmt::print(stderr, "! the output '{}' does not exist (yet)\n", printable(missing));
+  fmt::print("{} files, {}, sha-256 verified → {}/\n", outputs->report.files,
+             show_bytes(outputs->report.bytes), run.home);
+  return 0;
+}
+
+Result<int> ssh(World& world, const std::string& name, const std::vector<std::string>& command) {
+  TRY_SET(run, "", run_or_newest(world, name));
+  TRY_SET(argv, "", run::ssh_command(world.doors(), run, command));
+  os::SpawnOptions options;
+  options.argv = argv;
+  options.in = os::Stream::inherit;
+  TRY_SET(process, "", os::Process::spawn(options));
+  return process.wait(Millis(-1))->code;
+}
+
+Result<int> cancel(World& world, const std::string& name) {
+  TRY("", run::cancel(world.doors(), name));
+  TRY_SET(run, "", world.ledger().run(name));
+  fmt::print("{} {}{}\n", run.name, ledger::name(run.outcome),
+             run.outputs_home ? "; what it saved is in " + run.home + "/" : "");
+  return 0;
+}
+
+Result<int> down(World& world, const std::string& name, bool all, bool no_fetch) {
+  if (all == !name.empty())
+    return fail(Kind::bad_input, "name one run, or pass --all", {}, "ferry down --all");
+  auto ended = all ? run::down_all(world.doors(), !no_fetch) : run::down(world.doors(), name, !no_fetch);
+  if (!ended) return tl::unexpected<Error>(std::move(ended).error());
+  for (const auto& id : *ended) fmt::print("{} terminated\n", id);
+  if (all) {
+    TRY_SET(left, "", world.ledger().unreleased());
+    if (!left.empty()) return fail(Kind::conflict, fmt::format("{} instances are not released", left.size()));
+    fmt::print("nothing left running\n");
+  } else {
+    fmt::print("{}: nothing left running\n", name);
+  }
+  return 0;
+}
+
+}  // namespace
+
+void add_runs_commands(CLI::App& app, Program& program) {
+  struct Options {
+    std::string run;
+    bool all = false, json = false, follow = false, no_fetch = false;
+  };
+  auto options = std::make_shared<Options>();
+  const auto choose = [&program](CLI::App* command, std::function<Result<int>(World&)> act) {
+    command->callback([&program, act] {
+      program.chosen = [&program, act] { return with_settled_world(program.carried, act); };
+    });
+  };
+
+  auto* ps_command = app.add_subcommand("ps", "List runs: what trains, what it costs so far");
+  ps_command->add_flag("-a,--all", options->all, "Also those that are over");
+  ps_command->add_flag("--json", options->json, "As a JSON array");
+  choose(ps_command, [options](World& world) { return ps(world, options->all, options->json); });
+
+  auto* logs_command =
+      app.add_subcommand("logs", "Show a run's output, every byte once (the newest run if none is named)");
+  logs_command->add_option("run", options->run, "Name of the run, or the beginning of it")->type_name("RUN");
+  logs_command->add_flag("-f,--follow", options->follow, "Go on until the training is over");
+  choose(logs_command, [options](World& world) { return logs(world, options->run, options->follow); });
+
+  auto* fetch_command = app.add_subcommand("fetch", "Bring a run's outputs home as they are now");
+  fetch_command->add_option("run", options->run, "Name of the run, or the beginning of it")->type_name("RUN");
+  choose(fetch_command, [options](World& world) { return fetch(world, options->run); });
+
+  auto* ssh_command = app.add_subcommand(
+      "ssh", "Log in to a run's machine, or run a command there: ferry ssh RUN -- nvidia-smi");
+  ssh_command->add_option("run", options->run, "Name of the run, or the beginning of it")->type_name("RUN");
+  choose(ssh_command,
+         [options, &program](World& world) { return ssh(world, options->run, program.after_dashes); });
+
+  auto* cancel_command =
+      app.add_subcommand("cancel", "Stop a training, bring home what there is, release the machine");
+  cancel_command->add_option("run", options->run, "Name of the run, or the beginning of it")
+      ->type_name("RUN")
+      ->required();
+  choose(cancel_command, [options](World& world) { return cancel(world, options->run); });
+
+  auto* down_command = app.add_subcommand(
+      "down", "Release a run's machine and everything made for it, now; or all that ferry ever made");
+  down_command->add_option("run", options->run, "Name of the run, or the beginning of it")->type_name("RUN");
+  down_command->add_flag("--all", options->all, "Every run, and whatever carries ferry's tags");
+  down_command->add_flag("--no-fetch", options->no_fetch, "Do not bring outputs home first: they are lost");
+  down_command->callback([&program, options] {
+    program.chosen = [&program, options] {
+      // Not settled first: that would start the very processes that are to be ended.
+      auto world = World::open(program.carried, watch::Face::plain, false);
+      if (!world) return report(world.error());
+      auto done = down(**world, options->run, options->all, options->no_fetch);
+      return done ? *done : report(done.error());
+    };
+  });
+}
+
+}  // namespace ferry::cli

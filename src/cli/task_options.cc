@@ -1,0 +1,160 @@
+#include "cli/task_options.h"
+
+#include "base/text.h"
+#include "os/env.h"
+
+namespace ferry::cli {
+
+void TaskOptions::add_to(CLI::App& command) {
+  command.add_option("task", path, "A task file, or a folder that holds task.yaml (or ferry.yaml)")
+      ->type_name("PATH");
+  command.add_option("-n,--name", name, "Name of the task; runs are called NAME-xyz");
+  command.add_option("--infra", infra, "Where to train: aws[/region[/zone]] or rehearsal (this computer)");
+  command.add_option("-t,--instance-type", instance_type, "Rent exactly this type, e.g. g5.xlarge");
+  command.add_option("--gpus", gpus, "GPUs, e.g. A10G or A100:8");
+  command.add_option("--cpus", cpus, "vCPUs, e.g. 4 or 4+");
+  command.add_option("--memory", memory, "Memory in GiB, e.g. 16 or 16+");
+  command.add_option("-w,--workdir", workdir, "Folder to send (default: the task's own, or this one)");
+  command.add_option("-e,--env", envs, "KEY=VALUE, or KEY to take it from this environment; may be repeated")
+      ->type_name("KEY[=VALUE]");
+  command
+      .add_option("--secret", secrets,
+                  "KEY, taken from this environment; never stored or shown; may be repeated")
+      ->type_name("KEY");
+  command.add_option("--setup", setup, "Shell commands to run before the training");
+  command
+      .add_option("-o,--output", outputs,
+                  "File, folder or glob to bring home (default: outputs/); may be repeated")
+      ->type_name("GLOB");
+  command.add_option("--max-duration", max_duration,
+                     "Longest the training may take, e.g. 90m or 2h (default: 24h)");
+}
+
+namespace {
+
+Result<os::Path> task_file(const std::string& path) {
+  if (!os::exists(path)) {
+    return fail(Kind::not_found, "no such task file or folder: " + path, {},
+                "give a task file, a folder with task.yaml in it, or: ferry run -- COMMAND");
+  }
+  if (!os::is_directory(path)) return os::Path(path);
+  for (const auto* file : {"task.yaml", "task.yml", "ferry.yaml", "ferry.yml"}) {
+    if (os::exists(os::Path(path) / file)) return os::Path(path) / file;
+  }
+  return fail(Kind::not_found, "no task.yaml in " + path, {},
+              "write one, or: ferry run --workdir " + path + " -- COMMAND");
+}
+
+os::Path absolute_path(const os::Path& path) {
+  auto text = std::filesystem::absolute(path).lexically_normal();
+  return text.has_filename() ? text : text.parent_path();  // without a trailing slash
+}
+
+/// The task's folder where it says none; a relative workdir is looked for from here, then beside the task
+/// file.
+os::Path find_workdir(const task::Task& task, const os::Path& file) {
+  const os::Path beside = file.empty() ? os::Path(".") : file.parent_path();
+  if (task.workdir.empty()) return absolute_path(beside.empty() ? os::Path(".") : beside);
+  if (task.workdir.is_absolute()) return absolute_path(task.workdir);
+  const auto& text = task.workdir.native();
+  if (text.starts_with("~/")) return absolute_path(os::home_dir() / text.substr(2));
+  const bool relative_to_file = text == "." || !os::is_directory(task.workdir);
+  return absolute_path(relative_to_file && os::is_directory(beside / task.workdir) ? beside / task.workdir
+                                                                              : task.workdir);
+}
+
+Status lay_resources(const TaskOptions& options, task::Resources& resources) {
+  std::string infra = options.infra;
+  if (infra.empty() && !resources.infra) infra = os::env("FERRY_INFRA").value_or("");
+  if (!infra.empty()) {
+    TRY_SET(parsed, "--infra", task::parse_infra(infra));
+    resources.infra = parsed;
+  }
+  if (!options.instance_type.empty()) resources.instance_type = options.instance_type;
+  if (!options.gpus.empty()) {
+    TRY_SET(parsed, "--gpus", task::parse_accelerator(options.gpus));
+    resources.accelerator = parsed;
+  }
+  if (!options.cpus.empty()) {
+    TRY_SET(parsed, "--cpus", task::parse_cpus(options.cpus));
+    resources.cpus = parsed;
+  }
+  if (!options.memory.empty()) {
+    TRY_SET(parsed, "--memory", task::parse_memory(options.memory));
+    resources.memory = parsed;
+  }
+  return {};
+}
+
+/// What is left open in the file is taken from the environment; names still open stay in `missing`.
+void fill_from_environment(std::vector<std::string>& missing, std::map<std::string, std::string>& values) {
+  std::erase_if(missing, [&](const std::string& key) {
+    if (values.contains(key)) return true;
+    const auto value = os::env(key.c_str());
+    if (value) values[key] = *value;
+    return value.has_value();
+  });
+}
+
+Status lay_variables(const TaskOptions& options, task::Task& task) {
+  for (const auto& one : options.envs) {
+    const auto equals = one.find('=');
+    const auto key = one.substr(0, equals);
+    if (key.empty()) return fail(Kind::bad_input, "--env needs KEY=VALUE, not '" + one + "'");
+    if (equals != std::string::npos) {
+      task.envs[key] = one.substr(equals + 1);
+    } else {
+      task.missing_envs.push_back(key);
+    }
+  }
+  for (const auto& key : options.secrets) {
+    if (key.empty() || key.find('=') != std::string::npos) {
+      return fail(Kind::bad_input, "--secret takes the name of an environment variable, not a value",
+                  "words of a command line can be read by every user of this computer",
+                  "export the value, then pass --secret NAME");
+    }
+    task.missing_secrets.push_back(key);
+  }
+  fill_from_environment(task.missing_envs, task.envs);
+  fill_from_environment(task.missing_secrets, task.secrets);
+  return {};
+}
+
+}  // namespace
+
+Result<Described> describe_task(const TaskOptions& options, const std::vector<std::string>& command,
+                                bool has_command) {
+  Described out;
+  os::Path file;
+  if (!options.path.empty()) {
+    TRY_SET(found, "", task_file(options.path));
+    file = found;
+    TRY_SET(text, "", os::read_file(file, 4 << 20));
+    TRY_SET(task, "", task::parse_task(text, file.string()));
+    out.task = std::move(task);
+  } else if (!has_command) {
+    return fail(Kind::bad_input, "nothing to run", "neither a task nor a command was given",
+                "ferry run examples/digits, or: ferry run -- python train.py");
+  }
+  if (has_command) {
+    if (command.empty()) return fail(Kind::bad_input, "there is no command behind --");
+    out.task.run = shell_quoted(command);
+    if (command.size() == 1) out.task.run = command[0];  // one word may be a whole shell line
+  }
+  if (!options.setup.empty()) out.task.setup = options.setup;
+  if (!options.outputs.empty()) out.task.outputs = options.outputs;
+  if (!options.workdir.empty()) out.task.workdir = options.workdir;
+  if (!options.max_duration.empty()) {
+    TRY_SET(limit, "--max-duration", parse_duration(options.max_duration));
+    out.task.max_duration = limit;
+  }
+  TRY("", lay_resources(options, out.task.resources));
+  TRY("", lay_variables(options, out.task));
+  out.workdir = options.workdir.empty() ? find_workdir(out.task, file) : absolute_path(options.workdir);
+  std::string name = !options.name.empty() ? options.name : out.task.name;
+  if (name.empty()) name = out.workdir.filename().string();
+  out.task.name = task::name_from(name);
+  return out;
+}
+
+}  // namespace ferry::cli

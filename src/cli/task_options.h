@@ -1,0 +1,31 @@
+#pragma once
+/// \file
+/// The options that describe a task on the command line, and how they meet a task file: what is given here
+/// wins.
+
+#include <CLI/CLI.hpp>
+
+#include "os/file.h"
+#include "task/task.h"
+
+namespace ferry::cli {
+
+struct TaskOptions {
+  std::string path;  ///< a task file, or a folder that holds one
+  std::string name, infra, instance_type, gpus, cpus, memory, workdir, setup, max_duration;
+  std::vector<std::string> envs, secrets, outputs;
+
+  void add_to(CLI::App& command);
+};
+
+struct Described {
+  task::Task task;
+  os::Path workdir;  ///< absolute
+};
+
+/// Reads the task file if there is one, lays the options and the command behind "--" over it, takes values
+/// left open from the environment.
+Result<Described> describe_task(const TaskOptions& options, const std::vector<std::string>& command,
+                                bool has_command);
+
+}  // namespace ferry::cli

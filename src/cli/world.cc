@@ -1,0 +1,85 @@
+#include <csignal>
+
+#include "cli/command.h"
+#include "os/env.h"
+#include "os/terminal.h"
+#include "run/actions.h"
+#include "run/run.h"
+
+namespace ferry::cli {
+
+namespace {
+
+Result<cloud::AwsWorld> rehearsal_world() {
+  TRY_SET(info, "start the rehearsal cloud", rehearsal::ensure_running(rehearsal::default_dir()));
+  cloud::AwsWorld world;
+  world.region = info.region;
+  world.endpoint_url = info.endpoint_url;
+  world.access_key_id = info.access_key_id;
+  world.secret_access_key = info.secret_access_key;
+  return world;
+}
+
+run::Wish ask_wish(os::SignalQueue& signals, bool can_detach) {
+  const std::string prompt =
+      can_detach
+          ? "\n[d]etach (the training goes on), [c]ancel (stop it and release the machine) or [g]o on? "
+          : "\n[c]ancel (release the machine) or [g]o on? ";
+  while (true) {
+    const auto answer = os::ask(prompt, signals.fd());
+    if (!answer) return run::Wish::cancel;  // Ctrl-C again, or the terminal is gone
+    const char first = answer->empty() ? ' ' : (*answer)[0];
+    if (first == 'd' && can_detach) return run::Wish::detach;
+    if (first == 'c') return run::Wish::cancel;
+    if (first == 'g') return run::Wish::go_on;
+  }
+}
+
+}  // namespace
+
+watch::Face face_for(bool json) {
+  if (json) return watch::Face::json;
+  return os::is_terminal(1) && os::is_terminal(2) ? watch::Face::terminal : watch::Face::plain;
+}
+
+Result<std::unique_ptr<World>> World::open(const Carried& carried, watch::Face face, bool interactive) {
+  auto world = std::unique_ptr<World>(new World);
+  os::ignore_sigpipe();
+  world->signals_ = std::make_unique<os::SignalQueue>(std::initializer_list<int>{SIGINT, SIGTERM, SIGHUP});
+  const auto data = os::data_dir();
+  auto ledger = ledger::Ledger::open(data / "ledger.db", os::system_clock());
+  if (!ledger) return tl::unexpected<Error>(std::move(ledger).error());
+  world->ledger_ = std::move(*ledger);
+  world->http_ = os::make_http_client();
+  world->progress_ = watch::make_progress(face, 1, 2);
+  world->doors_.reset(new run::Doors{os::system_clock(),
+                                     *world->http_,
+                                     *world->ledger_,
+                                     *world->progress_,
+                                     *world->signals_,
+                                     data,
+                                     rehearsal_world,
+                                     carried.agent,
+                                     {}});
+  if (interactive && os::is_terminal(0) && os::is_terminal(2)) {
+    world->doors_->ask = [signals = world->signals_.get()](bool can_detach) {
+      return ask_wish(*signals, can_detach);
+    };
+  }
+  return world;
+}
+
+int report(const Error& error) {
+  watch::make_progress(watch::Face::plain, 1, 2)->error(error);
+  return run::ferry_failed;
+}
+
+int with_settled_world(const Carried& carried, const std::function<Result<int>(World&)>& act) {
+  auto world = World::open(carried, watch::Face::plain, false);
+  if (!world) return report(world.error());
+  if (auto settled = run::settle((*world)->doors()); !settled) return report(settled.error());
+  auto done = act(**world);
+  return done ? *done : report(done.error());
+}
+
+}  // namespace ferry::cli

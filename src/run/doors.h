@@ -1,0 +1,42 @@
+#pragma once
+/// \file
+/// What a run needs from the world around it. Everything is passed in, so that tests can bring their own.
+
+#include <functional>
+#include <string>
+#include <string_view>
+
+#include "cloud/cloud.h"
+#include "ledger/ledger.h"
+#include "os/clock.h"
+#include "os/http.h"
+#include "os/signals.h"
+#include "watch/progress.h"
+
+namespace ferry::run {
+
+/// What the person wants after an interruption.
+enum class Wish { go_on, cancel, detach };
+
+struct Doors {
+  os::Clock& clock;
+  os::HttpClient& http;
+  ledger::Ledger& ledger;
+  watch::Progress& progress;
+  os::SignalQueue& signals;  ///< SIGINT, SIGTERM, SIGHUP
+  os::Path data;             ///< os::data_dir()
+  /// Starts the rehearsal cloud if need be and says how to reach it.
+  std::function<Result<cloud::AwsWorld>()> rehearsal;
+  /// The agent's bytes for "x86_64" or "aarch64"; empty where this ferry carries none.
+  std::function<std::string_view(std::string_view arch)> agent;
+  /// Asks the person at the terminal what Ctrl-C meant; `can_detach` says whether detaching is possible now.
+  /// Empty when there is no terminal: then Ctrl-C cancels.
+  std::function<Wish(bool can_detach)> ask;
+  Wish wish = Wish::go_on;  ///< once it is not go_on, it stays
+
+  /// Reads waiting signals: SIGTERM cancels, SIGINT asks or cancels, SIGHUP detaches if possible. Cheap: call
+  /// it in every waiting loop.
+  Wish check_signals(bool can_detach);
+};
+
+}  // namespace ferry::run

@@ -1,0 +1,439 @@
+#include "run/journey.h"
+
+#include <csignal>
+
+#include "base/text.h"
+#include "os/env.h"
+
+namespace ferry::run {
+
+using ledger::Outcome;
+using ledger::Phase;
+
+namespace {
+
+Seconds connect_limit() {
+  if (const auto text = os::env("FERRY_CONNECT_LIMIT")) {
+    if (const auto limit = parse_duration(*text)) return *limit;
+  }
+  return Seconds(180);
+}
+
+/// How long a broken connection is tried again before the person gets the prompt back (the job goes on
+/// without us).
+Seconds lost_limit() {
+  if (const auto text = os::env("FERRY_LOST_LIMIT")) {
+    if (const auto limit = parse_duration(*text)) return *limit;
+  }
+  return Seconds(180);
+}
+
+std::string price(const plan::Offer& offer) {
+  return offer.hourly ? show(*offer.hourly) + "/h" : "price unknown";
+}
+
+std::string describe_type(const plan::InstanceType& type) {
+  std::string text =
+      fmt::format("{}  {} vCPU  {} GiB", type.name, type.vcpus, (type.memory_mib + 512) / 1024);
+  if (type.accelerator_count > 0) text += fmt::format("  {} ×{}", type.accelerator, type.accelerator_count);
+  return text;
+}
+
+Outcome outcome_of(const agent::JobStatus& status) {
+  if (status.reason == "cancelled") return Outcome::cancelled;
+  if (status.reason == "lost") return Outcome::lost;
+  const bool good = status.setup_exit.value_or(0) == 0 && status.run_exit == 0 && status.reason.empty();
+  return good ? Outcome::succeeded : Outcome::failed;
+}
+
+}  // namespace
+
+Journey::Journey(Doors& doors, ledger::Run run, Owner owner)
+    : doors_(doors), run_(std::move(run)), owner_(std::move(owner)), folder_(doors.data, run_.name) {
+  if (const auto seconds = int_at(run_.task, "max_duration_s"); seconds > 0)
+    lifetime_.max_duration = Seconds(seconds);
+}
+
+Journey::~Journey() {
+  if (hashing_.joinable()) hashing_.join();
+}
+
+Status Journey::enter(Phase phase) {
+  if (run_.phase == phase) return {};
+  TRY("", doors_.ledger.move(run_.name, phase));
+  run_.phase = phase;
+  run_.phase_ms = doors_.clock.now_ms();
+  return {};
+}
+
+Status Journey::plan(const Order& order) {
+  TRY("", enter(Phase::planning));
+  const auto infra = order.task.resources.infra.value_or(task::Infra{});
+  const std::string world = infra.world == task::World::rehearsal ? "rehearsal" : "aws";
+  doors_.progress.begin("plan", "choosing a machine");
+  TRY_SET(cloud, "", open_cloud(doors_, world, infra.region == "*" ? "" : infra.region, &endpoint_));
+  cloud_ = std::move(cloud);
+  TRY_SET(offers, "", plan::rank(order.task, plan::Catalog::builtin(), cloud_->region()));
+  offers_ = std::move(offers);
+  const auto& best = offers_.front();
+  const auto most = best.hourly ? cost(*best.hourly, lifetime_.max_duration) : Usd{};
+  std::string line = fmt::format("{}  {}  {}", describe_type(best.type),
+                                 best.zone.empty() ? best.region : best.zone, price(best));
+  if (best.hourly)
+    line += fmt::format("  at most {} in {}", show(most), show_duration(lifetime_.max_duration));
+  doors_.progress.done(
+      "plan", line,
+      {{"instance_type", best.type.name},
+       {"region", best.region},
+       {"hourly_usd", best.hourly ? Json(static_cast<double>(best.hourly->micros) / 1e6) : Json()},
+       {"at_most_usd", static_cast<double>(most.micros) / 1e6}});
+  if (order.confirm && world == "aws" && endpoint_.empty()) TRY("", order.confirm(best, most));
+  return {};
+}
+
+Status Journey::launch() {
+  TRY("", enter(Phase::launching));
+  doors_.progress.begin("launch", offers_.front().type.name);
+  TRY_SET(instance, "", run::launch(doors_, *cloud_, run_, endpoint_, offers_, lifetime_));
+  instance_ = std::move(instance);
+  doors_.progress.done("launch", fmt::format("{} running as {}", instance_.id, run_.name),
+                       {{"instance_id", instance_.id}, {"run", run_.name}, {"zone", instance_.zone}});
+  return {};
+}
+
+Status Journey::connect() {
+  TRY("", enter(Phase::connecting));
+  doors_.progress.begin("connect", instance_.address);
+  TRY_SET(link, "", Link::open(doors_, *cloud_, folder_, instance_, connect_limit(), false));
+  link_.emplace(std::move(link));
+  instance_ = link_->instance();
+  doors_.progress.done("connect", "ssh ready, host key pinned", {{"address", instance_.address}});
+  return {};
+}
+
+Status Journey::sync(sync::Tree& tree) {
+  TRY("", enter(Phase::syncing));
+  doors_.progress.begin("sync", fmt::format("{} files, {}", tree.files, show_bytes(tree.bytes)));
+  hashing_.join();
+  TRY("read the workdir", std::move(hashed_));
+  TRY_SET(receiver, "",
+          link_->start_agent_program({"receive", link_->paths().workdir, "--mirror", "--state",
+                                      link_->paths().run_dir + "-sync.state"}));
+  std::atomic<bool> cancelled = false;
+  sync::Options options;
+  options.cancelled = &cancelled;
+  options.progress = [&](const sync::Progress& now) {
+    cancelled = cancelled || doors_.check_signals(false) == Wish::cancel;
+    doors_.progress.update(
+        fmt::format("{} of {} sent", show_bytes(now.bytes_done), show_bytes(now.bytes_total)));
+  };
+  auto report =
+      sync::send_tree(receiver.out.get(), receiver.in.get(), run_.workdir, std::move(tree), options);
+  if (!report) {
+    auto error = explain(receiver, std::move(report).error());
+    receiver.signal(SIGKILL);
+    return fail("send the workdir", std::move(error));
+  }
+  receiver.in.reset();
+  receiver.wait(Millis(2000));
+  for (const auto& note : report->notes) doors_.progress.warn("sync", note);
+  doors_.progress.done("sync",
+                       fmt::format("{} files, {} sent", report->files_moved, show_bytes(report->bytes_moved)),
+                       {{"files", report->files},
+                        {"files_moved", report->files_moved},
+                        {"bytes_moved", report->bytes_moved},
+                        {"wire_bytes", report->wire_bytes}});
+  return {};
+}
+
+agent::JobSpec Journey::job_spec(const task::Task& task) const {
+  agent::JobSpec spec;
+  spec.run = run_.name;
+  spec.workdir = link_->paths().workdir;
+  spec.setup = task.setup;
+  spec.command = task.run;
+  const auto gpus = std::to_string(offers_.empty() ? 0 : offers_.front().type.accelerator_count);
+  spec.env = {{"FERRY_RUN", run_.name},
+              {"FERRY_NODE_RANK", "0"},
+              {"FERRY_NODE_IPS", "127.0.0.1"},
+              {"FERRY_NUM_NODES", "1"},
+              {"FERRY_NUM_GPUS", gpus},
+              {"FERRY_OUTPUTS", spec.workdir + "/outputs"},
+              {"FERRY_RESUMED", "0"},
+              {"SKYPILOT_NODE_RANK", "0"},
+              {"SKYPILOT_NODE_IPS", "127.0.0.1"},
+              {"SKYPILOT_NUM_NODES", "1"},
+              {"SKYPILOT_NUM_GPUS_PER_NODE", gpus},
+              {"SKYPILOT_TASK_ID", run_.name}};
+  for (const auto& [key, value] : task.envs) spec.env.emplace_back(key, value);
+  for (const auto& [key, value] : task.secrets) spec.secrets.emplace_back(key, value);
+  spec.max_duration_s = lifetime_.max_duration.count();
+  spec.linger_s = lifetime_.linger().count();
+  return spec;
+}
+
+Status Journey::setup(const Order& order) {
+  TRY("", enter(Phase::setup));
+  const bool nothing = trim(order.task.setup).empty();
+  doors_.progress.begin("setup", nothing ? "starting" : "running setup");
+  Training training(doors_, run_, folder_, *log_);
+  const auto spec = job_spec(order.task);
+  auto begun = training.setup(*link_, spec);
+  while (!begun && begun.error().kind == Kind::lost) {
+    doors_.progress.warn("setup", "connection lost; connecting again");
+    TRY("", reopen_link());
+    begun = training.setup(*link_, spec);  // a job that was started is not started again
+  }
+  TRY_SET(ready, "", std::move(begun));
+  if (ready.status.setup_exit.value_or(0) != 0) {
+    doors_.progress.failed("setup", fmt::format("exit {}", *ready.status.setup_exit),
+                           {{"exit_code", *ready.status.setup_exit}});
+    return note_end(ready.status);
+  }
+  if (ready.status.state == agent::JobState::done && !ready.status.run_started_ms)
+    return note_end(ready.status);
+  doors_.progress.done("setup", nothing ? "nothing to do" : "done");
+  return {};
+}
+
+Status Journey::note_end(const agent::JobStatus& status) {
+  run_.exit_code = status.run_exit ? status.run_exit : status.setup_exit;
+  run_.outcome = outcome_of(status);
+  run_.train_end_ms = doors_.clock.now_ms();
+  if (status.reason == "max_duration")
+    run_.error = fmt::format("stopped at max_duration ({})", show_duration(lifetime_.max_duration));
+  if (status.reason == "lost") run_.error = "the agent on the machine was killed, and the training with it";
+  return doors_.ledger.update(run_);
+}
+
+Status Journey::reopen_link() {
+  link_.reset();
+  TRY_SET(link, "", Link::open(doors_, *cloud_, folder_, instance_, lost_limit(), true));
+  link_.emplace(std::move(link));
+  instance_ = link_->instance();
+  return {};
+}
+
+Status Journey::follow_job() {
+  Training training(doors_, run_, folder_, *log_);
+  while (true) {
+    auto followed = training.follow(*link_);
+    if (followed) {
+      if (followed->wish == Wish::detach) {
+        detaching_ = true;
+        return {};
+      }
+      if (followed->status.state == agent::JobState::idle) {
+        run_.outcome = Outcome::lost;
+        run_.error = "ferry died before the training was started";
+        return doors_.ledger.update(run_);
+      }
+      return note_end(followed->status);
+    }
+    const auto kind = followed.error().kind;
+    if (kind != Kind::lost && kind != Kind::timeout)
+      return tl::unexpected<Error>(std::move(followed).error());
+    doors_.progress.warn("train", "connection lost; the training goes on, connecting again");
+    if (auto again = reopen_link(); !again) {
+      if (doors_.wish == Wish::detach) {
+        detaching_ = true;
+        return {};
+      }
+      return again;
+    }
+    doors_.progress.note("connected again; no output was lost");
+  }
+}
+
+Status Journey::train() {
+  TRY("", enter(Phase::training));
+  if (run_.train_start_ms == 0) {
+    run_.train_start_ms = doors_.clock.now_ms();
+    TRY("", doors_.ledger.update(run_));
+  }
+  doors_.progress.begin("train", "training");
+  TRY("", follow_job());
+  if (detaching_ || !run_.exit_code) return {};
+  const auto took = show_duration(Millis(run_.train_end_ms - run_.train_start_ms));
+  auto text = fmt::format("exit {} after {}", *run_.exit_code, took);
+  if (!run_.error.empty()) text += " · " + run_.error;
+  if (run_.outcome == Outcome::cancelled) text += " · cancelled";
+  const Json data = {{"exit_code", *run_.exit_code}, {"ms", run_.train_end_ms - run_.train_start_ms}};
+  run_.outcome == Outcome::succeeded ? doors_.progress.done("train", text, data)
+                                     : doors_.progress.failed("train", text, data);
+  return {};
+}
+
+Status Journey::fetch() {
+  TRY("", enter(Phase::fetching));
+  doors_.progress.begin("fetch", "bringing outputs home");
+  TRY_SET(outputs, "", fetch_outputs(doors_, *link_, folder_, run_));
+  TRY("", write_train_log(folder_, run_));
+  for (const auto& name : outputs.missing) {
+    doors_.progress.warn("fetch", fmt::format("the output '{}' does not exist: the training did not write it",
+                                              printable(name)));
+  }
+  if (outputs.everything_new)
+    doors_.progress.warn("fetch", "so every file the run made or changed came home instead");
+  for (const auto& note : outputs.report.notes) doors_.progress.warn("fetch", printable(note));
+  run_.outputs_home = true;
+  TRY("", doors_.ledger.update(run_));
+  const auto& report = outputs.report;
+  const auto text = report.files == 0 ? std::string("no outputs")
+                                      : fmt::format("{} {}, {}, sha-256 verified  → {}/", report.files,
+                                                    report.files == 1 ? "file" : "files",
+                                                    show_bytes(report.bytes), run_.home);
+  doors_.progress.done(
+      "fetch", text,
+      {{"files", report.files}, {"bytes", report.bytes}, {"home", run_.home}, {"missing", outputs.missing}});
+  return {};
+}
+
+Status Journey::release() {
+  TRY("", enter(Phase::releasing));
+  doors_.progress.begin("release", instance_.id);
+  if (link_) {
+    if (auto channel = link_->agent()) (void)channel->client.release(false);
+    link_.reset();
+  }
+  TRY_SET(ended, "", release_all(doors_, run_));
+  TRY_SET(instances, "", doors_.ledger.instances(run_.name));
+  const auto total = spent(instances, doors_.clock.now_ms());
+  run_.ended_ms = doors_.clock.now_ms();
+  TRY("", doors_.ledger.update(run_));
+  TRY("", enter(Phase::released));
+  const auto what = ended.empty() ? std::string("nothing was rented") : join(ended, ", ") + " terminated";
+  doors_.progress.done("release", fmt::format("{} · nothing left running · total {}", what, show(total)),
+                       {{"terminated", ended}, {"total_usd", static_cast<double>(total.micros) / 1e6}});
+  return {};
+}
+
+int Journey::from_the_start(const Order& order, sync::Tree tree) {
+  // Nothing waits that could overlap: the workdir is read while the machine is rented and boots.
+  hashing_ = std::thread(
+      [this, &tree, root = order.workdir] { hashed_ = sync::hash_tree(root, tree, doors_.data / "hashes"); });
+  const auto done = [&]() -> Status {
+    TRY_SET(log, "", LocalLog::open(folder_.log()));
+    log_.emplace(std::move(log));
+    TRY("", plan(order));
+    TRY("", launch());
+    TRY("", connect());
+    TRY("", sync(tree));
+    TRY("", setup(order));
+    if (run_.outcome != Outcome::none) return {};
+    if (order.detach) {
+      TRY("", enter(Phase::training));
+      run_.train_start_ms = doors_.clock.now_ms();
+      detaching_ = true;
+      return doors_.ledger.update(run_);
+    }
+    return train();
+  }();
+  if (hashing_.joinable()) hashing_.join();
+  return finish(done);
+}
+
+int Journey::from_training() {
+  const auto done = [&]() -> Status {
+    TRY_SET(log, "", LocalLog::open(folder_.log()));
+    log_.emplace(std::move(log));
+    TRY_SET(instances, "", doors_.ledger.instances(run_.name));
+    for (const auto& one : instances) {
+      if (one.state == ledger::Rent::live) instance_ = one;
+    }
+    if (instance_.id.empty()) return fail(Kind::not_found, "the ledger knows no instance of " + run_.name);
+    TRY_SET(cloud, "", open_cloud(doors_, instance_.world, instance_.region));
+    cloud_ = std::move(cloud);
+    if (run_.outputs_home) return {};
+    TRY("", reopen_link());
+    if (run_.phase > Phase::training) return {};
+    return train();
+  }();
+  return finish(done);
+}
+
+int Journey::detach() {
+  link_.reset();
+  auto follower = hand_over(folder_, run_.name, std::move(*owner_));
+  owner_.reset();
+  if (!follower) {
+    doors_.progress.error(follower.error());
+    return ferry_failed;
+  }
+  doors_.progress.note(
+      fmt::format("{} is training on {}; its outputs come home to {}, and it is released when done, "
+                  "or stopped after {}",
+                  run_.name, instance_.id, run_.home, show_duration(lifetime_.max_duration)),
+      {{"run", run_.name}, {"instance_id", instance_.id}, {"follower_pid", *follower}});
+  doors_.progress.note(
+      fmt::format("follow: ferry logs -f {}     stop: ferry cancel {}", run_.name, run_.name));
+  return 0;
+}
+
+int Journey::leave(const std::string& why) {
+  doors_.progress.note(
+      fmt::format("{} is kept: {}. It ends itself at the latest {} after its start. Come back to it: ferry "
+                  "logs -f {}   "
+                  "give it up: ferry down {}",
+                  instance_.id, why, show_duration(lifetime_.until_power_off()), run_.name, run_.name),
+      {{"kept", instance_.id}});
+  return ferry_failed;
+}
+
+Status Journey::fetch_stubbornly() {
+  auto fetched = fetch();
+  for (int tries = 0; !fetched && tries < 3; ++tries) {
+    const auto kind = fetched.error().kind;
+    if (kind != Kind::lost && kind != Kind::timeout) break;
+    doors_.progress.warn("fetch", fetched.error().what + "; trying again");
+    if (auto again = reopen_link(); !again) break;
+    fetched = fetch();
+  }
+  return fetched;
+}
+
+int Journey::finish(const Status& problem) {
+  if (detaching_ && problem) return detach();
+  const bool cancelled = !problem && problem.error().kind == Kind::cancelled;
+  const bool gone = !problem && problem.error().kind == Kind::not_found;
+  if (!problem && !cancelled) doors_.progress.error(problem.error());
+
+  // From setup on the machine holds what only it has. It is given back when that is home, or when it is gone
+  // anyway.
+  const bool holds_outputs = run_.phase >= Phase::setup && !run_.outputs_home && !gone;
+  const bool job_may_run = !problem && run_.outcome == Outcome::none;
+  if (holds_outputs && job_may_run) return leave("its training may still go on");
+  if (!problem && run_.outcome == Outcome::none) {
+    run_.outcome = cancelled ? Outcome::cancelled : Outcome::lost;
+    run_.error = problem.error().what;
+    (void)doors_.ledger.update(run_);
+  }
+  if (holds_outputs) {
+    const auto fetched = link_ ? fetch_stubbornly() : problem;
+    if (!fetched) {
+      if (link_) doors_.progress.error(fetched.error());
+      return leave("its outputs are not home");
+    }
+  }
+  if (run_.keep && run_.outputs_home && problem) {
+    doors_.progress.note(fmt::format("{} is kept and costs {}/h: ferry ssh {} · ferry down {}", instance_.id,
+                                     show(instance_.hourly), run_.name, run_.name),
+                         {{"kept", instance_.id}});
+    return exit_code(problem);
+  }
+  if (auto released = release(); !released) {
+    auto error = released.error();
+    error.advice = "the next ferry command tries again; or now: ferry down " + run_.name;
+    doors_.progress.error(error);
+    return ferry_failed;
+  }
+  return exit_code(problem);
+}
+
+int Journey::exit_code(const Status& problem) const {
+  if (run_.outcome == Outcome::cancelled) return run_.exit_code.value_or(130);
+  if (!problem || run_.outcome == Outcome::lost || !run_.exit_code) return ferry_failed;
+  return *run_.exit_code;
+}
+
+}  // namespace ferry::run

@@ -1,0 +1,66 @@
+#pragma once
+/// \file
+/// One run on its way through the phases, with what it holds at the moment. Internal to this room.
+
+#include <thread>
+
+#include "run/link.h"
+#include "run/local_log.h"
+#include "run/outputs.h"
+#include "run/run.h"
+#include "run/training.h"
+
+namespace ferry::run {
+
+class Journey {
+ public:
+  Journey(Doors& doors, ledger::Run run, Owner owner);
+  ~Journey();
+
+  /// check is done; goes on with plan, launch, connect, sync, setup, train, fetch, release. The exit code.
+  int from_the_start(const Order& order, sync::Tree tree);
+  /// The job may have been started: train, fetch, release. The exit code.
+  int from_training();
+
+ private:
+  Status plan(const Order& order);
+  Status launch();
+  Status connect();
+  Status sync(sync::Tree& tree);
+  Status setup(const Order& order);
+  Status train();
+  /// Brings home what there is.
+  Status fetch();
+  Status release();
+
+  Status enter(ledger::Phase phase);
+  Status reopen_link();
+  Status follow_job();
+  Status note_end(const agent::JobStatus& status);
+  agent::JobSpec job_spec(const task::Task& task) const;
+  /// Hands the run to a background process and tells how to come back to it.
+  int detach();
+  /// After `problem` (or none): fetch if something ran, release, tell, and the exit code.
+  int finish(const Status& problem);
+  /// Ends without releasing, telling why and how to come back.
+  int leave(const std::string& why);
+  Status fetch_stubbornly();
+  int exit_code(const Status& problem) const;
+
+  Doors& doors_;
+  ledger::Run run_;
+  std::optional<Owner> owner_;
+  Folder folder_;
+  Lifetime lifetime_;
+  std::unique_ptr<cloud::Cloud> cloud_;
+  std::string endpoint_;
+  std::vector<plan::Offer> offers_;
+  ledger::Instance instance_;
+  std::optional<Link> link_;
+  std::optional<LocalLog> log_;
+  std::thread hashing_;
+  Status hashed_;
+  bool detaching_ = false;
+};
+
+}  // namespace ferry::run

@@ -1,0 +1,125 @@
+#include "run/link.h"
+
+#include "base/hash.h"
+#include "base/text.h"
+
+namespace ferry::run {
+
+namespace {
+
+constexpr Millis first_try{15'000}, upload_limit{300'000}, hello_limit{20'000};
+
+std::string agent_name(std::string_view bytes) { return "ferry-agent-" + hex(sha256(bytes)).substr(0, 16); }
+
+/// Asks the machine who it is and whether it has the agent, and uploads it if not.
+Result<RemotePaths> prepare(Doors& doors, ssh::Session& session, const std::string& run) {
+  const auto x86 = doors.agent("x86_64"), arm = doors.agent("aarch64");
+  const auto x86_name = agent_name(x86), arm_name = agent_name(arm);
+  const auto question = fmt::format(
+      "echo; echo \"ferry-home:$HOME\"; echo \"ferry-arch:$(uname -m)\"; "
+      "for a in {} {}; do [ -x \"$HOME/.ferry/bin/$a\" ] && echo \"ferry-has:$a\"; done; true",
+      x86_name, arm_name);
+  TRY_SET(answer, "look at the machine", session.run(question, {}, Millis(30'000)));
+  RemotePaths paths;
+  std::string arch;
+  std::set<std::string> have;
+  for (const auto& line : split(answer.out, '\n')) {
+    if (line.starts_with("ferry-home:")) paths.home = line.substr(11);
+    if (line.starts_with("ferry-arch:")) arch = line.substr(11);
+    if (line.starts_with("ferry-has:")) have.insert(line.substr(10));
+  }
+  if (!paths.home.starts_with('/')) {
+    return fail(Kind::corrupt, "the machine's login shell does not answer as a shell does",
+                printable(trim(answer.out + answer.err).substr(0, 300)));
+  }
+  const auto bytes = arch == "aarch64" ? arm : x86;
+  if ((arch != "x86_64" && arch != "aarch64") || bytes.empty()) {
+    return fail(Kind::unsupported, "this ferry carries no agent for " + printable(arch) + " machines");
+  }
+  const auto& name = arch == "aarch64" ? arm_name : x86_name;
+  paths.agent = paths.home + "/.ferry/bin/" + name;
+  paths.run_dir = paths.home + "/.ferry/runs/" + run;
+  paths.workdir = paths.home + "/ferry/" + run;
+  if (have.contains(name)) return paths;
+  const auto upload = fmt::format(
+      "umask 077; d=\"$HOME/.ferry/bin\"; t=\"$d/.new.$$\"; mkdir -p \"$d\" && cat >\"$t\" && chmod 700 "
+      "\"$t\" && "
+      "mv -f \"$t\" \"$d/{}\" || {{ rm -f \"$t\"; exit 1; }}",
+      name);
+  TRY_SET(sent, "upload the agent", session.run(upload, bytes, upload_limit));
+  if (sent.exit.code != 0) {
+    const bool full = sent.err.find("No space left") != std::string::npos;
+    return fail(full ? Kind::disk_full : Kind::io,
+                full ? "the machine's disk is full: the agent could not be stored"
+                     : "the agent could not be stored on the machine",
+                printable(trim(sent.err)));
+  }
+  return paths;
+}
+
+}  // namespace
+
+Result<Link> Link::open(Doors& doors, cloud::Cloud& cloud, const Folder& folder, ledger::Instance instance,
+                        Seconds limit, bool can_detach) {
+  const auto end = doors.clock.steady_ms() + limit.count() * 1000;
+  auto nap = Millis(100);
+  while (true) {
+    const auto left = std::max<std::int64_t>(1000, end - doors.clock.steady_ms());
+    auto session = ssh::Session::open(target_of(folder, instance), std::min(first_try, Millis(left)));
+    if (session) {
+      auto paths = prepare(doors, *session, instance.run);
+      if (paths) return Link(std::move(*session), std::move(*paths), std::move(instance));
+      if (paths.error().kind != Kind::lost) return tl::unexpected<Error>(std::move(paths).error());
+      session = tl::unexpected<Error>(std::move(paths).error());
+    }
+    const auto kind = session.error().kind;
+    if (kind != Kind::lost && kind != Kind::timeout) return tl::unexpected<Error>(std::move(session).error());
+    // While a job may run there, cancelling needs the connection; only detaching gives it up.
+    const auto wish = doors.check_signals(can_detach);
+    if (wish == Wish::detach || (wish == Wish::cancel && !can_detach))
+      return fail(Kind::cancelled, "cancelled");
+    // It may be gone, or have another address since a stop and start.
+    auto now = refresh(doors, cloud, instance);
+    if (now) {
+      instance = *now;
+    } else if (now.error().kind == Kind::not_found || now.error().kind == Kind::conflict) {
+      return tl::unexpected<Error>(std::move(now).error());
+    }
+    if (doors.clock.steady_ms() >= end) {
+      return fail(Kind::timeout,
+                  fmt::format("{} did not answer ssh within {}", instance.id, show_duration(limit)),
+                  session.error().why.empty() ? session.error().what : session.error().why,
+                  "look at its console: aws ec2 get-console-output --instance-id " + instance.id);
+    }
+    doors.clock.sleep(nap);
+    nap = std::min(nap * 2, Millis(2000));
+  }
+}
+
+Result<os::Process> Link::start_agent_program(const os::Argv& words) {
+  os::Argv argv = {paths_.agent};
+  argv.insert(argv.end(), words.begin(), words.end());
+  return session_.spawn("exec " + shell_quoted(argv));
+}
+
+Result<AgentChannel> Link::agent() {
+  TRY_SET(process, "", start_agent_program({"connect", paths_.run_dir}));
+  auto client = agent::Client::connect(std::move(process.out), std::move(process.in), hello_limit);
+  if (!client) return tl::unexpected<Error>(explain(process, std::move(client).error()));
+  return AgentChannel{std::move(process), std::move(*client)};
+}
+
+Error explain(os::Process& other_end, Error error) {
+  if (!other_end.err) return error;
+  std::string words;
+  while (words.size() < 4096 && os::wait_readable(other_end.err.get(), Millis(200))) {
+    const auto part = os::read_some(other_end.err.get());
+    if (!part || part->empty()) break;
+    words += *part;
+  }
+  if (words.find("No space left") != std::string::npos) error.kind = Kind::disk_full;
+  if (error.why.empty() && !trim(words).empty()) error.why = printable(trim(words));
+  return error;
+}
+
+}  // namespace ferry::run

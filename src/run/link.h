@@ -1,0 +1,56 @@
+#pragma once
+/// \file
+/// The open connection to a run's machine: ssh, the agent's program on it, and the paths there.
+
+#include <optional>
+
+#include "agent/client.h"
+#include "run/doors.h"
+#include "run/machine.h"
+#include "ssh/session.h"
+
+namespace ferry::run {
+
+/// Everything of a run on the machine lies in these two folders of the login user's home.
+struct RemotePaths {
+  std::string home;     ///< absolute
+  std::string agent;    ///< the agent's program
+  std::string run_dir;  ///< ~/.ferry/runs/NAME: the agent's own
+  std::string workdir;  ///< ~/ferry/NAME: the user's files
+};
+
+/// An agent client and the ssh channel that carries it.
+struct AgentChannel {
+  os::Process process;
+  agent::Client client;
+};
+
+class Link {
+ public:
+  /// Tries again while the machine boots, until `limit`; asks the cloud for a new address in between. Uploads
+  /// the agent if it is missing. Fails at once when the host key or our key is refused, not_found when the
+  /// machine is gone.
+  static Result<Link> open(Doors& doors, cloud::Cloud& cloud, const Folder& folder, ledger::Instance instance,
+                           Seconds limit, bool can_detach);
+
+  const RemotePaths& paths() const { return paths_; }
+  const ledger::Instance& instance() const { return instance_; }
+  ssh::Session& session() { return session_; }
+
+  /// One more channel to the agent (which is started if it does not run).
+  Result<AgentChannel> agent();
+  /// Starts `ferry-agent WORDS…` with pipes, for file transfers.
+  Result<os::Process> start_agent_program(const os::Argv& words);
+
+ private:
+  Link(ssh::Session session, RemotePaths paths, ledger::Instance instance)
+      : session_(std::move(session)), paths_(std::move(paths)), instance_(std::move(instance)) {}
+  ssh::Session session_;
+  RemotePaths paths_;
+  ledger::Instance instance_;
+};
+
+/// Why a file transfer's other end said nothing: its own words from standard error, or the transfer's error.
+Error explain(os::Process& other_end, Error error);
+
+}  // namespace ferry::run

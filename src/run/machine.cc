@@ -1,0 +1,289 @@
+#include "run/machine.h"
+
+#include "base/hash.h"
+#include "base/text.h"
+#include "os/env.h"
+#include "ssh/keys.h"
+
+namespace ferry::run {
+
+namespace {
+
+constexpr Millis poll_first{50}, poll_most{2000};
+/// EC2 reaches running in well under a minute; ten are a failure.
+constexpr Seconds running_limit{600}, terminated_limit{600};
+constexpr int offers_to_try = 8;
+/// A launch call that was on its way when its caller died has become an instance by then, or never will.
+constexpr Millis intent_settles{10'000};
+constexpr Seconds intent_limit{60};
+
+cloud::Tags tags_of(const ledger::Run& run) {
+  return {{"ferry:run", run.name},
+          {"ferry:owner", os::user_name() + "@" + os::host_name()},
+          {"ferry:version", FERRY_VERSION},
+          {"Name", "ferry " + run.name}};
+}
+
+std::string resource_name(const ledger::Run& run) { return "ferry-" + run.name; }
+
+/// The same for the same run and attempt, another for another run of the same name on another laptop.
+std::string client_token(const ledger::Run& run, int attempt) {
+  const auto seed = fmt::format("{}|{}|{}|{}", run.name, run.created_ms, os::host_name(), attempt);
+  return fmt::format("{}-{}-{}", run.name, attempt, hex(sha256(seed)).substr(0, 16));
+}
+
+Status note(Doors& doors, const ledger::Run& run, const ledger::Instance& of, const char* kind,
+            bool released) {
+  return doors.ledger.note_resource(
+      {run.name, of.world, of.region, of.endpoint, kind, resource_name(run), released});
+}
+
+Status prepare_keys(const Folder& folder, const ledger::Run& run, std::string& public_line, std::string& data,
+                    const Lifetime& lifetime) {
+  TRY_SET(own, "", ssh::ensure_key(folder.identity(), "ferry-" + run.name));
+  TRY_SET(host, "", ssh::make_key("ferry-host-" + run.name));
+  TRY("", os::write_file(folder.known_hosts(), ssh::known_hosts_line(run.name, host.public_line), 0600));
+  public_line = own.public_line;
+  data = user_data(host.private_text, host.public_line, lifetime.until_power_off());
+  return {};
+}
+
+/// Waits with growing steps until `done` gives something, or the limit passes, or the person cancels.
+template <class Done>
+Status poll_until(Doors& doors, Seconds limit, bool may_cancel, const std::string& what, Done done) {
+  const auto end = doors.clock.steady_ms() + limit.count() * 1000;
+  for (auto nap = poll_first;; nap = std::min(nap * 2, poll_most)) {
+    TRY_SET(finished, "", done());
+    if (finished) return {};
+    if (may_cancel && doors.check_signals(false) == Wish::cancel) return fail(Kind::cancelled, "cancelled");
+    if (doors.clock.steady_ms() > end) {
+      return fail(Kind::timeout, fmt::format("{} not within {}", what, show_duration(limit)));
+    }
+    doors.clock.sleep(nap);
+  }
+}
+
+}  // namespace
+
+Seconds Lifetime::linger() const { return std::clamp(max_duration / 10, Seconds(30), Seconds(900)); }
+
+Result<std::unique_ptr<cloud::Cloud>> open_cloud(Doors& doors, const std::string& world,
+                                                 const std::string& region, std::string* endpoint) {
+  Result<cloud::AwsWorld> access =
+      world == "rehearsal" ? doors.rehearsal() : cloud::aws_world_from_environment(region);
+  if (!access) return tl::unexpected<Error>(std::move(access).error());
+  if (!region.empty() && world != "rehearsal") access->region = region;
+  if (endpoint) *endpoint = access->endpoint_url;
+  return cloud::make_ec2_cloud(std::move(*access), doors.http, doors.clock);
+}
+
+std::string user_data(const std::string& host_private_key, const std::string& host_public_key,
+                      Seconds power_off_after) {
+  std::string indented;
+  for (const auto& line : split(trim(host_private_key), '\n')) indented += "    " + line + "\n";
+  // systemd's timer where systemd runs the machine; otherwise a process that outlives the boot scripts.
+  const auto timer = fmt::format(
+      "if [ -d /run/systemd/system ] && command -v systemd-run >/dev/null; then "
+      "systemd-run --collect --unit=ferry-end --on-active={0} systemctl poweroff; else "
+      "(setsid sh -c 'sleep {0}; shutdown -h now || poweroff -f' </dev/null >/dev/null 2>&1 &); fi",
+      power_off_after.count());
+  return fmt::format(
+      "#cloud-config\n"
+      "ssh_deletekeys: true\n"
+      "ssh_keys:\n"
+      "  ed25519_private: |\n{}"
+      "  ed25519_public: {}\n"
+      "bootcmd:\n"
+      "  - {}\n",
+      indented, host_public_key, dump_json(Json::array({"sh", "-c", timer})));
+}
+
+Result<ledger::Instance> launch(Doors& doors, cloud::Cloud& cloud, const ledger::Run& run,
+                                const std::string& endpoint, std::span<const plan::Offer> offers,
+                                const Lifetime& lifetime) {
+  const Folder folder(doors.data, run.name);
+  std::string public_line, data;
+  TRY("", prepare_keys(folder, run, public_line, data, lifetime));
+
+  ledger::Instance instance;
+  instance.run = run.name;
+  instance.world = run.infra.starts_with("rehearsal") ? "rehearsal" : "aws";
+  instance.region = cloud.region();
+  instance.endpoint = endpoint;
+
+  TRY("", note(doors, run, instance, "key-pair", false));
+  TRY("import the ssh key", cloud.import_key(resource_name(run), public_line, tags_of(run)));
+  TRY_SET(cidr, "find the address to open port 22 for", cloud.caller_cidr());
+  TRY("", note(doors, run, instance, "security-group", false));
+  TRY_SET(group, "make the security group", cloud.ensure_group(resource_name(run), cidr, tags_of(run)));
+
+  std::optional<Error> last;
+  int attempt = 0;
+  for (const auto& offer : offers.first(std::min<std::size_t>(offers.size(), offers_to_try))) {
+    if (doors.check_signals(false) == Wish::cancel) return fail(Kind::cancelled, "cancelled");
+    TRY_SET(image, "find an image", cloud.newest_image(offer.type.arch, offer.type.accelerator_count > 0));
+    instance.token = client_token(run, ++attempt);
+    instance.type = offer.type.name;
+    instance.zone = offer.zone;
+    instance.hourly = offer.hourly.value_or(Usd{});
+    instance.login_user = image.login_user;
+    instance.intent_ms = doors.clock.now_ms();
+    TRY("", doors.ledger.note_intent(instance));
+    auto rented =
+        cloud.launch({offer, image, instance.token, resource_name(run), group.id, data, 0, tags_of(run)});
+    if (!rented) {
+      const auto kind = rented.error().kind;
+      if (kind != Kind::no_capacity && kind != Kind::quota)
+        return tl::unexpected<Error>(std::move(rented).error());
+      instance.state = ledger::Rent::released;  // the cloud said no: nothing exists under this token
+      TRY("", doors.ledger.note_instance(instance));
+      instance.state = ledger::Rent::intent;
+      last = rented.error();
+      doors.progress.warn("launch", fmt::format("{} {}: {}", offer.type.name, cloud.region(), last->what));
+      continue;
+    }
+    instance.id = rented->id;
+    instance.zone = rented->zone;
+    instance.state = ledger::Rent::live;
+    instance.launched_ms = doors.clock.now_ms();
+    TRY("", doors.ledger.note_instance(instance));
+    doors.progress.update(fmt::format("{} is starting", instance.id));
+
+    TRY("", poll_until(doors, running_limit, true, instance.id + " was running", [&]() -> Result<bool> {
+          TRY_SET(now, "", cloud.describe(instance.id));
+          if (!now.alive()) {
+            return fail(Kind::lost, instance.id + " ended while starting", now.state_reason,
+                        "try again; it may be the cloud's own trouble");
+          }
+          instance.address = now.address;
+          instance.ssh_port = now.ssh_port;
+          return now.state == cloud::State::running && !now.address.empty();
+        }));
+    TRY("", doors.ledger.note_instance(instance));
+    return instance;
+  }
+  if (last) {
+    last->what = "no machine could be rented: " + last->what;
+    return tl::unexpected<Error>(std::move(*last));
+  }
+  return fail(Kind::not_found, "there is no offer to launch");
+}
+
+ssh::Target target_of(const Folder& folder, const ledger::Instance& instance) {
+  ssh::Target target;
+  target.user = instance.login_user;
+  target.address = instance.address;
+  target.port = instance.ssh_port;
+  target.identity = folder.identity();
+  target.known_hosts = folder.known_hosts();
+  target.alias = instance.run;
+  return target;
+}
+
+Result<ledger::Instance> refresh(Doors& doors, cloud::Cloud& cloud, ledger::Instance instance) {
+  TRY_SET(now, "", cloud.describe(instance.id));
+  if (!now.alive()) {
+    return fail(Kind::not_found, fmt::format("{} is {}", instance.id, name(now.state)), now.state_reason);
+  }
+  if (now.state == cloud::State::stopped || now.state == cloud::State::stopping) {
+    return fail(Kind::conflict, fmt::format("{} is {}", instance.id, name(now.state)), now.state_reason,
+                "start it in the AWS console, or release it: ferry down " + instance.run);
+  }
+  if (!now.address.empty() && (now.address != instance.address || now.ssh_port != instance.ssh_port)) {
+    instance.address = now.address;
+    instance.ssh_port = now.ssh_port;
+    TRY("", doors.ledger.note_instance(instance));
+  }
+  return instance;
+}
+
+namespace {
+
+/// Every instance of the run that the cloud knows and that is not gone.
+Result<std::vector<cloud::Instance>> still_there(cloud::Cloud& cloud, const ledger::Run& run) {
+  TRY_SET(tagged, "", cloud.find_by_tag("ferry:run", run.name));
+  std::erase_if(tagged, [](const cloud::Instance& one) { return one.state == cloud::State::terminated; });
+  return tagged;
+}
+
+Status release_instances(Doors& doors, cloud::Cloud& cloud, const ledger::Run& run,
+                         std::vector<ledger::Instance>& noted, std::vector<std::string>& ended) {
+  TRY_SET(there, "", still_there(cloud, run));
+  // A call whose answer never came may still be on its way to becoming an instance: its token says so.
+  for (auto& instance : noted) {
+    if (!instance.id.empty()) continue;
+    std::optional<cloud::Instance> found;
+    TRY("", poll_until(doors, intent_limit, false, "the launch was settled", [&]() -> Result<bool> {
+          TRY_SET(by_token, "", cloud.find_by_token(instance.token));
+          found = std::move(by_token);
+          return found.has_value() || doors.clock.now_ms() - instance.intent_ms > intent_settles.count();
+        }));
+    if (!found) continue;
+    instance.id = found->id;
+    instance.launched_ms = found->launched_ms;
+    instance.state = ledger::Rent::live;
+    TRY("", doors.ledger.note_instance(instance));
+    const bool listed =
+        std::any_of(there.begin(), there.end(), [&](const auto& one) { return one.id == found->id; });
+    if (!listed && found->state != cloud::State::terminated) there.push_back(*found);
+  }
+  for (const auto& one : there) {
+    TRY("terminate " + one.id, cloud.terminate(one.id));
+    ended.push_back(one.id);
+  }
+  for (const auto& id : ended) {
+    TRY("", poll_until(doors, terminated_limit, false, id + " was terminated", [&]() -> Result<bool> {
+          auto now = cloud.describe(id);
+          if (!now && now.error().kind == Kind::not_found) return true;
+          if (!now) return tl::unexpected<Error>(std::move(now).error());
+          return now->state == cloud::State::terminated;
+        }));
+  }
+  for (auto& instance : noted) {
+    instance.state = ledger::Rent::released;
+    instance.released_ms = doors.clock.now_ms();
+    TRY("", doors.ledger.note_instance(instance));
+  }
+  return {};
+}
+
+}  // namespace
+
+Result<std::vector<std::string>> release_all(Doors& doors, const ledger::Run& run) {
+  TRY_SET(noted, "", doors.ledger.instances(run.name));
+  TRY_SET(resources, "", doors.ledger.resources(run.name));
+  std::erase_if(noted, [](const auto& one) { return one.state == ledger::Rent::released; });
+  std::erase_if(resources, [](const auto& one) { return one.released; });
+  std::vector<std::string> ended;
+  // One region of one world at a time; a run normally has one.
+  std::set<std::pair<std::string, std::string>> places;
+  for (const auto& one : noted) places.emplace(one.world, one.region);
+  for (const auto& one : resources) places.emplace(one.world, one.region);
+  for (const auto& [world, region] : places) {
+    TRY_SET(cloud, "", open_cloud(doors, world, region));
+    std::vector<ledger::Instance> here;
+    std::copy_if(noted.begin(), noted.end(), std::back_inserter(here),
+                 [&](const auto& one) { return one.world == world && one.region == region; });
+    TRY("", release_instances(doors, *cloud, run, here, ended));
+    for (auto& resource : resources) {
+      if (resource.world != world || resource.region != region) continue;
+      TRY("", resource.kind == "key-pair" ? cloud->delete_key(resource.name)
+                                          : cloud->delete_group(resource.name));
+      resource.released = true;
+      TRY("", doors.ledger.note_resource(resource));
+    }
+  }
+  return ended;
+}
+
+Usd spent(const std::vector<ledger::Instance>& instances, std::int64_t now_ms) {
+  Usd total;
+  for (const auto& one : instances) {
+    if (one.launched_ms == 0) continue;
+    const auto end = one.released_ms ? one.released_ms : now_ms;
+    total = total + cost(one.hourly, Millis(std::max<std::int64_t>(end - one.launched_ms, 60'000)));
+  }
+  return total;
+}
+
+}  // namespace ferry::run

@@ -1,0 +1,52 @@
+#pragma once
+/// \file
+/// Renting one machine for a run and giving it back: key pair, security group, instance. Every creating call
+/// is noted in the ledger before it is made, so that whoever comes after a crash finds what may exist.
+
+#include <memory>
+#include <span>
+
+#include "run/doors.h"
+#include "run/folder.h"
+#include "ssh/session.h"
+
+namespace ferry::run {
+
+/// What the machine's own end-of-life timer is set to, and what the agent gets.
+struct Lifetime {
+  Seconds max_duration{24 * 3600};  ///< default when the task sets none
+  /// How long outputs may wait on the machine after max_duration before it powers off.
+  Seconds linger() const;
+  /// When the boot-time timer ends the machine, whatever else happens.
+  Seconds until_power_off() const { return max_duration + linger() + Seconds(900); }
+};
+
+/// The cloud of `world` ("aws" or "rehearsal") in `region` (empty: its default).
+Result<std::unique_ptr<cloud::Cloud>> open_cloud(Doors& doors, const std::string& world,
+                                                 const std::string& region, std::string* endpoint = nullptr);
+
+/// cloud-config that gives the machine its host key and arms its timer (bootcmd: at every boot).
+std::string user_data(const std::string& host_private_key, const std::string& host_public_key,
+                      Seconds power_off_after);
+
+/// Rents the first of `offers` that can be had and waits until it runs. Names everything after the run. Fails
+/// cancelled when the person cancels; then, as after any failure, release_all() gives back whatever was made.
+Result<ledger::Instance> launch(Doors& doors, cloud::Cloud& cloud, const ledger::Run& run,
+                                const std::string& endpoint, std::span<const plan::Offer> offers,
+                                const Lifetime& lifetime);
+
+/// Where and how to reach the machine by ssh.
+ssh::Target target_of(const Folder& folder, const ledger::Instance& instance);
+
+/// Brings address, port and state up to date from the cloud. not_found when it is gone or on its way out.
+Result<ledger::Instance> refresh(Doors& doors, cloud::Cloud& cloud, ledger::Instance instance);
+
+/// Terminates every instance of the run that may exist (found by id, by token and by tag), waits until they
+/// are gone, then removes the security group and key pair, and notes each. Calm where things are gone
+/// already; may be repeated until it succeeds. Returns the ids that were terminated.
+Result<std::vector<std::string>> release_all(Doors& doors, const ledger::Run& run);
+
+/// What the run's machines have cost until now, or until they were released.
+Usd spent(const std::vector<ledger::Instance>& instances, std::int64_t now_ms);
+
+}  // namespace ferry::run

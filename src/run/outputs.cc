@@ -1,0 +1,105 @@
+#include "run/outputs.h"
+
+#include <fcntl.h>
+
+#include <csignal>
+
+#include "base/text.h"
+#include "run/local_log.h"
+#include "sync/globs.h"
+
+namespace ferry::run {
+
+namespace {
+
+constexpr Seconds lock_limit{600};
+
+std::vector<std::string> named_outputs(const ledger::Run& run) {
+  std::vector<std::string> names;
+  if (const auto at = run.task.find("outputs"); at != run.task.end() && at->is_array()) {
+    for (const auto& one : *at) {
+      if (one.is_string()) names.push_back(one.get<std::string>());
+    }
+  }
+  return names;
+}
+
+Result<sync::Report> pull(Link& link, const Folder& folder, const ledger::Run& run, const os::Argv& selection,
+                          const sync::Options& options) {
+  os::Argv words = {"send", link.paths().workdir};
+  words.insert(words.end(), selection.begin(), selection.end());
+  TRY_SET(sender, "", link.start_agent_program(words));
+  sync::ReceiveOptions receive;
+  static_cast<sync::Options&>(receive) = options;
+  receive.state_file = folder.outputs_state();
+  auto report = sync::receive_tree(sender.out.get(), sender.in.get(), run.home, receive);
+  if (!report) {
+    auto error = explain(sender, std::move(report).error());
+    sender.signal(SIGKILL);
+    return tl::unexpected<Error>(std::move(error));
+  }
+  sender.in.reset();
+  sender.wait(Millis(2000));
+  return report;
+}
+
+Result<std::vector<std::string>> missing_in(const std::vector<std::string>& named,
+                                            const sync::Report& report) {
+  if (named.empty()) return std::vector<std::string>();
+  TRY_SET(globs, "", sync::Globs::parse(named));
+  for (const auto& entry : report.entries) globs.reach(entry.path, entry.type == sync::Type::folder);
+  return globs.unmatched();
+}
+
+}  // namespace
+
+Result<Outputs> fetch_outputs(Doors& doors, Link& link, const Folder& folder, const ledger::Run& run,
+                              const sync::Options& options) {
+  TRY_SET(lock, "another ferry is fetching this run", os::FileLock::take(folder.fetch_lock(), lock_limit));
+  TRY("", make_home(run.home));
+  const auto named = named_outputs(run);
+  os::Argv selection;
+  for (const auto& one : named.empty() ? std::vector<std::string>{"outputs/"} : named) {
+    selection.insert(selection.end(), {"--glob", one});
+  }
+  Outputs outputs;
+  TRY_SET(report, "", pull(link, folder, run, selection, options));
+  outputs.report = std::move(report);
+  TRY_SET(missing, "", missing_in(named, outputs.report));
+  outputs.missing = std::move(missing);
+  if (!outputs.missing.empty()) {
+    // Only files that the run made or changed: everything else is on the laptop already.
+    TRY_SET(all, "", pull(link, folder, run, {"--newer-than", link.paths().run_dir + "/started"}, options));
+    outputs.everything_new = true;
+    outputs.report = std::move(all);
+  }
+  Json files = Json::array();
+  for (const auto& entry : outputs.report.entries) {
+    if (entry.type == sync::Type::file) {
+      files.push_back({{"path", entry.path}, {"bytes", entry.size}, {"sha256", hex(entry.sha256)}});
+    }
+  }
+  TRY("", doors.ledger.add_event(run.name, "outputs", {{"files", files}, {"missing", outputs.missing}}));
+  return outputs;
+}
+
+Status write_train_log(const Folder& folder, const ledger::Run& run) {
+  LogReader reader(folder.log());
+  TRY_SET(fd, "", os::open_file(os::Path(run.home) / ".train.log.new", O_WRONLY | O_CREAT | O_TRUNC, 0644));
+  TRY("write train.log",
+      reader.read([&](const agent::LogChunk& chunk) { return os::write_all(fd.get(), chunk.bytes); }));
+  std::error_code failed;
+  std::filesystem::rename(os::Path(run.home) / ".train.log.new", os::Path(run.home) / "train.log", failed);
+  if (failed) return fail(Kind::io, "write train.log: " + failed.message());
+  return {};
+}
+
+Status make_home(const os::Path& home) {
+  const auto parent = home.parent_path();
+  const bool fresh = !os::exists(parent);
+  TRY("", os::make_dirs(home));
+  if (fresh) TRY("", os::write_file(parent / ".gitignore", "*\n"));
+  return {};
+}
+
+}  // namespace ferry::run

@@ -1,0 +1,127 @@
+#include "run/preflight.h"
+
+#include "base/text.h"
+#include "os/process.h"
+
+namespace ferry::run {
+
+namespace {
+
+bool looks_like_script(const std::string& word) {
+  static const std::set<std::string> endings = {".py", ".sh", ".R", ".jl", ".js", ".pl", ".rb", ".lua"};
+  return !word.empty() && word.front() != '-' && word.front() != '/' && word.front() != '~' &&
+         word.find_first_of("$*?`{}=:\\\"'") == std::string::npos &&
+         endings.contains(os::Path(word).extension().string());
+}
+
+bool is_interpreter(const std::string& word) {
+  const auto name = os::Path(word).filename().string();
+  static const std::set<std::string> names = {"bash",       "sh",   "Rscript", "julia",    "node",
+                                              "perl",       "ruby", "lua",     "torchrun", "deepspeed",
+                                              "accelerate", "uv",   "source",  ".",        "xvfb-run"};
+  return name.starts_with("python") || names.contains(name);
+}
+
+/// Empty when it compiles or nothing here can tell.
+std::string syntax_error(const os::Path& file) {
+  os::SpawnOptions options;
+  options.argv = {"python3", "-I", "-c",
+                  "import sys\n"
+                  "p=sys.argv[1]\n"
+                  "try: compile(open(p,'rb').read(),p,'exec')\n"
+                  "except (SyntaxError,ValueError) as e:\n"
+                  " print(f'line {getattr(e,\"lineno\",None) or 1}: {getattr(e,\"msg\",e)}'); sys.exit(9)",
+                  file.string()};
+  const auto done = os::run_command(options, {}, Millis(10'000));
+  if (!done || done->exit.code != 9) return {};
+  return std::string(trim(done->out));
+}
+
+}  // namespace
+
+std::vector<std::string> scripts_in(std::string_view shell_text) {
+  std::vector<std::string> found;
+  std::string line;
+  for (const char c : std::string(shell_text) + "\n") {
+    if (c != '\n' && c != ';' && c != '&' && c != '|') {
+      line += c;
+      continue;
+    }
+    std::vector<std::string> words;
+    for (auto& word : split(line, ' ')) {
+      word = std::string(trim(word));
+      if (word.size() > 2 && (word.front() == '\'' || word.front() == '"') && word.back() == word.front()) {
+        word = word.substr(1, word.size() - 2);
+      }
+      if (word.starts_with('#')) break;
+      if (!word.empty()) words.push_back(word);
+    }
+    line.clear();
+    // A changed folder or a heredoc makes relative names unreliable: then nothing after it is judged.
+    if (!words.empty() && (words[0] == "cd" || words[0] == "pushd")) break;
+    if (std::any_of(words.begin(), words.end(), [](const auto& word) { return word.starts_with("<<"); }))
+      break;
+    bool interpreter = false;
+    for (const auto& word : words) {
+      if (is_interpreter(word)) {
+        interpreter = true;
+      } else if (interpreter && looks_like_script(word)) {
+        found.push_back(word);
+        break;  // what follows are its arguments
+      } else if (word.starts_with("./") && looks_like_script(word)) {
+        found.push_back(word);
+        break;
+      } else if (word == "-m" || word == "-c") {
+        break;
+      }
+    }
+  }
+  return found;
+}
+
+Result<Preflight> preflight(const task::Task& task, const os::Path& workdir) {
+  Preflight out;
+  sync::Selection selection;
+  selection.ignore_rules = true;
+  TRY_SET(tree, "look at the workdir", sync::scan(workdir, selection));
+  out.tree = std::move(tree);
+  std::vector<std::string> names;
+  for (const auto& entry : out.tree.entries) names.push_back(entry.path);
+
+  std::string compiled;
+  for (const auto& script : scripts_in(task.run)) {
+    const auto plain = os::Path(script).lexically_normal().string();
+    if (task.setup.find(os::Path(plain).filename().string()) != std::string::npos)
+      continue;  // setup makes it
+    if (!os::exists(workdir / plain)) {
+      const auto near = nearest(plain, names);
+      return fail(Kind::bad_input, "the script that run names does not exist: " + script,
+                  "it was looked for in " + workdir.string(),
+                  near ? "did you mean " + *near + "?" : "check the name, or the workdir");
+    }
+    if (plain.starts_with("../")) {
+      return fail(Kind::bad_input, "the script that run names lies outside the workdir: " + script,
+                  "only the workdir is sent: " + workdir.string(), "set workdir to a folder that holds it");
+    }
+    if (!std::binary_search(names.begin(), names.end(), plain)) {
+      return fail(Kind::bad_input, "the script that run names would not be sent: " + script,
+                  "an ignore rule (.gitignore or .ferryignore) leaves it out",
+                  "add  !" + plain + "  to .ferryignore");
+    }
+    if (plain.ends_with(".py")) {
+      const auto wrong = syntax_error(workdir / plain);
+      if (!wrong.empty()) {
+        return fail(Kind::bad_input, fmt::format("{}: {}", script, wrong),
+                    "python3 on this computer cannot compile it",
+                    "mend it, or pass --no-check if the instance has a newer Python");
+      }
+      if (compiled.empty()) compiled = script + " compiles · ";
+    }
+  }
+  for (const auto& note : out.tree.skipped) out.warnings.push_back("not sent: " + note);
+  out.summary = fmt::format("{}{} {}, {} to send", compiled, out.tree.files,
+                            out.tree.files == 1 ? "file" : "files", show_bytes(out.tree.bytes));
+  return out;
+}
+
+}  // namespace ferry::run

@@ -1,0 +1,26 @@
+#pragma once
+/// \file
+/// Errors found on the laptop cost nothing: what is checked before anything is rented.
+
+#include "base/error.h"
+#include "os/file.h"
+#include "sync/sync.h"
+#include "task/task.h"
+
+namespace ferry::run {
+
+struct Preflight {
+  sync::Tree tree;      ///< what will be sent
+  std::string summary;  ///< "train.py compiles · 6 files, 1.1 MB to send"
+  std::vector<std::string> warnings;
+};
+
+/// The script named in `run` exists and is among what will be sent; Python files named there compile (when
+/// python3 is here); outputs are plausible. bad_input with the cure.
+Result<Preflight> preflight(const task::Task& task, const os::Path& workdir);
+
+/// Scripts that a shell text runs by a relative path: the .py, .sh, .R, .jl and .js words behind an
+/// interpreter, or ./words.
+std::vector<std::string> scripts_in(std::string_view shell_text);
+
+}  // namespace ferry::run

@@ -1,0 +1,119 @@
+#include "run/run.h"
+
+#include "base/hash.h"
+#include "base/text.h"
+#include "run/journey.h"
+#include "run/preflight.h"
+
+namespace ferry::run {
+
+namespace {
+
+Result<ledger::Run> add_run(Doors& doors, const Order& order) {
+  ledger::Run run;
+  run.task_name = order.task.name;
+  run.infra = task::show(order.task.resources.infra.value_or(task::Infra{}));
+  run.workdir = order.workdir.string();
+  run.keep = order.keep;
+  run.created_ms = run.phase_ms = doors.clock.now_ms();
+  run.task = {{"run", order.task.run}, {"setup", order.task.setup}, {"outputs", order.task.outputs}};
+  if (order.task.max_duration) run.task["max_duration_s"] = order.task.max_duration->count();
+  for (int tries = 0;; ++tries) {
+    run.name = order.task.name + "-" + random_name(3 + static_cast<std::size_t>(tries) / 8);
+    run.home = (order.results / run.name).string();
+    auto added = doors.ledger.add_run(run);
+    if (added) return run;
+    if (added.error().kind != Kind::exists || tries > 50)
+      return tl::unexpected<Error>(std::move(added).error());
+  }
+}
+
+std::string where(const task::Infra& infra) {
+  if (infra.world == task::World::rehearsal) return "rehearsal (no AWS account used, nothing is billed)";
+  return task::show(infra);
+}
+
+Status check_task(const Order& order) {
+  if (trim(order.task.run).empty()) {
+    return fail(Kind::bad_input, "the task has nothing to run", "the field run is missing or empty",
+                "add  run: python train.py  to the task file, or: ferry run -- python train.py");
+  }
+  const auto missing = [](const std::vector<std::string>& names, const char* what,
+                          const char* flag) -> Status {
+    if (names.empty()) return {};
+    return fail(Kind::bad_input, fmt::format("no value for the {} {}", what, join(names, ", ")),
+                "the task file leaves it to you", fmt::format("{} {}=…", flag, names[0]));
+  };
+  TRY("", missing(order.task.missing_envs, "variable", "--env"));
+  TRY("", missing(order.task.missing_secrets, "secret", "--secret"));
+  if (order.task.resources.infra && order.task.resources.infra->world == task::World::ssh) {
+    return fail(Kind::unsupported, "machines of your own (infra: ssh/HOST) cannot be used yet", {},
+                "use --infra aws or --infra rehearsal");
+  }
+  if (!os::is_directory(order.workdir)) {
+    return fail(Kind::bad_input, "the workdir is no folder: " + order.workdir.string(), {},
+                "set workdir, or --workdir");
+  }
+  return {};
+}
+
+}  // namespace
+
+int start(Doors& doors, const Order& order) {
+  auto& progress = doors.progress;
+  progress.title(order.task.name, where(order.task.resources.infra.value_or(task::Infra{})));
+  for (const auto& line : order.task.not_yet) progress.warn("check", line);
+
+  const auto began = doors.clock.steady_ms();
+  progress.begin("check", "looking at the task");
+  Preflight ready;
+  const auto checked = [&]() -> Status {
+    TRY("", check_task(order));
+    if (order.check) {
+      TRY_SET(found, "", preflight(order.task, order.workdir));
+      ready = std::move(found);
+    } else {
+      sync::Selection selection;
+      selection.ignore_rules = true;
+      TRY_SET(tree, "", sync::scan(order.workdir, selection));
+      ready.tree = std::move(tree);
+      ready.summary = fmt::format("{} files, {} to send", ready.tree.files, show_bytes(ready.tree.bytes));
+    }
+    TRY("make the folder for outputs", make_home(order.results / "x" / ".."));
+    return {};
+  }();
+  if (!checked) {
+    progress.error(checked.error());
+    return ferry_failed;
+  }
+  for (const auto& warning : ready.warnings) progress.warn("check", warning);
+  progress.done(
+      "check", ready.summary,
+      {{"files", ready.tree.files}, {"bytes", ready.tree.bytes}, {"ms", doors.clock.steady_ms() - began}});
+
+  auto run = add_run(doors, order);
+  if (!run) {
+    progress.error(run.error());
+    return ferry_failed;
+  }
+  auto owner = Owner::try_take(Folder(doors.data, run->name));
+  if (!owner || !*owner) {
+    progress.error(owner ? Error{Kind::conflict, "another ferry owns " + run->name, {}, {}, {}}
+                         : owner.error());
+    return ferry_failed;
+  }
+  Journey journey(doors, std::move(*run), std::move(**owner));
+  return journey.from_the_start(order, std::move(ready.tree));
+}
+
+int follow(Doors& doors, const std::string& run_name, Owner owner) {
+  auto run = doors.ledger.run(run_name);
+  if (!run) {
+    doors.progress.error(run.error());
+    return ferry_failed;
+  }
+  Journey journey(doors, std::move(*run), std::move(owner));
+  return journey.from_training();
+}
+
+}  // namespace ferry::run

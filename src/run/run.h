@@ -1,0 +1,36 @@
+#pragma once
+/// \file
+/// The phases of a run, in order, and what each failure leads to. The only room that knows the order.
+
+#include <string>
+
+#include "run/doors.h"
+#include "run/folder.h"
+#include "task/task.h"
+
+namespace ferry::run {
+
+struct Order {
+  task::Task task;
+  os::Path workdir;     ///< absolute; what is sent
+  os::Path results;     ///< absolute; outputs come home to results/RUN (normally ./runs)
+  bool detach = false;  ///< return once training started
+  bool keep = false;    ///< leave the instance when done
+  bool check = true;    ///< look at scripts before renting
+  /// Asks whether to spend; called once, before the first call that costs, only for an AWS account. Empty: do
+  /// not ask.
+  std::function<Status(const plan::Offer&, Usd at_most)> confirm;
+};
+
+/// Exit code when ferry itself failed.
+inline constexpr int ferry_failed = 125;
+
+/// Runs a task from check to release. The value is the exit code to leave with: the training's own (130 when
+/// cancelled before it had one), or ferry_failed; every error has been shown by then. Whatever happens, what
+/// was rented is released or noted in the ledger for the next ferry command.
+int start(Doors& doors, const Order& order);
+
+/// Goes on with a run whose job may have been started, to its end: what the background follower does.
+int follow(Doors& doors, const std::string& run, Owner owner);
+
+}  // namespace ferry::run

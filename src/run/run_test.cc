@@ -1,0 +1,154 @@
+#include <fcntl.h>
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <filesystem>
+
+#include "run/folder.h"
+#include "run/local_log.h"
+#include "run/machine.h"
+#include "run/preflight.h"
+
+namespace ferry::run {
+namespace {
+
+agent::LogChunk chunk(std::uint64_t offset, const std::string& bytes) {
+  return {.offset = offset,
+          .stream = agent::LogStream::out,
+          .phase = agent::LogPhase::run,
+          .time_ms = 1,
+          .bytes = bytes};
+}
+
+std::string whole(const os::Path& file) {
+  std::string text;
+  LogReader reader(file);
+  EXPECT_TRUE(reader.read([&](const agent::LogChunk& one) {
+    text += one.bytes;
+    return Status();
+  }));
+  return text;
+}
+
+TEST(LocalLog, BytesThatCameBeforeAreNotTakenTwice) {
+  os::TempDir dir;
+  auto log = LocalLog::open(dir.path() / "log");
+  ASSERT_TRUE(log);
+  EXPECT_EQ(*log->append(chunk(0, "hello")), "hello");
+  EXPECT_EQ(*log->append(chunk(0, "hello")), "");
+  EXPECT_EQ(*log->append(chunk(3, "lo world")), " world");
+  EXPECT_EQ(log->append(chunk(20, "x")).error().kind, Kind::corrupt);
+  EXPECT_EQ(whole(dir.path() / "log"), "hello world");
+}
+
+TEST(LocalLog, AFrameCutOffAnywhereIsRemovedAndFetchedAgain) {
+  os::TempDir dir;
+  const auto file = dir.path() / "log";
+  {
+    auto log = LocalLog::open(file);
+    ASSERT_TRUE(log->append(chunk(0, "first ")));
+    ASSERT_TRUE(log->append(chunk(6, "second")));
+  }
+  const auto bytes = *os::read_file(file);
+  const auto first_frame = bytes.size() / 2;
+  for (std::size_t cut = first_frame + 1; cut < bytes.size(); ++cut) {
+    ASSERT_TRUE(os::write_file(file, bytes.substr(0, cut)));
+    auto log = LocalLog::open(file);
+    ASSERT_TRUE(log);
+    EXPECT_EQ(log->size(), 6U) << cut;
+    ASSERT_TRUE(log->append(chunk(6, "second")));
+    EXPECT_EQ(whole(file), "first second") << cut;
+  }
+}
+
+TEST(LocalLog, AReaderSeesWhatIsAddedWhileItReads) {
+  os::TempDir dir;
+  const auto file = dir.path() / "log";
+  auto log = LocalLog::open(file);
+  LogReader reader(file);
+  std::string seen;
+  const auto take = [&](const agent::LogChunk& one) {
+    seen += one.bytes;
+    return Status();
+  };
+  ASSERT_TRUE(log->append(chunk(0, "a")));
+  ASSERT_TRUE(reader.read(take));
+  ASSERT_TRUE(log->append(chunk(1, "b")));
+  ASSERT_TRUE(reader.read(take));
+  EXPECT_EQ(seen, "ab");
+  EXPECT_EQ(reader.offset(), 2U);
+}
+
+TEST(Owner, OnlyOneProcessOwnsARun) {
+  os::TempDir dir;
+  const Folder folder(dir.path(), "r-1");
+  {
+    auto first = Owner::try_take(folder);
+    ASSERT_TRUE(first && *first);
+    EXPECT_EQ(Owner::pid_of(folder), ::getpid());
+    auto second = Owner::try_take(folder);
+    ASSERT_TRUE(second);
+    EXPECT_FALSE(*second);
+  }
+  EXPECT_EQ(Owner::pid_of(folder), std::nullopt);
+}
+
+TEST(Machine, UserDataHoldsTheHostKeyAndATimerThatEndsTheMachine) {
+  const auto data = user_data("-----BEGIN\nabc\n-----END\n", "ssh-ed25519 AAAA x", Seconds(4242));
+  EXPECT_TRUE(data.starts_with("#cloud-config\n"));
+  EXPECT_NE(data.find("    abc\n"), std::string::npos);
+  EXPECT_NE(data.find("ed25519_public: ssh-ed25519 AAAA x\n"), std::string::npos);
+  EXPECT_NE(data.find("--on-active=4242"), std::string::npos);
+  EXPECT_NE(data.find("sleep 4242"), std::string::npos);
+}
+
+TEST(Machine, TheTimerNeverFiresBeforeOutputsCouldBeFetched) {
+  for (const auto hours : {0, 1, 24, 240}) {
+    const Lifetime lifetime{Seconds(hours * 3600 + 20)};
+    EXPECT_GE(lifetime.until_power_off(), lifetime.max_duration + lifetime.linger() + Seconds(60));
+    EXPECT_GE(lifetime.linger(), Seconds(30));
+  }
+}
+
+TEST(Machine, CostIsAtLeastAMinuteAndStopsAtRelease) {
+  ledger::Instance one;
+  one.hourly = Usd{60'000'000};
+  one.launched_ms = 1'000'000;
+  EXPECT_EQ(spent({one}, 1'000'500), Usd{1'000'000});
+  one.released_ms = 1'000'000 + 120'000;
+  EXPECT_EQ(spent({one}, 9'000'000), Usd{2'000'000});
+  EXPECT_EQ(spent({ledger::Instance{}}, 9'000'000), Usd{0});
+}
+
+TEST(Preflight, ScriptsAreFoundBehindTheirInterpreters) {
+  using V = std::vector<std::string>;
+  EXPECT_EQ(scripts_in("python train.py --data x.py"), V{"train.py"});
+  EXPECT_EQ(scripts_in("'python3' '-u' 'src/train.py'"), V{"src/train.py"});
+  EXPECT_EQ(scripts_in("set -e\nbash prep.sh && torchrun --nproc-per-node 2 main.py | tee log"),
+            (V{"prep.sh", "main.py"}));
+  EXPECT_EQ(scripts_in("./go.sh"), V{"./go.sh"});
+  EXPECT_EQ(scripts_in("# python old.py"), V{});
+  EXPECT_EQ(scripts_in("python -m pkg.train config.py"), V{});
+  EXPECT_EQ(scripts_in("cd sub\npython train.py"), V{});
+  EXPECT_EQ(scripts_in("python $SCRIPT.py; python /abs/x.py"), V{});
+  EXPECT_EQ(scripts_in("cat > made.py <<EOF\nx\nEOF\npython made.py"), V{});
+}
+
+TEST(Preflight, AScriptThatIsIgnoredOrMissingIsToldWithTheCure) {
+  os::TempDir dir;
+  task::Task task;
+  task.run = "bash train.sh";
+  ASSERT_TRUE(os::write_file(dir.path() / "tarin.sh", "true\n"));
+  const auto missing = preflight(task, dir.path());
+  ASSERT_FALSE(missing);
+  EXPECT_NE(missing.error().advice.find("tarin.sh"), std::string::npos);
+  ASSERT_TRUE(os::write_file(dir.path() / "train.sh", "true\n"));
+  EXPECT_TRUE(preflight(task, dir.path()));
+  ASSERT_TRUE(os::write_file(dir.path() / ".gitignore", "train.sh\n"));
+  const auto ignored = preflight(task, dir.path());
+  ASSERT_FALSE(ignored);
+  EXPECT_NE(ignored.error().why.find("ignore"), std::string::npos);
+}
+
+}  // namespace
+}  // namespace ferry::run

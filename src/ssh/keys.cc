@@ -1,0 +1,40 @@
+#include "ssh/keys.h"
+
+#include "base/text.h"
+#include "os/process.h"
+
+namespace ferry::ssh {
+
+Result<Key> make_key(const std::string& comment) {
+  const os::TempDir dir("ferry-key");
+  const auto file = dir.path() / "key";
+  os::SpawnOptions keygen;
+  keygen.argv = {"ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", comment, "-f", file.string()};
+  TRY_SET(done, "make an ssh key", os::run_command(keygen));
+  if (done.exit.code != 0)
+    return fail(Kind::io, "ssh-keygen could not make a key", std::string(trim(done.err)));
+  TRY_SET(private_text, "", os::read_file(file));
+  TRY_SET(public_line, "", os::read_file(file.string() + ".pub"));
+  return Key{std::move(private_text), std::string(trim(public_line))};
+}
+
+Result<Key> ensure_key(const os::Path& file, const std::string& comment) {
+  const os::Path public_file = file.string() + ".pub";
+  if (os::exists(file) && os::exists(public_file)) {
+    TRY_SET(private_text, "", os::read_file(file));
+    TRY_SET(public_line, "", os::read_file(public_file));
+    return Key{std::move(private_text), std::string(trim(public_line))};
+  }
+  TRY("", os::make_dirs(file.parent_path(), 0700));
+  TRY_SET(key, "", make_key(comment));
+  TRY("", os::write_file(file, key.private_text, 0600));
+  TRY("", os::write_file(public_file, key.public_line + "\n", 0644));
+  return key;
+}
+
+std::string known_hosts_line(const std::string& alias, const std::string& public_line) {
+  const auto words = split(public_line, ' ');
+  return alias + " " + words[0] + " " + (words.size() > 1 ? words[1] : "") + "\n";
+}
+
+}  // namespace ferry::ssh

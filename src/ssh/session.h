@@ -1,0 +1,59 @@
+#pragma once
+/// \file
+/// One OpenSSH connection to one machine, kept open and shared by every command (ControlMaster). The system's
+/// ssh client is used, so the user's own config, jump hosts and agents keep working; the config is read and
+/// never edited. The host key is pinned before the first byte.
+
+#include <string>
+
+#include "base/error.h"
+#include "os/clock.h"
+#include "os/process.h"
+
+namespace ferry::ssh {
+
+struct Target {
+  std::string user, address;
+  int port = 22;
+  os::Path identity;     ///< private key file
+  os::Path known_hosts;  ///< holds one line for `alias`; nothing else is trusted
+  std::string alias;     ///< the name the host key is pinned under, whatever address the machine has today
+};
+
+/// The ssh command line for a person at a terminal (`ferry ssh`); `command` may be empty.
+os::Argv interactive_argv(const Target& target, const os::Argv& command);
+
+class Session {
+ public:
+  /// One try, at most `limit`. Fails `lost` or `timeout` when nobody answers (a booting machine: ask again),
+  /// `denied` when our key is refused or another host key answers than the pinned one (do not ask again).
+  static Result<Session> open(const Target& target, Millis limit);
+  Session(Session&&) noexcept = default;
+  Session& operator=(Session&&) noexcept = default;
+  /// Closes the connection. If this process is killed instead, the connection ends too: it hangs on a pipe of
+  /// ours.
+  ~Session();
+
+  /// Runs a shell command line to its end. The remote exit code is a value; a broken connection is `lost`.
+  Result<os::Output> run(const std::string& command, std::string_view input = {},
+                         Millis limit = Millis(60'000));
+  /// Starts a shell command line with pipes on its standard input and output; its standard error is collected
+  /// in a pipe, too.
+  Result<os::Process> spawn(const std::string& command);
+  /// True while the connection's process lives.
+  bool alive();
+
+ private:
+  Session(Target target, os::TempDir folder, os::Process master)
+      : target_(std::move(target)), folder_(std::move(folder)), master_(std::move(master)) {}
+  os::Argv channel_argv(const std::string& command) const;
+
+  Target target_;
+  os::TempDir folder_;  // holds the control socket
+  os::Process master_;
+};
+
+/// What ssh's complaint on standard error means (it has no other words for it).
+Error classify(const Target& target, std::string_view complaint);
+
+}  // namespace ferry::ssh

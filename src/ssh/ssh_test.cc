@@ -1,0 +1,144 @@
+// A real sshd on loopback, run by the user who runs the tests.
+#include <gtest/gtest.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <csignal>
+
+#include "base/text.h"
+#include "os/env.h"
+#include "os/socket.h"
+#include "ssh/keys.h"
+#include "ssh/session.h"
+
+namespace ferry::ssh {
+namespace {
+
+class Sshd : public testing::Test {
+ protected:
+  void SetUp() override {
+    if (!os::exists("/usr/sbin/sshd")) GTEST_SKIP() << "no sshd here";
+    if (os::is_root()) (void)os::make_dirs("/run/sshd");
+    user_ = run_("id -un");
+    if (run_("getent passwd " + user_ + " | cut -d: -f7").find("nologin") != std::string::npos) {
+      GTEST_SKIP() << "this user has no login shell";
+    }
+    host_ = *make_key("host");
+    key_ = *ensure_key(dir_.path() / "id", "me");
+    ASSERT_TRUE(os::write_file(dir_.path() / "host_key", host_.private_text, 0600));
+    ASSERT_TRUE(os::write_file(dir_.path() / "authorized", key_.public_line + "\n", 0600));
+    port_ = free_port();
+    const auto config = fmt::format(
+        "ListenAddress 127.0.0.1:{}\nHostKey {}\nAuthorizedKeysFile {}\nPidFile none\nUsePAM no\nStrictModes "
+        "no\n"
+        "PasswordAuthentication no\nPermitRootLogin yes\n",
+        port_, (dir_.path() / "host_key").string(), (dir_.path() / "authorized").string());
+    ASSERT_TRUE(os::write_file(dir_.path() / "config", config));
+    start();
+    target_ = {user_, "127.0.0.1", port_, dir_.path() / "id", dir_.path() / "known", "run-1"};
+    ASSERT_TRUE(os::write_file(target_.known_hosts, known_hosts_line("run-1", host_.public_line)));
+  }
+  void TearDown() override { stop(); }
+
+  void start() {
+    os::SpawnOptions options;
+    options.argv = {"/usr/sbin/sshd", "-D", "-e", "-f", (dir_.path() / "config").string()};
+    options.err = os::Stream::null;
+    options.new_session = true;
+    options.die_with_parent = true;
+    sshd_.emplace(*os::Process::spawn(options));
+    for (int i = 0; i < 500 && !os::connect_tcp("127.0.0.1", port_, Millis(100)); ++i)
+      os::system_clock().sleep(Millis(10));
+  }
+  void stop() {
+    if (!sshd_) return;
+    sshd_->signal(SIGKILL);
+    sshd_->wait(Millis(-1));
+    sshd_.reset();
+  }
+  static std::string run_(const std::string& shell) {
+    os::SpawnOptions options;
+    options.argv = {"sh", "-c", shell};
+    return std::string(trim(os::run_command(options)->out));
+  }
+  static int free_port() {
+    auto listener = os::listen_tcp("127.0.0.1", 0);
+    return os::local_port(listener->get());
+  }
+  static int mode_of(const os::Path& path) {
+    struct stat info;
+    return ::stat(path.c_str(), &info) == 0 ? static_cast<int>(info.st_mode & 07777) : -1;
+  }
+
+  os::TempDir dir_;
+  std::string user_;
+  Key host_, key_;
+  int port_ = 0;
+  std::optional<os::Process> sshd_;
+  Target target_;
+};
+
+TEST_F(Sshd, CommandsShareOneConnectionAndKeepTheirExitCodes) {
+  auto session = Session::open(target_, Millis(10'000));
+  ASSERT_TRUE(session) << describe(session.error());
+  auto out = session->run("cat; echo err >&2; exit 3", "input");
+  ASSERT_TRUE(out);
+  EXPECT_EQ(out->out, "input");
+  EXPECT_EQ(out->err, "err\n");
+  EXPECT_EQ(out->exit.code, 3);
+  EXPECT_TRUE(session->alive());
+}
+
+TEST_F(Sshd, ASpawnedCommandHasPipes) {
+  auto session = Session::open(target_, Millis(10'000));
+  ASSERT_TRUE(session);
+  auto cat = session->spawn("exec cat");
+  ASSERT_TRUE(cat);
+  ASSERT_TRUE(os::write_all(cat->in.get(), "ping"));
+  EXPECT_EQ(*os::read_exactly(cat->out.get(), 4), "ping");
+  cat->in.reset();
+  EXPECT_EQ(cat->wait(Millis(5000))->code, 0);
+}
+
+TEST_F(Sshd, AnotherHostKeyThanThePinnedOneIsDeniedBeforeAnythingIsSent) {
+  ASSERT_TRUE(os::write_file(target_.known_hosts, known_hosts_line("run-1", make_key("other")->public_line)));
+  const auto session = Session::open(target_, Millis(10'000));
+  ASSERT_FALSE(session);
+  EXPECT_EQ(session.error().kind, Kind::denied);
+  EXPECT_NE(session.error().what.find("another machine"), std::string::npos);
+}
+
+TEST_F(Sshd, AKeyThatIsNotAcceptedIsDenied) {
+  ASSERT_TRUE(os::write_file(dir_.path() / "authorized", make_key("x")->public_line + "\n", 0600));
+  EXPECT_EQ(Session::open(target_, Millis(10'000)).error().kind, Kind::denied);
+}
+
+TEST_F(Sshd, NobodyListeningIsLost) {
+  stop();
+  EXPECT_EQ(Session::open(target_, Millis(10'000)).error().kind, Kind::lost);
+}
+
+TEST_F(Sshd, SomeoneWhoNeverAnswersIsATimeoutOrLost) {
+  auto silent = os::listen_tcp("127.0.0.1", 0);
+  target_.port = os::local_port(silent->get());
+  const auto kind = Session::open(target_, Millis(1'000)).error().kind;
+  EXPECT_TRUE(kind == Kind::timeout || kind == Kind::lost);
+}
+
+TEST_F(Sshd, TheConnectionEndsWithTheSession) {
+  std::string control;
+  {
+    auto session = Session::open(target_, Millis(10'000));
+    ASSERT_TRUE(session);
+  }
+  EXPECT_EQ(run_(fmt::format("pgrep -f '[s]sh -o UserKnownHostsFile={}' || true", target_.known_hosts.string())), "");
+}
+
+TEST_F(Sshd, KeysAreMadeOnceAndPrivate) {
+  const auto again = ensure_key(dir_.path() / "id", "me");
+  EXPECT_EQ(again->public_line, key_.public_line);
+  EXPECT_EQ(mode_of(dir_.path() / "id"), 0600);
+}
+
+}  // namespace
+}  // namespace ferry::ssh

@@ -1,0 +1,207 @@
+#!/usr/bin/env python3
+"""One run from check to release, and the ways it can end."""
+import json
+import os
+import signal
+import subprocess
+import time
+
+from lib import Home, main
+
+
+
+def task(home, run, **fields):
+    lines = ["name: tiny", "resources: {infra: rehearsal}", f"run: {json.dumps(run)}"]
+    lines += [f"{key}: {json.dumps(value)}" for key, value in fields.items()]
+    home.file("task.yaml", "\n".join(lines) + "\n")
+
+
+def test_a_run_brings_its_outputs_home_and_leaves_nothing():
+    with Home() as home:
+        home.file("data.txt", "seven")
+        task(home, "mkdir -p outputs; tr a-z A-Z < data.txt > outputs/model.txt; printf 'one\\rtwo\\n'; echo oops >&2")
+        done = home.good("run", "task.yaml")
+        assert done.stdout == b"one\rtwo\n", done.stdout
+        assert "oops\n" in done.err
+        run = home.newest()
+        assert run["phase"] == "released" and run["outcome"] == "succeeded" and run["exit_code"] == 0, run
+        assert (home.home_of(run) / "outputs/model.txt").read_text() == "SEVEN"
+        assert (home.home_of(run) / "train.log").read_bytes() == b"one\rtwo\noops\n"
+        home.nothing_left()
+        for phase in ("check", "plan", "launch", "connect", "sync", "setup", "train", "fetch", "release"):
+            assert phase in done.err, f"{phase} was not shown:\n{done.err}"
+
+
+def test_the_exit_code_is_the_trainings_own_and_a_failed_run_brings_what_there_is():
+    with Home() as home:
+        done = home.ferry("run", "--infra", "rehearsal", "--", "sh", "-c", "mkdir outputs; echo half > outputs/part; exit 7")
+        assert done.returncode == 7, (done.returncode, done.err)
+        run = home.newest()
+        assert run["outcome"] == "failed"
+        assert (home.home_of(run) / "outputs/part").read_text() == "half\n"
+        home.nothing_left()
+
+
+def test_a_failing_setup_ends_the_run_before_training():
+    with Home() as home:
+        task(home, "echo never", setup="echo preparing; exit 4")
+        done = home.ferry("run", ".")
+        assert done.returncode == 4, (done.returncode, done.err)
+        assert "never" not in done.out and "preparing" in done.out
+        home.nothing_left()
+
+
+def test_a_missing_output_is_named_and_what_was_made_comes_home_instead():
+    with Home() as home:
+        home.file("old.txt", "was here before")
+        task(home, "echo weights > modle.pt", outputs=["model.pt"])
+        done = home.good("run", ".")
+        assert "model.pt" in done.err and "does not exist" in done.err, done.err
+        run = home.newest()
+        assert (home.home_of(run) / "modle.pt").read_text() == "weights\n"
+        assert not (home.home_of(run) / "old.txt").exists()
+        home.nothing_left()
+
+
+def test_errors_found_on_the_laptop_rent_nothing():
+    with Home() as home:
+        task(home, "python3 trian.py")
+        home.file("train.py", "print(1)\n")
+        done = home.ferry("run", ".")
+        assert done.returncode == 125 and "trian.py" in done.err and "train.py" in done.err, done.err
+        home.file("train.py", "print(1\n")
+        task(home, "python3 train.py")
+        done = home.ferry("run", ".")
+        assert done.returncode == 125 and "train.py: line" in done.err, done.err
+        home.file("task.yaml", "name: x\nresorces: {}\nrun: true\n")
+        done = home.ferry("run", ".")
+        assert done.returncode == 125 and "task.yaml:2:1" in done.err and "resources" in done.err, done.err
+        home.file("task.yaml", "name: [x\n")
+        done = home.ferry("run", ".")
+        assert done.returncode == 125 and "task.yaml:" in done.err, done.err
+        assert not (home.root / "data/ferry/rehearsal").exists(), "the rehearsal cloud was started for nothing"
+
+
+def test_json_events_are_one_object_a_line():
+    with Home() as home:
+        done = home.good("run", "--json", "--infra", "rehearsal", "--", "sh", "-c", "printf 'a\\377'; echo b >&2")
+        events = [json.loads(line) for line in done.out.splitlines()]
+        outputs = [one for one in events if one["event"] == "output"]
+        assert {one["stream"] for one in outputs} == {"stdout", "stderr"}
+        phases = [one["phase"] for one in events if one["event"] == "phase_done"]
+        assert phases == ["check", "plan", "launch", "connect", "sync", "setup", "train", "fetch", "release"], phases
+
+
+def test_environment_and_secrets_reach_the_training_and_secrets_nothing_else():
+    with Home() as home:
+        task(home, "echo $GREETING $TOKEN $FERRY_RUN $SKYPILOT_NUM_NODES > outputs.txt", envs={"GREETING": "hello"},
+             secrets={"TOKEN": None}, outputs=["outputs.txt"])
+        done = home.ferry("run", ".")
+        assert done.returncode == 125 and "TOKEN" in done.err, done.err
+        home.good("run", ".", env={"TOKEN": "s3cr3t-value"})
+        run = home.newest()
+        assert (home.home_of(run) / "outputs.txt").read_text() == f"hello s3cr3t-value {run['name']} 1\n"
+        found = subprocess.run(["grep", "-rl", "s3cr3t-value", str(home.root / "data")], capture_output=True, text=True).stdout
+        assert not found, f"the secret was stored in {found}"
+
+
+def test_sigterm_cancels_saves_and_releases():
+    with Home() as home:
+        script = "trap 'echo saved > outputs/ckpt; exit 9' TERM; mkdir outputs; echo started; while :; do sleep 0.1; done"
+        ferry = home.start("run", "--infra", "rehearsal", "--", "bash", "-c", script)
+        while b"started" not in ferry.stdout.readline():
+            pass
+        ferry.send_signal(signal.SIGTERM)
+        _, err = ferry.communicate(timeout=90)
+        assert ferry.returncode == 9, (ferry.returncode, err.decode())
+        run = home.newest()
+        assert run["outcome"] == "cancelled" and run["phase"] == "released", run
+        assert (home.home_of(run) / "outputs/ckpt").read_text() == "saved\n"
+        home.nothing_left()
+
+
+def test_a_detached_run_finishes_by_itself():
+    with Home() as home:
+        done = home.good("run", "-d", "--infra", "rehearsal", "--", "sh", "-c",
+                         "mkdir outputs; for i in 1 2 3 4 5 6; do echo line $i; sleep 0.3; done; echo ok > outputs/m")
+        assert "logs -f" in done.err, done.err
+        run = home.runs()[0]
+        followed = home.good("logs", "-f", run["name"])
+        assert followed.out == "".join(f"line {i}\n" for i in range(1, 7)), followed.out
+        home.wait_for("released", lambda: home.newest()["phase"] == "released")
+        run = home.newest()
+        assert (home.home_of(run) / "outputs/m").read_text() == "ok\n"
+        assert home.good("logs", run["name"]).out == followed.out
+        assert "home" in home.good("fetch", run["name"]).out
+        home.nothing_left()
+
+
+def test_a_detached_run_can_be_looked_at_and_cancelled():
+    with Home() as home:
+        home.good("run", "-d", "--infra", "rehearsal", "--", "bash", "-c",
+                  "mkdir outputs; echo 1 > outputs/a; echo up; sleep 1000")
+        run = home.runs()[0]
+        assert run["phase"] == "training"
+        home.wait_for("the first line", lambda: home.good("logs", run["name"]).out == "up\n")
+        assert home.good("ssh", run["name"], "--", "cat", f"ferry/{run['name']}/outputs/a").out == "1\n"
+        home.good("fetch", run["name"])
+        assert (home.home_of(run) / "outputs/a").read_text() == "1\n"
+        assert len(home.alive()) == 1
+        home.good("cancel", run["name"])
+        assert home.newest()["outcome"] == "cancelled"
+        home.nothing_left()
+
+
+def test_a_kept_machine_stays_until_down():
+    with Home() as home:
+        home.good("run", "--keep", "--infra", "rehearsal", "--", "true")
+        run = home.runs()[0]
+        assert len(home.alive()) == 1
+        home.good("ps")
+        assert home.good("ssh", run["name"], "--", "echo", "a  b").out == "a  b\n"
+        assert len(home.alive()) == 1
+        home.good("down", run["name"])
+        home.nothing_left()
+
+
+def test_a_machine_with_another_address_after_a_stop_is_found_again():
+    with Home() as home:
+        home.good("run", "--keep", "--infra", "rehearsal", "--", "true")
+        run = home.runs()[0]
+        lines = home.good("rehearsal", "env").out.splitlines()
+        env = dict(line.removeprefix("export ").split("=", 1) for line in lines if line.startswith("export "))
+        env = {key: value.strip("'\"") for key, value in env.items()}
+        if subprocess.run(["which", "aws"], capture_output=True).returncode == 0:
+            aws = lambda *args: subprocess.run(["aws", "ec2", *args], env={**home.env, **env, "AWS_PAGER": ""}, check=True, capture_output=True)
+            instance = home.alive()[0]
+            aws("stop-instances", "--instance-ids", instance)
+            aws("wait", "instance-stopped", "--instance-ids", instance)
+            aws("start-instances", "--instance-ids", instance)
+            aws("wait", "instance-running", "--instance-ids", instance)
+            assert home.good("ssh", run["name"], "--", "echo", "back").out == "back\n"
+        home.good("down", run["name"])
+        home.nothing_left()
+
+
+def test_infra_aws_with_the_rehearsal_clouds_address_does_the_same():
+    with Home() as home:
+        lines = home.good("rehearsal", "env").out.splitlines()
+        env = dict(line.removeprefix("export ").split("=", 1) for line in lines if line.startswith("export "))
+        env = {key: value.strip("'\"") for key, value in env.items()}
+        done = home.good("run", "--infra", "aws", "--", "sh", "-c", "mkdir outputs; echo same > outputs/x", env=env)
+        assert "release" in done.err
+        assert (home.home_of(home.newest()) / "outputs/x").read_text() == "same\n"
+        home.nothing_left()
+
+
+def test_max_duration_ends_the_job_and_brings_home_what_there_is():
+    with Home() as home:
+        done = home.ferry("run", "--infra", "rehearsal", "--max-duration", "2s", "--", "bash", "-c",
+                          "mkdir outputs; echo early > outputs/x; exec sleep 1000")
+        assert done.returncode not in (0, 125) and "max_duration" in done.err, (done.returncode, done.err)
+        assert (home.home_of(home.newest()) / "outputs/x").read_text() == "early\n"
+        home.nothing_left()
+
+
+if __name__ == "__main__":
+    main(globals())
