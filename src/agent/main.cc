@@ -2,6 +2,7 @@
 
 #include <csignal>
 #include <cstdio>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -20,8 +21,9 @@ constexpr const char* usage =
     "           look after one run, its files in DIR; idempotent, returns once it is served\n"
     "       ferry-agent connect DIR [--orphan-s N] [--no-power-off]\n"
     "           standard input and output to the agent of DIR, which is started if need be\n"
-    "       ferry-agent send ROOT [--glob G]... [--ignore] [--state FILE]\n"
-    "           send a tree of files over standard input and output; FILE remembers hashes\n"
+    "       ferry-agent send ROOT [--glob G]... [--ignore] [--since MS] [--state FILE]\n"
+    "           send a tree of files over standard input and output; FILE remembers hashes;\n"
+    "           with --since, only files written since then (milliseconds since 1970)\n"
     "       ferry-agent receive ROOT [--mirror] [--state FILE]\n"
     "           receive one; FILE remembers what was received\n"
     "       ferry-agent --version\n";
@@ -31,7 +33,7 @@ struct Arguments {
   std::string target;
   std::vector<std::string> globs;
   std::string state;
-  std::int64_t orphan_s = 1800;
+  std::int64_t orphan_s = 1800, since_ms = 0;
   bool no_power_off = false, ignore = false, mirror = false;
 };
 
@@ -56,6 +58,11 @@ Result<Arguments> parse(const std::vector<std::string>& words, const std::vector
       if (++i == words.size()) return fail(Kind::bad_input, word + " needs a value");
       if (word == "--glob") out.globs.push_back(words[i]);
       if (word == "--state") out.state = words[i];
+      if (word == "--since") {
+        const auto ms = parse_int(words[i]);
+        if (!ms || *ms < 0) return fail(Kind::bad_input, "--since needs milliseconds since 1970");
+        out.since_ms = *ms;
+      }
       if (word == "--orphan-s") {
         const auto seconds = parse_int(words[i]);
         if (!seconds || *seconds < 1 || *seconds > 366 * 86400)
@@ -74,10 +81,28 @@ ServeOptions serve_options(const Arguments& arguments) {
           .may_power_off = !arguments.no_power_off};
 }
 
+/// Leaves the files written since `ms` and the folders that lead to them.
+void keep_only_since(sync::Tree& tree, std::int64_t ms) {
+  std::set<std::string> kept;
+  tree.files = tree.bytes = 0;
+  for (const auto& entry : tree.entries) {
+    if (entry.type != sync::Type::file || entry.mtime_ns / 1'000'000 < ms) continue;
+    ++tree.files;
+    tree.bytes += entry.size;
+    kept.insert(entry.path);
+    for (auto slash = entry.path.find('/'); slash != std::string::npos;
+         slash = entry.path.find('/', slash + 1)) {
+      kept.insert(entry.path.substr(0, slash));
+    }
+  }
+  std::erase_if(tree.entries, [&](const sync::Entry& entry) { return !kept.contains(entry.path); });
+}
+
 Status send(const Arguments& arguments) {
   os::ignore_sigpipe();
   TRY_SET(tree, "",
           sync::scan(arguments.target, {.ignore_rules = arguments.ignore, .globs = arguments.globs}));
+  if (arguments.since_ms > 0) keep_only_since(tree, arguments.since_ms);
   TRY("", sync::hash_tree(arguments.target, tree, arguments.state));
   TRY("", sync::send_tree(STDIN_FILENO, STDOUT_FILENO, arguments.target, std::move(tree)));
   return {};
@@ -106,7 +131,7 @@ const std::vector<Command>& commands() {
       {"connect",
        {"--orphan-s", "--no-power-off"},
        [](const Arguments& given) { return connect(serve_options(given), STDIN_FILENO, STDOUT_FILENO); }},
-      {"send", {"--glob", "--ignore", "--state"}, send},
+      {"send", {"--glob", "--ignore", "--since", "--state"}, send},
       {"receive", {"--mirror", "--state"}, receive},
   };
   return all;

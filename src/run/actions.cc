@@ -38,7 +38,8 @@ struct Reached {
 
 Result<Reached> reach(Doors& doors, const ledger::Run& run, Seconds limit) {
   TRY_SET(instance, "", live_instance(doors, run));
-  TRY_SET(cloud, "", open_cloud(doors, instance.world, instance.region));
+  auto place = place_of(instance);
+  TRY_SET(cloud, "", open_cloud(doors, place));
   TRY_SET(link, "", Link::open(doors, *cloud, Folder(doors.data, run.name), instance, limit, false));
   return Reached{std::move(cloud), std::move(link)};
 }
@@ -121,12 +122,13 @@ Status settle(Doors& doors) {
 
 Status look_at_clouds(Doors& doors) {
   TRY_SET(noted, "", doors.ledger.unreleased());
-  std::map<std::pair<std::string, std::string>, std::unique_ptr<cloud::Cloud>> clouds;
+  std::map<Place, std::unique_ptr<cloud::Cloud>> clouds;
   for (auto& instance : noted) {
     if (instance.id.empty()) continue;
-    auto& cloud = clouds[{instance.world, instance.region}];
+    auto place = place_of(instance);
+    auto& cloud = clouds[place];
     if (!cloud) {
-      auto opened = open_cloud(doors, instance.world, instance.region);
+      auto opened = open_cloud(doors, place);
       if (!opened) {
         doors.progress.warn("ps", "cannot ask " + instance.world + ": " + opened.error().what);
         continue;
@@ -224,13 +226,13 @@ Result<std::vector<std::string>> down_all(Doors& doors, bool bring_home) {
   }
   // What no run accounts for: look in every place this ledger ever rented in.
   TRY_SET(all, "", doors.ledger.runs(false));
-  std::set<std::pair<std::string, std::string>> places;
+  std::set<Place> places;
   for (const auto& run : all) {
     TRY_SET(instances, "", doors.ledger.instances(run.name));
-    for (const auto& one : instances) places.emplace(one.world, one.region);
+    for (const auto& one : instances) places.insert(place_of(one));
   }
-  for (const auto& [world, region] : places) {
-    TRY_SET(cloud, "", open_cloud(doors, world, region));
+  for (auto place : places) {
+    TRY_SET(cloud, "", open_cloud(doors, place));
     TRY_SET(ours, "", cloud->find_by_tag("ferry:owner", os::user_name() + "@" + os::host_name()));
     for (const auto& one : ours) {
       if (!one.alive()) continue;
@@ -312,7 +314,8 @@ Status logs(Doors& doors, const std::string& run_name, bool follow,
 Result<os::Argv> ssh_command(Doors& doors, const std::string& run_name, const os::Argv& command) {
   TRY_SET(run, "", doors.ledger.run(run_name));
   TRY_SET(instance, "", live_instance(doors, run));
-  TRY_SET(cloud, "", open_cloud(doors, instance.world, instance.region));
+  auto place = place_of(instance);
+  TRY_SET(cloud, "", open_cloud(doors, place));
   TRY_SET(now, "", refresh(doors, *cloud, instance));
   return ssh::interactive_argv(target_of(Folder(doors.data, run.name), now), command);
 }

@@ -69,9 +69,10 @@ Status Journey::enter(Phase phase) {
 Status Journey::plan(const Order& order) {
   TRY("", enter(Phase::planning));
   const auto infra = order.task.resources.infra.value_or(task::Infra{});
-  const std::string world = infra.world == task::World::rehearsal ? "rehearsal" : "aws";
+  place_ = {infra.world == task::World::rehearsal ? "rehearsal" : "aws",
+            infra.region == "*" ? "" : infra.region, ""};
   doors_.progress.begin("plan", "choosing a machine");
-  TRY_SET(cloud, "", open_cloud(doors_, world, infra.region == "*" ? "" : infra.region, &endpoint_));
+  TRY_SET(cloud, "", open_cloud(doors_, place_));
   cloud_ = std::move(cloud);
   TRY_SET(offers, "", plan::rank(order.task, plan::Catalog::builtin(), cloud_->region()));
   offers_ = std::move(offers);
@@ -87,14 +88,14 @@ Status Journey::plan(const Order& order) {
        {"region", best.region},
        {"hourly_usd", best.hourly ? Json(static_cast<double>(best.hourly->micros) / 1e6) : Json()},
        {"at_most_usd", static_cast<double>(most.micros) / 1e6}});
-  if (order.confirm && world == "aws" && endpoint_.empty()) TRY("", order.confirm(best, most));
+  if (order.confirm && place_.world == "aws" && place_.endpoint.empty()) TRY("", order.confirm(best, most));
   return {};
 }
 
 Status Journey::launch() {
   TRY("", enter(Phase::launching));
   doors_.progress.begin("launch", offers_.front().type.name);
-  TRY_SET(instance, "", run::launch(doors_, *cloud_, run_, endpoint_, offers_, lifetime_));
+  TRY_SET(instance, "", run::launch(doors_, *cloud_, run_, place_, offers_, lifetime_));
   instance_ = std::move(instance);
   doors_.progress.done("launch", fmt::format("{} running as {}", instance_.id, run_.name),
                        {{"instance_id", instance_.id}, {"run", run_.name}, {"zone", instance_.zone}});
@@ -342,7 +343,8 @@ int Journey::from_training() {
       if (one.state == ledger::Rent::live) instance_ = one;
     }
     if (instance_.id.empty()) return fail(Kind::not_found, "the ledger knows no instance of " + run_.name);
-    TRY_SET(cloud, "", open_cloud(doors_, instance_.world, instance_.region));
+    place_ = place_of(instance_);
+    TRY_SET(cloud, "", open_cloud(doors_, place_));
     cloud_ = std::move(cloud);
     if (run_.outputs_home) return {};
     TRY("", reopen_link());

@@ -53,7 +53,7 @@ class Journey {
   Folder folder_;
   Lifetime lifetime_;
   std::unique_ptr<cloud::Cloud> cloud_;
-  std::string endpoint_;
+  Place place_;
   std::vector<plan::Offer> offers_;
   ledger::Instance instance_;
   std::optional<Link> link_;

@@ -67,13 +67,19 @@ Status poll_until(Doors& doors, Seconds limit, bool may_cancel, const std::strin
 
 Seconds Lifetime::linger() const { return std::clamp(max_duration / 10, Seconds(30), Seconds(900)); }
 
-Result<std::unique_ptr<cloud::Cloud>> open_cloud(Doors& doors, const std::string& world,
-                                                 const std::string& region, std::string* endpoint) {
-  Result<cloud::AwsWorld> access =
-      world == "rehearsal" ? doors.rehearsal() : cloud::aws_world_from_environment(region);
+Result<std::unique_ptr<cloud::Cloud>> open_cloud(Doors& doors, Place& place) {
+  const bool rehearsing = place.world == "rehearsal";
+  auto access = rehearsing ? doors.rehearsal() : cloud::aws_world_from_environment(place.region);
   if (!access) return tl::unexpected<Error>(std::move(access).error());
-  if (!region.empty() && world != "rehearsal") access->region = region;
-  if (endpoint) *endpoint = access->endpoint_url;
+  if (rehearsing) {
+    place.endpoint = access->endpoint_url;
+  } else if (const auto given = access->service_endpoints.find("ec2");
+             given != access->service_endpoints.end()) {
+    place.endpoint = given->second;
+  } else if (!place.endpoint.empty()) {
+    access->service_endpoints["ec2"] = place.endpoint;  // where it was rented, though the environment forgot
+  }
+  place.region = access->region;
   return cloud::make_ec2_cloud(std::move(*access), doors.http, doors.clock);
 }
 
@@ -98,18 +104,17 @@ std::string user_data(const std::string& host_private_key, const std::string& ho
       indented, host_public_key, dump_json(Json::array({"sh", "-c", timer})));
 }
 
-Result<ledger::Instance> launch(Doors& doors, cloud::Cloud& cloud, const ledger::Run& run,
-                                const std::string& endpoint, std::span<const plan::Offer> offers,
-                                const Lifetime& lifetime) {
+Result<ledger::Instance> launch(Doors& doors, cloud::Cloud& cloud, const ledger::Run& run, const Place& place,
+                                std::span<const plan::Offer> offers, const Lifetime& lifetime) {
   const Folder folder(doors.data, run.name);
   std::string public_line, data;
   TRY("", prepare_keys(folder, run, public_line, data, lifetime));
 
   ledger::Instance instance;
   instance.run = run.name;
-  instance.world = run.infra.starts_with("rehearsal") ? "rehearsal" : "aws";
-  instance.region = cloud.region();
-  instance.endpoint = endpoint;
+  instance.world = place.world;
+  instance.region = place.region;
+  instance.endpoint = place.endpoint;
 
   TRY("", note(doors, run, instance, "key-pair", false));
   TRY("import the ssh key", cloud.import_key(resource_name(run), public_line, tags_of(run)));
@@ -255,18 +260,18 @@ Result<std::vector<std::string>> release_all(Doors& doors, const ledger::Run& ru
   std::erase_if(noted, [](const auto& one) { return one.state == ledger::Rent::released; });
   std::erase_if(resources, [](const auto& one) { return one.released; });
   std::vector<std::string> ended;
-  // One region of one world at a time; a run normally has one.
-  std::set<std::pair<std::string, std::string>> places;
-  for (const auto& one : noted) places.emplace(one.world, one.region);
-  for (const auto& one : resources) places.emplace(one.world, one.region);
-  for (const auto& [world, region] : places) {
-    TRY_SET(cloud, "", open_cloud(doors, world, region));
+  std::set<Place> places;  // a run normally has one
+  for (const auto& one : noted) places.insert(place_of(one));
+  for (const auto& one : resources) places.insert(place_of(one));
+  for (const auto& place : places) {
+    auto reached = place;
+    TRY_SET(cloud, "", open_cloud(doors, reached));
     std::vector<ledger::Instance> here;
     std::copy_if(noted.begin(), noted.end(), std::back_inserter(here),
-                 [&](const auto& one) { return one.world == world && one.region == region; });
+                 [&](const auto& one) { return place_of(one) == place; });
     TRY("", release_instances(doors, *cloud, run, here, ended));
     for (auto& resource : resources) {
-      if (resource.world != world || resource.region != region) continue;
+      if (place_of(resource) != place) continue;
       TRY("", resource.kind == "key-pair" ? cloud->delete_key(resource.name)
                                           : cloud->delete_group(resource.name));
       resource.released = true;

@@ -21,9 +21,19 @@ struct Lifetime {
   Seconds until_power_off() const { return max_duration + linger() + Seconds(900); }
 };
 
-/// The cloud of `world` ("aws" or "rehearsal") in `region` (empty: its default).
-Result<std::unique_ptr<cloud::Cloud>> open_cloud(Doors& doors, const std::string& world,
-                                                 const std::string& region, std::string* endpoint = nullptr);
+/// Where machines are rented.
+struct Place {
+  std::string world;     ///< "aws" or "rehearsal"
+  std::string region;    ///< empty: the world's default
+  std::string endpoint;  ///< of EC2; empty: AWS's own
+  auto operator<=>(const Place&) const = default;
+};
+inline Place place_of(const ledger::Instance& one) { return {one.world, one.region, one.endpoint}; }
+inline Place place_of(const ledger::Resource& one) { return {one.world, one.region, one.endpoint}; }
+
+/// Opens the cloud at `place`, and fills in what was left empty there. The rehearsal cloud is started if need
+/// be; its endpoint may be another one than last time.
+Result<std::unique_ptr<cloud::Cloud>> open_cloud(Doors& doors, Place& place);
 
 /// cloud-config that gives the machine its host key and arms its timer (bootcmd: at every boot).
 std::string user_data(const std::string& host_private_key, const std::string& host_public_key,
@@ -31,9 +41,8 @@ std::string user_data(const std::string& host_private_key, const std::string& ho
 
 /// Rents the first of `offers` that can be had and waits until it runs. Names everything after the run. Fails
 /// cancelled when the person cancels; then, as after any failure, release_all() gives back whatever was made.
-Result<ledger::Instance> launch(Doors& doors, cloud::Cloud& cloud, const ledger::Run& run,
-                                const std::string& endpoint, std::span<const plan::Offer> offers,
-                                const Lifetime& lifetime);
+Result<ledger::Instance> launch(Doors& doors, cloud::Cloud& cloud, const ledger::Run& run, const Place& place,
+                                std::span<const plan::Offer> offers, const Lifetime& lifetime);
 
 /// Where and how to reach the machine by ssh.
 ssh::Target target_of(const Folder& folder, const ledger::Instance& instance);

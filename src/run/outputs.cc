@@ -1,6 +1,7 @@
 #include "run/outputs.h"
 
 #include <fcntl.h>
+#include <unistd.h>
 
 #include <csignal>
 
@@ -56,7 +57,7 @@ Result<std::vector<std::string>> missing_in(const std::vector<std::string>& name
 Result<Outputs> fetch_outputs(Doors& doors, Link& link, const Folder& folder, const ledger::Run& run,
                               const sync::Options& options) {
   TRY_SET(lock, "another ferry is fetching this run", os::FileLock::take(folder.fetch_lock(), lock_limit));
-  TRY("", make_home(run.home));
+  TRY("", os::make_dirs(run.home));
   const auto named = named_outputs(run);
   os::Argv selection;
   for (const auto& one : named.empty() ? std::vector<std::string>{"outputs/"} : named) {
@@ -69,7 +70,9 @@ Result<Outputs> fetch_outputs(Doors& doors, Link& link, const Folder& folder, co
   outputs.missing = std::move(missing);
   if (!outputs.missing.empty()) {
     // Only files that the run made or changed: everything else is on the laptop already.
-    TRY_SET(all, "", pull(link, folder, run, {"--newer-than", link.paths().run_dir + "/started"}, options));
+    TRY_SET(channel, "", link.agent());
+    TRY_SET(job, "", channel.client.status());
+    TRY_SET(all, "", pull(link, folder, run, {"--since", std::to_string(job.started_ms)}, options));
     outputs.everything_new = true;
     outputs.report = std::move(all);
   }
@@ -94,12 +97,13 @@ Status write_train_log(const Folder& folder, const ledger::Run& run) {
   return {};
 }
 
-Status make_home(const os::Path& home) {
-  const auto parent = home.parent_path();
-  const bool fresh = !os::exists(parent);
-  TRY("", os::make_dirs(home));
-  if (fresh) TRY("", os::write_file(parent / ".gitignore", "*\n"));
-  return {};
+Status make_results(const os::Path& results) {
+  if (os::is_directory(results)) {
+    if (::access(results.c_str(), W_OK) < 0) return fail_errno("write to " + results.string());
+    return {};
+  }
+  TRY("", os::make_dirs(results));
+  return os::write_file(results / ".gitignore", "*\n");
 }
 
 }  // namespace ferry::run

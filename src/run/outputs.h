@@ -24,8 +24,8 @@ Result<Outputs> fetch_outputs(Doors& doors, Link& link, const Folder& folder, co
 /// Writes the training's output as plain text to run.home/train.log.
 Status write_train_log(const Folder& folder, const ledger::Run& run);
 
-/// Makes the folder that outputs come home to, and beside it a .gitignore so that results are never uploaded
-/// with the next run.
-Status make_home(const os::Path& home);
+/// Makes the folder under which runs' outputs come home, with a .gitignore so that results are never uploaded
+/// with the next run. Fails if it cannot be written to.
+Status make_results(const os::Path& results);
 
 }  // namespace ferry::run

@@ -79,7 +79,7 @@ int start(Doors& doors, const Order& order) {
       ready.tree = std::move(tree);
       ready.summary = fmt::format("{} files, {} to send", ready.tree.files, show_bytes(ready.tree.bytes));
     }
-    TRY("make the folder for outputs", make_home(order.results / "x" / ".."));
+    TRY("make the folder for outputs", make_results(order.results));
     return {};
   }();
   if (!checked) {

@@ -30,11 +30,11 @@ def test_a_killed_ferry_leaks_nothing_and_loses_nothing():
                 print(f"killed after {wait:.2f} s: before the run was noted")
                 assert home.alive() == []
                 continue
-            name = runs[0]["name"]
+            name = runs[0]["run"]
             told = home.good("ps", "--all").out
             assert name in told
             run = home.wait_for("the run is settled", lambda: next(
-                (one for one in home.runs("--all") if one["name"] == name and one["phase"] == "released"), None))
+                (one for one in home.runs("--all") if one["run"] == name and one["phase"] == "released"), None))
             print(f"killed after {wait:.2f} s: {run['outcome']} {run.get('error', '')}")
             if run["outcome"] == "succeeded":
                 logs = home.good("logs", name)

@@ -73,7 +73,7 @@ class Home:
         return self.runs("--all")[0]
 
     def home_of(self, run):
-        return self.work / "runs" / run["name"]
+        return self.work / "runs" / run["run"]
 
     def nothing_left(self):
         assert self.alive() == [], self.cloud()

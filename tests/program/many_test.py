@@ -16,7 +16,7 @@ def test_ten_runs_at_once_do_not_meet():
         hosts = set()
         for one in noted:
             number = (home.home_of(one) / "outputs/number").read_text().strip()
-            assert one["name"].startswith(f"run{number}-")
+            assert one["run"].startswith(f"run{number}-")
             hosts.add((home.home_of(one) / "outputs/host").read_text())
         assert len(hosts) == 10, hosts
         home.nothing_left()

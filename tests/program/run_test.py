@@ -100,7 +100,7 @@ def test_environment_and_secrets_reach_the_training_and_secrets_nothing_else():
         assert done.returncode == 125 and "TOKEN" in done.err, done.err
         home.good("run", ".", env={"TOKEN": "s3cr3t-value"})
         run = home.newest()
-        assert (home.home_of(run) / "outputs.txt").read_text() == f"hello s3cr3t-value {run['name']} 1\n"
+        assert (home.home_of(run) / "outputs.txt").read_text() == f"hello s3cr3t-value {run['run']} 1\n"
         found = subprocess.run(["grep", "-rl", "s3cr3t-value", str(home.root / "data")], capture_output=True, text=True).stdout
         assert not found, f"the secret was stored in {found}"
 
@@ -126,13 +126,13 @@ def test_a_detached_run_finishes_by_itself():
                          "mkdir outputs; for i in 1 2 3 4 5 6; do echo line $i; sleep 0.3; done; echo ok > outputs/m")
         assert "logs -f" in done.err, done.err
         run = home.runs()[0]
-        followed = home.good("logs", "-f", run["name"])
+        followed = home.good("logs", "-f", run["run"])
         assert followed.out == "".join(f"line {i}\n" for i in range(1, 7)), followed.out
         home.wait_for("released", lambda: home.newest()["phase"] == "released")
         run = home.newest()
         assert (home.home_of(run) / "outputs/m").read_text() == "ok\n"
-        assert home.good("logs", run["name"]).out == followed.out
-        assert "home" in home.good("fetch", run["name"]).out
+        assert home.good("logs", run["run"]).out == followed.out
+        assert "home" in home.good("fetch", run["run"]).out
         home.nothing_left()
 
 
@@ -142,12 +142,12 @@ def test_a_detached_run_can_be_looked_at_and_cancelled():
                   "mkdir outputs; echo 1 > outputs/a; echo up; sleep 1000")
         run = home.runs()[0]
         assert run["phase"] == "training"
-        home.wait_for("the first line", lambda: home.good("logs", run["name"]).out == "up\n")
-        assert home.good("ssh", run["name"], "--", "cat", f"ferry/{run['name']}/outputs/a").out == "1\n"
-        home.good("fetch", run["name"])
+        home.wait_for("the first line", lambda: home.good("logs", run["run"]).out == "up\n")
+        assert home.good("ssh", run["run"], "--", "cat", f"ferry/{run['run']}/outputs/a").out == "1\n"
+        home.good("fetch", run["run"])
         assert (home.home_of(run) / "outputs/a").read_text() == "1\n"
         assert len(home.alive()) == 1
-        home.good("cancel", run["name"])
+        home.good("cancel", run["run"])
         assert home.newest()["outcome"] == "cancelled"
         home.nothing_left()
 
@@ -158,9 +158,9 @@ def test_a_kept_machine_stays_until_down():
         run = home.runs()[0]
         assert len(home.alive()) == 1
         home.good("ps")
-        assert home.good("ssh", run["name"], "--", "echo", "a  b").out == "a  b\n"
+        assert home.good("ssh", run["run"], "--", "echo", "a  b").out == "a  b\n"
         assert len(home.alive()) == 1
-        home.good("down", run["name"])
+        home.good("down", run["run"])
         home.nothing_left()
 
 
@@ -178,8 +178,8 @@ def test_a_machine_with_another_address_after_a_stop_is_found_again():
             aws("wait", "instance-stopped", "--instance-ids", instance)
             aws("start-instances", "--instance-ids", instance)
             aws("wait", "instance-running", "--instance-ids", instance)
-            assert home.good("ssh", run["name"], "--", "echo", "back").out == "back\n"
-        home.good("down", run["name"])
+            assert home.good("ssh", run["run"], "--", "echo", "back").out == "back\n"
+        home.good("down", run["run"])
         home.nothing_left()
 
 

@@ -46,12 +46,35 @@ def test_an_instance_that_dies_is_told_and_released():
         home.nothing_left()
 
 
-def test_a_dead_sshd_is_told_and_nothing_stays_rented():
+def test_a_dead_sshd_is_told_and_the_run_is_found_again_when_it_is_back():
+    with Home() as home:
+        ferry = home.start("run", "--infra", "rehearsal", "--", "sh", "-c", "mkdir outputs; echo up; sleep 6; echo m > outputs/m; echo end",
+                           env={"FERRY_LOST_LIMIT": "2s"})
+        assert ferry.stdout.readline() == b"up\n"
+        instance, run = home.alive()[0], home.runs()[0]
+        home.good("rehearsal", "fault", "no-sshd", f"instance={instance}")
+        subprocess.run(["pkill", "-9", "-f", f"[s]sh -o UserKnownHostsFile={home.root}"], check=True)
+        _, err = ferry.communicate(timeout=60)
+        err = err.decode()
+        assert ferry.returncode == 125 and "did not answer ssh" in err and f"ferry logs -f {run['run']}" in err, err
+        assert home.alive() == [instance], "the machine was released with the model on it"
+        home.good("rehearsal", "fault", "clear")
+        home.good("ps")
+        home.wait_for("released", lambda: home.newest()["phase"] == "released")
+        assert (home.home_of(run) / "outputs/m").read_text() == "m\n"
+        assert home.good("logs", run["run"]).out == "up\nend\n"
+        home.nothing_left()
+
+
+def test_a_machine_whose_sshd_never_comes_up_is_told_and_released():
     with Home() as home:
         home.good("rehearsal", "start")
-        home.good("rehearsal", "fault", "no-sshd")
-        done = home.ferry("run", "--infra", "rehearsal", "--", "true", env={"FERRY_CONNECT_LIMIT": "5s"})
-        assert done.returncode == 125 and "did not answer ssh" in done.err, done.err
+        home.good("rehearsal", "fault", "slow-boot", "ms=3000")
+        ferry = home.start("run", "--infra", "rehearsal", "--", "true", env={"FERRY_CONNECT_LIMIT": "3s"})
+        instance = home.wait_for("an instance", home.alive)[0]
+        home.good("rehearsal", "fault", "no-sshd", f"instance={instance}")
+        _, err = ferry.communicate(timeout=90)
+        assert ferry.returncode == 125 and b"error" in err, err.decode()
         home.nothing_left()
 
 
@@ -87,11 +110,11 @@ def test_a_detached_job_outlives_its_killed_follower():
         home.good("run", "-d", "--infra", "rehearsal", "--", "sh", "-c",
                   "mkdir outputs; for i in 1 2 3 4 5 6 7 8 9 10; do echo $i; sleep 0.2; done; echo m > outputs/m")
         run = home.runs()[0]
-        subprocess.run(["pkill", "-9", "-f", f"follow-run {run['name']} "], check=True)
+        subprocess.run(["pkill", "-9", "-f", f"follow-run {run['run']} "], check=True)
         done = home.good("ps")
         assert "following it again" in done.err, done.err
         home.wait_for("released", lambda: home.newest()["phase"] == "released")
-        assert home.good("logs", run["name"]).out == "".join(f"{i}\n" for i in range(1, 11))
+        assert home.good("logs", run["run"]).out == "".join(f"{i}\n" for i in range(1, 11))
         assert (home.home_of(run) / "outputs/m").exists()
         home.nothing_left()
 
