@@ -25,8 +25,8 @@ namespace {
 /// How long programs get to end by themselves before SIGKILL.
 constexpr std::int64_t poweroff_grace_ms = 5'000, stop_grace_ms = 60'000;
 constexpr std::size_t most_metadata_clients = 64;
-constexpr std::int64_t longest_nap_ms =
-    10'000;  // a scheduled shutdown follows the wall clock, which may jump
+/// A scheduled shutdown follows the wall clock, which may jump.
+constexpr std::int64_t longest_nap_ms = 10'000;
 
 class Init {
  public:
@@ -117,7 +117,11 @@ ferry::Status Init::serve_imds() {
 
 void Init::start_child(pid_t& slot, void (*step)(const Machine&, const UserData&)) {
   slot = ::fork();
-  if (slot != 0) return;
+  if (slot > 0) return;
+  if (slot < 0) {  // a machine that cannot make a process is of no use
+    host_.send(std::string(word::failed) + "fork: " + std::strerror(errno));
+    ::_exit(1);
+  }
   sigset_t none;
   sigemptyset(&none);
   ::sigprocmask(SIG_SETMASK, &none, nullptr);

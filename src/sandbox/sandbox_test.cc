@@ -305,6 +305,29 @@ TEST(Sandbox, TenInstancesRunAtOnce) {
   EXPECT_EQ(addresses.size(), 10U);
 }
 
+TEST(Sandbox, EverySandboxPossibleHereServesAWholeLife) {
+  for (const Mode mode : {Mode::user, Mode::plain}) {
+    if (mode < TestInstance::mode()) continue;
+    TestInstance instance;
+    instance.spec.mode = name(mode);
+    instance.start();
+    EXPECT_EQ(instance.said("echo $FERRY_INSTANCE; sudo whoami"),
+              instance.spec.instance_id + "\n" + instance.now().login_user)
+        << name(mode);
+    (void)instance.run("sudo poweroff");
+    EXPECT_TRUE(eventually([&] { return instance.now().state == State::stopped; })) << instance.console();
+    EXPECT_EQ(instance.now().ended, "poweroff") << name(mode);
+    EXPECT_TRUE(destroy(instance.dir));
+    EXPECT_EQ(instance.processes(), 0U) << name(mode);
+  }
+}
+
+TEST(Sandbox, AFolderWithAnOddNameIsFine) {
+  TestInstance instance("odd, name: \\ here");
+  instance.start();
+  EXPECT_EQ(instance.said("echo in"), "in");
+}
+
 TEST(Sandbox, ASpecSurvivesItsFile) {
   Spec spec;
   spec.instance_id = "i-1";
