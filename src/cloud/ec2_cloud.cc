@@ -217,7 +217,7 @@ Result<Instance> Ec2Cloud::launch(const LaunchRequest& request) {
                 "move what is long into setup: or the workdir");
   }
   // A root disk cannot be smaller than its image.
-  const int disk_gib = request.disk_gib == 0 ? 0 : std::max(request.disk_gib, request.image.root_size_gib);
+  const int disk_gib = std::max(request.disk_gib, request.image.root_size_gib);
   const aws::RunInstances order{.image_id = request.image.id,
                                 .instance_type = request.offer.type.name,
                                 .key_name = request.key_name,

@@ -1,0 +1,223 @@
+#include <gtest/gtest.h>
+
+#include <cstdlib>
+
+#include "aws/scripted_http.h"
+#include "cloud/cloud.h"
+#include "cloud/images.h"
+
+namespace ferry::cloud {
+namespace {
+
+/// A cloud whose network and clock belong to the test.
+struct World {
+  os::FakeClock clock;
+  aws::ScriptedHttp http;
+  std::unique_ptr<Cloud> cloud;
+
+  explicit World(const std::string& endpoint = "") {
+    AwsWorld world;
+    world.region = "us-east-1";
+    world.endpoint_url = endpoint;
+    world.access_key_id = "AKID";
+    world.secret_access_key = "secret";
+    cloud = make_ec2_cloud(world, http, clock);
+  }
+  static std::string instance(const std::string& id, const std::string& more = "") {
+    return "<item><instancesSet><item><instanceId>" + id +
+           "</instanceId><instanceState><name>running</name>" +
+           "</instanceState><ipAddress>203.0.113.9</ipAddress>" + more + "</item></instancesSet></item>";
+  }
+  void reply_instances(const std::string& items) {
+    http.reply(200, "<DescribeInstancesResponse><reservationSet>" + items +
+                        "</reservationSet></DescribeInstancesResponse>");
+  }
+  void reply_rented(const std::string& id) {
+    http.reply(200, "<RunInstancesResponse><instancesSet><item><instanceId>" + id +
+                        "</instanceId></item></instancesSet></RunInstancesResponse>");
+  }
+  Result<Instance> launch() {
+    LaunchRequest request;
+    request.offer.type.name = "g5.xlarge";
+    request.image = {"ami-1", "ubuntu", "ubuntu", "/dev/sda1", 8};
+    request.client_token = "t-1";
+    request.key_name = "key";
+    return cloud->launch(request);
+  }
+  std::size_t asked(const std::string& part) const {
+    return static_cast<std::size_t>(
+        std::count_if(http.asked.begin(), http.asked.end(),
+                      [&](const auto& request) { return request.body.find(part) != std::string::npos; }));
+  }
+};
+
+TEST(Ec2Cloud, AMachineNotVisibleYetIsAskedForAgain) {
+  World world;
+  world.reply_rented("i-1");
+  ASSERT_TRUE(world.launch());
+  world.http.reply_fault(400, "InvalidInstanceID.NotFound");
+  world.reply_instances(World::instance("i-1"));
+  const auto seen = world.cloud->describe("i-1");
+  ASSERT_TRUE(seen) << describe(seen.error());
+  EXPECT_EQ(seen->address, "203.0.113.9");
+  world.http.reply_fault(400, "InvalidInstanceID.NotFound");
+  EXPECT_EQ(world.cloud->describe("i-1").error().kind, Kind::not_found) << "once seen, gone means gone";
+}
+
+TEST(Ec2Cloud, TerminatingAMachineNotVisibleYetDoesNotLeakIt) {
+  World world;
+  world.reply_rented("i-1");
+  ASSERT_TRUE(world.launch());
+  world.http.reply_fault(400, "InvalidInstanceID.NotFound");
+  world.http.reply(200, "<TerminateInstancesResponse/>");
+  EXPECT_TRUE(world.cloud->terminate("i-1"));
+  EXPECT_EQ(world.asked("Action=TerminateInstances"), 2U);
+}
+
+TEST(Ec2Cloud, AKeyNotVisibleYetDelaysTheLaunchOnly) {
+  World world;
+  world.http.reply(200, "<ImportKeyPairResponse/>");
+  ASSERT_TRUE(world.cloud->import_key("key", "ssh-ed25519 AAAA", {}));
+  world.http.reply_fault(400, "InvalidKeyPair.NotFound");
+  world.reply_rented("i-1");
+  EXPECT_TRUE(world.launch());
+}
+
+TEST(Ec2Cloud, NotVisibleYetEndsAfterHalfAMinute) {
+  World world;
+  world.reply_rented("i-1");
+  ASSERT_TRUE(world.launch());
+  for (int i = 0; i < 100; ++i) world.http.reply_fault(400, "InvalidInstanceID.NotFound");
+  const auto start = world.clock.now;
+  EXPECT_FALSE(world.cloud->describe("i-1"));
+  EXPECT_LE(world.clock.now - start, 31'000);
+}
+
+TEST(Ec2Cloud, AFailedLaunchSaysWhatWhereAndWhy) {
+  World world;
+  world.http.reply_fault(500, "InsufficientInstanceCapacity", "We currently do not have sufficient capacity");
+  const auto failed = world.launch();
+  ASSERT_FALSE(failed);
+  EXPECT_EQ(failed.error().kind, Kind::no_capacity);
+  EXPECT_EQ(failed.error().what, "launch g5.xlarge in us-east-1: no capacity (InsufficientInstanceCapacity)");
+  EXPECT_EQ(world.http.asked.size(), 1U) << "the next offer is tried sooner than the same one again";
+}
+
+TEST(Ec2Cloud, ALaunchWhoseAnswerIsLostIsRepeatedWithItsToken) {
+  World world;
+  world.http.reply_error(Kind::lost);
+  world.reply_rented("i-1");
+  EXPECT_TRUE(world.launch());
+  EXPECT_EQ(world.http.asked[0].body, world.http.asked[1].body);
+}
+
+TEST(Ec2Cloud, AServerThatIgnoresFiltersCannotMakeUsAdoptAnothersMachine) {
+  World world;
+  world.reply_instances(World::instance("i-9", "<clientToken>other</clientToken>"));
+  EXPECT_FALSE(world.cloud->find_by_token("mine").value());
+  world.reply_instances(
+      World::instance("i-9", "<tagSet><item><key>ferry:run</key><value>theirs</value></item></tagSet>"));
+  EXPECT_TRUE(world.cloud->find_by_tag("ferry:run", "mine").value().empty());
+}
+
+TEST(Ec2Cloud, TagsAreMatchedLiterally) {
+  World world;
+  world.reply_instances("");
+  ASSERT_TRUE(world.cloud->find_by_tag("ferry:owner", "a*b?"));
+  EXPECT_NE(world.http.asked.at(0).body.find("Value.1=a%5C%2Ab%5C%3F"), std::string::npos);
+}
+
+TEST(Ec2Cloud, TheSshPortComesFromItsTagWhenItIsAPort) {
+  for (const auto& [tag, port] :
+       std::map<std::string, int>{{"2222", 2222}, {"99999", 22}, {"x", 22}, {"-1", 22}}) {
+    World world;
+    world.reply_instances(World::instance(
+        "i-1", "<tagSet><item><key>ferry:ssh-port</key><value>" + tag + "</value></item></tagSet>"));
+    EXPECT_EQ(world.cloud->describe("i-1").value().ssh_port, port) << tag;
+  }
+}
+
+std::string group(const std::string& permissions) {
+  return "<DescribeSecurityGroupsResponse><securityGroupInfo><item><groupId>sg-1</groupId><groupName>g</"
+         "groupName>"
+         "<vpcId>vpc-1</vpcId><ipPermissions>" +
+         permissions + "</ipPermissions></item></securityGroupInfo></DescribeSecurityGroupsResponse>";
+}
+std::string ssh_from(const std::string& cidr) {
+  return "<item><ipProtocol>tcp</ipProtocol><fromPort>22</fromPort><toPort>22</"
+         "toPort><ipRanges><item><cidrIp>" +
+         cidr + "</cidrIp></item></ipRanges></item>";
+}
+constexpr const char* default_vpc =
+    "<DescribeVpcsResponse><vpcSet><item><vpcId>vpc-1</vpcId></item></vpcSet></DescribeVpcsResponse>";
+
+TEST(Ec2Cloud, AGroupFoundOpenToOthersIsClosedToThem) {
+  World world;
+  world.http.reply(200, group(ssh_from("0.0.0.0/0") + ssh_from("203.0.113.7/32")));
+  world.http.reply(200, default_vpc);
+  world.http.reply(200, "<RevokeSecurityGroupIngressResponse/>");
+  ASSERT_TRUE(world.cloud->ensure_group("g", "203.0.113.7/32", {}));
+  EXPECT_EQ(world.asked("Action=AuthorizeSecurityGroupIngress"), 0U);
+  const auto& revoked = world.http.asked.back().body;
+  EXPECT_NE(revoked.find("Action=RevokeSecurityGroupIngress"), std::string::npos);
+  EXPECT_NE(revoked.find("IpPermissions.1.IpRanges.1.CidrIp=0.0.0.0%2F0"), std::string::npos);
+  EXPECT_EQ(revoked.find("203.0.113.7"), std::string::npos);
+}
+
+TEST(Ec2Cloud, AGroupMadeByAnotherProcessMeanwhileIsUsed) {
+  World world;
+  world.http.reply(200, "<DescribeSecurityGroupsResponse/>");
+  world.http.reply_fault(400, "InvalidGroup.Duplicate");
+  world.http.reply(200, group(ssh_from("203.0.113.7/32")));
+  world.http.reply(200, default_vpc);
+  const auto made = world.cloud->ensure_group("g", "203.0.113.7/32", {});
+  ASSERT_TRUE(made) << describe(made.error());
+  EXPECT_EQ(made->id, "sg-1");
+}
+
+TEST(Ec2Cloud, AnAccountWithoutDefaultVpcIsToldHowToMakeOne) {
+  World world;
+  world.http.reply(200, "<DescribeSecurityGroupsResponse/>");
+  world.http.reply_fault(400, "VPCIdNotSpecified");
+  const auto made = world.cloud->ensure_group("g", "203.0.113.7/32", {});
+  ASSERT_FALSE(made);
+  EXPECT_NE(made.error().advice.find("create-default-vpc --region us-east-1"), std::string::npos);
+}
+
+TEST(Ec2Cloud, AGroupIsNeverOpenedToWhatIsNoAddress) {
+  World world;
+  for (const char* bad :
+       {"", "0.0.0.0", "203.0.113.7/33", "203.0.113.256/32", "1.2.3/32", "a.b.c.d/32", "+1.2.3.4/8"}) {
+    EXPECT_EQ(world.cloud->ensure_group("g", bad, {}).error().kind, Kind::bad_input) << bad;
+  }
+  EXPECT_TRUE(world.http.asked.empty());
+}
+
+TEST(Ec2Cloud, AGroupStillInUseIsAConflict) {
+  World world;
+  world.http.reply_fault(400, "DependencyViolation");
+  EXPECT_EQ(world.cloud->delete_group("g").error().kind, Kind::conflict);
+}
+
+TEST(Ec2Cloud, TheCallersAddressIsAskedOfAwsUnlessTheCloudIsHere) {
+  if (std::getenv("FERRY_CALLER_CIDR")) GTEST_SKIP() << "FERRY_CALLER_CIDR is set";
+  World here("http://127.0.0.1:5000");
+  EXPECT_EQ(here.cloud->caller_cidr().value(), "127.0.0.1/32");
+  World away;
+  away.http.reply(200, "203.0.113.7\n");
+  EXPECT_EQ(away.cloud->caller_cidr().value(), "203.0.113.7/32");
+  EXPECT_EQ(away.http.asked.at(0).url, "https://checkip.amazonaws.com/");
+  away.http.reply(200, "<html>log in first</html>");
+  EXPECT_EQ(away.cloud->caller_cidr().error().kind, Kind::bad_input);
+}
+
+TEST(Images, LoginUsersFollowTheName) {
+  EXPECT_EQ(login_user_of("Deep Learning Base OSS Nvidia Driver GPU AMI (Ubuntu 22.04) 20260101"), "ubuntu");
+  EXPECT_EQ(login_user_of("ubuntu/images/hvm-ssd/ubuntu-jammy-22.04-amd64-server-20260101"), "ubuntu");
+  EXPECT_EQ(login_user_of("Deep Learning OSS Nvidia Driver AMI GPU PyTorch 2.9 (Amazon Linux 2023)"),
+            "ec2-user");
+  EXPECT_EQ(login_user_of("al2023-ami-2023.0-kernel-6.1-x86_64"), "ec2-user");
+}
+
+}  // namespace
+}  // namespace ferry::cloud
