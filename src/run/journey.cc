@@ -4,6 +4,7 @@
 
 #include "base/text.h"
 #include "os/env.h"
+#include "watch/report.h"
 
 namespace ferry::run {
 
@@ -37,6 +38,13 @@ std::string describe_type(const plan::InstanceType& type) {
       fmt::format("{}  {} vCPU  {} GiB", type.name, type.vcpus, (type.memory_mib + 512) / 1024);
   if (type.accelerator_count > 0) text += fmt::format("  {} ×{}", type.accelerator, type.accelerator_count);
   return text;
+}
+
+/// A path as the person would write it from here.
+std::string shown(const os::Path& path) {
+  std::error_code ignored;
+  const auto relative = path.lexically_relative(std::filesystem::current_path(ignored));
+  return relative.empty() || *relative.begin() == ".." ? path.string() : relative.string();
 }
 
 Outcome outcome_of(const agent::JobStatus& status) {
@@ -277,13 +285,16 @@ Status Journey::fetch() {
   if (outputs.everything_new)
     doors_.progress.warn("fetch", "so every file the run made or changed came home instead");
   for (const auto& note : outputs.report.notes) doors_.progress.warn("fetch", printable(note));
+  for (const auto& entry : outputs.report.entries) {
+    if (entry.type == sync::Type::file) fetched_files_.push_back(entry.path);
+  }
   run_.outputs_home = true;
   TRY("", doors_.ledger.update(run_));
   const auto& report = outputs.report;
   const auto text = report.files == 0 ? std::string("no outputs")
                                       : fmt::format("{} {}, {}, sha-256 verified  → {}/", report.files,
                                                     report.files == 1 ? "file" : "files",
-                                                    show_bytes(report.bytes), run_.home);
+                                                    show_bytes(report.bytes), shown(run_.home));
   doors_.progress.done(
       "fetch", text,
       {{"files", report.files}, {"bytes", report.bytes}, {"home", run_.home}, {"missing", outputs.missing}});
@@ -297,15 +308,18 @@ Status Journey::release() {
     if (auto channel = link_->agent()) (void)channel->client.release(false);
     link_.reset();
   }
-  TRY_SET(ended, "", release_all(doors_, run_));
-  TRY_SET(instances, "", doors_.ledger.instances(run_.name));
-  const auto total = spent(instances, doors_.clock.now_ms());
+  TRY("", release_all(doors_, run_));
   run_.ended_ms = doors_.clock.now_ms();
   TRY("", doors_.ledger.update(run_));
   TRY("", enter(Phase::released));
-  const auto what = ended.empty() ? std::string("nothing was rented") : join(ended, ", ") + " terminated";
-  doors_.progress.done("release", fmt::format("{} · nothing left running · total {}", what, show(total)),
-                       {{"terminated", ended}, {"total_usd", static_cast<double>(total.micros) / 1e6}});
+  TRY_SET(instances, "", doors_.ledger.instances(run_.name));
+  TRY_SET(resources, "", doors_.ledger.resources(run_.name));
+  const auto now = doors_.clock.now_ms();
+  doors_.progress.done("release", watch::release_text(instances, resources, now),
+                       watch::release_json(instances, resources, now));
+  if (run_.outputs_home)
+    doors_.progress.note(watch::closing_line(run_.name, shown(run_.home), fetched_files_),
+                         {{"home", run_.home}});
   return {};
 }
 

@@ -60,6 +60,7 @@ class Journey {
   std::optional<LocalLog> log_;
   std::thread hashing_;
   Status hashed_;
+  std::vector<std::string> fetched_files_;  // relative to run_.home
   bool detaching_ = false;
 };
 

@@ -281,14 +281,4 @@ Result<std::vector<std::string>> release_all(Doors& doors, const ledger::Run& ru
   return ended;
 }
 
-Usd spent(const std::vector<ledger::Instance>& instances, std::int64_t now_ms) {
-  Usd total;
-  for (const auto& one : instances) {
-    if (one.launched_ms == 0) continue;
-    const auto end = one.released_ms ? one.released_ms : now_ms;
-    total = total + cost(one.hourly, Millis(std::max<std::int64_t>(end - one.launched_ms, 60'000)));
-  }
-  return total;
-}
-
 }  // namespace ferry::run

@@ -55,7 +55,4 @@ Result<ledger::Instance> refresh(Doors& doors, cloud::Cloud& cloud, ledger::Inst
 /// already; may be repeated until it succeeds. Returns the ids that were terminated.
 Result<std::vector<std::string>> release_all(Doors& doors, const ledger::Run& run);
 
-/// What the run's machines have cost until now, or until they were released.
-Usd spent(const std::vector<ledger::Instance>& instances, std::int64_t now_ms);
-
 }  // namespace ferry::run

@@ -110,16 +110,6 @@ TEST(Machine, TheTimerNeverFiresBeforeOutputsCouldBeFetched) {
   }
 }
 
-TEST(Machine, CostIsAtLeastAMinuteAndStopsAtRelease) {
-  ledger::Instance one;
-  one.hourly = Usd{60'000'000};
-  one.launched_ms = 1'000'000;
-  EXPECT_EQ(spent({one}, 1'000'500), Usd{1'000'000});
-  one.released_ms = 1'000'000 + 120'000;
-  EXPECT_EQ(spent({one}, 9'000'000), Usd{2'000'000});
-  EXPECT_EQ(spent({ledger::Instance{}}, 9'000'000), Usd{0});
-}
-
 TEST(Preflight, ScriptsAreFoundBehindTheirInterpreters) {
   using V = std::vector<std::string>;
   EXPECT_EQ(scripts_in("python train.py --data x.py"), V{"train.py"});

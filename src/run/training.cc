@@ -1,6 +1,7 @@
 #include "run/training.h"
 
 #include "run/machine.h"
+#include "watch/report.h"
 
 namespace ferry::run {
 
@@ -33,7 +34,8 @@ void Training::show_live(const agent::JobStatus& status) {
   const auto now = doors_.clock.now_ms();
   live.elapsed = Millis(status.run_started_ms ? std::max<std::int64_t>(0, now - run_.train_start_ms) : 0);
   if (run_.train_start_ms == 0) live.elapsed = Millis(0);
-  if (const auto instances = doors_.ledger.instances(run_.name)) live.spent = spent(*instances, now);
+  if (const auto instances = doors_.ledger.instances(run_.name))
+    live.spent = watch::total_spent(*instances, now);
   live.cpu_percent = status.cpu_percent;
   doors_.progress.live(live);
 }
@@ -46,6 +48,12 @@ Result<Followed> Training::watch(agent::Client& client, Until until) {
     TRY_SET(event, "", client.next(step));
     if (event) {
       heard = doors_.clock.steady_ms();
+      if (event->log && until == Until::running && event->log->phase == agent::LogPhase::run) {
+        // Setup is over before its state was told. What the training wrote is read again by follow().
+        TRY_SET(status, "", client.status());
+        now.status = status;
+        return now;
+      }
       if (event->log) TRY("", take(std::move(*event->log)));
       if (event->state) {
         now.status = *event->state;

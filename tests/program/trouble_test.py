@@ -58,7 +58,7 @@ def test_a_dead_sshd_is_told_and_the_run_is_found_again_when_it_is_back():
         err = err.decode()
         assert ferry.returncode == 125 and "did not answer ssh" in err and f"ferry logs -f {run['run']}" in err, err
         assert home.alive() == [instance], "the machine was released with the model on it"
-        home.good("rehearsal", "fault", "clear")
+        home.good("rehearsal", "fault", "no-sshd", f"instance={instance}", "on=false")
         home.good("ps")
         home.wait_for("released", lambda: home.newest()["phase"] == "released")
         assert (home.home_of(run) / "outputs/m").read_text() == "m\n"
