@@ -1,0 +1,52 @@
+#include "rehearsal/actions.h"
+
+namespace ferry::rehearsal {
+
+const ActionEntry* find_ec2_action(std::string_view name) {
+  using enum Effect;
+  static const std::map<std::string_view, ActionEntry> all = {
+      {"AuthorizeSecurityGroupEgress", {authorize_security_group_egress, writes}},
+      {"AuthorizeSecurityGroupIngress", {authorize_security_group_ingress, writes}},
+      {"CreateKeyPair", {create_key_pair, writes}},
+      {"CreateSecurityGroup", {create_security_group, writes}},
+      {"CreateTags", {create_tags, writes}},
+      {"DeleteKeyPair", {delete_key_pair, writes}},
+      {"DeleteSecurityGroup", {delete_security_group, writes}},
+      {"DeleteTags", {delete_tags, writes}},
+      {"DescribeAccountAttributes", {describe_account_attributes, reads}},
+      {"DescribeAvailabilityZones", {describe_availability_zones, reads}},
+      {"DescribeImages", {describe_images, reads}},
+      {"DescribeInstanceAttribute", {describe_instance_attribute, reads}},
+      {"DescribeInstanceCreditSpecifications", {describe_instance_credit_specifications, reads}},
+      {"DescribeInstanceStatus", {describe_instance_status, reads}},
+      {"DescribeInstanceTypeOfferings", {describe_instance_type_offerings, reads}},
+      {"DescribeInstanceTypes", {describe_instance_types, reads}},
+      {"DescribeInstances", {describe_instances, reads}},
+      {"DescribeKeyPairs", {describe_key_pairs, reads}},
+      {"DescribeNetworkInterfaces", {describe_network_interfaces, reads}},
+      {"DescribeRegions", {describe_regions, reads}},
+      {"DescribeSecurityGroupRules", {describe_security_group_rules, reads}},
+      {"DescribeSecurityGroups", {describe_security_groups, reads}},
+      {"DescribeSpotPriceHistory", {describe_spot_price_history, reads}},
+      {"DescribeSubnets", {describe_subnets, reads}},
+      {"DescribeTags", {describe_tags, reads}},
+      {"DescribeVolumes", {describe_volumes, reads}},
+      {"DescribeVpcAttribute", {describe_vpc_attribute, reads}},
+      {"DescribeVpcs", {describe_vpcs, reads}},
+      {"GetConsoleOutput", {get_console_output, reads}},
+      {"ImportKeyPair", {import_key_pair, writes}},
+      {"ModifyInstanceAttribute", {modify_instance_attribute, writes}},
+      {"ModifyInstanceMetadataOptions", {modify_instance_metadata_options, writes}},
+      {"RebootInstances", {reboot_instances, writes}},
+      {"RevokeSecurityGroupEgress", {revoke_security_group_egress, writes}},
+      {"RevokeSecurityGroupIngress", {revoke_security_group_ingress, writes}},
+      {"RunInstances", {run_instances, writes}},
+      {"StartInstances", {start_instances, writes}},
+      {"StopInstances", {stop_instances, writes}},
+      {"TerminateInstances", {terminate_instances, writes}},
+  };
+  const auto found = all.find(name);
+  return found == all.end() ? nullptr : &found->second;
+}
+
+}  // namespace ferry::rehearsal

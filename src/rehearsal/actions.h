@@ -1,0 +1,81 @@
+#pragma once
+/// \file
+/// The actions of the EC2 and SSM services, as functions from a request to what stands inside its answer.
+
+#include <string>
+#include <string_view>
+
+#include "rehearsal/catalog.h"
+#include "rehearsal/faults.h"
+#include "rehearsal/filters.h"
+#include "rehearsal/model.h"
+#include "rehearsal/query.h"
+#include "rehearsal/xml.h"
+
+namespace ferry::rehearsal {
+
+/// One request at work. `state` is a copy: it replaces the real one, durably, only if the action succeeds.
+struct Call {
+  const Params& params;
+  State& state;
+  Faults& faults;
+  std::int64_t now_ms;
+  std::int64_t boot_ms;                                                       ///< the usual time of a boot
+  const std::function<std::string(const std::string& instance_id)>& console;  ///< what a machine printed
+};
+
+using Action = Api<Xml> (*)(Call&);
+
+enum class Effect { reads, writes };
+struct ActionEntry {
+  Action run;
+  Effect effect;
+};
+/// Nothing for an action that is not offered.
+const ActionEntry* find_ec2_action(std::string_view name);
+
+/// SSM: `operation` is what follows "AmazonSSM."; the answer is JSON.
+Api<Json> run_ssm(std::string_view operation, const Json& request);
+
+// One family a file.
+Api<Xml> run_instances(Call& call);
+Api<Xml> describe_instances(Call& call);
+Api<Xml> describe_instance_status(Call& call);
+Api<Xml> start_instances(Call& call);
+Api<Xml> stop_instances(Call& call);
+Api<Xml> reboot_instances(Call& call);
+Api<Xml> terminate_instances(Call& call);
+Api<Xml> describe_instance_attribute(Call& call);
+Api<Xml> modify_instance_attribute(Call& call);
+Api<Xml> modify_instance_metadata_options(Call& call);
+Api<Xml> describe_instance_credit_specifications(Call& call);
+Api<Xml> get_console_output(Call& call);
+Api<Xml> import_key_pair(Call& call);
+Api<Xml> create_key_pair(Call& call);
+Api<Xml> describe_key_pairs(Call& call);
+Api<Xml> delete_key_pair(Call& call);
+Api<Xml> create_security_group(Call& call);
+Api<Xml> describe_security_groups(Call& call);
+Api<Xml> describe_security_group_rules(Call& call);
+Api<Xml> delete_security_group(Call& call);
+Api<Xml> authorize_security_group_ingress(Call& call);
+Api<Xml> authorize_security_group_egress(Call& call);
+Api<Xml> revoke_security_group_ingress(Call& call);
+Api<Xml> revoke_security_group_egress(Call& call);
+Api<Xml> describe_images(Call& call);
+Api<Xml> describe_instance_types(Call& call);
+Api<Xml> describe_instance_type_offerings(Call& call);
+Api<Xml> describe_spot_price_history(Call& call);
+Api<Xml> describe_availability_zones(Call& call);
+Api<Xml> describe_regions(Call& call);
+Api<Xml> describe_account_attributes(Call& call);
+Api<Xml> describe_vpcs(Call& call);
+Api<Xml> describe_vpc_attribute(Call& call);
+Api<Xml> describe_subnets(Call& call);
+Api<Xml> describe_volumes(Call& call);
+Api<Xml> describe_network_interfaces(Call& call);
+Api<Xml> create_tags(Call& call);
+Api<Xml> delete_tags(Call& call);
+Api<Xml> describe_tags(Call& call);
+
+}  // namespace ferry::rehearsal

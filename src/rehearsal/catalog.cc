@@ -1,0 +1,194 @@
+#include "rehearsal/catalog.h"
+
+#include "base/hash.h"
+#include "base/text.h"
+
+extern "C" const char ferry_embed_instances_csv[], ferry_embed_instances_csv_end[];
+extern "C" const char ferry_embed_prices_csv[], ferry_embed_prices_csv_end[];
+
+namespace ferry::rehearsal {
+namespace {
+
+std::vector<InstanceType> load_types() {
+  std::vector<InstanceType> types;
+  for (const auto& row : parse_csv({ferry_embed_instances_csv, ferry_embed_instances_csv_end})) {
+    if (row.size() < 9) continue;
+    const auto number = [&](std::size_t at) { return parse_int(row[at]).value_or(0); };
+    InstanceType type;
+    type.name = row[0];
+    type.accelerator = row[1];
+    type.accelerators = number(2);
+    type.accelerator_mib = number(3);
+    type.vcpus = number(4);
+    type.memory_mib = number(5);
+    type.arch = row[6];
+    type.network = row[7];
+    type.nvme_gb = number(8);
+    types.push_back(std::move(type));
+  }
+  std::sort(types.begin(), types.end(), [](const auto& a, const auto& b) { return a.name < b.name; });
+  for (const auto& row : parse_csv({ferry_embed_prices_csv, ferry_embed_prices_csv_end})) {
+    if (row.size() < 4 || row[1] != region_name) continue;
+    for (auto& type : types)
+      if (type.name == row[0]) {
+        type.on_demand = row[2];
+        type.spot = row[3];
+      }
+  }
+  return types;
+}
+
+struct ImageLine {
+  std::string_view name, description, arch, owner_id, owner_alias, root_device, login_user;
+  std::int64_t gib;
+  std::vector<std::string> parameters;
+};
+
+const std::vector<ImageLine>& image_lines() {
+  constexpr std::string_view dlami = "/aws/service/deeplearning/ami/";
+  constexpr std::string_view canonical = "/aws/service/canonical/ubuntu/server/";
+  const auto deep = [&](std::string_view arch, std::string_view type) {
+    return std::vector{fmt::format("{}{}/{}/latest/ami-id", dlami, arch, type)};
+  };
+  const auto ubuntu = [&](std::string_view version, std::string_view arch) {
+    std::vector<std::string> out;
+    for (const char* disk : {"ebs-gp2", "ebs-gp3"})
+      out.push_back(fmt::format("{}{}/stable/current/{}/hvm/{}/ami-id", canonical, version, arch, disk));
+    return out;
+  };
+  static const std::vector<ImageLine> lines = {
+      {"ubuntu/images/hvm-ssd/ubuntu-jammy-22.04-amd64-server-",
+       "Canonical, Ubuntu, 22.04 LTS, amd64 jammy image", "x86_64", "099720109477", "", "/dev/sda1", "ubuntu",
+       8, ubuntu("22.04", "amd64")},
+      {"ubuntu/images/hvm-ssd/ubuntu-jammy-22.04-arm64-server-",
+       "Canonical, Ubuntu, 22.04 LTS, arm64 jammy image", "arm64", "099720109477", "", "/dev/sda1", "ubuntu",
+       8, ubuntu("22.04", "arm64")},
+      {"ubuntu/images/hvm-ssd-gp3/ubuntu-noble-24.04-amd64-server-",
+       "Canonical, Ubuntu, 24.04 LTS, amd64 noble image", "x86_64", "099720109477", "", "/dev/sda1", "ubuntu",
+       8, ubuntu("24.04", "amd64")},
+      {"ubuntu/images/hvm-ssd-gp3/ubuntu-noble-24.04-arm64-server-",
+       "Canonical, Ubuntu, 24.04 LTS, arm64 noble image", "arm64", "099720109477", "", "/dev/sda1", "ubuntu",
+       8, ubuntu("24.04", "arm64")},
+      {"al2023-ami-2023.9-kernel-6.1-x86_64-",
+       "Amazon Linux 2023 AMI x86_64 HVM kernel-6.1",
+       "x86_64",
+       "137112412989",
+       "amazon",
+       "/dev/xvda",
+       "ec2-user",
+       8,
+       {"/aws/service/ami-amazon-linux-latest/al2023-ami-kernel-6.1-x86_64",
+        "/aws/service/ami-amazon-linux-latest/al2023-ami-kernel-default-x86_64"}},
+      {"Deep Learning Base OSS Nvidia Driver GPU AMI (Ubuntu 22.04) ",
+       "Supported EC2 instances: G4dn, G5, G6, Gr6, G6e, P4d, P4de, P5, P5e, P5en, P6-B200", "x86_64",
+       "898082745236", "amazon", "/dev/sda1", "ubuntu", 35,
+       deep("x86_64", "base-oss-nvidia-driver-gpu-ubuntu-22.04")},
+      {"Deep Learning Base OSS Nvidia Driver GPU AMI (Ubuntu 24.04) ",
+       "Supported EC2 instances: G4dn, G5, G6, Gr6, G6e, P4d, P4de, P5, P5e, P5en, P6-B200", "x86_64",
+       "898082745236", "amazon", "/dev/sda1", "ubuntu", 35,
+       deep("x86_64", "base-oss-nvidia-driver-gpu-ubuntu-24.04")},
+      {"Deep Learning Base OSS Nvidia Driver GPU AMI (Amazon Linux 2023) ",
+       "Supported EC2 instances: G4dn, G5, G6, Gr6, G6e, P4d, P4de, P5, P5e, P5en, P6-B200", "x86_64",
+       "898082745236", "amazon", "/dev/xvda", "ec2-user", 35,
+       deep("x86_64", "base-oss-nvidia-driver-gpu-amazon-linux-2023")},
+      {"Deep Learning OSS Nvidia Driver AMI GPU PyTorch 2.7 (Ubuntu 22.04) ",
+       "Supported EC2 instances: G4dn, G5, G6, Gr6, G6e, P4d, P4de, P5, P5e, P5en", "x86_64", "898082745236",
+       "amazon", "/dev/sda1", "ubuntu", 45, deep("x86_64", "oss-nvidia-driver-gpu-pytorch-2.7-ubuntu-22.04")},
+      {"Deep Learning OSS Nvidia Driver AMI GPU PyTorch 2.9 (Ubuntu 24.04) ",
+       "Supported EC2 instances: G4dn, G5, G6, Gr6, G6e, P4d, P4de, P5, P5e, P5en, P6-B200", "x86_64",
+       "898082745236", "amazon", "/dev/sda1", "ubuntu", 45,
+       deep("x86_64", "oss-nvidia-driver-gpu-pytorch-2.9-ubuntu-24.04")},
+      {"Deep Learning Base AMI with Single CUDA (Ubuntu 22.04) ",
+       "Supported EC2 instances: G4dn, G5, G6, P4d, P5", "x86_64", "898082745236", "amazon", "/dev/sda1",
+       "ubuntu", 30, deep("x86_64", "base-with-single-cuda-ubuntu-22.04")},
+      {"Deep Learning AMI Neuron (Ubuntu 22.04) ", "Supported EC2 instances: Inf1, Inf2, Trn1, Trn1n, Trn2",
+       "x86_64", "898082745236", "amazon", "/dev/sda1", "ubuntu", 60, deep("x86_64", "neuron-ubuntu-22.04")},
+      {"Deep Learning ARM64 Base OSS Nvidia Driver GPU AMI (Ubuntu 22.04) ",
+       "Supported EC2 instances: G5g, P6e-GB200", "arm64", "898082745236", "amazon", "/dev/sda1", "ubuntu",
+       35, deep("arm64", "base-oss-nvidia-driver-gpu-ubuntu-22.04")},
+      {"Deep Learning ARM64 Base OSS Nvidia Driver GPU AMI (Ubuntu 24.04) ",
+       "Supported EC2 instances: G5g, P6e-GB200", "arm64", "898082745236", "amazon", "/dev/sda1", "ubuntu",
+       35, deep("arm64", "base-oss-nvidia-driver-gpu-ubuntu-24.04")},
+      {"Deep Learning ARM64 AMI OSS Nvidia Driver GPU PyTorch 2.7 (Ubuntu 22.04) ",
+       "Supported EC2 instances: G5g", "arm64", "898082745236", "amazon", "/dev/sda1", "ubuntu", 45,
+       deep("arm64", "oss-nvidia-driver-gpu-pytorch-2.7-ubuntu-22.04")},
+  };
+  return lines;
+}
+
+std::vector<Image> make_images() {
+  std::vector<Image> out;
+  for (const auto& line : image_lines()) {
+    bool newest = true;
+    for (const char* day : {"20260117", "20251108"}) {
+      const std::string full = std::string(line.name) + day;
+      const std::string digits = hex(sha256(full));
+      const std::string created = fmt::format("{:.4}-{:.2}-{:.2}T06:12:35.000Z", day, day + 4, day + 6);
+      out.push_back(
+          {.id = "ami-" + digits.substr(0, 17),
+           .name = full,
+           .description = std::string(line.description),
+           .arch = std::string(line.arch),
+           .owner_id = std::string(line.owner_id),
+           .owner_alias = std::string(line.owner_alias),
+           .created = created,
+           .snapshot_id = "snap-" + digits.substr(17, 17),
+           .root_device = std::string(line.root_device),
+           .login_user = std::string(line.login_user),
+           .gib = line.gib,
+           .parameters = std::exchange(newest, false) ? line.parameters : std::vector<std::string>{}});
+    }
+  }
+  return out;
+}
+
+}  // namespace
+
+std::vector<std::vector<std::string>> parse_csv(std::string_view text) {
+  std::vector<std::vector<std::string>> rows;
+  bool heading = true;
+  for (const auto& line : split(text, '\n'))
+    if (!trim(line).empty() && !std::exchange(heading, false)) rows.push_back(split(trim(line), ','));
+  return rows;
+}
+
+const std::vector<InstanceType>& instance_types() {
+  static const std::vector<InstanceType> types = load_types();
+  return types;
+}
+
+const InstanceType* find_type(std::string_view name) {
+  const auto& all = instance_types();
+  const auto found =
+      std::find_if(all.begin(), all.end(), [&](const InstanceType& type) { return type.name == name; });
+  return found == all.end() ? nullptr : &*found;
+}
+
+std::string_view quota_bucket(const InstanceType& type) {
+  const auto family = type.family();
+  if (family.starts_with("trn")) return "trn";
+  if (family.starts_with("inf")) return "inf";
+  if (family.starts_with("dl")) return "dl";
+  if (family.starts_with("g")) return "g";
+  if (family.starts_with("p")) return "p";
+  return "standard";
+}
+
+const std::vector<Image>& images() {
+  static const std::vector<Image> all = make_images();
+  return all;
+}
+
+const Image* find_image(std::string_view id) {
+  const auto& all = images();
+  const auto found = std::find_if(all.begin(), all.end(), [&](const Image& image) { return image.id == id; });
+  return found == all.end() ? nullptr : &*found;
+}
+
+std::string zone_id(std::string_view zone) {
+  constexpr std::array<int, 6> numbers = {4, 6, 1, 2, 3, 5};
+  const auto index = static_cast<std::size_t>(zone.empty() ? 0 : zone.back() - 'a');
+  return fmt::format("use1-az{}", numbers[std::min(index, numbers.size() - 1)]);
+}
+
+}  // namespace ferry::rehearsal

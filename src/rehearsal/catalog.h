@@ -1,0 +1,45 @@
+#pragma once
+/// \file
+/// What the rehearsal cloud has to offer: instance types and prices from ferry's data files, and images. It
+/// never changes while it runs.
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace ferry::rehearsal {
+
+inline constexpr std::string_view region_name = "us-east-1";
+inline constexpr std::string_view account_id = "123456789012";
+
+struct InstanceType {
+  std::string name, accelerator, arch, network;  ///< arch: x86_64 or arm64
+  std::int64_t accelerators = 0, accelerator_mib = 0, vcpus = 0, memory_mib = 0, nvme_gb = 0;
+  std::string on_demand, spot;  ///< US dollars an hour as written in the data, or "" if unknown
+  /// "t3" of "t3.medium".
+  std::string_view family() const { return std::string_view(name).substr(0, name.find('.')); }
+};
+/// All types, by name.
+const std::vector<InstanceType>& instance_types();
+const InstanceType* find_type(std::string_view name);
+/// The vCPU limit that counts for a type: "standard", "g", "p", "inf", "trn" or "dl".
+std::string_view quota_bucket(const InstanceType& type);
+
+/// One table: rows of cells, without the heading. Cells hold no commas.
+std::vector<std::vector<std::string>> parse_csv(std::string_view text);
+
+struct Image {
+  std::string id, name, description, arch, owner_id, owner_alias, created, snapshot_id, root_device,
+      login_user;
+  std::int64_t gib = 8;
+  std::vector<std::string> parameters;  ///< SSM public parameters that name it
+};
+/// All images, newest of each line first.
+const std::vector<Image>& images();
+const Image* find_image(std::string_view id);
+
+/// "use1-az4" for "us-east-1a".
+std::string zone_id(std::string_view zone);
+
+}  // namespace ferry::rehearsal

@@ -1,0 +1,104 @@
+#include "rehearsal/faults.h"
+
+#include "base/text.h"
+#include "rehearsal/filters.h"
+
+namespace ferry::rehearsal {
+namespace {
+
+/// Faults that Faults itself keeps, and the members each may have.
+const std::map<std::string, std::vector<std::string>>& kinds() {
+  static const std::map<std::string, std::vector<std::string>> all = {
+      {"capacity", {"type", "zone", "count"}},
+      {"throttle", {"action", "count"}},
+      {"error", {"action", "code", "status", "message", "count"}},
+      {"drop", {"action", "count"}},
+      {"slow-boot", {"type", "ms", "count"}},
+      {"no-boot", {"type", "count"}},
+      {"quota", {"bucket", "limit"}},
+      {"clear", {}},
+  };
+  return all;
+}
+
+bool fits(const Json& fault, std::string_view member, std::string_view value) {
+  return wildcard_match(text_at(fault, member, "*"), value);
+}
+
+}  // namespace
+
+Status Faults::add(const Json& fault) {
+  const std::string kind = text_at(fault, "kind");
+  const auto known = kinds().find(kind);
+  if (known == kinds().end()) {
+    std::vector<std::string> names = {"die", "no-sshd"};
+    for (const auto& [name, members] : kinds()) names.push_back(name);
+    return fail(Kind::bad_input, "no such fault: " + kind, "", "the kinds are " + join(names, ", "));
+  }
+  for (const auto& [member, value] : fault.items())
+    if (member != "kind" &&
+        std::find(known->second.begin(), known->second.end(), member) == known->second.end())
+      return fail(Kind::bad_input, "the fault " + kind + " has no member " + member, "",
+                  "it has " + join(known->second, ", "));
+  if (kind == "clear") {
+    faults_.clear();
+    return {};
+  }
+  if (kind == "quota")
+    std::erase_if(faults_, [&](const Json& old) {
+      return text_at(old, "kind") == kind && text_at(old, "bucket") == text_at(fault, "bucket");
+    });
+  faults_.push_back(fault);
+  return {};
+}
+
+template <class Fits>
+std::optional<Json> Faults::use(std::string_view kind, Fits fits_it, bool spend) {
+  for (auto at = faults_.begin(); at != faults_.end(); ++at) {
+    if (text_at(*at, "kind") != kind || !fits_it(*at)) continue;
+    Json used = *at;
+    const auto left = int_at(used, "count", -1);
+    if (spend && left > 1) (*at)["count"] = left - 1;
+    if (spend && (left == 1 || left == 0)) faults_.erase(at);
+    if (left != 0) return used;
+    return use(kind, fits_it, spend);
+  }
+  return std::nullopt;
+}
+
+std::optional<ApiError> Faults::refusal(const std::string& action) {
+  const auto about = [&](const Json& fault) { return fits(fault, "action", action); };
+  if (use("throttle", about)) return ApiError{503, "RequestLimitExceeded", "Request limit exceeded."};
+  if (const auto fault = use("error", about))
+    return ApiError{static_cast<int>(int_at(*fault, "status", 500)), text_at(*fault, "code", "InternalError"),
+                    text_at(*fault, "message", "An internal error has occurred")};
+  return std::nullopt;
+}
+
+bool Faults::drops(const std::string& action) {
+  return use("drop", [&](const Json& fault) { return fits(fault, "action", action); }).has_value();
+}
+
+bool Faults::no_capacity(const std::string& type, const std::string& zone, bool spend) {
+  return use(
+             "capacity",
+             [&](const Json& fault) { return fits(fault, "type", type) && fits(fault, "zone", zone); }, spend)
+      .has_value();
+}
+
+Faults::Boot Faults::boot(const std::string& type) {
+  const auto about = [&](const Json& fault) { return fits(fault, "type", type); };
+  Boot boot;
+  if (const auto fault = use("slow-boot", about)) boot.extra_ms = int_at(*fault, "ms", 5000);
+  boot.never = use("no-boot", about).has_value();
+  return boot;
+}
+
+std::optional<std::int64_t> Faults::quota(const std::string& bucket) const {
+  for (const auto& fault : faults_)
+    if (text_at(fault, "kind") == "quota" && text_at(fault, "bucket") == bucket)
+      return int_at(fault, "limit", 0);
+  return std::nullopt;
+}
+
+}  // namespace ferry::rehearsal

@@ -1,0 +1,48 @@
+#pragma once
+/// \file
+/// What the rehearsal cloud was told to do wrong. Faults are forgotten when the server ends.
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/json.h"
+#include "rehearsal/api_error.h"
+
+namespace ferry::rehearsal {
+
+/// Not safe from several threads: its owner locks.
+class Faults {
+ public:
+  /// Takes one fault in the form rehearsal.h describes. bad_input names the kind or field that is wrong. A
+  /// fault without "count" stays until cleared; "count":n spends itself after n uses.
+  Status add(const Json& fault);
+
+  /// The refusal that `action` is to meet, if any (throttle, error). Spends one use.
+  std::optional<ApiError> refusal(const std::string& action);
+  /// True when the answer to `action` is to be lost (drop). Spends one use.
+  bool drops(const std::string& action);
+  /// True when a launch of `type` in `zone` finds no capacity. Spends one use if `spend`.
+  bool no_capacity(const std::string& type, const std::string& zone, bool spend);
+  struct Boot {
+    std::int64_t extra_ms = 0;
+    bool never = false;
+  };
+  /// How the next boot goes wrong (slow-boot, no-boot). Spends one use of each.
+  Boot boot(const std::string& type);
+  /// The vCPU limit of a bucket ("standard", "g", …; spot has "spot-standard", …), and the limit of instances
+  /// ("instances").
+  std::optional<std::int64_t> quota(const std::string& bucket) const;
+
+  /// What is in force, as it was given, with what is left of "count".
+  Json list() const { return faults_; }
+
+ private:
+  /// The first fault of `kind` for which `fits`; spends one use.
+  template <class Fits>
+  std::optional<Json> use(std::string_view kind, Fits fits, bool spend = true);
+  std::vector<Json> faults_;
+};
+
+}  // namespace ferry::rehearsal

@@ -1,0 +1,19 @@
+#include "rehearsal/machines.h"
+
+namespace ferry::rehearsal {
+
+Status SandboxMachines::boot(const std::string& instance_id, const sandbox::Spec& spec) {
+  TRY("", os::make_dirs(dir_ / instance_id, 0700));
+  return sandbox::boot(dir_ / instance_id, spec);
+}
+
+std::string SandboxMachines::console(const std::string& instance_id) {
+  return os::read_file(dir_ / instance_id / "console.log", 64 << 20).value_or("");
+}
+
+Status SandboxMachines::break_sshd(const std::string& instance_id, bool on) {
+  const auto file = dir_ / instance_id / "fault-no-sshd";
+  return on ? os::write_file(file, "") : os::remove_all(file);
+}
+
+}  // namespace ferry::rehearsal

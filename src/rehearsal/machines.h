@@ -1,0 +1,54 @@
+#pragma once
+/// \file
+/// The door to the processes that instances are made of.
+
+#include <string>
+
+#include "sandbox/sandbox.h"
+
+namespace ferry::rehearsal {
+
+/// Runs instances. Safe from any thread; calls about one instance come one at a time.
+class Machines {
+ public:
+  virtual ~Machines() = default;
+  virtual sandbox::Status status(const std::string& instance_id) = 0;
+  /// Returns once the instance has begun to boot; status() tells when it is up.
+  virtual Status boot(const std::string& instance_id, const sandbox::Spec& spec) = 0;
+  /// Ends its processes and keeps its disk.
+  virtual Status stop(const std::string& instance_id) = 0;
+  /// Leaves no process and no file of it.
+  virtual Status destroy(const std::string& instance_id) = 0;
+  /// As a power cut would.
+  virtual Status crash(const std::string& instance_id) = 0;
+  /// What it printed since its last boot; empty if nothing is known.
+  virtual std::string console(const std::string& instance_id) = 0;
+  /// While `on`, its sshd resets every new connection.
+  virtual Status break_sshd(const std::string& instance_id, bool on) = 0;
+  /// The mode that instances are given, and why it is not a stronger one.
+  virtual sandbox::Probe probe() = 0;
+};
+
+/// Real ones, each in a folder `dir`/ID.
+class SandboxMachines final : public Machines {
+ public:
+  explicit SandboxMachines(os::Path dir) : dir_(std::move(dir)), probe_(sandbox::probe()) {}
+  sandbox::Status status(const std::string& instance_id) override {
+    return sandbox::status(dir_ / instance_id);
+  }
+  Status boot(const std::string& instance_id, const sandbox::Spec& spec) override;
+  Status stop(const std::string& instance_id) override {
+    return sandbox::stop(dir_ / instance_id, Millis(3000));
+  }
+  Status destroy(const std::string& instance_id) override { return sandbox::destroy(dir_ / instance_id); }
+  Status crash(const std::string& instance_id) override { return sandbox::crash(dir_ / instance_id); }
+  std::string console(const std::string& instance_id) override;
+  Status break_sshd(const std::string& instance_id, bool on) override;
+  sandbox::Probe probe() override { return probe_; }
+
+ private:
+  os::Path dir_;
+  sandbox::Probe probe_;
+};
+
+}  // namespace ferry::rehearsal

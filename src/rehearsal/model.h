@@ -1,0 +1,114 @@
+#pragma once
+/// \file
+/// Everything the rehearsal cloud remembers. Plain values; as JSON it is the state file.
+
+#include <cstdint>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "base/error.h"
+#include "base/json.h"
+
+namespace ferry::rehearsal {
+
+using Tags = std::map<std::string, std::string>;
+
+enum class Phase { pending, running, shutting_down, stopping, stopped, terminated };
+/// EC2's name ("shutting-down") and code (32) of an instance state.
+std::string_view name(Phase phase);
+int code(Phase phase);
+
+/// What happens when the machine powers itself off.
+enum class OnPoweroff { stop, terminate };
+
+struct Disk {
+  std::string volume_id, device, snapshot_id, type = "gp3";
+  std::int64_t gib = 8, iops = 3000, throughput = 125, attached_ms = 0;
+  bool encrypted = false, delete_on_termination = true;
+};
+
+struct MetadataOptions {
+  bool endpoint_enabled = true, token_required = true, tags = false;
+  std::int64_t hop_limit = 2;
+};
+
+struct Instance {
+  std::string id, reservation_id, image_id, type, zone, subnet_id, key_name, client_token;
+  std::string private_ip, eni_id, eni_attachment_id, mac;
+  std::string public_ip;  ///< loopback address of its sshd while it runs
+  std::int64_t ssh_port = 0;
+  std::vector<std::string> groups;
+  std::vector<Disk> disks;
+  std::string user_data;  ///< base64 of the raw bytes
+  std::string iam_profile, tenancy = "default", credits = "unlimited", spot_request_id;
+  Phase phase = Phase::pending;
+  OnPoweroff on_poweroff = OnPoweroff::stop;
+  std::int64_t launched_ms = 0;  ///< of the last start, as EC2 reports it
+  std::int64_t phase_ms = 0;     ///< since when `phase` holds
+  std::int64_t boot_ms = 0;      ///< how long a boot takes at least
+  std::int64_t launch_index = 0;
+  bool booted_before = false, reboot_wanted = false, never_boots = false;
+  bool protect_termination = false, protect_stop = false, ebs_optimized = false, monitoring = false,
+       check_source_dest = true;
+  MetadataOptions metadata;
+  std::string reason_code, reason_message;  ///< StateReason
+  std::string transition_reason;            ///< "User initiated (2026-01-31 12:00:00 GMT)"
+};
+
+struct KeyPair {
+  std::string id, name, type, fingerprint, public_key;  ///< public_key: one OpenSSH line
+  std::int64_t created_ms = 0;
+};
+
+enum class Direction { ingress, egress };
+
+/// One security group rule has exactly one peer: a CIDR, another group or a prefix list.
+struct Rule {
+  std::string id, protocol, cidr4, cidr6, group_id, prefix_list_id, description;
+  Direction direction = Direction::ingress;
+  std::int64_t from_port = -1, to_port = -1;
+  /// Same traffic, whatever id and description say.
+  bool same_traffic(const Rule& other) const;
+};
+
+struct Group {
+  std::string id, name, description, vpc_id;
+  std::vector<Rule> rules;
+};
+
+struct Subnet {
+  std::string id, zone, cidr;
+  std::int64_t next_host = 10;  ///< private addresses are given out from here
+};
+
+/// What a ClientToken stands for.
+struct LaunchToken {
+  std::string parameters;  ///< SHA-256 of the request's parameters
+  std::vector<std::string> instance_ids;
+};
+
+struct State {
+  std::string access_key_id, secret_access_key, vpc_id;
+  std::vector<Subnet> subnets;
+  std::map<std::string, Instance> instances;  ///< by id, as are keys and groups
+  std::map<std::string, KeyPair> keys;
+  std::map<std::string, Group> groups;
+  std::map<std::string, LaunchToken> tokens;
+  std::map<std::string, Tags> tags;  ///< by resource id, of any kind
+
+  const KeyPair* key_named(std::string_view key_name) const;
+  const Group* group_named(std::string_view group_name) const;
+};
+
+/// A fresh cloud: an access key, the default network in the six zones of `region`, and its default security
+/// group.
+State fresh_state(const std::string& region);
+/// "i-" and 17 random hexadecimal digits, for any prefix.
+std::string new_id(std::string_view prefix);
+
+Json to_json(const State& state);
+/// Corrupt if it is not what to_json wrote.
+Result<State> state_from(const Json& json);
+
+}  // namespace ferry::rehearsal

@@ -1,0 +1,66 @@
+#pragma once
+/// \file
+/// The rehearsal cloud as the rest of ferry sees it: start it, point AWS clients at it, stop it. What it
+/// speaks is in server.h.
+
+#include <string>
+#include <vector>
+
+#include "base/error.h"
+#include "base/json.h"
+#include "os/file.h"
+
+namespace ferry::rehearsal {
+
+struct Info {
+  std::string endpoint_url;  ///< http://127.0.0.1:PORT
+  std::string region;        ///< us-east-1
+  std::string access_key_id, secret_access_key;
+  std::int64_t pid = 0;
+  std::string sandbox;  ///< root, user or plain
+  std::string why;      ///< why not a stronger one
+};
+
+/// Default folder: os::data_dir()/rehearsal.
+os::Path default_dir();
+/// Starts the server in the background if it does not answer, and returns once it does. Many processes may
+/// call it at once: one server results. The port and keys stay the same across restarts (another port is
+/// taken if the old one is in use).
+Result<Info> ensure_running(const os::Path& dir);
+/// not_found if it does not run.
+Result<Info> running(const os::Path& dir);
+/// Terminates all instances (unless keep_instances), then the server. Calm if it does not run.
+Status stop(const os::Path& dir, bool keep_instances);
+/// For `ferry rehearsal status`: info plus every instance {id,state,type,address,port,name,age}, faults in
+/// force.
+Result<Json> status(const os::Path& dir);
+/// `export AWS_ENDPOINT_URL=… …` lines for a POSIX shell.
+std::string env_lines(const Info& info);
+/// Tells it to misbehave until it ends, or {"kind":"clear"} is sent. With "count":n a fault spends itself
+/// after n uses; without, it stays. "type", "zone" and "action" take wildcards and stand for all when left
+/// out. bad_input names what is not understood.
+///   {"kind":"capacity","type":"t3.medium","zone":"us-east-1a","count":2}   RunInstances, StartInstances:
+///   InsufficientInstanceCapacity
+///   {"kind":"throttle","action":"RunInstances","count":3}                  503 RequestLimitExceeded
+///   {"kind":"error","action":"…","code":"InternalError","status":500,"message":"…","count":1}
+///   {"kind":"drop","action":"…","count":1}         does the work, then closes the connection without an
+///   answer
+///   {"kind":"slow-boot","type":"…","ms":5000,"count":1}                    boots take that much longer
+///   {"kind":"no-boot","type":"…","count":1}        stays pending for ever
+///   {"kind":"die","instance":"i-…","after_ms":0}   the machine crashes: terminated, Server.InternalError
+///   {"kind":"no-sshd","instance":"i-…","on":"true"}                        its sshd resets connections;
+///   "false" ends that
+///   {"kind":"quota","bucket":"g","limit":8}        vCPU limit of standard, g, p, inf, trn, dl, or
+///   spot-standard, …; "instances" counts
+///                                                  instances. VcpuLimitExceeded,
+///                                                  MaxSpotInstanceCountExceeded, InstanceLimitExceeded
+///   {"kind":"settings","boot_ms":500}              no fault: how long boots take from now on
+Status inject_fault(const os::Path& dir, const Json& fault);
+
+/// The server's main (`ferry rehearsal serve --dir DIR`, as ensure_running starts it): runs until SIGTERM.
+/// `port` 0: as before, else any. Environment: FERRY_REHEARSAL_BOOT_MS (500), FERRY_REHEARSAL_KEEP_MS (how
+/// long terminated instances stay listed, 3600000), FERRY_PROGRAM (for ensure_running: the program to start
+/// instead of this one).
+int serve(const os::Path& dir, int port);
+
+}  // namespace ferry::rehearsal

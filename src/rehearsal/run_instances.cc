@@ -1,0 +1,180 @@
+// RunInstances: ClientToken, capacity, quotas, and the new instances' names and addresses.
+#include "base/hash.h"
+#include "base/text.h"
+#include "rehearsal/describe.h"
+#include "rehearsal/launch.h"
+#include "rehearsal/tagging.h"
+
+namespace ferry::rehearsal {
+namespace {
+
+/// What two requests must have in common to count as the same.
+std::string fingerprint(const Params& params) {
+  std::string text;
+  for (const auto& [name, value] : params.all())
+    if (name != "ClientToken" && name != "DryRun")
+      text += percent_encoded(name) + "=" + percent_encoded(value) + "&";
+  return hex(sha256(text));
+}
+
+bool counts(const Instance& instance) {
+  return instance.phase == Phase::pending || instance.phase == Phase::running;
+}
+
+/// How many of the order's instances the vCPU and instance limits leave room for; the refusal if fewer than
+/// wanted at least.
+Api<std::int64_t> within_quota(const Call& call, const LaunchOrder& order) {
+  std::int64_t room = order.most;
+  const auto bucket = std::string(order.spot ? "spot-" : "") + std::string(quota_bucket(*order.type));
+  std::int64_t used_vcpus = 0, used_instances = 0;
+  for (const auto& [id, instance] : call.state.instances) {
+    if (!counts(instance)) continue;
+    ++used_instances;
+    const auto* type = find_type(instance.type);
+    const bool spot = !instance.spot_request_id.empty();
+    if (type && spot == order.spot && quota_bucket(*type) == quota_bucket(*order.type))
+      used_vcpus += type->vcpus;
+  }
+  if (const auto limit = call.faults.quota("instances")) {
+    room = std::min(room, *limit - used_instances);
+    if (room < order.least)
+      return refuse("InstanceLimitExceeded",
+                    fmt::format("You have requested more instances ({}) than your current instance limit of "
+                                "{} allows for the specified instance type.",
+                                order.least + used_instances, *limit));
+  }
+  if (const auto limit = call.faults.quota(bucket)) {
+    room = std::min(room, (*limit - used_vcpus) / order.type->vcpus);
+    if (room < order.least && order.spot)
+      return refuse("MaxSpotInstanceCountExceeded", "Max spot instance count exceeded");
+    if (room < order.least)
+      return refuse(
+          "VcpuLimitExceeded",
+          fmt::format(
+              "You have requested more vCPU capacity than your current vCPU limit of {} allows for the "
+              "instance bucket that the specified instance type belongs to. Please "
+              "visit http://aws.amazon.com/contact-us/ec2-request to request an adjustment to this limit.",
+              *limit));
+  }
+  return room;
+}
+
+/// The subnet to launch in: of the zone asked for, or of the first zone with capacity.
+Api<Subnet*> place(Call& call, const LaunchOrder& order) {
+  std::vector<std::string> others;
+  std::string refused;
+  for (auto& subnet : call.state.subnets) {
+    const bool asked = order.zone.empty() || subnet.zone == order.zone;
+    const bool full = call.faults.no_capacity(order.type->name, subnet.zone, false);
+    if (asked && !full) return &subnet;
+    if (asked && refused.empty()) refused = subnet.zone;
+    if (!full) others.push_back(subnet.zone);
+  }
+  (void)call.faults.no_capacity(order.type->name, refused, true);
+  const auto& type = order.type->name;
+  return refuse(
+      "InsufficientInstanceCapacity",
+      others.empty()
+          ? fmt::format("We currently do not have sufficient {} capacity in the Availability Zone you "
+                        "requested ({}). Our system will be working on provisioning additional capacity.",
+                        type, refused)
+          : fmt::format("We currently do not have sufficient {0} capacity in the Availability Zone you "
+                        "requested ({1}). Our system will be working on provisioning additional "
+                        "capacity. You can currently get {0} capacity by not specifying an Availability Zone "
+                        "in your request or choosing {2}.",
+                        type, refused, join(others, ", ")),
+      500);
+}
+
+std::string next_address(const State& state, Subnet& subnet) {
+  const int third = static_cast<int>(parse_int(split(subnet.cidr, '.')[2]).value_or(0));
+  const auto taken = [&](const std::string& address) {
+    return std::any_of(state.instances.begin(), state.instances.end(), [&](const auto& entry) {
+      return entry.second.private_ip == address && entry.second.phase != Phase::terminated;
+    });
+  };
+  while (true) {
+    const auto host = subnet.next_host;
+    subnet.next_host = host >= 4000 ? 10 : host + 1;
+    if (host % 256 == 0 || host % 256 == 255) continue;
+    const auto address = fmt::format("172.31.{}.{}", third + host / 256, host % 256);
+    if (!taken(address)) return address;
+  }
+}
+
+Instance make_instance(Call& call, const LaunchOrder& order, Subnet& subnet) {
+  Instance instance = order.instance;
+  instance.id = new_id("i-");
+  instance.zone = subnet.zone;
+  instance.subnet_id = subnet.id;
+  instance.private_ip = next_address(call.state, subnet);
+  instance.eni_id = new_id("eni-");
+  instance.eni_attachment_id = new_id("eni-attach-");
+  const std::string mac = hex(random_bytes(5));
+  instance.mac = fmt::format("02:{}:{}:{}:{}:{}", mac.substr(0, 2), mac.substr(2, 2), mac.substr(4, 2),
+                             mac.substr(6, 2), mac.substr(8, 2));
+  instance.launched_ms = instance.phase_ms = call.now_ms;
+  const auto fault = call.faults.boot(instance.type);
+  instance.boot_ms = call.boot_ms + fault.extra_ms;
+  instance.never_boots = fault.never;
+  if (order.spot) instance.spot_request_id = "sir-" + random_name(8);
+  for (auto& disk : instance.disks) {
+    disk.volume_id = new_id("vol-");
+    disk.attached_ms = call.now_ms;
+  }
+  return instance;
+}
+
+void tag_new(State& state, const LaunchOrder& order, const Instance& instance) {
+  const auto tags_for = [&](const char* type) {
+    const auto found = order.tags.find(type);
+    return found == order.tags.end() ? Tags{} : found->second;
+  };
+  set_tags(state, instance.id, tags_for("instance"));
+  set_tags(state, instance.eni_id, tags_for("network-interface"));
+  for (const auto& disk : instance.disks) set_tags(state, disk.volume_id, tags_for("volume"));
+  if (!instance.spot_request_id.empty())
+    set_tags(state, instance.spot_request_id, tags_for("spot-instances-request"));
+}
+
+Xml reservation(const State& state, const std::vector<std::string>& ids) {
+  std::vector<const Instance*> all;
+  for (const auto& id : ids)
+    if (const auto found = state.instances.find(id); found != state.instances.end())
+      all.push_back(&found->second);
+  Xml xml;
+  write_reservation(xml, state, all);
+  return xml;
+}
+
+}  // namespace
+
+Api<Xml> run_instances(Call& call) {
+  const auto parameters = fingerprint(call.params);
+  if (const auto known = call.state.tokens.find(call.params.get("ClientToken"));
+      known != call.state.tokens.end()) {
+    if (known->second.parameters != parameters)
+      return refuse(
+          "IdempotentParameterMismatch",
+          "The parameters of the request don't match those of an earlier request with the same client token");
+    return reservation(call.state, known->second.instance_ids);
+  }
+  API_SET(order, read_launch(call));
+  API_SET(count, within_quota(call, order));
+  API_SET(subnet, place(call, order));
+  const auto reservation_id = new_id("r-");
+  std::vector<std::string> ids;
+  for (std::int64_t index = 0; index < count; ++index) {
+    Instance instance = make_instance(call, order, *subnet);
+    instance.reservation_id = reservation_id;
+    instance.launch_index = index;
+    tag_new(call.state, order, instance);
+    ids.push_back(instance.id);
+    call.state.instances[instance.id] = std::move(instance);
+  }
+  if (!order.instance.client_token.empty())
+    call.state.tokens[order.instance.client_token] = {parameters, ids};
+  return reservation(call.state, ids);
+}
+
+}  // namespace ferry::rehearsal

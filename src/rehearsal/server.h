@@ -1,0 +1,62 @@
+#pragma once
+/// \file
+/// The rehearsal cloud's server, put together: HTTP in front, the AWS services and a small control interface
+/// behind it, and the lifecycle of instances beside them.
+///
+/// AWS clients may send anything anywhere: the signature's scope, X-Amz-Target and Action say which service
+/// is meant. EC2 Query 2016-11-15, STS GetCallerIdentity and SSM GetParameter, GetParameters,
+/// GetParametersByPath are offered. POST /_ferry/{info,status,fault,settings,stop} with a bearer token is for
+/// ferry itself.
+
+#include <atomic>
+#include <memory>
+#include <thread>
+
+#include "rehearsal/endpoint.h"
+#include "rehearsal/http_server.h"
+#include "rehearsal/lifecycle.h"
+
+namespace ferry::rehearsal {
+
+struct ServerOptions {
+  int port = 0;       ///< 0: last_port, else what the kernel picks
+  int last_port = 0;  ///< 0: none
+  std::int64_t boot_ms = 500;
+  std::int64_t keep_ms = 3'600'000;
+  std::function<void(const std::string&)> log;
+  std::function<void()> on_stop;  ///< asked to end, after the answer is decided
+};
+
+/// Serves until destroyed. Instances stay as they are when it goes.
+class Server {
+ public:
+  /// `store`, `machines` and `clock` must outlive it.
+  static Result<std::unique_ptr<Server>> start(Store& store, Machines& machines, os::Clock& clock,
+                                               ServerOptions options);
+  ~Server();
+  int port() const { return http_->port(); }
+  const std::string& token() const { return token_; }
+  AccessKey access_key() const;
+
+ private:
+  Server(State state, Store& store, Machines& machines, os::Clock& clock, ServerOptions options);
+  HttpReply handle(const HttpRequest& request);
+  HttpReply handle_control(const HttpRequest& request);
+  Result<Json> run_verb(std::string_view verb, const Json& body);
+  Json describe();
+  Result<Json> terminate_all();
+  Status take_fault(const Json& fault);
+  void log(const std::string& line) const;
+
+  ServerOptions options_;
+  os::Clock& clock_;
+  Machines& machines_;
+  std::string token_;
+  Guarded state_;
+  Service service_;
+  Lifecycle lifecycle_;
+  std::thread worker_;
+  std::unique_ptr<HttpServer> http_;
+};
+
+}  // namespace ferry::rehearsal

@@ -1,0 +1,72 @@
+#pragma once
+/// \file
+/// The rehearsal cloud at work: takes HTTP requests, checks who asks, runs actions on the state, and keeps it
+/// durable.
+
+#include <condition_variable>
+#include <functional>
+#include <mutex>
+#include <string>
+
+#include "os/clock.h"
+#include "rehearsal/faults.h"
+#include "rehearsal/http_message.h"
+#include "rehearsal/model.h"
+#include "rehearsal/query.h"
+#include "rehearsal/sigv4.h"
+#include "rehearsal/store.h"
+#include "rehearsal/xml.h"
+
+namespace ferry::rehearsal {
+
+/// The state with its lock. Every change is on disk before anyone sees it. Safe from any thread.
+class Guarded {
+ public:
+  Guarded(State state, Store& store) : state_(std::move(state)), store_(store) {}
+
+  State copy() const;
+  /// Calls `change` with a copy of the state; if it returns true, the copy is saved and becomes the state.
+  /// False (and no change) when saving fails or `change` says false.
+  bool update(const std::function<bool(State&)>& change);
+  /// Runs `read` under the lock.
+  void look(const std::function<void(const State&)>& read) const;
+  /// Waits until the state changed, wake() is called, or `limit` passed. Negative waits for ever.
+  void wait_for_change(Millis limit);
+  void wake();
+
+ private:
+  State state_;
+  Store& store_;
+  mutable std::mutex mutex_;
+  std::condition_variable changed_;
+  std::uint64_t version_ = 0, seen_ = 0;  // seen_: by the one waiter
+};
+
+class Service {
+ public:
+  /// `console` tells what a machine printed.
+  Service(Guarded& state, os::Clock& clock, std::int64_t boot_ms,
+          std::function<std::string(const std::string& instance_id)> console);
+  /// Any request of an AWS client. Safe from many threads at once.
+  HttpReply handle(const HttpRequest& request);
+
+  Status add_fault(const Json& fault);
+  Json faults();
+  void set_boot_ms(std::int64_t ms);
+
+ private:
+  HttpReply handle_query(const HttpRequest& request, const std::string& id);
+  HttpReply handle_json(const HttpRequest& request, const std::string& id);
+  Api<Xml> run_ec2(const std::string& action, const Params& params);
+  SignatureCheck check(const HttpRequest& request, Millis skew);
+
+  Guarded& state_;
+  os::Clock& clock_;
+  std::function<std::string(const std::string&)> console_;
+  std::mutex mutex_;  // of what follows
+  Faults faults_;
+  std::int64_t boot_ms_;
+  AccessKey key_;
+};
+
+}  // namespace ferry::rehearsal

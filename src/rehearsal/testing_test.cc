@@ -1,0 +1,101 @@
+#include "rehearsal/testing.h"
+
+#include <gtest/gtest.h>
+
+#include "base/text.h"
+#include "rehearsal/catalog.h"
+
+namespace ferry::rehearsal {
+
+namespace {
+
+std::string amz_time(std::int64_t ms) {
+  std::string out;
+  for (const char c : os::iso_time(ms))
+    if (c != '-' && c != ':') out += c;
+  return out;
+}
+
+}  // namespace
+
+HttpRequest signed_form(const Form& form, const AccessKey& key, std::int64_t now_ms,
+                        const std::string& service, const std::string& region) {
+  HttpRequest request;
+  request.method = "POST";
+  request.path = "/";
+  for (const auto& [name, value] : form)
+    request.body += (request.body.empty() ? "" : "&") + percent_encoded(name) + "=" + percent_encoded(value);
+  SignatureClaim claim;
+  claim.time = amz_time(now_ms);
+  claim.day = claim.time.substr(0, 8);
+  claim.region = region;
+  claim.service = service;
+  claim.key_id = key.id;
+  claim.signed_headers = {"content-type", "host", "x-amz-date"};
+  request.headers = {{"host", "127.0.0.1"},
+                     {"content-type", "application/x-www-form-urlencoded"},
+                     {"x-amz-date", claim.time}};
+  const auto signature =
+      expected_signature(key, claim, string_to_sign(claim, canonical_request(request, claim)));
+  request.headers.emplace_back(
+      "authorization",
+      fmt::format("AWS4-HMAC-SHA256 Credential={}/{}/{}/{}/aws4_request, SignedHeaders={}, Signature={}",
+                  key.id, claim.day, region, service, join(claim.signed_headers, ";"), signature));
+  return request;
+}
+
+TestCloud::TestCloud() {
+  store.saved = fresh_state("us-east-1");
+  key = {store.saved.access_key_id, store.saved.secret_access_key};
+  restart();
+}
+
+void TestCloud::restart() {
+  lifecycle.reset();
+  service.reset();
+  state = std::make_unique<Guarded>(store.saved, store);
+  service = std::make_unique<Service>(*state, clock, 500,
+                                      [this](const std::string& id) { return machines.console(id); });
+  lifecycle = std::make_unique<Lifecycle>(
+      *state, machines, clock,
+      Lifecycle::Options{.keep_ms = 3'600'000, .executor = [](auto work) { work(); }, .log = {}});
+}
+
+Answer TestCloud::send(const HttpRequest& request) {
+  const auto reply = service->handle(request);
+  Answer answer;
+  answer.status = reply.status;
+  answer.dropped = reply.drop;
+  answer.body = reply.body;
+  answer.xml.load_string(reply.body.c_str());
+  return answer;
+}
+
+Answer TestCloud::ask(const std::string& action, Form form) {
+  form.insert(form.begin(), {{"Action", action}, {"Version", "2016-11-15"}});
+  return send(signed_form(form, key, clock.now));
+}
+
+void TestCloud::settle(int port) {
+  lifecycle->pass();
+  for (auto& [id, machine] : machines.now)
+    if (machine.state == sandbox::State::booting) machines.come_up(id, "127.0.0.9", port);
+  clock.advance(Millis(500));
+  lifecycle->pass();
+  lifecycle->pass();
+}
+
+std::string TestCloud::launch(Form more) {
+  more.insert(
+      more.begin(),
+      {{"ImageId", images().front().id}, {"InstanceType", "t3.micro"}, {"MinCount", "1"}, {"MaxCount", "1"}});
+  return ask("RunInstances", more).at("//instanceId");
+}
+
+Instance TestCloud::instance(const std::string& id) const {
+  Instance out;
+  state->look([&](const State& now) { out = now.instances.at(id); });
+  return out;
+}
+
+}  // namespace ferry::rehearsal

@@ -1,0 +1,73 @@
+#!/bin/sh
+# terraform applies and destroys one instance, key pair and security group.
+. "$(dirname "$0")/lib.sh"
+need terraform ssh-keygen
+for folder in ${FERRY_TF_MIRROR:-} /opt/tf-plugins /usr/local/share/terraform/plugins /usr/share/terraform/plugins "$HOME/.terraform.d/plugins"; do
+  if [ -d "$folder/registry.terraform.io/hashicorp/aws" ]; then mirror=$folder; break; fi
+done
+[ -n "${mirror:-}" ] || skip "no mirror of terraform's aws provider (set FERRY_TF_MIRROR)"
+begin
+cd "$scratch"
+cat > terraformrc <<EOF
+provider_installation {
+  filesystem_mirror { path = "$mirror" }
+}
+EOF
+export TF_CLI_CONFIG_FILE=$scratch/terraformrc TF_IN_AUTOMATION=1 CHECKPOINT_DISABLE=1
+ssh-keygen -q -t ed25519 -N '' -f key
+cat > main.tf <<'EOF'
+terraform {
+  required_providers { aws = { source = "hashicorp/aws" } }
+}
+provider "aws" {}
+data "aws_ami" "deep" {
+  most_recent = true
+  owners      = ["amazon"]
+  filter {
+    name   = "name"
+    values = ["Deep Learning Base OSS Nvidia Driver GPU AMI (Ubuntu 22.04) *"]
+  }
+}
+resource "aws_key_pair" "key" {
+  key_name   = "tf"
+  public_key = file("${path.module}/key.pub")
+}
+resource "aws_security_group" "ssh" {
+  name = "tf-ssh"
+  ingress {
+    from_port   = 22
+    to_port     = 22
+    protocol    = "tcp"
+    cidr_blocks = ["127.0.0.1/32"]
+  }
+  egress {
+    from_port   = 0
+    to_port     = 0
+    protocol    = "-1"
+    cidr_blocks = ["0.0.0.0/0"]
+  }
+}
+resource "aws_instance" "box" {
+  ami                    = data.aws_ami.deep.id
+  instance_type          = "g5.xlarge"
+  key_name               = aws_key_pair.key.key_name
+  vpc_security_group_ids = [aws_security_group.ssh.id]
+  tags                   = { Name = "tf-box" }
+  lifecycle { ignore_changes = [tags["ferry:ssh-port"], tags_all["ferry:ssh-port"]] }
+  metadata_options { http_tokens = "required" }
+  root_block_device {
+    volume_size = 60
+    encrypted   = true
+  }
+}
+output "address" { value = aws_instance.box.public_ip }
+EOF
+terraform init -no-color >init.log 2>&1 || { cat init.log >&2; fail "init"; }
+terraform apply -auto-approve -no-color >apply.log 2>&1 || { cat apply.log >&2; fail "apply"; }
+terraform output -raw address | grep -q '^127\.' || fail "no address"
+code=0
+terraform plan -detailed-exitcode -no-color >plan.log 2>&1 || code=$?
+[ $code -eq 0 ] || { cat plan.log >&2; fail "a second plan is not empty"; }
+terraform destroy -auto-approve -no-color >destroy.log 2>&1 || { cat destroy.log >&2; fail "destroy"; }
+nothing_left
+echo PASS
