@@ -114,9 +114,17 @@ TEST(LedgerDamage, AWriteProtectedLedgerIsDeniedAndTheFolderNamed) {
 
 /// A real full disk: a tmpfs of 256 KiB in a mount namespace of its own.
 int fill_small_disk(const os::Path& mount_point) {
-  const int flags = os::is_root() ? CLONE_NEWNS : CLONE_NEWNS | CLONE_NEWUSER;
-  if (::unshare(flags) != 0 || ::mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr) != 0 ||
-      ::mount("tmpfs", mount_point.c_str(), "tmpfs", 0, "size=256k") != 0) {
+  const uid_t user = ::getuid();
+  const gid_t group = ::getgid();
+  if (::unshare(user == 0 ? CLONE_NEWNS : CLONE_NEWNS | CLONE_NEWUSER) != 0) return skipped;
+  if (user != 0) {
+    // Without a mapping nobody could own what is made on the new disk.
+    std::ofstream("/proc/self/setgroups") << "deny";
+    std::ofstream("/proc/self/uid_map") << fmt::format("{0} {0} 1", user);
+    std::ofstream("/proc/self/gid_map") << fmt::format("{0} {0} 1", group);
+  }
+  if (::mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr) != 0 ||
+      ::mount("tmpfs", mount_point.c_str(), "tmpfs", 0, "size=256k,mode=777") != 0) {
     return skipped;
   }
   os::FakeClock clock;

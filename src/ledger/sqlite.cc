@@ -6,11 +6,23 @@
 #include <cerrno>
 
 #include "base/text.h"
+#include "os/clock.h"
 
 namespace ferry::ledger {
 namespace {
 
 constexpr int busy_limit_ms = 10'000;
+
+/// SQLite's own handler comes to sleep 100 ms at a time and hardly ever meets the short moment in which a
+/// busy writer lets go; looking often gives everyone a turn. Returns 0 to give up.
+int wait_for_others(void* waiting_since, int attempt) {
+  os::Clock& clock = os::system_clock();
+  auto& since = *static_cast<std::int64_t*>(waiting_since);
+  if (attempt == 0) since = clock.steady_ms();
+  if (clock.steady_ms() - since >= busy_limit_ms) return 0;
+  clock.sleep(Millis(1 + attempt % 4));
+  return 1;
+}
 
 Kind kind_of(int extended, int system_errno) {
   if (system_errno == ENOSPC || system_errno == EDQUOT) return Kind::disk_full;
@@ -123,13 +135,13 @@ bool Statement::is_null(int column) const {
 }
 
 Result<Database> Database::open(const os::Path& file) {
-  Database database(std::make_unique<os::Path>(file));
+  Database database(file);
   sqlite3* connection = nullptr;
   constexpr int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE;
   const int opened = sqlite3_open_v2(file.c_str(), &connection, flags, nullptr);
   database.connection_.reset(connection);
   if (opened != SQLITE_OK) return failure(connection, file);
-  sqlite3_busy_timeout(connection, busy_limit_ms);
+  sqlite3_busy_handler(connection, wait_for_others, database.waiting_since_.get());
   // SQLite falls back to reading only without a word.
   if (sqlite3_db_readonly(connection, "main") == 1) {
     return fail(Kind::denied, what_of(Kind::denied, printable(file.string())), "it is write-protected",
