@@ -77,8 +77,10 @@ Result<Wanted> wanted_accelerator(std::string_view written, const Catalog& catal
     auto name = known(plain(written.substr(0, gap)));
     if (size && *size > 0 && *size < 100'000 && !name.empty()) return Wanted{std::move(name), double(*size)};
   }
+  // From the end, because of equals the first is taken: A10 is rather A10G than A100, and L40 rather L40S
+  // than L4.
   std::vector<std::string> words;
-  for (const auto& name : names) words.push_back(plain(name));
+  for (auto name = names.rbegin(); name != names.rend(); ++name) words.push_back(plain(*name));
   const auto near = nearest(word, words);
   const auto all = fmt::format("EC2 has {}", join(names, ", "));
   return fail(Kind::bad_input, fmt::format("unknown accelerator '{}'", printable(written)), near ? "" : all,

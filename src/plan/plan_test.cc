@@ -112,7 +112,9 @@ TEST(Rank, AnUnknownAcceleratorIsRefusedWithTheNearest) {
   const auto error = refused("accelerators: A10H");
   EXPECT_EQ(error.kind, Kind::bad_input);
   EXPECT_EQ(error.what, "unknown accelerator 'A10H'");
-  EXPECT_THAT(error.advice, HasSubstr("did you mean 'A1"));
+  EXPECT_EQ(error.advice, "did you mean 'A10G'?");
+  EXPECT_EQ(refused("accelerators: A10").advice, "did you mean 'A10G'?");
+  EXPECT_EQ(refused("accelerators: L40").advice, "did you mean 'L40S'?");
   EXPECT_THAT(refused("accelerators: tpu-v5litepod-8").why, HasSubstr("EC2 has"));
 }
 

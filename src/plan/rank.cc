@@ -23,13 +23,12 @@ std::string shown(const task::Amount& amount) {
   return fmt::format("{}{}", amount.value, amount.at_least ? "+" : "");
 }
 
-/// "g5.xlarge has A10G ×1, 4 vCPU, 16 GiB"
+/// "A10G ×1, 4 vCPU, 16 GiB"
 std::string shown(const InstanceType& type) {
   const auto gpu = type.accelerator.empty()
                        ? std::string()
                        : fmt::format("{} ×{}, ", type.accelerator, type.accelerator_count);
-  return fmt::format("{} has {}{} vCPU, {} GiB", type.name, gpu, type.vcpus,
-                     static_cast<double>(type.memory_mib) / gib);
+  return fmt::format("{}{} vCPU, {} GiB", gpu, type.vcpus, static_cast<double>(type.memory_mib) / gib);
 }
 
 /// What a task asks of one machine.
@@ -104,7 +103,7 @@ tl::unexpected<Error> nothing_fits(const Ask& ask, const Catalog& catalog) {
                               : fmt::format("ask for {}", join(forms, ", ")));
   }
   if (next) {
-    return fail(Kind::not_found, what, fmt::format("the next larger, {}", shown(*next)),
+    return fail(Kind::not_found, what, fmt::format("the next larger is {}: {}", next->name, shown(*next)),
                 "a number without + is exact; write it with + to take larger ones too");
   }
   return fail(Kind::not_found, what, "no type is that large", "ask for less");
@@ -122,8 +121,10 @@ tl::unexpected<Error> no_price(const Ask& ask, std::span<const InstanceType* con
   const auto what = ask.nothing()
                         ? fmt::format("no price is known in {}", printable(region))
                         : fmt::format("no price is known for {} in {}", ask.text(), printable(region));
+  const auto& smallest = **std::ranges::min_element(
+      fitting, {}, [](const InstanceType* type) { return std::pair(type->memory_mib, type->vcpus); });
   const auto name_it =
-      fmt::format("name the type to rent it at an unknown price: instance_type: {}", fitting[0]->name);
+      fmt::format("name the type to rent it at an unknown price: instance_type: {}", smallest.name);
   if (elsewhere.empty()) return fail(Kind::not_found, what, {}, name_it);
   const auto known = catalog.regions();
   const bool odd = std::ranges::find(known, region) == known.end();
@@ -150,7 +151,8 @@ Result<std::vector<Offer>> rank(const task::Task& task, const Catalog& catalog, 
     const InstanceType* type = catalog.find(lower(resources.instance_type));
     if (!type) return unknown_type(resources.instance_type, catalog);
     if (!ask.accelerator_fits(*type) || !ask.size_fits(*type)) {
-      return fail(Kind::not_found, fmt::format("{} does not have {}", type->name, ask.text()), shown(*type),
+      return fail(Kind::not_found, fmt::format("{} does not have {}", type->name, ask.text()),
+                  fmt::format("it has {}", shown(*type)),
                   "leave out instance_type, or what it does not have");
     }
     form.type = *type;
