@@ -22,3 +22,6 @@
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 #include <tl/expected.hpp>
+
+// Compiled once, in base/json.cc.
+extern template class nlohmann::basic_json<>;

@@ -75,6 +75,10 @@ TEST(Text, ControlBytesCannotReachATerminal) {
   EXPECT_EQ(printable("a\x1b[2Jb"), "a\\x1b[2Jb");
   EXPECT_EQ(printable("grün"), "grün");
   EXPECT_EQ(printable("\xff"), "\\xff");
+  EXPECT_EQ(printable("\xc2\x9b"), "\\xc2\\x9b");
+  EXPECT_EQ(printable("\xe2\x80\xae"), "\\xe2\\x80\\xae") << "turns the reading direction";
+  EXPECT_EQ(printable("\xed\xa0\x80"), "\\xed\\xa0\\x80") << "a surrogate";
+  EXPECT_EQ(printable("\xe0\x80\x80"), "\\xe0\\x80\\x80") << "longer than needed";
 }
 
 TEST(Hash, Sha256AndHmacMatchPublishedVectors) {
@@ -93,6 +97,8 @@ TEST(JsonText, BrokenTextIsAnErrorNotAnException) {
   EXPECT_FALSE(parse_json("{"));
   EXPECT_EQ(dump_json(Json{{"a", "\xff"}}), "{\"a\":\"\xEF\xBF\xBD\"}");
   EXPECT_EQ(text_at(Json{{"a", 1}}, "a", "x"), "x");
+  EXPECT_EQ(int_at(Json{{"a", 1e300}}, "a", 7), 7);
+  EXPECT_EQ(int_at(Json{{"a", 2.5}}, "a"), 2);
 }
 
 }  // namespace

@@ -1,5 +1,9 @@
 #include "base/json.h"
 
+#include <cmath>
+
+template class nlohmann::basic_json<>;
+
 namespace ferry {
 
 Result<Json> parse_json(std::string_view text) try {
@@ -21,11 +25,12 @@ std::string text_at(const Json& object, std::string_view key, std::string_view o
 }
 
 std::int64_t int_at(const Json& object, std::string_view key, std::int64_t otherwise) {
-  if (object.is_object()) {
-    if (const auto at = object.find(key); at != object.end() && at->is_number())
-      return at->get<std::int64_t>();
-  }
-  return otherwise;
+  if (!object.is_object()) return otherwise;
+  const auto at = object.find(key);
+  if (at == object.end() || !at->is_number()) return otherwise;
+  if (at->is_number_integer()) return at->get<std::int64_t>();
+  const double value = at->get<double>();
+  return std::abs(value) < 9e18 ? static_cast<std::int64_t>(value) : otherwise;
 }
 
 }  // namespace ferry

@@ -186,28 +186,42 @@ std::optional<std::string> nearest(std::string_view word, std::span<const std::s
   return best;
 }
 
+namespace {
+
+/// Length of the UTF-8 sequence that begins `text` if it may be shown, else 0. Refuses what RFC 3629 forbids,
+/// control characters (C0, DEL, C1) and those that turn the reading direction.
+std::size_t shown_length(std::string_view text) {
+  const auto byte = [&](std::size_t at) { return static_cast<unsigned char>(text[at]); };
+  const auto lead = byte(0);
+  if (lead < 0x80) return lead >= 0x20 && lead != 0x7f ? 1 : 0;
+  if (lead < 0xc2 || lead > 0xf4) return 0;
+  const std::size_t length = lead >= 0xf0 ? 4 : lead >= 0xe0 ? 3 : 2;
+  if (text.size() < length) return 0;
+  std::uint32_t point = lead & (0xffU >> (length + 1));
+  for (std::size_t at = 1; at < length; ++at) {
+    if ((byte(at) & 0xc0) != 0x80) return 0;
+    point = point << 6 | (byte(at) & 0x3fU);
+  }
+  const bool overlong = point < (length == 2 ? 0x80U : length == 3 ? 0x800U : 0x10000U);
+  const bool surrogate = point >= 0xd800 && point <= 0xdfff;
+  const bool control = point < 0xa0 || point > 0x10ffff;
+  const bool direction = (point >= 0x202a && point <= 0x202e) || (point >= 0x2066 && point <= 0x2069) ||
+                         point == 0x200e || point == 0x200f || point == 0x061c;
+  return overlong || surrogate || control || direction ? 0 : length;
+}
+
+}  // namespace
+
 std::string printable(std::string_view bytes) {
   std::string out;
-  for (std::size_t i = 0; i < bytes.size();) {
-    const auto lead = static_cast<unsigned char>(bytes[i]);
-    std::size_t length = 1;
-    bool good = lead >= 0x20 && lead < 0x7f;
-    if (lead >= 0xc2 && lead <= 0xf4) {
-      length = lead >= 0xf0 ? 4 : lead >= 0xe0 ? 3 : 2;
-      good = i + length <= bytes.size();
-      for (std::size_t k = 1; good && k < length; ++k) {
-        good = (static_cast<unsigned char>(bytes[i + k]) & 0xc0) == 0x80;
-      }
-      // C1 control characters (U+0080…U+009F) move cursors on some terminals.
-      if (good && lead == 0xc2 && static_cast<unsigned char>(bytes[i + 1]) < 0xa0) good = false;
-    }
-    if (good) {
-      out += bytes.substr(i, length);
-      i += length;
+  while (!bytes.empty()) {
+    const auto length = shown_length(bytes);
+    if (length > 0) {
+      out += bytes.substr(0, length);
     } else {
-      out += fmt::format("\\x{:02x}", lead);
-      ++i;
+      out += fmt::format("\\x{:02x}", static_cast<unsigned char>(bytes.front()));
     }
+    bytes.remove_prefix(std::max<std::size_t>(length, 1));
   }
   return out;
 }

@@ -16,6 +16,11 @@ int start(std::int64_t boot_ms) {
   if (boot_ms >= 0) ::setenv("FERRY_REHEARSAL_BOOT_MS", std::to_string(boot_ms).c_str(), 1);
   const auto info = rehearsal::ensure_running(rehearsal::default_dir());
   if (!info) return report(info.error());
+  if (boot_ms >= 0) {  // it may have been running already, with another setting
+    const auto set =
+        rehearsal::inject_fault(rehearsal::default_dir(), {{"kind", "settings"}, {"boot_ms", boot_ms}});
+    if (!set) return report(set.error());
+  }
   fmt::print("the rehearsal cloud answers at {} (region {}, pid {}, sandbox {})\n", info->endpoint_url,
              info->region, info->pid, info->sandbox);
   fmt::print("point any AWS client at it:  eval \"$(ferry rehearsal env)\"\n");

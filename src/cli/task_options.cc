@@ -60,7 +60,7 @@ os::Path find_workdir(const task::Task& task, const os::Path& file) {
   if (text.starts_with("~/")) return absolute_path(os::home_dir() / text.substr(2));
   const bool relative_to_file = text == "." || !os::is_directory(task.workdir);
   return absolute_path(relative_to_file && os::is_directory(beside / task.workdir) ? beside / task.workdir
-                                                                              : task.workdir);
+                                                                                   : task.workdir);
 }
 
 Status lay_resources(const TaskOptions& options, task::Resources& resources) {

@@ -70,8 +70,9 @@ Status make_dirs(const Path& path, mode_t mode) {
     if (::chmod(path.c_str(), mode) < 0) return fail_errno(shown("chmod", path));
     return {};
   }
-  if (os::is_directory(path)) return {};
-  return fail_errno(shown("make folder", path));
+  const int code = errno;
+  if (os::is_directory(path)) return {};  // another process was faster
+  return fail_errno(shown("make folder", path), code);
 }
 
 namespace {

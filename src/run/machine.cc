@@ -48,6 +48,14 @@ Status prepare_keys(const Folder& folder, const ledger::Run& run, std::string& p
   return {};
 }
 
+/// Where and as whom to log in today. A machine whose image's usual user does not exist says so in a tag.
+void note_access(const cloud::Instance& now, ledger::Instance& instance) {
+  instance.address = now.address;
+  instance.ssh_port = now.ssh_port;
+  if (const auto user = now.tags.find("ferry:login-user"); user != now.tags.end())
+    instance.login_user = user->second;
+}
+
 /// Waits with growing steps until `done` gives something, or the limit passes, or the person cancels.
 template <class Done>
 Status poll_until(Doors& doors, Seconds limit, bool may_cancel, const std::string& what, Done done) {
@@ -160,8 +168,7 @@ Result<ledger::Instance> launch(Doors& doors, cloud::Cloud& cloud, const ledger:
             return fail(Kind::lost, instance.id + " ended while starting", now.state_reason,
                         "try again; it may be the cloud's own trouble");
           }
-          instance.address = now.address;
-          instance.ssh_port = now.ssh_port;
+          note_access(now, instance);
           return now.state == cloud::State::running && !now.address.empty();
         }));
     TRY("", doors.ledger.note_instance(instance));
@@ -195,8 +202,7 @@ Result<ledger::Instance> refresh(Doors& doors, cloud::Cloud& cloud, ledger::Inst
                 "start it in the AWS console, or release it: ferry down " + instance.run);
   }
   if (!now.address.empty() && (now.address != instance.address || now.ssh_port != instance.ssh_port)) {
-    instance.address = now.address;
-    instance.ssh_port = now.ssh_port;
+    note_access(now, instance);
     TRY("", doors.ledger.note_instance(instance));
   }
   return instance;

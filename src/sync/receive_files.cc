@@ -13,7 +13,7 @@ namespace ferry::sync {
 namespace {
 
 constexpr std::uint64_t max_piece = std::uint64_t{1} << 20;
-constexpr int most_attempts = 16;
+constexpr int most_retries = 16;
 constexpr auto unknown_word = "the sender said something unknown";
 
 Status write_piece(int fd, std::string_view piece) {
@@ -88,7 +88,7 @@ Result<bool> Receiver::take_file() {
     return true;
   }
   progress_.bytes_done = bytes_before;
-  if (letter == 'a' && ++again_ < most_attempts) return false;
+  if (letter == 'a' && ++again_ < most_retries) return false;
   if (letter != 'v') return fail(Kind::corrupt, unknown_word);
   leave_out(index);
   return false;

@@ -7,8 +7,8 @@ namespace ferry::sync {
 
 namespace {
 
-constexpr int most_attempts = 5;
-constexpr auto between_reports = std::chrono::milliseconds(50);
+constexpr int most_readings = 5;
+constexpr auto between_progress = std::chrono::milliseconds(50);
 
 }  // namespace
 
@@ -124,7 +124,7 @@ Result<Sender::Fate> Sender::send_once(std::size_t index, int attempt) {
   const bool surprising = attempt == 1 && read->sha256 != entry.sha256 && marks.size == entry.size &&
                           marks.mtime_ns == entry.mtime_ns;
   const bool good = read->stable && !surprising;
-  if (!good && attempt < most_attempts) {
+  if (!good && attempt < most_readings) {
     if (attempt == 1) notes_.push_back("changed while it was read, sent again: " + printable(entry.path));
     channel_.put("a");
     return Fate::again;
@@ -170,7 +170,7 @@ Result<Sender::Fate> Sender::leave_out(std::size_t index, std::string_view lette
 void Sender::show(bool always) {
   if (!options_.progress) return;
   const auto now = std::chrono::steady_clock::now();
-  if (!always && now - shown_ < between_reports) return;
+  if (!always && now - shown_ < between_progress) return;
   shown_ = now;
   options_.progress(progress_);
 }

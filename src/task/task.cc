@@ -14,21 +14,23 @@ namespace {
 
 using Type = Node::Type;
 
-bool is_alnum(char c) { return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z'); }
+bool is_letter_or_digit(char c) {
+  return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
+}
 
 /// [a-zA-Z0-9]+([._-]{1,2}[a-zA-Z0-9]+)*
 bool is_name(std::string_view text) {
-  if (text.empty() || !is_alnum(text.front()) || !is_alnum(text.back())) return false;
+  if (text.empty() || !is_letter_or_digit(text.front()) || !is_letter_or_digit(text.back())) return false;
   int marks = 0;
   for (const char c : text) {
-    marks = is_alnum(c) ? 0 : marks + 1;
+    marks = is_letter_or_digit(c) ? 0 : marks + 1;
     if (marks > 2 || (marks && c != '.' && c != '_' && c != '-')) return false;
   }
   return true;
 }
 
 bool is_variable(std::string_view text) {
-  const auto fine = [](char c) { return is_alnum(c) || c == '_'; };
+  const auto fine = [](char c) { return is_letter_or_digit(c) || c == '_'; };
   return !text.empty() && !(text[0] >= '0' && text[0] <= '9') && std::all_of(text.begin(), text.end(), fine);
 }
 
@@ -209,7 +211,7 @@ std::string name_from(std::string_view text) {
   std::string out;
   for (const char c : lower(text)) {
     if (out.size() == longest) break;
-    if (is_alnum(c)) {
+    if (is_letter_or_digit(c)) {
       out += c;
     } else if (!out.empty() && out.back() != '-') {
       out += '-';
