@@ -1,6 +1,8 @@
 #include "sandbox/control.h"
 
 #include <fcntl.h>
+#include <pwd.h>
+#include <unistd.h>
 
 #include <csignal>
 
@@ -85,6 +87,16 @@ ferry::Status end_by_force(const Folder& folder, const std::string& ended) {
 
 }  // namespace
 
+ferry::Status check_own_account() {
+  const passwd* account = ::getpwuid(::geteuid());
+  const std::string shell = account ? os::Path(account->pw_shell).filename().string() : "";
+  if (account && shell != "nologin" && shell != "false") return {};
+  return fail(Kind::unsupported, "a plain rehearsal instance needs an account that can log in",
+              account ? fmt::format("the shell of {} is {}", account->pw_name, account->pw_shell)
+                      : fmt::format("uid {} has no entry in /etc/passwd", ::geteuid()),
+              "run ferry as another user, or where user namespaces are allowed");
+}
+
 Status status(const os::Path& dir) {
   const Folder folder{std::filesystem::absolute(dir)};
   if (!os::exists(folder.record())) return {};
@@ -108,6 +120,7 @@ ferry::Status boot(const os::Path& dir, const Spec& given) {
                 "a rehearsal instance is reached through a real OpenSSH server",
                 "install it: sudo apt-get install openssh-server");
   }
+  if (spec.mode == name(Mode::plain)) TRY("", check_own_account());
   TRY("", os::make_dirs(folder.dir, 0700));
   if (const auto now = sandbox::status(folder.dir);
       now.state == State::booting || now.state == State::running) {

@@ -2,7 +2,13 @@
 /// \file
 /// Shared between those who control an instance and its host process.
 
+#include "base/error.h"
+
 namespace ferry::sandbox {
+
+/// Plain mode's sshd lets in this process's own account, and runs its shell: unsupported if it has none to
+/// log in with.
+ferry::Status check_own_account();
 
 /// Names the descriptor of DIR/lock that boot() hands to the host process, so that the lock is never free in
 /// between.
