@@ -83,7 +83,7 @@ Status status(const os::Path& dir);
 
 /// Starts the host process and returns once it holds the lock (not yet when sshd answers: see status()). The
 /// instance gets a new loopback address. Fails conflict if it runs already, not_found where the computer has
-/// no sshd.
+/// no sshd, unsupported where plain mode finds no account of its own that can log in.
 ferry::Status boot(const os::Path& dir, const Spec& spec);
 /// Ends every process: SIGTERM inside, SIGKILL after `grace`. Returns when all are gone. Calm if it does not
 /// run.
