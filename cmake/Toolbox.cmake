@@ -71,8 +71,12 @@ function(ferry_room name)
     add_executable(${name}_test ${tests})
     target_link_libraries(${name}_test PRIVATE ${name} GTest::gtest GTest::gmock GTest::gtest_main)
     target_precompile_headers(${name}_test REUSE_FROM base)
+    set(environment AWS_EC2_METADATA_DISABLED=true)
+    if(NOT FERRY_SANITIZE)  # the agent as it is shipped: static, which a sanitizer cannot be
+      list(APPEND environment FERRY_AGENT=${CMAKE_BINARY_DIR}/ferry-agent)
+    endif()
     gtest_discover_tests(${name}_test DISCOVERY_MODE PRE_TEST PROPERTIES TIMEOUT 180
-                         ENVIRONMENT "AWS_EC2_METADATA_DISABLED=true;FERRY_AGENT=${CMAKE_BINARY_DIR}/ferry-agent")
+                         ENVIRONMENT "${environment}")
   endif()
   if(FERRY_FUZZ)
     foreach(fuzzer ${fuzzers})

@@ -1,5 +1,6 @@
 #include "cli/cli.h"
 
+#include "base/text.h"
 #include "cli/command.h"
 #include "run/run.h"
 
@@ -19,6 +20,18 @@ constexpr const char* footer =
     "come home to ./runs/RUN.\n"
     "Exit codes: the training's own; 2 a mistake on the command line; 125 ferry itself failed; 130 "
     "cancelled.";
+
+int unknown_command(const CLI::App& app, std::string_view word) {
+  std::vector<std::string> names;
+  for (const auto* command :
+       app.get_subcommands([](const CLI::App* one) { return !one->get_group().empty(); })) {
+    names.push_back(command->get_name());
+  }
+  const auto near = nearest(word, names);
+  fmt::print(stderr, "ferry: error: there is no command '{}'\n  try:  ferry {}\n", printable(word),
+             near ? *near + " --help" : "--help");
+  return usage_error;
+}
 
 }  // namespace
 
@@ -50,6 +63,9 @@ int main(int argc, char** argv, const Carried& carried) {
     fmt::print("{}", app.help());
     return 0;
   }
+  const std::string_view first = words.size() > 1 ? words[1] : "-";
+  const auto is_first = [&](const CLI::App* command) { return command->get_name() == first; };
+  if (!first.starts_with('-') && app.get_subcommands(is_first).empty()) return unknown_command(app, first);
   try {
     app.parse(static_cast<int>(words.size()), words.data());
   } catch (const CLI::ParseError& error) {

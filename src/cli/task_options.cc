@@ -16,16 +16,19 @@ void TaskOptions::add_to(CLI::App& command) {
   command.add_option("--memory", memory, "Memory in GiB, e.g. 16 or 16+");
   command.add_option("-w,--workdir", workdir, "Folder to send (default: the task's own, or this one)");
   command.add_option("-e,--env", envs, "KEY=VALUE, or KEY to take it from this environment; may be repeated")
-      ->type_name("KEY[=VALUE]");
+      ->type_name("KEY[=VALUE]")
+      ->allow_extra_args(false);
   command
       .add_option("--secret", secrets,
                   "KEY, taken from this environment; never stored or shown; may be repeated")
-      ->type_name("KEY");
+      ->type_name("KEY")
+      ->allow_extra_args(false);
   command.add_option("--setup", setup, "Shell commands to run before the training");
   command
       .add_option("-o,--output", outputs,
                   "File, folder or glob to bring home (default: outputs/); may be repeated")
-      ->type_name("GLOB");
+      ->type_name("GLOB")
+      ->allow_extra_args(false);
   command.add_option("--max-duration", max_duration,
                      "Longest the training may take, e.g. 90m or 2h (default: 24h)");
 }

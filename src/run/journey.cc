@@ -276,7 +276,7 @@ Status Journey::train() {
 Status Journey::fetch() {
   TRY("", enter(Phase::fetching));
   doors_.progress.begin("fetch", "bringing outputs home");
-  TRY_SET(outputs, "", fetch_outputs(doors_, *link_, folder_, run_));
+  TRY_SET(outputs, "bring the outputs home", fetch_outputs(doors_, *link_, folder_, run_));
   TRY("", write_train_log(folder_, run_));
   for (const auto& name : outputs.missing) {
     doors_.progress.warn("fetch", fmt::format("the output '{}' does not exist: the training did not write it",
