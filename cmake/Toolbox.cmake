@@ -127,6 +127,41 @@ function(ferry_data)
   endforeach()
 endfunction()
 
+# ferry-agent for aarch64 machines, where this computer has the cross compiler and the two static libraries for it:
+#   dpkg --add-architecture arm64; apt-get install g++-aarch64-linux-gnu libssl-dev:arm64 libzstd-dev:arm64
+function(ferry_agent_aarch64 target)
+  find_program(CROSS_CXX aarch64-linux-gnu-g++)
+  find_library(CROSS_CRYPTO libcrypto.a PATHS /usr/lib/aarch64-linux-gnu NO_DEFAULT_PATH)
+  find_library(CROSS_ZSTD libzstd.a PATHS /usr/lib/aarch64-linux-gnu NO_DEFAULT_PATH)
+  if(NOT CROSS_CXX OR NOT CROSS_CRYPTO OR NOT CROSS_ZSTD)
+    return()
+  endif()
+  file(GLOB sources CONFIGURE_DEPENDS src/base/*.cc src/os/*.cc src/sync/*.cc src/agent/*.cc apps/ferry-agent.cc)
+  # The agent makes no HTTP request; the rest are tests.
+  list(FILTER sources EXCLUDE REGEX "_(test|fuzz|bench)\\.cc$|/http\\.cc$")
+  set(objects)
+  foreach(source ${sources})
+    get_filename_component(name ${source} NAME_WE)
+    get_filename_component(folder ${source} DIRECTORY)
+    get_filename_component(folder ${folder} NAME)
+    set(object ${CMAKE_BINARY_DIR}/aarch64/${folder}-${name}.o)
+    add_custom_command(
+      OUTPUT ${object}
+      COMMAND ${CMAKE_CXX_COMPILER_LAUNCHER} ${CROSS_CXX} -std=c++20 -O1 -include ${CMAKE_SOURCE_DIR}/cmake/pch.h
+              -DFERRY_VERSION="${PROJECT_VERSION}" -D_FILE_OFFSET_BITS=64 -I${CMAKE_SOURCE_DIR}/src
+              -ffunction-sections -MD -MF ${object}.d -c ${source} -o ${object}
+      DEPENDS ${source} DEPFILE ${object}.d VERBATIM)
+    list(APPEND objects ${object})
+  endforeach()
+  file(MAKE_DIRECTORY ${CMAKE_BINARY_DIR}/aarch64)
+  set(program ${CMAKE_BINARY_DIR}/ferry-agent-aarch64)
+  add_custom_command(OUTPUT ${program}
+                     COMMAND ${CROSS_CXX} -static -s -Wl,--gc-sections -o ${program} ${objects} ${CROSS_ZSTD} ${CROSS_CRYPTO}
+                     DEPENDS ${objects} VERBATIM)
+  ferry_embed(${target} ${program} ferry_agent_aarch64)
+  target_compile_definitions(${target} PRIVATE FERRY_HAS_AARCH64_AGENT)
+endfunction()
+
 # The two programs. ferry carries ferry-agent inside itself.
 function(ferry_apps)
   if(EXISTS ${CMAKE_SOURCE_DIR}/apps/ferry-agent.cc)
@@ -144,6 +179,9 @@ function(ferry_apps)
     if(TARGET ferry-agent)
       ferry_embed(ferry ${CMAKE_BINARY_DIR}/ferry-agent ferry_agent_x86_64)
       add_dependencies(ferry ferry-agent)
+      if(NOT FERRY_SANITIZE AND NOT FERRY_FUZZ)
+        ferry_agent_aarch64(ferry)
+      endif()
     endif()
   endif()
 endfunction()
