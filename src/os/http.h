@@ -3,6 +3,7 @@
 /// The HTTP client. libcurl is loaded on first use (dlopen), because loading it costs 7 ms that commands
 /// which make no call must not pay.
 
+#include <memory>
 #include <string>
 #include <utility>
 #include <vector>
