@@ -33,7 +33,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     (void)sync::receive_tree(end.get(), end.get(), temp.path() / "root", options);
   }
   sender.join();
-  for (const std::string& name : *os::list_dir(temp.path())) {
+  const auto names = os::list_dir(temp.path()).value();
+  for (const std::string& name : names) {
     if (name != "root" && name != "state") std::abort();
   }
   return 0;
