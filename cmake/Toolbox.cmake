@@ -138,24 +138,32 @@ function(ferry_agent_aarch64 target)
   if(NOT CROSS_CXX OR NOT CROSS_CRYPTO OR NOT CROSS_ZSTD)
     return()
   endif()
-  file(GLOB sources CONFIGURE_DEPENDS src/base/*.cc src/os/*.cc src/sync/*.cc src/agent/*.cc apps/ferry-agent.cc)
-  # The agent makes no HTTP request; the rest are tests.
-  list(FILTER sources EXCLUDE REGEX "_(test|fuzz|bench)\\.cc$|/http\\.cc$")
+  set(folder ${CMAKE_BINARY_DIR}/aarch64)
+  set(compile ${CMAKE_COMMAND} -E env CCACHE_SLOPPINESS=pch_defines,time_macros,include_file_mtime,include_file_ctime
+      ${CCACHE} ${CROSS_CXX} -std=c++20 -O1 -ffunction-sections -I${CMAKE_SOURCE_DIR}/src
+      -DFERRY_VERSION="${PROJECT_VERSION}" -D_FILE_OFFSET_BITS=64)
+  set(header ${CMAKE_SOURCE_DIR}/cmake/pch.h)
+  add_custom_command(OUTPUT ${folder}/pch.h.gch
+                     COMMAND ${compile} -x c++-header -MD -MF ${folder}/pch.d ${header} -o ${folder}/pch.h.gch
+                     DEPENDS ${header} DEPFILE ${folder}/pch.d VERBATIM)
+  # The files of a room are compiled together, as in the release preset.
   set(objects)
-  foreach(source ${sources})
-    get_filename_component(name ${source} NAME_WE)
-    get_filename_component(folder ${source} DIRECTORY)
-    get_filename_component(folder ${folder} NAME)
-    set(object ${CMAKE_BINARY_DIR}/aarch64/${folder}-${name}.o)
-    add_custom_command(
-      OUTPUT ${object}
-      COMMAND ${CMAKE_CXX_COMPILER_LAUNCHER} ${CROSS_CXX} -std=c++20 -O1 -include ${CMAKE_SOURCE_DIR}/cmake/pch.h
-              -DFERRY_VERSION="${PROJECT_VERSION}" -D_FILE_OFFSET_BITS=64 -I${CMAKE_SOURCE_DIR}/src
-              -ffunction-sections -MD -MF ${object}.d -c ${source} -o ${object}
-      DEPENDS ${source} DEPFILE ${object}.d VERBATIM)
+  foreach(room base os sync agent)
+    file(GLOB sources CONFIGURE_DEPENDS src/${room}/*.cc)
+    # The agent makes no HTTP request; the rest are tests.
+    list(FILTER sources EXCLUDE REGEX "_(test|fuzz|bench)\\.cc$|/http\\.cc$")
+    if(room STREQUAL "agent")
+      list(APPEND sources ${CMAKE_SOURCE_DIR}/apps/ferry-agent.cc)
+    endif()
+    list(TRANSFORM sources REPLACE "(.+)" "#include \"\\1\"" OUTPUT_VARIABLE includes)
+    list(JOIN includes "\n" includes)
+    file(CONFIGURE OUTPUT ${folder}/${room}.cc CONTENT "${includes}\n" @ONLY)
+    set(object ${folder}/${room}.o)
+    add_custom_command(OUTPUT ${object}
+                       COMMAND ${compile} -include ${folder}/pch.h -MD -MF ${object}.d -c ${folder}/${room}.cc -o ${object}
+                       DEPENDS ${folder}/${room}.cc ${folder}/pch.h.gch DEPFILE ${object}.d VERBATIM)
     list(APPEND objects ${object})
   endforeach()
-  file(MAKE_DIRECTORY ${CMAKE_BINARY_DIR}/aarch64)
   set(program ${CMAKE_BINARY_DIR}/ferry-agent-aarch64)
   add_custom_command(OUTPUT ${program}
                      COMMAND ${CROSS_CXX} -static -s -Wl,--gc-sections -o ${program} ${objects} ${CROSS_ZSTD} ${CROSS_CRYPTO}

@@ -7,7 +7,7 @@
 
 namespace ferry::agent {
 
-/// Makes sure that an agent serves the folder: if none does, forks one away from this session (setsid,
+/// Makes sure that an agent serves the folder: if none does, forks one away from the caller (setsid,
 /// standard streams to /dev/null and DIR/agent.log) and returns once its socket answers. Call with one
 /// thread.
 Status serve(const ServeOptions& options);

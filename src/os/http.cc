@@ -30,7 +30,7 @@ Result<Curl> load_curl() {
     if (!library) library = ::dlopen(name, RTLD_NOW | RTLD_LOCAL);
   }
   if (!library) {
-    return fail(Kind::not_found, "the HTTP library libcurl cannot be loaded", "libcurl.so.4 was not found",
+    return fail(Kind::unsupported, "the HTTP library libcurl cannot be loaded", "libcurl.so.4 was not found",
                 "install it: sudo apt-get install libcurl4");
   }
   Curl curl{};

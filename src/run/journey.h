@@ -45,6 +45,9 @@ class Journey {
   /// Ends without releasing, telling why and how to come back.
   int leave(const std::string& why);
   Status fetch_stubbornly();
+  /// True only if the ledger holds nothing for rented, or the cloud itself says that the machine is gone. An
+  /// error's kind is no proof: a program missing on the laptop is not_found, too.
+  bool machine_is_gone();
   int exit_code(const Status& problem) const;
 
   Doors& doors_;

@@ -17,19 +17,28 @@ constexpr int offers_to_try = 8;
 constexpr Millis intent_settles{10'000};
 constexpr Seconds intent_limit{60};
 
+/// Names this run among all runs of all laptops that share an account, where run names may meet.
+std::string launch_id(const ledger::Run& run) {
+  const auto seed = fmt::format("{}|{}|{}|{}", run.name, run.created_ms, os::user_name(), os::host_name());
+  return hex(sha256(seed)).substr(0, 16);
+}
+
+constexpr const char* launch_tag = "ferry:launch";
+
 cloud::Tags tags_of(const ledger::Run& run) {
   return {{"ferry:run", run.name},
+          {launch_tag, launch_id(run)},
           {"ferry:owner", os::user_name() + "@" + os::host_name()},
           {"ferry:version", FERRY_VERSION},
           {"Name", "ferry " + run.name}};
 }
 
-std::string resource_name(const ledger::Run& run) { return "ferry-" + run.name; }
+std::string resource_name(const ledger::Run& run) {
+  return "ferry-" + run.name + "-" + launch_id(run).substr(0, 8);
+}
 
-/// The same for the same run and attempt, another for another run of the same name on another laptop.
 std::string client_token(const ledger::Run& run, int attempt) {
-  const auto seed = fmt::format("{}|{}|{}|{}", run.name, run.created_ms, os::host_name(), attempt);
-  return fmt::format("{}-{}-{}", run.name, attempt, hex(sha256(seed)).substr(0, 16));
+  return fmt::format("{}-{}-{}", run.name, launch_id(run), attempt);
 }
 
 Status note(Doors& doors, const ledger::Run& run, const ledger::Instance& of, const char* kind,
@@ -212,7 +221,7 @@ namespace {
 
 /// Every instance of the run that the cloud knows and that is not gone.
 Result<std::vector<cloud::Instance>> still_there(cloud::Cloud& cloud, const ledger::Run& run) {
-  TRY_SET(tagged, "", cloud.find_by_tag("ferry:run", run.name));
+  TRY_SET(tagged, "", cloud.find_by_tag(launch_tag, launch_id(run)));
   std::erase_if(tagged, [](const cloud::Instance& one) { return one.state == cloud::State::terminated; });
   return tagged;
 }

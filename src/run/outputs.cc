@@ -5,6 +5,7 @@
 
 #include <csignal>
 
+#include "base/hash.h"
 #include "base/text.h"
 #include "run/local_log.h"
 #include "sync/globs.h"
@@ -72,9 +73,11 @@ Result<Outputs> fetch_outputs(Doors& doors, Link& link, const Folder& folder, co
     // Only files that the run made or changed: everything else is on the laptop already.
     TRY_SET(channel, "", link.agent());
     TRY_SET(job, "", channel.client.status());
-    TRY_SET(all, "", pull(link, folder, run, {"--since", std::to_string(job.started_ms)}, options));
-    outputs.everything_new = true;
-    outputs.report = std::move(all);
+    if (job.started_ms > 0) {
+      TRY_SET(all, "", pull(link, folder, run, {"--since", std::to_string(job.started_ms)}, options));
+      outputs.everything_new = true;
+      outputs.report = std::move(all);
+    }
   }
   Json files = Json::array();
   for (const auto& entry : outputs.report.entries) {
@@ -87,13 +90,19 @@ Result<Outputs> fetch_outputs(Doors& doors, Link& link, const Folder& folder, co
 }
 
 Status write_train_log(const Folder& folder, const ledger::Run& run) {
+  // A name nobody can know and O_EXCL: what the instance sent into this folder may hold a link that leads
+  // elsewhere.
+  const os::Path home(run.home), temp = home / (".train.log." + random_name(8));
   LogReader reader(folder.log());
-  TRY_SET(fd, "", os::open_file(os::Path(run.home) / ".train.log.new", O_WRONLY | O_CREAT | O_TRUNC, 0644));
-  TRY("write train.log",
-      reader.read([&](const agent::LogChunk& chunk) { return os::write_all(fd.get(), chunk.bytes); }));
-  std::error_code failed;
-  std::filesystem::rename(os::Path(run.home) / ".train.log.new", os::Path(run.home) / "train.log", failed);
-  if (failed) return fail(Kind::io, "write train.log: " + failed.message());
+  TRY_SET(fd, "", os::open_file(temp, O_WRONLY | O_CREAT | O_EXCL, 0644));
+  auto written =
+      reader.read([&](const agent::LogChunk& chunk) { return os::write_all(fd.get(), chunk.bytes); });
+  if (written && ::rename(temp.c_str(), (home / "train.log").c_str()) < 0)
+    written = fail_errno("rename train.log");
+  if (!written) {
+    ::unlink(temp.c_str());
+    return fail("write train.log", std::move(written).error());
+  }
   return {};
 }
 
