@@ -13,6 +13,7 @@ namespace {
 constexpr std::size_t window_size = 2 * (record_header + max_record_bytes);
 constexpr std::uint64_t mark_distance = std::uint64_t{1} << 20;
 constexpr std::int64_t retry_ms = 1000;
+constexpr std::uint64_t reserve_least = 256 * 1024, reserve_step = 512 * 1024;
 
 void put(std::string& out, std::uint64_t value, int bytes) {
   for (int i = 0; i < bytes; ++i) out += static_cast<char>(value >> (8 * i) & 0xff);
@@ -97,6 +98,7 @@ Status Spool::recover() {
     if (used == 0) break;
   }
   if (::ftruncate(fd_.get(), static_cast<off_t>(end_)) != 0) return fail_errno("cut the torn end of the log");
+  reserve();
   return {};
 }
 
@@ -110,6 +112,13 @@ std::uint64_t Spool::position_before(std::uint64_t offset) const {
       std::upper_bound(marks_.begin(), marks_.end(), offset,
                        [](std::uint64_t wanted, const Mark& mark) { return wanted < mark.offset; });
   return after == marks_.begin() ? 0 : std::prev(after)->position;
+}
+
+void Spool::reserve() {
+  if (reserved_ >= end_ + reserve_least) return;
+  // Not every file system can: then there is no reserve.
+  if (::fallocate(fd_.get(), FALLOC_FL_KEEP_SIZE, static_cast<off_t>(end_), reserve_step) == 0)
+    reserved_ = end_ + reserve_step;
 }
 
 Status Spool::append(const Record& record) {
@@ -130,6 +139,7 @@ Status Spool::append(const Record& record) {
   learn(size_, end_);
   size_ += record.bytes.size();
   end_ += bytes.size();
+  reserve();
   return {};
 }
 

@@ -9,8 +9,9 @@
 /// is cut short or damaged, which only a crash leaves behind, ends the log: it and what follows are cut off
 /// when the file is opened.
 ///
-/// A disk that is full never stops the job: output is dropped, counted, and one line in the log says how
-/// much, as soon as there is space again.
+/// A disk that is full never stops the job. Space ahead of the end is reserved (fallocate), so that the last
+/// words of a program that filled the disk are kept. When that is used up, output is dropped, counted, and
+/// one line in the log says how much, as soon as there is space again.
 
 #include <cstdint>
 #include <optional>
@@ -69,6 +70,7 @@ class Spool {
   explicit Spool(os::Fd fd) : fd_(std::move(fd)) {}
   Status recover();
   Status append(const Record& record);
+  void reserve();
   void add_marker(LogPhase phase, std::int64_t time_ms);
   void learn(std::uint64_t offset, std::uint64_t position);
   std::uint64_t position_before(std::uint64_t offset) const;
@@ -78,6 +80,7 @@ class Spool {
   };
   os::Fd fd_;
   std::uint64_t size_ = 0, end_ = 0;  ///< of the output; of the file
+  std::uint64_t reserved_ = 0;        ///< up to this place of the file the disk has promised space
   std::uint64_t dropped_ = 0, unmarked_ = 0;
   std::int64_t refused_ms_ = 0;
   std::string trouble_, window_;

@@ -79,6 +79,7 @@ constexpr const char* fault_footer =
     "  ferry rehearsal fault error action=DescribeInstances code=InternalError status=500 count=1\n"
     "  ferry rehearsal fault drop action=RunInstances count=1     (acts, then closes the connection)\n"
     "  ferry rehearsal fault slow-boot ms=5000\n"
+    "  ferry rehearsal fault small-disk mib=16 count=1            (the next machine's home is that small)\n"
     "  ferry rehearsal fault die instance=i-0123456789abcdef0\n"
     "  ferry rehearsal fault clear\n";
 

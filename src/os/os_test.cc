@@ -100,7 +100,7 @@ TEST(Processes, AProcessIsNamedForGoodByPidAndStartTime) {
   EXPECT_EQ(process_start_time(0x3ffffff), 0U);
 }
 
-TEST(Sockets, AUnixSocketIsPrivateAndTooLongAPathIsRefused) {
+TEST(Sockets, AUnixSocketIsPrivateAndMayLieDeep) {
   TempDir dir;
   const auto path = dir.path() / "s";
   auto listener = listen_unix(path);
@@ -117,6 +117,11 @@ TEST(Sockets, AUnixSocketIsPrivateAndTooLongAPathIsRefused) {
   client->reset();
   EXPECT_EQ(read_exactly(server->get(), 1).error().kind, Kind::lost);
   EXPECT_EQ(listen_unix(dir.path() / std::string(120, 'x')).error().kind, Kind::bad_input);
+  const auto deep = dir.path() / std::string(120, 'd') / std::string(120, 'e') / "sock";
+  ASSERT_TRUE(make_dirs(deep.parent_path()));
+  auto far = listen_unix(deep);
+  ASSERT_TRUE(far) << describe(far.error());
+  EXPECT_TRUE(connect_unix(deep));
   EXPECT_EQ(connect_unix(dir.path() / "none").error().kind, Kind::not_found);
 }
 

@@ -1,6 +1,7 @@
 #include "os/socket.h"
 
 #include <arpa/inet.h>
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
@@ -12,19 +13,31 @@
 #include <cerrno>
 
 #include "base/hash.h"
+#include "os/file.h"
 
 namespace ferry::os {
 
 namespace {
 
-Result<sockaddr_un> unix_address(const Path& path) {
+struct UnixAddress {
   sockaddr_un address{};
-  address.sun_family = AF_UNIX;
-  if (path.native().size() >= sizeof address.sun_path) {
-    return fail(Kind::bad_input, "path too long for a socket: " + path.string());
+  Fd folder;  // held open while the address is used
+};
+
+/// unix(7): a socket's path has at most 107 bytes. A longer one is reached through its folder, held open.
+Result<UnixAddress> unix_address(const Path& path) {
+  UnixAddress made;
+  made.address.sun_family = AF_UNIX;
+  std::string text = path.native();
+  if (text.size() >= sizeof made.address.sun_path) {
+    TRY_SET(folder, "", open_file(path.parent_path(), O_PATH | O_DIRECTORY));
+    made.folder = std::move(folder);
+    text = fmt::format("/proc/self/fd/{}/{}", made.folder.get(), path.filename().native());
   }
-  path.native().copy(address.sun_path, sizeof address.sun_path - 1);
-  return address;
+  if (text.size() >= sizeof made.address.sun_path)
+    return fail(Kind::bad_input, "name too long for a socket: " + path.string());
+  text.copy(made.address.sun_path, sizeof made.address.sun_path - 1);
+  return made;
 }
 
 Result<sockaddr_in> tcp_address(const std::string& text, int port) {
@@ -47,12 +60,14 @@ sockaddr* generic(Address& address) {
 Result<Fd> listen_unix(const Path& path) {
   // Bound under another name and renamed once its mode is right, so that no one can connect in between.
   const Path temp = path.parent_path() / ("." + random_name(4));
-  TRY_SET(address, "", unix_address(temp));
-  TRY("", unix_address(path));
+  TRY_SET(at, "", unix_address(temp));
+  if (auto reachable = unix_address(path); !reachable)
+    return tl::unexpected<Error>(std::move(reachable).error());
   Fd fd(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
   if (!fd) return fail_errno("socket");
   ::unlink(temp.c_str());
-  if (::bind(fd.get(), generic(address), sizeof address) < 0) return fail_errno("bind " + path.string());
+  if (::bind(fd.get(), generic(at.address), sizeof at.address) < 0)
+    return fail_errno("bind " + path.string());
   if (::chmod(temp.c_str(), 0600) < 0 || ::listen(fd.get(), 64) < 0 ||
       ::rename(temp.c_str(), path.c_str()) < 0) {
     auto failed = fail_errno("listen on " + path.string());
@@ -63,10 +78,10 @@ Result<Fd> listen_unix(const Path& path) {
 }
 
 Result<Fd> connect_unix(const Path& path) {
-  TRY_SET(address, "", unix_address(path));
+  TRY_SET(at, "", unix_address(path));
   Fd fd(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
   if (!fd) return fail_errno("socket");
-  if (::connect(fd.get(), generic(address), sizeof address) < 0)
+  if (::connect(fd.get(), generic(at.address), sizeof at.address) < 0)
     return fail_errno("connect to " + path.string());
   return fd;
 }

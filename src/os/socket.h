@@ -8,8 +8,8 @@
 
 namespace ferry::os {
 
-/// Listening stream socket at `path` (mode 0600 from the first moment; a stale one is replaced). At most 107
-/// bytes of path: longer is bad_input.
+/// Listening stream socket at `path` (mode 0600 from the first moment; a stale one is replaced). The folder
+/// may be as deep as files can be; the socket's own name has at most 80 bytes: longer is bad_input.
 Result<Fd> listen_unix(const Path& path);
 /// Fails not_found or lost when nobody listens there.
 Result<Fd> connect_unix(const Path& path);

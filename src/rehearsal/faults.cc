@@ -15,6 +15,7 @@ const std::map<std::string, std::vector<std::string>>& kinds() {
       {"drop", {"action", "count"}},
       {"slow-boot", {"type", "ms", "count"}},
       {"no-boot", {"type", "count"}},
+      {"small-disk", {"type", "mib", "count"}},
       {"quota", {"bucket", "limit"}},
       {"clear", {}},
   };
@@ -91,6 +92,7 @@ Faults::Boot Faults::boot(const std::string& type) {
   Boot boot;
   if (const auto fault = use("slow-boot", about)) boot.extra_ms = int_at(*fault, "ms", 5000);
   boot.never = use("no-boot", about).has_value();
+  if (const auto fault = use("small-disk", about)) boot.disk_mib = int_at(*fault, "mib", 16);
   return boot;
 }
 

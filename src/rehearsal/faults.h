@@ -28,8 +28,9 @@ class Faults {
   struct Boot {
     std::int64_t extra_ms = 0;
     bool never = false;
+    std::int64_t disk_mib = 0;  ///< of the home; 0: as large as this computer's disk
   };
-  /// How the next boot goes wrong (slow-boot, no-boot). Spends one use of each.
+  /// How the next boot goes wrong (slow-boot, no-boot, small-disk). Spends one use of each.
   Boot boot(const std::string& type);
   /// The vCPU limit of a bucket ("standard", "g", …; spot has "spot-standard", …), and the limit of instances
   /// ("instances").

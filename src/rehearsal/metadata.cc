@@ -95,6 +95,7 @@ sandbox::Spec boot_spec(const State& state, const Instance& instance, sandbox::M
   spec.metadata = metadata_tree(state, instance);
   spec.imds_token_required = instance.metadata.token_required;
   spec.boot_ms = instance.boot_ms;
+  spec.disk_mib = instance.disk_mib;
   spec.mode = sandbox::name(mode);
   spec.first_boot = !instance.booted_before;
   return spec;

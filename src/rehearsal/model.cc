@@ -20,7 +20,7 @@ NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(MetadataOptions, endpoint_enable
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(
     Instance, id, reservation_id, image_id, type, zone, subnet_id, key_name, client_token, private_ip, eni_id,
     eni_attachment_id, mac, public_ip, ssh_port, groups, disks, user_data, iam_profile, tenancy, credits,
-    spot_request_id, phase, on_poweroff, launched_ms, phase_ms, boot_ms, launch_index, booted_before,
+    spot_request_id, phase, on_poweroff, launched_ms, phase_ms, boot_ms, disk_mib, launch_index, booted_before,
     reboot_wanted, never_boots, protect_termination, protect_stop, ebs_optimized, monitoring,
     check_source_dest, metadata, reason_code, reason_message, transition_reason)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(KeyPair, id, name, type, fingerprint, public_key, created_ms)

@@ -47,6 +47,7 @@ struct Instance {
   std::int64_t launched_ms = 0;  ///< of the last start, as EC2 reports it
   std::int64_t phase_ms = 0;     ///< since when `phase` holds
   std::int64_t boot_ms = 0;      ///< how long a boot takes at least
+  std::int64_t disk_mib = 0;     ///< the home's size when it was told to be small; 0: no limit
   std::int64_t launch_index = 0;
   bool booted_before = false, reboot_wanted = false, never_boots = false;
   bool protect_termination = false, protect_stop = false, ebs_optimized = false, monitoring = false,

@@ -47,6 +47,8 @@ std::string env_lines(const Info& info);
 ///   answer
 ///   {"kind":"slow-boot","type":"…","ms":5000,"count":1}                    boots take that much longer
 ///   {"kind":"no-boot","type":"…","count":1}        stays pending for ever
+///   {"kind":"small-disk","type":"…","mib":16,"count":1}    a home of that size, in memory (root and user
+///   sandboxes only)
 ///   {"kind":"die","instance":"i-…","after_ms":0}   the machine crashes: terminated, Server.InternalError
 ///   {"kind":"no-sshd","instance":"i-…","on":"true"}                        its sshd resets connections;
 ///   "false" ends that

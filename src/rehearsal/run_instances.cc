@@ -117,6 +117,7 @@ Instance make_instance(Call& call, const LaunchOrder& order, Subnet& subnet) {
   const auto fault = call.faults.boot(instance.type);
   instance.boot_ms = call.boot_ms + fault.extra_ms;
   instance.never_boots = fault.never;
+  instance.disk_mib = fault.disk_mib;
   if (order.spot) instance.spot_request_id = "sir-" + random_name(8);
   for (auto& disk : instance.disks) {
     disk.volume_id = new_id("vol-");

@@ -181,8 +181,7 @@ Status Journey::setup(const Order& order) {
   const auto spec = job_spec(order.task);
   auto begun = training.setup(*link_, spec);
   while (!begun && begun.error().kind == Kind::lost) {
-    doors_.progress.warn("setup", "connection lost; connecting again");
-    TRY("", reopen_link());
+    TRY("", connect_again("setup", training, std::move(begun).error()));
     begun = training.setup(*link_, spec);  // a job that was started is not started again
   }
   TRY_SET(ready, "", std::move(begun));
@@ -215,6 +214,16 @@ Status Journey::reopen_link() {
   return {};
 }
 
+Status Journey::connect_again(const char* phase, Training& training, Error lost) {
+  constexpr int most_fruitless = 10;
+  fruitless_ = training.heard() ? 0 : fruitless_ + 1;
+  if (fruitless_ >= most_fruitless) return fail("the agent on the machine does not answer", std::move(lost));
+  const auto why = lost.why.empty() ? lost.what : lost.why;
+  doors_.progress.warn(phase, "connection lost (" + why + "); connecting again");
+  if (fruitless_ > 0) doors_.clock.sleep(Millis(500) * fruitless_);
+  return reopen_link();
+}
+
 Status Journey::follow_job() {
   Training training(doors_, run_, folder_, *log_);
   while (true) {
@@ -234,15 +243,14 @@ Status Journey::follow_job() {
     const auto kind = followed.error().kind;
     if (kind != Kind::lost && kind != Kind::timeout)
       return tl::unexpected<Error>(std::move(followed).error());
-    doors_.progress.warn("train", "connection lost; the training goes on, connecting again");
-    if (auto again = reopen_link(); !again) {
+    if (auto again = connect_again("train", training, std::move(followed).error()); !again) {
       if (doors_.wish == Wish::detach) {
         detaching_ = true;
         return {};
       }
       return again;
     }
-    doors_.progress.note("connected again; no output was lost");
+    doors_.progress.note("connected again; no output is lost");
   }
 }
 

@@ -35,6 +35,9 @@ class Journey {
 
   Status enter(ledger::Phase phase);
   Status reopen_link();
+  /// After a lost connection: tells why and opens another, slower each time that the agent said nothing over
+  /// the last one. Gives up when it never does.
+  Status connect_again(const char* phase, Training& training, Error lost);
   Status follow_job();
   Status note_end(const agent::JobStatus& status);
   agent::JobSpec job_spec(const task::Task& task) const;
@@ -64,6 +67,7 @@ class Journey {
   std::thread hashing_;
   Status hashed_;
   std::vector<std::string> fetched_files_;  // relative to run_.home
+  int fruitless_ = 0;                       // connections in a row over which the agent said nothing
   bool detaching_ = false;
 };
 

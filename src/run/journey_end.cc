@@ -88,11 +88,11 @@ int Journey::detach() {
 }
 
 int Journey::leave(const std::string& why) {
+  const std::string back = run_.outcome == Outcome::none ? "logs -f" : "fetch";
   doors_.progress.note(
       fmt::format("{} is kept: {}. It ends itself at the latest {} after its start. Come back to it: ferry "
-                  "logs -f {}   "
-                  "give it up: ferry down {}",
-                  instance_.id, why, show_duration(lifetime_.until_power_off()), run_.name, run_.name),
+                  "{} {}   give it up: ferry down {}",
+                  instance_.id, why, show_duration(lifetime_.until_power_off()), back, run_.name, run_.name),
       {{"kept", instance_.id}});
   return ferry_failed;
 }

@@ -118,7 +118,8 @@ Error explain(os::Process& other_end, Error error) {
     words += *part;
   }
   if (words.find("No space left") != std::string::npos) error.kind = Kind::disk_full;
-  if (error.why.empty() && !trim(words).empty()) error.why = printable(trim(words));
+  const bool known = words.find(error.what) != std::string::npos;  // it told us, too
+  if (error.why.empty() && !known && !trim(words).empty()) error.why = printable(trim(words));
   return error;
 }
 

@@ -16,6 +16,8 @@ constexpr int offers_to_try = 8;
 /// A launch call that was on its way when its caller died has become an instance by then, or never will.
 constexpr Millis intent_settles{10'000};
 constexpr Seconds intent_limit{60};
+/// EC2 is eventually consistent: "not found" this soon after a launch may mean "not yet".
+constexpr Seconds visible_after{30};
 
 /// Names this run among all runs of all laptops that share an account, where run names may meet.
 std::string launch_id(const ledger::Run& run) {
@@ -247,17 +249,25 @@ Status release_instances(Doors& doors, cloud::Cloud& cloud, const ledger::Run& r
         std::any_of(there.begin(), there.end(), [&](const auto& one) { return one.id == found->id; });
     if (!listed && found->state != cloud::State::terminated) there.push_back(*found);
   }
-  for (const auto& one : there) {
-    TRY("terminate " + one.id, cloud.terminate(one.id));
-    ended.push_back(one.id);
+  // What the ledger has, even if the tags do not show it yet, and what the tags show.
+  std::map<std::string, std::int64_t> launched_ms;
+  for (const auto& one : there) launched_ms[one.id] = one.launched_ms;
+  for (const auto& instance : noted) {
+    if (!instance.id.empty()) launched_ms.try_emplace(instance.id, instance.launched_ms);
   }
-  for (const auto& id : ended) {
-    TRY("", poll_until(doors, terminated_limit, false, id + " was terminated", [&]() -> Result<bool> {
-          auto now = cloud.describe(id);
-          if (!now && now.error().kind == Kind::not_found) return true;
-          if (!now) return tl::unexpected<Error>(std::move(now).error());
-          return now->state == cloud::State::terminated;
-        }));
+  for (const auto& [id, since] : launched_ms) {
+    const auto seen_by = since + visible_after.count() * 1000;
+    bool heard = false;
+    const auto ended_now = [&]() -> Result<bool> {
+      if (!heard) TRY("terminate " + id, cloud.terminate(id));
+      auto now = cloud.describe(id);
+      heard = now.has_value();
+      if (!now && now.error().kind == Kind::not_found) return doors.clock.now_ms() > seen_by;
+      if (!now) return tl::unexpected<Error>(std::move(now).error());
+      return now->state == cloud::State::terminated;
+    };
+    TRY("", poll_until(doors, terminated_limit, false, id + " was terminated", ended_now));
+    ended.push_back(id);
   }
   for (auto& instance : noted) {
     instance.state = ledger::Rent::released;

@@ -48,6 +48,7 @@ Result<Followed> Training::watch(agent::Client& client, Until until) {
     TRY_SET(event, "", client.next(step));
     if (event) {
       heard = doors_.clock.steady_ms();
+      heard_ = true;
       if (event->log && until == Until::running && event->log->phase == agent::LogPhase::run) {
         // Setup is over before its state was told. What the training wrote is read again by follow().
         TRY_SET(status, "", client.status());

@@ -15,7 +15,7 @@ struct Followed {
 
 class Training {
  public:
-  /// `started`: when the machine was rented, for the cost shown. All must outlive this.
+  /// All must outlive this.
   Training(Doors& doors, const ledger::Run& run, const Folder& folder, LocalLog& log)
       : doors_(doors), run_(run), folder_(folder), log_(log) {}
 
@@ -25,6 +25,8 @@ class Training {
   /// Follows until the job is over and every byte of its log is here. A lost connection is `lost`: open a new
   /// link and call again.
   Result<Followed> follow(Link& link);
+  /// Whether the agent told anything since this was asked last.
+  bool heard() { return std::exchange(heard_, false); }
 
  private:
   enum class Until { running, done };
@@ -36,7 +38,7 @@ class Training {
   const ledger::Run& run_;
   const Folder& folder_;
   LocalLog& log_;
-  bool cancel_sent_ = false;
+  bool cancel_sent_ = false, heard_ = false;
 };
 
 /// How long a cancelled training may take to save what it has, after SIGTERM.

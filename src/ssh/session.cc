@@ -82,7 +82,7 @@ os::Argv interactive_argv(const Target& target, const os::Argv& command) {
   append(argv, trust_options(target));
   append(argv, {"-o", "LogLevel=ERROR", "-o", "ServerAliveInterval=15", "-o", "ControlPath=none"});
   argv.push_back(target.address);
-  if (!command.empty()) append(argv, {"--", shell_quoted(command)});
+  if (!command.empty()) append(argv, {"--", command.size() == 1 ? command[0] : shell_quoted(command)});
   return argv;
 }
 

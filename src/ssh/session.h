@@ -20,7 +20,8 @@ struct Target {
   std::string alias;     ///< the name the host key is pinned under, whatever address the machine has today
 };
 
-/// The ssh command line for a person at a terminal (`ferry ssh`); `command` may be empty.
+/// The ssh command line for a person at a terminal (`ferry ssh`); `command` may be empty; one
+/// word is a line for the remote shell, as with ssh itself, several are a program and its arguments.
 os::Argv interactive_argv(const Target& target, const os::Argv& command);
 
 class Session {

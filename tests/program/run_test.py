@@ -159,6 +159,7 @@ def test_a_kept_machine_stays_until_down():
         assert len(home.alive()) == 1
         home.good("ps")
         assert home.good("ssh", run["run"], "--", "echo", "a  b").out == "a  b\n"
+        assert home.good("ssh", run["run"], "--", "cd /; pwd").out == "/\n"
         assert len(home.alive()) == 1
         home.good("down", run["run"])
         home.nothing_left()

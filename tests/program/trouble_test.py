@@ -78,6 +78,47 @@ def test_a_machine_whose_sshd_never_comes_up_is_told_and_released():
         home.nothing_left()
 
 
+def test_a_full_disk_at_home_keeps_the_machine_until_there_is_room():
+    with Home() as home:
+        if subprocess.run(["unshare", "-rm", "true"], capture_output=True).returncode != 0:
+            return
+        home.good("rehearsal", "start")
+        # A file system of 300 KiB where the outputs are to land; outside of the namespace there is room.
+        results = home.work / "runs"
+        results.mkdir()
+        script = (f"mount -t tmpfs -o size=300k none {results} && exec {FERRY} run --infra rehearsal -- "
+                  "sh -c 'mkdir outputs; head -c 2000000 /dev/urandom > outputs/model.pt'")
+        namespace = ["unshare", "-m"] if os.geteuid() == 0 else ["unshare", "-rm"]
+        done = subprocess.run([*namespace, "sh", "-c", script], env=home.env, cwd=home.work, capture_output=True, text=True)
+        assert done.returncode == 125 and "not enough space" in done.stderr, done.stderr
+        run = home.runs()[0]
+        assert len(home.alive()) == 1, "the machine was released with the model on it"
+        assert f"ferry down {run['run']}" in done.stderr, done.stderr
+        home.good("fetch", run["run"])
+        assert (home.home_of(run) / "outputs/model.pt").stat().st_size == 2000000
+        home.good("down", run["run"])
+        home.nothing_left()
+
+
+def test_a_full_disk_on_the_machine_is_told_and_what_is_there_comes_home():
+    if os.environ.get("FERRY_SANDBOX") == "plain":
+        return
+    with Home() as home:
+        home.good("rehearsal", "start")
+        home.good("rehearsal", "fault", "small-disk", "mib=8", "count=1")
+        done = home.ferry("run", "--infra", "rehearsal", "--", "sh", "-c",
+                          "mkdir outputs; echo first > outputs/a; head -c 20000000 /dev/zero > outputs/b || exit 3; echo never")
+        assert done.returncode == 3 and "No space left" in done.err and "never" not in done.out, (done.returncode, done.err)
+        assert (home.home_of(home.newest()) / "outputs/a").read_text() == "first\n"
+        home.nothing_left()
+        # Too small even for the code.
+        home.file("big.bin", "x" * 12_000_000)
+        home.good("rehearsal", "fault", "small-disk", "mib=8", "count=1")
+        done = home.ferry("run", "--infra", "rehearsal", "--", "true")
+        assert done.returncode == 125 and "not enough space" in done.err, done.err
+        home.nothing_left()
+
+
 def test_no_capacity_anywhere_is_told():
     with Home() as home:
         home.good("rehearsal", "start")
