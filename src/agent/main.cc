@@ -81,12 +81,22 @@ ServeOptions serve_options(const Arguments& arguments) {
           .may_power_off = !arguments.no_power_off};
 }
 
+/// Folders whose content tools make anew: nobody's outputs.
+bool is_made_by_tools(std::string_view path) {
+  static const std::set<std::string, std::less<>> folders = {
+      "__pycache__",  ".git",   ".venv",         "venv",
+      "node_modules", ".cache", ".pytest_cache", ".ipynb_checkpoints"};
+  const auto parts = split(path, '/');
+  return std::any_of(parts.begin(), parts.end(), [](const auto& part) { return folders.contains(part); });
+}
+
 /// Leaves the files written since `ms` and the folders that lead to them.
 void keep_only_since(sync::Tree& tree, std::int64_t ms) {
   std::set<std::string> kept;
   tree.files = tree.bytes = 0;
   for (const auto& entry : tree.entries) {
     if (entry.type != sync::Type::file || entry.mtime_ns / 1'000'000 < ms) continue;
+    if (is_made_by_tools(entry.path)) continue;
     ++tree.files;
     tree.bytes += entry.size;
     kept.insert(entry.path);

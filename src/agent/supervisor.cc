@@ -17,7 +17,7 @@ constexpr std::int64_t save_retry_ms = 10'000;
 /// An answer should reach the laptop before the machine goes.
 constexpr std::int64_t last_words_ms = 300;
 constexpr std::int64_t power_off_retry_ms = 60'000;
-constexpr std::int64_t leave_ms = 60'000;
+constexpr std::int64_t leave_ms = 1'000;
 /// An agent that starts again stays at least so long.
 constexpr std::int64_t again_ms = 300'000;
 constexpr Millis leave_grace{5'000};

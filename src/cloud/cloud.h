@@ -115,4 +115,8 @@ Result<AwsWorld> aws_world_from_environment(const std::string& region);
 /// `http` and `clock` must outlive the cloud.
 std::unique_ptr<Cloud> make_ec2_cloud(AwsWorld world, os::HttpClient& http, os::Clock& clock);
 
+/// A machine of the person's own, reached by ssh as `host` (as their ssh config knows it): one instance that
+/// is always running until terminate() gives it back. What rents is unsupported.
+std::unique_ptr<Cloud> make_host_cloud(std::string host);
+
 }  // namespace ferry::cloud

@@ -72,6 +72,7 @@ Status Journey::plan(const Order& order) {
   place_ = {infra.world == task::World::rehearsal ? "rehearsal" : "aws",
             infra.region == "*" ? "" : infra.region, ""};
   doors_.progress.begin("plan", "choosing a machine");
+  if (infra.world == task::World::ssh) return plan_own_machine(infra.host);
   TRY_SET(cloud, "", open_cloud(doors_, place_));
   cloud_ = std::move(cloud);
   TRY_SET(offers, "", plan::rank(order.task, plan::Catalog::builtin(), cloud_->region()));
@@ -92,8 +93,25 @@ Status Journey::plan(const Order& order) {
   return {};
 }
 
+Status Journey::plan_own_machine(const std::string& host) {
+  place_ = {"ssh", "", host};
+  TRY_SET(cloud, "", open_cloud(doors_, place_));
+  cloud_ = std::move(cloud);
+  doors_.progress.done("plan", host + ", as your ssh config has it; nothing is rented",
+                       {{"instance_type", host}, {"hourly_usd", 0}});
+  return {};
+}
+
 Status Journey::launch() {
   TRY("", enter(Phase::launching));
+  if (place_.world == "ssh") {
+    doors_.progress.begin("launch", place_.endpoint);
+    TRY_SET(borrowed, "", borrow(doors_, run_, place_));
+    instance_ = std::move(borrowed);
+    doors_.progress.done("launch", fmt::format("nothing to rent; the run is {}", run_.name),
+                         {{"instance_id", instance_.id}, {"run", run_.name}});
+    return {};
+  }
   doors_.progress.begin("launch", offers_.front().type.name);
   TRY_SET(instance, "", run::launch(doors_, *cloud_, run_, place_, offers_, lifetime_));
   instance_ = std::move(instance);
@@ -151,9 +169,13 @@ agent::JobSpec Journey::job_spec(const task::Task& task) const {
   agent::JobSpec spec;
   spec.run = run_.name;
   spec.workdir = link_->paths().workdir;
-  spec.setup = task.setup;
-  spec.command = task.run;
-  const auto gpus = std::to_string(offers_.empty() ? 0 : offers_.front().type.accelerator_count);
+  const auto& accelerator = task.resources.accelerator;
+  const int asked =
+      offers_.empty() ? (accelerator ? accelerator->count : 0) : offers_.front().type.accelerator_count;
+  const auto gpus = std::to_string(asked);
+  spec.setup = trim(task.setup).empty() ? "" : environment_.activate + task.setup;
+  spec.command = environment_.activate + (place_.world == "ssh" ? queue_line(asked) : "") + task.run;
+  spec.power_off = place_.world != "ssh";
   spec.env = {{"FERRY_RUN", run_.name},
               {"FERRY_NODE_RANK", "0"},
               {"FERRY_NODE_IPS", "127.0.0.1"},
@@ -174,6 +196,12 @@ agent::JobSpec Journey::job_spec(const task::Task& task) const {
 }
 
 Status Journey::setup(const Order& order) {
+  // Before the phase begins: until then nothing of the training is on the machine, and it can just be given
+  // back.
+  TRY_SET(environment, "", prepare_environment(doors_, *link_, order.task));
+  environment_ = std::move(environment);
+  run_.task["environment"] = environment_.facts;
+  TRY("", doors_.ledger.update(run_));
   TRY("", enter(Phase::setup));
   const bool nothing = trim(order.task.setup).empty();
   doors_.progress.begin("setup", nothing ? "starting" : "running setup");
@@ -192,7 +220,9 @@ Status Journey::setup(const Order& order) {
   }
   if (ready.status.state == agent::JobState::done && !ready.status.run_started_ms)
     return note_end(ready.status);
-  doors_.progress.done("setup", nothing ? "nothing to do" : "done");
+  std::string told = nothing ? "nothing to do" : "done";
+  if (!environment_.summary.empty()) told = environment_.summary + (nothing ? "" : " · done");
+  doors_.progress.done("setup", told, {{"environment", environment_.facts}});
   return {};
 }
 

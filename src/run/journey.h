@@ -4,6 +4,7 @@
 
 #include <thread>
 
+#include "run/environment.h"
 #include "run/link.h"
 #include "run/local_log.h"
 #include "run/outputs.h"
@@ -24,6 +25,7 @@ class Journey {
 
  private:
   Status plan(const Order& order);
+  Status plan_own_machine(const std::string& host);
   Status launch();
   Status connect();
   Status sync(sync::Tree& tree);
@@ -63,6 +65,7 @@ class Journey {
   std::vector<plan::Offer> offers_;
   ledger::Instance instance_;
   std::optional<Link> link_;
+  Environment environment_;
   std::optional<LocalLog> log_;
   std::thread hashing_;
   Status hashed_;

@@ -28,8 +28,11 @@ Status Journey::fetch() {
     doors_.progress.warn("fetch", fmt::format("the output '{}' does not exist: the training did not write it",
                                               printable(name)));
   }
-  if (outputs.everything_new)
-    doors_.progress.warn("fetch", "so every file the run made or changed came home instead");
+  if (outputs.everything_new && outputs.report.files > 0) {
+    doors_.progress.warn("fetch", outputs.missing.empty()
+                                      ? "the run made no outputs/, so every file it made or changed came home"
+                                      : "so every file the run made or changed came home instead");
+  }
   for (const auto& note : outputs.report.notes) doors_.progress.warn("fetch", printable(note));
   for (const auto& entry : outputs.report.entries) {
     if (entry.type == sync::Type::file) fetched_files_.push_back(entry.path);
@@ -52,6 +55,7 @@ Status Journey::release() {
   doors_.progress.begin("release", instance_.id);
   if (link_) {
     if (auto channel = link_->agent()) (void)channel->client.release(false);
+    if (instance_.world == "ssh") TRY("clean up " + instance_.address, leave_no_trace(*link_));
     link_.reset();
   }
   TRY("", release_all(doors_, run_));

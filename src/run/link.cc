@@ -12,7 +12,7 @@ constexpr Millis first_try{15'000}, upload_limit{300'000}, hello_limit{20'000};
 std::string agent_name(std::string_view bytes) { return "ferry-agent-" + hex(sha256(bytes)).substr(0, 16); }
 
 /// Asks the machine who it is and whether it has the agent, and uploads it if not.
-Result<RemotePaths> prepare(Doors& doors, ssh::Session& session, const std::string& run) {
+Result<RemotePaths> prepare(Doors& doors, ssh::Session& session, const ledger::Instance& instance) {
   const auto x86 = doors.agent("x86_64"), arm = doors.agent("aarch64");
   const auto x86_name = agent_name(x86), arm_name = agent_name(arm);
   const auto question = fmt::format(
@@ -38,8 +38,9 @@ Result<RemotePaths> prepare(Doors& doors, ssh::Session& session, const std::stri
   }
   const auto& name = arch == "aarch64" ? arm_name : x86_name;
   paths.agent = paths.home + "/.ferry/bin/" + name;
-  paths.run_dir = paths.home + "/.ferry/runs/" + run;
-  paths.workdir = paths.home + "/ferry/" + run;
+  paths.run_dir = paths.home + "/.ferry/runs/" + instance.run;
+  // On a machine of the person's own, one folder holds all that is ferry's.
+  paths.workdir = paths.home + (instance.world == "ssh" ? "/.ferry/work/" : "/ferry/") + instance.run;
   if (have.contains(name)) return paths;
   const auto upload = fmt::format(
       "umask 077; d=\"$HOME/.ferry/bin\"; t=\"$d/.new.$$\"; mkdir -p \"$d\" && cat >\"$t\" && chmod 700 "
@@ -67,7 +68,7 @@ Result<Link> Link::open(Doors& doors, cloud::Cloud& cloud, const Folder& folder,
     const auto left = std::max<std::int64_t>(1000, end - doors.clock.steady_ms());
     auto session = ssh::Session::open(target_of(folder, instance), std::min(first_try, Millis(left)));
     if (session) {
-      auto paths = prepare(doors, *session, instance.run);
+      auto paths = prepare(doors, *session, instance);
       if (paths) return Link(std::move(*session), std::move(*paths), std::move(instance));
       if (paths.error().kind != Kind::lost) return tl::unexpected<Error>(std::move(paths).error());
       session = tl::unexpected<Error>(std::move(paths).error());
@@ -103,10 +104,23 @@ Result<os::Process> Link::start_agent_program(const os::Argv& words) {
 }
 
 Result<AgentChannel> Link::agent() {
-  TRY_SET(process, "", start_agent_program({"connect", paths_.run_dir}));
+  os::Argv words = {"connect", paths_.run_dir};
+  if (instance_.world == "ssh") words.push_back("--no-power-off");
+  TRY_SET(process, "", start_agent_program(words));
   auto client = agent::Client::connect(std::move(process.out), std::move(process.in), hello_limit);
   if (!client) return tl::unexpected<Error>(explain(process, std::move(client).error()));
   return AgentChannel{std::move(process), std::move(*client)};
+}
+
+Status leave_no_trace(Link& link) {
+  const auto& paths = link.paths();
+  const auto left = shell_quoted(paths.run_dir);
+  TRY_SET(done, "",
+          link.session().run(fmt::format("rm -rf -- {} {} {}-sync.state {}-env.sh",
+                                         shell_quoted(paths.workdir), left, left, left)));
+  if (done.exit.code != 0)
+    return fail(Kind::io, "files of the run are left there", printable(trim(done.err)));
+  return {};
 }
 
 Error explain(os::Process& other_end, Error error) {

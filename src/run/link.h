@@ -16,7 +16,8 @@ struct RemotePaths {
   std::string home;     ///< absolute
   std::string agent;    ///< the agent's program
   std::string run_dir;  ///< ~/.ferry/runs/NAME: the agent's own
-  std::string workdir;  ///< ~/ferry/NAME: the user's files
+  std::string
+      workdir;  ///< ~/ferry/NAME, or ~/.ferry/work/NAME on a machine of the person's own: the user's files
 };
 
 /// An agent client and the ssh channel that carries it.
@@ -49,6 +50,10 @@ class Link {
   RemotePaths paths_;
   ledger::Instance instance_;
 };
+
+/// Removes what the run left on a machine of the person's own: its files, log and socket. What serves later
+/// runs (the agent's program, environments) stays in ~/.ferry until `ferry down`.
+Status leave_no_trace(Link& link);
 
 /// Why a file transfer's other end said nothing: its own words from standard error, or the transfer's error.
 Error explain(os::Process& other_end, Error error);

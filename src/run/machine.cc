@@ -87,6 +87,7 @@ Status poll_until(Doors& doors, Seconds limit, bool may_cancel, const std::strin
 Seconds Lifetime::linger() const { return std::clamp(max_duration / 10, Seconds(30), Seconds(900)); }
 
 Result<std::unique_ptr<cloud::Cloud>> open_cloud(Doors& doors, Place& place) {
+  if (place.world == "ssh") return cloud::make_host_cloud(place.endpoint);
   const bool rehearsing = place.world == "rehearsal";
   auto access = rehearsing ? doors.rehearsal() : cloud::aws_world_from_environment(place.region);
   if (!access) return tl::unexpected<Error>(std::move(access).error());
@@ -192,8 +193,28 @@ Result<ledger::Instance> launch(Doors& doors, cloud::Cloud& cloud, const ledger:
   return fail(Kind::not_found, "there is no offer to launch");
 }
 
+Result<ledger::Instance> borrow(Doors& doors, const ledger::Run& run, const Place& place) {
+  ledger::Instance instance;
+  instance.run = run.name;
+  instance.world = place.world;
+  instance.region = instance.endpoint = instance.type = instance.address = place.endpoint;
+  instance.token = client_token(run, 1);
+  instance.intent_ms = doors.clock.now_ms();
+  TRY("", doors.ledger.note_intent(instance));
+  instance.id = "ssh/" + place.endpoint;
+  instance.state = ledger::Rent::live;
+  instance.launched_ms = instance.intent_ms;
+  TRY("", doors.ledger.note_instance(instance));
+  return instance;
+}
+
 ssh::Target target_of(const Folder& folder, const ledger::Instance& instance) {
   ssh::Target target;
+  if (instance.world == "ssh") {
+    target.address = instance.address;
+    target.own_config = true;
+    return target;
+  }
   target.user = instance.login_user;
   target.address = instance.address;
   target.port = instance.ssh_port;

@@ -23,9 +23,9 @@ struct Lifetime {
 
 /// Where machines are rented.
 struct Place {
-  std::string world;     ///< "aws" or "rehearsal"
+  std::string world;     ///< "aws", "rehearsal", or "ssh" for a machine of the person's own
   std::string region;    ///< empty: the world's default
-  std::string endpoint;  ///< of EC2; empty: AWS's own
+  std::string endpoint;  ///< of EC2; empty: AWS's own. With ssh: the host
   auto operator<=>(const Place&) const = default;
 };
 inline Place place_of(const ledger::Instance& one) { return {one.world, one.region, one.endpoint}; }
@@ -43,6 +43,9 @@ std::string user_data(const std::string& host_private_key, const std::string& ho
 /// cancelled when the person cancels; then, as after any failure, release_all() gives back whatever was made.
 Result<ledger::Instance> launch(Doors& doors, cloud::Cloud& cloud, const ledger::Run& run, const Place& place,
                                 std::span<const plan::Offer> offers, const Lifetime& lifetime);
+
+/// Notes the machine of the person's own at `place` as the run's; it is not billed.
+Result<ledger::Instance> borrow(Doors& doors, const ledger::Run& run, const Place& place);
 
 /// Where and how to reach the machine by ssh.
 ssh::Target target_of(const Folder& folder, const ledger::Instance& instance);

@@ -69,7 +69,9 @@ Result<Outputs> fetch_outputs(Doors& doors, Link& link, const Folder& folder, co
   outputs.report = std::move(report);
   TRY_SET(missing, "", missing_in(named, outputs.report));
   outputs.missing = std::move(missing);
-  if (!outputs.missing.empty()) {
+  // Nobody said what the outputs are, and there is no outputs/: then it is whatever the run made.
+  const bool unsaid = named.empty() && outputs.report.entries.empty();
+  if (!outputs.missing.empty() || unsaid) {
     // Only files that the run made or changed: everything else is on the laptop already.
     TRY_SET(channel, "", link.agent());
     TRY_SET(job, "", channel.client.status());

@@ -9,7 +9,13 @@ namespace ferry::run {
 
 namespace {
 
-Result<ledger::Run> add_run(Doors& doors, const Order& order) {
+struct Added {
+  ledger::Run run;
+  Owner owner;
+};
+
+/// Owned before it is in the ledger: an unfinished run without an owner is settled by the next ferry command.
+Result<Added> add_run(Doors& doors, const Order& order) {
   ledger::Run run;
   run.task_name = order.task.name;
   run.infra = task::show(order.task.resources.infra.value_or(task::Infra{}));
@@ -21,8 +27,9 @@ Result<ledger::Run> add_run(Doors& doors, const Order& order) {
   for (int tries = 0;; ++tries) {
     run.name = order.task.name + "-" + random_name(3 + static_cast<std::size_t>(tries) / 8);
     run.home = (order.results / run.name).string();
-    auto added = doors.ledger.add_run(run);
-    if (added) return run;
+    TRY_SET(owner, "", Owner::try_take(Folder(doors.data, run.name)));
+    auto added = owner ? doors.ledger.add_run(run) : fail(Kind::exists, "another ferry owns " + run.name);
+    if (added) return Added{std::move(run), std::move(*owner)};
     if (added.error().kind != Kind::exists || tries > 50)
       return tl::unexpected<Error>(std::move(added).error());
   }
@@ -30,6 +37,7 @@ Result<ledger::Run> add_run(Doors& doors, const Order& order) {
 
 std::string where(const task::Infra& infra) {
   if (infra.world == task::World::rehearsal) return "rehearsal (no AWS account used, nothing is billed)";
+  if (infra.world == task::World::ssh) return infra.host + " (a machine of your own, nothing is billed)";
   return task::show(infra);
 }
 
@@ -46,10 +54,6 @@ Status check_task(const Order& order) {
   };
   TRY("", missing(order.task.missing_envs, "variable", "--env"));
   TRY("", missing(order.task.missing_secrets, "secret", "--secret"));
-  if (order.task.resources.infra && order.task.resources.infra->world == task::World::ssh) {
-    return fail(Kind::unsupported, "machines of your own (infra: ssh/HOST) cannot be used yet", {},
-                "use --infra aws or --infra rehearsal");
-  }
   if (!os::is_directory(order.workdir)) {
     return fail(Kind::bad_input, "the workdir is no folder: " + order.workdir.string(), {},
                 "set workdir, or --workdir");
@@ -91,18 +95,12 @@ int start(Doors& doors, const Order& order) {
       "check", ready.summary,
       {{"files", ready.tree.files}, {"bytes", ready.tree.bytes}, {"ms", doors.clock.steady_ms() - began}});
 
-  auto run = add_run(doors, order);
-  if (!run) {
-    progress.error(run.error());
+  auto added = add_run(doors, order);
+  if (!added) {
+    progress.error(added.error());
     return ferry_failed;
   }
-  auto owner = Owner::try_take(Folder(doors.data, run->name));
-  if (!owner || !*owner) {
-    progress.error(owner ? Error{Kind::conflict, "another ferry owns " + run->name, {}, {}, {}}
-                         : owner.error());
-    return ferry_failed;
-  }
-  Journey journey(doors, std::move(*run), std::move(**owner));
+  Journey journey(doors, std::move(added->run), std::move(added->owner));
   return journey.from_the_start(order, std::move(ready.tree));
 }
 

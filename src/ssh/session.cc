@@ -10,6 +10,7 @@ namespace {
 
 /// Options that decide whom we trust and as whom we come; they win over the user's own config.
 os::Argv trust_options(const Target& target) {
+  if (target.own_config) return {"-o", "ForwardX11=no"};
   return {"-o", "UserKnownHostsFile=" + target.known_hosts.string(),
           "-o", "GlobalKnownHostsFile=/dev/null",
           "-o", "StrictHostKeyChecking=yes",
@@ -59,8 +60,20 @@ std::string drain(os::Process& process) {
 
 Error classify(const Target& target, std::string_view complaint) {
   const auto has = [&](std::string_view words) { return complaint.find(words) != std::string_view::npos; };
-  const std::string where = fmt::format("{}@{} port {}", target.user, target.address, target.port);
+  const std::string where = target.own_config
+                                ? target.address
+                                : fmt::format("{}@{} port {}", target.user, target.address, target.port);
   const std::string why = printable(trim(complaint.substr(0, 600)));
+  if (target.own_config && (has("Host key verification failed") || has("Permission denied"))) {
+    return fail(Kind::denied, "ssh does not let us into " + where + " without questions", why,
+                "make `ssh " + where + " true` work without a password first")
+        .value();
+  }
+  if (target.own_config && has("Could not resolve hostname")) {
+    return fail(Kind::not_found, "ssh does not know the host " + where, why,
+                "check the name, or add it to ~/.ssh/config")
+        .value();
+  }
   if (has("Host key verification failed") || has("IDENTIFICATION HAS CHANGED") ||
       has("no matching host key type")) {
     return fail(Kind::denied, "another machine answers at " + where,
@@ -108,8 +121,8 @@ Result<Session> Session::open(const Target& target, Millis limit) {
     if (left <= 0 || !os::wait_readable(master.out.get(), Millis(left))) {
       master.signal(SIGKILL);
       master.wait(Millis(-1));
-      return fail(Kind::timeout, fmt::format("ssh to {} port {} did not answer within {}", target.address,
-                                             target.port, show_duration(limit)));
+      return fail(Kind::timeout,
+                  fmt::format("ssh to {} did not answer within {}", target.address, show_duration(limit)));
     }
     const auto part = os::read_some(master.out.get());
     if (!part || part->empty()) {

@@ -18,6 +18,9 @@ struct Target {
   os::Path identity;     ///< private key file
   os::Path known_hosts;  ///< holds one line for `alias`; nothing else is trusted
   std::string alias;     ///< the name the host key is pinned under, whatever address the machine has today
+  /// `address` is a host of the person's own ssh config, which decides how to get there, as whom, and which
+  /// host keys to trust; everything above but the address is unused.
+  bool own_config = false;
 };
 
 /// The ssh command line for a person at a terminal (`ferry ssh`); `command` may be empty; one

@@ -63,6 +63,19 @@ def test_a_missing_output_is_named_and_what_was_made_comes_home_instead():
         home.nothing_left()
 
 
+def test_without_named_outputs_what_the_run_made_comes_home():
+    with Home() as home:
+        home.file("old.txt", "was here before")
+        done = home.good("run", "--infra", "rehearsal", "--", "sh", "-c",
+                         "echo w > model.pt; mkdir -p __pycache__; echo c > __pycache__/x.pyc")
+        assert "made no outputs/" in done.err, done.err
+        home_folder = home.home_of(home.newest())
+        assert (home_folder / "model.pt").read_text() == "w\n"
+        assert not (home_folder / "old.txt").exists() and not (home_folder / "__pycache__").exists()
+        done = home.good("run", "--infra", "rehearsal", "--", "true")
+        assert "no outputs" in done.err and "!" not in done.err, done.err
+
+
 def test_errors_found_on_the_laptop_rent_nothing():
     with Home() as home:
         task(home, "python3 trian.py")

@@ -1,0 +1,59 @@
+// A machine that the person has already, as a Cloud of one instance: it is never rented and never ended.
+
+#include "cloud/cloud.h"
+
+namespace ferry::cloud {
+namespace {
+
+class HostCloud final : public Cloud {
+ public:
+  explicit HostCloud(std::string host) : host_(std::move(host)) {}
+
+  const std::string& region() const override { return host_; }
+  Result<Identity> whoami() override { return Identity{"", host_}; }
+  Result<Image> newest_image(const std::string&, bool) override { return not_rented(); }
+  Status import_key(const std::string&, const std::string&, const Tags&) override { return not_rented(); }
+  Status delete_key(const std::string&) override { return {}; }
+  Result<SecurityGroup> ensure_group(const std::string&, const std::string&, const Tags&) override {
+    return not_rented();
+  }
+  Status delete_group(const std::string&) override { return {}; }
+  Result<Instance> launch(const LaunchRequest&) override { return not_rented(); }
+
+  Result<Instance> describe(const std::string& id) override {
+    Instance instance;
+    instance.id = id;
+    instance.type = instance.address = host_;
+    instance.state = given_back_.contains(id) ? State::terminated : State::running;
+    return instance;
+  }
+  Result<std::vector<Instance>> find_by_tag(const std::string&, const std::string&) override {
+    return std::vector<Instance>();
+  }
+  Result<std::optional<Instance>> find_by_token(const std::string&) override {
+    return std::optional<Instance>();
+  }
+  Status terminate(const std::string& id) override {
+    given_back_.insert(id);
+    return {};
+  }
+  Status stop(const std::string&) override { return not_rented(); }
+  Status start(const std::string&) override { return not_rented(); }
+  Result<std::string> caller_cidr() override { return not_rented(); }
+
+ private:
+  tl::unexpected<Error> not_rented() const {
+    return fail(Kind::unsupported, host_ + " is a machine of your own: ferry does not make, stop or end it");
+  }
+
+  std::string host_;
+  std::set<std::string> given_back_;
+};
+
+}  // namespace
+
+std::unique_ptr<Cloud> make_host_cloud(std::string host) {
+  return std::make_unique<HostCloud>(std::move(host));
+}
+
+}  // namespace ferry::cloud

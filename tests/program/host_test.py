@@ -1,0 +1,72 @@
+#!/usr/bin/env python3
+"""A machine that the person has already: infra: ssh/HOST. A kept rehearsal machine plays it, known only to ssh's config."""
+import subprocess
+import time
+
+from lib import Home, main
+
+
+def own_machine(home):
+    """Makes `ssh box` work, as the person's own configuration would."""
+    home.good("run", "--keep", "--name", "box", "--infra", "rehearsal", "--", "true")
+    run = home.runs()[0]
+    machine, folder = run["instances"][0], home.root / "data/ferry/runs" / run["run"]
+    (home.root / "ssh_config").write_text(
+        f"Host box\n HostName {machine['address']}\n Port {machine['ssh_port']}\n User {machine['login_user']}\n"
+        f" IdentityFile {folder}/id_ed25519\n IdentitiesOnly yes\n UserKnownHostsFile {folder}/known_hosts\n HostKeyAlias {run['run']}\n")
+    programs = home.root / "bin"
+    programs.mkdir()
+    (programs / "ssh").write_text(f'#!/bin/sh\nexec /usr/bin/ssh -F {home.root}/ssh_config "$@"\n')
+    (programs / "ssh").chmod(0o755)
+    home.env["PATH"] = f"{programs}:{home.env['PATH']}"
+    return run["run"]
+
+
+def on_box(home, command):
+    return subprocess.run(["ssh", "box", command], env=home.env, capture_output=True, text=True, check=True).stdout
+
+
+def test_a_run_on_an_own_machine_rents_nothing_and_leaves_only_ferrys_folder():
+    with Home() as home:
+        own_machine(home)
+        before = on_box(home, "ls -A")
+        done = home.good("run", "--infra", "ssh/box", "--", "sh", "-c", "mkdir outputs; hostname > outputs/m; echo trained")
+        assert done.out == "trained\n" and "nothing is rented" in done.err, done.err
+        run = home.newest()
+        assert run["phase"] == "released" and run["outcome"] == "succeeded" and not run["spent_usd"], run
+        assert (home.home_of(run) / "outputs/m").read_text() == on_box(home, "hostname")
+        assert len(home.alive()) == 1, "the machine itself must stay"
+        assert on_box(home, "ls -A") == before, on_box(home, "ls -A")
+        assert run["run"] not in on_box(home, "find .ferry"), on_box(home, "find .ferry")
+        home.wait_for("the agent's end", lambda: "ferry-agent" not in on_box(home, "ps axww -o cmd | grep '[f]erry-agent.* '" + run["run"] + " || true"))
+        assert home.ferry("run", "--infra", "ssh/box", "--", "sh", "-c", "exit 5").returncode == 5
+
+
+def test_two_runs_take_turns():
+    with Home() as home:
+        own_machine(home)
+        script = "date +%s%N > started; echo up; sleep 3; mkdir outputs; date +%s%N > outputs/ended; cp started outputs/"
+        first = home.start("run", "--name", "first", "--infra", "ssh/box", "--", "sh", "-c", script)
+        assert first.stdout.readline() == b"up\n"
+        second = home.start("run", "--name", "second", "--infra", "ssh/box", "--", "sh", "-c", script)
+        first.communicate(timeout=60)
+        _, err = second.communicate(timeout=60)
+        assert first.returncode == 0 and second.returncode == 0, err.decode()
+        assert b"waiting for it" in err, err.decode()
+        runs = {run["task"]: home.home_of(run) / "outputs" for run in home.runs("--all")}
+        assert int((runs["first"] / "ended").read_text()) <= int((runs["second"] / "started").read_text())
+
+
+def test_an_unknown_host_and_a_locked_door_are_told():
+    with Home() as home:
+        own_machine(home)
+        done = home.ferry("run", "--infra", "ssh/nowhere.invalid", "--", "true")
+        assert done.returncode == 125 and "does not know the host" in done.err, done.err
+        config = home.root / "ssh_config"
+        config.write_text(config.read_text().replace("id_ed25519", "none"))
+        done = home.ferry("run", "--infra", "ssh/box", "--", "true")
+        assert done.returncode == 125 and "ssh box true" in done.err, done.err
+
+
+if __name__ == "__main__":
+    main(globals())
