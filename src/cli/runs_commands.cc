@@ -5,6 +5,7 @@
 #include "os/terminal.h"
 #include "run/actions.h"
 #include "run/run.h"
+#include "watch/cost.h"
 #include "watch/report.h"
 
 namespace ferry::cli {
@@ -44,6 +45,77 @@ Result<int> ps(World& world, bool all, bool json) {
   const auto width = os::is_terminal(1) ? static_cast<std::size_t>(os::terminal_width(1)) : 0;
   fmt::print("{}", watch::runs_table(views, now, width));
   if (!all && views.empty()) fmt::print("(finished ones: ferry ps --all)\n");
+  return 0;
+}
+
+/// "7d", "12h", or a day "2026-01-31", in milliseconds since 1970.
+Result<std::int64_t> moment(const std::string& text, std::int64_t now_ms) {
+  if (text.empty()) return 0;
+  if (const auto parts = split(text, '-'); parts.size() == 3) {
+    const auto year = parse_int(parts[0]), month = parse_int(parts[1]), day = parse_int(parts[2]);
+    const auto unsigned_of = [](const auto& number) { return static_cast<unsigned>(number.value_or(0)); };
+    const std::chrono::year_month_day date{std::chrono::year(static_cast<int>(year.value_or(-32768))),
+                                           std::chrono::month(unsigned_of(month)),
+                                           std::chrono::day(unsigned_of(day))};
+    if (date.ok()) return std::chrono::sys_days(date).time_since_epoch().count() * 86'400'000LL;
+  }
+  auto back = parse_duration(text);
+  if (!back)
+    return fail(Kind::bad_input, "--since: not a day or a time back: " + printable(text), {},
+                "write 2026-01-31, 7d or 12h");
+  return now_ms - back->count() * 1000;
+}
+
+Result<int> cost(World& world, const std::string& since, const std::string& by_word, const std::string& infra,
+                 bool json) {
+  const auto now = os::system_clock().now_ms();
+  TRY_SET(since_ms, "", moment(since, now));
+  TRY_SET(runs, "", world.ledger().runs(false));
+  std::vector<watch::RunView> views;
+  for (auto& run : runs) {
+    TRY_SET(instances, "", world.ledger().instances(run.name));
+    std::erase_if(instances, [&](const auto& one) { return one.world != infra; });
+    views.push_back({std::move(run), std::move(instances), {}, {}, {}});
+  }
+  const auto by = by_word == "type"  ? watch::CostBy::type
+                  : by_word == "day" ? watch::CostBy::day
+                                     : watch::CostBy::run;
+  const auto report = watch::cost_report(views, by, since_ms, now);
+  if (json) {
+    fmt::print("{}\n", dump_json(watch::cost_json(report, by)));
+  } else if (report.lines.empty()) {
+    fmt::print(
+        "nothing was rented on {}{}\n", infra,
+        infra == "aws" ? " (rehearsals are not billed; what they would have cost: --infra rehearsal)" : "");
+  } else {
+    fmt::print("{}", watch::cost_table(report, by));
+    if (infra == "rehearsal") fmt::print("this is what AWS would have billed; rehearsals are free\n");
+  }
+  return 0;
+}
+
+Result<int> env(World& world, const std::string& name, bool json) {
+  TRY_SET(found, "", run_or_newest(world, name));
+  TRY_SET(run, "", world.ledger().run(found));
+  const auto& facts = run.task.contains("environment") ? run.task["environment"] : Json();
+  if (!facts.is_object())
+    return fail(Kind::not_found, run.name + " has no environment yet", "it is looked at before setup");
+  if (json) {
+    fmt::print("{}\n", dump_json(facts));
+    return 0;
+  }
+  const auto line = [](std::string_view what, const std::string& value) {
+    if (!value.empty()) fmt::print("{:<12} {}\n", what, printable(value));
+  };
+  line("python", text_at(facts, "python") + "  " + text_at(facts, "program"));
+  line("made", text_at(facts, "made"));
+  line("CUDA", text_at(facts, "cuda"));
+  line("driver", text_at(facts, "driver"));
+  if (facts.contains("gpus"))
+    for (const auto& gpu : facts["gpus"]) line("GPU", gpu.is_string() ? gpu.get<std::string>() : "");
+  if (facts.contains("packages"))
+    for (const auto& [package, version] : facts["packages"].items())
+      line(package, version.is_string() ? version.get<std::string>() : "");
   return 0;
 }
 
@@ -114,7 +186,7 @@ Result<int> down(World& world, const std::string& name, bool all, bool no_fetch)
 
 void add_runs_commands(CLI::App& app, Program& program) {
   struct Options {
-    std::string run;
+    std::string run, since, by = "run", infra = "aws";
     bool all = false, json = false, follow = false, no_fetch = false;
   };
   auto options = std::make_shared<Options>();
@@ -144,6 +216,24 @@ void add_runs_commands(CLI::App& app, Program& program) {
   ssh_command->add_option("run", options->run, "Name of the run, or the beginning of it")->type_name("RUN");
   choose(ssh_command,
          [options, &program](World& world) { return ssh(world, options->run, program.after_dashes); });
+
+  auto* cost_command =
+      app.add_subcommand("cost", "What runs have cost: machines, disks, addresses, by the second");
+  cost_command->add_option("--since", options->since, "A day (2026-01-31, UTC) or a time back (7d)");
+  cost_command->add_option("--by", options->by, "One line for each: run, type or day")
+      ->check(CLI::IsMember({"run", "type", "day"}));
+  cost_command->add_option("--infra", options->infra, "Of aws (default) or rehearsal")
+      ->check(CLI::IsMember({"aws", "rehearsal"}));
+  cost_command->add_flag("--json", options->json, "As one JSON object");
+  choose(cost_command, [options](World& world) {
+    return cost(world, options->since, options->by, options->infra, options->json);
+  });
+
+  auto* env_command =
+      app.add_subcommand("env", "The Python, frameworks, CUDA and driver that a run's training saw");
+  env_command->add_option("run", options->run, "Name of the run, or the beginning of it")->type_name("RUN");
+  env_command->add_flag("--json", options->json, "As one JSON object");
+  choose(env_command, [options](World& world) { return env(world, options->run, options->json); });
 
   auto* cancel_command =
       app.add_subcommand("cancel", "Stop a training, bring home what there is, release the machine");

@@ -87,10 +87,12 @@ class SqliteLedger final : public Ledger {
   Status note_intent(const Instance& it) override {
     auto noted = write([&] {
       return database_.run(
-          "INSERT INTO instances VALUES(?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13,?14,?15,?16)", it.token,
-          it.run, it.world, it.region, it.endpoint, it.id, it.type, it.zone, it.address, it.ssh_port,
-          it.login_user, it.hourly.micros, name(it.state), it.intent_ms ? it.intent_ms : clock_.now_ms(),
-          it.launched_ms, it.released_ms);
+          "INSERT INTO instances "
+          "VALUES(?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13,?14,?15,?16,?17,?18,?19,?20)",
+          it.token, it.run, it.world, it.region, it.endpoint, it.id, it.type, it.zone, it.address,
+          it.ssh_port, it.login_user, it.hourly.micros, name(it.state),
+          it.intent_ms ? it.intent_ms : clock_.now_ms(), it.launched_ms, it.released_ms, it.market,
+          it.disk_gib, it.public_address, it.bytes_out);
     });
     if (!noted && noted.error().kind == Kind::exists) {
       return fail(Kind::exists, "the launch token " + printable(it.token) + " is in the ledger already");
@@ -107,10 +109,11 @@ class SqliteLedger final : public Ledger {
               "launched_ms = CASE WHEN ?14 > 0 THEN ?14 WHEN launched_ms > 0 THEN launched_ms "
               "WHEN ?13 = 'live' THEN ?16 ELSE 0 END, "
               "released_ms = CASE WHEN ?15 > 0 THEN ?15 WHEN released_ms > 0 THEN released_ms "
-              "WHEN ?13 = 'released' THEN ?16 ELSE 0 END WHERE token = ?1",
+              "WHEN ?13 = 'released' THEN ?16 ELSE 0 END, "
+              "market = ?17, disk_gib = ?18, public_address = ?19, bytes_out = ?20 WHERE token = ?1",
               it.token, it.run, it.world, it.region, it.endpoint, it.id, it.type, it.zone, it.address,
               it.ssh_port, it.login_user, it.hourly.micros, name(it.state), it.launched_ms, it.released_ms,
-              clock_.now_ms()));
+              clock_.now_ms(), it.market, it.disk_gib, it.public_address, it.bytes_out));
       if (database_.changes() > 0) return {};
       return fail(Kind::not_found, "no launch was noted with the token " + printable(it.token));
     });

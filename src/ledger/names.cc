@@ -31,15 +31,26 @@ std::optional<Phase> phase_from(std::string_view name) { return from<Phase>(phas
 std::optional<Outcome> outcome_from(std::string_view name) { return from<Outcome>(outcomes, name); }
 std::optional<Rent> rent_from(std::string_view name) { return from<Rent>(rents, name); }
 
-std::optional<Usd> spent(const Instance& instance, std::int64_t now_ms) {
-  if (instance.state == Rent::intent) return Usd{};
+std::optional<Bill> bill(const Instance& instance, std::int64_t now_ms) {
+  if (instance.state == Rent::intent) return Bill{};
   // Released without ever having run: the intent came to nothing.
-  if (instance.state == Rent::released && instance.launched_ms == 0) return Usd{};
-  if (instance.hourly.micros <= 0) return std::nullopt;
+  if (instance.state == Rent::released && instance.launched_ms == 0) return Bill{};
   const bool over = instance.state == Rent::released && instance.released_ms > 0;
   const std::int64_t end = over ? instance.released_ms : now_ms;
-  const std::int64_t seconds = std::max<std::int64_t>(60, (end - instance.launched_ms + 999) / 1000);
-  return cost(instance.hourly, Seconds(seconds));
+  Bill bill;
+  bill.time = Seconds(std::max<std::int64_t>(60, (end - instance.launched_ms + 999) / 1000));
+  if (instance.world == "ssh") return bill;
+  if (instance.hourly.micros <= 0) return std::nullopt;
+  constexpr std::int64_t hours_a_month = 730;
+  bill.machine = cost(instance.hourly, bill.time);
+  bill.disk = cost(Usd{gp3_gib_month.micros * instance.disk_gib / hours_a_month}, bill.time);
+  if (instance.public_address) bill.address = cost(public_ipv4_hour, bill.time);
+  return bill;
+}
+
+std::optional<Usd> spent(const Instance& instance, std::int64_t now_ms) {
+  const auto sum = bill(instance, now_ms);
+  return sum ? std::optional(sum->total()) : std::nullopt;
 }
 
 }  // namespace ferry::ledger

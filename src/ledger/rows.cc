@@ -61,6 +61,10 @@ Result<Instance> read_instance(const Statement& row) {
   instance.intent_ms = row.integer(13);
   instance.launched_ms = row.integer(14);
   instance.released_ms = row.integer(15);
+  instance.market = row.text(16);
+  instance.disk_gib = static_cast<int>(row.integer(17));
+  instance.public_address = row.integer(18) != 0;
+  instance.bytes_out = row.integer(19);
   return instance;
 }
 

@@ -40,6 +40,12 @@ CREATE TABLE events(
   id INTEGER PRIMARY KEY AUTOINCREMENT,
   run TEXT NOT NULL, time_ms INTEGER NOT NULL, kind TEXT NOT NULL, data TEXT NOT NULL) STRICT;
 CREATE INDEX events_of_run ON events(run, id);
+)",
+    R"(
+ALTER TABLE instances ADD COLUMN market TEXT NOT NULL DEFAULT 'on-demand';
+ALTER TABLE instances ADD COLUMN disk_gib INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE instances ADD COLUMN public_address INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE instances ADD COLUMN bytes_out INTEGER NOT NULL DEFAULT 0;
 )"};
 
 Status check_not_newer(std::int64_t version, const os::Path& file) {

@@ -179,10 +179,30 @@ Status cancel(Doors& doors, const std::string& run_name) {
               "ferry fetch " + run.name + ", then ferry down " + run.name);
 }
 
+namespace {
+
+/// Removes ferry's folder from a machine of the person's own, if no run needs it any more.
+Status clear_own_machine(const std::string& host) {
+  ssh::Target target;
+  target.address = host;
+  target.own_config = true;
+  TRY_SET(session, "", ssh::Session::open(target, Millis(20'000)));
+  TRY_SET(done, "", session.run("cd ~/.ferry 2>/dev/null || exit 0\n"
+                                "[ -z \"$(ls runs work 2>/dev/null | grep -v ':$' | xargs)\" ] || exit 3\n"
+                                "cd && rm -rf ~/.ferry"));
+  if (done.exit.code == 3) return {};
+  if (done.exit.code != 0) return fail(Kind::io, "ferry's folder is left on " + host, printable(trim(done.err)));
+  return {};
+}
+
+}  // namespace
+
 Result<std::vector<std::string>> down(Doors& doors, const std::string& run_name, bool bring_home) {
   TRY_SET(seen, "", doors.ledger.run(run_name));
   if (seen.phase == Phase::released) {
     // Released once; make sure of it, nothing more.
+    TRY_SET(infra, "", task::parse_infra(seen.infra));
+    if (infra.world == task::World::ssh) TRY("", clear_own_machine(infra.host));
     return release_all(doors, seen);
   }
   TRY_SET(before, "", doors.ledger.instances(seen.name));

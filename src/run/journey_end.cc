@@ -39,6 +39,8 @@ Status Journey::fetch() {
   }
   run_.outputs_home = true;
   TRY("", doors_.ledger.update(run_));
+  instance_.bytes_out += static_cast<std::int64_t>(outputs.report.wire_bytes);
+  TRY("", doors_.ledger.note_instance(instance_));
   const auto& report = outputs.report;
   const auto text = report.files == 0 ? std::string("no outputs")
                                       : fmt::format("{} {}, {}, sha-256 verified  → {}/", report.files,

@@ -152,6 +152,9 @@ Result<ledger::Instance> launch(Doors& doors, cloud::Cloud& cloud, const ledger:
     instance.zone = offer.zone;
     instance.hourly = offer.hourly.value_or(Usd{});
     instance.login_user = image.login_user;
+    instance.market = offer.market == plan::Market::spot ? "spot" : "on-demand";
+    instance.disk_gib = image.root_size_gib;
+    instance.public_address = true;
     instance.intent_ms = doors.clock.now_ms();
     TRY("", doors.ledger.note_intent(instance));
     auto rented =

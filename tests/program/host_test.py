@@ -40,6 +40,11 @@ def test_a_run_on_an_own_machine_rents_nothing_and_leaves_only_ferrys_folder():
         assert run["run"] not in on_box(home, "find .ferry"), on_box(home, "find .ferry")
         home.wait_for("the agent's end", lambda: "ferry-agent" not in on_box(home, "ps axww -o cmd | grep '[f]erry-agent.* '" + run["run"] + " || true"))
         assert home.ferry("run", "--infra", "ssh/box", "--", "sh", "-c", "exit 5").returncode == 5
+        home.good("down", run["run"])
+        assert ".ferry" in on_box(home, "ls -A"), "the machine's own kept run still needs it"
+        on_box(home, "rm -rf .ferry/runs/*")
+        home.good("down", run["run"])
+        assert ".ferry" not in on_box(home, "ls -A")
 
 
 def test_two_runs_take_turns():
