@@ -91,12 +91,9 @@ Status ResourcesReader::read_accelerators(const Entry& entry) {
   for (const auto& choice : choices) {
     const auto accelerator = parse_accelerator(trim(choice));
     if (!accelerator) return complain_in(entry, accelerator.error());
-    if (!task_.resources.accelerator) task_.resources.accelerator = *accelerator;
+    task_.resources.accelerators.choices.push_back(*accelerator);
   }
-  if (choices.size() > 1) {
-    not_yet(entry, "alternatives",
-            fmt::format("this version takes the first, {}", printable(trim(choices.front()))));
-  }
+  task_.resources.accelerators.ordered = value.type == Node::Type::list && choices.size() > 1;
   return {};
 }
 

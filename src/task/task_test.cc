@@ -54,8 +54,8 @@ max_duration: 1h30m
   EXPECT_EQ(task.workdir, ".");
   EXPECT_EQ(show(*task.resources.infra), "aws/us-east-1/us-east-1a");
   EXPECT_EQ(task.resources.instance_type, "g5.xlarge");
-  EXPECT_EQ(task.resources.accelerator->name, "A10G");
-  EXPECT_EQ(task.resources.accelerator->count, 1);
+  EXPECT_EQ(task.resources.accelerators.choices.at(0).name, "A10G");
+  EXPECT_EQ(task.resources.accelerators.choices.at(0).count, 1);
   EXPECT_EQ(task.resources.cpus->value, 4);
   EXPECT_TRUE(task.resources.cpus->at_least);
   EXPECT_EQ(task.resources.memory->value, 16);
@@ -98,8 +98,8 @@ envs:
 setup: conda activate base || true
 run: torchrun --nproc_per_node $SKYPILOT_NUM_GPUS_PER_NODE train.py
 )");
-  EXPECT_EQ(task.resources.accelerator->name, "A100-80GB");
-  EXPECT_EQ(task.resources.accelerator->count, 8);
+  EXPECT_EQ(task.resources.accelerators.choices.at(0).name, "A100-80GB");
+  EXPECT_EQ(task.resources.accelerators.choices.at(0).count, 8);
   EXPECT_THAT(task.missing_envs, ElementsAre("WANDB_API_KEY"));
   EXPECT_THAT(
       task.not_yet,
@@ -109,7 +109,6 @@ run: torchrun --nproc_per_node $SKYPILOT_NUM_GPUS_PER_NODE train.py
           StartsWith("task.yaml:9: ports: not yet"), StartsWith("task.yaml:10: any_of: not yet"),
           StartsWith("task.yaml:13: job_recovery: not yet"), StartsWith("task.yaml:14: autostop: not yet"),
           StartsWith("task.yaml:17: file_mounts: not yet"),
-          HasSubstr("accelerators: not yet, this version takes the first, A100-80GB"),
           HasSubstr("num_nodes: not yet, this version uses one"), HasSubstr("workdir: not yet")));
 }
 
@@ -188,15 +187,16 @@ TEST(Task, TheOlderSpellingOfInfraIsRead) {
             "task.yaml:3:3: 'region' beside 'infra': both say where");
 }
 
-TEST(Task, AlternativesAreNamedAndTheFirstIsTaken) {
+TEST(Task, AlternativesAreAllRead) {
   for (const char* form : {"[T4:2, V100]", "{T4: 2, V100: 1}", "{T4:2, V100}", "'{T4:2, V100:1}'"}) {
     const auto task = parsed(std::string("resources: {accelerators: ") + form + "}\n");
-    ASSERT_TRUE(task.resources.accelerator) << form;
-    EXPECT_EQ(task.resources.accelerator->name, "T4");
-    EXPECT_EQ(task.resources.accelerator->count, 2);
-    EXPECT_EQ(task.not_yet.size(), 1U) << form;
+    ASSERT_FALSE(task.resources.accelerators.choices.empty()) << form;
+    EXPECT_EQ(task.resources.accelerators.choices.at(0).name, "T4");
+    EXPECT_EQ(task.resources.accelerators.choices.at(0).count, 2);
+    EXPECT_EQ(task.resources.accelerators.choices.size(), 2U) << form;
+    EXPECT_EQ(task.resources.accelerators.ordered, form[0] == '[') << form;
   }
-  EXPECT_EQ(parsed("resources: {accelerators: {T4: null}}\n").resources.accelerator->count, 1);
+  EXPECT_EQ(parsed("resources: {accelerators: {T4: null}}\n").resources.accelerators.choices.at(0).count, 1);
 }
 
 struct Case {
@@ -288,7 +288,7 @@ TEST(Infra, EachFormIsReadAndShown) {
     EXPECT_EQ(show(*infra), text);
   }
   EXPECT_EQ(show(*parse_infra("aws/*/us-east-1a")), "aws/us-east-1/us-east-1a");
-  EXPECT_EQ(show(*parse_infra("aws/*/*")), "aws");
+  EXPECT_EQ(show(*parse_infra("aws/*/*")), "aws/*");
   EXPECT_EQ(show(*parse_infra("AWS/us-west-2/*")), "aws/us-west-2");
 }
 
