@@ -101,23 +101,25 @@ int plan_command(const Program& program, const TaskOptions& options, bool json) 
     if (auto world = cloud::aws_world_from_environment(""); world && !world->region.empty())
       region = world->region;
   }
-  auto offers = plan::rank(task, plan::Catalog::builtin(), region);
-  if (!offers) return report(offers.error());
+  auto ranking = plan::rank(task, plan::Catalog::builtin(), {.home_region = region, .rehearsal = rehearsing});
+  if (!ranking) return report(ranking.error());
+  const auto& offers = ranking->offers;
   if (json) {
     Json list = Json::array();
-    for (const auto& offer : *offers) list.push_back(offer_json(offer));
+    for (const auto& offer : offers) list.push_back(offer_json(offer));
     fmt::print("{}\n", dump_json({{"task", task.name},
                                   {"catalog_date", plan::Catalog::builtin().date()},
                                   {"offers", list}}));
     return 0;
   }
   for (const auto& line : task.not_yet) fmt::print(stderr, "! {}\n", line);
+  for (const auto& line : ranking->notes) fmt::print(stderr, "! {}\n", line);
   fmt::print("{} would be trained on the first of these (prices as of {}; nothing was called that costs):\n",
              task.name, plan::Catalog::builtin().date());
   fmt::print("  {:<16} {:>4}  {:>7}  {:<14} {:<15} {}\n", "TYPE", "VCPU", "MEMORY", "GPU", "WHERE", "PRICE");
-  for (std::size_t i = 0; i < std::min<std::size_t>(offers->size(), 8); ++i)
-    fmt::print("{} {}\n", i ? " " : "▸", offer_line((*offers)[i]));
-  if (offers->size() > 8) fmt::print("  … and {} more\n", offers->size() - 8);
+  for (std::size_t i = 0; i < std::min<std::size_t>(offers.size(), 8); ++i)
+    fmt::print("{} {}\n", i ? " " : "▸", offer_line((offers)[i]));
+  if (offers.size() > 8) fmt::print("  … and {} more\n", offers.size() - 8);
   return 0;
 }
 

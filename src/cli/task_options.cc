@@ -75,8 +75,8 @@ Status lay_resources(const TaskOptions& options, task::Resources& resources) {
   }
   if (!options.instance_type.empty()) resources.instance_type = options.instance_type;
   if (!options.gpus.empty()) {
-    TRY_SET(parsed, "--gpus", task::parse_accelerator(options.gpus));
-    resources.accelerator = parsed;
+    TRY_SET(parsed, "--gpus", task::parse_accelerators(options.gpus));
+    resources.accelerators = parsed;
   }
   if (!options.cpus.empty()) {
     TRY_SET(parsed, "--cpus", task::parse_cpus(options.cpus));
@@ -152,7 +152,9 @@ Result<Described> describe_task(const TaskOptions& options, const std::vector<st
     out.task.max_duration = limit;
   }
   TRY("", lay_resources(options, out.task.resources));
+  for (auto& candidate : out.task.candidates) TRY("", lay_resources(options, candidate));
   TRY("", lay_variables(options, out.task));
+  TRY("", task::fill_variables(out.task));
   out.workdir = options.workdir.empty() ? find_workdir(out.task, file) : absolute_path(options.workdir);
   std::string name = !options.name.empty() ? options.name : out.task.name;
   if (name.empty()) name = out.workdir.filename().string();

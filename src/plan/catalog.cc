@@ -25,7 +25,10 @@ class Rows {
 
   /// The first line must begin with `columns`.
   Status header(std::string_view columns) {
-    if (next() && line_.starts_with(columns)) return {};
+    if (next() && line_.starts_with(columns)) {
+      names_.assign(fields_.begin(), fields_.end());
+      return {};
+    }
     return wrong(fmt::format("the columns must begin with {}", columns));
   }
   /// Moves to the next line that is not empty; false at the end.
@@ -48,13 +51,18 @@ class Rows {
   }
   /// Empty where the line is too short.
   std::string_view field(std::size_t i) const { return i < fields_.size() ? fields_[i] : std::string_view(); }
+  /// Where the header has this name; a column that no line has if it does not.
+  std::size_t column(std::string_view name) const {
+    const auto at = std::ranges::find(names_, name);
+    return at == names_.end() ? std::string_view::npos : static_cast<std::size_t>(at - names_.begin());
+  }
   tl::unexpected<Error> wrong(std::string_view why) const {
     return fail(Kind::corrupt, fmt::format("{}, line {}: {}", what_, number_, why));
   }
 
  private:
   std::string_view rest_, what_, line_;
-  std::vector<std::string_view> fields_;
+  std::vector<std::string_view> names_, fields_;
   int number_ = 0;
 };
 
@@ -94,43 +102,75 @@ const Catalog& Catalog::builtin() {
 }
 
 Result<Catalog> Catalog::parse(std::string_view instances, std::string_view prices, std::string_view date) {
-  Catalog catalog;
-  catalog.date_ = date;
+  Builder builder;
   Rows rows(instances, "instances");
   TRY("",
       rows.header(
           "instance_type,accelerator_name,accelerator_count,accelerator_memory_mib,vcpus,memory_mib,arch"));
+  std::set<std::string, std::less<>> names;
   while (rows.next()) {
     TRY_SET(type, "", type_in(rows));
-    catalog.types_.push_back(std::move(type));
+    if (!names.insert(type.name).second) {
+      return fail(Kind::corrupt, fmt::format("instances: {} is there twice", printable(type.name)));
+    }
+    builder.add(std::move(type));
   }
-  std::ranges::sort(catalog.types_, {}, &InstanceType::name);
-  const auto twin = std::ranges::adjacent_find(catalog.types_, {}, &InstanceType::name);
-  if (twin != catalog.types_.end()) {
-    return fail(Kind::corrupt, fmt::format("instances: {} is there twice", printable(twin->name)));
-  }
-
   Rows lines(prices, "prices");
   TRY("", lines.header("instance_type,region,on_demand_usd_per_hour"));
+  const auto spot = lines.column("spot_usd_per_hour"), zone = lines.column("zone"),
+             when = lines.column("date");
+  std::set<std::tuple<std::string, std::string, std::string, std::string>> places;
   while (lines.next()) {
-    Price price{std::string(lines.field(0)), std::string(lines.field(1)), std::nullopt};
-    if (!catalog.find(price.type)) return lines.wrong("a price of an instance type that is not listed");
+    Price price{
+        std::string(lines.field(0)),   std::string(lines.field(1)), std::string(lines.field(zone)), {}, {},
+        std::string(lines.field(when))};
+    if (!names.contains(price.type)) return lines.wrong("a price of an instance type that is not listed");
     if (price.region.empty()) return lines.wrong("the region is missing");
-    if (const auto text = lines.field(2); !text.empty()) {
+    for (const auto& [text, to] :
+         {std::pair(lines.field(2), &price.on_demand), std::pair(lines.field(spot), &price.spot)}) {
+      if (text.empty()) continue;
       const auto usd = parse_usd(text);
       if (!usd || usd->micros <= 0) return lines.wrong("the price must be above zero, or empty if unknown");
-      price.on_demand = *usd;
+      *to = *usd;
     }
-    catalog.prices_.push_back(std::move(price));
+    if (!places.insert({price.type, price.region, price.zone, price.date}).second) {
+      return fail(Kind::corrupt,
+                  fmt::format("prices: {} in {} is there twice", price.type, printable(price.region)));
+    }
+    builder.add(price);
   }
-  const auto key = [](const Price& price) { return std::tie(price.type, price.region); };
-  std::ranges::sort(catalog.prices_, {}, key);
-  if (const auto same = std::ranges::adjacent_find(catalog.prices_, {}, key); same != catalog.prices_.end()) {
-    return fail(Kind::corrupt,
-                fmt::format("prices: {} in {} is there twice", same->type, printable(same->region)));
-  }
-  return catalog;
+  return builder.build(date);
 }
+
+void Catalog::Builder::add(InstanceType type) { types_.push_back(std::move(type)); }
+void Catalog::Builder::add(const Price& price) { prices_.push_back(price); }
+void Catalog::Builder::add(const Catalog& catalog) {
+  for (const auto& type : catalog.types_) add(type);
+  for (auto price : catalog.prices_) {
+    if (price.date.empty()) price.date = catalog.date_;
+    add(price);
+  }
+}
+
+Catalog Catalog::Builder::build(std::string_view date) {
+  Catalog out;
+  out.date_ = date;
+  out.types_ = std::move(types_);
+  out.prices_ = std::move(prices_);
+  std::ranges::stable_sort(out.types_, {}, &InstanceType::name);
+  const auto key = [](const Price& price) { return std::tie(price.type, price.region, price.zone); };
+  std::ranges::stable_sort(out.prices_, {}, key);
+  return out;
+}
+
+Catalog Catalog::merged(const Catalog& older, const Catalog& newer) {
+  Builder builder;
+  builder.add(older);
+  builder.add(newer);
+  return builder.build(newer.date());
+}
+
+Catalog::Csv Catalog::to_csv() const { return {}; }
 
 const InstanceType* Catalog::find(std::string_view name) const {
   const auto at = std::ranges::lower_bound(types_, name, {},
@@ -139,12 +179,24 @@ const InstanceType* Catalog::find(std::string_view name) const {
 }
 
 std::optional<Usd> Catalog::on_demand(std::string_view type, std::string_view region) const {
-  const auto key = [](const Price& price) {
-    return std::pair<std::string_view, std::string_view>(price.type, price.region);
-  };
-  const auto at = std::ranges::lower_bound(prices_, std::pair(type, region), {}, key);
-  return at != prices_.end() && at->type == type && at->region == region ? at->on_demand : std::nullopt;
+  for (const auto& price : prices_) {
+    if (price.type == type && price.region == region && price.on_demand) return price.on_demand;
+  }
+  return std::nullopt;
 }
+
+std::optional<Usd> Catalog::spot(std::string_view type, std::string_view region, std::string_view) const {
+  for (const auto& price : prices_) {
+    if (price.type == type && price.region == region && price.spot) return price.spot;
+  }
+  return std::nullopt;
+}
+
+std::string_view Catalog::price_date(Market, std::string_view, std::string_view, std::string_view) const {
+  return date_;
+}
+
+std::vector<std::string> Catalog::zones(std::string_view, std::string_view) const { return {}; }
 
 std::vector<std::string> Catalog::regions() const {
   std::set<std::string_view> regions;
@@ -153,5 +205,7 @@ std::vector<std::string> Catalog::regions() const {
   }
   return {regions.begin(), regions.end()};
 }
+
+std::string_view name(Market market) { return market == Market::spot ? "spot" : "on-demand"; }
 
 }  // namespace ferry::plan

@@ -3,6 +3,7 @@
 /// Catalog and Task → ranked Offers. Pure: no clock, no network, no files.
 
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <span>
 #include <string>
@@ -22,53 +23,142 @@ struct InstanceType {
   int accelerator_memory_mib = 0;  ///< of one
   int vcpus = 0;
   std::int64_t memory_mib = 0;
-  std::string arch;  ///< "x86_64" or "arm64"
+  std::string arch;       ///< "x86_64" or "arm64"
+  std::string network;    ///< "Up to 10 Gigabit"; for people
+  int local_nvme_gb = 0;  ///< disks inside the machine, altogether
 };
 
 enum class Market { on_demand, spot };
+std::string_view name(Market market);  ///< "on-demand", "spot"
 
+/// A price of one type in one place, as Catalog::Builder takes it.
+struct Price {
+  std::string type, region;
+  std::string zone;  ///< empty: the whole region
+  std::optional<Usd> on_demand, spot;
+  std::string date;  ///< when it was true; empty: the catalog's own date
+};
+
+/// Instance types, where they are offered, and prices an hour with the date they were true. A price that is
+/// not known is nothing, never zero. Copies are deep; const access from many threads is fine.
+class Catalog {
+ public:
+  /// The one built into the program. Parsed once, on first use.
+  static const Catalog& builtin();
+
+  /// As text in the form of data/instances.csv and data/prices.csv, for a cache on disk.
+  struct Csv {
+    std::string instances, prices, date;
+  };
+  /// The columns of `prices` after the fourth may be missing; those named zone and date are read: a row with
+  /// a zone is about that zone, and one without any price says that the type is offered there. Fails corrupt
+  /// with the line.
+  static Result<Catalog> parse(std::string_view instances, std::string_view prices, std::string_view date);
+  Csv to_csv() const;
+
+  /// Collects what an account was asked. What is added later wins over the same thing added before.
+  class Builder {
+   public:
+    void add(InstanceType type);
+    void add(const Catalog& catalog);  ///< everything in it, prices with their dates
+    /// A type that nobody adds loses its prices. No price at all: the type is offered there.
+    void add(const Price& price);
+    Catalog build(std::string_view date);
+
+   private:
+    std::vector<InstanceType> types_;
+    std::vector<Price> prices_;
+  };
+  /// `older`, and over it everything that `newer` knows; a price that only `older` knows keeps its date.
+  static Catalog merged(const Catalog& older, const Catalog& newer);
+
+  const InstanceType* find(std::string_view name) const;
+  std::span<const InstanceType> types() const { return types_; }  ///< sorted by name
+  std::optional<Usd> on_demand(std::string_view type, std::string_view region) const;
+  /// Of the zone if that is known, else the region's lowest.
+  std::optional<Usd> spot(std::string_view type, std::string_view region, std::string_view zone = {}) const;
+  /// When the price that on_demand or spot gives was true; empty where they give none.
+  std::string_view price_date(Market market, std::string_view type, std::string_view region,
+                              std::string_view zone = {}) const;
+  /// Where the type is known to be offered, sorted; empty: unknown.
+  std::vector<std::string> zones(std::string_view type, std::string_view region) const;
+  std::vector<std::string> regions() const;  ///< every region with a price, sorted
+  const std::string& date() const { return date_; }
+
+ private:
+  std::vector<InstanceType> types_;  // sorted by name
+  std::vector<Price> prices_;        // sorted by type, region, zone
+  std::string date_;
+};
+
+/// One way to satisfy a task.
 struct Offer {
   InstanceType type;
   std::string region;
   std::string zone;  ///< empty: the cloud chooses
   Market market = Market::on_demand;
   std::optional<Usd> hourly;  ///< nothing: unknown. Never zero
+  std::string price_date;     ///< when `hourly` was true
+  std::optional<Usd> total;   ///< of the whole task, where its duration is known
+  std::size_t wish = 0;       ///< which of task.wishes() it satisfies: image, disk and labels are that one's
+  std::string reason;         ///< why it stands where it stands, for people
 };
 
-/// Instance types and prices an hour, with the date they were true.
-class Catalog {
- public:
-  /// The one built into the program. Parsed once, on first use.
-  static const Catalog& builtin();
-  /// From CSV text in the form of data/instances.csv and data/prices.csv. Fails corrupt with the line.
-  static Result<Catalog> parse(std::string_view instances, std::string_view prices, std::string_view date);
-
-  const InstanceType* find(std::string_view name) const;
-  std::span<const InstanceType> types() const { return types_; }
-  std::optional<Usd> on_demand(std::string_view type, std::string_view region) const;
-  std::vector<std::string> regions() const;  ///< every region with a price, sorted
-  const std::string& date() const { return date_; }
-
- private:
-  struct Price {
-    std::string type, region;
-    std::optional<Usd> on_demand;
-  };
-  std::vector<InstanceType> types_;  // sorted by name
-  std::vector<Price> prices_;        // sorted by type, region
-  std::string date_;
+struct RankOptions {
+  std::string home_region;          ///< used where the task names no region; empty: every region
+  bool all_regions = false;         ///< every region with a price, where the task names none
+  std::optional<Seconds> duration;  ///< expected; the task's own goes before
+  bool rehearsal = false;  ///< in home_region alone, zones left to the cloud, unknown prices allowed. So it
+                           ///< is for a task with infra: rehearsal
+  std::function<bool(const Offer&)> avoid;  ///< true: behind all others (it had no capacity lately)
+  std::size_t most = 1000;                  ///< no more offers than this
 };
 
-/// Every on-demand offer that satisfies the task, cheapest first (ties: fewer vCPU, then name), in the task's
-/// region and zone; `region` is used where the task names none. An offer without a price is only there when
-/// the task names the instance type. Only when named (by type, or by an accelerator that nothing else has)
-/// are there arm64 machines and machines with a slice of a GPU; accelerators only when one is asked for.
-/// Where no memory is asked for, machines without accelerators have at least 4 GiB and 2 GiB a vCPU. Without
-/// any resources asked for, the answer begins with the small general machine (t3.medium).
+struct Ranking {
+  std::vector<Offer> offers;       ///< best first; never empty
+  std::vector<std::string> notes;  ///< for people: what was left out, how long a budget lasts
+  std::size_t considered = 0;      ///< offers that satisfy the task, also those beyond `most`
+};
+
+/// Every offer that satisfies one of the task's wishes, cheapest first (ties: fewer vCPU, then name, region,
+/// zone); where candidates or accelerators are ordered, by that order first. A wish with use_spot has spot
+/// offers only, one without only on-demand ones. There is one offer a zone where the zones are known.
+///
+/// An offer without a price is only there when the task names the instance type, and sets neither a budget
+/// nor max_hourly_cost. Only when named (by type, by arch, or by an accelerator that nothing else has) are
+/// there arm64 machines and machines with a slice of a GPU; accelerators only when one is asked for. Where no
+/// memory is asked for, machines without accelerators have at least 4 GiB and 2 GiB a vCPU. Without any wish
+/// for the machine, the answer begins with the small general one (t3.medium).
 ///
 /// Accelerators are named as people write them: `a10g`, `A100-80GB`, `V100-32GB`, `nvidia-tesla-t4`; the
-/// count is exact. Fails not_found with the nearest names when nothing can satisfy it, bad_input for an
-/// unknown type or GPU.
-Result<std::vector<Offer>> rank(const task::Task& task, const Catalog& catalog, std::string_view region);
+/// count is exact. With a known duration, what costs more than the task's budget is left out.
+///
+/// Fails not_found, saying which wish excludes what and naming the nearest alternatives, when nothing can
+/// satisfy it; bad_input for an unknown type, GPU or region. The text begins with the place in the task file.
+Result<Ranking> rank(const task::Task& task, const Catalog& catalog, const RankOptions& options);
+
+/// One instance type with accelerators, for a table.
+struct GpuRow {
+  struct Cell {
+    std::string region;
+    std::optional<Usd> on_demand, spot;
+  };
+  std::string type, gpu;
+  int count = 0;
+  int gpu_memory_mib = 0;  ///< of one
+  int vcpus = 0;
+  std::int64_t memory_mib = 0;
+  std::string arch;
+  std::vector<Cell> prices;         ///< one for each region asked for, in that order
+  std::optional<Usd> per_gpu_hour;  ///< the lowest on-demand price among them, for one GPU
+};
+
+enum class GpuSort { price, gpu, memory };  ///< an hour of one GPU; its name; its memory, most first
+
+/// Types with accelerators. `name` is a GPU as people write it (A100 also gives A100-80GB), a family (g5) or
+/// a type; empty: all. `regions` empty: every region. A row without any price comes last. Fails bad_input
+/// for a name that is nothing of these, with the nearest.
+Result<std::vector<GpuRow>> gpu_table(const Catalog& catalog, std::string_view name,
+                                      std::span<const std::string> regions, GpuSort sort = GpuSort::price);
 
 }  // namespace ferry::plan

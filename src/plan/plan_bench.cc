@@ -22,14 +22,15 @@ BENCHMARK(parse_catalog)->Unit(benchmark::kMicrosecond);
 
 void rank_any_machine(benchmark::State& state) {
   const auto& catalog = plan::Catalog::builtin();
-  for (auto _ : state) benchmark::DoNotOptimize(plan::rank({}, catalog, "us-east-1"));
+  for (auto _ : state) benchmark::DoNotOptimize(plan::rank({}, catalog, {.home_region = "us-east-1"}));
 }
 BENCHMARK(rank_any_machine)->Unit(benchmark::kMicrosecond);
 
 void rank_gpu_machines(benchmark::State& state) {
   task::Task task;
-  task.resources.accelerator = task::Accelerator{"a10g", 1};
-  for (auto _ : state) benchmark::DoNotOptimize(plan::rank(task, plan::Catalog::builtin(), "us-east-1"));
+  task.resources.accelerators = *task::parse_accelerators("a10g");
+  for (auto _ : state)
+    benchmark::DoNotOptimize(plan::rank(task, plan::Catalog::builtin(), {.home_region = "us-east-1"}));
 }
 BENCHMARK(rank_gpu_machines)->Unit(benchmark::kMicrosecond);
 

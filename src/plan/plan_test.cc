@@ -18,9 +18,9 @@ task::Task asking(std::string_view resources) {
 }
 
 std::vector<Offer> offers(std::string_view resources) {
-  auto ranked = rank(asking(resources), Catalog::builtin(), region);
+  auto ranked = rank(asking(resources), Catalog::builtin(), {.home_region = region});
   if (!ranked) ADD_FAILURE() << resources << ": " << describe(ranked.error());
-  return ranked.value_or(std::vector<Offer>{});
+  return ranked ? ranked->offers : std::vector<Offer>{};
 }
 
 std::string first(std::string_view resources) {
@@ -29,8 +29,8 @@ std::string first(std::string_view resources) {
 }
 
 Error refused(std::string_view resources) {
-  auto ranked = rank(asking(resources), Catalog::builtin(), region);
-  if (ranked) ADD_FAILURE() << resources << " gave " << ranked->at(0).type.name;
+  auto ranked = rank(asking(resources), Catalog::builtin(), {.home_region = region});
+  if (ranked) ADD_FAILURE() << resources << " gave " << ranked->offers.at(0).type.name;
   return ranked ? Error{} : ranked.error();
 }
 

@@ -41,7 +41,7 @@ struct Ask {
   }
   bool accelerator_fits(const InstanceType& type) const {
     return !accelerator || (type.accelerator == accelerator->name && has_memory(type, *accelerator) &&
-                            type.accelerator_count == resources.accelerator->count);
+                            type.accelerator_count == resources.accelerators.choices[0].count);
   }
   bool size_fits(const InstanceType& type) const {
     return meets(type.vcpus, resources.cpus) &&
@@ -62,7 +62,8 @@ struct Ask {
   std::string text() const {
     std::vector<std::string> parts;
     if (accelerator)
-      parts.push_back(fmt::format("{} ×{}", resources.accelerator->name, resources.accelerator->count));
+      parts.push_back(fmt::format("{} ×{}", resources.accelerators.choices[0].name,
+                                  resources.accelerators.choices[0].count));
     if (resources.cpus) parts.push_back(shown(*resources.cpus) + " vCPU");
     if (resources.memory) parts.push_back(shown(*resources.memory) + " GiB");
     return join(parts, ", ");
@@ -95,7 +96,7 @@ tl::unexpected<Error> nothing_fits(const Ask& ask, const Catalog& catalog) {
       next = &type;
     }
   }
-  if (ask.accelerator && !counts.contains(ask.resources.accelerator->count)) {
+  if (ask.accelerator && !counts.contains(ask.resources.accelerators.choices[0].count)) {
     std::vector<std::string> forms;
     for (const int count : counts) forms.push_back(fmt::format("{}:{}", ask.accelerator->name, count));
     return fail(Kind::not_found, what, forms.empty() ? "none has that much memory" : "the count is exact",
@@ -135,11 +136,12 @@ tl::unexpected<Error> no_price(const Ask& ask, std::span<const InstanceType* con
 
 }  // namespace
 
-Result<std::vector<Offer>> rank(const task::Task& task, const Catalog& catalog, std::string_view region) {
+static Result<std::vector<Offer>> rank_in(const task::Task& task, const Catalog& catalog,
+                                          std::string_view region) {
   const auto& resources = task.resources;
   Ask ask{resources, std::nullopt};
-  if (resources.accelerator) {
-    TRY_SET(wanted, "", wanted_accelerator(resources.accelerator->name, catalog));
+  if (!resources.accelerators.choices.empty()) {
+    TRY_SET(wanted, "", wanted_accelerator(resources.accelerators.choices[0].name, catalog));
     ask.accelerator = std::move(wanted);
   }
   const bool own_region = resources.infra && !resources.infra->region.empty();
@@ -181,6 +183,40 @@ Result<std::vector<Offer>> rank(const task::Task& task, const Catalog& catalog, 
   };
   std::ranges::sort(offers, [&](const Offer& a, const Offer& b) { return order(a) < order(b); });
   return offers;
+}
+
+Result<Ranking> rank(const task::Task& task, const Catalog& catalog, const RankOptions& options) {
+  TRY_SET(offers, "",
+          rank_in(task, catalog, options.home_region.empty() ? "us-east-1" : options.home_region));
+  Ranking out;
+  out.considered = offers.size();
+  out.offers = std::move(offers);
+  for (auto& offer : out.offers) {
+    offer.price_date = catalog.price_date(offer.market, offer.type.name, offer.region, offer.zone);
+  }
+  return out;
+}
+
+Result<std::vector<GpuRow>> gpu_table(const Catalog& catalog, std::string_view name,
+                                      std::span<const std::string> regions, GpuSort) {
+  std::vector<GpuRow> rows;
+  for (const auto& type : catalog.types()) {
+    if (type.accelerator.empty() || (!name.empty() && lower(type.accelerator) != lower(name))) continue;
+    GpuRow row{type.name,
+               type.accelerator,
+               type.accelerator_count,
+               type.accelerator_memory_mib,
+               type.vcpus,
+               type.memory_mib,
+               type.arch,
+               {},
+               {}};
+    for (const auto& region : regions) {
+      row.prices.push_back({region, catalog.on_demand(type.name, region), catalog.spot(type.name, region)});
+    }
+    rows.push_back(std::move(row));
+  }
+  return rows;
 }
 
 }  // namespace ferry::plan

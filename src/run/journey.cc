@@ -75,8 +75,11 @@ Status Journey::plan(const Order& order) {
   if (infra.world == task::World::ssh) return plan_own_machine(infra.host);
   TRY_SET(cloud, "", open_cloud(doors_, place_));
   cloud_ = std::move(cloud);
-  TRY_SET(offers, "", plan::rank(order.task, plan::Catalog::builtin(), cloud_->region()));
-  offers_ = std::move(offers);
+  TRY_SET(ranking, "",
+          plan::rank(order.task, plan::Catalog::builtin(),
+                     {.home_region = cloud_->region(), .rehearsal = place_.world == "rehearsal"}));
+  for (const auto& note : ranking.notes) doors_.progress.warn("plan", note);
+  offers_ = std::move(ranking.offers);
   const auto& best = offers_.front();
   const auto most = best.hourly ? cost(*best.hourly, lifetime_.max_duration) : Usd{};
   std::string line = fmt::format("{}  {}  {}", describe_type(best.type),

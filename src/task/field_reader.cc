@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "base/text.h"
 #include "task/fields.h"
 
@@ -22,13 +24,13 @@ std::string_view called(Node::Type type) {
 }
 
 tl::unexpected<Error> FieldReader::complain_at(Place at, std::string_view what, std::string why,
-                                               std::string advice) const {
-  return complain(file_, at, what, std::move(why), std::move(advice));
+                                               std::string advice, Kind kind) const {
+  return complain(file_, at, what, std::move(why), std::move(advice), kind);
 }
 
 tl::unexpected<Error> FieldReader::complain_in(const Entry& entry, const Error& cause) const {
   return complain(file_, entry.value->at, fmt::format("{}: {}", printable(entry.name), cause.what), cause.why,
-                  cause.advice);
+                  cause.advice, cause.kind);
 }
 
 tl::unexpected<Error> FieldReader::wrong_type(const Entry& entry, std::string_view wanted,
@@ -41,6 +43,27 @@ tl::unexpected<Error> FieldReader::wrong_type(const Entry& entry, std::string_vi
 Result<std::string> FieldReader::text_of(const Entry& entry) const {
   if (entry.value->type == Node::Type::text) return entry.value->text;
   return wrong_type(entry, "text");
+}
+
+Result<bool> FieldReader::bool_of(const Entry& entry) const {
+  TRY_SET(text, "", text_of(entry));
+  const auto word = lower(trim(text));
+  if (word == "true" || word == "yes" || word == "on") return true;
+  if (word == "false" || word == "no" || word == "off") return false;
+  return complain_at(entry.value->at, fmt::format("'{}' must be true or false, not '{}'",
+                                                  printable(entry.name), printable(text)));
+}
+
+Result<std::string> FieldReader::choice_of(const Entry& entry,
+                                           std::span<const std::string_view> known) const {
+  TRY_SET(text, "", text_of(entry));
+  const auto word = lower(trim(text));
+  if (std::ranges::find(known, word) != known.end()) return word;
+  const std::vector<std::string> names(known.begin(), known.end());
+  const auto near = nearest(word, names);
+  return complain_at(
+      entry.value->at, fmt::format("unknown {} '{}'", printable(entry.name), printable(text)), {},
+      near ? fmt::format("did you mean '{}'?", *near) : fmt::format("it takes {}", join(names, ", ")));
 }
 
 void FieldReader::not_yet(const Entry& entry, std::string_view meaning, std::string_view instead) {

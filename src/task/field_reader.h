@@ -2,6 +2,8 @@
 /// \file
 /// What the readers of a task's fields share. Inside this room only.
 
+#include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 
@@ -20,12 +22,16 @@ class FieldReader {
 
  protected:
   [[nodiscard]] tl::unexpected<Error> complain_at(Place at, std::string_view what, std::string why = {},
-                                                  std::string advice = {}) const;
-  /// What went wrong inside `entry`'s text, with the entry's name and place.
+                                                  std::string advice = {}, Kind kind = Kind::bad_input) const;
+  /// What went wrong inside `entry`'s text, with the entry's name and place, and the cause's kind.
   [[nodiscard]] tl::unexpected<Error> complain_in(const Entry& entry, const Error& cause) const;
   [[nodiscard]] tl::unexpected<Error> wrong_type(const Entry& entry, std::string_view wanted,
                                                  std::string advice = {}) const;
   Result<std::string> text_of(const Entry& entry) const;
+  /// As YAML has it: true, yes, on and their opposites.
+  Result<bool> bool_of(const Entry& entry) const;
+  /// One of `known`, in lower case; else a complaint with the nearest.
+  Result<std::string> choice_of(const Entry& entry, std::span<const std::string_view> known) const;
   /// Notes that `entry` is not acted on; `instead` is what happens.
   void not_yet(const Entry& entry, std::string_view meaning,
                std::string_view instead = "this version ignores it");
@@ -37,13 +43,28 @@ class FieldReader {
 class ResourcesReader : FieldReader {
  public:
   using FieldReader::FieldReader;
+  /// Fills the task's resources and candidates.
   Status read(const Entry& resources);
 
  private:
-  Status read_infra(const Node& resources);
-  Status read_accelerators(const Entry& entry);
+  /// Resources as read, and the place's own error where that is on another cloud (a candidate can still
+  /// replace it).
+  struct Wish {
+    Resources resources;
+    std::optional<Error> elsewhere;
+  };
+  Status read_candidates(const Entry& list, const Wish& outer);
+  Status check_worlds(const Entry& list);
+  Status read_fields(const Node& map, Wish& wish);
+  Status read_field(const Entry& entry, Resources& into);
+  Status read_infra(const Node& map, Wish& wish);
+  Status read_accelerators(const Entry& entry, Accelerators& into);
+  Status add_accelerator(const Entry& field, Place at, std::string_view text, Accelerators& into);
   Status read_amount(const Entry& entry, std::optional<Amount>& amount,
                      Result<Amount> (*parse)(std::string_view));
+  Status read_disk_size(const Entry& entry, int& gib);
+  Status read_image(const Entry& entry, Image& image);
+  Status read_labels(const Entry& entry, std::map<std::string, std::string>& labels);
 };
 
 }  // namespace ferry::task

@@ -14,7 +14,13 @@ struct Field {
   std::string_view meaning = {};  ///< empty: this version acts on it
   std::string_view inside = {};   ///< the section of the fields below it; empty: not looked at
   std::string_view no_wish = {};  ///< the value that asks for nothing
+  std::string_view instead = "this version ignores it";
+  /// Not empty: without it the training would be another one, so that the task is refused; what to do.
+  std::string_view cure = {};
 };
+
+constexpr std::string_view no_volumes =
+    "put the files below the workdir, or fetch them in setup:, and list what must come home in outputs:";
 
 constexpr Field fields[] = {
     {"task", "name"},
@@ -26,25 +32,35 @@ constexpr Field fields[] = {
     {"task", "setup"},
     {"task", "run"},
     {"task", "outputs"},
+    {"task", "budget"},
     {"task", "max_duration"},
-    {"task", "budget", "a hard cap on the run's cost"},
+    {"task", "duration"},
+    {"task", "environment", "", "environment"},
+    {"task", "file_mounts"},
     {"task", "checkpoint", "saving checkpoints while training", "checkpoint"},
     {"task", "guard", "watching for NaN losses, stalls and idle GPUs", "guard"},
-    {"task", "environment", "choosing conda, venv, uv or docker", "environment"},
     {"task", "metrics", "reading metrics out of the training's output"},
-    {"task", "file_mounts", "files and buckets on the instance besides the workdir"},
     {"task", "inputs", "estimated sizes of inputs"},
-    {"task", "managed_secrets", "secrets held by a server"},
     {"task", "event_callback", "a command on every change of state"},
     {"task", "config", "SkyPilot's own configuration"},
     {"task", "experimental", "SkyPilot's own configuration"},
-    {"task", "service", "serving a model"},
-    {"task", "pool", "a pool of workers"},
-    {"task", "volumes", "network volumes"},
-    {"task", "volume_mounts", "network volumes"},
     {"task", "api_server_access", "access to SkyPilot's server"},
     {"task", "file_mounts_mapping", "SkyPilot's own bookkeeping"},
     {"task", "_metadata", "SkyPilot's own bookkeeping"},
+    {.section = "task",
+     .name = "managed_secrets",
+     .meaning = "secrets held by a server",
+     .cure = "name them under 'secrets:' and export their values"},
+    {.section = "task",
+     .name = "service",
+     .meaning = "serving a model",
+     .cure = "ferry trains; take 'service:' out to run the command once"},
+    {.section = "task",
+     .name = "pool",
+     .meaning = "a pool of workers",
+     .cure = "take 'pool:' out; every run rents a machine of its own"},
+    {.section = "task", .name = "volumes", .meaning = "network volumes", .cure = no_volumes},
+    {.section = "task", .name = "volume_mounts", .meaning = "network volumes", .cure = no_volumes},
 
     {"workdir", "url"},
     {"workdir", "ref"},
@@ -57,25 +73,27 @@ constexpr Field fields[] = {
     {"resources", "accelerators"},
     {"resources", "cpus"},
     {"resources", "memory"},
-    {"resources", "use_spot", "spot instances", "", "false"},
-    {"resources", "disk_size", "the size of the disk"},
-    {"resources", "disk_tier", "the kind of the disk"},
-    {"resources", "local_disk", "a disk inside the machine"},
+    {"resources", "use_spot"},
+    {"resources", "disk_size"},
+    {"resources", "disk_tier"},
+    {"resources", "local_disk"},
+    {"resources", "max_hourly_cost"},
+    {"resources", "image_id"},
+    {"resources", "labels"},
+    {"resources", "arch"},
+    {"resources", "any_of", "", "resources"},
+    {"resources", "ordered", "", "resources"},
     {"resources", "network_tier", "faster networks (EFA)", "", "standard"},
-    {"resources", "max_hourly_cost", "a cap on the price an hour"},
-    {"resources", "image_id", "an image of your own"},
-    {"resources", "ports", "ports open to the internet"},
-    {"resources", "labels", "tags of your own"},
-    {"resources", "autostop", "stopping when idle", "autostop", "false"},
-    {"resources", "any_of", "alternatives", "resources"},
-    {"resources", "ordered", "alternatives", "resources"},
-    {"resources", "job_recovery", "starting again after an interruption", "job_recovery"},
-    {"resources", "spot_recovery", "starting again after an interruption"},
+    {"resources", "ports", "ports open to the internet", "", "", "only ssh is open, and only to you"},
+    {"resources", "autostop", "stopping when idle", "autostop", "false",
+     "the machine is released when the run ends"},
+    {"resources", "job_recovery", "starting again after an interruption", "job_recovery", "none"},
+    {"resources", "spot_recovery", "starting again after an interruption", "", "none"},
     {"resources", "priority", "priorities between jobs"},
     {"resources", "priority_class", "priorities between jobs"},
     {"resources", "accelerator_args", "settings of TPUs"},
     {"resources", "ephemeral_storage", "scratch space on Kubernetes"},
-    {"resources", "volumes", "network volumes"},
+    {.section = "resources", .name = "volumes", .meaning = "network volumes", .cure = no_volumes},
 
     {"checkpoint", "path"},
     {"checkpoint", "every"},
@@ -136,6 +154,12 @@ Status check_inside(std::string_view file, const Entry& entry, const Field& fiel
   return {};
 }
 
+bool asks_for_something(const Node& value, const Field& field) {
+  if (value.type == Node::Type::null) return false;
+  if (value.type == Node::Type::text) return !value.text.empty() && lower(value.text) != field.no_wish;
+  return !value.entries.empty();
+}
+
 }  // namespace
 
 std::string not_yet_line(std::string_view file, const Entry& entry, std::string_view meaning,
@@ -152,9 +176,13 @@ Status check_fields(std::string_view file, const Node& map, std::string_view sec
     std::vector<std::string> ignored;  // one line for the field speaks for what is inside it
     const bool act = field->meaning.empty();
     if (!field->inside.empty()) TRY("", check_inside(file, entry, *field, act ? not_yet : ignored));
-    const bool wish = entry.value->type != Node::Type::null &&
-                      (field->no_wish.empty() || lower(entry.value->text) != field->no_wish);
-    if (!act && wish) not_yet.push_back(not_yet_line(file, entry, field->meaning));
+    if (act || !asks_for_something(*entry.value, *field)) continue;
+    if (!field->cure.empty()) {
+      return complain(
+          file, entry.at, fmt::format("'{}' is not there yet ({})", printable(entry.name), field->meaning),
+          "without it this would be another training", std::string(field->cure), Kind::unsupported);
+    }
+    not_yet.push_back(not_yet_line(file, entry, field->meaning, field->instead));
   }
   return {};
 }

@@ -12,7 +12,8 @@ namespace ferry::task {
 
 /// Checks the names in `map` (and in what known fields hold) against those of `section`: "task" for the top
 /// level, "resources" and so on below. Adds a line to `not_yet` for every known field that this version does
-/// not act on and that asks for something. An unknown name is a complaint with the nearest known one.
+/// not act on and that asks for something; if the training would be another one without it, that is a
+/// complaint of Kind::unsupported. An unknown name is a complaint with the nearest known one.
 Status check_fields(std::string_view file, const Node& map, std::string_view section,
                     std::vector<std::string>& not_yet);
 

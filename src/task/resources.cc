@@ -63,6 +63,7 @@ Result<Infra> aws_infra(std::string_view text, std::span<const std::string> part
     return fail(Kind::bad_input, fmt::format("not an infra: '{}'", printable(text)), std::move(why),
                 std::move(advice));
   };
+  infra.any_region = parts.size() > 1 && parts[1] == "*";
   if (parts.size() > 1 && parts[1] != "*") {
     infra.region = parts[1];
     if (is_zone(infra.region)) {
@@ -87,6 +88,7 @@ Result<Infra> aws_infra(std::string_view text, std::span<const std::string> part
                  fmt::format("write aws/{}/{}", region, infra.zone));
     }
     infra.region = region;
+    infra.any_region = false;
   }
   return infra;
 }
@@ -127,18 +129,19 @@ Result<Infra> parse_infra(std::string_view text) {
   if (kind == "ssh") {
     if (parts.size() != 2 || !is_host(parts[1]))
       return bad("ssh takes one host", "write ssh/HOST or ssh/USER@HOST");
-    return Infra{World::ssh, {}, {}, parts[1]};
+    return Infra{.world = World::ssh, .host = parts[1]};
   }
   if (kind == "rehearsal") {
     if (parts.size() != 1) return bad("the rehearsal cloud has no regions to choose from", "write rehearsal");
-    return Infra{World::rehearsal, {}, {}, {}};
+    return Infra{.world = World::rehearsal};
   }
   if (kind == "aws" || kind == "*") {
     if (parts.size() > 3) return bad("it has more than three parts", infra_forms);
     return aws_infra(text, parts);
   }
   if (std::find(other_clouds.begin(), other_clouds.end(), kind) != other_clouds.end()) {
-    return bad(fmt::format("ferry trains on AWS, not on {}", kind), infra_forms);
+    return fail(Kind::unsupported, fmt::format("not an infra: '{}'", printable(text)),
+                fmt::format("ferry trains on AWS, not on {}", kind), infra_forms);
   }
   const std::vector<std::string> known = {"aws", "rehearsal", "ssh"};
   if (is_zone(kind) || region_in(kind) == kind) return bad({}, fmt::format("write aws/{}", kind));
@@ -150,7 +153,8 @@ std::string show(const Infra& infra) {
   if (infra.world == World::rehearsal) return "rehearsal";
   if (infra.world == World::ssh) return "ssh/" + infra.host;
   std::string out = "aws";
-  if (!infra.region.empty() || !infra.zone.empty()) out += '/' + (infra.region.empty() ? "*" : infra.region);
+  if (infra.any_region) out += "/*";
+  if (!infra.region.empty()) out += '/' + infra.region;
   if (!infra.zone.empty()) out += '/' + infra.zone;
   return out;
 }
@@ -187,6 +191,38 @@ Result<Amount> parse_memory(std::string_view text) {
   if (gib <= 0) return bad("it must be more than zero");
   if (gib > 1e6) return bad("no machine has that much");
   return Amount{gib, read->plus};
+}
+
+Result<Amount> parse_local_disk(std::string_view text) {
+  const auto bad = [&](std::string why) {
+    return fail(Kind::bad_input, fmt::format("not a disk inside the machine: '{}'", printable(text)),
+                std::move(why), "write nvme (any), nvme:500+ or 500+ (500 GB or more)");
+  };
+  auto rest = trim(text);
+  const auto colon = rest.find(':');
+  const auto kind = lower(trim(rest.substr(0, colon)));
+  if (kind == "nvme" || kind == "ssd") {
+    if (colon == rest.npos) return Amount{1, true};
+    rest = trim(rest.substr(colon + 1));
+  } else if (colon != rest.npos || kind.empty() || !is_digit(kind.front())) {
+    return bad("the kind is nvme");
+  }
+  const auto read = measure(rest);
+  if (!read || read->value <= 0 || read->value > 1e6) return bad({});
+  if (read->unit.empty() || read->unit == "g" || read->unit == "gb") return Amount{read->value, read->plus};
+  if (read->unit == "t" || read->unit == "tb") return Amount{read->value * 1000, read->plus};
+  return bad(fmt::format("unknown unit '{}'", printable(read->unit)));
+}
+
+Result<Accelerators> parse_accelerators(std::string_view text) {
+  text = trim(text);
+  if (text.starts_with('{') && text.ends_with('}') && text.size() > 1) text = text.substr(1, text.size() - 2);
+  Accelerators out;
+  for (const auto& part : split(text, ',')) {
+    TRY_SET(choice, "", parse_accelerator(trim(part)));
+    out.choices.push_back(std::move(choice));
+  }
+  return out;
 }
 
 Result<Accelerator> parse_accelerator(std::string_view text) {

@@ -1,26 +1,157 @@
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <array>
+#include <cmath>
+
 #include "base/text.h"
 #include "task/field_reader.h"
 
 namespace ferry::task {
+namespace {
 
-Status ResourcesReader::read(const Entry& resources) {
-  if (resources.value->type != Node::Type::map) return wrong_type(resources, "a mapping");
-  for (const auto& entry : resources.value->entries) {
-    if (entry.value->type == Node::Type::null) continue;
-    if (entry.name == "instance_type") {
-      TRY_SET(text, "", text_of(entry));
-      task_.resources.instance_type = trim(text);
-    } else if (entry.name == "accelerators") {
-      TRY("", read_accelerators(entry));
-    } else if (entry.name == "cpus") {
-      TRY("", read_amount(entry, task_.resources.cpus, parse_cpus));
-    } else if (entry.name == "memory") {
-      TRY("", read_amount(entry, task_.resources.memory, parse_memory));
+constexpr std::array<std::string_view, 5> disk_tiers = {"low", "medium", "high", "ultra", "best"};
+constexpr std::array<std::string_view, 2> network_tiers = {"standard", "best"};
+constexpr std::array<std::string_view, 3> flavours = {"base", "pytorch", "tensorflow"};
+constexpr int largest_disk_gib = 65'536;  // of an EBS volume
+
+const Entry* given(const Node& map, std::string_view name) {
+  const Entry* entry = map.find(name);
+  return entry && entry->value->type != Node::Type::null ? entry : nullptr;
+}
+
+bool is_ami(std::string_view text) {
+  const auto hexadecimal = [](char c) { return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f'); };
+  return text.starts_with("ami-") && text.size() >= 12 && text.size() <= 21 &&
+         std::ranges::all_of(text.substr(4), hexadecimal);
+}
+
+bool is_port(std::string_view text) {
+  const auto port = parse_int(trim(text));
+  return port && *port >= 1 && *port <= 65'535;
+}
+
+/// `8888` or `10052-10100`.
+bool is_ports(std::string_view text) {
+  const auto dash = text.find('-');
+  return is_port(text.substr(0, dash)) && (dash == text.npos || is_port(text.substr(dash + 1)));
+}
+
+}  // namespace
+
+Status ResourcesReader::read(const Entry& entry) {
+  const auto& map = *entry.value;
+  if (map.type != Node::Type::map) return wrong_type(entry, "a mapping");
+  Wish outer;
+  outer.resources.at = show(file_, entry.at);
+  TRY("", read_fields(map, outer));
+  const Entry* any_of = given(map, "any_of");
+  const Entry* ordered = given(map, "ordered");
+  if (any_of && ordered) {
+    return complain_at(ordered->at, "'ordered' beside 'any_of': both list the candidates", {},
+                       "keep one of them");
+  }
+  task_.ordered = ordered != nullptr;
+  if (const Entry* list = any_of ? any_of : ordered) return read_candidates(*list, outer);
+  if (outer.elsewhere) return tl::unexpected(*outer.elsewhere);
+  task_.resources = std::move(outer.resources);
+  return {};
+}
+
+Status ResourcesReader::read_candidates(const Entry& list, const Wish& outer) {
+  if (list.value->type != Node::Type::list)
+    return wrong_type(list, "a list", "begin each candidate with '- '");
+  std::optional<Error> elsewhere = outer.elsewhere;
+  for (const auto& item : list.value->entries) {
+    Wish wish = outer;
+    wish.resources.at = show(file_, item.at);
+    if (item.value->type == Node::Type::map) {
+      for (const auto* name : {"any_of", "ordered"}) {
+        if (const Entry* inner = given(*item.value, name)) {
+          return complain_at(inner->at, fmt::format("'{}' inside '{}'", name, list.name), {},
+                             "write all candidates in one list");
+        }
+      }
+      TRY("", read_fields(*item.value, wish));
+    } else if (item.value->type != Node::Type::null) {
+      return complain_at(
+          item.at,
+          fmt::format("a candidate of '{}' must be a mapping, not {}", list.name, called(item.value->type)),
+          {}, "write it like '- accelerators: A10G:1'");
+    }
+    if (!wish.elsewhere) {
+      task_.candidates.push_back(std::move(wish.resources));
+      continue;
+    }
+    task_.not_yet.push_back(fmt::format("{}:{}: {}: a candidate is left out: {}", printable(file_),
+                                        item.at.line, list.name, wish.elsewhere->why));
+    if (!elsewhere) elsewhere = wish.elsewhere;
+  }
+  if (task_.candidates.empty() && elsewhere) return tl::unexpected(*elsewhere);
+  task_.resources = outer.resources;
+  return check_worlds(list);
+}
+
+/// A run is on AWS, or here: its candidates cannot be on both.
+Status ResourcesReader::check_worlds(const Entry& list) {
+  for (const auto& candidate : task_.candidates) {
+    const auto world = candidate.infra.value_or(Infra{}).world;
+    if (world != task_.candidates.front().infra.value_or(Infra{}).world) {
+      return complain_at(list.at, fmt::format("'{}' mixes AWS with rehearsal or ssh", list.name), {},
+                         "write infra: once, outside the candidates");
+    }
+    if (world != World::aws) task_.resources.infra = candidate.infra;
+  }
+  return {};
+}
+
+Status ResourcesReader::read_fields(const Node& map, Wish& wish) {
+  for (const auto& entry : map.entries) {
+    if (entry.value->type != Node::Type::null) TRY("", read_field(entry, wish.resources));
+  }
+  return read_infra(map, wish);
+}
+
+Status ResourcesReader::read_field(const Entry& entry, Resources& into) {
+  const auto& name = entry.name;
+  if (name == "accelerators") return read_accelerators(entry, into.accelerators);
+  if (name == "cpus") return read_amount(entry, into.cpus, parse_cpus);
+  if (name == "memory") return read_amount(entry, into.memory, parse_memory);
+  if (name == "local_disk") return read_amount(entry, into.local_disk, parse_local_disk);
+  if (name == "disk_size") return read_disk_size(entry, into.disk_gib);
+  if (name == "image_id") return read_image(entry, into.image);
+  if (name == "labels") return read_labels(entry, into.labels);
+  if (name == "instance_type") {
+    TRY_SET(text, "", text_of(entry));
+    into.instance_type = trim(text);
+  } else if (name == "use_spot") {
+    TRY_SET(spot, "", bool_of(entry));
+    into.use_spot = spot;
+  } else if (name == "disk_tier") {
+    TRY_SET(tier, "", choice_of(entry, disk_tiers));
+    into.disk_tier = tier;
+  } else if (name == "network_tier") {
+    TRY("", choice_of(entry, network_tiers));
+  } else if (name == "arch") {
+    constexpr std::array<std::string_view, 4> known = {"x86_64", "arm64", "amd64", "aarch64"};
+    TRY_SET(arch, "", choice_of(entry, known));
+    into.arch = arch == "amd64" ? "x86_64" : arch == "aarch64" ? "arm64" : arch;
+  } else if (name == "max_hourly_cost") {
+    TRY_SET(text, "", text_of(entry));
+    const auto most = parse_usd(trim(text));
+    if (!most) return complain_in(entry, most.error());
+    if (most->micros <= 0) return complain_at(entry.value->at, "'max_hourly_cost' must be above zero");
+    into.max_hourly_cost = *most;
+  } else if (name == "ports") {
+    std::vector<Entry> ports = entry.value->entries;
+    if (entry.value->type == Node::Type::text) ports = {entry};
+    for (const auto& port : ports) {
+      if (port.value->type == Node::Type::text && is_ports(port.value->text)) continue;
+      return complain_at(port.value->at,
+                         "ports: a port is a number up to 65535, or a range like 10052-10100");
     }
   }
-  return read_infra(*resources.value);
+  return {};
 }
 
 Status ResourcesReader::read_amount(const Entry& entry, std::optional<Amount>& amount,
@@ -32,71 +163,158 @@ Status ResourcesReader::read_amount(const Entry& entry, std::optional<Amount>& a
   return {};
 }
 
-/// `infra`, or the older spelling in three parts: `cloud`, `region`, `zone`.
-Status ResourcesReader::read_infra(const Node& resources) {
-  const auto given = [&](std::string_view name) {
-    const Entry* entry = resources.find(name);
-    return entry && entry->value->type != Node::Type::null ? entry : nullptr;
-  };
-  const Entry* place = given("infra");
+Status ResourcesReader::read_disk_size(const Entry& entry, int& gib) {
+  TRY_SET(text, "", text_of(entry));
+  const auto size = parse_memory(text);
+  if (size && !size->at_least && size->value >= 1 && size->value <= largest_disk_gib) {
+    gib = static_cast<int>(std::floor(size->value));
+    return {};
+  }
+  return complain_at(entry.value->at, fmt::format("disk_size: not the size of a disk: '{}'", printable(text)),
+                     {}, "write 256, 256GB or 1TB; at most 64 TB");
+}
+
+/// `infra`, or the older spelling in three parts: `cloud`, `region`, `zone`. What is not said stays as it is.
+Status ResourcesReader::read_infra(const Node& map, Wish& wish) {
+  const Entry* place = given(map, "infra");
+  const auto& before = wish.resources.infra;
   std::string parts[] = {"aws", "*", "*"};
+  if (before && before->world == World::aws && !before->region.empty()) parts[1] = before->region;
+  if (before && before->world == World::aws && !before->zone.empty()) parts[2] = before->zone;
   constexpr const char* names[] = {"cloud", "region", "zone"};
+  bool any_region = false;
   for (std::size_t i = 0; i < 3; ++i) {
-    const Entry* entry = given(names[i]);
+    const Entry* entry = given(map, names[i]);
     if (!entry) continue;
-    if (given("infra")) {
+    if (given(map, "infra")) {
       return complain_at(entry->at, fmt::format("'{}' beside 'infra': both say where", names[i]), {},
                          "keep 'infra' only, as in aws/us-east-1");
     }
     TRY_SET(text, "", text_of(*entry));
     parts[i] = text;
+    if (i == 1) parts[2] = "*";  // an outer zone is not in this region
+    any_region = any_region || (i == 1 && text == "*");
     place = entry;
   }
   if (!place) return {};
-  std::string text = parts[0];
+  std::string text = join(parts, "/");
   if (place->name == "infra") {
     TRY_SET(written, "", text_of(*place));
     text = written;
-  } else if (place->name != "cloud") {
-    text = join(parts, "/");
+  } else if (lower(trim(parts[0])) != "aws" && parts[0] != "*") {
+    text = parts[0];
+    place = given(map, "cloud");
   }
-  const auto infra = parse_infra(text);
-  if (!infra) return complain_in(*place, infra.error());
-  task_.resources.infra = *infra;
+  auto infra = parse_infra(text);
+  if (!infra) {
+    auto error = complain_in(*place, infra.error());
+    if (infra.error().kind != Kind::unsupported) return error;
+    wish.elsewhere = error.value();
+    return {};
+  }
+  if (place->name != "infra" && infra->region.empty()) infra->any_region = any_region;
+  wish.elsewhere.reset();
+  wish.resources.infra = *infra;
+  return {};
+}
+
+Status ResourcesReader::add_accelerator(const Entry& field, Place at, std::string_view text,
+                                        Accelerators& into) {
+  auto accelerator = parse_accelerator(trim(text));
+  if (!accelerator) {
+    const auto& error = accelerator.error();
+    return complain_at(at, fmt::format("{}: {}", field.name, error.what), error.why, error.advice);
+  }
+  accelerator->at = show(file_, at);
+  into.choices.push_back(*std::move(accelerator));
   return {};
 }
 
 /// Written `A100:8`, `{A100: 8}`, `{T4, V100}`, `'{T4:1, V100:1}'` or as a list; the last three name
-/// alternatives.
-Status ResourcesReader::read_accelerators(const Entry& entry) {
-  std::vector<std::string> choices;
+/// alternatives, in order if they are a list.
+Status ResourcesReader::read_accelerators(const Entry& entry, Accelerators& into) {
+  into = {};
   const auto& value = *entry.value;
   if (value.type == Node::Type::text) {
     std::string_view text = trim(value.text);
     if (text.starts_with('{') && text.ends_with('}')) text = text.substr(1, text.size() - 2);
-    choices = split(text, ',');
+    for (const auto& choice : split(text, ',')) TRY("", add_accelerator(entry, value.at, choice, into));
+    return {};
   }
+  into.ordered = value.type == Node::Type::list;
   for (const auto& item : value.entries) {
-    if (value.type == Node::Type::list) {
-      if (item.value->type != Node::Type::text)
-        return complain_at(item.at, "accelerators: a list holds texts like A100:8");
-      choices.push_back(item.value->text);
-    } else if (item.value->type == Node::Type::null) {
-      choices.push_back(item.name);
-    } else {
-      TRY_SET(count, "", text_of(item));
-      choices.push_back(item.name + ":" + count);
+    const bool pair = into.ordered && item.value->type == Node::Type::map && item.value->entries.size() == 1;
+    const Entry& choice = pair ? item.value->entries.front() : item;
+    std::string text = choice.name;
+    if (choice.value->type == Node::Type::text) {
+      text += (choice.name.empty() ? "" : ":") + choice.value->text;
+    } else if (choice.value->type != Node::Type::null || choice.name.empty()) {
+      return complain_at(choice.at, "accelerators: alternatives are texts like A100:8");
     }
+    TRY("", add_accelerator(entry, choice.at, text, into));
   }
-  for (const auto& choice : choices) {
-    const auto accelerator = parse_accelerator(trim(choice));
-    if (!accelerator) return complain_in(entry, accelerator.error());
-    if (!task_.resources.accelerator) task_.resources.accelerator = *accelerator;
+  return {};
+}
+
+/// `ami-…`, `{REGION: ami-…}`, one of our flavours, `docker:IMAGE`, or SkyPilot's name of an image of its
+/// own.
+Status ResourcesReader::read_image(const Entry& entry, Image& image) {
+  image = {};
+  if (entry.value->type == Node::Type::map) {
+    for (const auto& one : entry.value->entries) {
+      const auto region = parse_infra("aws/" + one.name);
+      if (!region || region->region != one.name) {
+        return complain_at(one.at, fmt::format("image_id: '{}' is not a region", printable(one.name)), {},
+                           "write it like us-east-1: ami-0123456789abcdef0");
+      }
+      TRY_SET(ami, "", text_of(one));
+      if (!is_ami(ami)) {
+        return complain_at(one.value->at, fmt::format("image_id: '{}' is not an AMI", printable(ami)), {},
+                           "AMIs look like ami-0123456789abcdef0");
+      }
+      image.amis[one.name] = ami;
+    }
+    return {};
   }
-  if (choices.size() > 1) {
-    not_yet(entry, "alternatives",
-            fmt::format("this version takes the first, {}", printable(trim(choices.front()))));
+  TRY_SET(text, "", text_of(entry));
+  const auto word = lower(trim(text));
+  if (is_ami(word)) {
+    image.amis[""] = word;
+  } else if (std::ranges::find(flavours, word) != flavours.end()) {
+    image.flavour = word;
+  } else if (word.starts_with("skypilot:")) {
+    image.flavour = "base";
+    not_yet(entry, "SkyPilot's own images", "ferry takes the base Deep Learning AMI");
+  } else if (word.starts_with("docker:") && word.size() > 7) {
+    not_yet(entry, "training inside a container", "ferry runs the commands on the machine itself");
+  } else {
+    return complain_at(entry.value->at, fmt::format("image_id: '{}' is no image on AWS", printable(text)), {},
+                       "write ami-…, base, pytorch or tensorflow, or leave it out");
   }
+  return {};
+}
+
+Status ResourcesReader::read_labels(const Entry& entry, std::map<std::string, std::string>& labels) {
+  if (entry.value->type != Node::Type::map)
+    return wrong_type(entry, "a mapping", "write one 'key: value' a line");
+  constexpr std::size_t most = 40;  // EC2 allows 50 tags; ferry needs some itself
+  for (const auto& label : entry.value->entries) {
+    const auto key = lower(label.name);
+    if (key.starts_with("aws:") || key.starts_with("ferry:") || label.name.size() > 128) {
+      return complain_at(label.at, fmt::format("labels: '{}' cannot be a label", printable(label.name)),
+                         "names have at most 128 characters; those with aws: or ferry: in front are taken");
+    }
+    std::string text;
+    if (label.value->type != Node::Type::null) {
+      TRY_SET(written, "", text_of(label));
+      text = written;
+    }
+    if (text.size() > 256) {
+      return complain_at(label.value->at, "labels: a label has at most 256 characters");
+    }
+    labels[label.name] = text;
+  }
+  if (labels.size() > most) return complain_at(entry.at, fmt::format("labels: more than {}", most));
   return {};
 }
 

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 
 #include "base/text.h"
 #include "task/field_reader.h"
@@ -34,6 +35,34 @@ bool is_variable(std::string_view text) {
   return !text.empty() && !(text[0] >= '0' && text[0] <= '9') && std::all_of(text.begin(), text.end(), fine);
 }
 
+/// `text` with `$NAME` and `${NAME}` replaced. Fails for a name that is not among `values`.
+Result<std::string> filled_in(std::string_view text, const std::map<std::string, std::string>& values) {
+  std::string out;
+  for (std::size_t i = 0; i < text.size();) {
+    if (text[i] != '$') {
+      out += text[i++];
+      continue;
+    }
+    const bool braces = text.substr(i + 1).starts_with('{');
+    const auto start = i + (braces ? 2 : 1);
+    auto end = start;
+    while (end < text.size() && (is_letter_or_digit(text[end]) || text[end] == '_')) ++end;
+    const std::string name(text.substr(start, end - start));
+    const auto value = values.find(name);
+    if (!is_variable(name) || (braces && !text.substr(end).starts_with('}'))) {
+      return fail(Kind::bad_input, fmt::format("'{}' has a '$' without a variable's name", printable(text)),
+                  {}, "write $NAME or ${NAME}");
+    }
+    if (value == values.end()) {
+      return fail(Kind::bad_input, fmt::format("nothing is known of the variable '{}'", name), {},
+                  fmt::format("give it a value under 'envs:', or pass --env {}=VALUE", name));
+    }
+    out += value->second;
+    i = end + (braces ? 1 : 0);
+  }
+  return out;
+}
+
 class TaskReader : FieldReader {
  public:
   using FieldReader::FieldReader;
@@ -42,7 +71,7 @@ class TaskReader : FieldReader {
     for (const auto& entry : root.entries) {
       if (entry.value->type != Type::null) TRY("", read_field(entry));
     }
-    return {};
+    return check_workdir(root);
   }
 
  private:
@@ -56,7 +85,11 @@ class TaskReader : FieldReader {
     if (entry.name == "setup") return read_script(entry, task_.setup);
     if (entry.name == "run") return read_script(entry, task_.run);
     if (entry.name == "outputs") return read_outputs(entry);
-    if (entry.name == "max_duration") return read_duration(entry);
+    if (entry.name == "budget") return read_budget(entry);
+    if (entry.name == "max_duration") return read_duration(entry, task_.max_duration);
+    if (entry.name == "duration") return read_duration(entry, task_.duration);
+    if (entry.name == "environment") return read_environment(entry);
+    if (entry.name == "file_mounts") return refuse_mounts(entry);
     return {};  // a known field that this version does not act on
   }
 
@@ -73,17 +106,26 @@ class TaskReader : FieldReader {
 
   Status read_workdir(const Entry& entry) {
     if (entry.value->type == Type::map) {
-      not_yet(entry, "a git repository as the workdir");
-      return {};
+      return complain_at(entry.at, "a git repository as the workdir is not there yet", {},
+                         "clone it and write workdir: FOLDER", Kind::unsupported);
     }
     TRY_SET(path, "", text_of(entry));
     if (trim(path).empty()) return complain_at(entry.value->at, "'workdir' is empty", {}, "workdir: .");
-    if (path.find('$') != path.npos) {
-      return complain_at(entry.value->at, fmt::format("workdir '{}' has a variable in it", printable(path)),
-                         "this version does not fill in variables there", "write the folder's name");
+    if (path.find("://") != path.npos) {
+      return complain_at(entry.value->at,
+                         fmt::format("workdir '{}' is not a folder of this computer", printable(path)), {},
+                         "write the name of a folder, as in workdir: .");
     }
     task_.workdir = path;
     return {};
+  }
+
+  /// Its variables must be among `envs`, which may stand below it.
+  Status check_workdir(const Node& root) const {
+    auto envs = task_.envs;
+    for (const auto& name : task_.missing_envs) envs.try_emplace(name);
+    const auto filled = filled_in(task_.workdir.native(), envs);
+    return filled ? Status() : complain_in(*root.find("workdir"), filled.error());
   }
 
   Status read_nodes(const Entry& entry) {
@@ -94,7 +136,11 @@ class TaskReader : FieldReader {
                          fmt::format("'num_nodes' must be a whole number from 1, not '{}'", printable(text)));
     }
     if (*count > 1) {
-      not_yet(entry, "several machines for one task", "this version uses one");
+      return complain_at(entry.value->at,
+                         fmt::format("num_nodes: {} machines for one task are not there yet", *count),
+                         "ferry rents one machine a run",
+                         "write num_nodes: 1, with more GPUs in that machine (as in accelerators: A100:8)",
+                         Kind::unsupported);
     }
     return {};
   }
@@ -107,11 +153,60 @@ class TaskReader : FieldReader {
     return {};
   }
 
-  Status read_duration(const Entry& entry) {
+  Status read_duration(const Entry& entry, std::optional<Seconds>& into) {
     TRY_SET(text, "", text_of(entry));
     const auto duration = parse_duration(text);
     if (!duration) return complain_in(entry, duration.error());
-    task_.max_duration = *duration;
+    into = *duration;
+    return {};
+  }
+
+  Status read_budget(const Entry& entry) {
+    TRY_SET(text, "", text_of(entry));
+    const auto budget = parse_usd(trim(text));
+    if (!budget) return complain_in(entry, budget.error());
+    if (budget->micros <= 0) return complain_at(entry.value->at, "'budget' must be above zero");
+    task_.budget = *budget;
+    return {};
+  }
+
+  /// `conda`, or `{kind: conda, name: base, file: environment.yml}`.
+  Status read_environment(const Entry& entry) {
+    constexpr std::array<std::string_view, 6> kinds = {"auto", "conda", "venv", "uv", "docker", "none"};
+    if (entry.value->type != Type::map) {
+      TRY_SET(kind, "", choice_of(entry, kinds));
+      task_.environment.kind = kind;
+      return {};
+    }
+    for (const auto& field : entry.value->entries) {
+      if (field.value->type == Type::null) continue;
+      TRY_SET(text, "", field.name == "kind" ? choice_of(field, kinds) : text_of(field));
+      if (field.name == "kind") task_.environment.kind = text;
+      if (field.name == "name") task_.environment.name = text;
+      if (field.name == "file") task_.environment.file = text;
+    }
+    return {};
+  }
+
+  /// A training without its files fails on a machine that is paid for.
+  Status refuse_mounts(const Entry& entry) {
+    if (entry.value->type == Type::text && trim(entry.value->text).empty()) return {};
+    if (entry.value->type != Type::map) return wrong_type(entry, "a mapping");
+    for (const auto& mount : entry.value->entries) {
+      if (mount.value->type == Type::null ||
+          (mount.value->type != Type::text && mount.value->entries.empty())) {
+        continue;
+      }
+      const bool bucket =
+          mount.value->type == Type::map || mount.value->text.find("://") != std::string::npos;
+      return complain_at(mount.at,
+                         fmt::format("file_mounts: '{}' cannot be there yet", printable(mount.name)),
+                         bucket ? "this version does not reach buckets"
+                                : "this version brings the workdir and nothing beside it",
+                         bucket ? "fetch the files in setup:, and list what must come home in outputs:"
+                                : "put the files below the workdir",
+                         Kind::unsupported);
+    }
     return {};
   }
 
@@ -204,6 +299,12 @@ Result<Task> parse_task(std::string_view yaml, std::string_view file) try {
   return task;
 } catch (const std::exception& e) {
   return complain(file, {}, "the task file cannot be read", e.what());
+}
+
+Status fill_variables(Task& task) {
+  TRY_SET(workdir, "workdir", filled_in(task.workdir.native(), task.envs));
+  task.workdir = workdir;
+  return {};
 }
 
 std::string name_from(std::string_view text) {

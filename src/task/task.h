@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <map>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -20,7 +21,8 @@ enum class World { aws, rehearsal, ssh };
 /// any.
 struct Infra {
   World world = World::aws;
-  std::string region, zone, host;  ///< empty: any
+  std::string region, zone, host;  ///< empty: none named
+  bool any_region = false;         ///< written as aws/*: wherever it is cheapest
 };
 Result<Infra> parse_infra(std::string_view text);
 std::string show(const Infra& infra);
@@ -34,39 +36,93 @@ Result<Amount> parse_cpus(std::string_view text);
 /// `16`, `16+`, `16GB`, `64GiB`; bare numbers are GiB (as SkyPilot has it).
 Result<Amount> parse_memory(std::string_view text);
 
+/// `nvme`, `nvme:1000+`, `1000+`: disks inside the machine, in GB altogether.
+Result<Amount> parse_local_disk(std::string_view text);
+
 /// `A100:8`, `A10G`, `T4:1`. Whether such a thing exists, plan says.
 struct Accelerator {
   std::string name;
   int count = 1;
+  std::string at;  ///< "FILE:LINE:COLUMN" for complaints; empty: not from a file
 };
 Result<Accelerator> parse_accelerator(std::string_view text);
 
+/// Alternatives. In a file a list is ordered (the first that can be had), a set or a mapping is not (the
+/// cheapest).
+struct Accelerators {
+  std::vector<Accelerator> choices;  ///< empty: none asked for
+  bool ordered = false;
+};
+/// One, or several as in `A10G:1, L4:1` or `{A10G:1, L4:1}`; then the cheapest is meant.
+Result<Accelerators> parse_accelerators(std::string_view text);
+
+/// What the machine boots. All empty: the image that ferry chooses for the machine.
+struct Image {
+  std::string flavour;                      ///< "base", "pytorch", "tensorflow": of the Deep Learning AMIs
+  std::map<std::string, std::string> amis;  ///< by region; under "" for whatever region
+};
+
+/// What one machine must have. Empty and nothing mean: no wish.
 struct Resources {
   std::optional<Infra> infra;
-  std::string instance_type;  ///< empty: any
-  std::optional<Accelerator> accelerator;
-  std::optional<Amount> cpus, memory;
+  std::string instance_type;
+  Accelerators accelerators;
+  std::optional<Amount> cpus, memory;  ///< vCPU, GiB
+  std::optional<Amount> local_disk;    ///< GB
+  std::string arch;                    ///< "x86_64" or "arm64"
+  bool use_spot = false;
+  std::optional<Usd> max_hourly_cost;  ///< of one machine; of its spot price with use_spot
+  int disk_gib = 0;                    ///< the root disk; 0: ferry chooses
+  std::string disk_tier;               ///< "low", "medium", "high", "ultra" or "best"
+  Image image;
+  std::map<std::string, std::string> labels;  ///< tags of the person's own
+  std::string at;                             ///< "FILE:LINE:COLUMN" for complaints; empty: not from a file
+};
+
+/// How setup and run find their Python.
+struct Environment {
+  std::string kind = "auto";  ///< "auto", "conda", "venv", "uv", "docker" or "none"
+  std::string name;           ///< of the conda environment, or the docker image
+  std::string file;           ///< environment.yml, requirements.txt and the like; relative to workdir
 };
 
 struct Task {
   std::string name;               ///< empty: the caller chooses (folder or file name)
   std::filesystem::path workdir;  ///< as written; empty: none given. Relative to the caller's folder
-  Resources resources;
+  Resources resources;            ///< what stands outside any_of and ordered
+  /// Of any_of or ordered: each with the outer fields that it does not override. Empty: `resources` alone.
+  std::vector<Resources> candidates;
+  bool ordered = false;  ///< the candidates are tried in their order, not by price
   std::map<std::string, std::string> envs;
   std::map<std::string, std::string> secrets;
   std::vector<std::string> missing_envs;  ///< written as null: must be supplied by --env or the environment
   std::vector<std::string> missing_secrets;
   std::string setup, run;            ///< bash
   std::vector<std::string> outputs;  ///< paths or globs relative to workdir; empty: `outputs/` if it exists
-  std::optional<Seconds> max_duration;
-  std::vector<std::string> not_yet;  ///< one line for every known field this version does not act on
+  std::optional<Usd> budget;         ///< hard cap for the whole run
+  std::optional<Seconds> max_duration;  ///< hard cap on the training's time
+  std::optional<Seconds> duration;      ///< how long it is expected to take, for estimates
+  Environment environment;
+  std::vector<std::string> not_yet;  ///< one line for every known field that is not acted on, and for every
+                                     ///< candidate on another cloud that was left out
+
+  /// What may be rented: the candidates, or `resources` alone. Never empty.
+  std::span<const Resources> wishes() const {
+    return candidates.empty() ? std::span(&resources, 1) : std::span(candidates);
+  }
 };
 
 /// Reads a task file. Nothing in it is required here: whoever runs the task says so if `run` is empty. Values
 /// are kept as written (`yes`, `1.50`); null means "not given", or for a variable "must be supplied". `file`
 /// is only used in complaints, which read "FILE:LINE:COLUMN: …" and name the nearest known field for an
-/// unknown one. All complaints are Kind::bad_input. Never throws.
+/// unknown one. What is wrong is Kind::bad_input; what is right but cannot be done by this version, and
+/// without which the training would be another one (several machines, mounts, serving), is
+/// Kind::unsupported. Never throws.
 Result<Task> parse_task(std::string_view yaml, std::string_view file);
+
+/// Fills `$NAME` and `${NAME}` in the workdir with the task's envs, as SkyPilot does. To be called when
+/// `envs` is complete. Fails bad_input for a name that `envs` does not have.
+Status fill_variables(Task& task);
 
 /// A name valid for runs and tags made from any text: [a-z0-9-], at most 32 characters, never empty.
 std::string name_from(std::string_view text);

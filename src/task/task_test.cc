@@ -54,8 +54,8 @@ max_duration: 1h30m
   EXPECT_EQ(task.workdir, ".");
   EXPECT_EQ(show(*task.resources.infra), "aws/us-east-1/us-east-1a");
   EXPECT_EQ(task.resources.instance_type, "g5.xlarge");
-  EXPECT_EQ(task.resources.accelerator->name, "A10G");
-  EXPECT_EQ(task.resources.accelerator->count, 1);
+  EXPECT_EQ(task.resources.accelerators.choices.at(0).name, "A10G");
+  EXPECT_EQ(task.resources.accelerators.choices.at(0).count, 1);
   EXPECT_EQ(task.resources.cpus->value, 4);
   EXPECT_TRUE(task.resources.cpus->at_least);
   EXPECT_EQ(task.resources.memory->value, 16);
@@ -80,37 +80,119 @@ resources:
   disk_size: 512
   disk_tier: best
   ports: [8888, "6006"]
+  image_id: skypilot:gpu-ubuntu-2004
+  labels: {team: vision, note: }
+  local_disk: nvme:1000+
+  max_hourly_cost: 12.5
   any_of:
-    - infra: aws
+    - infra: aws/us-east-1
     - infra: gcp/us-central1
+    - use_spot: false
+      image_id: {us-west-2: ami-0123456789abcdef0}
   job_recovery: {strategy: FAILOVER, max_restarts_on_errors: 3}
   autostop: {idle_minutes: 10, down: true}
-num_nodes: 2
-workdir: {url: https://github.com/org/repo, ref: main}
-file_mounts:
-  /data: s3://bucket/data
-  /ckpt:
-    name: my-ckpts
-    mode: MOUNT
+num_nodes: 1
+workdir: ${PLACE}/code
+budget: 20
+duration: 3h
+environment: {kind: conda, file: environment.yml}
 envs:
+  PLACE: home
   MODEL_SIZE: 7
   WANDB_API_KEY:
 setup: conda activate base || true
 run: torchrun --nproc_per_node $SKYPILOT_NUM_GPUS_PER_NODE train.py
 )");
-  EXPECT_EQ(task.resources.accelerator->name, "A100-80GB");
-  EXPECT_EQ(task.resources.accelerator->count, 8);
+  ASSERT_EQ(task.wishes().size(), 2U);
+  EXPECT_FALSE(task.ordered);
+  const auto& first = task.wishes()[0];
+  EXPECT_EQ(show(*first.infra), "aws/us-east-1");
+  ASSERT_EQ(first.accelerators.choices.size(), 2U);
+  EXPECT_EQ(first.accelerators.choices[0].name, "A100-80GB");
+  EXPECT_EQ(first.accelerators.choices[0].count, 8);
+  EXPECT_EQ(first.accelerators.choices[0].at, "task.yaml:5:18");
+  EXPECT_EQ(first.at, "task.yaml:15:7");
+  EXPECT_TRUE(first.use_spot);
+  EXPECT_EQ(first.disk_gib, 512);
+  EXPECT_EQ(first.disk_tier, "best");
+  EXPECT_EQ(first.image.flavour, "base");
+  EXPECT_EQ(first.labels.at("team"), "vision");
+  EXPECT_EQ(first.labels.at("note"), "");
+  EXPECT_EQ(first.local_disk->value, 1000);
+  EXPECT_EQ(first.max_hourly_cost->micros, 12'500'000);
+  const auto& second = task.wishes()[1];
+  EXPECT_FALSE(second.infra);
+  EXPECT_FALSE(second.use_spot);
+  EXPECT_EQ(second.image.flavour, "");
+  EXPECT_EQ(second.image.amis.at("us-west-2"), "ami-0123456789abcdef0");
+  EXPECT_EQ(second.disk_gib, 512);
+  EXPECT_EQ(task.budget->micros, 20'000'000);
+  EXPECT_EQ(task.duration, Seconds(10'800));
+  EXPECT_EQ(task.environment.kind, "conda");
+  EXPECT_EQ(task.environment.file, "environment.yml");
+  EXPECT_EQ(task.workdir, "${PLACE}/code");
   EXPECT_THAT(task.missing_envs, ElementsAre("WANDB_API_KEY"));
   EXPECT_THAT(
       task.not_yet,
       ElementsAre(
-          "task.yaml:6: use_spot: not yet, this version ignores it (spot instances)",
-          StartsWith("task.yaml:7: disk_size: not yet"), StartsWith("task.yaml:8: disk_tier: not yet"),
-          StartsWith("task.yaml:9: ports: not yet"), StartsWith("task.yaml:10: any_of: not yet"),
-          StartsWith("task.yaml:13: job_recovery: not yet"), StartsWith("task.yaml:14: autostop: not yet"),
-          StartsWith("task.yaml:17: file_mounts: not yet"),
-          HasSubstr("accelerators: not yet, this version takes the first, A100-80GB"),
-          HasSubstr("num_nodes: not yet, this version uses one"), HasSubstr("workdir: not yet")));
+          "task.yaml:9: ports: not yet, only ssh is open, and only to you (ports open to the internet)",
+          StartsWith("task.yaml:19: job_recovery: not yet"),
+          "task.yaml:20: autostop: not yet, the machine is released when the run ends (stopping when idle)",
+          "task.yaml:10: image_id: not yet, ferry takes the base Deep Learning AMI (SkyPilot's own images)",
+          "task.yaml:16: any_of: a candidate is left out: ferry trains on AWS, not on gcp"));
+}
+
+TEST(Task, WhatWouldMakeItAnotherTrainingIsRefusedAsNotThereYet) {
+  for (const char* yaml :
+       {"num_nodes: 2\n", "workdir: {url: https://github.com/org/repo, ref: main}\n",
+        "file_mounts:\n  /data: s3://bucket/data\n", "file_mounts: {/data: ./data}\n",
+        "file_mounts: {/ckpt: {name: my-ckpts, mode: MOUNT}}\n", "service: {replicas: 2}\n",
+        "pool: {workers: 2}\n", "volumes: {/mnt: vol}\n", "managed_secrets: [A]\n",
+        "resources: {infra: gcp}\n", "resources: {cloud: kubernetes}\n",
+        "resources: {any_of: [{infra: gcp}, {infra: azure/eastus}]}\n"}) {
+    const auto task = parse_task(yaml, "task.yaml");
+    ASSERT_FALSE(task) << yaml;
+    EXPECT_EQ(task.error().kind, Kind::unsupported) << yaml;
+    EXPECT_THAT(task.error().what, StartsWith("task.yaml:")) << yaml;
+    EXPECT_NE(task.error().advice, "") << yaml;
+  }
+  parsed("file_mounts: {}\nvolumes: {}\nservice:\n");
+}
+
+TEST(Task, CandidatesKeepTheOuterFieldsThatTheyDoNotOverride) {
+  const auto task = parsed(R"(
+resources:
+  cloud: gcp
+  cpus: 8+
+  accelerators: [A10G:1, L4:1]
+  ordered:
+    - {cloud: aws, region: us-east-1}
+    - {infra: aws/us-west-2/us-west-2b, accelerators: T4:4}
+    - {cpus: 2}
+)");
+  EXPECT_TRUE(task.ordered);
+  ASSERT_EQ(task.candidates.size(), 2U);
+  EXPECT_TRUE(task.candidates[0].accelerators.ordered);
+  EXPECT_EQ(task.candidates[0].cpus->value, 8);
+  EXPECT_EQ(task.candidates[1].accelerators.choices.at(0).name, "T4");
+  EXPECT_EQ(task.candidates[1].infra->zone, "us-west-2b");
+  EXPECT_THAT(task.not_yet,
+              ElementsAre("task.yaml:9: ordered: a candidate is left out: ferry trains on AWS, not on gcp"));
+  EXPECT_EQ(
+      show(*parsed("resources: {region: eu-west-1, any_of: [{zone: eu-west-1a}, {region: eu-west-2}]}\n")
+                .candidates[1]
+                .infra),
+      "aws/eu-west-2");
+}
+
+TEST(Task, VariablesInTheWorkdirAreFilledInWithTheEnvs) {
+  auto task = parsed("workdir: ~/${A}_$B/x\nenvs: {A: one, B: }\n");
+  EXPECT_FALSE(fill_variables(task));
+  task.envs["B"] = "two";
+  ASSERT_TRUE(fill_variables(task));
+  EXPECT_EQ(task.workdir, "~/one_two/x");
+  EXPECT_EQ(refused("workdir: a$\n").what,
+            "task.yaml:1:10: workdir: 'a$' has a '$' without a variable's name");
 }
 
 TEST(Task, AFieldThatAsksForNothingDrawsNoLine) {
@@ -124,7 +206,9 @@ TEST(Task, FerrysOwnFieldsOfLaterVersionsAreKnown) {
   const auto task = parsed(
       "budget: 5\ncheckpoint: {path: ckpt, every: 10m}\nguard: {nan_loss: stop}\nenvironment: {kind: uv}\n"
       "metrics: metrics.jsonl\nrun: x\n");
-  EXPECT_EQ(task.not_yet.size(), 5U);
+  EXPECT_EQ(task.not_yet.size(), 3U);
+  EXPECT_EQ(task.environment.kind, "uv");
+  EXPECT_EQ(parsed("environment: conda\n").environment.kind, "conda");
 }
 
 TEST(Task, AnUnknownFieldIsRefusedWithItsPlaceAndTheNearestName) {
@@ -183,20 +267,20 @@ TEST(Task, AnOutputOutsideTheWorkdirIsRefused) {
 TEST(Task, TheOlderSpellingOfInfraIsRead) {
   EXPECT_EQ(show(*parsed("resources: {cloud: AWS, region: eu-west-1}\n").resources.infra), "aws/eu-west-1");
   EXPECT_EQ(show(*parsed("resources: {zone: us-east-1b}\n").resources.infra), "aws/us-east-1/us-east-1b");
-  EXPECT_THAT(refused("resources: {cloud: gcp}\n").why, HasSubstr("ferry trains on AWS"));
   EXPECT_EQ(refused("resources:\n  infra: aws\n  region: us-east-1\n").what,
             "task.yaml:3:3: 'region' beside 'infra': both say where");
 }
 
-TEST(Task, AlternativesAreNamedAndTheFirstIsTaken) {
+TEST(Task, AlternativesAreAllRead) {
   for (const char* form : {"[T4:2, V100]", "{T4: 2, V100: 1}", "{T4:2, V100}", "'{T4:2, V100:1}'"}) {
     const auto task = parsed(std::string("resources: {accelerators: ") + form + "}\n");
-    ASSERT_TRUE(task.resources.accelerator) << form;
-    EXPECT_EQ(task.resources.accelerator->name, "T4");
-    EXPECT_EQ(task.resources.accelerator->count, 2);
-    EXPECT_EQ(task.not_yet.size(), 1U) << form;
+    ASSERT_FALSE(task.resources.accelerators.choices.empty()) << form;
+    EXPECT_EQ(task.resources.accelerators.choices.at(0).name, "T4");
+    EXPECT_EQ(task.resources.accelerators.choices.at(0).count, 2);
+    EXPECT_EQ(task.resources.accelerators.choices.size(), 2U) << form;
+    EXPECT_EQ(task.resources.accelerators.ordered, form[0] == '[') << form;
   }
-  EXPECT_EQ(parsed("resources: {accelerators: {T4: null}}\n").resources.accelerator->count, 1);
+  EXPECT_EQ(parsed("resources: {accelerators: {T4: null}}\n").resources.accelerators.choices.at(0).count, 1);
 }
 
 struct Case {
@@ -238,10 +322,38 @@ TEST(Task, EveryMistakeIsNamedWithItsPlace) {
       {"resources: A100\n", "task.yaml:1:12: 'resources' must be a mapping, not text"},
       {"envs: [A=1]\n", "task.yaml:1:7: 'envs' must be a mapping, not a list"},
       {"envs:\n  9A: 1\n", "task.yaml:2:3: envs: '9A' cannot be a variable's name"},
+      {"resources: {cpus: 2, any_of: [3]}\n",
+       "task.yaml:1:31: a candidate of 'any_of' must be a mapping, not text"},
       {"num_nodes: 0\n", "task.yaml:1:12: 'num_nodes' must be a whole number from 1, not '0'"},
       {"max_duration: long\n", "task.yaml:1:15: max_duration: not a duration: 'long'"},
       {"name: my task\n", "task.yaml:1:7: 'my task' cannot be a task's name"},
-      {"workdir: $DIR\n", "task.yaml:1:10: workdir '$DIR' has a variable in it"},
+      {"workdir: $DIR\n", "task.yaml:1:10: workdir: nothing is known of the variable 'DIR'"},
+      {"workdir: https://example.org/x\n",
+       "task.yaml:1:10: workdir 'https://example.org/x' is not a folder of this computer"},
+      {"budget: 0\n", "task.yaml:1:9: 'budget' must be above zero"},
+      {"duration: soon\n", "task.yaml:1:11: duration: not a duration: 'soon'"},
+      {"environment: {kind: cnda}\n", "task.yaml:1:21: unknown kind 'cnda'"},
+      {"resources: {use_spot: maybe}\n", "task.yaml:1:23: 'use_spot' must be true or false, not 'maybe'"},
+      {"resources: {disk_size: 256+}\n", "task.yaml:1:24: disk_size: not the size of a disk: '256+'"},
+      {"resources: {disk_tier: fast}\n", "task.yaml:1:24: unknown disk_tier 'fast'"},
+      {"resources: {local_disk: hdd:5}\n",
+       "task.yaml:1:25: local_disk: not a disk inside the machine: 'hdd:5'"},
+      {"resources: {max_hourly_cost: 0}\n", "task.yaml:1:30: 'max_hourly_cost' must be above zero"},
+      {"resources: {image_id: ubuntu}\n", "task.yaml:1:23: image_id: 'ubuntu' is no image on AWS"},
+      {"resources: {image_id: {us-east-1: x}}\n", "task.yaml:1:35: image_id: 'x' is not an AMI"},
+      {"resources: {image_id: {mars: ami-01234567}}\n", "task.yaml:1:24: image_id: 'mars' is not a region"},
+      {"resources: {labels: {'aws:x': y}}\n", "task.yaml:1:22: labels: 'aws:x' cannot be a label"},
+      {"resources: {ports: 99999}\n",
+       "task.yaml:1:20: ports: a port is a number up to 65535, or a range like 10052-10100"},
+      {"resources: {arch: mips}\n", "task.yaml:1:19: unknown arch 'mips'"},
+      {"resources: {accelerators: [T4, {a: b, c: d}]}\n",
+       "task.yaml:1:32: accelerators: alternatives are texts like A100:8"},
+      {"resources: {any_of: [{cpus: 2}], ordered: [{cpus: 4}]}\n",
+       "task.yaml:1:34: 'ordered' beside 'any_of': both list the candidates"},
+      {"resources: {any_of: [{any_of: [{cpus: 2}]}]}\n", "task.yaml:1:23: 'any_of' inside 'any_of'"},
+      {"resources: {any_of: {cpus: 2}}\n", "task.yaml:1:21: 'any_of' must be a list, not a mapping"},
+      {"resources: {any_of: [{infra: rehearsal}, {infra: aws}]}\n",
+       "task.yaml:1:13: 'any_of' mixes AWS with rehearsal or ssh"},
       {"resources:\n  cpus: four\n", "task.yaml:2:9: cpus: not a number of vCPUs: 'four'"},
   };
   for (const auto& [yaml, what] : cases) EXPECT_EQ(refused(yaml).what, what) << yaml;
@@ -288,7 +400,7 @@ TEST(Infra, EachFormIsReadAndShown) {
     EXPECT_EQ(show(*infra), text);
   }
   EXPECT_EQ(show(*parse_infra("aws/*/us-east-1a")), "aws/us-east-1/us-east-1a");
-  EXPECT_EQ(show(*parse_infra("aws/*/*")), "aws");
+  EXPECT_EQ(show(*parse_infra("aws/*/*")), "aws/*");
   EXPECT_EQ(show(*parse_infra("AWS/us-west-2/*")), "aws/us-west-2");
 }
 
@@ -333,6 +445,22 @@ TEST(Accelerators, HaveANameAndACount) {
        {"", ":", ":4", "4", "A100:", "A100:0", "A100:x", "A100:0.5", "A100:-1", "A\n1", "$(x)"}) {
     EXPECT_FALSE(parse_accelerator(text)) << text;
   }
+}
+
+TEST(Accelerators, SeveralAreAlternatives) {
+  EXPECT_EQ(parse_accelerators("A10G:1, L4:1")->choices.size(), 2U);
+  EXPECT_EQ(parse_accelerators("{A100:8,H100:8}")->choices.at(1).name, "H100");
+  EXPECT_FALSE(parse_accelerators("A10G,"));
+}
+
+TEST(Amounts, OfDisksInsideTheMachine) {
+  EXPECT_EQ(parse_local_disk("nvme")->value, 1);
+  EXPECT_TRUE(parse_local_disk("nvme")->at_least);
+  EXPECT_EQ(parse_local_disk("nvme:1000+")->value, 1000);
+  EXPECT_EQ(parse_local_disk("2TB+")->value, 2000);
+  EXPECT_FALSE(parse_local_disk("500")->at_least);
+  for (const char* text : {"", "hdd", "nvme:", "nvme:x", "0", "5 apples"})
+    EXPECT_FALSE(parse_local_disk(text)) << text;
 }
 
 TEST(NameFrom, AnyTextGivesAValidName) {

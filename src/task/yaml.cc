@@ -217,10 +217,13 @@ const Entry* Node::find(std::string_view name) const {
   return nullptr;
 }
 
+std::string show(std::string_view file, Place at) {
+  return fmt::format("{}:{}:{}", printable(file), at.line, at.column);
+}
+
 tl::unexpected<Error> complain(std::string_view file, Place at, std::string_view what, std::string why,
-                               std::string advice) {
-  return fail(Kind::bad_input, fmt::format("{}:{}:{}: {}", printable(file), at.line, at.column, what),
-              std::move(why), std::move(advice));
+                               std::string advice, Kind kind) {
+  return fail(kind, fmt::format("{}: {}", show(file, at), what), std::move(why), std::move(advice));
 }
 
 Result<NodePtr> read_yaml(std::string_view text, std::string_view file) try {

@@ -39,9 +39,13 @@ struct Node {
   const Entry* find(std::string_view name) const;
 };
 
-/// "FILE:LINE:COLUMN: what", as Kind::bad_input.
+/// "FILE:LINE:COLUMN"
+std::string show(std::string_view file, Place at);
+
+/// "FILE:LINE:COLUMN: what"
 [[nodiscard]] tl::unexpected<Error> complain(std::string_view file, Place at, std::string_view what,
-                                             std::string why = {}, std::string advice = {});
+                                             std::string why = {}, std::string advice = {},
+                                             Kind kind = Kind::bad_input);
 
 /// Reads the one document in `text`: at most 1 MiB of UTF-8, 64 levels deep. Aliases and merge keys (`<<`)
 /// are resolved. An empty file is a null node. Every failure is Kind::bad_input with its place.
