@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "aws/errors.h"
+#include "aws/services.h"
 #include "aws/sigv4.h"
 #include "base/text.h"
 
@@ -12,13 +13,16 @@ namespace {
 /// RunInstances of a busy region takes its time; nothing here answers slower.
 constexpr Millis call_timeout{60'000};
 
-std::string api_version(const std::string& service) { return service == "ec2" ? "2016-11-15" : "2011-06-15"; }
+/// AWS's words for credentials whose time is over. RequestExpired may also mean a wrong clock, which Retry
+/// has dealt with by the time it gets here.
+bool says_expired(std::string_view code, const Credentials& used) {
+  return code == "ExpiredToken" || code == "ExpiredTokenException" ||
+         (code == "RequestExpired" && !used.session_token.empty());
+}
 
-std::string domain_of(const std::string& region) {
-  if (region.starts_with("cn-")) return "amazonaws.com.cn";
-  if (region.starts_with("us-iso-")) return "c2s.ic.gov";
-  if (region.starts_with("us-isob-")) return "sc2s.sgov.gov";
-  return "amazonaws.com";
+std::string signing_name(const std::string& service) {
+  const Service* known = find_service(service);
+  return known ? std::string(known->signing) : service;
 }
 
 Error unreachable(Error cause, const std::string& service, const std::string& action,
@@ -75,9 +79,18 @@ std::string endpoint_of(const ClientConfig& config, const std::string& service) 
   const auto own = config.service_endpoints.find(service);
   std::string url =
       own != config.service_endpoints.end() && !own->second.empty() ? own->second : config.endpoint_url;
-  if (url.empty()) url = "https://" + service + "." + config.region + "." + domain_of(config.region);
+  if (url.empty()) url = own_endpoint(service, config.region);
   while (url.ends_with('/')) url.pop_back();
   return url;
+}
+
+std::map<std::string, std::string> configured_endpoints(const Config& config) {
+  std::map<std::string, std::string> endpoints;
+  for (const Service& service : services()) {
+    const std::string id(service.id);
+    if (auto url = config.endpoint_url(id); !url.empty()) endpoints[id] = std::move(url);
+  }
+  return endpoints;
 }
 
 bool is_loopback(std::string_view url) {
@@ -99,30 +112,47 @@ Client::Client(ClientConfig config, os::HttpClient& http, os::Clock& clock, std:
       clock_(clock),
       retry_(clock, config_.max_attempts, std::move(random)) {}
 
+Result<os::HttpResponse> Client::send(const std::string& service, const os::HttpRequest& request,
+                                      const Credentials& credentials, Repeat repeat) {
+  const SigningScope scope{home_region(service, config_.region), signing_name(service)};
+  const auto make = [&](std::int64_t now_ms) {
+    os::HttpRequest ready = request;
+    if (config_.credentials) sign(ready, credentials, scope, now_ms, signing_options(service));
+    return ready;
+  };
+  return retry_.send(http_, repeat, make,
+                     [](const os::HttpResponse& response) { return fault_of(response).code; });
+}
+
 Result<std::string> Client::call(const std::string& service, const std::string& action,
                                  os::HttpRequest request, Repeat repeat) {
   request.method = "POST";
   const std::string endpoint = endpoint_of(config_, service);
   request.url = endpoint + "/";
   request.timeout = call_timeout;
+  request.ca_bundle = config_.ca_bundle;
   request.headers.emplace_back("User-Agent", "ferry/" FERRY_VERSION);
-  const SigningScope scope{config_.region, service};
-  const auto make = [&](std::int64_t now_ms) {
-    os::HttpRequest signed_request = request;
-    sign(signed_request, config_.credentials, scope, now_ms, signing_options(service));
-    return signed_request;
-  };
-  auto answer = retry_.send(http_, repeat, make,
-                            [](const os::HttpResponse& response) { return fault_of(response).code; });
-  if (!answer) return fail("", unreachable(std::move(answer).error(), service, action, endpoint));
-  if (answer->status >= 200 && answer->status < 300) return std::move(answer->body);
-  return fail("", error_of(fault_of(*answer), answer->status, service, action));
+  Provider* provider = config_.credentials.get();
+  TRY_SET(credentials, "", provider ? provider->get() : Credentials());
+  for (bool renewed = false;; renewed = true) {
+    auto answer = send(service, request, credentials, repeat);
+    if (!answer) return fail("", unreachable(std::move(answer).error(), service, action, endpoint));
+    if (answer->status >= 200 && answer->status < 300) return std::move(answer->body);
+    const Fault fault = fault_of(*answer);
+    const auto error = error_of(fault, answer->status, signing_name(service), action);
+    if (renewed || !provider || !says_expired(fault.code, credentials)) return fail("", error);
+    provider->refused(credentials);
+    TRY_SET(fresh, "", provider->get());
+    if (fresh == credentials) return fail("", error);
+    credentials = std::move(fresh);
+  }
 }
 
 Result<std::string> Client::query(const std::string& service, const std::string& action, const Params& params,
                                   Repeat repeat) {
   Params whole;
-  whole.add("Action", action).add("Version", api_version(service));
+  const Service* known = find_service(service);
+  whole.add("Action", action).add("Version", std::string(known ? known->version : ""));
   os::HttpRequest request;
   request.headers = {{"Content-Type", "application/x-www-form-urlencoded; charset=utf-8"}};
   request.body = whole.form_body();

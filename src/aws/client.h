@@ -9,7 +9,7 @@
 #include <utility>
 #include <vector>
 
-#include "aws/credentials.h"
+#include "aws/provider.h"
 #include "aws/retry.h"
 #include "base/error.h"
 #include "base/json.h"
@@ -39,11 +39,12 @@ class Params {
 };
 
 struct ClientConfig {
-  Credentials credentials;
+  std::shared_ptr<Provider> credentials;  ///< null: requests are not signed
   std::string region;
   std::string endpoint_url;                              ///< for every service; empty: AWS's own
   std::map<std::string, std::string> service_endpoints;  ///< by service ("ec2"), winning over endpoint_url
   int max_attempts = 3;
+  std::string ca_bundle = {};  ///< certificates to trust; empty: see os/http.h
 };
 
 /// "https://ec2.us-east-1.amazonaws.com", without a slash at the end.
@@ -51,7 +52,14 @@ std::string endpoint_of(const ClientConfig& config, const std::string& service);
 /// True when the URL's host is this computer.
 bool is_loopback(std::string_view url);
 
-/// One identity in one region. `http` and `clock` must outlive it. Use from one thread.
+/// The endpoint of each service that `config` names one for, by service.
+std::map<std::string, std::string> configured_endpoints(const Config& config);
+
+/// One identity in one region. `http` and `clock` must outlive it. Use from one thread. Services are named by
+/// their ids (services.h).
+///
+/// When AWS answers that the credentials have expired, the provider is asked for new ones and the call is
+/// made once more.
 class Client {
  public:
   Client(ClientConfig config, os::HttpClient& http, os::Clock& clock, std::function<double()> random = {});
@@ -71,6 +79,8 @@ class Client {
  private:
   Result<std::string> call(const std::string& service, const std::string& action, os::HttpRequest request,
                            Repeat repeat);
+  Result<os::HttpResponse> send(const std::string& service, const os::HttpRequest& request,
+                                const Credentials& credentials, Repeat repeat);
 
   ClientConfig config_;
   os::HttpClient& http_;

@@ -13,7 +13,7 @@ namespace {
 struct World {
   os::FakeClock clock;
   ScriptedHttp http;
-  ClientConfig config{.credentials = {"AKID", "secret", "", ""},
+  ClientConfig config{.credentials = fixed_provider({"AKID", "secret", "", ""}),
                       .region = "us-east-1",
                       .endpoint_url = {},
                       .service_endpoints = {},

@@ -194,6 +194,19 @@ Result<CallerIdentity> parse_get_caller_identity(std::string_view xml) {
   return CallerIdentity{text(result, "Account"), text(result, "Arn"), text(result, "UserId")};
 }
 
+Result<Credentials> parse_assume_role(std::string_view xml, const std::string& action) {
+  Answer answer;
+  TRY("", load(answer, xml, action + "Response"));
+  const auto given = answer.root.child((action + "Result").c_str()).child("Credentials");
+  Credentials keys{
+      text(given, "AccessKeyId"), text(given, "SecretAccessKey"), text(given, "SessionToken"), {}};
+  keys.expires_ms = parse_iso_time(text(given, "Expiration"));
+  if (keys.access_key_id.empty() || keys.secret_access_key.empty() || keys.session_token.empty()) {
+    return fail(Kind::corrupt, "AWS's " + action + "Response has no credentials", "", "repeat the command");
+  }
+  return keys;
+}
+
 std::int64_t parse_iso_time(std::string_view text) {
   constexpr std::string_view form = "dddd-dd-ddTdd:dd:dd";
   if (text.size() < form.size()) return 0;

@@ -9,6 +9,7 @@
 #include <string_view>
 #include <vector>
 
+#include "aws/credentials.h"
 #include "base/error.h"
 
 namespace ferry::aws {
@@ -74,6 +75,8 @@ Result<std::string> parse_create_security_group(std::string_view xml);
 /// The ids of the VPCs.
 Result<std::vector<std::string>> parse_describe_vpcs(std::string_view xml);
 Result<CallerIdentity> parse_get_caller_identity(std::string_view xml);
+/// The credentials of an answer to `action`: AssumeRole or AssumeRoleWithWebIdentity.
+Result<Credentials> parse_assume_role(std::string_view xml, const std::string& action);
 
 /// "2026-01-31T12:00:00.000Z" in milliseconds since 1970; 0 if it is not one.
 std::int64_t parse_iso_time(std::string_view text);

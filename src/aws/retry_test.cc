@@ -13,7 +13,7 @@ struct World {
   os::FakeClock clock;
   ScriptedHttp http;
   double dice = 1.0;
-  Client client{{.credentials = {"AKID", "secret", "", ""},
+  Client client{{.credentials = fixed_provider({"AKID", "secret", "", ""}),
                  .region = "us-east-1",
                  .endpoint_url = {},
                  .service_endpoints = {},

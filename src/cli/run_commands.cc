@@ -98,8 +98,7 @@ int plan_command(const Program& program, const TaskOptions& options, bool json) 
   std::string region = "us-east-1";
   const bool rehearsing = task.resources.infra && task.resources.infra->world == task::World::rehearsal;
   if (!rehearsing) {
-    if (auto world = cloud::aws_world_from_environment(""); world && !world->region.empty())
-      region = world->region;
+    if (auto named = cloud::aws_region_from_environment("")) region = *named;
   }
   auto ranking = plan::rank(task, plan::Catalog::builtin(), {.home_region = region, .rehearsal = rehearsing});
   if (!ranking) return report(ranking.error());

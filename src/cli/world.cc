@@ -15,8 +15,7 @@ Result<cloud::AwsWorld> rehearsal_world() {
   cloud::AwsWorld world;
   world.region = info.region;
   world.endpoint_url = info.endpoint_url;
-  world.access_key_id = info.access_key_id;
-  world.secret_access_key = info.secret_access_key;
+  world.credentials = cloud::fixed_credentials(info.access_key_id, info.secret_access_key);
   return world;
 }
 

@@ -1,6 +1,8 @@
 #include "cloud/cloud.h"
 
-#include "aws/credentials.h"
+#include "aws/client.h"
+#include "aws/sources.h"
+#include "os/terminal.h"
 
 namespace ferry::cloud {
 
@@ -22,21 +24,30 @@ std::string_view name(State state) {
   return "unknown";
 }
 
+std::shared_ptr<aws::Provider> fixed_credentials(std::string access_key_id, std::string secret_access_key,
+                                                 std::string session_token) {
+  return aws::fixed_provider(
+      {std::move(access_key_id), std::move(secret_access_key), std::move(session_token), "given"});
+}
+
 Result<AwsWorld> aws_world_from_environment(const std::string& region) {
-  TRY_SET(config, "", aws::Config::load());
-  TRY_SET(credentials, "", config.credentials());
-  TRY_SET(chosen, "", config.region(region));
+  aws::Surroundings surroundings;
+  surroundings.ask_mfa = [](const std::string& prompt) { return os::ask(prompt); };
+  TRY_SET(config, "", aws::Config::load(surroundings));
   AwsWorld world;
-  world.region = chosen;
-  for (const char* service : {"ec2", "sts", "ssm"}) {
-    if (auto url = config.endpoint_url(service); !url.empty())
-      world.service_endpoints[service] = std::move(url);
-  }
-  world.access_key_id = std::move(credentials.access_key_id);
-  world.secret_access_key = std::move(credentials.secret_access_key);
-  world.session_token = std::move(credentials.session_token);
+  world.credentials = aws::make_provider(surroundings, os::system_clock());
+  TRY("", world.credentials->get());
+  TRY_SET(chosen, "", config.region(region));
+  world.region = std::move(chosen);
+  world.service_endpoints = aws::configured_endpoints(config);
   world.max_attempts = config.max_attempts();
+  world.ca_bundle = config.ca_bundle();
   return world;
+}
+
+Result<std::string> aws_region_from_environment(const std::string& region) {
+  TRY_SET(config, "", aws::Config::load());
+  return config.region(region);
 }
 
 }  // namespace ferry::cloud

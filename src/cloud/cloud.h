@@ -15,6 +15,10 @@
 #include "os/http.h"
 #include "plan/plan.h"
 
+namespace ferry::aws {
+class Provider;
+}
+
 namespace ferry::cloud {
 
 using Tags = std::map<std::string, std::string>;
@@ -101,16 +105,23 @@ class Cloud {
 /// cloud.
 struct AwsWorld {
   std::string region;
-  std::string endpoint_url;  ///< for every service; empty: AWS's own for the region
-  std::string access_key_id, secret_access_key, session_token;
+  std::string endpoint_url;                    ///< for every service; empty: AWS's own for the region
+  std::shared_ptr<aws::Provider> credentials;  ///< shared by every cloud made from this world
   std::map<std::string, std::string>
       service_endpoints;  ///< by service ("ec2", "sts", "ssm"), winning over endpoint_url
   int max_attempts = 3;   ///< of each call; AWS_MAX_ATTEMPTS
+  std::string ca_bundle;  ///< certificates to trust; empty: the environment's or the system's
 };
-/// From AWS_* variables and ~/.aws (credentials and config files, AWS_PROFILE). Fails denied with what to do
-/// when there are none, unsupported when the profile's way to get them is one that this version does not
-/// know, bad_input without a region. `region` (from the task) wins over the environment.
+/// Keys that do not change, for an AwsWorld.
+std::shared_ptr<aws::Provider> fixed_credentials(std::string access_key_id, std::string secret_access_key,
+                                                 std::string session_token = {});
+/// As whom AWS's own tools would call: AWS_* variables and ~/.aws (aws/sources.h lists the ways), looked for
+/// once here, so that a failure shows at once. Fails denied with what to do when there are none, bad_input
+/// without a region. `region` (from the task) wins over the environment. An MFA code is asked for on the
+/// controlling terminal.
 Result<AwsWorld> aws_world_from_environment(const std::string& region);
+/// Its region alone: makes no call and needs no credentials.
+Result<std::string> aws_region_from_environment(const std::string& region);
 
 /// `http` and `clock` must outlive the cloud.
 std::unique_ptr<Cloud> make_ec2_cloud(AwsWorld world, os::HttpClient& http, os::Clock& clock);

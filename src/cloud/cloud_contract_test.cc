@@ -117,8 +117,7 @@ class CloudContract : public testing::Test {
     AwsWorld world;
     world.region = "us-east-1";
     world.endpoint_url = moto.url();
-    world.access_key_id = "AKIDEXAMPLE";
-    world.secret_access_key = "secret";
+    world.credentials = fixed_credentials("AKIDEXAMPLE", "secret");
     return world;
   }
 

@@ -81,14 +81,12 @@ Status calm_about(Kind kind, Status status) {
 class Ec2Cloud final : public Cloud {
  public:
   Ec2Cloud(AwsWorld world, os::HttpClient& http, os::Clock& clock)
-      : client_({.credentials = {.access_key_id = std::move(world.access_key_id),
-                                 .secret_access_key = std::move(world.secret_access_key),
-                                 .session_token = std::move(world.session_token),
-                                 .source = {}},
+      : client_({.credentials = std::move(world.credentials),
                  .region = std::move(world.region),
                  .endpoint_url = std::move(world.endpoint_url),
                  .service_endpoints = std::move(world.service_endpoints),
-                 .max_attempts = world.max_attempts},
+                 .max_attempts = world.max_attempts,
+                 .ca_bundle = std::move(world.ca_bundle)},
                 http, clock),
         ec2_(client_),
         clock_(clock) {}
@@ -295,6 +293,7 @@ Result<std::string> Ec2Cloud::caller_cidr() {
   os::HttpRequest request;
   request.url = "https://checkip.amazonaws.com/";
   request.timeout = Millis(10'000);
+  request.ca_bundle = client_.config().ca_bundle;
   const std::string doing = "find this computer's public address";
   auto answer = client_.http().send(request);
   if (!answer) {

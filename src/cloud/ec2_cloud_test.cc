@@ -19,8 +19,7 @@ struct World {
     AwsWorld world;
     world.region = "us-east-1";
     world.endpoint_url = endpoint;
-    world.access_key_id = "AKID";
-    world.secret_access_key = "secret";
+    world.credentials = fixed_credentials("AKID", "secret");
     cloud = make_ec2_cloud(world, http, clock);
   }
   static std::string instance(const std::string& id, const std::string& more = "") {

@@ -5,6 +5,7 @@
 
 #include "base/text.h"
 #include "os/env.h"
+#include "os/file.h"
 
 namespace ferry::os {
 
@@ -57,6 +58,35 @@ Result<Curl> load_curl() {
 const Result<Curl>& loaded_curl() {
   static const Result<Curl> curl = load_curl();
   return curl;
+}
+
+/// The host of a URL, lower case, an IPv6 address in its brackets.
+std::string host_of(std::string_view url) {
+  const auto scheme = url.find("://");
+  if (scheme != std::string_view::npos) url.remove_prefix(scheme + 3);
+  url = url.substr(0, url.find_first_of("/?#"));
+  if (const auto user = url.rfind('@'); user != std::string_view::npos) url.remove_prefix(user + 1);
+  return lower(url.substr(0, url.starts_with('[') ? url.find(']') + 1 : url.find(':')));
+}
+
+/// Numbers and dots: a name that only begins like an address is somebody's host.
+bool is_ipv4(std::string_view host) {
+  return host.find_first_not_of("0123456789.") == std::string_view::npos;
+}
+
+/// What is on this computer or on its own link, where no proxy is in between.
+bool is_near(const std::string& host) {
+  if (host == "localhost" || host.ends_with(".localhost")) return true;
+  if (host == "[::1]" || host.starts_with("[fd00:ec2::")) return true;
+  return is_ipv4(host) && (host.starts_with("127.") || host.starts_with("169.254."));
+}
+
+/// The first of the variables that is set.
+std::string first_of_env(std::initializer_list<const char*> names) {
+  for (const char* name : names) {
+    if (auto value = env(name)) return *value;
+  }
+  return {};
 }
 
 constexpr std::size_t body_limit = std::size_t{64} << 20;
@@ -125,10 +155,13 @@ class CurlClient final : public HttpClient {
     set(CURLOPT_WRITEDATA, static_cast<void*>(&response.body));
     set(CURLOPT_HEADERFUNCTION, take_header);
     set(CURLOPT_HEADERDATA, static_cast<void*>(&response));
-    if (const auto bundle = env("AWS_CA_BUNDLE")) {
-      set(CURLOPT_CAINFO, bundle->c_str());
-    } else if (const auto file = env("SSL_CERT_FILE")) {
-      set(CURLOPT_CAINFO, file->c_str());
+    const std::string trusted = trusted_certificates(request);
+    if (!trusted.empty()) set(is_directory(trusted) ? CURLOPT_CAPATH : CURLOPT_CAINFO, trusted.c_str());
+    if (is_near(host_of(request.url))) {
+      set(CURLOPT_NOPROXY, "*");
+    } else if (lower(request.url.substr(0, 5)) == "http:" && !env("http_proxy")) {
+      // libcurl leaves HTTP_PROXY alone, for the sake of CGI programs.
+      if (const auto proxy = env("HTTP_PROXY")) set(CURLOPT_PROXY, proxy->c_str());
     }
     if (request.method == "HEAD") {
       set(CURLOPT_NOBODY, 1L);
@@ -142,12 +175,26 @@ class CurlClient final : public HttpClient {
     }
   }
 
+  static std::string trusted_certificates(const HttpRequest& request) {
+    if (!request.ca_bundle.empty()) return request.ca_bundle;
+    return first_of_env({"AWS_CA_BUNDLE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE"});
+  }
+
   static tl::unexpected<Error> failed(const HttpRequest& request, CURLcode code, const std::string& why) {
     const auto scheme_end = request.url.find("://");
     const auto host_end =
         request.url.find_first_of("/?", scheme_end == std::string::npos ? 0 : scheme_end + 3);
     const std::string where = request.url.substr(0, host_end);
     if (code == CURLE_OPERATION_TIMEDOUT) return fail(Kind::timeout, "no answer in time from " + where, why);
+    if (code == CURLE_SSL_CACERT_BADFILE) {
+      return fail(Kind::bad_input,
+                  "the certificates to trust cannot be read: " + trusted_certificates(request), why,
+                  "correct AWS_CA_BUNDLE (or ca_bundle in the AWS config file)");
+    }
+    if (code == CURLE_PEER_FAILED_VERIFICATION) {
+      return fail(Kind::denied, "the certificate of " + where + " is not trusted", why,
+                  "behind a proxy that opens TLS, let AWS_CA_BUNDLE name the file of its certificate");
+    }
     return fail(Kind::lost, "cannot reach " + where, why,
                 "check the network, HTTPS_PROXY and the endpoint's address");
   }

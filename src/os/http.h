@@ -20,6 +20,7 @@ struct HttpRequest {
   std::string body;
   Millis timeout{30'000};  ///< for the whole exchange
   Millis connect_timeout{5'000};
+  std::string ca_bundle;  ///< file or folder of the certificates to trust; empty: see make_http_client
 };
 
 struct HttpResponse {
@@ -31,14 +32,22 @@ struct HttpResponse {
 };
 
 /// Any answer with a status is a value. Fails `lost` when no connection could be made or it broke (why says
-/// which), `timeout` when the time passed. Use one object from one thread; it keeps connections open.
+/// which), `timeout` when the time passed, `denied` when the server's certificate is not trusted, `bad_input`
+/// when the certificates to trust cannot be read. Use one object from one thread; it keeps connections open.
 class HttpClient {
  public:
   virtual ~HttpClient() = default;
   virtual Result<HttpResponse> send(const HttpRequest& request) = 0;
 };
 
-/// Honours HTTPS_PROXY, NO_PROXY, AWS_CA_BUNDLE and SSL_CERT_FILE. Never follows redirects.
+/// Never follows redirects.
+///
+/// Certificates: those of the request, else of AWS_CA_BUNDLE, REQUESTS_CA_BUNDLE, CURL_CA_BUNDLE or
+/// SSL_CERT_FILE (the first that is set), else the system's.
+///
+/// Proxies: HTTPS_PROXY or HTTP_PROXY by the URL's scheme, then ALL_PROXY, in either case (lower case wins),
+/// except for the hosts in NO_PROXY. This computer and the metadata services (169.254.x.x, fd00:ec2::) are
+/// never asked through a proxy, whatever NO_PROXY says: it could not reach ours. (boto3 would try.)
 std::unique_ptr<HttpClient> make_http_client();
 
 }  // namespace ferry::os

@@ -1,0 +1,116 @@
+// Credentials from the environment, from AWS's two files, and from a program that one of them names.
+
+#include "aws/sources.h"
+#include "base/text.h"
+#include "os/process.h"
+
+namespace ferry::aws {
+namespace {
+
+/// Such programs open browsers and wait for security keys to be touched.
+constexpr Millis process_limit{300'000};
+
+/// Both keys of a section, if it has either. Half a pair is an error.
+Found key_pair(const Settings* settings, std::string source) {
+  const auto id = setting_of(settings, "aws_access_key_id");
+  const auto secret = setting_of(settings, "aws_secret_access_key");
+  if (!id && !secret) return std::nullopt;
+  if (!id || !secret) {
+    return fail(Kind::bad_input,
+                source + " has " +
+                    (id ? "aws_access_key_id but no aws_secret_access_key"
+                        : "aws_secret_access_key but no aws_access_key_id"),
+                "a key has two halves", "add the missing half (`aws configure` writes both)");
+  }
+  // aws_security_token is the token's old name.
+  const auto token = setting_of(settings, "aws_session_token");
+  return Credentials{*id, *secret, token.value_or(setting_of(settings, "aws_security_token").value_or("")),
+                     std::move(source)};
+}
+
+std::string profile_source(const std::string& profile, const os::Path& file) {
+  return "profile " + profile + " (" + file.string() + ")";
+}
+
+}  // namespace
+
+Found from_environment(const Search& search) {
+  if (search.config.profile_is_from_flag()) return std::nullopt;
+  Settings settings;
+  for (const auto& [name, variable] : {std::pair{"aws_access_key_id", "AWS_ACCESS_KEY_ID"},
+                                       std::pair{"aws_secret_access_key", "AWS_SECRET_ACCESS_KEY"},
+                                       std::pair{"aws_session_token", "AWS_SESSION_TOKEN"},
+                                       std::pair{"aws_security_token", "AWS_SECURITY_TOKEN"}}) {
+    settings[name] = search.config.env(variable).value_or("");
+  }
+  TRY_SET(keys, "", key_pair(&settings, "environment"));
+  if (keys) keys->expires_ms = parse_expiry(search.config.env("AWS_CREDENTIAL_EXPIRATION").value_or(""));
+  return keys;
+}
+
+Found from_shared_file(const Search& search, const std::string& profile) {
+  return key_pair(search.config.shared_section(profile),
+                  profile_source(profile, search.config.credentials_file()));
+}
+
+Found from_config_file(const Search& search, const std::string& profile) {
+  return key_pair(search.config.config_section(profile),
+                  profile_source(profile, search.config.config_file()));
+}
+
+Result<std::vector<std::string>> split_words(std::string_view line) {
+  std::vector<std::string> words;
+  std::string word;
+  bool in_word = false;
+  char quote = 0;
+  for (std::size_t i = 0; i < line.size(); ++i) {
+    const char c = line[i];
+    const bool space = c == ' ' || c == '\t' || c == '\n' || c == '\r';
+    const char next = i + 1 < line.size() ? line[i + 1] : '\0';
+    if (quote == 0 && space) {
+      if (in_word) words.push_back(std::exchange(word, {}));
+      in_word = false;
+      continue;
+    }
+    in_word = true;
+    const bool escapes = c == '\\' && (quote == 0 || (quote == '"' && (next == '"' || next == '\\')));
+    if (escapes && i + 1 == line.size()) return fail(Kind::bad_input, "nothing follows the last backslash");
+    if (escapes) {
+      word += line[++i];
+    } else if (quote == c) {
+      quote = 0;
+    } else if (quote == 0 && (c == '"' || c == '\'')) {
+      quote = c;
+    } else {
+      word += c;
+    }
+  }
+  if (quote != 0) return fail(Kind::bad_input, std::string("the quote ") + quote + " is never closed");
+  if (in_word) words.push_back(std::move(word));
+  return words;
+}
+
+Found from_process(const Search& search, const std::string& profile) {
+  const auto line = search.config.setting(profile, "credential_process");
+  if (!line) return std::nullopt;
+  const std::string doing = "credential_process of profile " + profile;
+  TRY_SET(words, doing, split_words(*line));
+  if (words.empty()) return fail(Kind::bad_input, doing + " names no program");
+  auto ran = os::run_command({.argv = words}, {}, process_limit);
+  if (!ran) return fail(doing, std::move(ran).error());
+  if (ran->exit.code != 0) {
+    return fail(Kind::denied, doing + " failed with exit code " + std::to_string(ran->exit.code),
+                printable(trim(std::string_view(ran->err).substr(0, 2000))),
+                "run it yourself: " + printable(*line));
+  }
+  auto keys = parse_process_credentials(ran->out);
+  if (!keys) {
+    auto error = std::move(keys).error();
+    error.advice = "run it yourself and look at what it prints: " + printable(*line);
+    return fail(doing, std::move(error));
+  }
+  keys->source = doing;
+  return *std::move(keys);
+}
+
+}  // namespace ferry::aws
