@@ -56,6 +56,7 @@ int main(int argc, char** argv, const Carried& carried) {
   app.require_subcommand(1);
   app.get_formatter()->column_width(34);
   add_run_commands(app, program);
+  add_plan_commands(app, program);
   add_runs_commands(app, program);
   add_rehearsal_commands(app, program);
   add_other_commands(app, program);

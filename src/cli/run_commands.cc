@@ -38,10 +38,18 @@ struct RunOptions {
 };
 
 /// One question before the first call that costs, showing price and cap.
-Status confirm(const plan::Offer& offer, Usd at_most) {
-  const auto answer =
-      os::ask(fmt::format("Rent {} in {} for {}/h, at most {}? [y/N] ", offer.type.name, offer.region,
-                          offer.hourly ? show(*offer.hourly) : "an unknown price", show(at_most)));
+Status confirm(const run::Question& question) {
+  const auto& offer = question.offers.front();
+  std::string text = fmt::format("Rent {}{} in {} for {}/h", offer.type.name,
+                                 offer.market == plan::Market::spot ? " (spot)" : "", offer.region,
+                                 offer.hourly ? show(*offer.hourly) : "an unknown price");
+  if (question.ceiling && offer.hourly && *question.ceiling > *offer.hourly)
+    text += fmt::format(" (up to {}/h if that is not to be had)", show(*question.ceiling));
+  if (offer.total) text += fmt::format(", estimated {}", show(*offer.total));
+  if (question.at_most.micros > 0) text += fmt::format(", at most {}", show(question.at_most));
+  text += fmt::format(", ending at the latest {}",
+                      os::iso_time(question.now_ms + question.max_duration.count() * 1000));
+  const auto answer = os::ask(text + "? [y/N] ");
   if (!answer)
     return fail(Kind::bad_input, "nobody is here to say yes to renting a machine", {},
                 "pass --yes to rent without a question");
@@ -66,62 +74,6 @@ int run_command(const Program& program, const RunOptions& options) {
   return run::start((*world)->doors(), order);
 }
 
-std::string offer_line(const plan::Offer& offer) {
-  return fmt::format("{:<16} {:>4}  {:>7}  {:<14} {:<15} {}", offer.type.name, offer.type.vcpus,
-                     fmt::format("{} GiB", (offer.type.memory_mib + 512) / 1024),
-                     offer.type.accelerator_count
-                         ? fmt::format("{} ×{}", offer.type.accelerator, offer.type.accelerator_count)
-                         : "-",
-                     offer.zone.empty() ? offer.region : offer.zone,
-                     offer.hourly ? show(*offer.hourly) + "/h" : "price unknown");
-}
-
-Json offer_json(const plan::Offer& offer) {
-  return {{"instance_type", offer.type.name},
-          {"vcpus", offer.type.vcpus},
-          {"memory_mib", offer.type.memory_mib},
-          {"accelerator", offer.type.accelerator},
-          {"accelerator_count", offer.type.accelerator_count},
-          {"region", offer.region},
-          {"hourly_usd", offer.hourly ? Json(static_cast<double>(offer.hourly->micros) / 1e6) : Json()}};
-}
-
-int plan_command(const Program& program, const TaskOptions& options, bool json) {
-  auto described = describe_task(options, program.after_dashes, program.has_dashes || options.path.empty());
-  if (!described && program.has_dashes == false && options.path.empty()) {
-    // Without a task, the resources alone are planned for.
-    auto with_command = describe_task(options, {"true"}, true);
-    described = std::move(with_command);
-  }
-  if (!described) return report(described.error());
-  const auto& task = described->task;
-  std::string region = "us-east-1";
-  const bool rehearsing = task.resources.infra && task.resources.infra->world == task::World::rehearsal;
-  if (!rehearsing) {
-    if (auto named = cloud::aws_region_from_environment("")) region = *named;
-  }
-  auto ranking = plan::rank(task, plan::Catalog::builtin(), {.home_region = region, .rehearsal = rehearsing});
-  if (!ranking) return report(ranking.error());
-  const auto& offers = ranking->offers;
-  if (json) {
-    Json list = Json::array();
-    for (const auto& offer : offers) list.push_back(offer_json(offer));
-    fmt::print("{}\n", dump_json({{"task", task.name},
-                                  {"catalog_date", plan::Catalog::builtin().date()},
-                                  {"offers", list}}));
-    return 0;
-  }
-  for (const auto& line : task.not_yet) fmt::print(stderr, "! {}\n", line);
-  for (const auto& line : ranking->notes) fmt::print(stderr, "! {}\n", line);
-  fmt::print("{} would be trained on the first of these (prices as of {}; nothing was called that costs):\n",
-             task.name, plan::Catalog::builtin().date());
-  fmt::print("  {:<16} {:>4}  {:>7}  {:<14} {:<15} {}\n", "TYPE", "VCPU", "MEMORY", "GPU", "WHERE", "PRICE");
-  for (std::size_t i = 0; i < std::min<std::size_t>(offers.size(), 8); ++i)
-    fmt::print("{} {}\n", i ? " " : "▸", offer_line((offers)[i]));
-  if (offers.size() > 8) fmt::print("  … and {} more\n", offers.size() - 8);
-  return 0;
-}
-
 }  // namespace
 
 void add_run_commands(CLI::App& app, Program& program) {
@@ -139,15 +91,6 @@ void add_run_commands(CLI::App& app, Program& program) {
   run->add_option("--results", options->results, "Folder under which outputs come home (default: runs)");
   run->callback([&program, options] {
     program.chosen = [&program, options] { return run_command(program, *options); };
-  });
-
-  auto task = std::make_shared<TaskOptions>();
-  auto json = std::make_shared<bool>(false);
-  auto* plan = app.add_subcommand("plan", "Show what would be rented, and for how much; spends nothing");
-  task->add_to(*plan);
-  plan->add_flag("--json", *json, "As one JSON object");
-  plan->callback([&program, task, json] {
-    program.chosen = [&program, task, json] { return plan_command(program, *task, *json); };
   });
 }
 

@@ -52,6 +52,14 @@ struct SecurityGroup {
   std::string id, name;
 };
 
+/// What an image is for.
+struct ImageWish {
+  std::string type;  ///< of the machine: drivers differ by family
+  std::string arch;
+  bool gpu = false;
+  task::Image image = {};  ///< what the task says
+};
+
 struct LaunchRequest {
   plan::Offer offer;
   Image image;
@@ -71,9 +79,10 @@ class Cloud {
   virtual ~Cloud() = default;
   virtual const std::string& region() const = 0;
   virtual Result<Identity> whoami() = 0;
-  /// The newest suitable image for an architecture: with `gpu`, the Deep Learning base image with NVIDIA
-  /// drivers; without, a plain Ubuntu or the same Deep Learning image where there is none.
-  virtual Result<Image> newest_image(const std::string& arch, bool gpu) = 0;
+  /// The task's own AMI if it names one for this region; else the newest one of the flavour that it names;
+  /// else the newest suitable one: with `gpu`, the Deep Learning base image with drivers for the machine's
+  /// family; without, a plain Ubuntu or the same Deep Learning image where there is none.
+  virtual Result<Image> newest_image(const ImageWish& wish) = 0;
   /// Imports the public key (OpenSSH one-line form) under `name`; calm if it is there already.
   virtual Status import_key(const std::string& name, const std::string& public_key, const Tags& tags) = 0;
   virtual Status delete_key(const std::string& name) = 0;
@@ -82,6 +91,8 @@ class Cloud {
                                              const Tags& tags) = 0;
   /// Deletes by name; absent is fine; still in use is Kind::conflict.
   virtual Status delete_group(const std::string& name) = 0;
+  /// The zones of this region that have the type, sorted.
+  virtual Result<std::vector<std::string>> zones_with(const std::string& instance_type) = 0;
   /// Rents one machine: ClientToken, tags, IMDSv2 required, encrypted root disk deleted with the machine,
   /// shutdown inside terminates it.
   virtual Result<Instance> launch(const LaunchRequest& request) = 0;

@@ -57,7 +57,7 @@ class CloudContract : public testing::Test {
 
   static void a_machine_is_rented_found_and_released(Cloud& cloud, const Names& names,
                                                      const SecurityGroup& group, Tokens tokens) {
-    const auto image = must(cloud.newest_image("x86_64", false));
+    const auto image = must(cloud.newest_image({"t3.medium", "x86_64", false}));
     EXPECT_EQ(image.login_user, "ubuntu");
     LaunchRequest request;
     request.offer.type.name = "t3.micro";
@@ -131,15 +131,15 @@ TEST_F(CloudContract, IsKeptOverMotoAndImagesAreFoundByParameterAndByName) {
   EXPECT_EQ(cloud->caller_cidr().value(), "127.0.0.1/32");
   keeps_contract(*cloud, Tokens::ignored);  // moto knows neither ClientToken nor the filter for it
   if (HasFatalFailure()) return;
-  const auto gpu = cloud->newest_image("x86_64", true);
+  const auto gpu = cloud->newest_image({"g5.xlarge", "x86_64", true});
   ASSERT_TRUE(gpu) << describe(gpu.error());
   EXPECT_EQ(gpu->id, moto_gpu_image);
   EXPECT_EQ(gpu->root_device, "/dev/sda1");
   EXPECT_GT(gpu->root_size_gib, 0);
-  const auto plain = cloud->newest_image("x86_64", false);
+  const auto plain = cloud->newest_image({"t3.medium", "x86_64", false});
   ASSERT_TRUE(plain) << describe(plain.error());
   EXPECT_EQ(plain->id, moto_ubuntu_image);
-  EXPECT_EQ(cloud->newest_image("arm64", true).error().kind, Kind::not_found);
+  EXPECT_EQ(cloud->newest_image({"g5g.xlarge", "arm64", true}).error().kind, Kind::not_found);
 }
 
 TEST_F(CloudContract, IsKeptOverTheCloudOfTheEnvironmentWhenAskedFor) {

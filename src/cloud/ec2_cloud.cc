@@ -98,8 +98,11 @@ class Ec2Cloud final : public Cloud {
     return Identity{caller.account, caller.arn};
   }
 
-  Result<Image> newest_image(const std::string& arch, bool gpu) override {
-    return cloud::newest_image(client_, arch, gpu);
+  Result<Image> newest_image(const ImageWish& wish) override { return cloud::newest_image(client_, wish); }
+
+  Result<std::vector<std::string>> zones_with(const std::string& instance_type) override {
+    (void)instance_type;
+    return std::vector<std::string>();
   }
 
   Status import_key(const std::string& name, const std::string& public_key, const Tags& tags) override {

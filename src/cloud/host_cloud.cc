@@ -11,13 +11,14 @@ class HostCloud final : public Cloud {
 
   const std::string& region() const override { return host_; }
   Result<Identity> whoami() override { return Identity{"", host_}; }
-  Result<Image> newest_image(const std::string&, bool) override { return not_rented(); }
+  Result<Image> newest_image(const ImageWish&) override { return not_rented(); }
   Status import_key(const std::string&, const std::string&, const Tags&) override { return not_rented(); }
   Status delete_key(const std::string&) override { return {}; }
   Result<SecurityGroup> ensure_group(const std::string&, const std::string&, const Tags&) override {
     return not_rented();
   }
   Status delete_group(const std::string&) override { return {}; }
+  Result<std::vector<std::string>> zones_with(const std::string&) override { return not_rented(); }
   Result<Instance> launch(const LaunchRequest&) override { return not_rented(); }
 
   Result<Instance> describe(const std::string& id) override {

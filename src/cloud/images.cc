@@ -46,19 +46,55 @@ Result<std::optional<Image>> by_name(aws::Client& client, const ImageSource& sou
   return image_of(*newest);
 }
 
+/// The AMI that the task names for this region.
+Result<Image> own_image(aws::Client& client, const std::map<std::string, std::string>& amis) {
+  const auto& region = client.config().region;
+  auto at = amis.find(region);
+  if (at == amis.end()) at = amis.find("");
+  if (at == amis.end()) {
+    return fail(Kind::not_found, "the task's image_id names no AMI for " + region, "",
+                "add a line for " + region + ", or choose another region");
+  }
+  auto record = aws::Ec2(client).describe_image(at->second);
+  if (!record) {
+    auto error = std::move(record).error();
+    error.advice =
+        "an AMI belongs to one region: check that " + printable(at->second) + " is one of " + region;
+    return fail("the task's image_id", std::move(error));
+  }
+  return image_of(*record);
+}
+
 }  // namespace
 
-std::vector<ImageSource> image_sources(std::string_view arch, bool gpu) {
-  const ImageSource deep_learning = {"/aws/service/deeplearning/ami/" + std::string(arch) +
-                                         "/base-oss-nvidia-driver-gpu-ubuntu-22.04/latest/ami-id",
-                                     "amazon",
-                                     "Deep Learning*Base OSS Nvidia Driver GPU AMI (Ubuntu 22.04)*"};
-  if (gpu) return {deep_learning};
-  const std::string debian_arch = arch == "arm64" ? "arm64" : "amd64";
+std::vector<ImageSource> image_sources(const ImageWish& wish) {
+  const std::string family = wish.type.substr(0, wish.type.find('.'));
+  const auto is_one_of = [&](std::initializer_list<std::string_view> families) {
+    return std::find(families.begin(), families.end(), family) != families.end();
+  };
+  const std::string dlami = "/aws/service/deeplearning/ami/" + wish.arch + "/";
+  // docs.aws.amazon.com/dlami: NVIDIA's open driver needs Turing or newer, so V100 and older have the other.
+  const bool old_gpu = is_one_of({"p2", "p3", "p3dn", "g3", "g3s"});
+  const std::string driver = old_gpu ? "Proprietary" : "OSS";
+  const ImageSource base = {dlami + "base-" + lower(driver) + "-nvidia-driver-gpu-ubuntu-22.04/latest/ami-id",
+                            "amazon",
+                            "Deep Learning*Base " + driver + " Nvidia Driver GPU AMI (Ubuntu 22.04)*"};
+  if (wish.image.flavour == "pytorch" || wish.image.flavour == "tensorflow") {
+    const std::string framework = wish.image.flavour == "pytorch" ? "PyTorch" : "TensorFlow";
+    return {{"", "amazon",
+             "Deep Learning " + driver + " Nvidia Driver AMI GPU " + framework + " 2.* (Ubuntu 2*"}};
+  }
+  if (is_one_of({"inf1", "inf2", "trn1", "trn1n", "trn2"})) {
+    return {{"/aws/service/neuron/dlami/multi-framework/ubuntu-22.04/latest/image_id", "amazon",
+             "Deep Learning AMI Neuron (Ubuntu 22.04)*"}};
+  }
+  if (is_one_of({"dl1"})) return {{"", "amazon", "Deep Learning AMI Habana*Ubuntu*"}, base};
+  if (wish.gpu || wish.image.flavour == "base") return {base};
+  const std::string debian_arch = wish.arch == "arm64" ? "arm64" : "amd64";
   return {{"/aws/service/canonical/ubuntu/server/22.04/stable/current/" + debian_arch + "/hvm/ebs-gp2/ami-id",
            std::string(canonical_account),
            "ubuntu/images/hvm-ssd*/ubuntu-jammy-22.04-" + debian_arch + "-server-*"},
-          deep_learning};
+          base};
 }
 
 std::string login_user_of(std::string_view image_name) {
@@ -70,18 +106,22 @@ std::string login_user_of(std::string_view image_name) {
   return name.find("debian") != std::string::npos ? "admin" : "ubuntu";
 }
 
-Result<Image> newest_image(aws::Client& client, const std::string& arch, bool gpu) {
-  const auto sources = image_sources(arch, gpu);
+Result<Image> newest_image(aws::Client& client, const ImageWish& wish) {
+  const auto& region = client.config().region;
+  if (!wish.image.amis.empty()) return own_image(client, wish.image.amis);
+  const auto sources = image_sources(wish);
   for (const auto& source : sources) {
-    TRY_SET(published, "find the newest image", by_parameter(client, source));
-    if (published) return *std::move(published);
-    TRY_SET(named, "find the newest image", by_name(client, source, arch));
+    if (!source.parameter.empty()) {
+      TRY_SET(published, "find the newest image", by_parameter(client, source));
+      if (published) return *std::move(published);
+    }
+    TRY_SET(named, "find the newest image", by_name(client, source, wish.arch));
     if (named) return *std::move(named);
   }
   return fail(Kind::not_found,
-              "no " + std::string(gpu ? "GPU " : "") + "image for " + arch + " in " + client.config().region,
-              "looked for " + sources.front().parameter + " and for images named " + sources.front().pattern,
-              "choose another region: this one does not carry AWS's current images");
+              "no " + std::string(wish.gpu ? "GPU " : "") + "image for " + wish.arch + " in " + region,
+              "looked for images named " + sources.front().pattern,
+              "choose another region, or name an image yourself: image_id: ami-…");
 }
 
 }  // namespace ferry::cloud

@@ -18,13 +18,13 @@ struct ImageSource {
   std::string pattern;    ///< of the image's name
 };
 
-/// Best first. `arch` is "x86_64" or "arm64".
-std::vector<ImageSource> image_sources(std::string_view arch, bool gpu);
+/// Best first. An empty parameter: only the name is known.
+std::vector<ImageSource> image_sources(const ImageWish& wish);
 
 /// "ubuntu", "ec2-user" or "admin" (Debian), by the image's name.
 std::string login_user_of(std::string_view image_name);
 
-/// Looks through image_sources; not_found names them all.
-Result<Image> newest_image(aws::Client& client, const std::string& arch, bool gpu);
+/// The task's own, or the first that image_sources leads to; not_found names what was looked for.
+Result<Image> newest_image(aws::Client& client, const ImageWish& wish);
 
 }  // namespace ferry::cloud

@@ -126,6 +126,8 @@ Result<Json> status(const os::Path& dir) {
   return json;
 }
 
+std::string region() { return std::string(region_name); }
+
 std::string env_lines(const Info& info) {
   std::string out;
   const std::pair<const char*, std::string> lines[] = {

@@ -34,6 +34,8 @@ Status stop(const os::Path& dir, bool keep_instances);
 /// For `ferry rehearsal status`: info plus every instance {id,state,type,address,port,name,age}, faults in
 /// force.
 Result<Json> status(const os::Path& dir);
+/// The one region it has; needs no server.
+std::string region();
 /// `export AWS_ENDPOINT_URL=… …` lines for a POSIX shell.
 std::string env_lines(const Info& info);
 /// Tells it to misbehave until it ends, or {"kind":"clear"} is sent. With "count":n a fault spends itself

@@ -187,11 +187,13 @@ Status clear_own_machine(const std::string& host) {
   target.address = host;
   target.own_config = true;
   TRY_SET(session, "", ssh::Session::open(target, Millis(20'000)));
-  TRY_SET(done, "", session.run("cd ~/.ferry 2>/dev/null || exit 0\n"
-                                "[ -z \"$(ls runs work 2>/dev/null | grep -v ':$' | xargs)\" ] || exit 3\n"
-                                "cd && rm -rf ~/.ferry"));
+  TRY_SET(done, "",
+          session.run("cd ~/.ferry 2>/dev/null || exit 0\n"
+                      "[ -z \"$(ls runs work 2>/dev/null | grep -v ':$' | xargs)\" ] || exit 3\n"
+                      "cd && rm -rf ~/.ferry"));
   if (done.exit.code == 3) return {};
-  if (done.exit.code != 0) return fail(Kind::io, "ferry's folder is left on " + host, printable(trim(done.err)));
+  if (done.exit.code != 0)
+    return fail(Kind::io, "ferry's folder is left on " + host, printable(trim(done.err)));
   return {};
 }
 

@@ -4,6 +4,8 @@
 
 #include "base/text.h"
 #include "os/env.h"
+#include "run/launch.h"
+#include "run/planning.h"
 
 namespace ferry::run {
 
@@ -26,17 +28,6 @@ Seconds lost_limit() {
     if (const auto limit = parse_duration(*text)) return *limit;
   }
   return Seconds(180);
-}
-
-std::string price(const plan::Offer& offer) {
-  return offer.hourly ? show(*offer.hourly) + "/h" : "price unknown";
-}
-
-std::string describe_type(const plan::InstanceType& type) {
-  std::string text =
-      fmt::format("{}  {} vCPU  {} GiB", type.name, type.vcpus, (type.memory_mib + 512) / 1024);
-  if (type.accelerator_count > 0) text += fmt::format("  {} ×{}", type.accelerator, type.accelerator_count);
-  return text;
 }
 
 Outcome outcome_of(const agent::JobStatus& status) {
@@ -68,31 +59,46 @@ Status Journey::enter(Phase phase) {
 
 Status Journey::plan(const Order& order) {
   TRY("", enter(Phase::planning));
-  const auto infra = order.task.resources.infra.value_or(task::Infra{});
-  place_ = {infra.world == task::World::rehearsal ? "rehearsal" : "aws",
-            infra.region == "*" ? "" : infra.region, ""};
+  const auto infra = order.task.wishes()[0].infra.value_or(task::Infra{});
   doors_.progress.begin("plan", "choosing a machine");
   if (infra.world == task::World::ssh) return plan_own_machine(infra.host);
-  TRY_SET(cloud, "", open_cloud(doors_, place_));
-  cloud_ = std::move(cloud);
-  TRY_SET(ranking, "",
-          plan::rank(order.task, plan::Catalog::builtin(),
-                     {.home_region = cloud_->region(), .rehearsal = place_.world == "rehearsal"}));
-  for (const auto& note : ranking.notes) doors_.progress.warn("plan", note);
-  offers_ = std::move(ranking.offers);
+  std::string rehearsal_region;
+  if (infra.world == task::World::rehearsal) {
+    TRY_SET(world, "", doors_.rehearsal());
+    rehearsal_region = world.region;
+  }
+  TRY_SET(planned, "",
+          plan_task(order.task, lifetime_, doors_.data, doors_.clock.now_ms(), rehearsal_region));
+  offers_ = std::move(planned.ranking.offers);
+  place_ = std::move(planned.place);
+  lifetime_ = planned.lifetime;
+  ceiling_ = planned.ceiling;
+  run_.task["max_duration_s"] = lifetime_.max_duration.count();
+  if (offers_.front().total) run_.task["estimate_micros"] = offers_.front().total->micros;
+  TRY("", doors_.ledger.update(run_));
+  for (const auto& note : planned.ranking.notes) doors_.progress.warn("plan", note);
   const auto& best = offers_.front();
   const auto most = best.hourly ? cost(*best.hourly, lifetime_.max_duration) : Usd{};
-  std::string line = fmt::format("{}  {}  {}", describe_type(best.type),
-                                 best.zone.empty() ? best.region : best.zone, price(best));
-  if (best.hourly)
-    line += fmt::format("  at most {} in {}", show(most), show_duration(lifetime_.max_duration));
   doors_.progress.done(
-      "plan", line,
+      "plan", describe_offer(best, lifetime_),
       {{"instance_type", best.type.name},
        {"region", best.region},
+       {"zone", best.zone},
+       {"market", plan::name(best.market)},
        {"hourly_usd", best.hourly ? Json(static_cast<double>(best.hourly->micros) / 1e6) : Json()},
-       {"at_most_usd", static_cast<double>(most.micros) / 1e6}});
-  if (order.confirm && place_.world == "aws" && place_.endpoint.empty()) TRY("", order.confirm(best, most));
+       {"estimate_usd", best.total ? Json(static_cast<double>(best.total->micros) / 1e6) : Json()},
+       {"at_most_usd", static_cast<double>(most.micros) / 1e6},
+       {"considered", planned.ranking.considered}});
+  // The account is looked at before anyone is asked: a question that leads nowhere is a bad one.
+  TRY_SET(cloud, "", open_cloud(doors_, place_));
+  cloud_ = std::move(cloud);
+  if (place_.world == "rehearsal") return {};
+  TRY_SET(caller, "", cloud_->whoami());
+  run_.task["account"] = caller.account;
+  if (order.confirm && place_.endpoint.empty()) {
+    doors_.progress.pause();
+    TRY("", order.confirm({offers_, lifetime_.max_duration, most, ceiling_, doors_.clock.now_ms()}));
+  }
   return {};
 }
 
@@ -105,7 +111,7 @@ Status Journey::plan_own_machine(const std::string& host) {
   return {};
 }
 
-Status Journey::launch() {
+Status Journey::launch(const Order& order) {
   TRY("", enter(Phase::launching));
   if (place_.world == "ssh") {
     doors_.progress.begin("launch", place_.endpoint);
@@ -116,8 +122,17 @@ Status Journey::launch() {
     return {};
   }
   doors_.progress.begin("launch", offers_.front().type.name);
-  TRY_SET(instance, "", run::launch(doors_, *cloud_, run_, place_, offers_, lifetime_));
-  instance_ = std::move(instance);
+  TRY_SET(launched, "",
+          run::launch(doors_, {.run = run_,
+                               .place = place_,
+                               .offers = offers_,
+                               .wishes = order.task.wishes(),
+                               .lifetime = lifetime_,
+                               .ceiling = ceiling_}));
+  instance_ = std::move(launched.instance);
+  cloud_ = std::move(launched.cloud);
+  place_ = std::move(launched.place);
+  offers_ = {std::move(launched.offer)};
   doors_.progress.done("launch", fmt::format("{} running as {}", instance_.id, run_.name),
                        {{"instance_id", instance_.id}, {"run", run_.name}, {"zone", instance_.zone}});
   return {};
@@ -172,9 +187,9 @@ agent::JobSpec Journey::job_spec(const task::Task& task) const {
   agent::JobSpec spec;
   spec.run = run_.name;
   spec.workdir = link_->paths().workdir;
-  const auto& accelerator = task.resources.accelerator;
-  const int asked =
-      offers_.empty() ? (accelerator ? accelerator->count : 0) : offers_.front().type.accelerator_count;
+  const auto& wanted = task.resources.accelerators.choices;
+  const int asked = offers_.empty() ? (wanted.empty() ? 0 : wanted.front().count)
+                                    : offers_.front().type.accelerator_count;
   const auto gpus = std::to_string(asked);
   spec.setup = trim(task.setup).empty() ? "" : environment_.activate + task.setup;
   spec.command = environment_.activate + (place_.world == "ssh" ? queue_line(asked) : "") + task.run;
@@ -314,7 +329,7 @@ int Journey::from_the_start(const Order& order, sync::Tree tree) {
     TRY_SET(log, "", LocalLog::open(folder_.log()));
     log_.emplace(std::move(log));
     TRY("", plan(order));
-    TRY("", launch());
+    TRY("", launch(order));
     TRY("", connect());
     TRY("", sync(tree));
     TRY("", setup(order));

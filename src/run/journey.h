@@ -26,7 +26,7 @@ class Journey {
  private:
   Status plan(const Order& order);
   Status plan_own_machine(const std::string& host);
-  Status launch();
+  Status launch(const Order& order);
   Status connect();
   Status sync(sync::Tree& tree);
   Status setup(const Order& order);
@@ -62,7 +62,8 @@ class Journey {
   Lifetime lifetime_;
   std::unique_ptr<cloud::Cloud> cloud_;
   Place place_;
-  std::vector<plan::Offer> offers_;
+  std::vector<plan::Offer> offers_;  // best first; once launched, the one that was had
+  std::optional<Usd> ceiling_;       // no dearer machine is rented, an hour
   ledger::Instance instance_;
   std::optional<Link> link_;
   Environment environment_;

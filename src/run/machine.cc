@@ -1,88 +1,28 @@
 #include "run/machine.h"
 
-#include "base/hash.h"
 #include "base/text.h"
-#include "os/env.h"
-#include "ssh/keys.h"
+#include "run/labels.h"
+#include "run/polling.h"
 
 namespace ferry::run {
 
 namespace {
 
-constexpr Millis poll_first{50}, poll_most{2000};
-/// EC2 reaches running in well under a minute; ten are a failure.
-constexpr Seconds running_limit{600}, terminated_limit{600};
-constexpr int offers_to_try = 8;
+constexpr Seconds terminated_limit{600};
 /// A launch call that was on its way when its caller died has become an instance by then, or never will.
 constexpr Millis intent_settles{10'000};
 constexpr Seconds intent_limit{60};
 /// EC2 is eventually consistent: "not found" this soon after a launch may mean "not yet".
 constexpr Seconds visible_after{30};
 
-/// Names this run among all runs of all laptops that share an account, where run names may meet.
-std::string launch_id(const ledger::Run& run) {
-  const auto seed = fmt::format("{}|{}|{}|{}", run.name, run.created_ms, os::user_name(), os::host_name());
-  return hex(sha256(seed)).substr(0, 16);
-}
+}  // namespace
 
-constexpr const char* launch_tag = "ferry:launch";
-
-cloud::Tags tags_of(const ledger::Run& run) {
-  return {{"ferry:run", run.name},
-          {launch_tag, launch_id(run)},
-          {"ferry:owner", os::user_name() + "@" + os::host_name()},
-          {"ferry:version", FERRY_VERSION},
-          {"Name", "ferry " + run.name}};
-}
-
-std::string resource_name(const ledger::Run& run) {
-  return "ferry-" + run.name + "-" + launch_id(run).substr(0, 8);
-}
-
-std::string client_token(const ledger::Run& run, int attempt) {
-  return fmt::format("{}-{}-{}", run.name, launch_id(run), attempt);
-}
-
-Status note(Doors& doors, const ledger::Run& run, const ledger::Instance& of, const char* kind,
-            bool released) {
-  return doors.ledger.note_resource(
-      {run.name, of.world, of.region, of.endpoint, kind, resource_name(run), released});
-}
-
-Status prepare_keys(const Folder& folder, const ledger::Run& run, std::string& public_line, std::string& data,
-                    const Lifetime& lifetime) {
-  TRY_SET(own, "", ssh::ensure_key(folder.identity(), "ferry-" + run.name));
-  TRY_SET(host, "", ssh::make_key("ferry-host-" + run.name));
-  TRY("", os::write_file(folder.known_hosts(), ssh::known_hosts_line(run.name, host.public_line), 0600));
-  public_line = own.public_line;
-  data = user_data(host.private_text, host.public_line, lifetime.until_power_off());
-  return {};
-}
-
-/// Where and as whom to log in today. A machine whose image's usual user does not exist says so in a tag.
 void note_access(const cloud::Instance& now, ledger::Instance& instance) {
   instance.address = now.address;
   instance.ssh_port = now.ssh_port;
   if (const auto user = now.tags.find("ferry:login-user"); user != now.tags.end())
     instance.login_user = user->second;
 }
-
-/// Waits with growing steps until `done` gives something, or the limit passes, or the person cancels.
-template <class Done>
-Status poll_until(Doors& doors, Seconds limit, bool may_cancel, const std::string& what, Done done) {
-  const auto end = doors.clock.steady_ms() + limit.count() * 1000;
-  for (auto nap = poll_first;; nap = std::min(nap * 2, poll_most)) {
-    TRY_SET(finished, "", done());
-    if (finished) return {};
-    if (may_cancel && doors.check_signals(false) == Wish::cancel) return fail(Kind::cancelled, "cancelled");
-    if (doors.clock.steady_ms() > end) {
-      return fail(Kind::timeout, fmt::format("{} not within {}", what, show_duration(limit)));
-    }
-    doors.clock.sleep(nap);
-  }
-}
-
-}  // namespace
 
 Seconds Lifetime::linger() const { return std::clamp(max_duration / 10, Seconds(30), Seconds(900)); }
 
@@ -122,78 +62,6 @@ std::string user_data(const std::string& host_private_key, const std::string& ho
       "bootcmd:\n"
       "  - {}\n",
       indented, host_public_key, dump_json(Json::array({"sh", "-c", timer})));
-}
-
-Result<ledger::Instance> launch(Doors& doors, cloud::Cloud& cloud, const ledger::Run& run, const Place& place,
-                                std::span<const plan::Offer> offers, const Lifetime& lifetime) {
-  const Folder folder(doors.data, run.name);
-  std::string public_line, data;
-  TRY("", prepare_keys(folder, run, public_line, data, lifetime));
-
-  ledger::Instance instance;
-  instance.run = run.name;
-  instance.world = place.world;
-  instance.region = place.region;
-  instance.endpoint = place.endpoint;
-
-  TRY("", note(doors, run, instance, "key-pair", false));
-  TRY("import the ssh key", cloud.import_key(resource_name(run), public_line, tags_of(run)));
-  TRY_SET(cidr, "find the address to open port 22 for", cloud.caller_cidr());
-  TRY("", note(doors, run, instance, "security-group", false));
-  TRY_SET(group, "make the security group", cloud.ensure_group(resource_name(run), cidr, tags_of(run)));
-
-  std::optional<Error> last;
-  int attempt = 0;
-  for (const auto& offer : offers.first(std::min<std::size_t>(offers.size(), offers_to_try))) {
-    if (doors.check_signals(false) == Wish::cancel) return fail(Kind::cancelled, "cancelled");
-    TRY_SET(image, "find an image", cloud.newest_image(offer.type.arch, offer.type.accelerator_count > 0));
-    instance.token = client_token(run, ++attempt);
-    instance.type = offer.type.name;
-    instance.zone = offer.zone;
-    instance.hourly = offer.hourly.value_or(Usd{});
-    instance.login_user = image.login_user;
-    instance.market = offer.market == plan::Market::spot ? "spot" : "on-demand";
-    instance.disk_gib = image.root_size_gib;
-    instance.public_address = true;
-    instance.intent_ms = doors.clock.now_ms();
-    TRY("", doors.ledger.note_intent(instance));
-    auto rented =
-        cloud.launch({offer, image, instance.token, resource_name(run), group.id, data, 0, tags_of(run)});
-    if (!rented) {
-      const auto kind = rented.error().kind;
-      if (kind != Kind::no_capacity && kind != Kind::quota)
-        return tl::unexpected<Error>(std::move(rented).error());
-      instance.state = ledger::Rent::released;  // the cloud said no: nothing exists under this token
-      TRY("", doors.ledger.note_instance(instance));
-      instance.state = ledger::Rent::intent;
-      last = rented.error();
-      doors.progress.warn("launch", fmt::format("{} {}: {}", offer.type.name, cloud.region(), last->what));
-      continue;
-    }
-    instance.id = rented->id;
-    instance.zone = rented->zone;
-    instance.state = ledger::Rent::live;
-    instance.launched_ms = doors.clock.now_ms();
-    TRY("", doors.ledger.note_instance(instance));
-    doors.progress.update(fmt::format("{} is starting", instance.id));
-
-    TRY("", poll_until(doors, running_limit, true, instance.id + " was running", [&]() -> Result<bool> {
-          TRY_SET(now, "", cloud.describe(instance.id));
-          if (!now.alive()) {
-            return fail(Kind::lost, instance.id + " ended while starting", now.state_reason,
-                        "try again; it may be the cloud's own trouble");
-          }
-          note_access(now, instance);
-          return now.state == cloud::State::running && !now.address.empty();
-        }));
-    TRY("", doors.ledger.note_instance(instance));
-    return instance;
-  }
-  if (last) {
-    last->what = "no machine could be rented: " + last->what;
-    return tl::unexpected<Error>(std::move(*last));
-  }
-  return fail(Kind::not_found, "there is no offer to launch");
 }
 
 Result<ledger::Instance> borrow(Doors& doors, const ledger::Run& run, const Place& place) {

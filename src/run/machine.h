@@ -1,7 +1,6 @@
 #pragma once
 /// \file
-/// Renting one machine for a run and giving it back: key pair, security group, instance. Every creating call
-/// is noted in the ledger before it is made, so that whoever comes after a crash finds what may exist.
+/// A run's machine: where it is, how to reach it, and giving it back. launch.h rents it.
 
 #include <memory>
 #include <span>
@@ -39,16 +38,14 @@ Result<std::unique_ptr<cloud::Cloud>> open_cloud(Doors& doors, Place& place);
 std::string user_data(const std::string& host_private_key, const std::string& host_public_key,
                       Seconds power_off_after);
 
-/// Rents the first of `offers` that can be had and waits until it runs. Names everything after the run. Fails
-/// cancelled when the person cancels; then, as after any failure, release_all() gives back whatever was made.
-Result<ledger::Instance> launch(Doors& doors, cloud::Cloud& cloud, const ledger::Run& run, const Place& place,
-                                std::span<const plan::Offer> offers, const Lifetime& lifetime);
-
 /// Notes the machine of the person's own at `place` as the run's; it is not billed.
 Result<ledger::Instance> borrow(Doors& doors, const ledger::Run& run, const Place& place);
 
 /// Where and how to reach the machine by ssh.
 ssh::Target target_of(const Folder& folder, const ledger::Instance& instance);
+
+/// Where and as whom to log in today. A machine whose image's usual user does not exist says so in a tag.
+void note_access(const cloud::Instance& now, ledger::Instance& instance);
 
 /// Brings address, port and state up to date from the cloud. not_found when it is gone or on its way out.
 Result<ledger::Instance> refresh(Doors& doors, cloud::Cloud& cloud, ledger::Instance instance);

@@ -10,6 +10,15 @@
 
 namespace ferry::run {
 
+/// What one is asked before anything is rented.
+struct Question {
+  std::span<const plan::Offer> offers;  ///< best first
+  Seconds max_duration;
+  Usd at_most;                 ///< of the best offer until max_duration; zero: its price is unknown
+  std::optional<Usd> ceiling;  ///< an hour of the dearest offer that is taken if better ones cannot be had
+  std::int64_t now_ms;
+};
+
 struct Order {
   task::Task task;
   os::Path workdir;     ///< absolute; what is sent
@@ -19,7 +28,7 @@ struct Order {
   bool check = true;    ///< look at scripts before renting
   /// Asks whether to spend; called once, before the first call that costs, only for an AWS account. Empty: do
   /// not ask.
-  std::function<Status(const plan::Offer&, Usd at_most)> confirm;
+  std::function<Status(const Question&)> confirm;
 };
 
 /// Exit code when ferry itself failed.

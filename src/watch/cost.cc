@@ -4,7 +4,7 @@
 
 #include "base/text.h"
 #include "os/clock.h"
-#include "watch/columns.h"
+#include "watch/table.h"
 
 namespace ferry::watch {
 namespace {
@@ -84,31 +84,17 @@ CostReport cost_report(std::span<const RunView> runs, CostBy by, std::int64_t si
 }
 
 std::string cost_table(const CostReport& report, CostBy by) {
-  std::vector<std::array<std::string, 7>> rows = {
-      {std::string(title(by)), "LAUNCHES", "TIME", "MACHINE", "DISK", "ADDRESS", "TOTAL"}};
-  const auto row = [](const CostLine& line) {
-    return std::array<std::string, 7>{printable(line.key),
-                                      std::to_string(line.launches),
-                                      show_duration(line.sum.time),
-                                      show(line.sum.machine),
-                                      show(line.sum.disk),
-                                      show(line.sum.address),
-                                      show(line.sum.total()) + (line.unpriced ? " + ?" : "")};
+  Table table({std::string(title(by)), ">LAUNCHES", ">TIME", ">MACHINE", ">DISK", ">ADDRESS", ">TOTAL"});
+  const auto add_row = [&](const CostLine& line) {
+    table.add({printable(line.key), std::to_string(line.launches), show_duration(line.sum.time),
+               show(line.sum.machine), show(line.sum.disk), show(line.sum.address),
+               show(line.sum.total()) + (line.unpriced ? " + ?" : "")});
   };
-  for (const auto& line : report.lines) rows.push_back(row(line));
+  for (const auto& line : report.lines) add_row(line);
   auto total = report.total;
   total.key = "total";
-  rows.push_back(row(total));
-  std::array<std::size_t, 7> wide{};
-  for (const auto& cells : rows) {
-    for (std::size_t i = 0; i < cells.size(); ++i) wide[i] = std::max(wide[i], columns(cells[i]));
-  }
-  std::string text;
-  for (const auto& cells : rows) {
-    text += padded(cells[0], wide[0]);
-    for (std::size_t i = 1; i < cells.size(); ++i) text += "   " + padded_left(cells[i], wide[i]);
-    text += "\n";
-  }
+  add_row(total);
+  std::string text = table.text();
   if (total.unpriced)
     text += fmt::format("the price of {} {} is unknown and not in the sum\n", total.unpriced,
                         total.unpriced == 1 ? "launch" : "launches");

@@ -7,6 +7,7 @@
 #include "base/text.h"
 #include "watch/columns.h"
 #include "watch/lines.h"
+#include "watch/table.h"
 
 namespace ferry::watch {
 namespace {
@@ -55,36 +56,6 @@ std::string cost_of(const RunView& view, std::int64_t now_ms) {
   return total ? show(*total) : "?";
 }
 
-struct Column {
-  std::string_view title;
-  bool right;
-  std::vector<std::string> cells;
-};
-
-std::vector<Column> table_columns(std::span<const RunView> runs, std::int64_t now_ms) {
-  std::vector<Column> table = {{"RUN", false, {}},     {"STATE", false, {}}, {"WHERE", false, {}},
-                               {"OUTCOME", false, {}}, {"GPU", true, {}},    {"LOSS", true, {}},
-                               {"COST", true, {}},     {"AGE", true, {}},    {"LEFT", true, {}}};
-  for (const auto& view : runs) {
-    const std::array<std::string, 9> cells = {
-        view.run.name,
-        state_of(view),
-        where_of(view),
-        outcome_of(view.run),
-        view.gpu_percent ? fmt::format("{:.0f} %", *view.gpu_percent) : "",
-        view.loss ? show_figure(*view.loss) : "",
-        cost_of(view, now_ms),
-        show_age(Millis(now_ms - view.run.created_ms)),
-        view.left};
-    for (std::size_t i = 0; i < cells.size(); ++i) table[i].cells.push_back(printable(cells[i]));
-  }
-  std::erase_if(table, [](const Column& column) {
-    return std::all_of(column.cells.begin(), column.cells.end(),
-                       [](const auto& cell) { return cell.empty(); });
-  });
-  return table;
-}
-
 Json instance_json(const Instance& it, std::int64_t now_ms) {
   Json json{{"id", it.id},
             {"world", it.world},
@@ -109,23 +80,21 @@ Json instance_json(const Instance& it, std::int64_t now_ms) {
 
 std::string runs_table(std::span<const RunView> runs, std::int64_t now_ms, std::size_t width) {
   if (runs.empty()) return "no runs\n";
-  const auto table = table_columns(runs, now_ms);
-  std::vector<std::string> lines(runs.size() + 1);
-  for (const auto& column : table) {
-    std::size_t wide = column.title.size();
-    for (const auto& cell : column.cells) wide = std::max(wide, columns(cell));
-    for (std::size_t row = 0; row < lines.size(); ++row) {
-      const std::string_view cell = row ? std::string_view(column.cells[row - 1]) : column.title;
-      if (!lines[row].empty()) lines[row] += "   ";
-      lines[row] += column.right ? padded_left(cell, wide) : padded(cell, wide);
-    }
+  Table table({"RUN", "STATE", "WHERE", "OUTCOME", ">GPU", ">LOSS", ">COST", ">AGE", ">LEFT"});
+  for (const auto& view : runs) {
+    std::vector<std::string> cells = {view.run.name,
+                                      state_of(view),
+                                      where_of(view),
+                                      outcome_of(view.run),
+                                      view.gpu_percent ? fmt::format("{:.0f} %", *view.gpu_percent) : "",
+                                      view.loss ? show_figure(*view.loss) : "",
+                                      cost_of(view, now_ms),
+                                      show_age(Millis(now_ms - view.run.created_ms)),
+                                      view.left};
+    for (auto& cell : cells) cell = printable(cell);
+    table.add(std::move(cells));
   }
-  std::string text;
-  for (auto& line : lines) {
-    line.erase(line.find_last_not_of(' ') + 1);
-    text += (width ? clipped(line, width) : line) + "\n";
-  }
-  return text;
+  return table.text(width);
 }
 
 Json runs_json(std::span<const RunView> runs, std::int64_t now_ms) {

@@ -1,0 +1,209 @@
+// ferry plan, gpus: what could be rented, and for how much. Nothing here spends.
+
+#include <unistd.h>
+
+#include "base/text.h"
+#include "cli/command.h"
+#include "cli/task_options.h"
+#include "os/env.h"
+#include "os/terminal.h"
+#include "rehearsal/rehearsal.h"
+#include "run/planning.h"
+#include "watch/table.h"
+
+namespace ferry::cli {
+
+namespace {
+
+Json money(const std::optional<Usd>& usd) {
+  return usd ? Json(static_cast<double>(usd->micros) / 1e6) : Json();
+}
+
+std::string gib(std::int64_t mib) { return fmt::format("{} GiB", (mib + 512) / 1024); }
+
+std::string hourly(const std::optional<Usd>& usd) { return usd ? show(*usd) : "?"; }
+
+std::vector<std::string> offer_cells(const plan::Offer& offer, bool first) {
+  return {
+      first ? "▸" : " ",
+      offer.type.name,
+      std::to_string(offer.type.vcpus),
+      gib(offer.type.memory_mib),
+      offer.type.accelerator_count
+          ? fmt::format("{} ×{}", offer.type.accelerator, offer.type.accelerator_count)
+          : "-",
+      (offer.zone.empty() ? offer.region : offer.zone) + (offer.market == plan::Market::spot ? " spot" : ""),
+      offer.hourly ? show(*offer.hourly) + "/h" : "unknown",
+      offer.total ? show(*offer.total) : "",
+      offer.reason};
+}
+
+Json offer_json(const plan::Offer& offer) {
+  return {{"instance_type", offer.type.name},
+          {"vcpus", offer.type.vcpus},
+          {"memory_mib", offer.type.memory_mib},
+          {"accelerator", offer.type.accelerator},
+          {"accelerator_count", offer.type.accelerator_count},
+          {"region", offer.region},
+          {"zone", offer.zone},
+          {"market", plan::name(offer.market)},
+          {"hourly_usd", money(offer.hourly)},
+          {"total_usd", money(offer.total)},
+          {"price_date", offer.price_date},
+          {"reason", offer.reason}};
+}
+
+Json plan_json(const task::Task& task, const run::Planned& planned) {
+  Json offers = Json::array();
+  for (const auto& offer : planned.ranking.offers) offers.push_back(offer_json(offer));
+  return {{"task", task.name},
+          {"catalog_date", run::catalog_in_force().date()},
+          {"considered", planned.ranking.considered},
+          {"max_duration_s", planned.lifetime.max_duration.count()},
+          {"ceiling_usd", money(planned.ceiling)},
+          {"notes", planned.ranking.notes},
+          {"offers", offers}};
+}
+
+void print_plan(const task::Task& task, const run::Planned& planned) {
+  constexpr std::size_t shown = 8;
+  const auto& offers = planned.ranking.offers;
+  for (const auto& line : task.not_yet) fmt::print(stderr, "! {}\n", line);
+  for (const auto& line : planned.ranking.notes) fmt::print(stderr, "! {}\n", line);
+  fmt::print(
+      "{} would be trained on the first of these that can be had (prices of {}; nothing was rented):\n",
+      task.name, run::catalog_in_force().date());
+  watch::Table table({" ", "TYPE", ">VCPU", ">MEMORY", "GPU", "WHERE", ">PRICE", ">TASK", "WHY"});
+  for (std::size_t i = 0; i < std::min(offers.size(), shown); ++i) table.add(offer_cells(offers[i], i == 0));
+  fmt::print("{}", table.text());
+  if (planned.ranking.considered > shown) fmt::print("  … and {} more\n", planned.ranking.considered - shown);
+  const auto& best = offers.front();
+  if (best.hourly) {
+    fmt::print("at most {} in {} (--max-duration)\n", show(cost(*best.hourly, planned.lifetime.max_duration)),
+               show_duration(planned.lifetime.max_duration));
+  }
+}
+
+int plan_command(const Program& program, const TaskOptions& options, bool json) {
+  // Without a task, the resources alone are planned for.
+  const bool bare = options.path.empty() && !program.has_dashes;
+  const auto command = bare ? std::vector<std::string>{"true"} : program.after_dashes;
+  auto described = describe_task(options, command, bare || program.has_dashes);
+  if (!described) return report(described.error());
+  const auto& task = described->task;
+  if (const auto& infra = task.wishes()[0].infra; infra && infra->world == task::World::ssh) {
+    fmt::print("{} would be trained on {}, a machine of your own; nothing is rented\n", task.name,
+               infra->host);
+    return 0;
+  }
+  run::Lifetime lifetime;
+  if (task.max_duration) lifetime.max_duration = *task.max_duration;
+  auto planned =
+      run::plan_task(task, lifetime, os::data_dir(), os::system_clock().now_ms(), rehearsal::region());
+  if (!planned) return report(planned.error());
+  if (json) {
+    fmt::print("{}\n", dump_json(plan_json(task, *planned)));
+  } else {
+    print_plan(task, *planned);
+  }
+  return 0;
+}
+
+struct GpuOptions {
+  std::string name, sort = "price";
+  std::vector<std::string> regions;
+  bool json = false, all = false;
+};
+
+Json gpus_json(const std::vector<plan::GpuRow>& rows) {
+  Json list = Json::array();
+  for (const auto& row : rows) {
+    Json prices = Json::array();
+    for (const auto& cell : row.prices) {
+      prices.push_back({{"region", cell.region},
+                        {"on_demand_usd", money(cell.on_demand)},
+                        {"spot_usd", money(cell.spot)}});
+    }
+    list.push_back({{"instance_type", row.type},
+                    {"gpu", row.gpu},
+                    {"count", row.count},
+                    {"gpu_memory_mib", row.gpu_memory_mib},
+                    {"vcpus", row.vcpus},
+                    {"memory_mib", row.memory_mib},
+                    {"arch", row.arch},
+                    {"per_gpu_hour_usd", money(row.per_gpu_hour)},
+                    {"prices", prices}});
+  }
+  return {{"catalog_date", run::catalog_in_force().date()}, {"types", list}};
+}
+
+/// The person's own region first, then where most people are.
+std::vector<std::string> regions_to_show(const GpuOptions& options) {
+  if (!options.regions.empty() || options.json) return options.regions;
+  std::vector<std::string> regions;
+  if (const auto own = cloud::aws_region_from_environment("")) regions.push_back(*own);
+  for (const char* usual : {"us-east-1", "us-west-2"}) {
+    if (std::ranges::find(regions, usual) == regions.end() && regions.size() < 2) regions.push_back(usual);
+  }
+  return regions;
+}
+
+int gpus_command(const GpuOptions& options) {
+  const auto sort = options.sort == "gpu"      ? plan::GpuSort::gpu
+                    : options.sort == "memory" ? plan::GpuSort::memory
+                                               : plan::GpuSort::price;
+  const auto regions = regions_to_show(options);
+  auto rows = plan::gpu_table(run::catalog_in_force(), options.name, regions, sort);
+  if (!rows) return report(rows.error());
+  if (options.json) {
+    fmt::print("{}\n", dump_json(gpus_json(*rows)));
+    return 0;
+  }
+  std::vector<std::string> titles = {"TYPE", "GPU", ">GPU MEM", ">VCPU", ">MEM"};
+  for (const auto& region : regions) {
+    titles.push_back(">" + region);
+    titles.push_back(">spot");
+  }
+  titles.push_back(">$/GPU-h");
+  watch::Table table(std::move(titles));
+  for (const auto& row : *rows) {
+    std::vector<std::string> cells = {row.type, fmt::format("{} ×{}", row.gpu, row.count),
+                                      gib(row.gpu_memory_mib), std::to_string(row.vcpus),
+                                      gib(row.memory_mib)};
+    for (const auto& cell : row.prices) {
+      cells.push_back(hourly(cell.on_demand));
+      cells.push_back(hourly(cell.spot));
+    }
+    cells.push_back(hourly(row.per_gpu_hour));
+    table.add(std::move(cells));
+  }
+  const auto width = os::is_terminal(1) ? static_cast<std::size_t>(os::terminal_width(1)) : 0;
+  fmt::print("{}prices an hour as of {}; ? is unknown\n", table.text(width), run::catalog_in_force().date());
+  return 0;
+}
+
+}  // namespace
+
+void add_plan_commands(CLI::App& app, Program& program) {
+  auto task = std::make_shared<TaskOptions>();
+  auto json = std::make_shared<bool>(false);
+  auto* plan = app.add_subcommand("plan", "Show what would be rented, and for how much; spends nothing");
+  task->add_to(*plan);
+  plan->add_flag("--json", *json, "As one JSON object");
+  plan->callback([&program, task, json] {
+    program.chosen = [&program, task, json] { return plan_command(program, *task, *json); };
+  });
+
+  auto gpu = std::make_shared<GpuOptions>();
+  auto* gpus = app.add_subcommand("gpus", "GPUs that AWS rents out, with prices: ferry gpus A100");
+  gpus->add_option("gpu", gpu->name, "A GPU (A100, A10G, T4 …), a family (g5) or a type; default: all")
+      ->type_name("GPU");
+  gpus->add_option("--region", gpu->regions, "Prices in this region; may be repeated")
+      ->allow_extra_args(false);
+  gpus->add_option("--sort", gpu->sort, "By price (an hour of one GPU), gpu or memory")
+      ->check(CLI::IsMember({"price", "gpu", "memory"}));
+  gpus->add_flag("--json", gpu->json, "As one JSON object, with every region");
+  gpus->callback([&program, gpu] { program.chosen = [gpu] { return gpus_command(*gpu); }; });
+}
+
+}  // namespace ferry::cli

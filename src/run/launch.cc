@@ -1,0 +1,245 @@
+#include "run/launch.h"
+
+#include <deque>
+
+#include "base/text.h"
+#include "run/capacity.h"
+#include "run/labels.h"
+#include "run/polling.h"
+#include "ssh/keys.h"
+
+namespace ferry::run {
+
+namespace {
+
+/// EC2 reaches running in well under a minute; ten are a failure.
+constexpr Seconds running_limit{600};
+constexpr int most_attempts = 60;
+
+/// A region where something is to be rented: its cloud, with the run's key and group in it.
+struct Site {
+  Place place;
+  std::unique_ptr<cloud::Cloud> cloud;
+  std::string group;
+};
+
+std::string where(const plan::Offer& offer) {
+  return offer.type.name + " " + (offer.zone.empty() ? offer.region : offer.zone) +
+         (offer.market == plan::Market::spot ? " spot" : "");
+}
+
+/// True if the trouble is this account's with this region, so that another region may do.
+bool is_about_the_region(const Error& error) {
+  return error.code == "OptInRequired" || error.code == "VPCIdNotSpecified" ||
+         error.code == "DefaultVpcDoesNotExist";
+}
+
+class Launcher {
+ public:
+  Launcher(Doors& doors, const LaunchOrder& order)
+      : doors_(doors),
+        order_(order),
+        folder_(doors.data, order.run.name),
+        memory_(doors.data / "capacity.json", doors.clock.now_ms()),
+        waiting_(order.offers.begin(), order.offers.end()) {}
+
+  Result<Launched> run();
+
+ private:
+  Status prepare_keys();
+  Result<Site*> site_in(const std::string& region);
+  /// The rented instance, or nothing when the next offer is to be tried.
+  Result<std::optional<ledger::Instance>> attempt(const plan::Offer& offer, Site& site);
+  Result<cloud::Instance> rent(const plan::Offer& offer, Site& site, ledger::Instance& instance);
+  void move_on(const plan::Offer& offer, Site& site, const Error& why);
+  void tell_next(const plan::Offer& offer, const Error& why);
+  bool is_hopeless(const plan::Offer& offer) const;
+  Status wait_until_running(Site& site, ledger::Instance& instance);
+
+  Doors& doors_;
+  const LaunchOrder& order_;
+  Folder folder_;
+  CapacityMemory memory_;
+  std::deque<plan::Offer> waiting_;
+  std::map<std::string, Site> sites_;
+  std::set<std::string> closed_regions_;
+  std::vector<plan::Offer> over_quota_;
+  std::string public_key_, user_data_;
+  std::optional<Error> last_;
+  int attempts_ = 0;
+};
+
+Status Launcher::prepare_keys() {
+  TRY_SET(own, "", ssh::ensure_key(folder_.identity(), "ferry-" + order_.run.name));
+  TRY_SET(host, "", ssh::make_key("ferry-host-" + order_.run.name));
+  TRY("",
+      os::write_file(folder_.known_hosts(), ssh::known_hosts_line(order_.run.name, host.public_line), 0600));
+  public_key_ = own.public_line;
+  user_data_ = user_data(host.private_text, host.public_line, order_.lifetime.until_power_off());
+  return {};
+}
+
+Result<Site*> Launcher::site_in(const std::string& region) {
+  if (const auto known = sites_.find(region); known != sites_.end()) return &known->second;
+  Site site;
+  site.place = order_.place;
+  site.place.region = region;
+  TRY_SET(cloud, "", open_cloud(doors_, site.place));
+  site.cloud = std::move(cloud);
+  const auto name = resource_name(order_.run);
+  const auto tags = tags_of(order_.run);
+  const auto note = [&](const char* kind) {
+    return doors_.ledger.note_resource(
+        {order_.run.name, site.place.world, site.place.region, site.place.endpoint, kind, name, false});
+  };
+  TRY("", note("key-pair"));
+  TRY("import the ssh key", site.cloud->import_key(name, public_key_, tags));
+  TRY_SET(cidr, "find the address to open port 22 for", site.cloud->caller_cidr());
+  TRY("", note("security-group"));
+  TRY_SET(group, "make the security group", site.cloud->ensure_group(name, cidr, tags));
+  site.group = group.id;
+  return &sites_.emplace(region, std::move(site)).first->second;
+}
+
+Result<cloud::Instance> Launcher::rent(const plan::Offer& offer, Site& site, ledger::Instance& instance) {
+  const auto& wish = order_.wishes[offer.wish];
+  TRY_SET(image, "find an image",
+          site.cloud->newest_image(
+              {offer.type.name, offer.type.arch, offer.type.accelerator_count > 0, wish.image}));
+  instance.run = order_.run.name;
+  instance.world = site.place.world;
+  instance.region = site.place.region;
+  instance.endpoint = site.place.endpoint;
+  instance.token = client_token(order_.run, ++attempts_);
+  instance.type = offer.type.name;
+  instance.zone = offer.zone;
+  instance.hourly = offer.hourly.value_or(Usd{});
+  instance.market = plan::name(offer.market);
+  instance.disk_gib = std::max(wish.disk_gib, image.root_size_gib);
+  instance.public_address = true;
+  instance.login_user = image.login_user;
+  instance.intent_ms = doors_.clock.now_ms();
+  TRY("", doors_.ledger.note_intent(instance));
+  return site.cloud->launch({.offer = offer,
+                             .image = image,
+                             .client_token = instance.token,
+                             .key_name = resource_name(order_.run),
+                             .security_group = site.group,
+                             .user_data = user_data_,
+                             .disk_gib = wish.disk_gib,
+                             .tags = tags_of(order_.run, wish.labels)});
+}
+
+Status Launcher::wait_until_running(Site& site, ledger::Instance& instance) {
+  TRY("", poll_until(doors_, running_limit, true, instance.id + " was running", [&]() -> Result<bool> {
+        TRY_SET(now, "", site.cloud->describe(instance.id));
+        if (!now.alive()) {
+          return fail(Kind::no_capacity, instance.id + " ended while starting", now.state_reason,
+                      "try again; it may be the cloud's own trouble");
+        }
+        note_access(now, instance);
+        return now.state == cloud::State::running && !now.address.empty();
+      }));
+  return doors_.ledger.note_instance(instance);
+}
+
+Result<std::optional<ledger::Instance>> Launcher::attempt(const plan::Offer& offer, Site& site) {
+  ledger::Instance instance;
+  auto rented = rent(offer, site, instance);
+  if (!rented) {
+    const auto kind = rented.error().kind;
+    const bool sure = kind == Kind::no_capacity || kind == Kind::quota || kind == Kind::unsupported;
+    if (!sure || instance.token.empty()) return tl::unexpected<Error>(std::move(rented).error());
+    instance.state = ledger::Rent::released;  // the cloud said no: nothing exists under this token
+    TRY("", doors_.ledger.note_instance(instance));
+    move_on(offer, site, rented.error());
+    return std::optional<ledger::Instance>();
+  }
+  instance.id = rented->id;
+  instance.zone = rented->zone;
+  instance.state = ledger::Rent::live;
+  instance.launched_ms = doors_.clock.now_ms();
+  TRY("", doors_.ledger.note_instance(instance));
+  doors_.progress.update(fmt::format("{} is starting", instance.id));
+  auto running = wait_until_running(site, instance);
+  if (!running && running.error().kind == Kind::no_capacity) {
+    // EC2 may take the order and end the machine at once when there is no room after all.
+    instance.state = ledger::Rent::released;
+    TRY("", doors_.ledger.note_instance(instance));
+    move_on(offer, site, running.error());
+    return std::optional<ledger::Instance>();
+  }
+  TRY("", std::move(running));
+  return std::optional(std::move(instance));
+}
+
+bool Launcher::is_hopeless(const plan::Offer& offer) const {
+  if (closed_regions_.contains(offer.region)) return true;
+  if (order_.ceiling && offer.hourly && *offer.hourly > *order_.ceiling) return true;
+  // Quotas count vCPUs of a family: what is no smaller meets the same limit.
+  const auto family = [](const plan::Offer& one) { return one.type.name.substr(0, 1); };
+  return std::any_of(over_quota_.begin(), over_quota_.end(), [&](const auto& over) {
+    return over.region == offer.region && over.market == offer.market && family(over) == family(offer) &&
+           offer.type.vcpus >= over.type.vcpus;
+  });
+}
+
+void Launcher::tell_next(const plan::Offer& offer, const Error& why) {
+  std::erase_if(waiting_, [&](const auto& one) { return is_hopeless(one); });
+  std::string next = " → nothing else fits";
+  if (!waiting_.empty() && attempts_ < most_attempts) {
+    const auto& then = waiting_.front();
+    next = " → " + (then.type.name == offer.type.name && !then.zone.empty() ? then.zone : where(then));
+    if (then.hourly && then.hourly != offer.hourly) next += " " + show(*then.hourly) + "/h";
+  }
+  doors_.progress.warn("launch", where(offer) + ": " + why.what + next);
+}
+
+void Launcher::move_on(const plan::Offer& offer, Site& site, const Error& why) {
+  last_ = why;
+  if (why.kind == Kind::quota) over_quota_.push_back(offer);
+  if (why.kind == Kind::no_capacity) {
+    memory_.note(offer, doors_.clock.now_ms());
+    if (offer.zone.empty()) {
+      // The cloud chose a zone by itself. There may be room in another one.
+      auto zones = site.cloud->zones_with(offer.type.name);
+      if (!zones) zones = std::vector<std::string>();
+      for (auto zone = zones->rbegin(); zone != zones->rend(); ++zone) {
+        auto there = offer;
+        there.zone = *zone;
+        waiting_.push_front(std::move(there));
+      }
+    }
+  }
+  tell_next(offer, why);
+}
+
+Result<Launched> Launcher::run() {
+  TRY("", prepare_keys());
+  while (!waiting_.empty() && attempts_ < most_attempts) {
+    const auto offer = waiting_.front();
+    waiting_.pop_front();
+    if (is_hopeless(offer)) continue;
+    if (doors_.check_signals(false) == Wish::cancel) return fail(Kind::cancelled, "cancelled");
+    auto site = site_in(offer.region);
+    if (!site && is_about_the_region(site.error())) {
+      last_ = site.error();
+      closed_regions_.insert(offer.region);
+      tell_next(offer, site.error());
+      continue;
+    }
+    if (!site) return tl::unexpected<Error>(std::move(site).error());
+    TRY_SET(instance, "", attempt(offer, **site));
+    if (!instance) continue;
+    return Launched{std::move(*instance), std::move((*site)->cloud), (*site)->place, offer};
+  }
+  if (!last_) return fail(Kind::not_found, "there is no offer to launch");
+  last_->what = "no machine could be rented: " + last_->what;
+  return tl::unexpected<Error>(std::move(*last_));
+}
+
+}  // namespace
+
+Result<Launched> launch(Doors& doors, const LaunchOrder& order) { return Launcher(doors, order).run(); }
+
+}  // namespace ferry::run

@@ -1,0 +1,36 @@
+#pragma once
+/// \file
+/// Renting one machine for a run: key pair, security group, instance. Every creating call is noted in the
+/// ledger before it is made, so that whoever comes after a crash finds what may exist.
+
+#include <memory>
+#include <span>
+
+#include "run/machine.h"
+
+namespace ferry::run {
+
+struct LaunchOrder {
+  const ledger::Run& run;
+  Place place;  ///< world and endpoint; each offer says its region
+  std::span<const plan::Offer> offers;
+  std::span<const task::Resources> wishes;  ///< of the task; an offer says which is its
+  Lifetime lifetime;
+  std::optional<Usd> ceiling;  ///< dearer offers (an hour) are not taken; nothing: any
+};
+
+struct Launched {
+  ledger::Instance instance;
+  std::unique_ptr<cloud::Cloud> cloud;  ///< of the region where it is
+  Place place;
+  plan::Offer offer;
+};
+
+/// Rents the first of the offers that can be had and waits until it runs. An offer whose zone is left open is
+/// tried in every zone that has the type. No capacity, a quota, or a region that the account cannot use leads
+/// to the next offer, shown as it happens; what no other offer cures (credentials, permissions, a bad image)
+/// stops at once. Fails cancelled when the person cancels; then, as after any failure, release_all() gives
+/// back whatever was made.
+Result<Launched> launch(Doors& doors, const LaunchOrder& order);
+
+}  // namespace ferry::run
