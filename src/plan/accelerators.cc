@@ -14,27 +14,67 @@ struct Alias {
   std::string_view plain, name;
 };
 constexpr Alias aliases[] = {
-    {"a100sxm", "A100"},
-    {"a100sxm4", "A100"},
-    {"a100sxm80gb", "A100-80GB"},
-    {"a100sxm480gb", "A100-80GB"},
     {"a10080g", "A100-80GB"},
-    {"h100sxm", "H100"},
-    {"h100sxm5", "H100"},
-    {"h200sxm", "H200"},
+    {"a10040gb", "A100"},
     {"gaudihl205", "Gaudi"},
+    {"hl205", "Gaudi"},
     {"inf1", "Inferentia"},
+    {"inferentia1", "Inferentia"},
     {"inf2", "Inferentia2"},
     {"trn1", "Trainium"},
-    {"trn2", "Trainium2"},
     {"trainium1", "Trainium"},
+    {"trn1n", "Trainium"},
+    {"trn2", "Trainium2"},
     {"rtxpro6000", "RTX-PRO-Server-6000"},
     {"rtxpro6000blackwell", "RTX-PRO-Server-6000"},
-    {"rtxproserver6000", "RTX-PRO-Server-6000"},
+    {"rtxpro6000blackwellserver", "RTX-PRO-Server-6000"},
     {"v520", "Radeon-Pro-V520"},
+    {"radeonv520", "Radeon-Pro-V520"},
 };
 
-/// Lower case, letters and digits only, without makers' and product lines' names.
+/// What other clouds lend, and what comes nearest on AWS.
+struct Foreign {
+  std::string_view name, nearest;  ///< a name with * at its end: how it begins
+};
+constexpr Foreign foreign[] = {
+    {"tpu*", "Trainium:1, or a GPU such as A100:8"},
+    {"p100*", "V100:1"},
+    {"p40", "A10G:1"},
+    {"p4", "T4:1"},
+    {"titan*", "T4:1"},
+    {"gtx*", "T4:1"},
+    {"quadrortx*", "T4:1"},
+    {"rtx20*", "T4:1"},
+    {"rtx3*", "A10G:1 (24 GB)"},
+    {"rtx4090", "A10G:1 or L4:1 (24 GB)"},
+    {"rtx40*", "L4:1 (24 GB)"},
+    {"rtx5*", "L40S:1 (48 GB)"},
+    {"rtx6000*", "L40S:1 (48 GB)"},
+    {"rtxa6000*", "L40S:1 (48 GB)"},
+    {"rtxa*", "A10G:1 (24 GB)"},
+    {"a6000*", "L40S:1 (48 GB)"},
+    {"a5000", "A10G:1 (24 GB)"},
+    {"a4500", "A10G:1 (24 GB)"},
+    {"a4000", "A10G:1 (24 GB)"},
+    {"a40", "L40S:1 (48 GB)"},
+    {"a30", "A10G:1 (24 GB)"},
+    {"a16", "T4:1"},
+    {"a2", "T4:1"},
+    {"a800", "A100-80GB:8"},
+    {"h800", "H100:8"},
+    {"h20", "H100:8"},
+    {"h100mega*", "H100:8"},
+    {"gh200*", "H200:8, or H100:1"},
+    {"gb200*", "B200:8"},
+    {"gb300*", "B300:8"},
+    {"mi*", "H200:8, or H100:1"},
+    {"radeonmi*", "H200:8, or H100:1"},
+    {"instinct*", "H200:8, or H100:1"},
+    {"gaudi2*", "Gaudi:8"},
+    {"gaudi3*", "Gaudi:8"},
+};
+
+/// Lower case, letters and digits only, without makers' and product lines' names and the form of the socket.
 std::string plain(std::string_view written) {
   std::string out;
   for (const char c : lower(written)) {
@@ -42,6 +82,13 @@ std::string plain(std::string_view written) {
   }
   for (const std::string_view maker : {"nvidia", "amd", "aws", "intel", "habana", "tesla"}) {
     if (out.starts_with(maker) && out.size() > maker.size()) out.erase(0, maker.size());
+  }
+  for (const std::string_view socket : {"sxm2", "sxm3", "sxm4", "sxm5", "sxm", "nvl", "nvlink", "pcie"}) {
+    if (out.ends_with(socket) && out.size() > socket.size()) out.resize(out.size() - socket.size());
+  }
+  // A100-SXM4-80GB
+  for (const std::string_view socket : {"sxm2", "sxm4", "sxm5", "sxm", "pcie"}) {
+    if (const auto at = out.find(socket); at != out.npos && at > 0) out.erase(at, socket.size());
   }
   return out;
 }
@@ -76,6 +123,13 @@ Result<Wanted> wanted_accelerator(std::string_view written, const Catalog& catal
     const auto size = parse_int(std::string_view(small).substr(gap + 1, small.size() - gap - 3));
     auto name = known(plain(written.substr(0, gap)));
     if (size && *size > 0 && *size < 100'000 && !name.empty()) return Wanted{std::move(name), double(*size)};
+  }
+  for (const auto& other : foreign) {
+    const bool open = other.name.ends_with('*');
+    if (open ? !word.starts_with(other.name.substr(0, other.name.size() - 1)) : word != other.name) continue;
+    return fail(Kind::unsupported, fmt::format("AWS has no {}", printable(written)),
+                fmt::format("EC2 has {}", join(names, ", ")),
+                fmt::format("the nearest there is {}", other.nearest));
   }
   // From the end, because of equals the first is taken: A10 is rather A10G than A100, and L40 rather L40S
   // than L4.

@@ -16,7 +16,8 @@ struct Wanted {
 };
 
 /// `written` without regard to case, hyphens and makers' names; by the other names that it has; and with a
-/// memory size at its end. Fails bad_input with the nearest names.
+/// memory size at its end. Fails bad_input with the nearest name, unsupported for what only other clouds
+/// have.
 Result<Wanted> wanted_accelerator(std::string_view written, const Catalog& catalog);
 
 /// True if one accelerator of `type` has the memory that the name asked for, within what makers round.

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <optional>
 #include <span>
 #include <string>
@@ -63,11 +64,24 @@ class Catalog {
     void add(const Catalog& catalog);  ///< everything in it, prices with their dates
     /// A type that nobody adds loses its prices. No price at all: the type is offered there.
     void add(const Price& price);
+    /// Ends the builder.
     Catalog build(std::string_view date);
 
    private:
+    friend class Catalog;
+    struct Record {
+      std::uint32_t type, region, zone, date;  // in names_
+      Usd on_demand, spot;                     // zero: unknown
+    };
+    std::uint32_t id(std::string_view name);
+    void add(std::string_view type, std::string_view region, std::string_view zone, std::string_view date,
+             Usd on_demand, Usd spot);
+    /// `twice` gets the name of what was added twice.
+    Catalog build(std::string_view date, std::string& twice);
+
     std::vector<InstanceType> types_;
-    std::vector<Price> prices_;
+    std::map<std::string, std::uint32_t, std::less<>> ids_;
+    std::vector<Record> records_;
   };
   /// `older`, and over it everything that `newer` knows; a price that only `older` knows keeps its date.
   static Catalog merged(const Catalog& older, const Catalog& newer);
@@ -85,11 +99,34 @@ class Catalog {
   std::vector<std::string> regions() const;  ///< every region with a price, sorted
   const std::string& date() const { return date_; }
 
+  /// What is known of a type in one place, for those who walk through everything. The numbers stand for
+  /// names (see name()) and are in the names' order; zero is the empty name.
+  struct Row {
+    std::uint32_t region = 0, zone = 0;  ///< no zone: the whole region
+    std::uint32_t on_demand_date = 0, spot_date = 0;
+    Usd on_demand, spot;  ///< zero: unknown
+  };
+  /// All rows of one of types(), sorted by region and zone, the whole region first.
+  std::span<const Row> rows(const InstanceType& type) const;
+  /// Those in one region.
+  std::span<const Row> rows(const InstanceType& type, std::string_view region) const;
+  const std::string& name(std::uint32_t number) const { return names_[number]; }
+
  private:
   std::vector<InstanceType> types_;  // sorted by name
-  std::vector<Price> prices_;        // sorted by type, region, zone
+  std::vector<std::string> names_;   // of regions, zones and dates; sorted
+  std::vector<Row> rows_;            // of the first type, of the second, …
+  std::vector<std::size_t> first_;   // where each type's rows begin, and one more for the end
   std::string date_;
 };
+
+/// The price in force among one region's rows: on-demand, the region's, else the lowest of its zones; spot,
+/// the zone's if that is known, else the lowest. Zero: unknown.
+struct Known {
+  Usd price;
+  std::uint32_t date = 0;
+};
+Known price_in(std::span<const Catalog::Row> region, Market market, std::uint32_t zone = 0);
 
 /// One way to satisfy a task.
 struct Offer {

@@ -1,222 +1,418 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <cmath>
 #include <set>
+#include <unordered_set>
 
 #include "base/text.h"
-#include "plan/accelerators.h"
-#include "plan/plan.h"
+#include "plan/ask.h"
 
 namespace ferry::plan {
 namespace {
 
 constexpr std::string_view small_general_machine = "t3.medium";
-constexpr std::int64_t gib = 1024;
 
-bool meets(double have, const std::optional<task::Amount>& asked) {
-  if (!asked) return true;
-  return asked->at_least ? have >= asked->value : std::abs(have - asked->value) < 1e-9;
-}
+/// An offer before it is written out. Sorted by `first`, then `second`.
+struct Line {
+  std::uint64_t first = 0, second = 0;
+  const Ask* ask = nullptr;
+  const InstanceType* type = nullptr;
+  std::uint32_t region = 0;  // among the regions of this ranking
+  std::uint32_t zone = 0;    // in the catalog; 0: the cloud chooses
+  Known known;
+  bool avoided = false;
 
-std::string shown(const task::Amount& amount) {
-  return fmt::format("{}{}", amount.value, amount.at_least ? "+" : "");
-}
+  auto key() const { return std::tie(first, second); }
+};
 
-/// "A10G ×1, 4 vCPU, 16 GiB"
-std::string shown(const InstanceType& type) {
-  const auto gpu = type.accelerator.empty()
-                       ? std::string()
-                       : fmt::format("{} ×{}, ", type.accelerator, type.accelerator_count);
-  return fmt::format("{}{} vCPU, {} GiB", gpu, type.vcpus, static_cast<double>(type.memory_mib) / gib);
-}
+/// What stood in the way of the offers of one ask.
+struct Refused {
+  std::size_t unpriced = 0, too_dear = 0, over_budget = 0;
+  std::optional<Usd> least;  ///< the lowest price an hour among the last two
+  const InstanceType* least_type = nullptr;
+  std::string least_region;
 
-/// What a task asks of one machine.
-struct Ask {
-  const task::Resources& resources;
-  std::optional<Wanted> accelerator;
-
-  bool nothing() const {
-    return resources.instance_type.empty() && !accelerator && !resources.cpus && !resources.memory;
-  }
-  bool accelerator_fits(const InstanceType& type) const {
-    return !accelerator || (type.accelerator == accelerator->name && has_memory(type, *accelerator) &&
-                            type.accelerator_count == resources.accelerators.choices[0].count);
-  }
-  bool size_fits(const InstanceType& type) const {
-    return meets(type.vcpus, resources.cpus) &&
-           meets(static_cast<double>(type.memory_mib) / gib, resources.memory);
-  }
-  /// Whether a machine that the task did not name may be chosen for it.
-  bool sensible(const InstanceType& type, const Catalog& catalog) const {
-    if (!accelerator) {
-      const bool roomy = type.memory_mib >= std::max(4 * gib, type.vcpus * 2 * gib);
-      return type.accelerator.empty() && type.arch == "x86_64" && (roomy || resources.memory);
-    }
-    const auto same = [&](const InstanceType& other) {
-      return other.accelerator == type.accelerator && other.arch == "x86_64" && !is_slice(other);
-    };
-    if (type.arch == "x86_64" && !is_slice(type)) return true;
-    return std::ranges::none_of(catalog.types(), same);
-  }
-  std::string text() const {
-    std::vector<std::string> parts;
-    if (accelerator)
-      parts.push_back(fmt::format("{} ×{}", resources.accelerators.choices[0].name,
-                                  resources.accelerators.choices[0].count));
-    if (resources.cpus) parts.push_back(shown(*resources.cpus) + " vCPU");
-    if (resources.memory) parts.push_back(shown(*resources.memory) + " GiB");
-    return join(parts, ", ");
+  void note(Usd price, const InstanceType& type, const std::string& region) {
+    if (least && *least <= price) return;
+    least = price;
+    least_type = &type;
+    least_region = region;
   }
 };
 
-tl::unexpected<Error> unknown_type(const std::string& name, const Catalog& catalog) {
-  std::vector<std::string> names;
-  for (const auto& type : catalog.types()) names.push_back(type.name);
-  const auto near = nearest(lower(name), names);
-  return fail(Kind::bad_input, fmt::format("unknown instance type '{}'", printable(name)),
-              near ? "" : "the built-in catalog does not list it",
-              near ? fmt::format("did you mean '{}'?", *near) : "types look like t3.medium or g5.xlarge");
+std::string amount(Usd money) {
+  return money.micros % 1'000'000 == 0 ? fmt::format("${}", money.micros / 1'000'000) : show(money);
 }
 
-/// Why no type has what is asked, with the sizes that there are.
-tl::unexpected<Error> nothing_fits(const Ask& ask, const Catalog& catalog) {
-  const auto what = fmt::format("no instance type has {}", ask.text());
-  std::set<int> counts;
-  const InstanceType* next = nullptr;  // the smallest that has at least what is asked
-  for (const auto& type : catalog.types()) {
-    if (!ask.sensible(type, catalog)) continue;
-    if (ask.accelerator && type.accelerator == ask.accelerator->name && has_memory(type, *ask.accelerator)) {
-      counts.insert(type.accelerator_count);
-    }
-    const auto enough = [](double have, const auto& asked) { return !asked || have >= asked->value; };
-    if (ask.accelerator_fits(type) && enough(type.vcpus, ask.resources.cpus) &&
-        enough(static_cast<double>(type.memory_mib) / gib, ask.resources.memory) &&
-        (!next || std::pair(type.vcpus, type.memory_mib) < std::pair(next->vcpus, next->memory_mib))) {
-      next = &type;
-    }
-  }
-  if (ask.accelerator && !counts.contains(ask.resources.accelerators.choices[0].count)) {
-    std::vector<std::string> forms;
-    for (const int count : counts) forms.push_back(fmt::format("{}:{}", ask.accelerator->name, count));
-    return fail(Kind::not_found, what, forms.empty() ? "none has that much memory" : "the count is exact",
-                forms.empty() ? fmt::format("ask for {}", ask.accelerator->name)
-                              : fmt::format("ask for {}", join(forms, ", ")));
-  }
-  if (next) {
-    return fail(Kind::not_found, what, fmt::format("the next larger is {}: {}", next->name, shown(*next)),
-                "a number without + is exact; write it with + to take larger ones too");
-  }
-  return fail(Kind::not_found, what, "no type is that large", "ask for less");
+std::string ordinal(std::size_t n) {
+  const bool teen = n % 100 >= 11 && n % 100 <= 13;
+  const char* end = teen ? "th" : n % 10 == 1 ? "st" : n % 10 == 2 ? "nd" : n % 10 == 3 ? "rd" : "th";
+  return fmt::format("{}{}", n, end);
 }
 
-tl::unexpected<Error> no_price(const Ask& ask, std::span<const InstanceType* const> fitting,
-                               const Catalog& catalog, const std::string& region) {
-  std::vector<std::string> elsewhere;
-  for (const auto& other : catalog.regions()) {
-    const auto priced = [&](const InstanceType* type) {
-      return catalog.on_demand(type->name, other).has_value();
+/// Walks through asks, types and places; one use.
+class Ranker {
+ public:
+  Ranker(const task::Task& task, const Catalog& catalog, const RankOptions& options)
+      : task_(task), catalog_(catalog), options_(options), all_regions_(catalog.regions()) {
+    duration_ = task.duration ? task.duration : options.duration;
+  }
+
+  Result<Ranking> run() {
+    TRY_SET(asks, "", asks_of(task_, catalog_, out_.notes));
+    asks_ = std::move(asks);
+    std::vector<Error> errors;
+    for (const auto& ask : asks_) {
+      if (auto added = add(ask); !added) errors.push_back(added.error());
+    }
+    if (lines_.empty()) return tl::unexpected(together(errors));
+    for (const auto& error : errors) out_.notes.push_back("left out: " + error.what);
+    sort();
+    write_offers();
+    note_budget();
+    return std::move(out_);
+  }
+
+ private:
+  bool rehearsing(const Ask& ask) const {
+    return options_.rehearsal || (ask.wish->infra && ask.wish->infra->world == task::World::rehearsal);
+  }
+
+  /// A named type may be rented without a known price, unless a limit on the price could not be kept.
+  bool takes_unpriced(const Ask& ask) const {
+    return rehearsing(ask) || (ask.type && !ask.wish->max_hourly_cost && !task_.budget);
+  }
+
+  /// Where to look. Fails when the task's image is not there.
+  Result<std::vector<std::string>> regions_of(const Ask& ask) {
+    if (rehearsing(ask)) return std::vector{options_.home_region};
+    const auto infra = ask.wish->infra.value_or(task::Infra{});
+    const auto& amis = ask.wish->image.amis;
+    const bool everywhere =
+        infra.region.empty() && (infra.any_region || options_.all_regions || options_.home_region.empty());
+    const bool by_image = !amis.empty() && !amis.contains("");
+    if (by_image && infra.region.empty()) {
+      std::vector<std::string> out;
+      for (const auto& [region, ami] : amis) out.push_back(region);
+      return out;
+    }
+    if (by_image && !amis.contains(infra.region)) {
+      return ask.refuse(fail(Kind::not_found, fmt::format("image_id names no AMI in {}", infra.region), {},
+                             fmt::format("add one: {}: ami-…", infra.region))
+                            .value());
+    }
+    if (!infra.region.empty()) return std::vector{infra.region};
+    if (everywhere && amis.contains("") && !options_.home_region.empty()) {
+      out_.notes.push_back(
+          fmt::format("image_id is an AMI of one region: only {} is looked at", options_.home_region));
+      return std::vector{options_.home_region};
+    }
+    return everywhere ? all_regions_ : std::vector{options_.home_region};
+  }
+
+  Status add(const Ask& ask) {
+    TRY_SET(types, "", fitting(ask, catalog_));
+    TRY_SET(regions, "", regions_of(ask));
+    Refused refused;
+    const auto before = lines_.size();
+    for (const auto& region : regions) {
+      const auto number = region_number(region);
+      for (const auto* type : types) add_places(ask, *type, number, regions.size() == 1, refused);
+    }
+    if (lines_.size() == before && !duplicates_) return why_none(ask, types, regions, refused);
+    budget_left_out_ += refused.over_budget;
+    return {};
+  }
+
+  std::uint32_t region_number(const std::string& region) {
+    const auto number = std::ranges::find(regions_, region) - regions_.begin();
+    if (number == std::ssize(regions_)) regions_.push_back(region);
+    return static_cast<std::uint32_t>(number);
+  }
+
+  /// One line for each zone that is known, or one for the region.
+  void add_places(const Ask& ask, const InstanceType& type, std::uint32_t region, bool only,
+                  Refused& refused) {
+    const auto rows = catalog_.rows(type, regions_[region]);
+    const auto zone = ask.wish->infra ? std::string_view(ask.wish->infra->zone) : std::string_view();
+    if (rows.empty() && !(only && takes_unpriced(ask))) {
+      ++refused.unpriced;
+      return;
+    }
+    bool zoned = false;
+    for (const auto& row : rows) {
+      if (!row.zone || rehearsing(ask)) continue;
+      zoned = true;
+      if (!zone.empty() && catalog_.name(row.zone) != zone) continue;
+      add_line(ask, type, region, row.zone, price_in(rows, ask.market, row.zone), refused);
+    }
+    if (!zoned) add_line(ask, type, region, 0, price_in(rows, ask.market), refused);
+  }
+
+  void add_line(const Ask& ask, const InstanceType& type, std::uint32_t region, std::uint32_t zone,
+                const Known& known, Refused& refused) {
+    const Usd price = known.price;
+    if (!price.micros && !takes_unpriced(ask)) {
+      ++refused.unpriced;
+      return;
+    }
+    if (price.micros && ask.wish->max_hourly_cost && price > *ask.wish->max_hourly_cost) {
+      ++refused.too_dear;
+      return refused.note(price, type, regions_[region]);
+    }
+    if (price.micros && duration_ && task_.budget && cost(price, *duration_) > *task_.budget) {
+      ++refused.over_budget;
+      return refused.note(price, type, regions_[region]);
+    }
+    Line line{.ask = &ask, .type = &type, .region = region, .zone = zone, .known = known};
+    const auto type_number = static_cast<std::uint64_t>(&type - catalog_.types().data());
+    // A second way to the same offer is no other offer.
+    if (asks_.size() > 1) {
+      const auto place = (type_number << 44) | (std::uint64_t{region} << 24) | (std::uint64_t{zone} << 1) |
+                         (ask.market == Market::spot);
+      if (!seen_.insert(place).second) {
+        duplicates_ = true;
+        return;
+      }
+    }
+    const bool usual = ask.nothing() && type.name == small_general_machine;
+    constexpr std::uint64_t unknown_price = (std::uint64_t{1} << 42) - 1;
+    const auto micros = price.micros ? static_cast<std::uint64_t>(price.micros) : unknown_price;
+    line.first = (std::uint64_t{std::min(ask.group, 0xffffU)} << 43) | (std::uint64_t{!usual} << 42) |
+                 std::min(micros, unknown_price);
+    line.second = (static_cast<std::uint64_t>(std::min(type.vcpus, 0xffff)) << 48) | (type_number << 32);
+    lines_.push_back(line);
+  }
+
+  /// Regions are numbered as they come; for ties they must be in the order of their names.
+  void sort() {
+    std::vector<std::uint64_t> place(regions_.size());
+    for (std::size_t i = 0; i < regions_.size(); ++i) {
+      place[i] = static_cast<std::uint64_t>(
+          std::ranges::count_if(regions_, [&](const auto& other) { return other < regions_[i]; }));
+    }
+    Offer scratch;
+    for (auto& line : lines_) {
+      line.second |= (std::min<std::uint64_t>(place[line.region], 0xff) << 24) | (line.zone & 0xffffff);
+      if (!options_.avoid) continue;
+      write(line, scratch);
+      line.avoided = options_.avoid(scratch);
+      line.first |= std::uint64_t{line.avoided} << 63;
+    }
+    out_.considered = lines_.size();
+    const auto most = std::clamp<std::size_t>(options_.most, 1, lines_.size());
+    const auto end = lines_.begin() + static_cast<std::ptrdiff_t>(most);
+    const auto better = [](const Line& a, const Line& b) { return a.key() < b.key(); };
+    if (end != lines_.end()) std::nth_element(lines_.begin(), end, lines_.end(), better);
+    lines_.erase(end, lines_.end());
+    std::sort(lines_.begin(), lines_.end(), better);
+  }
+
+  void write(const Line& line, Offer& offer) const {
+    offer.type = *line.type;
+    offer.region = regions_[line.region];
+    offer.zone = line.zone ? catalog_.name(line.zone) : std::string();
+    if (!line.zone && line.ask->wish->infra) offer.zone = line.ask->wish->infra->zone;
+    offer.market = line.ask->market;
+    offer.hourly = line.known.price.micros ? std::optional(line.known.price) : std::nullopt;
+    offer.price_date = offer.hourly ? catalog_.name(line.known.date) : std::string();
+    offer.total = offer.hourly && duration_ ? std::optional(cost(*offer.hourly, *duration_)) : std::nullopt;
+    offer.wish = line.ask->number;
+  }
+
+  void write_offers() {
+    out_.offers.resize(lines_.size());
+    for (std::size_t i = 0; i < lines_.size(); ++i) {
+      write(lines_[i], out_.offers[i]);
+      out_.offers[i].reason = reason(i);
+    }
+  }
+
+  std::string reason(std::size_t i) const {
+    const auto& line = lines_[i];
+    const auto& best = lines_.front();
+    if (line.avoided) return "no capacity there lately, so behind the others";
+    const bool new_group = i == 0 || line.ask->group != lines_[i - 1].ask->group;
+    if (new_group && (i > 0 || asks_.size() > 1)) {
+      const bool ordered = lines_.back().ask->group != best.ask->group || line.ask->group > 0;
+      if (ordered)
+        return fmt::format("{} for the task's {} choice", word(line), ordinal(choice(line.ask->group)));
+    }
+    if (i == 0) return word(line);
+    if (!line.known.price.micros) return fmt::format("{}: price unknown", ordinal(i + 1));
+    const auto more = line.known.price.micros - best.known.price.micros;
+    if (more == 0) return fmt::format("{}: the same price", ordinal(i + 1));
+    if (!best.known.price.micros) return fmt::format("{}: {}/h", ordinal(i + 1), show(line.known.price));
+    return fmt::format("{}: {}{}/h", ordinal(i + 1), more > 0 ? "+" : "-", show(Usd{std::abs(more)}));
+  }
+
+  /// What distinguishes the first of its group.
+  std::string word(const Line& line) const {
+    if (line.ask->nothing() && line.type->name == small_general_machine)
+      return "the small general machine: the task asks for nothing else";
+    const auto* spot = line.ask->market == Market::spot ? " spot" : "";
+    if (line.ask->type) return fmt::format("the task names {}{}", line.type->name, spot);
+    const auto text = line.ask->text();
+    return fmt::format("cheapest{}{}{}", spot, text.empty() ? "" : " with ", text);
+  }
+
+  /// Groups that have offers are counted from 1.
+  std::size_t choice(std::uint32_t group) const {
+    std::set<std::uint32_t> groups;
+    for (const auto& ask : asks_) groups.insert(ask.group);
+    return static_cast<std::size_t>(std::distance(groups.begin(), groups.find(group))) + 1;
+  }
+
+  void note_budget() {
+    if (!task_.budget) return;
+    const auto& best = out_.offers.front();
+    if (!duration_ && best.hourly) {
+      const auto ms = static_cast<std::int64_t>(static_cast<double>(task_.budget->micros) /
+                                                static_cast<double>(best.hourly->micros) * 3.6e6);
+      out_.notes.push_back(fmt::format("the budget of {} lasts {} at {}/h", amount(*task_.budget),
+                                       show_duration(Millis(ms)), show(*best.hourly)));
+    }
+    if (budget_left_out_) {
+      out_.notes.push_back(fmt::format("{} offer{} left out: more than the budget of {} in {}",
+                                       budget_left_out_, budget_left_out_ == 1 ? "" : "s",
+                                       amount(*task_.budget), show_duration(*duration_)));
+    }
+  }
+
+  // Errors
+
+  static Error together(const std::vector<Error>& errors) {
+    if (errors.size() == 1) return errors.front();
+    Error out = errors.front();
+    std::vector<std::string> others;
+    for (std::size_t i = 1; i < errors.size(); ++i) others.push_back(errors[i].what);
+    out.why = join(others, "; ");
+    return out;
+  }
+
+  Status why_none(const Ask& ask, std::span<const InstanceType* const> types,
+                  std::span<const std::string> regions, const Refused& refused) const {
+    if (refused.least) return ask.refuse(too_dear(ask, types, refused));
+    const auto infra = ask.wish->infra.value_or(task::Infra{});
+    if (!infra.zone.empty() && !refused.unpriced) {
+      std::set<std::string> zones;
+      for (const auto* type : types) {
+        for (auto& zone : catalog_.zones(type->name, infra.region)) zones.insert(std::move(zone));
+      }
+      const std::vector<std::string> names(zones.begin(), zones.end());
+      return ask.refuse(fail(Kind::not_found,
+                             fmt::format("{} is not offered in {}", subject(ask), infra.zone), {},
+                             fmt::format("it is in {}", join(names, ", ")))
+                            .value());
+    }
+    return ask.refuse(no_price(ask, types, regions));
+  }
+
+  std::string subject(const Ask& ask) const {
+    if (ask.type) return ask.type->name;
+    const auto text = ask.text();
+    return text.empty() ? "any machine" : text;
+  }
+
+  /// The lowest price of one of the types, in any region.
+  std::optional<std::pair<Usd, std::string>> lowest(std::span<const InstanceType* const> types,
+                                                    Market market) const {
+    std::optional<std::pair<Usd, std::string>> best;
+    for (const auto* type : types) {
+      for (const auto& region : all_regions_) {
+        const auto known = price_in(catalog_.rows(*type, region), market);
+        if (known.price.micros && (!best || known.price < best->first)) best = {known.price, region};
+      }
+    }
+    return best;
+  }
+
+  Error too_dear(const Ask& ask, std::span<const InstanceType* const> types, const Refused& refused) const {
+    const bool by_cap = refused.too_dear > 0;
+    const auto what =
+        by_cap ? fmt::format("{} exists only at {}/h and more; max_hourly_cost is {}", subject(ask),
+                             show(*refused.least), amount(*ask.wish->max_hourly_cost))
+               : fmt::format("{} costs {} and more for {}; the budget is {}", subject(ask),
+                             show(cost(*refused.least, *duration_)), show_duration(*duration_),
+                             amount(*task_.budget));
+    const auto allowed = [&](Usd price) {
+      return (!ask.wish->max_hourly_cost || price <= *ask.wish->max_hourly_cost) &&
+             (!duration_ || !task_.budget || cost(price, *duration_) <= *task_.budget);
     };
-    if (std::ranges::any_of(fitting, priced)) elsewhere.push_back(other);
+    std::vector<std::string> ways;
+    if (const auto other = lowest(types, ask.market); other && allowed(other->first))
+      ways.push_back(fmt::format("infra: aws/{} has it at {}/h", other->second, show(other->first)));
+    if (ask.market == Market::on_demand) {
+      if (const auto spot = lowest(types, Market::spot); spot && allowed(spot->first))
+        ways.push_back(fmt::format("use_spot: true is {}/h in {}", show(spot->first), spot->second));
+    }
+    ways.push_back(by_cap ? fmt::format("max_hourly_cost: {}", show(*refused.least).substr(1))
+                          : fmt::format("budget: {}", show(cost(*refused.least, *duration_)).substr(1)));
+    return {Kind::not_found,
+            what,
+            fmt::format("the cheapest is {} in {}", refused.least_type->name, refused.least_region),
+            join(ways, "; or "),
+            {}};
   }
-  const auto what = ask.nothing()
-                        ? fmt::format("no price is known in {}", printable(region))
-                        : fmt::format("no price is known for {} in {}", ask.text(), printable(region));
-  const auto& smallest = **std::ranges::min_element(
-      fitting, {}, [](const InstanceType* type) { return std::pair(type->memory_mib, type->vcpus); });
-  const auto name_it =
-      fmt::format("name the type to rent it at an unknown price: instance_type: {}", smallest.name);
-  if (elsewhere.empty()) return fail(Kind::not_found, what, {}, name_it);
-  const auto known = catalog.regions();
-  const bool odd = std::ranges::find(known, region) == known.end();
-  const auto near = odd ? nearest(region, elsewhere) : std::nullopt;
-  return fail(Kind::not_found, what, fmt::format("prices are known in {}", join(elsewhere, ", ")),
-              near ? fmt::format("did you mean '{}'? or {}", *near, name_it) : name_it);
-}
+
+  Error no_price(const Ask& ask, std::span<const InstanceType* const> types,
+                 std::span<const std::string> regions) const {
+    const bool spot = ask.market == Market::spot;
+    const auto where = regions.size() == 1 ? fmt::format(" in {}", printable(regions[0])) : std::string();
+    Error error{Kind::not_found,
+                fmt::format("no {}price is known{}{}{}", spot ? "spot " : "", ask.nothing() ? "" : " for ",
+                            ask.nothing() ? std::string() : subject(ask), where),
+                {},
+                {},
+                {}};
+    std::vector<std::string> other_regions, ways;
+    for (const auto& region : all_regions_) {
+      const auto priced = [&](const InstanceType* type) {
+        return price_in(catalog_.rows(*type, region), ask.market).price.micros > 0;
+      };
+      if (std::ranges::any_of(types, priced)) other_regions.push_back(region);
+    }
+    if (!other_regions.empty()) error.why = fmt::format("prices are known in {}", join(other_regions, ", "));
+    if (regions.size() == 1 && std::ranges::find(all_regions_, regions[0]) == all_regions_.end()) {
+      if (const auto near = nearest(regions[0], other_regions))
+        ways.push_back(fmt::format("did you mean '{}'?", *near));
+    }
+    if (const auto other = spot ? lowest(types, Market::on_demand) : std::nullopt)
+      ways.push_back(fmt::format("use_spot: false costs {}/h in {}", show(other->first), other->second));
+    if (ask.type && task_.budget) {
+      ways.push_back("leave out budget, which cannot be kept without a price");
+    } else if (ask.type && ask.wish->max_hourly_cost) {
+      ways.push_back("leave out max_hourly_cost, which cannot be compared with an unknown price");
+    } else if (!ask.type) {
+      const auto& smallest = **std::ranges::min_element(
+          types, {}, [](const InstanceType* type) { return std::pair(type->memory_mib, type->vcpus); });
+      ways.push_back(
+          fmt::format("name the type to rent it at an unknown price: instance_type: {}", smallest.name));
+    } else {
+      ways.push_back("name a region, as in infra: aws/us-east-1");
+    }
+    error.advice = join(ways, " or ");
+    return error;
+  }
+
+  const task::Task& task_;
+  const Catalog& catalog_;
+  const RankOptions& options_;
+  const std::vector<std::string> all_regions_;
+  std::optional<Seconds> duration_;
+  std::vector<Ask> asks_;
+  std::vector<std::string> regions_;
+  std::vector<Line> lines_;
+  std::unordered_set<std::uint64_t> seen_;
+  bool duplicates_ = false;
+  std::size_t budget_left_out_ = 0;
+  Ranking out_;
+};
 
 }  // namespace
 
-static Result<std::vector<Offer>> rank_in(const task::Task& task, const Catalog& catalog,
-                                          std::string_view region) {
-  const auto& resources = task.resources;
-  Ask ask{resources, std::nullopt};
-  if (!resources.accelerators.choices.empty()) {
-    TRY_SET(wanted, "", wanted_accelerator(resources.accelerators.choices[0].name, catalog));
-    ask.accelerator = std::move(wanted);
-  }
-  const bool own_region = resources.infra && !resources.infra->region.empty();
-  Offer form;
-  form.region = own_region ? resources.infra->region : std::string(region);
-  form.zone = resources.infra ? resources.infra->zone : std::string();
-
-  if (!resources.instance_type.empty()) {
-    const InstanceType* type = catalog.find(lower(resources.instance_type));
-    if (!type) return unknown_type(resources.instance_type, catalog);
-    if (!ask.accelerator_fits(*type) || !ask.size_fits(*type)) {
-      return fail(Kind::not_found, fmt::format("{} does not have {}", type->name, ask.text()),
-                  fmt::format("it has {}", shown(*type)),
-                  "leave out instance_type, or what it does not have");
-    }
-    form.type = *type;
-    form.hourly = catalog.on_demand(type->name, form.region);
-    return std::vector{std::move(form)};
-  }
-
-  std::vector<const InstanceType*> fitting;
-  for (const auto& type : catalog.types()) {
-    if (ask.accelerator_fits(type) && ask.size_fits(type) && ask.sensible(type, catalog))
-      fitting.push_back(&type);
-  }
-  if (fitting.empty()) return nothing_fits(ask, catalog);
-  std::vector<Offer> offers;
-  for (const InstanceType* type : fitting) {
-    form.hourly = catalog.on_demand(type->name, form.region);
-    if (!form.hourly) continue;
-    form.type = *type;
-    offers.push_back(form);
-  }
-  if (offers.empty()) return no_price(ask, fitting, catalog, form.region);
-  const bool nothing_asked = ask.nothing();
-  const auto order = [&](const Offer& offer) {
-    const bool first = nothing_asked && offer.type.name == small_general_machine;
-    return std::tuple(!first, *offer.hourly, offer.type.vcpus, std::string_view(offer.type.name));
-  };
-  std::ranges::sort(offers, [&](const Offer& a, const Offer& b) { return order(a) < order(b); });
-  return offers;
-}
-
 Result<Ranking> rank(const task::Task& task, const Catalog& catalog, const RankOptions& options) {
-  TRY_SET(offers, "",
-          rank_in(task, catalog, options.home_region.empty() ? "us-east-1" : options.home_region));
-  Ranking out;
-  out.considered = offers.size();
-  out.offers = std::move(offers);
-  for (auto& offer : out.offers) {
-    offer.price_date = catalog.price_date(offer.market, offer.type.name, offer.region, offer.zone);
-  }
-  return out;
-}
-
-Result<std::vector<GpuRow>> gpu_table(const Catalog& catalog, std::string_view name,
-                                      std::span<const std::string> regions, GpuSort) {
-  std::vector<GpuRow> rows;
-  for (const auto& type : catalog.types()) {
-    if (type.accelerator.empty() || (!name.empty() && lower(type.accelerator) != lower(name))) continue;
-    GpuRow row{type.name,
-               type.accelerator,
-               type.accelerator_count,
-               type.accelerator_memory_mib,
-               type.vcpus,
-               type.memory_mib,
-               type.arch,
-               {},
-               {}};
-    for (const auto& region : regions) {
-      row.prices.push_back({region, catalog.on_demand(type.name, region), catalog.spot(type.name, region)});
-    }
-    rows.push_back(std::move(row));
-  }
-  return rows;
+  return Ranker(task, catalog, options).run();
 }
 
 }  // namespace ferry::plan

@@ -1,0 +1,204 @@
+#include "plan/ask.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <set>
+
+#include "base/text.h"
+
+namespace ferry::plan {
+namespace {
+
+constexpr std::int64_t gib = 1024;
+
+double memory_of(const InstanceType& type) { return static_cast<double>(type.memory_mib) / gib; }
+
+bool meets(double have, const std::optional<task::Amount>& asked) {
+  if (!asked) return true;
+  return asked->at_least ? have >= asked->value : std::abs(have - asked->value) < 1e-9;
+}
+
+bool enough(double have, const std::optional<task::Amount>& asked) { return !asked || have >= asked->value; }
+
+std::string shown(const task::Amount& amount) {
+  return fmt::format("{}{}", amount.value, amount.at_least ? "+" : "");
+}
+
+tl::unexpected<Error> unknown_type(const std::string& name, const Catalog& catalog) {
+  const auto what = fmt::format("unknown instance type '{}'", printable(name));
+  const auto word = lower(name);
+  if (word.starts_with("standard_")) {
+    return fail(Kind::unsupported, what, "it looks like one of Azure's; ferry trains on AWS",
+                "leave out instance_type and ask for accelerators, cpus and memory");
+  }
+  if (word.find('.') == word.npos && word.find('-') != word.npos) {
+    return fail(Kind::unsupported, what, "it looks like one of Google Cloud's; ferry trains on AWS",
+                "leave out instance_type and ask for accelerators, cpus and memory");
+  }
+  std::vector<std::string> names;
+  for (const auto& type : catalog.types()) names.push_back(type.name);
+  const auto near = nearest(word, names);
+  return fail(Kind::bad_input, what, near ? "" : "the catalog does not list it",
+              near ? fmt::format("did you mean '{}'?", *near) : "types look like t3.medium or g5.xlarge");
+}
+
+/// The counts in which the accelerator that `ask` names can be had.
+std::set<int> counts_of(const Ask& ask, const Catalog& catalog) {
+  std::set<int> counts;
+  for (const auto& type : catalog.types()) {
+    if (ask.sensible(type, catalog) && type.accelerator == ask.accelerator.name &&
+        has_memory(type, ask.accelerator)) {
+      counts.insert(type.accelerator_count);
+    }
+  }
+  return counts;
+}
+
+/// The smallest type that has at least what is asked.
+const InstanceType* next_larger(const Ask& ask, const Catalog& catalog) {
+  const InstanceType* next = nullptr;
+  for (const auto& type : catalog.types()) {
+    if (ask.sensible(type, catalog) && ask.accelerator_fits(type) && enough(type.vcpus, ask.wish->cpus) &&
+        enough(memory_of(type), ask.wish->memory) && enough(type.local_nvme_gb, ask.wish->local_disk) &&
+        (!next || std::pair(type.vcpus, type.memory_mib) < std::pair(next->vcpus, next->memory_mib))) {
+      next = &type;
+    }
+  }
+  return next;
+}
+
+tl::unexpected<Error> nothing_fits(const Ask& ask, const Catalog& catalog) {
+  const auto what = fmt::format("no instance type has {}", ask.text());
+  if (ask.written) {
+    const auto counts = counts_of(ask, catalog);
+    if (!counts.contains(ask.written->count)) {
+      std::vector<std::string> forms;
+      for (const int count : counts) forms.push_back(fmt::format("{}:{}", ask.accelerator.name, count));
+      return fail(Kind::not_found, what, forms.empty() ? "none has that much memory" : "the count is exact",
+                  forms.empty() ? fmt::format("ask for {}", ask.accelerator.name)
+                                : fmt::format("ask for {}", join(forms, ", ")));
+    }
+  }
+  if (const auto* next = next_larger(ask, catalog)) {
+    return fail(Kind::not_found, what, fmt::format("the next larger is {}: {}", next->name, show(*next)),
+                "a number without + is exact; write it with + to take larger ones too");
+  }
+  if (ask.wish->local_disk && !ask.written) {
+    return fail(Kind::not_found, what, "of the types without GPUs that are known none has disks inside",
+                "leave out local_disk, and write disk_size for a disk of that size");
+  }
+  return fail(Kind::not_found, what, "no type is that large", "ask for less");
+}
+
+/// One wish with each of its accelerators.
+void add_asks(const Ask& form, const Catalog& catalog, std::vector<Ask>& asks, std::vector<Error>& errors) {
+  Ask ask = form;
+  if (!ask.wish->instance_type.empty()) {
+    ask.type = catalog.find(lower(ask.wish->instance_type));
+    if (!ask.type) {
+      errors.push_back(ask.refuse(unknown_type(ask.wish->instance_type, catalog).value()).value());
+      return;
+    }
+  }
+  const auto& accelerators = ask.wish->accelerators;
+  if (accelerators.choices.empty()) asks.push_back(ask);
+  for (std::size_t i = 0; i < accelerators.choices.size(); ++i) {
+    ask.written = &accelerators.choices[i];
+    if (i && accelerators.ordered) ++ask.group;
+    auto wanted = wanted_accelerator(ask.written->name, catalog);
+    if (!wanted) {
+      errors.push_back(ask.refuse(wanted.error()).value());
+      continue;
+    }
+    ask.accelerator = *wanted;
+    asks.push_back(ask);
+  }
+}
+
+}  // namespace
+
+std::string show(const InstanceType& type) {
+  const auto gpu = type.accelerator.empty()
+                       ? std::string()
+                       : fmt::format("{} ×{}, ", type.accelerator, type.accelerator_count);
+  return fmt::format("{}{} vCPU, {} GiB", gpu, type.vcpus, memory_of(type));
+}
+
+bool Ask::nothing() const {
+  return !type && !written && !wish->cpus && !wish->memory && !wish->local_disk && wish->arch.empty();
+}
+
+bool Ask::accelerator_fits(const InstanceType& one) const {
+  return !written || (one.accelerator == accelerator.name && has_memory(one, accelerator) &&
+                      one.accelerator_count == written->count);
+}
+
+bool Ask::fits(const InstanceType& one) const {
+  return accelerator_fits(one) && meets(one.vcpus, wish->cpus) && meets(memory_of(one), wish->memory) &&
+         meets(one.local_nvme_gb, wish->local_disk) && (wish->arch.empty() || one.arch == wish->arch);
+}
+
+bool Ask::sensible(const InstanceType& one, const Catalog& catalog) const {
+  const bool own_arch = one.arch == (wish->arch.empty() ? "x86_64" : wish->arch);
+  if (!written) {
+    const bool roomy = one.memory_mib >= std::max(4 * gib, one.vcpus * 2 * gib);
+    return one.accelerator.empty() && own_arch && (roomy || wish->memory);
+  }
+  if (own_arch && !is_slice(one)) return true;
+  const auto usual = [&](const InstanceType& other) {
+    return other.accelerator == one.accelerator && other.arch == "x86_64" && !is_slice(other);
+  };
+  return std::ranges::none_of(catalog.types(), usual);
+}
+
+std::string Ask::text() const {
+  std::vector<std::string> parts;
+  if (written) parts.push_back(fmt::format("{} ×{}", written->name, written->count));
+  if (wish->cpus) parts.push_back(shown(*wish->cpus) + " vCPU");
+  if (wish->memory) parts.push_back(shown(*wish->memory) + " GiB");
+  if (wish->local_disk) parts.push_back(shown(*wish->local_disk) + " GB of disk inside");
+  if (!wish->arch.empty()) parts.push_back("arch " + wish->arch);
+  return join(parts, ", ");
+}
+
+const std::string& Ask::at() const { return written && !written->at.empty() ? written->at : wish->at; }
+
+tl::unexpected<Error> Ask::refuse(Error error) const { return fail(at(), std::move(error)); }
+
+Result<std::vector<Ask>> asks_of(const task::Task& task, const Catalog& catalog,
+                                 std::vector<std::string>& notes) {
+  std::vector<Ask> asks;
+  std::vector<Error> errors;
+  const auto wishes = task.wishes();
+  for (std::size_t i = 0; i < wishes.size(); ++i) {
+    Ask form;
+    form.wish = &wishes[i];
+    form.number = i;
+    form.market = wishes[i].use_spot ? Market::spot : Market::on_demand;
+    if (task.ordered && !asks.empty()) form.group = asks.back().group + 1;
+    add_asks(form, catalog, asks, errors);
+  }
+  if (asks.empty()) return tl::unexpected(errors.front());
+  for (const auto& error : errors) notes.push_back("left out: " + error.what);
+  return asks;
+}
+
+Result<std::vector<const InstanceType*>> fitting(const Ask& ask, const Catalog& catalog) {
+  if (ask.type) {
+    if (ask.fits(*ask.type)) return std::vector{ask.type};
+    return ask.refuse(fail(Kind::not_found, fmt::format("{} does not have {}", ask.type->name, ask.text()),
+                           fmt::format("it has {}", show(*ask.type)),
+                           "leave out instance_type, or what it does not have")
+                          .value());
+  }
+  std::vector<const InstanceType*> out;
+  for (const auto& type : catalog.types()) {
+    if (ask.fits(type) && ask.sensible(type, catalog)) out.push_back(&type);
+  }
+  if (out.empty()) return ask.refuse(nothing_fits(ask, catalog).value());
+  return out;
+}
+
+}  // namespace ferry::plan

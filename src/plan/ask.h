@@ -1,0 +1,50 @@
+#pragma once
+/// \file
+/// What a task asks of one machine, and why a machine may not have it. Inside this room only.
+
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "plan/accelerators.h"
+#include "plan/plan.h"
+
+namespace ferry::plan {
+
+/// One of a task's wishes with one of its accelerators.
+struct Ask {
+  const task::Resources* wish = nullptr;
+  std::size_t number = 0;                      ///< of the wish among task.wishes()
+  const task::Accelerator* written = nullptr;  ///< nothing: none asked for
+  Wanted accelerator;                          ///< what `written` means
+  const InstanceType* type = nullptr;          ///< the one that the wish names
+  std::uint32_t group = 0;                     ///< offers of a lower group go first
+  Market market = Market::on_demand;
+
+  /// True if the task says nothing about the machine itself.
+  bool nothing() const;
+  bool accelerator_fits(const InstanceType& type) const;
+  bool fits(const InstanceType& type) const;
+  /// Whether a machine that the task did not name may be chosen for it.
+  bool sensible(const InstanceType& type, const Catalog& catalog) const;
+  /// "A10G ×1, 4+ vCPU"
+  std::string text() const;
+  /// Where it stands in the task file; empty if it is not from one.
+  const std::string& at() const;
+  /// `error`, with the place in front.
+  tl::unexpected<Error> refuse(Error error) const;
+};
+
+/// Every ask of a task. An alternative that cannot be understood becomes a note; the first one's error if
+/// there is no other.
+Result<std::vector<Ask>> asks_of(const task::Task& task, const Catalog& catalog,
+                                 std::vector<std::string>& notes);
+
+/// The types that have what is asked. Fails not_found with the sizes that there are.
+Result<std::vector<const InstanceType*>> fitting(const Ask& ask, const Catalog& catalog);
+
+/// "A10G ×1, 4 vCPU, 16 GiB"
+std::string show(const InstanceType& type);
+
+}  // namespace ferry::plan

@@ -1,0 +1,72 @@
+#include <algorithm>
+
+#include "base/text.h"
+#include "plan/accelerators.h"
+#include "plan/plan.h"
+
+namespace ferry::plan {
+namespace {
+
+/// What a person may mean by a name in the table, the narrowest first.
+std::vector<const InstanceType*> named(const Catalog& catalog, std::string_view name) {
+  const auto chosen = [&](auto&& wanted) {
+    std::vector<const InstanceType*> out;
+    for (const auto& type : catalog.types()) {
+      if (!type.accelerator.empty() && wanted(type)) out.push_back(&type);
+    }
+    return out;
+  };
+  if (name.empty()) return chosen([](const auto&) { return true; });
+  const auto word = lower(name);
+  if (const auto known = wanted_accelerator(name, catalog)) {
+    const auto longer = lower(known->name) + "-";  // A100-80GB for A100
+    return chosen([&](const auto& type) {
+      return (type.accelerator == known->name || lower(type.accelerator).starts_with(longer)) &&
+             has_memory(type, *known);
+    });
+  }
+  auto out = chosen([&](const auto& type) { return type.name == word || type.name.starts_with(word + "."); });
+  if (out.empty()) out = chosen([&](const auto& type) { return type.name.starts_with(word); });
+  if (out.empty()) out = chosen([&](const auto& type) { return lower(type.accelerator).starts_with(word); });
+  return out;
+}
+
+}  // namespace
+
+Result<std::vector<GpuRow>> gpu_table(const Catalog& catalog, std::string_view name,
+                                      std::span<const std::string> regions, GpuSort sort) {
+  const auto types = named(catalog, trim(name));
+  if (types.empty()) return tl::unexpected(wanted_accelerator(name, catalog).error());
+  const auto all =
+      regions.empty() ? catalog.regions() : std::vector<std::string>(regions.begin(), regions.end());
+  std::vector<GpuRow> rows;
+  for (const auto* type : types) {
+    GpuRow row{type->name,
+               type->accelerator,
+               type->accelerator_count,
+               type->accelerator_memory_mib,
+               type->vcpus,
+               type->memory_mib,
+               type->arch,
+               {},
+               {}};
+    std::optional<Usd> lowest;
+    for (const auto& region : all) {
+      row.prices.push_back({region, catalog.on_demand(type->name, region), catalog.spot(type->name, region)});
+      const auto& price = row.prices.back().on_demand;
+      if (price && (!lowest || *price < *lowest)) lowest = price;
+    }
+    if (lowest) row.per_gpu_hour = Usd{lowest->micros / type->accelerator_count};
+    rows.push_back(std::move(row));
+  }
+  const auto key = [&](const GpuRow& row) {
+    const auto price = row.per_gpu_hour ? row.per_gpu_hour->micros : 0;
+    return std::tuple(sort != GpuSort::gpu && !price, sort == GpuSort::gpu ? row.gpu : std::string(),
+                      sort == GpuSort::memory ? -row.gpu_memory_mib : 0, price, row.count, row.vcpus,
+                      row.type);
+  };
+  std::ranges::sort(rows, {}, key);
+  return rows;
+}
+
+}  // namespace ferry::plan
