@@ -20,6 +20,13 @@ std::string show(Usd money) {
   return fmt::format("${:.6f}", dollars);
 }
 
+std::string show_hourly(Usd price) {
+  if (price.micros < 1'000'000) return show(price);
+  std::string text = fmt::format("${:.4f}", static_cast<double>(price.micros) / 1e6);
+  while (text.ends_with('0') && text[text.size() - 3] != '.') text.pop_back();
+  return text;
+}
+
 Result<Usd> parse_usd(std::string_view text) {
   const auto bad = [&] {
     return fail(Kind::bad_input, fmt::format("not an amount of dollars: '{}'", text), {},

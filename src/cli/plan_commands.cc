@@ -21,7 +21,7 @@ Json money(const std::optional<Usd>& usd) {
 
 std::string gib(std::int64_t mib) { return fmt::format("{} GiB", (mib + 512) / 1024); }
 
-std::string hourly(const std::optional<Usd>& usd) { return usd ? show(*usd) : "?"; }
+std::string hourly(const std::optional<Usd>& usd) { return usd ? show_hourly(*usd) : "?"; }
 
 std::vector<std::string> offer_cells(const plan::Offer& offer, bool first) {
   return {
@@ -33,7 +33,7 @@ std::vector<std::string> offer_cells(const plan::Offer& offer, bool first) {
           ? fmt::format("{} ×{}", offer.type.accelerator, offer.type.accelerator_count)
           : "-",
       (offer.zone.empty() ? offer.region : offer.zone) + (offer.market == plan::Market::spot ? " spot" : ""),
-      offer.hourly ? show(*offer.hourly) + "/h" : "unknown",
+      offer.hourly ? show_hourly(*offer.hourly) + "/h" : "unknown",
       offer.total ? show(*offer.total) : "",
       offer.reason};
 }

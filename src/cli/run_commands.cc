@@ -42,9 +42,9 @@ Status confirm(const run::Question& question) {
   const auto& offer = question.offers.front();
   std::string text = fmt::format("Rent {}{} in {} for {}/h", offer.type.name,
                                  offer.market == plan::Market::spot ? " (spot)" : "", offer.region,
-                                 offer.hourly ? show(*offer.hourly) : "an unknown price");
+                                 offer.hourly ? show_hourly(*offer.hourly) : "an unknown price");
   if (question.ceiling && offer.hourly && *question.ceiling > *offer.hourly)
-    text += fmt::format(" (up to {}/h if that is not to be had)", show(*question.ceiling));
+    text += fmt::format(" (up to {}/h if that is not to be had)", show_hourly(*question.ceiling));
   if (offer.total) text += fmt::format(", estimated {}", show(*offer.total));
   if (question.at_most.micros > 0) text += fmt::format(", at most {}", show(question.at_most));
   text += fmt::format(", ending at the latest {}",

@@ -14,6 +14,14 @@ void TaskOptions::add_to(CLI::App& command) {
   command.add_option("--gpus", gpus, "GPUs, e.g. A10G or A100:8");
   command.add_option("--cpus", cpus, "vCPUs, e.g. 4 or 4+");
   command.add_option("--memory", memory, "Memory in GiB, e.g. 16 or 16+");
+  command.add_option("--disk", disk, "Size of the root disk in GiB");
+  command.add_option("--image", image, "What to boot: ami-…, pytorch, tensorflow or base");
+  command.add_option("--region", region, "Rent in this region only; '*' for any");
+  auto* spot_flag = command.add_flag("--spot", spot, "Spot machines: cheaper, and AWS may take them back");
+  command.add_flag("--on-demand", on_demand, "No spot machines, whatever the task says")->excludes(spot_flag);
+  command.add_option("--budget", budget, "Most the run may cost, in dollars: time is cut to fit");
+  command.add_option("--max-hourly-cost", max_hourly_cost,
+                     "Most an hour of the machine may cost, in dollars");
   command.add_option("-w,--workdir", workdir, "Folder to send (default: the task's own, or this one)");
   command.add_option("-e,--env", envs, "KEY=VALUE, or KEY to take it from this environment; may be repeated")
       ->type_name("KEY[=VALUE]")
@@ -31,6 +39,7 @@ void TaskOptions::add_to(CLI::App& command) {
       ->allow_extra_args(false);
   command.add_option("--max-duration", max_duration,
                      "Longest the training may take, e.g. 90m or 2h (default: 24h)");
+  command.add_option("--duration", duration, "How long it should take, for the estimate, e.g. 40m");
 }
 
 namespace {
@@ -74,6 +83,35 @@ Status lay_resources(const TaskOptions& options, task::Resources& resources) {
     resources.infra = parsed;
   }
   if (!options.instance_type.empty()) resources.instance_type = options.instance_type;
+  if (!options.region.empty()) {
+    if (resources.infra && resources.infra->world != task::World::aws)
+      return fail(Kind::bad_input, "--region is for AWS", "infra is " + task::show(*resources.infra));
+    TRY_SET(parsed, "--region", task::parse_infra("aws/" + options.region));
+    resources.infra = parsed;
+  }
+  if (options.spot) resources.use_spot = true;
+  if (options.on_demand) resources.use_spot = false;
+  if (!options.max_hourly_cost.empty()) {
+    TRY_SET(parsed, "--max-hourly-cost", parse_usd(options.max_hourly_cost));
+    resources.max_hourly_cost = parsed;
+  }
+  if (!options.disk.empty()) {
+    const auto gib = parse_int(options.disk);
+    if (!gib || *gib < 1 || *gib > 65536)
+      return fail(Kind::bad_input, "--disk needs a size in GiB, from 1 to 65536");
+    resources.disk_gib = static_cast<int>(*gib);
+  }
+  if (!options.image.empty()) {
+    resources.image = {};
+    if (options.image.starts_with("ami-")) {
+      resources.image.amis[""] = options.image;
+    } else if (options.image == "pytorch" || options.image == "tensorflow" || options.image == "base") {
+      resources.image.flavour = options.image;
+    } else {
+      return fail(Kind::bad_input, "--image: not an image: " + printable(options.image), {},
+                  "give an AMI (ami-…), pytorch, tensorflow or base");
+    }
+  }
   if (!options.gpus.empty()) {
     TRY_SET(parsed, "--gpus", task::parse_accelerators(options.gpus));
     resources.accelerators = parsed;
@@ -150,6 +188,14 @@ Result<Described> describe_task(const TaskOptions& options, const std::vector<st
   if (!options.max_duration.empty()) {
     TRY_SET(limit, "--max-duration", parse_duration(options.max_duration));
     out.task.max_duration = limit;
+  }
+  if (!options.duration.empty()) {
+    TRY_SET(expected, "--duration", parse_duration(options.duration));
+    out.task.duration = expected;
+  }
+  if (!options.budget.empty()) {
+    TRY_SET(most, "--budget", parse_usd(options.budget));
+    out.task.budget = most;
   }
   TRY("", lay_resources(options, out.task.resources));
   for (auto& candidate : out.task.candidates) TRY("", lay_resources(options, candidate));

@@ -84,23 +84,28 @@ std::string describe_environment(const Json& facts) {
 Result<Environment> prepare_environment(Doors& doors, Link& link, const task::Task& task) {
   doors.progress.begin("setup", "looking at the environment");
   const std::string activate = link.paths().run_dir + "-env.sh";
-  const std::string kind = installs_itself(task.setup) ? "present" : "auto";
-  TRY_SET(
-      shell, "",
-      link.session().spawn(fmt::format("cd {} && exec bash -s {} '' '' {}",
-                                       shell_quoted(link.paths().workdir), kind, shell_quoted(activate))));
+  const auto& wish = task.environment;
+  if (wish.kind == "docker") {
+    return fail(Kind::unsupported, "environment: docker cannot be used yet", {},
+                "write  environment: auto, or run docker yourself in run");
+  }
+  const std::string kind = wish.kind == "auto" && installs_itself(task.setup) ? "present" : wish.kind;
+  const auto words = shell_quoted(std::vector<std::string>{kind, wish.name, wish.file, activate});
+  TRY_SET(shell, "",
+          link.session().spawn(
+              fmt::format("cd {} && exec bash -s {}", shell_quoted(link.paths().workdir), words)));
   const std::string_view script(ferry_embed_environment_sh, ferry_embed_environment_sh_end);
   TRY("look at the environment", os::write_all(shell.in.get(), script));
   shell.in.reset();
-  std::string answer, words;
-  TRY("", hear(doors, shell, answer, words));
+  std::string answer, said;
+  TRY("", hear(doors, shell, answer, said));
   const auto ended = shell.wait(Millis(10'000));
   const auto at = answer.rfind(answer_mark);
   if (!ended || ended->code == 255)
     return fail(Kind::lost, "the connection broke while the environment was made");
   if (ended->code != 0 || at == std::string::npos) {
-    const auto why = last_lines(words, 8);
-    return fail(words.find("No space left") != std::string::npos ? Kind::disk_full : Kind::bad_input,
+    const auto why = last_lines(said, 8);
+    return fail(said.find("No space left") != std::string::npos ? Kind::disk_full : Kind::bad_input,
                 "the training's environment cannot be had on this machine", why,
                 "mend what the workdir asks for, install it in setup, or write  environment: none");
   }

@@ -188,8 +188,8 @@ agent::JobSpec Journey::job_spec(const task::Task& task) const {
   spec.run = run_.name;
   spec.workdir = link_->paths().workdir;
   const auto& wanted = task.resources.accelerators.choices;
-  const int asked = offers_.empty() ? (wanted.empty() ? 0 : wanted.front().count)
-                                    : offers_.front().type.accelerator_count;
+  const int asked =
+      offers_.empty() ? (wanted.empty() ? 0 : wanted.front().count) : offers_.front().type.accelerator_count;
   const auto gpus = std::to_string(asked);
   spec.setup = trim(task.setup).empty() ? "" : environment_.activate + task.setup;
   spec.command = environment_.activate + (place_.world == "ssh" ? queue_line(asked) : "") + task.run;

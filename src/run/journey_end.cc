@@ -151,7 +151,7 @@ int Journey::finish(const Status& problem) {
   }
   if (run_.keep && run_.outputs_home && problem) {
     doors_.progress.note(fmt::format("{} is kept and costs {}/h: ferry ssh {} · ferry down {}", instance_.id,
-                                     show(instance_.hourly), run_.name, run_.name),
+                                     show_hourly(instance_.hourly), run_.name, run_.name),
                          {{"kept", instance_.id}});
     return exit_code(problem);
   }

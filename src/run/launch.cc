@@ -190,7 +190,7 @@ void Launcher::tell_next(const plan::Offer& offer, const Error& why) {
   if (!waiting_.empty() && attempts_ < most_attempts) {
     const auto& then = waiting_.front();
     next = " → " + (then.type.name == offer.type.name && !then.zone.empty() ? then.zone : where(then));
-    if (then.hourly && then.hourly != offer.hourly) next += " " + show(*then.hourly) + "/h";
+    if (then.hourly && then.hourly != offer.hourly) next += " " + show_hourly(*then.hourly) + "/h";
   }
   doors_.progress.warn("launch", where(offer) + ": " + why.what + next);
 }

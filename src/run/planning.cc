@@ -43,7 +43,7 @@ Result<Lifetime> within_budget(const task::Task& task, Lifetime lifetime, std::o
   if (shorter.max_duration < Seconds(60)) {
     return fail(Kind::bad_input,
                 fmt::format("the budget of {} does not pay for a minute of training at {}/h",
-                            show(*task.budget), show(*hourly)),
+                            show(*task.budget), show_hourly(*hourly)),
                 "time to bring the outputs home is counted in",
                 "raise the budget, or choose a cheaper machine");
   }
@@ -92,7 +92,7 @@ std::string describe_offer(const plan::Offer& offer, const Lifetime& lifetime) {
   std::string line =
       fmt::format("{}  {}{}  {}", describe_type(offer.type), offer.zone.empty() ? offer.region : offer.zone,
                   offer.market == plan::Market::spot ? " spot" : "",
-                  offer.hourly ? show(*offer.hourly) + "/h" : "price unknown");
+                  offer.hourly ? show_hourly(*offer.hourly) + "/h" : "price unknown");
   if (offer.total) line += "  est. " + show(*offer.total);
   if (offer.hourly)
     line += fmt::format("  at most {} in {}", show(cost(*offer.hourly, lifetime.max_duration)),
