@@ -97,6 +97,7 @@ bool is_loopback(std::string_view url) {
   const auto scheme = url.find("://");
   if (scheme != std::string_view::npos) url.remove_prefix(scheme + 3);
   url = url.substr(0, url.find('/'));
+  if (url.find('@') != std::string_view::npos) return false;  // what is before it is a user, not the host
   if (url.starts_with("[::1]")) return true;
   const std::string_view host = url.substr(0, url.find(':'));
   if (host == "localhost" || host.ends_with(".localhost")) return true;
