@@ -42,6 +42,14 @@ Params& Params::add(std::string name, std::string value) {
   return *this;
 }
 
+Params& Params::add_given(std::string name, std::string value) {
+  return value.empty() ? *this : add(std::move(name), std::move(value));
+}
+
+Params& Params::add_given(std::string name, int value) {
+  return value == 0 ? *this : add(std::move(name), value);
+}
+
 Params& Params::list(const std::string& prefix, const std::vector<std::string>& values) {
   for (std::size_t i = 0; i < values.size(); ++i) add(prefix + "." + std::to_string(i + 1), values[i]);
   return *this;
