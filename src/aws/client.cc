@@ -42,6 +42,14 @@ Params& Params::add(std::string name, std::string value) {
   return *this;
 }
 
+Params& Params::add_given(std::string name, std::string value) {
+  return value.empty() ? *this : add(std::move(name), std::move(value));
+}
+
+Params& Params::add_given(std::string name, int value) {
+  return value == 0 ? *this : add(std::move(name), value);
+}
+
 Params& Params::list(const std::string& prefix, const std::vector<std::string>& values) {
   for (std::size_t i = 0; i < values.size(); ++i) add(prefix + "." + std::to_string(i + 1), values[i]);
   return *this;
@@ -97,6 +105,7 @@ bool is_loopback(std::string_view url) {
   const auto scheme = url.find("://");
   if (scheme != std::string_view::npos) url.remove_prefix(scheme + 3);
   url = url.substr(0, url.find('/'));
+  if (url.find('@') != std::string_view::npos) return false;  // what is before it is a user, not the host
   if (url.starts_with("[::1]")) return true;
   const std::string_view host = url.substr(0, url.find(':'));
   if (host == "localhost" || host.ends_with(".localhost")) return true;

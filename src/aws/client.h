@@ -23,6 +23,9 @@ class Params {
  public:
   Params& add(std::string name, std::string value);
   Params& add(std::string name, int value) { return add(std::move(name), std::to_string(value)); }
+  /// As add, unless there is nothing to say: "" or 0.
+  Params& add_given(std::string name, std::string value);
+  Params& add_given(std::string name, int value);
   /// EC2's flat list: PREFIX.1, PREFIX.2, …
   Params& list(const std::string& prefix, const std::vector<std::string>& values);
   /// The next Filter.N with its values.

@@ -38,8 +38,9 @@ TEST(Client, OnlyThisComputerIsLoopback) {
        {"http://127.0.0.1:5000", "http://localhost/", "https://127.77.0.12", "http://[::1]:80/"}) {
     EXPECT_TRUE(is_loopback(url)) << url;
   }
-  for (const char* url : {"https://ec2.us-east-1.amazonaws.com", "http://127.0.0.1.example.com",
-                          "http://10.0.0.1", "http://localhost.example", ""}) {
+  for (const char* url :
+       {"https://ec2.us-east-1.amazonaws.com", "http://127.0.0.1.example.com", "http://10.0.0.1",
+        "http://localhost.example", "http://127.0.0.1:80@example.com/", ""}) {
     EXPECT_FALSE(is_loopback(url)) << url;
   }
 }

@@ -2,41 +2,11 @@
 
 #include <gtest/gtest.h>
 
-#include "aws/scripted_http.h"
-#include "aws/sources.h"
+#include "aws/person.h"
 #include "os/file.h"
 
 namespace ferry::aws {
 namespace {
-
-/// A home folder and an environment of its own.
-struct Person {
-  os::TempDir home;
-  std::map<std::string, std::string> env = {{"AWS_EC2_METADATA_DISABLED", "true"}};
-  ScriptedHttp http;
-  os::FakeClock clock;
-  std::string profile;
-
-  void write(const std::string& name, const std::string& text) {
-    ASSERT_TRUE(os::make_dirs(home.path() / ".aws", 0700));
-    ASSERT_TRUE(os::write_file(home.path() / ".aws" / name, text, 0600));
-  }
-  Result<Config> load() {
-    Surroundings surroundings;
-    surroundings.env = [this](const char* name) -> std::optional<std::string> {
-      const auto at = env.find(name);
-      if (at == env.end() || at->second.empty()) return std::nullopt;
-      return at->second;
-    };
-    surroundings.home = home.path();
-    surroundings.profile = profile;
-    return Config::load(surroundings);
-  }
-  Result<Credentials> credentials() {
-    TRY_SET(config, "", load());
-    return find_credentials(config, http, clock);
-  }
-};
 
 constexpr const char* two_profiles =
     "[default]\naws_access_key_id = AKIDEFAULT\naws_secret_access_key = s1\n\n"
@@ -45,7 +15,9 @@ constexpr const char* two_profiles =
 TEST(Credentials, ComeFromTheEnvironmentBeforeAnyFile) {
   Person person;
   person.write("credentials", two_profiles);
-  person.env.insert({{"AWS_ACCESS_KEY_ID", "AKIENV"}, {"AWS_SECRET_ACCESS_KEY", "s"}, {"AWS_PROFILE", "ml"}});
+  person.env["AWS_ACCESS_KEY_ID"] = "AKIENV";
+  person.env["AWS_SECRET_ACCESS_KEY"] = "s";
+  person.env["AWS_PROFILE"] = "ml";
   const auto keys = person.credentials();
   ASSERT_TRUE(keys) << describe(keys.error());
   EXPECT_EQ(keys->access_key_id, "AKIENV");
@@ -56,7 +28,8 @@ TEST(Credentials, ComeFromTheEnvironmentBeforeAnyFile) {
 TEST(Credentials, OfAProfileNamedByAFlagWinOverTheEnvironment) {
   Person person;
   person.write("credentials", two_profiles);
-  person.env.insert({{"AWS_ACCESS_KEY_ID", "AKIENV"}, {"AWS_SECRET_ACCESS_KEY", "s"}});
+  person.env["AWS_ACCESS_KEY_ID"] = "AKIENV";
+  person.env["AWS_SECRET_ACCESS_KEY"] = "s";
   person.profile = "ml";
   EXPECT_EQ(person.credentials().value().access_key_id, "AKIML");
 }
@@ -71,7 +44,7 @@ TEST(Credentials, OfTheDefaultProfileComeFromTheSharedFile) {
 TEST(Credentials, OfTheProfileInAwsProfileCarryItsSessionToken) {
   Person person;
   person.write("credentials", two_profiles);
-  person.env.insert({{"AWS_PROFILE", "ml"}});
+  person.env["AWS_PROFILE"] = "ml";
   const auto keys = person.credentials().value();
   EXPECT_EQ(keys.access_key_id, "AKIML");
   EXPECT_EQ(keys.secret_access_key, "s2");
@@ -81,14 +54,14 @@ TEST(Credentials, OfTheProfileInAwsProfileCarryItsSessionToken) {
 TEST(Credentials, MayStandInTheConfigFileToo) {
   Person person;
   person.write("config", "[profile  lab]\naws_access_key_id = AKILAB\naws_secret_access_key = s\n");
-  person.env.insert({{"AWS_PROFILE", "lab"}});
+  person.env["AWS_PROFILE"] = "lab";
   EXPECT_EQ(person.credentials().value().access_key_id, "AKILAB");
 }
 
 TEST(Credentials, FilesMayBeElsewhere) {
   Person person;
   person.write("elsewhere", two_profiles);
-  person.env.insert({{"AWS_SHARED_CREDENTIALS_FILE", (person.home.path() / ".aws/elsewhere").string()}});
+  person.env["AWS_SHARED_CREDENTIALS_FILE"] = (person.home.path() / ".aws/elsewhere").string();
   EXPECT_EQ(person.credentials().value().access_key_id, "AKIDEFAULT");
 }
 
@@ -104,7 +77,7 @@ TEST(Credentials, WhenThereAreNoneSayWhereWasLookedAndWhatToDo) {
 TEST(Credentials, HalfAKeyIsAnErrorNotASkippedSource) {
   Person person;
   person.write("credentials", two_profiles);
-  person.env.insert({{"AWS_ACCESS_KEY_ID", "AKIENV"}});
+  person.env["AWS_ACCESS_KEY_ID"] = "AKIENV";
   const auto keys = person.credentials();
   ASSERT_FALSE(keys);
   EXPECT_EQ(keys.error().kind, Kind::bad_input);
@@ -114,7 +87,7 @@ TEST(Credentials, HalfAKeyIsAnErrorNotASkippedSource) {
 TEST(Credentials, AnUnknownProfileIsNamed) {
   Person person;
   person.write("credentials", two_profiles);
-  person.env.insert({{"AWS_PROFILE", "nobody"}});
+  person.env["AWS_PROFILE"] = "nobody";
   const auto keys = person.credentials();
   ASSERT_FALSE(keys);
   EXPECT_EQ(keys.error().kind, Kind::not_found);
@@ -124,7 +97,7 @@ TEST(Credentials, AnUnknownProfileIsNamed) {
 TEST(Credentials, AProfileThisVersionCannotReadSaysHowToGoOn) {
   Person person;
   person.write("config", "[profile corp]\nlogin_session = arn:aws:iam::1:user/x\n");
-  person.env.insert({{"AWS_PROFILE", "corp"}});
+  person.env["AWS_PROFILE"] = "corp";
   const auto keys = person.credentials();
   ASSERT_FALSE(keys);
   EXPECT_EQ(keys.error().kind, Kind::unsupported);

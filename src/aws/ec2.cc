@@ -6,16 +6,48 @@ namespace ferry::aws {
 namespace {
 
 constexpr int page_size = 1000;
-/// More pages than any account has instances for: an endpoint that never ends is an error, not a hang.
-constexpr int most_pages = 1000;
-
-Error endless(const std::string& action) {
-  return {Kind::corrupt, "AWS's " + action + " never comes to an end",
-          "too many pages, or the same one again", "check AWS_ENDPOINT_URL, and repeat", ""};
-}
 
 void add_filters(Params& params, const std::vector<Filter>& filters) {
   for (const auto& filter : filters) params.filter(filter.name, filter.values);
+}
+
+/// "1.25": dollars as EC2 reads them, to the millionth.
+std::string dollars(Usd money) {
+  std::string digits = std::to_string(money.micros);
+  if (digits.size() < 7) digits.insert(0, 7 - digits.size(), '0');
+  return digits.insert(digits.size() - 6, ".");
+}
+
+/// EC2 takes the wish for a public address only with a network interface, which then has subnet and group.
+void add_network(Params& params, const RunInstances& request) {
+  const bool interface = request.public_address.has_value();
+  const std::string prefix = interface ? "NetworkInterface.1." : "";
+  if (interface) {
+    params.add(prefix + "DeviceIndex", 0)
+        .add(prefix + "AssociatePublicIpAddress", *request.public_address ? "true" : "false")
+        .add(prefix + "DeleteOnTermination", "true");
+  }
+  params.add_given(prefix + "SubnetId", request.subnet_id);
+  params.add_given(prefix + "SecurityGroupId.1", request.security_group_id);
+}
+
+void add_root_disk(Params& params, const RunInstances& request) {
+  const std::string disk = "BlockDeviceMapping.1.";
+  params.add(disk + "DeviceName", request.root_device)
+      .add(disk + "Ebs.Encrypted", "true")
+      .add(disk + "Ebs.DeleteOnTermination", "true")
+      .add(disk + "Ebs.VolumeType", request.volume_type);
+  params.add_given(disk + "Ebs.VolumeSize", request.root_size_gib);
+  params.add_given(disk + "Ebs.Iops", request.volume_iops);
+  params.add_given(disk + "Ebs.Throughput", request.volume_mib_per_s);
+}
+
+void add_spot(Params& params, const RunInstances& request) {
+  const std::string options = "InstanceMarketOptions.SpotOptions.";
+  params.add("InstanceMarketOptions.MarketType", "spot")
+      .add(options + "SpotInstanceType", "one-time")
+      .add(options + "InstanceInterruptionBehavior", "terminate");
+  if (request.spot_max_price) params.add(options + "MaxPrice", dollars(*request.spot_max_price));
 }
 
 Params run_instances_params(const RunInstances& request) {
@@ -28,20 +60,17 @@ Params run_instances_params(const RunInstances& request) {
       .add("InstanceInitiatedShutdownBehavior", "terminate")
       .add("MetadataOptions.HttpTokens", "required")
       .add("MetadataOptions.HttpEndpoint", "enabled");
-  if (!request.key_name.empty()) params.add("KeyName", request.key_name);
-  if (!request.security_group_id.empty()) params.add("SecurityGroupId.1", request.security_group_id);
-  if (!request.zone.empty()) params.add("Placement.AvailabilityZone", request.zone);
+  params.add_given("KeyName", request.key_name);
+  add_network(params, request);
+  params.add_given("Placement.AvailabilityZone", request.zone);
+  params.add_given("Placement.GroupName", request.placement_group);
+  params.add_given("CapacityReservationSpecification.CapacityReservationTarget.CapacityReservationId",
+                   request.capacity_reservation_id);
+  const bool arn = request.instance_profile.starts_with("arn:");
+  params.add_given(arn ? "IamInstanceProfile.Arn" : "IamInstanceProfile.Name", request.instance_profile);
   if (!request.user_data.empty()) params.add("UserData", base64(request.user_data));
-  params.add("BlockDeviceMapping.1.DeviceName", request.root_device)
-      .add("BlockDeviceMapping.1.Ebs.Encrypted", "true")
-      .add("BlockDeviceMapping.1.Ebs.DeleteOnTermination", "true")
-      .add("BlockDeviceMapping.1.Ebs.VolumeType", "gp3");
-  if (request.root_size_gib > 0) params.add("BlockDeviceMapping.1.Ebs.VolumeSize", request.root_size_gib);
-  if (request.spot) {
-    params.add("InstanceMarketOptions.MarketType", "spot")
-        .add("InstanceMarketOptions.SpotOptions.SpotInstanceType", "one-time")
-        .add("InstanceMarketOptions.SpotOptions.InstanceInterruptionBehavior", "terminate");
-  }
+  add_root_disk(params, request);
+  if (request.spot) add_spot(params, request);
   params.tags("instance", request.tags).tags("volume", request.tags);
   return params;
 }
@@ -83,22 +112,16 @@ Result<InstanceRecord> Ec2::run_instances(const RunInstances& request) {
 
 Result<std::vector<InstanceRecord>> Ec2::describe_instances(const std::vector<std::string>& ids,
                                                             const std::vector<Filter>& filters) {
-  std::vector<InstanceRecord> all;
-  std::string next;
-  for (int pages = 0; pages < most_pages; ++pages) {
+  const auto ask = [&](const std::string& token) -> Result<Page<InstanceRecord>> {
     Params params;
     params.list("InstanceId", ids);
     add_filters(params, filters);
     if (ids.empty()) params.add("MaxResults", page_size);  // EC2 refuses both together
-    if (!next.empty()) params.add("NextToken", next);
+    if (!token.empty()) params.add("NextToken", token);
     TRY_SET(xml, "", client_.query("ec2", "DescribeInstances", params, Repeat::freely));
-    TRY_SET(page, "", parse_describe_instances(xml));
-    std::move(page.instances.begin(), page.instances.end(), std::back_inserter(all));
-    if (page.next_token.empty()) return all;
-    if (page.next_token == next) break;
-    next = page.next_token;
-  }
-  return fail("", endless("DescribeInstances"));
+    return parse_describe_instances(xml);
+  };
+  return every_page<InstanceRecord>("DescribeInstances", ask);
 }
 
 Status Ec2::terminate_instance(const std::string& id) {
@@ -143,20 +166,14 @@ Status Ec2::delete_key_pair(const std::string& name) {
 }
 
 Result<std::vector<SecurityGroupRecord>> Ec2::describe_security_groups(const std::vector<Filter>& filters) {
-  std::vector<SecurityGroupRecord> all;
-  std::string next;
-  for (int pages = 0; pages < most_pages; ++pages) {
+  const auto ask = [&](const std::string& token) -> Result<Page<SecurityGroupRecord>> {
     Params params;
     add_filters(params, filters);
-    if (!next.empty()) params.add("NextToken", next);
+    if (!token.empty()) params.add("NextToken", token);
     TRY_SET(xml, "", client_.query("ec2", "DescribeSecurityGroups", params, Repeat::freely));
-    TRY_SET(page, "", parse_describe_security_groups(xml));
-    std::move(page.groups.begin(), page.groups.end(), std::back_inserter(all));
-    if (page.next_token.empty()) return all;
-    if (page.next_token == next) break;
-    next = page.next_token;
-  }
-  return fail("", endless("DescribeSecurityGroups"));
+    return parse_describe_security_groups(xml);
+  };
+  return every_page<SecurityGroupRecord>("DescribeSecurityGroups", ask);
 }
 
 Result<std::string> Ec2::create_security_group(const std::string& name, const std::string& description,

@@ -10,6 +10,7 @@
 
 #include "aws/client.h"
 #include "aws/ec2_xml.h"
+#include "base/units.h"
 
 namespace ferry::aws {
 
@@ -18,13 +19,21 @@ using Tags = std::map<std::string, std::string>;
 /// What RunInstances is asked for; one instance.
 struct RunInstances {
   std::string image_id, instance_type, key_name, security_group_id;
-  std::string zone;          ///< empty: EC2 chooses
+  std::string zone;          ///< empty: EC2 chooses, or the subnet's
   std::string client_token;  ///< required: with it the call may be repeated
   std::string user_data;     ///< raw bytes
   std::string root_device;   ///< "/dev/sda1"
   int root_size_gib = 0;     ///< 0: the image's own
   bool spot = false;
-  Tags tags;  ///< on the instance and its volumes
+  Tags tags;                                  ///< on the instance and its volumes
+  std::string subnet_id;                      ///< empty: the default one of the zone
+  std::optional<bool> public_address;         ///< unset: as the subnet does
+  std::string instance_profile;               ///< name or ARN of an IAM instance profile; empty: none
+  std::string placement_group;                ///< name; empty: none
+  std::string capacity_reservation_id;        ///< empty: any open one that matches
+  std::string volume_type = "gp3";            ///< of the root disk
+  int volume_iops = 0, volume_mib_per_s = 0;  ///< 0: the type's own
+  std::optional<Usd> spot_max_price;          ///< an hour; unset: up to the on-demand price
 };
 
 /// A filter of a Describe call: any of the values.
@@ -37,7 +46,7 @@ class Ec2 {
  public:
   explicit Ec2(Client& client) : client_(client) {}
 
-  /// Rents one instance: IMDSv2 required, root volume gp3, encrypted and deleted with the instance, a
+  /// Rents one instance: IMDSv2 required, root volume encrypted and deleted with the instance, a
   /// shutdown from inside terminates. A spot request is one-time.
   Result<InstanceRecord> run_instances(const RunInstances& request);
   /// All pages. Ids that EC2 does not know are not_found; a filter without match is an empty answer.

@@ -1,47 +1,10 @@
 #include "aws/ec2_xml.h"
 
-#include <limits>
-#include <pugixml.hpp>
-
+#include "aws/xml.h"
 #include "base/text.h"
 
 namespace ferry::aws {
 namespace {
-
-/// A full page of 1,000 instances is about 5 MB.
-constexpr std::size_t largest_answer = std::size_t{64} << 20;
-
-/// A document whose root is `root`. pugixml expands no entities of a DOCTYPE, so size bounds the memory used.
-struct Answer {
-  pugi::xml_document document;
-  pugi::xml_node root;
-};
-
-Status load(Answer& answer, std::string_view xml, const std::string& root) {
-  const std::string advice = "check that AWS_ENDPOINT_URL (if set) names an AWS endpoint, and repeat";
-  const std::string what = "AWS's answer is not a " + root;
-  if (xml.size() > largest_answer) return fail(Kind::corrupt, what, "it is too large", advice);
-  const auto parsed =
-      answer.document.load_buffer(xml.data(), xml.size(), pugi::parse_default, pugi::encoding_utf8);
-  if (!parsed) return fail(Kind::corrupt, what, std::string("XML: ") + parsed.description(), advice);
-  answer.root = answer.document.document_element();
-  if (answer.root.name() != root) {
-    return fail(Kind::corrupt, what,
-                "it is <" + printable(std::string_view(answer.root.name()).substr(0, 80)) + ">", advice);
-  }
-  return {};
-}
-
-std::string text(const pugi::xml_node& parent, const char* name) {
-  return std::string(trim(parent.child(name).text().get()));
-}
-
-int number(const pugi::xml_node& parent, const char* name, int otherwise) {
-  const auto value = parse_int(text(parent, name));
-  if (!value || *value < std::numeric_limits<int>::min() || *value > std::numeric_limits<int>::max())
-    return otherwise;
-  return static_cast<int>(*value);
-}
 
 std::map<std::string, std::string> tags_of(const pugi::xml_node& parent) {
   std::map<std::string, std::string> tags;
@@ -53,25 +16,25 @@ std::map<std::string, std::string> tags_of(const pugi::xml_node& parent) {
 
 InstanceRecord instance_of(const pugi::xml_node& item) {
   InstanceRecord instance;
-  instance.id = text(item, "instanceId");
-  instance.type = text(item, "instanceType");
-  instance.zone = text(item.child("placement"), "availabilityZone");
-  instance.state = text(item.child("instanceState"), "name");
-  instance.public_dns = text(item, "dnsName");
-  instance.public_ip = text(item, "ipAddress");
-  instance.private_ip = text(item, "privateIpAddress");
-  instance.client_token = text(item, "clientToken");
-  instance.key_name = text(item, "keyName");
-  instance.lifecycle = text(item, "instanceLifecycle");
-  instance.launched_ms = parse_iso_time(text(item, "launchTime"));
+  instance.id = xml_text(item, "instanceId");
+  instance.type = xml_text(item, "instanceType");
+  instance.zone = xml_text(item.child("placement"), "availabilityZone");
+  instance.state = xml_text(item.child("instanceState"), "name");
+  instance.public_dns = xml_text(item, "dnsName");
+  instance.public_ip = xml_text(item, "ipAddress");
+  instance.private_ip = xml_text(item, "privateIpAddress");
+  instance.client_token = xml_text(item, "clientToken");
+  instance.key_name = xml_text(item, "keyName");
+  instance.lifecycle = xml_text(item, "instanceLifecycle");
+  instance.launched_ms = parse_iso_time(xml_text(item, "launchTime"));
   instance.tags = tags_of(item);
   const auto reason = item.child("stateReason");
-  instance.state_reason = text(reason, "message");
+  instance.state_reason = xml_text(reason, "message");
   // EC2's messages usually begin with their code already.
-  if (const auto code = text(reason, "code"); !instance.state_reason.starts_with(code)) {
+  if (const auto code = xml_text(reason, "code"); !instance.state_reason.starts_with(code)) {
     instance.state_reason = code + ": " + instance.state_reason;
   }
-  if (instance.state_reason.empty()) instance.state_reason = text(item, "reason");
+  if (instance.state_reason.empty()) instance.state_reason = xml_text(item, "reason");
   return instance;
 }
 
@@ -95,31 +58,31 @@ void add_rules(const pugi::xml_node& permission, std::vector<IngressRule>& out) 
        {"prefixListIds", "prefixListId", IngressRule::Source::prefix_list}}};
   for (const auto& place : places) {
     for (const auto& item : permission.child(place.list).children("item")) {
-      out.push_back({.protocol = text(permission, "ipProtocol"),
-                     .from_port = number(permission, "fromPort", -1),
-                     .to_port = number(permission, "toPort", -1),
+      out.push_back({.protocol = xml_text(permission, "ipProtocol"),
+                     .from_port = xml_number(permission, "fromPort", -1),
+                     .to_port = xml_number(permission, "toPort", -1),
                      .source = place.source,
-                     .value = text(item, place.member)});
+                     .value = xml_text(item, place.member)});
     }
   }
 }
 
 }  // namespace
 
-Result<InstancesPage> parse_describe_instances(std::string_view xml) {
-  Answer answer;
-  TRY("", load(answer, xml, "DescribeInstancesResponse"));
-  InstancesPage page;
+Result<Page<InstanceRecord>> parse_describe_instances(std::string_view xml) {
+  XmlAnswer answer;
+  TRY("", load_xml(answer, xml, "DescribeInstancesResponse"));
+  Page<InstanceRecord> page;
   for (const auto& reservation : answer.root.child("reservationSet").children("item")) {
-    add_instances(reservation, page.instances);
+    add_instances(reservation, page.items);
   }
-  page.next_token = text(answer.root, "nextToken");
+  page.next_token = xml_text(answer.root, "nextToken");
   return page;
 }
 
 Result<InstanceRecord> parse_run_instances(std::string_view xml) {
-  Answer answer;
-  TRY("", load(answer, xml, "RunInstancesResponse"));
+  XmlAnswer answer;
+  TRY("", load_xml(answer, xml, "RunInstancesResponse"));
   std::vector<InstanceRecord> instances;
   add_instances(answer.root, instances);
   if (instances.empty()) {
@@ -130,19 +93,19 @@ Result<InstanceRecord> parse_run_instances(std::string_view xml) {
 }
 
 Result<std::vector<ImageRecord>> parse_describe_images(std::string_view xml) {
-  Answer answer;
-  TRY("", load(answer, xml, "DescribeImagesResponse"));
+  XmlAnswer answer;
+  TRY("", load_xml(answer, xml, "DescribeImagesResponse"));
   std::vector<ImageRecord> images;
   for (const auto& item : answer.root.child("imagesSet").children("item")) {
     ImageRecord image;
-    image.id = text(item, "imageId");
-    image.name = text(item, "name");
-    image.architecture = text(item, "architecture");
-    image.root_device = text(item, "rootDeviceName");
-    image.creation_date = text(item, "creationDate");
+    image.id = xml_text(item, "imageId");
+    image.name = xml_text(item, "name");
+    image.architecture = xml_text(item, "architecture");
+    image.root_device = xml_text(item, "rootDeviceName");
+    image.creation_date = xml_text(item, "creationDate");
     for (const auto& device : item.child("blockDeviceMapping").children("item")) {
-      if (text(device, "deviceName") == image.root_device) {
-        image.root_size_gib = number(device.child("ebs"), "volumeSize", 0);
+      if (xml_text(device, "deviceName") == image.root_device) {
+        image.root_size_gib = xml_number(device.child("ebs"), "volumeSize", 0);
       }
     }
     if (!image.id.empty()) images.push_back(std::move(image));
@@ -150,57 +113,59 @@ Result<std::vector<ImageRecord>> parse_describe_images(std::string_view xml) {
   return images;
 }
 
-Result<SecurityGroupsPage> parse_describe_security_groups(std::string_view xml) {
-  Answer answer;
-  TRY("", load(answer, xml, "DescribeSecurityGroupsResponse"));
-  SecurityGroupsPage page;
+Result<Page<SecurityGroupRecord>> parse_describe_security_groups(std::string_view xml) {
+  XmlAnswer answer;
+  TRY("", load_xml(answer, xml, "DescribeSecurityGroupsResponse"));
+  Page<SecurityGroupRecord> page;
   for (const auto& item : answer.root.child("securityGroupInfo").children("item")) {
     SecurityGroupRecord group;
-    group.id = text(item, "groupId");
-    group.name = text(item, "groupName");
-    group.vpc_id = text(item, "vpcId");
+    group.id = xml_text(item, "groupId");
+    group.name = xml_text(item, "groupName");
+    group.vpc_id = xml_text(item, "vpcId");
     group.tags = tags_of(item);
     for (const auto& permission : item.child("ipPermissions").children("item"))
       add_rules(permission, group.ingress);
-    if (!group.id.empty()) page.groups.push_back(std::move(group));
+    if (!group.id.empty()) page.items.push_back(std::move(group));
   }
-  page.next_token = text(answer.root, "nextToken");
+  page.next_token = xml_text(answer.root, "nextToken");
   return page;
 }
 
 Result<std::string> parse_create_security_group(std::string_view xml) {
-  Answer answer;
-  TRY("", load(answer, xml, "CreateSecurityGroupResponse"));
-  auto id = text(answer.root, "groupId");
+  XmlAnswer answer;
+  TRY("", load_xml(answer, xml, "CreateSecurityGroupResponse"));
+  auto id = xml_text(answer.root, "groupId");
   if (id.empty())
     return fail(Kind::corrupt, "AWS's CreateSecurityGroupResponse names no group", "", "repeat the command");
   return id;
 }
 
 Result<std::vector<std::string>> parse_describe_vpcs(std::string_view xml) {
-  Answer answer;
-  TRY("", load(answer, xml, "DescribeVpcsResponse"));
+  XmlAnswer answer;
+  TRY("", load_xml(answer, xml, "DescribeVpcsResponse"));
   std::vector<std::string> ids;
   for (const auto& item : answer.root.child("vpcSet").children("item")) {
-    if (auto id = text(item, "vpcId"); !id.empty()) ids.push_back(std::move(id));
+    if (auto id = xml_text(item, "vpcId"); !id.empty()) ids.push_back(std::move(id));
   }
   return ids;
 }
 
 Result<CallerIdentity> parse_get_caller_identity(std::string_view xml) {
-  Answer answer;
-  TRY("", load(answer, xml, "GetCallerIdentityResponse"));
+  XmlAnswer answer;
+  TRY("", load_xml(answer, xml, "GetCallerIdentityResponse"));
   const auto result = answer.root.child("GetCallerIdentityResult");
-  return CallerIdentity{text(result, "Account"), text(result, "Arn"), text(result, "UserId")};
+  return CallerIdentity{xml_text(result, "Account"), xml_text(result, "Arn"), xml_text(result, "UserId")};
 }
 
 Result<Credentials> parse_assume_role(std::string_view xml, const std::string& action) {
-  Answer answer;
-  TRY("", load(answer, xml, action + "Response"));
+  XmlAnswer answer;
+  TRY("", load_xml(answer, xml, action + "Response"));
   const auto given = answer.root.child((action + "Result").c_str()).child("Credentials");
-  Credentials keys{
-      text(given, "AccessKeyId"), text(given, "SecretAccessKey"), text(given, "SessionToken"), {}};
-  keys.expires_ms = parse_iso_time(text(given, "Expiration"));
+  Credentials keys{xml_text(given, "AccessKeyId"),
+                   xml_text(given, "SecretAccessKey"),
+                   xml_text(given, "SessionToken"),
+                   {}};
+  keys.expires_ms = parse_iso_time(xml_text(given, "Expiration"));
   if (keys.access_key_id.empty() || keys.secret_access_key.empty() || keys.session_token.empty()) {
     return fail(Kind::corrupt, "AWS's " + action + "Response has no credentials", "", "repeat the command");
   }

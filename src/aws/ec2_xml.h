@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "aws/credentials.h"
+#include "aws/paging.h"
 #include "base/error.h"
 
 namespace ferry::aws {
@@ -24,11 +25,6 @@ struct InstanceRecord {
   std::string lifecycle;     ///< "spot", or empty
   std::int64_t launched_ms = 0;
   std::map<std::string, std::string> tags;
-};
-
-struct InstancesPage {
-  std::vector<InstanceRecord> instances;
-  std::string next_token;  ///< empty on the last page
 };
 
 struct ImageRecord {
@@ -61,15 +57,11 @@ struct CallerIdentity {
   std::string account, arn, user_id;
 };
 
-Result<InstancesPage> parse_describe_instances(std::string_view xml);
+Result<Page<InstanceRecord>> parse_describe_instances(std::string_view xml);
 /// The one instance of a RunInstances answer.
 Result<InstanceRecord> parse_run_instances(std::string_view xml);
 Result<std::vector<ImageRecord>> parse_describe_images(std::string_view xml);
-struct SecurityGroupsPage {
-  std::vector<SecurityGroupRecord> groups;
-  std::string next_token;
-};
-Result<SecurityGroupsPage> parse_describe_security_groups(std::string_view xml);
+Result<Page<SecurityGroupRecord>> parse_describe_security_groups(std::string_view xml);
 /// The new group's id.
 Result<std::string> parse_create_security_group(std::string_view xml);
 /// The ids of the VPCs.

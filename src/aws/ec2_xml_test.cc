@@ -57,8 +57,8 @@ constexpr const char* describe_instances = R"(<?xml version="1.0" encoding="UTF-
 TEST(Ec2Xml, ReadsEveryInstanceOfEveryReservation) {
   const auto page = parse_describe_instances(describe_instances);
   ASSERT_TRUE(page) << describe(page.error());
-  ASSERT_EQ(page->instances.size(), 3U);
-  const auto& first = page->instances[0];
+  ASSERT_EQ(page->items.size(), 3U);
+  const auto& first = page->items[0];
   EXPECT_EQ(first.id, "i-1234567890abcdef0");
   EXPECT_EQ(first.state, "running");
   EXPECT_EQ(first.zone, "us-east-1b");
@@ -70,8 +70,8 @@ TEST(Ec2Xml, ReadsEveryInstanceOfEveryReservation) {
   EXPECT_EQ(first.launched_ms, 1'769'860'800'250);
   EXPECT_EQ(first.tags, (std::map<std::string, std::string>{{"ferry:run", "digits-7k2"}, {"empty", ""}}));
   EXPECT_EQ(first.state_reason, "");
-  EXPECT_EQ(page->instances[1].state_reason, "Client.UserInitiatedShutdown: User initiated shutdown");
-  EXPECT_EQ(page->instances[2].state_reason, "Server.SpotInstanceTermination: taken back");
+  EXPECT_EQ(page->items[1].state_reason, "Client.UserInitiatedShutdown: User initiated shutdown");
+  EXPECT_EQ(page->items[2].state_reason, "Server.SpotInstanceTermination: taken back");
   EXPECT_EQ(page->next_token, "page-2");
 }
 
@@ -115,7 +115,7 @@ TEST(Ec2Xml, SplitsIngressRulesBySource) {
       "<ipRanges><item><cidrIp>10.0.0.0/8</cidrIp></item></ipRanges></item>"
       "</ipPermissions></item></securityGroupInfo></DescribeSecurityGroupsResponse>");
   ASSERT_TRUE(page);
-  const auto& rules = page->groups.at(0).ingress;
+  const auto& rules = page->items.at(0).ingress;
   ASSERT_EQ(rules.size(), 6U);
   EXPECT_EQ(rules[0].value, "203.0.113.7/32");
   EXPECT_EQ(rules[2].source, IngressRule::Source::ipv6);

@@ -16,9 +16,9 @@ constexpr std::array<std::string_view, 9> capacity_codes = {
     "InsufficientInstanceCapacity", "InsufficientHostCapacity",   "InsufficientReservedInstanceCapacity",
     "InsufficientCapacity",         "InsufficientCapacityOnHost", "UnfulfillableCapacity",
     "CapacityNotAvailable",         "SpotMaxPriceTooLow",         "Unsupported"};
-constexpr std::array<std::string_view, 4> quota_codes = {
+constexpr std::array<std::string_view, 5> quota_codes = {
     "MaxSpotInstanceCountExceeded", "MaxSpotFleetRequestCountExceeded", "ServiceQuotaExceededException",
-    "InstanceQuotaExceeded"};
+    "InstanceQuotaExceeded", "QuotaExceededException"};
 constexpr std::array<std::string_view, 15> throttling_codes = {"Throttling",
                                                                "ThrottlingException",
                                                                "ThrottledException",
@@ -34,8 +34,9 @@ constexpr std::array<std::string_view, 15> throttling_codes = {"Throttling",
                                                                "SlowDown",
                                                                "EC2ThrottledException",
                                                                "RateExceeded"};
-constexpr std::array<std::string_view, 4> permission_codes = {"UnauthorizedOperation", "AccessDenied",
-                                                              "AccessDeniedException", "NotAuthorized"};
+constexpr std::array<std::string_view, 6> permission_codes = {
+    "UnauthorizedOperation", "AccessDenied",       "AccessDeniedException",
+    "NotAuthorized",         "ForbiddenException", "DependencyAccessDeniedException"};
 constexpr std::array<std::string_view, 4> expired_codes = {"ExpiredToken", "ExpiredTokenException",
                                                            "RequestExpired", "RequestTimeTooSkewed"};
 constexpr std::array<std::string_view, 3> account_codes = {"OptInRequired", "Blocked", "PendingVerification"};
@@ -55,8 +56,9 @@ constexpr std::array<std::string_view, 7> conflict_codes = {
     "DependencyViolation", "IdempotentParameterMismatch", "IncorrectInstanceState",
     "IncorrectState",      "OperationNotPermitted",       "ResourceInUse",
     "ConflictException"};
-constexpr std::array<std::string_view, 4> missing_codes = {"ParameterNotFound", "ResourceNotFoundException",
-                                                           "InvalidAMIID.Unavailable", "NoSuchKey"};
+constexpr std::array<std::string_view, 6> missing_codes = {
+    "ParameterNotFound", "ResourceNotFoundException", "InvalidAMIID.Unavailable",
+    "NoSuchKey",         "NoSuchResourceException",   "NotFoundException"};
 
 bool is_one_of(std::string_view code, Codes codes) {
   return std::find(codes.begin(), codes.end(), code) != codes.end();
@@ -186,7 +188,9 @@ Kind kind_of(std::string_view code, int status) {
     return Kind::denied;
   }
   if (code.ends_with(".NotFound") || is_one_of(code, missing_codes)) return Kind::not_found;
-  if (code.ends_with(".Duplicate") || code.ends_with("AlreadyExists")) return Kind::exists;
+  if (code.ends_with(".Duplicate") || code.ends_with("AlreadyExists") ||
+      code.ends_with("AlreadyExistsException"))
+    return Kind::exists;
   if (code.ends_with(".InUse") || is_one_of(code, conflict_codes)) return Kind::conflict;
   if (code == "UnsupportedOperation" || code == "InvalidAction") return Kind::unsupported;
   if (status == 429) return Kind::throttled;

@@ -20,6 +20,7 @@ bool may_have_the_token(const std::string& url) {
   if (url.starts_with("https://")) return true;
   if (!url.starts_with("http://")) return false;
   if (is_loopback(url)) return true;
+  if (url.find('@') != std::string::npos) return false;  // what is before it is a user, not the host
   const std::string host = url.substr(7, url.find_first_of("/:?#", url[7] == '[' ? url.find(']') : 7) - 7);
   constexpr std::array<std::string_view, 3> agents = {"169.254.170.2", "169.254.170.23", "[fd00:ec2::23]"};
   return std::find(agents.begin(), agents.end(), host) != agents.end();

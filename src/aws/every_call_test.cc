@@ -1,0 +1,159 @@
+// Every typed call, made against the server of tests/aws/requests.py, which checks each request against AWS's
+// own model of it.
+
+#include <gtest/gtest.h>
+
+#include "aws/ec2.h"
+#include "aws/ec2_catalog.h"
+#include "aws/permissions.h"
+#include "aws/person.h"
+#include "aws/pricing.h"
+#include "aws/quotas.h"
+#include "aws/ssm.h"
+#include "aws/sts.h"
+#include "os/env.h"
+
+namespace ferry::aws {
+namespace {
+
+class EveryCall : public testing::Test {
+ protected:
+  void SetUp() override {
+    const auto url = os::env("FERRY_CAPTURE_URL");
+    if (!url) GTEST_SKIP() << "FERRY_CAPTURE_URL is not set";
+    url_ = *url;
+  }
+  Client client(const std::string& session_token = "") const {
+    return Client({.credentials = fixed_provider({"AKIDEXAMPLE", "secret", session_token, ""}),
+                   .region = "eu-west-1",
+                   .endpoint_url = url_,
+                   .service_endpoints = {},
+                   .max_attempts = 1},
+                  *http_, os::system_clock());
+  }
+  template <class T>
+  static void must(const Result<T>& result) {
+    EXPECT_TRUE(result) << describe(result.error());
+  }
+
+  std::string url_;
+  std::unique_ptr<os::HttpClient> http_ = os::make_http_client();
+};
+
+RunInstances full_order() {
+  return {.image_id = "ami-0123456789abcdef0",
+          .instance_type = "g5.xlarge",
+          .key_name = "clé & co",
+          .security_group_id = "sg-1",
+          .zone = "eu-west-1a",
+          .client_token = "t/1",
+          .user_data = std::string("#!/bin/sh\n\0\xff", 12),
+          .root_device = "/dev/sda1",
+          .root_size_gib = 80,
+          .spot = true,
+          .tags = {{"ferry:run", "r + 1"}, {"Name", "été"}},
+          .placement_group = "near",
+          .capacity_reservation_id = "cr-1",
+          .volume_type = "gp3",
+          .volume_iops = 6000,
+          .volume_mib_per_s = 500,
+          .spot_max_price = Usd{1'250'000}};
+}
+
+TEST_F(EveryCall, OfEc2) {
+  auto connection = client();
+  Ec2 ec2(connection);
+  must(ec2.run_instances(full_order()));
+  auto other = full_order();
+  other.spot = false;
+  other.subnet_id = "subnet-1";
+  other.public_address = true;
+  other.instance_profile = "arn:aws:iam::123456789012:instance-profile/x";
+  must(ec2.run_instances(other));
+  other.public_address = std::nullopt;
+  other.instance_profile = "x";
+  must(ec2.run_instances(other));
+  must(ec2.describe_instances({}, {{"tag:ferry:run", {"a", "b"}}, {"instance-state-name", {"running"}}}));
+  must(ec2.describe_instances({"i-1", "i-2"}, {}));
+  must(ec2.terminate_instance("i-1"));
+  must(ec2.stop_instance("i-1"));
+  must(ec2.start_instance("i-1"));
+  must(ec2.describe_images({"amazon"}, {{"name", {"Deep*"}}}));
+  must(ec2.describe_image("ami-1"));
+  must(ec2.import_key_pair("k", "ssh-ed25519 AAAA", {{"a", "b"}}));
+  must(ec2.delete_key_pair("k"));
+  must(ec2.describe_security_groups({{"group-name", {"g"}}}));
+  must(ec2.create_security_group("g", "ferry", "vpc-1", {{"a", "b"}}));
+  must(ec2.delete_security_group("g"));
+  using Source = IngressRule::Source;
+  for (const auto source : {Source::ipv4, Source::ipv6, Source::group, Source::prefix_list}) {
+    must(ec2.authorize_ingress("sg-1", {"tcp", 22, 22, source, "203.0.113.7/32"}));
+  }
+  must(ec2.revoke_ingress("sg-1",
+                          {{"-1", -1, -1, Source::ipv4, "0.0.0.0/0"}, {"tcp", 1, 2, Source::ipv6, "::/0"}}));
+  must(ec2.default_vpc());
+}
+
+TEST_F(EveryCall, OfTheCatalog) {
+  auto connection = client("token//+=");
+  must(describe_instance_types(connection));
+  must(describe_instance_types(connection, {"g5.xlarge", "t3.micro"}, {{"current-generation", {"true"}}}));
+  must(describe_instance_type_offerings(connection));
+  must(describe_instance_type_offerings(connection, {"g5.xlarge"}));
+  must(describe_spot_prices(connection, {"g5.xlarge"}));
+  must(describe_regions(connection));
+  must(describe_regions(connection, true));
+  must(describe_availability_zones(connection));
+  must(describe_vpcs(connection, {{"is-default", {"true"}}}));
+  must(describe_subnets(connection, {{"vpc-id", {"vpc-1"}}}));
+}
+
+TEST_F(EveryCall, OfTheOtherServices) {
+  auto connection = client();
+  must(get_caller_identity(connection));
+  must(assume_role(connection, {.role_arn = "arn:aws:iam::123456789012:role/x",
+                                .session_name = "ferry-1",
+                                .external_id = "e/1",
+                                .mfa_serial = "arn:aws:iam::123456789012:mfa/me",
+                                .mfa_code = "123456",
+                                .duration_seconds = 900}));
+  must(get_parameter(connection, "/aws/service/x"));
+  must(get_prices(connection, "eu-west-1"));
+  must(get_prices(connection, "", "g5.xlarge"));
+  must(get_service_quota(connection, "ec2", "L-1216C47A"));
+  must(list_service_quotas(connection, "ec2"));
+  must(request_service_quota_increase(connection, "ec2", "L-DB2E81BA", 8));
+  Client without_keys({.credentials = nullptr,
+                       .region = "eu-west-1",
+                       .endpoint_url = url_,
+                       .service_endpoints = {},
+                       .max_attempts = 1},
+                      *http_, os::system_clock());
+  must(assume_role_with_web_identity(without_keys, {.role_arn = "arn:aws:iam::123456789012:role/x",
+                                                    .session_name = "ferry-1",
+                                                    .token = "eyJhbGciOi",
+                                                    .duration_seconds = 900}));
+}
+
+TEST_F(EveryCall, OfSingleSignOn) {
+  Person person;
+  person.env["AWS_ENDPOINT_URL"] = url_;
+  person.write(
+      "config",
+      "[default]\nsso_session = corp\nsso_account_id = 123456789012\nsso_role_name = Train er\n"
+      "[sso-session corp]\nsso_start_url = https://corp.awsapps.com/start\nsso_region = eu-west-1\n");
+  person.write(
+      "sso/cache/ee0bfd2552fbd840c02cc48b6e823320543c450f.json",  // named by the SHA-1 of "corp"
+      R"({"accessToken":"A","expiresAt":"2020-01-01T00:00:00Z","clientId":"C","clientSecret":"S","refreshToken":"R"})");
+  must(person.credentials());
+}
+
+TEST_F(EveryCall, AsATrial) {
+  auto connection = client();
+  for (const auto action : trial_actions()) {
+    EXPECT_EQ(dry_run(connection, action).permission, Permission::allowed) << action;
+  }
+}
+
+}  // namespace
+}  // namespace ferry::aws

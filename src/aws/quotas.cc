@@ -1,0 +1,148 @@
+#include "aws/quotas.h"
+
+#include <algorithm>
+#include <array>
+
+namespace ferry::aws {
+namespace {
+
+constexpr std::string_view standard = "standard (A, C, D, H, I, M, R, T, Z)";
+
+constexpr std::array<VcpuQuota, 12> all_vcpu_quotas = {{
+    {"L-1216C47A", standard, false},
+    {"L-34B43A08", standard, true},
+    {"L-DB2E81BA", "G and VT", false},
+    {"L-3819A6DF", "G and VT", true},
+    {"L-417A185B", "P", false},
+    {"L-7212CCBC", "P", true},
+    {"L-2C3B7624", "Trn", false},
+    {"L-6B0D517C", "Trn", true},
+    {"L-1945791B", "Inf", false},
+    {"L-B5D1601B", "Inf", true},
+    {"L-6E869C2A", "DL", false},
+    {"L-85EED4F7", "DL", true},
+}};
+
+/// Which group the letters that a type begins with belong to.
+struct Family {
+  std::string_view letters, families;
+};
+constexpr std::array<Family, 18> families = {{
+    {"a", standard},
+    {"c", standard},
+    {"d", standard},
+    {"h", standard},
+    {"i", standard},
+    {"im", standard},
+    {"is", standard},
+    {"m", standard},
+    {"r", standard},
+    {"t", standard},
+    {"z", standard},
+    {"g", "G and VT"},
+    {"gr", "G and VT"},
+    {"vt", "G and VT"},
+    {"p", "P"},
+    {"trn", "Trn"},
+    {"inf", "Inf"},
+    {"dl", "DL"},
+}};
+
+double number_at(const Json& object, const char* name) {
+  if (!object.is_object()) return 0;
+  const auto at = object.find(name);
+  return at != object.end() && at->is_number() ? at->get<double>() : 0;
+}
+
+bool true_at(const Json& object, const char* name) {
+  const auto at = object.find(name);
+  return at != object.end() && at->is_boolean() && at->get<bool>();
+}
+
+Result<QuotaRecord> quota_of(const Json& json) {
+  QuotaRecord quota;
+  quota.code = text_at(json, "QuotaCode");
+  if (quota.code.empty()) return fail(Kind::corrupt, "AWS's answer has no quota", "", "repeat the command");
+  quota.name = text_at(json, "QuotaName");
+  quota.value = number_at(json, "Value");
+  quota.adjustable = true_at(json, "Adjustable");
+  return quota;
+}
+
+Json object_at(const Json& json, const char* name) {
+  return json.is_object() && json.contains(name) ? json[name] : Json();
+}
+
+Result<Json> call_quotas(Client& client, const std::string& action, const Json& request, Repeat repeat) {
+  return client.json("service_quotas", "ServiceQuotasV20190624", action, request, repeat);
+}
+
+}  // namespace
+
+std::span<const VcpuQuota> vcpu_quotas() { return all_vcpu_quotas; }
+
+const VcpuQuota* vcpu_quota_of(std::string_view instance_type, bool spot) {
+  const auto letters = instance_type.substr(0, instance_type.find_first_of("0123456789-."));
+  const auto family =
+      std::find_if(families.begin(), families.end(), [&](const Family& it) { return it.letters == letters; });
+  if (family == families.end()) return nullptr;
+  const auto quota = std::find_if(all_vcpu_quotas.begin(), all_vcpu_quotas.end(), [&](const VcpuQuota& it) {
+    return it.families == family->families && it.spot == spot;
+  });
+  return quota == all_vcpu_quotas.end() ? nullptr : &*quota;
+}
+
+Result<QuotaRecord> parse_get_service_quota(const Json& answer) {
+  return quota_of(object_at(answer, "Quota"));
+}
+
+Result<Page<QuotaRecord>> parse_list_service_quotas(const Json& answer) {
+  const Json list = object_at(answer, "Quotas");
+  if (!list.is_array()) return fail(Kind::corrupt, "AWS's answer has no quotas", "", "repeat the command");
+  Page<QuotaRecord> page;
+  for (const auto& item : list) {
+    if (auto quota = quota_of(item)) page.items.push_back(std::move(*quota));
+  }
+  page.next_token = text_at(answer, "NextToken");
+  return page;
+}
+
+Result<QuotaRequestRecord> parse_request_service_quota_increase(const Json& answer) {
+  const Json json = object_at(answer, "RequestedQuota");
+  QuotaRequestRecord request{text_at(json, "Id"), text_at(json, "CaseId"), text_at(json, "Status"),
+                             number_at(json, "DesiredValue")};
+  if (request.id.empty()) {
+    return fail(Kind::corrupt, "AWS's answer names no request", "",
+                "look into the Service Quotas console before asking again");
+  }
+  return request;
+}
+
+Result<QuotaRecord> get_service_quota(Client& client, const std::string& service, const std::string& code) {
+  const Json request = {{"ServiceCode", service}, {"QuotaCode", code}};
+  auto applied = call_quotas(client, "GetServiceQuota", request, Repeat::freely);
+  if (!applied && applied.error().kind == Kind::not_found) {
+    applied = call_quotas(client, "GetAWSDefaultServiceQuota", request, Repeat::freely);
+  }
+  TRY_SET(answer, "", std::move(applied));
+  return parse_get_service_quota(answer);
+}
+
+Result<std::vector<QuotaRecord>> list_service_quotas(Client& client, const std::string& service) {
+  return every_page<QuotaRecord>(
+      "ListServiceQuotas", [&](const std::string& token) -> Result<Page<QuotaRecord>> {
+        Json request = {{"ServiceCode", service}, {"MaxResults", 100}};
+        if (!token.empty()) request["NextToken"] = token;
+        TRY_SET(answer, "", call_quotas(client, "ListServiceQuotas", request, Repeat::freely));
+        return parse_list_service_quotas(answer);
+      });
+}
+
+Result<QuotaRequestRecord> request_service_quota_increase(Client& client, const std::string& service,
+                                                          const std::string& code, double desired) {
+  const Json request = {{"ServiceCode", service}, {"QuotaCode", code}, {"DesiredValue", desired}};
+  TRY_SET(answer, "", call_quotas(client, "RequestServiceQuotaIncrease", request, Repeat::unless_uncertain));
+  return parse_request_service_quota_increase(answer);
+}
+
+}  // namespace ferry::aws
