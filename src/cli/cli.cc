@@ -58,6 +58,7 @@ int main(int argc, char** argv, const Carried& carried) {
   add_run_commands(app, program);
   add_plan_commands(app, program);
   add_runs_commands(app, program);
+  add_account_commands(app, program);
   add_rehearsal_commands(app, program);
   add_other_commands(app, program);
   if (argc == 1) {

@@ -16,6 +16,7 @@
 #include "plan/plan.h"
 
 namespace ferry::aws {
+class Client;
 class Provider;
 }
 
@@ -133,6 +134,10 @@ std::shared_ptr<aws::Provider> fixed_credentials(std::string access_key_id, std:
 Result<AwsWorld> aws_world_from_environment(const std::string& region);
 /// Its region alone: makes no call and needs no credentials.
 Result<std::string> aws_region_from_environment(const std::string& region);
+
+/// For calls that concern the account rather than machines: one identity in the world's region. `http` and
+/// `clock` must outlive it.
+std::unique_ptr<aws::Client> make_client(const AwsWorld& world, os::HttpClient& http, os::Clock& clock);
 
 /// `http` and `clock` must outlive the cloud.
 std::unique_ptr<Cloud> make_ec2_cloud(AwsWorld world, os::HttpClient& http, os::Clock& clock);

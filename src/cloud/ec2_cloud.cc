@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "aws/ec2.h"
+#include "aws/ec2_catalog.h"
 #include "aws/sts.h"
 #include "base/text.h"
 #include "cloud/cloud.h"
@@ -78,18 +79,19 @@ Status calm_about(Kind kind, Status status) {
   return status;
 }
 
+aws::ClientConfig config_of(AwsWorld world) {
+  return {.credentials = std::move(world.credentials),
+          .region = std::move(world.region),
+          .endpoint_url = std::move(world.endpoint_url),
+          .service_endpoints = std::move(world.service_endpoints),
+          .max_attempts = world.max_attempts,
+          .ca_bundle = std::move(world.ca_bundle)};
+}
+
 class Ec2Cloud final : public Cloud {
  public:
   Ec2Cloud(AwsWorld world, os::HttpClient& http, os::Clock& clock)
-      : client_({.credentials = std::move(world.credentials),
-                 .region = std::move(world.region),
-                 .endpoint_url = std::move(world.endpoint_url),
-                 .service_endpoints = std::move(world.service_endpoints),
-                 .max_attempts = world.max_attempts,
-                 .ca_bundle = std::move(world.ca_bundle)},
-                http, clock),
-        ec2_(client_),
-        clock_(clock) {}
+      : client_(config_of(std::move(world)), http, clock), ec2_(client_), clock_(clock) {}
 
   const std::string& region() const override { return client_.config().region; }
 
@@ -101,8 +103,11 @@ class Ec2Cloud final : public Cloud {
   Result<Image> newest_image(const ImageWish& wish) override { return cloud::newest_image(client_, wish); }
 
   Result<std::vector<std::string>> zones_with(const std::string& instance_type) override {
-    (void)instance_type;
-    return std::vector<std::string>();
+    TRY_SET(offerings, "", aws::describe_instance_type_offerings(client_, {instance_type}));
+    std::vector<std::string> zones;
+    for (auto& offering : offerings) zones.push_back(std::move(offering.zone));
+    std::sort(zones.begin(), zones.end());
+    return zones;
   }
 
   Status import_key(const std::string& name, const std::string& public_key, const Tags& tags) override {
@@ -230,7 +235,7 @@ Result<Instance> Ec2Cloud::launch(const LaunchRequest& request) {
                                 .root_size_gib = disk_gib,
                                 .spot = request.offer.market == plan::Market::spot,
                                 .tags = request.tags};
-  TRY_SET(record, doing, once_visible({request.key_name, request.security_group}, [&] {
+  TRY_SET(record, "", once_visible({request.key_name, request.security_group}, [&] {
             return ec2_.run_instances(order);
           }));
   made_[record.id] = clock_.steady_ms();
@@ -310,6 +315,10 @@ Result<std::string> Ec2Cloud::caller_cidr() {
 }
 
 }  // namespace
+
+std::unique_ptr<aws::Client> make_client(const AwsWorld& world, os::HttpClient& http, os::Clock& clock) {
+  return std::make_unique<aws::Client>(config_of(world), http, clock);
+}
 
 std::unique_ptr<Cloud> make_ec2_cloud(AwsWorld world, os::HttpClient& http, os::Clock& clock) {
   return std::make_unique<Ec2Cloud>(std::move(world), http, clock);

@@ -4,6 +4,7 @@
 
 #include "base/text.h"
 #include "os/env.h"
+#include "run/account.h"
 #include "run/launch.h"
 #include "run/planning.h"
 
@@ -95,6 +96,9 @@ Status Journey::plan(const Order& order) {
   if (place_.world == "rehearsal") return {};
   TRY_SET(caller, "", cloud_->whoami());
   run_.task["account"] = caller.account;
+  TRY_SET(allowed, "", within_quotas(doors_, place_, std::move(offers_)));
+  offers_ = std::move(allowed);
+  place_.region = offers_.front().region;
   if (order.confirm && place_.endpoint.empty()) {
     doors_.progress.pause();
     TRY("", order.confirm({offers_, lifetime_.max_duration, most, ceiling_, doors_.clock.now_ms()}));

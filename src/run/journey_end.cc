@@ -1,5 +1,6 @@
 // How a run ends: outputs home, the machine given back or left, and the exit code. The one place that decides
 // about release.
+#include "base/text.h"
 #include "run/journey.h"
 #include "watch/report.h"
 
@@ -53,6 +54,9 @@ Status Journey::fetch() {
 }
 
 Status Journey::release() {
+  TRY_SET(made, "", doors_.ledger.resources(run_.name));
+  TRY_SET(rented, "", doors_.ledger.instances(run_.name));
+  const bool nothing_made = made.empty() && rented.empty();
   TRY("", enter(Phase::releasing));
   doors_.progress.begin("release", instance_.id);
   if (link_) {
@@ -67,8 +71,11 @@ Status Journey::release() {
   TRY_SET(instances, "", doors_.ledger.instances(run_.name));
   TRY_SET(resources, "", doors_.ledger.resources(run_.name));
   const auto now = doors_.clock.now_ms();
-  doors_.progress.done("release", watch::release_text(instances, resources, now),
-                       watch::release_json(instances, resources, now));
+  std::string text = watch::release_text(instances, resources, now);
+  if (const auto estimate = int_at(run_.task, "estimate_micros"); estimate > 0)
+    text += fmt::format(" (estimated {})", show(Usd{estimate}));
+  nothing_made ? doors_.progress.pause()
+               : doors_.progress.done("release", text, watch::release_json(instances, resources, now));
   if (run_.outputs_home)
     doors_.progress.note(watch::closing_line(run_.name, shown(run_.home), fetched_files_),
                          {{"home", run_.home}});

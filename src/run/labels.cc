@@ -1,6 +1,7 @@
 #include "run/labels.h"
 
 #include "base/hash.h"
+#include "base/text.h"
 #include "os/env.h"
 
 namespace ferry::run {

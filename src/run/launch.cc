@@ -149,7 +149,7 @@ Result<std::optional<ledger::Instance>> Launcher::attempt(const plan::Offer& off
   if (!rented) {
     const auto kind = rented.error().kind;
     const bool sure = kind == Kind::no_capacity || kind == Kind::quota || kind == Kind::unsupported;
-    if (!sure || instance.token.empty()) return tl::unexpected<Error>(std::move(rented).error());
+    if (!sure || instance.token.empty()) return fail("launch " + where(offer), std::move(rented).error());
     instance.state = ledger::Rent::released;  // the cloud said no: nothing exists under this token
     TRY("", doors_.ledger.note_instance(instance));
     move_on(offer, site, rented.error());
@@ -234,7 +234,8 @@ Result<Launched> Launcher::run() {
     return Launched{std::move(*instance), std::move((*site)->cloud), (*site)->place, offer};
   }
   if (!last_) return fail(Kind::not_found, "there is no offer to launch");
-  last_->what = "no machine could be rented: " + last_->what;
+  last_->what = fmt::format("no machine could be rented after {} {}; the last answer: {}", attempts_,
+                            attempts_ == 1 ? "try" : "tries", last_->what);
   return tl::unexpected<Error>(std::move(*last_));
 }
 

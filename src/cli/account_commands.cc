@@ -1,0 +1,143 @@
+// ferry check, quota, policy, catalog: what an account allows and offers.
+
+#include "base/text.h"
+#include "cli/command.h"
+#include "run/account.h"
+#include "run/catalog_update.h"
+#include "run/planning.h"
+#include "watch/table.h"
+
+namespace ferry::cli {
+
+namespace {
+
+Result<int> check(World& world, const std::string& region, bool json) {
+  using Level = run::Finding::Level;
+  const auto findings = run::check_account(world.doors(), region);
+  bool bad = false;
+  Json list = Json::array();
+  for (const auto& one : findings) {
+    bad = bad || one.level == Level::bad;
+    const char* level = one.level == Level::good ? "good" : one.level == Level::note ? "note" : "bad";
+    if (json) {
+      list.push_back(
+          {{"subject", one.subject}, {"level", level}, {"text", one.text}, {"advice", one.advice}});
+      continue;
+    }
+    fmt::print("{} {:<13} {}\n",
+               one.level == Level::good   ? "✓"
+               : one.level == Level::note ? "!"
+                                          : "✗",
+               one.subject, printable(one.text));
+    if (!one.advice.empty()) fmt::print("  {:<13} try: {}\n", "", printable(one.advice));
+  }
+  if (json) fmt::print("{}\n", dump_json({{"good", !bad}, {"findings", list}}));
+  return bad ? 1 : 0;
+}
+
+Result<int> quota(World& world, const std::string& region, bool json) {
+  TRY_SET(quotas, "", run::vcpu_quotas(world.doors(), region));
+  if (json) {
+    Json list = Json::array();
+    for (const auto& one : quotas) {
+      list.push_back({{"code", one.code},
+                      {"families", one.families},
+                      {"market", one.spot ? "spot" : "on-demand"},
+                      {"limit", one.limit ? Json(*one.limit) : Json()},
+                      {"used", one.used}});
+    }
+    fmt::print("{}\n", dump_json(list));
+    return 0;
+  }
+  watch::Table table({"CODE", "FAMILIES", "MARKET", ">VCPU LIMIT", ">IN USE"});
+  for (const auto& one : quotas) {
+    table.add({one.code, one.families, one.spot ? "spot" : "on-demand",
+               one.limit ? std::to_string(*one.limit) : "?", std::to_string(one.used)});
+  }
+  fmt::print("{}", table.text());
+  return 0;
+}
+
+Result<int> update(World& world, const std::vector<std::string>& regions) {
+  TRY_SET(told, "", run::update_catalog(world.doors(), regions));
+  for (const auto& problem : told.problems) world.progress().warn("catalog", problem);
+  fmt::print("the catalog is of today: {} regions, {} prices\n", told.regions.size(), told.prices);
+  return 0;
+}
+
+}  // namespace
+
+void add_account_commands(CLI::App& app, Program& program) {
+  struct Options {
+    std::string region, code;
+    int vcpus = 0;
+    bool json = false;
+    std::vector<std::string> regions;
+  };
+  auto options = std::make_shared<Options>();
+  const auto choose = [&program](CLI::App* command, std::function<Result<int>(World&)> act) {
+    command->callback([&program, act] {
+      program.chosen = [&program, act] { return with_settled_world(program.carried, act); };
+    });
+  };
+
+  auto* check_command = app.add_subcommand(
+      "check",
+      "Who am I on AWS, what may I do, what are my limits, what was left behind; 1 if something is wrong");
+  check_command->add_option("--region", options->region, "Instead of your own region");
+  check_command->add_flag("--json", options->json, "As one JSON object");
+  choose(check_command, [options](World& world) { return check(world, options->region, options->json); });
+
+  auto* quota_command =
+      app.add_subcommand("quota", "How many vCPUs the account may run, by family and market");
+  quota_command->require_subcommand(0, 1);
+  quota_command->add_option("--region", options->region, "Instead of your own region");
+  quota_command->add_flag("--json", options->json, "As one JSON array");
+  quota_command->callback([&program, options, quota_command] {
+    if (!quota_command->get_subcommands().empty()) return;
+    program.chosen = [&program, options] {
+      return with_settled_world(
+          program.carried, [options](World& world) { return quota(world, options->region, options->json); });
+    };
+  });
+  auto* request =
+      quota_command->add_subcommand("request", "Ask AWS for more: ferry quota request L-DB2E81BA 8");
+  request->add_option("code", options->code, "As `ferry quota` lists it")->required();
+  request->add_option("vcpus", options->vcpus, "The limit that you want")
+      ->required()
+      ->check(CLI::Range(1, 100000));
+  request->add_option("--region", options->region, "Instead of your own region");
+  choose(request, [options](World& world) -> Result<int> {
+    TRY_SET(answer, "", run::request_quota(world.doors(), options->region, options->code, options->vcpus));
+    fmt::print("{}\n", printable(answer));
+    return 0;
+  });
+
+  auto* policy = app.add_subcommand("policy", "Print the smallest IAM policy that ferry needs");
+  policy->callback([&program] {
+    program.chosen = [] {
+      fmt::print("{}\n", run::iam_policy());
+      return 0;
+    };
+  });
+
+  auto* catalog =
+      app.add_subcommand("catalog", "Instance types and prices: how old they are, and fetching new ones");
+  catalog->require_subcommand(0, 1);
+  catalog->callback([&program, catalog] {
+    if (!catalog->get_subcommands().empty()) return;
+    program.chosen = [] {
+      const auto& all = run::catalog_in_force();
+      fmt::print("{} instance types, {} regions, of {}\n", all.types().size(), all.regions().size(),
+                 all.date());
+      return 0;
+    };
+  });
+  auto* refresh =
+      catalog->add_subcommand("update", "Ask your account for types, zones and prices; costs nothing");
+  refresh->add_option("--region", options->regions, "Only this one; may be repeated")
+      ->allow_extra_args(false);
+  choose(refresh, [options](World& world) { return update(world, options->regions); });
+}
+
+}  // namespace ferry::cli

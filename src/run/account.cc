@@ -1,0 +1,299 @@
+#include "run/account.h"
+
+#include <cmath>
+
+#include "aws/ec2_catalog.h"
+#include "aws/permissions.h"
+#include "aws/provider.h"
+#include "aws/quotas.h"
+#include "aws/sts.h"
+#include "base/text.h"
+#include "os/env.h"
+#include "os/process.h"
+#include "run/planning.h"
+
+namespace ferry::run {
+
+namespace {
+
+using Level = Finding::Level;
+
+struct Account {
+  cloud::AwsWorld world;
+  std::unique_ptr<aws::Client> client;
+};
+
+Result<Account> open_account(Doors& doors, const std::string& region) {
+  TRY_SET(world, "", cloud::aws_world_from_environment(region));
+  auto client = cloud::make_client(world, doors.http, doors.clock);
+  return Account{std::move(world), std::move(client)};
+}
+
+/// vCPUs in use now, by the code of the limit that they count against.
+Result<std::map<std::string, int>> vcpus_in_use(aws::Client& client) {
+  TRY_SET(running, "",
+          aws::Ec2(client).describe_instances({}, {{"instance-state-name", {"pending", "running"}}}));
+  std::map<std::string, int> used;
+  for (const auto& instance : running) {
+    const auto* type = catalog_in_force().find(instance.type);
+    const auto* quota = aws::vcpu_quota_of(instance.type, instance.lifecycle == "spot");
+    if (type && quota) used[std::string(quota->code)] += type->vcpus;
+  }
+  return used;
+}
+
+std::optional<int> limit_of(aws::Client& client, std::string_view code) {
+  const auto quota = aws::get_service_quota(client, "ec2", std::string(code));
+  return quota ? std::optional(static_cast<int>(std::floor(quota->value))) : std::nullopt;
+}
+
+/// What a permission that is missing takes away.
+std::string breaks(std::string_view action) {
+  if (action == "RunInstances" || action == "CreateTags") return "nothing can be rented";
+  if (action == "TerminateInstances") return "machines could not be given back: ferry will not rent any";
+  if (action == "ImportKeyPair" || action == "CreateSecurityGroup" ||
+      action == "AuthorizeSecurityGroupIngress")
+    return "machines could not be reached by ssh";
+  if (action == "DeleteKeyPair" || action == "DeleteSecurityGroup")
+    return "key pairs and groups would be left behind";
+  if (action == "StopInstances" || action == "StartInstances")
+    return "only needed to stop and start machines";
+  return "needed to see what there is";
+}
+
+void check_permissions(Account& account, cloud::Cloud& cloud, std::vector<Finding>& out) {
+  aws::TrialNames names;
+  if (const auto image = cloud.newest_image({"t3.micro", "x86_64", false, {}})) {
+    names.image_id = image->id;
+  } else {
+    out.push_back({Level::bad, "images", image.error().what, image.error().advice});
+  }
+  std::vector<std::string> allowed, unknown;
+  for (const auto action : aws::trial_actions()) {
+    const auto answer = aws::dry_run(*account.client, action, names);
+    const std::string name = "ec2:" + std::string(action);
+    if (answer.permission == aws::Permission::allowed) allowed.push_back(std::string(action));
+    if (answer.permission == aws::Permission::unknown) unknown.push_back(std::string(action));
+    if (answer.permission == aws::Permission::denied)
+      out.push_back({Level::bad, "permissions", name + " ✗  " + breaks(action),
+                     "`ferry policy` prints all that ferry needs; have it attached to this identity"});
+  }
+  if (!allowed.empty()) out.push_back({Level::good, "permissions", join(allowed, " ✓  ") + " ✓", ""});
+  if (!unknown.empty())
+    out.push_back(
+        {Level::note, "permissions", join(unknown, ", ") + ": EC2 does not tell without a real machine", ""});
+}
+
+void check_network(Account& account, std::vector<Finding>& out) {
+  const auto vpcs = aws::describe_vpcs(*account.client, {{"isDefault", {"true"}}});
+  if (!vpcs) {
+    out.push_back({Level::bad, "network", vpcs.error().what, vpcs.error().advice});
+    return;
+  }
+  if (vpcs->empty()) {
+    out.push_back({Level::bad, "network", "this account has no default VPC in " + account.world.region,
+                   "aws ec2 create-default-vpc --region " + account.world.region});
+    return;
+  }
+  const auto subnets = aws::describe_subnets(*account.client, {{"vpc-id", {vpcs->front().id}}});
+  std::set<std::string> zones;
+  if (subnets) {
+    for (const auto& subnet : *subnets) {
+      if (subnet.gives_public_ip) zones.insert(subnet.zone);
+    }
+  }
+  out.push_back({zones.empty() && subnets ? Level::bad : Level::good, "network",
+                 fmt::format("default VPC {}, public subnets in {} zones", vpcs->front().id, zones.size()),
+                 ""});
+}
+
+void check_quotas(Account& account, std::vector<Finding>& out) {
+  const auto used = vcpus_in_use(*account.client);
+  std::vector<std::string> parts;
+  for (const auto& quota : aws::vcpu_quotas()) {
+    const auto limit = limit_of(*account.client, quota.code);
+    if (!limit) continue;
+    const int busy = used && used->contains(std::string(quota.code)) ? used->at(std::string(quota.code)) : 0;
+    parts.push_back(fmt::format("{} {} {} vCPU{}", quota.families, quota.spot ? "spot" : "on-demand", *limit,
+                                busy ? fmt::format(" ({} in use)", busy) : ""));
+  }
+  if (parts.empty()) {
+    out.push_back({Level::note, "quotas", "cannot be asked (servicequotas:GetServiceQuota)", ""});
+    return;
+  }
+  out.push_back({Level::good, "quotas", join(parts, " · "), ""});
+}
+
+void check_ssh(std::vector<Finding>& out) {
+  const auto version = os::run_command({.argv = {"ssh", "-V"}}, {}, Millis(5'000));
+  if (!version) {
+    out.push_back({Level::bad, "ssh", "there is no ssh program here", "sudo apt-get install openssh-client"});
+    return;
+  }
+  const auto words = std::string(trim(version->err.empty() ? version->out : version->err));
+  out.push_back({Level::good, "ssh", printable(words.substr(0, words.find(','))), ""});
+}
+
+void check_orphans(Doors& doors, cloud::Cloud& cloud, std::vector<Finding>& out) {
+  const auto ours = cloud.find_by_tag("ferry:owner", os::user_name() + "@" + os::host_name());
+  const auto noted = doors.ledger.unreleased();
+  if (!ours || !noted) {
+    out.push_back({Level::note, "orphans", ours ? "the ledger cannot be read" : ours.error().what, ""});
+    return;
+  }
+  std::vector<std::string> orphans;
+  for (const auto& one : *ours) {
+    const bool known =
+        std::any_of(noted->begin(), noted->end(), [&](const auto& it) { return it.id == one.id; });
+    if (one.alive() && !known) orphans.push_back(one.id + " (" + one.type + ")");
+  }
+  if (orphans.empty()) {
+    out.push_back({Level::good, "orphans", "none", ""});
+  } else {
+    out.push_back({Level::bad, "orphans", join(orphans, ", "), "ferry down --all ends them"});
+  }
+}
+
+}  // namespace
+
+std::vector<Finding> check_account(Doors& doors, const std::string& region) {
+  std::vector<Finding> out;
+  const auto tell = [&](std::string subject, const Error& error) {
+    const auto text = error.what + (error.why.empty() ? "" : " (" + error.why + ")");
+    out.push_back({Level::bad, std::move(subject), text, error.advice});
+  };
+  check_ssh(out);
+  auto account = open_account(doors, region);
+  if (!account) {
+    tell(account.error().kind == Kind::bad_input ? "region" : "credentials", account.error());
+    return out;
+  }
+  const auto caller = aws::get_caller_identity(*account->client);
+  if (!caller) {
+    tell("credentials", caller.error());
+    return out;
+  }
+  const auto credentials = account->world.credentials->get();
+  out.push_back({Level::good, "credentials",
+                 fmt::format("{}, account {}, {}", credentials ? credentials->source : "", caller->account,
+                             caller->arn),
+                 ""});
+  out.push_back({Level::good, "region", account->world.region, ""});
+  const auto cloud = cloud::make_ec2_cloud(account->world, doors.http, doors.clock);
+  check_permissions(*account, *cloud, out);
+  check_quotas(*account, out);
+  check_network(*account, out);
+  check_orphans(doors, *cloud, out);
+  return out;
+}
+
+Result<std::vector<Quota>> vcpu_quotas(Doors& doors, const std::string& region) {
+  TRY_SET(account, "", open_account(doors, region));
+  TRY_SET(used, "", vcpus_in_use(*account.client));
+  std::vector<Quota> out;
+  for (const auto& quota : aws::vcpu_quotas()) {
+    const std::string code(quota.code);
+    const auto known = aws::get_service_quota(*account.client, "ec2", code);
+    if (!known && known.error().kind != Kind::not_found && known.error().kind != Kind::denied)
+      return tl::unexpected<Error>(known.error());
+    Quota row{code, std::string(quota.families), quota.spot, std::nullopt,
+              used.contains(code) ? used.at(code) : 0};
+    if (known) row.limit = static_cast<int>(std::floor(known->value));
+    out.push_back(std::move(row));
+  }
+  return out;
+}
+
+Result<std::string> request_quota(Doors& doors, const std::string& region, const std::string& code,
+                                  int vcpus) {
+  TRY_SET(account, "", open_account(doors, region));
+  TRY_SET(request, "", aws::request_service_quota_increase(*account.client, "ec2", code, vcpus));
+  return fmt::format("{} {}: {} vCPUs asked for in {}", request.status, request.id, vcpus,
+                     account.world.region);
+}
+
+Result<std::vector<plan::Offer>> within_quotas(Doors& doors, const Place& place,
+                                               std::vector<plan::Offer> offers) {
+  struct Room {
+    std::optional<int> limit;
+    int used = 0;
+  };
+  constexpr std::size_t most_regions = 4;  // further ones are found out about when it comes to them
+  std::map<std::string, Account> accounts;
+  std::map<std::string, std::map<std::string, int>> used;
+  std::map<std::pair<std::string, std::string>, Room> rooms;
+  std::vector<plan::Offer> fitting;
+  std::optional<Error> first;
+  for (auto& offer : offers) {
+    const auto* quota = aws::vcpu_quota_of(offer.type.name, offer.market == plan::Market::spot);
+    if (!accounts.contains(offer.region) && accounts.size() < most_regions) {
+      auto here = place;
+      here.region = offer.region;
+      TRY_SET(account, "", open_account(doors, here.region));
+      used[offer.region] = vcpus_in_use(*account.client).value_or(std::map<std::string, int>());
+      accounts.emplace(offer.region, std::move(account));
+    }
+    const auto account = accounts.find(offer.region);
+    if (!quota || account == accounts.end()) {
+      fitting.push_back(std::move(offer));
+      continue;
+    }
+    const std::string code(quota->code);
+    const auto [room, fresh] = rooms.try_emplace({offer.region, code});
+    if (fresh) room->second = {limit_of(*account->second.client, code), used[offer.region][code]};
+    const auto& [limit, busy] = room->second;
+    if (!limit || offer.type.vcpus <= *limit - busy) {
+      fitting.push_back(std::move(offer));
+      continue;
+    }
+    if (first) continue;
+    first = Error{
+        Kind::quota,
+        fmt::format("your account may run {} vCPUs of \"{}\" {} in {}; {} needs {}", *limit, quota->families,
+                    quota->spot ? "spot" : "on-demand", offer.region, offer.type.name, offer.type.vcpus),
+        fmt::format("Service Quotas {} is {} there{}", code, *limit,
+                    busy ? fmt::format(", {} in use", busy) : ""),
+        fmt::format(
+            "ferry quota request {} {} --region {}   (asks AWS for more), or another region or market: "
+            "--region '*', --spot, --on-demand",
+            code, busy + offer.type.vcpus, offer.region),
+        {}};
+  }
+  if (fitting.empty() && first) return tl::unexpected<Error>(std::move(*first));
+  if (first) doors.progress.warn("plan", first->what + "; going on without such offers");
+  return fitting;
+}
+
+std::string iam_policy() {
+  const Json any = Json::array({"*"});
+  const Json owned = {{"StringLike", {{"aws:ResourceTag/ferry:owner", "*"}}}};
+  const auto allow = [](const char* id, Json actions, Json resources) {
+    return Json{
+        {"Sid", id}, {"Effect", "Allow"}, {"Action", std::move(actions)}, {"Resource", std::move(resources)}};
+  };
+  auto look =
+      allow("FerryLooks",
+            {"ec2:DescribeAvailabilityZones", "ec2:DescribeImages", "ec2:DescribeInstanceTypeOfferings",
+             "ec2:DescribeInstanceTypes", "ec2:DescribeInstances", "ec2:DescribeRegions",
+             "ec2:DescribeSecurityGroups", "ec2:DescribeSpotPriceHistory", "ec2:DescribeSubnets",
+             "ec2:DescribeVpcs", "pricing:GetProducts", "servicequotas:GetAWSDefaultServiceQuota",
+             "servicequotas:GetServiceQuota", "sts:GetCallerIdentity"},
+            any);
+  auto images = allow("FerryFindsImages", {"ssm:GetParameter"}, {"arn:aws:ssm:*::parameter/aws/service/*"});
+  auto make =
+      allow("FerryMakes",
+            {"ec2:CreateSecurityGroup", "ec2:CreateTags", "ec2:ImportKeyPair", "ec2:RunInstances"}, any);
+  auto end = allow(
+      "FerryEndsItsOwn",
+      {"ec2:AuthorizeSecurityGroupIngress", "ec2:DeleteKeyPair", "ec2:DeleteSecurityGroup",
+       "ec2:RevokeSecurityGroupIngress", "ec2:StartInstances", "ec2:StopInstances", "ec2:TerminateInstances"},
+      any);
+  end["Condition"] = owned;
+  auto ask = allow("FerryAsksForMore", {"servicequotas:RequestServiceQuotaIncrease"}, any);
+  auto spot = allow("FerryMayUseSpot", {"iam:CreateServiceLinkedRole"},
+                    {"arn:aws:iam::*:role/aws-service-role/spot.amazonaws.com/*"});
+  spot["Condition"] = {{"StringEquals", {{"iam:AWSServiceName", "spot.amazonaws.com"}}}};
+  return Json{{"Version", "2012-10-17"}, {"Statement", {look, images, make, end, ask, spot}}}.dump(2);
+}
+
+}  // namespace ferry::run

@@ -1,0 +1,48 @@
+#pragma once
+/// \file
+/// What an AWS account allows: who one is there, permissions, limits, network, what was left behind. Reads
+/// only; the one exception says so.
+
+#include <string>
+#include <vector>
+
+#include "run/machine.h"
+
+namespace ferry::run {
+
+/// One line of `ferry check`.
+struct Finding {
+  enum class Level { good, note, bad };
+  Level level = Level::good;
+  std::string subject;  ///< "credentials", "permissions", …
+  std::string text;
+  std::string advice;  ///< what to do; may be empty
+};
+
+/// Everything a run will need, asked beforehand. `region` empty: the person's own. Never fails: what cannot
+/// be asked is a finding.
+std::vector<Finding> check_account(Doors& doors, const std::string& region);
+
+/// One of EC2's limits on vCPUs.
+struct Quota {
+  std::string code, families;
+  bool spot = false;
+  std::optional<int> limit;  ///< nothing: may not be asked
+  int used = 0;              ///< by what runs in the region now
+};
+/// Of the region, in a fixed order. Fails as the calls do.
+Result<std::vector<Quota>> vcpu_quotas(Doors& doors, const std::string& region);
+/// Asks AWS to raise a limit. The answer's status and id, for people.
+Result<std::string> request_quota(Doors& doors, const std::string& region, const std::string& code,
+                                  int vcpus);
+
+/// Removes the offers that the account's limits rule out, asking for each limit once; what was removed is
+/// told in one line for each limit. Fails quota, with the next steps, when none is left; denied when the
+/// account may not launch at all. Limits that may not be asked rule nothing out.
+Result<std::vector<plan::Offer>> within_quotas(Doors& doors, const Place& place,
+                                               std::vector<plan::Offer> offers);
+
+/// The smallest IAM policy with which every ferry command works, as JSON text.
+std::string iam_policy();
+
+}  // namespace ferry::run

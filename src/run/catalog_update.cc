@@ -1,0 +1,170 @@
+#include "run/catalog_update.h"
+
+#include <atomic>
+#include <mutex>
+#include <thread>
+
+#include "aws/ec2_catalog.h"
+#include "aws/pricing.h"
+#include "base/text.h"
+#include "os/env.h"
+#include "run/planning.h"
+
+namespace ferry::run {
+
+namespace {
+
+constexpr std::size_t at_once = 8;
+
+/// What one region said; what it did not say is in `problems`.
+struct Region {
+  std::string name;
+  std::vector<aws::InstanceTypeRecord> types;
+  std::vector<aws::OfferingRecord> offerings;
+  std::vector<aws::SpotPriceRecord> spot;
+  std::vector<aws::PriceRecord> prices;
+  std::vector<std::string> problems;
+};
+
+template <class Rows>
+void keep(Region& region, const char* what, Result<Rows> answer, Rows& into) {
+  if (answer) {
+    into = std::move(*answer);
+  } else {
+    region.problems.push_back(region.name + ": " + what + ": " + answer.error().what);
+  }
+}
+
+Region ask(const cloud::AwsWorld& world, os::Clock& clock, const std::string& name) {
+  const auto http = os::make_http_client();
+  auto here = world;
+  here.region = name;
+  const auto client = cloud::make_client(here, *http, clock);
+  Region region;
+  region.name = name;
+  keep(region, "types", aws::describe_instance_types(*client), region.types);
+  keep(region, "zones", aws::describe_instance_type_offerings(*client), region.offerings);
+  keep(region, "spot prices", aws::describe_spot_prices(*client), region.spot);
+  keep(region, "prices", aws::get_prices(*client, name), region.prices);
+  return region;
+}
+
+/// As the catalog names it: the memory tells A100 from A100-80GB.
+std::string catalog_name(const aws::AcceleratorRecord& record) {
+  if (record.name == "A100" && record.memory_mib > 60'000) return "A100-80GB";
+  return record.name;
+}
+
+std::optional<plan::InstanceType> type_of(const aws::InstanceTypeRecord& record) {
+  plan::InstanceType type;
+  type.name = record.name;
+  type.vcpus = record.vcpus;
+  type.memory_mib = record.memory_mib;
+  type.network = record.network;
+  type.local_nvme_gb = static_cast<int>(record.local_disk_gb);
+  for (const auto& arch : record.architectures) {
+    if (arch == "x86_64" || arch == "arm64") type.arch = arch;
+  }
+  if (type.arch.empty() || record.bare_metal) return std::nullopt;
+  if (!record.accelerators.empty()) {
+    const auto& first = record.accelerators.front();
+    type.accelerator = catalog_name(first);
+    type.accelerator_count = std::max(1, first.count);
+    type.accelerator_memory_mib = first.memory_mib;
+  }
+  return type;
+}
+
+void add(plan::Catalog::Builder& builder, const Region& region, const plan::Catalog& known,
+         CatalogUpdate& told) {
+  for (const auto& record : region.types) {
+    auto type = type_of(record);
+    if (!type) continue;
+    // A name and memory that the built-in catalog has right are kept: EC2's differ for a few old families.
+    if (const auto* old = known.find(type->name); old && !old->accelerator.empty()) {
+      type->accelerator = old->accelerator;
+      if (type->accelerator_memory_mib == 0) type->accelerator_memory_mib = old->accelerator_memory_mib;
+    }
+    builder.add(std::move(*type));
+    ++told.types;
+  }
+  for (const auto& one : region.prices) {
+    builder.add(plan::Price{one.type, one.region, "", one.hourly, std::nullopt, ""});
+    ++told.prices;
+  }
+  for (const auto& one : region.offerings)
+    builder.add(plan::Price{one.type, region.name, one.zone, {}, {}, ""});
+  for (const auto& one : region.spot) {
+    builder.add(plan::Price{one.type, region.name, one.zone, std::nullopt, one.hourly, ""});
+    ++told.prices;
+  }
+  told.regions.push_back(region.name);
+  told.problems.insert(told.problems.end(), region.problems.begin(), region.problems.end());
+}
+
+Status store(const plan::Catalog& catalog) {
+  const auto folder = os::cache_dir() / "catalog";
+  TRY("", os::make_dirs(folder));
+  const auto csv = catalog.to_csv();
+  TRY("", os::write_file(folder / "instances.csv", csv.instances));
+  TRY("", os::write_file(folder / "prices.csv", csv.prices));
+  return os::write_file(folder / "date", csv.date + "\n");
+}
+
+}  // namespace
+
+Result<CatalogUpdate> update_catalog(Doors& doors, const std::vector<std::string>& only) {
+  TRY_SET(world, "", cloud::aws_world_from_environment(only.empty() ? "" : only.front()));
+  auto names = only;
+  if (names.empty()) {
+    const auto client = cloud::make_client(world, doors.http, doors.clock);
+    TRY_SET(regions, "list the account's regions", aws::describe_regions(*client));
+    for (const auto& region : regions) {
+      if (region.enabled) names.push_back(region.name);
+    }
+  }
+  doors.progress.begin("catalog", fmt::format("asking {} regions", names.size()));
+  std::mutex mutex;
+  std::vector<Region> answers;
+  std::size_t next = 0;
+  std::atomic<std::size_t> done = 0;
+  std::vector<std::thread> workers;
+  for (std::size_t i = 0; i < std::min(at_once, names.size()); ++i) {
+    workers.emplace_back([&] {
+      while (true) {
+        std::string name;
+        {
+          const std::lock_guard lock(mutex);
+          if (next == names.size()) return;
+          name = names[next++];
+        }
+        auto answer = ask(world, doors.clock, name);
+        const std::lock_guard lock(mutex);
+        answers.push_back(std::move(answer));
+        ++done;
+      }
+    });
+  }
+  while (done < names.size()) {
+    doors.progress.update(fmt::format("{} of {} regions", done.load(), names.size()));
+    doors.clock.sleep(Millis(50));
+  }
+  for (auto& worker : workers) worker.join();
+  std::ranges::sort(answers, {}, &Region::name);
+
+  const auto& known = plan::Catalog::builtin();
+  plan::Catalog::Builder builder;
+  builder.add(catalog_in_force());
+  CatalogUpdate told;
+  for (const auto& answer : answers) add(builder, answer, known, told);
+  if (told.types == 0 && told.prices == 0) {
+    return fail(Kind::io, "the catalog could not be refreshed",
+                told.problems.empty() ? "" : told.problems.front(),
+                "`ferry check` tells what this account may ask");
+  }
+  TRY("store the catalog", store(builder.build(os::iso_time(doors.clock.now_ms()).substr(0, 10))));
+  doors.progress.done("catalog", fmt::format("{} regions, {} prices", told.regions.size(), told.prices));
+  return told;
+}
+
+}  // namespace ferry::run

@@ -1,0 +1,20 @@
+#pragma once
+/// \file
+/// `ferry catalog update`: types, zones and prices as the person's own account sees them, kept in the cache
+/// folder, over the built-in catalog.
+
+#include "run/doors.h"
+
+namespace ferry::run {
+
+struct CatalogUpdate {
+  std::size_t types = 0, prices = 0;
+  std::vector<std::string> regions;   ///< that were asked
+  std::vector<std::string> problems;  ///< one line for what could not be had; the older facts stay
+};
+
+/// Asks every region that the account has enabled (`only` empty) or those named, several at once. Progress is
+/// shown. Fails when nothing at all could be asked; then the catalog stays as it was.
+Result<CatalogUpdate> update_catalog(Doors& doors, const std::vector<std::string>& only);
+
+}  // namespace ferry::run
