@@ -3,6 +3,10 @@
 #include "base/text.h"
 #include "os/process.h"
 
+extern "C" {
+extern const char ferry_embed_imports_py[], ferry_embed_imports_py_end[];
+}
+
 namespace ferry::run {
 
 namespace {
@@ -35,6 +39,60 @@ std::string syntax_error(const os::Path& file) {
   const auto done = os::run_command(options, {}, Millis(10'000));
   if (!done || done->exit.code != 9) return {};
   return std::string(trim(done->out));
+}
+
+/// Modules that nothing provides, as imports.py tells them. Empty where there is no python3 here.
+std::vector<std::string> unprovided_imports(const os::Path& workdir, const std::vector<std::string>& scripts,
+                                            const std::string& setup) {
+  if (scripts.empty()) return {};
+  os::SpawnOptions options;
+  options.argv = {"python3", "-I", "-c", std::string(ferry_embed_imports_py, ferry_embed_imports_py_end),
+                  workdir.string()};
+  options.argv.insert(options.argv.end(), scripts.begin(), scripts.end());
+  options.env = {{"FERRY_SETUP", setup.substr(0, 64 * 1024)}};
+  const auto done = os::run_command(options, {}, Millis(10'000));
+  if (!done || done->exit.code != 0) return {};
+  std::vector<std::string> out;
+  for (const auto& line : split(trim(done->out), '\n')) {
+    const auto words = split(line, ' ');
+    if (words.size() == 2)
+      out.push_back(fmt::format("{}: nothing in the workdir provides {} (no requirements.txt line, no setup)",
+                                printable(words[0]), printable(words[1])));
+  }
+  return out;
+}
+
+/// "data 1.2 GB, runs 300 MB": the largest folders and files at the top.
+std::string largest_at_top(const sync::Tree& tree) {
+  std::map<std::string, std::uint64_t> sizes;
+  for (const auto& entry : tree.entries) {
+    if (entry.type == sync::Type::file) sizes[entry.path.substr(0, entry.path.find('/'))] += entry.size;
+  }
+  std::vector<std::pair<std::uint64_t, std::string>> sorted;
+  for (const auto& [name, size] : sizes) sorted.emplace_back(size, name);
+  std::sort(sorted.rbegin(), sorted.rend());
+  std::string out;
+  for (std::size_t i = 0; i < std::min<std::size_t>(3, sorted.size()); ++i)
+    out += (i ? ", " : "") + printable(sorted[i].second) + " " + show_bytes(sorted[i].first);
+  return out;
+}
+
+void look_at_size(const sync::Tree& tree, std::vector<std::string>& warnings) {
+  constexpr double usual_bytes_a_second = 20e6 / 8;  // a home connection's way up
+  const double seconds = static_cast<double>(tree.bytes) / usual_bytes_a_second;
+  if (seconds < 60) return;
+  warnings.push_back(fmt::format("{} to send take about {} at 20 Mbit/s; the largest: {}. What is not needed can be left "
+                                 "out in .ferryignore",
+                                 show_bytes(tree.bytes), show_duration(Seconds(static_cast<std::int64_t>(seconds))),
+                                 largest_at_top(tree)));
+}
+
+void look_at_outputs(const task::Task& task, std::vector<std::string>& warnings) {
+  for (const auto& output : task.outputs) {
+    if (output.starts_with('/') || output.starts_with('~') || output.starts_with(".."))
+      warnings.push_back("the output '" + printable(output) +
+                         "' lies outside the workdir: only what is below it comes home");
+  }
 }
 
 }  // namespace
@@ -89,6 +147,7 @@ Result<Preflight> preflight(const task::Task& task, const os::Path& workdir) {
   for (const auto& entry : out.tree.entries) names.push_back(entry.path);
 
   std::string compiled;
+  std::vector<std::string> python;
   for (const auto& script : scripts_in(task.run)) {
     const auto plain = os::Path(script).lexically_normal().string();
     if (task.setup.find(os::Path(plain).filename().string()) != std::string::npos)
@@ -116,8 +175,12 @@ Result<Preflight> preflight(const task::Task& task, const os::Path& workdir) {
                     "mend it, or pass --no-check if the instance has a newer Python");
       }
       if (compiled.empty()) compiled = script + " compiles · ";
+      python.push_back(plain);
     }
   }
+  for (auto& line : unprovided_imports(workdir, python, task.setup)) out.warnings.push_back(std::move(line));
+  look_at_size(out.tree, out.warnings);
+  look_at_outputs(task, out.warnings);
   for (const auto& note : out.tree.skipped) out.warnings.push_back("not sent: " + note);
   out.summary = fmt::format("{}{} {}, {} to send", compiled, out.tree.files,
                             out.tree.files == 1 ? "file" : "files", show_bytes(out.tree.bytes));

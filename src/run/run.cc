@@ -84,6 +84,11 @@ int start(Doors& doors, const Order& order) {
       ready.summary = fmt::format("{} files, {} to send", ready.tree.files, show_bytes(ready.tree.bytes));
     }
     TRY("make the folder for outputs", make_results(order.results));
+    constexpr std::uint64_t little = 1'000'000'000;
+    if (const auto free = os::free_space(order.results); free < little) {
+      ready.warnings.push_back(fmt::format("only {} are free where the outputs are to come home ({})",
+                                           show_bytes(free), order.results.string()));
+    }
     return {};
   }();
   if (!checked) {
