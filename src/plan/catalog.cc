@@ -307,12 +307,19 @@ std::span<const Catalog::Row> Catalog::rows(const InstanceType& type) const {
   return std::span(rows_).subspan(first_[at], first_[at + 1] - first_[at]);
 }
 
-std::span<const Catalog::Row> Catalog::rows(const InstanceType& type, std::string_view region) const {
-  const auto known = std::ranges::lower_bound(names_, region);
-  if (known == names_.end() || *known != region) return {};
-  const auto here = std::ranges::equal_range(rows(type), static_cast<std::uint32_t>(known - names_.begin()),
-                                             {}, &Row::region);
+std::span<const Catalog::Row> Catalog::rows(const InstanceType& type, std::uint32_t region) const {
+  if (!region) return {};
+  const auto here = std::ranges::equal_range(rows(type), region, {}, &Row::region);
   return {here.begin(), here.end()};
+}
+
+std::span<const Catalog::Row> Catalog::rows(const InstanceType& type, std::string_view region) const {
+  return rows(type, number(region));
+}
+
+std::uint32_t Catalog::number(std::string_view name) const {
+  const auto at = std::ranges::lower_bound(names_, name);
+  return at != names_.end() && *at == name ? static_cast<std::uint32_t>(at - names_.begin()) : 0;
 }
 
 Known price_in(std::span<const Catalog::Row> region, Market market, std::uint32_t zone) {

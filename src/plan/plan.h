@@ -108,8 +108,10 @@ class Catalog {
   };
   /// All rows of one of types(), sorted by region and zone, the whole region first.
   std::span<const Row> rows(const InstanceType& type) const;
-  /// Those in one region.
+  /// Those in one region; none for 0.
+  std::span<const Row> rows(const InstanceType& type, std::uint32_t region) const;
   std::span<const Row> rows(const InstanceType& type, std::string_view region) const;
+  std::uint32_t number(std::string_view name) const;  ///< 0: no such name
   const std::string& name(std::uint32_t number) const { return names_[number]; }
 
  private:

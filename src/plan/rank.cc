@@ -54,7 +54,11 @@ std::string ordinal(std::size_t n) {
 class Ranker {
  public:
   Ranker(const task::Task& task, const Catalog& catalog, const RankOptions& options)
-      : task_(task), catalog_(catalog), options_(options), all_regions_(catalog.regions()) {
+      : task_(task),
+        catalog_(catalog),
+        options_(options),
+        all_regions_(catalog.regions()),
+        ways_(catalog.types().size() * 2) {
     duration_ = task.duration ? task.duration : options.duration;
   }
 
@@ -62,8 +66,16 @@ class Ranker {
     TRY_SET(asks, "", asks_of(task_, catalog_, out_.notes));
     asks_ = std::move(asks);
     std::vector<Error> errors;
+    std::vector<Types> types;
     for (const auto& ask : asks_) {
-      if (auto added = add(ask); !added) errors.push_back(added.error());
+      auto found = fitting(ask, catalog_);
+      if (!found) errors.push_back(found.error());
+      types.push_back(found.value_or(Types()));
+      for (const auto* type : types.back()) ++ways_[way(ask, *type)];
+    }
+    for (std::size_t i = 0; i < asks_.size(); ++i) {
+      if (types[i].empty()) continue;
+      if (auto added = add(asks_[i], types[i]); !added) errors.push_back(added.error());
     }
     if (lines_.empty()) return tl::unexpected(together(errors));
     for (const auto& error : errors) out_.notes.push_back("left out: " + error.what);
@@ -74,6 +86,16 @@ class Ranker {
   }
 
  private:
+  using Types = std::vector<const InstanceType*>;
+
+  std::size_t number_of(const InstanceType& type) const {
+    return static_cast<std::size_t>(&type - catalog_.types().data());
+  }
+  /// A type and a market, as a number.
+  std::size_t way(const Ask& ask, const InstanceType& type) const {
+    return number_of(type) * 2 + (ask.market == Market::spot);
+  }
+
   bool rehearsing(const Ask& ask) const {
     return options_.rehearsal || (ask.wish->infra && ask.wish->infra->world == task::World::rehearsal);
   }
@@ -110,14 +132,17 @@ class Ranker {
     return everywhere ? all_regions_ : std::vector{options_.home_region};
   }
 
-  Status add(const Ask& ask) {
-    TRY_SET(types, "", fitting(ask, catalog_));
+  Status add(const Ask& ask, const Types& types) {
     TRY_SET(regions, "", regions_of(ask));
     Refused refused;
     const auto before = lines_.size();
     for (const auto& region : regions) {
       const auto number = region_number(region);
-      for (const auto* type : types) add_places(ask, *type, number, regions.size() == 1, refused);
+      const auto in_catalog = catalog_.number(region);
+      for (const auto* type : types) {
+        const auto rows = in_catalog ? catalog_.rows(*type, in_catalog) : std::span<const Catalog::Row>();
+        add_places(ask, *type, number, rows, regions.size() == 1, refused);
+      }
     }
     if (lines_.size() == before && !duplicates_) return why_none(ask, types, regions, refused);
     budget_left_out_ += refused.over_budget;
@@ -131,9 +156,8 @@ class Ranker {
   }
 
   /// One line for each zone that is known, or one for the region.
-  void add_places(const Ask& ask, const InstanceType& type, std::uint32_t region, bool only,
-                  Refused& refused) {
-    const auto rows = catalog_.rows(type, regions_[region]);
+  void add_places(const Ask& ask, const InstanceType& type, std::uint32_t region,
+                  std::span<const Catalog::Row> rows, bool only, Refused& refused) {
     const auto zone = ask.wish->infra ? std::string_view(ask.wish->infra->zone) : std::string_view();
     if (rows.empty() && !(only && takes_unpriced(ask))) {
       ++refused.unpriced;
@@ -165,11 +189,9 @@ class Ranker {
       return refused.note(price, type, regions_[region]);
     }
     Line line{.ask = &ask, .type = &type, .region = region, .zone = zone, .known = known};
-    const auto type_number = static_cast<std::uint64_t>(&type - catalog_.types().data());
     // A second way to the same offer is no other offer.
-    if (asks_.size() > 1) {
-      const auto place = (type_number << 44) | (std::uint64_t{region} << 24) | (std::uint64_t{zone} << 1) |
-                         (ask.market == Market::spot);
+    if (ways_[way(ask, type)] > 1) {
+      const auto place = (std::uint64_t{way(ask, type)} << 44) | (std::uint64_t{region} << 24) | zone;
       if (!seen_.insert(place).second) {
         duplicates_ = true;
         return;
@@ -180,7 +202,8 @@ class Ranker {
     const auto micros = price.micros ? static_cast<std::uint64_t>(price.micros) : unknown_price;
     line.first = (std::uint64_t{std::min(ask.group, 0xffffU)} << 43) | (std::uint64_t{!usual} << 42) |
                  std::min(micros, unknown_price);
-    line.second = (static_cast<std::uint64_t>(std::min(type.vcpus, 0xffff)) << 48) | (type_number << 32);
+    line.second = (static_cast<std::uint64_t>(std::min(type.vcpus, 0xffff)) << 48) |
+                  (std::uint64_t{number_of(type)} << 32);
     lines_.push_back(line);
   }
 
@@ -403,7 +426,8 @@ class Ranker {
   std::vector<Ask> asks_;
   std::vector<std::string> regions_;
   std::vector<Line> lines_;
-  std::unordered_set<std::uint64_t> seen_;
+  std::vector<int> ways_;                   // how many asks lead to a type and market
+  std::unordered_set<std::uint64_t> seen_;  // offers to which more than one leads
   bool duplicates_ = false;
   std::size_t budget_left_out_ = 0;
   Ranking out_;
