@@ -72,8 +72,12 @@ Status lay_resources(const TaskOptions& options, task::Resources& resources) {
   if (!infra.empty()) {
     TRY_SET(parsed, "--infra", task::parse_infra(infra));
     resources.infra = parsed;
+    resources.places.erase("infra");
   }
-  if (!options.instance_type.empty()) resources.instance_type = options.instance_type;
+  if (!options.instance_type.empty()) {
+    resources.instance_type = options.instance_type;
+    resources.places.erase("instance_type");
+  }
   if (!options.gpus.empty()) {
     TRY_SET(parsed, "--gpus", task::parse_accelerators(options.gpus));
     resources.accelerators = parsed;
@@ -81,10 +85,12 @@ Status lay_resources(const TaskOptions& options, task::Resources& resources) {
   if (!options.cpus.empty()) {
     TRY_SET(parsed, "--cpus", task::parse_cpus(options.cpus));
     resources.cpus = parsed;
+    resources.places.erase("cpus");
   }
   if (!options.memory.empty()) {
     TRY_SET(parsed, "--memory", task::parse_memory(options.memory));
     resources.memory = parsed;
+    resources.places.erase("memory");
   }
   return {};
 }

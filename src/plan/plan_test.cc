@@ -203,7 +203,7 @@ TEST(Rank, OffersOfEveryKnownZoneStandBesideEachOther) {
   EXPECT_THAT(lines(ranked("resources: {accelerators: T4, infra: aws/us-east-1/us-east-1b}\n")),
               ElementsAre("gpu us-east-1b $0.8000", "big.gpu us-east-1b $1.80"));
   const auto error = ranked("resources: {instance_type: gpu, infra: aws/us-east-1/us-east-1f}\n").error();
-  EXPECT_EQ(error.what, "task.yaml:1:1: gpu is not offered in us-east-1f");
+  EXPECT_EQ(error.what, "task.yaml:1:40: gpu is not offered in us-east-1f");
   EXPECT_EQ(error.advice, "it is in us-east-1a, us-east-1b, us-east-1c");
 }
 
@@ -216,7 +216,7 @@ TEST(Rank, SpotIsOnlyForATaskThatAsksAndThenNothingElse) {
                           "gpu us-east-1a $0.4000 spot", "gpu us-east-1a $0.8000", "gpu us-east-1b $0.8000",
                           "gpu us-east-1c $0.8000", "big.gpu us-east-1 $1.80"));
   const auto error = ranked("resources: {accelerators: T4, cpus: 16, use_spot: true}\n").error();
-  EXPECT_EQ(error.what, "task.yaml:1:27: no spot price is known for T4 ×1, 16 vCPU in us-east-1");
+  EXPECT_EQ(error.what, "task.yaml:1:51: no spot price is known for T4 ×1, 16 vCPU in us-east-1");
   EXPECT_THAT(error.advice, StartsWith("use_spot: false costs $1.80/h in us-east-1"));
 }
 
@@ -279,7 +279,7 @@ TEST(Rank, ACapOnThePriceAnHourLeavesOutWhatCostsMore) {
   auto error = ranked("resources: {accelerators: T4, max_hourly_cost: 0.5}\n").error();
   EXPECT_EQ(error.kind, Kind::not_found);
   EXPECT_EQ(error.what,
-            "task.yaml:1:27: T4 ×1 exists only at $0.8000/h and more; max_hourly_cost is $0.5000");
+            "task.yaml:1:48: T4 ×1 exists only at $0.8000/h and more; max_hourly_cost is $0.5000");
   EXPECT_EQ(error.why, "the cheapest is gpu in us-east-1");
   EXPECT_EQ(error.advice, "use_spot: true is $0.3000/h in eu-west-1; or max_hourly_cost: 0.8000");
   error = ranked("resources: {accelerators: T4, infra: aws/eu-west-1, max_hourly_cost: 0.85}\n").error();

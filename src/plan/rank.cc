@@ -119,7 +119,8 @@ class Ranker {
       return out;
     }
     if (by_image && !amis.contains(infra.region)) {
-      return ask.refuse(fail(Kind::not_found, fmt::format("image_id names no AMI in {}", infra.region), {},
+      return ask.refuse("image_id",
+                        fail(Kind::not_found, fmt::format("image_id names no AMI in {}", infra.region), {},
                              fmt::format("add one: {}: ami-…", infra.region))
                             .value());
     }
@@ -315,7 +316,8 @@ class Ranker {
 
   Status why_none(const Ask& ask, std::span<const InstanceType* const> types,
                   std::span<const std::string> regions, const Refused& refused) const {
-    if (refused.least) return ask.refuse(too_dear(ask, types, refused));
+    if (refused.least)
+      return ask.refuse(refused.too_dear ? "max_hourly_cost" : "", too_dear(ask, types, refused));
     const auto infra = ask.wish->infra.value_or(task::Infra{});
     if (!infra.zone.empty() && !refused.unpriced) {
       std::set<std::string> zones;
@@ -323,12 +325,17 @@ class Ranker {
         for (auto& zone : catalog_.zones(type->name, infra.region)) zones.insert(std::move(zone));
       }
       const std::vector<std::string> names(zones.begin(), zones.end());
-      return ask.refuse(fail(Kind::not_found,
-                             fmt::format("{} is not offered in {}", subject(ask), infra.zone), {},
-                             fmt::format("it is in {}", join(names, ", ")))
-                            .value());
+      return ask.refuse(
+          "infra", fail(Kind::not_found, fmt::format("{} is not offered in {}", subject(ask), infra.zone), {},
+                        fmt::format("it is in {}", join(names, ", ")))
+                       .value());
     }
-    return ask.refuse(no_price(ask, types, regions));
+    const bool odd_region =
+        regions.size() == 1 && std::ranges::find(all_regions_, regions[0]) == all_regions_.end();
+    return ask.refuse(odd_region                   ? "infra"
+                      : ask.market == Market::spot ? "use_spot"
+                                                   : "",
+                      no_price(ask, types, regions));
   }
 
   std::string subject(const Ask& ask) const {
@@ -414,7 +421,8 @@ class Ranker {
     } else {
       ways.push_back("name a region, as in infra: aws/us-east-1");
     }
-    error.advice = join(ways, " or ");
+    ways.push_back("ask AWS for today's prices: ferry catalog update");
+    error.advice = join(ways, "; or ");
     return error;
   }
 
