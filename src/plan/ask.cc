@@ -89,6 +89,11 @@ tl::unexpected<Error> nothing_fits(const Ask& ask, const Catalog& catalog) {
     return fail(Kind::not_found, what, "of the types without GPUs that are known none has disks inside",
                 "leave out local_disk, and write disk_size for a disk of that size");
   }
+  if (!ask.wish->arch.empty()) {
+    return fail(Kind::not_found, what,
+                fmt::format("of the types that are known none with {} fits", ask.wish->arch),
+                "leave out arch, or ask AWS for all its types: ferry catalog update");
+  }
   return fail(Kind::not_found, what, "no type is that large", "ask for less");
 }
 

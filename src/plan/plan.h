@@ -195,7 +195,8 @@ struct GpuRow {
 enum class GpuSort { price, gpu, memory };  ///< an hour of one GPU; its name; its memory, most first
 
 /// Types with accelerators. `name` is a GPU as people write it (A100 also gives A100-80GB), a family (g5) or
-/// a type; empty: all. `regions` empty: every region. A row without any price comes last. Fails bad_input
+/// a type; empty: all. `regions` empty: every region. A row without any price comes last,
+/// and by price a slice of a GPU behind whole ones. Fails bad_input
 /// for a name that is nothing of these, with the nearest.
 Result<std::vector<GpuRow>> gpu_table(const Catalog& catalog, std::string_view name,
                                       std::span<const std::string> regions, GpuSort sort = GpuSort::price);

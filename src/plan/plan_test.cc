@@ -348,6 +348,11 @@ TEST(Rank, TheArchitectureAndTheDisksInsideAreHonoured) {
   EXPECT_THAT(refused("local_disk: nvme").advice, HasSubstr("disk_size"));
 }
 
+TEST(Rank, AMachineThatIsThereAlreadyNeedsNoPlan) {
+  EXPECT_EQ(refused("infra: ssh/box").what, "task.yaml:1:20: a machine that is there already needs no plan");
+  EXPECT_THAT(refused("arch: arm64, cpus: 2").why, HasSubstr("none with arm64"));
+}
+
 TEST(Rank, NoMoreThanAskedForComesBackAndTheRestIsCounted) {
   const auto ranking =
       ranked("resources: {cpus: 2+}\n", {.all_regions = true, .most = 5}, Catalog::builtin());
@@ -373,6 +378,7 @@ TEST(GpuTable, NamesAGpuAFamilyOrAType) {
   EXPECT_EQ(types("").size(), 88U);
   EXPECT_EQ(types("", GpuSort::gpu).front(), "p4d.24xlarge");
   EXPECT_EQ(types("T4").front(), "g4dn.xlarge");
+  EXPECT_EQ(types("L4").front(), "g6.xlarge");
   const auto table = gpu_table(catalog, "T4", regions);
   EXPECT_EQ(show(*table->front().per_gpu_hour), "$0.5260");
   EXPECT_EQ(table->front().prices.at(1).region, "us-west-2");

@@ -109,6 +109,11 @@ class Ranker {
   Result<std::vector<std::string>> regions_of(const Ask& ask) {
     if (rehearsing(ask)) return std::vector{options_.home_region};
     const auto infra = ask.wish->infra.value_or(task::Infra{});
+    if (infra.world == task::World::ssh) {
+      return ask.refuse("infra", fail(Kind::bad_input, "a machine that is there already needs no plan", {},
+                                      "write infra: aws to rent one")
+                                     .value());
+    }
     const auto& amis = ask.wish->image.amis;
     const bool everywhere =
         infra.region.empty() && (infra.any_region || options_.all_regions || options_.home_region.empty());
@@ -236,7 +241,8 @@ class Ranker {
     offer.type = *line.type;
     offer.region = regions_[line.region];
     offer.zone = line.zone ? catalog_.name(line.zone) : std::string();
-    if (!line.zone && line.ask->wish->infra) offer.zone = line.ask->wish->infra->zone;
+    if (!line.zone && line.ask->wish->infra && !rehearsing(*line.ask))
+      offer.zone = line.ask->wish->infra->zone;
     offer.market = line.ask->market;
     offer.hourly = line.known.price.micros ? std::optional(line.known.price) : std::nullopt;
     offer.price_date = offer.hourly ? catalog_.name(line.known.date) : std::string();
