@@ -281,7 +281,10 @@ TEST(Rank, ACapOnThePriceAnHourLeavesOutWhatCostsMore) {
   EXPECT_EQ(error.what,
             "task.yaml:1:48: T4 ×1 exists only at $0.8000/h and more; max_hourly_cost is $0.5000");
   EXPECT_EQ(error.why, "the cheapest is gpu in us-east-1");
-  EXPECT_EQ(error.advice, "use_spot: true is $0.3000/h in eu-west-1; or max_hourly_cost: 0.8000");
+  EXPECT_EQ(error.advice, "use_spot: true is $0.3500/h; or max_hourly_cost: 0.8000");
+  error = ranked("resources: {accelerators: T4, max_hourly_cost: 0.32}\n").error();
+  EXPECT_EQ(error.advice,
+            "use_spot: true with infra: aws/eu-west-1 is $0.3000/h; or max_hourly_cost: 0.8000");
   error = ranked("resources: {accelerators: T4, infra: aws/eu-west-1, max_hourly_cost: 0.85}\n").error();
   EXPECT_THAT(error.advice, StartsWith("infra: aws/us-east-1 has it at $0.8000/h"));
   error = refused("accelerators: 'A100:8', max_hourly_cost: 10");

@@ -323,7 +323,7 @@ class Ranker {
   Status why_none(const Ask& ask, std::span<const InstanceType* const> types,
                   std::span<const std::string> regions, const Refused& refused) const {
     if (refused.least)
-      return ask.refuse(refused.too_dear ? "max_hourly_cost" : "", too_dear(ask, types, refused));
+      return ask.refuse(refused.too_dear ? "max_hourly_cost" : "", too_dear(ask, types, regions, refused));
     const auto infra = ask.wish->infra.value_or(task::Infra{});
     if (!infra.zone.empty() && !refused.unpriced) {
       std::set<std::string> zones;
@@ -350,12 +350,12 @@ class Ranker {
     return text.empty() ? "any machine" : text;
   }
 
-  /// The lowest price of one of the types, in any region.
-  std::optional<std::pair<Usd, std::string>> lowest(std::span<const InstanceType* const> types,
-                                                    Market market) const {
+  /// The lowest price of one of the types in one of these regions.
+  std::optional<std::pair<Usd, std::string>> lowest(std::span<const InstanceType* const> types, Market market,
+                                                    std::span<const std::string> regions) const {
     std::optional<std::pair<Usd, std::string>> best;
     for (const auto* type : types) {
-      for (const auto& region : all_regions_) {
+      for (const auto& region : regions) {
         const auto known = price_in(catalog_.rows(*type, region), market);
         if (known.price.micros && (!best || known.price < best->first)) best = {known.price, region};
       }
@@ -363,7 +363,8 @@ class Ranker {
     return best;
   }
 
-  Error too_dear(const Ask& ask, std::span<const InstanceType* const> types, const Refused& refused) const {
+  Error too_dear(const Ask& ask, std::span<const InstanceType* const> types,
+                 std::span<const std::string> regions, const Refused& refused) const {
     const bool by_cap = refused.too_dear > 0;
     const auto what =
         by_cap ? fmt::format("{} exists only at {}/h and more; max_hourly_cost is {}", subject(ask),
@@ -376,11 +377,16 @@ class Ranker {
              (!duration_ || !task_.budget || cost(price, *duration_) <= *task_.budget);
     };
     std::vector<std::string> ways;
-    if (const auto other = lowest(types, ask.market); other && allowed(other->first))
+    if (const auto other = lowest(types, ask.market, all_regions_); other && allowed(other->first))
       ways.push_back(fmt::format("infra: aws/{} has it at {}/h", other->second, show(other->first)));
     if (ask.market == Market::on_demand) {
-      if (const auto spot = lowest(types, Market::spot); spot && allowed(spot->first))
-        ways.push_back(fmt::format("use_spot: true is {}/h in {}", show(spot->first), spot->second));
+      auto spot = lowest(types, Market::spot, regions);
+      if (!spot || !allowed(spot->first)) spot = lowest(types, Market::spot, all_regions_);
+      if (spot && allowed(spot->first)) {
+        const bool here = std::ranges::find(regions, spot->second) != regions.end();
+        ways.push_back(fmt::format("use_spot: true{} is {}/h", here ? "" : " with infra: aws/" + spot->second,
+                                   show(spot->first)));
+      }
     }
     ways.push_back(by_cap ? fmt::format("max_hourly_cost: {}", show(*refused.least).substr(1))
                           : fmt::format("budget: {}", show(cost(*refused.least, *duration_)).substr(1)));
@@ -413,7 +419,7 @@ class Ranker {
       if (const auto near = nearest(regions[0], other_regions))
         ways.push_back(fmt::format("did you mean '{}'?", *near));
     }
-    if (const auto other = spot ? lowest(types, Market::on_demand) : std::nullopt)
+    if (const auto other = spot ? lowest(types, Market::on_demand, all_regions_) : std::nullopt)
       ways.push_back(fmt::format("use_spot: false costs {}/h in {}", show(other->first), other->second));
     if (ask.type && task_.budget) {
       ways.push_back("leave out budget, which cannot be kept without a price");

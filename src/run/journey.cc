@@ -79,6 +79,14 @@ Status Journey::plan(const Order& order) {
                      {.home_region = cloud_->region(), .rehearsal = place_.world == "rehearsal"}));
   for (const auto& note : ranking.notes) doors_.progress.warn("plan", note);
   offers_ = std::move(ranking.offers);
+  // One region a run: that of the best offer.
+  const auto region = offers_.front().region;
+  std::erase_if(offers_, [&](const plan::Offer& offer) { return offer.region != region; });
+  if (region != cloud_->region()) {
+    place_.region = region;
+    TRY_SET(there, "", open_cloud(doors_, place_));
+    cloud_ = std::move(there);
+  }
   const auto& best = offers_.front();
   const auto most = best.hourly ? cost(*best.hourly, lifetime_.max_duration) : Usd{};
   std::string line = fmt::format("{}  {}  {}", describe_type(best.type),
