@@ -303,6 +303,9 @@ TEST(Rank, ABudgetLeavesOutWhatCostsMoreInTheKnownTimeAndElseSaysHowLongItLasts)
   EXPECT_EQ(lines(ranking).size(), 4U);
   EXPECT_FALSE(ranking->offers[0].total);
   EXPECT_THAT(ranking->notes, ElementsAre("the budget of $2 lasts 2:30:00 at $0.8000/h"));
+  EXPECT_THAT(
+      ranked("resources: {accelerators: T4, max_hourly_cost: 1}\nbudget: 2\nduration: 9h\n").error().what,
+      HasSubstr("T4 ×1 costs $7.20 and more"));
   const auto error = ranked("resources: {accelerators: T4}\nbudget: 2\n",
                             {.home_region = region, .duration = Seconds(36'000)})
                          .error();
@@ -471,6 +474,9 @@ TEST(Rank, ANamedTypeIsTheOnlyOfferEvenWithoutAPrice) {
   const auto all = offers("instance_type: c7i.large");
   ASSERT_EQ(all.size(), 1U);
   EXPECT_FALSE(all[0].hourly);
+  EXPECT_THAT(
+      ranked("resources: {instance_type: c7i.large}\n", {.home_region = region}, Catalog::builtin())->notes,
+      ElementsAre(StartsWith("the on-demand price of c7i.large in us-east-1 is not known")));
   const auto error = refused("instance_type: g5.xlrge");
   EXPECT_EQ(error.kind, Kind::bad_input);
   EXPECT_EQ(error.advice, "did you mean 'g5.xlarge'?");

@@ -6,6 +6,7 @@
 
 #include "base/text.h"
 #include "plan/ask.h"
+#include "plan/why_none.h"
 
 namespace ferry::plan {
 namespace {
@@ -24,25 +25,6 @@ struct Line {
 
   auto key() const { return std::tie(first, second); }
 };
-
-/// What stood in the way of the offers of one ask.
-struct Refused {
-  std::size_t unpriced = 0, too_dear = 0, over_budget = 0;
-  std::optional<Usd> least;  ///< the lowest price an hour among the last two
-  const InstanceType* least_type = nullptr;
-  std::string least_region;
-
-  void note(Usd price, const InstanceType& type, const std::string& region) {
-    if (least && *least <= price) return;
-    least = price;
-    least_type = &type;
-    least_region = region;
-  }
-};
-
-std::string amount(Usd money) {
-  return money.micros % 1'000'000 == 0 ? fmt::format("${}", money.micros / 1'000'000) : show(money);
-}
 
 std::string ordinal(std::size_t n) {
   const bool teen = n % 100 >= 11 && n % 100 <= 13;
@@ -82,6 +64,7 @@ class Ranker {
     sort();
     write_offers();
     note_budget();
+    note_unknown_price();
     return std::move(out_);
   }
 
@@ -150,7 +133,8 @@ class Ranker {
         add_places(ask, *type, number, rows, regions.size() == 1, refused);
       }
     }
-    if (lines_.size() == before && !duplicates_) return why_none(ask, types, regions, refused);
+    if (lines_.size() == before && !duplicates_)
+      return WhyNone{task_, catalog_, all_regions_, duration_}.tell(ask, types, regions, refused);
     budget_left_out_ += refused.over_budget;
     return {};
   }
@@ -309,7 +293,12 @@ class Ranker {
     }
   }
 
-  // Errors
+  void note_unknown_price() {
+    const auto& best = out_.offers.front();
+    if (best.hourly || rehearsing(*lines_.front().ask)) return;
+    out_.notes.push_back(fmt::format("the {} price of {} in {} is not known; ask AWS: ferry catalog update",
+                                     name(best.market), best.type.name, best.region));
+  }
 
   static Error together(const std::vector<Error>& errors) {
     if (errors.size() == 1) return errors.front();
@@ -318,124 +307,6 @@ class Ranker {
     for (std::size_t i = 1; i < errors.size(); ++i) others.push_back(errors[i].what);
     out.why = join(others, "; ");
     return out;
-  }
-
-  Status why_none(const Ask& ask, std::span<const InstanceType* const> types,
-                  std::span<const std::string> regions, const Refused& refused) const {
-    if (refused.least)
-      return ask.refuse(refused.too_dear ? "max_hourly_cost" : "", too_dear(ask, types, regions, refused));
-    const auto infra = ask.wish->infra.value_or(task::Infra{});
-    if (!infra.zone.empty() && !refused.unpriced) {
-      std::set<std::string> zones;
-      for (const auto* type : types) {
-        for (auto& zone : catalog_.zones(type->name, infra.region)) zones.insert(std::move(zone));
-      }
-      const std::vector<std::string> names(zones.begin(), zones.end());
-      return ask.refuse(
-          "infra", fail(Kind::not_found, fmt::format("{} is not offered in {}", subject(ask), infra.zone), {},
-                        fmt::format("it is in {}", join(names, ", ")))
-                       .value());
-    }
-    const bool odd_region =
-        regions.size() == 1 && std::ranges::find(all_regions_, regions[0]) == all_regions_.end();
-    return ask.refuse(odd_region                   ? "infra"
-                      : ask.market == Market::spot ? "use_spot"
-                                                   : "",
-                      no_price(ask, types, regions));
-  }
-
-  std::string subject(const Ask& ask) const {
-    if (ask.type) return ask.type->name;
-    const auto text = ask.text();
-    return text.empty() ? "any machine" : text;
-  }
-
-  /// The lowest price of one of the types in one of these regions.
-  std::optional<std::pair<Usd, std::string>> lowest(std::span<const InstanceType* const> types, Market market,
-                                                    std::span<const std::string> regions) const {
-    std::optional<std::pair<Usd, std::string>> best;
-    for (const auto* type : types) {
-      for (const auto& region : regions) {
-        const auto known = price_in(catalog_.rows(*type, region), market);
-        if (known.price.micros && (!best || known.price < best->first)) best = {known.price, region};
-      }
-    }
-    return best;
-  }
-
-  Error too_dear(const Ask& ask, std::span<const InstanceType* const> types,
-                 std::span<const std::string> regions, const Refused& refused) const {
-    const bool by_cap = refused.too_dear > 0;
-    const auto what =
-        by_cap ? fmt::format("{} exists only at {}/h and more; max_hourly_cost is {}", subject(ask),
-                             show(*refused.least), amount(*ask.wish->max_hourly_cost))
-               : fmt::format("{} costs {} and more for {}; the budget is {}", subject(ask),
-                             show(cost(*refused.least, *duration_)), show_duration(*duration_),
-                             amount(*task_.budget));
-    const auto allowed = [&](Usd price) {
-      return (!ask.wish->max_hourly_cost || price <= *ask.wish->max_hourly_cost) &&
-             (!duration_ || !task_.budget || cost(price, *duration_) <= *task_.budget);
-    };
-    std::vector<std::string> ways;
-    if (const auto other = lowest(types, ask.market, all_regions_); other && allowed(other->first))
-      ways.push_back(fmt::format("infra: aws/{} has it at {}/h", other->second, show(other->first)));
-    if (ask.market == Market::on_demand) {
-      auto spot = lowest(types, Market::spot, regions);
-      if (!spot || !allowed(spot->first)) spot = lowest(types, Market::spot, all_regions_);
-      if (spot && allowed(spot->first)) {
-        const bool here = std::ranges::find(regions, spot->second) != regions.end();
-        ways.push_back(fmt::format("use_spot: true{} is {}/h", here ? "" : " with infra: aws/" + spot->second,
-                                   show(spot->first)));
-      }
-    }
-    ways.push_back(by_cap ? fmt::format("max_hourly_cost: {}", show(*refused.least).substr(1))
-                          : fmt::format("budget: {}", show(cost(*refused.least, *duration_)).substr(1)));
-    return {Kind::not_found,
-            what,
-            fmt::format("the cheapest is {} in {}", refused.least_type->name, refused.least_region),
-            join(ways, "; or "),
-            {}};
-  }
-
-  Error no_price(const Ask& ask, std::span<const InstanceType* const> types,
-                 std::span<const std::string> regions) const {
-    const bool spot = ask.market == Market::spot;
-    const auto where = regions.size() == 1 ? fmt::format(" in {}", printable(regions[0])) : std::string();
-    Error error{Kind::not_found,
-                fmt::format("no {}price is known{}{}{}", spot ? "spot " : "", ask.nothing() ? "" : " for ",
-                            ask.nothing() ? std::string() : subject(ask), where),
-                {},
-                {},
-                {}};
-    std::vector<std::string> other_regions, ways;
-    for (const auto& region : all_regions_) {
-      const auto priced = [&](const InstanceType* type) {
-        return price_in(catalog_.rows(*type, region), ask.market).price.micros > 0;
-      };
-      if (std::ranges::any_of(types, priced)) other_regions.push_back(region);
-    }
-    if (!other_regions.empty()) error.why = fmt::format("prices are known in {}", join(other_regions, ", "));
-    if (regions.size() == 1 && std::ranges::find(all_regions_, regions[0]) == all_regions_.end()) {
-      if (const auto near = nearest(regions[0], other_regions))
-        ways.push_back(fmt::format("did you mean '{}'?", *near));
-    }
-    if (const auto other = spot ? lowest(types, Market::on_demand, all_regions_) : std::nullopt)
-      ways.push_back(fmt::format("use_spot: false costs {}/h in {}", show(other->first), other->second));
-    if (ask.type && task_.budget) {
-      ways.push_back("leave out budget, which cannot be kept without a price");
-    } else if (ask.type && ask.wish->max_hourly_cost) {
-      ways.push_back("leave out max_hourly_cost, which cannot be compared with an unknown price");
-    } else if (!ask.type) {
-      const auto& smallest = **std::ranges::min_element(
-          types, {}, [](const InstanceType* type) { return std::pair(type->memory_mib, type->vcpus); });
-      ways.push_back(
-          fmt::format("name the type to rent it at an unknown price: instance_type: {}", smallest.name));
-    } else {
-      ways.push_back("name a region, as in infra: aws/us-east-1");
-    }
-    ways.push_back("ask AWS for today's prices: ferry catalog update");
-    error.advice = join(ways, "; or ");
-    return error;
   }
 
   const task::Task& task_;
