@@ -81,13 +81,18 @@ Status lay_resources(const TaskOptions& options, task::Resources& resources) {
   if (!infra.empty()) {
     TRY_SET(parsed, "--infra", task::parse_infra(infra));
     resources.infra = parsed;
+    resources.places.erase("infra");
   }
-  if (!options.instance_type.empty()) resources.instance_type = options.instance_type;
+  if (!options.instance_type.empty()) {
+    resources.instance_type = options.instance_type;
+    resources.places.erase("instance_type");
+  }
   if (!options.region.empty()) {
     if (resources.infra && resources.infra->world != task::World::aws)
       return fail(Kind::bad_input, "--region is for AWS", "infra is " + task::show(*resources.infra));
     TRY_SET(parsed, "--region", task::parse_infra("aws/" + options.region));
     resources.infra = parsed;
+    resources.places.erase("infra");
   }
   if (options.spot) resources.use_spot = true;
   if (options.on_demand) resources.use_spot = false;
@@ -119,10 +124,12 @@ Status lay_resources(const TaskOptions& options, task::Resources& resources) {
   if (!options.cpus.empty()) {
     TRY_SET(parsed, "--cpus", task::parse_cpus(options.cpus));
     resources.cpus = parsed;
+    resources.places.erase("cpus");
   }
   if (!options.memory.empty()) {
     TRY_SET(parsed, "--memory", task::parse_memory(options.memory));
     resources.memory = parsed;
+    resources.places.erase("memory");
   }
   return {};
 }

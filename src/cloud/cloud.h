@@ -69,6 +69,7 @@ struct LaunchRequest {
   std::string security_group;
   std::string user_data;  ///< raw; base64 is done inside
   int disk_gib = 0;       ///< 0: the image's own size
+  std::string disk_tier;  ///< "low", "medium", "high", "ultra", "best"; empty: medium
   Tags tags;              ///< on instance and volumes
 };
 

@@ -88,6 +88,20 @@ aws::ClientConfig config_of(AwsWorld world) {
           .ca_bundle = std::move(world.ca_bundle)};
 }
 
+struct Volume {
+  std::string type = "gp3";
+  int iops = 0, mib_per_s = 0;  ///< 0: the type's own
+};
+
+/// SkyPilot's tiers. gp3 has 3,000 IOPS and 125 MiB/s unless asked for more; io2 needs a number of IOPS, at
+/// most 500 a GiB (docs.aws.amazon.com/ebs/latest/userguide/ebs-volume-types.html).
+Volume volume_of(const std::string& tier, int gib) {
+  if (tier == "low") return {"standard"};
+  if (tier == "high" || tier == "best") return {"gp3", 6000, 500};
+  if (tier == "ultra") return {"io2", std::clamp(gib * 500, 1000, 20'000)};
+  return {};
+}
+
 class Ec2Cloud final : public Cloud {
  public:
   Ec2Cloud(AwsWorld world, os::HttpClient& http, os::Clock& clock)
@@ -224,6 +238,7 @@ Result<Instance> Ec2Cloud::launch(const LaunchRequest& request) {
   }
   // A root disk cannot be smaller than its image.
   const int disk_gib = std::max(request.disk_gib, request.image.root_size_gib);
+  const auto volume = volume_of(request.disk_tier, disk_gib);
   const aws::RunInstances order{.image_id = request.image.id,
                                 .instance_type = request.offer.type.name,
                                 .key_name = request.key_name,
@@ -234,7 +249,10 @@ Result<Instance> Ec2Cloud::launch(const LaunchRequest& request) {
                                 .root_device = request.image.root_device,
                                 .root_size_gib = disk_gib,
                                 .spot = request.offer.market == plan::Market::spot,
-                                .tags = request.tags};
+                                .tags = request.tags,
+                                .volume_type = volume.type,
+                                .volume_iops = volume.iops,
+                                .volume_mib_per_s = volume.mib_per_s};
   TRY_SET(record, "", once_visible({request.key_name, request.security_group}, [&] {
             return ec2_.run_instances(order);
           }));

@@ -89,7 +89,31 @@ tl::unexpected<Error> nothing_fits(const Ask& ask, const Catalog& catalog) {
     return fail(Kind::not_found, what, "of the types without GPUs that are known none has disks inside",
                 "leave out local_disk, and write disk_size for a disk of that size");
   }
+  if (!ask.wish->arch.empty()) {
+    return fail(Kind::not_found, what,
+                fmt::format("of the types that are known none with {} fits", ask.wish->arch),
+                "leave out arch, or ask AWS for all its types: ferry catalog update");
+  }
   return fail(Kind::not_found, what, "no type is that large", "ask for less");
+}
+
+/// The field without which something would fit; empty if that is not one of the amounts.
+std::string_view odd_wish(const Ask& ask, const Catalog& catalog) {
+  for (const std::string_view field : {"cpus", "memory", "local_disk", "arch"}) {
+    auto wish = *ask.wish;
+    if (field == "cpus") wish.cpus.reset();
+    if (field == "memory") wish.memory.reset();
+    if (field == "local_disk") wish.local_disk.reset();
+    if (field == "arch") wish.arch.clear();
+    Ask other = ask;
+    other.wish = &wish;
+    const auto fits = [&](const InstanceType& type) {
+      return other.fits(type) && other.sensible(type, catalog);
+    };
+    if (ask.wish->places.contains(std::string(field)) && std::ranges::any_of(catalog.types(), fits))
+      return field;
+  }
+  return {};
 }
 
 /// One wish with each of its accelerators.
@@ -98,7 +122,8 @@ void add_asks(const Ask& form, const Catalog& catalog, std::vector<Ask>& asks, s
   if (!ask.wish->instance_type.empty()) {
     ask.type = catalog.find(lower(ask.wish->instance_type));
     if (!ask.type) {
-      errors.push_back(ask.refuse(unknown_type(ask.wish->instance_type, catalog).value()).value());
+      errors.push_back(
+          ask.refuse("instance_type", unknown_type(ask.wish->instance_type, catalog).value()).value());
       return;
     }
   }
@@ -109,7 +134,7 @@ void add_asks(const Ask& form, const Catalog& catalog, std::vector<Ask>& asks, s
     if (i && accelerators.ordered) ++ask.group;
     auto wanted = wanted_accelerator(ask.written->name, catalog);
     if (!wanted) {
-      errors.push_back(ask.refuse(wanted.error()).value());
+      errors.push_back(ask.refuse("", wanted.error()).value());
       continue;
     }
     ask.accelerator = *wanted;
@@ -163,9 +188,16 @@ std::string Ask::text() const {
   return join(parts, ", ");
 }
 
-const std::string& Ask::at() const { return written && !written->at.empty() ? written->at : wish->at; }
-
-tl::unexpected<Error> Ask::refuse(Error error) const { return fail(at(), std::move(error)); }
+tl::unexpected<Error> Ask::refuse(std::string_view field, Error error) const {
+  const auto place = [&](std::string_view name) {
+    const auto found = wish->places.find(std::string(name));
+    return found == wish->places.end() ? std::string() : found->second;
+  };
+  auto at = place(field);
+  if (at.empty() && written) return fail(written->at, std::move(error));
+  if (at.empty()) at = place("instance_type");
+  return fail(at.empty() ? wish->at : at, std::move(error));
+}
 
 Result<std::vector<Ask>> asks_of(const task::Task& task, const Catalog& catalog,
                                  std::vector<std::string>& notes) {
@@ -188,16 +220,17 @@ Result<std::vector<Ask>> asks_of(const task::Task& task, const Catalog& catalog,
 Result<std::vector<const InstanceType*>> fitting(const Ask& ask, const Catalog& catalog) {
   if (ask.type) {
     if (ask.fits(*ask.type)) return std::vector{ask.type};
-    return ask.refuse(fail(Kind::not_found, fmt::format("{} does not have {}", ask.type->name, ask.text()),
-                           fmt::format("it has {}", show(*ask.type)),
-                           "leave out instance_type, or what it does not have")
-                          .value());
+    return ask.refuse(
+        "",
+        fail(Kind::not_found, fmt::format("{} does not have {}", ask.type->name, ask.text()),
+             fmt::format("it has {}", show(*ask.type)), "leave out instance_type, or what it does not have")
+            .value());
   }
   std::vector<const InstanceType*> out;
   for (const auto& type : catalog.types()) {
     if (ask.fits(type) && ask.sensible(type, catalog)) out.push_back(&type);
   }
-  if (out.empty()) return ask.refuse(nothing_fits(ask, catalog).value());
+  if (out.empty()) return ask.refuse(odd_wish(ask, catalog), nothing_fits(ask, catalog).value());
   return out;
 }
 

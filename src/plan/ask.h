@@ -30,10 +30,9 @@ struct Ask {
   bool sensible(const InstanceType& type, const Catalog& catalog) const;
   /// "A10G ×1, 4+ vCPU"
   std::string text() const;
-  /// Where it stands in the task file; empty if it is not from one.
-  const std::string& at() const;
-  /// `error`, with the place in front.
-  tl::unexpected<Error> refuse(Error error) const;
+  /// `error`, with the place in front where `field` stands in the task file; if it does not, that of the
+  /// accelerator or the whole wish.
+  tl::unexpected<Error> refuse(std::string_view field, Error error) const;
 };
 
 /// Every ask of a task. An alternative that cannot be understood becomes a note; the first one's error if

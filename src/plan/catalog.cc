@@ -37,6 +37,7 @@ class Rows {
       const auto end = std::min(rest_.find('\n'), rest_.size());
       line_ = rest_.substr(0, end);
       rest_.remove_prefix(std::min(end + 1, rest_.size()));
+      while (line_.ends_with('\r')) line_.remove_suffix(1);
       ++number_;
       fields_.clear();
       for (auto left = line_;;) {
@@ -81,7 +82,7 @@ Result<Usd> price_in_field(const Rows& row, std::size_t column) {
 /// A text that cannot end its cell.
 std::string cell(std::string text) {
   std::ranges::replace_if(
-      text, [](char c) { return c == ',' || c == '\n' || c == '\r'; }, ' ');
+      text, [](char c) { return c == ',' || c == '\n'; }, ' ');
   return text;
 }
 
@@ -307,12 +308,21 @@ std::span<const Catalog::Row> Catalog::rows(const InstanceType& type) const {
   return std::span(rows_).subspan(first_[at], first_[at + 1] - first_[at]);
 }
 
+std::span<const Catalog::Row> Catalog::rows(const InstanceType& type, std::uint32_t region) const {
+  if (!region) return {};
+  const auto all = rows(type);
+  const auto from = std::ranges::lower_bound(all, region, {}, &Row::region);
+  const auto to = std::ranges::upper_bound(from, all.end(), region, {}, &Row::region);
+  return {from, to};
+}
+
 std::span<const Catalog::Row> Catalog::rows(const InstanceType& type, std::string_view region) const {
-  const auto known = std::ranges::lower_bound(names_, region);
-  if (known == names_.end() || *known != region) return {};
-  const auto here = std::ranges::equal_range(rows(type), static_cast<std::uint32_t>(known - names_.begin()),
-                                             {}, &Row::region);
-  return {here.begin(), here.end()};
+  return rows(type, number(region));
+}
+
+std::uint32_t Catalog::number(std::string_view name) const {
+  const auto at = std::ranges::lower_bound(names_, name);
+  return at != names_.end() && *at == name ? static_cast<std::uint32_t>(at - names_.begin()) : 0;
 }
 
 Known price_in(std::span<const Catalog::Row> region, Market market, std::uint32_t zone) {

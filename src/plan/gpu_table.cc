@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <set>
 
 #include "base/text.h"
 #include "plan/accelerators.h"
@@ -35,6 +36,8 @@ std::vector<const InstanceType*> named(const Catalog& catalog, std::string_view 
 
 Result<std::vector<GpuRow>> gpu_table(const Catalog& catalog, std::string_view name,
                                       std::span<const std::string> regions, GpuSort sort) {
+  // A slice of a GPU is cheap because it is small: it does not stand before whole ones.
+  std::set<std::string, std::less<>> slices;
   const auto types = named(catalog, trim(name));
   if (types.empty()) return tl::unexpected(wanted_accelerator(name, catalog).error());
   const auto all =
@@ -50,6 +53,7 @@ Result<std::vector<GpuRow>> gpu_table(const Catalog& catalog, std::string_view n
                type->arch,
                {},
                {}};
+    if (is_slice(*type)) slices.insert(type->name);
     std::optional<Usd> lowest;
     for (const auto& region : all) {
       row.prices.push_back({region, catalog.on_demand(type->name, region), catalog.spot(type->name, region)});
@@ -61,7 +65,8 @@ Result<std::vector<GpuRow>> gpu_table(const Catalog& catalog, std::string_view n
   }
   const auto key = [&](const GpuRow& row) {
     const auto price = row.per_gpu_hour ? row.per_gpu_hour->micros : 0;
-    return std::tuple(sort != GpuSort::gpu && !price, sort == GpuSort::gpu ? row.gpu : std::string(),
+    return std::tuple(sort != GpuSort::gpu && !price, sort == GpuSort::price && slices.contains(row.type),
+                      sort == GpuSort::gpu ? row.gpu : std::string(),
                       sort == GpuSort::memory ? -row.gpu_memory_mib : 0, price, row.count, row.vcpus,
                       row.type);
   };

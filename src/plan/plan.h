@@ -108,8 +108,10 @@ class Catalog {
   };
   /// All rows of one of types(), sorted by region and zone, the whole region first.
   std::span<const Row> rows(const InstanceType& type) const;
-  /// Those in one region.
+  /// Those in one region; none for 0.
+  std::span<const Row> rows(const InstanceType& type, std::uint32_t region) const;
   std::span<const Row> rows(const InstanceType& type, std::string_view region) const;
+  std::uint32_t number(std::string_view name) const;  ///< 0: no such name
   const std::string& name(std::uint32_t number) const { return names_[number]; }
 
  private:
@@ -193,7 +195,8 @@ struct GpuRow {
 enum class GpuSort { price, gpu, memory };  ///< an hour of one GPU; its name; its memory, most first
 
 /// Types with accelerators. `name` is a GPU as people write it (A100 also gives A100-80GB), a family (g5) or
-/// a type; empty: all. `regions` empty: every region. A row without any price comes last. Fails bad_input
+/// a type; empty: all. `regions` empty: every region. A row without any price comes last,
+/// and by price a slice of a GPU behind whole ones. Fails bad_input
 /// for a name that is nothing of these, with the nearest.
 Result<std::vector<GpuRow>> gpu_table(const Catalog& catalog, std::string_view name,
                                       std::span<const std::string> regions, GpuSort sort = GpuSort::price);

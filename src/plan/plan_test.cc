@@ -203,7 +203,7 @@ TEST(Rank, OffersOfEveryKnownZoneStandBesideEachOther) {
   EXPECT_THAT(lines(ranked("resources: {accelerators: T4, infra: aws/us-east-1/us-east-1b}\n")),
               ElementsAre("gpu us-east-1b $0.8000", "big.gpu us-east-1b $1.80"));
   const auto error = ranked("resources: {instance_type: gpu, infra: aws/us-east-1/us-east-1f}\n").error();
-  EXPECT_EQ(error.what, "task.yaml:1:1: gpu is not offered in us-east-1f");
+  EXPECT_EQ(error.what, "task.yaml:1:40: gpu is not offered in us-east-1f");
   EXPECT_EQ(error.advice, "it is in us-east-1a, us-east-1b, us-east-1c");
 }
 
@@ -216,7 +216,7 @@ TEST(Rank, SpotIsOnlyForATaskThatAsksAndThenNothingElse) {
                           "gpu us-east-1a $0.4000 spot", "gpu us-east-1a $0.8000", "gpu us-east-1b $0.8000",
                           "gpu us-east-1c $0.8000", "big.gpu us-east-1 $1.80"));
   const auto error = ranked("resources: {accelerators: T4, cpus: 16, use_spot: true}\n").error();
-  EXPECT_EQ(error.what, "task.yaml:1:27: no spot price is known for T4 ×1, 16 vCPU in us-east-1");
+  EXPECT_EQ(error.what, "task.yaml:1:51: no spot price is known for T4 ×1, 16 vCPU in us-east-1");
   EXPECT_THAT(error.advice, StartsWith("use_spot: false costs $1.80/h in us-east-1"));
 }
 
@@ -279,9 +279,12 @@ TEST(Rank, ACapOnThePriceAnHourLeavesOutWhatCostsMore) {
   auto error = ranked("resources: {accelerators: T4, max_hourly_cost: 0.5}\n").error();
   EXPECT_EQ(error.kind, Kind::not_found);
   EXPECT_EQ(error.what,
-            "task.yaml:1:27: T4 ×1 exists only at $0.8000/h and more; max_hourly_cost is $0.5000");
+            "task.yaml:1:48: T4 ×1 exists only at $0.8000/h and more; max_hourly_cost is $0.5000");
   EXPECT_EQ(error.why, "the cheapest is gpu in us-east-1");
-  EXPECT_EQ(error.advice, "use_spot: true is $0.3000/h in eu-west-1; or max_hourly_cost: 0.8000");
+  EXPECT_EQ(error.advice, "use_spot: true is $0.3500/h; or max_hourly_cost: 0.8000");
+  error = ranked("resources: {accelerators: T4, max_hourly_cost: 0.32}\n").error();
+  EXPECT_EQ(error.advice,
+            "use_spot: true with infra: aws/eu-west-1 is $0.3000/h; or max_hourly_cost: 0.8000");
   error = ranked("resources: {accelerators: T4, infra: aws/eu-west-1, max_hourly_cost: 0.85}\n").error();
   EXPECT_THAT(error.advice, StartsWith("infra: aws/us-east-1 has it at $0.8000/h"));
   error = refused("accelerators: 'A100:8', max_hourly_cost: 10");
@@ -300,6 +303,9 @@ TEST(Rank, ABudgetLeavesOutWhatCostsMoreInTheKnownTimeAndElseSaysHowLongItLasts)
   EXPECT_EQ(lines(ranking).size(), 4U);
   EXPECT_FALSE(ranking->offers[0].total);
   EXPECT_THAT(ranking->notes, ElementsAre("the budget of $2 lasts 2:30:00 at $0.8000/h"));
+  EXPECT_THAT(
+      ranked("resources: {accelerators: T4, max_hourly_cost: 1}\nbudget: 2\nduration: 9h\n").error().what,
+      HasSubstr("T4 ×1 costs $7.20 and more"));
   const auto error = ranked("resources: {accelerators: T4}\nbudget: 2\n",
                             {.home_region = region, .duration = Seconds(36'000)})
                          .error();
@@ -348,6 +354,11 @@ TEST(Rank, TheArchitectureAndTheDisksInsideAreHonoured) {
   EXPECT_THAT(refused("local_disk: nvme").advice, HasSubstr("disk_size"));
 }
 
+TEST(Rank, AMachineThatIsThereAlreadyNeedsNoPlan) {
+  EXPECT_EQ(refused("infra: ssh/box").what, "task.yaml:1:20: a machine that is there already needs no plan");
+  EXPECT_THAT(refused("arch: arm64, cpus: 2").why, HasSubstr("none with arm64"));
+}
+
 TEST(Rank, NoMoreThanAskedForComesBackAndTheRestIsCounted) {
   const auto ranking =
       ranked("resources: {cpus: 2+}\n", {.all_regions = true, .most = 5}, Catalog::builtin());
@@ -373,6 +384,7 @@ TEST(GpuTable, NamesAGpuAFamilyOrAType) {
   EXPECT_EQ(types("").size(), 88U);
   EXPECT_EQ(types("", GpuSort::gpu).front(), "p4d.24xlarge");
   EXPECT_EQ(types("T4").front(), "g4dn.xlarge");
+  EXPECT_EQ(types("L4").front(), "g6.xlarge");
   const auto table = gpu_table(catalog, "T4", regions);
   EXPECT_EQ(show(*table->front().per_gpu_hour), "$0.5260");
   EXPECT_EQ(table->front().prices.at(1).region, "us-west-2");
@@ -462,6 +474,9 @@ TEST(Rank, ANamedTypeIsTheOnlyOfferEvenWithoutAPrice) {
   const auto all = offers("instance_type: c7i.large");
   ASSERT_EQ(all.size(), 1U);
   EXPECT_FALSE(all[0].hourly);
+  EXPECT_THAT(
+      ranked("resources: {instance_type: c7i.large}\n", {.home_region = region}, Catalog::builtin())->notes,
+      ElementsAre(StartsWith("the on-demand price of c7i.large in us-east-1 is not known")));
   const auto error = refused("instance_type: g5.xlrge");
   EXPECT_EQ(error.kind, Kind::bad_input);
   EXPECT_EQ(error.advice, "did you mean 'g5.xlarge'?");

@@ -6,6 +6,7 @@
 
 #include "base/text.h"
 #include "plan/ask.h"
+#include "plan/why_none.h"
 
 namespace ferry::plan {
 namespace {
@@ -25,25 +26,6 @@ struct Line {
   auto key() const { return std::tie(first, second); }
 };
 
-/// What stood in the way of the offers of one ask.
-struct Refused {
-  std::size_t unpriced = 0, too_dear = 0, over_budget = 0;
-  std::optional<Usd> least;  ///< the lowest price an hour among the last two
-  const InstanceType* least_type = nullptr;
-  std::string least_region;
-
-  void note(Usd price, const InstanceType& type, const std::string& region) {
-    if (least && *least <= price) return;
-    least = price;
-    least_type = &type;
-    least_region = region;
-  }
-};
-
-std::string amount(Usd money) {
-  return money.micros % 1'000'000 == 0 ? fmt::format("${}", money.micros / 1'000'000) : show(money);
-}
-
 std::string ordinal(std::size_t n) {
   const bool teen = n % 100 >= 11 && n % 100 <= 13;
   const char* end = teen ? "th" : n % 10 == 1 ? "st" : n % 10 == 2 ? "nd" : n % 10 == 3 ? "rd" : "th";
@@ -54,7 +36,11 @@ std::string ordinal(std::size_t n) {
 class Ranker {
  public:
   Ranker(const task::Task& task, const Catalog& catalog, const RankOptions& options)
-      : task_(task), catalog_(catalog), options_(options), all_regions_(catalog.regions()) {
+      : task_(task),
+        catalog_(catalog),
+        options_(options),
+        all_regions_(catalog.regions()),
+        ways_(catalog.types().size() * 2) {
     duration_ = task.duration ? task.duration : options.duration;
   }
 
@@ -62,18 +48,37 @@ class Ranker {
     TRY_SET(asks, "", asks_of(task_, catalog_, out_.notes));
     asks_ = std::move(asks);
     std::vector<Error> errors;
+    std::vector<Types> types;
     for (const auto& ask : asks_) {
-      if (auto added = add(ask); !added) errors.push_back(added.error());
+      auto found = fitting(ask, catalog_);
+      if (!found) errors.push_back(found.error());
+      types.push_back(found.value_or(Types()));
+      for (const auto* type : types.back()) ++ways_[way(ask, *type)];
+    }
+    for (std::size_t i = 0; i < asks_.size(); ++i) {
+      if (types[i].empty()) continue;
+      if (auto added = add(asks_[i], types[i]); !added) errors.push_back(added.error());
     }
     if (lines_.empty()) return tl::unexpected(together(errors));
     for (const auto& error : errors) out_.notes.push_back("left out: " + error.what);
     sort();
     write_offers();
     note_budget();
+    note_unknown_price();
     return std::move(out_);
   }
 
  private:
+  using Types = std::vector<const InstanceType*>;
+
+  std::size_t number_of(const InstanceType& type) const {
+    return static_cast<std::size_t>(&type - catalog_.types().data());
+  }
+  /// A type and a market, as a number.
+  std::size_t way(const Ask& ask, const InstanceType& type) const {
+    return number_of(type) * 2 + (ask.market == Market::spot);
+  }
+
   bool rehearsing(const Ask& ask) const {
     return options_.rehearsal || (ask.wish->infra && ask.wish->infra->world == task::World::rehearsal);
   }
@@ -87,6 +92,11 @@ class Ranker {
   Result<std::vector<std::string>> regions_of(const Ask& ask) {
     if (rehearsing(ask)) return std::vector{options_.home_region};
     const auto infra = ask.wish->infra.value_or(task::Infra{});
+    if (infra.world == task::World::ssh) {
+      return ask.refuse("infra", fail(Kind::bad_input, "a machine that is there already needs no plan", {},
+                                      "write infra: aws to rent one")
+                                     .value());
+    }
     const auto& amis = ask.wish->image.amis;
     const bool everywhere =
         infra.region.empty() && (infra.any_region || options_.all_regions || options_.home_region.empty());
@@ -97,7 +107,8 @@ class Ranker {
       return out;
     }
     if (by_image && !amis.contains(infra.region)) {
-      return ask.refuse(fail(Kind::not_found, fmt::format("image_id names no AMI in {}", infra.region), {},
+      return ask.refuse("image_id",
+                        fail(Kind::not_found, fmt::format("image_id names no AMI in {}", infra.region), {},
                              fmt::format("add one: {}: ami-…", infra.region))
                             .value());
     }
@@ -110,16 +121,20 @@ class Ranker {
     return everywhere ? all_regions_ : std::vector{options_.home_region};
   }
 
-  Status add(const Ask& ask) {
-    TRY_SET(types, "", fitting(ask, catalog_));
+  Status add(const Ask& ask, const Types& types) {
     TRY_SET(regions, "", regions_of(ask));
     Refused refused;
     const auto before = lines_.size();
     for (const auto& region : regions) {
       const auto number = region_number(region);
-      for (const auto* type : types) add_places(ask, *type, number, regions.size() == 1, refused);
+      const auto in_catalog = catalog_.number(region);
+      for (const auto* type : types) {
+        const auto rows = in_catalog ? catalog_.rows(*type, in_catalog) : std::span<const Catalog::Row>();
+        add_places(ask, *type, number, rows, regions.size() == 1, refused);
+      }
     }
-    if (lines_.size() == before && !duplicates_) return why_none(ask, types, regions, refused);
+    if (lines_.size() == before && !duplicates_)
+      return WhyNone{task_, catalog_, all_regions_, duration_}.tell(ask, types, regions, refused);
     budget_left_out_ += refused.over_budget;
     return {};
   }
@@ -131,9 +146,8 @@ class Ranker {
   }
 
   /// One line for each zone that is known, or one for the region.
-  void add_places(const Ask& ask, const InstanceType& type, std::uint32_t region, bool only,
-                  Refused& refused) {
-    const auto rows = catalog_.rows(type, regions_[region]);
+  void add_places(const Ask& ask, const InstanceType& type, std::uint32_t region,
+                  std::span<const Catalog::Row> rows, bool only, Refused& refused) {
     const auto zone = ask.wish->infra ? std::string_view(ask.wish->infra->zone) : std::string_view();
     if (rows.empty() && !(only && takes_unpriced(ask))) {
       ++refused.unpriced;
@@ -165,11 +179,9 @@ class Ranker {
       return refused.note(price, type, regions_[region]);
     }
     Line line{.ask = &ask, .type = &type, .region = region, .zone = zone, .known = known};
-    const auto type_number = static_cast<std::uint64_t>(&type - catalog_.types().data());
     // A second way to the same offer is no other offer.
-    if (asks_.size() > 1) {
-      const auto place = (type_number << 44) | (std::uint64_t{region} << 24) | (std::uint64_t{zone} << 1) |
-                         (ask.market == Market::spot);
+    if (ways_[way(ask, type)] > 1) {
+      const auto place = (std::uint64_t{way(ask, type)} << 44) | (std::uint64_t{region} << 24) | zone;
       if (!seen_.insert(place).second) {
         duplicates_ = true;
         return;
@@ -180,7 +192,8 @@ class Ranker {
     const auto micros = price.micros ? static_cast<std::uint64_t>(price.micros) : unknown_price;
     line.first = (std::uint64_t{std::min(ask.group, 0xffffU)} << 43) | (std::uint64_t{!usual} << 42) |
                  std::min(micros, unknown_price);
-    line.second = (static_cast<std::uint64_t>(std::min(type.vcpus, 0xffff)) << 48) | (type_number << 32);
+    line.second = (static_cast<std::uint64_t>(std::min(type.vcpus, 0xffff)) << 48) |
+                  (std::uint64_t{number_of(type)} << 32);
     lines_.push_back(line);
   }
 
@@ -212,7 +225,8 @@ class Ranker {
     offer.type = *line.type;
     offer.region = regions_[line.region];
     offer.zone = line.zone ? catalog_.name(line.zone) : std::string();
-    if (!line.zone && line.ask->wish->infra) offer.zone = line.ask->wish->infra->zone;
+    if (!line.zone && line.ask->wish->infra && !rehearsing(*line.ask))
+      offer.zone = line.ask->wish->infra->zone;
     offer.market = line.ask->market;
     offer.hourly = line.known.price.micros ? std::optional(line.known.price) : std::nullopt;
     offer.price_date = offer.hourly ? catalog_.name(line.known.date) : std::string();
@@ -279,7 +293,12 @@ class Ranker {
     }
   }
 
-  // Errors
+  void note_unknown_price() {
+    const auto& best = out_.offers.front();
+    if (best.hourly || rehearsing(*lines_.front().ask)) return;
+    out_.notes.push_back(fmt::format("the {} price of {} in {} is not known; ask AWS: ferry catalog update",
+                                     name(best.market), best.type.name, best.region));
+  }
 
   static Error together(const std::vector<Error>& errors) {
     if (errors.size() == 1) return errors.front();
@@ -290,111 +309,6 @@ class Ranker {
     return out;
   }
 
-  Status why_none(const Ask& ask, std::span<const InstanceType* const> types,
-                  std::span<const std::string> regions, const Refused& refused) const {
-    if (refused.least) return ask.refuse(too_dear(ask, types, refused));
-    const auto infra = ask.wish->infra.value_or(task::Infra{});
-    if (!infra.zone.empty() && !refused.unpriced) {
-      std::set<std::string> zones;
-      for (const auto* type : types) {
-        for (auto& zone : catalog_.zones(type->name, infra.region)) zones.insert(std::move(zone));
-      }
-      const std::vector<std::string> names(zones.begin(), zones.end());
-      return ask.refuse(fail(Kind::not_found,
-                             fmt::format("{} is not offered in {}", subject(ask), infra.zone), {},
-                             fmt::format("it is in {}", join(names, ", ")))
-                            .value());
-    }
-    return ask.refuse(no_price(ask, types, regions));
-  }
-
-  std::string subject(const Ask& ask) const {
-    if (ask.type) return ask.type->name;
-    const auto text = ask.text();
-    return text.empty() ? "any machine" : text;
-  }
-
-  /// The lowest price of one of the types, in any region.
-  std::optional<std::pair<Usd, std::string>> lowest(std::span<const InstanceType* const> types,
-                                                    Market market) const {
-    std::optional<std::pair<Usd, std::string>> best;
-    for (const auto* type : types) {
-      for (const auto& region : all_regions_) {
-        const auto known = price_in(catalog_.rows(*type, region), market);
-        if (known.price.micros && (!best || known.price < best->first)) best = {known.price, region};
-      }
-    }
-    return best;
-  }
-
-  Error too_dear(const Ask& ask, std::span<const InstanceType* const> types, const Refused& refused) const {
-    const bool by_cap = refused.too_dear > 0;
-    const auto what =
-        by_cap ? fmt::format("{} exists only at {}/h and more; max_hourly_cost is {}", subject(ask),
-                             show(*refused.least), amount(*ask.wish->max_hourly_cost))
-               : fmt::format("{} costs {} and more for {}; the budget is {}", subject(ask),
-                             show(cost(*refused.least, *duration_)), show_duration(*duration_),
-                             amount(*task_.budget));
-    const auto allowed = [&](Usd price) {
-      return (!ask.wish->max_hourly_cost || price <= *ask.wish->max_hourly_cost) &&
-             (!duration_ || !task_.budget || cost(price, *duration_) <= *task_.budget);
-    };
-    std::vector<std::string> ways;
-    if (const auto other = lowest(types, ask.market); other && allowed(other->first))
-      ways.push_back(fmt::format("infra: aws/{} has it at {}/h", other->second, show(other->first)));
-    if (ask.market == Market::on_demand) {
-      if (const auto spot = lowest(types, Market::spot); spot && allowed(spot->first))
-        ways.push_back(fmt::format("use_spot: true is {}/h in {}", show(spot->first), spot->second));
-    }
-    ways.push_back(by_cap ? fmt::format("max_hourly_cost: {}", show(*refused.least).substr(1))
-                          : fmt::format("budget: {}", show(cost(*refused.least, *duration_)).substr(1)));
-    return {Kind::not_found,
-            what,
-            fmt::format("the cheapest is {} in {}", refused.least_type->name, refused.least_region),
-            join(ways, "; or "),
-            {}};
-  }
-
-  Error no_price(const Ask& ask, std::span<const InstanceType* const> types,
-                 std::span<const std::string> regions) const {
-    const bool spot = ask.market == Market::spot;
-    const auto where = regions.size() == 1 ? fmt::format(" in {}", printable(regions[0])) : std::string();
-    Error error{Kind::not_found,
-                fmt::format("no {}price is known{}{}{}", spot ? "spot " : "", ask.nothing() ? "" : " for ",
-                            ask.nothing() ? std::string() : subject(ask), where),
-                {},
-                {},
-                {}};
-    std::vector<std::string> other_regions, ways;
-    for (const auto& region : all_regions_) {
-      const auto priced = [&](const InstanceType* type) {
-        return price_in(catalog_.rows(*type, region), ask.market).price.micros > 0;
-      };
-      if (std::ranges::any_of(types, priced)) other_regions.push_back(region);
-    }
-    if (!other_regions.empty()) error.why = fmt::format("prices are known in {}", join(other_regions, ", "));
-    if (regions.size() == 1 && std::ranges::find(all_regions_, regions[0]) == all_regions_.end()) {
-      if (const auto near = nearest(regions[0], other_regions))
-        ways.push_back(fmt::format("did you mean '{}'?", *near));
-    }
-    if (const auto other = spot ? lowest(types, Market::on_demand) : std::nullopt)
-      ways.push_back(fmt::format("use_spot: false costs {}/h in {}", show(other->first), other->second));
-    if (ask.type && task_.budget) {
-      ways.push_back("leave out budget, which cannot be kept without a price");
-    } else if (ask.type && ask.wish->max_hourly_cost) {
-      ways.push_back("leave out max_hourly_cost, which cannot be compared with an unknown price");
-    } else if (!ask.type) {
-      const auto& smallest = **std::ranges::min_element(
-          types, {}, [](const InstanceType* type) { return std::pair(type->memory_mib, type->vcpus); });
-      ways.push_back(
-          fmt::format("name the type to rent it at an unknown price: instance_type: {}", smallest.name));
-    } else {
-      ways.push_back("name a region, as in infra: aws/us-east-1");
-    }
-    error.advice = join(ways, " or ");
-    return error;
-  }
-
   const task::Task& task_;
   const Catalog& catalog_;
   const RankOptions& options_;
@@ -403,7 +317,8 @@ class Ranker {
   std::vector<Ask> asks_;
   std::vector<std::string> regions_;
   std::vector<Line> lines_;
-  std::unordered_set<std::uint64_t> seen_;
+  std::vector<int> ways_;                   // how many asks lead to a type and market
+  std::unordered_set<std::uint64_t> seen_;  // offers to which more than one leads
   bool duplicates_ = false;
   std::size_t budget_left_out_ = 0;
   Ranking out_;

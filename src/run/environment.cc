@@ -85,10 +85,6 @@ Result<Environment> prepare_environment(Doors& doors, Link& link, const task::Ta
   doors.progress.begin("setup", "looking at the environment");
   const std::string activate = link.paths().run_dir + "-env.sh";
   const auto& wish = task.environment;
-  if (wish.kind == "docker") {
-    return fail(Kind::unsupported, "environment: docker cannot be used yet", {},
-                "write  environment: auto, or run docker yourself in run");
-  }
   const std::string kind = wish.kind == "auto" && installs_itself(task.setup) ? "present" : wish.kind;
   const auto words = shell_quoted(std::vector<std::string>{kind, wish.name, wish.file, activate});
   TRY_SET(shell, "",

@@ -2,6 +2,7 @@
 
 #include <csignal>
 
+#include "aws/client.h"
 #include "base/text.h"
 #include "os/env.h"
 #include "run/account.h"
@@ -99,7 +100,7 @@ Status Journey::plan(const Order& order) {
   TRY_SET(allowed, "", within_quotas(doors_, place_, std::move(offers_)));
   offers_ = std::move(allowed);
   place_.region = offers_.front().region;
-  if (order.confirm && place_.endpoint.empty()) {
+  if (order.confirm && !aws::is_loopback(place_.endpoint)) {
     doors_.progress.pause();
     TRY("", order.confirm({offers_, lifetime_.max_duration, most, ceiling_, doors_.clock.now_ms()}));
   }

@@ -127,6 +127,7 @@ Result<cloud::Instance> Launcher::rent(const plan::Offer& offer, Site& site, led
                              .security_group = site.group,
                              .user_data = user_data_,
                              .disk_gib = wish.disk_gib,
+                             .disk_tier = wish.disk_tier,
                              .tags = tags_of(order_.run, wish.labels)});
 }
 

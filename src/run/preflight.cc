@@ -81,10 +81,11 @@ void look_at_size(const sync::Tree& tree, std::vector<std::string>& warnings) {
   constexpr double usual_bytes_a_second = 20e6 / 8;  // a home connection's way up
   const double seconds = static_cast<double>(tree.bytes) / usual_bytes_a_second;
   if (seconds < 60) return;
-  warnings.push_back(fmt::format("{} to send take about {} at 20 Mbit/s; the largest: {}. What is not needed can be left "
-                                 "out in .ferryignore",
-                                 show_bytes(tree.bytes), show_duration(Seconds(static_cast<std::int64_t>(seconds))),
-                                 largest_at_top(tree)));
+  warnings.push_back(
+      fmt::format("{} to send take about {} at 20 Mbit/s; the largest: {}. What is not needed can be left "
+                  "out in .ferryignore",
+                  show_bytes(tree.bytes), show_duration(Seconds(static_cast<std::int64_t>(seconds))),
+                  largest_at_top(tree)));
 }
 
 void look_at_outputs(const task::Task& task, std::vector<std::string>& warnings) {

@@ -50,8 +50,10 @@ Result<bool> FieldReader::bool_of(const Entry& entry) const {
   const auto word = lower(trim(text));
   if (word == "true" || word == "yes" || word == "on") return true;
   if (word == "false" || word == "no" || word == "off") return false;
-  return complain_at(entry.value->at, fmt::format("'{}' must be true or false, not '{}'",
-                                                  printable(entry.name), printable(text)));
+  return complain_at(
+      entry.value->at,
+      fmt::format("'{}' must be true or false, not '{}'", printable(entry.name), printable(text)), {},
+      fmt::format("write {}: true, or leave it out", printable(entry.name)));
 }
 
 Result<std::string> FieldReader::choice_of(const Entry& entry,

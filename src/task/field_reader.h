@@ -55,7 +55,7 @@ class ResourcesReader : FieldReader {
   };
   Status read_candidates(const Entry& list, const Wish& outer);
   Status check_worlds(const Entry& list);
-  Status read_fields(const Node& map, Wish& wish);
+  Status read_candidate(const Node& map, Wish& wish);
   Status read_field(const Entry& entry, Resources& into);
   Status read_infra(const Node& map, Wish& wish);
   Status read_accelerators(const Entry& entry, Accelerators& into);

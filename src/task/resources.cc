@@ -140,7 +140,7 @@ Result<Infra> parse_infra(std::string_view text) {
     return aws_infra(text, parts);
   }
   if (std::find(other_clouds.begin(), other_clouds.end(), kind) != other_clouds.end()) {
-    return fail(Kind::unsupported, fmt::format("not an infra: '{}'", printable(text)),
+    return fail(Kind::unsupported, fmt::format("'{}' is not on AWS", printable(text)),
                 fmt::format("ferry trains on AWS, not on {}", kind), infra_forms);
   }
   const std::vector<std::string> known = {"aws", "rehearsal", "ssh"};

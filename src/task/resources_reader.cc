@@ -42,18 +42,21 @@ bool is_ports(std::string_view text) {
 Status ResourcesReader::read(const Entry& entry) {
   const auto& map = *entry.value;
   if (map.type != Node::Type::map) return wrong_type(entry, "a mapping");
-  Wish outer;
-  outer.resources.at = show(file_, entry.at);
-  TRY("", read_fields(map, outer));
   const Entry* any_of = given(map, "any_of");
   const Entry* ordered = given(map, "ordered");
+  Wish outer;
+  outer.resources.at = show(file_, entry.at);
+  TRY("", read_infra(map, outer));
+  if (outer.elsewhere && !any_of && !ordered) return tl::unexpected(*outer.elsewhere);
+  for (const auto& field : map.entries) {
+    if (field.value->type != Node::Type::null) TRY("", read_field(field, outer.resources));
+  }
   if (any_of && ordered) {
     return complain_at(ordered->at, "'ordered' beside 'any_of': both list the candidates", {},
                        "keep one of them");
   }
   task_.ordered = ordered != nullptr;
   if (const Entry* list = any_of ? any_of : ordered) return read_candidates(*list, outer);
-  if (outer.elsewhere) return tl::unexpected(*outer.elsewhere);
   task_.resources = std::move(outer.resources);
   return {};
 }
@@ -72,7 +75,7 @@ Status ResourcesReader::read_candidates(const Entry& list, const Wish& outer) {
                              "write all candidates in one list");
         }
       }
-      TRY("", read_fields(*item.value, wish));
+      TRY("", read_candidate(*item.value, wish));
     } else if (item.value->type != Node::Type::null) {
       return complain_at(
           item.at,
@@ -105,15 +108,19 @@ Status ResourcesReader::check_worlds(const Entry& list) {
   return {};
 }
 
-Status ResourcesReader::read_fields(const Node& map, Wish& wish) {
+/// A candidate's own fields over the outer ones.
+Status ResourcesReader::read_candidate(const Node& map, Wish& wish) {
+  TRY("", read_infra(map, wish));
+  if (wish.elsewhere) return {};  // its other fields may be that cloud's own
   for (const auto& entry : map.entries) {
     if (entry.value->type != Node::Type::null) TRY("", read_field(entry, wish.resources));
   }
-  return read_infra(map, wish);
+  return {};
 }
 
 Status ResourcesReader::read_field(const Entry& entry, Resources& into) {
   const auto& name = entry.name;
+  into.places[name] = show(file_, entry.value->at);
   if (name == "accelerators") return read_accelerators(entry, into.accelerators);
   if (name == "cpus") return read_amount(entry, into.cpus, parse_cpus);
   if (name == "memory") return read_amount(entry, into.memory, parse_memory);
@@ -215,6 +222,7 @@ Status ResourcesReader::read_infra(const Node& map, Wish& wish) {
   if (place->name != "infra" && infra->region.empty()) infra->any_region = any_region;
   wish.elsewhere.reset();
   wish.resources.infra = *infra;
+  wish.resources.places["infra"] = show(file_, place->value->at);
   return {};
 }
 

@@ -77,6 +77,7 @@ struct Resources {
   Image image;
   std::map<std::string, std::string> labels;  ///< tags of the person's own
   std::string at;                             ///< "FILE:LINE:COLUMN" for complaints; empty: not from a file
+  std::map<std::string, std::string> places;  ///< the same for each field that a file gives
 };
 
 /// How setup and run find their Python.

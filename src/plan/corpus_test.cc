@@ -1,0 +1,97 @@
+// Whole task files, as people write them for SkyPilot and for ferry, in tests/tasks/. The first line of each
+// says what must come of it:
+//   # planned: TYPE [spot] [REGION] [; told: FIELD, FIELD]
+//   # refused: LINE: words of the reason
+// `told` are the fields about which there is a line for the person, no others.
+
+#include <fmt/format.h>
+#include <gtest/gtest.h>
+
+#include <filesystem>
+#include <fstream>
+#include <sstream>
+
+#include "base/text.h"
+#include "plan/plan.h"
+
+namespace ferry::plan {
+namespace {
+
+struct File {
+  std::string name, text, expected;
+};
+
+std::vector<File> corpus() {
+  std::vector<File> out;
+  const auto folder = std::filesystem::path(__FILE__).parent_path() / "../../tests/tasks";
+  for (const auto& entry : std::filesystem::directory_iterator(folder)) {
+    if (entry.path().extension() != ".yaml") continue;
+    std::ostringstream text;
+    text << std::ifstream(entry.path()).rdbuf();
+    const auto whole = text.str();
+    out.push_back({entry.path().filename(), whole, whole.substr(0, whole.find('\n'))});
+  }
+  std::ranges::sort(out, {}, &File::name);
+  return out;
+}
+
+Result<Ranking> planned(const File& file, std::vector<std::string>& lines) {
+  TRY_SET(task, "", task::parse_task(file.text, file.name));
+  lines = task.not_yet;
+  return rank(task, Catalog::builtin(), {.home_region = "us-east-1"});
+}
+
+/// "task.yaml:6: ports: not yet, …" is about ports.
+std::string field_of(const std::string& line) {
+  const auto from = line.find(": ") + 2;
+  return line.substr(from, line.find(':', from) - from);
+}
+
+/// What the first line would have to be.
+std::string outcome(const File& file) {
+  std::vector<std::string> lines;
+  const auto ranking = planned(file, lines);
+  if (!ranking) {
+    const auto& what = ranking.error().what;
+    if (!what.starts_with(file.name + ":")) return "refused without a place: " + what;
+    const auto line = what.substr(file.name.size() + 1);
+    return "# refused: " + line.substr(0, line.find(':')) + ": " + what.substr(what.find(": ") + 2);
+  }
+  const auto& best = ranking->offers.front();
+  auto out = "# planned: " + best.type.name;
+  if (best.market == Market::spot) out += " spot";
+  if (best.region != "us-east-1") out += " " + best.region;
+  for (const auto& note : ranking->notes) {
+    if (note.starts_with("left out")) lines.push_back(": alternative: " + note);
+  }
+  for (std::size_t i = 0; i < lines.size(); ++i) out += (i ? ", " : "; told: ") + field_of(lines[i]);
+  return out;
+}
+
+TEST(Corpus, EveryTaskFileIsPlannedOrRefusedAsItsFirstLineSays) {
+  const auto files = corpus();
+  EXPECT_GE(files.size(), 60U);
+  for (const auto& file : files) {
+    const auto got = outcome(file);
+    if (file.expected.starts_with("# refused: ")) {
+      // The words of the reason may be a part of it.
+      EXPECT_TRUE(got.starts_with(file.expected.substr(0, file.expected.find(": ", 11) + 2)) &&
+                  got.find(file.expected.substr(file.expected.find(": ", 11) + 2)) != got.npos)
+          << file.name << "\n  expected " << file.expected << "\n  got      " << got;
+    } else {
+      EXPECT_EQ(got, file.expected) << file.name;
+    }
+  }
+}
+
+TEST(Corpus, EveryRefusalSaysWhatToDo) {
+  for (const auto& file : corpus()) {
+    std::vector<std::string> lines;
+    const auto ranking = planned(file, lines);
+    if (ranking) continue;
+    EXPECT_NE(ranking.error().advice, "") << file.name << ": " << ranking.error().what;
+  }
+}
+
+}  // namespace
+}  // namespace ferry::plan
