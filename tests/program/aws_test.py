@@ -1,0 +1,118 @@
+#!/usr/bin/env python3
+"""--infra aws, against an endpoint on this computer: offers one after the other, what is said before money is spent."""
+import json
+
+from lib import Home, main
+
+
+def aws_env(home):
+    """Points AWS clients at the rehearsal cloud, as `eval "$(ferry rehearsal env)"` does."""
+    lines = home.good("rehearsal", "env").out.splitlines()
+    pairs = dict(line.removeprefix("export ").split("=", 1) for line in lines if line.startswith("export "))
+    home.env.update({key: value.strip("'\"") for key, value in pairs.items()})
+
+
+def rented(home):
+    return [one for one in home.cloud()["instances"]]
+
+
+def test_a_launch_goes_through_the_zones_until_one_has_room():
+    with Home() as home:
+        aws_env(home)
+        for zone in "abcdf":
+            home.good("rehearsal", "fault", "capacity", f"zone=us-east-1{zone}")
+        done = home.good("run", "--infra", "aws", "-t", "m5.large", "--", "true")
+        instances = home.newest()["instances"]
+        live = [one for one in instances if one["id"]]
+        assert len(live) == 1 and live[0]["zone"] == "us-east-1e", instances
+        home.nothing_left()
+
+
+def test_without_room_anywhere_the_next_types_are_tried_within_twice_the_price():
+    with Home() as home:
+        aws_env(home)
+        for name in ("g5.xlarge", "g5.4xlarge"):
+            home.good("rehearsal", "fault", "capacity", f"type={name}")
+        done = home.good("run", "--infra", "aws", "--gpus", "A10G", "--", "true")
+        assert "g5.xlarge us-east-1: no capacity (InsufficientInstanceCapacity) → us-east-1a" in done.err, done.err
+        assert "→ g5.2xlarge us-east-1 $1.212/h" in done.err, done.err
+        run = home.newest()
+        assert [one["type"] for one in run["instances"] if one["id"]] == ["g5.2xlarge"]
+        # What had no room is remembered for a while.
+        plan = json.loads(home.good("plan", "--gpus", "A10G", "--json").out)
+        assert plan["offers"][0]["instance_type"] == "g5.2xlarge", plan["offers"][:2]
+        home.good("rehearsal", "fault", "capacity")
+        done = home.ferry("run", "--infra", "aws", "--gpus", "A10G", "--", "true")
+        assert done.returncode == 125 and "g5.8xlarge" not in done.err and "no machine could be rented" in done.err, done.err
+        home.nothing_left()
+
+
+def test_no_credentials_and_wrong_ones_are_told_with_the_next_step():
+    with Home() as home:
+        done = home.ferry("run", "--infra", "aws", "--region", "us-east-1", "--", "true")
+        assert done.returncode == 125 and "no AWS credentials found" in done.err and "aws configure" in done.err, done.err
+        done = home.ferry("check", "--region", "us-east-1")
+        assert done.returncode == 1 and "✗ credentials" in done.out and "aws sso login" in done.out, done.out
+        aws_env(home)
+        done = home.ferry("run", "--infra", "aws", "--", "true", env={"AWS_SECRET_ACCESS_KEY": "wrong"})
+        assert done.returncode == 125 and "SignatureDoesNotMatch" in done.err or "AuthFailure" in done.err, done.err
+        assert not rented(home)
+
+
+def test_an_expired_single_sign_on_is_told_with_the_command_to_sign_in():
+    with Home() as home:
+        config = home.root / ".aws/config"
+        config.parent.mkdir()
+        config.write_text("[profile ml]\nsso_start_url=https://example.awsapps.com/start\nsso_region=us-east-1\nsso_account_id=123456789012\n"
+                          "sso_role_name=ml\nregion=us-east-1\n")
+        done = home.ferry("run", "--infra", "aws", "--", "true", env={"AWS_PROFILE": "ml"})
+        assert done.returncode == 125 and "aws sso login --profile ml" in done.err, done.err
+
+
+def test_check_tells_the_account_and_finds_what_was_left_behind():
+    with Home() as home:
+        aws_env(home)
+        done = home.good("check")
+        assert "account 123456789012" in done.out and "default VPC" in done.out and "orphans       none" in done.out, done.out
+        home.good("run", "--keep", "--infra", "aws", "--", "true")
+        assert home.ferry("check").returncode == 0
+        ledger = home.root / "data/ferry/ledger.db"
+        for name in (ledger, ledger.with_name("ledger.db-wal"), ledger.with_name("ledger.db-shm")):
+            name.unlink(missing_ok=True)
+        done = home.ferry("check")
+        assert done.returncode == 1 and rented(home)[0]["id"] in done.out, done.out
+
+
+def test_what_a_run_cost_is_added_up():
+    with Home() as home:
+        aws_env(home)
+        home.good("run", "--infra", "aws", "--", "true")
+        report = json.loads(home.good("cost", "--json").out)
+        total = report["total"]
+        assert total["seconds"] == 60 and abs(total["machine_usd"] - 0.0416 / 60) < 1e-6, report
+        assert total["disk_usd"] > 0 and total["address_usd"] > 0
+        assert "nothing was rented" in home.good("cost", "--infra", "rehearsal").out
+        assert home.ferry("cost", "--since", "tomorrow").returncode == 125
+
+
+def test_a_budget_cuts_the_time():
+    with Home() as home:
+        plan = json.loads(home.good("plan", "-t", "p3.2xlarge", "--budget", "3.06", "--region", "us-east-1", "--json").out)
+        assert 3000 < plan["max_duration_s"] < 3600, plan
+        done = home.ferry("plan", "-t", "p3.2xlarge", "--budget", "0.01", "--region", "us-east-1")
+        assert done.returncode == 125 and "does not pay for a minute" in done.err, done.err
+
+
+def test_imports_that_nothing_provides_are_told_before_anything_is_rented():
+    with Home() as home:
+        home.file("train.py", "import json, wandb\nfrom helper import x\ntry:\n import apex\nexcept ImportError: pass\n")
+        home.file("helper.py", "import sklearn.svm, mystery\nx = 1\n")
+        home.file("requirements.txt", "scikit-learn\n")
+        done = home.ferry("run", "--infra", "aws", "--region", "us-east-1", "--", "python3", "train.py")
+        assert "train.py:1: nothing in the workdir provides wandb" in done.err, done.err
+        assert "helper.py:1: nothing in the workdir provides mystery" in done.err, done.err
+        assert "sklearn" not in done.err and "apex" not in done.err, done.err
+
+
+if __name__ == "__main__":
+    main(globals())
