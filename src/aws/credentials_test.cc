@@ -53,7 +53,7 @@ TEST(Credentials, OfTheProfileInAwsProfileCarryItsSessionToken) {
 
 TEST(Credentials, MayStandInTheConfigFileToo) {
   Person person;
-  person.write("config", "[profile  lab]\naws_access_key_id = AKILAB\naws_secret_access_key = s\n");
+  person.write("config", "[profile  \"lab\"]\naws_access_key_id = AKILAB\naws_secret_access_key = s\n");
   person.env["AWS_PROFILE"] = "lab";
   EXPECT_EQ(person.credentials().value().access_key_id, "AKILAB");
 }
