@@ -104,7 +104,9 @@ void keep_credentials(const Search& search, const Role& role, const Credentials&
 
 Result<std::string> mfa_code(const Search& search, const std::string& profile, const std::string& serial) {
   const auto& ask_person = search.config.surroundings().ask_mfa;
-  const auto code = ask_person ? ask_person("MFA code for " + printable(serial) + ": ") : std::nullopt;
+  const auto code = ask_person
+                        ? ask_person("MFA code for " + printable(serial) + " (an empty line gives up): ")
+                        : std::nullopt;
   if (!code || trim(*code).empty()) {
     return fail(Kind::denied, "profile " + profile + " needs an MFA code for " + printable(serial),
                 "there is nobody here to ask for it",

@@ -34,8 +34,10 @@ Result<AwsWorld> aws_world_from_environment(const std::string& region) {
   aws::Surroundings surroundings;
   surroundings.ask_mfa = [](const std::string& prompt) { return os::ask(prompt); };
   TRY_SET(config, "", aws::Config::load(surroundings));
+  // One for the process: roles are assumed, and people asked for codes, once.
+  static const auto shared = aws::make_provider(surroundings, os::system_clock());
   AwsWorld world;
-  world.credentials = aws::make_provider(surroundings, os::system_clock());
+  world.credentials = shared;
   TRY("", world.credentials->get());
   TRY_SET(chosen, "", config.region(region));
   world.region = std::move(chosen);

@@ -116,9 +116,9 @@ struct AwsWorld {
 std::shared_ptr<aws::Provider> fixed_credentials(std::string access_key_id, std::string secret_access_key,
                                                  std::string session_token = {});
 /// As whom AWS's own tools would call: AWS_* variables and ~/.aws (aws/sources.h lists the ways), looked for
-/// once here, so that a failure shows at once. Fails denied with what to do when there are none, bad_input
-/// without a region. `region` (from the task) wins over the environment. An MFA code is asked for on the
-/// controlling terminal.
+/// here already, so that a failure shows at once. All worlds of a process share what is found. Fails denied
+/// with what to do when there are none, bad_input without a region. `region` (from the task) wins over the
+/// environment. An MFA code is asked for on the controlling terminal.
 Result<AwsWorld> aws_world_from_environment(const std::string& region);
 /// Its region alone: makes no call and needs no credentials.
 Result<std::string> aws_region_from_environment(const std::string& region);
