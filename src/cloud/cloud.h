@@ -58,9 +58,17 @@ struct LaunchRequest {
   std::string client_token;  ///< at most 64 characters; the same token never rents twice
   std::string key_name;
   std::string security_group;
-  std::string user_data;  ///< raw; base64 is done inside
-  int disk_gib = 0;       ///< 0: the image's own size
-  Tags tags;              ///< on instance and volumes
+  std::string user_data;                      ///< raw; base64 is done inside
+  int disk_gib = 0;                           ///< 0: the image's own size
+  Tags tags;                                  ///< on instance and volumes
+  std::string subnet_id;                      ///< empty: the default one of the zone
+  std::optional<bool> public_address;         ///< unset: as the subnet does
+  std::string instance_profile;               ///< name or ARN of the machine's own IAM role; empty: none
+  std::string placement_group;                ///< name; empty: none
+  std::string capacity_reservation_id;        ///< empty: any open one that matches
+  std::string volume_type = "gp3";            ///< of the root disk
+  int volume_iops = 0, volume_mib_per_s = 0;  ///< 0: the type's own
+  std::optional<Usd> spot_max_price;          ///< an hour; unset: up to the on-demand price
 };
 
 /// One region of one account. Every call may be repeated safely. Use from one thread.
@@ -124,6 +132,6 @@ Result<AwsWorld> aws_world_from_environment(const std::string& region);
 Result<std::string> aws_region_from_environment(const std::string& region);
 
 /// `http` and `clock` must outlive the cloud.
-std::unique_ptr<Cloud> make_ec2_cloud(AwsWorld world, os::HttpClient& http, os::Clock& clock);
+std::unique_ptr<Cloud> make_ec2_cloud(const AwsWorld& world, os::HttpClient& http, os::Clock& clock);
 
 }  // namespace ferry::cloud
