@@ -27,6 +27,12 @@ TEST(Client, EndpointsAreAwsOwnUnlessSaidOtherwise) {
   EXPECT_EQ(endpoint_of(config, "ec2"), "https://ec2.eu-west-1.amazonaws.com");
   config.region = "cn-north-1";
   EXPECT_EQ(endpoint_of(config, "sts"), "https://sts.cn-north-1.amazonaws.com.cn");
+  config.region = "eu-west-1";
+  EXPECT_EQ(endpoint_of(config, "pricing"), "https://api.pricing.us-east-1.amazonaws.com");
+  EXPECT_EQ(endpoint_of(config, "service_quotas"), "https://servicequotas.eu-west-1.amazonaws.com");
+  EXPECT_EQ(endpoint_of(config, "iam"), "https://iam.amazonaws.com");
+  EXPECT_EQ(endpoint_of(config, "sso"), "https://portal.sso.eu-west-1.amazonaws.com");
+  EXPECT_EQ(endpoint_of(config, "sso_oidc"), "https://oidc.eu-west-1.amazonaws.com");
   config.endpoint_url = "http://127.0.0.1:5000/";
   EXPECT_EQ(endpoint_of(config, "sts"), "http://127.0.0.1:5000");
   config.service_endpoints["ec2"] = "http://127.0.0.1:6000";

@@ -32,16 +32,10 @@ os::Path expanded(const std::string& path, const os::Path& home) {
   return path.starts_with("~/") ? home / path.substr(2) : os::Path(path);
 }
 
-/// "[profile  x]" → "profile x"
+/// "[profile  x]" and "[profile "x"]" → "profile x"
 std::string section_name(std::string_view line) {
-  std::string out;
-  for (const auto& word : split(line, ' ')) {
-    const auto bare = trim(word);
-    if (bare.empty()) continue;
-    if (!out.empty()) out += ' ';
-    out += bare;
-  }
-  return out;
+  const auto words = split_words(line);
+  return words ? join(*words, " ") : std::string(trim(line));
 }
 
 std::string without_comment(std::string_view text) {
@@ -54,6 +48,38 @@ std::string without_comment(std::string_view text) {
 }
 
 }  // namespace
+
+Result<std::vector<std::string>> split_words(std::string_view line) {
+  std::vector<std::string> words;
+  std::string word;
+  bool in_word = false;
+  char quote = 0;
+  for (std::size_t i = 0; i < line.size(); ++i) {
+    const char c = line[i];
+    const bool space = c == ' ' || c == '\t' || c == '\n' || c == '\r';
+    const char next = i + 1 < line.size() ? line[i + 1] : '\0';
+    if (quote == 0 && space) {
+      if (in_word) words.push_back(std::exchange(word, {}));
+      in_word = false;
+      continue;
+    }
+    in_word = true;
+    const bool escapes = c == '\\' && (quote == 0 || (quote == '"' && (next == '"' || next == '\\')));
+    if (escapes && i + 1 == line.size()) return fail(Kind::bad_input, "nothing follows the last backslash");
+    if (escapes) {
+      word += line[++i];
+    } else if (quote == c) {
+      quote = 0;
+    } else if (quote == 0 && (c == '"' || c == '\'')) {
+      quote = c;
+    } else {
+      word += c;
+    }
+  }
+  if (quote != 0) return fail(Kind::bad_input, std::string("the quote ") + quote + " is never closed");
+  if (in_word) words.push_back(std::move(word));
+  return words;
+}
 
 Result<Sections> parse_sections(std::string_view text, std::string_view file) {
   Sections out;

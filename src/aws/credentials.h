@@ -8,6 +8,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "base/error.h"
 #include "os/env.h"
@@ -38,6 +39,10 @@ using Settings = std::map<std::string, std::string>;
 using Sections = std::map<std::string, Settings>;
 /// Fails bad_input naming `file` and the line.
 Result<Sections> parse_sections(std::string_view text, std::string_view file);
+
+/// The words of a command line as Python's shlex reads them (which is what credential_process is defined by):
+/// quotes and backslashes, no variables, no patterns. Fails bad_input when a quote is open at the end.
+Result<std::vector<std::string>> split_words(std::string_view line);
 
 /// Both files, read once, and the profile in force.
 class Config {

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include "aws/client.h"
 #include "aws/person.h"
 #include "os/file.h"
 
@@ -53,7 +54,7 @@ TEST(Credentials, OfTheProfileInAwsProfileCarryItsSessionToken) {
 
 TEST(Credentials, MayStandInTheConfigFileToo) {
   Person person;
-  person.write("config", "[profile  lab]\naws_access_key_id = AKILAB\naws_secret_access_key = s\n");
+  person.write("config", "[profile  \"lab\"]\naws_access_key_id = AKILAB\naws_secret_access_key = s\n");
   person.env["AWS_PROFILE"] = "lab";
   EXPECT_EQ(person.credentials().value().access_key_id, "AKILAB");
 }
@@ -135,6 +136,27 @@ TEST(Config, EndpointsOfOneServiceWinOverThoseOfAll) {
   EXPECT_EQ(person.load().value().endpoint_url("sts"), "http://all");
   person.env["AWS_IGNORE_CONFIGURED_ENDPOINT_URLS"] = "true";
   EXPECT_EQ(person.load().value().endpoint_url("ec2"), "");
+}
+
+TEST(Config, EveryServiceHasAnEndpointVariableAndSettingOfItsOwn) {
+  for (const auto& [id, variable] :
+       std::map<std::string, std::string>{{"ec2", "AWS_ENDPOINT_URL_EC2"},
+                                          {"sts", "AWS_ENDPOINT_URL_STS"},
+                                          {"ssm", "AWS_ENDPOINT_URL_SSM"},
+                                          {"iam", "AWS_ENDPOINT_URL_IAM"},
+                                          {"pricing", "AWS_ENDPOINT_URL_PRICING"},
+                                          {"service_quotas", "AWS_ENDPOINT_URL_SERVICE_QUOTAS"},
+                                          {"sso", "AWS_ENDPOINT_URL_SSO"},
+                                          {"sso_oidc", "AWS_ENDPOINT_URL_SSO_OIDC"}}) {
+    Person person;
+    person.write("config",
+                 "[default]\nservices = s\n[services s]\n" + id + " =\n  endpoint_url = http://section\n");
+    EXPECT_EQ(configured_endpoints(*person.load()),
+              (std::map<std::string, std::string>{{id, "http://section"}}));
+    person.env[variable] = "http://variable";
+    EXPECT_EQ(configured_endpoints(*person.load()),
+              (std::map<std::string, std::string>{{id, "http://variable"}}));
+  }
 }
 
 TEST(Config, AttemptsAreThreeUnlessSaidOtherwise) {

@@ -1,5 +1,6 @@
 #include "aws/ec2.h"
 
+#include "aws/ec2_catalog.h"
 #include "base/text.h"
 
 namespace ferry::aws {
@@ -205,12 +206,9 @@ Status Ec2::revoke_ingress(const std::string& group_id, const std::vector<Ingres
 }
 
 Result<std::optional<std::string>> Ec2::default_vpc() {
-  Params params;
-  params.filter("is-default", {"true"});
-  TRY_SET(xml, "", client_.query("ec2", "DescribeVpcs", params, Repeat::freely));
-  TRY_SET(ids, "", parse_describe_vpcs(xml));
-  if (ids.empty()) return std::nullopt;
-  return std::move(ids.front());
+  TRY_SET(vpcs, "", describe_vpcs(client_, {{"is-default", {"true"}}}));
+  if (vpcs.empty()) return std::nullopt;
+  return std::move(vpcs.front().id);
 }
 
 }  // namespace ferry::aws

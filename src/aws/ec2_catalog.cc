@@ -143,7 +143,7 @@ Result<std::vector<ZoneRecord>> parse_describe_availability_zones(std::string_vi
   return std::move(page.items);
 }
 
-Result<Page<VpcRecord>> parse_describe_vpc_records(std::string_view xml) {
+Result<Page<VpcRecord>> parse_describe_vpcs(std::string_view xml) {
   return page_of(xml, "DescribeVpcsResponse", "vpcSet", &VpcRecord::id, [](const auto& item) {
     return VpcRecord{xml_text(item, "vpcId"), xml_text(item, "cidrBlock"), is_true(item, "isDefault")};
   });
@@ -212,7 +212,7 @@ Result<std::vector<ZoneRecord>> describe_availability_zones(Client& client) {
 Result<std::vector<VpcRecord>> describe_vpcs(Client& client, const std::vector<Filter>& filters) {
   Params params;
   add_all(params, filters);
-  return pages_of<VpcRecord>(client, "DescribeVpcs", params, parse_describe_vpc_records);
+  return pages_of<VpcRecord>(client, "DescribeVpcs", params, parse_describe_vpcs);
 }
 
 Result<std::vector<SubnetRecord>> describe_subnets(Client& client, const std::vector<Filter>& filters) {

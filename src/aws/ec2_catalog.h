@@ -96,7 +96,7 @@ Result<Page<OfferingRecord>> parse_describe_instance_type_offerings(std::string_
 Result<Page<SpotPriceRecord>> parse_describe_spot_price_history(std::string_view xml);
 Result<std::vector<RegionRecord>> parse_describe_regions(std::string_view xml);
 Result<std::vector<ZoneRecord>> parse_describe_availability_zones(std::string_view xml);
-Result<Page<VpcRecord>> parse_describe_vpc_records(std::string_view xml);
+Result<Page<VpcRecord>> parse_describe_vpcs(std::string_view xml);
 Result<Page<SubnetRecord>> parse_describe_subnets(std::string_view xml);
 
 }  // namespace ferry::aws

@@ -12,7 +12,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   (void)aws::parse_describe_spot_price_history(bytes);
   (void)aws::parse_describe_regions(bytes);
   (void)aws::parse_describe_availability_zones(bytes);
-  (void)aws::parse_describe_vpc_records(bytes);
+  (void)aws::parse_describe_vpcs(bytes);
   (void)aws::parse_describe_subnets(bytes);
   (void)aws::vcpu_quota_of(bytes, false);
   if (const auto json = parse_json(bytes)) {

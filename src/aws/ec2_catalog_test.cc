@@ -126,7 +126,7 @@ TEST(Places, RegionsZonesAndNetworksAreRead) {
       "<zoneId>euw1-az2</zoneId><zoneType>availability-zone</zoneType><zoneState>available</zoneState></item>"
       "</availabilityZoneInfo></DescribeAvailabilityZonesResponse>");
   EXPECT_TRUE(zones.value().at(0).available);
-  const auto vpcs = parse_describe_vpc_records(
+  const auto vpcs = parse_describe_vpcs(
       "<DescribeVpcsResponse><vpcSet><item><vpcId>vpc-1</vpcId><isDefault>true</isDefault></item></vpcSet>"
       "</DescribeVpcsResponse>");
   EXPECT_TRUE(vpcs.value().items.at(0).is_default);
@@ -151,7 +151,7 @@ TEST(Places, WhatIsNotTheExpectedAnswerIsCorrupt) {
     EXPECT_EQ(parse_describe_instance_types(bad).error().kind, Kind::corrupt);
     EXPECT_EQ(parse_describe_spot_price_history(bad).error().kind, Kind::corrupt);
     EXPECT_EQ(parse_describe_regions(bad).error().kind, Kind::corrupt);
-    EXPECT_EQ(parse_describe_vpc_records(bad).error().kind, Kind::corrupt);
+    EXPECT_EQ(parse_describe_vpcs(bad).error().kind, Kind::corrupt);
   }
 }
 

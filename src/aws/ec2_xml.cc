@@ -140,16 +140,6 @@ Result<std::string> parse_create_security_group(std::string_view xml) {
   return id;
 }
 
-Result<std::vector<std::string>> parse_describe_vpcs(std::string_view xml) {
-  XmlAnswer answer;
-  TRY("", load_xml(answer, xml, "DescribeVpcsResponse"));
-  std::vector<std::string> ids;
-  for (const auto& item : answer.root.child("vpcSet").children("item")) {
-    if (auto id = xml_text(item, "vpcId"); !id.empty()) ids.push_back(std::move(id));
-  }
-  return ids;
-}
-
 Result<CallerIdentity> parse_get_caller_identity(std::string_view xml) {
   XmlAnswer answer;
   TRY("", load_xml(answer, xml, "GetCallerIdentityResponse"));

@@ -64,8 +64,6 @@ Result<std::vector<ImageRecord>> parse_describe_images(std::string_view xml);
 Result<Page<SecurityGroupRecord>> parse_describe_security_groups(std::string_view xml);
 /// The new group's id.
 Result<std::string> parse_create_security_group(std::string_view xml);
-/// The ids of the VPCs.
-Result<std::vector<std::string>> parse_describe_vpcs(std::string_view xml);
 Result<CallerIdentity> parse_get_caller_identity(std::string_view xml);
 /// The credentials of an answer to `action`: AssumeRole or AssumeRoleWithWebIdentity.
 Result<Credentials> parse_assume_role(std::string_view xml, const std::string& action);

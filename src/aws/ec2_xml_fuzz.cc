@@ -12,7 +12,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   (void)aws::parse_describe_images(bytes);
   (void)aws::parse_describe_security_groups(bytes);
   (void)aws::parse_create_security_group(bytes);
-  (void)aws::parse_describe_vpcs(bytes);
+  (void)aws::parse_assume_role(bytes, "AssumeRole");
   (void)aws::parse_get_caller_identity(bytes);
   (void)aws::parse_iso_time(bytes);
   (void)aws::parse_http_date(bytes);

@@ -1,4 +1,4 @@
-// Every typed call, made against the server of tests/aws/requests.py, which checks each request against AWS's
+// Every typed call, made against the server of tests/aws/calls.py, which checks each request against AWS's
 // own model of it.
 
 #include <gtest/gtest.h>

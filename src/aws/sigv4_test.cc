@@ -181,7 +181,8 @@ class RandomRequests {
     }
     return out.empty() || chance(3) ? out + "/" : out;
   }
-  /// botocore rewrites the query of what it presigns: names that come twice and bytes that are no text get lost.
+  /// botocore rewrites the query of what it presigns: names that come twice and bytes that are no text get
+  /// lost.
   std::string query(bool simple) {
     const auto part = [&] { return percent_encoded(simple ? word() : bytes()); };
     std::string out;

@@ -58,38 +58,6 @@ Found from_config_file(const Search& search, const std::string& profile) {
                   profile_source(profile, search.config.config_file()));
 }
 
-Result<std::vector<std::string>> split_words(std::string_view line) {
-  std::vector<std::string> words;
-  std::string word;
-  bool in_word = false;
-  char quote = 0;
-  for (std::size_t i = 0; i < line.size(); ++i) {
-    const char c = line[i];
-    const bool space = c == ' ' || c == '\t' || c == '\n' || c == '\r';
-    const char next = i + 1 < line.size() ? line[i + 1] : '\0';
-    if (quote == 0 && space) {
-      if (in_word) words.push_back(std::exchange(word, {}));
-      in_word = false;
-      continue;
-    }
-    in_word = true;
-    const bool escapes = c == '\\' && (quote == 0 || (quote == '"' && (next == '"' || next == '\\')));
-    if (escapes && i + 1 == line.size()) return fail(Kind::bad_input, "nothing follows the last backslash");
-    if (escapes) {
-      word += line[++i];
-    } else if (quote == c) {
-      quote = 0;
-    } else if (quote == 0 && (c == '"' || c == '\'')) {
-      quote = c;
-    } else {
-      word += c;
-    }
-  }
-  if (quote != 0) return fail(Kind::bad_input, std::string("the quote ") + quote + " is never closed");
-  if (in_word) words.push_back(std::move(word));
-  return words;
-}
-
 Found from_process(const Search& search, const std::string& profile) {
   const auto line = search.config.setting(profile, "credential_process");
   if (!line) return std::nullopt;

@@ -104,7 +104,9 @@ void keep_credentials(const Search& search, const Role& role, const Credentials&
 
 Result<std::string> mfa_code(const Search& search, const std::string& profile, const std::string& serial) {
   const auto& ask_person = search.config.surroundings().ask_mfa;
-  const auto code = ask_person ? ask_person("MFA code for " + printable(serial) + ": ") : std::nullopt;
+  const auto code = ask_person
+                        ? ask_person("MFA code for " + printable(serial) + " (an empty line gives up): ")
+                        : std::nullopt;
   if (!code || trim(*code).empty()) {
     return fail(Kind::denied, "profile " + profile + " needs an MFA code for " + printable(serial),
                 "there is nobody here to ask for it",
@@ -239,11 +241,19 @@ Found from_role(const Search& search, const std::string& profile) {
 }
 
 Found from_web_identity_of_environment(const Search& search) {
-  const auto file = search.config.env("AWS_WEB_IDENTITY_TOKEN_FILE");
-  if (!file || search.config.profile_is_from_flag()) return std::nullopt;
-  const auto role = search.config.env("AWS_ROLE_ARN");
+  const Config& config = search.config;
+  if (config.profile_is_from_flag()) return std::nullopt;
+  // As in every AWS tool, each variable stands in for the profile's setting on its own.
+  const auto either = [&](const char* variable, const char* name) {
+    const auto value = config.env(variable);
+    return value ? value : config.setting(config.profile(), name);
+  };
+  const auto file = either("AWS_WEB_IDENTITY_TOKEN_FILE", "web_identity_token_file");
+  const auto role = either("AWS_ROLE_ARN", "role_arn");
+  if (!file) return std::nullopt;
   if (!role) return fail("", no_role("AWS_WEB_IDENTITY_TOKEN_FILE"));
-  return web_identity(search, *role, *file, search.config.env("AWS_ROLE_SESSION_NAME").value_or(""));
+  return web_identity(search, *role, *file,
+                      either("AWS_ROLE_SESSION_NAME", "role_session_name").value_or(""));
 }
 
 Found from_web_identity(const Search& search, const std::string& profile) {

@@ -59,9 +59,6 @@ Found from_profile(const Search& search, const std::string& profile);
 /// One request, repeated like every other where AWS is busy; waits at most `limit` for each answer.
 Result<os::HttpResponse> ask(const Search& search, os::HttpRequest request, int attempts, Millis limit);
 
-/// The words of a command line as Python's shlex reads them (which is what credential_process is defined by):
-/// quotes and backslashes, no variables, no patterns. Fails bad_input when a quote is open at the end.
-Result<std::vector<std::string>> split_words(std::string_view line);
 /// What a credential_process prints. Fails corrupt.
 Result<Credentials> parse_process_credentials(std::string_view text);
 /// What a container's or an instance's endpoint answers. Fails corrupt.

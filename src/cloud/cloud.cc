@@ -2,6 +2,7 @@
 
 #include "aws/client.h"
 #include "aws/sources.h"
+#include "cloud/aws_client.h"
 #include "os/terminal.h"
 
 namespace ferry::cloud {
@@ -34,8 +35,10 @@ Result<AwsWorld> aws_world_from_environment(const std::string& region) {
   aws::Surroundings surroundings;
   surroundings.ask_mfa = [](const std::string& prompt) { return os::ask(prompt); };
   TRY_SET(config, "", aws::Config::load(surroundings));
+  // One for the process: roles are assumed, and people asked for codes, once.
+  static const auto shared = aws::make_provider(surroundings, os::system_clock());
   AwsWorld world;
-  world.credentials = aws::make_provider(surroundings, os::system_clock());
+  world.credentials = shared;
   TRY("", world.credentials->get());
   TRY_SET(chosen, "", config.region(region));
   world.region = std::move(chosen);
@@ -43,6 +46,17 @@ Result<AwsWorld> aws_world_from_environment(const std::string& region) {
   world.max_attempts = config.max_attempts();
   world.ca_bundle = config.ca_bundle();
   return world;
+}
+
+aws::Client aws_client(const AwsWorld& world, os::HttpClient& http, os::Clock& clock,
+                       const std::string& region) {
+  return aws::Client({.credentials = world.credentials,
+                      .region = region.empty() ? world.region : region,
+                      .endpoint_url = world.endpoint_url,
+                      .service_endpoints = world.service_endpoints,
+                      .max_attempts = world.max_attempts,
+                      .ca_bundle = world.ca_bundle},
+                     http, clock);
 }
 
 Result<std::string> aws_region_from_environment(const std::string& region) {

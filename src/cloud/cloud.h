@@ -67,10 +67,16 @@ struct LaunchRequest {
   std::string client_token;  ///< at most 64 characters; the same token never rents twice
   std::string key_name;
   std::string security_group;
-  std::string user_data;  ///< raw; base64 is done inside
-  int disk_gib = 0;       ///< 0: the image's own size
-  std::string disk_tier;  ///< "low", "medium", "high", "ultra", "best"; empty: medium
-  Tags tags;              ///< on instance and volumes
+  std::string user_data;                      ///< raw; base64 is done inside
+  int disk_gib = 0;                           ///< 0: the image's own size
+  std::string disk_tier;                      ///< "low", "medium", "high", "ultra", "best"; empty: medium
+  Tags tags;                                  ///< on instance and volumes
+  std::string subnet_id;                      ///< empty: the default one of the zone
+  std::optional<bool> public_address;         ///< unset: as the subnet does
+  std::string instance_profile;               ///< name or ARN of the machine's own IAM role; empty: none
+  std::string placement_group;                ///< name; empty: none
+  std::string capacity_reservation_id;        ///< empty: any open one that matches
+  std::optional<Usd> spot_max_price;          ///< an hour; unset: up to the on-demand price
 };
 
 /// One region of one account. Every call may be repeated safely. Use from one thread.
@@ -129,19 +135,15 @@ struct AwsWorld {
 std::shared_ptr<aws::Provider> fixed_credentials(std::string access_key_id, std::string secret_access_key,
                                                  std::string session_token = {});
 /// As whom AWS's own tools would call: AWS_* variables and ~/.aws (aws/sources.h lists the ways), looked for
-/// once here, so that a failure shows at once. Fails denied with what to do when there are none, bad_input
-/// without a region. `region` (from the task) wins over the environment. An MFA code is asked for on the
-/// controlling terminal.
+/// here already, so that a failure shows at once. All worlds of a process share what is found. Fails denied
+/// with what to do when there are none, bad_input without a region. `region` (from the task) wins over the
+/// environment. An MFA code is asked for on the controlling terminal.
 Result<AwsWorld> aws_world_from_environment(const std::string& region);
 /// Its region alone: makes no call and needs no credentials.
 Result<std::string> aws_region_from_environment(const std::string& region);
 
-/// For calls that concern the account rather than machines: one identity in the world's region. `http` and
-/// `clock` must outlive it.
-std::unique_ptr<aws::Client> make_client(const AwsWorld& world, os::HttpClient& http, os::Clock& clock);
-
 /// `http` and `clock` must outlive the cloud.
-std::unique_ptr<Cloud> make_ec2_cloud(AwsWorld world, os::HttpClient& http, os::Clock& clock);
+std::unique_ptr<Cloud> make_ec2_cloud(const AwsWorld& world, os::HttpClient& http, os::Clock& clock);
 
 /// A machine of the person's own, reached by ssh as `host` (as their ssh config knows it): one instance that
 /// is always running until terminate() gives it back. What rents is unsupported.

@@ -6,6 +6,7 @@
 #include "aws/ec2_catalog.h"
 #include "aws/sts.h"
 #include "base/text.h"
+#include "cloud/aws_client.h"
 #include "cloud/cloud.h"
 #include "cloud/images.h"
 #include "os/env.h"
@@ -79,15 +80,6 @@ Status calm_about(Kind kind, Status status) {
   return status;
 }
 
-aws::ClientConfig config_of(AwsWorld world) {
-  return {.credentials = std::move(world.credentials),
-          .region = std::move(world.region),
-          .endpoint_url = std::move(world.endpoint_url),
-          .service_endpoints = std::move(world.service_endpoints),
-          .max_attempts = world.max_attempts,
-          .ca_bundle = std::move(world.ca_bundle)};
-}
-
 struct Volume {
   std::string type = "gp3";
   int iops = 0, mib_per_s = 0;  ///< 0: the type's own
@@ -104,8 +96,8 @@ Volume volume_of(const std::string& tier, int gib) {
 
 class Ec2Cloud final : public Cloud {
  public:
-  Ec2Cloud(AwsWorld world, os::HttpClient& http, os::Clock& clock)
-      : client_(config_of(std::move(world)), http, clock), ec2_(client_), clock_(clock) {}
+  Ec2Cloud(const AwsWorld& world, os::HttpClient& http, os::Clock& clock)
+      : client_(aws_client(world, http, clock)), ec2_(client_), clock_(clock) {}
 
   const std::string& region() const override { return client_.config().region; }
 
@@ -250,9 +242,15 @@ Result<Instance> Ec2Cloud::launch(const LaunchRequest& request) {
                                 .root_size_gib = disk_gib,
                                 .spot = request.offer.market == plan::Market::spot,
                                 .tags = request.tags,
+                                .subnet_id = request.subnet_id,
+                                .public_address = request.public_address,
+                                .instance_profile = request.instance_profile,
+                                .placement_group = request.placement_group,
+                                .capacity_reservation_id = request.capacity_reservation_id,
                                 .volume_type = volume.type,
                                 .volume_iops = volume.iops,
-                                .volume_mib_per_s = volume.mib_per_s};
+                                .volume_mib_per_s = volume.mib_per_s,
+                                .spot_max_price = request.spot_max_price};
   TRY_SET(record, "", once_visible({request.key_name, request.security_group}, [&] {
             return ec2_.run_instances(order);
           }));
@@ -334,12 +332,8 @@ Result<std::string> Ec2Cloud::caller_cidr() {
 
 }  // namespace
 
-std::unique_ptr<aws::Client> make_client(const AwsWorld& world, os::HttpClient& http, os::Clock& clock) {
-  return std::make_unique<aws::Client>(config_of(world), http, clock);
-}
-
-std::unique_ptr<Cloud> make_ec2_cloud(AwsWorld world, os::HttpClient& http, os::Clock& clock) {
-  return std::make_unique<Ec2Cloud>(std::move(world), http, clock);
+std::unique_ptr<Cloud> make_ec2_cloud(const AwsWorld& world, os::HttpClient& http, os::Clock& clock) {
+  return std::make_unique<Ec2Cloud>(world, http, clock);
 }
 
 }  // namespace ferry::cloud

@@ -8,6 +8,7 @@
 #include "aws/quotas.h"
 #include "aws/sts.h"
 #include "base/text.h"
+#include "cloud/aws_client.h"
 #include "os/env.h"
 #include "os/process.h"
 #include "run/planning.h"
@@ -20,12 +21,12 @@ using Level = Finding::Level;
 
 struct Account {
   cloud::AwsWorld world;
-  std::unique_ptr<aws::Client> client;
+  aws::Client client;
 };
 
 Result<Account> open_account(Doors& doors, const std::string& region) {
   TRY_SET(world, "", cloud::aws_world_from_environment(region));
-  auto client = cloud::make_client(world, doors.http, doors.clock);
+  auto client = cloud::aws_client(world, doors.http, doors.clock);
   return Account{std::move(world), std::move(client)};
 }
 
@@ -70,7 +71,7 @@ void check_permissions(Account& account, cloud::Cloud& cloud, std::vector<Findin
   }
   std::vector<std::string> allowed, unknown;
   for (const auto action : aws::trial_actions()) {
-    const auto answer = aws::dry_run(*account.client, action, names);
+    const auto answer = aws::dry_run(account.client, action, names);
     const std::string name = "ec2:" + std::string(action);
     if (answer.permission == aws::Permission::allowed) allowed.push_back(std::string(action));
     if (answer.permission == aws::Permission::unknown) unknown.push_back(std::string(action));
@@ -85,7 +86,7 @@ void check_permissions(Account& account, cloud::Cloud& cloud, std::vector<Findin
 }
 
 void check_network(Account& account, std::vector<Finding>& out) {
-  const auto vpcs = aws::describe_vpcs(*account.client, {{"isDefault", {"true"}}});
+  const auto vpcs = aws::describe_vpcs(account.client, {{"isDefault", {"true"}}});
   if (!vpcs) {
     out.push_back({Level::bad, "network", vpcs.error().what, vpcs.error().advice});
     return;
@@ -95,7 +96,7 @@ void check_network(Account& account, std::vector<Finding>& out) {
                    "aws ec2 create-default-vpc --region " + account.world.region});
     return;
   }
-  const auto subnets = aws::describe_subnets(*account.client, {{"vpc-id", {vpcs->front().id}}});
+  const auto subnets = aws::describe_subnets(account.client, {{"vpc-id", {vpcs->front().id}}});
   std::set<std::string> zones;
   if (subnets) {
     for (const auto& subnet : *subnets) {
@@ -108,10 +109,10 @@ void check_network(Account& account, std::vector<Finding>& out) {
 }
 
 void check_quotas(Account& account, std::vector<Finding>& out) {
-  const auto used = vcpus_in_use(*account.client);
+  const auto used = vcpus_in_use(account.client);
   std::vector<std::string> parts;
   for (const auto& quota : aws::vcpu_quotas()) {
-    const auto limit = limit_of(*account.client, quota.code);
+    const auto limit = limit_of(account.client, quota.code);
     if (!limit) continue;
     const int busy = used && used->contains(std::string(quota.code)) ? used->at(std::string(quota.code)) : 0;
     parts.push_back(fmt::format("{} {} {} vCPU{}", quota.families, quota.spot ? "spot" : "on-demand", *limit,
@@ -168,7 +169,7 @@ std::vector<Finding> check_account(Doors& doors, const std::string& region) {
     tell(account.error().kind == Kind::bad_input ? "region" : "credentials", account.error());
     return out;
   }
-  const auto caller = aws::get_caller_identity(*account->client);
+  const auto caller = aws::get_caller_identity(account->client);
   if (!caller) {
     tell("credentials", caller.error());
     return out;
@@ -189,11 +190,11 @@ std::vector<Finding> check_account(Doors& doors, const std::string& region) {
 
 Result<std::vector<Quota>> vcpu_quotas(Doors& doors, const std::string& region) {
   TRY_SET(account, "", open_account(doors, region));
-  TRY_SET(used, "", vcpus_in_use(*account.client));
+  TRY_SET(used, "", vcpus_in_use(account.client));
   std::vector<Quota> out;
   for (const auto& quota : aws::vcpu_quotas()) {
     const std::string code(quota.code);
-    const auto known = aws::get_service_quota(*account.client, "ec2", code);
+    const auto known = aws::get_service_quota(account.client, "ec2", code);
     if (!known && known.error().kind != Kind::not_found && known.error().kind != Kind::denied)
       return tl::unexpected<Error>(known.error());
     Quota row{code, std::string(quota.families), quota.spot, std::nullopt,
@@ -207,7 +208,7 @@ Result<std::vector<Quota>> vcpu_quotas(Doors& doors, const std::string& region) 
 Result<std::string> request_quota(Doors& doors, const std::string& region, const std::string& code,
                                   int vcpus) {
   TRY_SET(account, "", open_account(doors, region));
-  TRY_SET(request, "", aws::request_service_quota_increase(*account.client, "ec2", code, vcpus));
+  TRY_SET(request, "", aws::request_service_quota_increase(account.client, "ec2", code, vcpus));
   return fmt::format("{} {}: {} vCPUs asked for in {}", request.status, request.id, vcpus,
                      account.world.region);
 }
@@ -230,7 +231,7 @@ Result<std::vector<plan::Offer>> within_quotas(Doors& doors, const Place& place,
       auto here = place;
       here.region = offer.region;
       TRY_SET(account, "", open_account(doors, here.region));
-      used[offer.region] = vcpus_in_use(*account.client).value_or(std::map<std::string, int>());
+      used[offer.region] = vcpus_in_use(account.client).value_or(std::map<std::string, int>());
       accounts.emplace(offer.region, std::move(account));
     }
     const auto account = accounts.find(offer.region);
@@ -240,7 +241,7 @@ Result<std::vector<plan::Offer>> within_quotas(Doors& doors, const Place& place,
     }
     const std::string code(quota->code);
     const auto [room, fresh] = rooms.try_emplace({offer.region, code});
-    if (fresh) room->second = {limit_of(*account->second.client, code), used[offer.region][code]};
+    if (fresh) room->second = {limit_of(account->second.client, code), used[offer.region][code]};
     const auto& [limit, busy] = room->second;
     if (!limit || offer.type.vcpus <= *limit - busy) {
       fitting.push_back(std::move(offer));

@@ -7,6 +7,7 @@
 #include "aws/ec2_catalog.h"
 #include "aws/pricing.h"
 #include "base/text.h"
+#include "cloud/aws_client.h"
 #include "os/env.h"
 #include "run/planning.h"
 
@@ -39,13 +40,13 @@ Region ask(const cloud::AwsWorld& world, os::Clock& clock, const std::string& na
   const auto http = os::make_http_client();
   auto here = world;
   here.region = name;
-  const auto client = cloud::make_client(here, *http, clock);
+  auto client = cloud::aws_client(here, *http, clock);
   Region region;
   region.name = name;
-  keep(region, "types", aws::describe_instance_types(*client), region.types);
-  keep(region, "zones", aws::describe_instance_type_offerings(*client), region.offerings);
-  keep(region, "spot prices", aws::describe_spot_prices(*client), region.spot);
-  keep(region, "prices", aws::get_prices(*client, name), region.prices);
+  keep(region, "types", aws::describe_instance_types(client), region.types);
+  keep(region, "zones", aws::describe_instance_type_offerings(client), region.offerings);
+  keep(region, "spot prices", aws::describe_spot_prices(client), region.spot);
+  keep(region, "prices", aws::get_prices(client, name), region.prices);
   return region;
 }
 
@@ -117,8 +118,8 @@ Result<CatalogUpdate> update_catalog(Doors& doors, const std::vector<std::string
   TRY_SET(world, "", cloud::aws_world_from_environment(only.empty() ? "" : only.front()));
   auto names = only;
   if (names.empty()) {
-    const auto client = cloud::make_client(world, doors.http, doors.clock);
-    TRY_SET(regions, "list the account's regions", aws::describe_regions(*client));
+    auto client = cloud::aws_client(world, doors.http, doors.clock);
+    TRY_SET(regions, "list the account's regions", aws::describe_regions(client));
     for (const auto& region : regions) {
       if (region.enabled) names.push_back(region.name);
     }

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """Every typed AWS call of ferry against a server that judges it by AWS's own service models and by botocore's signer; then the
-judge itself, which must not be blind. Usage: requests.py FERRY (aws_test is expected beside it)"""
+judge itself, which must not be blind. Usage: calls.py FERRY (aws_test is expected beside it)"""
 import http.server
 import os
 import re
