@@ -141,6 +141,13 @@ std::string product_json(const ListedPrice& price, const Capacity& capacity, con
 
 struct PriceFilter {
   std::string type, field, value;
+  /// True when it cannot match; spares making most products only to drop them.
+  bool rules_out(const ListedPrice& price, const Capacity& capacity) const {
+    if (type != "TERM_MATCH" && type != "EQUALS") return false;
+    return (field == "instanceType" && price.type->name != value) ||
+           (field == "regionCode" && price.region->code != value) ||
+           (field == "capacitystatus" && capacity.status != value);
+  }
   bool match(const Json& attributes) const {
     const auto found = field == "productFamily" ? std::string("Compute Instance")
                        : field == "ServiceCode" ? std::string("AmazonEC2")
@@ -189,6 +196,9 @@ Api<Json> get_products(JsonCall& call) {
   std::vector<Found> found;
   for (const auto& price : listed_prices())
     for (const auto& capacity : capacities) {
+      if (std::any_of(filters.begin(), filters.end(),
+                      [&](const PriceFilter& filter) { return filter.rules_out(price, capacity); }))
+        continue;
       auto attributes = attributes_of(price, capacity);
       if (std::all_of(filters.begin(), filters.end(),
                       [&](const PriceFilter& filter) { return filter.match(attributes); }))
