@@ -1,6 +1,6 @@
 #pragma once
 /// \file
-/// The actions of the EC2 and SSM services, as functions from a request to what stands inside its answer.
+/// The actions of EC2 and of the JSON services, as functions from a request to what stands inside its answer.
 
 #include <string>
 #include <string_view>
@@ -34,8 +34,18 @@ struct ActionEntry {
 /// Nothing for an action that is not offered.
 const ActionEntry* find_ec2_action(std::string_view name);
 
-/// SSM: `operation` is what follows "AmazonSSM."; the answer is JSON.
-Api<Json> run_ssm(std::string_view operation, const Json& request);
+/// One request of a JSON service at work. `operation` is what follows the dot of X-Amz-Target; `request` is
+/// an object. `state` is a copy, as in Call.
+struct JsonCall {
+  const std::string& operation;
+  const Json& request;
+  State& state;
+  const Faults& faults;
+  std::int64_t now_ms;
+};
+Api<Json> run_ssm(JsonCall& call);
+Api<Json> run_service_quotas(JsonCall& call);
+Api<Json> run_pricing(JsonCall& call);
 
 // One family a file.
 Api<Xml> run_instances(Call& call);

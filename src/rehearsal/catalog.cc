@@ -2,6 +2,7 @@
 
 #include "base/hash.h"
 #include "base/text.h"
+#include "base/units.h"
 
 extern "C" const char ferry_embed_instances_csv[], ferry_embed_instances_csv_end[];
 extern "C" const char ferry_embed_prices_csv[], ferry_embed_prices_csv_end[];
@@ -162,6 +163,18 @@ const InstanceType* find_type(std::string_view name) {
   const auto found =
       std::find_if(all.begin(), all.end(), [&](const InstanceType& type) { return type.name == name; });
   return found == all.end() ? nullptr : &*found;
+}
+
+std::string spot_price(const InstanceType& type, std::string_view zone) {
+  const auto lowest = parse_usd(type.spot);
+  if (!lowest || type.spot.empty() || zone.empty()) return {};
+  const auto byte_of = [](const std::string& text) { return static_cast<unsigned char>(sha256(text)[0]); };
+  const bool cheapest = zone.back() == 'a' + byte_of(type.name) % 6;
+  const int percent = cheapest ? 0 : 1 + byte_of(type.name + std::string(zone)) % 12;
+  auto micros = lowest->micros + lowest->micros * percent / 100;
+  if (const auto limit = parse_usd(type.on_demand); limit && limit->micros > lowest->micros)
+    micros = std::min(micros, limit->micros);
+  return fmt::format("{}.{:06}", micros / 1'000'000, micros % 1'000'000);
 }
 
 std::string_view quota_bucket(const InstanceType& type) {

@@ -2,6 +2,7 @@
 
 #include "base/text.h"
 #include "rehearsal/filters.h"
+#include "rehearsal/refusals.h"
 
 namespace ferry::rehearsal {
 namespace {
@@ -17,6 +18,10 @@ const std::map<std::string, std::vector<std::string>>& kinds() {
       {"no-boot", {"type", "count"}},
       {"small-disk", {"type", "mib", "count"}},
       {"quota", {"bucket", "limit"}},
+      {"permission", {"action", "count"}},
+      {"expired-token", {"count"}},
+      {"clock", {"ms"}},
+      {"no-default-vpc", {}},
       {"clear", {}},
   };
   return all;
@@ -24,6 +29,25 @@ const std::map<std::string, std::vector<std::string>>& kinds() {
 
 bool fits(const Json& fault, std::string_view member, std::string_view value) {
   return wildcard_match(text_at(fault, member, "*"), value);
+}
+
+/// "RunInstances" and "ec2:RunInstances" both name the action.
+bool is_about(const Json& fault, const Asked& asked) {
+  return fits(fault, "action", asked.action) || fits(fault, "action", asked.name());
+}
+
+/// As IAM compares: without regard to case. The service may be left out.
+bool takes_away(const Json& fault, const std::string& permission) {
+  const auto pattern = lower(text_at(fault, "action", "*"));
+  const auto full = lower(permission);
+  return wildcard_match(pattern, full) || wildcard_match(pattern, full.substr(full.find(':') + 1));
+}
+
+/// Kinds of which the last one given holds: what tells two of them apart, or "" if only one can be.
+const std::map<std::string, std::string>& replaced_kinds() {
+  static const std::map<std::string, std::string> all = {
+      {"quota", "bucket"}, {"clock", ""}, {"no-default-vpc", ""}};
+  return all;
 }
 
 }  // namespace
@@ -45,9 +69,10 @@ Status Faults::add(const Json& fault) {
     faults_.clear();
     return {};
   }
-  if (kind == "quota")
+  if (const auto replaced = replaced_kinds().find(kind); replaced != replaced_kinds().end())
     std::erase_if(faults_, [&](const Json& old) {
-      return text_at(old, "kind") == kind && text_at(old, "bucket") == text_at(fault, "bucket");
+      return text_at(old, "kind") == kind &&
+             text_at(old, replaced->second) == text_at(fault, replaced->second);
     });
   faults_.push_back(fault);
   return {};
@@ -67,17 +92,21 @@ std::optional<Json> Faults::use(std::string_view kind, Fits fits_it, bool spend)
   return std::nullopt;
 }
 
-std::optional<ApiError> Faults::refusal(const std::string& action) {
-  const auto about = [&](const Json& fault) { return fits(fault, "action", action); };
-  if (use("throttle", about)) return ApiError{503, "RequestLimitExceeded", "Request limit exceeded."};
+std::optional<ApiError> Faults::refusal(const Asked& asked) {
+  const auto about = [&](const Json& fault) { return is_about(fault, asked); };
+  if (use("expired-token", [](const Json&) { return true; })) return expired_credentials(asked.service);
+  if (use("throttle", about)) return throttled(asked.service);
+  for (const auto& permission : asked.needs)
+    if (use("permission", [&](const Json& fault) { return takes_away(fault, permission); }))
+      return not_authorized(asked.service, permission);
   if (const auto fault = use("error", about))
     return ApiError{static_cast<int>(int_at(*fault, "status", 500)), text_at(*fault, "code", "InternalError"),
                     text_at(*fault, "message", "An internal error has occurred")};
   return std::nullopt;
 }
 
-bool Faults::drops(const std::string& action) {
-  return use("drop", [&](const Json& fault) { return fits(fault, "action", action); }).has_value();
+bool Faults::drops(const Asked& asked) {
+  return use("drop", [&](const Json& fault) { return is_about(fault, asked); }).has_value();
 }
 
 bool Faults::no_capacity(const std::string& type, const std::string& zone, bool spend) {
@@ -101,6 +130,17 @@ std::optional<std::int64_t> Faults::quota(const std::string& bucket) const {
     if (text_at(fault, "kind") == "quota" && text_at(fault, "bucket") == bucket)
       return int_at(fault, "limit", 0);
   return std::nullopt;
+}
+
+std::int64_t Faults::clock_ms() const {
+  for (const auto& fault : faults_)
+    if (text_at(fault, "kind") == "clock") return int_at(fault, "ms", 0);
+  return 0;
+}
+
+bool Faults::no_default_vpc() const {
+  return std::any_of(faults_.begin(), faults_.end(),
+                     [](const Json& fault) { return text_at(fault, "kind") == "no-default-vpc"; });
 }
 
 }  // namespace ferry::rehearsal

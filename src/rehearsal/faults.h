@@ -9,6 +9,7 @@
 
 #include "base/json.h"
 #include "rehearsal/api_error.h"
+#include "rehearsal/asked.h"
 
 namespace ferry::rehearsal {
 
@@ -19,10 +20,11 @@ class Faults {
   /// fault without "count" stays until cleared; "count":n spends itself after n uses.
   Status add(const Json& fault);
 
-  /// The refusal that `action` is to meet, if any (throttle, error). Spends one use.
-  std::optional<ApiError> refusal(const std::string& action);
-  /// True when the answer to `action` is to be lost (drop). Spends one use.
-  bool drops(const std::string& action);
+  /// The refusal that a request is to meet, if any (expired-token, throttle, permission, error), in its
+  /// service's words. Spends one use.
+  std::optional<ApiError> refusal(const Asked& asked);
+  /// True when the answer is to be lost (drop). Spends one use.
+  bool drops(const Asked& asked);
   /// True when a launch of `type` in `zone` finds no capacity. Spends one use if `spend`.
   bool no_capacity(const std::string& type, const std::string& zone, bool spend);
   struct Boot {
@@ -35,6 +37,10 @@ class Faults {
   /// The vCPU limit of a bucket ("standard", "g", …; spot has "spot-standard", …), and the limit of instances
   /// ("instances").
   std::optional<std::int64_t> quota(const std::string& bucket) const;
+  /// How far the server's clock is ahead of the real one (clock).
+  std::int64_t clock_ms() const;
+  /// The account has its VPC, but not as the default one (no-default-vpc).
+  bool no_default_vpc() const;
 
   /// What is in force, as it was given, with what is left of "count".
   Json list() const { return faults_; }

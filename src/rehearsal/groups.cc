@@ -20,6 +20,10 @@ Api<Group*> named_group(Call& call) {
   const auto name = call.params.get("GroupName");
   if (name.empty())
     return refuse("MissingParameter", "The request must contain the parameter groupName or groupId");
+  if (call.faults.no_default_vpc())
+    return refuse(
+        "VPCIdNotSpecified",
+        "No default VPC for this user. GroupName is only supported for EC2-Classic and default VPC.");
   const auto* group = call.state.group_named(name);
   if (!group)
     return refuse(
@@ -140,6 +144,8 @@ Api<Xml> create_security_group(Call& call) {
   if (name.size() > 255 || description.size() > 255)
     return refuse("InvalidParameterValue",
                   "The name and description of a security group have at most 255 characters.");
+  if (!call.params.has("VpcId") && call.faults.no_default_vpc())
+    return refuse("VPCIdNotSpecified", "No default VPC for this user");
   const auto vpc = call.params.get("VpcId", call.state.vpc_id);
   API_TRY(check_ids({vpc}, vpc_ids, [&](const std::string& id) { return id == call.state.vpc_id; }));
   if (call.state.group_named(name))

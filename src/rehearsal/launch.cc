@@ -78,7 +78,9 @@ Checked read_groups(const Params& params, const State& state, const std::string&
   return std::monostate{};
 }
 
-Checked read_place(const Params& params, const State& state, LaunchOrder& order) {
+Checked read_place(const Call& call, LaunchOrder& order) {
+  const Params& params = call.params;
+  const State& state = call.state;
   const auto nics = params.items("NetworkInterface");
   const std::string nic = nics.empty() ? "" : nics.front();
   auto subnet_id = params.get("SubnetId");
@@ -87,6 +89,8 @@ Checked read_place(const Params& params, const State& state, LaunchOrder& order)
         "InvalidParameterCombination",
         "Network interfaces and an instance-level subnet ID may not be specified on the same request");
   if (!nic.empty()) subnet_id = params.get(nic + "SubnetId");
+  if (subnet_id.empty() && call.faults.no_default_vpc())
+    return refuse("VPCIdNotSpecified", "No default VPC for this user");
   order.zone = params.get("Placement.AvailabilityZone");
   const auto of_zone = std::find_if(state.subnets.begin(), state.subnets.end(),
                                     [&](const Subnet& subnet) { return subnet.zone == order.zone; });
@@ -167,16 +171,19 @@ Checked read_market(const Params& params, LaunchOrder& order) {
   if (market != "spot") return invalid_value(market, "marketType");
   if (order.type->spot.empty())
     return refuse("InvalidParameterCombination", fmt::format("{} is not offered as spot", order.type->name));
-  const auto bid =
-      parse_usd(params.get("InstanceMarketOptions.SpotOptions.MaxPrice",
-                           order.type->on_demand.empty() ? order.type->spot : order.type->on_demand));
-  const auto price = parse_usd(order.type->spot);
-  if (!bid) return refuse("InvalidParameterValue", "Invalid value for MaxPrice");
-  if (price && *bid < *price)
-    return refuse("SpotMaxPriceTooLow",
-                  fmt::format("Your Spot request price of {} is lower than the minimum required Spot request "
-                              "fulfillment price of {}.",
-                              params.get("InstanceMarketOptions.SpotOptions.MaxPrice"), order.type->spot));
+  const auto asked = params.get("InstanceMarketOptions.SpotOptions.MaxPrice");
+  const auto least = order.zone.empty() ? order.type->spot : spot_price(*order.type, order.zone);
+  const auto price = parse_usd(least);
+  if (!asked.empty()) {
+    const auto bid = parse_usd(asked);
+    if (!bid) return refuse("InvalidParameterValue", "Invalid value for MaxPrice");
+    if (price && *bid < *price)
+      return refuse("SpotMaxPriceTooLow",
+                    fmt::format("Your Spot request price of {} is lower than the minimum required Spot "
+                                "request fulfillment price of {}.",
+                                asked, least));
+    order.highest_bid = *bid;
+  }
   order.spot = true;
   return std::monostate{};
 }
@@ -243,7 +250,7 @@ Api<LaunchOrder> read_launch(Call& call) {
     return refuse("UnsupportedOperation", "Launch templates are not offered here");
   API_TRY(read_what(params, order));
   API_TRY(read_counts(params, order));
-  API_TRY(read_place(params, call.state, order));
+  API_TRY(read_place(call, order));
   API_TRY(read_key(params, call.state, order));
   API_TRY(read_disks(params, order));
   API_TRY(read_market(params, order));

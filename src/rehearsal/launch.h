@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "base/units.h"
 #include "rehearsal/actions.h"
 
 namespace ferry::rehearsal {
@@ -17,6 +18,7 @@ struct LaunchOrder {
   std::int64_t least = 1, most = 1;
   std::string zone;  ///< "" if any will do
   bool spot = false;
+  std::optional<Usd> highest_bid;    ///< for spot: the most to pay an hour, if it was said
   std::map<std::string, Tags> tags;  ///< by resource type
 };
 Api<LaunchOrder> read_launch(Call& call);

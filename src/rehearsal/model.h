@@ -89,6 +89,13 @@ struct LaunchToken {
   std::vector<std::string> instance_ids;
 };
 
+/// A request for a higher vCPU limit.
+struct QuotaRequest {
+  std::string id, code;  ///< code: "L-DB2E81BA"
+  double desired = 0;
+  std::int64_t created_ms = 0;
+};
+
 struct State {
   std::string access_key_id, secret_access_key, vpc_id;
   std::vector<Subnet> subnets;
@@ -96,7 +103,8 @@ struct State {
   std::map<std::string, KeyPair> keys;
   std::map<std::string, Group> groups;
   std::map<std::string, LaunchToken> tokens;
-  std::map<std::string, Tags> tags;  ///< by resource id, of any kind
+  std::map<std::string, Tags> tags;          ///< by resource id, of any kind
+  std::vector<QuotaRequest> quota_requests;  ///< oldest first
 
   const KeyPair* key_named(std::string_view key_name) const;
   const Group* group_named(std::string_view group_name) const;

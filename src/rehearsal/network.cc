@@ -63,9 +63,12 @@ Api<Xml> describe_regions(Call& call) {
 
 Api<Xml> describe_account_attributes(Call& call) {
   const std::map<std::string, std::string> values = {
-      {"supported-platforms", "VPC"}, {"default-vpc", call.state.vpc_id},
-      {"max-instances", "1000"},      {"vpc-max-security-groups-per-interface", "5"},
-      {"max-elastic-ips", "5"},       {"vpc-max-elastic-ips", "5"}};
+      {"supported-platforms", "VPC"},
+      {"default-vpc", call.faults.no_default_vpc() ? "none" : call.state.vpc_id},
+      {"max-instances", "1000"},
+      {"vpc-max-security-groups-per-interface", "5"},
+      {"max-elastic-ips", "5"},
+      {"vpc-max-elastic-ips", "5"}};
   const auto wanted = call.params.list("AttributeName");
   std::vector<std::string> names;
   for (const auto& [name, value] : values)
@@ -84,14 +87,15 @@ Api<Xml> describe_vpcs(Call& call) {
           Filters::read(call.params, {"vpc-id", "cidr", "cidr-block-association.cidr-block", "is-default",
                                       "isDefault", "owner-id", "state", "dhcp-options-id"}));
   const auto& id = call.state.vpc_id;
+  const bool is_default = !call.faults.no_default_vpc();
   const auto wanted = call.params.list("VpcId");
   API_TRY(check_ids(wanted, vpc_ids, [&](const std::string& it) { return it == id; }));
   Facts facts;
   facts.add("vpc-id", id)
       .add("cidr", "172.31.0.0/16")
       .add("cidr-block-association.cidr-block", "172.31.0.0/16")
-      .add("is-default", true)
-      .add("isDefault", true);
+      .add("is-default", is_default)
+      .add("isDefault", is_default);
   facts.add("owner-id", account_id)
       .add("state", "available")
       .add("dhcp-options-id", "dopt-" + id.substr(4))
@@ -111,7 +115,7 @@ Api<Xml> describe_vpcs(Call& call) {
     });
     xml.text("dhcpOptionsId", "dopt-" + vpc.substr(4))
         .text("instanceTenancy", "default")
-        .flag("isDefault", true);
+        .flag("isDefault", is_default);
     write_tags(xml, call.state, vpc);
   });
 }
@@ -134,6 +138,7 @@ Api<Xml> describe_subnets(Call& call) {
                                                "availability-zone-id", "cidr-block", "cidr", "cidrBlock",
                                                "default-for-az", "defaultForAz", "state", "owner-id",
                                                "map-public-ip-on-launch", "subnet-arn"}));
+  const bool is_default = !call.faults.no_default_vpc();
   const auto wanted = call.params.list("SubnetId");
   API_TRY(check_ids(wanted, subnet_ids,
                     [&](const std::string& id) { return resource_type(call.state, id) == "subnet"; }));
@@ -149,8 +154,8 @@ Api<Xml> describe_subnets(Call& call) {
         .add("cidr-block", subnet.cidr)
         .add("cidr", subnet.cidr)
         .add("cidrBlock", subnet.cidr)
-        .add("default-for-az", true);
-    facts.add("defaultForAz", true)
+        .add("default-for-az", is_default);
+    facts.add("defaultForAz", is_default)
         .add("state", "available")
         .add("owner-id", account_id)
         .add("map-public-ip-on-launch", true)
@@ -176,7 +181,7 @@ Api<Xml> describe_subnets(Call& call) {
     xml.number("availableIpAddressCount", 4091)
         .text("availabilityZone", subnet.zone)
         .text("availabilityZoneId", zone_id(subnet.zone))
-        .flag("defaultForAz", true);
+        .flag("defaultForAz", is_default);
     xml.flag("mapPublicIpOnLaunch", true).flag("assignIpv6AddressOnCreation", false);
     write_tags(xml, call.state, id);
   });

@@ -3,6 +3,7 @@
 #include "base/text.h"
 #include "rehearsal/describe.h"
 #include "rehearsal/launch.h"
+#include "rehearsal/quotas.h"
 #include "rehearsal/tagging.h"
 
 namespace ferry::rehearsal {
@@ -43,19 +44,18 @@ Api<std::int64_t> within_quota(const Call& call, const LaunchOrder& order) {
                                 "{} allows for the specified instance type.",
                                 order.least + used_instances, *limit));
   }
-  if (const auto limit = call.faults.quota(bucket)) {
-    room = std::min(room, (*limit - used_vcpus) / order.type->vcpus);
-    if (room < order.least && order.spot)
-      return refuse("MaxSpotInstanceCountExceeded", "Max spot instance count exceeded");
-    if (room < order.least)
-      return refuse(
-          "VcpuLimitExceeded",
-          fmt::format(
-              "You have requested more vCPU capacity than your current vCPU limit of {} allows for the "
-              "instance bucket that the specified instance type belongs to. Please "
-              "visit http://aws.amazon.com/contact-us/ec2-request to request an adjustment to this limit.",
-              *limit));
-  }
+  const auto limit = vcpu_limit(call.faults, bucket);
+  room = std::min(room, (limit - used_vcpus) / order.type->vcpus);
+  if (room < order.least && order.spot)
+    return refuse("MaxSpotInstanceCountExceeded", "Max spot instance count exceeded");
+  if (room < order.least)
+    return refuse(
+        "VcpuLimitExceeded",
+        fmt::format("You have requested more vCPU capacity than your current vCPU limit of {} allows for the "
+                    "instance bucket that the specified instance type belongs to. Please "
+                    "visit http://aws.amazon.com/contact-us/ec2-request to request an adjustment to this "
+                    "limit.",
+                    limit));
   return room;
 }
 
@@ -64,7 +64,9 @@ Api<Subnet*> place(Call& call, const LaunchOrder& order) {
   std::vector<std::string> others;
   std::string refused;
   for (auto& subnet : call.state.subnets) {
-    const bool asked = order.zone.empty() || subnet.zone == order.zone;
+    const auto price = order.highest_bid ? parse_usd(spot_price(*order.type, subnet.zone)) : Usd{};
+    const bool affordable = !order.highest_bid || !price || *price <= *order.highest_bid;
+    const bool asked = affordable && (order.zone.empty() || subnet.zone == order.zone);
     const bool full = call.faults.no_capacity(order.type->name, subnet.zone, false);
     if (asked && !full) return &subnet;
     if (asked && refused.empty()) refused = subnet.zone;

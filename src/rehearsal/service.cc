@@ -1,8 +1,11 @@
 #include "rehearsal/service.h"
 
+#include <ctime>
+
 #include "base/hash.h"
 #include "base/text.h"
 #include "rehearsal/actions.h"
+#include "rehearsal/refusals.h"
 
 namespace ferry::rehearsal {
 namespace {
@@ -57,47 +60,6 @@ HttpReply json_error(const ApiError& error, const std::string& id) {
                     "application/x-amz-json-1.1");
 }
 
-/// What EC2 answers to a signature that is not good.
-ApiError ec2_refusal(const SignatureCheck& check) {
-  switch (check.verdict) {
-    case SignatureVerdict::missing:
-      return {403, "MissingAuthenticationToken",
-              "The request must contain either a valid (registered) AWS access key ID or X.509 certificate."};
-    case SignatureVerdict::incomplete:
-      return {400, "IncompleteSignature", check.detail};
-    case SignatureVerdict::expired:
-      return {400, "RequestExpired", "Request has expired."};
-    default:
-      return {401, "AuthFailure", "AWS was not able to validate the provided access credentials"};
-  }
-}
-
-ApiError sts_refusal(const SignatureCheck& check) {
-  switch (check.verdict) {
-    case SignatureVerdict::missing:
-      return {403, "MissingAuthenticationToken", "Request is missing Authentication Token"};
-    case SignatureVerdict::incomplete:
-      return {400, "IncompleteSignature", check.detail};
-    case SignatureVerdict::unknown_key:
-      return {403, "InvalidClientTokenId", check.detail};
-    default:
-      return {403, "SignatureDoesNotMatch", check.detail};
-  }
-}
-
-ApiError json_refusal(const SignatureCheck& check) {
-  switch (check.verdict) {
-    case SignatureVerdict::missing:
-      return {400, "MissingAuthenticationTokenException", "Missing Authentication Token"};
-    case SignatureVerdict::incomplete:
-      return {400, "IncompleteSignatureException", check.detail};
-    case SignatureVerdict::unknown_key:
-      return {400, "UnrecognizedClientException", check.detail};
-    default:
-      return {400, "InvalidSignatureException", check.detail};
-  }
-}
-
 HttpReply caller_identity(const AccessKey& key, const std::string& id) {
   Xml xml;
   xml.raw(xml_heading).raw("<GetCallerIdentityResponse xmlns=\"https://sts.amazonaws.com/doc/2011-06-15/\">");
@@ -110,13 +72,28 @@ HttpReply caller_identity(const AccessKey& key, const std::string& id) {
   return reply_with(200, xml.str(), id);
 }
 
-/// The form in the body, and what the query adds, without the signature's own parameters.
-Params request_params(const HttpRequest& request) {
-  auto params = request.method == "POST" ? Params::parse(request.body) : Params();
-  const auto query = Params::parse(request.query);
-  for (const auto& [name, value] : query.all())
-    if (!name.starts_with("X-Amz-") && !params.has(name)) params.set(name, value);
-  return params;
+/// "Tue, 14 Nov 2023 22:13:20 GMT"
+std::string http_date(std::int64_t ms) {
+  const auto seconds = static_cast<std::time_t>(ms / 1000);
+  std::tm parts{};
+  ::gmtime_r(&seconds, &parts);
+  std::array<char, 64> text{};
+  return {text.data(), std::strftime(text.data(), text.size(), "%a, %d %b %Y %H:%M:%S GMT", &parts)};
+}
+
+HttpReply error_reply(const Asked& asked, const ApiError& error, const std::string& id) {
+  return asked.service == "ec2"   ? ec2_error(error, id)
+         : asked.service == "sts" ? sts_error(error, id)
+                                  : json_error(error, id);
+}
+
+/// The refusal of a signature that is good, but made for another service; nothing if it is for this one.
+std::optional<ApiError> wrong_service(const Asked& asked, const SignatureCheck& check) {
+  if (check.service == asked.service) return std::nullopt;
+  const auto what = fmt::format("Credential should be scoped to correct service: '{}'.", asked.service);
+  if (asked.service == "ec2") return ApiError{401, "AuthFailure", what};
+  if (asked.service == "sts") return ApiError{403, "SignatureDoesNotMatch", what};
+  return ApiError{400, "InvalidSignatureException", what};
 }
 
 }  // namespace
@@ -178,86 +155,92 @@ void Service::set_boot_ms(std::int64_t ms) {
   boot_ms_ = ms;
 }
 
-SignatureCheck Service::check(const HttpRequest& request, Millis skew) {
-  return check_signature(request, key_, region_name, clock_.now_ms(), skew);
+std::int64_t Service::server_ms() {
+  const std::lock_guard lock(mutex_);
+  return clock_.now_ms() + faults_.clock_ms();
 }
 
 HttpReply Service::handle(const HttpRequest& request) {
-  const auto id = new_request_id();
+  auto reply = answer(request, new_request_id());
+  reply.headers.emplace_back("Date", http_date(server_ms()));
+  return reply;
+}
+
+HttpReply Service::answer(const HttpRequest& request, const std::string& id) {
   if (request.method != "POST" && request.method != "GET")
     return ec2_error({400, "InvalidAction", "Only POST and GET are valid for this web service."}, id);
-  if (!request.header("x-amz-target").empty()) return handle_json(request, id);
-  return handle_query(request, id);
-}
-
-HttpReply Service::handle_json(const HttpRequest& request, const std::string& id) {
-  const auto checked = check(request, usual_skew);
-  if (checked.verdict != SignatureVerdict::good) return json_error(json_refusal(checked), id);
-  const auto target = request.header("x-amz-target");
-  constexpr std::string_view prefix = "AmazonSSM.";
-  if (!target.starts_with(prefix) || checked.service != "ssm")
-    return json_error({400, "UnknownOperationException", ""}, id);
-  const std::string operation(target.substr(prefix.size()));
-  {
-    const std::lock_guard lock(mutex_);
-    if (const auto fault = faults_.refusal(operation)) return json_error(*fault, id);
-  }
-  const auto body = parse_json(request.body);
-  if (!body) return json_error({400, "SerializationException", body.error().what}, id);
-  const auto answer = run_ssm(operation, *body);
-  if (!answer) return json_error(answer.error(), id);
-  return reply_with(200, dump_json(*answer), id, "application/x-amz-json-1.1");
-}
-
-HttpReply Service::handle_query(const HttpRequest& request, const std::string& id) {
-  const auto params = request_params(request);
-  const auto action = params.get("Action"), version = params.get("Version");
-  const bool sts = version == sts_version || action == "GetCallerIdentity";
-  const auto fail_with = [&](const ApiError& error) {
-    return sts ? sts_error(error, id) : ec2_error(error, id);
-  };
-  const auto checked = check(request, sts ? usual_skew : ec2_skew);
-  if (checked.verdict == SignatureVerdict::good && checked.service != (sts ? "sts" : "ec2"))
-    return fail_with(
-        sts ? ApiError{403, "SignatureDoesNotMatch",
-                       fmt::format("Credential should be scoped to correct service: 'sts'.")}
-            : ApiError{401, "AuthFailure", "Credential should be scoped to correct service: 'ec2'."});
-  if (checked.verdict != SignatureVerdict::good)
-    return fail_with(sts ? sts_refusal(checked) : ec2_refusal(checked));
-  if (action.empty())
+  const auto asked = read_asked(request);
+  const auto fail_with = [&](const ApiError& error) { return error_reply(asked, error, id); };
+  const auto checked = check_signature(request, key_, region_name, server_ms(),
+                                       asked.service == "ec2" ? ec2_skew : usual_skew);
+  if (checked.verdict != SignatureVerdict::good) return fail_with(bad_signature(asked.service, checked));
+  if (asked.service.empty()) return fail_with({400, "UnknownOperationException", ""});
+  if (const auto wrong = wrong_service(asked, checked)) return fail_with(*wrong);
+  if (asked.action == "?" || asked.action.empty())
     return fail_with({400, "MissingParameter", "The request must contain the parameter Action"});
   bool drop = false;
   {
     const std::lock_guard lock(mutex_);
-    if (const auto fault = faults_.refusal(action)) return fail_with(*fault);
-    drop = faults_.drops(action);
+    if (const auto fault = faults_.refusal(asked)) return fail_with(*fault);
+    drop = faults_.drops(asked);
   }
-  HttpReply reply;
-  if (sts) {
-    reply = action == "GetCallerIdentity"
-                ? caller_identity(key_, id)
-                : sts_error({400, "InvalidAction",
-                             fmt::format("Could not find operation {} for version {}", action, sts_version)},
-                            id);
-  } else if (version != ec2_version) {
-    reply = ec2_error(
-        {400, version.empty() ? "MissingParameter" : "NoSuchVersion",
-         version.empty()
-             ? "The request must contain the parameter Version"
-             : fmt::format("The requested version ({}) of service AmazonEC2 does not exist", version)},
-        id);
-  } else if (const auto answer = run_ec2(action, params)) {
-    reply = reply_with(
-        200,
-        fmt::format("{}<{}Response "
-                    "xmlns=\"http://ec2.amazonaws.com/doc/{}/\"><requestId>{}</requestId>{}</{}Response>",
-                    xml_heading, action, ec2_version, id, answer->str(), action),
-        id);
-  } else {
-    reply = ec2_error(answer.error(), id);
-  }
+  auto reply = asked.service == "ec2"   ? answer_ec2(asked.action, request_params(request), id)
+               : asked.service == "sts" ? answer_sts(asked.action, id)
+                                        : answer_json(asked, request.body, id);
   reply.drop = drop;
   return reply;
+}
+
+HttpReply Service::answer_json(const Asked& asked, std::string_view body, const std::string& id) {
+  const auto request = parse_json(body);
+  if (!request || !request->is_object())
+    return json_error({400, "SerializationException", "Expected a JSON object"}, id);
+  const auto run = asked.service == "ssm"             ? run_ssm
+                   : asked.service == "servicequotas" ? run_service_quotas
+                                                      : run_pricing;
+  const std::lock_guard lock(mutex_);
+  Api<Json> answer;
+  const auto run_on = [&](State& state) {
+    JsonCall call{asked.action, *request, state, faults_, clock_.now_ms()};
+    answer = run(call);
+    return answer.has_value();
+  };
+  bool stored = true;
+  if (asked.action.starts_with("Request")) {
+    stored = state_.update(run_on);
+  } else {
+    State copy = state_.copy();
+    run_on(copy);
+  }
+  if (!answer) return json_error(answer.error(), id);
+  if (!stored)
+    return json_error({500, "ServiceException", "The rehearsal cloud could not save its state."}, id);
+  return reply_with(200, dump_json(*answer), id, "application/x-amz-json-1.1");
+}
+
+HttpReply Service::answer_sts(const std::string& action, const std::string& id) {
+  if (action == "GetCallerIdentity") return caller_identity(key_, id);
+  return sts_error(
+      {400, "InvalidAction", fmt::format("Could not find operation {} for version {}", action, sts_version)},
+      id);
+}
+
+HttpReply Service::answer_ec2(const std::string& action, const Params& params, const std::string& id) {
+  const auto version = params.get("Version");
+  if (version.empty())
+    return ec2_error({400, "MissingParameter", "The request must contain the parameter Version"}, id);
+  if (version != ec2_version)
+    return ec2_error({400, "NoSuchVersion",
+                      fmt::format("The requested version ({}) of service AmazonEC2 does not exist", version)},
+                     id);
+  const auto answer = run_ec2(action, params);
+  if (!answer) return ec2_error(answer.error(), id);
+  return reply_with(
+      200,
+      fmt::format("{}<{}Response "
+                  "xmlns=\"http://ec2.amazonaws.com/doc/{}/\"><requestId>{}</requestId>{}</{}Response>",
+                  xml_heading, action, ec2_version, id, answer->str(), action),
+      id);
 }
 
 Api<Xml> Service::run_ec2(const std::string& action, const Params& params) {

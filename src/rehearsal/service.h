@@ -9,6 +9,7 @@
 #include <string>
 
 #include "os/clock.h"
+#include "rehearsal/asked.h"
 #include "rehearsal/faults.h"
 #include "rehearsal/http_message.h"
 #include "rehearsal/model.h"
@@ -55,10 +56,12 @@ class Service {
   void set_boot_ms(std::int64_t ms);
 
  private:
-  HttpReply handle_query(const HttpRequest& request, const std::string& id);
-  HttpReply handle_json(const HttpRequest& request, const std::string& id);
+  HttpReply answer(const HttpRequest& request, const std::string& id);
+  HttpReply answer_ec2(const std::string& action, const Params& params, const std::string& id);
+  HttpReply answer_sts(const std::string& action, const std::string& id);
+  HttpReply answer_json(const Asked& asked, std::string_view body, const std::string& id);
   Api<Xml> run_ec2(const std::string& action, const Params& params);
-  SignatureCheck check(const HttpRequest& request, Millis skew);
+  std::int64_t server_ms();  // as this cloud's clock shows it
 
   Guarded& state_;
   os::Clock& clock_;

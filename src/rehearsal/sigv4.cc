@@ -2,6 +2,7 @@
 
 #include "base/hash.h"
 #include "base/text.h"
+#include "os/clock.h"
 #include "rehearsal/query.h"
 
 namespace ferry::rehearsal {
@@ -103,6 +104,19 @@ std::string unsigned_header(const HttpRequest& request, const SignatureClaim& cl
   for (const auto& [name, value] : request.headers)
     if (name.starts_with("x-amz-") && !covers(name)) return name;
   return {};
+}
+
+/// In AWS's words.
+std::string too_far(std::string_view text, std::int64_t time, std::int64_t now_ms, std::int64_t limit) {
+  const auto basic = [](std::int64_t ms) {
+    auto iso = os::iso_time(ms);
+    std::erase_if(iso, [](char c) { return c == '-' || c == ':'; });
+    return iso;
+  };
+  return now_ms > time ? fmt::format("Signature expired: {} is now earlier than {} ({} - {} min.)", text,
+                                     basic(now_ms - limit), basic(now_ms), limit / 60'000)
+                       : fmt::format("Signature not yet current: {} is still later than {} ({} + {} min.)",
+                                     text, basic(now_ms + limit), basic(now_ms), limit / 60'000);
 }
 
 Result<SignatureClaim> claim_of(const HttpRequest& request) {
@@ -243,7 +257,7 @@ SignatureCheck check_signature(const HttpRequest& request, const AccessKey& key,
             claim.service};
   const std::int64_t limit = claim.presigned ? claim.expires_s * 1000 : skew.count();
   if (now_ms - *time > limit || *time - now_ms > skew.count())
-    return {expired, fmt::format("Signature expired: {} is too far from the current time", claim.time),
+    return {expired, too_far(claim.time, *time, now_ms, now_ms > *time ? limit : skew.count()),
             claim.service};
   return {good, "", claim.service};
 }

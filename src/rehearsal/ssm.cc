@@ -74,11 +74,10 @@ Api<Json> get_below(const Json& request) {
 
 }  // namespace
 
-Api<Json> run_ssm(std::string_view operation, const Json& request) {
-  if (!request.is_object()) return refuse("SerializationException", "Expected a JSON object");
-  if (operation == "GetParameter") return get_one(request);
-  if (operation == "GetParameters") return get_several(request);
-  if (operation == "GetParametersByPath") return get_below(request);
+Api<Json> run_ssm(JsonCall& call) {
+  if (call.operation == "GetParameter") return get_one(call.request);
+  if (call.operation == "GetParameters") return get_several(call.request);
+  if (call.operation == "GetParametersByPath") return get_below(call.request);
   return refuse("UnknownOperationException", "");
 }
 

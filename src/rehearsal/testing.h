@@ -80,6 +80,10 @@ using Form = std::vector<std::pair<std::string, std::string>>;
 HttpRequest signed_form(const Form& form, const AccessKey& key, std::int64_t now_ms,
                         const std::string& service = "ec2", const std::string& region = "us-east-1");
 
+/// A POST of `body` to a JSON service ("ServiceQuotasV20190624.GetServiceQuota"), signed as `service`.
+HttpRequest signed_json(const std::string& target, const Json& body, const AccessKey& key,
+                        std::int64_t now_ms, const std::string& service);
+
 /// What came back, with the XML at hand.
 struct Answer {
   int status = 0;
@@ -109,6 +113,8 @@ class TestCloud {
   /// Asks with Action and Version added.
   Answer ask(const std::string& action, Form form = {});
   Answer send(const HttpRequest& request);
+  /// Asks the JSON service whose permissions begin with `service`. An error's code is at "__type".
+  Json ask_json(const std::string& service, const std::string& operation, const Json& body);
   /// One pass of the lifecycle, then the machines that boot come up at 127.0.0.9 on `port`, and another pass
   /// after their boot time.
   void settle(int port = 22);

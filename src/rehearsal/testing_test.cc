@@ -18,6 +18,30 @@ std::string amz_time(std::int64_t ms) {
 
 }  // namespace
 
+namespace {
+
+void sign(HttpRequest& request, const AccessKey& key, std::int64_t now_ms, const std::string& service,
+          const std::string& region) {
+  SignatureClaim claim;
+  claim.time = amz_time(now_ms);
+  claim.day = claim.time.substr(0, 8);
+  claim.region = region;
+  claim.service = service;
+  claim.key_id = key.id;
+  request.headers.emplace_back("host", "127.0.0.1");
+  request.headers.emplace_back("x-amz-date", claim.time);
+  for (const auto& [name, value] : request.headers) claim.signed_headers.push_back(name);
+  std::sort(claim.signed_headers.begin(), claim.signed_headers.end());
+  const auto signature =
+      expected_signature(key, claim, string_to_sign(claim, canonical_request(request, claim)));
+  request.headers.emplace_back(
+      "authorization",
+      fmt::format("AWS4-HMAC-SHA256 Credential={}/{}/{}/{}/aws4_request, SignedHeaders={}, Signature={}",
+                  key.id, claim.day, region, service, join(claim.signed_headers, ";"), signature));
+}
+
+}  // namespace
+
 HttpRequest signed_form(const Form& form, const AccessKey& key, std::int64_t now_ms,
                         const std::string& service, const std::string& region) {
   HttpRequest request;
@@ -25,22 +49,19 @@ HttpRequest signed_form(const Form& form, const AccessKey& key, std::int64_t now
   request.path = "/";
   for (const auto& [name, value] : form)
     request.body += (request.body.empty() ? "" : "&") + percent_encoded(name) + "=" + percent_encoded(value);
-  SignatureClaim claim;
-  claim.time = amz_time(now_ms);
-  claim.day = claim.time.substr(0, 8);
-  claim.region = region;
-  claim.service = service;
-  claim.key_id = key.id;
-  claim.signed_headers = {"content-type", "host", "x-amz-date"};
-  request.headers = {{"host", "127.0.0.1"},
-                     {"content-type", "application/x-www-form-urlencoded"},
-                     {"x-amz-date", claim.time}};
-  const auto signature =
-      expected_signature(key, claim, string_to_sign(claim, canonical_request(request, claim)));
-  request.headers.emplace_back(
-      "authorization",
-      fmt::format("AWS4-HMAC-SHA256 Credential={}/{}/{}/{}/aws4_request, SignedHeaders={}, Signature={}",
-                  key.id, claim.day, region, service, join(claim.signed_headers, ";"), signature));
+  request.headers = {{"content-type", "application/x-www-form-urlencoded"}};
+  sign(request, key, now_ms, service, region);
+  return request;
+}
+
+HttpRequest signed_json(const std::string& target, const Json& body, const AccessKey& key,
+                        std::int64_t now_ms, const std::string& service) {
+  HttpRequest request;
+  request.method = "POST";
+  request.path = "/";
+  request.body = dump_json(body);
+  request.headers = {{"content-type", "application/x-amz-json-1.1"}, {"x-amz-target", target}};
+  sign(request, key, now_ms, service, "us-east-1");
   return request;
 }
 
@@ -74,6 +95,11 @@ Answer TestCloud::send(const HttpRequest& request) {
 Answer TestCloud::ask(const std::string& action, Form form) {
   form.insert(form.begin(), {{"Action", action}, {"Version", "2016-11-15"}});
   return send(signed_form(form, key, clock.now));
+}
+
+Json TestCloud::ask_json(const std::string& service_name, const std::string& operation, const Json& body) {
+  const auto target = fmt::format("{}.{}", target_prefix(service_name), operation);
+  return *parse_json(service->handle(signed_json(target, body, key, clock.now, service_name)).body);
 }
 
 void TestCloud::settle(int port) {

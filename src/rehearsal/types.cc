@@ -169,7 +169,7 @@ Api<Xml> describe_instance_type_offerings(Call& call) {
     locations = {std::string(region_name)};
   } else if (kind == "availability-zone" || kind == "availability-zone-id") {
     for (const auto& zone : zones()) locations.push_back(kind == "availability-zone" ? zone : zone_id(zone));
-  } else {
+  } else if (kind != "outpost") {  // of which there is none
     return invalid_value(kind, "LocationType");
   }
   std::vector<std::string> found;
@@ -195,21 +195,22 @@ Api<Xml> describe_spot_price_history(Call& call) {
   API_SET(filters, Filters::read(call.params, {"instance-type", "availability-zone", "availability-zone-id",
                                                "product-description", "spot-price"}));
   const auto wanted = call.params.list("InstanceType"), products = call.params.list("ProductDescription");
-  const auto only_zone = call.params.get("AvailabilityZone");
+  const auto only_zone = call.params.get("AvailabilityZone"), only_id = call.params.get("AvailabilityZoneId");
   const auto listed = [](const auto& list, std::string_view word) {
     return list.empty() || std::find(list.begin(), list.end(), word) != list.end();
   };
   std::vector<std::string> found;
   for (const auto& type : instance_types())
     for (const auto& zone : zones()) {
-      if (type.spot.empty() || !listed(wanted, type.name) || (!only_zone.empty() && zone != only_zone))
+      if (type.spot.empty() || !listed(wanted, type.name) || (!only_zone.empty() && zone != only_zone) ||
+          (!only_id.empty() && zone_id(zone) != only_id))
         continue;
       if (!listed(products, "Linux/UNIX") && !listed(products, "Linux/UNIX (Amazon VPC)")) continue;
       Facts facts;
       facts.add("instance-type", type.name)
           .add("availability-zone", zone)
           .add("availability-zone-id", zone_id(zone));
-      facts.add("product-description", "Linux/UNIX").add("spot-price", type.spot);
+      facts.add("product-description", "Linux/UNIX").add("spot-price", spot_price(type, zone));
       if (filters.match(facts)) found.push_back(type.name + " " + zone);
     }
   std::sort(found.begin(), found.end());
@@ -220,7 +221,7 @@ Api<Xml> describe_spot_price_history(Call& call) {
     const auto zone = key.substr(gap + 1);
     xml.text("instanceType", key.substr(0, gap))
         .text("productDescription", "Linux/UNIX")
-        .text("spotPrice", find_type(key.substr(0, gap))->spot);
+        .text("spotPrice", spot_price(*find_type(key.substr(0, gap)), zone));
     xml.text("timestamp", os::iso_time(call.now_ms / 3'600'000 * 3'600'000, true))
         .text("availabilityZone", zone)
         .text("availabilityZoneId", zone_id(zone));
