@@ -30,7 +30,8 @@ struct TrialAnswer {
   std::optional<Error> error;  ///< what EC2 said, unless it allows
 };
 /// `action` is one of trial_actions. Tags as in a real run go with every action that can carry them, because
-/// they need a permission of their own.
+/// they need a permission of their own. Only for endpoints that know DryRun, as AWS and the rehearsal cloud
+/// do: any other would do what is asked.
 TrialAnswer dry_run(Client& client, std::string_view action, const TrialNames& names = {});
 
 }  // namespace ferry::aws

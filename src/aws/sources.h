@@ -2,8 +2,8 @@
 /// \file
 /// Who the caller is: every way in which AWS's own tools find credentials, in their order.
 ///
-///   1. the environment: AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN (not under a profile
-///   flag)
+///   1. the environment: AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN (a profile flag hides
+///   it)
 ///   2. the profile's role: role_arn with source_profile (chains are followed) or credential_source
 ///   3. a web identity: AWS_WEB_IDENTITY_TOKEN_FILE and AWS_ROLE_ARN, or the profile's
 ///   4. single sign-on: the token that `aws sso login` left
