@@ -81,6 +81,12 @@ constexpr const char* fault_footer =
     "  ferry rehearsal fault slow-boot ms=5000\n"
     "  ferry rehearsal fault small-disk mib=16 count=1            (the next machine's home is that small)\n"
     "  ferry rehearsal fault die instance=i-0123456789abcdef0\n"
+    "  ferry rehearsal fault permission action=ec2:RunInstances   (no policy allows it; under DryRun "
+    "neither)\n"
+    "  ferry rehearsal fault expired-token count=1\n"
+    "  ferry rehearsal fault clock ms=600000                      (the cloud's clock is off)\n"
+    "  ferry rehearsal fault no-default-vpc\n"
+    "  ferry rehearsal fault quota bucket=g limit=0\n"
     "  ferry rehearsal fault clear\n";
 
 }  // namespace
@@ -119,7 +125,10 @@ void add_rehearsal_commands(CLI::App& app, Program& program) {
   auto* fault_command = rehearsal->add_subcommand("fault", "Make it misbehave: KIND [KEY=VALUE …]");
   fault_command->footer(fault_footer);
   fault_command
-      ->add_option("fault", *words, "capacity, throttle, error, drop, slow-boot, die, quota, clear …")
+      ->add_option("fault", *words,
+                   "capacity, quota, throttle, error, drop, permission, expired-token, clock, "
+                   "no-default-vpc, slow-boot, "
+                   "small-disk, die, clear …")
       ->required();
   choose(fault_command, [words] { return fault(*words); });
 

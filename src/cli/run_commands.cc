@@ -33,7 +33,7 @@ constexpr const char* run_footer =
 
 struct RunOptions {
   TaskOptions task;
-  bool detach = false, keep = false, no_check = false, yes = false, json = false;
+  bool detach = false, keep = false, no_check = false, yes = false, json = false, rehearse = false;
   std::string results = "runs";
 };
 
@@ -57,7 +57,20 @@ Status confirm(const run::Question& question) {
   return fail(Kind::cancelled, "not rented");
 }
 
-int run_command(const Program& program, const RunOptions& options) {
+/// The same task on the local cloud, whatever the task says about where.
+void move_to_rehearsal(task::Task& task) {
+  const auto here = [](task::Resources& wish) {
+    wish.infra = task::Infra{.world = task::World::rehearsal};
+    wish.use_spot = false;
+    wish.max_hourly_cost.reset();
+    wish.image = {};
+  };
+  here(task.resources);
+  for (auto& candidate : task.candidates) here(candidate);
+  task.budget.reset();
+}
+
+int run_command(const Program& program, const RunOptions& options, bool only_rehearse) {
   auto described = describe_task(options.task, program.after_dashes, program.has_dashes);
   if (!described) return report(described.error());
   auto world = World::open(program.carried, face_for(options.json), !options.json);
@@ -67,9 +80,18 @@ int run_command(const Program& program, const RunOptions& options) {
   order.task = std::move(described->task);
   order.workdir = described->workdir;
   order.results = std::filesystem::absolute(options.results).lexically_normal();
+  order.check = !options.no_check;
+  if (options.rehearse || only_rehearse) {
+    run::Order first = order;
+    move_to_rehearsal(first.task);
+    if (only_rehearse) return run::start((*world)->doors(), first);
+    if (const int code = run::start((*world)->doors(), first); code != 0) {
+      (*world)->progress().note(fmt::format("the rehearsal exited {}: nothing was rented", code));
+      return code;
+    }
+  }
   order.detach = options.detach;
   order.keep = options.keep;
-  order.check = !options.no_check;
   if (!options.yes) order.confirm = confirm;
   return run::start((*world)->doors(), order);
 }
@@ -87,10 +109,21 @@ void add_run_commands(CLI::App& app, Program& program) {
   run->add_flag("--keep", options->keep, "Leave the instance when done (it costs until: ferry down RUN)");
   run->add_flag("--no-check", options->no_check, "Do not look at scripts before renting");
   run->add_flag("-y,--yes", options->yes, "Do not ask before renting");
+  run->add_flag("--rehearse", options->rehearse, "First on the rehearsal cloud; rent only if that succeeds");
   run->add_flag("--json", options->json, "One JSON object an event on standard output");
   run->add_option("--results", options->results, "Folder under which outputs come home (default: runs)");
   run->callback([&program, options] {
-    program.chosen = [&program, options] { return run_command(program, *options); };
+    program.chosen = [&program, options] { return run_command(program, *options, false); };
+  });
+
+  auto first = std::make_shared<RunOptions>();
+  auto* rehearse =
+      app.add_subcommand("rehearse", "Run a task on this computer first: --infra rehearsal for any task");
+  first->task.add_to(*rehearse);
+  rehearse->add_flag("--json", first->json, "One JSON object an event on standard output");
+  rehearse->add_option("--results", first->results, "Folder under which outputs come home (default: runs)");
+  rehearse->callback([&program, first] {
+    program.chosen = [&program, first] { return run_command(program, *first, true); };
   });
 }
 

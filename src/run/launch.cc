@@ -34,6 +34,11 @@ bool is_about_the_region(const Error& error) {
          error.code == "DefaultVpcDoesNotExist";
 }
 
+/// True if the cloud answered, and the answer is a no: it did not start the work.
+bool is_refusal(const Error& error) {
+  return !error.code.empty() && error.kind != Kind::io && error.kind != Kind::throttled;
+}
+
 class Launcher {
  public:
   Launcher(Doors& doors, const LaunchOrder& order)
@@ -148,11 +153,14 @@ Result<std::optional<ledger::Instance>> Launcher::attempt(const plan::Offer& off
   ledger::Instance instance;
   auto rented = rent(offer, site, instance);
   if (!rented) {
+    if (!instance.token.empty() && is_refusal(rented.error())) {
+      instance.state = ledger::Rent::released;  // nothing exists under this token
+      TRY("", doors_.ledger.note_instance(instance));
+    }
     const auto kind = rented.error().kind;
-    const bool sure = kind == Kind::no_capacity || kind == Kind::quota || kind == Kind::unsupported;
-    if (!sure || instance.token.empty()) return fail("launch " + where(offer), std::move(rented).error());
-    instance.state = ledger::Rent::released;  // the cloud said no: nothing exists under this token
-    TRY("", doors_.ledger.note_instance(instance));
+    const bool another_may_do = kind == Kind::no_capacity || kind == Kind::quota || kind == Kind::unsupported;
+    if (!another_may_do || instance.token.empty())
+      return fail("launch " + where(offer), std::move(rented).error());
     move_on(offer, site, rented.error());
     return std::optional<ledger::Instance>();
   }

@@ -76,7 +76,9 @@ Result<Outputs> fetch_outputs(Doors& doors, Link& link, const Folder& folder, co
     TRY_SET(channel, "", link.agent());
     TRY_SET(job, "", channel.client.status());
     if (job.started_ms > 0) {
-      TRY_SET(all, "", pull(link, folder, run, {"--since", std::to_string(job.started_ms)}, options));
+      // A file's time comes from the kernel's coarse clock, which lags by up to a tick (10 ms).
+      const auto since = std::to_string(job.started_ms - 50);
+      TRY_SET(all, "", pull(link, folder, run, {"--since", since}, options));
       outputs.everything_new = true;
       outputs.report = std::move(all);
     }

@@ -114,5 +114,86 @@ def test_imports_that_nothing_provides_are_told_before_anything_is_rented():
         assert "sklearn" not in done.err and "apex" not in done.err, done.err
 
 
+def test_a_clock_ten_minutes_off_is_corrected_by_the_servers():
+    with Home() as home:
+        aws_env(home)
+        home.good("rehearsal", "fault", "clock", "ms=600000")
+        home.good("run", "--infra", "aws", "--", "true")
+        assert len(rented(home)) == 1
+        home.nothing_left()
+
+
+def test_a_session_that_expires_while_it_runs_is_told_or_renewed():
+    with Home() as home:
+        aws_env(home)
+        home.good("rehearsal", "fault", "expired-token", "count=1")
+        done = home.ferry("run", "--infra", "aws", "--", "true")
+        # These keys cannot be renewed; nothing may be left all the same.
+        assert done.returncode == 0 or "expired" in done.err.lower(), done.err
+        home.good("rehearsal", "fault", "clear")
+        home.good("ps")
+        home.nothing_left()
+
+
+def test_errors_and_lost_answers_in_a_row_still_give_one_machine():
+    with Home() as home:
+        aws_env(home)
+        home.good("rehearsal", "fault", "error", "action=RunInstances", "code=InternalError", "status=500", "count=1")
+        home.good("rehearsal", "fault", "drop", "action=RunInstances", "count=1")
+        home.good("rehearsal", "fault", "throttle", "action=Describe*", "count=2")
+        home.good("rehearsal", "fault", "drop", "action=CreateSecurityGroup", "count=1")
+        home.good("rehearsal", "fault", "drop", "action=ImportKeyPair", "count=1")
+        home.good("run", "--infra", "aws", "--", "true", env={"AWS_MAX_ATTEMPTS": "5"})
+        assert len(rented(home)) == 1, rented(home)
+        home.nothing_left()
+
+
+def test_no_quota_is_told_before_anything_is_made_with_the_command_that_asks_for_more():
+    with Home() as home:
+        aws_env(home)
+        home.good("rehearsal", "fault", "quota", "bucket=g", "limit=0")
+        done = home.ferry("run", "--infra", "aws", "--gpus", "A10G", "--", "true")
+        assert done.returncode == 125, done.err
+        assert 'may run 0 vCPUs of "G and VT" on-demand in us-east-1; g5.xlarge needs 4' in done.err, done.err
+        assert "ferry quota request L-DB2E81BA 4" in done.err, done.err
+        assert not rented(home) and home.good("quota").out.count("L-DB2E81BA") == 1
+        assert "vCPUs asked for" in home.good("quota", "request", "L-DB2E81BA", "8").out
+
+
+def test_no_default_vpc_is_told_with_the_command_that_makes_one():
+    with Home() as home:
+        aws_env(home)
+        home.good("rehearsal", "fault", "no-default-vpc")
+        done = home.ferry("run", "--infra", "aws", "--", "true")
+        assert done.returncode == 125 and "no default VPC in us-east-1" in done.err and "create-default-vpc" in done.err, done.err
+        assert "create-default-vpc" in home.ferry("check").out
+        home.nothing_left()
+
+
+def test_a_missing_permission_stops_at_once_and_check_says_what_it_breaks():
+    with Home() as home:
+        aws_env(home)
+        home.good("rehearsal", "fault", "permission", "action=ec2:RunInstances")
+        done = home.ferry("run", "--infra", "aws", "--gpus", "A10G", "--", "true")
+        assert done.returncode == 125 and "may not call ec2:RunInstances" in done.err, done.err
+        assert "→" not in done.err, "another offer cannot cure a missing permission"
+        done = home.ferry("check")
+        assert done.returncode == 1 and "ec2:RunInstances ✗" in done.out and "nothing can be rented" in done.out, done.out
+        home.nothing_left()
+
+
+def test_a_task_is_rehearsed_first_and_nothing_is_rented_when_that_fails():
+    with Home() as home:
+        home.file("task.yaml", "resources: {infra: aws/us-east-1, accelerators: T4, use_spot: true}\nrun: sh job.sh\n")
+        home.file("job.sh", "exit 3\n")
+        assert home.ferry("rehearse", "task.yaml").returncode == 3
+        done = home.ferry("run", "--rehearse", "task.yaml")
+        assert done.returncode == 3 and "nothing was rented" in done.err, done.err
+        home.file("job.sh", "echo fine\n")
+        done = home.ferry("run", "--rehearse", "task.yaml")
+        assert done.returncode == 125 and "fine" in done.out and "no AWS credentials" in done.err, done.err
+        home.nothing_left()
+
+
 if __name__ == "__main__":
     main(globals())
