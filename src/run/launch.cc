@@ -133,7 +133,9 @@ Result<cloud::Instance> Launcher::rent(const plan::Offer& offer, Site& site, led
                              .user_data = user_data_,
                              .disk_gib = wish.disk_gib,
                              .disk_tier = wish.disk_tier,
-                             .tags = tags_of(order_.run, wish.labels)});
+                             .tags = tags_of(order_.run, wish.labels),
+                             .spot_max_price = offer.market == plan::Market::spot ? wish.max_hourly_cost
+                                                                                  : std::nullopt});
 }
 
 Status Launcher::wait_until_running(Site& site, ledger::Instance& instance) {
