@@ -116,7 +116,7 @@ void add_account_commands(CLI::App& app, Program& program) {
   auto* policy = app.add_subcommand("policy", "Print the smallest IAM policy that ferry needs");
   policy->callback([&program] {
     program.chosen = [] {
-      fmt::print("{}\n", run::iam_policy());
+      fmt::print("{}", run::iam_policy());
       return 0;
     };
   });

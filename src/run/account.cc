@@ -13,6 +13,10 @@
 #include "os/process.h"
 #include "run/planning.h"
 
+extern "C" {
+extern const char ferry_embed_iam_policy_json[], ferry_embed_iam_policy_json_end[];
+}
+
 namespace ferry::run {
 
 namespace {
@@ -265,36 +269,6 @@ Result<std::vector<plan::Offer>> within_quotas(Doors& doors, const Place& place,
   return fitting;
 }
 
-std::string iam_policy() {
-  const Json any = Json::array({"*"});
-  const Json owned = {{"StringLike", {{"aws:ResourceTag/ferry:owner", "*"}}}};
-  const auto allow = [](const char* id, Json actions, Json resources) {
-    return Json{
-        {"Sid", id}, {"Effect", "Allow"}, {"Action", std::move(actions)}, {"Resource", std::move(resources)}};
-  };
-  auto look =
-      allow("FerryLooks",
-            {"ec2:DescribeAvailabilityZones", "ec2:DescribeImages", "ec2:DescribeInstanceTypeOfferings",
-             "ec2:DescribeInstanceTypes", "ec2:DescribeInstances", "ec2:DescribeRegions",
-             "ec2:DescribeSecurityGroups", "ec2:DescribeSpotPriceHistory", "ec2:DescribeSubnets",
-             "ec2:DescribeVpcs", "pricing:GetProducts", "servicequotas:GetAWSDefaultServiceQuota",
-             "servicequotas:GetServiceQuota", "sts:GetCallerIdentity"},
-            any);
-  auto images = allow("FerryFindsImages", {"ssm:GetParameter"}, {"arn:aws:ssm:*::parameter/aws/service/*"});
-  auto make =
-      allow("FerryMakes",
-            {"ec2:CreateSecurityGroup", "ec2:CreateTags", "ec2:ImportKeyPair", "ec2:RunInstances"}, any);
-  auto end = allow(
-      "FerryEndsItsOwn",
-      {"ec2:AuthorizeSecurityGroupIngress", "ec2:DeleteKeyPair", "ec2:DeleteSecurityGroup",
-       "ec2:RevokeSecurityGroupIngress", "ec2:StartInstances", "ec2:StopInstances", "ec2:TerminateInstances"},
-      any);
-  end["Condition"] = owned;
-  auto ask = allow("FerryAsksForMore", {"servicequotas:RequestServiceQuotaIncrease"}, any);
-  auto spot = allow("FerryMayUseSpot", {"iam:CreateServiceLinkedRole"},
-                    {"arn:aws:iam::*:role/aws-service-role/spot.amazonaws.com/*"});
-  spot["Condition"] = {{"StringEquals", {{"iam:AWSServiceName", "spot.amazonaws.com"}}}};
-  return Json{{"Version", "2012-10-17"}, {"Statement", {look, images, make, end, ask, spot}}}.dump(2);
-}
+std::string iam_policy() { return {ferry_embed_iam_policy_json, ferry_embed_iam_policy_json_end}; }
 
 }  // namespace ferry::run

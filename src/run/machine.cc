@@ -68,7 +68,7 @@ Result<ledger::Instance> borrow(Doors& doors, const ledger::Run& run, const Plac
   ledger::Instance instance;
   instance.run = run.name;
   instance.world = place.world;
-  instance.region = instance.endpoint = instance.type = instance.address = place.endpoint;
+  instance.endpoint = instance.type = instance.address = place.endpoint;
   instance.token = client_token(run, 1);
   instance.intent_ms = doors.clock.now_ms();
   TRY("", doors.ledger.note_intent(instance));
