@@ -18,7 +18,7 @@
 namespace ferry::aws {
 class Client;
 class Provider;
-}
+}  // namespace ferry::aws
 
 namespace ferry::cloud {
 
@@ -58,7 +58,8 @@ struct ImageWish {
   std::string type;  ///< of the machine: drivers differ by family
   std::string arch;
   bool gpu = false;
-  task::Image image = {};  ///< what the task says
+  task::Image image = {};      ///< what the task says
+  std::string framework = {};  ///< "pytorch" or "tensorflow" if its image is preferred where there is one
 };
 
 struct LaunchRequest {
@@ -67,16 +68,16 @@ struct LaunchRequest {
   std::string client_token;  ///< at most 64 characters; the same token never rents twice
   std::string key_name;
   std::string security_group;
-  std::string user_data;                      ///< raw; base64 is done inside
-  int disk_gib = 0;                           ///< 0: the image's own size
-  std::string disk_tier;                      ///< "low", "medium", "high", "ultra", "best"; empty: medium
-  Tags tags;                                  ///< on instance and volumes
-  std::string subnet_id;                      ///< empty: the default one of the zone
-  std::optional<bool> public_address;         ///< unset: as the subnet does
-  std::string instance_profile;               ///< name or ARN of the machine's own IAM role; empty: none
-  std::string placement_group;                ///< name; empty: none
-  std::string capacity_reservation_id;        ///< empty: any open one that matches
-  std::optional<Usd> spot_max_price;          ///< an hour; unset: up to the on-demand price
+  std::string user_data;                ///< raw; base64 is done inside
+  int disk_gib = 0;                     ///< 0: the image's own size
+  std::string disk_tier;                ///< "low", "medium", "high", "ultra", "best"; empty: medium
+  Tags tags;                            ///< on instance and volumes
+  std::string subnet_id;                ///< empty: the default one of the zone
+  std::optional<bool> public_address;   ///< unset: as the subnet does
+  std::string instance_profile;         ///< name or ARN of the machine's own IAM role; empty: none
+  std::string placement_group;          ///< name; empty: none
+  std::string capacity_reservation_id;  ///< empty: any open one that matches
+  std::optional<Usd> spot_max_price;    ///< an hour; unset: up to the on-demand price
 };
 
 /// One region of one account. Every call may be repeated safely. Use from one thread.

@@ -79,11 +79,14 @@ std::vector<ImageSource> image_sources(const ImageWish& wish) {
   const ImageSource base = {dlami + "base-" + lower(driver) + "-nvidia-driver-gpu-ubuntu-22.04/latest/ami-id",
                             "amazon",
                             "Deep Learning*Base " + driver + " Nvidia Driver GPU AMI (Ubuntu 22.04)*"};
-  if (wish.image.flavour == "pytorch" || wish.image.flavour == "tensorflow") {
-    const std::string framework = wish.image.flavour == "pytorch" ? "PyTorch" : "TensorFlow";
-    return {{"", "amazon",
-             "Deep Learning " + driver + " Nvidia Driver AMI GPU " + framework + " 2.* (Ubuntu 2*"}};
-  }
+  const auto with = [&](std::string_view flavour) {
+    const std::string framework = flavour == "pytorch" ? "PyTorch" : "TensorFlow";
+    return ImageSource{"", "amazon",
+                       "Deep Learning " + driver + " Nvidia Driver AMI GPU " + framework + " 2.* (Ubuntu 2*"};
+  };
+  if (wish.image.flavour == "pytorch" || wish.image.flavour == "tensorflow")
+    return {with(wish.image.flavour)};
+  if (wish.gpu && wish.image.flavour.empty() && !wish.framework.empty()) return {with(wish.framework), base};
   if (is_one_of({"inf1", "inf2", "trn1", "trn1n", "trn2"})) {
     return {{"/aws/service/neuron/dlami/multi-framework/ubuntu-22.04/latest/image_id", "amazon",
              "Deep Learning AMI Neuron (Ubuntu 22.04)*"}};

@@ -1,6 +1,6 @@
 """Run by the laptop's python3 before anything is rented: WORKDIR SCRIPT… → one line "FILE:LINE NAME" for every module that
 the scripts import (through the workdir's own modules too) and that neither Python, the workdir nor what the workdir asks for
-provides."""
+provides; and one line "framework NAME" for a framework that they import and that only the machine's image can provide."""
 import ast
 import os
 import re
@@ -15,7 +15,7 @@ names_of = {  # packages whose modules have another name
     "mpl_toolkits": "matplotlib", "OpenSSL": "pyopenssl", "serial": "pyserial", "git": "gitpython", "wx": "wxpython", "hydra": "hydra-core",
 }
 # What the Deep Learning AMIs and what these packages bring.
-usual = {"numpy", "torch", "torchvision", "torchaudio", "boto3", "botocore", "pip", "setuptools", "packaging", "typing_extensions"}
+usual = {"numpy", "tensorflow", "keras", "torch", "torchvision", "torchaudio", "boto3", "botocore", "pip", "setuptools", "packaging", "typing_extensions"}
 
 
 def plain(name):
@@ -48,7 +48,7 @@ def provided(module):
     return any(plain(name) in wishes for name in [first, *names_of.get(first, "").split()])
 
 
-seen, told = set(), set()
+seen, told, frameworks = set(), set(), set()
 waiting = [os.path.join(root, script) for script in scripts]
 while waiting and len(seen) < 500:
     path = waiting.pop()
@@ -72,9 +72,14 @@ while waiting and len(seen) < 500:
         else:
             continue
         for module in modules:
+            frameworks.update({module.split(".")[0]} & {"torch", "tensorflow", "keras"})
             own = local(module, os.path.dirname(path))
             if own:
                 waiting += [own + ".py", os.path.join(own, "__init__.py")]
             elif not provided(module) and id(node) not in guarded and module.split(".")[0] not in told:
                 told.add(module.split(".")[0])
                 print(f"{os.path.relpath(path, root)}:{node.lineno} {module.split('.')[0]}")
+if frameworks & {"tensorflow", "keras"} and not wishes & {"tensorflow", "keras"}:
+    print("framework tensorflow")
+elif "torch" in frameworks and not wishes & {"torch", "pytorch"}:
+    print("framework pytorch")

@@ -116,7 +116,7 @@ Status Journey::plan_own_machine(const std::string& host) {
   return {};
 }
 
-Status Journey::launch(const Order& order) {
+Status Journey::launch(const Order& order, const std::string& framework) {
   TRY("", enter(Phase::launching));
   if (place_.world == "ssh") {
     doors_.progress.begin("launch", place_.endpoint);
@@ -132,6 +132,7 @@ Status Journey::launch(const Order& order) {
                                .place = place_,
                                .offers = offers_,
                                .wishes = order.task.wishes(),
+                               .framework = framework,
                                .lifetime = lifetime_,
                                .ceiling = ceiling_}));
   instance_ = std::move(launched.instance);
@@ -326,7 +327,8 @@ Status Journey::train() {
   return {};
 }
 
-int Journey::from_the_start(const Order& order, sync::Tree tree) {
+int Journey::from_the_start(const Order& order, Preflight ready) {
+  auto& tree = ready.tree;
   // Nothing waits that could overlap: the workdir is read while the machine is rented and boots.
   hashing_ = std::thread(
       [this, &tree, root = order.workdir] { hashed_ = sync::hash_tree(root, tree, doors_.data / "hashes"); });
@@ -334,7 +336,7 @@ int Journey::from_the_start(const Order& order, sync::Tree tree) {
     TRY_SET(log, "", LocalLog::open(folder_.log()));
     log_.emplace(std::move(log));
     TRY("", plan(order));
-    TRY("", launch(order));
+    TRY("", launch(order, ready.framework));
     TRY("", connect());
     TRY("", sync(tree));
     TRY("", setup(order));

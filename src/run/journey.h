@@ -8,6 +8,7 @@
 #include "run/link.h"
 #include "run/local_log.h"
 #include "run/outputs.h"
+#include "run/preflight.h"
 #include "run/run.h"
 #include "run/training.h"
 
@@ -19,14 +20,14 @@ class Journey {
   ~Journey();
 
   /// check is done; goes on with plan, launch, connect, sync, setup, train, fetch, release. The exit code.
-  int from_the_start(const Order& order, sync::Tree tree);
+  int from_the_start(const Order& order, Preflight ready);
   /// The job may have been started: train, fetch, release. The exit code.
   int from_training();
 
  private:
   Status plan(const Order& order);
   Status plan_own_machine(const std::string& host);
-  Status launch(const Order& order);
+  Status launch(const Order& order, const std::string& framework);
   Status connect();
   Status sync(sync::Tree& tree);
   Status setup(const Order& order);

@@ -109,8 +109,8 @@ Result<Site*> Launcher::site_in(const std::string& region) {
 Result<cloud::Instance> Launcher::rent(const plan::Offer& offer, Site& site, ledger::Instance& instance) {
   const auto& wish = order_.wishes[offer.wish];
   TRY_SET(image, "find an image",
-          site.cloud->newest_image(
-              {offer.type.name, offer.type.arch, offer.type.accelerator_count > 0, wish.image}));
+          site.cloud->newest_image({offer.type.name, offer.type.arch, offer.type.accelerator_count > 0,
+                                    wish.image, order_.framework}));
   instance.run = order_.run.name;
   instance.world = site.place.world;
   instance.region = site.place.region;
@@ -125,17 +125,17 @@ Result<cloud::Instance> Launcher::rent(const plan::Offer& offer, Site& site, led
   instance.login_user = image.login_user;
   instance.intent_ms = doors_.clock.now_ms();
   TRY("", doors_.ledger.note_intent(instance));
-  return site.cloud->launch({.offer = offer,
-                             .image = image,
-                             .client_token = instance.token,
-                             .key_name = resource_name(order_.run),
-                             .security_group = site.group,
-                             .user_data = user_data_,
-                             .disk_gib = wish.disk_gib,
-                             .disk_tier = wish.disk_tier,
-                             .tags = tags_of(order_.run, wish.labels),
-                             .spot_max_price = offer.market == plan::Market::spot ? wish.max_hourly_cost
-                                                                                  : std::nullopt});
+  return site.cloud->launch(
+      {.offer = offer,
+       .image = image,
+       .client_token = instance.token,
+       .key_name = resource_name(order_.run),
+       .security_group = site.group,
+       .user_data = user_data_,
+       .disk_gib = wish.disk_gib,
+       .disk_tier = wish.disk_tier,
+       .tags = tags_of(order_.run, wish.labels),
+       .spot_max_price = offer.market == plan::Market::spot ? wish.max_hourly_cost : std::nullopt});
 }
 
 Status Launcher::wait_until_running(Site& site, ledger::Instance& instance) {

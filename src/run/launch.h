@@ -15,6 +15,7 @@ struct LaunchOrder {
   Place place;  ///< world and endpoint; each offer says its region
   std::span<const plan::Offer> offers;
   std::span<const task::Resources> wishes;  ///< of the task; an offer says which is its
+  const std::string& framework;             ///< that the image had better bring ("pytorch"); empty: none
   Lifetime lifetime;
   std::optional<Usd> ceiling;  ///< dearer offers (an hour) are not taken; nothing: any
 };

@@ -41,25 +41,28 @@ std::string syntax_error(const os::Path& file) {
   return std::string(trim(done->out));
 }
 
-/// Modules that nothing provides, as imports.py tells them. Empty where there is no python3 here.
-std::vector<std::string> unprovided_imports(const os::Path& workdir, const std::vector<std::string>& scripts,
-                                            const std::string& setup) {
-  if (scripts.empty()) return {};
+/// Tells of modules that nothing provides, as imports.py finds them. Calm where there is no python3 here.
+void look_at_imports(const os::Path& workdir, const std::vector<std::string>& scripts,
+                     const std::string& setup, Preflight& out) {
+  if (scripts.empty()) return;
   os::SpawnOptions options;
   options.argv = {"python3", "-I", "-c", std::string(ferry_embed_imports_py, ferry_embed_imports_py_end),
                   workdir.string()};
   options.argv.insert(options.argv.end(), scripts.begin(), scripts.end());
   options.env = {{"FERRY_SETUP", setup.substr(0, 64 * 1024)}};
   const auto done = os::run_command(options, {}, Millis(10'000));
-  if (!done || done->exit.code != 0) return {};
-  std::vector<std::string> out;
+  if (!done || done->exit.code != 0) return;
   for (const auto& line : split(trim(done->out), '\n')) {
     const auto words = split(line, ' ');
-    if (words.size() == 2)
-      out.push_back(fmt::format("{}: nothing in the workdir provides {} (no requirements.txt line, no setup)",
-                                printable(words[0]), printable(words[1])));
+    if (words.size() != 2) continue;
+    if (words[0] == "framework") {
+      out.framework = words[1];
+      continue;
+    }
+    out.warnings.push_back(
+        fmt::format("{}: nothing in the workdir provides {} (no requirements.txt line, no setup)",
+                    printable(words[0]), printable(words[1])));
   }
-  return out;
 }
 
 /// "data 1.2 GB, runs 300 MB": the largest folders and files at the top.
@@ -179,7 +182,7 @@ Result<Preflight> preflight(const task::Task& task, const os::Path& workdir) {
       python.push_back(plain);
     }
   }
-  for (auto& line : unprovided_imports(workdir, python, task.setup)) out.warnings.push_back(std::move(line));
+  look_at_imports(workdir, python, task.setup, out);
   look_at_size(out.tree, out.warnings);
   look_at_outputs(task, out.warnings);
   for (const auto& note : out.tree.skipped) out.warnings.push_back("not sent: " + note);

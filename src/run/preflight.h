@@ -13,6 +13,7 @@ struct Preflight {
   sync::Tree tree;      ///< what will be sent
   std::string summary;  ///< "train.py compiles · 6 files, 1.1 MB to send"
   std::vector<std::string> warnings;
+  std::string framework;  ///< "pytorch" or "tensorflow": imported, and nothing in the workdir provides it
 };
 
 /// The script named in `run` exists and is among what will be sent; Python files named there compile (when

@@ -110,7 +110,7 @@ int start(Doors& doors, const Order& order) {
     return ferry_failed;
   }
   Journey journey(doors, std::move(added->run), std::move(added->owner));
-  return journey.from_the_start(order, std::move(ready.tree));
+  return journey.from_the_start(order, std::move(ready));
 }
 
 int follow(Doors& doors, const std::string& run_name, Owner owner) {
