@@ -61,7 +61,6 @@ Status Journey::release() {
   doors_.progress.begin("release", instance_.id);
   if (link_) {
     if (auto channel = link_->agent()) (void)channel->client.release(false);
-    if (instance_.world == "ssh") TRY("clean up " + instance_.address, leave_no_trace(*link_));
     link_.reset();
   }
   TRY("", release_all(doors_, run_));

@@ -112,17 +112,6 @@ Result<AgentChannel> Link::agent() {
   return AgentChannel{std::move(process), std::move(*client)};
 }
 
-Status leave_no_trace(Link& link) {
-  const auto& paths = link.paths();
-  const auto left = shell_quoted(paths.run_dir);
-  TRY_SET(done, "",
-          link.session().run(fmt::format("rm -rf -- {} {} {}-sync.state {}-env.sh",
-                                         shell_quoted(paths.workdir), left, left, left)));
-  if (done.exit.code != 0)
-    return fail(Kind::io, "files of the run are left there", printable(trim(done.err)));
-  return {};
-}
-
 Error explain(os::Process& other_end, Error error) {
   if (!other_end.err) return error;
   std::string words;

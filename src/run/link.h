@@ -51,10 +51,6 @@ class Link {
   ledger::Instance instance_;
 };
 
-/// Removes what the run left on a machine of the person's own: its files, log and socket. What serves later
-/// runs (the agent's program, environments) stays in ~/.ferry until `ferry down`.
-Status leave_no_trace(Link& link);
-
 /// Why a file transfer's other end said nothing: its own words from standard error, or the transfer's error.
 Error explain(os::Process& other_end, Error error);
 

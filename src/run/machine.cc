@@ -169,6 +169,25 @@ Status release_instances(Doors& doors, cloud::Cloud& cloud, const ledger::Run& r
   return {};
 }
 
+/// Removes what the run left on a machine of the person's own. What serves later runs (the agent's program,
+/// environments) stays in ~/.ferry until `ferry down`.
+Status clean_own_machine(const Folder& folder, const ledger::Instance& instance) {
+  TRY_SET(session, "", ssh::Session::open(target_of(folder, instance), Millis(15'000)));
+  // The agent stops its training when it is asked to end. It is known by the folder on its command line.
+  const auto script = fmt::format(
+      "run={}; cd ~/.ferry 2>/dev/null || exit 0\n"
+      "agents() {{ grep -lazF \"$HOME/.ferry/runs/$run\" /proc/[0-9]*/cmdline 2>/dev/null | cut -d/ -f3 | "
+      "while read -r pid; do tr '\\0' ' ' <\"/proc/$pid/cmdline\" | grep -q '/ferry-agent-' && echo "
+      "\"$pid\"; done; }}\n"
+      "kill $(agents) 2>/dev/null\n"
+      "for i in $(seq 100); do [ -n \"$(agents)\" ] || break; sleep 0.1; done\n"
+      "rm -rf -- \"work/$run\" \"runs/$run\" \"runs/$run-sync.state\" \"runs/$run-env.sh\"",
+      shell_quoted(instance.run));
+  TRY_SET(done, "", session.run(script));
+  if (done.exit.code != 0) return fail(Kind::io, "it could not be removed", printable(trim(done.err)));
+  return {};
+}
+
 }  // namespace
 
 Result<std::vector<std::string>> release_all(Doors& doors, const ledger::Run& run) {
@@ -186,6 +205,12 @@ Result<std::vector<std::string>> release_all(Doors& doors, const ledger::Run& ru
     std::vector<ledger::Instance> here;
     std::copy_if(noted.begin(), noted.end(), std::back_inserter(here),
                  [&](const auto& one) { return place_of(one) == place; });
+    if (place.world == "ssh" && !here.empty()) {
+      const auto cleaned = clean_own_machine(Folder(doors.data, run.name), here.front());
+      if (!cleaned)
+        doors.progress.warn("release", fmt::format("what {} left on {} is still there: {}", run.name,
+                                                   place.endpoint, cleaned.error().what));
+    }
     TRY("", release_instances(doors, *cloud, run, here, ended));
     for (auto& resource : resources) {
       if (place_of(resource) != place) continue;

@@ -62,6 +62,18 @@ def test_two_runs_take_turns():
         assert int((runs["first"] / "ended").read_text()) <= int((runs["second"] / "started").read_text())
 
 
+def test_giving_up_a_run_ends_its_training_and_removes_its_files():
+    with Home() as home:
+        own_machine(home)
+        home.good("run", "-d", "--infra", "ssh/box", "--", "bash", "-c", "mkdir outputs; echo half > outputs/a; echo up; exec sleep 1234.5")
+        run = home.runs()[0]
+        home.wait_for("the first line", lambda: home.good("logs", run["run"]).out == "up\n")
+        home.good("down", run["run"])
+        assert "1234.5" not in on_box(home, "ps axww -o cmd"), "the training goes on"
+        assert run["run"] not in on_box(home, "find .ferry")
+        assert (home.home_of(run) / "outputs/a").read_text() == "half\n"
+
+
 def test_an_unknown_host_and_a_locked_door_are_told():
     with Home() as home:
         own_machine(home)
