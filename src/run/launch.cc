@@ -57,6 +57,8 @@ class Launcher {
   Result<std::optional<ledger::Instance>> attempt(const plan::Offer& offer, Site& site);
   Result<cloud::Instance> rent(const plan::Offer& offer, Site& site, ledger::Instance& instance);
   void move_on(const plan::Offer& offer, Site& site, const Error& why);
+  /// Remembers it, the whole region only once every zone was tried; leads on to the zones.
+  void note_shortage(const plan::Offer& offer, Site& site);
   void tell_next(const plan::Offer& offer, const Error& why);
   bool is_hopeless(const plan::Offer& offer) const;
   Status wait_until_running(Site& site, ledger::Instance& instance);
@@ -68,6 +70,7 @@ class Launcher {
   std::deque<plan::Offer> waiting_;
   std::map<std::string, Site> sites_;
   std::set<std::string> closed_regions_;
+  std::map<std::string, std::size_t> zones_left_;  // of a type in a region, once they are tried one by one
   std::vector<plan::Offer> over_quota_;
   std::string public_key_, user_data_;
   std::optional<Error> last_;
@@ -206,22 +209,31 @@ void Launcher::tell_next(const plan::Offer& offer, const Error& why) {
   doors_.progress.warn("launch", where(offer) + ": " + why.what + next);
 }
 
+void Launcher::note_shortage(const plan::Offer& offer, Site& site) {
+  auto whole_region = offer;
+  whole_region.zone.clear();
+  if (!offer.zone.empty()) {
+    memory_.note(offer, doors_.clock.now_ms());
+    const auto left = zones_left_.find(where(whole_region));
+    if (left == zones_left_.end() || --left->second > 0) return;
+  } else {
+    // The cloud chose a zone by itself. There may be room in another one.
+    const auto zones = site.cloud->zones_with(offer.type.name).value_or(std::vector<std::string>());
+    for (auto zone = zones.rbegin(); zone != zones.rend(); ++zone) {
+      auto there = offer;
+      there.zone = *zone;
+      waiting_.push_front(std::move(there));
+    }
+    zones_left_[where(whole_region)] = zones.size();
+    if (!zones.empty()) return;
+  }
+  memory_.note(whole_region, doors_.clock.now_ms());
+}
+
 void Launcher::move_on(const plan::Offer& offer, Site& site, const Error& why) {
   last_ = why;
   if (why.kind == Kind::quota) over_quota_.push_back(offer);
-  if (why.kind == Kind::no_capacity) {
-    memory_.note(offer, doors_.clock.now_ms());
-    if (offer.zone.empty()) {
-      // The cloud chose a zone by itself. There may be room in another one.
-      auto zones = site.cloud->zones_with(offer.type.name);
-      if (!zones) zones = std::vector<std::string>();
-      for (auto zone = zones->rbegin(); zone != zones->rend(); ++zone) {
-        auto there = offer;
-        there.zone = *zone;
-        waiting_.push_front(std::move(there));
-      }
-    }
-  }
+  if (why.kind == Kind::no_capacity) note_shortage(offer, site);
   tell_next(offer, why);
 }
 

@@ -25,6 +25,9 @@ def test_a_launch_goes_through_the_zones_until_one_has_room():
         instances = home.newest()["instances"]
         live = [one for one in instances if one["id"]]
         assert len(live) == 1 and live[0]["zone"] == "us-east-1e", instances
+        # One zone has room, so the type is not shunned for a while.
+        plan = json.loads(home.good("plan", "-t", "m5.large", "--json").out)
+        assert "capacity" not in plan["offers"][0]["reason"], plan["offers"][0]
         home.nothing_left()
 
 
