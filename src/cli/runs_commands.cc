@@ -107,6 +107,8 @@ Result<int> env(World& world, const std::string& name, bool json) {
   const auto line = [](std::string_view what, const std::string& value) {
     if (!value.empty()) fmt::print("{:<12} {}\n", what, printable(value));
   };
+  if (run.task.contains("image"))
+    line("image", text_at(run.task["image"], "id") + "  " + text_at(run.task["image"], "name"));
   line("python", text_at(facts, "python") + "  " + text_at(facts, "program"));
   line("made", text_at(facts, "made"));
   line("CUDA", text_at(facts, "cuda"));

@@ -269,6 +269,20 @@ Result<std::vector<plan::Offer>> within_quotas(Doors& doors, const Place& place,
   return fitting;
 }
 
+Status may_launch(Doors& doors, const plan::Offer& offer, const cloud::Image& image) {
+  TRY_SET(account, "", open_account(doors, offer.region));
+  aws::TrialNames names;
+  names.image_id = image.id;
+  names.instance_type = offer.type.name;
+  for (const char* action : {"RunInstances", "ImportKeyPair", "CreateSecurityGroup"}) {
+    auto answer = aws::dry_run(account.client, action, names);
+    if (answer.permission != aws::Permission::denied || !answer.error) continue;
+    answer.error->advice = "`ferry policy` prints all that ferry needs; have it attached to this identity";
+    return fail("", std::move(*answer.error));
+  }
+  return {};
+}
+
 std::string iam_policy() { return {ferry_embed_iam_policy_json, ferry_embed_iam_policy_json_end}; }
 
 }  // namespace ferry::run

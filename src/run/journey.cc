@@ -100,6 +100,17 @@ Status Journey::plan(const Order& order) {
   TRY_SET(allowed, "", within_quotas(doors_, place_, std::move(offers_)));
   offers_ = std::move(allowed);
   place_.region = offers_.front().region;
+  const auto& first = offers_.front();
+  TRY_SET(there, "", open_cloud(doors_, place_));
+  cloud_ = std::move(there);
+  TRY_SET(image, "find an image",
+          cloud_->newest_image({first.type.name,
+                                first.type.arch,
+                                first.type.accelerator_count > 0,
+                                order.task.wishes()[first.wish].image,
+                                {}}));
+  // Only AWS, and what runs on this computer, is known to make nothing under DryRun.
+  if (place_.endpoint.empty() || aws::is_loopback(place_.endpoint)) TRY("", may_launch(doors_, first, image));
   if (order.confirm && !aws::is_loopback(place_.endpoint)) {
     doors_.progress.pause();
     TRY("", order.confirm({offers_, lifetime_.max_duration, most, ceiling_, doors_.clock.now_ms()}));
@@ -139,6 +150,8 @@ Status Journey::launch(const Order& order, const std::string& framework) {
   cloud_ = std::move(launched.cloud);
   place_ = std::move(launched.place);
   offers_ = {std::move(launched.offer)};
+  run_.task["image"] = {{"id", launched.image.id}, {"name", launched.image.name}};
+  TRY("", doors_.ledger.update(run_));
   doors_.progress.done("launch", fmt::format("{} running as {}", instance_.id, run_.name),
                        {{"instance_id", instance_.id}, {"run", run_.name}, {"zone", instance_.zone}});
   return {};

@@ -74,6 +74,7 @@ class Launcher {
   std::vector<plan::Offer> over_quota_;
   std::string public_key_, user_data_;
   std::optional<Error> last_;
+  cloud::Image image_;  // of the last attempt
   int attempts_ = 0;
 };
 
@@ -114,6 +115,7 @@ Result<cloud::Instance> Launcher::rent(const plan::Offer& offer, Site& site, led
   TRY_SET(image, "find an image",
           site.cloud->newest_image({offer.type.name, offer.type.arch, offer.type.accelerator_count > 0,
                                     wish.image, order_.framework}));
+  image_ = image;
   instance.run = order_.run.name;
   instance.world = site.place.world;
   instance.region = site.place.region;
@@ -254,7 +256,7 @@ Result<Launched> Launcher::run() {
     if (!site) return tl::unexpected<Error>(std::move(site).error());
     TRY_SET(instance, "", attempt(offer, **site));
     if (!instance) continue;
-    return Launched{std::move(*instance), std::move((*site)->cloud), (*site)->place, offer};
+    return Launched{std::move(*instance), std::move((*site)->cloud), (*site)->place, offer, image_};
   }
   if (!last_) return fail(Kind::not_found, "there is no offer to launch");
   last_->what = fmt::format("no machine could be rented after {} {}; the last answer: {}", attempts_,

@@ -25,6 +25,7 @@ struct Launched {
   std::unique_ptr<cloud::Cloud> cloud;  ///< of the region where it is
   Place place;
   plan::Offer offer;
+  cloud::Image image;  ///< that it booted
 };
 
 /// Rents the first of the offers that can be had and waits until it runs. An offer whose zone is left open is

@@ -117,7 +117,7 @@ def test_a_run_tells_what_its_training_sees():
     with Home() as home:
         done = home.good("run", "--infra", "rehearsal", "--", "python", "-c", "print('here')")
         assert done.out == "here\n" and "setup     python 3." in done.err, done.err
-        assert home.good("env").out.startswith("python       3."), home.good("env").out
+        assert "\npython       3." in home.good("env").out and home.good("env").out.startswith("image        ami-"), home.good("env").out
         home.file("requirements.txt", "ferry-no-such-package==1\n")
         done = home.ferry("run", "--infra", "rehearsal", "--", "true")
         assert done.returncode == 125 and "environment cannot be had" in done.err, done.err
