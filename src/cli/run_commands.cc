@@ -13,12 +13,14 @@ namespace {
 
 constexpr const char* run_footer =
     "What happens, in order:\n"
-    "  check     the task is read, scripts are looked at, the workdir is listed\n"
-    "  plan      the cheapest machine that fits is chosen\n"
-    "  launch    key pair, security group (port 22 for your address only), instance\n"
+    "  check     the task is read, scripts and imports are looked at, the workdir is listed\n"
+    "  plan      the cheapest machine that fits and that your account allows; on AWS you are asked\n"
+    "  launch    key pair, security group (port 22 for your address only), instance; where there is no room, "
+    "the next\n"
+    "            zone, region or type\n"
     "  connect   ssh, with the host key ferry gave the machine\n"
     "  sync      the workdir goes over (.gitignore and .ferryignore are honoured)\n"
-    "  setup     your setup commands\n"
+    "  setup     the Python environment that the workdir asks for, then your setup commands\n"
     "  train     your command; its output streams through as it is written\n"
     "  fetch     outputs come home to ./runs/RUN, every SHA-256 checked\n"
     "  release   everything that was made is deleted\n"

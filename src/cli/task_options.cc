@@ -9,7 +9,9 @@ void TaskOptions::add_to(CLI::App& command) {
   command.add_option("task", path, "A task file, or a folder that holds task.yaml (or ferry.yaml)")
       ->type_name("PATH");
   command.add_option("-n,--name", name, "Name of the task; runs are called NAME-xyz");
-  command.add_option("--infra", infra, "Where to train: aws[/region[/zone]] or rehearsal (this computer)");
+  command.add_option(
+      "--infra", infra,
+      "Where to train: aws[/region[/zone]], ssh/HOST (a machine you have), or rehearsal (this computer)");
   command.add_option("-t,--instance-type", instance_type, "Rent exactly this type, e.g. g5.xlarge");
   command.add_option("--gpus", gpus, "GPUs, e.g. A10G or A100:8");
   command.add_option("--cpus", cpus, "vCPUs, e.g. 4 or 4+");
