@@ -23,5 +23,7 @@
 #include <nlohmann/json.hpp>
 #include <tl/expected.hpp>
 
-// Compiled once, in base/json.cc.
+// Compiled once, in base/json.cc; but not for a program that needs little of it (ferry-agent for aarch64).
+#ifndef FERRY_LITTLE_JSON
 extern template class nlohmann::basic_json<>;
+#endif

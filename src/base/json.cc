@@ -2,7 +2,9 @@
 
 #include <cmath>
 
+#ifndef FERRY_LITTLE_JSON
 template class nlohmann::basic_json<>;
+#endif
 
 namespace ferry {
 
