@@ -59,7 +59,7 @@ Status Journey::enter(Phase phase) {
   return {};
 }
 
-Status Journey::plan(const Order& order) {
+Status Journey::plan(const Order& order, const std::string& framework) {
   TRY("", enter(Phase::planning));
   const auto infra = order.task.wishes()[0].infra.value_or(task::Infra{});
   doors_.progress.begin("plan", "choosing a machine");
@@ -71,15 +71,25 @@ Status Journey::plan(const Order& order) {
   }
   TRY_SET(planned, "",
           plan_task(order.task, lifetime_, doors_.data, doors_.clock.now_ms(), rehearsal_region));
+  TRY_SET(cloud, "", open_cloud(doors_, planned.place));
+  cloud_ = std::move(cloud);
+  if (planned.place.world == "aws") {
+    // The account is looked at before anyone is asked: a question that leads nowhere is a bad one.
+    TRY_SET(caller, "", cloud_->whoami());
+    run_.task["account"] = caller.account;
+    TRY_SET(allowed, "", within_quotas(doors_, planned.place, std::move(planned.ranking.offers)));
+    planned.ranking.offers = std::move(allowed);
+    TRY("", set_terms(order.task, lifetime_, planned));
+  }
+  for (const auto& note : planned.ranking.notes) doors_.progress.warn("plan", note);
   offers_ = std::move(planned.ranking.offers);
   place_ = std::move(planned.place);
   lifetime_ = planned.lifetime;
   ceiling_ = planned.ceiling;
-  run_.task["max_duration_s"] = lifetime_.max_duration.count();
-  if (offers_.front().total) run_.task["estimate_micros"] = offers_.front().total->micros;
-  TRY("", doors_.ledger.update(run_));
-  for (const auto& note : planned.ranking.notes) doors_.progress.warn("plan", note);
   const auto& best = offers_.front();
+  run_.task["max_duration_s"] = lifetime_.max_duration.count();
+  if (best.total) run_.task["estimate_micros"] = best.total->micros;
+  TRY("", doors_.ledger.update(run_));
   const auto most = best.hourly ? cost(*best.hourly, lifetime_.max_duration) : Usd{};
   doors_.progress.done(
       "plan", describe_offer(best, lifetime_),
@@ -91,25 +101,13 @@ Status Journey::plan(const Order& order) {
        {"estimate_usd", best.total ? Json(static_cast<double>(best.total->micros) / 1e6) : Json()},
        {"at_most_usd", static_cast<double>(most.micros) / 1e6},
        {"considered", planned.ranking.considered}});
-  // The account is looked at before anyone is asked: a question that leads nowhere is a bad one.
-  TRY_SET(cloud, "", open_cloud(doors_, place_));
-  cloud_ = std::move(cloud);
   if (place_.world == "rehearsal") return {};
-  TRY_SET(caller, "", cloud_->whoami());
-  run_.task["account"] = caller.account;
-  TRY_SET(allowed, "", within_quotas(doors_, place_, std::move(offers_)));
-  offers_ = std::move(allowed);
-  place_.region = offers_.front().region;
-  const auto& first = offers_.front();
-  TRY_SET(there, "", open_cloud(doors_, place_));
+  TRY_SET(there, "", open_cloud(doors_, place_));  // the limits may have led to another region
   cloud_ = std::move(there);
   TRY_SET(image, "find an image",
-          cloud_->newest_image({first.type.name,
-                                first.type.arch,
-                                first.type.accelerator_count > 0,
-                                order.task.wishes()[first.wish].image,
-                                {}}));
-  TRY("", may_launch(doors_, first, image));
+          cloud_->newest_image({best.type.name, best.type.arch, best.type.accelerator_count > 0,
+                                order.task.wishes()[best.wish].image, framework}));
+  TRY("", may_launch(doors_, best, image));
   if (order.confirm && !aws::is_loopback(place_.endpoint)) {
     doors_.progress.pause();
     TRY("", order.confirm({offers_, lifetime_.max_duration, most, ceiling_, doors_.clock.now_ms()}));
@@ -347,7 +345,7 @@ int Journey::from_the_start(const Order& order, Preflight ready) {
   const auto done = [&]() -> Status {
     TRY_SET(log, "", LocalLog::open(folder_.log()));
     log_.emplace(std::move(log));
-    TRY("", plan(order));
+    TRY("", plan(order, ready.framework));
     TRY("", launch(order, ready.framework));
     TRY("", connect());
     TRY("", sync(tree));

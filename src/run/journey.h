@@ -25,7 +25,7 @@ class Journey {
   int from_training();
 
  private:
-  Status plan(const Order& order);
+  Status plan(const Order& order, const std::string& framework);
   Status plan_own_machine(const std::string& host);
   Status launch(const Order& order, const std::string& framework);
   Status connect();

@@ -34,9 +34,11 @@ bool is_about_the_region(const Error& error) {
          error.code == "DefaultVpcDoesNotExist";
 }
 
-/// True if the cloud answered, and the answer is a no: it did not start the work.
+/// True if no machine can exist under the call's token. Other answers (expired credentials, a conflict) may
+/// be to a repeated call whose first answer was lost, and say nothing about that one.
 bool is_refusal(const Error& error) {
-  return !error.code.empty() && error.kind != Kind::io && error.kind != Kind::throttled;
+  return error.kind == Kind::no_capacity || error.kind == Kind::quota || error.kind == Kind::unsupported ||
+         error.code == "UnauthorizedOperation";
 }
 
 class Launcher {

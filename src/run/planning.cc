@@ -81,11 +81,16 @@ Result<Planned> plan_task(const task::Task& task, Lifetime lifetime, const os::P
   if (!options.rehearsal) options.avoid = [&](const plan::Offer& offer) { return memory.is_short(offer); };
   TRY_SET(ranking, "", plan::rank(task, catalog_in_force(), options));
   planned.ranking = std::move(ranking);
+  TRY("", set_terms(task, lifetime, planned));
+  return planned;
+}
+
+Status set_terms(const task::Task& task, Lifetime lifetime, Planned& planned) {
   planned.place.region = planned.ranking.offers.front().region;
   planned.ceiling = ceiling_of(planned.ranking);
   TRY_SET(limited, "", within_budget(task, lifetime, planned.ceiling));
   planned.lifetime = limited;
-  return planned;
+  return {};
 }
 
 std::string describe_offer(const plan::Offer& offer, const Lifetime& lifetime) {

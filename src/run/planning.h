@@ -21,6 +21,9 @@ struct Planned {
 Result<Planned> plan_task(const task::Task& task, Lifetime lifetime, const os::Path& data,
                           std::int64_t now_ms, const std::string& rehearsal_region);
 
+/// Place, ceiling and lifetime by the best of the offers; to be called again when some were taken out.
+Status set_terms(const task::Task& task, Lifetime lifetime, Planned& planned);
+
 /// The catalog in force: what `ferry catalog update` fetched over the built-in one.
 const plan::Catalog& catalog_in_force();
 
