@@ -40,7 +40,7 @@ int main(int argc, char** argv, const Carried& carried) {
     fmt::print("ferry {}\n", FERRY_VERSION);
     return 0;
   }
-  Program program{carried, {}, false, {}};
+  Program program{carried, {}, false, {}, {}};
   std::vector<char*> words(argv, argv + argc);
   if (const auto dashes =
           std::find_if(words.begin(), words.end(), [](char* word) { return std::string_view(word) == "--"; });
@@ -54,6 +54,10 @@ int main(int argc, char** argv, const Carried& carried) {
   app.set_version_flag("-V,--version", std::string("ferry ") + FERRY_VERSION);
   app.footer(footer);
   app.require_subcommand(1);
+  app.add_option("--profile", program.profile,
+                 "Profile of ~/.aws to use, with every command; wins over AWS_PROFILE and over keys in the "
+                 "environment")
+      ->envname("FERRY_PROFILE");
   app.get_formatter()->column_width(34);
   add_run_commands(app, program);
   add_plan_commands(app, program);
@@ -61,6 +65,11 @@ int main(int argc, char** argv, const Carried& carried) {
   add_account_commands(app, program);
   add_rehearsal_commands(app, program);
   add_other_commands(app, program);
+  // --profile may stand behind the command, too.
+  for (auto* command : app.get_subcommands({})) {
+    command->fallthrough();
+    for (auto* below : command->get_subcommands({})) below->fallthrough();
+  }
   if (argc == 1) {
     fmt::print("{}", app.help());
     return 0;
@@ -76,6 +85,8 @@ int main(int argc, char** argv, const Carried& carried) {
                app.get_subcommands().empty() ? "" : app.get_subcommands()[0]->get_name() + " ");
     return usage_error;
   }
+  // Followers and ssh's helpers, which this process starts, use the same.
+  if (!program.profile.empty()) ::setenv("FERRY_PROFILE", program.profile.c_str(), 1);
   try {
     return program.chosen ? program.chosen() : usage_error;
   } catch (const std::exception& bug) {  // nothing we expect arrives here

@@ -23,6 +23,7 @@ struct Program {
   std::vector<std::string> after_dashes;  ///< the words behind the first "--"
   bool has_dashes = false;
   std::function<int()> chosen;  ///< set by the subcommand that was given
+  std::string profile;          ///< --profile
 };
 
 /// Each adds its subcommands to `app`; their callbacks set program.chosen.

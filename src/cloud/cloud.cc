@@ -1,5 +1,7 @@
 #include "cloud/cloud.h"
 
+#include <mutex>
+
 #include "aws/client.h"
 #include "aws/sources.h"
 #include "cloud/aws_client.h"
@@ -31,14 +33,34 @@ std::shared_ptr<aws::Provider> fixed_credentials(std::string access_key_id, std:
       {std::move(access_key_id), std::move(secret_access_key), std::move(session_token), "given"});
 }
 
-Result<AwsWorld> aws_world_from_environment(const std::string& region) {
+namespace {
+
+/// One for each profile of the process: roles are assumed, and people asked for codes, once.
+std::shared_ptr<aws::Provider> shared_provider(const aws::Surroundings& surroundings) {
+  static std::mutex mutex;
+  static std::map<std::string, std::shared_ptr<aws::Provider>> providers;
+  const std::lock_guard guard(mutex);
+  auto& provider = providers[surroundings.profile];
+  if (!provider) provider = aws::make_provider(surroundings, os::system_clock());
+  return provider;
+}
+
+aws::Surroundings surroundings_of(const std::string& profile) {
   aws::Surroundings surroundings;
+  surroundings.profile = os::env("FERRY_PROFILE").value_or(profile);
   surroundings.ask_mfa = [](const std::string& prompt) { return os::ask(prompt); };
+  return surroundings;
+}
+
+}  // namespace
+
+Result<AwsWorld> aws_world_from_environment(const std::string& region, const std::string& profile) {
+  const auto surroundings = surroundings_of(profile);
   TRY_SET(config, "", aws::Config::load(surroundings));
-  // One for the process: roles are assumed, and people asked for codes, once.
-  static const auto shared = aws::make_provider(surroundings, os::system_clock());
   AwsWorld world;
-  world.credentials = shared;
+  world.credentials = shared_provider(surroundings);
+  const bool keys_of_environment = !config.profile_is_from_flag() && config.env("AWS_ACCESS_KEY_ID");
+  if (!keys_of_environment && config.has_profile(config.profile())) world.profile = config.profile();
   TRY("", world.credentials->get());
   TRY_SET(chosen, "", config.region(region));
   world.region = std::move(chosen);
@@ -60,7 +82,7 @@ aws::Client aws_client(const AwsWorld& world, os::HttpClient& http, os::Clock& c
 }
 
 Result<std::string> aws_region_from_environment(const std::string& region) {
-  TRY_SET(config, "", aws::Config::load());
+  TRY_SET(config, "", aws::Config::load(surroundings_of({})));
   return config.region(region);
 }
 

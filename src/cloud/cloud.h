@@ -131,6 +131,7 @@ struct AwsWorld {
       service_endpoints;  ///< by service ("ec2", "sts", "ssm"), winning over endpoint_url
   int max_attempts = 3;   ///< of each call; AWS_MAX_ATTEMPTS
   std::string ca_bundle;  ///< certificates to trust; empty: the environment's or the system's
+  std::string profile;    ///< that the credentials are of; empty: none (environment, container, given keys)
 };
 /// Keys that do not change, for an AwsWorld.
 std::shared_ptr<aws::Provider> fixed_credentials(std::string access_key_id, std::string secret_access_key,
@@ -138,8 +139,10 @@ std::shared_ptr<aws::Provider> fixed_credentials(std::string access_key_id, std:
 /// As whom AWS's own tools would call: AWS_* variables and ~/.aws (aws/sources.h lists the ways), looked for
 /// here already, so that a failure shows at once. All worlds of a process share what is found. Fails denied
 /// with what to do when there are none, bad_input without a region. `region` (from the task) wins over the
-/// environment. An MFA code is asked for on the controlling terminal.
-Result<AwsWorld> aws_world_from_environment(const std::string& region);
+/// environment. An MFA code is asked for on the controlling terminal. The profile is that of FERRY_PROFILE
+/// (which
+/// `--profile` sets), else `profile`: either wins over AWS_PROFILE and over keys in the environment.
+Result<AwsWorld> aws_world_from_environment(const std::string& region, const std::string& profile = {});
 /// Its region alone: makes no call and needs no credentials.
 Result<std::string> aws_region_from_environment(const std::string& region);
 

@@ -88,11 +88,11 @@ class SqliteLedger final : public Ledger {
     auto noted = write([&] {
       return database_.run(
           "INSERT INTO instances "
-          "VALUES(?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13,?14,?15,?16,?17,?18,?19,?20)",
+          "VALUES(?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13,?14,?15,?16,?17,?18,?19,?20,?21,?22,?23,?24)",
           it.token, it.run, it.world, it.region, it.endpoint, it.id, it.type, it.zone, it.address,
           it.ssh_port, it.login_user, it.hourly.micros, name(it.state),
           it.intent_ms ? it.intent_ms : clock_.now_ms(), it.launched_ms, it.released_ms, it.market,
-          it.disk_gib, it.public_address, it.bytes_out);
+          it.disk_gib, it.public_address, it.bytes_out, it.account, it.profile, it.identity, it.ssh_proxy);
     });
     if (!noted && noted.error().kind == Kind::exists) {
       return fail(Kind::exists, "the launch token " + printable(it.token) + " is in the ledger already");
@@ -110,10 +110,13 @@ class SqliteLedger final : public Ledger {
               "WHEN ?13 = 'live' THEN ?16 ELSE 0 END, "
               "released_ms = CASE WHEN ?15 > 0 THEN ?15 WHEN released_ms > 0 THEN released_ms "
               "WHEN ?13 = 'released' THEN ?16 ELSE 0 END, "
-              "market = ?17, disk_gib = ?18, public_address = ?19, bytes_out = ?20 WHERE token = ?1",
+              "market = ?17, disk_gib = ?18, public_address = ?19, bytes_out = ?20, account = ?21, profile = "
+              "?22, "
+              "identity = ?23, ssh_proxy = ?24 WHERE token = ?1",
               it.token, it.run, it.world, it.region, it.endpoint, it.id, it.type, it.zone, it.address,
               it.ssh_port, it.login_user, it.hourly.micros, name(it.state), it.launched_ms, it.released_ms,
-              clock_.now_ms(), it.market, it.disk_gib, it.public_address, it.bytes_out));
+              clock_.now_ms(), it.market, it.disk_gib, it.public_address, it.bytes_out, it.account,
+              it.profile, it.identity, it.ssh_proxy));
       if (database_.changes() > 0) return {};
       return fail(Kind::not_found, "no launch was noted with the token " + printable(it.token));
     });
@@ -131,9 +134,9 @@ class SqliteLedger final : public Ledger {
   Status note_resource(const Resource& it) override {
     return write([&] {
       return database_.run(
-          "INSERT INTO resources VALUES(?1,?2,?3,?4,?5,?6,?7) "
+          "INSERT INTO resources VALUES(?1,?2,?3,?4,?5,?6,?7,?8,?9) "
           "ON CONFLICT DO UPDATE SET released = excluded.released",
-          it.run, it.world, it.region, it.endpoint, it.kind, it.name, it.released);
+          it.run, it.world, it.region, it.endpoint, it.kind, it.name, it.released, it.account, it.profile);
     });
   }
   Result<std::vector<Resource>> resources(std::string_view run_name) override {

@@ -82,6 +82,9 @@ struct Instance {
   int disk_gib = 0;                  ///< of its root disk, which is billed too; 0: not known
   bool public_address = false;       ///< a public IPv4 address is billed too
   std::int64_t bytes_out = 0;        ///< outputs and logs that left the cloud
+  std::string account, profile;  ///< AWS account that pays, and the profile it was rented with; see Resource
+  std::string identity;          ///< file of the person's own private key; empty: the run's own key
+  std::string ssh_proxy;         ///< how ssh gets there (ssh::Target::proxy); empty: directly
   Rent state = Rent::intent;
   /// A moment given as 0 is filled in with now when `state` first needs it, and is kept by later notes that
   /// say 0.
@@ -108,6 +111,8 @@ std::optional<Usd> spent(const Instance& instance, std::int64_t now_ms);
 struct Resource {
   std::string run, world, region, endpoint, kind, name;
   bool released = false;
+  std::string account;  ///< AWS account number; empty: not known
+  std::string profile;  ///< of the AWS settings files; empty: credentials were not from a profile
 };
 
 struct Event {

@@ -65,6 +65,10 @@ Result<Instance> read_instance(const Statement& row) {
   instance.disk_gib = static_cast<int>(row.integer(17));
   instance.public_address = row.integer(18) != 0;
   instance.bytes_out = row.integer(19);
+  instance.account = row.text(20);
+  instance.profile = row.text(21);
+  instance.identity = row.text(22);
+  instance.ssh_proxy = row.text(23);
   return instance;
 }
 
@@ -75,7 +79,9 @@ Result<Resource> read_resource(const Statement& row) {
                   .endpoint = row.text(3),
                   .kind = row.text(4),
                   .name = row.text(5),
-                  .released = row.integer(6) != 0};
+                  .released = row.integer(6) != 0,
+                  .account = row.text(7),
+                  .profile = row.text(8)};
 }
 
 Result<Event> read_event(const Statement& row) {

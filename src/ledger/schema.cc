@@ -46,6 +46,14 @@ ALTER TABLE instances ADD COLUMN market TEXT NOT NULL DEFAULT 'on-demand';
 ALTER TABLE instances ADD COLUMN disk_gib INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE instances ADD COLUMN public_address INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE instances ADD COLUMN bytes_out INTEGER NOT NULL DEFAULT 0;
+)",
+    R"(
+ALTER TABLE instances ADD COLUMN account TEXT NOT NULL DEFAULT '';
+ALTER TABLE instances ADD COLUMN profile TEXT NOT NULL DEFAULT '';
+ALTER TABLE instances ADD COLUMN identity TEXT NOT NULL DEFAULT '';
+ALTER TABLE instances ADD COLUMN ssh_proxy TEXT NOT NULL DEFAULT '';
+ALTER TABLE resources ADD COLUMN account TEXT NOT NULL DEFAULT '';
+ALTER TABLE resources ADD COLUMN profile TEXT NOT NULL DEFAULT '';
 )"};
 
 Status check_not_newer(std::int64_t version, const os::Path& file) {

@@ -136,6 +136,8 @@ Status look_at_clouds(Doors& doors) {
       cloud = std::move(*opened);
     }
     auto now = refresh(doors, *cloud, instance);
+    if (!now && now.error().kind == Kind::denied)
+      doors.progress.warn("ps", fmt::format("{}: {} ({})", instance.run, now.error().what, now.error().why));
     if (now || now.error().kind != Kind::not_found) continue;
     instance.state = ledger::Rent::released;
     instance.released_ms = doors.clock.now_ms();
@@ -254,7 +256,9 @@ Result<std::vector<std::string>> down_all(Doors& doors, bool bring_home) {
     for (const auto& one : instances) places.insert(place_of(one));
   }
   for (auto place : places) {
+    const auto account = place;
     TRY_SET(cloud, "", open_cloud(doors, place));
+    TRY("", confirm_account(*cloud, account));
     TRY_SET(ours, "", cloud->find_by_tag("ferry:owner", os::user_name() + "@" + os::host_name()));
     for (const auto& one : ours) {
       if (!one.alive()) continue;

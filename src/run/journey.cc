@@ -76,7 +76,7 @@ Status Journey::plan(const Order& order, const std::string& framework) {
   if (planned.place.world == "aws") {
     // The account is looked at before anyone is asked: a question that leads nowhere is a bad one.
     TRY_SET(caller, "", cloud_->whoami());
-    run_.task["account"] = caller.account;
+    planned.place.account = caller.account;
     TRY_SET(allowed, "", within_quotas(doors_, planned.place, std::move(planned.ranking.offers)));
     planned.ranking.offers = std::move(allowed);
     TRY("", set_terms(order.task, lifetime_, planned));

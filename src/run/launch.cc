@@ -100,8 +100,9 @@ Result<Site*> Launcher::site_in(const std::string& region) {
   const auto name = resource_name(order_.run);
   const auto tags = tags_of(order_.run);
   const auto note = [&](const char* kind) {
-    return doors_.ledger.note_resource(
-        {order_.run.name, site.place.world, site.place.region, site.place.endpoint, kind, name, false});
+    return doors_.ledger.note_resource({order_.run.name, site.place.world, site.place.region,
+                                        site.place.endpoint, kind, name, false, site.place.account,
+                                        site.place.profile});
   };
   TRY("", note("key-pair"));
   TRY("import the ssh key", site.cloud->import_key(name, public_key_, tags));
@@ -122,6 +123,8 @@ Result<cloud::Instance> Launcher::rent(const plan::Offer& offer, Site& site, led
   instance.world = site.place.world;
   instance.region = site.place.region;
   instance.endpoint = site.place.endpoint;
+  instance.account = site.place.account;
+  instance.profile = site.place.profile;
   instance.token = client_token(order_.run, ++attempts_);
   instance.type = offer.type.name;
   instance.zone = offer.zone;

@@ -29,7 +29,8 @@ Seconds Lifetime::linger() const { return std::clamp(max_duration / 10, Seconds(
 Result<std::unique_ptr<cloud::Cloud>> open_cloud(Doors& doors, Place& place) {
   if (place.world == "ssh") return cloud::make_host_cloud(place.endpoint);
   const bool rehearsing = place.world == "rehearsal";
-  auto access = rehearsing ? doors.rehearsal() : cloud::aws_world_from_environment(place.region);
+  auto access =
+      rehearsing ? doors.rehearsal() : cloud::aws_world_from_environment(place.region, place.profile);
   if (!access) return tl::unexpected<Error>(std::move(access).error());
   if (rehearsing) {
     place.endpoint = access->endpoint_url;
@@ -40,7 +41,17 @@ Result<std::unique_ptr<cloud::Cloud>> open_cloud(Doors& doors, Place& place) {
     access->service_endpoints["ec2"] = place.endpoint;  // where it was rented, though the environment forgot
   }
   place.region = access->region;
+  place.profile = access->profile;
   return cloud::make_ec2_cloud(std::move(*access), doors.http, doors.clock);
+}
+
+Status confirm_account(cloud::Cloud& cloud, const Place& place) {
+  if (place.world != "aws" || place.account.empty()) return {};
+  TRY_SET(caller, "see whose account this is", cloud.whoami());
+  if (caller.account == place.account) return {};
+  return fail(Kind::denied, fmt::format("the machine was rented in the AWS account {}", place.account),
+              fmt::format("these credentials are of account {} ({})", caller.account, caller.arn),
+              "use that account's: ferry --profile NAME …, or AWS_PROFILE");
 }
 
 std::string user_data(const std::string& host_private_key, const std::string& host_public_key,
@@ -96,7 +107,10 @@ ssh::Target target_of(const Folder& folder, const ledger::Instance& instance) {
 }
 
 Result<ledger::Instance> refresh(Doors& doors, cloud::Cloud& cloud, ledger::Instance instance) {
-  TRY_SET(now, "", cloud.describe(instance.id));
+  auto seen = cloud.describe(instance.id);
+  if (!seen && seen.error().kind == Kind::not_found) TRY("", confirm_account(cloud, place_of(instance)));
+  if (!seen) return tl::unexpected<Error>(std::move(seen).error());
+  const auto& now = *seen;
   if (!now.alive()) {
     return fail(Kind::not_found, fmt::format("{} is {}", instance.id, name(now.state)), now.state_reason);
   }
@@ -202,6 +216,7 @@ Result<std::vector<std::string>> release_all(Doors& doors, const ledger::Run& ru
   for (const auto& place : places) {
     auto reached = place;
     TRY_SET(cloud, "", open_cloud(doors, reached));
+    TRY("", confirm_account(*cloud, place));
     std::vector<ledger::Instance> here;
     std::copy_if(noted.begin(), noted.end(), std::back_inserter(here),
                  [&](const auto& one) { return place_of(one) == place; });

@@ -25,14 +25,24 @@ struct Place {
   std::string world;     ///< "aws", "rehearsal", or "ssh" for a machine of the person's own
   std::string region;    ///< empty: the world's default
   std::string endpoint;  ///< of EC2; empty: AWS's own. With ssh: the host
+  std::string account;   ///< AWS account that must be the one spoken to; empty: whichever it is
+  std::string profile;   ///< of the AWS settings files; empty: as the environment says
   auto operator<=>(const Place&) const = default;
 };
-inline Place place_of(const ledger::Instance& one) { return {one.world, one.region, one.endpoint}; }
-inline Place place_of(const ledger::Resource& one) { return {one.world, one.region, one.endpoint}; }
+/// Of a ledger::Instance or Resource.
+template <class Noted>
+Place place_of(const Noted& one) {
+  return {one.world, one.region, one.endpoint, one.account, one.profile};
+}
 
 /// Opens the cloud at `place`, and fills in what was left empty there. The rehearsal cloud is started if need
-/// be; its endpoint may be another one than last time.
+/// be; its endpoint may be another one than last time. Makes no call: whose account it is, confirm_account()
+/// says.
 Result<std::unique_ptr<cloud::Cloud>> open_cloud(Doors& doors, Place& place);
+
+/// Fails denied when today's credentials are those of another account than the place's. What an account does
+/// not know may well exist in another one: to be called before "not found" is taken for "gone".
+Status confirm_account(cloud::Cloud& cloud, const Place& place);
 
 /// cloud-config that gives the machine its host key and arms its timer (bootcmd: at every boot).
 std::string user_data(const std::string& host_private_key, const std::string& host_public_key,
@@ -47,7 +57,8 @@ ssh::Target target_of(const Folder& folder, const ledger::Instance& instance);
 /// Where and as whom to log in today. A machine whose image's usual user does not exist says so in a tag.
 void note_access(const cloud::Instance& now, ledger::Instance& instance);
 
-/// Brings address, port and state up to date from the cloud. not_found when it is gone or on its way out.
+/// Brings address, port and state up to date from the cloud. not_found when it is gone or on its way out;
+/// denied when the credentials are those of an account that cannot know.
 Result<ledger::Instance> refresh(Doors& doors, cloud::Cloud& cloud, ledger::Instance instance);
 
 /// Terminates every instance of the run that may exist (found by id, by token and by tag), waits until they
