@@ -213,13 +213,19 @@ TEST(Quotas, EveryTypeCountsAgainstOne) {
                                                {"g5.xlarge", "L-DB2E81BA", "L-3819A6DF"},
                                                {"gr6.4xlarge", "L-DB2E81BA", "L-3819A6DF"},
                                                {"vt1.3xlarge", "L-DB2E81BA", "L-3819A6DF"},
-                                               {"p5.48xlarge", "L-417A185B", "L-7212CCBC"},
-                                               {"p6-b200.48xlarge", "L-417A185B", "L-7212CCBC"},
+                                               {"p4de.24xlarge", "L-417A185B", "L-7212CCBC"},
+                                               {"p5.48xlarge", "L-417A185B", "L-C4BD4855"},
+                                               {"p5en.48xlarge", "L-417A185B", "L-C4BD4855"},
+                                               {"p6-b200.48xlarge", "L-417A185B", "none"},
                                                {"trn1n.32xlarge", "L-2C3B7624", "L-6B0D517C"},
                                                {"inf2.xlarge", "L-1945791B", "L-B5D1601B"},
                                                {"dl1.24xlarge", "L-6E869C2A", "L-85EED4F7"},
-                                               {"x2gd.large", "none", "none"},
-                                               {"u-6tb1.metal", "none", "none"},
+                                               {"x2gd.large", "L-7295265B", "L-E3A00192"},
+                                               {"f2.6xlarge", "L-74FC7D96", "L-88CF9481"},
+                                               {"hpc7g.4xlarge", "L-F7808C92", "none"},
+                                               {"u-6tb1.metal", "L-43DA4232", "none"},
+                                               {"u7i-12tb.224xlarge", "L-43DA4232", "none"},
+                                               {"mac2.metal", "none", "none"},
                                                {"", "none", "none"}}) {
     EXPECT_EQ(code(type, false), std::string_view(on_demand)) << type;
     EXPECT_EQ(code(type, true), std::string_view(spot)) << type;

@@ -21,8 +21,7 @@ struct VcpuQuota {
   bool spot = false;
 };
 std::span<const VcpuQuota> vcpu_quotas();
-/// The limit that an instance type counts against; null for families that have another one (X, F, U, Mac,
-/// HPC).
+/// The limit that an instance type counts against; null where there is none that is known (Mac, P6 spot).
 const VcpuQuota* vcpu_quota_of(std::string_view instance_type, bool spot);
 
 struct QuotaRecord {

@@ -2,6 +2,7 @@
 
 #include <deque>
 
+#include "aws/quotas.h"
 #include "base/text.h"
 #include "run/capacity.h"
 #include "run/labels.h"
@@ -197,11 +198,13 @@ Result<std::optional<ledger::Instance>> Launcher::attempt(const plan::Offer& off
 bool Launcher::is_hopeless(const plan::Offer& offer) const {
   if (closed_regions_.contains(offer.region)) return true;
   if (order_.ceiling && offer.hourly && *offer.hourly > *order_.ceiling) return true;
-  // Quotas count vCPUs of a family: what is no smaller meets the same limit.
-  const auto family = [](const plan::Offer& one) { return one.type.name.substr(0, 1); };
+  // Limits count the vCPUs of several families: what is no smaller meets the same one.
+  const auto limit = [](const plan::Offer& one) {
+    return aws::vcpu_quota_of(one.type.name, one.market == plan::Market::spot);
+  };
   return std::any_of(over_quota_.begin(), over_quota_.end(), [&](const auto& over) {
-    return over.region == offer.region && over.market == offer.market && family(over) == family(offer) &&
-           offer.type.vcpus >= over.type.vcpus;
+    return over.region == offer.region && limit(over) == limit(offer) &&
+           (limit(offer) || over.type.name == offer.type.name) && offer.type.vcpus >= over.type.vcpus;
   });
 }
 
