@@ -72,6 +72,7 @@ Params run_instances_params(const RunInstances& request) {
   if (!request.user_data.empty()) params.add("UserData", base64(request.user_data));
   add_root_disk(params, request);
   if (request.spot) add_spot(params, request);
+  if (request.capacity_block) params.add("InstanceMarketOptions.MarketType", "capacity-block");
   params.tags("instance", request.tags).tags("volume", request.tags);
   return params;
 }
@@ -187,8 +188,12 @@ Result<std::string> Ec2::create_security_group(const std::string& name, const st
   return parse_create_security_group(xml);
 }
 
-Status Ec2::delete_security_group(const std::string& name) {
+Status Ec2::delete_security_group_named(const std::string& name) {
   return plain(client_.query("ec2", "DeleteSecurityGroup", Params().add("GroupName", name), Repeat::freely));
+}
+
+Status Ec2::delete_security_group(const std::string& id) {
+  return plain(client_.query("ec2", "DeleteSecurityGroup", Params().add("GroupId", id), Repeat::freely));
 }
 
 Status Ec2::authorize_ingress(const std::string& group_id, const IngressRule& rule) {

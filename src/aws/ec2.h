@@ -25,6 +25,7 @@ struct RunInstances {
   std::string root_device;   ///< "/dev/sda1"
   int root_size_gib = 0;     ///< 0: the image's own
   bool spot = false;
+  bool capacity_block = false;                ///< with capacity_reservation_id, which is one
   Tags tags;                                  ///< on the instance and its volumes
   std::string subnet_id;                      ///< empty: the default one of the zone
   std::optional<bool> public_address;         ///< unset: as the subnet does
@@ -70,8 +71,9 @@ class Ec2 {
   /// VPC, so a repeated call fails `exists`.
   Result<std::string> create_security_group(const std::string& name, const std::string& description,
                                             const std::string& vpc_id, const Tags& tags);
-  /// By name, in the default VPC. In use: conflict.
-  Status delete_security_group(const std::string& name);
+  /// By name: in the default VPC only. In use: conflict.
+  Status delete_security_group_named(const std::string& name);
+  Status delete_security_group(const std::string& id);
   Status authorize_ingress(const std::string& group_id, const IngressRule& rule);
   Status revoke_ingress(const std::string& group_id, const std::vector<IngressRule>& rules);
   /// Nothing when the account has none in this region.

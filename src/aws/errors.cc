@@ -12,10 +12,11 @@ namespace {
 
 using Codes = std::span<const std::string_view>;
 
-constexpr std::array<std::string_view, 9> capacity_codes = {
+constexpr std::array<std::string_view, 10> capacity_codes = {
     "InsufficientInstanceCapacity", "InsufficientHostCapacity",   "InsufficientReservedInstanceCapacity",
     "InsufficientCapacity",         "InsufficientCapacityOnHost", "UnfulfillableCapacity",
-    "CapacityNotAvailable",         "SpotMaxPriceTooLow",         "Unsupported"};
+    "CapacityNotAvailable",         "SpotMaxPriceTooLow",         "Unsupported",
+    "ReservationCapacityExceeded"};
 constexpr std::array<std::string_view, 5> quota_codes = {
     "MaxSpotInstanceCountExceeded", "MaxSpotFleetRequestCountExceeded", "ServiceQuotaExceededException",
     "InstanceQuotaExceeded", "QuotaExceededException"};
@@ -52,10 +53,10 @@ constexpr std::array<std::string_view, 12> credential_codes = {"AuthFailure",
                                                                "IncompleteSignatureException",
                                                                "MissingAuthenticationToken",
                                                                "MissingAuthenticationTokenException"};
-constexpr std::array<std::string_view, 7> conflict_codes = {
+constexpr std::array<std::string_view, 8> conflict_codes = {
     "DependencyViolation", "IdempotentParameterMismatch", "IncorrectInstanceState",
     "IncorrectState",      "OperationNotPermitted",       "ResourceInUse",
-    "ConflictException"};
+    "ConflictException",   "TargetNotConnected"};
 constexpr std::array<std::string_view, 6> missing_codes = {
     "ParameterNotFound", "ResourceNotFoundException", "InvalidAMIID.Unavailable",
     "NoSuchKey",         "NoSuchResourceException",   "NotFoundException"};
@@ -187,7 +188,8 @@ Kind kind_of(std::string_view code, int status) {
       is_one_of(code, credential_codes)) {
     return Kind::denied;
   }
-  if (code.ends_with(".NotFound") || is_one_of(code, missing_codes)) return Kind::not_found;
+  if (code.ends_with(".NotFound") || code.ends_with(".Unknown") || is_one_of(code, missing_codes))
+    return Kind::not_found;
   if (code.ends_with(".Duplicate") || code.ends_with("AlreadyExists") ||
       code.ends_with("AlreadyExistsException"))
     return Kind::exists;

@@ -4,7 +4,9 @@
 #include <gtest/gtest.h>
 
 #include "aws/ec2.h"
+#include "aws/ec2_account.h"
 #include "aws/ec2_catalog.h"
+#include "aws/machine_access.h"
 #include "aws/permissions.h"
 #include "aws/person.h"
 #include "aws/pricing.h"
@@ -84,7 +86,8 @@ TEST_F(EveryCall, OfEc2) {
   must(ec2.delete_key_pair("k"));
   must(ec2.describe_security_groups({{"group-name", {"g"}}}));
   must(ec2.create_security_group("g", "ferry", "vpc-1", {{"a", "b"}}));
-  must(ec2.delete_security_group("g"));
+  must(ec2.delete_security_group_named("g"));
+  must(ec2.delete_security_group("sg-1"));
   using Source = IngressRule::Source;
   for (const auto source : {Source::ipv4, Source::ipv6, Source::group, Source::prefix_list}) {
     must(ec2.authorize_ingress("sg-1", {"tcp", 22, 22, source, "203.0.113.7/32"}));
@@ -106,6 +109,21 @@ TEST_F(EveryCall, OfTheCatalog) {
   must(describe_availability_zones(connection));
   must(describe_vpcs(connection, {{"is-default", {"true"}}}));
   must(describe_subnets(connection, {{"vpc-id", {"vpc-1"}}}));
+}
+
+TEST_F(EveryCall, OfWhatAnAccountHas) {
+  auto connection = client();
+  auto block = full_order();
+  block.spot = false;
+  block.capacity_block = true;
+  must(Ec2(connection).run_instances(block));
+  must(describe_key_pairs(connection, {"clé & co"}));
+  must(describe_capacity_reservation(connection, "cr-1"));
+  must(send_ssh_public_key(
+      connection, "i-0123456789abcdef0", "ubuntu",
+      "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIB6bkGNfVmdbgbyZbGOZvsVNQy6HyKcQLTgVyTKFqgQR x"));
+  must(start_ssh_session(connection, "i-0123456789abcdef0", 22));
+  must(terminate_session(connection, "me-0123456789abcdef0"));
 }
 
 TEST_F(EveryCall, OfTheOtherServices) {

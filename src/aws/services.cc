@@ -6,8 +6,9 @@
 namespace ferry::aws {
 namespace {
 
-constexpr std::array<Service, 8> all_services = {{
+constexpr std::array<Service, 9> all_services = {{
     {"ec2", "ec2", "ec2", "2016-11-15"},
+    {"ec2_instance_connect", "ec2-instance-connect", "ec2-instance-connect", ""},
     {"iam", "iam", "iam", "2010-05-08"},
     {"pricing", "api.pricing", "pricing", ""},
     {"service_quotas", "servicequotas", "servicequotas", ""},

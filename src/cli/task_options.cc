@@ -42,6 +42,25 @@ void TaskOptions::add_to(CLI::App& command) {
   command.add_option("--max-duration", max_duration,
                      "Longest the training may take, e.g. 90m or 2h (default: 24h)");
   command.add_option("--duration", duration, "How long it should take, for the estimate, e.g. 40m");
+  constexpr const char* account = "In your AWS account";
+  command.add_option("--subnet", subnets, "Subnet to rent in (default VPC otherwise); may be repeated")
+      ->type_name("SUBNET")
+      ->allow_extra_args(false)
+      ->group(account);
+  command.add_flag("--private", private_address, "No public address: ssh goes to the private one")
+      ->group(account);
+  const auto add = [&](const char* flag, const char* field, const char* type, const char* meaning) {
+    command.add_option(flag, aws[field], meaning)->type_name(type)->group(account);
+  };
+  add("--ssh-proxy", "ssh_proxy", "PROXY",
+      "How ssh gets there: a jump host, a ProxyCommand, or ssm (AWS's session plugin)");
+  add("--ssh-from", "ssh_from", "CIDR", "Open port 22 for these addresses instead of yours");
+  add("--key-name", "key_name", "NAME", "Key pair of your account (a new one for each run otherwise)");
+  add("--key-file", "key_file", "FILE", "Private key to use, or the private half of --key-name");
+  add("--security-group", "security_group_id", "GROUP", "Security group to use as it is");
+  add("--placement-group", "placement_group", "NAME", "Placement group to rent in");
+  add("--capacity-reservation", "capacity_reservation_id", "ID", "Capacity reservation or block to use");
+  add("--instance-profile", "instance_profile", "NAME", "Role that the machine itself has");
 }
 
 namespace {
@@ -146,6 +165,26 @@ void fill_from_environment(std::vector<std::string>& missing, std::map<std::stri
   });
 }
 
+/// What the person's settings file has, the task over it, the flags over both.
+Status lay_aws(const TaskOptions& options, task::AwsSettings& task) {
+  task::AwsSettings all, flags;
+  const auto file = os::config_dir() / "config.yaml";
+  if (os::exists(file)) {
+    TRY_SET(text, "", os::read_file(file, 1 << 20));
+    TRY_SET(own, "", task::parse_settings(text, file.string()));
+    all = std::move(own);
+  }
+  for (const auto& subnet : options.subnets) TRY("--subnet", task::set_field(flags, "subnet_id", subnet));
+  for (const auto& [field, text] : options.aws) {
+    if (!text.empty()) TRY("", task::set_field(flags, field, text));
+  }
+  if (options.private_address) flags.public_address = false;
+  lay_over(all, task);
+  lay_over(all, flags);
+  task = std::move(all);
+  return {};
+}
+
 Status lay_variables(const TaskOptions& options, task::Task& task) {
   for (const auto& one : options.envs) {
     const auto equals = one.find('=');
@@ -208,6 +247,7 @@ Result<Described> describe_task(const TaskOptions& options, const std::vector<st
   }
   TRY("", lay_resources(options, out.task.resources));
   for (auto& candidate : out.task.candidates) TRY("", lay_resources(options, candidate));
+  TRY("", lay_aws(options, out.task.aws));
   TRY("", lay_variables(options, out.task));
   TRY("", task::fill_variables(out.task));
   out.workdir = options.workdir.empty() ? find_workdir(out.task, file) : absolute_path(options.workdir);

@@ -39,9 +39,11 @@ std::string_view name(State state);
 struct Instance {
   std::string id, type, zone, region;
   State state = State::pending;
-  std::string address;  ///< public DNS name, else public IP; empty while pending or stopped. Changes after
-                        ///< stop and start
-  int ssh_port = 22;    ///< from the tag ferry:ssh-port, for machines whose sshd listens elsewhere
+  /// Public DNS name, else public IP, else private IP; empty while pending or stopped. Changes after stop and
+  /// start.
+  std::string address;
+  bool has_public_address = false;
+  int ssh_port = 22;  ///< from the tag ferry:ssh-port, for machines whose sshd listens elsewhere
   std::string client_token;
   std::string state_reason;  ///< "Client.UserInitiatedShutdown: …" and the like; may be empty
   std::int64_t launched_ms = 0;
@@ -51,6 +53,19 @@ struct Instance {
 
 struct SecurityGroup {
   std::string id, name;
+};
+
+struct Subnet {
+  std::string id, vpc_id, zone;
+  bool gives_public_address = false;
+};
+
+/// Capacity that the account pays for already; a block is paid beforehand and ends by itself.
+struct Reservation {
+  std::string id, instance_type, zone;
+  bool is_block = false;
+  int total = 0, available = 0;
+  std::int64_t end_ms = 0;  ///< since 1970; 0: open
 };
 
 /// What an image is for.
@@ -77,6 +92,7 @@ struct LaunchRequest {
   std::string instance_profile;         ///< name or ARN of the machine's own IAM role; empty: none
   std::string placement_group;          ///< name; empty: none
   std::string capacity_reservation_id;  ///< empty: any open one that matches
+  bool capacity_block = false;          ///< that reservation is a capacity block
   std::optional<Usd> spot_max_price;    ///< an hour; unset: up to the on-demand price
 };
 
@@ -95,11 +111,24 @@ class Cloud {
   /// Imports the public key (OpenSSH one-line form) under `name`; calm if it is there already.
   virtual Status import_key(const std::string& name, const std::string& public_key, const Tags& tags) = 0;
   virtual Status delete_key(const std::string& name) = 0;
-  /// A security group in the default VPC with tcp 22 open to `cidr` only; made or found by `name`.
+  /// The public half of a key pair of the account, as OpenSSH writes it; not_found if it has none of that
+  /// name.
+  virtual Result<std::string> public_key(const std::string& name) = 0;
+  /// Lets `user` log in to a running machine with the key for a minute (EC2 Instance Connect).
+  virtual Status send_key(const std::string& instance_id, const std::string& user,
+                          const std::string& public_key) = 0;
+  /// A security group with tcp 22 open to `cidr` only (empty: to nobody), in the VPC (empty: the default
+  /// one); made or found by `name`.
   virtual Result<SecurityGroup> ensure_group(const std::string& name, const std::string& cidr,
-                                             const Tags& tags) = 0;
-  /// Deletes by name; absent is fine; still in use is Kind::conflict.
+                                             const Tags& tags, const std::string& vpc_id = {}) = 0;
+  /// Deletes by name, in whatever VPC; absent is fine; still in use is Kind::conflict.
   virtual Status delete_group(const std::string& name) = 0;
+  /// In the order of the ids; not_found when one of them is not in this region.
+  virtual Result<std::vector<Subnet>> subnets(const std::vector<std::string>& ids) = 0;
+  /// The IPv4 range of a VPC (empty: the default one).
+  virtual Result<std::string> vpc_cidr(const std::string& vpc_id) = 0;
+  /// not_found if there is none of that id in this region, conflict if it is not active.
+  virtual Result<Reservation> reservation(const std::string& id) = 0;
   /// The zones of this region that have the type, sorted.
   virtual Result<std::vector<std::string>> zones_with(const std::string& instance_type) = 0;
   /// Rents one machine: ClientToken, tags, IMDSv2 required, encrypted root disk deleted with the machine,

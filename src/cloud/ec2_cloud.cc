@@ -3,7 +3,9 @@
 #include <algorithm>
 
 #include "aws/ec2.h"
+#include "aws/ec2_account.h"
 #include "aws/ec2_catalog.h"
+#include "aws/machine_access.h"
 #include "aws/sts.h"
 #include "base/text.h"
 #include "cloud/aws_client.h"
@@ -36,7 +38,12 @@ Instance instance_of(aws::InstanceRecord record, const std::string& region) {
   instance.region = region;
   instance.state = state_of(record.state);
   const bool reachable = instance.state == State::running;
-  if (reachable) instance.address = record.public_dns.empty() ? record.public_ip : record.public_dns;
+  instance.has_public_address = !record.public_ip.empty() || !record.public_dns.empty();
+  if (reachable) {
+    instance.address = !record.public_dns.empty()  ? record.public_dns
+                       : !record.public_ip.empty() ? record.public_ip
+                                                   : record.private_ip;
+  }
   if (const auto tag = record.tags.find("ferry:ssh-port"); tag != record.tags.end()) {
     const auto port = parse_int(tag->second);
     if (port && *port > 0 && *port < 65536) instance.ssh_port = static_cast<int>(*port);
@@ -125,12 +132,26 @@ class Ec2Cloud final : public Cloud {
     return calm_about(Kind::not_found, ec2_.delete_key_pair(name));
   }
 
-  Result<SecurityGroup> ensure_group(const std::string& name, const std::string& cidr,
-                                     const Tags& tags) override {
-    if (!is_cidr(cidr)) return fail("", bad_cidr(cidr));
-    TRY_SET(found, "", find_group(name));
+  Result<std::string> public_key(const std::string& name) override {
+    TRY_SET(pairs, "", aws::describe_key_pairs(client_, {name}));
+    if (pairs.empty())
+      return fail(Kind::not_found, "there is no key pair \"" + printable(name) + "\" in " + region(),
+                  "key pairs belong to one region",
+                  "leave key_name out: ferry makes a key pair for each run");
+    return pairs.front().public_key;
+  }
+
+  Status send_key(const std::string& instance_id, const std::string& user,
+                  const std::string& public_key) override {
+    return aws::send_ssh_public_key(client_, instance_id, user, public_key);
+  }
+
+  Result<SecurityGroup> ensure_group(const std::string& name, const std::string& cidr, const Tags& tags,
+                                     const std::string& vpc_id) override {
+    if (!cidr.empty() && !is_cidr(cidr)) return fail("", bad_cidr(cidr));
+    TRY_SET(found, "", find_group(name, vpc_id));
     if (!found) {
-      TRY_SET(made, "", make_group(name, tags));
+      TRY_SET(made, "", make_group(name, tags, vpc_id));
       found = std::move(made);
     }
     TRY("open port 22 of " + name, open_ssh_to(*found, cidr));
@@ -138,7 +159,46 @@ class Ec2Cloud final : public Cloud {
   }
 
   Status delete_group(const std::string& name) override {
-    return calm_about(Kind::not_found, ec2_.delete_security_group(name));
+    TRY_SET(groups, "", ec2_.describe_security_groups({{"group-name", {literal(name)}}}));
+    std::erase_if(groups, [&](const auto& group) { return group.name != name; });
+    for (const auto& group : groups)
+      TRY("", calm_about(Kind::not_found, ec2_.delete_security_group(group.id)));
+    if (!groups.empty()) return {};
+    // One of the last seconds may not show yet. By name, only the default VPC is looked through.
+    return calm_about(Kind::not_found, ec2_.delete_security_group_named(name));
+  }
+
+  Result<std::vector<Subnet>> subnets(const std::vector<std::string>& ids) override {
+    TRY_SET(records, "", aws::describe_subnets(client_, {{"subnet-id", ids}}));
+    std::vector<Subnet> out;
+    for (const auto& id : ids) {
+      const auto found =
+          std::find_if(records.begin(), records.end(), [&](const auto& it) { return it.id == id; });
+      if (found == records.end())
+        return fail(Kind::not_found, "there is no subnet " + id + " in " + region(), "",
+                    "`aws ec2 describe-subnets` lists them; --region chooses another region",
+                    "InvalidSubnetID.NotFound");
+      out.push_back({found->id, found->vpc_id, found->zone, found->gives_public_ip});
+    }
+    return out;
+  }
+
+  Result<std::string> vpc_cidr(const std::string& vpc_id) override {
+    const aws::Filter which =
+        vpc_id.empty() ? aws::Filter{"is-default", {"true"}} : aws::Filter{"vpc-id", {vpc_id}};
+    TRY_SET(vpcs, "", aws::describe_vpcs(client_, {which}));
+    if (vpcs.empty()) return fail(Kind::not_found, "there is no VPC " + vpc_id + " in " + region());
+    return vpcs.front().cidr;
+  }
+
+  Result<Reservation> reservation(const std::string& id) override {
+    TRY_SET(one, "", aws::describe_capacity_reservation(client_, id));
+    if (one.state != "active")
+      return fail(Kind::conflict,
+                  fmt::format("the capacity reservation {} is {}, not active", id, printable(one.state)),
+                  one.state == "scheduled" ? "it begins " + os::iso_time(one.start_ms) : std::string());
+    return Reservation{one.id,    one.instance_type, one.zone,  one.is_block,
+                       one.total, one.available,     one.end_ms};
   }
 
   Result<Instance> launch(const LaunchRequest& request) override;
@@ -189,8 +249,8 @@ class Ec2Cloud final : public Cloud {
 
  private:
   using Group = aws::SecurityGroupRecord;
-  Result<std::optional<Group>> find_group(const std::string& name);
-  Result<Group> make_group(const std::string& name, const Tags& tags);
+  Result<std::optional<Group>> find_group(const std::string& name, const std::string& vpc_id);
+  Result<Group> make_group(const std::string& name, const Tags& tags, const std::string& vpc_id);
   Status open_ssh_to(const Group& group, const std::string& cidr);
 
   bool is_young(const std::string& thing) {
@@ -241,6 +301,7 @@ Result<Instance> Ec2Cloud::launch(const LaunchRequest& request) {
                                 .root_device = request.image.root_device,
                                 .root_size_gib = disk_gib,
                                 .spot = request.offer.market == plan::Market::spot,
+                                .capacity_block = request.capacity_block,
                                 .tags = request.tags,
                                 .subnet_id = request.subnet_id,
                                 .public_address = request.public_address,
@@ -258,29 +319,35 @@ Result<Instance> Ec2Cloud::launch(const LaunchRequest& request) {
   return instance_of(std::move(record), region());
 }
 
-Result<std::optional<aws::SecurityGroupRecord>> Ec2Cloud::find_group(const std::string& name) {
+Result<std::optional<aws::SecurityGroupRecord>> Ec2Cloud::find_group(const std::string& name,
+                                                                     const std::string& vpc_id) {
   TRY_SET(groups, "find security group " + name,
           ec2_.describe_security_groups({{"group-name", {literal(name)}}}));
   std::erase_if(groups, [&](const auto& group) { return group.name != name; });
   if (groups.empty()) return std::nullopt;
-  // Names are unique in a VPC only; the machine will be in the default one.
-  TRY_SET(vpc, "find the default VPC", ec2_.default_vpc());
+  // Names are unique in a VPC only.
+  auto vpc = std::optional(vpc_id);
+  if (vpc_id.empty()) {
+    TRY_SET(found, "find the default VPC", ec2_.default_vpc());
+    vpc = std::move(found);
+  }
   for (auto& group : groups) {
     if (!vpc || group.vpc_id.empty() || group.vpc_id == *vpc) return std::move(group);
   }
   return std::nullopt;
 }
 
-Result<aws::SecurityGroupRecord> Ec2Cloud::make_group(const std::string& name, const Tags& tags) {
-  auto id = ec2_.create_security_group(name, "ferry: ssh from the caller only", "", tags);
+Result<aws::SecurityGroupRecord> Ec2Cloud::make_group(const std::string& name, const Tags& tags,
+                                                      const std::string& vpc_id) {
+  auto id = ec2_.create_security_group(name, "ferry: ssh from the caller only", vpc_id, tags);
   if (id) {
     made_[*id] = clock_.steady_ms();
-    return Group{.id = *id, .name = name, .vpc_id = {}, .ingress = {}, .tags = tags};
+    return Group{.id = *id, .name = name, .vpc_id = vpc_id, .ingress = {}, .tags = tags};
   }
   if (id.error().kind == Kind::exists) {  // another ferry was faster, or our own lost answer was a success
     made_[name] = clock_.steady_ms();
     return once_visible({name}, [&]() -> Result<Group> {
-      TRY_SET(group, "", find_group(name));
+      TRY_SET(group, "", find_group(name, vpc_id));
       if (group) return *std::move(group);
       return fail(Kind::not_found, "security group " + name + " exists and cannot be found", "",
                   "try again in a minute");
@@ -288,7 +355,8 @@ Result<aws::SecurityGroupRecord> Ec2Cloud::make_group(const std::string& name, c
   }
   if (id.error().code == "VPCIdNotSpecified" || id.error().code == "DefaultVpcDoesNotExist") {
     return fail(Kind::not_found, "this account has no default VPC in " + region(), id.error().why,
-                "make one (`aws ec2 create-default-vpc --region " + region() + "`), or choose another region",
+                "make one (`aws ec2 create-default-vpc --region " + region() +
+                    "`), or choose a subnet of your own (--subnet) or another region",
                 id.error().code);
   }
   return fail("make security group " + name, std::move(id).error());
@@ -296,7 +364,8 @@ Result<aws::SecurityGroupRecord> Ec2Cloud::make_group(const std::string& name, c
 
 Status Ec2Cloud::open_ssh_to(const Group& group, const std::string& cidr) {
   const aws::IngressRule wanted{.protocol = "tcp", .from_port = ssh_port, .to_port = ssh_port, .value = cidr};
-  if (std::find(group.ingress.begin(), group.ingress.end(), wanted) == group.ingress.end()) {
+  const bool is_open = std::find(group.ingress.begin(), group.ingress.end(), wanted) != group.ingress.end();
+  if (!cidr.empty() && !is_open) {
     TRY("", calm_about(Kind::exists,
                        once_visible({group.id}, [&] { return ec2_.authorize_ingress(group.id, wanted); })));
   }

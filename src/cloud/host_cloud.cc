@@ -14,9 +14,17 @@ class HostCloud final : public Cloud {
   Result<Image> newest_image(const ImageWish&) override { return not_rented(); }
   Status import_key(const std::string&, const std::string&, const Tags&) override { return not_rented(); }
   Status delete_key(const std::string&) override { return {}; }
-  Result<SecurityGroup> ensure_group(const std::string&, const std::string&, const Tags&) override {
+  Result<std::string> public_key(const std::string&) override { return not_rented(); }
+  Status send_key(const std::string&, const std::string&, const std::string&) override {
     return not_rented();
   }
+  Result<SecurityGroup> ensure_group(const std::string&, const std::string&, const Tags&,
+                                     const std::string&) override {
+    return not_rented();
+  }
+  Result<std::vector<Subnet>> subnets(const std::vector<std::string>&) override { return not_rented(); }
+  Result<std::string> vpc_cidr(const std::string&) override { return not_rented(); }
+  Result<Reservation> reservation(const std::string&) override { return not_rented(); }
   Status delete_group(const std::string&) override { return {}; }
   Result<std::vector<std::string>> zones_with(const std::string&) override { return not_rented(); }
   Result<Instance> launch(const LaunchRequest&) override { return not_rented(); }

@@ -32,6 +32,7 @@ Path xdg(const char* variable, const char* fallback) {
 }  // namespace
 
 Path data_dir() { return xdg("XDG_DATA_HOME", ".local/share"); }
+Path config_dir() { return xdg("XDG_CONFIG_HOME", ".config"); }
 Path cache_dir() { return xdg("XDG_CACHE_HOME", ".cache"); }
 
 Result<Path> runtime_dir() {

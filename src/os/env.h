@@ -15,6 +15,8 @@ std::optional<std::string> env(const char* name);
 Path home_dir();
 /// $XDG_DATA_HOME/ferry, else ~/.local/share/ferry: the ledger, run folders, keys, the rehearsal cloud.
 Path data_dir();
+/// $XDG_CONFIG_HOME/ferry, else ~/.config/ferry: what people write for us.
+Path config_dir();
 /// $XDG_CACHE_HOME/ferry, else ~/.cache/ferry: what can be made again.
 Path cache_dir();
 /// A private folder (0700) with a short path for sockets: $XDG_RUNTIME_DIR/ferry, else /tmp/ferry-UID. Made

@@ -67,4 +67,15 @@ class ResourcesReader : FieldReader {
   Status read_labels(const Entry& entry, std::map<std::string, std::string>& labels);
 };
 
+class AwsReader : FieldReader {
+ public:
+  using FieldReader::FieldReader;
+  /// Fills the task's `aws`.
+  Status read(const Entry& aws);
+
+ private:
+  Status read_subnets(const Entry& entry);
+  Status add_subnets(const Entry& entry, std::string_view region);
+};
+
 }  // namespace ferry::task

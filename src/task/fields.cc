@@ -36,6 +36,7 @@ constexpr Field fields[] = {
     {"task", "max_duration"},
     {"task", "duration"},
     {"task", "environment", "", "environment"},
+    {"task", "aws", "", "aws"},
     {"task", "file_mounts"},
     {"task", "checkpoint", "saving checkpoints while training", "checkpoint"},
     {"task", "guard", "watching for NaN losses, stalls and idle GPUs", "guard"},
@@ -95,6 +96,18 @@ constexpr Field fields[] = {
     {"resources", "ephemeral_storage", "scratch space on Kubernetes"},
     {.section = "resources", .name = "volumes", .meaning = "network volumes", .cure = no_volumes},
 
+    {"aws", "subnet_id"},
+    {"aws", "security_group_id"},
+    {"aws", "public_address"},
+    {"aws", "ssh_from"},
+    {"aws", "ssh_proxy"},
+    {"aws", "key_name"},
+    {"aws", "key_file"},
+    {"aws", "placement_group"},
+    {"aws", "capacity_reservation_id"},
+    {"aws", "instance_profile"},
+    {"settings", "aws", "", "aws"},
+
     {"checkpoint", "path"},
     {"checkpoint", "every"},
     {"checkpoint", "signal"},
@@ -131,11 +144,11 @@ tl::unexpected<Error> unknown(std::string_view file, const Entry& entry, std::st
   if (const auto near = nearest(lower(entry.name), names)) {
     return complain(file, entry.at, what, {}, fmt::format("did you mean '{}'?", *near));
   }
-  for (const std::string_view other : {"resources", "task"}) {
-    if (other == section || !find_field(other, entry.name)) continue;
+  for (const std::string_view other : {"resources", "aws", "task"}) {
+    if (other == section || section == "settings" || !find_field(other, entry.name)) continue;
     return complain(file, entry.at, what, {},
                     other == "task" ? fmt::format("'{}' belongs at the top level", entry.name)
-                                    : fmt::format("'{}' belongs under 'resources:'", entry.name));
+                                    : fmt::format("'{}' belongs under '{}:'", entry.name, other));
   }
   if (section == "task") {
     return complain(file, entry.at, what, {},

@@ -89,6 +89,7 @@ class TaskReader : FieldReader {
     if (entry.name == "max_duration") return read_duration(entry, task_.max_duration);
     if (entry.name == "duration") return read_duration(entry, task_.duration);
     if (entry.name == "environment") return read_environment(entry);
+    if (entry.name == "aws") return AwsReader(file_, task_).read(entry);
     if (entry.name == "file_mounts") return refuse_mounts(entry);
     return {};  // a known field that this version does not act on
   }

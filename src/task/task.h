@@ -12,6 +12,7 @@
 
 #include "base/error.h"
 #include "base/units.h"
+#include "task/aws_settings.h"
 
 namespace ferry::task {
 
@@ -104,6 +105,7 @@ struct Task {
   std::optional<Seconds> max_duration;  ///< hard cap on the training's time
   std::optional<Seconds> duration;      ///< how long it is expected to take, for estimates
   Environment environment;
+  AwsSettings aws;
   std::vector<std::string> not_yet;  ///< one line for every known field that is not acted on, and for every
                                      ///< candidate on another cloud that was left out
 

@@ -20,6 +20,11 @@ ANSWERS = {
     "RunInstances": "<instancesSet><item><instanceId>i-1</instanceId></item></instancesSet>",
     "DescribeImages": "<imagesSet><item><imageId>ami-1</imageId></item></imagesSet>",
     "CreateSecurityGroup": "<groupId>sg-1</groupId>",
+    "DescribeCapacityReservations": "<capacityReservationSet><item><capacityReservationId>cr-1</capacityReservationId></item>"
+                                    "</capacityReservationSet>",
+    "SendSSHPublicKey": '{"RequestId": "r-1", "Success": true}',
+    "TerminateSession": '{"SessionId": "me-1"}',
+    "StartSession": '{"SessionId": "me-1", "TokenValue": "t", "StreamUrl": "wss://x"}',
     "AssumeRole": f"<AssumeRoleResult>{KEYS}</AssumeRoleResult>",
     "AssumeRoleWithWebIdentity": f"<AssumeRoleWithWebIdentityResult>{KEYS}</AssumeRoleWithWebIdentityResult>",
     "GetParameter": '{"Parameter": {"Value": "ami-1"}}',

@@ -24,7 +24,7 @@ import botocore.session
 GROWING_ENUMS = {"InstanceType", "BucketLocationConstraint"}
 # Services by the version that a query request names.
 QUERY_SERVICES = {"2016-11-15": "ec2", "2011-06-15": "sts", "2010-05-08": "iam"}
-JSON_SERVICES = ("ssm", "pricing", "service-quotas")
+JSON_SERVICES = ("ssm", "pricing", "service-quotas", "ec2-instance-connect")
 REST_ROUTES = {("GET", "/federation/credentials"): ("sso", "GetRoleCredentials"), ("POST", "/token"): ("sso-oidc", "CreateToken")}
 
 

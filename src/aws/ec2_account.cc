@@ -1,0 +1,65 @@
+#include "aws/ec2_account.h"
+
+#include <algorithm>
+
+#include "aws/xml.h"
+
+namespace ferry::aws {
+
+Result<Page<KeyPairRecord>> parse_describe_key_pairs(std::string_view xml) {
+  XmlAnswer answer;
+  TRY("", load_xml(answer, xml, "DescribeKeyPairsResponse"));
+  Page<KeyPairRecord> page;
+  for (const auto& item : answer.root.child("keySet").children("item")) {
+    KeyPairRecord pair{xml_text(item, "keyName"), xml_text(item, "keyType"), xml_text(item, "publicKey")};
+    if (!pair.name.empty()) page.items.push_back(std::move(pair));
+  }
+  return page;
+}
+
+Result<Page<CapacityReservationRecord>> parse_describe_capacity_reservations(std::string_view xml) {
+  XmlAnswer answer;
+  TRY("", load_xml(answer, xml, "DescribeCapacityReservationsResponse"));
+  Page<CapacityReservationRecord> page;
+  for (const auto& item : answer.root.child("capacityReservationSet").children("item")) {
+    CapacityReservationRecord one;
+    one.id = xml_text(item, "capacityReservationId");
+    one.instance_type = xml_text(item, "instanceType");
+    one.zone = xml_text(item, "availabilityZone");
+    one.state = xml_text(item, "state");
+    one.total = std::max(0, xml_number(item, "totalInstanceCount", 0));
+    one.available = std::max(0, xml_number(item, "availableInstanceCount", 0));
+    one.is_block = xml_text(item, "reservationType") == "capacity-block";
+    one.start_ms = parse_iso_time(xml_text(item, "startDate"));
+    one.end_ms = parse_iso_time(xml_text(item, "endDate"));
+    if (!one.id.empty()) page.items.push_back(std::move(one));
+  }
+  page.next_token = xml_text(answer.root, "nextToken");
+  return page;
+}
+
+Result<std::vector<KeyPairRecord>> describe_key_pairs(Client& client, const std::vector<std::string>& names) {
+  Params params;
+  // A filter, since EC2 answers names that do not exist with an error.
+  params.add("IncludePublicKey", "true").filter("key-name", names);
+  TRY_SET(xml, "", client.query("ec2", "DescribeKeyPairs", params, Repeat::freely));
+  TRY_SET(page, "", parse_describe_key_pairs(xml));
+  std::erase_if(page.items, [&](const auto& pair) {
+    return std::find(names.begin(), names.end(), pair.name) == names.end();
+  });
+  return std::move(page.items);
+}
+
+Result<CapacityReservationRecord> describe_capacity_reservation(Client& client, const std::string& id) {
+  TRY_SET(xml, "",
+          client.query("ec2", "DescribeCapacityReservations", Params().add("CapacityReservationId.1", id),
+                       Repeat::freely));
+  TRY_SET(page, "", parse_describe_capacity_reservations(xml));
+  for (auto& one : page.items) {
+    if (one.id == id) return std::move(one);
+  }
+  return fail(Kind::not_found, "there is no capacity reservation " + id + " in " + client.config().region, "",
+              "`aws ec2 describe-capacity-reservations` lists them; --region chooses another region");
+}
+
+}  // namespace ferry::aws

@@ -1,0 +1,39 @@
+#pragma once
+/// \file
+/// What an account has in EC2 that ferry uses and does not make: key pairs, capacity reservations. All calls
+/// only read.
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "aws/client.h"
+#include "aws/ec2.h"
+#include "aws/paging.h"
+
+namespace ferry::aws {
+
+struct KeyPairRecord {
+  std::string name, type;  ///< type: "rsa" or "ed25519"
+  std::string public_key;  ///< OpenSSH's one line; empty if EC2 does not tell
+};
+/// Those of the names that exist here.
+Result<std::vector<KeyPairRecord>> describe_key_pairs(Client& client, const std::vector<std::string>& names);
+
+/// Capacity that the account pays for whether it is used or not; a capacity block is paid beforehand and ends
+/// by itself.
+struct CapacityReservationRecord {
+  std::string id, instance_type, zone;
+  std::string state;  ///< "active", "scheduled", "expired", "cancelled", "failed" and others
+  int total = 0, available = 0;
+  bool is_block = false;
+  std::int64_t start_ms = 0, end_ms = 0;  ///< since 1970; 0: none
+};
+/// not_found if there is none of that id in the region.
+Result<CapacityReservationRecord> describe_capacity_reservation(Client& client, const std::string& id);
+
+// The answers, parsed. Bounded, never throw; corrupt for what is not the answer.
+Result<Page<KeyPairRecord>> parse_describe_key_pairs(std::string_view xml);
+Result<Page<CapacityReservationRecord>> parse_describe_capacity_reservations(std::string_view xml);
+
+}  // namespace ferry::aws

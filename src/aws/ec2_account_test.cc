@@ -1,0 +1,54 @@
+#include "aws/ec2_account.h"
+
+#include <gtest/gtest.h>
+
+#include "aws/errors.h"
+#include "aws/machine_access.h"
+#include "aws/scripted_http.h"
+
+namespace ferry::aws {
+namespace {
+
+TEST(Ec2Account, AKeyPairsPublicHalfIsRead) {
+  const auto page = parse_describe_key_pairs(
+      "<DescribeKeyPairsResponse><keySet><item><keyName>mine</keyName><keyType>rsa</"
+      "keyType><publicKey>ssh-rsa AAAA mine\n"
+      "</publicKey></item><item/></keySet></DescribeKeyPairsResponse>");
+  ASSERT_TRUE(page) << describe(page.error());
+  ASSERT_EQ(page->items.size(), 1u);
+  EXPECT_EQ(page->items[0].name, "mine");
+  EXPECT_EQ(page->items[0].public_key, "ssh-rsa AAAA mine");
+}
+
+TEST(Ec2Account, AReservationTellsItsTypeItsZoneAndWhatIsLeft) {
+  const auto page = parse_describe_capacity_reservations(
+      "<DescribeCapacityReservationsResponse><capacityReservationSet><item><capacityReservationId>cr-1</"
+      "capacityReservationId>"
+      "<instanceType>p5.48xlarge</instanceType><availabilityZone>us-east-2a</availabilityZone><state>active</"
+      "state>"
+      "<totalInstanceCount>4</totalInstanceCount><availableInstanceCount>1</availableInstanceCount>"
+      "<reservationType>capacity-block</reservationType><endDate>2026-11-24T11:30:00.000Z</endDate></item>"
+      "</capacityReservationSet></DescribeCapacityReservationsResponse>");
+  ASSERT_TRUE(page) << describe(page.error());
+  const auto& one = page->items.at(0);
+  EXPECT_EQ(one.instance_type, "p5.48xlarge");
+  EXPECT_EQ(one.zone, "us-east-2a");
+  EXPECT_EQ(one.available, 1);
+  EXPECT_TRUE(one.is_block);
+  EXPECT_EQ(one.end_ms, 1795519800000);
+}
+
+TEST(Ec2Account, WhatIsNoAnswerIsCorrupt) {
+  EXPECT_EQ(parse_describe_key_pairs("<DescribeImagesResponse/>").error().kind, Kind::corrupt);
+  EXPECT_EQ(parse_describe_capacity_reservations("{}").error().kind, Kind::corrupt);
+}
+
+TEST(Ec2Account, WhatAnOwnNetworkCanAnswerHasAKind) {
+  EXPECT_EQ(kind_of("InvalidSubnetID.NotFound", 400), Kind::not_found);
+  EXPECT_EQ(kind_of("InvalidPlacementGroup.Unknown", 400), Kind::not_found);
+  EXPECT_EQ(kind_of("ReservationCapacityExceeded", 400), Kind::no_capacity);
+  EXPECT_EQ(kind_of("TargetNotConnected", 400), Kind::conflict);
+}
+
+}  // namespace
+}  // namespace ferry::aws

@@ -1,0 +1,157 @@
+#include "task/aws_settings.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+
+#include "base/text.h"
+#include "task/field_reader.h"
+#include "task/fields.h"
+
+namespace ferry::task {
+namespace {
+
+using Type = Node::Type;
+
+/// "subnet-0abc123": a resource's id, eight or seventeen hexadecimal digits behind its prefix.
+bool is_id(std::string_view text, std::string_view prefix) {
+  const auto hexadecimal = [](char c) { return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f'); };
+  if (!text.starts_with(prefix)) return false;
+  const auto digits = text.substr(prefix.size());
+  return digits.size() >= 8 && digits.size() <= 17 && std::ranges::all_of(digits, hexadecimal);
+}
+
+/// Whether `text` can be a name of AWS's, and never an option or several lines.
+bool is_word(std::string_view text, std::size_t longest) {
+  const auto plain = [](char c) { return static_cast<unsigned char>(c) >= 0x20 && c != 0x7f; };
+  return !text.empty() && text.size() <= longest && text.front() != '-' && std::ranges::all_of(text, plain);
+}
+
+tl::unexpected<Error> not_a(std::string_view what, std::string_view text, std::string_view example) {
+  return fail(Kind::bad_input, fmt::format("'{}' is not {}", printable(text), what), {},
+              fmt::format("it looks like {}", example));
+}
+
+Status set_id(std::string& into, std::string_view text, std::string_view prefix, std::string_view what) {
+  if (!is_id(text, prefix)) return not_a(what, text, fmt::format("{}0123456789abcdef0", prefix));
+  into = text;
+  return {};
+}
+
+Status set_word(std::string& into, std::string_view text, std::string_view what, std::size_t longest = 255) {
+  if (!is_word(text, longest)) return not_a(what, text, "a name");
+  into = text;
+  return {};
+}
+
+}  // namespace
+
+const std::vector<std::string>& AwsSettings::subnets_in(const std::string& region) const {
+  static const std::vector<std::string> none;
+  auto found = subnets.find(region);
+  if (found == subnets.end()) found = subnets.find("");
+  return found == subnets.end() ? none : found->second;
+}
+
+bool AwsSettings::excludes(const std::string& region) const {
+  return !subnets.empty() && subnets_in(region).empty();
+}
+
+Status set_field(AwsSettings& settings, std::string_view field, std::string_view text,
+                 std::string_view region) {
+  text = trim(text);
+  if (field == "subnet_id") {
+    std::string id;
+    TRY("", set_id(id, text, "subnet-", "a subnet"));
+    settings.subnets[std::string(region)].push_back(std::move(id));
+    return {};
+  }
+  if (field == "security_group_id") return set_id(settings.security_group, text, "sg-", "a security group");
+  if (field == "capacity_reservation_id")
+    return set_id(settings.capacity_reservation, text, "cr-", "a capacity reservation");
+  if (field == "key_name") return set_word(settings.key_name, text, "the name of a key pair");
+  if (field == "key_file") return set_word(settings.key_file, text, "a private key's file", 4096);
+  if (field == "placement_group")
+    return set_word(settings.placement_group, text, "the name of a placement group");
+  if (field == "instance_profile")
+    return set_word(settings.instance_profile, text, "an instance profile", 2048);
+  if (field == "ssh_proxy") return set_word(settings.ssh_proxy, text, "a jump host or a command", 4096);
+  if (field == "ssh_from") return set_word(settings.ssh_from, text, "an address range", 18);
+  return fail(Kind::bug, fmt::format("there is no setting '{}'", field));
+}
+
+void lay_over(AwsSettings& settings, const AwsSettings& above) {
+  if (!above.subnets.empty()) settings.subnets = above.subnets;
+  if (above.public_address) settings.public_address = above.public_address;
+  for (const auto field :
+       {&AwsSettings::security_group, &AwsSettings::ssh_from, &AwsSettings::ssh_proxy,
+        &AwsSettings::placement_group, &AwsSettings::capacity_reservation, &AwsSettings::instance_profile}) {
+    if (!(above.*field).empty()) settings.*field = above.*field;
+  }
+  // A key pair and its private half belong together.
+  if (above.key_name.empty() && above.key_file.empty()) return;
+  settings.key_name = above.key_name;
+  settings.key_file = above.key_file;
+}
+
+Status AwsReader::read(const Entry& entry) {
+  if (entry.value->type != Type::map) return wrong_type(entry, "a mapping");
+  for (const auto& field : entry.value->entries) {
+    if (field.value->type == Type::null) continue;
+    if (field.name == "subnet_id") {
+      TRY("", read_subnets(field));
+    } else if (field.name == "public_address") {
+      TRY_SET(wanted, "", bool_of(field));
+      task_.aws.public_address = wanted;
+    } else {
+      TRY_SET(text, "", text_of(field));
+      if (const auto set = set_field(task_.aws, field.name, text); !set)
+        return complain_in(field, set.error());
+    }
+  }
+  return {};
+}
+
+/// `subnet-…`, a list of them, or either by region.
+Status AwsReader::read_subnets(const Entry& entry) {
+  if (entry.value->type != Type::map) return add_subnets(entry, {});
+  for (const auto& region : entry.value->entries) {
+    if (const auto known = parse_infra("aws/" + region.name); !known || known->region != region.name)
+      return complain_at(region.at, fmt::format("'{}' does not look like a region", printable(region.name)),
+                         {}, "write us-east-1: subnet-…");
+    TRY("", add_subnets(region, region.name));
+  }
+  return {};
+}
+
+Status AwsReader::add_subnets(const Entry& entry, std::string_view region) {
+  const auto add = [&](const Entry& one) -> Status {
+    TRY_SET(text, "", text_of(one));
+    if (const auto set = set_field(task_.aws, "subnet_id", text, region); !set)
+      return complain_in(one, set.error());
+    return {};
+  };
+  if (entry.value->type != Type::list) return add(entry);
+  for (const auto& item : entry.value->entries) TRY("", add({"subnet_id", item.at, item.value}));
+  return {};
+}
+
+Result<AwsSettings> parse_settings(std::string_view yaml, std::string_view file) try {
+  TRY_SET(root, "", read_yaml(yaml, file));
+  if (root->type == Type::null) return AwsSettings();
+  if (root->type != Type::map) {
+    return complain(file, root->at,
+                    fmt::format("settings are a mapping of fields, not {}", called(root->type)), {},
+                    "write aws: and its fields below it");
+  }
+  Task task;
+  TRY("", check_fields(file, *root, "settings", task.not_yet));
+  if (const auto* aws = root->find("aws"); aws && aws->value->type != Type::null)
+    TRY("", AwsReader(file, task).read(*aws));
+  return task.aws;
+} catch (const std::exception& e) {
+  return complain(file, {}, "the settings cannot be read", e.what());
+}
+
+}  // namespace ferry::task
