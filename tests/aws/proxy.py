@@ -9,6 +9,7 @@ signer; what it then answers is the caller's matter.
 import dataclasses
 import http.client
 import http.server
+import sys
 import threading
 
 import models
@@ -55,21 +56,19 @@ def rehearsal_env(home):
 
 class Handler(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True  # head and body are written apart
 
     def do_POST(self):
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
         request = Request(self.command, self.path, dict(self.headers), body)
         self.server.proxy.judge(request, f"http://{self.headers['Host']}{self.path}")
         answer = self.server.proxy.answer(request)
-        try:
-            self.send_response(answer.status)
-            for name, value in answer.headers:
-                self.send_header(name, value)
-            self.send_header("Content-Length", str(len(answer.body)))
-            self.end_headers()
-            self.wfile.write(answer.body)
-        except (BrokenPipeError, ConnectionResetError):
-            self.close_connection = True  # whoever asked was killed
+        self.send_response(answer.status)
+        for name, value in answer.headers:
+            self.send_header(name, value)
+        self.send_header("Content-Length", str(len(answer.body)))
+        self.end_headers()
+        self.wfile.write(answer.body)
 
     do_GET = do_POST
 
@@ -77,14 +76,20 @@ class Handler(http.server.BaseHTTPRequestHandler):
         pass
 
 
+class Server(http.server.ThreadingHTTPServer):
+    def handle_error(self, request, client_address):
+        if not isinstance(sys.exc_info()[1], ConnectionError):  # whoever asked was killed
+            super().handle_error(request, client_address)
+
+
 class Proxy:
     def __init__(self, secret, answer):
         self.secret, self.answer = secret, answer
         self.complaints, self.actions = [], set()
-        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.server = Server(("127.0.0.1", 0), Handler)
         self.server.proxy = self
         self.url = f"http://127.0.0.1:{self.server.server_address[1]}"
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+        threading.Thread(target=self.server.serve_forever, args=(0.05,), daemon=True).start()
 
     def judge(self, request, url):
         whole = (request.method, url, request.headers, request.body)
