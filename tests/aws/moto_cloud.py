@@ -4,8 +4,8 @@ moto's instances are rows in a table: nobody answers ssh there. So a proxy stand
 moto granted it rents a twin in the rehearsal cloud: same user-data, same public key. What moto answers goes to ferry as it is, but for
 these, each of which makes up for something that moto lacks:
 
-- DescribeInstances shows the twin's address, and its tags that say on which port and as whom to log in. While the twin is not
-  running there is no address, as with EC2 while an instance boots; while it goes down, the instance does.
+- DescribeInstances shows the twin's address, and its tags that say on which port and as whom to log in; and what takes time is
+  pending, stopping or shutting-down for as long as the twin is. In moto everything has happened already.
 - A ClientToken that was seen before gets the first answer again, and DescribeInstances filters by client-token. moto does neither.
 - moto has no quotas of EC2's, and breaks where it is asked for the default ones: there are none here either, said as AWS says it.
 - Stopping, starting and terminating happen to the twin too; a twin that ended by itself ends the instance.
@@ -164,11 +164,11 @@ class MotoCloud:
 
     def show_twin(self, instance, twin):
         state = instance.find(f"{tag('instanceState')}/{tag('name')}")
-        there = twin["State"]["Name"] if twin else "terminated"
-        if state.text == "terminated" and there != "terminated":
-            state.text = "shutting-down"
-            instance.find(f"{tag('instanceState')}/{tag('code')}").text = "32"
-        reachable = state.text == there == "running"
+        there = twin["State"] if twin else {"Name": "terminated"}
+        if there["Name"] in ("pending", "stopping", "shutting-down"):
+            state.text = there["Name"]
+            instance.find(f"{tag('instanceState')}/{tag('code')}").text = str(there["Code"])
+        reachable = state.text == there["Name"] == "running"
         for name in ("dnsName", "ipAddress"):
             element = instance.find(tag(name))
             if element is not None:
