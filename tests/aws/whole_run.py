@@ -2,64 +2,27 @@
 """Whole commands of ferry through a proxy in front of the rehearsal cloud: every request is held against AWS's own service models
 and botocore's signer, and against the policy that `ferry policy` prints; then boto3 reads back what ferry made."""
 import fnmatch
-import http.client
-import http.server
 import json
-import os
 import pathlib
 import sys
-import threading
 import urllib.parse
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "program"))
 try:
     import boto3
-    import models
+    from proxy import Proxy, pass_on, rehearsal_env
 except ImportError as error:
     print(f"SKIP: {error.name} is not installed")
     sys.exit(77)
 from lib import Home
 
-complaints, actions = [], set()
-
-
-class Proxy(http.server.BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-
-    def do_POST(self):
-        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-        request = (self.command, f"http://{self.headers['Host']}{self.path}", dict(self.headers), body)
-        service, action, found = models.check_request(*request)
-        found += models.check_signature(*request, self.server.secret)
-        complaints.extend(f"{service} {action}: {complaint}" for complaint in found)
-        prefix = {"service-quotas": "servicequotas"}.get(service, service)
-        actions.add(f"{prefix}:{action}")
-        upstream = http.client.HTTPConnection(self.server.upstream)
-        upstream.request(self.command, self.path, body, dict(self.headers))
-        answer = upstream.getresponse()
-        text = answer.read()
-        self.send_response(answer.status)
-        for name, value in answer.getheaders():
-            if name.lower() not in ("content-length", "connection", "transfer-encoding", "date", "server"):
-                self.send_header(name, value)
-        self.send_header("Content-Length", str(len(text)))
-        self.end_headers()
-        self.wfile.write(text)
-
-    def log_message(self, *_):
-        pass
-
 
 def main():
     with Home() as home:
-        lines = home.good("rehearsal", "env").out.splitlines()
-        env = dict(line.removeprefix("export ").split("=", 1) for line in lines if line.startswith("export "))
-        env = {key: value.strip("'\"") for key, value in env.items()}
-        proxy = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Proxy)
-        proxy.upstream = urllib.parse.urlparse(env["AWS_ENDPOINT_URL"]).netloc
-        proxy.secret = env["AWS_SECRET_ACCESS_KEY"]
-        threading.Thread(target=proxy.serve_forever, daemon=True).start()
-        env["AWS_ENDPOINT_URL"] = f"http://127.0.0.1:{proxy.server_address[1]}"
+        env = rehearsal_env(home)
+        upstream = urllib.parse.urlparse(env["AWS_ENDPOINT_URL"]).netloc
+        proxy = Proxy(env["AWS_SECRET_ACCESS_KEY"], lambda request: pass_on(upstream, request))
+        env["AWS_ENDPOINT_URL"] = proxy.url
         home.env.update(env)
 
         home.good("check")
@@ -93,7 +56,7 @@ def main():
 
         policy = json.loads(home.good("policy").out)
         allowed = {action for statement in policy["Statement"] for action in statement["Action"]}
-        asked = actions - boto_only
+        asked = proxy.actions - boto_only
         missing = {one for one in asked if not any(fnmatch.fnmatchcase(one, pattern) for pattern in allowed)}
         assert not missing, f"the policy lacks {missing}"
         # What these commands did not need now: other zones, second thoughts, and what only some accounts meet.
@@ -101,7 +64,7 @@ def main():
                 "iam:CreateServiceLinkedRole", "ec2:DescribeAvailabilityZones"}
         idle = allowed - asked - rare
         assert not idle, f"the policy allows what nothing needs: {idle}"
-        assert not complaints, "\n".join(sorted(set(complaints)))
+        assert not proxy.complaints, "\n".join(sorted(set(proxy.complaints)))
         print(f"{len(asked)} actions, no complaint")
 
 
