@@ -33,6 +33,9 @@ constexpr std::array<Trial, 11> trials = {{
            .add("MaxCount", 1)
            .tags("instance", trial_tags)
            .tags("volume", trial_tags);
+       const bool arn = names.instance_profile.starts_with("arn:");
+       params.add_given(arn ? "IamInstanceProfile.Arn" : "IamInstanceProfile.Name", names.instance_profile);
+       params.add_given("SubnetId", names.subnet_id);
      }},
     {"TerminateInstances", fill_instance_id},
     {"StopInstances", fill_instance_id},

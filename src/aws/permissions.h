@@ -19,6 +19,8 @@ struct TrialNames {
   std::string instance_id = "i-0123456789abcdef0";
   std::string security_group_id = "sg-0123456789abcdef0";
   std::string name = "ferry-trial";  ///< of a key pair and a security group
+  std::string instance_profile;      ///< that RunInstances passes on; empty: none
+  std::string subnet_id;             ///< of RunInstances; empty: a default one
 };
 
 /// The actions that can be tried: all that a run needs of EC2.

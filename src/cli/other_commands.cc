@@ -1,6 +1,7 @@
 #include "base/text.h"
 #include "cli/command.h"
 #include "cli/completion.h"
+#include "run/access.h"
 #include "run/run.h"
 #include "sandbox/sandbox.h"
 
@@ -15,6 +16,17 @@ int follow_run(const Carried& carried, const std::string& name, int fd) {
   auto owner = run::Owner::adopt(run::Folder((*world)->doors().data, name), fd);
   if (!owner) return report(owner.error());
   return run::follow((*world)->doors(), name, std::move(*owner));
+}
+
+/// What ssh runs as its ProxyCommand: `ferry ssm-connect INSTANCE PORT WORLD REGION [PROFILE]`.
+int ssm_connect(const Carried& carried, const run::Place& place, const std::string& instance, int port) {
+  auto world = World::open(carried, watch::Face::plain, false);
+  if (!world) return report(world.error());
+  auto ended = run::ssm_connect((*world)->doors(), place, instance, port);
+  if (ended) return *ended;
+  const bool hopeless = ended.error().kind == Kind::denied || ended.error().kind == Kind::not_found;
+  if (hopeless) fmt::print(stderr, "{}: ", ssh::proxy_refused);
+  return report(ended.error());
 }
 
 }  // namespace
@@ -41,6 +53,24 @@ void add_other_commands(CLI::App& app, Program& program) {
   follow->add_option("fd", *fd)->required();
   follow->callback([&program, name, fd] {
     program.chosen = [&program, name, fd] { return follow_run(program.carried, *name, *fd); };
+  });
+
+  struct Session {
+    std::string instance, world, region, profile;
+    int port = 22;
+  };
+  auto session = std::make_shared<Session>();
+  auto* connect = app.add_subcommand("ssm-connect", "Reaches a machine's port for ssh")->group("");
+  connect->add_option("instance", session->instance)->required();
+  connect->add_option("port", session->port)->required();
+  connect->add_option("world", session->world)->required();
+  connect->add_option("region", session->region)->required();
+  connect->add_option("of-profile", session->profile)->required();
+  connect->callback([&program, session] {
+    program.chosen = [&program, session] {
+      return ssm_connect(program.carried, {session->world, session->region, "", "", session->profile},
+                         session->instance, session->port);
+    };
   });
 
   auto dir = std::make_shared<std::string>();

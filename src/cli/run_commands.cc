@@ -70,6 +70,7 @@ void move_to_rehearsal(task::Task& task) {
   here(task.resources);
   for (auto& candidate : task.candidates) here(candidate);
   task.budget.reset();
+  task.aws = {};
 }
 
 int run_command(const Program& program, const RunOptions& options, bool only_rehearse) {

@@ -58,6 +58,7 @@ void TaskOptions::add_to(CLI::App& command) {
   add("--key-name", "key_name", "NAME", "Key pair of your account (a new one for each run otherwise)");
   add("--key-file", "key_file", "FILE", "Private key to use, or the private half of --key-name");
   add("--security-group", "security_group_id", "GROUP", "Security group to use as it is");
+  add("--login-user", "login_user", "USER", "User to log in as, where your image has an unusual one");
   add("--placement-group", "placement_group", "NAME", "Placement group to rent in");
   add("--capacity-reservation", "capacity_reservation_id", "ID", "Capacity reservation or block to use");
   add("--instance-profile", "instance_profile", "NAME", "Role that the machine itself has");
@@ -165,11 +166,11 @@ void fill_from_environment(std::vector<std::string>& missing, std::map<std::stri
   });
 }
 
-/// What the person's settings file has, the task over it, the flags over both.
-Status lay_aws(const TaskOptions& options, task::AwsSettings& task) {
+/// What the person's settings file has (for AWS itself), the task over it, the flags over both.
+Status lay_aws(const TaskOptions& options, bool on_aws, task::AwsSettings& task) {
   task::AwsSettings all, flags;
   const auto file = os::config_dir() / "config.yaml";
-  if (os::exists(file)) {
+  if (on_aws && os::exists(file)) {
     TRY_SET(text, "", os::read_file(file, 1 << 20));
     TRY_SET(own, "", task::parse_settings(text, file.string()));
     all = std::move(own);
@@ -247,7 +248,8 @@ Result<Described> describe_task(const TaskOptions& options, const std::vector<st
   }
   TRY("", lay_resources(options, out.task.resources));
   for (auto& candidate : out.task.candidates) TRY("", lay_resources(options, candidate));
-  TRY("", lay_aws(options, out.task.aws));
+  const bool on_aws = out.task.wishes()[0].infra.value_or(task::Infra{}).world == task::World::aws;
+  TRY("", lay_aws(options, on_aws, out.task.aws));
   TRY("", lay_variables(options, out.task));
   TRY("", task::fill_variables(out.task));
   out.workdir = options.workdir.empty() ? find_workdir(out.task, file) : absolute_path(options.workdir);

@@ -31,6 +31,7 @@ struct Identity {
 struct Image {
   std::string id, name, login_user, root_device;
   int root_size_gib = 0;
+  std::string created = {};  ///< "2026-10-02T…": when it was made
 };
 
 enum class State { pending, running, stopping, stopped, shutting_down, terminated };
@@ -39,11 +40,10 @@ std::string_view name(State state);
 struct Instance {
   std::string id, type, zone, region;
   State state = State::pending;
-  /// Public DNS name, else public IP, else private IP; empty while pending or stopped. Changes after stop and
-  /// start.
-  std::string address;
-  bool has_public_address = false;
-  int ssh_port = 22;  ///< from the tag ferry:ssh-port, for machines whose sshd listens elsewhere
+  std::string address;  ///< public DNS name, else public IP; empty while pending or stopped, and where it has
+                        ///< none. Changes after stop and start
+  std::string private_address;  ///< IPv4, in its VPC
+  int ssh_port = 22;            ///< from the tag ferry:ssh-port, for machines whose sshd listens elsewhere
   std::string client_token;
   std::string state_reason;  ///< "Client.UserInitiatedShutdown: …" and the like; may be empty
   std::int64_t launched_ms = 0;

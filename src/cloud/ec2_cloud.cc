@@ -38,12 +38,8 @@ Instance instance_of(aws::InstanceRecord record, const std::string& region) {
   instance.region = region;
   instance.state = state_of(record.state);
   const bool reachable = instance.state == State::running;
-  instance.has_public_address = !record.public_ip.empty() || !record.public_dns.empty();
-  if (reachable) {
-    instance.address = !record.public_dns.empty()  ? record.public_dns
-                       : !record.public_ip.empty() ? record.public_ip
-                                                   : record.private_ip;
-  }
+  if (reachable) instance.address = record.public_dns.empty() ? record.public_ip : record.public_dns;
+  if (reachable) instance.private_address = record.private_ip;
   if (const auto tag = record.tags.find("ferry:ssh-port"); tag != record.tags.end()) {
     const auto port = parse_int(tag->second);
     if (port && *port > 0 && *port < 65536) instance.ssh_port = static_cast<int>(*port);

@@ -186,7 +186,7 @@ TEST(Ec2Cloud, AnAccountWithoutDefaultVpcIsToldHowToMakeOne) {
 TEST(Ec2Cloud, AGroupIsNeverOpenedToWhatIsNoAddress) {
   World world;
   for (const char* bad :
-       {"", "0.0.0.0", "203.0.113.7/33", "203.0.113.256/32", "1.2.3/32", "a.b.c.d/32", "+1.2.3.4/8"}) {
+       {" ", "0.0.0.0", "203.0.113.7/33", "203.0.113.256/32", "1.2.3/32", "a.b.c.d/32", "+1.2.3.4/8"}) {
     EXPECT_EQ(world.cloud->ensure_group("g", bad, {}).error().kind, Kind::bad_input) << bad;
   }
   EXPECT_TRUE(world.http.asked.empty());

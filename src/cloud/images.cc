@@ -16,7 +16,8 @@ Image image_of(const aws::ImageRecord& record) {
           .name = record.name,
           .login_user = login_user_of(record.name),
           .root_device = record.root_device.empty() ? "/dev/sda1" : record.root_device,
-          .root_size_gib = record.root_size_gib};
+          .root_size_gib = record.root_size_gib,
+          .created = record.creation_date};
 }
 
 /// By the published parameter. Nothing where the parameter, or the right to read it, is missing.

@@ -135,7 +135,7 @@ void check_quotas(Account& account, std::vector<Finding>& out) {
                                 busy ? fmt::format(" ({} in use)", busy) : ""));
   }
   if (parts.empty()) {
-    out.push_back({Level::note, "quotas", "cannot be asked (servicequotas:GetServiceQuota)", ""});
+    out.push_back({Level::note, "quotas", "not known here (servicequotas:GetServiceQuota tells nothing)", ""});
     return;
   }
   out.push_back({Level::good, "quotas", join(parts, " · "), ""});
@@ -281,12 +281,16 @@ Result<std::vector<plan::Offer>> within_quotas(Doors& doors, const Place& place,
   return fitting;
 }
 
-Status may_launch(Doors& doors, const plan::Offer& offer, const cloud::Image& image) {
+Status may_launch(Doors& doors, const plan::Offer& offer, const cloud::Image& image,
+                  const task::AwsSettings& settings) {
   TRY_SET(account, "", open_account(doors, offer.region));
   if (!knows_dry_run(account.client)) return {};
   aws::TrialNames names;
   names.image_id = image.id;
   names.instance_type = offer.type.name;
+  names.instance_profile = settings.instance_profile;
+  if (const auto& subnets = settings.subnets_in(offer.region); !subnets.empty())
+    names.subnet_id = subnets.front();
   for (const char* action : {"RunInstances", "ImportKeyPair", "CreateSecurityGroup"}) {
     auto answer = aws::dry_run(account.client, action, names);
     if (answer.permission != aws::Permission::denied || !answer.error) continue;

@@ -42,9 +42,10 @@ Result<std::string> request_quota(Doors& doors, const std::string& region, const
 Result<std::vector<plan::Offer>> within_quotas(Doors& doors, const Place& place,
                                                std::vector<plan::Offer> offers);
 
-/// Fails denied, with what is missing, when the account may not rent this offer with this image. Asked with
-/// DryRun: nothing is made. What EC2 does not decide is calm.
-Status may_launch(Doors& doors, const plan::Offer& offer, const cloud::Image& image);
+/// Fails denied, with what is missing, when the account may not rent this offer with this image (and pass on
+/// its role). Asked with DryRun: nothing is made. What EC2 does not decide is calm.
+Status may_launch(Doors& doors, const plan::Offer& offer, const cloud::Image& image,
+                  const task::AwsSettings& settings);
 
 /// The smallest IAM policy with which every ferry command works, as JSON text.
 std::string iam_policy();

@@ -235,6 +235,24 @@ Result<std::vector<std::string>> down(Doors& doors, const std::string& run_name,
   return ended;
 }
 
+namespace {
+
+/// Ends what carries this user's tag at a place, whatever the ledger says.
+Status end_strays(Doors& doors, Place place, std::vector<std::string>& ended) {
+  const auto account = place;
+  TRY_SET(cloud, "", open_cloud(doors, place));
+  TRY("", confirm_account(*cloud, account));
+  TRY_SET(ours, "", cloud->find_by_tag("ferry:owner", os::user_name() + "@" + os::host_name()));
+  for (const auto& one : ours) {
+    if (!one.alive()) continue;
+    TRY("terminate " + one.id, cloud->terminate(one.id));
+    ended.push_back(one.id);
+  }
+  return {};
+}
+
+}  // namespace
+
 Result<std::vector<std::string>> down_all(Doors& doors, bool bring_home) {
   std::vector<std::string> ended;
   std::optional<Error> failed;
@@ -255,16 +273,14 @@ Result<std::vector<std::string>> down_all(Doors& doors, bool bring_home) {
     TRY_SET(instances, "", doors.ledger.instances(run.name));
     for (const auto& one : instances) places.insert(place_of(one));
   }
-  for (auto place : places) {
-    const auto account = place;
-    TRY_SET(cloud, "", open_cloud(doors, place));
-    TRY("", confirm_account(*cloud, account));
-    TRY_SET(ours, "", cloud->find_by_tag("ferry:owner", os::user_name() + "@" + os::host_name()));
-    for (const auto& one : ours) {
-      if (!one.alive()) continue;
-      TRY("terminate " + one.id, cloud->terminate(one.id));
-      ended.push_back(one.id);
-    }
+  for (const auto& place : places) TRY("", end_strays(doors, place, ended));
+  // The ledger may be a new one: look where ferry would rent now, too.
+  Place usual{"aws", "", "", "", ""};
+  const auto is_usual = [&](const auto& one) { return one.world == "aws" && one.region == usual.region; };
+  if (open_world(doors, usual) && std::ranges::none_of(places, is_usual)) {
+    if (const auto looked = end_strays(doors, usual, ended); !looked)
+      doors.progress.warn("down",
+                          fmt::format("could not look in aws {}: {}", usual.region, looked.error().what));
   }
   if (failed) return tl::unexpected<Error>(std::move(*failed));
   return ended;

@@ -6,8 +6,10 @@
 #include "base/text.h"
 #include "os/env.h"
 #include "run/account.h"
+#include "run/images.h"
 #include "run/launch.h"
 #include "run/planning.h"
+#include "run/reservation.h"
 
 namespace ferry::run {
 
@@ -69,19 +71,19 @@ Status Journey::plan(const Order& order, const std::string& framework) {
     TRY_SET(world, "", doors_.rehearsal());
     rehearsal_region = world.region;
   }
-  TRY_SET(planned, "",
-          plan_task(order.task, lifetime_, doors_.data, doors_.clock.now_ms(), rehearsal_region));
-  TRY_SET(cloud, "", open_cloud(doors_, planned.place));
-  cloud_ = std::move(cloud);
-  if (planned.place.world == "aws") {
-    // The account is looked at before anyone is asked: a question that leads nowhere is a bad one.
-    TRY_SET(caller, "", cloud_->whoami());
-    planned.place.account = caller.account;
-    TRY_SET(allowed, "", within_quotas(doors_, planned.place, std::move(planned.ranking.offers)));
-    planned.ranking.offers = std::move(allowed);
-    TRY("", set_terms(order.task, lifetime_, planned));
+  auto task = order.task;
+  if (infra.world == task::World::aws) {
+    TRY_SET(reserved, "", confine_to_reservation(doors_, task));
+    reservation_ = std::move(reserved);
   }
+  if (reservation_) {
+    TRY_SET(limited, "", within_block(*reservation_, lifetime_, doors_.clock.now_ms()));
+    lifetime_ = limited;
+  }
+  TRY_SET(planned, "", plan_task(task, lifetime_, doors_.data, doors_.clock.now_ms(), rehearsal_region));
+  if (planned.place.world == "aws") TRY("", look_at_account(order, planned));
   for (const auto& note : planned.ranking.notes) doors_.progress.warn("plan", note);
+  wishes_.assign(task.wishes().begin(), task.wishes().end());
   offers_ = std::move(planned.ranking.offers);
   place_ = std::move(planned.place);
   lifetime_ = planned.lifetime;
@@ -101,18 +103,36 @@ Status Journey::plan(const Order& order, const std::string& framework) {
        {"estimate_usd", best.total ? Json(static_cast<double>(best.total->micros) / 1e6) : Json()},
        {"at_most_usd", static_cast<double>(most.micros) / 1e6},
        {"considered", planned.ranking.considered}});
-  if (place_.world == "rehearsal") return {};
-  TRY_SET(there, "", open_cloud(doors_, place_));  // the limits may have led to another region
-  cloud_ = std::move(there);
-  TRY_SET(image, "find an image",
-          cloud_->newest_image({best.type.name, best.type.arch, best.type.accelerator_count > 0,
-                                order.task.wishes()[best.wish].image, framework}));
-  TRY("", may_launch(doors_, best, image));
-  if (order.confirm && !aws::is_loopback(place_.endpoint)) {
-    doors_.progress.pause();
-    TRY("", order.confirm({offers_, lifetime_.max_duration, most, ceiling_, doors_.clock.now_ms()}));
+  return place_.world == "aws" ? ask(order, framework) : Status();
+}
+
+Status Journey::look_at_account(const Order& order, Planned& planned) {
+  // The account is looked at before anyone is asked: a question that leads nowhere is a bad one.
+  TRY_SET(cloud, "", open_cloud(doors_, planned.place));
+  TRY_SET(caller, "", cloud->whoami());
+  planned.place.account = caller.account;
+  // Reserved capacity counts against the limits when it is reserved.
+  if (reservation_) {
+    if (reservation_->is_block)
+      planned.ranking.notes.push_back(fmt::format(
+          "{} is a capacity block: it is paid already, whatever the price below says", reservation_->id));
+    return {};
   }
-  return {};
+  TRY_SET(allowed, "", within_quotas(doors_, planned.place, std::move(planned.ranking.offers)));
+  planned.ranking.offers = std::move(allowed);
+  return set_terms(order.task, lifetime_, planned);
+}
+
+Status Journey::ask(const Order& order, const std::string& framework) {
+  const auto& best = offers_.front();
+  TRY_SET(cloud, "", open_cloud(doors_, place_));  // the limits may have led to another region
+  TRY_SET(image, "find an image",
+          find_image(doors_, *cloud, place_, best, wishes_[best.wish].image, framework));
+  TRY("", may_launch(doors_, best, image, order.task.aws));
+  if (!order.confirm || aws::is_loopback(place_.endpoint)) return {};
+  const auto most = best.hourly ? cost(*best.hourly, lifetime_.max_duration) : Usd{};
+  doors_.progress.pause();
+  return order.confirm({offers_, lifetime_.max_duration, most, ceiling_, doors_.clock.now_ms()});
 }
 
 Status Journey::plan_own_machine(const std::string& host) {
@@ -139,15 +159,18 @@ Status Journey::launch(const Order& order, const std::string& framework) {
           run::launch(doors_, {.run = run_,
                                .place = place_,
                                .offers = offers_,
-                               .wishes = order.task.wishes(),
+                               .wishes = wishes_,
                                .framework = framework,
                                .lifetime = lifetime_,
-                               .ceiling = ceiling_}));
+                               .ceiling = ceiling_,
+                               .aws = order.task.aws,
+                               .capacity_block = reservation_ && reservation_->is_block}));
   instance_ = std::move(launched.instance);
   cloud_ = std::move(launched.cloud);
   place_ = std::move(launched.place);
   offers_ = {std::move(launched.offer)};
-  run_.task["image"] = {{"id", launched.image.id}, {"name", launched.image.name}};
+  run_.task["image"] = {
+      {"id", launched.image.id}, {"name", launched.image.name}, {"created", launched.image.created}};
   TRY("", doors_.ledger.update(run_));
   doors_.progress.done("launch", fmt::format("{} running as {}", instance_.id, run_.name),
                        {{"instance_id", instance_.id}, {"run", run_.name}, {"zone", instance_.zone}});

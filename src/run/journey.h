@@ -8,6 +8,7 @@
 #include "run/link.h"
 #include "run/local_log.h"
 #include "run/outputs.h"
+#include "run/planning.h"
 #include "run/preflight.h"
 #include "run/run.h"
 #include "run/training.h"
@@ -27,6 +28,9 @@ class Journey {
  private:
   Status plan(const Order& order, const std::string& framework);
   Status plan_own_machine(const std::string& host);
+  /// What the account's limits and permissions leave of what was planned, and its reservations.
+  Status look_at_account(const Order& order, Planned& planned);
+  Status ask(const Order& order, const std::string& framework);
   Status launch(const Order& order, const std::string& framework);
   Status connect();
   Status sync(sync::Tree& tree);
@@ -63,8 +67,10 @@ class Journey {
   Lifetime lifetime_;
   std::unique_ptr<cloud::Cloud> cloud_;
   Place place_;
-  std::vector<plan::Offer> offers_;  // best first; once launched, the one that was had
-  std::optional<Usd> ceiling_;       // no dearer machine is rented, an hour
+  std::vector<plan::Offer> offers_;      // best first; once launched, the one that was had
+  std::vector<task::Resources> wishes_;  // that the offers are for
+  std::optional<cloud::Reservation> reservation_;
+  std::optional<Usd> ceiling_;  // no dearer machine is rented, an hour
   ledger::Instance instance_;
   std::optional<Link> link_;
   Environment environment_;

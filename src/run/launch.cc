@@ -4,7 +4,9 @@
 
 #include "aws/quotas.h"
 #include "base/text.h"
+#include "run/access.h"
 #include "run/capacity.h"
+#include "run/images.h"
 #include "run/labels.h"
 #include "run/polling.h"
 #include "ssh/keys.h"
@@ -22,6 +24,7 @@ struct Site {
   Place place;
   std::unique_ptr<cloud::Cloud> cloud;
   std::string group;
+  std::vector<cloud::Subnet> subnets;  // of the person's own; empty: the default ones
 };
 
 std::string where(const plan::Offer& offer) {
@@ -32,14 +35,17 @@ std::string where(const plan::Offer& offer) {
 /// True if the trouble is this account's with this region, so that another region may do.
 bool is_about_the_region(const Error& error) {
   return error.code == "OptInRequired" || error.code == "VPCIdNotSpecified" ||
-         error.code == "DefaultVpcDoesNotExist";
+         error.code == "DefaultVpcDoesNotExist" || error.code == "InvalidSubnetID.NotFound";
 }
+
+/// True if the image is not there (any more).
+bool is_about_the_image(const Error& error) { return error.code.starts_with("InvalidAMIID."); }
 
 /// True if no machine can exist under the call's token. Other answers (expired credentials, a conflict) may
 /// be to a repeated call whose first answer was lost, and say nothing about that one.
 bool is_refusal(const Error& error) {
   return error.kind == Kind::no_capacity || error.kind == Kind::quota || error.kind == Kind::unsupported ||
-         error.code == "UnauthorizedOperation";
+         error.code == "UnauthorizedOperation" || is_about_the_image(error);
 }
 
 class Launcher {
@@ -56,6 +62,12 @@ class Launcher {
  private:
   Status prepare_keys();
   Result<Site*> site_in(const std::string& region);
+  Status find_group(Site& site, const std::string& name);
+  Status note_resource(const Site& site, const char* kind, const std::string& name);
+  /// The addresses that may reach port 22, as a range; empty: none need to.
+  Result<std::string> allowed_cidr(Site& site, const std::string& vpc_id);
+  /// True if the offer can be tried as it is: with subnets of one's own it has the zone of one of them.
+  bool stands_in_a_subnet(const plan::Offer& offer, const Site& site);
   /// The rented instance, or nothing when the next offer is to be tried.
   Result<std::optional<ledger::Instance>> attempt(const plan::Offer& offer, Site& site);
   Result<cloud::Instance> rent(const plan::Offer& offer, Site& site, ledger::Instance& instance);
@@ -75,18 +87,20 @@ class Launcher {
   std::set<std::string> closed_regions_;
   std::map<std::string, std::size_t> zones_left_;  // of a type in a region, once they are tried one by one
   std::vector<plan::Offer> over_quota_;
-  std::string public_key_, user_data_;
+  Access access_;
+  std::string user_data_;
   std::optional<Error> last_;
   cloud::Image image_;  // of the last attempt
   int attempts_ = 0;
+  bool image_looked_up_again_ = false;
 };
 
 Status Launcher::prepare_keys() {
-  TRY_SET(own, "", ssh::ensure_key(folder_.identity(), "ferry-" + order_.run.name));
+  TRY_SET(own, "", prepare_key(folder_, order_.run, order_.aws));
+  access_ = std::move(own);
   TRY_SET(host, "", ssh::make_key("ferry-host-" + order_.run.name));
   TRY("",
       os::write_file(folder_.known_hosts(), ssh::known_hosts_line(order_.run.name, host.public_line), 0600));
-  public_key_ = own.public_line;
   user_data_ = user_data(host.private_text, host.public_line, order_.lifetime.until_power_off());
   return {};
 }
@@ -98,27 +112,66 @@ Result<Site*> Launcher::site_in(const std::string& region) {
   site.place.region = region;
   TRY_SET(cloud, "", open_cloud(doors_, site.place));
   site.cloud = std::move(cloud);
+  if (const auto& subnets = order_.aws.subnets_in(region); !subnets.empty()) {
+    TRY_SET(found, "", site.cloud->subnets(subnets));
+    site.subnets = std::move(found);
+  }
   const auto name = resource_name(order_.run);
-  const auto tags = tags_of(order_.run);
-  const auto note = [&](const char* kind) {
-    return doors_.ledger.note_resource({order_.run.name, site.place.world, site.place.region,
-                                        site.place.endpoint, kind, name, false, site.place.account,
-                                        site.place.profile});
-  };
-  TRY("", note("key-pair"));
-  TRY("import the ssh key", site.cloud->import_key(name, public_key_, tags));
-  TRY_SET(cidr, "find the address to open port 22 for", site.cloud->caller_cidr());
-  TRY("", note("security-group"));
-  TRY_SET(group, "make the security group", site.cloud->ensure_group(name, cidr, tags));
-  site.group = group.id;
+  TRY("", find_key(*site.cloud, order_.aws, folder_, access_));
+  if (access_.key_name.empty()) {
+    TRY("", note_resource(site, "key-pair", name));
+    TRY("import the ssh key", site.cloud->import_key(name, access_.public_key, tags_of(order_.run)));
+  }
+  TRY("", find_group(site, name));
   return &sites_.emplace(region, std::move(site)).first->second;
+}
+
+Status Launcher::note_resource(const Site& site, const char* kind, const std::string& name) {
+  return doors_.ledger.note_resource({order_.run.name, site.place.world, site.place.region,
+                                      site.place.endpoint, kind, name, false, site.place.account,
+                                      site.place.profile});
+}
+
+Status Launcher::find_group(Site& site, const std::string& name) {
+  site.group = order_.aws.security_group;
+  if (!site.group.empty()) return {};
+  const std::string vpc = site.subnets.empty() ? "" : site.subnets.front().vpc_id;
+  TRY_SET(cidr, "find the address to open port 22 for", allowed_cidr(site, vpc));
+  TRY("", note_resource(site, "security-group", name));
+  TRY_SET(group, "make the security group", site.cloud->ensure_group(name, cidr, tags_of(order_.run), vpc));
+  site.group = group.id;
+  return {};
+}
+
+Result<std::string> Launcher::allowed_cidr(Site& site, const std::string& vpc_id) {
+  const auto& aws = order_.aws;
+  if (!aws.ssh_from.empty()) return aws.ssh_from;
+  if (aws.ssh_proxy == "ssm") return std::string();  // the machine calls out
+  // A jump host, or a VPN's end, stands in the VPC.
+  const bool from_inside = !aws.ssh_proxy.empty() || aws.public_address == false;
+  return from_inside ? site.cloud->vpc_cidr(vpc_id) : site.cloud->caller_cidr();
+}
+
+bool Launcher::stands_in_a_subnet(const plan::Offer& offer, const Site& site) {
+  if (site.subnets.empty()) return true;
+  if (!offer.zone.empty()) {
+    return std::ranges::any_of(site.subnets, [&](const auto& one) { return one.zone == offer.zone; });
+  }
+  std::set<std::string> seen;
+  std::vector<plan::Offer> there;
+  for (const auto& subnet : site.subnets) {
+    if (!seen.insert(subnet.zone).second) continue;
+    there.push_back(offer);
+    there.back().zone = subnet.zone;
+  }
+  waiting_.insert(waiting_.begin(), there.begin(), there.end());
+  return false;
 }
 
 Result<cloud::Instance> Launcher::rent(const plan::Offer& offer, Site& site, ledger::Instance& instance) {
   const auto& wish = order_.wishes[offer.wish];
   TRY_SET(image, "find an image",
-          site.cloud->newest_image({offer.type.name, offer.type.arch, offer.type.accelerator_count > 0,
-                                    wish.image, order_.framework}));
+          find_image(doors_, *site.cloud, site.place, offer, wish.image, order_.framework));
   image_ = image;
   instance.run = order_.run.name;
   instance.world = site.place.world;
@@ -132,20 +185,31 @@ Result<cloud::Instance> Launcher::rent(const plan::Offer& offer, Site& site, led
   instance.hourly = offer.hourly.value_or(Usd{});
   instance.market = plan::name(offer.market);
   instance.disk_gib = std::max(wish.disk_gib, image.root_size_gib);
-  instance.public_address = true;
-  instance.login_user = image.login_user;
+  const auto subnet =
+      std::ranges::find_if(site.subnets, [&](const auto& one) { return one.zone == offer.zone; });
+  const bool own_subnet = subnet != site.subnets.end();
+  instance.public_address = order_.aws.public_address.value_or(!own_subnet || subnet->gives_public_address);
+  instance.login_user = order_.aws.login_user.empty() ? image.login_user : order_.aws.login_user;
+  instance.ssh_proxy = order_.aws.ssh_proxy;
+  if (access_.is_own) instance.identity = access_.identity.string();
   instance.intent_ms = doors_.clock.now_ms();
   TRY("", doors_.ledger.note_intent(instance));
   return site.cloud->launch(
       {.offer = offer,
        .image = image,
        .client_token = instance.token,
-       .key_name = resource_name(order_.run),
+       .key_name = access_.key_name.empty() ? resource_name(order_.run) : access_.key_name,
        .security_group = site.group,
        .user_data = user_data_,
        .disk_gib = wish.disk_gib,
        .disk_tier = wish.disk_tier,
        .tags = tags_of(order_.run, wish.labels),
+       .subnet_id = own_subnet ? subnet->id : "",
+       .public_address = order_.aws.public_address,
+       .instance_profile = order_.aws.instance_profile,
+       .placement_group = order_.aws.placement_group,
+       .capacity_reservation_id = order_.aws.capacity_reservation,
+       .capacity_block = order_.capacity_block,
        .spot_max_price = offer.market == plan::Market::spot ? wish.max_hourly_cost : std::nullopt});
 }
 
@@ -157,7 +221,7 @@ Status Launcher::wait_until_running(Site& site, ledger::Instance& instance) {
                       "try again; it may be the cloud's own trouble");
         }
         note_access(now, instance);
-        return now.state == cloud::State::running && !now.address.empty();
+        return now.state == cloud::State::running && !instance.address.empty();
       }));
   return doors_.ledger.note_instance(instance);
 }
@@ -169,6 +233,12 @@ Result<std::optional<ledger::Instance>> Launcher::attempt(const plan::Offer& off
     if (!instance.token.empty() && is_refusal(rented.error())) {
       instance.state = ledger::Rent::released;  // nothing exists under this token
       TRY("", doors_.ledger.note_instance(instance));
+    }
+    if (is_about_the_image(rented.error()) && !image_looked_up_again_) {
+      image_looked_up_again_ = true;  // a remembered one may have been withdrawn
+      forget_image(doors_, image_.id);
+      waiting_.push_front(offer);
+      return std::optional<ledger::Instance>();
     }
     const auto kind = rented.error().kind;
     const bool another_may_do = kind == Kind::no_capacity || kind == Kind::quota || kind == Kind::unsupported;
@@ -262,10 +332,14 @@ Result<Launched> Launcher::run() {
       continue;
     }
     if (!site) return tl::unexpected<Error>(std::move(site).error());
+    if (!stands_in_a_subnet(offer, **site)) continue;
     TRY_SET(instance, "", attempt(offer, **site));
     if (!instance) continue;
     return Launched{std::move(*instance), std::move((*site)->cloud), (*site)->place, offer, image_};
   }
+  if (!last_ && !order_.aws.subnets.empty())
+    return fail(Kind::not_found, "none of your subnets is in a zone that has such a machine", {},
+                "name subnets of other zones (subnet_id takes several), or choose another type");
   if (!last_) return fail(Kind::not_found, "there is no offer to launch");
   last_->what = fmt::format("no machine could be rented after {} {}; the last answer: {}", attempts_,
                             attempts_ == 1 ? "try" : "tries", last_->what);

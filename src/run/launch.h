@@ -18,6 +18,8 @@ struct LaunchOrder {
   const std::string& framework;             ///< that the image had better bring ("pytorch"); empty: none
   Lifetime lifetime;
   std::optional<Usd> ceiling;  ///< dearer offers (an hour) are not taken; nothing: any
+  const task::AwsSettings& aws;
+  bool capacity_block = false;  ///< aws.capacity_reservation is a block
 };
 
 struct Launched {

@@ -29,8 +29,8 @@ struct AgentChannel {
 class Link {
  public:
   /// Tries again while the machine boots, until `limit`; asks the cloud for a new address in between. Uploads
-  /// the agent if it is missing. Fails at once when the host key or our key is refused, not_found when the
-  /// machine is gone.
+  /// the agent if it is missing. A private key that was lost on this computer is replaced (run/access.h).
+  /// Fails at once when the host key or our key is refused, not_found when the machine is gone.
   static Result<Link> open(Doors& doors, cloud::Cloud& cloud, const Folder& folder, ledger::Instance instance,
                            Seconds limit, bool can_detach);
 

@@ -17,8 +17,31 @@ constexpr Seconds visible_after{30};
 
 }  // namespace
 
+namespace {
+
+/// What ssh runs to reach the machine through Systems Manager.
+std::string session_command(const ledger::Instance& instance) {
+  const os::Argv words = {os::self_program().string(),
+                          "ssm-connect",
+                          instance.id,
+                          std::to_string(instance.ssh_port),
+                          instance.world,
+                          instance.region,
+                          instance.profile};
+  std::string command;
+  for (const char c : shell_quoted(words)) command += c == '%' ? "%%" : std::string(1, c);
+  return command;
+}
+
+/// Where ssh finds it today; empty: nowhere yet.
+const std::string& address_of(const cloud::Instance& now, const ledger::Instance& instance) {
+  return now.address.empty() && !instance.public_address ? now.private_address : now.address;
+}
+
+}  // namespace
+
 void note_access(const cloud::Instance& now, ledger::Instance& instance) {
-  instance.address = now.address;
+  instance.address = address_of(now, instance);
   instance.ssh_port = now.ssh_port;
   if (const auto user = now.tags.find("ferry:login-user"); user != now.tags.end())
     instance.login_user = user->second;
@@ -26,8 +49,7 @@ void note_access(const cloud::Instance& now, ledger::Instance& instance) {
 
 Seconds Lifetime::linger() const { return std::clamp(max_duration / 10, Seconds(30), Seconds(900)); }
 
-Result<std::unique_ptr<cloud::Cloud>> open_cloud(Doors& doors, Place& place) {
-  if (place.world == "ssh") return cloud::make_host_cloud(place.endpoint);
+Result<cloud::AwsWorld> open_world(Doors& doors, Place& place) {
   const bool rehearsing = place.world == "rehearsal";
   auto access =
       rehearsing ? doors.rehearsal() : cloud::aws_world_from_environment(place.region, place.profile);
@@ -42,7 +64,13 @@ Result<std::unique_ptr<cloud::Cloud>> open_cloud(Doors& doors, Place& place) {
   }
   place.region = access->region;
   place.profile = access->profile;
-  return cloud::make_ec2_cloud(std::move(*access), doors.http, doors.clock);
+  return access;
+}
+
+Result<std::unique_ptr<cloud::Cloud>> open_cloud(Doors& doors, Place& place) {
+  if (place.world == "ssh") return cloud::make_host_cloud(place.endpoint);
+  TRY_SET(world, "", open_world(doors, place));
+  return cloud::make_ec2_cloud(world, doors.http, doors.clock);
 }
 
 Status confirm_account(cloud::Cloud& cloud, const Place& place) {
@@ -100,7 +128,8 @@ ssh::Target target_of(const Folder& folder, const ledger::Instance& instance) {
   target.user = instance.login_user;
   target.address = instance.address;
   target.port = instance.ssh_port;
-  target.identity = folder.identity();
+  target.identity = instance.identity.empty() ? folder.identity() : os::Path(instance.identity);
+  target.proxy = instance.ssh_proxy == "ssm" ? session_command(instance) : instance.ssh_proxy;
   target.known_hosts = folder.known_hosts();
   target.alias = instance.run;
   return target;
@@ -118,7 +147,8 @@ Result<ledger::Instance> refresh(Doors& doors, cloud::Cloud& cloud, ledger::Inst
     return fail(Kind::conflict, fmt::format("{} is {}", instance.id, name(now.state)), now.state_reason,
                 "start it in the AWS console, or release it: ferry down " + instance.run);
   }
-  if (!now.address.empty() && (now.address != instance.address || now.ssh_port != instance.ssh_port)) {
+  const auto& address = address_of(now, instance);
+  if (!address.empty() && (address != instance.address || now.ssh_port != instance.ssh_port)) {
     note_access(now, instance);
     TRY("", doors.ledger.note_instance(instance));
   }

@@ -35,6 +35,10 @@ Place place_of(const Noted& one) {
   return {one.world, one.region, one.endpoint, one.account, one.profile};
 }
 
+/// As whom and where to call for `place`, which is filled in where it was left empty: for calls that are
+/// AWS's alone.
+Result<cloud::AwsWorld> open_world(Doors& doors, Place& place);
+
 /// Opens the cloud at `place`, and fills in what was left empty there. The rehearsal cloud is started if need
 /// be; its endpoint may be another one than last time. Makes no call: whose account it is, confirm_account()
 /// says.

@@ -81,6 +81,12 @@ Result<Planned> plan_task(const task::Task& task, Lifetime lifetime, const os::P
   if (!options.rehearsal) options.avoid = [&](const plan::Offer& offer) { return memory.is_short(offer); };
   TRY_SET(ranking, "", plan::rank(task, catalog_in_force(), options));
   planned.ranking = std::move(ranking);
+  auto& offers = planned.ranking.offers;
+  if (!options.rehearsal)
+    std::erase_if(offers, [&](const auto& offer) { return task.aws.excludes(offer.region); });
+  if (offers.empty())
+    return fail(Kind::not_found, "no subnet is named for a region that has such machines", {},
+                "add one to aws: subnet_id:, or choose its region with --region");
   TRY("", set_terms(task, lifetime, planned));
   return planned;
 }

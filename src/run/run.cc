@@ -2,6 +2,7 @@
 
 #include "base/hash.h"
 #include "base/text.h"
+#include "run/access.h"
 #include "run/journey.h"
 #include "run/preflight.h"
 
@@ -62,6 +63,8 @@ Status check_task(const Order& order) {
     return fail(Kind::bad_input, "the workdir is no folder: " + order.workdir.string(), {},
                 "set workdir, or --workdir");
   }
+  if (order.task.wishes()[0].infra.value_or(task::Infra{}).world == task::World::aws)
+    TRY("", check_access(order.task.aws));
   return {};
 }
 

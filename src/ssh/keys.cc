@@ -32,6 +32,27 @@ Result<Key> ensure_key(const os::Path& file, const std::string& comment) {
   return key;
 }
 
+Result<std::string> public_half(const os::Path& file) {
+  if (!os::exists(file))
+    return fail(Kind::not_found, "there is no private key " + file.string(), {},
+                "give its file with --key-file");
+  os::SpawnOptions keygen;
+  keygen.argv = {"ssh-keygen", "-y", "-P", "", "-f", file.string()};
+  TRY_SET(done, "read the key " + file.string(), os::run_command(keygen, {}, Millis(10'000)));
+  if (done.exit.code == 0) return std::string(trim(done.out));
+  if (done.err.find("UNPROTECTED") != std::string::npos || done.err.find("too open") != std::string::npos)
+    return fail(Kind::denied, "others may read the private key " + file.string(), "ssh uses no such key",
+                "chmod 600 " + shell_quoted(file.string()));
+  if (const auto beside = os::read_file(file.string() + ".pub", 64 * 1024)) return std::string(trim(*beside));
+  return fail(Kind::bad_input, "no ssh key can be read from " + file.string(), printable(trim(done.err)),
+              "a key with a passphrase needs " + file.string() + ".pub beside it");
+}
+
+bool same_key(std::string_view one, std::string_view other) {
+  const auto a = split(trim(one), ' '), b = split(trim(other), ' ');
+  return a.size() >= 2 && b.size() >= 2 && a[0] == b[0] && a[1] == b[1];
+}
+
 std::string known_hosts_line(const std::string& alias, const std::string& public_line) {
   const auto words = split(public_line, ' ');
   return alias + " " + words[0] + " " + (words.size() > 1 ? words[1] : "") + "\n";

@@ -14,6 +14,14 @@ struct Key {
   std::string private_text, public_line;
 };
 
+/// The public half of a private key's file: "ssh-ed25519 AAAA… comment". Of a key with a passphrase it is
+/// read from FILE.pub. Fails not_found without the file, denied when others may read it (ssh refuses such),
+/// bad_input when it is no key.
+Result<std::string> public_half(const os::Path& file);
+
+/// Whether two public keys are the same one, whatever their comments.
+bool same_key(std::string_view one, std::string_view other);
+
 /// A fresh key that has never been a file outside a private temporary folder.
 Result<Key> make_key(const std::string& comment);
 

@@ -28,6 +28,13 @@ os::Argv trust_options(const Target& target) {
           "-l", target.user};
 }
 
+/// Not for channels of a shared connection, which need no way of their own.
+os::Argv proxy_options(const Target& target) {
+  if (target.proxy.empty()) return {};
+  const bool command = target.proxy.find_first_of(" %") != std::string::npos;
+  return {"-o", (command ? "ProxyCommand=" : "ProxyJump=") + target.proxy};
+}
+
 /// What a connection without a person needs. curve25519 first: the post-quantum default costs 0.12 s of CPU a
 /// login; AES-GCM first: with AES instructions it is the fastest cipher.
 os::Argv batch_options() {
@@ -64,6 +71,15 @@ Error classify(const Target& target, std::string_view complaint) {
                                 ? target.address
                                 : fmt::format("{}@{} port {}", target.user, target.address, target.port);
   const std::string why = printable(trim(complaint.substr(0, 600)));
+  // OpenSSH's name for the far end of a proxy that closed.
+  const bool proxy_ended = !target.proxy.empty() && has("UNKNOWN port 65535");
+  if (has(proxy_refused)) return fail(Kind::denied, "the way to " + where + " is closed", why).value();
+  if (proxy_ended &&
+      (has("Permission denied") || has("Host key verification failed") || has("Could not resolve"))) {
+    return fail(Kind::denied, "the jump host does not let us through to " + where, why,
+                "make `ssh " + target.proxy + " true` work without a question first")
+        .value();
+  }
   if (target.own_config && (has("Host key verification failed") || has("Permission denied"))) {
     return fail(Kind::denied, "ssh does not let us into " + where + " without questions", why,
                 "make `ssh " + where + " true` work without a password first")
@@ -93,6 +109,7 @@ Error classify(const Target& target, std::string_view complaint) {
 os::Argv interactive_argv(const Target& target, const os::Argv& command) {
   os::Argv argv = {"ssh"};
   append(argv, trust_options(target));
+  append(argv, proxy_options(target));
   append(argv, {"-o", "LogLevel=ERROR", "-o", "ServerAliveInterval=15", "-o", "ControlPath=none"});
   argv.push_back(target.address);
   if (!command.empty()) append(argv, {"--", command.size() == 1 ? command[0] : shell_quoted(command)});
@@ -104,6 +121,7 @@ Result<Session> Session::open(const Target& target, Millis limit) {
   os::SpawnOptions options;
   options.argv = {"ssh"};
   append(options.argv, trust_options(target));
+  append(options.argv, proxy_options(target));
   append(options.argv, batch_options());
   const auto seconds = std::max<std::int64_t>(1, limit.count() / 1000);
   append(options.argv, {"-o", "ControlMaster=yes", "-o", "ControlPersist=no", "-o",

@@ -21,7 +21,13 @@ struct Target {
   /// `address` is a host of the person's own ssh config, which decides how to get there, as whom, and which
   /// host keys to trust; everything above but the address is unused.
   bool own_config = false;
+  /// Empty: directly. With a space or a %: a ProxyCommand; else a jump host, as ProxyJump takes it. The
+  /// person's own ssh config and keys apply there.
+  std::string proxy;
 };
+
+/// What a proxy command of ours writes to standard error when asking again will not help.
+inline constexpr std::string_view proxy_refused = "ferry-proxy-refused";
 
 /// The ssh command line for a person at a terminal (`ferry ssh`); `command` may be empty; one
 /// word is a line for the remote shell, as with ssh itself, several are a program and its arguments.

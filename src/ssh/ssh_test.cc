@@ -131,7 +131,9 @@ TEST_F(Sshd, TheConnectionEndsWithTheSession) {
     auto session = Session::open(target_, Millis(10'000));
     ASSERT_TRUE(session);
   }
-  EXPECT_EQ(run_(fmt::format("pgrep -f '[s]sh -o UserKnownHostsFile={}' || true", target_.known_hosts.string())), "");
+  EXPECT_EQ(
+      run_(fmt::format("pgrep -f '[s]sh -o UserKnownHostsFile={}' || true", target_.known_hosts.string())),
+      "");
 }
 
 TEST_F(Sshd, KeysAreMadeOnceAndPrivate) {

@@ -71,6 +71,7 @@ Status set_field(AwsSettings& settings, std::string_view field, std::string_view
   if (field == "capacity_reservation_id")
     return set_id(settings.capacity_reservation, text, "cr-", "a capacity reservation");
   if (field == "key_name") return set_word(settings.key_name, text, "the name of a key pair");
+  if (field == "login_user") return set_word(settings.login_user, text, "a user", 32);
   if (field == "key_file") return set_word(settings.key_file, text, "a private key's file", 4096);
   if (field == "placement_group")
     return set_word(settings.placement_group, text, "the name of a placement group");
@@ -84,9 +85,9 @@ Status set_field(AwsSettings& settings, std::string_view field, std::string_view
 void lay_over(AwsSettings& settings, const AwsSettings& above) {
   if (!above.subnets.empty()) settings.subnets = above.subnets;
   if (above.public_address) settings.public_address = above.public_address;
-  for (const auto field :
-       {&AwsSettings::security_group, &AwsSettings::ssh_from, &AwsSettings::ssh_proxy,
-        &AwsSettings::placement_group, &AwsSettings::capacity_reservation, &AwsSettings::instance_profile}) {
+  for (const auto field : {&AwsSettings::security_group, &AwsSettings::ssh_from, &AwsSettings::ssh_proxy,
+                           &AwsSettings::placement_group, &AwsSettings::login_user,
+                           &AwsSettings::capacity_reservation, &AwsSettings::instance_profile}) {
     if (!(above.*field).empty()) settings.*field = above.*field;
   }
   // A key pair and its private half belong together.

@@ -27,6 +27,7 @@ struct AwsSettings {
   std::string key_name;  ///< of a key pair that the account has
   std::string
       key_file;  ///< its private half, or with no key_name the private key to use; ~/ is the home folder
+  std::string login_user;  ///< of the image; empty: as the image's name tells
   std::string placement_group;
   std::string capacity_reservation;  ///< cr-…, also of a capacity block
   std::string instance_profile;      ///< name or ARN: the role that the machine itself has

@@ -37,6 +37,7 @@ TEST(AwsSettings, EveryFieldIsRead) {
   key_name: alice's laptop
   key_file: ~/.ssh/aws.pem
   placement_group: together
+  login_user: centos
   capacity_reservation_id: cr-0123456789abcdef0
   instance_profile: arn:aws:iam::123456789012:instance-profile/trainer
 )");
@@ -48,6 +49,7 @@ TEST(AwsSettings, EveryFieldIsRead) {
   EXPECT_EQ(aws.key_name, "alice's laptop");
   EXPECT_EQ(aws.key_file, "~/.ssh/aws.pem");
   EXPECT_EQ(aws.placement_group, "together");
+  EXPECT_EQ(aws.login_user, "centos");
   EXPECT_EQ(aws.capacity_reservation, "cr-0123456789abcdef0");
   EXPECT_EQ(aws.instance_profile, "arn:aws:iam::123456789012:instance-profile/trainer");
 }

@@ -104,6 +104,7 @@ constexpr Field fields[] = {
     {"aws", "key_name"},
     {"aws", "key_file"},
     {"aws", "placement_group"},
+    {"aws", "login_user"},
     {"aws", "capacity_reservation_id"},
     {"aws", "instance_profile"},
     {"settings", "aws", "", "aws"},

@@ -1,0 +1,39 @@
+#pragma once
+/// \file
+/// How ssh gets into a run's machines: whose key, and which way. Internal to this room.
+
+#include "run/machine.h"
+
+namespace ferry::run {
+
+/// The key that opens a run's machines.
+struct Access {
+  std::string
+      key_name;  ///< of a key pair that the account has; empty: ferry imports the public half for the run
+  std::string public_key;  ///< OpenSSH's one line; empty with key_name until find_key() has met the account
+  os::Path identity;       ///< the private half
+  bool is_own = false;     ///< identity is a file of the person's own
+};
+
+/// Before anything is rented, and without a call: makes the run's own key, or looks at the person's. Fails as
+/// ssh::public_half() does.
+Result<Access> prepare_key(const Folder& folder, const ledger::Run& run, const task::AwsSettings& settings);
+
+/// With a named key pair: finds its private half on this computer. Fails denied when it is not here,
+/// not_found when the region has no such pair.
+Status find_key(cloud::Cloud& cloud, const task::AwsSettings& settings, const Folder& folder, Access& access);
+
+/// What the settings ask of this computer: the key's file, AWS's session plugin. Fails with the cure.
+Status check_access(const task::AwsSettings& settings);
+
+/// Puts a new key on a running machine whose private key was lost on this computer, through EC2 Instance
+/// Connect; then `instance` has it, and for good once keep_key() was called over the connection (the door is
+/// open for a minute).
+Status renew_key(Doors& doors, cloud::Cloud& cloud, const Folder& folder, ledger::Instance& instance);
+Status keep_key(Doors& doors, ssh::Session& session, const Folder& folder, const ledger::Instance& instance);
+
+/// Reaches a port of a machine through Systems Manager: what ssh runs as its ProxyCommand for ssh_proxy: ssm.
+/// Bytes go over standard input and output; the value is the plugin's exit code.
+Result<int> ssm_connect(Doors& doors, const Place& place, const std::string& instance_id, int port);
+
+}  // namespace ferry::run

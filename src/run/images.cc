@@ -1,0 +1,86 @@
+#include "run/images.h"
+
+#include "base/text.h"
+
+namespace ferry::run {
+
+namespace {
+
+constexpr std::int64_t remembered_ms = 24 * 3600 * 1000;
+constexpr std::size_t file_limit = 1 << 20;
+
+os::Path file_in(const Doors& doors) { return doors.data / "images.json"; }
+
+Json remembered(const Doors& doors) {
+  const auto text = os::read_file(file_in(doors), file_limit);
+  auto json = text ? parse_json(*text) : Result<Json>(Json::object());
+  return json && json->is_object() ? std::move(*json) : Json::object();
+}
+
+Json json_of(const cloud::Image& image, std::int64_t found_ms) {
+  return {{"id", image.id},
+          {"name", image.name},
+          {"created", image.created},
+          {"login_user", image.login_user},
+          {"root_device", image.root_device},
+          {"root_size_gib", image.root_size_gib},
+          {"found_ms", found_ms}};
+}
+
+std::optional<cloud::Image> image_of(const Json& json, std::int64_t now_ms) {
+  const auto age = now_ms - int_at(json, "found_ms");
+  cloud::Image image{text_at(json, "id"),
+                     text_at(json, "name"),
+                     text_at(json, "login_user"),
+                     text_at(json, "root_device"),
+                     static_cast<int>(int_at(json, "root_size_gib")),
+                     text_at(json, "created")};
+  const bool good =
+      age >= 0 && age < remembered_ms && image.id.starts_with("ami-") && !image.root_device.empty();
+  return good ? std::optional(std::move(image)) : std::nullopt;
+}
+
+/// Everything that decides which image is the newest suitable one.
+std::string key_of(const Place& place, const plan::Offer& offer, const task::Image& wanted,
+                   const std::string& framework) {
+  const bool gpu = offer.type.accelerator_count > 0;
+  return join(std::vector<std::string>{offer.region, offer.type.arch,
+                                       gpu ? offer.type.name.substr(0, offer.type.name.find('.')) : "cpu",
+                                       wanted.flavour, gpu ? framework : "", place.endpoint},
+              " ");
+}
+
+}  // namespace
+
+Result<cloud::Image> find_image(Doors& doors, cloud::Cloud& cloud, const Place& place,
+                                const plan::Offer& offer, const task::Image& wanted,
+                                const std::string& framework) {
+  const bool remember = place.world == "aws" && wanted.amis.empty();
+  const auto key = key_of(place, offer, wanted, framework);
+  if (remember) {
+    const auto known = remembered(doors);
+    if (const auto found = known.find(key); found != known.end() && found->is_object()) {
+      if (auto image = image_of(*found, doors.clock.now_ms())) return std::move(*image);
+    }
+  }
+  TRY_SET(image, "",
+          cloud.newest_image(
+              {offer.type.name, offer.type.arch, offer.type.accelerator_count > 0, wanted, framework}));
+  if (remember) {
+    auto known = remembered(doors);
+    known[key] = json_of(image, doors.clock.now_ms());
+    (void)os::write_file(file_in(doors), dump_json(known), 0600);  // only a cache
+  }
+  return image;
+}
+
+void forget_image(Doors& doors, const std::string& id) {
+  auto known = remembered(doors);
+  Json kept = Json::object();
+  for (const auto& [key, value] : known.items()) {
+    if (text_at(value, "id") != id) kept[key] = value;
+  }
+  if (kept.size() != known.size()) (void)os::write_file(file_in(doors), dump_json(kept), 0600);
+}
+
+}  // namespace ferry::run

@@ -1,0 +1,58 @@
+#include "run/reservation.h"
+
+#include "base/text.h"
+
+namespace ferry::run {
+
+namespace {
+
+/// docs.aws.amazon.com/AWSEC2/latest/UserGuide/ec2-capacity-blocks.html
+constexpr Seconds ended_early{1800};
+
+}  // namespace
+
+Result<std::optional<cloud::Reservation>> confine_to_reservation(Doors& doors, task::Task& task) {
+  const auto& id = task.aws.capacity_reservation;
+  if (id.empty()) return std::nullopt;
+  const auto infra = task.wishes()[0].infra.value_or(task::Infra{});
+  Place place{"aws", infra.region, "", "", ""};
+  TRY_SET(cloud, "", open_cloud(doors, place));
+  TRY_SET(reservation, "", cloud->reservation(id));
+  if (reservation.available < 1) {
+    return fail(Kind::no_capacity, fmt::format("the capacity reservation {} is all in use", id),
+                fmt::format("it holds {} {}", reservation.total, reservation.instance_type),
+                "wait until one is given back, or leave the reservation out");
+  }
+  const auto confine = [&](task::Resources& wish) {
+    const bool fits = (wish.instance_type.empty() || wish.instance_type == reservation.instance_type) &&
+                      (!wish.infra || wish.infra->zone.empty() || wish.infra->zone == reservation.zone);
+    wish.instance_type = reservation.instance_type;
+    wish.infra = task::Infra{.region = place.region, .zone = reservation.zone};
+    wish.use_spot = false;
+    return fits;
+  };
+  const bool outer = confine(task.resources);
+  const bool had_candidates = !task.candidates.empty();
+  std::erase_if(task.candidates, [&](auto& candidate) { return !confine(candidate); });
+  if (had_candidates ? task.candidates.empty() : !outer) {
+    return fail(Kind::bad_input,
+                fmt::format("the capacity reservation {} is for {} in {}", id, reservation.instance_type,
+                            reservation.zone),
+                "the task asks for another type or zone",
+                "take instance_type and zone out of the task, or name another "
+                "reservation");
+  }
+  return reservation;
+}
+
+Result<Lifetime> within_block(const cloud::Reservation& block, Lifetime lifetime, std::int64_t now_ms) {
+  if (!block.is_block || block.end_ms == 0) return lifetime;
+  const auto left = Seconds((block.end_ms - now_ms) / 1000) - ended_early;
+  while (lifetime.max_duration.count() > 0 && lifetime.max_duration + lifetime.linger() > left)
+    lifetime.max_duration -= std::max(Seconds(1), lifetime.max_duration / 50);
+  if (lifetime.max_duration >= Seconds(60)) return lifetime;
+  return fail(Kind::no_capacity, fmt::format("the capacity block {} is as good as over", block.id),
+              "EC2 ends its machines half an hour before its end, which is " + os::iso_time(block.end_ms));
+}
+
+}  // namespace ferry::run
