@@ -22,6 +22,7 @@ struct Call {
   std::int64_t now_ms;
   std::int64_t boot_ms;                                                       ///< the usual time of a boot
   const std::function<std::string(const std::string& instance_id)>& console;  ///< what a machine printed
+  bool has_default_vpc() const { return !state.vpc_id.empty() && !faults.no_default_vpc(); }
 };
 
 using Action = Api<Xml> (*)(Call&);
@@ -79,8 +80,13 @@ Api<Xml> describe_spot_price_history(Call& call);
 Api<Xml> describe_availability_zones(Call& call);
 Api<Xml> describe_regions(Call& call);
 Api<Xml> describe_account_attributes(Call& call);
+Api<Xml> create_vpc(Call& call);
+Api<Xml> delete_vpc(Call& call);
 Api<Xml> describe_vpcs(Call& call);
 Api<Xml> describe_vpc_attribute(Call& call);
+Api<Xml> create_subnet(Call& call);
+Api<Xml> delete_subnet(Call& call);
+Api<Xml> modify_subnet_attribute(Call& call);
 Api<Xml> describe_subnets(Call& call);
 Api<Xml> describe_volumes(Call& call);
 Api<Xml> describe_network_interfaces(Call& call);

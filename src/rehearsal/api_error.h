@@ -26,6 +26,7 @@ using Api = tl::expected<T, ApiError>;
 [[nodiscard]] tl::unexpected<ApiError> missing_parameter(std::string_view name);
 [[nodiscard]] tl::unexpected<ApiError> invalid_value(std::string_view value, std::string_view name,
                                                      std::string_view why = {});
+[[nodiscard]] tl::unexpected<ApiError> other_network();
 
 }  // namespace ferry::rehearsal
 

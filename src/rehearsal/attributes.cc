@@ -115,6 +115,8 @@ Api<Xml> modify_instance_attribute(Call& call) {
   if (const auto groups = params.list("GroupId"); !groups.empty()) {
     API_TRY(
         check_ids(groups, group_ids, [&](const std::string& id) { return call.state.groups.contains(id); }));
+    for (const auto& id : groups)
+      if (call.state.groups[id].vpc_id != call.state.vpc_of(*instance)) return other_network();
     instance->groups = groups;
   }
   for (const auto& item : params.items("BlockDeviceMapping"))

@@ -198,6 +198,15 @@ const Image* find_image(std::string_view id) {
   return found == all.end() ? nullptr : &*found;
 }
 
+const std::vector<std::string>& zones() {
+  static const std::vector<std::string> all = [] {
+    std::vector<std::string> out;
+    for (char letter = 'a'; letter <= 'f'; ++letter) out.push_back(std::string(region_name) + letter);
+    return out;
+  }();
+  return all;
+}
+
 std::string zone_id(std::string_view zone) {
   constexpr std::array<int, 6> numbers = {4, 6, 1, 2, 3, 5};
   const auto index = static_cast<std::size_t>(zone.empty() ? 0 : zone.back() - 'a');

@@ -42,6 +42,8 @@ struct Image {
 const std::vector<Image>& images();
 const Image* find_image(std::string_view id);
 
+/// "us-east-1a" to "us-east-1f".
+const std::vector<std::string>& zones();
 /// "use1-az4" for "us-east-1a".
 std::string zone_id(std::string_view zone);
 

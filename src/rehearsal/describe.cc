@@ -31,16 +31,16 @@ void write_metadata_options(Xml& xml, std::string_view name, const MetadataOptio
 
 void write_interface(Xml& xml, const State& state, const Instance& instance, InterfaceForm form) {
   const auto association = [&] {
-    if (instance.public_ip.empty()) return;
+    if (instance.public_ip().empty()) return;
     xml.node("association", [&] {
-      xml.text("publicIp", instance.public_ip)
-          .text("publicDnsName", instance.public_ip)
+      xml.text("publicIp", instance.public_ip())
+          .text("publicDnsName", instance.public_ip())
           .text("ipOwnerId", "amazon");
     });
   };
   xml.text("networkInterfaceId", instance.eni_id)
       .text("subnetId", instance.subnet_id)
-      .text("vpcId", state.vpc_id)
+      .text("vpcId", state.vpc_of(instance))
       .text("description", "");
   if (form == InterfaceForm::within_instance) xml.text("ownerId", account_id);
   xml.text("status", "in-use")
@@ -88,9 +88,9 @@ void write_place(Xml& xml, const State& state, const Instance& instance) {
   xml.node("monitoring", [&] { xml.text("state", instance.monitoring ? "enabled" : "disabled"); });
   if (instance.phase == Phase::terminated) return;
   xml.text("subnetId", instance.subnet_id)
-      .text("vpcId", state.vpc_id)
+      .text("vpcId", state.vpc_of(instance))
       .text("privateIpAddress", instance.private_ip)
-      .some("ipAddress", instance.public_ip);
+      .some("ipAddress", instance.public_ip());
   xml.flag("sourceDestCheck", instance.check_source_dest);
   write_groups(xml, state, instance);
   xml.list("networkInterfaceSet", std::array{&instance},
@@ -136,7 +136,7 @@ void write_instance(Xml& xml, const State& state, const Instance& instance) {
   xml.node("instanceState",
            [&] { xml.number("code", code(instance.phase)).text("name", name(instance.phase)); });
   xml.text("privateDnsName", gone ? "" : private_dns(instance))
-      .text("dnsName", instance.public_ip)
+      .text("dnsName", instance.public_ip())
       .text("reason", instance.transition_reason);
   xml.some("keyName", instance.key_name)
       .number("amiLaunchIndex", instance.launch_index)

@@ -25,8 +25,8 @@ Facts facts_of(const State& state, const Instance& instance) {
   facts.add("launch-time", os::iso_time(instance.launched_ms, true))
       .add("launch-index", std::to_string(instance.launch_index))
       .add("tenancy", instance.tenancy);
-  facts.add("dns-name", instance.public_ip)
-      .add("ip-address", instance.public_ip)
+  facts.add("dns-name", instance.public_ip())
+      .add("ip-address", instance.public_ip())
       .add("architecture", image ? image->arch : "")
       .add("hypervisor", "xen");
   facts.add("root-device-type", "ebs")
@@ -41,10 +41,10 @@ Facts facts_of(const State& state, const Instance& instance) {
       .add("spot-instance-request-id", instance.spot_request_id);
   if (!instance.spot_request_id.empty()) facts.add("instance-lifecycle", "spot");
   if (instance.phase != Phase::terminated) {
-    facts.add("vpc-id", state.vpc_id)
+    facts.add("vpc-id", state.vpc_of(instance))
         .add("subnet-id", instance.subnet_id)
         .add("network-interface.subnet-id", instance.subnet_id)
-        .add("network-interface.vpc-id", state.vpc_id);
+        .add("network-interface.vpc-id", state.vpc_of(instance));
     facts.add("private-ip-address", instance.private_ip)
         .add("private-dns-name", private_dns(instance))
         .add("network-interface.network-interface-id", instance.eni_id);

@@ -20,11 +20,11 @@ Api<Group*> named_group(Call& call) {
   const auto name = call.params.get("GroupName");
   if (name.empty())
     return refuse("MissingParameter", "The request must contain the parameter groupName or groupId");
-  if (call.faults.no_default_vpc())
+  if (!call.has_default_vpc())
     return refuse(
         "VPCIdNotSpecified",
         "No default VPC for this user. GroupName is only supported for EC2-Classic and default VPC.");
-  const auto* group = call.state.group_named(name);
+  const auto* group = call.state.group_named(call.state.vpc_id, name);
   if (!group)
     return refuse(
         "InvalidGroup.NotFound",
@@ -54,6 +54,8 @@ Api<Xml> authorize(Call& call, Direction direction) {
     return refuse("RulesPerSecurityGroupLimitExceeded",
                   "The maximum number of rules per security group has been reached.");
   for (auto& rule : rules) {
+    if (!rule.group_id.empty() && call.state.groups[rule.group_id].vpc_id != group->vpc_id)
+      return other_network();
     for (const auto& old : group->rules)
       if (old.same_traffic(rule))
         return refuse("InvalidPermission.Duplicate",
@@ -144,11 +146,11 @@ Api<Xml> create_security_group(Call& call) {
   if (name.size() > 255 || description.size() > 255)
     return refuse("InvalidParameterValue",
                   "The name and description of a security group have at most 255 characters.");
-  if (!call.params.has("VpcId") && call.faults.no_default_vpc())
+  if (!call.params.has("VpcId") && !call.has_default_vpc())
     return refuse("VPCIdNotSpecified", "No default VPC for this user");
   const auto vpc = call.params.get("VpcId", call.state.vpc_id);
-  API_TRY(check_ids({vpc}, vpc_ids, [&](const std::string& id) { return id == call.state.vpc_id; }));
-  if (call.state.group_named(name))
+  API_TRY(check_ids({vpc}, vpc_ids, [&](const std::string& id) { return call.state.vpcs.contains(id); }));
+  if (call.state.group_named(vpc, name))
     return refuse("InvalidGroup.Duplicate",
                   fmt::format("The security group '{}' already exists for VPC '{}'", name, vpc));
   API_SET(tags, read_tag_specifications(call.params, {"security-group"}));
@@ -184,7 +186,7 @@ Api<Xml> describe_security_groups(Call& call) {
   API_TRY(
       check_ids(wanted, group_ids, [&](const std::string& id) { return call.state.groups.contains(id); }));
   for (const auto& name : call.params.list("GroupName")) {
-    const auto* group = call.state.group_named(name);
+    const auto* group = call.state.group_named(call.state.vpc_id, name);
     if (!group)
       return refuse("InvalidGroup.NotFound", fmt::format("The security group '{}' does not exist", name));
     wanted.push_back(group->id);

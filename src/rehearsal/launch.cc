@@ -55,62 +55,6 @@ Checked read_counts(const Params& params, LaunchOrder& order) {
   return std::monostate{};
 }
 
-Checked read_groups(const Params& params, const State& state, const std::string& nic, LaunchOrder& order) {
-  auto ids = params.list("SecurityGroupId");
-  const auto names = params.list("SecurityGroup");
-  if (!nic.empty()) {
-    if (!ids.empty() || !names.empty())
-      return refuse("InvalidParameterCombination",
-                    "Network interfaces and an instance-level security groups may not be specified on the "
-                    "same request");
-    ids = params.list(nic + "SecurityGroupId");
-  }
-  API_TRY(check_ids(ids, group_ids, [&](const std::string& id) { return state.groups.contains(id); }));
-  for (const auto& group_name : names) {
-    const auto* group = state.group_named(group_name);
-    if (!group)
-      return refuse("InvalidGroup.NotFound", fmt::format("The security group '{}' does not exist in VPC '{}'",
-                                                         group_name, state.vpc_id));
-    ids.push_back(group->id);
-  }
-  if (ids.empty()) ids.push_back(state.group_named("default")->id);
-  order.instance.groups = ids;
-  return std::monostate{};
-}
-
-Checked read_place(const Call& call, LaunchOrder& order) {
-  const Params& params = call.params;
-  const State& state = call.state;
-  const auto nics = params.items("NetworkInterface");
-  const std::string nic = nics.empty() ? "" : nics.front();
-  auto subnet_id = params.get("SubnetId");
-  if (!nic.empty() && !subnet_id.empty())
-    return refuse(
-        "InvalidParameterCombination",
-        "Network interfaces and an instance-level subnet ID may not be specified on the same request");
-  if (!nic.empty()) subnet_id = params.get(nic + "SubnetId");
-  if (subnet_id.empty() && call.faults.no_default_vpc())
-    return refuse("VPCIdNotSpecified", "No default VPC for this user");
-  order.zone = params.get("Placement.AvailabilityZone");
-  const auto of_zone = std::find_if(state.subnets.begin(), state.subnets.end(),
-                                    [&](const Subnet& subnet) { return subnet.zone == order.zone; });
-  if (!order.zone.empty() && of_zone == state.subnets.end())
-    return refuse("InvalidParameterValue", fmt::format("Invalid availability zone: [{}]", order.zone));
-  if (!subnet_id.empty()) {
-    API_TRY(check_ids({subnet_id}, subnet_ids,
-                      [&](const std::string& id) { return resource_type(state, id) == "subnet"; }));
-    const auto found = std::find_if(state.subnets.begin(), state.subnets.end(),
-                                    [&](const Subnet& subnet) { return subnet.id == subnet_id; });
-    if (!order.zone.empty() && order.zone != found->zone)
-      return refuse("InvalidParameterValue",
-                    fmt::format("The availability zone '{}' does not match the subnet's zone '{}'",
-                                order.zone, found->zone));
-    order.zone = found->zone;
-  }
-  order.instance.tenancy = params.get("Placement.Tenancy", "default");
-  return read_groups(params, state, nic, order);
-}
-
 Checked read_key(const Params& params, const State& state, LaunchOrder& order) {
   const auto key = params.get("KeyName");
   if (!key.empty() && !state.key_named(key))
@@ -250,7 +194,8 @@ Api<LaunchOrder> read_launch(Call& call) {
     return refuse("UnsupportedOperation", "Launch templates are not offered here");
   API_TRY(read_what(params, order));
   API_TRY(read_counts(params, order));
-  API_TRY(read_place(call, order));
+  API_TRY(read_network(call, order));
+  order.instance.tenancy = params.get("Placement.Tenancy", "default");
   API_TRY(read_key(params, call.state, order));
   API_TRY(read_disks(params, order));
   API_TRY(read_market(params, order));

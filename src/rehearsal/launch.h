@@ -16,12 +16,19 @@ struct LaunchOrder {
   Instance instance;
   const InstanceType* type = nullptr;
   std::int64_t least = 1, most = 1;
-  std::string zone;  ///< "" if any will do
+  std::string subnet_id;               ///< "" for a default one
+  std::string zone;                    ///< "" if any will do
+  std::optional<bool> public_address;  ///< unset: as the subnet has it
   bool spot = false;
   std::optional<Usd> highest_bid;    ///< for spot: the most to pay an hour, if it was said
   std::map<std::string, Tags> tags;  ///< by resource type
 };
 Api<LaunchOrder> read_launch(Call& call);
+/// Its part about subnet, zone, security groups and public address.
+Api<std::monostate> read_network(const Call& call, LaunchOrder& order);
+/// Gives an instance for `subnet` the default security group if it has none; InvalidParameter if one of its
+/// groups belongs to another VPC.
+Api<std::monostate> settle_groups(const State& state, const Subnet& subnet, Instance& instance);
 /// Raw bytes, at most 16 KiB, from base64.
 Api<std::string> read_user_data(const std::string& encoded);
 

@@ -45,14 +45,14 @@ Step step_when_running(const Instance& instance, const sandbox::Status& machine)
   if (machine.state == stopped || machine.state == absent) return Step::died;
   if (instance.reboot_wanted) return Step::reboot;
   if (machine.state == sandbox::State::running &&
-      (machine.address != instance.public_ip || machine.port != instance.ssh_port))
+      (machine.address != instance.address || machine.port != instance.ssh_port))
     return Step::moved;
   return Step::nothing;
 }
 
 /// Where and as whom to log in, where that is not port 22 and the image's own user.
 void set_address(State& state, Instance& instance, const sandbox::Status& machine) {
-  instance.public_ip = machine.address;
+  instance.address = machine.address;
   instance.ssh_port = machine.port;
   const auto* image = find_image(instance.image_id);
   if (machine.port != 22 && machine.port != 0)
@@ -62,7 +62,7 @@ void set_address(State& state, Instance& instance, const sandbox::Status& machin
 }
 
 void clear_address(State& state, Instance& instance) {
-  instance.public_ip.clear();
+  instance.address.clear();
   instance.ssh_port = 0;
   const auto tags = state.tags.find(instance.id);
   if (tags == state.tags.end()) return;

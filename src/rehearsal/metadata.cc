@@ -18,8 +18,11 @@ void add_network(Json& tree, const State& state, const Instance& instance) {
   tree[base + "mac"] = instance.mac;
   tree[base + "owner-id"] = account_id;
   tree[base + "subnet-id"] = instance.subnet_id;
-  tree[base + "vpc-id"] = state.vpc_id;
-  tree[base + "vpc-ipv4-cidr-block"] = "172.31.0.0/16";
+  if (const auto* subnet = state.subnet(instance.subnet_id)) {
+    tree[base + "subnet-ipv4-cidr-block"] = subnet->cidr;
+    tree[base + "vpc-id"] = subnet->vpc_id;
+    tree[base + "vpc-ipv4-cidr-block"] = state.vpcs.at(subnet->vpc_id).cidr;
+  }
   tree[base + "security-group-ids"] = join(instance.groups, "\n");
 }
 
@@ -89,6 +92,8 @@ sandbox::Spec boot_spec(const State& state, const Instance& instance, sandbox::M
   spec.instance_id = instance.id;
   spec.hostname = dns.substr(0, dns.find('.'));
   spec.private_ip = instance.private_ip;
+  spec.has_public_ip = instance.has_public_ip;
+  if (instance.private_ip.starts_with("127.")) spec.listen_address = instance.private_ip;
   if (image) spec.login_user = image->login_user;
   if (const auto* key = state.key_named(instance.key_name)) spec.authorized_keys.push_back(key->public_key);
   spec.user_data = from_base64(instance.user_data).value_or("");

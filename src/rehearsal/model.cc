@@ -2,6 +2,8 @@
 
 #include "base/hash.h"
 #include "base/text.h"
+#include "rehearsal/catalog.h"
+#include "rehearsal/cidr.h"
 
 namespace ferry::rehearsal {
 
@@ -19,19 +21,22 @@ NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(MetadataOptions, endpoint_enable
                                                 hop_limit)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(
     Instance, id, reservation_id, image_id, type, zone, subnet_id, key_name, client_token, private_ip, eni_id,
-    eni_attachment_id, mac, public_ip, ssh_port, groups, disks, user_data, iam_profile, tenancy, credits,
-    spot_request_id, phase, on_poweroff, launched_ms, phase_ms, boot_ms, disk_mib, launch_index,
+    eni_attachment_id, mac, address, ssh_port, has_public_ip, groups, disks, user_data, iam_profile, tenancy,
+    credits, spot_request_id, phase, on_poweroff, launched_ms, phase_ms, boot_ms, disk_mib, launch_index,
     booted_before, reboot_wanted, never_boots, protect_termination, protect_stop, ebs_optimized, monitoring,
     check_source_dest, metadata, reason_code, reason_message, transition_reason)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(KeyPair, id, name, type, fingerprint, public_key, created_ms)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(Rule, id, protocol, cidr4, cidr6, group_id, prefix_list_id,
                                                 description, direction, from_port, to_port)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(Group, id, name, description, vpc_id, rules)
-NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(Subnet, id, zone, cidr, next_host)
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(Vpc, id, cidr)
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(Subnet, id, vpc_id, zone, cidr, maps_public_ip,
+                                                default_for_zone, next_host)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(LaunchToken, parameters, instance_ids)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(QuotaRequest, id, code, desired, created_ms)
-NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(State, access_key_id, secret_access_key, vpc_id, subnets,
-                                                instances, keys, groups, tokens, tags, quota_requests)
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(State, access_key_id, secret_access_key, vpc_id, vpcs,
+                                                subnets, instances, keys, groups, tokens, tags,
+                                                quota_requests)
 
 std::string_view name(Phase phase) {
   switch (phase) {
@@ -83,10 +88,30 @@ const KeyPair* State::key_named(std::string_view key_name) const {
   return nullptr;
 }
 
-const Group* State::group_named(std::string_view group_name) const {
+const Group* State::group_named(std::string_view vpc, std::string_view group_name) const {
   for (const auto& [id, group] : groups)
-    if (group.name == group_name) return &group;
+    if (group.vpc_id == vpc && group.name == group_name) return &group;
   return nullptr;
+}
+
+const Subnet* State::subnet(std::string_view id) const {
+  const auto found =
+      std::find_if(subnets.begin(), subnets.end(), [&](const Subnet& it) { return it.id == id; });
+  return found == subnets.end() ? nullptr : &*found;
+}
+
+std::string State::vpc_of(const Instance& instance) const {
+  const auto* found = subnet(instance.subnet_id);
+  return found ? found->vpc_id : "";
+}
+
+std::int64_t State::free_addresses(const Subnet& subnet) const {
+  const auto used = std::count_if(instances.begin(), instances.end(), [&](const auto& entry) {
+    return entry.second.subnet_id == subnet.id && entry.second.phase != Phase::terminated;
+  });
+  constexpr int kept_by_aws = 5;  // the first four, and the last
+  const auto cidr = parse_cidr4(subnet.cidr);
+  return cidr ? cidr->size() - kept_by_aws - used : 0;
 }
 
 std::string new_id(std::string_view prefix) {
@@ -106,47 +131,63 @@ std::string random_of(std::string_view alphabet, std::size_t count) {
   return out;
 }
 
+constexpr std::string_view default_cidr = "172.31.0.0/16";
+
+/// Earlier states had the default VPC only, and did not say which subnets were in it.
+void know_default_vpc(State& state) {
+  if (!state.vpc_id.empty())
+    state.vpcs.try_emplace(state.vpc_id, Vpc{state.vpc_id, std::string(default_cidr)});
+  for (auto& subnet : state.subnets) {
+    if (!subnet.vpc_id.empty()) continue;
+    subnet.vpc_id = state.vpc_id;
+    subnet.maps_public_ip = subnet.default_for_zone = true;
+  }
+}
+
 }  // namespace
 
 State fresh_state(const std::string& region) {
   State state;
   state.access_key_id = "AKIA" + random_of("ABCDEFGHIJKLMNOPQRSTUVWXYZ234567", 16);
   state.secret_access_key = random_of("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/", 40);
-  state.vpc_id = new_id("vpc-");
+  state.vpc_id = add_vpc(state, std::string(default_cidr));
   for (int i = 0; i < 6; ++i)
     state.subnets.push_back({.id = new_id("subnet-"),
+                             .vpc_id = state.vpc_id,
                              .zone = region + static_cast<char>('a' + i),
-                             .cidr = fmt::format("172.31.{}.0/20", i * 16)});
-  Group group{.id = new_id("sg-"),
-              .name = "default",
-              .description = "default VPC security group",
-              .vpc_id = state.vpc_id,
-              .rules = {}};
-  Rule within{.id = new_id("sgr-"),
-              .protocol = "-1",
-              .cidr4 = "",
-              .cidr6 = "",
-              .group_id = group.id,
-              .prefix_list_id = "",
-              .description = ""};
-  Rule out{.id = new_id("sgr-"),
-           .protocol = "-1",
-           .cidr4 = "0.0.0.0/0",
-           .cidr6 = "",
-           .group_id = "",
-           .prefix_list_id = "",
-           .description = "",
-           .direction = Direction::egress};
+                             .cidr = fmt::format("172.31.{}.0/20", i * 16),
+                             .maps_public_ip = true,
+                             .default_for_zone = true});
+  return state;
+}
+
+std::string add_vpc(State& state, const std::string& cidr) {
+  const auto id = new_id("vpc-");
+  state.vpcs[id] = {id, cidr};
+  Group group;
+  group.id = new_id("sg-");
+  group.name = "default";
+  group.description = "default VPC security group";
+  group.vpc_id = id;
+  Rule within, out;
+  within.id = new_id("sgr-");
+  within.group_id = group.id;
+  out.id = new_id("sgr-");
+  out.cidr4 = "0.0.0.0/0";
+  out.direction = Direction::egress;
+  within.protocol = out.protocol = "-1";
   group.rules = {within, out};
   state.groups[group.id] = group;
-  return state;
+  return id;
 }
 
 Json to_json(const State& state) { return Json(state); }
 
 Result<State> state_from(const Json& json) {
   try {
-    return json.get<State>();
+    auto state = json.get<State>();
+    know_default_vpc(state);
+    return state;
   } catch (const Json::exception& wrong) {
     return fail(Kind::corrupt, "the rehearsal cloud's state cannot be read", wrong.what());
   }

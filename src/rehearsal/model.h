@@ -36,8 +36,9 @@ struct MetadataOptions {
 struct Instance {
   std::string id, reservation_id, image_id, type, zone, subnet_id, key_name, client_token;
   std::string private_ip, eni_id, eni_attachment_id, mac;
-  std::string public_ip;  ///< loopback address of its sshd while it runs
+  std::string address;  ///< loopback address of its sshd while it runs
   std::int64_t ssh_port = 0;
+  bool has_public_ip = true;  ///< `address` is a public one; else it is reached, if at all, by private_ip
   std::vector<std::string> groups;
   std::vector<Disk> disks;
   std::string user_data;  ///< base64 of the raw bytes
@@ -55,6 +56,8 @@ struct Instance {
   MetadataOptions metadata;
   std::string reason_code, reason_message;  ///< StateReason
   std::string transition_reason;            ///< "User initiated (2026-01-31 12:00:00 GMT)"
+  /// "" if it has none, or does not run.
+  std::string public_ip() const { return has_public_ip ? address : ""; }
 };
 
 struct KeyPair {
@@ -78,8 +81,13 @@ struct Group {
   std::vector<Rule> rules;
 };
 
+struct Vpc {
+  std::string id, cidr;
+};
+
 struct Subnet {
-  std::string id, zone, cidr;
+  std::string id, vpc_id, zone, cidr;
+  bool maps_public_ip = false, default_for_zone = false;
   std::int64_t next_host = 10;  ///< private addresses are given out from here
 };
 
@@ -97,7 +105,9 @@ struct QuotaRequest {
 };
 
 struct State {
-  std::string access_key_id, secret_access_key, vpc_id;
+  std::string access_key_id, secret_access_key;
+  std::string vpc_id;               ///< the default VPC; "" once it was deleted
+  std::map<std::string, Vpc> vpcs;  ///< by id; the default one too
   std::vector<Subnet> subnets;
   std::map<std::string, Instance> instances;  ///< by id, as are keys and groups
   std::map<std::string, KeyPair> keys;
@@ -107,12 +117,20 @@ struct State {
   std::vector<QuotaRequest> quota_requests;  ///< oldest first
 
   const KeyPair* key_named(std::string_view key_name) const;
-  const Group* group_named(std::string_view group_name) const;
+  /// Names are unique within a VPC.
+  const Group* group_named(std::string_view vpc, std::string_view group_name) const;
+  const Subnet* subnet(std::string_view id) const;
+  /// The VPC of an instance; "" once its subnet is gone.
+  std::string vpc_of(const Instance& instance) const;
+  /// How many more instances a subnet has private addresses for.
+  std::int64_t free_addresses(const Subnet& subnet) const;
 };
 
 /// A fresh cloud: an access key, the default network in the six zones of `region`, and its default security
 /// group.
 State fresh_state(const std::string& region);
+/// A new VPC with its default security group. Returns its id.
+std::string add_vpc(State& state, const std::string& cidr);
 /// "i-" and 17 random hexadecimal digits, for any prefix.
 std::string new_id(std::string_view prefix);
 

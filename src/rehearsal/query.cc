@@ -15,6 +15,11 @@ tl::unexpected<ApiError> invalid_value(std::string_view value, std::string_view 
                                                      name, why.empty() ? "" : " ", why));
 }
 
+tl::unexpected<ApiError> other_network() {
+  return refuse("InvalidGroup.NotFound",
+                "You have specified two resources that belong to different networks.");
+}
+
 Params Params::parse(std::string_view form) {
   Params params;
   while (!form.empty() && params.values_.size() < 4096) {

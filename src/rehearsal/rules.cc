@@ -2,6 +2,7 @@
 
 #include "base/text.h"
 #include "rehearsal/catalog.h"
+#include "rehearsal/cidr.h"
 #include "rehearsal/filters.h"
 #include "rehearsal/tagging.h"
 
@@ -41,7 +42,7 @@ Api<std::string> peer_group(const Params& params, const std::string& prefix, con
     return id;
   }
   const auto name = params.get(prefix + "GroupName");
-  if (const auto* group = state.group_named(name)) return group->id;
+  if (const auto* group = state.group_named(state.vpc_id, name)) return group->id;
   return refuse("InvalidGroup.NotFound", fmt::format("The security group '{}' does not exist", name));
 }
 
@@ -78,22 +79,6 @@ Api<std::monostate> read_peers(const Params& params, const std::string& prefix, 
 
 }  // namespace
 
-bool is_cidr4(std::string_view text) {
-  const auto slash = text.find('/');
-  if (slash == text.npos) return false;
-  const auto length = parse_int(text.substr(slash + 1));
-  if (!length || *length < 0 || *length > 32) return false;
-  std::uint64_t address = 0;
-  const auto parts = split(text.substr(0, slash), '.');
-  if (parts.size() != 4) return false;
-  for (const auto& part : parts) {
-    const auto value = parse_int(part);
-    if (!value || *value < 0 || *value > 255 || part.size() > 3) return false;
-    address = address << 8 | static_cast<std::uint64_t>(*value);
-  }
-  return (address & ((std::uint64_t{1} << (32 - *length)) - 1)) == 0;
-}
-
 Api<std::vector<Rule>> read_rules(const Params& params, const State& state, Direction direction) {
   std::vector<Rule> rules;
   Rule base;
@@ -107,7 +92,7 @@ Api<std::vector<Rule>> read_rules(const Params& params, const State& state, Dire
     base.cidr4 = params.get("CidrIp");
     const auto source = params.get("SourceSecurityGroupName");
     if (base.cidr4.empty() && !source.empty()) {
-      const auto* group = state.group_named(source);
+      const auto* group = state.group_named(state.vpc_id, source);
       if (!group)
         return refuse("InvalidGroup.NotFound", fmt::format("The security group '{}' does not exist", source));
       base.group_id = group->id;

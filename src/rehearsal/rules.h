@@ -13,8 +13,6 @@ namespace ferry::rehearsal {
 /// One rule (without id) for each peer named. InvalidParameterValue, MissingParameter, InvalidGroup.NotFound
 /// as EC2 says them.
 Api<std::vector<Rule>> read_rules(const Params& params, const State& state, Direction direction);
-/// "a.b.c.d/n" with no bit set past n.
-bool is_cidr4(std::string_view text);
 /// <ipPermissions> or <ipPermissionsEgress>: the rules of one direction, gathered by protocol and ports.
 void write_permissions(Xml& xml, std::string_view name, const std::vector<Rule>& rules, Direction direction);
 /// The inside of one <item> of securityGroupRuleSet.

@@ -1,6 +1,7 @@
 // RunInstances: ClientToken, capacity, quotas, and the new instances' names and addresses.
 #include "base/hash.h"
 #include "base/text.h"
+#include "rehearsal/cidr.h"
 #include "rehearsal/describe.h"
 #include "rehearsal/launch.h"
 #include "rehearsal/quotas.h"
@@ -59,47 +60,69 @@ Api<std::int64_t> within_quota(const Call& call, const LaunchOrder& order) {
   return room;
 }
 
-/// The subnet to launch in: of the zone asked for, or of the first zone with capacity.
-Api<Subnet*> place(Call& call, const LaunchOrder& order) {
-  std::vector<std::string> others;
-  std::string refused;
-  for (auto& subnet : call.state.subnets) {
-    const auto price = order.highest_bid ? parse_usd(spot_price(*order.type, subnet.zone)) : Usd{};
-    const bool affordable = !order.highest_bid || !price || *price <= *order.highest_bid;
-    const bool asked = affordable && (order.zone.empty() || subnet.zone == order.zone);
-    const bool full = call.faults.no_capacity(order.type->name, subnet.zone, false);
-    if (asked && !full) return &subnet;
-    if (asked && refused.empty()) refused = subnet.zone;
-    if (!full) others.push_back(subnet.zone);
+/// The subnets that the order allows: the one it names, or the default ones (of its zone).
+std::vector<Subnet*> candidates(State& state, const LaunchOrder& order) {
+  std::vector<Subnet*> out;
+  for (auto& subnet : state.subnets) {
+    const bool default_one = subnet.default_for_zone && subnet.vpc_id == state.vpc_id;
+    const bool fits = order.subnet_id.empty()
+                          ? default_one && (order.zone.empty() || order.zone == subnet.zone)
+                          : subnet.id == order.subnet_id;
+    if (fits) out.push_back(&subnet);
   }
-  (void)call.faults.no_capacity(order.type->name, refused, true);
-  const auto& type = order.type->name;
+  return out;
+}
+
+tl::unexpected<ApiError> no_capacity(Call& call, const std::string& type, const std::string& zone) {
+  std::vector<std::string> others;
+  for (const auto& other : zones())
+    if (!call.faults.no_capacity(type, other, false)) others.push_back(other);
+  (void)call.faults.no_capacity(type, zone, true);
   return refuse(
       "InsufficientInstanceCapacity",
       others.empty()
           ? fmt::format("We currently do not have sufficient {} capacity in the Availability Zone you "
                         "requested ({}). Our system will be working on provisioning additional capacity.",
-                        type, refused)
+                        type, zone)
           : fmt::format("We currently do not have sufficient {0} capacity in the Availability Zone you "
                         "requested ({1}). Our system will be working on provisioning additional "
                         "capacity. You can currently get {0} capacity by not specifying an Availability Zone "
                         "in your request or choosing {2}.",
-                        type, refused, join(others, ", ")),
+                        type, zone, join(others, ", ")),
       500);
 }
 
+/// The subnet to launch in: the first one allowed that has capacity.
+Api<Subnet*> place(Call& call, const LaunchOrder& order) {
+  const auto allowed = candidates(call.state, order);
+  if (allowed.empty())
+    return refuse("MissingInput",
+                  fmt::format("No subnets found for the default VPC '{}'. Please specify a subnet.",
+                              call.state.vpc_id));
+  std::string refused;
+  for (Subnet* subnet : allowed) {
+    const auto price = order.highest_bid ? parse_usd(spot_price(*order.type, subnet->zone)) : Usd{};
+    if (order.highest_bid && price && *price > *order.highest_bid) continue;
+    if (!call.faults.no_capacity(order.type->name, subnet->zone, false)) return subnet;
+    if (refused.empty()) refused = subnet->zone;
+  }
+  return no_capacity(call, order.type->name, refused);
+}
+
+/// The next address of a subnet that is free.
 std::string next_address(const State& state, Subnet& subnet) {
-  const int third = static_cast<int>(parse_int(split(subnet.cidr, '.')[2]).value_or(0));
+  const auto cidr = *parse_cidr4(subnet.cidr);
   const auto taken = [&](const std::string& address) {
     return std::any_of(state.instances.begin(), state.instances.end(), [&](const auto& entry) {
-      return entry.second.private_ip == address && entry.second.phase != Phase::terminated;
+      return entry.second.private_ip == address && entry.second.subnet_id == subnet.id &&
+             entry.second.phase != Phase::terminated;
     });
   };
   while (true) {
+    constexpr std::int64_t first = 4;  // AWS keeps the ones below, and the last
     const auto host = subnet.next_host;
-    subnet.next_host = host >= 4000 ? 10 : host + 1;
-    if (host % 256 == 0 || host % 256 == 255) continue;
-    const auto address = fmt::format("172.31.{}.{}", third + host / 256, host % 256);
+    subnet.next_host = host >= cidr.size() - 2 ? first : host + 1;
+    const auto address = ipv4_text(cidr.first + static_cast<std::uint32_t>(host));
     if (!taken(address)) return address;
   }
 }
@@ -110,6 +133,7 @@ Instance make_instance(Call& call, const LaunchOrder& order, Subnet& subnet) {
   instance.zone = subnet.zone;
   instance.subnet_id = subnet.id;
   instance.private_ip = next_address(call.state, subnet);
+  instance.has_public_ip = order.public_address.value_or(subnet.maps_public_ip);
   instance.eni_id = new_id("eni-");
   instance.eni_attachment_id = new_id("eni-attach-");
   const std::string mac = hex(random_bytes(5));
@@ -165,6 +189,14 @@ Api<Xml> run_instances(Call& call) {
   API_SET(order, read_launch(call));
   API_SET(count, within_quota(call, order));
   API_SET(subnet, place(call, order));
+  API_TRY(settle_groups(call.state, *subnet, order.instance));
+  const auto free = call.state.free_addresses(*subnet);
+  if (free < order.least)
+    return refuse("InsufficientFreeAddressesInSubnet",
+                  fmt::format("There are not enough free addresses in subnet '{}' to satisfy the requested "
+                              "number of instances.",
+                              subnet->id));
+  count = std::min(count, free);
   const auto reservation_id = new_id("r-");
   std::vector<std::string> ids;
   for (std::int64_t index = 0; index < count; ++index) {

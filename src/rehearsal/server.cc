@@ -139,7 +139,7 @@ Json Server::describe() {
                       {"state", name(instance.phase)},
                       {"type", instance.type},
                       {"zone", instance.zone},
-                      {"address", instance.public_ip},
+                      {"address", instance.address},
                       {"port", instance.ssh_port},
                       {"name", named == tags.end() ? "" : named->second},
                       {"age", (now - instance.launched_ms) / 1000},

@@ -7,7 +7,14 @@
 /// is meant. Offered are EC2 Query 2016-11-15, STS GetCallerIdentity, SSM GetParameter, GetParameters and
 /// GetParametersByPath, Service Quotas (EC2's vCPU limits) and the price list's GetProducts. The log has a
 /// line for each call, with the name of its permission: "ec2:RunInstances 200 4 ms with ec2:CreateTags",
-/// "ec2:RunInstances 412 (dry run) 1 ms". POST /_ferry/{info,status,fault,settings,stop} with a bearer token
+/// "ec2:RunInstances 412 (dry run) 1 ms".
+///
+/// Public addresses are loopback ones. A private one can be reached too if it is: VPCs may have blocks of
+/// 127.0.0.0/8 here (AWS refuses them), and the sshd of an instance in such a subnet answers at its private
+/// address. Tags say where that differs from AWS: ferry:ssh-port when the port is not 22, ferry:login-user
+/// when the user is not the image's.
+///
+/// POST /_ferry/{info,status,fault,settings,stop} with a bearer token
 /// is for ferry itself.
 
 #include <atomic>

@@ -31,9 +31,8 @@ std::string_view resource_type(const State& state, const std::string& id) {
   if (state.instances.contains(id)) return "instance";
   if (state.keys.contains(id)) return "key-pair";
   if (state.groups.contains(id)) return "security-group";
-  if (state.vpc_id == id) return "vpc";
-  for (const auto& subnet : state.subnets)
-    if (subnet.id == id) return "subnet";
+  if (state.vpcs.contains(id)) return "vpc";
+  if (state.subnet(id)) return "subnet";
   for (const auto& [group_id, group] : state.groups)
     for (const auto& rule : group.rules)
       if (rule.id == id) return "security-group-rule";

@@ -123,12 +123,6 @@ void write_type(Xml& xml, const InstanceType& type) {
   xml.flag("autoRecoverySupported", true).texts("supportedBootModes", std::array{"uefi"});
 }
 
-std::vector<std::string> zones() {
-  std::vector<std::string> out;
-  for (char letter = 'a'; letter <= 'f'; ++letter) out.push_back(std::string(region_name) + letter);
-  return out;
-}
-
 }  // namespace
 
 Api<Xml> describe_instance_types(Call& call) {

@@ -98,7 +98,7 @@ ferry::Status Host::boot_once() {
   failure_.clear();
   exit_status_.reset();
   if (!listener_) {
-    TRY_SET(listener, "", Listener::bind_somewhere());
+    TRY_SET(listener, "", Listener::bind(spec_.listen_address));
     listener_ = std::move(listener);
   }
   record_.state = State::booting;

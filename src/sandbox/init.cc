@@ -101,8 +101,10 @@ ferry::Status Init::set_up() {
 
 ferry::Status Init::serve_imds() {
   Json tree = machine_.spec.metadata;
-  tree["latest/meta-data/public-ipv4"] = machine_.address;
-  tree["latest/meta-data/public-hostname"] = machine_.address;
+  if (machine_.spec.has_public_ip) {
+    tree["latest/meta-data/public-ipv4"] = machine_.address;
+    tree["latest/meta-data/public-hostname"] = machine_.address;
+  }
   tree["latest/meta-data/local-ipv4"] =
       machine_.spec.private_ip.empty() ? machine_.address : machine_.spec.private_ip;
   imds_ = std::make_unique<Imds>(tree, machine_.spec.user_data, machine_.spec.imds_token_required);

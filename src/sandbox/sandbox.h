@@ -47,6 +47,8 @@ Probe probe();
 /// What a boot needs. Written to DIR/spec.json (0600) before the host process starts.
 struct Spec {
   std::string instance_id, hostname, private_ip;
+  std::string listen_address;  ///< where sshd is to answer, of 127.0.0.0/8; empty: an address of its own
+  bool has_public_ip = true;   ///< false: metadata shows none
   std::string login_user = "ubuntu";
   std::vector<std::string> authorized_keys;  ///< OpenSSH one-line form; written on the first boot
   std::string user_data;                     ///< raw bytes
@@ -82,8 +84,9 @@ struct Status {
 Status status(const os::Path& dir);
 
 /// Starts the host process and returns once it holds the lock (not yet when sshd answers: see status()). The
-/// instance gets a new loopback address. Fails conflict if it runs already, not_found where the computer has
-/// no sshd, unsupported where plain mode finds no account of its own that can log in.
+/// instance gets a new loopback address, unless Spec::listen_address says which. Fails conflict if it runs
+/// already, not_found where the computer has no sshd, unsupported where plain mode finds no account of its
+/// own that can log in.
 ferry::Status boot(const os::Path& dir, const Spec& spec);
 /// Ends every process: SIGTERM inside, SIGKILL after `grace`. Returns when all are gone. Calm if it does not
 /// run.

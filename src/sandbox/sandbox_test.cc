@@ -281,6 +281,24 @@ TEST(Sandbox, ASmallDiskFillsUp) {
   EXPECT_NE(instance.run("head -c 4M /dev/zero > big").err.find("No space left"), std::string::npos);
 }
 
+TEST(Sandbox, AnAddressThatIsToldIsTakenAndSharedByPort) {
+  TestInstance one, two;
+  for (TestInstance* instance : {&one, &two}) {
+    instance->spec.private_ip = instance->spec.listen_address = "127.80.7.10";
+    instance->spec.has_public_ip = false;
+    ASSERT_TRUE(boot(instance->dir, instance->spec));
+  }
+  for (TestInstance* instance : {&one, &two}) {
+    ASSERT_TRUE(eventually([&] { return instance->now().state == State::running; })) << instance->console();
+    EXPECT_EQ(instance->now().address, "127.80.7.10");
+    EXPECT_EQ(instance->said("echo $FERRY_INSTANCE"), instance->spec.instance_id);
+    EXPECT_EQ(instance->said(std::string(ask_metadata) +
+                             "ask meta-data/local-ipv4; ask meta-data/public-ipv4 | grep -c 404"),
+              "127.80.7.101");
+  }
+  EXPECT_NE(one.now().port, two.now().port);
+}
+
 TEST(Sandbox, AnotherKeyIsRefused) {
   TestInstance instance, other;
   instance.start();

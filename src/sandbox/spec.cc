@@ -40,6 +40,8 @@ Json to_json(const Spec& spec) {
   return Json{{"instance_id", spec.instance_id},
               {"hostname", spec.hostname},
               {"private_ip", spec.private_ip},
+              {"listen_address", spec.listen_address},
+              {"has_public_ip", spec.has_public_ip},
               {"login_user", spec.login_user},
               {"authorized_keys", spec.authorized_keys},
               {"user_data", base64(spec.user_data)},
@@ -56,6 +58,8 @@ Result<Spec> spec_from(const Json& json) try {
   spec.instance_id = text_at(json, "instance_id");
   spec.hostname = text_at(json, "hostname");
   spec.private_ip = text_at(json, "private_ip");
+  spec.listen_address = text_at(json, "listen_address");
+  spec.has_public_ip = json.value("has_public_ip", true);
   spec.login_user = text_at(json, "login_user", "ubuntu");
   spec.authorized_keys = json.value("authorized_keys", std::vector<std::string>());
   TRY_SET(user_data, "user_data", from_base64(text_at(json, "user_data")));

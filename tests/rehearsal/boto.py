@@ -2,93 +2,16 @@
 """boto3 against the rehearsal cloud: every answer is checked against AWS's own model of it, element by element.
 Usage: boto.py FERRY"""
 import os
-import shutil
-import subprocess
-import sys
-import tempfile
-import xml.etree.ElementTree as ET
 
-try:
-    import boto3
-    from botocore.exceptions import ClientError
-except ImportError:
-    print("SKIP: boto3 is not installed")
-    sys.exit(77)
+import boto3
 
-ferry = sys.argv[1]
-scratch = tempfile.mkdtemp()
-os.environ.update(XDG_DATA_HOME=scratch, FERRY_REHEARSAL_BOOT_MS="50", AWS_CONFIG_FILE=os.devnull,
-                  AWS_SHARED_CREDENTIALS_FILE=os.devnull, AWS_MAX_ATTEMPTS="1")
-problems = []
-
-
-def local(tag):
-    return tag.split("}")[-1]
-
-
-def check(node, shape, path):
-    """Reports every element that the service model does not know, and numbers and booleans that are none."""
-    if shape.type_name == "structure":
-        members = {m.serialization.get("name", name): m for name, m in shape.members.items()}
-        for child in node:
-            name = local(child.tag)
-            if name in members:
-                check(child, members[name], f"{path}/{name}")
-            elif not (path.count("/") == 0 and name in ("requestId", "ResponseMetadata")):
-                problems.append(f"{path}: unknown element {name}")
-    elif shape.type_name == "list":
-        wanted = shape.member.serialization.get("name", "item")
-        for child in node:
-            if local(child.tag) not in (wanted, "item"):
-                problems.append(f"{path}: list element {local(child.tag)}, expected {wanted}")
-            check(child, shape.member, path + "[]")
-    elif len(node):
-        problems.append(f"{path}: a {shape.type_name} with children")
-    elif shape.type_name in ("integer", "long"):
-        int(node.text)
-    elif shape.type_name == "boolean" and node.text not in ("true", "false"):
-        problems.append(f"{path}: {node.text!r} is no boolean")
-    elif getattr(shape, 'enum', None) and node.text is not None and node.text not in shape.enum:
-        problems.append(f"{path}: {node.text!r} is not among {shape.enum}")
-
-
-def watch(client):
-    """Checks each answer's raw XML once botocore has it."""
-    send = client._endpoint._send
-
-    def checked(request):
-        answer = send(request)
-        if answer.status_code == 200:
-            root = ET.fromstring(answer.content)
-            operation = client.meta.service_model.operation_model(local(root.tag).removesuffix("Response"))
-            if operation.output_shape is not None:
-                check(root, operation.output_shape, operation.name)
-        return answer
-    client._endpoint._send = checked
-
-
-def refuses(code, call, **arguments):
-    try:
-        call(**arguments)
-    except ClientError as error:
-        got = error.response["Error"]["Code"]
-        if got != code:
-            problems.append(f"{call.__name__}: {got}, expected {code}")
-    else:
-        problems.append(f"{call.__name__} succeeded, expected {code}")
+from lib import client, newest_ubuntu, refuses, run, scratch
 
 
 def main():
-    subprocess.run([ferry, "rehearsal", "start"], check=True, stdout=subprocess.DEVNULL)
-    lines = subprocess.run([ferry, "rehearsal", "env"], check=True, capture_output=True, text=True).stdout
-    for line in lines.splitlines():
-        if line.startswith("export "):
-            name, value = line[len("export "):].split("=", 1)
-            os.environ[name] = value.strip("'")
-    ec2, sts, ssm = boto3.client("ec2"), boto3.client("sts"), boto3.client("ssm")
-    watch(ec2)
+    ec2, ssm, sts = client("ec2"), client("ssm"), boto3.client("sts")
     assert sts.get_caller_identity()["Account"].isdigit()
-    ami = ssm.get_parameter(Name="/aws/service/canonical/ubuntu/server/24.04/stable/current/amd64/hvm/ebs-gp3/ami-id")["Parameter"]["Value"]
+    ami = newest_ubuntu()
     names = [p["Name"] for page in ssm.get_paginator("get_parameters_by_path").paginate(Path="/aws/service/deeplearning/ami", Recursive=True) for p in page["Parameters"]]
     assert len(names) == len(set(names)) > 5
     assert ssm.get_parameters(Names=["/nope"])["InvalidParameters"] == ["/nope"]
@@ -142,14 +65,5 @@ def main():
     instances = os.path.join(scratch, "ferry", "rehearsal", "instances")
     assert not os.path.isdir(instances) or not os.listdir(instances)
 
-    for problem in sorted(set(problems)):
-        print("FAIL:", problem)
-    print("FAIL" if problems else "PASS")
-    return 1 if problems else 0
 
-
-try:
-    sys.exit(main())
-finally:
-    subprocess.run([ferry, "rehearsal", "stop"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False)
-    shutil.rmtree(scratch, ignore_errors=True)
+run(main)

@@ -2,90 +2,11 @@
 """boto3 against the rehearsal cloud's limits, prices and faults; botocore and AWS's models of the services judge.
 Usage: quotas.py FERRY"""
 import json
-import os
 import re
-import shutil
-import subprocess
-import sys
-import tempfile
 
-try:
-    import boto3
-    from botocore.exceptions import ClientError
-except ImportError:
-    print("SKIP: boto3 is not installed")
-    sys.exit(77)
+import boto3
 
-ferry = sys.argv[1]
-scratch = tempfile.mkdtemp()
-os.environ.update(XDG_DATA_HOME=scratch, FERRY_REHEARSAL_BOOT_MS="50", AWS_CONFIG_FILE=os.devnull,
-                  AWS_SHARED_CREDENTIALS_FILE=os.devnull, AWS_MAX_ATTEMPTS="1", AWS_EC2_METADATA_DISABLED="true")
-problems = []
-
-
-def expect(true, what):
-    if not true:
-        problems.append(what)
-
-
-def fault(kind, *members):
-    subprocess.run([ferry, "rehearsal", "fault", kind, *members], check=True, stdout=subprocess.DEVNULL)
-
-
-def refusal(call, **arguments):
-    """The error code, which must be one that the service's model has if it lists any; "" if the call succeeds."""
-    try:
-        call(**arguments)
-    except ClientError as error:
-        return error.response["Error"]["Code"]
-    return ""
-
-
-def refuses(code, call, **arguments):
-    got = refusal(call, **arguments)
-    expect(got == code, f"{call.__name__}: {got or 'succeeded'}, expected {code}")
-
-
-def check(value, shape, path):
-    """Reports each member that the service model does not know, each of the wrong type, each word that is not in its list."""
-    if shape.type_name == "structure":
-        for name, member in value.items():
-            if name in shape.members:
-                check(member, shape.members[name], f"{path}.{name}")
-            else:
-                problems.append(f"{path}: unknown member {name}")
-    elif shape.type_name == "map":
-        for member in value.values():
-            check(member, shape.value, path + "{}")
-    elif shape.type_name == "list":
-        for member in value:
-            check(member, shape.member, path + "[]")
-    else:
-        types = {"string": str, "boolean": bool, "integer": int, "double": float, "timestamp": (int, float)}
-        expect(isinstance(value, types[shape.type_name]), f"{path}: {value!r} is no {shape.type_name}")
-        if shape.type_name == "string":
-            limit = shape.metadata.get("max", 1 << 30)
-            pattern = shape.metadata.get("pattern")
-            expect(len(value) <= limit, f"{path}: longer than {limit}")
-            expect(not pattern or re.fullmatch(pattern, value), f"{path}: {value!r} is not {pattern}")
-            expect(not shape.enum or value in shape.enum, f"{path}: {value!r} is not among {shape.enum}")
-
-
-def watch(client):
-    """Checks each JSON answer as it came, once botocore has it; errors must be ones that the operation has."""
-    send = client._endpoint._send
-
-    def checked(request):
-        answer = send(request)
-        operation = client.meta.service_model.operation_model(request.headers["X-Amz-Target"].decode().split(".")[1])
-        body = json.loads(answer.content)
-        if answer.status_code == 200:
-            check(body, operation.output_shape, operation.name)
-        else:
-            common = ("AccessDeniedException", "ExpiredTokenException", "InvalidSignatureException")
-            expect(body["__type"] in [shape.name for shape in operation.error_shapes] or body["__type"] in common, f"{operation.name} has no error {body['__type']}")
-        return answer
-    client._endpoint._send = checked
+from lib import client, expect, fault, log_lines, newest_ubuntu, refusal, refuses, run
 
 
 def quotas_are_those_of_launches(ec2, quotas, ami):
@@ -203,8 +124,7 @@ def faults_are_aws_own(ec2, sts, ssm, quotas, pricing, ami):
 
 
 def the_log_names_permissions():
-    with open(os.path.join(scratch, "ferry", "rehearsal", "server.log"), encoding="utf-8") as log:
-        lines = [line.split(" ", 1)[1].rstrip("\n") for line in log]
+    lines = log_lines()
     calls = [line for line in lines if re.match(r"\w+:\w+ \d{3}", line)]
     for name in ("ec2:RunInstances", "sts:GetCallerIdentity", "ssm:GetParameter", "servicequotas:GetServiceQuota", "pricing:GetProducts"):
         expect(any(line.startswith(name + " 200 ") for line in calls), f"no line for {name}")
@@ -214,30 +134,15 @@ def the_log_names_permissions():
 
 
 def main():
-    subprocess.run([ferry, "rehearsal", "start"], check=True, stdout=subprocess.DEVNULL)
-    lines = subprocess.run([ferry, "rehearsal", "env"], check=True, capture_output=True, text=True).stdout
-    for line in lines.splitlines():
-        if line.startswith("export "):
-            name, value = line[len("export "):].split("=", 1)
-            os.environ[name] = value.strip("'")
-    ec2, sts, ssm, quotas, pricing = (boto3.client(name) for name in ("ec2", "sts", "ssm", "service-quotas", "pricing"))
-    watch(quotas)
-    watch(pricing)
+    ec2, sts, ssm = (boto3.client(name) for name in ("ec2", "sts", "ssm"))
+    quotas, pricing = client("service-quotas"), client("pricing")
     sts.get_caller_identity()
-    ami = ssm.get_parameter(Name="/aws/service/canonical/ubuntu/server/24.04/stable/current/amd64/hvm/ebs-gp3/ami-id")["Parameter"]["Value"]
+    ami = newest_ubuntu()
     quotas_are_those_of_launches(ec2, quotas, ami)
     prices_are_in_aws_form(ec2, pricing)
     places_are_described(ec2)
     faults_are_aws_own(ec2, sts, ssm, quotas, pricing, ami)
     the_log_names_permissions()
-    for problem in sorted(set(problems)):
-        print("FAIL:", problem)
-    print("FAIL" if problems else "PASS")
-    return 1 if problems else 0
 
 
-try:
-    sys.exit(main())
-finally:
-    subprocess.run([ferry, "rehearsal", "stop"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False)
-    shutil.rmtree(scratch, ignore_errors=True)
+run(main)

@@ -1,0 +1,92 @@
+#!/usr/bin/env python3
+"""boto3 against the rehearsal cloud's networks, groups of machines and reserved capacity, and other ways in than a key pair; AWS's
+models judge. Usage: network.py FERRY"""
+import subprocess
+
+from lib import client, expect, fault, newest_ubuntu, refuses, run, scratch
+
+
+def only(items):
+    expect(len(items) == 1, f"{len(items)} instead of one: {items}")
+    return items[0]
+
+
+def described(ec2, instance_id):
+    return only(only(ec2.describe_instances(InstanceIds=[instance_id])["Reservations"])["Instances"])
+
+
+def launch(ec2, order, **more):
+    """Runs one instance and waits until it runs; as it is described then."""
+    made = only(ec2.run_instances(**{**order, **more})["Instances"])["InstanceId"]
+    ec2.get_waiter("instance_running").wait(InstanceIds=[made], WaiterConfig={"Delay": 1, "MaxAttempts": 60})
+    return described(ec2, made)
+
+
+def end(ec2, *ids):
+    ec2.terminate_instances(InstanceIds=list(ids))
+    ec2.get_waiter("instance_terminated").wait(InstanceIds=list(ids), WaiterConfig={"Delay": 1, "MaxAttempts": 60})
+
+
+def ssh(instance, address, command, key=None):
+    """What a command says on the instance; an exception if there is no way in."""
+    tags = {tag["Key"]: tag["Value"] for tag in instance.get("Tags", [])}
+    user, port = tags.get("ferry:login-user", "ubuntu"), tags.get("ferry:ssh-port", "22")
+    argv = ["ssh", "-F", "none", "-i", key or f"{scratch}/key", "-p", port, "-oIdentitiesOnly=yes", "-oBatchMode=yes", "-oStrictHostKeyChecking=no",
+            f"-oUserKnownHostsFile={scratch}/known", "-oLogLevel=ERROR", f"{user}@{address}", command]
+    return subprocess.run(argv, check=True, capture_output=True, text=True, stdin=subprocess.DEVNULL).stdout.strip()
+
+
+def new_key(ec2):
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", f"{scratch}/key"], check=True)
+    with open(f"{scratch}/key.pub", "rb") as public:
+        ec2.import_key_pair(KeyName="k", PublicKeyMaterial=public.read())
+
+
+def networks_of_ones_own(ec2, order):
+    vpc = ec2.create_vpc(CidrBlock="127.80.0.0/16", TagSpecifications=[{"ResourceType": "vpc", "Tags": [{"Key": "Name", "Value": "mine"}]}])["Vpc"]
+    expect(not vpc["IsDefault"] and vpc["Tags"] == [{"Key": "Name", "Value": "mine"}], f"new VPC {vpc}")
+    vpc_id = vpc["VpcId"]
+    subnet = ec2.create_subnet(VpcId=vpc_id, CidrBlock="127.80.0.0/24", AvailabilityZone="us-east-1c")["Subnet"]
+    expect(not subnet["MapPublicIpOnLaunch"] and subnet["AvailableIpAddressCount"] == 251, f"new subnet {subnet}")
+    subnet_id = subnet["SubnetId"]
+    ec2.get_waiter("subnet_available").wait(SubnetIds=[subnet_id])
+    ec2.get_waiter("vpc_available").wait(VpcIds=[vpc_id])
+    expect(only(ec2.describe_subnets(Filters=[{"Name": "vpc-id", "Values": [vpc_id]}])["Subnets"])["SubnetId"] == subnet_id, "subnets of the VPC")
+    expect(len(ec2.describe_vpcs()["Vpcs"]) == 2, "two VPCs")
+    group = ec2.create_security_group(GroupName="mine", Description="d", VpcId=vpc_id)["GroupId"]
+    usual = ec2.create_security_group(GroupName="mine", Description="d")["GroupId"]
+    refuses("InvalidParameter", ec2.run_instances, **order, SubnetId=subnet_id, SecurityGroupIds=[usual])
+    refuses("InvalidParameterCombination", ec2.run_instances, **order, SubnetId=subnet_id, SecurityGroups=["mine"])
+    refuses("DryRunOperation", ec2.run_instances, **order, SecurityGroups=["mine"], DryRun=True)
+    ec2.delete_security_group(GroupName="mine")
+    refuses("InvalidGroup.NotFound", ec2.delete_security_group, GroupName="mine")
+
+    fault("no-default-vpc")
+    machine = launch(ec2, order, SubnetId=subnet_id, SecurityGroupIds=[group])
+    fault("clear")
+    expect("PublicIpAddress" not in machine and machine["PublicDnsName"] == "", f"a public address: {machine.get('PublicIpAddress')}")
+    expect(machine["VpcId"] == vpc_id and machine["SubnetId"] == subnet_id and machine["Placement"]["AvailabilityZone"] == "us-east-1c", "its place")
+    expect(ssh(machine, machine["PrivateIpAddress"], "echo in") == "in", "no login at the private address")
+    refuses("DependencyViolation", ec2.delete_subnet, SubnetId=subnet_id)
+    ec2.modify_subnet_attribute(SubnetId=subnet_id, MapPublicIpOnLaunch={"Value": True})
+    public = launch(ec2, order, NetworkInterfaces=[{"DeviceIndex": 0, "SubnetId": subnet_id, "Groups": [group]}])
+    expect("PublicIpAddress" in public, "no public address from the subnet")
+    private = launch(ec2, order, NetworkInterfaces=[{"DeviceIndex": 0, "SubnetId": subnet_id, "Groups": [group], "AssociatePublicIpAddress": False}])
+    expect("PublicIpAddress" not in private, "a public address that was not wanted")
+    ec2.describe_network_interfaces(Filters=[{"Name": "vpc-id", "Values": [vpc_id]}])
+    end(ec2, *(it["InstanceId"] for it in (machine, public, private)))
+    ec2.delete_subnet(SubnetId=subnet_id)
+    refuses("DependencyViolation", ec2.delete_vpc, VpcId=vpc_id)
+    ec2.delete_security_group(GroupId=group)
+    ec2.delete_vpc(VpcId=vpc_id)
+    refuses("InvalidVpcID.NotFound", ec2.describe_vpcs, VpcIds=[vpc_id])
+
+
+def main():
+    ec2 = client("ec2")
+    new_key(ec2)
+    order = {"ImageId": newest_ubuntu(), "InstanceType": "t3.micro", "MinCount": 1, "MaxCount": 1, "KeyName": "k"}
+    networks_of_ones_own(ec2, order)
+
+
+run(main)
