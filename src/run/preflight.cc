@@ -102,7 +102,11 @@ void look_at_outputs(const task::Task& task, std::vector<std::string>& warnings)
 /// A container is made from an image's name or a Dockerfile.
 Status look_at_dockerfile(const task::Environment& wish, const os::Path& workdir,
                           const std::vector<std::string>& sent) {
-  if (wish.kind != "docker" || !wish.name.empty()) return {};
+  if (wish.kind != "docker") return {};
+  if (!wish.name.empty() && !wish.file.empty())
+    return fail(Kind::bad_input, "environment: docker takes an image or a Dockerfile, not both", {},
+                "leave out name or file");
+  if (!wish.name.empty()) return {};
   const auto file = os::Path(wish.file.empty() ? "Dockerfile" : wish.file).lexically_normal().string();
   if (!os::exists(workdir / file)) {
     if (wish.file.empty())

@@ -105,25 +105,23 @@ def gone(home, run, *flags):
 def test_setup_and_run_share_a_container_that_ends_with_the_run():
     with Home() as home:
         box = own_machine(home)
-        home.file("task.yaml", """
+        home.file("task.yaml", f"""
 name: contained
-resources: {infra: ssh/box, image_id: 'docker:python'}
-envs: {GREETING: "two\\nlines"}
-secrets: {TOKEN: null}
+resources: {{infra: ssh/box, image_id: 'docker:python'}}
+envs: {{GREETING: "two\\nlines"}}
+secrets: {{TOKEN: null}}
 setup: |
   echo installed > /opt-installed
   echo "setup on $(python3 -c 'print(6*7)')"
 run: |
   cat /opt-installed
   echo "$GREETING" >&2
-  echo "secret of ${#TOKEN}, pid $$, home $HOME, at $PWD, input $(cat | wc -c)"
-  [ -e /tmp/of-the-computer ] && echo leaked
+  echo "secret of ${{#TOKEN}}, pid $$, home $HOME, at $PWD, input $(cat | wc -c)"
+  [ -e {home.root}/sshd ] && echo leaked
   mkdir -p outputs && echo "$FERRY_RUN" >outputs/name
   echo much >"$FERRY_SCRATCH/file" && chmod 600 outputs/name
   exit 7
 """)
-        with open("/tmp/of-the-computer", "a"):
-            pass
         done = home.ferry("run", "task.yaml", "--secret", "TOKEN", env={"TOKEN": "hush-hush-hush"})
         run = home.newest()
         assert done.returncode == 7, done.err
