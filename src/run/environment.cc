@@ -5,6 +5,8 @@
 #include "base/text.h"
 
 extern "C" {
+extern const char ferry_embed_scratch_sh[], ferry_embed_scratch_sh_end[];
+extern const char ferry_embed_container_sh[], ferry_embed_container_sh_end[];
 extern const char ferry_embed_environment_sh[], ferry_embed_environment_sh_end[];
 extern const char ferry_embed_queue_sh[], ferry_embed_queue_sh_end[];
 }
@@ -13,7 +15,7 @@ namespace ferry::run {
 
 namespace {
 
-constexpr std::string_view answer_mark = "ferry-env:";
+constexpr std::string_view answer_mark = "ferry-env:", scratch_mark = "ferry-scratch:";
 constexpr std::size_t most_words = 64 * 1024;
 
 /// A task whose setup installs packages itself is left to do so.
@@ -57,7 +59,46 @@ std::string last_lines(std::string_view text, std::size_t count) {
   return out;
 }
 
+/// What the person may do when it failed.
+std::string advice(const std::string& kind) {
+  if (kind == "docker") return "mend the image's name or the Dockerfile, or write  environment: auto";
+  return "mend what the workdir asks for, install it in setup, or write  environment: none";
+}
+
+/// A rehearsal's machine, whatever world it plays, is this computer.
+bool is_rented(const ledger::Instance& instance) {
+  return instance.world == "aws" && !instance.address.starts_with("127.") && instance.address != "localhost";
+}
+
+/// The names of the task's variables; their values may be secrets.
+std::string variable_names(const task::Task& task) {
+  std::vector<std::string> names;
+  for (const auto* variables : {&task.envs, &task.secrets}) {
+    for (const auto& [name, value] : *variables) names.push_back(name);
+  }
+  return join(names, " ");
+}
+
+/// FOLDER TAB BYTES TAB NOTE, from the answer's line about scratch space.
+void note_scratch(Doors& doors, std::string_view answer, Json& facts) {
+  const auto at = answer.find(scratch_mark);
+  if (at == answer.npos) return;
+  const auto line = answer.substr(at + scratch_mark.size());
+  const auto parts = split(line.substr(0, line.find('\n')), '\t');
+  if (parts.size() != 3) return;
+  facts["scratch"] = {{"folder", parts[0]}, {"bytes", parse_int(parts[1]).value_or(0)}};
+  if (!parts[2].empty()) doors.progress.warn("setup", printable(parts[2]) + "; scratch is on the root disk");
+}
+
 }  // namespace
+
+std::string Environment::setup(const std::string& script) const {
+  return activate + (container ? "ferry_inside " + shell_quoted(script) + "\n" : script);
+}
+
+std::string Environment::training(const std::string& script) const {
+  return activate + (container ? "ferry_inside " + shell_quoted(script) + " last\n" : script);
+}
 
 std::string queue_line(int gpus) {
   return fmt::format("ferry_wanted={}\n{}", gpus,
@@ -65,9 +106,8 @@ std::string queue_line(int gpus) {
 }
 
 std::string describe_environment(const Json& facts) {
-  const auto python = text_at(facts, "python");
-  if (python.empty()) return {};
-  std::vector<std::string> parts = {"python " + python};
+  std::vector<std::string> parts;
+  if (const auto python = text_at(facts, "python"); !python.empty()) parts.push_back("python " + python);
   if (facts.contains("packages") && facts["packages"].is_object()) {
     for (const char* name : {"torch", "tensorflow", "jax", "xgboost", "scikit-learn"}) {
       if (parts.size() > 2) break;
@@ -78,6 +118,12 @@ std::string describe_environment(const Json& facts) {
   if (const auto cuda = text_at(facts, "cuda"); !cuda.empty()) parts.push_back("CUDA " + cuda);
   if (const auto driver = text_at(facts, "driver"); !driver.empty()) parts.push_back("driver " + driver);
   if (const auto made = text_at(facts, "made"); !made.empty()) parts.push_back(made);
+  if (facts.contains("scratch")) {
+    const auto bytes = int_at(facts["scratch"], "bytes");
+    if (bytes > 0)
+      parts.push_back(fmt::format("scratch {} at {}", show_bytes(static_cast<std::uint64_t>(bytes)),
+                                  text_at(facts["scratch"], "folder")));
+  }
   return printable(join(parts, " · "));
 }
 
@@ -86,12 +132,16 @@ Result<Environment> prepare_environment(Doors& doors, Link& link, const task::Ta
   const std::string activate = link.paths().run_dir + "-env.sh";
   const auto& wish = task.environment;
   const std::string kind = wish.kind == "auto" && installs_itself(task.setup) ? "present" : wish.kind;
-  const auto words = shell_quoted(std::vector<std::string>{kind, wish.name, wish.file, activate});
+  const auto words = shell_quoted(std::vector<std::string>{
+      kind, wish.name, wish.file, activate, is_rented(link.instance()) ? "1" : "0", variable_names(task)});
   TRY_SET(shell, "",
           link.session().spawn(
               fmt::format("cd {} && exec bash -s {}", shell_quoted(link.paths().workdir), words)));
-  const std::string_view script(ferry_embed_environment_sh, ferry_embed_environment_sh_end);
-  TRY("look at the environment", os::write_all(shell.in.get(), script));
+  for (const auto script : {std::string_view(ferry_embed_scratch_sh, ferry_embed_scratch_sh_end),
+                            std::string_view(ferry_embed_container_sh, ferry_embed_container_sh_end),
+                            std::string_view(ferry_embed_environment_sh, ferry_embed_environment_sh_end)}) {
+    TRY("look at the environment", os::write_all(shell.in.get(), script));
+  }
   shell.in.reset();
   std::string answer, said;
   TRY("", hear(doors, shell, answer, said));
@@ -102,13 +152,14 @@ Result<Environment> prepare_environment(Doors& doors, Link& link, const task::Ta
   if (ended->code != 0 || at == std::string::npos) {
     const auto why = last_lines(said, 8);
     return fail(said.find("No space left") != std::string::npos ? Kind::disk_full : Kind::bad_input,
-                "the training's environment cannot be had on this machine", why,
-                "mend what the workdir asks for, install it in setup, or write  environment: none");
+                "the training's environment cannot be had on this machine", why, advice(kind));
   }
   const auto facts = parse_json(trim(std::string_view(answer).substr(at + answer_mark.size())));
   Environment made;
   if (facts && facts->is_object()) made.facts = *facts;
+  note_scratch(doors, answer, made.facts);
   made.summary = describe_environment(made.facts);
+  made.container = kind == "docker";
   made.activate = ". " + shell_quoted(activate) + "\n";
   return made;
 }

@@ -1,6 +1,7 @@
 #pragma once
 /// \file
-/// The environment a training gets on its machine: found or made by environment.sh, which travels there.
+/// The environment a training gets on its machine: scratch space (scratch.sh), and a Python environment or a
+/// container (environment.sh, container.sh). The scripts travel there.
 
 #include <string>
 
@@ -10,15 +11,21 @@
 namespace ferry::run {
 
 struct Environment {
-  std::string
-      summary;  ///< "python 3.11.2 · torch 2.9.1 · CUDA 12.8 · driver 570.133"; empty: no Python there
-  Json facts;   ///< what the machine said: python, program, packages, cuda, driver, gpus, made
-  std::string activate;  ///< a line for setup's and the training's shell, before anything of theirs
+  std::string summary;  ///< "python 3.11.2 · torch 2.9.1 · CUDA 12.8 · driver 570.133"; empty: nothing known
+  Json facts;  ///< what the machine said: python, program, packages, cuda, driver, gpus, made, scratch
+  std::string activate;    ///< a line for setup's and the training's shell, before anything of theirs
+  bool container = false;  ///< setup and training run inside the run's container
+
+  /// The shell text that runs setup's `script` in this environment.
+  std::string setup(const std::string& script) const;
+  /// The same for the training's, with which a container ends.
+  std::string training(const std::string& script) const;
 };
 
-/// Looks at what the machine and the workdir have, and installs what is asked for (cached by content). Run it
-/// once the workdir is there. Shows what it does as it goes. Fails bad_input when what is asked for cannot be
-/// had, with the tool's last words.
+/// Looks at what the machine and the workdir have, and installs what is asked for (cached by content), or
+/// starts the run's container. Run it once the workdir is there. Shows what it does as it goes. Fails
+/// bad_input when what is asked for cannot be had, with the tool's last words. Disks are formatted, and
+/// system packages installed, only on machines that AWS rents out.
 Result<Environment> prepare_environment(Doors& doors, Link& link, const task::Task& task);
 
 /// For the training's shell on a machine that several runs may share: waits until `gpus` of its GPUs are free

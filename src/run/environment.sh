@@ -1,14 +1,21 @@
-# Finds or makes the environment a training gets. Runs under bash on the machine, in the workdir:
-#   bash -s KIND NAME FILE ACTIVATE
-# KIND      auto, conda, venv, uv, none; or present: as auto, but nothing is installed
-# NAME      of an environment that is there already (conda name, or a folder), or empty
-# FILE      what is asked for (requirements.txt, environment.yml, …), or empty: what the workdir has
-# ACTIVATE  is written: a file that puts the environment in place when sourced
-# Progress is told on standard error, one line each; the last line of standard output is "ferry-env:" and JSON.
-# What is made lies in ~/.ferry/envs/HASH, by content: a second run with the same wishes installs nothing.
+# Finds or makes the environment a training gets. Runs under bash on the machine, in the workdir, behind scratch.sh and
+# container.sh:
+#   bash -s KIND NAME FILE ACTIVATE RENTED NAMES
+# KIND      auto, conda, venv, uv, docker, none; or present: as auto, but nothing is installed
+# NAME      of an environment that is there already (conda name, or a folder), of a docker image, or empty
+# FILE      what is asked for (requirements.txt, environment.yml, Dockerfile, …), or empty: what the workdir has
+# ACTIVATE  is written: a file that puts the environment in place when sourced; its name ends in -env.sh, and the folder
+#           beside it of the same name without that end is the run's own
+# RENTED    1: the machine is ours alone, so that disks may be formatted and system packages installed; otherwise 0
+# NAMES     of the task's variables, in one word
+# Progress is told on standard error, one line each. Standard output has one line "ferry-scratch:FOLDER TAB BYTES TAB NOTE", and
+# its last line is "ferry-env:" and JSON.
+# What is made lies in ~/.ferry/envs/HASH, by content: a second run with the same wishes installs nothing. What holds the
+# workdir's own code is made for this run alone.
 set -u
-kind=$1 name=$2 file=$3 activate=$4
-envs=$HOME/.ferry/envs
+kind=$1 name=$2 file=$3 activate=$4 rented=${5:-0} names=${6:-}
+envs=$HOME/.ferry/envs own_folder=${activate%-env.sh}
+scratch=${scratch:-}
 say() { printf '%s\n' "$*" >&2; }
 give_up() {
   say "$*"
@@ -19,7 +26,7 @@ conda_base() {
   local conda
   for conda in "${CONDA_EXE:-}" "$(command -v conda)" "$HOME"/{miniconda3,anaconda3,miniforge3,mambaforge}/bin/conda \
     /opt/{conda,miniconda3,anaconda3,miniforge3}/bin/conda; do
-    [ -n "$conda" ] && [ -x "$conda" ] && dirname "$(dirname "$conda")" && return 0
+    [ -n "$conda" ] && [ -x "$conda" ] && dirname "$(dirname "$(readlink -f "$conda")")" && return 0
   done
   return 1
 }
@@ -64,7 +71,7 @@ choose_base() {
 # What the workdir asks for: "conda FILE", "uv FILE", "pip FILE", "project FILE" or nothing.
 wish_of() {
   case $1 in
-    *conda-lock.yml | *environment.yml | *environment.yaml) echo "conda $1" ;;
+    *.yml | *.yaml) echo "conda $1" ;;
     *uv.lock) echo "uv $1" ;;
     *pyproject.toml) echo "project $1" ;;
     ?*) echo "pip $1" ;;
@@ -122,11 +129,46 @@ sys.exit(1 if missing else 0)
 PYTHON
 }
 
+# Whether what FILE asks for holds the workdir's own code, which changes while FILE does not.
+holds_own_code() { # TOOL FILE
+  case $1 in uv | project) return 0 ;; esac
+  grep -qE '^[[:space:]-]*(-e|--editable)[[:space:]=]|^[[:space:]-]*(\.|file:)|@[[:space:]]*file:' "$2"
+}
+
+# FILE and the files that it names.
+whole_text() { # FILE DEPTH
+  local other
+  cat "$1"
+  [ "$2" -gt 0 ] || return 0
+  sed -nE 's/^[[:space:]-]*(-r|--requirement|-c|--constraint)[[:space:]=]*([^[:space:]#]+).*/\2/p' "$1" | while read -r other; do
+    other=$(dirname "$1")/$other
+    [ ! -f "$other" ] || whole_text "$other" $(($2 - 1))
+  done
+}
+
+new_venv() { # PYTHON FOLDER OPTION…
+  local python=$1 folder=$2
+  shift 2
+  "$python" -m venv "$@" "$folder" >&2 && return
+  rm -rf "$folder"
+  "$python" -m virtualenv -q "$@" "$folder" >&2 2>/dev/null && return
+  # Ubuntu's server images have python3 without it.
+  [ "$rented" = 1 ] && command -v apt-get >/dev/null && install_packages python3-venv && "$python" -m venv "$@" "$folder" >&2 && return
+  rm -rf "$folder"
+  return 1
+}
+
+install_packages() { # DEBIAN-PACKAGE…
+  say "installing $*"
+  sudo -n apt-get update -q >&2 && sudo -n env DEBIAN_FRONTEND=noninteractive apt-get install -q -y -o DPkg::Lock::Timeout=300 "$@" >&2
+}
+
 make_venv() { # PYTHON BASE FOLDER
-  if command -v uv >/dev/null; then
+  # uv does not see what the base has, and would fetch it again: it is for those who ask for it, or have nothing else.
+  if [ "$kind" = uv ] && command -v uv >/dev/null; then
     uv venv -q --system-site-packages --python "$1" "$3" >&2 || return 1
-  else
-    "$1" -m venv --system-site-packages "$3" >&2 || "$1" -m virtualenv -q --system-site-packages "$3" >&2 ||
+  elif ! new_venv "$1" "$3" --system-site-packages; then
+    command -v uv >/dev/null && uv venv -q --system-site-packages --python "$1" "$3" >&2 ||
       { say "python3 cannot make a venv here: install python3-venv, or set environment: none"; return 1; }
   fi
   # A venv made from a venv does not see its packages by itself.
@@ -139,31 +181,54 @@ make_venv() { # PYTHON BASE FOLDER
 install_into() { # FOLDER WHAT…
   local folder=$1
   shift
-  if command -v uv >/dev/null; then
-    uv pip install --python "$folder/bin/python" "$@" >&2
-  else
+  if [ "$kind" != uv ] && "$folder/bin/python" -m pip --version >/dev/null 2>&1; then
     "$folder/bin/python" -m pip install --disable-pip-version-check --no-input "$@" >&2
+  else
+    uv pip install --python "$folder/bin/python" "$@" >&2
   fi
 }
 
+# Where PROGRAM is; it comes into a folder of its own if it is nowhere.
+tool() { # PROGRAM PYTHON
+  local folder=$HOME/.ferry/tools/$1
+  command -v "$1" && return
+  if [ ! -x "$folder/bin/$1" ]; then
+    say "installing $1"
+    new_venv "$2" "$folder" && "$folder/bin/python" -m pip install -q --disable-pip-version-check --no-input "$1" >&2 || {
+      rm -rf "$folder"
+      say "$1 is not on this machine, and could not be installed"
+      return 1
+    }
+  fi
+  echo "$folder/bin/$1"
+}
+
+make_by_conda() { # FILE FOLDER
+  local base program format=()
+  base=$(conda_base) || { say "$1 needs conda, which is not on this machine"; return 1; }
+  case $(basename "$1") in
+    *conda-lock.yml)
+      program=$(PATH=$PATH:$base/bin tool conda-lock "$base/bin/python") || return 1
+      "$program" install --conda "$base/bin/conda" --no-dev --prefix "$2" "$1" >&2
+      return
+      ;;
+    environment.yml | environment.yaml) ;;
+    # Newer ones know what a file is by these two names only.
+    *) "$base/bin/conda" env create --help 2>/dev/null | grep -q -- '--format' && format=(--format environment-yaml) ;;
+  esac
+  "$base/bin/conda" env create -q ${format[@]+"${format[@]}"} -p "$2" -f "$1" >&2
+}
+
 make_environment() { # TOOL FILE BASE PYTHON FOLDER
+  local program
   case $1 in
     pip) make_venv "$4" "$3" "$5" && install_into "$5" -r "$2" ;;
     project) make_venv "$4" "$3" "$5" && install_into "$5" "$(dirname "$2")" ;;
     uv)
-      command -v uv >/dev/null || { say "uv.lock needs uv, which is not on this machine: install it in setup, or write a requirements.txt"; return 1; }
-      UV_PROJECT_ENVIRONMENT=$5 uv sync --frozen --no-dev --project "$(dirname "$2")" >&2
+      program=$(tool uv "$4") || { say "$2 needs uv: install it on the machine, or write a requirements.txt"; return 1; }
+      UV_PROJECT_ENVIRONMENT=$5 "$program" sync --frozen --no-dev --project "$(dirname "$2")" >&2
       ;;
-    conda)
-      local base
-      base=$(conda_base) || { say "$2 needs conda, which is not on this machine"; return 1; }
-      if [ "$(basename "$2")" = conda-lock.yml ]; then
-        command -v conda-lock >/dev/null || "$base/bin/python" -m pip install -q conda-lock >&2 || return 1
-        PATH=$base/bin:$PATH conda-lock install -p "$5" "$2" >&2
-      else
-        "$base/bin/conda" env create -q -p "$5" -f "$2" >&2
-      fi
-      ;;
+    conda) make_by_conda "$2" "$5" ;;
   esac
 }
 
@@ -178,13 +243,15 @@ write_activation() { # FOLDER (empty: the system's)
       mkdir -p "$HOME/.ferry/names" && ln -sfn "$(command -v python3)" "$HOME/.ferry/names/python"
       printf 'export PATH="$PATH":%q\n' "$HOME/.ferry/names"
     fi
-  } >"$activate"
+  } >>"$activate"
 }
 
-facts() { # MADE
+facts() { # MADE [COMMAND…], by which python3 is reached where the training is
   local gpus
   gpus=$(nvidia-smi --query-gpu=driver_version,name --format=csv,noheader 2>/dev/null | head -64)
-  python3 - "$1" "$gpus" <<'PYTHON' || printf 'ferry-env:{"python":"","made":"%s"}\n' "$1"
+  local made=$1
+  shift
+  "$@" python3 - "$made" "$gpus" <<'PYTHON' || printf 'ferry-env:{"python":"","made":"%s"}\n' "$made"
 import glob, importlib.metadata as metadata, json, os, platform, re, sys
 found = {"python": platform.python_version(), "program": sys.executable, "made": sys.argv[1], "packages": {}}
 for name in ("torch", "tensorflow", "jax", "keras", "lightning", "transformers", "xgboost", "lightgbm", "scikit-learn", "numpy"):
@@ -209,29 +276,58 @@ print("ferry-env:" + json.dumps(found))
 PYTHON
 }
 
-main() {
-  umask 077
-  mkdir -p "$envs" "$(dirname "$activate")"
-  local wish tool asked base python
-  wish=$(find_wish) || exit 1
-  tool=${wish%% *} asked=${wish#* }
+prepare_scratch() {
+  ! declare -F offer_scratch >/dev/null || offer_scratch "$rented" "$own_folder/scratch"
+  [ -n "$scratch" ] || return 0
+  printf 'ferry-scratch:%s\t%s\t%s\n' "$scratch" "$scratch_bytes" "${scratch_note//[$'\t\n']/ }"
+  printf 'export FERRY_SCRATCH=%q\n' "$scratch" >>"$activate"
+}
+
+# Sets base and python: what is built upon.
+choose_python() { # WISH
+  base='' python=''
+  # conda makes its own from a file.
+  case $1 in conda*) return ;; esac
   base=$(choose_base) || exit 1
   python=${base:+$base/bin/python}
   [ -n "$python" ] || python=$(command -v python3 || true)
+}
+
+main() {
+  umask 077
+  mkdir -p "$envs" "$(dirname "$activate")"
+  : >"$activate"
+  prepare_scratch
+  if [ "$kind" = docker ]; then
+    train_in_container
+    return
+  fi
+  local wish tool asked base python
+  wish=$(find_wish) || exit 1
+  # An environment that is named and there is meant, unless a file is named, too.
+  [ -z "$name" ] || [ -n "$file" ] || [ "${wish%% *}" != conda ] || ! (choose_base) >/dev/null 2>&1 || wish=
+  tool=${wish%% *} asked=${wish#* }
+  choose_python "$wish"
   local folder=$base made= missing= key
   if [ "$tool" = pip ] && [ -n "$python" ] && missing=$(unmet "$python" "$asked"); then
     made="$asked met"
   elif [ -n "$wish" ]; then
     [ -n "$python" ] || [ "$tool" = conda ] || give_up "$asked asks for packages, but there is no python3 on this machine"
-    key=$({ cat "$asked"; [ "$tool" != uv ] || cat pyproject.toml; echo "$tool $base"; [ -z "$python" ] || "$python" -V; } 2>&1 | sha256sum | cut -c1-16)
-    folder=$envs/$key made="$asked installed"
-    exec 8>"$envs/$key.lock"
-    command -v flock >/dev/null && ! flock -n 8 && say "another run is making this environment; waiting for it" && flock 8
+    made="$asked installed"
+    if holds_own_code "$tool" "$asked"; then
+      folder=$own_folder/env
+    else
+      key=$({ whole_text "$asked" 3; echo "$tool $base"; [ -z "$python" ] || "$python" -V; } 2>&1 | sha256sum | cut -c1-16)
+      folder=$envs/$key
+      exec 8>"$envs/$key.lock"
+      command -v flock >/dev/null && ! flock -n 8 && say "another run is making this environment; waiting for it" && flock 8
+    fi
     if [ -e "$folder/.complete" ]; then
       made="$asked as installed before"
     else
       say "installing $asked${missing:+ ($missing)}"
       rm -rf "$folder"
+      mkdir -p "$(dirname "$folder")"
       make_environment "$tool" "$asked" "$base" "$python" "$folder" || {
         rm -rf "$folder"
         give_up "the environment of $asked could not be made"
@@ -240,8 +336,10 @@ main() {
     fi
   fi
   write_activation "$folder"
+  # conda's scripts use variables that are not set.
+  set +u
   . "$activate"
-  facts "$made"
+  facts "$made" env
 }
 # The script itself comes on standard input; what it starts must not read it.
 main </dev/null

@@ -230,8 +230,8 @@ agent::JobSpec Journey::job_spec(const task::Task& task) const {
   const int asked =
       offers_.empty() ? (wanted.empty() ? 0 : wanted.front().count) : offers_.front().type.accelerator_count;
   const auto gpus = std::to_string(asked);
-  spec.setup = trim(task.setup).empty() ? "" : environment_.activate + task.setup;
-  spec.command = environment_.activate + (place_.world == "ssh" ? queue_line(asked) : "") + task.run;
+  spec.setup = trim(task.setup).empty() ? "" : environment_.setup(task.setup);
+  spec.command = (place_.world == "ssh" ? queue_line(asked) : "") + environment_.training(task.run);
   spec.power_off = place_.world != "ssh";
   spec.env = {{"FERRY_RUN", run_.name},
               {"FERRY_NODE_RANK", "0"},

@@ -99,6 +99,33 @@ void look_at_outputs(const task::Task& task, std::vector<std::string>& warnings)
   }
 }
 
+/// A container is made from an image's name or a Dockerfile.
+Status look_at_dockerfile(const task::Environment& wish, const os::Path& workdir,
+                          const std::vector<std::string>& sent) {
+  if (wish.kind != "docker") return {};
+  if (!wish.name.empty() && !wish.file.empty())
+    return fail(Kind::bad_input, "environment: docker takes an image or a Dockerfile, not both", {},
+                "leave out name or file");
+  if (!wish.name.empty()) return {};
+  const auto file = os::Path(wish.file.empty() ? "Dockerfile" : wish.file).lexically_normal().string();
+  if (!os::exists(workdir / file)) {
+    if (wish.file.empty())
+      return fail(Kind::bad_input, "environment: docker needs an image or a Dockerfile",
+                  "there is no Dockerfile in " + workdir.string(),
+                  "write  environment: {kind: docker, name: IMAGE}, or add a Dockerfile");
+    const auto near = nearest(file, sent);
+    return fail(Kind::bad_input, "the Dockerfile that environment names does not exist: " + wish.file,
+                "it was looked for in " + workdir.string(),
+                near ? "did you mean " + *near + "?" : "check the name, or the workdir");
+  }
+  if (!std::binary_search(sent.begin(), sent.end(), file)) {
+    return fail(Kind::bad_input, "the Dockerfile would not be sent: " + file,
+                "it lies outside the workdir, or an ignore rule (.gitignore or .ferryignore) leaves it out",
+                "add  !" + file + "  to .ferryignore, or put it in the workdir");
+  }
+  return {};
+}
+
 }  // namespace
 
 std::vector<std::string> scripts_in(std::string_view shell_text) {
@@ -150,6 +177,7 @@ Result<Preflight> preflight(const task::Task& task, const os::Path& workdir) {
   std::vector<std::string> names;
   for (const auto& entry : out.tree.entries) names.push_back(entry.path);
 
+  TRY("", look_at_dockerfile(task.environment, workdir, names));
   std::string compiled;
   std::vector<std::string> python;
   for (const auto& script : scripts_in(task.run)) {
@@ -182,7 +210,8 @@ Result<Preflight> preflight(const task::Task& task, const os::Path& workdir) {
       python.push_back(plain);
     }
   }
-  look_at_imports(workdir, python, task.setup, out);
+  // What a container's image provides is not known here.
+  if (task.environment.kind != "docker") look_at_imports(workdir, python, task.setup, out);
   look_at_size(out.tree, out.warnings);
   look_at_outputs(task, out.warnings);
   for (const auto& note : out.tree.skipped) out.warnings.push_back("not sent: " + note);

@@ -17,7 +17,8 @@ struct Preflight {
 };
 
 /// The script named in `run` exists and is among what will be sent; Python files named there compile (when
-/// python3 is here); outputs are plausible. bad_input with the cure.
+/// python3 is here); a container's Dockerfile exists and will be sent; outputs are plausible. bad_input with
+/// the cure.
 Result<Preflight> preflight(const task::Task& task, const os::Path& workdir);
 
 /// Scripts that a shell text runs by a relative path: the .py, .sh, .R, .jl and .js words behind an

@@ -55,10 +55,6 @@ Status check_task(const Order& order) {
   };
   TRY("", missing(order.task.missing_envs, "variable", "--env"));
   TRY("", missing(order.task.missing_secrets, "secret", "--secret"));
-  if (order.task.environment.kind == "docker") {
-    return fail(Kind::unsupported, "environment: docker cannot be used yet", {},
-                "write  environment: auto, or run docker yourself in run");
-  }
   if (!os::is_directory(order.workdir)) {
     return fail(Kind::bad_input, "the workdir is no folder: " + order.workdir.string(), {},
                 "set workdir, or --workdir");

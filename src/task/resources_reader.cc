@@ -294,7 +294,7 @@ Status ResourcesReader::read_image(const Entry& entry, Image& image) {
     image.flavour = "base";
     not_yet(entry, "SkyPilot's own images", "ferry takes the base Deep Learning AMI");
   } else if (word.starts_with("docker:") && word.size() > 7) {
-    not_yet(entry, "training inside a container", "ferry runs the commands on the machine itself");
+    image.docker = trim(text).substr(7);
   } else {
     return complain_at(entry.value->at, fmt::format("image_id: '{}' is no image on AWS", printable(text)), {},
                        "write ami-…, base, pytorch or tensorflow, or leave it out");

@@ -71,10 +71,32 @@ class TaskReader : FieldReader {
     for (const auto& entry : root.entries) {
       if (entry.value->type != Type::null) TRY("", read_field(entry));
     }
+    TRY("", choose_container());
     return check_workdir(root);
   }
 
  private:
+  /// `image_id: docker:IMAGE` in resources means the environment of that name.
+  Status choose_container() {
+    const auto& first = task_.wishes()[0].image.docker;
+    for (const auto& wish : task_.wishes()) {
+      if (wish.image.docker == first) continue;
+      return fail(Kind::unsupported, wish.at + ": image_id: every alternative must have the same container",
+                  {}, "write the image once, beside any_of or ordered");
+    }
+    auto& environment = task_.environment;
+    if (first.empty()) return {};
+    const bool plain = environment.kind == "auto" || environment.kind == "none";
+    if (!plain && environment.kind != "docker")
+      return fail(
+          Kind::unsupported,
+          fmt::format("{}: environment: {} inside of a container is not there yet", file_, environment.kind),
+          {}, "leave environment out, and make it in the image or in setup");
+    if (plain || (environment.name.empty() && environment.file.empty()))
+      environment = {.kind = "docker", .name = first};
+    return {};
+  }
+
   Status read_field(const Entry& entry) {
     if (entry.name == "name") return read_name(entry);
     if (entry.name == "workdir") return read_workdir(entry);

@@ -59,6 +59,7 @@ Result<Accelerators> parse_accelerators(std::string_view text);
 
 /// What the machine boots. All empty: the image that ferry chooses for the machine.
 struct Image {
+  std::string docker;                       ///< of the container on it, as in docker:IMAGE
   std::string flavour;                      ///< "base", "pytorch", "tensorflow": of the Deep Learning AMIs
   std::map<std::string, std::string> amis;  ///< by region; under "" for whatever region
 };
@@ -85,7 +86,7 @@ struct Resources {
 struct Environment {
   std::string kind = "auto";  ///< "auto", "conda", "venv", "uv", "docker" or "none"
   std::string name;           ///< of the conda environment, or the docker image
-  std::string file;           ///< environment.yml, requirements.txt and the like; relative to workdir
+  std::string file;  ///< environment.yml, requirements.txt, Dockerfile and the like; relative to workdir
 };
 
 struct Task {

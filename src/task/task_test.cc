@@ -211,6 +211,33 @@ TEST(Task, FerrysOwnFieldsOfLaterVersionsAreKnown) {
   EXPECT_EQ(parsed("environment: conda\n").environment.kind, "conda");
 }
 
+TEST(Task, ADockerImageInResourcesIsTheEnvironmentOfThatName) {
+  auto task = parsed("resources: {image_id: 'docker:Nvcr.io/A/b:24.10-py3'}\n");
+  EXPECT_EQ(task.environment.kind, "docker");
+  EXPECT_EQ(task.environment.name, "Nvcr.io/A/b:24.10-py3");
+  EXPECT_TRUE(task.not_yet.empty());
+  EXPECT_TRUE(task.resources.image.amis.empty());
+  task = parsed(
+      "resources: {image_id: 'docker:a', any_of: [{use_spot: true}, {use_spot: false}]}\n"
+      "environment: none\n");
+  EXPECT_EQ(task.environment.name, "a");
+  task = parsed("resources: {image_id: 'docker:a'}\nenvironment: {kind: docker, file: Dockerfile.gpu}\n");
+  EXPECT_EQ(task.environment.name, "");
+  EXPECT_EQ(task.environment.file, "Dockerfile.gpu");
+  EXPECT_EQ(parsed("environment: docker\n").environment.kind, "docker");
+}
+
+TEST(Task, WhatCannotBeDoneWithContainersYetIsRefused) {
+  const auto mixed =
+      parse_task("resources:\n  any_of:\n  - {image_id: 'docker:a'}\n  - {use_spot: true}\n", "task.yaml");
+  ASSERT_FALSE(mixed);
+  EXPECT_EQ(mixed.error().kind, Kind::unsupported);
+  EXPECT_NE(mixed.error().what.find("every alternative must have the same container"), std::string::npos);
+  const auto both = parse_task("resources: {image_id: 'docker:a'}\nenvironment: conda\n", "task.yaml");
+  ASSERT_FALSE(both);
+  EXPECT_NE(both.error().what.find("environment: conda inside of a container"), std::string::npos);
+}
+
 TEST(Task, AnUnknownFieldIsRefusedWithItsPlaceAndTheNearestName) {
   auto error = refused("name: x\nresources:\n  acelerators: A100\n");
   EXPECT_EQ(error.what, "task.yaml:3:3: unknown field 'acelerators' in resources");

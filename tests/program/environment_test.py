@@ -22,18 +22,18 @@ class Machine:
         self.home.mkdir()
         self.work.mkdir()
 
-    def ask(self, kind="auto", name="", file=""):
-        activate = self.home / "activate.sh"
+    def ask(self, kind="auto", name="", file="", path=PATH):
+        activate = self.home / "run-env.sh"
         with open(SCRIPT) as script:
             done = subprocess.run(["bash", "-s", kind, name, file, str(activate)], stdin=script, cwd=self.work, capture_output=True, text=True,
-                                  env={"HOME": str(self.home), "PATH": PATH, "PIP_NO_INDEX": "1"})
+                                  env={"HOME": str(self.home), "PATH": path, "PIP_NO_INDEX": "1"})
         facts = {}
         if "ferry-env:" in done.stdout:
             facts = json.loads(done.stdout.rsplit("ferry-env:", 1)[1])
         return done, facts
 
     def in_it(self, command):
-        return subprocess.run(["bash", "-c", f". {self.home}/activate.sh\n{command}"], cwd=self.work, capture_output=True, text=True,
+        return subprocess.run(["bash", "-c", f". {self.home}/run-env.sh\n{command}"], cwd=self.work, capture_output=True, text=True,
                               env={"HOME": str(self.home), "PATH": PATH})
 
 
@@ -106,9 +106,9 @@ def test_an_environment_that_is_there_is_chosen_by_name_and_by_what_the_code_imp
         (machine.home / "miniconda3/bin/conda").chmod(0o755)
         (machine.work / "train.py").write_text("import tensorflow as tf\n")
         assert machine.ask()[0].returncode == 0
-        assert "tensorflow2_p310" in (machine.home / "activate.sh").read_text()
+        assert "tensorflow2_p310" in (machine.home / "run-env.sh").read_text()
         assert machine.ask(name="pytorch_p310")[0].returncode == 0
-        assert "pytorch_p310" in (machine.home / "activate.sh").read_text()
+        assert "pytorch_p310" in (machine.home / "run-env.sh").read_text()
         done, _ = machine.ask(name="nothing")
         assert done.returncode == 1 and "pytorch_p310" in done.stderr, done.stderr
 
@@ -118,6 +118,8 @@ def test_a_run_tells_what_its_training_sees():
         done = home.good("run", "--infra", "rehearsal", "--", "python", "-c", "print('here')")
         assert done.out == "here\n" and "setup     python 3." in done.err, done.err
         assert "\npython       3." in home.good("env").out and home.good("env").out.startswith("image        ami-"), home.good("env").out
+        done = home.good("run", "--infra", "rehearsal", "--", "sh", "-c", "echo much > $FERRY_SCRATCH/data && cat $FERRY_SCRATCH/data")
+        assert done.out == "much\n" and "scratch" not in done.err, done.err
         home.file("requirements.txt", "ferry-no-such-package==1\n")
         done = home.ferry("run", "--infra", "rehearsal", "--", "true")
         assert done.returncode == 125 and "environment cannot be had" in done.err, done.err

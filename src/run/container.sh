@@ -1,0 +1,142 @@
+# Trains in a docker container. Sent ahead of environment.sh, whose variables and functions it uses; defines
+#   train_in_container    gets the image, starts the run's container, writes ACTIVATE, tells the facts
+# The container lives as long as the file OWN-FOLDER/container/alive: whoever removes the run's folder ends it, too.
+
+get_docker() {
+  local said
+  docker=(docker)
+  if ! command -v docker >/dev/null; then
+    [ "$rented" = 1 ] && command -v apt-get >/dev/null && install_packages docker.io ||
+      give_up "there is no docker on this machine: install it, take an image that has it (image_id: base), or write environment: auto"
+  fi
+  said=$(docker version 2>&1 >/dev/null) && return
+  sudo -n docker version >/dev/null 2>&1 && docker=(sudo -n docker) && return
+  give_up "docker cannot be used here as $(id -un): ${said##*$'\n'}
+let it in (sudo usermod -aG docker $(id -un)), start docker (sudo systemctl start docker), or write environment: auto"
+}
+
+# Sets image and made.
+get_image() {
+  if [ -n "$name" ]; then
+    image=${name#docker:} made="$image as pulled before"
+    "${docker[@]}" image inspect "$image" >/dev/null 2>&1 && return
+    say "pulling $image"
+    "${docker[@]}" pull "$image" >&2 ||
+      give_up "the image $image cannot be pulled: look at its name; for a private one, docker login on the machine"
+    made="$image pulled"
+  else
+    file=${file:-Dockerfile}
+    [ -e "$file" ] || give_up "the Dockerfile is not there: $file"
+    say "building $file"
+    (umask 022 && exec "${docker[@]}" build --iidfile "$own_folder/image" -f "$file" . >&2) || give_up "$file cannot be built"
+    read -r image <"$own_folder/image" || [ -n "$image" ] || give_up "docker did not say what it built"
+    made="$file built"
+  fi
+}
+
+# What root in the container wrote belongs to the owner of the folder, whatever users are called inside and outside.
+own_again='own_again() {
+  for folder do
+    owner=$(ls -ldn "$folder" | { read -r _ _ user group _; echo "$user:$group"; })
+    [ "$owner" = 0:0 ] || chown -hR "$owner" "$folder"
+  done
+}'
+
+# The first process of the container, which cannot be killed from inside: FOLDER WORKDIR SCRATCH
+ferry_keeper="$own_again"'
+trap "exit 0" TERM
+while [ -e "$1/alive" ]; do sleep 1; done
+kill -9 -1
+own_again "$2" "$3"'
+
+# Around each script: FIFO WORKDIR SCRATCH, the script on standard input. A line in FIFO is a wish to end; its end means that
+# whoever wished is gone, so that nothing may go on. Asked to end, it waits for all of its group, as a saving training is.
+ferry_wrapper="$own_again"'
+others() {
+  for stat in /proc/[0-9]*/stat; do
+    pid=${stat#/proc/} pid=${pid%/stat}
+    [ "$pid" != $$ ] && [ "$pid" != "$watcher" ] && read -r line 2>/dev/null <"$stat" || continue
+    set -- ${line##*) }
+    [ "$3" = $$ ] && [ "$1" != Z ] && return
+  done
+  return 1
+}
+trap asked=1 TERM
+{ trap "" TERM
+  while read -r wish; do kill -s TERM -- "-$$"; done <"$1"
+  case $(tr -d "\000" </proc/1/cmdline) in *ferry-keeper*) kill -9 -1 ;; *) kill -s KILL -- "-$$" ;; esac
+  own_again "$2" "$3"
+} </dev/null >/dev/null 2>&1 &
+watcher=$!
+shell=sh
+command -v bash >/dev/null && shell=bash
+text=$(cat)
+if [ ${#text} -lt 30000 ]; then
+  "$shell" -c "$text" </dev/null
+else # more than an argument may hold
+  printf %s "$text" | "$shell" -c '"'"'text=$(cat) && exec </dev/null && eval "$text"'"'"'
+fi
+code=$?
+while [ -n "$asked" ] && others; do sleep 0.1 2>/dev/null || sleep 1; done
+{ kill -9 $watcher; wait $watcher; } 2>/dev/null
+own_again "$2" "$3"
+exit $code'
+
+start_container() {
+  local options device said folder=$own_folder/container
+  container=ferry-$(basename "$own_folder")
+  mkdir -p "$folder"
+  touch "$folder/alive"
+  options=(--rm --name "$container" --label "ferry.run=$(basename "$own_folder")" --network host --ipc host --user 0:0
+    --security-opt label=disable --workdir "$PWD" -v "$PWD:$PWD" -v "$folder:$folder" -v "$scratch:$scratch")
+  nvidia-smi -L >/dev/null 2>&1 && options+=(--gpus all)
+  for device in /dev/neuron*; do [ ! -e "$device" ] || options+=(--device "$device"); done
+  "${docker[@]}" rm -f "$container" >/dev/null 2>&1
+  said=$("${docker[@]}" run -d "${options[@]}" --entrypoint sh "$image" -c "$ferry_keeper" ferry-keeper "$folder" "$PWD" "$scratch" 2>&1 >/dev/null) && return
+  case $said in
+    *"device driver"* | *nvidia*) give_up "$said
+the container cannot have the GPUs: install the NVIDIA container toolkit (the Deep Learning AMIs have it)" ;;
+    *'"sh"'* | *'exec sh'*) give_up "$said
+the image has no shell, which setup and run need" ;;
+  esac
+  give_up "$said
+the container cannot be started"
+}
+
+# In the training's shell: runs TEXT in the container, as the shell itself would; LAST, the container ends with it.
+# Variables are passed by name, for values could be secrets. docker does not hand signals on, so that a FIFO does: SIGTERM
+# is a line in it, and when this process is killed, the kernel closes it.
+ferry_inside() { # TEXT [LAST]
+  local fifo=$ferry_folder/wishes.$$ fd client code told variable list= words=("${ferry_docker[@]}") options=()
+  for variable in "${!FERRY_@}" "${!SKYPILOT_@}" PYTHONUNBUFFERED CUDA_VISIBLE_DEVICES $ferry_names; do
+    [ -n "${!variable+set}" ] || continue
+    export "$variable"
+    options+=(-e "$variable")
+    list=$list${list:+,}$variable
+  done
+  [ "${words[0]}" = docker ] || words=(sudo -n "--preserve-env=$list" docker)
+  mkfifo -m 600 "$fifo" && exec {fd}<>"$fifo" || return 1
+  trap 'told=1; echo TERM >&"$fd"' TERM
+  printf '%s' "$1" | setsid "${words[@]}" exec -i "${options[@]}" -w "$PWD" "$ferry_container" \
+    sh -c "$ferry_wrapper" ferry-wrapper "$fifo" "$PWD" "$FERRY_SCRATCH" {fd}>&- &
+  client=$!
+  while told= && wait "$client"; code=$? && [ -n "$told" ]; do :; done
+  exec {fd}>&-
+  rm -f "$fifo"
+  [ -z "${2:-}" ] || rm -f "$ferry_folder/alive"
+  return "$code"
+}
+
+train_in_container() {
+  local docker image made container
+  mkdir -p "$own_folder"
+  get_docker
+  get_image
+  start_container
+  local ferry_docker=("${docker[@]}") ferry_container=$container ferry_folder=$own_folder/container ferry_names=$names
+  {
+    declare -p ferry_docker ferry_container ferry_folder ferry_names ferry_wrapper
+    declare -f ferry_inside
+  } >>"$activate"
+  facts "$made" "${docker[@]}" exec -i "$container"
+}

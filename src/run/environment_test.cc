@@ -1,0 +1,65 @@
+#include "run/environment.h"
+
+#include <gtest/gtest.h>
+
+#include "run/preflight.h"
+
+namespace ferry::run {
+namespace {
+
+TEST(Environment, OneLineTellsPythonWhatWasMadeAndTheScratchDisk) {
+  Json facts = {{"python", "3.11.2"}, {"packages", {{"torch", "2.9.1"}}}, {"made", "Dockerfile built"}};
+  facts["scratch"] = {{"folder", "/mnt/ferry-scratch"}, {"bytes", 250'000'000'000}};
+  EXPECT_EQ(describe_environment(facts),
+            "python 3.11.2 · torch 2.9.1 · Dockerfile built · scratch 250 GB at /mnt/ferry-scratch");
+  facts["scratch"]["bytes"] = 0;  // a folder on the root disk is nothing special
+  facts["python"] = "";
+  EXPECT_EQ(describe_environment(facts), "torch 2.9.1 · Dockerfile built");
+  EXPECT_EQ(describe_environment(Json::object()), "");
+}
+
+TEST(Environment, OnlyInAContainerAreScriptsHandedOnWhole) {
+  Environment made{.activate = ". env.sh\n"};
+  EXPECT_EQ(made.setup("a\nb"), ". env.sh\na\nb");
+  EXPECT_EQ(made.training("a\nb"), ". env.sh\na\nb");
+  made.container = true;
+  EXPECT_EQ(made.setup("it's"), ". env.sh\nferry_inside 'it'\\''s'\n");
+  EXPECT_EQ(made.training("run"), ". env.sh\nferry_inside 'run' last\n");
+}
+
+TEST(Preflight, AContainerNeedsAnImageOrADockerfileThatIsSent) {
+  os::TempDir dir;
+  ASSERT_TRUE(os::write_file(dir.path() / "train.py", "import unheard_of\n"));
+  task::Task task;
+  task.run = "python train.py";
+  task.environment.kind = "docker";
+  auto checked = preflight(task, dir.path());
+  ASSERT_FALSE(checked);
+  EXPECT_EQ(checked.error().what, "environment: docker needs an image or a Dockerfile");
+
+  ASSERT_TRUE(os::write_file(dir.path() / "Dockerfile.gpu", "FROM x\n"));
+  task.environment.file = "./Dockerfile.gpi";
+  checked = preflight(task, dir.path());
+  ASSERT_FALSE(checked);
+  EXPECT_EQ(checked.error().advice, "did you mean Dockerfile.gpu?");
+
+  task.environment.file = "./Dockerfile.gpu";
+  checked = preflight(task, dir.path());
+  ASSERT_TRUE(checked);
+  EXPECT_TRUE(checked->warnings.empty()) << checked->warnings[0];  // what it imports, the image may have
+
+  ASSERT_TRUE(os::write_file(dir.path() / ".ferryignore", "Dockerfile*\n"));
+  checked = preflight(task, dir.path());
+  ASSERT_FALSE(checked);
+  EXPECT_EQ(checked.error().what, "the Dockerfile would not be sent: Dockerfile.gpu");
+
+  task.environment.name = "image";
+  checked = preflight(task, dir.path());
+  ASSERT_FALSE(checked);
+  EXPECT_EQ(checked.error().what, "environment: docker takes an image or a Dockerfile, not both");
+  task.environment.file = "";
+  EXPECT_TRUE(preflight(task, dir.path()));
+}
+
+}  // namespace
+}  // namespace ferry::run
