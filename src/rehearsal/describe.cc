@@ -1,5 +1,7 @@
 #include "rehearsal/describe.h"
 
+#include "base/hash.h"
+#include "base/text.h"
 #include "os/clock.h"
 #include "rehearsal/actions.h"
 #include "rehearsal/tagging.h"
@@ -10,6 +12,12 @@ std::string private_dns(const Instance& instance) {
   std::string dashed = instance.private_ip;
   std::replace(dashed.begin(), dashed.end(), '.', '-');
   return "ip-" + dashed + ".ec2.internal";
+}
+
+std::string profile_id(const std::string& profile_arn) {
+  std::string digits = hex(sha256(profile_arn)).substr(0, 17);
+  for (char& c : digits) c = static_cast<char>(std::toupper(static_cast<unsigned char>(c)));
+  return "AIPA" + digits;
 }
 
 void write_groups(Xml& xml, const State& state, const Instance& instance) {
@@ -82,8 +90,10 @@ void write_place(Xml& xml, const State& state, const Instance& instance) {
   xml.node("placement", [&] {
     xml.text("availabilityZone", instance.zone)
         .text("availabilityZoneId", zone_id(instance.zone))
-        .text("groupName", "")
-        .text("tenancy", instance.tenancy);
+        .text("groupName", instance.placement_group);
+    const auto group = state.placement_groups.find(instance.placement_group);
+    if (group != state.placement_groups.end()) xml.text("groupId", group->second.id);
+    xml.text("tenancy", instance.tenancy);
   });
   xml.node("monitoring", [&] { xml.text("state", instance.monitoring ? "enabled" : "disabled"); });
   if (instance.phase == Phase::terminated) return;
@@ -112,7 +122,14 @@ void write_hardware(Xml& xml, const Instance& instance) {
     xml.node("cpuOptions",
              [&] { xml.number("coreCount", type->vcpus / threads).number("threadsPerCore", threads); });
   }
-  xml.node("capacityReservationSpecification", [&] { xml.text("capacityReservationPreference", "open"); });
+  xml.some("capacityReservationId", instance.capacity_reservation);
+  xml.node("capacityReservationSpecification", [&] {
+    if (instance.capacity_target.empty())
+      xml.text("capacityReservationPreference", instance.capacity_preference);
+    else
+      xml.node("capacityReservationTarget",
+               [&] { xml.text("capacityReservationId", instance.capacity_target); });
+  });
   xml.node("hibernationOptions", [&] { xml.flag("configured", false); }).node("enclaveOptions", [&] {
     xml.flag("enabled", false);
   });
@@ -151,9 +168,10 @@ void write_instance(Xml& xml, const State& state, const Instance& instance) {
   xml.text("clientToken", instance.client_token);
   if (!instance.spot_request_id.empty())
     xml.text("instanceLifecycle", "spot").text("spotInstanceRequestId", instance.spot_request_id);
+  if (instance.in_block) xml.text("instanceLifecycle", "capacity-block");
   if (!instance.iam_profile.empty())
     xml.node("iamInstanceProfile",
-             [&] { xml.text("arn", instance.iam_profile).text("id", "AIPA" + instance.id.substr(2)); });
+             [&] { xml.text("arn", instance.iam_profile).text("id", profile_id(instance.iam_profile)); });
   write_tags(xml, state, instance.id);
   write_metadata_options(xml, "metadataOptions", instance.metadata);
 }

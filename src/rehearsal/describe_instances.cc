@@ -17,7 +17,8 @@ Facts facts_of(const State& state, const Instance& instance) {
   facts.add("instance-state-code", std::to_string(code(instance.phase)))
       .add("availability-zone", instance.zone)
       .add("availability-zone-id", zone_id(instance.zone));
-  facts.add("placement.availability-zone", instance.zone);
+  facts.add("placement.availability-zone", instance.zone)
+      .add("placement-group-name", instance.placement_group);
   facts.add("client-token", instance.client_token)
       .add("key-name", instance.key_name)
       .add("reservation-id", instance.reservation_id)
@@ -35,11 +36,17 @@ Facts facts_of(const State& state, const Instance& instance) {
       .add("reason", instance.transition_reason);
   facts.add("state-reason-code", instance.reason_code)
       .add("monitoring-state", instance.monitoring ? "enabled" : "disabled");
-  facts.add("iam-instance-profile.arn", instance.iam_profile)
-      .add("metadata-options.http-tokens", instance.metadata.token_required ? "required" : "optional");
+  if (!instance.iam_profile.empty()) {
+    facts.add("iam-instance-profile.arn", instance.iam_profile)
+        .add("iam-instance-profile.id", profile_id(instance.iam_profile))
+        .add("iam-instance-profile.name", instance.iam_profile.substr(instance.iam_profile.rfind('/') + 1));
+  }
+  facts.add("metadata-options.http-tokens", instance.metadata.token_required ? "required" : "optional");
   facts.add("metadata-options.http-endpoint", instance.metadata.endpoint_enabled ? "enabled" : "disabled")
       .add("spot-instance-request-id", instance.spot_request_id);
   if (!instance.spot_request_id.empty()) facts.add("instance-lifecycle", "spot");
+  if (instance.in_block) facts.add("instance-lifecycle", "capacity-block");
+  facts.add("capacity-reservation-id", instance.capacity_reservation);
   if (instance.phase != Phase::terminated) {
     facts.add("vpc-id", state.vpc_of(instance))
         .add("subnet-id", instance.subnet_id)
@@ -101,6 +108,7 @@ Api<Xml> describe_instances(Call& call) {
                                                "availability-zone-id",
                                                "client-token",
                                                "placement.availability-zone",
+                                               "placement-group-name",
                                                "key-name",
                                                "reservation-id",
                                                "owner-id",
@@ -118,10 +126,13 @@ Api<Xml> describe_instances(Call& call) {
                                                "state-reason-code",
                                                "monitoring-state",
                                                "iam-instance-profile.arn",
+                                               "iam-instance-profile.id",
+                                               "iam-instance-profile.name",
                                                "metadata-options.http-tokens",
                                                "metadata-options.http-endpoint",
                                                "spot-instance-request-id",
                                                "instance-lifecycle",
+                                               "capacity-reservation-id",
                                                "vpc-id",
                                                "subnet-id",
                                                "network-interface.subnet-id",

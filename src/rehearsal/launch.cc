@@ -1,7 +1,6 @@
 #include "rehearsal/launch.h"
 
 #include "base/text.h"
-#include "base/units.h"
 #include "rehearsal/tagging.h"
 
 namespace ferry::rehearsal {
@@ -109,29 +108,6 @@ Checked read_disks(const Params& params, LaunchOrder& order) {
   return std::monostate{};
 }
 
-Checked read_market(const Params& params, LaunchOrder& order) {
-  if (!params.any("InstanceMarketOptions.")) return std::monostate{};
-  const auto market = params.get("InstanceMarketOptions.MarketType");
-  if (market != "spot") return invalid_value(market, "marketType");
-  if (order.type->spot.empty())
-    return refuse("InvalidParameterCombination", fmt::format("{} is not offered as spot", order.type->name));
-  const auto asked = params.get("InstanceMarketOptions.SpotOptions.MaxPrice");
-  const auto least = order.zone.empty() ? order.type->spot : spot_price(*order.type, order.zone);
-  const auto price = parse_usd(least);
-  if (!asked.empty()) {
-    const auto bid = parse_usd(asked);
-    if (!bid) return refuse("InvalidParameterValue", "Invalid value for MaxPrice");
-    if (price && *bid < *price)
-      return refuse("SpotMaxPriceTooLow",
-                    fmt::format("Your Spot request price of {} is lower than the minimum required Spot "
-                                "request fulfillment price of {}.",
-                                asked, least));
-    order.highest_bid = *bid;
-  }
-  order.spot = true;
-  return std::monostate{};
-}
-
 Checked read_metadata(const Params& params, MetadataOptions& options) {
   const auto choose = [&](const std::string& member, std::string_view yes, std::string_view no,
                           bool& target) -> Checked {
@@ -147,6 +123,24 @@ Checked read_metadata(const Params& params, MetadataOptions& options) {
   if (hops < 1 || hops > 64)
     return invalid_value(std::to_string(hops), "HttpPutResponseHopLimit", "Must be between 1 and 64.");
   options.hop_limit = hops;
+  return std::monostate{};
+}
+
+/// There is no IAM here: every well-formed name is a profile.
+Checked read_profile(const Params& params, Instance& instance) {
+  const auto name = params.get("IamInstanceProfile.Name"), arn = params.get("IamInstanceProfile.Arn");
+  const auto prefix = fmt::format("arn:aws:iam::{}:instance-profile/", account_id);
+  constexpr std::string_view letters =
+      "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+=,.@_-";
+  if (!name.empty() && !arn.empty())
+    return refuse("InvalidParameterCombination",
+                  "The parameter 'iamInstanceProfile.name' may not be used in combination with "
+                  "'iamInstanceProfile.arn'");
+  if (name.size() > 128 || name.find_first_not_of(letters) != name.npos)
+    return invalid_value(name, "iamInstanceProfile.name", "Invalid IAM Instance Profile name");
+  if (!arn.empty() && (!arn.starts_with(prefix) || arn.size() == prefix.size()))
+    return invalid_value(arn, "iamInstanceProfile.arn", "Invalid IAM Instance Profile ARN");
+  instance.iam_profile = name.empty() ? arn : prefix + name;
   return std::monostate{};
 }
 
@@ -166,10 +160,6 @@ Checked read_habits(const Params& params, LaunchOrder& order) {
   instance.monitoring = watched;
   instance.credits =
       params.get("CreditSpecification.CpuCredits", order.type->family() == "t2" ? "standard" : "unlimited");
-  const auto profile = params.get("IamInstanceProfile.Name");
-  instance.iam_profile = profile.empty()
-                             ? params.get("IamInstanceProfile.Arn")
-                             : fmt::format("arn:aws:iam::{}:instance-profile/{}", account_id, profile);
   instance.client_token = params.get("ClientToken");
   if (instance.client_token.size() > 64)
     return refuse("InvalidParameterValue", "Client token must not exceed 64 ASCII characters");
@@ -195,11 +185,14 @@ Api<LaunchOrder> read_launch(Call& call) {
   API_TRY(read_what(params, order));
   API_TRY(read_counts(params, order));
   API_TRY(read_network(call, order));
+  API_TRY(read_placement_group(call, order));
   order.instance.tenancy = params.get("Placement.Tenancy", "default");
   API_TRY(read_key(params, call.state, order));
   API_TRY(read_disks(params, order));
   API_TRY(read_market(params, order));
+  API_TRY(read_reservation(call, order));
   API_TRY(read_habits(params, order));
+  API_TRY(read_profile(params, order.instance));
   API_SET(tags, read_tag_specifications(params, {"instance", "volume", "network-interface",
                                                  "spot-instances-request", "elastic-gpu"}));
   order.tags = tags;

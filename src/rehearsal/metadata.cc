@@ -61,13 +61,16 @@ Json metadata_tree(const State& state, const Instance& instance) {
   add("hostname", private_dns(instance));
   add("instance-action", "none");
   add("instance-id", instance.id);
-  add("instance-life-cycle", instance.spot_request_id.empty() ? "on-demand" : "spot");
+  add("instance-life-cycle", !instance.spot_request_id.empty() ? "spot"
+                             : instance.in_block               ? "capacity-block"
+                                                               : "on-demand");
   add("instance-type", instance.type);
   add("local-hostname", private_dns(instance));
   add("mac", instance.mac);
   add("placement/availability-zone", instance.zone);
   add("placement/availability-zone-id", zone_id(instance.zone));
   add("placement/region", region_name);
+  if (!instance.placement_group.empty()) add("placement/group-name", instance.placement_group);
   add("reservation-id", instance.reservation_id);
   add("security-groups", group_names(state, instance));
   add("services/domain", "amazonaws.com");
@@ -76,6 +79,12 @@ Json metadata_tree(const State& state, const Instance& instance) {
     add("public-keys", "0=" + key->name);
     add("public-keys/0/openssh-key", key->public_key + "\n");
   }
+  if (!instance.iam_profile.empty())
+    add("iam/info", Json{{"Code", "Success"},
+                         {"LastUpdated", os::iso_time(instance.launched_ms)},
+                         {"InstanceProfileArn", instance.iam_profile},
+                         {"InstanceProfileId", profile_id(instance.iam_profile)}}
+                        .dump(2));
   if (instance.metadata.tags)
     for (const auto& [key, value] : tags_of(state, instance.id)) add("tags/instance/" + key, value);
   add_network(tree, state, instance);

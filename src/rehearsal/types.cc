@@ -2,6 +2,7 @@
 #include "base/text.h"
 #include "os/clock.h"
 #include "rehearsal/actions.h"
+#include "rehearsal/reservations.h"
 
 namespace ferry::rehearsal {
 namespace {
@@ -9,7 +10,6 @@ namespace {
 bool is_neuron(const InstanceType& type) {
   return type.family().starts_with("inf") || type.family().starts_with("trn");
 }
-bool is_burstable(const InstanceType& type) { return type.family().starts_with("t"); }
 bool is_metal(const InstanceType& type) { return type.name.ends_with(".metal"); }
 bool is_old(const InstanceType& type) {
   const auto family = type.family();
@@ -29,7 +29,7 @@ Facts facts_of(const InstanceType& type) {
       .add("current-generation", !is_old(type))
       .add("bare-metal", is_metal(type))
       .add("hypervisor", hypervisor(type));
-  facts.add("burstable-performance-supported", is_burstable(type))
+  facts.add("burstable-performance-supported", type.burstable())
       .add("instance-storage-supported", type.nvme_gb > 0);
   facts.add("memory-info.size-in-mib", std::to_string(type.memory_mib))
       .add("vcpu-info.default-vcpus", std::to_string(type.vcpus));
@@ -39,6 +39,7 @@ Facts facts_of(const InstanceType& type) {
   facts.add("supported-usage-class", "on-demand")
       .add("free-tier-eligible", type.name == "t2.micro" || type.name == "t3.micro");
   if (!type.spot.empty()) facts.add("supported-usage-class", "spot");
+  if (sold_in_blocks(type.name)) facts.add("supported-usage-class", "capacity-block");
   return facts;
 }
 
@@ -86,11 +87,12 @@ void write_network(Xml& xml, const InstanceType& type) {
 }
 
 void write_type(Xml& xml, const InstanceType& type) {
-  const bool spot = !type.spot.empty();
   xml.text("instanceType", type.name).flag("currentGeneration", !is_old(type));
   xml.flag("freeTierEligible", type.name == "t2.micro" || type.name == "t3.micro");
-  xml.texts("supportedUsageClasses",
-            spot ? std::vector<std::string>{"on-demand", "spot"} : std::vector<std::string>{"on-demand"});
+  std::vector<std::string> classes = {"on-demand"};
+  if (!type.spot.empty()) classes.push_back("spot");
+  if (sold_in_blocks(type.name)) classes.push_back("capacity-block");
+  xml.texts("supportedUsageClasses", classes);
   xml.texts("supportedRootDeviceTypes", std::array{"ebs"})
       .texts("supportedVirtualizationTypes", std::array{"hvm"});
   xml.flag("bareMetal", is_metal(type));
@@ -115,11 +117,13 @@ void write_type(Xml& xml, const InstanceType& type) {
   write_network(xml, type);
   write_accelerators(xml, type);
   xml.node("placementGroupInfo", [&] {
-    xml.texts("supportedStrategies", std::array{"cluster", "partition", "spread"});
+    auto strategies = std::vector<std::string>{"partition", "spread"};
+    if (!type.burstable()) strategies.insert(strategies.begin(), "cluster");
+    xml.texts("supportedStrategies", strategies);
   });
   xml.flag("hibernationSupported", false)
-      .flag("burstablePerformanceSupported", is_burstable(type))
-      .flag("dedicatedHostsSupported", !is_burstable(type));
+      .flag("burstablePerformanceSupported", type.burstable())
+      .flag("dedicatedHostsSupported", !type.burstable());
   xml.flag("autoRecoverySupported", true).texts("supportedBootModes", std::array{"uefi"});
 }
 

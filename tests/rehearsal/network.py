@@ -2,6 +2,7 @@
 """boto3 against the rehearsal cloud's networks, groups of machines and reserved capacity, and other ways in than a key pair; AWS's
 models judge. Usage: network.py FERRY"""
 import subprocess
+from datetime import datetime, timedelta, timezone
 
 from lib import client, expect, fault, newest_ubuntu, refuses, run, scratch
 
@@ -82,11 +83,84 @@ def networks_of_ones_own(ec2, order):
     refuses("InvalidVpcID.NotFound", ec2.describe_vpcs, VpcIds=[vpc_id])
 
 
+def placement_groups(ec2, order):
+    made = ec2.create_placement_group(GroupName="near", Strategy="cluster", TagSpecifications=[{"ResourceType": "placement-group", "Tags": [{"Key": "a", "Value": "b"}]}])
+    expect(made["PlacementGroup"]["Strategy"] == "cluster" and made["PlacementGroup"]["Tags"], f"new group {made['PlacementGroup']}")
+    ec2.create_placement_group(GroupName="parts", Strategy="partition", PartitionCount=3)
+    expect(len(ec2.describe_placement_groups(Filters=[{"Name": "tag:a", "Values": ["b"]}])["PlacementGroups"]) == 1, "by tag")
+    expect(only(ec2.describe_placement_groups(GroupNames=["parts"])["PlacementGroups"])["PartitionCount"] == 3, "partitions")
+    refuses("InvalidPlacementGroup.Unknown", ec2.run_instances, **order, Placement={"GroupName": "none"})
+    refuses("InvalidParameterCombination", ec2.run_instances, **order, Placement={"GroupName": "near"})
+    order = {**order, "InstanceType": "g5.xlarge"}
+    first = launch(ec2, order, Placement={"GroupName": "near", "AvailabilityZone": "us-east-1d"})
+    expect(first["Placement"]["GroupName"] == "near" and first["Placement"]["GroupId"] == made["PlacementGroup"]["GroupId"], f"placement {first['Placement']}")
+    refuses("InvalidPlacementGroup.InUse", ec2.run_instances, **order, Placement={"GroupName": "near", "AvailabilityZone": "us-east-1a"})
+    refuses("InvalidPlacementGroup.InUse", ec2.delete_placement_group, GroupName="near")
+    end(ec2, first["InstanceId"])
+    for name in ("near", "parts"):
+        ec2.delete_placement_group(GroupName=name)
+
+
+def reserved_capacity(ec2, order):
+    order = {**order, "InstanceType": "g5.xlarge"}
+    made = ec2.create_capacity_reservation(InstanceType="g5.xlarge", InstancePlatform="Linux/UNIX", AvailabilityZone="us-east-1c", InstanceCount=1, InstanceMatchCriteria="targeted",
+                                           EndDateType="limited", EndDate=datetime.now(timezone.utc) + timedelta(days=1),
+                                           TagSpecifications=[{"ResourceType": "capacity-reservation", "Tags": [{"Key": "a", "Value": "b"}]}])["CapacityReservation"]
+    expect(made["State"] == "active" and made["AvailableInstanceCount"] == 1 and made["Tags"], f"new reservation {made}")
+    ours = {"CapacityReservationTarget": {"CapacityReservationId": made["CapacityReservationId"]}}
+    refuses("InvalidCapacityReservationId.NotFound", ec2.run_instances, **order, CapacityReservationSpecification={"CapacityReservationTarget": {"CapacityReservationId": "cr-00000000000000000"}})
+    first = launch(ec2, order, CapacityReservationSpecification=ours)
+    expect(first["CapacityReservationId"] == made["CapacityReservationId"], f"runs in {first.get('CapacityReservationId')}")
+    refuses("ReservationCapacityExceeded", ec2.run_instances, **order, CapacityReservationSpecification=ours)
+    end(ec2, first["InstanceId"])
+    free = only(ec2.describe_capacity_reservations(Filters=[{"Name": "tag:a", "Values": ["b"]}])["CapacityReservations"])["AvailableInstanceCount"]
+    expect(free == 1, f"{free} free after the end")
+    ec2.cancel_capacity_reservation(CapacityReservationId=made["CapacityReservationId"])
+    refuses("InvalidCapacityReservationState.Unavailable", ec2.run_instances, **order, CapacityReservationSpecification=ours)
+
+    order = {**order, "InstanceType": "p5.48xlarge"}
+    offers = ec2.describe_capacity_block_offerings(InstanceType="p5.48xlarge", InstanceCount=1, CapacityDurationHours=24)["CapacityBlockOfferings"]
+    expect(offers and float(offers[0]["UpfrontFee"]) > 0, f"offers {offers}")
+    bought = ec2.purchase_capacity_block(CapacityBlockOfferingId=offers[0]["CapacityBlockOfferingId"], InstancePlatform="Linux/UNIX")["CapacityReservation"]
+    expect(bought["State"] == "active" and bought["ReservationType"] == "capacity-block", f"bought {bought}")
+    ours = {"CapacityReservationTarget": {"CapacityReservationId": bought["CapacityReservationId"]}}
+    refuses("InvalidParameterValue", ec2.run_instances, **order, CapacityReservationSpecification=ours)
+    machine = launch(ec2, order, CapacityReservationSpecification=ours, InstanceMarketOptions={"MarketType": "capacity-block"})
+    expect(machine["InstanceLifecycle"] == "capacity-block", f"lifecycle {machine.get('InstanceLifecycle')}")
+    expect(len([page for page in ec2.get_paginator("describe_capacity_reservations").paginate(PaginationConfig={"PageSize": 1})]) == 2, "pages")
+    end(ec2, machine["InstanceId"])
+
+
+def instance_profiles(ec2, order):
+    profile = {"IamInstanceProfile": {"Name": "trainer"}}
+    fault("permission", "action=iam:PassRole")
+    refuses("UnauthorizedOperation", ec2.run_instances, **order, **profile)
+    refuses("UnauthorizedOperation", ec2.run_instances, **order, **profile, DryRun=True)
+    fault("clear")
+    machine = launch(ec2, order, **profile)
+    arn = machine["IamInstanceProfile"]["Arn"]
+    expect(arn.endswith(":instance-profile/trainer"), f"profile {arn}")
+    asked = 'E=${AWS_EC2_METADATA_SERVICE_ENDPOINT:-http://169.254.169.254}; T=$(curl -s -X PUT -H "X-aws-ec2-metadata-token-ttl-seconds: 60" $E/latest/api/token)'
+    expect(arn in ssh(machine, machine["PublicIpAddress"], asked + '; curl -s -H "X-aws-ec2-metadata-token: $T" $E/latest/meta-data/iam/info'), "iam/info")
+    return machine
+
+
+def key_pairs(ec2):
+    found = only(ec2.describe_key_pairs(IncludePublicKey=True, Filters=[{"Name": "key-name", "Values": ["k*"]}])["KeyPairs"])
+    expect(found["PublicKey"].startswith("ssh-ed25519 AAAA"), f"public key {found.get('PublicKey')}")
+    expect("PublicKey" not in only(ec2.describe_key_pairs(KeyNames=["k"])["KeyPairs"]), "a public key that nobody asked for")
+
+
 def main():
     ec2 = client("ec2")
     new_key(ec2)
     order = {"ImageId": newest_ubuntu(), "InstanceType": "t3.micro", "MinCount": 1, "MaxCount": 1, "KeyName": "k"}
     networks_of_ones_own(ec2, order)
+    placement_groups(ec2, order)
+    reserved_capacity(ec2, order)
+    key_pairs(ec2)
+    trainer = instance_profiles(ec2, order)
+    end(ec2, trainer["InstanceId"])
 
 
 run(main)
