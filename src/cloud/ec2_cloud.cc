@@ -78,6 +78,15 @@ Error bad_cidr(const std::string& text) {
           "set FERRY_CALLER_CIDR to your public address, for example 203.0.113.7/32", ""};
 }
 
+/// True for what ferry uses and never makes: if it is not found, it will not be found in a moment either.
+bool is_never_ours(const Error& error) {
+  for (const char* thing :
+       {"InvalidAMIID", "InvalidPlacementGroup", "InvalidSubnetID", "InvalidCapacityReservation"}) {
+    if (error.code.starts_with(thing)) return true;
+  }
+  return false;
+}
+
 Status calm_about(Kind kind, Status status) {
   if (status || status.error().kind == kind) return {};
   return status;
@@ -260,7 +269,7 @@ class Ec2Cloud final : public Cloud {
     while (true) {
       auto answer = call();
       const bool maybe_not_yet =
-          !answer && answer.error().kind == Kind::not_found &&
+          !answer && answer.error().kind == Kind::not_found && !is_never_ours(answer.error()) &&
           std::any_of(things.begin(), things.end(), [&](auto& it) { return is_young(it); });
       if (!maybe_not_yet) return answer;
       clock_.sleep(look_again);

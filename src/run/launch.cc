@@ -45,7 +45,8 @@ bool is_about_the_image(const Error& error) { return error.code.starts_with("Inv
 /// be to a repeated call whose first answer was lost, and say nothing about that one.
 bool is_refusal(const Error& error) {
   return error.kind == Kind::no_capacity || error.kind == Kind::quota || error.kind == Kind::unsupported ||
-         error.code == "UnauthorizedOperation" || is_about_the_image(error);
+         error.code == "UnauthorizedOperation" ||
+         (error.kind == Kind::not_found && error.code.starts_with("Invalid"));
 }
 
 class Launcher {

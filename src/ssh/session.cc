@@ -28,11 +28,18 @@ os::Argv trust_options(const Target& target) {
           "-l", target.user};
 }
 
-/// Not for channels of a shared connection, which need no way of their own.
-os::Argv proxy_options(const Target& target) {
+/// Not for channels of a shared connection, which need no way of their own. Not ProxyJump: without a person
+/// to answer it, the jump host must not ask anything.
+os::Argv proxy_options(const Target& target, bool has_person) {
   if (target.proxy.empty()) return {};
-  const bool command = target.proxy.find_first_of(" %") != std::string::npos;
-  return {"-o", (command ? "ProxyCommand=" : "ProxyJump=") + target.proxy};
+  if (target.proxy.find_first_of(" %") != std::string::npos) return {"-o", "ProxyCommand=" + target.proxy};
+  if (has_person) return {"-o", "ProxyJump=" + target.proxy};
+  const auto comma = target.proxy.rfind(',');
+  auto last = comma == std::string::npos ? target.proxy : target.proxy.substr(comma + 1);
+  if (last.find(':') != std::string::npos && !last.starts_with("ssh://")) last = "ssh://" + last;
+  std::string command = "ssh -o BatchMode=yes -W [%h]:%p ";
+  if (comma != std::string::npos) command += "-J " + shell_quoted(target.proxy.substr(0, comma)) + " ";
+  return {"-o", "ProxyCommand=" + command + shell_quoted(last)};
 }
 
 /// What a connection without a person needs. curve25519 first: the post-quantum default costs 0.12 s of CPU a
@@ -71,8 +78,9 @@ Error classify(const Target& target, std::string_view complaint) {
                                 ? target.address
                                 : fmt::format("{}@{} port {}", target.user, target.address, target.port);
   const std::string why = printable(trim(complaint.substr(0, 600)));
-  // OpenSSH's name for the far end of a proxy that closed.
-  const bool proxy_ended = !target.proxy.empty() && has("UNKNOWN port 65535");
+  // What OpenSSH says when a proxy ended before the machine had said a word.
+  const bool proxy_ended =
+      !target.proxy.empty() && (has("UNKNOWN port 65535") || has("kex_exchange_identification"));
   if (has(proxy_refused)) return fail(Kind::denied, "the way to " + where + " is closed", why).value();
   if (proxy_ended &&
       (has("Permission denied") || has("Host key verification failed") || has("Could not resolve"))) {
@@ -109,7 +117,7 @@ Error classify(const Target& target, std::string_view complaint) {
 os::Argv interactive_argv(const Target& target, const os::Argv& command) {
   os::Argv argv = {"ssh"};
   append(argv, trust_options(target));
-  append(argv, proxy_options(target));
+  append(argv, proxy_options(target, true));
   append(argv, {"-o", "LogLevel=ERROR", "-o", "ServerAliveInterval=15", "-o", "ControlPath=none"});
   argv.push_back(target.address);
   if (!command.empty()) append(argv, {"--", command.size() == 1 ? command[0] : shell_quoted(command)});
@@ -121,7 +129,7 @@ Result<Session> Session::open(const Target& target, Millis limit) {
   os::SpawnOptions options;
   options.argv = {"ssh"};
   append(options.argv, trust_options(target));
-  append(options.argv, proxy_options(target));
+  append(options.argv, proxy_options(target, false));
   append(options.argv, batch_options());
   const auto seconds = std::max<std::int64_t>(1, limit.count() / 1000);
   append(options.argv, {"-o", "ControlMaster=yes", "-o", "ControlPersist=no", "-o",

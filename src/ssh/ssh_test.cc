@@ -113,6 +113,34 @@ TEST_F(Sshd, AKeyThatIsNotAcceptedIsDenied) {
   EXPECT_EQ(Session::open(target_, Millis(10'000)).error().kind, Kind::denied);
 }
 
+TEST_F(Sshd, AProxyCommandLeadsToTheMachineWhereverItIs) {
+  auto target = target_;
+  const auto port = std::to_string(target.port);
+  target.port = 9;
+  target.address = "nowhere.invalid";
+  target.proxy = "bash -c 'exec 3<>/dev/tcp/127.0.0.1/" + port + "; cat <&3 & cat >&3; wait' %h";
+  auto session = Session::open(target, Millis(20'000));
+  ASSERT_TRUE(session) << describe(session.error());
+  EXPECT_EQ(session->run("echo through")->out, "through\n");
+}
+
+TEST_F(Sshd, AProxyThatRefusesIsDeniedAndOneThatFailsIsAskedAgain) {
+  auto target = target_;
+  target.proxy = "echo " + std::string(proxy_refused) + " no plugin >&2; exit 1 %h";
+  EXPECT_EQ(Session::open(target, Millis(20'000)).error().kind, Kind::denied);
+  target.proxy = "echo Permission denied >&2; exit 1 %h";
+  EXPECT_EQ(Session::open(target, Millis(20'000)).error().kind, Kind::denied);
+  target.proxy = "echo the machine is booting >&2; exit 1 %h";
+  EXPECT_EQ(Session::open(target, Millis(20'000)).error().kind, Kind::lost);
+}
+
+TEST(Ssh, AJumpHostMayAskAPersonAndNobodyElse) {
+  Target target;
+  target.proxy = "me@first,second:2222";
+  const auto argv = interactive_argv(target, {});
+  EXPECT_NE(std::find(argv.begin(), argv.end(), "ProxyJump=me@first,second:2222"), argv.end());
+}
+
 TEST_F(Sshd, NobodyListeningIsLost) {
   stop();
   EXPECT_EQ(Session::open(target_, Millis(10'000)).error().kind, Kind::lost);
@@ -140,6 +168,20 @@ TEST_F(Sshd, KeysAreMadeOnceAndPrivate) {
   const auto again = ensure_key(dir_.path() / "id", "me");
   EXPECT_EQ(again->public_line, key_.public_line);
   EXPECT_EQ(mode_of(dir_.path() / "id"), 0600);
+}
+
+TEST(Keys, ThePublicHalfOfAPrivateKeyIsFoundAndTroubleWithItTold) {
+  const os::TempDir dir;
+  const auto file = dir.path() / "id";
+  const auto key = ensure_key(file, "me").value();
+  EXPECT_TRUE(same_key(public_half(file).value(), key.public_line));
+  EXPECT_FALSE(same_key(make_key("me")->public_line, key.public_line));
+  ::chmod(file.c_str(), 0644);
+  EXPECT_NE(public_half(file).error().advice.find("chmod 600"), std::string::npos);
+  ASSERT_TRUE(os::write_file(file, "no key\n", 0600));
+  std::filesystem::remove(file.string() + ".pub");
+  EXPECT_EQ(public_half(file).error().kind, Kind::bad_input);
+  EXPECT_EQ(public_half(dir.path() / "absent").error().kind, Kind::not_found);
 }
 
 }  // namespace

@@ -1,0 +1,280 @@
+#!/usr/bin/env python3
+"""Machines where the person's account wants them: own subnets, private addresses, jump hosts, own keys, reservations, roles."""
+import getpass
+import json
+import os
+import shutil
+import subprocess
+import sys
+
+from lib import Home, main
+from aws_test import aws_env
+
+try:
+    import boto3
+except ImportError:
+    print("SKIP: boto3 is not installed")
+    sys.exit(77)
+
+
+def client(home, service, region="us-east-1"):
+    env = home.env
+    return boto3.client(service, region_name=region, endpoint_url=env["AWS_ENDPOINT_URL"], aws_access_key_id=env["AWS_ACCESS_KEY_ID"],
+                        aws_secret_access_key=env["AWS_SECRET_ACCESS_KEY"])
+
+
+def own_network(ec2, zones="b"):
+    """A VPC with a private subnet in each zone; its addresses are of this computer, so that they can be reached."""
+    vpc = ec2.create_vpc(CidrBlock="127.80.0.0/16")["Vpc"]["VpcId"]
+    subnets = [ec2.create_subnet(VpcId=vpc, CidrBlock=f"127.80.{number}.0/24", AvailabilityZone=f"us-east-1{zone}")["Subnet"]["SubnetId"]
+               for number, zone in enumerate(zones)]
+    return vpc, subnets
+
+
+def the_machine(ec2):
+    found = [one for page in ec2.describe_instances()["Reservations"] for one in page["Instances"] if one["State"]["Name"] == "running"]
+    assert len(found) == 1, found
+    return found[0]
+
+
+def groups(ec2):
+    return [one for one in ec2.describe_security_groups()["SecurityGroups"] if one["GroupName"] != "default"]
+
+
+def make_key(path, *more):
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "mine", "-f", str(path), *more], check=True)
+    return path.with_name(path.name + ".pub").read_text()
+
+
+def test_a_run_in_an_own_subnet_is_reached_at_its_private_address():
+    with Home() as home:
+        aws_env(home)
+        ec2 = client(home, "ec2")
+        vpc, (subnet,) = own_network(ec2)
+        home.file("task.yaml", f"run: mkdir outputs; echo trained > outputs/model\naws:\n  subnet_id: {subnet}\n")
+        done = home.good("run", "task.yaml", "--keep", "--infra", "aws")
+        machine = the_machine(ec2)
+        assert machine["SubnetId"] == subnet and "PublicIpAddress" not in machine, machine
+        assert machine["PrivateIpAddress"].startswith("127.80.0."), machine
+        group, = groups(ec2)
+        assert group["VpcId"] == vpc, group
+        assert (home.home_of(home.newest()) / "outputs/model").read_text() == "trained\n"
+        assert home.good("ssh", home.newest()["run"], "--", "echo", "hello").out == "hello\n"
+        home.good("down", "--all")
+        assert not groups(ec2) and not ec2.describe_key_pairs()["KeyPairs"]
+        home.nothing_left()
+
+
+def test_a_private_machine_is_opened_to_its_network_only():
+    with Home() as home:
+        aws_env(home)
+        ec2 = client(home, "ec2")
+        vpc, (subnet,) = own_network(ec2)
+        home.good("run", "--keep", "--infra", "aws", "--subnet", subnet, "--private", "--", "true")
+        rule, = groups(ec2)[0]["IpPermissions"]
+        assert [one["CidrIp"] for one in rule["IpRanges"]] == ["127.80.0.0/16"], rule
+        home.good("down", "--all")
+        home.good("run", "--keep", "--infra", "aws", "--subnet", subnet, "--private", "--ssh-from", "10.9.8.7/32", "--", "true")
+        rule, = groups(ec2)[0]["IpPermissions"]
+        assert [one["CidrIp"] for one in rule["IpRanges"]] == ["10.9.8.7/32"] and rule["FromPort"] == rule["ToPort"] == 22, rule
+        home.good("down", "--all")
+        home.nothing_left()
+
+
+def test_the_next_subnet_is_tried_when_the_first_ones_zone_has_no_room():
+    with Home() as home:
+        aws_env(home)
+        ec2 = client(home, "ec2")
+        _, (first, second) = own_network(ec2, "ac")
+        home.good("rehearsal", "fault", "capacity", "zone=us-east-1a")
+        done = home.good("run", "--keep", "--infra", "aws", "--subnet", first, "--subnet", second, "-t", "m5.large", "--", "true")
+        assert "us-east-1a: no capacity" in done.err, done.err
+        assert the_machine(ec2)["SubnetId"] == second
+        home.good("down", "--all")
+        home.nothing_left()
+
+
+def test_without_a_default_vpc_an_own_subnet_is_enough_and_a_wrong_one_is_told():
+    with Home() as home:
+        aws_env(home)
+        ec2 = client(home, "ec2")
+        _, (subnet,) = own_network(ec2)
+        home.good("rehearsal", "fault", "no-default-vpc")
+        home.good("run", "--infra", "aws", "--subnet", subnet, "--", "true")
+        done = home.ferry("run", "--infra", "aws", "--subnet", "subnet-0123456789abcdef0", "--", "true")
+        assert done.returncode == 125 and "no subnet subnet-0123456789abcdef0 in us-east-1" in done.err, done.err
+        done = home.ferry("run", "--infra", "aws", "--subnet", "mine", "--", "true")
+        assert done.returncode == 125 and "'mine' is not a subnet" in done.err, done.err
+        home.file("task.yaml", f"run: 'true'\naws:\n  subnet_id:\n    eu-west-1: {subnet}\n")
+        done = home.ferry("plan", "task.yaml", "--infra", "aws")
+        assert done.returncode == 125 and "no subnet is named for a region" in done.err, done.err
+        home.nothing_left()
+
+
+def test_the_persons_settings_hold_for_every_task_and_flags_win():
+    with Home() as home:
+        aws_env(home)
+        ec2 = client(home, "ec2")
+        _, (first, second) = own_network(ec2, "bc")
+        config = home.root / "config/ferry/config.yaml"
+        config.parent.mkdir(parents=True)
+        home.env["XDG_CONFIG_HOME"] = str(home.root / "config")
+        config.write_text(f"aws:\n  subnet_id: {first}\n")
+        home.good("run", "--keep", "--infra", "aws", "--", "true")
+        assert the_machine(ec2)["SubnetId"] == first
+        home.good("down", "--all")
+        home.good("run", "--keep", "--infra", "aws", "--subnet", second, "--", "true")
+        assert the_machine(ec2)["SubnetId"] == second
+        config.write_text("aws:\n  subnet: x\n")
+        done = home.ferry("run", "--infra", "aws", "--", "true")
+        assert done.returncode == 125 and "config.yaml:2:3: unknown field 'subnet'" in done.err and "subnet_id" in done.err, done.err
+        home.good("down", "--all")
+
+
+def jump_host(home):
+    """A real sshd on this computer, known to ssh's config as `bastion`; its log is the proof that it was used."""
+    sshd = shutil.which("sshd", path="/usr/sbin:/usr/bin:" + os.environ["PATH"])
+    folder = home.root / "bastion"
+    folder.mkdir(mode=0o700)
+    make_key(folder / "host")
+    (folder / "authorized").write_text(make_key(folder / "mine"))
+    port = 20000 + os.getpid() % 20000
+    (folder / "sshd_config").write_text(f"ListenAddress 127.0.0.1:{port}\nHostKey {folder}/host\nAuthorizedKeysFile {folder}/authorized\n"
+                                        f"StrictModes no\nUsePAM no\nPidFile {folder}/pid\nLogLevel VERBOSE\n")
+    server = subprocess.Popen([sshd, "-D", "-f", str(folder / "sshd_config"), "-E", str(folder / "log")])
+    (home.root / "ssh_config").write_text(
+        f"Host bastion\n HostName 127.0.0.1\n Port {port}\n User {getpass.getuser()}\n IdentityFile {folder}/mine\n IdentitiesOnly yes\n"
+        f" UserKnownHostsFile {folder}/known\n StrictHostKeyChecking accept-new\n")
+    programs = home.root / "bin"
+    programs.mkdir()
+    (programs / "ssh").write_text(f'#!/bin/sh\nexec /usr/bin/ssh -F {home.root}/ssh_config "$@"\n')
+    (programs / "ssh").chmod(0o755)
+    home.env["PATH"] = f"{programs}:{home.env['PATH']}"
+    home.wait_for("the jump host", lambda: (folder / "log").exists() and "listening" in (folder / "log").read_text(), 20)
+    return server, folder
+
+
+def test_a_jump_host_leads_to_a_private_machine():
+    if os.getuid() != 0:
+        return  # sshd lets others in as themselves only, and nobody has no shell
+    with Home() as home:
+        aws_env(home)
+        ec2 = client(home, "ec2")
+        _, (subnet,) = own_network(ec2)
+        server, folder = jump_host(home)
+        try:
+            home.good("run", "--keep", "--infra", "aws", "--subnet", subnet, "--private", "--ssh-proxy", "bastion", "--",
+                      "sh", "-c", "mkdir outputs; echo far > outputs/a")
+            run = home.newest()
+            assert (home.home_of(run) / "outputs/a").read_text() == "far\n"
+            passed = (folder / "log").read_text().count("Accepted publickey")
+            assert passed == 1, f"one connection through the jump host, not {passed}"
+            assert home.good("ssh", run["run"], "--", "echo", "hello").out == "hello\n"
+            assert (folder / "log").read_text().count("Accepted publickey") == 2
+            home.good("down", "--all")
+            # A jump host that does not know us: at once, with the cure, and nothing is left.
+            (folder / "authorized").write_text("")
+            done = home.ferry("run", "--infra", "aws", "--subnet", subnet, "--private", "--ssh-proxy", "bastion", "--", "true")
+            assert done.returncode == 125 and "the jump host does not let us through" in done.err and "ssh bastion" in done.err, done.err
+            # Any command will do.
+            nc = "python3 " + str(home.file("connect.py", "import os, socket, sys, threading\n"
+                 "s = socket.create_connection((sys.argv[1], int(sys.argv[2])))\n"
+                 "def up():\n    while b := os.read(0, 65536): s.sendall(b)\n    s.shutdown(1)\n"
+                 "threading.Thread(target=up, daemon=True).start()\n"
+                 "while b := s.recv(65536): os.write(1, b)\n")) + " %h %p"
+            home.good("run", "--infra", "aws", "--subnet", subnet, "--private", "--ssh-proxy", nc, "--", "true")
+            home.nothing_left()
+        finally:
+            server.terminate()
+            server.wait()
+
+
+def test_own_keys_are_used_and_a_lost_half_is_told_before_anything_is_rented():
+    with Home() as home:
+        aws_env(home)
+        ec2 = client(home, "ec2")
+        folder = home.root / ".ssh"
+        folder.mkdir(mode=0o700)
+        ec2.import_key_pair(KeyName="mine", PublicKeyMaterial=make_key(folder / "mine").encode())
+        home.good("run", "--keep", "--infra", "aws", "--key-name", "mine", "--", "true")
+        assert the_machine(ec2)["KeyName"] == "mine"
+        home.good("ssh", home.newest()["run"], "--", "true")
+        home.good("down", "--all")
+        assert [one["KeyName"] for one in ec2.describe_key_pairs()["KeyPairs"]] == ["mine"], "the person's own key pair must stay"
+        other = home.root / "other"
+        make_key(other)
+        done = home.ferry("run", "--infra", "aws", "--key-name", "mine", "--key-file", str(other), "--", "true")
+        assert done.returncode == 125 and "is not the private half of the key pair mine" in done.err, done.err
+        (folder / "mine").unlink()
+        done = home.ferry("run", "--infra", "aws", "--key-name", "mine", "--", "true")
+        assert done.returncode == 125 and "the private half of the key pair mine is not on this computer" in done.err and "--key-file" in done.err
+        done = home.ferry("run", "--infra", "aws", "--key-name", "yours", "--", "true")
+        assert done.returncode == 125 and 'no key pair "yours" in us-east-1' in done.err, done.err
+        other.chmod(0o644)
+        done = home.ferry("run", "--infra", "aws", "--key-file", str(other), "--", "true")
+        assert done.returncode == 125 and "chmod 600" in done.err, done.err
+        other.chmod(0o600)
+        home.good("run", "--infra", "aws", "--key-file", str(other), "--", "true")
+        assert len(home.cloud()["instances"]) == 2, home.cloud()
+        home.nothing_left()
+
+
+def test_a_placement_group_a_role_and_a_security_group_are_passed_on_and_missing_ones_told():
+    with Home() as home:
+        aws_env(home)
+        ec2 = client(home, "ec2")
+        ec2.create_placement_group(GroupName="together", Strategy="cluster")
+        own = ec2.create_security_group(GroupName="mine", Description="mine")["GroupId"]
+        home.good("run", "--keep", "--infra", "aws", "-t", "m5.large", "--placement-group", "together", "--instance-profile", "trainer",
+                  "--security-group", own, "--", "true")
+        machine = the_machine(ec2)
+        assert machine["Placement"]["GroupName"] == "together" and machine["IamInstanceProfile"]["Arn"].endswith("/trainer"), machine
+        assert [one["GroupId"] for one in machine["SecurityGroups"]] == [own], machine
+        home.good("down", "--all")
+        assert [one["GroupId"] for one in groups(ec2)] == [own], "the person's own group must stay"
+        done = home.ferry("run", "--infra", "aws", "-t", "m5.large", "--placement-group", "nowhere", "--", "true")
+        assert done.returncode == 125 and "InvalidPlacementGroup.Unknown" in done.err, done.err
+        home.good("rehearsal", "fault", "permission", "action=iam:PassRole")
+        done = home.ferry("run", "--infra", "aws", "--instance-profile", "trainer", "--", "true")
+        assert done.returncode == 125 and "UnauthorizedOperation" in done.err and "ferry policy" in done.err, done.err
+        home.nothing_left()
+
+
+def test_reserved_capacity_is_used_and_told_when_it_is_not_there():
+    with Home() as home:
+        aws_env(home)
+        ec2 = client(home, "ec2")
+        reserve = lambda **more: ec2.create_capacity_reservation(InstancePlatform="Linux/UNIX", InstanceCount=1, **more)["CapacityReservation"][
+            "CapacityReservationId"]
+        mine = reserve(InstanceType="m5.large", AvailabilityZone="us-east-1c", InstanceMatchCriteria="targeted")
+        home.good("run", "--keep", "--infra", "aws", "--capacity-reservation", mine, "--", "true")
+        machine = the_machine(ec2)
+        assert (machine["InstanceType"], machine["Placement"]["AvailabilityZone"]) == ("m5.large", "us-east-1c"), machine
+        assert machine["CapacityReservationId"] == mine, machine
+        done = home.ferry("run", "--infra", "aws", "--capacity-reservation", mine, "--", "true")
+        assert done.returncode == 125 and "all in use" in done.err, done.err
+        done = home.ferry("run", "--infra", "aws", "-t", "g5.xlarge", "--capacity-reservation", mine, "--", "true")
+        assert done.returncode == 125 and ("is for m5.large in us-east-1c" in done.err or "all in use" in done.err), done.err
+        done = home.ferry("run", "--infra", "aws", "--capacity-reservation", "cr-0123456789abcdef0", "--", "true")
+        assert done.returncode == 125 and "cr-0123456789abcdef0" in done.err and "NotFound" in done.err, done.err
+        home.good("down", "--all")
+        home.nothing_left()
+
+
+def test_a_capacity_block_is_used_up_to_half_an_hour_before_its_end():
+    with Home() as home:
+        aws_env(home)
+        ec2 = client(home, "ec2")
+        offer = ec2.describe_capacity_block_offerings(InstanceType="p4d.24xlarge", InstanceCount=1, CapacityDurationHours=24)["CapacityBlockOfferings"][0]
+        block = ec2.purchase_capacity_block(CapacityBlockOfferingId=offer["CapacityBlockOfferingId"], InstancePlatform="Linux/UNIX")[
+            "CapacityReservation"]["CapacityReservationId"]
+        done = home.good("run", "--keep", "--json", "--max-duration", "3d", "--infra", "aws", "--capacity-reservation", block, "--", "true")
+        machine = the_machine(ec2)
+        assert machine["InstanceLifecycle"] == "capacity-block" and machine["CapacityReservationId"] == block, machine
+        assert "paid already" in done.out + done.err
+        home.good("down", "--all")
+        home.nothing_left()
+
+
+if __name__ == "__main__":
+    main(globals())
