@@ -276,5 +276,72 @@ def test_a_capacity_block_is_used_up_to_half_an_hour_before_its_end():
         home.nothing_left()
 
 
+def session_plugin(home, version):
+    """A stand-in for AWS's session-manager-plugin, which no package registry has: it takes what the real one takes and carries the
+    bytes to the instance's sshd by itself (the real one carries them in a web socket)."""
+    programs = home.root / "bin"
+    programs.mkdir(exist_ok=True)
+    plugin = programs / "session-manager-plugin"
+    plugin.write_text(f"""#!/usr/bin/env python3
+import json, os, socket, sys, threading
+if sys.argv[1:] == ["--version"]:
+    print("{version}")
+    sys.exit()
+answer, region, operation, profile, request, endpoint = sys.argv[1:]
+hidden = answer == "AWS_SSM_START_SESSION_RESPONSE"
+answer, request = json.loads(os.environ[answer] if hidden else answer), json.loads(request)
+assert answer["SessionId"] and answer["TokenValue"] and answer["StreamUrl"].startswith("ws"), answer
+assert operation == "StartSession" and region == "us-east-1" and endpoint.startswith("http"), sys.argv
+assert request["DocumentName"] == "AWS-StartSSHSession" and request["Target"].startswith("i-"), request
+with open("{home.root}/sessions", "a") as log:
+    print(json.dumps([request, region, operation, profile, endpoint, hidden, sorted(answer)]), file=log)
+s = socket.create_connection((open("{home.root}/address").read().strip(), int(request["Parameters"]["portNumber"][0])))
+def up():
+    while b := os.read(0, 65536): s.sendall(b)
+    s.shutdown(1)
+threading.Thread(target=up, daemon=True).start()
+while b := s.recv(65536): os.write(1, b)
+""")
+    plugin.chmod(0o755)
+    home.env["PATH"] = f"{programs}:{home.env['PATH']}"
+
+
+def test_systems_manager_leads_to_a_machine_that_nothing_may_come_in_to():
+    with Home() as home:
+        aws_env(home)
+        ec2 = client(home, "ec2")
+        _, (subnet,) = own_network(ec2)
+        order = ("run", "--keep", "--infra", "aws", "--subnet", subnet, "--private", "--ssh-proxy", "ssm", "--instance-profile", "ssm")
+        done = home.ferry(*order, "--", "true")
+        assert done.returncode == 125 and "session-manager-plugin, which is not on this computer" in done.err and not home.alive(), done.err
+        session_plugin(home, "1.2.553.0")
+        (home.root / "address").write_text("127.80.0.10")
+        done = home.start(*order, "--", "sh", "-c", "mkdir outputs; echo deep > outputs/a")
+        machine = home.wait_for("the machine", lambda: [one for page in ec2.describe_instances()["Reservations"] for one in page["Instances"]])[0]
+        (home.root / "address").write_text(machine["PrivateIpAddress"])
+        out, err = done.communicate(timeout=120)
+        assert done.returncode == 0, err.decode()
+        run = home.newest()
+        assert (home.home_of(run) / "outputs/a").read_text() == "deep\n"
+        assert groups(ec2)[0]["IpPermissions"] == [], groups(ec2)
+        given = lambda: json.loads((home.root / "sessions").read_text().splitlines()[-1])
+        ours = given()
+        assert ours[0]["Target"] == machine["InstanceId"] and ours[5], ours
+        if shutil.which("aws"):  # the plugin must be given what the aws CLI gives it
+            theirs = subprocess.run(["aws", "ssm", "start-session", "--target", machine["InstanceId"], "--document-name", "AWS-StartSSHSession",
+                                     "--parameters", f"portNumber={ours[0]['Parameters']['portNumber'][0]}", "--region", "us-east-1"],
+                                    env=home.env, stdin=subprocess.DEVNULL, capture_output=True, timeout=60)
+            assert theirs.stdout.startswith(b"SSH-2.0") and given() == ours, (theirs, given(), ours)
+        session_plugin(home, "1.2.497.0")
+        assert home.good("ssh", run["run"], "--", "echo", "hello").out == "hello\n"
+        assert not given()[5], "an old plugin knows no variable"
+        home.good("rehearsal", "fault", "permission", "action=ssm:StartSession")
+        done = home.ferry("ssh", run["run"], "--", "true")
+        assert done.returncode != 0 and "ssm:StartSession" in done.err, done.err
+        home.good("rehearsal", "fault", "clear")
+        home.good("down", "--all")
+        home.nothing_left()
+
+
 if __name__ == "__main__":
     main(globals())
