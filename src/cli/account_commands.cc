@@ -114,9 +114,11 @@ void add_account_commands(CLI::App& app, Program& program) {
   });
 
   auto* policy = app.add_subcommand("policy", "Print the smallest IAM policy that ferry needs");
-  policy->callback([&program] {
-    program.chosen = [] {
-      fmt::print("{}", run::iam_policy());
+  policy->add_flag("--all", options->json,
+                   "With what only aws: settings need: own key pairs, reservations, ssm, roles of machines");
+  policy->callback([&program, options] {
+    program.chosen = [options] {
+      fmt::print("{}", run::iam_policy(options->json));
       return 0;
     };
   });

@@ -122,6 +122,11 @@ Status check_access(const task::AwsSettings& settings) {
   return {};
 }
 
+bool key_is_lost(const Folder& folder, const ledger::Instance& instance) {
+  const auto identity = target_of(folder, instance).identity;
+  return !identity.empty() && !os::exists(identity);  // a host of the person's own ssh config has none
+}
+
 Status renew_key(Doors& doors, cloud::Cloud& cloud, const Folder& folder, ledger::Instance& instance) {
   const auto lost = target_of(folder, instance).identity.string();
   doors.progress.warn(

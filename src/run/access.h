@@ -26,6 +26,9 @@ Status find_key(cloud::Cloud& cloud, const task::AwsSettings& settings, const Fo
 /// What the settings ask of this computer: the key's file, AWS's session plugin. Fails with the cure.
 Status check_access(const task::AwsSettings& settings);
 
+/// True when this computer has not got the private key any more that opens the machine.
+bool key_is_lost(const Folder& folder, const ledger::Instance& instance);
+
 /// Puts a new key on a running machine whose private key was lost on this computer, through EC2 Instance
 /// Connect; then `instance` has it, and for good once keep_key() was called over the connection (the door is
 /// open for a minute).

@@ -135,7 +135,8 @@ void check_quotas(Account& account, std::vector<Finding>& out) {
                                 busy ? fmt::format(" ({} in use)", busy) : ""));
   }
   if (parts.empty()) {
-    out.push_back({Level::note, "quotas", "not known here (servicequotas:GetServiceQuota tells nothing)", ""});
+    out.push_back(
+        {Level::note, "quotas", "not known here (servicequotas:GetServiceQuota tells nothing)", ""});
     return;
   }
   out.push_back({Level::good, "quotas", join(parts, " · "), ""});
@@ -300,6 +301,15 @@ Status may_launch(Doors& doors, const plan::Offer& offer, const cloud::Image& im
   return {};
 }
 
-std::string iam_policy() { return {ferry_embed_iam_policy_json, ferry_embed_iam_policy_json_end}; }
+std::string iam_policy(bool all) {
+  const std::string_view text(ferry_embed_iam_policy_json, ferry_embed_iam_policy_json_end);
+  auto policy = nlohmann::ordered_json::parse(text);  // people know the order of a policy's fields
+  auto& statements = policy["Statement"];
+  for (auto one = statements.begin(); one != statements.end();) {
+    const bool optional = one->at("Sid").get<std::string>().starts_with("Optional");
+    one = optional && !all ? statements.erase(one) : one + 1;
+  }
+  return policy.dump(2) + "\n";
+}
 
 }  // namespace ferry::run

@@ -47,7 +47,8 @@ Result<std::vector<plan::Offer>> within_quotas(Doors& doors, const Place& place,
 Status may_launch(Doors& doors, const plan::Offer& offer, const cloud::Image& image,
                   const task::AwsSettings& settings);
 
-/// The smallest IAM policy with which every ferry command works, as JSON text.
-std::string iam_policy();
+/// The smallest IAM policy with which every ferry command works, as JSON text. `all`: also what only people
+/// need whose task has aws: settings (own key pairs, reservations, Systems Manager, roles for machines).
+std::string iam_policy(bool all);
 
 }  // namespace ferry::run

@@ -4,6 +4,7 @@
 
 #include "base/text.h"
 #include "os/env.h"
+#include "run/access.h"
 #include "run/local_log.h"
 #include "run/run.h"
 #include "run/training.h"
@@ -356,10 +357,15 @@ Status logs(Doors& doors, const std::string& run_name, bool follow,
 Result<os::Argv> ssh_command(Doors& doors, const std::string& run_name, const os::Argv& command) {
   TRY_SET(run, "", doors.ledger.run(run_name));
   TRY_SET(instance, "", live_instance(doors, run));
+  const Folder folder(doors.data, run.name);
+  if (key_is_lost(folder, instance)) {
+    TRY_SET(reached, "", reach(doors, run, reach_limit));
+    instance = reached.link.instance();
+  }
   auto place = place_of(instance);
   TRY_SET(cloud, "", open_cloud(doors, place));
   TRY_SET(now, "", refresh(doors, *cloud, instance));
-  return ssh::interactive_argv(target_of(Folder(doors.data, run.name), now), command);
+  return ssh::interactive_argv(target_of(folder, now), command);
 }
 
 }  // namespace ferry::run

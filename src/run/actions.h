@@ -29,8 +29,8 @@ Status cancel(Doors& doors, const std::string& run);
 /// Returns the ids that were terminated.
 Result<std::vector<std::string>> down(Doors& doors, const std::string& run, bool fetch);
 
-/// down() for every run, then everything that carries this user's ferry tags, in every place of the ledger and in the
-/// environment's own AWS region. Returns the ids terminated.
+/// down() for every run, then everything that carries this user's ferry tags, in every place of the ledger
+/// and in the environment's own AWS region. Returns the ids terminated.
 Result<std::vector<std::string>> down_all(Doors& doors, bool fetch);
 
 /// Brings the outputs home as they are now. For a released run: says whether they are home.

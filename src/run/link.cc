@@ -65,14 +65,13 @@ Result<Link> Link::open(Doors& doors, cloud::Cloud& cloud, const Folder& folder,
                         Seconds limit, bool can_detach) {
   const auto end = doors.clock.steady_ms() + limit.count() * 1000;
   auto nap = Millis(100);
-  const auto identity = target_of(folder, instance).identity;
-  const bool key_is_lost = instance.world != "ssh" && !identity.empty() && !os::exists(identity);
-  if (key_is_lost) TRY("", renew_key(doors, cloud, folder, instance));
+  const bool lost_key = key_is_lost(folder, instance);
+  if (lost_key) TRY("", renew_key(doors, cloud, folder, instance));
   while (true) {
     const auto left = std::max<std::int64_t>(1000, end - doors.clock.steady_ms());
     auto session = ssh::Session::open(target_of(folder, instance), std::min(first_try, Millis(left)));
     if (session) {
-      if (key_is_lost) TRY("", keep_key(doors, *session, folder, instance));
+      if (lost_key) TRY("", keep_key(doors, *session, folder, instance));
       auto paths = prepare(doors, *session, instance);
       if (paths) return Link(std::move(*session), std::move(*paths), std::move(instance));
       if (paths.error().kind != Kind::lost) return tl::unexpected<Error>(std::move(paths).error());

@@ -219,6 +219,32 @@ def test_own_keys_are_used_and_a_lost_half_is_told_before_anything_is_rented():
         home.nothing_left()
 
 
+def test_a_run_whose_private_key_was_lost_is_entered_with_a_new_one_and_its_outputs_come_home():
+    with Home() as home:
+        aws_env(home)
+        home.good("run", "-d", "--infra", "aws", "--", "bash", "-c",
+                  "mkdir outputs; echo up; while [ ! -e ~/go ]; do sleep 0.1; done; echo model > outputs/model")
+        run = home.newest()
+        folder = home.root / "data/ferry/runs" / run["run"]
+        home.wait_for("the training", lambda: home.good("logs", run["run"]).out == "up\n")
+        before = (folder / "id_ed25519").read_text()
+        (folder / "id_ed25519").unlink()
+        done = home.good("ssh", run["run"], "--", "touch ~/go")
+        assert "private key" in done.err and "has a new key" in done.err, done.err
+        assert (folder / "id_ed25519").read_text() != before
+        home.wait_for("the end", lambda: home.newest()["phase"] == "released")
+        assert home.newest()["outcome"] == "succeeded" and (home.home_of(run) / "outputs/model").read_text() == "model\n"
+        # Where EC2 may not be asked: what is lost, and what can be done.
+        home.good("run", "--keep", "--infra", "aws", "--", "true")
+        run = home.newest()["run"]
+        (home.root / "data/ferry/runs" / run / "id_ed25519").unlink()
+        home.good("rehearsal", "fault", "permission", "action=ec2-instance-connect:SendSSHPublicKey")
+        done = home.ferry("ssh", run, "--", "true")
+        assert done.returncode == 125 and "its private key is lost" in done.err and "SendSSHPublicKey" in done.err and "--no-fetch" in done.err, done.err
+        home.good("down", run)
+        home.nothing_left()
+
+
 def test_a_placement_group_a_role_and_a_security_group_are_passed_on_and_missing_ones_told():
     with Home() as home:
         aws_env(home)
