@@ -27,6 +27,7 @@ using Api = tl::expected<T, ApiError>;
 [[nodiscard]] tl::unexpected<ApiError> invalid_value(std::string_view value, std::string_view name,
                                                      std::string_view why = {});
 [[nodiscard]] tl::unexpected<ApiError> other_network();
+[[nodiscard]] tl::unexpected<ApiError> unknown_placement_group(std::string_view name);
 
 }  // namespace ferry::rehearsal
 

@@ -162,7 +162,8 @@ Api<Xml> describe_instance_credit_specifications(Call& call) {
     facts.add("instance-id", id);
     const bool asked = wanted.empty() ? instance.credits == "unlimited"
                                       : std::find(wanted.begin(), wanted.end(), id) != wanted.end();
-    if (instance.type.starts_with("t") && asked && filters.match(facts)) found.push_back(id);
+    const auto* type = find_type(instance.type);
+    if (type && type->burstable() && asked && filters.match(facts)) found.push_back(id);
   }
   Xml xml;
   return xml.list("instanceCreditSpecificationSet", found, [&](const std::string& id) {

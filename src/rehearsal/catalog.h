@@ -19,6 +19,8 @@ struct InstanceType {
   std::string on_demand, spot;  ///< US dollars an hour as written in the data, or "" if unknown
   /// "t3" of "t3.medium".
   std::string_view family() const { return std::string_view(name).substr(0, name.find('.')); }
+  /// T3 and its like (not Trn1).
+  bool burstable() const { return name.size() > 1 && name[0] == 't' && name[1] >= '0' && name[1] <= '9'; }
 };
 /// All types, by name.
 const std::vector<InstanceType>& instance_types();

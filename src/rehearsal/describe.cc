@@ -82,8 +82,10 @@ void write_place(Xml& xml, const State& state, const Instance& instance) {
   xml.node("placement", [&] {
     xml.text("availabilityZone", instance.zone)
         .text("availabilityZoneId", zone_id(instance.zone))
-        .text("groupName", "")
-        .text("tenancy", instance.tenancy);
+        .text("groupName", instance.placement_group);
+    const auto group = state.placement_groups.find(instance.placement_group);
+    if (group != state.placement_groups.end()) xml.text("groupId", group->second.id);
+    xml.text("tenancy", instance.tenancy);
   });
   xml.node("monitoring", [&] { xml.text("state", instance.monitoring ? "enabled" : "disabled"); });
   if (instance.phase == Phase::terminated) return;

@@ -17,7 +17,8 @@ Facts facts_of(const State& state, const Instance& instance) {
   facts.add("instance-state-code", std::to_string(code(instance.phase)))
       .add("availability-zone", instance.zone)
       .add("availability-zone-id", zone_id(instance.zone));
-  facts.add("placement.availability-zone", instance.zone);
+  facts.add("placement.availability-zone", instance.zone)
+      .add("placement-group-name", instance.placement_group);
   facts.add("client-token", instance.client_token)
       .add("key-name", instance.key_name)
       .add("reservation-id", instance.reservation_id)
@@ -101,6 +102,7 @@ Api<Xml> describe_instances(Call& call) {
                                                "availability-zone-id",
                                                "client-token",
                                                "placement.availability-zone",
+                                               "placement-group-name",
                                                "key-name",
                                                "reservation-id",
                                                "owner-id",

@@ -195,6 +195,7 @@ Api<LaunchOrder> read_launch(Call& call) {
   API_TRY(read_what(params, order));
   API_TRY(read_counts(params, order));
   API_TRY(read_network(call, order));
+  API_TRY(read_placement_group(call, order));
   order.instance.tenancy = params.get("Placement.Tenancy", "default");
   API_TRY(read_key(params, call.state, order));
   API_TRY(read_disks(params, order));

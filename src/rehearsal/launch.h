@@ -26,6 +26,8 @@ struct LaunchOrder {
 Api<LaunchOrder> read_launch(Call& call);
 /// Its part about subnet, zone, security groups and public address.
 Api<std::monostate> read_network(const Call& call, LaunchOrder& order);
+/// Its part about the placement group; may narrow the zone.
+Api<std::monostate> read_placement_group(const Call& call, LaunchOrder& order);
 /// Gives an instance for `subnet` the default security group if it has none; InvalidParameter if one of its
 /// groups belongs to another VPC.
 Api<std::monostate> settle_groups(const State& state, const Subnet& subnet, Instance& instance);

@@ -68,6 +68,7 @@ Json metadata_tree(const State& state, const Instance& instance) {
   add("placement/availability-zone", instance.zone);
   add("placement/availability-zone-id", zone_id(instance.zone));
   add("placement/region", region_name);
+  if (!instance.placement_group.empty()) add("placement/group-name", instance.placement_group);
   add("reservation-id", instance.reservation_id);
   add("security-groups", group_names(state, instance));
   add("services/domain", "amazonaws.com");

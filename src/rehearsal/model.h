@@ -41,7 +41,8 @@ struct Instance {
   bool has_public_ip = true;  ///< `address` is a public one; else it is reached, if at all, by private_ip
   std::vector<std::string> groups;
   std::vector<Disk> disks;
-  std::string user_data;  ///< base64 of the raw bytes
+  std::string user_data;        ///< base64 of the raw bytes
+  std::string placement_group;  ///< by name
   std::string iam_profile, tenancy = "default", credits = "unlimited", spot_request_id;
   Phase phase = Phase::pending;
   OnPoweroff on_poweroff = OnPoweroff::stop;
@@ -91,6 +92,11 @@ struct Subnet {
   std::int64_t next_host = 10;  ///< private addresses are given out from here
 };
 
+struct PlacementGroup {
+  std::string id, name, strategy, spread_level;
+  std::int64_t partitions = 0;
+};
+
 /// What a ClientToken stands for.
 struct LaunchToken {
   std::string parameters;  ///< SHA-256 of the request's parameters
@@ -112,6 +118,7 @@ struct State {
   std::map<std::string, Instance> instances;  ///< by id, as are keys and groups
   std::map<std::string, KeyPair> keys;
   std::map<std::string, Group> groups;
+  std::map<std::string, PlacementGroup> placement_groups;  ///< by name
   std::map<std::string, LaunchToken> tokens;
   std::map<std::string, Tags> tags;          ///< by resource id, of any kind
   std::vector<QuotaRequest> quota_requests;  ///< oldest first

@@ -20,6 +20,10 @@ tl::unexpected<ApiError> other_network() {
                 "You have specified two resources that belong to different networks.");
 }
 
+tl::unexpected<ApiError> unknown_placement_group(std::string_view name) {
+  return refuse("InvalidPlacementGroup.Unknown", fmt::format("The Placement Group '{}' is unknown.", name));
+}
+
 Params Params::parse(std::string_view form) {
   Params params;
   while (!form.empty() && params.values_.size() < 4096) {

@@ -33,6 +33,8 @@ std::string_view resource_type(const State& state, const std::string& id) {
   if (state.groups.contains(id)) return "security-group";
   if (state.vpcs.contains(id)) return "vpc";
   if (state.subnet(id)) return "subnet";
+  for (const auto& [name, group] : state.placement_groups)
+    if (group.id == id) return "placement-group";
   for (const auto& [group_id, group] : state.groups)
     for (const auto& rule : group.rules)
       if (rule.id == id) return "security-group-rule";

@@ -9,7 +9,6 @@ namespace {
 bool is_neuron(const InstanceType& type) {
   return type.family().starts_with("inf") || type.family().starts_with("trn");
 }
-bool is_burstable(const InstanceType& type) { return type.family().starts_with("t"); }
 bool is_metal(const InstanceType& type) { return type.name.ends_with(".metal"); }
 bool is_old(const InstanceType& type) {
   const auto family = type.family();
@@ -29,7 +28,7 @@ Facts facts_of(const InstanceType& type) {
       .add("current-generation", !is_old(type))
       .add("bare-metal", is_metal(type))
       .add("hypervisor", hypervisor(type));
-  facts.add("burstable-performance-supported", is_burstable(type))
+  facts.add("burstable-performance-supported", type.burstable())
       .add("instance-storage-supported", type.nvme_gb > 0);
   facts.add("memory-info.size-in-mib", std::to_string(type.memory_mib))
       .add("vcpu-info.default-vcpus", std::to_string(type.vcpus));
@@ -115,11 +114,13 @@ void write_type(Xml& xml, const InstanceType& type) {
   write_network(xml, type);
   write_accelerators(xml, type);
   xml.node("placementGroupInfo", [&] {
-    xml.texts("supportedStrategies", std::array{"cluster", "partition", "spread"});
+    auto strategies = std::vector<std::string>{"partition", "spread"};
+    if (!type.burstable()) strategies.insert(strategies.begin(), "cluster");
+    xml.texts("supportedStrategies", strategies);
   });
   xml.flag("hibernationSupported", false)
-      .flag("burstablePerformanceSupported", is_burstable(type))
-      .flag("dedicatedHostsSupported", !is_burstable(type));
+      .flag("burstablePerformanceSupported", type.burstable())
+      .flag("dedicatedHostsSupported", !type.burstable());
   xml.flag("autoRecoverySupported", true).texts("supportedBootModes", std::array{"uefi"});
 }
 

@@ -82,11 +82,30 @@ def networks_of_ones_own(ec2, order):
     refuses("InvalidVpcID.NotFound", ec2.describe_vpcs, VpcIds=[vpc_id])
 
 
+def placement_groups(ec2, order):
+    made = ec2.create_placement_group(GroupName="near", Strategy="cluster", TagSpecifications=[{"ResourceType": "placement-group", "Tags": [{"Key": "a", "Value": "b"}]}])
+    expect(made["PlacementGroup"]["Strategy"] == "cluster" and made["PlacementGroup"]["Tags"], f"new group {made['PlacementGroup']}")
+    ec2.create_placement_group(GroupName="parts", Strategy="partition", PartitionCount=3)
+    expect(len(ec2.describe_placement_groups(Filters=[{"Name": "tag:a", "Values": ["b"]}])["PlacementGroups"]) == 1, "by tag")
+    expect(only(ec2.describe_placement_groups(GroupNames=["parts"])["PlacementGroups"])["PartitionCount"] == 3, "partitions")
+    refuses("InvalidPlacementGroup.Unknown", ec2.run_instances, **order, Placement={"GroupName": "none"})
+    refuses("InvalidParameterCombination", ec2.run_instances, **order, Placement={"GroupName": "near"})
+    order = {**order, "InstanceType": "g5.xlarge"}
+    first = launch(ec2, order, Placement={"GroupName": "near", "AvailabilityZone": "us-east-1d"})
+    expect(first["Placement"]["GroupName"] == "near" and first["Placement"]["GroupId"] == made["PlacementGroup"]["GroupId"], f"placement {first['Placement']}")
+    refuses("InvalidPlacementGroup.InUse", ec2.run_instances, **order, Placement={"GroupName": "near", "AvailabilityZone": "us-east-1a"})
+    refuses("InvalidPlacementGroup.InUse", ec2.delete_placement_group, GroupName="near")
+    end(ec2, first["InstanceId"])
+    for name in ("near", "parts"):
+        ec2.delete_placement_group(GroupName=name)
+
+
 def main():
     ec2 = client("ec2")
     new_key(ec2)
     order = {"ImageId": newest_ubuntu(), "InstanceType": "t3.micro", "MinCount": 1, "MaxCount": 1, "KeyName": "k"}
     networks_of_ones_own(ec2, order)
+    placement_groups(ec2, order)
 
 
 run(main)
