@@ -7,6 +7,8 @@ const ActionEntry* find_ec2_action(std::string_view name) {
   static const std::map<std::string_view, ActionEntry> all = {
       {"AuthorizeSecurityGroupEgress", {authorize_security_group_egress, writes}},
       {"AuthorizeSecurityGroupIngress", {authorize_security_group_ingress, writes}},
+      {"CancelCapacityReservation", {cancel_capacity_reservation, writes}},
+      {"CreateCapacityReservation", {create_capacity_reservation, writes}},
       {"CreateKeyPair", {create_key_pair, writes}},
       {"CreatePlacementGroup", {create_placement_group, writes}},
       {"CreateSecurityGroup", {create_security_group, writes}},
@@ -21,6 +23,8 @@ const ActionEntry* find_ec2_action(std::string_view name) {
       {"DeleteVpc", {delete_vpc, writes}},
       {"DescribeAccountAttributes", {describe_account_attributes, reads}},
       {"DescribeAvailabilityZones", {describe_availability_zones, reads}},
+      {"DescribeCapacityBlockOfferings", {describe_capacity_block_offerings, writes}},  // offers are kept
+      {"DescribeCapacityReservations", {describe_capacity_reservations, reads}},
       {"DescribeImages", {describe_images, reads}},
       {"DescribeInstanceAttribute", {describe_instance_attribute, reads}},
       {"DescribeInstanceCreditSpecifications", {describe_instance_credit_specifications, reads}},
@@ -45,6 +49,7 @@ const ActionEntry* find_ec2_action(std::string_view name) {
       {"ModifyInstanceAttribute", {modify_instance_attribute, writes}},
       {"ModifyInstanceMetadataOptions", {modify_instance_metadata_options, writes}},
       {"ModifySubnetAttribute", {modify_subnet_attribute, writes}},
+      {"PurchaseCapacityBlock", {purchase_capacity_block, writes}},
       {"RebootInstances", {reboot_instances, writes}},
       {"RevokeSecurityGroupEgress", {revoke_security_group_egress, writes}},
       {"RevokeSecurityGroupIngress", {revoke_security_group_ingress, writes}},

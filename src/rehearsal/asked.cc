@@ -53,7 +53,8 @@ Asked read_asked(const HttpRequest& request) {
   asked.needs = {asked.name()};
   if (asked.service != "ec2") return asked;
   asked.dry_run = params.flag("DryRun", false).value_or(false);
-  if (params.any("TagSpecification.")) asked.needs.emplace_back("ec2:CreateTags");
+  if (params.any("TagSpecification.") || params.any("TagSpecifications."))
+    asked.needs.emplace_back("ec2:CreateTags");
   if (params.any("IamInstanceProfile.")) asked.needs.emplace_back("iam:PassRole");
   return asked;
 }

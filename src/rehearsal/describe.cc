@@ -114,7 +114,14 @@ void write_hardware(Xml& xml, const Instance& instance) {
     xml.node("cpuOptions",
              [&] { xml.number("coreCount", type->vcpus / threads).number("threadsPerCore", threads); });
   }
-  xml.node("capacityReservationSpecification", [&] { xml.text("capacityReservationPreference", "open"); });
+  xml.some("capacityReservationId", instance.capacity_reservation);
+  xml.node("capacityReservationSpecification", [&] {
+    if (instance.capacity_target.empty())
+      xml.text("capacityReservationPreference", instance.capacity_preference);
+    else
+      xml.node("capacityReservationTarget",
+               [&] { xml.text("capacityReservationId", instance.capacity_target); });
+  });
   xml.node("hibernationOptions", [&] { xml.flag("configured", false); }).node("enclaveOptions", [&] {
     xml.flag("enabled", false);
   });
@@ -153,6 +160,7 @@ void write_instance(Xml& xml, const State& state, const Instance& instance) {
   xml.text("clientToken", instance.client_token);
   if (!instance.spot_request_id.empty())
     xml.text("instanceLifecycle", "spot").text("spotInstanceRequestId", instance.spot_request_id);
+  if (instance.in_block) xml.text("instanceLifecycle", "capacity-block");
   if (!instance.iam_profile.empty())
     xml.node("iamInstanceProfile",
              [&] { xml.text("arn", instance.iam_profile).text("id", "AIPA" + instance.id.substr(2)); });

@@ -41,6 +41,8 @@ Facts facts_of(const State& state, const Instance& instance) {
   facts.add("metadata-options.http-endpoint", instance.metadata.endpoint_enabled ? "enabled" : "disabled")
       .add("spot-instance-request-id", instance.spot_request_id);
   if (!instance.spot_request_id.empty()) facts.add("instance-lifecycle", "spot");
+  if (instance.in_block) facts.add("instance-lifecycle", "capacity-block");
+  facts.add("capacity-reservation-id", instance.capacity_reservation);
   if (instance.phase != Phase::terminated) {
     facts.add("vpc-id", state.vpc_of(instance))
         .add("subnet-id", instance.subnet_id)
@@ -124,6 +126,7 @@ Api<Xml> describe_instances(Call& call) {
                                                "metadata-options.http-endpoint",
                                                "spot-instance-request-id",
                                                "instance-lifecycle",
+                                               "capacity-reservation-id",
                                                "vpc-id",
                                                "subnet-id",
                                                "network-interface.subnet-id",

@@ -64,6 +64,7 @@ inline constexpr IdKind group_ids{"sg-", "InvalidGroup", "security group"};
 inline constexpr IdKind volume_ids{"vol-", "InvalidVolume", "volume"};
 inline constexpr IdKind subnet_ids{"subnet-", "InvalidSubnetID", "subnet ID"};
 inline constexpr IdKind vpc_ids{"vpc-", "InvalidVpcID", "vpc ID"};
+inline constexpr IdKind reservation_ids{"cr-", "InvalidCapacityReservationId", "Capacity Reservation ID"};
 inline constexpr IdKind interface_ids{"eni-", "InvalidNetworkInterfaceID", "networkInterface ID"};
 
 /// `prefix` and 8 or 17 hexadecimal digits.

@@ -2,6 +2,7 @@
 // processes follow in the background.
 #include "os/clock.h"
 #include "rehearsal/actions.h"
+#include "rehearsal/reservations.h"
 
 namespace ferry::rehearsal {
 namespace {
@@ -60,6 +61,21 @@ std::string user_initiated(const Call& call) {
   return fmt::format("User initiated ({} {} GMT)", time.substr(0, 10), time.substr(11, 8));
 }
 
+/// A stopped instance goes back to the reservation it was told to run in, or to an open one; true if it runs
+/// in one.
+Api<bool> reserve_again(const Call& call, Instance& instance) {
+  instance.capacity_reservation.clear();
+  const CapacityReservation* found = open_reservation(call.state, instance, instance.zone, 1, call.now_ms);
+  if (!instance.capacity_target.empty()) {
+    const auto& target = call.state.capacity_reservations.at(instance.capacity_target);
+    if (state_of(target, call.now_ms) == "active" && available(call.state, target) > 0) found = &target;
+  }
+  const bool must = !instance.capacity_target.empty() || instance.capacity_preference == only_reserved;
+  if (!found && must) return reservation_full();
+  if (found) instance.capacity_reservation = found->id;
+  return found != nullptr;
+}
+
 }  // namespace
 
 Api<Xml> start_instances(Call& call) {
@@ -72,7 +88,8 @@ Api<Xml> start_instances(Call& call) {
   for (Instance* instance : instances) {
     const Phase before = instance->phase;
     if (before == Phase::stopped) {
-      if (call.faults.no_capacity(instance->type, instance->zone, true))
+      API_SET(reserved, reserve_again(call, *instance));
+      if (!reserved && call.faults.no_capacity(instance->type, instance->zone, true))
         return refuse("InsufficientInstanceCapacity",
                       fmt::format("Insufficient capacity for {} in {}.", instance->type, instance->zone),
                       500);

@@ -1,7 +1,6 @@
 #include "rehearsal/launch.h"
 
 #include "base/text.h"
-#include "base/units.h"
 #include "rehearsal/tagging.h"
 
 namespace ferry::rehearsal {
@@ -109,29 +108,6 @@ Checked read_disks(const Params& params, LaunchOrder& order) {
   return std::monostate{};
 }
 
-Checked read_market(const Params& params, LaunchOrder& order) {
-  if (!params.any("InstanceMarketOptions.")) return std::monostate{};
-  const auto market = params.get("InstanceMarketOptions.MarketType");
-  if (market != "spot") return invalid_value(market, "marketType");
-  if (order.type->spot.empty())
-    return refuse("InvalidParameterCombination", fmt::format("{} is not offered as spot", order.type->name));
-  const auto asked = params.get("InstanceMarketOptions.SpotOptions.MaxPrice");
-  const auto least = order.zone.empty() ? order.type->spot : spot_price(*order.type, order.zone);
-  const auto price = parse_usd(least);
-  if (!asked.empty()) {
-    const auto bid = parse_usd(asked);
-    if (!bid) return refuse("InvalidParameterValue", "Invalid value for MaxPrice");
-    if (price && *bid < *price)
-      return refuse("SpotMaxPriceTooLow",
-                    fmt::format("Your Spot request price of {} is lower than the minimum required Spot "
-                                "request fulfillment price of {}.",
-                                asked, least));
-    order.highest_bid = *bid;
-  }
-  order.spot = true;
-  return std::monostate{};
-}
-
 Checked read_metadata(const Params& params, MetadataOptions& options) {
   const auto choose = [&](const std::string& member, std::string_view yes, std::string_view no,
                           bool& target) -> Checked {
@@ -200,6 +176,7 @@ Api<LaunchOrder> read_launch(Call& call) {
   API_TRY(read_key(params, call.state, order));
   API_TRY(read_disks(params, order));
   API_TRY(read_market(params, order));
+  API_TRY(read_reservation(call, order));
   API_TRY(read_habits(params, order));
   API_SET(tags, read_tag_specifications(params, {"instance", "volume", "network-interface",
                                                  "spot-instances-request", "elastic-gpu"}));

@@ -28,6 +28,10 @@ Api<LaunchOrder> read_launch(Call& call);
 Api<std::monostate> read_network(const Call& call, LaunchOrder& order);
 /// Its part about the placement group; may narrow the zone.
 Api<std::monostate> read_placement_group(const Call& call, LaunchOrder& order);
+/// Its part about the market: on demand, spot or capacity-block.
+Api<std::monostate> read_market(const Params& params, LaunchOrder& order);
+/// Its part about capacity reservations, of any market; may narrow the zone, and `most`.
+Api<std::monostate> read_reservation(const Call& call, LaunchOrder& order);
 /// Gives an instance for `subnet` the default security group if it has none; InvalidParameter if one of its
 /// groups belongs to another VPC.
 Api<std::monostate> settle_groups(const State& state, const Subnet& subnet, Instance& instance);

@@ -61,7 +61,9 @@ Json metadata_tree(const State& state, const Instance& instance) {
   add("hostname", private_dns(instance));
   add("instance-action", "none");
   add("instance-id", instance.id);
-  add("instance-life-cycle", instance.spot_request_id.empty() ? "on-demand" : "spot");
+  add("instance-life-cycle", !instance.spot_request_id.empty() ? "spot"
+                             : instance.in_block               ? "capacity-block"
+                                                               : "on-demand");
   add("instance-type", instance.type);
   add("local-hostname", private_dns(instance));
   add("mac", instance.mac);

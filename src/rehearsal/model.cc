@@ -22,9 +22,10 @@ NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(MetadataOptions, endpoint_enable
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(
     Instance, id, reservation_id, image_id, type, zone, subnet_id, key_name, client_token, private_ip, eni_id,
     eni_attachment_id, mac, address, ssh_port, has_public_ip, groups, disks, user_data, placement_group,
-    iam_profile, tenancy, credits, spot_request_id, phase, on_poweroff, launched_ms, phase_ms, boot_ms,
-    disk_mib, launch_index, booted_before, reboot_wanted, never_boots, protect_termination, protect_stop,
-    ebs_optimized, monitoring, check_source_dest, metadata, reason_code, reason_message, transition_reason)
+    capacity_reservation, capacity_target, capacity_preference, in_block, iam_profile, tenancy, credits,
+    spot_request_id, phase, on_poweroff, launched_ms, phase_ms, boot_ms, disk_mib, launch_index,
+    booted_before, reboot_wanted, never_boots, protect_termination, protect_stop, ebs_optimized, monitoring,
+    check_source_dest, metadata, reason_code, reason_message, transition_reason)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(KeyPair, id, name, type, fingerprint, public_key, created_ms)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(Rule, id, protocol, cidr4, cidr6, group_id, prefix_list_id,
                                                 description, direction, from_port, to_port)
@@ -33,11 +34,17 @@ NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(Vpc, id, cidr)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(Subnet, id, vpc_id, zone, cidr, maps_public_ip,
                                                 default_for_zone, next_host)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(PlacementGroup, id, name, strategy, spread_level, partitions)
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(CapacityReservation, id, type, zone, platform, tenancy, match,
+                                                client_token, block_id, count, created_ms, start_ms, end_ms,
+                                                ebs_optimized, cancelled)
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(BlockOffer, id, type, zone, count, hours, start_ms,
+                                                offered_ms)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(LaunchToken, parameters, instance_ids)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(QuotaRequest, id, code, desired, created_ms)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(State, access_key_id, secret_access_key, vpc_id, vpcs,
-                                                subnets, instances, keys, groups, placement_groups, tokens,
-                                                tags, quota_requests)
+                                                subnets, instances, keys, groups, placement_groups,
+                                                capacity_reservations, block_offers, tokens, tags,
+                                                quota_requests)
 
 std::string_view name(Phase phase) {
   switch (phase) {

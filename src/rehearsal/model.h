@@ -41,8 +41,11 @@ struct Instance {
   bool has_public_ip = true;  ///< `address` is a public one; else it is reached, if at all, by private_ip
   std::vector<std::string> groups;
   std::vector<Disk> disks;
-  std::string user_data;        ///< base64 of the raw bytes
-  std::string placement_group;  ///< by name
+  std::string user_data;                     ///< base64 of the raw bytes
+  std::string placement_group;               ///< by name
+  std::string capacity_reservation;          ///< the one it runs in
+  std::string capacity_target;               ///< the one it was told to run in
+  std::string capacity_preference = "open";  ///< or "none", "capacity-reservations-only"
   std::string iam_profile, tenancy = "default", credits = "unlimited", spot_request_id;
   Phase phase = Phase::pending;
   OnPoweroff on_poweroff = OnPoweroff::stop;
@@ -51,6 +54,7 @@ struct Instance {
   std::int64_t boot_ms = 0;      ///< how long a boot takes at least
   std::int64_t disk_mib = 0;     ///< the home's size when it was told to be small; 0: no limit
   std::int64_t launch_index = 0;
+  bool in_block = false;  ///< of the capacity-block market
   bool booted_before = false, reboot_wanted = false, never_boots = false;
   bool protect_termination = false, protect_stop = false, ebs_optimized = false, monitoring = false,
        check_source_dest = true;
@@ -97,6 +101,21 @@ struct PlacementGroup {
   std::int64_t partitions = 0;
 };
 
+struct CapacityReservation {
+  std::string id, type, zone, platform = "Linux/UNIX", tenancy = "default", match = "open", client_token;
+  std::string block_id;  ///< "" if it is no capacity block
+  std::int64_t count = 0, created_ms = 0, start_ms = 0;
+  std::int64_t end_ms = 0;  ///< 0: none
+  bool ebs_optimized = false, cancelled = false;
+};
+
+/// A capacity block that can be bought.
+struct BlockOffer {
+  std::string id, type, zone;
+  std::int64_t count = 1, hours = 24, start_ms = 0, offered_ms = 0;
+  std::int64_t end_ms() const { return start_ms + hours * 3'600'000; }
+};
+
 /// What a ClientToken stands for.
 struct LaunchToken {
   std::string parameters;  ///< SHA-256 of the request's parameters
@@ -118,7 +137,9 @@ struct State {
   std::map<std::string, Instance> instances;  ///< by id, as are keys and groups
   std::map<std::string, KeyPair> keys;
   std::map<std::string, Group> groups;
-  std::map<std::string, PlacementGroup> placement_groups;  ///< by name
+  std::map<std::string, PlacementGroup> placement_groups;            ///< by name
+  std::map<std::string, CapacityReservation> capacity_reservations;  ///< by id, as are offers
+  std::map<std::string, BlockOffer> block_offers;
   std::map<std::string, LaunchToken> tokens;
   std::map<std::string, Tags> tags;          ///< by resource id, of any kind
   std::vector<QuotaRequest> quota_requests;  ///< oldest first

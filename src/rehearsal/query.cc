@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <ctime>
+
 #include "base/text.h"
 
 namespace ferry::rehearsal {
@@ -65,6 +67,15 @@ Api<std::int64_t> Params::number(const std::string& name, std::int64_t otherwise
   if (const auto value = parse_int(found->second)) return *value;
   return refuse("InvalidParameterValue",
                 fmt::format("Invalid value '{}' for {}. Must be an integer.", found->second, name));
+}
+
+Api<std::int64_t> Params::time(const std::string& name, std::int64_t otherwise) const {
+  const auto found = values_.find(name);
+  if (found == values_.end()) return otherwise;
+  std::tm parts{};
+  const char* rest = ::strptime(found->second.c_str(), "%Y-%m-%dT%H:%M:%S", &parts);
+  if (!rest || (*rest != '.' && *rest != 'Z')) return invalid_value(found->second, name, "It is no time.");
+  return static_cast<std::int64_t>(::timegm(&parts)) * 1000;
 }
 
 namespace {

@@ -29,6 +29,9 @@ class Params {
   Api<bool> flag(const std::string& name, bool otherwise) const;
   /// InvalidParameterValue when it is no integer.
   Api<std::int64_t> number(const std::string& name, std::int64_t otherwise) const;
+  /// Milliseconds since 1970 of "2026-01-31T12:00:00Z" (with or without a fraction); InvalidParameterValue
+  /// when it is no such time.
+  Api<std::int64_t> time(const std::string& name, std::int64_t otherwise) const;
   /// The values of name.1, name.2, … in the order of their numbers.
   std::vector<std::string> list(const std::string& name) const;
   /// "name.1.", "name.2.", … for each number in use: what the members of a list of structures begin with.

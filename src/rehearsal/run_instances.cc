@@ -5,6 +5,7 @@
 #include "rehearsal/describe.h"
 #include "rehearsal/launch.h"
 #include "rehearsal/quotas.h"
+#include "rehearsal/reservations.h"
 #include "rehearsal/tagging.h"
 
 namespace ferry::rehearsal {
@@ -27,10 +28,11 @@ bool counts(const Instance& instance) {
 /// wanted at least.
 Api<std::int64_t> within_quota(const Call& call, const LaunchOrder& order) {
   std::int64_t room = order.most;
+  if (order.instance.in_block) return room;  // paid for already
   const auto bucket = std::string(order.spot ? "spot-" : "") + std::string(quota_bucket(*order.type));
   std::int64_t used_vcpus = 0, used_instances = 0;
   for (const auto& [id, instance] : call.state.instances) {
-    if (!counts(instance)) continue;
+    if (!counts(instance) || instance.in_block) continue;
     ++used_instances;
     const auto* type = find_type(instance.type);
     const bool spot = !instance.spot_request_id.empty();
@@ -92,6 +94,12 @@ tl::unexpected<ApiError> no_capacity(Call& call, const std::string& type, const 
       500);
 }
 
+/// Whether what the order needs at least is reserved in `zone`.
+bool has_reserved(const Call& call, const LaunchOrder& order, const std::string& zone) {
+  return !order.instance.capacity_reservation.empty() ||
+         open_reservation(call.state, order.instance, zone, order.least, call.now_ms);
+}
+
 /// The subnet to launch in: the first one allowed that has capacity.
 Api<Subnet*> place(Call& call, const LaunchOrder& order) {
   const auto allowed = candidates(call.state, order);
@@ -103,9 +111,12 @@ Api<Subnet*> place(Call& call, const LaunchOrder& order) {
   for (Subnet* subnet : allowed) {
     const auto price = order.highest_bid ? parse_usd(spot_price(*order.type, subnet->zone)) : Usd{};
     if (order.highest_bid && price && *price > *order.highest_bid) continue;
-    if (!call.faults.no_capacity(order.type->name, subnet->zone, false)) return subnet;
+    if (has_reserved(call, order, subnet->zone)) return subnet;
+    const bool only = order.instance.capacity_preference == only_reserved;
+    if (!only && !call.faults.no_capacity(order.type->name, subnet->zone, false)) return subnet;
     if (refused.empty()) refused = subnet->zone;
   }
+  if (order.instance.capacity_preference == only_reserved) return reservation_full();
   return no_capacity(call, order.type->name, refused);
 }
 
@@ -131,6 +142,8 @@ Instance make_instance(Call& call, const LaunchOrder& order, Subnet& subnet) {
   Instance instance = order.instance;
   instance.id = new_id("i-");
   instance.zone = subnet.zone;
+  if (const auto* open = open_reservation(call.state, instance, subnet.zone, 1, call.now_ms))
+    instance.capacity_reservation = open->id;
   instance.subnet_id = subnet.id;
   instance.private_ip = next_address(call.state, subnet);
   instance.has_public_ip = order.public_address.value_or(subnet.maps_public_ip);
@@ -199,7 +212,10 @@ Api<Xml> run_instances(Call& call) {
   count = std::min(count, free);
   const auto reservation_id = new_id("r-");
   std::vector<std::string> ids;
+  const bool only =
+      order.instance.capacity_preference == only_reserved && order.instance.capacity_target.empty();
   for (std::int64_t index = 0; index < count; ++index) {
+    if (only && !open_reservation(call.state, order.instance, subnet->zone, 1, call.now_ms)) break;
     Instance instance = make_instance(call, order, *subnet);
     instance.reservation_id = reservation_id;
     instance.launch_index = index;

@@ -33,6 +33,7 @@ std::string_view resource_type(const State& state, const std::string& id) {
   if (state.groups.contains(id)) return "security-group";
   if (state.vpcs.contains(id)) return "vpc";
   if (state.subnet(id)) return "subnet";
+  if (state.capacity_reservations.contains(id)) return "capacity-reservation";
   for (const auto& [name, group] : state.placement_groups)
     if (group.id == id) return "placement-group";
   for (const auto& [group_id, group] : state.groups)
@@ -64,9 +65,10 @@ Api<Tags> read_tags(const Params& params, const std::string& prefix) {
 }
 
 Api<std::map<std::string, Tags>> read_tag_specifications(const Params& params,
-                                                         std::initializer_list<std::string_view> allowed) {
+                                                         std::initializer_list<std::string_view> allowed,
+                                                         const std::string& list) {
   std::map<std::string, Tags> out;
-  for (const auto& item : params.items("TagSpecification")) {
+  for (const auto& item : params.items(list)) {
     const auto type = params.get(item + "ResourceType");
     if (std::find(allowed.begin(), allowed.end(), type) == allowed.end())
       return refuse("InvalidParameterValue",

@@ -15,9 +15,10 @@ namespace ferry::rehearsal {
 std::string_view resource_type(const State& state, const std::string& id);
 /// The tags of PREFIX.Tag.N; AWS's complaints about keys that are empty, doubled, too long or reserved.
 Api<Tags> read_tags(const Params& params, const std::string& prefix);
-/// TagSpecification.N for resource types out of `allowed`, by resource type.
+/// TagSpecification.N for resource types out of `allowed`, by resource type. `list`: as the request calls it.
 Api<std::map<std::string, Tags>> read_tag_specifications(const Params& params,
-                                                         std::initializer_list<std::string_view> allowed);
+                                                         std::initializer_list<std::string_view> allowed,
+                                                         const std::string& list = "TagSpecification");
 /// <tagSet>
 void write_tags(Xml& xml, const State& state, const std::string& id);
 /// The tags of a resource; none if it has none.

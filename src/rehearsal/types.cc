@@ -2,6 +2,7 @@
 #include "base/text.h"
 #include "os/clock.h"
 #include "rehearsal/actions.h"
+#include "rehearsal/reservations.h"
 
 namespace ferry::rehearsal {
 namespace {
@@ -38,6 +39,7 @@ Facts facts_of(const InstanceType& type) {
   facts.add("supported-usage-class", "on-demand")
       .add("free-tier-eligible", type.name == "t2.micro" || type.name == "t3.micro");
   if (!type.spot.empty()) facts.add("supported-usage-class", "spot");
+  if (sold_in_blocks(type.name)) facts.add("supported-usage-class", "capacity-block");
   return facts;
 }
 
@@ -85,11 +87,12 @@ void write_network(Xml& xml, const InstanceType& type) {
 }
 
 void write_type(Xml& xml, const InstanceType& type) {
-  const bool spot = !type.spot.empty();
   xml.text("instanceType", type.name).flag("currentGeneration", !is_old(type));
   xml.flag("freeTierEligible", type.name == "t2.micro" || type.name == "t3.micro");
-  xml.texts("supportedUsageClasses",
-            spot ? std::vector<std::string>{"on-demand", "spot"} : std::vector<std::string>{"on-demand"});
+  std::vector<std::string> classes = {"on-demand"};
+  if (!type.spot.empty()) classes.push_back("spot");
+  if (sold_in_blocks(type.name)) classes.push_back("capacity-block");
+  xml.texts("supportedUsageClasses", classes);
   xml.texts("supportedRootDeviceTypes", std::array{"ebs"})
       .texts("supportedVirtualizationTypes", std::array{"hvm"});
   xml.flag("bareMetal", is_metal(type));

@@ -2,6 +2,7 @@
 """boto3 against the rehearsal cloud's networks, groups of machines and reserved capacity, and other ways in than a key pair; AWS's
 models judge. Usage: network.py FERRY"""
 import subprocess
+from datetime import datetime, timedelta, timezone
 
 from lib import client, expect, fault, newest_ubuntu, refuses, run, scratch
 
@@ -100,12 +101,43 @@ def placement_groups(ec2, order):
         ec2.delete_placement_group(GroupName=name)
 
 
+def reserved_capacity(ec2, order):
+    order = {**order, "InstanceType": "g5.xlarge"}
+    made = ec2.create_capacity_reservation(InstanceType="g5.xlarge", InstancePlatform="Linux/UNIX", AvailabilityZone="us-east-1c", InstanceCount=1, InstanceMatchCriteria="targeted",
+                                           EndDateType="limited", EndDate=datetime.now(timezone.utc) + timedelta(days=1),
+                                           TagSpecifications=[{"ResourceType": "capacity-reservation", "Tags": [{"Key": "a", "Value": "b"}]}])["CapacityReservation"]
+    expect(made["State"] == "active" and made["AvailableInstanceCount"] == 1 and made["Tags"], f"new reservation {made}")
+    ours = {"CapacityReservationTarget": {"CapacityReservationId": made["CapacityReservationId"]}}
+    refuses("InvalidCapacityReservationId.NotFound", ec2.run_instances, **order, CapacityReservationSpecification={"CapacityReservationTarget": {"CapacityReservationId": "cr-00000000000000000"}})
+    first = launch(ec2, order, CapacityReservationSpecification=ours)
+    expect(first["CapacityReservationId"] == made["CapacityReservationId"], f"runs in {first.get('CapacityReservationId')}")
+    refuses("ReservationCapacityExceeded", ec2.run_instances, **order, CapacityReservationSpecification=ours)
+    end(ec2, first["InstanceId"])
+    free = only(ec2.describe_capacity_reservations(Filters=[{"Name": "tag:a", "Values": ["b"]}])["CapacityReservations"])["AvailableInstanceCount"]
+    expect(free == 1, f"{free} free after the end")
+    ec2.cancel_capacity_reservation(CapacityReservationId=made["CapacityReservationId"])
+    refuses("InvalidCapacityReservationState.Unavailable", ec2.run_instances, **order, CapacityReservationSpecification=ours)
+
+    order = {**order, "InstanceType": "p5.48xlarge"}
+    offers = ec2.describe_capacity_block_offerings(InstanceType="p5.48xlarge", InstanceCount=1, CapacityDurationHours=24)["CapacityBlockOfferings"]
+    expect(offers and float(offers[0]["UpfrontFee"]) > 0, f"offers {offers}")
+    bought = ec2.purchase_capacity_block(CapacityBlockOfferingId=offers[0]["CapacityBlockOfferingId"], InstancePlatform="Linux/UNIX")["CapacityReservation"]
+    expect(bought["State"] == "active" and bought["ReservationType"] == "capacity-block", f"bought {bought}")
+    ours = {"CapacityReservationTarget": {"CapacityReservationId": bought["CapacityReservationId"]}}
+    refuses("InvalidParameterValue", ec2.run_instances, **order, CapacityReservationSpecification=ours)
+    machine = launch(ec2, order, CapacityReservationSpecification=ours, InstanceMarketOptions={"MarketType": "capacity-block"})
+    expect(machine["InstanceLifecycle"] == "capacity-block", f"lifecycle {machine.get('InstanceLifecycle')}")
+    expect(len([page for page in ec2.get_paginator("describe_capacity_reservations").paginate(PaginationConfig={"PageSize": 1})]) == 2, "pages")
+    end(ec2, machine["InstanceId"])
+
+
 def main():
     ec2 = client("ec2")
     new_key(ec2)
     order = {"ImageId": newest_ubuntu(), "InstanceType": "t3.micro", "MinCount": 1, "MaxCount": 1, "KeyName": "k"}
     networks_of_ones_own(ec2, order)
     placement_groups(ec2, order)
+    reserved_capacity(ec2, order)
 
 
 run(main)
