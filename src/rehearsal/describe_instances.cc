@@ -36,8 +36,12 @@ Facts facts_of(const State& state, const Instance& instance) {
       .add("reason", instance.transition_reason);
   facts.add("state-reason-code", instance.reason_code)
       .add("monitoring-state", instance.monitoring ? "enabled" : "disabled");
-  facts.add("iam-instance-profile.arn", instance.iam_profile)
-      .add("metadata-options.http-tokens", instance.metadata.token_required ? "required" : "optional");
+  if (!instance.iam_profile.empty()) {
+    facts.add("iam-instance-profile.arn", instance.iam_profile)
+        .add("iam-instance-profile.id", profile_id(instance.iam_profile))
+        .add("iam-instance-profile.name", instance.iam_profile.substr(instance.iam_profile.rfind('/') + 1));
+  }
+  facts.add("metadata-options.http-tokens", instance.metadata.token_required ? "required" : "optional");
   facts.add("metadata-options.http-endpoint", instance.metadata.endpoint_enabled ? "enabled" : "disabled")
       .add("spot-instance-request-id", instance.spot_request_id);
   if (!instance.spot_request_id.empty()) facts.add("instance-lifecycle", "spot");
@@ -122,6 +126,8 @@ Api<Xml> describe_instances(Call& call) {
                                                "state-reason-code",
                                                "monitoring-state",
                                                "iam-instance-profile.arn",
+                                               "iam-instance-profile.id",
+                                               "iam-instance-profile.name",
                                                "metadata-options.http-tokens",
                                                "metadata-options.http-endpoint",
                                                "spot-instance-request-id",

@@ -95,6 +95,8 @@ TEST_F(Instances, WrongOrdersAreRefusedWithAwsOwnCodes) {
        "InvalidParameterValue"},
       {{{"TagSpecification.1.ResourceType", "instance"}, {"TagSpecification.1.Tag.1.Key", "aws:x"}},
        "InvalidParameterValue"},
+      {{{"IamInstanceProfile.Name", "no spaces"}}, "InvalidParameterValue"},
+      {{{"IamInstanceProfile.Arn", "arn:aws:iam::1:role/x"}}, "InvalidParameterValue"},
       {{{"InstanceType", "g5.xlarge"},
         {"InstanceMarketOptions.MarketType", "spot"},
         {"InstanceMarketOptions.SpotOptions.MaxPrice", "0.0001"}},
@@ -112,6 +114,33 @@ TEST_F(Instances, WrongOrdersAreRefusedWithAwsOwnCodes) {
     EXPECT_EQ(answer.status, 400);
   }
   EXPECT_EQ(ask("DescribeInstances").count("//instancesSet/item"), 0U);
+}
+
+TEST_F(Instances, AProfileIsShownAndInMetadata) {
+  const auto id = ask("RunInstances", order({{"IamInstanceProfile.Name", "trainer"}})).at("//instanceId");
+  const auto arn = fmt::format("arn:aws:iam::{}:instance-profile/trainer", account_id);
+  const auto shown = ask("DescribeInstances",
+                         {{"Filter.1.Name", "iam-instance-profile.name"}, {"Filter.1.Value.1", "trainer"}});
+  EXPECT_EQ(shown.at("//iamInstanceProfile/arn"), arn);
+  lifecycle->pass();
+  const auto info = parse_json(text_at(machines.specs[id].metadata, "latest/meta-data/iam/info"));
+  ASSERT_TRUE(info);
+  EXPECT_EQ(text_at(*info, "InstanceProfileArn"), arn);
+  EXPECT_EQ(text_at(*info, "InstanceProfileId"), shown.at("//iamInstanceProfile/id"));
+  const auto by_arn = ask("RunInstances", order({{"IamInstanceProfile.Arn", arn}}));
+  EXPECT_EQ(by_arn.at("//iamInstanceProfile/id"), shown.at("//iamInstanceProfile/id"));
+}
+
+TEST_F(Instances, AProfileNeedsPassRoleUnderDryRunToo) {
+  ASSERT_TRUE(service->add_fault({{"kind", "permission"}, {"action", "iam:PassRole"}}));
+  const Form profile = {{"IamInstanceProfile.Name", "trainer"}};
+  EXPECT_EQ(ask("RunInstances", order(profile)).code(), "UnauthorizedOperation");
+  auto dry = profile;
+  dry.push_back({"DryRun", "true"});
+  const auto refused = ask("RunInstances", order(dry));
+  EXPECT_EQ(refused.code(), "UnauthorizedOperation");
+  EXPECT_NE(refused.at("//Message").find("iam:PassRole"), std::string::npos);
+  EXPECT_EQ(ask("RunInstances", order({{"DryRun", "true"}})).code(), "DryRunOperation");
 }
 
 TEST_F(Instances, CountsTagsDisksAndSpotAreHonoured) {

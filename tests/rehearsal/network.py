@@ -131,6 +131,26 @@ def reserved_capacity(ec2, order):
     end(ec2, machine["InstanceId"])
 
 
+def instance_profiles(ec2, order):
+    profile = {"IamInstanceProfile": {"Name": "trainer"}}
+    fault("permission", "action=iam:PassRole")
+    refuses("UnauthorizedOperation", ec2.run_instances, **order, **profile)
+    refuses("UnauthorizedOperation", ec2.run_instances, **order, **profile, DryRun=True)
+    fault("clear")
+    machine = launch(ec2, order, **profile)
+    arn = machine["IamInstanceProfile"]["Arn"]
+    expect(arn.endswith(":instance-profile/trainer"), f"profile {arn}")
+    asked = 'E=${AWS_EC2_METADATA_SERVICE_ENDPOINT:-http://169.254.169.254}; T=$(curl -s -X PUT -H "X-aws-ec2-metadata-token-ttl-seconds: 60" $E/latest/api/token)'
+    expect(arn in ssh(machine, machine["PublicIpAddress"], asked + '; curl -s -H "X-aws-ec2-metadata-token: $T" $E/latest/meta-data/iam/info'), "iam/info")
+    return machine
+
+
+def key_pairs(ec2):
+    found = only(ec2.describe_key_pairs(IncludePublicKey=True, Filters=[{"Name": "key-name", "Values": ["k*"]}])["KeyPairs"])
+    expect(found["PublicKey"].startswith("ssh-ed25519 AAAA"), f"public key {found.get('PublicKey')}")
+    expect("PublicKey" not in only(ec2.describe_key_pairs(KeyNames=["k"])["KeyPairs"]), "a public key that nobody asked for")
+
+
 def main():
     ec2 = client("ec2")
     new_key(ec2)
@@ -138,6 +158,9 @@ def main():
     networks_of_ones_own(ec2, order)
     placement_groups(ec2, order)
     reserved_capacity(ec2, order)
+    key_pairs(ec2)
+    trainer = instance_profiles(ec2, order)
+    end(ec2, trainer["InstanceId"])
 
 
 run(main)
