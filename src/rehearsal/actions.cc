@@ -62,4 +62,10 @@ const ActionEntry* find_ec2_action(std::string_view name) {
   return found == all.end() ? nullptr : &found->second;
 }
 
+Effect effect_of_json(std::string_view operation) {
+  for (const std::string_view verb : {"Request", "Start", "Terminate"})
+    if (operation.starts_with(verb)) return Effect::writes;
+  return Effect::reads;
+}
+
 }  // namespace ferry::rehearsal

@@ -8,6 +8,7 @@
 #include "rehearsal/catalog.h"
 #include "rehearsal/faults.h"
 #include "rehearsal/filters.h"
+#include "rehearsal/machines.h"
 #include "rehearsal/model.h"
 #include "rehearsal/query.h"
 #include "rehearsal/xml.h"
@@ -20,8 +21,8 @@ struct Call {
   State& state;
   Faults& faults;
   std::int64_t now_ms;
-  std::int64_t boot_ms;                                                       ///< the usual time of a boot
-  const std::function<std::string(const std::string& instance_id)>& console;  ///< what a machine printed
+  std::int64_t boot_ms;  ///< the usual time of a boot
+  Machines& machines;
   bool has_default_vpc() const { return !state.vpc_id.empty() && !faults.no_default_vpc(); }
 };
 
@@ -43,10 +44,16 @@ struct JsonCall {
   State& state;
   const Faults& faults;
   std::int64_t now_ms;
+  Machines& machines;
+  std::string host;  ///< this cloud, as the client calls it: "127.0.0.1:4566"
 };
+/// By its name. What reads is given a copy of the state that is thrown away.
+Effect effect_of_json(std::string_view operation);
 Api<Json> run_ssm(JsonCall& call);
 Api<Json> run_service_quotas(JsonCall& call);
 Api<Json> run_pricing(JsonCall& call);
+Api<Json> start_session(JsonCall& call);
+Api<Json> terminate_session(JsonCall& call);
 
 // One family a file.
 Api<Xml> run_instances(Call& call);

@@ -173,7 +173,7 @@ Api<Xml> describe_instance_credit_specifications(Call& call) {
 
 Api<Xml> get_console_output(Call& call) {
   API_SET(instance, named_instance(call));
-  auto text = call.console(instance->id);
+  auto text = call.machines.console(instance->id);
   if (text.size() > 64 << 10) text.erase(0, text.size() - (64 << 10));  // EC2 keeps the last 64 KiB
   Xml xml;
   return xml.text("instanceId", instance->id)

@@ -338,6 +338,7 @@ void Lifecycle::forget(const std::string& id) {
   state_.update([&](State& state) {
     state.instances.erase(id);
     state.tags.erase(id);
+    std::erase_if(state.sessions, [&](const auto& entry) { return entry.second == id; });
     std::erase_if(state.tokens, [&](const auto& entry) {
       const auto& ids = entry.second.instance_ids;
       return std::none_of(ids.begin(), ids.end(),

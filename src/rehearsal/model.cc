@@ -43,7 +43,7 @@ NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(LaunchToken, parameters, instanc
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(QuotaRequest, id, code, desired, created_ms)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(State, access_key_id, secret_access_key, vpc_id, vpcs,
                                                 subnets, instances, keys, groups, placement_groups,
-                                                capacity_reservations, block_offers, tokens, tags,
+                                                capacity_reservations, block_offers, tokens, sessions, tags,
                                                 quota_requests)
 
 std::string_view name(Phase phase) {

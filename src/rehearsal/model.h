@@ -141,8 +141,9 @@ struct State {
   std::map<std::string, CapacityReservation> capacity_reservations;  ///< by id, as are offers
   std::map<std::string, BlockOffer> block_offers;
   std::map<std::string, LaunchToken> tokens;
-  std::map<std::string, Tags> tags;          ///< by resource id, of any kind
-  std::vector<QuotaRequest> quota_requests;  ///< oldest first
+  std::map<std::string, std::string> sessions;  ///< of SSM: id → instance
+  std::map<std::string, Tags> tags;             ///< by resource id, of any kind
+  std::vector<QuotaRequest> quota_requests;     ///< oldest first
 
   const KeyPair* key_named(std::string_view key_name) const;
   /// Names are unique within a VPC.

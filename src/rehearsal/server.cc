@@ -51,8 +51,7 @@ Server::Server(State state, Store& store, Machines& machines, os::Clock& clock, 
       machines_(machines),
       token_(hex(random_bytes(24))),
       state_(std::move(state), store),
-      service_(state_, clock, options_.boot_ms,
-               [&machines](const std::string& id) { return machines.console(id); }),
+      service_(state_, clock, options_.boot_ms, machines),
       lifecycle_(state_, machines, clock,
                  {.keep_ms = options_.keep_ms, .executor = {}, .log = options_.log}) {}
 

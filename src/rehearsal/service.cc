@@ -134,9 +134,8 @@ void Guarded::wake() {
   changed_.notify_all();
 }
 
-Service::Service(Guarded& state, os::Clock& clock, std::int64_t boot_ms,
-                 std::function<std::string(const std::string&)> console)
-    : state_(state), clock_(clock), console_(std::move(console)), boot_ms_(boot_ms) {
+Service::Service(Guarded& state, os::Clock& clock, std::int64_t boot_ms, Machines& machines)
+    : state_(state), clock_(clock), machines_(machines), boot_ms_(boot_ms) {
   state_.look([this](const State& now) { key_ = {now.access_key_id, now.secret_access_key}; });
 }
 
@@ -186,13 +185,13 @@ HttpReply Service::answer(const HttpRequest& request, const std::string& id) {
   }
   auto reply = asked.service == "ec2"   ? answer_ec2(asked.action, request_params(request), id)
                : asked.service == "sts" ? answer_sts(asked.action, id)
-                                        : answer_json(asked, request.body, id);
+                                        : answer_json(asked, request, id);
   reply.drop = drop;
   return reply;
 }
 
-HttpReply Service::answer_json(const Asked& asked, std::string_view body, const std::string& id) {
-  const auto request = parse_json(body);
+HttpReply Service::answer_json(const Asked& asked, const HttpRequest& message, const std::string& id) {
+  const auto request = parse_json(message.body);
   if (!request || !request->is_object())
     return json_error({400, "SerializationException", "Expected a JSON object"}, id);
   const auto run = asked.service == "ssm"             ? run_ssm
@@ -201,12 +200,18 @@ HttpReply Service::answer_json(const Asked& asked, std::string_view body, const 
   const std::lock_guard lock(mutex_);
   Api<Json> answer;
   const auto run_on = [&](State& state) {
-    JsonCall call{asked.action, *request, state, faults_, clock_.now_ms()};
+    JsonCall call{asked.action,
+                  *request,
+                  state,
+                  faults_,
+                  clock_.now_ms(),
+                  machines_,
+                  std::string(message.header("host"))};
     answer = run(call);
     return answer.has_value();
   };
   bool stored = true;
-  if (asked.action.starts_with("Request")) {
+  if (effect_of_json(asked.action) == Effect::writes) {
     stored = state_.update(run_on);
   } else {
     State copy = state_.copy();
@@ -252,7 +257,7 @@ Api<Xml> Service::run_ec2(const std::string& action, const Params& params) {
   Api<Xml> answer;
   bool stored = true;
   const auto run_on = [&](State& state) {
-    Call call{params, state, faults_, clock_.now_ms(), boot_ms_, console_};
+    Call call{params, state, faults_, clock_.now_ms(), boot_ms_, machines_};
     answer = entry->run(call);
     return answer.has_value() && !dry_run;
   };

@@ -12,6 +12,7 @@
 #include "rehearsal/asked.h"
 #include "rehearsal/faults.h"
 #include "rehearsal/http_message.h"
+#include "rehearsal/machines.h"
 #include "rehearsal/model.h"
 #include "rehearsal/query.h"
 #include "rehearsal/sigv4.h"
@@ -45,9 +46,7 @@ class Guarded {
 
 class Service {
  public:
-  /// `console` tells what a machine printed.
-  Service(Guarded& state, os::Clock& clock, std::int64_t boot_ms,
-          std::function<std::string(const std::string& instance_id)> console);
+  Service(Guarded& state, os::Clock& clock, std::int64_t boot_ms, Machines& machines);
   /// Any request of an AWS client. Safe from many threads at once.
   HttpReply handle(const HttpRequest& request);
 
@@ -59,13 +58,13 @@ class Service {
   HttpReply answer(const HttpRequest& request, const std::string& id);
   HttpReply answer_ec2(const std::string& action, const Params& params, const std::string& id);
   HttpReply answer_sts(const std::string& action, const std::string& id);
-  HttpReply answer_json(const Asked& asked, std::string_view body, const std::string& id);
+  HttpReply answer_json(const Asked& asked, const HttpRequest& request, const std::string& id);
   Api<Xml> run_ec2(const std::string& action, const Params& params);
   std::int64_t server_ms();  // as this cloud's clock shows it
 
   Guarded& state_;
   os::Clock& clock_;
-  std::function<std::string(const std::string&)> console_;
+  Machines& machines_;
   std::mutex mutex_;  // of what follows
   Faults faults_;
   std::int64_t boot_ms_;

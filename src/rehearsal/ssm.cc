@@ -1,4 +1,4 @@
-// SSM public parameters: where the newest images are found by name.
+// SSM: the public parameters, where the newest images are found by name.
 #include "rehearsal/actions.h"
 
 namespace ferry::rehearsal {
@@ -78,6 +78,8 @@ Api<Json> run_ssm(JsonCall& call) {
   if (call.operation == "GetParameter") return get_one(call.request);
   if (call.operation == "GetParameters") return get_several(call.request);
   if (call.operation == "GetParametersByPath") return get_below(call.request);
+  if (call.operation == "StartSession") return start_session(call);
+  if (call.operation == "TerminateSession") return terminate_session(call);
   return refuse("UnknownOperationException", "");
 }
 

@@ -75,8 +75,7 @@ void TestCloud::restart() {
   lifecycle.reset();
   service.reset();
   state = std::make_unique<Guarded>(store.saved, store);
-  service = std::make_unique<Service>(*state, clock, 500,
-                                      [this](const std::string& id) { return machines.console(id); });
+  service = std::make_unique<Service>(*state, clock, 500, machines);
   lifecycle = std::make_unique<Lifecycle>(
       *state, machines, clock,
       Lifecycle::Options{.keep_ms = 3'600'000, .executor = [](auto work) { work(); }, .log = {}});

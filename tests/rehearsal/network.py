@@ -4,7 +4,7 @@ models judge. Usage: network.py FERRY"""
 import subprocess
 from datetime import datetime, timedelta, timezone
 
-from lib import client, expect, fault, newest_ubuntu, refuses, run, scratch
+from lib import client, expect, fault, log_lines, newest_ubuntu, refuses, run, scratch
 
 
 def only(items):
@@ -151,6 +151,23 @@ def key_pairs(ec2):
     expect("PublicKey" not in only(ec2.describe_key_pairs(KeyNames=["k"])["KeyPairs"]), "a public key that nobody asked for")
 
 
+def sessions(ssm, trainer, plain):
+    asked = {"DocumentName": "AWS-StartSSHSession", "Parameters": {"portNumber": ["22"]}}
+    refuses("TargetNotConnected", ssm.start_session, Target=plain["InstanceId"], **asked)
+    refuses("InvalidDocument", ssm.start_session, Target=trainer["InstanceId"], DocumentName="Nothing")
+    begun = ssm.start_session(Target=trainer["InstanceId"], **asked)
+    expect(begun["StreamUrl"].startswith("ws://127.0.0.1:") and begun["StreamUrl"].endswith("/v1/data-channel/" + begun["SessionId"]), begun["StreamUrl"])
+    ssm.terminate_session(SessionId=begun["SessionId"])
+    refuses("ValidationException", ssm.terminate_session, SessionId=begun["SessionId"])
+
+
+def the_log_names_permissions():
+    calls = log_lines()
+    for name in ("ec2:CreateVpc", "ec2:CreateSubnet", "ec2:CreatePlacementGroup", "ec2:CreateCapacityReservation", "ec2:PurchaseCapacityBlock", "ssm:StartSession", "ssm:TerminateSession"):
+        expect(any(line.startswith(name + " 200 ") for line in calls), f"no line for {name}")
+    expect(any(line.startswith("ec2:CreateCapacityReservation 200 ") and line.endswith(" with ec2:CreateTags") for line in calls), "its tags need a permission of their own")
+
+
 def main():
     ec2 = client("ec2")
     new_key(ec2)
@@ -159,8 +176,10 @@ def main():
     placement_groups(ec2, order)
     reserved_capacity(ec2, order)
     key_pairs(ec2)
-    trainer = instance_profiles(ec2, order)
-    end(ec2, trainer["InstanceId"])
+    trainer, plain = instance_profiles(ec2, order), launch(ec2, order)
+    sessions(client("ssm"), trainer, plain)
+    end(ec2, trainer["InstanceId"], plain["InstanceId"])
+    the_log_names_permissions()
 
 
 run(main)
