@@ -52,6 +52,7 @@ Effect effect_of_json(std::string_view operation);
 Api<Json> run_ssm(JsonCall& call);
 Api<Json> run_service_quotas(JsonCall& call);
 Api<Json> run_pricing(JsonCall& call);
+Api<Json> run_instance_connect(JsonCall& call);
 Api<Json> start_session(JsonCall& call);
 Api<Json> terminate_session(JsonCall& call);
 

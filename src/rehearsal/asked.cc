@@ -8,8 +8,11 @@ namespace {
 struct JsonTarget {
   std::string_view prefix, service;
 };
-constexpr std::array<JsonTarget, 3> json_targets = {
-    {{"AmazonSSM", "ssm"}, {"ServiceQuotasV20190624", "servicequotas"}, {"AWSPriceListService", "pricing"}}};
+constexpr std::array<JsonTarget, 4> json_targets = {
+    {{"AmazonSSM", "ssm"},
+     {"ServiceQuotasV20190624", "servicequotas"},
+     {"AWSPriceListService", "pricing"},
+     {"AWSEC2InstanceConnectService", "ec2-instance-connect"}}};
 
 Asked asked_as_json(std::string_view target) {
   Asked asked;

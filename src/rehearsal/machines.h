@@ -25,6 +25,8 @@ class Machines {
   virtual std::string console(const std::string& instance_id) = 0;
   /// While `on`, its sshd resets every new connection.
   virtual Status break_sshd(const std::string& instance_id, bool on) = 0;
+  /// Lets who has the key (one line, as in authorized_keys) log in as its login user for `limit`.
+  virtual Status lend_key(const std::string& instance_id, const std::string& key, Millis limit) = 0;
   /// The mode that instances are given, and why it is not a stronger one.
   virtual sandbox::Probe probe() = 0;
 };
@@ -44,6 +46,9 @@ class SandboxMachines final : public Machines {
   Status crash(const std::string& instance_id) override { return sandbox::crash(dir_ / instance_id); }
   std::string console(const std::string& instance_id) override;
   Status break_sshd(const std::string& instance_id, bool on) override;
+  Status lend_key(const std::string& instance_id, const std::string& key, Millis limit) override {
+    return sandbox::lend_key(dir_ / instance_id, key, limit);
+  }
   sandbox::Probe probe() override { return probe_; }
 
  private:

@@ -126,6 +126,12 @@ std::string new_id(std::string_view prefix) {
   return std::string(prefix) + hex(random_bytes(9)).substr(0, 17);
 }
 
+std::string new_uuid() {
+  const auto digits = hex(random_bytes(16));
+  return fmt::format("{}-{}-{}-{}-{}", digits.substr(0, 8), digits.substr(8, 4), digits.substr(12, 4),
+                     digits.substr(16, 4), digits.substr(20));
+}
+
 namespace {
 
 std::string random_of(std::string_view alphabet, std::size_t count) {

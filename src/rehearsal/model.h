@@ -163,6 +163,9 @@ std::string add_vpc(State& state, const std::string& cidr);
 /// "i-" and 17 random hexadecimal digits, for any prefix.
 std::string new_id(std::string_view prefix);
 
+/// "5f7a2c1e-…", random.
+std::string new_uuid();
+
 Json to_json(const State& state);
 /// Corrupt if it is not what to_json wrote.
 Result<State> state_from(const Json& json);

@@ -61,15 +61,15 @@ std::string env_lines(const Info& info);
 ///                                                  Service Quotas shows the same limit (10000 without it)
 ///   {"kind":"permission","action":"ec2:Run*","count":1}   no policy allows it, under DryRun neither:
 ///   UnauthorizedOperation, AccessDenied or AccessDeniedException. Actions as IAM writes them (ec2:, sts:,
-///   ssm:, servicequotas:, pricing:); ec2:CreateTags is also needed for tags on what a call creates,
-///   iam:PassRole for an instance profile
+///   ssm:, servicequotas:, pricing:, ec2-instance-connect:); ec2:CreateTags is also needed for tags on what a
+///   call creates, iam:PassRole for an instance profile
 ///   {"kind":"expired-token","count":1}             the session is over: RequestExpired (EC2), ExpiredToken
 ///   (STS), ExpiredTokenException
 ///   {"kind":"clock","ms":600000}                   its clock is that far ahead (negative: behind): the Date
 ///   header, and the check of a request's time. 0 puts it right
 ///   {"kind":"no-default-vpc"}                      the VPC is no default one: VPCIdNotSpecified for
 ///                                                  CreateSecurityGroup without VpcId, RunInstances without
-///                                                  subnet
+///                                                  subnet. VPCs and subnets of one's own work as ever
 ///   {"kind":"settings","boot_ms":500}              no fault: how long boots take from now on
 Status inject_fault(const os::Path& dir, const Json& fault);
 

@@ -4,9 +4,10 @@
 /// behind it, and the lifecycle of instances beside them.
 ///
 /// AWS clients may send anything anywhere: the signature's scope, X-Amz-Target and Action say which service
-/// is meant. Offered are EC2 Query 2016-11-15, STS GetCallerIdentity, SSM GetParameter, GetParameters and
-/// GetParametersByPath, Service Quotas (EC2's vCPU limits) and the price list's GetProducts. The log has a
-/// line for each call, with the name of its permission: "ec2:RunInstances 200 4 ms with ec2:CreateTags",
+/// is meant. Offered are EC2 Query 2016-11-15, STS GetCallerIdentity, SSM GetParameter, GetParameters,
+/// GetParametersByPath, StartSession and TerminateSession (without the data channel), EC2 Instance Connect's
+/// SendSSHPublicKey, Service Quotas (EC2's vCPU limits) and the price list's GetProducts. The log has a line
+/// for each call, with the name of its permission: "ec2:RunInstances 200 4 ms with ec2:CreateTags",
 /// "ec2:RunInstances 412 (dry run) 1 ms".
 ///
 /// Public addresses are loopback ones. A private one can be reached too if it is: VPCs may have blocks of

@@ -2,7 +2,6 @@
 
 #include <ctime>
 
-#include "base/hash.h"
 #include "base/text.h"
 #include "rehearsal/actions.h"
 #include "rehearsal/refusals.h"
@@ -14,12 +13,6 @@ constexpr Millis ec2_skew{5 * 60'000};
 constexpr Millis usual_skew{15 * 60'000};
 constexpr std::string_view ec2_version = "2016-11-15";
 constexpr std::string_view sts_version = "2011-06-15";
-
-std::string new_request_id() {
-  const auto digits = hex(random_bytes(16));
-  return fmt::format("{}-{}-{}-{}-{}", digits.substr(0, 8), digits.substr(8, 4), digits.substr(12, 4),
-                     digits.substr(16, 4), digits.substr(20));
-}
 
 constexpr std::string_view xml_heading = "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n";
 
@@ -160,7 +153,7 @@ std::int64_t Service::server_ms() {
 }
 
 HttpReply Service::handle(const HttpRequest& request) {
-  auto reply = answer(request, new_request_id());
+  auto reply = answer(request, new_uuid());
   reply.headers.emplace_back("Date", http_date(server_ms()));
   return reply;
 }
@@ -194,9 +187,10 @@ HttpReply Service::answer_json(const Asked& asked, const HttpRequest& message, c
   const auto request = parse_json(message.body);
   if (!request || !request->is_object())
     return json_error({400, "SerializationException", "Expected a JSON object"}, id);
-  const auto run = asked.service == "ssm"             ? run_ssm
-                   : asked.service == "servicequotas" ? run_service_quotas
-                                                      : run_pricing;
+  const auto run = asked.service == "ssm"                    ? run_ssm
+                   : asked.service == "servicequotas"        ? run_service_quotas
+                   : asked.service == "ec2-instance-connect" ? run_instance_connect
+                                                             : run_pricing;
   const std::lock_guard lock(mutex_);
   Api<Json> answer;
   const auto run_on = [&](State& state) {

@@ -38,6 +38,11 @@ class FakeMachines final : public Machines {
   Status crash(const std::string& id) override { return end(id, "crash", sandbox::State::stopped, "died"); }
   std::string console(const std::string& id) override { return id + " says hello\n"; }
   Status break_sshd(const std::string&, bool) override { return {}; }
+  Status lend_key(const std::string& id, const std::string& key, Millis limit) override {
+    const std::lock_guard lock(mutex_);
+    asked.push_back(fmt::format("lend {} {} {}", id, key, limit.count()));
+    return {};
+  }
   sandbox::Probe probe() override { return {sandbox::Mode::plain, "a fake"}; }
 
   void come_up(const std::string& id, const std::string& address, int port) {

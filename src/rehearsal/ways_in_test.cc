@@ -43,5 +43,38 @@ TEST_F(Sessions, AreRefusedForUnknownDocumentsAndPorts) {
   EXPECT_EQ(text_at(start(id), "__type"), "AccessDeniedException");
 }
 
+struct InstanceConnect : testing::Test, TestCloud {
+  const std::string key = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIBlhaZJAe3XU8dJ+zXmF2nBUGTMnmGOzBqZcsKV8eEgT";
+  std::string id = launch();
+  Json send(Json more = Json::object()) {
+    Json request = {{"InstanceId", id}, {"InstanceOSUser", "ubuntu"}, {"SSHPublicKey", key + " me"}};
+    request.update(more);
+    return ask_json("ec2-instance-connect", "SendSSHPublicKey", request);
+  }
+};
+
+TEST_F(InstanceConnect, LendsAKeyToTheLoginUserOfARunningInstanceForAMinute) {
+  EXPECT_EQ(text_at(send(), "__type"), "EC2InstanceStateInvalidException");
+  settle();
+  const auto sent = send({{"AvailabilityZone", "us-east-1a"}});
+  EXPECT_EQ(sent.value("Success", false), true) << sent;
+  EXPECT_EQ(machines.asked.back(), "lend " + id + " " + key + " 60000");
+  EXPECT_EQ(send({{"InstanceOSUser", "nobody"}}).value("Success", false), true) << "AWS does not know either";
+  EXPECT_EQ(std::count_if(machines.asked.begin(), machines.asked.end(),
+                          [](const std::string& it) { return it.starts_with("lend "); }),
+            1);
+}
+
+TEST_F(InstanceConnect, RefusesWhatIsNoInstanceZoneOrKey) {
+  settle();
+  EXPECT_EQ(text_at(send({{"InstanceId", "i-00000000"}}), "__type"), "EC2InstanceNotFoundException");
+  EXPECT_EQ(text_at(send({{"AvailabilityZone", "us-east-1f"}}), "__type"), "EC2InstanceNotFoundException");
+  EXPECT_EQ(text_at(send({{"SSHPublicKey", "ssh-ed25519 AAAA"}}), "__type"), "InvalidArgsException");
+  EXPECT_EQ(text_at(send({{"SSHPublicKey", "command=\"x\" " + key}}), "__type"), "InvalidArgsException");
+  ASSERT_TRUE(
+      service->add_fault({{"kind", "permission"}, {"action", "ec2-instance-connect:SendSSHPublicKey"}}));
+  EXPECT_EQ(text_at(send(), "__type"), "AccessDeniedException");
+}
+
 }  // namespace
 }  // namespace ferry::rehearsal

@@ -7,9 +7,11 @@
 #include <csignal>
 
 #include "base/text.h"
+#include "os/clock.h"
 #include "os/env.h"
 #include "os/process.h"
 #include "sandbox/folder.h"
+#include "sandbox/lent_keys.h"
 #include "sandbox/sshd.h"
 
 namespace ferry::sandbox {
@@ -158,6 +160,14 @@ ferry::Status crash(const os::Path& dir) {
   const auto now = sandbox::status(folder.dir);
   if (now.state == State::absent || now.state == State::stopped) return {};
   return end_by_force(folder, "died");
+}
+
+ferry::Status lend_key(const os::Path& dir, const std::string& key, Millis limit) {
+  const Folder folder{std::filesystem::absolute(dir)};
+  const auto now = os::system_clock().now_ms();
+  auto keys = lent_keys_from(os::read_file(folder.lent_keys(), 1 << 20).value_or(""), now);
+  keys.push_back({now + limit.count(), key});
+  return os::write_file(folder.lent_keys(), text_of(keys), 0600);
 }
 
 }  // namespace ferry::sandbox

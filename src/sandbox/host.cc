@@ -190,6 +190,9 @@ void Host::on_connection() {
     ::setsockopt(connection->get(), SOL_SOCKET, SO_LINGER, &reset, sizeof reset);
     return;
   }
+  // In this order, so that sshd knows the keys when the client shows its own.
+  if (const auto keys = os::open_file(folder_.lent_keys(), O_RDONLY))
+    inside_->channel.send(word::keys, keys->get());
   inside_->channel.send(word::login, connection->get());
 }
 

@@ -13,6 +13,7 @@
 #include "sandbox/cloudinit.h"
 #include "sandbox/identity.h"
 #include "sandbox/imds.h"
+#include "sandbox/lent_keys.h"
 #include "sandbox/namespaces.h"
 #include "sandbox/power.h"
 #include "sandbox/rootfs.h"
@@ -41,6 +42,7 @@ class Init {
   ferry::Status serve_imds();
   void start_child(pid_t& slot, void (*step)(const Machine&, const UserData&));
   void on_host();
+  void take_lent_keys(std::string_view text);
   void on_signals();
   void on_metadata_client();
   void reap();
@@ -56,6 +58,7 @@ class Init {
   std::unique_ptr<Imds> imds_;
   os::Fd imds_listener_;
   std::set<pid_t> metadata_children_;
+  std::vector<LentKey> lent_keys_;
   pid_t before_login_ = 0, after_login_ = 0;
   std::string ending_;             // "poweroff", "reboot" or "stop" once everything is being ended
   std::int64_t kill_at_ms_ = 0;    // on the steady clock
@@ -92,6 +95,7 @@ ferry::Status Init::set_up() {
   }
   TRY("", serve_imds());
   TRY("", write_power_commands(machine_, ::getpid()));
+  TRY("", open_account(machine_, {}));
   TRY("", prepare_sshd(machine_, {user_data_.host_key, user_data_.host_key_public}));
   TRY_SET(key, "", console_host_key(machine_));
   fmt::print("{} {}\n{}", machine_.spec.instance_id, machine_.spec.hostname, key);
@@ -155,6 +159,10 @@ void Init::loop() {
     if (polls[1].revents) on_host();
     if (polls[2].revents) on_metadata_client();
     if (power_due_s_ >= 0 && os::system_clock().now_ms() / 1000 >= power_due_s_) obey_power_request();
+    const auto now = os::system_clock().now_ms();
+    if (std::any_of(lent_keys_.begin(), lent_keys_.end(),
+                    [&](const LentKey& key) { return key.until_ms <= now; }))
+      take_lent_keys(text_of(lent_keys_));
     if (!ending_.empty()) {
       reap();
       if (os::system_clock().steady_ms() >= kill_at_ms_) signal_everyone(SIGKILL);
@@ -168,6 +176,8 @@ int Init::nap() const {
     wait = wait < 0 ? std::max<std::int64_t>(ms, 0) : std::clamp<std::int64_t>(ms, 0, wait);
   };
   if (power_due_s_ >= 0) sooner(std::min(power_due_s_ * 1000 - os::system_clock().now_ms(), longest_nap_ms));
+  for (const auto& key : lent_keys_)
+    sooner(std::min(key.until_ms - os::system_clock().now_ms(), longest_nap_ms));
   // While ending, also look again now and then: SIGKILL may meet a process that was just being made.
   if (!ending_.empty()) sooner(std::max<std::int64_t>(kill_at_ms_ - os::system_clock().steady_ms(), 20));
   return static_cast<int>(wait);
@@ -183,11 +193,20 @@ void Init::on_host() {
   if (message->text == word::login && ending_.empty()) {
     if (auto done = answer_login(machine_, message->passed); !done)
       fmt::print(stderr, "{}\n", describe(done.error()));
+  } else if (message->text == word::keys) {
+    take_lent_keys(os::read_to_end(message->passed.get(), 1 << 20).value_or(""));
   } else if (message->text == word::open) {
     start_child(after_login_, run_after_login);
   } else if (message->text == word::stop) {
     begin_end("stop", stop_grace_ms);
   }
+}
+
+/// Those of them that are still good open the account from now on.
+void Init::take_lent_keys(std::string_view text) {
+  lent_keys_ = lent_keys_from(text, os::system_clock().now_ms());
+  if (auto done = open_account(machine_, lent_keys_); !done)
+    fmt::print(stderr, "{}\n", describe(done.error()));
 }
 
 void Init::on_signals() {

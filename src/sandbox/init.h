@@ -11,6 +11,7 @@ namespace ferry::sandbox {
 /// Words on the channel between the host process and the first process.
 namespace word {
 inline constexpr std::string_view login = "login";  ///< to the inside, with a connection for sshd
+inline constexpr std::string_view keys = "keys";    ///< to the inside, with the file of lend_key()
 inline constexpr std::string_view open = "open";    ///< to the inside: sshd's address answers now
 inline constexpr std::string_view stop = "stop";    ///< to the inside: end everything
 inline constexpr std::string_view ready = "ready";  ///< to the outside: logins can be answered

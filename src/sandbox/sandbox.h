@@ -9,7 +9,7 @@
 ///
 /// What else stands in DIR: spec.json (the boot's order), status.json (how it stands), console.log (what the
 /// machine printed since its last boot, host key fingerprints included). If a file DIR/fault-no-sshd exists,
-/// every new connection to sshd is reset.
+/// every new connection to sshd is reset. DIR/lent-keys holds the keys of lend_key().
 ///
 /// The sandbox keeps rehearsals apart from the computer and from each other. It is no wall against code that
 /// means harm.
@@ -95,6 +95,10 @@ ferry::Status stop(const os::Path& dir, Millis grace);
 ferry::Status destroy(const os::Path& dir);
 /// As a crash would: kill -9 of the host process; the disk stays.
 ferry::Status crash(const os::Path& dir);
+
+/// Lets who has the key (one line, as in authorized_keys) log in as the login user with connections made from
+/// now on, for `limit` and no longer. One caller at a time.
+ferry::Status lend_key(const os::Path& dir, const std::string& key, Millis limit);
 
 /// The host process's main, reached through the hidden subcommand `ferry rehearsal-instance DIR`: boot() runs
 /// this program with these two words. Goes on in the background and returns 0 once the host process is

@@ -10,6 +10,7 @@
 #include "base/text.h"
 #include "os/env.h"
 #include "os/process.h"
+#include "sandbox/lent_keys.h"
 
 namespace ferry::sandbox {
 
@@ -45,11 +46,13 @@ std::string sshd_config(const Machine& machine) {
   for (const auto& [key, value] : machine.environment()) text += fmt::format(" \"{}={}\"", key, value);
   text += "\n";
   if (machine.isolated()) {
-    text += "PermitRootLogin no\nAuthorizedKeysFile .ssh/authorized_keys\nSubsystem sftp internal-sftp\n";
+    text += "PermitRootLogin no\nSubsystem sftp internal-sftp\n";
+    text += "AuthorizedKeysFile .ssh/authorized_keys " + in_quotes(lent_keys_file(machine)) + "\n";
   } else {
     // The account is the computer's, so home and folder of the instance are put in place by a script.
     text += "PermitRootLogin prohibit-password\nStrictModes no\n";
-    text += "AuthorizedKeysFile " + in_quotes(machine.home() / ".ssh/authorized_keys") + "\n";
+    text += "AuthorizedKeysFile " + in_quotes(machine.home() / ".ssh/authorized_keys") + " " +
+            in_quotes(lent_keys_file(machine)) + "\n";
     text += "ForceCommand exec /bin/sh " + shell_quoted(login_script(machine).string()) + "\n";
     for (const char* server :
          {"/usr/lib/openssh/sftp-server", "/usr/libexec/openssh/sftp-server", "/usr/lib/ssh/sftp-server"}) {

@@ -161,9 +161,24 @@ def sessions(ssm, trainer, plain):
     refuses("ValidationException", ssm.terminate_session, SessionId=begun["SessionId"])
 
 
+def instance_connect(connect, machine):
+    subprocess.run(["ssh-keygen", "-q", "-t", "rsa", "-b", "3072", "-N", "", "-f", f"{scratch}/guest"], check=True)
+    with open(f"{scratch}/guest.pub", encoding="ascii") as public:
+        asked = {"InstanceId": machine["InstanceId"], "InstanceOSUser": "ubuntu", "SSHPublicKey": public.read()}
+    try:
+        ssh(machine, machine["PublicIpAddress"], "true", f"{scratch}/guest")
+        expect(False, "a key opens before it was sent")
+    except subprocess.CalledProcessError:
+        pass
+    refuses("EC2InstanceNotFoundException", connect.send_ssh_public_key, **asked, AvailabilityZone="us-west-2a")
+    expect(connect.send_ssh_public_key(**asked, AvailabilityZone=machine["Placement"]["AvailabilityZone"])["Success"], "no success")
+    expect(ssh(machine, machine["PublicIpAddress"], "echo in", f"{scratch}/guest") == "in", "a sent key opens nothing")
+
+
 def the_log_names_permissions():
     calls = log_lines()
-    for name in ("ec2:CreateVpc", "ec2:CreateSubnet", "ec2:CreatePlacementGroup", "ec2:CreateCapacityReservation", "ec2:PurchaseCapacityBlock", "ssm:StartSession", "ssm:TerminateSession"):
+    for name in ("ec2:CreateVpc", "ec2:CreateSubnet", "ec2:CreatePlacementGroup", "ec2:CreateCapacityReservation", "ec2:PurchaseCapacityBlock", "ssm:StartSession", "ssm:TerminateSession",
+                 "ec2-instance-connect:SendSSHPublicKey"):
         expect(any(line.startswith(name + " 200 ") for line in calls), f"no line for {name}")
     expect(any(line.startswith("ec2:CreateCapacityReservation 200 ") and line.endswith(" with ec2:CreateTags") for line in calls), "its tags need a permission of their own")
 
@@ -178,6 +193,7 @@ def main():
     key_pairs(ec2)
     trainer, plain = instance_profiles(ec2, order), launch(ec2, order)
     sessions(client("ssm"), trainer, plain)
+    instance_connect(client("ec2-instance-connect"), plain)
     end(ec2, trainer["InstanceId"], plain["InstanceId"])
     the_log_names_permissions()
 
