@@ -3,9 +3,7 @@
 Usage: boto.py FERRY"""
 import os
 
-import boto3
-
-from lib import client, newest_ubuntu, refuses, run, scratch
+from lib import boto3, client, newest_ubuntu, refuses, run, scratch
 
 
 def main():

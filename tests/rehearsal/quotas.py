@@ -4,9 +4,7 @@ Usage: quotas.py FERRY"""
 import json
 import re
 
-import boto3
-
-from lib import client, expect, fault, log_lines, newest_ubuntu, refusal, refuses, run
+from lib import boto3, client, expect, fault, log_lines, newest_ubuntu, refusal, refuses, run
 
 
 def quotas_are_those_of_launches(ec2, quotas, ami):
