@@ -177,14 +177,13 @@ std::string spot_price(const InstanceType& type, std::string_view zone) {
   return fmt::format("{}.{:06}", micros / 1'000'000, micros % 1'000'000);
 }
 
-std::string_view quota_bucket(const InstanceType& type) {
+std::string quota_bucket(const InstanceType& type, bool spot) {
   const auto family = type.family();
-  if (family.starts_with("trn")) return "trn";
-  if (family.starts_with("inf")) return "inf";
-  if (family.starts_with("dl")) return "dl";
-  if (family.starts_with("g")) return "g";
-  if (family.starts_with("p")) return "p";
-  return "standard";
+  if (spot && family.starts_with("p5")) return "spot-p5";
+  for (const char* letters : {"trn", "inf", "dl", "hpc", "g", "p", "f", "x", "u"}) {
+    if (family.starts_with(letters)) return (spot ? "spot-" : "") + std::string(letters);
+  }
+  return spot ? "spot-standard" : "standard";
 }
 
 const std::vector<Image>& images() {

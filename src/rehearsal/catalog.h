@@ -28,8 +28,9 @@ const InstanceType* find_type(std::string_view name);
 /// US dollars an hour in one zone, as DescribeSpotPriceHistory writes them: in one zone the data's price (the
 /// lowest), up to 12 % more in the others, never more than on demand. "" if unknown.
 std::string spot_price(const InstanceType& type, std::string_view zone);
-/// The vCPU limit that counts for a type: "standard", "g", "p", "inf", "trn" or "dl".
-std::string_view quota_bucket(const InstanceType& type);
+/// The vCPU limit that counts for a type: "standard", "g", "p", "inf", "trn", "dl", …; on the spot market
+/// "spot-g" and so on, where P5 has one of its own.
+std::string quota_bucket(const InstanceType& type, bool spot);
 
 /// One table: rows of cells, without the heading. Cells hold no commas.
 std::vector<std::vector<std::string>> parse_csv(std::string_view text);

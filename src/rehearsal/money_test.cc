@@ -38,8 +38,8 @@ TEST_F(Quotas, ShowTheLimitsThatLaunchesMeet) {
 
 TEST_F(Quotas, EveryBucketThatATypeCountsAgainstHasAnOnDemandAndASpotCode) {
   for (const auto& type : instance_types())
-    for (const std::string prefix : {"", "spot-"}) {
-      const auto bucket = prefix + std::string(quota_bucket(type));
+    for (const bool spot : {false, true}) {
+      const auto bucket = quota_bucket(type, spot);
       EXPECT_EQ(std::count_if(vcpu_quotas().begin(), vcpu_quotas().end(),
                               [&](const VcpuQuota& quota) { return quota.bucket == bucket; }),
                 1)
@@ -56,7 +56,7 @@ TEST_F(Quotas, AreListedInPages) {
     for (const auto& quota : page["Quotas"]) codes.push_back(quota["QuotaCode"]);
     request["NextToken"] = text_at(page, "NextToken");
   } while (request["NextToken"] != "");
-  EXPECT_EQ(codes.size(), 12U);
+  EXPECT_EQ(codes.size(), 19U);
   EXPECT_TRUE(std::is_sorted(codes.begin(), codes.end()));
   EXPECT_EQ(ask_quotas("ListServiceQuotas", {{"NextToken", "bm8="}})["__type"],
             "InvalidPaginationTokenException");

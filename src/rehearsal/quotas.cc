@@ -9,7 +9,7 @@
 namespace ferry::rehearsal {
 namespace {
 
-constexpr std::array<VcpuQuota, 12> all_vcpu_quotas = {{
+constexpr std::array<VcpuQuota, 19> all_vcpu_quotas = {{
     {"standard", "L-1216C47A", "Running On-Demand Standard (A, C, D, H, I, M, R, T, Z) instances",
      "Standard/OnDemand", 5},
     {"inf", "L-1945791B", "Running On-Demand Inf instances", "Inf/OnDemand", 0},
@@ -18,12 +18,19 @@ constexpr std::array<VcpuQuota, 12> all_vcpu_quotas = {{
      "Standard/Spot", 5},
     {"spot-g", "L-3819A6DF", "All G and VT Spot Instance Requests", "G/Spot", 0},
     {"p", "L-417A185B", "Running On-Demand P instances", "P/OnDemand", 0},
+    {"u", "L-43DA4232", "Running On-Demand High Memory instances", "HighMem/OnDemand", 0},
     {"spot-trn", "L-6B0D517C", "All Trn Spot Instance Requests", "Trn/Spot", 0},
     {"dl", "L-6E869C2A", "Running On-Demand DL instances", "DL/OnDemand", 0},
-    {"spot-p", "L-7212CCBC", "All P Spot Instance Requests", "P/Spot", 0},
+    {"spot-p", "L-7212CCBC", "All P4, P3 and P2 Spot Instance Requests", "P/Spot", 0},
+    {"x", "L-7295265B", "Running On-Demand X instances", "X/OnDemand", 0},
+    {"f", "L-74FC7D96", "Running On-Demand F instances", "F/OnDemand", 0},
     {"spot-dl", "L-85EED4F7", "All DL Spot Instance Requests", "DL/Spot", 0},
+    {"spot-f", "L-88CF9481", "All F Spot Instance Requests", "F/Spot", 0},
     {"spot-inf", "L-B5D1601B", "All Inf Spot Instance Requests", "Inf/Spot", 0},
+    {"spot-p5", "L-C4BD4855", "All P5 Spot Instance Requests", "P5/Spot", 0},
     {"g", "L-DB2E81BA", "Running On-Demand G and VT instances", "G/OnDemand", 0},
+    {"spot-x", "L-E3A00192", "All X Spot Instance Requests", "X/Spot", 0},
+    {"hpc", "L-F7808C92", "Running On-Demand HPC instances", "HPC/OnDemand", 0},
 }};
 constexpr std::string_view ec2_full_name = "Amazon Elastic Compute Cloud (Amazon EC2)";
 

@@ -29,15 +29,14 @@ bool counts(const Instance& instance) {
 Api<std::int64_t> within_quota(const Call& call, const LaunchOrder& order) {
   std::int64_t room = order.most;
   if (order.instance.in_block) return room;  // paid for already
-  const auto bucket = std::string(order.spot ? "spot-" : "") + std::string(quota_bucket(*order.type));
+  const auto bucket = quota_bucket(*order.type, order.spot);
   std::int64_t used_vcpus = 0, used_instances = 0;
   for (const auto& [id, instance] : call.state.instances) {
     if (!counts(instance) || instance.in_block) continue;
     ++used_instances;
     const auto* type = find_type(instance.type);
     const bool spot = !instance.spot_request_id.empty();
-    if (type && spot == order.spot && quota_bucket(*type) == quota_bucket(*order.type))
-      used_vcpus += type->vcpus;
+    if (type && quota_bucket(*type, spot) == bucket) used_vcpus += type->vcpus;
   }
   if (const auto limit = call.faults.quota("instances")) {
     room = std::min(room, *limit - used_instances);

@@ -12,7 +12,7 @@ def quotas_are_those_of_launches(ec2, quotas, ami):
         return quotas.get_service_quota(ServiceCode="ec2", QuotaCode=code)["Quota"]["Value"]
     everything = [q for page in quotas.get_paginator("list_service_quotas").paginate(ServiceCode="ec2", PaginationConfig={"PageSize": 5}) for q in page["Quotas"]]
     codes = {q["QuotaCode"]: q["QuotaName"] for q in everything}
-    expect(len(everything) == len(codes) == 12, f"{len(everything)} quotas")
+    expect(len(everything) == len(codes) == 19, f"{len(everything)} quotas")
     expect("G and VT" in codes["L-DB2E81BA"] and "Spot" in codes["L-3819A6DF"], str(codes))
     fault("quota", "bucket=g", "limit=0")
     expect(value("L-DB2E81BA") == 0, "the fault's limit is not shown")
