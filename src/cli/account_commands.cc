@@ -2,6 +2,7 @@
 
 #include "base/text.h"
 #include "cli/command.h"
+#include "cli/task_options.h"
 #include "run/account.h"
 #include "run/catalog_update.h"
 #include "run/planning.h"
@@ -13,7 +14,8 @@ namespace {
 
 Result<int> check(World& world, const std::string& region, bool json) {
   using Level = run::Finding::Level;
-  const auto findings = run::check_account(world.doors(), region);
+  TRY_SET(settings, "", personal_settings());
+  const auto findings = run::check_account(world.doors(), region, settings);
   bool bad = false;
   Json list = Json::array();
   for (const auto& one : findings) {

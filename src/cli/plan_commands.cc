@@ -101,6 +101,9 @@ int plan_command(const Program& program, const TaskOptions& options, bool json) 
   auto planned =
       run::plan_task(task, lifetime, os::data_dir(), os::system_clock().now_ms(), rehearsal::region());
   if (!planned) return report(planned.error());
+  if (const auto& id = task.aws.capacity_reservation; !id.empty())
+    planned->ranking.notes.push_back(
+        id + " decides type and zone; a run looks at it before it rents, this plan does not");
   if (json) {
     fmt::print("{}\n", dump_json(plan_json(task, *planned)));
   } else {

@@ -108,9 +108,11 @@ Result<int> env(World& world, const std::string& name, bool json) {
     if (!value.empty()) fmt::print("{:<12} {}\n", what, printable(value));
   };
   if (run.task.contains("image"))
-    line("image", text_at(run.task["image"], "id") + "  " + text_at(run.task["image"], "name"));
+    line("image", text_at(run.task["image"], "id") + "  " + text_at(run.task["image"], "name") + "  " +
+                      text_at(run.task["image"], "created").substr(0, 10));
   line("python", text_at(facts, "python") + "  " + text_at(facts, "program"));
   line("made", text_at(facts, "made"));
+  if (facts.contains("scratch")) line("scratch", text_at(facts["scratch"], "folder"));
   line("CUDA", text_at(facts, "cuda"));
   line("driver", text_at(facts, "driver"));
   if (facts.contains("gpus"))

@@ -17,7 +17,9 @@ void TaskOptions::add_to(CLI::App& command) {
   command.add_option("--cpus", cpus, "vCPUs, e.g. 4 or 4+");
   command.add_option("--memory", memory, "Memory in GiB, e.g. 16 or 16+");
   command.add_option("--disk", disk, "Size of the root disk in GiB");
-  command.add_option("--image", image, "What to boot: ami-…, pytorch, tensorflow or base");
+  command.add_option(
+      "--image", image,
+      "What to boot: ami-…, pytorch, tensorflow or base; or docker:IMAGE, a container to train in");
   command.add_option("--region", region, "Rent in this region only; '*' for any");
   auto* spot_flag = command.add_flag("--spot", spot, "Spot machines: cheaper, and AWS may take them back");
   command.add_flag("--on-demand", on_demand, "No spot machines, whatever the task says")->excludes(spot_flag);
@@ -128,7 +130,7 @@ Status lay_resources(const TaskOptions& options, task::Resources& resources) {
       return fail(Kind::bad_input, "--disk needs a size in GiB, from 1 to 65536");
     resources.disk_gib = static_cast<int>(*gib);
   }
-  if (!options.image.empty()) {
+  if (!options.image.empty() && !options.image.starts_with("docker:")) {
     resources.image = {};
     if (options.image.starts_with("ami-")) {
       resources.image.amis[""] = options.image;
@@ -136,7 +138,7 @@ Status lay_resources(const TaskOptions& options, task::Resources& resources) {
       resources.image.flavour = options.image;
     } else {
       return fail(Kind::bad_input, "--image: not an image: " + printable(options.image), {},
-                  "give an AMI (ami-…), pytorch, tensorflow or base");
+                  "give an AMI (ami-…), pytorch, tensorflow, base or docker:IMAGE");
     }
   }
   if (!options.gpus.empty()) {
@@ -169,10 +171,8 @@ void fill_from_environment(std::vector<std::string>& missing, std::map<std::stri
 /// What the person's settings file has (for AWS itself), the task over it, the flags over both.
 Status lay_aws(const TaskOptions& options, bool on_aws, task::AwsSettings& task) {
   task::AwsSettings all, flags;
-  const auto file = os::config_dir() / "config.yaml";
-  if (on_aws && os::exists(file)) {
-    TRY_SET(text, "", os::read_file(file, 1 << 20));
-    TRY_SET(own, "", task::parse_settings(text, file.string()));
+  if (on_aws) {
+    TRY_SET(own, "", personal_settings());
     all = std::move(own);
   }
   for (const auto& subnet : options.subnets) TRY("--subnet", task::set_field(flags, "subnet_id", subnet));
@@ -212,6 +212,13 @@ Status lay_variables(const TaskOptions& options, task::Task& task) {
 
 }  // namespace
 
+Result<task::AwsSettings> personal_settings() {
+  const auto file = os::config_dir() / "config.yaml";
+  if (!os::exists(file)) return task::AwsSettings();
+  TRY_SET(text, "", os::read_file(file, 1 << 20));
+  return task::parse_settings(text, file.string());
+}
+
 Result<Described> describe_task(const TaskOptions& options, const std::vector<std::string>& command,
                                 bool has_command) {
   Described out;
@@ -246,6 +253,8 @@ Result<Described> describe_task(const TaskOptions& options, const std::vector<st
     TRY_SET(most, "--budget", parse_usd(options.budget));
     out.task.budget = most;
   }
+  if (options.image.starts_with("docker:"))
+    out.task.environment = {.kind = "docker", .name = options.image.substr(7), .file = {}};
   TRY("", lay_resources(options, out.task.resources));
   for (auto& candidate : out.task.candidates) TRY("", lay_resources(options, candidate));
   const bool on_aws = out.task.wishes()[0].infra.value_or(task::Infra{}).world == task::World::aws;

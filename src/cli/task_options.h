@@ -28,6 +28,10 @@ struct Described {
   os::Path workdir;  ///< absolute
 };
 
+/// What the person's settings file says (aws: in ~/.config/ferry/config.yaml); nothing said where there is
+/// none.
+Result<task::AwsSettings> personal_settings();
+
 /// Reads the task file if there is one, lays the options and the command behind "--" over it, takes values
 /// left open from the environment.
 Result<Described> describe_task(const TaskOptions& options, const std::vector<std::string>& command,

@@ -11,6 +11,7 @@
 #include "cloud/aws_client.h"
 #include "os/env.h"
 #include "os/process.h"
+#include "run/access.h"
 #include "run/planning.h"
 
 extern "C" {
@@ -101,6 +102,24 @@ void check_permissions(Account& account, cloud::Cloud& cloud, std::vector<Findin
         {Level::note, "permissions", join(unknown, ", ") + ": EC2 does not tell without a real machine", ""});
 }
 
+/// The person's own subnets, and the key pair that is to open machines in them.
+void check_own_network(cloud::Cloud& cloud, const task::AwsSettings& settings, std::vector<Finding>& out) {
+  const auto subnets = cloud.subnets(settings.subnets_in(cloud.region()));
+  if (!subnets) {
+    out.push_back({Level::bad, "network", subnets.error().what, subnets.error().advice});
+    return;
+  }
+  std::vector<std::string> parts;
+  for (const auto& subnet : *subnets)
+    parts.push_back(
+        fmt::format("{} in {} ({})", subnet.id, subnet.zone,
+                    subnet.gives_public_address && settings.public_address != false ? "public" : "private"));
+  const bool many =
+      std::ranges::any_of(*subnets, [&](const auto& one) { return one.vpc_id != subnets->front().vpc_id; });
+  out.push_back({many ? Level::bad : Level::good, "network", join(parts, ", "),
+                 many ? "subnets of one region must be of one VPC" : ""});
+}
+
 void check_network(Account& account, std::vector<Finding>& out) {
   const auto vpcs = aws::describe_vpcs(account.client, {{"isDefault", {"true"}}});
   if (!vpcs) {
@@ -174,13 +193,15 @@ void check_orphans(Doors& doors, cloud::Cloud& cloud, std::vector<Finding>& out)
 
 }  // namespace
 
-std::vector<Finding> check_account(Doors& doors, const std::string& region) {
+std::vector<Finding> check_account(Doors& doors, const std::string& region,
+                                   const task::AwsSettings& settings) {
   std::vector<Finding> out;
   const auto tell = [&](std::string subject, const Error& error) {
     const auto text = error.what + (error.why.empty() ? "" : " (" + error.why + ")");
     out.push_back({Level::bad, std::move(subject), text, error.advice});
   };
   check_ssh(out);
+  if (const auto access = check_access(settings); !access) tell("ssh", access.error());
   auto account = open_account(doors, region);
   if (!account) {
     tell(account.error().kind == Kind::bad_input ? "region" : "credentials", account.error());
@@ -200,7 +221,8 @@ std::vector<Finding> check_account(Doors& doors, const std::string& region) {
   const auto cloud = cloud::make_ec2_cloud(account->world, doors.http, doors.clock);
   check_permissions(*account, *cloud, out);
   check_quotas(*account, out);
-  check_network(*account, out);
+  const bool own = !settings.subnets_in(account->world.region).empty();
+  own ? check_own_network(*cloud, settings, out) : check_network(*account, out);
   check_orphans(doors, *cloud, out);
   return out;
 }

@@ -19,9 +19,10 @@ struct Finding {
   std::string advice;  ///< what to do; may be empty
 };
 
-/// Everything a run will need, asked beforehand. `region` empty: the person's own. Never fails: what cannot
-/// be asked is a finding.
-std::vector<Finding> check_account(Doors& doors, const std::string& region);
+/// Everything a run will need, asked beforehand. `region` empty: the person's own. `settings`: what the
+/// person's tasks have as aws:. Never fails: what cannot be asked is a finding.
+std::vector<Finding> check_account(Doors& doors, const std::string& region,
+                                   const task::AwsSettings& settings);
 
 /// One of EC2's limits on vCPUs.
 struct Quota {

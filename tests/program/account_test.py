@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
 """Which account and profile a run belongs to, and that nobody looks for its machine in another one."""
+import json
 import sqlite3
 
 from lib import Home, main
@@ -53,6 +54,34 @@ def test_a_run_is_released_with_the_profile_it_was_rented_with():
         assert done.returncode == 0 and "cannot ask" not in done.err, done.err
         assert home.ferry("down", run, env={**other, "FERRY_PROFILE": "other"}).returncode == 125
         home.good("down", run, env=other)
+        home.nothing_left()
+
+
+def test_an_image_is_looked_up_once_a_day_and_again_when_it_was_withdrawn():
+    with Home() as home:
+        aws_env(home)
+        log = home.root / "data/ferry/rehearsal/server.log"
+        lookups = lambda: log.read_text().count("ssm:GetParameter")
+        home.good("run", "--infra", "aws", "--", "true")
+        assert lookups() == 1, lookups()
+        home.good("run", "--infra", "aws", "--", "true")
+        assert lookups() == 1, "the second run has to remember it"
+        memory = home.root / "data/ferry/images.json"
+        known = json.loads(memory.read_text())
+        (key, image), = known.items()
+        assert image["name"] and image["created"] and image["id"].startswith("ami-"), image
+        assert image["name"] in home.good("env", home.newest()["run"]).out and image["created"][:10] in home.good("env", home.newest()["run"]).out
+        # Withdrawn meanwhile: another is looked up, and one machine rented.
+        memory.write_text(json.dumps({key: {**image, "id": "ami-0123456789abcdef0"}}))
+        home.good("run", "--infra", "aws", "--", "true")
+        assert lookups() == 2 and json.loads(memory.read_text())[key]["id"] == image["id"]
+        # A day later.
+        memory.write_text(json.dumps({key: {**image, "found_ms": image["found_ms"] - 25 * 3600 * 1000}}))
+        home.good("run", "--infra", "aws", "--", "true")
+        assert lookups() == 3
+        memory.write_text("}{")
+        home.good("run", "--infra", "aws", "--", "true")
+        assert len(home.cloud()["instances"]) == 5, home.cloud()
         home.nothing_left()
 
 

@@ -125,6 +125,11 @@ def test_the_persons_settings_hold_for_every_task_and_flags_win():
         home.good("down", "--all")
         home.good("run", "--keep", "--infra", "aws", "--subnet", second, "--", "true")
         assert the_machine(ec2)["SubnetId"] == second
+        done = home.good("check")
+        assert f"{first} in us-east-1b (private)" in done.out, done.out
+        config.write_text("aws:\n  subnet_id: subnet-0123456789abcdef0\n  ssh_proxy: ssm\n")
+        done = home.ferry("check")
+        assert done.returncode == 1 and "no subnet subnet-0123456789abcdef0" in done.out and "session-manager-plugin" in done.out, done.out
         config.write_text("aws:\n  subnet: x\n")
         done = home.ferry("run", "--infra", "aws", "--", "true")
         assert done.returncode == 125 and "config.yaml:2:3: unknown field 'subnet'" in done.err and "subnet_id" in done.err, done.err
