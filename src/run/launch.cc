@@ -17,6 +17,8 @@ namespace {
 
 /// EC2 reaches running in well under a minute; ten are a failure.
 constexpr Seconds running_limit{600};
+/// A public address is there when a machine runs, or a moment later.
+constexpr Seconds address_limit{20};
 constexpr int most_attempts = 60;
 
 /// A region where something is to be rented: its cloud, with the run's key and group in it.
@@ -215,6 +217,7 @@ Result<cloud::Instance> Launcher::rent(const plan::Offer& offer, Site& site, led
 }
 
 Status Launcher::wait_until_running(Site& site, ledger::Instance& instance) {
+  std::int64_t running_since = 0;
   TRY("", poll_until(doors_, running_limit, true, instance.id + " was running", [&]() -> Result<bool> {
         TRY_SET(now, "", site.cloud->describe(instance.id));
         if (!now.alive()) {
@@ -222,7 +225,13 @@ Status Launcher::wait_until_running(Site& site, ledger::Instance& instance) {
                       "try again; it may be the cloud's own trouble");
         }
         note_access(now, instance);
-        return now.state == cloud::State::running && !instance.address.empty();
+        if (now.state != cloud::State::running) return false;
+        if (!instance.address.empty()) return true;
+        if (running_since == 0) running_since = doors_.clock.steady_ms();
+        if (doors_.clock.steady_ms() - running_since < address_limit.count() * 1000) return false;
+        return fail(Kind::bad_input, instance.id + " has no public address", "its subnet gives none",
+                    "write aws: public_address: true to ask for one, or --private to reach it at its private "
+                    "address");
       }));
   return doors_.ledger.note_instance(instance);
 }
@@ -291,10 +300,15 @@ void Launcher::tell_next(const plan::Offer& offer, const Error& why) {
 }
 
 void Launcher::note_shortage(const plan::Offer& offer, Site& site) {
+  // What a reservation or a placement group has no room for says nothing about others.
+  const bool is_general = order_.aws.capacity_reservation.empty() && order_.aws.placement_group.empty();
+  const auto remember = [&](const plan::Offer& one) {
+    if (is_general) memory_.note(one, doors_.clock.now_ms());
+  };
   auto whole_region = offer;
   whole_region.zone.clear();
   if (!offer.zone.empty()) {
-    memory_.note(offer, doors_.clock.now_ms());
+    remember(offer);
     const auto left = zones_left_.find(where(whole_region));
     if (left == zones_left_.end() || --left->second > 0) return;
   } else {
@@ -308,7 +322,7 @@ void Launcher::note_shortage(const plan::Offer& offer, Site& site) {
     zones_left_[where(whole_region)] = zones.size();
     if (!zones.empty()) return;
   }
-  memory_.note(whole_region, doors_.clock.now_ms());
+  remember(whole_region);
 }
 
 void Launcher::move_on(const plan::Offer& offer, Site& site, const Error& why) {

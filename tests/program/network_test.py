@@ -111,6 +111,19 @@ def test_without_a_default_vpc_an_own_subnet_is_enough_and_a_wrong_one_is_told()
         home.nothing_left()
 
 
+def test_a_default_subnet_without_public_addresses_is_told_and_asked_for_one():
+    with Home() as home:
+        aws_env(home)
+        ec2 = client(home, "ec2")
+        for one in ec2.describe_subnets()["Subnets"]:
+            ec2.modify_subnet_attribute(SubnetId=one["SubnetId"], MapPublicIpOnLaunch={"Value": False})
+        done = home.ferry("run", "--infra", "aws", "--", "true")
+        assert done.returncode == 125 and "has no public address" in done.err and "public_address: true" in done.err, done.err
+        home.file("task.yaml", "run: 'true'\naws: {public_address: true}\n")
+        home.good("run", "task.yaml", "--infra", "aws")
+        home.nothing_left()
+
+
 def test_the_persons_settings_hold_for_every_task_and_flags_win():
     with Home() as home:
         aws_env(home)
