@@ -59,7 +59,8 @@ TEST_F(PlacementGroups, OfTheClusterKindKeepTheirInstancesInOneZone) {
       ask("DescribeInstances", {{"Filter.1.Name", "placement-group-name"}, {"Filter.1.Value.1", "near"}})
           .count("//instancesSet/item"),
       2U);
-  for (const auto& node : ask("DescribeInstances").xml.select_nodes("//instanceId"))
+  const auto there = ask("DescribeInstances");
+  for (const auto& node : there.xml.select_nodes("//instanceId"))
     end(node.node().text().get());
   EXPECT_EQ(zone(in("us-east-1a")), "us-east-1a") << "an empty group is nowhere";
 }

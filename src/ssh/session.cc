@@ -59,10 +59,11 @@ os::Argv batch_options() {
 
 void append(os::Argv& to, os::Argv more) { to.insert(to.end(), more.begin(), more.end()); }
 
+/// What a process that ended has said on standard error. A proxy of its may still be about to say why.
 std::string drain(os::Process& process) {
   if (!process.err) return {};
   std::string text;
-  while (os::wait_readable(process.err.get(), Millis(0)) && text.size() < 65536) {
+  while (os::wait_readable(process.err.get(), Millis(300)) && text.size() < 65536) {
     const auto part = os::read_some(process.err.get());
     if (!part || part->empty()) break;
     text += *part;

@@ -126,11 +126,12 @@ TEST_F(Sshd, AProxyCommandLeadsToTheMachineWhereverItIs) {
 
 TEST_F(Sshd, AProxyThatRefusesIsDeniedAndOneThatFailsIsAskedAgain) {
   auto target = target_;
-  target.proxy = "echo " + std::string(proxy_refused) + " no plugin >&2; exit 1 %h";
+  const auto proxy = [](const std::string& words) { return "sh -c 'echo " + words + " >&2; exit 1' %h"; };
+  target.proxy = proxy(std::string(proxy_refused) + " no plugin");
   EXPECT_EQ(Session::open(target, Millis(20'000)).error().kind, Kind::denied);
-  target.proxy = "echo Permission denied >&2; exit 1 %h";
+  target.proxy = proxy("Permission denied");
   EXPECT_EQ(Session::open(target, Millis(20'000)).error().kind, Kind::denied);
-  target.proxy = "echo the machine is booting >&2; exit 1 %h";
+  target.proxy = proxy("the machine is booting");
   EXPECT_EQ(Session::open(target, Millis(20'000)).error().kind, Kind::lost);
 }
 
