@@ -7,6 +7,7 @@
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   const std::string_view text(reinterpret_cast<const char*>(data), size);
   if (auto task = ferry::task::parse_task(text, "fuzz.yaml")) (void)ferry::task::fill_variables(*task);
+  (void)ferry::task::parse_settings(text, "fuzz.yaml");
   (void)ferry::task::parse_local_disk(text);
   (void)ferry::task::parse_accelerators(text);
   (void)ferry::task::parse_infra(text);
