@@ -78,6 +78,11 @@ Error bad_cidr(const std::string& text) {
           "set FERRY_CALLER_CIDR to your public address, for example 203.0.113.7/32", ""};
 }
 
+/// True if there is no default VPC.
+bool is_about_default_vpc(const Error& error) {
+  return error.code == "VPCIdNotSpecified" || error.code == "DefaultVpcDoesNotExist";
+}
+
 /// True for what ferry uses and never makes: if it is not found, it will not be found in a moment either.
 bool is_never_ours(const Error& error) {
   for (const char* thing :
@@ -170,7 +175,9 @@ class Ec2Cloud final : public Cloud {
       TRY("", calm_about(Kind::not_found, ec2_.delete_security_group(group.id)));
     if (!groups.empty()) return {};
     // One of the last seconds may not show yet. By name, only the default VPC is looked through.
-    return calm_about(Kind::not_found, ec2_.delete_security_group_named(name));
+    auto deleted = ec2_.delete_security_group_named(name);
+    if (!deleted && is_about_default_vpc(deleted.error())) return {};  // so that there is no group in it
+    return calm_about(Kind::not_found, std::move(deleted));
   }
 
   Result<std::vector<Subnet>> subnets(const std::vector<std::string>& ids) override {
@@ -358,7 +365,7 @@ Result<aws::SecurityGroupRecord> Ec2Cloud::make_group(const std::string& name, c
                   "try again in a minute");
     });
   }
-  if (id.error().code == "VPCIdNotSpecified" || id.error().code == "DefaultVpcDoesNotExist") {
+  if (is_about_default_vpc(id.error())) {
     return fail(Kind::not_found, "this account has no default VPC in " + region(), id.error().why,
                 "make one (`aws ec2 create-default-vpc --region " + region() +
                     "`), or choose a subnet of your own (--subnet) or another region",

@@ -171,18 +171,27 @@ void check_ssh(std::vector<Finding>& out) {
   out.push_back({Level::good, "ssh", printable(words.substr(0, words.find(','))), ""});
 }
 
-void check_orphans(Doors& doors, cloud::Cloud& cloud, std::vector<Finding>& out) {
-  const auto ours = cloud.find_by_tag("ferry:owner", os::user_name() + "@" + os::host_name());
+void check_orphans(Doors& doors, const std::vector<std::string>& regions, std::vector<Finding>& out) {
   const auto noted = doors.ledger.unreleased();
-  if (!ours || !noted) {
-    out.push_back({Level::note, "orphans", ours ? "the ledger cannot be read" : ours.error().what, ""});
+  if (!noted) {
+    out.push_back({Level::note, "orphans", "the ledger cannot be read", ""});
     return;
   }
   std::vector<std::string> orphans;
-  for (const auto& one : *ours) {
-    const bool known =
-        std::any_of(noted->begin(), noted->end(), [&](const auto& it) { return it.id == one.id; });
-    if (one.alive() && !known) orphans.push_back(one.id + " (" + one.type + ")");
+  for (const auto& region : regions) {
+    Place place{"aws", region, "", "", ""};
+    const auto ours = [&]() -> Result<std::vector<cloud::Instance>> {
+      TRY_SET(cloud, "", open_cloud(doors, place));
+      return cloud->find_by_tag("ferry:owner", os::user_name() + "@" + os::host_name());
+    }();
+    if (!ours) {
+      out.push_back({Level::note, "orphans", region + " could not be looked at: " + ours.error().what, ""});
+      continue;
+    }
+    for (const auto& one : *ours) {
+      const bool known = std::ranges::any_of(*noted, [&](const auto& it) { return it.id == one.id; });
+      if (one.alive() && !known) orphans.push_back(one.id + " (" + one.type + ", " + region + ")");
+    }
   }
   if (orphans.empty()) {
     out.push_back({Level::good, "orphans", "none", ""});
@@ -223,8 +232,19 @@ std::vector<Finding> check_account(Doors& doors, const std::string& region,
   check_quotas(*account, out);
   const bool own = !settings.subnets_in(account->world.region).empty();
   own ? check_own_network(*cloud, settings, out) : check_network(*account, out);
-  check_orphans(doors, *cloud, out);
+  const auto regions = account_regions(doors);
+  check_orphans(doors, regions.value_or(std::vector{account->world.region}), out);
   return out;
+}
+
+Result<std::vector<std::string>> account_regions(Doors& doors) {
+  TRY_SET(account, "", open_account(doors, ""));
+  std::vector<std::string> names = {account.world.region};
+  TRY_SET(regions, "", aws::describe_regions(account.client));
+  for (const auto& region : regions) {
+    if (region.enabled && region.name != names.front()) names.push_back(region.name);
+  }
+  return names;
 }
 
 Result<std::vector<Quota>> vcpu_quotas(Doors& doors, const std::string& region) {
@@ -314,7 +334,8 @@ Status may_launch(Doors& doors, const plan::Offer& offer, const cloud::Image& im
   names.instance_profile = settings.instance_profile;
   if (const auto& subnets = settings.subnets_in(offer.region); !subnets.empty())
     names.subnet_id = subnets.front();
-  for (const char* action : {"RunInstances", "ImportKeyPair", "CreateSecurityGroup"}) {
+  for (const char* action :
+       {"RunInstances", "DescribeInstances", "TerminateInstances", "ImportKeyPair", "CreateSecurityGroup"}) {
     auto answer = aws::dry_run(account.client, action, names);
     if (answer.permission != aws::Permission::denied || !answer.error) continue;
     answer.error->advice = "`ferry policy` prints all that ferry needs; have it attached to this identity";

@@ -24,6 +24,9 @@ struct Finding {
 std::vector<Finding> check_account(Doors& doors, const std::string& region,
                                    const task::AwsSettings& settings);
 
+/// The regions that the environment's own account has, its usual one first. Fails as the calls do.
+Result<std::vector<std::string>> account_regions(Doors& doors);
+
 /// One of EC2's limits on vCPUs.
 struct Quota {
   std::string code, families;

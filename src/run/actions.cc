@@ -5,7 +5,10 @@
 #include "base/text.h"
 #include "os/env.h"
 #include "run/access.h"
+#include "run/account.h"
+#include "run/labels.h"
 #include "run/local_log.h"
+#include "run/polling.h"
 #include "run/run.h"
 #include "run/training.h"
 
@@ -202,6 +205,15 @@ Status clear_own_machine(const std::string& host) {
 
 }  // namespace
 
+namespace {
+
+/// True if there is nobody any more to fetch from.
+bool is_out_of_reach(const Error& error) {
+  return error.kind == Kind::lost || error.kind == Kind::timeout || error.kind == Kind::not_found;
+}
+
+}  // namespace
+
 Result<std::vector<std::string>> down(Doors& doors, const std::string& run_name, bool bring_home) {
   TRY_SET(seen, "", doors.ledger.run(run_name));
   if (seen.phase == Phase::released) {
@@ -221,8 +233,18 @@ Result<std::vector<std::string>> down(Doors& doors, const std::string& run_name,
     }
     return ended;
   }
-  if (bring_home && run.phase >= Phase::setup && !run.outputs_home) {
+  const bool holds_outputs = run.phase >= Phase::setup && !run.outputs_home && !before.empty();
+  if (bring_home && holds_outputs) {
     auto fetched = fetch(doors, run.name);
+    if (!fetched && !is_out_of_reach(fetched.error())) {
+      // The machine answers: what it holds is not thrown away because of something that can be cured here.
+      auto error = std::move(fetched).error();
+      error.advice +=
+          (error.advice.empty() ? "" : "; ") +
+          fmt::format("then again  ferry down {}; or without its outputs: ferry down {} --no-fetch", run.name,
+                      run.name);
+      return fail(run.name + " is kept: its outputs could not be brought home", std::move(error));
+    }
     if (!fetched) {
       doors.progress.warn(
           "down", fmt::format("{}: outputs could not be brought home: {}", run.name, fetched.error().what));
@@ -238,18 +260,44 @@ Result<std::vector<std::string>> down(Doors& doors, const std::string& run_name,
 
 namespace {
 
-/// Ends what carries this user's tag at a place, whatever the ledger says.
+/// Ends what carries this user's tag at a place, whatever the ledger says, and what was made for it.
 Status end_strays(Doors& doors, Place place, std::vector<std::string>& ended) {
   const auto account = place;
   TRY_SET(cloud, "", open_cloud(doors, place));
   TRY("", confirm_account(*cloud, account));
   TRY_SET(ours, "", cloud->find_by_tag("ferry:owner", os::user_name() + "@" + os::host_name()));
+  std::erase_if(ours, [](const auto& one) { return !one.alive(); });
+  for (const auto& one : ours) TRY("terminate " + one.id, cloud->terminate(one.id));
   for (const auto& one : ours) {
-    if (!one.alive()) continue;
-    TRY("terminate " + one.id, cloud->terminate(one.id));
+    TRY("", poll_until(doors, Seconds(600), true, one.id + " was terminated", [&]() -> Result<bool> {
+          const auto now = cloud->describe(one.id);
+          if (!now && now.error().kind == Kind::not_found) return true;
+          if (!now) return tl::unexpected<Error>(now.error());
+          return now->state == cloud::State::terminated;
+        }));
     ended.push_back(one.id);
+    const auto run = one.tags.find("ferry:run"), launch = one.tags.find(launch_tag);
+    if (run == one.tags.end() || launch == one.tags.end()) continue;
+    const auto name = resource_name(run->second, launch->second);
+    TRY("", cloud->delete_key(name));
+    TRY("", patiently(doors, [&] { return cloud->delete_group(name); }));
   }
   return {};
+}
+
+/// The ledger may be a new one: looks in every region that the account has, as whoever the environment says.
+void end_strays_of_account(Doors& doors, const std::set<Place>& seen, std::vector<std::string>& ended) {
+  const auto regions = account_regions(doors);
+  if (!regions) {
+    doors.progress.note("AWS itself was not looked at: " + regions.error().what);
+    return;
+  }
+  for (const auto& region : *regions) {
+    const auto is_there = [&](const Place& one) { return one.world == "aws" && one.region == region; };
+    if (std::ranges::any_of(seen, is_there)) continue;
+    if (const auto looked = end_strays(doors, {"aws", region, "", "", ""}, ended); !looked)
+      doors.progress.warn("down", fmt::format("could not look in {}: {}", region, looked.error().what));
+  }
 }
 
 }  // namespace
@@ -275,14 +323,7 @@ Result<std::vector<std::string>> down_all(Doors& doors, bool bring_home) {
     for (const auto& one : instances) places.insert(place_of(one));
   }
   for (const auto& place : places) TRY("", end_strays(doors, place, ended));
-  // The ledger may be a new one: look where ferry would rent now, too.
-  Place usual{"aws", "", "", "", ""};
-  const auto is_usual = [&](const auto& one) { return one.world == "aws" && one.region == usual.region; };
-  if (open_world(doors, usual) && std::ranges::none_of(places, is_usual)) {
-    if (const auto looked = end_strays(doors, usual, ended); !looked)
-      doors.progress.warn("down",
-                          fmt::format("could not look in aws {}: {}", usual.region, looked.error().what));
-  }
+  end_strays_of_account(doors, places, ended);
   if (failed) return tl::unexpected<Error>(std::move(*failed));
   return ended;
 }

@@ -25,12 +25,13 @@ Status look_at_clouds(Doors& doors);
 /// up).
 Status cancel(Doors& doors, const std::string& run);
 
-/// Releases everything of the run; outputs are brought home first where the machine can be reached (`fetch`).
-/// Returns the ids that were terminated.
+/// Releases everything of the run; with `fetch`, outputs are brought home first where the machine can be
+/// reached: if it answers and they cannot be stored here, it is kept, and that is the error. Returns the ids
+/// that were terminated.
 Result<std::vector<std::string>> down(Doors& doors, const std::string& run, bool fetch);
 
 /// down() for every run, then everything that carries this user's ferry tags, in every place of the ledger
-/// and in the environment's own AWS region. Returns the ids terminated.
+/// and in every region of the environment's own AWS account. Returns the ids terminated.
 Result<std::vector<std::string>> down_all(Doors& doors, bool fetch);
 
 /// Brings the outputs home as they are now. For a released run: says whether they are home.

@@ -18,11 +18,13 @@ using ledger::Phase;
 
 namespace {
 
-Seconds connect_limit() {
+/// How long a machine that runs may take to let ssh in. Large and bare-metal ones boot for many minutes.
+Seconds connect_limit(const plan::InstanceType& type) {
+  constexpr int large = 90;  // vCPUs: p3dn, p4d, p5, trn1.32xlarge and the like
   if (const auto text = os::env("FERRY_CONNECT_LIMIT")) {
     if (const auto limit = parse_duration(*text)) return *limit;
   }
-  return Seconds(180);
+  return type.vcpus >= large || type.name.ends_with(".metal") ? Seconds(900) : Seconds(300);
 }
 
 /// How long a broken connection is tried again before the person gets the prompt back (the job goes on
@@ -180,7 +182,9 @@ Status Journey::launch(const Order& order, const std::string& framework) {
 Status Journey::connect() {
   TRY("", enter(Phase::connecting));
   doors_.progress.begin("connect", instance_.address);
-  TRY_SET(link, "", Link::open(doors_, *cloud_, folder_, instance_, connect_limit(), false));
+  TRY_SET(link, "",
+          Link::open(doors_, *cloud_, folder_, instance_,
+                     connect_limit(offers_.empty() ? plan::InstanceType{} : offers_.front().type), false));
   link_.emplace(std::move(link));
   instance_ = link_->instance();
   doors_.progress.done("connect", "ssh ready, host key pinned", {{"address", instance_.address}});

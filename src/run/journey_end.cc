@@ -60,7 +60,10 @@ Status Journey::release() {
   TRY("", enter(Phase::releasing));
   doors_.progress.begin("release", instance_.id);
   if (link_) {
-    if (auto channel = link_->agent()) (void)channel->client.release(false);
+    // With all outputs home the machine may end itself at once: even if AWS does not listen to us now, the
+    // bill stops.
+    const bool may_end = run_.outputs_home && instance_.world != "ssh";
+    if (auto channel = link_->agent()) (void)channel->client.release(may_end);
     link_.reset();
   }
   TRY("", release_all(doors_, run_));
@@ -163,8 +166,13 @@ int Journey::finish(const Status& problem) {
   }
   if (auto released = release(); !released) {
     auto error = released.error();
-    error.advice = "the next ferry command tries again; or now: ferry down " + run_.name;
+    error.advice += (error.advice.empty() ? "" : "; then  ") + std::string("ferry down ") + run_.name;
     doors_.progress.error(error);
+    if (!instance_.id.empty())
+      doors_.progress.note(fmt::format(
+          "{} may still run, for {}/h, at the latest until {} after its start; every ferry "
+          "command tries again to end it",
+          instance_.id, show_hourly(instance_.hourly), show_duration(lifetime_.until_power_off())));
     return ferry_failed;
   }
   return exit_code(problem);

@@ -24,8 +24,10 @@ cloud::Tags tags_of(const ledger::Run& run, const cloud::Tags& labels) {
   return tags;
 }
 
-std::string resource_name(const ledger::Run& run) {
-  return "ferry-" + run.name + "-" + launch_id(run).substr(0, 8);
+std::string resource_name(const ledger::Run& run) { return resource_name(run.name, launch_id(run)); }
+
+std::string resource_name(const std::string& run, const std::string& launch_id) {
+  return "ferry-" + run + "-" + launch_id.substr(0, 8);
 }
 
 std::string client_token(const ledger::Run& run, int attempt) {

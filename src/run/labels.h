@@ -22,6 +22,7 @@ cloud::Tags tags_of(const ledger::Run& run, const cloud::Tags& labels = {});
 
 /// Of the key pair and the security group: "ferry-digits-7k2-1f3a99c2".
 std::string resource_name(const ledger::Run& run);
+std::string resource_name(const std::string& run, const std::string& launch_id);
 
 /// The same for the same run and attempt, another for everything else. At most 64 characters.
 std::string client_token(const ledger::Run& run, int attempt);

@@ -40,6 +40,13 @@ bool is_about_the_region(const Error& error) {
          error.code == "DefaultVpcDoesNotExist" || error.code == "InvalidSubnetID.NotFound";
 }
 
+/// True if credentials that are good elsewhere are not in this region: it is not enabled for the account.
+bool is_not_enabled(const Error& error, bool is_elsewhere) {
+  return is_elsewhere && error.kind == Kind::denied &&
+         (error.code == "AuthFailure" || error.code == "InvalidClientTokenId" ||
+          error.code == "UnrecognizedClientException");
+}
+
 /// True if the image is not there (any more).
 bool is_about_the_image(const Error& error) { return error.code.starts_with("InvalidAMIID."); }
 
@@ -66,7 +73,9 @@ class Launcher {
   Status prepare_keys();
   Result<Site*> site_in(const std::string& region);
   Status find_group(Site& site, const std::string& name);
-  Status note_resource(const Site& site, const char* kind, const std::string& name);
+  Status note_resource(const Site& site, const char* kind, const std::string& name, bool released = false);
+  /// A refusal of what was noted just now: nothing is there to be given back.
+  tl::unexpected<Error> not_made(const Site& site, const char* kind, const std::string& name, Error why);
   /// The addresses that may reach port 22, as a range; empty: none need to.
   Result<std::string> allowed_cidr(Site& site, const std::string& vpc_id);
   /// True if the offer can be tried as it is: with subnets of one's own it has the zone of one of them.
@@ -123,16 +132,27 @@ Result<Site*> Launcher::site_in(const std::string& region) {
   TRY("", find_key(*site.cloud, order_.aws, folder_, access_));
   if (access_.key_name.empty()) {
     TRY("", note_resource(site, "key-pair", name));
-    TRY("import the ssh key", site.cloud->import_key(name, access_.public_key, tags_of(order_.run)));
+    auto imported = site.cloud->import_key(name, access_.public_key, tags_of(order_.run));
+    if (!imported)
+      return not_made(site, "key-pair", name,
+                      fail("import the ssh key", std::move(imported).error()).value());
   }
   TRY("", find_group(site, name));
   return &sites_.emplace(region, std::move(site)).first->second;
 }
 
-Status Launcher::note_resource(const Site& site, const char* kind, const std::string& name) {
+Status Launcher::note_resource(const Site& site, const char* kind, const std::string& name, bool released) {
   return doors_.ledger.note_resource({order_.run.name, site.place.world, site.place.region,
-                                      site.place.endpoint, kind, name, false, site.place.account,
+                                      site.place.endpoint, kind, name, released, site.place.account,
                                       site.place.profile});
+}
+
+tl::unexpected<Error> Launcher::not_made(const Site& site, const char* kind, const std::string& name,
+                                         Error why) {
+  const bool is_certain =
+      why.kind == Kind::denied || why.kind == Kind::not_found || why.kind == Kind::unsupported;
+  if (is_certain) (void)note_resource(site, kind, name, true);
+  return tl::unexpected<Error>(std::move(why));
 }
 
 Status Launcher::find_group(Site& site, const std::string& name) {
@@ -141,8 +161,15 @@ Status Launcher::find_group(Site& site, const std::string& name) {
   const std::string vpc = site.subnets.empty() ? "" : site.subnets.front().vpc_id;
   TRY_SET(cidr, "find the address to open port 22 for", allowed_cidr(site, vpc));
   TRY("", note_resource(site, "security-group", name));
-  TRY_SET(group, "make the security group", site.cloud->ensure_group(name, cidr, tags_of(order_.run), vpc));
-  site.group = group.id;
+  auto group = site.cloud->ensure_group(name, cidr, tags_of(order_.run), vpc);
+  if (!group) {
+    const bool none_made =
+        is_about_the_region(group.error());  // other refusals may be of what follows its making
+    Error error = fail("make the security group", std::move(group).error()).value();
+    return none_made ? not_made(site, "security-group", name, std::move(error))
+                     : tl::unexpected(std::move(error));
+  }
+  site.group = group->id;
   return {};
 }
 
@@ -340,7 +367,8 @@ Result<Launched> Launcher::run() {
     if (is_hopeless(offer)) continue;
     if (doors_.check_signals(false) == Wish::cancel) return fail(Kind::cancelled, "cancelled");
     auto site = site_in(offer.region);
-    if (!site && is_about_the_region(site.error())) {
+    if (!site && (is_about_the_region(site.error()) ||
+                  is_not_enabled(site.error(), offer.region != order_.place.region))) {
       last_ = site.error();
       closed_regions_.insert(offer.region);
       tell_next(offer, site.error());
@@ -356,6 +384,7 @@ Result<Launched> Launcher::run() {
     return fail(Kind::not_found, "none of your subnets is in a zone that has such a machine", {},
                 "name subnets of other zones (subnet_id takes several), or choose another type");
   if (!last_) return fail(Kind::not_found, "there is no offer to launch");
+  if (attempts_ == 0) return tl::unexpected<Error>(std::move(*last_));
   last_->what = fmt::format("no machine could be rented after {} {}; the last answer: {}", attempts_,
                             attempts_ == 1 ? "try" : "tries", last_->what);
   return tl::unexpected<Error>(std::move(*last_));

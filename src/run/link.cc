@@ -94,7 +94,11 @@ Result<Link> Link::open(Doors& doors, cloud::Cloud& cloud, const Folder& folder,
       return fail(Kind::timeout,
                   fmt::format("{} did not answer ssh within {}", instance.id, show_duration(limit)),
                   session.error().why.empty() ? session.error().what : session.error().why,
-                  "look at its console: aws ec2 get-console-output --instance-id " + instance.id);
+                  instance.public_address || !instance.ssh_proxy.empty() || instance.world == "ssh"
+                      ? "look at its console: aws ec2 get-console-output --instance-id " + instance.id
+                      : "it has a private address only: reach that by a VPN, or say how with --ssh-proxy (a "
+                        "jump host, or "
+                        "ssm)");
     }
     doors.clock.sleep(nap);
     nap = std::min(nap * 2, Millis(2000));

@@ -1,6 +1,7 @@
 #include "run/machine.h"
 
 #include "base/text.h"
+#include "os/env.h"
 #include "run/labels.h"
 #include "run/polling.h"
 
@@ -164,53 +165,100 @@ Result<std::vector<cloud::Instance>> still_there(cloud::Cloud& cloud, const ledg
   return tagged;
 }
 
-Status release_instances(Doors& doors, cloud::Cloud& cloud, const ledger::Run& run,
-                         std::vector<ledger::Instance>& noted, std::vector<std::string>& ended) {
-  TRY_SET(there, "", still_there(cloud, run));
-  // A call whose answer never came may still be on its way to becoming an instance: its token says so.
-  for (auto& instance : noted) {
-    if (!instance.id.empty()) continue;
-    std::optional<cloud::Instance> found;
-    TRY("", poll_until(doors, intent_limit, false, "the launch was settled", [&]() -> Result<bool> {
-          TRY_SET(by_token, "", cloud.find_by_token(instance.token));
-          found = std::move(by_token);
-          return found.has_value() || doors.clock.now_ms() - instance.intent_ms > intent_settles.count();
-        }));
-    if (!found) continue;
-    instance.id = found->id;
-    instance.launched_ms = found->launched_ms;
-    instance.state = ledger::Rent::live;
-    TRY("", doors.ledger.note_instance(instance));
-    const bool listed =
-        std::any_of(there.begin(), there.end(), [&](const auto& one) { return one.id == found->id; });
-    if (!listed && found->state != cloud::State::terminated) there.push_back(*found);
+/// Gives back what a run has at one place. "Not found" counts only in the account that the place names.
+class Release {
+ public:
+  Release(Doors& doors, cloud::Cloud& cloud, const ledger::Run& run, const Place& place)
+      : doors_(doors), cloud_(cloud), run_(run), place_(place) {}
+
+  /// `noted`: not yet released. Adds the ids that are gone to `ended`.
+  Status instances(std::vector<ledger::Instance>& noted, std::vector<std::string>& ended);
+  Status resource(ledger::Resource& resource);
+
+ private:
+  Status be_sure_of_account();
+  Status settle_intent(ledger::Instance& instance);
+  Status end(const std::string& id, std::int64_t launched_ms);
+
+  Doors& doors_;
+  cloud::Cloud& cloud_;
+  const ledger::Run& run_;
+  const Place& place_;
+  bool is_our_account_ = false;
+};
+
+Status Release::be_sure_of_account() {
+  if (!is_our_account_) TRY("", patiently(doors_, [&] { return confirm_account(cloud_, place_); }));
+  is_our_account_ = true;
+  return {};
+}
+
+/// A call whose answer never came may still be on its way to becoming an instance: its token says so.
+Status Release::settle_intent(ledger::Instance& instance) {
+  std::optional<cloud::Instance> found;
+  TRY("", poll_until(doors_, intent_limit, false, "the launch was settled", [&]() -> Result<bool> {
+        TRY_SET(by_token, "", patiently(doors_, [&] { return cloud_.find_by_token(instance.token); }));
+        found = std::move(by_token);
+        return found.has_value() || doors_.clock.now_ms() - instance.intent_ms > intent_settles.count();
+      }));
+  if (!found) return {};
+  instance.id = found->id;
+  instance.launched_ms = found->launched_ms;
+  instance.state = ledger::Rent::live;
+  return doors_.ledger.note_instance(instance);
+}
+
+Status Release::end(const std::string& id, std::int64_t launched_ms) {
+  const auto seen_by = launched_ms + visible_after.count() * 1000;
+  bool heard = false;
+  return poll_until(doors_, terminated_limit, false, id + " was terminated", [&]() -> Result<bool> {
+    if (!heard) TRY("terminate " + id, patiently(doors_, [&] { return cloud_.terminate(id); }));
+    auto now = patiently(doors_, [&] { return cloud_.describe(id); });
+    heard = now.has_value();
+    if (!now && now.error().kind == Kind::not_found) {
+      TRY("", be_sure_of_account());
+      return doors_.clock.now_ms() > seen_by;
+    }
+    if (!now) return tl::unexpected<Error>(std::move(now).error());
+    is_our_account_ = true;
+    return now->state == cloud::State::terminated;
+  });
+}
+
+Status Release::instances(std::vector<ledger::Instance>& noted, std::vector<std::string>& ended) {
+  // What is known is ended first, whatever else may fail: another account would not know it.
+  for (const auto& instance : noted) {
+    if (!instance.id.empty()) (void)patiently(doors_, [&] { return cloud_.terminate(instance.id); });
   }
+  TRY_SET(there, "", patiently(doors_, [&] { return still_there(cloud_, run_); }));
+  if (there.empty()) TRY("", be_sure_of_account());
   // What the ledger has, even if the tags do not show it yet, and what the tags show.
   std::map<std::string, std::int64_t> launched_ms;
   for (const auto& one : there) launched_ms[one.id] = one.launched_ms;
-  for (const auto& instance : noted) {
+  for (auto& instance : noted) {
+    if (instance.id.empty()) TRY("", settle_intent(instance));
     if (!instance.id.empty()) launched_ms.try_emplace(instance.id, instance.launched_ms);
   }
   for (const auto& [id, since] : launched_ms) {
-    const auto seen_by = since + visible_after.count() * 1000;
-    bool heard = false;
-    const auto ended_now = [&]() -> Result<bool> {
-      if (!heard) TRY("terminate " + id, cloud.terminate(id));
-      auto now = cloud.describe(id);
-      heard = now.has_value();
-      if (!now && now.error().kind == Kind::not_found) return doors.clock.now_ms() > seen_by;
-      if (!now) return tl::unexpected<Error>(std::move(now).error());
-      return now->state == cloud::State::terminated;
-    };
-    TRY("", poll_until(doors, terminated_limit, false, id + " was terminated", ended_now));
+    TRY("", end(id, since));
     ended.push_back(id);
   }
   for (auto& instance : noted) {
     instance.state = ledger::Rent::released;
-    instance.released_ms = doors.clock.now_ms();
-    TRY("", doors.ledger.note_instance(instance));
+    instance.released_ms = doors_.clock.now_ms();
+    TRY("", doors_.ledger.note_instance(instance));
   }
   return {};
+}
+
+Status Release::resource(ledger::Resource& resource) {
+  TRY("", be_sure_of_account());
+  TRY("", patiently(doors_, [&] {
+        return resource.kind == "key-pair" ? cloud_.delete_key(resource.name)
+                                           : cloud_.delete_group(resource.name);
+      }));
+  resource.released = true;
+  return doors_.ledger.note_resource(resource);
 }
 
 /// Removes what the run left on a machine of the person's own. What serves later runs (the agent's program,
@@ -232,39 +280,51 @@ Status clean_own_machine(const Folder& folder, const ledger::Instance& instance)
   return {};
 }
 
+Status release_at(Doors& doors, const ledger::Run& run, const Place& place,
+                  std::vector<ledger::Instance> noted, std::vector<ledger::Resource>& resources,
+                  std::vector<std::string>& ended) {
+  auto reached = place;
+  TRY_SET(cloud, "", open_cloud(doors, reached));
+  if (place.world == "ssh" && !noted.empty()) {
+    const auto cleaned = clean_own_machine(Folder(doors.data, run.name), noted.front());
+    if (!cleaned)
+      doors.progress.warn("release", fmt::format("what {} left on {} is still there: {}", run.name,
+                                                 place.endpoint, cleaned.error().what));
+  }
+  Release release(doors, *cloud, run, place);
+  TRY("", release.instances(noted, ended));
+  for (auto& resource : resources) {
+    if (place_of(resource) == place) TRY("", release.resource(resource));
+  }
+  return {};
+}
+
 }  // namespace
+
+Seconds release_limit() {
+  constexpr Seconds usual{180};
+  const auto text = os::env("FERRY_RELEASE_LIMIT");
+  return text ? parse_duration(*text).value_or(usual) : usual;
+}
 
 Result<std::vector<std::string>> release_all(Doors& doors, const ledger::Run& run) {
   TRY_SET(noted, "", doors.ledger.instances(run.name));
   TRY_SET(resources, "", doors.ledger.resources(run.name));
   std::erase_if(noted, [](const auto& one) { return one.state == ledger::Rent::released; });
   std::erase_if(resources, [](const auto& one) { return one.released; });
-  std::vector<std::string> ended;
   std::set<Place> places;  // a run normally has one
   for (const auto& one : noted) places.insert(place_of(one));
   for (const auto& one : resources) places.insert(place_of(one));
+  std::vector<std::string> ended;
+  std::optional<Error> failed;  // of the first place; the others are released all the same
   for (const auto& place : places) {
-    auto reached = place;
-    TRY_SET(cloud, "", open_cloud(doors, reached));
-    TRY("", confirm_account(*cloud, place));
     std::vector<ledger::Instance> here;
     std::copy_if(noted.begin(), noted.end(), std::back_inserter(here),
                  [&](const auto& one) { return place_of(one) == place; });
-    if (place.world == "ssh" && !here.empty()) {
-      const auto cleaned = clean_own_machine(Folder(doors.data, run.name), here.front());
-      if (!cleaned)
-        doors.progress.warn("release", fmt::format("what {} left on {} is still there: {}", run.name,
-                                                   place.endpoint, cleaned.error().what));
-    }
-    TRY("", release_instances(doors, *cloud, run, here, ended));
-    for (auto& resource : resources) {
-      if (place_of(resource) != place) continue;
-      TRY("", resource.kind == "key-pair" ? cloud->delete_key(resource.name)
-                                          : cloud->delete_group(resource.name));
-      resource.released = true;
-      TRY("", doors.ledger.note_resource(resource));
-    }
+    const auto released = release_at(doors, run, place, std::move(here), resources, ended);
+    if (!released && !failed) failed = released.error();
   }
+  if (failed) return tl::unexpected<Error>(std::move(*failed));
   return ended;
 }
 

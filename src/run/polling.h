@@ -22,4 +22,27 @@ Status poll_until(Doors& doors, Seconds limit, bool may_cancel, const std::strin
   }
 }
 
+/// Whether time alone may cure it: AWS is busy or has trouble of its own, the network is away, something is
+/// still in use.
+inline bool may_pass(const Error& error) {
+  return error.kind == Kind::throttled || error.kind == Kind::io || error.kind == Kind::timeout ||
+         error.kind == Kind::lost || error.code == "DependencyViolation";
+}
+
+/// How long what must be given back is tried to be given back: a machine costs until then.
+/// FERRY_RELEASE_LIMIT overrides it.
+Seconds release_limit();
+
+/// Makes the call again while may_pass() and release_limit() allow it.
+template <class Call>
+auto patiently(Doors& doors, Call call) -> decltype(call()) {
+  const auto end = doors.clock.steady_ms() + release_limit().count() * 1000;
+  for (Millis nap{1000};; nap = std::min(nap * 2, Millis(15'000))) {
+    auto answer = call();
+    if (answer || !may_pass(answer.error()) || doors.clock.steady_ms() + nap.count() > end) return answer;
+    doors.progress.update(answer.error().what + "; trying again");
+    doors.clock.sleep(nap);
+  }
+}
+
 }  // namespace ferry::run

@@ -91,14 +91,6 @@ void look_at_size(const sync::Tree& tree, std::vector<std::string>& warnings) {
                   largest_at_top(tree)));
 }
 
-void look_at_outputs(const task::Task& task, std::vector<std::string>& warnings) {
-  for (const auto& output : task.outputs) {
-    if (output.starts_with('/') || output.starts_with('~') || output.starts_with(".."))
-      warnings.push_back("the output '" + printable(output) +
-                         "' lies outside the workdir: only what is below it comes home");
-  }
-}
-
 /// A container is made from an image's name or a Dockerfile.
 Status look_at_dockerfile(const task::Environment& wish, const os::Path& workdir,
                           const std::vector<std::string>& sent) {
@@ -127,6 +119,18 @@ Status look_at_dockerfile(const task::Environment& wish, const os::Path& workdir
 }
 
 }  // namespace
+
+Status check_outputs(const task::Task& task) {
+  for (const auto& output : task.outputs) {
+    const os::Path path = output;
+    if (!path.is_absolute() && !output.starts_with('~') && std::ranges::count(path, os::Path("..")) == 0)
+      continue;
+    return fail(Kind::bad_input, fmt::format("the output '{}' is outside the workdir", printable(output)),
+                "only what the training writes below its working folder comes home",
+                "write it below the folder that the training starts in, as in outputs/model.pt");
+  }
+  return {};
+}
 
 std::vector<std::string> scripts_in(std::string_view shell_text) {
   std::vector<std::string> found;
@@ -213,7 +217,6 @@ Result<Preflight> preflight(const task::Task& task, const os::Path& workdir) {
   // What a container's image provides is not known here.
   if (task.environment.kind != "docker") look_at_imports(workdir, python, task.setup, out);
   look_at_size(out.tree, out.warnings);
-  look_at_outputs(task, out.warnings);
   for (const auto& note : out.tree.skipped) out.warnings.push_back("not sent: " + note);
   out.summary = fmt::format("{}{} {}, {} to send", compiled, out.tree.files,
                             out.tree.files == 1 ? "file" : "files", show_bytes(out.tree.bytes));

@@ -21,6 +21,10 @@ struct Preflight {
 /// the cure.
 Result<Preflight> preflight(const task::Task& task, const os::Path& workdir);
 
+/// Fails bad_input for an output that cannot come home. (A task file is refused with the place when it is
+/// read.)
+Status check_outputs(const task::Task& task);
+
 /// Scripts that a shell text runs by a relative path: the .py, .sh, .R, .jl and .js words behind an
 /// interpreter, or ./words.
 std::vector<std::string> scripts_in(std::string_view shell_text);
