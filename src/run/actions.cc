@@ -260,13 +260,17 @@ Result<std::vector<std::string>> down(Doors& doors, const std::string& run_name,
 
 namespace {
 
-/// Ends what carries this user's tag at a place, whatever the ledger says, and what was made for it.
+/// Ends what carries this user's tag at a place and is not in the ledger (what is there, down() has dealt
+/// with), and what was made for it.
 Status end_strays(Doors& doors, Place place, std::vector<std::string>& ended) {
   const auto account = place;
   TRY_SET(cloud, "", open_cloud(doors, place));
   TRY("", confirm_account(*cloud, account));
   TRY_SET(ours, "", cloud->find_by_tag("ferry:owner", os::user_name() + "@" + os::host_name()));
-  std::erase_if(ours, [](const auto& one) { return !one.alive(); });
+  TRY_SET(noted, "", doors.ledger.unreleased());
+  std::erase_if(ours, [&](const auto& one) {
+    return !one.alive() || std::ranges::any_of(noted, [&](const auto& it) { return it.id == one.id; });
+  });
   for (const auto& one : ours) TRY("terminate " + one.id, cloud->terminate(one.id));
   for (const auto& one : ours) {
     TRY("", poll_until(doors, Seconds(600), true, one.id + " was terminated", [&]() -> Result<bool> {
