@@ -138,9 +138,16 @@ struct Offer {
   Market market = Market::on_demand;
   std::optional<Usd> hourly;  ///< nothing: unknown. Never zero
   std::string price_date;     ///< when `hourly` was true
+  Usd beside;                 ///< an hour of what is billed beside the machine: see RankOptions
   std::optional<Usd> total;   ///< of the whole task, where its duration is known
   std::size_t wish = 0;       ///< which of task.wishes() it satisfies: image, disk and labels are that one's
+  std::size_t ask = 0;        ///< the same for every offer of one wish with one of its accelerators
   std::string reason;         ///< why it stands where it stands, for people
+  std::string not_taken;      ///< why it is not taken even when better ones cannot be had; empty: it is. For
+                              ///< people; rank() leaves it empty, whoever knows the terms of a run says it
+
+  /// An hour of everything; nothing when the machine's price is unknown.
+  std::optional<Usd> rate() const { return hourly ? std::optional(*hourly + beside) : std::nullopt; }
 };
 
 struct RankOptions {
@@ -149,13 +156,16 @@ struct RankOptions {
   std::optional<Seconds> duration;  ///< expected; the task's own goes before
   bool rehearsal = false;  ///< in home_region alone, zones left to the cloud, unknown prices allowed. So it
                            ///< is for a task with infra: rehearsal
+  /// What a root disk and a public address cost. A disk counts as far as the task says its size: the size of
+  /// an image's own is not known here, and is left out. No address is counted where the task wants none.
+  Usd disk_gib_month, address_hour;
   std::function<bool(const Offer&)> avoid;  ///< true: behind all others (it had no capacity lately)
   std::size_t most = 1000;                  ///< no more offers than this
 };
 
 struct Ranking {
   std::vector<Offer> offers;       ///< best first; never empty
-  std::vector<std::string> notes;  ///< for people: what was left out, how long a budget lasts
+  std::vector<std::string> notes;  ///< for people: what was left out
   std::size_t considered = 0;      ///< offers that satisfy the task, also those beyond `most`
 };
 
@@ -170,7 +180,8 @@ struct Ranking {
 /// for the machine, the answer begins with the small general one (t3.medium).
 ///
 /// Accelerators are named as people write them: `a10g`, `A100-80GB`, `V100-32GB`, `nvidia-tesla-t4`; the
-/// count is exact. With a known duration, what costs more than the task's budget is left out.
+/// count is exact. With a known duration, what costs more than the task's budget, disk and address
+/// included, is left out.
 ///
 /// Fails not_found, saying which wish excludes what and naming the nearest alternatives, when nothing can
 /// satisfy it; bad_input for an unknown type, GPU or region. The text begins with the place in the task file.

@@ -4,6 +4,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <set>
+
 #include "plan/small_catalog.h"
 
 namespace ferry::plan {
@@ -163,7 +165,7 @@ TEST(Rank, ACapOnThePriceAnHourLeavesOutWhatCostsMore) {
               HasSubstr("leave out max_hourly_cost"));
 }
 
-TEST(Rank, ABudgetLeavesOutWhatCostsMoreInTheKnownTimeAndElseSaysHowLongItLasts) {
+TEST(Rank, ABudgetLeavesOutWhatCostsMoreInTheKnownTime) {
   auto ranking = ranked("resources: {accelerators: T4}\nbudget: 2\nduration: 2h\n");
   EXPECT_EQ(lines(ranking).size(), 3U);
   EXPECT_EQ(show(*ranking->offers[0].total), "$1.60");
@@ -171,7 +173,7 @@ TEST(Rank, ABudgetLeavesOutWhatCostsMoreInTheKnownTimeAndElseSaysHowLongItLasts)
   ranking = ranked("resources: {accelerators: T4}\nbudget: 2\n");
   EXPECT_EQ(lines(ranking).size(), 4U);
   EXPECT_FALSE(ranking->offers[0].total);
-  EXPECT_THAT(ranking->notes, ElementsAre("the budget of $2 lasts 2:30:00 at $0.8000/h"));
+  EXPECT_THAT(ranking->notes, testing::IsEmpty());
   EXPECT_THAT(
       ranked("resources: {accelerators: T4, max_hourly_cost: 1}\nbudget: 2\nduration: 9h\n").error().what,
       HasSubstr("T4 ×1 costs $7.20 and more"));
@@ -180,6 +182,33 @@ TEST(Rank, ABudgetLeavesOutWhatCostsMoreInTheKnownTimeAndElseSaysHowLongItLasts)
                          .error();
   EXPECT_EQ(error.what, "task.yaml:1:27: T4 ×1 costs $8.00 and more for 10:00:00; the budget is $2");
   EXPECT_THAT(error.advice, HasSubstr("budget: 8.00"));
+}
+
+TEST(Rank, WhatIsBilledBesideTheMachineCountsAgainstTheBudget) {
+  const RankOptions options{.home_region = region, .disk_gib_month = Usd{73'000}, .address_hour = Usd{5'000}};
+  auto ranking = ranked("resources: {accelerators: T4, disk_size: 1000}\nduration: 2h\n", options);
+  EXPECT_EQ(show(ranking->offers.at(0).beside), "$0.1050");
+  EXPECT_EQ(show(*ranking->offers.at(0).rate()), "$0.9050");
+  EXPECT_EQ(show(*ranking->offers.at(0).total), "$1.81");
+  const auto error =
+      ranked("resources: {accelerators: T4, disk_size: 1000}\nduration: 2h\nbudget: 1.8\n", options).error();
+  EXPECT_THAT(error.what, HasSubstr("T4 ×1 costs $1.81 and more for 2:00:00; the budget is $1.80"));
+  ranking = ranked("resources: {accelerators: T4, disk_tier: ultra, disk_size: 1000}\n", options);
+  EXPECT_GT(ranking->offers.at(0).beside, Usd{1'000'000});
+  ranking = ranked(
+      "resources: {accelerators: T4}\naws: {public_address: false, subnet_id: subnet-12345678}\n", options);
+  EXPECT_EQ(ranking->offers.at(0).beside, Usd{});
+}
+
+TEST(Rank, OffersOfOneWishWithOneAcceleratorBelongTogether) {
+  const auto ranking =
+      ranked("resources: {any_of: [{accelerators: T4, cpus: 4}, {cpus: 2}, {accelerators: T4, cpus: 16}]}\n");
+  std::set<std::size_t> asks;
+  for (const auto& offer : ranking->offers) {
+    asks.insert(offer.ask);
+    EXPECT_EQ(offer.ask, offer.wish);
+  }
+  EXPECT_EQ(asks.size(), 3U);
 }
 
 TEST(Rank, AnImageOfOneRegionBringsTheMachineThere) {
