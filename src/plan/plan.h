@@ -179,9 +179,9 @@ struct Ranking {
 /// memory is asked for, machines without accelerators have at least 4 GiB and 2 GiB a vCPU. Without any wish
 /// for the machine, the answer begins with the small general one (t3.medium).
 ///
-/// Accelerators are named as people write them: `a10g`, `A100-80GB`, `V100-32GB`, `nvidia-tesla-t4`; the
-/// count is exact. With a known duration, what costs more than the task's budget, disk and address
-/// included, is left out.
+/// Accelerators are named as people write them: `a10g`, `A100-80GB`, `V100-32GB`, `nvidia-tesla-t4`; or by
+/// their memory: `24GB+`, `NVIDIA:80GB`. The count is exact. With a known duration, what costs more than the
+/// task's budget, disk and address included, is left out.
 ///
 /// Fails not_found, saying which wish excludes what and naming the nearest alternatives, when nothing can
 /// satisfy it; bad_input for an unknown type, GPU or region. The text begins with the place in the task file.
@@ -192,6 +192,7 @@ struct GpuRow {
   struct Cell {
     std::string region;
     std::optional<Usd> on_demand, spot;
+    std::string on_demand_date, spot_date;  ///< when they were true; empty where unknown
   };
   std::string type, gpu;
   int count = 0;
@@ -205,10 +206,10 @@ struct GpuRow {
 
 enum class GpuSort { price, gpu, memory };  ///< an hour of one GPU; its name; its memory, most first
 
-/// Types with accelerators. `name` is a GPU as people write it (A100 also gives A100-80GB), a family (g5) or
-/// a type; empty: all. `regions` empty: every region. A row without any price comes last,
-/// and by price a slice of a GPU behind whole ones. Fails bad_input
-/// for a name that is nothing of these, with the nearest.
+/// Types with accelerators. `name` is a GPU as people write it (A100 also gives A100-80GB), its memory (80GB,
+/// 24GB+), a family (g5) or a type, each also with a count (H100:8); empty: all. `regions` empty: every
+/// region. A row without any price comes last, and by price a slice of a GPU behind whole ones. Fails
+/// bad_input for a name that is nothing of these, with the nearest.
 Result<std::vector<GpuRow>> gpu_table(const Catalog& catalog, std::string_view name,
                                       std::span<const std::string> regions, GpuSort sort = GpuSort::price);
 

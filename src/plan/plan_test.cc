@@ -74,8 +74,8 @@ TEST(Rank, OffersOfEveryKnownZoneStandBesideEachOther) {
   EXPECT_THAT(lines(ranked("resources: {accelerators: T4, infra: aws/us-east-1/us-east-1b}\n")),
               ElementsAre("gpu us-east-1b $0.8000", "big.gpu us-east-1b $1.80"));
   const auto error = ranked("resources: {instance_type: gpu, infra: aws/us-east-1/us-east-1f}\n").error();
-  EXPECT_EQ(error.what, "task.yaml:1:40: gpu is not offered in us-east-1f");
-  EXPECT_EQ(error.advice, "it is in us-east-1a, us-east-1b, us-east-1c");
+  EXPECT_EQ(error.what, "task.yaml:1:40: us-east-1 has no zone us-east-1f");
+  EXPECT_EQ(error.advice, "its zones are us-east-1a, us-east-1b, us-east-1c");
 }
 
 TEST(Rank, SpotIsOnlyForATaskThatAsksAndThenNothingElse) {
@@ -288,6 +288,14 @@ TEST(GpuTable, NamesAGpuAFamilyOrAType) {
   EXPECT_EQ(table->front().prices.at(1).region, "us-west-2");
   EXPECT_EQ(gpu_table(catalog, "T4", {})->front().prices.size(), 15U);
   EXPECT_EQ(gpu_table(catalog, "A10H", regions).error().advice, "did you mean 'A10G'?");
+  EXPECT_THAT(types("H100:8"), ElementsAre("p5.48xlarge"));
+  EXPECT_THAT(types("A100-40GB"), ElementsAre("p4d.24xlarge"));
+  EXPECT_THAT(types("H100-80GB-SXM5:1"), ElementsAre("p5.4xlarge"));
+  EXPECT_THAT(types("100GB+:8"), testing::Contains("p5en.48xlarge"));
+  EXPECT_THAT(types("g5:4"), testing::UnorderedElementsAre("g5.12xlarge", "g5.24xlarge"));
+  EXPECT_EQ(gpu_table(catalog, "A100:1", regions).error().advice, "there is A100:8");
+  EXPECT_EQ(gpu_table(catalog, "m5", regions).error().what, "m5 has no GPU");
+  EXPECT_EQ(gpu_table(catalog, "900GB+", regions).error().what, "no instance type has 900GB+");
 }
 
 TEST(Rank, WithoutAnyWishTheSmallGeneralMachineComesFirst) {
@@ -325,6 +333,22 @@ TEST(Rank, AnAcceleratorIsFoundByEveryNamePeopleWrite) {
   EXPECT_EQ(first("accelerators: 'V100-16GB:8'"), "p3.16xlarge");
   EXPECT_EQ(first("accelerators: A10G-24GB"), "g5.xlarge");
   EXPECT_EQ(first("accelerators: 'trn1:16'"), "trn1.32xlarge");
+}
+
+TEST(Rank, AMemorySizeMeansAnyGpuOfNvidiasThatHasIt) {
+  EXPECT_EQ(first("accelerators: 16GB+"), "g4dn.xlarge");
+  EXPECT_EQ(first("accelerators: '24GB:1'"), "g6.xlarge");
+  EXPECT_EQ(first("accelerators: '40GB:8'"), "p4d.24xlarge");
+  EXPECT_EQ(first("accelerators: {'NVIDIA:80GB': 8}"), "p4de.24xlarge");
+  EXPECT_EQ(first("accelerators: 'AMD:8GB+:1'"), "g4ad.xlarge");
+  for (const auto& offer : offers("accelerators: 16gb+")) {
+    EXPECT_GE(offer.type.accelerator_memory_mib, 16'000) << offer.type.name;
+    EXPECT_EQ(offer.type.arch, "x86_64") << offer.type.name;
+    EXPECT_EQ(offer.type.accelerator_count, 1) << offer.type.name;
+  }
+  EXPECT_EQ(refused("accelerators: '900GB+'").why, "none has that much memory");
+  EXPECT_EQ(refused("accelerators: '16GB+:3'").advice, "ask for 16GB+:1, 16GB+:2, 16GB+:4, 16GB+:8");
+  EXPECT_THAT(refused("accelerators: 'intel:16GB'").what, HasSubstr("AWS has no GPUs of 'intel'"));
 }
 
 TEST(Rank, AnUnknownAcceleratorIsRefusedWithTheNearest) {

@@ -142,8 +142,29 @@ class Ranker {
     return everywhere ? all_regions_ : std::vector{options_.home_region};
   }
 
+  /// A zone that the region does not have, where its zones are known.
+  Status check_zone(const Ask& ask) const {
+    if (rehearsing(ask) || !ask.wish->infra || ask.wish->infra->zone.empty()) return {};
+    const auto& region = ask.wish->infra->region;
+    const auto& zone = ask.wish->infra->zone;
+    const auto number = catalog_.number(region);
+    std::set<std::string> zones;
+    for (const auto& type : catalog_.types()) {
+      for (const auto& row : catalog_.rows(type, number)) {
+        if (row.zone) zones.insert(catalog_.name(row.zone));
+      }
+    }
+    if (zones.empty() || zones.contains(zone)) return {};
+    const std::vector<std::string> names(zones.begin(), zones.end());
+    return ask.refuse("infra",
+                      fail(Kind::bad_input, fmt::format("{} has no zone {}", region, printable(zone)), {},
+                           "its zones are " + join(names, ", "))
+                          .value());
+  }
+
   Status add(const Ask& ask, const Types& types) {
     TRY_SET(regions, "", regions_of(ask));
+    TRY("", check_zone(ask));
     Refused refused;
     const auto before = lines_.size();
     for (const auto& region : regions) {
