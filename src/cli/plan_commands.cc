@@ -35,7 +35,7 @@ std::vector<std::string> offer_cells(const plan::Offer& offer, bool first) {
       (offer.zone.empty() ? offer.region : offer.zone) + (offer.market == plan::Market::spot ? " spot" : ""),
       offer.hourly ? show_hourly(*offer.hourly) + "/h" : "unknown",
       offer.total ? show(*offer.total) : "",
-      offer.reason};
+      offer.not_taken.empty() ? offer.reason : offer.reason + "; not taken by itself: " + offer.not_taken};
 }
 
 Json offer_json(const plan::Offer& offer) {
@@ -48,7 +48,9 @@ Json offer_json(const plan::Offer& offer) {
           {"zone", offer.zone},
           {"market", plan::name(offer.market)},
           {"hourly_usd", money(offer.hourly)},
+          {"beside_usd", money(offer.beside)},
           {"total_usd", money(offer.total)},
+          {"not_taken", offer.not_taken},
           {"price_date", offer.price_date},
           {"reason", offer.reason}};
 }
@@ -77,9 +79,8 @@ void print_plan(const task::Task& task, const run::Planned& planned) {
   for (std::size_t i = 0; i < std::min(offers.size(), shown); ++i) table.add(offer_cells(offers[i], i == 0));
   fmt::print("{}", table.text());
   if (planned.ranking.considered > shown) fmt::print("  … and {} more\n", planned.ranking.considered - shown);
-  const auto& best = offers.front();
-  if (best.hourly) {
-    fmt::print("at most {} in {} (--max-duration)\n", show(cost(*best.hourly, planned.lifetime.max_duration)),
+  if (const auto most = run::at_most(offers.front(), planned.lifetime)) {
+    fmt::print("at most {} in {}, disk and address counted in\n", show(*most),
                show_duration(planned.lifetime.max_duration));
   }
 }

@@ -15,7 +15,6 @@ struct Alias {
 };
 constexpr Alias aliases[] = {
     {"a10080g", "A100-80GB"},
-    {"a10040gb", "A100"},
     {"gaudihl205", "Gaudi"},
     {"hl205", "Gaudi"},
     {"inf1", "Inferentia"},
@@ -93,6 +92,58 @@ std::string plain(std::string_view written) {
   return out;
 }
 
+/// A memory size as in "80GB" or "24 GB", in GB.
+std::optional<double> size_in(std::string_view text) {
+  const auto small = lower(text);
+  for (const auto& [unit, gb] : {std::pair<std::string_view, double>{"gb", 1}, {"tb", 1000}, {"mb", 1e-3}}) {
+    if (!small.ends_with(unit)) continue;
+    const auto number = parse_int(trim(std::string_view(small).substr(0, small.size() - unit.size())));
+    if (number && *number > 0 && *number < 100'000'000) return double(*number) * gb;
+  }
+  return std::nullopt;
+}
+
+/// 24GB+, NVIDIA:80GB
+std::optional<Wanted> memory_alone(std::string_view written) {
+  Wanted wanted{.maker = "nvidia"};
+  if (const auto colon = written.find(':'); colon != written.npos) {
+    wanted.maker = lower(trim(written.substr(0, colon)));
+    written = trim(written.substr(colon + 1));
+  }
+  wanted.at_least = written.ends_with('+');
+  if (wanted.at_least) written.remove_suffix(1);
+  const auto size = size_in(written);
+  if (!size) return std::nullopt;
+  wanted.memory_gb = *size;
+  return wanted;
+}
+
+/// V100-32GB, H100-80GB-SXM5: the name and the size, which a hyphen or space sets apart.
+std::optional<std::pair<std::string, double>> name_and_size(std::string_view written) {
+  std::string name;
+  std::optional<double> size;
+  std::string part;
+  for (const char c : std::string(written) + "-") {
+    if (c != '-' && c != ' ' && c != '_') {
+      part += c;
+      continue;
+    }
+    const auto found = size_in(part);
+    if (found) size = found;
+    if (!found && !lower(part).starts_with("hbm")) name += part + "-";
+    part.clear();
+  }
+  if (!size) return std::nullopt;
+  return std::pair(name, *size);
+}
+
+std::string_view maker_of(std::string_view accelerator) {
+  for (const std::string_view other : {"Gaudi", "Inferentia", "Trainium"}) {
+    if (accelerator.starts_with(other)) return "";
+  }
+  return accelerator.starts_with("Radeon") ? "amd" : "nvidia";
+}
+
 std::vector<std::string> names_in(const Catalog& catalog) {
   std::set<std::string> names;
   for (const auto& type : catalog.types()) {
@@ -116,13 +167,13 @@ Result<Wanted> wanted_accelerator(std::string_view written, const Catalog& catal
   };
   const auto word = plain(written);
   if (auto name = known(word); !name.empty()) return Wanted{std::move(name), 0};
-  // V100-32GB: the last run of digits before "gb" is the size, when a hyphen or space sets it apart.
-  const auto small = lower(written);
-  const auto gap = small.find_last_of("- _");
-  if (gap != small.npos && small.ends_with("gb")) {
-    const auto size = parse_int(std::string_view(small).substr(gap + 1, small.size() - gap - 3));
-    auto name = known(plain(written.substr(0, gap)));
-    if (size && *size > 0 && *size < 100'000 && !name.empty()) return Wanted{std::move(name), double(*size)};
+  if (auto wanted = memory_alone(written)) {
+    if (wanted->maker == "nvidia" || wanted->maker == "amd") return *std::move(wanted);
+    return fail(Kind::unsupported, fmt::format("AWS has no GPUs of '{}'", printable(wanted->maker)), {},
+                "write NVIDIA or AMD, or the memory alone, as in 24GB+");
+  }
+  if (const auto both = name_and_size(written)) {
+    if (auto name = known(plain(both->first)); !name.empty()) return Wanted{std::move(name), both->second};
   }
   for (const auto& other : foreign) {
     const bool open = other.name.ends_with('*');
@@ -144,9 +195,17 @@ Result<Wanted> wanted_accelerator(std::string_view written, const Catalog& catal
 bool has_memory(const InstanceType& type, const Wanted& wanted) {
   if (wanted.memory_gb <= 0) return true;
   const double mib = type.accelerator_memory_mib;
+  if (wanted.at_least && mib / 1024 >= wanted.memory_gb) return true;
   // Makers write 24 GB for what the machine reports as 22888 MiB, and 32 GB for 32768 MiB.
   return std::abs(mib * 1.048576e-3 / wanted.memory_gb - 1) < 0.08 ||
          std::abs(mib / 1024 / wanted.memory_gb - 1) < 0.08;
+}
+
+bool is_wanted(const InstanceType& type, const Wanted& wanted) {
+  const bool is_kind = wanted.name.empty()
+                           ? type.accelerator_count > 0 && maker_of(type.accelerator) == wanted.maker
+                           : type.accelerator == wanted.name;
+  return is_kind && has_memory(type, wanted);
 }
 
 bool is_slice(const InstanceType& type) {

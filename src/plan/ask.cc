@@ -48,8 +48,7 @@ tl::unexpected<Error> unknown_type(const std::string& name, const Catalog& catal
 std::set<int> counts_of(const Ask& ask, const Catalog& catalog) {
   std::set<int> counts;
   for (const auto& type : catalog.types()) {
-    if (ask.sensible(type, catalog) && type.accelerator == ask.accelerator.name &&
-        has_memory(type, ask.accelerator)) {
+    if (ask.sensible(type, catalog) && is_wanted(type, ask.accelerator)) {
       counts.insert(type.accelerator_count);
     }
   }
@@ -74,11 +73,14 @@ tl::unexpected<Error> nothing_fits(const Ask& ask, const Catalog& catalog) {
   if (ask.written) {
     const auto counts = counts_of(ask, catalog);
     if (!counts.contains(ask.written->count)) {
+      const auto& name = ask.accelerator.name.empty() ? ask.written->name : ask.accelerator.name;
       std::vector<std::string> forms;
-      for (const int count : counts) forms.push_back(fmt::format("{}:{}", ask.accelerator.name, count));
+      for (const int count : counts) forms.push_back(fmt::format("{}:{}", name, count));
       return fail(Kind::not_found, what, forms.empty() ? "none has that much memory" : "the count is exact",
-                  forms.empty() ? fmt::format("ask for {}", ask.accelerator.name)
-                                : fmt::format("ask for {}", join(forms, ", ")));
+                  forms.empty() && name == ask.written->name
+                      ? "ask for less; `ferry gpus` lists what there is"
+                  : forms.empty() ? fmt::format("ask for {}", name)
+                                  : fmt::format("ask for {}", join(forms, ", ")));
     }
   }
   if (const auto* next = next_larger(ask, catalog)) {
@@ -156,8 +158,7 @@ bool Ask::nothing() const {
 }
 
 bool Ask::accelerator_fits(const InstanceType& one) const {
-  return !written || (one.accelerator == accelerator.name && has_memory(one, accelerator) &&
-                      one.accelerator_count == written->count);
+  return !written || (is_wanted(one, accelerator) && one.accelerator_count == written->count);
 }
 
 bool Ask::fits(const InstanceType& one) const {
@@ -172,6 +173,7 @@ bool Ask::sensible(const InstanceType& one, const Catalog& catalog) const {
     return one.accelerator.empty() && own_arch && (roomy || wish->memory);
   }
   if (own_arch && !is_slice(one)) return true;
+  if (accelerator.name.empty()) return false;
   const auto usual = [&](const InstanceType& other) {
     return other.accelerator == one.accelerator && other.arch == "x86_64" && !is_slice(other);
   };

@@ -21,6 +21,7 @@ struct Ask {
   const InstanceType* type = nullptr;          ///< the one that the wish names
   std::uint32_t group = 0;                     ///< offers of a lower group go first
   Market market = Market::on_demand;
+  Usd beside;  ///< an hour of disk and address
 
   /// True if the task says nothing about the machine itself.
   bool nothing() const;

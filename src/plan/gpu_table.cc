@@ -1,3 +1,5 @@
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <set>
 
@@ -22,8 +24,8 @@ std::vector<const InstanceType*> named(const Catalog& catalog, std::string_view 
   if (const auto known = wanted_accelerator(name, catalog)) {
     const auto longer = lower(known->name) + "-";  // A100-80GB for A100
     return chosen([&](const auto& type) {
-      return (type.accelerator == known->name || lower(type.accelerator).starts_with(longer)) &&
-             has_memory(type, *known);
+      return is_wanted(type, *known) || (!known->name.empty() && has_memory(type, *known) &&
+                                         lower(type.accelerator).starts_with(longer));
     });
   }
   auto out = chosen([&](const auto& type) { return type.name == word || type.name.starts_with(word + "."); });
@@ -32,14 +34,53 @@ std::vector<const InstanceType*> named(const Catalog& catalog, std::string_view 
   return out;
 }
 
+/// "H100:8" is the name and the count.
+std::pair<std::string_view, std::optional<std::int64_t>> name_and_count(std::string_view written) {
+  const auto colon = written.rfind(':');
+  if (colon == written.npos) return {written, {}};
+  const auto count = parse_int(trim(written.substr(colon + 1)));
+  return count ? std::pair(trim(written.substr(0, colon)), count) : std::pair(written, count);
+}
+
+tl::unexpected<Error> no_such(const Catalog& catalog, std::string_view name) {
+  const auto word = lower(name);
+  for (const auto& type : catalog.types()) {
+    if (word.empty() || (type.name != word && !type.name.starts_with(word + "."))) continue;
+    return fail(Kind::bad_input, fmt::format("{} has no GPU", printable(name)), {},
+                fmt::format("ferry plan -t {} shows its price; ferry gpus lists types with GPUs", type.name));
+  }
+  const auto wanted = wanted_accelerator(name, catalog);
+  if (!wanted) return tl::unexpected(wanted.error());
+  return fail(Kind::not_found, fmt::format("no instance type has {}", printable(name)),
+              "none has that memory", "`ferry gpus` lists what there is");
+}
+
+tl::unexpected<Error> no_such_count(const std::vector<const InstanceType*>& types, std::string_view name,
+                                    std::int64_t count) {
+  std::set<int> counts;
+  for (const auto* type : types) counts.insert(type->accelerator_count);
+  std::vector<std::string> forms;
+  for (const int one : counts) forms.push_back(fmt::format("{}:{}", printable(name), one));
+  return fail(Kind::not_found, fmt::format("no instance type has {} ×{}", printable(name), count), {},
+              fmt::format("there is {}", join(forms, ", ")));
+}
+
 }  // namespace
 
 Result<std::vector<GpuRow>> gpu_table(const Catalog& catalog, std::string_view name,
                                       std::span<const std::string> regions, GpuSort sort) {
   // A slice of a GPU is cheap because it is small: it does not stand before whole ones.
   std::set<std::string, std::less<>> slices;
-  const auto types = named(catalog, trim(name));
-  if (types.empty()) return tl::unexpected(wanted_accelerator(name, catalog).error());
+  const auto written = name_and_count(trim(name));
+  const auto& wanted = written.first;
+  const auto& count = written.second;
+  auto types = named(catalog, wanted);
+  if (types.empty()) return no_such(catalog, wanted);
+  if (count) {
+    const auto every = types;
+    std::erase_if(types, [&](const auto* type) { return type->accelerator_count != *count; });
+    if (types.empty()) return no_such_count(every, wanted, *count);
+  }
   const auto all =
       regions.empty() ? catalog.regions() : std::vector<std::string>(regions.begin(), regions.end());
   std::vector<GpuRow> rows;
@@ -56,7 +97,9 @@ Result<std::vector<GpuRow>> gpu_table(const Catalog& catalog, std::string_view n
     if (is_slice(*type)) slices.insert(type->name);
     std::optional<Usd> lowest;
     for (const auto& region : all) {
-      row.prices.push_back({region, catalog.on_demand(type->name, region), catalog.spot(type->name, region)});
+      row.prices.push_back({region, catalog.on_demand(type->name, region), catalog.spot(type->name, region),
+                            std::string(catalog.price_date(Market::on_demand, type->name, region)),
+                            std::string(catalog.price_date(Market::spot, type->name, region))});
       const auto& price = row.prices.back().on_demand;
       if (price && (!lowest || *price < *lowest)) lowest = price;
     }

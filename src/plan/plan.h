@@ -138,9 +138,16 @@ struct Offer {
   Market market = Market::on_demand;
   std::optional<Usd> hourly;  ///< nothing: unknown. Never zero
   std::string price_date;     ///< when `hourly` was true
+  Usd beside;                 ///< an hour of what is billed beside the machine: see RankOptions
   std::optional<Usd> total;   ///< of the whole task, where its duration is known
   std::size_t wish = 0;       ///< which of task.wishes() it satisfies: image, disk and labels are that one's
+  std::size_t ask = 0;        ///< the same for every offer of one wish with one of its accelerators
   std::string reason;         ///< why it stands where it stands, for people
+  std::string not_taken;      ///< why it is not taken even when better ones cannot be had; empty: it is. For
+                              ///< people; rank() leaves it empty, whoever knows the terms of a run says it
+
+  /// An hour of everything; nothing when the machine's price is unknown.
+  std::optional<Usd> rate() const { return hourly ? std::optional(*hourly + beside) : std::nullopt; }
 };
 
 struct RankOptions {
@@ -149,13 +156,16 @@ struct RankOptions {
   std::optional<Seconds> duration;  ///< expected; the task's own goes before
   bool rehearsal = false;  ///< in home_region alone, zones left to the cloud, unknown prices allowed. So it
                            ///< is for a task with infra: rehearsal
+  /// What a root disk and a public address cost. A disk counts as far as the task says its size: the size of
+  /// an image's own is not known here, and is left out. No address is counted where the task wants none.
+  Usd disk_gib_month, address_hour;
   std::function<bool(const Offer&)> avoid;  ///< true: behind all others (it had no capacity lately)
   std::size_t most = 1000;                  ///< no more offers than this
 };
 
 struct Ranking {
   std::vector<Offer> offers;       ///< best first; never empty
-  std::vector<std::string> notes;  ///< for people: what was left out, how long a budget lasts
+  std::vector<std::string> notes;  ///< for people: what was left out
   std::size_t considered = 0;      ///< offers that satisfy the task, also those beyond `most`
 };
 
@@ -169,8 +179,9 @@ struct Ranking {
 /// memory is asked for, machines without accelerators have at least 4 GiB and 2 GiB a vCPU. Without any wish
 /// for the machine, the answer begins with the small general one (t3.medium).
 ///
-/// Accelerators are named as people write them: `a10g`, `A100-80GB`, `V100-32GB`, `nvidia-tesla-t4`; the
-/// count is exact. With a known duration, what costs more than the task's budget is left out.
+/// Accelerators are named as people write them: `a10g`, `A100-80GB`, `V100-32GB`, `nvidia-tesla-t4`; or by
+/// their memory: `24GB+`, `NVIDIA:80GB`. The count is exact. With a known duration, what costs more than the
+/// task's budget, disk and address included, is left out.
 ///
 /// Fails not_found, saying which wish excludes what and naming the nearest alternatives, when nothing can
 /// satisfy it; bad_input for an unknown type, GPU or region. The text begins with the place in the task file.
@@ -181,6 +192,7 @@ struct GpuRow {
   struct Cell {
     std::string region;
     std::optional<Usd> on_demand, spot;
+    std::string on_demand_date, spot_date;  ///< when they were true; empty where unknown
   };
   std::string type, gpu;
   int count = 0;
@@ -194,10 +206,10 @@ struct GpuRow {
 
 enum class GpuSort { price, gpu, memory };  ///< an hour of one GPU; its name; its memory, most first
 
-/// Types with accelerators. `name` is a GPU as people write it (A100 also gives A100-80GB), a family (g5) or
-/// a type; empty: all. `regions` empty: every region. A row without any price comes last,
-/// and by price a slice of a GPU behind whole ones. Fails bad_input
-/// for a name that is nothing of these, with the nearest.
+/// Types with accelerators. `name` is a GPU as people write it (A100 also gives A100-80GB), its memory (80GB,
+/// 24GB+), a family (g5) or a type, each also with a count (H100:8); empty: all. `regions` empty: every
+/// region. A row without any price comes last, and by price a slice of a GPU behind whole ones. Fails
+/// bad_input for a name that is nothing of these, with the nearest.
 Result<std::vector<GpuRow>> gpu_table(const Catalog& catalog, std::string_view name,
                                       std::span<const std::string> regions, GpuSort sort = GpuSort::price);
 

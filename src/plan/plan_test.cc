@@ -4,6 +4,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <set>
+
 #include "plan/small_catalog.h"
 
 namespace ferry::plan {
@@ -72,8 +74,8 @@ TEST(Rank, OffersOfEveryKnownZoneStandBesideEachOther) {
   EXPECT_THAT(lines(ranked("resources: {accelerators: T4, infra: aws/us-east-1/us-east-1b}\n")),
               ElementsAre("gpu us-east-1b $0.8000", "big.gpu us-east-1b $1.80"));
   const auto error = ranked("resources: {instance_type: gpu, infra: aws/us-east-1/us-east-1f}\n").error();
-  EXPECT_EQ(error.what, "task.yaml:1:40: gpu is not offered in us-east-1f");
-  EXPECT_EQ(error.advice, "it is in us-east-1a, us-east-1b, us-east-1c");
+  EXPECT_EQ(error.what, "task.yaml:1:40: us-east-1 has no zone us-east-1f");
+  EXPECT_EQ(error.advice, "its zones are us-east-1a, us-east-1b, us-east-1c");
 }
 
 TEST(Rank, SpotIsOnlyForATaskThatAsksAndThenNothingElse) {
@@ -163,7 +165,7 @@ TEST(Rank, ACapOnThePriceAnHourLeavesOutWhatCostsMore) {
               HasSubstr("leave out max_hourly_cost"));
 }
 
-TEST(Rank, ABudgetLeavesOutWhatCostsMoreInTheKnownTimeAndElseSaysHowLongItLasts) {
+TEST(Rank, ABudgetLeavesOutWhatCostsMoreInTheKnownTime) {
   auto ranking = ranked("resources: {accelerators: T4}\nbudget: 2\nduration: 2h\n");
   EXPECT_EQ(lines(ranking).size(), 3U);
   EXPECT_EQ(show(*ranking->offers[0].total), "$1.60");
@@ -171,7 +173,7 @@ TEST(Rank, ABudgetLeavesOutWhatCostsMoreInTheKnownTimeAndElseSaysHowLongItLasts)
   ranking = ranked("resources: {accelerators: T4}\nbudget: 2\n");
   EXPECT_EQ(lines(ranking).size(), 4U);
   EXPECT_FALSE(ranking->offers[0].total);
-  EXPECT_THAT(ranking->notes, ElementsAre("the budget of $2 lasts 2:30:00 at $0.8000/h"));
+  EXPECT_THAT(ranking->notes, testing::IsEmpty());
   EXPECT_THAT(
       ranked("resources: {accelerators: T4, max_hourly_cost: 1}\nbudget: 2\nduration: 9h\n").error().what,
       HasSubstr("T4 ×1 costs $7.20 and more"));
@@ -180,6 +182,33 @@ TEST(Rank, ABudgetLeavesOutWhatCostsMoreInTheKnownTimeAndElseSaysHowLongItLasts)
                          .error();
   EXPECT_EQ(error.what, "task.yaml:1:27: T4 ×1 costs $8.00 and more for 10:00:00; the budget is $2");
   EXPECT_THAT(error.advice, HasSubstr("budget: 8.00"));
+}
+
+TEST(Rank, WhatIsBilledBesideTheMachineCountsAgainstTheBudget) {
+  const RankOptions options{.home_region = region, .disk_gib_month = Usd{73'000}, .address_hour = Usd{5'000}};
+  auto ranking = ranked("resources: {accelerators: T4, disk_size: 1000}\nduration: 2h\n", options);
+  EXPECT_EQ(show(ranking->offers.at(0).beside), "$0.1050");
+  EXPECT_EQ(show(*ranking->offers.at(0).rate()), "$0.9050");
+  EXPECT_EQ(show(*ranking->offers.at(0).total), "$1.81");
+  const auto error =
+      ranked("resources: {accelerators: T4, disk_size: 1000}\nduration: 2h\nbudget: 1.8\n", options).error();
+  EXPECT_THAT(error.what, HasSubstr("T4 ×1 costs $1.81 and more for 2:00:00; the budget is $1.80"));
+  ranking = ranked("resources: {accelerators: T4, disk_tier: ultra, disk_size: 1000}\n", options);
+  EXPECT_GT(ranking->offers.at(0).beside, Usd{1'000'000});
+  ranking = ranked(
+      "resources: {accelerators: T4}\naws: {public_address: false, subnet_id: subnet-12345678}\n", options);
+  EXPECT_EQ(ranking->offers.at(0).beside, Usd{});
+}
+
+TEST(Rank, OffersOfOneWishWithOneAcceleratorBelongTogether) {
+  const auto ranking =
+      ranked("resources: {any_of: [{accelerators: T4, cpus: 4}, {cpus: 2}, {accelerators: T4, cpus: 16}]}\n");
+  std::set<std::size_t> asks;
+  for (const auto& offer : ranking->offers) {
+    asks.insert(offer.ask);
+    EXPECT_EQ(offer.ask, offer.wish);
+  }
+  EXPECT_EQ(asks.size(), 3U);
 }
 
 TEST(Rank, AnImageOfOneRegionBringsTheMachineThere) {
@@ -259,6 +288,14 @@ TEST(GpuTable, NamesAGpuAFamilyOrAType) {
   EXPECT_EQ(table->front().prices.at(1).region, "us-west-2");
   EXPECT_EQ(gpu_table(catalog, "T4", {})->front().prices.size(), 15U);
   EXPECT_EQ(gpu_table(catalog, "A10H", regions).error().advice, "did you mean 'A10G'?");
+  EXPECT_THAT(types("H100:8"), ElementsAre("p5.48xlarge"));
+  EXPECT_THAT(types("A100-40GB"), ElementsAre("p4d.24xlarge"));
+  EXPECT_THAT(types("H100-80GB-SXM5:1"), ElementsAre("p5.4xlarge"));
+  EXPECT_THAT(types("100GB+:8"), testing::Contains("p5en.48xlarge"));
+  EXPECT_THAT(types("g5:4"), testing::UnorderedElementsAre("g5.12xlarge", "g5.24xlarge"));
+  EXPECT_EQ(gpu_table(catalog, "A100:1", regions).error().advice, "there is A100:8");
+  EXPECT_EQ(gpu_table(catalog, "m5", regions).error().what, "m5 has no GPU");
+  EXPECT_EQ(gpu_table(catalog, "900GB+", regions).error().what, "no instance type has 900GB+");
 }
 
 TEST(Rank, WithoutAnyWishTheSmallGeneralMachineComesFirst) {
@@ -296,6 +333,22 @@ TEST(Rank, AnAcceleratorIsFoundByEveryNamePeopleWrite) {
   EXPECT_EQ(first("accelerators: 'V100-16GB:8'"), "p3.16xlarge");
   EXPECT_EQ(first("accelerators: A10G-24GB"), "g5.xlarge");
   EXPECT_EQ(first("accelerators: 'trn1:16'"), "trn1.32xlarge");
+}
+
+TEST(Rank, AMemorySizeMeansAnyGpuOfNvidiasThatHasIt) {
+  EXPECT_EQ(first("accelerators: 16GB+"), "g4dn.xlarge");
+  EXPECT_EQ(first("accelerators: '24GB:1'"), "g6.xlarge");
+  EXPECT_EQ(first("accelerators: '40GB:8'"), "p4d.24xlarge");
+  EXPECT_EQ(first("accelerators: {'NVIDIA:80GB': 8}"), "p4de.24xlarge");
+  EXPECT_EQ(first("accelerators: 'AMD:8GB+:1'"), "g4ad.xlarge");
+  for (const auto& offer : offers("accelerators: 16gb+")) {
+    EXPECT_GE(offer.type.accelerator_memory_mib, 16'000) << offer.type.name;
+    EXPECT_EQ(offer.type.arch, "x86_64") << offer.type.name;
+    EXPECT_EQ(offer.type.accelerator_count, 1) << offer.type.name;
+  }
+  EXPECT_EQ(refused("accelerators: '900GB+'").why, "none has that much memory");
+  EXPECT_EQ(refused("accelerators: '16GB+:3'").advice, "ask for 16GB+:1, 16GB+:2, 16GB+:4, 16GB+:8");
+  EXPECT_THAT(refused("accelerators: 'intel:16GB'").what, HasSubstr("AWS has no GPUs of 'intel'"));
 }
 
 TEST(Rank, AnUnknownAcceleratorIsRefusedWithTheNearest) {

@@ -47,6 +47,7 @@ class Ranker {
   Result<Ranking> run() {
     TRY_SET(asks, "", asks_of(task_, catalog_, out_.notes));
     asks_ = std::move(asks);
+    for (auto& ask : asks_) ask.beside = beside(*ask.wish);
     std::vector<Error> errors;
     std::vector<Types> types;
     for (const auto& ask : asks_) {
@@ -77,6 +78,26 @@ class Ranker {
   /// A type and a market, as a number.
   std::size_t way(const Ask& ask, const InstanceType& type) const {
     return number_of(type) * 2 + (ask.market == Market::spot);
+  }
+
+  /// An hour of the disk and the address that a machine for this wish has.
+  Usd beside(const task::Resources& wish) const {
+    constexpr std::int64_t hours_a_month = 730;
+    const auto disk = options_.disk_gib_month.micros * wish.disk_gib + dearer_disk(wish).micros;
+    const auto address = task_.aws.public_address == false ? Usd{} : options_.address_hour;
+    return Usd{disk / hours_a_month} + address;
+  }
+
+  /// What a month of the wish's disk_tier costs above the plain disk (aws.amazon.com/ebs/pricing, us-east-1).
+  Usd dearer_disk(const task::Resources& wish) const {
+    if (!options_.disk_gib_month.micros) return {};
+    // gp3 with 3,000 IOPS and 375 MiB/s more than it has
+    if (wish.disk_tier == "high" || wish.disk_tier == "best") return Usd{3000 * 5'000 + 375 * 40'000};
+    if (wish.disk_tier != "ultra") return {};
+    // io2: a GiB costs $0.125, one IOPS $0.065; 500 of them a GiB. An unknown size may have the most.
+    const std::int64_t iops = wish.disk_gib ? std::clamp(wish.disk_gib * 500LL, 1000LL, 20'000LL) : 20'000;
+    return Usd{wish.disk_gib * std::max<std::int64_t>(0, 125'000 - options_.disk_gib_month.micros) +
+               iops * 65'000};
   }
 
   bool rehearsing(const Ask& ask) const {
@@ -121,8 +142,29 @@ class Ranker {
     return everywhere ? all_regions_ : std::vector{options_.home_region};
   }
 
+  /// A zone that the region does not have, where its zones are known.
+  Status check_zone(const Ask& ask) const {
+    if (rehearsing(ask) || !ask.wish->infra || ask.wish->infra->zone.empty()) return {};
+    const auto& region = ask.wish->infra->region;
+    const auto& zone = ask.wish->infra->zone;
+    const auto number = catalog_.number(region);
+    std::set<std::string> zones;
+    for (const auto& type : catalog_.types()) {
+      for (const auto& row : catalog_.rows(type, number)) {
+        if (row.zone) zones.insert(catalog_.name(row.zone));
+      }
+    }
+    if (zones.empty() || zones.contains(zone)) return {};
+    const std::vector<std::string> names(zones.begin(), zones.end());
+    return ask.refuse("infra",
+                      fail(Kind::bad_input, fmt::format("{} has no zone {}", region, printable(zone)), {},
+                           "its zones are " + join(names, ", "))
+                          .value());
+  }
+
   Status add(const Ask& ask, const Types& types) {
     TRY_SET(regions, "", regions_of(ask));
+    TRY("", check_zone(ask));
     Refused refused;
     const auto before = lines_.size();
     for (const auto& region : regions) {
@@ -174,7 +216,7 @@ class Ranker {
       ++refused.too_dear;
       return refused.note(price, type, regions_[region]);
     }
-    if (price.micros && duration_ && task_.budget && cost(price, *duration_) > *task_.budget) {
+    if (price.micros && duration_ && task_.budget && cost(price + ask.beside, *duration_) > *task_.budget) {
       ++refused.over_budget;
       return refused.note(price, type, regions_[region]);
     }
@@ -230,8 +272,10 @@ class Ranker {
     offer.market = line.ask->market;
     offer.hourly = line.known.price.micros ? std::optional(line.known.price) : std::nullopt;
     offer.price_date = offer.hourly ? catalog_.name(line.known.date) : std::string();
-    offer.total = offer.hourly && duration_ ? std::optional(cost(*offer.hourly, *duration_)) : std::nullopt;
+    offer.beside = line.ask->beside;
+    offer.total = offer.hourly && duration_ ? std::optional(cost(*offer.rate(), *duration_)) : std::nullopt;
     offer.wish = line.ask->number;
+    offer.ask = static_cast<std::size_t>(line.ask - asks_.data());
   }
 
   void write_offers() {
@@ -278,14 +322,6 @@ class Ranker {
   }
 
   void note_budget() {
-    if (!task_.budget) return;
-    const auto& best = out_.offers.front();
-    if (!duration_ && best.hourly) {
-      const auto ms = static_cast<std::int64_t>(static_cast<double>(task_.budget->micros) /
-                                                static_cast<double>(best.hourly->micros) * 3.6e6);
-      out_.notes.push_back(fmt::format("the budget of {} lasts {} at {}/h", amount(*task_.budget),
-                                       show_duration(Millis(ms)), show(*best.hourly)));
-    }
     if (budget_left_out_) {
       out_.notes.push_back(fmt::format("{} offer{} left out: more than the budget of {} in {}",
                                        budget_left_out_, budget_left_out_ == 1 ? "" : "s",

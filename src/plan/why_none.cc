@@ -54,7 +54,7 @@ WhyNone::Lowest WhyNone::lowest(Types types, Market market, Regions regions) con
 
 bool WhyNone::allowed(const Ask& ask, Usd price) const {
   return price.micros && (!ask.wish->max_hourly_cost || price <= *ask.wish->max_hourly_cost) &&
-         (!duration || !task.budget || cost(price, *duration) <= *task.budget);
+         (!duration || !task.budget || cost(price + ask.beside, *duration) <= *task.budget);
 }
 
 Error WhyNone::not_in_zone(const Ask& ask, Types types) const {
@@ -74,11 +74,11 @@ Error WhyNone::not_in_zone(const Ask& ask, Types types) const {
 Error WhyNone::too_dear(const Ask& ask, Types types, Regions regions, const Refused& refused) const {
   const auto least = *refused.least;
   const bool by_cap = ask.wish->max_hourly_cost && least > *ask.wish->max_hourly_cost;
-  const auto what =
-      by_cap ? fmt::format("{} exists only at {}/h and more; max_hourly_cost is {}", subject(ask),
-                           show(least), amount(*ask.wish->max_hourly_cost))
-             : fmt::format("{} costs {} and more for {}; the budget is {}", subject(ask),
-                           show(cost(least, *duration)), show_duration(*duration), amount(*task.budget));
+  const auto what = by_cap ? fmt::format("{} exists only at {}/h and more; max_hourly_cost is {}",
+                                         subject(ask), show(least), amount(*ask.wish->max_hourly_cost))
+                           : fmt::format("{} costs {} and more for {}; the budget is {}", subject(ask),
+                                         show(cost(least + ask.beside, *duration)), show_duration(*duration),
+                                         amount(*task.budget));
   std::vector<std::string> ways;
   if (const auto other = lowest(types, ask.market, all_regions); allowed(ask, other.price))
     ways.push_back(fmt::format("infra: aws/{} has it at {}/h", other.region, show(other.price)));
@@ -92,7 +92,7 @@ Error WhyNone::too_dear(const Ask& ask, Types types, Regions regions, const Refu
     }
   }
   ways.push_back(by_cap ? "max_hourly_cost: " + plain_amount(least)
-                        : "budget: " + plain_amount(cost(least, *duration)));
+                        : "budget: " + plain_amount(cost(least + ask.beside, *duration)));
   return {Kind::not_found,
           what,
           fmt::format("the cheapest is {} in {}", refused.least_type->name, refused.least_region),

@@ -1,5 +1,7 @@
 #include "run/planning.h"
 
+#include <map>
+
 #include "base/text.h"
 #include "os/env.h"
 #include "run/capacity.h"
@@ -8,7 +10,7 @@ namespace ferry::run {
 
 namespace {
 
-/// A machine that costs more than this many times the best one is not taken without being asked about anew.
+/// A machine that costs more than this many times the best one for the same wish is not taken by itself.
 constexpr std::int64_t dearest_times = 2;
 
 std::string describe_type(const plan::InstanceType& type) {
@@ -18,36 +20,62 @@ std::string describe_type(const plan::InstanceType& type) {
   return text;
 }
 
-std::optional<Usd> ceiling_of(const plan::Ranking& ranking) {
-  const auto& best = ranking.offers.front();
-  if (!best.hourly) return std::nullopt;
-  const Usd limit{best.hourly->micros * dearest_times};
-  Usd dearest = *best.hourly;
-  for (const auto& offer : ranking.offers) {
-    if (offer.hourly && *offer.hourly <= limit) dearest = std::max(dearest, *offer.hourly);
-  }
-  return dearest;
+/// What the offer may cost until its outputs are home: the machine may linger for that, after the training's
+/// time is over.
+bool keeps_budget(const task::Task& task, const plan::Offer& offer, const Lifetime& lifetime) {
+  if (!task.budget || !offer.hourly) return true;
+  return cost(*offer.rate(), lifetime.max_duration + lifetime.linger()) <= *task.budget;
 }
 
-/// What is left of the time when no more than the budget may be spent.
-Result<Lifetime> within_budget(const task::Task& task, Lifetime lifetime, std::optional<Usd> hourly) {
-  if (!task.budget || !hourly || hourly->micros <= 0) return lifetime;
-  const Seconds lasts(task.budget->micros * 3600 / hourly->micros);
-  // Outputs are brought home, and the machine may linger for that, after the training's time is over.
-  Lifetime shorter = lifetime;
-  shorter.max_duration = std::min(lifetime.max_duration, lasts);
-  while (shorter.max_duration.count() > 0 &&
-         cost(*hourly, shorter.max_duration + shorter.linger()) > *task.budget) {
-    shorter.max_duration -= std::max(Seconds(1), shorter.max_duration / 50);
+/// As much of the time as the budget pays for.
+Result<Lifetime> within_budget(const task::Task& task, Lifetime lifetime, const plan::Offer& offer) {
+  if (keeps_budget(task, offer, lifetime)) return lifetime;
+  Seconds pays{0}, too_long = lifetime.max_duration;
+  while (pays + Seconds(1) < too_long) {
+    const auto middle = (pays + too_long) / 2;
+    (keeps_budget(task, offer, {middle}) ? pays : too_long) = middle;
   }
-  if (shorter.max_duration < Seconds(60)) {
+  if (pays < Seconds(60)) {
     return fail(Kind::bad_input,
                 fmt::format("the budget of {} does not pay for a minute of training at {}/h",
-                            show(*task.budget), show_hourly(*hourly)),
-                "time to bring the outputs home is counted in",
+                            show(*task.budget), show_hourly(*offer.rate())),
+                "disk, address and time to bring the outputs home are counted in",
                 "raise the budget, or choose a cheaper machine");
   }
-  return shorter;
+  return Lifetime{pays};
+}
+
+/// Why an offer is not taken when those before it cannot be had; `best`: the first of the same wish.
+std::string why_not_taken(const task::Task& task, const plan::Offer& best, const plan::Offer& offer,
+                          const Lifetime& lifetime) {
+  if (!keeps_budget(task, offer, lifetime))
+    return fmt::format("{} of it would break the budget", show_duration(lifetime.max_duration));
+  const bool named = !task.wishes()[offer.wish].instance_type.empty();
+  if (named || !offer.hourly || !best.hourly) return {};
+  return offer.hourly->micros > best.hourly->micros * dearest_times ? "more than twice the best's price" : "";
+}
+
+/// Lifetime and ceiling, and which offers are not to be taken.
+Status find_terms(const task::Task& task, Lifetime lifetime, Planned& planned) {
+  auto& [offers, notes, considered] = planned.ranking;
+  planned.place.region = offers.front().region;
+  TRY_SET(limited, "", within_budget(task, lifetime, offers.front()));
+  planned.lifetime = limited;
+  std::erase(notes, planned.budget_note);
+  if (limited.max_duration < lifetime.max_duration) {
+    planned.budget_note =
+        fmt::format("the budget of {} lasts {} at {}/h, disk and address counted in", show(*task.budget),
+                    show_duration(limited.max_duration), show_hourly(*offers.front().rate()));
+    notes.push_back(planned.budget_note);
+  }
+  std::map<std::size_t, const plan::Offer*> best;  // of each wish with each accelerator
+  planned.ceiling.reset();
+  for (auto& offer : offers) {
+    offer.not_taken = why_not_taken(task, *best.try_emplace(offer.ask, &offer).first->second, offer, limited);
+    if (offer.not_taken.empty() && offer.hourly)
+      planned.ceiling = std::max(planned.ceiling.value_or(Usd{}), *offer.hourly);
+  }
+  return {};
 }
 
 }  // namespace
@@ -77,6 +105,8 @@ Result<Planned> plan_task(const task::Task& task, Lifetime lifetime, const os::P
   } else if (const auto region = cloud::aws_region_from_environment(""); region) {
     options.home_region = *region;
   }
+  options.disk_gib_month = ledger::gp3_gib_month;
+  options.address_hour = ledger::public_ipv4_hour;
   const CapacityMemory memory(data / "capacity.json", now_ms);
   if (!options.rehearsal) options.avoid = [&](const plan::Offer& offer) { return memory.is_short(offer); };
   TRY_SET(ranking, "", plan::rank(task, catalog_in_force(), options));
@@ -87,16 +117,18 @@ Result<Planned> plan_task(const task::Task& task, Lifetime lifetime, const os::P
   if (offers.empty())
     return fail(Kind::not_found, "no subnet is named for a region that has such machines", {},
                 "add one to aws: subnet_id:, or choose its region with --region");
-  TRY("", set_terms(task, lifetime, planned));
+  TRY("", find_terms(task, lifetime, planned));
   return planned;
 }
 
 Status set_terms(const task::Task& task, Lifetime lifetime, Planned& planned) {
-  planned.place.region = planned.ranking.offers.front().region;
-  planned.ceiling = ceiling_of(planned.ranking);
-  TRY_SET(limited, "", within_budget(task, lifetime, planned.ceiling));
-  planned.lifetime = limited;
+  TRY("", find_terms(task, lifetime, planned));
+  std::erase_if(planned.ranking.offers, [](const auto& offer) { return !offer.not_taken.empty(); });
   return {};
+}
+
+std::optional<Usd> at_most(const plan::Offer& offer, const Lifetime& lifetime) {
+  return offer.hourly ? std::optional(cost(*offer.rate(), lifetime.max_duration)) : std::nullopt;
 }
 
 std::string describe_offer(const plan::Offer& offer, const Lifetime& lifetime) {
@@ -105,9 +137,8 @@ std::string describe_offer(const plan::Offer& offer, const Lifetime& lifetime) {
                   offer.market == plan::Market::spot ? " spot" : "",
                   offer.hourly ? show_hourly(*offer.hourly) + "/h" : "price unknown");
   if (offer.total) line += "  est. " + show(*offer.total);
-  if (offer.hourly)
-    line += fmt::format("  at most {} in {}", show(cost(*offer.hourly, lifetime.max_duration)),
-                        show_duration(lifetime.max_duration));
+  if (const auto most = at_most(offer, lifetime))
+    line += fmt::format("  at most {} in {}", show(*most), show_duration(lifetime.max_duration));
   return line;
 }
 

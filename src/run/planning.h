@@ -13,19 +13,30 @@ struct Planned {
   Place place;                 ///< of the best offer
   Lifetime lifetime;           ///< shortened to what the task's budget pays for
   std::optional<Usd> ceiling;  ///< an hour of the dearest offer to take when better ones cannot be had
+  std::string budget_note;     ///< among the notes: how long the budget lasts, where it cuts the time
 };
 
 /// `lifetime`: as the task or its default has it. `data`: ferry's data folder, `now_ms`: the time, for what
 /// had no capacity lately. `rehearsal_region` is the local cloud's; for AWS the person's own region is used,
-/// or every region where they have none.
+/// or every region where they have none. Offers that are not to be taken are there too, and say why not.
 Result<Planned> plan_task(const task::Task& task, Lifetime lifetime, const os::Path& data,
                           std::int64_t now_ms, const std::string& rehearsal_region);
 
-/// Place, ceiling and lifetime by the best of the offers; to be called again when some were taken out.
+/// Place, ceiling and lifetime by the best of the offers; to be called again when some were taken out. Offers
+/// that are not to be taken are taken out too.
+///
+/// The lifetime is what the budget pays for with the best offer, its disk (where the task says its size) and
+/// its address included. Another offer is taken when it keeps the budget in that time and costs at most
+/// twice what the best one of the same wish does: what the task itself lists (any_of, ordered, several
+/// accelerators, a type by its name) is not held to the price of its other alternatives.
 Status set_terms(const task::Task& task, Lifetime lifetime, Planned& planned);
 
 /// The catalog in force: what `ferry catalog update` fetched over the built-in one.
 const plan::Catalog& catalog_in_force();
+
+/// What the offer costs if the training takes all of its time, with disk and address; nothing when its price
+/// is unknown.
+std::optional<Usd> at_most(const plan::Offer& offer, const Lifetime& lifetime);
 
 /// "g5.xlarge  4 vCPU  16 GiB  A10G ×1  us-east-1a  $1.006/h  at most $24.14 in 24:00:00"
 std::string describe_offer(const plan::Offer& offer, const Lifetime& lifetime);

@@ -225,19 +225,41 @@ Result<Accelerators> parse_accelerators(std::string_view text) {
   return out;
 }
 
+namespace {
+
+/// "40GB", "24gb+": a GPU's memory, where its name is not said.
+bool is_memory(std::string_view text) {
+  if (text.ends_with('+')) text.remove_suffix(1);
+  const auto small = lower(text);
+  const auto digits = small.find_first_not_of("0123456789");
+  return digits != small.npos && digits > 0 &&
+         (small.substr(digits) == "gb" || small.substr(digits) == "mb" || small.substr(digits) == "tb");
+}
+
+/// Where the name ends: at the last colon, unless that stands between a maker and a memory size.
+std::size_t end_of_name(std::string_view text) {
+  const auto colon = text.rfind(':');
+  return colon != text.npos && is_memory(trim(text.substr(colon + 1))) ? text.npos : colon;
+}
+
+}  // namespace
+
 Result<Accelerator> parse_accelerator(std::string_view text) {
   const auto bad = [&](std::string why) {
     return fail(Kind::bad_input, fmt::format("not an accelerator: '{}'", printable(text)), std::move(why),
-                "write it like A10G, T4:1 or A100:8");
+                "write it like A10G, T4:1, A100:8, or 24GB+:1 for any GPU with that much memory");
   };
-  const auto colon = text.find(':');
+  const auto colon = end_of_name(text);
   Accelerator out;
   out.name = std::string(trim(text.substr(0, colon)));
+  auto memory = std::string_view(out.name);  // NVIDIA:40GB+
+  if (const auto maker = memory.find(':'); maker != memory.npos) memory = trim(memory.substr(maker + 1));
+  const bool by_memory = is_memory(memory);
   const auto fine = [](char c) {
     return is_alnum(c) || std::string_view(" ._-").find(c) != std::string_view::npos;
   };
   if (out.name.empty()) return bad("it has no name");
-  if (out.name.size() > 64 || !std::all_of(out.name.begin(), out.name.end(), fine)) {
+  if (out.name.size() > 64 || (!by_memory && !std::all_of(out.name.begin(), out.name.end(), fine))) {
     return bad("names are letters, digits, hyphens and dots");
   }
   if (is_digit(out.name.front()) && parse_int(out.name))

@@ -40,7 +40,8 @@ Result<Amount> parse_memory(std::string_view text);
 /// `nvme`, `nvme:1000+`, `1000+`: disks inside the machine, in GB altogether.
 Result<Amount> parse_local_disk(std::string_view text);
 
-/// `A100:8`, `A10G`, `T4:1`. Whether such a thing exists, plan says.
+/// `A100:8`, `A10G`, `T4:1`; `24GB+:2` and `NVIDIA:80GB` ask for memory (then that is the name). Whether such
+/// a thing exists, plan says.
 struct Accelerator {
   std::string name;
   int count = 1;
