@@ -94,7 +94,7 @@ Status Journey::plan(const Order& order, const std::string& framework) {
   run_.task["max_duration_s"] = lifetime_.max_duration.count();
   if (best.total) run_.task["estimate_micros"] = best.total->micros;
   TRY("", doors_.ledger.update(run_));
-  const auto most = best.hourly ? cost(*best.hourly, lifetime_.max_duration) : Usd{};
+  const auto most = at_most(best, lifetime_).value_or(Usd{});
   doors_.progress.done(
       "plan", describe_offer(best, lifetime_),
       {{"instance_type", best.type.name},
@@ -132,7 +132,7 @@ Status Journey::ask(const Order& order, const std::string& framework) {
           find_image(doors_, *cloud, place_, best, wishes_[best.wish].image, framework));
   TRY("", may_launch(doors_, best, image, order.task.aws));
   if (!order.confirm || aws::is_loopback(place_.endpoint)) return {};
-  const auto most = best.hourly ? cost(*best.hourly, lifetime_.max_duration) : Usd{};
+  const auto most = at_most(best, lifetime_).value_or(Usd{});
   doors_.progress.pause();
   return order.confirm({offers_, lifetime_.max_duration, most, ceiling_, doors_.clock.now_ms()});
 }
