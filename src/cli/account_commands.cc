@@ -63,7 +63,15 @@ Result<int> quota(World& world, const std::string& region, bool json) {
 Result<int> update(World& world, const std::vector<std::string>& regions) {
   TRY_SET(told, "", run::update_catalog(world.doors(), regions));
   for (const auto& problem : told.problems) world.progress().warn("catalog", problem);
-  fmt::print("the catalog is of today: {} regions, {} prices\n", told.regions.size(), told.prices);
+  const auto where =
+      told.regions.size() == 1 ? told.regions.front() : fmt::format("{} regions", told.regions.size());
+  if (told.on_demand > 0) {
+    fmt::print("of today in {}: {} on-demand and {} spot prices; other prices keep their date\n", where,
+               told.on_demand, told.spot);
+  } else {
+    fmt::print("no on-demand price could be read in {}: those of {} stay; of today: {} spot prices\n", where,
+               run::catalog_in_force().date(), told.spot);
+  }
   return 0;
 }
 

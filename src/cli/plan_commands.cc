@@ -2,6 +2,9 @@
 
 #include <unistd.h>
 
+#include <map>
+#include <set>
+
 #include "base/text.h"
 #include "cli/command.h"
 #include "cli/task_options.h"
@@ -22,6 +25,19 @@ Json money(const std::optional<Usd>& usd) {
 std::string gib(std::int64_t mib) { return fmt::format("{} GiB", (mib + 512) / 1024); }
 
 std::string hourly(const std::optional<Usd>& usd) { return usd ? show_hourly(*usd) : "?"; }
+
+/// "2025-10", or "2025-10 to 2026-11-23" where they are not all of the same day; ISO dates sort as texts.
+std::string span_of(std::set<std::string> dates) {
+  dates.erase("");
+  if (dates.empty()) return "an unknown date";
+  return dates.size() == 1 ? *dates.begin() : *dates.begin() + " to " + *dates.rbegin();
+}
+
+std::string dates_of(const std::vector<plan::Offer>& offers) {
+  std::set<std::string> dates;
+  for (const auto& offer : offers) dates.insert(offer.price_date);
+  return span_of(std::move(dates));
+}
 
 std::vector<std::string> offer_cells(const plan::Offer& offer, bool first) {
   return {
@@ -60,6 +76,7 @@ Json plan_json(const task::Task& task, const run::Planned& planned) {
   for (const auto& offer : planned.ranking.offers) offers.push_back(offer_json(offer));
   return {{"task", task.name},
           {"catalog_date", run::catalog_in_force().date()},
+          {"prices_of", dates_of(planned.ranking.offers)},
           {"considered", planned.ranking.considered},
           {"max_duration_s", planned.lifetime.max_duration.count()},
           {"ceiling_usd", money(planned.ceiling)},
@@ -74,7 +91,7 @@ void print_plan(const task::Task& task, const run::Planned& planned) {
   for (const auto& line : planned.ranking.notes) fmt::print(stderr, "! {}\n", line);
   fmt::print(
       "{} would be trained on the first of these that can be had (prices of {}; nothing was rented):\n",
-      task.name, run::catalog_in_force().date());
+      task.name, dates_of(offers));
   watch::Table table({" ", "TYPE", ">VCPU", ">MEMORY", "GPU", "WHERE", ">PRICE", ">TASK", "WHY"});
   for (std::size_t i = 0; i < std::min(offers.size(), shown); ++i) table.add(offer_cells(offers[i], i == 0));
   fmt::print("{}", table.text());
@@ -126,7 +143,9 @@ Json gpus_json(const std::vector<plan::GpuRow>& rows) {
     for (const auto& cell : row.prices) {
       prices.push_back({{"region", cell.region},
                         {"on_demand_usd", money(cell.on_demand)},
-                        {"spot_usd", money(cell.spot)}});
+                        {"on_demand_date", cell.on_demand_date},
+                        {"spot_usd", money(cell.spot)},
+                        {"spot_date", cell.spot_date}});
     }
     list.push_back({{"instance_type", row.type},
                     {"gpu", row.gpu},
@@ -141,9 +160,48 @@ Json gpus_json(const std::vector<plan::GpuRow>& rows) {
   return {{"catalog_date", run::catalog_in_force().date()}, {"types", list}};
 }
 
+/// "us-east-1 of 2026-11-23, us-west-2 of 2025-10", or one date where all prices are of the same.
+std::string price_dates(const std::vector<plan::GpuRow>& rows) {
+  std::map<std::string, std::set<std::string>> by_region;
+  std::set<std::string> all;
+  for (const auto& row : rows) {
+    for (const auto& cell : row.prices) {
+      for (const auto& date : {cell.on_demand_date, cell.spot_date}) {
+        if (!date.empty()) by_region[cell.region].insert(date);
+        if (!date.empty()) all.insert(date);
+      }
+    }
+  }
+  if (all.size() <= 1) return "as of " + span_of(all);
+  std::vector<std::string> parts;
+  for (auto& [region, dates] : by_region) parts.push_back(region + " of " + span_of(std::move(dates)));
+  return "in " + join(parts, ", ");
+}
+
+/// The regions of --region, which takes several, also with commas between them, and * for all.
+Result<std::vector<std::string>> regions_named(const std::vector<std::string>& written) {
+  const auto known = run::catalog_in_force().regions();
+  std::vector<std::string> out;
+  for (const auto& text : written) {
+    for (const auto& part : split(text, ',')) {
+      const std::string region(trim(part));
+      if (region == "*") return known;
+      if (std::ranges::find(known, region) == known.end()) {
+        const auto near = nearest(region, known);
+        return fail(Kind::bad_input, fmt::format("no prices are known in a region '{}'", printable(region)),
+                    "prices are known in " + join(known, ", "),
+                    near ? fmt::format("did you mean '{}'?", *near)
+                         : "name one of these, or * for all of them; `ferry catalog update` asks for more");
+      }
+      if (std::ranges::find(out, region) == out.end()) out.push_back(region);
+    }
+  }
+  return out;
+}
+
 /// The person's own region first, then where most people are.
-std::vector<std::string> regions_to_show(const GpuOptions& options) {
-  if (!options.regions.empty() || options.json) return options.regions;
+Result<std::vector<std::string>> regions_to_show(const GpuOptions& options) {
+  if (!options.regions.empty() || options.json) return regions_named(options.regions);
   std::vector<std::string> regions;
   if (const auto own = cloud::aws_region_from_environment("")) regions.push_back(*own);
   for (const char* usual : {"us-east-1", "us-west-2"}) {
@@ -157,14 +215,15 @@ int gpus_command(const GpuOptions& options) {
                     : options.sort == "memory" ? plan::GpuSort::memory
                                                : plan::GpuSort::price;
   const auto regions = regions_to_show(options);
-  auto rows = plan::gpu_table(run::catalog_in_force(), options.name, regions, sort);
+  if (!regions) return report(regions.error());
+  auto rows = plan::gpu_table(run::catalog_in_force(), options.name, *regions, sort);
   if (!rows) return report(rows.error());
   if (options.json) {
     fmt::print("{}\n", dump_json(gpus_json(*rows)));
     return 0;
   }
   std::vector<std::string> titles = {"TYPE", "GPU", ">GPU MEM", ">VCPU", ">MEM"};
-  for (const auto& region : regions) {
+  for (const auto& region : *regions) {
     titles.push_back(">" + region);
     titles.push_back(">spot");
   }
@@ -182,7 +241,7 @@ int gpus_command(const GpuOptions& options) {
     table.add(std::move(cells));
   }
   const auto width = os::is_terminal(1) ? static_cast<std::size_t>(os::terminal_width(1)) : 0;
-  fmt::print("{}prices an hour as of {}; ? is unknown\n", table.text(width), run::catalog_in_force().date());
+  fmt::print("{}prices an hour {}; ? is unknown\n", table.text(width), price_dates(*rows));
   return 0;
 }
 
@@ -200,9 +259,9 @@ void add_plan_commands(CLI::App& app, Program& program) {
 
   auto gpu = std::make_shared<GpuOptions>();
   auto* gpus = app.add_subcommand("gpus", "GPUs that AWS rents out, with prices: ferry gpus A100");
-  gpus->add_option("gpu", gpu->name, "A GPU (A100, A10G, T4 …), a family (g5) or a type; default: all")
+  gpus->add_option("gpu", gpu->name, "A GPU (A100, H100:8, 24GB+ …), a family (g5) or a type; default: all")
       ->type_name("GPU");
-  gpus->add_option("--region", gpu->regions, "Prices in this region; may be repeated")
+  gpus->add_option("--region", gpu->regions, "Prices in this region; several with commas, '*' for all")
       ->allow_extra_args(false);
   gpus->add_option("--sort", gpu->sort, "By price (an hour of one GPU), gpu or memory")
       ->check(CLI::IsMember({"price", "gpu", "memory"}));

@@ -77,7 +77,7 @@ std::optional<plan::InstanceType> type_of(const aws::InstanceTypeRecord& record)
 }
 
 void add(plan::Catalog::Builder& builder, const Region& region, const plan::Catalog& known,
-         CatalogUpdate& told) {
+         const std::string& today, CatalogUpdate& told) {
   for (const auto& record : region.types) {
     auto type = type_of(record);
     if (!type) continue;
@@ -90,14 +90,14 @@ void add(plan::Catalog::Builder& builder, const Region& region, const plan::Cata
     ++told.types;
   }
   for (const auto& one : region.prices) {
-    builder.add(plan::Price{one.type, one.region, "", one.hourly, std::nullopt, ""});
-    ++told.prices;
+    builder.add(plan::Price{one.type, one.region, "", one.hourly, std::nullopt, today});
+    ++told.on_demand;
   }
   for (const auto& one : region.offerings)
     builder.add(plan::Price{one.type, region.name, one.zone, {}, {}, ""});
   for (const auto& one : region.spot) {
-    builder.add(plan::Price{one.type, region.name, one.zone, std::nullopt, one.hourly, ""});
-    ++told.prices;
+    builder.add(plan::Price{one.type, region.name, one.zone, std::nullopt, one.hourly, today});
+    ++told.spot;
   }
   told.regions.push_back(region.name);
   told.problems.insert(told.problems.end(), region.problems.begin(), region.problems.end());
@@ -124,7 +124,8 @@ Result<CatalogUpdate> update_catalog(Doors& doors, const std::vector<std::string
       if (region.enabled) names.push_back(region.name);
     }
   }
-  doors.progress.begin("catalog", fmt::format("asking {} regions", names.size()));
+  doors.progress.begin("catalog",
+                       fmt::format("asking {} {}", names.size(), names.size() == 1 ? "region" : "regions"));
   std::mutex mutex;
   std::vector<Region> answers;
   std::size_t next = 0;
@@ -154,17 +155,20 @@ Result<CatalogUpdate> update_catalog(Doors& doors, const std::vector<std::string
   std::ranges::sort(answers, {}, &Region::name);
 
   const auto& known = plan::Catalog::builtin();
+  const auto today = os::iso_time(doors.clock.now_ms()).substr(0, 10);
   plan::Catalog::Builder builder;
   builder.add(catalog_in_force());
   CatalogUpdate told;
-  for (const auto& answer : answers) add(builder, answer, known, told);
-  if (told.types == 0 && told.prices == 0) {
+  for (const auto& answer : answers) add(builder, answer, known, today, told);
+  if (told.types == 0 && told.on_demand == 0 && told.spot == 0) {
     return fail(Kind::io, "the catalog could not be refreshed",
                 told.problems.empty() ? "" : told.problems.front(),
                 "`ferry check` tells what this account may ask");
   }
-  TRY("store the catalog", store(builder.build(os::iso_time(doors.clock.now_ms()).substr(0, 10))));
-  doors.progress.done("catalog", fmt::format("{} regions, {} prices", told.regions.size(), told.prices));
+  TRY("store the catalog", store(builder.build(told.on_demand ? today : catalog_in_force().date())));
+  doors.progress.done(
+      "catalog", fmt::format("{} {}, {} prices", told.regions.size(),
+                             told.regions.size() == 1 ? "region" : "regions", told.on_demand + told.spot));
   return told;
 }
 

@@ -8,13 +8,15 @@
 namespace ferry::run {
 
 struct CatalogUpdate {
-  std::size_t types = 0, prices = 0;
-  std::vector<std::string> regions;   ///< that were asked
+  std::size_t types = 0, on_demand = 0, spot = 0;  ///< prices of the last two
+  std::vector<std::string> regions;                ///< that were asked
   std::vector<std::string> problems;  ///< one line for what could not be had; the older facts stay
 };
 
-/// Asks every region that the account has enabled (`only` empty) or those named, several at once. Progress is
-/// shown. Fails when nothing at all could be asked; then the catalog stays as it was.
+/// Prices carry the day they were asked for; those that were not had keep theirs, and the catalog its own
+/// date when no on-demand price could be had. Asks every region that the account has enabled (`only` empty)
+/// or those named, several at once. Progress is shown. Fails when nothing at all could be asked; then the
+/// catalog stays as it was.
 Result<CatalogUpdate> update_catalog(Doors& doors, const std::vector<std::string>& only);
 
 }  // namespace ferry::run

@@ -1,0 +1,93 @@
+#!/usr/bin/env python3
+"""ferry plan, gpus and catalog update: what would be rented, for how much, and of when the prices are."""
+import json
+
+from aws_test import aws_env
+from lib import Home, main
+
+
+def plan(home, *args):
+    return json.loads(home.good("plan", "--region", "us-east-1", *args, "--json").out)
+
+
+def test_a_budget_pays_for_the_disk_too():
+    with Home() as home:
+        home.file("task.yaml", "resources: {cpus: 2, disk_size: 64TB}\nbudget: 1\nmax_duration: 20h\nrun: 'true'\n")
+        told = plan(home, "task.yaml")
+        best = told["offers"][0]
+        hours = told["max_duration_s"] / 3600
+        assert best["beside_usd"] > 6 and 0.5 < hours * (best["hourly_usd"] + best["beside_usd"]) <= 1, told["offers"][:1]
+
+
+def test_a_budget_that_pays_for_the_best_machine_does_not_cut_its_time():
+    with Home() as home:
+        told = plan(home, "--gpus", "T4", "--budget", "5", "--max-duration", "8h")
+        assert told["max_duration_s"] == 8 * 3600 and not told["notes"], told
+        dear = [one for one in told["offers"] if one["not_taken"]]
+        assert dear and "budget" in dear[0]["not_taken"] and dear[0]["hourly_usd"] * 8 > 4.5, dear
+        shown = home.good("plan", "--region", "us-east-1", "--gpus", "T4", "--budget", "5", "--max-duration", "8h").out
+        assert "not taken by itself: 8:00:00 of it would break the budget" in shown, shown
+
+
+def test_alternatives_that_the_task_lists_are_taken_though_they_are_dear():
+    with Home() as home:
+        aws_env(home)
+        home.file("task.yaml", "resources: {infra: aws, ordered: [{accelerators: T4}, {accelerators: L40S}]}\nrun: 'true'\n")
+        home.good("rehearsal", "fault", "capacity", "type=g4dn*")
+        home.good("run", "task.yaml")
+        assert [one["type"] for one in home.newest()["instances"] if one["id"]] == ["g6e.xlarge"]
+        home.nothing_left()
+
+
+def test_on_demand_beside_spot_is_taken_when_spot_cannot_be_had():
+    with Home() as home:
+        aws_env(home)
+        home.file("task.yaml", "resources:\n  instance_type: g4dn.xlarge\n  any_of: [{use_spot: true}, {use_spot: false}]\nrun: 'true'\n")
+        home.good("rehearsal", "fault", "error", "action=RunInstances", "code=MaxSpotInstanceCountExceeded", "status=400", "count=1")
+        home.good("run", "--infra", "aws", "task.yaml")
+        live = [one for one in home.newest()["instances"] if one["id"]]
+        assert len(live) == 1 and live[0]["type"] == "g4dn.xlarge", live
+        home.nothing_left()
+
+
+def test_prices_keep_the_date_of_the_day_they_were_asked_for():
+    with Home() as home:
+        aws_env(home)
+        home.good("rehearsal", "fault", "permission", "action=pricing:GetProducts")
+        done = home.good("catalog", "update")
+        assert "no on-demand price could be read" in done.out and "those of 2025-10 stay" in done.out, done.out
+        assert "of 2025-10" in home.good("catalog").out
+        told = plan(home, "--gpus", "T4")
+        assert told["prices_of"] == told["catalog_date"] == "2025-10", told
+        home.good("rehearsal", "fault", "clear")
+        assert "of today in us-east-1" in home.good("catalog", "update").out
+        shown = home.good("gpus", "T4", "--region", "us-east-1,us-west-2").out
+        assert "us-west-2 of 2025-10" in shown and "us-east-1 of 20" in shown, shown
+        told = plan(home, "--gpus", "T4")
+        assert f"prices of {told['prices_of']};" in home.good("plan", "--region", "us-east-1", "--gpus", "T4").out
+
+
+def test_a_zone_that_the_region_does_not_have_is_refused_once_its_zones_are_known():
+    with Home() as home:
+        aws_env(home)
+        home.good("catalog", "update")
+        done = home.ferry("plan", "--infra", "aws/us-east-1/us-east-1z", "-t", "m5.large")
+        assert done.returncode == 125 and "us-east-1 has no zone us-east-1z" in done.err and "us-east-1a" in done.err, done.err
+
+
+def test_gpus_takes_counts_memory_and_regions():
+    with Home() as home:
+        def types(*args):
+            return [one["instance_type"] for one in json.loads(home.good("gpus", *args, "--json").out)["types"]]
+        assert types("H100:8") == ["p5.48xlarge"] and types("A100-40GB") == ["p4d.24xlarge"]
+        assert "p4de.24xlarge" in types("80GB+:8")
+        assert home.ferry("gpus", "m5").err.count("m5 has no GPU") == 1
+        head = home.good("gpus", "T4", "--region", "us-east-1,eu-west-1").out
+        assert "us-east-1" in head and "eu-west-1" in head and "us-west-2" not in head, head
+        done = home.ferry("gpus", "T4", "--region", "us-east-9")
+        assert done.returncode == 125 and "did you mean 'us-east-" in done.err, done.err
+        assert home.good("gpus", "T4", "--region", "*").out.count("spot") > 5
+
+
+if __name__ == "__main__":
+    main(globals())
