@@ -32,7 +32,12 @@ TEST(Units, DurationsAreReadAsPeopleWriteThem) {
   EXPECT_EQ(parse_duration("90m")->count(), 5400);
   EXPECT_EQ(parse_duration("1h30m")->count(), 5400);
   EXPECT_EQ(parse_duration("1d")->count(), 86'400);
-  for (const auto* bad : {"", "h", "0", "1x", "1h30", "-5m", "400d", "99999999999999999999"}) {
+  EXPECT_EQ(parse_duration("1.5h")->count(), 5400);
+  EXPECT_EQ(parse_duration("2 h")->count(), 7200);
+  EXPECT_EQ(parse_duration("1 hour 30 mins")->count(), 5400);
+  EXPECT_EQ(parse_duration("1w")->count(), 7 * 86'400);
+  for (const auto* bad : {"", " ", "h", "0", "1x", "1h30", "-5m", "400d", "99999999999999999999", "1 2h",
+                          "1.h", ".5h", "1.5", "1..5h", "1.2345h", "2 ms", "1h 30"}) {
     EXPECT_FALSE(parse_duration(bad)) << bad;
   }
 }

@@ -80,46 +80,68 @@ std::string show_duration(Millis time) {
   return fmt::format("{}:{:02}:{:02}", s / 3600, s / 60 % 60, s % 60);
 }
 
+namespace {
+
+/// Of a duration's unit, as people abbreviate it or write it out; 0 if it is none.
+std::int64_t seconds_in(std::string_view unit) {
+  if (unit.size() > 2 && unit.ends_with('s')) unit.remove_suffix(1);
+  if (unit == "s" || unit == "sec" || unit == "second") return 1;
+  if (unit == "m" || unit == "min" || unit == "minute") return 60;
+  if (unit == "h" || unit == "hr" || unit == "hour") return 3600;
+  if (unit == "d" || unit == "day") return 86'400;
+  if (unit == "w" || unit == "week") return 7 * 86'400;
+  return 0;
+}
+
+/// Takes what fits off the front of `text`.
+template <class Fits>
+std::string_view take(std::string_view& text, Fits fits) {
+  std::size_t end = 0;
+  while (end < text.size() && fits(text[end])) ++end;
+  const auto taken = text.substr(0, end);
+  text.remove_prefix(end);
+  return taken;
+}
+
+}  // namespace
+
 Result<Seconds> parse_duration(std::string_view text) {
   const auto bad = [&](std::string why) {
     return fail(Kind::bad_input, fmt::format("not a duration: '{}'", text), std::move(why),
-                "write it like 90m, 2h, 1d or 1h30m (a bare number is seconds)");
+                "write it like 90m, 2h, 1.5h, 1d or 1h30m (a bare number is seconds)");
   };
-  std::int64_t total = 0, number = 0;
-  bool digits = false, unit_seen = false;
-  for (const char c : text) {
-    if (c >= '0' && c <= '9') {
-      number = number * 10 + (c - '0');
-      if (number > 1'000'000'000) return bad("the number is too large");
-      digits = true;
-      continue;
+  const auto is_digit = [](char c) { return c >= '0' && c <= '9'; };
+  const auto is_letter = [](char c) { return c >= 'a' && c <= 'z'; };
+  const auto is_space = [](char c) { return c == ' '; };
+  std::int64_t total_ms = 0;
+  bool unit_seen = false;
+  auto rest = text;
+  take(rest, is_space);
+  while (!rest.empty()) {
+    const auto whole = take(rest, is_digit);
+    std::string_view part;
+    if (rest.starts_with('.')) {
+      rest.remove_prefix(1);
+      part = take(rest, is_digit);
+      if (part.empty()) return bad({});
     }
-    if (!digits) return bad({});
-    switch (c) {
-      case 's':
-        total += number;
-        break;
-      case 'm':
-        total += number * 60;
-        break;
-      case 'h':
-        total += number * 3600;
-        break;
-      case 'd':
-        total += number * 86'400;
-        break;
-      default:
-        return bad({});
-    }
-    number = 0;
-    digits = false;
+    if (whole.empty() || part.size() > 3) return bad({});
+    if (whole.size() > 9) return bad("the number is too large");
+    take(rest, is_space);
+    const auto unit = take(rest, is_letter);
+    take(rest, is_space);
+    const auto seconds = unit.empty() ? 1 : seconds_in(unit);
+    if (seconds == 0) return bad({});
+    if (unit.empty() && (unit_seen || !rest.empty() || !part.empty()))
+      return bad(unit_seen ? "the last number has no unit" : "");
     unit_seen = true;
+    std::int64_t thousandths = 0;
+    for (const char c : std::string(whole) + (std::string(part) + "000").substr(0, 3))
+      thousandths = thousandths * 10 + (c - '0');
+    total_ms += thousandths * seconds;
   }
-  if (digits) {
-    if (unit_seen) return bad("the last number has no unit");
-    total = number;
-  }
-  if (total <= 0) return bad("it must be longer than zero");
+  const auto total = total_ms / 1000;
+  if (total <= 0) return bad(text.empty() ? "" : "it must be longer than zero");
   if (total > 365 * 86'400) return bad("it must be at most 365 days");
   return Seconds(total);
 }

@@ -36,6 +36,9 @@ bool is_about(const Json& fault, const Asked& asked) {
   return fits(fault, "action", asked.action) || fits(fault, "action", asked.name());
 }
 
+/// What is counted is kept for calls that act.
+bool is_in_turn(const Json& fault, const Asked& asked) { return !asked.dry_run || !fault.contains("count"); }
+
 /// As IAM compares: without regard to case. The service may be left out.
 bool takes_away(const Json& fault, const std::string& permission) {
   const auto pattern = lower(text_at(fault, "action", "*"));
@@ -93,11 +96,13 @@ std::optional<Json> Faults::use(std::string_view kind, Fits fits_it, bool spend)
 }
 
 std::optional<ApiError> Faults::refusal(const Asked& asked) {
-  const auto about = [&](const Json& fault) { return is_about(fault, asked); };
-  if (use("expired-token", [](const Json&) { return true; })) return expired_credentials(asked.service);
+  const auto in_turn = [&](const Json& fault) { return is_in_turn(fault, asked); };
+  const auto about = [&](const Json& fault) { return in_turn(fault) && is_about(fault, asked); };
+  if (use("expired-token", in_turn)) return expired_credentials(asked.service);
   if (use("throttle", about)) return throttled(asked.service);
   for (const auto& permission : asked.needs)
-    if (use("permission", [&](const Json& fault) { return takes_away(fault, permission); }))
+    if (use(
+            "permission", [&](const Json& fault) { return takes_away(fault, permission); }, !asked.dry_run))
       return not_authorized(asked.service, permission);
   if (const auto fault = use("error", about))
     return ApiError{static_cast<int>(int_at(*fault, "status", 500)), text_at(*fault, "code", "InternalError"),
@@ -106,7 +111,8 @@ std::optional<ApiError> Faults::refusal(const Asked& asked) {
 }
 
 bool Faults::drops(const Asked& asked) {
-  return use("drop", [&](const Json& fault) { return is_about(fault, asked); }).has_value();
+  return use("drop", [&](const Json& fault) { return is_in_turn(fault, asked) && is_about(fault, asked); })
+      .has_value();
 }
 
 bool Faults::no_capacity(const std::string& type, const std::string& zone, bool spend) {
@@ -123,6 +129,15 @@ Faults::Boot Faults::boot(const std::string& type) {
   boot.never = use("no-boot", about).has_value();
   if (const auto fault = use("small-disk", about)) boot.disk_mib = int_at(*fault, "mib", 16);
   return boot;
+}
+
+Faults Faults::for_dry_run() const {
+  Faults out = *this;
+  std::erase_if(out.faults_, [](const Json& fault) {
+    const auto kind = text_at(fault, "kind");
+    return kind == "capacity" || kind == "slow-boot" || kind == "no-boot" || kind == "small-disk";
+  });
+  return out;
 }
 
 std::optional<std::int64_t> Faults::quota(const std::string& bucket) const {

@@ -21,9 +21,10 @@ class Faults {
   Status add(const Json& fault);
 
   /// The refusal that a request is to meet, if any (expired-token, throttle, permission, error), in its
-  /// service's words. Spends one use.
+  /// service's words. Spends one use, but not by a dry run: a permission refuses it all the same, any other
+  /// fault with a "count" waits for a call that acts.
   std::optional<ApiError> refusal(const Asked& asked);
-  /// True when the answer is to be lost (drop). Spends one use.
+  /// True when the answer is to be lost (drop). Spends one use; those with a "count" not by a dry run.
   bool drops(const Asked& asked);
   /// True when a launch of `type` in `zone` finds no capacity. Spends one use if `spend`.
   bool no_capacity(const std::string& type, const std::string& zone, bool spend);
@@ -41,6 +42,9 @@ class Faults {
   std::int64_t clock_ms() const;
   /// The account has its VPC, but not as the default one (no-default-vpc).
   bool no_default_vpc() const;
+
+  /// What decides a dry run, which takes no machine and boots none: all but capacity and how boots go.
+  Faults for_dry_run() const;
 
   /// What is in force, as it was given, with what is left of "count".
   Json list() const { return faults_; }

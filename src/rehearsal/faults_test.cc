@@ -34,6 +34,32 @@ TEST_F(Trouble, APermissionThatIsMissingIsMissingUnderDryRunToo) {
   EXPECT_EQ(ask("DescribeInstances").status, 200);
 }
 
+TEST_F(Trouble, ADryRunUsesNoFaultUp) {
+  fault({{"kind", "permission"}, {"action", "ec2:RunInstances"}, {"count", 1}});
+  EXPECT_EQ(trial().code(), "UnauthorizedOperation");
+  EXPECT_EQ(trial().code(), "UnauthorizedOperation");
+  EXPECT_EQ(launch(), "");
+  EXPECT_EQ(trial().code(), "DryRunOperation");
+  fault({{"kind", "throttle"}, {"action", "RunInstances"}, {"count", 1}});
+  EXPECT_EQ(trial().code(), "DryRunOperation");
+  EXPECT_EQ(launch(), "");
+  EXPECT_NE(launch(), "");
+}
+
+TEST_F(Trouble, ADryRunKnowsNothingOfCapacityAndOfBoots) {
+  for (const char* kind : {"capacity", "no-boot", "slow-boot", "small-disk"})
+    fault({{"kind", kind}, {"count", 1}});
+  const auto before = service->faults();
+  EXPECT_EQ(trial().code(), "DryRunOperation");
+  EXPECT_EQ(service->faults(), before);
+  EXPECT_EQ(launch(), "");
+  EXPECT_EQ(service->faults().size(), 3U);
+  EXPECT_NE(launch(), "");
+  EXPECT_TRUE(service->faults().empty());
+  fault({{"kind", "quota"}, {"bucket", "standard"}, {"limit", 0}});
+  EXPECT_EQ(trial().code(), "VcpuLimitExceeded");
+}
+
 TEST_F(Trouble, PermissionsAreNamedAsIamNamesThem) {
   fault({{"kind", "permission"}, {"action", "EC2:describe*"}, {"count", 1}});
   EXPECT_EQ(ask("DescribeInstances").code(), "UnauthorizedOperation");

@@ -39,8 +39,9 @@ std::string region();
 /// `export AWS_ENDPOINT_URL=… …` lines for a POSIX shell.
 std::string env_lines(const Info& info);
 /// Tells it to misbehave until it ends, or {"kind":"clear"} is sent. With "count":n a fault spends itself
-/// after n uses; without, it stays. "type", "zone" and "action" take wildcards and stand for all when left
-/// out. bad_input names what is not understood.
+/// after n uses; without, it stays. A dry run uses none up: capacity and how boots go do not concern it, a
+/// missing permission and a quota refuse it too. "type", "zone" and "action" take wildcards and stand for all
+/// when left out. bad_input names what is not understood.
 ///   {"kind":"capacity","type":"t3.medium","zone":"us-east-1a","count":2}   RunInstances, StartInstances:
 ///   InsufficientInstanceCapacity
 ///   {"kind":"throttle","action":"RunInstances","count":3}                  503 RequestLimitExceeded

@@ -248,10 +248,11 @@ Api<Xml> Service::run_ec2(const std::string& action, const Params& params) {
     return refuse("InvalidAction", fmt::format("The action {} is not valid for this web service.", action));
   API_SET(dry_run, params.flag("DryRun", false));
   const std::lock_guard lock(mutex_);
+  Faults trial = faults_.for_dry_run();
   Api<Xml> answer;
   bool stored = true;
   const auto run_on = [&](State& state) {
-    Call call{params, state, faults_, clock_.now_ms(), boot_ms_, machines_};
+    Call call{params, state, dry_run ? trial : faults_, clock_.now_ms(), boot_ms_, machines_};
     answer = entry->run(call);
     return answer.has_value() && !dry_run;
   };

@@ -45,6 +45,35 @@ Status set_word(std::string& into, std::string_view text, std::string_view what,
   return {};
 }
 
+/// "203.0.113.0/24", or one address; written as AWS keeps it, without the bits that the range leaves open.
+Status set_range(std::string& into, std::string_view text) {
+  const auto halves = split(text, '/');
+  const auto bytes = split(halves[0], '.');
+  const auto number = [](const std::string& part, std::int64_t most) -> std::optional<std::uint32_t> {
+    const auto value = part.size() <= 3 ? parse_int(part) : std::nullopt;
+    if (!value || *value < 0 || *value > most || part.front() == '-') return std::nullopt;
+    return static_cast<std::uint32_t>(*value);
+  };
+  const auto length = halves.size() == 1 ? std::optional(32U) : number(halves[1], 32);
+  const auto wrong = [&] { return not_a("an IPv4 address range", text, "203.0.113.0/24 or 203.0.113.7"); };
+  if (halves.size() > 2 || bytes.size() != 4 || !length) return wrong();
+  std::uint32_t address = 0;
+  for (const auto& part : bytes) {
+    const auto byte = number(part, 255);
+    if (!byte) return wrong();
+    address = address << 8 | *byte;
+  }
+  if (*length == 0)
+    return fail(Kind::bad_input, fmt::format("'{}' lets anybody knock at port 22", text),
+                "ferry opens it to those who need it",
+                "name your own range; or make a security group as you want it, and give it with "
+                "security_group_id (--security-group)");
+  address &= ~std::uint32_t{0} << (32 - *length);
+  into = fmt::format("{}.{}.{}.{}/{}", address >> 24, address >> 16 & 255, address >> 8 & 255, address & 255,
+                     *length);
+  return {};
+}
+
 }  // namespace
 
 const std::vector<std::string>& AwsSettings::subnets_in(const std::string& region) const {
@@ -78,7 +107,7 @@ Status set_field(AwsSettings& settings, std::string_view field, std::string_view
   if (field == "instance_profile")
     return set_word(settings.instance_profile, text, "an instance profile", 2048);
   if (field == "ssh_proxy") return set_word(settings.ssh_proxy, text, "a jump host or a command", 4096);
-  if (field == "ssh_from") return set_word(settings.ssh_from, text, "an address range", 18);
+  if (field == "ssh_from") return set_range(settings.ssh_from, text);
   return fail(Kind::bug, fmt::format("there is no setting '{}'", field));
 }
 

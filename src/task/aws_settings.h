@@ -19,7 +19,8 @@ struct AwsSettings {
   std::map<std::string, std::vector<std::string>> subnets;
   std::string security_group;          ///< sg-…, of the subnet's VPC; it is used as it is
   std::optional<bool> public_address;  ///< false: ssh goes to the private one. Unset: as the subnet does
-  std::string ssh_from;  ///< IPv4 range that port 22 is opened to, instead of what ferry finds out
+  /// IPv4 range that port 22 is opened to, instead of what ferry finds out: "10.0.0.0/8". Never all of them.
+  std::string ssh_from;
   /// How ssh gets to the machine: "ssm" (AWS's session plugin), a jump host (`me@bastion`, as ssh's ProxyJump
   /// has it), or a command that ends at the machine's port (`nc -X connect -x proxy:3128 %h %p`, as ssh's
   /// ProxyCommand).

@@ -54,6 +54,18 @@ TEST(AwsSettings, EveryFieldIsRead) {
   EXPECT_EQ(aws.instance_profile, "arn:aws:iam::123456789012:instance-profile/trainer");
 }
 
+TEST(AwsSettings, SshFromIsARangeAndNeverEverybody) {
+  EXPECT_EQ(parsed("  ssh_from: 1.2.3.4\n").ssh_from, "1.2.3.4/32");
+  EXPECT_EQ(parsed("  ssh_from: 10.1.2.3/8\n").ssh_from, "10.0.0.0/8");
+  for (const char* bad : {"300.1.1.1/24", "1.2.3/24", "1.2.3.4/33", "1.2.3.4/", "::/0", "1.2.3.4/-1", "x"})
+    EXPECT_THAT(refused("  ssh_from: '" + std::string(bad) + "'\n").what,
+                HasSubstr("is not an IPv4 address range"))
+        << bad;
+  const auto everybody = refused("  ssh_from: 0.0.0.0/0\n");
+  EXPECT_EQ(everybody.what, "task.yaml:3:13: ssh_from: '0.0.0.0/0' lets anybody knock at port 22");
+  EXPECT_THAT(everybody.advice, HasSubstr("--security-group"));
+}
+
 TEST(AwsSettings, SubnetsMayBeSeveralAndByRegion) {
   EXPECT_THAT(parsed("  subnet_id: [subnet-11111111, subnet-22222222]\n").subnets_in("us-east-1"),
               ElementsAre("subnet-11111111", "subnet-22222222"));

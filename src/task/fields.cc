@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <optional>
 
 #include "base/text.h"
@@ -17,7 +18,67 @@ struct Field {
   std::string_view instead = "this version ignores it";
   /// Not empty: without it the training would be another one, so that the task is refused; what to do.
   std::string_view cure = {};
+  /// What is not acted on must still mean something: looks at the value.
+  Status (*check)(std::string_view file, const Entry& entry) = nullptr;
 };
+
+tl::unexpected<Error> means_nothing(std::string_view file, const Entry& entry, std::string advice) {
+  return complain(file, entry.value->at,
+                  fmt::format("{}: '{}' means nothing", entry.name, printable(entry.value->text)), {},
+                  std::move(advice));
+}
+
+/// Text that is one of `words`, whatever its case.
+Status check_word(std::string_view file, const Entry& entry, std::vector<std::string> words) {
+  if (std::ranges::find(words, lower(trim(entry.value->text))) != words.end()) return {};
+  return means_nothing(file, entry, fmt::format("it takes {}", join(words, ", ")));
+}
+
+/// A number from `least` to `most`.
+Status check_number(std::string_view file, const Entry& entry, std::int64_t least, std::int64_t most) {
+  const auto number = parse_int(trim(entry.value->text));
+  if (number && *number >= least && *number <= most) return {};
+  return means_nothing(file, entry, fmt::format("it takes a number from {} to {}", least, most));
+}
+
+/// Minutes, or a time with a unit. -1 is SkyPilot's "never".
+Status check_idle_time(std::string_view file, const Entry& entry) {
+  const auto text = trim(entry.value->text);
+  if (text == "-1" || text == "0" || parse_duration(text)) return {};
+  return means_nothing(file, entry, "it takes minutes (10), a time (2h), true or false");
+}
+
+/// `true`, `10`, `2h`, or {idle_minutes: 10, wait_for: jobs}.
+Status check_autostop(std::string_view file, const Entry& entry) {
+  if (entry.value->type == Node::Type::text) {
+    const auto word = lower(trim(entry.value->text));
+    for (const char* known : {"true", "false", "yes", "no", "on", "off"})
+      if (word == known) return {};
+    return check_idle_time(file, entry);
+  }
+  for (const auto& field : entry.value->entries) {
+    if (field.value->type != Node::Type::text) continue;
+    if (field.name == "idle_minutes") TRY("", check_idle_time(file, field));
+    if (field.name == "wait_for") TRY("", check_word(file, field, {"jobs_and_ssh", "jobs", "none"}));
+  }
+  return {};
+}
+
+/// A strategy, or {strategy: FAILOVER, max_restarts_on_errors: 3, recover_on_exit_codes: [33]}.
+Status check_recovery(std::string_view file, const Entry& entry) {
+  const std::vector<std::string> strategies = {"eager_next_region", "failover", "none"};
+  if (entry.value->type == Node::Type::text) return check_word(file, entry, strategies);
+  for (const auto& field : entry.value->entries) {
+    const bool text = field.value->type == Node::Type::text;
+    if (text && field.name == "strategy") TRY("", check_word(file, field, strategies));
+    if (text && field.name == "max_restarts_on_errors") TRY("", check_number(file, field, 0, 1'000'000));
+    if (field.name != "recover_on_exit_codes") continue;
+    if (text) TRY("", check_number(file, field, 0, 255));
+    for (const auto& code : field.value->entries)
+      TRY("", check_number(file, {field.name, code.at, code.value}, 0, 255));
+  }
+  return {};
+}
 
 constexpr std::string_view no_volumes =
     "put the files below the workdir, or fetch them in setup:, and list what must come home in outputs:";
@@ -86,10 +147,24 @@ constexpr Field fields[] = {
     {"resources", "ordered", "", "resources"},
     {"resources", "network_tier", "faster networks (EFA)", "", "standard"},
     {"resources", "ports", "ports open to the internet", "", "", "only ssh is open, and only to you"},
-    {"resources", "autostop", "stopping when idle", "autostop", "false",
-     "the machine is released when the run ends"},
-    {"resources", "job_recovery", "starting again after an interruption", "job_recovery", "none"},
-    {"resources", "spot_recovery", "starting again after an interruption", "", "none"},
+    {.section = "resources",
+     .name = "autostop",
+     .meaning = "stopping when idle",
+     .inside = "autostop",
+     .no_wish = "false",
+     .instead = "the machine is released when the run ends",
+     .check = check_autostop},
+    {.section = "resources",
+     .name = "job_recovery",
+     .meaning = "starting again after an interruption",
+     .inside = "job_recovery",
+     .no_wish = "none",
+     .check = check_recovery},
+    {.section = "resources",
+     .name = "spot_recovery",
+     .meaning = "starting again after an interruption",
+     .no_wish = "none",
+     .check = check_recovery},
     {"resources", "priority", "priorities between jobs"},
     {"resources", "priority_class", "priorities between jobs"},
     {"resources", "accelerator_args", "settings of TPUs"},
@@ -190,6 +265,7 @@ Status check_fields(std::string_view file, const Node& map, std::string_view sec
     std::vector<std::string> ignored;  // one line for the field speaks for what is inside it
     const bool act = field->meaning.empty();
     if (!field->inside.empty()) TRY("", check_inside(file, entry, *field, act ? not_yet : ignored));
+    if (field->check && asks_for_something(*entry.value, *field)) TRY("", field->check(file, entry));
     if (act || !asks_for_something(*entry.value, *field)) continue;
     if (!field->cure.empty()) {
       return complain(

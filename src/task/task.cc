@@ -255,9 +255,9 @@ class TaskReader : FieldReader {
   }
 
   Status check_variable(std::string_view name, Place at, std::string_view field) const {
-    if (is_variable(name)) return {};
-    return complain_at(at, fmt::format("{}: '{}' cannot be a variable's name", field, printable(name)),
-                       "names are letters, digits and '_', and do not begin with a digit");
+    const auto checked = check_variable_name(name);
+    if (checked) return {};
+    return complain_at(at, fmt::format("{}: {}", field, checked.error().what), checked.error().why);
   }
 
   /// A mapping like envs, or a list of names that someone must supply (`secrets:NAME`).
@@ -322,6 +322,12 @@ Result<Task> parse_task(std::string_view yaml, std::string_view file) try {
   return task;
 } catch (const std::exception& e) {
   return complain(file, {}, "the task file cannot be read", e.what());
+}
+
+Status check_variable_name(std::string_view name) {
+  if (is_variable(name)) return {};
+  return fail(Kind::bad_input, fmt::format("'{}' cannot be a variable's name", printable(name)),
+              "names are letters, digits and '_', and do not begin with a digit");
 }
 
 Status fill_variables(Task& task) {

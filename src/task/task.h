@@ -125,6 +125,9 @@ struct Task {
 /// Kind::unsupported. Never throws.
 Result<Task> parse_task(std::string_view yaml, std::string_view file);
 
+/// Fails bad_input unless `name` can be a variable's: letters, digits and '_', no digit first.
+Status check_variable_name(std::string_view name);
+
 /// Fills `$NAME` and `${NAME}` in the workdir with the task's envs, as SkyPilot does. To be called when
 /// `envs` is complete. Fails bad_input for a name that `envs` does not have.
 Status fill_variables(Task& task);

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <array>
 
 #include "base/text.h"
@@ -40,8 +41,12 @@ std::string state_of(const RunView& view) {
       if (it.state != Rent::released) return "still rented";
     }
   }
+  if (view.run.keep && view.run.outputs_home && view.run.phase == ledger::Phase::fetching) return "kept";
   return std::string(name(view.run.phase));
 }
+
+/// A machine of the person's own, which is neither rented nor ended.
+bool is_own(const Instance& it) { return it.world == "ssh"; }
 
 std::string outcome_of(const ledger::Run& run) {
   if (run.outcome == ledger::Outcome::none) return {};
@@ -141,10 +146,12 @@ std::optional<Usd> total_spent(std::span<const Instance> instances, std::int64_t
 
 std::string release_text(std::span<const Instance> instances, std::span<const ledger::Resource> resources,
                          std::int64_t now_ms) {
-  std::vector<std::string> gone, rented;
+  std::vector<std::string> gone, rented, free;
   for (const auto& it : instances) {
     const std::string shown = it.id.empty() ? "launch " + printable(it.token) : short_id(it.id);
-    if (it.state != Rent::released) {
+    if (is_own(it)) {
+      (it.state == Rent::released ? free : rented).push_back(printable(it.id));
+    } else if (it.state != Rent::released) {
       rented.push_back(shown);
     } else if (!it.id.empty()) {
       gone.push_back(shown);
@@ -155,7 +162,14 @@ std::string release_text(std::span<const Instance> instances, std::span<const le
   }
   std::vector<std::string> parts;
   if (!gone.empty()) parts.push_back(join(gone, ", ") + " terminated");
-  parts.push_back(rented.empty() ? "nothing left running" : "still rented: " + join(rented, ", "));
+  if (!free.empty()) parts.push_back(join(free, ", ") + " is free again, and runs on");
+  const bool only_own = !instances.empty() && std::ranges::all_of(instances, is_own);
+  if (!rented.empty()) {
+    parts.push_back((only_own ? "still in use: " : "still rented: ") + join(rented, ", "));
+  } else if (!only_own) {
+    parts.emplace_back("nothing left running");
+  }
+  if (only_own) return join(parts, " · ");
   if (const auto total = total_spent(instances, now_ms)) parts.push_back("total " + show(*total));
   return join(parts, " · ");
 }
@@ -200,6 +214,10 @@ std::string closing_line(std::string_view run, std::string_view folder, std::spa
   const auto model = model_among(files);
   const std::string first = model ? "model: " + home + *model : "outputs: " + home;
   return printable(first) + "      log: ferry logs " + printable(run);
+}
+
+std::string counted(std::uint64_t number, std::string_view one) {
+  return fmt::format("{} {}{}", number, one, number == 1 ? "" : "s");
 }
 
 std::string short_id(std::string_view id) {

@@ -34,7 +34,8 @@ Json runs_json(std::span<const RunView> runs, std::int64_t now_ms);
 /// What all of them cost by now; nothing when the price of one is unknown.
 std::optional<Usd> total_spent(std::span<const ledger::Instance> instances, std::int64_t now_ms);
 
-/// "i-0f3c…9a1 terminated · nothing left running · total $0.0004". What is not released is named instead of
+/// "i-0f3c…9a1 terminated · nothing left running · total $0.0004". Of a machine of the person's own: "ssh/box
+/// is free again, and runs on". What is not released is named instead of
 /// the all-clear: "still rented: i-0f3c…9a1, key-pair ferry-a".
 std::string release_text(std::span<const ledger::Instance> instances,
                          std::span<const ledger::Resource> resources, std::int64_t now_ms);
@@ -49,6 +50,9 @@ std::optional<std::string> model_among(std::span<const std::string> files);
 /// runs/digits-7k2/". `folder` is where the outputs are, as the user would write it; `files` are relative to
 /// it.
 std::string closing_line(std::string_view run, std::string_view folder, std::span<const std::string> files);
+
+/// "1 file", "2 files".
+std::string counted(std::uint64_t number, std::string_view one);
 
 /// "i-0f3c…9a1" of "i-0f3c5e2a77b1d09a1"; short ids stay whole.
 std::string short_id(std::string_view id);

@@ -111,6 +111,27 @@ TEST(Report, TheReceiptSaysWhatIsGoneAndWhatItCost) {
   EXPECT_EQ(release_text({}, {}, now), "nothing left running · total $0.00");
 }
 
+TEST(Report, AMachineOfOnesOwnIsFreeAgainAndNotTerminated) {
+  auto instances = finished().instances;
+  instances[0].world = "ssh";
+  instances[0].id = "ssh/a-host-with-a-long-name";
+  EXPECT_EQ(release_text(instances, {}, now), "ssh/a-host-with-a-long-name is free again, and runs on");
+}
+
+TEST(Report, OneThingIsNotMany) {
+  EXPECT_EQ(counted(1, "file"), "1 file");
+  EXPECT_EQ(counted(0, "file"), "0 files");
+}
+
+TEST(Report, AKeptRunIsCalledKept) {
+  auto view = training();
+  view.run.phase = ledger::Phase::fetching;
+  view.run.keep = true;
+  EXPECT_NE(runs_table({&view, 1}, now).find(" fetching "), std::string::npos);
+  view.run.outputs_home = true;
+  EXPECT_NE(runs_table({&view, 1}, now).find(" kept "), std::string::npos);
+}
+
 TEST(Report, AnUnknownPriceIsNotShownAsNothing) {
   auto view = training();
   view.instances[0].hourly = Usd{};

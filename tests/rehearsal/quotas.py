@@ -82,12 +82,13 @@ def faults_are_aws_own(ec2, sts, ssm, quotas, pricing, ami):
     order = dict(ImageId=ami, InstanceType="t3.micro", MinCount=1, MaxCount=1)
     tagged = dict(order, DryRun=True, TagSpecifications=[{"ResourceType": "instance", "Tags": [{"Key": "a", "Value": "b"}]}])
     refuses("DryRunOperation", ec2.run_instances, **tagged)
-    fault("permission", "action=ec2:RunInstances", "count=2")
+    fault("permission", "action=ec2:RunInstances", "count=1")  # a dry run does not use it up
     refuses("UnauthorizedOperation", ec2.run_instances, **tagged)
     refuses("UnauthorizedOperation", ec2.run_instances, **order)
     refuses("DryRunOperation", ec2.run_instances, **tagged)
     fault("permission", "action=ec2:CreateTags", "count=1")
     refuses("UnauthorizedOperation", ec2.run_instances, **tagged)
+    fault("clear")
     asks = [("AccessDenied", sts.get_caller_identity, {}), ("AccessDeniedException", ssm.get_parameter, {"Name": "/x"}),
             ("AccessDeniedException", quotas.list_service_quotas, {"ServiceCode": "ec2"}), ("AccessDeniedException", pricing.get_products, {"ServiceCode": "AmazonEC2"})]
     fault("permission", "action=*")
