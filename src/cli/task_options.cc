@@ -16,7 +16,7 @@ void TaskOptions::add_to(CLI::App& command) {
   command.add_option("--gpus", gpus, "GPUs, e.g. A10G or A100:8");
   command.add_option("--cpus", cpus, "vCPUs, e.g. 4 or 4+");
   command.add_option("--memory", memory, "Memory in GiB, e.g. 16 or 16+");
-  command.add_option("--disk", disk, "Size of the root disk in GiB");
+  command.add_option("--disk", disk, "Size of the root disk in GiB (default: 100)");
   command.add_option(
       "--image", image,
       "What to boot: ami-…, pytorch, tensorflow or base; or docker:IMAGE, a container to train in");
@@ -212,6 +212,19 @@ Status lay_variables(const TaskOptions& options, task::Task& task) {
 
 }  // namespace
 
+namespace {
+
+/// An image's own root disk has room for the system and little more; datasets, packages and checkpoints want some.
+void lay_default_disk(task::Task& task) {
+  constexpr int usual_gib = 100;
+  if (task.resources.disk_gib == 0) task.resources.disk_gib = usual_gib;
+  for (auto& candidate : task.candidates) {
+    if (candidate.disk_gib == 0) candidate.disk_gib = usual_gib;
+  }
+}
+
+}  // namespace
+
 Result<task::AwsSettings> personal_settings() {
   const auto file = os::config_dir() / "config.yaml";
   if (!os::exists(file)) return task::AwsSettings();
@@ -259,6 +272,7 @@ Result<Described> describe_task(const TaskOptions& options, const std::vector<st
   for (auto& candidate : out.task.candidates) TRY("", lay_resources(options, candidate));
   const bool on_aws = out.task.wishes()[0].infra.value_or(task::Infra{}).world == task::World::aws;
   TRY("", lay_aws(options, on_aws, out.task.aws));
+  if (on_aws) lay_default_disk(out.task);
   TRY("", lay_variables(options, out.task));
   TRY("", task::fill_variables(out.task));
   out.workdir = options.workdir.empty() ? find_workdir(out.task, file) : absolute_path(options.workdir);
