@@ -1,6 +1,7 @@
 #include "aws/credentials.h"
 
 #include <algorithm>
+#include <set>
 
 #include "base/text.h"
 
@@ -36,6 +37,24 @@ os::Path expanded(const std::string& path, const os::Path& home) {
 std::string section_name(std::string_view line) {
   const auto words = split_words(line);
   return words ? join(*words, " ") : std::string(trim(line));
+}
+
+/// What to do about a profile that does not exist.
+std::string instead_of(const std::string& profile, const std::vector<std::string>& there) {
+  if (there.empty()) return "`aws configure` makes a profile";
+  const auto near = nearest(profile, there);
+  return (near ? "did you mean \"" + printable(*near) + "\"? " : "") + "There " +
+         (there.size() == 1 ? "is " : "are ") + printable(join(there, ", "));
+}
+
+/// "us-east-1", "us-gov-west-1": words and a number at the end. Which of them there are, is for AWS to say.
+bool looks_like_region(std::string_view text) {
+  const auto parts = split(text, '-');
+  const auto is_word = [](const std::string& part) {
+    return part.size() >= 2 && std::ranges::all_of(part, [](char c) { return c >= 'a' && c <= 'z'; });
+  };
+  return parts.size() >= 3 && parts.size() <= 4 && parse_int(parts.back()) &&
+         std::all_of(parts.begin(), parts.end() - 1, is_word);
 }
 
 std::string without_comment(std::string_view text) {
@@ -87,7 +106,7 @@ Result<Sections> parse_sections(std::string_view text, std::string_view file) {
   std::string parent;  // the setting whose indented lines follow
   int number = 0;
   const auto broken = [&](const char* why) {
-    return fail(Kind::bad_input,
+    return fail(Kind::corrupt,
                 std::string(file) + ":" + std::to_string(number) + ": not an AWS settings file", why,
                 "correct this line, or move the file aside and run `aws configure`");
   };
@@ -132,9 +151,9 @@ Result<Config> Config::load(Surroundings surroundings) {
   if (!named.empty()) {
     if (!config.has_profile(named) && named != "default") {
       return fail(
-          Kind::not_found, "there is no AWS profile \"" + named + "\"",
+          Kind::not_found, "there is no AWS profile \"" + printable(named) + "\"",
           "neither " + config.config_file_.string() + " nor " + config.credentials_file_.string() + " has it",
-          "`aws configure list-profiles` shows those there are; set AWS_PROFILE to one of them");
+          instead_of(named, config.profiles()));
     }
     config.profile_ = named;
   }
@@ -161,6 +180,16 @@ bool Config::has_profile(const std::string& profile) const {
   return shared_section(profile) || config_section(profile);
 }
 
+std::vector<std::string> Config::profiles() const {
+  std::set<std::string> names;
+  for (const auto& [name, settings] : shared_) names.insert(name);
+  for (const auto& [name, settings] : config_) {
+    if (name == "default") names.insert(name);
+    if (name.starts_with("profile ")) names.insert(name.substr(8));
+  }
+  return {names.begin(), names.end()};
+}
+
 std::optional<std::string> Config::setting(const std::string& profile, const std::string& name) const {
   if (auto shared = setting_of(shared_section(profile), name)) return shared;
   return setting_of(config_section(profile), name);
@@ -173,7 +202,7 @@ Result<std::string> Config::region(const std::string& wanted) const {
   }
   if (region.empty()) region = setting(profile_, "region").value_or("");
   if (region.empty()) {
-    return fail(Kind::bad_input, "no AWS region is set",
+    return fail(Kind::not_found, "no AWS region is set",
                 "neither the task, AWS_REGION nor profile " + profile_ + " names one",
                 "write infra: aws/us-east-1, or set AWS_REGION");
   }
@@ -181,11 +210,14 @@ Result<std::string> Config::region(const std::string& wanted) const {
   const bool good = region.size() <= 40 && std::all_of(region.begin(), region.end(), [](char c) {
                       return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-';
                     });
-  if (!good) {
-    return fail(Kind::bad_input, "\"" + printable(region) + "\" is not an AWS region", "",
-                "regions look like us-east-1");
-  }
-  return region;
+  if (good && looks_like_region(region)) return region;
+  const auto all_but_last = region.substr(0, region.size() - 1);
+  if (good && region.back() >= 'a' && looks_like_region(all_but_last))
+    return fail(
+        Kind::bad_input, "\"" + region + "\" is a zone, not an AWS region", "",
+        "write " + all_but_last + " where the region is set (AWS_REGION, or profile " + profile_ + ")");
+  return fail(Kind::bad_input, "\"" + printable(region) + "\" is not an AWS region", "",
+              "regions look like us-east-1");
 }
 
 std::string Config::endpoint_url(const std::string& service) const {

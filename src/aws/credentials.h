@@ -37,7 +37,7 @@ struct Surroundings {
 /// become "s3.name". Names of settings are lower case; names of sections are as written, with single spaces.
 using Settings = std::map<std::string, std::string>;
 using Sections = std::map<std::string, Settings>;
-/// Fails bad_input naming `file` and the line.
+/// Fails corrupt naming `file` and the line.
 Result<Sections> parse_sections(std::string_view text, std::string_view file);
 
 /// The words of a command line as Python's shlex reads them (which is what credential_process is defined by):
@@ -52,8 +52,8 @@ class Config {
   /// AWS_PROFILE) that neither file has.
   static Result<Config> load(Surroundings surroundings = {});
 
-  /// `wanted`, else AWS_REGION, AWS_DEFAULT_REGION, the profile's. Fails bad_input when there is none or when
-  /// it does not look like a region.
+  /// `wanted`, else AWS_REGION, AWS_DEFAULT_REGION, the profile's. Fails not_found when there is none,
+  /// bad_input when it does not look like a region (a zone does not).
   Result<std::string> region(const std::string& wanted) const;
   /// The endpoint configured for a service ("ec2"): AWS_ENDPOINT_URL_EC2, AWS_ENDPOINT_URL, the profile's
   /// services section, the profile's endpoint_url. Empty: AWS's own.
@@ -68,6 +68,8 @@ class Config {
   /// True when the profile was named by a flag: then keys in the environment do not count.
   bool profile_is_from_flag() const { return !surroundings_.profile.empty(); }
   bool has_profile(const std::string& profile) const;
+  /// The names of all that either file has, sorted.
+  std::vector<std::string> profiles() const;
   /// A setting of a profile. As in every AWS tool the credentials file wins over the config file.
   std::optional<std::string> setting(const std::string& profile, const std::string& name) const;
   /// A profile's section in one file; null if it has none there.

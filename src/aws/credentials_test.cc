@@ -81,7 +81,7 @@ TEST(Credentials, HalfAKeyIsAnErrorNotASkippedSource) {
   person.env["AWS_ACCESS_KEY_ID"] = "AKIENV";
   const auto keys = person.credentials();
   ASSERT_FALSE(keys);
-  EXPECT_EQ(keys.error().kind, Kind::bad_input);
+  EXPECT_EQ(keys.error().kind, Kind::denied);
   EXPECT_NE(keys.error().what.find("aws_secret_access_key"), std::string::npos);
 }
 
@@ -93,6 +93,22 @@ TEST(Credentials, AnUnknownProfileIsNamed) {
   ASSERT_FALSE(keys);
   EXPECT_EQ(keys.error().kind, Kind::not_found);
   EXPECT_NE(keys.error().what.find("nobody"), std::string::npos);
+}
+
+TEST(Credentials, TheNearestProfileIsNamed) {
+  Person person;
+  person.write("config", "[profile ml]\nregion = eu-west-1\n[profile web]\n");
+  person.env["AWS_PROFILE"] = "mll";
+  EXPECT_EQ(person.credentials().error().advice, "did you mean \"ml\"? There are ml, web");
+  person.env.erase("AWS_PROFILE");
+  EXPECT_NE(person.credentials().error().advice.find("--profile (ml, web)"), std::string::npos);
+}
+
+TEST(Credentials, AProgramThatIsNotThereIsToldWithTheCure) {
+  Person person;
+  person.write("config", "[default]\ncredential_process = /nowhere/keys\n");
+  EXPECT_NE(person.credentials().error().advice.find("install /nowhere/keys, or correct"), std::string::npos)
+      << describe(person.credentials().error());
 }
 
 TEST(Credentials, AProfileThisVersionCannotReadSaysHowToGoOn) {
@@ -118,8 +134,13 @@ TEST(Config, RegionComesFromTheTaskThenTheEnvironmentThenTheProfile) {
 
 TEST(Config, ARegionThatCouldNotBePartOfAHostNameIsRefused) {
   Person person;
-  EXPECT_EQ(person.load().value().region("evil.example/").error().kind, Kind::bad_input);
-  EXPECT_EQ(person.load().value().region("").error().kind, Kind::bad_input);
+  for (const char* bad : {"evil.example/", "mars-1", "us-east", "US-EAST-1", "us-east-1-atl-1a"})
+    EXPECT_EQ(person.load().value().region(bad).error().kind, Kind::bad_input) << bad;
+  for (const char* good : {"us-gov-west-1", "ap-southeast-7", "eusc-de-east-1"})
+    EXPECT_EQ(person.load().value().region(good).value_or(""), good);
+  EXPECT_EQ(person.load().value().region("us-east-1a").error().what,
+            "\"us-east-1a\" is a zone, not an AWS region");
+  EXPECT_EQ(person.load().value().region("").error().kind, Kind::not_found);
 }
 
 TEST(Config, EndpointsOfOneServiceWinOverThoseOfAll) {
@@ -173,7 +194,7 @@ TEST(Config, ABrokenFileIsNamedWithItsLine) {
   person.write("config", "[default]\nregion eu-west-1\n");
   const auto config = person.load();
   ASSERT_FALSE(config);
-  EXPECT_EQ(config.error().kind, Kind::bad_input);
+  EXPECT_EQ(config.error().kind, Kind::corrupt);
   EXPECT_NE(config.error().what.find("config:2"), std::string::npos) << config.error().what;
 }
 

@@ -65,7 +65,12 @@ Found from_process(const Search& search, const std::string& profile) {
   TRY_SET(words, doing, split_words(*line));
   if (words.empty()) return fail(Kind::bad_input, doing + " names no program");
   auto ran = os::run_command({.argv = words}, {}, process_limit);
-  if (!ran) return fail(doing, std::move(ran).error());
+  if (!ran) {
+    auto error = std::move(ran).error();
+    error.advice = "install " + printable(words.front()) + ", or correct credential_process in " +
+                   search.config.config_file().string();
+    return fail(doing, std::move(error));
+  }
   if (ran->exit.code != 0) {
     return fail(Kind::denied, doing + " failed with exit code " + std::to_string(ran->exit.code),
                 printable(trim(std::string_view(ran->err).substr(0, 2000))),

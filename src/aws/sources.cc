@@ -46,14 +46,23 @@ Found from_login(const Search& search, const std::string& profile) {
           " --format env)\" and run the command again");
 }
 
+/// What the person may do who has no credentials where they were looked for.
+std::string ways_in(const Config& config) {
+  auto others = config.profiles();
+  std::erase(others, config.profile());
+  const std::string named =
+      others.empty() ? "set AWS_PROFILE"
+                     : "name a profile that you have with --profile (" + printable(join(others, ", ")) + ")";
+  return "run `aws configure` or `aws sso login`, or " + named +
+         "; without an AWS account use --infra rehearsal";
+}
+
 Error nowhere(const Config& config) {
   return {Kind::denied, "no AWS credentials found",
           "looked in the environment (AWS_ACCESS_KEY_ID), " + config.credentials_file().string() + " and " +
               config.config_file().string() + " (profile " + config.profile() +
               "), and asked for a container's or an instance's role",
-          "run `aws configure` or `aws sso login`, or set AWS_PROFILE; without an AWS account use --infra "
-          "rehearsal",
-          ""};
+          ways_in(config), ""};
 }
 
 }  // namespace
@@ -112,8 +121,10 @@ Result<Credentials> find_credentials(const Config& config, os::HttpClient& http,
       [&] { return from_instance(search); },
   };
   for (const auto& source : in_order) {
-    TRY_SET(found, "", source());
-    if (found) return *std::move(found);
+    auto found = source();
+    if (!found && found.error().kind == Kind::bad_input) found.error().kind = Kind::denied;
+    if (!found) return fail("", std::move(found).error());
+    if (*found) return **std::move(found);
   }
   return fail("", nowhere(config));
 }

@@ -25,8 +25,9 @@
 
 namespace ferry::aws {
 
-/// Looks once. Fails denied, with what to do, when no source has any or one of them refuses; bad_input when a
-/// setting is wrong; lost or timeout when a service that a source needs does not answer.
+/// Looks once. Fails denied, with what to do, when no source has any, one of them refuses, or what is written
+/// there is no way to credentials (half a key pair, roles in a circle); lost or timeout when a service that a
+/// source needs does not answer.
 Result<Credentials> find_credentials(const Config& config, os::HttpClient& http, os::Clock& clock);
 
 /// Reads the files anew whenever credentials are needed, so that what other tools write there is seen. With

@@ -136,7 +136,7 @@ TEST(Container, ARefusalOrABrokenTokenIsAnError) {
   person.env["AWS_CONTAINER_CREDENTIALS_FULL_URI"] = server.url();
   EXPECT_NE(why(person.credentials()).find("no role for you"), std::string::npos);
   person.env["AWS_CONTAINER_AUTHORIZATION_TOKEN"] = "a\r\nHost: b";
-  EXPECT_EQ(person.credentials().error().kind, Kind::bad_input);
+  EXPECT_EQ(person.credentials().error().kind, Kind::denied);
 }
 
 // ---- instances
@@ -341,7 +341,7 @@ TEST(SingleSignOn, AHalfConfiguredOneIsNamed) {
   person.write("config",
                "[default]\nsso_start_url = https://x\nsso_region = evil.example/\nsso_account_id = "
                "1\nsso_role_name = r\n");
-  EXPECT_EQ(person.credentials().error().kind, Kind::bad_input);
+  EXPECT_EQ(person.credentials().error().kind, Kind::denied);
 }
 
 }  // namespace

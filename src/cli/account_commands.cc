@@ -3,19 +3,44 @@
 #include "base/text.h"
 #include "cli/command.h"
 #include "cli/task_options.h"
+#include "cloud/cloud.h"
 #include "run/account.h"
 #include "run/catalog_update.h"
 #include "run/planning.h"
+#include "watch/report.h"
 #include "watch/table.h"
 
 namespace ferry::cli {
 
 namespace {
 
+/// What check_account() finds, and about what it is not told of: the person's own settings, and the region
+/// where none is set; a run then goes by price.
+std::vector<run::Finding> findings_of(World& world, const std::string& region) {
+  using Level = run::Finding::Level;
+  std::vector<run::Finding> extra;
+  const auto settings = personal_settings();
+  if (!settings) {
+    const auto& error = settings.error();
+    extra.push_back({Level::bad, "settings", error.what + (error.why.empty() ? "" : " (" + error.why + ")"),
+                     error.advice});
+  }
+  std::string looked_at = region;
+  const auto set = cloud::aws_region_from_environment(region);
+  if (!set && set.error().kind == Kind::not_found && cloud::aws_region_from_environment("us-east-1")) {
+    looked_at = "us-east-1";
+    extra.push_back({Level::note, "region",
+                     "none is set: a run goes where it is cheapest; what follows is of us-east-1",
+                     "set AWS_REGION, or write infra: aws/REGION, to stay in one"});
+  }
+  auto all = run::check_account(world.doors(), looked_at, settings.value_or(task::AwsSettings()));
+  all.insert(all.begin(), extra.begin(), extra.end());
+  return all;
+}
+
 Result<int> check(World& world, const std::string& region, bool json) {
   using Level = run::Finding::Level;
-  TRY_SET(settings, "", personal_settings());
-  const auto findings = run::check_account(world.doors(), region, settings);
+  const auto findings = findings_of(world, region);
   bool bad = false;
   Json list = Json::array();
   for (const auto& one : findings) {
@@ -140,8 +165,8 @@ void add_account_commands(CLI::App& app, Program& program) {
     if (!catalog->get_subcommands().empty()) return;
     program.chosen = [] {
       const auto& all = run::catalog_in_force();
-      fmt::print("{} instance types, {} regions, of {}\n", all.types().size(), all.regions().size(),
-                 all.date());
+      fmt::print("{}, {}, of {}\n", watch::counted(all.types().size(), "instance type"),
+                 watch::counted(all.regions().size(), "region"), all.date());
       return 0;
     };
   });

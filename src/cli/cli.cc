@@ -33,6 +33,28 @@ int unknown_command(const CLI::App& app, std::string_view word) {
   return usage_error;
 }
 
+/// What a mistake on the command line is answered with: a flag that is nearly one of ours gets its name.
+std::string cure_of(CLI::App& app, const CLI::ParseError& error) {
+  auto* command = &app;
+  while (!command->get_subcommands().empty()) command = command->get_subcommands()[0];
+  std::string path = command->get_name();
+  if (command->get_parent() && command->get_parent() != &app)
+    path = command->get_parent()->get_name() + " " + path;
+  const std::string help = command == &app ? "ferry --help" : "ferry " + path + " --help";
+  if (!dynamic_cast<const CLI::ExtrasError*>(&error)) return help;
+  std::vector<std::string> flags;
+  for (const auto* one : {command, &app}) {
+    for (const auto* option : one->get_options())
+      for (const auto& name : option->get_lnames()) flags.push_back(name);
+  }
+  for (const auto& word : app.remaining(true)) {
+    if (!word.starts_with("--")) continue;
+    if (const auto near = nearest(word.substr(2, word.find('=') - 2), flags))
+      return "--" + *near + "   (" + help + " lists all)";
+  }
+  return help;
+}
+
 }  // namespace
 
 int main(int argc, char** argv, const Carried& carried) {
@@ -81,8 +103,7 @@ int main(int argc, char** argv, const Carried& carried) {
     app.parse(static_cast<int>(words.size()), words.data());
   } catch (const CLI::ParseError& error) {
     if (error.get_exit_code() == 0) return app.exit(error);
-    fmt::print(stderr, "ferry: error: {}\n  try:  ferry {}--help\n", error.what(),
-               app.get_subcommands().empty() ? "" : app.get_subcommands()[0]->get_name() + " ");
+    fmt::print(stderr, "ferry: error: {}\n  try:  {}\n", printable(error.what()), cure_of(app, error));
     return usage_error;
   }
   // Followers and ssh's helpers, which this process starts, use the same.

@@ -147,7 +147,7 @@ Result<int> fetch(World& world, const std::string& name) {
   }
   for (const auto& missing : outputs->missing)
     fmt::print(stderr, "! the output '{}' does not exist (yet)\n", printable(missing));
-  fmt::print("{} files, {}, sha-256 verified → {}/\n", outputs->report.files,
+  fmt::print("{}, {}, sha-256 verified → {}/\n", watch::counted(outputs->report.files, "file"),
              show_bytes(outputs->report.bytes), run.home);
   return 0;
 }
@@ -175,10 +175,11 @@ Result<int> down(World& world, const std::string& name, bool all, bool no_fetch)
     return fail(Kind::bad_input, "name one run, or pass --all", {}, "ferry down --all");
   auto ended = all ? run::down_all(world.doors(), !no_fetch) : run::down(world.doors(), name, !no_fetch);
   if (!ended) return tl::unexpected<Error>(std::move(ended).error());
-  for (const auto& id : *ended) fmt::print("{} terminated\n", id);
+  for (const auto& id : *ended)
+    fmt::print("{} {}\n", id, id.starts_with("ssh/") ? "is free again, and runs on" : "terminated");
   if (all) {
     TRY_SET(left, "", world.ledger().unreleased());
-    if (!left.empty()) return fail(Kind::conflict, fmt::format("{} instances are not released", left.size()));
+    if (!left.empty()) return fail(Kind::conflict, watch::counted(left.size(), "instance") + " not released");
     fmt::print("nothing left running\n");
   } else {
     fmt::print("{}: nothing left running\n", name);

@@ -68,6 +68,8 @@ void TaskOptions::add_to(CLI::App& command) {
 
 namespace {
 
+constexpr std::size_t most_of_a_task_file = std::size_t{1} << 20;
+
 Result<os::Path> task_file(const std::string& path) {
   if (!os::exists(path)) {
     return fail(Kind::not_found, "no such task file or folder: " + path, {},
@@ -168,6 +170,13 @@ void fill_from_environment(std::vector<std::string>& missing, std::map<std::stri
   });
 }
 
+/// "--ssh-from" of "ssh_from", "--security-group" of "security_group_id".
+std::string flag_of(std::string field) {
+  if (field.ends_with("_id")) field.resize(field.size() - 3);
+  std::ranges::replace(field, '_', '-');
+  return "--" + field;
+}
+
 /// What the person's settings file has (for AWS itself), the task over it, the flags over both.
 Status lay_aws(const TaskOptions& options, bool on_aws, task::AwsSettings& task) {
   task::AwsSettings all, flags;
@@ -177,7 +186,7 @@ Status lay_aws(const TaskOptions& options, bool on_aws, task::AwsSettings& task)
   }
   for (const auto& subnet : options.subnets) TRY("--subnet", task::set_field(flags, "subnet_id", subnet));
   for (const auto& [field, text] : options.aws) {
-    if (!text.empty()) TRY("", task::set_field(flags, field, text));
+    if (!text.empty()) TRY(flag_of(field), task::set_field(flags, field, text));
   }
   if (options.private_address) flags.public_address = false;
   lay_over(all, task);
@@ -196,6 +205,7 @@ Status lay_variables(const TaskOptions& options, task::Task& task) {
     } else {
       task.missing_envs.push_back(key);
     }
+    TRY("--env", task::check_variable_name(key));
   }
   for (const auto& key : options.secrets) {
     if (key.empty() || key.find('=') != std::string::npos) {
@@ -203,6 +213,7 @@ Status lay_variables(const TaskOptions& options, task::Task& task) {
                   "words of a command line can be read by every user of this computer",
                   "export the value, then pass --secret NAME");
     }
+    TRY("--secret", task::check_variable_name(key));
     task.missing_secrets.push_back(key);
   }
   fill_from_environment(task.missing_envs, task.envs);
@@ -239,7 +250,13 @@ Result<Described> describe_task(const TaskOptions& options, const std::vector<st
   if (!options.path.empty()) {
     TRY_SET(found, "", task_file(options.path));
     file = found;
-    TRY_SET(text, "", os::read_file(file, 4 << 20));
+    std::error_code unknown;
+    if (const auto size = std::filesystem::file_size(file, unknown); !unknown && size > most_of_a_task_file)
+      return fail(Kind::bad_input,
+                  fmt::format("{}:1:1: the file is too large to be a task", printable(file.string())),
+                  fmt::format("it has {}; a task file may have 1 MiB", show_bytes(size)),
+                  "keep data and code in files of the workdir, and name them in run:");
+    TRY_SET(text, "", os::read_file(file, 2 * most_of_a_task_file));
     TRY_SET(task, "", task::parse_task(text, file.string()));
     out.task = std::move(task);
   } else if (!has_command) {

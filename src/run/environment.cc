@@ -61,7 +61,7 @@ std::string last_lines(std::string_view text, std::size_t count) {
 
 /// What the person may do when it failed.
 std::string advice(const std::string& kind) {
-  if (kind == "docker") return "mend the image's name or the Dockerfile, or write  environment: auto";
+  if (kind == "docker") return "mend what is named there, or write  environment: auto";
   return "mend what the workdir asks for, install it in setup, or write  environment: none";
 }
 
@@ -98,6 +98,35 @@ std::string Environment::setup(const std::string& script) const {
 
 std::string Environment::training(const std::string& script) const {
   return activate + (container ? "ferry_inside " + shell_quoted(script) + " last\n" : script);
+}
+
+Status check_environment(const task::Task& task, const os::Path& workdir) {
+  const auto& wish = task.environment;
+  if (wish.kind == "docker" || wish.kind == "none") return {};
+  const auto made_by_setup = [&](const std::string& file) {
+    return task.setup.find(os::Path(file).filename().string()) != std::string::npos;
+  };
+  if (!wish.file.empty()) {
+    if (os::Path(wish.file).is_absolute() || wish.file.starts_with('~') || made_by_setup(wish.file) ||
+        os::exists(workdir / wish.file))
+      return {};
+    return fail(Kind::bad_input, "the file that environment names does not exist: " + printable(wish.file),
+                "it was looked for in " + workdir.string(), "check the name, or the workdir");
+  }
+  // As environment.sh looks for them.
+  static const std::map<std::string, std::vector<std::string>> files = {
+      {"uv", {"uv.lock", "pyproject.toml"}},
+      {"venv", {"requirements.txt", "pyproject.toml"}},
+      {"conda", {"conda-lock.yml", "environment.yml", "environment.yaml"}}};
+  const auto known = files.find(wish.kind);
+  if (known == files.end() || !wish.name.empty()) return {};
+  for (const auto& file : known->second)
+    if (os::exists(workdir / file) || made_by_setup(file)) return {};
+  return fail(Kind::bad_input, "environment: " + wish.kind + " has nothing to be made from",
+              fmt::format("{} has no {}", workdir.string(), join(known->second, ", no ")),
+              wish.kind == "conda"
+                  ? "add one; or name an environment that the machine has: {kind: conda, name: …}"
+                  : "add one, or leave environment out");
 }
 
 std::string queue_line(int gpus) {

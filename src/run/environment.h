@@ -22,6 +22,10 @@ struct Environment {
   std::string training(const std::string& script) const;
 };
 
+/// Fails bad_input, before anything is rented, when the files that the task's environment is to be made from
+/// are not in the workdir. A Dockerfile is preflight's.
+Status check_environment(const task::Task& task, const os::Path& workdir);
+
 /// Looks at what the machine and the workdir have, and installs what is asked for (cached by content), or
 /// starts the run's container. Run it once the workdir is there. Shows what it does as it goes. Fails
 /// bad_input when what is asked for cannot be had, with the tool's last words. Disks are formatted, and

@@ -60,7 +60,8 @@ choose_base() {
     [ -x "$name/bin/python" ] && echo "$name" && return
     for folder in $(present_environments); do [ "$(basename "$folder")" = "$name" ] && echo "$folder" && return; done
     folder=$(conda_base) && [ "$name" = base ] && echo "$folder" && return
-    give_up "there is no environment '$name' here; there are: $(present_environments | xargs -r -n1 basename | xargs)"
+    folder=$(present_environments | xargs -r -n1 basename | xargs)
+    give_up "there is no environment '$name' here; there ${folder:+are: }${folder:-is none}"
   fi
   framework=$(wanted_framework)
   [ -n "$framework" ] || return 0

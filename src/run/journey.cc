@@ -217,12 +217,14 @@ Status Journey::sync(sync::Tree& tree) {
   receiver.in.reset();
   receiver.wait(Millis(2000));
   for (const auto& note : report->notes) doors_.progress.warn("sync", note);
-  doors_.progress.done("sync",
-                       fmt::format("{} files, {} sent", report->files_moved, show_bytes(report->bytes_moved)),
-                       {{"files", report->files},
-                        {"files_moved", report->files_moved},
-                        {"bytes_moved", report->bytes_moved},
-                        {"wire_bytes", report->wire_bytes}});
+  doors_.progress.done(
+      "sync",
+      fmt::format("{} {}, {} sent", report->files_moved, report->files_moved == 1 ? "file" : "files",
+                  show_bytes(report->bytes_moved)),
+      {{"files", report->files},
+       {"files_moved", report->files_moved},
+       {"bytes_moved", report->bytes_moved},
+       {"wire_bytes", report->wire_bytes}});
   return {};
 }
 

@@ -303,7 +303,7 @@ Result<std::optional<ledger::Instance>> Launcher::attempt(const plan::Offer& off
 }
 
 bool Launcher::is_hopeless(const plan::Offer& offer) const {
-  if (closed_regions_.contains(offer.region)) return true;
+  if (closed_regions_.contains(offer.region) || !offer.not_taken.empty()) return true;
   if (order_.ceiling && offer.hourly && *offer.hourly > *order_.ceiling) return true;
   // Limits count the vCPUs of several families: what is no smaller meets the same one.
   const auto limit = [](const plan::Offer& one) {

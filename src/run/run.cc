@@ -3,8 +3,10 @@
 #include "base/hash.h"
 #include "base/text.h"
 #include "run/access.h"
+#include "run/environment.h"
 #include "run/journey.h"
 #include "run/preflight.h"
+#include "watch/report.h"
 
 namespace ferry::run {
 
@@ -42,19 +44,42 @@ std::string where(const task::Infra& infra) {
   return task::show(infra);
 }
 
+/// One line on what is asked for in vain of a machine that is there already; empty: nothing is.
+std::string not_on_own_machine(const task::Task& task) {
+  const auto& wish = task.wishes()[0];
+  if (!wish.infra || wish.infra->world != task::World::ssh) return {};
+  std::vector<std::string> names;
+  const auto add = [&](bool asked, const char* name) {
+    if (asked) names.emplace_back(name);
+  };
+  add(!wish.accelerators.choices.empty(), "accelerators");
+  add(!wish.instance_type.empty(), "instance_type");
+  add(wish.cpus.has_value(), "cpus");
+  add(wish.memory.has_value(), "memory");
+  add(wish.disk_gib > 0 || !wish.disk_tier.empty(), "disk");
+  add(wish.local_disk.has_value(), "local_disk");
+  add(!wish.image.flavour.empty() || !wish.image.amis.empty(), "image");
+  add(wish.use_spot, "spot");
+  add(wish.max_hourly_cost.has_value(), "max_hourly_cost");
+  add(task.budget.has_value(), "budget");
+  if (names.empty()) return {};
+  return fmt::format("{} is taken as it is: nothing is done about {}", wish.infra->host, join(names, ", "));
+}
+
 Status check_task(const Order& order) {
   if (trim(order.task.run).empty()) {
     return fail(Kind::bad_input, "the task has nothing to run", "the field run is missing or empty",
                 "add  run: python train.py  to the task file, or: ferry run -- python train.py");
   }
   const auto missing = [](const std::vector<std::string>& names, const char* what,
-                          const char* flag) -> Status {
+                          const char* cure) -> Status {
     if (names.empty()) return {};
     return fail(Kind::bad_input, fmt::format("no value for the {} {}", what, join(names, ", ")),
-                "the task file leaves it to you", fmt::format("{} {}=…", flag, names[0]));
+                "it is left to you, and the environment that ferry runs in does not have it",
+                fmt::format("{} {}=…", cure, names[0]));
   };
   TRY("", missing(order.task.missing_envs, "variable", "--env"));
-  TRY("", missing(order.task.missing_secrets, "secret", "--secret"));
+  TRY("", missing(order.task.missing_secrets, "secret", "run ferry again after: export"));
   TRY("", check_outputs(order.task));
   if (!os::is_directory(order.workdir)) {
     return fail(Kind::bad_input, "the workdir is no folder: " + order.workdir.string(), {},
@@ -78,6 +103,7 @@ int start(Doors& doors, const Order& order) {
   const auto checked = [&]() -> Status {
     TRY("", check_task(order));
     if (order.check) {
+      TRY("", check_environment(order.task, order.workdir));
       TRY_SET(found, "", preflight(order.task, order.workdir));
       ready = std::move(found);
     } else {
@@ -85,7 +111,8 @@ int start(Doors& doors, const Order& order) {
       selection.ignore_rules = true;
       TRY_SET(tree, "", sync::scan(order.workdir, selection));
       ready.tree = std::move(tree);
-      ready.summary = fmt::format("{} files, {} to send", ready.tree.files, show_bytes(ready.tree.bytes));
+      ready.summary = fmt::format("{}, {} to send", watch::counted(ready.tree.files, "file"),
+                                  show_bytes(ready.tree.bytes));
     }
     TRY("make the folder for outputs", make_results(order.results));
     constexpr std::uint64_t little = 1'000'000'000;
@@ -95,6 +122,7 @@ int start(Doors& doors, const Order& order) {
     }
     return {};
   }();
+  if (const auto unkept = not_on_own_machine(order.task); !unkept.empty()) ready.warnings.push_back(unkept);
   if (!checked) {
     progress.error(checked.error());
     return ferry_failed;

@@ -85,10 +85,28 @@ def test_an_image_is_looked_up_once_a_day_and_again_when_it_was_withdrawn():
         home.nothing_left()
 
 
-def test_a_profile_that_is_not_there_is_told_with_the_command_that_lists_them():
+def test_a_profile_that_is_not_there_is_told_with_the_command_that_makes_one():
     with Home() as home:
         done = home.ferry("check", "--profile", "nobody")
-        assert done.returncode == 1 and 'no AWS profile "nobody"' in done.out and "list-profiles" in done.out, done.out + done.err
+        assert done.returncode == 1 and 'no AWS profile "nobody"' in done.out and "aws configure" in done.out, done.out + done.err
+
+
+def test_check_and_run_agree_about_the_region_and_the_settings():
+    with Home() as home:
+        aws_env(home)
+        for name in ("AWS_REGION", "AWS_DEFAULT_REGION"):
+            home.env.pop(name, None)
+        done = home.good("check")
+        assert "! region        none is set" in done.out and "✓ region        us-east-1" in done.out, done.out
+        home.env["AWS_REGION"] = "us-east-1a"
+        done = home.ferry("check")
+        assert done.returncode == 1 and "is a zone" in done.out and "write us-east-1 where" in done.out, done.out
+        home.env["AWS_REGION"] = "us-east-1"
+        settings = home.root / ".config/ferry/config.yaml"
+        settings.parent.mkdir(parents=True)
+        settings.write_text("- a\n")
+        done = home.ferry("check")
+        assert done.returncode == 1 and "✗ settings" in done.out and "config.yaml:1:" in done.out, done.out
 
 
 if __name__ == "__main__":

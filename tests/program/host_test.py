@@ -32,6 +32,7 @@ def test_a_run_on_an_own_machine_rents_nothing_and_leaves_only_ferrys_folder():
         before = on_box(home, "ls -A")
         done = home.good("run", "--infra", "ssh/box", "--", "sh", "-c", "mkdir outputs; hostname > outputs/m; echo trained")
         assert done.out == "trained\n" and "nothing is rented" in done.err, done.err
+        assert "ssh/box is free again" in done.err and "terminated" not in done.err, done.err
         run = home.newest()
         assert run["phase"] == "released" and run["outcome"] == "succeeded" and not run["spent_usd"], run
         assert (home.home_of(run) / "outputs/m").read_text() == on_box(home, "hostname")
@@ -45,6 +46,14 @@ def test_a_run_on_an_own_machine_rents_nothing_and_leaves_only_ferrys_folder():
         on_box(home, "rm -rf .ferry/runs/*")
         home.good("down", run["run"])
         assert ".ferry" not in on_box(home, "ls -A")
+
+
+def test_wishes_that_an_own_machine_cannot_be_asked_for_are_named():
+    with Home() as home:
+        own_machine(home)
+        assert "kept" in home.good("ps").out
+        done = home.good("run", "--infra", "ssh/box", "--gpus", "A100:8", "--budget", "5", "--spot", "--", "true")
+        assert "box is taken as it is: nothing is done about accelerators, spot, budget" in done.err, done.err
 
 
 def test_two_runs_take_turns():

@@ -11,6 +11,31 @@ def test_mistakes_exit_with_2_and_name_the_cure():
         assert done.returncode == 2 and "'rnu'" in done.err and "ferry run" in done.err, done.err
         done = home.ferry("run", "--no-such-option")
         assert done.returncode == 2 and "--no-such-option" in done.err and "ferry run --help" in done.err, done.err
+        for wrong, right in (("--gpu", "--gpus"), ("--spto", "--spot"), ("--max-duratoin=2h", "--max-duration")):
+            done = home.ferry("run", wrong, "--", "true")
+            assert done.returncode == 2 and f"try:  {right} " in done.err, done.err
+
+
+def test_what_is_wrong_about_a_flag_is_told_before_anything_is_done():
+    with Home() as home:
+        for words, said in ((["--ssh-from", "0.0.0.0/0"], "--ssh-from: '0.0.0.0/0' lets anybody knock"),
+                            (["--ssh-from", "300.1.1.1/24"], "--ssh-from: '300.1.1.1/24' is not an IPv4"),
+                            (["-e", "1X=2"], "--env: '1X' cannot be a variable's name"),
+                            (["--secret", "NOPE"], "export NOPE=")):
+            done = home.ferry("run", *words, "--", "true")
+            assert done.returncode == 125 and said in done.err, done.err
+
+
+def test_what_would_fail_on_a_rented_machine_is_told_before_renting():
+    with Home() as home:
+        for environment, said in (("uv", "environment: uv has nothing to be made from"), ("conda", "has no conda-lock.yml, no environment.yml"),
+                                  ("{kind: conda, file: env.yml}", "does not exist: env.yml")):
+            home.file("task.yaml", f"run: echo hi\nresources: {{infra: rehearsal}}\nenvironment: {environment}\n")
+            done = home.ferry("run", "task.yaml")
+            assert done.returncode == 125 and said in done.err and not home.runs("--all"), done.err
+        home.file("big.yaml", "# " + "x" * 8_000_000)
+        done = home.ferry("plan", "big.yaml")
+        assert done.returncode == 125 and "big.yaml:1:1: the file is too large" in done.err and "may have 1 MiB" in done.err, done.err
 
 
 def test_help_is_there_for_every_command():
