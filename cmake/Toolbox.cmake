@@ -2,8 +2,11 @@
 
 find_program(CCACHE ccache)
 if(CCACHE AND NOT CMAKE_CXX_COMPILER_LAUNCHER)
-  # The precompiled header is safe to cache only when ccache may trust its definitions.
-  set(launcher ${CMAKE_COMMAND} -E env CCACHE_SLOPPINESS=pch_defines,time_macros,include_file_mtime,include_file_ctime ${CCACHE})
+  # The precompiled header is safe to cache only when ccache may trust its definitions. Paths below the checkout are
+  # cached as relative ones, so that another checkout is served as well.
+  set(CCACHE ${CMAKE_COMMAND} -E env CCACHE_SLOPPINESS=pch_defines,time_macros,include_file_mtime,include_file_ctime
+      CCACHE_BASEDIR=${CMAKE_SOURCE_DIR} CCACHE_NOHASHDIR=1 ${CCACHE})
+  set(launcher ${CCACHE})
   set(CMAKE_CXX_COMPILER_LAUNCHER ${launcher})
   set(CMAKE_C_COMPILER_LAUNCHER ${launcher})
 endif()
@@ -43,12 +46,25 @@ endif()
 
 if(FERRY_TESTS)
   enable_testing()
-  include(GoogleTest)
-  find_package(GTest REQUIRED)
+  find_package(GTest QUIET)
+  if(NOT GTest_FOUND)
+    message(FATAL_ERROR "The tests need GoogleTest: scripts/setup --tests installs it; or build without them (-DFERRY_TESTS=OFF).")
+  endif()
+  add_library(test_main STATIC ${CMAKE_SOURCE_DIR}/cmake/test_main.cc)
+  target_link_libraries(test_main PUBLIC GTest::gtest GTest::gmock)
+  target_precompile_headers(test_main PRIVATE ${CMAKE_SOURCE_DIR}/cmake/pch_tests.h)
+endif()
+
+# Instantiated once for everybody (base/json.cc, base/fmt.cc), and not ours to check: without sanitizers, which make them
+# ten times slower to compile.
+set(OTHERS_TEMPLATES ${CMAKE_SOURCE_DIR}/src/base/json.cc ${CMAKE_SOURCE_DIR}/src/base/fmt.cc)
+if(FERRY_SANITIZE OR FERRY_FUZZ)
+  set_source_files_properties(${OTHERS_TEMPLATES} PROPERTIES COMPILE_OPTIONS -fno-sanitize=all SKIP_UNITY_BUILD_INCLUSION ON
+                              SKIP_PRECOMPILE_HEADERS ON)
 endif()
 
 # ferry_room(NAME [ROOMS rooms…] [LINK libraries…])
-# src/NAME/*.cc become the library; *_test.cc the program NAME_test; *_fuzz.cc one fuzz program each;
+# src/NAME/*.cc become the library; *_test.cc the program NAME_test (run in the build folder); *_fuzz.cc one fuzz program each;
 # *_bench.cc one benchmark each.
 function(ferry_room name)
   cmake_parse_arguments(ROOM "" "" "ROOMS;LINK" ${ARGN})
@@ -73,14 +89,15 @@ function(ferry_room name)
   endif()
   if(FERRY_TESTS AND tests)
     add_executable(${name}_test ${tests})
-    target_link_libraries(${name}_test PRIVATE ${name} GTest::gtest GTest::gmock GTest::gtest_main)
-    target_precompile_headers(${name}_test REUSE_FROM base)
+    target_link_libraries(${name}_test PRIVATE ${name} test_main)
+    target_precompile_headers(${name}_test REUSE_FROM test_main)
+    set_target_properties(${name}_test PROPERTIES UNITY_BUILD ${FERRY_UNITY} UNITY_BUILD_BATCH_SIZE 8)
+    add_test(NAME ${name}_test COMMAND ${name}_test WORKING_DIRECTORY ${CMAKE_BINARY_DIR})
     set(environment AWS_EC2_METADATA_DISABLED=true)
-    if(NOT FERRY_SANITIZE)  # the agent as it is shipped: static, which a sanitizer cannot be
+    if(NOT FERRY_SANITIZE AND NOT FERRY_FUZZ)  # the agent as it is shipped: static, which a sanitizer cannot be
       list(APPEND environment FERRY_AGENT=${CMAKE_BINARY_DIR}/ferry-agent)
     endif()
-    gtest_discover_tests(${name}_test DISCOVERY_MODE PRE_TEST PROPERTIES TIMEOUT 180
-                         ENVIRONMENT "${environment}")
+    set_tests_properties(${name}_test PROPERTIES TIMEOUT 900 ENVIRONMENT "${environment}")
   endif()
   if(FERRY_FUZZ)
     foreach(fuzzer ${fuzzers})
@@ -142,8 +159,7 @@ function(ferry_agent_aarch64 target)
     return()
   endif()
   set(folder ${CMAKE_BINARY_DIR}/aarch64)
-  set(compile ${CMAKE_COMMAND} -E env CCACHE_SLOPPINESS=pch_defines,time_macros,include_file_mtime,include_file_ctime
-      ${CCACHE} ${CROSS_CXX} -std=c++20 -O0 -DFERRY_LITTLE_JSON -ffunction-sections -I${CMAKE_SOURCE_DIR}/src
+  set(compile ${CCACHE} ${CROSS_CXX} -std=c++20 -O0 -DFERRY_LITTLE_JSON -ffunction-sections -I${CMAKE_SOURCE_DIR}/src
       -DFERRY_VERSION="${PROJECT_VERSION}" -D_FILE_OFFSET_BITS=64)
   set(header ${CMAKE_SOURCE_DIR}/cmake/pch.h)
   add_custom_command(OUTPUT ${folder}/pch.h.gch

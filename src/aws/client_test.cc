@@ -7,7 +7,7 @@
 #include "aws/scripted_http.h"
 #include "aws/ssm.h"
 
-namespace ferry::aws {
+namespace ferry::aws::client_test {
 namespace {
 
 struct World {
@@ -208,4 +208,4 @@ TEST(Errors, AreReadFromEveryProtocol) {
 }
 
 }  // namespace
-}  // namespace ferry::aws
+}  // namespace ferry::aws::client_test

@@ -7,7 +7,7 @@
 #include "aws/quotas.h"
 #include "aws/scripted_http.h"
 
-namespace ferry::aws {
+namespace ferry::aws::ec2_catalog_test {
 namespace {
 
 struct World {
@@ -278,4 +278,4 @@ TEST(Trials, TellAllowedDeniedAndUnknownApart) {
 }
 
 }  // namespace
-}  // namespace ferry::aws
+}  // namespace ferry::aws::ec2_catalog_test

@@ -8,7 +8,7 @@
 #include "aws/client.h"
 #include "aws/scripted_http.h"
 
-namespace ferry::aws {
+namespace ferry::aws::provider_test {
 namespace {
 
 /// A source whose credentials last an hour, that counts how often it was asked, and can be out of order.
@@ -165,4 +165,4 @@ TEST(Expiry, TheSameCredentialsAreNotSentTwice) {
 }
 
 }  // namespace
-}  // namespace ferry::aws
+}  // namespace ferry::aws::provider_test

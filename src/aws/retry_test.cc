@@ -5,7 +5,7 @@
 #include "aws/client.h"
 #include "aws/scripted_http.h"
 
-namespace ferry::aws {
+namespace ferry::aws::retry_test {
 namespace {
 
 /// A client whose clock, network and dice belong to the test.
@@ -146,4 +146,4 @@ TEST(Retry, ReadsHttpDates) {
 }
 
 }  // namespace
-}  // namespace ferry::aws
+}  // namespace ferry::aws::retry_test

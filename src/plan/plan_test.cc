@@ -8,7 +8,7 @@
 
 #include "plan/small_catalog.h"
 
-namespace ferry::plan {
+namespace ferry::plan::plan_test {
 namespace {
 
 using testing::ElementsAre;
@@ -421,4 +421,4 @@ TEST(Rank, WhereNoPriceIsKnownTheWayOutIsNamed) {
 }
 
 }  // namespace
-}  // namespace ferry::plan
+}  // namespace ferry::plan::plan_test

@@ -5,7 +5,7 @@
 
 #include "task/task.h"
 
-namespace ferry::task {
+namespace ferry::task::aws_settings_test {
 namespace {
 
 using testing::ElementsAre;
@@ -130,4 +130,4 @@ TEST(AwsSettings, ThePersonsFileHoldsTheSameFields) {
 }
 
 }  // namespace
-}  // namespace ferry::task
+}  // namespace ferry::task::aws_settings_test
