@@ -1,0 +1,314 @@
+// The stage that this room's tests play on, and its own tests: a run that goes well.
+#include "run/stage.h"
+
+#include <fcntl.h>
+#include <gtest/gtest.h>
+
+#include "base/text.h"
+#include "run/machine.h"
+
+namespace ferry::run {
+
+namespace {
+
+constexpr const char* stage_region = "us-east-1";
+constexpr int no_process = 0x3fffffff;  // no system has so many
+
+/// No call of a test leaves this computer, nor reaches a service of it.
+class NoNetwork final : public os::HttpClient {
+ public:
+  Result<os::HttpResponse> send(const os::HttpRequest& request) override {
+    return fail(Kind::lost, "no network: " + request.url);
+  }
+};
+
+}  // namespace
+
+/// The real ledger, each of whose writes is two steps of the process and may be refused.
+class SteppedLedger final : public ledger::Ledger {
+ public:
+  SteppedLedger(Stage& stage, std::unique_ptr<Ledger> real) : stage_(stage), real_(std::move(real)) {}
+
+  Status add_run(const ledger::Run& run) override {
+    return write("add_run", [&] { return real_->add_run(run); });
+  }
+  Result<ledger::Run> run(std::string_view name) override { return real_->run(name); }
+  Result<std::vector<ledger::Run>> runs(bool unfinished) override { return real_->runs(unfinished); }
+  Status move(std::string_view run, ledger::Phase to) override {
+    return write("move", [&] { return real_->move(run, to); });
+  }
+  Status update(const ledger::Run& run) override {
+    return write("update", [&] { return real_->update(run); });
+  }
+  Status note_intent(const ledger::Instance& instance) override {
+    return write("note_intent", [&] { return real_->note_intent(instance); });
+  }
+  Status note_instance(const ledger::Instance& instance) override {
+    return write("note_instance", [&] { return real_->note_instance(instance); });
+  }
+  Result<std::vector<ledger::Instance>> instances(std::string_view run) override {
+    return real_->instances(run);
+  }
+  Result<std::vector<ledger::Instance>> unreleased() override { return real_->unreleased(); }
+  Status note_resource(const ledger::Resource& resource) override {
+    return write("note_resource", [&] { return real_->note_resource(resource); });
+  }
+  Result<std::vector<ledger::Resource>> resources(std::string_view run) override {
+    return real_->resources(run);
+  }
+  Result<std::vector<ledger::Resource>> unreleased_resources() override {
+    return real_->unreleased_resources();
+  }
+  Status add_event(std::string_view run, std::string_view kind, const Json& data) override {
+    return write("add_event", [&] { return real_->add_event(run, kind, data); });
+  }
+  Result<std::vector<ledger::Event>> events(std::string_view run) override { return real_->events(run); }
+
+ private:
+  template <class Act>
+  Status write(const char* name, Act act) {
+    stage_.step();
+    if (stage_.refuse_write) {
+      if (auto error = stage_.refuse_write(name)) return tl::unexpected<Error>(std::move(*error));
+    }
+    auto done = act();
+    stage_.step();
+    return done;
+  }
+
+  Stage& stage_;
+  std::unique_ptr<Ledger> real_;
+};
+
+void HandClock::sleep(Millis time) {
+  const auto end = now_ + std::max<std::int64_t>(0, time.count());
+  while (!plans_.empty() && plans_.begin()->first <= end) {
+    const auto plan = plans_.extract(plans_.begin());
+    now_ = std::max(now_, plan.key());
+    plan.mapped()();
+  }
+  now_ = std::max(now_, end);
+}
+
+void HeardProgress::put(std::string_view what, std::string_view about, std::string_view text) {
+  lines.push_back(fmt::format("{} {}: {}", what, about, text));
+  if (on_line) on_line(lines.back());
+}
+
+Stage::Stage() : dir_("ferry-stage"), http_(std::make_unique<NoNetwork>()) {
+  // What this computer's user has is nobody's business here.
+  for (const char* name : {"XDG_CACHE_HOME", "XDG_CONFIG_HOME"}) ::setenv(name, dir_.path().c_str(), 1);
+  auto ledger = ledger::Ledger::open(data() / "ledger.db", clock);
+  if (!ledger) throw std::runtime_error(describe(ledger.error()));
+  ledger_ = std::make_unique<SteppedLedger>(*this, std::move(*ledger));
+  (void)os::make_dirs(dir_.path() / "work");
+  if (auto made = os::write_file(dir_.path() / "work" / "data", "1\n"); !made)
+    throw std::runtime_error(describe(made.error()));
+  cloud.on_call = [this](const std::string&, bool) { step(); };
+  cloud.is_off = [this](const std::string& id) {
+    const auto found = machines_.find(id);
+    return found != machines_.end() && found->second->is_off();
+  };
+  cloud.on_end = [this](const std::string& id) {
+    if (const auto found = machines_.find(id); found != machines_.end()) found->second->die();
+  };
+  progress.on_line = [this](const std::string& line) {
+    for (std::size_t i = 0; i < plans_.size(); ++i) {
+      if (line.find(plans_[i].text) == std::string::npos) continue;
+      const auto act = std::move(plans_[i].act);
+      plans_.erase(plans_.begin() + static_cast<std::ptrdiff_t>(i));
+      act();
+      return;
+    }
+  };
+}
+
+Stage::~Stage() {
+  while (signals.next()) continue;
+}
+
+void Stage::step() {
+  ++steps_;
+  if (kill_at_ > 0 && steps_ == kill_at_) throw Killed();
+}
+
+Doors Stage::doors() {
+  Doors doors{clock, *http_, *ledger_, progress, signals, data(), {}, {}, {}};
+  doors.rehearsal = [] {
+    cloud::AwsWorld world;
+    world.region = stage_region;
+    world.endpoint_url = "http://127.0.0.1:9";
+    return Result<cloud::AwsWorld>(std::move(world));
+  };
+  doors.agent = [](std::string_view) { return scripted_agent(); };
+  doors.ask = ask;
+  doors.cloud = [this](Place& place) -> Result<std::unique_ptr<cloud::Cloud>> {
+    if (place.region.empty()) place.region = stage_region;
+    return cloud.open(place.region);
+  };
+  doors.connect = [this](const ssh::Target& target, Millis) { return connect(target); };
+  doors.start_follower = [this](const os::SpawnOptions& options) { return start_follower(options); };
+  return doors;
+}
+
+Order Stage::order(const std::string& run) const {
+  Order order;
+  order.task.name = "t";
+  order.task.run = run;
+  order.task.resources.infra = task::Infra{.world = task::World::rehearsal};
+  order.task.max_duration = Seconds(3600);
+  order.workdir = dir_.path() / "work";
+  order.results = dir_.path() / "runs";
+  order.check = false;
+  return order;
+}
+
+std::optional<int> Stage::start(const Order& order) {
+  try {
+    auto here = doors();
+    return run::start(here, order);
+  } catch (const Killed&) {
+    kill_at_ = 0;
+    return std::nullopt;
+  }
+}
+
+std::optional<int> Stage::let_followers_end() {
+  std::optional<int> code;
+  while (!followers_.empty()) {
+    auto follower = std::move(followers_.front());
+    followers_.erase(followers_.begin());
+    auto here = doors();
+    auto owner = Owner::adopt(Folder(here.data, follower.run), follower.lock.release());
+    if (!owner) throw std::runtime_error(describe(owner.error()));
+    try {
+      code = run::follow(here, follower.run, std::move(*owner));
+    } catch (const Killed&) {
+      kill_at_ = 0;
+      code.reset();
+    }
+  }
+  return code;
+}
+
+bool Stage::was_shown(const std::string& text) const {
+  return std::ranges::any_of(progress.lines, [&](const auto& line) { return line.find(text) != line.npos; });
+}
+
+std::string Stage::everything_shown() const { return "\n" + join(progress.lines, "\n"); }
+
+Result<ssh::Session> Stage::connect(const ssh::Target& target) {
+  ++connects;
+  if (!refused.empty()) {
+    const auto error = refused.front();
+    refused.pop_front();
+    clock.sleep(Millis(1'000));
+    return tl::unexpected<Error>(error);
+  }
+  for (const auto& one : cloud.machines()) {
+    if (is_deaf || one.now.state != cloud::State::running || one.now.address != target.address) continue;
+    auto& machine = machines_[one.now.id];
+    if (!machine) machine = std::make_unique<ScriptedMachine>(dir_.path() / one.now.id);
+    return machine->connect();
+  }
+  clock.sleep(Millis(1'000));
+  return fail(Kind::lost, "nobody answers at " + target.address);
+}
+
+Result<int> Stage::start_follower(const os::SpawnOptions& options) {
+  const auto fd = static_cast<int>(parse_int(options.argv.at(3)).value_or(-1));
+  followers_.push_back({options.argv.at(2), os::Fd(::fcntl(fd, F_DUPFD_CLOEXEC, 3))});
+  return no_process;
+}
+
+std::string Stage::machine_id() {
+  std::vector<std::string> live;
+  for (const auto& one : cloud.machines()) {
+    if (one.ended_ms == 0) live.push_back(one.now.id);
+  }
+  if (live.size() != 1) throw std::runtime_error(fmt::format("{} machines are rented", live.size()));
+  return live.front();
+}
+
+ScriptedMachine& Stage::machine() { return *machines_.at(machine_id()); }
+
+ledger::Run Stage::run() {
+  auto all = ledger_->runs(false);
+  if (!all || all->empty()) throw std::runtime_error("the ledger has no run");
+  return all->front();
+}
+
+os::Path Stage::home() { return run().home; }
+
+std::string Stage::model() {
+  const auto text = os::read_file(home() / "outputs/model");
+  if (!text) return text.error().what;
+  return *text == "model\n" ? "" : "it is: " + *text;
+}
+
+std::string Stage::trouble() {
+  std::string found;
+  const auto left = cloud.left();
+  if (!left.empty()) found += "left in the cloud: " + join(left, ", ") + "; ";
+  std::map<std::string, ledger::Rent> noted;
+  const auto runs = ledger_->runs(false);
+  for (const auto& one : runs.value_or(std::vector<ledger::Run>())) {
+    if (one.phase != ledger::Phase::released)
+      found += fmt::format("{} is {}; ", one.name, ledger::name(one.phase));
+    const auto instances = ledger_->instances(one.name);
+    for (const auto& instance : instances.value_or(std::vector<ledger::Instance>())) {
+      if (!instance.id.empty()) noted[instance.id] = instance.state;
+      if (instance.state != ledger::Rent::released)
+        found += fmt::format("the ledger holds {} for {}; ", instance.id, ledger::name(instance.state));
+    }
+    const auto resources = ledger_->resources(one.name);
+    for (const auto& resource : resources.value_or(std::vector<ledger::Resource>())) {
+      if (!resource.released) found += "the ledger holds the " + resource.kind + "; ";
+    }
+  }
+  for (const auto& one : cloud.machines()) {
+    if (!noted.contains(one.now.id)) found += one.now.id + " was rented and is not in the ledger; ";
+  }
+  return found.empty() ? "" : found + everything_shown();
+}
+
+Error failure(Kind kind, const std::string& code) {
+  return {kind, fmt::format("scripted: {}", name(kind)), "", "", code};
+}
+
+namespace {
+
+TEST(StageItself, ARunGoesFromCheckToReleaseWithoutSleeping) {
+  Stage stage;
+  EXPECT_EQ(stage.start(stage.order()), 0) << stage.everything_shown();
+  EXPECT_EQ(stage.model(), "");
+  EXPECT_EQ(stage.trouble(), "");
+  EXPECT_EQ(stage.run().outcome, ledger::Outcome::succeeded);
+  EXPECT_EQ(stage.cloud.count("launch"), 1);
+  EXPECT_GT(stage.steps(), 20);
+}
+
+TEST(StageItself, AFollowerThatTookOverEndsADetachedRun) {
+  Stage stage;
+  auto order = stage.order();
+  order.detach = true;
+  EXPECT_EQ(stage.start(order), 0) << stage.everything_shown();
+  EXPECT_EQ(stage.followers(), 1U);
+  EXPECT_EQ(stage.cloud.left().size(), 3U);
+  EXPECT_EQ(stage.let_followers_end(), 0) << stage.everything_shown();
+  EXPECT_EQ(stage.model(), "");
+  EXPECT_EQ(stage.trouble(), "");
+}
+
+TEST(StageItself, AKilledProcessLeavesWhatItHadDone) {
+  Stage stage;
+  const auto order = stage.order();
+  stage.kill_at(12);
+  EXPECT_EQ(stage.start(order), std::nullopt);
+  EXPECT_EQ(stage.steps(), 12);
+  EXPECT_NE(stage.run().phase, ledger::Phase::released);
+  EXPECT_NE(stage.trouble(), "");
+}
+
+}  // namespace
+}  // namespace ferry::run
