@@ -31,6 +31,7 @@ class FakeCloud {
     std::string key, group;
     std::int64_t timer_ms = 0;  ///< when the timer of its user-data ends it; 0: never
     std::int64_t ended_ms = 0;  ///< since when it costs nothing; 0: it does
+    bool by_ferry = false;      ///< by terminate(), or by something on it
   };
 
   explicit FakeCloud(os::Clock& clock) : clock_(clock) {}

@@ -112,8 +112,10 @@ class FakeRegion final : public cloud::Cloud {
   }
   Status terminate(const std::string& id) override {
     return call<void>("terminate", id, [&]() -> Status {
-      if (auto* machine = all_.find(region_, id))
-        all_.end_at(*machine, all_.clock_.now_ms(), "Client.UserInitiatedShutdown");
+      auto* machine = all_.find(region_, id);
+      if (!machine || machine->ended_ms != 0) return {};
+      machine->by_ferry = true;
+      all_.end_at(*machine, all_.clock_.now_ms(), "Client.UserInitiatedShutdown");
       return {};
     });
   }
@@ -223,8 +225,10 @@ void FakeCloud::tick() {
     if (one->ended_ms == 0 && one->timer_ms > 0 && now >= one->timer_ms &&
         one->now.state != cloud::State::stopped)
       end_at(*one, one->timer_ms, "Client.InstanceInitiatedShutdown");
-    if (one->ended_ms == 0 && is_off && is_off(one->now.id))
+    if (one->ended_ms == 0 && is_off && is_off(one->now.id)) {
+      one->by_ferry = true;
       end_at(*one, now, "Client.InstanceInitiatedShutdown");
+    }
     if (one->now.state == cloud::State::pending && now >= one->now.launched_ms + boot.count()) {
       one->now.state = cloud::State::running;
       one->now.address = fmt::format("127.0.1.{}", ++addresses_);

@@ -73,6 +73,14 @@ class Stage {
   /// Every follower that was started goes on to its end, and those that it starts. The last one's exit code.
   std::optional<int> let_followers_end();
   std::size_t followers() const { return followers_.size(); }
+  /// What an earlier process left, made by hand: a run at `phase` (launching or later) with a machine that
+  /// the ledger holds for live; from setup on the agent there was asked to run `command`.
+  void leave_at(ledger::Phase phase,
+                const std::string& command = "mkdir -p outputs; echo model >outputs/model");
+  /// run::follow() of the newest run in a process of its own; nothing if it was killed.
+  std::optional<int> follow();
+  /// Any other command in a process of its own; false if it was killed.
+  bool process(const std::function<void(Doors&)>& act);
 
   /// `act` is called once, when a line that has `text` is shown.
   void when(const std::string& text, std::function<void()> act) { plans_.push_back({text, std::move(act)}); }
@@ -99,6 +107,9 @@ class Stage {
   os::Path home();    ///< where its outputs come home
   /// Empty if the model is at home, or why it is not.
   std::string model();
+  /// What must hold whenever a process has ended, with whatever `code`, and however the world treated it.
+  /// Empty if so.
+  std::string broken_promise(std::optional<int> code);
   /// What must hold whenever no ferry and no follower is left: nothing is rented, the ledger says released,
   /// and agrees with the cloud about every machine. Empty if so.
   std::string trouble();
@@ -124,6 +135,7 @@ class Stage {
   };
   void step();
   Result<ssh::Session> connect(const ssh::Target& target);
+  ScriptedMachine& machine_of(const std::string& id);
   Result<int> start_follower(const os::SpawnOptions& options);
 
   os::TempDir dir_;

@@ -3,8 +3,12 @@
 
 #include <fcntl.h>
 #include <gtest/gtest.h>
+#include <sys/statvfs.h>
+#include <unistd.h>
 
+#include "agent/client.h"
 #include "base/text.h"
+#include "run/labels.h"
 #include "run/machine.h"
 
 namespace ferry::run {
@@ -13,6 +17,13 @@ namespace {
 
 constexpr const char* stage_region = "us-east-1";
 constexpr int no_process = 0x3fffffff;  // no system has so many
+
+/// The value; a stage that cannot be set up ends the test.
+template <class T>
+T must(Result<T> result) {
+  if (!result) throw std::runtime_error(describe(result.error()));
+  if constexpr (!std::is_void_v<T>) return *std::move(result);
+}
 
 /// No call of a test leaves this computer, nor reaches a service of it.
 class NoNetwork final : public os::HttpClient {
@@ -95,7 +106,15 @@ void HeardProgress::put(std::string_view what, std::string_view about, std::stri
   if (on_line) on_line(lines.back());
 }
 
-Stage::Stage() : dir_("ferry-stage"), http_(std::make_unique<NoNetwork>()) {
+/// Nothing of a test need outlive the computer: a file system in memory makes fsync(2) free.
+void write_to_memory() {
+  struct statvfs there;
+  if (::statvfs("/dev/shm", &there) == 0 && (there.f_flag & ST_NOEXEC) == 0 &&
+      ::access("/dev/shm", W_OK) == 0)
+    ::setenv("TMPDIR", "/dev/shm", 0);
+}
+
+Stage::Stage() : dir_((write_to_memory(), "ferry-stage")), http_(std::make_unique<NoNetwork>()) {
   // What this computer's user has is nobody's business here.
   for (const char* name : {"XDG_CACHE_HOME", "XDG_CONFIG_HOME"}) ::setenv(name, dir_.path().c_str(), 1);
   auto ledger = ledger::Ledger::open(data() / "ledger.db", clock);
@@ -163,14 +182,87 @@ Order Stage::order(const std::string& run) const {
   return order;
 }
 
-std::optional<int> Stage::start(const Order& order) {
+bool Stage::process(const std::function<void(Doors&)>& act) {
   try {
     auto here = doors();
-    return run::start(here, order);
+    act(here);
+    kill_at_ = 0;
+    return true;
   } catch (const Killed&) {
     kill_at_ = 0;
-    return std::nullopt;
+    return false;
   }
+}
+
+std::optional<int> Stage::start(const Order& order) {
+  std::optional<int> code;
+  process([&](Doors& here) { code = run::start(here, order); });
+  return code;
+}
+
+std::optional<int> Stage::follow() {
+  std::optional<int> code;
+  process([&](Doors& here) {
+    auto owner = must(Owner::try_take(Folder(here.data, run().name)));
+    if (!owner) throw std::runtime_error("the run has an owner");
+    code = run::follow(here, run().name, std::move(*owner));
+  });
+  return code;
+}
+
+void Stage::leave_at(ledger::Phase phase, const std::string& command) {
+  using ledger::Phase;
+  ledger::Run left;
+  left.name = left.task_name = "t-left";
+  left.infra = "rehearsal";
+  left.home = (dir_.path() / "runs" / left.name).string();
+  left.workdir = (dir_.path() / "work").string();
+  left.created_ms = clock.now_ms();
+  left.task = {{"run", command}, {"max_duration_s", 3600}};
+  must(ledger_->add_run(left));
+  ledger::Instance machine;
+  machine.run = left.name;
+  machine.world = left.infra;
+  machine.region = stage_region;
+  machine.token = client_token(left, 1);
+  machine.login_user = "ubuntu";
+  machine.hourly = Usd{1'000'000};
+  const auto name = resource_name(left);
+  const Folder folder(data(), left.name);
+  must(os::make_dirs(folder.path, 0700));
+  must(os::write_file(folder.identity(), "a key", 0600));
+  for (const char* kind : {"key-pair", "security-group"})
+    must(ledger_->note_resource({left.name, machine.world, machine.region, "", kind, name}));
+  must(ledger_->note_intent(machine));
+  const auto region = cloud.open(stage_region);
+  must(region->import_key(name, "", {}));
+  cloud::LaunchRequest request;
+  request.offer.type.name = machine.type = "t3.medium";
+  request.offer.hourly = machine.hourly;
+  request.client_token = machine.token;
+  request.key_name = name;
+  request.security_group = must(region->ensure_group(name, "", {}, {})).id;
+  request.user_data = user_data("", "", Lifetime{Seconds(3600)}.until_power_off());
+  request.tags = tags_of(left);
+  machine.id = must(region->launch(request)).id;
+  machine.state = ledger::Rent::live;
+  machine.launched_ms = clock.now_ms();
+  clock.sleep(cloud.boot);
+  machine.address = must(region->describe(machine.id)).address;
+  must(ledger_->note_instance(machine));
+  must(ledger_->move(left.name, phase));
+  if (phase < Phase::setup) return;
+  auto& there = machine_of(machine.id);
+  agent::JobSpec job;
+  job.run = left.name;
+  job.workdir = (there.home() / "ferry" / left.name).string();
+  job.command = command;
+  job.max_duration_s = 3600;
+  must(os::write_file(there.home() / "agent", scripted_agent(), 0700));
+  auto session = must(there.connect());
+  auto channel = must(session.spawn("exec ./agent connect .ferry/runs/" + left.name));
+  auto client = must(agent::Client::connect(std::move(channel.out), std::move(channel.in), Millis(60'000)));
+  must(client.start(job));
 }
 
 std::optional<int> Stage::let_followers_end() {
@@ -178,15 +270,9 @@ std::optional<int> Stage::let_followers_end() {
   while (!followers_.empty()) {
     auto follower = std::move(followers_.front());
     followers_.erase(followers_.begin());
-    auto here = doors();
-    auto owner = Owner::adopt(Folder(here.data, follower.run), follower.lock.release());
-    if (!owner) throw std::runtime_error(describe(owner.error()));
-    try {
-      code = run::follow(here, follower.run, std::move(*owner));
-    } catch (const Killed&) {
-      kill_at_ = 0;
-      code.reset();
-    }
+    auto owner = must(Owner::adopt(Folder(data(), follower.run), follower.lock.release()));
+    code.reset();
+    process([&](Doors& here) { code = run::follow(here, follower.run, std::move(owner)); });
   }
   return code;
 }
@@ -207,9 +293,7 @@ Result<ssh::Session> Stage::connect(const ssh::Target& target) {
   }
   for (const auto& one : cloud.machines()) {
     if (is_deaf || one.now.state != cloud::State::running || one.now.address != target.address) continue;
-    auto& machine = machines_[one.now.id];
-    if (!machine) machine = std::make_unique<ScriptedMachine>(dir_.path() / one.now.id);
-    return machine->connect();
+    return machine_of(one.now.id).connect();
   }
   clock.sleep(Millis(1'000));
   return fail(Kind::lost, "nobody answers at " + target.address);
@@ -219,6 +303,12 @@ Result<int> Stage::start_follower(const os::SpawnOptions& options) {
   const auto fd = static_cast<int>(parse_int(options.argv.at(3)).value_or(-1));
   followers_.push_back({options.argv.at(2), os::Fd(::fcntl(fd, F_DUPFD_CLOEXEC, 3))});
   return no_process;
+}
+
+ScriptedMachine& Stage::machine_of(const std::string& id) {
+  auto& machine = machines_[id];
+  if (!machine) machine = std::make_unique<ScriptedMachine>(dir_.path() / id);
+  return *machine;
 }
 
 std::string Stage::machine_id() {
@@ -244,6 +334,51 @@ std::string Stage::model() {
   const auto text = os::read_file(home() / "outputs/model");
   if (!text) return text.error().what;
   return *text == "model\n" ? "" : "it is: " + *text;
+}
+
+std::string Stage::broken_promise(std::optional<int> code) {
+  using ledger::Outcome;
+  using ledger::Phase;
+  std::string found;
+  const auto all = must(ledger_->runs(false));
+  std::set<std::string> noted;
+  for (const auto& one : all) {
+    const auto instances = must(ledger_->instances(one.name));
+    bool is_live = false, reached_setup = false;
+    for (const auto& event : must(ledger_->events(one.name))) {
+      if (event.kind == "phase" && text_at(event.data, "to") == "setup") reached_setup = true;
+    }
+    for (const auto& instance : instances) {
+      noted.insert(instance.token);
+      is_live = is_live || instance.state != ledger::Rent::released;
+    }
+    if (one.phase == Phase::released && is_live) found += one.name + " is released and holds an instance; ";
+    const bool is_home = os::exists(os::Path(one.home) / "outputs/model");
+    if (one.outcome == Outcome::succeeded && !is_home && one.phase == Phase::released)
+      found += one.name + " is called succeeded without its model; ";
+    if (code == 0 && followers_.empty() && !one.keep && (one.phase != Phase::released || !is_home))
+      found += one.name + " ended with 0; ";
+    for (const auto& machine : cloud.machines()) {
+      const auto tag = machine.now.tags.find("ferry:run");
+      if (tag == machine.now.tags.end() || tag->second != one.name) continue;
+      if (reached_setup && !is_home && machine.by_ferry)
+        found += machine.now.id + " was ended with its model; ";
+    }
+  }
+  int rented = 0;
+  for (const auto& machine : cloud.machines()) {
+    rented += machine.ended_ms == 0;
+    if (!noted.contains(machine.now.client_token)) found += machine.now.id + " was never noted; ";
+    for (const auto& one : all) {
+      for (const auto& instance : must(ledger_->instances(one.name))) {
+        if (instance.token == machine.now.client_token && instance.state == ledger::Rent::released &&
+            machine.ended_ms == 0)
+          found += machine.now.id + " is rented, and released in the ledger; ";
+      }
+    }
+  }
+  if (rented > 1) found += fmt::format("{} machines are rented; ", rented);
+  return found.empty() ? "" : found + everything_shown();
 }
 
 std::string Stage::trouble() {
@@ -308,6 +443,16 @@ TEST(StageItself, AKilledProcessLeavesWhatItHadDone) {
   EXPECT_EQ(stage.steps(), 12);
   EXPECT_NE(stage.run().phase, ledger::Phase::released);
   EXPECT_NE(stage.trouble(), "");
+}
+
+TEST(StageItself, WhatWasLeftByHandIsFollowedToItsEnd) {
+  Stage stage;
+  stage.leave_at(ledger::Phase::training);
+  EXPECT_EQ(stage.broken_promise({}), "");
+  EXPECT_EQ(stage.follow(), 0) << stage.everything_shown();
+  EXPECT_EQ(stage.model(), "");
+  EXPECT_EQ(stage.broken_promise(0), "");
+  EXPECT_EQ(stage.trouble(), "");
 }
 
 }  // namespace
