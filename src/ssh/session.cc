@@ -186,42 +186,38 @@ Result<Session> Session::local(const os::Path& home, const std::map<std::string,
   Target target;
   target.address = "localhost";
   Session session(target, os::TempDir("ferry-local"), std::move(master));
-  session.local_ = {"env", "-C", home.string(), "HOME=" + home.string()};
-  for (const auto& [name, value] : env) session.local_.push_back(name + "=" + value);
-  append(session.local_, {"bash", "-c"});
+  session.local_ = {.argv = {"bash", "-c"}, .env = env, .cwd = home};
+  session.local_.env["HOME"] = home.string();
   return session;
 }
 
-os::Argv Session::channel_argv(const std::string& command) const {
-  if (!local_.empty()) {
-    auto argv = local_;
+os::SpawnOptions Session::channel(const std::string& command) const {
+  os::SpawnOptions options = local_;
+  options.new_session = true;
+  auto& argv = options.argv;
+  if (!argv.empty()) {
     argv.push_back(command);
-    return argv;
+    return options;
   }
-  os::Argv argv = {"ssh"};
+  argv = {"ssh"};
   append(argv, trust_options(target_));
   append(argv, batch_options());
   append(argv, {"-o", "ControlMaster=no", "-o", "ControlPath=" + (folder_.path() / "c").string()});
   // Should the shared connection be gone, fail instead of opening another one.
   append(argv, {"-o", "ProxyCommand=false", target_.address, command});
-  return argv;
+  return options;
 }
 
 Result<os::Output> Session::run(const std::string& command, std::string_view input, Millis limit) {
-  os::SpawnOptions options;
-  options.argv = channel_argv(command);
-  options.new_session = true;
-  TRY_SET(output, "", os::run_command(options, input, limit));
-  const bool is_broken = output.exit.code == 255 || !local_.empty();
+  TRY_SET(output, "", os::run_command(channel(command), input, limit));
+  const bool is_broken = output.exit.code == 255 || !local_.argv.empty();
   if (is_broken && !alive()) return tl::unexpected<Error>(classify(target_, output.err));
   return output;
 }
 
 Result<os::Process> Session::spawn(const std::string& command) {
-  os::SpawnOptions options;
-  options.argv = channel_argv(command);
+  auto options = channel(command);
   options.in = options.out = options.err = os::Stream::pipe;
-  options.new_session = true;
   return os::Process::spawn(options);
 }
 

@@ -62,9 +62,9 @@ class Session {
  private:
   Session(Target target, os::TempDir folder, os::Process master)
       : target_(std::move(target)), folder_(std::move(folder)), master_(std::move(master)) {}
-  os::Argv channel_argv(const std::string& command) const;
+  os::SpawnOptions channel(const std::string& command) const;
 
-  os::Argv local_;  // what starts a command on this computer; empty: ssh does
+  os::SpawnOptions local_;  // what starts a command on this computer; no argv: ssh does
   Target target_;
   os::TempDir folder_;  // holds the control socket
   os::Process master_;

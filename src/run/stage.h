@@ -1,0 +1,153 @@
+#pragma once
+/// \file
+/// For tests only: everything that a run meets, on one clock that is turned by hand: the laptop with its
+/// ledger, a FakeCloud, ScriptedMachines, the person who watches. Nothing sleeps. A "process" is a call with
+/// fresh doors(); it can be killed between any two steps, and what it left behind is there for the next one.
+
+#include <csignal>
+#include <deque>
+
+#include "run/fake_cloud.h"
+#include "run/folder.h"
+#include "run/run.h"
+#include "run/scripted_machine.h"
+
+namespace ferry::run {
+
+/// Sleeping turns it, and what was to happen meanwhile happens.
+class HandClock final : public os::Clock {
+ public:
+  std::int64_t now_ms() override { return now_; }
+  std::int64_t steady_ms() override { return now_; }
+  void sleep(Millis time) override;
+  /// `act` is called once when so much time has passed from now on.
+  void in(Millis time, std::function<void()> act) { plans_.emplace(now_ + time.count(), std::move(act)); }
+
+ private:
+  std::int64_t now_ = 1'800'000'000'000;
+  std::multimap<std::int64_t, std::function<void()>> plans_;
+};
+
+/// Keeps what is shown, one line a call: "begin train: training", "warn connect: …", "error: …".
+class HeardProgress final : public watch::Progress {
+ public:
+  std::function<void(const std::string& line)> on_line;
+  std::vector<std::string> lines;
+
+  void title(std::string_view name, std::string_view where) override { put("title", name, where); }
+  void begin(std::string_view phase, std::string_view text) override { put("begin", phase, text); }
+  void update(std::string_view) override {}
+  void done(std::string_view phase, std::string_view text, const Json&) override { put("done", phase, text); }
+  void failed(std::string_view phase, std::string_view text, const Json&) override {
+    put("failed", phase, text);
+  }
+  void warn(std::string_view phase, std::string_view text) override { put("warn", phase, text); }
+  void note(std::string_view text, const Json&) override { put("note", "", text); }
+  void error(const Error& error) override {
+    put("error", name(error.kind), error.what + " / " + error.why + " / " + error.advice);
+  }
+  void output(std::string_view bytes, bool) override { put("output", "", bytes); }
+  void live(const watch::Live&) override {}
+  void pause() override {}
+
+ private:
+  void put(std::string_view what, std::string_view about, std::string_view text);
+};
+
+/// The process is killed here: thrown, so that only what outlives a process is left.
+struct Killed {};
+
+class Stage {
+ public:
+  Stage();
+  ~Stage();
+  Stage(const Stage&) = delete;
+  Stage& operator=(const Stage&) = delete;
+
+  /// Those of a process that starts now.
+  Doors doors();
+  /// A small task on the rehearsal's machines: `run` is bash.
+  Order order(const std::string& run = "mkdir -p outputs; echo model >outputs/model") const;
+  /// run::start() in a process of its own; nothing if it was killed.
+  std::optional<int> start(const Order& order);
+  /// Every follower that was started goes on to its end, and those that it starts. The last one's exit code.
+  std::optional<int> let_followers_end();
+  std::size_t followers() const { return followers_.size(); }
+  /// What an earlier process left, made by hand: a run at `phase` (launching or later) with a machine that
+  /// the ledger holds for live; from setup on the agent there was asked to run `command`.
+  void leave_at(ledger::Phase phase,
+                const std::string& command = "mkdir -p outputs; echo model >outputs/model");
+  /// run::follow() of the newest run in a process of its own; nothing if it was killed.
+  std::optional<int> follow();
+  /// Any other command in a process of its own; false if it was killed.
+  bool process(const std::function<void(Doors&)>& act);
+
+  /// `act` is called once, when a line that has `text` is shown.
+  void when(const std::string& text, std::function<void()> act) { plans_.push_back({text, std::move(act)}); }
+  bool was_shown(const std::string& text) const;
+  std::string everything_shown() const;
+
+  /// The next connections fail so, each after a second. Nobody answers at all while `is_deaf`.
+  std::deque<Error> refused;
+  bool is_deaf = false;
+  int connects = 0;
+  /// A ledger's write that is about to be made, by its number: what it fails with instead.
+  std::function<std::optional<Error>(const std::string& write)> refuse_write;
+
+  /// The running machine; it must be the only one.
+  ScriptedMachine& machine();
+  std::string machine_id();
+
+  /// Kills the process at its n-th step from now: before or after each call to the cloud and each write to
+  /// the ledger is one. 0: not at all.
+  void kill_at(int step) { steps_ = 0, kill_at_ = step; }
+  int steps() const { return steps_; }
+
+  ledger::Run run();  ///< the newest
+  os::Path home();    ///< where its outputs come home
+  /// Empty if the model is at home, or why it is not.
+  std::string model();
+  /// What must hold whenever a process has ended, with whatever `code`, and however the world treated it.
+  /// Empty if so.
+  std::string broken_promise(std::optional<int> code);
+  /// What must hold whenever no ferry and no follower is left: nothing is rented, the ledger says released,
+  /// and agrees with the cloud about every machine. Empty if so.
+  std::string trouble();
+
+  HandClock clock;
+  FakeCloud cloud{clock};
+  HeardProgress progress;
+  os::SignalQueue signals{SIGINT, SIGTERM, SIGHUP};
+  std::function<Wish(bool)> ask;
+
+  ledger::Ledger& ledger() { return *ledger_; }
+  os::Path data() const { return dir_.path() / "data"; }
+
+ private:
+  friend class SteppedLedger;
+  struct Follower {
+    std::string run;
+    os::Fd lock;
+  };
+  struct Plan {
+    std::string text;
+    std::function<void()> act;
+  };
+  void step();
+  Result<ssh::Session> connect(const ssh::Target& target);
+  ScriptedMachine& machine_of(const std::string& id);
+  Result<int> start_follower(const os::SpawnOptions& options);
+
+  os::TempDir dir_;
+  std::unique_ptr<os::HttpClient> http_;
+  std::unique_ptr<ledger::Ledger> ledger_;
+  std::map<std::string, std::unique_ptr<ScriptedMachine>> machines_;
+  std::vector<Follower> followers_;
+  std::vector<Plan> plans_;
+  int steps_ = 0, kill_at_ = 0;
+};
+
+/// One way in which something fails, for tables.
+Error failure(Kind kind, const std::string& code = "");
+
+}  // namespace ferry::run

@@ -1,0 +1,459 @@
+// The stage that this room's tests play on, and its own tests: a run that goes well.
+#include "run/stage.h"
+
+#include <fcntl.h>
+#include <gtest/gtest.h>
+#include <sys/statvfs.h>
+#include <unistd.h>
+
+#include "agent/client.h"
+#include "base/text.h"
+#include "run/labels.h"
+#include "run/machine.h"
+
+namespace ferry::run {
+
+namespace {
+
+constexpr const char* stage_region = "us-east-1";
+constexpr int no_process = 0x3fffffff;  // no system has so many
+
+/// The value; a stage that cannot be set up ends the test.
+template <class T>
+T must(Result<T> result) {
+  if (!result) throw std::runtime_error(describe(result.error()));
+  if constexpr (!std::is_void_v<T>) return *std::move(result);
+}
+
+/// No call of a test leaves this computer, nor reaches a service of it.
+class NoNetwork final : public os::HttpClient {
+ public:
+  Result<os::HttpResponse> send(const os::HttpRequest& request) override {
+    return fail(Kind::lost, "no network: " + request.url);
+  }
+};
+
+}  // namespace
+
+/// The real ledger, each of whose writes is two steps of the process and may be refused.
+class SteppedLedger final : public ledger::Ledger {
+ public:
+  SteppedLedger(Stage& stage, std::unique_ptr<Ledger> real) : stage_(stage), real_(std::move(real)) {}
+
+  Status add_run(const ledger::Run& run) override {
+    return write("add_run", [&] { return real_->add_run(run); });
+  }
+  Result<ledger::Run> run(std::string_view name) override { return real_->run(name); }
+  Result<std::vector<ledger::Run>> runs(bool unfinished) override { return real_->runs(unfinished); }
+  Status move(std::string_view run, ledger::Phase to) override {
+    return write("move", [&] { return real_->move(run, to); });
+  }
+  Status update(const ledger::Run& run) override {
+    return write("update", [&] { return real_->update(run); });
+  }
+  Status note_intent(const ledger::Instance& instance) override {
+    return write("note_intent", [&] { return real_->note_intent(instance); });
+  }
+  Status note_instance(const ledger::Instance& instance) override {
+    return write("note_instance", [&] { return real_->note_instance(instance); });
+  }
+  Result<std::vector<ledger::Instance>> instances(std::string_view run) override {
+    return real_->instances(run);
+  }
+  Result<std::vector<ledger::Instance>> unreleased() override { return real_->unreleased(); }
+  Status note_resource(const ledger::Resource& resource) override {
+    return write("note_resource", [&] { return real_->note_resource(resource); });
+  }
+  Result<std::vector<ledger::Resource>> resources(std::string_view run) override {
+    return real_->resources(run);
+  }
+  Result<std::vector<ledger::Resource>> unreleased_resources() override {
+    return real_->unreleased_resources();
+  }
+  Status add_event(std::string_view run, std::string_view kind, const Json& data) override {
+    return write("add_event", [&] { return real_->add_event(run, kind, data); });
+  }
+  Result<std::vector<ledger::Event>> events(std::string_view run) override { return real_->events(run); }
+
+ private:
+  template <class Act>
+  Status write(const char* name, Act act) {
+    stage_.step();
+    if (stage_.refuse_write) {
+      if (auto error = stage_.refuse_write(name)) return tl::unexpected<Error>(std::move(*error));
+    }
+    auto done = act();
+    stage_.step();
+    return done;
+  }
+
+  Stage& stage_;
+  std::unique_ptr<Ledger> real_;
+};
+
+void HandClock::sleep(Millis time) {
+  const auto end = now_ + std::max<std::int64_t>(0, time.count());
+  while (!plans_.empty() && plans_.begin()->first <= end) {
+    const auto plan = plans_.extract(plans_.begin());
+    now_ = std::max(now_, plan.key());
+    plan.mapped()();
+  }
+  now_ = std::max(now_, end);
+}
+
+void HeardProgress::put(std::string_view what, std::string_view about, std::string_view text) {
+  lines.push_back(fmt::format("{} {}: {}", what, about, text));
+  if (on_line) on_line(lines.back());
+}
+
+/// Nothing of a test need outlive the computer: a file system in memory makes fsync(2) free.
+void write_to_memory() {
+  struct statvfs there;
+  if (::statvfs("/dev/shm", &there) == 0 && (there.f_flag & ST_NOEXEC) == 0 &&
+      ::access("/dev/shm", W_OK) == 0)
+    ::setenv("TMPDIR", "/dev/shm", 0);
+}
+
+Stage::Stage() : dir_((write_to_memory(), "ferry-stage")), http_(std::make_unique<NoNetwork>()) {
+  // What this computer's user has is nobody's business here.
+  for (const char* name : {"XDG_CACHE_HOME", "XDG_CONFIG_HOME"}) ::setenv(name, dir_.path().c_str(), 1);
+  auto ledger = ledger::Ledger::open(data() / "ledger.db", clock);
+  if (!ledger) throw std::runtime_error(describe(ledger.error()));
+  ledger_ = std::make_unique<SteppedLedger>(*this, std::move(*ledger));
+  (void)os::make_dirs(dir_.path() / "work");
+  if (auto made = os::write_file(dir_.path() / "work" / "data", "1\n"); !made)
+    throw std::runtime_error(describe(made.error()));
+  cloud.on_call = [this](const std::string&, bool) { step(); };
+  cloud.is_off = [this](const std::string& id) {
+    const auto found = machines_.find(id);
+    return found != machines_.end() && found->second->is_off();
+  };
+  cloud.on_end = [this](const std::string& id) {
+    if (const auto found = machines_.find(id); found != machines_.end()) found->second->die();
+  };
+  progress.on_line = [this](const std::string& line) {
+    for (std::size_t i = 0; i < plans_.size(); ++i) {
+      if (line.find(plans_[i].text) == std::string::npos) continue;
+      const auto act = std::move(plans_[i].act);
+      plans_.erase(plans_.begin() + static_cast<std::ptrdiff_t>(i));
+      act();
+      return;
+    }
+  };
+}
+
+Stage::~Stage() {
+  while (signals.next()) continue;
+}
+
+void Stage::step() {
+  ++steps_;
+  if (kill_at_ > 0 && steps_ == kill_at_) throw Killed();
+}
+
+Doors Stage::doors() {
+  Doors doors{clock, *http_, *ledger_, progress, signals, data(), {}, {}, {}};
+  doors.rehearsal = [] {
+    cloud::AwsWorld world;
+    world.region = stage_region;
+    world.endpoint_url = "http://127.0.0.1:9";
+    return Result<cloud::AwsWorld>(std::move(world));
+  };
+  doors.agent = [](std::string_view) { return scripted_agent(); };
+  doors.ask = ask;
+  doors.cloud = [this](Place& place) -> Result<std::unique_ptr<cloud::Cloud>> {
+    if (place.region.empty()) place.region = stage_region;
+    return cloud.open(place.region);
+  };
+  doors.connect = [this](const ssh::Target& target, Millis) { return connect(target); };
+  doors.start_follower = [this](const os::SpawnOptions& options) { return start_follower(options); };
+  return doors;
+}
+
+Order Stage::order(const std::string& run) const {
+  Order order;
+  order.task.name = "t";
+  order.task.run = run;
+  order.task.resources.infra = task::Infra{.world = task::World::rehearsal};
+  order.task.max_duration = Seconds(3600);
+  order.workdir = dir_.path() / "work";
+  order.results = dir_.path() / "runs";
+  order.check = false;
+  return order;
+}
+
+bool Stage::process(const std::function<void(Doors&)>& act) {
+  try {
+    auto here = doors();
+    act(here);
+    kill_at_ = 0;
+    return true;
+  } catch (const Killed&) {
+    kill_at_ = 0;
+    return false;
+  }
+}
+
+std::optional<int> Stage::start(const Order& order) {
+  std::optional<int> code;
+  process([&](Doors& here) { code = run::start(here, order); });
+  return code;
+}
+
+std::optional<int> Stage::follow() {
+  std::optional<int> code;
+  process([&](Doors& here) {
+    auto owner = must(Owner::try_take(Folder(here.data, run().name)));
+    if (!owner) throw std::runtime_error("the run has an owner");
+    code = run::follow(here, run().name, std::move(*owner));
+  });
+  return code;
+}
+
+void Stage::leave_at(ledger::Phase phase, const std::string& command) {
+  using ledger::Phase;
+  ledger::Run left;
+  left.name = left.task_name = "t-left";
+  left.infra = "rehearsal";
+  left.home = (dir_.path() / "runs" / left.name).string();
+  left.workdir = (dir_.path() / "work").string();
+  left.created_ms = clock.now_ms();
+  left.task = {{"run", command}, {"max_duration_s", 3600}};
+  must(ledger_->add_run(left));
+  ledger::Instance machine;
+  machine.run = left.name;
+  machine.world = left.infra;
+  machine.region = stage_region;
+  machine.token = client_token(left, 1);
+  machine.login_user = "ubuntu";
+  machine.hourly = Usd{1'000'000};
+  const auto name = resource_name(left);
+  const Folder folder(data(), left.name);
+  must(os::make_dirs(folder.path, 0700));
+  must(os::write_file(folder.identity(), "a key", 0600));
+  for (const char* kind : {"key-pair", "security-group"})
+    must(ledger_->note_resource({left.name, machine.world, machine.region, "", kind, name}));
+  must(ledger_->note_intent(machine));
+  const auto region = cloud.open(stage_region);
+  must(region->import_key(name, "", {}));
+  cloud::LaunchRequest request;
+  request.offer.type.name = machine.type = "t3.medium";
+  request.offer.hourly = machine.hourly;
+  request.client_token = machine.token;
+  request.key_name = name;
+  request.security_group = must(region->ensure_group(name, "", {}, {})).id;
+  request.user_data = user_data("", "", Lifetime{Seconds(3600)}.until_power_off());
+  request.tags = tags_of(left);
+  machine.id = must(region->launch(request)).id;
+  machine.state = ledger::Rent::live;
+  machine.launched_ms = clock.now_ms();
+  clock.sleep(cloud.boot);
+  machine.address = must(region->describe(machine.id)).address;
+  must(ledger_->note_instance(machine));
+  must(ledger_->move(left.name, phase));
+  if (phase < Phase::setup) return;
+  auto& there = machine_of(machine.id);
+  agent::JobSpec job;
+  job.run = left.name;
+  job.workdir = (there.home() / "ferry" / left.name).string();
+  job.command = command;
+  job.max_duration_s = 3600;
+  must(os::write_file(there.home() / "agent", scripted_agent(), 0700));
+  auto session = must(there.connect());
+  auto channel = must(session.spawn("exec ./agent connect .ferry/runs/" + left.name));
+  auto client = must(agent::Client::connect(std::move(channel.out), std::move(channel.in), Millis(60'000)));
+  must(client.start(job));
+}
+
+std::optional<int> Stage::let_followers_end() {
+  std::optional<int> code;
+  while (!followers_.empty()) {
+    auto follower = std::move(followers_.front());
+    followers_.erase(followers_.begin());
+    auto owner = must(Owner::adopt(Folder(data(), follower.run), follower.lock.release()));
+    code.reset();
+    process([&](Doors& here) { code = run::follow(here, follower.run, std::move(owner)); });
+  }
+  return code;
+}
+
+bool Stage::was_shown(const std::string& text) const {
+  return std::ranges::any_of(progress.lines, [&](const auto& line) { return line.find(text) != line.npos; });
+}
+
+std::string Stage::everything_shown() const { return "\n" + join(progress.lines, "\n"); }
+
+Result<ssh::Session> Stage::connect(const ssh::Target& target) {
+  ++connects;
+  if (!refused.empty()) {
+    const auto error = refused.front();
+    refused.pop_front();
+    clock.sleep(Millis(1'000));
+    return tl::unexpected<Error>(error);
+  }
+  for (const auto& one : cloud.machines()) {
+    if (is_deaf || one.now.state != cloud::State::running || one.now.address != target.address) continue;
+    return machine_of(one.now.id).connect();
+  }
+  clock.sleep(Millis(1'000));
+  return fail(Kind::lost, "nobody answers at " + target.address);
+}
+
+Result<int> Stage::start_follower(const os::SpawnOptions& options) {
+  const auto fd = static_cast<int>(parse_int(options.argv.at(3)).value_or(-1));
+  followers_.push_back({options.argv.at(2), os::Fd(::fcntl(fd, F_DUPFD_CLOEXEC, 3))});
+  return no_process;
+}
+
+ScriptedMachine& Stage::machine_of(const std::string& id) {
+  auto& machine = machines_[id];
+  if (!machine) machine = std::make_unique<ScriptedMachine>(dir_.path() / id);
+  return *machine;
+}
+
+std::string Stage::machine_id() {
+  std::vector<std::string> live;
+  for (const auto& one : cloud.machines()) {
+    if (one.ended_ms == 0) live.push_back(one.now.id);
+  }
+  if (live.size() != 1) throw std::runtime_error(fmt::format("{} machines are rented", live.size()));
+  return live.front();
+}
+
+ScriptedMachine& Stage::machine() { return *machines_.at(machine_id()); }
+
+ledger::Run Stage::run() {
+  auto all = ledger_->runs(false);
+  if (!all || all->empty()) throw std::runtime_error("the ledger has no run");
+  return all->front();
+}
+
+os::Path Stage::home() { return run().home; }
+
+std::string Stage::model() {
+  const auto text = os::read_file(home() / "outputs/model");
+  if (!text) return text.error().what;
+  return *text == "model\n" ? "" : "it is: " + *text;
+}
+
+std::string Stage::broken_promise(std::optional<int> code) {
+  using ledger::Outcome;
+  using ledger::Phase;
+  std::string found;
+  const auto all = must(ledger_->runs(false));
+  std::set<std::string> noted;
+  for (const auto& one : all) {
+    const auto instances = must(ledger_->instances(one.name));
+    bool is_live = false, reached_setup = false;
+    for (const auto& event : must(ledger_->events(one.name))) {
+      if (event.kind == "phase" && text_at(event.data, "to") == "setup") reached_setup = true;
+    }
+    for (const auto& instance : instances) {
+      noted.insert(instance.token);
+      is_live = is_live || instance.state != ledger::Rent::released;
+    }
+    if (one.phase == Phase::released && is_live) found += one.name + " is released and holds an instance; ";
+    const bool is_home = os::exists(os::Path(one.home) / "outputs/model");
+    if (one.outcome == Outcome::succeeded && !is_home && one.phase == Phase::released)
+      found += one.name + " is called succeeded without its model; ";
+    if (code == 0 && followers_.empty() && !one.keep && (one.phase != Phase::released || !is_home))
+      found += one.name + " ended with 0; ";
+    for (const auto& machine : cloud.machines()) {
+      const auto tag = machine.now.tags.find("ferry:run");
+      if (tag == machine.now.tags.end() || tag->second != one.name) continue;
+      if (reached_setup && !is_home && machine.by_ferry)
+        found += machine.now.id + " was ended with its model; ";
+    }
+  }
+  int rented = 0;
+  for (const auto& machine : cloud.machines()) {
+    rented += machine.ended_ms == 0;
+    if (!noted.contains(machine.now.client_token)) found += machine.now.id + " was never noted; ";
+    for (const auto& one : all) {
+      for (const auto& instance : must(ledger_->instances(one.name))) {
+        if (instance.token == machine.now.client_token && instance.state == ledger::Rent::released &&
+            machine.ended_ms == 0)
+          found += machine.now.id + " is rented, and released in the ledger; ";
+      }
+    }
+  }
+  if (rented > 1) found += fmt::format("{} machines are rented; ", rented);
+  return found.empty() ? "" : found + everything_shown();
+}
+
+std::string Stage::trouble() {
+  std::string found;
+  const auto left = cloud.left();
+  if (!left.empty()) found += "left in the cloud: " + join(left, ", ") + "; ";
+  std::map<std::string, ledger::Rent> noted;
+  const auto runs = ledger_->runs(false);
+  for (const auto& one : runs.value_or(std::vector<ledger::Run>())) {
+    if (one.phase != ledger::Phase::released)
+      found += fmt::format("{} is {}; ", one.name, ledger::name(one.phase));
+    const auto instances = ledger_->instances(one.name);
+    for (const auto& instance : instances.value_or(std::vector<ledger::Instance>())) {
+      if (!instance.id.empty()) noted[instance.id] = instance.state;
+      if (instance.state != ledger::Rent::released)
+        found += fmt::format("the ledger holds {} for {}; ", instance.id, ledger::name(instance.state));
+    }
+    const auto resources = ledger_->resources(one.name);
+    for (const auto& resource : resources.value_or(std::vector<ledger::Resource>())) {
+      if (!resource.released) found += "the ledger holds the " + resource.kind + "; ";
+    }
+  }
+  for (const auto& one : cloud.machines()) {
+    if (!noted.contains(one.now.id)) found += one.now.id + " was rented and is not in the ledger; ";
+  }
+  return found.empty() ? "" : found + everything_shown();
+}
+
+Error failure(Kind kind, const std::string& code) {
+  return {kind, fmt::format("scripted: {}", name(kind)), "", "", code};
+}
+
+namespace {
+
+TEST(StageItself, ARunGoesFromCheckToReleaseWithoutSleeping) {
+  Stage stage;
+  EXPECT_EQ(stage.start(stage.order()), 0) << stage.everything_shown();
+  EXPECT_EQ(stage.model(), "");
+  EXPECT_EQ(stage.trouble(), "");
+  EXPECT_EQ(stage.run().outcome, ledger::Outcome::succeeded);
+  EXPECT_EQ(stage.cloud.count("launch"), 1);
+  EXPECT_GT(stage.steps(), 20);
+}
+
+TEST(StageItself, AFollowerThatTookOverEndsADetachedRun) {
+  Stage stage;
+  auto order = stage.order();
+  order.detach = true;
+  EXPECT_EQ(stage.start(order), 0) << stage.everything_shown();
+  EXPECT_EQ(stage.followers(), 1U);
+  EXPECT_EQ(stage.cloud.left().size(), 3U);
+  EXPECT_EQ(stage.let_followers_end(), 0) << stage.everything_shown();
+  EXPECT_EQ(stage.model(), "");
+  EXPECT_EQ(stage.trouble(), "");
+}
+
+TEST(StageItself, AKilledProcessLeavesWhatItHadDone) {
+  Stage stage;
+  const auto order = stage.order();
+  stage.kill_at(12);
+  EXPECT_EQ(stage.start(order), std::nullopt);
+  EXPECT_EQ(stage.steps(), 12);
+  EXPECT_NE(stage.run().phase, ledger::Phase::released);
+  EXPECT_NE(stage.trouble(), "");
+}
+
+TEST(StageItself, WhatWasLeftByHandIsFollowedToItsEnd) {
+  Stage stage;
+  stage.leave_at(ledger::Phase::training);
+  EXPECT_EQ(stage.broken_promise({}), "");
+  EXPECT_EQ(stage.follow(), 0) << stage.everything_shown();
+  EXPECT_EQ(stage.model(), "");
+  EXPECT_EQ(stage.broken_promise(0), "");
+  EXPECT_EQ(stage.trouble(), "");
+}
+
+}  // namespace
+}  // namespace ferry::run
