@@ -159,6 +159,8 @@ def jump_host(home):
     port = 20000 + os.getpid() % 20000
     (folder / "sshd_config").write_text(f"ListenAddress 127.0.0.1:{port}\nHostKey {folder}/host\nAuthorizedKeysFile {folder}/authorized\n"
                                         f"StrictModes no\nUsePAM no\nPidFile {folder}/pid\nLogLevel VERBOSE\n")
+    if os.getuid() == 0:
+        os.makedirs("/run/sshd", exist_ok=True)  # compiled into root's sshd; only a service's script makes it
     server = subprocess.Popen([sshd, "-D", "-f", str(folder / "sshd_config"), "-E", str(folder / "log")])
     (home.root / "ssh_config").write_text(
         f"Host bastion\n HostName 127.0.0.1\n Port {port}\n User {getpass.getuser()}\n IdentityFile {folder}/mine\n IdentitiesOnly yes\n"
