@@ -48,6 +48,12 @@ bool takes_variable(std::string_view version) {
 
 }  // namespace
 
+bool is_instance_id(std::string_view text) {
+  const auto digits = text.substr(std::min<std::size_t>(2, text.size()));
+  return text.starts_with("i-") && digits.size() >= 8 && digits.size() <= 17 &&
+         digits.find_first_not_of("0123456789abcdef") == std::string_view::npos;
+}
+
 Result<Access> prepare_key(const Folder& folder, const ledger::Run& run, const task::AwsSettings& settings) {
   Access access;
   access.key_name = settings.key_name;
@@ -162,6 +168,9 @@ Status keep_key(Doors& doors, ssh::Session& session, const Folder& folder, const
 }
 
 Result<int> ssm_connect(Doors& doors, const Place& place, const std::string& instance_id, int port) {
+  // It comes from a cloud's answer, by way of the ledger, and goes to a program's command line.
+  if (!is_instance_id(instance_id))
+    return fail(Kind::denied, "no instance is called " + printable(instance_id.substr(0, 80)));
   auto reached = place;
   TRY_SET(world, "", open_world(doors, reached));
   auto client = cloud::aws_client(world, doors.http, doors.clock);

@@ -35,8 +35,12 @@ bool key_is_lost(const Folder& folder, const ledger::Instance& instance);
 Status renew_key(Doors& doors, cloud::Cloud& cloud, const Folder& folder, ledger::Instance& instance);
 Status keep_key(Doors& doors, ssh::Session& session, const Folder& folder, const ledger::Instance& instance);
 
+/// EC2's form of an instance's id: i- and 8 to 17 hexadecimal digits.
+bool is_instance_id(std::string_view text);
+
 /// Reaches a port of a machine through Systems Manager: what ssh runs as its ProxyCommand for ssh_proxy: ssm.
 /// Bytes go over standard input and output; the value is the plugin's exit code.
+/// Fails denied for what is no instance's id.
 Result<int> ssm_connect(Doors& doors, const Place& place, const std::string& instance_id, int port);
 
 }  // namespace ferry::run

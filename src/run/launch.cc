@@ -110,7 +110,7 @@ class Launcher {
 Status Launcher::prepare_keys() {
   TRY_SET(own, "", prepare_key(folder_, order_.run, order_.aws));
   access_ = std::move(own);
-  TRY_SET(host, "", ssh::make_key("ferry-host-" + order_.run.name));
+  TRY_SET(host, "", ssh::make_key(folder_.path, "ferry-host-" + order_.run.name));
   TRY("",
       os::write_file(folder_.known_hosts(), ssh::known_hosts_line(order_.run.name, host.public_line), 0600));
   user_data_ = user_data(host.private_text, host.public_line, order_.lifetime.until_power_off());
