@@ -278,6 +278,18 @@ TEST(Sandbox, ADeadSshdResetsConnections) {
   EXPECT_EQ(instance.run("true").exit.code, 0);
 }
 
+TEST(Sandbox, ADoorThatIsClosedToSomebodySaysNothing) {
+  TestInstance instance;
+  instance.start();
+  ASSERT_TRUE(set_door(instance.dir, {{"203.0.113.7/32"}, "203.0.113.8"}));
+  const auto now = instance.now();
+  auto waiting = os::connect_tcp(now.address, now.port, Millis(1000));
+  ASSERT_TRUE(waiting);
+  EXPECT_FALSE(os::wait_readable(waiting->get(), Millis(300))) << "no greeting, no refusal";
+  ASSERT_TRUE(set_door(instance.dir, {{"203.0.113.8/32"}, "203.0.113.8"}));
+  EXPECT_EQ(instance.said("echo in"), "in");
+}
+
 TEST(Sandbox, ASmallDiskFillsUp) {
   if (plain()) GTEST_SKIP() << "plain mode has no disk of its own";
   TestInstance instance;

@@ -185,6 +185,7 @@ Error classify(const Target& target, std::string_view complaint) {
   if (has("Permission denied") || has("Too many authentication failures")) {
     return fail(Kind::denied, "the ssh key was refused by " + where, why).value();
   }
+  if (has("timed out")) return fail(Kind::timeout, where + " does not answer ssh", why).value();
   return fail(Kind::lost, "no ssh connection to " + where, why).value();
 }
 
