@@ -80,6 +80,7 @@ constexpr const char* fault_footer =
     "  ferry rehearsal fault drop action=RunInstances count=1     (acts, then closes the connection)\n"
     "  ferry rehearsal fault slow-boot ms=5000\n"
     "  ferry rehearsal fault small-disk mib=16 count=1            (the next machine's home is that small)\n"
+    "  ferry rehearsal fault caller address=203.0.113.9           (you moved to another network)\n"
     "  ferry rehearsal fault die instance=i-0123456789abcdef0\n"
     "  ferry rehearsal fault permission action=ec2:RunInstances   (no policy allows it; under DryRun "
     "neither)\n"

@@ -146,7 +146,8 @@ class Cloud {
   virtual Status stop(const std::string& instance_id) = 0;
   virtual Status start(const std::string& instance_id) = 0;
   /// The address the cloud's side sees us come from, as a /32; what ensure_group should open.
-  /// FERRY_CALLER_CIDR overrides it; with an endpoint on this computer it is 127.0.0.1/32.
+  /// FERRY_CALLER_CIDR overrides it; an endpoint on this computer is asked itself, else it is
+  /// 127.0.0.1/32.
   virtual Result<std::string> caller_cidr() = 0;
 };
 

@@ -1,6 +1,7 @@
 #include <fcntl.h>
 #include <gtest/gtest.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <csignal>
@@ -8,6 +9,7 @@
 #include "os/clock.h"
 #include "os/env.h"
 #include "os/http.h"
+#include "os/private_dir.h"
 #include "os/process.h"
 #include "os/signals.h"
 #include "os/socket.h"
@@ -44,6 +46,41 @@ TEST(Files, ATreeWithReadOnlyFoldersAndLinksIsRemovedWithoutFollowingThem) {
   EXPECT_FALSE(os::exists(dir.path() / "t"));
   EXPECT_TRUE(os::exists(other.path() / "keep"));
   EXPECT_TRUE(os::remove_all(dir.path() / "t"));
+}
+
+TEST(PrivateDir, IsShortPlainAndSweptAfterAKill) {
+  const auto before = env("TMPDIR").value_or("");
+  TempDir base;
+  ::setenv("TMPDIR", base.path().c_str(), 1);
+  ::unsetenv("XDG_RUNTIME_DIR");
+  const pid_t child = ::fork();
+  if (child == 0) {
+    const auto left = PrivateDir::make("ferry-trial");
+    ::_exit(left ? 0 : 1);  // as a kill would: nothing is removed
+  }
+  int status = -1;
+  ::waitpid(child, &status, 0);
+  EXPECT_EQ(status, 0);
+  EXPECT_EQ(list_dir(base.path())->size(), 1U);
+  {
+    const auto one = PrivateDir::make("ferry-trial"), two = PrivateDir::make("ferry-trial");
+    ASSERT_TRUE(one && two);
+    EXPECT_EQ(one->path().parent_path(), base.path());
+    EXPECT_TRUE(os::is_directory(one->path())) << "the second one must leave it alone";
+    EXPECT_EQ(list_dir(base.path())->size(), 2U) << "what the killed one left is gone";
+    struct stat info;
+    ASSERT_EQ(::stat(two->path().c_str(), &info), 0);
+    EXPECT_EQ(info.st_mode & 07777, 0700U);
+  }
+  EXPECT_TRUE(list_dir(base.path())->empty());
+  for (const std::string& name : {std::string(90, 'x'), std::string("a b")}) {
+    ASSERT_TRUE(make_dirs(base.path() / name));
+    ::setenv("TMPDIR", (base.path() / name).c_str(), 1);
+    const auto made = PrivateDir::make("ferry-trial");
+    ASSERT_TRUE(made);
+    EXPECT_EQ(made->path().parent_path(), "/tmp");
+  }
+  before.empty() ? ::unsetenv("TMPDIR") : ::setenv("TMPDIR", before.c_str(), 1);
 }
 
 TEST(Files, ALockIsHeldByOneAndFreedWhenItsHolderIsGone) {

@@ -1,6 +1,8 @@
 #include "rehearsal/faults.h"
 
 #include "base/text.h"
+#include "rehearsal/cidr.h"
+#include "rehearsal/doors.h"
 #include "rehearsal/filters.h"
 #include "rehearsal/refusals.h"
 
@@ -22,6 +24,7 @@ const std::map<std::string, std::vector<std::string>>& kinds() {
       {"expired-token", {"count"}},
       {"clock", {"ms"}},
       {"no-default-vpc", {}},
+      {"caller", {"address"}},
       {"clear", {}},
   };
   return all;
@@ -49,7 +52,7 @@ bool takes_away(const Json& fault, const std::string& permission) {
 /// Kinds of which the last one given holds: what tells two of them apart, or "" if only one can be.
 const std::map<std::string, std::string>& replaced_kinds() {
   static const std::map<std::string, std::string> all = {
-      {"quota", "bucket"}, {"clock", ""}, {"no-default-vpc", ""}};
+      {"quota", "bucket"}, {"clock", ""}, {"no-default-vpc", ""}, {"caller", ""}};
   return all;
 }
 
@@ -72,6 +75,8 @@ Status Faults::add(const Json& fault) {
     faults_.clear();
     return {};
   }
+  if (kind == "caller" && !parse_cidr4(text_at(fault, "address") + "/32"))
+    return fail(Kind::bad_input, "the fault caller needs an IPv4 address", "", "write caller address=203.0.113.9");
   if (const auto replaced = replaced_kinds().find(kind); replaced != replaced_kinds().end())
     std::erase_if(faults_, [&](const Json& old) {
       return text_at(old, "kind") == kind &&
@@ -151,6 +156,12 @@ std::int64_t Faults::clock_ms() const {
   for (const auto& fault : faults_)
     if (text_at(fault, "kind") == "clock") return int_at(fault, "ms", 0);
   return 0;
+}
+
+std::string Faults::caller() const {
+  for (const auto& fault : faults_)
+    if (text_at(fault, "kind") == "caller") return text_at(fault, "address");
+  return usual_caller;
 }
 
 bool Faults::no_default_vpc() const {

@@ -40,6 +40,8 @@ class Faults {
   std::optional<std::int64_t> quota(const std::string& bucket) const;
   /// How far the server's clock is ahead of the real one (clock).
   std::int64_t clock_ms() const;
+  /// Where this computer's connections come from, as the cloud sees it (caller).
+  std::string caller() const;
   /// The account has its VPC, but not as the default one (no-default-vpc).
   bool no_default_vpc() const;
 

@@ -252,6 +252,7 @@ void Lifecycle::work_boot(const Instance& instance) {
   sandbox::Spec spec;
   const auto mode = machines_.probe().mode;
   state_.look([&](const State& state) { spec = boot_spec(state, instance, mode); });
+  if (options_.set_door) options_.set_door(instance.id);
   if (const auto booted = machines_.boot(instance.id, spec); !booted && booted.error().kind != Kind::conflict)
     mark_dead(instance, booted.error().what + (booted.error().why.empty() ? "" : ": " + booted.error().why));
 }

@@ -39,6 +39,7 @@ class Lifecycle {
     std::int64_t keep_ms = 3'600'000;
     Executor executor;                            ///< empty: threads
     std::function<void(const std::string&)> log;  ///< one line; may be empty
+    std::function<void(const std::string&)> set_door;  ///< of the machine, before it boots; may be empty
   };
   Lifecycle(Guarded& state, Machines& machines, os::Clock& clock, Options options);
   /// Waits for work still running.

@@ -11,6 +11,11 @@ std::string SandboxMachines::console(const std::string& instance_id) {
   return os::read_file(dir_ / instance_id / "console.log", 64 << 20).value_or("");
 }
 
+Status SandboxMachines::set_door(const std::string& instance_id, const sandbox::Door& door) {
+  TRY("", os::make_dirs(dir_ / instance_id, 0700));
+  return sandbox::set_door(dir_ / instance_id, door);
+}
+
 Status SandboxMachines::break_sshd(const std::string& instance_id, bool on) {
   const auto file = dir_ / instance_id / "fault-no-sshd";
   return on ? os::write_file(file, "") : os::remove_all(file);

@@ -27,6 +27,8 @@ class Machines {
   virtual Status break_sshd(const std::string& instance_id, bool on) = 0;
   /// Lets who has the key (one line, as in authorized_keys) log in as its login user for `limit`.
   virtual Status lend_key(const std::string& instance_id, const std::string& key, Millis limit) = 0;
+  /// Whose connections reach its sshd from now on, before its first boot, too.
+  virtual Status set_door(const std::string& instance_id, const sandbox::Door& door) = 0;
   /// The mode that instances are given, and why it is not a stronger one.
   virtual sandbox::Probe probe() = 0;
 };
@@ -49,6 +51,7 @@ class SandboxMachines final : public Machines {
   Status lend_key(const std::string& instance_id, const std::string& key, Millis limit) override {
     return sandbox::lend_key(dir_ / instance_id, key, limit);
   }
+  Status set_door(const std::string& instance_id, const sandbox::Door& door) override;
   sandbox::Probe probe() override { return probe_; }
 
  private:

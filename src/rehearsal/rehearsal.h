@@ -71,6 +71,9 @@ std::string env_lines(const Info& info);
 ///   {"kind":"no-default-vpc"}                      the VPC is no default one: VPCIdNotSpecified for
 ///                                                  CreateSecurityGroup without VpcId, RunInstances without
 ///                                                  subnet. VPCs and subnets of one's own work as ever
+///   {"kind":"caller","address":"203.0.113.9"}      this computer has moved: what comes from it (from 127.0.0.1)
+///                                                  counts as from there, and GET /checkip says so. Security
+///                                                  groups let in whom they name and nobody else
 ///   {"kind":"settings","boot_ms":500}              no fault: how long boots take from now on
 Status inject_fault(const os::Path& dir, const Json& fault);
 

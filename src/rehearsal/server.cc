@@ -3,6 +3,7 @@
 #include "base/hash.h"
 #include "base/text.h"
 #include "rehearsal/catalog.h"
+#include "rehearsal/doors.h"
 #include "rehearsal/tagging.h"
 
 namespace ferry::rehearsal {
@@ -41,6 +42,7 @@ Result<std::unique_ptr<Server>> Server::start(Store& store, Machines& machines, 
   if (!http && port == 0 && last_port != 0) http = HttpServer::start(0, handler);
   if (!http) return fail("rehearsal cloud", http.error());
   server->http_ = *std::move(http);
+  set_doors(server->state_, machines, server->service_.caller());  // the last server's faults are forgotten
   server->worker_ = std::thread([it = server.get()] { it->lifecycle_.run(); });
   return server;
 }
@@ -53,7 +55,9 @@ Server::Server(State state, Store& store, Machines& machines, os::Clock& clock, 
       state_(std::move(state), store),
       service_(state_, clock, options_.boot_ms, machines),
       lifecycle_(state_, machines, clock,
-                 {.keep_ms = options_.keep_ms, .executor = {}, .log = options_.log}) {}
+                 {.keep_ms = options_.keep_ms, .executor = {}, .log = options_.log, .set_door = [this](const std::string& id) {
+                    set_doors(state_, machines_, service_.caller(), id);
+                  }}) {}
 
 Server::~Server() {
   http_.reset();
@@ -73,6 +77,12 @@ void Server::log(const std::string& line) const {
 
 HttpReply Server::handle(const HttpRequest& request) {
   if (request.path.starts_with(control_prefix)) return handle_control(request);
+  if (request.path == "/checkip") {
+    HttpReply reply;
+    reply.content_type = "text/plain";
+    reply.body = service_.caller() + "\n";
+    return reply;
+  }
   const auto began = clock_.steady_ms();
   auto reply = service_.handle(request);
   log(log_line(read_asked(request), reply, clock_.steady_ms() - began));

@@ -4,6 +4,7 @@
 
 #include "base/text.h"
 #include "rehearsal/actions.h"
+#include "rehearsal/doors.h"
 #include "rehearsal/refusals.h"
 
 namespace ferry::rehearsal {
@@ -134,7 +135,14 @@ Service::Service(Guarded& state, os::Clock& clock, std::int64_t boot_ms, Machine
 
 Status Service::add_fault(const Json& fault) {
   const std::lock_guard lock(mutex_);
-  return faults_.add(fault);
+  TRY("", faults_.add(fault));
+  set_doors(state_, machines_, faults_.caller());
+  return {};
+}
+
+std::string Service::caller() {
+  const std::lock_guard lock(mutex_);
+  return faults_.caller();
 }
 
 Json Service::faults() {
@@ -258,6 +266,7 @@ Api<Xml> Service::run_ec2(const std::string& action, const Params& params) {
   };
   if (entry->effect == Effect::writes) {
     stored = state_.update(run_on);
+    if (stored && answer) set_doors(state_, machines_, faults_.caller());
   } else {
     State copy = state_.copy();
     run_on(copy);

@@ -53,6 +53,8 @@ class Service {
   Status add_fault(const Json& fault);
   Json faults();
   void set_boot_ms(std::int64_t ms);
+  /// This computer's address, as checkip.amazonaws.com would tell it.
+  std::string caller();
 
  private:
   HttpReply answer(const HttpRequest& request, const std::string& id);

@@ -4,6 +4,7 @@
 
 #include "base/hash.h"
 #include "base/text.h"
+#include "os/private_dir.h"
 #include "os/process.h"
 
 namespace ferry::rehearsal {
@@ -91,7 +92,7 @@ std::string imported_fingerprint(const PublicKey& key) {
 }
 
 Result<PrivateKey> make_private_key(std::string_view type, const std::string& comment) {
-  const os::TempDir dir("ferry-key");
+  TRY_SET(dir, "make a key", os::PrivateDir::make("ferry-key"));
   const auto file = dir.path() / "key";
   os::SpawnOptions keygen;
   keygen.argv = {"ssh-keygen", "-q", "-t", std::string(type), "-N", "", "-C", comment, "-f", file.string()};

@@ -18,6 +18,7 @@ class FakeMachines final : public Machines {
  public:
   std::map<std::string, sandbox::Status> now;
   std::map<std::string, sandbox::Spec> specs;  ///< of the last boot
+  std::map<std::string, sandbox::Door> doors;
   std::vector<std::string> asked;              ///< "boot i-…", "stop i-…", …
   Status next_boot;                            ///< what boot() answers
 
@@ -41,6 +42,11 @@ class FakeMachines final : public Machines {
   Status lend_key(const std::string& id, const std::string& key, Millis limit) override {
     const std::lock_guard lock(mutex_);
     asked.push_back(fmt::format("lend {} {} {}", id, key, limit.count()));
+    return {};
+  }
+  Status set_door(const std::string& id, const sandbox::Door& door) override {
+    const std::lock_guard lock(mutex_);
+    doors[id] = door;
     return {};
   }
   sandbox::Probe probe() override { return {sandbox::Mode::plain, "a fake"}; }

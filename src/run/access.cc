@@ -4,6 +4,7 @@
 #include "base/text.h"
 #include "cloud/aws_client.h"
 #include "os/env.h"
+#include "run/labels.h"
 #include "ssh/keys.h"
 
 namespace ferry::run {
@@ -11,6 +12,7 @@ namespace ferry::run {
 namespace {
 
 constexpr const char* session_plugin = "session-manager-plugin";
+constexpr const char* door_event = "door";  ///< of the ledger: whom the run's security group lets in
 
 os::Path at_home(const std::string& file) {
   return file.starts_with("~/") ? os::home_dir() / file.substr(2) : os::Path(std::filesystem::absolute(file));
@@ -47,6 +49,12 @@ bool takes_variable(std::string_view version) {
 }
 
 }  // namespace
+
+bool is_instance_id(std::string_view text) {
+  const auto digits = text.substr(std::min<std::size_t>(2, text.size()));
+  return text.starts_with("i-") && digits.size() >= 8 && digits.size() <= 17 &&
+         digits.find_first_not_of("0123456789abcdef") == std::string_view::npos;
+}
 
 Result<Access> prepare_key(const Folder& folder, const ledger::Run& run, const task::AwsSettings& settings) {
   Access access;
@@ -161,7 +169,33 @@ Status keep_key(Doors& doors, ssh::Session& session, const Folder& folder, const
   return {};
 }
 
+Status note_door(Doors& doors, const ledger::Run& run, const Door& door) {
+  return doors.ledger.add_event(run.name, door_event,
+                                {{"region", door.region}, {"vpc", door.vpc_id}, {"cidr", door.cidr}});
+}
+
+Status let_caller_in(Doors& doors, cloud::Cloud& cloud, const ledger::Instance& instance) {
+  if (instance.world == "ssh") return {};
+  TRY_SET(events, "", doors.ledger.events(instance.run));
+  const auto noted = std::find_if(events.rbegin(), events.rend(), [&](const auto& event) {
+    return event.kind == door_event && text_at(event.data, "region") == instance.region;
+  });
+  if (noted == events.rend()) return {};
+  TRY_SET(run, "", doors.ledger.run(instance.run));
+  TRY_SET(cidr, "find the address to open port 22 for", cloud.caller_cidr());
+  const Door door{instance.region, text_at(noted->data, "vpc"), cidr};
+  TRY("", cloud.ensure_group(resource_name(run), cidr, tags_of(run), door.vpc_id));
+  const auto before = text_at(noted->data, "cidr");
+  if (cidr == before) return {};
+  doors.progress.note(fmt::format("this computer has moved: port 22 of {} is open to {} now, not to {}",
+                                  instance.id, cidr, before));
+  return note_door(doors, run, door);
+}
+
 Result<int> ssm_connect(Doors& doors, const Place& place, const std::string& instance_id, int port) {
+  // It comes from a cloud's answer, by way of the ledger, and goes to a program's command line.
+  if (!is_instance_id(instance_id))
+    return fail(Kind::denied, "no instance is called " + printable(instance_id.substr(0, 80)));
   auto reached = place;
   TRY_SET(world, "", open_world(doors, reached));
   auto client = cloud::aws_client(world, doors.http, doors.clock);

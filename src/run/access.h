@@ -35,8 +35,24 @@ bool key_is_lost(const Folder& folder, const ledger::Instance& instance);
 Status renew_key(Doors& doors, cloud::Cloud& cloud, const Folder& folder, ledger::Instance& instance);
 Status keep_key(Doors& doors, ssh::Session& session, const Folder& folder, const ledger::Instance& instance);
 
+/// Port 22 of the run's own security group, as it was opened to the caller.
+struct Door {
+  std::string region, vpc_id;  ///< vpc_id: empty is the default one
+  std::string cidr;
+};
+/// Notes whom the group lets in. Not for one that is opened to a VPC, or to what ssh_from says.
+Status note_door(Doors& doors, const ledger::Run& run, const Door& door);
+
+/// Opens port 22 to the address that this computer has today, and closes it for the one of the launch: a
+/// laptop moves. Calm where no door was noted. The group keeps its name, so release finds it as ever.
+Status let_caller_in(Doors& doors, cloud::Cloud& cloud, const ledger::Instance& instance);
+
+/// EC2's form of an instance's id: i- and 8 to 17 hexadecimal digits.
+bool is_instance_id(std::string_view text);
+
 /// Reaches a port of a machine through Systems Manager: what ssh runs as its ProxyCommand for ssh_proxy: ssm.
 /// Bytes go over standard input and output; the value is the plugin's exit code.
+/// Fails denied for what is no instance's id.
 Result<int> ssm_connect(Doors& doors, const Place& place, const std::string& instance_id, int port);
 
 }  // namespace ferry::run

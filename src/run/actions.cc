@@ -410,6 +410,7 @@ Result<os::Argv> ssh_command(Doors& doors, const std::string& run_name, const os
   auto place = place_of(instance);
   TRY_SET(cloud, "", open_cloud(doors, place));
   TRY_SET(now, "", refresh(doors, *cloud, instance));
+  (void)let_caller_in(doors, *cloud, now);  // nobody asks again here; should it fail, ssh tells
   return ssh::interactive_argv(target_of(folder, now), command);
 }
 

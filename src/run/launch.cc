@@ -78,6 +78,7 @@ class Launcher {
   tl::unexpected<Error> not_made(const Site& site, const char* kind, const std::string& name, Error why);
   /// The addresses that may reach port 22, as a range; empty: none need to.
   Result<std::string> allowed_cidr(Site& site, const std::string& vpc_id);
+  bool is_for_caller() const;  ///< the person's own address, which may be another one tomorrow
   /// True if the offer can be tried as it is: with subnets of one's own it has the zone of one of them.
   bool stands_in_a_subnet(const plan::Offer& offer, const Site& site);
   /// The rented instance, or nothing when the next offer is to be tried.
@@ -110,7 +111,7 @@ class Launcher {
 Status Launcher::prepare_keys() {
   TRY_SET(own, "", prepare_key(folder_, order_.run, order_.aws));
   access_ = std::move(own);
-  TRY_SET(host, "", ssh::make_key("ferry-host-" + order_.run.name));
+  TRY_SET(host, "", ssh::make_key(folder_.path, "ferry-host-" + order_.run.name));
   TRY("",
       os::write_file(folder_.known_hosts(), ssh::known_hosts_line(order_.run.name, host.public_line), 0600));
   user_data_ = user_data(host.private_text, host.public_line, order_.lifetime.until_power_off());
@@ -170,7 +171,12 @@ Status Launcher::find_group(Site& site, const std::string& name) {
                      : tl::unexpected(std::move(error));
   }
   site.group = group->id;
-  return {};
+  return is_for_caller() ? note_door(doors_, order_.run, {site.place.region, vpc, cidr}) : Status();
+}
+
+bool Launcher::is_for_caller() const {
+  const auto& aws = order_.aws;
+  return aws.ssh_from.empty() && aws.ssh_proxy.empty() && aws.public_address != false;
 }
 
 Result<std::string> Launcher::allowed_cidr(Site& site, const std::string& vpc_id) {
@@ -178,8 +184,7 @@ Result<std::string> Launcher::allowed_cidr(Site& site, const std::string& vpc_id
   if (!aws.ssh_from.empty()) return aws.ssh_from;
   if (aws.ssh_proxy == "ssm") return std::string();  // the machine calls out
   // A jump host, or a VPN's end, stands in the VPC.
-  const bool from_inside = !aws.ssh_proxy.empty() || aws.public_address == false;
-  return from_inside ? site.cloud->vpc_cidr(vpc_id) : site.cloud->caller_cidr();
+  return is_for_caller() ? site.cloud->caller_cidr() : site.cloud->vpc_cidr(vpc_id);
 }
 
 bool Launcher::stands_in_a_subnet(const plan::Offer& offer, const Site& site) {

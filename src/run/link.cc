@@ -9,6 +9,7 @@ namespace ferry::run {
 namespace {
 
 constexpr Millis first_try{15'000}, upload_limit{300'000}, hello_limit{20'000};
+constexpr Millis between_looks{30'000};  // at whom port 22 lets in
 
 std::string agent_name(std::string_view bytes) { return "ferry-agent-" + hex(sha256(bytes)).substr(0, 16); }
 
@@ -65,6 +66,7 @@ Result<Link> Link::open(Doors& doors, cloud::Cloud& cloud, const Folder& folder,
                         Seconds limit, bool can_detach) {
   const auto end = doors.clock.steady_ms() + limit.count() * 1000;
   auto nap = Millis(100);
+  std::int64_t next_look_at_door = 0;
   const bool lost_key = key_is_lost(folder, instance);
   if (lost_key) TRY("", renew_key(doors, cloud, folder, instance));
   while (true) {
@@ -83,6 +85,12 @@ Result<Link> Link::open(Doors& doors, cloud::Cloud& cloud, const Folder& folder,
     const auto wish = doors.check_signals(can_detach);
     if (wish == Wish::detach || (wish == Wish::cancel && !can_detach))
       return fail(Kind::cancelled, "cancelled");
+    // Nobody answers: perhaps because port 22 is open to an address that this computer had.
+    if (kind == Kind::timeout && doors.clock.steady_ms() >= next_look_at_door) {
+      next_look_at_door = doors.clock.steady_ms() + between_looks.count();
+      if (const auto let_in = let_caller_in(doors, cloud, instance); !let_in)
+        doors.progress.warn("connect", let_in.error().what);
+    }
     // It may be gone, or have another address since a stop and start.
     auto now = refresh(doors, cloud, instance);
     if (now) {

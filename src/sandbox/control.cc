@@ -10,6 +10,7 @@
 #include "os/clock.h"
 #include "os/env.h"
 #include "os/process.h"
+#include "sandbox/door.h"
 #include "sandbox/folder.h"
 #include "sandbox/lent_keys.h"
 #include "sandbox/sshd.h"
@@ -168,6 +169,13 @@ ferry::Status lend_key(const os::Path& dir, const std::string& key, Millis limit
   auto keys = lent_keys_from(os::read_file(folder.lent_keys(), 1 << 20).value_or(""), now);
   keys.push_back({now + limit.count(), key});
   return os::write_file(folder.lent_keys(), text_of(keys), 0600);
+}
+
+ferry::Status set_door(const os::Path& dir, const Door& door) {
+  const Folder folder{std::filesystem::absolute(dir)};
+  const auto text = text_of(door);
+  if (os::read_file(folder.door(), 1 << 20).value_or("") == text) return {};
+  return os::write_file(folder.door(), text, 0600);
 }
 
 }  // namespace ferry::sandbox

@@ -1,10 +1,13 @@
+#include <arpa/inet.h>
 #include <fcntl.h>
+#include <netinet/in.h>
 #include <poll.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <csignal>
+#include <deque>
 
 #include "base/text.h"
 #include "os/clock.h"
@@ -13,6 +16,7 @@
 #include "os/signals.h"
 #include "os/socket.h"
 #include "sandbox/control.h"
+#include "sandbox/door.h"
 #include "sandbox/init.h"
 #include "sandbox/listener.h"
 #include "sandbox/namespaces.h"
@@ -20,6 +24,8 @@
 namespace ferry::sandbox {
 
 namespace {
+
+constexpr std::size_t most_left_waiting = 64;
 
 /// The host process: outside the instance, its only link to the computer.
 class Host {
@@ -37,6 +43,7 @@ class Host {
   void watch();
   void on_signals();
   void on_connection();
+  bool is_let_in(const os::Fd& connection) const;
   void on_inside();
   void open_if_due();
   int nap() const;
@@ -53,6 +60,7 @@ class Host {
   bool ready_ = false, open_ = false;
   std::string ending_, failure_;  // what the inside said last
   std::optional<int> exit_status_;
+  std::deque<os::Fd> left_waiting_;  // connections that the door does not let in, newest last
 };
 
 ferry::Status Host::introduce() {
@@ -182,12 +190,30 @@ void Host::open_if_due() {
   inside_->channel.send(word::open);
 }
 
+bool Host::is_let_in(const os::Fd& connection) const {
+  const auto text = os::read_file(folder_.door(), 1 << 20);
+  if (!text) return !os::exists(folder_.door());
+  const auto door = door_from(*text);
+  sockaddr_in peer{};
+  socklen_t size = sizeof peer;
+  std::array<char, INET_ADDRSTRLEN> address{};
+  if (!door || ::getpeername(connection.get(), reinterpret_cast<sockaddr*>(&peer), &size) < 0 ||
+      !::inet_ntop(AF_INET, &peer.sin_addr, address.data(), address.size()))
+    return false;
+  return lets_in(*door, address.data(), record_.address);
+}
+
 void Host::on_connection() {
   auto connection = os::accept_one(listener_->fd(), Millis(0));
   if (!connection) return;
   if (os::exists(folder_.fault_no_sshd())) {
     const linger reset{1, 0};
     ::setsockopt(connection->get(), SOL_SOCKET, SO_LINGER, &reset, sizeof reset);
+    return;
+  }
+  if (!is_let_in(*connection)) {
+    left_waiting_.push_back(std::move(*connection));
+    if (left_waiting_.size() > most_left_waiting) left_waiting_.pop_front();
     return;
   }
   // In this order, so that sshd knows the keys when the client shows its own.

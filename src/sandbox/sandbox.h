@@ -9,7 +9,7 @@
 ///
 /// What else stands in DIR: spec.json (the boot's order), status.json (how it stands), console.log (what the
 /// machine printed since its last boot, host key fingerprints included). If a file DIR/fault-no-sshd exists,
-/// every new connection to sshd is reset. DIR/lent-keys holds the keys of lend_key().
+/// every new connection to sshd is reset. DIR/lent-keys holds the keys of lend_key(), DIR/door set_door()'s.
 ///
 /// The sandbox keeps rehearsals apart from the computer and from each other. It is no wall against code that
 /// means harm.
@@ -99,6 +99,15 @@ ferry::Status crash(const os::Path& dir);
 /// Lets who has the key (one line, as in authorized_keys) log in as the login user with connections made from
 /// now on, for `limit` and no longer. One caller at a time.
 ferry::Status lend_key(const os::Path& dir, const std::string& key, Millis limit);
+
+/// Whose connections reach sshd, as a security group would have it.
+struct Door {
+  std::vector<std::string> from;  ///< IPv4 ranges, "a.b.c.d/n"
+  std::string caller;             ///< what a connection from 127.0.0.1 counts as coming from
+};
+/// Holds for connections made from now on; the others are accepted and left without a word, so that whoever
+/// knocks waits in vain. The machine's own address always passes. Before the first call everybody passes.
+ferry::Status set_door(const os::Path& dir, const Door& door);
 
 /// The host process's main, reached through the hidden subcommand `ferry rehearsal-instance DIR`: boot() runs
 /// this program with these two words. Goes on in the background and returns 0 once the host process is

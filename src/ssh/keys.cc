@@ -1,21 +1,25 @@
 #include "ssh/keys.h"
 
+#include "base/hash.h"
 #include "base/text.h"
 #include "os/process.h"
 
 namespace ferry::ssh {
 
-Result<Key> make_key(const std::string& comment) {
-  const os::TempDir dir("ferry-key");
-  const auto file = dir.path() / "key";
+Result<Key> make_key(const os::Path& folder, const std::string& comment) {
+  const os::Path file = folder / (".key-" + random_name(8)), public_file = file.string() + ".pub";
   os::SpawnOptions keygen;
   keygen.argv = {"ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", comment, "-f", file.string()};
-  TRY_SET(done, "make an ssh key", os::run_command(keygen));
-  if (done.exit.code != 0)
-    return fail(Kind::io, "ssh-keygen could not make a key", std::string(trim(done.err)));
-  TRY_SET(private_text, "", os::read_file(file));
-  TRY_SET(public_line, "", os::read_file(file.string() + ".pub"));
-  return Key{std::move(private_text), std::string(trim(public_line))};
+  const auto done = os::run_command(keygen);
+  auto private_text = os::read_file(file), public_line = os::read_file(public_file);
+  (void)os::remove_all(file);
+  (void)os::remove_all(public_file);
+  if (!done) return fail("make an ssh key", done.error());
+  if (done->exit.code != 0)
+    return fail(Kind::io, "ssh-keygen could not make a key", printable(trim(done->err)));
+  if (!private_text) return tl::unexpected<Error>(std::move(private_text).error());
+  if (!public_line) return tl::unexpected<Error>(std::move(public_line).error());
+  return Key{std::move(*private_text), std::string(trim(*public_line))};
 }
 
 Result<Key> ensure_key(const os::Path& file, const std::string& comment) {
@@ -26,7 +30,7 @@ Result<Key> ensure_key(const os::Path& file, const std::string& comment) {
     return Key{std::move(private_text), std::string(trim(public_line))};
   }
   TRY("", os::make_dirs(file.parent_path(), 0700));
-  TRY_SET(key, "", make_key(comment));
+  TRY_SET(key, "", make_key(file.parent_path(), comment));
   TRY("", os::write_file(file, key.private_text, 0600));
   TRY("", os::write_file(public_file, key.public_line + "\n", 0644));
   return key;

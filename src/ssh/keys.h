@@ -22,8 +22,9 @@ Result<std::string> public_half(const os::Path& file);
 /// Whether two public keys are the same one, whatever their comments.
 bool same_key(std::string_view one, std::string_view other);
 
-/// A fresh key that has never been a file outside a private temporary folder.
-Result<Key> make_key(const std::string& comment);
+/// A fresh key. While it is made it is a file (0600, ".key-…") of `folder`, and of no other: whoever is killed
+/// meanwhile leaves it there, among the run's own secrets.
+Result<Key> make_key(const os::Path& folder, const std::string& comment);
 
 /// The key whose private half is `file` (0600) and public half `file`.pub; made if absent.
 Result<Key> ensure_key(const os::Path& file, const std::string& comment);

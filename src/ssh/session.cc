@@ -1,5 +1,6 @@
 #include "ssh/session.h"
 
+#include <algorithm>
 #include <csignal>
 
 #include "base/text.h"
@@ -8,24 +9,61 @@ namespace ferry::ssh {
 
 namespace {
 
+bool is_of(std::string_view text, std::string_view more) {
+  constexpr std::size_t longest = 255;
+  return !text.empty() && text.size() <= longest && text.front() != '-' &&
+         std::ranges::all_of(text, [&](char c) {
+           return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+                  more.find(c) != std::string_view::npos;
+         });
+}
+
+/// Nothing of the target may be taken for an option, or for a word of the shell that runs a proxy.
+Status check(const Target& target) {
+  const auto refuse = [](std::string_view what, std::string_view text) {
+    return fail(Kind::denied, fmt::format("ssh is not called with the {} '{}'", what, printable(text.substr(0, 80))),
+                "ssh or a shell could take it for an order",
+                "whoever answers for the cloud, or wrote the ledger, is not to be trusted");
+  };
+  if (target.own_config) {
+    if (!is_host(target.address)) return refuse("host", target.address);
+    return {};
+  }
+  if (target.address.empty()) return fail(Kind::lost, "the machine has no address at the moment");
+  if (!is_address(target.address)) return refuse("address", target.address);
+  if (!is_login(target.user)) return refuse("user", target.user);
+  if (!is_login(target.alias)) return refuse("name", target.alias);
+  if (target.port < 1 || target.port > 65535) return refuse("port", std::to_string(target.port));
+  if (target.proxy.starts_with('-')) return refuse("proxy", target.proxy);
+  return {};
+}
+
 /// Options that decide whom we trust and as whom we come; they win over the user's own config.
-os::Argv trust_options(const Target& target) {
-  if (target.own_config) return {"-o", "ForwardX11=no"};
-  return {"-o", "UserKnownHostsFile=" + target.known_hosts.string(),
-          "-o", "GlobalKnownHostsFile=/dev/null",
-          "-o", "StrictHostKeyChecking=yes",
-          "-o", "HostKeyAlias=" + target.alias,
-          "-o", "HostKeyAlgorithms=ssh-ed25519",
-          "-o", "CheckHostIP=no",
-          "-o", "UpdateHostKeys=no",
-          "-o", "IdentityFile=" + target.identity.string(),
-          "-o", "IdentitiesOnly=yes",
-          "-o", "PasswordAuthentication=no",
-          "-o", "KbdInteractiveAuthentication=no",
-          "-o", "ForwardAgent=no",
-          "-o", "ForwardX11=no",
-          "-p", std::to_string(target.port),
-          "-l", target.user};
+Result<os::Argv> trust_options(const Target& target) {
+  TRY("", check(target));
+  if (target.own_config) return os::Argv{"-o", "ForwardX11=no"};
+  if (!os::exists(target.known_hosts)) {
+    // Otherwise ssh would take whoever answers for another machine.
+    return fail(Kind::io, "the machine's host key is not known here any more",
+                target.known_hosts.string() + " is gone");
+  }
+  TRY_SET(known_hosts, "", option_path(target.known_hosts));
+  TRY_SET(identity, "", option_path(target.identity));
+  return os::Argv{"-o", "UserKnownHostsFile=" + known_hosts,
+                  "-o", "GlobalKnownHostsFile=/dev/null",
+                  "-o", "StrictHostKeyChecking=yes",
+                  "-o", "HostKeyAlias=" + target.alias,
+                  "-o", "HostKeyAlgorithms=ssh-ed25519",
+                  "-o", "CheckHostIP=no",
+                  "-o", "UpdateHostKeys=no",
+                  "-o", "IdentityFile=" + identity,
+                  "-o", "IdentitiesOnly=yes",
+                  "-o", "PasswordAuthentication=no",
+                  "-o", "KbdInteractiveAuthentication=no",
+                  "-o", "ForwardAgent=no",
+                  "-o", "ForwardX11=no",
+                  "-p", std::to_string(target.port),
+                  "-l", target.user};
 }
 
 /// Not for channels of a shared connection, which need no way of their own. Not ProxyJump: without a person
@@ -39,7 +77,7 @@ os::Argv proxy_options(const Target& target, bool has_person) {
   if (last.find(':') != std::string::npos && !last.starts_with("ssh://")) last = "ssh://" + last;
   std::string command = "ssh -o BatchMode=yes -W [%h]:%p ";
   if (comma != std::string::npos) command += "-J " + shell_quoted(target.proxy.substr(0, comma)) + " ";
-  return {"-o", "ProxyCommand=" + command + shell_quoted(last)};
+  return {"-o", "ProxyCommand=" + command + "-- " + shell_quoted(last)};
 }
 
 /// What a connection without a person needs. curve25519 first: the post-quantum default costs 0.12 s of CPU a
@@ -71,7 +109,42 @@ std::string drain(os::Process& process) {
   return text;
 }
 
+/// What OpenSSH says of its own words and files before it looks for anybody.
+bool is_about_configuration(std::string_view complaint) {
+  constexpr std::array<std::string_view, 12> signs{
+      "Bad configuration option",  "Bad owner or permissions",   "terminating, ",
+      "command-line: line ",       "command-line line ",         "config line ",
+      "config: line ",             "extra arguments at end of",  "percent_expand: ",
+      "too long for Unix domain",  "ControlPath too long",       "invalid quotes"};
+  return std::ranges::any_of(
+      signs, [&](auto sign) { return complaint.find(sign) != std::string_view::npos; });
+}
+
 }  // namespace
+
+bool is_address(std::string_view text) { return is_of(text, ".:-"); }
+bool is_login(std::string_view text) { return is_of(text, "._@-"); }
+bool is_host(std::string_view text) {
+  const auto at = text.rfind('@');
+  const auto host = at == std::string_view::npos ? text : text.substr(at + 1);
+  return is_of(text, "._:@%+,/[]~-") && is_of(host, "._:%+,/[]~-");
+}
+
+Result<std::string> option_path(const os::Path& path) {
+  const auto& text = path.string();
+  // ${NAME} is replaced by the environment's NAME, and nothing can be written in its place.
+  if (text.find("${") != std::string::npos || text.find('\n') != std::string::npos) {
+    return fail(Kind::bad_input, "ssh cannot be given the file " + printable(text), "of \"${\" or a line's end in its name",
+                "let XDG_DATA_HOME (or --key-file) name another folder");
+  }
+  std::string out = "\"";
+  for (const char c : text) {
+    if (c == '"' || c == '\\') out += '\\';
+    if (c == '%') out += '%';
+    out += c;
+  }
+  return out + "\"";
+}
 
 Error classify(const Target& target, std::string_view complaint) {
   const auto has = [&](std::string_view words) { return complaint.find(words) != std::string_view::npos; };
@@ -99,6 +172,9 @@ Error classify(const Target& target, std::string_view complaint) {
                 "check the name, or add it to ~/.ssh/config")
         .value();
   }
+  if (is_about_configuration(complaint)) {
+    return fail(Kind::bad_input, "ssh refuses its own configuration", why, "look at ~/.ssh/config").value();
+  }
   if (has("Host key verification failed") || has("IDENTIFICATION HAS CHANGED") ||
       has("no matching host key type")) {
     return fail(Kind::denied, "another machine answers at " + where,
@@ -109,27 +185,27 @@ Error classify(const Target& target, std::string_view complaint) {
   if (has("Permission denied") || has("Too many authentication failures")) {
     return fail(Kind::denied, "the ssh key was refused by " + where, why).value();
   }
-  if (has("Bad configuration option") || has("Bad owner or permissions") || has("terminating, ")) {
-    return fail(Kind::bad_input, "ssh refuses its own configuration", why, "look at ~/.ssh/config").value();
-  }
+  if (has("timed out")) return fail(Kind::timeout, where + " does not answer ssh", why).value();
   return fail(Kind::lost, "no ssh connection to " + where, why).value();
 }
 
-os::Argv interactive_argv(const Target& target, const os::Argv& command) {
+Result<os::Argv> interactive_argv(const Target& target, const os::Argv& command) {
+  TRY_SET(trust, "", trust_options(target));
   os::Argv argv = {"ssh"};
-  append(argv, trust_options(target));
+  append(argv, std::move(trust));
   append(argv, proxy_options(target, true));
   append(argv, {"-o", "LogLevel=ERROR", "-o", "ServerAliveInterval=15", "-o", "ControlPath=none"});
-  argv.push_back(target.address);
-  if (!command.empty()) append(argv, {"--", command.size() == 1 ? command[0] : shell_quoted(command)});
+  append(argv, {"--", target.address});
+  if (!command.empty()) argv.push_back(command.size() == 1 ? command[0] : shell_quoted(command));
   return argv;
 }
 
 Result<Session> Session::open(const Target& target, Millis limit) {
-  os::TempDir folder("ferry-ssh");
+  TRY_SET(trust, "", trust_options(target));
+  TRY_SET(folder, "", os::PrivateDir::make("ferry-ssh"));
   os::SpawnOptions options;
   options.argv = {"ssh"};
-  append(options.argv, trust_options(target));
+  append(options.argv, trust);
   append(options.argv, proxy_options(target, false));
   append(options.argv, batch_options());
   const auto seconds = std::max<std::int64_t>(1, limit.count() / 1000);
@@ -137,7 +213,7 @@ Result<Session> Session::open(const Target& target, Millis limit) {
                         "ControlPath=" + (folder.path() / "c").string(), "-o",
                         "ConnectTimeout=" + std::to_string(seconds)});
   // The connection holds a session (TCP_NODELAY is set only then) that ends when our pipe to it closes.
-  append(options.argv, {target.address, "echo ferry-ready; exec cat >/dev/null"});
+  append(options.argv, {"--", target.address, "echo ferry-ready; exec cat >/dev/null"});
   options.in = options.out = options.err = os::Stream::pipe;
   options.new_session = true;  // Ctrl-C at the terminal is ours to answer
   TRY_SET(master, "", os::Process::spawn(options));
@@ -164,7 +240,7 @@ Result<Session> Session::open(const Target& target, Millis limit) {
     greeting += *part;
     if (greeting.size() > 65536) greeting.erase(0, greeting.size() - 64);
   }
-  return Session(target, std::move(folder), std::move(master));
+  return Session(target, std::move(trust), std::move(folder), std::move(master));
 }
 
 Session::~Session() {
@@ -185,7 +261,8 @@ Result<Session> Session::local(const os::Path& home, const std::map<std::string,
   TRY_SET(master, "", os::Process::spawn(options));
   Target target;
   target.address = "localhost";
-  Session session(target, os::TempDir("ferry-local"), std::move(master));
+  TRY_SET(folder, "", os::PrivateDir::make("ferry-local"));
+  Session session(target, {}, std::move(folder), std::move(master));
   session.local_ = {.argv = {"bash", "-c"}, .env = env, .cwd = home};
   session.local_.env["HOME"] = home.string();
   return session;
@@ -200,11 +277,11 @@ os::SpawnOptions Session::channel(const std::string& command) const {
     return options;
   }
   argv = {"ssh"};
-  append(argv, trust_options(target_));
+  append(argv, trust_);
   append(argv, batch_options());
   append(argv, {"-o", "ControlMaster=no", "-o", "ControlPath=" + (folder_.path() / "c").string()});
   // Should the shared connection be gone, fail instead of opening another one.
-  append(argv, {"-o", "ProxyCommand=false", target_.address, command});
+  append(argv, {"-o", "ProxyCommand=false", "--", target_.address, command});
   return options;
 }
 

@@ -9,6 +9,7 @@
 
 #include "base/error.h"
 #include "os/clock.h"
+#include "os/private_dir.h"
 #include "os/process.h"
 
 namespace ferry::ssh {
@@ -30,14 +31,27 @@ struct Target {
 /// What a proxy command of ours writes to standard error when asking again will not help.
 inline constexpr std::string_view proxy_refused = "ferry-proxy-refused";
 
+/// Whether a host's name or address, a user's name or an alias may stand on ssh's command line and in what a
+/// shell makes of it (%h of a proxy command): letters, digits and some dots and dashes, none of them first.
+bool is_address(std::string_view text);  ///< [A-Za-z0-9.:-]: what a cloud calls an address
+bool is_login(std::string_view text);    ///< [A-Za-z0-9._@-]
+/// What a person may call a host in their ssh config: nothing that a shell takes for more than itself.
+bool is_host(std::string_view text);
+
+/// A file's path as the value of an option of ssh: in quotes, and nothing in it is expanded. Fails bad_input
+/// for the one thing that ssh gives no way to write.
+Result<std::string> option_path(const os::Path& path);
+
 /// The ssh command line for a person at a terminal (`ferry ssh`); `command` may be empty; one
 /// word is a line for the remote shell, as with ssh itself, several are a program and its arguments.
-os::Argv interactive_argv(const Target& target, const os::Argv& command);
+/// Fails denied when the target is one that ssh could take for an option.
+Result<os::Argv> interactive_argv(const Target& target, const os::Argv& command);
 
 class Session {
  public:
   /// One try, at most `limit`. Fails `lost` or `timeout` when nobody answers (a booting machine: ask again),
-  /// `denied` when our key is refused or another host key answers than the pinned one (do not ask again).
+  /// `denied` when our key is refused or another host key answers than the pinned one, or when the target is
+  /// none that ssh may be given; `bad_input` when ssh refuses its configuration (do not ask again).
   static Result<Session> open(const Target& target, Millis limit);
   /// For tests, without ssh: commands run on this computer by bash, in the folder `home`, which is their
   /// HOME, with `env` added to their environment. As with ssh, the connection is lost when its process is
@@ -60,13 +74,17 @@ class Session {
   pid_t master_pid() const { return master_.pid(); }
 
  private:
-  Session(Target target, os::TempDir folder, os::Process master)
-      : target_(std::move(target)), folder_(std::move(folder)), master_(std::move(master)) {}
+  Session(Target target, os::Argv trust, os::PrivateDir folder, os::Process master)
+      : target_(std::move(target)),
+        trust_(std::move(trust)),
+        folder_(std::move(folder)),
+        master_(std::move(master)) {}
   os::SpawnOptions channel(const std::string& command) const;
 
   os::SpawnOptions local_;  // what starts a command on this computer; no argv: ssh does
   Target target_;
-  os::TempDir folder_;  // holds the control socket
+  os::Argv trust_;         // options of every command
+  os::PrivateDir folder_;  // holds the control socket
   os::Process master_;
 };
 

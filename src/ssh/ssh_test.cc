@@ -24,7 +24,7 @@ class Sshd : public testing::Test {
     if (run_("getent passwd " + user_ + " | cut -d: -f7").find("nologin") != std::string::npos) {
       GTEST_SKIP() << "this user has no login shell";
     }
-    host_ = *make_key("host");
+    host_ = *make_key(dir_.path(), "host");
     key_ = *ensure_key(dir_.path() / "id", "me");
     ASSERT_TRUE(os::write_file(dir_.path() / "host_key", host_.private_text, 0600));
     ASSERT_TRUE(os::write_file(dir_.path() / "authorized", key_.public_line + "\n", 0600));
@@ -102,7 +102,7 @@ TEST_F(Sshd, ASpawnedCommandHasPipes) {
 }
 
 TEST_F(Sshd, AnotherHostKeyThanThePinnedOneIsDeniedBeforeAnythingIsSent) {
-  ASSERT_TRUE(os::write_file(target_.known_hosts, known_hosts_line("run-1", make_key("other")->public_line)));
+  ASSERT_TRUE(os::write_file(target_.known_hosts, known_hosts_line("run-1", make_key(dir_.path(), "other")->public_line)));
   const auto session = Session::open(target_, Millis(10'000));
   ASSERT_FALSE(session);
   EXPECT_EQ(session.error().kind, Kind::denied);
@@ -110,7 +110,7 @@ TEST_F(Sshd, AnotherHostKeyThanThePinnedOneIsDeniedBeforeAnythingIsSent) {
 }
 
 TEST_F(Sshd, AKeyThatIsNotAcceptedIsDenied) {
-  ASSERT_TRUE(os::write_file(dir_.path() / "authorized", make_key("x")->public_line + "\n", 0600));
+  ASSERT_TRUE(os::write_file(dir_.path() / "authorized", make_key(dir_.path(), "x")->public_line + "\n", 0600));
   EXPECT_EQ(Session::open(target_, Millis(10'000)).error().kind, Kind::denied);
 }
 
@@ -137,10 +137,101 @@ TEST_F(Sshd, AProxyThatRefusesIsDeniedAndOneThatFailsIsAskedAgain) {
 }
 
 TEST(Ssh, AJumpHostMayAskAPersonAndNobodyElse) {
-  Target target;
+  const os::TempDir dir;
+  ASSERT_TRUE(os::write_file(dir.path() / "known", ""));
+  Target target{"me", "10.0.0.1", 22, dir.path() / "id", dir.path() / "known", "run-1"};
   target.proxy = "me@first,second:2222";
-  const auto argv = interactive_argv(target, {});
+  const auto argv = interactive_argv(target, {}).value();
   EXPECT_NE(std::find(argv.begin(), argv.end(), "ProxyJump=me@first,second:2222"), argv.end());
+}
+
+TEST_F(Sshd, FilesMayBeCalledAnything) {
+  for (const char* name : {"with a space", "it's \"quoted\"", "p%h", "100%", "#no comment", "back\\slash", "a=b"}) {
+    auto target = target_;
+    const auto folder = dir_.path() / name;
+    ASSERT_TRUE(os::make_dirs(folder, 0700));
+    target.identity = folder / "id";
+    target.known_hosts = folder / "known";
+    ASSERT_TRUE(os::write_file(target.identity, key_.private_text, 0600));
+    ASSERT_TRUE(os::write_file(target.known_hosts, known_hosts_line("run-1", host_.public_line)));
+    auto session = Session::open(target, Millis(10'000));
+    ASSERT_TRUE(session) << name << ": " << describe(session.error());
+    EXPECT_EQ(session->run("echo in")->out, "in\n") << name;
+    auto words = interactive_argv(target, {"echo by hand"}).value();
+    words.insert(words.begin() + 1, {"-o", "BatchMode=yes"});
+    EXPECT_EQ(os::run_command({.argv = words})->out, "by hand\n") << name;
+  }
+  auto target = target_;
+  target.identity = dir_.path() / "${HOME}";
+  EXPECT_EQ(Session::open(target, Millis(10'000)).error().kind, Kind::bad_input);
+}
+
+TEST_F(Sshd, AFolderForTemporaryFilesWithALongOrOddNameIsNoHindrance) {
+  const auto before = os::env("TMPDIR").value_or("");
+  for (const std::string& name : {std::string(100, 'x'), std::string("a %h \"b\"")}) {
+    const auto folder = dir_.path() / name;
+    ASSERT_TRUE(os::make_dirs(folder, 0700));
+    ::setenv("TMPDIR", folder.c_str(), 1);
+    auto session = Session::open(target_, Millis(10'000));
+    before.empty() ? ::unsetenv("TMPDIR") : ::setenv("TMPDIR", before.c_str(), 1);
+    ASSERT_TRUE(session) << name << ": " << describe(session.error());
+    EXPECT_EQ(session->run("echo in")->out, "in\n") << name;
+  }
+}
+
+TEST_F(Sshd, WhatSshRefusesOfItsOwnConfigurationIsToldAtOnce) {
+  auto target = target_;
+  target.proxy = "nc %q %p";
+  EXPECT_EQ(Session::open(target, Millis(20'000)).error().kind, Kind::bad_input);
+  for (const char* words :
+       {"command-line: line 0: Bad configuration option: nonsense", "command-line line 0: missing argument.",
+        "/home/me/.ssh/config: line 3: Bad configuration option: usekeychain",
+        "unix_listener: path \"/x\" too long for Unix domain socket",
+        "command-line line 0: keyword userknownhostsfile extra arguments at end of line"})
+    EXPECT_EQ(classify(target_, words).kind, Kind::bad_input) << words;
+}
+
+TEST_F(Sshd, AHostKeyThatWasLostHereIsNoOtherMachine) {
+  ASSERT_TRUE(os::remove_all(target_.known_hosts));
+  const auto error = Session::open(target_, Millis(10'000)).error();
+  EXPECT_EQ(error.kind, Kind::io);
+  EXPECT_EQ(describe(error).find("another machine"), std::string::npos) << describe(error);
+}
+
+TEST_F(Sshd, NothingThatACloudSaysBecomesAnOptionOrAWordOfAShell) {
+  const auto mark = dir_.path() / "broken-in";
+  const auto order = "touch " + mark.string();
+  std::vector<Target> targets;
+  for (const std::string& evil :
+       {"-oProxyCommand=" + order, std::string("-F/dev/null"), "x;" + order, "$(" + order + ")", "`" + order + "`",
+        std::string("a b"), std::string("a\nb"), std::string("[::1"), std::string("a'b"), std::string(300, 'a')}) {
+    auto target = target_;
+    target.address = evil;
+    targets.push_back(target);
+    target = target_;
+    target.user = evil;
+    targets.push_back(target);
+    target = target_;
+    target.own_config = true;
+    target.address = evil;
+    if (evil != "[::1" && evil.size() < 300) targets.push_back(target);
+    target.address = "me@" + evil;
+    if (evil != "[::1" && evil.size() < 300) targets.push_back(target);
+  }
+  for (auto& target : targets) {
+    target.proxy = "nc %h %p";
+    const auto session = Session::open(target, Millis(10'000));
+    ASSERT_FALSE(session);
+    EXPECT_EQ(session.error().kind, Kind::denied) << printable(target.address) << " " << printable(target.user);
+    EXPECT_FALSE(interactive_argv(target, {}));
+  }
+  EXPECT_FALSE(os::exists(mark));
+  for (const char* good : {"ec2-203-0-113-25.compute-1.amazonaws.com", "127.80.0.10", "2001:db8::1"})
+    EXPECT_TRUE(is_address(good)) << good;
+  for (const char* good : {"gpubox", "me@10.0.0.1", "ssh://me@host:2222", "lab_box.example", "me@dom@host"})
+    EXPECT_TRUE(is_host(good)) << good;
+  const auto argv = interactive_argv(target_, {"-v"}).value();
+  EXPECT_EQ(std::vector(argv.end() - 3, argv.end()), (os::Argv{"--", "127.0.0.1", "-v"}));
 }
 
 TEST_F(Sshd, NobodyListeningIsLost) {
@@ -167,6 +258,9 @@ TEST_F(Sshd, TheConnectionEndsWithTheSession) {
 }
 
 TEST_F(Sshd, KeysAreMadeOnceAndPrivate) {
+  EXPECT_EQ(os::list_dir(dir_.path()).value(),
+            (std::vector<std::string>{"authorized", "config", "host_key", "id", "id.pub", "known"}))
+      << "nothing else of its making stays";
   const auto again = ensure_key(dir_.path() / "id", "me");
   EXPECT_EQ(again->public_line, key_.public_line);
   EXPECT_EQ(mode_of(dir_.path() / "id"), 0600);
@@ -177,7 +271,7 @@ TEST(Keys, ThePublicHalfOfAPrivateKeyIsFoundAndTroubleWithItTold) {
   const auto file = dir.path() / "id";
   const auto key = ensure_key(file, "me").value();
   EXPECT_TRUE(same_key(public_half(file).value(), key.public_line));
-  EXPECT_FALSE(same_key(make_key("me")->public_line, key.public_line));
+  EXPECT_FALSE(same_key(make_key(dir.path(), "me")->public_line, key.public_line));
   ::chmod(file.c_str(), 0644);
   EXPECT_NE(public_half(file).error().advice.find("chmod 600"), std::string::npos);
   ASSERT_TRUE(os::write_file(file, "no key\n", 0600));

@@ -63,6 +63,10 @@ class Home:
         """The rehearsal cloud's own account of itself."""
         return json.loads(self.good("rehearsal", "status", "--json").out)
 
+    def sandbox(self):
+        """What its machines are made of here: root, user or plain."""
+        return self.cloud()["sandbox"]
+
     def alive(self):
         return [one["id"] for one in self.cloud()["instances"] if one["state"] not in ("terminated", "shutting-down")]
 

@@ -18,7 +18,8 @@ def test_ten_runs_at_once_do_not_meet():
             number = (home.home_of(one) / "outputs/number").read_text().strip()
             assert one["run"].startswith(f"run{number}-")
             hosts.add((home.home_of(one) / "outputs/host").read_text())
-        assert len(hosts) == 10, hosts
+        # Without namespaces all of them have this computer's name.
+        assert len(hosts) == (1 if home.sandbox() == "plain" else 10), hosts
         home.nothing_left()
 
 

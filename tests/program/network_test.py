@@ -159,6 +159,8 @@ def jump_host(home):
     port = 20000 + os.getpid() % 20000
     (folder / "sshd_config").write_text(f"ListenAddress 127.0.0.1:{port}\nHostKey {folder}/host\nAuthorizedKeysFile {folder}/authorized\n"
                                         f"StrictModes no\nUsePAM no\nPidFile {folder}/pid\nLogLevel VERBOSE\n")
+    if os.getuid() == 0:
+        os.makedirs("/run/sshd", exist_ok=True)  # compiled into root's sshd; only a service's script makes it
     server = subprocess.Popen([sshd, "-D", "-f", str(folder / "sshd_config"), "-E", str(folder / "log")])
     (home.root / "ssh_config").write_text(
         f"Host bastion\n HostName 127.0.0.1\n Port {port}\n User {getpass.getuser()}\n IdentityFile {folder}/mine\n IdentitiesOnly yes\n"
@@ -263,6 +265,37 @@ def test_a_run_whose_private_key_was_lost_is_entered_with_a_new_one_and_its_outp
         home.nothing_left()
 
 
+def test_a_laptop_that_moved_to_another_network_is_let_in_again_and_nobody_else_is():
+    with Home() as home:
+        aws_env(home)
+        ec2 = client(home, "ec2")
+        open_to = lambda: [one["CidrIp"] for rule in groups(ec2)[0]["IpPermissions"] for one in rule["IpRanges"]]
+        waiting = lambda name: f"mkdir outputs; echo up; while [ ! -e ~/{name} ]; do sleep 0.1; done; echo {name} > outputs/model"
+        home.good("run", "-d", "--infra", "aws", "--", "bash", "-c", waiting("go"))
+        run = home.newest()
+        home.wait_for("the training", lambda: home.good("logs", run["run"]).out == "up\n")
+        assert open_to() == ["127.0.0.1/32"], open_to()
+        # What is connected stays so; what breaks is opened again from the new address.
+        home.good("rehearsal", "fault", "caller", "address=203.0.113.9")
+        subprocess.run(["pkill", "-f", f"ControlMaster=yes.*HostKeyAlias={run['run']}|HostKeyAlias={run['run']}.*ControlMaster=yes"], check=True)
+        home.wait_for("the new rule", lambda: open_to() == ["203.0.113.9/32"])
+        home.good("ssh", run["run"], "--", "touch ~/go")
+        home.wait_for("the end", lambda: home.newest()["phase"] == "released")
+        assert home.newest()["outcome"] == "succeeded" and (home.home_of(run) / "outputs/model").read_text() == "go\n"
+        assert not groups(ec2)
+        # The same for a fetch by hand, after somebody else changed the rules.
+        home.good("run", "-d", "--infra", "aws", "--", "bash", "-c", waiting("on"))
+        run = home.newest()
+        home.wait_for("the output", lambda: home.good("logs", run["run"]).out == "up\n")
+        home.good("rehearsal", "fault", "caller", "address=203.0.113.10")
+        done = home.good("fetch", run["run"])
+        assert open_to() == ["203.0.113.10/32"] and "has moved" in done.err, (open_to(), done.err)
+        home.good("ssh", run["run"], "--", "touch ~/on")
+        home.wait_for("the end", lambda: home.newest()["phase"] == "released")
+        assert (home.home_of(run) / "outputs/model").read_text() == "on\n"
+        home.nothing_left()
+
+
 def test_a_placement_group_a_role_and_a_security_group_are_passed_on_and_missing_ones_told():
     with Home() as home:
         aws_env(home)
@@ -339,7 +372,9 @@ assert operation == "StartSession" and region == "us-east-1" and endpoint.starts
 assert request["DocumentName"] == "AWS-StartSSHSession" and request["Target"].startswith("i-"), request
 with open("{home.root}/sessions", "a") as log:
     print(json.dumps([request, region, operation, profile, endpoint, hidden, sorted(answer)]), file=log)
-s = socket.create_connection((open("{home.root}/address").read().strip(), int(request["Parameters"]["portNumber"][0])))
+machine = open("{home.root}/address").read().strip()
+# Amazon's agent stands on the machine itself: no security group sees it.
+s = socket.create_connection((machine, int(request["Parameters"]["portNumber"][0])), source_address=(machine, 0))
 def up():
     while b := os.read(0, 65536): s.sendall(b)
     s.shutdown(1)
