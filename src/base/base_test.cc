@@ -1,5 +1,6 @@
 #include <gtest/gtest.h>
 
+#include "base/bill.h"
 #include "base/hash.h"
 #include "base/json.h"
 #include "base/text.h"
@@ -104,6 +105,31 @@ TEST(JsonText, BrokenTextIsAnErrorNotAnException) {
   EXPECT_EQ(text_at(Json{{"a", 1}}, "a", "x"), "x");
   EXPECT_EQ(int_at(Json{{"a", 1e300}}, "a", 7), 7);
   EXPECT_EQ(int_at(Json{{"a", 2.5}}, "a"), 2);
+}
+
+TEST(Bills, ADiskCostsBySizeTierAndRegion) {
+  const auto hour = [](Disk disk, const char* region = "us-east-1") {
+    return disk_hour(disk, region).micros;
+  };
+  EXPECT_EQ(hour({.gib = 73}), 8'000);  // $0.08 a GiB in 730 hours
+  EXPECT_EQ(hour({.gib = 0, .iops = 9000}), 0);
+  EXPECT_EQ(hour({.gib = 73, .iops = 3000, .mib_per_s = 125}), 8'000);
+  EXPECT_EQ(hour({.gib = 73, .iops = 3730, .mib_per_s = 198}), 8'000 + 5'000 + 4'000);
+  EXPECT_EQ(hour({.type = "io2", .gib = 146, .iops = 1460}), 25'000 + 130'000);
+  EXPECT_EQ(hour({.type = "standard", .gib = 73}), 5'000 + 36'000);
+  EXPECT_EQ(hour({.gib = 73}, "eu-west-1"), 8'800);
+  EXPECT_EQ(hour({.gib = 73}, "xx-nowhere-1"), 12'000);
+}
+
+TEST(Bills, AMinuteIsChargedAtLeastAndThenEverySecondThatBegan) {
+  const Rates rates{Usd{3'600'000}, Usd{360'000}, Usd{36'000}};
+  EXPECT_EQ(charge(rates, Millis(-5)).total(), Usd{66'600});
+  EXPECT_EQ(charge(rates, Millis(2'000)).time, Seconds(60));
+  const auto bill = charge(rates, Millis(90'001));
+  EXPECT_EQ(bill.time, Seconds(91));
+  EXPECT_EQ(bill.machine, Usd{91'000});
+  EXPECT_EQ(bill.disk, Usd{9'100});
+  EXPECT_EQ(bill.address, Usd{910});
 }
 
 }  // namespace

@@ -54,7 +54,7 @@ std::vector<std::string> offer_cells(const plan::Offer& offer, bool first) {
       offer.not_taken.empty() ? offer.reason : offer.reason + "; not taken by itself: " + offer.not_taken};
 }
 
-Json offer_json(const plan::Offer& offer) {
+Json offer_json(const plan::Offer& offer, Seconds until_power_off) {
   return {{"instance_type", offer.type.name},
           {"vcpus", offer.type.vcpus},
           {"memory_mib", offer.type.memory_mib},
@@ -64,8 +64,9 @@ Json offer_json(const plan::Offer& offer) {
           {"zone", offer.zone},
           {"market", plan::name(offer.market)},
           {"hourly_usd", money(offer.hourly)},
-          {"beside_usd", money(offer.beside)},
+          {"beside_usd", money(offer.beside())},
           {"total_usd", money(offer.total)},
+          {"at_most_usd", money(plan::most(offer, until_power_off))},
           {"not_taken", offer.not_taken},
           {"price_date", offer.price_date},
           {"reason", offer.reason}};
@@ -73,13 +74,16 @@ Json offer_json(const plan::Offer& offer) {
 
 Json plan_json(const task::Task& task, const run::Planned& planned) {
   Json offers = Json::array();
-  for (const auto& offer : planned.ranking.offers) offers.push_back(offer_json(offer));
+  const auto until_power_off = planned.lifetime.until_power_off();
+  for (const auto& offer : planned.ranking.offers) offers.push_back(offer_json(offer, until_power_off));
   return {{"task", task.name},
           {"catalog_date", run::catalog_in_force().date()},
           {"prices_of", dates_of(planned.ranking.offers)},
           {"considered", planned.ranking.considered},
           {"max_duration_s", planned.lifetime.max_duration.count()},
+          {"until_power_off_s", until_power_off.count()},
           {"ceiling_usd", money(planned.ceiling)},
+          {"at_most_usd", money(planned.most)},
           {"notes", planned.ranking.notes},
           {"offers", offers}};
 }
@@ -96,9 +100,13 @@ void print_plan(const task::Task& task, const run::Planned& planned) {
   for (std::size_t i = 0; i < std::min(offers.size(), shown); ++i) table.add(offer_cells(offers[i], i == 0));
   fmt::print("{}", table.text());
   if (planned.ranking.considered > shown) fmt::print("  … and {} more\n", planned.ranking.considered - shown);
-  if (const auto most = run::at_most(offers.front(), planned.lifetime)) {
-    fmt::print("at most {} in {}, disk and address counted in\n", show(*most),
-               show_duration(planned.lifetime.max_duration));
+  if (planned.most) {
+    const auto& lifetime = planned.lifetime;
+    fmt::print(
+        "at most {}: {} of training, a quarter of an hour to start, {} to bring the outputs home; disk, "
+        "address "
+        "and the dearest machine that is taken by itself are counted in\n",
+        show(*planned.most), show_duration(lifetime.max_duration), show_duration(lifetime.linger()));
   }
 }
 

@@ -48,9 +48,9 @@ Status confirm(const run::Question& question) {
   if (question.ceiling && offer.hourly && *question.ceiling > *offer.hourly)
     text += fmt::format(" (up to {}/h if that is not to be had)", show_hourly(*question.ceiling));
   if (offer.total) text += fmt::format(", estimated {}", show(*offer.total));
-  if (question.at_most.micros > 0) text += fmt::format(", at most {}", show(question.at_most));
-  text += fmt::format(", ending at the latest {}",
-                      os::iso_time(question.now_ms + question.max_duration.count() * 1000));
+  if (question.at_most) text += fmt::format(", at most {} whatever happens", show(*question.at_most));
+  text +=
+      fmt::format(", ending itself at the latest {} after its boot", show_duration(question.until_power_off));
   const auto answer = os::ask(text + "? [y/N] ");
   if (!answer)
     return fail(Kind::bad_input, "nobody is here to say yes to renting a machine", {},

@@ -97,20 +97,6 @@ Status calm_about(Kind kind, Status status) {
   return status;
 }
 
-struct Volume {
-  std::string type = "gp3";
-  int iops = 0, mib_per_s = 0;  ///< 0: the type's own
-};
-
-/// SkyPilot's tiers. gp3 has 3,000 IOPS and 125 MiB/s unless asked for more; io2 needs a number of IOPS, at
-/// most 500 a GiB (docs.aws.amazon.com/ebs/latest/userguide/ebs-volume-types.html).
-Volume volume_of(const std::string& tier, int gib) {
-  if (tier == "low") return {"standard"};
-  if (tier == "high" || tier == "best") return {"gp3", 6000, 500};
-  if (tier == "ultra") return {"io2", std::clamp(gib * 500, 1000, 20'000)};
-  return {};
-}
-
 class Ec2Cloud final : public Cloud {
  public:
   Ec2Cloud(const AwsWorld& world, os::HttpClient& http, os::Clock& clock)
@@ -301,8 +287,8 @@ Result<Instance> Ec2Cloud::launch(const LaunchRequest& request) {
                 "move what is long into setup: or the workdir");
   }
   // A root disk cannot be smaller than its image.
-  const int disk_gib = std::max(request.disk_gib, request.image.root_size_gib);
-  const auto volume = volume_of(request.disk_tier, disk_gib);
+  const auto volume =
+      plan::disk_of(request.disk_tier, std::max(request.disk_gib, request.image.root_size_gib));
   const aws::RunInstances order{.image_id = request.image.id,
                                 .instance_type = request.offer.type.name,
                                 .key_name = request.key_name,
@@ -311,7 +297,7 @@ Result<Instance> Ec2Cloud::launch(const LaunchRequest& request) {
                                 .client_token = request.client_token,
                                 .user_data = request.user_data,
                                 .root_device = request.image.root_device,
-                                .root_size_gib = disk_gib,
+                                .root_size_gib = volume.gib,
                                 .spot = request.offer.market == plan::Market::spot,
                                 .capacity_block = request.capacity_block,
                                 .tags = request.tags,

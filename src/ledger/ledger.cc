@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "base/text.h"
 #include "ledger/rows.h"
 #include "ledger/schema.h"
@@ -10,6 +12,14 @@
 namespace ferry::ledger {
 namespace {
 
+/// "INSERT INTO table(a, b) VALUES(?1,?2)". The columns are named: another ferry may have added some.
+std::string insert(std::string_view table, std::string_view columns) {
+  std::string places;
+  const auto count = std::count(columns.begin(), columns.end(), ',') + 1;
+  for (std::ptrdiff_t i = 1; i <= count; ++i) places += fmt::format("{}?{}", i == 1 ? "" : ",", i);
+  return fmt::format("INSERT INTO {}({}) VALUES({})", table, columns, places);
+}
+
 class SqliteLedger final : public Ledger {
  public:
   SqliteLedger(Database database, os::Clock& clock) : database_(std::move(database)), clock_(clock) {}
@@ -17,12 +27,11 @@ class SqliteLedger final : public Ledger {
   Status add_run(const Run& run) override {
     const std::int64_t now = clock_.now_ms();
     auto added = write([&] {
-      return database_.run(
-          "INSERT INTO runs VALUES(?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13,?14,?15,?16,?17)", run.name,
-          run.task_name, run.infra, dump_json(run.task), run.workdir, run.home, name(run.phase),
-          name(run.outcome), run.exit_code, run.error, run.keep, run.outputs_home,
-          run.created_ms ? run.created_ms : now, run.phase_ms ? run.phase_ms : now, run.train_start_ms,
-          run.train_end_ms, run.ended_ms);
+      return database_.run(insert("runs", run_columns), run.name, run.task_name, run.infra,
+                           dump_json(run.task), run.workdir, run.home, name(run.phase), name(run.outcome),
+                           run.exit_code, run.error, run.keep, run.outputs_home,
+                           run.created_ms ? run.created_ms : now, run.phase_ms ? run.phase_ms : now,
+                           run.train_start_ms, run.train_end_ms, run.ended_ms);
     });
     if (!added && added.error().kind == Kind::exists) {
       return fail(Kind::exists, "a run named " + printable(run.name) + " exists already", {},
@@ -86,13 +95,12 @@ class SqliteLedger final : public Ledger {
 
   Status note_intent(const Instance& it) override {
     auto noted = write([&] {
-      return database_.run(
-          "INSERT INTO instances "
-          "VALUES(?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13,?14,?15,?16,?17,?18,?19,?20,?21,?22,?23,?24)",
-          it.token, it.run, it.world, it.region, it.endpoint, it.id, it.type, it.zone, it.address,
-          it.ssh_port, it.login_user, it.hourly.micros, name(it.state),
-          it.intent_ms ? it.intent_ms : clock_.now_ms(), it.launched_ms, it.released_ms, it.market,
-          it.disk_gib, it.public_address, it.bytes_out, it.account, it.profile, it.identity, it.ssh_proxy);
+      return database_.run(insert("instances", instance_columns), it.token, it.run, it.world, it.region,
+                           it.endpoint, it.id, it.type, it.zone, it.address, it.ssh_port, it.login_user,
+                           it.hourly.micros, name(it.state), it.intent_ms ? it.intent_ms : clock_.now_ms(),
+                           it.launched_ms, it.released_ms, it.market, it.disk.gib, it.public_address,
+                           it.bytes_out, it.account, it.profile, it.identity, it.ssh_proxy, it.disk.type,
+                           it.disk.iops, it.disk.mib_per_s);
     });
     if (!noted && noted.error().kind == Kind::exists) {
       return fail(Kind::exists, "the launch token " + printable(it.token) + " is in the ledger already");
@@ -111,12 +119,12 @@ class SqliteLedger final : public Ledger {
               "released_ms = CASE WHEN ?15 > 0 THEN ?15 WHEN released_ms > 0 THEN released_ms "
               "WHEN ?13 = 'released' THEN ?16 ELSE 0 END, "
               "market = ?17, disk_gib = ?18, public_address = ?19, bytes_out = ?20, account = ?21, profile = "
-              "?22, "
-              "identity = ?23, ssh_proxy = ?24 WHERE token = ?1",
+              "?22, identity = ?23, ssh_proxy = ?24, disk_type = ?25, disk_iops = ?26, disk_mib_per_s = ?27 "
+              "WHERE token = ?1",
               it.token, it.run, it.world, it.region, it.endpoint, it.id, it.type, it.zone, it.address,
               it.ssh_port, it.login_user, it.hourly.micros, name(it.state), it.launched_ms, it.released_ms,
-              clock_.now_ms(), it.market, it.disk_gib, it.public_address, it.bytes_out, it.account,
-              it.profile, it.identity, it.ssh_proxy));
+              clock_.now_ms(), it.market, it.disk.gib, it.public_address, it.bytes_out, it.account,
+              it.profile, it.identity, it.ssh_proxy, it.disk.type, it.disk.iops, it.disk.mib_per_s));
       if (database_.changes() > 0) return {};
       return fail(Kind::not_found, "no launch was noted with the token " + printable(it.token));
     });
@@ -134,8 +142,7 @@ class SqliteLedger final : public Ledger {
   Status note_resource(const Resource& it) override {
     return write([&] {
       return database_.run(
-          "INSERT INTO resources VALUES(?1,?2,?3,?4,?5,?6,?7,?8,?9) "
-          "ON CONFLICT DO UPDATE SET released = excluded.released",
+          insert("resources", resource_columns) + " ON CONFLICT DO UPDATE SET released = excluded.released",
           it.run, it.world, it.region, it.endpoint, it.kind, it.name, it.released, it.account, it.profile);
     });
   }

@@ -11,6 +11,7 @@
 #include <string_view>
 #include <vector>
 
+#include "base/bill.h"
 #include "base/error.h"
 #include "base/json.h"
 #include "base/units.h"
@@ -79,7 +80,7 @@ struct Instance {
   std::string login_user;
   Usd hourly;                        ///< of the machine alone; 0 when unknown
   std::string market = "on-demand";  ///< or "spot"
-  int disk_gib = 0;                  ///< of its root disk, which is billed too; 0: not known
+  Disk disk;                         ///< its root disk, which is billed too; gib 0: not known
   bool public_address = false;       ///< a public IPv4 address is billed too
   std::int64_t bytes_out = 0;        ///< outputs and logs that left the cloud
   std::string account, profile;  ///< AWS account that pays, and the profile it was rented with; see Resource
@@ -91,18 +92,12 @@ struct Instance {
   std::int64_t intent_ms = 0, launched_ms = 0, released_ms = 0;
 };
 
-/// What an instance has cost, part by part. AWS bills Linux machines, disks and addresses by the second, a
-/// minute at least. Rates as of 2025-10 (aws.amazon.com/ebs/pricing, /vpc/pricing, /ec2/pricing/on-demand).
-struct Bill {
-  Millis time{0};  ///< billed: at least a minute once it was launched
-  Usd machine, disk, address, data_out;
-  Usd total() const { return machine + disk + address + data_out; }
-};
-inline constexpr Usd gp3_gib_month{80'000};  ///< us-east-1; other regions are up to a half dearer
-inline constexpr Usd public_ipv4_hour{5'000};
+using ferry::Bill;
 inline constexpr Usd data_out_gb{90'000};  ///< beyond the first 100 GB of an account's month
-/// Nothing when the machine's price is unknown. A machine of the person's own (world "ssh") costs nothing.
-/// data_out is left at zero: whether it is billed depends on the whole month.
+/// An hour of each part of the instance; machine is 0 when its price is unknown.
+Rates rates_of(const Instance& instance);
+/// What an instance has cost: charge() from its launch to its release, or to now. Nothing when the machine's
+/// price is unknown. A machine of the person's own (world "ssh") costs nothing.
 std::optional<Bill> bill(const Instance& instance, std::int64_t now_ms);
 /// bill().total().
 std::optional<Usd> spent(const Instance& instance, std::int64_t now_ms);

@@ -181,6 +181,7 @@ TEST_F(LedgerTest, AnInstanceGoesFromIntentToLiveToReleased) {
   ASSERT_TRUE(ledger->note_instance(it));
   clock.advance(Millis(90'000));
   it.address = "127.0.0.9";
+  it.disk = {.type = "io2", .gib = 40, .iops = 20'000, .mib_per_s = 7};
   ASSERT_TRUE(ledger->note_instance(it));  // says launched_ms = 0 again
   EXPECT_EQ(ledger->instances("digits-7k2")->at(0).launched_ms, launched);
 
@@ -192,7 +193,12 @@ TEST_F(LedgerTest, AnInstanceGoesFromIntentToLiveToReleased) {
   EXPECT_EQ(back.launched_ms, launched);
   EXPECT_EQ(back.intent_ms, intended);
   EXPECT_EQ(back.address, "127.0.0.9");
-  EXPECT_EQ(spent(back, clock.now + 999'999), cost(Usd{41'600}, Seconds(90)));
+  EXPECT_EQ(back.disk.type, "io2");
+  EXPECT_EQ(back.disk.gib, 40);
+  EXPECT_EQ(back.disk.iops, 20'000);
+  EXPECT_EQ(back.disk.mib_per_s, 7);
+  EXPECT_EQ(spent(back, clock.now + 999'999),
+            cost(Usd{41'600}, Seconds(90)) + cost(disk_hour(back.disk, "us-east-1"), Seconds(90)));
   EXPECT_EQ(ledger->note_instance(some_instance("other")).error().kind, Kind::not_found);
 }
 

@@ -31,21 +31,21 @@ std::optional<Phase> phase_from(std::string_view name) { return from<Phase>(phas
 std::optional<Outcome> outcome_from(std::string_view name) { return from<Outcome>(outcomes, name); }
 std::optional<Rent> rent_from(std::string_view name) { return from<Rent>(rents, name); }
 
+Rates rates_of(const Instance& instance) {
+  return {instance.hourly, disk_hour(instance.disk, instance.region),
+          instance.public_address ? public_ipv4_hour : Usd{}};
+}
+
 std::optional<Bill> bill(const Instance& instance, std::int64_t now_ms) {
   if (instance.state == Rent::intent) return Bill{};
   // Released without ever having run: the intent came to nothing.
   if (instance.state == Rent::released && instance.launched_ms == 0) return Bill{};
   const bool over = instance.state == Rent::released && instance.released_ms > 0;
   const std::int64_t end = over ? instance.released_ms : now_ms;
-  Bill bill;
-  bill.time = Seconds(std::max<std::int64_t>(60, (end - instance.launched_ms + 999) / 1000));
-  if (instance.world == "ssh") return bill;
+  const Millis time(end - instance.launched_ms);
+  if (instance.world == "ssh") return charge({}, time);
   if (instance.hourly.micros <= 0) return std::nullopt;
-  constexpr std::int64_t hours_a_month = 730;
-  bill.machine = cost(instance.hourly, bill.time);
-  bill.disk = cost(Usd{gp3_gib_month.micros * instance.disk_gib / hours_a_month}, bill.time);
-  if (instance.public_address) bill.address = cost(public_ipv4_hour, bill.time);
-  return bill;
+  return charge(rates_of(instance), time);
 }
 
 std::optional<Usd> spent(const Instance& instance, std::int64_t now_ms) {

@@ -62,13 +62,16 @@ Result<Instance> read_instance(const Statement& row) {
   instance.launched_ms = row.integer(14);
   instance.released_ms = row.integer(15);
   instance.market = row.text(16);
-  instance.disk_gib = static_cast<int>(row.integer(17));
+  instance.disk.gib = static_cast<int>(row.integer(17));
   instance.public_address = row.integer(18) != 0;
   instance.bytes_out = row.integer(19);
   instance.account = row.text(20);
   instance.profile = row.text(21);
   instance.identity = row.text(22);
   instance.ssh_proxy = row.text(23);
+  instance.disk.type = row.text(24);
+  instance.disk.iops = static_cast<int>(row.integer(25));
+  instance.disk.mib_per_s = static_cast<int>(row.integer(26));
   return instance;
 }
 

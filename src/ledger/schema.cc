@@ -54,6 +54,11 @@ ALTER TABLE instances ADD COLUMN identity TEXT NOT NULL DEFAULT '';
 ALTER TABLE instances ADD COLUMN ssh_proxy TEXT NOT NULL DEFAULT '';
 ALTER TABLE resources ADD COLUMN account TEXT NOT NULL DEFAULT '';
 ALTER TABLE resources ADD COLUMN profile TEXT NOT NULL DEFAULT '';
+)",
+    R"(
+ALTER TABLE instances ADD COLUMN disk_type TEXT NOT NULL DEFAULT 'gp3';
+ALTER TABLE instances ADD COLUMN disk_iops INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE instances ADD COLUMN disk_mib_per_s INTEGER NOT NULL DEFAULT 0;
 )"};
 
 Status check_not_newer(std::int64_t version, const os::Path& file) {

@@ -21,8 +21,14 @@ struct Ask {
   const InstanceType* type = nullptr;          ///< the one that the wish names
   std::uint32_t group = 0;                     ///< offers of a lower group go first
   Market market = Market::on_demand;
-  Usd beside;  ///< an hour of disk and address
+  Usd address;  ///< an hour of it
 
+  /// An hour of the root disk there.
+  Usd disk(std::string_view region) const {
+    return disk_hour(disk_of(wish->disk_tier, wish->disk_gib), region);
+  }
+  /// An hour of all that is billed beside the machine there.
+  Usd beside(std::string_view region) const { return disk(region) + address; }
   /// True if the task says nothing about the machine itself.
   bool nothing() const;
   bool accelerator_fits(const InstanceType& type) const;

@@ -11,6 +11,7 @@
 #include <string_view>
 #include <vector>
 
+#include "base/bill.h"
 #include "base/error.h"
 #include "base/units.h"
 #include "task/task.h"
@@ -138,17 +139,33 @@ struct Offer {
   Market market = Market::on_demand;
   std::optional<Usd> hourly;  ///< nothing: unknown. Never zero
   std::string price_date;     ///< when `hourly` was true
-  Usd beside;                 ///< an hour of what is billed beside the machine: see RankOptions
-  std::optional<Usd> total;   ///< of the whole task, where its duration is known
-  std::size_t wish = 0;       ///< which of task.wishes() it satisfies: image, disk and labels are that one's
-  std::size_t ask = 0;        ///< the same for every offer of one wish with one of its accelerators
-  std::string reason;         ///< why it stands where it stands, for people
-  std::string not_taken;      ///< why it is not taken even when better ones cannot be had; empty: it is. For
-                              ///< people; rank() leaves it empty, whoever knows the terms of a run says it
+  /// An hour of the machine at the very most: a spot machine's price may rise to the task's max_hourly_cost
+  /// or the on-demand price, and a burstable one that is busy all the time pays for every CPU credit.
+  /// Nothing: unknown.
+  std::optional<Usd> dearest;
+  Usd disk, address;         ///< an hour of what is billed beside the machine
+  std::optional<Usd> total;  ///< of the whole task, where its duration is known
+  std::size_t wish = 0;      ///< which of task.wishes() it satisfies: image, disk and labels are that one's
+  std::size_t ask = 0;       ///< the same for every offer of one wish with one of its accelerators
+  std::string reason;        ///< why it stands where it stands, for people
+  std::string not_taken;     ///< why it is not taken even when better ones cannot be had; empty: it is. For
+                             ///< people; rank() leaves it empty, whoever knows the terms of a run says it
 
+  Usd beside() const { return disk + address; }
   /// An hour of everything; nothing when the machine's price is unknown.
-  std::optional<Usd> rate() const { return hourly ? std::optional(*hourly + beside) : std::nullopt; }
+  std::optional<Usd> rate() const { return hourly ? std::optional(*hourly + beside()) : std::nullopt; }
 };
+
+/// The volume of one of the disk tiers that tasks name; "" is the usual one. io2 gets as many IOPS as its
+/// size allows; an unknown size (0) may turn out to allow them all.
+Disk disk_of(std::string_view tier, int gib);
+
+/// The most that one machine for this offer can be billed when its boot timer ends it `until_power_off` after
+/// it is armed: what a run can cost is said by this function alone. Counted in are the time before the timer
+/// is armed and after it fires, the minute that is billed at least, the disk with its tier in a short month,
+/// the address, spot prices that rise, and CPU credits. Not counted is data out, which AWS bills by the
+/// account's month and beyond its first 100 GB. Nothing when a price is unknown.
+std::optional<Usd> most(const Offer& offer, Seconds until_power_off);
 
 struct RankOptions {
   std::string home_region;          ///< used where the task names no region; empty: every region
@@ -156,9 +173,6 @@ struct RankOptions {
   std::optional<Seconds> duration;  ///< expected; the task's own goes before
   bool rehearsal = false;  ///< in home_region alone, zones left to the cloud, unknown prices allowed. So it
                            ///< is for a task with infra: rehearsal
-  /// What a root disk and a public address cost. A disk counts as far as the task says its size: the size of
-  /// an image's own is not known here, and is left out. No address is counted where the task wants none.
-  Usd disk_gib_month, address_hour;
   std::function<bool(const Offer&)> avoid;  ///< true: behind all others (it had no capacity lately)
   std::size_t most = 1000;                  ///< no more offers than this
 };
@@ -181,7 +195,8 @@ struct Ranking {
 ///
 /// Accelerators are named as people write them: `a10g`, `A100-80GB`, `V100-32GB`, `nvidia-tesla-t4`; or by
 /// their memory: `24GB+`, `NVIDIA:80GB`. The count is exact. With a known duration, what costs more than the
-/// task's budget, disk and address included, is left out.
+/// task's budget, disk and address included, is left out. A disk counts as far as the task says its size: the
+/// size of an image's own is not known here. No address is counted where the task wants none.
 ///
 /// Fails not_found, saying which wish excludes what and naming the nearest alternatives, when nothing can
 /// satisfy it; bad_input for an unknown type, GPU or region. The text begins with the place in the task file.

@@ -6,6 +6,7 @@
 
 #include "base/text.h"
 #include "plan/ask.h"
+#include "plan/most.h"
 #include "plan/why_none.h"
 
 namespace ferry::plan {
@@ -21,6 +22,7 @@ struct Line {
   std::uint32_t region = 0;  // among the regions of this ranking
   std::uint32_t zone = 0;    // in the catalog; 0: the cloud chooses
   Known known;
+  Usd dearest;  // zero: unknown
   bool avoided = false;
 
   auto key() const { return std::tie(first, second); }
@@ -47,7 +49,7 @@ class Ranker {
   Result<Ranking> run() {
     TRY_SET(asks, "", asks_of(task_, catalog_, out_.notes));
     asks_ = std::move(asks);
-    for (auto& ask : asks_) ask.beside = beside(*ask.wish);
+    for (auto& ask : asks_) ask.address = task_.aws.public_address == false ? Usd{} : public_ipv4_hour;
     std::vector<Error> errors;
     std::vector<Types> types;
     for (const auto& ask : asks_) {
@@ -80,24 +82,17 @@ class Ranker {
     return number_of(type) * 2 + (ask.market == Market::spot);
   }
 
-  /// An hour of the disk and the address that a machine for this wish has.
-  Usd beside(const task::Resources& wish) const {
-    constexpr std::int64_t hours_a_month = 730;
-    const auto disk = options_.disk_gib_month.micros * wish.disk_gib + dearer_disk(wish).micros;
-    const auto address = task_.aws.public_address == false ? Usd{} : options_.address_hour;
-    return Usd{disk / hours_a_month} + address;
-  }
-
-  /// What a month of the wish's disk_tier costs above the plain disk (aws.amazon.com/ebs/pricing, us-east-1).
-  Usd dearer_disk(const task::Resources& wish) const {
-    if (!options_.disk_gib_month.micros) return {};
-    // gp3 with 3,000 IOPS and 375 MiB/s more than it has
-    if (wish.disk_tier == "high" || wish.disk_tier == "best") return Usd{3000 * 5'000 + 375 * 40'000};
-    if (wish.disk_tier != "ultra") return {};
-    // io2: a GiB costs $0.125, one IOPS $0.065; 500 of them a GiB. An unknown size may have the most.
-    const std::int64_t iops = wish.disk_gib ? std::clamp(wish.disk_gib * 500LL, 1000LL, 20'000LL) : 20'000;
-    return Usd{wish.disk_gib * std::max<std::int64_t>(0, 125'000 - options_.disk_gib_month.micros) +
-               iops * 65'000};
+  /// An hour of the machine at the very most; zero: unknown.
+  static Usd dearest(const Ask& ask, const InstanceType& type, std::span<const Catalog::Row> rows,
+                     Usd price) {
+    Usd cap = price;
+    if (ask.market == Market::spot) {
+      // EC2's own limit for spot is the on-demand price; max_hourly_cost is passed on as a lower one.
+      cap = price_in(rows, Market::on_demand).price;
+      if (const auto& own = ask.wish->max_hourly_cost; own && (!cap.micros || *own < cap)) cap = *own;
+      if (cap.micros) cap = std::max(cap, price);
+    }
+    return cap.micros ? cap + credits(type) : Usd{};
   }
 
   bool rehearsing(const Ask& ask) const {
@@ -200,13 +195,14 @@ class Ranker {
       if (!row.zone || rehearsing(ask)) continue;
       zoned = true;
       if (!zone.empty() && catalog_.name(row.zone) != zone) continue;
-      add_line(ask, type, region, row.zone, price_in(rows, ask.market, row.zone), refused);
+      add_line(ask, type, region, row.zone, rows, refused);
     }
-    if (!zoned) add_line(ask, type, region, 0, price_in(rows, ask.market), refused);
+    if (!zoned) add_line(ask, type, region, 0, rows, refused);
   }
 
   void add_line(const Ask& ask, const InstanceType& type, std::uint32_t region, std::uint32_t zone,
-                const Known& known, Refused& refused) {
+                std::span<const Catalog::Row> rows, Refused& refused) {
+    const auto known = price_in(rows, ask.market, zone);
     const Usd price = known.price;
     if (!price.micros && !takes_unpriced(ask)) {
       ++refused.unpriced;
@@ -216,11 +212,17 @@ class Ranker {
       ++refused.too_dear;
       return refused.note(price, type, regions_[region]);
     }
-    if (price.micros && duration_ && task_.budget && cost(price + ask.beside, *duration_) > *task_.budget) {
+    if (price.micros && duration_ && task_.budget &&
+        cost(price + ask.beside(regions_[region]), *duration_) > *task_.budget) {
       ++refused.over_budget;
       return refused.note(price, type, regions_[region]);
     }
-    Line line{.ask = &ask, .type = &type, .region = region, .zone = zone, .known = known};
+    Line line{.ask = &ask,
+              .type = &type,
+              .region = region,
+              .zone = zone,
+              .known = known,
+              .dearest = dearest(ask, type, rows, price)};
     // A second way to the same offer is no other offer.
     if (ways_[way(ask, type)] > 1) {
       const auto place = (std::uint64_t{way(ask, type)} << 44) | (std::uint64_t{region} << 24) | zone;
@@ -272,7 +274,9 @@ class Ranker {
     offer.market = line.ask->market;
     offer.hourly = line.known.price.micros ? std::optional(line.known.price) : std::nullopt;
     offer.price_date = offer.hourly ? catalog_.name(line.known.date) : std::string();
-    offer.beside = line.ask->beside;
+    offer.dearest = line.dearest.micros ? std::optional(line.dearest) : std::nullopt;
+    offer.disk = line.ask->disk(offer.region);
+    offer.address = line.ask->address;
     offer.total = offer.hourly && duration_ ? std::optional(cost(*offer.rate(), *duration_)) : std::nullopt;
     offer.wish = line.ask->number;
     offer.ask = static_cast<std::size_t>(line.ask - asks_.data());

@@ -52,9 +52,10 @@ WhyNone::Lowest WhyNone::lowest(Types types, Market market, Regions regions) con
   return best;
 }
 
-bool WhyNone::allowed(const Ask& ask, Usd price) const {
+bool WhyNone::allowed(const Ask& ask, const Lowest& lowest) const {
+  const auto& [price, region] = lowest;
   return price.micros && (!ask.wish->max_hourly_cost || price <= *ask.wish->max_hourly_cost) &&
-         (!duration || !task.budget || cost(price + ask.beside, *duration) <= *task.budget);
+         (!duration || !task.budget || cost(price + ask.beside(region), *duration) <= *task.budget);
 }
 
 Error WhyNone::not_in_zone(const Ask& ask, Types types) const {
@@ -77,22 +78,23 @@ Error WhyNone::too_dear(const Ask& ask, Types types, Regions regions, const Refu
   const auto what = by_cap ? fmt::format("{} exists only at {}/h and more; max_hourly_cost is {}",
                                          subject(ask), show(least), amount(*ask.wish->max_hourly_cost))
                            : fmt::format("{} costs {} and more for {}; the budget is {}", subject(ask),
-                                         show(cost(least + ask.beside, *duration)), show_duration(*duration),
-                                         amount(*task.budget));
+                                         show(cost(least + ask.beside(refused.least_region), *duration)),
+                                         show_duration(*duration), amount(*task.budget));
   std::vector<std::string> ways;
-  if (const auto other = lowest(types, ask.market, all_regions); allowed(ask, other.price))
+  if (const auto other = lowest(types, ask.market, all_regions); allowed(ask, other))
     ways.push_back(fmt::format("infra: aws/{} has it at {}/h", other.region, show(other.price)));
   if (ask.market == Market::on_demand) {
     auto spot = lowest(types, Market::spot, regions);
-    if (!allowed(ask, spot.price)) spot = lowest(types, Market::spot, all_regions);
-    if (allowed(ask, spot.price)) {
+    if (!allowed(ask, spot)) spot = lowest(types, Market::spot, all_regions);
+    if (allowed(ask, spot)) {
       ways.push_back(fmt::format("use_spot: true{} is {}/h",
                                  among(regions, spot.region) ? "" : " with infra: aws/" + spot.region,
                                  show(spot.price)));
     }
   }
-  ways.push_back(by_cap ? "max_hourly_cost: " + plain_amount(least)
-                        : "budget: " + plain_amount(cost(least + ask.beside, *duration)));
+  ways.push_back(by_cap
+                     ? "max_hourly_cost: " + plain_amount(least)
+                     : "budget: " + plain_amount(cost(least + ask.beside(refused.least_region), *duration)));
   return {Kind::not_found,
           what,
           fmt::format("the cheapest is {} in {}", refused.least_type->name, refused.least_region),

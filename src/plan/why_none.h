@@ -42,7 +42,7 @@ struct WhyNone {
     std::string region;
   };
   Lowest lowest(Types types, Market market, Regions regions) const;
-  bool allowed(const Ask& ask, Usd price) const;
+  bool allowed(const Ask& ask, const Lowest& lowest) const;
   Error not_in_zone(const Ask& ask, Types types) const;
   Error too_dear(const Ask& ask, Types types, Regions regions, const Refused& refused) const;
   Error no_price(const Ask& ask, Types types, Regions regions) const;

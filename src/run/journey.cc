@@ -83,58 +83,66 @@ Status Journey::plan(const Order& order, const std::string& framework) {
     lifetime_ = limited;
   }
   TRY_SET(planned, "", plan_task(task, lifetime_, doors_.data, doors_.clock.now_ms(), rehearsal_region));
-  if (planned.place.world == "aws") TRY("", look_at_account(order, planned));
+  if (planned.place.world == "aws") TRY("", look_at_account(task, framework, planned));
   for (const auto& note : planned.ranking.notes) doors_.progress.warn("plan", note);
   wishes_.assign(task.wishes().begin(), task.wishes().end());
   offers_ = std::move(planned.ranking.offers);
   place_ = std::move(planned.place);
   lifetime_ = planned.lifetime;
   ceiling_ = planned.ceiling;
+  most_ = planned.most;
   const auto& best = offers_.front();
   run_.task["max_duration_s"] = lifetime_.max_duration.count();
   if (best.total) run_.task["estimate_micros"] = best.total->micros;
+  if (most_) run_.task["at_most_micros"] = most_->micros;
   TRY("", doors_.ledger.update(run_));
-  const auto most = at_most(best, lifetime_).value_or(Usd{});
-  doors_.progress.done(
-      "plan", describe_offer(best, lifetime_),
-      {{"instance_type", best.type.name},
-       {"region", best.region},
-       {"zone", best.zone},
-       {"market", plan::name(best.market)},
-       {"hourly_usd", best.hourly ? Json(static_cast<double>(best.hourly->micros) / 1e6) : Json()},
-       {"estimate_usd", best.total ? Json(static_cast<double>(best.total->micros) / 1e6) : Json()},
-       {"at_most_usd", static_cast<double>(most.micros) / 1e6},
-       {"considered", planned.ranking.considered}});
-  return place_.world == "aws" ? ask(order, framework) : Status();
+  const auto dollars = [](const std::optional<Usd>& money) {
+    return money ? Json(static_cast<double>(money->micros) / 1e6) : Json();
+  };
+  doors_.progress.done("plan", describe_plan(best, lifetime_, most_),
+                       {{"instance_type", best.type.name},
+                        {"region", best.region},
+                        {"zone", best.zone},
+                        {"market", plan::name(best.market)},
+                        {"hourly_usd", dollars(best.hourly)},
+                        {"estimate_usd", dollars(best.total)},
+                        {"at_most_usd", dollars(most_)},
+                        {"considered", planned.ranking.considered}});
+  return place_.world == "aws" ? ask(order) : Status();
 }
 
-Status Journey::look_at_account(const Order& order, Planned& planned) {
+Status Journey::look_at_account(const task::Task& task, const std::string& framework, Planned& planned) {
   // The account is looked at before anyone is asked: a question that leads nowhere is a bad one.
   TRY_SET(cloud, "", open_cloud(doors_, planned.place));
   TRY_SET(caller, "", cloud->whoami());
   planned.place.account = caller.account;
+  const auto look_at_image = [&]() -> Status {
+    const auto& best = planned.ranking.offers.front();
+    planned.place.region = best.region;  // the limits may have led to another one
+    TRY_SET(there, "", open_cloud(doors_, planned.place));
+    TRY_SET(image, "find an image",
+            find_image(doors_, *there, planned.place, best, task.wishes()[best.wish].image, framework));
+    image_ = std::move(image);
+    enlarge_disks(task, image_.root_size_gib, planned.ranking);
+    return set_terms(task, lifetime_, planned);
+  };
   // Reserved capacity counts against the limits when it is reserved.
   if (reservation_) {
     if (reservation_->is_block)
       planned.ranking.notes.push_back(fmt::format(
           "{} is a capacity block: it is paid already, whatever the price below says", reservation_->id));
-    return {};
+    return look_at_image();
   }
   TRY_SET(allowed, "", within_quotas(doors_, planned.place, std::move(planned.ranking.offers)));
   planned.ranking.offers = std::move(allowed);
-  return set_terms(order.task, lifetime_, planned);
+  return look_at_image();
 }
 
-Status Journey::ask(const Order& order, const std::string& framework) {
-  const auto& best = offers_.front();
-  TRY_SET(cloud, "", open_cloud(doors_, place_));  // the limits may have led to another region
-  TRY_SET(image, "find an image",
-          find_image(doors_, *cloud, place_, best, wishes_[best.wish].image, framework));
-  TRY("", may_launch(doors_, best, image, order.task.aws));
+Status Journey::ask(const Order& order) {
+  TRY("", may_launch(doors_, offers_.front(), image_, order.task.aws));
   if (!order.confirm || aws::is_loopback(place_.endpoint)) return {};
-  const auto most = at_most(best, lifetime_).value_or(Usd{});
   doors_.progress.pause();
-  return order.confirm({offers_, lifetime_.max_duration, most, ceiling_, doors_.clock.now_ms()});
+  return order.confirm({offers_, lifetime_.until_power_off(), most_, ceiling_});
 }
 
 Status Journey::plan_own_machine(const std::string& host) {
@@ -165,6 +173,7 @@ Status Journey::launch(const Order& order, const std::string& framework) {
                                .framework = framework,
                                .lifetime = lifetime_,
                                .ceiling = ceiling_,
+                               .budget = order.task.budget,
                                .aws = order.task.aws,
                                .capacity_block = reservation_ && reservation_->is_block}));
   instance_ = std::move(launched.instance);

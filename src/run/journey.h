@@ -29,8 +29,8 @@ class Journey {
   Status plan(const Order& order, const std::string& framework);
   Status plan_own_machine(const std::string& host);
   /// What the account's limits and permissions leave of what was planned, and its reservations.
-  Status look_at_account(const Order& order, Planned& planned);
-  Status ask(const Order& order, const std::string& framework);
+  Status look_at_account(const task::Task& task, const std::string& framework, Planned& planned);
+  Status ask(const Order& order);
   Status launch(const Order& order, const std::string& framework);
   Status connect();
   Status sync(sync::Tree& tree);
@@ -71,6 +71,8 @@ class Journey {
   std::vector<task::Resources> wishes_;  // that the offers are for
   std::optional<cloud::Reservation> reservation_;
   std::optional<Usd> ceiling_;  // no dearer machine is rented, an hour
+  std::optional<Usd> most_;     // that the run can cost
+  cloud::Image image_;          // of the best offer
   ledger::Instance instance_;
   std::optional<Link> link_;
   Environment environment_;

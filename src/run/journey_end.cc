@@ -73,11 +73,14 @@ Status Journey::release() {
   TRY_SET(instances, "", doors_.ledger.instances(run_.name));
   TRY_SET(resources, "", doors_.ledger.resources(run_.name));
   const auto now = doors_.clock.now_ms();
-  std::string text = watch::release_text(instances, resources, now);
+  const auto said = int_at(run_.task, "at_most_micros");
+  const auto at_most = said > 0 ? std::optional(Usd{said}) : std::nullopt;
+  std::string text = watch::release_text(instances, resources, now, at_most);
   if (const auto estimate = int_at(run_.task, "estimate_micros"); estimate > 0)
     text += fmt::format(" (estimated {})", show(Usd{estimate}));
-  nothing_made ? doors_.progress.pause()
-               : doors_.progress.done("release", text, watch::release_json(instances, resources, now));
+  nothing_made
+      ? doors_.progress.pause()
+      : doors_.progress.done("release", text, watch::release_json(instances, resources, now, at_most));
   if (run_.outputs_home)
     doors_.progress.note(watch::closing_line(run_.name, shown(run_.home), fetched_files_),
                          {{"home", run_.home}});

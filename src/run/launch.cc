@@ -8,6 +8,7 @@
 #include "run/capacity.h"
 #include "run/images.h"
 #include "run/labels.h"
+#include "run/planning.h"
 #include "run/polling.h"
 #include "ssh/keys.h"
 
@@ -219,7 +220,7 @@ Result<cloud::Instance> Launcher::rent(const plan::Offer& offer, Site& site, led
   instance.zone = offer.zone;
   instance.hourly = offer.hourly.value_or(Usd{});
   instance.market = plan::name(offer.market);
-  instance.disk_gib = std::max(wish.disk_gib, image.root_size_gib);
+  instance.disk = plan::disk_of(wish.disk_tier, std::max(wish.disk_gib, image.root_size_gib));
   const auto subnet =
       std::ranges::find_if(site.subnets, [&](const auto& one) { return one.zone == offer.zone; });
   const bool own_subnet = subnet != site.subnets.end();
@@ -229,6 +230,9 @@ Result<cloud::Instance> Launcher::rent(const plan::Offer& offer, Site& site, led
   if (access_.is_own) instance.identity = access_.identity.string();
   instance.intent_ms = doors_.clock.now_ms();
   TRY("", doors_.ledger.note_intent(instance));
+  if (!keeps_budget(order_.budget, offer, wish.disk_tier, instance.disk.gib, order_.lifetime))
+    return fail(Kind::unsupported,
+                fmt::format("the {} GiB of its image's disk would break the budget", instance.disk.gib));
   return site.cloud->launch(
       {.offer = offer,
        .image = image,

@@ -17,7 +17,8 @@ struct LaunchOrder {
   std::span<const task::Resources> wishes;  ///< of the task; an offer says which is its
   const std::string& framework;             ///< that the image had better bring ("pytorch"); empty: none
   Lifetime lifetime;
-  std::optional<Usd> ceiling;  ///< dearer offers (an hour) are not taken; nothing: any
+  std::optional<Usd> ceiling;      ///< dearer offers (an hour) are not taken; nothing: any
+  std::optional<Usd> budget = {};  ///< that the whole run must keep
   const task::AwsSettings& aws;
   bool capacity_block = false;  ///< aws.capacity_reservation is a block
 };

@@ -20,27 +20,40 @@ std::string describe_type(const plan::InstanceType& type) {
   return text;
 }
 
-/// What the offer may cost until its outputs are home: the machine may linger for that, after the training's
-/// time is over.
-bool keeps_budget(const task::Task& task, const plan::Offer& offer, const Lifetime& lifetime) {
-  if (!task.budget || !offer.hourly) return true;
-  return cost(*offer.rate(), lifetime.max_duration + lifetime.linger()) <= *task.budget;
+/// An hour of everything at its dearest, where that is known.
+Usd most_hourly(const plan::Offer& offer) { return offer.dearest.value_or(Usd{}) + offer.beside(); }
+
+bool keeps_budget(const std::optional<Usd>& budget, const plan::Offer& offer, const Lifetime& lifetime) {
+  if (!budget || !offer.hourly) return true;
+  const auto most = plan::most(offer, lifetime.until_power_off());
+  return most && *most <= *budget;
 }
 
 /// As much of the time as the budget pays for.
 Result<Lifetime> within_budget(const task::Task& task, Lifetime lifetime, const plan::Offer& offer) {
-  if (keeps_budget(task, offer, lifetime)) return lifetime;
+  if (keeps_budget(task.budget, offer, lifetime)) return lifetime;
+  if (!offer.dearest) {
+    return fail(Kind::not_found,
+                fmt::format("the budget of {} cannot be kept: how dear {} {} may become is not known",
+                            show(*task.budget), plan::name(offer.market), offer.type.name),
+                {}, "write max_hourly_cost, leave out budget, or ask AWS for prices: ferry catalog update");
+  }
   Seconds pays{0}, too_long = lifetime.max_duration;
   while (pays + Seconds(1) < too_long) {
     const auto middle = (pays + too_long) / 2;
-    (keeps_budget(task, offer, {middle}) ? pays : too_long) = middle;
+    (keeps_budget(task.budget, offer, {middle}) ? pays : too_long) = middle;
   }
-  if (pays < Seconds(60)) {
-    return fail(Kind::bad_input,
-                fmt::format("the budget of {} does not pay for a minute of training at {}/h",
-                            show(*task.budget), show_hourly(*offer.rate())),
-                "disk, address and time to bring the outputs home are counted in",
-                "raise the budget, or choose a cheaper machine");
+  constexpr Seconds least{60};
+  if (pays < least) {
+    const auto needed = plan::most(offer, Lifetime{least}.until_power_off()).value_or(Usd{});
+    return fail(
+        Kind::bad_input,
+        fmt::format("the budget of {} does not pay for a minute of training at {}/h", show(*task.budget),
+                    show_hourly(most_hourly(offer))),
+        fmt::format("with a quarter of an hour to start, time to bring the outputs home, disk and address "
+                    "a minute can cost {}",
+                    show(needed)),
+        "raise the budget, or choose a cheaper machine");
   }
   return Lifetime{pays};
 }
@@ -48,10 +61,11 @@ Result<Lifetime> within_budget(const task::Task& task, Lifetime lifetime, const 
 /// Why an offer is not taken when those before it cannot be had; `best`: the first of the same wish.
 std::string why_not_taken(const task::Task& task, const plan::Offer& best, const plan::Offer& offer,
                           const Lifetime& lifetime) {
-  if (!keeps_budget(task, offer, lifetime))
+  if (!keeps_budget(task.budget, offer, lifetime))
     return fmt::format("{} of it would break the budget", show_duration(lifetime.max_duration));
+  if (!offer.hourly && best.hourly) return "its price is unknown";
   const bool named = !task.wishes()[offer.wish].instance_type.empty();
-  if (named || !offer.hourly || !best.hourly) return {};
+  if (named || !offer.hourly) return {};
   return offer.hourly->micros > best.hourly->micros * dearest_times ? "more than twice the best's price" : "";
 }
 
@@ -63,17 +77,21 @@ Status find_terms(const task::Task& task, Lifetime lifetime, Planned& planned) {
   planned.lifetime = limited;
   std::erase(notes, planned.budget_note);
   if (limited.max_duration < lifetime.max_duration) {
-    planned.budget_note =
-        fmt::format("the budget of {} lasts {} at {}/h, disk and address counted in", show(*task.budget),
-                    show_duration(limited.max_duration), show_hourly(*offers.front().rate()));
+    planned.budget_note = fmt::format(
+        "the budget of {} lasts {} at {}/h at most, with a quarter of an hour to start and time to "
+        "bring the outputs home",
+        show(*task.budget), show_duration(limited.max_duration), show_hourly(most_hourly(offers.front())));
     notes.push_back(planned.budget_note);
   }
   std::map<std::size_t, const plan::Offer*> best;  // of each wish with each accelerator
   planned.ceiling.reset();
+  planned.most = Usd{};
   for (auto& offer : offers) {
     offer.not_taken = why_not_taken(task, *best.try_emplace(offer.ask, &offer).first->second, offer, limited);
-    if (offer.not_taken.empty() && offer.hourly)
-      planned.ceiling = std::max(planned.ceiling.value_or(Usd{}), *offer.hourly);
+    if (!offer.not_taken.empty()) continue;
+    if (offer.hourly) planned.ceiling = std::max(planned.ceiling.value_or(Usd{}), *offer.hourly);
+    const auto most = plan::most(offer, limited.until_power_off());
+    planned.most = most && planned.most ? std::optional(std::max(*planned.most, *most)) : std::nullopt;
   }
   return {};
 }
@@ -105,8 +123,6 @@ Result<Planned> plan_task(const task::Task& task, Lifetime lifetime, const os::P
   } else if (const auto region = cloud::aws_region_from_environment(""); region) {
     options.home_region = *region;
   }
-  options.disk_gib_month = ledger::gp3_gib_month;
-  options.address_hour = ledger::public_ipv4_hour;
   const CapacityMemory memory(data / "capacity.json", now_ms);
   if (!options.rehearsal) options.avoid = [&](const plan::Offer& offer) { return memory.is_short(offer); };
   TRY_SET(ranking, "", plan::rank(task, catalog_in_force(), options));
@@ -127,18 +143,28 @@ Status set_terms(const task::Task& task, Lifetime lifetime, Planned& planned) {
   return {};
 }
 
-std::optional<Usd> at_most(const plan::Offer& offer, const Lifetime& lifetime) {
-  return offer.hourly ? std::optional(cost(*offer.rate(), lifetime.max_duration)) : std::nullopt;
+void enlarge_disks(const task::Task& task, int gib, plan::Ranking& ranking) {
+  for (auto& offer : ranking.offers) {
+    const auto& wish = task.wishes()[offer.wish];
+    offer.disk = disk_hour(plan::disk_of(wish.disk_tier, std::max(wish.disk_gib, gib)), offer.region);
+  }
 }
 
-std::string describe_offer(const plan::Offer& offer, const Lifetime& lifetime) {
+bool keeps_budget(const std::optional<Usd>& budget, plan::Offer offer, const std::string& disk_tier, int gib,
+                  const Lifetime& lifetime) {
+  offer.disk = disk_hour(plan::disk_of(disk_tier, gib), offer.region);
+  return keeps_budget(budget, offer, lifetime);
+}
+
+std::string describe_plan(const plan::Offer& offer, const Lifetime& lifetime,
+                          const std::optional<Usd>& most) {
   std::string line =
       fmt::format("{}  {}{}  {}", describe_type(offer.type), offer.zone.empty() ? offer.region : offer.zone,
                   offer.market == plan::Market::spot ? " spot" : "",
                   offer.hourly ? show_hourly(*offer.hourly) + "/h" : "price unknown");
   if (offer.total) line += "  est. " + show(*offer.total);
-  if (const auto most = at_most(offer, lifetime))
-    line += fmt::format("  at most {} in {}", show(*most), show_duration(lifetime.max_duration));
+  if (most)
+    line += fmt::format("  at most {} for {} of training", show(*most), show_duration(lifetime.max_duration));
   return line;
 }
 

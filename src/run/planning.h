@@ -13,6 +13,7 @@ struct Planned {
   Place place;                 ///< of the best offer
   Lifetime lifetime;           ///< shortened to what the task's budget pays for
   std::optional<Usd> ceiling;  ///< an hour of the dearest offer to take when better ones cannot be had
+  std::optional<Usd> most;     ///< that the run can cost with any offer that is taken; nothing: unknown
   std::string budget_note;     ///< among the notes: how long the budget lasts, where it cuts the time
 };
 
@@ -25,20 +26,25 @@ Result<Planned> plan_task(const task::Task& task, Lifetime lifetime, const os::P
 /// Place, ceiling and lifetime by the best of the offers; to be called again when some were taken out. Offers
 /// that are not to be taken are taken out too.
 ///
-/// The lifetime is what the budget pays for with the best offer, its disk (where the task says its size) and
-/// its address included. Another offer is taken when it keeps the budget in that time and costs at most
-/// twice what the best one of the same wish does: what the task itself lists (any_of, ordered, several
+/// The lifetime is what the budget pays for with the best offer, by the most that it can cost (plan::most).
+/// Another offer is taken when it keeps the budget in that time and costs at most twice what the best one of
+/// the same wish does: what the task itself lists (any_of, ordered, several
 /// accelerators, a type by its name) is not held to the price of its other alternatives.
 Status set_terms(const task::Task& task, Lifetime lifetime, Planned& planned);
 
 /// The catalog in force: what `ferry catalog update` fetched over the built-in one.
 const plan::Catalog& catalog_in_force();
 
-/// What the offer costs if the training takes all of its time, with disk and address; nothing when its price
-/// is unknown.
-std::optional<Usd> at_most(const plan::Offer& offer, const Lifetime& lifetime);
+/// A root disk cannot be smaller than its image: makes the disks of all offers at least `gib` large.
+/// set_terms() is to be called then.
+void enlarge_disks(const task::Task& task, int gib, plan::Ranking& ranking);
 
-/// "g5.xlarge  4 vCPU  16 GiB  A10G ×1  us-east-1a  $1.006/h  at most $24.14 in 24:00:00"
-std::string describe_offer(const plan::Offer& offer, const Lifetime& lifetime);
+/// Whether the offer with a disk of `gib` GiB still keeps the budget; no budget is always kept.
+bool keeps_budget(const std::optional<Usd>& budget, plan::Offer offer, const std::string& disk_tier, int gib,
+                  const Lifetime& lifetime);
+
+/// The best offer, and what the run can cost at most: "g5.xlarge  4 vCPU  16 GiB  A10G ×1  us-east-1a
+/// $1.006/h at most $25.64 for 24:00:00 of training"
+std::string describe_plan(const plan::Offer& best, const Lifetime& lifetime, const std::optional<Usd>& most);
 
 }  // namespace ferry::run

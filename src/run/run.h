@@ -13,10 +13,9 @@ namespace ferry::run {
 /// What one is asked before anything is rented.
 struct Question {
   std::span<const plan::Offer> offers;  ///< best first
-  Seconds max_duration;
-  Usd at_most;                 ///< of the best offer until max_duration; zero: its price is unknown
+  Seconds until_power_off;              ///< from its boot on, whatever happens to ferry
+  std::optional<Usd> at_most;  ///< that the run can cost with any offer that is taken; nothing: unknown
   std::optional<Usd> ceiling;  ///< an hour of the dearest offer that is taken if better ones cannot be had
-  std::int64_t now_ms;
 };
 
 struct Order {

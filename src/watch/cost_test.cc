@@ -16,12 +16,13 @@ ledger::Instance rented(std::string run, std::string type, Usd hourly, std::int6
   it.token = run + std::to_string(from);
   it.run = std::move(run);
   it.world = "aws";
+  it.region = "us-east-1";
   it.type = std::move(type);
   it.hourly = hourly;
   it.state = ledger::Rent::released;
   it.intent_ms = it.launched_ms = from;
   it.released_ms = to;
-  it.disk_gib = 73;
+  it.disk.gib = 73;
   it.public_address = true;
   return it;
 }
@@ -43,6 +44,21 @@ TEST(Cost, MachineDiskAndAddressAreBilledByTheSecond) {
   EXPECT_EQ(sum.address, Usd{10'000});
   EXPECT_EQ(sum.disk, Usd{2 * 8'000});  // 73 GiB at $0.08 a month of 730 hours
   EXPECT_EQ(report.total.sum.total(), Usd{2'038'000});
+}
+
+TEST(Cost, ADisksTierIsPartOfTheBill) {
+  auto fast = rented("a", "g5.xlarge", {1'006'000}, noon, noon + 730 * hour);
+  fast.disk = {.type = "gp3", .gib = 100, .iops = 6000, .mib_per_s = 500};
+  auto fastest = fast;
+  fastest.run = "b";
+  fastest.disk = {.type = "io2", .gib = 100, .iops = 20'000};
+  const std::vector<RunView> runs = {view("a", {fast}), view("b", {fastest})};
+  const auto report = cost_report(runs, CostBy::run, 0, noon);
+  const auto about = [](Usd paid, double dollars) {
+    EXPECT_NEAR(static_cast<double>(paid.micros) / 1e6, dollars, 0.01);
+  };
+  about(report.lines[0].sum.disk, 100 * 0.08 + 3000 * 0.005 + 375 * 0.04);
+  about(report.lines[1].sum.disk, 100 * 0.125 + 20'000 * 0.065);
 }
 
 TEST(Cost, LinesAreByRunTypeOrDay) {

@@ -145,7 +145,7 @@ std::optional<Usd> total_spent(std::span<const Instance> instances, std::int64_t
 }
 
 std::string release_text(std::span<const Instance> instances, std::span<const ledger::Resource> resources,
-                         std::int64_t now_ms) {
+                         std::int64_t now_ms, const std::optional<Usd>& at_most) {
   std::vector<std::string> gone, rented, free;
   for (const auto& it : instances) {
     const std::string shown = it.id.empty() ? "launch " + printable(it.token) : short_id(it.id);
@@ -170,12 +170,13 @@ std::string release_text(std::span<const Instance> instances, std::span<const le
     parts.emplace_back("nothing left running");
   }
   if (only_own) return join(parts, " · ");
-  if (const auto total = total_spent(instances, now_ms)) parts.push_back("total " + show(*total));
+  if (const auto total = total_spent(instances, now_ms))
+    parts.push_back("total " + show(*total) + (at_most ? " of at most " + show(*at_most) : ""));
   return join(parts, " · ");
 }
 
 Json release_json(std::span<const Instance> instances, std::span<const ledger::Resource> resources,
-                  std::int64_t now_ms) {
+                  std::int64_t now_ms, const std::optional<Usd>& at_most) {
   Json json{{"instances", Json::array()}, {"resources", Json::array()}, {"all_released", true}};
   for (const auto& it : instances) {
     json["instances"].push_back(instance_json(it, now_ms));
@@ -185,8 +186,11 @@ Json release_json(std::span<const Instance> instances, std::span<const ledger::R
     json["resources"].push_back({{"kind", it.kind}, {"name", it.name}, {"released", it.released}});
     if (!it.released) json["all_released"] = false;
   }
-  const auto total = total_spent(instances, now_ms);
-  json["total_usd"] = total ? Json(static_cast<double>(total->micros) / 1e6) : Json();
+  const auto dollars = [](const std::optional<Usd>& money) {
+    return money ? Json(static_cast<double>(money->micros) / 1e6) : Json();
+  };
+  json["total_usd"] = dollars(total_spent(instances, now_ms));
+  json["at_most_usd"] = dollars(at_most);
   return json;
 }
 

@@ -34,14 +34,16 @@ Json runs_json(std::span<const RunView> runs, std::int64_t now_ms);
 /// What all of them cost by now; nothing when the price of one is unknown.
 std::optional<Usd> total_spent(std::span<const ledger::Instance> instances, std::int64_t now_ms);
 
-/// "i-0f3c…9a1 terminated · nothing left running · total $0.0004". Of a machine of the person's own: "ssh/box
-/// is free again, and runs on". What is not released is named instead of
-/// the all-clear: "still rented: i-0f3c…9a1, key-pair ferry-a".
+/// "i-0f3c…9a1 terminated · nothing left running · total $0.0004 of at most $0.19"; `at_most`: what was said
+/// before anything was rented. Of a machine of the person's own: "ssh/box is free again, and runs on". What
+/// is not released is named instead of the all-clear: "still rented: i-0f3c…9a1, key-pair ferry-a".
 std::string release_text(std::span<const ledger::Instance> instances,
-                         std::span<const ledger::Resource> resources, std::int64_t now_ms);
-/// The same facts as JSON: {"instances": […], "resources": […], "all_released": true, "total_usd": 0.0004}.
+                         std::span<const ledger::Resource> resources, std::int64_t now_ms,
+                         const std::optional<Usd>& at_most = {});
+/// The same facts as JSON: {"instances": […], "resources": […], "all_released": true, "total_usd": 0.0004,
+/// "at_most_usd": 0.19}.
 Json release_json(std::span<const ledger::Instance> instances, std::span<const ledger::Resource> resources,
-                  std::int64_t now_ms);
+                  std::int64_t now_ms, const std::optional<Usd>& at_most = {});
 
 /// The file among a run's outputs that is most likely the model: by ending (.safetensors, .pt, .onnx, …),
 /// then by a name with "model" or "best" in it, then the first one.

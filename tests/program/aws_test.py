@@ -100,10 +100,27 @@ def test_what_a_run_cost_is_added_up():
 
 def test_a_budget_cuts_the_time():
     with Home() as home:
-        plan = json.loads(home.good("plan", "-t", "p3.2xlarge", "--budget", "3.06", "--region", "us-east-1", "--json").out)
-        assert 3000 < plan["max_duration_s"] < 3600, plan
+        plan = json.loads(home.good("plan", "-t", "p3.2xlarge", "--budget", "6.12", "--region", "us-east-1", "--json").out)
+        # Two hours, less what it takes to start and to bring the outputs home.
+        assert 4800 < plan["max_duration_s"] < 5600 and 6.1 < plan["at_most_usd"] <= 6.12, plan
+        assert plan["until_power_off_s"] * plan["offers"][0]["hourly_usd"] / 3600 < plan["at_most_usd"], plan
         done = home.ferry("plan", "-t", "p3.2xlarge", "--budget", "0.01", "--region", "us-east-1")
         assert done.returncode == 125 and "does not pay for a minute" in done.err, done.err
+
+
+def test_the_most_that_was_said_is_never_less_than_what_it_cost():
+    with Home() as home:
+        aws_env(home)
+        home.file("task.yaml", "resources: {infra: aws, instance_type: m5.large, disk_tier: ultra, disk_size: 200}\nmax_duration: 3s\n"
+                  "run: 'true'\n")
+        plan = json.loads(home.good("plan", "task.yaml", "--json").out)
+        done = home.good("run", "task.yaml", "--json")
+        events = [json.loads(line) for line in done.out.splitlines() if line.startswith("{")]
+        said = next(one["data"]["at_most_usd"] for one in events if "at_most_usd" in one.get("data", {}))
+        total = json.loads(home.good("cost", "--json").out)["total"]
+        assert 0 < total["total_usd"] < said == plan["at_most_usd"], (total, said, plan["at_most_usd"])
+        # 20,000 IOPS are dearer than the machine.
+        assert total["disk_usd"] > total["machine_usd"] * 10, total
 
 
 def test_imports_that_nothing_provides_are_told_before_anything_is_rented():
