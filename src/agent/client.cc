@@ -14,6 +14,10 @@ namespace ferry::agent {
 namespace {
 
 constexpr std::size_t noise_shown = 400;
+/// What may come and wait while a question is on its way: an honest agent stops at what ssh and pipes hold.
+constexpr std::size_t most_waiting = std::size_t{16} << 20;
+/// What is taken in while a request is being written.
+constexpr std::size_t most_unread = std::size_t{4} << 20;
 
 std::int64_t steady_ms() { return os::system_clock().steady_ms(); }
 
@@ -21,6 +25,11 @@ std::int64_t steady_ms() { return os::system_clock().steady_ms(); }
 std::string tail_of(std::string_view noise) {
   const auto text = trim(noise);
   return printable(text.substr(text.size() - std::min(text.size(), noise_shown)));
+}
+
+/// What an event takes in memory, about.
+std::size_t weight(const Client::Event& event) {
+  return sizeof event + (event.log ? event.log->bytes.size() : 0);
 }
 
 }  // namespace
@@ -36,8 +45,8 @@ Status Client::read_hello(Millis limit) {
   while (!reader_.skip_to_hello()) {
     if (reader_.noise().size() > max_noise)
       return fail(Kind::corrupt, "the instance talks without end, and not as an agent");
-    const auto left = std::max<std::int64_t>(0, end - steady_ms());
-    if (!os::wait_readable(in_.get(), Millis(left)))
+    const auto left = end - steady_ms();
+    if (left < 0 || !os::wait_readable(in_.get(), Millis(left)))
       return fail(Kind::lost, "the agent did not greet in time", tail_of(reader_.noise()));
     if (const auto got = receive(); !got)
       return fail(got.error().kind, "the connection ended before the agent greeted",
@@ -47,7 +56,7 @@ Status Client::read_hello(Millis limit) {
   if (!frame) return fail(Kind::lost, "the agent's hello did not come in time");
   if (frame->type != FrameType::hello) return fail(Kind::corrupt, "the agent does not begin with a hello");
   TRY_SET(hello, "the agent's hello", parse_json(frame->body));
-  agent_version_ = text_at(hello, "version");
+  agent_version_ = short_line(text_at(hello, "version"), 40);
   if (int_at(hello, "protocol") != protocol_version) {
     return fail(Kind::unsupported, "the agent on the instance speaks another version of the protocol",
                 "its version is " + agent_version_);
@@ -60,15 +69,18 @@ Status Client::receive() {
   if (!bytes) return fail(Kind::lost, "the connection to the agent broke", bytes.error().what);
   if (bytes->empty()) return fail(Kind::lost, "the connection to the agent ended");
   reader_.add(*bytes);
-  silent_ = Millis(0);
   return {};
 }
 
 Result<std::optional<Frame>> Client::read_frame(Millis limit) {
   const auto end = steady_ms() + limit.count();
-  while (true) {
+  for (bool late = false;; late = steady_ms() >= end) {
     TRY_SET(frame, "", reader_.next());
-    if (frame) return frame;
+    if (frame) {
+      silent_ = Millis(0);
+      return frame;
+    }
+    if (late) return std::nullopt;
     const auto now = steady_ms();
     const bool readable = os::wait_readable(in_.get(), Millis(std::max<std::int64_t>(0, end - now)));
     silent_ += Millis(steady_ms() - now);
@@ -82,7 +94,8 @@ Status Client::send(std::string_view bytes) {
   TRY("", os::set_nonblocking(out_.get(), true));
   const auto end = steady_ms() + silence_limit.count();
   while (!bytes.empty()) {
-    std::array<pollfd, 2> polls{{{out_.get(), POLLOUT, 0}, {in_.get(), POLLIN, 0}}};
+    const bool has_room = reader_.noise().size() < most_unread;
+    std::array<pollfd, 2> polls{{{out_.get(), POLLOUT, 0}, {has_room ? in_.get() : -1, POLLIN, 0}}};
     const auto left = end - steady_ms();
     if (left <= 0) return fail(Kind::lost, "the agent takes nothing any more");
     if (::poll(polls.data(), polls.size(), static_cast<int>(left)) < 0) continue;
@@ -105,17 +118,21 @@ Result<Json> Client::ask(Json request) {
   } catch (const Json::exception&) {
     return fail(Kind::bad_input, "a script or environment variable is not UTF-8");
   }
-  if (text.size() >= max_frame) {
-    return fail(Kind::bad_input, "setup, run and environment together are too large", "the limit is 1 MiB",
+  if (text.size() > most_body(FrameType::request)) {
+    return fail(Kind::bad_input, "setup, run and environment together are too large", "the limit is 4 MiB",
                 "put long scripts into files of the workdir");
   }
   TRY("", send(encode(FrameType::request, text)));
   const auto end = steady_ms() + silence_limit.count();
   while (true) {
-    TRY_SET(frame, "", read_frame(Millis(std::max<std::int64_t>(0, end - steady_ms()))));
+    const auto left = end - steady_ms();
+    if (left < 0) return fail(Kind::lost, "the agent does not answer", "it says other things all the time");
+    TRY_SET(frame, "", read_frame(Millis(left)));
     if (!frame) return fail(Kind::lost, "the agent does not answer");
     if (frame->type != FrameType::answer) {
       TRY("", keep(*frame));
+      if (waiting_bytes_ > most_waiting)
+        return fail(Kind::lost, "the agent does not answer", "it sends its log without end instead");
       continue;
     }
     TRY_SET(answer, "the agent's answer", parse_json(frame->body));
@@ -126,24 +143,36 @@ Result<Json> Client::ask(Json request) {
 }
 
 Status Client::keep(const Frame& frame) {
+  const bool known = frame.type == FrameType::log || frame.type == FrameType::state;
+  if (!known || !place_) return fail(Kind::corrupt, "the agent sent what nobody asked for");
   Event event;
   if (frame.type == FrameType::log) {
     TRY_SET(chunk, "", decode_log(frame.body));
+    if (chunk.offset != *place_ || chunk.bytes.empty())
+      return fail(Kind::corrupt, "the agent's log does not go on where it was");
+    *place_ += chunk.bytes.size();
     event.log = std::move(chunk);
-  } else if (frame.type == FrameType::state) {
+  } else {
     TRY_SET(json, "the agent's state", parse_json(frame.body));
     TRY_SET(status, "the agent's state", status_from(json));
+    if (status.state == JobState::done && status.log_size > *place_)
+      return fail(Kind::corrupt, "the agent says that all is done, and did not send all of its log");
     event.state = std::move(status);
-  } else {
-    return fail(Kind::corrupt, "the agent sent what only others may");
+    if (!waiting_.empty() && waiting_.back().state) {
+      waiting_.back() = std::move(event);
+      return {};
+    }
   }
+  waiting_bytes_ += weight(event);
   waiting_.push_back(std::move(event));
   return {};
 }
 
 Result<JobStatus> Client::start(const JobSpec& spec) {
-  TRY_SET(answer, "", ask({{"op", "start"}, {"spec", to_json(spec)}}));
-  return status_from(answer);
+  const auto answer = ask({{"op", "start"}, {"spec", to_json(spec)}});
+  if (!answer && answer.error().kind == Kind::bad_input) return refused_start(answer.error());
+  if (!answer) return tl::unexpected<Error>(answer.error());
+  return status_from(*answer);
 }
 
 Result<JobStatus> Client::status() {
@@ -164,7 +193,8 @@ Status Client::release(bool power_off) {
 Status Client::attach(std::uint64_t offset) {
   TRY("", ask({{"op", "attach"}, {"offset", offset}}));
   waiting_.clear();  // what came before the answer belongs to a former attachment
-  attached_ = true;
+  waiting_bytes_ = 0;
+  place_ = offset;
   return {};
 }
 
@@ -172,13 +202,14 @@ Result<std::optional<Client::Event>> Client::next(Millis limit) {
   if (waiting_.empty()) {
     TRY_SET(frame, "", read_frame(limit));
     if (!frame) {
-      if (attached_ && silent_ >= silence_limit) return fail(Kind::lost, "the agent has fallen silent");
+      if (place_ && silent_ >= silence_limit) return fail(Kind::lost, "the agent has fallen silent");
       return std::nullopt;
     }
     TRY("", keep(*frame));
   }
   Event event = std::move(waiting_.front());
   waiting_.pop_front();
+  waiting_bytes_ -= weight(event);
   return event;
 }
 

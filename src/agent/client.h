@@ -15,6 +15,10 @@ namespace ferry::agent {
 
 /// Speaks over two descriptors (may be the same). Use from one thread. Any broken or silent stream is
 /// Kind::lost: make a new connection and attach again at the offset you have.
+///
+/// The machine may be hostile. Every call returns within its limit of time however much comes meanwhile, and
+/// never more than most_held bytes are in memory: what nobody asked for yet is not read, what an agent has no
+/// reason to send is Kind::corrupt.
 class Client {
  public:
   /// Reads the hello (skipping what a login shell printed first) within `limit`; lost when it does not come
@@ -24,7 +28,8 @@ class Client {
   /// What the agent said of itself.
   const std::string& agent_version() const { return agent_version_; }
 
-  /// Starts the job. Asking again for a job that was started is calm and answers its status.
+  /// Starts the job. Asking again for a job that was started is calm and answers its status. A start that is
+  /// refused, there or here (a request that is too large), is a value: done, reason not_started.
   Result<JobStatus> start(const JobSpec& spec);
   /// Also a sign of life: an agent that is never told to start waits for `orphan` after the last one.
   Result<JobStatus> status();
@@ -43,14 +48,19 @@ class Client {
     std::optional<JobStatus> state;
   };
   /// The next event; nothing when `limit` passed. When the job is done and every log byte has been delivered,
-  /// the last event is a state with JobState::done whose log_size equals the offset reached (it comes again
-  /// every few seconds). Once attached, an agent that says nothing for `silence_limit` of waiting is lost.
+  /// the last event is a state with JobState::done whose log_size is not beyond the offset reached (it comes
+  /// again every few seconds). Of states that wait to be taken only the newest is given. Once attached, an
+  /// agent that says nothing whole for `silence_limit` of waiting is lost.
   Result<std::optional<Event>> next(Millis limit);
   /// For poll(2): readable when next() may have something (ask next(0) first, frames may be buffered).
   int fd() const { return in_.get(); }
 
   /// How long answers, and events once attached, may take.
   Millis silence_limit{30'000};
+  /// More than this is never held of what came and was not taken.
+  static constexpr std::size_t most_held = std::size_t{24} << 20;
+  /// Bytes that are held now.
+  std::size_t held() const { return reader_.noise().size() + waiting_bytes_; }
 
  private:
   Client(os::Fd in, os::Fd out) : in_(std::move(in)), out_(std::move(out)) {}
@@ -66,8 +76,10 @@ class Client {
   std::deque<Event> waiting_;
   std::string agent_version_;
   std::int64_t next_id_ = 1;
-  Millis silent_{0};  ///< time waited since the agent last said something
-  bool attached_ = false;
+  std::size_t waiting_bytes_ = 0;
+  Millis silent_{0};  ///< time waited since the agent last said something whole
+  /// Once attached: the offset of the log byte that comes next.
+  std::optional<std::uint64_t> place_;
 };
 
 /// ferry-agent's main: `ferry-agent serve DIR`, `connect DIR`, `send …`, `receive …`, `--version`. See

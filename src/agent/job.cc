@@ -3,7 +3,7 @@
 #include <csignal>
 #include <cstring>
 
-#include "agent/tree.h"
+#include "agent/pipes.h"
 #include "base/text.h"
 #include "os/clock.h"
 #include "os/env.h"
@@ -15,6 +15,8 @@ namespace {
 
 /// One argument holds at most 128 KiB (MAX_ARG_STRLEN).
 constexpr std::size_t longest_argument = 100 * 1024;
+/// A reader whose writers are gone ends by itself, once it has taken the rest.
+constexpr std::int64_t reader_ms = 2'000;
 
 /// Folders that a login shell has in PATH and a command over ssh has not.
 std::string login_path(const std::string& path, const std::string& home) {
@@ -76,6 +78,8 @@ Status Job::launch(LogPhase phase) {
   sources_.push_back({std::move(shell.out), LogStream::out, phase});
   sources_.push_back({std::move(shell.err), LogStream::err, phase});
   exit_code_.reset();
+  readers_.clear();
+  told_.clear();
   shell_ = std::move(shell);
   return {};
 }
@@ -100,8 +104,62 @@ void Job::reap_ended() {
   }
 }
 
+std::set<pid_t> Job::busy_readers(const std::vector<pid_t>& group) const {
+  // What left the group may stand between: `train | setsid filter | tee`.
+  auto processes = descendants();
+  processes.insert(processes.end(), group.begin(), group.end());
+  return readers_of({group.begin(), group.end()}, pipe_ends(processes));
+}
+
 void Job::terminate() {
-  if (shell_) signal_group(shell_->pid(), SIGTERM);
+  if (!shell_) return;
+  const auto group = group_members(shell_->pid());
+  const auto busy = busy_readers(group);
+  if (busy.empty()) return signal_group(shell_->pid(), SIGTERM);
+  std::vector<pid_t> first;
+  for (const pid_t pid : group) {
+    if (busy.contains(pid)) {
+      readers_.emplace(named(pid), 0);
+    } else {
+      first.push_back(pid);
+      told_.insert(named(pid));
+    }
+  }
+  send_signal(first, SIGTERM);
+}
+
+void Job::terminate_readers(std::int64_t now, bool all) {
+  if (!shell_ || readers_.empty()) return;
+  const auto group = group_members(shell_->pid());
+  const auto busy = all ? std::set<pid_t>() : busy_readers(group);
+  const auto is_in_group = [&](pid_t pid) {
+    return std::find(group.begin(), group.end(), pid) != group.end();
+  };
+  std::vector<pid_t> due;
+  for (auto at = readers_.begin(); at != readers_.end();) {
+    const pid_t reader = at->first.first;
+    const bool is_there = is_in_group(reader) && named(reader) == at->first;
+    if (busy.contains(reader)) {
+      at->second = 0;
+    } else if (at->second == 0) {
+      at->second = now;
+    }
+    if (is_there && !all && (busy.contains(reader) || now - at->second < reader_ms)) {
+      ++at;
+      continue;
+    }
+    if (is_there) due.push_back(reader);
+    at = readers_.erase(at);
+  }
+  std::vector<pid_t> told;
+  for (const pid_t reader : due) {
+    // A shell that read may have gone on to its next command.
+    for (const pid_t pid : family_of(reader)) {
+      if (is_in_group(pid) && !readers_.contains(named(pid)) && told_.insert(named(pid)).second)
+        told.push_back(pid);
+    }
+  }
+  send_signal(told, SIGTERM);
 }
 
 void Job::kill_all() { send_signal(descendants(), SIGKILL); }

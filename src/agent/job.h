@@ -4,12 +4,15 @@
 /// standard input, and a pipe for each output.
 
 #include <cstdint>
+#include <map>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
 #include "agent/protocol.h"
 #include "agent/spool.h"
+#include "agent/tree.h"
 #include "os/file.h"
 #include "os/process.h"
 
@@ -32,12 +35,19 @@ class Job {
   void forget_spec();
 
   LogPhase phase() const { return phase_; }
+  const std::string& workdir() const { return spec_.workdir; }
   /// The phase's shell ended with this code (128 + signal).
   std::optional<int> exit_code() const { return exit_code_; }
   /// Reaps whatever ended.
   void reap_ended();
-  /// SIGTERM to the phase's process group.
+  /// SIGTERM to the phase's process group, but not yet to those of it that read what others of it write: the
+  /// writers must be able to say what they saved.
   void terminate();
+  /// SIGTERM to those whose writers have been gone for a moment, or, with `all`, to every one that was left
+  /// out, and to what they started meanwhile. Call it now and then after terminate().
+  void terminate_readers(std::int64_t now, bool all);
+  /// Some of the group were not told to end yet.
+  bool has_readers() const { return !readers_.empty(); }
   /// SIGKILL to every process of the job.
   void kill_all();
   /// Some process of the phase's group is left.
@@ -59,6 +69,7 @@ class Job {
     LogPhase phase;
   };
   std::map<std::string, std::string> environment() const;
+  std::set<pid_t> busy_readers(const std::vector<pid_t>& group) const;
   Result<os::Argv> shell_for(const std::string& script) const;
 
   os::Path dir_;
@@ -67,6 +78,8 @@ class Job {
   LogPhase phase_ = LogPhase::setup;
   std::optional<os::Process> shell_;
   std::optional<int> exit_code_;
+  std::map<Named, std::int64_t> readers_;  ///< since when (steady_ms) their writers are gone; 0: they are not
+  std::set<Named> told_;                   ///< to end
   std::vector<Source> sources_;
 };
 

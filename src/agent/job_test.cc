@@ -171,6 +171,90 @@ TEST(Agent, CancelKillsWhatIgnoresIt) {
   EXPECT_EQ(seen.done->reason, "cancelled");
 }
 
+/// What a training does that saves when it is told to end, and says so.
+constexpr const char* saver_py =
+    "import os, signal, sys, time\n"
+    "def save(*_):\n"
+    "    for part in range(5):\n"
+    "        print('saving', part, flush=True)\n"
+    "        time.sleep(0.1)\n"
+    "    open('saved', 'w').write('all')\n"
+    "    print('saved', flush=True)\n"
+    "    sys.exit(0)\n"
+    "signal.signal(signal.SIGTERM, save)\n"
+    "open('ready', 'w').close()\n"
+    "while True:\n"
+    "    print('.', flush=True)\n"
+    "    time.sleep(0.05)\n";
+
+TEST(Agent, CancelEndsTheReadersOfPipesAfterTheirWriters) {
+  for (const char* command :
+       {"python3 st.py 2>&1 | tee log", "python3 st.py | tee log | grep -v nothing | cat > log",
+        "python3 st.py | while read -r line; do echo \"$line\"; done > log",
+        "while read -r line; do echo \"$line\"; done < <(python3 st.py) > log",
+        "exec > >(tee log) 2>&1; python3 st.py", "out=$(python3 st.py); echo \"$out\" > log; sleep 1000",
+        "python3 st.py | python3 -c 'import sys\nfor line in sys.stdin: print(line, end=\"\", flush=True)' > "
+        "log",
+        "mkfifo pipe; cat < pipe > log & python3 st.py > pipe"}) {
+    Served served;
+    ASSERT_TRUE(os::make_dirs(served.path("work")));
+    ASSERT_TRUE(os::write_file(served.path("work") / "st.py", saver_py));
+    auto client = served.client();
+    ASSERT_TRUE(client.start(served.spec(command)));
+    eventually([&] { return os::exists(served.path("work") / "ready"); });
+    ASSERT_TRUE(client.cancel(Seconds(30)));
+    const Seen seen = follow(client);
+    ASSERT_TRUE(seen.done);
+    EXPECT_EQ(seen.done->reason, "cancelled");
+    EXPECT_TRUE(os::exists(served.path("work") / "saved")) << command << "\n" << seen.all;
+    const auto log = os::read_file(served.path("work") / "log").value_or("");
+    EXPECT_NE(log.find("saved\n"), std::string::npos) << command << "\n" << log;
+    EXPECT_EQ(seen.done->note, "") << command;
+    EXPECT_LT(seen.done->ended_ms - seen.done->started_ms, 20'000) << command;
+  }
+}
+
+TEST(Agent, AParentAndItsWorkersThatReadFromEachOtherAreToldTogether) {
+  Served served;
+  ASSERT_TRUE(os::make_dirs(served.path("work")));
+  ASSERT_TRUE(os::write_file(served.path("work") / "st.py",
+                             "import multiprocessing as mp, os, signal, sys, time\n"
+                             "def work(tasks, results):\n"
+                             "    signal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
+                             "    while True: results.put(tasks.get())\n"
+                             "if __name__ == '__main__':\n"
+                             "    tasks, results = mp.Queue(), mp.Queue()\n"
+                             "    mp.Process(target=work, args=(tasks, results), daemon=True).start()\n"
+                             "    def save(*_):\n"
+                             "        open('saved', 'w').write('all')\n"
+                             "        os._exit(0)\n"
+                             "    signal.signal(signal.SIGTERM, save)\n"
+                             "    tasks.put(1); results.get()\n"
+                             "    open('ready', 'w').close()\n"
+                             "    while True: time.sleep(0.05)\n"));
+  auto client = served.client();
+  ASSERT_TRUE(client.start(served.spec("python3 st.py")));
+  eventually([&] { return os::exists(served.path("work") / "ready"); });
+  ASSERT_TRUE(client.cancel(Seconds(60)));
+  eventually([&] { return os::exists(served.path("work") / "saved"); });
+  ASSERT_TRUE(client.cancel(Seconds(0)));
+  (void)follow(client);
+}
+
+TEST(Agent, TheGracesEndIsToldWithTheNamesOfWhatWasKilled) {
+  Served served;
+  auto client = served.client();
+  ASSERT_TRUE(client.start(served.spec("trap '' TERM; echo ready; while :; do sleep 0.05; done")));
+  (void)follow_until(client, "ready");
+  ASSERT_TRUE(client.cancel(Seconds(1)));
+  const Seen seen = follow(client);
+  ASSERT_TRUE(seen.done);
+  EXPECT_NE(seen.done->note.find("after SIGTERM were not enough: killed "), std::string::npos)
+      << seen.done->note;
+  EXPECT_NE(seen.err.find("ferry: 1.0 s after SIGTERM were not enough: killed "), std::string::npos)
+      << seen.err;
+}
+
 TEST(Agent, CancelDuringSetupEndsEverything) {
   Served served;
   auto client = served.client();
@@ -206,15 +290,56 @@ TEST(Agent, StartingTwiceRunsOnce) {
   EXPECT_EQ(*os::read_file(served.path("work") / "count"), "once\n");
 }
 
-TEST(Agent, AJobThatCannotStartIsAnErrorAndMayBeStartedAgain) {
+TEST(Agent, AStartThatIsRefusedIsToldAsAStatusAndNeverStartsLater) {
+  for (const auto& spoil : std::vector<std::function<void(JobSpec&, const os::Path&)>>{
+           [](JobSpec&spec, const os::Path&file) { spec.workdir = file / "below"; },
+           [](JobSpec&spec, const os::Path&) {
+             spec.env = {{"LARGE", std::string(140'000, 'x')}};
+           },
+           [](JobSpec&spec, const os::Path&) {
+             spec.secrets = {{"A=B", "c"}};
+           },
+           [](JobSpec&spec, const os::Path&) { spec.command = "# " + std::string(5'000'000, 'x'); },
+           [](JobSpec&spec, const os::Path&) {
+             spec.env = {{"LATIN", "\xe9"}};
+           }}) {
+    Served served;
+    ASSERT_TRUE(os::write_file(served.path("file"), ""));
+    JobSpec spec = served.spec("echo never");
+    spoil(spec, served.path("file"));
+    auto client = served.client();
+    const auto refused = client.start(spec);
+    ASSERT_TRUE(refused) << describe(refused.error());
+    EXPECT_EQ(refused->state, JobState::done);
+    EXPECT_EQ(refused->reason, not_started);
+    EXPECT_FALSE(refused->run_exit || refused->setup_exit || refused->run_started_ms);
+    EXPECT_NE(refused->note, "");
+  }
+}
+
+TEST(Agent, ARefusedStartOutlivesTheAgentAndNothingStartsAfterIt) {
   Served served;
-  ASSERT_TRUE(os::write_file(served.path("file"), ""));
-  JobSpec spec = served.spec("echo fine");
-  spec.workdir = served.path("file") / "below";
+  JobSpec spec = served.spec("echo never");
+  spec.env = {{"LARGE", std::string(140'000, 'x')}};
+  const auto refused = served.client().start(spec);
+  ASSERT_TRUE(refused);
+  EXPECT_NE(refused->note.find("Argument list too long"), std::string::npos) << refused->note;
+  EXPECT_EQ(served.client().start(served.spec("echo never"))->reason, not_started);
+  served.kill_agent();
+  served.serve();
   auto client = served.client();
-  EXPECT_FALSE(client.start(spec));
-  EXPECT_EQ(client.status()->state, JobState::idle);
-  EXPECT_EQ(run_job(served, served.spec("echo fine")).all, "fine\n");
+  EXPECT_EQ(follow(client).done->reason, not_started);
+}
+
+TEST(Agent, ARunThatCannotBeginAfterItsSetupHasNoExitCode) {
+  Served served;
+  const Seen seen = run_job(served, served.spec("echo never", "cd ..; rm -rf work; echo x > work"));
+  ASSERT_TRUE(seen.done);
+  EXPECT_EQ(seen.done->setup_exit, 0);
+  EXPECT_FALSE(seen.done->run_exit);
+  EXPECT_EQ(seen.done->run_started_ms, 0);
+  EXPECT_EQ(seen.done->reason, not_started);
+  EXPECT_NE(seen.done->note, "");
 }
 
 TEST(Agent, LeavesNoProcessOfTheJobBehind) {
@@ -231,13 +356,55 @@ TEST(Agent, LeavesNoProcessOfTheJobBehind) {
   }
 }
 
-TEST(Agent, ABackgroundProcessThatHoldsTheOutputHoldsNobodyUp) {
+TEST(Agent, WhatIdlesInTheBackgroundHoldsNobodyUpAndIsNamed) {
+  for (const char* redirected : {"", " >/dev/null 2>&1"}) {
+    Served served;
+    const Seen seen =
+        run_job(served, served.spec("sleep 1000" + std::string(redirected) + " & echo $! > pid; echo end"));
+    ASSERT_TRUE(seen.done);
+    EXPECT_EQ(seen.out, "end\n");
+    EXPECT_TRUE(seen.err.ends_with("ferry: stopped what still ran in the background: sleep 1000\n"))
+        << seen.err;
+    EXPECT_NE(seen.done->note.find("stopped what still ran in the background: sleep 1000"),
+              std::string::npos);
+    EXPECT_EQ(seen.done->run_exit, 0);
+    EXPECT_FALSE(process_exists(pid_in(served.path("work") / "pid")));
+  }
+}
+
+TEST(Agent, ASaverInTheBackgroundIsWaitedForWhileItWrites) {
+  // The second opens a file for each part: only the folder changes. The third is in a session of its own.
+  for (const char* saver :
+       {"(for i in $(seq 12); do echo $i; sleep 0.2; done > outputs/m; mv outputs/m outputs/model) &",
+        "(for i in $(seq 12); do echo $i > outputs/$i; sleep 0.2; done; echo 12 > outputs/model) &",
+        "setsid -f sh -c 'for i in $(seq 12); do echo $i; sleep 0.2; done > outputs/m; "
+        "mv outputs/m outputs/model' >/dev/null 2>&1"}) {
+    Served served;
+    const Seen seen = run_job(served, served.spec("mkdir outputs\n" + std::string(saver) + "\necho end"));
+    ASSERT_TRUE(seen.done);
+    EXPECT_TRUE(os::exists(served.path("work") / "outputs/model")) << saver << seen.err;
+    EXPECT_EQ(seen.err.find("stopped"), std::string::npos) << seen.err;
+    EXPECT_EQ(seen.done->reason, "");
+  }
+}
+
+TEST(Agent, AMonitorInTheBackgroundIsWaitedForWithinALimit) {
   Served served;
-  const Seen seen = run_job(served, served.spec("sleep 1000 & echo $! > pid; echo end"));
+  const Seen seen =
+      run_job(served, served.spec("(while :; do echo 1; sleep 0.1; done > metrics) & echo end"));
   ASSERT_TRUE(seen.done);
-  EXPECT_EQ(seen.all, "end\n");
-  EXPECT_LT(seen.done->ended_ms - seen.done->started_ms, 8'000);
-  EXPECT_FALSE(process_exists(pid_in(served.path("work") / "pid")));
+  EXPECT_NE(seen.err.find("stopped what still ran in the background"), std::string::npos) << seen.err;
+  EXPECT_GE(seen.done->ended_ms - seen.done->started_ms, 3'000);
+}
+
+TEST(Agent, ARunWhoseCommandHasEndedIsNotStoppedByItsLimit) {
+  Served served;
+  JobSpec spec = served.spec("(while :; do echo 1; sleep 0.1; done > metrics) & echo end");
+  spec.max_duration_s = 1;
+  const Seen seen = run_job(served, spec);
+  ASSERT_TRUE(seen.done);
+  EXPECT_EQ(seen.done->reason, "");
+  EXPECT_EQ(seen.done->run_exit, 0);
 }
 
 TEST(Agent, AServiceThatSetupStartedLivesUntilTheRunEnds) {

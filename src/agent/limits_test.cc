@@ -101,10 +101,60 @@ TEST(Agent, AKilledAgentTakesItsJobAlongAndTheNextOneSaysSo) {
   const Seen after = follow(again);
   ASSERT_TRUE(after.done);
   EXPECT_EQ(after.done->reason, "lost");
+  EXPECT_EQ(after.done->note, "the agent on the machine was killed, and the training with it");
   EXPECT_FALSE(after.done->run_exit);
   EXPECT_EQ(after.all, before.all);
   const auto away = parse_int(trim(*os::read_file(served.path("work") / "away")));
   eventually([&] { return !process_exists(static_cast<pid_t>(*away)); });
+}
+
+TEST(Agent, WhoseFolderIsRemovedEndsWithItsJobWhereItMayNotEndTheMachine) {
+  Served served(Seconds(1800), false);
+  auto client = served.client();
+  JobSpec spec = served.spec("echo $$; sleep 1000");
+  spec.power_off = false;
+  ASSERT_TRUE(client.start(spec));
+  const Seen seen = follow_until(client, "\n");
+  const auto shell = static_cast<pid_t>(parse_int(trim(seen.all)).value_or(0));
+  const pid_t agent = served.pid();
+  ASSERT_TRUE(process_exists(shell) && process_exists(agent));
+  ASSERT_TRUE(os::remove_all(served.dir()));
+  eventually([&] { return !process_exists(agent); });
+  EXPECT_FALSE(process_exists(shell));
+}
+
+TEST(Agent, WithoutJobAndClientItEndsAfterAWhileWhereItMayNotEndTheMachine) {
+  Served served(Seconds(1800), false);
+  ::kill(served.pid(), SIGTERM);
+  eventually([&] { return !served.running(); });
+  served.options.idle = Millis(700);
+  served.serve();
+  {
+    const auto client = served.client();
+    os::system_clock().sleep(Millis(1500));
+    EXPECT_TRUE(served.running()) << "it left a client alone";
+  }
+  eventually([&] { return !served.running(); });
+  served.serve();
+  JobSpec spec = served.spec("echo end");
+  spec.linger_s = 1000;
+  (void)run_job(served, spec);  // the limit is a minute away
+  eventually([&] { return !served.running(); });
+}
+
+TEST(Agent, ToldToReleaseItEndsThoughClientsAreAttachedWhereItMayNotEndTheMachine) {
+  Served served(Seconds(1800), false);
+  auto client = served.client(), other = served.client();
+  ASSERT_TRUE(other.attach(0));
+  (void)run_job(served, served.spec("echo end"));
+  ASSERT_TRUE(client.release(false));
+  eventually([&] { return !served.running(); });
+  served.serve();
+  EXPECT_EQ(served.client().status()->run_exit, 0);
+  Served idle(Seconds(1800), false);
+  auto asked = idle.client();
+  ASSERT_TRUE(asked.release(false));
+  eventually([&] { return !idle.running(); });
 }
 
 TEST(Agent, AResultOutlivesTheAgent) {

@@ -29,6 +29,7 @@ class Loop {
       accept();
       supervisor_.step();
       std::erase_if(sessions_, [](Session& session) { return !session.send(); });
+      supervisor_.set_clients(sessions_.size());
     }
   }
 

@@ -1,13 +1,18 @@
 #include "agent/protocol.h"
 
 #include <algorithm>
+#include <set>
 #include <stdexcept>
+
+#include "base/text.h"
 
 namespace ferry::agent {
 namespace {
 
 constexpr std::size_t log_header = 8 + 1 + 1 + 8;
 constexpr std::int64_t longest_s = 366 * 86400;
+constexpr std::int64_t latest_ms = std::int64_t{1} << 52;
+constexpr std::size_t longest_name = 200, longest_reason = 40, longest_text = 1500;
 
 template <class T>
 void put(std::string& out, T value) {
@@ -77,6 +82,7 @@ Status check(const JobSpec& spec) {
   if (spec.command.empty()) return fail(Kind::bad_input, "there is nothing to run");
   if (spec.workdir.empty() || spec.workdir[0] != '/')
     return fail(Kind::bad_input, "the workdir is not absolute: " + spec.workdir);
+  if (spec.run.size() > longest_name) return fail(Kind::bad_input, "the run's name is too long");
   if (has_nul(spec.workdir) || has_nul(spec.setup) || has_nul(spec.command)) {
     return fail(Kind::bad_input, "a script or path contains a NUL byte");
   }
@@ -97,6 +103,21 @@ Status check(const JobSpec& spec) {
 
 }  // namespace
 
+std::size_t most_body(FrameType type) {
+  constexpr std::size_t kib = 1024;
+  switch (type) {
+    case FrameType::request:
+      return 4 * kib * kib;
+    case FrameType::log:
+      return kib * kib + 64;
+    case FrameType::hello:
+    case FrameType::answer:
+    case FrameType::state:
+      return 64 * kib;
+  }
+  return 0;
+}
+
 void FrameReader::add(std::string_view bytes) {
   if (at_ > 0 && at_ >= buffer_.size() / 2) {
     buffer_.erase(0, at_);
@@ -109,7 +130,7 @@ Result<std::optional<Frame>> FrameReader::next() {
   const std::string_view rest = std::string_view(buffer_).substr(at_);
   if (rest.size() < 5) return std::nullopt;
   const auto length = get<std::uint32_t>(rest, 0);
-  if (length < 1 || length > max_frame || !known(rest[4]))
+  if (length < 1 || !known(rest[4]) || length - 1 > most_body(static_cast<FrameType>(rest[4])))
     return fail(Kind::corrupt, "not a frame of the agent protocol");
   if (rest.size() - 4 < length) return std::nullopt;
   Frame frame{static_cast<FrameType>(rest[4]), std::string(rest.substr(5, length - 1))};
@@ -118,14 +139,17 @@ Result<std::optional<Frame>> FrameReader::next() {
 }
 
 bool FrameReader::skip_to_hello() {
-  const auto found = buffer_.find(greeting, at_);
-  if (found == buffer_.npos) return false;
+  const auto found = buffer_.find(greeting, std::max(at_, searched_));
+  if (found == buffer_.npos) {
+    searched_ = buffer_.size() - std::min(buffer_.size(), greeting.size() - 1);
+    return false;
+  }
   at_ = found + greeting.size();
   return true;
 }
 
 std::string encode(FrameType type, std::string_view body) {
-  if (body.size() >= max_frame) throw std::length_error("a frame's body is too large");
+  if (body.size() > most_body(type)) throw std::length_error("a frame's body is too large");
   std::string out;
   out.reserve(5 + body.size());
   put(out, static_cast<std::uint32_t>(body.size() + 1));
@@ -175,10 +199,16 @@ std::string_view name(JobState state) {
   return "idle";
 }
 
+JobStatus refused_start(const Error& error) {
+  JobStatus status{.state = JobState::done, .reason = std::string(not_started)};
+  status.note = short_line(error.what + (error.why.empty() ? "" : ": " + error.why), longest_text);
+  return status;
+}
+
 Json to_json(const JobStatus& status) {
   Json out{{"state", name(status.state)},
            {"reason", status.reason},
-           {"note", status.note},
+           {"note", short_line(status.note, longest_text)},
            {"log_size", status.log_size},
            {"started_ms", status.started_ms},
            {"run_started_ms", status.run_started_ms},
@@ -209,6 +239,11 @@ Result<JobStatus> status_from(const Json& json) {
   TRY("", read_member(json, "ended_ms", status.ended_ms));
   TRY("", read_member(json, "deadline_ms", status.deadline_ms));
   TRY("", read_member(json, "cpu_percent", status.cpu_percent));
+  status.reason = short_line(status.reason, longest_reason);
+  status.note = short_line(status.note, longest_text);
+  for (auto* time : {&status.started_ms, &status.run_started_ms, &status.ended_ms, &status.deadline_ms})
+    *time = std::clamp<std::int64_t>(*time, 0, latest_ms);
+  status.cpu_percent = std::clamp(status.cpu_percent, 0.0, 100.0);
   return status;
 }
 
@@ -242,18 +277,23 @@ Result<JobSpec> spec_from(const Json& json) {
 
 Json to_json(const Error& error) {
   return Json{{"kind", name(error.kind)},
-              {"what", error.what},
-              {"why", error.why},
-              {"advice", error.advice},
-              {"code", error.code}};
+              {"what", short_line(error.what, longest_text)},
+              {"why", short_line(error.why, longest_text)},
+              {"advice", short_line(error.advice, longest_text)}};
 }
 
 Error error_from(const Json& json) {
-  Error error{Kind::corrupt, text_at(json, "what", "the agent failed without saying why"),
-              text_at(json, "why"), text_at(json, "advice"), text_at(json, "code")};
+  static const std::set<Kind> believed = {Kind::bad_input, Kind::denied,   Kind::disk_full,  Kind::io,
+                                          Kind::corrupt,   Kind::conflict, Kind::unsupported};
+  Error error{Kind::corrupt,
+              short_line(text_at(json, "what", "the agent failed without saying why"), longest_text),
+              short_line(text_at(json, "why"), longest_text), "", ""};
+  if (const auto advice = short_line(text_at(json, "advice"), longest_text); !advice.empty())
+    error.why += (error.why.empty() ? "" : "; ") + std::string("the machine says: ") + advice;
   const std::string kind = text_at(json, "kind");
   for (int each = 0; each <= static_cast<int>(Kind::bug); ++each) {
-    if (name(static_cast<Kind>(each)) == kind) error.kind = static_cast<Kind>(each);
+    const auto known = static_cast<Kind>(each);
+    if (name(known) == kind) error.kind = believed.contains(known) ? known : Kind::io;
   }
   return error;
 }

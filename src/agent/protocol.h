@@ -5,7 +5,9 @@
 ///
 ///   greeting = 05 16 "ferry" 1e                               agent → laptop, before the first frame, so
 ///                                                             that it is found behind a login shell's noise
-///   frame    = length (4 bytes, little-endian, of what follows; at most 1 MiB + 64) type (1 byte) body
+///   frame    = length (4 bytes, little-endian, of what follows) type (1 byte) body; how long a body may be
+///   is
+///              its type's (most_body): 4 MiB a request, 1 MiB + 64 a log frame, 64 KiB the others
 ///   hello    = 'H'  JSON {"protocol":1,"version":"…","run":"…"}          agent → laptop, first
 ///   request  = 'Q'  JSON {"id":N,"op":"…",…}                              laptop → agent
 ///   answer   = 'A'  JSON {"id":N, …}  or {"id":N,"error":{"kind","what","why","advice"}}
@@ -14,6 +16,12 @@
 ///              every few seconds besides, so that silence means a broken connection
 ///
 /// Requests: start {"spec"}, status, cancel {"grace_s"}, attach {"offset"}, release {"power_off"}.
+///
+/// A start that is refused, whatever the reason, is answered by the job's status, not by an error: state
+/// "done", reason "not_started", no "run_exit" (no "setup_exit" either, unless setup ran and the run could
+/// not begin), and "note" says why. Nothing of the training ran, and a job that was refused is never started
+/// later. Before a client attached, the agent sends answers only. A state "done" comes after the last byte of
+/// the log.
 ///
 /// An offset counts bytes of training output (setup and run, both streams together) since the start: a log
 /// frame at offset o with n bytes covers [o, o+n). Attaching at offset k gives exactly the bytes from k on,
@@ -32,7 +40,6 @@
 namespace ferry::agent {
 
 inline constexpr int protocol_version = 1;
-inline constexpr std::size_t max_frame = (std::size_t{1} << 20) + 64;
 /// What a login shell may print before the greeting; more is not a login shell.
 inline constexpr std::size_t max_noise = std::size_t{1} << 20;
 inline constexpr std::string_view greeting =
@@ -40,6 +47,9 @@ inline constexpr std::string_view greeting =
     "ferry\x1e";
 
 enum class FrameType : char { hello = 'H', request = 'Q', answer = 'A', log = 'L', state = 'S' };
+
+/// How many bytes the body of a frame may have.
+std::size_t most_body(FrameType type);
 
 struct Frame {
   FrameType type{};
@@ -60,10 +70,11 @@ class FrameReader {
 
  private:
   std::string buffer_;
-  std::size_t at_ = 0;  ///< begin of what is not consumed
+  std::size_t at_ = 0;        ///< begin of what is not consumed
+  std::size_t searched_ = 0;  ///< no greeting begins before this
 };
 
-/// A whole frame. `body` must be smaller than max_frame.
+/// A whole frame. `body` must not be larger than most_body().
 std::string encode(FrameType type, std::string_view body);
 
 enum class LogStream : std::uint8_t { out = 1, err = 2 };
@@ -88,16 +99,21 @@ struct JobStatus {
   JobState state = JobState::idle;
   std::optional<int> setup_exit, run_exit;  ///< 128 + signal when a signal ended it
   /// Why it ended, if not by itself: "" or "cancelled", "max_duration", "lost" (the agent was killed and the
-  /// job with it), "stopped" (the agent was asked to end, as when the machine shuts down).
+  /// job with it), "stopped" (the agent was asked to end, as when the machine shuts down), "not_started" (the
+  /// start was refused: nothing of the training ran).
   std::string reason;
-  std::string
-      note;  ///< trouble worth showing, one line: output dropped on a full disk, a shell that would not start
+  /// What is worth showing, one line: why it is lost or was not started, what had to be killed, output
+  /// dropped on a full disk.
+  std::string note;
   std::uint64_t log_size = 0;  ///< offset one past the last byte logged
   std::int64_t started_ms = 0, run_started_ms = 0, ended_ms = 0, deadline_ms = 0;  ///< 0: not (yet)
   double cpu_percent = 0;  ///< of the whole machine, over the last seconds
 };
+inline constexpr std::string_view not_started = "not_started";
+/// What a start that failed with `error` is answered with.
+JobStatus refused_start(const Error& error);
 Json to_json(const JobStatus& status);
-/// Corrupt if a field has the wrong type; absent ones keep their defaults.
+/// Corrupt if a field has the wrong type; absent ones keep their defaults. Text is cut to one short line.
 Result<JobStatus> status_from(const Json& json);
 
 /// What the agent is asked to run (op "start"). Secrets travel only here, over ssh, and are never written to
@@ -118,8 +134,10 @@ Json to_json(const JobSpec& spec);
 /// bad_input for what cannot be run: no command, a relative workdir, NUL bytes, impossible names or times.
 Result<JobSpec> spec_from(const Json& json);
 
-/// The wire form of an error, in the member "error" of an answer.
+/// The wire form of an error, in the member "error" of an answer: one short line each.
 Json to_json(const Error& error);
+/// The machine is not believed more than it must be: a kind that only this computer or the cloud can know
+/// becomes `io`, a code is dropped, and advice is told as the machine's words, in `why`.
 Error error_from(const Json& json);
 
 }  // namespace ferry::agent

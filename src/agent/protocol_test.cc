@@ -7,7 +7,7 @@ namespace {
 
 TEST(Protocol, FramesComeOutWholeHoweverTheBytesArrive) {
   const std::string stream = encode(FrameType::request, "{}") + encode(FrameType::answer, "") +
-                             encode(FrameType::state, std::string(70'000, 'x'));
+                             encode(FrameType::log, std::string(70'000, 'x'));
   for (const std::size_t step : {std::size_t{1}, std::size_t{3}, std::size_t{4096}, stream.size()}) {
     FrameReader reader;
     std::vector<Frame> frames;
@@ -30,7 +30,8 @@ TEST(Protocol, FramesComeOutWholeHoweverTheBytesArrive) {
 
 TEST(Protocol, AnImpossibleLengthOrTypeIsCorruptAtOnce) {
   for (const std::string& bytes :
-       {std::string("\xff\xff\xff\x7fL", 5), std::string("\0\0\0\0L", 5), std::string("\1\0\0\0Z", 5)}) {
+       {std::string("\xff\xff\xff\x7fL", 5), std::string("\0\0\0\0L", 5), std::string("\1\0\0\0Z", 5),
+        std::string("\2\0\1\0S", 5), std::string("\2\0\1\0H", 5)}) {  // 64 KiB and one
     FrameReader reader;
     reader.add(bytes);
     const auto frame = reader.next();
@@ -136,13 +137,39 @@ TEST(Protocol, ASpecThatCannotRunIsBadInput) {
   EXPECT_TRUE(refused([](JobSpec& spec) { spec.linger_s = std::int64_t{1} << 60; }));
 }
 
-TEST(Protocol, AnErrorKeepsItsKindOnTheWire) {
-  const Error error{Kind::disk_full, "what", "why", "advice", "code"};
+TEST(Protocol, WhatTheMachineSaysIsOneShortLine) {
+  JobStatus status{.state = JobState::done, .reason = "lost\n", .note = std::string(50'000, '\n')};
+  status.ended_ms = -1;
+  status.cpu_percent = 1e9;
+  const auto back = status_from(to_json(status));
+  ASSERT_TRUE(back);
+  EXPECT_EQ(back->reason, "lost\\x0a");
+  EXPECT_EQ(back->note.find('\n'), std::string::npos);
+  EXPECT_LT(back->note.size(), 8'000u);
+  EXPECT_EQ(back->ended_ms, 0);
+  EXPECT_EQ(back->cpu_percent, 100);
+  EXPECT_LT(dump_json(to_json(status)).size(), most_body(FrameType::state));
+}
+
+TEST(Protocol, ARefusedStartSaysWhyAndHasNoExitCode) {
+  const auto status = refused_start({Kind::io, "start the run", "Argument list too long", "", ""});
+  EXPECT_EQ(status.state, JobState::done);
+  EXPECT_EQ(status.reason, not_started);
+  EXPECT_EQ(status.note, "start the run: Argument list too long");
+  EXPECT_FALSE(status.setup_exit || status.run_exit);
+}
+
+TEST(Protocol, AnErrorKeepsItsKindOnTheWireAndTheMachinesAdviceIsNotFerrys) {
+  const Error error{Kind::disk_full, "what", "why", "rm -rf ~\nferry: all is well", "RequestExpired"};
   const Error back = error_from(to_json(error));
   EXPECT_EQ(back.kind, error.kind);
-  EXPECT_EQ(describe(back), describe(error));
-  EXPECT_EQ(back.code, "code");
+  EXPECT_EQ(describe(back), "what\n  why:  why; the machine says: rm -rf ~\\x0aferry: all is well");
+  EXPECT_EQ(back.code, "");
   EXPECT_EQ(error_from(Json("nonsense")).kind, Kind::corrupt);
+  // Whether it is gone, or whether someone cancelled, is not the machine's to say.
+  for (const Kind kind : {Kind::not_found, Kind::cancelled, Kind::lost, Kind::bug})
+    EXPECT_EQ(error_from(to_json(Error{kind, "what", "", "", ""})).kind, Kind::io);
+  EXPECT_LT(error_from(Json{{"kind", "io"}, {"what", std::string(60'000, 'x')}}).what.size(), 2'000u);
 }
 
 }  // namespace

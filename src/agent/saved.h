@@ -18,6 +18,7 @@ struct Saved {
   bool power_off = true;  ///< whether the job's owner lets the agent end the machine
   bool released = false;  ///< outputs are safe
   std::string marker;     ///< "NAME=value" in the environment of each process of the job
+  std::string boot;       ///< the kernel's boot_id when the job was started
 };
 
 Status save(const os::Path& file, const Saved& saved);

@@ -17,7 +17,8 @@ Served::Served(Seconds orphan, bool may_power_off) : temp_("agent") {
              .orphan = orphan,
              .may_power_off = may_power_off,
              .term_grace = Millis(500),
-             .drain = Millis(300)};
+             .drain = Millis(300),
+             .patience = {.quiet = Millis(1500), .small = Millis(6000), .large = Millis(12000)}};
   const os::Path hook = path("power-off");
   EXPECT_TRUE(os::write_file(hook, "#!/bin/sh\necho off >> '" + path("offs").string() + "'\n", 0755));
   ::setenv("FERRY_AGENT_POWEROFF", hook.c_str(), 1);

@@ -62,9 +62,7 @@ Json Session::act(const Json& request) {
   if (op == "status") return to_json(supervisor_.status());
   if (op == "start") {
     auto spec = spec_from(request.value("spec", Json()));
-    if (!spec) return failed(spec.error());
-    const auto started = supervisor_.start(std::move(*spec));
-    return started ? to_json(*started) : failed(started.error());
+    return to_json(spec ? supervisor_.start(std::move(*spec)) : supervisor_.refuse(spec.error()));
   }
   if (op == "cancel") {
     supervisor_.cancel(Seconds(std::clamp<std::int64_t>(int_at(request, "grace_s"), 0, 86400)));

@@ -1,6 +1,7 @@
 #include "agent/spool.h"
 
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -138,6 +139,7 @@ Status Spool::append(const Record& record) {
   }
   learn(size_, end_);
   size_ += record.bytes.size();
+  last_ = record.bytes.back();
   end_ += bytes.size();
   reserve();
   return {};
@@ -190,6 +192,11 @@ Status Spool::read(Place& place, std::size_t budget, std::string& out) {
     place.position = position + used;
   }
   return {};
+}
+
+bool Spool::is_removed() const {
+  struct stat info {};
+  return ::fstat(fd_.get(), &info) == 0 && info.st_nlink == 0;
 }
 
 Status Spool::sync() {

@@ -63,6 +63,10 @@ class Spool {
   std::uint64_t dropped() const { return dropped_; }
   /// Why output is being dropped right now; empty when it is not.
   const std::string& trouble() const { return trouble_; }
+  /// The last byte kept ended a line.
+  bool at_line_start() const { return size_ == 0 || last_ == '\n'; }
+  /// Someone removed the file: nobody will read it again.
+  bool is_removed() const;
   /// Makes it durable.
   Status sync();
 
@@ -83,6 +87,7 @@ class Spool {
   std::uint64_t reserved_ = 0;        ///< up to this place of the file the disk has promised space
   std::uint64_t dropped_ = 0, unmarked_ = 0;
   std::int64_t refused_ms_ = 0;
+  char last_ = 0;
   std::string trouble_, window_;
   std::vector<Mark> marks_;  ///< a record's place about every MiB of file
 };

@@ -1,10 +1,12 @@
 #include "agent/supervisor.h"
 
+#include <fmt/format.h>
 #include <unistd.h>
 
 #include <algorithm>
 
 #include "agent/tree.h"
+#include "base/text.h"
 
 namespace ferry::agent {
 namespace {
@@ -21,6 +23,20 @@ constexpr std::int64_t leave_ms = 1'000;
 /// An agent that starts again stays at least so long.
 constexpr std::int64_t again_ms = 300'000;
 constexpr Millis leave_grace{5'000};
+/// Readers of pipes are told to end so long before they are killed, whatever their writers do.
+constexpr std::int64_t last_call_ms = 5'000;
+
+/// Of the machine since it was booted.
+std::string boot_id() {
+  return std::string(trim(os::read_file("/proc/sys/kernel/random/boot_id").value_or("")));
+}
+
+std::string few(std::vector<std::string> names) {
+  constexpr std::size_t most = 3;
+  const auto count = names.size();
+  if (count > most) names.resize(most);
+  return join(names, ", ") + (count > most ? fmt::format(" and {} more", count - most) : "");
+}
 
 }  // namespace
 
@@ -48,8 +64,11 @@ void Supervisor::take_up(Saved saved) {
     kill_marked(saved_.marker);
     status.state = JobState::done;
     status.reason = "lost";
+    status.note = saved_.boot.empty() || saved_.boot == boot_id()
+                      ? "the agent on the machine was killed, and the training with it"
+                      : "the machine was started again, and the training ended with it";
     status.ended_ms = clock_.now_ms();
-    log("the former agent was killed, and the job with it");
+    log(status.note);
     persist();
   }
   const auto left = std::max<std::int64_t>(0, status.deadline_ms - clock_.now_ms());
@@ -69,14 +88,15 @@ JobStatus Supervisor::status() const {
   return out;
 }
 
-Result<JobStatus> Supervisor::start(JobSpec spec) {
+JobStatus Supervisor::start(JobSpec spec) {
   if (saved_.status.state != JobState::idle) return status();
   const auto duration_ms = 1000 * (spec.max_duration_s > 0 ? spec.max_duration_s : default_max_duration_s);
   const auto now_ms = clock_.now_ms();
   saved_ = Saved{.run = spec.run,
                  .linger_s = spec.linger_s,
                  .power_off = spec.power_off,
-                 .marker = "FERRY_AGENT_JOB=" + std::to_string(now_ms) + "-" + std::to_string(::getpid())};
+                 .marker = "FERRY_AGENT_JOB=" + std::to_string(now_ms) + "-" + std::to_string(::getpid()),
+                 .boot = boot_id()};
   saved_.status.started_ms = now_ms;
   saved_.status.deadline_ms = now_ms + duration_ms;
   deadline_at_ = clock_.steady_ms() + duration_ms;
@@ -84,12 +104,28 @@ Result<JobStatus> Supervisor::start(JobSpec spec) {
   job_.emplace(options_.dir, std::move(spec), saved_.marker);
   if (const auto begun = begin(first); !begun) {
     job_.reset();
-    saved_ = Saved{};
-    persist();
-    log("start failed: " + begun.error().what);
-    return fail("", begun.error());
+    saved_.status = {};
+    return refuse(begun.error());
   }
   return status();
+}
+
+JobStatus Supervisor::refuse(const Error& error) {
+  if (saved_.status.state != JobState::idle) return status();
+  log("start refused: " + error.what);
+  never_start(refused_start(error));
+  return status();
+}
+
+void Supervisor::never_start(JobStatus status) {
+  const auto orphan_ms = Millis(options_.orphan).count();
+  saved_.status = std::move(status);
+  saved_.status.ended_ms = clock_.now_ms();
+  saved_.status.deadline_ms = saved_.status.ended_ms + orphan_ms;
+  deadline_at_ = clock_.steady_ms() + orphan_ms;
+  plan_end();
+  persist();
+  ++version_;
 }
 
 Status Supervisor::begin(LogPhase phase) {
@@ -101,6 +137,12 @@ Status Supervisor::begin(LogPhase phase) {
   if (const auto noted = save(options_.dir / "state.json", saved_);
       !noted && (phase == LogPhase::setup || !status.setup_exit)) {
     return noted;
+  }
+  if (phase == LogPhase::run) {
+    const auto services = descendants();
+    std::set<Named> expected;
+    for (const pid_t pid : services) expected.insert(named(pid));
+    background_.emplace(job_->workdir(), std::move(expected), options_.patience);
   }
   TRY("", job_->launch(phase));
   if (phase == LogPhase::run) job_->forget_spec();
@@ -114,23 +156,19 @@ void Supervisor::cancel(Millis grace) {
   if (active()) {
     stop("cancelled", grace);
   } else if (saved_.status.state == JobState::idle) {
-    const auto now_ms = clock_.now_ms();
-    saved_.status = {.state = JobState::done, .reason = "cancelled", .ended_ms = now_ms};
-    saved_.status.deadline_ms = now_ms + Millis(options_.orphan).count();
-    deadline_at_ = clock_.steady_ms() + Millis(options_.orphan).count();
-    plan_end();
-    persist();
+    never_start({.state = JobState::done, .reason = "cancelled"});
   }
 }
 
 void Supervisor::stop(const std::string& reason, Millis grace) {
-  const auto kill_at = clock_.steady_ms() + std::max(Millis(0), grace).count();
+  const auto now = clock_.steady_ms();
+  const auto kill_at = now + std::max(Millis(0), grace).count();
   if (stop_) {
     stop_->kill_at = std::min(stop_->kill_at, kill_at);
     return;
   }
   log("stopping the job: " + reason);
-  stop_ = Stop{reason, kill_at};
+  stop_ = Stop{reason, now, kill_at};
   job_->terminate();
 }
 
@@ -139,7 +177,7 @@ Status Supervisor::release(bool power_off) {
   if (power_off && !may_power_off()) return fail(Kind::denied, "the agent was told not to end this machine");
   saved_.released = true;
   persist();
-  if (saved_.status.state == JobState::done) plan_end();
+  if (saved_.status.state == JobState::done || !may_power_off()) plan_end();
   if (power_off) end_at_ = clock_.steady_ms() + last_words_ms;
   return {};
 }
@@ -151,7 +189,9 @@ void Supervisor::leave() {
 
 void Supervisor::touch() {
   if (saved_.status.state == JobState::idle && !saved_.released) {
-    end_at_ = clock_.steady_ms() + Millis(options_.orphan).count();
+    const auto limit =
+        may_power_off() ? Millis(options_.orphan) : std::min(Millis(options_.orphan), options_.idle);
+    end_at_ = clock_.steady_ms() + limit.count();
   }
 }
 
@@ -173,12 +213,28 @@ void Supervisor::step() {
 
 void Supervisor::enforce_limits() {
   const auto now = clock_.steady_ms();
-  if (!stop_ && now >= deadline_at_) stop("max_duration", options_.term_grace);
-  if (stop_ && !stop_->killed && now >= stop_->kill_at) {
-    job_->kill_all();
-    stop_->killed = true;
-    stop_->kill_at = now;
+  // A run whose command has ended is not stopped at its limit: only what it left is.
+  const bool is_over = job_->phase() == LogPhase::run && job_->exit_code();
+  if (!stop_ && !is_over && now >= deadline_at_) stop("max_duration", options_.term_grace);
+  if (!stop_ || stop_->killed) return;
+  if (now >= stop_->kill_at) return kill_job();
+  const auto last_call = std::min(last_call_ms, (stop_->kill_at - stop_->begun_at) / 4);
+  job_->terminate_readers(now, now >= stop_->kill_at - last_call);
+}
+
+void Supervisor::kill_job() {
+  const auto now = clock_.steady_ms();
+  std::vector<std::string> names;
+  for (const pid_t pid : descendants()) names.push_back(command_line(pid));
+  if (!names.empty()) {
+    const auto given = Seconds((stop_->kill_at - stop_->begun_at) / 1000);
+    tell(given.count() > 0
+             ? fmt::format("{} after SIGTERM were not enough: killed {}", show_duration(given), few(names))
+             : "killed without waiting: " + few(names));
   }
+  job_->kill_all();
+  stop_->killed = true;
+  stop_->kill_at = now;
 }
 
 bool Supervisor::phase_over() {
@@ -187,35 +243,51 @@ bool Supervisor::phase_over() {
   if (!job_->exit_code()) return given_up;
   if (!exited_at_) exited_at_ = now;
   if (stop_ && !given_up && job_->group_alive()) return false;
+  if (!stop_ && job_->phase() == LogPhase::run && !background_over()) return false;
   return job_->drained() || now >= *exited_at_ + options_.drain.count();
+}
+
+bool Supervisor::background_over() {
+  const auto now = clock_.steady_ms();
+  if (now >= deadline_at_ || !background_->waits(now)) return true;
+  if (!told_of_background_ && now >= *exited_at_ + options_.drain.count()) {
+    told_of_background_ = true;
+    tell("the command has ended; waiting for what it left in the background: " + few(background_->left()));
+  }
+  return false;
 }
 
 void Supervisor::end_phase() {
   JobStatus& status = saved_.status;
   const int code = job_->exit_code().value_or(128 + 9);
   log((job_->phase() == LogPhase::setup ? "setup ended with " : "run ended with ") + std::to_string(code));
+  const std::string reason = stop_ ? stop_->reason : "";
   if (job_->phase() == LogPhase::run) {
     status.run_exit = code;
-    return finish();
+    return finish(reason);
   }
   status.setup_exit = code;
-  if (code != 0 || stop_) return finish();
+  if (code != 0 || stop_) return finish(reason);
   if (const auto begun = begin(LogPhase::run); !begun) {
-    status.run_exit = 127;
-    status.note = begun.error().what;
-    finish();
+    status.run_started_ms = 0;
+    status.note = refused_start(begun.error()).note;
+    finish(std::string(not_started));
   }
 }
 
-void Supervisor::finish() {
+void Supervisor::finish(const std::string& reason) {
+  // After SIGKILL all is told; services that setup started are expected to be there.
+  const bool is_told = (stop_ && stop_->killed) || !background_;
+  const auto left = is_told ? std::vector<std::string>() : background_->left();
   end_descendants(Millis(1000));
   job_->read_rest(spool_);
+  if (!left.empty()) tell("stopped what still ran in the background: " + few(left));
   job_.reset();
   JobStatus& status = saved_.status;
   if (const auto synced = spool_.sync(); !synced) log(synced.error().what);
   for (const char* script : {"setup.sh", "run.sh"}) (void)os::remove_all(options_.dir / script);
   status.state = JobState::done;
-  status.reason = stop_ ? stop_->reason : "";
+  status.reason = reason;
   status.ended_ms = clock_.now_ms();
   status.cpu_percent = 0;
   plan_end();
@@ -224,15 +296,18 @@ void Supervisor::finish() {
 }
 
 void Supervisor::plan_end() {
+  const auto now = clock_.steady_ms();
   const auto linger_ms = saved_.released ? 0 : saved_.linger_s * 1000;
-  end_at_ = std::max(deadline_at_, clock_.steady_ms()) + linger_ms;
-  // Nobody waits for an agent whose outputs are safe and who may not end the machine.
-  if (saved_.released && !may_power_off()) end_at_ = clock_.steady_ms() + leave_ms;
+  end_at_ = std::max(deadline_at_, now) + linger_ms;
+  if (may_power_off()) return;
+  // Nobody waits for an agent whose outputs are safe and who may not end the machine; the result is on disk.
+  end_at_ = saved_.released ? now + leave_ms : std::min(end_at_, now + options_.idle.count());
 }
 
 void Supervisor::end_machine() {
   if (!may_power_off()) {
-    over_ = true;
+    over_ = clients_ == 0 || saved_.released;
+    end_at_ = clock_.steady_ms() + options_.idle.count();
     return;
   }
   log("powering the machine off");
@@ -249,7 +324,20 @@ void Supervisor::persist() {
   save_at_ = clock_.steady_ms() + save_retry_ms;
 }
 
+void Supervisor::tell(const std::string& text) {
+  log(text);
+  auto& note = saved_.status.note;
+  note += (note.empty() ? "" : "; ") + text;
+  const auto phase = job_ ? job_->phase() : LogPhase::run;
+  spool_.add(LogStream::err, phase, clock_.now_ms(),
+             (spool_.at_line_start() ? "ferry: " : "\nferry: ") + text + "\n");
+}
+
 void Supervisor::beat() {
+  if (!may_power_off() && spool_.is_removed() && !leaving_) {
+    log("the run's folder was removed");
+    leave();
+  }
   if (active()) saved_.status.cpu_percent = cpu_.percent();
   ++version_;
   beat_at_ = clock_.steady_ms() + (active() ? active_beat_ms : quiet_beat_ms);
@@ -261,7 +349,7 @@ std::int64_t Supervisor::due() const {
   if (!active()) return std::min(out, end_at_);
   if (!stop_) out = std::min(out, deadline_at_);
   if (stop_) out = std::min({out, clock_.steady_ms() + look_again_ms, stop_->killed ? out : stop_->kill_at});
-  if (exited_at_) out = std::min(out, std::max(*exited_at_ + options_.drain.count(), clock_.steady_ms() + 1));
+  if (exited_at_) out = std::min(out, clock_.steady_ms() + look_again_ms);
   return out;
 }
 

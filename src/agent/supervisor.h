@@ -5,14 +5,19 @@
 ///   idle ──start──▶ setup ──exit 0──▶ running ──▶ done ──(limit + linger, or release)──▶ machine off
 ///                     └───── any other exit, cancel, limit ─────▶ ┘
 ///
-/// A phase is over when its shell ended and its pipes are at their end; a background process that keeps a
-/// pipe open is waited for `drain` only. When a phase was asked to stop (SIGTERM to its group), everything in
-/// its group gets its time until the grace is over, because a shell may die of SIGTERM before the training it
-/// started has saved its checkpoint. Services that setup left in the background live until the run is over.
-/// Then every process of the job gets SIGKILL.
+/// A phase is over when its shell ended and its pipes are at their end. What the run's shell left in the
+/// background is waited for while it writes below the workdir (background.h), within the limit. When a phase
+/// was asked to stop (SIGTERM to its group, readers of pipes last), everything in its group gets its time
+/// until the grace is over, because a shell may die of SIGTERM before the training it started has saved its
+/// checkpoint. Services that setup left in the background live until the run is over. Then every process of
+/// the job gets SIGKILL; what was not asked to end before is named in the training's log and in the status.
 ///
 /// If the agent itself is killed, the job's output has nowhere to go: the job's shell is killed with it
-/// (PR_SET_PDEATHSIG), the next agent kills the rest and reports done, reason "lost".
+/// (PR_SET_PDEATHSIG), the next agent kills the rest and reports done, reason "lost", and why.
+///
+/// Where it may not end the machine (a person's own), the agent ends itself: soon after the release, `idle`
+/// after the end of the job or the last sign of a client, and at once, with its job, when its folder was
+/// removed.
 
 #include <cstdint>
 #include <memory>
@@ -20,6 +25,7 @@
 #include <string>
 #include <vector>
 
+#include "agent/background.h"
 #include "agent/job.h"
 #include "agent/power.h"
 #include "agent/protocol.h"
@@ -34,7 +40,10 @@ struct ServeOptions {
   Seconds orphan{1800};       ///< no start and no sign of a client for so long: the machine is powered off
   bool may_power_off = true;  ///< false: the agent only ends itself where it would have ended the machine
   Millis term_grace{10'000};  ///< between SIGTERM and SIGKILL at the limit
-  Millis drain{2'000};  ///< how long pipes that background processes hold are read after the shell ended
+  Millis drain{2'000};        ///< how long pipes that someone else holds are read after the shell ended
+  Patience patience{};        ///< with what the training left in the background
+  Millis idle{
+      600'000};  ///< an agent that may not end the machine ends itself after so long without job and client
 };
 
 /// Call step() after each of the others and whenever due() says so. One thread.
@@ -49,8 +58,11 @@ class Supervisor {
   /// Grows when attached clients should be told the status.
   std::uint64_t version() const { return version_; }
 
-  /// Starts the job, durably noted before. If it was started already, nothing happens.
-  Result<JobStatus> start(JobSpec spec);
+  /// Starts the job, durably noted before. If it was started already, nothing happens. One that cannot be
+  /// started is done, reason not_started.
+  JobStatus start(JobSpec spec);
+  /// The start was refused with `error`: as start() when it fails.
+  JobStatus refuse(const Error& error);
   /// SIGTERM, SIGKILL after `grace`; a shorter grace than before counts. A job that never started never will.
   void cancel(Millis grace);
   /// Outputs are safe: no linger. With `power_off`, the machine ends in a moment. Conflict while the job
@@ -60,6 +72,8 @@ class Supervisor {
   void leave();
   /// A client showed itself.
   void touch();
+  /// So many are connected now.
+  void set_clients(std::size_t count) { clients_ = count; }
 
   std::vector<int> sources() const { return job_ ? job_->sources() : std::vector<int>{}; }
   void read(int source);
@@ -73,24 +87,29 @@ class Supervisor {
  private:
   struct Stop {
     std::string reason;
-    std::int64_t kill_at = 0;
+    std::int64_t begun_at = 0, kill_at = 0;
     bool killed = false;
   };
   Supervisor(ServeOptions options, Spool spool);
   void take_up(Saved saved);
+  void never_start(JobStatus status);
   bool active() const { return job_.has_value(); }
   bool may_power_off() const { return options_.may_power_off && saved_.power_off; }
   Status begin(LogPhase phase);
   void stop(const std::string& reason, Millis grace);
   void enforce_limits();
+  void kill_job();
   bool phase_over();
+  bool background_over();
   void end_phase();
-  void finish();
+  void finish(const std::string& reason);
   void plan_end();
   void end_machine();
   void persist();
   void beat();
   void log(const std::string& text) const;
+  /// One line in the training's log, and in the status.
+  void tell(const std::string& text);
 
   ServeOptions options_;
   os::Clock& clock_;
@@ -99,11 +118,13 @@ class Supervisor {
   Saved saved_;
   std::optional<Job> job_;
   std::optional<Stop> stop_;
+  std::optional<Background> background_;
   std::optional<std::int64_t> exited_at_;  ///< the phase's shell was seen ended. All times here: steady_ms
   std::int64_t deadline_at_ = 0, end_at_ = 0, beat_at_ = 0;
   std::optional<std::int64_t> save_at_;  ///< the state on disk is old; try again then
   std::uint64_t version_ = 1;
-  bool leaving_ = false, over_ = false;
+  std::size_t clients_ = 0;
+  bool leaving_ = false, over_ = false, told_of_background_ = false;
 };
 
 }  // namespace ferry::agent

@@ -70,9 +70,15 @@ void signal_others(const std::vector<pid_t>& processes, int number) {
 void become_reaper() { ::prctl(PR_SET_CHILD_SUBREAPER, 1); }
 
 std::vector<pid_t> descendants() {
+  auto found = family_of(::getpid());
+  std::erase(found, ::getpid());
+  return found;
+}
+
+std::vector<pid_t> family_of(pid_t process) {
   const auto entries = all_entries();
-  std::set<pid_t> family{::getpid()};
-  std::vector<pid_t> found;
+  std::set<pid_t> family{process};
+  std::vector<pid_t> found{process};
   // A pid may be smaller than its parent's once numbers wrapped around, hence until nothing new comes.
   for (std::size_t before = 0; before != family.size();) {
     before = family.size();
@@ -82,6 +88,18 @@ std::vector<pid_t> descendants() {
     }
   }
   return found;
+}
+
+Named named(pid_t process) { return {process, os::process_start_time(process)}; }
+
+std::string command_line(pid_t process) {
+  constexpr std::size_t longest = 120;
+  const os::Path folder = "/proc/" + std::to_string(process);
+  auto words = os::read_file(folder / "cmdline").value_or("");
+  std::replace(words.begin(), words.end(), '\0', ' ');
+  if (!trim(words).empty()) return short_line(trim(words), longest);
+  const auto name = os::read_file(folder / "comm").value_or("?");
+  return "[" + short_line(trim(name), longest) + "]";
 }
 
 std::vector<pid_t> group_members(pid_t group) {

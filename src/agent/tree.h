@@ -5,8 +5,11 @@
 
 #include <sys/types.h>
 
+#include <cstdint>
 #include <optional>
+#include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "base/units.h"
@@ -18,6 +21,15 @@ void become_reaper();
 
 /// Everything below this process; zombies are left out.
 std::vector<pid_t> descendants();
+/// Everything below that process, itself included; zombies are left out.
+std::vector<pid_t> family_of(pid_t process);
+
+/// A process for good: its number and when it began, for numbers come again.
+using Named = std::pair<pid_t, std::uint64_t>;
+Named named(pid_t process);
+
+/// One short line; the program's name in brackets where there is no command line.
+std::string command_line(pid_t process);
 
 /// Processes of a group; zombies are left out.
 std::vector<pid_t> group_members(pid_t group);

@@ -87,6 +87,22 @@ TEST(Text, ControlBytesCannotReachATerminal) {
   EXPECT_EQ(printable("\xe0\x80\x80"), "\\xe0\\x80\\x80") << "longer than needed";
 }
 
+TEST(Text, WhatComesFromOutsideIsOneShortLine) {
+  EXPECT_EQ(short_line("a\nb"), "a\\x0ab");
+  EXPECT_EQ(short_line("abcdef", 3), "abc…");
+  EXPECT_EQ(short_line("ab\xc3\xa9\xc3\xa9", 3), "ab…");  // never half a letter
+  EXPECT_EQ(short_line(std::string(100, '\x80'), 10).size(), short_line(std::string(90, '\x80'), 10).size());
+}
+
+TEST(Text, ThousandsOfNotesAreTenAndACount) {
+  const std::vector<std::string> many(2000, "one\n");
+  const auto shown = first_few(many);
+  ASSERT_EQ(shown.size(), 11u);
+  EXPECT_EQ(shown[9], "one\\x0a");
+  EXPECT_EQ(shown[10], "and 1990 more like these");
+  EXPECT_EQ(first_few(std::vector<std::string>{"one"}), std::vector<std::string>{"one"});
+}
+
 TEST(Hash, Sha256AndHmacMatchPublishedVectors) {
   EXPECT_EQ(hex(sha256("abc")), "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
   // RFC 4231, test case 2.

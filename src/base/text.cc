@@ -226,4 +226,20 @@ std::string printable(std::string_view bytes) {
   return out;
 }
 
+std::string short_line(std::string_view bytes, std::size_t most) {
+  if (bytes.size() <= most) return printable(bytes);
+  const auto is_inside = [&](std::size_t at) {
+    return (static_cast<unsigned char>(bytes[at]) & 0xc0) == 0x80;
+  };
+  for (int steps = 0; steps < 3 && most > 0 && is_inside(most); ++steps) --most;
+  return printable(bytes.substr(0, most)) + "…";
+}
+
+std::vector<std::string> first_few(std::span<const std::string> lines, std::size_t most) {
+  std::vector<std::string> out;
+  for (const auto& line : lines.first(std::min(most, lines.size()))) out.push_back(short_line(line));
+  if (lines.size() > most) out.push_back(fmt::format("and {} more like these", lines.size() - most));
+  return out;
+}
+
 }  // namespace ferry

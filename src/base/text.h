@@ -40,5 +40,10 @@ std::optional<std::string> nearest(std::string_view word, std::span<const std::s
 
 /// `bytes` made safe to show on a terminal: control characters and broken UTF-8 as \xNN.
 std::string printable(std::string_view bytes);
+/// The same, and no more than the first `most` bytes of it: text from outside is one line of bounded length.
+std::string short_line(std::string_view bytes, std::size_t most = 400);
+/// The first `most` of `lines`, each a short_line(), and one that counts the rest: thousands of notes are
+/// few.
+std::vector<std::string> first_few(std::span<const std::string> lines, std::size_t most = 10);
 
 }  // namespace ferry

@@ -13,7 +13,8 @@ constexpr Millis step{50};
 
 Result<Followed> Training::setup(Link& link, const agent::JobSpec& spec) {
   TRY_SET(channel, "", link.agent());
-  TRY("start the job", channel.client.start(spec));
+  TRY_SET(started, "start the job", channel.client.start(spec));
+  if (started.reason == agent::not_started) return Followed{.status = std::move(started)};
   return watch(channel.client, Until::running);
 }
 

@@ -20,7 +20,7 @@ class Training {
       : doors_(doors), run_(run), folder_(folder), log_(log) {}
 
   /// Starts the job (calm if it was started before) and waits until setup is over. A value whose state is
-  /// done means that setup failed.
+  /// done means that setup failed, or, with the reason not_started, that nothing ran.
   Result<Followed> setup(Link& link, const agent::JobSpec& spec);
   /// Follows until the job is over and every byte of its log is here. A lost connection is `lost`: open a new
   /// link and call again.
