@@ -26,7 +26,13 @@ run::Wish ask_wish(os::SignalQueue& signals, bool can_detach) {
           : "\n[c]ancel (release the machine) or [g]o on? ";
   while (true) {
     const auto answer = os::ask(prompt, signals.fd());
-    if (!answer) return run::Wish::cancel;  // Ctrl-C again, or the terminal is gone
+    if (!answer) {
+      // Ctrl-C again or SIGTERM cancels. A terminal that is gone, or the end of what is typed, is nobody who
+      // wants a training to be stopped.
+      const auto signal = signals.next();
+      const bool asked_to_end = signal && *signal != SIGHUP;
+      return can_detach && !asked_to_end ? run::Wish::detach : run::Wish::cancel;
+    }
     const char first = answer->empty() ? ' ' : (*answer)[0];
     if (first == 'd' && can_detach) return run::Wish::detach;
     if (first == 'c') return run::Wish::cancel;

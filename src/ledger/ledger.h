@@ -42,8 +42,9 @@ constexpr bool may_move(Phase from, Phase to) {
   return static_cast<int>(to) > static_cast<int>(from);
 }
 
-/// failed: setup or training failed; lost: ferry or the machine failed.
-enum class Outcome { none, succeeded, failed, cancelled, lost };
+/// succeeded: the training did, and its outputs are home; failed: setup or training failed, or was cut at its limit;
+/// lost: ferry or the machine failed, or the outputs are; not_started: nothing of it ever ran.
+enum class Outcome { none, succeeded, failed, cancelled, lost, not_started };
 std::string_view name(Outcome outcome);
 std::optional<Outcome> outcome_from(std::string_view name);
 
@@ -56,7 +57,7 @@ struct Run {
   std::string home;     ///< absolute folder where its outputs and log come home
   Phase phase = Phase::checking;
   Outcome outcome = Outcome::none;
-  std::optional<int> exit_code;  ///< the training's own
+  std::optional<int> exit_code;  ///< the training's own; of one that was stopped never 0 (run/ending.h)
   std::string error;             ///< why it failed, one line
   bool keep = false;             ///< leave the instance when done
   bool outputs_home = false;     ///< all outputs are here and their hashes checked

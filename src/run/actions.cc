@@ -44,7 +44,7 @@ Result<Reached> reach(Doors& doors, const ledger::Run& run, Seconds limit) {
   TRY_SET(instance, "", live_instance(doors, run));
   auto place = place_of(instance);
   TRY_SET(cloud, "", open_cloud(doors, place));
-  TRY_SET(link, "", Link::open(doors, *cloud, Folder(doors.data, run.name), instance, limit, false));
+  TRY_SET(link, "", Link::open(doors, *cloud, Folder(doors.data, run.name), instance, limit, Interruption::any));
   return Reached{std::move(cloud), std::move(link)};
 }
 

@@ -1,22 +1,49 @@
 #include "run/doors.h"
 
+#include <algorithm>
 #include <csignal>
 
 namespace ferry::run {
 
-Wish Doors::check_signals(bool can_detach) {
-  while (const auto number = signals.next()) {
-    if (wish != Wish::go_on) continue;
-    if (*number == SIGINT && ask) {
-      progress.pause();
-      wish = ask(can_detach);
-    } else if (*number == SIGHUP && can_detach) {
-      wish = Wish::detach;
-    } else {
-      wish = Wish::cancel;
-    }
+namespace {
+/// timeout(1), service managers and terminals may send the same request twice; so soon after the first it is no second one.
+constexpr Millis same_request{300};
+constexpr Millis step{100};
+
+void take(Doors& doors, int number, bool can_detach) {
+  if (doors.wish != Wish::go_on) {
+    const bool is_same = doors.clock.steady_ms() - doors.wished_ms < same_request.count();
+    if (number != SIGHUP && !is_same) doors.letting_go = true;
+    return;
   }
+  if (number == SIGHUP && doors.is_ending) return;  // nobody watches any more; the rest needs nobody
+  if (number == SIGINT && doors.ask && !doors.is_ending) {
+    doors.progress.pause();
+    doors.wish = doors.ask(can_detach);
+  } else if (number == SIGHUP && can_detach) {
+    doors.wish = Wish::detach;
+  } else {
+    doors.wish = Wish::cancel;
+  }
+  doors.wished_ms = doors.clock.steady_ms();
+  if (doors.is_ending)
+    doors.progress.note("what is left is being done; another Ctrl-C or SIGTERM stops waiting for it");
+}
+
+}  // namespace
+
+Wish Doors::check_signals(bool can_detach) {
+  while (const auto number = signals.next()) take(*this, *number, can_detach);
   return wish;
+}
+
+bool Doors::sleep(Millis time, bool can_detach) {
+  const auto before = wish;
+  for (auto left = time; left.count() > 0; left -= step) {
+    if (check_signals(can_detach) != before || letting_go) return false;
+    clock.sleep(std::min(left, step));
+  }
+  return true;
 }
 
 }  // namespace ferry::run

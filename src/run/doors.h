@@ -37,6 +37,13 @@ struct Doors {
   /// Empty when there is no terminal: then Ctrl-C cancels.
   std::function<Wish(bool can_detach)> ask;
   Wish wish = Wish::go_on;  ///< once it is not go_on, it stays
+  /// A further Ctrl-C or SIGTERM after that one: whatever is waited for, stop waiting now. What is rented stays noted in
+  /// the ledger, and someone else (a follower, the machine's timer, the next command) is responsible.
+  bool letting_go = false;
+  /// Nothing is left to decide, only to bring home and to release: an interruption asks nothing, and says that
+  /// a further one lets go.
+  bool is_ending = false;
+  std::int64_t wished_ms = 0;  ///< steady; when `wish` was made
 
   // These exist for tests, which have no cloud, no sshd and no second process; every program leaves them
   // empty.
@@ -47,9 +54,11 @@ struct Doors {
   /// In place of starting `ferry follow-run`: gives its process id. The owner's lock is the one in keep_fds.
   std::function<Result<int>(const os::SpawnOptions& options)> start_follower;
 
-  /// Reads waiting signals: SIGTERM cancels, SIGINT asks or cancels, SIGHUP detaches if possible. Cheap: call
-  /// it in every waiting loop.
+  /// Reads waiting signals: SIGTERM cancels, SIGINT asks or cancels, SIGHUP detaches if possible; a later
+  /// SIGINT or SIGTERM lets go. Cheap: call it in every waiting loop.
   Wish check_signals(bool can_detach);
+  /// Sleeps, listening to signals. False as soon as one asked for something.
+  bool sleep(Millis time, bool can_detach);
 };
 
 }  // namespace ferry::run

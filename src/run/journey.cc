@@ -7,13 +7,13 @@
 #include "os/env.h"
 #include "run/account.h"
 #include "run/images.h"
+#include "run/interrupter.h"
 #include "run/launch.h"
 #include "run/planning.h"
 #include "run/reservation.h"
 
 namespace ferry::run {
 
-using ledger::Outcome;
 using ledger::Phase;
 
 namespace {
@@ -27,32 +27,12 @@ Seconds connect_limit(const plan::InstanceType& type) {
   return type.vcpus >= large || type.name.ends_with(".metal") ? Seconds(900) : Seconds(300);
 }
 
-/// How long a broken connection is tried again before the person gets the prompt back (the job goes on
-/// without us).
-Seconds lost_limit() {
-  if (const auto text = os::env("FERRY_LOST_LIMIT")) {
-    if (const auto limit = parse_duration(*text)) return *limit;
-  }
-  return Seconds(180);
-}
-
-Outcome outcome_of(const agent::JobStatus& status) {
-  if (status.reason == "cancelled") return Outcome::cancelled;
-  if (status.reason == "lost") return Outcome::lost;
-  const bool good = status.setup_exit.value_or(0) == 0 && status.run_exit == 0 && status.reason.empty();
-  return good ? Outcome::succeeded : Outcome::failed;
-}
-
 }  // namespace
 
 Journey::Journey(Doors& doors, ledger::Run run, Owner owner)
     : doors_(doors), run_(std::move(run)), owner_(std::move(owner)), folder_(doors.data, run_.name) {
   if (const auto seconds = int_at(run_.task, "max_duration_s"); seconds > 0)
     lifetime_.max_duration = Seconds(seconds);
-}
-
-Journey::~Journey() {
-  if (hashing_.joinable()) hashing_.join();
 }
 
 Status Journey::enter(Phase phase) {
@@ -180,6 +160,7 @@ Status Journey::launch(const Order& order, const std::string& framework) {
   cloud_ = std::move(launched.cloud);
   place_ = std::move(launched.place);
   offers_ = {std::move(launched.offer)};
+  run_.task["host_key"] = launched.host_key;
   run_.task["image"] = {
       {"id", launched.image.id}, {"name", launched.image.name}, {"created", launched.image.created}};
   TRY("", doors_.ledger.update(run_));
@@ -193,38 +174,43 @@ Status Journey::connect() {
   doors_.progress.begin("connect", instance_.address);
   TRY_SET(link, "",
           Link::open(doors_, *cloud_, folder_, instance_,
-                     connect_limit(offers_.empty() ? plan::InstanceType{} : offers_.front().type), false));
+                     connect_limit(offers_.empty() ? plan::InstanceType{} : offers_.front().type),
+                     Interruption::any));
   link_.emplace(std::move(link));
   instance_ = link_->instance();
   doors_.progress.done("connect", "ssh ready, host key pinned", {{"address", instance_.address}});
   return {};
 }
 
-Status Journey::sync(sync::Tree& tree) {
+Status Journey::sync(const sync::Tree& tree) {
   TRY("", enter(Phase::syncing));
   doors_.progress.begin("sync", fmt::format("{} files, {}", tree.files, show_bytes(tree.bytes)));
-  hashing_.join();
-  TRY("read the workdir", std::move(hashed_));
-  TRY_SET(receiver, "",
-          link_->start_agent_program({"receive", link_->paths().workdir, "--mirror", "--state",
-                                      link_->paths().run_dir + "-sync.state"}));
-  std::atomic<bool> cancelled = false;
-  sync::Options options;
-  options.cancelled = &cancelled;
-  options.progress = [&](const sync::Progress& now) {
-    cancelled = cancelled || doors_.check_signals(false) == Wish::cancel;
-    doors_.progress.update(
-        fmt::format("{} of {} sent", show_bytes(now.bytes_done), show_bytes(now.bytes_total)));
-  };
-  auto report =
-      sync::send_tree(receiver.out.get(), receiver.in.get(), run_.workdir, std::move(tree), options);
-  if (!report) {
-    auto error = explain(receiver, std::move(report).error());
-    receiver.signal(SIGKILL);
-    return fail("send the workdir", std::move(error));
+  while (hashing_.wait_for(std::chrono::milliseconds(100)) != std::future_status::ready) {
+    if (doors_.check_signals(false) == Wish::cancel) return fail(Kind::cancelled, "cancelled");
   }
-  receiver.in.reset();
-  receiver.wait(Millis(2000));
+  TRY("read the workdir", hashing_.get());
+  Interrupter interrupter(
+      doors_, false, [](Doors& doors) { return doors.wish != Wish::go_on; },
+      [&](const sync::Progress& now) {
+        doors_.progress.update(
+            fmt::format("{} of {} sent", show_bytes(now.bytes_done), show_bytes(now.bytes_total)));
+      });
+  const auto send = [&]() -> Result<sync::Report> {
+    TRY_SET(receiver, "",
+            link_->start_agent_program({"receive", link_->paths().workdir, "--mirror", "--state",
+                                        link_->paths().run_dir + "-sync.state"}));
+    auto report = sync::send_tree(receiver.out.get(), receiver.in.get(), run_.workdir, tree,
+                                  interrupter.options());
+    if (!report && report.error().kind != Kind::cancelled)
+      report = tl::unexpected(explain(receiver, std::move(report).error()));
+    if (!report) receiver.signal(SIGKILL);
+    receiver.in.reset();
+    receiver.wait(Millis(2000));
+    return report;
+  };
+  auto report = send();
+  while (!report && report.error().kind == Kind::cancelled && !interrupter.ends()) report = send();
+  TRY("send the workdir", std::move(report));
   for (const auto& note : report->notes) doors_.progress.warn("sync", note);
   doors_.progress.done(
       "sync",
@@ -267,119 +253,12 @@ agent::JobSpec Journey::job_spec(const task::Task& task) const {
   return spec;
 }
 
-Status Journey::setup(const Order& order) {
-  // Before the phase begins: until then nothing of the training is on the machine, and it can just be given
-  // back.
-  TRY_SET(environment, "", prepare_environment(doors_, *link_, order.task));
-  environment_ = std::move(environment);
-  run_.task["environment"] = environment_.facts;
-  TRY("", doors_.ledger.update(run_));
-  TRY("", enter(Phase::setup));
-  const bool nothing = trim(order.task.setup).empty();
-  doors_.progress.begin("setup", nothing ? "starting" : "running setup");
-  Training training(doors_, run_, folder_, *log_);
-  const auto spec = job_spec(order.task);
-  auto begun = training.setup(*link_, spec);
-  while (!begun && begun.error().kind == Kind::lost) {
-    TRY("", connect_again("setup", training, std::move(begun).error()));
-    begun = training.setup(*link_, spec);  // a job that was started is not started again
-  }
-  TRY_SET(ready, "", std::move(begun));
-  if (ready.status.setup_exit.value_or(0) != 0) {
-    doors_.progress.failed("setup", fmt::format("exit {}", *ready.status.setup_exit),
-                           {{"exit_code", *ready.status.setup_exit}});
-    return note_end(ready.status);
-  }
-  if (ready.status.state == agent::JobState::done && !ready.status.run_started_ms)
-    return note_end(ready.status);
-  std::string told = nothing ? "nothing to do" : "done";
-  if (!environment_.summary.empty()) told = environment_.summary + (nothing ? "" : " · done");
-  doors_.progress.done("setup", told, {{"environment", environment_.facts}});
-  return {};
-}
-
-Status Journey::note_end(const agent::JobStatus& status) {
-  run_.exit_code = status.run_exit ? status.run_exit : status.setup_exit;
-  run_.outcome = outcome_of(status);
-  run_.train_end_ms = doors_.clock.now_ms();
-  if (status.reason == "max_duration")
-    run_.error = fmt::format("stopped at max_duration ({})", show_duration(lifetime_.max_duration));
-  if (status.reason == "lost") run_.error = "the agent on the machine was killed, and the training with it";
-  return doors_.ledger.update(run_);
-}
-
-Status Journey::reopen_link() {
-  link_.reset();
-  TRY_SET(link, "", Link::open(doors_, *cloud_, folder_, instance_, lost_limit(), true));
-  link_.emplace(std::move(link));
-  instance_ = link_->instance();
-  return {};
-}
-
-Status Journey::connect_again(const char* phase, Training& training, Error lost) {
-  constexpr int most_fruitless = 10;
-  fruitless_ = training.heard() ? 0 : fruitless_ + 1;
-  if (fruitless_ >= most_fruitless) return fail("the agent on the machine does not answer", std::move(lost));
-  const auto why = lost.why.empty() ? lost.what : lost.why;
-  doors_.progress.warn(phase, "connection lost (" + why + "); connecting again");
-  if (fruitless_ > 0) doors_.clock.sleep(Millis(500) * fruitless_);
-  return reopen_link();
-}
-
-Status Journey::follow_job() {
-  Training training(doors_, run_, folder_, *log_);
-  while (true) {
-    auto followed = training.follow(*link_);
-    if (followed) {
-      if (followed->wish == Wish::detach) {
-        detaching_ = true;
-        return {};
-      }
-      if (followed->status.state == agent::JobState::idle) {
-        run_.outcome = Outcome::lost;
-        run_.error = "ferry died before the training was started";
-        return doors_.ledger.update(run_);
-      }
-      return note_end(followed->status);
-    }
-    const auto kind = followed.error().kind;
-    if (kind != Kind::lost && kind != Kind::timeout)
-      return tl::unexpected<Error>(std::move(followed).error());
-    if (auto again = connect_again("train", training, std::move(followed).error()); !again) {
-      if (doors_.wish == Wish::detach) {
-        detaching_ = true;
-        return {};
-      }
-      return again;
-    }
-    doors_.progress.note("connected again; no output is lost");
-  }
-}
-
-Status Journey::train() {
-  TRY("", enter(Phase::training));
-  if (run_.train_start_ms == 0) {
-    run_.train_start_ms = doors_.clock.now_ms();
-    TRY("", doors_.ledger.update(run_));
-  }
-  doors_.progress.begin("train", "training");
-  TRY("", follow_job());
-  if (detaching_ || !run_.exit_code) return {};
-  const auto took = show_duration(Millis(run_.train_end_ms - run_.train_start_ms));
-  auto text = fmt::format("exit {} after {}", *run_.exit_code, took);
-  if (!run_.error.empty()) text += " · " + run_.error;
-  if (run_.outcome == Outcome::cancelled) text += " · cancelled";
-  const Json data = {{"exit_code", *run_.exit_code}, {"ms", run_.train_end_ms - run_.train_start_ms}};
-  run_.outcome == Outcome::succeeded ? doors_.progress.done("train", text, data)
-                                     : doors_.progress.failed("train", text, data);
-  return {};
-}
-
 int Journey::from_the_start(const Order& order, Preflight ready) {
   auto& tree = ready.tree;
   // Nothing waits that could overlap: the workdir is read while the machine is rented and boots.
-  hashing_ = std::thread(
-      [this, &tree, root = order.workdir] { hashed_ = sync::hash_tree(root, tree, doors_.data / "hashes"); });
+  hashing_ = std::async(std::launch::async, [&tree, root = order.workdir, cache = doors_.data / "hashes"] {
+    return sync::hash_tree(root, tree, cache);
+  });
   const auto done = [&]() -> Status {
     TRY_SET(log, "", LocalLog::open(folder_.log()));
     log_.emplace(std::move(log));
@@ -388,7 +267,7 @@ int Journey::from_the_start(const Order& order, Preflight ready) {
     TRY("", connect());
     TRY("", sync(tree));
     TRY("", setup(order));
-    if (run_.outcome != Outcome::none) return {};
+    if (is_over() || detaching_) return {};
     if (order.detach) {
       TRY("", enter(Phase::training));
       run_.train_start_ms = doors_.clock.now_ms();
@@ -399,28 +278,8 @@ int Journey::from_the_start(const Order& order, Preflight ready) {
   }();
   // Released first: a machine does not wait, and cost, while a large workdir is still being read.
   const int code = finish(done);
-  if (hashing_.joinable()) hashing_.join();
+  if (hashing_.valid()) hashing_.wait();
   return code;
-}
-
-int Journey::from_training() {
-  const auto done = [&]() -> Status {
-    TRY_SET(log, "", LocalLog::open(folder_.log()));
-    log_.emplace(std::move(log));
-    TRY_SET(instances, "", doors_.ledger.instances(run_.name));
-    for (const auto& one : instances) {
-      if (one.state == ledger::Rent::live) instance_ = one;
-    }
-    if (instance_.id.empty()) return fail(Kind::not_found, "the ledger knows no instance of " + run_.name);
-    place_ = place_of(instance_);
-    TRY_SET(cloud, "", open_cloud(doors_, place_));
-    cloud_ = std::move(cloud);
-    if (run_.outputs_home) return {};
-    TRY("", reopen_link());
-    if (run_.phase > Phase::training) return {};
-    return train();
-  }();
-  return finish(done);
 }
 
 }  // namespace ferry::run

@@ -2,7 +2,7 @@
 /// \file
 /// One run on its way through the phases, with what it holds at the moment. Internal to this room.
 
-#include <thread>
+#include <future>
 
 #include "run/environment.h"
 #include "run/link.h"
@@ -15,10 +15,12 @@
 
 namespace ferry::run {
 
+/// In Run::task: when the person wanted the job cancelled. Whoever follows it next asks for it (again).
+inline constexpr const char* cancel_asked = "cancel_asked_ms";
+
 class Journey {
  public:
   Journey(Doors& doors, ledger::Run run, Owner owner);
-  ~Journey();
 
   /// check is done; goes on with plan, launch, connect, sync, setup, train, fetch, release. The exit code.
   int from_the_start(const Order& order, Preflight ready);
@@ -33,7 +35,7 @@ class Journey {
   Status ask(const Order& order);
   Status launch(const Order& order, const std::string& framework);
   Status connect();
-  Status sync(sync::Tree& tree);
+  Status sync(const sync::Tree& tree);
   Status setup(const Order& order);
   Status train();
   /// Brings home what there is.
@@ -41,24 +43,37 @@ class Journey {
   Status release();
 
   Status enter(ledger::Phase phase);
-  Status reopen_link();
+  /// In the foreground for a few minutes; in the background, more and more seldom, as long as the machine may
+  /// be there and nobody wants something else of it.
+  Status reopen_link(Interruption interruption);
   /// After a lost connection: tells why and opens another, slower each time that the agent said nothing over
-  /// the last one. Gives up when it never does.
-  Status connect_again(const char* phase, Training& training, Error lost);
+  /// the last one. In the foreground, gives up when it never does. May set detaching_, with an error.
+  Status connect_again(const char* phase, Training& training, Error lost, Interruption interruption);
   Status follow_job();
   Status note_end(const agent::JobStatus& status);
+  /// The job is known to have ended, or never to have begun.
+  bool is_over() const { return run_.outcome != ledger::Outcome::none || run_.train_end_ms > 0; }
   agent::JobSpec job_spec(const task::Task& task) const;
-  /// Hands the run to a background process and tells how to come back to it.
+  /// Hands the run to a background process; its process id.
+  Result<int> start_follower();
+  /// start_follower(), and tells how to come back.
   int detach();
-  /// After `problem` (or none): fetch if something ran, release, tell, and the exit code.
-  int finish(const Status& problem);
-  /// Ends without releasing, telling why and how to come back.
-  int leave(const std::string& why);
+  /// After `done`, or what went wrong: fetch if something ran, release, tell, and the exit code.
+  int finish(const Status& done);
+  /// Ends without releasing, telling why and how to come back. Where time may mend `problem`, a follower goes
+  /// on.
+  int leave(const std::string& why, const Error& problem);
+  int leave_stopped();
+  /// Calls the run lost, unless something worse is noted already, for `why`.
+  void call_lost(const std::string& why);
   Status fetch_stubbornly();
-  /// True only if the ledger holds nothing for rented, or the cloud itself says that the machine is gone. An
-  /// error's kind is no proof: a program missing on the laptop is not_found, too.
-  bool machine_is_gone();
-  int exit_code(const Status& problem) const;
+  /// Makes the laptop's log whole, and writes train.log. Nothing that goes wrong there ends more than itself.
+  void finish_log();
+  enum class Machine { there, stopped, gone };
+  /// gone only if the ledger holds nothing for rented, or the cloud itself says so. An error's kind is no
+  /// proof: a program missing on the laptop is not_found, too. there, too, when nobody knows.
+  Machine look_at_machine();
+  std::string machine_words_;  // what was heard then, if it is not there
 
   Doors& doors_;
   ledger::Run run_;
@@ -77,11 +92,11 @@ class Journey {
   std::optional<Link> link_;
   Environment environment_;
   std::optional<LocalLog> log_;
-  std::thread hashing_;
-  Status hashed_;
+  std::future<Status> hashing_;             // of the workdir; goes on in a thread of its own
   std::vector<std::string> fetched_files_;  // relative to run_.home
   int fruitless_ = 0;                       // connections in a row over which the agent said nothing
-  bool detaching_ = false;
+  bool detaching_ = false, was_refused_ = false;
+  bool is_background_ = false;  // a follower
 };
 
 }  // namespace ferry::run

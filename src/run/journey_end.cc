@@ -1,6 +1,8 @@
 // How a run ends: outputs home, the machine given back or left, and the exit code. The one place that decides
 // about release.
 #include "base/text.h"
+#include "run/ending.h"
+#include "run/interrupter.h"
 #include "run/journey.h"
 #include "watch/report.h"
 
@@ -23,8 +25,17 @@ std::string shown(const os::Path& path) {
 Status Journey::fetch() {
   TRY("", enter(Phase::fetching));
   doors_.progress.begin("fetch", "bringing outputs home");
-  TRY_SET(outputs, "bring the outputs home", fetch_outputs(doors_, *link_, folder_, run_));
-  TRY("", write_train_log(folder_, run_));
+  Interrupter interrupter(
+      doors_, true, [](Doors& doors) { return doors.letting_go; },
+      [&](const sync::Progress& now) {
+        doors_.progress.update(
+            fmt::format("{} of {} are home", show_bytes(now.bytes_done), show_bytes(now.bytes_total)));
+      });
+  auto brought = fetch_outputs(doors_, *link_, folder_, run_, interrupter.options());
+  while (!brought && brought.error().kind == Kind::cancelled && !interrupter.ends())
+    brought = fetch_outputs(doors_, *link_, folder_, run_, interrupter.options());
+  TRY_SET(outputs, "bring the outputs home", std::move(brought));
+  finish_log();
   for (const auto& name : outputs.missing) {
     doors_.progress.warn("fetch", fmt::format("the output '{}' does not exist: the training did not write it",
                                               printable(name)));
@@ -39,6 +50,7 @@ Status Journey::fetch() {
     if (entry.type == sync::Type::file) fetched_files_.push_back(entry.path);
   }
   run_.outputs_home = true;
+  run_.outcome = final_outcome(run_, run_.outcome);
   TRY("", doors_.ledger.update(run_));
   instance_.bytes_out += static_cast<std::int64_t>(outputs.report.wire_bytes);
   TRY("", doors_.ledger.note_instance(instance_));
@@ -51,6 +63,16 @@ Status Journey::fetch() {
       "fetch", text,
       {{"files", report.files}, {"bytes", report.bytes}, {"home", run_.home}, {"missing", outputs.missing}});
   return {};
+}
+
+void Journey::finish_log() {
+  // The file, not our memory of it: somebody may have cut it meanwhile.
+  auto log = LocalLog::open(folder_.log());
+  auto whole = log ? complete_log(doors_, *link_, *log) : Status(tl::unexpected(log.error()));
+  if (!whole) doors_.progress.warn("fetch", "the log may not be whole here: " + whole.error().what);
+  if (log) log_.emplace(std::move(*log));
+  const auto written = write_train_log(folder_, run_);
+  if (!written) doors_.progress.warn("fetch", written.error().what);
 }
 
 Status Journey::release() {
@@ -87,104 +109,181 @@ Status Journey::release() {
   return {};
 }
 
-int Journey::detach() {
+Result<int> Journey::start_follower() {
   link_.reset();
+  TRY("", os::make_dirs(folder_.path, 0700));
   auto follower = hand_over(doors_, folder_, run_.name, std::move(*owner_));
   owner_.reset();
+  return follower;
+}
+
+int Journey::detach() {
+  const auto follower = start_follower();
   if (!follower) {
     doors_.progress.error(follower.error());
     return ferry_failed;
   }
+  const auto end = run_.keep
+                       ? fmt::format("then the machine is kept and costs {}/h, until: ferry down {}",
+                                     show_hourly(instance_.hourly), run_.name)
+                       : "and it is released when done";
   doors_.progress.note(
-      fmt::format("{} is training on {}; its outputs come home to {}, and it is released when done, "
-                  "or stopped after {}",
-                  run_.name, instance_.id, run_.home, show_duration(lifetime_.max_duration)),
+      fmt::format("{} is training on {}, for {} at most; its outputs come home to {}, {}", run_.name,
+                  instance_.id, show_duration(lifetime_.max_duration), run_.home, end),
       {{"run", run_.name}, {"instance_id", instance_.id}, {"follower_pid", *follower}});
   doors_.progress.note(
       fmt::format("follow: ferry logs -f {}     stop: ferry cancel {}", run_.name, run_.name));
   return 0;
 }
 
-int Journey::leave(const std::string& why) {
-  const std::string back = run_.outcome == Outcome::none ? "logs -f" : "fetch";
+int Journey::leave(const std::string& why, const Error& problem) {
+  if (doors_.wish == Wish::cancel && !is_over()) {
+    run_.task[cancel_asked] = doors_.clock.now_ms();
+    (void)doors_.ledger.update(run_);
+  }
+  const bool may_mend =
+      problem.kind == Kind::lost || problem.kind == Kind::timeout || problem.kind == Kind::cancelled;
+  std::string follower;
+  if (may_mend && !is_background_) {
+    if (const auto started = start_follower())
+      follower = " A follower in the background goes on with it.";
+    else
+      doors_.progress.error(started.error());
+  }
+  const bool ends_itself = instance_.world != "ssh";
+  const auto end = ends_itself ? fmt::format(" It ends itself at the latest {} after its start.",
+                                             show_duration(lifetime_.until_power_off()))
+                               : std::string();
   doors_.progress.note(
-      fmt::format("{} is kept: {}. It ends itself at the latest {} after its start. Come back to it: ferry "
-                  "{} {}   give it up: ferry down {}",
-                  instance_.id, why, show_duration(lifetime_.until_power_off()), back, run_.name, run_.name),
+      fmt::format("{} is kept: {}.{}{} Come back to it: ferry {} {}   give it up: ferry down {}",
+                  instance_.id, why, follower, end, is_over() ? "fetch" : "logs -f", run_.name, run_.name),
       {{"kept", instance_.id}});
   return ferry_failed;
 }
 
+int Journey::leave_stopped() {
+  constexpr int hours_a_month = 730;
+  const auto month = Usd{disk_hour(instance_.disk, instance_.region).micros * hours_a_month};
+  const auto disk = instance_.disk.gib > 0
+                        ? fmt::format("its disk ({} GiB) costs {} a month", instance_.disk.gib, show(month))
+                        : std::string("its disk costs on");
+  doors_.progress.note(
+      fmt::format("{} is stopped: nothing trains there, {}, and no timer ends it. Bring home what is on it: ferry "
+                  "fetch {}   give it up: ferry down {} --no-fetch",
+                  instance_.id, disk, run_.name, run_.name),
+      {{"kept", instance_.id}, {"stopped", true}});
+  return ferry_failed;
+}
+
+void Journey::call_lost(const std::string& why) {
+  if (run_.outcome == Outcome::lost) return;
+  const auto trained = run_.exit_code ? fmt::format("the training ended (exit {}), but ", *run_.exit_code) : "";
+  run_.error = trained + why;
+  run_.outcome = Outcome::lost;
+  run_.exit_code.reset();
+  (void)doors_.ledger.update(run_);
+}
+
 Status Journey::fetch_stubbornly() {
+  constexpr int most_tries = 4;
+  constexpr Millis longest_rest{30'000};
+  if (!link_) TRY("", reopen_link(Interruption::detach));
   auto fetched = fetch();
-  for (int tries = 0; !fetched && tries < 3; ++tries) {
+  for (int tries = 1; !fetched && (tries < most_tries || is_background_); ++tries) {
     const auto kind = fetched.error().kind;
-    if (kind != Kind::lost && kind != Kind::timeout) break;
+    if ((kind != Kind::lost && kind != Kind::timeout) || doors_.letting_go) break;
     doors_.progress.warn("fetch", fetched.error().what + "; trying again");
-    if (auto again = reopen_link(); !again) break;
+    if (tries >= most_tries) doors_.sleep(std::min(Millis(1000) * tries, longest_rest), true);
+    if (auto again = reopen_link(Interruption::detach); !again) return again;
     fetched = fetch();
   }
   return fetched;
 }
 
-bool Journey::machine_is_gone() {
+Journey::Machine Journey::look_at_machine() {
   const auto noted = doors_.ledger.instances(run_.name);
-  if (!noted) return false;
+  if (!noted) return Machine::there;
   const bool none_rented = std::all_of(noted->begin(), noted->end(),
                                        [](const auto& one) { return one.state == ledger::Rent::released; });
-  if (none_rented) return true;
-  if (!cloud_ || instance_.id.empty()) return false;
+  machine_words_ = "its machine is gone";
+  if (none_rented) return Machine::gone;
+  if (!cloud_ || instance_.id.empty()) return Machine::there;
   const auto now = refresh(doors_, *cloud_, instance_);
-  return !now && now.error().kind == Kind::not_found;
+  const bool gone = !now && now.error().kind == Kind::not_found;
+  const bool stopped = !now && now.error().kind == Kind::conflict;
+  if (!gone && !stopped) return Machine::there;
+  const auto& why = now.error().why;
+  machine_words_ = now.error().what + (why.empty() ? "" : " (" + printable(why) + ")");
+  return gone ? Machine::gone : Machine::stopped;
 }
 
-int Journey::finish(const Status& problem) {
-  if (detaching_ && problem) return detach();
-  const bool cancelled = !problem && problem.error().kind == Kind::cancelled;
-  const bool gone = !problem && machine_is_gone();
-  if (!problem && !cancelled) doors_.progress.error(problem.error());
+int Journey::finish(const Status& done) {
+  if (detaching_ && done) return detach();
+  const bool cancelled = !done && done.error().kind == Kind::cancelled;
+  if (!done && !cancelled) doors_.progress.error(done.error());
+  const auto machine = done ? Machine::there : look_at_machine();
 
   // From setup on the machine holds what only it has. It is given back when that is home, or when it is gone
-  // anyway.
-  const bool holds_outputs = run_.phase >= Phase::setup && !run_.outputs_home && !gone;
-  const bool job_may_run = !problem && run_.outcome == Outcome::none;
-  if (holds_outputs && job_may_run) return leave("its training may still go on");
-  if (!problem && run_.outcome == Outcome::none) {
-    run_.outcome = cancelled ? Outcome::cancelled : Outcome::lost;
-    run_.error = problem.error().what;
+  // anyway, or when the agent said that nothing was ever started.
+  const bool nothing_ran = was_refused_ || (run_.outcome == Outcome::not_started &&
+                                            trim(text_at(run_.task, "setup")).empty());
+  const bool holds_outputs =
+      run_.phase >= Phase::setup && run_.phase < Phase::releasing && !run_.outputs_home && !nothing_ran;
+  if (holds_outputs && machine == Machine::stopped) {
+    call_lost(machine_words_ + (is_over() ? ", and its outputs are not home" : ", and the training with it"));
+    return leave_stopped();
+  }
+  if (holds_outputs && machine == Machine::gone) {
+    call_lost(machine_words_ + (is_over() ? ", and its outputs are lost" : ", and the training with it"));
+  }
+  if (holds_outputs && machine == Machine::there && !done && !is_over())
+    return leave(cancelled ? "nobody waits for its training any more" : "its training may still go on", done.error());
+  if (!done && !is_over()) {
+    if (was_refused_ || (run_.phase < Phase::setup && !cancelled)) {
+      run_.outcome = Outcome::not_started;
+      run_.error = "the training did not start: " + done.error().what;
+    } else {
+      run_.outcome = cancelled ? Outcome::cancelled : Outcome::lost;
+      run_.error = done.error().what;
+    }
     (void)doors_.ledger.update(run_);
   }
-  if (holds_outputs) {
-    const auto fetched = link_ ? fetch_stubbornly() : problem;
+  doors_.is_ending = true;
+  if (holds_outputs && machine == Machine::there) {
+    const bool is_reached = done || link_;
+    const auto fetched = is_reached ? fetch_stubbornly() : done;
     if (!fetched) {
-      if (link_) doors_.progress.error(fetched.error());
-      return leave("its outputs are not home");
+      const auto now = look_at_machine();
+      if (now == Machine::there) {
+        if (is_reached && fetched.error().kind != Kind::cancelled) doors_.progress.error(fetched.error());
+        return leave("its outputs are not home", fetched.error());
+      }
+      call_lost(machine_words_ + (now == Machine::stopped ? ", and its outputs are not home"
+                                                          : ", and its outputs are lost"));
+      doors_.progress.failed("fetch", run_.error);
+      if (now == Machine::stopped) return leave_stopped();
     }
   }
-  if (run_.keep && run_.outputs_home && problem) {
+  if (run_.keep && run_.outputs_home && done) {
     doors_.progress.note(fmt::format("{} is kept and costs {}/h: ferry ssh {} · ferry down {}", instance_.id,
                                      show_hourly(instance_.hourly), run_.name, run_.name),
                          {{"kept", instance_.id}});
-    return exit_code(problem);
+    return exit_code_of(run_);
   }
   if (auto released = release(); !released) {
     auto error = released.error();
     error.advice += (error.advice.empty() ? "" : "; then  ") + std::string("ferry down ") + run_.name;
     doors_.progress.error(error);
+    const bool goes_on = doors_.letting_go && !is_background_ && start_follower();
     if (!instance_.id.empty())
       doors_.progress.note(fmt::format(
-          "{} may still run, for {}/h, at the latest until {} after its start; every ferry "
-          "command tries again to end it",
-          instance_.id, show_hourly(instance_.hourly), show_duration(lifetime_.until_power_off())));
+          "{} may still run, for {}/h, at the latest until {} after its start; {} to end it", instance_.id,
+          show_hourly(instance_.hourly), show_duration(lifetime_.until_power_off()),
+          goes_on ? "a follower in the background goes on trying" : "every ferry command tries again"));
     return ferry_failed;
   }
-  return exit_code(problem);
-}
-
-int Journey::exit_code(const Status& problem) const {
-  if (run_.outcome == Outcome::cancelled) return run_.exit_code.value_or(130);
-  if (!problem || run_.outcome == Outcome::lost || !run_.exit_code) return ferry_failed;
-  return *run_.exit_code;
+  // A cancelled run went the way it was meant to.
+  return done || run_.outcome == Outcome::cancelled ? exit_code_of(run_) : ferry_failed;
 }
 
 }  // namespace ferry::run

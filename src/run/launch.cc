@@ -102,7 +102,7 @@ class Launcher {
   std::map<std::string, std::size_t> zones_left_;  // of a type in a region, once they are tried one by one
   std::vector<plan::Offer> over_quota_;
   Access access_;
-  std::string user_data_;
+  std::string user_data_, host_key_;
   std::optional<Error> last_;
   cloud::Image image_;  // of the last attempt
   int attempts_ = 0;
@@ -115,6 +115,11 @@ Status Launcher::prepare_keys() {
   TRY_SET(host, "", ssh::make_key(folder_.path, "ferry-host-" + order_.run.name));
   TRY("",
       os::write_file(folder_.known_hosts(), ssh::known_hosts_line(order_.run.name, host.public_line), 0600));
+  // known_hosts can be written anew from it.
+  host_key_ = host.public_line;
+  auto noted = order_.run;
+  noted.task["host_key"] = host_key_;
+  TRY("", doors_.ledger.update(noted));
   user_data_ = user_data(host.private_text, host.public_line, order_.lifetime.until_power_off());
   return {};
 }
@@ -387,7 +392,7 @@ Result<Launched> Launcher::run() {
     if (!stands_in_a_subnet(offer, **site)) continue;
     TRY_SET(instance, "", attempt(offer, **site));
     if (!instance) continue;
-    return Launched{std::move(*instance), std::move((*site)->cloud), (*site)->place, offer, image_};
+    return Launched{std::move(*instance), std::move((*site)->cloud), (*site)->place, offer, image_, host_key_};
   }
   if (!last_ && !order_.aws.subnets.empty())
     return fail(Kind::not_found, "none of your subnets is in a zone that has such a machine", {},

@@ -3,6 +3,8 @@
 #include "base/hash.h"
 #include "base/text.h"
 #include "run/access.h"
+#include "run/polling.h"
+#include "ssh/keys.h"
 
 namespace ferry::run {
 
@@ -62,16 +64,38 @@ Result<RemotePaths> prepare(Doors& doors, ssh::Session& session, const ledger::I
 
 }  // namespace
 
+Status ensure_known_hosts(Doors& doors, const Folder& folder, const ledger::Instance& instance) {
+  const auto file = target_of(folder, instance).known_hosts;
+  if (file.empty()) return {};
+  const auto present = os::read_file(file, 64 << 10);
+  TRY_SET(run, "", doors.ledger.run(instance.run));
+  const auto key = text_at(run.task, "host_key");
+  if (key.empty()) {
+    if (present) return {};  // of an older ferry
+    return fail(Kind::not_found, fmt::format("the host key of {} is gone from this computer", instance.run),
+                file.string() + " is missing, and the ledger does not have it",
+                "put that file back if there is a copy; ferry down " + instance.run +
+                    " --no-fetch gives the machine back without its outputs");
+  }
+  const auto wanted = ssh::known_hosts_line(instance.run, key);
+  if (present && *present == wanted) return {};
+  TRY("", os::make_dirs(folder.path, 0700));
+  return os::write_file(file, wanted, 0600);
+}
+
 Result<Link> Link::open(Doors& doors, cloud::Cloud& cloud, const Folder& folder, ledger::Instance instance,
-                        Seconds limit, bool can_detach) {
-  const auto end = doors.clock.steady_ms() + limit.count() * 1000;
+                        Seconds limit, Interruption interruption) {
+  const auto begun = doors.clock.steady_ms(), end = begun + limit.count() * 1000;
+  const bool can_detach = interruption != Interruption::any;
   auto nap = Millis(100);
   std::int64_t next_look_at_door = 0;
+  TRY("", ensure_known_hosts(doors, folder, instance));
   const bool lost_key = key_is_lost(folder, instance);
   if (lost_key) TRY("", renew_key(doors, cloud, folder, instance));
   while (true) {
-    const auto left = std::max<std::int64_t>(1000, end - doors.clock.steady_ms());
-    auto session = open_session(doors, target_of(folder, instance), std::min(first_try, Millis(left)));
+    const auto left = limit.count() == 0 ? first_try
+                                         : Millis(std::max<std::int64_t>(1000, end - doors.clock.steady_ms()));
+    auto session = open_session(doors, target_of(folder, instance), std::min(first_try, left));
     if (session) {
       if (lost_key) TRY("", keep_key(doors, *session, folder, instance));
       auto paths = prepare(doors, *session, instance);
@@ -81,10 +105,11 @@ Result<Link> Link::open(Doors& doors, cloud::Cloud& cloud, const Folder& folder,
     }
     const auto kind = session.error().kind;
     if (kind != Kind::lost && kind != Kind::timeout) return tl::unexpected<Error>(std::move(session).error());
-    // While a job may run there, cancelling needs the connection; only detaching gives it up.
     const auto wish = doors.check_signals(can_detach);
-    if (wish == Wish::detach || (wish == Wish::cancel && !can_detach))
-      return fail(Kind::cancelled, "cancelled");
+    const bool gives_up = interruption == Interruption::any      ? wish != Wish::go_on
+                          : interruption == Interruption::detach ? wish == Wish::detach
+                                                                 : false;
+    if (gives_up || doors.letting_go) return fail(Kind::cancelled, "cancelled");
     // Nobody answers: perhaps because port 22 is open to an address that this computer had.
     if (kind == Kind::timeout && doors.clock.steady_ms() >= next_look_at_door) {
       next_look_at_door = doors.clock.steady_ms() + between_looks.count();
@@ -108,7 +133,9 @@ Result<Link> Link::open(Doors& doors, cloud::Cloud& cloud, const Folder& folder,
                         "jump host, or "
                         "ssm)");
     }
-    doors.clock.sleep(nap);
+    doors.progress.update(waiting_text("ssh answers at " + instance.address,
+                                       Millis(doors.clock.steady_ms() - begun), limit));
+    doors.sleep(nap, can_detach);
     nap = std::min(nap * 2, Millis(2000));
   }
 }

@@ -26,13 +26,21 @@ struct AgentChannel {
   agent::Client client;
 };
 
+/// What ends the tries to connect, besides their limit and Doors::letting_go.
+enum class Interruption {
+  any,      ///< nothing runs there yet: cancelling gives up
+  detach,   ///< a job may run there: cancelling it needs the connection
+  no_wish,  ///< nothing: a start is under way that nobody else could finish
+};
+
 class Link {
  public:
-  /// Tries again while the machine boots, until `limit`; asks the cloud for a new address in between. Uploads
-  /// the agent if it is missing. A private key that was lost on this computer is replaced (run/access.h).
-  /// Fails at once when the host key or our key is refused, not_found when the machine is gone.
+  /// Tries again while the machine boots, until `limit` (0: one try); asks the cloud for a new address in
+  /// between. Uploads the agent if it is missing. A private key or known_hosts that was lost on this computer
+  /// is replaced. Fails at once when the host key or our key is refused; not_found when the machine is gone,
+  /// conflict when it is stopped.
   static Result<Link> open(Doors& doors, cloud::Cloud& cloud, const Folder& folder, ledger::Instance instance,
-                           Seconds limit, bool can_detach);
+                           Seconds limit, Interruption interruption);
 
   const RemotePaths& paths() const { return paths_; }
   const ledger::Instance& instance() const { return instance_; }
@@ -50,6 +58,11 @@ class Link {
   RemotePaths paths_;
   ledger::Instance instance_;
 };
+
+/// Writes the run's known_hosts anew, from the host key that the ledger has (Run::task "host_key"), if it is
+/// missing or is not what it was. Fails not_found when neither knows the key. Nothing to do for a machine of
+/// the person's own.
+Status ensure_known_hosts(Doors& doors, const Folder& folder, const ledger::Instance& instance);
 
 /// Why a file transfer's other end said nothing: its own words from standard error, or the transfer's error.
 Error explain(os::Process& other_end, Error error);

@@ -6,19 +6,29 @@
 
 namespace ferry::run {
 
-/// Waits with growing steps until `done` gives something, or the limit passes, or the person cancels.
+/// "waiting until i-0abc was running (1m so far, at most 10m)", for Progress::update().
+inline std::string waiting_text(const std::string& what, Millis so_far, Seconds limit) {
+  return fmt::format("waiting until {} ({} so far, at most {})", what, show_duration(so_far), show_duration(limit));
+}
+
+/// Waits with growing steps until `done` gives something, or the limit passes, or the person cancels, or lets
+/// go (then whatever `may_cancel` says).
 template <class Done>
 Status poll_until(Doors& doors, Seconds limit, bool may_cancel, const std::string& what, Done done) {
-  const auto end = doors.clock.steady_ms() + limit.count() * 1000;
+  const auto begun = doors.clock.steady_ms(), end = begun + limit.count() * 1000;
   constexpr Millis first{50}, most{2000};
   for (auto nap = first;; nap = std::min(nap * 2, most)) {
     TRY_SET(finished, "", done());
     if (finished) return {};
-    if (may_cancel && doors.check_signals(false) == Wish::cancel) return fail(Kind::cancelled, "cancelled");
-    if (doors.clock.steady_ms() > end) {
+    const auto wish = doors.check_signals(false);
+    if (doors.letting_go) return fail(Kind::cancelled, "stopped waiting until " + what);
+    if (may_cancel && wish == Wish::cancel) return fail(Kind::cancelled, "cancelled");
+    const auto now = doors.clock.steady_ms();
+    if (now > end) {
       return fail(Kind::timeout, fmt::format("{} not within {}", what, show_duration(limit)));
     }
-    doors.clock.sleep(nap);
+    if (nap == most) doors.progress.update(waiting_text(what, Millis(now - begun), limit));
+    doors.sleep(nap, false);
   }
 }
 
@@ -33,7 +43,7 @@ inline bool may_pass(const Error& error) {
 /// FERRY_RELEASE_LIMIT overrides it.
 Seconds release_limit();
 
-/// Makes the call again while may_pass() and release_limit() allow it.
+/// Makes the call again while may_pass() and release_limit() allow it, and nobody lets go.
 template <class Call>
 auto patiently(Doors& doors, Call call) -> decltype(call()) {
   const auto end = doors.clock.steady_ms() + release_limit().count() * 1000;
@@ -41,7 +51,8 @@ auto patiently(Doors& doors, Call call) -> decltype(call()) {
     auto answer = call();
     if (answer || !may_pass(answer.error()) || doors.clock.steady_ms() + nap.count() > end) return answer;
     doors.progress.update(answer.error().what + "; trying again");
-    doors.clock.sleep(nap);
+    doors.sleep(nap, false);
+    if (doors.letting_go) return answer;
   }
 }
 

@@ -50,15 +50,101 @@ TEST(LocalLog, AFrameCutOffAnywhereIsRemovedAndFetchedAgain) {
     ASSERT_TRUE(log->append(chunk(6, "second")));
   }
   const auto bytes = *os::read_file(file);
-  const auto first_frame = bytes.size() / 2;
-  for (std::size_t cut = first_frame + 1; cut < bytes.size(); ++cut) {
+  for (std::size_t cut = 0; cut < bytes.size(); ++cut) {
     ASSERT_TRUE(os::write_file(file, bytes.substr(0, cut)));
     auto log = LocalLog::open(file);
     ASSERT_TRUE(log);
-    EXPECT_EQ(log->size(), 6U) << cut;
-    ASSERT_TRUE(log->append(chunk(6, "second")));
+    EXPECT_TRUE(log->size() == 6U || log->size() == 0U) << cut;
+    ASSERT_TRUE(log->append(chunk(log->size(), std::string("first second").substr(log->size()))));
     EXPECT_EQ(whole(file), "first second") << cut;
   }
+}
+
+TEST(LocalLog, AnUnbrokenBeginningIsKeptWhateverBecameOfTheRest) {
+  os::TempDir dir;
+  const auto file = dir.path() / "log";
+  const std::string text = "one two three four ";
+  {
+    auto log = LocalLog::open(file);
+    for (std::size_t at = 0; at < text.size(); at += 4)
+      ASSERT_TRUE(log->append(chunk(at, text.substr(at, 4))));
+  }
+  const auto bytes = *os::read_file(file);
+  const auto mended = [&](const std::string& damaged, const std::string& what) {
+    ASSERT_TRUE(os::write_file(file, damaged));
+    LogReader watching(file);
+    std::string seen;
+    const auto take = [&](const agent::LogChunk& one) {
+      seen += one.bytes;
+      return Status();
+    };
+    ASSERT_TRUE(watching.read(take)) << what;
+    auto log = LocalLog::open(file);
+    ASSERT_TRUE(log) << what;
+    EXPECT_EQ(text.substr(0, log->size()), whole(file)) << what;
+    ASSERT_TRUE(log->append(chunk(0, text))) << what;
+    EXPECT_EQ(whole(file), text) << what;
+    ASSERT_TRUE(watching.read(take)) << what;
+    EXPECT_EQ(seen, text) << what;
+  };
+  mended(bytes + std::string(64, '\0'), "NULs at the end");
+  mended("", "nothing left");
+  mended(std::string(bytes.size(), '\0'), "NULs only");
+  for (std::size_t at = 0; at < bytes.size(); ++at) {
+    auto changed = bytes;
+    changed[at] = static_cast<char>(changed[at] ^ 0x20);
+    mended(changed, fmt::format("byte {} changed", at));
+    mended(bytes.substr(0, at) + bytes.substr(std::min(at + 9, bytes.size())), fmt::format("9 bytes cut at {}", at));
+  }
+  std::filesystem::remove(file);
+  mended(bytes, "whole");
+}
+
+TEST(LocalLog, AReaderThatHasReadFartherThanTheDamageGoesOnWithoutTwiceTheSame) {
+  os::TempDir dir;
+  const auto file = dir.path() / "log";
+  auto log = LocalLog::open(file);
+  ASSERT_TRUE(log->append(chunk(0, "one ")));
+  ASSERT_TRUE(log->append(chunk(4, "two ")));
+  LogReader watching(file);
+  std::string seen;
+  const auto take = [&](const agent::LogChunk& one) {
+    seen += one.bytes;
+    return Status();
+  };
+  ASSERT_TRUE(watching.read(take));
+  auto bytes = *os::read_file(file);
+  bytes[bytes.size() / 2] = '\0';
+  ASSERT_TRUE(os::write_file(file, bytes));
+  log = LocalLog::open(file);
+  ASSERT_TRUE(watching.read(take));
+  ASSERT_TRUE(log->append(chunk(0, "one two three four five six")));
+  ASSERT_TRUE(watching.read(take));
+  EXPECT_EQ(seen, "one two three four five six");
+}
+
+TEST(LocalLog, ALogOfAnOlderFerryIsReadAndGoneOnWith) {
+  os::TempDir dir;
+  const auto file = dir.path() / "log";
+  ASSERT_TRUE(os::write_file(file, agent::encode_log(chunk(0, "old ")) + agent::encode_log(chunk(4, "log "))));
+  EXPECT_EQ(whole(file), "old log ");
+  auto log = LocalLog::open(file);
+  ASSERT_TRUE(log);
+  EXPECT_EQ(log->size(), 8U);
+  ASSERT_TRUE(log->append(chunk(8, "goes on")));
+  EXPECT_EQ(whole(file), "old log goes on");
+}
+
+TEST(LocalLog, WhatIsOnlyCountedLeavesNoGapInTheFile) {
+  os::TempDir dir;
+  const auto file = dir.path() / "log";
+  auto log = LocalLog::open(file);
+  ASSERT_TRUE(log->append(chunk(0, "kept ")));
+  EXPECT_EQ(log->only_count(chunk(3, "t not kept")), "not kept");
+  EXPECT_EQ(*log->append(chunk(13, " at all")), " at all");
+  EXPECT_EQ(log->size(), 20U);
+  EXPECT_EQ(whole(file), "kept ");
+  EXPECT_EQ(LocalLog::open(file)->size(), 5U);
 }
 
 TEST(LocalLog, AReaderSeesWhatIsAddedWhileItReads) {

@@ -6,15 +6,28 @@
 namespace ferry::run {
 
 namespace {
-/// The agent pushes its state every two seconds; this long a silence means that the connection is dead.
+/// The agent pushes its state every two seconds, ten when the job is done; this long a silence means that the
+/// connection is dead.
 constexpr Millis silence_limit{30'000};
+/// The person waits for a cancellation; an agent that lives answers at once.
+constexpr Millis cancel_answer_limit{10'000};
 constexpr Millis step{50};
+
+/// True for an agent's own answer; anything else says nothing about what it did.
+bool is_answer(const Error& error) {
+  return error.kind != Kind::lost && error.kind != Kind::timeout && error.kind != Kind::corrupt;
+}
 }  // namespace
 
 Result<Followed> Training::setup(Link& link, const agent::JobSpec& spec) {
   TRY_SET(channel, "", link.agent());
-  TRY_SET(started, "start the job", channel.client.start(spec));
-  if (started.reason == agent::not_started) return Followed{.status = std::move(started)};
+  if (!cancelled_ && doors_.wish != Wish::cancel) {
+    auto begun = channel.client.start(spec);
+    refused_ = begun ? begun->reason == agent::not_started : is_answer(begun.error());
+    if (begun && refused_) return Followed{.status = std::move(*begun)};
+    TRY("start the job", std::move(begun));
+    started_ = true;
+  }
   return watch(channel.client, Until::running);
 }
 
@@ -23,14 +36,22 @@ Result<Followed> Training::follow(Link& link) {
   return watch(channel.client, Until::done);
 }
 
-Status Training::take(agent::LogChunk chunk) {
+void Training::take(agent::LogChunk chunk) {
   const bool is_error = chunk.stream == agent::LogStream::err;
-  TRY_SET(fresh, "", log_.append(std::move(chunk)));
-  if (!fresh.empty()) doors_.progress.output(fresh, is_error);
-  return {};
+  // What cannot be stored here is no reason to look away from the training.
+  auto fresh = log_is_broken_ ? Result<std::string>(log_.only_count(std::move(chunk))) : log_.append(chunk);
+  if (!fresh) {
+    log_is_broken_ = true;
+    doors_.progress.warn("train", fmt::format("the log cannot be kept here for now: {}{}; it is completed "
+                                              "from the machine before that is released",
+                                              fresh.error().what,
+                                              fresh.error().why.empty() ? "" : ": " + fresh.error().why));
+    fresh = log_.only_count(std::move(chunk));
+  }
+  if (!fresh->empty()) doors_.progress.output(*fresh, is_error);
 }
 
-void Training::show_live(const agent::JobStatus& status) {
+void Training::take(const agent::JobStatus& status) {
   watch::Live live;
   const auto now = doors_.clock.now_ms();
   live.elapsed = Millis(status.run_started_ms ? std::max<std::int64_t>(0, now - run_.train_start_ms) : 0);
@@ -39,44 +60,90 @@ void Training::show_live(const agent::JobStatus& status) {
     live.spent = watch::total_spent(*instances, now);
   live.cpu_percent = status.cpu_percent;
   doors_.progress.live(live);
+  const bool lived_on = status.state != agent::JobState::idle && status.reason != "lost";
+  if (std::exchange(tell_again_, false) && lived_on)
+    doors_.progress.note("connected again; no output is lost");
+}
+
+Status Training::ask_to_stop(agent::Client& client) {
+  const auto usual = std::exchange(client.silence_limit, cancel_answer_limit);
+  auto asked = client.cancel(cancel_grace);
+  client.silence_limit = usual;
+  TRY("cancel the job", std::move(asked));
+  if (asked_to_stop_ms_ == 0) {
+    asked_to_stop_ms_ = doors_.clock.steady_ms();
+    doors_.progress.warn("train", "stopping the training, then bringing home what it saved");
+  }
+  return {};
 }
 
 Result<Followed> Training::watch(agent::Client& client, Until until) {
   TRY("", client.attach(log_.size()));
   Followed now;
-  auto heard = doors_.clock.steady_ms();
+  auto heard = doors_.clock.steady_ms(), log_heard = heard;
+  bool asked_this_one = false;
   while (true) {
-    TRY_SET(event, "", client.next(step));
-    if (event) {
-      heard = doors_.clock.steady_ms();
-      heard_ = true;
-      if (event->log && until == Until::running && event->log->phase == agent::LogPhase::run) {
-        // Setup is over before its state was told. What the training wrote is read again by follow().
-        TRY_SET(status, "", client.status());
-        now.status = status;
-        return now;
-      }
-      if (event->log) TRY("", take(std::move(*event->log)));
-      if (event->state) {
-        now.status = *event->state;
-        show_live(now.status);
-        const bool over = now.status.state == agent::JobState::done && log_.size() >= now.status.log_size;
-        if (over || now.status.state == agent::JobState::idle) return now;
-        if (until == Until::running && now.status.state == agent::JobState::running) return now;
-      }
-    } else if (doors_.clock.steady_ms() - heard > silence_limit.count()) {
-      return fail(Kind::lost, "the agent fell silent");
-    }
-    const bool can_detach = until == Until::done;
-    if (cancel_sent_) continue;
-    now.wish = doors_.check_signals(can_detach);
+    now.wish = doors_.check_signals(true);
+    if (doors_.letting_go) return fail(Kind::cancelled, "stopped waiting for the training");
     if (now.wish == Wish::detach) return now;
-    if (now.wish == Wish::cancel) {
-      TRY("cancel the job", client.cancel(cancel_grace));
-      cancel_sent_ = true;
-      doors_.progress.warn("train", "stopping the training, then bringing home what it saved");
+    if (now.wish == Wish::cancel) cancelled_ = true;
+    if (cancelled_ && !std::exchange(asked_this_one, true)) TRY("", ask_to_stop(client));
+    const auto patience = Millis(cancel_grace + cancel_patience).count();
+    if (asked_to_stop_ms_ > 0 && doors_.clock.steady_ms() - asked_to_stop_ms_ > patience)
+      return fail(Kind::conflict, "the training does not end although it was cancelled");
+
+    TRY_SET(event, "", client.next(step));
+    const auto time = doors_.clock.steady_ms();
+    if (!event) {
+      if (time - heard > silence_limit.count()) return fail(Kind::lost, "the agent fell silent");
+      continue;
+    }
+    heard = time;
+    heard_ = true;
+    if (event->log && until == Until::running && event->log->phase == agent::LogPhase::run) {
+      // Setup is over before its state was told. What the training wrote is read again by follow().
+      TRY_SET(status, "", client.status());
+      now.status = status;
+      return now;
+    }
+    if (event->log) {
+      log_heard = time;
+      take(std::move(*event->log));
+    }
+    if (!event->state) continue;
+    now.status = *event->state;
+    take(now.status);
+    if (now.status.state == agent::JobState::idle) return now;
+    if (until == Until::running && now.status.state == agent::JobState::running) return now;
+    if (now.status.state != agent::JobState::done) continue;
+    if (log_.size() >= now.status.log_size) return now;
+    if (time - log_heard > silence_limit.count()) {
+      doors_.progress.warn("train", fmt::format("the machine says that the log has {} bytes, but sends only {}",
+                                                now.status.log_size, log_.size()));
+      return now;
     }
   }
+}
+
+Status complete_log(Doors& doors, Link& link, LocalLog& log) {
+  TRY_SET(channel, "", link.agent());
+  TRY_SET(status, "", channel.client.status());
+  if (log.size() >= status.log_size) return {};
+  TRY("", channel.client.attach(log.size()));
+  auto heard = doors.clock.steady_ms();
+  while (log.size() < status.log_size) {
+    TRY_SET(event, "", channel.client.next(step));
+    doors.check_signals(true);
+    if (doors.letting_go) return fail(Kind::cancelled, "stopped waiting for the log");
+    const auto now = doors.clock.steady_ms();
+    if (event && event->log) {
+      TRY("", log.append(std::move(*event->log)));
+      heard = now;
+    } else if (now - heard > silence_limit.count()) {
+      return fail(Kind::lost, "the agent does not send the rest of the log");
+    }
+  }
+  return {};
 }
 
 }  // namespace ferry::run

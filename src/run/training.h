@@ -15,33 +15,49 @@ struct Followed {
 
 class Training {
  public:
-  /// All must outlive this.
-  Training(Doors& doors, const ledger::Run& run, const Folder& folder, LocalLog& log)
-      : doors_(doors), run_(run), folder_(folder), log_(log) {}
+  /// All must outlive this. `cancelled`: the job is asked to stop as soon as it can be, and never started.
+  Training(Doors& doors, const ledger::Run& run, LocalLog& log, bool cancelled)
+      : doors_(doors), run_(run), log_(log), cancelled_(cancelled) {}
 
-  /// Starts the job (calm if it was started before) and waits until setup is over. A value whose state is
-  /// done means that setup failed, or, with the reason not_started, that nothing ran.
+  /// Starts the job (calm if it was started before) and waits until setup is over, or detaches. A value whose
+  /// state is done means that setup failed. When was_refused() then, nothing of the job ever ran: a value has
+  /// the reason not_started.
   Result<Followed> setup(Link& link, const agent::JobSpec& spec);
   /// Follows until the job is over and every byte of its log is here. A lost connection is `lost`: open a new
-  /// link and call again.
+  /// link and call again. Fails `conflict` when the job does not end although it was asked to, `cancelled`
+  /// when the person lets go.
   Result<Followed> follow(Link& link);
   /// Whether the agent told anything since this was asked last.
   bool heard() { return std::exchange(heard_, false); }
+  /// The agent answered that it started the job.
+  bool was_started() const { return started_; }
+  /// The agent answered that it will not.
+  bool was_refused() const { return refused_; }
+  /// The connection was lost and is there again: told once the job turns out to have lived on.
+  void is_connected_again() { tell_again_ = true; }
 
  private:
   enum class Until { running, done };
   Result<Followed> watch(agent::Client& client, Until until);
-  Status take(agent::LogChunk chunk);
-  void show_live(const agent::JobStatus& status);
+  Status ask_to_stop(agent::Client& client);
+  void take(agent::LogChunk chunk);
+  void take(const agent::JobStatus& status);
 
   Doors& doors_;
   const ledger::Run& run_;
-  const Folder& folder_;
   LocalLog& log_;
-  bool cancel_sent_ = false, heard_ = false;
+  bool cancelled_ = false;
+  std::int64_t asked_to_stop_ms_ = 0;  // steady; 0: was not
+  bool heard_ = false, started_ = false, refused_ = false, tell_again_ = false, log_is_broken_ = false;
 };
+
+/// Brings what `log` lacks of the machine's log, without showing it. Up to what the machine has by now.
+/// Fails lost when it does not send it, cancelled when the person lets go.
+Status complete_log(Doors& doors, Link& link, LocalLog& log);
 
 /// How long a cancelled training may take to save what it has, after SIGTERM.
 inline constexpr Seconds cancel_grace{30};
+/// How much longer than that it may say that it is still stopping.
+inline constexpr Seconds cancel_patience{120};
 
 }  // namespace ferry::run

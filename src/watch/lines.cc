@@ -122,7 +122,8 @@ std::string phase_line(const Paint& paint, Mark mark, std::string_view phase, st
                        std::optional<Millis> took, std::size_t edge) {
   const auto [sign, colour] = mark == Mark::done     ? std::pair("✓", Colour::green)
                               : mark == Mark::failed ? std::pair("✗", Colour::red)
-                                                     : std::pair("!", Colour::yellow);
+                              : mark == Mark::going_on ? std::pair("▸", Colour::cyan)
+                                                       : std::pair("!", Colour::yellow);
   const std::string body = padded(printable(phase), phase_width) + " " + printable(text);
   std::string line = paint(colour, sign) + " " + body;
   if (!took || *took < Millis(10)) return line;

@@ -8,8 +8,10 @@ namespace ferry::watch {
 namespace {
 
 constexpr std::size_t edge = 84;
+/// A reader of a pipe should not wonder whether anything goes on.
+constexpr std::int64_t tell_every_ms = 60'000;
 
-/// One line per finished step; nothing is redrawn.
+/// One line per finished step, and one a minute of a step that takes long; nothing is redrawn.
 class Plain final : public Progress {
  public:
   Plain(int out, int err, os::Clock& clock)
@@ -20,9 +22,14 @@ class Plain final : public Progress {
   }
   void begin(std::string_view phase, std::string_view) override {
     phase_ = phase;
-    begun_ms_ = clock_.steady_ms();
+    begun_ms_ = told_ms_ = clock_.steady_ms();
   }
-  void update(std::string_view) override {}
+  void update(std::string_view text) override {
+    const auto now = clock_.steady_ms();
+    if (phase_.empty() || now - told_ms_ < tell_every_ms) return;
+    told_ms_ = now;
+    line(phase_line(paint_, Mark::going_on, phase_, text, std::nullopt, edge));
+  }
   void done(std::string_view phase, std::string_view text, const Json&) override {
     finish(Mark::done, phase, text);
   }
@@ -60,7 +67,7 @@ class Plain final : public Progress {
   const bool shared_;      ///< what goes to out is seen where ferry's lines are seen
   bool mid_line_ = false;  ///< the training's last line there has no end yet
   std::string phase_;
-  std::int64_t begun_ms_ = 0;
+  std::int64_t begun_ms_ = 0, told_ms_ = 0;
 };
 
 }  // namespace

@@ -35,7 +35,7 @@ class Progress {
   virtual void title(std::string_view name, std::string_view where) = 0;
   /// A phase begins: on a terminal a live line "▸ launch   …" that the following calls replace.
   virtual void begin(std::string_view phase, std::string_view text) = 0;
-  /// Replaces the live line's text.
+  /// Replaces the live line's text. Plain: at most a line a minute.
   virtual void update(std::string_view text) = 0;
   /// "✓ launch    i-0f3c…9a1 running as digits-7k2      310 ms": the time since begin() of that phase, but
   /// not for "train", whose text tells it. `data` goes into the JSON event; a "run" in it names the run on

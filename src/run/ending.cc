@@ -1,0 +1,58 @@
+#include "run/ending.h"
+
+#include "base/text.h"
+#include "run/run.h"
+
+namespace ferry::run {
+
+using ledger::Outcome;
+
+Ending ending_of(const agent::JobStatus& status, Seconds max_duration) {
+  const auto own = status.run_exit ? status.run_exit : status.setup_exit;
+  const auto stopped = [&](int code) { return own.value_or(0) != 0 ? *own : code; };
+  const auto& reason = status.reason;
+  if (reason == "cancelled") return {Outcome::cancelled, stopped(exit_cancelled), "cancelled"};
+  if (reason == "max_duration") {
+    return {Outcome::failed, stopped(exit_cut),
+            fmt::format("stopped at max_duration ({})", show_duration(max_duration))};
+  }
+  if (reason == "lost")
+    return {Outcome::lost, std::nullopt, "the agent on the machine was killed, and the training with it"};
+  if (reason == "stopped")
+    return {Outcome::lost, std::nullopt, "the machine was shutting down, and stopped the training"};
+  if (reason == "not_started") {
+    return {Outcome::not_started, std::nullopt,
+            "the training did not start" + (status.note.empty() ? "" : ": " + printable(status.note))};
+  }
+  const bool is_well = status.setup_exit.value_or(0) == 0 && status.run_exit == 0;
+  if (reason.empty()) return {is_well ? Outcome::none : Outcome::failed, own, ""};
+  return {Outcome::failed, is_well ? std::nullopt : own, printable(reason)};  // a later agent's word
+}
+
+bool awaits_outputs(const ledger::Run& run) {
+  return run.outcome == Outcome::none && run.train_end_ms > 0 && run.exit_code == 0;
+}
+
+Outcome final_outcome(const ledger::Run& run, Outcome otherwise) {
+  if (run.outcome == Outcome::succeeded && !run.outputs_home) return Outcome::lost;  // of an older ferry
+  if (run.outcome != Outcome::none) return run.outcome;
+  return awaits_outputs(run) && run.outputs_home ? Outcome::succeeded : otherwise;
+}
+
+int exit_code_of(const ledger::Run& run) {
+  switch (run.outcome) {
+    case Outcome::succeeded:
+      return run.outputs_home ? run.exit_code.value_or(ferry_failed) : ferry_failed;
+    case Outcome::cancelled:
+      return run.exit_code.value_or(0) != 0 ? *run.exit_code : exit_cancelled;
+    case Outcome::failed:  // 0 was never a failure's own code
+      return run.exit_code.value_or(0) != 0 ? *run.exit_code : ferry_failed;
+    case Outcome::none:
+    case Outcome::lost:
+    case Outcome::not_started:
+      return ferry_failed;
+  }
+  return ferry_failed;
+}
+
+}  // namespace ferry::run

@@ -1,0 +1,192 @@
+// The part of a run in which something runs on the machine that only it has: starting the job, following it to its
+// end, and finding it again when the connection is lost.
+#include "base/text.h"
+#include "os/env.h"
+#include "run/ending.h"
+#include "run/journey.h"
+#include "run/polling.h"
+
+namespace ferry::run {
+
+using ledger::Outcome;
+using ledger::Phase;
+
+namespace {
+
+/// How long a broken connection is tried again before the person gets the prompt back, and a follower goes on.
+Seconds lost_limit() {
+  if (const auto text = os::env("FERRY_LOST_LIMIT")) {
+    if (const auto limit = parse_duration(*text)) return *limit;
+  }
+  return Seconds(180);
+}
+
+/// A follower's tries after that come more and more seldom.
+constexpr Millis first_rest{2'000}, longest_rest{30'000};
+/// Beyond its own end the machine is only there if its timer failed, and the cloud out of reach, too.
+constexpr Seconds beyond_its_end{3600};
+/// Connections in a row over which the agent said nothing.
+constexpr int most_fruitless = 10;
+
+}  // namespace
+
+Status Journey::setup(const Order& order) {
+  // Before the phase begins: until then nothing of the training is on the machine, and it can just be given
+  // back.
+  TRY_SET(environment, "", prepare_environment(doors_, *link_, order.task));
+  environment_ = std::move(environment);
+  run_.task["environment"] = environment_.facts;
+  TRY("", doors_.ledger.update(run_));
+  TRY("", enter(Phase::setup));
+  const bool nothing = trim(order.task.setup).empty();
+  doors_.progress.begin("setup", nothing ? "starting" : "running setup");
+  Training training(doors_, run_, *log_, false);
+  const auto spec = job_spec(order.task);
+  auto begun = training.setup(*link_, spec);
+  while (!begun && begun.error().kind == Kind::lost) {
+    // Until the agent has confirmed the start, nobody else could make it: secrets are in this process only.
+    const auto interruption = training.was_started() ? Interruption::detach : Interruption::no_wish;
+    if (auto again = connect_again("setup", training, std::move(begun).error(), interruption); !again)
+      return detaching_ ? Status() : again;
+    begun = training.setup(*link_, spec);  // a job that was started is not started again
+  }
+  was_refused_ = training.was_refused();
+  TRY_SET(ready, "", std::move(begun));
+  if (ready.wish == Wish::detach) {
+    detaching_ = true;
+    return {};
+  }
+  if (ready.status.state == agent::JobState::done && !ready.status.run_started_ms) {
+    TRY("", note_end(ready.status));
+    const Json data = {{"exit_code", run_.exit_code ? Json(*run_.exit_code) : Json()}};
+    const auto code = ready.status.setup_exit.value_or(0);
+    doors_.progress.failed("setup", run_.error.empty() ? fmt::format("exit {}", code) : run_.error, data);
+    return {};
+  }
+  std::string told = nothing ? "nothing to do" : "done";
+  if (!environment_.summary.empty()) told = environment_.summary + (nothing ? "" : " · done");
+  doors_.progress.done("setup", told, {{"environment", environment_.facts}});
+  return {};
+}
+
+Status Journey::note_end(const agent::JobStatus& status) {
+  const auto ending = ending_of(status, lifetime_.max_duration);
+  run_.outcome = ending.outcome;
+  run_.exit_code = ending.exit_code;
+  run_.error = ending.error;
+  run_.train_end_ms = doors_.clock.now_ms();
+  return doors_.ledger.update(run_);
+}
+
+Status Journey::reopen_link(Interruption interruption) {
+  link_.reset();
+  const auto open = [&](Seconds limit) -> Status {
+    TRY_SET(link, "", Link::open(doors_, *cloud_, folder_, instance_, limit, interruption));
+    link_.emplace(std::move(link));
+    instance_ = link_->instance();
+    return {};
+  };
+  auto opened = open(lost_limit());
+  if (!is_background_) return opened;
+  const auto its_end = instance_.launched_ms + Millis(lifetime_.until_power_off() + beyond_its_end).count();
+  bool told = false;
+  for (auto rest = first_rest; !opened; rest = std::min(rest * 2, longest_rest)) {
+    const auto kind = opened.error().kind;
+    const bool may_come_back = kind == Kind::lost || kind == Kind::timeout;
+    if (!may_come_back || doors_.wish != Wish::go_on || doors_.clock.now_ms() > its_end) return opened;
+    if (!std::exchange(told, true)) {
+      doors_.progress.warn("connect", fmt::format("{}; the cloud does not say that it is gone, so ferry goes "
+                                                  "on trying, every {} in the end",
+                                                  opened.error().what, show_duration(longest_rest)));
+    }
+    // Whoever wants something of this run meanwhile, wants one more serious try.
+    opened = open(doors_.sleep(rest, true) ? Seconds(0) : lost_limit());
+  }
+  if (told) doors_.progress.note(fmt::format("{} answers again", instance_.id));
+  return opened;
+}
+
+Status Journey::connect_again(const char* phase, Training& training, Error lost, Interruption interruption) {
+  fruitless_ = training.heard() ? 0 : fruitless_ + 1;
+  if (fruitless_ >= most_fruitless && !is_background_)
+    return fail(Kind::lost, "the agent on the machine does not answer", lost.what);
+  const auto why = lost.why.empty() ? lost.what : lost.why;
+  if (fruitless_ < most_fruitless)
+    doors_.progress.warn(phase, "connection lost (" + why + "); connecting again");
+  if (fruitless_ > 0) doors_.sleep(std::min(Millis(500) * fruitless_, longest_rest), true);
+  auto opened = reopen_link(interruption);
+  if (!opened && doors_.wish == Wish::detach && interruption == Interruption::detach) detaching_ = true;
+  if (opened) training.is_connected_again();
+  return opened;
+}
+
+Status Journey::follow_job() {
+  Training training(doors_, run_, *log_, int_at(run_.task, cancel_asked) > 0);
+  while (true) {
+    auto followed = training.follow(*link_);
+    if (followed) {
+      if (followed->wish == Wish::detach) {
+        detaching_ = true;
+        return {};
+      }
+      if (followed->status.state == agent::JobState::idle) {
+        run_.outcome = Outcome::not_started;
+        run_.error = "ferry died before the training was started";
+        return doors_.ledger.update(run_);
+      }
+      return note_end(followed->status);
+    }
+    const auto kind = followed.error().kind;
+    if (kind != Kind::lost && kind != Kind::timeout)
+      return tl::unexpected<Error>(std::move(followed).error());
+    if (auto again = connect_again("train", training, std::move(followed).error(), Interruption::detach);
+        !again)
+      return detaching_ ? Status() : again;
+  }
+}
+
+Status Journey::train() {
+  TRY("", enter(Phase::training));
+  if (run_.train_start_ms == 0) {
+    run_.train_start_ms = doors_.clock.now_ms();
+    TRY("", doors_.ledger.update(run_));
+  }
+  doors_.progress.begin("train", "training");
+  TRY("", follow_job());
+  if (detaching_) return {};
+  const auto took = Millis(run_.train_end_ms - run_.train_start_ms);
+  std::string text;
+  if (run_.exit_code) text = fmt::format("exit {} after {}", *run_.exit_code, show_duration(took));
+  if (!run_.error.empty()) text += (text.empty() ? "" : " · ") + run_.error;
+  const Json data = {{"exit_code", run_.exit_code ? Json(*run_.exit_code) : Json()}, {"ms", took.count()}};
+  awaits_outputs(run_) ? doors_.progress.done("train", text, data)
+                       : doors_.progress.failed("train", text, data);
+  return {};
+}
+
+int Journey::from_training() {
+  is_background_ = true;
+  const auto done = [&]() -> Status {
+    TRY_SET(instances, "", doors_.ledger.instances(run_.name));
+    for (const auto& one : instances) {
+      if (one.state == ledger::Rent::live) instance_ = one;
+    }
+    // That nothing on it is needed any more was decided before.
+    if (run_.phase >= Phase::releasing) return {};
+    auto log = LocalLog::open(folder_.log());
+    if (!log) doors_.progress.warn("train", "the log cannot be kept here: " + log.error().what);
+    log_.emplace(log ? std::move(*log) : LocalLog::without_file());
+    if (instance_.id.empty()) return fail(Kind::not_found, "the ledger knows no instance of " + run_.name);
+    place_ = place_of(instance_);
+    TRY_SET(cloud, "", open_cloud(doors_, place_));
+    cloud_ = std::move(cloud);
+    if (run_.outputs_home) return {};
+    doors_.is_ending = run_.phase > Phase::training;
+    TRY("", reopen_link(Interruption::detach));
+    if (run_.phase > Phase::training) return {};
+    return train();
+  }();
+  return finish(done);
+}
+
+}  // namespace ferry::run
