@@ -66,7 +66,7 @@ Status settle_one(Doors& doors, const ledger::Run& seen) {
   TRY_SET(run, "", doors.ledger.run(seen.name));  // it may have moved on before we held the lock
   if (run.phase == Phase::released || is_kept(run)) return {};
   if (run.phase >= Phase::setup) {
-    TRY_SET(pid, "", hand_over(folder, run.name, std::move(*owner)));
+    TRY_SET(pid, "", hand_over(doors, folder, run.name, std::move(*owner)));
     doors.progress.note(fmt::format("{} was left behind while {}; following it again in the background",
                                     run.name, name(run.phase)),
                         {{"run", run.name}, {"follower_pid", pid}});
@@ -188,11 +188,11 @@ Status cancel(Doors& doors, const std::string& run_name) {
 namespace {
 
 /// Removes ferry's folder from a machine of the person's own, if no run needs it any more.
-Status clear_own_machine(const std::string& host) {
+Status clear_own_machine(Doors& doors, const std::string& host) {
   ssh::Target target;
   target.address = host;
   target.own_config = true;
-  TRY_SET(session, "", ssh::Session::open(target, Millis(20'000)));
+  TRY_SET(session, "", open_session(doors, target, Millis(20'000)));
   TRY_SET(done, "",
           session.run("cd ~/.ferry 2>/dev/null || exit 0\n"
                       "[ -z \"$(ls runs work 2>/dev/null | grep -v ':$' | xargs)\" ] || exit 3\n"
@@ -219,7 +219,7 @@ Result<std::vector<std::string>> down(Doors& doors, const std::string& run_name,
   if (seen.phase == Phase::released) {
     // Released once; make sure of it, nothing more.
     TRY_SET(infra, "", task::parse_infra(seen.infra));
-    if (infra.world == task::World::ssh) TRY("", clear_own_machine(infra.host));
+    if (infra.world == task::World::ssh) TRY("", clear_own_machine(doors, infra.host));
     return release_all(doors, seen);
   }
   TRY_SET(before, "", doors.ledger.instances(seen.name));

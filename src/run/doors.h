@@ -10,10 +10,14 @@
 #include "ledger/ledger.h"
 #include "os/clock.h"
 #include "os/http.h"
+#include "os/process.h"
 #include "os/signals.h"
+#include "ssh/session.h"
 #include "watch/progress.h"
 
 namespace ferry::run {
+
+struct Place;  // run/machine.h
 
 /// What the person wants after an interruption.
 enum class Wish { go_on, cancel, detach };
@@ -33,6 +37,15 @@ struct Doors {
   /// Empty when there is no terminal: then Ctrl-C cancels.
   std::function<Wish(bool can_detach)> ask;
   Wish wish = Wish::go_on;  ///< once it is not go_on, it stays
+
+  // These exist for tests, which have no cloud, no sshd and no second process; every program leaves them
+  // empty.
+  /// In place of EC2, the rehearsal cloud and machines of one's own: as open_cloud() in run/machine.h.
+  std::function<Result<std::unique_ptr<cloud::Cloud>>(Place& place)> cloud;
+  /// In place of ssh::Session::open().
+  std::function<Result<ssh::Session>(const ssh::Target& target, Millis limit)> connect;
+  /// In place of starting `ferry follow-run`: gives its process id. The owner's lock is the one in keep_fds.
+  std::function<Result<int>(const os::SpawnOptions& options)> start_follower;
 
   /// Reads waiting signals: SIGTERM cancels, SIGINT asks or cancels, SIGHUP detaches if possible. Cheap: call
   /// it in every waiting loop.

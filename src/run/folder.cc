@@ -5,6 +5,7 @@
 
 #include "base/text.h"
 #include "os/process.h"
+#include "run/doors.h"
 
 namespace ferry::run {
 
@@ -41,7 +42,7 @@ std::optional<int> Owner::pid_of(const Folder& folder) {
   return pid && *pid > 1 ? std::optional<int>(static_cast<int>(*pid)) : std::nullopt;
 }
 
-Result<int> hand_over(const Folder& folder, const std::string& run, Owner owner) {
+Result<int> hand_over(Doors& doors, const Folder& folder, const std::string& run, Owner owner) {
   os::SpawnOptions options;
   options.argv = {os::self_program().string(), "follow-run", run, std::to_string(owner.fd())};
   TRY_SET(output, "", os::open_file(folder.follower_output(), O_WRONLY | O_CREAT | O_APPEND, 0600));
@@ -49,6 +50,7 @@ Result<int> hand_over(const Folder& folder, const std::string& run, Owner owner)
   options.keep_fds = {owner.fd()};
   options.new_session = true;
   options.cwd = "/";
+  if (doors.start_follower) return doors.start_follower(options);
   TRY_SET(follower, "leave a process behind that follows the run", os::Process::spawn(options));
   return follower.pid();
 }

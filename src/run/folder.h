@@ -9,6 +9,8 @@
 
 namespace ferry::run {
 
+struct Doors;
+
 /// data/runs/NAME (0700): key, host key, known_hosts, log, lock.
 struct Folder {
   os::Path path;
@@ -43,6 +45,6 @@ class Owner {
 /// Starts `ferry follow-run NAME` in the background: it inherits the ownership (no moment without an owner),
 /// goes on with the run from the ledger's phase to the end, and writes what it does to
 /// folder.follower_output(). Returns its process id.
-Result<int> hand_over(const Folder& folder, const std::string& run, Owner owner);
+Result<int> hand_over(Doors& doors, const Folder& folder, const std::string& run, Owner owner);
 
 }  // namespace ferry::run

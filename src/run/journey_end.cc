@@ -86,7 +86,7 @@ Status Journey::release() {
 
 int Journey::detach() {
   link_.reset();
-  auto follower = hand_over(folder_, run_.name, std::move(*owner_));
+  auto follower = hand_over(doors_, folder_, run_.name, std::move(*owner_));
   owner_.reset();
   if (!follower) {
     doors_.progress.error(follower.error());

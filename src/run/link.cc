@@ -69,7 +69,7 @@ Result<Link> Link::open(Doors& doors, cloud::Cloud& cloud, const Folder& folder,
   if (lost_key) TRY("", renew_key(doors, cloud, folder, instance));
   while (true) {
     const auto left = std::max<std::int64_t>(1000, end - doors.clock.steady_ms());
-    auto session = ssh::Session::open(target_of(folder, instance), std::min(first_try, Millis(left)));
+    auto session = open_session(doors, target_of(folder, instance), std::min(first_try, Millis(left)));
     if (session) {
       if (lost_key) TRY("", keep_key(doors, *session, folder, instance));
       auto paths = prepare(doors, *session, instance);

@@ -69,9 +69,14 @@ Result<cloud::AwsWorld> open_world(Doors& doors, Place& place) {
 }
 
 Result<std::unique_ptr<cloud::Cloud>> open_cloud(Doors& doors, Place& place) {
+  if (doors.cloud) return doors.cloud(place);
   if (place.world == "ssh") return cloud::make_host_cloud(place.endpoint);
   TRY_SET(world, "", open_world(doors, place));
   return cloud::make_ec2_cloud(world, doors.http, doors.clock);
+}
+
+Result<ssh::Session> open_session(Doors& doors, const ssh::Target& target, Millis limit) {
+  return doors.connect ? doors.connect(target, limit) : ssh::Session::open(target, limit);
 }
 
 Status confirm_account(cloud::Cloud& cloud, const Place& place) {
@@ -263,8 +268,8 @@ Status Release::resource(ledger::Resource& resource) {
 
 /// Removes what the run left on a machine of the person's own. What serves later runs (the agent's program,
 /// environments) stays in ~/.ferry until `ferry down`.
-Status clean_own_machine(const Folder& folder, const ledger::Instance& instance) {
-  TRY_SET(session, "", ssh::Session::open(target_of(folder, instance), Millis(15'000)));
+Status clean_own_machine(Doors& doors, const Folder& folder, const ledger::Instance& instance) {
+  TRY_SET(session, "", open_session(doors, target_of(folder, instance), Millis(15'000)));
   // The agent stops its training when it is asked to end. It is known by the folder on its command line.
   const auto script = fmt::format(
       "run={}; cd ~/.ferry 2>/dev/null || exit 0\n"
@@ -286,7 +291,7 @@ Status release_at(Doors& doors, const ledger::Run& run, const Place& place,
   auto reached = place;
   TRY_SET(cloud, "", open_cloud(doors, reached));
   if (place.world == "ssh" && !noted.empty()) {
-    const auto cleaned = clean_own_machine(Folder(doors.data, run.name), noted.front());
+    const auto cleaned = clean_own_machine(doors, Folder(doors.data, run.name), noted.front());
     if (!cleaned)
       doors.progress.warn("release", fmt::format("what {} left on {} is still there: {}", run.name,
                                                  place.endpoint, cleaned.error().what));

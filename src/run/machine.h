@@ -61,6 +61,9 @@ ssh::Target target_of(const Folder& folder, const ledger::Instance& instance);
 /// Where and as whom to log in today. A machine whose image's usual user does not exist says so in a tag.
 void note_access(const cloud::Instance& now, ledger::Instance& instance);
 
+/// ssh::Session::open(), or what Doors has in its place.
+Result<ssh::Session> open_session(Doors& doors, const ssh::Target& target, Millis limit);
+
 /// Brings address, port and state up to date from the cloud. not_found when it is gone or on its way out;
 /// denied when the credentials are those of an account that cannot know.
 Result<ledger::Instance> refresh(Doors& doors, cloud::Cloud& cloud, ledger::Instance instance);

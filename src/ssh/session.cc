@@ -176,7 +176,28 @@ Session::~Session() {
   }
 }
 
+Result<Session> Session::local(const os::Path& home, const std::map<std::string, std::string>& env) {
+  os::SpawnOptions options;
+  options.argv = {"cat"};
+  options.in = os::Stream::pipe;
+  options.out = os::Stream::null;
+  options.new_session = true;
+  TRY_SET(master, "", os::Process::spawn(options));
+  Target target;
+  target.address = "localhost";
+  Session session(target, os::TempDir("ferry-local"), std::move(master));
+  session.local_ = {"env", "-C", home.string(), "HOME=" + home.string()};
+  for (const auto& [name, value] : env) session.local_.push_back(name + "=" + value);
+  append(session.local_, {"bash", "-c"});
+  return session;
+}
+
 os::Argv Session::channel_argv(const std::string& command) const {
+  if (!local_.empty()) {
+    auto argv = local_;
+    argv.push_back(command);
+    return argv;
+  }
   os::Argv argv = {"ssh"};
   append(argv, trust_options(target_));
   append(argv, batch_options());
@@ -191,7 +212,8 @@ Result<os::Output> Session::run(const std::string& command, std::string_view inp
   options.argv = channel_argv(command);
   options.new_session = true;
   TRY_SET(output, "", os::run_command(options, input, limit));
-  if (output.exit.code == 255 && !alive()) return tl::unexpected<Error>(classify(target_, output.err));
+  const bool is_broken = output.exit.code == 255 || !local_.empty();
+  if (is_broken && !alive()) return tl::unexpected<Error>(classify(target_, output.err));
   return output;
 }
 

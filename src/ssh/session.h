@@ -4,6 +4,7 @@
 /// ssh client is used, so the user's own config, jump hosts and agents keep working; the config is read and
 /// never edited. The host key is pinned before the first byte.
 
+#include <map>
 #include <string>
 
 #include "base/error.h"
@@ -38,6 +39,10 @@ class Session {
   /// One try, at most `limit`. Fails `lost` or `timeout` when nobody answers (a booting machine: ask again),
   /// `denied` when our key is refused or another host key answers than the pinned one (do not ask again).
   static Result<Session> open(const Target& target, Millis limit);
+  /// For tests, without ssh: commands run on this computer by bash, in the folder `home`, which is their
+  /// HOME, with `env` added to their environment. As with ssh, the connection is lost when its process is
+  /// killed: master_pid().
+  static Result<Session> local(const os::Path& home, const std::map<std::string, std::string>& env = {});
   Session(Session&&) noexcept = default;
   Session& operator=(Session&&) noexcept = default;
   /// Closes the connection. If this process is killed instead, the connection ends too: it hangs on a pipe of
@@ -52,12 +57,14 @@ class Session {
   Result<os::Process> spawn(const std::string& command);
   /// True while the connection's process lives.
   bool alive();
+  pid_t master_pid() const { return master_.pid(); }
 
  private:
   Session(Target target, os::TempDir folder, os::Process master)
       : target_(std::move(target)), folder_(std::move(folder)), master_(std::move(master)) {}
   os::Argv channel_argv(const std::string& command) const;
 
+  os::Argv local_;  // what starts a command on this computer; empty: ssh does
   Target target_;
   os::TempDir folder_;  // holds the control socket
   os::Process master_;

@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <csignal>
+#include <thread>
 
 #include "base/text.h"
 #include "os/env.h"
@@ -183,6 +184,19 @@ TEST(Keys, ThePublicHalfOfAPrivateKeyIsFoundAndTroubleWithItTold) {
   std::filesystem::remove(file.string() + ".pub");
   EXPECT_EQ(public_half(file).error().kind, Kind::bad_input);
   EXPECT_EQ(public_half(dir.path() / "absent").error().kind, Kind::not_found);
+}
+
+TEST(LocalSession, CommandsRunHereWithAHomeOfTheirOwnAndAreLostWithTheConnection) {
+  os::TempDir home;
+  auto session = Session::local(home.path(), {{"MACHINE", "7"}});
+  ASSERT_TRUE(session);
+  const auto told = session->run("cat; echo $HOME $MACHINE; pwd; exit 3", "input ");
+  ASSERT_TRUE(told);
+  EXPECT_EQ(told->exit.code, 3);
+  EXPECT_EQ(told->out, fmt::format("input {0} 7\n{0}\n", home.path().string()));
+  ::kill(session->master_pid(), SIGKILL);
+  while (session->alive()) std::this_thread::yield();
+  EXPECT_EQ(session->run("true").error().kind, Kind::lost);
 }
 
 }  // namespace
