@@ -41,8 +41,9 @@ constexpr bool may_move(Phase from, Phase to) {
   return static_cast<int>(to) > static_cast<int>(from);
 }
 
-/// failed: setup or training failed; lost: ferry or the machine failed.
-enum class Outcome { none, succeeded, failed, cancelled, lost };
+/// succeeded: the training did, and its outputs are home; failed: setup or training failed, or was cut at its limit;
+/// lost: ferry or the machine failed, or the outputs are; not_started: nothing of it ever ran.
+enum class Outcome { none, succeeded, failed, cancelled, lost, not_started };
 std::string_view name(Outcome outcome);
 std::optional<Outcome> outcome_from(std::string_view name);
 
@@ -155,6 +156,9 @@ class Ledger {
   virtual Status note_resource(const Resource& resource) = 0;
   virtual Result<std::vector<Resource>> resources(std::string_view run) = 0;  ///< in order of making
   virtual Result<std::vector<Resource>> unreleased_resources() = 0;           ///< of every run
+  /// Notes a machine that the ledger does not know, with a run for it and what was made for it: all or
+  /// nothing. Fails exists if the run's name or the instance's token is taken.
+  virtual Status adopt(const Run& run, const Instance& instance, const std::vector<Resource>& resources) = 0;
   virtual Status add_event(std::string_view run, std::string_view kind, const Json& data) = 0;
   virtual Result<std::vector<Event>> events(std::string_view run) = 0;  ///< in order
 };

@@ -8,10 +8,11 @@ namespace {
 constexpr std::array<std::string_view, 10> phases = {"checking",  "planning", "launching", "connecting",
                                                      "syncing",   "setup",    "training",  "fetching",
                                                      "releasing", "released"};
-constexpr std::array<std::string_view, 5> outcomes = {"none", "succeeded", "failed", "cancelled", "lost"};
+constexpr std::array<std::string_view, 6> outcomes = {"none",      "succeeded", "failed",
+                                                      "cancelled", "lost",      "did not start"};
 constexpr std::array<std::string_view, 3> rents = {"intent", "live", "released"};
 static_assert(phases[static_cast<std::size_t>(Phase::released)] == "released");
-static_assert(outcomes[static_cast<std::size_t>(Outcome::lost)] == "lost");
+static_assert(outcomes[static_cast<std::size_t>(Outcome::not_started)] == "did not start");
 static_assert(rents[static_cast<std::size_t>(Rent::released)] == "released");
 
 template <class Enum, std::size_t N>
