@@ -27,6 +27,7 @@ InstanceRecord instance_of(const pugi::xml_node& item) {
   instance.key_name = xml_text(item, "keyName");
   instance.lifecycle = xml_text(item, "instanceLifecycle");
   instance.launched_ms = parse_iso_time(xml_text(item, "launchTime"));
+  instance.transition_ms = parse_transition_time(xml_text(item, "reason"));
   instance.tags = tags_of(item);
   const auto reason = item.child("stateReason");
   instance.state_reason = xml_text(reason, "message");
@@ -160,6 +161,14 @@ Result<Credentials> parse_assume_role(std::string_view xml, const std::string& a
     return fail(Kind::corrupt, "AWS's " + action + "Response has no credentials", "", "repeat the command");
   }
   return keys;
+}
+
+std::int64_t parse_transition_time(std::string_view reason) {
+  const auto begin = reason.rfind('('), end = reason.rfind(" GMT)");
+  if (begin == std::string_view::npos || end == std::string_view::npos || end < begin) return 0;
+  std::string time(reason.substr(begin + 1, end - begin - 1));
+  if (const auto space = time.find(' '); space != std::string::npos) time[space] = 'T';
+  return parse_iso_time(time);
 }
 
 std::int64_t parse_iso_time(std::string_view text) {

@@ -24,6 +24,7 @@ struct InstanceRecord {
   std::string state_reason;  ///< "CODE: message", or EC2's transition reason
   std::string lifecycle;     ///< "spot", or empty
   std::int64_t launched_ms = 0;
+  std::int64_t transition_ms = 0;  ///< of the last change of state, where EC2's reason for it says so; or 0
   std::map<std::string, std::string> tags;
 };
 
@@ -67,6 +68,10 @@ Result<std::string> parse_create_security_group(std::string_view xml);
 Result<CallerIdentity> parse_get_caller_identity(std::string_view xml);
 /// The credentials of an answer to `action`: AssumeRole or AssumeRoleWithWebIdentity.
 Result<Credentials> parse_assume_role(std::string_view xml, const std::string& action);
+
+/// The time at the end of "User initiated (2026-01-31 12:00:00 GMT)" in milliseconds since 1970; 0 if there is
+/// none.
+std::int64_t parse_transition_time(std::string_view reason);
 
 /// "2026-01-31T12:00:00.000Z" in milliseconds since 1970; 0 if it is not one.
 std::int64_t parse_iso_time(std::string_view text);

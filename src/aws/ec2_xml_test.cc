@@ -73,6 +73,17 @@ TEST(Ec2Xml, ReadsEveryInstanceOfEveryReservation) {
   EXPECT_EQ(page->items[1].state_reason, "Client.UserInitiatedShutdown: User initiated shutdown");
   EXPECT_EQ(page->items[2].state_reason, "Server.SpotInstanceTermination: taken back");
   EXPECT_EQ(page->next_token, "page-2");
+  EXPECT_EQ(first.transition_ms, 0);
+  EXPECT_EQ(page->items[1].transition_ms, 1'769'860'800'000);
+}
+
+TEST(Ec2Xml, WhenAStateChangedStandsInItsReason) {
+  EXPECT_EQ(parse_transition_time("User initiated (2026-11-28 10:00:00 GMT)"), 1'795'860'000'000);
+  EXPECT_EQ(parse_transition_time("Service initiated (a (2026-11-28 10:00:01 GMT)"), 1'795'860'001'000);
+  for (const char* none : {"", "User initiated", "(2026-11-28 10:00:00)", "(2026-13-28 10:00:00 GMT)", " GMT)",
+                           " GMT) (", "( GMT)"}) {
+    EXPECT_EQ(parse_transition_time(none), 0) << none;
+  }
 }
 
 TEST(Ec2Xml, ReadsTheInstanceThatWasRented) {

@@ -53,6 +53,10 @@ Usd disk_hour(const Disk& disk, std::string_view region) {
   return {(month + hours - 1) / hours + requests};
 }
 
+Usd disk_month(const Disk& disk, std::string_view region) {
+  return {disk_hour(disk, region).micros * hours_a_month};
+}
+
 Bill charge(const Rates& rates, Millis time) {
   Bill bill;
   bill.time = std::max(Seconds(60), std::chrono::ceil<Seconds>(time));

@@ -25,6 +25,8 @@ struct Disk {
 /// counted. Prices of us-east-1, made dearer by the region's factor; a region that is not known here counts as
 /// half as dear again.
 Usd disk_hour(const Disk& disk, std::string_view region);
+/// An average month of it.
+Usd disk_month(const Disk& disk, std::string_view region);
 
 /// A public IPv4 address, in every commercial region.
 inline constexpr Usd public_ipv4_hour{5'000};

@@ -21,6 +21,19 @@ constexpr const char* footer =
     "Exit codes: the training's own; 2 a mistake on the command line; 125 ferry itself failed; 130 "
     "cancelled.";
 
+/// True for commands whose words behind "--" are a command of their own; anywhere else they are arguments,
+/// even when they begin with a dash.
+bool takes_command(const std::vector<char*>& words) {
+  for (std::size_t i = 1; i < words.size(); ++i) {
+    const std::string_view word = words[i];
+    if (word == "--") return false;
+    if (word == "--profile") ++i;
+    if (word.starts_with('-')) continue;
+    return word == "run" || word == "rehearse" || word == "plan" || word == "ssh";
+  }
+  return false;
+}
+
 int unknown_command(const CLI::App& app, std::string_view word) {
   std::vector<std::string> names;
   for (const auto* command :
@@ -66,7 +79,7 @@ int main(int argc, char** argv, const Carried& carried) {
   std::vector<char*> words(argv, argv + argc);
   if (const auto dashes =
           std::find_if(words.begin(), words.end(), [](char* word) { return std::string_view(word) == "--"; });
-      dashes != words.end()) {
+      dashes != words.end() && takes_command(words)) {
     program.has_dashes = true;
     program.after_dashes.assign(dashes + 1, words.end());
     words.erase(dashes, words.end());

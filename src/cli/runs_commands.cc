@@ -4,6 +4,7 @@
 #include "cli/command.h"
 #include "os/terminal.h"
 #include "run/actions.h"
+#include "run/machine.h"
 #include "run/run.h"
 #include "watch/cost.h"
 #include "watch/report.h"
@@ -131,18 +132,36 @@ Result<int> logs(World& world, const std::string& name, bool follow) {
   return 0;
 }
 
-Result<int> fetch(World& world, const std::string& name) {
+/// Whether to start a machine that was stopped, which costs again from then on.
+bool may_start(const std::string& run, bool yes) {
+  if (yes) return true;
+  const auto answer =
+      os::ask("Start the machine, bring the outputs of " + run + " home and release it? [y/N] ");
+  return answer && (answer->starts_with('y') || answer->starts_with('Y'));
+}
+
+Result<int> fetch(World& world, const std::string& name, bool yes) {
   TRY_SET(found, "", run_or_newest(world, name));
   TRY_SET(run, "", world.ledger().run(found));
   if (run.outputs_home) {
+    if (run.phase != ledger::Phase::released) {
+      if (const auto whole = run::complete_log(world.doors(), run.name); !whole)
+        world.progress().warn("fetch", "the log could not be looked after: " + whole.error().what);
+    }
     fmt::print("the outputs of {} are home, sha-256 verified: {}/\n", run.name, run.home);
     return 0;
   }
   auto outputs = run::fetch(world.doors(), run.name);
+  if (!outputs && outputs.error().code == run::stopped_code && may_start(run.name, yes)) {
+    TRY_SET(ended, "", run::down(world.doors(), run.name, true));
+    for (const auto& id : ended) fmt::print("{} terminated\n", id);
+    fmt::print("the outputs of {} are home, sha-256 verified: {}/\n", run.name, run.home);
+    return 0;
+  }
   if (!outputs) {
     // Its owner may have brought them home just now.
     TRY_SET(again, "", world.ledger().run(found));
-    if (again.outputs_home) return fetch(world, found);
+    if (again.outputs_home) return fetch(world, found, yes);
     return tl::unexpected<Error>(std::move(outputs).error());
   }
   for (const auto& missing : outputs->missing)
@@ -165,25 +184,64 @@ Result<int> ssh(World& world, const std::string& name, const std::vector<std::st
 Result<int> cancel(World& world, const std::string& name) {
   TRY("", run::cancel(world.doors(), name));
   TRY_SET(run, "", world.ledger().run(name));
-  fmt::print("{} {}{}\n", run.name, ledger::name(run.outcome),
+  fmt::print("{} {}{}{}\n", run.name, ledger::name(run.outcome), run.keep ? "; its machine is released" : "",
              run.outputs_home ? "; what it saved is in " + run.home + "/" : "");
   return 0;
 }
 
-Result<int> down(World& world, const std::string& name, bool all, bool no_fetch) {
-  if (all == !name.empty())
-    return fail(Kind::bad_input, "name one run, or pass --all", {}, "ferry down --all");
-  auto ended = all ? run::down_all(world.doors(), !no_fetch) : run::down(world.doors(), name, !no_fetch);
-  if (!ended) return tl::unexpected<Error>(std::move(ended).error());
-  for (const auto& id : *ended)
+struct DownFlags {
+  bool all = false, no_fetch = false, forget = false, every_ledger = false;
+};
+
+void print_ended(const std::vector<std::string>& ids) {
+  for (const auto& id : ids)
     fmt::print("{} {}\n", id, id.starts_with("ssh/") ? "is free again, and runs on" : "terminated");
-  if (all) {
-    TRY_SET(left, "", world.ledger().unreleased());
-    if (!left.empty()) return fail(Kind::conflict, watch::counted(left.size(), "instance") + " not released");
-    fmt::print("nothing left running\n");
-  } else {
-    fmt::print("{}: nothing left running\n", name);
+}
+
+Result<int> down_all(World& world, const DownFlags& flags) {
+  run::SweepOptions options{!flags.no_fetch, flags.every_ledger, {}};
+  if (os::is_terminal(0) && os::is_terminal(2)) {
+    options.ask = [](const std::vector<std::string>& lines) {
+      const auto answer = os::ask(fmt::format(
+          "These were made from another ledger of this user and computer:\n  {}\nEnd them, too? [y/N] ",
+          join(lines, "\n  ")));
+      return answer && (answer->starts_with('y') || answer->starts_with('Y'));
+    };
   }
+  TRY_SET(sweep, "", run::down_all(world.doors(), options));
+  print_ended(sweep.ended);
+  for (const auto& line : sweep.of_other_ledgers) fmt::print(stderr, "! left alone: {}\n", line);
+  if (!sweep.of_other_ledgers.empty())
+    fmt::print(stderr, "  they are of another ledger of this user and computer; to end them, too: ferry down "
+                       "--all --every-ledger\n");
+  TRY_SET(left, "", world.ledger().unreleased());
+  if (!left.empty()) return fail(Kind::conflict, watch::counted(left.size(), "instance") + " not released");
+  if (sweep.failed) return run::ferry_failed;
+  if (sweep.incomplete || !sweep.of_other_ledgers.empty()) {
+    fmt::print("nothing is left running that this ledger knows of; see above for the rest\n");
+    return 1;
+  }
+  fmt::print("nothing left running\n");
+  return 0;
+}
+
+Result<int> down(World& world, const std::string& name, const DownFlags& flags) {
+  if (flags.all == !name.empty())
+    return fail(Kind::bad_input, "name one run, or pass --all", {}, "ferry down --all");
+  if (flags.all && flags.forget)
+    return fail(Kind::bad_input, "--forget gives up one run: name it", {}, "ferry down --forget RUN");
+  if (flags.every_ledger && !flags.all)
+    return fail(Kind::bad_input, "--every-ledger goes with --all", {}, "ferry down --all --every-ledger");
+  if (flags.all) return down_all(world, flags);
+  if (flags.forget) {
+    TRY_SET(left, "", run::forget(world.doors(), name));
+    for (const auto& line : left) fmt::print("{}\n", line);
+    fmt::print("{}: given up; no machine of it is known\n", name);
+    return 0;
+  }
+  TRY_SET(ended, "", run::down(world.doors(), name, !flags.no_fetch));
+  print_ended(ended);
+  fmt::print("{}: nothing left running\n", name);
   return 0;
 }
 
@@ -192,7 +250,8 @@ Result<int> down(World& world, const std::string& name, bool all, bool no_fetch)
 void add_runs_commands(CLI::App& app, Program& program) {
   struct Options {
     std::string run, since, by = "run", infra = "aws";
-    bool all = false, json = false, follow = false, no_fetch = false;
+    bool all = false, json = false, follow = false, yes = false;
+    DownFlags down;
   };
   auto options = std::make_shared<Options>();
   const auto choose = [&program](CLI::App* command, std::function<Result<int>(World&)> act) {
@@ -214,7 +273,10 @@ void add_runs_commands(CLI::App& app, Program& program) {
 
   auto* fetch_command = app.add_subcommand("fetch", "Bring a run's outputs home as they are now");
   fetch_command->add_option("run", options->run, "Name of the run, or the beginning of it")->type_name("RUN");
-  choose(fetch_command, [options](World& world) { return fetch(world, options->run); });
+  fetch_command->add_flag("-y,--yes", options->yes,
+                          "Start a machine that was stopped, bring the outputs home and release it, without a "
+                          "question");
+  choose(fetch_command, [options](World& world) { return fetch(world, options->run, options->yes); });
 
   auto* ssh_command = app.add_subcommand(
       "ssh", "Log in to a run's machine, or run a command there: ferry ssh RUN -- nvidia-smi");
@@ -250,14 +312,22 @@ void add_runs_commands(CLI::App& app, Program& program) {
   auto* down_command = app.add_subcommand(
       "down", "Release a run's machine and everything made for it, now; or all that ferry ever made");
   down_command->add_option("run", options->run, "Name of the run, or the beginning of it")->type_name("RUN");
-  down_command->add_flag("--all", options->all, "Every run, and whatever carries ferry's tags");
-  down_command->add_flag("--no-fetch", options->no_fetch, "Do not bring outputs home first: they are lost");
+  down_command->add_flag("--all", options->down.all,
+                         "Every run, and whatever carries your tags: in the rehearsal cloud, and in every region "
+                         "of the AWS account in force");
+  down_command->add_flag("--no-fetch", options->down.no_fetch,
+                         "Do not bring outputs home first: they are lost");
+  down_command->add_flag("--every-ledger", options->down.every_ledger,
+                         "With --all: also what another ledger of the same user and computer made, without a "
+                         "question");
+  down_command->add_flag("--forget", options->down.forget,
+                         "Give up a run for which no machine was ever rented, without asking the cloud");
   down_command->callback([&program, options] {
     program.chosen = [&program, options] {
       // Not settled first: that would start the very processes that are to be ended.
       auto world = World::open(program.carried, watch::Face::plain, false);
       if (!world) return report(world.error());
-      auto done = down(**world, options->run, options->all, options->no_fetch);
+      auto done = down(**world, options->run, options->down);
       return done ? *done : report(done.error());
     };
   });

@@ -47,6 +47,8 @@ struct Instance {
   std::string client_token;
   std::string state_reason;  ///< "Client.UserInitiatedShutdown: …" and the like; may be empty
   std::int64_t launched_ms = 0;
+  std::int64_t ended_ms = 0;  ///< when its end began, by the cloud's clock, in whole seconds; 0: it lives, or
+                              ///< the cloud does not say
   Tags tags;
   bool alive() const { return state != State::terminated && state != State::shutting_down; }
 };

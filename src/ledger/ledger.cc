@@ -25,14 +25,7 @@ class SqliteLedger final : public Ledger {
   SqliteLedger(Database database, os::Clock& clock) : database_(std::move(database)), clock_(clock) {}
 
   Status add_run(const Run& run) override {
-    const std::int64_t now = clock_.now_ms();
-    auto added = write([&] {
-      return database_.run(insert("runs", run_columns), run.name, run.task_name, run.infra,
-                           dump_json(run.task), run.workdir, run.home, name(run.phase), name(run.outcome),
-                           run.exit_code, run.error, run.keep, run.outputs_home,
-                           run.created_ms ? run.created_ms : now, run.phase_ms ? run.phase_ms : now,
-                           run.train_start_ms, run.train_end_ms, run.ended_ms);
-    });
+    auto added = write([&] { return insert_run(run); });
     if (!added && added.error().kind == Kind::exists) {
       return fail(Kind::exists, "a run named " + printable(run.name) + " exists already", {},
                   "choose another name with --name");
@@ -94,14 +87,7 @@ class SqliteLedger final : public Ledger {
   }
 
   Status note_intent(const Instance& it) override {
-    auto noted = write([&] {
-      return database_.run(insert("instances", instance_columns), it.token, it.run, it.world, it.region,
-                           it.endpoint, it.id, it.type, it.zone, it.address, it.ssh_port, it.login_user,
-                           it.hourly.micros, name(it.state), it.intent_ms ? it.intent_ms : clock_.now_ms(),
-                           it.launched_ms, it.released_ms, it.market, it.disk.gib, it.public_address,
-                           it.bytes_out, it.account, it.profile, it.identity, it.ssh_proxy, it.disk.type,
-                           it.disk.iops, it.disk.mib_per_s);
-    });
+    auto noted = write([&] { return insert_instance(it); });
     if (!noted && noted.error().kind == Kind::exists) {
       return fail(Kind::exists, "the launch token " + printable(it.token) + " is in the ledger already");
     }
@@ -140,10 +126,14 @@ class SqliteLedger final : public Ledger {
   }
 
   Status note_resource(const Resource& it) override {
-    return write([&] {
-      return database_.run(
-          insert("resources", resource_columns) + " ON CONFLICT DO UPDATE SET released = excluded.released",
-          it.run, it.world, it.region, it.endpoint, it.kind, it.name, it.released, it.account, it.profile);
+    return write([&] { return insert_resource(it); });
+  }
+  Status adopt(const Run& run, const Instance& instance, const std::vector<Resource>& resources) override {
+    return write([&]() -> Status {
+      TRY("adopt " + instance.id, insert_run(run));
+      TRY("adopt " + instance.id, insert_instance(instance));
+      for (const auto& one : resources) TRY("adopt " + instance.id, insert_resource(one));
+      return insert_event(run.name, "adopted", Json{{"instance", instance.id}});
     });
   }
   Result<std::vector<Resource>> resources(std::string_view run_name) override {
@@ -180,6 +170,28 @@ class SqliteLedger final : public Ledger {
       TRY_SET(row, "", read(statement));
       rows.push_back(std::move(row));
     }
+  }
+
+  Status insert_run(const Run& run) {
+    const std::int64_t now = clock_.now_ms();
+    return database_.run(insert("runs", run_columns), run.name, run.task_name, run.infra, dump_json(run.task),
+                         run.workdir, run.home, name(run.phase), name(run.outcome), run.exit_code, run.error,
+                         run.keep, run.outputs_home, run.created_ms ? run.created_ms : now,
+                         run.phase_ms ? run.phase_ms : now, run.train_start_ms, run.train_end_ms, run.ended_ms);
+  }
+
+  Status insert_instance(const Instance& it) {
+    return database_.run(insert("instances", instance_columns), it.token, it.run, it.world, it.region,
+                         it.endpoint, it.id, it.type, it.zone, it.address, it.ssh_port, it.login_user,
+                         it.hourly.micros, name(it.state), it.intent_ms ? it.intent_ms : clock_.now_ms(),
+                         it.launched_ms, it.released_ms, it.market, it.disk.gib, it.public_address,
+                         it.bytes_out, it.account, it.profile, it.identity, it.ssh_proxy, it.disk.type,
+                         it.disk.iops, it.disk.mib_per_s);
+  }
+
+  Status insert_resource(const Resource& it) {
+    return database_.run(
+        insert("resources", resource_columns) + " ON CONFLICT DO UPDATE SET released = excluded.released", it.run, it.world, it.region, it.endpoint, it.kind, it.name, it.released, it.account, it.profile);
   }
 
   Status insert_event(std::string_view run_name, std::string_view kind, const Json& data) {

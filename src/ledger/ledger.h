@@ -151,6 +151,9 @@ class Ledger {
   virtual Status note_resource(const Resource& resource) = 0;
   virtual Result<std::vector<Resource>> resources(std::string_view run) = 0;  ///< in order of making
   virtual Result<std::vector<Resource>> unreleased_resources() = 0;           ///< of every run
+  /// Notes a machine that the ledger does not know, with a run for it and what was made for it: all or
+  /// nothing. Fails exists if the run's name or the instance's token is taken.
+  virtual Status adopt(const Run& run, const Instance& instance, const std::vector<Resource>& resources) = 0;
   virtual Status add_event(std::string_view run, std::string_view kind, const Json& data) = 0;
   virtual Result<std::vector<Event>> events(std::string_view run) = 0;  ///< in order
 };

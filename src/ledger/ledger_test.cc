@@ -271,5 +271,23 @@ TEST_F(LedgerTest, OpeningACurrentLedgerWritesNothingAndTakesAMillisecond) {
                  static_cast<int>(std::chrono::duration_cast<std::chrono::microseconds>(best).count()));
 }
 
+TEST_F(LedgerTest, AMachineIsAdoptedWithItsRunAsAWholeOrNotAtAll) {
+  auto ledger = open();
+  auto instance = some_instance("stray-i-1");
+  instance.run = "lost-1";
+  instance.id = "i-1";
+  instance.state = Rent::live;
+  const Resource key{.run = "lost-1", .world = "aws", .region = "us-east-1", .endpoint = "", .kind = "key-pair",
+                     .name = "k", .released = false, .account = "", .profile = ""};
+  ASSERT_TRUE(ledger->adopt(some_run("lost-1"), instance, {key}));
+  EXPECT_EQ(ledger->instances("lost-1")->at(0).id, "i-1");
+  EXPECT_EQ(ledger->resources("lost-1")->size(), 1U);
+  EXPECT_EQ(ledger->events("lost-1")->at(0).kind, "adopted");
+
+  instance.run = "lost-2";
+  EXPECT_EQ(ledger->adopt(some_run("lost-2"), instance, {key}).error().kind, Kind::exists);
+  EXPECT_EQ(ledger->runs(false)->size(), 1U) << "no run without its machine";
+}
+
 }  // namespace
 }  // namespace ferry::ledger

@@ -17,25 +17,47 @@ namespace ferry::run {
 /// (one ledger query) when there is nothing to do.
 Status settle(Doors& doors);
 
-/// Asks the cloud about every instance that the ledger holds for live, and notes what is gone. Unreachable
-/// clouds are warned about.
+/// Asks the cloud about every instance that the ledger holds for live, and tells what is gone or stopped.
+/// Writes nothing of a run that somebody follows or settles; only a kept run whose machine is gone for good
+/// is ended, by its lock. Unreachable clouds are warned about.
 Status look_at_clouds(Doors& doors);
 
-/// Stops the training, brings home what there is, releases. Returns when released (or when the owner gave
-/// up).
+/// Stops the training, brings home what there is, releases; a kept run is only released. Returns when
+/// released (or when the owner gave up).
 Status cancel(Doors& doors, const std::string& run);
 
-/// Releases everything of the run; with `fetch`, outputs are brought home first where the machine can be
-/// reached: if it answers and they cannot be stored here, it is kept, and that is the error. Returns the ids
-/// that were terminated.
-Result<std::vector<std::string>> down(Doors& doors, const std::string& run, bool fetch);
+/// Releases everything of the run. `with_outputs`: they are brought home first, by starting a machine that is
+/// stopped; unless the cloud itself says that the machine is gone, it is kept when they cannot be, and that is
+/// the error. The log that is here is written home in any case. Returns the ids that were terminated.
+Result<std::vector<std::string>> down(Doors& doors, const std::string& run, bool with_outputs);
 
-/// down() for every run, then everything that carries this user's ferry tags, in every place of the ledger
-/// and in every region of the environment's own AWS account. Returns the ids terminated.
-Result<std::vector<std::string>> down_all(Doors& doors, bool fetch);
+/// Gives up a run for which no instance id was ever returned, asking nobody; conflict for any other. Returns a
+/// line for each thing that may be left in an account.
+Result<std::vector<std::string>> forget(Doors& doors, const std::string& run);
 
-/// Brings the outputs home as they are now. For a released run: says whether they are home.
+struct SweepOptions {
+  bool with_outputs = true;
+  bool every_ledger = false;  ///< also what another ledger of the same user@host made
+  /// Whether to end what other ledgers made, one line each. Empty: nobody is there to be asked.
+  std::function<bool(const std::vector<std::string>& lines)> ask;
+};
+struct Sweep {
+  std::vector<std::string> ended;             ///< ids
+  std::vector<std::string> of_other_ledgers;  ///< left alone, one line each
+  bool failed = false;                        ///< a machine could not be ended; told
+  bool incomplete = false;                    ///< a place could not be looked at, or a host not cleared; told
+};
+/// down() for every run; then ends what ferry left on machines of the person's own; then adopts and ends
+/// everything that carries this person's tag, in every place of the ledger, in the rehearsal cloud and in
+/// every region of the environment's own AWS account. What could not be looked at is told first.
+Result<Sweep> down_all(Doors& doors, const SweepOptions& options);
+
+/// Brings the outputs home as they are now, and the log where nobody else writes it. Conflict with
+/// stopped_code when the machine is stopped.
 Result<Outputs> fetch(Doors& doors, const std::string& run);
+
+/// Brings home what is missing here of the log of a run that nobody follows, and writes it beside its outputs.
+Status complete_log(Doors& doors, const std::string& run);
 
 /// Hands over the whole log once, in order. Without `follow`: up to what the machine has by now. With it:
 /// until the job is over.

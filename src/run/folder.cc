@@ -1,7 +1,13 @@
 #include "run/folder.h"
 
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <climits>
+#include <csignal>
 
 #include "base/text.h"
 #include "os/process.h"
@@ -9,37 +15,94 @@
 
 namespace ferry::run {
 
-Result<std::optional<Owner>> Owner::try_take(const Folder& folder) {
-  TRY("", os::make_dirs(folder.path, 0700));
-  TRY_SET(lock, "", os::FileLock::try_take(folder.owner_lock()));
-  if (!lock) return std::optional<Owner>();
-  Owner owner(std::move(*lock));
-  TRY("", owner.sign(folder));
-  return std::optional<Owner>(std::move(owner));
+namespace {
+
+constexpr std::array<std::string_view, 3> role_names = {"follow", "settle", "hand-over"};
+
+/// The file's line: "follow 12345 987654". Of one length, so that it is overwritten as a whole.
+std::string signature(Role role, int pid, std::uint64_t start) {
+  return fmt::format("{:<10} {:>10} {:>20}\n", role_names.at(static_cast<std::size_t>(role)), pid, start);
+}
+
+std::optional<Holder> read_signature(std::string_view text) {
+  std::vector<std::string> words;
+  for (auto& word : split(trim(text), ' ')) {
+    if (!word.empty()) words.push_back(std::move(word));
+  }
+  if (words.size() != 3) return std::nullopt;
+  const auto role = std::find(role_names.begin(), role_names.end(), words[0]);
+  const auto pid = parse_int(words[1]), start = parse_int(words[2]);
+  if (role == role_names.end() || !pid || *pid <= 1 || *pid > INT_MAX || !start) return std::nullopt;
+  return Holder{static_cast<Role>(role - role_names.begin()), static_cast<int>(*pid),
+                static_cast<std::uint64_t>(*start)};
+}
+
+bool is_alive(const Holder& holder) {
+  return holder.start != 0 && os::process_start_time(holder.pid) == holder.start;
+}
+
+}  // namespace
+
+Result<std::optional<Owner>> Owner::try_take(const Folder& folder, Role role) {
+  while (true) {
+    TRY("", os::make_dirs(folder.path, 0700));
+    TRY_SET(lock, "", os::FileLock::try_take(folder.owner_lock()));
+    if (!lock) return std::optional<Owner>();
+    Owner owner(folder, std::move(*lock));
+    if (!owner.is_in_place()) continue;  // the folder was removed between opening and locking
+    TRY("", owner.become(role));
+    return std::optional<Owner>(std::move(owner));
+  }
 }
 
 Result<Owner> Owner::adopt(const Folder& folder, int fd) {
-  if (!os::is_locked(folder.owner_lock()))
-    return fail(Kind::bug, "nothing was handed over: " + folder.path.string());
   ::fcntl(fd, F_SETFD, FD_CLOEXEC);
-  Owner owner(os::FileLock::adopt(os::Fd(fd)));
-  TRY("", owner.sign(folder));
+  Owner owner(folder, os::FileLock::adopt(os::Fd(fd)));
+  if (owner.is_in_place() && !os::is_locked(folder.owner_lock()))
+    return fail(Kind::bug, "nothing was handed over: " + folder.path.string());
+  if (!owner.still_mine())
+    return fail(Kind::conflict, "another ferry owns the run of " + folder.path.string() + " by now");
+  TRY("", owner.become(Role::follow));
   return owner;
 }
 
-Status Owner::sign(const Folder& folder) {
+Status Owner::become(Role role) {
+  role_ = role;
   // Written in place: a rename would leave the lock on another file.
-  const auto pid = fmt::format("{:<10}\n", ::getpid());
-  if (::pwrite(lock_.fd(), pid.data(), pid.size(), 0) < 0)
-    return fail_errno("write " + folder.owner_lock().string());
+  const auto line = signature(role, ::getpid(), os::process_start_time(::getpid()));
+  if (::pwrite(lock_.fd(), line.data(), line.size(), 0) < 0)
+    return fail_errno("write " + folder_.owner_lock().string());
   return {};
 }
 
-std::optional<int> Owner::pid_of(const Folder& folder) {
+bool Owner::is_in_place() const {
+  struct stat held {}, there {};
+  if (::fstat(lock_.fd(), &held) < 0 || ::stat(folder_.owner_lock().c_str(), &there) < 0) return false;
+  return held.st_dev == there.st_dev && held.st_ino == there.st_ino;
+}
+
+bool Owner::still_mine() {
+  if (is_in_place()) return true;
+  auto anew = try_take(folder_, role_);
+  if (!anew) return true;  // it cannot be made here now, by nobody: what we hold is the only one
+  if (!*anew) return false;
+  lock_ = std::move((*anew)->lock_);
+  return true;
+}
+
+std::optional<Holder> Owner::holder_of(const Folder& folder) {
   if (!os::is_locked(folder.owner_lock())) return std::nullopt;
-  const auto text = os::read_file(folder.owner_lock(), 64);
-  const auto pid = text ? parse_int(trim(*text)) : std::nullopt;
-  return pid && *pid > 1 ? std::optional<int>(static_cast<int>(*pid)) : std::nullopt;
+  const auto text = os::read_file(folder.owner_lock(), 256);
+  const auto signed_by = text ? read_signature(*text) : std::nullopt;
+  // What a former holder left says nothing about the present one, which is about to sign.
+  if (!signed_by || !is_alive(*signed_by)) return Holder{};
+  return signed_by;
+}
+
+bool Owner::signal(const Holder& holder, int number) {
+  if (holder.role != Role::follow || holder.pid <= 1 || holder.pid == ::getpid() || !is_alive(holder))
+    return false;
+  return ::kill(holder.pid, number) == 0;
 }
 
 Result<int> hand_over(Doors& doors, const Folder& folder, const std::string& run, Owner owner) {
@@ -50,6 +113,8 @@ Result<int> hand_over(Doors& doors, const Folder& folder, const std::string& run
   options.keep_fds = {owner.fd()};
   options.new_session = true;
   options.cwd = "/";
+  // Until the follower signs, the lock must name nobody who could be taken for it.
+  TRY("", owner.become(Role::hand_over));
   if (doors.start_follower) return doors.start_follower(options);
   TRY_SET(follower, "leave a process behind that follows the run", os::Process::spawn(options));
   return follower.pid();

@@ -2,6 +2,7 @@
 /// \file
 /// A run's private folder on the laptop, and who owns the run.
 
+#include <cstdint>
 #include <optional>
 #include <string>
 
@@ -24,22 +25,49 @@ struct Folder {
   os::Path follower_output() const { return path / "follower.txt"; }
 };
 
+/// What the holder of a run's lock does with it.
+enum class Role {
+  follow,     ///< moves the run from phase to phase: SIGTERM asks it to cancel
+  settle,     ///< looks, or releases: to be waited for, never signalled
+  hand_over,  ///< has started a follower that has not signed yet: to be waited for
+};
+
+/// Who holds a run's lock, as its file says; only what is really alive is a Holder.
+struct Holder {
+  Role role = Role::settle;
+  int pid = 0;              ///< 0: it has not signed yet
+  std::uint64_t start = 0;  ///< of the process (os::process_start_time): a reused pid is another process
+};
+
 /// The one process that moves a run forward holds this. The kernel frees it when that process is gone,
 /// however it went.
 class Owner {
  public:
   /// Nothing if another process owns the run.
-  static Result<std::optional<Owner>> try_take(const Folder& folder);
-  /// In a process that was started with hand_over().
+  static Result<std::optional<Owner>> try_take(const Folder& folder, Role role = Role::follow);
+  /// In a process that was started with hand_over(): it follows the run from now on.
   static Result<Owner> adopt(const Folder& folder, int fd);
-  /// The owner's process id; nothing if nobody owns the run.
-  static std::optional<int> pid_of(const Folder& folder);
+  /// Nothing if nobody owns the run. A signature of a process that is gone counts as none.
+  static std::optional<Holder> holder_of(const Folder& folder);
+  /// Signals a follower; does nothing to any other holder, nor to a process that has its pid by now, nor to
+  /// the caller. True if it was signalled.
+  static bool signal(const Holder& holder, int number);
+
+  /// False when the lock's file was removed or replaced while we held it, and another process owns the run
+  /// by now: then the run is not to be touched any more. A file that is only missing is made anew. Cheap: to
+  /// be asked now and then by whoever waits for long.
+  bool still_mine();
+  /// What we do with it from now on.
+  Status become(Role role);
   int fd() const { return lock_.fd(); }
 
  private:
-  explicit Owner(os::FileLock lock) : lock_(std::move(lock)) {}
-  Status sign(const Folder& folder);
+  Owner(Folder folder, os::FileLock lock) : folder_(std::move(folder)), lock_(std::move(lock)) {}
+  /// True if the file we hold is the one at its path.
+  bool is_in_place() const;
+  Folder folder_;
   os::FileLock lock_;
+  Role role_ = Role::follow;
 };
 
 /// Starts `ferry follow-run NAME` in the background: it inherits the ownership (no moment without an owner),

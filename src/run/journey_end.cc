@@ -162,8 +162,7 @@ int Journey::leave(const std::string& why, const Error& problem) {
 }
 
 int Journey::leave_stopped() {
-  constexpr int hours_a_month = 730;
-  const auto month = Usd{disk_hour(instance_.disk, instance_.region).micros * hours_a_month};
+  const auto month = disk_month(instance_.disk, instance_.region);
   const auto disk = instance_.disk.gib > 0
                         ? fmt::format("its disk ({} GiB) costs {} a month", instance_.disk.gib, show(month))
                         : std::string("its disk costs on");

@@ -7,6 +7,7 @@
 
 #include "cloud/cloud.h"
 #include "ledger/ledger.h"
+#include "os/file.h"
 
 namespace ferry::run {
 
@@ -17,7 +18,19 @@ std::string launch_id(const ledger::Run& run);
 /// The tag that has launch_id() as its value.
 inline constexpr const char* launch_tag = "ferry:launch";
 
+/// The ledger in `data`, among all ledgers: 16 hex digits, made at first use in a file beside it, which
+/// outlives a ledger that was lost. user@host does not tell them apart: containers are all root@localhost.
+Result<std::string> ledger_id(const os::Path& data);
+
+/// The tag that has ledger_id() as its value.
+inline constexpr const char* ledger_tag = "ferry:ledger";
+
+/// The tag that says whose a machine is, and its value for this person on this computer.
+inline constexpr const char* owner_tag = "ferry:owner";
+std::string owner_name();
+
 /// ferry's own tags, and the person's `labels`, which cannot replace them.
+/// The ledger's is run.task["ledger"].
 cloud::Tags tags_of(const ledger::Run& run, const cloud::Tags& labels = {});
 
 /// Of the key pair and the security group: "ferry-digits-7k2-1f3a99c2".

@@ -301,7 +301,8 @@ Result<std::optional<ledger::Instance>> Launcher::attempt(const plan::Offer& off
   instance.id = rented->id;
   instance.zone = rented->zone;
   instance.state = ledger::Rent::live;
-  instance.launched_ms = doors_.clock.now_ms();
+  // The cloud's time: a repeated call may be answered long after the machine began.
+  instance.launched_ms = rented->launched_ms > 0 ? rented->launched_ms : doors_.clock.now_ms();
   TRY("", doors_.ledger.note_instance(instance));
   doors_.progress.update(fmt::format("{} is starting", instance.id));
   auto running = wait_until_running(site, instance);

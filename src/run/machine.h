@@ -64,13 +64,26 @@ void note_access(const cloud::Instance& now, ledger::Instance& instance);
 /// ssh::Session::open(), or what Doors has in its place.
 Result<ssh::Session> open_session(Doors& doors, const ssh::Target& target, Millis limit);
 
-/// Brings address, port and state up to date from the cloud. not_found when it is gone or on its way out;
-/// denied when the credentials are those of an account that cannot know.
+/// Error::code of look(), refresh() and all that use them for a machine that is stopped: it exists, and
+/// nothing runs on it.
+inline constexpr const char* stopped_code = "stopped";
+
+/// How the machine is by the cloud, writing nothing. Fails not_found when it is gone or on its way out,
+/// conflict with stopped_code when it is stopped, denied when the credentials are those of an account that
+/// cannot know.
+Result<cloud::Instance> look(cloud::Cloud& cloud, const ledger::Instance& instance);
+
+/// Brings address and port up to date from the cloud, in the ledger, too. Fails as look() does.
 Result<ledger::Instance> refresh(Doors& doors, cloud::Cloud& cloud, ledger::Instance instance);
+
+/// Starts a machine that was stopped and waits until it runs; its own timer begins anew with the boot. Calm
+/// when it runs already; may be cancelled.
+Result<ledger::Instance> start_again(Doors& doors, cloud::Cloud& cloud, ledger::Instance instance);
 
 /// Terminates every instance of the run that may exist (found by id, by token and by tag), waits until they
 /// are gone, then removes the security group and key pair, and notes each. Calm where things are gone
-/// already; may be repeated until it succeeds. Returns the ids that were terminated.
+/// already; may be repeated until it succeeds. A machine's end is noted as the cloud tells it. Returns the ids
+/// that are gone.
 Result<std::vector<std::string>> release_all(Doors& doors, const ledger::Run& run);
 
 }  // namespace ferry::run

@@ -5,6 +5,7 @@
 #include "run/access.h"
 #include "run/environment.h"
 #include "run/journey.h"
+#include "run/labels.h"
 #include "run/preflight.h"
 #include "watch/report.h"
 
@@ -26,6 +27,8 @@ Result<Added> add_run(Doors& doors, const Order& order) {
   run.keep = order.keep;
   run.created_ms = run.phase_ms = doors.clock.now_ms();
   run.task = {{"run", order.task.run}, {"setup", order.task.setup}, {"outputs", order.task.outputs}};
+  TRY_SET(ledger, "", ledger_id(doors.data));
+  run.task["ledger"] = ledger;  // what is made for the run says whose it is
   if (order.task.max_duration) run.task["max_duration_s"] = order.task.max_duration->count();
   for (int tries = 0;; ++tries) {
     run.name = order.task.name + "-" + random_name(3 + static_cast<std::size_t>(tries) / 8);

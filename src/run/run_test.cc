@@ -165,20 +165,6 @@ TEST(LocalLog, AReaderSeesWhatIsAddedWhileItReads) {
   EXPECT_EQ(reader.offset(), 2U);
 }
 
-TEST(Owner, OnlyOneProcessOwnsARun) {
-  os::TempDir dir;
-  const Folder folder(dir.path(), "r-1");
-  {
-    auto first = Owner::try_take(folder);
-    ASSERT_TRUE(first && *first);
-    EXPECT_EQ(Owner::pid_of(folder), ::getpid());
-    auto second = Owner::try_take(folder);
-    ASSERT_TRUE(second);
-    EXPECT_FALSE(*second);
-  }
-  EXPECT_EQ(Owner::pid_of(folder), std::nullopt);
-}
-
 TEST(Machine, UserDataHoldsTheHostKeyAndATimerThatEndsTheMachine) {
   const auto data = user_data("-----BEGIN\nabc\n-----END\n", "ssh-ed25519 AAAA x", Seconds(4242));
   EXPECT_TRUE(data.starts_with("#cloud-config\n"));

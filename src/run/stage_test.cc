@@ -70,6 +70,10 @@ class SteppedLedger final : public ledger::Ledger {
   Result<std::vector<ledger::Resource>> unreleased_resources() override {
     return real_->unreleased_resources();
   }
+  Status adopt(const ledger::Run& run, const ledger::Instance& instance,
+               const std::vector<ledger::Resource>& resources) override {
+    return write("adopt", [&] { return real_->adopt(run, instance, resources); });
+  }
   Status add_event(std::string_view run, std::string_view kind, const Json& data) override {
     return write("add_event", [&] { return real_->add_event(run, kind, data); });
   }
@@ -218,7 +222,7 @@ void Stage::leave_at(ledger::Phase phase, const std::string& command) {
   left.home = (dir_.path() / "runs" / left.name).string();
   left.workdir = (dir_.path() / "work").string();
   left.created_ms = clock.now_ms();
-  left.task = {{"run", command}, {"max_duration_s", 3600}};
+  left.task = {{"run", command}, {"max_duration_s", 3600}, {"host_key", "ssh-ed25519 AAAA"}};
   must(ledger_->add_run(left));
   ledger::Instance machine;
   machine.run = left.name;

@@ -20,8 +20,14 @@ def test_a_lost_ledger_leaves_nothing_behind_after_down_all():
         home.good("run", "--keep", "--infra", "aws", "--", "true")
         assert len(home.alive()) == 1
         lose_ledger(home)
-        done = home.good("down", "--all", env={"AWS_ACCESS_KEY_ID": "", "AWS_SECRET_ACCESS_KEY": ""})
-        assert "AWS itself was not looked at" in done.err and len(home.alive()) == 1, done.err
+        # The rehearsal cloud is elsewhere, as far as this ferry can see.
+        (home.root / "data/ferry/rehearsal").rename(home.root / "elsewhere")
+        done = home.ferry("down", "--all", env={"AWS_ACCESS_KEY_ID": "", "AWS_SECRET_ACCESS_KEY": ""})
+        assert done.returncode == 1 and done.err.startswith("! down      AWS was NOT looked at") and "nothing left" not in done.out, done.out + done.err
+        (home.root / "elsewhere").rename(home.root / "data/ferry/rehearsal")
+        assert len(home.alive()) == 1
+        home.env.pop("AWS_REGION", None)
+        home.env.pop("AWS_DEFAULT_REGION", None)
         done = home.good("down", "--all")
         state = home.cloud()
         assert home.alive() == [], state

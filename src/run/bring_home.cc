@@ -1,0 +1,70 @@
+#include "run/bring_home.h"
+
+#include "base/text.h"
+#include "run/actions.h"
+#include "run/local_log.h"
+
+namespace ferry::run {
+
+namespace {
+
+/// Asks the machine for what it has logged beyond the local copy, up to now. Only for the run's owner.
+Status complete_local_log(Link& link, const Folder& folder) {
+  TRY_SET(log, "", LocalLog::open(folder.log()));
+  TRY_SET(channel, "", link.agent());
+  TRY_SET(status, "", channel.client.status());
+  if (status.log_size <= log.size()) return {};
+  TRY("", channel.client.attach(log.size()));
+  while (log.size() < status.log_size) {
+    TRY_SET(event, "", channel.client.next(Millis(20'000)));
+    if (!event) return fail(Kind::lost, "the agent fell silent");
+    if (!event->log) continue;
+    TRY_SET(fresh, "", log.append(std::move(*event->log)));
+  }
+  return {};
+}
+
+}  // namespace
+
+Result<Outputs> bring_home(Doors& doors, const ledger::Run& run, bool may_start, bool owned) {
+  const Folder folder(doors.data, run.name);
+  TRY_SET(reached, "", reach(doors, run, may_start));
+  TRY_SET(outputs, "", fetch_outputs(doors, reached.link, folder, run));
+  std::optional<Owner> owner;
+  if (!owned) {
+    TRY_SET(taken, "", Owner::try_take(folder, Role::settle));
+    owner = std::move(taken);
+  }
+  if (owned || owner) {
+    if (const auto whole = complete_local_log(reached.link, folder); !whole)
+      doors.progress.warn("fetch", "a part of the log is still on the machine only: " + whole.error().what);
+    write_log_home(doors, run);
+  }
+  return outputs;
+}
+
+Status complete_log(Doors& doors, const std::string& run_name) {
+  TRY_SET(run, "", doors.ledger.run(run_name));
+  const Folder folder(doors.data, run.name);
+  TRY_SET(owner, "", Owner::try_take(folder, Role::settle));
+  if (!owner) return {};
+  TRY_SET(reached, "", reach(doors, run));
+  TRY("", complete_local_log(reached.link, folder));
+  write_log_home(doors, run);
+  return {};
+}
+
+void write_log_home(Doors& doors, const ledger::Run& run) {
+  const Folder folder(doors.data, run.name);
+  if (!os::exists(folder.log())) return;
+  const auto written = [&]() -> Status {
+    TRY("", os::make_dirs(run.home));
+    if (const auto done = write_train_log(folder, run); !done) return tl::unexpected<Error>(done.error());
+    return {};
+  }();
+  if (!written)
+    doors.progress.warn("fetch", fmt::format("the log of {} is not in {}: {}", run.name, run.home,
+                                             written.error().what));
+}
+
+}  // namespace ferry::run

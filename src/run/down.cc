@@ -1,0 +1,123 @@
+// Giving up a run: its outputs come home first, unless the person says otherwise.
+#include "base/text.h"
+#include "run/actions.h"
+#include "run/bring_home.h"
+#include "run/own_machine.h"
+
+namespace ferry::run {
+
+using ledger::Outcome;
+using ledger::Phase;
+
+namespace {
+
+/// How long a follower that was asked to end may take before it is killed.
+constexpr Seconds follower_patience{90};
+
+/// Outputs home, or the machine is gone by the cloud's own word (then true comes back: they are lost). Any
+/// other failure keeps the machine: what it holds is not thrown away because of something that may pass.
+Result<bool> save_or_lose(Doors& doors, const ledger::Run& run) {
+  auto saved = bring_home(doors, run, true, true);
+  if (saved) {
+    for (const auto& missing : saved->missing)
+      doors.progress.warn("down", fmt::format("the output '{}' does not exist", printable(missing)));
+    return false;
+  }
+  auto error = std::move(saved).error();
+  TRY_SET(instance, "", live_instance(doors, run));
+  auto place = place_of(instance);
+  const auto gone = [&]() -> Result<bool> {
+    TRY_SET(cloud, "", open_cloud(doors, place));
+    return is_gone_for_good(doors, *cloud, instance);
+  }();
+  if (gone && *gone) {
+    doors.progress.warn("down", fmt::format("the outputs of {} are lost: {} is gone", run.name, instance.id));
+    return true;
+  }
+  error.advice += (error.advice.empty() ? "" : "; ") +
+                  fmt::format("then again  ferry down {0}; or without its outputs: ferry down {0} --no-fetch",
+                              run.name);
+  return fail(fmt::format("{} is kept, on {}: its outputs could not be brought home", run.name, instance.id),
+              std::move(error));
+}
+
+/// For a run that was released once: makes sure of it, nothing more.
+Result<std::vector<std::string>> down_again(Doors& doors, const ledger::Run& run) {
+  TRY_SET(infra, "", task::parse_infra(run.infra));
+  if (infra.world == task::World::ssh) TRY("", clear_own_machine(doors, infra.host, {run.name}));
+  return release_all(doors, run);
+}
+
+std::vector<std::string> ids_of_live(const std::vector<ledger::Instance>& instances) {
+  std::vector<std::string> ids;
+  for (const auto& one : instances) {
+    if (one.state == ledger::Rent::live) ids.push_back(one.id);
+  }
+  return ids;
+}
+
+}  // namespace
+
+Result<std::vector<std::string>> down(Doors& doors, const std::string& run_name, bool with_outputs) {
+  TRY_SET(seen, "", doors.ledger.run(run_name));
+  if (seen.phase == Phase::released) return down_again(doors, seen);
+  TRY_SET(before, "", doors.ledger.instances(seen.name));
+  TRY_SET(owner, "", take_over(doors, seen.name, with_outputs ? follower_patience : Seconds(0)));
+  TRY_SET(run, "", doors.ledger.run(seen.name));
+  // Whoever owned it may have ended it properly when asked.
+  if (run.phase == Phase::released) return ids_of_live(before);
+  const bool holds_outputs =
+      run.phase >= Phase::setup && !run.outputs_home && live_instance(doors, run).has_value();
+  bool lost = false;
+  if (holds_outputs) {
+    const auto saved = with_outputs ? save_or_lose(doors, run) : Result<bool>(false);
+    // Whatever becomes of the machine, the log that is here is the person's.
+    if (!saved || *saved || !with_outputs) write_log_home(doors, run);
+    if (!saved) return tl::unexpected<Error>(saved.error());
+    lost = *saved;
+    run.outputs_home = with_outputs && !lost;
+    // No run is called succeeded whose outputs are not home.
+    if (!run.outputs_home && run.outcome == Outcome::succeeded) run.outcome = Outcome::none;
+  }
+  TRY_SET(ended, "", release_all(doors, run));
+  TRY("", mark_released(doors, run, lost ? Outcome::lost : Outcome::cancelled,
+                        lost ? "its machine was gone before its outputs were home"
+                             : "released by ferry down"));
+  return ended;
+}
+
+Result<std::vector<std::string>> forget(Doors& doors, const std::string& run_name) {
+  TRY_SET(seen, "", doors.ledger.run(run_name));
+  TRY_SET(owner, "", Owner::try_take(Folder(doors.data, seen.name), Role::settle));
+  if (!owner)
+    return fail(Kind::conflict, "a ferry is at work on " + seen.name, {}, "end it: ferry cancel " + seen.name);
+  TRY_SET(run, "", doors.ledger.run(seen.name));
+  TRY_SET(instances, "", doors.ledger.instances(run.name));
+  TRY_SET(resources, "", doors.ledger.resources(run.name));
+  std::vector<std::string> left;
+  for (const auto& one : instances) {
+    if (!one.id.empty())
+      return fail(Kind::conflict, fmt::format("{} is not forgotten: {} was rented for it", run.name, one.id),
+                  {}, "release it: ferry down " + run.name);
+    if (one.state != ledger::Rent::released)
+      left.push_back(fmt::format("a launch in {} was never answered; if it became a machine, that ends itself. "
+                                 "Its client token: {}",
+                                 one.region, one.token));
+  }
+  for (auto& one : instances) {
+    one.state = ledger::Rent::released;
+    TRY("", doors.ledger.note_instance(one));
+  }
+  for (auto& one : resources) {
+    if (one.released) continue;
+    left.push_back(fmt::format("the {} {} in {} may exist, and costs nothing",
+                               one.kind == "key-pair" ? "key pair" : "security group", one.name, one.region));
+    one.released = true;
+    TRY("", doors.ledger.note_resource(one));
+  }
+  if (run.phase != Phase::released)
+    TRY("", mark_released(doors, run, Outcome::not_started, "given up by ferry down --forget"));
+  return left;
+}
+
+}  // namespace ferry::run

@@ -1,0 +1,164 @@
+// `ferry down --all`: every run, then whatever else carries this person's tag.
+#include "base/text.h"
+#include "run/actions.h"
+#include "run/own_machine.h"
+#include "run/reach.h"
+#include "run/strays.h"
+
+namespace ferry::run {
+
+namespace {
+
+class Sweeper {
+ public:
+  Sweeper(Doors& doors, const SweepOptions& options) : doors_(doors), options_(options) {}
+  Result<Sweep> run();
+
+ private:
+  void end(const std::string& run, bool with_outputs);
+  Status end_runs();
+  void clear_hosts(const std::vector<ledger::Run>& runs);
+  /// The environment's own account, before anything is ended: what is not looked at is said first.
+  Status look_for_account(const std::vector<ledger::Run>& runs);
+  void look_at(const Place& place);
+  void end_stray(const Stray& stray);
+
+  Doors& doors_;
+  const SweepOptions& options_;
+  Sweep sweep_;
+  std::set<Place> places_;
+  std::vector<Place> of_account_;
+  std::vector<Stray> others_;
+};
+
+void Sweeper::end(const std::string& run, bool with_outputs) {
+  const auto one = down(doors_, run, with_outputs);
+  if (one) {
+    sweep_.ended.insert(sweep_.ended.end(), one->begin(), one->end());
+  } else {
+    doors_.progress.error(one.error());
+    sweep_.failed = true;
+  }
+}
+
+void Sweeper::clear_hosts(const std::vector<ledger::Run>& runs) {
+  std::map<std::string, std::vector<std::string>> by_host;
+  for (const auto& run : runs) {
+    const auto infra = task::parse_infra(run.infra);
+    if (infra && infra->world == task::World::ssh) by_host[infra->host].push_back(run.name);
+  }
+  for (const auto& [host, names] : by_host) {
+    const auto cleared = clear_own_machine(doors_, host, names);
+    if (cleared) continue;
+    const auto& error = cleared.error();
+    doors_.progress.warn("down", fmt::format("{}: {}{}", host, error.what,
+                                             error.why.empty() ? "" : " (" + error.why + ")"));
+    if (error.kind == Kind::io) sweep_.incomplete = true;
+  }
+}
+
+Status Sweeper::end_runs() {
+  TRY_SET(runs, "", doors_.ledger.runs(true));
+  const auto is_on_host = [](const auto& run) { return run.infra.starts_with("ssh/"); };
+  // First what runs on machines of the person's own: one of those may itself be rented by ferry.
+  std::ranges::stable_partition(runs, is_on_host);
+  for (const auto& run : runs) {
+    if (is_on_host(run)) end(run.name, options_.with_outputs);
+  }
+  TRY_SET(all, "", doors_.ledger.runs(false));
+  clear_hosts(all);
+  for (const auto& run : runs) {
+    if (!is_on_host(run)) end(run.name, options_.with_outputs);
+  }
+  return {};
+}
+
+Status Sweeper::look_for_account(const std::vector<ledger::Run>& runs) {
+  auto regions = places_of_account(doors_, places_);
+  if (regions) {
+    of_account_ = std::move(*regions);
+    return {};
+  }
+  const auto& error = regions.error();
+  doors_.progress.warn("down", fmt::format("AWS was NOT looked at: {}{}", error.what,
+                                           error.why.empty() ? "" : " (" + error.why + ")"));
+  // Whoever has only ever used other places has nothing there. An empty ledger says nothing: it may be new.
+  const bool never_used =
+      !runs.empty() && error.kind == Kind::denied &&
+      std::ranges::none_of(runs, [](const auto& run) { return run.infra.starts_with("aws"); });
+  if (!never_used) sweep_.incomplete = true;
+  return {};
+}
+
+void Sweeper::end_stray(const Stray& stray) {
+  const auto run = adopt_stray(doors_, stray);
+  if (!run) {
+    // Another process was faster: it ends it.
+    if (run.error().kind == Kind::exists) return;
+    doors_.progress.error(run.error());
+    sweep_.failed = true;
+    return;
+  }
+  auto with_outputs = options_.with_outputs;
+  if (with_outputs) {
+    const auto noted = doors_.ledger.run(*run);
+    const auto reached = noted ? reach(doors_, *noted, true) : tl::unexpected<Error>(noted.error());
+    if (!reached && reached.error().kind == Kind::denied) {
+      doors_.progress.warn("down", fmt::format("{} is ended without its outputs: {}", describe_stray(stray),
+                                               reached.error().what));
+      with_outputs = false;
+    }
+  }
+  end(*run, with_outputs);
+}
+
+void Sweeper::look_at(const Place& place) {
+  auto strays = find_strays(doors_, place);
+  if (!strays) {
+    const auto& error = strays.error();
+    doors_.progress.warn("down",
+                         fmt::format("could not look in {}{}: {}{}", place.world,
+                                     place.region.empty() ? "" : "/" + place.region, error.what,
+                                     error.why.empty() ? "" : " (" + error.why + ")"));
+    sweep_.incomplete = true;
+    return;
+  }
+  for (auto& stray : *strays) {
+    if (stray.is_ours || options_.every_ledger) {
+      end_stray(stray);
+    } else {
+      others_.push_back(std::move(stray));
+    }
+  }
+}
+
+Result<Sweep> Sweeper::run() {
+  TRY_SET(runs, "", doors_.ledger.runs(false));
+  TRY_SET(noted, "", places_of_ledger(doors_));
+  places_ = std::move(noted);
+  TRY("", look_for_account(runs));
+  TRY("", end_runs());
+  if (os::is_directory(doors_.data / "rehearsal")) places_.insert({"rehearsal", "", "", "", ""});
+  for (const auto& place : places_) look_at(place);
+  for (const auto& place : of_account_) {
+    const bool seen = std::ranges::any_of(places_, [&](const auto& one) {
+      return one.world == "aws" && one.region == place.region && one.account == place.account;
+    });
+    if (!seen) look_at(place);
+  }
+  // An instance may be seen from two places: a ledger's, whose account is not noted, and the account's own.
+  std::set<std::string> told;
+  std::erase_if(others_, [&](const auto& one) { return !told.insert(one.instance.id).second; });
+  for (const auto& one : others_) sweep_.of_other_ledgers.push_back(describe_stray(one));
+  if (!others_.empty() && options_.ask && options_.ask(sweep_.of_other_ledgers)) {
+    for (const auto& one : others_) end_stray(one);
+    sweep_.of_other_ledgers.clear();
+  }
+  return std::move(sweep_);
+}
+
+}  // namespace
+
+Result<Sweep> down_all(Doors& doors, const SweepOptions& options) { return Sweeper(doors, options).run(); }
+
+}  // namespace ferry::run

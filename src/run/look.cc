@@ -1,0 +1,104 @@
+// What people look at: outputs as they are now, the log, the machine itself.
+#include "base/text.h"
+#include "run/access.h"
+#include "run/actions.h"
+#include "run/bring_home.h"
+#include "run/local_log.h"
+
+namespace ferry::run {
+
+using ledger::Phase;
+
+namespace {
+
+/// Why there is nothing to fetch, and what is.
+Error nothing_to_fetch(Doors& doors, const ledger::Run& run) {
+  if (run.phase == Phase::released) {
+    if (run.outputs_home)
+      return {Kind::not_found, "the outputs of " + run.name + " are home already: " + run.home, {}, {}, {}};
+    return {Kind::not_found, run.name + " has no machine any more to fetch from",
+            "it was released" + (run.error.empty() ? "" : ": " + run.error), {}, {}};
+  }
+  const auto instance = live_instance(doors, run);
+  const auto where = instance ? fmt::format("its machine is {}", instance->id)
+                              : std::string("it has no machine yet");
+  return {Kind::not_found, fmt::format("{} has no outputs yet: it is {}", run.name, name(run.phase)),
+          where + (run.error.empty() ? "" : "; " + run.error), "see how it goes: ferry logs -f " + run.name, {}};
+}
+
+}  // namespace
+
+Result<Outputs> fetch(Doors& doors, const std::string& run_name) {
+  TRY_SET(run, "", doors.ledger.run(run_name));
+  if (run.phase == Phase::released || run.phase < Phase::setup)
+    return tl::unexpected<Error>(nothing_to_fetch(doors, run));
+  return bring_home(doors, run, false, false);
+}
+
+namespace {
+
+/// What the machine has logged beyond the laptop's copy, up to now; never written to the copy, which is its
+/// owner's.
+Status rest_of_log(Doors& doors, const ledger::Run& run, std::uint64_t from,
+                   const std::function<Status(std::string_view, bool)>& write) {
+  TRY_SET(reached, "", reach(doors, run));
+  TRY_SET(channel, "", reached.link.agent());
+  TRY_SET(status, "", channel.client.status());
+  if (status.log_size <= from) return {};
+  TRY("", channel.client.attach(from));
+  auto at = from;
+  while (at < status.log_size) {
+    TRY_SET(event, "", channel.client.next(Millis(20'000)));
+    if (!event) return fail(Kind::lost, "the agent fell silent");
+    if (!event->log) continue;
+    const auto room = status.log_size - at;
+    const std::string_view bytes = std::string_view(event->log->bytes).substr(0, room);
+    TRY("", write(bytes, event->log->stream == agent::LogStream::err));
+    at += bytes.size();
+  }
+  return {};
+}
+
+}  // namespace
+
+Status logs(Doors& doors, const std::string& run_name, bool follow,
+            const std::function<Status(std::string_view, bool is_error)>& write) {
+  TRY_SET(run, "", doors.ledger.run(run_name));
+  LogReader reader(Folder(doors.data, run.name).log());
+  const auto show = [&](const agent::LogChunk& chunk) {
+    return write(chunk.bytes, chunk.stream == agent::LogStream::err);
+  };
+  while (follow) {
+    TRY_SET(now, "", doors.ledger.run(run.name));
+    TRY("", reader.read(show));
+    if (now.phase >= Phase::fetching || is_kept(now)) return {};
+    if (doors.check_signals(false) != Wish::go_on) return {};
+    doors.clock.sleep(Millis(50));
+  }
+  TRY("", reader.read(show));
+  if (run.phase < Phase::setup || run.phase > Phase::training) return {};
+  if (auto rest = rest_of_log(doors, run, reader.offset(), write); !rest) {
+    // The run may have ended meanwhile, and its log is here then.
+    TRY("", reader.read(show));
+    TRY_SET(now, "", doors.ledger.run(run.name));
+    if (now.phase <= Phase::training)
+      doors.progress.warn("logs", "what the machine wrote since is out of reach: " + rest.error().what);
+  }
+  return {};
+}
+
+Result<os::Argv> ssh_command(Doors& doors, const std::string& run_name, const os::Argv& command) {
+  TRY_SET(run, "", doors.ledger.run(run_name));
+  TRY_SET(instance, "", live_instance(doors, run));
+  const Folder folder(doors.data, run.name);
+  if (key_is_lost(folder, instance)) {
+    TRY_SET(reached, "", reach(doors, run));
+    instance = reached.link.instance();
+  }
+  auto place = place_of(instance);
+  TRY_SET(cloud, "", open_cloud(doors, place));
+  TRY_SET(now, "", refresh(doors, *cloud, instance));
+  return ssh::interactive_argv(target_of(folder, now), command);
+}
+
+}  // namespace ferry::run

@@ -1,0 +1,87 @@
+# Ends what ferry started on a machine of the person's own, and removes what it left: sh -s -- run|host RUN…
+# run: the agents, trainings and files of the runs. host: also ferry's folder, unless another run needs it.
+# Prints a line that begins with "left:" for everything that could not be ended or removed.
+mode=$1
+shift
+cd "$HOME/.ferry" 2>/dev/null || exit 0
+
+# Process ids whose command line ($1: cmdline) or environment (environ) has one of the lines of standard input.
+pids_with() {
+  grep -laxzF -f - /proc/[0-9]*/"$1" 2>/dev/null | cut -d/ -f3 | grep -vx "$$"
+}
+
+# Agents, and ends of file transfers, of the runs: known by the run's folder on their command line.
+agents() {
+  for run; do printf '%s\n' "$HOME/.ferry/runs/$run" "$HOME/.ferry/work/$run"; done | pids_with cmdline |
+    while read -r pid; do
+      tr '\0' ' ' <"/proc/$pid/cmdline" 2>/dev/null | grep -q '/ferry-agent-' && echo "$pid"
+    done
+}
+
+# What the trainings started, however they detached it: ferry's variable is in its environment.
+trainings() {
+  for run; do printf 'FERRY_RUN=%s\n' "$run"; done | pids_with environ
+}
+
+# Runs whose agent lives, "NAME" a line.
+served() {
+  grep -lazF "$HOME/.ferry/bin/ferry-agent-" /proc/[0-9]*/cmdline 2>/dev/null | while read -r file; do
+    tr '\0' '\n' <"$file" 2>/dev/null | sed -n "s|^$HOME/.ferry/runs/\([^/]*\)\$|\1|p"
+  done | sort -u
+}
+
+# wait_for LIST SECONDS RUN…: true when LIST has become empty.
+wait_for() {
+  list=$1 tries=$(($2 * 10))
+  shift 2
+  while [ -n "$($list "$@")" ]; do
+    [ "$tries" -gt 0 ] || return 1
+    tries=$((tries - 1))
+    sleep 0.1
+  done
+}
+
+end_runs() {
+  [ $# -gt 0 ] || return 0
+  # An agent that is asked to end stops its training first, which has five seconds to save.
+  kill $(agents "$@") 2>/dev/null
+  wait_for agents 10 "$@" || kill -KILL $(agents "$@") 2>/dev/null
+  kill $(trainings "$@") 2>/dev/null
+  wait_for trainings 2 "$@" || kill -KILL $(trainings "$@") 2>/dev/null
+  for run; do
+    [ -d "runs/$run/container" ] && command -v docker >/dev/null || continue
+    for docker in docker "sudo -n docker"; do
+      ids=$(timeout 20 $docker ps -aq --filter "label=ferry.run=$run" </dev/null 2>/dev/null)
+      [ -z "$ids" ] || timeout 60 $docker rm -f $ids </dev/null >/dev/null 2>&1
+    done
+  done
+  wait_for agents 5 "$@"
+  wait_for trainings 5 "$@"
+  for pid in $(agents "$@") $(trainings "$@"); do
+    echo "left: process $pid ($(tr '\0' ' ' <"/proc/$pid/cmdline" 2>/dev/null | cut -c1-80))"
+  done
+}
+
+remove_files() {
+  for run; do
+    for path in "work/$run" "runs/$run" "runs/$run-sync.state" "runs/$run-env.sh"; do
+      rm -rf -- "$path" 2>/dev/null || echo "left: $HOME/.ferry/$path, which could not be removed"
+    done
+  done
+}
+
+end_runs "$@"
+remove_files "$@"
+[ "$mode" = host ] || exit 0
+
+# An agent whose run's folder is gone serves nobody, and would make the folder anew.
+orphans=
+for run in $(served); do [ -e "runs/$run" ] || orphans="$orphans $run"; done
+end_runs $orphans
+others=$(served)
+if [ -z "$others" ] && [ -z "$(ls -A runs work 2>/dev/null | grep -v ':$' | xargs)" ]; then
+  cd && rm -rf "$HOME/.ferry" 2>/dev/null
+  [ ! -e "$HOME/.ferry" ] || echo "left: $HOME/.ferry, which could not be removed"
+  exit 0
+fi
+[ -z "$others" ] || echo "others: $(echo $others)"

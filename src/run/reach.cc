@@ -1,0 +1,100 @@
+#include "run/reach.h"
+
+#include <csignal>
+
+#include "base/text.h"
+
+namespace ferry::run {
+
+using ledger::Outcome;
+using ledger::Phase;
+
+bool is_kept(const ledger::Run& run) { return run.keep && run.outputs_home && run.phase == Phase::fetching; }
+
+bool ever_rented(const std::vector<ledger::Instance>& instances) {
+  return std::ranges::any_of(instances, [](const auto& one) { return !one.id.empty(); });
+}
+
+Result<ledger::Instance> live_instance(Doors& doors, const ledger::Run& run) {
+  TRY_SET(instances, "", doors.ledger.instances(run.name));
+  for (auto one = instances.rbegin(); one != instances.rend(); ++one) {
+    if (one->state == ledger::Rent::live && !one->id.empty()) return *one;
+  }
+  const auto why = run.phase == Phase::released ? std::string("it was released")
+                                                : "it is " + std::string(name(run.phase));
+  return fail(Kind::not_found, run.name + " has no running instance", why);
+}
+
+Result<Reached> reach(Doors& doors, const ledger::Run& run, bool may_start) {
+  TRY_SET(instance, "", live_instance(doors, run));
+  auto place = place_of(instance);
+  TRY_SET(cloud, "", open_cloud(doors, place));
+  const auto now = refresh(doors, *cloud, instance);
+  if (!now && now.error().code == stopped_code) {
+    if (!may_start) return tl::unexpected<Error>(now.error());
+    doors.progress.note(fmt::format("{} of {} is stopped; starting it", instance.id, run.name));
+    TRY_SET(started, "", start_again(doors, *cloud, instance));
+    instance = std::move(started);
+  }
+  // A machine that was started has yet to boot.
+  const auto limit = now ? reach_limit : Seconds(300);
+  TRY_SET(link, "", Link::open(doors, *cloud, Folder(doors.data, run.name), instance, limit, Interruption::any));
+  return Reached{std::move(cloud), std::move(link)};
+}
+
+Result<bool> is_gone_for_good(Doors& doors, cloud::Cloud& cloud, const ledger::Instance& instance) {
+  constexpr Seconds young{300};
+  constexpr int looks = 3;
+  for (int i = 0; i < looks; ++i) {
+    if (i > 0) doors.clock.sleep(Millis(500));
+    const auto now = cloud.describe(instance.id);
+    if (now) return !now->alive();
+    if (now.error().kind != Kind::not_found) return tl::unexpected<Error>(now.error());
+    TRY("", confirm_account(cloud, place_of(instance)));
+    if (doors.clock.now_ms() - instance.launched_ms < young.count() * 1000) return false;
+  }
+  return true;
+}
+
+Status mark_released(Doors& doors, ledger::Run run, Outcome outcome, const std::string& error) {
+  if (run.outcome == Outcome::none) {
+    run.outcome = outcome;
+    run.error = error;
+  }
+  run.ended_ms = doors.clock.now_ms();
+  TRY("", doors.ledger.update(run));
+  if (run.phase != Phase::released) TRY("", doors.ledger.move(run.name, Phase::released));
+  return {};
+}
+
+Result<Owner> take_over(Doors& doors, const std::string& name, Seconds patience) {
+  constexpr Seconds longest{900};
+  const Folder folder(doors.data, name);
+  const auto begun = doors.clock.steady_ms();
+  std::optional<Holder> asked;
+  std::int64_t asked_at = 0;
+  while (true) {
+    TRY_SET(owner, "", Owner::try_take(folder, Role::settle));
+    if (owner) return std::move(*owner);
+    const auto now = doors.clock.steady_ms();
+    if (const auto holder = Owner::holder_of(folder); holder && holder->role == Role::follow) {
+      if (!asked || asked->pid != holder->pid) {
+        Owner::signal(*holder, SIGTERM);
+        asked = holder;
+        asked_at = now;
+      }
+      TRY_SET(run, "", doors.ledger.run(name));
+      const bool is_bringing_home = patience.count() > 0 && run.phase >= Phase::fetching;
+      const auto limit = is_bringing_home ? longest : patience;
+      if (now - asked_at >= limit.count() * 1000) Owner::signal(*holder, SIGKILL);
+    }
+    if (doors.check_signals(false) != Wish::go_on)
+      return fail(Kind::cancelled, "stopped waiting for the ferry that owns " + name);
+    if (now - begun > longest.count() * 1000)
+      return fail(Kind::timeout, "another ferry keeps hold of " + name,
+                  fmt::format("it did not let go within {}", show_duration(longest)));
+    doors.clock.sleep(Millis(50));
+  }
+}
+
+}  // namespace ferry::run

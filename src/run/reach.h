@@ -1,0 +1,48 @@
+#pragma once
+/// \file
+/// What every action on a run that exists needs: its machine, and its ownership. Internal to this room.
+
+#include <memory>
+
+#include "run/doors.h"
+#include "run/folder.h"
+#include "run/link.h"
+
+namespace ferry::run {
+
+/// A run that was left on its machine on purpose.
+bool is_kept(const ledger::Run& run);
+
+/// True if a machine was ever rented for one of them, as far as the ledger knows.
+bool ever_rented(const std::vector<ledger::Instance>& instances);
+
+/// The run's machine; not_found when the ledger holds none for live.
+Result<ledger::Instance> live_instance(Doors& doors, const ledger::Run& run);
+
+struct Reached {
+  std::unique_ptr<cloud::Cloud> cloud;
+  Link link;
+};
+/// Connects to the run's machine within reach_limit. A machine that is stopped is started with `may_start`,
+/// otherwise it is conflict with stopped_code.
+inline constexpr Seconds reach_limit{20};
+Result<Reached> reach(Doors& doors, const ledger::Run& run, bool may_start = false);
+
+/// True only if the cloud itself says so: the machine is terminated, or on its way there, or has not been
+/// known for minutes. A young machine that it does not know (yet) is not gone. An account that cannot know
+/// is denied.
+Result<bool> is_gone_for_good(Doors& doors, cloud::Cloud& cloud, const ledger::Instance& instance);
+
+/// Notes that nothing is rented for the run any more. An outcome that it has already stays.
+Status mark_released(Doors& doors, ledger::Run run, ledger::Outcome outcome, const std::string& error);
+
+/// Makes this process the run's owner. A follower is asked to cancel, and killed when it has not ended within
+/// `patience` (longer while it brings outputs home); who only looks, releases or hands over is waited for.
+/// Fails cancelled when the person gives up waiting, timeout after a quarter of an hour.
+Result<Owner> take_over(Doors& doors, const std::string& run, Seconds patience);
+
+/// Settles a run whose owner died, if nobody owns it: where a machine may hold what only it has, a background
+/// process follows it from now on; otherwise what was made is released. Errors are those of the release.
+Status settle_run(Doors& doors, const std::string& run);
+
+}  // namespace ferry::run

@@ -1,0 +1,159 @@
+// What is done about runs whose owner died, and what `ferry ps` looks at.
+#include <map>
+
+#include "base/text.h"
+#include "run/actions.h"
+#include "run/reach.h"
+
+namespace ferry::run {
+
+using ledger::Outcome;
+using ledger::Phase;
+
+namespace {
+
+constexpr const char* settle_failed = "settle-failed";
+
+/// Tries to settle a run that failed, as its events tell.
+struct FailedTries {
+  int count = 0;
+  std::int64_t last_ms = 0, told_ms = 0;
+};
+
+Result<FailedTries> failed_tries(Doors& doors, const std::string& run) {
+  TRY_SET(events, "", doors.ledger.events(run));
+  FailedTries tries;
+  for (const auto& event : events) {
+    if (event.kind != settle_failed) continue;
+    ++tries.count;
+    tries.last_ms = event.time_ms;
+    if (int_at(event.data, "told") != 0) tries.told_ms = event.time_ms;
+  }
+  return tries;
+}
+
+/// How long to wait after so many failures: not at all where a machine costs. Where a launch was never
+/// answered, one may exist: that is asked about more often than a key pair that costs nothing.
+Millis next_try_after(int failures, const std::vector<ledger::Instance>& instances) {
+  constexpr Millis first{60'000}, often{600'000}, seldom{6 * 3'600'000};
+  const auto any_is = [&](ledger::Rent state) {
+    return std::ranges::any_of(instances, [&](const auto& one) { return one.state == state; });
+  };
+  if (failures == 0 || any_is(ledger::Rent::live)) return Millis(0);
+  const auto doubled = first * (std::int64_t{1} << std::min(failures - 1, 20));
+  return std::min(doubled, any_is(ledger::Rent::intent) ? often : seldom);
+}
+
+/// Settles a run unless that failed a moment ago. What cannot be cured at once and costs nothing that is
+/// known is told once a day.
+Status settle_patiently(Doors& doors, const std::string& name) {
+  constexpr std::int64_t a_day = 24 * 3'600'000;
+  TRY_SET(tries, "", failed_tries(doors, name));
+  TRY_SET(instances, "", doors.ledger.instances(name));
+  const auto now = doors.clock.now_ms();
+  const auto pause = next_try_after(tries.count, instances);
+  if (now - tries.last_ms < pause.count()) return {};
+  auto settled = settle_run(doors, name);
+  if (settled) return {};
+  const bool costs = tries.count > 0 && pause.count() == 0;
+  const bool tell = costs || tries.told_ms == 0 || now - tries.told_ms >= a_day;
+  const auto& error = settled.error();
+  TRY("", doors.ledger.add_event(name, settle_failed, {{"what", error.what}, {"told", tell ? 1 : 0}}));
+  if (!tell) return {};
+  const auto cure = ever_rented(instances) ? "ferry down " + name
+                                           : fmt::format("ferry down {0}; no machine of it is known: to give "
+                                                         "it up, ferry down --forget {0}",
+                                                         name);
+  doors.progress.warn("settle", fmt::format("{} could not be settled now: {}{}; this is tried again later, "
+                                            "or by {}",
+                                            name, error.what, error.why.empty() ? "" : " (" + error.why + ")",
+                                            cure));
+  return {};
+}
+
+}  // namespace
+
+Status settle_run(Doors& doors, const std::string& name) {
+  const Folder folder(doors.data, name);
+  TRY_SET(owner, "", Owner::try_take(folder, Role::settle));
+  if (!owner) return {};
+  TRY_SET(run, "", doors.ledger.run(name));  // it may have moved on before we held the lock
+  if (run.phase == Phase::released || is_kept(run)) return {};
+  TRY_SET(instances, "", doors.ledger.instances(name));
+  const bool holds_something = run.phase >= Phase::setup && live_instance(doors, run).has_value();
+  if (holds_something) {
+    TRY_SET(pid, "", hand_over(doors, folder, run.name, std::move(*owner)));
+    doors.progress.note(fmt::format("{} was left behind while {}; following it again in the background",
+                                    run.name, ledger::name(run.phase)),
+                        {{"run", run.name}, {"follower_pid", pid}});
+    return {};
+  }
+  TRY_SET(ended, "", release_all(doors, run));
+  const bool rented = ever_rented(instances) || !ended.empty();
+  const auto left = "ferry died while " + std::string(ledger::name(run.phase));
+  TRY("", mark_released(doors, run, rented ? Outcome::lost : Outcome::not_started,
+                        rented ? left : left + ": nothing was rented"));
+  doors.progress.note(fmt::format("{} was left behind while {}; {}", run.name, ledger::name(run.phase),
+                                  ended.empty() ? "nothing was rented" : "released " + join(ended, ", ")),
+                      {{"run", run.name}, {"terminated", ended}});
+  return {};
+}
+
+Status settle(Doors& doors) {
+  TRY_SET(unfinished, "", doors.ledger.runs(true));
+  for (const auto& run : unfinished) {
+    if (is_kept(run) || os::is_locked(Folder(doors.data, run.name).owner_lock())) continue;
+    TRY("", settle_patiently(doors, run.name));
+  }
+  return {};
+}
+
+namespace {
+
+/// A kept machine that is gone has nobody who waits for it: its run ends here, in its owner's place.
+Status end_kept(Doors& doors, cloud::Cloud& cloud, const ledger::Instance& instance) {
+  TRY_SET(owner, "", Owner::try_take(Folder(doors.data, instance.run), Role::settle));
+  if (!owner) return {};
+  TRY_SET(run, "", doors.ledger.run(instance.run));
+  if (!is_kept(run)) return {};
+  TRY_SET(gone, "", is_gone_for_good(doors, cloud, instance));
+  if (!gone) return {};
+  TRY("", release_all(doors, run));
+  return mark_released(doors, run, run.outcome, run.error);
+}
+
+}  // namespace
+
+Status look_at_clouds(Doors& doors) {
+  TRY_SET(noted, "", doors.ledger.unreleased());
+  std::map<Place, std::unique_ptr<cloud::Cloud>> clouds;
+  for (const auto& instance : noted) {
+    if (instance.id.empty()) continue;
+    auto place = place_of(instance);
+    auto& cloud = clouds[place];
+    if (!cloud) {
+      auto opened = open_cloud(doors, place);
+      if (!opened) {
+        doors.progress.warn("ps", "cannot ask " + instance.world + ": " + opened.error().what);
+        continue;
+      }
+      cloud = std::move(*opened);
+    }
+    // A training's owner finds out by itself, and notes it: looking writes nothing of a run that is not over.
+    const auto now = look(*cloud, instance);
+    if (now) continue;
+    const auto& error = now.error();
+    const bool tells = error.kind == Kind::denied || error.kind == Kind::not_found ||
+                       error.code == stopped_code;
+    if (tells) {
+      const auto why = error.kind == Kind::denied && !error.why.empty() ? " (" + error.why + ")" : "";
+      doors.progress.warn("ps", fmt::format("{}: {}{}", instance.run, error.what, why));
+    }
+    if (error.kind != Kind::not_found) continue;
+    if (const auto ended = end_kept(doors, *cloud, instance); !ended)
+      doors.progress.warn("ps", fmt::format("{}: {}", instance.run, ended.error().what));
+  }
+  return {};
+}
+
+}  // namespace ferry::run

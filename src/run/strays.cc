@@ -1,0 +1,148 @@
+#include "run/strays.h"
+
+#include "aws/ec2_catalog.h"
+#include "base/hash.h"
+#include "base/text.h"
+#include "cloud/aws_client.h"
+#include "run/labels.h"
+#include "run/planning.h"
+
+namespace ferry::run {
+
+namespace {
+
+std::string tag_of(const cloud::Instance& instance, const char* key) {
+  const auto found = instance.tags.find(key);
+  return found == instance.tags.end() ? std::string() : found->second;
+}
+
+/// The names that ferry gives runs. They name folders, and this one comes from outside.
+bool is_run_name(const std::string& name) {
+  return !name.empty() && name.size() <= 100 && name[0] != '-' && name[0] != '.' &&
+         name.find_first_not_of("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.") ==
+             std::string::npos;
+}
+
+}  // namespace
+
+std::string describe_stray(const Stray& stray) {
+  const auto& one = stray.instance;
+  const auto run = tag_of(one, "ferry:run"), ledger = tag_of(one, ledger_tag);
+  return fmt::format("{} ({} in {}{}{})", printable(one.id), printable(one.type),
+                     stray.place.region.empty() ? stray.place.world : stray.place.region,
+                     run.empty() ? "" : ", run " + printable(run),
+                     stray.is_ours ? ""
+                                   : ", of " + (ledger.empty() ? "an unnamed ledger"
+                                                               : "the ledger " + printable(ledger)));
+}
+
+Result<std::vector<Stray>> find_strays(Doors& doors, const Place& place) {
+  auto reached = place;
+  TRY_SET(cloud, "", open_cloud(doors, reached));
+  TRY("", confirm_account(*cloud, place));
+  TRY_SET(found, "", cloud->find_by_tag(owner_tag, owner_name()));
+  TRY_SET(noted, "", doors.ledger.unreleased());
+  TRY_SET(runs, "", doors.ledger.runs(false));
+  TRY_SET(id, "", ledger_id(doors.data));
+  // Machines of older ferries do not say whose they are; a run that is noted here does.
+  std::set<std::string> launches;
+  for (const auto& run : runs) launches.insert(launch_id(run));
+  std::vector<Stray> strays;
+  for (auto& one : found) {
+    const bool known = std::ranges::any_of(noted, [&](const auto& it) { return it.id == one.id; });
+    if (!one.alive() || known) continue;
+    const bool ours = tag_of(one, ledger_tag) == id || launches.contains(tag_of(one, launch_tag));
+    strays.push_back({reached, std::move(one), ours});
+  }
+  return strays;
+}
+
+Result<std::string> adopt_stray(Doors& doors, const Stray& stray) {
+  const auto& one = stray.instance;
+  const auto tagged = tag_of(one, "ferry:run"), launch = tag_of(one, launch_tag);
+  TRY_SET(runs, "", doors.ledger.runs(false));
+  TRY_SET(id, "", ledger_id(doors.data));
+  ledger::Run run;
+  run.name = is_run_name(tagged) ? tagged : "stray-" + random_name(4);
+  const bool taken = std::ranges::any_of(runs, [&](const auto& it) { return it.name == run.name; });
+  if (taken) run.name += "-" + random_name(4);
+  run.task_name = run.name.substr(0, run.name.rfind('-'));
+  run.infra = stray.place.world == "aws" ? "aws/" + stray.place.region : stray.place.world;
+  run.task = {{"run", ""}, {"setup", ""}, {"outputs", Json::array()}, {"ledger", id}};
+  run.home = (std::filesystem::current_path() / "runs" / run.name).string();
+  run.workdir = std::filesystem::current_path().string();
+  run.phase = ledger::Phase::training;  // it may hold what only it has
+  run.error = "found again: " + one.id + " was in no ledger here";
+  run.train_start_ms = one.launched_ms;
+
+  ledger::Instance instance;
+  instance.token = "stray-" + one.id;  // so that two processes do not adopt it twice
+  instance.run = run.name;
+  instance.world = stray.place.world;
+  instance.region = stray.place.region;
+  instance.endpoint = stray.place.endpoint;
+  instance.account = stray.place.account;
+  instance.profile = stray.place.profile;
+  instance.id = one.id;
+  instance.type = one.type;
+  instance.zone = one.zone;
+  instance.login_user = "ubuntu";
+  instance.public_address = !one.address.empty();
+  note_access(one, instance);
+  instance.state = ledger::Rent::live;
+  instance.launched_ms = one.launched_ms;
+
+  std::vector<ledger::Resource> made;
+  if (!tagged.empty() && launch.size() >= 8) {
+    for (const char* kind : {"key-pair", "security-group"})
+      made.push_back({run.name, instance.world, instance.region, instance.endpoint, kind,
+                      resource_name(tagged, launch), false, instance.account, instance.profile});
+  }
+  TRY("", doors.ledger.adopt(run, instance, made));
+  return run.name;
+}
+
+Result<std::set<Place>> places_of_ledger(Doors& doors) {
+  TRY_SET(runs, "", doors.ledger.runs(false));
+  std::set<Place> places;
+  for (const auto& run : runs) {
+    TRY_SET(instances, "", doors.ledger.instances(run.name));
+    for (const auto& one : instances) {
+      auto place = place_of(one);
+      if (place.world == "ssh") continue;
+      // There is one rehearsal cloud, at another port each time it is started.
+      if (place.world == "rehearsal") place = {"rehearsal", "", "", "", ""};
+      places.insert(std::move(place));
+    }
+  }
+  return places;
+}
+
+Result<std::vector<Place>> places_of_account(Doors& doors, const std::set<Place>& noted) {
+  std::vector<std::string> names;
+  const auto add = [&](const std::string& name) {
+    if (!name.empty() && std::ranges::find(names, name) == names.end()) names.push_back(name);
+  };
+  if (const auto usual = cloud::aws_region_from_environment("")) add(*usual);
+  for (const auto& place : noted) {
+    if (place.world == "aws") add(place.region);
+  }
+  add("us-east-1");  // which no account can do without
+  for (const auto& region : catalog_in_force().regions()) add(region);
+  Place first{"aws", names.front(), "", "", ""};
+  TRY_SET(world, "", open_world(doors, first));
+  auto client = cloud::aws_client(world, doors.http, doors.clock);
+  TRY_SET(cloud, "", open_cloud(doors, first));
+  TRY_SET(caller, "see whose account this is", cloud->whoami());
+  if (const auto regions = aws::describe_regions(client)) {
+    names.clear();
+    for (const auto& region : *regions) {
+      if (region.enabled) add(region.name);
+    }
+  }
+  std::vector<Place> places;
+  for (const auto& name : names) places.push_back({"aws", name, first.endpoint, caller.account, first.profile});
+  return places;
+}
+
+}  // namespace ferry::run

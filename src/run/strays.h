@@ -1,0 +1,36 @@
+#pragma once
+/// \file
+/// Machines that carry this person's tag and are in no ledger here: the ledger was lost, or they are another
+/// one's. Internal to this room.
+
+#include <set>
+
+#include "run/machine.h"
+
+namespace ferry::run {
+
+struct Stray {
+  Place place;
+  cloud::Instance instance;
+  bool is_ours = false;  ///< of this ledger; otherwise of another one of the same user@host, or an old ferry's
+};
+
+/// "i-0abc (t3.medium in us-east-1, run digits-7k2)", for people.
+std::string describe_stray(const Stray& stray);
+
+/// What is alive at the place and not in the ledger. Fails as the calls do, denied in another account.
+Result<std::vector<Stray>> find_strays(Doors& doors, const Place& place);
+
+/// Notes the machine as a run's of this ledger, in one go; its name. The run's private folder is used if it is
+/// still here. Fails exists when another process was faster.
+Result<std::string> adopt_stray(Doors& doors, const Stray& stray);
+
+/// Every place where the ledger ever rented, once.
+Result<std::set<Place>> places_of_ledger(Doors& doors);
+
+/// Every region of the environment's own AWS account, as places: those that AWS names, or, where it may not
+/// be asked, those that `noted`, the environment or the catalog name. Fails as the calls do: denied without
+/// credentials.
+Result<std::vector<Place>> places_of_account(Doors& doors, const std::set<Place>& noted);
+
+}  // namespace ferry::run
