@@ -251,7 +251,7 @@ void Stage::leave_at(ledger::Phase phase, const std::string& command) {
   machine.address = must(region->describe(machine.id)).address;
   must(ledger_->note_instance(machine));
   must(ledger_->move(left.name, phase));
-  if (phase < Phase::setup) return;
+  if (phase < Phase::setup || command.empty()) return;
   auto& there = machine_of(machine.id);
   agent::JobSpec job;
   job.run = left.name;
@@ -346,7 +346,8 @@ std::string Stage::broken_promise(std::optional<int> code) {
     const auto instances = must(ledger_->instances(one.name));
     bool is_live = false, reached_setup = false;
     for (const auto& event : must(ledger_->events(one.name))) {
-      if (event.kind == "phase" && text_at(event.data, "to") == "setup") reached_setup = true;
+      const auto to = event.kind == "phase" ? ledger::phase_from(text_at(event.data, "to")) : std::nullopt;
+      if (to && *to >= Phase::setup && *to <= Phase::fetching) reached_setup = true;
     }
     for (const auto& instance : instances) {
       noted.insert(instance.token);

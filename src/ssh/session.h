@@ -39,7 +39,7 @@ class Session {
   /// One try, at most `limit`. Fails `lost` or `timeout` when nobody answers (a booting machine: ask again),
   /// `denied` when our key is refused or another host key answers than the pinned one (do not ask again).
   static Result<Session> open(const Target& target, Millis limit);
-  /// For tests, without ssh: commands run on this computer by bash, in the folder `home`, which is their
+  /// For tests, without ssh: commands run on this computer by sh, in the folder `home`, which is their
   /// HOME, with `env` added to their environment. As with ssh, the connection is lost when its process is
   /// killed: master_pid().
   static Result<Session> local(const os::Path& home, const std::map<std::string, std::string>& env = {});
@@ -62,7 +62,7 @@ class Session {
  private:
   Session(Target target, os::TempDir folder, os::Process master)
       : target_(std::move(target)), folder_(std::move(folder)), master_(std::move(master)) {}
-  os::SpawnOptions channel(const std::string& command) const;
+  os::SpawnOptions channel(const std::string& command);
 
   os::SpawnOptions local_;  // what starts a command on this computer; no argv: ssh does
   Target target_;
