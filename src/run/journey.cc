@@ -366,7 +366,7 @@ Status Journey::train() {
   return {};
 }
 
-int Journey::from_the_start(const Order& order, Preflight ready) {
+int Journey::from_the_start(const Order& order, Preflight&& ready) {
   auto& tree = ready.tree;
   // Nothing waits that could overlap: the workdir is read while the machine is rented and boots.
   hashing_ = std::thread(

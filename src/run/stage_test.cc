@@ -117,6 +117,10 @@ void write_to_memory() {
 Stage::Stage() : dir_((write_to_memory(), "ferry-stage")), http_(std::make_unique<NoNetwork>()) {
   // What this computer's user has is nobody's business here.
   for (const char* name : {"XDG_CACHE_HOME", "XDG_CONFIG_HOME"}) ::setenv(name, dir_.path().c_str(), 1);
+  ::setenv("AWS_EC2_METADATA_DISABLED", "true", 1);
+  for (const char* name : {"AWS_ACCESS_KEY_ID", "AWS_PROFILE", "FERRY_PROFILE"}) ::unsetenv(name);
+  for (const char* name : {"AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"})
+    ::setenv(name, (dir_.path() / "none").c_str(), 1);
   auto ledger = ledger::Ledger::open(data() / "ledger.db", clock);
   if (!ledger) throw std::runtime_error(describe(ledger.error()));
   ledger_ = std::make_unique<SteppedLedger>(*this, std::move(*ledger));
