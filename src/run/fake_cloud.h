@@ -56,6 +56,7 @@ class FakeCloud {
   void end(const std::string& id, const std::string& reason = "Server.SpotInstanceTermination");
   void stop(const std::string& id);  ///< its address is another one after start()
   void start(const std::string& id);
+  void move(const std::string& id);  ///< it has another address from now on
   /// Asked about each live machine at each call: true when it switched itself off.
   std::function<bool(const std::string& id)> is_off;
   std::function<void(const std::string& id)> on_end;  ///< also when it is stopped

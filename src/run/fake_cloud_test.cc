@@ -263,6 +263,12 @@ void FakeCloud::stop(const std::string& id) {
   }
 }
 
+void FakeCloud::move(const std::string& id) {
+  for (const auto& one : machines_) {
+    if (one->now.id == id) one->now.address = fmt::format("127.0.1.{}", ++addresses_);
+  }
+}
+
 void FakeCloud::start(const std::string& id) {
   for (const auto& one : machines_) {
     if (one->now.id != id || one->now.state != cloud::State::stopped) continue;

@@ -253,7 +253,7 @@ agent::JobSpec Journey::job_spec(const task::Task& task) const {
   return spec;
 }
 
-int Journey::from_the_start(const Order& order, Preflight ready) {
+int Journey::from_the_start(const Order& order, Preflight&& ready) {
   auto& tree = ready.tree;
   // Nothing waits that could overlap: the workdir is read while the machine is rented and boots.
   hashing_ = std::async(std::launch::async, [&tree, root = order.workdir, cache = doors_.data / "hashes"] {

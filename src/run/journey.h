@@ -23,7 +23,7 @@ class Journey {
   Journey(Doors& doors, ledger::Run run, Owner owner);
 
   /// check is done; goes on with plan, launch, connect, sync, setup, train, fetch, release. The exit code.
-  int from_the_start(const Order& order, Preflight ready);
+  int from_the_start(const Order& order, Preflight&& ready);
   /// The job may have been started: train, fetch, release. The exit code.
   int from_training();
 

@@ -263,17 +263,17 @@ Result<Session> Session::local(const os::Path& home, const std::map<std::string,
   target.address = "localhost";
   TRY_SET(folder, "", os::PrivateDir::make("ferry-local"));
   Session session(target, {}, std::move(folder), std::move(master));
-  session.local_ = {.argv = {"bash", "-c"}, .env = env, .cwd = home};
+  session.local_ = {.argv = {"sh", "-c"}, .env = env, .cwd = home};
   session.local_.env["HOME"] = home.string();
   return session;
 }
 
-os::SpawnOptions Session::channel(const std::string& command) const {
+os::SpawnOptions Session::channel(const std::string& command) {
   os::SpawnOptions options = local_;
   options.new_session = true;
   auto& argv = options.argv;
   if (!argv.empty()) {
-    argv.push_back(command);
+    argv.push_back(alive() ? command : "exit 255");
     return options;
   }
   argv = {"ssh"};
