@@ -100,6 +100,63 @@ def test_a_follower_outlasts_an_outage_however_long_it_is():
         home.nothing_left()
 
 
+def test_a_cancellation_that_cannot_be_delivered_is_delivered_later():
+    with Home() as home:
+        ferry = home.start("run", "--infra", "rehearsal", "--", "bash", "-c",
+                           "trap 'echo saved > outputs/m; exit 0' TERM; mkdir outputs; echo up; while :; do sleep 0.1; done",
+                           env={"FERRY_LOST_LIMIT": "2s"})
+        assert ferry.stdout.readline() == b"up\n"
+        instance, run = home.alive()[0], home.runs()[0]
+        home.good("rehearsal", "fault", "no-sshd", f"instance={instance}")
+        cut_connections(home)
+        while b"connecting again" not in ferry.stderr.readline():
+            pass
+        ferry.send_signal(signal.SIGTERM)
+        _, err = ferry.communicate(timeout=60)
+        assert ferry.returncode == 125 and b"is kept" in err, err.decode()
+        home.good("rehearsal", "fault", "no-sshd", f"instance={instance}", "on=false")
+        home.wait_for("released, though nobody typed anything", lambda: phase(home) == "released")
+        one = home.newest()
+        assert one["outcome"] == "cancelled" and one["exit_code"] == 130 and (home.home_of(run) / "outputs/m").read_text() == "saved\n", one
+        home.nothing_left()
+
+
+def test_a_machine_that_somebody_stopped_is_told_as_what_it_is():
+    try:
+        import boto3
+    except ImportError:
+        return
+    with Home() as home:
+        ferry = home.start("run", "--infra", "rehearsal", "--", "sh", "-c", "mkdir outputs; echo half > outputs/m; echo up; sleep 1000",
+                           env={"FERRY_LOST_LIMIT": "5s"})
+        assert ferry.stdout.readline() == b"up\n"
+        instance, run = home.alive()[0], home.runs()[0]["run"]
+        lines = home.good("rehearsal", "env").out.splitlines()
+        env = dict(line.removeprefix("export ").replace("'", "").replace('"', "").split("=", 1) for line in lines if line.startswith("export "))
+        ec2 = boto3.client("ec2", endpoint_url=env["AWS_ENDPOINT_URL"], region_name=env["AWS_REGION"],
+                           aws_access_key_id=env["AWS_ACCESS_KEY_ID"], aws_secret_access_key=env["AWS_SECRET_ACCESS_KEY"])
+        ec2.stop_instances(InstanceIds=[instance])
+        _, err = ferry.communicate(timeout=120)
+        err = err.decode()
+        assert ferry.returncode == 125 and f"{instance} is stopped: nothing trains there" in err and "a month" in err, err
+        assert f"ferry fetch {run}" in err and "may still go on" not in err and "no timer ends it" in err, err
+        assert home.alive() == [instance], "what is on its disk is kept"
+        one = home.runs()[0]
+        assert one["outcome"] == "lost" and "stopp" in one["error"], one
+        home.good("down", run, "--no-fetch")
+        home.nothing_left()
+
+
+def test_a_start_that_is_refused_releases_at_once():
+    with Home() as home:
+        home.file("task.yaml", "resources: {infra: rehearsal}\nenvs: {BIG: " + "x" * 140_000 + "}\nrun: 'true'\n")
+        done = home.ferry("run", "--no-check", "task.yaml")
+        assert done.returncode == 125 and "is kept" not in done.err, done.err
+        assert home.alive() == []
+        for one in home.runs("--all"):
+            assert one["phase"] == "released" and one["outcome"] == "did not start" and one["exit_code"] is None, one
+
+
 def test_a_hang_up_during_a_reconnection_in_setup_leaves_a_follower():
     with Home() as home:
         home.file("task.yaml", "resources: {infra: rehearsal}\nsetup: echo preparing; sleep 4\nrun: mkdir outputs; echo m > outputs/m; echo end\n")
