@@ -84,13 +84,13 @@ Status Journey::release() {
   const bool nothing_made = made.empty() && rented.empty();
   TRY("", enter(Phase::releasing));
   doors_.progress.begin("release", instance_.id);
-  if (link_) {
+  if (link_ && !doors_.letting_go) {
     // With all outputs home the machine may end itself at once: even if AWS does not listen to us now, the
     // bill stops.
     const bool may_end = run_.outputs_home && instance_.world != "ssh";
     if (auto channel = link_->agent()) (void)channel->client.release(may_end);
-    link_.reset();
   }
+  link_.reset();
   TRY("", release_all(doors_, run_));
   run_.ended_ms = doors_.clock.now_ms();
   TRY("", doors_.ledger.update(run_));
