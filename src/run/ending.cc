@@ -7,7 +7,7 @@ namespace ferry::run {
 
 using ledger::Outcome;
 
-Ending ending_of(const agent::JobStatus& status, Seconds max_duration) {
+JobEnding ending_of(const agent::JobStatus& status, Seconds max_duration) {
   const auto own = status.run_exit ? status.run_exit : status.setup_exit;
   const auto stopped = [&](int code) { return own.value_or(0) != 0 ? *own : code; };
   const auto& reason = status.reason;

@@ -13,6 +13,9 @@ using ledger::Phase;
 
 namespace {
 
+/// EC2 is eventually consistent: a machine that is younger may be there although it is "not found".
+constexpr Millis known_after{300'000};
+
 /// A path as the person would write it from here.
 std::string shown(const os::Path& path) {
   std::error_code ignored;
@@ -81,13 +84,13 @@ Status Journey::release() {
   const bool nothing_made = made.empty() && rented.empty();
   TRY("", enter(Phase::releasing));
   doors_.progress.begin("release", instance_.id);
-  if (link_) {
+  if (link_ && !doors_.letting_go) {
     // With all outputs home the machine may end itself at once: even if AWS does not listen to us now, the
     // bill stops.
     const bool may_end = run_.outputs_home && instance_.world != "ssh";
     if (auto channel = link_->agent()) (void)channel->client.release(may_end);
-    link_.reset();
   }
+  link_.reset();
   TRY("", release_all(doors_, run_));
   run_.ended_ms = doors_.clock.now_ms();
   TRY("", doors_.ledger.update(run_));
@@ -142,7 +145,8 @@ int Journey::leave(const std::string& why, const Error& problem) {
     (void)doors_.ledger.update(run_);
   }
   const bool may_mend =
-      problem.kind == Kind::lost || problem.kind == Kind::timeout || problem.kind == Kind::cancelled;
+      problem.kind == Kind::lost || problem.kind == Kind::timeout || problem.kind == Kind::cancelled ||
+      problem.kind == Kind::not_found;  // not known for certain to be gone, or it would not be left
   std::string follower;
   if (may_mend && !is_background_) {
     if (const auto started = start_follower())
@@ -207,13 +211,21 @@ Journey::Machine Journey::look_at_machine() {
   machine_words_ = "its machine is gone";
   if (none_rented) return Machine::gone;
   if (!cloud_ || instance_.id.empty()) return Machine::there;
-  const auto now = refresh(doors_, *cloud_, instance_);
-  const bool gone = !now && now.error().kind == Kind::not_found;
-  const bool stopped = !now && now.error().kind == Kind::conflict;
-  if (!gone && !stopped) return Machine::there;
-  const auto& why = now.error().why;
-  machine_words_ = now.error().what + (why.empty() ? "" : " (" + printable(why) + ")");
-  return gone ? Machine::gone : Machine::stopped;
+  const auto now = cloud_->describe(instance_.id);
+  if (now) {
+    const auto& why = now->state_reason;
+    machine_words_ = fmt::format("{} is {}{}", instance_.id, name(now->state),
+                                 why.empty() ? "" : " (" + printable(why) + ")");
+    if (!now->alive()) return Machine::gone;
+    const bool stopped = now->state == cloud::State::stopped || now->state == cloud::State::stopping;
+    return stopped ? Machine::stopped : Machine::there;
+  }
+  // What a cloud does not know may be too young for it, or in another account.
+  const bool is_young = doors_.clock.now_ms() - instance_.launched_ms < known_after.count();
+  if (now.error().kind != Kind::not_found || is_young || !confirm_account(*cloud_, place_of(instance_)))
+    return Machine::there;
+  machine_words_ = fmt::format("the cloud does not know {} any more", instance_.id);
+  return Machine::gone;
 }
 
 int Journey::finish(const Status& done) {

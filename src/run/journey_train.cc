@@ -92,7 +92,8 @@ Status Journey::reopen_link(Interruption interruption) {
   bool told = false;
   for (auto rest = first_rest; !opened; rest = std::min(rest * 2, longest_rest)) {
     const auto kind = opened.error().kind;
-    const bool may_come_back = kind == Kind::lost || kind == Kind::timeout;
+    const bool may_come_back = kind == Kind::lost || kind == Kind::timeout ||
+                               (kind == Kind::not_found && look_at_machine() == Machine::there);
     if (!may_come_back || doors_.wish != Wish::go_on || doors_.clock.now_ms() > its_end) return opened;
     if (!std::exchange(told, true)) {
       doors_.progress.warn("connect", fmt::format("{}; the cloud does not say that it is gone, so ferry goes "
@@ -107,6 +108,8 @@ Status Journey::reopen_link(Interruption interruption) {
 }
 
 Status Journey::connect_again(const char* phase, Training& training, Error lost, Interruption interruption) {
+  doors_.check_signals(interruption != Interruption::any);
+  if (doors_.letting_go) return fail(Kind::cancelled, "stopped waiting for the connection", lost.what);
   fruitless_ = training.heard() ? 0 : fruitless_ + 1;
   if (fruitless_ >= most_fruitless && !is_background_)
     return fail(Kind::lost, "the agent on the machine does not answer", lost.what);

@@ -365,5 +365,25 @@ TEST_F(Piped, JsonIsOneObjectALine) {
   EXPECT_EQ(take_all(err.read.get()), "");
 }
 
+TEST(Plain, AStepThatTakesLongSaysEveryMinuteWhatItWaitsFor) {
+  auto pipe = *os::make_pipe();
+  os::FakeClock clock;
+  {
+    auto progress = make_progress(Face::plain, pipe.write.get(), pipe.write.get(), clock);
+    progress->update("nothing goes on yet");
+    progress->begin("launch", "m5.large");
+    for (int second = 0; second < 150; ++second) {
+      progress->update(fmt::format("waiting ({} s)", second));
+      clock.advance(Millis(1000));
+    }
+    progress->done("launch", "there");
+    progress->update("nothing goes on any more");
+  }
+  pipe.write.reset();
+  const std::string said = *os::read_some(pipe.read.get(), 4096);
+  EXPECT_NE(said.find("▸ launch    waiting (60 s)\n▸ launch    waiting (120 s)\n✓ launch    there"), said.npos) << said;
+  EXPECT_EQ(split(said, '\n').size(), 4U) << said;
+}
+
 }  // namespace
 }  // namespace ferry::watch
