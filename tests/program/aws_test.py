@@ -1,6 +1,9 @@
 #!/usr/bin/env python3
 """--infra aws, against an endpoint on this computer: offers one after the other, what is said before money is spent."""
 import json
+import socket
+import socketserver
+import threading
 
 from lib import Home, main
 
@@ -121,6 +124,46 @@ def test_the_most_that_was_said_is_never_less_than_what_it_cost():
         assert 0 < total["total_usd"] < said == plan["at_most_usd"], (total, said, plan["at_most_usd"])
         # 20,000 IOPS are dearer than the machine.
         assert total["disk_usd"] > total["machine_usd"] * 10, total
+
+
+def relay(to):
+    """A tunnel's end: passes every byte on to a port of this computer. Gives its own port."""
+    class Pass(socketserver.BaseRequestHandler):
+        def handle(self):
+            with socket.create_connection(("127.0.0.1", to)) as far:
+                there = threading.Thread(target=pump, args=(self.request, far), daemon=True)
+                there.start()
+                pump(far, self.request)
+
+    def pump(source, sink):
+        try:
+            while data := source.recv(65536):
+                sink.sendall(data)
+            sink.shutdown(socket.SHUT_WR)
+        except OSError:
+            pass
+
+    socketserver.ThreadingTCPServer.daemon_threads = True
+    server = socketserver.ThreadingTCPServer(("127.0.0.1", 0), Pass)
+    threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
+    return server.server_address[1]
+
+
+def test_only_ferrys_own_cloud_rents_without_the_question_whatever_else_is_on_loopback():
+    with Home() as home:
+        aws_env(home)
+        own = home.env["AWS_ENDPOINT_URL"]
+        tunnel = f"http://127.0.0.1:{relay(int(own.rsplit(':', 1)[1]))}"
+        for endpoint in (tunnel, own.replace("127.0.0.1", "localhost")):
+            done = home.ferry("run", "--infra", "aws", "--", "true", env={"AWS_ENDPOINT_URL": endpoint})
+            assert done.returncode == 125 and "nobody is here to say yes" in done.err and "--yes" in done.err, done.err
+            assert not rented(home), endpoint
+        home.good("run", "--yes", "--infra", "aws", "--", "true", env={"AWS_ENDPOINT_URL": tunnel})
+        home.good("run", "--infra", "aws", "--", "true")
+        # Where EC2 itself is elsewhere, the others do not vouch for it.
+        done = home.ferry("run", "--infra", "aws", "--", "true", env={"AWS_ENDPOINT_URL_EC2": tunnel})
+        assert done.returncode == 125 and len(rented(home)) == 2, done.err
+        home.nothing_left()
 
 
 def test_imports_that_nothing_provides_are_told_before_anything_is_rented():
