@@ -198,6 +198,37 @@ def test_a_session_that_expires_while_it_runs_is_told_or_renewed():
         home.nothing_left()
 
 
+def test_an_ended_session_is_not_taken_for_a_wrong_clock():
+    with Home() as home:
+        aws_env(home)
+        home.good("rehearsal", "fault", "expired-token")
+        done = home.ferry("check")
+        assert done.returncode == 1 and "✗ credentials" in done.out and "✓ credentials" not in done.out, done.out
+        assert "session has ended" in done.out and "aws sso login" in done.out and "clock" not in done.out, done.out
+        # STS may still take what EC2 no longer does.
+        home.good("rehearsal", "fault", "clear")
+        home.good("rehearsal", "fault", "error", "action=Describe*", "code=RequestExpired", "status=400")
+        done = home.ferry("check")
+        assert done.returncode == 1 and "✗ credentials" in done.out and "✓ credentials" not in done.out, done.out
+        assert "aws sso login" in done.out and "clock" not in done.out, done.out
+
+
+def test_a_session_that_ended_during_the_training_leads_to_signing_in_and_down():
+    with Home() as home:
+        aws_env(home)
+        ferry = home.start("run", "--infra", "aws", "--", "sh", "-c", "echo up; sleep 4")
+        run = home.wait_for("the training", lambda: (found := home.runs()) and found[0]["phase"] == "training" and found[0]["run"])
+        home.wait_for("a sign of it", lambda: home.good("logs", run).out == "up\n")
+        home.good("rehearsal", "fault", "error", "action=*Instances", "code=RequestExpired", "status=400")
+        out, err = (text.decode() for text in ferry.communicate(timeout=120))
+        assert ferry.returncode in (0, 125), err
+        if ferry.returncode == 125:  # it had not been released before the session ended
+            assert "session has ended" in err and "aws sso login" in err and f"ferry down {run}" in err and "clock" not in err, err
+        home.good("rehearsal", "fault", "clear")
+        home.good("down", run)
+        home.nothing_left()
+
+
 def test_errors_and_lost_answers_in_a_row_still_give_one_machine():
     with Home() as home:
         aws_env(home)
