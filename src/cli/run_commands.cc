@@ -4,6 +4,8 @@
 #include "cli/command.h"
 #include "cli/task_options.h"
 #include "os/terminal.h"
+#include "rehearsal/identity.h"
+#include "rehearsal/rehearsal.h"
 #include "run/actions.h"
 #include "run/run.h"
 
@@ -100,6 +102,9 @@ int run_command(const Program& program, const RunOptions& options, bool only_reh
   order.detach = options.detach;
   order.keep = options.keep;
   if (!options.yes) order.confirm = confirm;
+  order.is_free = [](const std::string& endpoint) {
+    return rehearsal::is_own(rehearsal::default_dir(), endpoint);
+  };
   return run::start((*world)->doors(), order);
 }
 

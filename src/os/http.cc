@@ -115,6 +115,12 @@ class CurlClient final : public HttpClient {
   }
 
   Result<HttpResponse> send(const HttpRequest& request) override {
+    // libcurl would read files, and speak to mail servers.
+    if (const auto start = lower(request.url.substr(0, 8));
+        !start.starts_with("http://") && !start.starts_with("https://")) {
+      return fail(Kind::bad_input, "not an http or https address: " + printable(request.url.substr(0, 120)),
+                  {}, "correct AWS_ENDPOINT_URL, or endpoint_url in the AWS config file");
+    }
     const auto& loaded = loaded_curl();
     if (!loaded) return tl::unexpected<Error>(loaded.error());
     const Curl& curl = *loaded;
@@ -185,6 +191,11 @@ class CurlClient final : public HttpClient {
     const auto host_end =
         request.url.find_first_of("/?", scheme_end == std::string::npos ? 0 : scheme_end + 3);
     const std::string where = request.url.substr(0, host_end);
+    if (code == CURLE_WRITE_ERROR) {  // take_body takes no more
+      return fail(Kind::corrupt, fmt::format("the answer from {} is over {} MiB", where, body_limit >> 20),
+                  "nothing that ferry asks for is that long",
+                  "check that AWS_ENDPOINT_URL names an AWS endpoint");
+    }
     if (code == CURLE_OPERATION_TIMEDOUT) return fail(Kind::timeout, "no answer in time from " + where, why);
     if (code == CURLE_SSL_CACERT_BADFILE) {
       return fail(Kind::bad_input,

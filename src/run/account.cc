@@ -3,6 +3,7 @@
 #include <cmath>
 
 #include "aws/ec2_catalog.h"
+#include "aws/errors.h"
 #include "aws/permissions.h"
 #include "aws/provider.h"
 #include "aws/quotas.h"
@@ -219,6 +220,11 @@ std::vector<Finding> check_account(Doors& doors, const std::string& region,
   const auto caller = aws::get_caller_identity(account->client);
   if (!caller) {
     tell("credentials", caller.error());
+    return out;
+  }
+  // STS and EC2 do not say the same of every session: EC2 is the one that rents.
+  if (const auto asked = aws::describe_regions(account->client); !asked && aws::is_expired(asked.error())) {
+    tell("credentials", asked.error());
     return out;
   }
   const auto credentials = account->world.credentials->get();

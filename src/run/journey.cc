@@ -2,7 +2,6 @@
 
 #include <csignal>
 
-#include "aws/client.h"
 #include "base/text.h"
 #include "os/env.h"
 #include "run/account.h"
@@ -120,7 +119,7 @@ Status Journey::look_at_account(const task::Task& task, const std::string& frame
 
 Status Journey::ask(const Order& order) {
   TRY("", may_launch(doors_, offers_.front(), image_, order.task.aws));
-  if (!order.confirm || aws::is_loopback(place_.endpoint)) return {};
+  if (!order.confirm || (order.is_free && order.is_free(place_.endpoint))) return {};
   doors_.progress.pause();
   return order.confirm({offers_, lifetime_.until_power_off(), most_, ceiling_});
 }

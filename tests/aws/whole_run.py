@@ -30,8 +30,8 @@ def main():
         home.good("quota")
         home.good("catalog", "update", timeout=300)
         home.good("plan", "--gpus", "A10G")
-        home.good("run", "--infra", "aws", "--gpus", "T4", "--", "true")
-        home.good("run", "--keep", "--infra", "aws", "-t", "t3.large", "--disk", "60", "--", "true")
+        home.good("run", "--yes", "--infra", "aws", "--gpus", "T4", "--", "true")
+        home.good("run", "--yes", "--keep", "--infra", "aws", "-t", "t3.large", "--disk", "60", "--", "true")
         run = home.runs()[0]
         home.good("ps")
 
@@ -76,7 +76,7 @@ def use_settings(home, ec2):
     vpc, (subnet,) = own_network(ec2, "c")
     session_plugin(home, "1.2.553.0")
     (home.root / "address").write_text("127.80.0.10")
-    home.good("run", "--infra", "aws", "--subnet", subnet, "--private", "--ssh-proxy", "ssm", "--instance-profile", "ssm", "--key-name", "mine",
+    home.good("run", "--yes", "--infra", "aws", "--subnet", subnet, "--private", "--ssh-proxy", "ssm", "--instance-profile", "ssm", "--key-name", "mine",
               "--key-file", str(key), "--capacity-reservation", mine["CapacityReservation"]["CapacityReservationId"], "--", "true")
     home.nothing_left()
     return {"ec2:CreateCapacityReservation", "ec2:CreateVpc", "ec2:CreateSubnet"}
