@@ -37,6 +37,9 @@ struct Doors {
   /// Empty when there is no terminal: then Ctrl-C cancels.
   std::function<Wish(bool can_detach)> ask;
   Wish wish = Wish::go_on;  ///< once it is not go_on, it stays
+  /// Called by check_signals(), at most once a second: for what must be looked after however long is waited.
+  std::function<void()> while_waiting;
+  std::int64_t looked_after_ms = 0;  ///< steady; when it was called last
 
   // These exist for tests, which have no cloud, no sshd and no second process; every program leaves them
   // empty.
