@@ -44,6 +44,9 @@ struct Doors {
   /// a further one lets go.
   bool is_ending = false;
   std::int64_t wished_ms = 0;  ///< steady; when `wish` was made
+  /// Called by check_signals(), at most once a second: for what must be looked after however long is waited.
+  std::function<void()> while_waiting;
+  std::int64_t looked_after_ms = 0;  ///< steady; when it was called last
 
   // These exist for tests, which have no cloud, no sshd and no second process; every program leaves them
   // empty.

@@ -1,5 +1,7 @@
 #include "run/journey.h"
 
+#include <unistd.h>
+
 #include <csignal>
 
 #include "base/text.h"
@@ -32,7 +34,16 @@ Journey::Journey(Doors& doors, ledger::Run run, Owner owner)
     : doors_(doors), run_(std::move(run)), owner_(std::move(owner)), folder_(doors.data, run_.name) {
   if (const auto seconds = int_at(run_.task, "max_duration_s"); seconds > 0)
     lifetime_.max_duration = Seconds(seconds);
+  doors_.while_waiting = [this] {
+    if (!owner_ || owner_->still_mine()) return;
+    // Its folder was removed, and somebody else owns it by now. As if we had been killed: two would ruin it.
+    doors_.progress.error({Kind::conflict, "another ferry looks after " + run_.name + " by now",
+                           "its folder was removed meanwhile", "ferry logs -f " + run_.name, {}});
+    ::_exit(ferry_failed);
+  };
 }
+
+Journey::~Journey() { doors_.while_waiting = nullptr; }
 
 Status Journey::enter(Phase phase) {
   if (run_.phase == phase) return {};

@@ -19,7 +19,9 @@ constexpr Millis known_after{300'000};
 /// A path as the person would write it from here.
 std::string shown(const os::Path& path) {
   std::error_code ignored;
-  const auto relative = path.lexically_relative(std::filesystem::current_path(ignored));
+  const auto here = std::filesystem::current_path(ignored);
+  if (here == here.root_path()) return path.string();  // a follower's; without its slash it would mislead
+  const auto relative = path.lexically_relative(here);
   return relative.empty() || *relative.begin() == ".." ? path.string() : relative.string();
 }
 

@@ -262,6 +262,7 @@ Status Launcher::wait_until_running(Site& site, ledger::Instance& instance) {
   TRY("", poll_until(doors_, running_limit, true, instance.id + " was running", [&]() -> Result<bool> {
         TRY_SET(now, "", site.cloud->describe(instance.id));
         if (!now.alive()) {
+          instance.released_ms = now.ended_ms;  // 0, where the cloud does not say, is filled in with now
           return fail(Kind::no_capacity, instance.id + " ended while starting", now.state_reason,
                       "try again; it may be the cloud's own trouble");
         }
