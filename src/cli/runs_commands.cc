@@ -8,6 +8,7 @@
 #include "run/run.h"
 #include "watch/cost.h"
 #include "watch/report.h"
+#include "watch/screen_filter.h"
 
 namespace ferry::cli {
 
@@ -126,9 +127,14 @@ Result<int> env(World& world, const std::string& name, bool json) {
 
 Result<int> logs(World& world, const std::string& name, bool follow) {
   TRY_SET(run, "", run_or_newest(world, name));
-  TRY("", run::logs(world.doors(), run, follow, [](std::string_view bytes, bool is_error) {
-        return os::write_all(is_error ? 2 : 1, bytes);
-      }));
+  std::array filters{watch::screen_filter_for(1), watch::screen_filter_for(2)};
+  const auto shown = run::logs(world.doors(), run, follow, [&](std::string_view bytes, bool is_error) {
+    auto& filter = filters[is_error ? 1 : 0];
+    return os::write_all(is_error ? 2 : 1, filter ? filter->pass(bytes) : std::string(bytes));
+  });
+  for (const int fd : {1, 2})
+    if (auto& filter = filters[static_cast<std::size_t>(fd) - 1]) (void)os::write_all(fd, filter->finish());
+  TRY("", shown);
   return 0;
 }
 

@@ -33,8 +33,8 @@ struct HttpResponse {
 
 /// Any answer with a status is a value. Fails `lost` when no connection could be made or it broke (why says
 /// which), `timeout` when the time passed, `denied` when the server's certificate is not trusted, `bad_input`
-/// when the certificates to trust cannot be read or the URL is neither http nor https, `corrupt` when the
-/// answer is over 64 MiB. Use one object from one thread; it keeps connections open.
+/// when the certificates to trust cannot be read or the URL is neither http nor https, `corrupt` for an answer
+/// of more than 64 MiB. Use one object from one thread; it keeps connections open.
 class HttpClient {
  public:
   virtual ~HttpClient() = default;

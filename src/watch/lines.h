@@ -21,7 +21,9 @@ struct Paint {
   std::string operator()(Colour colour, std::string_view text) const;
 };
 
-/// What comes from outside is made harmless before it is shown; text may span lines, which stay lines.
+/// What comes from outside is made harmless before it is shown; it may span lines: those after
+/// the first are indented, so that none looks like a line of ferry's own. Lines are cut at 1,000 columns, and
+/// there are 40 at most.
 std::string harmless(std::string_view text);
 
 /// "ferry  digits · rehearsal (nothing is billed)"

@@ -26,7 +26,7 @@ struct Live {
 };
 
 /// The training's own bytes go to standard output and standard error exactly as written (also carriage
-/// returns); everything of ferry's goes to standard error (terminal, plain) or, with Face::json, all is one
+/// returns), but to a terminal only what cannot harm it (screen_filter.h); everything of ferry's goes to standard error (terminal, plain) or, with Face::json, all is one
 /// JSON object a line on standard output. Use from one thread.
 class Progress {
  public:
