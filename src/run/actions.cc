@@ -343,7 +343,14 @@ Result<Outputs> fetch(Doors& doors, const std::string& run_name) {
                     : "it is " + std::string(name(run.phase)) + (run.error.empty() ? "" : ": " + run.error));
   }
   TRY_SET(reached, "", reach(doors, run, reach_limit));
-  TRY_SET(outputs, "", fetch_outputs(doors, reached.link, Folder(doors.data, run.name), run));
+  // Nothing is lost by ending here: whatever the signal, it means just that.
+  sync::Options options;
+  bool stopped = doors.wish != Wish::go_on;
+  options.cancelled = [&] { return stopped = stopped || doors.signals.next().has_value(); };
+  auto outputs = fetch_outputs(doors, reached.link, Folder(doors.data, run.name), run, options);
+  if (!outputs && outputs.error().kind == Kind::cancelled)
+    return fail(Kind::cancelled, "stopped; what came home stays, and the machine goes on", {},
+                "ferry fetch " + run.name + "  goes on from here");
   return outputs;
 }
 

@@ -199,11 +199,9 @@ Status Journey::sync(sync::Tree& tree) {
   TRY_SET(receiver, "",
           link_->start_agent_program({"receive", link_->paths().workdir, "--mirror", "--state",
                                       link_->paths().run_dir + "-sync.state"}));
-  std::atomic<bool> cancelled = false;
   sync::Options options;
-  options.cancelled = &cancelled;
+  options.cancelled = [&] { return doors_.check_signals(false) == Wish::cancel; };
   options.progress = [&](const sync::Progress& now) {
-    cancelled = cancelled || doors_.check_signals(false) == Wish::cancel;
     doors_.progress.update(
         fmt::format("{} of {} sent", show_bytes(now.bytes_done), show_bytes(now.bytes_total)));
   };

@@ -23,33 +23,42 @@ std::string shown(const os::Path& path) {
 Status Journey::fetch() {
   TRY("", enter(Phase::fetching));
   doors_.progress.begin("fetch", "bringing outputs home");
-  TRY_SET(outputs, "bring the outputs home", fetch_outputs(doors_, *link_, folder_, run_));
-  TRY("", write_train_log(folder_, run_));
-  for (const auto& name : outputs.missing) {
-    doors_.progress.warn("fetch", fmt::format("the output '{}' does not exist: the training did not write it",
-                                              printable(name)));
-  }
-  if (outputs.everything_new && outputs.report.files > 0) {
-    doors_.progress.warn("fetch", outputs.missing.empty()
-                                      ? "the run made no outputs/, so every file it made or changed came home"
-                                      : "so every file the run made or changed came home instead");
-  }
-  for (const auto& note : outputs.report.notes) doors_.progress.warn("fetch", printable(note));
+  sync::Options options;
+  options.progress = [&](const sync::Progress& now) {
+    doors_.progress.update(
+        fmt::format("{} of {} brought home", show_bytes(now.bytes_done), show_bytes(now.bytes_total)));
+  };
+  auto fetched = fetch_outputs(doors_, *link_, folder_, run_, options);
+  const auto log = write_train_log(folder_, run_);
+  if (!fetched) return fail("bring the outputs home", std::move(fetched).error());
+  if (!log) return fail("", log.error());
+  const Outputs outputs = *std::move(fetched);
+  for (const auto& line : tell(outputs, run_)) doors_.progress.warn("fetch", line);
+  if (log->parent_path() != os::Path(run_.home))
+    doors_.progress.warn("fetch", "the training has a train.log of its own; ferry's is " + shown(*log));
   for (const auto& entry : outputs.report.entries) {
-    if (entry.type == sync::Type::file) fetched_files_.push_back(entry.path);
+    if (entry.type == sync::Type::file && !entry.as_sent) fetched_files_.push_back(entry.path);
   }
   run_.outputs_home = true;
   TRY("", doors_.ledger.update(run_));
   instance_.bytes_out += static_cast<std::int64_t>(outputs.report.wire_bytes);
   TRY("", doors_.ledger.note_instance(instance_));
   const auto& report = outputs.report;
-  const auto text = report.files == 0 ? std::string("no outputs")
-                                      : fmt::format("{} {}, {}, sha-256 verified  → {}/", report.files,
-                                                    report.files == 1 ? "file" : "files",
-                                                    show_bytes(report.bytes), shown(run_.home));
-  doors_.progress.done(
-      "fetch", text,
-      {{"files", report.files}, {"bytes", report.bytes}, {"home", run_.home}, {"missing", outputs.missing}});
+  const Json data = {{"files", report.files},
+                     {"made", outputs.made()},
+                     {"bytes", report.bytes},
+                     {"home", run_.home},
+                     {"missing", outputs.missing}};
+  const auto text =
+      fmt::format("{} {}, {}, sha-256 verified  → {}/", report.files, report.files == 1 ? "file" : "files",
+                  show_bytes(report.bytes), shown(run_.home));
+  if (outputs.made() > 0) {
+    doors_.progress.done("fetch", text, data);
+  } else {
+    doors_.progress.nothing(
+        "fetch", report.files == 0 ? "no outputs: the run wrote no file" : "nothing of this run; " + text,
+        data);
+  }
   return {};
 }
 
