@@ -172,6 +172,8 @@ Result<int> fetch(World& world, const std::string& name, bool yes) {
   }
   for (const auto& missing : outputs->missing)
     fmt::print(stderr, "! the output '{}' does not exist (yet)\n", printable(missing));
+  outputs->missing.clear();
+  for (const auto& line : run::tell(*outputs, run)) fmt::print(stderr, "! {}\n", line);
   fmt::print("{}, {}, sha-256 verified → {}/\n", watch::counted(outputs->report.files, "file"),
              show_bytes(outputs->report.bytes), run.home);
   return 0;

@@ -138,16 +138,6 @@ TEST(Looking, ACloudThatDoesNotAnswerChangesNothing) {
   }
 }
 
-TEST(Looking, AnAddressThatChangedIsNoted) {
-  Stage stage;
-  stage.leave_at(Phase::training, "");
-  const auto id = stage.machine_id();
-  stage.cloud.move(id);
-  stage.process([](Doors& here) { EXPECT_TRUE(look_at_clouds(here)); });
-  EXPECT_EQ(stage.ledger().instances(stage.run().name)->front().address,
-            stage.cloud.machines().front().now.address);
-}
-
 TEST(Fetching, OutputsComeHomeWhileTheTrainingGoesOn) {
   Stage stage;
   stage.leave_at(Phase::training, "mkdir outputs; echo model >outputs/model; while :; do sleep 1; done");

@@ -8,7 +8,6 @@
 #include "os/env.h"
 #include "run/account.h"
 #include "run/images.h"
-#include "run/interrupter.h"
 #include "run/launch.h"
 #include "run/planning.h"
 #include "run/reservation.h"
@@ -199,28 +198,24 @@ Status Journey::sync(const sync::Tree& tree) {
     if (doors_.check_signals(false) == Wish::cancel) return fail(Kind::cancelled, "cancelled");
   }
   TRY("read the workdir", hashing_.get());
-  Interrupter interrupter(
-      doors_, false, [](Doors& doors) { return doors.wish != Wish::go_on; },
-      [&](const sync::Progress& now) {
-        doors_.progress.update(
-            fmt::format("{} of {} sent", show_bytes(now.bytes_done), show_bytes(now.bytes_total)));
-      });
-  const auto send = [&]() -> Result<sync::Report> {
-    TRY_SET(receiver, "",
-            link_->start_agent_program({"receive", link_->paths().workdir, "--mirror", "--state",
-                                        link_->paths().run_dir + "-sync.state"}));
-    auto report = sync::send_tree(receiver.out.get(), receiver.in.get(), run_.workdir, tree,
-                                  interrupter.options());
-    if (!report && report.error().kind != Kind::cancelled)
-      report = tl::unexpected(explain(receiver, std::move(report).error()));
-    if (!report) receiver.signal(SIGKILL);
-    receiver.in.reset();
-    receiver.wait(Millis(2000));
-    return report;
+  TRY_SET(receiver, "",
+          link_->start_agent_program({"receive", link_->paths().workdir, "--mirror", "--state",
+                                      link_->paths().run_dir + "-sync.state"}));
+  sync::Options options;
+  options.cancelled = [&] { return doors_.check_signals(false) != Wish::go_on; };
+  options.progress = [&](const sync::Progress& now) {
+    doors_.progress.update(
+        fmt::format("{} of {} sent", show_bytes(now.bytes_done), show_bytes(now.bytes_total)));
   };
-  auto report = send();
-  while (!report && report.error().kind == Kind::cancelled && !interrupter.ends()) report = send();
-  TRY("send the workdir", std::move(report));
+  auto report = sync::send_tree(receiver.out.get(), receiver.in.get(), run_.workdir, tree, options);
+  if (!report) {
+    auto error = std::move(report).error();
+    if (error.kind != Kind::cancelled) error = explain(receiver, std::move(error));
+    receiver.signal(SIGKILL);
+    return fail("send the workdir", std::move(error));
+  }
+  receiver.in.reset();
+  receiver.wait(Millis(2000));
   for (const auto& note : report->notes) doors_.progress.warn("sync", note);
   doors_.progress.done(
       "sync",

@@ -21,6 +21,7 @@ inline constexpr const char* cancel_asked = "cancel_asked_ms";
 class Journey {
  public:
   Journey(Doors& doors, ledger::Run run, Owner owner);
+  ~Journey();
 
   /// check is done; goes on with plan, launch, connect, sync, setup, train, fetch, release. The exit code.
   int from_the_start(const Order& order, Preflight&& ready);

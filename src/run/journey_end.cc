@@ -2,7 +2,6 @@
 // about release.
 #include "base/text.h"
 #include "run/ending.h"
-#include "run/interrupter.h"
 #include "run/journey.h"
 #include "watch/report.h"
 
@@ -30,29 +29,22 @@ std::string shown(const os::Path& path) {
 Status Journey::fetch() {
   TRY("", enter(Phase::fetching));
   doors_.progress.begin("fetch", "bringing outputs home");
-  Interrupter interrupter(
-      doors_, true, [](Doors& doors) { return doors.letting_go; },
-      [&](const sync::Progress& now) {
-        doors_.progress.update(
-            fmt::format("{} of {} are home", show_bytes(now.bytes_done), show_bytes(now.bytes_total)));
-      });
-  auto brought = fetch_outputs(doors_, *link_, folder_, run_, interrupter.options());
-  while (!brought && brought.error().kind == Kind::cancelled && !interrupter.ends())
-    brought = fetch_outputs(doors_, *link_, folder_, run_, interrupter.options());
-  TRY_SET(outputs, "bring the outputs home", std::move(brought));
+  sync::Options options;
+  options.cancelled = [&] {
+    doors_.check_signals(true);
+    return doors_.letting_go;
+  };
+  options.progress = [&](const sync::Progress& now) {
+    doors_.progress.update(
+        fmt::format("{} of {} are home", show_bytes(now.bytes_done), show_bytes(now.bytes_total)));
+  };
+  auto fetched = fetch_outputs(doors_, *link_, folder_, run_, options);
   finish_log();
-  for (const auto& name : outputs.missing) {
-    doors_.progress.warn("fetch", fmt::format("the output '{}' does not exist: the training did not write it",
-                                              printable(name)));
-  }
-  if (outputs.everything_new && outputs.report.files > 0) {
-    doors_.progress.warn("fetch", outputs.missing.empty()
-                                      ? "the run made no outputs/, so every file it made or changed came home"
-                                      : "so every file the run made or changed came home instead");
-  }
-  for (const auto& note : outputs.report.notes) doors_.progress.warn("fetch", printable(note));
+  if (!fetched) return fail("bring the outputs home", std::move(fetched).error());
+  const Outputs outputs = *std::move(fetched);
+  for (const auto& line : tell(outputs, run_)) doors_.progress.warn("fetch", line);
   for (const auto& entry : outputs.report.entries) {
-    if (entry.type == sync::Type::file) fetched_files_.push_back(entry.path);
+    if (entry.type == sync::Type::file && !entry.as_sent) fetched_files_.push_back(entry.path);
   }
   run_.outputs_home = true;
   run_.outcome = final_outcome(run_, run_.outcome);
@@ -60,13 +52,21 @@ Status Journey::fetch() {
   instance_.bytes_out += static_cast<std::int64_t>(outputs.report.wire_bytes);
   TRY("", doors_.ledger.note_instance(instance_));
   const auto& report = outputs.report;
-  const auto text = report.files == 0 ? std::string("no outputs")
-                                      : fmt::format("{} {}, {}, sha-256 verified  → {}/", report.files,
-                                                    report.files == 1 ? "file" : "files",
-                                                    show_bytes(report.bytes), shown(run_.home));
-  doors_.progress.done(
-      "fetch", text,
-      {{"files", report.files}, {"bytes", report.bytes}, {"home", run_.home}, {"missing", outputs.missing}});
+  const Json data = {{"files", report.files},
+                     {"made", outputs.made()},
+                     {"bytes", report.bytes},
+                     {"home", run_.home},
+                     {"missing", outputs.missing}};
+  const auto text =
+      fmt::format("{} {}, {}, sha-256 verified  → {}/", report.files, report.files == 1 ? "file" : "files",
+                  show_bytes(report.bytes), shown(run_.home));
+  if (outputs.made() > 0) {
+    doors_.progress.done("fetch", text, data);
+  } else {
+    doors_.progress.nothing(
+        "fetch", report.files == 0 ? "no outputs: the run wrote no file" : "nothing of this run; " + text,
+        data);
+  }
   return {};
 }
 
@@ -78,6 +78,8 @@ void Journey::finish_log() {
   if (log) log_.emplace(std::move(*log));
   const auto written = write_train_log(folder_, run_);
   if (!written) doors_.progress.warn("fetch", written.error().what);
+  if (written && written->parent_path() != os::Path(run_.home))
+    doors_.progress.warn("fetch", "the training has a train.log of its own; ferry's is " + shown(*written));
 }
 
 Status Journey::release() {

@@ -33,7 +33,7 @@ class Offers {
     noted.home = (stage.data() / "home").string();
     noted.created_ms = stage.clock.now_ms();
     static const auto key =
-        ssh::make_key("one for all").value();  // making one takes longer than all the rest
+        ssh::make_key(stage.data(), "one for all").value();  // making one takes longer than all the rest
     const Folder folder(stage.data(), noted.name);
     EXPECT_TRUE(os::make_dirs(folder.path));
     EXPECT_TRUE(os::write_file(folder.identity(), key.private_text, 0600));

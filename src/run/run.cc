@@ -125,6 +125,8 @@ int start(Doors& doors, const Order& order) {
     }
     return {};
   }();
+  if (const auto sent = sent_outputs(order.task.outputs, ready.tree); !sent.empty())
+    ready.warnings.push_back(sent);
   if (const auto unkept = not_on_own_machine(order.task); !unkept.empty()) ready.warnings.push_back(unkept);
   if (!checked) {
     progress.error(checked.error());

@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 
 #include <csignal>
 
@@ -63,7 +64,10 @@ Result<ssh::Session> ScriptedMachine::connect() {
 void ScriptedMachine::cut() {
   for (const auto pid : masters_) {
     const auto status = os::read_file(fmt::format("/proc/{}/status", pid)).value_or("");
-    if (status.find(fmt::format("\nPPid:\t{}\n", ::getpid())) != std::string::npos) ::kill(pid, SIGKILL);
+    if (status.find(fmt::format("\nPPid:\t{}\n", ::getpid())) == std::string::npos) continue;
+    ::kill(pid, SIGKILL);
+    siginfo_t ended;
+    ::waitid(P_PID, static_cast<id_t>(pid), &ended, WEXITED | WNOWAIT);  // the session itself waits for it later
   }
   masters_.clear();
   for (const auto pid : processes_of(home_, true)) ::kill(-pid, SIGKILL);

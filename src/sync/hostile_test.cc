@@ -68,7 +68,7 @@ TEST(HostileSender, CountsAndBytesAreBounded) {
   const os::TempDir temp;
   const auto huge = receive_from(temp.path() / "to", [](Channel& channel) {
     channel.put("M");
-    channel.put_number(max_entries + 1);
+    channel.put_number(ReceiveOptions{}.most_entries + 1);
   });
   ASSERT_FALSE(huge);
   EXPECT_EQ(huge.error().kind, Kind::corrupt);

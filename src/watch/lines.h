@@ -29,7 +29,7 @@ std::string harmless(std::string_view text);
 /// "ferry  digits · rehearsal (nothing is billed)"
 std::string title_line(const Paint& paint, std::string_view name, std::string_view where);
 
-enum class Mark { done, failed, warning, going_on };
+enum class Mark { done, nothing, failed, warning, going_on };
 /// "✓ check     6 files, 1.1 MB to send             40 ms": `took` ends at column `edge`; left out where it
 /// has no room.
 std::string phase_line(const Paint& paint, Mark mark, std::string_view phase, std::string_view text,

@@ -41,6 +41,10 @@ class Progress {
   /// not for "train", whose text tells it. `data` goes into the JSON event; a "run" in it names the run on
   /// all later events.
   virtual void done(std::string_view phase, std::string_view text, const Json& data = Json::object()) = 0;
+  /// The same for a phase that ended well with nothing to show for it: "· fetch     no outputs".
+  virtual void nothing(std::string_view phase, std::string_view text, const Json& data = Json::object()) {
+    done(phase, text, data);
+  }
   /// "✗ train     exit 3 after 00:31"
   virtual void failed(std::string_view phase, std::string_view text, const Json& data = Json::object()) = 0;
   /// "! launch    …": something worth knowing that does not end the run.

@@ -46,6 +46,9 @@ class Terminal final : public Progress {
   void done(std::string_view phase, std::string_view text, const Json&) override {
     finish(Mark::done, phase, text);
   }
+  void nothing(std::string_view phase, std::string_view text, const Json&) override {
+    finish(Mark::nothing, phase, text);
+  }
   void failed(std::string_view phase, std::string_view text, const Json&) override {
     finish(Mark::failed, phase, text);
   }
