@@ -125,7 +125,7 @@ class CurlClient final : public HttpClient {
     if (const auto scheme = lower(request.url.substr(0, request.url.find("://")));
         scheme != "http" && scheme != "https") {
       return fail(Kind::bad_input, "not an address of the web: " + printable(request.url.substr(0, 200)), {},
-                  "it begins with https:// or http://");
+                  "it begins with https:// or http://; correct AWS_ENDPOINT_URL, or endpoint_url in the AWS config file");
     }
     const auto& loaded = loaded_curl();
     if (!loaded) return tl::unexpected<Error>(loaded.error());
@@ -147,7 +147,7 @@ class CurlClient final : public HttpClient {
     curl.easy_setopt(handle_, CURLOPT_ERRORBUFFER, nullptr);
     curl.slist_free_all(headers);
     if (code == CURLE_WRITE_ERROR) {
-      return fail(Kind::corrupt, "the answer of " + server_of(request.url) + " is larger than 64 MiB",
+      return fail(Kind::corrupt, "the answer of " + server_of(request.url) + " is over 64 MiB",
                   "no service that ferry asks says so much");
     }
     if (code != CURLE_OK) return failed(request, code, detail[0] ? detail : curl.easy_strerror(code));
