@@ -71,7 +71,10 @@ Status Journey::fetch() {
 void Journey::finish_log() {
   // The file, not our memory of it: somebody may have cut it meanwhile.
   auto log = LocalLog::open(folder_.log());
-  auto whole = log ? complete_log(doors_, *link_, *log) : Status(tl::unexpected(log.error()));
+  const bool is_whole = log && log_size_ > 0 && log->size() >= log_size_;
+  const auto whole = !log      ? Status(tl::unexpected(log.error()))
+                     : is_whole ? Status()
+                                : complete_log(doors_, *link_, *log);
   if (!whole) doors_.progress.warn("fetch", "the log may not be whole here: " + whole.error().what);
   if (log) log_.emplace(std::move(*log));
   const auto written = write_train_log(folder_, run_);
@@ -233,7 +236,7 @@ int Journey::finish(const Status& done) {
 
   // From setup on the machine holds what only it has. It is given back when that is home, or when it is gone
   // anyway, or when the agent said that nothing was ever started.
-  const bool nothing_ran = was_refused_ || (run_.outcome == Outcome::not_started &&
+  const bool nothing_ran = nothing_ran_ || (run_.outcome == Outcome::not_started &&
                                             trim(text_at(run_.task, "setup")).empty());
   const bool holds_outputs =
       run_.phase >= Phase::setup && run_.phase < Phase::releasing && !run_.outputs_home && !nothing_ran;
@@ -247,13 +250,9 @@ int Journey::finish(const Status& done) {
   if (holds_outputs && machine == Machine::there && !done && !is_over())
     return leave(cancelled ? "nobody waits for its training any more" : "its training may still go on", done.error());
   if (!done && !is_over()) {
-    if (was_refused_ || (run_.phase < Phase::setup && !cancelled)) {
-      run_.outcome = Outcome::not_started;
-      run_.error = "the training did not start: " + done.error().what;
-    } else {
-      run_.outcome = cancelled ? Outcome::cancelled : Outcome::lost;
-      run_.error = done.error().what;
-    }
+    const bool ran = run_.phase >= Phase::setup && !nothing_ran_;
+    run_.outcome = cancelled ? Outcome::cancelled : ran ? Outcome::lost : Outcome::not_started;
+    run_.error = (run_.outcome == Outcome::not_started ? "the training did not start: " : "") + done.error().what;
     (void)doors_.ledger.update(run_);
   }
   doors_.is_ending = true;

@@ -1,5 +1,6 @@
 #include "run/training.h"
 
+#include "run/ending.h"
 #include "run/machine.h"
 #include "watch/report.h"
 
@@ -22,9 +23,11 @@ bool is_answer(const Error& error) {
 Result<Followed> Training::setup(Link& link, const agent::JobSpec& spec) {
   TRY_SET(channel, "", link.agent());
   if (!cancelled_ && doors_.wish != Wish::cancel) {
+    asked_to_start_ = true;
     auto begun = channel.client.start(spec);
-    refused_ = !begun && is_answer(begun.error());
-    TRY("start the job", std::move(begun));
+    refused_ = begun ? begun->reason == not_started : is_answer(begun.error());
+    TRY_SET(status, "start the job", std::move(begun));
+    if (refused_) return Followed{.status = std::move(status)};
     started_ = true;
   }
   return watch(channel.client, Until::running);
