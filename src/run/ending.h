@@ -1,7 +1,7 @@
 #pragma once
 /// \file
-/// What a run's end is called: outcome, exit code and reason, decided in one place and from values alone, so that the
-/// ledger, what is shown and the exit code cannot disagree. Internal to this room.
+/// What a run's end is called: outcome, exit code and reason, decided in one place and from values alone, so
+/// that the ledger, what is shown and the exit code cannot disagree. Internal to this room.
 
 #include "agent/protocol.h"
 #include "ledger/ledger.h"

@@ -12,7 +12,11 @@ constexpr int steps_unheard = 10;
 
 Interrupter::Interrupter(Doors& doors, bool can_detach, std::function<bool(Doors&)> ends,
                          std::function<void(const sync::Progress&)> told)
-    : doors_(doors), can_detach_(can_detach), ends_(std::move(ends)), told_(std::move(told)), listener_([this] { listen(); }) {}
+    : doors_(doors),
+      can_detach_(can_detach),
+      ends_(std::move(ends)),
+      told_(std::move(told)),
+      listener_([this] { listen(); }) {}
 
 Interrupter::~Interrupter() {
   over_ = true;

@@ -10,13 +10,13 @@
 
 namespace ferry::run {
 
-/// Gives a transfer ears: while it lives, options() lets the transfer fail `cancelled` once the person wants it
-/// to end, and also when a signal could not be heard because the other end says nothing. After such an end
+/// Gives a transfer ears: while it lives, options() lets the transfer fail `cancelled` once the person wants
+/// it to end, and also when a signal could not be heard because the other end says nothing. After such an end
 /// ask ends(): false means that it is to go on.
 class Interrupter {
  public:
-  /// `can_detach`: as for check_signals(). `ends`: whether what the person wants by now ends the transfer. `told` is
-  /// called with how far it is.
+  /// `can_detach`: as for check_signals(). `ends`: whether what the person wants by now ends the transfer.
+  /// `told` is called with how far it is.
   Interrupter(Doors& doors, bool can_detach, std::function<bool(Doors&)> ends,
               std::function<void(const sync::Progress&)> told = {});
   ~Interrupter();

@@ -190,8 +190,8 @@ Status Journey::sync(const sync::Tree& tree) {
     TRY_SET(receiver, "",
             link_->start_agent_program({"receive", link_->paths().workdir, "--mirror", "--state",
                                         link_->paths().run_dir + "-sync.state"}));
-    auto report = sync::send_tree(receiver.out.get(), receiver.in.get(), run_.workdir, tree,
-                                  interrupter.options());
+    auto report =
+        sync::send_tree(receiver.out.get(), receiver.in.get(), run_.workdir, tree, interrupter.options());
     if (!report && report.error().kind != Kind::cancelled)
       report = tl::unexpected(explain(receiver, std::move(report).error()));
     if (!report) receiver.signal(SIGKILL);

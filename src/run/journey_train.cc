@@ -1,5 +1,5 @@
-// The part of a run in which something runs on the machine that only it has: starting the job, following it to its
-// end, and finding it again when the connection is lost.
+// The part of a run in which something runs on the machine that only it has: starting the job, following it
+// to its end, and finding it again when the connection is lost.
 #include "base/text.h"
 #include "os/env.h"
 #include "run/ending.h"
@@ -13,7 +13,8 @@ using ledger::Phase;
 
 namespace {
 
-/// How long a broken connection is tried again before the person gets the prompt back, and a follower goes on.
+/// How long a broken connection is tried again before the person gets the prompt back, and a follower goes
+/// on.
 Seconds lost_limit() {
   if (const auto text = os::env("FERRY_LOST_LIMIT")) {
     if (const auto limit = parse_duration(*text)) return *limit;

@@ -91,8 +91,8 @@ Result<Link> Link::open(Doors& doors, cloud::Cloud& cloud, const Folder& folder,
   const bool lost_key = key_is_lost(folder, instance);
   if (lost_key) TRY("", renew_key(doors, cloud, folder, instance));
   while (true) {
-    const auto left = limit.count() == 0 ? first_try
-                                         : Millis(std::max<std::int64_t>(1000, end - doors.clock.steady_ms()));
+    const auto left =
+        limit.count() == 0 ? first_try : Millis(std::max<std::int64_t>(1000, end - doors.clock.steady_ms()));
     auto session = ssh::Session::open(target_of(folder, instance), std::min(first_try, left));
     if (session) {
       if (lost_key) TRY("", keep_key(doors, *session, folder, instance));
@@ -128,8 +128,8 @@ Result<Link> Link::open(Doors& doors, cloud::Cloud& cloud, const Folder& folder,
                         "ssm)");
     }
     if (nap == longest_nap) {
-      doors.progress.update(waiting_text("ssh answers at " + instance.address,
-                                         Millis(doors.clock.steady_ms() - begun), limit));
+      doors.progress.update(
+          waiting_text("ssh answers at " + instance.address, Millis(doors.clock.steady_ms() - begun), limit));
     }
     doors.sleep(nap, can_detach);
     nap = std::min(nap * 2, longest_nap);

@@ -30,7 +30,8 @@ class Training {
   bool heard() { return std::exchange(heard_, false); }
   /// The agent answered that it started the job.
   bool was_started() const { return started_; }
-  /// Nothing of the job can ever have run: the agent answered that it will not start it, or was never asked to.
+  /// Nothing of the job can ever have run: the agent answered that it will not start it, or was never asked
+  /// to.
   bool nothing_ran() const { return refused_ || !asked_to_start_; }
   /// The connection was lost and is there again: told once the job turns out to have lived on.
   void is_connected_again() { tell_again_ = true; }

@@ -120,8 +120,8 @@ std::string title_line(const Paint& paint, std::string_view name, std::string_vi
 
 std::string phase_line(const Paint& paint, Mark mark, std::string_view phase, std::string_view text,
                        std::optional<Millis> took, std::size_t edge) {
-  const auto [sign, colour] = mark == Mark::done     ? std::pair("✓", Colour::green)
-                              : mark == Mark::failed ? std::pair("✗", Colour::red)
+  const auto [sign, colour] = mark == Mark::done       ? std::pair("✓", Colour::green)
+                              : mark == Mark::failed   ? std::pair("✗", Colour::red)
                               : mark == Mark::going_on ? std::pair("▸", Colour::cyan)
                                                        : std::pair("!", Colour::yellow);
   const std::string body = padded(printable(phase), phase_width) + " " + printable(text);
