@@ -6,7 +6,8 @@
 namespace ferry::run {
 
 namespace {
-/// timeout(1), service managers and terminals may send the same request twice; so soon after the first it is no second one.
+/// timeout(1), service managers and terminals may send the same request twice; so soon after the first it is
+/// no second one.
 constexpr Millis same_request{300};
 constexpr Millis step{100};
 

@@ -1,7 +1,7 @@
 #pragma once
 /// \file
-/// What a run's end is called: outcome, exit code and reason, decided in one place and from values alone, so that the
-/// ledger, what is shown and the exit code cannot disagree. Internal to this room.
+/// What a run's end is called: outcome, exit code and reason, decided in one place and from values alone, so
+/// that the ledger, what is shown and the exit code cannot disagree. Internal to this room.
 
 #include "agent/protocol.h"
 #include "ledger/ledger.h"
@@ -10,6 +10,9 @@ namespace ferry::run {
 
 inline constexpr int exit_cut = 124;        ///< as timeout(1) has it
 inline constexpr int exit_cancelled = 130;  ///< as a shell has it after Ctrl-C
+
+/// JobStatus::reason of a start that was refused.
+inline constexpr std::string_view not_started = "not_started";
 
 /// How a job ended.
 struct JobEnding {

@@ -73,7 +73,10 @@ Status Journey::fetch() {
 void Journey::finish_log() {
   // The file, not our memory of it: somebody may have cut it meanwhile.
   auto log = LocalLog::open(folder_.log());
-  auto whole = log ? complete_log(doors_, *link_, *log) : Status(tl::unexpected(log.error()));
+  const bool is_whole = log && log_size_ > 0 && log->size() >= log_size_;
+  const auto whole = !log       ? Status(tl::unexpected(log.error()))
+                     : is_whole ? Status()
+                                : complete_log(doors_, *link_, *log);
   if (!whole) doors_.progress.warn("fetch", "the log may not be whole here: " + whole.error().what);
   if (log) log_.emplace(std::move(*log));
   const auto written = write_train_log(folder_, run_);
@@ -130,10 +133,9 @@ int Journey::detach() {
     doors_.progress.error(follower.error());
     return ferry_failed;
   }
-  const auto end = run_.keep
-                       ? fmt::format("then the machine is kept and costs {}/h, until: ferry down {}",
-                                     show_hourly(instance_.hourly), run_.name)
-                       : "and it is released when done";
+  const auto end = run_.keep ? fmt::format("then the machine is kept and costs {}/h, until: ferry down {}",
+                                           show_hourly(instance_.hourly), run_.name)
+                             : "and it is released when done";
   doors_.progress.note(
       fmt::format("{} is training on {}, for {} at most; its outputs come home to {}, {}", run_.name,
                   instance_.id, show_duration(lifetime_.max_duration), run_.home, end),
@@ -175,16 +177,18 @@ int Journey::leave_stopped() {
                         ? fmt::format("its disk ({} GiB) costs {} a month", instance_.disk.gib, show(month))
                         : std::string("its disk costs on");
   doors_.progress.note(
-      fmt::format("{} is stopped: nothing trains there, {}, and no timer ends it. Bring home what is on it: ferry "
-                  "fetch {}   give it up: ferry down {} --no-fetch",
-                  instance_.id, disk, run_.name, run_.name),
+      fmt::format(
+          "{} is stopped: nothing trains there, {}, and no timer ends it. Bring home what is on it: ferry "
+          "fetch {}   give it up: ferry down {} --no-fetch",
+          instance_.id, disk, run_.name, run_.name),
       {{"kept", instance_.id}, {"stopped", true}});
   return ferry_failed;
 }
 
 void Journey::call_lost(const std::string& why) {
   if (run_.outcome == Outcome::lost) return;
-  const auto trained = run_.exit_code ? fmt::format("the training ended (exit {}), but ", *run_.exit_code) : "";
+  const auto trained =
+      run_.exit_code ? fmt::format("the training ended (exit {}), but ", *run_.exit_code) : "";
   run_.error = trained + why;
   run_.outcome = Outcome::lost;
   run_.exit_code.reset();
@@ -240,8 +244,8 @@ int Journey::finish(const Status& done) {
 
   // From setup on the machine holds what only it has. It is given back when that is home, or when it is gone
   // anyway, or when the agent said that nothing was ever started.
-  const bool nothing_ran = was_refused_ || (run_.outcome == Outcome::not_started &&
-                                            trim(text_at(run_.task, "setup")).empty());
+  const bool nothing_ran =
+      nothing_ran_ || (run_.outcome == Outcome::not_started && trim(text_at(run_.task, "setup")).empty());
   const bool holds_outputs =
       run_.phase >= Phase::setup && run_.phase < Phase::releasing && !run_.outputs_home && !nothing_ran;
   if (holds_outputs && machine == Machine::stopped) {
@@ -252,15 +256,13 @@ int Journey::finish(const Status& done) {
     call_lost(machine_words_ + (is_over() ? ", and its outputs are lost" : ", and the training with it"));
   }
   if (holds_outputs && machine == Machine::there && !done && !is_over())
-    return leave(cancelled ? "nobody waits for its training any more" : "its training may still go on", done.error());
+    return leave(cancelled ? "nobody waits for its training any more" : "its training may still go on",
+                 done.error());
   if (!done && !is_over()) {
-    if (was_refused_ || (run_.phase < Phase::setup && !cancelled)) {
-      run_.outcome = Outcome::not_started;
-      run_.error = "the training did not start: " + done.error().what;
-    } else {
-      run_.outcome = cancelled ? Outcome::cancelled : Outcome::lost;
-      run_.error = done.error().what;
-    }
+    const bool ran = run_.phase >= Phase::setup && !nothing_ran_;
+    run_.outcome = cancelled ? Outcome::cancelled : ran ? Outcome::lost : Outcome::not_started;
+    run_.error =
+        (run_.outcome == Outcome::not_started ? "the training did not start: " : "") + done.error().what;
     (void)doors_.ledger.update(run_);
   }
   doors_.is_ending = true;
@@ -273,8 +275,8 @@ int Journey::finish(const Status& done) {
         if (is_reached && fetched.error().kind != Kind::cancelled) doors_.progress.error(fetched.error());
         return leave("its outputs are not home", fetched.error());
       }
-      call_lost(machine_words_ + (now == Machine::stopped ? ", and its outputs are not home"
-                                                          : ", and its outputs are lost"));
+      call_lost(machine_words_ +
+                (now == Machine::stopped ? ", and its outputs are not home" : ", and its outputs are lost"));
       doors_.progress.failed("fetch", run_.error);
       if (now == Machine::stopped) return leave_stopped();
     }

@@ -1,5 +1,5 @@
-// The part of a run in which something runs on the machine that only it has: starting the job, following it to its
-// end, and finding it again when the connection is lost.
+// The part of a run in which something runs on the machine that only it has: starting the job, following it
+// to its end, and finding it again when the connection is lost.
 #include "base/text.h"
 #include "os/env.h"
 #include "run/ending.h"
@@ -13,7 +13,8 @@ using ledger::Phase;
 
 namespace {
 
-/// How long a broken connection is tried again before the person gets the prompt back, and a follower goes on.
+/// How long a broken connection is tried again before the person gets the prompt back, and a follower goes
+/// on.
 Seconds lost_limit() {
   if (const auto text = os::env("FERRY_LOST_LIMIT")) {
     if (const auto limit = parse_duration(*text)) return *limit;
@@ -43,14 +44,16 @@ Status Journey::setup(const Order& order) {
   Training training(doors_, run_, *log_, false);
   const auto spec = job_spec(order.task);
   auto begun = training.setup(*link_, spec);
-  while (!begun && begun.error().kind == Kind::lost) {
+  while (!begun && (begun.error().kind == Kind::lost || begun.error().kind == Kind::timeout)) {
     // Until the agent has confirmed the start, nobody else could make it: secrets are in this process only.
     const auto interruption = training.was_started() ? Interruption::detach : Interruption::no_wish;
-    if (auto again = connect_again("setup", training, std::move(begun).error(), interruption); !again)
-      return detaching_ ? Status() : again;
+    auto again = connect_again("setup", training, std::move(begun).error(), interruption);
+    if (!again && detaching_) return {};
+    if (!again) begun = tl::unexpected(std::move(again).error());
+    if (!again) break;
     begun = training.setup(*link_, spec);  // a job that was started is not started again
   }
-  was_refused_ = training.was_refused();
+  nothing_ran_ = training.nothing_ran();
   TRY_SET(ready, "", std::move(begun));
   if (ready.wish == Wish::detach) {
     detaching_ = true;
@@ -75,6 +78,7 @@ Status Journey::note_end(const agent::JobStatus& status) {
   run_.exit_code = ending.exit_code;
   run_.error = ending.error;
   run_.train_end_ms = doors_.clock.now_ms();
+  log_size_ = status.log_size;
   return doors_.ledger.update(run_);
 }
 

@@ -394,7 +394,8 @@ Result<Launched> Launcher::run() {
     if (!stands_in_a_subnet(offer, **site)) continue;
     TRY_SET(instance, "", attempt(offer, **site));
     if (!instance) continue;
-    return Launched{std::move(*instance), std::move((*site)->cloud), (*site)->place, offer, image_, host_key_};
+    return Launched{
+        std::move(*instance), std::move((*site)->cloud), (*site)->place, offer, image_, host_key_};
   }
   if (!last_ && !order_.aws.subnets.empty())
     return fail(Kind::not_found, "none of your subnets is in a zone that has such a machine", {},

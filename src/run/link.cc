@@ -136,8 +136,8 @@ Result<Link> Link::open(Doors& doors, cloud::Cloud& cloud, const Folder& folder,
                         "ssm)");
     }
     if (nap == longest_nap) {
-      doors.progress.update(waiting_text("ssh answers at " + instance.address,
-                                         Millis(doors.clock.steady_ms() - begun), limit));
+      doors.progress.update(
+          waiting_text("ssh answers at " + instance.address, Millis(doors.clock.steady_ms() - begun), limit));
     }
     doors.sleep(nap, can_detach);
     nap = std::min(nap * 2, longest_nap);

@@ -405,7 +405,9 @@ TEST(Plain, AStepThatTakesLongSaysEveryMinuteWhatItWaitsFor) {
   }
   pipe.write.reset();
   const std::string said = *os::read_some(pipe.read.get(), 4096);
-  EXPECT_NE(said.find("▸ launch    waiting (60 s)\n▸ launch    waiting (120 s)\n✓ launch    there"), said.npos) << said;
+  EXPECT_NE(said.find("▸ launch    waiting (60 s)\n▸ launch    waiting (120 s)\n✓ launch    there"),
+            said.npos)
+      << said;
   EXPECT_EQ(split(said, '\n').size(), 4U) << said;
 }
 

@@ -144,7 +144,7 @@ def test_a_second_request_during_a_fetch_leaves_the_rest_to_a_follower():
         home.nothing_left()
 
 
-def test_a_silent_receiver_before_the_training_is_let_go_at_once():
+def test_a_request_to_end_before_the_training_releases_at_once():
     with Home() as home:
         home.file("big.bin", "x" * 1000)
         home.good("rehearsal", "start")
