@@ -138,6 +138,7 @@ Result<int> fetch(World& world, const std::string& name) {
     fmt::print("the outputs of {} are home, sha-256 verified: {}/\n", run.name, run.home);
     return 0;
   }
+  world.doors().ask = nullptr;  // Ctrl-C means to end here: there is nothing to choose
   auto outputs = run::fetch(world.doors(), run.name);
   if (!outputs) {
     // Its owner may have brought them home just now.
