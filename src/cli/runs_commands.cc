@@ -157,6 +157,7 @@ Result<int> fetch(World& world, const std::string& name, bool yes) {
     fmt::print("the outputs of {} are home, sha-256 verified: {}/\n", run.name, run.home);
     return 0;
   }
+  world.doors().ask = nullptr;  // Ctrl-C means to end here: there is nothing to choose
   auto outputs = run::fetch(world.doors(), run.name);
   if (!outputs && outputs.error().code == run::stopped_code && may_start(run.name, yes)) {
     TRY_SET(ended, "", run::down(world.doors(), run.name, true));

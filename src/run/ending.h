@@ -12,7 +12,6 @@ inline constexpr int exit_cut = 124;        ///< as timeout(1) has it
 inline constexpr int exit_cancelled = 130;  ///< as a shell has it after Ctrl-C
 
 /// JobStatus::reason of a start that was refused.
-inline constexpr std::string_view not_started = "not_started";
 
 /// How a job ended.
 struct JobEnding {

@@ -21,7 +21,7 @@ namespace {
 
 constexpr Seconds lock_limit{600};
 /// A machine may be hostile: what its list may make us hold.
-constexpr std::uint64_t most_outputs = 1'000'000, most_names = std::uint64_t{128} << 20;
+constexpr std::uint64_t most_outputs = 500'000, most_names = std::uint64_t{64} << 20;
 
 std::vector<std::string> named_outputs(const ledger::Run& run) {
   std::vector<std::string> names;

@@ -128,7 +128,7 @@ Status Channel::send(std::string_view& bytes) {
 Result<std::string_view> Channel::receive() {
   while (true) {
     const ssize_t got = ::read(in_, raw_.data(), raw_.size());
-    if (got == 0) return broken("the other side closed it");
+    if (got == 0) return broken();  // why, the other program may tell on its standard error
     if (got > 0) {
       received_ += static_cast<std::uint64_t>(got);
       return std::string_view(raw_.data(), static_cast<std::size_t>(got));
