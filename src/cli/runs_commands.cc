@@ -139,10 +139,10 @@ Result<int> logs(World& world, const std::string& name, bool follow) {
 }
 
 /// Whether to start a machine that was stopped, which costs again from then on.
-bool may_start(const std::string& run, bool yes) {
+bool may_start(const std::string& run, const Error& stopped, bool yes) {
   if (yes) return true;
-  const auto answer =
-      os::ask("Start the machine, bring the outputs of " + run + " home and release it? [y/N] ");
+  const auto answer = os::ask(fmt::format(
+      "{}.\nStart it, bring the outputs of {} home and release it? [y/N] ", printable(stopped.what), run));
   return answer && (answer->starts_with('y') || answer->starts_with('Y'));
 }
 
@@ -159,7 +159,7 @@ Result<int> fetch(World& world, const std::string& name, bool yes) {
   }
   world.doors().ask = nullptr;  // Ctrl-C means to end here: there is nothing to choose
   auto outputs = run::fetch(world.doors(), run.name);
-  if (!outputs && outputs.error().code == run::stopped_code && may_start(run.name, yes)) {
+  if (!outputs && outputs.error().code == run::stopped_code && may_start(run.name, outputs.error(), yes)) {
     TRY_SET(ended, "", run::down(world.doors(), run.name, true));
     for (const auto& id : ended) fmt::print("{} terminated\n", id);
     fmt::print("the outputs of {} are home, sha-256 verified: {}/\n", run.name, run.home);
