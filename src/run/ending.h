@@ -11,8 +11,6 @@ namespace ferry::run {
 inline constexpr int exit_cut = 124;        ///< as timeout(1) has it
 inline constexpr int exit_cancelled = 130;  ///< as a shell has it after Ctrl-C
 
-/// JobStatus::reason of a start that was refused.
-
 /// How a job ended.
 struct JobEnding {
   /// none: by itself and well, which is called succeeded once the outputs are home.
