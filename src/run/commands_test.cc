@@ -113,9 +113,19 @@ TEST(Down, KilledAnywhereTheNextOneEndsItAndTheModelIsHome) {
   }
 }
 
-TEST(Cancel, ARunThatIsOverOrKeptIsEndedCalmly) {
+TEST(Cancel, OfARunThatIsOverIsCalm) {
   Stage stage;
   auto order = stage.order();
+  EXPECT_EQ(stage.start(order), 0);
+  stage.process([&](Doors& here) { EXPECT_TRUE(cancel(here, stage.run().name)); });
+  EXPECT_EQ(stage.trouble(), "");
+  EXPECT_EQ(stage.run().outcome, Outcome::succeeded);
+}
+
+TEST(Cancel, OfAKeptRunReleasesItAndLeavesItsOutcome) {
+  Stage stage;
+  auto order = stage.order();
+  order.keep = true;
   EXPECT_EQ(stage.start(order), 0);
   stage.process([&](Doors& here) { EXPECT_TRUE(cancel(here, stage.run().name)); });
   EXPECT_EQ(stage.trouble(), "");

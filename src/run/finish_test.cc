@@ -203,6 +203,14 @@ TEST(Finish, ALedgerThatRefusesEverythingFromAnyPhaseOnLosesNoModelAndNoMachine)
   }
 }
 
+TEST(Finish, AMachineThatTheCloudShowsLateIsUsedAllTheSame) {
+  Stage stage;
+  stage.cloud.invisible = Millis(5'000);
+  EXPECT_EQ(stage.start(stage.order()), 0) << stage.everything_shown();
+  EXPECT_EQ(stage.cloud.machines().size(), 1U);
+  EXPECT_EQ(stage.trouble(), "");
+}
+
 TEST(Finish, OutputsThatCannotBeStoredHereKeepTheMachineUntilTheyCan) {
   Stage stage;
   stage.leave_at(Phase::training);
