@@ -302,6 +302,7 @@ def test_a_placement_group_a_role_and_a_security_group_are_passed_on_and_missing
         ec2 = client(home, "ec2")
         ec2.create_placement_group(GroupName="together", Strategy="cluster")
         own = ec2.create_security_group(GroupName="mine", Description="mine")["GroupId"]
+        ec2.authorize_security_group_ingress(GroupId=own, IpProtocol="tcp", FromPort=22, ToPort=22, CidrIp="127.0.0.0/8")
         home.good("run", "--keep", "--infra", "aws", "-t", "m5.large", "--placement-group", "together", "--instance-profile", "trainer",
                   "--security-group", own, "--", "true")
         machine = the_machine(ec2)
