@@ -137,6 +137,9 @@ Result<std::string> option_path(const os::Path& path) {
     return fail(Kind::bad_input, "ssh cannot be given the file " + printable(text), "of \"${\" or a line's end in its name",
                 "let XDG_DATA_HOME (or --key-file) name another folder");
   }
+  constexpr std::string_view plain =
+      "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789/._-+@:,";
+  if (text.find_first_not_of(plain) == std::string::npos) return text;
   std::string out = "\"";
   for (const char c : text) {
     if (c == '"' || c == '\\') out += '\\';
@@ -288,7 +291,11 @@ os::SpawnOptions Session::channel(const std::string& command) {
 Result<os::Output> Session::run(const std::string& command, std::string_view input, Millis limit) {
   TRY_SET(output, "", os::run_command(channel(command), input, limit));
   const bool is_broken = output.exit.code == 255 || !local_.argv.empty();
-  if (is_broken && !alive()) return tl::unexpected<Error>(classify(target_, output.err));
+  if (is_broken && !alive()) {
+    auto error = classify(target_, output.err);
+    if (error.kind == Kind::timeout) error.kind = Kind::lost;  // there was a connection
+    return tl::unexpected<Error>(std::move(error));
+  }
   return output;
 }
 

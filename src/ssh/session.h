@@ -38,7 +38,7 @@ bool is_login(std::string_view text);    ///< [A-Za-z0-9._@-]
 /// What a person may call a host in their ssh config: nothing that a shell takes for more than itself.
 bool is_host(std::string_view text);
 
-/// A file's path as the value of an option of ssh: in quotes, and nothing in it is expanded. Fails bad_input
+/// A file's path as the value of an option of ssh: in quotes where it needs them, and nothing in it is expanded. Fails bad_input
 /// for the one thing that ssh gives no way to write.
 Result<std::string> option_path(const os::Path& path);
 

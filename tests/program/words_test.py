@@ -68,6 +68,20 @@ def test_bash_completes_commands_and_options():
         assert done.stdout.strip() == "--detach", done
 
 
+def test_folders_may_be_called_anything():
+    for data, temporary in (("it's a \"p%h\" folder", "t" * 100), ("100% #mine", "a b")):
+        with Home() as home:
+            (home.root / temporary).mkdir()
+            (home.root / data).mkdir()
+            home.env.update(XDG_DATA_HOME=str(home.root / data), TMPDIR=str(home.root / temporary))
+            home.good("run", "--keep", "--infra", "rehearsal", "--", "sh", "-c", "mkdir outputs; echo far > outputs/a")
+            run = home.newest()["run"]
+            assert (home.work / "runs" / run / "outputs/a").read_text() == "far\n"
+            assert home.good("ssh", run, "--", "echo", "hello").out == "hello\n"
+            home.good("down", "--all")
+            assert not list((home.root / temporary).iterdir()), "something was left among the temporary files"
+
+
 def on_a_terminal(home, *args):
     """What a person's terminal is sent; the exit code."""
     ours, theirs = pty.openpty()
