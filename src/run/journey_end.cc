@@ -34,7 +34,7 @@ Status Journey::fetch() {
                                       ? "the run made no outputs/, so every file it made or changed came home"
                                       : "so every file the run made or changed came home instead");
   }
-  for (const auto& note : outputs.report.notes) doors_.progress.warn("fetch", printable(note));
+  for (const auto& note : first_few(outputs.report.notes)) doors_.progress.warn("fetch", note);
   for (const auto& entry : outputs.report.entries) {
     if (entry.type == sync::Type::file) fetched_files_.push_back(entry.path);
   }
