@@ -216,7 +216,7 @@ Status Journey::sync(const sync::Tree& tree) {
   }
   receiver.in.reset();
   receiver.wait(Millis(2000));
-  for (const auto& note : report->notes) doors_.progress.warn("sync", note);
+  for (const auto& note : first_few(report->notes)) doors_.progress.warn("sync", note);
   doors_.progress.done(
       "sync",
       fmt::format("{} {}, {} sent", report->files_moved, report->files_moved == 1 ? "file" : "files",

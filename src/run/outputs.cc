@@ -246,7 +246,7 @@ std::vector<std::string> tell(const Outputs& outputs, const ledger::Run& run) {
                            ? "so every file that the run made or changed came home"
                            : "the run made no outputs/, so every file it made or changed came home");
   }
-  for (const auto& note : outputs.report.notes) lines.push_back(printable(note));
+  for (const auto& note : first_few(outputs.report.notes)) lines.push_back(note);
   return lines;
 }
 
