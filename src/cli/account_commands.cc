@@ -5,6 +5,7 @@
 #include "cli/task_options.h"
 #include "cloud/cloud.h"
 #include "run/account.h"
+#include "run/labels.h"
 #include "run/catalog_update.h"
 #include "run/planning.h"
 #include "watch/report.h"
@@ -86,7 +87,7 @@ Result<int> quota(World& world, const std::string& region, bool json) {
 }
 
 int print_policy(run::PolicyFor whom) {
-  if (whom.owners.empty()) whom.owners = {run::owner_tag()};
+  if (whom.owners.empty()) whom.owners = {run::owner_name()};
   if (whom.roles.empty() && whom.all) {
     const auto settings = personal_settings();
     if (!settings) return report(settings.error());

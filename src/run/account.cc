@@ -13,6 +13,7 @@
 #include "os/env.h"
 #include "os/process.h"
 #include "run/access.h"
+#include "run/labels.h"
 #include "run/planning.h"
 
 extern "C" {
@@ -82,7 +83,7 @@ void check_permissions(Account& account, cloud::Cloud& cloud, std::vector<Findin
     return;
   }
   aws::TrialNames names;
-  names.tags["ferry:owner"] = owner_tag();
+  names.tags[owner_tag] = owner_name();
   if (const auto image = cloud.newest_image({"t3.micro", "x86_64", false, {}})) {
     names.image_id = image->id;
   } else {
@@ -184,7 +185,7 @@ void check_orphans(Doors& doors, const std::vector<std::string>& regions, std::v
     Place place{"aws", region, "", "", ""};
     const auto ours = [&]() -> Result<std::vector<cloud::Instance>> {
       TRY_SET(cloud, "", open_cloud(doors, place));
-      return cloud->find_by_tag("ferry:owner", owner_tag());
+      return cloud->find_by_tag(owner_tag, owner_name());
     }();
     if (!ours) {
       out.push_back({Level::note, "orphans", region + " could not be looked at: " + ours.error().what, ""});
@@ -336,7 +337,7 @@ Status may_launch(Doors& doors, const plan::Offer& offer, const cloud::Image& im
   TRY_SET(account, "", open_account(doors, offer.region));
   if (!knows_dry_run(account.client)) return {};
   aws::TrialNames names;
-  names.tags["ferry:owner"] = owner_tag();  // the policy allows no other's
+  names.tags[owner_tag] = owner_name();  // the policy allows no other's
   names.image_id = image.id;
   names.instance_type = offer.type.name;
   names.instance_profile = settings.instance_profile;
@@ -351,8 +352,6 @@ Status may_launch(Doors& doors, const plan::Offer& offer, const cloud::Image& im
   }
   return {};
 }
-
-std::string owner_tag() { return os::user_name() + "@" + os::host_name(); }
 
 namespace {
 

@@ -63,9 +63,6 @@ struct PolicyFor {
   bool all = false;
 };
 
-/// user@host, as the tag ferry:owner has it here.
-std::string owner_tag();
-
 /// The smallest IAM policy with which every ferry command works, as JSON text. Its holder makes things with
 /// one of the owners' tags only, tags nothing that is there already, and ends and opens only what has such a
 /// tag. Fails bad_input for an owner or a role that IAM would read as more than one.
