@@ -103,7 +103,10 @@ void Sweeper::end_stray(const Stray& stray) {
   if (with_outputs) {
     const auto noted = doors_.ledger.run(*run);
     const auto reached = noted ? reach(doors_, *noted, true) : tl::unexpected<Error>(noted.error());
-    if (!reached && reached.error().kind == Kind::denied) {
+    // Its key or host key is not here, or was another ledger's: no waiting will bring its outputs home.
+    const bool no_keys = !reached && (reached.error().kind == Kind::denied ||
+                                      reached.error().kind == Kind::not_found);
+    if (no_keys) {
       doors_.progress.warn("down", fmt::format("{} is ended without its outputs: {}", describe_stray(stray),
                                                reached.error().what));
       with_outputs = false;
