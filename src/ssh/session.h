@@ -53,7 +53,7 @@ class Session {
   /// none that ssh may be given; `bad_input` when ssh refuses its configuration (do not ask again).
   static Result<Session> open(const Target& target, Millis limit);
   Session(Session&&) noexcept = default;
-  Session& operator=(Session&&) noexcept = default;
+  Session& operator=(Session&&) = delete;
   /// Closes the connection. If this process is killed instead, the connection ends too: it hangs on a pipe of
   /// ours.
   ~Session();
