@@ -1,0 +1,202 @@
+"""What must be true after every trial. Each rule returns sentences; none is what should be."""
+import calendar
+import json
+import os
+import re
+import time
+
+COMMANDS = {"run", "rehearse", "plan", "gpus", "ps", "logs", "fetch", "ssh", "cancel", "down", "check", "quota", "policy", "cost", "env", "rehearsal", "catalog",
+            "init", "completion", "help"}
+BUGS = re.compile(r"Traceback \(most|AddressSanitizer|LeakSanitizer|runtime error:|Assertion .* failed|terminate called|bug of its own|Segmentation fault|core dumped")
+TOLERANCE_MS = 1000  # the cloud tells its times in whole seconds
+
+
+def judge(trial):
+    problems = list(trial.problems)
+    for rule in (no_bug, no_hang, nothing_left, one_machine, books, outputs, logs, exit_code, times, advice):
+        if rule.__name__ not in trial.exempt:
+            problems += rule(trial)
+    return problems
+
+
+def the_run(trial):
+    """As `ferry ps --all --json` shows it at the end, once asked."""
+    if not hasattr(trial, "seen"):
+        name, done = trial.run(), trial.type("ps", "--all", "--json")
+        trial.seen = next((run for run in json.loads(done.out or "[]") if run["run"] == name), None) if name else None
+    return trial.seen
+
+
+def no_bug(trial):
+    texts = {" ".join(one.words)[:60]: one.out + one.err for one in trial.commands}
+    texts |= {str(path.name): path.read_text(errors="replace") for path in
+              (*trial.data.glob("runs/*/follower.txt"), *trial.data.glob("rehearsal/server.log"))}
+    found = [f"'{BUGS.search(text)[0]}' in what {name} said" for name, text in texts.items() if BUGS.search(text)]
+    return found + [f"ferry {' '.join(one.words)[:60]} died by signal {-one.code}" for one in trial.commands
+                    if one.code and one.code < 0 and not one.hung and -one.code in (4, 6, 7, 8, 11)]
+
+
+def no_hang(trial):
+    return [f"ferry {' '.join(one.words)[:60]} did not end within {one.ended_at - one.began:.0f} s" for one in trial.commands if one.hung]
+
+
+def nothing_left(trial):
+    state, found = trial.state(), []
+    mine = lambda one: one["client_token"].startswith((trial.run() or "?") + "-") or not trial.box
+    alive = [one["id"] for one in state["instances"].values() if mine(one) and one["phase"] != "terminated"]
+    if alive:
+        found.append(f"still in the cloud: {', '.join(alive)}")
+    if not trial.box:
+        groups = [one["name"] for one in state["groups"].values() if one["name"] != "default"]
+        keys = list(state.get("keys", state.get("key_pairs", {})))
+        if groups or keys:
+            found.append(f"left in the cloud: groups {groups}, key pairs {keys}")
+        folder = trial.data / "rehearsal/instances"
+        if folder.exists() and list(folder.iterdir()):
+            found.append(f"folders of machines are left: {[one.name for one in folder.iterdir()]}")
+    end = time.time() + 15
+    while (left := trial.ferries("run", "follow-run") + trial.ssh_clients()) and time.time() < end:
+        time.sleep(0.2)
+    if left:
+        found.append(f"processes of ferry are left: {[' '.join(trial.processes().get(pid, []))[:80] for pid in left]}")
+    return found
+
+
+def one_machine(trial):
+    tokens = [one["client_token"] for one in trial.state()["instances"].values()]
+    mine = [token for token in tokens if token.startswith((trial.run() or "?") + "-")]
+    return [f"{len(mine)} machines were rented for one run: {mine}"] if len(mine) > 1 else []
+
+
+def books(trial):
+    run = the_run(trial)
+    if not run:
+        return []
+    natural = "failed" if trial.plan.training.code else "succeeded"
+    found = []
+    if run["phase"] != "released":
+        found.append(f"the ledger says {run['phase']}, {run['outcome']}")
+    elif run["outcome"] != natural and run["outcome"] not in trial.allowed:
+        found.append(f"the run is called '{run['outcome']}' ({run['error']}): nothing that happened makes it other than '{natural}'")
+    if run["outcome"] == "succeeded" and run["exit_code"] != 0 or run["outcome"] == "failed" and run["exit_code"] in (0, None):
+        found.append(f"outcome '{run['outcome']}' with exit code {run['exit_code']}")
+    if run["outcome"] in ("cancelled", "lost", "did not start") and run["exit_code"] == 0:
+        found.append(f"outcome '{run['outcome']}' with exit code 0")
+    if run["outcome"] in ("succeeded", "failed") and not run["outputs_home"]:
+        found.append(f"called '{run['outcome']}', and its outputs are not home")
+    if run["outcome"] in ("lost", "did not start") and not run["error"]:
+        found.append(f"called '{run['outcome']}' without a reason")
+    return found
+
+
+def outputs(trial):
+    run, training = the_run(trial), trial.plan.training
+    if not run:
+        return []
+    home = trial.home_of(run) / "outputs"
+    there = {str(path.relative_to(home)): path for path in home.rglob("*") if path.is_file()} | \
+            {str(path.relative_to(home)): path for path in (home / "side").glob("*")}
+    ever = training.ever()
+    partial = {".part", "many/.part", ".saved"}
+    found = [f"{name} is home with the wrong bytes" for name, path in sorted(there.items()) if name in ever and path.read_bytes() != ever[name]]
+    found += [f"a file that nobody made is home: {name}" for name in sorted(set(there) - set(ever) - partial)]
+    whole = run["outcome"] in ("succeeded", "failed")
+    promised = training.at_the_end() if whole else training.files(steps_home(trial, run)) if run["outputs_home"] else {}
+    missing = sorted(set(promised) - set(there))
+    if missing:
+        found.append(f"{len(missing)} outputs that were finished are not home, though the run is called '{run['outcome']}': {', '.join(missing[:6])}")
+    said_home = [one for one in trial.commands if one.code == 0 and one.words[0] == "fetch" and "are home" in one.out]
+    if said_home and not run["outputs_home"]:
+        found.append("'are home' was said, and the ledger does not know it")
+    return found
+
+
+def train_log(trial, run):
+    for path in (trial.home_of(run) / "train.log", trial.home_of(run) / ".ferry/train.log"):
+        if path.exists():
+            return path.read_text(errors="replace")
+    return None
+
+
+def steps_home(trial, run):
+    text = train_log(trial, run) or ""
+    return trial.plan.training.steps_in(text, "out") or 0
+
+
+def logs(trial):
+    run, training = the_run(trial), trial.plan.training
+    if not run:
+        return []
+    found = []
+    text = train_log(trial, run)
+    if text is None and run["outcome"] in ("succeeded", "failed"):
+        found.append("there is no train.log")
+    for stream in ("out", "err"):
+        steps = training.steps_in(text or "", stream)
+        if steps is None:
+            found.append(f"train.log has lines of '{stream}' twice, missing or out of order")
+        elif run["outcome"] in ("succeeded", "failed") and steps != training.lines:
+            found.append(f"train.log has {steps} of {training.lines} lines of '{stream}'")
+    shown = [trial.main] + [one for one in trial.commands if one.words[0] == "logs"]
+    for one in shown:
+        if training.steps_in(one.out, "out") is None or training.steps_in(one.err, "err") is None:
+            found.append(f"ferry {' '.join(one.words[:3])} showed lines twice, out of order, or with gaps")
+    again = trial.type("logs", run["run"])
+    if text is not None and run["phase"] == "released" and training.steps_in(again.out, "out") != training.steps_in(text, "out"):
+        found.append(f"ferry logs shows {training.steps_in(again.out, 'out')} lines, train.log has {training.steps_in(text, 'out')}")
+    return found
+
+
+def exit_code(trial):
+    """What the command that ran the training ended with, beside the ledger; a killed one says nothing."""
+    run, main = the_run(trial), trial.main
+    if not run or main.hung or main.code < 0:
+        return []
+    handed_over = "follower" in main.err or "goes on" in main.err or "is training on" in main.err or "is kept" in main.err
+    if main.code == 0 and run["outcome"] != "succeeded" and not handed_over:
+        return [f"ferry run exits 0, and the run is '{run['outcome']}'"]
+    if main.code != 0 and run["outcome"] == "succeeded" and not handed_over and "error" not in main.err:
+        return [f"ferry run exits {main.code} without a word, and the run is 'succeeded'"]
+    if run["outcome"] == "failed" and "detached" not in trial.plan.mode and not handed_over and main.code not in (run["exit_code"], 125):
+        return [f"ferry run exits {main.code}, the training with {run['exit_code']}"]
+    return []
+
+
+def differences(trial):
+    """(id, what, ledger minus cloud in milliseconds, the cloud's words) of every machine that both know to be over."""
+    cloud = trial.state()["instances"]
+    for ident, launched, released, state in trial.query("SELECT id, launched_ms, released_ms, state FROM instances WHERE id LIKE 'i-%'"):
+        one = cloud.get(ident)
+        if not one or state != "released" or one["phase"] != "terminated":
+            continue
+        said = re.search(r"\((\d+-\d+-\d+ \d+:\d+:\d+) GMT\)", one["transition_reason"])
+        end = calendar.timegm(time.strptime(said[1], "%Y-%m-%d %H:%M:%S")) * 1000 if said else one["phase_ms"]
+        yield ident, "launched", launched - one["launched_ms"], ""
+        yield ident, "released", released - end, one["transition_reason"] or one["reason_message"]
+
+
+def furthest(trial):
+    return 0 if "times" in trial.exempt else max((abs(ms) for _, _, ms, _ in differences(trial)), default=0)
+
+
+def times(trial):
+    """What is billed by: the ledger beside the cloud, to the second."""
+    return [f"{ident}: {what} by the ledger {ms / 1000:+.3f} s from the cloud's time ({words})"
+            for ident, what, ms, words in differences(trial) if abs(ms) > TOLERANCE_MS]
+
+
+def advice(trial):
+    """Commands that a message names exist; a machine that is told to be kept was there when it was told."""
+    found, cloud = set(), trial.state()["instances"]
+    runs = {name for (name,) in trial.query("SELECT name FROM runs")}
+    for one in trial.commands:
+        for command, name in re.findall(r"(?<![\w/.-])ferry ([a-z]+(?:-[a-z]+)*)(?: -[-a-z]+)* ?((?:tiny|box)-[a-z0-9]+)?", one.err):
+            if name and command not in COMMANDS:
+                found.add(f"'ferry {command}' is advised, and there is no such command")
+            if name and name not in runs:
+                found.add(f"{name} is advised about, and there is no such run")
+        for ident in re.findall(r"(i-[0-9a-f]{8,17}) is kept", one.err):
+            machine, said_at = cloud.get(ident), os.path.getmtime(one.folder / "err")
+            if not machine or machine["phase"] == "terminated" and machine["phase_ms"] / 1000 < said_at - 3:
+                found.add(f"ferry {one.words[0]} says that {ident} is kept, and it is gone")
+    return sorted(found)

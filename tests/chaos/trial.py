@@ -1,0 +1,167 @@
+"""One trial: a small training, broken at moments that its seed chooses, then looked after by a person who does what ferry says."""
+import random
+import threading
+import time
+
+import aws_test
+import host_test
+import training
+from world import World
+
+PHASES = ("checking", "planning", "launching", "connecting", "syncing", "setup", "training", "fetching", "releasing", "released")
+# How long after a phase has begun something may happen, in seconds; and how often it happens there.
+SPAN = {"planning": 0.1, "launching": 0.6, "connecting": 0.7, "syncing": 0.2, "setup": 0.3, "training": 2.5, "fetching": 0.15, "releasing": 0.6}
+WEIGHT = {"planning": 1, "launching": 3, "connecting": 2, "syncing": 1, "setup": 1, "training": 7, "fetching": 3, "releasing": 3}
+MODES = ("foreground", "foreground", "detached", "detached", "aws", "aws detached", "host", "host detached")
+PATIENCE = 150  # seconds that the person waits for what goes on in the background
+
+
+class Plan:
+    """What a seed means. Each part has dice of its own, so that a new kind changes no other part."""
+
+    def __init__(self, seed, kinds, only=None):
+        self.seed = seed
+        dice = lambda part: random.Random(f"{seed} {part}")
+        if only:
+            self.kinds = only.split("+")
+        else:
+            choose = dice("kinds")
+            self.kinds = choose.sample(sorted(kinds), 2 if choose.random() < 0.2 else 1)
+        self.faults = [(kinds[name], dice(f"fault {number}")) for number, name in enumerate(self.kinds)]
+        modes = [mode for mode in MODES if all(kind.fits(mode) for kind, _ in self.faults)]
+        self.mode = dice("mode").choice(modes or ["foreground"])
+        self.moments = [kind.moment(dice(f"moment {number}")) for number, (kind, _) in enumerate(self.faults)]
+        self.training = training.Training(dice("training"))
+        self.keep = dice("keep").random() < 0.12
+        self.boot_ms = dice("boot").choice((20, 50, 400))
+
+    def told(self):
+        when = ", ".join(f"{name} {delay:.2f} s after {phase}" for name, (phase, delay) in zip(self.kinds, self.moments))
+        return f"seed {self.seed}: {when}; {self.mode}{' --keep' if self.keep else ''}; {self.training.told()}"
+
+    def repeat(self):
+        return f"scripts/chaos --exactly --seed {self.seed} --only {'+'.join(self.kinds)}"
+
+
+class Trial(World):
+    def __init__(self, plan):
+        super().__init__(plan.boot_ms)
+        self.plan, self.box = plan, None
+        self.allowed = {}        # outcome → why, beside the training's own
+        self.exempt = set()      # rules of the judge that the faults put out of force
+        self.heals = []          # what puts right what a fault still holds broken
+        self.over = threading.Event()
+        self.main = None         # the Typed command that runs the training
+        self.problems = []       # what a fault or the person found itself
+
+    # What faults ask and say.
+
+    def run(self):
+        """The name of the run on trial, once the ledger has it."""
+        found = self.query("SELECT name FROM runs WHERE task_name = 'tiny' ORDER BY created_ms LIMIT 1")
+        return found[0][0] if found else None
+
+    def phase(self):
+        found = self.query("SELECT phase FROM runs WHERE task_name = 'tiny' ORDER BY created_ms LIMIT 1")
+        return found[0][0] if found else "checking"
+
+    def before(self, phase):
+        return PHASES.index(self.phase()) < PHASES.index(phase)
+
+    def instance(self):
+        run = self.run()
+        return self.box_instance if self.box else run and self.machine(run)
+
+    def allow(self, *outcomes, why):
+        for outcome in outcomes:
+            self.allowed[outcome] = why
+
+    def lasts(self, seconds, heal):
+        """Something stays broken for a while, or until the trial's first part is over; then heal() is called, once."""
+        self.heals.append(heal)
+        self.over.wait(seconds)
+        self.heal(heal)
+
+    def heal(self, heal):
+        if heal in self.heals:
+            self.heals.remove(heal)
+            heal()
+
+    # The trial itself.
+
+    def play(self):
+        """Everything up to the judge."""
+        self.prepare()
+        words, script = ["run", "--name", "tiny"], self.plan.training.script()
+        words += ["--infra", {"aws": "aws", "host": "ssh/box"}.get(self.plan.mode.split()[0], "rehearsal")]
+        words += ["--detach"] if "detached" in self.plan.mode else []
+        words += ["--keep"] if self.plan.keep else []
+        self.main = self.begin(*words, *self.plan.training.flags(), "--", "bash", "-c", script)
+        threads = [threading.Thread(target=self.one_fault, args=(*fault, *moment), daemon=True)
+                   for fault, moment in zip(self.plan.faults, self.plan.moments)]
+        for thread in threads:
+            thread.start()
+        self.main.wait()
+        for thread in threads:
+            thread.join(120)
+        self.over.set()
+        for heal in list(self.heals):
+            self.heal(heal)
+        if any(thread.is_alive() for thread in threads):
+            self.problems.append("the harness: a fault did not come to its end")
+        self.look_after()
+
+    def prepare(self):
+        self.file("train.txt", "what is trained with\n")
+        if self.plan.mode.startswith("aws"):
+            aws_test.aws_env(self)
+        if self.plan.mode.startswith("host"):
+            self.box = host_test.own_machine(self)
+            self.box_instance = self.machine(self.box)
+        for kind, _ in self.plan.faults:
+            kind.prepare(self)
+
+    def one_fault(self, kind, dice, phase, delay):
+        try:
+            self.wait_for_phase(phase)
+            time.sleep(delay)
+            self.note(f"{kind.name} begins ({self.phase()})")
+            kind.act(self, dice)
+        except Exception as bug:  # told by the judge as the harness's own
+            self.problems.append(f"the harness: {kind.name}: {type(bug).__name__}: {bug}")
+
+    def wait_for_phase(self, phase):
+        end = time.time() + 60
+        while self.before(phase) and time.time() < end:
+            if self.main.process.poll() is not None and not self.followers():
+                return
+            time.sleep(0.01)
+
+    def look_after(self):
+        """What a person does who reads: waits while somebody follows, else ferry fetch and ferry down as advised."""
+        end, tries = time.time() + PATIENCE, {"fetch": 0, "down": 0}
+        nap = 0.2
+        while True:
+            looked = self.type("ps")
+            if looked.code != 0:
+                self.problems.append(f"ferry ps exits {looked.code}")
+            name, phase = self.run(), self.phase()
+            if not name or phase == "released":
+                break
+            kept = self.query("SELECT keep, outputs_home, outcome FROM runs WHERE name = ?", name)[0]
+            followed = bool(self.ferries("follow-run"))
+            if followed and time.time() < end:
+                time.sleep(nap)
+                nap = min(nap * 1.5, 5)
+                continue
+            if followed:
+                self.problems.append(f"{name} still goes on in the background {PATIENCE} s after all was well again")
+            if not (kept[0] and kept[1]) and tries["fetch"] < 2:
+                tries["fetch"] += 1
+                self.type("fetch", name)
+            tries["down"] += 1
+            self.type("down", name)
+            if tries["down"] >= 3:
+                break
+        if self.run() and not self.query("SELECT 1 FROM runs WHERE name = ? AND phase = 'released'", self.run()):
+            self.problems.append(f"the run is {self.phase()} after all that its messages advise")
