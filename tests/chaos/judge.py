@@ -5,6 +5,8 @@ import os
 import re
 import time
 
+import host_test
+
 COMMANDS = {"run", "rehearse", "plan", "gpus", "ps", "logs", "fetch", "ssh", "cancel", "down", "check", "quota", "policy", "cost", "env", "rehearsal", "catalog",
             "init", "completion", "help"}
 BUGS = re.compile(r"Traceback \(most|AddressSanitizer|LeakSanitizer|runtime error:|Assertion .* failed|terminate called|bug of its own|Segmentation fault|core dumped")
@@ -13,7 +15,7 @@ TOLERANCE_MS = 1000  # the cloud tells its times in whole seconds
 
 def judge(trial):
     problems = list(trial.problems)
-    for rule in (no_bug, no_hang, nothing_left, one_machine, books, outputs, logs, exit_code, times, advice):
+    for rule in (no_bug, no_hang, nothing_left, nothing_on_the_box, one_machine, books, outputs, logs, logs_again, exit_code, money, times, advice):
         if rule.__name__ not in trial.exempt:
             problems += rule(trial)
     return problems
@@ -62,6 +64,21 @@ def nothing_left(trial):
     return found
 
 
+def nothing_on_the_box(trial):
+    """A machine of the person's own stays, without what the run had there."""
+    run = trial.run()
+    if not trial.box or not run:
+        return []
+    if trial.machine(trial.box) != trial.box_instance:
+        return ["the person's own machine is gone"]
+    left = host_test.on_box(trial, f"find .ferry -name '{run}*' -not -name '*.lock'; ps axww -o args | grep '[f]erry-agent.*{run}' || true").strip()
+    end = time.time() + 10
+    while left and time.time() < end:
+        time.sleep(0.5)
+        left = host_test.on_box(trial, f"find .ferry -name '{run}*' -not -name '*.lock'; ps axww -o args | grep '[f]erry-agent.*{run}' || true").strip()
+    return [f"left on the person's own machine: {left}"] if left else []
+
+
 def one_machine(trial):
     tokens = [one["client_token"] for one in trial.state()["instances"].values()]
     mine = [token for token in tokens if token.startswith((trial.run() or "?") + "-")]
@@ -80,13 +97,24 @@ def books(trial):
         found.append(f"the run is called '{run['outcome']}' ({run['error']}): nothing that happened makes it other than '{natural}'")
     if run["outcome"] == "succeeded" and run["exit_code"] != 0 or run["outcome"] == "failed" and run["exit_code"] in (0, None):
         found.append(f"outcome '{run['outcome']}' with exit code {run['exit_code']}")
-    if run["outcome"] in ("cancelled", "lost", "did not start") and run["exit_code"] == 0:
+    if run["outcome"] in ("cancelled", "lost", "did not start") and run["exit_code"] == 0 and not trial.given_up:
         found.append(f"outcome '{run['outcome']}' with exit code 0")
     if run["outcome"] in ("succeeded", "failed") and not run["outputs_home"]:
         found.append(f"called '{run['outcome']}', and its outputs are not home")
+    if run["outcome"] == "cancelled" and run["train_start_ms"] and not run["outputs_home"] and "lost" not in trial.allowed:
+        found.append("cancelled, and what it had written is not home, though its machine answered")
+    if trial.cut and run["outcome"] == "succeeded" and run["train_end_ms"] - run["train_start_ms"] > 3000:
+        found.append("cut at its limit, and called 'succeeded'")
+    if trial.query("PRAGMA integrity_check") != [("ok",)]:
+        found.append("the ledger is damaged")
     if run["outcome"] in ("lost", "did not start") and not run["error"]:
         found.append(f"called '{run['outcome']}' without a reason")
     return found
+
+
+def natural_end(trial, run):
+    """The training came to the end of its script."""
+    return run["outcome"] == "succeeded" or run["outcome"] == "failed" and run["exit_code"] == trial.plan.training.code
 
 
 def outputs(trial):
@@ -100,8 +128,12 @@ def outputs(trial):
     partial = {".part", "many/.part", ".saved"}
     found = [f"{name} is home with the wrong bytes" for name, path in sorted(there.items()) if name in ever and path.read_bytes() != ever[name]]
     found += [f"a file that nobody made is home: {name}" for name in sorted(set(there) - set(ever) - partial)]
-    whole = run["outcome"] in ("succeeded", "failed")
+    whole = natural_end(trial, run)
     promised = training.at_the_end() if whole else training.files(steps_home(trial, run)) if run["outputs_home"] else {}
+    if run["exit_code"] is not None and run["exit_code"] == training.trap != 0:
+        promised = {**promised, "saved": ever["saved"]}  # its handler had the last word
+    if trial.cut:
+        promised = {}
     missing = sorted(set(promised) - set(there))
     if missing:
         found.append(f"{len(missing)} outputs that were finished are not home, though the run is called '{run['outcome']}': {', '.join(missing[:6])}")
@@ -135,16 +167,27 @@ def logs(trial):
         steps = training.steps_in(text or "", stream)
         if steps is None:
             found.append(f"train.log has lines of '{stream}' twice, missing or out of order")
-        elif run["outcome"] in ("succeeded", "failed") and steps != training.lines:
+        elif natural_end(trial, run) and steps != training.lines:
             found.append(f"train.log has {steps} of {training.lines} lines of '{stream}'")
     shown = [trial.main] + [one for one in trial.commands if one.words[0] == "logs"]
     for one in shown:
         if training.steps_in(one.out, "out") is None or training.steps_in(one.err, "err") is None:
             found.append(f"ferry {' '.join(one.words[:3])} showed lines twice, out of order, or with gaps")
-    again = trial.type("logs", run["run"])
-    if text is not None and run["phase"] == "released" and training.steps_in(again.out, "out") != training.steps_in(text, "out"):
-        found.append(f"ferry logs shows {training.steps_in(again.out, 'out')} lines, train.log has {training.steps_in(text, 'out')}")
+    main = trial.main
+    if natural_end(trial, run) and main.code == run["exit_code"] and "detached" not in trial.plan.mode and not trial.on_terminal and \
+            "is training on" not in main.err and training.steps_in(main.out, "out") != training.lines:
+        found.append(f"ferry run ended with the training and showed {training.steps_in(main.out, 'out')} of {training.lines} lines")
     return found
+
+
+def logs_again(trial):
+    """What ferry logs shows of a run that is over is what came home."""
+    run = the_run(trial)
+    text = train_log(trial, run) if run and run["phase"] == "released" else None
+    if text is None:
+        return []
+    again, count = trial.type("logs", run["run"]).out, trial.plan.training.steps_in
+    return [] if count(again, "out") == count(text, "out") else [f"ferry logs shows {count(again, 'out')} lines, train.log has {count(text, 'out')}"]
 
 
 def exit_code(trial):
@@ -162,17 +205,32 @@ def exit_code(trial):
     return []
 
 
+def money(trial):
+    run, said = the_run(trial), re.search(r"at most \$([0-9.]+)", trial.main.err)
+    if run and said and (run["spent_usd"] or 0) > float(said[1]) + 1e-6:
+        return [f"it cost ${run['spent_usd']}, and was said to cost at most ${said[1]}"]
+    return []
+
+
+def end_of(trial, machine):
+    """When the cloud stopped billing a machine, in milliseconds since 1970: whole seconds where somebody asked for its end."""
+    said = re.search(r"\((\d+-\d+-\d+ \d+:\d+:\d+) GMT\)", machine["transition_reason"])
+    if said:
+        return calendar.timegm(time.strptime(said[1], "%Y-%m-%d %H:%M:%S")) * 1000
+    log = (trial.data / "rehearsal/server.log").read_text(errors="replace")
+    if ended := re.search(rf"^(\S+)\.(\d+)Z {machine['id']} (?:running: died|shutting-down: )", log, re.MULTILINE):
+        return calendar.timegm(time.strptime(ended[1], "%Y-%m-%dT%H:%M:%S")) * 1000 + int(ended[2])
+    return machine["phase_ms"]
+
+
 def differences(trial):
     """(id, what, ledger minus cloud in milliseconds, the cloud's words) of every machine that both know to be over."""
     cloud = trial.state()["instances"]
     for ident, launched, released, state in trial.query("SELECT id, launched_ms, released_ms, state FROM instances WHERE id LIKE 'i-%'"):
         one = cloud.get(ident)
-        if not one or state != "released" or one["phase"] != "terminated":
-            continue
-        said = re.search(r"\((\d+-\d+-\d+ \d+:\d+:\d+) GMT\)", one["transition_reason"])
-        end = calendar.timegm(time.strptime(said[1], "%Y-%m-%d %H:%M:%S")) * 1000 if said else one["phase_ms"]
-        yield ident, "launched", launched - one["launched_ms"], ""
-        yield ident, "released", released - end, one["transition_reason"] or one["reason_message"]
+        if one and state == "released" and one["phase"] == "terminated":
+            yield ident, "launched", launched - one["launched_ms"], ""
+            yield ident, "released", released - end_of(trial, one), one["transition_reason"] or one["reason_message"]
 
 
 def furthest(trial):

@@ -6,8 +6,8 @@ KINDS = {}
 
 
 class Kind:
-    def __init__(self, name, act, phases, modes, prepare):
-        self.name, self.act, self.phases, self.modes, self._prepare = name, act, phases, modes, prepare
+    def __init__(self, name, act, phases, modes, prepare, flags):
+        self.name, self.act, self.phases, self.modes, self._prepare, self.flags = name, act, phases, modes, prepare, flags
 
     def fits(self, mode):
         return self.modes is None or mode in self.modes
@@ -27,10 +27,11 @@ WITH_MACHINE = ("connecting", "syncing", "setup", "training", "fetching", "relea
 RENTED = ("foreground", "detached", "aws", "aws detached")
 
 
-def kind(name, phases=ANY, modes=None, prepare=None):
+def kind(name, phases=ANY, modes=None, prepare=None, flags=()):
+    """`modes`: those it makes sense in (None: all). `prepare` is called before the run, whose command gets `flags`."""
     def register(act):
         assert name not in KINDS, name
-        KINDS[name] = Kind(name, act, phases, modes, prepare)
+        KINDS[name] = Kind(name, act, phases, modes, prepare, flags)
         return act
     return register
 
@@ -41,10 +42,19 @@ def dies_early(trial):
         trial.allow("lost", "did not start", why="it happened before the training")
 
 
+def hangs_up(trial):
+    """Whoever hangs up before the training has cancelled it: there is nothing yet that could go on alone."""
+    dies_early(trial)
+    if trial.before("training"):
+        trial.allow("cancelled", why="hung up before the training")
+
+
 def load():
     import kinds_api
+    import kinds_beside
     import kinds_files
     import kinds_machine
     import kinds_person
     import kinds_process
+    import kinds_terminal
     return KINDS

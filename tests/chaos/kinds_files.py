@@ -7,7 +7,7 @@ import sqlite3
 import subprocess
 import time
 
-from kinds import dies_early, kind
+from kinds import RENTED, dies_early, kind
 
 LATER = ("setup", "training", "fetching", "releasing")
 
@@ -21,6 +21,8 @@ def damage(name, phases=LATER, kill=True):
     def register(act):
         def whole(trial, dice):
             dies_early(trial)
+            if not trial.before("fetching"):
+                trial.exempt.add("logs_again")  # the machine that has the whole of it may be gone
             if kill and dice.random() < 0.7:
                 trial.signal(signal.SIGKILL, trial.followers() + trial.ssh_clients(), "ferry and its ssh")
             try:
@@ -150,7 +152,7 @@ def read_only(trial, dice):
     trial.lasts(dice.choice((3, 8)), unmount(frozen))
 
 
-@kind("run-folder-on-a-full-disk", phases=("planning",))
+@kind("run-folder-on-a-full-disk", phases=("planning",), modes=RENTED)
 def full_data(trial, dice):
     """No room for keys, log and notes, for a while."""
     dies_early(trial)
@@ -162,11 +164,10 @@ def full_data(trial, dice):
     trial.wait_for_phase(dice.choice(("launching", "training")))
     time.sleep(dice.uniform(0, 1))
     dies_early(trial)
-    with open(balloon, "wb") as big:
+    with open(balloon, "wb", buffering=0) as big:
         try:
             while True:
                 big.write(b"\0" * 4096)
-                big.flush()
         except OSError:
             pass
     trial.note("the disk of the run's folder is full")

@@ -39,7 +39,8 @@ def down(trial, dice):
 def down_no_fetch(trial, dice):
     cancels(trial)
     trial.allow("lost", why="its outputs were given up")
-    trial.exempt.add("logs")
+    trial.exempt |= {"logs", "logs_again"}
+    trial.given_up = True
     if run := target(trial):
         trial.type("down", "--no-fetch", run)
 

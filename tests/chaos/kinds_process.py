@@ -3,13 +3,13 @@ import os
 import signal
 import time
 
-from kinds import dies_early, kind
+from kinds import dies_early, hangs_up, kind
 
 NUMBERS = {"kill": signal.SIGKILL, "term": signal.SIGTERM, "int": signal.SIGINT, "hup": signal.SIGHUP}
 
 
 def to_ferry(trial, number, twice_after=None):
-    dies_early(trial)
+    (hangs_up if number == signal.SIGHUP else dies_early)(trial)
     if number in (signal.SIGTERM, signal.SIGINT):
         trial.allow("cancelled", why="it was asked to end")
         trial.allow("did not start", why="it was asked to end before anything was rented")

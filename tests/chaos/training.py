@@ -1,5 +1,4 @@
 """The small training of a trial: it writes in several ways, and each of its files can be told from its name alone."""
-import shlex
 
 
 class Training:
@@ -7,12 +6,11 @@ class Training:
 
     def __init__(self, dice):
         self.mark = f"{dice.randrange(1 << 32):08x}"
-        self.lines = dice.choice((5, 12, 25))
-        self.pace = dice.choice((0.05, 0.1, 0.2))
+        self.lines, self.pace = dice.choice(((5, 0.1), (5, 0.2), (12, 0.05), (12, 0.2), (25, 0.05), (25, 0.1), (150, 0)))
         self.code = dice.choice((0, 0, 0, 0, 7))
         self.trap = dice.choice((None, None, 0, 9))  # the exit code after a SIGTERM, once something was saved
         self.model = dice.choice((1_000, 300_000, 4_000_000))
-        self.many = dice.choice((1, 1, 40))  # small files a step
+        self.many = dice.choice((1, 1, 40)) if self.pace else 1  # small files a step
         self.named = dice.random() < 0.3     # outputs are named, not found
 
     def told(self):
@@ -25,15 +23,16 @@ class Training:
     def script(self):
         m = self.mark
         trap = f"trap 'echo saved {m} > outputs/.saved; mv outputs/.saved outputs/saved; exit {self.trap}' TERM\n" if self.trap is not None else ""
+        rest = f"sleep {self.pace}" if self.pace else ":"
+        # What is killed in the middle of a file leaves it under its passing name.
         return (f"mkdir -p outputs/many ~/side.$FERRY_RUN\n{trap}"
-                f"put() {{ cat > outputs/.part; mv outputs/.part \"$1\"; }}\n"
                 f"for i in $(seq {self.lines}); do\n"
-                f"  echo checkpoint $i {m} | put outputs/ck-$i\n"
-                f"  for j in $(seq {self.many}); do echo small $i $j {m} > outputs/many/.part; mv outputs/many/.part outputs/many/f-$i-$j; done\n"
+                f"  echo checkpoint $i {m} > outputs/.part && mv outputs/.part outputs/ck-$i\n"
+                f"  for j in $(seq {self.many}); do echo small $i $j {m} > outputs/many/.part && mv outputs/many/.part outputs/many/f-$i-$j; done\n"
                 f"  echo out $i; echo err $i >&2\n"
-                f"  sleep {self.pace}\n"
+                f"  {rest}\n"
                 f"done\n"
-                f"yes {m} | head -c {self.model} | put outputs/model\n"
+                f"yes {m} | head -c {self.model} > outputs/.part && mv outputs/.part outputs/model\n"
                 f"echo aside {m} > ~/side.$FERRY_RUN/w; ln -s ~/side.$FERRY_RUN outputs/side; ln -s many/f-1-1 outputs/link\n"
                 f"exit {self.code}\n")
 
@@ -63,6 +62,3 @@ class Training:
         lines = [line for line in text.splitlines() if line.startswith(stream + " ")]
         return len(lines) if lines == [f"{stream} {i}" for i in range(1, len(lines) + 1)] and len(lines) <= self.lines else None
 
-
-def quoted(words):
-    return " ".join(shlex.quote(word) for word in words)

@@ -6,7 +6,8 @@ import time
 import aws_test
 import host_test
 import training
-from world import World
+from terminal import OnTerminal
+from world import Typed, World
 
 PHASES = ("checking", "planning", "launching", "connecting", "syncing", "setup", "training", "fetching", "releasing", "released")
 # How long after a phase has begun something may happen, in seconds; and how often it happens there.
@@ -22,14 +23,16 @@ class Plan:
     def __init__(self, seed, kinds, only=None):
         self.seed = seed
         dice = lambda part: random.Random(f"{seed} {part}")
-        if only:
-            self.kinds = only.split("+")
+        if only is not None:
+            self.kinds = only.split("+") if only else []
         else:
             choose = dice("kinds")
             self.kinds = choose.sample(sorted(kinds), 2 if choose.random() < 0.2 else 1)
+        common = lambda names: [mode for mode in MODES if all(kinds[name].fits(mode) for name in names)]
+        if not common(self.kinds):
+            self.kinds = self.kinds[:1]
         self.faults = [(kinds[name], dice(f"fault {number}")) for number, name in enumerate(self.kinds)]
-        modes = [mode for mode in MODES if all(kind.fits(mode) for kind, _ in self.faults)]
-        self.mode = dice("mode").choice(modes or ["foreground"])
+        self.mode = dice("mode").choice(common(self.kinds))
         self.moments = [kind.moment(dice(f"moment {number}")) for number, (kind, _) in enumerate(self.faults)]
         self.training = training.Training(dice("training"))
         self.keep = dice("keep").random() < 0.12
@@ -53,6 +56,9 @@ class Trial(World):
         self.over = threading.Event()
         self.main = None         # the Typed command that runs the training
         self.problems = []       # what a fault or the person found itself
+        self.on_terminal = False
+        self.cut = False         # the training meets its limit
+        self.given_up = False    # the person did not want its outputs
 
     # What faults ask and say.
 
@@ -96,7 +102,10 @@ class Trial(World):
         words += ["--infra", {"aws": "aws", "host": "ssh/box"}.get(self.plan.mode.split()[0], "rehearsal")]
         words += ["--detach"] if "detached" in self.plan.mode else []
         words += ["--keep"] if self.plan.keep else []
-        self.main = self.begin(*words, *self.plan.training.flags(), "--", "bash", "-c", script)
+        for kind, _ in self.plan.faults:
+            words += kind.flags
+        how = OnTerminal if self.on_terminal else Typed
+        self.main = self.begin(*words, *self.plan.training.flags(), "--", "bash", "-c", script, how=how)
         threads = [threading.Thread(target=self.one_fault, args=(*fault, *moment), daemon=True)
                    for fault, moment in zip(self.plan.faults, self.plan.moments)]
         for thread in threads:
@@ -148,20 +157,30 @@ class Trial(World):
             name, phase = self.run(), self.phase()
             if not name or phase == "released":
                 break
-            kept = self.query("SELECT keep, outputs_home, outcome FROM runs WHERE name = ?", name)[0]
-            followed = bool(self.ferries("follow-run"))
-            if followed and time.time() < end:
+            kept = self.query("SELECT keep, outputs_home FROM runs WHERE name = ?", name)[0]
+            if self.ferries("follow-run", "run") and time.time() < end:
                 time.sleep(nap)
                 nap = min(nap * 1.5, 5)
                 continue
-            if followed:
+            if time.time() >= end:
                 self.problems.append(f"{name} still goes on in the background {PATIENCE} s after all was well again")
+                self.type("cancel", name)
             if not (kept[0] and kept[1]) and tries["fetch"] < 2:
                 tries["fetch"] += 1
-                self.type("fetch", name)
+                if self.type("fetch", name).code != 0 and self.could_be_fetched(name):
+                    self.problems.append("ferry fetch fails, and the machine is there")
             tries["down"] += 1
-            self.type("down", name)
+            if self.type("down", name).code != 0:
+                self.problems.append("ferry down fails, though all is well again")
             if tries["down"] >= 3:
                 break
         if self.run() and not self.query("SELECT 1 FROM runs WHERE name = ? AND phase = 'released'", self.run()):
             self.problems.append(f"the run is {self.phase()} after all that its messages advise")
+
+    def could_be_fetched(self, run):
+        """The run's machine answers, and there is something on it."""
+        began = self.query("SELECT 1 FROM runs WHERE name = ? AND train_start_ms > 0 AND phase <> 'released'", run)
+        if self.box:
+            return bool(began)
+        machine = self.state()["instances"].get(self.machine(run) or "")
+        return bool(began and machine and machine["phase"] == "running")

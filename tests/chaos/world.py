@@ -18,12 +18,12 @@ COMMAND_LIMIT = 300  # seconds; more than any promise of ferry's takes, on a loa
 class Typed:
     """A command that was typed; what it says goes to files, so that it never waits for a reader."""
 
-    def __init__(self, home, words, env=None, program=None):
+    def __init__(self, home, words, env=None):
         self.words, self.home, self.hung = words, home, False
         self.began = time.time()
         self.folder = pathlib.Path(tempfile.mkdtemp(dir=home.said))
         with open(self.folder / "out", "wb") as out, open(self.folder / "err", "wb") as err:
-            self.process = subprocess.Popen([program or lib.FERRY, *words], cwd=home.work, env={**home.env, **(env or {})},
+            self.process = subprocess.Popen([home.program, *words], cwd=home.work, env={**home.env, **(env or {})},
                                             stdin=subprocess.DEVNULL, stdout=out, stderr=err, start_new_session=True)
         self.ended_at = 0
 
@@ -68,7 +68,7 @@ class World(lib.Home):
         self.said.mkdir()
         self.tmp.mkdir()
         self.env.update(TMPDIR=str(self.tmp), FERRY_REHEARSAL_BOOT_MS=str(boot_ms))
-        self.data = self.root / "data/ferry"
+        self.data, self.program = self.root / "data/ferry", lib.FERRY
         self.commands, self.notes = [], []  # Typed; (time, text)
         self._lock = threading.Lock()
 
@@ -79,8 +79,8 @@ class World(lib.Home):
         with self._lock:
             self.notes.append((time.time(), text))
 
-    def begin(self, *words, **more):
-        typed = Typed(self, words, **more)
+    def begin(self, *words, how=Typed, **more):
+        typed = how(self, words, **more)
         with self._lock:
             self.commands.append(typed)
         return typed
