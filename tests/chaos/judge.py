@@ -223,13 +223,22 @@ def end_of(trial, machine):
     return machine["phase_ms"]
 
 
+def start_of(trial, machine):
+    """When it was launched; the cloud's own launched_ms is that of the last start."""
+    log = (trial.data / "rehearsal/server.log").read_text(errors="replace")
+    boots = re.findall(rf"^(\S+)\.(\d+)Z {machine['id']} pending: boot", log, re.MULTILINE)
+    if len(boots) < 2:
+        return machine["launched_ms"]
+    return calendar.timegm(time.strptime(boots[0][0], "%Y-%m-%dT%H:%M:%S")) * 1000 + int(boots[0][1])
+
+
 def differences(trial):
     """(id, what, ledger minus cloud in milliseconds, the cloud's words) of every machine that both know to be over."""
     cloud = trial.state()["instances"]
     for ident, launched, released, state in trial.query("SELECT id, launched_ms, released_ms, state FROM instances WHERE id LIKE 'i-%'"):
         one = cloud.get(ident)
         if one and state == "released" and one["phase"] == "terminated":
-            yield ident, "launched", launched - one["launched_ms"], ""
+            yield ident, "launched", launched - start_of(trial, one), ""
             yield ident, "released", released - end_of(trial, one), one["transition_reason"] or one["reason_message"]
 
 
@@ -253,6 +262,9 @@ def advice(trial):
                 found.add(f"'ferry {command}' is advised, and there is no such command")
             if name and name not in runs:
                 found.add(f"{name} is advised about, and there is no such run")
+        for advised, name in re.findall(r"ferry (fetch|logs -f|down|cancel) ((?:tiny|box)-[a-z0-9]+)(?=[\s\S]*\n✓ release)", one.err):
+            if f"try:  ferry {advised} {name}" in one.err:
+                found.add(f"ferry {one.words[0]} advises 'ferry {advised} {name}' and then releases the run itself")
         for ident in re.findall(r"(i-[0-9a-f]{8,17}) is kept", one.err):
             machine, said_at = cloud.get(ident), os.path.getmtime(one.folder / "err")
             if not machine or machine["phase"] == "terminated" and machine["phase_ms"] / 1000 < said_at - 3:

@@ -1,8 +1,8 @@
 """The machine: it dies, stops, reboots, does not answer; what ferry has on it is killed."""
 import signal
-import subprocess
 import time
 
+import outside
 from kinds import RENTED, WITH_MACHINE, dies_early, kind
 
 
@@ -120,24 +120,37 @@ def slow_boot(trial, dice):
     trial.fault("slow-boot", f"ms={dice.choice((1000, 4000))}", "count=1")
 
 
-def aws_cli(trial, *words):
+def colleague(trial, action, instance):
+    """Somebody else's call, with the same account."""
     lines = trial.good("rehearsal", "env").out.splitlines()
-    pairs = dict(line.removeprefix("export ").split("=", 1) for line in lines if line.startswith("export "))
-    env = {**trial.env, **{key: value.strip("'\"") for key, value in pairs.items()}, "AWS_PAGER": ""}
-    done = subprocess.run(["aws", "ec2", *words], env=env, capture_output=True, text=True, timeout=120)
-    trial.note(f"aws ec2 {' '.join(words)}: exit {done.returncode} {done.stderr.strip()}")
-    return done.returncode == 0
+    env = {key: value.strip("'\"") for key, value in (line.removeprefix("export ").split("=", 1) for line in lines if line.startswith("export "))}
+    status, text = outside.call(env["AWS_ENDPOINT_URL"], env["AWS_ACCESS_KEY_ID"], env["AWS_SECRET_ACCESS_KEY"], action, instance)
+    trial.note(f"somebody calls {action} {instance}: {status}" + ("" if status == 200 else " " + text))
+    return status == 200
 
 
-def from_outside(verb, why):
+def from_outside(action, why):
     def act(trial, dice):
         loses(trial, why)
         trial.allow("cancelled", why=why)
         if instance := on_machine(trial):
-            aws_cli(trial, f"{verb}-instances", "--instance-ids", instance)
+            colleague(trial, action, instance)
     return act
 
 
-kind("machine-terminated-from-outside", phases=("launching", *WITH_MACHINE), modes=RENTED)(from_outside("terminate", "somebody ended its machine"))
-kind("machine-stopped-from-outside", phases=WITH_MACHINE, modes=RENTED)(from_outside("stop", "somebody stopped its machine"))
-kind("machine-rebooted-from-outside", phases=WITH_MACHINE, modes=RENTED)(from_outside("reboot", "somebody rebooted its machine"))
+kind("machine-terminated-from-outside", phases=("launching", *WITH_MACHINE), modes=RENTED)(from_outside("TerminateInstances", "somebody ended its machine"))
+kind("machine-stopped-from-outside", phases=WITH_MACHINE, modes=RENTED)(from_outside("StopInstances", "somebody stopped its machine"))
+kind("machine-rebooted-from-outside", phases=WITH_MACHINE, modes=RENTED)(from_outside("RebootInstances", "somebody rebooted its machine"))
+
+
+@kind("machine-stopped-and-started-from-outside", phases=WITH_MACHINE, modes=RENTED)
+def stopped_and_started(trial, dice):
+    loses(trial, "somebody stopped its machine")
+    trial.allow("cancelled", why="its machine was away")
+    if (instance := on_machine(trial)) and colleague(trial, "StopInstances", instance):
+        time.sleep(dice.uniform(0.5, 4))
+        end = time.time() + 20
+        while trial.state()["instances"][instance]["phase"] in ("stopping", "stopped") and time.time() < end:
+            if colleague(trial, "StartInstances", instance):
+                break
+            time.sleep(1)

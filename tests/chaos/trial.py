@@ -174,8 +174,15 @@ class Trial(World):
                 self.problems.append("ferry down fails, though all is well again")
             if tries["down"] >= 3:
                 break
+        self.clear_host()
         if self.run() and not self.query("SELECT 1 FROM runs WHERE name = ? AND phase = 'released'", self.run()):
             self.problems.append(f"the run is {self.phase()} after all that its messages advise")
+
+    def clear_host(self):
+        """What ferry said to have left on a machine of one's own goes with another down."""
+        said = "".join(one.err for one in self.commands) + "".join(path.read_text(errors="replace") for path in self.data.glob("runs/*/follower.txt"))
+        if self.run() and f"what {self.run()} left on" in said:
+            self.type("down", self.run())
 
     def could_be_fetched(self, run):
         """The run's machine answers, and there is something on it."""
