@@ -15,7 +15,7 @@ TOLERANCE_MS = 1000  # the cloud tells its times in whole seconds
 
 def judge(trial):
     problems = list(trial.problems)
-    for rule in (no_bug, no_hang, nothing_left, nothing_on_the_box, one_machine, books, outputs, logs, logs_again, exit_code, money, times, advice):
+    for rule in (no_bug, no_hang, nothing_left, nothing_on_the_box, one_machine, books, outputs, logs, logs_again, exit_code, secrets, money, times, advice):
         if rule.__name__ not in trial.exempt:
             problems += rule(trial)
     return problems
@@ -105,6 +105,10 @@ def books(trial):
         found.append("cancelled, and what it had written is not home, though its machine answered")
     if trial.cut and run["outcome"] == "succeeded" and run["train_end_ms"] - run["train_start_ms"] > 3000:
         found.append("cut at its limit, and called 'succeeded'")
+    if not run["outputs_home"] and run["train_start_ms"] and not (trial.given_up or trial.ended_outside or trial.box):
+        ended = [one["id"] for one in trial.state()["instances"].values() if one["client_token"].startswith(run["run"] + "-") and one["transition_reason"]]
+        if ended and f"{ended[0]} died" not in (trial.data / "rehearsal/server.log").read_text(errors="replace"):
+            found.append(f"ferry ended {ended[0]}, which was well, and the outputs are not home")
     if trial.query("PRAGMA integrity_check") != [("ok",)]:
         found.append("the ledger is damaged")
     if run["outcome"] in ("lost", "did not start") and not run["error"]:
@@ -125,8 +129,9 @@ def outputs(trial):
     there = {str(path.relative_to(home)): path for path in home.rglob("*") if path.is_file()} | \
             {str(path.relative_to(home)): path for path in (home / "side").glob("*")}
     ever = training.ever()
-    partial = {".part", "many/.part", ".saved"}
-    found = [f"{name} is home with the wrong bytes" for name, path in sorted(there.items()) if name in ever and path.read_bytes() != ever[name]]
+    partial = {".part", ".saved"}
+    cut = lambda name, path: name.startswith("many/") and not natural_end(trial, run) and path.stat().st_size == 0  # seen between open and write
+    found = [f"{name} is home with the wrong bytes" for name, path in sorted(there.items()) if name in ever and path.read_bytes() != ever[name] and not cut(name, path)]
     found += [f"a file that nobody made is home: {name}" for name in sorted(set(there) - set(ever) - partial)]
     whole = natural_end(trial, run)
     promised = training.at_the_end() if whole else training.files(steps_home(trial, run)) if run["outputs_home"] else {}
@@ -150,6 +155,10 @@ def train_log(trial, run):
     return None
 
 
+def follower_text(trial):
+    return "".join(path.read_text(errors="replace") for path in trial.data.glob("runs/*/follower.txt"))
+
+
 def steps_home(trial, run):
     text = train_log(trial, run) or ""
     return trial.plan.training.steps_in(text, "out") or 0
@@ -161,6 +170,10 @@ def logs(trial):
         return []
     found = []
     text = train_log(trial, run)
+    if "the log may not be whole here" in trial.main.err + follower_text(trial):
+        return []
+    if trial.disk_is_full and re.search(r"dropped|disk is full|not enough space|No space left", (text or "") + trial.main.err + follower_text(trial)):
+        return []
     if text is None and run["outcome"] in ("succeeded", "failed"):
         found.append("there is no train.log")
     for stream in ("out", "err"):
@@ -191,18 +204,31 @@ def logs_again(trial):
 
 
 def exit_code(trial):
-    """What the command that ran the training ended with, beside the ledger; a killed one says nothing."""
+    """What the command that ran the training ended with, beside the ledger. A killed one says nothing, one that handed over not the end."""
     run, main = the_run(trial), trial.main
     if not run or main.hung or main.code < 0:
         return []
-    handed_over = "follower" in main.err or "goes on" in main.err or "is training on" in main.err or "is kept" in main.err
-    if main.code == 0 and run["outcome"] != "succeeded" and not handed_over:
-        return [f"ferry run exits 0, and the run is '{run['outcome']}'"]
-    if main.code != 0 and run["outcome"] == "succeeded" and not handed_over and "error" not in main.err:
-        return [f"ferry run exits {main.code} without a word, and the run is 'succeeded'"]
-    if run["outcome"] == "failed" and "detached" not in trial.plan.mode and not handed_over and main.code not in (run["exit_code"], 125):
-        return [f"ferry run exits {main.code}, the training with {run['exit_code']}"]
-    return []
+    if re.search(r"A follower in the background|goes on|is training on|is kept|may still run", main.err) or trial.on_terminal and main.code == 0:
+        return []
+    own = run["exit_code"]
+    right = {"succeeded": (0,), "failed": (own,), "cancelled": (own or 130, 130), "lost": (125,), "did not start": (125, 130)}[run["outcome"]]
+    return [] if main.code in right else [f"ferry run exits {main.code}, and the run is '{run['outcome']}', exit code {own}"]
+
+
+def secrets(trial):
+    """No key where others look, nothing of ferry's left in TMPDIR, no file that umask forbids."""
+    found = []
+    for path in trial.tmp.rglob("*"):
+        if path.is_file() and b"PRIVATE KEY" in path.read_bytes():
+            found.append(f"a private key lies in TMPDIR: {path.name}")
+    if left := [path.name for path in trial.tmp.glob("ferry-ssh.*")]:
+        found.append(f"left in TMPDIR: {left}")
+    run = the_run(trial)
+    if run and trial.plan.private:
+        open_to_others = [path for path in trial.home_of(run).rglob("*") if not path.is_symlink() and path.stat().st_mode & 0o077]
+        if open_to_others:
+            found.append(f"umask is 077, and {len(open_to_others)} files are open to others: {open_to_others[0].name}")
+    return found
 
 
 def money(trial):

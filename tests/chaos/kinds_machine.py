@@ -112,6 +112,7 @@ def small_disk(trial, dice):
     """3 MiB: the code fits, not everything that the training writes."""
     trial.allow("failed", "did not start", "lost", why="the machine's disk is full")
     trial.exempt.add("outputs")
+    trial.disk_is_full = True
     trial.fault("small-disk", f"mib={dice.choice((2, 3, 6))}", "count=1")
 
 
@@ -134,7 +135,7 @@ def from_outside(action, why):
         loses(trial, why)
         trial.allow("cancelled", why=why)
         if instance := on_machine(trial):
-            colleague(trial, action, instance)
+            trial.ended_outside |= colleague(trial, action, instance) and action == "TerminateInstances"
     return act
 
 

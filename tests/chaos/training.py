@@ -28,7 +28,7 @@ class Training:
         return (f"mkdir -p outputs/many ~/side.$FERRY_RUN\n{trap}"
                 f"for i in $(seq {self.lines}); do\n"
                 f"  echo checkpoint $i {m} > outputs/.part && mv outputs/.part outputs/ck-$i\n"
-                f"  for j in $(seq {self.many}); do echo small $i $j {m} > outputs/many/.part && mv outputs/many/.part outputs/many/f-$i-$j; done\n"
+                f"  for j in $(seq {self.many}); do echo small $i $j {m} > outputs/many/f-$i-$j; done\n"
                 f"  echo out $i; echo err $i >&2\n"
                 f"  {rest}\n"
                 f"done\n"

@@ -37,10 +37,14 @@ class Plan:
         self.training = training.Training(dice("training"))
         self.keep = dice("keep").random() < 0.12
         self.boot_ms = dice("boot").choice((20, 50, 400))
+        self.private = dice("umask").random() < 0.15            # umask 077
+        self.awkward = dice("path").random() < 0.15 and not self.mode.startswith("host")  # a data folder whose name is one
 
     def told(self):
         when = ", ".join(f"{name} {delay:.2f} s after {phase}" for name, (phase, delay) in zip(self.kinds, self.moments))
-        return f"seed {self.seed}: {when}; {self.mode}{' --keep' if self.keep else ''}; {self.training.told()}"
+        when += f"; {self.mode}{' --keep' if self.keep else ''}"
+        when += "; umask 077" * self.private + "; an awkward path" * self.awkward
+        return f"seed {self.seed}: {when}; {self.training.told()}"
 
     def repeat(self):
         return f"scripts/chaos --exactly --seed {self.seed} --only {'+'.join(self.kinds)}"
@@ -50,6 +54,12 @@ class Trial(World):
     def __init__(self, plan):
         super().__init__(plan.boot_ms)
         self.plan, self.box = plan, None
+        self.umask = 0o077 if plan.private else 0o022
+        if plan.awkward:
+            odd = self.root / "my data's %h"
+            odd.mkdir()
+            (self.root / "data").symlink_to(odd)
+            self.env["XDG_DATA_HOME"], self.data = str(odd), odd / "ferry"
         self.allowed = {}        # outcome → why, beside the training's own
         self.exempt = set()      # rules of the judge that the faults put out of force
         self.heals = []          # what puts right what a fault still holds broken
@@ -59,6 +69,8 @@ class Trial(World):
         self.on_terminal = False
         self.cut = False         # the training meets its limit
         self.given_up = False    # the person did not want its outputs
+        self.ended_outside = False  # somebody else ended its machine
+        self.disk_is_full = False  # of the machine: what is printed may have to be dropped, but not in silence
 
     # What faults ask and say.
 
@@ -149,7 +161,7 @@ class Trial(World):
     def look_after(self):
         """What a person does who reads: waits while somebody follows, else ferry fetch and ferry down as advised."""
         end, tries = time.time() + PATIENCE, {"fetch": 0, "down": 0}
-        nap = 0.2
+        nap, alone = 0.2, 0
         while True:
             looked = self.type("ps")
             if looked.code != 0:
@@ -158,7 +170,9 @@ class Trial(World):
             if not name or phase == "released":
                 break
             kept = self.query("SELECT keep, outputs_home FROM runs WHERE name = ?", name)[0]
-            if self.ferries("follow-run", "run") and time.time() < end:
+            followed = self.ferries("follow-run", "run")
+            alone = 0 if followed else alone + 1
+            if (followed or alone < 3 and not kept[0]) and time.time() < end:  # ps finds a follower for what has none
                 time.sleep(nap)
                 nap = min(nap * 1.5, 5)
                 continue

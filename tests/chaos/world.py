@@ -24,7 +24,7 @@ class Typed:
         self.folder = pathlib.Path(tempfile.mkdtemp(dir=home.said))
         with open(self.folder / "out", "wb") as out, open(self.folder / "err", "wb") as err:
             self.process = subprocess.Popen([home.program, *words], cwd=home.work, env={**home.env, **(env or {})},
-                                            stdin=subprocess.DEVNULL, stdout=out, stderr=err, start_new_session=True)
+                                            stdin=subprocess.DEVNULL, stdout=out, stderr=err, start_new_session=True, umask=home.umask)
         self.ended_at = 0
 
     @property
@@ -69,6 +69,7 @@ class World(lib.Home):
         self.tmp.mkdir()
         self.env.update(TMPDIR=str(self.tmp), FERRY_REHEARSAL_BOOT_MS=str(boot_ms))
         self.data, self.program = self.root / "data/ferry", lib.FERRY
+        self.umask = 0o022
         self.commands, self.notes = [], []  # Typed; (time, text)
         self._lock = threading.Lock()
 
