@@ -3,7 +3,7 @@ import signal
 import threading
 import time
 
-from kinds import kind, dies_early
+from kinds import RENTED, dies_early, kind
 
 
 def target(trial):
@@ -45,7 +45,7 @@ def down_no_fetch(trial, dice):
         trial.type("down", "--no-fetch", run)
 
 
-@kind("ferry-down-all")
+@kind("ferry-down-all", modes=RENTED)
 def down_all(trial, dice):
     cancels(trial)
     trial.type("down", "--all")
@@ -104,13 +104,14 @@ def two(trial, dice):
     run = target(trial)
     if not run:
         return
-    words = [dice.choice((("cancel", run), ("down", run), ("fetch", run), ("ps",), ("down", "--all"))) for _ in range(2)]
+    choices = [("cancel", run), ("down", run), ("fetch", run), ("ps",)] + [("down", "--all")] * (not trial.box)  # the box is a run, too
+    words = [dice.choice(choices) for _ in range(2)]
     if any(one[0] in ("cancel", "down") for one in words):
         cancels(trial)
     together(trial, *words)
 
 
-@kind("many-down-all-at-once")
+@kind("many-down-all-at-once", modes=RENTED)
 def many_down(trial, dice):
     cancels(trial)
     together(trial, *[("down", "--all")] * 3)

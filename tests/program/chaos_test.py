@@ -54,7 +54,7 @@ def test_the_judge_sees_each_broken_promise():
                                    ({"spent_usd": 1000}, judge.money, "at most")):
             trial.seen = {**run, **change}
             sees(rule, word)
-        trial.seen = {**run, "outcome": "failed"}
+        trial.seen = {**run, "outcome": "failed", "exit_code": 7}
         trial.main.process.returncode = 0
         sees(judge.exit_code, "exits 0")
         trial.type("run", "--keep", "--infra", "rehearsal", "--", "true")
