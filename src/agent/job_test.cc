@@ -317,6 +317,14 @@ TEST(Agent, AStartThatIsRefusedIsToldAsAStatusAndNeverStartsLater) {
   }
 }
 
+TEST(Agent, StartsWithNearlyTwoMegabytesOfVariables) {
+  Served served;
+  JobSpec spec = served.spec("/bin/true && echo started", "/bin/true");
+  for (int each = 0; each < 15; ++each)
+    spec.env.emplace_back("PART" + std::to_string(each), std::string(131'000, 'x'));
+  EXPECT_EQ(run_job(served, spec).all, "started\n");
+}
+
 TEST(Agent, ARefusedStartOutlivesTheAgentAndNothingStartsAfterIt) {
   Served served;
   JobSpec spec = served.spec("echo never");

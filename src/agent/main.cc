@@ -1,29 +1,40 @@
 #include <unistd.h>
 
+#include <algorithm>
+#include <condition_variable>
 #include <csignal>
 #include <cstdio>
-#include <set>
+#include <mutex>
+#include <optional>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "agent/client.h"
 #include "agent/server.h"
 #include "base/text.h"
+#include "os/process.h"
+#include "sync/outputs.h"
 #include "sync/sync.h"
 
 namespace ferry::agent {
 namespace {
 
 constexpr int failed_code = 125, usage_code = 2;
+/// With the laptop: it may be asleep or ask its owner something, and ssh tells when it is gone.
+constexpr std::chrono::hours patience{24};
 
 constexpr const char* usage =
     "usage: ferry-agent serve DIR [--orphan-s N] [--no-power-off]\n"
     "           look after one run, its files in DIR; idempotent, returns once it is served\n"
     "       ferry-agent connect DIR [--orphan-s N] [--no-power-off]\n"
     "           standard input and output to the agent of DIR, which is started if need be\n"
-    "       ferry-agent send ROOT [--glob G]... [--ignore] [--since MS] [--state FILE]\n"
-    "           send a tree of files over standard input and output; FILE remembers hashes;\n"
-    "           with --since, only files written since then (milliseconds since 1970)\n"
+    "       ferry-agent send ROOT [--glob G]... [--sent FILE] [--since MS]\n"
+    "           [--elsewhere DIR]... [--elsewhere-since MS] [--as-root]\n"
+    "           send outputs over standard input and output: what matches a G, or all that was made since "
+    "FILE\n"
+    "           noted what came (receive --state); links bring what was written since MS (since 1970);\n"
+    "           where nothing was made, what was written in a DIR; --as-root: do not try sudo\n"
     "       ferry-agent receive ROOT [--mirror] [--state FILE]\n"
     "           receive one; FILE remembers what was received\n"
     "       ferry-agent --version\n";
@@ -31,14 +42,16 @@ constexpr const char* usage =
 /// What follows the command, understood as far as the command allows.
 struct Arguments {
   std::string target;
-  std::vector<std::string> globs;
-  std::string state;
-  std::int64_t orphan_s = 1800, since_ms = 0;
-  bool no_power_off = false, ignore = false, mirror = false;
+  std::vector<std::string> words;  ///< all of them
+  std::vector<std::string> globs, elsewhere;
+  std::string state, sent;
+  std::int64_t orphan_s = 1800, since_ms = 0, elsewhere_since_ms = 0;
+  bool no_power_off = false, mirror = false, as_root = false;
 };
 
 Result<Arguments> parse(const std::vector<std::string>& words, const std::vector<std::string>& allowed) {
   Arguments out;
+  out.words = words;
   for (std::size_t i = 0; i < words.size(); ++i) {
     const std::string& word = words[i];
     if (!word.starts_with("--")) {
@@ -50,18 +63,21 @@ Result<Arguments> parse(const std::vector<std::string>& words, const std::vector
       return fail(Kind::bad_input, "unknown option " + word);
     if (word == "--no-power-off") {
       out.no_power_off = true;
-    } else if (word == "--ignore") {
-      out.ignore = true;
+    } else if (word == "--as-root") {
+      out.as_root = true;
     } else if (word == "--mirror") {
       out.mirror = true;
     } else {
       if (++i == words.size()) return fail(Kind::bad_input, word + " needs a value");
       if (word == "--glob") out.globs.push_back(words[i]);
       if (word == "--state") out.state = words[i];
-      if (word == "--since") {
+      if (word == "--sent") out.sent = words[i];
+      if (word == "--elsewhere") out.elsewhere.push_back(words[i]);
+      if (word == "--since" || word == "--elsewhere-since") {
         const auto ms = parse_int(words[i]);
-        if (!ms || *ms < 0) return fail(Kind::bad_input, "--since needs milliseconds since 1970");
-        out.since_ms = *ms;
+        if (!ms || *ms < 0 || *ms > std::int64_t{1} << 43)
+          return fail(Kind::bad_input, word + " needs milliseconds since 1970");
+        (word == "--since" ? out.since_ms : out.elsewhere_since_ms) = *ms;
       }
       if (word == "--orphan-s") {
         const auto seconds = parse_int(words[i]);
@@ -81,40 +97,88 @@ ServeOptions serve_options(const Arguments& arguments) {
           .may_power_off = !arguments.no_power_off};
 }
 
-/// Folders whose content tools make anew: nobody's outputs.
-bool is_made_by_tools(std::string_view path) {
-  static const std::set<std::string, std::less<>> folders = {
-      "__pycache__",  ".git",   ".venv",         "venv",
-      "node_modules", ".cache", ".pytest_cache", ".ipynb_checkpoints"};
-  const auto parts = split(path, '/');
-  return std::any_of(parts.begin(), parts.end(), [](const auto& part) { return folders.contains(part); });
+/// While it lives, standard output gets a line break now and then: a tree that is looked at and hashed for
+/// minutes is no silence. What comes before the greeting is skipped there.
+class StillAtWork {
+ public:
+  StillAtWork() : thread_([this] { tell(); }) {}
+  ~StillAtWork() {
+    {
+      const std::lock_guard hold(mutex_);
+      done_ = true;
+    }
+    changed_.notify_all();
+    thread_.join();
+  }
+  StillAtWork(const StillAtWork&) = delete;
+  StillAtWork& operator=(const StillAtWork&) = delete;
+
+ private:
+  void tell() {
+    std::unique_lock hold(mutex_);
+    while (!changed_.wait_for(hold, std::chrono::seconds(10), [&] { return done_; }))
+      (void)os::write_all(STDOUT_FILENO, "\n");
+  }
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  bool done_ = false;
+  std::thread thread_;
+};
+
+/// Whether this program runs as root when asked, without a password.
+bool may_be_root(const std::string& program) {
+  os::SpawnOptions options;
+  options.argv = {"sudo", "-n", "--", program, "--version"};
+  options.out = options.err = os::Stream::null;
+  auto process = os::Process::spawn(options);
+  if (!process) return false;
+  const auto exit = process->wait(Millis(20'000));
+  if (!exit) process->signal(SIGKILL);
+  return exit && exit->code == 0;
 }
 
-/// Leaves the files written since `ms` and the folders that lead to them.
-void keep_only_since(sync::Tree& tree, std::int64_t ms) {
-  std::set<std::string> kept;
-  tree.files = tree.bytes = 0;
-  for (const auto& entry : tree.entries) {
-    if (entry.type != sync::Type::file || entry.mtime_ns / 1'000'000 < ms) continue;
-    if (is_made_by_tools(entry.path)) continue;
-    ++tree.files;
-    tree.bytes += entry.size;
-    kept.insert(entry.path);
-    for (auto slash = entry.path.find('/'); slash != std::string::npos;
-         slash = entry.path.find('/', slash + 1)) {
-      kept.insert(entry.path.substr(0, slash));
+/// The same command as root, in place of this process. Returns only if it cannot be started.
+void go_on_as_root(const std::string& program, const std::vector<std::string>& words) {
+  std::vector<std::string> line = {"sudo", "-n", "--", program, "send", "--as-root"};
+  line.insert(line.end(), words.begin(), words.end());
+  std::vector<char*> argv;
+  for (auto& word : line) argv.push_back(word.data());
+  argv.push_back(nullptr);
+  ::execvp(argv[0], argv.data());
+}
+
+Result<sync::Tree> collect(const Arguments& arguments) {
+  std::optional<StillAtWork> telling(std::in_place);
+  sync::OutputsWish wish{.globs = arguments.globs,
+                         .sent = arguments.sent,
+                         .since_ns = arguments.since_ms * 1'000'000,
+                         .elsewhere = arguments.elsewhere,
+                         .elsewhere_since_ns = arguments.elsewhere_since_ms * 1'000'000};
+  TRY_SET(tree, "", sync::collect_outputs(arguments.target, wish));
+  if (!tree.left_out.empty() && ::geteuid() != 0) {
+    // What the login user cannot read: as root where that is allowed, else by giving ourselves access to what
+    // is ours.
+    const auto program = os::self_program().string();
+    if (!arguments.as_root && may_be_root(program)) {
+      telling.reset();
+      go_on_as_root(program, arguments.words);
+      telling.emplace();
     }
+    wish.open_up = true;
+    TRY_SET(again, "", sync::collect_outputs(arguments.target, wish));
+    tree = std::move(again);
   }
-  std::erase_if(tree.entries, [&](const sync::Entry& entry) { return !kept.contains(entry.path); });
+  TRY("", sync::hash_tree(arguments.target, tree, {}));
+  return tree;
 }
 
 Status send(const Arguments& arguments) {
   os::ignore_sigpipe();
-  TRY_SET(tree, "",
-          sync::scan(arguments.target, {.ignore_rules = arguments.ignore, .globs = arguments.globs}));
-  if (arguments.since_ms > 0) keep_only_since(tree, arguments.since_ms);
-  TRY("", sync::hash_tree(arguments.target, tree, arguments.state));
-  TRY("", sync::send_tree(STDIN_FILENO, STDOUT_FILENO, arguments.target, std::move(tree)));
+  sync::Options options;
+  options.silence = patience;
+  auto tree = collect(arguments);
+  if (!tree) return sync::refuse_to_send(STDIN_FILENO, STDOUT_FILENO, tree.error(), options);
+  TRY("", sync::send_tree(STDIN_FILENO, STDOUT_FILENO, arguments.target, *std::move(tree), options));
   return {};
 }
 
@@ -123,6 +187,7 @@ Status receive(const Arguments& arguments) {
   sync::ReceiveOptions options;
   options.mirror = arguments.mirror;
   options.state_file = arguments.state;
+  options.silence = patience;
   TRY("", sync::receive_tree(STDIN_FILENO, STDOUT_FILENO, arguments.target, options));
   return {};
 }
@@ -141,7 +206,7 @@ const std::vector<Command>& commands() {
       {"connect",
        {"--orphan-s", "--no-power-off"},
        [](const Arguments& given) { return connect(serve_options(given), STDIN_FILENO, STDOUT_FILENO); }},
-      {"send", {"--glob", "--ignore", "--since", "--state"}, send},
+      {"send", {"--glob", "--sent", "--since", "--elsewhere", "--elsewhere-since", "--as-root"}, send},
       {"receive", {"--mirror", "--state"}, receive},
   };
   return all;

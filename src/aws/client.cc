@@ -20,6 +20,13 @@ bool says_expired(std::string_view code, const Credentials& used) {
          (code == "RequestExpired" && !used.session_token.empty());
 }
 
+/// `date`: of an answer's header.
+Clock clock_beside(std::string_view date, std::int64_t now_ms) {
+  constexpr std::int64_t accepted_ms = 5 * 60 * 1000;
+  const auto server = parse_http_date(date);
+  return server && std::llabs(*server - now_ms) > accepted_ms ? Clock::wrong : Clock::right;
+}
+
 std::string signing_name(const std::string& service) {
   const Service* known = find_service(service);
   return known ? std::string(known->signing) : service;
@@ -27,7 +34,8 @@ std::string signing_name(const std::string& service) {
 
 Error unreachable(Error cause, const std::string& service, const std::string& action,
                   const std::string& url) {
-  cause.what = service + ":" + action + ": no answer from " + url;
+  const bool is_about_url = cause.kind == Kind::bad_input || cause.kind == Kind::corrupt;
+  cause.what = service + ":" + action + ": " + (is_about_url ? cause.what : "no answer from " + url);
   if (cause.advice.empty()) {
     cause.advice = is_loopback(url) ? "check that the server at AWS_ENDPOINT_URL runs"
                                     : "check the network (HTTPS_PROXY if you need one) and the region's name";
@@ -148,7 +156,11 @@ Result<std::string> Client::call(const std::string& service, const std::string& 
     if (!answer) return fail("", unreachable(std::move(answer).error(), service, action, endpoint));
     if (answer->status >= 200 && answer->status < 300) return std::move(answer->body);
     const Fault fault = fault_of(*answer);
-    const auto error = error_of(fault, answer->status, signing_name(service), action);
+    auto error = error_of(fault, answer->status, signing_name(service), action,
+                          clock_beside(answer->header("date"), clock_.now_ms()));
+    if (is_expired(error) && !credentials.source.empty())
+      error.why += fmt::format("{}the credentials are from: {}", error.why.empty() ? "" : "; ",
+                               printable(credentials.source));
     if (renewed || !provider || !says_expired(fault.code, credentials)) return fail("", error);
     provider->refused(credentials);
     TRY_SET(fresh, "", provider->get());

@@ -181,6 +181,29 @@ TEST(Errors, EveryCodeHasItsKindAndANextStep) {
   }
 }
 
+TEST(Errors, AnEndedSessionIsNoWrongClock) {
+  const auto refused_at = [](const char* date) {
+    World world;
+    world.config.credentials = fixed_provider({"AKID", "secret", "token", "environment"});
+    for (int i = 0; i < 2; ++i)
+      world.http.reply_fault(400, "RequestExpired", "Request has expired.", {{"date", date}});
+    auto client = world.client();
+    return client.query("ec2", "DescribeInstances", Params(), Repeat::freely).error();
+  };
+  // The fake clock says 22:13:20.
+  for (const char* date : {"Tue, 14 Nov 2023 22:13:21 GMT", "Tue, 14 Nov 2023 22:17:20 GMT", ""}) {
+    const auto ended = refused_at(date);
+    EXPECT_TRUE(is_expired(ended));
+    EXPECT_NE(ended.what.find("session has ended"), std::string::npos) << date << ended.what;
+    EXPECT_NE(ended.why.find("environment"), std::string::npos) << ended.why;
+    EXPECT_NE(ended.advice.find("aws sso login"), std::string::npos) << ended.advice;
+    EXPECT_EQ(ended.advice.find("clock"), std::string::npos) << ended.advice;
+  }
+  const auto wrong = refused_at("Tue, 14 Nov 2023 22:19:20 GMT");
+  EXPECT_NE(wrong.what.find("clock is wrong"), std::string::npos) << wrong.what;
+  EXPECT_EQ(wrong.advice.find("sso"), std::string::npos) << wrong.advice;
+}
+
 TEST(Errors, ARefusedPermissionNamesItself) {
   World world;
   world.http.reply_fault(403, "UnauthorizedOperation",

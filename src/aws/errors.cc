@@ -96,32 +96,40 @@ Fault json_fault(const os::HttpResponse& response) {
   return fault;
 }
 
-std::string denied_what(const Fault& fault, const std::string& permission) {
+/// True if the code complains about the request's time, and the session is not what is over.
+bool is_about_clock(std::string_view code, Clock clock) {
+  return code == "RequestTimeTooSkewed" || (code == "RequestExpired" && clock == Clock::wrong);
+}
+
+std::string denied_what(const Fault& fault, const std::string& permission, Clock clock) {
   if (is_one_of(fault.code, permission_codes)) {
     return "these credentials may not call " + permission + " (" + fault.code + ")";
   }
   if (is_one_of(fault.code, account_codes))
     return "AWS does not let this account do that (" + fault.code + ")";
+  if (is_about_clock(fault.code, clock)) return "this computer's clock is wrong (" + fault.code + ")";
+  if (is_one_of(fault.code, expired_codes)) return "the AWS session has ended (" + fault.code + ")";
   return "AWS did not accept the credentials (" + fault.code + ")";
 }
 
-std::string denied_advice(std::string_view code, const std::string& permission) {
+std::string denied_advice(std::string_view code, const std::string& permission, Clock clock) {
   if (is_one_of(code, permission_codes)) {
     return "have " + permission +
            " allowed for this identity (`aws sts get-caller-identity` shows it), or set "
            "AWS_PROFILE to another one";
   }
-  if (code == "RequestExpired" || code == "RequestTimeTooSkewed") {
+  if (is_about_clock(code, clock)) {
     return "set this computer's clock right (`timedatectl set-ntp true`), then repeat";
   }
-  if (is_one_of(code, expired_codes)) return "sign in again (for example `aws sso login`), then repeat";
+  if (is_one_of(code, expired_codes))
+    return "sign in again (`aws sso login`, or put new keys in place), then repeat";
   if (code == "PendingVerification") return "AWS is still verifying the account: try again in a few hours";
   if (is_one_of(code, account_codes))
     return "open the AWS console: the account or the region needs activating";
   return "check the access key with `aws sts get-caller-identity`; `aws configure` sets a new one";
 }
 
-std::string advice_for(Kind kind, std::string_view code, const std::string& permission) {
+std::string advice_for(Kind kind, std::string_view code, const std::string& permission, Clock clock) {
   switch (kind) {
     case Kind::no_capacity:
       return "try another zone, region or instance type, or the same again later";
@@ -132,7 +140,7 @@ std::string advice_for(Kind kind, std::string_view code, const std::string& perm
     case Kind::throttled:
       return "try again in a minute; AWS_MAX_ATTEMPTS sets how often ferry asks by itself";
     case Kind::denied:
-      return denied_advice(code, permission);
+      return denied_advice(code, permission, clock);
     case Kind::not_found:
       return "check the name and the region; it may also have been removed meanwhile";
     case Kind::exists:
@@ -152,7 +160,7 @@ std::string advice_for(Kind kind, std::string_view code, const std::string& perm
 }
 
 std::string what_for(Kind kind, const Fault& fault, int status, std::string_view service,
-                     const std::string& permission) {
+                     const std::string& permission, Clock clock) {
   const std::string code = fault.code.empty() ? "HTTP status " + std::to_string(status) : fault.code;
   const std::string named = " (" + code + ")";
   switch (kind) {
@@ -163,7 +171,7 @@ std::string what_for(Kind kind, const Fault& fault, int status, std::string_view
     case Kind::throttled:
       return "AWS asks to call " + std::string(service) + " less often" + named;
     case Kind::denied:
-      return denied_what({code, fault.message}, permission);
+      return denied_what({code, fault.message}, permission, clock);
     default:
       return permission + " failed" + named;
   }
@@ -200,11 +208,16 @@ Kind kind_of(std::string_view code, int status) {
   return status >= 500 ? Kind::io : Kind::bad_input;
 }
 
-Error error_of(const Fault& fault, int status, std::string_view service, std::string_view action) {
+Error error_of(const Fault& fault, int status, std::string_view service, std::string_view action,
+               Clock clock) {
   const Kind kind = kind_of(fault.code, status);
   const std::string permission = std::string(service) + ":" + std::string(action);
-  return {kind, what_for(kind, fault, status, service, permission), fault.message,
-          advice_for(kind, fault.code, permission), fault.code};
+  return {kind, what_for(kind, fault, status, service, permission, clock), fault.message,
+          advice_for(kind, fault.code, permission, clock), fault.code};
+}
+
+bool is_expired(const Error& error) {
+  return error.kind == Kind::denied && is_one_of(error.code, expired_codes);
 }
 
 }  // namespace ferry::aws

@@ -5,6 +5,7 @@
 #include <csignal>
 #include <cstdlib>
 
+#include "aws/client.h"
 #include "aws/loopback_server.h"
 #include "aws/person.h"
 #include "os/process.h"
@@ -184,6 +185,59 @@ TEST(HttpCertificates, OfTheProfileAreUsedByEveryCall) {
       << "the answer was read: " << person.credentials().error().what;
   person.env["AWS_CA_BUNDLE"] = "/no/such/file";
   EXPECT_EQ(person.load()->ca_bundle(), "/no/such/file") << "the variable wins";
+}
+
+TEST(HttpSafety, OnlyHttpAndHttpsAreSpoken) {
+  const Environment environment({});
+  os::TempDir dir;
+  ASSERT_TRUE(os::write_file(dir.path() / "secret", "mine"));
+  for (const auto& url :
+       {"file://" + (dir.path() / "secret").string(), std::string("ftp://127.0.0.1/"),
+        std::string("gopher://127.0.0.1/_x"), std::string("127.0.0.1:80/"), std::string()}) {
+    const auto answer = os::make_http_client()->send(to(url));
+    ASSERT_FALSE(answer) << url;
+    EXPECT_EQ(answer.error().kind, Kind::bad_input) << url;
+    EXPECT_NE(answer.error().advice.find("AWS_ENDPOINT_URL"), std::string::npos);
+  }
+  LoopbackServer server(ok);
+  EXPECT_TRUE(os::make_http_client()->send(to("HTTP" + server.url().substr(4))));
+}
+
+TEST(HttpSafety, AnAnswerOver64MibSaysSoAndIsNotAskedForAgain) {
+  const Environment environment({});
+  LoopbackServer server([](const auto&) {
+    return os::HttpResponse{200, {}, std::string((64 << 20) + 1, 'x')};
+  });
+  const auto http = os::make_http_client();
+  Client client({.credentials = fixed_provider({"AKID", "secret", "", ""}),
+                 .region = "us-east-1",
+                 .endpoint_url = server.url(),
+                 .service_endpoints = {}},
+                *http, os::system_clock());
+  const auto answer = client.query("ec2", "DescribeInstances", Params(), Repeat::freely);
+  ASSERT_FALSE(answer);
+  EXPECT_EQ(answer.error().kind, Kind::corrupt);
+  EXPECT_NE(answer.error().what.find("over 64 MiB"), std::string::npos) << answer.error().what;
+  EXPECT_EQ(server.asked().size(), 1U);
+}
+
+TEST(HttpSafety, ARedirectIsNotFollowedWithCredentials) {
+  const Environment environment({});
+  LoopbackServer elsewhere(ok);
+  for (const int status : {301, 302, 303, 307, 308}) {
+    LoopbackServer server([&](const auto&) {
+      return os::HttpResponse{status, {{"Location", elsewhere.url() + "/"}}, ""};
+    });
+    const auto http = os::make_http_client();
+    Client client({.credentials = fixed_provider({"AKID", "secret", "token", ""}),
+                   .region = "us-east-1",
+                   .endpoint_url = server.url(),
+                   .service_endpoints = {}},
+                  *http, os::system_clock());
+    EXPECT_FALSE(client.query("ec2", "DescribeInstances", Params(), Repeat::freely)) << status;
+    EXPECT_EQ(server.asked().size(), 1U) << status;
+  }
+  EXPECT_TRUE(elsewhere.asked().empty());
 }
 
 }  // namespace

@@ -22,17 +22,15 @@ void fill_instance_id(Params& params, const TrialNames& names) {
   params.add("InstanceId.1", names.instance_id);
 }
 
-const std::map<std::string, std::string> trial_tags = {{"ferry:run", "trial"}};
-
-constexpr std::array<Trial, 11> trials = {{
+constexpr std::array<Trial, 10> trials = {{
     {"RunInstances",
      [](Params& params, const TrialNames& names) {
        params.add("ImageId", names.image_id)
            .add("InstanceType", names.instance_type)
            .add("MinCount", 1)
            .add("MaxCount", 1)
-           .tags("instance", trial_tags)
-           .tags("volume", trial_tags);
+           .tags("instance", names.tags)
+           .tags("volume", names.tags);
        const bool arn = names.instance_profile.starts_with("arn:");
        params.add_given(arn ? "IamInstanceProfile.Arn" : "IamInstanceProfile.Name", names.instance_profile);
        params.add_given("SubnetId", names.subnet_id);
@@ -41,24 +39,18 @@ constexpr std::array<Trial, 11> trials = {{
     {"StopInstances", fill_instance_id},
     {"StartInstances", fill_instance_id},
     {"DescribeInstances", [](Params& params, const TrialNames&) { params.add("MaxResults", 5); }},
-    {"CreateTags",
-     [](Params& params, const TrialNames& names) {
-       params.add("ResourceId.1", names.instance_id)
-           .add("Tag.1.Key", "ferry:run")
-           .add("Tag.1.Value", "trial");
-     }},
     {"ImportKeyPair",
      [](Params& params, const TrialNames& names) {
        params.add("KeyName", names.name)
            .add("PublicKeyMaterial", base64(trial_key))
-           .tags("key-pair", trial_tags);
+           .tags("key-pair", names.tags);
      }},
     {"DeleteKeyPair", [](Params& params, const TrialNames& names) { params.add("KeyName", names.name); }},
     {"CreateSecurityGroup",
      [](Params& params, const TrialNames& names) {
        params.add("GroupName", names.name)
            .add("GroupDescription", "ferry: a trial")
-           .tags("security-group", trial_tags);
+           .tags("security-group", names.tags);
      }},
     {"AuthorizeSecurityGroupIngress",
      [](Params& params, const TrialNames& names) {

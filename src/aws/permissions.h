@@ -2,6 +2,7 @@
 /// \file
 /// May these credentials do it? Asked with EC2's DryRun, which decides and does nothing.
 
+#include <map>
 #include <optional>
 #include <span>
 #include <string>
@@ -21,6 +22,8 @@ struct TrialNames {
   std::string name = "ferry-trial";  ///< of a key pair and a security group
   std::string instance_profile;      ///< that RunInstances passes on; empty: none
   std::string subnet_id;             ///< of RunInstances; empty: a default one
+  /// On what would be made; a policy may allow some values only.
+  std::map<std::string, std::string> tags = {{"ferry:run", "trial"}};
 };
 
 /// The actions that can be tried: all that a run needs of EC2.
@@ -31,9 +34,9 @@ struct TrialAnswer {
   Permission permission = Permission::unknown;
   std::optional<Error> error;  ///< what EC2 said, unless it allows
 };
-/// `action` is one of trial_actions. Tags as in a real run go with every action that can carry them, because
-/// they need a permission of their own. Only for endpoints that know DryRun, as AWS and the rehearsal cloud
-/// do: any other would do what is asked.
+/// `action` is one of trial_actions. Tags go with every action that can carry them, as in a real run: they
+/// need a permission of their own (CreateTags), which ferry uses in no other way. Only for endpoints that
+/// know DryRun, as AWS and the rehearsal cloud do: any other would do what is asked.
 TrialAnswer dry_run(Client& client, std::string_view action, const TrialNames& names = {});
 
 }  // namespace ferry::aws

@@ -15,6 +15,8 @@ constexpr int full_budget = 500;
 constexpr int retry_cost = 5;
 constexpr int uncertain_cost = 10;
 constexpr double longest_delay_s = 20;
+/// Whatever AWS_MAX_ATTEMPTS says: whoever called has something else to try meanwhile, such as to look.
+constexpr std::int64_t longest_trying_ms = 150'000;
 /// AWS accepts five minutes of skew; a signature error with less has another cause.
 constexpr std::int64_t notable_skew_ms = 4 * 60 * 1000;
 
@@ -78,7 +80,8 @@ std::optional<std::int64_t> parse_http_date(std::string_view text) {
 Retry::Retry(os::Clock& clock, int max_attempts, std::function<double()> random)
     : clock_(clock), max_attempts_(max_attempts), random_(random ? std::move(random) : unpredictable) {}
 
-bool Retry::wait_for_next(int attempt, Verdict verdict) {
+bool Retry::wait_for_next(int attempt, Verdict verdict, std::int64_t began_ms) {
+  if (clock_.steady_ms() - began_ms > longest_trying_ms) return false;
   const int price = verdict == Verdict::uncertain ? uncertain_cost : retry_cost;
   if (attempt >= max_attempts_ || budget_ < price) return false;
   budget_ -= price;
@@ -90,6 +93,7 @@ bool Retry::wait_for_next(int attempt, Verdict verdict) {
 Result<os::HttpResponse> Retry::send(os::HttpClient& http, Repeat repeat, const Make& make,
                                      const CodeOf& code_of) {
   bool clock_set = false;
+  const auto began_ms = clock_.steady_ms();
   for (int attempt = 1;;) {
     auto answer = http.send(make(clock_.now_ms() + skew_ms_));
     const std::string code = answer && answer->status >= 300 ? code_of(*answer) : "";
@@ -109,7 +113,7 @@ Result<os::HttpResponse> Retry::send(os::HttpClient& http, Repeat repeat, const 
       continue;
     }
     if (verdict == Verdict::uncertain && repeat == Repeat::unless_uncertain) return answer;
-    if (!wait_for_next(attempt, verdict)) return answer;
+    if (!wait_for_next(attempt, verdict, began_ms)) return answer;
     ++attempt;
   }
 }

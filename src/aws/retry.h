@@ -39,12 +39,13 @@ class Retry {
 
   using Make = std::function<os::HttpRequest(std::int64_t now_ms)>;    ///< signs for that time
   using CodeOf = std::function<std::string(const os::HttpResponse&)>;  ///< AWS's error code, or ""
-  /// Sends until there is a final answer, the attempts are used up or the budget is empty; the last answer or
-  /// transport error is returned. After an error that says our clock is wrong, once more by the server's.
+  /// Sends until there is a final answer, the attempts are used up, the budget is empty or two and a half
+  /// minutes have passed; the last answer or transport error is returned. After an error that says our clock
+  /// is wrong, once more by the server's.
   Result<os::HttpResponse> send(os::HttpClient& http, Repeat repeat, const Make& make, const CodeOf& code_of);
 
  private:
-  bool wait_for_next(int attempt, Verdict verdict);
+  bool wait_for_next(int attempt, Verdict verdict, std::int64_t began_ms);
 
   os::Clock& clock_;
   int max_attempts_;

@@ -39,6 +39,22 @@ TEST(Retry, AThrottledCallIsAskedThreeTimesWithGrowingDelays) {
   EXPECT_EQ(world.clock.now - start, 1000 + 2000);
 }
 
+TEST(Retry, HoweverManyAttemptsAreAllowedItGivesUpInBoundedTime) {
+  World world;
+  Client patient({.credentials = fixed_provider({"AKID", "secret", "", ""}),
+                  .region = "us-east-1",
+                  .endpoint_url = {},
+                  .service_endpoints = {},
+                  .max_attempts = 1000},
+                 world.http, world.clock, [] { return 1.0; });
+  for (int i = 0; i < 1000; ++i) world.http.reply_fault(503, "RequestLimitExceeded");
+  const auto start = world.clock.now;
+  const auto answer = patient.query("ec2", "TerminateInstances", Params(), Repeat::freely);
+  ASSERT_FALSE(answer);
+  EXPECT_EQ(answer.error().kind, Kind::throttled);
+  EXPECT_LT(world.clock.now - start, 180'000);
+}
+
 TEST(Retry, DelaysAreJittered) {
   World world;
   world.dice = 0.25;

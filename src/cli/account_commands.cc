@@ -5,6 +5,7 @@
 #include "cli/task_options.h"
 #include "cloud/cloud.h"
 #include "run/account.h"
+#include "run/labels.h"
 #include "run/catalog_update.h"
 #include "run/planning.h"
 #include "watch/report.h"
@@ -85,6 +86,21 @@ Result<int> quota(World& world, const std::string& region, bool json) {
   return 0;
 }
 
+int print_policy(run::PolicyFor whom) {
+  if (whom.owners.empty()) whom.owners = {run::owner_name()};
+  if (whom.roles.empty() && whom.all) {
+    const auto settings = personal_settings();
+    if (!settings) return report(settings.error());
+    if (!settings->instance_profile.empty()) whom.roles = {settings->instance_profile};
+  }
+  const auto text = run::iam_policy(whom);
+  if (!text) return report(text.error());
+  fmt::print("{}", *text);
+  if (whom.all && whom.roles.empty())
+    fmt::print(stderr, "! no role for machines is named, so none may be passed on: --role NAME\n");
+  return 0;
+}
+
 Result<int> update(World& world, const std::vector<std::string>& regions) {
   TRY_SET(told, "", run::update_catalog(world.doors(), regions));
   for (const auto& problem : told.problems) world.progress().warn("catalog", problem);
@@ -148,15 +164,22 @@ void add_account_commands(CLI::App& app, Program& program) {
     return 0;
   });
 
+  auto whom = std::make_shared<run::PolicyFor>();
   auto* policy = app.add_subcommand("policy", "Print the smallest IAM policy that ferry needs");
-  policy->add_flag("--all", options->json,
+  policy->add_flag("--all", whom->all,
                    "With what only aws: settings need: own key pairs, reservations, ssm, roles of machines");
-  policy->callback([&program, options] {
-    program.chosen = [options] {
-      fmt::print("{}", run::iam_policy(options->json));
-      return 0;
-    };
-  });
+  policy
+      ->add_option("--owner", whom->owners,
+                   "For whose machines: user@host of each of a person's computers (default: of this one)")
+      ->type_name("USER@HOST")
+      ->allow_extra_args(false);
+  policy
+      ->add_option(
+          "--role", whom->roles,
+          "A role that machines may get, by name or ARN; may be repeated (default: that of your settings)")
+      ->type_name("ROLE")
+      ->allow_extra_args(false);
+  policy->callback([&program, whom] { program.chosen = [whom] { return print_policy(*whom); }; });
 
   auto* catalog =
       app.add_subcommand("catalog", "Instance types and prices: how old they are, and fetching new ones");

@@ -4,6 +4,8 @@
 #include "cli/command.h"
 #include "cli/task_options.h"
 #include "os/terminal.h"
+#include "rehearsal/identity.h"
+#include "rehearsal/rehearsal.h"
 #include "run/actions.h"
 #include "run/run.h"
 
@@ -25,8 +27,15 @@ constexpr const char* run_footer =
     "  fetch     outputs come home to ./runs/RUN, every SHA-256 checked\n"
     "  release   everything that was made is deleted\n"
     "\n"
-    "Ctrl-C at a terminal asks: detach, cancel or go on. SIGTERM cancels: what outputs exist come home.\n"
-    "Exit code: the training's own; 125 if ferry failed; 130 if cancelled before the training had one.\n"
+    "Ctrl-C at a terminal asks: detach, cancel or go on. SIGTERM cancels: what outputs exist come home. A "
+    "second "
+    "one\n"
+    "stops waiting, too: the machine is kept, and one line says how to come back. A terminal that closes "
+    "detaches.\n"
+    "Exit code: the training's own, but never 0 for a run that was stopped: 130 if it was cancelled, 124 if "
+    "it was "
+    "cut\n"
+    "at max_duration or by the budget. 125 if ferry or the machine failed, or outputs are not home.\n"
     "\n"
     "Examples:\n"
     "  ferry run examples/digits --infra rehearsal\n"
@@ -96,6 +105,9 @@ int run_command(const Program& program, const RunOptions& options, bool only_reh
   order.detach = options.detach;
   order.keep = options.keep;
   if (!options.yes) order.confirm = confirm;
+  order.is_free = [](const std::string& endpoint) {
+    return rehearsal::is_own(rehearsal::default_dir(), endpoint);
+  };
   return run::start((*world)->doors(), order);
 }
 

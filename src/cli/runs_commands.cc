@@ -8,6 +8,7 @@
 #include "run/run.h"
 #include "watch/cost.h"
 #include "watch/report.h"
+#include "watch/screen_filter.h"
 
 namespace ferry::cli {
 
@@ -126,17 +127,22 @@ Result<int> env(World& world, const std::string& name, bool json) {
 
 Result<int> logs(World& world, const std::string& name, bool follow) {
   TRY_SET(run, "", run_or_newest(world, name));
-  TRY("", run::logs(world.doors(), run, follow, [](std::string_view bytes, bool is_error) {
-        return os::write_all(is_error ? 2 : 1, bytes);
-      }));
+  std::array filters{watch::screen_filter_for(1), watch::screen_filter_for(2)};
+  const auto shown = run::logs(world.doors(), run, follow, [&](std::string_view bytes, bool is_error) {
+    auto& filter = filters[is_error ? 1 : 0];
+    return os::write_all(is_error ? 2 : 1, filter ? filter->pass(bytes) : std::string(bytes));
+  });
+  for (const int fd : {1, 2})
+    if (auto& filter = filters[static_cast<std::size_t>(fd) - 1]) (void)os::write_all(fd, filter->finish());
+  TRY("", shown);
   return 0;
 }
 
 /// Whether to start a machine that was stopped, which costs again from then on.
-bool may_start(const std::string& run, bool yes) {
+bool may_start(const std::string& run, const Error& stopped, bool yes) {
   if (yes) return true;
-  const auto answer =
-      os::ask("Start the machine, bring the outputs of " + run + " home and release it? [y/N] ");
+  const auto answer = os::ask(fmt::format(
+      "{}.\nStart it, bring the outputs of {} home and release it? [y/N] ", printable(stopped.what), run));
   return answer && (answer->starts_with('y') || answer->starts_with('Y'));
 }
 
@@ -151,8 +157,9 @@ Result<int> fetch(World& world, const std::string& name, bool yes) {
     fmt::print("the outputs of {} are home, sha-256 verified: {}/\n", run.name, run.home);
     return 0;
   }
+  world.doors().ask = nullptr;  // Ctrl-C means to end here: there is nothing to choose
   auto outputs = run::fetch(world.doors(), run.name);
-  if (!outputs && outputs.error().code == run::stopped_code && may_start(run.name, yes)) {
+  if (!outputs && outputs.error().code == run::stopped_code && may_start(run.name, outputs.error(), yes)) {
     TRY_SET(ended, "", run::down(world.doors(), run.name, true));
     for (const auto& id : ended) fmt::print("{} terminated\n", id);
     fmt::print("the outputs of {} are home, sha-256 verified: {}/\n", run.name, run.home);
@@ -166,6 +173,8 @@ Result<int> fetch(World& world, const std::string& name, bool yes) {
   }
   for (const auto& missing : outputs->missing)
     fmt::print(stderr, "! the output '{}' does not exist (yet)\n", printable(missing));
+  outputs->missing.clear();
+  for (const auto& line : run::tell(*outputs, run)) fmt::print(stderr, "! {}\n", line);
   fmt::print("{}, {}, sha-256 verified → {}/\n", watch::counted(outputs->report.files, "file"),
              show_bytes(outputs->report.bytes), run.home);
   return 0;

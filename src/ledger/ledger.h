@@ -42,8 +42,8 @@ constexpr bool may_move(Phase from, Phase to) {
   return static_cast<int>(to) > static_cast<int>(from);
 }
 
-/// succeeded: the training did, and its outputs are home; failed: setup or training failed, or was cut at its limit;
-/// lost: ferry or the machine failed, or the outputs are; not_started: nothing of it ever ran.
+/// succeeded: the training did, and its outputs are home; failed: setup or training failed, or was cut at its
+/// limit; lost: ferry or the machine failed, or the outputs are; not_started: nothing of it ever ran.
 enum class Outcome { none, succeeded, failed, cancelled, lost, not_started };
 std::string_view name(Outcome outcome);
 std::optional<Outcome> outcome_from(std::string_view name);

@@ -69,6 +69,12 @@ std::string host_of(std::string_view url) {
   return lower(url.substr(0, url.starts_with('[') ? url.find(']') + 1 : url.find(':')));
 }
 
+/// Its scheme and host, as it is shown.
+std::string server_of(const std::string& url) {
+  const auto scheme = url.find("://");
+  return url.substr(0, url.find_first_of("/?", scheme == std::string::npos ? 0 : scheme + 3));
+}
+
 /// Numbers and dots: a name that only begins like an address is somebody's host.
 bool is_ipv4(std::string_view host) {
   return host.find_first_not_of("0123456789.") == std::string_view::npos;
@@ -115,6 +121,12 @@ class CurlClient final : public HttpClient {
   }
 
   Result<HttpResponse> send(const HttpRequest& request) override {
+    // libcurl speaks much more than that: file: would send this computer's own files for answers.
+    if (const auto scheme = lower(request.url.substr(0, request.url.find("://")));
+        scheme != "http" && scheme != "https") {
+      return fail(Kind::bad_input, "not an address of the web: " + printable(request.url.substr(0, 200)), {},
+                  "it begins with https:// or http://; correct AWS_ENDPOINT_URL, or endpoint_url in the AWS config file");
+    }
     const auto& loaded = loaded_curl();
     if (!loaded) return tl::unexpected<Error>(loaded.error());
     const Curl& curl = *loaded;
@@ -134,6 +146,10 @@ class CurlClient final : public HttpClient {
     const CURLcode code = curl.easy_perform(handle_);
     curl.easy_setopt(handle_, CURLOPT_ERRORBUFFER, nullptr);
     curl.slist_free_all(headers);
+    if (code == CURLE_WRITE_ERROR) {
+      return fail(Kind::corrupt, "the answer of " + server_of(request.url) + " is over 64 MiB",
+                  "no service that ferry asks says so much");
+    }
     if (code != CURLE_OK) return failed(request, code, detail[0] ? detail : curl.easy_strerror(code));
     long status = 0;
     curl.easy_getinfo(handle_, CURLINFO_RESPONSE_CODE, &status);
@@ -181,10 +197,7 @@ class CurlClient final : public HttpClient {
   }
 
   static tl::unexpected<Error> failed(const HttpRequest& request, CURLcode code, const std::string& why) {
-    const auto scheme_end = request.url.find("://");
-    const auto host_end =
-        request.url.find_first_of("/?", scheme_end == std::string::npos ? 0 : scheme_end + 3);
-    const std::string where = request.url.substr(0, host_end);
+    const std::string where = server_of(request.url);
     if (code == CURLE_OPERATION_TIMEDOUT) return fail(Kind::timeout, "no answer in time from " + where, why);
     if (code == CURLE_SSL_CACERT_BADFILE) {
       return fail(Kind::bad_input,

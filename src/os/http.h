@@ -33,14 +33,15 @@ struct HttpResponse {
 
 /// Any answer with a status is a value. Fails `lost` when no connection could be made or it broke (why says
 /// which), `timeout` when the time passed, `denied` when the server's certificate is not trusted, `bad_input`
-/// when the certificates to trust cannot be read. Use one object from one thread; it keeps connections open.
+/// when the certificates to trust cannot be read or the URL is neither http nor https, `corrupt` for an answer
+/// of more than 64 MiB. Use one object from one thread; it keeps connections open.
 class HttpClient {
  public:
   virtual ~HttpClient() = default;
   virtual Result<HttpResponse> send(const HttpRequest& request) = 0;
 };
 
-/// Never follows redirects.
+/// Never follows redirects: a request carries credentials that are for its own host alone.
 ///
 /// Certificates: those of the request, else of AWS_CA_BUNDLE, REQUESTS_CA_BUNDLE, CURL_CA_BUNDLE or
 /// SSL_CERT_FILE (the first that is set), else the system's.

@@ -197,6 +197,36 @@ TEST(Http, AnAnswerIsReadAndABrokenOneIsLost) {
   EXPECT_EQ(client->send({.url = url}).error().kind, Kind::lost);
 }
 
+TEST(Http, OnlyTheWebIsAsked) {
+  TempDir dir;
+  ASSERT_TRUE(write_file(dir.path() / "secret", "s"));
+  auto client = make_http_client();
+  for (const auto& url : {"file://" + (dir.path() / "secret").string(), std::string("ftp://127.0.0.1/x"),
+                          std::string("gopher://127.0.0.1:1/x"), std::string("127.0.0.1"), std::string("dict://127.0.0.1/x")})
+    EXPECT_EQ(client->send({.url = url}).error().kind, Kind::bad_input) << url;
+}
+
+TEST(Http, AnAnswerWithoutEndIsCutAndToldApartFromALostOne) {
+  auto listener = listen_tcp("127.0.0.1", 0);
+  ASSERT_TRUE(listener);
+  const int port = local_port(listener->get());
+  const pid_t server = ::fork();
+  if (server == 0) {
+    ignore_sigpipe();
+    auto one = accept_one(listener->get());
+    (void)read_some(one->get());
+    (void)write_all(one->get(), "HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n");
+    const std::string much(1 << 20, 'x');
+    for (int i = 0; i < 100 && write_all(one->get(), much); ++i) continue;
+    ::_exit(0);
+  }
+  const auto answer = make_http_client()->send({.url = "http://127.0.0.1:" + std::to_string(port) + "/"});
+  ASSERT_FALSE(answer);
+  EXPECT_EQ(answer.error().kind, Kind::corrupt);
+  EXPECT_NE(answer.error().what.find("64 MiB"), std::string::npos);
+  ::waitpid(server, nullptr, 0);
+}
+
 TEST(Clock, TimesAreWrittenAsIso8601) {
   EXPECT_EQ(iso_time(0), "1970-01-01T00:00:00Z");
   EXPECT_EQ(iso_time(1'769'860'800'123, true), "2026-01-31T12:00:00.123Z");

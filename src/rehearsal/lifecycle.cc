@@ -313,12 +313,23 @@ void Lifecycle::mark_moved(const Instance& instance, const sandbox::Status& mach
   change(instance, [&](State& state, Instance& it) { set_address(state, it, machine); });
 }
 
+namespace {
+
+/// EC2 leaves this empty for some ends; here the moment is always told.
+std::string initiated(std::string_view by, std::int64_t now_ms) {
+  const auto time = os::iso_time(now_ms);
+  return fmt::format("{} initiated ({} {} GMT)", by, time.substr(0, 10), time.substr(11, 8));
+}
+
+}  // namespace
+
 void Lifecycle::mark_powered_off(const Instance& instance) {
   const auto now = clock_.now_ms();
   change(instance, [&](State& state, Instance& it) {
     clear_address(state, it);
     it.reason_code = "Client.InstanceInitiatedShutdown";
     it.reason_message = "Client.InstanceInitiatedShutdown: Instance initiated shutdown";
+    it.transition_reason = initiated("Instance", now);
     set_phase(it, it.on_poweroff == OnPoweroff::terminate ? Phase::shutting_down : Phase::stopping, now);
   });
 }
@@ -331,6 +342,7 @@ void Lifecycle::mark_dead(const Instance& instance, const std::string& why) {
     it.reason_code = "Server.InternalError";
     it.reason_message = "Server.InternalError: Internal error on launch";
     if (it.phase == Phase::running) it.reason_message = "Server.InternalError: " + why;
+    it.transition_reason = initiated("Service", now);
     set_phase(it, Phase::shutting_down, now);
   });
 }

@@ -15,8 +15,8 @@
 /// address. Tags say where that differs from AWS: ferry:ssh-port when the port is not 22, ferry:login-user
 /// when the user is not the image's.
 ///
-/// POST /_ferry/{info,status,fault,settings,stop} with a bearer token
-/// is for ferry itself.
+/// POST /_ferry/{info,status,fault,settings,stop} with a bearer token is for ferry itself; POST
+/// /_ferry/identity (identity.h) for whoever wants to know whether this is a rehearsal.
 
 #include <atomic>
 #include <memory>

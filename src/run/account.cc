@@ -3,6 +3,7 @@
 #include <cmath>
 
 #include "aws/ec2_catalog.h"
+#include "aws/errors.h"
 #include "aws/permissions.h"
 #include "aws/provider.h"
 #include "aws/quotas.h"
@@ -12,6 +13,7 @@
 #include "os/env.h"
 #include "os/process.h"
 #include "run/access.h"
+#include "run/labels.h"
 #include "run/planning.h"
 
 extern "C" {
@@ -63,7 +65,7 @@ std::optional<int> limit_of(aws::Client& client, std::string_view code) {
 
 /// What a permission that is missing takes away.
 std::string breaks(std::string_view action) {
-  if (action == "RunInstances" || action == "CreateTags") return "nothing can be rented";
+  if (action == "RunInstances") return "nothing can be rented";
   if (action == "TerminateInstances") return "machines could not be given back: ferry will not rent any";
   if (action == "ImportKeyPair" || action == "CreateSecurityGroup" ||
       action == "AuthorizeSecurityGroupIngress")
@@ -81,6 +83,7 @@ void check_permissions(Account& account, cloud::Cloud& cloud, std::vector<Findin
     return;
   }
   aws::TrialNames names;
+  names.tags[owner_tag] = owner_name();
   if (const auto image = cloud.newest_image({"t3.micro", "x86_64", false, {}})) {
     names.image_id = image->id;
   } else {
@@ -182,7 +185,7 @@ void check_orphans(Doors& doors, const std::vector<std::string>& regions, std::v
     Place place{"aws", region, "", "", ""};
     const auto ours = [&]() -> Result<std::vector<cloud::Instance>> {
       TRY_SET(cloud, "", open_cloud(doors, place));
-      return cloud->find_by_tag("ferry:owner", os::user_name() + "@" + os::host_name());
+      return cloud->find_by_tag(owner_tag, owner_name());
     }();
     if (!ours) {
       out.push_back({Level::note, "orphans", region + " could not be looked at: " + ours.error().what, ""});
@@ -219,6 +222,11 @@ std::vector<Finding> check_account(Doors& doors, const std::string& region,
   const auto caller = aws::get_caller_identity(account->client);
   if (!caller) {
     tell("credentials", caller.error());
+    return out;
+  }
+  // STS and EC2 do not say the same of every session: EC2 is the one that rents.
+  if (const auto asked = aws::describe_regions(account->client); !asked && aws::is_expired(asked.error())) {
+    tell("credentials", asked.error());
     return out;
   }
   const auto credentials = account->world.credentials->get();
@@ -329,6 +337,7 @@ Status may_launch(Doors& doors, const plan::Offer& offer, const cloud::Image& im
   TRY_SET(account, "", open_account(doors, offer.region));
   if (!knows_dry_run(account.client)) return {};
   aws::TrialNames names;
+  names.tags[owner_tag] = owner_name();  // the policy allows no other's
   names.image_id = image.id;
   names.instance_type = offer.type.name;
   names.instance_profile = settings.instance_profile;
@@ -344,14 +353,55 @@ Status may_launch(Doors& doors, const plan::Offer& offer, const cloud::Image& im
   return {};
 }
 
-std::string iam_policy(bool all) {
+namespace {
+
+/// "arn:aws:iam::*:role/NAME" of a role's name, its ARN, or the ARN of the instance profile that has its
+/// name. Another account's role of that name cannot be passed on whatever a policy says.
+Result<std::string> role_arn(const std::string& role) {
+  constexpr std::string_view profile = ":instance-profile/";
+  std::string arn = role.starts_with("arn:") ? role : "arn:aws:iam::*:role/" + role;
+  if (const auto at = arn.find(profile); at != std::string::npos) arn.replace(at, profile.size(), ":role/");
+  const auto name = arn.find(":role/");
+  const bool names_one = !role.empty() && role.find_first_of("*?$ ") == std::string::npos &&
+                         name != std::string::npos && name + 6 < arn.size();
+  if (names_one) return arn;
+  return fail(Kind::bad_input, "no role of IAM: '" + printable(role) + "'", {},
+              "give the name of one role, or its ARN: arn:aws:iam::ACCOUNT:role/NAME");
+}
+
+/// Puts `values` in the place of the one word `place` in every list of strings.
+void fill(nlohmann::ordered_json& json, std::string_view place, const std::vector<std::string>& values) {
+  for (auto& part : json) {
+    if (part.is_structured()) fill(part, place, values);
+  }
+  if (json.is_array() && json.size() == 1 && json[0] == place) json = values;
+}
+
+}  // namespace
+
+Result<std::string> iam_policy(const PolicyFor& whom) {
+  for (const auto& owner : whom.owners) {
+    if (!owner.empty() && owner.find_first_of("*?$") == std::string::npos) continue;
+    return fail(Kind::bad_input, "no owner of machines: '" + printable(owner) + "'",
+                "an owner is one value of the tag ferry:owner",
+                "give user@host as `ferry policy` prints it there");
+  }
+  std::vector<std::string> roles;
+  for (const auto& role : whom.roles) {
+    TRY_SET(arn, "", role_arn(role));
+    roles.push_back(std::move(arn));
+  }
   const std::string_view text(ferry_embed_iam_policy_json, ferry_embed_iam_policy_json_end);
   auto policy = nlohmann::ordered_json::parse(text);  // people know the order of a policy's fields
   auto& statements = policy["Statement"];
   for (auto one = statements.begin(); one != statements.end();) {
-    const bool optional = one->at("Sid").get<std::string>().starts_with("Optional");
-    one = optional && !all ? statements.erase(one) : one + 1;
+    const auto sid = one->at("Sid").get<std::string>();
+    const bool is_about_roles = sid == "OptionalRolesOfMachines";
+    const bool wanted = is_about_roles ? !roles.empty() : whom.all || !sid.starts_with("Optional");
+    one = wanted ? one + 1 : statements.erase(one);
   }
+  fill(policy, "@owners@", whom.owners);
+  fill(policy, "@roles@", roles);
   return policy.dump(2) + "\n";
 }
 

@@ -51,8 +51,21 @@ Result<std::vector<plan::Offer>> within_quotas(Doors& doors, const Place& place,
 Status may_launch(Doors& doors, const plan::Offer& offer, const cloud::Image& image,
                   const task::AwsSettings& settings);
 
-/// The smallest IAM policy with which every ferry command works, as JSON text. `all`: also what only people
-/// need whose task has aws: settings (own key pairs, reservations, Systems Manager, roles for machines).
-std::string iam_policy(bool all);
+/// Whom an IAM policy is for.
+struct PolicyFor {
+  /// Values of the tag ferry:owner that its holder may give and that make a thing its holder's own: user@host
+  /// of each of their computers. Not one of IAM's own names: those of a role's session change with every
+  /// session, and a machine could not be given back once the session that rented it is over.
+  std::vector<std::string> owners;
+  /// Names or ARNs of roles that machines may get; empty: none.
+  std::vector<std::string> roles;
+  /// Also what only people need whose task has aws: settings (own key pairs, reservations, Systems Manager).
+  bool all = false;
+};
+
+/// The smallest IAM policy with which every ferry command works, as JSON text. Its holder makes things with
+/// one of the owners' tags only, tags nothing that is there already, and ends and opens only what has such a
+/// tag. Fails bad_input for an owner or a role that IAM would read as more than one.
+Result<std::string> iam_policy(const PolicyFor& whom);
 
 }  // namespace ferry::run

@@ -3,25 +3,16 @@
 #include "base/text.h"
 #include "run/actions.h"
 #include "run/local_log.h"
+#include "run/training.h"
 
 namespace ferry::run {
 
 namespace {
 
-/// Asks the machine for what it has logged beyond the local copy, up to now. Only for the run's owner.
-Status complete_local_log(Link& link, const Folder& folder) {
+/// Completes the local copy of the log from the machine. Only for the run's owner.
+Status complete_local_log(Doors& doors, Link& link, const Folder& folder) {
   TRY_SET(log, "", LocalLog::open(folder.log()));
-  TRY_SET(channel, "", link.agent());
-  TRY_SET(status, "", channel.client.status());
-  if (status.log_size <= log.size()) return {};
-  TRY("", channel.client.attach(log.size()));
-  while (log.size() < status.log_size) {
-    TRY_SET(event, "", channel.client.next(Millis(20'000)));
-    if (!event) return fail(Kind::lost, "the agent fell silent");
-    if (!event->log) continue;
-    TRY_SET(fresh, "", log.append(std::move(*event->log)));
-  }
-  return {};
+  return complete_log(doors, link, log);
 }
 
 }  // namespace
@@ -29,14 +20,22 @@ Status complete_local_log(Link& link, const Folder& folder) {
 Result<Outputs> bring_home(Doors& doors, const ledger::Run& run, bool may_start, bool owned) {
   const Folder folder(doors.data, run.name);
   TRY_SET(reached, "", reach(doors, run, may_start));
-  TRY_SET(outputs, "", fetch_outputs(doors, reached.link, folder, run));
+  // Nothing is lost by ending here: whatever the signal, it means just that.
+  sync::Options options;
+  bool stopped = doors.wish != Wish::go_on;
+  options.cancelled = [&] { return stopped = stopped || doors.signals.next().has_value(); };
+  auto outputs = fetch_outputs(doors, reached.link, folder, run, options);
+  if (!outputs && outputs.error().kind == Kind::cancelled)
+    return fail(Kind::cancelled, "stopped; what came home stays, and the machine goes on", {},
+                "ferry fetch " + run.name + "  goes on from here");
+  if (!outputs) return outputs;
   std::optional<Owner> owner;
   if (!owned) {
     TRY_SET(taken, "", Owner::try_take(folder, Role::settle));
     owner = std::move(taken);
   }
   if (owned || owner) {
-    if (const auto whole = complete_local_log(reached.link, folder); !whole)
+    if (const auto whole = complete_local_log(doors, reached.link, folder); !whole)
       doors.progress.warn("fetch", "a part of the log is still on the machine only: " + whole.error().what);
     write_log_home(doors, run);
   }
@@ -49,7 +48,7 @@ Status complete_log(Doors& doors, const std::string& run_name) {
   TRY_SET(owner, "", Owner::try_take(folder, Role::settle));
   if (!owner) return {};
   TRY_SET(reached, "", reach(doors, run));
-  TRY("", complete_local_log(reached.link, folder));
+  TRY("", complete_local_log(doors, reached.link, folder));
   write_log_home(doors, run);
   return {};
 }

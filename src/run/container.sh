@@ -49,9 +49,109 @@ while [ -e "$1/alive" ]; do sleep 1; done
 kill -9 -1
 own_again "$2" "$3"'
 
-# Around each script: FIFO WORKDIR SCRATCH, the script on standard input. A line in FIFO is a wish to end; its end means that
-# whoever wished is gone, so that nothing may go on. Asked to end, it waits for all of its group, as a saving training is.
+# Around each script: FIFO WORKDIR SCRATCH LAST, the script on standard input. A line in FIFO is a wish to end; its end means
+# that whoever wished is gone, so that nothing may go on. Asked to end, it waits for all of its group, as a saving training is.
+# As the agent does outside: readers of pipes are told to end after their writers, and what the last script left in the
+# background is waited for while it writes.
 ferry_wrapper="$own_again"'
+# Sets group: what runs in the group, but the shell itself and what "me" is and does.
+members() {
+  group=" "
+  for stat in /proc/[0-9]*/stat; do
+    pid=${stat#/proc/} pid=${pid%/stat}
+    [ "$pid" != $$ ] && [ "$pid" != "$me" ] && read -r line 2>/dev/null <"$stat" || continue
+    set -- ${line##*) }
+    [ "$3" = $$ ] && [ "$1" != Z ] && [ "$2" != "$me" ] && group="$group$pid "
+  done
+}
+# Sets busy: those of group that read what another writes, unless that reads from them, too.
+look_at_pipes() {
+  reads=" " writes=" " busy=" " table=$(ls -l /proc/[0-9]*/fd 2>/dev/null)
+  while read -r mode rest; do
+    case "$mode $rest" in
+      /proc/*/fd:*) holder=${mode#/proc/} holder=${holder%/fd:} ;;
+      l*" -> pipe:["*)
+        case $group in *" $holder "*) ;; *) continue ;; esac
+        pipe=${rest##*"pipe:["} pipe=${pipe%"]"}
+        case $mode in lr*) reads="$reads$pipe:$holder " ;; esac
+        case $mode in l?w*) writes="$writes$pipe:$holder " ;; esac ;;
+    esac
+  done <<TABLE
+$table
+TABLE
+  for end in $reads; do
+    pipe=${end%:*} reader=${end#*:} mutual=
+    case $writes in *" $pipe:$reader "*) continue ;; *" $pipe:"*) ;; *) continue ;; esac
+    writer=${writes#*" $pipe:"} writer=${writer%% *}
+    for other in $writes; do
+      [ "${other#*:}" != "$reader" ] || case $reads in *" ${other%:*}:$writer "*) mutual=1 ;; esac
+    done
+    [ -n "$mutual" ] || busy="$busy$reader "
+  done
+}
+tell_in_order() {
+  read -r line </proc/self/stat
+  me=${line%% *} rounds=0 free=" "
+  members
+  look_at_pipes
+  late=$busy
+  for pid in $group; do
+    case $late in *" $pid "*) ;; *) kill -s TERM "$pid" ;; esac
+  done
+  kill -s TERM $$
+  while [ "$late" != " " ]; do
+    sleep 1
+    rounds=$((rounds + 1)) waiting=$late late=" "
+    members
+    look_at_pipes
+    for pid in $waiting; do
+      case $group in *" $pid "*) ;; *) continue ;; esac
+      [ $rounds -lt 25 ] || busy=" " free="$free$pid "
+      case $busy in
+        *" $pid "*) late="$late$pid " ;;
+        *) case $free in *" $pid "*) kill -s TERM "$pid" ;; *) free="$free$pid " late="$late$pid " ;; esac ;;
+      esac
+    done
+  done
+}
+# Sets left: what runs in the container and did not when the script began.
+look_at_left() {
+  left=" "
+  for stat in /proc/[0-9]*/stat; do
+    pid=${stat#/proc/} pid=${pid%/stat}
+    case " $$ $watcher $before" in *" $pid "*) continue ;; esac
+    read -r line 2>/dev/null <"$stat" || continue
+    set -- ${line##*) }
+    # The group of the first process is the keeper.
+    [ "$3" != 1 ] && [ "$1" != Z ] && left="$left$pid "
+  done
+  [ "$left" != " " ]
+}
+wait_for_the_left() { # WORKDIR
+  quiet=0 waited=0 size=0 seen= names= count=0
+  while [ -z "$asked" ] && look_at_left && [ $quiet -lt 5 ] && [ $waited -lt 600 ]; do
+    now=$(ls -ln "$1"; ls -lnR "$1/outputs" 2>/dev/null)
+    [ "$now" = "$seen" ] && quiet=$((quiet + 1)) || quiet=0
+    seen=$now
+    if [ $waited -ge 60 ] && [ $((waited % 5)) = 0 ]; then
+      read -r kib line <<SIZE
+$(du -sk "$1/outputs" 2>/dev/null || echo 0)
+SIZE
+      [ $waited = 60 ] || [ "$kib" -ge $((size + 1024)) ] || break
+      size=$kib
+    fi
+    waited=$((waited + 1))
+    sleep 1
+  done
+  look_at_left || return
+  for pid in $left; do
+    count=$((count + 1))
+    line=$(tr "\000" " " 2>/dev/null <"/proc/$pid/cmdline")
+    [ $count -gt 3 ] || names="$names${names:+, }${line% }"
+  done
+  [ $count -le 3 ] || names="$names and $((count - 3)) more"
+  [ -n "$asked" ] || echo "ferry: stopped what still ran in the background: $names" >&2
+}
 others() {
   for stat in /proc/[0-9]*/stat; do
     pid=${stat#/proc/} pid=${pid%/stat}
@@ -63,11 +163,12 @@ others() {
 }
 trap asked=1 TERM
 { trap "" TERM
-  while read -r wish; do kill -s TERM -- "-$$"; done <"$1"
+  while read -r wish; do tell_in_order & done <"$1"
   case $(tr -d "\000" </proc/1/cmdline) in *ferry-keeper*) kill -9 -1 ;; *) kill -s KILL -- "-$$" ;; esac
   own_again "$2" "$3"
 } </dev/null >/dev/null 2>&1 &
-watcher=$!
+watcher=$! before=" "
+for stat in /proc/[0-9]*/stat; do pid=${stat#/proc/} before="$before${pid%/stat} "; done
 shell=sh
 command -v bash >/dev/null && shell=bash
 text=$(cat)
@@ -77,6 +178,7 @@ else # more than an argument may hold
   printf %s "$text" | "$shell" -c '"'"'text=$(cat) && exec </dev/null && eval "$text"'"'"'
 fi
 code=$?
+[ -z "$4" ] || wait_for_the_left "$2"
 while [ -n "$asked" ] && others; do sleep 0.1 2>/dev/null || sleep 1; done
 { kill -9 $watcher; wait $watcher; } 2>/dev/null
 own_again "$2" "$3"
@@ -118,7 +220,7 @@ ferry_inside() { # TEXT [LAST]
   mkfifo -m 600 "$fifo" && exec {fd}<>"$fifo" || return 1
   trap 'told=1; echo TERM >&"$fd"' TERM
   printf '%s' "$1" | setsid "${words[@]}" exec -i "${options[@]}" -w "$PWD" "$ferry_container" \
-    sh -c "$ferry_wrapper" ferry-wrapper "$fifo" "$PWD" "$FERRY_SCRATCH" {fd}>&- &
+    sh -c "$ferry_wrapper" ferry-wrapper "$fifo" "$PWD" "$FERRY_SCRATCH" "${2:-}" {fd}>&- &
   client=$!
   while told= && wait "$client"; code=$? && [ -n "$told" ]; do :; done
   exec {fd}>&-

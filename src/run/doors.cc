@@ -6,7 +6,8 @@
 namespace ferry::run {
 
 namespace {
-/// timeout(1), service managers and terminals may send the same request twice; so soon after the first it is no second one.
+/// timeout(1), service managers and terminals may send the same request twice; so soon after the first it is
+/// no second one.
 constexpr Millis same_request{300};
 constexpr Millis step{100};
 
@@ -33,6 +34,11 @@ void take(Doors& doors, int number, bool can_detach) {
 }  // namespace
 
 Wish Doors::check_signals(bool can_detach) {
+  constexpr std::int64_t a_second = 1000;
+  if (const auto now = clock.steady_ms(); while_waiting && now - looked_after_ms >= a_second) {
+    looked_after_ms = now;
+    while_waiting();
+  }
   while (const auto number = signals.next()) take(*this, *number, can_detach);
   return wish;
 }

@@ -37,13 +37,17 @@ struct Doors {
   /// Empty when there is no terminal: then Ctrl-C cancels.
   std::function<Wish(bool can_detach)> ask;
   Wish wish = Wish::go_on;  ///< once it is not go_on, it stays
-  /// A further Ctrl-C or SIGTERM after that one: whatever is waited for, stop waiting now. What is rented stays noted in
-  /// the ledger, and someone else (a follower, the machine's timer, the next command) is responsible.
+  /// A further Ctrl-C or SIGTERM after that one: whatever is waited for, stop waiting now. What is rented
+  /// stays noted in the ledger, and someone else (a follower, the machine's timer, the next command) is
+  /// responsible.
   bool letting_go = false;
-  /// Nothing is left to decide, only to bring home and to release: an interruption asks nothing, and says that
-  /// a further one lets go.
+  /// Nothing is left to decide, only to bring home and to release: an interruption asks nothing, and says
+  /// that a further one lets go.
   bool is_ending = false;
   std::int64_t wished_ms = 0;  ///< steady; when `wish` was made
+  /// Called by check_signals(), at most once a second: for what must be looked after however long is waited.
+  std::function<void()> while_waiting;
+  std::int64_t looked_after_ms = 0;  ///< steady; when it was called last
 
   // These exist for tests, which have no cloud, no sshd and no second process; every program leaves them
   // empty.

@@ -19,8 +19,7 @@ constexpr Seconds follower_patience{90};
 Result<bool> save_or_lose(Doors& doors, const ledger::Run& run) {
   auto saved = bring_home(doors, run, true, true);
   if (saved) {
-    for (const auto& missing : saved->missing)
-      doors.progress.warn("down", fmt::format("the output '{}' does not exist", printable(missing)));
+    for (const auto& line : tell(*saved, run)) doors.progress.warn("down", line);
     return false;
   }
   auto error = std::move(saved).error();

@@ -7,7 +7,7 @@ namespace ferry::run {
 
 using ledger::Outcome;
 
-Ending ending_of(const agent::JobStatus& status, Seconds max_duration) {
+JobEnding ending_of(const agent::JobStatus& status, Seconds max_duration) {
   const auto own = status.run_exit ? status.run_exit : status.setup_exit;
   const auto stopped = [&](int code) { return own.value_or(0) != 0 ? *own : code; };
   const auto& reason = status.reason;
@@ -20,7 +20,7 @@ Ending ending_of(const agent::JobStatus& status, Seconds max_duration) {
     return {Outcome::lost, std::nullopt, "the agent on the machine was killed, and the training with it"};
   if (reason == "stopped")
     return {Outcome::lost, std::nullopt, "the machine was shutting down, and stopped the training"};
-  if (reason == "not_started") {
+  if (reason == agent::not_started) {
     return {Outcome::not_started, std::nullopt,
             "the training did not start" + (status.note.empty() ? "" : ": " + printable(status.note))};
   }

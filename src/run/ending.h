@@ -1,7 +1,7 @@
 #pragma once
 /// \file
-/// What a run's end is called: outcome, exit code and reason, decided in one place and from values alone, so that the
-/// ledger, what is shown and the exit code cannot disagree. Internal to this room.
+/// What a run's end is called: outcome, exit code and reason, decided in one place and from values alone, so
+/// that the ledger, what is shown and the exit code cannot disagree. Internal to this room.
 
 #include "agent/protocol.h"
 #include "ledger/ledger.h"
@@ -12,7 +12,7 @@ inline constexpr int exit_cut = 124;        ///< as timeout(1) has it
 inline constexpr int exit_cancelled = 130;  ///< as a shell has it after Ctrl-C
 
 /// How a job ended.
-struct Ending {
+struct JobEnding {
   /// none: by itself and well, which is called succeeded once the outputs are home.
   ledger::Outcome outcome = ledger::Outcome::none;
   /// The training's own; of a run that was stopped never 0, whatever the training said: exit_cancelled or
@@ -20,7 +20,7 @@ struct Ending {
   std::optional<int> exit_code;
   std::string error;  ///< why, one line; empty when it ended by itself
 };
-Ending ending_of(const agent::JobStatus& status, Seconds max_duration);
+JobEnding ending_of(const agent::JobStatus& status, Seconds max_duration);
 
 /// The job ended by itself and well; only its outputs are awaited.
 bool awaits_outputs(const ledger::Run& run);

@@ -10,8 +10,9 @@
 # NAMES     of the task's variables, in one word
 # Progress is told on standard error, one line each. Standard output has one line "ferry-scratch:FOLDER TAB BYTES TAB NOTE", and
 # its last line is "ferry-env:" and JSON.
-# What is made lies in ~/.ferry/envs/HASH, by content: a second run with the same wishes installs nothing. What holds the
-# workdir's own code is made for this run alone.
+# What is made lies in ~/.ferry/envs/HASH, by content: a second run with the same wishes installs nothing. HASH is of all
+# that the wishes lead to on this machine: nested files, constraints, wheels, folders of wheels. What is built from code of
+# the workdir, or points into it, is made for this run alone.
 set -u
 kind=$1 name=$2 file=$3 activate=$4 rented=${5:-0} names=${6:-}
 envs=$HOME/.ferry/envs own_folder=${activate%-env.sh}
@@ -130,21 +131,135 @@ sys.exit(1 if missing else 0)
 PYTHON
 }
 
-# Whether what FILE asks for holds the workdir's own code, which changes while FILE does not.
-holds_own_code() { # TOOL FILE
-  case $1 in uv | project) return 0 ;; esac
-  grep -qE '^[[:space:]-]*(-e|--editable)[[:space:]=]|^[[:space:]-]*(\.|file:)|@[[:space:]]*file:' "$2"
-}
+# What FILE leads to, as one word: a hash of all of it, or "own" when it is built from code of the workdir (which may read
+# what no line names) or points into it. "-fresh" is added when a package's source is among it: pip keeps what it built from
+# one by its path alone.
+content_of() { # PYTHON TOOL FILE
+  case $2 in uv | project) echo own && return ;; esac
+  "$1" - "$3" <<'PYTHON' || echo own
+import hashlib, os, re, shlex, sys
+from urllib.parse import unquote, urlparse
 
-# FILE and the files that it names.
-whole_text() { # FILE DEPTH
-  local other
-  cat "$1"
-  [ "$2" -gt 0 ] || return 0
-  sed -nE 's/^[[:space:]-]*(-r|--requirement|-c|--constraint)[[:space:]=]*([^[:space:]#]+).*/\2/p' "$1" | while read -r other; do
-    other=$(dirname "$1")/$other
-    [ ! -f "$other" ] || whole_text "$other" $(($2 - 1))
-  done
+digest, seen, taken, fresh = hashlib.sha256(), set(), 0, False
+archives = (".whl", ".zip", ".tar", ".tgz", ".tbz", ".txz", ".tlz", ".tar.gz", ".tar.bz2", ".tar.xz", ".tar.lzma")
+files = ("-r", "--requirement", "-c", "--constraint")
+places = ("-f", "--find-links", "-i", "--index-url", "--extra-index-url", "--pypi-url")
+most_bytes, most_files = 4 << 30, 100000
+
+
+def own():
+    print("own")
+    sys.exit()
+
+
+def path_of(word, beside):
+    """The file or folder here that a word of a line in the folder `beside` means, or None."""
+    word = re.sub(r"\$\{([A-Z0-9_]+)\}", lambda name: os.environ.get(name[1], name[0]), word)
+    if re.match(r"[a-z]+\+file:", word):
+        own()
+    if word.lower().startswith("file:"):
+        word = unquote(urlparse(word).path)
+    elif "://" in word:
+        return None
+    word = re.sub(r"\[[^\]/]*\]$", "", word.split("#")[0])
+    for folder in (beside, "."):
+        path = os.path.join(folder, os.path.expanduser(word))
+        if word and os.path.exists(path):
+            return path
+    return None
+
+
+def take_file(path):
+    global taken, fresh
+    taken += os.path.getsize(path)
+    if taken > most_bytes:
+        own()
+    if path.endswith(archives) and not path.endswith(".whl"):
+        fresh = True
+    content = hashlib.sha256()
+    with open(path, "rb") as stream:
+        for part in iter(lambda: stream.read(1 << 20), b""):
+            content.update(part)
+    digest.update(("file %s %s\n" % (os.path.basename(path), content.hexdigest())).encode(errors="replace"))
+
+
+def take_folder(top):
+    """All that lies in it. The workdir itself, or what holds it, changes all the time."""
+    if (os.getcwd() + "/").startswith(os.path.realpath(top).rstrip("/") + "/"):
+        own()
+    walked, count = set(), 0
+    for folder, folders, names in os.walk(top, followlinks=True):
+        real = os.path.realpath(folder)
+        folders[:] = [] if real in walked else sorted(folders)
+        walked.add(real)
+        digest.update(("folder %s\n" % os.path.relpath(folder, top)).encode(errors="replace"))
+        for name in sorted(names):
+            count += 1
+            if count > most_files:
+                own()
+            if os.path.isfile(os.path.join(folder, name)):
+                take_file(os.path.join(folder, name))
+
+
+def take_place(path):
+    """Where packages are looked for: a folder, or a page that links to them."""
+    if os.path.isdir(path):
+        take_folder(path)
+    else:
+        own()
+
+
+def take_package(word, beside):
+    for part in {word, word.split("@", 1)[-1]}:
+        looks_like_path = "/" in part or part.startswith((".", "~")) or part.lower().startswith("file:") or part.endswith(archives)
+        path = path_of(part, beside) if looks_like_path else None
+        if path and os.path.isdir(path):
+            own()
+        if path:
+            take_file(path)
+
+
+def take_line(line, beside):
+    try:
+        words = shlex.split(line)
+    except ValueError:
+        words = line.split()
+    words = words[1:] if words[:1] == ["-"] else words  # a list in YAML
+    while words:
+        word = words.pop(0)
+        name, equals, value = word.partition("=")
+        if not word.startswith("--"):
+            name, value = (word[:2], word[2:].lstrip("=")) if re.match("-[a-z]", word) else (word, "")
+        if name in ("-e", "--editable"):
+            own()
+        if name in files + places:
+            value = value or (words.pop(0) if words else "")
+            path = path_of(value, beside)
+            if path and name in files:
+                take_wishes(path)
+            elif path:
+                take_place(path)
+        elif not word.startswith("-"):
+            take_package(word.split(";")[0], beside)
+
+
+def take_wishes(path):
+    if os.path.realpath(path) in seen:
+        return
+    seen.add(os.path.realpath(path))
+    take_file(path)
+    text = open(path, encoding="utf-8", errors="replace").read()
+    for line in re.sub(r"\\\r?\n", " ", text).splitlines():
+        line = re.sub(r"(^|\s)#.*", "", line).strip()
+        if path.endswith((".yml", ".yaml")):
+            line = re.sub(r"[]\[{},\"']", " ", line).strip()
+        if line and not line.startswith("prefix:"):
+            take_line(line, os.path.dirname(path) or ".")
+
+
+take_wishes(sys.argv[1])
+print(digest.hexdigest() + ("-fresh" if fresh else ""))
+PYTHON
 }
 
 new_venv() { # PYTHON FOLDER OPTION…
@@ -303,7 +418,7 @@ main() {
     train_in_container
     return
   fi
-  local wish tool asked base python
+  local wish tool asked base python content
   wish=$(find_wish) || exit 1
   # An environment that is named and there is meant, unless a file is named, too.
   [ -z "$name" ] || [ -n "$file" ] || [ "${wish%% *}" != conda ] || ! (choose_base) >/dev/null 2>&1 || wish=
@@ -315,10 +430,14 @@ main() {
   elif [ -n "$wish" ]; then
     [ -n "$python" ] || [ "$tool" = conda ] || give_up "$asked asks for packages, but there is no python3 on this machine"
     made="$asked installed"
-    if holds_own_code "$tool" "$asked"; then
+    content=$(content_of "${python:-$(conda_base)/bin/python}" "$tool" "$asked" 2>/dev/null)
+    # What a former way of hashing made is not found again: it did not know what it held.
+    case $content in *-fresh) export PIP_NO_CACHE_DIR=1 ;; esac
+    if [ "$content" = own ]; then
       folder=$own_folder/env
+      rm -rf "$folder"
     else
-      key=$({ whole_text "$asked" 3; echo "$tool $base"; [ -z "$python" ] || "$python" -V; } 2>&1 | sha256sum | cut -c1-16)
+      key=$({ echo "2 $content $tool $base"; [ -z "$python" ] || "$python" -V; } 2>&1 | sha256sum | cut -c1-16)
       folder=$envs/$key
       exec 8>"$envs/$key.lock"
       command -v flock >/dev/null && ! flock -n 8 && say "another run is making this environment; waiting for it" && flock 8

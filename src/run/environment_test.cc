@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <functional>
+
 #include "run/preflight.h"
 
 namespace ferry::run {
@@ -25,6 +27,57 @@ TEST(Environment, OnlyInAContainerAreScriptsHandedOnWhole) {
   made.container = true;
   EXPECT_EQ(made.setup("it's"), ". env.sh\nferry_inside 'it'\\''s'\n");
   EXPECT_EQ(made.training("run"), ". env.sh\nferry_inside 'run' last\n");
+}
+
+TEST(Preflight, WhatLinuxWouldNotStartIsRefusedBeforeAnythingIsRented) {
+  task::Task task;
+  task.run = "python train.py";
+  task.envs = {{"DATA", std::string(131'072 - 6, 'x')}};  // with DATA= and its end all that fits
+  EXPECT_TRUE(check_start(task));
+  task.envs["DATA"] += "x";
+  auto checked = check_start(task);
+  ASSERT_FALSE(checked);
+  EXPECT_EQ(checked.error().kind, Kind::bad_input);
+  EXPECT_EQ(checked.error().what, "the variable DATA is too large: 131067 bytes");
+  task.envs.clear();
+  task.secrets = {{"TOKEN", std::string(140'000, 'x')}};
+  checked = check_start(task);
+  ASSERT_FALSE(checked);
+  EXPECT_EQ(checked.error().what, "the secret TOKEN is too large: 140000 bytes");
+
+  task.secrets.clear();
+  for (int each = 0; each < 15; ++each) task.envs["PART" + std::to_string(each)] = std::string(120'000, 'x');
+  EXPECT_TRUE(check_start(task));
+  for (int each = 15; each < 20; ++each)
+    task.secrets["PART" + std::to_string(each)] = std::string(120'000, 'x');
+  checked = check_start(task);
+  ASSERT_FALSE(checked);
+  EXPECT_EQ(checked.error().why, "Linux starts no program with more than 2 MiB of variables and arguments");
+}
+
+TEST(Preflight, WhatTheAgentWouldRefuseIsRefusedBeforeAnythingIsRented) {
+  task::Task good;
+  good.run = "# " + std::string(1'500'000, 'x');  // a long script travels as a file
+  EXPECT_TRUE(check_start(good));
+  for (const auto& spoil : std::vector<std::function<void(task::Task&)>>{
+           [](task::Task& task) { task.setup = "# " + std::string(4'000'000, 'x'); },
+           [](task::Task& task) { task.run = std::string("a\0b", 3); },
+           [](task::Task& task) {
+             task.envs = {{"A", std::string("a\0b", 3)}};
+           },
+           [](task::Task& task) {
+             task.envs = {{"A=B", "c"}};
+           },
+           [](task::Task& task) {
+             task.envs = {{"A", "\xe9"}};
+           },
+           [](task::Task& task) { task.run = "echo \xe9"; }}) {
+    auto task = good;
+    spoil(task);
+    const auto checked = check_start(task);
+    ASSERT_FALSE(checked);
+    EXPECT_EQ(checked.error().kind, Kind::bad_input);
+  }
 }
 
 TEST(Preflight, AContainerNeedsAnImageOrADockerfileThatIsSent) {

@@ -45,7 +45,7 @@ class FakeCloud {
   std::function<std::optional<Error>(const cloud::LaunchRequest&)> refuse;  ///< asked at each new launch
   Millis boot{2'000};                                                       ///< from launch to running
   Millis ending{1'000};     ///< from shutting-down to terminated
-  Millis invisible{0};      ///< a machine is not found by anybody so long after its launch
+  Millis invisible{0};      ///< so long after its launch nobody finds a machine; who rented it waits for it
   Millis memory{3600'000};  ///< how long a terminated machine is still told of
   std::string account = "123456789012";
   std::vector<std::string> zones = {"a", "b", "c"};
@@ -56,6 +56,7 @@ class FakeCloud {
   void end(const std::string& id, const std::string& reason = "Server.SpotInstanceTermination");
   void stop(const std::string& id);  ///< its address is another one after start()
   void start(const std::string& id);
+  void move(const std::string& id);  ///< it has another address from now on
   /// Asked about each live machine at each call: true when it switched itself off.
   std::function<bool(const std::string& id)> is_off;
   std::function<void(const std::string& id)> on_end;  ///< also when it is stopped

@@ -44,12 +44,14 @@ bool is_alive(const Holder& holder) {
 }  // namespace
 
 Result<std::optional<Owner>> Owner::try_take(const Folder& folder, Role role) {
-  while (true) {
+  constexpr int most_tries = 100;
+  for (int tries = 1;; ++tries) {
     TRY("", os::make_dirs(folder.path, 0700));
     TRY_SET(lock, "", os::FileLock::try_take(folder.owner_lock()));
     if (!lock) return std::optional<Owner>();
     Owner owner(folder, std::move(*lock));
-    if (!owner.is_in_place()) continue;  // the folder was removed between opening and locking
+    // The folder may have been removed between opening and locking.
+    if (!owner.is_in_place() && tries < most_tries) continue;
     TRY("", owner.become(role));
     return std::optional<Owner>(std::move(owner));
   }
@@ -83,6 +85,9 @@ bool Owner::is_in_place() const {
 
 bool Owner::still_mine() {
   if (is_in_place()) return true;
+  // Where a file system gives one file several numbers, what stands in it tells whose it is.
+  const auto holder = holder_of(folder_);
+  if (holder && holder->pid == ::getpid() && holder->role == role_) return true;
   auto anew = try_take(folder_, role_);
   if (!anew) return true;  // it cannot be made here now, by nobody: what we hold is the only one
   if (!*anew) return false;

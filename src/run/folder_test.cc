@@ -71,7 +71,7 @@ TEST_F(OwnerTest, ALockWhoseFolderWasRemovedIsMadeAnew) {
 TEST_F(OwnerTest, ALockThatAnotherTookMeanwhileIsNotMineAnyMore) {
   auto owner = take();
   ASSERT_TRUE(os::remove_all(folder.path));
-  auto other = take();
+  auto other = take(Role::settle);
   EXPECT_FALSE(owner.still_mine());
   EXPECT_TRUE(other.still_mine());
 }

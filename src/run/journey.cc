@@ -1,13 +1,13 @@
 #include "run/journey.h"
 
+#include <unistd.h>
+
 #include <csignal>
 
-#include "aws/client.h"
 #include "base/text.h"
 #include "os/env.h"
 #include "run/account.h"
 #include "run/images.h"
-#include "run/interrupter.h"
 #include "run/launch.h"
 #include "run/planning.h"
 #include "run/reservation.h"
@@ -33,7 +33,16 @@ Journey::Journey(Doors& doors, ledger::Run run, Owner owner)
     : doors_(doors), run_(std::move(run)), owner_(std::move(owner)), folder_(doors.data, run_.name) {
   if (const auto seconds = int_at(run_.task, "max_duration_s"); seconds > 0)
     lifetime_.max_duration = Seconds(seconds);
+  doors_.while_waiting = [this] {
+    if (!owner_ || owner_->still_mine()) return;
+    // Its folder was removed, and somebody else owns it by now. As if we had been killed: two would ruin it.
+    doors_.progress.error({Kind::conflict, "another ferry looks after " + run_.name + " by now",
+                           "its folder was removed meanwhile", "ferry logs -f " + run_.name, {}});
+    ::_exit(ferry_failed);
+  };
 }
+
+Journey::~Journey() { doors_.while_waiting = nullptr; }
 
 Status Journey::enter(Phase phase) {
   if (run_.phase == phase) return {};
@@ -120,7 +129,7 @@ Status Journey::look_at_account(const task::Task& task, const std::string& frame
 
 Status Journey::ask(const Order& order) {
   TRY("", may_launch(doors_, offers_.front(), image_, order.task.aws));
-  if (!order.confirm || aws::is_loopback(place_.endpoint)) return {};
+  if (!order.confirm || (order.is_free && order.is_free(place_.endpoint))) return {};
   doors_.progress.pause();
   return order.confirm({offers_, lifetime_.until_power_off(), most_, ceiling_});
 }
@@ -189,29 +198,25 @@ Status Journey::sync(const sync::Tree& tree) {
     if (doors_.check_signals(false) == Wish::cancel) return fail(Kind::cancelled, "cancelled");
   }
   TRY("read the workdir", hashing_.get());
-  Interrupter interrupter(
-      doors_, false, [](Doors& doors) { return doors.wish != Wish::go_on; },
-      [&](const sync::Progress& now) {
-        doors_.progress.update(
-            fmt::format("{} of {} sent", show_bytes(now.bytes_done), show_bytes(now.bytes_total)));
-      });
-  const auto send = [&]() -> Result<sync::Report> {
-    TRY_SET(receiver, "",
-            link_->start_agent_program({"receive", link_->paths().workdir, "--mirror", "--state",
-                                        link_->paths().run_dir + "-sync.state"}));
-    auto report = sync::send_tree(receiver.out.get(), receiver.in.get(), run_.workdir, tree,
-                                  interrupter.options());
-    if (!report && report.error().kind != Kind::cancelled)
-      report = tl::unexpected(explain(receiver, std::move(report).error()));
-    if (!report) receiver.signal(SIGKILL);
-    receiver.in.reset();
-    receiver.wait(Millis(2000));
-    return report;
+  TRY_SET(receiver, "",
+          link_->start_agent_program({"receive", link_->paths().workdir, "--mirror", "--state",
+                                      link_->paths().run_dir + "-sync.state"}));
+  sync::Options options;
+  options.cancelled = [&] { return doors_.check_signals(false) != Wish::go_on; };
+  options.progress = [&](const sync::Progress& now) {
+    doors_.progress.update(
+        fmt::format("{} of {} sent", show_bytes(now.bytes_done), show_bytes(now.bytes_total)));
   };
-  auto report = send();
-  while (!report && report.error().kind == Kind::cancelled && !interrupter.ends()) report = send();
-  TRY("send the workdir", std::move(report));
-  for (const auto& note : report->notes) doors_.progress.warn("sync", note);
+  auto report = sync::send_tree(receiver.out.get(), receiver.in.get(), run_.workdir, tree, options);
+  if (!report) {
+    auto error = std::move(report).error();
+    if (error.kind != Kind::cancelled) error = explain(receiver, std::move(error));
+    receiver.signal(SIGKILL);
+    return fail("send the workdir", std::move(error));
+  }
+  receiver.in.reset();
+  receiver.wait(Millis(2000));
+  for (const auto& note : first_few(report->notes)) doors_.progress.warn("sync", note);
   doors_.progress.done(
       "sync",
       fmt::format("{} {}, {} sent", report->files_moved, report->files_moved == 1 ? "file" : "files",
@@ -253,7 +258,7 @@ agent::JobSpec Journey::job_spec(const task::Task& task) const {
   return spec;
 }
 
-int Journey::from_the_start(const Order& order, Preflight ready) {
+int Journey::from_the_start(const Order& order, Preflight&& ready) {
   auto& tree = ready.tree;
   // Nothing waits that could overlap: the workdir is read while the machine is rented and boots.
   hashing_ = std::async(std::launch::async, [&tree, root = order.workdir, cache = doors_.data / "hashes"] {

@@ -21,9 +21,10 @@ inline constexpr const char* cancel_asked = "cancel_asked_ms";
 class Journey {
  public:
   Journey(Doors& doors, ledger::Run run, Owner owner);
+  ~Journey();
 
   /// check is done; goes on with plan, launch, connect, sync, setup, train, fetch, release. The exit code.
-  int from_the_start(const Order& order, Preflight ready);
+  int from_the_start(const Order& order, Preflight&& ready);
   /// The job may have been started: train, fetch, release. The exit code.
   int from_training();
 
@@ -95,7 +96,9 @@ class Journey {
   std::future<Status> hashing_;             // of the workdir; goes on in a thread of its own
   std::vector<std::string> fetched_files_;  // relative to run_.home
   int fruitless_ = 0;                       // connections in a row over which the agent said nothing
-  bool detaching_ = false, was_refused_ = false;
+  std::uint64_t log_size_ = 0;              // as the agent told it in the end; 0: not yet
+  bool detaching_ = false;
+  bool nothing_ran_ = false;    // whatever the phase: the job certainly was not started
   bool is_background_ = false;  // a follower
 };
 

@@ -2,7 +2,6 @@
 // about release.
 #include "base/text.h"
 #include "run/ending.h"
-#include "run/interrupter.h"
 #include "run/journey.h"
 #include "watch/report.h"
 
@@ -13,10 +12,15 @@ using ledger::Phase;
 
 namespace {
 
+/// EC2 is eventually consistent: a machine that is younger may be there although it is "not found".
+constexpr Millis known_after{300'000};
+
 /// A path as the person would write it from here.
 std::string shown(const os::Path& path) {
   std::error_code ignored;
-  const auto relative = path.lexically_relative(std::filesystem::current_path(ignored));
+  const auto here = std::filesystem::current_path(ignored);
+  if (here == here.root_path()) return path.string();  // a follower's; without its slash it would mislead
+  const auto relative = path.lexically_relative(here);
   return relative.empty() || *relative.begin() == ".." ? path.string() : relative.string();
 }
 
@@ -25,29 +29,22 @@ std::string shown(const os::Path& path) {
 Status Journey::fetch() {
   TRY("", enter(Phase::fetching));
   doors_.progress.begin("fetch", "bringing outputs home");
-  Interrupter interrupter(
-      doors_, true, [](Doors& doors) { return doors.letting_go; },
-      [&](const sync::Progress& now) {
-        doors_.progress.update(
-            fmt::format("{} of {} are home", show_bytes(now.bytes_done), show_bytes(now.bytes_total)));
-      });
-  auto brought = fetch_outputs(doors_, *link_, folder_, run_, interrupter.options());
-  while (!brought && brought.error().kind == Kind::cancelled && !interrupter.ends())
-    brought = fetch_outputs(doors_, *link_, folder_, run_, interrupter.options());
-  TRY_SET(outputs, "bring the outputs home", std::move(brought));
+  sync::Options options;
+  options.cancelled = [&] {
+    doors_.check_signals(true);
+    return doors_.letting_go;
+  };
+  options.progress = [&](const sync::Progress& now) {
+    doors_.progress.update(
+        fmt::format("{} of {} are home", show_bytes(now.bytes_done), show_bytes(now.bytes_total)));
+  };
+  auto fetched = fetch_outputs(doors_, *link_, folder_, run_, options);
   finish_log();
-  for (const auto& name : outputs.missing) {
-    doors_.progress.warn("fetch", fmt::format("the output '{}' does not exist: the training did not write it",
-                                              printable(name)));
-  }
-  if (outputs.everything_new && outputs.report.files > 0) {
-    doors_.progress.warn("fetch", outputs.missing.empty()
-                                      ? "the run made no outputs/, so every file it made or changed came home"
-                                      : "so every file the run made or changed came home instead");
-  }
-  for (const auto& note : outputs.report.notes) doors_.progress.warn("fetch", printable(note));
+  if (!fetched) return fail("bring the outputs home", std::move(fetched).error());
+  const Outputs outputs = *std::move(fetched);
+  for (const auto& line : tell(outputs, run_)) doors_.progress.warn("fetch", line);
   for (const auto& entry : outputs.report.entries) {
-    if (entry.type == sync::Type::file) fetched_files_.push_back(entry.path);
+    if (entry.type == sync::Type::file && !entry.as_sent) fetched_files_.push_back(entry.path);
   }
   run_.outputs_home = true;
   run_.outcome = final_outcome(run_, run_.outcome);
@@ -55,24 +52,37 @@ Status Journey::fetch() {
   instance_.bytes_out += static_cast<std::int64_t>(outputs.report.wire_bytes);
   TRY("", doors_.ledger.note_instance(instance_));
   const auto& report = outputs.report;
-  const auto text = report.files == 0 ? std::string("no outputs")
-                                      : fmt::format("{} {}, {}, sha-256 verified  → {}/", report.files,
-                                                    report.files == 1 ? "file" : "files",
-                                                    show_bytes(report.bytes), shown(run_.home));
-  doors_.progress.done(
-      "fetch", text,
-      {{"files", report.files}, {"bytes", report.bytes}, {"home", run_.home}, {"missing", outputs.missing}});
+  const Json data = {{"files", report.files},
+                     {"made", outputs.made()},
+                     {"bytes", report.bytes},
+                     {"home", run_.home},
+                     {"missing", outputs.missing}};
+  const auto text =
+      fmt::format("{} {}, {}, sha-256 verified  → {}/", report.files, report.files == 1 ? "file" : "files",
+                  show_bytes(report.bytes), shown(run_.home));
+  if (outputs.made() > 0) {
+    doors_.progress.done("fetch", text, data);
+  } else {
+    doors_.progress.nothing(
+        "fetch", report.files == 0 ? "no outputs: the run wrote no file" : "nothing of this run; " + text,
+        data);
+  }
   return {};
 }
 
 void Journey::finish_log() {
   // The file, not our memory of it: somebody may have cut it meanwhile.
   auto log = LocalLog::open(folder_.log());
-  auto whole = log ? complete_log(doors_, *link_, *log) : Status(tl::unexpected(log.error()));
+  const bool is_whole = log && log_size_ > 0 && log->size() >= log_size_;
+  const auto whole = !log       ? Status(tl::unexpected(log.error()))
+                     : is_whole ? Status()
+                                : complete_log(doors_, *link_, *log);
   if (!whole) doors_.progress.warn("fetch", "the log may not be whole here: " + whole.error().what);
   if (log) log_.emplace(std::move(*log));
   const auto written = write_train_log(folder_, run_);
   if (!written) doors_.progress.warn("fetch", written.error().what);
+  if (written && written->parent_path() != os::Path(run_.home))
+    doors_.progress.warn("fetch", "the training has a train.log of its own; ferry's is " + shown(*written));
 }
 
 Status Journey::release() {
@@ -81,13 +91,13 @@ Status Journey::release() {
   const bool nothing_made = made.empty() && rented.empty();
   TRY("", enter(Phase::releasing));
   doors_.progress.begin("release", instance_.id);
-  if (link_) {
+  if (link_ && !doors_.letting_go) {
     // With all outputs home the machine may end itself at once: even if AWS does not listen to us now, the
     // bill stops.
     const bool may_end = run_.outputs_home && instance_.world != "ssh";
     if (auto channel = link_->agent()) (void)channel->client.release(may_end);
-    link_.reset();
   }
+  link_.reset();
   TRY("", release_all(doors_, run_));
   run_.ended_ms = doors_.clock.now_ms();
   TRY("", doors_.ledger.update(run_));
@@ -123,10 +133,9 @@ int Journey::detach() {
     doors_.progress.error(follower.error());
     return ferry_failed;
   }
-  const auto end = run_.keep
-                       ? fmt::format("then the machine is kept and costs {}/h, until: ferry down {}",
-                                     show_hourly(instance_.hourly), run_.name)
-                       : "and it is released when done";
+  const auto end = run_.keep ? fmt::format("then the machine is kept and costs {}/h, until: ferry down {}",
+                                           show_hourly(instance_.hourly), run_.name)
+                             : "and it is released when done";
   doors_.progress.note(
       fmt::format("{} is training on {}, for {} at most; its outputs come home to {}, {}", run_.name,
                   instance_.id, show_duration(lifetime_.max_duration), run_.home, end),
@@ -142,7 +151,8 @@ int Journey::leave(const std::string& why, const Error& problem) {
     (void)doors_.ledger.update(run_);
   }
   const bool may_mend =
-      problem.kind == Kind::lost || problem.kind == Kind::timeout || problem.kind == Kind::cancelled;
+      problem.kind == Kind::lost || problem.kind == Kind::timeout || problem.kind == Kind::cancelled ||
+      problem.kind == Kind::not_found;  // not known for certain to be gone, or it would not be left
   std::string follower;
   if (may_mend && !is_background_) {
     if (const auto started = start_follower())
@@ -167,16 +177,18 @@ int Journey::leave_stopped() {
                         ? fmt::format("its disk ({} GiB) costs {} a month", instance_.disk.gib, show(month))
                         : std::string("its disk costs on");
   doors_.progress.note(
-      fmt::format("{} is stopped: nothing trains there, {}, and no timer ends it. Bring home what is on it: ferry "
-                  "fetch {}   give it up: ferry down {} --no-fetch",
-                  instance_.id, disk, run_.name, run_.name),
+      fmt::format(
+          "{} is stopped: nothing trains there, {}, and no timer ends it. Bring home what is on it: ferry "
+          "fetch {}   give it up: ferry down {} --no-fetch",
+          instance_.id, disk, run_.name, run_.name),
       {{"kept", instance_.id}, {"stopped", true}});
   return ferry_failed;
 }
 
 void Journey::call_lost(const std::string& why) {
   if (run_.outcome == Outcome::lost) return;
-  const auto trained = run_.exit_code ? fmt::format("the training ended (exit {}), but ", *run_.exit_code) : "";
+  const auto trained =
+      run_.exit_code ? fmt::format("the training ended (exit {}), but ", *run_.exit_code) : "";
   run_.error = trained + why;
   run_.outcome = Outcome::lost;
   run_.exit_code.reset();
@@ -207,13 +219,21 @@ Journey::Machine Journey::look_at_machine() {
   machine_words_ = "its machine is gone";
   if (none_rented) return Machine::gone;
   if (!cloud_ || instance_.id.empty()) return Machine::there;
-  const auto now = refresh(doors_, *cloud_, instance_);
-  const bool gone = !now && now.error().kind == Kind::not_found;
-  const bool stopped = !now && now.error().kind == Kind::conflict;
-  if (!gone && !stopped) return Machine::there;
-  const auto& why = now.error().why;
-  machine_words_ = now.error().what + (why.empty() ? "" : " (" + printable(why) + ")");
-  return gone ? Machine::gone : Machine::stopped;
+  const auto now = cloud_->describe(instance_.id);
+  if (now) {
+    const auto& why = now->state_reason;
+    machine_words_ = fmt::format("{} is {}{}", instance_.id, name(now->state),
+                                 why.empty() ? "" : " (" + printable(why) + ")");
+    if (!now->alive()) return Machine::gone;
+    const bool stopped = now->state == cloud::State::stopped || now->state == cloud::State::stopping;
+    return stopped ? Machine::stopped : Machine::there;
+  }
+  // What a cloud does not know may be too young for it, or in another account.
+  const bool is_young = doors_.clock.now_ms() - instance_.launched_ms < known_after.count();
+  if (now.error().kind != Kind::not_found || is_young || !confirm_account(*cloud_, place_of(instance_)))
+    return Machine::there;
+  machine_words_ = fmt::format("the cloud does not know {} any more", instance_.id);
+  return Machine::gone;
 }
 
 int Journey::finish(const Status& done) {
@@ -224,8 +244,8 @@ int Journey::finish(const Status& done) {
 
   // From setup on the machine holds what only it has. It is given back when that is home, or when it is gone
   // anyway, or when the agent said that nothing was ever started.
-  const bool nothing_ran = was_refused_ || (run_.outcome == Outcome::not_started &&
-                                            trim(text_at(run_.task, "setup")).empty());
+  const bool nothing_ran =
+      nothing_ran_ || (run_.outcome == Outcome::not_started && trim(text_at(run_.task, "setup")).empty());
   const bool holds_outputs =
       run_.phase >= Phase::setup && run_.phase < Phase::releasing && !run_.outputs_home && !nothing_ran;
   if (holds_outputs && machine == Machine::stopped) {
@@ -236,15 +256,13 @@ int Journey::finish(const Status& done) {
     call_lost(machine_words_ + (is_over() ? ", and its outputs are lost" : ", and the training with it"));
   }
   if (holds_outputs && machine == Machine::there && !done && !is_over())
-    return leave(cancelled ? "nobody waits for its training any more" : "its training may still go on", done.error());
+    return leave(cancelled ? "nobody waits for its training any more" : "its training may still go on",
+                 done.error());
   if (!done && !is_over()) {
-    if (was_refused_ || (run_.phase < Phase::setup && !cancelled)) {
-      run_.outcome = Outcome::not_started;
-      run_.error = "the training did not start: " + done.error().what;
-    } else {
-      run_.outcome = cancelled ? Outcome::cancelled : Outcome::lost;
-      run_.error = done.error().what;
-    }
+    const bool ran = run_.phase >= Phase::setup && !nothing_ran_;
+    run_.outcome = cancelled ? Outcome::cancelled : ran ? Outcome::lost : Outcome::not_started;
+    run_.error =
+        (run_.outcome == Outcome::not_started ? "the training did not start: " : "") + done.error().what;
     (void)doors_.ledger.update(run_);
   }
   doors_.is_ending = true;
@@ -257,8 +275,8 @@ int Journey::finish(const Status& done) {
         if (is_reached && fetched.error().kind != Kind::cancelled) doors_.progress.error(fetched.error());
         return leave("its outputs are not home", fetched.error());
       }
-      call_lost(machine_words_ + (now == Machine::stopped ? ", and its outputs are not home"
-                                                          : ", and its outputs are lost"));
+      call_lost(machine_words_ +
+                (now == Machine::stopped ? ", and its outputs are not home" : ", and its outputs are lost"));
       doors_.progress.failed("fetch", run_.error);
       if (now == Machine::stopped) return leave_stopped();
     }

@@ -1,5 +1,5 @@
-// The part of a run in which something runs on the machine that only it has: starting the job, following it to its
-// end, and finding it again when the connection is lost.
+// The part of a run in which something runs on the machine that only it has: starting the job, following it
+// to its end, and finding it again when the connection is lost.
 #include "base/text.h"
 #include "os/env.h"
 #include "run/ending.h"
@@ -13,7 +13,8 @@ using ledger::Phase;
 
 namespace {
 
-/// How long a broken connection is tried again before the person gets the prompt back, and a follower goes on.
+/// How long a broken connection is tried again before the person gets the prompt back, and a follower goes
+/// on.
 Seconds lost_limit() {
   if (const auto text = os::env("FERRY_LOST_LIMIT")) {
     if (const auto limit = parse_duration(*text)) return *limit;
@@ -43,14 +44,16 @@ Status Journey::setup(const Order& order) {
   Training training(doors_, run_, *log_, false);
   const auto spec = job_spec(order.task);
   auto begun = training.setup(*link_, spec);
-  while (!begun && begun.error().kind == Kind::lost) {
+  while (!begun && (begun.error().kind == Kind::lost || begun.error().kind == Kind::timeout)) {
     // Until the agent has confirmed the start, nobody else could make it: secrets are in this process only.
     const auto interruption = training.was_started() ? Interruption::detach : Interruption::no_wish;
-    if (auto again = connect_again("setup", training, std::move(begun).error(), interruption); !again)
-      return detaching_ ? Status() : again;
+    auto again = connect_again("setup", training, std::move(begun).error(), interruption);
+    if (!again && detaching_) return {};
+    if (!again) begun = tl::unexpected(std::move(again).error());
+    if (!again) break;
     begun = training.setup(*link_, spec);  // a job that was started is not started again
   }
-  was_refused_ = training.was_refused();
+  nothing_ran_ = training.nothing_ran();
   TRY_SET(ready, "", std::move(begun));
   if (ready.wish == Wish::detach) {
     detaching_ = true;
@@ -75,6 +78,7 @@ Status Journey::note_end(const agent::JobStatus& status) {
   run_.exit_code = ending.exit_code;
   run_.error = ending.error;
   run_.train_end_ms = doors_.clock.now_ms();
+  log_size_ = status.log_size;
   return doors_.ledger.update(run_);
 }
 
@@ -92,7 +96,8 @@ Status Journey::reopen_link(Interruption interruption) {
   bool told = false;
   for (auto rest = first_rest; !opened; rest = std::min(rest * 2, longest_rest)) {
     const auto kind = opened.error().kind;
-    const bool may_come_back = kind == Kind::lost || kind == Kind::timeout;
+    const bool may_come_back = kind == Kind::lost || kind == Kind::timeout ||
+                               (kind == Kind::not_found && look_at_machine() == Machine::there);
     if (!may_come_back || doors_.wish != Wish::go_on || doors_.clock.now_ms() > its_end) return opened;
     if (!std::exchange(told, true)) {
       doors_.progress.warn("connect", fmt::format("{}; the cloud does not say that it is gone, so ferry goes "
@@ -107,6 +112,8 @@ Status Journey::reopen_link(Interruption interruption) {
 }
 
 Status Journey::connect_again(const char* phase, Training& training, Error lost, Interruption interruption) {
+  doors_.check_signals(interruption != Interruption::any);
+  if (doors_.letting_go) return fail(Kind::cancelled, "stopped waiting for the connection", lost.what);
   fruitless_ = training.heard() ? 0 : fruitless_ + 1;
   if (fruitless_ >= most_fruitless && !is_background_)
     return fail(Kind::lost, "the agent on the machine does not answer", lost.what);

@@ -1,7 +1,6 @@
 #pragma once
 /// \file
-/// How things that are made for a run are named and tagged, so that they are found again. Internal to this
-/// room.
+/// How things that are made for a run are named and tagged, so that they are found again.
 
 #include <string>
 

@@ -262,6 +262,7 @@ Status Launcher::wait_until_running(Site& site, ledger::Instance& instance) {
   TRY("", poll_until(doors_, running_limit, true, instance.id + " was running", [&]() -> Result<bool> {
         TRY_SET(now, "", site.cloud->describe(instance.id));
         if (!now.alive()) {
+          instance.released_ms = now.ended_ms;  // 0, where the cloud does not say, is filled in with now
           return fail(Kind::no_capacity, instance.id + " ended while starting", now.state_reason,
                       "try again; it may be the cloud's own trouble");
         }
@@ -393,7 +394,8 @@ Result<Launched> Launcher::run() {
     if (!stands_in_a_subnet(offer, **site)) continue;
     TRY_SET(instance, "", attempt(offer, **site));
     if (!instance) continue;
-    return Launched{std::move(*instance), std::move((*site)->cloud), (*site)->place, offer, image_, host_key_};
+    return Launched{
+        std::move(*instance), std::move((*site)->cloud), (*site)->place, offer, image_, host_key_};
   }
   if (!last_ && !order_.aws.subnets.empty())
     return fail(Kind::not_found, "none of your subnets is in a zone that has such a machine", {},

@@ -10,7 +10,7 @@ namespace ferry::run {
 
 namespace {
 
-constexpr Millis first_try{15'000}, upload_limit{300'000}, hello_limit{20'000};
+constexpr Millis first_try{15'000}, upload_limit{300'000}, hello_limit{20'000}, longest_nap{2'000};
 constexpr Millis between_looks{30'000};  // at whom port 22 lets in
 
 std::string agent_name(std::string_view bytes) { return "ferry-agent-" + hex(sha256(bytes)).substr(0, 16); }
@@ -125,7 +125,9 @@ Result<Link> Link::open(Doors& doors, cloud::Cloud& cloud, const Folder& folder,
     }
     if (doors.clock.steady_ms() >= end) {
       return fail(Kind::timeout,
-                  fmt::format("{} did not answer ssh within {}", instance.id, show_duration(limit)),
+                  limit.count() == 0
+                      ? instance.id + " does not answer ssh"
+                      : fmt::format("{} did not answer ssh within {}", instance.id, show_duration(limit)),
                   session.error().why.empty() ? session.error().what : session.error().why,
                   instance.public_address || !instance.ssh_proxy.empty() || instance.world == "ssh"
                       ? "look at its console: aws ec2 get-console-output --instance-id " + instance.id
@@ -133,10 +135,12 @@ Result<Link> Link::open(Doors& doors, cloud::Cloud& cloud, const Folder& folder,
                         "jump host, or "
                         "ssm)");
     }
-    doors.progress.update(waiting_text("ssh answers at " + instance.address,
-                                       Millis(doors.clock.steady_ms() - begun), limit));
+    if (nap == longest_nap) {
+      doors.progress.update(
+          waiting_text("ssh answers at " + instance.address, Millis(doors.clock.steady_ms() - begun), limit));
+    }
     doors.sleep(nap, can_detach);
-    nap = std::min(nap * 2, Millis(2000));
+    nap = std::min(nap * 2, longest_nap);
   }
 }
 

@@ -33,7 +33,8 @@ Result<LocalLog> LocalLog::open(const os::Path& file) {
     return fail_errno("cut " + file.string());
   }
   const bool is_new = reader.file_position() == 0;
-  if (is_new) TRY("write the log", os::write_all(fd.get(), agent::encode(FrameType::hello, local_log_header)));
+  if (is_new)
+    TRY("write the log", os::write_all(fd.get(), agent::encode(FrameType::hello, local_log_header)));
   return LocalLog(std::move(fd), reader.offset(), is_new || reader.has_hashes());
 }
 

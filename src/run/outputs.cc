@@ -1,20 +1,27 @@
 #include "run/outputs.h"
 
 #include <fcntl.h>
+#include <fmt/format.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <csignal>
+#include <set>
 
 #include "base/hash.h"
 #include "base/text.h"
 #include "run/local_log.h"
 #include "sync/globs.h"
+#include "sync/outputs.h"
+#include "sync/state.h"
 
 namespace ferry::run {
 
 namespace {
 
 constexpr Seconds lock_limit{600};
+/// A machine may be hostile: what its list may make us hold.
+constexpr std::uint64_t most_outputs = 500'000, most_names = std::uint64_t{64} << 20;
 
 std::vector<std::string> named_outputs(const ledger::Run& run) {
   std::vector<std::string> names;
@@ -26,6 +33,22 @@ std::vector<std::string> named_outputs(const ledger::Run& run) {
   return names;
 }
 
+/// The person's umask(2), without a moment in which it is another: threads make files meanwhile.
+std::uint32_t umask_now() {
+  const auto status = os::read_file("/proc/self/status", 65536);
+  const auto at = status ? status->find("Umask:") : std::string::npos;
+  if (at == std::string::npos) return 022;
+  return static_cast<std::uint32_t>(std::strtoul(status->c_str() + at + 6, nullptr, 8)) & 0777;
+}
+
+Result<os::FileLock> take_lock(const os::Path& path, const sync::Options& options) {
+  for (auto left = Millis(lock_limit);; left -= Millis(100)) {
+    auto lock = os::FileLock::take(path, Millis(100));
+    if (lock || lock.error().kind != Kind::timeout || left <= Millis(0)) return lock;
+    if (options.cancelled && options.cancelled()) return fail(Kind::cancelled, "stopped waiting");
+  }
+}
+
 Result<sync::Report> pull(Link& link, const Folder& folder, const ledger::Run& run, const os::Argv& selection,
                           const sync::Options& options) {
   os::Argv words = {"send", link.paths().workdir};
@@ -34,9 +57,13 @@ Result<sync::Report> pull(Link& link, const Folder& folder, const ledger::Run& r
   sync::ReceiveOptions receive;
   static_cast<sync::Options&>(receive) = options;
   receive.state_file = folder.outputs_state();
+  receive.without_mode = umask_now();
+  receive.most_entries = most_outputs;
+  receive.most_list_bytes = most_names;
   auto report = sync::receive_tree(sender.out.get(), sender.in.get(), run.home, receive);
   if (!report) {
-    auto error = explain(sender, std::move(report).error());
+    auto error = report.error().kind == Kind::cancelled ? std::move(report).error()
+                                                        : explain(sender, std::move(report).error());
     sender.signal(SIGKILL);
     return tl::unexpected<Error>(std::move(error));
   }
@@ -45,69 +72,236 @@ Result<sync::Report> pull(Link& link, const Folder& folder, const ledger::Run& r
   return report;
 }
 
-Result<std::vector<std::string>> missing_in(const std::vector<std::string>& named,
-                                            const sync::Report& report) {
-  if (named.empty()) return std::vector<std::string>();
-  TRY_SET(globs, "", sync::Globs::parse(named));
-  for (const auto& entry : report.entries) globs.reach(entry.path, entry.type == sync::Type::folder);
-  return globs.unmatched();
+/// Sorts what the task names: what is not there at all, and what is there only as it went over.
+Status look_for(const std::vector<std::string>& named, Outputs& outputs) {
+  if (named.empty()) return {};
+  TRY_SET(all, "", sync::Globs::parse(named));
+  TRY_SET(made, "", sync::Globs::parse(named));
+  for (const auto& entry : outputs.report.entries) {
+    // A link that stayed one stands for whatever it points to.
+    const bool folder = entry.type != sync::Type::file;
+    all.reach(entry.path, folder);
+    if (!entry.as_sent && entry.type != sync::Type::folder) made.reach(entry.path, folder);
+  }
+  outputs.missing = all.unmatched();
+  outputs.unmade = made.unmatched();
+  std::erase_if(outputs.unmade, [&](const std::string& one) {
+    return std::find(outputs.missing.begin(), outputs.missing.end(), one) != outputs.missing.end();
+  });
+  return {};
 }
 
-}  // namespace
+/// Adds what came first, and not a second time.
+void merge(sync::Report& into, sync::Report first) {
+  std::set<std::string> there;
+  for (const auto& entry : into.entries) there.insert(entry.path);
+  for (auto& entry : first.entries) {
+    if (there.contains(entry.path)) continue;
+    into.files += entry.type == sync::Type::file ? 1 : 0;
+    into.bytes += entry.size;
+    into.entries.push_back(std::move(entry));
+  }
+  into.files_moved += first.files_moved;
+  into.bytes_moved += first.bytes_moved;
+  into.wire_bytes += first.wire_bytes;
+  const auto add = [](std::vector<std::string>& lines, std::vector<std::string>& more) {
+    for (auto& line : more) {
+      if (std::find(lines.begin(), lines.end(), line) == lines.end()) lines.push_back(std::move(line));
+    }
+  };
+  add(into.notes, first.notes);
+  add(into.left_out, first.left_out);
+}
 
-Result<Outputs> fetch_outputs(Doors& doors, Link& link, const Folder& folder, const ledger::Run& run,
-                              const sync::Options& options) {
-  TRY_SET(lock, "another ferry is fetching this run", os::FileLock::take(folder.fetch_lock(), lock_limit));
-  TRY("", os::make_dirs(run.home));
+/// JSON holds UTF-8 only. A name of other bytes is there twice: to be read, and as it is.
+Json described(const sync::Entry& entry) {
+  Json one = {{"path", entry.path}, {"bytes", entry.size}, {"sha256", hex(entry.sha256)}};
+  if (Json::parse(Json(entry.path).dump(-1, ' ', false, Json::error_handler_t::replace)) != entry.path) {
+    one["path"] = printable(entry.path);
+    one["path_hex"] = hex(entry.path);
+  }
+  if (entry.as_sent) one["as_sent"] = true;
+  return one;
+}
+
+/// Where else on the machine a training may have put its model.
+os::Argv elsewhere(const Link& link) {
+  const auto& paths = link.paths();
+  os::Argv words;
+  const auto add = [&](const std::string& folder) { words.insert(words.end(), {"--elsewhere", folder}); };
+  add(paths.home);
+  add(paths.run_dir + "/scratch");  // FERRY_SCRATCH, as run/scratch.sh offers it
+  add("/mnt/ferry-scratch");
+  add("/opt/dlami/nvme/ferry");
+  // A rehearsal without namespaces shares these with everything else on the laptop.
+  if (paths.home.find("/rehearsal/instances/") == std::string::npos) {
+    add("/tmp");
+    add("/var/tmp");
+  }
+  return words;
+}
+
+/// Brings what there is; what could not come is in the report.
+Result<Outputs> bring(Link& link, const Folder& folder, const ledger::Run& run,
+                      const sync::Options& options) {
   const auto named = named_outputs(run);
-  os::Argv selection;
+  TRY_SET(channel, "", link.agent());
+  TRY_SET(job, "", channel.client.status());
+  // A file's time comes from the kernel's coarse clock, which lags by up to a tick (10 ms).
+  const auto moment = [](std::int64_t ms) { return std::to_string(ms > 50 ? ms - 50 : 0); };
+  const os::Argv about_run = {"--sent", link.paths().run_dir + "-sync.state", "--since",
+                              moment(job.started_ms)};
+  auto selection = about_run;
   for (const auto& one : named.empty() ? std::vector<std::string>{"outputs/"} : named) {
     selection.insert(selection.end(), {"--glob", one});
   }
   Outputs outputs;
   TRY_SET(report, "", pull(link, folder, run, selection, options));
   outputs.report = std::move(report);
-  TRY_SET(missing, "", missing_in(named, outputs.report));
-  outputs.missing = std::move(missing);
-  // Nobody said what the outputs are, and there is no outputs/: then it is whatever the run made.
-  const bool unsaid = named.empty() && outputs.report.entries.empty();
-  if (!outputs.missing.empty() || unsaid) {
-    // Only files that the run made or changed: everything else is on the laptop already.
-    TRY_SET(channel, "", link.agent());
-    TRY_SET(job, "", channel.client.status());
-    if (job.started_ms > 0) {
-      // A file's time comes from the kernel's coarse clock, which lags by up to a tick (10 ms).
-      const auto since = std::to_string(job.started_ms - 50);
-      TRY_SET(all, "", pull(link, folder, run, {"--since", since}, options));
-      outputs.everything_new = true;
-      outputs.report = std::move(all);
-    }
+  TRY("", look_for(named, outputs));
+  // Nobody said what the outputs are, and outputs/ has nothing new: then it is whatever the run made.
+  const bool unsaid = named.empty() && outputs.made() == 0;
+  if ((outputs.missing.empty() && outputs.unmade.empty() && !unsaid) || job.started_ms == 0) return outputs;
+  selection = about_run;
+  if (job.run_started_ms > 0) {
+    const auto places = elsewhere(link);
+    selection.insert(selection.end(), places.begin(), places.end());
+    selection.insert(selection.end(), {"--elsewhere-since", moment(job.run_started_ms)});
   }
-  Json files = Json::array();
-  for (const auto& entry : outputs.report.entries) {
-    if (entry.type == sync::Type::file) {
-      files.push_back({{"path", entry.path}, {"bytes", entry.size}, {"sha256", hex(entry.sha256)}});
-    }
-  }
-  TRY("", doors.ledger.add_event(run.name, "outputs", {{"files", files}, {"missing", outputs.missing}}));
+  TRY_SET(all, "", pull(link, folder, run, selection, options));
+  outputs.everything_new = true;
+  merge(all, std::move(outputs.report));
+  outputs.report = std::move(all);
   return outputs;
 }
 
-Status write_train_log(const Folder& folder, const ledger::Run& run) {
+}  // namespace
+
+std::uint64_t Outputs::made() const {
+  return static_cast<std::uint64_t>(
+      std::count_if(report.entries.begin(), report.entries.end(),
+                    [](const auto& one) { return one.type == sync::Type::file && !one.as_sent; }));
+}
+
+std::vector<std::string> Outputs::from_elsewhere() const {
+  std::vector<std::string> paths;
+  for (const auto& entry : report.entries) {
+    if (entry.type == sync::Type::file && entry.path.starts_with(sync::elsewhere_folder))
+      paths.push_back(entry.path.substr(entry.path.find('/')));
+  }
+  return paths;
+}
+
+Result<Outputs> fetch_outputs(Doors& doors, Link& link, const Folder& folder, const ledger::Run& run,
+                              const sync::Options& options) {
+  TRY_SET(lock, "another ferry is fetching this run", take_lock(folder.fetch_lock(), options));
+  TRY("", os::make_dirs(run.home, 0777 & ~umask_now()));
+  TRY_SET(outputs, "", bring(link, folder, run, options));
+  Json files = Json::array();
+  for (const auto& entry : outputs.report.entries) {
+    if (entry.type == sync::Type::file) files.push_back(described(entry));
+  }
+  TRY("", doors.ledger.add_event(run.name, "outputs",
+                                 {{"files", files},
+                                  {"missing", outputs.missing},
+                                  {"unmade", outputs.unmade},
+                                  {"left_out", outputs.report.left_out}}));
+  if (const auto& left = outputs.report.left_out; !left.empty()) {
+    return fail(
+        Kind::denied, "some outputs could not be brought home", join(left, "\n"),
+        fmt::format("look at them: ferry ssh {0}; then: ferry fetch {0}; or give them up: ferry down {0} "
+                    "--no-fetch",
+                    run.name));
+  }
+  return outputs;
+}
+
+std::vector<std::string> tell(const Outputs& outputs, const ledger::Run& run) {
+  std::vector<std::string> lines;
+  for (const auto& name : outputs.missing)
+    lines.push_back(
+        fmt::format("the output '{}' does not exist: the training did not write it", printable(name)));
+  for (const auto& name : outputs.unmade)
+    lines.push_back(
+        fmt::format("the output '{}' came home as it went over: it is not of this run", printable(name)));
+  const auto as_sent =
+      std::count_if(outputs.report.entries.begin(), outputs.report.entries.end(),
+                    [](const auto& one) { return one.type == sync::Type::file && one.as_sent; });
+  const auto named = named_outputs(run);
+  if (named.empty() && outputs.everything_new && as_sent > 0)
+    lines.emplace_back("outputs/ came home as it went over: what is in it is not of this run");
+  const auto elsewhere = outputs.from_elsewhere();
+  if (!elsewhere.empty()) {
+    constexpr std::size_t most = 10;
+    std::vector<std::string> shown;
+    for (std::size_t i = 0; i < std::min(most, elsewhere.size()); ++i)
+      shown.push_back(printable(elsewhere[i]));
+    const auto more = elsewhere.size() > most ? fmt::format(" and {} more", elsewhere.size() - most) : "";
+    lines.push_back(fmt::format("the run made nothing in its workdir, but wrote {}{}: below {}/ now",
+                                join(shown, ", "), more, sync::elsewhere_folder));
+  } else if (outputs.everything_new && outputs.made() > 0) {
+    lines.emplace_back(!outputs.missing.empty() || !outputs.unmade.empty()
+                           ? "so every file the run made or changed came home instead"
+                       : as_sent > 0
+                           ? "so every file that the run made or changed came home"
+                           : "the run made no outputs/, so every file it made or changed came home");
+  }
+  for (const auto& note : first_few(outputs.report.notes)) lines.push_back(note);
+  return lines;
+}
+
+std::string sent_outputs(const std::vector<std::string>& named, const sync::Tree& tree) {
+  auto globs = sync::Globs::parse(named.empty() ? std::vector<std::string>{"outputs/"} : named);
+  if (!globs) return {};
+  std::uint64_t files = 0;
+  std::string first;
+  for (const auto& entry : tree.entries) {
+    if (globs->reach(entry.path, entry.type == sync::Type::folder) != sync::Globs::Reach::inside ||
+        entry.type == sync::Type::folder)
+      continue;
+    if (++files == 1) first = entry.path;
+  }
+  if (files == 0) return {};
+  return fmt::format(
+      "{} {} among the outputs already and will be sent ({}{}): what the run does not change there is "
+      "not its own",
+      files, files == 1 ? "file is" : "files are", printable(first), files == 1 ? "" : ", …");
+}
+
+namespace {
+
+/// Where ferry's own log stands: beside the outputs, unless the training has something of that name.
+os::Path log_place(const Folder& folder, const os::Path& home) {
+  const auto received = sync::State::load(folder.outputs_state());
+  if (received.find("train.log") == nullptr) return home / "train.log";
+  std::string own = ".ferry";
+  struct stat info;
+  const auto is_taken = [&] {
+    if (received.find(own) != nullptr) return true;
+    return ::lstat((home / own).c_str(), &info) == 0 && !S_ISDIR(info.st_mode);
+  };
+  while (is_taken()) own += "-";
+  return home / own / "train.log";
+}
+
+}  // namespace
+
+Result<os::Path> write_train_log(const Folder& folder, const ledger::Run& run) {
   // A name nobody can know and O_EXCL: what the instance sent into this folder may hold a link that leads
   // elsewhere.
-  const os::Path home(run.home), temp = home / (".train.log." + random_name(8));
+  const os::Path place = log_place(folder, run.home);
+  const os::Path temp = place.parent_path() / (".train.log." + random_name(8));
+  TRY("", os::make_dirs(place.parent_path(), 0777 & ~umask_now()));
   LogReader reader(folder.log());
   TRY_SET(fd, "", os::open_file(temp, O_WRONLY | O_CREAT | O_EXCL, 0644));
   auto written =
       reader.read([&](const agent::LogChunk& chunk) { return os::write_all(fd.get(), chunk.bytes); });
-  if (written && ::rename(temp.c_str(), (home / "train.log").c_str()) < 0)
-    written = fail_errno("rename train.log");
+  if (written && ::rename(temp.c_str(), place.c_str()) < 0) written = fail_errno("rename train.log");
   if (!written) {
     ::unlink(temp.c_str());
     return fail("write train.log", std::move(written).error());
   }
-  return {};
+  return place;
 }
 
 Status make_results(const os::Path& results) {
@@ -115,7 +309,7 @@ Status make_results(const os::Path& results) {
     if (::access(results.c_str(), W_OK) < 0) return fail_errno("write to " + results.string());
     return {};
   }
-  TRY("", os::make_dirs(results));
+  TRY("", os::make_dirs(results, 0777 & ~umask_now()));
   return os::write_file(results / ".gitignore", "*\n");
 }
 

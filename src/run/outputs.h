@@ -9,20 +9,36 @@ namespace ferry::run {
 
 struct Outputs {
   sync::Report report;
-  std::vector<std::string> missing;  ///< outputs the task names that the training did not make
+  std::vector<std::string> missing;  ///< outputs the task names that do not exist
+  std::vector<std::string> unmade;   ///< those that came home only as they went over
   bool everything_new =
-      false;  ///< because some were missing, all files the run made or changed came home instead
+      false;  ///< because of these, or because outputs/ has nothing new, all that the run made came home
+
+  std::uint64_t made() const;  ///< how many of the files this run made or changed
+  /// Paths on the machine of files that the run wrote outside its workdir, where it made nothing in it.
+  std::vector<std::string> from_elsewhere() const;
 };
 
-/// Fetches into run.home: every SHA-256 is checked, every file written complete or not at all. When a named
-/// output does not exist, all files that the run made or changed in its workdir come home, too: the model may
-/// be there under another name. `progress` may be empty. One fetch of a run at a time (a lock), in whichever
-/// process.
+/// Fetches into run.home: every SHA-256 is checked, every file written complete or not at all, with the
+/// person's umask. What belongs to the outputs, links and what the login user cannot read included, is told
+/// in sync/outputs.h. When a named output does not exist or is not of this run, all that the run made comes
+/// home, too: the model may be there under another name; and if it made nothing in the workdir, what it wrote
+/// in its home, scratch and /tmp. `denied` with the list, if something could not come: then what could is
+/// here, and the machine must stay. A fetch that was cancelled goes on where it was the next time. One fetch
+/// of a run at a time (a lock), in whichever process.
 Result<Outputs> fetch_outputs(Doors& doors, Link& link, const Folder& folder, const ledger::Run& run,
                               const sync::Options& options = {});
 
-/// Writes the training's output as plain text to run.home/train.log.
-Status write_train_log(const Folder& folder, const ledger::Run& run);
+/// What a person should know about them, one line each.
+std::vector<std::string> tell(const Outputs& outputs, const ledger::Run& run);
+
+/// What to say before a run about files that go over and match its outputs (`named`; empty: outputs/); empty:
+/// there are none.
+std::string sent_outputs(const std::vector<std::string>& named, const sync::Tree& tree);
+
+/// Writes the training's output as plain text to run.home/train.log, or to run.home/.ferry/train.log where
+/// the training brought a train.log of its own. Returns where it is.
+Result<os::Path> write_train_log(const Folder& folder, const ledger::Run& run);
 
 /// Makes the folder under which runs' outputs come home, with a .gitignore so that results are never uploaded
 /// with the next run. Fails if it cannot be written to.

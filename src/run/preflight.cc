@@ -1,5 +1,6 @@
 #include "run/preflight.h"
 
+#include "agent/protocol.h"
 #include "base/text.h"
 #include "os/process.h"
 
@@ -118,6 +119,15 @@ Status look_at_dockerfile(const task::Environment& wish, const os::Path& workdir
   return {};
 }
 
+/// How long the JSON text is; nothing if it holds text that is not UTF-8.
+std::optional<std::size_t> measured(const Json& json) {
+  try {
+    return json.dump().size();
+  } catch (const Json::exception&) {
+    return std::nullopt;
+  }
+}
+
 }  // namespace
 
 Status check_outputs(const task::Task& task) {
@@ -129,6 +139,45 @@ Status check_outputs(const task::Task& task) {
                 "only what the training writes below its working folder comes home",
                 "write it below the folder that the training starts in, as in outputs/model.pt");
   }
+  return {};
+}
+
+Status check_start(const task::Task& task) {
+  // execve(2): MAX_ARG_STRLEN for one string, and a quarter of the stack's usual 8 MiB for all, in which the
+  // machine's own variables and a program's arguments must have room, too.
+  constexpr std::size_t most_one = 131'072, most_all = 2'097'152, own_room = 131'072, most_names = 100'000;
+  constexpr auto cure = "write it into a file of the workdir, and let the training read that";
+  std::size_t all = own_room, names = 0;
+  agent::JobSpec spec{.run = "r", .workdir = "/w", .setup = task.setup, .command = task.run};
+  const auto add = [&](const auto& variables, auto& into, std::string_view kind) -> Status {
+    for (const auto& [name, value] : variables) {
+      const auto size = name.size() + value.size() + 2;  // "NAME=value" and its end
+      if (size > most_one)
+        return fail(
+            Kind::bad_input,
+            fmt::format("the {} {} is too large: {} bytes", kind, short_line(name, 100), value.size()),
+            "Linux starts no program with a variable of more than 131071 bytes, its name included", cure);
+      all += size + sizeof(char*);
+      names += name.size() + 1;
+      into.emplace_back(name, value);
+    }
+    return {};
+  };
+  TRY("", add(task.envs, spec.env, "variable"));
+  TRY("", add(task.secrets, spec.secrets, "secret"));
+  if (all > most_all || names > most_names)
+    return fail(Kind::bad_input,
+                fmt::format("variables and secrets together are too large: {} bytes", all - own_room),
+                "Linux starts no program with more than 2 MiB of variables and arguments", cure);
+  const auto json = agent::to_json(spec);
+  TRY("the training could not be started", agent::spec_from(json));
+  constexpr std::size_t added = 256 * 1024;  // what ferry puts around the scripts
+  const auto size = measured(json);
+  if (!size)
+    return fail(Kind::bad_input, "setup, run or a variable is not UTF-8", {}, "save the task file as UTF-8");
+  if (*size + added > agent::most_body(agent::FrameType::request))
+    return fail(Kind::bad_input, "setup, run and variables together are too large", "the limit is 4 MiB",
+                "put long scripts into files of the workdir");
   return {};
 }
 
@@ -217,7 +266,7 @@ Result<Preflight> preflight(const task::Task& task, const os::Path& workdir) {
   // What a container's image provides is not known here.
   if (task.environment.kind != "docker") look_at_imports(workdir, python, task.setup, out);
   look_at_size(out.tree, out.warnings);
-  for (const auto& note : out.tree.skipped) out.warnings.push_back("not sent: " + note);
+  for (const auto& note : first_few(out.tree.skipped)) out.warnings.push_back("not sent: " + note);
   out.summary = fmt::format("{}{} {}, {} to send", compiled, out.tree.files,
                             out.tree.files == 1 ? "file" : "files", show_bytes(out.tree.bytes));
   return out;

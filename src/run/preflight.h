@@ -25,6 +25,11 @@ Result<Preflight> preflight(const task::Task& task, const os::Path& workdir);
 /// read.)
 Status check_outputs(const task::Task& task);
 
+/// Fails bad_input for what Linux or the agent would refuse to start: a variable or secret of 131,072 bytes
+/// and more (its name and an end included), more than about 2 MiB of all of them, scripts that are too large,
+/// text that is not UTF-8 or holds a NUL byte.
+Status check_start(const task::Task& task);
+
 /// Scripts that a shell text runs by a relative path: the .py, .sh, .R, .jl and .js words behind an
 /// interpreter, or ./words.
 std::vector<std::string> scripts_in(std::string_view shell_text);

@@ -84,6 +84,7 @@ Status check_task(const Order& order) {
   TRY("", missing(order.task.missing_envs, "variable", "--env"));
   TRY("", missing(order.task.missing_secrets, "secret", "run ferry again after: export"));
   TRY("", check_outputs(order.task));
+  TRY("", check_start(order.task));
   if (!os::is_directory(order.workdir)) {
     return fail(Kind::bad_input, "the workdir is no folder: " + order.workdir.string(), {},
                 "set workdir, or --workdir");
@@ -125,6 +126,8 @@ int start(Doors& doors, const Order& order) {
     }
     return {};
   }();
+  if (const auto sent = sent_outputs(order.task.outputs, ready.tree); !sent.empty())
+    ready.warnings.push_back(sent);
   if (const auto unkept = not_on_own_machine(order.task); !unkept.empty()) ready.warnings.push_back(unkept);
   if (!checked) {
     progress.error(checked.error());

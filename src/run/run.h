@@ -25,9 +25,12 @@ struct Order {
   bool detach = false;  ///< return once training started
   bool keep = false;    ///< leave the instance when done
   bool check = true;    ///< look at scripts before renting
-  /// Asks whether to spend; called once, before the first call that costs, only for an AWS account. Empty: do
-  /// not ask.
+  /// Asks whether to spend; called once, before the first call that costs, for AWS and whatever stands in for
+  /// it. Empty: do not ask.
   std::function<Status(const Question&)> confirm;
+  /// True if what is rented at that EC2 endpoint surely costs nothing: then nobody is asked. Empty: all
+  /// costs.
+  std::function<bool(const std::string& endpoint)> is_free;
 };
 
 /// Exit code when ferry itself failed.

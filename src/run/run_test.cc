@@ -94,7 +94,8 @@ TEST(LocalLog, AnUnbrokenBeginningIsKeptWhateverBecameOfTheRest) {
     auto changed = bytes;
     changed[at] = static_cast<char>(changed[at] ^ 0x20);
     mended(changed, fmt::format("byte {} changed", at));
-    mended(bytes.substr(0, at) + bytes.substr(std::min(at + 9, bytes.size())), fmt::format("9 bytes cut at {}", at));
+    mended(bytes.substr(0, at) + bytes.substr(std::min(at + 9, bytes.size())),
+           fmt::format("9 bytes cut at {}", at));
   }
   std::filesystem::remove(file);
   mended(bytes, "whole");
@@ -126,7 +127,8 @@ TEST(LocalLog, AReaderThatHasReadFartherThanTheDamageGoesOnWithoutTwiceTheSame) 
 TEST(LocalLog, ALogOfAnOlderFerryIsReadAndGoneOnWith) {
   os::TempDir dir;
   const auto file = dir.path() / "log";
-  ASSERT_TRUE(os::write_file(file, agent::encode_log(chunk(0, "old ")) + agent::encode_log(chunk(4, "log "))));
+  ASSERT_TRUE(
+      os::write_file(file, agent::encode_log(chunk(0, "old ")) + agent::encode_log(chunk(4, "log "))));
   EXPECT_EQ(whole(file), "old log ");
   auto log = LocalLog::open(file);
   ASSERT_TRUE(log);

@@ -2,7 +2,8 @@
 #include "run/scripted_machine.h"
 
 #include <gtest/gtest.h>
-#include <sys/stat.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
 
 #include <csignal>
 
@@ -21,30 +22,59 @@ void put_program(const os::Path& file, const std::string& script) {
     throw std::runtime_error(describe(put.error()));
 }
 
+/// The children of a process; with `deep`, theirs as well. What they leave behind comes to us: see
+/// become_parent().
+void add_children(pid_t parent, bool deep, std::vector<pid_t>& found) {
+  const auto tasks = fmt::format("/proc/{}/task", parent);
+  for (const auto& task : os::list_dir(tasks).value_or(std::vector<std::string>())) {
+    const auto listed = os::read_file(os::Path(tasks) / task / "children").value_or("");
+    for (const auto& word : split(trim(listed), ' ')) {
+      const auto pid = parse_int(word);
+      if (!pid) continue;
+      found.push_back(static_cast<pid_t>(*pid));
+      if (deep) add_children(static_cast<pid_t>(*pid), true, found);
+    }
+  }
+}
+
+/// Whatever processes of ours leave behind when they end is a child of this process from now on.
+void become_parent() { ::prctl(PR_SET_CHILD_SUBREAPER, 1); }
+
 /// The processes whose HOME is this one; `ours`: only those that this process started itself.
 std::vector<pid_t> processes_of(const os::Path& home, bool ours) {
-  std::vector<pid_t> found;
+  std::vector<pid_t> all, found;
+  add_children(::getpid(), !ours, all);
   const std::string mark = "HOME=" + home.string();
-  for (const auto& name : os::list_dir("/proc").value_or(std::vector<std::string>())) {
-    const auto pid = parse_int(name);
-    if (!pid) continue;
-    const auto environment = os::read_file("/proc/" + name + "/environ");
+  for (const auto pid : all) {
+    const auto environment = os::read_file(fmt::format("/proc/{}/environ", pid));
     if (!environment) continue;
     const auto entries = split(*environment, '\0');
-    if (std::ranges::find(entries, mark) == entries.end()) continue;
-    if (ours) {
-      const auto status = os::read_file("/proc/" + name + "/status").value_or("");
-      if (status.find(fmt::format("\nPPid:\t{}\n", ::getpid())) == std::string::npos) continue;
-    }
-    found.push_back(static_cast<pid_t>(*pid));
+    if (std::ranges::find(entries, mark) != entries.end()) found.push_back(pid);
   }
   return found;
+}
+
+/// True for what ssh would have started for us; whatever goes on by itself reads from no pipe.
+bool is_channel(pid_t pid) {
+  std::error_code ignored;
+  return std::filesystem::read_symlink(fmt::format("/proc/{}/fd/0", pid), ignored)
+      .string()
+      .starts_with("pipe:");
+}
+
+/// Where every machine of this process has its programs: an agent that was sent once is there.
+const os::Path& programs() {
+  static const os::TempDir folder("ferry-programs");
+  return folder.path();
 }
 
 }  // namespace
 
 ScriptedMachine::ScriptedMachine(os::Path home) : home_(std::move(home)) {
+  become_parent();
   (void)os::make_dirs(home_ / "bin", 0700);
+  (void)os::make_dirs(home_ / ".ferry", 0700);
+  std::filesystem::create_directory_symlink(programs(), home_ / ".ferry/bin");
   put_program(home_ / "off-switch", ": >\"$HOME/is-off\"");
   put_program(home_ / "bin/python3", "exit 1");  // its absence is quick
 }
@@ -61,12 +91,18 @@ Result<ssh::Session> ScriptedMachine::connect() {
 }
 
 void ScriptedMachine::cut() {
+  std::vector<pid_t> children;
+  add_children(::getpid(), false, children);
   for (const auto pid : masters_) {
-    const auto status = os::read_file(fmt::format("/proc/{}/status", pid)).value_or("");
-    if (status.find(fmt::format("\nPPid:\t{}\n", ::getpid())) != std::string::npos) ::kill(pid, SIGKILL);
+    if (std::ranges::find(children, pid) == children.end()) continue;
+    ::kill(pid, SIGKILL);
+    siginfo_t ended;
+    ::waitid(P_PID, static_cast<id_t>(pid), &ended, WEXITED | WNOWAIT);  // the session itself waits for it later
   }
   masters_.clear();
-  for (const auto pid : processes_of(home_, true)) ::kill(-pid, SIGKILL);
+  for (const auto pid : processes_of(home_, true)) {
+    if (is_channel(pid)) ::kill(-pid, SIGKILL);
+  }
 }
 
 void ScriptedMachine::die() {

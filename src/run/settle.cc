@@ -103,7 +103,9 @@ Status settle(Doors& doors) {
   TRY_SET(unfinished, "", doors.ledger.runs(true));
   for (const auto& run : unfinished) {
     if (is_kept(run) || os::is_locked(Folder(doors.data, run.name).owner_lock())) continue;
-    TRY("", settle_patiently(doors, run.name));
+    if (const auto settled = settle_patiently(doors, run.name); !settled)
+      doors.progress.warn("settle", fmt::format("{} could not be looked after: {}", run.name,
+                                                settled.error().what));
   }
   return {};
 }

@@ -121,6 +121,10 @@ void write_to_memory() {
 Stage::Stage() : dir_((write_to_memory(), "ferry-stage")), http_(std::make_unique<NoNetwork>()) {
   // What this computer's user has is nobody's business here.
   for (const char* name : {"XDG_CACHE_HOME", "XDG_CONFIG_HOME"}) ::setenv(name, dir_.path().c_str(), 1);
+  ::setenv("AWS_EC2_METADATA_DISABLED", "true", 1);
+  for (const char* name : {"AWS_ACCESS_KEY_ID", "AWS_PROFILE", "FERRY_PROFILE"}) ::unsetenv(name);
+  for (const char* name : {"AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"})
+    ::setenv(name, (dir_.path() / "none").c_str(), 1);
   auto ledger = ledger::Ledger::open(data() / "ledger.db", clock);
   if (!ledger) throw std::runtime_error(describe(ledger.error()));
   ledger_ = std::make_unique<SteppedLedger>(*this, std::move(*ledger));
@@ -255,7 +259,7 @@ void Stage::leave_at(ledger::Phase phase, const std::string& command) {
   machine.address = must(region->describe(machine.id)).address;
   must(ledger_->note_instance(machine));
   must(ledger_->move(left.name, phase));
-  if (phase < Phase::setup) return;
+  if (phase < Phase::setup || command.empty()) return;
   auto& there = machine_of(machine.id);
   agent::JobSpec job;
   job.run = left.name;
@@ -350,7 +354,8 @@ std::string Stage::broken_promise(std::optional<int> code) {
     const auto instances = must(ledger_->instances(one.name));
     bool is_live = false, reached_setup = false;
     for (const auto& event : must(ledger_->events(one.name))) {
-      if (event.kind == "phase" && text_at(event.data, "to") == "setup") reached_setup = true;
+      const auto to = event.kind == "phase" ? ledger::phase_from(text_at(event.data, "to")) : std::nullopt;
+      if (to && *to >= Phase::setup && *to <= Phase::fetching) reached_setup = true;
     }
     for (const auto& instance : instances) {
       noted.insert(instance.token);

@@ -1,5 +1,6 @@
 #include "run/training.h"
 
+#include "run/ending.h"
 #include "run/machine.h"
 #include "watch/report.h"
 
@@ -22,10 +23,11 @@ bool is_answer(const Error& error) {
 Result<Followed> Training::setup(Link& link, const agent::JobSpec& spec) {
   TRY_SET(channel, "", link.agent());
   if (!cancelled_ && doors_.wish != Wish::cancel) {
+    asked_to_start_ = true;
     auto begun = channel.client.start(spec);
     refused_ = begun ? begun->reason == agent::not_started : is_answer(begun.error());
-    if (begun && refused_) return Followed{.status = std::move(*begun)};
-    TRY("start the job", std::move(begun));
+    TRY_SET(status, "start the job", std::move(begun));
+    if (refused_) return Followed{.status = std::move(status)};
     started_ = true;
   }
   return watch(channel.client, Until::running);
@@ -42,10 +44,10 @@ void Training::take(agent::LogChunk chunk) {
   auto fresh = log_is_broken_ ? Result<std::string>(log_.only_count(std::move(chunk))) : log_.append(chunk);
   if (!fresh) {
     log_is_broken_ = true;
-    doors_.progress.warn("train", fmt::format("the log cannot be kept here for now: {}{}; it is completed "
-                                              "from the machine before that is released",
-                                              fresh.error().what,
-                                              fresh.error().why.empty() ? "" : ": " + fresh.error().why));
+    doors_.progress.warn(
+        "train", fmt::format("the log cannot be kept here for now: {}{}; it is completed "
+                             "from the machine before that is released",
+                             fresh.error().what, fresh.error().why.empty() ? "" : ": " + fresh.error().why));
     fresh = log_.only_count(std::move(chunk));
   }
   if (!fresh->empty()) doors_.progress.output(*fresh, is_error);
@@ -118,8 +120,9 @@ Result<Followed> Training::watch(agent::Client& client, Until until) {
     if (now.status.state != agent::JobState::done) continue;
     if (log_.size() >= now.status.log_size) return now;
     if (time - log_heard > silence_limit.count()) {
-      doors_.progress.warn("train", fmt::format("the machine says that the log has {} bytes, but sends only {}",
-                                                now.status.log_size, log_.size()));
+      doors_.progress.warn("train",
+                           fmt::format("the machine says that the log has {} bytes, but sends only {}",
+                                       now.status.log_size, log_.size()));
       return now;
     }
   }

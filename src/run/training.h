@@ -20,8 +20,7 @@ class Training {
       : doors_(doors), run_(run), log_(log), cancelled_(cancelled) {}
 
   /// Starts the job (calm if it was started before) and waits until setup is over, or detaches. A value whose
-  /// state is done means that setup failed. When was_refused() then, nothing of the job ever ran: a value has
-  /// the reason not_started.
+  /// state is done means that setup failed. After an error, see nothing_ran().
   Result<Followed> setup(Link& link, const agent::JobSpec& spec);
   /// Follows until the job is over and every byte of its log is here. A lost connection is `lost`: open a new
   /// link and call again. Fails `conflict` when the job does not end although it was asked to, `cancelled`
@@ -31,8 +30,9 @@ class Training {
   bool heard() { return std::exchange(heard_, false); }
   /// The agent answered that it started the job.
   bool was_started() const { return started_; }
-  /// The agent answered that it will not.
-  bool was_refused() const { return refused_; }
+  /// Nothing of the job can ever have run: the agent answered that it will not start it, or was never asked
+  /// to.
+  bool nothing_ran() const { return refused_ || !asked_to_start_; }
   /// The connection was lost and is there again: told once the job turns out to have lived on.
   void is_connected_again() { tell_again_ = true; }
 
@@ -48,7 +48,8 @@ class Training {
   LocalLog& log_;
   bool cancelled_ = false;
   std::int64_t asked_to_stop_ms_ = 0;  // steady; 0: was not
-  bool heard_ = false, started_ = false, refused_ = false, tell_again_ = false, log_is_broken_ = false;
+  bool asked_to_start_ = false, started_ = false, refused_ = false;
+  bool heard_ = false, tell_again_ = false, log_is_broken_ = false;
 };
 
 /// Brings what `log` lacks of the machine's log, without showing it. Up to what the machine has by now.

@@ -18,6 +18,7 @@
 #include "sandbox/power.h"
 #include "sandbox/rootfs.h"
 #include "sandbox/sshd.h"
+#include "sandbox/wall.h"
 
 namespace ferry::sandbox {
 
@@ -84,7 +85,7 @@ ferry::Status Init::set_up() {
     TRY("", enter_system(machine_));
     machine_.root = "/";
     TRY("", raise_network(machine_.spec.private_ip));
-    if (machine_.mode == Mode::root) TRY("", drop_dangerous_capabilities());
+    if (machine_.mode == Mode::root) TRY("", raise_wall());
   } else {
     TRY("", clear_power_request(machine_));
   }

@@ -2,7 +2,6 @@
 
 #include <arpa/inet.h>
 #include <fcntl.h>
-#include <linux/capability.h>
 #include <net/if.h>
 #include <sched.h>
 #include <sys/ioctl.h>
@@ -142,13 +141,6 @@ ferry::Status raise_network(const std::string& private_ip) {
   TRY("", set_address(control.get(), "lo:1", "169.254.169.254"));
   // A second address also makes getaddrinfo's AI_ADDRCONFIG work.
   if (!private_ip.empty()) TRY("", set_address(control.get(), "lo:2", private_ip));
-  return {};
-}
-
-ferry::Status drop_dangerous_capabilities() {
-  for (const int capability : {CAP_MKNOD, CAP_SYS_MODULE, CAP_SYS_RAWIO, CAP_SYS_TIME}) {
-    if (::prctl(PR_CAPBSET_DROP, capability) < 0) return fail_errno("drop a capability");
-  }
   return {};
 }
 

@@ -27,8 +27,4 @@ ferry::Status try_namespaces(Mode mode);
 /// Inside, in a network namespace of its own: brings lo up with 127.0.0.1, 169.254.169.254 and `private_ip`.
 ferry::Status raise_network(const std::string& private_ip);
 
-/// Inside, root mode: the programs started from now on cannot touch the computer's devices, clock or kernel
-/// modules.
-ferry::Status drop_dangerous_capabilities();
-
 }  // namespace ferry::sandbox

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "sandbox/mounts.h"
+#include "sandbox/wall.h"
 
 namespace ferry::sandbox {
 
@@ -140,13 +141,8 @@ ferry::Status mount_kernel_views(const Machine& machine) {
   const os::Path proc = machine.at("proc"), sys = machine.at("sys");
   constexpr unsigned long guarded = MS_NOSUID | MS_NODEV | MS_NOEXEC;
   TRY("", mount_new("proc", proc, guarded));
-  if (machine.mode == Mode::root) {
-    for (const char* entry : {"sys", "sysrq-trigger", "irq", "bus"}) {
-      if (os::exists(proc / entry)) TRY("", bind(proc / entry, proc / entry, Access::read_only));
-    }
-  }
   if (!mount_new("sysfs", sys, guarded | MS_RDONLY)) TRY("", bind("/sys", sys, Access::read_only));
-  return {};
+  return machine.mode == Mode::root ? cover_kernel_views(proc, sys) : ferry::Status();
 }
 
 ferry::Status mount_devices(const Machine& machine) {

@@ -12,7 +12,7 @@
 /// every new connection to sshd is reset. DIR/lent-keys holds the keys of lend_key(), DIR/door set_door()'s.
 ///
 /// The sandbox keeps rehearsals apart from the computer and from each other. It is no wall against code that
-/// means harm.
+/// means harm (SECURITY.md; wall.h says what root inside may not do).
 
 #include <optional>
 #include <string>

@@ -36,23 +36,36 @@ os::Path key_file(const Machine& machine) { return machine.at("etc/ssh/ssh_host_
 os::Path public_key_file(const Machine& machine) { return key_file(machine).string() + ".pub"; }
 os::Path login_script(const Machine& machine) { return machine.at("etc/ssh/login"); }
 
-std::string in_quotes(const os::Path& path) { return "\"" + path.string() + "\""; }
+std::string in_quotes(std::string_view text) {
+  std::string out = "\"";
+  for (const char c : text) {
+    if (c == '"' || c == '\\') out += '\\';
+    out += c;
+  }
+  return out + "\"";
+}
+/// For options that expand %u and the like.
+std::string as_it_is(const os::Path& path) {
+  std::string out;
+  for (const char c : path.string()) out += c == '%' ? "%%" : std::string(1, c);
+  return in_quotes(out);
+}
 
 std::string sshd_config(const Machine& machine) {
   std::string text(common_settings);
-  text += "HostKey " + in_quotes(key_file(machine)) + "\n";
+  text += "HostKey " + in_quotes(key_file(machine).string()) + "\n";
   text += "AllowUsers " + machine.login_user + "\n";
   text += "SetEnv";  // sshd heeds one such line only
-  for (const auto& [key, value] : machine.environment()) text += fmt::format(" \"{}={}\"", key, value);
+  for (const auto& [key, value] : machine.environment()) text += " " + in_quotes(key + "=" + value);
   text += "\n";
   if (machine.isolated()) {
     text += "PermitRootLogin no\nSubsystem sftp internal-sftp\n";
-    text += "AuthorizedKeysFile .ssh/authorized_keys " + in_quotes(lent_keys_file(machine)) + "\n";
+    text += "AuthorizedKeysFile .ssh/authorized_keys " + as_it_is(lent_keys_file(machine)) + "\n";
   } else {
     // The account is the computer's, so home and folder of the instance are put in place by a script.
     text += "PermitRootLogin prohibit-password\nStrictModes no\n";
-    text += "AuthorizedKeysFile " + in_quotes(machine.home() / ".ssh/authorized_keys") + " " +
-            in_quotes(lent_keys_file(machine)) + "\n";
+    text += "AuthorizedKeysFile " + as_it_is(machine.home() / ".ssh/authorized_keys") + " " +
+            as_it_is(lent_keys_file(machine)) + "\n";
     text += "ForceCommand exec /bin/sh " + shell_quoted(login_script(machine).string()) + "\n";
     for (const char* server :
          {"/usr/lib/openssh/sftp-server", "/usr/libexec/openssh/sftp-server", "/usr/lib/ssh/sftp-server"}) {

@@ -137,6 +137,9 @@ Result<std::string> option_path(const os::Path& path) {
     return fail(Kind::bad_input, "ssh cannot be given the file " + printable(text), "of \"${\" or a line's end in its name",
                 "let XDG_DATA_HOME (or --key-file) name another folder");
   }
+  constexpr std::string_view plain =
+      "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789/._-+@:,";
+  if (text.find_first_not_of(plain) == std::string::npos) return text;
   std::string out = "\"";
   for (const char c : text) {
     if (c == '"' || c == '\\') out += '\\';
@@ -263,17 +266,17 @@ Result<Session> Session::local(const os::Path& home, const std::map<std::string,
   target.address = "localhost";
   TRY_SET(folder, "", os::PrivateDir::make("ferry-local"));
   Session session(target, {}, std::move(folder), std::move(master));
-  session.local_ = {.argv = {"bash", "-c"}, .env = env, .cwd = home};
+  session.local_ = {.argv = {"sh", "-c"}, .env = env, .cwd = home};
   session.local_.env["HOME"] = home.string();
   return session;
 }
 
-os::SpawnOptions Session::channel(const std::string& command) const {
+os::SpawnOptions Session::channel(const std::string& command) {
   os::SpawnOptions options = local_;
   options.new_session = true;
   auto& argv = options.argv;
   if (!argv.empty()) {
-    argv.push_back(command);
+    argv.push_back(alive() ? command : "exit 255");
     return options;
   }
   argv = {"ssh"};
@@ -288,7 +291,11 @@ os::SpawnOptions Session::channel(const std::string& command) const {
 Result<os::Output> Session::run(const std::string& command, std::string_view input, Millis limit) {
   TRY_SET(output, "", os::run_command(channel(command), input, limit));
   const bool is_broken = output.exit.code == 255 || !local_.argv.empty();
-  if (is_broken && !alive()) return tl::unexpected<Error>(classify(target_, output.err));
+  if (is_broken && !alive()) {
+    auto error = classify(target_, output.err);
+    if (error.kind == Kind::timeout) error.kind = Kind::lost;  // there was a connection
+    return tl::unexpected<Error>(std::move(error));
+  }
   return output;
 }
 

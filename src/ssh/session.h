@@ -38,7 +38,7 @@ bool is_login(std::string_view text);    ///< [A-Za-z0-9._@-]
 /// What a person may call a host in their ssh config: nothing that a shell takes for more than itself.
 bool is_host(std::string_view text);
 
-/// A file's path as the value of an option of ssh: in quotes, and nothing in it is expanded. Fails bad_input
+/// A file's path as the value of an option of ssh: in quotes where it needs them, and nothing in it is expanded. Fails bad_input
 /// for the one thing that ssh gives no way to write.
 Result<std::string> option_path(const os::Path& path);
 
@@ -53,7 +53,7 @@ class Session {
   /// `denied` when our key is refused or another host key answers than the pinned one, or when the target is
   /// none that ssh may be given; `bad_input` when ssh refuses its configuration (do not ask again).
   static Result<Session> open(const Target& target, Millis limit);
-  /// For tests, without ssh: commands run on this computer by bash, in the folder `home`, which is their
+  /// For tests, without ssh: commands run on this computer by sh, in the folder `home`, which is their
   /// HOME, with `env` added to their environment. As with ssh, the connection is lost when its process is
   /// killed: master_pid().
   static Result<Session> local(const os::Path& home, const std::map<std::string, std::string>& env = {});
@@ -79,7 +79,7 @@ class Session {
         trust_(std::move(trust)),
         folder_(std::move(folder)),
         master_(std::move(master)) {}
-  os::SpawnOptions channel(const std::string& command) const;
+  os::SpawnOptions channel(const std::string& command);
 
   os::SpawnOptions local_;  // what starts a command on this computer; no argv: ssh does
   Target target_;

@@ -22,6 +22,10 @@ constexpr int largest_window_log = 23;                    // a peer cannot make 
 constexpr int highest_level = 5;
 constexpr int barely_compressing = -50;
 constexpr int poll_ms = 100;
+constexpr std::uint64_t least_bytes = std::uint64_t{64} << 10;  // in pace_windows times the silence
+constexpr int pace_windows = 5;
+constexpr auto longest_work = std::chrono::hours(12);  // that a peer may say it is at work
+constexpr auto between_beats = std::chrono::seconds(5);
 
 auto broken(std::string why = {}) {
   return fail(Kind::lost, "the connection broke while files were moving", std::move(why),
@@ -52,12 +56,13 @@ struct Channel::Zstd {
   Zstd& operator=(const Zstd&) = delete;
 };
 
-Channel::Channel(int in, int out, const std::atomic<bool>* cancelled)
+Channel::Channel(int in, int out, std::function<bool()> cancelled, std::chrono::milliseconds silence)
     : in_(in),
       out_(out),
       in_flags_(::fcntl(in, F_GETFL)),
       out_flags_(::fcntl(out, F_GETFL)),
-      cancelled_(cancelled),
+      cancelled_(std::move(cancelled)),
+      silence_(silence),
       zstd_(std::make_unique<Zstd>()) {
   os::ignore_sigpipe();
   ::fcntl(in_, F_SETFL, in_flags_ | O_NONBLOCK);
@@ -72,20 +77,34 @@ Channel::~Channel() {
 }
 
 Status Channel::check_cancelled() const {
-  if (cancelled_ != nullptr && cancelled_->load()) return fail(Kind::cancelled, "moving files was cancelled");
+  if (cancelled_ && cancelled_()) return fail(Kind::cancelled, "moving files was cancelled");
+  return {};
+}
+
+/// After a wait that brought something: too little in too long is no better than nothing.
+Status Channel::check_pace(Clock::duration waited) {
+  waited_ += waited;
+  if (waited_ < silence_ * pace_windows) return {};
+  const std::uint64_t moved = sent_ + received_ - moved_before_;
+  if (moved < least_bytes) return broken("the other side hardly sends or takes anything");
+  waited_ = {};
+  moved_before_ = sent_ + received_;
   return {};
 }
 
 Status Channel::wait(For what) {
+  const auto begin = Clock::now();
   while (true) {
     TRY("", check_cancelled());
-    if (deadline_ && Clock::now() >= *deadline_) return broken("the other side fell silent");
+    const auto now = Clock::now();
+    if ((deadline_ && now >= *deadline_) || now - begin >= silence_)
+      return broken("the other side fell silent");
     if (what == For::writing && attentive_ && peer_spoke()) return broken("the other side stopped");
     pollfd wanted[2] = {{in_, POLLIN, 0}, {out_, POLLOUT, 0}};
     if (what == For::reading) wanted[1].fd = -1;
     if (what == For::writing && !attentive_) wanted[0].fd = -1;
     if (::poll(wanted, 2, poll_ms) < 0 && errno != EINTR) return fail_errno("poll");
-    if ((what == For::writing ? wanted[1] : wanted[0]).revents != 0) return {};
+    if ((what == For::writing ? wanted[1] : wanted[0]).revents != 0) return check_pace(Clock::now() - begin);
   }
 }
 
@@ -109,7 +128,7 @@ Status Channel::send(std::string_view& bytes) {
 Result<std::string_view> Channel::receive() {
   while (true) {
     const ssize_t got = ::read(in_, raw_.data(), raw_.size());
-    if (got == 0) return broken("the other side closed it");
+    if (got == 0) return broken();  // why, the other program may tell on its standard error
     if (got > 0) {
       received_ += static_cast<std::uint64_t>(got);
       return std::string_view(raw_.data(), static_cast<std::size_t>(got));
@@ -128,6 +147,7 @@ Status Channel::greet() {
   TRY("", send(unsent));
   std::string heard;
   std::size_t at = std::string::npos;
+  const auto begin = Clock::now();
   while (at == std::string::npos || heard.size() <= at + greeting.size()) {
     auto more = receive();
     if (!more) {
@@ -137,6 +157,8 @@ Status Channel::greet() {
       return tl::unexpected(std::move(error));
     }
     heard += *more;
+    waited_ = {};
+    if (Clock::now() - begin > longest_work) return broken("the other side never began");
     at = heard.find(greeting);
     if (std::min(at, heard.size()) > shell_noise_limit) {
       return fail(Kind::corrupt, "the other side does not speak ferry's sync protocol",
@@ -273,6 +295,27 @@ Result<char> Channel::byte() {
   return got[0];
 }
 
+Result<char> Channel::letter() {
+  while (true) {
+    TRY_SET(got, "", byte());
+    if (got != 'B') {
+      at_work_since_.reset();
+      return got;
+    }
+    waited_ = {};
+    if (!at_work_since_) at_work_since_ = Clock::now();
+    if (Clock::now() - *at_work_since_ > longest_work) return broken("the other side never came to an end");
+  }
+}
+
+Status Channel::beat() {
+  TRY("", check_cancelled());
+  if (Clock::now() - beaten_ < between_beats) return {};
+  beaten_ = Clock::now();
+  put("B");
+  return flush();
+}
+
 Result<std::uint64_t> Channel::number(std::uint64_t max) {
   std::uint64_t value = 0;
   for (unsigned shift = 0; shift < 64; shift += 7) {
@@ -320,7 +363,8 @@ Result<Error> Channel::error() {
 
 void Channel::tell(const Error& error) {
   cancelled_ = nullptr;
-  deadline_ = Clock::now() + std::chrono::seconds(3);
+  // Who was told to stop does not wait for a peer that does not listen.
+  deadline_ = Clock::now() + std::chrono::milliseconds(error.kind == Kind::cancelled ? 300 : 3000);
   attentive_ = false;
   put("E");
   put_error(error);
@@ -332,7 +376,7 @@ Error Channel::last_words(Error ours) {
   cancelled_ = nullptr;
   attentive_ = false;
   deadline_ = Clock::now() + std::chrono::seconds(3);
-  const auto tag = byte();
+  const auto tag = letter();
   if (!tag || *tag != 'E') return ours;
   auto theirs = error();
   return theirs ? *std::move(theirs) : ours;

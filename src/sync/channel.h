@@ -4,11 +4,11 @@
 ///
 ///   greeting = 0x05 0x16 "ferry-sync" 0x1e version      sent first by both; what a login shell printed
 ///   before it is skipped number   = LEB128, least significant group first text     = number (its length)
-///   bytes
+///   bytes. Bytes before the greeting, and letters 'B' in place of an answer, say: still at work.
 
-#include <atomic>
 #include <chrono>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -27,14 +27,19 @@ inline constexpr char protocol_version = 1;
 /// Use from one thread. While it lives both descriptors are non-blocking; afterwards they are as before.
 class Channel {
  public:
-  Channel(int in, int out, const std::atomic<bool>* cancelled);
+  /// `cancelled` may be empty. A peer that is silent for longer than `silence` is `lost`, and one that only
+  /// trickles: under 64 KiB in five times as long.
+  Channel(int in, int out, std::function<bool()> cancelled = {},
+          std::chrono::milliseconds silence = std::chrono::hours(24));
   ~Channel();
   Channel(const Channel&) = delete;
   Channel& operator=(const Channel&) = delete;
 
   /// Sends our greeting and finds the peer's. `unsupported` for another version, `corrupt` if 64 KiB bring
-  /// none.
+  /// none. A peer that prepares may take hours, as long as it says so.
   Status greet();
+  /// Between two words: tells the peer that we are still at work, if it has heard nothing for some seconds.
+  Status beat();
 
   /// Writing collects. Between two words of the conversation, pump() sends if much was collected and flush()
   /// sends all. A stream that breaks is `lost`; `cancelled` as asked, and then tell() can still add a last
@@ -49,6 +54,8 @@ class Channel {
 
   /// Reading waits. A stream that ends is `lost`; a value over its limit is `corrupt`.
   Result<char> byte();
+  /// A byte that is a letter of the conversation: skips what says that the peer is still at work.
+  Result<char> letter();
   Result<std::uint64_t> number(std::uint64_t max);
   Result<std::string> text(std::size_t max);
   /// Between 1 and `limit` bytes, valid until the next call.
@@ -77,12 +84,18 @@ class Channel {
   Status decode();
   bool peer_spoke();
   Result<std::string_view> receive();
+  Status check_pace(Clock::duration waited);
   enum class For { reading, writing };
   Status wait(For what);
 
   int in_, out_;
   int in_flags_, out_flags_;
-  const std::atomic<bool>* cancelled_;
+  std::function<bool()> cancelled_;
+  Clock::duration silence_;
+  Clock::duration waited_{};                        ///< since the pace was last judged
+  std::uint64_t moved_before_ = 0;                  ///< bytes, both ways, when it was
+  std::optional<Clock::time_point> at_work_since_;  ///< the peer, as it says
+  Clock::time_point beaten_ = Clock::now();
   std::optional<Clock::time_point> deadline_;
   bool attentive_ = false;
   std::unique_ptr<Zstd> zstd_;

@@ -35,12 +35,13 @@ Result<Hashed> read_content(int fd, const Standing& before, std::string& buffer,
   return result;
 }
 
-Result<Hashed> hash_file(Root& root, std::string_view path, std::string& buffer) {
+Result<Hashed> hash_file(Root& root, std::string_view path, std::string& buffer,
+                         const std::function<Status(std::string_view)>& sink) {
   constexpr int attempts = 3;
   for (int attempt = 1;; ++attempt) {
     TRY_SET(file, "", root.open_file(path));
     TRY_SET(before, "", standing_of(file.get()));
-    auto hashed = read_content(file.get(), before, buffer, {});
+    auto hashed = read_content(file.get(), before, buffer, sink);
     if (!hashed) return fail("reading " + root.shown(path), std::move(hashed).error());
     if (hashed->stable || attempt == attempts) return hashed;
   }

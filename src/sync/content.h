@@ -23,8 +23,9 @@ struct Hashed {
 Result<Hashed> read_content(int fd, const Standing& before, std::string& buffer,
                             const std::function<Status(std::string_view)>& sink);
 
-/// Tries again, a few times, while the file changes.
-Result<Hashed> hash_file(Root& root, std::string_view path, std::string& buffer);
+/// Tries again, a few times, while the file changes. `sink` as above.
+Result<Hashed> hash_file(Root& root, std::string_view path, std::string& buffer,
+                         const std::function<Status(std::string_view)>& sink = {});
 
 inline constexpr std::size_t content_buffer = std::size_t{256} << 10;
 

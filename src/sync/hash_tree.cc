@@ -14,6 +14,7 @@ namespace {
 struct Found {
   std::optional<Hashed> hashed;
   std::string problem;
+  bool vanished = false;
 };
 
 /// Hashes files from a common list until it is empty. One per thread.
@@ -32,23 +33,24 @@ void hash_some(Root root, const std::vector<Entry*>& files, const State& known, 
     if (hashed) {
       found[i].hashed = *std::move(hashed);
     } else {
-      found[i].problem = hashed.error().kind == Kind::not_found ? "it vanished" : hashed.error().what;
+      found[i].vanished = hashed.error().kind == Kind::not_found;
+      found[i].problem = found[i].vanished ? "it vanished" : hashed.error().what;
     }
   }
 }
 
-Status hash_all(const os::Path& root, const std::vector<Entry*>& files, const State& known,
-                std::vector<Found>& found) {
+Status hash_all(const os::Path& root, const Root::Grafts& grafts, const std::vector<Entry*>& files,
+                const State& known, std::vector<Found>& found) {
   const std::size_t cores = std::max(1U, std::thread::hardware_concurrency());
   std::atomic<std::size_t> next{0};
   std::vector<std::thread> workers;
   for (std::size_t i = 0; i + 1 < std::min(cores, files.size() / 16 + 1); ++i) {
-    auto own = Root::open(root);
+    auto own = Root::open(root, grafts);
     if (!own) break;
     workers.emplace_back(
         [&, mine = *std::move(own)]() mutable { hash_some(std::move(mine), files, known, found, next); });
   }
-  auto own = Root::open(root);
+  auto own = Root::open(root, grafts);
   if (own) hash_some(*std::move(own), files, known, found, next);
   for (std::thread& worker : workers) worker.join();
   if (!own && workers.empty()) return fail("", std::move(own).error());
@@ -65,12 +67,13 @@ Status hash_tree(const os::Path& root, Tree& tree, const os::Path& cache_file) {
     if (entry.type == Type::file) files.push_back(&entry);
   }
   std::vector<Found> found(files.size());
-  TRY("", hash_all(root, files, known, found));
+  TRY("", hash_all(root, tree.grafts, files, known, found));
   bool news = files.size() != known.records().size();
   for (std::size_t i = 0; i < files.size(); ++i) {
     Entry& entry = *files[i];
     if (!found[i].hashed) {
       tree.skipped.push_back("skipped " + printable(entry.path) + ": " + found[i].problem);
+      if (!found[i].vanished) tree.left_out.push_back(printable(entry.path) + ": " + found[i].problem);
       entry.sha256.clear();
       entry.path.clear();
       continue;

@@ -68,13 +68,98 @@ TEST(HostileSender, CountsAndBytesAreBounded) {
   const os::TempDir temp;
   const auto huge = receive_from(temp.path() / "to", [](Channel& channel) {
     channel.put("M");
-    channel.put_number(max_entries + 1);
+    channel.put_number(ReceiveOptions{}.most_entries + 1);
   });
   ASSERT_FALSE(huge);
   EXPECT_EQ(huge.error().kind, Kind::corrupt);
   const auto garbage =
       receive_from(temp.path() / "to", [](Channel& channel) { channel.put(random_bytes(5000)); });
   ASSERT_FALSE(garbage);
+}
+
+TEST(HostileSender, AListThatIsTooLongIsRefusedWithTheLimit) {
+  const os::TempDir temp;
+  ReceiveOptions options;
+  options.most_entries = 3;
+  options.most_list_bytes = 10;
+  const auto said = [&](const std::vector<Entry>& entries) {
+    const auto got = receive_from(
+        temp.path() / "to", [&](Channel& channel) { put_list(channel, entries); }, options);
+    return got ? "taken" : got.error().why;
+  };
+  EXPECT_EQ(said({file("a"), file("b"), file("c"), file("d")}), "it has 4 entries and the limit is 3");
+  EXPECT_EQ(said({file("aaaaaa"), file("bbbbbb")}), "it has 12 bytes of names and the limit is 10");
+  EXPECT_EQ(listing(temp.path() / "to"), std::vector<std::string>{});
+}
+
+TEST(HostileSender, MoreThanAThousandLevelsAreRefused) {
+  std::vector<Entry> entries;
+  std::string path;
+  for (int i = 0; i < 3000; ++i) {
+    path += i == 0 ? "d" : "/d";
+    entries.push_back(folder(path));
+  }
+  const os::TempDir temp;
+  const auto got = receive_from(temp.path() / "to", [&](Channel& channel) { put_list(channel, entries); });
+  ASSERT_FALSE(got);
+  EXPECT_NE(got.error().what.find("1000 folders"), std::string::npos) << describe(got.error());
+  EXPECT_EQ(listing(temp.path() / "to"), std::vector<std::string>{});
+}
+
+/// How a receiver with little patience ends.
+Result<Report> impatient(const std::function<void(Channel&)>& speak) {
+  const os::TempDir temp;
+  auto pair = os::make_socketpair();
+  ReceiveOptions options;
+  options.silence = std::chrono::milliseconds(150);
+  std::thread hostile([&] {
+    const os::Fd end = std::move(pair->read);
+    Channel channel(end.get(), end.get());
+    if (channel.greet()) speak(channel);
+    while (channel.byte()) {
+    }
+  });
+  Result<Report> got = fail(Kind::bug, "not run");
+  {
+    const os::Fd end = std::move(pair->write);
+    got = receive_tree(end.get(), end.get(), temp.path() / "to", options);
+  }
+  hostile.join();
+  return got;
+}
+
+TEST(HostileSender, SilenceAndATrickleAreLost) {
+  const auto silent = impatient([](Channel&) {});
+  ASSERT_FALSE(silent);
+  EXPECT_EQ(silent.error().kind, Kind::lost);
+  EXPECT_NE(silent.error().why.find("silent"), std::string::npos) << describe(silent.error());
+  // Never silent, and never done: a file of which a byte comes now and then.
+  const auto trickle = impatient([](Channel& channel) {
+    put_list(channel, {file("a")});
+    begin_file(channel, 0, 1'000'000);
+    for (int i = 0; i < 1000 && channel.flush(); ++i) {
+      channel.put_number(1);
+      channel.put("x");
+      std::this_thread::sleep_for(std::chrono::milliseconds(30));
+    }
+  });
+  ASSERT_FALSE(trickle);
+  EXPECT_EQ(trickle.error().kind, Kind::lost);
+}
+
+TEST(HostileSender, WhoSaysThatItIsAtWorkIsWaitedFor) {
+  const auto got = impatient([](Channel& channel) {
+    for (int i = 0; i < 20; ++i) {
+      channel.put("B");
+      if (!channel.flush()) return;
+      std::this_thread::sleep_for(std::chrono::milliseconds(60));
+    }
+    put_list(channel, {});
+    channel.put("Z");
+    put_notes(channel, {});
+    (void)channel.flush();
+  });
+  ASSERT_TRUE(got) << describe(got.error());
 }
 
 TEST(HostileSender, MoreBytesThanAnnouncedAreCorruptAndLeaveNothing) {

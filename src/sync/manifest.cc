@@ -1,5 +1,7 @@
 #include "sync/manifest.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <limits>
 
@@ -28,8 +30,13 @@ bool clean_components(std::string_view path) {
   }
 }
 
-Result<Type> read_type(Channel& channel) {
-  TRY_SET(letter, "", channel.byte());
+auto too_long(const std::string& what, std::uint64_t limit) {
+  return fail(Kind::corrupt, "the other side's list of files is too long",
+              fmt::format("{} and the limit is {}", what, limit),
+              "nothing was changed; put many small files into one archive there, then try again");
+}
+
+Result<Type> read_type(char letter, Channel& channel) {
   switch (letter) {
     case 'f':
       return Type::file;
@@ -48,7 +55,9 @@ Result<Type> read_type(Channel& channel) {
 
 Result<Entry> read_entry(Channel& channel) {
   Entry entry;
-  TRY_SET(type, "", read_type(channel));
+  TRY_SET(letter, "", channel.byte());
+  entry.as_sent = letter == 'F' || letter == 'D' || letter == 'L';
+  TRY_SET(type, "", read_type(entry.as_sent ? static_cast<char>(letter - 'A' + 'a') : letter, channel));
   entry.type = type;
   TRY_SET(path, "", channel.text(max_path));
   entry.path = std::move(path);
@@ -76,6 +85,11 @@ Status check_entry(const std::vector<Entry>& before, const Entry& next) {
   const std::string& path = next.path;
   if (path.find('\0') != std::string::npos) return bad("a path with a zero byte", path);
   if (!clean_components(path)) return bad("not a clean relative path", path);
+  if (std::count(path.begin(), path.end(), '/') > static_cast<std::ptrdiff_t>(max_levels)) {
+    return fail(Kind::corrupt, fmt::format("more than {} folders within folders", max_levels),
+                "the other side sent: " + printable(std::string_view(path).substr(0, 200)) + "…",
+                "nothing was changed; put the deep folders into one archive there, then try again");
+  }
   if (is_temp(path)) return bad("a name that the receiver keeps for itself", path);
   if (!before.empty() && before.back().path == path) return bad("a path that comes twice", path);
   if (!before.empty() && before.back().path > path) return bad("the list is not sorted", path);
@@ -111,7 +125,8 @@ Result<std::string> read_hash(Channel& channel) {
 Status put_manifest(Channel& channel, const std::vector<Entry>& entries) {
   channel.put_number(entries.size());
   for (const Entry& entry : entries) {
-    const char letter = entry.type == Type::file ? 'f' : entry.type == Type::folder ? 'd' : 'l';
+    const std::string_view letters = entry.as_sent ? "FDL" : "fdl";
+    const char letter = letters[static_cast<std::size_t>(entry.type)];
     channel.put({&letter, 1});
     channel.put_text(entry.path);
     channel.put_number(entry.mode);
@@ -127,15 +142,17 @@ Status put_manifest(Channel& channel, const std::vector<Entry>& entries) {
   return {};
 }
 
-Result<std::vector<Entry>> read_manifest(Channel& channel) {
-  TRY_SET(count, "", channel.number(max_entries));
+Result<std::vector<Entry>> read_manifest(Channel& channel, std::uint64_t most_entries,
+                                         std::uint64_t most_bytes) {
+  TRY_SET(count, "", channel.number(std::numeric_limits<std::uint64_t>::max()));
+  if (count > most_entries) return too_long(fmt::format("it has {} entries", count), most_entries);
   std::vector<Entry> entries;
   std::uint64_t bytes = 0;
   for (std::uint64_t i = 0; i < count; ++i) {
     TRY_SET(entry, "", read_entry(channel));
     TRY("", check_entry(entries, entry));
     bytes += entry.path.size() + entry.target.size();
-    if (bytes > max_list_bytes) return bad("it is too long", entry.path);
+    if (bytes > most_bytes) return too_long(fmt::format("it has {} bytes of names", bytes), most_bytes);
     entries.push_back(std::move(entry));
   }
   return entries;

@@ -9,9 +9,6 @@
 
 namespace ferry::sync {
 
-inline constexpr std::uint64_t max_entries = 5'000'000;
-inline constexpr std::uint64_t max_list_bytes = std::uint64_t{512}
-                                                << 20;  ///< paths and link targets together
 inline constexpr std::size_t max_path = std::size_t{256} << 10;
 inline constexpr std::size_t max_target = 4096;
 inline constexpr std::uint64_t max_file_size = std::uint64_t{1} << 56;
@@ -20,14 +17,18 @@ inline constexpr std::uint64_t max_file_size = std::uint64_t{1} << 56;
 inline constexpr std::string_view temp_prefix = ".ferry-tmp-";
 bool is_temp(std::string_view path);
 
+/// The error about a folder that lies deeper than max_levels.
+tl::unexpected<Error> too_deep(std::string_view folder);
+
 /// Whether `next` may follow in the list: a clean relative path, greater than the last, its parent listed as
 /// a folder. Otherwise `corrupt`.
 Status check_entry(const std::vector<Entry>& before, const Entry& next);
 
-/// number (entries), then for each: type ('f', 'd', 'l'), path, mode, mtime (zigzag), then size and SHA-256
-/// of a file or target of a link.
+/// number (entries), then for each: type ('f', 'd', 'l'; as a capital: as it once went over), path, mode,
+/// mtime (zigzag), then size and SHA-256 of a file or target of a link.
 Status put_manifest(Channel& channel, const std::vector<Entry>& entries);
-Result<std::vector<Entry>> read_manifest(Channel& channel);
+Result<std::vector<Entry>> read_manifest(Channel& channel, std::uint64_t most_entries,
+                                         std::uint64_t most_bytes);
 
 void put_mtime(Channel& channel, std::int64_t mtime_ns);
 Result<std::int64_t> read_mtime(Channel& channel);

@@ -13,7 +13,9 @@ namespace ferry::sync {
 class Placer {
  public:
   /// `received`: what former syncs brought; only that may be removed to make room.
-  Placer(Root& root, const State& received) : root_(root), received_(received) {}
+  /// `without_mode`: as in ReceiveOptions.
+  Placer(Root& root, const State& received, std::optional<std::uint32_t> without_mode)
+      : root_(root), received_(received), without_mode_(without_mode) {}
   /// Removes the temp folder.
   ~Placer() { end(); }
   Placer(const Placer&) = delete;
@@ -43,8 +45,11 @@ class Placer {
   bool is_as_received(const std::string& path, const Standing& now);
 
   /// The bits a received entry may have: no set-user-ID, and no set-group-ID on files.
-  static std::uint32_t allowed_mode(const Entry& entry) {
-    return entry.mode & (entry.type == Type::folder ? 03777U : 01777U);
+  std::uint32_t allowed_mode(const Entry& entry) const {
+    const bool folder = entry.type == Type::folder;
+    const std::uint32_t mode = entry.mode & (folder ? 03777U : 01777U);
+    if (!without_mode_) return mode;
+    return (mode & ~*without_mode_) | (folder ? 0500U : 0400U);
   }
 
  private:
@@ -56,6 +61,7 @@ class Placer {
 
   Root& root_;
   const State& received_;
+  const std::optional<std::uint32_t> without_mode_;
   std::string temp_name_;
   os::Fd temp_;  ///< the temp folder, flock(2)ed while we live
   std::string buffer_;

@@ -1,5 +1,7 @@
 #include "sync/receive.h"
 
+#include <future>
+
 #include "base/hash.h"
 #include "base/text.h"
 #include "base/units.h"
@@ -14,7 +16,7 @@ constexpr auto between_reports = std::chrono::milliseconds(50);
 }  // namespace
 
 Receiver::Receiver(int in, int out, os::Path root, const ReceiveOptions& options)
-    : root_path_(std::move(root)), options_(options), channel_(in, out, options.cancelled) {}
+    : root_path_(std::move(root)), options_(options), channel_(in, out, options.cancelled, options.silence) {}
 
 Result<Report> Receiver::run() {
   TRY("", channel_.greet());
@@ -32,7 +34,7 @@ Result<Report> Receiver::converse() {
   TRY("", read_list());
   before_ = State::load(options_.state_file);
   now_ = before_;
-  placer_.emplace(*root_, before_);
+  placer_.emplace(*root_, before_, options_.without_mode);
   TRY("", compare());
   note_intents();
   TRY("", placer_->begin());
@@ -61,7 +63,7 @@ Status Receiver::open_root() {
 }
 
 Result<char> Receiver::next_letter() {
-  TRY_SET(letter, "", channel_.byte());
+  TRY_SET(letter, "", channel_.letter());
   if (letter != 'E') return letter;
   peer_failed_ = true;
   TRY_SET(theirs, "", channel_.error());
@@ -71,7 +73,7 @@ Result<char> Receiver::next_letter() {
 Status Receiver::read_list() {
   TRY_SET(letter, "", next_letter());
   if (letter != 'M') return fail(Kind::corrupt, "the sender began with something unknown");
-  TRY_SET(entries, "", read_manifest(channel_));
+  TRY_SET(entries, "", read_manifest(channel_, options_.most_entries, options_.most_list_bytes));
   entries_ = std::move(entries);
   mtimes_.resize(entries_.size());
   return {};
@@ -80,7 +82,7 @@ Status Receiver::read_list() {
 Status Receiver::compare() {
   std::uint64_t replaced = 0;
   for (std::size_t i = 0; i < entries_.size(); ++i) {
-    TRY("", channel_.check_cancelled());
+    TRY("", channel_.beat());
     const Entry& entry = entries_[i];
     const auto now = root_->look(entry.path);
     if (now) TRY("", placer_->check(entry, *now));
@@ -102,7 +104,9 @@ Result<bool> Receiver::stands_here(std::size_t index) {
   if (!now || now->is != Standing::Is::file || now->size != entry.size) return false;
   mtimes_[index] = now->mtime_ns;
   if (const std::string* known = before_.hash_of(entry.path, *now)) return *known == entry.sha256;
-  const auto hashed = hash_file(*root_, entry.path, buffer_);
+  const auto hashed =
+      hash_file(*root_, entry.path, buffer_, [&](std::string_view) { return channel_.beat(); });
+  TRY("", channel_.check_cancelled());
   if (!hashed || !hashed->stable || hashed->sha256 != entry.sha256) return false;
   mtimes_[index] = hashed->marks.mtime_ns;
   changed_ = true;  // it may come from a sync that was cut off before it was on disk
@@ -191,7 +195,7 @@ Status Receiver::settle_file(std::size_t index) {
     now_.note(entry.path, Record{.type = Type::file, .size = entry.size, .sha256 = entry.sha256});
     return {};
   }
-  const std::uint32_t mode = Placer::allowed_mode(entry);
+  const std::uint32_t mode = placer_->allowed_mode(entry);
   if (marks->mode != mode || marks->mtime_ns != entry.mtime_ns) {
     TRY_SET(at, "", root_->place(entry.path));
     const bool adjusted = (marks->mode == mode || set_mode(at.folder, at.name, mode)) &&
@@ -209,7 +213,7 @@ void Receiver::settle_folder(const Entry& entry) {
   const auto marks = root_->look(entry.path);
   const auto at = root_->place(entry.path);
   if (!marks || !at) return;
-  const std::uint32_t mode = Placer::allowed_mode(entry);
+  const std::uint32_t mode = placer_->allowed_mode(entry);
   if (marks->mode == mode && marks->mtime_ns == entry.mtime_ns) return;
   if (!set_mtime(at->folder, at->name, entry.mtime_ns) || !set_mode(at->folder, at->name, mode)) {
     notes_.push_back("mode or time could not be set: " + printable(entry.path));
@@ -217,7 +221,15 @@ void Receiver::settle_folder(const Entry& entry) {
 }
 
 Status Receiver::confirm() {
-  if (changed_) TRY("", flush_to_disk(*root_));
+  if (changed_) {
+    // A slow disk with much to write may need minutes.
+    auto flushed = std::async(std::launch::async, [&] { return flush_to_disk(*root_); });
+    Status told;
+    while (told && flushed.wait_for(std::chrono::milliseconds(100)) != std::future_status::ready)
+      told = channel_.beat();
+    TRY("", flushed.get());
+    TRY("", std::move(told));
+  }
   remember();
   channel_.put("D");
   put_notes(channel_, notes_);
@@ -248,6 +260,7 @@ Report Receiver::report() {
     made.files += entry.type == Type::file ? 1 : 0;
     made.bytes += entry.size;
   }
+  made.left_out = std::move(left_out_);
   made.notes = std::move(senders_notes_);
   made.notes.insert(made.notes.end(), notes_.begin(), notes_.end());
   made.entries = std::move(entries_);

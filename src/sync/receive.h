@@ -62,7 +62,7 @@ class Receiver {
   std::string buffer_;
   Progress progress_;
   std::chrono::steady_clock::time_point shown_{};
-  std::vector<std::string> notes_, senders_notes_;
+  std::vector<std::string> notes_, senders_notes_, left_out_;
 };
 
 }  // namespace ferry::sync

@@ -38,6 +38,9 @@ Status Receiver::take_files() {
     } else if (letter == 'V') {
       TRY_SET(index, "", read_index());
       leave_out(index);
+    } else if (letter == 'L' && left_out_.empty()) {
+      TRY_SET(lines, "", read_notes(channel_));
+      left_out_ = std::move(lines);
     } else if (letter == 'Z' && next_want_ == wants_.size()) {
       TRY_SET(notes, "", read_notes(channel_));
       senders_notes_ = std::move(notes);
@@ -50,7 +53,7 @@ Status Receiver::take_files() {
 }
 
 Result<std::size_t> Receiver::read_index() {
-  TRY_SET(index, "", channel_.number(max_entries));
+  TRY_SET(index, "", channel_.number(entries_.size()));
   if (next_want_ >= wants_.size() || wants_[next_want_] != index) {
     return fail(Kind::corrupt, "the sender sent a file that was not asked for");
   }

@@ -81,9 +81,13 @@ Status flush_to_disk(const Root& root) {
   return {};
 }
 
-Result<Root> Root::open(const os::Path& path) {
+Result<Root> Root::open(const os::Path& path, Grafts grafts) {
   const int fd = ::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  if (fd >= 0) return Root(os::Fd(fd), path);
+  if (fd >= 0) {
+    Root root(os::Fd(fd), path);
+    root.grafts_ = std::move(grafts);
+    return root;
+  }
   if (errno == ENOTDIR) return fail(Kind::not_found, "not a folder: " + printable(path.string()));
   return fail_errno("open folder " + printable(path.string()));
 }
@@ -92,7 +96,23 @@ std::string Root::shown(std::string_view path) const {
   return printable(path.empty() ? path_.string() : (path_ / path).string());
 }
 
+void Root::graft(const std::string& path, std::string target) {
+  grafts_[path] = std::move(target);
+  forget();
+}
+
+void Root::remove_graft(const std::string& path) {
+  grafts_.erase(path);
+  forget();
+}
+
 Result<os::Fd> Root::step(int parent, const std::string& name, std::string_view path) {
+  if (const auto graft = grafts_.find(path); graft != grafts_.end()) {
+    const int fd = ::open(graft->second.c_str(), folder_flags);
+    if (fd >= 0) return os::Fd(fd);
+    if (errno != EACCES || !may_open_up_) return fail_errno("open folder " + printable(graft->second));
+    return step(AT_FDCWD, graft->second, {});
+  }
   int fd = ::openat(parent, name.c_str(), folder_flags);
   if (fd < 0 && errno == EACCES && may_open_up_) {
     struct stat info;
@@ -134,6 +154,13 @@ Result<int> Root::folder(std::string_view path) {
 }
 
 Result<Root::Place> Root::place(std::string_view path) {
+  if (const auto graft = grafts_.find(path); graft != grafts_.end()) {
+    const auto [holder, last] = split_last(graft->second);
+    const std::string folder(holder.empty() ? "/" : holder);
+    beside_ = os::Fd(::open(folder.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
+    if (!beside_) return fail_errno("open folder " + printable(folder));
+    return Place{beside_.get(), last.empty() ? "." : std::string(last)};
+  }
   const auto [parent, name] = split_last(path);
   TRY_SET(fd, "", folder(parent));
   return Place{fd, std::string(name)};

@@ -3,6 +3,7 @@
 /// A folder whose content is reached one component at a time by openat(2) without following any link:
 /// whatever stands in the tree, nothing outside it is read or written. Paths may be longer than PATH_MAX.
 
+#include <map>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -25,7 +26,12 @@ struct Standing {
 /// Use from one thread.
 class Root {
  public:
-  static Result<Root> open(const os::Path& path);
+  /// `grafts`: paths in the tree → absolute paths of what is read in their place (Tree::grafts).
+  using Grafts = std::map<std::string, std::string, std::less<>>;
+  static Result<Root> open(const os::Path& path, Grafts grafts = {});
+  /// From now on `path` is what stands at `target`.
+  void graft(const std::string& path, std::string target);
+  void remove_graft(const std::string& path);
 
   int fd() const { return top_.get(); }
   /// What to call `path` in messages.
@@ -60,6 +66,8 @@ class Root {
   os::Fd top_;
   os::Path path_;
   bool may_open_up_ = false;
+  Grafts grafts_;
+  os::Fd beside_;  ///< the folder that holds the last grafted thing that place() was asked for
   std::vector<std::pair<std::string, os::Fd>> chain_;  ///< the way to the last folder, its first levels
   os::Fd deep_;  ///< the last folder, where it lies deeper than the chain
 };

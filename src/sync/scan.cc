@@ -1,3 +1,5 @@
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <set>
 
@@ -9,6 +11,11 @@
 #include "sync/sync.h"
 
 namespace ferry::sync {
+
+tl::unexpected<Error> too_deep(std::string_view folder) {
+  return fail(Kind::bad_input, fmt::format("more than {} folders within folders", max_levels),
+              printable(folder.substr(0, 200)) + "…", "remove them, or put them into an archive");
+}
 
 namespace {
 
@@ -47,6 +54,8 @@ class Walk {
     while (!folders.empty()) {
       const std::string folder = std::move(folders.back());
       folders.pop_back();
+      if (std::count(folder.begin(), folder.end(), '/') >= static_cast<std::ptrdiff_t>(max_levels))
+        return too_deep(folder);
       auto names = root_.names(folder);
       if (!names) {
         if (folder.empty()) return fail("", std::move(names).error());

@@ -16,7 +16,7 @@ Sender::Sender(int in, int out, os::Path root, Tree tree, const Options& options
     : root_path_(std::move(root)),
       tree_(std::move(tree)),
       options_(options),
-      channel_(in, out, options.cancelled) {}
+      channel_(in, out, options.cancelled, options.silence) {}
 
 Result<Report> Sender::run() {
   TRY("", channel_.greet());
@@ -32,8 +32,9 @@ Result<Report> Sender::converse() {
     return entry.type != Type::file || !entry.sha256.empty();
   });
   if (!hashed) TRY("", hash_tree(root_path_, tree_, {}));
-  TRY_SET(root, "", Root::open(root_path_));
+  TRY_SET(root, "", Root::open(root_path_, tree_.grafts));
   root_ = std::move(root);
+  left_out_ = std::move(tree_.left_out);
   notes_ = tree_.skipped;
   for (const std::string& glob : tree_.unmatched) notes_.push_back("nothing matches " + printable(glob));
 
@@ -48,6 +49,10 @@ Result<Report> Sender::converse() {
   }
   show(true);
   for (const std::size_t index : wants) TRY("", send_file(index));
+  if (!left_out_.empty()) {
+    channel_.put("L");
+    put_notes(channel_, left_out_);
+  }
   channel_.put("Z");
   put_notes(channel_, notes_);
   TRY("", channel_.flush());
@@ -60,7 +65,7 @@ Result<Report> Sender::converse() {
 }
 
 Status Sender::expect(char wanted) {
-  TRY_SET(letter, "", channel_.byte());
+  TRY_SET(letter, "", channel_.letter());
   if (letter == wanted) return {};
   if (letter != 'E') return fail(Kind::corrupt, "the receiver answered with something unknown");
   TRY_SET(theirs, "", channel_.error());
@@ -163,6 +168,7 @@ Result<Sender::Fate> Sender::leave_out(std::size_t index, std::string_view lette
   const bool vanished = reason.kind == Kind::not_found;
   notes_.push_back((vanished ? "vanished, left out: " : "could not be read, left out: ") +
                    printable(entry.path) + (vanished ? "" : " (" + reason.what + ")"));
+  if (!vanished) left_out_.push_back(printable(entry.path) + ": " + reason.what);
   entry.path.clear();
   return Fate::gone;
 }
@@ -184,10 +190,18 @@ Report Sender::report() {
     made.files += entry.type == Type::file ? 1 : 0;
     made.bytes += entry.size;
   }
+  made.left_out = std::move(left_out_);
   made.notes = std::move(notes_);
   made.notes.insert(made.notes.end(), receivers_notes_.begin(), receivers_notes_.end());
   made.entries = std::move(tree_.entries);
   return made;
+}
+
+Status refuse_to_send(int in, int out, const Error& why, const Options& options) {
+  Channel channel(in, out, options.cancelled, options.silence);
+  TRY("", channel.greet());
+  channel.tell(why);
+  return tl::unexpected<Error>(why);
 }
 
 Result<Report> send_tree(int in, int out, const os::Path& root, Tree tree, const Options& options) {

@@ -12,10 +12,12 @@
 ///         'a'            it changed meanwhile: forget this, the same index comes again
 ///         'v'            it could not be read to its end: leave it out
 ///     'V' index          it cannot be read (any more): leave it out
+///   'L' lines                                    ──▶   (where there are any) what does not come
 ///   'Z' notes                                    ──▶
 ///                                                ◀──   'D' notes: everything is in place and durable
 ///
-/// 'E' and an error may stand where any of these letters may, and ends the conversation.
+/// 'E' and an error may stand where any of these letters may, and ends the conversation. 'B' may come before
+/// any letter: still at work.
 
 #include "sync/channel.h"
 #include "sync/content.h"
@@ -53,7 +55,7 @@ class Sender {
   Progress progress_;
   std::chrono::steady_clock::time_point shown_{};
   std::vector<std::string> notes_;
-  std::vector<std::string> receivers_notes_;
+  std::vector<std::string> left_out_, receivers_notes_;
 };
 
 }  // namespace ferry::sync

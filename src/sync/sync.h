@@ -8,11 +8,13 @@
 /// The sender lists what it has (path, type, mode, size, SHA-256), the receiver says which contents it lacks,
 /// the sender streams those compressed, the receiver checks every SHA-256 and renames each file into place
 /// only when complete. Either side may be hostile: the receiver never writes outside its root, follows no
-/// link, and bounds everything it allocates.
+/// link, and bounds everything it allocates and every wait.
 
-#include <atomic>
+#include <chrono>
 #include <cstdint>
 #include <functional>
+#include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -29,9 +31,13 @@ struct Entry {
   std::uint32_t mode = 0;  ///< permission bits (07777)
   std::uint64_t size = 0;  ///< of a file
   std::int64_t mtime_ns = 0;
-  std::string sha256;  ///< 32 raw bytes for a file (may be empty before hashing)
-  std::string target;  ///< of a link
+  std::string sha256;    ///< 32 raw bytes for a file (may be empty before hashing)
+  std::string target;    ///< of a link
+  bool as_sent = false;  ///< of outputs: still as it once went over (sync/outputs.h)
 };
+
+/// Folders within folders, in any tree: one that is deeper is neither listed nor accepted.
+inline constexpr std::size_t max_levels = 1000;
 
 /// Which files belong to a tree.
 struct Selection {
@@ -48,10 +54,14 @@ struct Tree {
   std::vector<std::string>
       skipped;  ///< sockets, devices and unreadable files, with the reason; one line each
   std::vector<std::string> unmatched;  ///< globs of the selection that matched nothing
+  std::vector<std::string> left_out;   ///< what belongs to the tree and cannot be read; one line each
+  /// Path in the tree → absolute path of the file or folder that is read in its place.
+  std::map<std::string, std::string, std::less<>> grafts;
 };
 
 /// Walks `root` (hashing nothing). Names in the root that begin with ".ferry-tmp-" belong to receivers and
-/// are left out. Hard links are copied as files. Fails not_found if root is no folder.
+/// are left out. Hard links are copied as files. Fails not_found if root is no folder, bad_input if it is
+/// deeper than max_levels.
 Result<Tree> scan(const os::Path& root, const Selection& selection);
 
 /// Fills in SHA-256 of every file entry, on all cores, together with the size, mode and mtime of that moment;
@@ -65,7 +75,10 @@ struct Progress {
 };
 struct Options {
   std::function<void(const Progress&)> progress;  ///< called now and then from the same thread; may be empty
-  const std::atomic<bool>* cancelled = nullptr;   ///< checked often; Kind::cancelled
+  std::function<bool()> cancelled;  ///< asked often, also while waiting; true ends it with Kind::cancelled
+  /// A peer that says nothing for so long, or so little (under 1 KiB a minute, looked at every five of
+  /// these), is Kind::lost. What it works on meanwhile it tells, so that a slow disk is no silence.
+  std::chrono::milliseconds silence{120'000};
 };
 
 struct Report {
@@ -75,8 +88,9 @@ struct Report {
   std::uint64_t bytes_moved = 0;  ///< of content, before compression
   std::uint64_t wire_bytes = 0;   ///< after compression
   std::vector<std::string>
-      notes;                   ///< changed while read and sent again, skipped, unmatched globs; one line each
-  std::vector<Entry> entries;  ///< what now stands at the receiver, with hashes
+      notes;  ///< changed while read and sent again, skipped, unmatched globs; one line each
+  std::vector<std::string> left_out;  ///< what belongs to the tree and did not come; one line each
+  std::vector<Entry> entries;         ///< what now stands at the receiver, with hashes
 };
 
 /// Sends the tree as scanned; hashes it first if that was not done. Success means that the receiver
@@ -86,12 +100,21 @@ struct Report {
 /// may be the same descriptor.
 Result<Report> send_tree(int in, int out, const os::Path& root, Tree tree, const Options& options = {});
 
+/// In place of send_tree() where there is no tree to send: the receiver fails with `why`, which is passed
+/// back.
+Status refuse_to_send(int in, int out, const Error& why, const Options& options = {});
+
 /// Receives into `root` (made if absent). With `mirror`, paths below root that a former receive_tree put
 /// there and the sender no longer has are removed (files the receiver's programs made stay). Its own state
 /// lives outside root, in `state_file`.
 struct ReceiveOptions : Options {
   bool mirror = false;
   os::Path state_file;  ///< remembers what was received; empty: none (and mirror removes nothing)
+  /// For what comes home: taken from the mode of everything (umask(2)), and its owner can always read it.
+  std::optional<std::uint32_t> without_mode;
+  /// A longer list is refused. Each entry costs some 500 bytes of memory.
+  std::uint64_t most_entries = 5'000'000;
+  std::uint64_t most_list_bytes = std::uint64_t{512} << 20;  ///< paths and link targets together
 };
 Result<Report> receive_tree(int in, int out, const os::Path& root, const ReceiveOptions& options = {});
 

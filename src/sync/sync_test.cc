@@ -217,7 +217,7 @@ TEST(Sync, CancellingEndsBothSides) {
   write(from / "big", std::string(3'000'000, 'x') + random_bytes(3'000'000));
   std::atomic<bool> stop{false};
   Options sending;
-  sending.cancelled = &stop;
+  sending.cancelled = [&] { return stop.load(); };
   const Both both = move_tree(from, to, {}, {}, sending, [&](Sender& sender) {
     sender.while_reading = [&](std::string_view) { stop = true; };
   });
@@ -269,7 +269,7 @@ TEST(Sync, AnErrorOfTheReceiverReachesTheSenderEvenInTheMiddleOfMuchData) {
   for (int i = 0; i < 20; ++i) write(from / std::to_string(i), random_bytes(1'000'000));
   std::atomic<bool> stop{false};
   ReceiveOptions receiving;
-  receiving.cancelled = &stop;
+  receiving.cancelled = [&] { return stop.load(); };
   receiving.progress = [&](const Progress& now) { stop = stop || now.files_done > 0; };
   const Both both = move_tree(from, to, receiving);
   ASSERT_FALSE(both.sent);

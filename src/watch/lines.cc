@@ -11,6 +11,13 @@ namespace ferry::watch {
 namespace {
 
 constexpr std::size_t phase_width = 9;
+/// Of text that may come from outside; nothing of ferry's own is so long.
+constexpr std::size_t widest_foreign = 1000, most_foreign_lines = 40;
+
+std::string one_line(std::string_view text) {
+  // Four bytes a column at most, so that what is cut off is not looked at.
+  return clipped(printable(text.substr(0, 4 * widest_foreign + 4)), widest_foreign);
+}
 
 /// Part of the live line; the parts with the lowest rank go first when there is no room.
 struct Part {
@@ -105,9 +112,10 @@ std::string Paint::operator()(Colour colour, std::string_view text) const {
 
 std::string harmless(std::string_view text) {
   std::string out;
+  std::size_t lines = 0;
   for (const auto& line : split(text, '\n')) {
-    if (!out.empty()) out += '\n';
-    out += printable(line);
+    if (++lines > most_foreign_lines) return out + "\n  …";
+    out += (lines > 1 ? "\n  " : "") + one_line(line);
   }
   return out;
 }
@@ -120,11 +128,12 @@ std::string title_line(const Paint& paint, std::string_view name, std::string_vi
 
 std::string phase_line(const Paint& paint, Mark mark, std::string_view phase, std::string_view text,
                        std::optional<Millis> took, std::size_t edge) {
-  const auto [sign, colour] = mark == Mark::done     ? std::pair("✓", Colour::green)
-                              : mark == Mark::failed ? std::pair("✗", Colour::red)
+  const auto [sign, colour] = mark == Mark::done       ? std::pair("✓", Colour::green)
+                              : mark == Mark::failed   ? std::pair("✗", Colour::red)
+                              : mark == Mark::nothing  ? std::pair("·", Colour::dim)
                               : mark == Mark::going_on ? std::pair("▸", Colour::cyan)
                                                        : std::pair("!", Colour::yellow);
-  const std::string body = padded(printable(phase), phase_width) + " " + printable(text);
+  const std::string body = padded(printable(phase), phase_width) + " " + one_line(text);
   std::string line = paint(colour, sign) + " " + body;
   if (!took || *took < Millis(10)) return line;
   const std::string time = show_duration(*took);
@@ -139,8 +148,10 @@ std::string error_lines(const Paint& paint, const Error& error) {
   const auto add = [&](std::string_view label, std::string_view more) {
     if (more.empty()) return;
     std::string_view head = label;
+    std::size_t lines = 0;
     for (const auto& line : split(more, '\n')) {
-      text += "\n" + (head.empty() ? std::string(8, ' ') : paint(Colour::dim, head)) + printable(line);
+      if (++lines > most_foreign_lines) break;
+      text += "\n" + (head.empty() ? std::string(8, ' ') : paint(Colour::dim, head)) + one_line(line);
       head = {};
     }
   };

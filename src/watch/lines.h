@@ -21,13 +21,15 @@ struct Paint {
   std::string operator()(Colour colour, std::string_view text) const;
 };
 
-/// What comes from outside is made harmless before it is shown; text may span lines, which stay lines.
+/// What comes from outside is made harmless before it is shown; it may span lines: those after
+/// the first are indented, so that none looks like a line of ferry's own. Lines are cut at 1,000 columns, and
+/// there are 40 at most.
 std::string harmless(std::string_view text);
 
 /// "ferry  digits · rehearsal (nothing is billed)"
 std::string title_line(const Paint& paint, std::string_view name, std::string_view where);
 
-enum class Mark { done, failed, warning, going_on };
+enum class Mark { done, nothing, failed, warning, going_on };
 /// "✓ check     6 files, 1.1 MB to send             40 ms": `took` ends at column `edge`; left out where it
 /// has no room.
 std::string phase_line(const Paint& paint, Mark mark, std::string_view phase, std::string_view text,

@@ -3,6 +3,7 @@
 
 #include "watch/faces.h"
 #include "watch/lines.h"
+#include "watch/screen_filter.h"
 
 namespace ferry::watch {
 namespace {
@@ -33,6 +34,9 @@ class Plain final : public Progress {
   void done(std::string_view phase, std::string_view text, const Json&) override {
     finish(Mark::done, phase, text);
   }
+  void nothing(std::string_view phase, std::string_view text, const Json&) override {
+    finish(Mark::nothing, phase, text);
+  }
   void failed(std::string_view phase, std::string_view text, const Json&) override {
     finish(Mark::failed, phase, text);
   }
@@ -43,11 +47,17 @@ class Plain final : public Progress {
   void error(const Error& error) override { line(error_lines(paint_, error)); }
   void output(std::string_view bytes, bool is_error) override {
     if (bytes.empty()) return;
-    (is_error ? err_ : out_).write(bytes);
-    if (is_error || shared_) mid_line_ = bytes.back() != '\n';
+    auto& filter = is_error ? err_filter_ : out_filter_;
+    const std::string shown = filter ? filter->pass(bytes) : std::string(bytes);
+    (is_error ? err_ : out_).write(shown);
+    if ((is_error || shared_) && !shown.empty()) mid_line_ = shown.back() != '\n';
   }
   void live(const Live&) override {}
   void pause() override {}
+  ~Plain() override {
+    if (out_filter_) out_.write(out_filter_->finish());
+    if (err_filter_) err_.write(err_filter_->finish());
+  }
 
  private:
   void finish(Mark mark, std::string_view phase, std::string_view text) {
@@ -57,11 +67,19 @@ class Plain final : public Progress {
     line(phase_line(paint_, mark, phase, text, took, edge));
   }
   void line(const std::string& text) {
-    err_.write((mid_line_ ? "\n" : "") + text + "\n");
+    std::string colours_back;
+    for (auto* filter : {&out_filter_, &err_filter_}) {
+      if (!*filter) continue;
+      (*filter)->fresh_line();
+      if (filter == &err_filter_ || shared_) colours_back += (*filter)->finish();
+    }
+    err_.write(colours_back + (mid_line_ ? "\n" : "") + text + "\n");
     mid_line_ = false;
   }
 
   Sink out_, err_;
+  std::optional<ScreenFilter> out_filter_ = screen_filter_for(out_.fd());
+  std::optional<ScreenFilter> err_filter_ = screen_filter_for(err_.fd());
   os::Clock& clock_;
   const Paint paint_;
   const bool shared_;      ///< what goes to out is seen where ferry's lines are seen

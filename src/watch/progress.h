@@ -26,7 +26,7 @@ struct Live {
 };
 
 /// The training's own bytes go to standard output and standard error exactly as written (also carriage
-/// returns); everything of ferry's goes to standard error (terminal, plain) or, with Face::json, all is one
+/// returns), but to a terminal only what cannot harm it (screen_filter.h); everything of ferry's goes to standard error (terminal, plain) or, with Face::json, all is one
 /// JSON object a line on standard output. Use from one thread.
 class Progress {
  public:
@@ -41,6 +41,10 @@ class Progress {
   /// not for "train", whose text tells it. `data` goes into the JSON event; a "run" in it names the run on
   /// all later events.
   virtual void done(std::string_view phase, std::string_view text, const Json& data = Json::object()) = 0;
+  /// The same for a phase that ended well with nothing to show for it: "· fetch     no outputs".
+  virtual void nothing(std::string_view phase, std::string_view text, const Json& data = Json::object()) {
+    done(phase, text, data);
+  }
   /// "✗ train     exit 3 after 00:31"
   virtual void failed(std::string_view phase, std::string_view text, const Json& data = Json::object()) = 0;
   /// "! launch    …": something worth knowing that does not end the run.

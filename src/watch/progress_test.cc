@@ -215,10 +215,15 @@ TEST_F(OnTerminal, TheOutputArrivesExactlyAsWrittenBetweenFerrysOwnBytes) {
 TEST_F(OnTerminal, NothingIsDrawnInsideAHalfWrittenSequenceOrCharacter) {
   progress->begin("train", "x");
   bytes();
+  // The half waits until the rest is there, and the live line stands below what is whole.
   progress->output("a\xe2\x96", false);
-  EXPECT_EQ(take_all(near.get()), "\r\x1b[Ka\xe2\x96");
+  EXPECT_EQ(take_all(near.get()), "\r\x1b[Ka\r\n▸ train     x\x1b[K\x1b[A\x1b[2G");
   progress->output("\x88\x1b[3", false);
-  EXPECT_EQ(take_all(near.get()), "\x88\x1b[3");
+  EXPECT_EQ(take_all(near.get()), "\r\n\x1b[K\x1b[A\x1b[2G█\r\n▸ train     x\x1b[K\x1b[A\x1b[3G");
+  progress->output("1mred", false);
+  EXPECT_TRUE(bytes().find("\x1b[31mred") != std::string::npos);
+  progress.reset();
+  EXPECT_TRUE(bytes().ends_with("\x1b[0m")) << "the colour does not outlive the output";
 }
 
 TEST_F(OnTerminal, AtMostTenTimesASecondTheLiveLineIsRedrawn) {
@@ -250,7 +255,26 @@ TEST_F(OnTerminal, TextFromTheInstanceCannotSteerTheTerminalInFerrysLines) {
   progress->begin("train", "\x1b[2J\rx");
   progress->failed("train", "exit\n3 \x1b]0;evil\a");
   progress->note("two\nlines \x1b[31m");
-  EXPECT_EQ(shown(), "✗ train     exit\\x0a3 \\x1b]0;evil\\x07\ntwo\nlines \\x1b[31m");
+  EXPECT_EQ(shown(), "✗ train     exit\\x0a3 \\x1b]0;evil\\x07\ntwo\n  lines \\x1b[31m");
+}
+
+TEST_F(OnTerminal, TheTrainingsOutputCannotSteerTheTerminalEither) {
+  progress->begin("train", "x");
+  progress->output("a\x1b]0;title\a\x1b]52;c;ZXZpbA==", false);
+  progress->output("\x1b\\\x1b[6n\x1b[?1049h\x1b[?25lb\n", false);
+  progress->output("\x1b[99A\x1b[2J\x1b[Hover\n", true);
+  const auto all = bytes();
+  for (const char* evil : {"\x1b]", "[6n", "[?", "[99A", "[2J", "[H"})
+    EXPECT_EQ(all.find(evil), std::string::npos) << evil;
+  EXPECT_EQ(screen.text(), "ab\nover\n▸ train     x");
+}
+
+TEST_F(OnTerminal, TextFromOutsideIsCutAndIsNeverALineOfFerrysOwn) {
+  progress->error({Kind::io, "what\n✓ train     exit 0", std::string(100'000, 'w'), "try", ""});
+  progress->warn("fetch", std::string(100'000, 'x'));
+  const auto all = bytes();
+  EXPECT_LT(all.size(), 3000U);
+  EXPECT_EQ(all.find("\n✓"), std::string::npos);
 }
 
 TEST_F(OnTerminal, AnErrorSaysWhatWhyAndWhatToTry) {
@@ -363,6 +387,28 @@ TEST_F(Piped, JsonIsOneObjectALine) {
   EXPECT_TRUE(events[7]["metrics"]["loss"].is_null());
   EXPECT_EQ(events[8]["kind"], "lost");
   EXPECT_EQ(take_all(err.read.get()), "");
+}
+
+TEST(Plain, AStepThatTakesLongSaysEveryMinuteWhatItWaitsFor) {
+  auto pipe = *os::make_pipe();
+  os::FakeClock clock;
+  {
+    auto progress = make_progress(Face::plain, pipe.write.get(), pipe.write.get(), clock);
+    progress->update("nothing goes on yet");
+    progress->begin("launch", "m5.large");
+    for (int second = 0; second < 150; ++second) {
+      progress->update(fmt::format("waiting ({} s)", second));
+      clock.advance(Millis(1000));
+    }
+    progress->done("launch", "there");
+    progress->update("nothing goes on any more");
+  }
+  pipe.write.reset();
+  const std::string said = *os::read_some(pipe.read.get(), 4096);
+  EXPECT_NE(said.find("▸ launch    waiting (60 s)\n▸ launch    waiting (120 s)\n✓ launch    there"),
+            said.npos)
+      << said;
+  EXPECT_EQ(split(said, '\n').size(), 4U) << said;
 }
 
 }  // namespace

@@ -8,6 +8,7 @@
 #include "watch/cursor.h"
 #include "watch/faces.h"
 #include "watch/lines.h"
+#include "watch/screen_filter.h"
 
 namespace ferry::watch {
 namespace {
@@ -21,7 +22,11 @@ class Terminal final : public Progress {
  public:
   Terminal(int out, int err, os::Clock& clock)
       : out_(out), err_(err), clock_(clock), shared_(same_target(out, err)), paint_{!os::env("NO_COLOR")} {}
-  ~Terminal() override { err_.write(clear()); }
+  ~Terminal() override {
+    err_.write(clear());
+    for (auto& [sink, filter] : {std::pair(&out_, &out_filter_), std::pair(&err_, &err_filter_)})
+      if (*filter) sink->write((*filter)->finish());
+  }
 
   void title(std::string_view name, std::string_view where) override {
     line(title_line(paint_, name, where));
@@ -41,6 +46,9 @@ class Terminal final : public Progress {
   void done(std::string_view phase, std::string_view text, const Json&) override {
     finish(Mark::done, phase, text);
   }
+  void nothing(std::string_view phase, std::string_view text, const Json&) override {
+    finish(Mark::nothing, phase, text);
+  }
   void failed(std::string_view phase, std::string_view text, const Json&) override {
     finish(Mark::failed, phase, text);
   }
@@ -54,11 +62,13 @@ class Terminal final : public Progress {
     if (bytes.empty()) return;
     metrics_.add(bytes, is_error);
     Sink& sink = is_error ? err_ : out_;
-    if (!is_error && !shared_) return sink.write(bytes);
+    auto& filter = is_error ? err_filter_ : out_filter_;
+    const std::string shown = filter ? filter->pass(bytes) : std::string(bytes);
+    if (!is_error && !shared_) return sink.write(shown);
     // One write, so that no frame without the live line is seen.
     std::string frame = clear();
-    frame += bytes;
-    cursor_.feed(bytes, width());
+    frame += shown;
+    cursor_.feed(shown, width());
     if (due()) compose();
     frame += draw();
     sink.write(frame);
@@ -122,6 +132,8 @@ class Terminal final : public Progress {
     std::string bytes = cursor_.colours().empty() ? "" : "\x1b[0m";
     if (!fresh) bytes += "\n";
     cursor_.fresh_line();
+    if (err_filter_) err_filter_->fresh_line();
+    if (out_filter_ && shared_) out_filter_->fresh_line();
     return bytes;
   }
 
@@ -142,6 +154,8 @@ class Terminal final : public Progress {
   }
 
   Sink out_, err_;
+  std::optional<ScreenFilter> out_filter_ = screen_filter_for(out_.fd());
+  std::optional<ScreenFilter> err_filter_ = screen_filter_for(err_.fd());
   os::Clock& clock_;
   const bool shared_;  ///< out is the same terminal
   const Paint paint_;

@@ -64,6 +64,8 @@ class MotoCloud:
         self.env = rehearsal_env(home)
         self.keys = {"aws_access_key_id": self.env["AWS_ACCESS_KEY_ID"], "aws_secret_access_key": self.env["AWS_SECRET_ACCESS_KEY"]}
         self.machines = boto3.client("ec2", endpoint_url=self.env["AWS_ENDPOINT_URL"], region_name=self.env["AWS_REGION"], **self.keys)
+        # Moto's groups are not the twins' own: those let ferry in.
+        self.machines.authorize_security_group_ingress(GroupName="default", IpProtocol="tcp", FromPort=22, ToPort=22, CidrIp="127.0.0.1/32")
         images = boto3.client("ssm", endpoint_url=self.env["AWS_ENDPOINT_URL"], region_name=self.env["AWS_REGION"], **self.keys)
         self.image = images.get_parameter(Name=UBUNTU)["Parameter"]["Value"]
         self.ec2 = boto3.client("ec2", endpoint_url=f"http://{self.moto}", region_name=region, **self.keys)

@@ -51,7 +51,7 @@ def released(home, run):
 
 def run_and_be_killed(home, moments, then=nothing):
     """A run that dies by SIGKILL while its RunInstances is at the proxy; `moments` is the cloud's `before` or `after`."""
-    ferry = home.start("run", "--infra", "aws", "-t", "t3.large", "--", "true")
+    ferry = home.start("run", "--yes", "--infra", "aws", "-t", "t3.large", "--", "true")
 
     def kill(request):
         ferry.kill()
@@ -67,7 +67,7 @@ def test_a_run_brings_its_outputs_home_and_leaves_nothing_in_the_account():
         home.file("data.txt", "seven")
         home.file("task.yaml", "name: tiny\nresources: {infra: aws, instance_type: t3.large}\n"
                   "run: mkdir -p outputs; tr a-z A-Z < data.txt > outputs/model.txt; echo trained\n")
-        done = home.good("run", "task.yaml")
+        done = home.good("run", "--yes", "task.yaml")
         assert done.out == "trained\n", done.out
         run = home.newest()
         assert (home.home_of(run) / "outputs/model.txt").read_text() == "SEVEN"
@@ -85,7 +85,7 @@ def test_what_is_rented_while_it_trains_is_as_it_should_be():
     with account(image=False) as (home, cloud):
         ami = cloud.publish_image(DLAMI, DLAMI_PARAMETER, alias="amazon", owner="898082745236")
         planned = json.loads(home.good("plan", "--gpus", "T4", "--json").out)["offers"][0]
-        home.good("run", "-d", "--infra", "aws", "--gpus", "T4", "--disk", "60", "--", "sh", "-c", WAITS)
+        home.good("run", "--yes", "-d", "--infra", "aws", "--gpus", "T4", "--disk", "60", "--", "sh", "-c", WAITS)
         run = training(home)
         instance, = cloud.instances("running")
         assert instance["InstanceType"] == planned["instance_type"] and instance["ImageId"] == ami, instance
@@ -125,7 +125,7 @@ def test_what_is_rented_while_it_trains_is_as_it_should_be():
 
 def test_a_machine_with_another_name_after_a_stop_and_start_is_found_again():
     with account() as (home, cloud):
-        home.good("run", "-d", "--infra", "aws", "-t", "t3.large", "--", "sh", "-c",
+        home.good("run", "--yes", "-d", "--infra", "aws", "-t", "t3.large", "--", "sh", "-c",
                   "mkdir outputs; echo half > outputs/part; echo up; sleep 1000")
         run = training(home)
         before, = cloud.instances("running")
@@ -172,7 +172,7 @@ def test_a_ferry_killed_before_it_heard_of_its_machine_gives_it_back():
 def test_a_launch_whose_answer_is_lost_is_asked_for_again_and_rents_once():
     with account() as (home, cloud):
         cloud.after["RunInstances"] = lambda _: Answer(503, [], b"")
-        home.good("run", "--infra", "aws", "-t", "t3.large", "--", "true")
+        home.good("run", "--yes", "--infra", "aws", "-t", "t3.large", "--", "true")
         assert len(cloud.instances()) == 1, cloud.instances()
         cloud.nothing_left()
 
@@ -183,7 +183,7 @@ def test_without_a_published_parameter_the_newest_image_by_its_name_is_taken():
         newest = cloud.publish_image(JAMMY, created=datetime.datetime(2026, 1, 1))
         cloud.publish_image(JAMMY.replace("20260101", "20241231"), created=datetime.datetime(2024, 12, 31))
         cloud.publish_image(JAMMY.replace("20260101", "20270101"), owner="666666666666", created=datetime.datetime(2027, 1, 1))
-        home.good("run", "--infra", "aws", "-t", "t3.large", "--", "true")
+        home.good("run", "--yes", "--infra", "aws", "-t", "t3.large", "--", "true")
         assert [one["ImageId"] for one in cloud.instances()] == [newest], cloud.instances()
         cloud.nothing_left()
 
@@ -192,7 +192,7 @@ def test_a_spot_machine_is_asked_for_as_one_that_is_gone_when_it_is_taken_back()
     with account() as (home, cloud):
         asked = {}
         cloud.before["RunInstances"] = lambda request: asked.update(request.params)
-        home.good("run", "--spot", "--infra", "aws", "-t", "t3.large", "--", "true")
+        home.good("run", "--yes", "--spot", "--infra", "aws", "-t", "t3.large", "--", "true")
         instance, = cloud.instances()
         assert instance["InstanceLifecycle"] == "spot", instance
         assert asked["InstanceMarketOptions.SpotOptions.SpotInstanceType"] == "one-time", asked
@@ -202,7 +202,7 @@ def test_a_spot_machine_is_asked_for_as_one_that_is_gone_when_it_is_taken_back()
 
 def test_a_kept_machine_that_ends_itself_takes_its_key_and_group_with_it():
     with account() as (home, cloud):
-        home.good("run", "--keep", "--infra", "aws", "-t", "t3.large", "--", "true")
+        home.good("run", "--yes", "--keep", "--infra", "aws", "-t", "t3.large", "--", "true")
         run = home.newest()
         instance, = cloud.instances("running")
         home.ferry("ssh", run["run"], "--", "sudo", "poweroff")
@@ -218,7 +218,7 @@ def test_check_tells_what_the_account_allows_and_what_a_lost_ledger_left_there()
         done = home.good("check")
         for line in ("account 123456789012", "RunInstances ✓", "DeleteSecurityGroup ✓", "subnets in 6 zones", "orphans       none"):
             assert line in done.out, done.out
-        home.good("run", "--keep", "--infra", "aws", "-t", "t3.large", "--", "true")
+        home.good("run", "--yes", "--keep", "--infra", "aws", "-t", "t3.large", "--", "true")
         assert "orphans       none" in home.good("check").out
         for file in (home.root / "data/ferry").glob("ledger.db*"):
             file.unlink()
@@ -231,7 +231,7 @@ def test_check_tells_what_the_account_allows_and_what_a_lost_ledger_left_there()
 
 def test_another_region_works_the_same():
     with account("eu-west-1") as (home, cloud):
-        home.good("run", "--infra", "aws", "-t", "t3.large", "--", "sh", "-c", "mkdir outputs; echo w > outputs/m")
+        home.good("run", "--yes", "--infra", "aws", "-t", "t3.large", "--", "sh", "-c", "mkdir outputs; echo w > outputs/m")
         run = home.newest()
         assert (home.home_of(run) / "outputs/m").read_text() == "w\n"
         instance, = cloud.instances()

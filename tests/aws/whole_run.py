@@ -4,12 +4,14 @@ and botocore's signer, and against the policy that `ferry policy` prints; then b
 import fnmatch
 import json
 import pathlib
+import re
 import sys
 import urllib.parse
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "program"))
 try:
     import boto3
+    import iam
     from proxy import Proxy, pass_on, rehearsal_env
 except ImportError as error:
     print(f"SKIP: {error.name} is not installed")
@@ -22,7 +24,14 @@ def main():
     with Home() as home:
         env = rehearsal_env(home)
         upstream = urllib.parse.urlparse(env["AWS_ENDPOINT_URL"]).netloc
-        proxy = Proxy(env["AWS_SECRET_ACCESS_KEY"], lambda request: pass_on(upstream, request))
+        calls = []  # of ferry's own, with what was answered
+
+        def answer(request):
+            got = pass_on(upstream, request)
+            if request.headers.get("User-Agent", "").startswith("ferry/"):
+                calls.append((request, got))
+            return got
+        proxy = Proxy(env["AWS_SECRET_ACCESS_KEY"], answer)
         env["AWS_ENDPOINT_URL"] = proxy.url
         home.env.update(env)
 
@@ -30,8 +39,8 @@ def main():
         home.good("quota")
         home.good("catalog", "update", timeout=300)
         home.good("plan", "--gpus", "A10G")
-        home.good("run", "--infra", "aws", "--gpus", "T4", "--", "true")
-        home.good("run", "--keep", "--infra", "aws", "-t", "t3.large", "--disk", "60", "--", "true")
+        home.good("run", "--yes", "--infra", "aws", "--gpus", "T4", "--", "true")
+        home.good("run", "--yes", "--keep", "--infra", "aws", "-t", "t3.large", "--disk", "60", "--", "true")
         run = home.runs()[0]
         home.good("ps")
 
@@ -58,12 +67,16 @@ def main():
         assert not ec2.describe_key_pairs()["KeyPairs"], "a key pair is left"
         boto_only.add("ec2:DescribeKeyPairs")
         home.nothing_left()
-        judge_policy(proxy.actions - boto_only, json.loads(home.good("policy").out))
+        document = json.loads(home.good("policy").out)
+        needed = hold_against(calls, document)
+        judge_policy(proxy.actions - boto_only | needed, document)
 
         # What only aws: settings need.
         usual = proxy.actions - {"ec2:DescribeKeyPairs"}  # which boto3 called
         boto_only = use_settings(home, ec2)
-        judge_policy(proxy.actions - usual - boto_only, json.loads(home.good("policy", "--all").out), "Optional")
+        document = json.loads(home.good("policy", "--all", "--role", "ssm").out)
+        needed = hold_against(calls, document) - needed | {"ec2:RunInstances"}  # on reserved capacity
+        judge_policy(proxy.actions - usual - boto_only | needed, document, "Optional")
         assert not proxy.complaints, "\n".join(sorted(set(proxy.complaints)))
         print(f"{len(proxy.actions)} actions, no complaint")
 
@@ -76,10 +89,30 @@ def use_settings(home, ec2):
     vpc, (subnet,) = own_network(ec2, "c")
     session_plugin(home, "1.2.553.0")
     (home.root / "address").write_text("127.80.0.10")
-    home.good("run", "--infra", "aws", "--subnet", subnet, "--private", "--ssh-proxy", "ssm", "--instance-profile", "ssm", "--key-name", "mine",
+    home.good("run", "--yes", "--infra", "aws", "--subnet", subnet, "--private", "--ssh-proxy", "ssm", "--instance-profile", "ssm", "--key-name", "mine",
               "--key-file", str(key), "--capacity-reservation", mine["CapacityReservation"]["CapacityReservationId"], "--", "true")
     home.nothing_left()
     return {"ec2:CreateCapacityReservation", "ec2:CreateVpc", "ec2:CreateSubnet"}
+
+
+def hold_against(calls, document):
+    """Every call that ferry made must be allowed, by actions, resources and conditions. Which actions that took."""
+    iam.CALLER["aws:userid"] = "rehearsal"  # sessions are called after whoever opened them
+    policy, there, needed = iam.Policy(document), {}, set()
+    for request, answer in calls:
+        makes = request.action in ("RunInstances", "CreateSecurityGroup", "ImportKeyPair")
+        if request.params.get("DryRun") == "true" and not makes:
+            continue  # a trial on what does not exist
+        for need in iam.needs_of(request.service, request.action, request.params, there):
+            assert policy.allows(need), f"the policy does not allow {need}"
+            needed.add(need.action)
+        if makes and answer.status == 200:
+            found = iam.tag_specifications(request.params)
+            kind, = {"instance", "security-group", "key-pair"} & set(found)
+            names = [request.params.get("KeyName"), request.params.get("GroupName")] if kind != "instance" else []
+            names += re.findall(r"<(?:instanceId|groupId)>([^<]+)<", answer.body.decode())
+            there.update({name: found[kind] for name in names if name})
+    return needed
 
 
 def judge_policy(asked, policy, prefix="Ferry"):
@@ -89,7 +122,7 @@ def judge_policy(asked, policy, prefix="Ferry"):
     assert not missing, f"the policy lacks {missing}"
     # What these commands did not need now: other zones, second thoughts, and what only some accounts meet.
     rare = {"ec2:RevokeSecurityGroupIngress", "servicequotas:GetAWSDefaultServiceQuota", "servicequotas:RequestServiceQuotaIncrease",
-            "iam:CreateServiceLinkedRole", "iam:PassRole", "ec2:DescribeAvailabilityZones"}
+            "iam:CreateServiceLinkedRole", "ec2:DescribeAvailabilityZones"}
     idle = allowed - asked - rare
     assert not idle, f"the policy allows what nothing needs: {idle}"
 

@@ -1,6 +1,9 @@
 #!/usr/bin/env python3
 """--infra aws, against an endpoint on this computer: offers one after the other, what is said before money is spent."""
 import json
+import socket
+import socketserver
+import threading
 
 from lib import Home, main
 
@@ -123,6 +126,46 @@ def test_the_most_that_was_said_is_never_less_than_what_it_cost():
         assert total["disk_usd"] > total["machine_usd"] * 10, total
 
 
+def relay(to):
+    """A tunnel's end: passes every byte on to a port of this computer. Gives its own port."""
+    class Pass(socketserver.BaseRequestHandler):
+        def handle(self):
+            with socket.create_connection(("127.0.0.1", to)) as far:
+                there = threading.Thread(target=pump, args=(self.request, far), daemon=True)
+                there.start()
+                pump(far, self.request)
+
+    def pump(source, sink):
+        try:
+            while data := source.recv(65536):
+                sink.sendall(data)
+            sink.shutdown(socket.SHUT_WR)
+        except OSError:
+            pass
+
+    socketserver.ThreadingTCPServer.daemon_threads = True
+    server = socketserver.ThreadingTCPServer(("127.0.0.1", 0), Pass)
+    threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
+    return server.server_address[1]
+
+
+def test_only_ferrys_own_cloud_rents_without_the_question_whatever_else_is_on_loopback():
+    with Home() as home:
+        aws_env(home)
+        own = home.env["AWS_ENDPOINT_URL"]
+        tunnel = f"http://127.0.0.1:{relay(int(own.rsplit(':', 1)[1]))}"
+        for endpoint in (tunnel, own.replace("127.0.0.1", "localhost")):
+            done = home.ferry("run", "--infra", "aws", "--", "true", env={"AWS_ENDPOINT_URL": endpoint})
+            assert done.returncode == 125 and "nobody is here to say yes" in done.err and "--yes" in done.err, done.err
+            assert not rented(home), endpoint
+        home.good("run", "--yes", "--infra", "aws", "--", "true", env={"AWS_ENDPOINT_URL": tunnel})
+        home.good("run", "--infra", "aws", "--", "true")
+        # Where EC2 itself is elsewhere, the others do not vouch for it.
+        done = home.ferry("run", "--infra", "aws", "--", "true", env={"AWS_ENDPOINT_URL_EC2": tunnel})
+        assert done.returncode == 125 and len(rented(home)) == 2, done.err
+        home.nothing_left()
+
+
 def test_imports_that_nothing_provides_are_told_before_anything_is_rented():
     with Home() as home:
         home.file("train.py", "import json, wandb\nfrom helper import x\ntry:\n import apex\nexcept ImportError: pass\n")
@@ -152,6 +195,37 @@ def test_a_session_that_expires_while_it_runs_is_told_or_renewed():
         assert done.returncode == 0 or "expired" in done.err.lower(), done.err
         home.good("rehearsal", "fault", "clear")
         home.good("ps")
+        home.nothing_left()
+
+
+def test_an_ended_session_is_not_taken_for_a_wrong_clock():
+    with Home() as home:
+        aws_env(home)
+        home.good("rehearsal", "fault", "expired-token")
+        done = home.ferry("check")
+        assert done.returncode == 1 and "✗ credentials" in done.out and "✓ credentials" not in done.out, done.out
+        assert "session has ended" in done.out and "aws sso login" in done.out and "clock" not in done.out, done.out
+        # STS may still take what EC2 no longer does.
+        home.good("rehearsal", "fault", "clear")
+        home.good("rehearsal", "fault", "error", "action=Describe*", "code=RequestExpired", "status=400")
+        done = home.ferry("check")
+        assert done.returncode == 1 and "✗ credentials" in done.out and "✓ credentials" not in done.out, done.out
+        assert "aws sso login" in done.out and "clock" not in done.out, done.out
+
+
+def test_a_session_that_ended_during_the_training_leads_to_signing_in_and_down():
+    with Home() as home:
+        aws_env(home)
+        ferry = home.start("run", "--infra", "aws", "--", "sh", "-c", "echo up; sleep 4")
+        run = home.wait_for("the training", lambda: (found := home.runs()) and found[0]["phase"] == "training" and found[0]["run"])
+        home.wait_for("a sign of it", lambda: home.good("logs", run).out == "up\n")
+        home.good("rehearsal", "fault", "error", "action=*Instances", "code=RequestExpired", "status=400")
+        out, err = (text.decode() for text in ferry.communicate(timeout=120))
+        assert ferry.returncode in (0, 125), err
+        if ferry.returncode == 125:  # it had not been released before the session ended
+            assert "session has ended" in err and "aws sso login" in err and f"ferry down {run}" in err and "clock" not in err, err
+        home.good("rehearsal", "fault", "clear")
+        home.good("down", run)
         home.nothing_left()
 
 

@@ -176,6 +176,38 @@ def test_cancelling_reaches_the_training_which_saves_and_chooses_its_exit_code()
         gone(home, run)
 
 
+def test_behind_a_pipe_the_training_is_told_to_end_before_who_reads_it():
+    with Home() as home:
+        own_machine(home)
+        # The handler writes to the pipe before it saves: with the reader gone it would end there.
+        home.file("train.sh", "trap 'for i in 1 2 3 4 5; do echo saving $i || exit 9; sleep 0.2; done; mkdir -p outputs; echo saved >outputs/model; exit 0' TERM\n"
+                  "trap '' PIPE\necho up\nwhile :; do sleep 0.1; done\n")
+        for image, shell in (("python", "bash"), ("tiny", "sh")):
+            home.file("task.yaml", f"name: piped\nresources: {{infra: ssh/box, image_id: 'docker:{image}'}}\nrun: {shell} train.sh 2>&1 | tee log | cat\n")
+            home.good("run", "-d", "task.yaml")
+            run = home.runs()[0]
+            home.wait_for("the first line", lambda: home.good("logs", run["run"]).out == "up\n")
+            home.ferry("cancel", run["run"])
+            run = home.newest()
+            assert (home.home_of(run) / "outputs/model").read_text() == "saved\n", (image, run, home.good("logs", run["run"]).out)
+            assert "saving 5\n" in home.good("logs", run["run"]).out, image
+            gone(home, run)
+
+
+def test_a_saver_in_the_background_is_waited_for_while_it_writes_and_what_idles_is_named():
+    with Home() as home:
+        own_machine(home)
+        for image in ("python", "tiny"):
+            home.file("task.yaml", f"name: later\nresources: {{infra: ssh/box, image_id: 'docker:{image}'}}\nsetup: (sleep 4322 >/dev/null 2>&1 &)\nrun: |\n"
+                      "  mkdir outputs\n  (for i in 1 2 3 4 5 6 7; do echo $i; sleep 1; done >outputs/part; mv outputs/part outputs/model) >/dev/null 2>&1 &\n"
+                      "  sleep 4321 >/dev/null 2>&1 &\n  echo end\n")
+            done = home.good("run", "task.yaml")
+            run = home.newest()
+            assert (home.home_of(run) / "outputs/model").read_text() == "1\n2\n3\n4\n5\n6\n7\n", done.err
+            assert "ferry: stopped what still ran in the background: sleep 4321\n" in done.err, done.err
+            gone(home, run)
+
+
 def test_a_training_that_will_not_end_is_killed_with_all_that_it_started():
     with Home() as home:
         own_machine(home)

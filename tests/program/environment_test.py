@@ -3,7 +3,9 @@
 import json
 import os
 import pathlib
+import re
 import subprocess
+import tarfile
 import sys
 import tempfile
 import zipfile
@@ -26,7 +28,7 @@ class Machine:
         activate = self.home / "run-env.sh"
         with open(SCRIPT) as script:
             done = subprocess.run(["bash", "-s", kind, name, file, str(activate)], stdin=script, cwd=self.work, capture_output=True, text=True,
-                                  env={"HOME": str(self.home), "PATH": path, "PIP_NO_INDEX": "1"})
+                                  env={"HOME": str(self.home), "PATH": path, "PIP_NO_INDEX": "1", "PIP_NO_BUILD_ISOLATION": "0"})
         facts = {}
         if "ferry-env:" in done.stdout:
             facts = json.loads(done.stdout.rsplit("ferry-env:", 1)[1])
@@ -37,12 +39,29 @@ class Machine:
                               env={"HOME": str(self.home), "PATH": PATH})
 
 
-def wheel(folder, name, version):
+    def project(self, files):
+        """Another workdir, as another run has it."""
+        self.work = pathlib.Path(tempfile.mkdtemp(dir=self.home.parent))
+        for name, text in files.items():
+            (self.work / name).parent.mkdir(parents=True, exist_ok=True)
+            (self.work / name).write_text(text)
+        return self
+
+    def content(self, file="requirements.txt", tool="pip"):
+        """What the environment's key knows of a file: the script's own function."""
+        function = re.search(r"^content_of\(\) \{.*?^\}$", SCRIPT.read_text(), re.M | re.S).group(0)
+        done = subprocess.run(["bash", "-c", f'{function}\ncontent_of python3 "$1" "$2"', "-", tool, file], cwd=self.work, capture_output=True, text=True,
+                              env={"HOME": str(self.home), "PATH": PATH})
+        assert done.returncode == 0 and not done.stderr, done.stderr
+        return done.stdout.strip()
+
+
+def wheel(folder, name, version, text=None):
     """A package small enough to be written by hand, so that nothing is fetched."""
     info = f"{name}-{version}.dist-info"
     file = pathlib.Path(folder) / f"{name}-{version}-py3-none-any.whl"
     with zipfile.ZipFile(file, "w") as archive:
-        archive.writestr(f"{name}.py", f"version = '{version}'\n")
+        archive.writestr(f"{name}.py", text or f"version = '{version}'\n")
         archive.writestr(f"{info}/METADATA", f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")
         archive.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
         archive.writestr(f"{info}/RECORD", "")
@@ -81,6 +100,117 @@ def test_requirements_are_installed_once_and_found_again_by_content():
         _, facts = machine.ask()
         assert facts["made"] == "requirements.txt installed"
         assert machine.in_it("python -c 'import ferrytiny; print(ferrytiny.version)'").stdout == "2.0\n"
+
+
+SETUP = "from setuptools import setup\nsetup(name='ferrypk', version='1.0', py_modules=['ferrypk'])\n"
+IMPORT = "cd / && python -c 'import ferrypk; print(ferrypk.answer)'"
+
+
+def code(answer, folder="pk"):
+    return {f"{folder}/setup.py": SETUP, f"{folder}/ferrypk.py": f"answer = {answer}\n"}
+
+
+def test_code_of_the_workdir_is_installed_as_it_is_now_wherever_a_line_names_it():
+    nested = {"requirements.txt": "-r reqs/base.txt\n", "reqs/base.txt": "./pk\n"}
+    editable = {"requirements.txt": "-r reqs/base.txt\n", "reqs/base.txt": "# ours\n-e ./pk\n"}
+    plain = {"requirements.txt": "libs/pk\n"}
+    for lines, folder in ((nested, "pk"), (editable, "pk"), (plain, "libs/pk")):
+        with tempfile.TemporaryDirectory() as root:
+            machine = Machine(root)
+            for answer in (1, 2) if lines != plain else (1,):  # another project, or the same after an edit
+                former = machine.work
+                machine.project({**lines, **code(answer, folder)})
+                done, facts = machine.ask()
+                if "install python3-venv" in done.stderr:
+                    return
+                assert done.returncode == 0 and facts["made"] == "requirements.txt installed", done.stderr
+                assert machine.in_it(IMPORT).stdout == f"{answer}\n", (lines, answer)
+                subprocess.run(["rm", "-rf", former], check=True)  # as when that run has gone
+            if lines == plain:
+                (machine.work / folder / "ferrypk.py").write_text("answer = 33\n")
+                assert machine.ask()[0].returncode == 0 and machine.in_it(IMPORT).stdout == "33\n"
+            assert not list((machine.home / ".ferry/envs").iterdir()), "kept for others, whose code is another"
+
+
+def test_packages_in_files_and_folders_count_by_their_content_and_are_kept():
+    def sdist(folder, answer):
+        file = folder / "ferrypk-1.0.tar.gz"
+        for name, text in code(answer, "ferrypk-1.0").items():
+            (folder / name).parent.mkdir(exist_ok=True)
+            (folder / name).write_text(text)
+        with tarfile.open(file, "w:gz") as archive:
+            archive.add(folder / "ferrypk-1.0", "ferrypk-1.0")
+        return file
+
+    def same_name_in_a_folder(work, answer):
+        (work / "wheels").mkdir()
+        wheel(work / "wheels", "ferrypk", "1.0", f"answer = {answer}\n")
+        return "--find-links wheels\nferrypk\n"
+
+    def source_at_one_place(work, answer):
+        return str(sdist(work.parent, answer)) + "\n"
+
+    for lines in (same_name_in_a_folder, source_at_one_place):
+        with tempfile.TemporaryDirectory() as root:
+            machine = Machine(root)
+            for answer in (1, 2):
+                machine.project({})
+                (machine.work / "requirements.txt").write_text(lines(machine.work, answer))
+                done, facts = machine.ask()
+                if "install python3-venv" in done.stderr:
+                    return
+                assert done.returncode == 0 and facts["made"] == "requirements.txt installed", done.stderr
+                assert machine.in_it(IMPORT).stdout == f"{answer}\n", (lines, answer)
+                assert machine.ask()[1]["made"] == "requirements.txt as installed before"
+
+
+def test_the_key_holds_every_file_that_a_line_leads_to():
+    with tempfile.TemporaryDirectory() as root:
+        machine = Machine(root)
+        outside = pathlib.Path(root) / "outside 1.txt"
+        outside.write_text("a\n")
+        for lines, changed in (
+                ({"requirements.txt": "-r a.txt", "a.txt": "-rb/b.txt", "b/b.txt": "-r c.txt", "b/c.txt": "-r d.txt", "b/d.txt": "numpy"}, "b/d.txt"),
+                ({"requirements.txt": "numpy\n-c c.txt # tight", "c.txt": "numpy==1"}, "c.txt"),
+                ({"requirements.txt": "numpy \\\n  -c c.txt", "c.txt": "numpy==1"}, "c.txt"),
+                ({"requirements.txt": "numpy\n--constraint=sub/c.txt", "sub/c.txt": "-r more.txt", "sub/more.txt": "a"}, "sub/more.txt"),
+                ({"requirements.txt": "-f wheels\npk8", "wheels/pk8-1.0-py3-none-any.whl": "a"}, "wheels/pk8-1.0-py3-none-any.whl"),
+                ({"requirements.txt": "--find-links=wheels", "wheels/deep/x.whl": "a"}, "wheels/deep/x.whl"),
+                ({"requirements.txt": "-i file:index\npk8", "index/pk8/index.html": "a"}, "index/pk8/index.html"),
+                ({"requirements.txt": "pk8-1.0-py3-none-any.whl", "pk8-1.0-py3-none-any.whl": "a"}, "pk8-1.0-py3-none-any.whl"),
+                ({"requirements.txt": "pk8 @ file:libs/pk8.whl#sha256=00 ; python_version > '3'", "libs/pk8.whl": "a"}, "libs/pk8.whl"),
+                ({"requirements.txt": "pk8[more]@file:./libs/pk8.whl", "libs/pk8.whl": "a"}, "libs/pk8.whl"),
+                ({"requirements.txt": f"-r 'file://{str(outside).replace(' ', '%20')}'"}, outside),
+                ({"requirements.txt": "-r ${FOLDER_NOT_SET}/a.txt\n./libs/pk8.whl[x]", "libs/pk8.whl": "a"}, "libs/pk8.whl"),
+                ({"environment.yml": "dependencies:\n  - python\n  - pip:\n    - -r more.txt", "more.txt": "a"}, "more.txt"),
+                ({"environment.yml": 'dependencies: [python, {pip: ["-r more.txt", "numpy"]}]', "more.txt": "a"}, "more.txt")):
+            machine.project(lines)
+            file = next(iter(lines))
+            tool = "pip" if file.endswith(".txt") else "conda"
+            before = machine.content(file, tool)
+            assert len(before) >= 64 and machine.content(file, tool) == before, (lines, before)
+            (machine.work / changed).write_text("changed")
+            assert machine.content(file, tool) != before, lines
+        for lines in ({"requirements.txt": "pk", "pk/x": "a"}, {"requirements.txt": "numpy[extra]==1.0 ; python_version > '3'\ngit+https://x/y@z\nhttps://x/pk8.whl"}):
+            assert len(machine.project(lines).content()) == 64, lines  # names of packages, not of folders
+
+
+def test_what_is_built_from_the_workdirs_code_is_the_runs_own():
+    with tempfile.TemporaryDirectory() as root:
+        machine = Machine(root)
+        for line in (".", "-e .", "-e.", ".[dev]", "./pk[dev]", "pk/", "libs/../pk", "--editable=./pk", "file:pk", "file:./pk#egg=pk", "pk @ file:pk",
+                     "git+file:///somewhere/pk", "-e git+https://x/y#egg=y", "-f ..", "-f page.html", str(pathlib.Path(root).resolve())):
+            machine.project({"requirements.txt": line, "pk/setup.py": "", "page.html": ""})
+            (machine.work / "libs").mkdir()
+            assert machine.content() == "own", line
+        machine.project({"requirements.txt": "-r a.txt", "a.txt": "-r requirements.txt\n-r b.txt", "b.txt": "../pk"})
+        (machine.home.parent / "pk").mkdir()
+        assert machine.content() == "own"
+        machine.project({"environment.yml": "dependencies:\n  - pip:\n    - -e .\nprefix: /tmp\n"})
+        assert machine.content("environment.yml", "conda") == "own"
+        machine.project({"environment.yml": "dependencies: [python]\nprefix: /tmp\n"})
+        assert machine.content("environment.yml", "conda") != "own"
+        assert machine.content("pyproject.toml", "project") == "own" and machine.content("uv.lock", "uv") == "own"
 
 
 def test_what_cannot_be_installed_fails_with_the_tools_words_and_leaves_nothing_half_made():

@@ -302,6 +302,7 @@ def test_a_placement_group_a_role_and_a_security_group_are_passed_on_and_missing
         ec2 = client(home, "ec2")
         ec2.create_placement_group(GroupName="together", Strategy="cluster")
         own = ec2.create_security_group(GroupName="mine", Description="mine")["GroupId"]
+        ec2.authorize_security_group_ingress(GroupId=own, IpProtocol="tcp", FromPort=22, ToPort=22, CidrIp="127.0.0.0/8")
         home.good("run", "--keep", "--infra", "aws", "-t", "m5.large", "--placement-group", "together", "--instance-profile", "trainer",
                   "--security-group", own, "--", "true")
         machine = the_machine(ec2)
@@ -408,9 +409,11 @@ def test_systems_manager_leads_to_a_machine_that_nothing_may_come_in_to():
         assert ours[0]["Target"] == machine["InstanceId"] and ours[5], ours
         if shutil.which("aws"):  # the plugin must be given what the aws CLI gives it
             theirs = subprocess.run(["aws", "ssm", "start-session", "--target", machine["InstanceId"], "--document-name", "AWS-StartSSHSession",
-                                     "--parameters", f"portNumber={ours[0]['Parameters']['portNumber'][0]}", "--region", "us-east-1"],
+                                     "--parameters", f"portNumber={ours[0]['Parameters']['portNumber'][0]}", "--region", "us-east-1",
+                                     "--endpoint-url", home.env["AWS_ENDPOINT_URL"]],
                                     env=home.env, stdin=subprocess.DEVNULL, capture_output=True, timeout=60)
-            assert theirs.stdout.startswith(b"SSH-2.0") and given() == ours, (theirs, given(), ours)
+            but_the_variable = lambda what: what[:5] + what[6:]  # which older CLIs (Debian 12's) do not know
+            assert theirs.stdout.startswith(b"SSH-2.0") and but_the_variable(given()) == but_the_variable(ours), (theirs, given(), ours)
         session_plugin(home, "1.2.497.0")
         assert home.good("ssh", run["run"], "--", "echo", "hello").out == "hello\n"
         assert not given()[5], "an old plugin knows no variable"

@@ -32,6 +32,51 @@ def test_a_run_brings_its_outputs_home_and_leaves_nothing():
             assert phase in done.err, f"{phase} was not shown:\n{done.err}"
 
 
+def test_what_linux_would_not_start_is_refused_before_anything_is_rented():
+    with Home() as home:
+        for fields in ({"envs": {"DATA": "x" * 140_000}}, {"secrets": {"DATA": "x" * 140_000}}):
+            task(home, "true", **fields)
+            for flags in ((), ("--no-check",)):
+                done = home.ferry("run", *flags, "task.yaml")
+                assert done.returncode == 125 and "DATA is too large: 140000 bytes" in done.err and "launch" not in done.err, done.err
+        assert home.runs("--all") == []
+
+
+def test_a_cancelled_training_behind_a_pipe_saves_and_what_it_left_running_is_named():
+    with Home() as home:
+        home.file("st.py", """import os, signal, sys, time
+def save(*_):
+    for part in range(10):
+        print("saving", part, flush=True)
+        time.sleep(0.1)
+    os.makedirs("outputs", exist_ok=True)
+    open("outputs/checkpoint", "w").write("all")
+    sys.exit(0)
+signal.signal(signal.SIGTERM, save)
+print("ready", flush=True)
+while True:
+    print(".", flush=True)
+    time.sleep(0.1)
+""")
+        task(home, "setsid -f sleep 1000 >/dev/null 2>&1; python3 st.py 2>&1 | tee log")
+        run = home.start("run", "task.yaml")
+        log = home.root / "data/ferry/runs"
+        home.wait_for("the training", lambda: any(b"ready" in one.read_bytes() for one in log.glob("*/log")))
+        run.send_signal(signal.SIGINT)
+        out, _ = run.communicate(timeout=120)
+        assert b"saving 9" in out, out
+        assert (home.home_of(home.newest()) / "outputs/checkpoint").read_text() == "all"
+        assert "ferry: stopped what still ran in the background: sleep 1000\n" in (home.home_of(home.newest()) / "train.log").read_text()
+        home.nothing_left()
+
+
+def test_a_saver_in_the_background_is_waited_for():
+    with Home() as home:
+        done = home.good("run", "--infra", "rehearsal", "--", "sh", "-c",
+                         "mkdir outputs; (for i in 1 2 3 4 5 6 7 8; do echo $i; sleep 1; done > outputs/part; mv outputs/part outputs/model) & echo end")
+        assert (home.home_of(home.newest()) / "outputs/model").exists() and done.out == "end\n", done.err
+
+
 def test_the_exit_code_is_the_trainings_own_and_a_failed_run_brings_what_there_is():
     with Home() as home:
         done = home.ferry("run", "--infra", "rehearsal", "--", "sh", "-c", "mkdir outputs; echo half > outputs/part; exit 7")

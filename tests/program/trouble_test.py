@@ -1,10 +1,25 @@
 #!/usr/bin/env python3
 """Things that go wrong, one clear message each: disks, sshd, instances, folders that may not be written."""
+import fcntl
 import os
+import shutil
+import signal
+import sqlite3
 import subprocess
 import time
 
 from lib import FERRY, Home, main
+
+
+def cut_connections(home):
+    """Kills every ssh of this home: each connection to a machine breaks at once."""
+    subprocess.run(["pkill", "-9", "-f", f"[s]sh -o UserKnownHostsFile={home.root}"], check=True)
+
+
+def phase(home):
+    """The newest run's, from the ledger alone: no ferry command that could look after it."""
+    with sqlite3.connect(f"file:{home.root}/data/ferry/ledger.db?mode=ro", uri=True, timeout=10) as ledger:
+        return ledger.execute("SELECT phase FROM runs ORDER BY created_ms DESC").fetchone()[0]
 
 
 def test_a_read_only_home_is_told_before_anything_is_rented():
@@ -53,16 +68,223 @@ def test_a_dead_sshd_is_told_and_the_run_is_found_again_when_it_is_back():
         assert ferry.stdout.readline() == b"up\n"
         instance, run = home.alive()[0], home.runs()[0]
         home.good("rehearsal", "fault", "no-sshd", f"instance={instance}")
-        subprocess.run(["pkill", "-9", "-f", f"[s]sh -o UserKnownHostsFile={home.root}"], check=True)
+        cut_connections(home)
         _, err = ferry.communicate(timeout=60)
         err = err.decode()
         assert ferry.returncode == 125 and "did not answer ssh" in err and f"ferry logs -f {run['run']}" in err, err
+        assert "A follower in the background goes on" in err, err
         assert home.alive() == [instance], "the machine was released with the model on it"
+        time.sleep(3)
         home.good("rehearsal", "fault", "no-sshd", f"instance={instance}", "on=false")
-        home.good("ps")
-        home.wait_for("released", lambda: home.newest()["phase"] == "released")
+        home.wait_for("released, though nobody typed anything", lambda: phase(home) == "released")
         assert (home.home_of(run) / "outputs/m").read_text() == "m\n"
         assert home.good("logs", run["run"]).out == "up\nend\n"
+        home.nothing_left()
+
+
+def test_a_follower_outlasts_an_outage_however_long_it_is():
+    with Home() as home:
+        home.env["FERRY_LOST_LIMIT"] = "1s"
+        home.good("run", "-d", "--infra", "rehearsal", "--", "sh", "-c", "mkdir outputs; echo m > outputs/m; echo up; sleep 3; echo end")
+        instance, run = home.alive()[0], home.runs()[0]
+        home.wait_for("the first line", lambda: home.good("logs", run["run"]).out == "up\n")
+        home.good("rehearsal", "fault", "no-sshd", f"instance={instance}")
+        cut_connections(home)
+        told = home.root / f"data/ferry/runs/{run['run']}/follower.txt"
+        home.wait_for("the outage is told", lambda: "goes on trying" in told.read_text())
+        time.sleep(5)
+        home.good("rehearsal", "fault", "no-sshd", f"instance={instance}", "on=false")
+        home.wait_for("released, though nobody typed anything", lambda: phase(home) == "released")
+        assert (home.home_of(run) / "outputs/m").read_text() == "m\n"
+        assert home.good("logs", run["run"]).out == "up\nend\n"
+        home.nothing_left()
+
+
+def test_a_cancellation_that_cannot_be_delivered_is_delivered_later():
+    with Home() as home:
+        ferry = home.start("run", "--infra", "rehearsal", "--", "bash", "-c",
+                           "trap 'echo saved > outputs/m; exit 0' TERM; mkdir outputs; echo up; while :; do sleep 0.1; done",
+                           env={"FERRY_LOST_LIMIT": "2s"})
+        assert ferry.stdout.readline() == b"up\n"
+        instance, run = home.alive()[0], home.runs()[0]
+        home.good("rehearsal", "fault", "no-sshd", f"instance={instance}")
+        cut_connections(home)
+        while b"connecting again" not in ferry.stderr.readline():
+            pass
+        ferry.send_signal(signal.SIGTERM)
+        _, err = ferry.communicate(timeout=60)
+        assert ferry.returncode == 125 and b"is kept" in err, err.decode()
+        home.good("rehearsal", "fault", "no-sshd", f"instance={instance}", "on=false")
+        home.wait_for("released, though nobody typed anything", lambda: phase(home) == "released")
+        one = home.newest()
+        assert one["outcome"] == "cancelled" and one["exit_code"] == 130 and (home.home_of(run) / "outputs/m").read_text() == "saved\n", one
+        home.nothing_left()
+
+
+def test_a_machine_that_somebody_stopped_is_told_as_what_it_is():
+    try:
+        import boto3
+    except ImportError:
+        return
+    with Home() as home:
+        ferry = home.start("run", "--infra", "rehearsal", "--", "sh", "-c", "mkdir outputs; echo half > outputs/m; echo up; sleep 1000",
+                           env={"FERRY_LOST_LIMIT": "5s"})
+        assert ferry.stdout.readline() == b"up\n"
+        instance, run = home.alive()[0], home.runs()[0]["run"]
+        lines = home.good("rehearsal", "env").out.splitlines()
+        env = dict(line.removeprefix("export ").replace("'", "").replace('"', "").split("=", 1) for line in lines if line.startswith("export "))
+        ec2 = boto3.client("ec2", endpoint_url=env["AWS_ENDPOINT_URL"], region_name=env["AWS_REGION"],
+                           aws_access_key_id=env["AWS_ACCESS_KEY_ID"], aws_secret_access_key=env["AWS_SECRET_ACCESS_KEY"])
+        ec2.stop_instances(InstanceIds=[instance])
+        _, err = ferry.communicate(timeout=120)
+        err = err.decode()
+        assert ferry.returncode == 125 and f"{instance} is stopped: nothing trains there" in err and "a month" in err, err
+        assert f"ferry fetch {run}" in err and "may still go on" not in err and "no timer ends it" in err, err
+        assert home.alive() == [instance], "what is on its disk is kept"
+        one = home.runs()[0]
+        assert one["outcome"] == "lost" and "stopp" in one["error"], one
+        home.good("down", run, "--no-fetch")
+        home.nothing_left()
+
+
+def test_a_start_that_is_refused_releases_at_once():
+    with Home() as home:
+        home.file("task.yaml", "resources: {infra: rehearsal}\nenvs: {BIG: " + "x" * 140_000 + "}\nrun: 'true'\n")
+        done = home.ferry("run", "--no-check", "task.yaml")
+        assert done.returncode == 125 and "is kept" not in done.err, done.err
+        assert home.alive() == []
+        for one in home.runs("--all"):
+            assert one["phase"] == "released" and one["outcome"] == "did not start" and one["exit_code"] is None, one
+
+
+def test_a_hang_up_during_a_reconnection_in_setup_leaves_a_follower():
+    with Home() as home:
+        home.file("task.yaml", "resources: {infra: rehearsal}\nsetup: echo preparing; sleep 4\nrun: mkdir outputs; echo m > outputs/m; echo end\n")
+        ferry = home.start("run", "task.yaml", env={"FERRY_LOST_LIMIT": "60s"})
+        assert ferry.stdout.readline() == b"preparing\n"
+        instance, run = home.alive()[0], home.runs()[0]
+        assert run["phase"] == "setup", run
+        home.good("rehearsal", "fault", "no-sshd", f"instance={instance}")
+        cut_connections(home)
+        while b"connecting again" not in ferry.stderr.readline():
+            pass
+        ferry.send_signal(signal.SIGHUP)
+        _, err = ferry.communicate(timeout=60)
+        assert ferry.returncode == 0 and b"logs -f" in err, err.decode()
+        home.good("rehearsal", "fault", "no-sshd", f"instance={instance}", "on=false")
+        home.wait_for("released, though nobody typed anything", lambda: phase(home) == "released")
+        assert home.newest()["outcome"] == "succeeded", home.newest()
+        assert (home.home_of(run) / "outputs/m").read_text() == "m\n"
+        home.nothing_left()
+
+
+def test_a_machine_that_dies_while_outputs_move_is_told_as_lost():
+    with Home() as home:
+        ferry = home.start("run", "--infra", "rehearsal", "--", "sh", "-c", "mkdir outputs; echo up; sleep 1; echo m > outputs/m")
+        assert ferry.stdout.readline() == b"up\n"
+        instance, run = home.alive()[0], home.runs()[0]
+        with open(home.root / f"data/ferry/runs/{run['run']}/fetch", "w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)  # another ferry fetches: this one waits
+            home.wait_for("fetching", lambda: phase(home) == "fetching")
+            assert home.runs()[0]["outcome"] == "none", "no run is called succeeded whose outputs are not home"
+            home.good("rehearsal", "fault", "die", f"instance={instance}")
+        _, err = ferry.communicate(timeout=120)
+        err = err.decode()
+        assert ferry.returncode == 125 and f"but {instance} is " in err and "outputs are lost" in err, err
+        assert "ferry fetch" not in err and "is kept" not in err, err
+        run = home.newest()
+        assert (run["phase"], run["outcome"], run["outputs_home"], run["exit_code"]) == ("released", "lost", False, None), run
+        assert "outputs are lost" in run["error"] and "exit 0" in run["error"], run
+        assert "succeeded" not in home.good("ps", "--all").out
+        home.nothing_left()
+
+
+def test_the_death_of_the_agent_is_told_and_not_taken_for_a_lost_connection():
+    with Home() as home:
+        ferry = home.start("run", "--infra", "rehearsal", "--", "sh", "-c", "mkdir outputs; echo half > outputs/m; echo up; sleep 1000")
+        assert ferry.stdout.readline() == b"up\n"
+        run = home.runs()[0]
+        home.ferry("ssh", run["run"], "--", "pkill -9 -f '[f]erry-agent-'")
+        _, err = ferry.communicate(timeout=120)
+        err = err.decode()
+        assert ferry.returncode == 125 and "the agent on the machine was killed" in err and "no output is lost" not in err, err
+        assert home.newest()["outcome"] == "lost" and (home.home_of(run) / "outputs/m").read_text() == "half\n"
+        home.nothing_left()
+
+
+def test_a_damaged_log_is_made_whole_again_from_the_machine():
+    def zeros(log):
+        with log.open("ab") as file:
+            file.write(bytes(4096))
+
+    def cut_in_the_middle(log):
+        held = log.read_bytes()
+        log.write_bytes(held[:len(held) // 3] + held[len(held) // 2:])
+
+    def one_byte(log):
+        with log.open("r+b") as file:
+            file.seek(log.stat().st_size // 2)
+            byte = file.read(1)
+            file.seek(-1, os.SEEK_CUR)
+            file.write(bytes([byte[0] ^ 1]))
+
+    with Home() as home:
+        home.good("rehearsal", "start")
+        for damage, kill in ((zeros, True), (zeros, False), (cut_in_the_middle, False), (one_byte, True), (lambda log: log.unlink(), False),
+                             (lambda log: os.truncate(log, 7), True)):
+            home.good("run", "-d", "--infra", "rehearsal", "--", "sh", "-c",
+                      "mkdir outputs; seq 500; echo up; while [ ! -e ~/go ]; do sleep 0.1; done; seq 501 600; echo m > outputs/m")
+            run = home.runs()[0]
+            folder = home.root / f"data/ferry/runs/{run['run']}"
+            home.wait_for("its first lines are here", lambda: b"up\n" in (folder / "log").read_bytes())
+            if kill:
+                subprocess.run(["pkill", "-9", "-f", f"follow-run {run['run']} "], check=True)
+            damage(folder / "log")
+            home.good("ps")
+            home.good("ssh", run["run"], "--", "touch ~/go")
+            home.wait_for("released", lambda: phase(home) == "released")
+            whole = "".join(f"{i}\n" for i in range(1, 501)) + "up\n" + "".join(f"{i}\n" for i in range(501, 601))
+            assert home.newest()["outcome"] == "succeeded", home.newest()
+            assert home.good("logs", run["run"]).out == whole, (damage, kill)
+        home.nothing_left()
+
+
+def test_a_log_that_cannot_be_kept_holds_up_no_release():
+    with Home() as home:
+        home.good("run", "-d", "--infra", "rehearsal", "--", "sh", "-c", "mkdir outputs; echo up; while [ ! -e ~/go ]; do sleep 0.1; done; echo m > outputs/m")
+        run = home.runs()[0]
+        folder = home.root / f"data/ferry/runs/{run['run']}"
+        home.wait_for("its first line is here", lambda: b"up\n" in (folder / "log").read_bytes())
+        subprocess.run(["pkill", "-9", "-f", f"follow-run {run['run']} "], check=True)
+        (folder / "log").unlink()
+        (folder / "log").mkdir()
+        home.good("ps")
+        home.good("ssh", run["run"], "--", "touch ~/go")
+        home.wait_for("released", lambda: phase(home) == "released")
+        assert home.newest()["outcome"] == "succeeded", home.newest()
+        assert (home.home_of(run) / "outputs/m").read_text() == "m\n"
+        home.nothing_left()
+
+
+def test_files_of_a_run_that_are_gone_are_made_anew():
+    with Home() as home:
+        home.good("rehearsal", "start")
+        for lost in ("known_hosts", "."):
+            home.good("run", "-d", "--infra", "rehearsal", "--", "sh", "-c", "mkdir outputs; echo up; sleep 3; echo m > outputs/m")
+            run = home.runs()[0]
+            folder = home.root / f"data/ferry/runs/{run['run']}"
+            home.wait_for("its first line is here", lambda: b"up\n" in (folder / "log").read_bytes())
+            follower = subprocess.run(["pgrep", "-f", f"follow-run {run['run']} "], capture_output=True, text=True, check=True).stdout
+            subprocess.run(["kill", "-9", *follower.split()], check=True)
+            if lost == ".":
+                shutil.rmtree(folder)
+            else:
+                (folder / lost).unlink()
+            home.good("ps")
+            home.wait_for("released", lambda: phase(home) == "released")
+            assert home.newest()["outcome"] == "succeeded", home.newest()
+            assert home.good("logs", run["run"]).out == "up\n"
+            assert (home.home_of(run) / "outputs/m").read_text() == "m\n"
         home.nothing_left()
 
 

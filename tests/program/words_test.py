@@ -1,5 +1,7 @@
 #!/usr/bin/env python3
 """The command line: mistakes, help, completion."""
+import os
+import pty
 import subprocess
 
 from lib import FERRY, Home, main
@@ -64,6 +66,55 @@ def test_bash_completes_commands_and_options():
         script = f'source <("{FERRY}" completion bash); COMP_WORDS=(ferry run --det); COMP_CWORD=2; _ferry; echo "${{COMPREPLY[@]}}"'
         done = subprocess.run(["bash", "-c", script], env=home.env, capture_output=True, text=True)
         assert done.stdout.strip() == "--detach", done
+
+
+def test_folders_may_be_called_anything():
+    for data, temporary in (("it's a \"p%h\" folder", "t" * 100), ("100% #mine", "a b")):
+        with Home() as home:
+            (home.root / temporary).mkdir()
+            (home.root / data).mkdir()
+            home.env.update(XDG_DATA_HOME=str(home.root / data), TMPDIR=str(home.root / temporary))
+            home.good("run", "--keep", "--infra", "rehearsal", "--", "sh", "-c", "mkdir outputs; echo far > outputs/a")
+            run = home.newest()["run"]
+            assert (home.work / "runs" / run / "outputs/a").read_text() == "far\n"
+            assert home.good("ssh", run, "--", "echo", "hello").out == "hello\n"
+            home.good("down", "--all")
+            assert not list((home.root / temporary).iterdir()), "something was left among the temporary files"
+
+
+def on_a_terminal(home, *args):
+    """What a person's terminal is sent; the exit code."""
+    ours, theirs = pty.openpty()
+    done = subprocess.Popen([FERRY, *args], cwd=home.work, env={**home.env, "TERM": "xterm"}, stdin=subprocess.DEVNULL, stdout=theirs, stderr=theirs)
+    os.close(theirs)
+    sent = b""
+    try:
+        while part := os.read(ours, 65536):
+            sent += part
+    except OSError:
+        pass  # the other end is closed
+    os.close(ours)
+    return sent, done.wait(timeout=60)
+
+
+def test_a_training_cannot_steer_the_terminal_that_shows_it():
+    evil = [b"\x1b]0;title\x07", b"\x1b]52;c;ZXZpbA==\x1b\\", b"\x1b[6n", b"\x1b[c", b"\x1b[?1049h", b"\x1b[?1000h", b"\x1b[?25l", b"\x1bP$q\x1b\\",
+            b"\x1b_x\x1b\\", b"\x1b[2J", b"\x1bc", b"\x9b6n", b"\xc2\x9b6n", b"\xe2\x80\xae"]
+    fine = b"\x1b[31mred \r 50%|\xe2\x96\x88  |\x1b[K up\n"
+    with Home() as home:
+        home.file("say.py", f"import os, time\nfor part in {evil + [fine]!r}:\n    os.write(1, part[:2])\n    time.sleep(0.02)\n    os.write(1, part[2:])\n")
+        sent, code = on_a_terminal(home, "run", "--infra", "rehearsal", "--", "python3", "say.py")
+        assert code == 0, sent
+        run = home.newest()
+        for shown in (sent, on_a_terminal(home, "logs", run["run"])[0]):
+            for part in evil:
+                assert part not in shown, (part, shown)
+            assert b"\x1b]" not in shown and b"\x1b[?" not in shown and b"\x1b[31mred" in shown, shown
+            assert b"\x1b[31m" not in shown[shown.rindex(b"\x1b[0m"):], ("the colour stays", shown)
+        # Files and pipes get every byte.
+        said = b"".join(evil) + fine
+        assert subprocess.run([FERRY, "logs", run["run"]], env=home.env, capture_output=True).stdout == said
+        assert (home.home_of(run) / "train.log").read_bytes() == said
 
 
 def test_unknown_runs_are_told():

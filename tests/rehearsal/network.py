@@ -33,7 +33,7 @@ def ssh(instance, address, command, key=None):
     tags = {tag["Key"]: tag["Value"] for tag in instance.get("Tags", [])}
     user, port = tags.get("ferry:login-user", "ubuntu"), tags.get("ferry:ssh-port", "22")
     argv = ["ssh", "-F", "none", "-i", key or f"{scratch}/key", "-p", port, "-oIdentitiesOnly=yes", "-oBatchMode=yes", "-oStrictHostKeyChecking=no",
-            f"-oUserKnownHostsFile={scratch}/known", "-oLogLevel=ERROR", f"{user}@{address}", command]
+            f"-oUserKnownHostsFile={scratch}/known", "-oLogLevel=ERROR", "-oConnectTimeout=2", f"{user}@{address}", command]
     return subprocess.run(argv, check=True, capture_output=True, text=True, stdin=subprocess.DEVNULL).stdout.strip()
 
 
@@ -67,6 +67,12 @@ def networks_of_ones_own(ec2, order):
     fault("clear")
     expect("PublicIpAddress" not in machine and machine["PublicDnsName"] == "", f"a public address: {machine.get('PublicIpAddress')}")
     expect(machine["VpcId"] == vpc_id and machine["SubnetId"] == subnet_id and machine["Placement"]["AvailabilityZone"] == "us-east-1c", "its place")
+    try:
+        ssh(machine, machine["PrivateIpAddress"], "true")
+        expect(False, "a way in that no rule opens")
+    except subprocess.CalledProcessError as closed:
+        expect("timed out" in closed.stderr, f"a closed group says something: {closed.stderr}")
+    ec2.authorize_security_group_ingress(GroupId=group, IpProtocol="tcp", FromPort=22, ToPort=22, CidrIp="127.80.0.0/16")
     expect(ssh(machine, machine["PrivateIpAddress"], "echo in") == "in", "no login at the private address")
     refuses("DependencyViolation", ec2.delete_subnet, SubnetId=subnet_id)
     ec2.modify_subnet_attribute(SubnetId=subnet_id, MapPublicIpOnLaunch={"Value": True})
@@ -140,8 +146,12 @@ def instance_profiles(ec2, order):
     machine = launch(ec2, order, **profile)
     arn = machine["IamInstanceProfile"]["Arn"]
     expect(arn.endswith(":instance-profile/trainer"), f"profile {arn}")
-    asked = 'E=${AWS_EC2_METADATA_SERVICE_ENDPOINT:-http://169.254.169.254}; T=$(curl -s -X PUT -H "X-aws-ec2-metadata-token-ttl-seconds: 60" $E/latest/api/token)'
-    expect(arn in ssh(machine, machine["PublicIpAddress"], asked + '; curl -s -H "X-aws-ec2-metadata-token: $T" $E/latest/meta-data/iam/info'), "iam/info")
+    asked = """python3 -c 'import os, urllib.request as u
+at = os.environ.get("AWS_EC2_METADATA_SERVICE_ENDPOINT", "http://169.254.169.254") + "/latest/"
+ask = lambda path, method, name, value: u.urlopen(u.Request(at + path, method=method, headers={"X-aws-ec2-metadata-token" + name: value})).read().decode()
+print(ask("meta-data/iam/info", "GET", "", ask("api/token", "PUT", "-ttl-seconds", "60")))'"""
+    ec2.authorize_security_group_ingress(GroupName="default", IpProtocol="tcp", FromPort=22, ToPort=22, CidrIp="127.0.0.1/32")
+    expect(arn in ssh(machine, machine["PublicIpAddress"], asked), "iam/info")
     return machine
 
 

@@ -1,0 +1,166 @@
+#!/usr/bin/env python3
+"""The policy that `ferry policy` prints, before an evaluator that knows nothing of ferry (iam.py): what its holder could do to others in
+the account, and what ferry itself needs. Usage: policy.py FERRY"""
+import json
+import pathlib
+import subprocess
+import sys
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "program"))
+from iam import ACCOUNT, Need, Policy, ec2_arn, needs_of
+from lib import FERRY, Home, main
+
+ME, OTHER = "anna@laptop", "ben@tower"
+THERE = {
+    "i-mine": {"ferry:owner": ME, "ferry:run": "a"}, "i-bens": {"ferry:owner": OTHER, "ferry:run": "b"}, "i-database": {"Name": "payroll"},
+    "sg-mine": {"ferry:owner": ME}, "sg-bens": {"ferry:owner": OTHER}, "sg-office": {},
+    "key-mine": {"ferry:owner": ME}, "key-bens": {"ferry:owner": OTHER},
+}
+
+
+def policy(*flags):
+    done = subprocess.run([FERRY, "policy", *flags], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return Policy(json.loads(done.stdout))
+
+
+def tags(kind, number=1, **more):
+    pairs = {"ferry:owner": ME, "ferry:run": "a", **more}
+    found = {f"TagSpecification.{number}.ResourceType": kind}
+    for place, (key, value) in enumerate(pairs.items(), 1):
+        found |= {f"TagSpecification.{number}.Tag.{place}.Key": key, f"TagSpecification.{number}.Tag.{place}.Value": value}
+    return {name: value for name, value in found.items() if value is not None}
+
+
+def rental(**more):
+    return {"ImageId": "ami-1", "InstanceType": "g5.xlarge", "KeyName": "key-mine", "SecurityGroupId.1": "sg-mine", "MinCount": "1", "MaxCount": "1",
+            **tags("instance"), **tags("volume", 2), **more}
+
+
+def refused(document, action, params, service="ec2"):
+    needs = needs_of(service, action, params, THERE)
+    assert not all(document.allows(need) for need in needs), f"its holder may {action} {params}"
+
+
+def allowed(document, action, params, service="ec2"):
+    for need in needs_of(service, action, params, THERE):
+        assert document.allows(need), f"ferry may not {need}"
+
+
+def test_the_evaluator_is_not_blind():
+    def one(effect="Allow", action="ec2:Start*", resource="*", **condition):
+        return {"Effect": effect, "Action": action, "Resource": resource, **({"Condition": condition} if condition else {})}
+    need = Need("ec2:StartInstances", ec2_arn("instance", "i-1"), {"aws:ResourceTag/Team": "a", "aws:TagKeys": ["x", "y"]})
+    equals = lambda value, key="aws:ResourceTag/team": {"StringEquals": {key: value}}
+    for expected, statements in [
+            (True, [one()]), (False, []), (False, [one(), one("Deny", "*")]), (False, [one(action="ec2:Stop*")]), (False, [one(action="s3:*")]),
+            (True, [one(resource="arn:aws:ec2:*:*:instance/*")]), (False, [one(resource="arn:aws:ec2:*:*:volume/*")]),
+            (True, [one(**equals("a"))]), (True, [one(**equals(["b", "a"]))]), (False, [one(**equals("A"))]), (False, [one(**equals("*"))]),
+            (False, [one(**equals("a", "aws:ResourceTag/other"))]), (True, [one(StringLike={"aws:ResourceTag/team": "?"})]),
+            (True, [one(StringNotEquals={"aws:ResourceTag/other": "a"})]), (False, [one(StringNotEquals={"aws:ResourceTag/team": "a"})]),
+            (True, [one(Null={"aws:ResourceTag/other": "true"})]), (False, [one(Null={"aws:ResourceTag/team": "true"})]),
+            (True, [one(**{"ForAllValues:StringEquals": {"aws:TagKeys": ["x", "y", "z"]}})]),
+            (False, [one(**{"ForAllValues:StringEquals": {"aws:TagKeys": ["x"]}})]),
+            (True, [one(**{"ForAnyValue:StringEquals": {"aws:TagKeys": ["x"]}})]),
+            (True, [one(StringEqualsIfExists={"aws:ResourceTag/other": "z"})]), (False, [one(**equals("${aws:nothing}"))])]:
+        assert Policy({"Version": "2012-10-17", "Statement": statements}).allows(need) == expected, statements
+    named = Need("ssm:TerminateSession", "arn:aws:ssm:us-east-1:1:session/AIDAFERRY-1")
+    assert Policy({"Version": "2012-10-17", "Statement": [one(action="ssm:*", resource="arn:aws:ssm:*:*:session/${aws:userid}-*")]}).allows(named)
+
+
+def test_nobody_takes_what_is_anothers():
+    for document in (policy("--owner", ME), policy("--owner", ME, "--all", "--role", "trainer")):
+        for name in ("i-bens", "i-database"):
+            for action in ("TerminateInstances", "StopInstances", "StartInstances"):
+                refused(document, action, {"InstanceId.1": name})
+                refused(document, action, {"InstanceId.1": "i-mine", "InstanceId.2": name})
+            refused(document, "SendSSHPublicKey", {"InstanceId": name}, "ec2-instance-connect")
+            refused(document, "StartSession", {"Target": name, "DocumentName": "AWS-StartSSHSession"}, "ssm")
+            # To tag it first would make it one's own.
+            for tag in (ME, OTHER, "*"):
+                refused(document, "CreateTags", {"ResourceId.1": name, "Tag.1.Key": "ferry:owner", "Tag.1.Value": tag})
+        refused(document, "CreateTags", {"ResourceId.1": "sg-office", "Tag.1.Key": "ferry:owner", "Tag.1.Value": ME})
+        refused(document, "CreateTags", {"ResourceId.1": "i-mine", "Tag.1.Key": "Name", "Tag.1.Value": "x"})
+        for name in ("sg-bens", "sg-office"):
+            for action in ("AuthorizeSecurityGroupIngress", "RevokeSecurityGroupIngress", "DeleteSecurityGroup"):
+                refused(document, action, {"GroupId": name})
+        refused(document, "DeleteKeyPair", {"KeyName": "key-bens"})
+        refused(document, "ModifyInstanceAttribute", {"InstanceId": "i-mine"})
+        refused(document, "DeleteTags", {"ResourceId.1": "i-bens", "Tag.1.Key": "ferry:owner"})
+
+
+def test_nothing_is_made_without_its_makers_tag():
+    document = policy("--owner", ME, "--all", "--role", "trainer")
+    refused(document, "RunInstances", rental(**tags("instance", **{"ferry:owner": OTHER})))
+    refused(document, "RunInstances", rental(**tags("volume", 2, **{"ferry:owner": OTHER})))
+    refused(document, "RunInstances", rental(**tags("instance", **{"ferry:owner": ""})))
+    untagged = {name: value for name, value in rental().items() if not name.startswith("TagSpecification")}
+    refused(document, "RunInstances", untagged)
+    refused(document, "RunInstances", {**untagged, **tags("volume")})
+    refused(document, "RunInstances", rental(**tags("network-interface", 3)))
+    for action, kind in (("ImportKeyPair", "key-pair"), ("CreateSecurityGroup", "security-group")):
+        refused(document, action, {"KeyName": "k"})
+        refused(document, action, {"KeyName": "k", **tags(kind, **{"ferry:owner": OTHER})})
+    # A call that makes something is no way to tag something else.
+    for made in ("RunInstances", "CreateSecurityGroup", "ImportKeyPair", "CreateVolume", "CreateFleet"):
+        stranger = Need("ec2:CreateTags", ec2_arn("instance", "i-bens"), {"aws:RequestTag/ferry:owner": OTHER, "ec2:CreateAction": made})
+        assert not document.allows(stranger), made
+    assert not document.allows(Need("ec2:CreateTags", ec2_arn("vpc", "new"), {"aws:RequestTag/ferry:owner": ME, "ec2:CreateAction": "CreateVpc"}))
+
+
+def test_no_role_is_passed_on_but_those_that_are_named():
+    profile = {"IamInstanceProfile.Name": "admin"}
+    for document in (policy("--owner", ME), policy("--owner", ME, "--all"), policy("--owner", ME, "--all", "--role", "trainer")):
+        refused(document, "RunInstances", rental(**profile))
+        for role in ("admin", "trainer2", "x/trainer", "*"):
+            assert not document.allows(Need("iam:PassRole", f"arn:aws:iam::{ACCOUNT}:role/{role}", {"iam:PassedToService": "ec2.amazonaws.com"}))
+    named = policy("--owner", ME, "--role", "trainer", "--role", f"arn:aws:iam::{ACCOUNT}:instance-profile/team/reader")
+    allowed(named, "RunInstances", rental(**{"IamInstanceProfile.Name": "trainer"}))
+    reader = f"arn:aws:iam::{ACCOUNT}:role/team/reader"
+    assert named.allows(Need("iam:PassRole", reader, {"iam:PassedToService": "ec2.amazonaws.com"}))
+    assert not named.allows(Need("iam:PassRole", reader, {"iam:PassedToService": "lambda.amazonaws.com"}))
+    for action in ("iam:CreateRole", "iam:AttachRolePolicy", "iam:CreateAccessKey", "sts:AssumeRole", "s3:GetObject", "ec2:CreateVolume"):
+        assert not named.allows(Need(action, "*")), action
+    assert not named.allows(Need("iam:CreateServiceLinkedRole", f"arn:aws:iam::{ACCOUNT}:role/aws-service-role/x", {"iam:AWSServiceName": "x.amazonaws.com"}))
+
+
+def test_what_is_ones_own_is_made_reached_and_ended():
+    document = policy("--owner", "anna@other", "--owner", ME, "--all", "--role", "trainer")
+    allowed(document, "RunInstances", rental())
+    allowed(document, "RunInstances", rental(**{"InstanceMarketOptions.MarketType": "spot", "SubnetId": "subnet-1"}))
+    allowed(document, "RunInstances", rental(**{"Placement.GroupName": "together"}))
+    for action in ("TerminateInstances", "StopInstances", "StartInstances"):
+        allowed(document, action, {"InstanceId.1": "i-mine"})
+    allowed(document, "CreateSecurityGroup", {"GroupName": "g", **tags("security-group")})
+    allowed(document, "CreateSecurityGroup", {"GroupName": "g", "VpcId": "vpc-1", **tags("security-group")})
+    allowed(document, "ImportKeyPair", {"KeyName": "k", **tags("key-pair")})
+    for action in ("AuthorizeSecurityGroupIngress", "RevokeSecurityGroupIngress", "DeleteSecurityGroup"):
+        allowed(document, action, {"GroupId": "sg-mine"})
+    allowed(document, "DeleteKeyPair", {"KeyName": "key-mine"})
+    allowed(document, "SendSSHPublicKey", {"InstanceId": "i-mine"}, "ec2-instance-connect")
+    allowed(document, "StartSession", {"Target": "i-mine", "DocumentName": "AWS-StartSSHSession"}, "ssm")
+    for action in ("DescribeInstances", "DescribeRegions"):
+        allowed(document, action, {})
+
+
+def test_names_that_iam_would_read_as_many_are_refused():
+    for flags in (("--owner", "*"), ("--owner", "anna@*"), ("--owner", "${aws:username}"), ("--role", "*"), ("--role", "arn:aws:iam::1:role/*"),
+                  ("--role", "a b"), ("--role", "arn:aws:iam::1:user/x"), ("--owner", "")):
+        done = subprocess.run([FERRY, "policy", *flags], capture_output=True, text=True)
+        assert done.returncode == 125 and not done.stdout and "try:" in done.stderr, (flags, done)
+
+
+def test_the_role_of_ones_settings_is_the_one_that_is_named():
+    with Home() as home:
+        settings = home.root / ".config/ferry/config.yaml"
+        settings.parent.mkdir(parents=True)
+        settings.write_text("aws: {instance_profile: trainer}\n")
+        assert '"arn:aws:iam::*:role/trainer"' in home.good("policy", "--all").out
+        assert "PassRole" not in home.good("policy").out
+        settings.unlink()
+        done = home.good("policy", "--all")
+        assert "PassRole" not in done.out and "--role NAME" in done.err, done.err
+
+
+if __name__ == "__main__":
+    main(globals())
