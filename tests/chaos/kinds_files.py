@@ -122,56 +122,66 @@ def locked(trial, dice):
     trial.lasts(dice.choice((0.5, 2, 7)), other.close)
 
 
-def mounted(path, *options):
-    path.mkdir(parents=True, exist_ok=True)
-    return subprocess.run(["mount", "-t", "tmpfs", "-o", ",".join(options), "none", str(path)], capture_output=True).returncode == 0
-
-
-def unmount(path):
-    return lambda: subprocess.run(["umount", "-l", str(path)], capture_output=True)
-
-
 @kind("results-on-a-full-disk", phases=("planning", "training", "fetching"))
 def full(trial, dice):
     """Outputs do not fit for a while."""
     dies_early(trial)
     small = trial.work / "runs"
-    if not mounted(small, f"size={dice.choice((8, 64))}k"):
-        return
-    trial.note("the results' disk is full")
-    trial.lasts(dice.choice((3, 8)), unmount(small))
+    if trial.mount(small, f"size={dice.choice((8, 64))}k"):
+        trial.note("the results' disk is full")
+        trial.lasts(dice.choice((3, 8)), lambda: trial.unmount(small))
 
 
 @kind("results-cannot-be-written", phases=("planning", "training", "fetching"))
 def read_only(trial, dice):
     dies_early(trial)
     frozen = trial.work / "runs"
-    if not mounted(frozen, "ro", "size=64k"):
-        return
-    trial.note("the results' disk is read-only")
-    trial.lasts(dice.choice((3, 8)), unmount(frozen))
+    if trial.mount(frozen, "ro", "size=64k"):
+        trial.note("the results' disk is read-only")
+        trial.lasts(dice.choice((3, 8)), lambda: trial.unmount(frozen))
 
 
-@kind("run-folder-on-a-full-disk", phases=("planning",), modes=RENTED)
-def full_data(trial, dice):
-    """No room for keys, log and notes, for a while."""
-    dies_early(trial)
-    trial.allow("did not start", why="there was no room")
-    runs = trial.data / "runs"
-    if not mounted(runs, "size=96k"):
-        return
-    balloon = runs / "balloon"
-    trial.wait_for_phase(dice.choice(("launching", "training")))
+def fills(trial, dice, folder, what):
+    """No room there, for a while, from some moment on."""
+    trial.wait_for_phase(dice.choice(("launching", "connecting", "training", "fetching")))
     time.sleep(dice.uniform(0, 1))
     dies_early(trial)
+    balloon = folder / "balloon"
     with open(balloon, "wb", buffering=0) as big:
         try:
             while True:
                 big.write(b"\0" * 4096)
         except OSError:
             pass
-    trial.note("the disk of the run's folder is full")
+    trial.note(f"{what} is full")
     trial.lasts(dice.choice((2, 5)), lambda: balloon.unlink(missing_ok=True))
+
+
+@kind("run-folder-on-a-full-disk", phases=("planning",), modes=RENTED)
+def full_runs(trial, dice):
+    """No room for keys, log and notes."""
+    dies_early(trial)
+    trial.allow("did not start", why="there was no room")
+    if trial.mount(trial.data / "runs", "size=96k"):
+        fills(trial, dice, trial.data / "runs", "the disk of the run's folder")
+
+
+def small_home(trial):
+    """The ledger and the runs' folders on a small disk, the rehearsal cloud elsewhere."""
+    cloud = trial.root / "cloud"
+    cloud.mkdir()
+    if trial.mount(trial.data, "size=3m"):
+        (trial.data / "rehearsal").mkdir()
+        if subprocess.run(["mount", "--bind", str(cloud), str(trial.data / "rehearsal")]).returncode == 0:
+            trial.mounts.append(trial.data / "rehearsal")
+
+
+@kind("home-on-a-full-disk", phases=("planning",), modes=("foreground", "detached"), prepare=small_home)
+def full_home(trial, dice):
+    """Neither the ledger nor the log can be written."""
+    dies_early(trial)
+    trial.allow("did not start", why="there was no room")
+    fills(trial, dice, trial.data, "the disk of the ledger and the runs")
 
 
 @kind("another-holds-the-fetch-lock", phases=("training", "fetching"))

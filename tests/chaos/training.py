@@ -50,12 +50,13 @@ class Training:
         """What there is once all steps are done."""
         made = self.files(self.lines)
         made["model"] = ((self.mark + "\n") * (self.model // 9 + 1)).encode()[:self.model]
+        made["side/w"] = f"aside {self.mark}\n".encode()
         made["link"] = made["many/f-1-1"]
         return made
 
     def ever(self):
         """Every file that may come home, at whatever moment."""
-        return {**self.at_the_end(), "saved": f"saved {self.mark}\n".encode(), "side/w": f"aside {self.mark}\n".encode()}
+        return {**self.at_the_end(), "saved": f"saved {self.mark}\n".encode()}
 
     def steps_in(self, text, stream):
         """How many lines of the stream a log has; None if one is there twice, out of order, or foreign."""

@@ -3,6 +3,7 @@ import json
 import os
 import pathlib
 import re
+import shutil
 import signal
 import sqlite3
 import subprocess
@@ -69,12 +70,26 @@ class World(lib.Home):
         self.tmp.mkdir()
         self.env.update(TMPDIR=str(self.tmp), FERRY_REHEARSAL_BOOT_MS=str(boot_ms))
         self.data, self.program = self.root / "data/ferry", lib.FERRY
-        self.umask = 0o022
+        self.umask, self.mounts = 0o022, []
         self.commands, self.notes = [], []  # Typed; (time, text)
         self._lock = threading.Lock()
 
     def __exit__(self, *_):
         super().__exit__(None)
+        for path in reversed(self.mounts):
+            subprocess.run(["umount", "-l", str(path)], capture_output=True)
+        shutil.rmtree(self.root, ignore_errors=True)
+
+    def mount(self, path, *options):
+        """A small file system in memory over a folder; False where that is not allowed."""
+        path.mkdir(parents=True, exist_ok=True)
+        done = subprocess.run(["mount", "-t", "tmpfs", "-o", ",".join(options), "none", str(path)], capture_output=True)
+        self.mounts += [path] * (done.returncode == 0)
+        return done.returncode == 0
+
+    def unmount(self, path):
+        if subprocess.run(["umount", "-l", str(path)], capture_output=True).returncode == 0:
+            self.mounts.remove(path)
 
     def note(self, text):
         with self._lock:
