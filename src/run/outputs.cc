@@ -113,16 +113,6 @@ void merge(sync::Report& into, sync::Report first) {
   add(into.left_out, first.left_out);
 }
 
-/// A machine may say much: a dozen lines of it, and how many more there are.
-std::vector<std::string> first_few(const std::vector<std::string>& lines) {
-  constexpr std::size_t most = 12, longest = 300;
-  std::vector<std::string> few;
-  for (std::size_t i = 0; i < std::min(most, lines.size()); ++i)
-    few.push_back(printable(std::string_view(lines[i]).substr(0, longest)));
-  if (lines.size() > most) few.push_back(fmt::format("and {} more", lines.size() - most));
-  return few;
-}
-
 /// JSON holds UTF-8 only. A name of other bytes is there twice: to be read, and as it is.
 Json described(const sync::Entry& entry) {
   Json one = {{"path", entry.path}, {"bytes", entry.size}, {"sha256", hex(entry.sha256)}};
