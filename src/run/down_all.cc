@@ -1,4 +1,8 @@
 // `ferry down --all`: every run, then whatever else carries this person's tag.
+#include <algorithm>
+#include <map>
+#include <set>
+
 #include "base/text.h"
 #include "run/actions.h"
 #include "run/own_machine.h"
@@ -61,7 +65,7 @@ Status Sweeper::end_runs() {
   TRY_SET(runs, "", doors_.ledger.runs(true));
   const auto is_on_host = [](const auto& run) { return run.infra.starts_with("ssh/"); };
   // First what runs on machines of the person's own: one of those may itself be rented by ferry.
-  std::ranges::stable_partition(runs, is_on_host);
+  std::stable_partition(runs.begin(), runs.end(), is_on_host);
   for (const auto& run : runs) {
     if (is_on_host(run)) end(run.name, options_.with_outputs);
   }
