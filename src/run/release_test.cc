@@ -149,12 +149,12 @@ TEST_F(ReleaseTest, AnEndThatNobodyHearsIsAnErrorAfterItsLimitAndTheMachineStays
   EXPECT_LT(clock.now - began, 260'000);
 }
 
-TEST_F(ReleaseTest, ARefusalIsToldAtOnce) {
+TEST_F(ReleaseTest, ARefusalIsToldWhenTheMachineHasNotEndedItselfWithinAMinute) {
   prepare = [](OneMachine& cloud) {
     cloud.on_terminate = [] { return fail(Kind::denied, "UnauthorizedOperation"); };
   };
   EXPECT_EQ(release_all(doors, run).error().kind, Kind::denied);
-  EXPECT_LT(clock.now - began, 1000);
+  EXPECT_LT(clock.now - began, 62'000);
   EXPECT_EQ(ledger->unreleased()->size(), 1U);
 }
 
