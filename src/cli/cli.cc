@@ -1,6 +1,7 @@
 #include "cli/cli.h"
 
 #include "base/text.h"
+#include "base/version.h"
 #include "cli/command.h"
 #include "run/run.h"
 
@@ -72,7 +73,7 @@ std::string cure_of(CLI::App& app, const CLI::ParseError& error) {
 
 int main(int argc, char** argv, const Carried& carried) {
   if (argc == 2 && (std::string_view(argv[1]) == "--version" || std::string_view(argv[1]) == "-V")) {
-    fmt::print("ferry {}\n", FERRY_VERSION);
+    fmt::print("ferry {}\n", ferry_version());
     return 0;
   }
   Program program{carried, {}, false, {}, {}};
@@ -86,7 +87,7 @@ int main(int argc, char** argv, const Carried& carried) {
   }
 
   CLI::App app(description, "ferry");
-  app.set_version_flag("-V,--version", std::string("ferry ") + FERRY_VERSION);
+  app.set_version_flag("-V,--version", "ferry " + ferry_version());
   app.footer(footer);
   app.require_subcommand(1);
   app.add_option("--profile", program.profile,
