@@ -15,7 +15,7 @@ TOLERANCE_MS = 1000  # the cloud tells its times in whole seconds
 
 def judge(trial):
     problems = list(trial.problems)
-    for rule in (no_bug, no_hang, nothing_left, nothing_on_the_box, one_machine, books, outputs, logs, logs_again, exit_code, secrets, money, times, advice):
+    for rule in (no_bug, no_hang, nothing_left, nothing_on_the_box, no_nagging, one_machine, books, outputs, logs, logs_again, exit_code, secrets, money, times, advice):
         if rule.__name__ not in trial.exempt:
             problems += rule(trial)
     return problems
@@ -77,6 +77,13 @@ def nothing_on_the_box(trial):
         time.sleep(0.5)
         left = host_test.on_box(trial, f"find .ferry -name '{run}*' -not -name '*.lock'; ps axww -o args | grep '[f]erry-agent.*{run}' || true").strip()
     return [f"left on the person's own machine: {left}"] if left else []
+
+
+def no_nagging(trial):
+    """A follower is started anew where one was killed, not on every command."""
+    told = sum("was left behind" in one.err for one in trial.commands)
+    killed = sum(text.startswith(("SIGKILL", "SIGHUP", "SIGTERM", "SIGINT")) for _, text in trial.notes)
+    return [f"{told} commands each started one more follower"] if told > 3 + killed else []
 
 
 def one_machine(trial):

@@ -39,7 +39,7 @@ def down(trial, dice):
 def down_no_fetch(trial, dice):
     cancels(trial)
     trial.allow("lost", why="its outputs were given up")
-    trial.exempt |= {"logs", "logs_again"}
+    trial.exempt |= {"logs", "logs_again", "secrets"}
     trial.given_up = True
     if run := target(trial):
         trial.type("down", "--no-fetch", run)

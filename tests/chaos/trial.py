@@ -160,7 +160,7 @@ class Trial(World):
 
     def look_after(self):
         """What a person does who reads: waits while somebody follows, else ferry fetch and ferry down as advised."""
-        end, tries = time.time() + PATIENCE, {"fetch": 0, "down": 0}
+        end, tries = time.time() + PATIENCE, {"start": 0, "fetch": 0, "down": 0}
         nap, alone = 0.2, 0
         while True:
             looked = self.type("ps")
@@ -169,6 +169,11 @@ class Trial(World):
             name, phase = self.run(), self.phase()
             if not name or phase == "released":
                 break
+            if "is stopped: nothing trains" in looked.err and not tries["start"]:
+                tries["start"] += 1
+                if self.type("fetch", "--yes", name).code != 0:
+                    self.problems.append("ferry fetch --yes does not bring home what is on a machine that was stopped")
+                continue
             kept = self.query("SELECT keep, outputs_home FROM runs WHERE name = ?", name)[0]
             followed = self.ferries("follow-run", "run")
             alone = 0 if followed else alone + 1
