@@ -51,7 +51,13 @@ std::uint64_t written_by(pid_t pid) {
 
 std::vector<pid_t> Background::others() const {
   auto found = descendants();
-  std::erase_if(found, [&](pid_t pid) { return expected_.contains(named(pid)); });
+  std::set<pid_t> services;
+  for (const Named& one : expected_) {
+    if (named(one.first) != one) continue;
+    const auto family = family_of(one.first);
+    services.insert(family.begin(), family.end());
+  }
+  std::erase_if(found, [&](pid_t pid) { return services.contains(pid); });
   return found;
 }
 

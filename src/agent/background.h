@@ -25,7 +25,8 @@ struct Patience {
 /// One thread.
 class Background {
  public:
-  /// `expected`: processes that may run on and are not waited for (services that setup started).
+  /// `expected`: processes that may run on, with all below them, and are not waited for (services that setup
+  /// started).
   Background(os::Path workdir, std::set<Named> expected, Patience patience)
       : workdir_(std::move(workdir)), expected_(std::move(expected)), patience_(patience) {}
 

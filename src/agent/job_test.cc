@@ -423,6 +423,16 @@ TEST(Agent, AServiceThatSetupStartedLivesUntilTheRunEnds) {
   EXPECT_FALSE(process_exists(pid_in(served.path("work") / "pid")));
 }
 
+TEST(Agent, AServiceOfSetupThatWritesOnIsNotWaitedFor) {
+  Served served;
+  const Seen seen = run_job(
+      served, served.spec("echo end", "(while :; do echo 1 >> metrics; sleep 0.1; done) >/dev/null 2>&1 &"));
+  ASSERT_TRUE(seen.done);
+  EXPECT_EQ(seen.all, "end\n");
+  EXPECT_EQ(seen.done->note, "");
+  EXPECT_LT(seen.done->ended_ms - seen.done->run_started_ms, 5'000);
+}
+
 TEST(Agent, AWriterToAClosedPipeDiesAsItWouldInAShell) {
   Served served;
   const Seen seen = run_job(served, served.spec("yes | head -n 1; echo ${PIPESTATUS[0]}"));

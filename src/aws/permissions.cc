@@ -16,6 +16,9 @@ using Fill = void (*)(Params&, const TrialNames&);
 struct Trial {
   std::string_view action;
   Fill fill;
+  /// It is about a thing that does not exist, and so has no tags: a policy that allows the action by tag
+  /// refuses it like one that never allows it.
+  bool is_of_nothing = false;
 };
 
 void fill_instance_id(Params& params, const TrialNames& names) {
@@ -35,9 +38,9 @@ constexpr std::array<Trial, 10> trials = {{
        params.add_given(arn ? "IamInstanceProfile.Arn" : "IamInstanceProfile.Name", names.instance_profile);
        params.add_given("SubnetId", names.subnet_id);
      }},
-    {"TerminateInstances", fill_instance_id},
-    {"StopInstances", fill_instance_id},
-    {"StartInstances", fill_instance_id},
+    {"TerminateInstances", fill_instance_id, true},
+    {"StopInstances", fill_instance_id, true},
+    {"StartInstances", fill_instance_id, true},
     {"DescribeInstances", [](Params& params, const TrialNames&) { params.add("MaxResults", 5); }},
     {"ImportKeyPair",
      [](Params& params, const TrialNames& names) {
@@ -45,7 +48,7 @@ constexpr std::array<Trial, 10> trials = {{
            .add("PublicKeyMaterial", base64(trial_key))
            .tags("key-pair", names.tags);
      }},
-    {"DeleteKeyPair", [](Params& params, const TrialNames& names) { params.add("KeyName", names.name); }},
+    {"DeleteKeyPair", [](Params& params, const TrialNames& names) { params.add("KeyName", names.name); }, true},
     {"CreateSecurityGroup",
      [](Params& params, const TrialNames& names) {
        params.add("GroupName", names.name)
@@ -59,9 +62,10 @@ constexpr std::array<Trial, 10> trials = {{
            .add("IpPermissions.1.FromPort", 22)
            .add("IpPermissions.1.ToPort", 22)
            .add("IpPermissions.1.IpRanges.1.CidrIp", "192.0.2.1/32");
-     }},
+     },
+     true},
     {"DeleteSecurityGroup",
-     [](Params& params, const TrialNames& names) { params.add("GroupId", names.security_group_id); }},
+     [](Params& params, const TrialNames& names) { params.add("GroupId", names.security_group_id); }, true},
 }};
 
 constexpr auto action_names = [] {
@@ -90,7 +94,7 @@ TrialAnswer dry_run(Client& client, std::string_view action, const TrialNames& n
   }
   if (answer.error().code == "DryRunOperation") return {Permission::allowed, std::nullopt};
   const bool refused = answer.error().code == "UnauthorizedOperation";
-  return {refused ? Permission::denied : Permission::unknown, answer.error()};
+  return {refused && !trial->is_of_nothing ? Permission::denied : Permission::unknown, answer.error()};
 }
 
 }  // namespace ferry::aws

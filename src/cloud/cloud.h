@@ -148,8 +148,8 @@ class Cloud {
   virtual Status stop(const std::string& instance_id) = 0;
   virtual Status start(const std::string& instance_id) = 0;
   /// The address the cloud's side sees us come from, as a /32; what ensure_group should open.
-  /// FERRY_CALLER_CIDR overrides it; an endpoint on this computer is asked itself, else it is
-  /// 127.0.0.1/32.
+  /// FERRY_CALLER_CIDR overrides it. The rehearsal cloud is asked itself; any other endpoint on this computer
+  /// may be a tunnel to the real EC2, and AWS is asked as everywhere.
   virtual Result<std::string> caller_cidr() = 0;
 };
 

@@ -201,11 +201,14 @@ TEST(Ec2Cloud, AGroupStillInUseIsAConflict) {
 TEST(Ec2Cloud, TheCallersAddressIsAskedOfAwsUnlessTheCloudIsHere) {
   if (std::getenv("FERRY_CALLER_CIDR")) GTEST_SKIP() << "FERRY_CALLER_CIDR is set";
   World here("http://127.0.0.1:5000");
-  here.http.reply(404, "<html>no such page</html>");
-  EXPECT_EQ(here.cloud->caller_cidr().value(), "127.0.0.1/32");
   here.http.reply(200, "203.0.113.9\n");
   EXPECT_EQ(here.cloud->caller_cidr().value(), "203.0.113.9/32");
   EXPECT_EQ(here.http.asked.at(0).url, "http://127.0.0.1:5000/checkip");
+  World tunnel("http://127.0.0.1:5000");
+  tunnel.http.reply(404, "<html>no such page</html>");
+  tunnel.http.reply(200, "203.0.113.8\n");
+  EXPECT_EQ(tunnel.cloud->caller_cidr().value(), "203.0.113.8/32") << "it is no rehearsal";
+  EXPECT_EQ(tunnel.http.asked.at(1).url, "https://checkip.amazonaws.com/");
   World away;
   away.http.reply(200, "203.0.113.7\n");
   EXPECT_EQ(away.cloud->caller_cidr().value(), "203.0.113.7/32");

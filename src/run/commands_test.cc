@@ -25,7 +25,7 @@ TEST(Down, InAnyPhaseEverythingIsReleasedAndAModelComesHomeFirst) {
     stage.leave_at(phase, "mkdir outputs; echo model >outputs/model; echo saved");
     if (phase >= Phase::setup) {
       const auto saved = stage.machine().home() / "ferry" / stage.run().name / "outputs/model";
-      while (!os::exists(saved)) std::this_thread::yield();
+      while (os::read_file(saved).value_or("") != "model\n") std::this_thread::yield();
     }
     const auto id = stage.machine_id();
     const auto ended = down_in(stage, true);
@@ -152,7 +152,7 @@ TEST(Fetching, OutputsComeHomeWhileTheTrainingGoesOn) {
   Stage stage;
   stage.leave_at(Phase::training, "mkdir outputs; echo model >outputs/model; while :; do sleep 1; done");
   const auto saved = stage.machine().home() / "ferry" / stage.run().name / "outputs/model";
-  while (!os::exists(saved)) std::this_thread::yield();
+  while (os::read_file(saved).value_or("") != "model\n") std::this_thread::yield();
   stage.process([&](Doors& here) { EXPECT_TRUE(fetch(here, stage.run().name)); });
   EXPECT_EQ(stage.model(), "");
   EXPECT_EQ(stage.run().phase, Phase::training);

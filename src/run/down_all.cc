@@ -1,4 +1,8 @@
 // `ferry down --all`: every run, then whatever else carries this person's tag.
+#include <algorithm>
+#include <map>
+#include <set>
+
 #include "base/text.h"
 #include "run/actions.h"
 #include "run/own_machine.h"
@@ -61,7 +65,7 @@ Status Sweeper::end_runs() {
   TRY_SET(runs, "", doors_.ledger.runs(true));
   const auto is_on_host = [](const auto& run) { return run.infra.starts_with("ssh/"); };
   // First what runs on machines of the person's own: one of those may itself be rented by ferry.
-  std::ranges::stable_partition(runs, is_on_host);
+  std::stable_partition(runs.begin(), runs.end(), is_on_host);
   for (const auto& run : runs) {
     if (is_on_host(run)) end(run.name, options_.with_outputs);
   }
@@ -103,7 +107,10 @@ void Sweeper::end_stray(const Stray& stray) {
   if (with_outputs) {
     const auto noted = doors_.ledger.run(*run);
     const auto reached = noted ? reach(doors_, *noted, true) : tl::unexpected<Error>(noted.error());
-    if (!reached && reached.error().kind == Kind::denied) {
+    // Its key or host key is not here, or was another ledger's: no waiting will bring its outputs home.
+    const bool no_keys = !reached && (reached.error().kind == Kind::denied ||
+                                      reached.error().kind == Kind::not_found);
+    if (no_keys) {
       doors_.progress.warn("down", fmt::format("{} is ended without its outputs: {}", describe_stray(stray),
                                                reached.error().what));
       with_outputs = false;

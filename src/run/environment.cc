@@ -45,7 +45,7 @@ Status hear(Doors& doors, os::Process& shell, std::string& answer, std::string& 
       words += part;
       if (words.size() > most_words) words.erase(0, words.size() - most_words / 2);
       const auto lines = split(trim(words), '\n');
-      if (!lines.empty()) doors.progress.update(printable(trim(lines.back())));
+      if (!lines.empty()) doors.progress.update(short_line(trim(lines.back()), 200));
     }
   }
   return {};
@@ -55,7 +55,7 @@ std::string last_lines(std::string_view text, std::size_t count) {
   auto lines = split(trim(text), '\n');
   if (lines.size() > count) lines.erase(lines.begin(), lines.end() - static_cast<std::ptrdiff_t>(count));
   std::string out;
-  for (const auto& line : lines) out += (out.empty() ? "" : "\n        ") + printable(line);
+  for (const auto& line : lines) out += (out.empty() ? "" : "\n        ") + short_line(line);
   return out;
 }
 
@@ -87,7 +87,7 @@ void note_scratch(Doors& doors, std::string_view answer, Json& facts) {
   const auto parts = split(line.substr(0, line.find('\n')), '\t');
   if (parts.size() != 3) return;
   facts["scratch"] = {{"folder", parts[0]}, {"bytes", parse_int(parts[1]).value_or(0)}};
-  if (!parts[2].empty()) doors.progress.warn("setup", printable(parts[2]) + "; scratch is on the root disk");
+  if (!parts[2].empty()) doors.progress.warn("setup", short_line(parts[2]) + "; scratch is on the root disk");
 }
 
 }  // namespace
@@ -153,7 +153,7 @@ std::string describe_environment(const Json& facts) {
       parts.push_back(fmt::format("scratch {} at {}", show_bytes(static_cast<std::uint64_t>(bytes)),
                                   text_at(facts["scratch"], "folder")));
   }
-  return printable(join(parts, " · "));
+  return short_line(join(parts, " · "));
 }
 
 Result<Environment> prepare_environment(Doors& doors, Link& link, const task::Task& task) {

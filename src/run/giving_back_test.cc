@@ -25,10 +25,12 @@ std::string untrue(Stage& stage) {
     return std::ranges::any_of(left, [&](const auto& one) { return one.find(what) != one.npos; });
   };
   const auto name = stage.run().name;
-  for (const auto& one : stage.ledger().instances(name).value()) {
+  const auto instances = stage.ledger().instances(name);
+  for (const auto& one : *instances) {
     if (one.state == Rent::released && !one.id.empty() && is_left(one.id)) found += one.id + "; ";
   }
-  for (const auto& one : stage.ledger().resources(name).value()) {
+  const auto resources = stage.ledger().resources(name);
+  for (const auto& one : *resources) {
     if (one.released && is_left((one.kind == "key-pair" ? "key " : "group ") + one.name))
       found += one.kind + "; ";
   }
@@ -159,8 +161,8 @@ TEST(GivingBack, ALaunchThatNeverBecameAMachineIsGivenUp) {
   ASSERT_TRUE(stage.ledger().note_intent(noted));
   EXPECT_TRUE(give_back(stage));
   EXPECT_EQ(join(stage.cloud.left(), ", "), "");
-  for (const auto& one : stage.ledger().instances(stage.run().name).value())
-    EXPECT_EQ(one.state, Rent::released);
+  const auto instances = stage.ledger().instances(stage.run().name);
+  for (const auto& one : *instances) EXPECT_EQ(one.state, Rent::released);
 }
 
 TEST(GivingBack, AMachineThatOnlyItsTagShowsIsEndedAsWell) {

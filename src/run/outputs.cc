@@ -141,12 +141,20 @@ os::Argv elsewhere(const Link& link) {
   return words;
 }
 
+/// An agent that cannot even start (on a full disk) does not keep the outputs there: then nothing is known to
+/// be older than the run.
+Result<agent::JobStatus> when_it_ran(Link& link) {
+  auto channel = link.agent();
+  auto status = channel ? channel->client.status() : tl::unexpected<Error>(std::move(channel).error());
+  if (status || status.error().kind == Kind::lost || status.error().kind == Kind::timeout) return status;
+  return agent::JobStatus{};
+}
+
 /// Brings what there is; what could not come is in the report.
 Result<Outputs> bring(Link& link, const Folder& folder, const ledger::Run& run,
                       const sync::Options& options) {
   const auto named = named_outputs(run);
-  TRY_SET(channel, "", link.agent());
-  TRY_SET(job, "", channel.client.status());
+  TRY_SET(job, "", when_it_ran(link));
   // A file's time comes from the kernel's coarse clock, which lags by up to a tick (10 ms).
   const auto moment = [](std::int64_t ms) { return std::to_string(ms > 50 ? ms - 50 : 0); };
   const os::Argv about_run = {"--sent", link.paths().run_dir + "-sync.state", "--since",
@@ -161,7 +169,7 @@ Result<Outputs> bring(Link& link, const Folder& folder, const ledger::Run& run,
   TRY("", look_for(named, outputs));
   // Nobody said what the outputs are, and outputs/ has nothing new: then it is whatever the run made.
   const bool unsaid = named.empty() && outputs.made() == 0;
-  if ((outputs.missing.empty() && outputs.unmade.empty() && !unsaid) || job.started_ms == 0) return outputs;
+  if (outputs.missing.empty() && outputs.unmade.empty() && !unsaid) return outputs;
   selection = about_run;
   if (job.run_started_ms > 0) {
     const auto places = elsewhere(link);
@@ -208,7 +216,7 @@ Result<Outputs> fetch_outputs(Doors& doors, Link& link, const Folder& folder, co
                                   {"left_out", outputs.report.left_out}}));
   if (const auto& left = outputs.report.left_out; !left.empty()) {
     return fail(
-        Kind::denied, "some outputs could not be brought home", join(left, "\n"),
+        Kind::denied, "some outputs could not be brought home", join(first_few(left), "\n"),
         fmt::format("look at them: ferry ssh {0}; then: ferry fetch {0}; or give them up: ferry down {0} "
                     "--no-fetch",
                     run.name));
@@ -246,7 +254,7 @@ std::vector<std::string> tell(const Outputs& outputs, const ledger::Run& run) {
                            ? "so every file that the run made or changed came home"
                            : "the run made no outputs/, so every file it made or changed came home");
   }
-  for (const auto& note : first_few(outputs.report.notes)) lines.push_back(note);
+  for (auto& note : first_few(outputs.report.notes)) lines.push_back(std::move(note));
   return lines;
 }
 

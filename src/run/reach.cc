@@ -1,5 +1,6 @@
 #include "run/reach.h"
 
+#include <algorithm>
 #include <csignal>
 
 #include "base/text.h"

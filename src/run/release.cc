@@ -1,4 +1,8 @@
 // Giving back what a run has: machines first, then what was made for them.
+#include <algorithm>
+#include <map>
+#include <set>
+
 #include "base/text.h"
 #include "os/env.h"
 #include "run/labels.h"

@@ -165,7 +165,7 @@ TEST_F(ReleaseTest, AYoungMachineThatIsNotKnownYetIsWaitedForAndEnded) {
     cloud.on_describe = [&cloud, machine, this] {
       if (!cloud.machine && clock.now > began + 12'000) cloud.machine = machine;
     };
-    cloud.on_terminate = [&cloud, this] {
+    cloud.on_terminate = [&cloud] {
       if (cloud.machine) cloud.end(true);  // calm about what it does not know
       return Status();
     };

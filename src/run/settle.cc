@@ -1,4 +1,5 @@
 // What is done about runs whose owner died, and what `ferry ps` looks at.
+#include <algorithm>
 #include <map>
 
 #include "base/text.h"

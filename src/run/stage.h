@@ -54,6 +54,13 @@ class HeardProgress final : public watch::Progress {
   void put(std::string_view what, std::string_view about, std::string_view text);
 };
 
+/// The value; a stage that cannot be set up ends the test.
+template <class T>
+T must(Result<T> result) {
+  if (!result) throw std::runtime_error(describe(result.error()));
+  if constexpr (!std::is_void_v<T>) return *std::move(result);
+}
+
 /// The process is killed here: thrown, so that only what outlives a process is left.
 struct Killed {};
 
@@ -73,8 +80,8 @@ class Stage {
   /// Every follower that was started goes on to its end, and those that it starts. The last one's exit code.
   std::optional<int> let_followers_end();
   std::size_t followers() const { return followers_.size(); }
-  /// What an earlier process left, made by hand: a run at `phase` (launching or later) with a machine that the
-  /// ledger holds for live; from setup on the agent there was asked to run `command` (empty: it was not).
+  /// What an earlier process left, made by hand: a run at `phase` (launching or later) with a machine that
+  /// the ledger holds for live; from setup on the agent there was asked to run `command` (empty: it was not).
   void leave_at(ledger::Phase phase,
                 const std::string& command = "mkdir -p outputs; echo model >outputs/model");
   /// run::follow() of the newest run in a process of its own; nothing if it was killed.

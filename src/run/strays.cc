@@ -1,5 +1,7 @@
 #include "run/strays.h"
 
+#include <algorithm>
+
 #include "aws/ec2_catalog.h"
 #include "base/hash.h"
 #include "base/text.h"

@@ -205,7 +205,7 @@ Result<os::Argv> interactive_argv(const Target& target, const os::Argv& command)
 
 Result<Session> Session::open(const Target& target, Millis limit) {
   TRY_SET(trust, "", trust_options(target));
-  TRY_SET(folder, "", os::PrivateDir::make("ferry-ssh"));
+  TRY_SET(folder, "", os::PrivateDir::make("ferry-link"));
   os::SpawnOptions options;
   options.argv = {"ssh"};
   append(options.argv, trust);

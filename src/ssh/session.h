@@ -58,7 +58,7 @@ class Session {
   /// killed: master_pid().
   static Result<Session> local(const os::Path& home, const std::map<std::string, std::string>& env = {});
   Session(Session&&) noexcept = default;
-  Session& operator=(Session&&) noexcept = default;
+  Session& operator=(Session&&) = delete;
   /// Closes the connection. If this process is killed instead, the connection ends too: it hangs on a pipe of
   /// ours.
   ~Session();

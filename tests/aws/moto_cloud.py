@@ -78,7 +78,8 @@ class MotoCloud:
         self.proxy = Proxy(self.keys["aws_secret_access_key"], self.answer)
         # The proxy sees all that boto3 asks here, and does to the twin what is done to the instance.
         self.through = boto3.client("ec2", endpoint_url=self.proxy.url, region_name=region, **self.keys)
-        home.env.update({**self.env, "AWS_ENDPOINT_URL": self.proxy.url, "AWS_REGION": region, "AWS_DEFAULT_REGION": region})
+        home.env.update({**self.env, "AWS_ENDPOINT_URL": self.proxy.url, "AWS_REGION": region, "AWS_DEFAULT_REGION": region,
+                         "FERRY_CALLER_CIDR": "127.0.0.1/32"})
 
     def publish_image(self, name, parameter=None, owner="099720109477", alias=None, created=None):
         """An image of someone else's, and the public parameter that names it. Gives its id. (In process: over the network nobody

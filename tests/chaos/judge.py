@@ -229,7 +229,7 @@ def secrets(trial):
         if path.is_file() and b"PRIVATE KEY" in path.read_bytes():
             found.append(f"a private key lies in TMPDIR: {path.name}")
     killed = any(text.startswith("SIGKILL") for _, text in trial.notes)  # what that leaves goes with the next connection
-    if (left := [path.name for path in trial.tmp.glob("ferry-ssh.*")]) and not killed:
+    if (left := [path.name for path in trial.tmp.glob("ferry-link.*")]) and not killed:
         found.append(f"left in TMPDIR: {left}")
     run = the_run(trial)
     if run and trial.plan.private:

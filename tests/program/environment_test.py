@@ -248,7 +248,7 @@ def test_a_run_tells_what_its_training_sees():
         done = home.good("run", "--infra", "rehearsal", "--", "python", "-c", "print('here')")
         assert done.out == "here\n" and "setup     python 3." in done.err, done.err
         assert "\npython       3." in home.good("env").out and home.good("env").out.startswith("image        ami-"), home.good("env").out
-        done = home.good("run", "--infra", "rehearsal", "--", "sh", "-c", "echo much > $FERRY_SCRATCH/data && cat $FERRY_SCRATCH/data")
+        done = home.good("run", "--infra", "rehearsal", "--", "sh", "-c", "mkdir outputs; echo much > $FERRY_SCRATCH/data && tee outputs/data < $FERRY_SCRATCH/data")
         assert done.out == "much\n" and "scratch" not in done.err, done.err
         home.file("requirements.txt", "ferry-no-such-package==1\n")
         done = home.ferry("run", "--infra", "rehearsal", "--", "true")

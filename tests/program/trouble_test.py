@@ -147,14 +147,13 @@ def test_a_machine_that_somebody_stopped_is_told_as_what_it_is():
         home.nothing_left()
 
 
-def test_a_start_that_is_refused_releases_at_once():
+def test_what_linux_would_not_start_is_refused_before_anything_is_rented():
     with Home() as home:
         home.file("task.yaml", "resources: {infra: rehearsal}\nenvs: {BIG: " + "x" * 140_000 + "}\nrun: 'true'\n")
-        done = home.ferry("run", "--no-check", "task.yaml")
-        assert done.returncode == 125 and "is kept" not in done.err, done.err
-        assert home.alive() == []
-        for one in home.runs("--all"):
-            assert one["phase"] == "released" and one["outcome"] == "did not start" and one["exit_code"] is None, one
+        for flags in ([], ["--no-check"]):
+            done = home.ferry("run", *flags, "task.yaml")
+            assert done.returncode != 0 and "131071 bytes" in done.err and "launch" not in done.err, done.err
+        assert all(one["instances"] == [] for one in home.runs("--all")), home.runs("--all")
 
 
 def test_a_hang_up_during_a_reconnection_in_setup_leaves_a_follower():
