@@ -27,7 +27,7 @@ class Plan:
             self.kinds = only.split("+") if only else []
         else:
             choose = dice("kinds")
-            self.kinds = choose.sample(sorted(kinds), 2 if choose.random() < 0.2 else 1)
+            self.kinds = choose.sample(sorted(kinds), 2 if choose.random() < 0.3 else 1)
         common = lambda names: [mode for mode in MODES if all(kinds[name].fits(mode) for name in names)]
         if not common(self.kinds):
             self.kinds = self.kinds[:1]
@@ -193,6 +193,9 @@ class Trial(World):
                 self.problems.append("ferry down fails, though all is well again")
             if tries["down"] >= 3:
                 break
+        while self.query("SELECT 1 FROM runs WHERE task_name = 'other' AND phase <> 'released'") and time.time() < end:
+            time.sleep(0.5)
+            self.type("ps")
         self.clear_host()
         if self.run() and not self.query("SELECT 1 FROM runs WHERE name = ? AND phase = 'released'", self.run()):
             self.problems.append(f"the run is {self.phase()} after all that its messages advise")
