@@ -97,9 +97,9 @@ TEST(Finish, AMachineThatIsEndedByTheCloudInAnyPhaseIsLostAndNothingIsLeft) {
     stage.let_followers_end();
     const bool was_home = phase == Phase::releasing;
     EXPECT_EQ(code, was_home ? 0 : ferry_failed) << stage.everything_shown();
-    EXPECT_EQ(stage.run().outcome, was_home                ? Outcome::succeeded
-                                   : phase < Phase::setup ? Outcome::not_started
-                                                          : Outcome::lost);
+    EXPECT_EQ(stage.run().outcome, was_home                 ? Outcome::succeeded
+                                   : phase <= Phase::setup ? Outcome::not_started
+                                                           : Outcome::lost);
     EXPECT_EQ(stage.model().empty(), was_home);
     EXPECT_EQ(stage.trouble(), "");
   }
