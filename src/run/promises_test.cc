@@ -1,4 +1,4 @@
-// Rows that wait for what is being mended.
+// Promises about runs in trouble, one by one, with the fake cloud and a clock turned by hand.
 #include <gtest/gtest.h>
 
 #include <csignal>
