@@ -37,7 +37,8 @@ def exit_code(trial):
     run, main = the_run(trial), trial.main
     if not run or main.hung or main.code < 0:
         return []
-    if re.search(r"A follower in the background|goes on|is training on|is kept|may still run", main.err) or trial.on_terminal and main.code == 0:
+    if re.search(r"A follower in the background|goes on|is training on|is kept|may still run", main.err) or \
+            trial.on_terminal and main.code in (0, 9):  # 9: setsid's word for a killed one
         return []
     own = run["exit_code"]
     right = {"succeeded": (0,), "failed": (own,), "cancelled": (own or 130, 130), "lost": (125,), "did not start": (125, 130)}[run["outcome"]]

@@ -152,3 +152,14 @@ def cancel_after_kill(trial, dice):
         done = trial.type("cancel", run)
         if done.code != 0:
             trial.problems.append(f"ferry cancel after ferry was killed exits {done.code}")
+
+
+@kind("down-of-a-dead-ferry", phases=("training",))
+def down_after_kill(trial, dice):
+    """The training is asked to end and to save, whoever follows it or not."""
+    cancels(trial)
+    trial.signal(signal.SIGKILL, trial.followers(), "ferry")
+    if run := target(trial):
+        done = trial.type("down", run)
+        if done.code != 0:
+            trial.problems.append(f"ferry down after ferry was killed exits {done.code}")
