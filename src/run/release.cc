@@ -19,6 +19,8 @@ constexpr Millis intent_settles{10'000};
 constexpr Seconds intent_limit{60};
 /// EC2 is eventually consistent: "not found" this soon after a launch may mean "not yet".
 constexpr Seconds visible_after{30};
+/// A machine that was told to end itself (its outputs are home) is gone by then.
+constexpr Seconds ends_itself_within{60};
 
 /// Every instance of the run that the cloud knows and that is not gone.
 Result<std::vector<cloud::Instance>> still_there(cloud::Cloud& cloud, const ledger::Run& run) {
@@ -81,6 +83,7 @@ struct Ending {
   std::int64_t ask_at = 0;         // steady: not before
   Millis pause{1000};              // before the next order
   std::optional<Error> trouble;    // why the order is not heard
+  bool is_refused = false;         // and will not be: only the machine itself can end now
   void saw(const cloud::Instance& now, std::int64_t now_ms) {
     if (now.alive()) {
       alive_ms = now_ms;
@@ -117,7 +120,7 @@ Result<std::int64_t> Release::end(const std::string& id, std::int64_t launched_m
     const bool ignored = ending.heard && now && now->alive() && steady - ending.heard_at > ignored_ms;
     if ((!ending.heard || ignored) && steady >= ending.ask_at) {
       const auto asked = cloud_.terminate(id);
-      if (!asked && !may_pass(asked.error())) return fail("terminate " + id, asked.error());
+      if (!asked && !may_pass(asked.error())) ending.is_refused = true;
       // What it does not know, it takes orders about calmly.
       ending.heard = asked.has_value() && now.has_value();
       ending.heard_at = doors_.clock.steady_ms();
@@ -130,7 +133,8 @@ Result<std::int64_t> Release::end(const std::string& id, std::int64_t launched_m
     if (ending.heard && now) ending.trouble.reset();
     const auto waited = Seconds((doors_.clock.steady_ms() - begun) / 1000);
     if (ending.trouble) {
-      if (waited >= release_limit()) return tl::unexpected<Error>(std::move(*ending.trouble));
+      if (waited >= (ending.is_refused ? std::min(ends_itself_within, release_limit()) : release_limit()))
+        return tl::unexpected<Error>(std::move(*ending.trouble));
       doors_.progress.update(ending.trouble->what + "; trying again");
     }
     if (waited >= terminated_limit) {

@@ -112,15 +112,25 @@ def test_without_a_default_vpc_nothing_stays_to_be_released():
         home.good("down", "--all")
 
 
-def test_what_could_not_be_watched_or_ended_is_not_rented():
+def test_what_could_not_be_watched_is_not_rented():
     with Home() as home:
         aws_env(home)
-        for action in ("DescribeInstances", "TerminateInstances"):
-            home.good("rehearsal", "fault", "permission", f"action=ec2:{action}")
-            done = home.ferry("run", "--infra", "aws", "--", "true")
-            assert done.returncode == 125 and f"ec2:{action}" in done.err and "ferry policy" in done.err, done.err
-            home.good("rehearsal", "fault", "clear")
+        home.good("rehearsal", "fault", "permission", "action=ec2:DescribeInstances")
+        done = home.ferry("run", "--infra", "aws", "--", "true")
+        assert done.returncode == 125 and "ec2:DescribeInstances" in done.err and "ferry policy" in done.err, done.err
+        home.good("rehearsal", "fault", "clear")
         assert home.cloud()["instances"] == []
+
+
+def test_a_machine_that_ferry_may_not_end_ends_itself_when_its_outputs_are_home():
+    # Whether a policy by tags allows it cannot be asked before there is a machine.
+    with Home() as home:
+        aws_env(home)
+        home.good("rehearsal", "fault", "permission", "action=ec2:TerminateInstances")
+        home.good("run", "--infra", "aws", "--", "sh", "-c", "mkdir outputs; echo m > outputs/m")
+        assert home.alive() == [] and (home.home_of(home.newest()) / "outputs/m").exists()
+        home.good("rehearsal", "fault", "clear")
+        home.nothing_left()
 
 
 def test_outputs_outside_the_workdir_are_refused_before_anything_is_rented():

@@ -16,6 +16,8 @@ except ImportError:
     sys.exit(77)
 
 ferry = sys.argv[1]
+# boto3 before 1.28 knows no AWS_ENDPOINT_URL.
+boto3.client = (lambda make: lambda service, **more: make(service, **{"endpoint_url": os.environ.get("AWS_ENDPOINT_URL"), **more}))(boto3.client)
 scratch = tempfile.mkdtemp()
 os.environ.update(XDG_DATA_HOME=scratch, FERRY_REHEARSAL_BOOT_MS="50", AWS_CONFIG_FILE=os.devnull,
                   AWS_SHARED_CREDENTIALS_FILE=os.devnull, AWS_MAX_ATTEMPTS="1", AWS_EC2_METADATA_DISABLED="true")

@@ -8,6 +8,9 @@ export XDG_DATA_HOME=$scratch/data FERRY_REHEARSAL_BOOT_MS=${FERRY_REHEARSAL_BOO
 export AWS_PAGER= AWS_MAX_ATTEMPTS=1 AWS_CONFIG_FILE=/dev/null AWS_SHARED_CREDENTIALS_FILE=/dev/null
 instances=$XDG_DATA_HOME/ferry/rehearsal/instances
 
+# An aws CLI before 2.13 knows no AWS_ENDPOINT_URL.
+aws() { command aws --endpoint-url "$AWS_ENDPOINT_URL" "$@"; }
+
 fail() { echo "FAIL: $*" >&2; exit 1; }
 skip() { echo "SKIP: $*"; exit 77; }
 need() { for program in "$@"; do command -v "$program" >/dev/null || skip "$program is not installed"; done; }
