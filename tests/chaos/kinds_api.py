@@ -1,6 +1,8 @@
 """The cloud's API: throttled, failing, silent, refusing, gone; its clock and its view of the caller."""
 import signal
+import socket
 import time
+import urllib.parse
 
 from kinds import ANY, RENTED, dies_early, kind
 
@@ -90,6 +92,25 @@ def server_killed(trial, dice):
     dies_early(trial)
     trial.signal(signal.SIGKILL, trial.server(), "the cloud's server")
     trial.lasts(dice.choice((0, 1, 4)), lambda: trial.type("rehearsal", "start"))
+
+
+@kind("cloud-server-comes-back-at-another-port", modes=("foreground", "detached"))
+def other_port(trial, dice):
+    dies_early(trial)
+    port = urllib.parse.urlsplit(trial.cloud()["endpoint_url"]).port
+    trial.signal(signal.SIGKILL, trial.server(), "the cloud's server")
+    with socket.socket() as other:
+        end = time.time() + 10
+        while other.connect_ex(("127.0.0.1", port)) == 0 and time.time() < end:
+            time.sleep(0.05)
+    with socket.socket() as taken:
+        taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            taken.bind(("127.0.0.1", port))
+        except OSError:  # a ferry was quicker, and has started it again
+            return
+        trial.type("rehearsal", "start")
+        trial.over.wait(dice.choice((1, 3)))
 
 
 @kind("cloud-server-stands-still", phases=ANY, modes=RENTED)

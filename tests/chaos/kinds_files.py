@@ -122,23 +122,34 @@ def locked(trial, dice):
     trial.lasts(dice.choice((0.5, 2, 7)), other.close)
 
 
-@kind("results-on-a-full-disk", phases=("planning", "training", "fetching"))
+def own_disk_for_results(trial):
+    trial.mount(trial.work / "runs", "size=64m")
+
+
+def remount(trial, option):
+    done = subprocess.run(["mount", "-o", f"remount,{option}", str(trial.work / "runs")], capture_output=True)
+    trial.note(f"the results' disk: {option}" + (" (in vain)" if done.returncode else ""))
+    return done.returncode == 0
+
+
+@kind("results-on-a-full-disk", phases=("planning", "training", "fetching"), prepare=own_disk_for_results)
 def full(trial, dice):
-    """Outputs do not fit for a while."""
+    """There is room for a few pages more, for a while."""
     dies_early(trial)
-    small = trial.work / "runs"
-    if trial.mount(small, f"size={dice.choice((8, 64))}k"):
-        trial.note("the results' disk is full")
-        trial.lasts(dice.choice((3, 8)), lambda: trial.unmount(small))
+    disk = os.statvfs(trial.work / "runs")
+    used = (disk.f_blocks - disk.f_bfree) * disk.f_frsize // 1024
+    if remount(trial, f"size={used + dice.choice((4, 16, 64))}k"):
+        trial.lasts(dice.choice((3, 8)), lambda: remount(trial, "size=64m"))
 
 
-@kind("results-cannot-be-written", phases=("planning", "training", "fetching"))
+@kind("results-cannot-be-written", phases=("planning", "training", "fetching"), prepare=own_disk_for_results)
 def read_only(trial, dice):
+    """The disk is read-only for a while: at once where no file is open for writing, else a moment later."""
     dies_early(trial)
-    frozen = trial.work / "runs"
-    if trial.mount(frozen, "ro", "size=64k"):
-        trial.note("the results' disk is read-only")
-        trial.lasts(dice.choice((3, 8)), lambda: trial.unmount(frozen))
+    end = time.time() + 3
+    while not remount(trial, "ro") and time.time() < end:
+        time.sleep(0.05)
+    trial.lasts(dice.choice((3, 8)), lambda: remount(trial, "rw"))
 
 
 def fills(trial, dice, folder, what):

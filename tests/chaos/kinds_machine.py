@@ -1,4 +1,5 @@
 """The machine: it dies, stops, reboots, does not answer; what ferry has on it is killed."""
+import os
 import signal
 import time
 
@@ -155,3 +156,50 @@ def stopped_and_started(trial, dice):
             if colleague(trial, "StartInstances", instance):
                 break
             time.sleep(1)
+
+
+def on_disk(trial):
+    """The home of the machine's login; a box and the plain sandbox have other ways."""
+    instance = on_machine(trial)
+    return trial.files_of(instance) if instance else None
+
+
+@kind("agents-program-gone-on-the-machine", phases=("setup", "training", "fetching"), modes=RENTED)
+def program_gone(trial, dice):
+    if home := on_disk(trial):
+        for path in (home / ".ferry/bin").glob("ferry-agent-*"):
+            path.unlink()
+            trial.note(f"{path.name} is removed from the machine")
+        trial.signal(signal.SIGKILL, trial.ssh_clients(), "ssh")
+
+
+@kind("keys-that-may-log-in-gone-for-a-while", phases=("setup", "training", "fetching"), modes=RENTED)
+def authorized_keys_gone(trial, dice):
+    """Somebody else's tool wrote ~/.ssh anew."""
+    dies_early(trial)
+    home = on_disk(trial)
+    if not home or not (home / ".ssh/authorized_keys").exists():
+        return
+    folder = os.open(home / ".ssh", os.O_RDONLY)  # it stays the same when the process that we look through is gone
+    opener = lambda name, flags: os.open(name, flags, dir_fd=folder)
+    with open("authorized_keys", "r+b", opener=opener) as file:
+        keys = file.read()
+        file.truncate(0)
+    trial.note("authorized_keys of the machine is empty")
+    trial.signal(signal.SIGKILL, trial.ssh_clients(), "ssh")
+
+    def heal():
+        with open("authorized_keys", "r+b", opener=opener) as file:
+            file.write(keys)
+        os.close(folder)
+    trial.lasts(dice.choice((2, 6)), heal)
+
+
+@kind("agents-socket-gone-on-the-machine", phases=("training", "fetching"), modes=RENTED)
+def socket_gone(trial, dice):
+    loses(trial, "the agent could not be reached")
+    home = on_disk(trial)
+    for path in home.glob(".ferry/runs/*/*sock*") if home else ():
+        path.unlink()
+        trial.note(f"{path.name} is removed from the machine")
+    trial.signal(signal.SIGKILL, trial.ssh_clients(), "ssh")

@@ -39,7 +39,7 @@ def down(trial, dice):
 def down_no_fetch(trial, dice):
     cancels(trial)
     trial.allow("lost", why="its outputs were given up")
-    trial.exempt |= {"logs", "logs_again"}
+    trial.exempt |= {"logs", "logs_again", "secrets"}
     trial.given_up = True
     if run := target(trial):
         trial.type("down", "--no-fetch", run)
@@ -152,3 +152,14 @@ def cancel_after_kill(trial, dice):
         done = trial.type("cancel", run)
         if done.code != 0:
             trial.problems.append(f"ferry cancel after ferry was killed exits {done.code}")
+
+
+@kind("down-of-a-dead-ferry", phases=("training",))
+def down_after_kill(trial, dice):
+    """The training is asked to end and to save, whoever follows it or not."""
+    cancels(trial)
+    trial.signal(signal.SIGKILL, trial.followers(), "ferry")
+    if run := target(trial):
+        done = trial.type("down", run)
+        if done.code != 0:
+            trial.problems.append(f"ferry down after ferry was killed exits {done.code}")

@@ -4,6 +4,7 @@ import traceback
 
 import judge
 import kinds as registry
+import seen
 from trial import Plan, Trial
 
 
@@ -32,7 +33,7 @@ def trial(seed, only=None):
             try:
                 world.play()
                 result.problems = judge.judge(world)
-                run = judge.the_run(world)
+                run = seen.the_run(world)
                 result.outcome = run["outcome"] if run else "never noted"
                 result.furthest_ms = judge.furthest(world)
             except Exception:  # of the harness, unless ferry made it

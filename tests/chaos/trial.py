@@ -27,7 +27,7 @@ class Plan:
             self.kinds = only.split("+") if only else []
         else:
             choose = dice("kinds")
-            self.kinds = choose.sample(sorted(kinds), 2 if choose.random() < 0.2 else 1)
+            self.kinds = choose.sample(sorted(kinds), 2 if choose.random() < 0.3 else 1)
         common = lambda names: [mode for mode in MODES if all(kinds[name].fits(mode) for name in names)]
         if not common(self.kinds):
             self.kinds = self.kinds[:1]
@@ -160,7 +160,7 @@ class Trial(World):
 
     def look_after(self):
         """What a person does who reads: waits while somebody follows, else ferry fetch and ferry down as advised."""
-        end, tries = time.time() + PATIENCE, {"fetch": 0, "down": 0}
+        end, tries = time.time() + PATIENCE, {"start": 0, "fetch": 0, "down": 0}
         nap, alone = 0.2, 0
         while True:
             looked = self.type("ps")
@@ -169,6 +169,11 @@ class Trial(World):
             name, phase = self.run(), self.phase()
             if not name or phase == "released":
                 break
+            if "is stopped: nothing trains" in looked.err and not tries["start"]:
+                tries["start"] += 1
+                if self.type("fetch", "--yes", name).code != 0:
+                    self.problems.append("ferry fetch --yes does not bring home what is on a machine that was stopped")
+                continue
             kept = self.query("SELECT keep, outputs_home FROM runs WHERE name = ?", name)[0]
             followed = self.ferries("follow-run", "run")
             alone = 0 if followed else alone + 1
@@ -188,6 +193,9 @@ class Trial(World):
                 self.problems.append("ferry down fails, though all is well again")
             if tries["down"] >= 3:
                 break
+        while self.query("SELECT 1 FROM runs WHERE task_name = 'other' AND phase <> 'released'") and time.time() < end:
+            time.sleep(0.5)
+            self.type("ps")
         self.clear_host()
         if self.run() and not self.query("SELECT 1 FROM runs WHERE name = ? AND phase = 'released'", self.run()):
             self.problems.append(f"the run is {self.phase()} after all that its messages advise")

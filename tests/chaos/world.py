@@ -187,6 +187,14 @@ class World(lib.Home):
                     todo.append(child)
         return [pid for pid in below if re.search(pattern, words[pid]) and "rehearsal-instance" not in words[pid]]
 
+    def files_of(self, instance):
+        """The login's home on a machine, as it is seen from here; None where none of its processes is there to look through."""
+        for pid in self.inside(instance, r"^ferry-agent|^bash|^sshd|^sh "):
+            for home in pathlib.Path(f"/proc/{pid}/root/home").glob("*"):
+                if (home / ".ferry").exists():
+                    return home
+        return None
+
     def signal(self, number, pids, what):
         """Tells how many processes heard it."""
         heard = 0

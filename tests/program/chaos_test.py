@@ -9,6 +9,7 @@ from lib import main
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "chaos"))
 import judge
 import one
+import seen
 from trial import Plan, Trial
 
 DOZEN = ((1, "kill-ferry"), (2, "kill-ssh-master"), (3, "hup-ferry"), (4, "api-throttled"), (5, "api-answer-lost"), (6, "machine-crashes"),
@@ -31,7 +32,7 @@ def test_the_judge_sees_each_broken_promise():
     with Trial(plan) as trial:
         trial.play()
         assert judge.judge(trial) == [], judge.judge(trial)
-        run = judge.the_run(trial)
+        run = seen.the_run(trial)
         home = trial.home_of(run)
 
         def sees(rule, word):

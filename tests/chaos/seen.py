@@ -1,0 +1,15 @@
+"""The run on trial as ferry itself shows it when all is over."""
+import json
+
+
+def the_run(trial):
+    """As `ferry ps --all --json` shows it at the end, once asked."""
+    if not hasattr(trial, "seen"):
+        name, done = trial.run(), trial.type("ps", "--all", "--json")
+        trial.seen = next((run for run in json.loads(done.out or "[]") if run["run"] == name), None) if name else None
+    return trial.seen
+
+
+def natural_end(trial, run):
+    """The training came to the end of its script."""
+    return run["outcome"] == "succeeded" or run["outcome"] == "failed" and run["exit_code"] == trial.plan.training.code
