@@ -12,8 +12,8 @@ namespace {
 /// A cloud of at most one machine, which does what the test says at each call.
 class OneMachine final : public cloud::Cloud {
  public:
-  /// Counts in `terminates`, which outlives it, how often it was told to end.
-  OneMachine(os::FakeClock& clock, int& terminates) : terminates(terminates), clock_(clock) {}
+  /// Counts in `count`, which outlives it, how often it was told to end.
+  OneMachine(os::FakeClock& clock, int& count) : terminates(count), clock_(clock) {}
   std::optional<cloud::Instance> machine;
   std::function<Status()> on_terminate = [] { return Status(); };
   std::function<void()> on_describe = [] {};
