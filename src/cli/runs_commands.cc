@@ -35,7 +35,8 @@ Result<int> ps(World& world, bool all, bool json) {
     TRY_SET(instances, "", world.ledger().instances(run.name));
     watch::RunView view{std::move(run), std::move(instances), {}, {}, {}};
     const auto limit = int_at(view.run.task, "max_duration_s", 24 * 3600) * 1000;
-    if (view.run.phase == ledger::Phase::training && view.run.train_start_ms) {
+    if (view.run.phase == ledger::Phase::training && view.run.train_start_ms &&
+        view.run.outcome == ledger::Outcome::none) {
       view.left = show_duration(Millis(std::max<std::int64_t>(0, view.run.train_start_ms + limit - now)));
     }
     views.push_back(std::move(view));
@@ -150,10 +151,8 @@ Result<int> fetch(World& world, const std::string& name, bool yes) {
   TRY_SET(found, "", run_or_newest(world, name));
   TRY_SET(run, "", world.ledger().run(found));
   if (run.outputs_home) {
-    if (run.phase != ledger::Phase::released) {
-      if (const auto whole = run::complete_log(world.doors(), run.name); !whole)
-        world.progress().warn("fetch", "the log could not be looked after: " + whole.error().what);
-    }
+    if (const auto whole = run::complete_log(world.doors(), run.name); !whole)
+      world.progress().warn("fetch", "the log could not be looked after: " + whole.error().what);
     fmt::print("the outputs of {} are home, sha-256 verified: {}/\n", run.name, run.home);
     return 0;
   }

@@ -68,12 +68,14 @@ std::string what_of(Kind kind, const std::string& file) {
 }
 
 std::string advice_of(Kind kind, const os::Path& file) {
+  constexpr const char* elsewhere =
+      "; only while nothing is rented: set XDG_DATA_HOME to another folder (a ledger there does not know of it)";
   const std::string folder = printable(file.parent_path().string());
   switch (kind) {
     case Kind::disk_full:
-      return "free some space in " + folder + ", or set XDG_DATA_HOME to a folder on another disk";
+      return "free some space in " + folder + elsewhere;
     case Kind::denied:
-      return "make the folder " + folder + " writable, or set XDG_DATA_HOME to one that is";
+      return "make the folder " + folder + " writable" + elsewhere;
     case Kind::corrupt:
       return fmt::format(
           "set it aside (mv {0} {1}), then release by their tags what is still rented: ferry down --all",

@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <sys/prctl.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -258,7 +259,12 @@ Result<Output> run_command(SpawnOptions options, std::string_view input, Millis 
 
 Path self_program() {
   std::error_code ignored;
-  return std::filesystem::read_symlink("/proc/self/exe", ignored);
+  const auto path = std::filesystem::read_symlink("/proc/self/exe", ignored);
+  // The file of a program that was updated while it runs is gone; this starts the same one as long as we live.
+  struct stat at_path, running;
+  const bool is_in_place = ::stat(path.c_str(), &at_path) == 0 && ::stat("/proc/self/exe", &running) == 0 &&
+                        at_path.st_dev == running.st_dev && at_path.st_ino == running.st_ino;
+  return is_in_place ? path : Path("/proc/" + std::to_string(::getpid()) + "/exe");
 }
 
 std::optional<Path> find_program(std::string_view name) {

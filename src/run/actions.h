@@ -56,7 +56,8 @@ Result<Sweep> down_all(Doors& doors, const SweepOptions& options);
 /// stopped_code when the machine is stopped.
 Result<Outputs> fetch(Doors& doors, const std::string& run);
 
-/// Brings home what is missing here of the log of a run that nobody follows, and writes it beside its outputs.
+/// Brings home what is missing here of the log of a run that nobody follows, and writes it beside its outputs. Of
+/// one that is over: writes what is here, where that could not be done when it ended.
 Status complete_log(Doors& doors, const std::string& run);
 
 /// Hands over the whole log once, in order. Without `follow`: up to what the machine has by now. With it:

@@ -9,10 +9,25 @@ namespace ferry::run {
 
 namespace {
 
-/// Completes the local copy of the log from the machine. Only for the run's owner.
-Status complete_local_log(Doors& doors, Link& link, const Folder& folder) {
-  TRY_SET(log, "", LocalLog::open(folder.log()));
-  return complete_log(doors, link, log);
+/// Holds an empty file for each run whose train.log could not be written when it ought to have been.
+os::Path owed_logs(const Doors& doors) { return doors.data / "owed-logs"; }
+
+/// write_train_log(), and notes what is owed.
+Result<os::Path> put_log_home(Doors& doors, const ledger::Run& run, const LogRest& rest = {}) {
+  auto written = write_train_log(Folder(doors.data, run.name), run, rest);
+  const auto owed = owed_logs(doors) / run.name;
+  std::error_code ignored;
+  if (written) {
+    std::filesystem::remove(owed, ignored);
+  } else if (os::make_dirs(owed_logs(doors), 0700)) {
+    (void)os::write_file(owed, "", 0600);
+  }
+  return written;
+}
+
+void tell_not_written(Doors& doors, const ledger::Run& run, const Error& error) {
+  doors.progress.warn("fetch", fmt::format("the log of {} is not in {}: {}; later ferry commands try again",
+                                           run.name, run.home, error.what));
 }
 
 }  // namespace
@@ -35,35 +50,75 @@ Result<Outputs> bring_home(Doors& doors, const ledger::Run& run, bool may_start,
     owner = std::move(taken);
   }
   if (owned || owner) {
-    if (const auto whole = complete_local_log(doors, reached.link, folder); !whole)
-      doors.progress.warn("fetch", "a part of the log is still on the machine only: " + whole.error().what);
-    write_log_home(doors, run);
+    const auto written = bring_log_home(doors, reached.link, folder, run);
+    if (!written) tell_not_written(doors, run, written.error());
   }
   return outputs;
 }
 
+Result<os::Path> bring_log_home(Doors& doors, Link& link, const Folder& folder, const ledger::Run& run,
+                                std::uint64_t size) {
+  const auto whole = [&]() -> Status {
+    // The file, not our memory of it: somebody may have cut it meanwhile.
+    TRY_SET(log, "", LocalLog::open(folder.log()));
+    return size > 0 && log.size() >= size ? Status() : complete_log(doors, link, log);
+  }();
+  if (whole) return put_log_home(doors, run);
+  const auto& error = whole.error();
+  const auto why = error.what + (error.why.empty() ? "" : ": " + error.why);
+  const bool is_here = error.kind != Kind::lost && error.kind != Kind::timeout && error.kind != Kind::cancelled;
+  Status streamed = tl::unexpected<Error>(error);
+  // What there is no room for in the run's folder may have some beside the outputs.
+  const auto rest = [&](std::uint64_t from, const LogSink& write) {
+    streamed = read_log(doors, link, from, [&](agent::LogChunk chunk) -> Status {
+      if (chunk.offset < from) chunk.bytes.erase(0, from - chunk.offset);
+      from += chunk.bytes.size();
+      return write(chunk.bytes);
+    });
+  };
+  auto written = put_log_home(doors, run, is_here ? LogRest(rest) : LogRest());
+  doors.progress.warn("fetch", streamed && written
+                                   ? fmt::format("train.log is whole; what ferry logs shows may not be: {}", why)
+                                   : "the log may not be whole here: " + why);
+  return written;
+}
+
 Status complete_log(Doors& doors, const std::string& run_name) {
-  TRY_SET(run, "", doors.ledger.run(run_name));
-  const Folder folder(doors.data, run.name);
+  TRY_SET(seen, "", doors.ledger.run(run_name));
+  const Folder folder(doors.data, seen.name);
   TRY_SET(owner, "", Owner::try_take(folder, Role::settle));
   if (!owner) return {};
+  TRY_SET(run, "", doors.ledger.run(seen.name));
+  if (run.phase == ledger::Phase::released) {
+    write_log_home(doors, run);
+    return {};
+  }
   TRY_SET(reached, "", reach(doors, run));
-  TRY("", complete_local_log(doors, reached.link, folder));
-  write_log_home(doors, run);
+  const auto written = bring_log_home(doors, reached.link, folder, run);
+  if (!written) tell_not_written(doors, run, written.error());
   return {};
 }
 
 void write_log_home(Doors& doors, const ledger::Run& run) {
   const Folder folder(doors.data, run.name);
-  if (!os::exists(folder.log())) return;
-  const auto written = [&]() -> Status {
-    TRY("", os::make_dirs(run.home));
-    if (const auto done = write_train_log(folder, run); !done) return tl::unexpected<Error>(done.error());
-    return {};
-  }();
-  if (!written)
-    doors.progress.warn("fetch", fmt::format("the log of {} is not in {}: {}", run.name, run.home,
-                                             written.error().what));
+  bool has_any = false;
+  (void)LogReader(folder.log()).read([&](const agent::LogChunk&) {
+    has_any = true;
+    return Status(fail(Kind::cancelled, "one is enough"));
+  });
+  if (!has_any) return;
+  if (const auto written = put_log_home(doors, run); !written)
+    tell_not_written(doors, run, written.error());
+}
+
+void pay_owed_logs(Doors& doors) {
+  const auto owed = os::list_dir(owed_logs(doors));
+  for (const auto& name : owed.value_or(std::vector<std::string>())) {
+    const auto run = doors.ledger.run(name);
+    if (run && run->phase != ledger::Phase::released) continue;  // whoever ends it writes it
+    if (const auto written = run ? put_log_home(doors, *run) : tl::unexpected<Error>(run.error()))
+      doors.progress.note(fmt::format("the log of {} could be written now: {}", name, written->string()));
+  }
 }
 
 }  // namespace ferry::run

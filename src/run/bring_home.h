@@ -11,7 +11,16 @@ namespace ferry::run {
 /// started with `may_start`. `owned`: this process owns the run; otherwise the log is left to whoever does.
 Result<Outputs> bring_home(Doors& doors, const ledger::Run& run, bool may_start, bool owned);
 
-/// Writes the log that is here to the run's folder of outputs. Trouble is only told: it holds up nothing.
+/// Makes the copy of the log here whole from the machine, as far as that can be, and writes train.log: from the
+/// machine itself, where there is no room for the copy. What is missing then is told. `size`: what a whole log
+/// has, if known; 0: ask the machine. Returns where train.log is. Only for the run's owner.
+Result<os::Path> bring_log_home(Doors& doors, Link& link, const Folder& folder, const ledger::Run& run,
+                                std::uint64_t size = 0);
+
+/// Writes the log that is here, if there is any, to the run's folder of outputs. Trouble is only told: it holds up nothing.
 void write_log_home(Doors& doors, const ledger::Run& run);
+
+/// Writes train.log of runs that are over where that could not be done when they ended. Cheap when there are none.
+void pay_owed_logs(Doors& doors);
 
 }  // namespace ferry::run

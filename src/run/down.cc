@@ -77,6 +77,8 @@ Result<std::vector<std::string>> down(Doors& doors, const std::string& run_name,
     run.outputs_home = with_outputs && !lost;
     // No run is called succeeded whose outputs are not home.
     if (!run.outputs_home && run.outcome == Outcome::succeeded) run.outcome = Outcome::none;
+  } else if (run.phase >= Phase::setup) {
+    write_log_home(doors, run);
   }
   TRY_SET(ended, "", release_all(doors, run));
   TRY("", mark_released(doors, run, lost ? Outcome::lost : Outcome::cancelled,

@@ -1,6 +1,7 @@
 // How a run ends: outputs home, the machine given back or left, and the exit code. The one place that decides
 // about release.
 #include "base/text.h"
+#include "run/bring_home.h"
 #include "run/ending.h"
 #include "run/journey.h"
 #include "watch/report.h"
@@ -71,16 +72,9 @@ Status Journey::fetch() {
 }
 
 void Journey::finish_log() {
-  // The file, not our memory of it: somebody may have cut it meanwhile.
-  auto log = LocalLog::open(folder_.log());
-  const bool is_whole = log && log_size_ > 0 && log->size() >= log_size_;
-  const auto whole = !log       ? Status(tl::unexpected(log.error()))
-                     : is_whole ? Status()
-                                : complete_log(doors_, *link_, *log);
-  if (!whole) doors_.progress.warn("fetch", "the log may not be whole here: " + whole.error().what);
-  if (log) log_.emplace(std::move(*log));
-  const auto written = write_train_log(folder_, run_);
-  if (!written) doors_.progress.warn("fetch", written.error().what);
+  const auto written = bring_log_home(doors_, *link_, folder_, run_, log_size_);
+  if (!written)
+    doors_.progress.warn("fetch", written.error().what + "; later ferry commands try again");
   if (written && written->parent_path() != os::Path(run_.home))
     doors_.progress.warn("fetch", "the training has a train.log of its own; ferry's is " + shown(*written));
 }
@@ -238,8 +232,6 @@ Journey::Machine Journey::look_at_machine() {
 
 int Journey::finish(const Status& done) {
   if (detaching_ && done) return detach();
-  const bool cancelled = !done && done.error().kind == Kind::cancelled;
-  if (!done && !cancelled) doors_.progress.error(done.error());
   const auto machine = done ? Machine::there : look_at_machine();
 
   // From setup on the machine holds what only it has. It is given back when that is home, or when it is gone
@@ -248,6 +240,18 @@ int Journey::finish(const Status& done) {
       nothing_ran_ || (run_.outcome == Outcome::not_started && trim(text_at(run_.task, "setup")).empty());
   const bool holds_outputs =
       run_.phase >= Phase::setup && run_.phase < Phase::releasing && !run_.outputs_home && !nothing_ran;
+  const bool cancelled = !done && done.error().kind == Kind::cancelled;
+  std::string why = done ? "" : done.error().what;
+  if (!done && !cancelled) {
+    auto problem = done.error();
+    const bool is_given_back = !holds_outputs || machine == Machine::gone;
+    // Nothing comes of starting a machine that is given back, nor does its disk cost on.
+    if (is_given_back && problem.code == stopped_code)
+      problem = {Kind::conflict, instance_.id + " was stopped from outside", {}, {}, {}};
+    if (machine != Machine::there && !instance_.id.empty() && problem.why.empty()) problem.why = machine_words_;
+    doors_.progress.error(problem);
+    why = problem.what;
+  }
   if (holds_outputs && machine == Machine::stopped) {
     call_lost(machine_words_ + (is_over() ? ", and its outputs are not home" : ", and the training with it"));
     return leave_stopped();
@@ -261,8 +265,8 @@ int Journey::finish(const Status& done) {
   if (!done && !is_over()) {
     const bool ran = run_.phase >= Phase::setup && !nothing_ran_;
     run_.outcome = cancelled ? Outcome::cancelled : ran ? Outcome::lost : Outcome::not_started;
-    run_.error =
-        (run_.outcome == Outcome::not_started ? "the training did not start: " : "") + done.error().what;
+    run_.error = (run_.outcome == Outcome::not_started ? "the training did not start: " : "") +
+                 why;
     (void)doors_.ledger.update(run_);
   }
   doors_.is_ending = true;

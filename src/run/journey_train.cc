@@ -79,6 +79,9 @@ Status Journey::note_end(const agent::JobStatus& status) {
   run_.error = ending.error;
   run_.train_end_ms = doors_.clock.now_ms();
   log_size_ = status.log_size;
+  // What the agent has to say besides, of what became of the output or of what was left running.
+  if (const auto note = printable(status.note); !note.empty() && ending.error.find(note) == std::string::npos)
+    doors_.progress.warn("train", note);
   return doors_.ledger.update(run_);
 }
 

@@ -64,23 +64,24 @@ Result<RemotePaths> prepare(Doors& doors, ssh::Session& session, const ledger::I
 
 }  // namespace
 
-Status ensure_known_hosts(Doors& doors, const Folder& folder, const ledger::Instance& instance) {
+Result<bool> ensure_known_hosts(Doors& doors, const Folder& folder, const ledger::Instance& instance) {
   const auto file = target_of(folder, instance).known_hosts;
-  if (file.empty()) return {};
+  if (file.empty()) return false;
   const auto present = os::read_file(file, 64 << 10);
   TRY_SET(run, "", doors.ledger.run(instance.run));
   const auto key = text_at(run.task, "host_key");
   if (key.empty()) {
-    if (present) return {};  // of an older ferry
+    if (present) return false;  // of an older ferry
     return fail(Kind::not_found, fmt::format("the host key of {} is gone from this computer", instance.run),
                 file.string() + " is missing, and the ledger does not have it",
                 "put that file back if there is a copy; ferry down " + instance.run +
                     " --no-fetch gives the machine back without its outputs");
   }
   const auto wanted = ssh::known_hosts_line(instance.run, key);
-  if (present && *present == wanted) return {};
+  if (present && *present == wanted) return false;
   TRY("", os::make_dirs(folder.path, 0700));
-  return os::write_file(file, wanted, 0600);
+  TRY("", os::write_file(file, wanted, 0600));
+  return true;
 }
 
 Result<Link> Link::open(Doors& doors, cloud::Cloud& cloud, const Folder& folder, ledger::Instance instance,
@@ -89,6 +90,7 @@ Result<Link> Link::open(Doors& doors, cloud::Cloud& cloud, const Folder& folder,
   const bool can_detach = interruption != Interruption::any;
   auto nap = Millis(100);
   std::int64_t next_look_at_door = 0;
+  bool looked_again = false;
   TRY("", ensure_known_hosts(doors, folder, instance));
   const bool lost_key = key_is_lost(folder, instance);
   if (lost_key) TRY("", renew_key(doors, cloud, folder, instance));
@@ -104,6 +106,11 @@ Result<Link> Link::open(Doors& doors, cloud::Cloud& cloud, const Folder& folder,
       session = tl::unexpected<Error>(std::move(paths).error());
     }
     const auto kind = session.error().kind;
+    if ((session.error().code == ssh::host_key_code || kind == Kind::io) && !std::exchange(looked_again, true)) {
+      // Before that is called another machine: ssh may have met a known_hosts that was damaged a moment ago.
+      TRY_SET(written, "", ensure_known_hosts(doors, folder, instance));
+      if (written || kind != Kind::io) continue;
+    }
     if (kind != Kind::lost && kind != Kind::timeout) return tl::unexpected<Error>(std::move(session).error());
     const auto wish = doors.check_signals(can_detach);
     const bool gives_up = interruption == Interruption::any      ? wish != Wish::go_on

@@ -61,8 +61,8 @@ class Link {
 
 /// Writes the run's known_hosts anew, from the host key that the ledger has (Run::task "host_key"), if it is
 /// missing or is not what it was. Fails not_found when neither knows the key. Nothing to do for a machine of
-/// the person's own.
-Status ensure_known_hosts(Doors& doors, const Folder& folder, const ledger::Instance& instance);
+/// the person's own. True if it was written.
+Result<bool> ensure_known_hosts(Doors& doors, const Folder& folder, const ledger::Instance& instance);
 
 /// Why a file transfer's other end said nothing: its own words from standard error, or the transfer's error.
 Error explain(os::Process& other_end, Error error);

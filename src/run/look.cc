@@ -30,6 +30,7 @@ Error nothing_to_fetch(Doors& doors, const ledger::Run& run) {
 
 Result<Outputs> fetch(Doors& doors, const std::string& run_name) {
   TRY_SET(run, "", doors.ledger.run(run_name));
+  if (run.phase == Phase::released) TRY("", complete_log(doors, run.name));
   if (run.phase == Phase::released || run.phase < Phase::setup)
     return tl::unexpected<Error>(nothing_to_fetch(doors, run));
   return bring_home(doors, run, false, false);
@@ -76,6 +77,11 @@ Status logs(Doors& doors, const std::string& run_name, bool follow,
     doors.clock.sleep(Millis(50));
   }
   TRY("", reader.read(show));
+  // What there was no room for in the run's folder may be beside its outputs; which stream it was is not noted.
+  if (run.phase == Phase::released) {
+    const auto rest = read_train_log(Folder(doors.data, run.name), run, reader.offset());
+    return rest.empty() ? Status() : write(rest, false);
+  }
   if (run.phase < Phase::setup || run.phase > Phase::training) return {};
   if (auto rest = rest_of_log(doors, run, reader.offset(), write); !rest) {
     // The run may have ended meanwhile, and its log is here then.

@@ -294,7 +294,7 @@ os::Path log_place(const Folder& folder, const os::Path& home) {
 
 }  // namespace
 
-Result<os::Path> write_train_log(const Folder& folder, const ledger::Run& run) {
+Result<os::Path> write_train_log(const Folder& folder, const ledger::Run& run, const LogRest& rest) {
   // A name nobody can know and O_EXCL: what the instance sent into this folder may hold a link that leads
   // elsewhere.
   const os::Path place = log_place(folder, run.home);
@@ -302,14 +302,36 @@ Result<os::Path> write_train_log(const Folder& folder, const ledger::Run& run) {
   TRY("", os::make_dirs(place.parent_path(), 0777 & ~umask_now()));
   LogReader reader(folder.log());
   TRY_SET(fd, "", os::open_file(temp, O_WRONLY | O_CREAT | O_EXCL, 0644));
-  auto written =
-      reader.read([&](const agent::LogChunk& chunk) { return os::write_all(fd.get(), chunk.bytes); });
+  std::int64_t length = 0;
+  const auto write = [&](std::string_view bytes) -> Status {
+    TRY("", os::write_all(fd.get(), bytes));
+    length += static_cast<std::int64_t>(bytes.size());
+    return {};
+  };
+  auto written = reader.read([&](const agent::LogChunk& chunk) { return write(chunk.bytes); });
+  if (rest) {
+    rest(reader.offset(), write);
+    written = {};
+  }
+  struct stat known;
+  if (written && ::lstat(place.c_str(), &known) == 0 && S_ISREG(known.st_mode) && known.st_size > length) {
+    ::unlink(temp.c_str());
+    return place;
+  }
   if (written && ::rename(temp.c_str(), place.c_str()) < 0) written = fail_errno("rename train.log");
   if (!written) {
     ::unlink(temp.c_str());
     return fail("write train.log", std::move(written).error());
   }
   return place;
+}
+
+std::string read_train_log(const Folder& folder, const ledger::Run& run, std::uint64_t from) {
+  const auto place = log_place(folder, run.home);
+  std::error_code missing;
+  if (const auto size = std::filesystem::file_size(place, missing); missing || size <= from) return {};
+  const auto text = os::read_file(place);
+  return text && text->size() > from ? text->substr(from) : std::string();
 }
 
 Status make_results(const os::Path& results) {

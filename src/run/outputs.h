@@ -36,9 +36,15 @@ std::vector<std::string> tell(const Outputs& outputs, const ledger::Run& run);
 /// there are none.
 std::string sent_outputs(const std::vector<std::string>& named, const sync::Tree& tree);
 
+using LogSink = std::function<Status(std::string_view)>;
+using LogRest = std::function<void(std::uint64_t from, const LogSink& write)>;
 /// Writes the training's output as plain text to run.home/train.log, or to run.home/.ferry/train.log where
-/// the training brought a train.log of its own. Returns where it is.
-Result<os::Path> write_train_log(const Folder& folder, const ledger::Run& run);
+/// the training brought a train.log of its own. A longer one that is there already stays: it was written when
+/// more was known. Returns where it is. `rest`, if any, adds what the copy in `folder` lacks from a byte on; it
+/// keeps its own errors, and what came before them is written.
+Result<os::Path> write_train_log(const Folder& folder, const ledger::Run& run, const LogRest& rest = {});
+/// The same file from byte `from` on; empty if there is no more.
+std::string read_train_log(const Folder& folder, const ledger::Run& run, std::uint64_t from);
 
 /// Makes the folder under which runs' outputs come home, with a .gitignore so that results are never uploaded
 /// with the next run. Fails if it cannot be written to.

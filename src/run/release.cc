@@ -193,8 +193,9 @@ Status release_at(Doors& doors, const ledger::Run& run, const Place& place,
   if (place.world == "ssh" && !noted.empty()) {
     const auto cleaned = clean_own_machine(doors, Folder(doors.data, run.name), noted.front());
     if (!cleaned)
-      doors.progress.warn("release", fmt::format("what {} left on {} is still there: {}", run.name,
-                                                 place.endpoint, cleaned.error().what));
+      doors.progress.warn("release", fmt::format("what {0} left on {1} is still there: {2}; to end "
+                                                 "it later: ferry down {0}",
+                                                 run.name, place.endpoint, cleaned.error().what));
   }
   Release release(doors, *cloud, run, place);
   TRY("", release.instances(noted, ended));

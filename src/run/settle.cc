@@ -4,6 +4,7 @@
 
 #include "base/text.h"
 #include "run/actions.h"
+#include "run/bring_home.h"
 #include "run/reach.h"
 
 namespace ferry::run {
@@ -72,6 +73,30 @@ Status settle_patiently(Doors& doors, const std::string& name) {
   return {};
 }
 
+/// True only if the cloud says so.
+bool is_stopped(Doors& doors, const ledger::Run& run) {
+  const auto instance = live_instance(doors, run);
+  auto place = instance ? place_of(*instance) : Place{};
+  const auto cloud = instance ? open_cloud(doors, place) : tl::unexpected<Error>(instance.error());
+  const auto now = cloud ? look(**cloud, *instance) : tl::unexpected<Error>(cloud.error());
+  return !now && now.error().code == stopped_code;
+}
+
+/// Nobody can follow a run whose machine is stopped, and what is to become of it is the person's to say. Told once;
+/// what looks at the cloud goes on telling.
+Status note_stopped(Doors& doors, ledger::Run run) {
+  if (run.outcome == Outcome::lost) return {};
+  run.error = std::string("its machine was stopped from outside") +
+              (run.train_end_ms > 0 ? ", and its outputs are not home" : ", and the training with it");
+  run.outcome = Outcome::lost;
+  run.exit_code.reset();
+  TRY("", doors.ledger.update(run));
+  doors.progress.note(fmt::format("{0} was left behind while {1}: {2}. Bring home what is on it: ferry fetch {0}   "
+                                  "give it up: ferry down {0} --no-fetch",
+                                  run.name, ledger::name(run.phase), run.error));
+  return {};
+}
+
 }  // namespace
 
 Status settle_run(Doors& doors, const std::string& name) {
@@ -82,6 +107,7 @@ Status settle_run(Doors& doors, const std::string& name) {
   if (run.phase == Phase::released || is_kept(run)) return {};
   TRY_SET(instances, "", doors.ledger.instances(name));
   const bool holds_something = run.phase >= Phase::setup && live_instance(doors, run).has_value();
+  if (holds_something && is_stopped(doors, run)) return note_stopped(doors, std::move(run));
   if (holds_something) {
     TRY_SET(pid, "", hand_over(doors, folder, run.name, std::move(*owner)));
     doors.progress.note(fmt::format("{} was left behind while {}; following it again in the background",
@@ -101,6 +127,7 @@ Status settle_run(Doors& doors, const std::string& name) {
 }
 
 Status settle(Doors& doors) {
+  pay_owed_logs(doors);
   TRY_SET(unfinished, "", doors.ledger.runs(true));
   for (const auto& run : unfinished) {
     if (is_kept(run) || os::is_locked(Folder(doors.data, run.name).owner_lock())) continue;

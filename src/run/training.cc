@@ -128,25 +128,35 @@ Result<Followed> Training::watch(agent::Client& client, Until until) {
   }
 }
 
-Status complete_log(Doors& doors, Link& link, LocalLog& log) {
+Status read_log(Doors& doors, Link& link, std::uint64_t from,
+                const std::function<Status(agent::LogChunk)>& take) {
   TRY_SET(channel, "", link.agent());
   TRY_SET(status, "", channel.client.status());
-  if (log.size() >= status.log_size) return {};
-  TRY("", channel.client.attach(log.size()));
+  if (from >= status.log_size) return {};
+  TRY("", channel.client.attach(from));
   auto heard = doors.clock.steady_ms();
-  while (log.size() < status.log_size) {
+  while (from < status.log_size) {
     TRY_SET(event, "", channel.client.next(step));
     doors.check_signals(true);
     if (doors.letting_go) return fail(Kind::cancelled, "stopped waiting for the log");
     const auto now = doors.clock.steady_ms();
     if (event && event->log) {
-      TRY("", log.append(std::move(*event->log)));
+      if (event->log->offset > from) return fail(Kind::corrupt, "the agent left out a part of the log");
+      from = std::max(from, event->log->offset + event->log->bytes.size());
+      TRY("", take(std::move(*event->log)));
       heard = now;
     } else if (now - heard > silence_limit.count()) {
       return fail(Kind::lost, "the agent does not send the rest of the log");
     }
   }
   return {};
+}
+
+Status complete_log(Doors& doors, Link& link, LocalLog& log) {
+  return read_log(doors, link, log.size(), [&](agent::LogChunk chunk) -> Status {
+    TRY("", log.append(std::move(chunk)));
+    return {};
+  });
 }
 
 }  // namespace ferry::run

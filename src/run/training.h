@@ -52,8 +52,12 @@ class Training {
   bool heard_ = false, tell_again_ = false, log_is_broken_ = false;
 };
 
-/// Brings what `log` lacks of the machine's log, without showing it. Up to what the machine has by now.
-/// Fails lost when it does not send it, cancelled when the person lets go.
+/// Hands over the machine's log from `from` on, in order, up to what the machine has by now. Fails lost when it
+/// does not send it, cancelled when the person lets go, and as `take` does.
+Status read_log(Doors& doors, Link& link, std::uint64_t from,
+                const std::function<Status(agent::LogChunk)>& take);
+
+/// Brings what `log` lacks of the machine's log, without showing it; fails as read_log().
 Status complete_log(Doors& doors, Link& link, LocalLog& log);
 
 /// How long a cancelled training may take to save what it has, after SIGTERM.

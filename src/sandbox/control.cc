@@ -56,10 +56,8 @@ Status shown(const Record& record) {
 }
 
 ferry::Status start_host(const Folder& folder, const Spec& spec, const os::FileLock& lock) {
-  os::Path program = os::self_program();
-  if (!os::exists(program)) program = "/proc/self/exe";  // replaced by a newer one while it runs
   os::SpawnOptions options;
-  options.argv = {program.string(), "rehearsal-instance", folder.dir.string()};
+  options.argv = {os::self_program().string(), "rehearsal-instance", folder.dir.string()};
   // The server's own environment, with its keys, is none of the instance's business.
   options.clean_env = true;
   options.env = {{"PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"},

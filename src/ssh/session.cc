@@ -182,7 +182,9 @@ Error classify(const Target& target, std::string_view complaint) {
       has("no matching host key type")) {
     return fail(Kind::denied, "another machine answers at " + where,
                 "its host key is not the one ferry gave the instance",
-                "do not send anything there; release the run with: ferry down")
+                "do not send anything there; give it back without its outputs: ferry down " + target.alias +
+                    " --no-fetch",
+                host_key_code)
         .value();
   }
   if (has("Permission denied") || has("Too many authentication failures")) {
@@ -236,7 +238,7 @@ Result<Session> Session::open(const Target& target, Millis limit) {
       const auto ended = master.wait(Millis(-1));
       const auto complaint = drain(master);
       if (ended && ended->code != 255 && complaint.empty()) {
-        return fail(Kind::lost, "the login shell of " + target.user + " ended at once");
+        return fail(Kind::lost, "the login shell of " + (target.own_config ? "" : target.user + "@") + target.address + " ended at once");
       }
       return tl::unexpected<Error>(classify(target, complaint));
     }

@@ -88,6 +88,9 @@ class Session {
   os::Process master_;
 };
 
+/// Error::code when a host key answers that is not the pinned one.
+inline constexpr const char* host_key_code = "another-host-key";
+
 /// What ssh's complaint on standard error means (it has no other words for it).
 Error classify(const Target& target, std::string_view complaint);
 

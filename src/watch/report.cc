@@ -42,6 +42,8 @@ std::string state_of(const RunView& view) {
     }
   }
   if (view.run.keep && view.run.outputs_home && view.run.phase == ledger::Phase::fetching) return "kept";
+  // Nothing trains there any more, and yet it is not released: only a machine that was stopped is left so.
+  if (view.run.outcome == ledger::Outcome::lost && view.run.phase == ledger::Phase::training) return "stopped";
   return std::string(name(view.run.phase));
 }
 
