@@ -8,7 +8,7 @@ import time
 import host_test
 
 COMMANDS = {"run", "rehearse", "plan", "gpus", "ps", "logs", "fetch", "ssh", "cancel", "down", "check", "quota", "policy", "cost", "env", "rehearsal", "catalog",
-            "init", "completion", "help"}
+            "init", "completion", "help", "wait", "show", "version"}
 BUGS = re.compile(r"Traceback \(most|AddressSanitizer|LeakSanitizer|runtime error:|Assertion .* failed|terminate called|bug of its own|Segmentation fault|core dumped")
 TOLERANCE_MS = 1000  # the cloud tells its times in whole seconds
 
