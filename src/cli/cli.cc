@@ -23,7 +23,7 @@ constexpr const char* footer =
     "Files: the ledger, keys and logs of runs are in $XDG_DATA_HOME/ferry (~/.local/share/ferry); outputs "
     "come home to ./runs/RUN.\n"
     "Exit codes: the training's own; 2 a mistake on the command line; 125 ferry itself failed; 130 "
-    "cancelled.";
+    "cancelled; all of them: ferry help exit-codes.";
 
 /// True for commands whose words behind "--" are a command of their own; anywhere else they are arguments,
 /// even when they begin with a dash.
@@ -116,6 +116,7 @@ int main(int argc, char** argv, const Carried& carried) {
   add_run_commands(app, program);
   add_plan_commands(app, program);
   add_runs_commands(app, program);
+  add_look_commands(app, program);
   add_account_commands(app, program);
   add_rehearsal_commands(app, program);
   add_other_commands(app, program);
@@ -124,7 +125,7 @@ int main(int argc, char** argv, const Carried& carried) {
     command->fallthrough();
     for (auto* below : command->get_subcommands({})) below->fallthrough();
   }
-  if (argc == 1) {
+  if (argc == 1 || (argc == 2 && std::string_view(argv[1]) == "help")) {
     fmt::print("{}", app.help());
     return 0;
   }
@@ -134,6 +135,13 @@ int main(int argc, char** argv, const Carried& carried) {
   };
   if (!words[0].starts_with('-') && !is_command(words[0])) {
     if (const auto code = translate(app, words)) return *code;
+  }
+  if (words[0] == "help" && words.size() > 1 && is_command(words[1])) {
+    std::rotate(words.begin(), words.begin() + 1, words.end());  // help run → run help
+    words.back() = "--help";
+  }
+  if (takes_command(words)) {
+    for (const auto& line : drop_what_changes_nothing(words)) fmt::print(stderr, "! {}\n", line);
   }
   if (const auto dashes = std::ranges::find(words, "--"); dashes != words.end() && takes_command(words)) {
     program.has_dashes = true;

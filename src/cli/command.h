@@ -31,6 +31,7 @@ void add_run_commands(CLI::App& app, Program& program);        // run
 void add_plan_commands(CLI::App& app, Program& program);       // plan, gpus
 void add_account_commands(CLI::App& app, Program& program);    // check, quota, policy, catalog
 void add_runs_commands(CLI::App& app, Program& program);       // ps, logs, fetch, ssh, cancel, down
+void add_look_commands(CLI::App& app, Program& program);       // wait, show, help
 void add_rehearsal_commands(CLI::App& app, Program& program);  // rehearsal …
 void add_other_commands(CLI::App& app, Program& program);      // completion, and the hidden ones
 

@@ -1,5 +1,7 @@
 #include "cli/meanings.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 
 #include "base/text.h"
@@ -173,6 +175,23 @@ constexpr std::string_view things[] = {"job", "jobs", "pod", "pods", "container"
 constexpr std::string_view own_commands[] = {"run", "ps", "logs", "show", "cancel", "down", "fetch", "ssh", "wait", "plan", "check", "gpus",
                                     "cost"};
 
+/// Flags of docker's that change nothing here, and why.
+struct Idle {
+  std::string_view flag;
+  bool has_value;
+  std::string_view why;
+};
+constexpr std::string_view by_itself = "every machine ends with its run";
+constexpr std::string_view streams = "the training's output streams through; to type to it: ferry ssh RUN";
+constexpr std::string_view whole = "the training has the whole machine";
+constexpr Idle idle_flags[] = {
+    {"--rm", false, by_itself},        {"-it", false, streams},         {"-ti", false, streams},
+    {"-i", false, streams},            {"--interactive", false, streams}, {"--tty", false, streams},
+    {"--ipc", true, whole},            {"--shm-size", true, whole},     {"--network", true, whole},
+    {"--net", true, whole},            {"--privileged", false, whole},  {"--runtime", true, whole},
+    {"--ulimit", true, whole},         {"--init", false, whole},
+};
+
 const Meaning* find(std::string_view word) {
   const auto found = std::ranges::find(meanings, word, &Meaning::word);
   return found == std::end(meanings) ? nullptr : found;
@@ -246,6 +265,22 @@ std::optional<Answer> answer(std::span<const std::string> words) {
   }
   if (yes) out.how = runs;
   return out;
+}
+
+std::vector<std::string> drop_what_changes_nothing(std::vector<std::string>& words) {
+  std::vector<std::string> told;
+  for (auto word = words.begin(); word != words.end() && *word != "--";) {
+    const auto name = std::string_view(*word).substr(0, word->find('='));
+    const auto idle = std::ranges::find(idle_flags, name, &Idle::flag);
+    if (idle == std::end(idle_flags) || (!idle->has_value && name.size() < word->size())) {
+      ++word;
+      continue;
+    }
+    const bool next_too = idle->has_value && name.size() == word->size() && word + 1 != words.end() && word[1] != "--";
+    told.push_back(fmt::format("{}: nothing to do here: {}", name, idle->why));
+    word = words.erase(word, word + (next_too ? 2 : 1));
+  }
+  return told;
 }
 
 std::vector<std::string_view> words_known() {

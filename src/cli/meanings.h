@@ -27,6 +27,10 @@ struct Answer {
 /// ours and other tools' go on as they are. Nothing: the word means nothing here.
 std::optional<Answer> answer(std::span<const std::string> words);
 
+/// Takes out of a command line what docker's users write by habit and what changes nothing here (--rm, -it,
+/// --shm-size 8g …), up to "--"; one line for each.
+std::vector<std::string> drop_what_changes_nothing(std::vector<std::string>& words);
+
 /// Every word that answer() knows; none is a command of ferry's.
 std::vector<std::string_view> words_known();
 

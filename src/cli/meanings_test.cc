@@ -96,6 +96,14 @@ TEST(Meanings, WhatIsTypedCannotSteerTheTerminal) {
   EXPECT_EQ(answer(words)->line.find('\x1b'), std::string::npos);
 }
 
+TEST(Meanings, FlagsOfDockersThatChangeNothingAreTakenOutUpToTheCommand) {
+  auto words = split("run --rm -it --shm-size 8g --ipc=host --gpus A10G -t g5.xlarge -- docker run --rm -it", ' ');
+  const auto told = drop_what_changes_nothing(words);
+  EXPECT_EQ(join(words, " "), "run --gpus A10G -t g5.xlarge -- docker run --rm -it");
+  EXPECT_EQ(told.size(), 4U);
+  EXPECT_EQ(told[0], "--rm: nothing to do here: every machine ends with its run");
+}
+
 TEST(Meanings, EveryWordStandsInTheTableOnce) {
   const auto words = words_known();
   EXPECT_EQ(std::set(words.begin(), words.end()).size(), words.size());

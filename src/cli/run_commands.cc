@@ -32,7 +32,7 @@ constexpr const char* run_footer =
     "one\n"
     "stops waiting, too: the machine is kept, and one line says how to come back. A terminal that closes "
     "detaches.\n"
-    "Exit code: the training's own, but never 0 for a run that was stopped: 130 if it was cancelled, 124 if "
+    "Exit code (all: ferry help exit-codes): the training's own, but never 0 for a run that was stopped: 130 if it was cancelled, 124 if "
     "it was "
     "cut\n"
     "at max_duration or by the budget. 125 if ferry or the machine failed, or outputs are not home.\n"
@@ -63,7 +63,7 @@ Status confirm(const run::Question& question) {
   const auto answer = os::ask(text + "? [y/N] ");
   if (!answer)
     return fail(Kind::bad_input, "nobody is here to say yes to renting a machine", {},
-                "pass --yes to rent without a question");
+                "pass --yes (or set FERRY_YES=1) to rent without a question");
   if (answer->starts_with('y') || answer->starts_with('Y')) return {};
   return fail(Kind::cancelled, "not rented");
 }
@@ -104,7 +104,7 @@ int run_command(const Program& program, const RunOptions& options, bool only_reh
   }
   order.detach = options.detach;
   order.keep = options.keep;
-  if (!options.yes) order.confirm = confirm;
+  if (!options.yes && !says_yes()) order.confirm = confirm;
   order.is_free = [](const std::string& endpoint) {
     return rehearsal::is_own(rehearsal::default_dir(), endpoint);
   };
@@ -123,7 +123,7 @@ void add_run_commands(CLI::App& app, Program& program) {
                 "Return once the training started; a background process brings the outputs home");
   run->add_flag("--keep", options->keep, "Leave the instance when done (it costs until: ferry down RUN)");
   run->add_flag("--no-check", options->no_check, "Do not look at scripts before renting");
-  run->add_flag("-y,--yes", options->yes, "Do not ask before renting");
+  run->add_flag("-y,--yes", options->yes, "Do not ask before renting (also FERRY_YES=1)");
   run->add_flag("--rehearse", options->rehearse, "First on the rehearsal cloud; rent only if that succeeds");
   run->add_flag("--json", options->json, "One JSON object an event on standard output");
   run->add_option("--results", options->results, "Folder under which outputs come home (default: runs)");

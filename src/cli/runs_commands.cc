@@ -2,6 +2,7 @@
 
 #include "base/text.h"
 #include "cli/command.h"
+#include "cli/last_lines.h"
 #include "os/terminal.h"
 #include "run/actions.h"
 #include "run/machine.h"
@@ -26,9 +27,20 @@ Result<std::string> run_or_newest(World& world, const std::string& name) {
   return runs.front().name;
 }
 
-Result<int> ps(World& world, bool all, bool json) {
-  TRY("", run::look_at_clouds(world.doors()));
+struct PsFlags {
+  bool all = false, json = false, quiet = false;
+  std::size_t last = 0;  ///< 0: all of them
+};
+
+Result<int> ps(World& world, const PsFlags& flags) {
+  const bool all = flags.all || flags.last > 0, json = flags.json;
+  if (!flags.quiet) TRY("", run::look_at_clouds(world.doors()));
   TRY_SET(runs, "", world.ledger().runs(!all));
+  if (flags.last > 0 && runs.size() > flags.last) runs.resize(flags.last);
+  if (flags.quiet) {
+    for (const auto& run : runs) fmt::print("{}\n", run.name);
+    return 0;
+  }
   const auto now = os::system_clock().now_ms();
   std::vector<watch::RunView> views;
   for (auto& run : runs) {
@@ -126,13 +138,28 @@ Result<int> env(World& world, const std::string& name, bool json) {
   return 0;
 }
 
-Result<int> logs(World& world, const std::string& name, bool follow) {
+Result<int> logs(World& world, const std::string& name, bool follow, std::optional<std::size_t> tail) {
   TRY_SET(run, "", run_or_newest(world, name));
   std::array filters{watch::screen_filter_for(1), watch::screen_filter_for(2)};
-  const auto shown = run::logs(world.doors(), run, follow, [&](std::string_view bytes, bool is_error) {
+  const auto write = [&](std::string_view bytes, bool is_error) {
     auto& filter = filters[is_error ? 1 : 0];
     return os::write_all(is_error ? 2 : 1, filter ? filter->pass(bytes) : std::string(bytes));
-  });
+  };
+  LastLines last(tail.value_or(0));
+  bool holding = tail.has_value();
+  const auto let_go = [&]() -> Status {
+    holding = false;
+    return last.write(write);
+  };
+  const auto shown = run::logs(
+      world.doors(), run, follow,
+      [&](std::string_view bytes, bool is_error) {
+        if (!holding) return write(bytes, is_error);
+        last.add(bytes, is_error);
+        return Status();
+      },
+      let_go);
+  if (holding) TRY("", let_go());
   for (const int fd : {1, 2})
     if (auto& filter = filters[static_cast<std::size_t>(fd) - 1]) (void)os::write_all(fd, filter->finish());
   TRY("", shown);
@@ -141,7 +168,7 @@ Result<int> logs(World& world, const std::string& name, bool follow) {
 
 /// Whether to start a machine that was stopped, which costs again from then on.
 bool may_start(const std::string& run, const Error& stopped, bool yes) {
-  if (yes) return true;
+  if (yes || says_yes()) return true;
   const auto answer = os::ask(fmt::format(
       "{}.\nStart it, bring the outputs of {} home and release it? [y/N] ", printable(stopped.what), run));
   return answer && (answer->starts_with('y') || answer->starts_with('Y'));
@@ -258,7 +285,9 @@ Result<int> down(World& world, const std::string& name, const DownFlags& flags) 
 void add_runs_commands(CLI::App& app, Program& program) {
   struct Options {
     std::string run, since, by = "run", infra = "aws";
-    bool all = false, json = false, follow = false, yes = false;
+    bool json = false, follow = false, yes = false;
+    std::optional<std::size_t> tail;
+    PsFlags ps;
     DownFlags down;
   };
   auto options = std::make_shared<Options>();
@@ -269,15 +298,23 @@ void add_runs_commands(CLI::App& app, Program& program) {
   };
 
   auto* ps_command = app.add_subcommand("ps", "List runs: what trains, what it costs so far");
-  ps_command->add_flag("-a,--all", options->all, "Also those that are over");
-  ps_command->add_flag("--json", options->json, "As a JSON array");
-  choose(ps_command, [options](World& world) { return ps(world, options->all, options->json); });
+  ps_command->add_flag("-a,--all", options->ps.all, "Also those that are over");
+  ps_command->add_option("-n,--last", options->ps.last, "Only the newest N, also those that are over")
+      ->type_name("N")
+      ->check(CLI::Range(std::size_t{1}, std::size_t{1'000'000}));
+  ps_command->add_flag("-q,--quiet", options->ps.quiet, "Names only, one a line");
+  ps_command->add_flag("--json", options->ps.json, "As a JSON array");
+  choose(ps_command, [options](World& world) { return ps(world, options->ps); });
 
   auto* logs_command =
       app.add_subcommand("logs", "Show a run's output, every byte once (the newest run if none is named)");
   logs_command->add_option("run", options->run, "Name of the run, or the beginning of it")->type_name("RUN");
   logs_command->add_flag("-f,--follow", options->follow, "Go on until the training is over");
-  choose(logs_command, [options](World& world) { return logs(world, options->run, options->follow); });
+  logs_command->add_option("-n,--tail", options->tail, "Only the last N lines of what is there by now")
+      ->type_name("N")
+      ->check(CLI::Range(std::size_t{0}, std::size_t{1'000'000}));
+  choose(logs_command,
+         [options](World& world) { return logs(world, options->run, options->follow, options->tail); });
 
   auto* fetch_command = app.add_subcommand("fetch", "Bring a run's outputs home as they are now");
   fetch_command->add_option("run", options->run, "Name of the run, or the beginning of it")->type_name("RUN");

@@ -6,7 +6,7 @@
 namespace ferry::cli {
 
 void TaskOptions::add_to(CLI::App& command) {
-  command.add_option("task", path, "A task file, or a folder that holds task.yaml (or ferry.yaml)")
+  command.add_option("task", path, "A task file, a folder that holds task.yaml (or ferry.yaml), or - for standard input")
       ->type_name("PATH");
   command.add_option("-n,--name", name, "Name of the task; runs are called NAME-xyz");
   command.add_option(
@@ -31,6 +31,12 @@ void TaskOptions::add_to(CLI::App& command) {
       ->type_name("KEY[=VALUE]")
       ->allow_extra_args(false);
   command
+      .add_option("--env-file", env_files,
+                  "File with a KEY=VALUE in each line, as docker and dotenv read them; --env wins; may be "
+                  "repeated")
+      ->type_name("FILE")
+      ->allow_extra_args(false);
+  command
       .add_option("--secret", secrets,
                   "KEY, taken from this environment; never stored or shown; may be repeated")
       ->type_name("KEY")
@@ -41,7 +47,7 @@ void TaskOptions::add_to(CLI::App& command) {
                   "File, folder or glob to bring home (default: outputs/); may be repeated")
       ->type_name("GLOB")
       ->allow_extra_args(false);
-  command.add_option("--max-duration", max_duration,
+  command.add_option("--max-duration,--timeout", max_duration,
                      "Longest the training may take, e.g. 90m or 2h (default: 24h)");
   command.add_option("--duration", duration, "How long it should take, for the estimate, e.g. 40m");
   constexpr const char* account = "In your AWS account";
@@ -195,7 +201,33 @@ Status lay_aws(const TaskOptions& options, bool on_aws, task::AwsSettings& task)
   return {};
 }
 
+/// The lines of an --env-file: KEY=VALUE, export KEY=VALUE, KEY='VALUE', KEY alone (from this environment);
+/// empty lines and those that begin with # say nothing.
+Status lay_env_file(const std::string& path, task::Task& task) {
+  TRY_SET(text, "--env-file", os::read_file(path, 2 * most_of_a_task_file));
+  std::size_t number = 0;
+  for (const auto& written : split(text, '\n')) {
+    ++number;
+    auto line = trim(written);
+    if (line.empty() || line.starts_with('#')) continue;
+    if (line.starts_with("export ")) line = trim(line.substr(7));
+    const auto equals = line.find('=');
+    const std::string key(trim(line.substr(0, equals)));
+    TRY(fmt::format("--env-file {}:{}", printable(path), number), task::check_variable_name(key));
+    if (equals == line.npos) {
+      task.missing_envs.push_back(key);
+      continue;
+    }
+    auto value = trim(line.substr(equals + 1));
+    const bool quoted = value.size() > 1 && (value[0] == '"' || value[0] == '\'') && value.back() == value[0];
+    if (quoted) value = value.substr(1, value.size() - 2);
+    task.envs[key] = value;
+  }
+  return {};
+}
+
 Status lay_variables(const TaskOptions& options, task::Task& task) {
+  for (const auto& path : options.env_files) TRY("", lay_env_file(path, task));
   for (const auto& one : options.envs) {
     const auto equals = one.find('=');
     const auto key = one.substr(0, equals);
@@ -247,7 +279,11 @@ Result<Described> describe_task(const TaskOptions& options, const std::vector<st
                                 bool has_command) {
   Described out;
   os::Path file;
-  if (!options.path.empty()) {
+  if (options.path == "-") {
+    TRY_SET(text, "standard input", os::read_file("/dev/stdin", most_of_a_task_file));
+    TRY_SET(task, "", task::parse_task(text, "standard input"));
+    out.task = std::move(task);
+  } else if (!options.path.empty()) {
     TRY_SET(found, "", task_file(options.path));
     file = found;
     std::error_code unknown;

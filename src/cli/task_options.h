@@ -11,14 +11,14 @@
 namespace ferry::cli {
 
 struct TaskOptions {
-  std::string path;  ///< a task file, or a folder that holds one
+  std::string path;  ///< a task file, a folder that holds one, or "-" for standard input
   std::string name, infra, instance_type, gpus, cpus, memory, disk, workdir, setup, max_duration, duration,
       budget, max_hourly_cost, image, region;
   bool spot = false, on_demand = false, private_address = false;
   std::vector<std::string> subnets;
   /// Fields of `aws:`, by name.
   std::map<std::string, std::string> aws;
-  std::vector<std::string> envs, secrets, outputs;
+  std::vector<std::string> envs, env_files, secrets, outputs;
 
   void add_to(CLI::App& command);
 };

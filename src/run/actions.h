@@ -26,6 +26,11 @@ Status look_at_clouds(Doors& doors);
 /// released (or when the owner gave up).
 Status cancel(Doors& doors, const std::string& run);
 
+/// Blocks until the run is over (a kept one: until its outputs are home), and gives what `ferry run` would
+/// have exited with. A run whose follower died is followed again, once; conflict when that one gave up, too.
+/// Cancelled when an interruption ends the waiting: the run goes on.
+Result<int> wait(Doors& doors, const std::string& run);
+
 /// Releases everything of the run. `with_outputs`: they are brought home first, by starting a machine that is
 /// stopped; unless the cloud itself says that the machine is gone, it is kept when they cannot be, and that is
 /// the error. The log that is here is written home in any case. Returns the ids that were terminated.
@@ -61,9 +66,10 @@ Result<Outputs> fetch(Doors& doors, const std::string& run);
 Status complete_log(Doors& doors, const std::string& run);
 
 /// Hands over the whole log once, in order. Without `follow`: up to what the machine has by now. With it:
-/// until the job is over.
+/// until the job is over. `caught_up` is called once, when what was there at the beginning has been handed over.
 Status logs(Doors& doors, const std::string& run, bool follow,
-            const std::function<Status(std::string_view, bool is_error)>& write);
+            const std::function<Status(std::string_view, bool is_error)>& write,
+            const std::function<Status()>& caught_up = {});
 
 /// The ssh command line to the run's machine, with today's address.
 Result<os::Argv> ssh_command(Doors& doors, const std::string& run, const os::Argv& command);

@@ -63,12 +63,17 @@ Status rest_of_log(Doors& doors, const ledger::Run& run, std::uint64_t from,
 }  // namespace
 
 Status logs(Doors& doors, const std::string& run_name, bool follow,
-            const std::function<Status(std::string_view, bool is_error)>& write) {
+            const std::function<Status(std::string_view, bool is_error)>& write,
+            const std::function<Status()>& caught_up) {
   TRY_SET(run, "", doors.ledger.run(run_name));
   LogReader reader(Folder(doors.data, run.name).log());
   const auto show = [&](const agent::LogChunk& chunk) {
     return write(chunk.bytes, chunk.stream == agent::LogStream::err);
   };
+  if (follow && caught_up) {
+    TRY("", reader.read(show));
+    TRY("", caught_up());
+  }
   while (follow) {
     TRY_SET(now, "", doors.ledger.run(run.name));
     TRY("", reader.read(show));

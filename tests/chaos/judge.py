@@ -7,7 +7,7 @@ from judge_home import books, logs, logs_again, outputs, secrets
 from seen import the_run
 
 COMMANDS = {"run", "rehearse", "plan", "gpus", "ps", "logs", "fetch", "ssh", "cancel", "down", "check", "quota", "policy", "cost", "env", "rehearsal", "catalog",
-            "init", "completion", "help"}
+            "init", "completion", "help", "wait", "show", "version"}
 BUGS = re.compile(r"Traceback \(most|AddressSanitizer|LeakSanitizer|runtime error:|Assertion .* failed|terminate called|bug of its own|Segmentation fault|core dumped")
 RULES = (nothing_left, nothing_on_the_box, one_machine, times, money, books, outputs, logs, logs_again, secrets)
 

@@ -1,8 +1,11 @@
 #!/usr/bin/env python3
 """The command line: mistakes, help, completion."""
+import json
 import os
 import pty
+import signal
 import subprocess
+import time
 
 from lib import FERRY, Home, main
 
@@ -168,6 +171,60 @@ def test_a_word_that_ends_a_run_asks_at_a_terminal():
         assert home.runs() and not home.newest()["outcome"].startswith("cancel"), home.newest()
         seen, code = answered(home, b"y\n", "kill", run)
         assert code == 0 and home.newest()["outcome"] == "cancelled", seen
+
+
+def test_wait_exits_with_the_runs_own_code_and_show_tells_all_about_it():
+    with Home() as home:
+        home.good("run", "--infra", "rehearsal", "-d", "-n", "good", "--", "sh", "-c", "sleep 1; mkdir outputs; echo 1 > outputs/a; seq 100")
+        home.good("run", "--infra", "rehearsal", "-d", "-n", "bad", "--", "sh", "-c", "sleep 1; exit 7")
+        bad, good = home.good("ps", "-q", "--last", "2").out.split()
+        assert good.startswith("good") and bad.startswith("bad"), (good, bad)
+        done = home.ferry("wait", good, bad)
+        assert done.returncode == 7 and f"{good} succeeded" in done.out and f"{bad} failed (exit 7)" in done.out, (done.out, done.err)
+        assert home.ferry("wait", good).returncode == 0 and home.ferry("wait", "nothing").returncode == 125
+        assert home.good("ps", "-q").out == "" and home.good("ps", "-q", "-n", "1").out.split() == [bad]
+        said = home.good("show", good).out
+        for part in ("outcome   succeeded (exit 0)", "seq 100", "outputs/a  2 B", "outputs are home"):
+            assert part in said, said
+        told = json.loads(home.good("show", bad, "--json").out)
+        assert told["exit_code"] == 7 and told["outcome"] == "failed" and told["command"].endswith("exit 7'"), told
+        assert home.good("logs", good, "--tail", "2").out == "99\n100\n"
+        assert home.good("logs", good, "-f", "-n", "1").out == "100\n"
+
+
+def test_wait_hears_ctrl_c_and_the_run_goes_on():
+    with Home() as home:
+        home.good("run", "--infra", "rehearsal", "-d", "--", "sleep", "600")
+        run = home.newest()["run"]
+        waiting = home.start("wait", run)
+        time.sleep(1)
+        waiting.send_signal(signal.SIGINT)
+        said = waiting.communicate(timeout=60)[1].decode()
+        assert waiting.returncode == 130 and f"stopped waiting; {run} goes on" in said, said
+        assert home.runs() and home.alive()
+
+
+def test_a_task_may_come_from_standard_input_and_variables_from_a_file():
+    with Home() as home:
+        home.file(".env", "# mine\nexport A=1\nB='two words'\n\nC\nD=file\n")
+        task = "resources: {infra: rehearsal}\nrun: echo [$A][$B][$C][$D]\n"
+        done = subprocess.run([FERRY, "run", "-", "--rm", "-it", "--timeout", "1h", "--env-file", ".env", "-e", "D=flag"], cwd=home.work,
+                              env={**home.env, "C": "3", "FERRY_YES": "1"}, input=task, capture_output=True, text=True, timeout=120)
+        assert done.returncode == 0 and "[1][two words][3][flag]" in done.stdout, (done.stdout, done.stderr)
+        assert "! --rm: nothing to do here" in done.stderr and "! -it: nothing to do here" in done.stderr, done.stderr
+        done = home.ferry("run", "--env-file", ".env", "--infra", "rehearsal", "--", "true")
+        assert done.returncode == 125 and "no value for the variable C" in done.err, done.err
+        home.file("wrong.env", "fine=1\n1X=2\n")
+        done = home.ferry("run", "--env-file", "wrong.env", "--", "true")
+        assert done.returncode == 125 and "wrong.env:2: '1X' cannot be a variable's name" in done.err, done.err
+
+
+def test_help_answers_about_commands_and_exit_codes():
+    with Home() as home:
+        assert "124" in home.good("help", "exit-codes").out and "Usage:" in home.good("help", "run").out
+        assert "Subcommands:" in home.good("help").out and home.good("version").out.startswith("ferry ")
+        done = home.ferry("help", "everything")
+        assert done.returncode == 2 and "ferry help exit-codes" in done.err, done.err
 
 
 if __name__ == "__main__":

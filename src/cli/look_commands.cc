@@ -1,0 +1,199 @@
+// ferry wait, show, help: how a run goes, and how things are called.
+
+#include "base/text.h"
+#include "cli/command.h"
+#include "run/actions.h"
+#include "watch/report.h"
+
+namespace ferry::cli {
+
+namespace {
+
+constexpr const char* exit_codes =
+    "Exit codes of ferry run, ferry rehearse and ferry wait:\n"
+    "  0         trained to its own end, and its outputs are home\n"
+    "  1 to 255  the training's (or setup's) own code; 128 + a signal's number where a signal ended it\n"
+    "  124       was cut at max_duration or by the budget, and the training said 0\n"
+    "  125       ferry, the machine or the start failed; or outputs are not home; or you stopped waiting\n"
+    "  130       was cancelled, and the training said 0 or nothing; wait: Ctrl-C, the run goes on\n"
+    "Of several runs, ferry wait gives the first code that is not 0, in the order they were named.\n"
+    "\n"
+    "Of every command:\n"
+    "  0         done\n"
+    "  1         check: something is wrong; down --all: not everything could be looked at; a question was "
+    "answered with no\n"
+    "  2         a mistake on the command line\n"
+    "  125       ferry could not do it; what, why and what to do are on standard error\n"
+    "ferry ssh gives the code of the command that ran there.\n";
+
+Result<watch::RunView> view_of(World& world, const std::string& name) {
+  TRY_SET(run, "", world.ledger().run(name));
+  TRY_SET(instances, "", world.ledger().instances(run.name));
+  return watch::RunView{std::move(run), std::move(instances), {}, {}, {}};
+}
+
+Result<int> wait(World& world, const std::vector<std::string>& names, bool json) {
+  std::vector<std::string> runs;
+  for (const auto& name : names) {
+    TRY_SET(run, "", world.ledger().run(name));
+    runs.push_back(run.name);
+  }
+  std::vector<watch::RunView> views;
+  int first = 0;
+  for (const auto& name : runs) {
+    const auto code = run::wait(world.doors(), name);
+    if (!code && code.error().kind == Kind::cancelled) {
+      world.progress().error(code.error());
+      return 130;
+    }
+    // One that cannot be waited for does not keep the others from being heard.
+    if (!code) world.progress().error(code.error());
+    if (first == 0) first = code.value_or(run::ferry_failed);
+    TRY_SET(view, "", view_of(world, name));
+    const auto exit = view.run.exit_code ? fmt::format(" (exit {})", *view.run.exit_code) : std::string();
+    if (!json) fmt::print("{} {}{}\n", view.run.name, ledger::name(view.run.outcome), exit);
+    views.push_back(std::move(view));
+  }
+  if (json) fmt::print("{}\n", dump_json(watch::runs_json(views, os::system_clock().now_ms())));
+  return first;
+}
+
+std::string moment(std::int64_t ms) {
+  using namespace std::chrono;
+  if (ms == 0) return {};
+  const sys_seconds at(duration_cast<seconds>(milliseconds(ms)));
+  const auto day = floor<days>(at);
+  const year_month_day date(day);
+  const hh_mm_ss time(at - day);
+  return fmt::format("{:04}-{:02}-{:02} {:02}:{:02}:{:02} UTC", static_cast<int>(date.year()),
+                     static_cast<unsigned>(date.month()), static_cast<unsigned>(date.day()),
+                     time.hours().count(), time.minutes().count(), time.seconds().count());
+}
+
+/// Files under the folder where outputs came home, relative to it.
+std::vector<std::pair<std::string, std::uint64_t>> files_in(const os::Path& home, std::size_t most) {
+  std::vector<std::pair<std::string, std::uint64_t>> out;
+  std::error_code error;
+  for (std::filesystem::recursive_directory_iterator it(home, error), end; !error && it != end && out.size() < most;
+       it.increment(error)) {
+    std::error_code of_file;
+    if (it->is_regular_file(of_file) && !it->is_symlink(of_file))
+      out.emplace_back(it->path().lexically_relative(home).string(), it->file_size(of_file));
+  }
+  std::ranges::sort(out);
+  return out;
+}
+
+Result<int> show(World& world, const std::string& name, bool json) {
+  TRY_SET(view, "", view_of(world, name));
+  const auto& run = view.run;
+  const auto now = os::system_clock().now_ms();
+  constexpr std::size_t most = 1000, shown = 12;
+  const auto files = files_in(run.home, most);
+  const auto at_most = int_at(run.task, "at_most_micros", 0);
+  if (json) {
+    auto told = watch::runs_json({&view, 1}, now).front();
+    told["command"] = text_at(run.task, "run");
+    told["setup"] = text_at(run.task, "setup");
+    told["image"] = run.task.contains("image") ? run.task["image"] : Json();
+    if (at_most) told["at_most_usd"] = static_cast<double>(at_most) / 1e6;
+    told["outputs"] = Json::array();
+    for (const auto& [file, bytes] : files) told["outputs"].push_back({{"path", file}, {"bytes", bytes}});
+    fmt::print("{}\n", dump_json(told));
+    return 0;
+  }
+  const auto line = [](std::string_view what, const std::string& value) {
+    if (!value.empty()) fmt::print("{:<9} {}\n", what, short_line(value));
+  };
+  line("run", run.name + "  (task " + run.task_name + ")");
+  line("command", text_at(run.task, "run"));
+  line("setup", text_at(run.task, "setup"));
+  const auto exit = run.exit_code ? fmt::format(" (exit {})", *run.exit_code) : std::string();
+  const bool over = run.outcome != ledger::Outcome::none;
+  line("outcome", over ? std::string(ledger::name(run.outcome)) + exit : std::string());
+  line("reason", run.error);
+  line("state", std::string(ledger::name(run.phase)) + (run.keep ? ", kept" : ""));
+  line("where", run.infra);
+  for (const auto& one : view.instances) {
+    line("machine", fmt::format("{} {} {}{}  {}", one.type, one.zone.empty() ? one.region : one.zone, one.id,
+                                one.market == "spot" ? " spot" : "", ledger::name(one.state)));
+  }
+  if (run.task.contains("image"))
+    line("image", text_at(run.task["image"], "id") + "  " + text_at(run.task["image"], "name"));
+  line("began", moment(run.created_ms));
+  line("training", moment(run.train_start_ms));
+  if (run.train_end_ms > run.train_start_ms && run.train_start_ms > 0)
+    line("took", show_duration(Millis(run.train_end_ms - run.train_start_ms)));
+  line("ended", moment(run.ended_ms));
+  if (!view.instances.empty()) {
+    const auto total = watch::total_spent(view.instances, now);
+    line("cost", (total ? ferry::show(*total) : "unknown") + (at_most ? " of at most " + ferry::show(Usd{at_most}) : ""));
+  }
+  line("workdir", run.workdir);
+  line("home", run.home + "/" + (run.outputs_home ? "  (outputs are home, sha-256 verified)" : "  (outputs are not home)"));
+  for (std::size_t i = 0; i < std::min(files.size(), shown); ++i)
+    line(i ? "" : "files", files[i].first + "  " + show_bytes(files[i].second));
+  if (files.size() > shown)
+    line("", fmt::format("… and {}{} more", files.size() - shown, files.size() == most ? " or" : ""));
+  return 0;
+}
+
+/// `ferry help TOPIC` where TOPIC is no command: those are asked with --help before this is reached.
+int help(const std::string& topic) {
+  if (topic == "exit-codes" || topic == "exit-code" || topic == "exit") {
+    fmt::print("{}", exit_codes);
+    return 0;
+  }
+  fmt::print(stderr,
+             "ferry: error: there is no help about '{}'\n  try:  ferry help, ferry help COMMAND or ferry help "
+             "exit-codes\n",
+             printable(topic));
+  return usage_error;
+}
+
+}  // namespace
+
+void add_look_commands(CLI::App& app, Program& program) {
+  struct Options {
+    std::vector<std::string> runs;
+    std::string run, topic;
+    bool json = false;
+  };
+  auto options = std::make_shared<Options>();
+  auto* wait_command = app.add_subcommand(
+      "wait", "Wait until runs are over; exits with the run's own code, of several with the first that is not 0");
+  wait_command->add_option("run", options->runs, "Names of runs, or the beginnings of them")
+      ->type_name("RUN")
+      ->required();
+  wait_command->add_flag("--json", options->json, "As a JSON array, as ps has it");
+  wait_command->footer("Ctrl-C ends the waiting (130); the runs go on. All codes: ferry help exit-codes");
+  wait_command->callback([&program, options] {
+    program.chosen = [&program, options] {
+      return with_settled_world(program.carried, [options](World& world) { return wait(world, options->runs, options->json); });
+    };
+  });
+
+  auto* show_command = app.add_subcommand("show", "All about one run: command, machine, cost, outcome, outputs");
+  show_command->add_option("run", options->run, "Name of the run, or the beginning of it")->type_name("RUN")->required();
+  show_command->add_flag("--json", options->json, "As one JSON object");
+  show_command->callback([&program, options] {
+    program.chosen = [&program, options] {
+      return with_settled_world(program.carried, [options](World& world) { return show(world, options->run, options->json); });
+    };
+  });
+
+  auto* help_command = app.add_subcommand("help", "What a command does, or: ferry help exit-codes");
+  help_command->add_option("topic", options->topic, "A command, or exit-codes")->type_name("TOPIC")->required();
+  help_command->callback([&program, options] {
+    program.chosen = [options] { return help(options->topic); };
+  });
+  auto* version = app.add_subcommand("version", "As --version")->group("");
+  version->callback([&program] {
+    program.chosen = [] {
+      fmt::print("ferry {}\n", FERRY_VERSION);
+      return 0;
+    };
+  });
+}
+
+}  // namespace ferry::cli
