@@ -18,7 +18,7 @@ endif()
 add_compile_options(-Wall -Wextra -Wshadow -Wconversion -Wno-sign-conversion)
 # Designated initialisers leave members at their defaults on purpose.
 add_compile_options(-Wno-missing-field-initializers)
-add_compile_definitions(FERRY_VERSION="${PROJECT_VERSION}" _FILE_OFFSET_BITS=64)
+add_compile_definitions(_FILE_OFFSET_BITS=64)
 # base/fmt.cc compiles {fmt} once; it knows version 9 (Debian 12, Ubuntu 24.04).
 find_package(fmt REQUIRED)
 if(NOT fmt_VERSION VERSION_GREATER_EQUAL 9 OR NOT fmt_VERSION VERSION_LESS 10)
@@ -63,17 +63,34 @@ if(FERRY_SANITIZE OR FERRY_FUZZ)
                               SKIP_PRECOMPILE_HEADERS ON)
 endif()
 
-# ferry_room(NAME [ROOMS rooms…] [LINK libraries…])
+# The version's one file: a commit recompiles nothing else.
+set(VERSION_SOURCE ${CMAKE_BINARY_DIR}/version.cc)
+file(CONFIGURE OUTPUT ${VERSION_SOURCE} CONTENT [[
+#include "base/version.h"
+
+namespace ferry {
+
+std::string ferry_version() { return "@FERRY_VERSION@"; }
+
+}  // namespace ferry
+]] @ONLY)
+
+# ferry_room(NAME [ROOMS rooms…] [LINK libraries…] [APART files…])
 # src/NAME/*.cc become the library; *_test.cc the program NAME_test (run in the build folder); *_fuzz.cc one fuzz program each;
-# *_bench.cc one benchmark each.
+# *_bench.cc one benchmark each. What is APART is not in the library.
 function(ferry_room name)
-  cmake_parse_arguments(ROOM "" "" "ROOMS;LINK" ${ARGN})
+  cmake_parse_arguments(ROOM "" "" "ROOMS;LINK;APART" ${ARGN})
   file(GLOB sources CONFIGURE_DEPENDS src/${name}/*.cc)
   file(GLOB tests CONFIGURE_DEPENDS src/${name}/*_test.cc)
   file(GLOB fuzzers CONFIGURE_DEPENDS src/${name}/*_fuzz.cc)
   file(GLOB benches CONFIGURE_DEPENDS src/${name}/*_bench.cc)
-  if(tests OR fuzzers OR benches)
-    list(REMOVE_ITEM sources ${tests} ${fuzzers} ${benches})
+  list(TRANSFORM ROOM_APART PREPEND ${CMAKE_CURRENT_SOURCE_DIR}/src/${name}/)
+  if(tests OR fuzzers OR benches OR ROOM_APART)
+    list(REMOVE_ITEM sources ${tests} ${fuzzers} ${benches} ${ROOM_APART})
+  endif()
+  if(name STREQUAL "base")
+    list(APPEND sources ${VERSION_SOURCE})
+    set_source_files_properties(${VERSION_SOURCE} PROPERTIES SKIP_UNITY_BUILD_INCLUSION ON)
   endif()
   if(NOT sources)
     set(sources ${CMAKE_SOURCE_DIR}/cmake/empty.cc)
@@ -160,7 +177,7 @@ function(ferry_agent_aarch64 target)
   endif()
   set(folder ${CMAKE_BINARY_DIR}/aarch64)
   set(compile ${CCACHE} ${CROSS_CXX} -std=c++20 -O0 -DFERRY_LITTLE_JSON -ffunction-sections -I${CMAKE_SOURCE_DIR}/src
-      -DFERRY_VERSION="${PROJECT_VERSION}" -D_FILE_OFFSET_BITS=64)
+      -D_FILE_OFFSET_BITS=64)
   set(header ${CMAKE_SOURCE_DIR}/cmake/pch.h)
   add_custom_command(OUTPUT ${folder}/pch.h.gch
                      COMMAND ${compile} -x c++-header -MD -MF ${folder}/pch.d ${header} -o ${folder}/pch.h.gch
@@ -187,6 +204,10 @@ function(ferry_agent_aarch64 target)
                        DEPENDS ${folder}/${room}.cc ${folder}/pch.h.gch DEPFILE ${object}.d VERBATIM)
     list(APPEND objects ${object})
   endforeach()
+  add_custom_command(OUTPUT ${folder}/version.o
+                     COMMAND ${compile} -c ${VERSION_SOURCE} -o ${folder}/version.o
+                     DEPENDS ${VERSION_SOURCE} ${CMAKE_SOURCE_DIR}/src/base/version.h VERBATIM)
+  list(APPEND objects ${folder}/version.o)
   set(program ${CMAKE_BINARY_DIR}/ferry-agent-aarch64)
   add_custom_command(OUTPUT ${program}
                      COMMAND ${CROSS_CXX} -static -s -Wl,--gc-sections -o ${program} ${objects} ${CROSS_ZSTD} ${CROSS_CRYPTO}

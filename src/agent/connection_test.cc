@@ -11,6 +11,7 @@
 
 #include "agent/served.h"
 #include "base/text.h"
+#include "base/version.h"
 #include "os/clock.h"
 #include "os/env.h"
 #include "os/process.h"
@@ -186,7 +187,7 @@ TEST(Connection, TheBridgeStartsAnAgentAndCarriesAWholeJob) {
   {
     auto client = Client::connect(std::move(bridged.in), std::move(bridged.out), Millis(5000));
     ASSERT_TRUE(client) << describe(client.error());
-    EXPECT_EQ(client->agent_version(), FERRY_VERSION);
+    EXPECT_EQ(client->agent_version(), ferry_version());
     ASSERT_TRUE(client->start(served.spec("head -c 3000000 /dev/zero; exit 9")));
     const Seen seen = follow(*client);
     EXPECT_EQ(seen.out.size(), 3'000'000u);
@@ -287,7 +288,7 @@ TEST(Program, IsSmallAndStaticAndStartsInMilliseconds) {
   EXPECT_EQ(bytes->find("/lib64/ld-linux"), std::string::npos);
   const auto version = os::run_command({.argv = {*program, "--version"}});
   ASSERT_TRUE(version);
-  EXPECT_EQ(version->out, "ferry-agent " FERRY_VERSION "\n");
+  EXPECT_EQ(version->out, "ferry-agent " + ferry_version() + "\n");
 
   Served served;
   ::kill(served.pid(), SIGTERM);

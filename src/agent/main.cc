@@ -13,6 +13,7 @@
 #include "agent/client.h"
 #include "agent/server.h"
 #include "base/text.h"
+#include "base/version.h"
 #include "os/process.h"
 #include "sync/outputs.h"
 #include "sync/sync.h"
@@ -219,7 +220,7 @@ int complain(const Error& error, int code) {
 
 int dispatch(const std::vector<std::string>& words) {
   const std::string name = words.empty() ? "" : words[0];
-  if (name == "--version") return std::puts("ferry-agent " FERRY_VERSION) < 0 ? failed_code : 0;
+  if (name == "--version") return std::puts(("ferry-agent " + ferry_version()).c_str()) < 0 ? failed_code : 0;
   if (name == "--help") return std::fputs(usage, stdout) < 0 ? failed_code : 0;
   for (const Command& command : commands()) {
     if (command.name != name) continue;

@@ -4,6 +4,8 @@
 
 #include <cerrno>
 
+#include "base/version.h"
+
 namespace ferry::agent {
 namespace {
 
@@ -15,7 +17,7 @@ constexpr int parts_a_turn = 8;
 
 Session::Session(os::Fd socket, Supervisor& supervisor)
     : socket_(std::move(socket)), supervisor_(supervisor), last_active_(os::system_clock().steady_ms()) {
-  const Json hello{{"protocol", protocol_version}, {"version", FERRY_VERSION}, {"run", supervisor_.run()}};
+  const Json hello{{"protocol", protocol_version}, {"version", ferry_version()}, {"run", supervisor_.run()}};
   out_ = std::string(greeting) + encode(FrameType::hello, dump_json(hello));
 }
 
@@ -78,7 +80,7 @@ Json Session::act(const Json& request) {
     return Json::object();
   }
   return failed(
-      {Kind::unsupported, "this agent cannot \"" + op + "\"", "its version is " FERRY_VERSION, "", ""});
+      {Kind::unsupported, "this agent cannot \"" + op + "\"", "its version is " + ferry_version(), "", ""});
 }
 
 bool Session::fill() {

@@ -6,6 +6,7 @@
 #include "aws/services.h"
 #include "aws/sigv4.h"
 #include "base/text.h"
+#include "base/version.h"
 
 namespace ferry::aws {
 namespace {
@@ -148,7 +149,7 @@ Result<std::string> Client::call(const std::string& service, const std::string& 
   request.url = endpoint + "/";
   request.timeout = call_timeout;
   request.ca_bundle = config_.ca_bundle;
-  request.headers.emplace_back("User-Agent", "ferry/" FERRY_VERSION);
+  request.headers.emplace_back("User-Agent", "ferry/" + ferry_version());
   Provider* provider = config_.credentials.get();
   TRY_SET(credentials, "", provider ? provider->get() : Credentials());
   for (bool renewed = false;; renewed = true) {

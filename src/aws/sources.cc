@@ -4,6 +4,7 @@
 #include "aws/errors.h"
 #include "aws/retry.h"
 #include "base/text.h"
+#include "base/version.h"
 
 namespace ferry::aws {
 namespace {
@@ -92,7 +93,7 @@ Result<os::HttpResponse> ask(const Search& search, os::HttpRequest request, int 
   request.timeout = limit;
   request.connect_timeout = std::min(request.connect_timeout, limit);
   request.ca_bundle = search.config.ca_bundle();
-  request.headers.emplace_back("User-Agent", "ferry/" FERRY_VERSION);
+  request.headers.emplace_back("User-Agent", "ferry/" + ferry_version());
   return Retry(search.clock, attempts)
       .send(
           search.http, Repeat::freely, [&](std::int64_t) { return request; },

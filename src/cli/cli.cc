@@ -1,7 +1,11 @@
 #include "cli/cli.h"
 
 #include "base/text.h"
+#include "base/version.h"
 #include "cli/command.h"
+#include "cli/meanings.h"
+#include "os/env.h"
+#include "os/terminal.h"
 #include "run/run.h"
 
 namespace ferry::cli {
@@ -23,8 +27,8 @@ constexpr const char* footer =
 
 /// True for commands whose words behind "--" are a command of their own; anywhere else they are arguments,
 /// even when they begin with a dash.
-bool takes_command(const std::vector<char*>& words) {
-  for (std::size_t i = 1; i < words.size(); ++i) {
+bool takes_command(std::span<const std::string> words) {
+  for (std::size_t i = 0; i < words.size(); ++i) {
     const std::string_view word = words[i];
     if (word == "--") return false;
     if (word == "--profile") ++i;
@@ -40,10 +44,34 @@ int unknown_command(const CLI::App& app, std::string_view word) {
        app.get_subcommands([](const CLI::App* one) { return !one->get_group().empty(); })) {
     names.push_back(command->get_name());
   }
-  const auto near = nearest(word, names);
+  const auto near = near_command(word, names);
   fmt::print(stderr, "ferry: error: there is no command '{}'\n  try:  ferry {}\n", printable(word),
              near ? *near + " --help" : "--help");
   return usage_error;
+}
+
+/// A word of another tool: puts ferry's own in its place, or answers, which ends the program with this code.
+std::optional<int> translate(const CLI::App& app, std::vector<std::string>& words) {
+  const auto meant = answer(words);
+  if (!meant) return unknown_command(app, words[0]);
+  const auto note = meant->note.empty() ? std::string() : "   (" + meant->note + ")";
+  if (meant->how == Answer::How::says) {
+    fmt::print(stderr, "ferry: error: there is no command '{}'\n  try:  {}{}\n", printable(words[0]), meant->line,
+               note);
+    return usage_error;
+  }
+  fmt::print(stderr, "! '{}' is here: {}{}\n", printable(words[0]), meant->line, note);
+  if (meant->how == Answer::How::asks && meant->words.size() > 1 && os::is_terminal(0) && os::is_terminal(2) &&
+      !says_yes()) {
+    const auto line = "ferry " + printable(join(meant->words, " "));
+    const auto said = os::ask(line + "? [y/N] ");
+    if (!said || !(said->starts_with('y') || said->starts_with('Y'))) {
+      fmt::print(stderr, "nothing was done\n");
+      return 1;
+    }
+  }
+  words = meant->words;
+  return std::nullopt;
 }
 
 /// What a mistake on the command line is answered with: a flag that is nearly one of ours gets its name.
@@ -72,21 +100,12 @@ std::string cure_of(CLI::App& app, const CLI::ParseError& error) {
 
 int main(int argc, char** argv, const Carried& carried) {
   if (argc == 2 && (std::string_view(argv[1]) == "--version" || std::string_view(argv[1]) == "-V")) {
-    fmt::print("ferry {}\n", FERRY_VERSION);
+    fmt::print("ferry {}\n", ferry_version());
     return 0;
   }
   Program program{carried, {}, false, {}, {}};
-  std::vector<char*> words(argv, argv + argc);
-  if (const auto dashes =
-          std::find_if(words.begin(), words.end(), [](char* word) { return std::string_view(word) == "--"; });
-      dashes != words.end() && takes_command(words)) {
-    program.has_dashes = true;
-    program.after_dashes.assign(dashes + 1, words.end());
-    words.erase(dashes, words.end());
-  }
-
   CLI::App app(description, "ferry");
-  app.set_version_flag("-V,--version", std::string("ferry ") + FERRY_VERSION);
+  app.set_version_flag("-V,--version", "ferry " + ferry_version());
   app.footer(footer);
   app.require_subcommand(1);
   app.add_option("--profile", program.profile,
@@ -109,11 +128,21 @@ int main(int argc, char** argv, const Carried& carried) {
     fmt::print("{}", app.help());
     return 0;
   }
-  const std::string_view first = words.size() > 1 ? words[1] : "-";
-  const auto is_first = [&](const CLI::App* command) { return command->get_name() == first; };
-  if (!first.starts_with('-') && app.get_subcommands(is_first).empty()) return unknown_command(app, first);
+  std::vector<std::string> words(argv + 1, argv + argc);
+  const auto is_command = [&](const std::string& word) {
+    return !app.get_subcommands([&](const CLI::App* one) { return one->get_name() == word; }).empty();
+  };
+  if (!words[0].starts_with('-') && !is_command(words[0])) {
+    if (const auto code = translate(app, words)) return *code;
+  }
+  if (const auto dashes = std::ranges::find(words, "--"); dashes != words.end() && takes_command(words)) {
+    program.has_dashes = true;
+    program.after_dashes.assign(dashes + 1, words.end());
+    words.erase(dashes, words.end());
+  }
   try {
-    app.parse(static_cast<int>(words.size()), words.data());
+    std::ranges::reverse(words);  // as CLI11 takes them
+    app.parse(std::move(words));
   } catch (const CLI::ParseError& error) {
     if (error.get_exit_code() == 0) return app.exit(error);
     fmt::print(stderr, "ferry: error: {}\n  try:  {}\n", printable(error.what()), cure_of(app, error));

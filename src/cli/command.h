@@ -55,6 +55,9 @@ class World {
 /// The face for this process' standard streams: json if asked for, terminal or plain.
 watch::Face face_for(bool json);
 
+/// True if the environment says yes to every question (FERRY_YES=1).
+bool says_yes();
+
 /// Shows an error the way every command does, and gives the exit code for it.
 int report(const Error& error);
 

@@ -74,6 +74,11 @@ Result<std::unique_ptr<World>> World::open(const Carried& carried, watch::Face f
   return world;
 }
 
+bool says_yes() {
+  const auto value = os::env("FERRY_YES").value_or("");
+  return !value.empty() && value != "0" && value != "no" && value != "false";
+}
+
 int report(const Error& error) {
   watch::make_progress(watch::Face::plain, 1, 2)->error(error);
   return run::ferry_failed;

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include "base/hash.h"
+#include "base/version.h"
 #include "cloud/cloud.h"
 #include "cloud/moto_server.h"
 #include "os/env.h"
@@ -19,7 +20,7 @@ enum class Tokens { honoured, ignored };
 /// Names of this run of the contract only, so that several may share one account.
 struct Names {
   std::string run = "contract-" + random_name(6);
-  Tags tags = {{"ferry:run", run}, {"ferry:owner", "test"}, {"ferry:version", FERRY_VERSION}};
+  Tags tags = {{"ferry:run", run}, {"ferry:owner", "test"}, {"ferry:version", ferry_version()}};
 };
 
 /// The value, or a failed test that says why there is none.

@@ -5,6 +5,7 @@
 #include <array>
 
 #include "base/text.h"
+#include "base/version.h"
 
 namespace ferry::ledger {
 namespace {
@@ -66,7 +67,7 @@ Status check_not_newer(std::int64_t version, const os::Path& file) {
   const std::string folder = printable(file.parent_path().string());
   return fail(
       Kind::unsupported, fmt::format("the ledger {} was written by a newer ferry", printable(file.string())),
-      fmt::format("it has schema {}; this ferry ({}) knows {}", version, FERRY_VERSION, schema_version),
+      fmt::format("it has schema {}; this ferry ({}) knows {}", version, ferry_version(), schema_version),
       fmt::format("update ferry, or set XDG_DATA_HOME to a folder other than the one that holds {}", folder));
 }
 

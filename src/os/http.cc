@@ -1,7 +1,6 @@
 #include "os/http.h"
 
 #include <curl/curl.h>
-#include <dlfcn.h>
 
 #include "base/text.h"
 #include "os/env.h"
@@ -10,55 +9,6 @@
 namespace ferry::os {
 
 namespace {
-
-/// The functions we use, looked up in the library that is loaded at run time.
-struct Curl {
-  decltype(&curl_global_init) global_init;
-  decltype(&curl_easy_init) easy_init;
-  decltype(&curl_easy_cleanup) easy_cleanup;
-  decltype(&curl_easy_reset) easy_reset;
-  decltype(&curl_easy_setopt) easy_setopt;
-  decltype(&curl_easy_perform) easy_perform;
-  decltype(&curl_easy_getinfo) easy_getinfo;
-  decltype(&curl_easy_strerror) easy_strerror;
-  decltype(&curl_slist_append) slist_append;
-  decltype(&curl_slist_free_all) slist_free_all;
-};
-
-Result<Curl> load_curl() {
-  void* library = nullptr;
-  for (const char* name : {"libcurl.so.4", "libcurl-gnutls.so.4"}) {
-    if (!library) library = ::dlopen(name, RTLD_NOW | RTLD_LOCAL);
-  }
-  if (!library) {
-    return fail(Kind::unsupported, "the HTTP library libcurl cannot be loaded", "libcurl.so.4 was not found",
-                "install it: sudo apt-get install libcurl4");
-  }
-  Curl curl{};
-  bool complete = true;
-  const auto find = [&](auto& function, const char* name) {
-    function = reinterpret_cast<std::remove_reference_t<decltype(function)>>(::dlsym(library, name));
-    complete = complete && function;
-  };
-  find(curl.global_init, "curl_global_init");
-  find(curl.easy_init, "curl_easy_init");
-  find(curl.easy_cleanup, "curl_easy_cleanup");
-  find(curl.easy_reset, "curl_easy_reset");
-  find(curl.easy_setopt, "curl_easy_setopt");
-  find(curl.easy_perform, "curl_easy_perform");
-  find(curl.easy_getinfo, "curl_easy_getinfo");
-  find(curl.easy_strerror, "curl_easy_strerror");
-  find(curl.slist_append, "curl_slist_append");
-  find(curl.slist_free_all, "curl_slist_free_all");
-  if (!complete) return fail(Kind::unsupported, "libcurl.so.4 is too old");
-  curl.global_init(CURL_GLOBAL_DEFAULT);
-  return curl;
-}
-
-const Result<Curl>& loaded_curl() {
-  static const Result<Curl> curl = load_curl();
-  return curl;
-}
 
 /// The host of a URL, lower case, an IPv6 address in its brackets.
 std::string host_of(std::string_view url) {
@@ -117,7 +67,7 @@ std::size_t take_header(char* bytes, std::size_t size, std::size_t count, void* 
 class CurlClient final : public HttpClient {
  public:
   ~CurlClient() override {
-    if (handle_) (*loaded_curl()).easy_cleanup(handle_);
+    if (handle_) curl_easy_cleanup(handle_);
   }
 
   Result<HttpResponse> send(const HttpRequest& request) override {
@@ -127,40 +77,41 @@ class CurlClient final : public HttpClient {
       return fail(Kind::bad_input, "not an address of the web: " + printable(request.url.substr(0, 200)), {},
                   "it begins with https:// or http://; correct AWS_ENDPOINT_URL, or endpoint_url in the AWS config file");
     }
-    const auto& loaded = loaded_curl();
-    if (!loaded) return tl::unexpected<Error>(loaded.error());
-    const Curl& curl = *loaded;
-    if (!handle_) handle_ = curl.easy_init();
-    curl.easy_reset(handle_);
+    static const CURLcode ready = curl_global_init(CURL_GLOBAL_DEFAULT);
+    if (!handle_ && ready == CURLE_OK) handle_ = curl_easy_init();
+    if (!handle_) {
+      return fail(Kind::unsupported, "the HTTP library libcurl cannot be used", curl_easy_strerror(ready),
+                  "free some memory, or install libcurl again: sudo apt-get install --reinstall libcurl4");
+    }
+    curl_easy_reset(handle_);
     HttpResponse response;
     curl_slist* headers = nullptr;
     bool has_expect = false;
     for (const auto& [name, value] : request.headers) {
       has_expect = has_expect || lower(name) == "expect";
-      headers = curl.slist_append(headers, (value.empty() ? name + ";" : name + ": " + value).c_str());
+      headers = curl_slist_append(headers, (value.empty() ? name + ";" : name + ": " + value).c_str());
     }
-    if (!has_expect) headers = curl.slist_append(headers, "Expect:");
-    set_options(curl, request, headers, response);
+    if (!has_expect) headers = curl_slist_append(headers, "Expect:");
+    set_options(request, headers, response);
     char detail[CURL_ERROR_SIZE] = {};
-    curl.easy_setopt(handle_, CURLOPT_ERRORBUFFER, detail);
-    const CURLcode code = curl.easy_perform(handle_);
-    curl.easy_setopt(handle_, CURLOPT_ERRORBUFFER, nullptr);
-    curl.slist_free_all(headers);
+    curl_easy_setopt(handle_, CURLOPT_ERRORBUFFER, detail);
+    const CURLcode code = curl_easy_perform(handle_);
+    curl_easy_setopt(handle_, CURLOPT_ERRORBUFFER, nullptr);
+    curl_slist_free_all(headers);
     if (code == CURLE_WRITE_ERROR) {
       return fail(Kind::corrupt, "the answer of " + server_of(request.url) + " is over 64 MiB",
                   "no service that ferry asks says so much");
     }
-    if (code != CURLE_OK) return failed(request, code, detail[0] ? detail : curl.easy_strerror(code));
+    if (code != CURLE_OK) return failed(request, code, detail[0] ? detail : curl_easy_strerror(code));
     long status = 0;
-    curl.easy_getinfo(handle_, CURLINFO_RESPONSE_CODE, &status);
+    curl_easy_getinfo(handle_, CURLINFO_RESPONSE_CODE, &status);
     response.status = static_cast<int>(status);
     return response;
   }
 
  private:
-  void set_options(const Curl& curl, const HttpRequest& request, curl_slist* headers,
-                   HttpResponse& response) {
-    const auto set = [&](CURLoption option, auto value) { curl.easy_setopt(handle_, option, value); };
+  void set_options(const HttpRequest& request, curl_slist* headers, HttpResponse& response) {
+    const auto set = [&](CURLoption option, auto value) { curl_easy_setopt(handle_, option, value); };
     set(CURLOPT_URL, request.url.c_str());
     set(CURLOPT_PATH_AS_IS, 1L);
     set(CURLOPT_NOSIGNAL, 1L);

@@ -1,7 +1,6 @@
 #pragma once
 /// \file
-/// The HTTP client. libcurl is loaded on first use (dlopen), because loading it costs 7 ms that commands
-/// which make no call must not pay.
+/// The HTTP client, by libcurl. In the library `http`, apart from the rest of the room (see CMakeLists.txt).
 
 #include <memory>
 #include <string>

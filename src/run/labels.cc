@@ -6,6 +6,7 @@
 
 #include "base/hash.h"
 #include "base/text.h"
+#include "base/version.h"
 #include "os/env.h"
 
 namespace ferry::run {
@@ -44,7 +45,7 @@ cloud::Tags tags_of(const ledger::Run& run, const cloud::Tags& labels) {
   cloud::Tags tags = {{"ferry:run", run.name},
                       {launch_tag, launch_id(run)},
                       {owner_tag, owner_name()},
-                      {"ferry:version", FERRY_VERSION},
+                      {"ferry:version", ferry_version()},
                       {"Name", "ferry " + run.name}};
   if (const auto id = text_at(run.task, "ledger"); !id.empty()) tags[ledger_tag] = id;
   for (const auto& [key, value] : labels) {

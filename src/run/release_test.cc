@@ -12,11 +12,12 @@ namespace {
 /// A cloud of at most one machine, which does what the test says at each call.
 class OneMachine final : public cloud::Cloud {
  public:
-  explicit OneMachine(os::FakeClock& clock) : clock_(clock) {}
+  /// Counts in `count`, which outlives it, how often it was told to end.
+  OneMachine(os::FakeClock& clock, int& count) : terminates(count), clock_(clock) {}
   std::optional<cloud::Instance> machine;
   std::function<Status()> on_terminate = [] { return Status(); };
   std::function<void()> on_describe = [] {};
-  int terminates = 0;
+  int& terminates;
 
   /// As EC2 tells it; `says_when`: with the time.
   void end(bool says_when) {
@@ -69,10 +70,9 @@ class OneMachine final : public cloud::Cloud {
 struct ReleaseTest : testing::Test {
   ReleaseTest() {
     doors.cloud = [this](Place&) -> Result<std::unique_ptr<cloud::Cloud>> {
-      auto opened = std::make_unique<OneMachine>(clock);
+      auto opened = std::make_unique<OneMachine>(clock, terminates);
       opened->machine = {.id = "i-1", .state = cloud::State::running, .launched_ms = began};
-      now = opened.get();
-      prepare(*now);
+      prepare(*opened);
       return opened;
     };
     run.name = "r-1";
@@ -103,7 +103,7 @@ struct ReleaseTest : testing::Test {
   Doors doors{clock, *http, *ledger, *progress, signals, dir.path(), {}, {}, {}};
   ledger::Run run;
   std::function<void(OneMachine&)> prepare = [](OneMachine&) {};
-  OneMachine* now = nullptr;
+  int terminates = 0;
 };
 
 TEST_F(ReleaseTest, AMachineThatEndsItselfNeedsNoHearing) {
@@ -149,12 +149,12 @@ TEST_F(ReleaseTest, AnEndThatNobodyHearsIsAnErrorAfterItsLimitAndTheMachineStays
   EXPECT_LT(clock.now - began, 260'000);
 }
 
-TEST_F(ReleaseTest, ARefusalIsToldAtOnce) {
+TEST_F(ReleaseTest, ARefusalIsToldWhenTheMachineHasNotEndedItselfWithinAMinute) {
   prepare = [](OneMachine& cloud) {
     cloud.on_terminate = [] { return fail(Kind::denied, "UnauthorizedOperation"); };
   };
   EXPECT_EQ(release_all(doors, run).error().kind, Kind::denied);
-  EXPECT_LT(clock.now - began, 1000);
+  EXPECT_LT(clock.now - began, 62'000);
   EXPECT_EQ(ledger->unreleased()->size(), 1U);
 }
 
@@ -171,7 +171,7 @@ TEST_F(ReleaseTest, AYoungMachineThatIsNotKnownYetIsWaitedForAndEnded) {
     };
   };
   ASSERT_TRUE(release_all(doors, run));
-  EXPECT_GE(now->terminates, 2);
+  EXPECT_GE(terminates, 2);
   EXPECT_GE(released_ms() - began, 12'000);
 }
 
@@ -183,7 +183,7 @@ TEST_F(ReleaseTest, AnOrderThatChangesNothingIsGivenAgain) {
     };
   };
   ASSERT_TRUE(release_all(doors, run));
-  EXPECT_EQ(now->terminates, 3);
+  EXPECT_EQ(terminates, 3);
 }
 
 }  // namespace

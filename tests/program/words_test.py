@@ -124,5 +124,51 @@ def test_unknown_runs_are_told():
             assert done.returncode == 125 and "nothing-xyz" in done.err, (command, done.err)
 
 
+def test_words_of_other_tools_do_what_they_mean_here_or_say_the_line():
+    with Home() as home:
+        home.good("run", "--infra", "rehearsal", "--keep", "-n", "ours", "--", "true")
+        run = home.newest()["run"]
+        done = home.good("ls")
+        assert run in done.out and "'ls' is here: ferry ps" in done.err and "ferry ps" not in done.out, (done.out, done.err)
+        assert home.good("attach", run).returncode == 0
+        for typed, line in ((["exec", "-it", run, "nvidia-smi"], f"ferry ssh {run} -- nvidia-smi"), (["cp", f"{run}:/x", "."], f"ferry fetch {run}"),
+                            (["python", "train.py"], "ferry run -- python train.py"), (["login"], "aws configure")):
+            done = home.ferry(*typed)
+            assert done.returncode == 2 and f"try:  {line}" in done.err, done.err
+        done = home.ferry("blorb")
+        assert done.returncode == 2 and "try:  ferry --help" in done.err, done.err
+        done = home.good("terminate", run)  # nobody is there to be asked
+        assert "ferry down" in done.err and "nothing left running" in done.out, (done.out, done.err)
+        home.nothing_left()
+
+
+def answered(home, answer, *args):
+    """What a person at a terminal sees who answers each question with this; the exit code."""
+    child, ours = pty.fork()
+    if child == 0:
+        os.chdir(home.work)
+        os.execve(FERRY, [FERRY, *args], {**home.env, "TERM": "xterm"})
+    os.write(ours, answer)
+    seen = b""
+    try:
+        while part := os.read(ours, 65536):
+            seen += part
+    except OSError:
+        pass  # the other end is closed
+    os.close(ours)
+    return seen.decode(errors="replace"), os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
+def test_a_word_that_ends_a_run_asks_at_a_terminal():
+    with Home() as home:
+        home.good("run", "--infra", "rehearsal", "-d", "-n", "ours", "--", "sleep", "600")
+        run = home.newest()["run"]
+        seen, code = answered(home, b"n\n", "kill", run)
+        assert code == 1 and f"ferry cancel {run}? [y/N]" in seen and "nothing was done" in seen, seen
+        assert home.runs() and not home.newest()["outcome"].startswith("cancel"), home.newest()
+        seen, code = answered(home, b"y\n", "kill", run)
+        assert code == 0 and home.newest()["outcome"] == "cancelled", seen
+
+
 if __name__ == "__main__":
     main(globals())
