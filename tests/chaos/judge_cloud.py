@@ -10,6 +10,9 @@ TOLERANCE_MS = 1000  # the cloud tells its times in whole seconds
 
 
 def nothing_left(trial):
+    end = time.time() + 15
+    while any(one["phase"] == "shutting-down" for one in trial.state()["instances"].values()) and time.time() < end:
+        time.sleep(0.2)
     state, found = trial.state(), []
     mine = lambda one: one["client_token"].startswith((trial.run() or "?") + "-") or not trial.box
     alive = [one["id"] for one in state["instances"].values() if mine(one) and one["phase"] != "terminated"]

@@ -41,7 +41,7 @@ def ledger_lost(trial, dice):
     for path in trial.data.glob("ledger.db*"):
         path.unlink()
     trial.note("the ledger is removed")
-    trial.exempt |= {"books", "logs", "logs_again", "exit_code", "times"}
+    trial.exempt |= {"books", "logs", "logs_again", "exit_code", "times", "advice"}
     if trial.type("down", "--all").code != 0:
         trial.problems.append("down --all after the ledger was lost fails")
 
