@@ -1,0 +1,92 @@
+// What a chaotic world did to runs once: each is mended for good here.
+#include <gtest/gtest.h>
+
+#include "base/text.h"
+#include "run/actions.h"
+#include "run/bring_home.h"
+#include "run/stage.h"
+
+namespace ferry::run {
+namespace {
+
+using ledger::Outcome;
+using ledger::Phase;
+
+TEST(Mended, NoAdviceIsGivenAboutAStoppedMachineThatIsReleasedAtOnce) {
+  Stage stage;
+  stage.is_deaf = true;
+  stage.when("begin connect", [&] { stage.cloud.stop(stage.machine_id()); });
+  EXPECT_EQ(stage.start(stage.order()), ferry_failed);
+  EXPECT_TRUE(stage.was_shown("was stopped from outside")) << stage.everything_shown();
+  EXPECT_FALSE(stage.was_shown("ferry fetch")) << stage.everything_shown();
+  EXPECT_FALSE(stage.was_shown("no timer ends it")) << stage.everything_shown();
+  EXPECT_EQ(stage.run().error.find("timer"), std::string::npos) << stage.run().error;
+  EXPECT_EQ(stage.trouble(), "");
+}
+
+TEST(Mended, AMachineThatIsStoppedInTheTrainingIsToldOnceAndGetsNoFollowers) {
+  Stage stage;
+  stage.leave_at(Phase::training);
+  stage.cloud.stop(stage.machine_id());
+  for (int i = 0; i < 3; ++i) stage.process([](Doors& here) { (void)settle(here); });
+  EXPECT_EQ(stage.followers(), 0U);
+  EXPECT_EQ(stage.run().outcome, Outcome::lost);
+  const auto shown = stage.everything_shown();
+  const auto first = shown.find("was left behind");
+  ASSERT_NE(first, std::string::npos) << shown;
+  EXPECT_EQ(shown.find("was left behind", first + 1), std::string::npos) << shown;
+  EXPECT_TRUE(stage.was_shown("ferry fetch " + stage.run().name)) << shown;
+}
+
+TEST(Mended, AKnownHostsThatWasDamagedUnderSshIsNoOtherMachine) {
+  Stage stage;
+  stage.leave_at(Phase::training);
+  const Error denial{Kind::denied, "another machine answers", {}, {}, ssh::host_key_code};
+  stage.refused = {denial};
+  EXPECT_EQ(stage.follow(), 0) << stage.everything_shown();
+  EXPECT_EQ(stage.model(), "");
+
+  Stage other;
+  other.leave_at(Phase::training);
+  other.refused = {denial, denial};
+  EXPECT_EQ(other.follow(), ferry_failed);
+  EXPECT_TRUE(other.was_shown("another machine answers")) << other.everything_shown();
+}
+
+TEST(Mended, ATrainLogThatCouldNotBeWrittenIsWrittenByALaterCommand) {
+  Stage stage;
+  stage.leave_at(Phase::training, "mkdir -p outputs; echo model >outputs/model; echo one; echo two");
+  // A folder in its place: as if the disk of the results could not be written.
+  stage.when("begin fetch", [&] { ASSERT_TRUE(os::make_dirs(stage.home() / "train.log/in-the-way", 0700)); });
+  EXPECT_EQ(stage.follow(), 0) << stage.everything_shown();
+  EXPECT_EQ(stage.run().phase, Phase::released);
+  EXPECT_TRUE(stage.was_shown("later ferry commands try again")) << stage.everything_shown();
+  std::filesystem::remove_all(stage.home() / "train.log");
+  stage.process([](Doors& here) { (void)settle(here); });
+  EXPECT_EQ(os::read_file(stage.home() / "train.log").value_or(""), "one\ntwo\n");
+  EXPECT_TRUE(stage.was_shown("could be written now")) << stage.everything_shown();
+}
+
+TEST(Mended, WhereThereIsNoRoomForTheCopyOfTheLogItIsWrittenBesideTheOutputsAndStillShown) {
+  Stage stage;
+  stage.leave_at(Phase::training, "mkdir -p outputs; echo model >outputs/model; echo one; echo two");
+  const auto log = Folder(stage.data(), stage.run().name).log();
+  std::filesystem::remove_all(log);
+  ASSERT_TRUE(os::make_dirs(log, 0700));  // it cannot be opened for writing
+  EXPECT_EQ(stage.follow(), 0) << stage.everything_shown();
+  EXPECT_EQ(os::read_file(stage.home() / "train.log").value_or(""), "one\ntwo\n") << stage.everything_shown();
+  std::filesystem::remove_all(log);
+  std::string shown;
+  stage.process([&](Doors& here) {
+    EXPECT_TRUE(logs(here, stage.run().name, false, [&](std::string_view bytes, bool) {
+      shown += bytes;
+      return Status();
+    }));
+    write_log_home(here, stage.run());  // from a copy that is gone
+  });
+  EXPECT_EQ(shown, "one\ntwo\n");
+  EXPECT_EQ(os::read_file(stage.home() / "train.log").value_or(""), "one\ntwo\n");
+}
+
+}  // namespace
+}  // namespace ferry::run
