@@ -1,6 +1,7 @@
 // ferry wait, show, help: how a run goes, and how things are called.
 
 #include "base/text.h"
+#include "base/version.h"
 #include "cli/command.h"
 #include "run/actions.h"
 #include "watch/report.h"
@@ -190,7 +191,7 @@ void add_look_commands(CLI::App& app, Program& program) {
   auto* version = app.add_subcommand("version", "As --version")->group("");
   version->callback([&program] {
     program.chosen = [] {
-      fmt::print("ferry {}\n", FERRY_VERSION);
+      fmt::print("ferry {}\n", ferry_version());
       return 0;
     };
   });

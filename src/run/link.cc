@@ -32,6 +32,9 @@ Result<RemotePaths> prepare(Doors& doors, ssh::Session& session, const ledger::I
     if (line.starts_with("ferry-arch:")) arch = line.substr(11);
     if (line.starts_with("ferry-has:")) have.insert(line.substr(10));
   }
+  // Cut short, as by a connection that broke: to be asked again.
+  if (answer.exit.code == 255 || (paths.home.starts_with('/') && arch.empty()))
+    return fail(Kind::lost, "the machine did not answer to its end", printable(trim(answer.err).substr(0, 300)));
   if (!paths.home.starts_with('/')) {
     return fail(Kind::corrupt, "the machine's login shell does not answer as a shell does",
                 printable(trim(answer.out + answer.err).substr(0, 300)));

@@ -59,7 +59,7 @@ def test_wishes_that_an_own_machine_cannot_be_asked_for_are_named():
 def test_two_runs_take_turns():
     with Home() as home:
         own_machine(home)
-        script = "date +%s%N > started; echo up; sleep 3; mkdir outputs; date +%s%N > outputs/ended; cp started outputs/"
+        script = "date +%s%N > started; echo up; sleep 8; mkdir outputs; date +%s%N > outputs/ended; cp started outputs/"
         first = home.start("run", "--name", "first", "--infra", "ssh/box", "--", "sh", "-c", script)
         assert first.stdout.readline() == b"up\n"
         second = home.start("run", "--name", "second", "--infra", "ssh/box", "--", "sh", "-c", script)

@@ -231,7 +231,7 @@ def test_a_machine_with_another_address_after_a_stop_is_found_again():
         env = dict(line.removeprefix("export ").split("=", 1) for line in lines if line.startswith("export "))
         env = {key: value.strip("'\"") for key, value in env.items()}
         if subprocess.run(["which", "aws"], capture_output=True).returncode == 0:
-            aws = lambda *args: subprocess.run(["aws", "ec2", *args], env={**home.env, **env, "AWS_PAGER": ""}, check=True, capture_output=True)
+            aws = lambda *args: subprocess.run(["aws", "--endpoint-url", env["AWS_ENDPOINT_URL"], "ec2", *args], env={**home.env, **env, "AWS_PAGER": ""}, check=True, capture_output=True)
             instance = home.alive()[0]
             aws("stop-instances", "--instance-ids", instance)
             aws("wait", "instance-stopped", "--instance-ids", instance)
