@@ -35,6 +35,11 @@ void tell_not_written(Doors& doors, const ledger::Run& run, const Error& error) 
 Result<Outputs> bring_home(Doors& doors, const ledger::Run& run, bool may_start, bool owned) {
   const Folder folder(doors.data, run.name);
   TRY_SET(reached, "", reach(doors, run, may_start));
+  // Its machine is to be given back: what the training would only save at its end must be saved first.
+  if (owned) {
+    if (const auto stopped = stop_training(doors, reached.link); !stopped)
+      doors.progress.warn("down", "the training could not be stopped: " + stopped.error().what);
+  }
   // Nothing is lost by ending here: whatever the signal, it means just that.
   sync::Options options;
   bool stopped = doors.wish != Wish::go_on;

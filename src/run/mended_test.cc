@@ -24,6 +24,20 @@ TEST(Mended, NoAdviceIsGivenAboutAStoppedMachineThatIsReleasedAtOnce) {
   EXPECT_EQ(stage.trouble(), "");
 }
 
+TEST(Mended, DownOfATrainingThatNobodyFollowsLetsItSaveFirst) {
+  Stage stage;
+  stage.leave_at(Phase::training,
+                 "trap 'mkdir outputs; echo model >outputs/model; exit 0' TERM; echo go; while :; do sleep 0.05; done");
+  while (!os::exists(stage.machine().home() / "ferry" / stage.run().name)) std::this_thread::yield();
+  stage.process([&](Doors& here) {
+    const auto ended = down(here, stage.run().name, true);
+    EXPECT_TRUE(ended) << describe(ended.error());
+  });
+  EXPECT_EQ(stage.model(), "") << stage.everything_shown();
+  EXPECT_EQ(stage.run().outcome, Outcome::cancelled);
+  EXPECT_EQ(stage.trouble(), "");
+}
+
 TEST(Mended, AMachineThatIsStoppedInTheTrainingIsToldOnceAndGetsNoFollowers) {
   Stage stage;
   stage.leave_at(Phase::training);

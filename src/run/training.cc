@@ -152,6 +152,32 @@ Status read_log(Doors& doors, Link& link, std::uint64_t from,
   return {};
 }
 
+Status stop_training(Doors& doors, Link& link) {
+  const auto is_over = [](const agent::JobStatus& status) {
+    return status.state == agent::JobState::done || status.state == agent::JobState::idle;
+  };
+  TRY_SET(channel, "", link.agent());
+  TRY_SET(status, "", channel.client.status());
+  if (is_over(status)) return {};
+  doors.progress.warn("down", "stopping the training, then bringing home what it saved");
+  TRY("stop the training", channel.client.cancel(cancel_grace));
+  TRY("", channel.client.attach(status.log_size));
+  const auto patience = Millis(cancel_grace + cancel_patience).count();
+  const auto asked = doors.clock.steady_ms();
+  auto heard = asked;
+  while (true) {
+    doors.check_signals(true);
+    if (doors.letting_go) return fail(Kind::cancelled, "stopped waiting for the training");
+    TRY_SET(event, "", channel.client.next(step));
+    const auto now = doors.clock.steady_ms();
+    if (event) heard = now;
+    if (event && event->state && is_over(*event->state)) return {};
+    if (now - heard > silence_limit.count()) return fail(Kind::lost, "the agent fell silent");
+    if (now - asked > patience)
+      return fail(Kind::conflict, "the training does not end although it was told to");
+  }
+}
+
 Status complete_log(Doors& doors, Link& link, LocalLog& log) {
   return read_log(doors, link, log.size(), [&](agent::LogChunk chunk) -> Status {
     TRY("", log.append(std::move(chunk)));
