@@ -132,7 +132,7 @@ def test_a_machine_with_another_name_after_a_stop_and_start_is_found_again():
         ids = [before["InstanceId"]]
         cloud.through.stop_instances(InstanceIds=ids)
         home.wait_for("stopped", lambda: cloud.twin(*ids)["State"]["Name"] == "stopped")
-        assert "training" in home.good("ps").out
+        assert "stopped" in home.good("ps").out
         cloud.through.start_instances(InstanceIds=ids)
         assert cloud.instances("running")[0]["PublicDnsName"] != before["PublicDnsName"], "moto gives another name on start"
         # The training did not survive; what it made is on the disk still, and comes home.
