@@ -87,7 +87,7 @@ class Home:
         found = subprocess.run(["pgrep", "-af", f"rehearsal-instance {folder}"], capture_output=True, text=True).stdout
         assert not found, f"processes of instances are left: {found}"
 
-    def wait_for(self, what, condition, limit=90):
+    def wait_for(self, what, condition, limit=240):
         end = time.time() + limit
         while time.time() < end:
             got = condition()
