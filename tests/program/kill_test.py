@@ -44,7 +44,8 @@ def test_a_killed_ferry_leaks_nothing_and_loses_nothing():
                 assert (home.home_of(run) / "outputs/model").read_text() == "weights\n"
             else:
                 rented = any(one["id"] for one in run["instances"])
-                assert run["outcome"] == ("lost" if rented else "did not start"), run
+                # A machine may have been rented on which the training was never started.
+                assert run["outcome"] in (("lost", "did not start") if rented else ("did not start",)), run
             assert home.alive() == []
         home.good("down", "--all")
         home.nothing_left()
