@@ -50,15 +50,11 @@ std::uint64_t written_by(pid_t pid) {
 }  // namespace
 
 std::vector<pid_t> Background::others() const {
-  auto found = descendants();
   std::set<pid_t> services;
   for (const Named& one : expected_) {
-    if (named(one.first) != one) continue;
-    const auto family = family_of(one.first);
-    services.insert(family.begin(), family.end());
+    if (named(one.first) == one) services.insert(one.first);
   }
-  std::erase_if(found, [&](pid_t pid) { return services.contains(pid); });
-  return found;
+  return descendants(services);
 }
 
 Background::Seen Background::look_at(pid_t pid) const {

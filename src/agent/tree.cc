@@ -69,13 +69,13 @@ void signal_others(const std::vector<pid_t>& processes, int number) {
 
 void become_reaper() { ::prctl(PR_SET_CHILD_SUBREAPER, 1); }
 
-std::vector<pid_t> descendants() {
-  auto found = family_of(::getpid());
+std::vector<pid_t> descendants(const std::set<pid_t>& without) {
+  auto found = family_of(::getpid(), without);
   std::erase(found, ::getpid());
   return found;
 }
 
-std::vector<pid_t> family_of(pid_t process) {
+std::vector<pid_t> family_of(pid_t process, const std::set<pid_t>& without) {
   const auto entries = all_entries();
   std::set<pid_t> family{process};
   std::vector<pid_t> found{process};
@@ -83,6 +83,7 @@ std::vector<pid_t> family_of(pid_t process) {
   for (std::size_t before = 0; before != family.size();) {
     before = family.size();
     for (const Entry& entry : entries) {
+      if (without.contains(entry.pid)) continue;
       if (family.contains(entry.parent) && family.insert(entry.pid).second && alive(entry))
         found.push_back(entry.pid);
     }

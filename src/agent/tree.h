@@ -7,6 +7,7 @@
 
 #include <cstdint>
 #include <optional>
+#include <set>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -19,10 +20,11 @@ namespace ferry::agent {
 /// Makes this process the parent of orphans below it.
 void become_reaper();
 
-/// Everything below this process; zombies are left out.
-std::vector<pid_t> descendants();
-/// Everything below that process, itself included; zombies are left out.
-std::vector<pid_t> family_of(pid_t process);
+/// Everything below this process but `without` and what is below those; zombies are left out. One look at all
+/// processes decides: between two, a child is born or dies.
+std::vector<pid_t> descendants(const std::set<pid_t>& without = {});
+/// Everything below that process, itself included, in the same way.
+std::vector<pid_t> family_of(pid_t process, const std::set<pid_t>& without = {});
 
 /// A process for good: its number and when it began, for numbers come again.
 using Named = std::pair<pid_t, std::uint64_t>;

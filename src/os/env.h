@@ -19,9 +19,6 @@ Path data_dir();
 Path config_dir();
 /// $XDG_CACHE_HOME/ferry, else ~/.cache/ferry: what can be made again.
 Path cache_dir();
-/// A private folder (0700) with a short path for sockets: $XDG_RUNTIME_DIR/ferry, else /tmp/ferry-UID. Made
-/// if absent; fails denied if it exists and belongs to someone else.
-Result<Path> runtime_dir();
 /// The login name, for tags; "unknown" if there is none.
 std::string user_name();
 std::string host_name();

@@ -12,12 +12,6 @@ namespace {
 using ledger::Outcome;
 using ledger::Phase;
 
-/// The next command, and the followers that it starts.
-void settle_all(Stage& stage) {
-  stage.process([](Doors& here) { EXPECT_TRUE(settle(here)); });
-  stage.let_followers_end();
-}
-
 TEST(KilledAnywhere, BeforeTheTrainingNothingStaysRented) {
   for (int step = 1;; step += 2) {  // before each
     ASSERT_LT(step, 300);
@@ -32,7 +26,7 @@ TEST(KilledAnywhere, BeforeTheTrainingNothingStaysRented) {
     ASSERT_EQ(stage.start(stage.order()), std::nullopt);
     is_first = false;
     EXPECT_EQ(stage.broken_promise({}), "");
-    settle_all(stage);
+    stage.settle_all();
     const auto runs = stage.ledger().runs(false);
     if (runs && runs->empty()) continue;  // it was not even noted
     EXPECT_EQ(stage.trouble(), "");
@@ -54,7 +48,7 @@ TEST(KilledAnywhere, FromTheTrainingOnTheModelComesHomeAndNothingStaysRented) {
     stage.kill_at(step);
     const auto code = stage.follow();
     EXPECT_EQ(stage.broken_promise(code), "");
-    settle_all(stage);
+    stage.settle_all();
     EXPECT_EQ(stage.model(), "");
     EXPECT_EQ(stage.run().outcome, Outcome::succeeded);
     EXPECT_EQ(stage.run().exit_code, 0);
@@ -76,7 +70,7 @@ TEST(KilledAnywhere, WhoeverSettlesMayBeKilledAsWell) {
       stage.kill_at(step);
       const bool lived = stage.process([](Doors& here) { EXPECT_TRUE(settle(here)); });
       EXPECT_EQ(stage.broken_promise({}), "");
-      settle_all(stage);
+      stage.settle_all();
       EXPECT_EQ(stage.trouble(), "");
       EXPECT_EQ(stage.run().outcome, Outcome::lost);
       if (lived) break;
@@ -108,7 +102,7 @@ TEST(KilledAnywhere, WhatNobodyComesBackToIsEndedByItsOwnTimer) {
   const auto machine = stage.cloud.machines().front();
   EXPECT_NE(machine.ended_ms, 0);
   EXPECT_LE(machine.ended_ms - machine.now.launched_ms, 2 * 3'600'000);
-  settle_all(stage);
+  stage.settle_all();
   EXPECT_EQ(stage.trouble(), "");
 }
 

@@ -13,11 +13,6 @@ namespace {
 using ledger::Outcome;
 using ledger::Phase;
 
-void settle_all(Stage& stage) {
-  stage.process([](Doors& here) { EXPECT_TRUE(settle(here)); });
-  stage.let_followers_end();
-}
-
 TEST(Promises, ARunThatFailedBeforeTheTrainingIsReleasedAllTheSame) {
   for (int step = 1;; ++step) {
     ASSERT_LT(step, 300);
@@ -27,7 +22,7 @@ TEST(Promises, ARunThatFailedBeforeTheTrainingIsReleasedAllTheSame) {
     stage.kill_at(step);
     const auto code = stage.start(stage.order());
     EXPECT_EQ(stage.broken_promise(code), "");
-    settle_all(stage);
+    stage.settle_all();
     const auto runs = stage.ledger().runs(false);
     if (runs && runs->empty()) continue;
     EXPECT_EQ(stage.trouble(), "");
@@ -137,7 +132,7 @@ TEST(Promises, TheLedgersTimesAreTheClouds) {
     stage.cloud.ending = Millis(30'000);
     stage.cloud.add(
         {.call = "terminate", .error = failure(Kind::throttled), .times = busy_calls, .took_effect = true});
-    settle_all(stage);
+    stage.settle_all();
     const auto machine = stage.cloud.machines().front();
     const auto noted = stage.ledger().instances(stage.run().name)->front();
     EXPECT_LE(std::abs(noted.released_ms - machine.ended_ms), 1'000) << busy_calls;
@@ -167,7 +162,7 @@ TEST(Promises, ALocalLogThatIsDamagedIsFetchedAgain) {
     if (kind == "nuls") (void)os::write_file(log, bytes + std::string(4096, 0));
     if (kind == "cut") (void)os::write_file(log, bytes.substr(0, bytes.size() / 2));
     if (kind == "noise") (void)os::write_file(log, bytes.substr(0, bytes.size() / 2) + "noise" + bytes);
-    settle_all(stage);
+    stage.settle_all();
     EXPECT_EQ(stage.model(), "") << stage.everything_shown();
     EXPECT_EQ(stage.trouble(), "");
   }

@@ -40,15 +40,25 @@ void add_children(pid_t parent, bool deep, std::vector<pid_t>& found) {
 /// Whatever processes of ours leave behind when they end is a child of this process from now on.
 void become_parent() { ::prctl(PR_SET_CHILD_SUBREAPER, 1); }
 
+/// "" for one that has ended. A process that is just becoming another program has none for a moment.
+std::string environment_of(pid_t pid) {
+  for (int look = 0; look < 100; ++look) {
+    const auto environment = os::read_file(fmt::format("/proc/{}/environ", pid));
+    if (!environment || !environment->empty()) return environment.value_or("");
+    const auto stat = os::read_file(fmt::format("/proc/{}/stat", pid)).value_or("");
+    if (stat.empty() || stat.find(") Z ") != std::string::npos) return "";
+    std::this_thread::sleep_for(Millis(1));
+  }
+  return "";
+}
+
 /// The processes whose HOME is this one; `ours`: only those that this process started itself.
 std::vector<pid_t> processes_of(const os::Path& home, bool ours) {
   std::vector<pid_t> all, found;
   add_children(::getpid(), !ours, all);
   const std::string mark = "HOME=" + home.string();
   for (const auto pid : all) {
-    const auto environment = os::read_file(fmt::format("/proc/{}/environ", pid));
-    if (!environment) continue;
-    const auto entries = split(*environment, '\0');
+    const auto entries = split(environment_of(pid), '\0');
     if (std::ranges::find(entries, mark) != entries.end()) found.push_back(pid);
   }
   return found;

@@ -79,6 +79,8 @@ class Stage {
   std::optional<int> start(const Order& order);
   /// Every follower that was started goes on to its end, and those that it starts. The last one's exit code.
   std::optional<int> let_followers_end();
+  /// The next command, which settles, and the followers that it starts.
+  void settle_all();
   std::size_t followers() const { return followers_.size(); }
   /// What an earlier process left, made by hand: a run at `phase` (launching or later) with a machine that
   /// the ledger holds for live; from setup on the agent there was asked to run `command` (empty: it was not).

@@ -8,6 +8,7 @@
 
 #include "agent/client.h"
 #include "base/text.h"
+#include "run/actions.h"
 #include "run/labels.h"
 #include "run/machine.h"
 
@@ -267,6 +268,11 @@ void Stage::leave_at(ledger::Phase phase, const std::string& command) {
   // Where outputs are fetched, the training is over.
   while (phase >= Phase::fetching && must(client.status()).state != agent::JobState::done)
     std::this_thread::yield();
+}
+
+void Stage::settle_all() {
+  process([](Doors& here) { EXPECT_TRUE(settle(here)); });
+  let_followers_end();
 }
 
 std::optional<int> Stage::let_followers_end() {
