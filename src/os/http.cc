@@ -75,7 +75,8 @@ class CurlClient final : public HttpClient {
     if (const auto scheme = lower(request.url.substr(0, request.url.find("://")));
         scheme != "http" && scheme != "https") {
       return fail(Kind::bad_input, "not an address of the web: " + printable(request.url.substr(0, 200)), {},
-                  "it begins with https:// or http://; correct AWS_ENDPOINT_URL, or endpoint_url in the AWS config file");
+                  "it begins with https:// or http://; correct AWS_ENDPOINT_URL, or endpoint_url in the AWS "
+                  "config file");
     }
     static const CURLcode ready = curl_global_init(CURL_GLOBAL_DEFAULT);
     if (!handle_ && ready == CURLE_OK) handle_ = curl_easy_init();
