@@ -3,7 +3,24 @@ include(GNUInstallDirs)
 set(CMAKE_SKIP_INSTALL_ALL_DEPENDENCY ON)
 
 install(TARGETS ferry RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
-install(FILES LICENSE README.md DESTINATION ${CMAKE_INSTALL_DOCDIR})
+install(FILES LICENSE README.md ${CMAKE_BINARY_DIR}/copyright DESTINATION ${CMAKE_INSTALL_DOCDIR})
+
+# What is linked into the agent, into the static ferry, or compiled in from headers, is given on with its own licences, as
+# Debian's packages and scripts/static-libraries have them.
+file(READ LICENSE copyright)
+string(PREPEND copyright "ferry is under the Apache License 2.0; what it has inside from others, under the licences behind it.\n\n")
+string(REGEX MATCH "^[0-9]+" major "${CMAKE_CXX_COMPILER_VERSION}")
+file(GLOB licences /usr/share/doc/gcc-${major}-base/copyright ${CMAKE_BINARY_DIR}/libraries/COPYING)
+foreach(package libc6-dev libcli11-dev libexpected-dev libfmt-dev libpugixml-dev libsqlite3-dev libssl-dev libyaml-cpp-dev libzstd-dev nlohmann-json3-dev)
+  file(GLOB found /usr/share/doc/${package}/copyright)
+  list(APPEND licences ${found})
+endforeach()
+foreach(licence ${licences})
+  file(READ ${licence} text)
+  string(APPEND copyright "\n======== ${licence}\n\n${text}")
+endforeach()
+string(REPLACE ${CMAKE_BINARY_DIR}/libraries/COPYING "libcurl" copyright "${copyright}")
+file(WRITE ${CMAKE_BINARY_DIR}/copyright "${copyright}")
 if(NOT FERRY_SANITIZE AND NOT FERRY_FUZZ AND NOT CMAKE_CROSSCOMPILING)
   # Made by the program from its own options whenever it is linked, so that whatever was built can be installed.
   set(generated ${CMAKE_BINARY_DIR}/generated)
