@@ -22,14 +22,19 @@ std::string words_of(const CLI::App& command) {
 /// Commands whose argument is the name of a run.
 bool takes_run(const CLI::App& command) { return command.get_option_no_throw("run") != nullptr; }
 
+/// Those commands, as a pattern: a|b|c.
+std::string commands_with_run(const CLI::App& app) {
+  std::string runs;
+  for (const auto* command : shown_commands(app)) {
+    if (takes_run(*command)) runs += (runs.empty() ? "" : "|") + command->get_name();
+  }
+  return runs;
+}
+
 std::string bash_script(const CLI::App& app) {
   std::string cases;
   for (const auto* command : shown_commands(app)) {
     cases += fmt::format("    {}) words=\"{}\";;\n", command->get_name(), words_of(*command));
-  }
-  std::string runs;
-  for (const auto* command : shown_commands(app)) {
-    if (takes_run(*command)) runs += (runs.empty() ? "" : "|") + command->get_name();
   }
   return fmt::format(
       "# ferry completion for bash: source <(ferry completion bash)\n"
@@ -43,7 +48,32 @@ std::string bash_script(const CLI::App& app) {
       "  COMPREPLY=($(compgen -W \"$words\" -- \"$cur\"))\n"
       "}}\n"
       "complete -o default -F _ferry ferry\n",
-      words_of(app), cases, runs);
+      words_of(app), cases, commands_with_run(app));
+}
+
+std::string zsh_script(const CLI::App& app) {
+  std::string cases;
+  for (const auto* command : shown_commands(app)) {
+    cases += fmt::format("      {}) offered=({});;\n", command->get_name(), words_of(*command));
+  }
+  // Called as a function of fpath's, it completes at once; sourced, it says for what it is.
+  return fmt::format(
+      "#compdef ferry\n"
+      "# ferry completion for zsh: source <(ferry completion zsh)\n"
+      "_ferry() {{\n"
+      "  local -a offered\n"
+      "  if (( CURRENT == 2 )); then\n"
+      "    offered=({})\n"
+      "  elif [[ $words[2] == ({}) && $words[CURRENT] != -* ]]; then\n"
+      "    offered=(${{(f)\"$(ferry ps --all 2>/dev/null | awk 'NR>1{{print $1}}')\"}})\n"
+      "  else\n"
+      "    case $words[2] in\n{}    esac\n"
+      "  fi\n"
+      "  compadd -a offered\n"
+      "  (( CURRENT == 2 )) || _files\n"
+      "}}\n"
+      "if [[ $funcstack[1] == _ferry ]]; then _ferry \"$@\"; else compdef _ferry ferry; fi\n",
+      words_of(app), commands_with_run(app), cases);
 }
 
 std::string fish_script(const CLI::App& app) {
@@ -71,10 +101,7 @@ std::string fish_script(const CLI::App& app) {
 
 std::string completion_script(const CLI::App& app, const std::string& shell) {
   if (shell == "fish") return fish_script(app);
-  if (shell == "zsh") {
-    // zsh runs the bash function through its own compatibility layer.
-    return "autoload -Uz bashcompinit && bashcompinit\n" + bash_script(app);
-  }
+  if (shell == "zsh") return zsh_script(app);
   return bash_script(app);
 }
 

@@ -1,6 +1,7 @@
 #include "base/text.h"
 #include "cli/command.h"
 #include "cli/completion.h"
+#include "cli/manual.h"
 #include "run/access.h"
 #include "run/run.h"
 #include "sandbox/sandbox.h"
@@ -45,7 +46,17 @@ void add_other_commands(CLI::App& app, Program& program) {
     };
   });
 
-  // Not for people: an empty group hides them from --help.
+  // Not for people: an empty group hides them from --help. The build makes what is installed by this one.
+  auto what = std::make_shared<std::string>();
+  auto* generate = app.add_subcommand("generate", "Prints what is installed beside the program")->group("");
+  generate->add_option("what", *what)->required()->check(CLI::IsMember({"man", "bash", "zsh", "fish"}));
+  generate->callback([&app, &program, what] {
+    program.chosen = [&app, what] {
+      fmt::print("{}", *what == "man" ? manual_page(app) : completion_script(app, *what));
+      return 0;
+    };
+  });
+
   auto name = std::make_shared<std::string>();
   auto fd = std::make_shared<int>(-1);
   auto* follow = app.add_subcommand("follow-run", "Follows one run in the background")->group("");

@@ -45,6 +45,25 @@ std::string first_of_env(std::initializer_list<const char*> names) {
   return {};
 }
 
+bool knows_certificates() {
+  const auto* built = curl_version_info(CURLVERSION_NOW);
+  return built->cainfo || built->capath;
+}
+
+/// The system's certificates, for a libcurl that was built for no system in particular (the static ferry); empty
+/// for one that knows them itself.
+std::string certificates_of_system() {
+  if (knows_certificates()) return {};
+  for (const char* place : {"/etc/ssl/certs/ca-certificates.crt",                 // Debian, Ubuntu, Arch
+                            "/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem",  // Fedora, RHEL, Amazon Linux
+                            "/etc/pki/tls/certs/ca-bundle.crt",                   // older ones of these
+                            "/etc/ssl/ca-bundle.pem", "/etc/ssl/cert.pem",        // SUSE; Alpine
+                            "/etc/ssl/certs"}) {
+    if (exists(place)) return place;
+  }
+  return {};
+}
+
 constexpr std::size_t body_limit = std::size_t{64} << 20;
 
 std::size_t take_body(char* bytes, std::size_t size, std::size_t count, void* target) {
@@ -75,7 +94,8 @@ class CurlClient final : public HttpClient {
     if (const auto scheme = lower(request.url.substr(0, request.url.find("://")));
         scheme != "http" && scheme != "https") {
       return fail(Kind::bad_input, "not an address of the web: " + printable(request.url.substr(0, 200)), {},
-                  "it begins with https:// or http://; correct AWS_ENDPOINT_URL, or endpoint_url in the AWS config file");
+                  "it begins with https:// or http://; correct AWS_ENDPOINT_URL, or endpoint_url in the AWS "
+                  "config file");
     }
     static const CURLcode ready = curl_global_init(CURL_GLOBAL_DEFAULT);
     if (!handle_ && ready == CURLE_OK) handle_ = curl_easy_init();
@@ -144,15 +164,21 @@ class CurlClient final : public HttpClient {
 
   static std::string trusted_certificates(const HttpRequest& request) {
     if (!request.ca_bundle.empty()) return request.ca_bundle;
-    return first_of_env({"AWS_CA_BUNDLE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE"});
+    const auto named = first_of_env({"AWS_CA_BUNDLE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE"});
+    return named.empty() ? certificates_of_system() : named;
   }
 
   static tl::unexpected<Error> failed(const HttpRequest& request, CURLcode code, const std::string& why) {
     const std::string where = server_of(request.url);
     if (code == CURLE_OPERATION_TIMEDOUT) return fail(Kind::timeout, "no answer in time from " + where, why);
-    if (code == CURLE_SSL_CACERT_BADFILE) {
-      return fail(Kind::bad_input,
-                  "the certificates to trust cannot be read: " + trusted_certificates(request), why,
+    const std::string trusted = trusted_certificates(request);
+    const bool badly_named = code == CURLE_SSL_CACERT_BADFILE;
+    if (trusted.empty() && (badly_named || (code == CURLE_PEER_FAILED_VERIFICATION && !knows_certificates()))) {
+      return fail(Kind::bad_input, "this computer has no certificates to trust", why,
+                  "install them (sudo apt-get install ca-certificates), or let AWS_CA_BUNDLE name a file of them");
+    }
+    if (badly_named) {
+      return fail(Kind::bad_input, "the certificates to trust cannot be read: " + trusted, why,
                   "correct AWS_CA_BUNDLE (or ca_bundle in the AWS config file)");
     }
     if (code == CURLE_PEER_FAILED_VERIFICATION) {
