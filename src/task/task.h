@@ -45,6 +45,7 @@ Result<Amount> parse_local_disk(std::string_view text);
 struct Accelerator {
   std::string name;
   int count = 1;
+  double part = 0;  ///< the fraction that was written and rounded up to `count`, as in T4:0.5; 0: none was
   std::string at;  ///< "FILE:LINE:COLUMN" for complaints; empty: not from a file
 };
 Result<Accelerator> parse_accelerator(std::string_view text);
