@@ -63,6 +63,8 @@ Result<Accelerators> parse_accelerators(std::string_view text);
 struct Image {
   std::string docker;                       ///< of the container on it, as in docker:IMAGE
   std::string flavour;                      ///< "base", "pytorch", "tensorflow": of the Deep Learning AMIs
+  std::string version;                      ///< of that framework, as "2.11"; empty: the newest
+  std::string system;  ///< "ubuntu-24.04", "ubuntu-22.04", "amazon-linux-2023"; empty: ferry chooses
   std::map<std::string, std::string> amis;  ///< by region; under "" for whatever region
 };
 
