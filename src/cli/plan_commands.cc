@@ -122,6 +122,7 @@ int plan_command(const Program& program, const TaskOptions& options, bool json) 
                infra->host);
     return 0;
   }
+  if (const auto exists = settle_hardware(options, described->task); !exists) return report(exists.error());
   run::Lifetime lifetime;
   if (task.max_duration) lifetime.max_duration = *task.max_duration;
   auto planned =

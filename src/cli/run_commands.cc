@@ -85,6 +85,9 @@ void move_to_rehearsal(task::Task& task) {
 int run_command(const Program& program, const RunOptions& options, bool only_rehearse) {
   auto described = describe_task(options.task, program.after_dashes, program.has_dashes);
   if (!described) return report(described.error());
+  if (only_rehearse) move_to_rehearsal(described->task);
+  if (const auto exists = settle_hardware(options.task, described->task); !exists)
+    return report(exists.error());
   auto world = World::open(program.carried, face_for(options.json), !options.json);
   if (!world) return report(world.error());
   if (auto settled = run::settle((*world)->doors()); !settled) (*world)->progress().error(settled.error());

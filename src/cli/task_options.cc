@@ -2,6 +2,8 @@
 
 #include "base/text.h"
 #include "os/env.h"
+#include "plan/nearest.h"
+#include "run/planning.h"
 
 namespace ferry::cli {
 
@@ -14,6 +16,8 @@ void TaskOptions::add_to(CLI::App& command) {
       "Where to train: aws[/region[/zone]], ssh/HOST (a machine you have), or rehearsal (this computer)");
   command.add_option("-t,--instance-type", instance_type, "Rent exactly this type, e.g. g5.xlarge");
   command.add_option("--gpus", gpus, "GPUs, e.g. A10G or A100:8");
+  command.add_flag("--nearest", nearest,
+                   "Take the nearest where AWS does not have the GPUs, has them no more, or not in that number");
   command.add_option("--cpus", cpus, "vCPUs, e.g. 4 or 4+");
   command.add_option("--memory", memory, "Memory in GiB, e.g. 16 or 16+");
   command.add_option("--disk", disk, "Size of the root disk in GiB (default: 100)");
@@ -273,6 +277,15 @@ Result<task::AwsSettings> personal_settings() {
   if (!os::exists(file)) return task::AwsSettings();
   TRY_SET(text, "", os::read_file(file, 1 << 20));
   return task::parse_settings(text, file.string());
+}
+
+Status settle_hardware(const TaskOptions& options, task::Task& task) {
+  if (task.wishes()[0].infra.value_or(task::Infra{}).world == task::World::ssh) return {};
+  if (options.nearest) {
+    for (const auto& line : plan::take_nearest(task, run::catalog_in_force()))
+      fmt::print(stderr, "! nearest: {}\n", line);
+  }
+  return plan::hardware_exists(task, run::catalog_in_force());
 }
 
 Result<Described> describe_task(const TaskOptions& options, const std::vector<std::string>& command,

@@ -14,7 +14,7 @@ struct TaskOptions {
   std::string path;  ///< a task file, a folder that holds one, or "-" for standard input
   std::string name, infra, instance_type, gpus, cpus, memory, disk, workdir, setup, max_duration, duration,
       budget, max_hourly_cost, image, region;
-  bool spot = false, on_demand = false, private_address = false;
+  bool spot = false, on_demand = false, private_address = false, nearest = false;
   std::vector<std::string> subnets;
   /// Fields of `aws:`, by name.
   std::map<std::string, std::string> aws;
@@ -27,6 +27,10 @@ struct Described {
   task::Task task;
   os::Path workdir;  ///< absolute
 };
+
+/// Fails with the code plan::no_such_hardware when nothing that the task asks for exists on AWS; with --nearest,
+/// puts the nearest in its place and says so on standard error. A machine of one's own is not asked about.
+Status settle_hardware(const TaskOptions& options, task::Task& task);
 
 /// What the person's settings file says (aws: in ~/.config/ferry/config.yaml); nothing said where there is
 /// none.

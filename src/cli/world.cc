@@ -3,6 +3,7 @@
 #include "cli/command.h"
 #include "os/env.h"
 #include "os/terminal.h"
+#include "plan/nearest.h"
 #include "run/actions.h"
 #include "run/run.h"
 
@@ -81,7 +82,7 @@ bool says_yes() {
 
 int report(const Error& error) {
   watch::make_progress(watch::Face::plain, 1, 2)->error(error);
-  return run::ferry_failed;
+  return error.code == plan::no_such_hardware ? usage_error : run::ferry_failed;
 }
 
 int with_settled_world(const Carried& carried, const std::function<Result<int>(World&)>& act) {

@@ -1,3 +1,5 @@
+#include <fmt/format.h>
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <cstdlib>
@@ -215,6 +217,68 @@ TEST(Ec2Cloud, TheCallersAddressIsAskedOfAwsUnlessTheCloudIsHere) {
   EXPECT_EQ(away.http.asked.at(0).url, "https://checkip.amazonaws.com/");
   away.http.reply(200, "<html>log in first</html>");
   EXPECT_EQ(away.cloud->caller_cidr().error().kind, Kind::bad_input);
+}
+
+TEST(Images, TheHighestVersionOfAFrameworkIsTheNewestWhateverTheDayItWasBuilt) {
+  const auto item = [](std::string_view id, std::string_view version, std::string_view date) {
+    return fmt::format(
+        "<item><imageId>{}</imageId><name>Deep Learning OSS Nvidia Driver AMI GPU PyTorch {} (Ubuntu 24.04) "
+        "20261009</name><creationDate>{}</creationDate></item>",
+        id, version, date);
+  };
+  const auto all = "<DescribeImagesResponse><imagesSet>" + item("ami-00000001", "2.9", "2026-10-09T09:00:00Z") +
+                   item("ami-00000002", "2.11", "2026-10-09T07:00:00Z") +
+                   item("ami-00000003", "2.11", "2026-10-02T08:00:00Z") +
+                   item("ami-00000004", "2.10", "2026-10-09T08:00:00Z") + "</imagesSet></DescribeImagesResponse>";
+  World world;
+  ImageWish wish{.type = "g5.xlarge", .arch = "x86_64", .gpu = true, .framework = "pytorch"};
+  world.http.reply(200, all);
+  EXPECT_EQ(world.cloud->newest_image(wish).value().id, "ami-00000002");
+  wish.image = {.flavour = "pytorch", .version = "2.10"};
+  world.http.reply(200, all);
+  EXPECT_EQ(world.cloud->newest_image(wish).value().id, "ami-00000004");
+  wish.image.version = "2.1";
+  world.http.reply(200, all);
+  world.http.reply(200, all);
+  const auto error = world.cloud->newest_image(wish).error();
+  EXPECT_EQ(error.kind, Kind::not_found);
+  EXPECT_THAT(error.why, testing::HasSubstr("with version 2.1"));
+}
+
+TEST(Images, TheNewerUbuntuGoesFirstUnlessAnotherSystemIsAskedFor) {
+  const auto patterns = [](const ImageWish& wish) {
+    std::vector<std::string> out;
+    for (const auto& source : image_sources(wish)) out.push_back(source.pattern);
+    return out;
+  };
+  using testing::ElementsAre;
+  EXPECT_THAT(patterns({.type = "g5.xlarge", .arch = "x86_64", .gpu = true}),
+              ElementsAre("Deep Learning Base OSS Nvidia Driver GPU AMI (Ubuntu 24.04)*",
+                          "Deep Learning Base OSS Nvidia Driver GPU AMI (Ubuntu 22.04)*"));
+  EXPECT_THAT(patterns({.type = "g5g.xlarge", .arch = "arm64", .gpu = true, .image = {.flavour = "pytorch"}}),
+              ElementsAre("Deep Learning ARM64 AMI OSS Nvidia Driver GPU PyTorch 2.* (Ubuntu 24.04)*",
+                          "Deep Learning ARM64 AMI OSS Nvidia Driver GPU PyTorch 2.* (Ubuntu 22.04)*"));
+  EXPECT_THAT(patterns({.type = "g5.xlarge", .arch = "x86_64", .gpu = true,
+                        .image = {.system = "amazon-linux-2023"}, .framework = "pytorch"}),
+              ElementsAre("Deep Learning OSS Nvidia Driver AMI GPU PyTorch 2.* (Amazon Linux 2023)*",
+                          "Deep Learning Base OSS Nvidia Driver GPU AMI (Amazon Linux 2023)*"));
+  EXPECT_EQ(patterns({.type = "p3.2xlarge", .arch = "x86_64", .gpu = true}).at(0),
+            "Deep Learning Base Proprietary Nvidia Driver GPU AMI (Ubuntu 22.04)*");
+  EXPECT_EQ(patterns({.type = "p6-b300.48xlarge", .arch = "x86_64", .gpu = true}).at(0),
+            "Deep Learning Base AMI with Single CUDA (Ubuntu 24.04)*");
+  EXPECT_EQ(image_sources({.type = "t3.medium", .arch = "x86_64"}).at(0).parameter,
+            "/aws/service/canonical/ubuntu/server/24.04/stable/current/amd64/hvm/ebs-gp3/ami-id");
+  EXPECT_EQ(image_sources({.type = "trn2.48xlarge", .arch = "x86_64", .gpu = true}).at(0).parameter,
+            "/aws/service/neuron/dlami/multi-framework/ubuntu-24.04/latest/image_id");
+}
+
+TEST(Images, ThereIsNoneWithTensorFlowSoTheBaseImageStandsForIt) {
+  const ImageWish base{.type = "g5.xlarge", .arch = "x86_64", .gpu = true};
+  auto wish = base;
+  wish.framework = "tensorflow";
+  EXPECT_EQ(image_sources(wish).at(0).pattern, image_sources(base).at(0).pattern);
+  wish.image.flavour = "tensorflow";
+  EXPECT_EQ(image_sources(wish).at(0).pattern, image_sources(base).at(0).pattern);
 }
 
 TEST(Images, LoginUsersFollowTheName) {

@@ -1,5 +1,7 @@
 #include "cloud/images.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 
 #include "aws/ec2.h"
@@ -34,15 +36,36 @@ Result<std::optional<Image>> by_parameter(aws::Client& client, const ImageSource
   return image_of(*record);
 }
 
+/// The numbers behind the framework in an image's name: {2, 11} of "… GPU PyTorch 2.11 (Ubuntu 24.04) 20261009".
+/// Its images of all versions are built on the same day, so that their dates say nothing.
+std::vector<int> version_of(std::string_view name, std::string_view framework) {
+  std::vector<int> numbers;
+  const auto at = framework.empty() ? name.npos : name.find(framework);
+  if (at == name.npos) return numbers;
+  const auto rest = trim(name.substr(at + framework.size()));
+  for (const auto& part : split(rest.substr(0, rest.find(' ')), '.'))
+    numbers.push_back(static_cast<int>(parse_int(part).value_or(0)));
+  return numbers;
+}
+
+bool has_version(const std::string& name, const ImageSource& source) {
+  if (source.version.empty()) return true;
+  const auto has = version_of(name, source.framework), wanted = version_of("x " + source.version, "x");
+  return has.size() >= wanted.size() && std::equal(wanted.begin(), wanted.end(), has.begin());
+}
+
 Result<std::optional<Image>> by_name(aws::Client& client, const ImageSource& source,
                                      const std::string& arch) {
   TRY_SET(
       found, "",
       aws::Ec2(client).describe_images(
           {source.owner}, {{"name", {source.pattern}}, {"architecture", {arch}}, {"state", {"available"}}}));
-  const auto newest = std::max_element(found.begin(), found.end(), [](const auto& a, const auto& b) {
-    return a.creation_date < b.creation_date;  // ISO dates sort as text
-  });
+  std::erase_if(found, [&](const auto& one) { return !has_version(one.name, source); });
+  const auto age = [&](const aws::ImageRecord& one) {
+    return std::pair(version_of(one.name, source.framework), one.creation_date);  // ISO dates sort as text
+  };
+  const auto newest = std::max_element(found.begin(), found.end(),
+                                       [&](const auto& a, const auto& b) { return age(a) < age(b); });
   if (newest == found.end()) return std::nullopt;
   return image_of(*newest);
 }
@@ -66,6 +89,37 @@ Result<Image> own_image(aws::Client& client, const std::map<std::string, std::st
   return image_of(*record);
 }
 
+/// What AWS calls a system in its images' names, and in its parameters.
+struct System {
+  std::string_view name, in_names, in_parameters;
+};
+constexpr System ubuntu_24{"ubuntu-24.04", "Ubuntu 24.04", "ubuntu-24.04"};
+constexpr System ubuntu_22{"ubuntu-22.04", "Ubuntu 22.04", "ubuntu-22.04"};
+constexpr System amazon_linux{"amazon-linux-2023", "Amazon Linux 2023", "amazon-linux-2023"};
+
+std::vector<System> systems_for(const ImageWish& wish, bool old_gpu) {
+  for (const auto& one : {ubuntu_24, ubuntu_22, amazon_linux}) {
+    if (wish.image.system == one.name) return {one};
+  }
+  if (old_gpu) return {ubuntu_22};
+  return {ubuntu_24, ubuntu_22};
+}
+
+/// Without drivers, for machines without accelerators.
+ImageSource plain_image(const System& system, const std::string& arch) {
+  if (system.name == amazon_linux.name) {
+    return {"/aws/service/ami-amazon-linux-latest/al2023-ami-kernel-default-" + arch, "amazon",
+            "al2023-ami-2023.*-" + arch + "*"};
+  }
+  const bool new_one = system.name == ubuntu_24.name;
+  const std::string version = new_one ? "24.04" : "22.04", code = new_one ? "noble" : "jammy";
+  const std::string debian_arch = arch == "arm64" ? "arm64" : "amd64";
+  return {"/aws/service/canonical/ubuntu/server/" + version + "/stable/current/" + debian_arch + "/hvm/ebs-" +
+              (new_one ? "gp3" : "gp2") + "/ami-id",
+          std::string(canonical_account),
+          "ubuntu/images/hvm-ssd*/ubuntu-" + code + "-" + version + "-" + debian_arch + "-server-*"};
+}
+
 }  // namespace
 
 std::vector<ImageSource> image_sources(const ImageWish& wish) {
@@ -73,32 +127,45 @@ std::vector<ImageSource> image_sources(const ImageWish& wish) {
   const auto is_one_of = [&](std::initializer_list<std::string_view> families) {
     return std::find(families.begin(), families.end(), family) != families.end();
   };
-  const std::string dlami = "/aws/service/deeplearning/ami/" + wish.arch + "/";
   // docs.aws.amazon.com/dlami: NVIDIA's open driver needs Turing or newer, so V100 and older have the other.
   const bool old_gpu = is_one_of({"p2", "p3", "p3dn", "g3", "g3s"});
+  const bool is_arm = wish.arch == "arm64";
   const std::string driver = old_gpu ? "Proprietary" : "OSS";
-  const ImageSource base = {dlami + "base-" + lower(driver) + "-nvidia-driver-gpu-ubuntu-22.04/latest/ami-id",
-                            "amazon",
-                            "Deep Learning*Base " + driver + " Nvidia Driver GPU AMI (Ubuntu 22.04)*"};
-  const auto with = [&](std::string_view flavour) {
-    const std::string framework = flavour == "pytorch" ? "PyTorch" : "TensorFlow";
-    return ImageSource{"", "amazon",
-                       "Deep Learning " + driver + " Nvidia Driver AMI GPU " + framework + " 2.* (Ubuntu 2*"};
+  const auto systems = systems_for(wish, old_gpu);
+  const auto parameter = [&](const std::string& kind, const System& system) {
+    return fmt::format("/aws/service/deeplearning/ami/{}/{}-{}/latest/ami-id", wish.arch, kind, system.in_parameters);
   };
-  if (wish.image.flavour == "pytorch" || wish.image.flavour == "tensorflow")
-    return {with(wish.image.flavour)};
-  if (wish.gpu && wish.image.flavour.empty() && !wish.framework.empty()) return {with(wish.framework), base};
-  if (is_one_of({"inf1", "inf2", "trn1", "trn1n", "trn2"})) {
-    return {{"/aws/service/neuron/dlami/multi-framework/ubuntu-22.04/latest/image_id", "amazon",
-             "Deep Learning AMI Neuron (Ubuntu 22.04)*"}};
+  std::vector<ImageSource> base, framework, neuron, plain;
+  for (const auto& system : systems) {
+    // The newest GPUs are listed for this one only.
+    if (is_one_of({"g7", "g7e", "p6-b300"}) && !is_arm) {
+      base.push_back({parameter("base-with-single-cuda", system), "amazon",
+                      fmt::format("Deep Learning Base AMI with Single CUDA ({})*", system.in_names)});
+    }
+    base.push_back({parameter("base-" + lower(driver) + "-nvidia-driver-gpu", system), "amazon",
+                    fmt::format("Deep Learning {}Base {} Nvidia Driver GPU AMI ({})*", is_arm ? "ARM64 " : "",
+                                driver, system.in_names)});
+    framework.push_back({"", "amazon",
+                         is_arm ? fmt::format("Deep Learning ARM64 AMI {} Nvidia Driver GPU PyTorch 2.* ({})*",
+                                              driver, system.in_names)
+                                : fmt::format("Deep Learning {} Nvidia Driver AMI GPU PyTorch 2.* ({})*", driver,
+                                              system.in_names),
+                         "PyTorch", wish.image.version});
+    neuron.push_back(
+        {fmt::format("/aws/service/neuron/dlami/multi-framework/{}/latest/image_id", system.in_parameters),
+         "amazon", fmt::format("Deep Learning AMI Neuron ({})*", system.in_names)});
+    plain.push_back(plain_image(system, wish.arch));
   }
-  if (is_one_of({"dl1"})) return {{"", "amazon", "Deep Learning AMI Habana*Ubuntu*"}, base};
-  if (wish.gpu || wish.image.flavour == "base") return {base};
-  const std::string debian_arch = wish.arch == "arm64" ? "arm64" : "amd64";
-  return {{"/aws/service/canonical/ubuntu/server/22.04/stable/current/" + debian_arch + "/hvm/ebs-gp2/ami-id",
-           std::string(canonical_account),
-           "ubuntu/images/hvm-ssd*/ubuntu-jammy-22.04-" + debian_arch + "-server-*"},
-          base};
+  const auto then = [](std::vector<ImageSource> first, const std::vector<ImageSource>& others) {
+    first.insert(first.end(), others.begin(), others.end());
+    return first;
+  };
+  if (wish.image.flavour == "pytorch") return framework;
+  if (wish.image.flavour == "base" || wish.image.flavour == "tensorflow") return base;
+  if (is_one_of({"inf1", "inf2", "trn1", "trn1n", "trn2", "trn3"})) return neuron;
+  if (is_one_of({"dl1"})) return then({{"", "amazon", "Deep Learning AMI Habana*Ubuntu*"}}, base);
+  if (wish.gpu) return wish.framework == "pytorch" ? then(framework, base) : base;
+  return then(plain, base);
 }
 
 std::string login_user_of(std::string_view image_name) {
@@ -124,7 +191,8 @@ Result<Image> newest_image(aws::Client& client, const ImageWish& wish) {
   }
   return fail(Kind::not_found,
               "no " + std::string(wish.gpu ? "GPU " : "") + "image for " + wish.arch + " in " + region,
-              "looked for images named " + sources.front().pattern,
+              "looked for images named " + sources.front().pattern +
+                  (sources.front().version.empty() ? "" : " with version " + sources.front().version),
               "choose another region, or name an image yourself: image_id: ami-…");
 }
 

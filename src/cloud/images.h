@@ -16,9 +16,13 @@ struct ImageSource {
   std::string parameter;  ///< SSM parameter that holds the image's id
   std::string owner;      ///< account or alias whose images are searched where the parameter cannot be read
   std::string pattern;    ///< of the image's name
+  std::string framework = {};  ///< "PyTorch": of those images the one with the highest version is the newest
+  std::string version = {};    ///< of it, as "2.11"; empty: any
 };
 
-/// Best first. An empty parameter: only the name is known.
+/// Best first. An empty parameter: only the name is known. Ubuntu 24.04 where the task names no system, then
+/// 22.04 (which gets patches until April 2027); for GPUs older than Turing, whose driver is another, 22.04 only.
+/// There is no current image with TensorFlow: the base image stands for it.
 std::vector<ImageSource> image_sources(const ImageWish& wish);
 
 /// "ubuntu", "ec2-user" or "admin" (Debian), by the image's name.

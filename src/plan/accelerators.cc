@@ -6,6 +6,7 @@
 #include <set>
 
 #include "base/text.h"
+#include "plan/nearest.h"
 
 namespace ferry::plan {
 namespace {
@@ -24,6 +25,7 @@ constexpr Alias aliases[] = {
     {"trainium1", "Trainium"},
     {"trn1n", "Trainium"},
     {"trn2", "Trainium2"},
+    {"h200nvl", "H200"},
     {"rtxpro6000", "RTX-PRO-Server-6000"},
     {"rtxpro6000blackwell", "RTX-PRO-Server-6000"},
     {"rtxpro6000blackwellserver", "RTX-PRO-Server-6000"},
@@ -37,7 +39,7 @@ struct Foreign {
 };
 constexpr Foreign foreign[] = {
     {"tpu*", "Trainium:1, or a GPU such as A100:8"},
-    {"p100*", "V100:1"},
+    {"p100*", "A10G:1"},
     {"p40", "A10G:1"},
     {"p4", "T4:1"},
     {"titan*", "T4:1"},
@@ -49,6 +51,7 @@ constexpr Foreign foreign[] = {
     {"rtx40*", "L4:1 (24 GB)"},
     {"rtx5*", "L40S:1 (48 GB)"},
     {"rtx6000*", "L40S:1 (48 GB)"},
+    {"rtxpro*", "RTX-PRO-Server-6000:1 (96 GB)"},
     {"rtxa6000*", "L40S:1 (48 GB)"},
     {"rtxa*", "A10G:1 (24 GB)"},
     {"a6000*", "L40S:1 (48 GB)"},
@@ -56,6 +59,9 @@ constexpr Foreign foreign[] = {
     {"a4500", "A10G:1 (24 GB)"},
     {"a4000", "A10G:1 (24 GB)"},
     {"a40", "L40S:1 (48 GB)"},
+    {"a10", "A10G:1 (24 GB)"},
+    {"l40", "L40S:1 (48 GB)"},
+    {"h100nvl*", "H200:8, or H100:1"},
     {"a30", "A10G:1 (24 GB)"},
     {"a16", "T4:1"},
     {"a2", "T4:1"},
@@ -79,10 +85,10 @@ std::string plain(std::string_view written) {
   for (const char c : lower(written)) {
     if ((c >= 'a' && c <= 'z') || (c >= '0' && c <= '9')) out += c;
   }
-  for (const std::string_view maker : {"nvidia", "amd", "aws", "intel", "habana", "tesla"}) {
+  for (const std::string_view maker : {"nvidia", "amd", "aws", "intel", "habana", "tesla", "geforce"}) {
     if (out.starts_with(maker) && out.size() > maker.size()) out.erase(0, maker.size());
   }
-  for (const std::string_view socket : {"sxm2", "sxm3", "sxm4", "sxm5", "sxm", "nvl", "nvlink", "pcie"}) {
+  for (const std::string_view socket : {"sxm2", "sxm3", "sxm4", "sxm5", "sxm", "nvlink", "pcie"}) {
     if (out.ends_with(socket) && out.size() > socket.size()) out.resize(out.size() - socket.size());
   }
   // A100-SXM4-80GB
@@ -154,7 +160,7 @@ std::vector<std::string> names_in(const Catalog& catalog) {
 
 }  // namespace
 
-Result<Wanted> wanted_accelerator(std::string_view written, const Catalog& catalog) {
+Result<Wanted> wanted_accelerator(std::string_view written, int count, const Catalog& catalog) {
   const auto names = names_in(catalog);
   const auto known = [&](const std::string& word) -> std::string {
     for (const auto& name : names) {
@@ -166,11 +172,17 @@ Result<Wanted> wanted_accelerator(std::string_view written, const Catalog& catal
     return {};
   };
   const auto word = plain(written);
+  if (word == "all" || word == "gpu" || parse_int(word)) {
+    return fail(Kind::bad_input, fmt::format("'{}' does not say which GPU", printable(written)), {},
+                fmt::format("any of NVIDIA's with 16 GB or more: 16GB+:{}; ferry gpus lists them",
+                            parse_int(word).value_or(1)),
+                std::string(no_such_hardware));
+  }
   if (auto name = known(word); !name.empty()) return Wanted{std::move(name), 0};
   if (auto wanted = memory_alone(written)) {
     if (wanted->maker == "nvidia" || wanted->maker == "amd") return *std::move(wanted);
     return fail(Kind::unsupported, fmt::format("AWS has no GPUs of '{}'", printable(wanted->maker)), {},
-                "write NVIDIA or AMD, or the memory alone, as in 24GB+");
+                "write NVIDIA or AMD, or the memory alone, as in 24GB+", std::string(no_such_hardware));
   }
   if (const auto both = name_and_size(written)) {
     if (auto name = known(plain(both->first)); !name.empty()) return Wanted{std::move(name), both->second};
@@ -178,9 +190,11 @@ Result<Wanted> wanted_accelerator(std::string_view written, const Catalog& catal
   for (const auto& other : foreign) {
     const bool open = other.name.ends_with('*');
     if (open ? !word.starts_with(other.name.substr(0, other.name.size() - 1)) : word != other.name) continue;
+    auto advice = nearest_advice(written, count, catalog);
     return fail(Kind::unsupported, fmt::format("AWS has no {}", printable(written)),
                 fmt::format("EC2 has {}", join(names, ", ")),
-                fmt::format("the nearest there is {}", other.nearest));
+                advice.empty() ? fmt::format("the nearest there is {}", other.nearest) : std::move(advice),
+                std::string(no_such_hardware));
   }
   // From the end, because of equals the first is taken: A10 is rather A10G than A100, and L40 rather L40S
   // than L4.
@@ -189,7 +203,8 @@ Result<Wanted> wanted_accelerator(std::string_view written, const Catalog& catal
   const auto near = nearest(word, words);
   const auto all = fmt::format("EC2 has {}", join(names, ", "));
   return fail(Kind::bad_input, fmt::format("unknown accelerator '{}'", printable(written)), near ? "" : all,
-              near ? fmt::format("did you mean '{}'?", known(*near)) : "name one of these");
+              near ? fmt::format("did you mean '{}'?", known(*near)) : "name one of these",
+              std::string(no_such_hardware));
 }
 
 bool has_memory(const InstanceType& type, const Wanted& wanted) {

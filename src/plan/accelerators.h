@@ -20,8 +20,8 @@ struct Wanted {
 /// `written` without regard to case, hyphens and makers' names; by the other names that it has; and with a
 /// memory size at its end, as in V100-32GB. A memory size alone (80GB, 24GB+, AMD:8GB) is any GPU that has
 /// it: NVIDIA's where no maker is named. Fails bad_input with the nearest name, unsupported for what only
-/// other clouds have.
-Result<Wanted> wanted_accelerator(std::string_view written, const Catalog& catalog);
+/// other clouds have, with what comes nearest to `count` of it; both with the code no_such_hardware.
+Result<Wanted> wanted_accelerator(std::string_view written, int count, const Catalog& catalog);
 
 /// True if one accelerator of `type` has the memory that was asked for, within what makers round.
 bool has_memory(const InstanceType& type, const Wanted& wanted);

@@ -7,6 +7,7 @@
 #include <set>
 
 #include "base/text.h"
+#include "plan/nearest.h"
 
 namespace ferry::plan {
 namespace {
@@ -31,17 +32,20 @@ tl::unexpected<Error> unknown_type(const std::string& name, const Catalog& catal
   const auto word = lower(name);
   if (word.starts_with("standard_")) {
     return fail(Kind::unsupported, what, "it looks like one of Azure's; ferry trains on AWS",
-                "leave out instance_type and ask for accelerators, cpus and memory");
+                "leave out instance_type and ask for accelerators, cpus and memory",
+                std::string(no_such_hardware));
   }
   if (word.find('.') == word.npos && word.find('-') != word.npos) {
     return fail(Kind::unsupported, what, "it looks like one of Google Cloud's; ferry trains on AWS",
-                "leave out instance_type and ask for accelerators, cpus and memory");
+                "leave out instance_type and ask for accelerators, cpus and memory",
+                std::string(no_such_hardware));
   }
   std::vector<std::string> names;
   for (const auto& type : catalog.types()) names.push_back(type.name);
   const auto near = nearest(word, names);
   return fail(Kind::bad_input, what, near ? "" : "the catalog does not list it",
-              near ? fmt::format("did you mean '{}'?", *near) : "types look like t3.medium or g5.xlarge");
+              near ? fmt::format("did you mean '{}'?", *near) : "types look like t3.medium or g5.xlarge",
+              std::string(no_such_hardware));
 }
 
 /// The counts in which the accelerator that `ask` names can be had.
@@ -74,18 +78,17 @@ tl::unexpected<Error> nothing_fits(const Ask& ask, const Catalog& catalog) {
     const auto counts = counts_of(ask, catalog);
     if (!counts.contains(ask.written->count)) {
       const auto& name = ask.accelerator.name.empty() ? ask.written->name : ask.accelerator.name;
-      std::vector<std::string> forms;
-      for (const int count : counts) forms.push_back(fmt::format("{}:{}", name, count));
-      return fail(Kind::not_found, what, forms.empty() ? "none has that much memory" : "the count is exact",
-                  forms.empty() && name == ask.written->name
-                      ? "ask for less; `ferry gpus` lists what there is"
-                  : forms.empty() ? fmt::format("ask for {}", name)
-                                  : fmt::format("ask for {}", join(forms, ", ")));
+      if (!counts.empty()) return tl::unexpected(not_sold(what, name, ask.written->count, counts, catalog));
+      return fail(Kind::not_found, what, "none has that much memory",
+                  name == ask.written->name ? "ask for less; `ferry gpus` lists what there is"
+                                            : fmt::format("ask for {}", name),
+                  std::string(no_such_hardware));
     }
   }
   if (const auto* next = next_larger(ask, catalog)) {
     return fail(Kind::not_found, what, fmt::format("the next larger is {}: {}", next->name, show(*next)),
-                "a number without + is exact; write it with + to take larger ones too");
+                "a number without + is exact; write it with + (or pass --nearest) to take larger ones too",
+                std::string(no_such_hardware));
   }
   if (ask.wish->local_disk && !ask.written) {
     return fail(Kind::not_found, what, "of the types without GPUs that are known none has disks inside",
@@ -118,8 +121,31 @@ std::string_view odd_wish(const Ask& ask, const Catalog& catalog) {
   return {};
 }
 
+/// When the last type with the accelerator was taken out; empty: it can be had.
+std::string_view gone_since(const Wanted& wanted, const Catalog& catalog) {
+  std::string_view when;
+  for (const auto& type : catalog.types()) {
+    if (!is_wanted(type, wanted)) continue;
+    when = retired(type.name);
+    if (when.empty()) return {};
+  }
+  return when;
+}
+
+/// What AWS rents out no more can be rehearsed, with a word about it; anything else cannot be asked for.
+Status check_retired(const Ask& ask, std::string_view what, std::string_view when, std::string_view accelerator,
+                     int count, const Catalog& catalog, std::vector<std::string>& notes) {
+  if (when.empty()) return {};
+  const auto error = gone(what, when, accelerator, count, catalog);
+  if (!ask.wish->infra || ask.wish->infra->world != task::World::rehearsal)
+    return ask.refuse(ask.type ? "instance_type" : "", error);
+  notes.push_back(fmt::format("only rehearsed: {} ({}); {}", error.what, error.why, error.advice));
+  return {};
+}
+
 /// One wish with each of its accelerators.
-void add_asks(const Ask& form, const Catalog& catalog, std::vector<Ask>& asks, std::vector<Error>& errors) {
+void add_asks(const Ask& form, const Catalog& catalog, std::vector<Ask>& asks, std::vector<Error>& errors,
+              std::vector<std::string>& notes) {
   Ask ask = form;
   if (!ask.wish->instance_type.empty()) {
     ask.type = catalog.find(lower(ask.wish->instance_type));
@@ -128,18 +154,31 @@ void add_asks(const Ask& form, const Catalog& catalog, std::vector<Ask>& asks, s
           ask.refuse("instance_type", unknown_type(ask.wish->instance_type, catalog).value()).value());
       return;
     }
+    const auto& type = *ask.type;
+    const auto there = check_retired(ask, type.name, retired(type.name), type.accelerator,
+                                     type.accelerator_count, catalog, notes);
+    if (!there) return errors.push_back(there.error());
+    if (const auto line = doubt(type.name); !line.empty()) notes.emplace_back(line);
   }
   const auto& accelerators = ask.wish->accelerators;
   if (accelerators.choices.empty()) asks.push_back(ask);
   for (std::size_t i = 0; i < accelerators.choices.size(); ++i) {
     ask.written = &accelerators.choices[i];
+    const auto& [name, count, part, at] = accelerators.choices[i];
     if (i && accelerators.ordered) ++ask.group;
-    auto wanted = wanted_accelerator(ask.written->name, catalog);
+    auto wanted = wanted_accelerator(name, count, catalog);
     if (!wanted) {
       errors.push_back(ask.refuse("", wanted.error()).value());
       continue;
     }
     ask.accelerator = *wanted;
+    const auto when = ask.type ? std::string_view() : gone_since(*wanted, catalog);
+    if (const auto there = check_retired(ask, name, when, name, count, catalog, notes); !there) {
+      errors.push_back(there.error());
+      continue;
+    }
+    if (part > 0)
+      notes.push_back(fmt::format("{}:{} is rounded up: AWS rents whole GPUs, so {}:{}", name, part, name, count));
     asks.push_back(ask);
   }
 }
@@ -167,6 +206,8 @@ bool Ask::fits(const InstanceType& one) const {
 }
 
 bool Ask::sensible(const InstanceType& one, const Catalog& catalog) const {
+  // By its name it can only have come here for a rehearsal.
+  if (accelerator.name.empty() && !retired(one.name).empty()) return false;
   const bool own_arch = one.arch == (wish->arch.empty() ? "x86_64" : wish->arch);
   if (!written) {
     const bool roomy = one.memory_mib >= std::max(4 * gib, one.vcpus * 2 * gib);
@@ -212,7 +253,7 @@ Result<std::vector<Ask>> asks_of(const task::Task& task, const Catalog& catalog,
     form.number = i;
     form.market = wishes[i].use_spot ? Market::spot : Market::on_demand;
     if (task.ordered && !asks.empty()) form.group = asks.back().group + 1;
-    add_asks(form, catalog, asks, errors);
+    add_asks(form, catalog, asks, errors, notes);
   }
   if (asks.empty()) return tl::unexpected(errors.front());
   for (const auto& error : errors) notes.push_back("left out: " + error.what);

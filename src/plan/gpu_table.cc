@@ -5,13 +5,14 @@
 
 #include "base/text.h"
 #include "plan/accelerators.h"
+#include "plan/nearest.h"
 #include "plan/plan.h"
 
 namespace ferry::plan {
 namespace {
 
 /// What a person may mean by a name in the table, the narrowest first.
-std::vector<const InstanceType*> named(const Catalog& catalog, std::string_view name) {
+std::vector<const InstanceType*> named(const Catalog& catalog, std::string_view name, int count) {
   const auto chosen = [&](auto&& wanted) {
     std::vector<const InstanceType*> out;
     for (const auto& type : catalog.types()) {
@@ -19,15 +20,18 @@ std::vector<const InstanceType*> named(const Catalog& catalog, std::string_view 
     }
     return out;
   };
-  if (name.empty()) return chosen([](const auto&) { return true; });
   const auto word = lower(name);
-  if (const auto known = wanted_accelerator(name, catalog)) {
+  if (name.empty() || word == "all") return chosen([](const auto&) { return true; });
+  const auto known = wanted_accelerator(name, count, catalog);
+  if (known) {
     const auto longer = lower(known->name) + "-";  // A100-80GB for A100
     return chosen([&](const auto& type) {
       return is_wanted(type, *known) || (!known->name.empty() && has_memory(type, *known) &&
                                          lower(type.accelerator).starts_with(longer));
     });
   }
+  // What only others have is not what its name begins like: A10 is not A100.
+  if (known.error().kind == Kind::unsupported) return {};
   auto out = chosen([&](const auto& type) { return type.name == word || type.name.starts_with(word + "."); });
   if (out.empty()) out = chosen([&](const auto& type) { return type.name.starts_with(word); });
   if (out.empty()) out = chosen([&](const auto& type) { return lower(type.accelerator).starts_with(word); });
@@ -42,27 +46,18 @@ std::pair<std::string_view, std::optional<std::int64_t>> name_and_count(std::str
   return count ? std::pair(trim(written.substr(0, colon)), count) : std::pair(written, count);
 }
 
-tl::unexpected<Error> no_such(const Catalog& catalog, std::string_view name) {
+tl::unexpected<Error> no_such(const Catalog& catalog, std::string_view name, int count) {
   const auto word = lower(name);
   for (const auto& type : catalog.types()) {
     if (word.empty() || (type.name != word && !type.name.starts_with(word + "."))) continue;
     return fail(Kind::bad_input, fmt::format("{} has no GPU", printable(name)), {},
-                fmt::format("ferry plan -t {} shows its price; ferry gpus lists types with GPUs", type.name));
+                fmt::format("ferry plan -t {} shows its price; ferry gpus lists types with GPUs", type.name),
+                std::string(no_such_hardware));
   }
-  const auto wanted = wanted_accelerator(name, catalog);
+  const auto wanted = wanted_accelerator(name, count, catalog);
   if (!wanted) return tl::unexpected(wanted.error());
   return fail(Kind::not_found, fmt::format("no instance type has {}", printable(name)),
-              "none has that memory", "`ferry gpus` lists what there is");
-}
-
-tl::unexpected<Error> no_such_count(const std::vector<const InstanceType*>& types, std::string_view name,
-                                    std::int64_t count) {
-  std::set<int> counts;
-  for (const auto* type : types) counts.insert(type->accelerator_count);
-  std::vector<std::string> forms;
-  for (const int one : counts) forms.push_back(fmt::format("{}:{}", printable(name), one));
-  return fail(Kind::not_found, fmt::format("no instance type has {} ×{}", printable(name), count), {},
-              fmt::format("there is {}", join(forms, ", ")));
+              "none has that memory", "`ferry gpus` lists what there is", std::string(no_such_hardware));
 }
 
 }  // namespace
@@ -74,12 +69,22 @@ Result<std::vector<GpuRow>> gpu_table(const Catalog& catalog, std::string_view n
   const auto written = name_and_count(trim(name));
   const auto& wanted = written.first;
   const auto& count = written.second;
-  auto types = named(catalog, wanted);
-  if (types.empty()) return no_such(catalog, wanted);
+  const int asked = static_cast<int>(std::clamp<std::int64_t>(count.value_or(1), 1, 1000));
+  auto types = named(catalog, wanted, asked);
+  if (types.empty()) return no_such(catalog, wanted, asked);
+  const auto* old = types.front();
+  std::erase_if(types, [](const auto* type) { return !retired(type->name).empty(); });
+  if (types.empty())
+    return tl::unexpected(gone(wanted, retired(old->name), old->accelerator,
+                               count ? asked : old->accelerator_count, catalog));
   if (count) {
-    const auto every = types;
+    std::set<int> sold;
+    for (const auto* type : types) sold.insert(type->accelerator_count);
+    const auto* one = types.front();
     std::erase_if(types, [&](const auto* type) { return type->accelerator_count != *count; });
-    if (types.empty()) return no_such_count(every, wanted, *count);
+    if (types.empty())
+      return tl::unexpected(not_sold(fmt::format("no instance type has {} ×{}", printable(wanted), *count),
+                                     one->accelerator, asked, sold, catalog));
   }
   const auto all =
       regions.empty() ? catalog.regions() : std::vector<std::string>(regions.begin(), regions.end());

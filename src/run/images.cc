@@ -46,7 +46,8 @@ std::string key_of(const Place& place, const plan::Offer& offer, const task::Ima
   const bool gpu = offer.type.accelerator_count > 0;
   return join(std::vector<std::string>{offer.region, offer.type.arch,
                                        gpu ? offer.type.name.substr(0, offer.type.name.find('.')) : "cpu",
-                                       wanted.flavour, gpu ? framework : "", place.endpoint},
+                                       wanted.flavour, wanted.version, wanted.system, gpu ? framework : "",
+                                       place.endpoint},
               " ");
 }
 

@@ -61,7 +61,7 @@ std::string not_on_own_machine(const task::Task& task) {
   add(wish.memory.has_value(), "memory");
   add(wish.disk_gib > 0 || !wish.disk_tier.empty(), "disk");
   add(wish.local_disk.has_value(), "local_disk");
-  add(!wish.image.flavour.empty() || !wish.image.amis.empty(), "image");
+  add(!wish.image.flavour.empty() || !wish.image.system.empty() || !wish.image.amis.empty(), "image");
   add(wish.use_spot, "spot");
   add(wish.max_hourly_cost.has_value(), "max_hourly_cost");
   add(task.budget.has_value(), "budget");

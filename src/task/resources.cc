@@ -262,12 +262,12 @@ Result<Accelerator> parse_accelerator(std::string_view text) {
   if (out.name.size() > 64 || (!by_memory && !std::all_of(out.name.begin(), out.name.end(), fine))) {
     return bad("names are letters, digits, hyphens and dots");
   }
-  if (is_digit(out.name.front()) && parse_int(out.name))
-    return bad("a number alone does not say which accelerator");
   if (colon == text.npos) return out;
-  const auto count = parse_int(trim(text.substr(colon + 1)));
-  if (!count || *count < 1 || *count > 1000) return bad("the count must be a whole number from 1");
-  out.count = static_cast<int>(*count);
+  const auto count = measure(text.substr(colon + 1));
+  if (!count || !count->unit.empty() || count->plus || count->value <= 0 || count->value > 1000)
+    return bad("the count must be a number above zero");
+  out.count = static_cast<int>(std::ceil(count->value));
+  if (count->value < out.count) out.part = count->value;
   return out;
 }
 

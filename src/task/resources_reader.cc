@@ -6,13 +6,13 @@
 
 #include "base/text.h"
 #include "task/field_reader.h"
+#include "task/old_names.h"
 
 namespace ferry::task {
 namespace {
 
 constexpr std::array<std::string_view, 5> disk_tiers = {"low", "medium", "high", "ultra", "best"};
 constexpr std::array<std::string_view, 2> network_tiers = {"standard", "best"};
-constexpr std::array<std::string_view, 3> flavours = {"base", "pytorch", "tensorflow"};
 constexpr int largest_disk_gib = 65'536;  // of an EBS volume
 
 const Entry* given(const Node& map, std::string_view name) {
@@ -264,8 +264,7 @@ Status ResourcesReader::read_accelerators(const Entry& entry, Accelerators& into
   return {};
 }
 
-/// `ami-…`, `{REGION: ami-…}`, one of our flavours, `docker:IMAGE`, or SkyPilot's name of an image of its
-/// own.
+/// `ami-…`, `{REGION: ami-…}`, a name (named_image), `docker:IMAGE`, or SkyPilot's name of an image of its own.
 Status ResourcesReader::read_image(const Entry& entry, Image& image) {
   image = {};
   if (entry.value->type == Node::Type::map) {
@@ -288,16 +287,22 @@ Status ResourcesReader::read_image(const Entry& entry, Image& image) {
   const auto word = lower(trim(text));
   if (is_ami(word)) {
     image.amis[""] = word;
-  } else if (std::ranges::find(flavours, word) != flavours.end()) {
-    image.flavour = word;
   } else if (word.starts_with("skypilot:")) {
     image.flavour = "base";
     not_yet(entry, "SkyPilot's own images", "ferry takes the base Deep Learning AMI");
   } else if (word.starts_with("docker:") && word.size() > 7) {
     image.docker = trim(text).substr(7);
   } else {
-    return complain_at(entry.value->at, fmt::format("image_id: '{}' is no image on AWS", printable(text)), {},
-                       "write ami-…, base, pytorch or tensorflow, or leave it out");
+    auto named = named_image(text);
+    if (!named) return complain_in(entry, named.error());
+    if (!*named) {
+      return complain_at(entry.value->at, fmt::format("image_id: '{}' is no image on AWS", printable(text)), {},
+                         "write ami-…, base, pytorch or tensorflow, or leave it out");
+    }
+    image = std::move((*named)->image);
+    if (!(*named)->note.empty())
+      task_.not_yet.push_back(
+          fmt::format("{}:{}: image_id: {}", printable(file_), entry.value->at.line, (*named)->note));
   }
   return {};
 }

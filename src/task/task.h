@@ -45,6 +45,7 @@ Result<Amount> parse_local_disk(std::string_view text);
 struct Accelerator {
   std::string name;
   int count = 1;
+  double part = 0;  ///< the fraction that was written and rounded up to `count`, as in T4:0.5; 0: none was
   std::string at;  ///< "FILE:LINE:COLUMN" for complaints; empty: not from a file
 };
 Result<Accelerator> parse_accelerator(std::string_view text);
@@ -62,6 +63,8 @@ Result<Accelerators> parse_accelerators(std::string_view text);
 struct Image {
   std::string docker;                       ///< of the container on it, as in docker:IMAGE
   std::string flavour;                      ///< "base", "pytorch", "tensorflow": of the Deep Learning AMIs
+  std::string version;                      ///< of that framework, as "2.11"; empty: the newest
+  std::string system;  ///< "ubuntu-24.04", "ubuntu-22.04", "amazon-linux-2023"; empty: ferry chooses
   std::map<std::string, std::string> amis;  ///< by region; under "" for whatever region
 };
 

@@ -103,11 +103,11 @@ def test_what_a_run_cost_is_added_up():
 
 def test_a_budget_cuts_the_time():
     with Home() as home:
-        plan = json.loads(home.good("plan", "-t", "p3.2xlarge", "--budget", "6.12", "--region", "us-east-1", "--json").out)
+        plan = json.loads(home.good("plan", "-t", "g4dn.12xlarge", "--budget", "7.8", "--region", "us-east-1", "--json").out)
         # Two hours, less what it takes to start and to bring the outputs home.
-        assert 4800 < plan["max_duration_s"] < 5600 and 6.1 < plan["at_most_usd"] <= 6.12, plan
+        assert 4800 < plan["max_duration_s"] < 5600 and 7.7 < plan["at_most_usd"] <= 7.8, plan
         assert plan["until_power_off_s"] * plan["offers"][0]["hourly_usd"] / 3600 < plan["at_most_usd"], plan
-        done = home.ferry("plan", "-t", "p3.2xlarge", "--budget", "0.01", "--region", "us-east-1")
+        done = home.ferry("plan", "-t", "g4dn.12xlarge", "--budget", "0.01", "--region", "us-east-1")
         assert done.returncode == 125 and "does not pay for a minute" in done.err, done.err
 
 

@@ -89,5 +89,28 @@ def test_gpus_takes_counts_memory_and_regions():
         assert home.good("gpus", "T4", "--region", "*").out.count("spot") > 5
 
 
+def test_one_rule_for_hardware_that_aws_does_not_have():
+    with Home() as home:
+        home.file("train.py", "print('trained')\n")
+        for gpu, said in (("A10", "AWS has no A10\n"), ("V100", "AWS has no V100 any more"), ("1", "'1' does not say which GPU"),
+                          ("A100:1", "AWS sells A100 by eight only"), ("H100-NVL", "AWS has no H100-NVL\n"), ("A10H", "did you mean 'A10G'?")):
+            for words in (["gpus", gpu], ["plan", "--gpus", gpu], ["run", "--gpus", gpu, "--yes", "--", "python3", "train.py"]):
+                done = home.ferry(*words)
+                assert done.returncode == 2 and said in done.err, (words, done.returncode, done.err)
+        assert not home.runs()
+
+
+def test_the_nearest_is_taken_only_when_that_is_said():
+    with Home() as home:
+        aws_env(home)
+        home.file("train.py", "print('trained')\n")
+        done = home.ferry("run", "-t", "p3.2xlarge", "--infra", "aws", "--yes", "--", "python3", "train.py")
+        assert done.returncode == 2 and "AWS has no p3.2xlarge any more" in done.err and "nearest: A10G:1 (24 GB" in done.err, done.err
+        done = home.good("run", "-t", "p3.2xlarge", "--nearest", "--infra", "aws", "--yes", "--", "python3", "train.py")
+        assert "V100:1 → A10G:1" in done.err, done.err
+        assert [one["type"] for one in home.newest()["instances"] if one["id"]] == ["g5.xlarge"]
+        home.nothing_left()
+
+
 if __name__ == "__main__":
     main(globals())
