@@ -38,6 +38,7 @@ int status(bool json) {
              text_at(*found, "region"), int_at(*found, "pid"));
   const auto why = text_at(*found, "why");
   fmt::print("sandbox    {}{}\n", text_at(*found, "sandbox"), why.empty() ? "" : "  (" + why + ")");
+  fmt::print("wall       {}\n", text_at(*found, "wall"));
   const auto instances = found->value("instances", Json::array());
   const auto faults = found->value("faults", Json::array());
   fmt::print("instances  {}\n", instances.size());

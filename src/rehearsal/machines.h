@@ -36,7 +36,7 @@ class Machines {
 /// Real ones, each in a folder `dir`/ID.
 class SandboxMachines final : public Machines {
  public:
-  explicit SandboxMachines(os::Path dir) : dir_(std::move(dir)), probe_(sandbox::probe()) {}
+  explicit SandboxMachines(os::Path dir) : dir_(std::move(dir)), probe_(sandbox::probe(dir_)) {}
   sandbox::Status status(const std::string& instance_id) override {
     return sandbox::status(dir_ / instance_id);
   }

@@ -122,6 +122,7 @@ Result<Json> status(const os::Path& dir) {
   json["pid"] = info.pid;
   json["sandbox"] = info.sandbox;
   json["why"] = info.why;
+  json["wall"] = sandbox::wall_of(sandbox::mode_named(info.sandbox).value_or(sandbox::Mode::plain));
   json["dir"] = dir.string();
   return json;
 }

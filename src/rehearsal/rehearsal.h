@@ -17,7 +17,7 @@ struct Info {
   std::string region;        ///< us-east-1
   std::string access_key_id, secret_access_key;
   std::int64_t pid = 0;
-  std::string sandbox;  ///< root, user or plain
+  std::string sandbox;  ///< root, root-unmapped, user or plain (sandbox.h: Mode)
   std::string why;      ///< why not a stronger one
 };
 

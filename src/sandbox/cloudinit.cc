@@ -44,8 +44,8 @@ void run_step(const Machine& machine, const os::Fd& output, const std::string& w
   options.argv = std::move(argv);
   options.env = machine.environment();
   if (machine.isolated())
-    options.env["HOME"] = machine.mode == Mode::root ? "/root" : machine.home().string();
-  options.env["USER"] = machine.mode == Mode::root ? "root" : machine.login_user;
+    options.env["HOME"] = machine.has_root() ? "/root" : machine.home().string();
+  options.env["USER"] = machine.has_root() ? "root" : machine.login_user;
   options.clean_env = true;
   options.cwd = machine.isolated() ? os::Path("/") : machine.home();
   options.out_fd = options.err_fd = output.get();
@@ -87,7 +87,7 @@ ferry::Status write_one(const Machine& machine, const FileToWrite& file) {
   } else {
     TRY("", os::write_file(*path, file.content, file.mode));
   }
-  return file.owner.empty() || machine.mode != Mode::root ? ferry::Status() : give_to(*path, file.owner);
+  return file.owner.empty() || !machine.has_root() ? ferry::Status() : give_to(*path, file.owner);
 }
 
 /// True once per disk for each `step`; noted before the step, so that a machine that dies in it does not do

@@ -115,7 +115,7 @@ Status status(const os::Path& dir) {
 ferry::Status boot(const os::Path& dir, const Spec& given) {
   const Folder folder{std::filesystem::absolute(dir)};
   Spec spec = given;
-  if (!mode_named(spec.mode)) spec.mode = name(probe().mode);
+  if (!mode_named(spec.mode)) spec.mode = name(probe(folder.dir).mode);
   if (!find_sshd()) {
     return fail(Kind::not_found, "no sshd on this computer",
                 "a rehearsal instance is reached through a real OpenSSH server",

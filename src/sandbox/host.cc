@@ -17,6 +17,7 @@
 #include "os/socket.h"
 #include "sandbox/control.h"
 #include "sandbox/door.h"
+#include "sandbox/ids.h"
 #include "sandbox/init.h"
 #include "sandbox/listener.h"
 #include "sandbox/namespaces.h"
@@ -119,17 +120,24 @@ ferry::Status Host::boot_once() {
                   .login_user = record_.login_user,
                   .address = record_.address,
                   .imds_url = {},
-                  .fresh_disk = !os::exists(folder_.disk() / "prepared")};
+                  .fresh_disk = !os::exists(folder_.disk() / "prepared"),
+                  .first_id = mode_ == Mode::root ? first_id_for(spec_.instance_id) : 0};
   TRY("", os::make_dirs(folder_.disk(), 0700));
   TRY("", os::make_dirs(folder_.root()));
-  TRY_SET(inside, "", start_first_process(mode_, [&](Channel host) {
+  os::Fd network;
+  if (mode_ == Mode::root) {
+    TRY_SET(made, "", make_id_space(machine.first_id));
+    network = std::move(made);
+  }
+  TRY_SET(inside, "", start_first_process(mode_, [&](Channel host, os::Fd passed) {
+            machine.network = std::move(passed);
             return init_main(std::move(machine), std::move(host));
           }));
   inside_.emplace(std::move(inside));
   // Recorded before it does anything, so that a kill -9 of this process leaves nobody unknown.
   record_.init = identity_of(inside_->pid);
   TRY("", write_record(folder_, record_));
-  inside_->channel.send("go");
+  inside_->channel.send("go", network.get());
   return {};
 }
 

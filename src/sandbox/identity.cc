@@ -91,7 +91,7 @@ ferry::Status write_settings(const Machine& machine) {
 
 /// The home belongs to the login user; in user mode everything does already.
 ferry::Status give_to_login_user(const Machine& machine, const os::Path& path) {
-  if (machine.mode == Mode::root && ::lchown(path.c_str(), login_uid, login_uid) < 0)
+  if (machine.has_root() && ::lchown(path.c_str(), login_uid, login_uid) < 0)
     return fail_errno("chown " + path.string());
   return {};
 }
@@ -139,7 +139,7 @@ ferry::Status write_identity(const Machine& machine) {
   TRY("", os::write_file(machine.at("etc/resolv.conf"), "# no name server\n"));
   if (!machine.fresh_disk) return {};
   TRY("", write_accounts(machine));
-  if (machine.mode == Mode::root) TRY("", write_sudo_rules(machine));
+  if (machine.has_root()) TRY("", write_sudo_rules(machine));
   TRY("", write_settings(machine));
   if (!os::exists(machine.at("var/log/lastlog"))) TRY("", os::write_file(machine.at("var/log/lastlog"), ""));
   return {};

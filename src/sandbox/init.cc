@@ -12,6 +12,7 @@
 #include "os/socket.h"
 #include "sandbox/cloudinit.h"
 #include "sandbox/identity.h"
+#include "sandbox/ids.h"
 #include "sandbox/imds.h"
 #include "sandbox/lent_keys.h"
 #include "sandbox/namespaces.h"
@@ -78,15 +79,18 @@ ferry::Status Init::set_up() {
     user_data_.notes.push_back(describe(parsed.error()));
   }
   if (user_data_.hostname) machine_.spec.hostname = *user_data_.hostname;
-  TRY("", make_skeleton(machine_));
   if (machine_.isolated()) {
+    TRY("", open_disk(machine_));
+    TRY("", make_skeleton(machine_));
     TRY("", mount_system(machine_));
     TRY("", write_identity(machine_));
     TRY("", enter_system(machine_));
     machine_.root = "/";
     TRY("", raise_network(machine_.spec.private_ip));
-    if (machine_.mode == Mode::root) TRY("", raise_wall());
+    if (machine_.owner) TRY("", enter_id_space(machine_.owner));
+    if (machine_.has_root()) TRY("", raise_wall());
   } else {
+    TRY("", make_skeleton(machine_));
     TRY("", clear_power_request(machine_));
   }
   if (machine_.fresh_disk || machine_.spec.disk_mib > 0) {
@@ -240,7 +244,7 @@ void Init::on_metadata_client() {
   if (pid > 0) metadata_children_.insert(pid);
   if (pid != 0) return;
   host_.close();
-  if (machine_.mode == Mode::root && (::setgid(65534) < 0 || ::setuid(65534) < 0)) ::_exit(1);
+  if (machine_.has_root() && (::setgid(65534) < 0 || ::setuid(65534) < 0)) ::_exit(1);
   serve_metadata(*imds_, *client);
   ::_exit(0);
 }

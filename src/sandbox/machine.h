@@ -16,8 +16,12 @@ struct Machine {
   std::string address;      ///< of this boot
   std::string imds_url;     ///< plain mode: where its metadata is served; else empty (169.254.169.254)
   bool fresh_disk = false;  ///< nothing was ever written to the disk
+  std::uint32_t first_id = 0;  ///< root mode: what root inside is outside
+  os::Fd network{};            ///< root mode, until open_disk(): what make_id_space() made
+  os::Fd owner{};              ///< root mode, from then on: the user namespace with these ids
 
   bool isolated() const { return mode != Mode::plain; }
+  bool has_root() const { return sandbox::has_root(mode); }
   /// A path inside ("etc/passwd", no leading slash) as this process reaches it now.
   os::Path at(std::string_view inside) const { return root / inside; }
   os::Path home() const { return at("home/" + spec.login_user); }

@@ -11,6 +11,9 @@ enum class Access { read_write, read_only };
 
 /// Makes `target` show `source`, with everything mounted below it. The target is made if it is missing.
 ferry::Status bind(const os::Path& source, const os::Path& target, Access access);
+/// Makes `target` show `source` without what is mounted below it, uids and gids translated: what lies there as N (of the
+/// ids of an instance) is N of that user namespace. Others' are nobody's. Needs Linux 5.12 and a file system that takes part.
+ferry::Status map_ids(const os::Path& source, const os::Path& target, const os::Fd& user_namespace);
 /// Overlay of `lower` at `target`; what is written goes to `layer` (made if missing).
 ferry::Status mount_overlay(const os::Path& lower, const os::Path& layer, const os::Path& target);
 /// A new file system of `type`; `flags` are MS_…; the target folder is made if it is missing.

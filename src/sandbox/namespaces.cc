@@ -25,15 +25,10 @@ namespace {
 /// fork(2) into the namespaces of `mode`.
 pid_t fork_into(Mode mode) {
   unsigned long flags = SIGCHLD;
-  if (mode != Mode::plain) flags |= CLONE_NEWPID | CLONE_NEWNS | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWNET;
+  if (mode != Mode::plain) flags |= CLONE_NEWPID | CLONE_NEWNS | CLONE_NEWUTS | CLONE_NEWIPC;
   if (mode == Mode::user) flags |= CLONE_NEWUSER;
+  if (mode == Mode::unmapped || mode == Mode::user) flags |= CLONE_NEWNET;  // root mode's has another owner: ids.h
   return static_cast<pid_t>(::syscall(SYS_clone, flags, 0, 0, 0, 0));
-}
-
-ferry::Status write_proc(const std::string& path, const std::string& text) {
-  TRY_SET(fd, "", os::open_file(path, O_WRONLY));
-  if (::write(fd.get(), text.data(), text.size()) < 0) return fail_errno("write " + path);
-  return {};
 }
 
 /// Our one uid and gid become login_uid inside.
@@ -50,21 +45,22 @@ void close_all_but(int kept) {
   ::close_range(static_cast<unsigned>(kept + 1), ~0U, 0);
 }
 
-/// The child's half of the handshake, up to "go".
-bool settle_in(Mode mode, Channel& channel) {
+/// The child's half of the handshake, up to "go", with what came along. Nothing if it is not to be.
+std::optional<os::Fd> settle_in(Mode mode, Channel& channel) {
   const auto mapped = channel.receive();
-  if (!mapped) return false;
+  if (!mapped) return std::nullopt;
   // Changing ids clears the parent-death signal, so it is asked for after.
   if (mode == Mode::user &&
       (::setresgid(login_uid, login_uid, login_uid) < 0 || ::setresuid(login_uid, login_uid, login_uid) < 0))
-    return false;
+    return std::nullopt;
   ::prctl(PR_SET_DUMPABLE, 1);
   if (mode == Mode::plain) ::prctl(PR_SET_CHILD_SUBREAPER, 1);
   ::prctl(PR_SET_PDEATHSIG, mode == Mode::plain ? SIGTERM : SIGKILL);
-  if (!channel.send("bound")) return false;
+  if (!channel.send("bound")) return std::nullopt;
   // If the parent died before the signal was asked for, no "go" ever comes.
-  const auto go = channel.receive();
-  return go && go->text == "go";
+  auto go = channel.receive();
+  if (!go || go->text != "go") return std::nullopt;
+  return std::move(go->passed);
 }
 
 /// What the trial child does; its exit code is the number of the step that failed.
@@ -93,7 +89,7 @@ ferry::Status set_address(int control, const char* interface, const std::string&
 
 }  // namespace
 
-Result<FirstProcess> start_first_process(Mode mode, const std::function<int(Channel)>& body) {
+Result<FirstProcess> start_first_process(Mode mode, const std::function<int(Channel, os::Fd)>& body) {
   TRY_SET(ends, "", Channel::make());
   auto& [ours, theirs] = ends;
   const pid_t pid = fork_into(mode);
@@ -101,7 +97,8 @@ Result<FirstProcess> start_first_process(Mode mode, const std::function<int(Chan
   if (pid == 0) {
     ours.close();
     close_all_but(theirs.fd());
-    ::_exit(settle_in(mode, theirs) ? body(std::move(theirs)) : 127);
+    auto passed = settle_in(mode, theirs);
+    ::_exit(passed ? body(std::move(theirs), std::move(*passed)) : 127);
   }
   theirs.close();
   const auto give_up = [&, channel = &ours](Error error) {
@@ -119,7 +116,7 @@ Result<FirstProcess> start_first_process(Mode mode, const std::function<int(Chan
 }
 
 ferry::Status try_namespaces(Mode mode) {
-  auto child = start_first_process(mode, [](Channel) { return trial(); });
+  auto child = start_first_process(mode, [](Channel, os::Fd) { return trial(); });
   if (!child) return fail("", std::move(child).error());
   child->channel.send("go");
   int status = 0;
@@ -130,6 +127,12 @@ ferry::Status try_namespaces(Mode mode) {
   const auto step = WIFEXITED(status) ? static_cast<std::size_t>(WEXITSTATUS(status)) : 0;
   return fail(Kind::denied,
               std::string("could not ") + steps.at(step < steps.size() ? step : 0) + " in new namespaces");
+}
+
+ferry::Status write_proc(const std::string& path, const std::string& text) {
+  TRY_SET(fd, "", os::open_file(path, O_WRONLY));
+  if (::write(fd.get(), text.data(), text.size()) < 0) return fail_errno("write " + path);
+  return {};
 }
 
 ferry::Status raise_network(const std::string& private_ip) {

@@ -128,11 +128,11 @@ ferry::Status write_power_commands(const Machine& machine, std::int64_t init_pid
   const std::string folder = machine.isolated() ? "/run/ferry" : machine.at("run/ferry").string();
   std::string script = replaced(std::string(power_script), "@FOLDER@", shell_quoted(folder));
   script = replaced(script, "@INIT@", std::to_string(init_pid));
-  script = replaced(script, "@ONLY_ROOT@", machine.mode == Mode::root ? "yes" : "no");
+  script = replaced(script, "@ONLY_ROOT@", machine.has_root() ? "yes" : "no");
   for (const char* command : {"shutdown", "poweroff", "halt", "reboot", "systemctl"}) {
     TRY("", os::write_file(machine.shims() / command, script, 0755));
   }
-  if (machine.mode != Mode::root) TRY("", os::write_file(machine.shims() / "sudo", sudo_script, 0755));
+  if (!machine.has_root()) TRY("", os::write_file(machine.shims() / "sudo", sudo_script, 0755));
   return {};
 }
 

@@ -1,34 +1,36 @@
 #include "os/env.h"
 #include "sandbox/namespaces.h"
+#include "sandbox/sandbox.h"
+#include "sandbox/trial.h"
 
 namespace ferry::sandbox {
 
 namespace {
 
 /// Whether the mode can be had here, and if not, why.
-ferry::Status possible(Mode mode) {
+ferry::Status possible(Mode mode, const os::Path& place) {
   if (mode == Mode::plain) return {};
-  if (mode == Mode::root && !os::is_root()) return fail(Kind::denied, "not started as root");
-  return try_namespaces(mode);
+  if (has_root(mode) && !os::is_root()) return fail(Kind::denied, "not started as root");
+  return mode == Mode::root ? try_root_mode(place) : try_namespaces(mode);
 }
 
 }  // namespace
 
-Probe probe() {
+Probe probe(const os::Path& place) {
   std::string why;
   const auto add = [&](const std::string& reason) { why += (why.empty() ? "" : "; ") + reason; };
   if (const auto wanted = os::env("FERRY_SANDBOX")) {
     const auto mode = mode_named(*wanted);
     if (!mode) {
-      add("FERRY_SANDBOX=" + *wanted + " names no sandbox (root, user or plain)");
-    } else if (const auto can = possible(*mode); can) {
+      add("FERRY_SANDBOX=" + *wanted + " names no sandbox (root, root-unmapped, user or plain)");
+    } else if (const auto can = possible(*mode, place); can) {
       return {*mode, "FERRY_SANDBOX=" + *wanted};
     } else {
       add("FERRY_SANDBOX=" + *wanted + " is not possible here");
     }
   }
-  for (const Mode mode : {Mode::root, Mode::user}) {
-    const auto can = possible(mode);
+  for (const Mode mode : {Mode::root, Mode::unmapped, Mode::user}) {
+    const auto can = possible(mode, place);
     if (can) return {mode, why};
     add(std::string(name(mode)) + ": " + can.error().what);
   }

@@ -4,6 +4,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "sandbox/ids.h"
 #include "sandbox/mounts.h"
 #include "sandbox/wall.h"
 
@@ -100,10 +101,12 @@ ferry::Status hide_secrets(const os::Path& outside, const os::Path& layer, const
 
 ferry::Status mount_overlays(const Machine& machine) {
   const os::Path layers = machine.folder.layers();
-  const auto show = [&](const std::string& folder) {
+  const auto show = [&](const std::string& folder) -> ferry::Status {
     std::string layer = folder;
     std::replace(layer.begin(), layer.end(), '/', '-');
-    return mount_overlay(os::Path("/") / folder, layers / layer, machine.at(folder));
+    const os::Path outside = os::Path("/") / folder, inside = machine.at(folder);
+    if (machine.owner) TRY("", map_ids(outside, inside, machine.owner));
+    return mount_overlay(machine.owner ? inside : outside, layers / layer, inside);
   };
   TRY("", mount_programs(machine, show));
   for (const char* folder : {"etc", "var/lib/dpkg", "var/lib/apt"}) {
@@ -142,25 +145,33 @@ ferry::Status mount_kernel_views(const Machine& machine) {
   constexpr unsigned long guarded = MS_NOSUID | MS_NODEV | MS_NOEXEC;
   TRY("", mount_new("proc", proc, guarded));
   if (!mount_new("sysfs", sys, guarded | MS_RDONLY)) TRY("", bind("/sys", sys, Access::read_only));
-  return machine.mode == Mode::root ? cover_kernel_views(proc, sys) : ferry::Status();
+  return machine.has_root() ? cover_kernel_views(proc, sys) : ferry::Status();
+}
+
+/// A device of our own where that is allowed: whoever changes its mode inside changes nothing of the computer's.
+ferry::Status show_device(const os::Path& outside, const os::Path& inside) {
+  struct stat info;
+  if (::stat(outside.c_str(), &info) == 0 && S_ISCHR(info.st_mode) && ::mknod(inside.c_str(), info.st_mode, info.st_rdev) == 0)
+    return ::chmod(inside.c_str(), info.st_mode & 07777) < 0 ? fail_errno("chmod " + inside.string()) : ferry::Status();
+  return bind(outside, inside, Access::read_write);
 }
 
 ferry::Status mount_devices(const Machine& machine) {
   const os::Path dev = machine.at("dev");
   TRY("", mount_new("tmpfs", dev, MS_NOSUID, "mode=755,size=1m"));
   for (const char* device : {"null", "zero", "full", "random", "urandom", "tty"}) {
-    TRY("", bind(os::Path("/dev") / device, dev / device, Access::read_write));
+    TRY("", show_device(os::Path("/dev") / device, dev / device));
   }
   TRY_SET(devices, "", os::list_dir("/dev"));
   for (const auto& device :
        devices) {  // the graphics cards of this computer, for those who rehearse with them
     if (device.starts_with("nvidia"))
-      TRY("", bind(os::Path("/dev") / device, dev / device, Access::read_write));
+      TRY("", show_device(os::Path("/dev") / device, dev / device));
   }
   // In user mode group tty has no gid there.
   const std::string options = "newinstance,ptmxmode=0666,mode=620";
   TRY("", mount_new("devpts", dev / "pts", MS_NOSUID | MS_NOEXEC,
-                    machine.mode == Mode::root ? options + ",gid=5" : options));
+                    machine.has_root() ? fmt::format("{},gid={}", options, machine.first_id + 5) : options));
   TRY("", mount_new("tmpfs", dev / "shm", MS_NOSUID | MS_NODEV, "mode=1777"));
   TRY("", make_link("pts/ptmx", dev / "ptmx"));
   TRY("", make_link("/proc/self/fd", dev / "fd"));
@@ -170,6 +181,16 @@ ferry::Status mount_devices(const Machine& machine) {
 }
 
 }  // namespace
+
+ferry::Status open_disk(Machine& machine) {
+  if (::mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr) < 0)
+    return fail_errno("make mounts private");
+  if (machine.mode != Mode::root) return {};
+  TRY_SET(owner, "", join_network(std::exchange(machine.network, os::Fd())));
+  machine.owner = std::move(owner);
+  TRY("", make_files_as(machine.first_id));
+  return map_ids(machine.folder.disk(), machine.folder.disk(), machine.owner);
+}
 
 ferry::Status make_skeleton(const Machine& machine) {
   const auto make = [&](std::string_view inside, mode_t mode) {
@@ -195,13 +216,11 @@ ferry::Status make_skeleton(const Machine& machine) {
 
 ferry::Status mount_system(const Machine& machine) {
   const os::Path& root = machine.root;
-  if (::mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr) < 0)
-    return fail_errno("make mounts private");
   TRY("", bind(root, root, Access::read_write));
   TRY("", forbid_devices(root));
-  if (machine.mode == Mode::root) {
-    const auto done = mount_overlays(machine);
-    if (done) return {};
+  if (machine.has_root()) {
+    auto done = mount_overlays(machine);
+    if (done || machine.mode == Mode::root) return done;
     fmt::print(stderr, "no overlay ({}): the system is read-only\n", describe(done.error()));
     for (const char* folder : {"usr", "etc"}) ::umount2(machine.at(folder).c_str(), MNT_DETACH);
   }

@@ -27,22 +27,30 @@
 namespace ferry::sandbox {
 
 /// The strongest first.
-///   root   own namespaces, overlays of the system folders (apt and deleted files stay inside and survive a
-///   stop), real sudo user   own namespaces inside a user namespace; the system is read-only, the only uid is
-///   1000, sudo just runs the command plain  processes without namespaces (containers that forbid them): own
-///   home, sshd and metadata, but the computer's files,
-///          network and process list. Only the computer's own account can log in: see Status::login_user.
-enum class Mode { root, user, plain };
+///   root           own namespaces, overlays of the system folders (apt and deleted files stay inside and survive a stop),
+///                  real sudo; its root and all its users are ids of the computer's that nobody has (ids.h)
+///   root-unmapped  the same where the kernel or a file system cannot translate ids (before Linux 5.19; a folder on NFS, on
+///                  an overlay, or before 6.3 on tmpfs): root inside is the computer's uid 0
+///   user           own namespaces inside a user namespace; the system is read-only, the only uid is 1000, sudo just runs
+///                  the command
+///   plain          processes without namespaces (containers that forbid them): own home, sshd and metadata, but the
+///                  computer's files, network and process list. Only the computer's own account can log in: see
+///                  Status::login_user.
+enum class Mode { root, unmapped, user, plain };
 std::string_view name(Mode mode);
 std::optional<Mode> mode_named(std::string_view name);
+/// What keeps an instance apart from the computer, in one line for people.
+std::string_view wall_of(Mode mode);
+/// Whether there are a root and other users inside.
+inline bool has_root(Mode mode) { return mode == Mode::root || mode == Mode::unmapped; }
 
-/// What this computer allows, found by trying. `why` says why not better. FERRY_SANDBOX=root|user|plain
-/// forces one that is possible.
+/// What this computer allows to instances whose folders are in `place`, found by trying. `why` says why not better.
+/// FERRY_SANDBOX=root|root-unmapped|user|plain forces one that is possible. Call with one thread.
 struct Probe {
   Mode mode;
   std::string why;
 };
-Probe probe();
+Probe probe(const os::Path& place);
 
 /// What a boot needs. Written to DIR/spec.json (0600) before the host process starts.
 struct Spec {

@@ -1,6 +1,7 @@
 #include "sandbox/sandbox.h"
 
 #include <linux/capability.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <csignal>
@@ -8,6 +9,8 @@
 #include "os/env.h"
 #include "os/socket.h"
 #include "sandbox/control.h"
+#include "sandbox/ids.h"
+#include "sandbox/machine.h"
 #include "sandbox/test_instance.h"
 
 namespace ferry::sandbox {
@@ -15,7 +18,7 @@ namespace ferry::sandbox {
 namespace {
 
 bool plain() { return TestInstance::mode() == Mode::plain; }
-bool root() { return TestInstance::mode() == Mode::root; }
+bool root() { return has_root(TestInstance::mode()); }
 
 /// bash alone: not every computer has curl. `ask PATH` prints the answer's body, `status PATH` its code without
 /// a token.
@@ -51,9 +54,45 @@ TEST(Sandbox, SudoWorksWithoutAPassword) {
   EXPECT_EQ(instance.said("sudo id -u"), root() ? "0" : instance.said("id -u"));
 }
 
-TEST(Sandbox, RootInsideIsNotRootOfTheComputer) {
-  if (!root()) GTEST_SKIP() << "sudo inside gives nobody the computer's uid 0 here";
+TEST(Sandbox, IdsInsideAreNobodysOnTheComputer) {
+  if (TestInstance::mode() != Mode::root) GTEST_SKIP() << "ids are not translated here";
   TestInstance instance;
+  instance.start();
+  const auto as_root = [&](const std::string& script) { return instance.run("sudo sh -c " + shell_quoted(script)); };
+  const auto first = first_id_for(instance.spec.instance_id);
+  EXPECT_EQ(instance.said("read a b c </proc/self/uid_map; echo $a $b $c"), fmt::format("0 {} 65536", first));
+  const std::string leave = "setsid -f sleep 4321 </dev/null >/dev/null 2>&1";
+  ASSERT_EQ(as_root(leave).exit.code + instance.run(leave).exit.code, 0);
+  std::set<std::uint32_t> outside;
+  struct stat info;
+  for (const pid_t pid : marked_processes(instance.spec.instance_id)) {
+    const auto proc = "/proc/" + std::to_string(pid);
+    const bool is_ours = os::read_file(proc + "/cmdline").value_or("").starts_with(std::string("sleep\0004321", 10));
+    if (is_ours && ::stat(proc.c_str(), &info) == 0) outside.insert({info.st_uid, info.st_gid});
+  }
+  EXPECT_EQ(outside, (std::set<std::uint32_t>{first, first + login_uid}));
+  // What is the computer's root's is not root's inside, should its mode let it.
+  EXPECT_EQ(as_root("find /proc/sys/kernel /proc/sys/vm /sys/block /sys/devices -maxdepth 1 -user 0").out, "");
+  EXPECT_EQ(as_root("readlink /proc/1/exe").out, "");
+  // Files keep their ids on the disk, so that the next boot may translate others.
+  EXPECT_EQ(instance.said("sudo touch /usr/roots mine; touch own; stat -c %u /usr/roots mine own | tr '\n' ' '"), "0 0 1000");
+  for (const auto& [file, uid] : {std::pair{"layers/usr/up/roots", 0U}, {"root/home/ubuntu/mine", 0U}, {"root/home/ubuntu/own", login_uid}}) {
+    ASSERT_EQ(::stat((instance.dir / "disk" / file).c_str(), &info), 0) << file;
+    EXPECT_EQ(info.st_uid, uid) << file;
+  }
+  ASSERT_TRUE(stop(instance.dir, Millis(5000)));
+  instance.spec.mode = name(Mode::unmapped);
+  instance.start();
+  EXPECT_EQ(instance.said("stat -c %u /usr/roots mine own | tr '\n' ' '; sudo id -u"), "0 0 1000 0") << "the same disk, without a translation";
+}
+
+class WithRoot : public testing::TestWithParam<Mode> {};
+INSTANTIATE_TEST_SUITE_P(Sandbox, WithRoot, testing::Values(Mode::root, Mode::unmapped));
+
+TEST_P(WithRoot, RootInsideIsNotRootOfTheComputer) {
+  if (!root() || GetParam() < TestInstance::mode()) GTEST_SKIP() << "no such sandbox here";
+  TestInstance instance;
+  instance.spec.mode = name(GetParam());
   instance.start();
   // What is written is what stood there, should it be possible after all.
   const auto tries = [&](const std::string& proc) {
@@ -72,6 +111,11 @@ TEST(Sandbox, RootInsideIsNotRootOfTheComputer) {
   EXPECT_EQ(instance.run("unshare -Umrpf sh -c " + shell_quoted(tries("/proc"))).out, "") << "nor without sudo";
   EXPECT_EQ(as_root("printf h >/proc/sysrq-trigger && echo asked").out, "");
   EXPECT_EQ(as_root("head -c 1 /proc/kcore | wc -c; cat /proc/keys").out, "0\n");
+  // Its devices are its own.
+  EXPECT_EQ(as_root("chmod 600 /dev/full; stat -c %a /dev/full").out, "600\n");
+  struct stat full;
+  ASSERT_EQ(::stat("/dev/full", &full), 0);
+  EXPECT_EQ(full.st_mode & 07777, 0666U);
   EXPECT_EQ(as_root("mknod /tmp/disk b 7 0 && echo made; date -s 2001-01-01 && echo set").out.find("made"), std::string::npos);
   const auto held = std::stoull("0" + as_root("grep ^CapEff /proc/self/status | cut -f2").out, nullptr, 16);
   for (const int capability : {CAP_DAC_READ_SEARCH, CAP_NET_ADMIN, CAP_SYS_MODULE, CAP_SYS_RAWIO, CAP_SYS_PTRACE,
@@ -378,13 +422,13 @@ TEST(Sandbox, TenInstancesRunAtOnce) {
 }
 
 TEST(Sandbox, EverySandboxPossibleHereServesAWholeLife) {
-  for (const Mode mode : {Mode::user, Mode::plain}) {
+  for (const Mode mode : {Mode::root, Mode::unmapped, Mode::user, Mode::plain}) {
     if (mode < TestInstance::mode() || (mode == Mode::plain && !check_own_account())) continue;
     TestInstance instance;
     instance.spec.mode = name(mode);
     instance.start();
     EXPECT_EQ(instance.said("echo $FERRY_INSTANCE; sudo whoami"),
-              instance.spec.instance_id + "\n" + instance.now().login_user)
+              instance.spec.instance_id + "\n" + (has_root(mode) ? "root" : instance.now().login_user))
         << name(mode);
     (void)instance.run("sudo poweroff");
     EXPECT_TRUE(eventually([&] { return instance.now().state == State::stopped; })) << instance.console();

@@ -7,6 +7,8 @@ std::string_view name(Mode mode) {
   switch (mode) {
     case Mode::root:
       return "root";
+    case Mode::unmapped:
+      return "root-unmapped";
     case Mode::user:
       return "user";
     case Mode::plain:
@@ -16,10 +18,24 @@ std::string_view name(Mode mode) {
 }
 
 std::optional<Mode> mode_named(std::string_view name_of_mode) {
-  for (const Mode mode : {Mode::root, Mode::user, Mode::plain}) {
+  for (const Mode mode : {Mode::root, Mode::unmapped, Mode::user, Mode::plain}) {
     if (name(mode) == name_of_mode) return mode;
   }
   return std::nullopt;
+}
+
+std::string_view wall_of(Mode mode) {
+  switch (mode) {
+    case Mode::root:
+      return "root and everybody else inside are nobody on this computer";
+    case Mode::unmapped:
+      return "root inside is root of this computer, with few capabilities and system calls";
+    case Mode::user:
+      return "everything inside is you, in namespaces of its own";
+    case Mode::plain:
+      return "none: what runs inside can do whatever you can";
+  }
+  return "";
 }
 
 std::string_view name(State state) {

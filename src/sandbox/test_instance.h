@@ -40,7 +40,7 @@ class TestInstance {
   ~TestInstance() { (void)destroy(dir); }
 
   static Mode mode() {
-    static const Mode found = probe().mode;
+    static const Mode found = probe(os::TempDir("probe").path()).mode;
     return found;
   }
 
