@@ -14,10 +14,11 @@ namespace ferry::agent {
 namespace {
 
 constexpr std::size_t most_sessions = 64;
+constexpr std::int64_t tend_ms = 1000;
 
 class Loop {
  public:
-  Loop(os::Fd listener, Supervisor& supervisor) : listener_(std::move(listener)), supervisor_(supervisor) {}
+  Loop(Post& post, Supervisor& supervisor) : post_(post), supervisor_(supervisor) {}
 
   void run() {
     while (!supervisor_.over()) {
@@ -30,6 +31,7 @@ class Loop {
       supervisor_.step();
       std::erase_if(sessions_, [](Session& session) { return !session.send(); });
       supervisor_.set_clients(sessions_.size());
+      tend();
     }
   }
 
@@ -37,7 +39,7 @@ class Loop {
   void wait() {
     polls_.clear();
     polls_.push_back({signals_.fd(), POLLIN, 0});
-    polls_.push_back({listener_.get(), POLLIN, 0});
+    polls_.push_back({post_.listener(), POLLIN, 0});
     first_source_ = polls_.size();
     const auto sources = supervisor_.sources();
     sources_ = sources.size();
@@ -46,7 +48,7 @@ class Loop {
       const int events = (session.wants_input() ? POLLIN : 0) | (session.wants_output() ? POLLOUT : 0);
       polls_.push_back({session.fd(), static_cast<short>(events), 0});
     }
-    const auto left = supervisor_.due() - os::system_clock().steady_ms();
+    const auto left = std::min(supervisor_.due(), tend_at_) - os::system_clock().steady_ms();
     if (::poll(polls_.data(), polls_.size(), static_cast<int>(std::clamp<std::int64_t>(left, 0, 60'000))) <
         0) {
       for (auto& each : polls_) each.revents = 0;
@@ -79,7 +81,7 @@ class Loop {
 
   void accept() {
     if (polls_[1].revents == 0) return;
-    auto socket = os::accept_one(listener_.get(), Millis(0));
+    auto socket = os::accept_one(post_.listener(), Millis(0));
     if (!socket) return;
     if (sessions_.size() >= most_sessions) {
       sessions_.erase(std::min_element(
@@ -90,17 +92,31 @@ class Loop {
     sessions_.emplace_back(std::move(*socket), supervisor_);
   }
 
+  void tend() {
+    const auto now = os::system_clock().steady_ms();
+    if (now < tend_at_) return;
+    tend_at_ = now + tend_ms;
+    if (supervisor_.is_abandoned()) return;
+    const auto mended = post_.tend();
+    if (mended && *mended) supervisor_.miss_files();
+    const auto trouble = mended ? "" : describe(mended.error());
+    if (!trouble.empty() && trouble != told_) supervisor_.log(trouble);
+    told_ = trouble;
+  }
+
   // SIGPIPE is among them so that a closed socket is an error code and children still get the default.
   os::SignalQueue signals_{SIGCHLD, SIGTERM, SIGINT, SIGHUP, SIGPIPE};
-  os::Fd listener_;
+  Post& post_;
   Supervisor& supervisor_;
   std::list<Session> sessions_;
   std::vector<pollfd> polls_;
   std::size_t first_source_ = 0, sources_ = 0;
+  std::int64_t tend_at_ = 0;
+  std::string told_;  ///< what went wrong there last
 };
 
 }  // namespace
 
-void serve_loop(os::Fd listener, Supervisor& supervisor) { Loop(std::move(listener), supervisor).run(); }
+void serve_loop(Post& post, Supervisor& supervisor) { Loop(post, supervisor).run(); }
 
 }  // namespace ferry::agent

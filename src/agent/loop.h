@@ -2,12 +2,13 @@
 /// \file
 /// The agent's poll loop.
 
+#include "agent/post.h"
 #include "agent/supervisor.h"
-#include "os/fd.h"
 
 namespace ferry::agent {
 
-/// Serves clients of `listener` and moves `supervisor` on until it is over. One thread.
-void serve_loop(os::Fd listener, Supervisor& supervisor);
+/// Serves the clients that come to `post`, looks after it, and moves `supervisor` on until it is over. One
+/// thread.
+void serve_loop(Post& post, Supervisor& supervisor);
 
 }  // namespace ferry::agent

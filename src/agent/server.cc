@@ -1,7 +1,6 @@
 #include "agent/server.h"
 
 #include <fcntl.h>
-#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -9,6 +8,7 @@
 
 #include "agent/bridge.h"
 #include "agent/loop.h"
+#include "agent/post.h"
 #include "base/text.h"
 #include "os/file.h"
 #include "os/socket.h"
@@ -18,22 +18,17 @@ namespace {
 
 constexpr Millis start_limit{10'000};
 
-Status private_folder(const os::Path& dir) {
-  TRY("make the run's folder", os::make_dirs(dir, 0700));
-  if (::chmod(dir.c_str(), 0700) != 0) return fail_errno("chmod " + dir.string());
-  return {};
-}
-
-/// Holds the lock, so it is the only one; ends when there is nothing left to do.
+/// At its post it is the only one; ends when there is nothing left to do.
 Status serve_here(const ServeOptions& options, os::Fd& ready) {
-  TRY_SET(lock, "lock the run's folder", os::FileLock::try_take(options.dir / "lock"));
-  if (!lock) return {};  // someone else was faster
+  TRY_SET(post, "", Post::take(options.dir));
+  if (!post) return {};  // someone else was faster
   TRY_SET(supervisor, "", Supervisor::open(options));
-  TRY_SET(listener, "", os::listen_unix(options.dir / "sock"));
+  TRY("", post->listen());
   TRY("", os::write_all(ready.get(), "+"));
   ready.reset();
-  serve_loop(std::move(listener), *supervisor);
-  return os::remove_all(options.dir / "sock");
+  serve_loop(*post, *supervisor);
+  post->leave();
+  return {};
 }
 
 /// Nothing of the session that started us may stay open: ssh would wait for it.

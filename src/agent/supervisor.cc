@@ -187,6 +187,13 @@ void Supervisor::leave() {
   if (active()) stop("stopped", leave_grace);
 }
 
+void Supervisor::miss_files() {
+  log("files of the run's folder were removed; made anew");
+  if (spool_.is_removed() && !std::exchange(told_of_folder_, true))
+    tell("the folder " + options_.dir.string() + " was removed while ferry needed it; it was made anew");
+  if (saved_.status.state != JobState::idle) persist();
+}
+
 void Supervisor::touch() {
   if (saved_.status.state == JobState::idle && !saved_.released) {
     const auto limit =
@@ -334,7 +341,7 @@ void Supervisor::tell(const std::string& text) {
 }
 
 void Supervisor::beat() {
-  if (!may_power_off() && spool_.is_removed() && !leaving_) {
+  if (is_abandoned() && !leaving_) {
     log("the run's folder was removed");
     leave();
   }

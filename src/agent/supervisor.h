@@ -17,7 +17,9 @@
 ///
 /// Where it may not end the machine (a person's own), the agent ends itself: soon after the release, `idle`
 /// after the end of the job or the last sign of a client, and at once, with its job, when its folder was
-/// removed.
+/// removed. On a machine that is only the run's, nobody who means well removes it: the folder is made anew,
+/// the job goes on, its log is kept in the file that nobody else can see any more, and both log and status say
+/// so.
 
 #include <cstdint>
 #include <memory>
@@ -70,6 +72,12 @@ class Supervisor {
   Status release(bool power_off);
   /// The agent is asked to end: stops the job first.
   void leave();
+  /// Its folder was removed where it may not end the machine: it is on its way out, and makes nothing anew.
+  bool is_abandoned() const { return !may_power_off() && spool_.is_removed(); }
+  /// Files of the run's folder were removed, and the agent's post is there again: the state on disk, too.
+  void miss_files();
+  /// Adds a line to DIR/agent.log.
+  void log(const std::string& text) const;
   /// A client showed itself.
   void touch();
   /// So many are connected now.
@@ -107,7 +115,6 @@ class Supervisor {
   void end_machine();
   void persist();
   void beat();
-  void log(const std::string& text) const;
   /// One line in the training's log, and in the status.
   void tell(const std::string& text);
 
@@ -125,6 +132,7 @@ class Supervisor {
   std::uint64_t version_ = 1;
   std::size_t clients_ = 0;
   bool leaving_ = false, over_ = false, told_of_background_ = false;
+  bool told_of_folder_ = false;
 };
 
 }  // namespace ferry::agent
