@@ -11,9 +11,6 @@ using ledger::Phase;
 
 namespace {
 
-/// How long a follower that was asked to end may take before it is killed.
-constexpr Seconds follower_patience{90};
-
 /// Outputs home, or the machine is gone by the cloud's own word (then true comes back: they are lost). Any
 /// other failure keeps the machine: what it holds is not thrown away because of something that may pass.
 Result<bool> save_or_lose(Doors& doors, const ledger::Run& run) {
@@ -61,7 +58,7 @@ Result<std::vector<std::string>> down(Doors& doors, const std::string& run_name,
   TRY_SET(seen, "", doors.ledger.run(run_name));
   if (seen.phase == Phase::released) return down_again(doors, seen);
   TRY_SET(before, "", doors.ledger.instances(seen.name));
-  TRY_SET(owner, "", take_over(doors, seen.name, with_outputs ? follower_patience : Seconds(0)));
+  TRY_SET(owner, "", take_over(doors, seen.name, with_outputs));
   TRY_SET(run, "", doors.ledger.run(seen.name));
   // Whoever owned it may have ended it properly when asked.
   if (run.phase == Phase::released) return ids_of_live(before);

@@ -1,5 +1,8 @@
 // What a chaotic world did to runs once: each is mended for good here.
 #include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <csignal>
 
 #include "base/text.h"
 #include "run/actions.h"
@@ -50,6 +53,34 @@ TEST(Mended, AMachineThatIsStoppedInTheTrainingIsToldOnceAndGetsNoFollowers) {
   ASSERT_NE(first, std::string::npos) << shown;
   EXPECT_EQ(shown.find("was left behind", first + 1), std::string::npos) << shown;
   EXPECT_TRUE(stage.was_shown("ferry fetch " + stage.run().name)) << shown;
+}
+
+/// What `ferry down RUN --no-fetch` sends to the ferry that follows it.
+void ask_to_let_go() {
+  sigval word{};
+  word.sival_int = give_up_word;
+  ::sigqueue(::getpid(), SIGTERM, word);
+}
+
+TEST(Mended, AFerryWhoseRunIsGivenUpByAnotherLetsGoAtOnceAndSaysWhy) {
+  for (const char* moment : {"begin connect", "output : ready", "begin fetch", "begin release"}) {
+    SCOPED_TRACE(moment);
+    Stage stage;
+    stage.when(moment, ask_to_let_go);
+    const bool ends = std::string_view(moment) != "output : ready";
+    const auto code = stage.start(stage.order(std::string("mkdir -p outputs; echo model >outputs/model; echo ready") +
+                                              (ends ? "" : "; exec sleep 1000")));
+    EXPECT_EQ(stage.followers(), 0U) << "nobody takes it over";
+    if (stage.run().phase == Phase::released) {
+      EXPECT_EQ(code, 0) << "it was all but over";
+    } else {
+      EXPECT_EQ(code, 130) << stage.everything_shown();
+      EXPECT_TRUE(stage.was_shown("is given up: another ferry releases it now")) << stage.everything_shown();
+      EXPECT_FALSE(stage.was_shown("Come back to it")) << stage.everything_shown();
+      stage.process([&](Doors& here) { EXPECT_TRUE(down(here, stage.run().name, false)); });
+    }
+    EXPECT_EQ(stage.trouble(), "");
+  }
 }
 
 TEST(Mended, AKnownHostsThatWasDamagedUnderSshIsNoOtherMachine) {

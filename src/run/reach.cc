@@ -68,8 +68,9 @@ Status mark_released(Doors& doors, ledger::Run run, Outcome outcome, const std::
   return {};
 }
 
-Result<Owner> take_over(Doors& doors, const std::string& name, Seconds patience) {
+Result<Owner> take_over(Doors& doors, const std::string& name, bool with_outputs) {
   constexpr Seconds longest{900};
+  const Seconds patience(with_outputs ? 90 : 5);
   const Folder folder(doors.data, name);
   const auto begun = doors.clock.steady_ms();
   std::optional<Holder> asked;
@@ -80,12 +81,12 @@ Result<Owner> take_over(Doors& doors, const std::string& name, Seconds patience)
     const auto now = doors.clock.steady_ms();
     if (const auto holder = Owner::holder_of(folder); holder && holder->role == Role::follow) {
       if (!asked || asked->pid != holder->pid) {
-        Owner::signal(*holder, SIGTERM);
+        Owner::signal(*holder, SIGTERM, with_outputs ? 0 : give_up_word);
         asked = holder;
         asked_at = now;
       }
       TRY_SET(run, "", doors.ledger.run(name));
-      const bool is_bringing_home = patience.count() > 0 && run.phase >= Phase::fetching;
+      const bool is_bringing_home = with_outputs && run.phase >= Phase::fetching;
       const auto limit = is_bringing_home ? longest : patience;
       if (now - asked_at >= limit.count() * 1000) Owner::signal(*holder, SIGKILL);
     }
