@@ -4,6 +4,7 @@
 #include <csignal>
 
 #include "base/text.h"
+#include "run/ending.h"
 
 namespace ferry::run {
 
@@ -58,10 +59,13 @@ Result<bool> is_gone_for_good(Doors& doors, cloud::Cloud& cloud, const ledger::I
 }
 
 Status mark_released(Doors& doors, ledger::Run run, Outcome outcome, const std::string& error) {
+  // No run is called succeeded whose outputs are not home.
+  if (run.outcome == Outcome::succeeded && !run.outputs_home) run.outcome = Outcome::none;
   if (run.outcome == Outcome::none) {
-    run.outcome = outcome;
-    run.error = error;
+    run.outcome = final_outcome(run, outcome);
+    if (run.outcome != Outcome::succeeded) run.error = error;
   }
+  if (run.outcome != Outcome::succeeded && run.exit_code == 0) run.exit_code.reset();
   run.ended_ms = doors.clock.now_ms();
   TRY("", doors.ledger.update(run));
   if (run.phase != Phase::released) TRY("", doors.ledger.move(run.name, Phase::released));

@@ -33,7 +33,8 @@ Result<Reached> reach(Doors& doors, const ledger::Run& run, bool may_start = fal
 /// is denied.
 Result<bool> is_gone_for_good(Doors& doors, cloud::Cloud& cloud, const ledger::Instance& instance);
 
-/// Notes that nothing is rented for the run any more. An outcome that it has already stays.
+/// Notes that nothing is rented for the run any more. An outcome that it has already stays; one whose training
+/// ended well and whose outputs are home succeeded, whoever released it. `error` says why it is `outcome`.
 Status mark_released(Doors& doors, ledger::Run run, ledger::Outcome outcome, const std::string& error);
 
 /// Makes this process the run's owner. `with_outputs`: a follower is asked to cancel, and killed when it has not
