@@ -52,7 +52,7 @@ Result<int> wait(World& world, const std::vector<std::string>& names, bool json)
     if (first == 0) first = code.value_or(run::ferry_failed);
     TRY_SET(view, "", view_of(world, name));
     const auto exit = view.run.exit_code ? fmt::format(" (exit {})", *view.run.exit_code) : std::string();
-    if (!json) fmt::print("{} {}{}\n", view.run.name, ledger::name(view.run.outcome), exit);
+    if (!json) fmt::print("{} {}{}\n", view.run.name, ledger::words(view.run.outcome), exit);
     views.push_back(std::move(view));
   }
   if (json) fmt::print("{}\n", dump_json(watch::runs_json(views, os::system_clock().now_ms())));
@@ -111,7 +111,7 @@ Result<int> show(World& world, const std::string& name, bool json) {
   line("setup", text_at(run.task, "setup"));
   const auto exit = run.exit_code ? fmt::format(" (exit {})", *run.exit_code) : std::string();
   const bool over = run.outcome != ledger::Outcome::none;
-  line("outcome", over ? std::string(ledger::name(run.outcome)) + exit : std::string());
+  line("outcome", over ? std::string(ledger::words(run.outcome)) + exit : std::string());
   line("reason", run.error);
   line("state", std::string(ledger::name(run.phase)) + (run.keep ? ", kept" : ""));
   line("where", run.infra);

@@ -219,7 +219,7 @@ Result<int> ssh(World& world, const std::string& name, const std::vector<std::st
 Result<int> cancel(World& world, const std::string& name) {
   TRY("", run::cancel(world.doors(), name));
   TRY_SET(run, "", world.ledger().run(name));
-  fmt::print("{} {}{}{}\n", run.name, ledger::name(run.outcome), run.keep ? "; its machine is released" : "",
+  fmt::print("{} {}{}{}\n", run.name, ledger::words(run.outcome), run.keep ? "; its machine is released" : "",
              run.outputs_home ? "; what it saved is in " + run.home + "/" : "");
   return 0;
 }

@@ -45,7 +45,10 @@ constexpr bool may_move(Phase from, Phase to) {
 /// succeeded: the training did, and its outputs are home; failed: setup or training failed, or was cut at its
 /// limit; lost: ferry or the machine failed, or the outputs are; not_started: nothing of it ever ran.
 enum class Outcome { none, succeeded, failed, cancelled, lost, not_started };
+/// One word, for machines: in the ledger and in JSON.
 std::string_view name(Outcome outcome);
+/// The same for people: "did not start".
+std::string_view words(Outcome outcome);
 std::optional<Outcome> outcome_from(std::string_view name);
 
 struct Run {

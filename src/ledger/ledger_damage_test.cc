@@ -78,6 +78,19 @@ TEST(LedgerDamage, ANewerSchemaIsUnsupportedAndStaysUntouched) {
   EXPECT_EQ(Database::open(file).value().number("PRAGMA user_version").value(), 99);
 }
 
+TEST(LedgerDamage, WhatAnOlderFerryCalledNotStartedIsCalledSoInOneWord) {
+  const os::TempDir dir;
+  const os::Path file = dir.path() / "ledger.db";
+  os::FakeClock clock;
+  ledger::Run run;
+  run.name = "a";
+  ASSERT_TRUE(Ledger::open(file, clock).value()->add_run(run));
+  ASSERT_TRUE(Database::open(file).value().execute(
+      "UPDATE runs SET outcome = 'did not start'; PRAGMA user_version = 4"));
+  EXPECT_EQ(Ledger::open(file, clock).value()->run("a")->outcome, Outcome::not_started);
+  EXPECT_EQ(Database::open(file).value().number("SELECT count(*) FROM runs WHERE outcome = 'not_started'").value(), 1);
+}
+
 TEST(LedgerDamage, ADatabaseOfAnotherProgramIsLeftAlone) {
   const os::TempDir dir;
   const os::Path file = dir.path() / "ledger.db";

@@ -251,7 +251,12 @@ TEST_F(LedgerTest, NamesOfPhasesOutcomesAndRentsReadBack) {
   for (int i = 0; i <= static_cast<int>(Phase::released); ++i) {
     EXPECT_EQ(phase_from(name(static_cast<Phase>(i))), static_cast<Phase>(i));
   }
-  EXPECT_EQ(outcome_from("cancelled"), Outcome::cancelled);
+  for (int i = 0; i <= static_cast<int>(Outcome::not_started); ++i) {
+    EXPECT_EQ(outcome_from(name(static_cast<Outcome>(i))), static_cast<Outcome>(i));
+    EXPECT_EQ(name(static_cast<Outcome>(i)).find(' '), std::string_view::npos) << "JSON's words have no spaces";
+  }
+  EXPECT_EQ(outcome_from("did not start"), Outcome::not_started) << "an older ferry's word";
+  EXPECT_EQ(words(Outcome::not_started), "did not start");
   EXPECT_EQ(rent_from("live"), Rent::live);
   EXPECT_EQ(phase_from("Training"), std::nullopt);
 }

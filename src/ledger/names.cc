@@ -9,10 +9,12 @@ constexpr std::array<std::string_view, 10> phases = {"checking",  "planning", "l
                                                      "syncing",   "setup",    "training",  "fetching",
                                                      "releasing", "released"};
 constexpr std::array<std::string_view, 6> outcomes = {"none",      "succeeded", "failed",
-                                                      "cancelled", "lost",      "did not start"};
+                                                      "cancelled", "lost",      "not_started"};
+/// What ledgers up to schema 4 say for the last one.
+constexpr std::string_view old_not_started = "did not start";
 constexpr std::array<std::string_view, 3> rents = {"intent", "live", "released"};
 static_assert(phases[static_cast<std::size_t>(Phase::released)] == "released");
-static_assert(outcomes[static_cast<std::size_t>(Outcome::not_started)] == "did not start");
+static_assert(outcomes[static_cast<std::size_t>(Outcome::not_started)] == "not_started");
 static_assert(rents[static_cast<std::size_t>(Rent::released)] == "released");
 
 template <class Enum, std::size_t N>
@@ -29,7 +31,13 @@ std::string_view name(Phase phase) { return phases.at(static_cast<std::size_t>(p
 std::string_view name(Outcome outcome) { return outcomes.at(static_cast<std::size_t>(outcome)); }
 std::string_view name(Rent rent) { return rents.at(static_cast<std::size_t>(rent)); }
 std::optional<Phase> phase_from(std::string_view name) { return from<Phase>(phases, name); }
-std::optional<Outcome> outcome_from(std::string_view name) { return from<Outcome>(outcomes, name); }
+std::optional<Outcome> outcome_from(std::string_view name) {
+  if (name == old_not_started) return Outcome::not_started;
+  return from<Outcome>(outcomes, name);
+}
+std::string_view words(Outcome outcome) {
+  return outcome == Outcome::not_started ? old_not_started : name(outcome);
+}
 std::optional<Rent> rent_from(std::string_view name) { return from<Rent>(rents, name); }
 
 Rates rates_of(const Instance& instance) {

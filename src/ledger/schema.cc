@@ -60,6 +60,9 @@ ALTER TABLE resources ADD COLUMN profile TEXT NOT NULL DEFAULT '';
 ALTER TABLE instances ADD COLUMN disk_type TEXT NOT NULL DEFAULT 'gp3';
 ALTER TABLE instances ADD COLUMN disk_iops INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE instances ADD COLUMN disk_mib_per_s INTEGER NOT NULL DEFAULT 0;
+)",
+    R"(
+UPDATE runs SET outcome = 'not_started' WHERE outcome = 'did not start';
 )"};
 
 Status check_not_newer(std::int64_t version, const os::Path& file) {

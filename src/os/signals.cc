@@ -18,9 +18,14 @@ SignalQueue::SignalQueue(std::initializer_list<int> signals) {
 SignalQueue::~SignalQueue() = default;
 
 std::optional<int> SignalQueue::next() {
+  const auto signal = next_with_word();
+  return signal ? std::optional(signal->number) : std::nullopt;
+}
+
+std::optional<Signal> SignalQueue::next_with_word() {
   signalfd_siginfo info;
   if (::read(fd_.get(), &info, sizeof info) != sizeof info) return std::nullopt;
-  return static_cast<int>(info.ssi_signo);
+  return Signal{static_cast<int>(info.ssi_signo), info.ssi_code == SI_QUEUE ? info.ssi_int : 0};
 }
 
 }  // namespace ferry::os

@@ -3,6 +3,7 @@
 #include "base/text.h"
 #include "run/actions.h"
 #include "run/local_log.h"
+#include "run/strays.h"
 #include "run/training.h"
 
 namespace ferry::run {
@@ -30,15 +31,33 @@ void tell_not_written(Doors& doors, const ledger::Run& run, const Error& error) 
                                            run.name, run.home, error.what));
 }
 
+/// True if no ferry ever got so far as to put anything of a run there, whatever that run was called.
+Result<bool> was_never_used(Link& link) {
+  constexpr std::string_view question =
+      "for d in \"$HOME/ferry\" \"$HOME/.ferry/runs\"; do "
+      "if [ -e \"$d\" ] || [ -L \"$d\" ]; then held=$(ls -A \"$d\" 2>&1) && [ -z \"$held\" ] || echo ferry-used; fi; "
+      "done; echo ferry-looked";
+  TRY_SET(answer, "look at the machine", link.session().run(std::string(question), {}, Millis(30'000)));
+  const auto said = [&](std::string_view word) { return answer.out.find(word) != std::string::npos; };
+  return answer.exit.code == 0 && said("ferry-looked") && !said("ferry-used");
+}
+
 }  // namespace
 
-Result<Outputs> bring_home(Doors& doors, const ledger::Run& run, bool may_start, bool owned) {
+Result<BroughtHome> bring_home(Doors& doors, const ledger::Run& run, bool may_start, bool owned) {
   const Folder folder(doors.data, run.name);
   TRY_SET(reached, "", reach(doors, run, may_start));
   // Its machine is to be given back: what the training would only save at its end must be saved first.
+  BroughtHome home;
+  if (owned && was_adopted(reached.link.instance())) {
+    TRY_SET(unused, "", was_never_used(reached.link));
+    if (unused)
+      return fail(Kind::not_found, "nothing was ever put on " + reached.link.instance().id, {}, {}, never_used_code);
+  }
   if (owned) {
-    if (const auto stopped = stop_training(doors, reached.link); !stopped)
-      doors.progress.warn("down", "the training could not be stopped: " + stopped.error().what);
+    auto stopped = stop_training(doors, reached.link);
+    if (!stopped) doors.progress.warn("down", "the training could not be stopped: " + stopped.error().what);
+    if (stopped) home.job = *std::move(stopped);
   }
   // Nothing is lost by ending here: whatever the signal, it means just that.
   sync::Options options;
@@ -48,7 +67,8 @@ Result<Outputs> bring_home(Doors& doors, const ledger::Run& run, bool may_start,
   if (!outputs && outputs.error().kind == Kind::cancelled)
     return fail(Kind::cancelled, "stopped; what came home stays, and the machine goes on", {},
                 "ferry fetch " + run.name + "  goes on from here");
-  if (!outputs) return outputs;
+  if (!outputs) return tl::unexpected<Error>(std::move(outputs).error());
+  home.outputs = *std::move(outputs);
   std::optional<Owner> owner;
   if (!owned) {
     TRY_SET(taken, "", Owner::try_take(folder, Role::settle));
@@ -58,7 +78,7 @@ Result<Outputs> bring_home(Doors& doors, const ledger::Run& run, bool may_start,
     const auto written = bring_log_home(doors, reached.link, folder, run);
     if (!written) tell_not_written(doors, run, written.error());
   }
-  return outputs;
+  return home;
 }
 
 Result<os::Path> bring_log_home(Doors& doors, Link& link, const Folder& folder, const ledger::Run& run,

@@ -7,9 +7,17 @@
 
 namespace ferry::run {
 
+struct BroughtHome {
+  Outputs outputs;
+  std::optional<agent::JobStatus> job;  ///< how the training stood, where the run is owned and the agent said so
+};
+/// Error::code of bring_home() of an owned run that was found again: nothing of a run was ever put on its machine.
+inline constexpr const char* never_used_code = "never used";
+
 /// Brings home the outputs as they are now and what of the log is missing here; a machine that is stopped is
-/// started with `may_start`. `owned`: this process owns the run; otherwise the log is left to whoever does.
-Result<Outputs> bring_home(Doors& doors, const ledger::Run& run, bool may_start, bool owned);
+/// started with `may_start`. `owned`: this process owns the run, whose machine is to be given back: a training
+/// that still runs is stopped first. Otherwise the log is left to whoever owns it.
+Result<BroughtHome> bring_home(Doors& doors, const ledger::Run& run, bool may_start, bool owned);
 
 /// Makes the copy of the log here whole from the machine, as far as that can be, and writes train.log: from the
 /// machine itself, where there is no room for the copy. What is missing then is told. `size`: what a whole log

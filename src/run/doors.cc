@@ -11,7 +11,13 @@ namespace {
 constexpr Millis same_request{300};
 constexpr Millis step{100};
 
-void take(Doors& doors, int number, bool can_detach) {
+void take(Doors& doors, const os::Signal& signal, bool can_detach) {
+  const int number = signal.number;
+  if (number == SIGTERM && signal.word == give_up_word) {
+    doors.given_up = doors.letting_go = true;
+    doors.wish = Wish::cancel;
+    return;
+  }
   if (doors.wish != Wish::go_on) {
     const bool is_same = doors.clock.steady_ms() - doors.wished_ms < same_request.count();
     if (number != SIGHUP && !is_same) doors.letting_go = true;
@@ -39,7 +45,7 @@ Wish Doors::check_signals(bool can_detach) {
     looked_after_ms = now;
     while_waiting();
   }
-  while (const auto number = signals.next()) take(*this, *number, can_detach);
+  while (const auto signal = signals.next_with_word()) take(*this, *signal, can_detach);
   return wish;
 }
 

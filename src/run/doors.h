@@ -19,6 +19,9 @@ namespace ferry::run {
 
 struct Place;  // run/machine.h
 
+/// The word that comes with a SIGTERM (sigqueue(3)) by which another ferry asks for the run: see Doors::given_up.
+inline constexpr int give_up_word = 0x66657272;
+
 /// What the person wants after an interruption.
 enum class Wish { go_on, cancel, detach };
 
@@ -41,6 +44,9 @@ struct Doors {
   /// stays noted in the ledger, and someone else (a follower, the machine's timer, the next command) is
   /// responsible.
   bool letting_go = false;
+  /// Another ferry of this person releases the run without its outputs as soon as this one lets go of it, which it
+  /// does at once: letting_go is set, too.
+  bool given_up = false;
   /// Nothing is left to decide, only to bring home and to release: an interruption asks nothing, and says
   /// that a further one lets go.
   bool is_ending = false;

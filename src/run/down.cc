@@ -2,6 +2,7 @@
 #include "base/text.h"
 #include "run/actions.h"
 #include "run/bring_home.h"
+#include "run/ending.h"
 #include "run/own_machine.h"
 
 namespace ferry::run {
@@ -11,18 +12,42 @@ using ledger::Phase;
 
 namespace {
 
-/// How long a follower that was asked to end may take before it is killed.
-constexpr Seconds follower_patience{90};
+constexpr const char* released_by_down = "released by ferry down";
 
-/// Outputs home, or the machine is gone by the cloud's own word (then true comes back: they are lost). Any
-/// other failure keeps the machine: what it holds is not thrown away because of something that may pass.
-Result<bool> save_or_lose(Doors& doors, const ledger::Run& run) {
+enum class Saved {
+  home,
+  lost,        ///< with the machine, which is gone by the cloud's own word
+  never_were,  ///< nothing was ever put on the machine
+};
+
+/// What the agent says of the training's end, unless that is noted already: it may have ended, well or not, while
+/// nobody followed it. A machine that was stopped may hold more than was known.
+void note_job(Doors& doors, ledger::Run& run, const agent::JobStatus& job) {
+  const bool is_open = run.outcome == Outcome::none ? run.train_end_ms == 0 : run.outcome == Outcome::lost;
+  if (!is_open || job.state != agent::JobState::done) return;
+  const auto ending = ending_of(job, Seconds(int_at(run.task, "max_duration_s", 24 * 3600)));
+  if (ending.outcome == Outcome::lost) return;
+  run.outcome = ending.outcome;
+  run.exit_code = ending.exit_code;
+  run.error = ending.outcome == Outcome::cancelled ? released_by_down : ending.error;
+  run.train_end_ms = doors.clock.now_ms();
+}
+
+/// Outputs home, or there are none. Any other failure keeps the machine: what it holds is not thrown away because
+/// of something that may pass.
+Result<Saved> save_or_lose(Doors& doors, ledger::Run& run) {
   auto saved = bring_home(doors, run, true, true);
   if (saved) {
-    for (const auto& line : tell(*saved, run)) doors.progress.warn("down", line);
-    return false;
+    for (const auto& line : tell(saved->outputs, run)) doors.progress.warn("down", line);
+    run.outputs_home = true;
+    if (saved->job) note_job(doors, run, *saved->job);
+    return Saved::home;
   }
   auto error = std::move(saved).error();
+  if (error.code == never_used_code) {
+    doors.progress.note(fmt::format("{} has no outputs: {}", run.name, error.what));
+    return Saved::never_were;
+  }
   TRY_SET(instance, "", live_instance(doors, run));
   auto place = place_of(instance);
   const auto gone = [&]() -> Result<bool> {
@@ -31,7 +56,7 @@ Result<bool> save_or_lose(Doors& doors, const ledger::Run& run) {
   }();
   if (gone && *gone) {
     doors.progress.warn("down", fmt::format("the outputs of {} are lost: {} is gone", run.name, instance.id));
-    return true;
+    return Saved::lost;
   }
   error.advice += (error.advice.empty() ? "" : "; ") +
                   fmt::format("then again  ferry down {0}; or without its outputs: ferry down {0} --no-fetch",
@@ -61,29 +86,30 @@ Result<std::vector<std::string>> down(Doors& doors, const std::string& run_name,
   TRY_SET(seen, "", doors.ledger.run(run_name));
   if (seen.phase == Phase::released) return down_again(doors, seen);
   TRY_SET(before, "", doors.ledger.instances(seen.name));
-  TRY_SET(owner, "", take_over(doors, seen.name, with_outputs ? follower_patience : Seconds(0)));
+  TRY_SET(owner, "", take_over(doors, seen.name, with_outputs));
   TRY_SET(run, "", doors.ledger.run(seen.name));
   // Whoever owned it may have ended it properly when asked.
   if (run.phase == Phase::released) return ids_of_live(before);
   const bool holds_outputs =
       run.phase >= Phase::setup && !run.outputs_home && live_instance(doors, run).has_value();
-  bool lost = false;
-  if (holds_outputs) {
-    const auto saved = with_outputs ? save_or_lose(doors, run) : Result<bool>(false);
+  std::optional<Saved> saved;
+  if (holds_outputs && with_outputs) {
+    auto done = save_or_lose(doors, run);
     // Whatever becomes of the machine, the log that is here is the person's.
-    if (!saved || *saved || !with_outputs) write_log_home(doors, run);
-    if (!saved) return tl::unexpected<Error>(saved.error());
-    lost = *saved;
-    run.outputs_home = with_outputs && !lost;
-    // No run is called succeeded whose outputs are not home.
-    if (!run.outputs_home && run.outcome == Outcome::succeeded) run.outcome = Outcome::none;
+    if (!done || *done != Saved::home) write_log_home(doors, run);
+    if (!done) return tl::unexpected<Error>(std::move(done).error());
+    saved = *done;
   } else if (run.phase >= Phase::setup) {
     write_log_home(doors, run);
   }
   TRY_SET(ended, "", release_all(doors, run));
-  TRY("", mark_released(doors, run, lost ? Outcome::lost : Outcome::cancelled,
-                        lost ? "its machine was gone before its outputs were home"
-                             : "released by ferry down"));
+  if (saved == Saved::lost) {
+    TRY("", mark_released(doors, run, Outcome::lost, "its machine was gone before its outputs were home"));
+  } else if (saved == Saved::never_were) {
+    TRY("", mark_released(doors, run, Outcome::not_started, "nothing was ever put on its machine"));
+  } else {
+    TRY("", mark_released(doors, run, Outcome::cancelled, released_by_down));
+  }
   return ended;
 }
 

@@ -104,10 +104,13 @@ std::optional<Holder> Owner::holder_of(const Folder& folder) {
   return signed_by;
 }
 
-bool Owner::signal(const Holder& holder, int number) {
+bool Owner::signal(const Holder& holder, int number, int word) {
   if (holder.role != Role::follow || holder.pid <= 1 || holder.pid == ::getpid() || !is_alive(holder))
     return false;
-  return ::kill(holder.pid, number) == 0;
+  if (word == 0) return ::kill(holder.pid, number) == 0;
+  sigval value{};
+  value.sival_int = word;
+  return ::sigqueue(holder.pid, number, value) == 0;
 }
 
 Result<int> hand_over(Doors& doors, const Folder& folder, const std::string& run, Owner owner) {

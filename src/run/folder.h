@@ -49,9 +49,9 @@ class Owner {
   static Result<Owner> adopt(const Folder& folder, int fd);
   /// Nothing if nobody owns the run. A signature of a process that is gone counts as none.
   static std::optional<Holder> holder_of(const Folder& folder);
-  /// Signals a follower; does nothing to any other holder, nor to a process that has its pid by now, nor to
-  /// the caller. True if it was signalled.
-  static bool signal(const Holder& holder, int number);
+  /// Signals a follower, with a word (sigqueue(3)) if it is not 0; does nothing to any other holder, nor to a
+  /// process that has its pid by now, nor to the caller. True if it was signalled.
+  static bool signal(const Holder& holder, int number, int word = 0);
 
   /// False when the lock's file was removed or replaced while we held it, and another process owns the run
   /// by now: then the run is not to be touched any more. A file that is only missing is made anew. Cheap: to

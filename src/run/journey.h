@@ -65,6 +65,8 @@ class Journey {
   /// on.
   int leave(const std::string& why, const Error& problem);
   int leave_stopped();
+  /// Ends at once, for the ferry that waits for the run.
+  int give_up();
   /// Calls the run lost, unless something worse is noted already, for `why`.
   void call_lost(const std::string& why);
   Status fetch_stubbornly();

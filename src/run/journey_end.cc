@@ -139,7 +139,17 @@ int Journey::detach() {
   return 0;
 }
 
+int Journey::give_up() {
+  doors_.progress.note(fmt::format("{0} is given up: another ferry releases it now, without its outputs, as ferry "
+                                   "down {0} --no-fetch asks for",
+                                   run_.name));
+  link_.reset();
+  owner_.reset();
+  return exit_cancelled;
+}
+
 int Journey::leave(const std::string& why, const Error& problem) {
+  if (doors_.given_up) return give_up();
   if (doors_.wish == Wish::cancel && !is_over()) {
     run_.task[cancel_asked] = doors_.clock.now_ms();
     (void)doors_.ledger.update(run_);
@@ -231,6 +241,7 @@ Journey::Machine Journey::look_at_machine() {
 }
 
 int Journey::finish(const Status& done) {
+  if (doors_.given_up) return give_up();
   if (detaching_ && done) return detach();
   const auto machine = done ? Machine::there : look_at_machine();
 
@@ -292,6 +303,7 @@ int Journey::finish(const Status& done) {
     return exit_code_of(run_);
   }
   if (auto released = release(); !released) {
+    if (doors_.given_up) return give_up();
     auto error = released.error();
     error.advice += (error.advice.empty() ? "" : "; then  ") + std::string("ferry down ") + run_.name;
     doors_.progress.error(error);

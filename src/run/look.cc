@@ -33,7 +33,8 @@ Result<Outputs> fetch(Doors& doors, const std::string& run_name) {
   if (run.phase == Phase::released) TRY("", complete_log(doors, run.name));
   if (run.phase == Phase::released || run.phase < Phase::setup)
     return tl::unexpected<Error>(nothing_to_fetch(doors, run));
-  return bring_home(doors, run, false, false);
+  TRY_SET(home, "", bring_home(doors, run, false, false));
+  return std::move(home.outputs);
 }
 
 namespace {

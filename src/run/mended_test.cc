@@ -1,5 +1,8 @@
 // What a chaotic world did to runs once: each is mended for good here.
 #include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <csignal>
 
 #include "base/text.h"
 #include "run/actions.h"
@@ -38,6 +41,90 @@ TEST(Mended, DownOfATrainingThatNobodyFollowsLetsItSaveFirst) {
   EXPECT_EQ(stage.trouble(), "");
 }
 
+TEST(Mended, DownOfATrainingThatEndedMeanwhileSaysHowItEnded) {
+  struct Row {
+    const char* command;
+    bool with_outputs;
+    Outcome outcome;
+    std::optional<int> code;
+  };
+  const std::string makes_model = "mkdir -p outputs; echo model >outputs/model";
+  const Row rows[] = {{"", true, Outcome::succeeded, 0},
+                      {"; exit 3", true, Outcome::failed, 3},
+                      {"", false, Outcome::cancelled, std::nullopt}};
+  for (const auto& row : rows) {
+    for (const bool is_noted : {false, true}) {
+      SCOPED_TRACE(fmt::format("{} {} {}", row.command, row.with_outputs, is_noted));
+      Stage stage;
+      stage.leave_at(Phase::fetching, makes_model + row.command);
+      if (is_noted && row.outcome != Outcome::failed) {
+        auto run = stage.run();
+        run.train_end_ms = stage.clock.now_ms();
+        run.exit_code = 0;
+        ASSERT_TRUE(stage.ledger().update(run));
+      }
+      stage.process([&](Doors& here) { EXPECT_TRUE(down(here, stage.run().name, row.with_outputs)); });
+      EXPECT_EQ(stage.run().outcome, row.outcome) << stage.everything_shown();
+      EXPECT_EQ(stage.run().exit_code, row.code);
+      EXPECT_EQ(stage.model().empty(), row.with_outputs);
+      EXPECT_EQ(stage.trouble(), "");
+    }
+  }
+}
+
+TEST(Mended, AMachineThatIsStoppedAfterItsTrainingEndedWellSucceedsWhenItIsFetchedFrom) {
+  Stage stage;
+  stage.leave_at(Phase::fetching);
+  stage.cloud.stop(stage.machine_id());
+  stage.process([](Doors& here) { (void)settle(here); });
+  EXPECT_EQ(stage.run().outcome, Outcome::lost);
+  stage.process([&](Doors& here) { EXPECT_TRUE(down(here, stage.run().name, true)); });
+  EXPECT_EQ(stage.run().outcome, Outcome::succeeded) << stage.everything_shown();
+  EXPECT_EQ(stage.run().error, "");
+  EXPECT_EQ(stage.model(), "");
+  EXPECT_EQ(stage.trouble(), "");
+}
+
+/// `ferry down --all`, given in the folder of data: outputs of runs that are found again come home below it.
+Sweep sweep(Stage& stage) {
+  const auto before = std::filesystem::current_path();
+  std::filesystem::current_path(stage.data());
+  Sweep done;
+  stage.process([&](Doors& here) { done = must(down_all(here, {})); });
+  std::filesystem::current_path(before);
+  return done;
+}
+
+TEST(Mended, AMachineOnWhichNothingWasEverPutIsReleasedThoughTheLedgerWasLost) {
+  for (const bool was_reached_before : {false, true}) {
+    Stage stage;
+    stage.leave_at(Phase::connecting, "");
+    const auto id = stage.machine_id();
+    stage.lose_ledger();
+    if (was_reached_before) {
+      stage.refused.assign(1'000, failure(Kind::timeout));
+      EXPECT_TRUE(sweep(stage).failed);
+      stage.refused.clear();
+    }
+    const auto done = sweep(stage);
+    EXPECT_FALSE(done.failed) << stage.everything_shown();
+    EXPECT_EQ(done.ended, std::vector<std::string>{id});
+    EXPECT_EQ(stage.run().outcome, Outcome::not_started);
+    EXPECT_EQ(stage.trouble(), "");
+  }
+}
+
+TEST(Mended, WhatIsOnAMachineComesHomeThoughTheLedgerWasLost) {
+  Stage stage;
+  stage.leave_at(Phase::training);
+  while (!os::exists(stage.machine().home() / "ferry/t-left/outputs/model")) std::this_thread::yield();
+  stage.lose_ledger();
+  EXPECT_FALSE(sweep(stage).failed) << stage.everything_shown();
+  EXPECT_EQ(stage.model(), "") << stage.everything_shown();
+  EXPECT_EQ(stage.run().outcome, Outcome::succeeded);
+  EXPECT_EQ(stage.trouble(), "");
+}
+
 TEST(Mended, AMachineThatIsStoppedInTheTrainingIsToldOnceAndGetsNoFollowers) {
   Stage stage;
   stage.leave_at(Phase::training);
@@ -50,6 +137,34 @@ TEST(Mended, AMachineThatIsStoppedInTheTrainingIsToldOnceAndGetsNoFollowers) {
   ASSERT_NE(first, std::string::npos) << shown;
   EXPECT_EQ(shown.find("was left behind", first + 1), std::string::npos) << shown;
   EXPECT_TRUE(stage.was_shown("ferry fetch " + stage.run().name)) << shown;
+}
+
+/// What `ferry down RUN --no-fetch` sends to the ferry that follows it.
+void ask_to_let_go() {
+  sigval word{};
+  word.sival_int = give_up_word;
+  ::sigqueue(::getpid(), SIGTERM, word);
+}
+
+TEST(Mended, AFerryWhoseRunIsGivenUpByAnotherLetsGoAtOnceAndSaysWhy) {
+  for (const char* moment : {"begin connect", "output : ready", "begin fetch", "begin release"}) {
+    SCOPED_TRACE(moment);
+    Stage stage;
+    stage.when(moment, ask_to_let_go);
+    const bool ends = std::string_view(moment) != "output : ready";
+    const auto code = stage.start(stage.order(std::string("mkdir -p outputs; echo model >outputs/model; echo ready") +
+                                              (ends ? "" : "; exec sleep 1000")));
+    EXPECT_EQ(stage.followers(), 0U) << "nobody takes it over";
+    if (stage.run().phase == Phase::released) {
+      EXPECT_EQ(code, 0) << "it was all but over";
+    } else {
+      EXPECT_EQ(code, 130) << stage.everything_shown();
+      EXPECT_TRUE(stage.was_shown("is given up: another ferry releases it now")) << stage.everything_shown();
+      EXPECT_FALSE(stage.was_shown("Come back to it")) << stage.everything_shown();
+      stage.process([&](Doors& here) { EXPECT_TRUE(down(here, stage.run().name, false)); });
+    }
+    EXPECT_EQ(stage.trouble(), "");
+  }
 }
 
 TEST(Mended, AKnownHostsThatWasDamagedUnderSshIsNoOtherMachine) {

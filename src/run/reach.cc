@@ -4,6 +4,7 @@
 #include <csignal>
 
 #include "base/text.h"
+#include "run/ending.h"
 
 namespace ferry::run {
 
@@ -58,18 +59,22 @@ Result<bool> is_gone_for_good(Doors& doors, cloud::Cloud& cloud, const ledger::I
 }
 
 Status mark_released(Doors& doors, ledger::Run run, Outcome outcome, const std::string& error) {
+  // No run is called succeeded whose outputs are not home.
+  if (run.outcome == Outcome::succeeded && !run.outputs_home) run.outcome = Outcome::none;
   if (run.outcome == Outcome::none) {
-    run.outcome = outcome;
-    run.error = error;
+    run.outcome = final_outcome(run, outcome);
+    if (run.outcome != Outcome::succeeded) run.error = error;
   }
+  if (run.outcome != Outcome::succeeded && run.exit_code == 0) run.exit_code.reset();
   run.ended_ms = doors.clock.now_ms();
   TRY("", doors.ledger.update(run));
   if (run.phase != Phase::released) TRY("", doors.ledger.move(run.name, Phase::released));
   return {};
 }
 
-Result<Owner> take_over(Doors& doors, const std::string& name, Seconds patience) {
+Result<Owner> take_over(Doors& doors, const std::string& name, bool with_outputs) {
   constexpr Seconds longest{900};
+  const Seconds patience(with_outputs ? 90 : 5);
   const Folder folder(doors.data, name);
   const auto begun = doors.clock.steady_ms();
   std::optional<Holder> asked;
@@ -80,12 +85,12 @@ Result<Owner> take_over(Doors& doors, const std::string& name, Seconds patience)
     const auto now = doors.clock.steady_ms();
     if (const auto holder = Owner::holder_of(folder); holder && holder->role == Role::follow) {
       if (!asked || asked->pid != holder->pid) {
-        Owner::signal(*holder, SIGTERM);
+        Owner::signal(*holder, SIGTERM, with_outputs ? 0 : give_up_word);
         asked = holder;
         asked_at = now;
       }
       TRY_SET(run, "", doors.ledger.run(name));
-      const bool is_bringing_home = patience.count() > 0 && run.phase >= Phase::fetching;
+      const bool is_bringing_home = with_outputs && run.phase >= Phase::fetching;
       const auto limit = is_bringing_home ? longest : patience;
       if (now - asked_at >= limit.count() * 1000) Owner::signal(*holder, SIGKILL);
     }

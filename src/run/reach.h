@@ -33,13 +33,15 @@ Result<Reached> reach(Doors& doors, const ledger::Run& run, bool may_start = fal
 /// is denied.
 Result<bool> is_gone_for_good(Doors& doors, cloud::Cloud& cloud, const ledger::Instance& instance);
 
-/// Notes that nothing is rented for the run any more. An outcome that it has already stays.
+/// Notes that nothing is rented for the run any more. An outcome that it has already stays; one whose training
+/// ended well and whose outputs are home succeeded, whoever released it. `error` says why it is `outcome`.
 Status mark_released(Doors& doors, ledger::Run run, ledger::Outcome outcome, const std::string& error);
 
-/// Makes this process the run's owner. A follower is asked to cancel, and killed when it has not ended within
-/// `patience` (longer while it brings outputs home); who only looks, releases or hands over is waited for.
-/// Fails cancelled when the person gives up waiting, timeout after a quarter of an hour.
-Result<Owner> take_over(Doors& doors, const std::string& run, Seconds patience);
+/// Makes this process the run's owner. `with_outputs`: a follower is asked to cancel, and killed when it has not
+/// ended within 90 s (longer while it brings outputs home). Without: it is asked to let go, and killed when it has
+/// not within 5 s. Who only looks, releases or hands over is waited for. Fails cancelled when the person gives up
+/// waiting, timeout after a quarter of an hour.
+Result<Owner> take_over(Doors& doors, const std::string& run, bool with_outputs);
 
 /// Settles a run whose owner died, if nobody owns it: where a machine may hold what only it has, a background
 /// process follows it from now on; otherwise what was made is released. Errors are those of the release.

@@ -86,6 +86,8 @@ class Stage {
   /// the ledger holds for live; from setup on the agent there was asked to run `command` (empty: it was not).
   void leave_at(ledger::Phase phase,
                 const std::string& command = "mkdir -p outputs; echo model >outputs/model");
+  /// The ledger's file is gone; which ledger it was is still known, and so is the rehearsal cloud.
+  void lose_ledger();
   /// run::follow() of the newest run in a process of its own; nothing if it was killed.
   std::optional<int> follow();
   /// Any other command in a process of its own; false if it was killed.
@@ -150,6 +152,7 @@ class Stage {
   os::TempDir dir_;
   std::unique_ptr<os::HttpClient> http_;
   std::unique_ptr<ledger::Ledger> ledger_;
+  void open_ledger();
   std::map<std::string, std::unique_ptr<ScriptedMachine>> machines_;
   std::vector<Follower> followers_;
   std::vector<Plan> plans_;

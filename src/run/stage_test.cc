@@ -11,6 +11,7 @@
 #include "run/actions.h"
 #include "run/labels.h"
 #include "run/machine.h"
+#include "ssh/keys.h"
 
 namespace ferry::run {
 
@@ -119,9 +120,7 @@ Stage::Stage() : dir_((write_to_memory(), "ferry-stage")), http_(std::make_uniqu
   for (const char* name : {"AWS_ACCESS_KEY_ID", "AWS_PROFILE", "FERRY_PROFILE"}) ::unsetenv(name);
   for (const char* name : {"AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"})
     ::setenv(name, (dir_.path() / "none").c_str(), 1);
-  auto ledger = ledger::Ledger::open(data() / "ledger.db", clock);
-  if (!ledger) throw std::runtime_error(describe(ledger.error()));
-  ledger_ = std::make_unique<SteppedLedger>(*this, std::move(*ledger));
+  open_ledger();
   (void)os::make_dirs(dir_.path() / "work");
   if (auto made = os::write_file(dir_.path() / "work" / "data", "1\n"); !made)
     throw std::runtime_error(describe(made.error()));
@@ -142,6 +141,18 @@ Stage::Stage() : dir_((write_to_memory(), "ferry-stage")), http_(std::make_uniqu
       return;
     }
   };
+}
+
+void Stage::open_ledger() {
+  ledger_ = std::make_unique<SteppedLedger>(*this, must(ledger::Ledger::open(data() / "ledger.db", clock)));
+}
+
+void Stage::lose_ledger() {
+  ledger_.reset();
+  for (const char* name : {"ledger.db", "ledger.db-wal", "ledger.db-shm", "ledger.db.lock"})
+    std::filesystem::remove(data() / name);
+  must(os::make_dirs(data() / "rehearsal", 0700));
+  open_ledger();
 }
 
 Stage::~Stage() {
@@ -220,7 +231,8 @@ void Stage::leave_at(ledger::Phase phase, const std::string& command) {
   left.home = (dir_.path() / "runs" / left.name).string();
   left.workdir = (dir_.path() / "work").string();
   left.created_ms = clock.now_ms();
-  left.task = {{"run", command}, {"max_duration_s", 3600}, {"host_key", "ssh-ed25519 AAAA"}};
+  left.task = {{"run", command}, {"max_duration_s", 3600}, {"host_key", "ssh-ed25519 AAAA"},
+               {"ledger", must(ledger_id(data()))}};
   must(ledger_->add_run(left));
   ledger::Instance machine;
   machine.run = left.name;
@@ -233,6 +245,7 @@ void Stage::leave_at(ledger::Phase phase, const std::string& command) {
   const Folder folder(data(), left.name);
   must(os::make_dirs(folder.path, 0700));
   must(os::write_file(folder.identity(), "a key", 0600));
+  must(os::write_file(folder.known_hosts(), ssh::known_hosts_line(left.name, text_at(left.task, "host_key")), 0600));
   for (const char* kind : {"key-pair", "security-group"})
     must(ledger_->note_resource({left.name, machine.world, machine.region, "", kind, name}));
   must(ledger_->note_intent(machine));

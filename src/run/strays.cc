@@ -18,6 +18,9 @@ std::string tag_of(const cloud::Instance& instance, const char* key) {
   return found == instance.tags.end() ? std::string() : found->second;
 }
 
+/// So that two processes do not adopt a machine twice.
+std::string stray_token(const std::string& id) { return "stray-" + id; }
+
 /// The names that ferry gives runs. They name folders, and this one comes from outside.
 bool is_run_name(const std::string& name) {
   return !name.empty() && name.size() <= 100 && name[0] != '-' && name[0] != '.' &&
@@ -78,7 +81,7 @@ Result<std::string> adopt_stray(Doors& doors, const Stray& stray) {
   run.train_start_ms = one.launched_ms;
 
   ledger::Instance instance;
-  instance.token = "stray-" + one.id;  // so that two processes do not adopt it twice
+  instance.token = stray_token(one.id);
   instance.run = run.name;
   instance.world = stray.place.world;
   instance.region = stray.place.region;
@@ -103,6 +106,8 @@ Result<std::string> adopt_stray(Doors& doors, const Stray& stray) {
   TRY("", doors.ledger.adopt(run, instance, made));
   return run.name;
 }
+
+bool was_adopted(const ledger::Instance& instance) { return instance.token == stray_token(instance.id); }
 
 Result<std::set<Place>> places_of_ledger(Doors& doors) {
   TRY_SET(runs, "", doors.ledger.runs(false));

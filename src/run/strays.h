@@ -25,6 +25,9 @@ Result<std::vector<Stray>> find_strays(Doors& doors, const Place& place);
 /// still here. Fails exists when another process was faster.
 Result<std::string> adopt_stray(Doors& doors, const Stray& stray);
 
+/// True for a machine that adopt_stray() noted.
+bool was_adopted(const ledger::Instance& instance);
+
 /// Every place where the ledger ever rented, once.
 Result<std::set<Place>> places_of_ledger(Doors& doors);
 

@@ -152,13 +152,13 @@ Status read_log(Doors& doors, Link& link, std::uint64_t from,
   return {};
 }
 
-Status stop_training(Doors& doors, Link& link) {
+Result<agent::JobStatus> stop_training(Doors& doors, Link& link) {
   const auto is_over = [](const agent::JobStatus& status) {
     return status.state == agent::JobState::done || status.state == agent::JobState::idle;
   };
   TRY_SET(channel, "", link.agent());
   TRY_SET(status, "", channel.client.status());
-  if (is_over(status)) return {};
+  if (is_over(status)) return status;
   doors.progress.warn("down", "stopping the training, then bringing home what it saved");
   TRY("stop the training", channel.client.cancel(cancel_grace));
   TRY("", channel.client.attach(status.log_size));
@@ -171,7 +171,7 @@ Status stop_training(Doors& doors, Link& link) {
     TRY_SET(event, "", channel.client.next(step));
     const auto now = doors.clock.steady_ms();
     if (event) heard = now;
-    if (event && event->state && is_over(*event->state)) return {};
+    if (event && event->state && is_over(*event->state)) return *std::move(event->state);
     if (now - heard > silence_limit.count()) return fail(Kind::lost, "the agent fell silent");
     if (now - asked > patience)
       return fail(Kind::conflict, "the training does not end although it was told to");

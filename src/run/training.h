@@ -58,9 +58,9 @@ Status read_log(Doors& doors, Link& link, std::uint64_t from,
                 const std::function<Status(agent::LogChunk)>& take);
 
 /// Asks a training that still runs to stop, and waits until it has saved what it can: at most cancel_grace and
-/// cancel_patience. Calm where none runs. Fails lost or conflict when it goes on, cancelled when the person
-/// lets go.
-Status stop_training(Doors& doors, Link& link);
+/// cancel_patience. Calm where none runs. Returns how it stands then. Fails lost or conflict when it goes on,
+/// cancelled when the person lets go.
+Result<agent::JobStatus> stop_training(Doors& doors, Link& link);
 
 /// Brings what `log` lacks of the machine's log, without showing it; fails as read_log().
 Status complete_log(Doors& doors, Link& link, LocalLog& log);

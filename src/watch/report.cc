@@ -52,7 +52,7 @@ bool is_own(const Instance& it) { return it.world == "ssh"; }
 
 std::string outcome_of(const ledger::Run& run) {
   if (run.outcome == ledger::Outcome::none) return {};
-  std::string text(name(run.outcome));
+  std::string text(words(run.outcome));
   if (run.exit_code && *run.exit_code != 0) text += fmt::format(" (exit {})", *run.exit_code);
   return text;
 }

@@ -16,7 +16,7 @@ def books(trial):
         found.append(f"the run is called '{run['outcome']}' ({run['error']}): nothing that happened makes it other than '{natural}'")
     if run["outcome"] == "succeeded" and run["exit_code"] != 0 or run["outcome"] == "failed" and run["exit_code"] in (0, None):
         found.append(f"outcome '{run['outcome']}' with exit code {run['exit_code']}")
-    if run["outcome"] in ("cancelled", "lost", "did not start") and run["exit_code"] == 0 and not trial.given_up:
+    if run["outcome"] in ("cancelled", "lost", "not_started") and run["exit_code"] == 0 and not trial.given_up:
         found.append(f"outcome '{run['outcome']}' with exit code 0")
     if run["outcome"] in ("succeeded", "failed") and not run["outputs_home"]:
         found.append(f"called '{run['outcome']}', and its outputs are not home")
@@ -30,7 +30,7 @@ def books(trial):
             found.append(f"ferry ended {ended[0]}, which was well, and the outputs are not home")
     if trial.query("PRAGMA integrity_check") != [("ok",)]:
         found.append("the ledger is damaged")
-    if run["outcome"] in ("lost", "did not start") and not run["error"]:
+    if run["outcome"] in ("lost", "not_started") and not run["error"]:
         found.append(f"called '{run['outcome']}' without a reason")
     return found
 

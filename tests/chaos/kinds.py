@@ -39,7 +39,7 @@ def kind(name, phases=ANY, modes=None, prepare=None, flags=()):
 def dies_early(trial):
     """Before the job can have started, a run whose ferry or whose cloud failed is given up."""
     if trial.before("training"):
-        trial.allow("lost", "did not start", why="it happened before the training")
+        trial.allow("lost", "not_started", why="it happened before the training")
 
 
 def hangs_up(trial):

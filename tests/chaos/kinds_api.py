@@ -61,13 +61,13 @@ def group_in_use(trial, dice):
 
 @kind("no-capacity", phases=("planning",), modes=RENTED)
 def no_capacity(trial, dice):
-    trial.allow("did not start", why="no machine was to be had")
+    trial.allow("not_started", why="no machine was to be had")
     trial.fault("capacity", f"count={dice.choice((1, 3, 100))}")
 
 
 @kind("limit-of-the-account", phases=("planning",), modes=RENTED)
 def quota(trial, dice):
-    trial.allow("did not start", why="the account's limit is too low")
+    trial.allow("not_started", why="the account's limit is too low")
     trial.fault("quota", "bucket=standard", "limit=0")
     trial.lasts(6, lambda: trial.fault("clear"))
 

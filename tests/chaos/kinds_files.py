@@ -112,7 +112,7 @@ def tmpdir(trial, dice):
 @kind("ledger-locked-by-another-program")
 def locked(trial, dice):
     dies_early(trial)
-    trial.allow("did not start", why="the ledger could not be written")
+    trial.allow("not_started", why="the ledger could not be written")
     try:
         other = sqlite3.connect(trial.data / "ledger.db", timeout=1, isolation_level=None, check_same_thread=False)
         other.execute("BEGIN IMMEDIATE")
@@ -172,7 +172,7 @@ def fills(trial, dice, folder, what):
 def full_runs(trial, dice):
     """No room for keys, log and notes."""
     dies_early(trial)
-    trial.allow("did not start", why="there was no room")
+    trial.allow("not_started", why="there was no room")
     if trial.mount(trial.data / "runs", "size=96k"):
         fills(trial, dice, trial.data / "runs", "the disk of the run's folder")
 
@@ -191,7 +191,7 @@ def small_home(trial):
 def full_home(trial, dice):
     """Neither the ledger nor the log can be written."""
     dies_early(trial)
-    trial.allow("did not start", why="there was no room")
+    trial.allow("not_started", why="there was no room")
     fills(trial, dice, trial.data, "the disk of the ledger and the runs")
 
 

@@ -10,7 +10,7 @@ from kinds import RENTED, WITH_MACHINE, dies_early, kind
 def loses(trial, why):
     trial.allow("lost", "failed", why=why)
     if trial.before("training"):
-        trial.allow("did not start", why=why)
+        trial.allow("not_started", why=why)
 
 
 def on_machine(trial):
@@ -61,7 +61,7 @@ def no_sshd_for_long(trial, dice):
 @kind("sshd-killed", phases=WITH_MACHINE)
 def sshd_killed(trial, dice):
     if trial.before("setup"):
-        trial.allow("lost", "did not start", why="the connection broke before anything ran")
+        trial.allow("lost", "not_started", why="the connection broke before anything ran")
     if instance := on_machine(trial):
         trial.signal(signal.SIGKILL, trial.inside(instance, r"^sshd"), "sshd of the machine")
 
@@ -79,7 +79,7 @@ def sshd_silent(trial, dice):
 @kind("agent-killed", phases=("setup", "training", "fetching"))
 def agent_killed(trial, dice):
     loses(trial, "the agent was killed, and the training with it")
-    trial.allow("did not start", why="the agent was killed")
+    trial.allow("not_started", why="the agent was killed")
     if instance := on_machine(trial):
         trial.signal(signal.SIGKILL, trial.inside(instance, r"^ferry-agent"), "the agent")
 
@@ -87,7 +87,7 @@ def agent_killed(trial, dice):
 @kind("agent-asked-to-end", phases=("setup", "training", "fetching"))
 def agent_terminated(trial, dice):
     loses(trial, "the agent was ended, and the training with it")
-    trial.allow("cancelled", "did not start", why="the agent was ended")
+    trial.allow("cancelled", "not_started", why="the agent was ended")
     if instance := on_machine(trial):
         trial.signal(signal.SIGTERM, trial.inside(instance, r"^ferry-agent"), "the agent")
 
@@ -111,7 +111,7 @@ def training_killed(trial, dice):
 @kind("full-disk-on-the-machine", phases=("planning",), modes=RENTED)
 def small_disk(trial, dice):
     """3 MiB: the code fits, not everything that the training writes."""
-    trial.allow("failed", "did not start", "lost", why="the machine's disk is full")
+    trial.allow("failed", "not_started", "lost", why="the machine's disk is full")
     trial.exempt.add("outputs")
     trial.disk_is_full = True
     trial.fault("small-disk", f"mib={dice.choice((2, 3, 6))}", "count=1")

@@ -16,7 +16,7 @@ def target(trial):
 
 def cancels(trial):
     dies_early(trial)
-    trial.allow("cancelled", "did not start", why="it was cancelled")
+    trial.allow("cancelled", "not_started", why="it was cancelled")
 
 
 @kind("ferry-cancel")

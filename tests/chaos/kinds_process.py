@@ -12,7 +12,7 @@ def to_ferry(trial, number, twice_after=None):
     (hangs_up if number == signal.SIGHUP else dies_early)(trial)
     if number in (signal.SIGTERM, signal.SIGINT):
         trial.allow("cancelled", why="it was asked to end")
-        trial.allow("did not start", why="it was asked to end before anything was rented")
+        trial.allow("not_started", why="it was asked to end before anything was rented")
     trial.signal(number, trial.followers(), "ferry")
     if twice_after is not None:
         time.sleep(twice_after)
@@ -37,7 +37,7 @@ for each in NUMBERS:
 def ctrl_c(trial, dice):
     """A terminal signals everything in the foreground, ssh as well."""
     dies_early(trial)
-    trial.allow("cancelled", "did not start", why="Ctrl-C")
+    trial.allow("cancelled", "not_started", why="Ctrl-C")
     try:
         os.killpg(trial.main.process.pid, signal.SIGINT)
         trial.note("SIGINT to the group of ferry run")
@@ -57,14 +57,14 @@ def kill_repeatedly(trial, dice):
 @kind("kill-ssh-master")
 def kill_master(trial, dice):
     if trial.before("setup"):
-        trial.allow("lost", "did not start", why="the connection broke before anything ran")
+        trial.allow("lost", "not_started", why="the connection broke before anything ran")
     trial.signal(signal.SIGKILL, trial.ssh_clients(), "ssh")
 
 
 @kind("kill-ssh-masters-for-a-while")
 def kill_masters(trial, dice):
     if trial.before("setup"):
-        trial.allow("lost", "did not start", why="the connection broke before anything ran")
+        trial.allow("lost", "not_started", why="the connection broke before anything ran")
     for _ in range(dice.randint(2, 5)):
         trial.signal(signal.SIGKILL, trial.ssh_clients(), "ssh")
         time.sleep(dice.uniform(0.1, 0.8))
@@ -73,7 +73,7 @@ def kill_masters(trial, dice):
 @kind("term-ssh-master")
 def term_master(trial, dice):
     if trial.before("setup"):
-        trial.allow("lost", "did not start", why="the connection broke before anything ran")
+        trial.allow("lost", "not_started", why="the connection broke before anything ran")
     trial.signal(signal.SIGTERM, trial.ssh_clients(), "ssh")
 
 
@@ -88,7 +88,7 @@ def asleep(trial, dice):
 @kind("ssh-stands-still")
 def ssh_stands_still(trial, dice):
     if trial.before("setup"):
-        trial.allow("lost", "did not start", why="the connection broke before anything ran")
+        trial.allow("lost", "not_started", why="the connection broke before anything ran")
     pids = trial.ssh_clients()
     trial.signal(signal.SIGSTOP, pids, "ssh")
     trial.lasts(dice.choice((2, 6)), lambda: trial.signal(signal.SIGCONT, pids, "ssh"))

@@ -18,7 +18,7 @@ def terminal_kind(name, phases=("launching", "connecting", "setup", "training", 
 
 def cancels(trial):
     dies_early(trial)
-    trial.allow("cancelled", "did not start", why="it was cancelled at the terminal")
+    trial.allow("cancelled", "not_started", why="it was cancelled at the terminal")
 
 
 def question(trial):

@@ -88,6 +88,20 @@ def test_down_keeps_a_machine_that_ssh_does_not_reach_and_says_so():
         home.nothing_left()
 
 
+def test_a_ferry_whose_run_is_given_up_says_so_and_leaves_nothing_behind():
+    with Home() as home:
+        tmp = home.root / "tmp"
+        tmp.mkdir()
+        ferry = home.start("run", "--infra", "rehearsal", "--", "bash", "-c", "echo up; exec sleep 1000", env={"TMPDIR": str(tmp)})
+        home.wait_for("the training", lambda: home.runs() and home.runs()[0]["phase"] == "training")
+        run = home.runs()[0]["run"]
+        assert f"{run}: nothing left running" in home.good("down", run, "--no-fetch").out
+        out, err = ferry.communicate(timeout=60)
+        assert ferry.returncode == 130 and f"{run} is given up".encode() in out + err, (ferry.returncode, out, err)
+        assert not list(tmp.glob("ferry-ssh*")), list(tmp.iterdir())
+        home.nothing_left()
+
+
 def test_down_of_a_machine_that_is_gone_says_that_its_outputs_are_lost():
     with Home() as home:
         run = left_behind(home)

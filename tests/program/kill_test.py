@@ -45,7 +45,7 @@ def test_a_killed_ferry_leaks_nothing_and_loses_nothing():
             else:
                 rented = any(one["id"] for one in run["instances"])
                 # A machine may have been rented on which the training was never started.
-                assert run["outcome"] in (("lost", "did not start") if rented else ("did not start",)), run
+                assert run["outcome"] in (("lost", "not_started") if rented else ("not_started",)), run
             assert home.alive() == []
         home.good("down", "--all")
         home.nothing_left()
