@@ -29,6 +29,12 @@ inline bool is_below(std::string_view path, std::string_view folder) {
   return path.size() > folder.size() && path.starts_with(folder) && path[folder.size()] == '/';
 }
 
+/// Where the machine keeps itself: nothing there is a training's work, whatever a link says.
+bool is_the_systems(std::string_view path);
+
+/// `target` as seen from `folder`, both relative to the same root: "a/b", "a/c/d" → "../c/d".
+std::string relative(std::string_view folder, std::string_view target);
+
 /// Lines of which only the first few are told.
 class Lines {
  public:

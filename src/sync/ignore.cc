@@ -26,7 +26,8 @@ std::string_view without_trailing_spaces(std::string_view line) {
 
 }  // namespace
 
-IgnoreFile::IgnoreFile(std::string base, std::string_view text) : base_(std::move(base)) {
+IgnoreFile::IgnoreFile(std::string base, std::string_view text, std::string name, Of of)
+    : base_(std::move(base)), name_(std::move(name)), of_(of) {
   if (text.starts_with("\xef\xbb\xbf")) text.remove_prefix(3);
   while (!text.empty()) {
     const std::size_t end = text.find('\n');
@@ -40,6 +41,7 @@ void IgnoreFile::add(std::string_view line) {
   if (line.back() == '\r') line.remove_suffix(1);
   line = without_trailing_spaces(line.substr(0, line.find('\0')));
   Rule rule;
+  rule.written = line;
   if (line.starts_with('!')) {
     rule.negated = true;
     line.remove_prefix(1);
@@ -67,25 +69,54 @@ bool IgnoreFile::applies(const Rule& rule, std::string_view path) const {
   return matches(pattern.substr(rule.literal), name.substr(rule.literal), Slash::separates);
 }
 
-IgnoreFile::Verdict IgnoreFile::verdict(std::string_view path, bool is_folder) const {
+IgnoreFile::Verdict IgnoreFile::verdict(std::string_view path, bool is_folder, std::string_view* line) const {
   for (auto rule = rules_.rbegin(); rule != rules_.rend(); ++rule) {
     if (rule->folders_only && !is_folder) continue;
-    if (applies(*rule, path)) return rule->negated ? Verdict::kept : Verdict::ignored;
+    if (!applies(*rule, path)) continue;
+    if (line != nullptr) *line = rule->written;
+    return rule->negated ? Verdict::kept : Verdict::ignored;
   }
   return Verdict::silent;
 }
 
-void IgnoreStack::enter(std::string_view folder) {
-  const auto inside = [&](const std::string& base) {
-    return base.empty() || folder == base || (folder.starts_with(base) && folder[base.size()] == '/');
-  };
-  while (!files_.empty() && !inside(files_.back().base())) files_.pop_back();
+std::string IgnoreStack::from_root(std::string_view folder) const {
+  if (above_.empty()) return std::string(folder);
+  return folder.empty() ? above_ : above_ + "/" + std::string(folder);
 }
 
-bool IgnoreStack::ignored(std::string_view path, bool is_folder) const {
-  for (auto file = files_.rbegin(); file != files_.rend(); ++file) {
-    const auto verdict = file->verdict(path, is_folder);
-    if (verdict != IgnoreFile::Verdict::silent) return verdict == IgnoreFile::Verdict::ignored;
+void IgnoreStack::enter(std::string_view folder) {
+  const std::string whole = from_root(folder);
+  const auto inside = [&](const std::string& base) {
+    return base.empty() || whole == base || (whole.starts_with(base) && whole[base.size()] == '/');
+  };
+  while (!files_.empty() && !inside(files_.back().file.base())) files_.pop_back();
+}
+
+void IgnoreStack::begin_repository(std::string_view folder) {
+  files_.push_back({IgnoreFile(from_root(folder), {}), true});
+}
+
+Judgement IgnoreStack::judge(std::string_view path, bool is_folder) const {
+  std::string whole;
+  if (!above_.empty()) path = whole = from_root(path);
+  bool git_speaks = true;
+  for (auto level = files_.rbegin(); level != files_.rend(); ++level) {
+    if (level->is_border) git_speaks = false;
+    if (!git_speaks && level->file.of() == IgnoreFile::Of::git) continue;
+    std::string_view line;
+    const auto verdict = level->file.verdict(path, is_folder, &line);
+    if (verdict != IgnoreFile::Verdict::silent)
+      return {verdict == IgnoreFile::Verdict::ignored, &level->file, line};
+  }
+  return {};
+}
+
+bool IgnoreStack::insisted(std::string_view path, bool is_folder) const {
+  const std::string whole = from_root(path);
+  for (auto level = files_.rbegin(); level != files_.rend(); ++level) {
+    if (level->file.of() != IgnoreFile::Of::ferry) continue;
+    const auto verdict = level->file.verdict(whole, is_folder);
+    if (verdict != IgnoreFile::Verdict::silent) return verdict == IgnoreFile::Verdict::kept;
   }
   return false;
 }

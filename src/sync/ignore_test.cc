@@ -4,6 +4,7 @@
 
 #include "sync/globs.h"
 #include "sync/pattern.h"
+#include "sync/repository.h"
 #include "sync/sync_testing.h"
 
 namespace ferry::sync {
@@ -160,6 +161,55 @@ TEST(Ignore, RandomTreesAndRulesGiveExactlyWhatGitLists) {
     }
     ASSERT_EQ(ours, git_list(repository, root)) << "seed " << seed << "\n" << read(root / ".gitignore");
   }
+}
+
+/// Everything that has a say: rules of parents, of the repository and of the person, and the index.
+TEST(Ignore, RandomFoldersOfRandomRepositoriesGiveExactlyWhatGitLists) {
+  const os::TempDir temp;
+  const auto shell = [&](const std::string& command) {
+    return std::system(("cd " + shell_quoted(temp.path().string()) + " && " + plain_git + command).c_str());
+  };
+  ASSERT_EQ(shell("init -q --template= empty"), 0);
+  std::size_t below = 0, saved = 0;
+  for (unsigned seed = 1; seed <= 16; ++seed) {
+    Dice dice(seed);
+    const os::Path top = temp.path() / std::to_string(seed);
+    random_tree(dice, top, 0);
+    std::filesystem::copy(temp.path() / "empty/.git", top / ".git", std::filesystem::copy_options::recursive);
+    write(temp.path() / "excludes", random_rules(dice));
+    write(top / ".git/config", "[core]\n\trepositoryformatversion = 0\n\texcludesFile = " +
+                                   (temp.path() / "excludes").string() + "\n");
+    write(top / ".git/info/exclude", random_rules(dice));
+    std::string tracked(1, '\0');
+    for (const auto& one : std::filesystem::recursive_directory_iterator(top)) {
+      const auto path = one.path().lexically_relative(top).string();
+      const bool is_folder = one.is_directory() && !one.is_symlink();
+      if (!is_folder && !path.starts_with(".git/") && dice.roll(4) == 0) tracked += path + '\0';
+    }
+    write(temp.path() / "tracked", tracked.substr(1));
+    ASSERT_EQ(shell("-C " + std::to_string(seed) + " update-index --add -z --stdin < tracked"), 0);
+    auto theirs = git_list(top / ".git", top);
+    theirs.erase(std::unique(theirs.begin(), theirs.end()), theirs.end());
+    // A folder that holds something of no rule is not left out itself.
+    std::string from_top;
+    const auto& chosen_path = theirs.empty() ? from_top : theirs[dice.roll(theirs.size())];
+    if (tracked.find('\0' + chosen_path + '\0') == std::string::npos)
+      from_top = chosen_path.substr(0, chosen_path.rfind('/') + 1);
+    below += from_top.empty() ? 0 : 1;
+    std::erase_if(theirs, [&](const std::string& path) { return !path.starts_with(from_top); });
+    for (std::string& path : theirs) path.erase(0, from_top.size());
+    const auto tree = scan(top / from_top, {.ignore_rules = true});
+    ASSERT_OK(tree);
+    ASSERT_EQ(tree->git_trouble, "");
+    std::vector<std::string> ours;
+    for (const Entry& entry : tree->entries) {
+      if (entry.type != Type::folder) ours.push_back(entry.path);
+    }
+    ASSERT_EQ(ours, theirs) << "seed " << seed << " in " << from_top;
+    saved += repository_of(top / from_top)->tracked.empty() ? 0 : 1;
+  }
+  EXPECT_GT(below, 3U);
+  EXPECT_GT(saved, 2U);
 }
 
 TEST(Ignore, FerryignoreWinsInItsFolderAndDeeperFilesWinOverHigher) {

@@ -17,28 +17,6 @@ namespace {
 
 constexpr const char* holds_itself = "that folder holds the link itself";
 
-/// Where the machine keeps itself: nothing there is a training's work, whatever a link says.
-bool is_the_systems(std::string_view path) {
-  if (is_below(path, "/dev/shm")) return false;
-  static constexpr std::string_view places[] = {"/etc",  "/proc", "/dev",        "/sys",   "/usr",
-                                                "/bin",  "/sbin", "/lib",        "/lib32", "/lib64",
-                                                "/boot", "/snap", "/run/secrets"};
-  return path == "/" ||
-         std::any_of(std::begin(places), std::end(places), [&](auto place) { return is_below(path, place); });
-}
-
-/// `target` as seen from `folder`, both relative to the same root: "a/b", "a/c/d" → "../c/d".
-std::string relative(std::string_view folder, std::string_view target) {
-  auto from = folder.empty() ? std::vector<std::string>{} : split(folder, '/');
-  auto to = target.empty() ? std::vector<std::string>{} : split(target, '/');
-  std::size_t same = 0;
-  while (same < from.size() && same < to.size() && from[same] == to[same]) ++same;
-  std::string path;
-  for (std::size_t i = same; i < from.size(); ++i) path = joined(path, "..");
-  for (std::size_t i = same; i < to.size(); ++i) path = joined(path, to[i]);
-  return path.empty() ? "." : path;
-}
-
 /// Where the text of a link in `folder` leads, by its words alone; nothing if out of the tree.
 std::optional<std::string> by_words(std::string_view folder, std::string_view target) {
   if (target.starts_with('/')) return std::nullopt;
@@ -57,6 +35,26 @@ std::optional<std::string> by_words(std::string_view folder, std::string_view ta
 }
 
 }  // namespace
+
+bool is_the_systems(std::string_view path) {
+  if (is_below(path, "/dev/shm")) return false;
+  static constexpr std::string_view places[] = {"/etc",  "/proc", "/dev",        "/sys",   "/usr",
+                                                "/bin",  "/sbin", "/lib",        "/lib32", "/lib64",
+                                                "/boot", "/snap", "/run/secrets"};
+  return path == "/" ||
+         std::any_of(std::begin(places), std::end(places), [&](auto place) { return is_below(path, place); });
+}
+
+std::string relative(std::string_view folder, std::string_view target) {
+  auto from = folder.empty() ? std::vector<std::string>{} : split(folder, '/');
+  auto to = target.empty() ? std::vector<std::string>{} : split(target, '/');
+  std::size_t same = 0;
+  while (same < from.size() && same < to.size() && from[same] == to[same]) ++same;
+  std::string path;
+  for (std::size_t i = same; i < from.size(); ++i) path = joined(path, "..");
+  for (std::size_t i = same; i < to.size(); ++i) path = joined(path, to[i]);
+  return path.empty() ? "." : path;
+}
 
 void Collector::keep_link(const std::string& path, std::string target, const std::string& why) {
   Entry entry{.path = path, .type = Type::link, .mode = 0777};

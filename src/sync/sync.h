@@ -41,10 +41,29 @@ inline constexpr std::size_t max_levels = 1000;
 
 /// Which files belong to a tree.
 struct Selection {
-  bool ignore_rules =
-      false;  ///< apply .gitignore and .ferryignore (nested, negation), and always leave out .git
+  /// What goes to a rented machine: what `git ls-files --cached --others --exclude-standard` lists (rules of
+  /// all parents up to the repository's root, info/exclude, core.excludesFile; tracked files whatever the
+  /// rules say), or, outside of a repository, what the .gitignore files of the tree leave; then what the
+  /// tree's .ferryignore files say, which win. Repositories in the tree go as well, each by its own rules.
+  /// Where the rules above leave out the root itself, which somebody chose, they say nothing. Never .git, nor
+  /// what secrets.h knows for keys and passwords, unless a .ferryignore says so in a line with "!".
+  bool ignore_rules = false;
+  /// With ignore_rules: a link that leads out of the tree (but not into the system) goes as what it leads to.
+  bool follow = false;
   std::vector<std::string> globs;  ///< if not empty: only what matches one (`outputs/`, `*.pt`, `logs/**`); a
                                    ///< folder means all below it
+};
+
+/// With ignore_rules: something that does not go. Of a folder, all below it.
+struct Unsent {
+  enum class Why {
+    rule,    ///< `by` names the file, `rule` is its line
+    secret,  ///< `by` says what it holds
+    link,    ///< the link itself goes, not what it leads to, which is outside (`by`: its target)
+  } why = Why::rule;
+  std::string path;
+  bool is_folder = false;
+  std::string by, rule;
 };
 
 struct Tree {
@@ -53,6 +72,8 @@ struct Tree {
   std::uint64_t files = 0;
   std::vector<std::string>
       skipped;  ///< sockets, devices and unreadable files, with the reason; one line each
+  std::vector<Unsent> unsent;          ///< in the order of the walk, the first 10,000
+  std::string git_trouble;             ///< not empty: git could not be asked which files are tracked
   std::vector<std::string> unmatched;  ///< globs of the selection that matched nothing
   std::vector<std::string> left_out;   ///< what belongs to the tree and cannot be read; one line each
   /// Path in the tree → absolute path of the file or folder that is read in its place.

@@ -1,0 +1,86 @@
+#include "sync/repository.h"
+
+#include "base/text.h"
+#include "os/env.h"
+#include "os/process.h"
+
+namespace ferry::sync {
+
+namespace {
+
+constexpr std::size_t most_rules = std::size_t{4} << 20;
+constexpr std::chrono::milliseconds patience{20'000};
+
+/// The environment could send git to another repository than the folder's.
+os::SpawnOptions git(const os::Path& folder, const os::Argv& words) {
+  os::SpawnOptions options;
+  options.argv = {"env", "-u", "GIT_DIR", "-u", "GIT_WORK_TREE", "-u", "GIT_INDEX_FILE", "-u", "GIT_PREFIX",
+                  "git", "-C", folder.string(), "-c", "core.fsmonitor=false"};
+  options.argv.insert(options.argv.end(), words.begin(), words.end());
+  options.env = {{"GIT_OPTIONAL_LOCKS", "0"}, {"LC_ALL", "C"}};
+  return options;
+}
+
+/// The nearest folder from `from` up that holds a ".git".
+std::optional<os::Path> top_of(const os::Path& folder) {
+  std::error_code failed;
+  os::Path at = std::filesystem::canonical(folder, failed);
+  if (failed) return std::nullopt;
+  for (;; at = at.parent_path()) {
+    if (os::exists(at / ".git")) return at;
+    if (at == at.root_path()) return std::nullopt;
+  }
+}
+
+void add_rules(Repository& found, const std::string& name, const os::Path& file) {
+  if (auto text = os::read_file(file, most_rules)) found.rules.push_back({name, *std::move(text)});
+}
+
+os::Path usual_excludes_file() {
+  const auto config = os::env("XDG_CONFIG_HOME");
+  return (config ? os::Path(*config) : os::home_dir() / ".config") / "git/ignore";
+}
+
+}  // namespace
+
+std::optional<Repository> repository_of(const os::Path& folder) {
+  const auto top = top_of(folder);
+  if (!top) return std::nullopt;
+  Repository found;
+  const auto without_git = [&](std::string trouble) {
+    found.trouble = std::move(trouble);
+    std::error_code failed;
+    const auto above = std::filesystem::canonical(folder, failed).lexically_relative(*top).string();
+    found.above = above == "." ? "" : above;
+    found.rules.clear();
+    add_rules(found, "git's ignore file", usual_excludes_file());
+    add_rules(found, ".git/info/exclude", *top / ".git/info/exclude");
+    return found;
+  };
+  const auto where =
+      os::run_command(git(folder, {"rev-parse", "--show-prefix", "--git-path", "info/exclude"}), {}, patience);
+  if (!where) return without_git("git is not on this computer");
+  if (where->exit.code == 127) return without_git("git is not on this computer");
+  const auto lines = split(where->out, '\n');
+  if (where->exit.code != 0 || lines.size() < 3)
+    return without_git(short_line(trim(where->err).substr(0, where->err.find('\n')), 200));
+  found.above = lines[0];
+  if (found.above.ends_with('/')) found.above.pop_back();
+
+  const auto config = os::run_command(git(folder, {"config", "--path", "--get", "core.excludesFile"}), {}, patience);
+  const auto named = config && config->exit.code == 0 ? std::string(trim(config->out)) : std::string();
+  add_rules(found, named.empty() ? "~/.config/git/ignore" : named,
+            named.empty() ? usual_excludes_file() : folder / named);
+  add_rules(found, ".git/info/exclude", folder / lines[1]);
+
+  const auto tracked = os::run_command(
+      git(folder, {"ls-files", "-z", "--cached", "--ignored", "--exclude-standard"}), {}, patience);
+  if (!tracked || tracked->exit.code != 0)
+    return without_git(tracked ? short_line(trim(tracked->err), 200) : tracked.error().what);
+  for (auto& path : split(tracked->out, '\0')) {
+    if (!path.empty()) found.tracked.push_back(std::move(path));
+  }
+  return found;
+}
+
+}  // namespace ferry::sync

@@ -1,0 +1,33 @@
+#pragma once
+/// \file
+/// What git knows of a folder beyond the rules that lie in it: those of the person and of the repository, and
+/// which files are tracked whatever the rules say.
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "os/file.h"
+
+namespace ferry::sync {
+
+struct Repository {
+  /// The way from the work tree's root to the folder: "" or "exp/sub".
+  std::string above;
+  struct Rules {
+    std::string name, text;
+  };
+  /// core.excludesFile and info/exclude, as far as there are any; the later wins.
+  std::vector<Rules> rules;
+  /// Below the folder: files that a rule would leave out and git's index has.
+  std::vector<std::string> tracked;
+  /// Why git could not be asked (there is no such program, or it refuses the folder): then `rules` may be
+  /// incomplete, and `tracked` is empty. Empty if it could.
+  std::string trouble;
+};
+
+/// Nothing if neither the folder nor one above it holds a ".git". Starts git, if it is here, which runs no
+/// hook or monitor of the repository.
+std::optional<Repository> repository_of(const os::Path& folder);
+
+}  // namespace ferry::sync
