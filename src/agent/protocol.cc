@@ -210,6 +210,7 @@ Json to_json(const JobStatus& status) {
            {"reason", status.reason},
            {"note", short_line(status.note, longest_text)},
            {"log_size", status.log_size},
+           {"dropped", status.dropped},
            {"started_ms", status.started_ms},
            {"run_started_ms", status.run_started_ms},
            {"ended_ms", status.ended_ms},
@@ -234,6 +235,7 @@ Result<JobStatus> status_from(const Json& json) {
   TRY("", read_member(json, "reason", status.reason));
   TRY("", read_member(json, "note", status.note));
   TRY("", read_member(json, "log_size", status.log_size));
+  TRY("", read_member(json, "dropped", status.dropped));
   TRY("", read_member(json, "started_ms", status.started_ms));
   TRY("", read_member(json, "run_started_ms", status.run_started_ms));
   TRY("", read_member(json, "ended_ms", status.ended_ms));

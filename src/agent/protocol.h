@@ -102,10 +102,10 @@ struct JobStatus {
   /// job with it), "stopped" (the agent was asked to end, as when the machine shuts down), "not_started" (the
   /// start was refused: nothing of the training ran).
   std::string reason;
-  /// What is worth showing, one line: why it is lost or was not started, what had to be killed, output
-  /// dropped on a full disk.
+  /// What is worth showing, one line: why it is lost or was not started, what had to be killed.
   std::string note;
   std::uint64_t log_size = 0;  ///< offset one past the last byte logged
+  std::uint64_t dropped = 0;   ///< bytes of output that nobody will see: the disk is full, and memory was
   std::int64_t started_ms = 0, run_started_ms = 0, ended_ms = 0, deadline_ms = 0;  ///< 0: not (yet)
   double cpu_percent = 0;  ///< of the whole machine, over the last seconds
 };

@@ -49,6 +49,18 @@ std::string_view read_window(int fd, std::uint64_t position, std::string& window
   return std::string_view(window).substr(0, filled);
 }
 
+/// Frames of as many bytes as are missing from `offset` to `end`, until `out` has `enough`: each a line.
+void fill_hole(std::uint64_t& offset, std::uint64_t end, std::size_t enough, std::string& out) {
+  while (offset < end && out.size() < enough) {
+    const std::size_t size = std::min<std::uint64_t>(end - offset, max_record_bytes);
+    std::string text = "\nferry: " + std::to_string(end - offset) +
+                       " bytes of output were read once, and are gone since: the disk was full";
+    text.resize(size - 1, ' ');
+    out += encode_log({offset, LogStream::err, LogPhase::run, 0, text + "\n"});
+    offset += size;
+  }
+}
+
 }  // namespace
 
 std::string encode_record(const Record& record) {
@@ -90,9 +102,9 @@ Status Spool::recover() {
     const std::string_view window = read_window(fd_.get(), end_, window_);
     std::size_t used = 0;
     while (const auto record = parse_record(window.substr(used))) {
-      if (record->offset != size_) break;
-      learn(size_, end_);
-      size_ += record->bytes.size();
+      if (record->offset < on_disk_) break;
+      learn(record->offset, end_);
+      on_disk_ = record->offset + record->bytes.size();
       used += record_header + record->bytes.size();
       end_ += record_header + record->bytes.size();
     }
@@ -131,63 +143,81 @@ Status Spool::append(const Record& record) {
     if (put_now < 0 && errno == EINTR) continue;
     if (put_now <= 0) {
       const int code = errno;
+      reserved_ = 0;
       // A failure here is harmless: the next record is written over the same place.
       if (::ftruncate(fd_.get(), static_cast<off_t>(end_)) != 0) errno = code;
       return fail_errno("write the log", code);
     }
     written += static_cast<std::size_t>(put_now);
   }
-  learn(size_, end_);
-  size_ += record.bytes.size();
-  last_ = record.bytes.back();
+  learn(record.offset, end_);
+  on_disk_ = record.offset + record.bytes.size();
   end_ += bytes.size();
   reserve();
   return {};
 }
 
-void Spool::add(LogStream stream, LogPhase phase, std::int64_t time_ms, std::string_view bytes) {
-  while (!bytes.empty()) {
-    if (!trouble_.empty() && std::abs(time_ms - refused_ms_) < retry_ms) break;
-    if (unmarked_ > 0) add_marker(phase, time_ms);
-    const std::string_view part = bytes.substr(0, max_record_bytes);
-    Status kept =
-        unmarked_ > 0 ? fail(Kind::disk_full, trouble_) : append({size_, time_ms, stream, phase, part});
-    if (!kept) {
-      trouble_ = kept.error().what;
-      refused_ms_ = time_ms;
-      break;
-    }
-    trouble_.clear();
-    bytes.remove_prefix(part.size());
-  }
-  dropped_ += bytes.size();
-  unmarked_ += bytes.size();
+void Spool::refuse(const Error& error, std::int64_t time_ms) {
+  trouble_ = error.what + (error.why.empty() ? "" : ": " + error.why);
+  refused_ms_ = time_ms;
 }
 
-void Spool::add_marker(LogPhase phase, std::int64_t time_ms) {
-  const std::string marker =
-      "\nferry: " + std::to_string(unmarked_) + " bytes of output were dropped here (" + trouble_ + ")\n";
-  if (append({size_, time_ms, LogStream::err, phase, marker})) unmarked_ = 0;
+void Spool::add(LogStream stream, LogPhase phase, std::int64_t time_ms, std::string_view bytes) {
+  if (bytes.empty()) return;
+  last_ = bytes.back();
+  retry(time_ms);
+  while (backlog_.empty()) {
+    const std::string_view part = bytes.substr(0, max_record_bytes);
+    if (const auto kept = append({on_disk_, time_ms, stream, phase, part}); !kept) {
+      refuse(kept.error(), time_ms);
+      backlog_.begin_at(on_disk_);
+      break;
+    }
+    bytes.remove_prefix(part.size());
+    if (bytes.empty()) return;
+  }
+  backlog_.add(stream, phase, time_ms, bytes, trouble_);
+}
+
+void Spool::retry(std::int64_t time_ms) {
+  if (backlog_.empty() || std::abs(time_ms - refused_ms_) < retry_ms) return;
+  while (!backlog_.empty()) {
+    const auto chunk = backlog_.front();
+    const auto kept = append({chunk.offset, chunk.time_ms, chunk.stream, chunk.phase, chunk.bytes});
+    if (!kept) return refuse(kept.error(), time_ms);
+    backlog_.pop_front();
+  }
+  trouble_.clear();
 }
 
 Status Spool::read(Place& place, std::size_t budget, std::string& out) {
   const std::size_t enough = out.size() + budget;
-  while (place.offset < size_ && out.size() < enough) {
+  while (place.offset < size() && out.size() < enough) {
+    if (place.offset >= on_disk_) {
+      fill_hole(place.offset, backlog_.begin(), enough, out);
+      if (out.size() < enough) backlog_.read(place.offset, enough, out);
+      continue;
+    }
     const std::uint64_t position = place.position.value_or(position_before(place.offset));
     const std::string_view window = read_window(fd_.get(), position, window_).substr(0, end_ - position);
     std::size_t used = 0;
+    bool is_damaged = true;
     while (out.size() < enough) {
       const auto record = parse_record(window.substr(used));
       if (!record) break;
-      used += record_header + record->bytes.size();
+      is_damaged = false;
       const std::uint64_t behind = record->offset + record->bytes.size();
-      if (behind <= place.offset) continue;
-      const std::size_t skip = place.offset - record->offset;
-      out += encode_log({place.offset, record->stream, record->phase, record->time_ms,
-                         std::string(record->bytes.substr(skip))});
-      place.offset = behind;
+      if (behind > place.offset) {
+        fill_hole(place.offset, record->offset, enough, out);
+        if (place.offset < record->offset) break;
+        const std::size_t skip = place.offset - record->offset;
+        out += encode_log({place.offset, record->stream, record->phase, record->time_ms,
+                           std::string(record->bytes.substr(skip))});
+        place.offset = behind;
+      }
+      used += record_header + record->bytes.size();
     }
-    if (used == 0)
+    if (is_damaged)
       return fail(Kind::corrupt, "the log on disk is damaged", "at byte " + std::to_string(position));
     place.position = position + used;
   }

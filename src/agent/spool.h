@@ -10,8 +10,10 @@
 /// when the file is opened.
 ///
 /// A disk that is full never stops the job. Space ahead of the end is reserved (fallocate), so that the last
-/// words of a program that filled the disk are kept. When that is used up, output is dropped, counted, and
-/// one line in the log says how much, as soon as there is space again.
+/// words of a program that filled the disk are kept. What it refuses is held in memory (backlog.h), read from
+/// there, and written when there is space again. Of what is too much for that, what somebody has read already
+/// leaves a hole in the numbers of bytes: two records in the file that do not join. A reader who asks for it
+/// again gets lines that say so, of as many bytes.
 
 #include <cstdint>
 #include <optional>
@@ -19,6 +21,7 @@
 #include <string_view>
 #include <vector>
 
+#include "agent/backlog.h"
 #include "agent/protocol.h"
 #include "os/fd.h"
 #include "os/file.h"
@@ -34,7 +37,6 @@ struct Record {
   std::string_view bytes;
 };
 inline constexpr std::size_t record_header = 26;
-inline constexpr std::size_t max_record_bytes = 65536;
 
 std::string encode_record(const Record& record);
 /// The record at the begin of `bytes`; nothing if it is cut short or damaged.
@@ -52,19 +54,21 @@ class Spool {
   /// Opens or creates (0600), cutting off a torn end.
   static Result<Spool> open(const os::Path& file);
 
-  /// Adds output, or drops it while the disk refuses it.
+  /// Adds output; never fails.
   void add(LogStream stream, LogPhase phase, std::int64_t time_ms, std::string_view bytes);
   /// Appends log frames from `place` on to `out`, up to about `budget` bytes, and moves `place` behind them.
   /// Nothing is appended at or beyond the end.
   Status read(Place& place, std::size_t budget, std::string& out);
-  /// Offset one past the last byte kept.
-  std::uint64_t size() const { return size_; }
-  /// Bytes of output lost so far because they could not be written.
-  std::uint64_t dropped() const { return dropped_; }
-  /// Why output is being dropped right now; empty when it is not.
+  /// Offset one past the last byte kept. Never goes back.
+  std::uint64_t size() const { return backlog_.empty() ? on_disk_ : backlog_.end(); }
+  /// Bytes of output lost so far because they could neither be written nor held.
+  std::uint64_t dropped() const { return backlog_.dropped(); }
+  /// Why output is held in memory right now; empty when it is not.
   const std::string& trouble() const { return trouble_; }
+  /// Writes what is held, if the disk takes it now; asks it at most once a second.
+  void retry(std::int64_t time_ms);
   /// The last byte kept ended a line.
-  bool at_line_start() const { return size_ == 0 || last_ == '\n'; }
+  bool at_line_start() const { return size() == 0 || last_ == '\n'; }
   /// Someone removed the file: nobody will read it again.
   bool is_removed() const;
   /// Makes it durable.
@@ -75,7 +79,7 @@ class Spool {
   Status recover();
   Status append(const Record& record);
   void reserve();
-  void add_marker(LogPhase phase, std::int64_t time_ms);
+  void refuse(const Error& error, std::int64_t time_ms);
   void learn(std::uint64_t offset, std::uint64_t position);
   std::uint64_t position_before(std::uint64_t offset) const;
 
@@ -83,9 +87,9 @@ class Spool {
     std::uint64_t offset, position;
   };
   os::Fd fd_;
-  std::uint64_t size_ = 0, end_ = 0;  ///< of the output; of the file
-  std::uint64_t reserved_ = 0;        ///< up to this place of the file the disk has promised space
-  std::uint64_t dropped_ = 0, unmarked_ = 0;
+  std::uint64_t on_disk_ = 0, end_ = 0;  ///< of the output; of the file
+  std::uint64_t reserved_ = 0;           ///< up to this place of the file the disk has promised space
+  Backlog backlog_;                      ///< what the disk refused
   std::int64_t refused_ms_ = 0;
   char last_ = 0;
   std::string trouble_, window_;

@@ -135,31 +135,145 @@ TEST(Spool, AnOldLogIsTakenUpAgain) {
   EXPECT_TRUE(bytes_of(read_all(spool, 2'000'000, 50'000)) == all.substr(2'000'000));
 }
 
-TEST(Spool, AFullDiskDropsOutputAndSaysSoOnceThereIsSpaceAgain) {
+/// A limit on the size of files refuses in the middle of a record, as a full disk does.
+class FullDisk {
+ public:
+  explicit FullDisk(rlim_t size) {
+    ::getrlimit(RLIMIT_FSIZE, &old_);
+    handler_ = ::signal(SIGXFSZ, SIG_IGN);
+    const rlimit small{size, old_.rlim_max};
+    ::setrlimit(RLIMIT_FSIZE, &small);
+  }
+  ~FullDisk() { has_room_again(); }
+  FullDisk(const FullDisk&) = delete;
+  FullDisk& operator=(const FullDisk&) = delete;
+  void has_room_again() {
+    if (handler_ == SIG_ERR) return;
+    ::setrlimit(RLIMIT_FSIZE, &old_);
+    ::signal(SIGXFSZ, handler_);
+    handler_ = SIG_ERR;
+  }
+
+ private:
+  rlimit old_{};
+  sighandler_t handler_ = SIG_ERR;
+};
+
+TEST(Spool, WhatAFullDiskRefusesIsReadFromMemoryAndWrittenOnceThereIsRoom) {
+  const os::TempDir temp;
+  const os::Path file = temp.path() / "log";
+  {
+    Spool spool = opened(file);
+    FullDisk disk(100);
+    spool.add(LogStream::out, LogPhase::run, 1'000, "before ");
+    spool.add(LogStream::out, LogPhase::run, 1'001, std::string(500, 'x'));
+    spool.add(LogStream::err, LogPhase::run, 1'002, " held");
+    EXPECT_FALSE(spool.trouble().empty());
+    const auto all = "before " + std::string(500, 'x') + " held";
+    EXPECT_EQ(spool.size(), all.size());
+    EXPECT_EQ(bytes_of(read_all(spool)), all);
+    EXPECT_EQ(bytes_of(read_all(spool, 506)), "x held");
+    disk.has_room_again();
+    spool.add(LogStream::out, LogPhase::run, 1'500, " asked too soon");
+    EXPECT_FALSE(spool.trouble().empty());
+    spool.retry(2'500);
+    EXPECT_TRUE(spool.trouble().empty());
+    spool.add(LogStream::out, LogPhase::run, 2'600, " after");
+    EXPECT_EQ(spool.dropped(), 0u);
+  }
+  Spool again = opened(file);
+  const auto chunks = read_all(again);
+  EXPECT_EQ(bytes_of(chunks), "before " + std::string(500, 'x') + " held asked too soon after");
+  ASSERT_EQ(chunks.size(), 5u);
+  EXPECT_EQ(chunks[2].stream, LogStream::err);
+  EXPECT_EQ(chunks[2].time_ms, 1'002);
+}
+
+TEST(Spool, OfWhatNobodyReadTheFirstAndTheNewestAreHeldAndALineSaysHowMuchIsMissing) {
   const os::TempDir temp;
   Spool spool = opened(temp.path() / "log");
-  // A limit on file size refuses in the middle of a record, as a full disk does.
-  rlimit old{};
-  ::getrlimit(RLIMIT_FSIZE, &old);
-  const auto old_handler = ::signal(SIGXFSZ, SIG_IGN);
-  const rlimit small{100, old.rlim_max};
-  ::setrlimit(RLIMIT_FSIZE, &small);
-  spool.add(LogStream::out, LogPhase::run, 1'000, "before");
-  spool.add(LogStream::out, LogPhase::run, 1'001, std::string(500, 'x'));
-  spool.add(LogStream::out, LogPhase::run, 1'002, "too early");
-  EXPECT_EQ(spool.dropped(), 509u);
-  EXPECT_FALSE(spool.trouble().empty());
-  EXPECT_EQ(spool.size(), 6u);
-  ::setrlimit(RLIMIT_FSIZE, &old);
-  ::signal(SIGXFSZ, old_handler);
-  spool.add(LogStream::out, LogPhase::run, 2'500, "after");
-  const auto chunks = read_all(spool);
-  ASSERT_EQ(chunks.size(), 3u);
-  EXPECT_EQ(chunks[0].bytes, "before");
-  EXPECT_EQ(chunks[1].stream, LogStream::err);
-  EXPECT_NE(chunks[1].bytes.find("509 bytes of output were dropped"), std::string::npos);
-  EXPECT_EQ(chunks[2].bytes, "after");
-  EXPECT_TRUE(spool.trouble().empty());
+  FullDisk disk(10);
+  std::string all;
+  auto size = spool.size();
+  for (int i = 0; i < 40'000; ++i) {
+    const auto line = "line " + std::to_string(i) + std::string(40, '.') + "\n";
+    all += line;
+    spool.add(i % 3 == 0 ? LogStream::err : LogStream::out, LogPhase::run, 1, line);
+    EXPECT_GE(spool.size(), size) << "the end never goes back";
+    size = spool.size();
+  }
+  EXPECT_EQ(spool.size(), Backlog::most);
+  const auto kept = bytes_of(read_all(spool));
+  EXPECT_EQ(kept.size(), Backlog::most);
+  const auto marker = "\nferry: " + std::to_string(spool.dropped()) + " bytes of output were dropped here (";
+  const auto at = kept.find(marker);
+  ASSERT_EQ(at, Backlog::first);
+  EXPECT_TRUE(all.starts_with(kept.substr(0, at)));
+  const auto rest = kept.substr(kept.find(")\n", at) + 2);
+  EXPECT_TRUE(all.ends_with(rest));
+  EXPECT_EQ(at + rest.size() + spool.dropped(), all.size());
+  // Read once, it stays as it was told; what comes now pushes out what is home already.
+  const auto told = spool.size();
+  spool.add(LogStream::out, LogPhase::run, 1, "and more");
+  EXPECT_EQ(bytes_of(read_all(spool, told)), "and more");
+  EXPECT_EQ(at + rest.size() + spool.dropped(), all.size());
+}
+
+TEST(Spool, AReaderThatKeepsUpMissesNothingHoweverMuchAFullDiskRefuses) {
+  const os::TempDir temp;
+  const os::Path file = temp.path() / "log";
+  std::string read;
+  std::uint64_t size = 0;
+  {
+    Spool spool = opened(file);
+    FullDisk disk(60'000);
+    std::mt19937 random(3);
+    std::string all;
+    for (int i = 0; i < 3'000; ++i) {
+      std::string part(1 + random() % 3'000, '\0');
+      for (char& c : part) c = static_cast<char>(random());
+      all += part;
+      spool.add(LogStream::out, LogPhase::run, 1, part);
+      if (random() % 50 == 0) read += bytes_of(read_all(spool, read.size(), 50'000));
+    }
+    read += bytes_of(read_all(spool, read.size()));
+    EXPECT_TRUE(read == all);
+    EXPECT_EQ(spool.dropped(), 0u);
+    // Whoever asks again is told of the hole, byte for byte as long.
+    const auto again = bytes_of(read_all(spool, 0, 100'000));
+    EXPECT_EQ(again.size(), all.size());
+    EXPECT_NE(again.find("are gone since: the disk was full"), std::string::npos);
+    EXPECT_TRUE(again.ends_with(all.substr(all.size() - Backlog::most)));
+    disk.has_room_again();
+    spool.retry(10'000);
+    spool.add(LogStream::out, LogPhase::run, 10'001, "end");
+    size = spool.size();
+  }
+  Spool later = opened(file);
+  EXPECT_EQ(later.size(), size);
+  const auto whole = bytes_of(read_all(later, 0, 100'000));
+  EXPECT_EQ(whole.size(), size);
+  EXPECT_TRUE(whole.ends_with(read.substr(read.size() - Backlog::most) + "end"));
+}
+
+TEST(Spool, TwoStreamsInTurnsAByteEachTakeNoMoreThanTheirBound) {
+  Backlog backlog;
+  backlog.begin_at(7);
+  std::string all;
+  for (int i = 0; i < 100'000; ++i) {
+    all += static_cast<char>('a' + i % 26);
+    backlog.add(i % 2 == 0 ? LogStream::out : LogStream::err, LogPhase::run, i, all.substr(all.size() - 1),
+                "full");
+  }
+  int pieces = 0;
+  std::string popped;
+  for (; !backlog.empty(); ++pieces, backlog.pop_front()) {
+    const auto chunk = backlog.front();
+    EXPECT_EQ(chunk.offset, 7 + popped.size());
+    popped += chunk.bytes;
+  }
+  EXPECT_EQ(popped, all);
+  EXPECT_LT(pieces, 8'200);
 }
 
 }  // namespace

@@ -81,10 +81,7 @@ void Supervisor::take_up(Saved saved) {
 JobStatus Supervisor::status() const {
   JobStatus out = saved_.status;
   out.log_size = spool_.size();
-  if (spool_.dropped() > 0) {
-    out.note += (out.note.empty() ? "" : "; ") + std::to_string(spool_.dropped()) +
-                " bytes of output were dropped because the disk refused them";
-  }
+  out.dropped = std::max(out.dropped, spool_.dropped());
   return out;
 }
 
@@ -289,8 +286,12 @@ void Supervisor::finish(const std::string& reason) {
   end_descendants(Millis(1000));
   job_->read_rest(spool_);
   if (!left.empty()) tell("stopped what still ran in the background: " + few(left));
-  job_.reset();
   JobStatus& status = saved_.status;
+  status.dropped = spool_.dropped();
+  if (status.dropped > 0)
+    add_line(fmt::format("the machine's disk is full: {} bytes of output could not be kept", status.dropped));
+  job_.reset();
+  spool_.retry(clock_.now_ms());
   if (const auto synced = spool_.sync(); !synced) log(synced.error().what);
   for (const char* script : {"setup.sh", "run.sh"}) (void)os::remove_all(options_.dir / script);
   status.state = JobState::done;
@@ -335,6 +336,10 @@ void Supervisor::tell(const std::string& text) {
   log(text);
   auto& note = saved_.status.note;
   note += (note.empty() ? "" : "; ") + text;
+  add_line(text);
+}
+
+void Supervisor::add_line(const std::string& text) {
   const auto phase = job_ ? job_->phase() : LogPhase::run;
   spool_.add(LogStream::err, phase, clock_.now_ms(),
              (spool_.at_line_start() ? "ferry: " : "\nferry: ") + text + "\n");
@@ -345,6 +350,7 @@ void Supervisor::beat() {
     log("the run's folder was removed");
     leave();
   }
+  spool_.retry(clock_.now_ms());
   if (active()) saved_.status.cpu_percent = cpu_.percent();
   ++version_;
   beat_at_ = clock_.steady_ms() + (active() ? active_beat_ms : quiet_beat_ms);

@@ -117,6 +117,8 @@ class Supervisor {
   void beat();
   /// One line in the training's log, and in the status.
   void tell(const std::string& text);
+  /// One in the training's log.
+  void add_line(const std::string& text);
 
   ServeOptions options_;
   os::Clock& clock_;
