@@ -49,8 +49,10 @@ struct Instance {
   std::int64_t launched_ms = 0;
   std::int64_t ended_ms = 0;  ///< when its end began, by the cloud's clock, in whole seconds; 0: it lives, or
                               ///< the cloud does not say
+  std::int64_t stopped_ms = 0;  ///< the same of a stop
   Tags tags;
   bool alive() const { return state != State::terminated && state != State::shutting_down; }
+  bool is_off() const { return state == State::stopping || state == State::stopped; }
 };
 
 struct SecurityGroup {

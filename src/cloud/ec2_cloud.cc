@@ -48,6 +48,7 @@ Instance instance_of(aws::InstanceRecord record, const std::string& region) {
   instance.state_reason = std::move(record.state_reason);
   instance.launched_ms = record.launched_ms;
   if (!instance.alive()) instance.ended_ms = record.transition_ms;
+  if (instance.is_off()) instance.stopped_ms = record.transition_ms;
   instance.tags = std::move(record.tags);
   return instance;
 }

@@ -141,7 +141,7 @@ class FakeRegion final : public cloud::Cloud {
   /// As EC2's: "not found" about a machine that this object rented is no answer while the machine is young.
   void wait_for_own(const std::string& id) {
     for (const auto& one : all_.machines_) {
-      const auto left = one->now.launched_ms + all_.invisible.count() - all_.clock_.now_ms();
+      const auto left = one->rented_ms + all_.invisible.count() - all_.clock_.now_ms();
       if (one->now.id == id && made_.contains(id) && left > 0) all_.clock_.sleep(Millis(left));
     }
     all_.tick();
@@ -190,7 +190,7 @@ class FakeRegion final : public cloud::Cloud {
     made->now.zone = request.offer.zone.empty() ? region_ + all_.zones.front() : request.offer.zone;
     made->now.client_token = request.client_token;
     made->now.tags = request.tags;
-    made->now.launched_ms = all_.clock_.now_ms();
+    made->now.launched_ms = made->rented_ms = all_.clock_.now_ms();
     made->hourly = request.offer.hourly.value_or(Usd{});
     made->key = request.key_name;
     made->group = request.security_group;

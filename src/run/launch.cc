@@ -258,16 +258,24 @@ Result<cloud::Instance> Launcher::rent(const plan::Offer& offer, Site& site, led
 }
 
 Status Launcher::wait_until_running(Site& site, ledger::Instance& instance) {
-  std::int64_t running_since = 0;
+  std::int64_t running_since = 0;  // steady
+  const auto rented = doors_.clock.steady_ms();
+  auto pending_until = rented;  // for certain
   TRY("", poll_until(doors_, running_limit, true, instance.id + " was running", [&]() -> Result<bool> {
+        const auto asked = doors_.clock.steady_ms();
         TRY_SET(now, "", site.cloud->describe(instance.id));
         if (!now.alive()) {
-          instance.released_ms = now.ended_ms;  // 0, where the cloud does not say, is filled in with now
+          instance.released_ms = std::max(now.ended_ms > 0 ? now.ended_ms : doors_.clock.now_ms(), instance.launched_ms);
+          const bool ran = instance.running_ms > 0 || now.state_reason.starts_with("Client.InstanceInitiatedShutdown");
+          if (!ran) instance.running_ms = instance.released_ms;
           return fail(Kind::no_capacity, instance.id + " ended while starting", now.state_reason,
                       "try again; it may be the cloud's own trouble");
         }
         note_access(now, instance);
+        if (now.state == cloud::State::pending) pending_until = asked;
         if (now.state != cloud::State::running) return false;
+        // From the cloud's launch time on, by our clock's pace: the two may show different times.
+        if (instance.running_ms == 0) instance.running_ms = instance.launched_ms + pending_until - rented;
         if (!instance.address.empty()) return true;
         if (running_since == 0) running_since = doors_.clock.steady_ms();
         if (doors_.clock.steady_ms() - running_since < address_limit.count() * 1000) return false;
