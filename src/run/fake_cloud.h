@@ -49,6 +49,7 @@ class FakeCloud {
   Millis boot{2'000};                                                       ///< from launch to running
   Millis ending{1'000};     ///< from shutting-down to terminated
   Millis invisible{0};      ///< so long after its launch nobody finds a machine; who rented it waits for it
+  int ignored_ends = 0;     ///< so many orders to end a machine are taken and change nothing
   bool tells_ends = true;   ///< when a machine ended, beside that it did
   Millis memory{3600'000};  ///< how long a terminated machine is still told of
   std::string account = "123456789012";

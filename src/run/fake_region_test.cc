@@ -113,6 +113,7 @@ class FakeRegion final : public cloud::Cloud {
       wait_for_own(id);
       auto* machine = all_.find(region_, id);
       if (!machine || machine->ended_ms != 0) return {};
+      if (all_.ignored_ends > 0 && all_.ignored_ends-- > 0) return {};
       machine->by_ferry = true;
       all_.end_at(*machine, all_.clock_.now_ms(), "Client.UserInitiatedShutdown");
       return {};
