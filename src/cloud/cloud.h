@@ -59,6 +59,13 @@ struct SecurityGroup {
   std::string id, name;
 };
 
+/// A key pair or security group as it was made for a run.
+struct Made {
+  std::string kind;  ///< "key-pair" or "security-group"
+  std::string name;
+  Tags tags;
+};
+
 struct Subnet {
   std::string id, vpc_id, zone;
   bool gives_public_address = false;
@@ -127,6 +134,8 @@ class Cloud {
                                              const Tags& tags, const std::string& vpc_id = {}) = 0;
   /// Deletes by name, in whatever VPC; absent is fine; still in use is Kind::conflict.
   virtual Status delete_group(const std::string& name) = 0;
+  /// Every key pair and security group whose tag `key` has `value`.
+  virtual Result<std::vector<Made>> find_made(const std::string& key, const std::string& value) = 0;
   /// In the order of the ids; not_found when one of them is not in this region.
   virtual Result<std::vector<Subnet>> subnets(const std::vector<std::string>& ids) = 0;
   /// The IPv4 range of a VPC (empty: the default one).

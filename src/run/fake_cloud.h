@@ -88,8 +88,12 @@ class FakeCloud {
   std::vector<Fault> faults_;
   std::vector<std::string> calls_;
   std::vector<std::unique_ptr<Machine>> machines_;
-  std::map<std::pair<std::string, std::string>, std::string> keys_;  // region, name → public half
-  std::set<std::pair<std::string, std::string>> groups_;             // region, name
+  struct Key {
+    std::string half;  // public
+    cloud::Tags tags;
+  };
+  std::map<std::pair<std::string, std::string>, Key> keys_;            // region, name
+  std::map<std::pair<std::string, std::string>, cloud::Tags> groups_;  // the same
   int addresses_ = 0;
 };
 

@@ -123,8 +123,8 @@ std::vector<std::string> FakeCloud::left() {
   for (const auto& one : machines_) {
     if (one->ended_ms == 0) found.push_back(one->now.id);
   }
-  for (const auto& [where, half] : keys_) found.push_back("key " + where.second + " in " + where.first);
-  for (const auto& [region, name] : groups_) found.push_back("group " + name + " in " + region);
+  for (const auto& [where, key] : keys_) found.push_back("key " + where.second + " in " + where.first);
+  for (const auto& [where, tags] : groups_) found.push_back("group " + where.second + " in " + where.first);
   return found;
 }
 
