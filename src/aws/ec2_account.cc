@@ -11,7 +11,8 @@ Result<Page<KeyPairRecord>> parse_describe_key_pairs(std::string_view xml) {
   TRY("", load_xml(answer, xml, "DescribeKeyPairsResponse"));
   Page<KeyPairRecord> page;
   for (const auto& item : answer.root.child("keySet").children("item")) {
-    KeyPairRecord pair{xml_text(item, "keyName"), xml_text(item, "keyType"), xml_text(item, "publicKey")};
+    KeyPairRecord pair{xml_text(item, "keyName"), xml_text(item, "keyType"), xml_text(item, "publicKey"),
+                       xml_tags(item)};
     if (!pair.name.empty()) page.items.push_back(std::move(pair));
   }
   return page;
@@ -39,14 +40,19 @@ Result<Page<CapacityReservationRecord>> parse_describe_capacity_reservations(std
 }
 
 Result<std::vector<KeyPairRecord>> describe_key_pairs(Client& client, const std::vector<std::string>& names) {
-  Params params;
   // A filter, since EC2 answers names that do not exist with an error.
-  params.add("IncludePublicKey", "true").filter("key-name", names);
-  TRY_SET(xml, "", client.query("ec2", "DescribeKeyPairs", params, Repeat::freely));
-  TRY_SET(page, "", parse_describe_key_pairs(xml));
-  std::erase_if(page.items, [&](const auto& pair) {
+  TRY_SET(pairs, "", describe_key_pairs(client, Filter{"key-name", names}));
+  std::erase_if(pairs, [&](const auto& pair) {
     return std::find(names.begin(), names.end(), pair.name) == names.end();
   });
+  return pairs;
+}
+
+Result<std::vector<KeyPairRecord>> describe_key_pairs(Client& client, const Filter& filter) {
+  Params params;
+  params.add("IncludePublicKey", "true").filter(filter.name, filter.values);
+  TRY_SET(xml, "", client.query("ec2", "DescribeKeyPairs", params, Repeat::freely));
+  TRY_SET(page, "", parse_describe_key_pairs(xml));
   return std::move(page.items);
 }
 

@@ -1,7 +1,6 @@
 #pragma once
 /// \file
-/// What an account has in EC2 that ferry uses and does not make: key pairs, capacity reservations. All calls
-/// only read.
+/// Key pairs and capacity reservations of an account. All calls only read.
 
 #include <string>
 #include <string_view>
@@ -16,9 +15,13 @@ namespace ferry::aws {
 struct KeyPairRecord {
   std::string name, type;  ///< type: "rsa" or "ed25519"
   std::string public_key;  ///< OpenSSH's one line; empty if EC2 does not tell
+  std::map<std::string, std::string> tags;
 };
 /// Those of the names that exist here.
 Result<std::vector<KeyPairRecord>> describe_key_pairs(Client& client, const std::vector<std::string>& names);
+
+/// Those that match.
+Result<std::vector<KeyPairRecord>> describe_key_pairs(Client& client, const Filter& filter);
 
 /// Capacity that the account pays for whether it is used or not; a capacity block is paid beforehand and ends
 /// by itself.

@@ -6,14 +6,6 @@
 namespace ferry::aws {
 namespace {
 
-std::map<std::string, std::string> tags_of(const pugi::xml_node& parent) {
-  std::map<std::string, std::string> tags;
-  for (const auto& item : parent.child("tagSet").children("item")) {
-    tags[item.child("key").text().get()] = item.child("value").text().get();
-  }
-  return tags;
-}
-
 InstanceRecord instance_of(const pugi::xml_node& item) {
   InstanceRecord instance;
   instance.id = xml_text(item, "instanceId");
@@ -28,7 +20,7 @@ InstanceRecord instance_of(const pugi::xml_node& item) {
   instance.lifecycle = xml_text(item, "instanceLifecycle");
   instance.launched_ms = parse_iso_time(xml_text(item, "launchTime"));
   instance.transition_ms = parse_transition_time(xml_text(item, "reason"));
-  instance.tags = tags_of(item);
+  instance.tags = xml_tags(item);
   const auto reason = item.child("stateReason");
   instance.state_reason = xml_text(reason, "message");
   // EC2's messages usually begin with their code already.
@@ -123,7 +115,7 @@ Result<Page<SecurityGroupRecord>> parse_describe_security_groups(std::string_vie
     group.id = xml_text(item, "groupId");
     group.name = xml_text(item, "groupName");
     group.vpc_id = xml_text(item, "vpcId");
-    group.tags = tags_of(item);
+    group.tags = xml_tags(item);
     for (const auto& permission : item.child("ipPermissions").children("item"))
       add_rules(permission, group.ingress);
     if (!group.id.empty()) page.items.push_back(std::move(group));

@@ -117,7 +117,8 @@ TEST_F(EveryCall, OfWhatAnAccountHas) {
   block.spot = false;
   block.capacity_block = true;
   must(Ec2(connection).run_instances(block));
-  must(describe_key_pairs(connection, {"clé & co"}));
+  must(describe_key_pairs(connection, std::vector<std::string>{"clé & co"}));
+  must(describe_key_pairs(connection, Filter{"tag:ferry:owner", {"me@here"}}));
   must(describe_capacity_reservation(connection, "cr-1"));
   must(send_ssh_public_key(
       connection, "i-0123456789abcdef0", "ubuntu",

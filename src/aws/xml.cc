@@ -31,6 +31,14 @@ std::string xml_text(const pugi::xml_node& parent, const char* name) {
   return std::string(trim(parent.child(name).text().get()));
 }
 
+std::map<std::string, std::string> xml_tags(const pugi::xml_node& parent) {
+  std::map<std::string, std::string> tags;
+  for (const auto& item : parent.child("tagSet").children("item")) {
+    tags[item.child("key").text().get()] = item.child("value").text().get();
+  }
+  return tags;
+}
+
 int xml_number(const pugi::xml_node& parent, const char* name, int otherwise) {
   const auto value = parse_int(xml_text(parent, name));
   if (!value || *value < std::numeric_limits<int>::min() || *value > std::numeric_limits<int>::max())

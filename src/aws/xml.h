@@ -2,6 +2,7 @@
 /// \file
 /// Reading AWS's XML answers: for the parsers of this room only.
 
+#include <map>
 #include <pugixml.hpp>
 #include <string>
 #include <string_view>
@@ -23,6 +24,8 @@ Status load_xml(XmlAnswer& answer, std::string_view xml, const std::string& root
 
 /// The text of the child `name`, trimmed; "" when there is none.
 std::string xml_text(const pugi::xml_node& parent, const char* name);
+/// What its <tagSet> holds.
+std::map<std::string, std::string> xml_tags(const pugi::xml_node& parent);
 /// The child's number, or `otherwise` when it is absent, no number or too large.
 int xml_number(const pugi::xml_node& parent, const char* name, int otherwise);
 

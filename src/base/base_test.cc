@@ -141,6 +141,10 @@ TEST(Bills, AMinuteIsChargedAtLeastAndThenEverySecondThatBegan) {
   const Rates rates{Usd{3'600'000}, Usd{360'000}, Usd{36'000}};
   EXPECT_EQ(charge(rates, Millis(-5)).total(), Usd{66'600});
   EXPECT_EQ(charge(rates, Millis(2'000)).time, Seconds(60));
+  EXPECT_EQ(charge(rates, Millis(2'000), Millis(0)).total(), cost(rates.disk, Seconds(60))) << "it never ran";
+  const auto stopped = charge(rates, Millis(7'200'000), Millis(90'001));
+  EXPECT_EQ(stopped.disk, cost(rates.disk, Seconds(7'200)));
+  EXPECT_EQ(stopped.machine + stopped.address, cost(rates.machine, Seconds(91)) + cost(rates.address, Seconds(91)));
   const auto bill = charge(rates, Millis(90'001));
   EXPECT_EQ(bill.time, Seconds(91));
   EXPECT_EQ(bill.machine, Usd{91'000});

@@ -57,12 +57,16 @@ Usd disk_month(const Disk& disk, std::string_view region) {
   return {disk_hour(disk, region).micros * hours_a_month};
 }
 
-Bill charge(const Rates& rates, Millis time) {
+Bill charge(const Rates& rates, Millis time) { return charge(rates, time, std::max(time, Millis(1))); }
+
+Bill charge(const Rates& rates, Millis there, Millis ran) {
+  const auto billed = [](Millis time) { return std::max(Seconds(60), std::chrono::ceil<Seconds>(time)); };
   Bill bill;
-  bill.time = std::max(Seconds(60), std::chrono::ceil<Seconds>(time));
-  bill.machine = cost(rates.machine, bill.time);
-  bill.disk = cost(rates.disk, bill.time);
-  bill.address = cost(rates.address, bill.time);
+  bill.disk = cost(rates.disk, billed(there));
+  if (ran.count() <= 0) return bill;
+  bill.time = billed(ran);
+  bill.machine = cost(rates.machine, billed(ran));
+  bill.address = cost(rates.address, billed(ran));
   return bill;
 }
 

@@ -38,13 +38,17 @@ struct Rates {
 
 /// What something has cost, or would cost, part by part.
 struct Bill {
-  Millis time{0};  ///< billed
+  Millis time{0};  ///< of the machine, billed
   Usd machine, disk, address;
   Usd data_out;  ///< left at zero by charge(): whether it is billed depends on the account's whole month
   Usd total() const { return machine + disk + address + data_out; }
 };
 
-/// For a machine that was there for `time`: rounded up to seconds, a minute at least.
+/// For a machine that was there, and ran, for `time`: rounded up to seconds, a minute at least.
 Bill charge(const Rates& rates, Millis time);
+/// For one that was there for `there` and ran for `ran` of it. The machine and its address are billed while it runs,
+/// not while it is pending, stopped or on its way out, and not at all if it never ran
+/// (docs.aws.amazon.com/AWSEC2/latest/UserGuide/ec2-instance-lifecycle.html); its disk as long as it is there.
+Bill charge(const Rates& rates, Millis there, Millis ran);
 
 }  // namespace ferry

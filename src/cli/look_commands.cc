@@ -113,7 +113,8 @@ Result<int> show(World& world, const std::string& name, bool json) {
   const bool over = run.outcome != ledger::Outcome::none;
   line("outcome", over ? std::string(ledger::words(run.outcome)) + exit : std::string());
   line("reason", run.error);
-  line("state", std::string(ledger::name(run.phase)) + (run.keep ? ", kept" : ""));
+  const bool will_be_kept = run.keep && run.phase < ledger::Phase::fetching;
+  line("state", watch::state_words(view) + (will_be_kept ? ", to be kept" : ""));
   line("where", run.infra);
   for (const auto& one : view.instances) {
     line("machine", fmt::format("{} {} {}{}  {}", one.type, one.zone.empty() ? one.region : one.zone, one.id,

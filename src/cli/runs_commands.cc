@@ -245,6 +245,7 @@ Result<int> down_all(World& world, const DownFlags& flags) {
   }
   TRY_SET(sweep, "", run::down_all(world.doors(), options));
   print_ended(sweep.ended);
+  for (const auto& line : sweep.removed) fmt::print("{} removed\n", line);
   for (const auto& line : sweep.of_other_ledgers) fmt::print(stderr, "! left alone: {}\n", line);
   if (!sweep.of_other_ledgers.empty())
     fmt::print(stderr, "  they are of another ledger of this user and computer; to end them, too: ferry down "

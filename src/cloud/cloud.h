@@ -49,12 +49,21 @@ struct Instance {
   std::int64_t launched_ms = 0;
   std::int64_t ended_ms = 0;  ///< when its end began, by the cloud's clock, in whole seconds; 0: it lives, or
                               ///< the cloud does not say
+  std::int64_t stopped_ms = 0;  ///< the same of a stop
   Tags tags;
   bool alive() const { return state != State::terminated && state != State::shutting_down; }
+  bool is_off() const { return state == State::stopping || state == State::stopped; }
 };
 
 struct SecurityGroup {
   std::string id, name;
+};
+
+/// A key pair or security group as it was made for a run.
+struct Made {
+  std::string kind;  ///< "key-pair" or "security-group"
+  std::string name;
+  Tags tags;
 };
 
 struct Subnet {
@@ -125,6 +134,8 @@ class Cloud {
                                              const Tags& tags, const std::string& vpc_id = {}) = 0;
   /// Deletes by name, in whatever VPC; absent is fine; still in use is Kind::conflict.
   virtual Status delete_group(const std::string& name) = 0;
+  /// Every key pair and security group whose tag `key` has `value`.
+  virtual Result<std::vector<Made>> find_made(const std::string& key, const std::string& value) = 0;
   /// In the order of the ids; not_found when one of them is not in this region.
   virtual Result<std::vector<Subnet>> subnets(const std::vector<std::string>& ids) = 0;
   /// The IPv4 range of a VPC (empty: the default one).

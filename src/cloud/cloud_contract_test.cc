@@ -56,6 +56,17 @@ class CloudContract : public testing::Test {
     group = made;
   }
 
+  static void what_was_made_is_found_by_its_tags(Cloud& cloud, const Names& names) {
+    std::set<std::string> kinds;
+    for (const auto& one : must(cloud.find_made("ferry:run", names.run))) {
+      EXPECT_EQ(one.name, names.run);
+      EXPECT_EQ(one.tags, names.tags);
+      EXPECT_TRUE(kinds.insert(one.kind).second) << one.kind;
+    }
+    EXPECT_EQ(kinds, (std::set<std::string>{"key-pair", "security-group"}));
+    EXPECT_TRUE(must(cloud.find_made("ferry:run", names.run.substr(0, 5) + "*")).empty());
+  }
+
   static void a_machine_is_rented_found_and_released(Cloud& cloud, const Names& names,
                                                      const SecurityGroup& group, Tokens tokens) {
     const auto image = must(cloud.newest_image({"t3.medium", "x86_64", false}));

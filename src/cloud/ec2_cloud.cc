@@ -48,6 +48,7 @@ Instance instance_of(aws::InstanceRecord record, const std::string& region) {
   instance.state_reason = std::move(record.state_reason);
   instance.launched_ms = record.launched_ms;
   if (!instance.alive()) instance.ended_ms = record.transition_ms;
+  if (instance.is_off()) instance.stopped_ms = record.transition_ms;
   instance.tags = std::move(record.tags);
   return instance;
 }
@@ -130,7 +131,7 @@ class Ec2Cloud final : public Cloud {
   }
 
   Result<std::string> public_key(const std::string& name) override {
-    TRY_SET(pairs, "", aws::describe_key_pairs(client_, {name}));
+    TRY_SET(pairs, "", aws::describe_key_pairs(client_, std::vector<std::string>{name}));
     if (pairs.empty())
       return fail(Kind::not_found, "there is no key pair \"" + printable(name) + "\" in " + region(),
                   "key pairs belong to one region",
@@ -165,6 +166,21 @@ class Ec2Cloud final : public Cloud {
     auto deleted = ec2_.delete_security_group_named(name);
     if (!deleted && is_about_default_vpc(deleted.error())) return {};  // so that there is no group in it
     return calm_about(Kind::not_found, std::move(deleted));
+  }
+
+  Result<std::vector<Made>> find_made(const std::string& key, const std::string& value) override {
+    const aws::Filter tagged{"tag:" + key, {literal(value)}};
+    TRY_SET(pairs, "", aws::describe_key_pairs(client_, tagged));
+    TRY_SET(groups, "", ec2_.describe_security_groups({tagged}));
+    std::vector<Made> made;
+    for (auto& pair : pairs) made.push_back({"key-pair", std::move(pair.name), std::move(pair.tags)});
+    for (auto& group : groups) made.push_back({"security-group", std::move(group.name), std::move(group.tags)});
+    // An endpoint that ignores the filter must not make us take what is someone else's.
+    std::erase_if(made, [&](const Made& one) {
+      const auto tag = one.tags.find(key);
+      return tag == one.tags.end() || tag->second != value;
+    });
+    return made;
   }
 
   Result<std::vector<Subnet>> subnets(const std::vector<std::string>& ids) override {

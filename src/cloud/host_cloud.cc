@@ -26,6 +26,9 @@ class HostCloud final : public Cloud {
   Result<std::string> vpc_cidr(const std::string&) override { return not_rented(); }
   Result<Reservation> reservation(const std::string&) override { return not_rented(); }
   Status delete_group(const std::string&) override { return {}; }
+  Result<std::vector<Made>> find_made(const std::string&, const std::string&) override {
+    return std::vector<Made>();
+  }
   Result<std::vector<std::string>> zones_with(const std::string&) override { return not_rented(); }
   Result<Instance> launch(const LaunchRequest&) override { return not_rented(); }
 

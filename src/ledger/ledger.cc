@@ -105,12 +105,14 @@ class SqliteLedger final : public Ledger {
               "released_ms = CASE WHEN ?15 > 0 THEN ?15 WHEN released_ms > 0 THEN released_ms "
               "WHEN ?13 = 'released' THEN ?16 ELSE 0 END, "
               "market = ?17, disk_gib = ?18, public_address = ?19, bytes_out = ?20, account = ?21, profile = "
-              "?22, identity = ?23, ssh_proxy = ?24, disk_type = ?25, disk_iops = ?26, disk_mib_per_s = ?27 "
+              "?22, identity = ?23, ssh_proxy = ?24, disk_type = ?25, disk_iops = ?26, disk_mib_per_s = ?27, "
+              "running_ms = ?28, stopped_ms = ?29, paused_ms = ?30 "
               "WHERE token = ?1",
               it.token, it.run, it.world, it.region, it.endpoint, it.id, it.type, it.zone, it.address,
               it.ssh_port, it.login_user, it.hourly.micros, name(it.state), it.launched_ms, it.released_ms,
               clock_.now_ms(), it.market, it.disk.gib, it.public_address, it.bytes_out, it.account,
-              it.profile, it.identity, it.ssh_proxy, it.disk.type, it.disk.iops, it.disk.mib_per_s));
+              it.profile, it.identity, it.ssh_proxy, it.disk.type, it.disk.iops, it.disk.mib_per_s,
+              it.running_ms, it.stopped_ms, it.paused_ms));
       if (database_.changes() > 0) return {};
       return fail(Kind::not_found, "no launch was noted with the token " + printable(it.token));
     });
@@ -186,7 +188,8 @@ class SqliteLedger final : public Ledger {
                          it.hourly.micros, name(it.state), it.intent_ms ? it.intent_ms : clock_.now_ms(),
                          it.launched_ms, it.released_ms, it.market, it.disk.gib, it.public_address,
                          it.bytes_out, it.account, it.profile, it.identity, it.ssh_proxy, it.disk.type,
-                         it.disk.iops, it.disk.mib_per_s);
+                         it.disk.iops, it.disk.mib_per_s,
+                         it.running_ms, it.stopped_ms, it.paused_ms);
   }
 
   Status insert_resource(const Resource& it) {

@@ -94,13 +94,18 @@ struct Instance {
   /// A moment given as 0 is filled in with now when `state` first needs it, and is kept by later notes that
   /// say 0.
   std::int64_t intent_ms = 0, launched_ms = 0, released_ms = 0;
+  /// Since when it runs, and is billed as a machine; 0: since its launch, as far as is known; released_ms: it ended
+  /// before it ran.
+  std::int64_t running_ms = 0;
+  std::int64_t stopped_ms = 0;  ///< since when it is stopped, and billed as a disk only; 0: it is not
+  std::int64_t paused_ms = 0;   ///< how long it was stopped before that
 };
 
 using ferry::Bill;
 inline constexpr Usd data_out_gb{90'000};  ///< beyond the first 100 GB of an account's month
 /// An hour of each part of the instance; machine is 0 when its price is unknown.
 Rates rates_of(const Instance& instance);
-/// What an instance has cost: charge() from its launch to its release, or to now. Nothing when the machine's
+/// What an instance has cost: charge() for its time from launch to release, or to now, and for what of it it ran. Nothing when the machine's
 /// price is unknown. A machine of the person's own (world "ssh") costs nothing.
 std::optional<Bill> bill(const Instance& instance, std::int64_t now_ms);
 /// bill().total().

@@ -86,7 +86,9 @@ TEST(LedgerDamage, WhatAnOlderFerryCalledNotStartedIsCalledSoInOneWord) {
   run.name = "a";
   ASSERT_TRUE(Ledger::open(file, clock).value()->add_run(run));
   ASSERT_TRUE(Database::open(file).value().execute(
-      "UPDATE runs SET outcome = 'did not start'; PRAGMA user_version = 4"));
+      "UPDATE runs SET outcome = 'did not start'; ALTER TABLE instances DROP COLUMN running_ms; "
+      "ALTER TABLE instances DROP COLUMN stopped_ms; ALTER TABLE instances DROP COLUMN paused_ms; "
+      "PRAGMA user_version = 4"));
   EXPECT_EQ(Ledger::open(file, clock).value()->run("a")->outcome, Outcome::not_started);
   EXPECT_EQ(Database::open(file).value().number("SELECT count(*) FROM runs WHERE outcome = 'not_started'").value(), 1);
 }

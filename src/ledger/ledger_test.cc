@@ -182,6 +182,9 @@ TEST_F(LedgerTest, AnInstanceGoesFromIntentToLiveToReleased) {
   clock.advance(Millis(90'000));
   it.address = "127.0.0.9";
   it.disk = {.type = "io2", .gib = 40, .iops = 20'000, .mib_per_s = 7};
+  it.running_ms = launched + 1;
+  it.stopped_ms = launched + 2;
+  it.paused_ms = 3;
   ASSERT_TRUE(ledger->note_instance(it));  // says launched_ms = 0 again
   EXPECT_EQ(ledger->instances("digits-7k2")->at(0).launched_ms, launched);
 
@@ -197,8 +200,11 @@ TEST_F(LedgerTest, AnInstanceGoesFromIntentToLiveToReleased) {
   EXPECT_EQ(back.disk.gib, 40);
   EXPECT_EQ(back.disk.iops, 20'000);
   EXPECT_EQ(back.disk.mib_per_s, 7);
+  EXPECT_EQ(back.running_ms, launched + 1);
+  EXPECT_EQ(back.stopped_ms, launched + 2);
+  EXPECT_EQ(back.paused_ms, 3);
   EXPECT_EQ(spent(back, clock.now + 999'999),
-            cost(Usd{41'600}, Seconds(90)) + cost(disk_hour(back.disk, "us-east-1"), Seconds(90)));
+            cost(Usd{41'600}, Seconds(60)) + cost(disk_hour(back.disk, "us-east-1"), Seconds(90)));
   EXPECT_EQ(ledger->note_instance(some_instance("other")).error().kind, Kind::not_found);
 }
 
@@ -211,7 +217,19 @@ TEST(Spent, IsBilledByTheSecondAndAMinuteAtLeast) {
   it.launched_ms = 10'000;
   EXPECT_EQ(spent(it, 11'000), Usd{60'000});
   EXPECT_EQ(spent(it, 10'000 + 90'001), Usd{91'000});
-  it.hourly = Usd{};
+  it.running_ms = 40'000;
+  EXPECT_EQ(spent(it, 10'000 + 130'000), Usd{100'000}) << "not while it was pending";
+  it.stopped_ms = 120'000;
+  it.disk.gib = 730;
+  const auto disk = cost(disk_hour(it.disk, ""), Seconds(990));
+  EXPECT_EQ(spent(it, 1'000'000), Usd{80'000} + disk) << "a stopped one's disk is billed on";
+  it.stopped_ms = 0;
+  it.paused_ms = 880'000;
+  EXPECT_EQ(spent(it, 1'000'000), Usd{80'000} + disk) << "it was started again at 1,000 s";
+  it.state = Rent::released;
+  it.released_ms = it.running_ms;
+  EXPECT_EQ(spent(it, 1'000'000), cost(disk_hour(it.disk, ""), Seconds(60))) << "it ended before it ran";
+  it = {.hourly = {}, .state = Rent::live, .launched_ms = 10'000};
   EXPECT_EQ(spent(it, 50'000), std::nullopt);
   it.state = Rent::released;
   it.launched_ms = 0;

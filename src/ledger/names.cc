@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <array>
 
 #include "ledger/ledger.h"
@@ -51,10 +52,14 @@ std::optional<Bill> bill(const Instance& instance, std::int64_t now_ms) {
   if (instance.state == Rent::released && instance.launched_ms == 0) return Bill{};
   const bool over = instance.state == Rent::released && instance.released_ms > 0;
   const std::int64_t end = over ? instance.released_ms : now_ms;
-  const Millis time(end - instance.launched_ms);
-  if (instance.world == "ssh") return charge({}, time);
+  const Millis there(end - instance.launched_ms);
+  if (instance.world == "ssh") return charge({}, there);
   if (instance.hourly.micros <= 0) return std::nullopt;
-  return charge(rates_of(instance), time);
+  if (over && instance.running_ms == instance.released_ms) return charge(rates_of(instance), there, Millis(0));
+  const auto from = std::max(instance.running_ms, instance.launched_ms);
+  const auto until = instance.stopped_ms > 0 ? std::min(instance.stopped_ms, end) : end;
+  const auto ran = std::max<std::int64_t>(1, until - from - instance.paused_ms);
+  return charge(rates_of(instance), there, Millis(ran));
 }
 
 std::optional<Usd> spent(const Instance& instance, std::int64_t now_ms) {

@@ -72,6 +72,9 @@ Result<Instance> read_instance(const Statement& row) {
   instance.disk.type = row.text(24);
   instance.disk.iops = static_cast<int>(row.integer(25));
   instance.disk.mib_per_s = static_cast<int>(row.integer(26));
+  instance.running_ms = row.integer(27);
+  instance.stopped_ms = row.integer(28);
+  instance.paused_ms = row.integer(29);
   return instance;
 }
 

@@ -15,7 +15,7 @@ inline constexpr std::string_view instance_columns =
     "token, run, world, region, endpoint, id, type, zone, address, ssh_port, login_user, hourly_micros, "
     "state, "
     "intent_ms, launched_ms, released_ms, market, disk_gib, public_address, bytes_out, account, profile, "
-    "identity, ssh_proxy, disk_type, disk_iops, disk_mib_per_s";
+    "identity, ssh_proxy, disk_type, disk_iops, disk_mib_per_s, running_ms, stopped_ms, paused_ms";
 inline constexpr std::string_view resource_columns =
     "run, world, region, endpoint, kind, name, released, account, profile";
 inline constexpr std::string_view event_columns = "id, run, time_ms, kind, data";

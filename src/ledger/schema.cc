@@ -63,6 +63,11 @@ ALTER TABLE instances ADD COLUMN disk_mib_per_s INTEGER NOT NULL DEFAULT 0;
 )",
     R"(
 UPDATE runs SET outcome = 'not_started' WHERE outcome = 'did not start';
+)",
+    R"(
+ALTER TABLE instances ADD COLUMN running_ms INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE instances ADD COLUMN stopped_ms INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE instances ADD COLUMN paused_ms INTEGER NOT NULL DEFAULT 0;
 )"};
 
 Status check_not_newer(std::int64_t version, const os::Path& file) {

@@ -15,6 +15,7 @@
 #include "run/access.h"
 #include "run/labels.h"
 #include "run/planning.h"
+#include "run/strays.h"
 
 extern "C" {
 extern const char ferry_embed_iam_policy_json[], ferry_embed_iam_policy_json_end[];
@@ -175,7 +176,7 @@ void check_orphans(Doors& doors, const std::vector<std::string>& regions, std::v
     out.push_back({Level::note, "orphans", "the ledger cannot be read", ""});
     return;
   }
-  std::vector<std::string> orphans;
+  std::vector<std::string> orphans, leftovers;
   for (const auto& region : regions) {
     Place place{"aws", region, "", "", ""};
     const auto ours = [&]() -> Result<std::vector<cloud::Instance>> {
@@ -190,8 +191,14 @@ void check_orphans(Doors& doors, const std::vector<std::string>& regions, std::v
       const bool known = std::ranges::any_of(*noted, [&](const auto& it) { return it.id == one.id; });
       if (one.alive() && !known) orphans.push_back(one.id + " (" + one.type + ", " + region + ")");
     }
+    // A policy of an older ferry does not show them; they cost nothing.
+    const auto left = find_leftovers(doors, place);
+    for (const auto& one : left.value_or(std::vector<Leftover>())) leftovers.push_back(describe_leftover(one));
   }
-  if (orphans.empty()) {
+  if (orphans.empty() && !leftovers.empty()) {
+    out.push_back({Level::note, "orphans",
+                   "no machine; left over, at no cost: " + join(leftovers, ", ") + "; ferry down --all removes them", ""});
+  } else if (orphans.empty()) {
     out.push_back({Level::good, "orphans", "none", ""});
   } else {
     out.push_back({Level::bad, "orphans", join(orphans, ", "), "ferry down --all ends them"});

@@ -48,12 +48,13 @@ struct SweepOptions {
 };
 struct Sweep {
   std::vector<std::string> ended;             ///< ids
+  std::vector<std::string> removed;           ///< key pairs and security groups whose machine was gone, one line each
   std::vector<std::string> of_other_ledgers;  ///< left alone, one line each
   bool failed = false;                        ///< a machine could not be ended; told
   bool incomplete = false;                    ///< a place could not be looked at, or a host not cleared; told
 };
-/// down() for every run; then ends what ferry left on machines of the person's own; then adopts and ends
-/// everything that carries this person's tag, in every place of the ledger, in the rehearsal cloud and in
+/// down() for every run; then ends what ferry left on machines of the person's own; then adopts and ends every
+/// machine that carries this person's tag and removes what was made for machines that are gone, in every place of the ledger, in the rehearsal cloud and in
 /// every region of the environment's own AWS account. What could not be looked at is told first.
 Result<Sweep> down_all(Doors& doors, const SweepOptions& options);
 

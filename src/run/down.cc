@@ -52,7 +52,8 @@ Result<Saved> save_or_lose(Doors& doors, ledger::Run& run) {
   auto place = place_of(instance);
   const auto gone = [&]() -> Result<bool> {
     TRY_SET(cloud, "", open_cloud(doors, place));
-    return is_gone_for_good(doors, *cloud, instance);
+    TRY_SET(seen, "", see(doors, *cloud, instance));
+    return seen.standing == Standing::gone;
   }();
   if (gone && *gone) {
     doors.progress.warn("down", fmt::format("the outputs of {} are lost: {} is gone", run.name, instance.id));

@@ -24,8 +24,11 @@ class Sweeper {
   void clear_hosts(const std::vector<ledger::Run>& runs);
   /// The environment's own account, before anything is ended: what is not looked at is said first.
   Status look_for_account(const std::vector<ledger::Run>& runs);
-  void look_at(const Place& place);
+  /// False if that was not possible.
+  bool look_at(const Place& place);
   void end_stray(const Stray& stray);
+  void look_for_leftovers(const Place& place);
+  void remove(const Leftover& leftover);
 
   Doors& doors_;
   const SweepOptions& options_;
@@ -33,6 +36,8 @@ class Sweeper {
   std::set<Place> places_;
   std::vector<Place> of_account_;
   std::vector<Stray> others_;
+  std::vector<Leftover> others_leftovers_;
+  bool told_denied_ = false;
 };
 
 void Sweeper::end(const std::string& run, bool with_outputs) {
@@ -119,7 +124,7 @@ void Sweeper::end_stray(const Stray& stray) {
   end(*run, with_outputs);
 }
 
-void Sweeper::look_at(const Place& place) {
+bool Sweeper::look_at(const Place& place) {
   auto strays = find_strays(doors_, place);
   if (!strays) {
     const auto& error = strays.error();
@@ -128,13 +133,43 @@ void Sweeper::look_at(const Place& place) {
                                      place.region.empty() ? "" : "/" + place.region, error.what,
                                      error.why.empty() ? "" : " (" + error.why + ")"));
     sweep_.incomplete = true;
-    return;
+    return false;
   }
   for (auto& stray : *strays) {
     if (stray.is_ours || options_.every_ledger) {
       end_stray(stray);
     } else {
       others_.push_back(std::move(stray));
+    }
+  }
+  return true;
+}
+
+void Sweeper::remove(const Leftover& leftover) {
+  const auto what = describe_leftover(leftover);
+  if (const auto removed = remove_leftover(doors_, leftover)) {
+    sweep_.removed.push_back(what);
+  } else {
+    doors_.progress.warn("down", fmt::format("{} could not be removed: {}", what, removed.error().what));
+    sweep_.incomplete = true;
+  }
+}
+
+void Sweeper::look_for_leftovers(const Place& place) {
+  auto found = find_leftovers(doors_, place);
+  if (!found) {
+    // Nothing of it costs: where the policy is of an older ferry, once is enough.
+    const bool is_denied = found.error().kind == Kind::denied;
+    if (!is_denied || !std::exchange(told_denied_, true))
+      doors_.progress.warn("down", "key pairs and security groups were not looked at: " + found.error().what);
+    if (!is_denied) sweep_.incomplete = true;
+    return;
+  }
+  for (auto& one : *found) {
+    if (one.is_ours || options_.every_ledger) {
+      remove(one);
+    } else {
+      others_leftovers_.push_back(std::move(one));
     }
   }
 }
@@ -146,20 +181,27 @@ Result<Sweep> Sweeper::run() {
   TRY("", look_for_account(runs));
   TRY("", end_runs());
   if (os::is_directory(doors_.data / "rehearsal")) places_.insert({"rehearsal", "", "", "", ""});
-  for (const auto& place : places_) look_at(place);
+  std::vector<Place> all(places_.begin(), places_.end());
   for (const auto& place : of_account_) {
     const bool seen = std::ranges::any_of(places_, [&](const auto& one) {
       return one.world == "aws" && one.region == place.region && one.account == place.account;
     });
-    if (!seen) look_at(place);
+    if (!seen) all.push_back(place);
   }
+  // Whatever could not be looked at is told already.
+  std::erase_if(all, [&](const auto& place) { return !look_at(place); });
+  for (const auto& place : all) look_for_leftovers(place);
   // An instance may be seen from two places: a ledger's, whose account is not noted, and the account's own.
   std::set<std::string> told;
   std::erase_if(others_, [&](const auto& one) { return !told.insert(one.instance.id).second; });
-  for (const auto& one : others_) sweep_.of_other_ledgers.push_back(describe_stray(one));
-  if (!others_.empty() && options_.ask && options_.ask(sweep_.of_other_ledgers)) {
+  std::erase_if(others_leftovers_, [&](const auto& one) { return !told.insert(describe_leftover(one)).second; });
+  auto& lines = sweep_.of_other_ledgers;
+  for (const auto& one : others_) lines.push_back(describe_stray(one));
+  for (const auto& one : others_leftovers_) lines.push_back(describe_leftover(one));
+  if (!lines.empty() && options_.ask && options_.ask(lines)) {
     for (const auto& one : others_) end_stray(one);
-    sweep_.of_other_ledgers.clear();
+    for (const auto& one : others_leftovers_) remove(one);
+    lines.clear();
   }
   return std::move(sweep_);
 }

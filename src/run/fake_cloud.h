@@ -31,6 +31,9 @@ class FakeCloud {
     std::string key, group;
     std::int64_t timer_ms = 0;  ///< when the timer of its user-data ends it; 0: never
     std::int64_t ended_ms = 0;  ///< since when it costs nothing; 0: it does
+    std::int64_t rented_ms = 0;
+    std::int64_t running_ms = 0;  ///< since when; 0: it does not
+    std::int64_t ran_ms = 0;      ///< how long before that
     bool by_ferry = false;      ///< by terminate(), or by something on it
   };
 
@@ -46,6 +49,8 @@ class FakeCloud {
   Millis boot{2'000};                                                       ///< from launch to running
   Millis ending{1'000};     ///< from shutting-down to terminated
   Millis invisible{0};      ///< so long after its launch nobody finds a machine; who rented it waits for it
+  int ignored_ends = 0;     ///< so many orders to end a machine are taken and change nothing
+  bool tells_ends = true;   ///< when a machine ended, beside that it did
   Millis memory{3600'000};  ///< how long a terminated machine is still told of
   std::string account = "123456789012";
   std::vector<std::string> zones = {"a", "b", "c"};
@@ -68,13 +73,14 @@ class FakeCloud {
   /// Everything that somebody pays for or must clean up: ids, names of key pairs and groups. Stopped machines
   /// are among them.
   std::vector<std::string> left();
-  /// What machines cost until now, by the second.
+  /// What machines cost until now while they ran, as AWS bills them: by the second, a minute at least.
   Usd cost();
 
  private:
   friend class FakeRegion;
   void tick();
   void end_at(Machine& machine, std::int64_t when, const std::string& reason);
+  static void halt(Machine& machine, std::int64_t when);
   std::optional<Fault> meet(const std::string& call);
   Machine* find(const std::string& region, const std::string& id);
 
@@ -82,8 +88,12 @@ class FakeCloud {
   std::vector<Fault> faults_;
   std::vector<std::string> calls_;
   std::vector<std::unique_ptr<Machine>> machines_;
-  std::map<std::pair<std::string, std::string>, std::string> keys_;  // region, name → public half
-  std::set<std::pair<std::string, std::string>> groups_;             // region, name
+  struct Key {
+    std::string half;  // public
+    cloud::Tags tags;
+  };
+  std::map<std::pair<std::string, std::string>, Key> keys_;            // region, name
+  std::map<std::pair<std::string, std::string>, cloud::Tags> groups_;  // the same
   int addresses_ = 0;
 };
 

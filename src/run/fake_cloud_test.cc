@@ -34,6 +34,7 @@ void FakeCloud::tick() {
     }
     if (one->now.state == cloud::State::pending && now >= one->now.launched_ms + boot.count()) {
       one->now.state = cloud::State::running;
+      one->running_ms = one->now.launched_ms + boot.count();
       one->now.address = fmt::format("127.0.1.{}", ++addresses_);
     }
     if (one->now.state == cloud::State::shutting_down && now >= one->ended_ms + ending.count())
@@ -43,11 +44,18 @@ void FakeCloud::tick() {
 
 void FakeCloud::end_at(Machine& machine, std::int64_t when, const std::string& reason) {
   if (machine.ended_ms != 0) return;
+  halt(machine, when);
   machine.ended_ms = when;
+  if (tells_ends) machine.now.ended_ms = when;
   machine.now.state = cloud::State::shutting_down;
   machine.now.state_reason = reason;
   machine.now.address.clear();
   if (on_end) on_end(machine.now.id);
+}
+
+void FakeCloud::halt(Machine& machine, std::int64_t when) {
+  if (machine.running_ms > 0) machine.ran_ms += std::max<std::int64_t>(0, when - machine.running_ms);
+  machine.running_ms = 0;
 }
 
 void FakeCloud::end(const std::string& id, const std::string& reason) {
@@ -59,7 +67,10 @@ void FakeCloud::end(const std::string& id, const std::string& reason) {
 void FakeCloud::stop(const std::string& id) {
   for (const auto& one : machines_) {
     if (one->now.id != id || one->ended_ms != 0) continue;
+    tick();
+    halt(*one, clock_.now_ms());
     one->now.state = cloud::State::stopped;
+    one->now.stopped_ms = clock_.now_ms();
     one->now.state_reason = "Client.UserInitiatedShutdown";
     one->now.address.clear();
     if (on_end) on_end(id);
@@ -76,6 +87,8 @@ void FakeCloud::start(const std::string& id) {
   for (const auto& one : machines_) {
     if (one->now.id != id || one->now.state != cloud::State::stopped) continue;
     one->now.state = cloud::State::running;
+    one->now.launched_ms = one->running_ms = clock_.now_ms();  // EC2 tells the last start's
+    one->now.stopped_ms = 0;
     one->now.address = fmt::format("127.0.1.{}", ++addresses_);
   }
 }
@@ -85,7 +98,7 @@ FakeCloud::Machine* FakeCloud::find(const std::string& region, const std::string
   const auto now = clock_.now_ms();
   for (const auto& one : machines_) {
     if (one->now.region != region || one->now.id != id) continue;
-    const bool is_young = now < one->now.launched_ms + invisible.count();
+    const bool is_young = now < one->rented_ms + invisible.count();
     const bool is_forgotten = one->ended_ms != 0 && now > one->ended_ms + memory.count();
     return is_young || is_forgotten ? nullptr : one.get();
   }
@@ -110,8 +123,8 @@ std::vector<std::string> FakeCloud::left() {
   for (const auto& one : machines_) {
     if (one->ended_ms == 0) found.push_back(one->now.id);
   }
-  for (const auto& [where, half] : keys_) found.push_back("key " + where.second + " in " + where.first);
-  for (const auto& [region, name] : groups_) found.push_back("group " + name + " in " + region);
+  for (const auto& [where, key] : keys_) found.push_back("key " + where.second + " in " + where.first);
+  for (const auto& [where, tags] : groups_) found.push_back("group " + where.second + " in " + where.first);
   return found;
 }
 
@@ -119,8 +132,8 @@ Usd FakeCloud::cost() {
   tick();
   Usd sum;
   for (const auto& one : machines_) {
-    const auto end = one->ended_ms != 0 ? one->ended_ms : clock_.now_ms();
-    sum.micros += one->hourly.micros * ((end - one->now.launched_ms + 999) / 1000) / 3600;
+    const auto ran = one->ran_ms + (one->running_ms > 0 ? clock_.now_ms() - one->running_ms : 0);
+    if (ran > 0) sum.micros += one->hourly.micros * std::max<std::int64_t>(60, (ran + 999) / 1000) / 3600;
   }
   return sum;
 }
@@ -175,7 +188,7 @@ TEST_F(FakeCloudItself, AMachineBootsEndsAndIsForgottenAsTimePasses) {
   EXPECT_EQ(region->describe(id)->state, cloud::State::terminated);
   EXPECT_TRUE(region->delete_group("g") && region->delete_key("k"));
   EXPECT_TRUE(cloud.left().empty());
-  EXPECT_EQ(cloud.cost().micros, 10'000) << "ten seconds of $3.60 an hour";
+  EXPECT_EQ(cloud.cost().micros, 60'000) << "eight seconds of $3.60 an hour, billed as a minute";
   clock.advance(cloud.memory);
   EXPECT_EQ(region->describe(id).error().kind, Kind::not_found);
   EXPECT_TRUE(region->terminate(id));

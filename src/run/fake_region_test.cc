@@ -20,9 +20,9 @@ class FakeRegion final : public cloud::Cloud {
       return cloud::Image{"ami-0123456789abcdef0", "fake", "ubuntu", "/dev/sda1", 8, "2026-01-01"};
     });
   }
-  Status import_key(const std::string& name, const std::string& half, const cloud::Tags&) override {
+  Status import_key(const std::string& name, const std::string& half, const cloud::Tags& tags) override {
     return call<void>("import_key", name, [&]() -> Status {
-      all_.keys_[{region_, name}] = half;
+      all_.keys_.try_emplace({region_, name}, FakeCloud::Key{half, tags});
       return {};
     });
   }
@@ -36,16 +36,16 @@ class FakeRegion final : public cloud::Cloud {
     return call<std::string>("public_key", name, [&]() -> Result<std::string> {
       const auto key = all_.keys_.find({region_, name});
       if (key == all_.keys_.end()) return not_found("InvalidKeyPair.NotFound", name);
-      return key->second;
+      return key->second.half;
     });
   }
   Status send_key(const std::string& id, const std::string&, const std::string&) override {
     return call<void>("send_key", id, []() -> Status { return {}; });
   }
   Result<cloud::SecurityGroup> ensure_group(const std::string& name, const std::string& cidr,
-                                            const cloud::Tags&, const std::string&) override {
+                                            const cloud::Tags& tags, const std::string&) override {
     return call<cloud::SecurityGroup>("ensure_group", name + " " + cidr, [&] {
-      all_.groups_.insert({region_, name});
+      all_.groups_.try_emplace({region_, name}, tags);
       return cloud::SecurityGroup{"sg-" + name, name};
     });
   }
@@ -58,6 +58,19 @@ class FakeRegion final : public cloud::Cloud {
       }
       all_.groups_.erase({region_, name});
       return {};
+    });
+  }
+  Result<std::vector<cloud::Made>> find_made(const std::string& key, const std::string& value) override {
+    return call<std::vector<cloud::Made>>("find_made", key, [&] {
+      std::vector<cloud::Made> found;
+      const auto add = [&](const char* kind, const auto& where, const cloud::Tags& tags) {
+        const auto tag = tags.find(key);
+        if (where.first == region_ && tag != tags.end() && tag->second == value)
+          found.push_back({kind, where.second, tags});
+      };
+      for (const auto& [where, one] : all_.keys_) add("key-pair", where, one.tags);
+      for (const auto& [where, tags] : all_.groups_) add("security-group", where, tags);
+      return found;
     });
   }
   Result<std::vector<cloud::Subnet>> subnets(const std::vector<std::string>& ids) override {
@@ -113,6 +126,7 @@ class FakeRegion final : public cloud::Cloud {
       wait_for_own(id);
       auto* machine = all_.find(region_, id);
       if (!machine || machine->ended_ms != 0) return {};
+      if (all_.ignored_ends > 0 && all_.ignored_ends-- > 0) return {};
       machine->by_ferry = true;
       all_.end_at(*machine, all_.clock_.now_ms(), "Client.UserInitiatedShutdown");
       return {};
@@ -141,7 +155,7 @@ class FakeRegion final : public cloud::Cloud {
   /// As EC2's: "not found" about a machine that this object rented is no answer while the machine is young.
   void wait_for_own(const std::string& id) {
     for (const auto& one : all_.machines_) {
-      const auto left = one->now.launched_ms + all_.invisible.count() - all_.clock_.now_ms();
+      const auto left = one->rented_ms + all_.invisible.count() - all_.clock_.now_ms();
       if (one->now.id == id && made_.contains(id) && left > 0) all_.clock_.sleep(Millis(left));
     }
     all_.tick();
@@ -190,7 +204,7 @@ class FakeRegion final : public cloud::Cloud {
     made->now.zone = request.offer.zone.empty() ? region_ + all_.zones.front() : request.offer.zone;
     made->now.client_token = request.client_token;
     made->now.tags = request.tags;
-    made->now.launched_ms = all_.clock_.now_ms();
+    made->now.launched_ms = made->rented_ms = all_.clock_.now_ms();
     made->hourly = request.offer.hourly.value_or(Usd{});
     made->key = request.key_name;
     made->group = request.security_group;

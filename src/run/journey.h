@@ -10,6 +10,7 @@
 #include "run/outputs.h"
 #include "run/planning.h"
 #include "run/preflight.h"
+#include "run/reach.h"
 #include "run/run.h"
 #include "run/training.h"
 
@@ -72,11 +73,10 @@ class Journey {
   Status fetch_stubbornly();
   /// Makes the laptop's log whole, and writes train.log. Nothing that goes wrong there ends more than itself.
   void finish_log();
-  enum class Machine { there, stopped, gone };
   /// gone only if the ledger holds nothing for rented, or the cloud itself says so. An error's kind is no
   /// proof: a program missing on the laptop is not_found, too. there, too, when nobody knows.
-  Machine look_at_machine();
-  std::string machine_words_;  // what was heard then, if it is not there
+  Standing look_at_machine();
+  Seen seen_;  // what was heard then
 
   Doors& doors_;
   ledger::Run run_;

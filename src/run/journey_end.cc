@@ -13,9 +13,6 @@ using ledger::Phase;
 
 namespace {
 
-/// EC2 is eventually consistent: a machine that is younger may be there although it is "not found".
-constexpr Millis known_after{300'000};
-
 /// A path as the person would write it from here.
 std::string shown(const os::Path& path) {
   std::error_code ignored;
@@ -176,16 +173,9 @@ int Journey::leave(const std::string& why, const Error& problem) {
 }
 
 int Journey::leave_stopped() {
-  const auto month = disk_month(instance_.disk, instance_.region);
-  const auto disk = instance_.disk.gib > 0
-                        ? fmt::format("its disk ({} GiB) costs {} a month", instance_.disk.gib, show(month))
-                        : std::string("its disk costs on");
-  doors_.progress.note(
-      fmt::format(
-          "{} is stopped: nothing trains there, {}, and no timer ends it. Bring home what is on it: ferry "
-          "fetch {}   give it up: ferry down {} --no-fetch",
-          instance_.id, disk, run_.name, run_.name),
-      {{"kept", instance_.id}, {"stopped", true}});
+  (void)note_power(doors_, *seen_.now, instance_);
+  doors_.progress.note(stopped_words(instance_) + "; " + stopped_advice(run_.name),
+                       {{"kept", instance_.id}, {"stopped", true}});
   return ferry_failed;
 }
 
@@ -215,35 +205,21 @@ Status Journey::fetch_stubbornly() {
   return fetched;
 }
 
-Journey::Machine Journey::look_at_machine() {
+Standing Journey::look_at_machine() {
   const auto noted = doors_.ledger.instances(run_.name);
-  if (!noted) return Machine::there;
-  const bool none_rented = std::all_of(noted->begin(), noted->end(),
-                                       [](const auto& one) { return one.state == ledger::Rent::released; });
-  machine_words_ = "its machine is gone";
-  if (none_rented) return Machine::gone;
-  if (!cloud_ || instance_.id.empty()) return Machine::there;
-  const auto now = cloud_->describe(instance_.id);
-  if (now) {
-    const auto& why = now->state_reason;
-    machine_words_ = fmt::format("{} is {}{}", instance_.id, name(now->state),
-                                 why.empty() ? "" : " (" + printable(why) + ")");
-    if (!now->alive()) return Machine::gone;
-    const bool stopped = now->state == cloud::State::stopped || now->state == cloud::State::stopping;
-    return stopped ? Machine::stopped : Machine::there;
-  }
-  // What a cloud does not know may be too young for it, or in another account.
-  const bool is_young = doors_.clock.now_ms() - instance_.launched_ms < known_after.count();
-  if (now.error().kind != Kind::not_found || is_young || !confirm_account(*cloud_, place_of(instance_)))
-    return Machine::there;
-  machine_words_ = fmt::format("the cloud does not know {} any more", instance_.id);
-  return Machine::gone;
+  const auto is_released = [](const auto& one) { return one.state == ledger::Rent::released; };
+  seen_ = {};
+  if (noted && std::ranges::all_of(*noted, is_released))
+    seen_ = {Standing::gone, "its machine is gone", {}};
+  else if (noted && cloud_ && !instance_.id.empty())
+    seen_ = see(doors_, *cloud_, instance_).value_or(Seen{});
+  return seen_.standing;
 }
 
 int Journey::finish(const Status& done) {
   if (doors_.given_up) return give_up();
   if (detaching_ && done) return detach();
-  const auto machine = done ? Machine::there : look_at_machine();
+  const auto machine = done ? Standing::there : look_at_machine();
 
   // From setup on the machine holds what only it has. It is given back when that is home, or when it is gone
   // anyway, or when the agent said that nothing was ever started.
@@ -255,22 +231,22 @@ int Journey::finish(const Status& done) {
   std::string why = done ? "" : done.error().what;
   if (!done && !cancelled) {
     auto problem = done.error();
-    const bool is_given_back = !holds_outputs || machine == Machine::gone;
+    const bool is_given_back = !holds_outputs || machine == Standing::gone;
     // Nothing comes of starting a machine that is given back, nor does its disk cost on.
     if (is_given_back && problem.code == stopped_code)
       problem = {Kind::conflict, instance_.id + " was stopped from outside", {}, {}, {}};
-    if (machine != Machine::there && !instance_.id.empty() && problem.why.empty()) problem.why = machine_words_;
+    if (machine != Standing::there && !instance_.id.empty() && problem.why.empty()) problem.why = seen_.words;
     doors_.progress.error(problem);
     why = problem.what;
   }
-  if (holds_outputs && machine == Machine::stopped) {
-    call_lost(machine_words_ + (is_over() ? ", and its outputs are not home" : ", and the training with it"));
+  if (holds_outputs && machine == Standing::stopped) {
+    call_lost(seen_.words + (is_over() ? ", and its outputs are not home" : ", and the training with it"));
     return leave_stopped();
   }
-  if (holds_outputs && machine == Machine::gone) {
-    call_lost(machine_words_ + (is_over() ? ", and its outputs are lost" : ", and the training with it"));
+  if (holds_outputs && machine == Standing::gone) {
+    call_lost(seen_.words + (is_over() ? ", and its outputs are lost" : ", and the training with it"));
   }
-  if (holds_outputs && machine == Machine::there && !done && !is_over())
+  if (holds_outputs && machine == Standing::there && !done && !is_over())
     return leave(cancelled ? "nobody waits for its training any more" : "its training may still go on",
                  done.error());
   if (!done && !is_over()) {
@@ -281,19 +257,19 @@ int Journey::finish(const Status& done) {
     (void)doors_.ledger.update(run_);
   }
   doors_.is_ending = true;
-  if (holds_outputs && machine == Machine::there) {
+  if (holds_outputs && machine == Standing::there) {
     const bool is_reached = done || link_;
     const auto fetched = is_reached ? fetch_stubbornly() : done;
     if (!fetched) {
       const auto now = look_at_machine();
-      if (now == Machine::there) {
+      if (now == Standing::there) {
         if (is_reached && fetched.error().kind != Kind::cancelled) doors_.progress.error(fetched.error());
         return leave("its outputs are not home", fetched.error());
       }
-      call_lost(machine_words_ +
-                (now == Machine::stopped ? ", and its outputs are not home" : ", and its outputs are lost"));
+      call_lost(seen_.words +
+                (now == Standing::stopped ? ", and its outputs are not home" : ", and its outputs are lost"));
       doors_.progress.failed("fetch", run_.error);
-      if (now == Machine::stopped) return leave_stopped();
+      if (now == Standing::stopped) return leave_stopped();
     }
   }
   if (run_.keep && run_.outputs_home && done) {

@@ -100,7 +100,7 @@ Status Journey::reopen_link(Interruption interruption) {
   for (auto rest = first_rest; !opened; rest = std::min(rest * 2, longest_rest)) {
     const auto kind = opened.error().kind;
     const bool may_come_back = kind == Kind::lost || kind == Kind::timeout ||
-                               (kind == Kind::not_found && look_at_machine() == Machine::there);
+                               (kind == Kind::not_found && look_at_machine() == Standing::there);
     if (!may_come_back || doors_.wish != Wish::go_on || doors_.clock.now_ms() > its_end) return opened;
     if (!std::exchange(told, true)) {
       doors_.progress.warn("connect", fmt::format("{}; the cloud does not say that it is gone, so ferry goes "

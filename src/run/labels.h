@@ -28,6 +28,9 @@ inline constexpr const char* ledger_tag = "ferry:ledger";
 inline constexpr const char* owner_tag = "ferry:owner";
 std::string owner_name();
 
+/// The tag of a key pair or security group that says when it was made.
+inline constexpr const char* made_tag = "ferry:made";
+
 /// ferry's own tags, and the person's `labels`, which cannot replace them.
 /// The ledger's is run.task["ledger"].
 cloud::Tags tags_of(const ledger::Run& run, const cloud::Tags& labels = {});

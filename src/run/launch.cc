@@ -79,6 +79,8 @@ class Launcher {
   tl::unexpected<Error> not_made(const Site& site, const char* kind, const std::string& name, Error why);
   /// The addresses that may reach port 22, as a range; empty: none need to.
   Result<std::string> allowed_cidr(Site& site, const std::string& vpc_id);
+  /// Of what is made for the machine.
+  cloud::Tags tags_of_made() const;
   bool is_for_caller() const;  ///< the person's own address, which may be another one tomorrow
   /// True if the offer can be tried as it is: with subnets of one's own it has the zone of one of them.
   bool stands_in_a_subnet(const plan::Offer& offer, const Site& site);
@@ -139,7 +141,7 @@ Result<Site*> Launcher::site_in(const std::string& region) {
   TRY("", find_key(*site.cloud, order_.aws, folder_, access_));
   if (access_.key_name.empty()) {
     TRY("", note_resource(site, "key-pair", name));
-    auto imported = site.cloud->import_key(name, access_.public_key, tags_of(order_.run));
+    auto imported = site.cloud->import_key(name, access_.public_key, tags_of_made());
     if (!imported)
       return not_made(site, "key-pair", name,
                       fail("import the ssh key", std::move(imported).error()).value());
@@ -168,7 +170,7 @@ Status Launcher::find_group(Site& site, const std::string& name) {
   const std::string vpc = site.subnets.empty() ? "" : site.subnets.front().vpc_id;
   TRY_SET(cidr, "find the address to open port 22 for", allowed_cidr(site, vpc));
   TRY("", note_resource(site, "security-group", name));
-  auto group = site.cloud->ensure_group(name, cidr, tags_of(order_.run), vpc);
+  auto group = site.cloud->ensure_group(name, cidr, tags_of_made(), vpc);
   if (!group) {
     const bool none_made =
         is_about_the_region(group.error());  // other refusals may be of what follows its making
@@ -178,6 +180,12 @@ Status Launcher::find_group(Site& site, const std::string& name) {
   }
   site.group = group->id;
   return is_for_caller() ? note_door(doors_, order_.run, {site.place.region, vpc, cidr}) : Status();
+}
+
+cloud::Tags Launcher::tags_of_made() const {
+  auto tags = tags_of(order_.run);
+  tags[made_tag] = os::iso_time(doors_.clock.now_ms());
+  return tags;
 }
 
 bool Launcher::is_for_caller() const {
@@ -258,16 +266,24 @@ Result<cloud::Instance> Launcher::rent(const plan::Offer& offer, Site& site, led
 }
 
 Status Launcher::wait_until_running(Site& site, ledger::Instance& instance) {
-  std::int64_t running_since = 0;
+  std::int64_t running_since = 0;  // steady
+  const auto rented = doors_.clock.steady_ms();
+  auto pending_until = rented;  // for certain
   TRY("", poll_until(doors_, running_limit, true, instance.id + " was running", [&]() -> Result<bool> {
+        const auto asked = doors_.clock.steady_ms();
         TRY_SET(now, "", site.cloud->describe(instance.id));
         if (!now.alive()) {
-          instance.released_ms = now.ended_ms;  // 0, where the cloud does not say, is filled in with now
+          instance.released_ms = std::max(now.ended_ms > 0 ? now.ended_ms : doors_.clock.now_ms(), instance.launched_ms);
+          const bool ran = instance.running_ms > 0 || now.state_reason.starts_with("Client.InstanceInitiatedShutdown");
+          if (!ran) instance.running_ms = instance.released_ms;
           return fail(Kind::no_capacity, instance.id + " ended while starting", now.state_reason,
                       "try again; it may be the cloud's own trouble");
         }
         note_access(now, instance);
+        if (now.state == cloud::State::pending) pending_until = asked;
         if (now.state != cloud::State::running) return false;
+        // From the cloud's launch time on, by our clock's pace: the two may show different times.
+        if (instance.running_ms == 0) instance.running_ms = instance.launched_ms + pending_until - rented;
         if (!instance.address.empty()) return true;
         if (running_since == 0) running_since = doors_.clock.steady_ms();
         if (doors_.clock.steady_ms() - running_since < address_limit.count() * 1000) return false;

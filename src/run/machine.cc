@@ -136,20 +136,41 @@ namespace {
 Status is_up(const cloud::Instance& now, const ledger::Instance& instance) {
   if (!now.alive())
     return fail(Kind::not_found, fmt::format("{} is {}", instance.id, name(now.state)), now.state_reason);
-  if (now.state != cloud::State::stopped && now.state != cloud::State::stopping) return {};
-  const auto disk = disk_month(instance.disk, instance.region);
-  return fail(
-      Kind::conflict,
-      fmt::format("{} is {}: nothing trains on it, its disk costs {} a month, and no timer ends it",
-                  instance.id, name(now.state), disk.micros > 0 ? show(disk) : "something"),
-      now.state_reason,
-      fmt::format("ferry fetch {0} --yes starts it, brings the outputs home and releases it; without them: "
-                  "ferry down {0} --no-fetch",
-                  instance.run),
-      stopped_code);
+  if (!now.is_off()) return {};
+  return fail(Kind::conflict, stopped_words(instance, now.state), now.state_reason, stopped_advice(instance.run),
+              stopped_code);
 }
 
 }  // namespace
+
+std::string stopped_words(const ledger::Instance& instance, cloud::State state) {
+  const auto month = disk_month(instance.disk, instance.region);
+  return fmt::format("{} is {}: nothing trains on it, its disk costs {}, and no timer ends it", instance.id,
+                     name(state), month.micros > 0 ? show(month) + " a month" : "on");
+}
+
+std::string stopped_advice(const std::string& run) {
+  return fmt::format("ferry fetch {0} --yes starts it, brings the outputs home and releases it; without them: "
+                     "ferry down {0} --no-fetch",
+                     run);
+}
+
+Status note_power(Doors& doors, const cloud::Instance& now, ledger::Instance& instance) {
+  if (now.is_off() == (instance.stopped_ms > 0) || !now.alive()) return {};
+  auto noted = instance;
+  if (now.is_off()) {
+    const auto since = now.stopped_ms > 0 ? now.stopped_ms : doors.clock.now_ms();
+    noted.stopped_ms = std::max(since, instance.launched_ms);
+  } else {
+    // The cloud's launch time is that of the last start.
+    const auto again = now.launched_ms > instance.stopped_ms ? now.launched_ms : doors.clock.now_ms();
+    noted.paused_ms += std::max<std::int64_t>(0, again - instance.stopped_ms);
+    noted.stopped_ms = 0;
+  }
+  TRY("", doors.ledger.note_instance(noted));
+  instance = std::move(noted);
+  return {};
+}
 
 Result<cloud::Instance> look(cloud::Cloud& cloud, const ledger::Instance& instance) {
   auto seen = cloud.describe(instance.id);
@@ -161,6 +182,7 @@ Result<cloud::Instance> look(cloud::Cloud& cloud, const ledger::Instance& instan
 
 Result<ledger::Instance> refresh(Doors& doors, cloud::Cloud& cloud, ledger::Instance instance) {
   TRY_SET(now, "", look(cloud, instance));
+  TRY("", note_power(doors, now, instance));
   const auto& address = address_of(now, instance);
   if (!address.empty() && (address != instance.address || now.ssh_port != instance.ssh_port)) {
     note_access(now, instance);

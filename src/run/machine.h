@@ -73,7 +73,16 @@ inline constexpr const char* stopped_code = "stopped";
 /// cannot know.
 Result<cloud::Instance> look(cloud::Cloud& cloud, const ledger::Instance& instance);
 
-/// Brings address and port up to date from the cloud, in the ledger, too. Fails as look() does.
+/// "i-0abc is stopped: nothing trains on it, its disk costs $8.00 a month, and no timer ends it".
+std::string stopped_words(const ledger::Instance& instance, cloud::State state = cloud::State::stopped);
+/// What can be done about that.
+std::string stopped_advice(const std::string& run);
+
+/// Notes in the ledger since when a machine is stopped, or that it runs again: only the disk of a stopped one is
+/// billed. Writes only what changed.
+Status note_power(Doors& doors, const cloud::Instance& now, ledger::Instance& instance);
+
+/// Brings address, port and price up to date from the cloud, in the ledger, too. Fails as look() does.
 Result<ledger::Instance> refresh(Doors& doors, cloud::Cloud& cloud, ledger::Instance instance);
 
 /// Starts a machine that was stopped and waits until it runs; its own timer begins anew with the boot. Calm

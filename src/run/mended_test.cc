@@ -7,6 +7,7 @@
 #include "base/text.h"
 #include "run/actions.h"
 #include "run/bring_home.h"
+#include "run/labels.h"
 #include "run/stage.h"
 
 namespace ferry::run {
@@ -86,11 +87,11 @@ TEST(Mended, AMachineThatIsStoppedAfterItsTrainingEndedWellSucceedsWhenItIsFetch
 }
 
 /// `ferry down --all`, given in the folder of data: outputs of runs that are found again come home below it.
-Sweep sweep(Stage& stage) {
+Sweep sweep(Stage& stage, const SweepOptions& options = {}) {
   const auto before = std::filesystem::current_path();
   std::filesystem::current_path(stage.data());
   Sweep done;
-  stage.process([&](Doors& here) { done = must(down_all(here, {})); });
+  stage.process([&](Doors& here) { done = must(down_all(here, options)); });
   std::filesystem::current_path(before);
   return done;
 }
@@ -125,6 +126,89 @@ TEST(Mended, WhatIsOnAMachineComesHomeThoughTheLedgerWasLost) {
   EXPECT_EQ(stage.trouble(), "");
 }
 
+/// A ferry was killed when its machine was gone, and its key pair and group were not; then the ledger was lost.
+void leave_key_and_group(Stage& stage) {
+  stage.leave_at(Phase::releasing);
+  stage.cloud.end(stage.machine_id());
+  stage.clock.sleep(stage.cloud.ending);
+  stage.lose_ledger();
+  ASSERT_EQ(stage.cloud.left().size(), 2U);
+}
+
+TEST(Mended, AKeyPairAndAGroupWhoseMachineIsGoneAreRemovedThoughTheLedgerWasLost) {
+  Stage stage;
+  leave_key_and_group(stage);
+  const auto done = sweep(stage);
+  ASSERT_EQ(done.removed.size(), 2U) << stage.everything_shown();
+  EXPECT_TRUE(done.removed[0].starts_with("key pair ferry-t-left-")) << done.removed[0];
+  EXPECT_TRUE(done.removed[1].starts_with("security group ferry-t-left-")) << done.removed[1];
+  EXPECT_FALSE(done.failed);
+  EXPECT_EQ(join(stage.cloud.left(), ", "), "");
+  EXPECT_EQ(sweep(stage).removed.size(), 0U);
+}
+
+TEST(Mended, WhatAFerryIsAtWorkWithIsNotRemoved) {
+  Stage stage;
+  leave_key_and_group(stage);
+  const auto owner = must(Owner::try_take(Folder(stage.data(), "t-left")));
+  EXPECT_EQ(sweep(stage, {.every_ledger = true}).removed.size(), 0U);
+  EXPECT_EQ(stage.cloud.left().size(), 2U);
+}
+
+TEST(Mended, WhatAnotherLedgerLeftIsRemovedWhenThePersonSaysSo) {
+  for (const auto* answer : {"none", "no", "yes", "every"}) {
+    SCOPED_TRACE(answer);
+    Stage stage;
+    leave_key_and_group(stage);
+    ASSERT_TRUE(os::write_file(stage.data() / "ledger-id", "0123456789abcdef\n", 0600));
+    const std::string_view said = answer;
+    SweepOptions options;
+    options.every_ledger = said == "every";
+    std::size_t asked = 0;
+    if (said == "no" || said == "yes") {
+      options.ask = [&](const std::vector<std::string>& lines) {
+        asked = lines.size();
+        return said == "yes";
+      };
+    }
+    const auto done = sweep(stage, options);
+    const bool removes = said == "yes" || said == "every";
+    EXPECT_EQ(done.removed.size(), removes ? 2U : 0U) << stage.everything_shown();
+    EXPECT_EQ(done.of_other_ledgers.size(), removes ? 0U : 2U);
+    EXPECT_EQ(asked, options.ask ? 2U : 0U);
+    EXPECT_EQ(stage.cloud.left().size(), removes ? 0U : 2U);
+  }
+}
+
+TEST(Mended, WhatAnotherLedgersMachineUsesOrIsJustBeingLaunchedWithIsNobodysBusiness) {
+  Stage stage;
+  stage.leave_at(Phase::training, "");
+  stage.lose_ledger();
+  ASSERT_TRUE(os::write_file(stage.data() / "ledger-id", "0123456789abcdef\n", 0600));
+  const auto region = stage.cloud.open("us-east-1");
+  cloud::Tags tags = {{"ferry:run", "b-1"}, {launch_tag, "00112233445566ff"}, {owner_tag, owner_name()}};
+  tags[made_tag] = os::iso_time(stage.clock.now_ms());
+  ASSERT_TRUE(region->import_key(resource_name("b-1", tags[launch_tag]), "", tags));
+  tags["ferry:run"] = "c-1";
+  ASSERT_TRUE(region->import_key("the-persons-own", "", tags));
+  const auto done = sweep(stage);
+  EXPECT_EQ(done.of_other_ledgers.size(), 1U) << "the machine: " << join(done.of_other_ledgers, "\n");
+  EXPECT_EQ(stage.cloud.left().size(), 5U);
+  stage.clock.sleep(Millis(3'900'000));  // and the machine's timer has not ended it
+  EXPECT_EQ(sweep(stage, {.every_ledger = true}).removed.size(), 1U) << stage.everything_shown();
+  EXPECT_EQ(stage.cloud.left(), std::vector<std::string>{"key the-persons-own in us-east-1"});
+}
+
+TEST(Mended, APolicyThatDoesNotShowKeyPairsIsToldOnceAndFailsNothing) {
+  Stage stage;
+  leave_key_and_group(stage);
+  stage.cloud.add({.call = "find_made", .error = failure(Kind::denied), .times = -1});
+  SweepOptions options;
+  const auto done = sweep(stage, options);
+  EXPECT_FALSE(done.failed);
+  EXPECT_TRUE(stage.was_shown("key pairs and security groups were not looked at"));
+}
+
 TEST(Mended, AMachineThatIsStoppedInTheTrainingIsToldOnceAndGetsNoFollowers) {
   Stage stage;
   stage.leave_at(Phase::training);
@@ -135,7 +219,12 @@ TEST(Mended, AMachineThatIsStoppedInTheTrainingIsToldOnceAndGetsNoFollowers) {
   const auto shown = stage.everything_shown();
   const auto first = shown.find("was left behind");
   ASSERT_NE(first, std::string::npos) << shown;
-  EXPECT_EQ(shown.find("was left behind", first + 1), std::string::npos) << shown;
+  const auto told_again = [&] { return stage.everything_shown().find("was left behind", first + 1) != std::string::npos; };
+  EXPECT_FALSE(told_again()) << shown;
+  stage.clock.sleep(Millis(25 * 3'600'000));
+  stage.process([](Doors& here) { (void)settle(here); });
+  EXPECT_TRUE(told_again()) << "once a day";
+  EXPECT_EQ(stage.followers(), 0U);
   EXPECT_TRUE(stage.was_shown("ferry fetch " + stage.run().name)) << shown;
 }
 

@@ -44,18 +44,27 @@ Result<Reached> reach(Doors& doors, const ledger::Run& run, bool may_start) {
   return Reached{std::move(cloud), std::move(link)};
 }
 
-Result<bool> is_gone_for_good(Doors& doors, cloud::Cloud& cloud, const ledger::Instance& instance) {
-  constexpr Seconds young{300};
+Result<Seen> see(Doors& doors, cloud::Cloud& cloud, const ledger::Instance& instance) {
+  constexpr Seconds young{300};  // EC2 is eventually consistent
   constexpr int looks = 3;
   for (int i = 0; i < looks; ++i) {
     if (i > 0) doors.clock.sleep(Millis(500));
     const auto now = cloud.describe(instance.id);
-    if (now) return !now->alive();
+    if (now) {
+      const auto& why = now->state_reason;
+      const auto standing = !now->alive()   ? Standing::gone
+                            : now->is_off() ? Standing::stopped
+                                            : Standing::there;
+      return Seen{standing,
+                  fmt::format("{} is {}{}", instance.id, name(now->state),
+                              why.empty() ? "" : " (" + printable(why) + ")"),
+                  *now};
+    }
     if (now.error().kind != Kind::not_found) return tl::unexpected<Error>(now.error());
     TRY("", confirm_account(cloud, place_of(instance)));
-    if (doors.clock.now_ms() - instance.launched_ms < young.count() * 1000) return false;
+    if (doors.clock.now_ms() - instance.launched_ms < young.count() * 1000) return Seen{};
   }
-  return true;
+  return Seen{Standing::gone, fmt::format("the cloud does not know {} any more", instance.id), {}};
 }
 
 Status mark_released(Doors& doors, ledger::Run run, Outcome outcome, const std::string& error) {

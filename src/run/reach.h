@@ -28,10 +28,20 @@ struct Reached {
 inline constexpr Seconds reach_limit{20};
 Result<Reached> reach(Doors& doors, const ledger::Run& run, bool may_start = false);
 
-/// True only if the cloud itself says so: the machine is terminated, or on its way there, or has not been
-/// known for minutes. A young machine that it does not know (yet) is not gone. An account that cannot know
-/// is denied.
-Result<bool> is_gone_for_good(Doors& doors, cloud::Cloud& cloud, const ledger::Instance& instance);
+/// How a machine is by the cloud's own word.
+enum class Standing {
+  there,
+  stopped,
+  gone,  ///< terminated, or on its way there, or not known for minutes
+};
+struct Seen {
+  Standing standing = Standing::there;
+  std::string words;                   ///< "i-0abc is stopped (User initiated …)"
+  std::optional<cloud::Instance> now;  ///< nothing of one that the cloud does not know
+};
+/// A young machine that the cloud does not know (yet) is there. Fails as the call does, and denied in an account
+/// that cannot know.
+Result<Seen> see(Doors& doors, cloud::Cloud& cloud, const ledger::Instance& instance);
 
 /// Notes that nothing is rented for the run any more. An outcome that it has already stays; one whose training
 /// ended well and whose outputs are home succeeded, whoever released it. `error` says why it is `outcome`.

@@ -8,6 +8,7 @@
 #include "run/labels.h"
 #include "run/own_machine.h"
 #include "run/polling.h"
+#include "run/strays.h"
 
 namespace ferry::run {
 
@@ -51,6 +52,7 @@ class Release {
   const ledger::Run& run_;
   const Place& place_;
   bool is_our_account_ = false;
+  std::set<std::string> pending_;  // ids; not seen running since
 };
 
 Status Release::be_sure_of_account() {
@@ -69,6 +71,7 @@ Status Release::settle_intent(ledger::Instance& instance) {
       }));
   if (!found) return {};
   instance.id = found->id;
+  if (found->state == cloud::State::pending) pending_.insert(found->id);
   instance.launched_ms = found->launched_ms;
   instance.state = ledger::Rent::live;
   return doors_.ledger.note_instance(instance);
@@ -107,6 +110,7 @@ Result<std::int64_t> Release::end(const std::string& id, std::int64_t launched_m
     if (now) {
       is_our_account_ = true;
       ending.saw(*now, now_ms);
+      if (now->alive() && now->state != cloud::State::pending) pending_.erase(id);
       if (now->state == cloud::State::terminated) return ending.began_ms;
     } else if (now.error().kind == Kind::not_found) {
       TRY("", be_sure_of_account());
@@ -148,7 +152,13 @@ Result<std::int64_t> Release::end(const std::string& id, std::int64_t launched_m
 Status Release::instances(std::vector<ledger::Instance>& noted, std::vector<std::string>& ended) {
   // What is known is ended first, whatever else may fail: another account would not know it.
   for (const auto& instance : noted) {
-    if (!instance.id.empty()) (void)cloud_.terminate(instance.id);
+    if (instance.id.empty()) continue;
+    // Of one that may not have run yet this must be seen before: it is not billed then.
+    const auto before = instance.running_ms == 0 && !was_adopted(instance)
+                            ? cloud_.describe(instance.id)
+                            : tl::unexpected<Error>(Error{});
+    if (before && before->state == cloud::State::pending) pending_.insert(instance.id);
+    (void)cloud_.terminate(instance.id);
   }
   TRY_SET(there, "", patiently(doors_, [&] { return still_there(cloud_, run_); }));
   if (there.empty()) TRY("", be_sure_of_account());
@@ -170,6 +180,7 @@ Status Release::instances(std::vector<ledger::Instance>& noted, std::vector<std:
     instance.state = ledger::Rent::released;
     instance.released_ms =
         std::max(when == ended_ms.end() ? doors_.clock.now_ms() : when->second, instance.launched_ms);
+    if (pending_.contains(instance.id)) instance.running_ms = instance.released_ms;
     TRY("", doors_.ledger.note_instance(instance));
   }
   return {};

@@ -1,190 +1,86 @@
 // Ending one machine, whatever the cloud says and does not say, on a clock turned by hand.
 #include <gtest/gtest.h>
 
-#include <csignal>
-
-#include "run/labels.h"
 #include "run/machine.h"
+#include "run/stage.h"
 
-namespace ferry::run {
+namespace ferry::run::release_test {
 namespace {
-
-/// A cloud of at most one machine, which does what the test says at each call.
-class OneMachine final : public cloud::Cloud {
- public:
-  /// Counts in `count`, which outlives it, how often it was told to end.
-  OneMachine(os::FakeClock& clock, int& count) : terminates(count), clock_(clock) {}
-  std::optional<cloud::Instance> machine;
-  std::function<Status()> on_terminate = [] { return Status(); };
-  std::function<void()> on_describe = [] {};
-  int& terminates;
-
-  /// As EC2 tells it; `says_when`: with the time.
-  void end(bool says_when) {
-    machine->state = cloud::State::terminated;
-    if (says_when) machine->ended_ms = clock_.now;
-  }
-
-  const std::string& region() const override { return region_; }
-  Result<cloud::Identity> whoami() override { return cloud::Identity{"1", "arn"}; }
-  Result<cloud::Instance> describe(const std::string&) override {
-    on_describe();
-    clock_.advance(Millis(10));
-    if (machine) return *machine;
-    return fail(Kind::not_found, "no such instance");
-  }
-  Result<std::vector<cloud::Instance>> find_by_tag(const std::string&, const std::string&) override {
-    return std::vector<cloud::Instance>();
-  }
-  Result<std::optional<cloud::Instance>> find_by_token(const std::string&) override { return std::nullopt; }
-  Status terminate(const std::string&) override {
-    ++terminates;
-    return on_terminate();
-  }
-  Status delete_key(const std::string&) override { return {}; }
-  Status delete_group(const std::string&) override { return {}; }
-
-  Result<cloud::Image> newest_image(const cloud::ImageWish&) override { return none(); }
-  Status import_key(const std::string&, const std::string&, const cloud::Tags&) override { return none(); }
-  Result<std::string> public_key(const std::string&) override { return none(); }
-  Status send_key(const std::string&, const std::string&, const std::string&) override { return none(); }
-  Result<cloud::SecurityGroup> ensure_group(const std::string&, const std::string&, const cloud::Tags&,
-                                            const std::string&) override {
-    return none();
-  }
-  Result<std::vector<cloud::Subnet>> subnets(const std::vector<std::string>&) override { return none(); }
-  Result<std::string> vpc_cidr(const std::string&) override { return none(); }
-  Result<cloud::Reservation> reservation(const std::string&) override { return none(); }
-  Result<std::vector<std::string>> zones_with(const std::string&) override { return none(); }
-  Result<cloud::Instance> launch(const cloud::LaunchRequest&) override { return none(); }
-  Status stop(const std::string&) override { return none(); }
-  Status start(const std::string&) override { return none(); }
-  Result<std::string> caller_cidr() override { return none(); }
-
- private:
-  static tl::unexpected<Error> none() { return fail(Kind::unsupported, "not in this test"); }
-  os::FakeClock& clock_;
-  std::string region_ = "us-east-1";
-};
 
 struct ReleaseTest : testing::Test {
   ReleaseTest() {
-    doors.cloud = [this](Place&) -> Result<std::unique_ptr<cloud::Cloud>> {
-      auto opened = std::make_unique<OneMachine>(clock, terminates);
-      opened->machine = {.id = "i-1", .state = cloud::State::running, .launched_ms = began};
-      prepare(*opened);
-      return opened;
-    };
-    run.name = "r-1";
-    run.infra = "aws/us-east-1";
-    run.task = Json::object();
-    run.created_ms = began;
-    EXPECT_TRUE(ledger->add_run(run));
-    ledger::Instance instance;
-    instance.run = run.name;
-    instance.world = "aws";
-    instance.token = "t";
-    EXPECT_TRUE(ledger->note_intent(instance));
-    instance.id = "i-1";
-    instance.state = ledger::Rent::live;
-    instance.launched_ms = began;
-    EXPECT_TRUE(ledger->note_instance(instance));
+    stage.leave_at(ledger::Phase::connecting);
+    id = stage.machine_id();
   }
+  Result<std::vector<std::string>> release() {
+    began = stage.clock.now_ms();
+    auto here = stage.doors();
+    return release_all(here, stage.run());
+  }
+  void refuse_to_end(Kind kind) { stage.cloud.add({.call = "terminate", .error = failure(kind), .times = -1}); }
   /// When the ledger says that the machine ended.
-  std::int64_t released_ms() { return ledger->instances(run.name)->at(0).released_ms; }
+  std::int64_t released_ms() { return must(stage.ledger().instances(stage.run().name)).front().released_ms; }
+  std::int64_t waited() { return stage.clock.now_ms() - began; }
 
-  os::TempDir dir;
-  os::FakeClock clock;
-  const std::int64_t began = clock.now;
-  std::unique_ptr<ledger::Ledger> ledger = *ledger::Ledger::open(dir.path() / "ledger.db", clock);
-  std::unique_ptr<os::HttpClient> http = os::make_http_client();
-  std::unique_ptr<watch::Progress> progress = watch::make_progress(watch::Face::plain, -1, -1);
-  os::SignalQueue signals{SIGUSR2};
-  Doors doors{clock, *http, *ledger, *progress, signals, dir.path(), {}, {}, {}};
-  ledger::Run run;
-  std::function<void(OneMachine&)> prepare = [](OneMachine&) {};
-  int terminates = 0;
+  Stage stage;
+  std::string id;
+  std::int64_t began = 0;
 };
 
 TEST_F(ReleaseTest, AMachineThatEndsItselfNeedsNoHearing) {
-  clock.advance(Seconds(100));
+  stage.cloud.tells_ends = false;
+  refuse_to_end(Kind::throttled);
   std::int64_t ended = 0;
-  prepare = [&](OneMachine& cloud) {
-    cloud.on_terminate = [] { return fail(Kind::throttled, "RequestLimitExceeded"); };
-    cloud.on_describe = [&] {
-      if (ended == 0 && clock.now > began + 103'800) {
-        ended = clock.now;
-        cloud.end(false);  // and EC2 does not say when
-      }
-    };
-  };
-  const auto gone = release_all(doors, run);
+  stage.clock.in(Millis(3'800), [&] {
+    ended = stage.clock.now_ms();
+    stage.cloud.end(id);
+  });
+  const auto gone = release();
   ASSERT_TRUE(gone) << describe(gone.error());
-  EXPECT_EQ(*gone, std::vector<std::string>{"i-1"});
+  EXPECT_EQ(*gone, std::vector<std::string>{id});
   EXPECT_LE(std::abs(released_ms() - ended), 1000);
-  EXPECT_LT(clock.now - began, 110'000) << "nothing was waited for after its end";
+  EXPECT_LT(waited(), 10'000) << "nothing was waited for after its end";
 }
 
 TEST_F(ReleaseTest, TheEndIsTheCloudsAndNotWhenWeLooked) {
-  clock.advance(Seconds(100));
-  const auto ended = clock.now;
-  clock.advance(Seconds(3600));
-  prepare = [&](OneMachine& cloud) {
-    cloud.machine->state = cloud::State::terminated;
-    cloud.machine->ended_ms = ended;
-  };
-  ASSERT_TRUE(release_all(doors, run));
+  const auto ended = stage.clock.now_ms();
+  stage.cloud.end(id);
+  stage.clock.sleep(stage.cloud.memory / 2);
+  ASSERT_TRUE(release());
   EXPECT_EQ(released_ms(), ended);
 }
 
 TEST_F(ReleaseTest, AnEndThatNobodyHearsIsAnErrorAfterItsLimitAndTheMachineStaysNoted) {
-  prepare = [](OneMachine& cloud) {
-    cloud.on_terminate = [] { return fail(Kind::throttled, "RequestLimitExceeded"); };
-  };
-  const auto released = release_all(doors, run);
+  refuse_to_end(Kind::throttled);
+  const auto released = release();
   ASSERT_FALSE(released);
   EXPECT_EQ(released.error().kind, Kind::throttled);
-  EXPECT_EQ(ledger->unreleased()->size(), 1U);
-  EXPECT_GE(clock.now - began, 180'000);
-  EXPECT_LT(clock.now - began, 260'000);
+  EXPECT_EQ(stage.ledger().unreleased()->size(), 1U);
+  EXPECT_GE(waited(), 180'000);
+  EXPECT_LT(waited(), 260'000);
 }
 
 TEST_F(ReleaseTest, ARefusalIsToldWhenTheMachineHasNotEndedItselfWithinAMinute) {
-  prepare = [](OneMachine& cloud) {
-    cloud.on_terminate = [] { return fail(Kind::denied, "UnauthorizedOperation"); };
-  };
-  EXPECT_EQ(release_all(doors, run).error().kind, Kind::denied);
-  EXPECT_LT(clock.now - began, 62'000);
-  EXPECT_EQ(ledger->unreleased()->size(), 1U);
+  refuse_to_end(Kind::denied);
+  EXPECT_EQ(release().error().kind, Kind::denied);
+  EXPECT_LT(waited(), 62'000);
+  EXPECT_EQ(stage.ledger().unreleased()->size(), 1U);
 }
 
 TEST_F(ReleaseTest, AYoungMachineThatIsNotKnownYetIsWaitedForAndEnded) {
-  prepare = [&](OneMachine& cloud) {
-    const auto machine = *cloud.machine;
-    cloud.machine.reset();
-    cloud.on_describe = [&cloud, machine, this] {
-      if (!cloud.machine && clock.now > began + 12'000) cloud.machine = machine;
-    };
-    cloud.on_terminate = [&cloud] {
-      if (cloud.machine) cloud.end(true);  // calm about what it does not know
-      return Status();
-    };
-  };
-  ASSERT_TRUE(release_all(doors, run));
-  EXPECT_GE(terminates, 2);
-  EXPECT_GE(released_ms() - began, 12'000);
+  stage.cloud.invisible = Millis(12'000);
+  const auto visible = stage.cloud.machines().front().rented_ms + 12'000;
+  ASSERT_TRUE(release());
+  EXPECT_GE(stage.cloud.count("terminate"), 2);
+  EXPECT_GE(released_ms(), visible);
+  EXPECT_EQ(stage.cloud.left().size(), 0U);
 }
 
 TEST_F(ReleaseTest, AnOrderThatChangesNothingIsGivenAgain) {
-  prepare = [&](OneMachine& cloud) {
-    cloud.on_terminate = [&cloud] {
-      if (cloud.terminates > 2) cloud.end(true);
-      return Status();
-    };
-  };
-  ASSERT_TRUE(release_all(doors, run));
-  EXPECT_EQ(terminates, 3);
+  stage.cloud.ignored_ends = 2;
+  ASSERT_TRUE(release());
+  EXPECT_EQ(stage.cloud.count("terminate"), 3);
 }
 
 }  // namespace
-}  // namespace ferry::run
+}  // namespace ferry::run::release_test

@@ -15,6 +15,7 @@ using ledger::Phase;
 namespace {
 
 constexpr const char* settle_failed = "settle-failed";
+constexpr std::int64_t a_day = 24 * 3'600'000;
 
 /// Tries to settle a run that failed, as its events tell.
 struct FailedTries {
@@ -49,7 +50,6 @@ Millis next_try_after(int failures, const std::vector<ledger::Instance>& instanc
 /// Settles a run unless that failed a moment ago. What cannot be cured at once and costs nothing that is
 /// known is told once a day.
 Status settle_patiently(Doors& doors, const std::string& name) {
-  constexpr std::int64_t a_day = 24 * 3'600'000;
   TRY_SET(tries, "", failed_tries(doors, name));
   TRY_SET(instances, "", doors.ledger.instances(name));
   const auto now = doors.clock.now_ms();
@@ -73,27 +73,32 @@ Status settle_patiently(Doors& doors, const std::string& name) {
   return {};
 }
 
-/// True only if the cloud says so.
-bool is_stopped(Doors& doors, const ledger::Run& run) {
-  const auto instance = live_instance(doors, run);
-  auto place = instance ? place_of(*instance) : Place{};
-  const auto cloud = instance ? open_cloud(doors, place) : tl::unexpected<Error>(instance.error());
-  const auto now = cloud ? look(**cloud, *instance) : tl::unexpected<Error>(cloud.error());
-  return !now && now.error().code == stopped_code;
+/// The machine if the cloud says that it is stopped; nothing, too, when nobody knows.
+std::optional<cloud::Instance> stopped_one(Doors& doors, const ledger::Instance& instance) {
+  auto place = place_of(instance);
+  const auto cloud = open_cloud(doors, place);
+  auto seen = cloud ? see(doors, **cloud, instance) : tl::unexpected<Error>(cloud.error());
+  return seen && seen->standing == Standing::stopped ? std::move(seen->now) : std::nullopt;
 }
 
-/// Nobody can follow a run whose machine is stopped, and what is to become of it is the person's to say. Told once;
-/// what looks at the cloud goes on telling.
-Status note_stopped(Doors& doors, ledger::Run run) {
-  if (run.outcome == Outcome::lost) return {};
-  run.error = std::string("its machine was stopped from outside") +
-              (run.train_end_ms > 0 ? ", and its outputs are not home" : ", and the training with it");
-  run.outcome = Outcome::lost;
-  run.exit_code.reset();
-  TRY("", doors.ledger.update(run));
-  doors.progress.note(fmt::format("{0} was left behind while {1}: {2}. Bring home what is on it: ferry fetch {0}   "
-                                  "give it up: ferry down {0} --no-fetch",
-                                  run.name, ledger::name(run.phase), run.error));
+/// Nobody can follow a run whose machine is stopped, and what is to become of it is the person's to say. Told once a
+/// day; what looks at the cloud goes on telling.
+Status note_stopped(Doors& doors, ledger::Run run, ledger::Instance instance, const cloud::Instance& now) {
+  constexpr const char* told = "stopped-told";
+  TRY("", note_power(doors, now, instance));
+  if (run.outcome != Outcome::lost) {
+    run.error = std::string("its machine was stopped from outside") +
+                (run.train_end_ms > 0 ? ", and its outputs are not home" : ", and the training with it");
+    run.outcome = Outcome::lost;
+    run.exit_code.reset();
+    TRY("", doors.ledger.update(run));
+  }
+  TRY_SET(events, "", doors.ledger.events(run.name));
+  const auto last = std::find_if(events.rbegin(), events.rend(), [](const auto& one) { return one.kind == told; });
+  if (last != events.rend() && doors.clock.now_ms() - last->time_ms < a_day) return {};
+  TRY("", doors.ledger.add_event(run.name, told, Json::object()));
+  doors.progress.note(fmt::format("{} was left behind while {}: {}; {}", run.name, ledger::name(run.phase),
+                                  stopped_words(instance, now.state), stopped_advice(run.name)));
   return {};
 }
 
@@ -106,9 +111,10 @@ Status settle_run(Doors& doors, const std::string& name) {
   TRY_SET(run, "", doors.ledger.run(name));  // it may have moved on before we held the lock
   if (run.phase == Phase::released || is_kept(run)) return {};
   TRY_SET(instances, "", doors.ledger.instances(name));
-  const bool holds_something = run.phase >= Phase::setup && live_instance(doors, run).has_value();
-  if (holds_something && is_stopped(doors, run)) return note_stopped(doors, std::move(run));
+  const auto machine = live_instance(doors, run);
+  const bool holds_something = run.phase >= Phase::setup && machine;
   if (holds_something) {
+    if (const auto now = stopped_one(doors, *machine)) return note_stopped(doors, std::move(run), *machine, *now);
     TRY_SET(pid, "", hand_over(doors, folder, run.name, std::move(*owner)));
     doors.progress.note(fmt::format("{} was left behind while {}; following it again in the background",
                                     run.name, ledger::name(run.phase)),
@@ -140,14 +146,16 @@ Status settle(Doors& doors) {
 
 namespace {
 
-/// A kept machine that is gone has nobody who waits for it: its run ends here, in its owner's place.
-Status end_kept(Doors& doors, cloud::Cloud& cloud, const ledger::Instance& instance) {
+/// A kept machine that is gone has nobody who waits for it: its run ends here, in its owner's place. One that is
+/// stopped has nobody who notes it.
+Status look_after_kept(Doors& doors, cloud::Cloud& cloud, const ledger::Instance& instance) {
   TRY_SET(owner, "", Owner::try_take(Folder(doors.data, instance.run), Role::settle));
   if (!owner) return {};
   TRY_SET(run, "", doors.ledger.run(instance.run));
   if (!is_kept(run)) return {};
-  TRY_SET(gone, "", is_gone_for_good(doors, cloud, instance));
-  if (!gone) return {};
+  auto kept = instance;
+  TRY_SET(seen, "", see(doors, cloud, instance));
+  if (seen.standing != Standing::gone) return seen.now ? note_power(doors, *seen.now, kept) : Status();
   TRY("", release_all(doors, run));
   return mark_released(doors, run, run.outcome, run.error);
 }
@@ -179,8 +187,8 @@ Status look_at_clouds(Doors& doors) {
       const auto why = error.kind == Kind::denied && !error.why.empty() ? " (" + error.why + ")" : "";
       doors.progress.warn("ps", fmt::format("{}: {}{}", instance.run, error.what, why));
     }
-    if (error.kind != Kind::not_found) continue;
-    if (const auto ended = end_kept(doors, *cloud, instance); !ended)
+    if (error.kind != Kind::not_found && error.code != stopped_code) continue;
+    if (const auto ended = look_after_kept(doors, *cloud, instance); !ended)
       doors.progress.warn("ps", fmt::format("{}: {}", instance.run, ended.error().what));
   }
   return {};

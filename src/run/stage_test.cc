@@ -250,13 +250,13 @@ void Stage::leave_at(ledger::Phase phase, const std::string& command) {
     must(ledger_->note_resource({left.name, machine.world, machine.region, "", kind, name}));
   must(ledger_->note_intent(machine));
   const auto region = cloud.open(stage_region);
-  must(region->import_key(name, "", {}));
+  must(region->import_key(name, "", tags_of(left)));
   cloud::LaunchRequest request;
   request.offer.type.name = machine.type = "t3.medium";
   request.offer.hourly = machine.hourly;
   request.client_token = machine.token;
   request.key_name = name;
-  request.security_group = must(region->ensure_group(name, "", {}, {})).id;
+  request.security_group = must(region->ensure_group(name, "", tags_of(left), {})).id;
   request.user_data = user_data("", "", Lifetime{Seconds(3600)}.until_power_off());
   request.tags = tags_of(left);
   machine.id = must(region->launch(request)).id;

@@ -3,19 +3,30 @@
 #include <algorithm>
 
 #include "aws/ec2_catalog.h"
+#include "aws/ec2_xml.h"
 #include "base/hash.h"
 #include "base/text.h"
 #include "cloud/aws_client.h"
 #include "run/labels.h"
 #include "run/planning.h"
+#include "run/polling.h"
 
 namespace ferry::run {
 
 namespace {
 
-std::string tag_of(const cloud::Instance& instance, const char* key) {
-  const auto found = instance.tags.find(key);
-  return found == instance.tags.end() ? std::string() : found->second;
+/// Of a cloud::Instance or a cloud::Made.
+template <class Tagged>
+std::string tag_of(const Tagged& one, const char* key) {
+  const auto found = one.tags.find(key);
+  return found == one.tags.end() ? std::string() : found->second;
+}
+
+/// "", or ", of the ledger 0a1b…".
+template <class Tagged>
+std::string whose(const Tagged& one, bool is_ours) {
+  const auto ledger = tag_of(one, ledger_tag);
+  return is_ours ? "" : ", of " + (ledger.empty() ? "an unnamed ledger" : "the ledger " + printable(ledger));
 }
 
 /// So that two processes do not adopt a machine twice.
@@ -32,13 +43,11 @@ bool is_run_name(const std::string& name) {
 
 std::string describe_stray(const Stray& stray) {
   const auto& one = stray.instance;
-  const auto run = tag_of(one, "ferry:run"), ledger = tag_of(one, ledger_tag);
+  const auto run = tag_of(one, "ferry:run");
   return fmt::format("{} ({} in {}{}{})", printable(one.id), printable(one.type),
                      stray.place.region.empty() ? stray.place.world : stray.place.region,
                      run.empty() ? "" : ", run " + printable(run),
-                     stray.is_ours ? ""
-                                   : ", of " + (ledger.empty() ? "an unnamed ledger"
-                                                               : "the ledger " + printable(ledger)));
+                     whose(one, stray.is_ours));
 }
 
 Result<std::vector<Stray>> find_strays(Doors& doors, const Place& place) {
@@ -105,6 +114,53 @@ Result<std::string> adopt_stray(Doors& doors, const Stray& stray) {
   }
   TRY("", doors.ledger.adopt(run, instance, made));
   return run.name;
+}
+
+std::string describe_leftover(const Leftover& leftover) {
+  const auto& region = leftover.place.region;
+  return fmt::format("{} {} in {}{}", leftover.made.kind == "key-pair" ? "key pair" : "security group",
+                     printable(leftover.made.name), region.empty() ? leftover.place.world : region,
+                     whose(leftover.made, leftover.is_ours));
+}
+
+Result<std::vector<Leftover>> find_leftovers(Doors& doors, const Place& place) {
+  constexpr Seconds young{3600};  // a launch that goes from region to region
+  auto reached = place;
+  TRY_SET(cloud, "", open_cloud(doors, reached));
+  TRY("", confirm_account(*cloud, place));
+  TRY_SET(made, "", cloud->find_made(owner_tag, owner_name()));
+  // Only what is called as ferry calls it.
+  std::erase_if(made, [](const auto& one) {
+    const auto run = tag_of(one, "ferry:run"), launch = tag_of(one, launch_tag);
+    return !is_run_name(run) || launch.size() < 8 || one.name != resource_name(run, launch);
+  });
+  if (made.empty()) return std::vector<Leftover>();
+  TRY_SET(machines, "", cloud->find_by_tag(owner_tag, owner_name()));
+  TRY_SET(noted, "", doors.ledger.unreleased_resources());
+  TRY_SET(id, "", ledger_id(doors.data));
+  std::vector<Leftover> found;
+  for (auto& one : made) {
+    const auto launch = tag_of(one, launch_tag);
+    const bool is_used = std::ranges::any_of(
+        machines, [&](const auto& it) { return it.alive() && tag_of(it, launch_tag) == launch; });
+    const bool is_held = std::ranges::any_of(noted, [&](const auto& it) { return it.name == one.name; });
+    // Whoever launches here holds its lock, whatever became of the ledger.
+    const bool is_at_work = os::is_locked(Folder(doors.data, tag_of(one, "ferry:run")).owner_lock());
+    const bool is_ours = tag_of(one, ledger_tag) == id;
+    const auto age = doors.clock.now_ms() - aws::parse_iso_time(tag_of(one, made_tag));
+    const bool is_young = !is_ours && age < young.count() * 1000;
+    if (!is_used && !is_held && !is_at_work && !is_young) found.push_back({reached, std::move(one), is_ours});
+  }
+  return found;
+}
+
+Status remove_leftover(Doors& doors, const Leftover& leftover) {
+  auto place = leftover.place;
+  TRY_SET(cloud, "", open_cloud(doors, place));
+  const auto& name = leftover.made.name;
+  return patiently(doors, [&] {
+    return leftover.made.kind == "key-pair" ? cloud->delete_key(name) : cloud->delete_group(name);
+  });
 }
 
 bool was_adopted(const ledger::Instance& instance) { return instance.token == stray_token(instance.id); }

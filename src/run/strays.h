@@ -1,7 +1,7 @@
 #pragma once
 /// \file
-/// Machines that carry this person's tag and are in no ledger here: the ledger was lost, or they are another
-/// one's. Internal to this room.
+/// What carries this person's tag and is in no ledger here: the ledger was lost, or it is another one's. Internal
+/// to this room.
 
 #include <set>
 
@@ -27,6 +27,24 @@ Result<std::string> adopt_stray(Doors& doors, const Stray& stray);
 
 /// True for a machine that adopt_stray() noted.
 bool was_adopted(const ledger::Instance& instance);
+
+/// A key pair or security group whose machine is gone already: it costs nothing, and nobody will remove it.
+struct Leftover {
+  Place place;
+  cloud::Made made;
+  bool is_ours = false;  ///< as a Stray's
+};
+
+/// "key pair ferry-digits-7k2-1f3a99c2 in us-east-1", for people.
+std::string describe_leftover(const Leftover& leftover);
+
+/// What no machine there uses, no run of the ledger holds and no ferry on this computer is at work with. What
+/// another ledger's ferry may just be launching with is not told. Fails as the calls do, denied where the policy is
+/// of an older ferry.
+Result<std::vector<Leftover>> find_leftovers(Doors& doors, const Place& place);
+
+/// Calm if it is gone already.
+Status remove_leftover(Doors& doors, const Leftover& leftover);
 
 /// Every place where the ledger ever rented, once.
 Result<std::set<Place>> places_of_ledger(Doors& doors);

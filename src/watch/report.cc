@@ -35,17 +35,16 @@ std::string where_of(const RunView& view) {
   return join(words, " ");
 }
 
-std::string state_of(const RunView& view) {
-  if (view.run.phase == ledger::Phase::released) {
-    for (const auto& it : view.instances) {
-      if (it.state != Rent::released) return "still rented";
-    }
-  }
+/// One word, for JSON.
+std::string_view state_of(const RunView& view) {
+  const bool is_rented = std::ranges::any_of(view.instances, [](const auto& it) { return it.state != Rent::released; });
+  if (view.run.phase == ledger::Phase::released) return is_rented ? "still_rented" : name(view.run.phase);
+  if (is_rented && current(view.instances)->stopped_ms > 0) return "stopped";
   if (view.run.keep && view.run.outputs_home && view.run.phase == ledger::Phase::fetching) return "kept";
-  // Nothing trains there any more, and yet it is not released: only a machine that was stopped is left so.
-  if (view.run.outcome == ledger::Outcome::lost && view.run.phase == ledger::Phase::training) return "stopped";
-  return std::string(name(view.run.phase));
+  return name(view.run.phase);
 }
+
+bool is_stopped(const RunView& view) { return state_of(view) == "stopped"; }
 
 /// A machine of the person's own, which is neither rented nor ended.
 bool is_own(const Instance& it) { return it.world == "ssh"; }
@@ -76,7 +75,10 @@ Json instance_json(const Instance& it, std::int64_t now_ms) {
             {"token", it.token},
             {"intent_ms", it.intent_ms},
             {"launched_ms", it.launched_ms},
-            {"released_ms", it.released_ms}};
+            {"released_ms", it.released_ms},
+            {"running_ms", it.running_ms},
+            {"stopped_ms", it.stopped_ms},
+            {"paused_ms", it.paused_ms}};
   const auto dollars = [](Usd money) { return static_cast<double>(money.micros) / 1e6; };
   if (it.hourly.micros > 0) json["hourly_usd"] = dollars(it.hourly);
   if (const auto sum = spent(it, now_ms)) json["spent_usd"] = dollars(*sum);
@@ -85,19 +87,24 @@ Json instance_json(const Instance& it, std::int64_t now_ms) {
 
 }  // namespace
 
+std::string state_words(const RunView& view) {
+  const auto state = state_of(view);
+  return state == "still_rented" ? "still rented" : std::string(state);
+}
+
 std::string runs_table(std::span<const RunView> runs, std::int64_t now_ms, std::size_t width) {
   if (runs.empty()) return "no runs\n";
   Table table({"RUN", "STATE", "WHERE", "OUTCOME", ">GPU", ">LOSS", ">COST", ">AGE", ">LEFT"});
   for (const auto& view : runs) {
     std::vector<std::string> cells = {view.run.name,
-                                      state_of(view),
+                                      state_words(view),
                                       where_of(view),
                                       outcome_of(view.run),
                                       view.gpu_percent ? fmt::format("{:.0f} %", *view.gpu_percent) : "",
                                       view.loss ? show_figure(*view.loss) : "",
                                       cost_of(view, now_ms),
                                       show_age(Millis(now_ms - view.run.created_ms)),
-                                      view.left};
+                                      is_stopped(view) ? "" : view.left};
     for (auto& cell : cells) cell = printable(cell);
     table.add(std::move(cells));
   }
@@ -112,6 +119,7 @@ Json runs_json(std::span<const RunView> runs, std::int64_t now_ms) {
               {"task", run.task_name},
               {"infra", run.infra},
               {"phase", name(run.phase)},
+              {"state", state_of(view)},
               {"outcome", name(run.outcome)},
               {"exit_code", run.exit_code ? Json(*run.exit_code) : Json()},
               {"error", run.error},
@@ -130,7 +138,7 @@ Json runs_json(std::span<const RunView> runs, std::int64_t now_ms) {
     json["spent_usd"] = total ? Json(static_cast<double>(total->micros) / 1e6) : Json();
     if (view.gpu_percent) json["gpu_percent"] = *view.gpu_percent;
     if (view.loss) json["loss"] = *view.loss;
-    if (!view.left.empty()) json["left"] = view.left;
+    if (!view.left.empty() && !is_stopped(view)) json["left"] = view.left;
     all.push_back(std::move(json));
   }
   return all;

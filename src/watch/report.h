@@ -28,8 +28,11 @@ struct RunView {
 /// cut at `width` columns unless it is 0.
 std::string runs_table(std::span<const RunView> runs, std::int64_t now_ms, std::size_t width = 0);
 /// An array with one object a run: everything of the ledger but the task, times as "…_ms", money as numbers
-/// in "…_usd".
+/// in "…_usd"; "state" is the table's, in one word: the phase, or "stopped", "kept", "still_rented".
 Json runs_json(std::span<const RunView> runs, std::int64_t now_ms);
+
+/// Where the run stands, for people: its phase, or "stopped", "kept", "still rented".
+std::string state_words(const RunView& view);
 
 /// What all of them cost by now; nothing when the price of one is unknown.
 std::optional<Usd> total_spent(std::span<const ledger::Instance> instances, std::int64_t now_ms);

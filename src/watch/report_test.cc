@@ -74,6 +74,31 @@ TEST(Report, AFinishedRunWithAnInstanceStillRentedSaysSo) {
   EXPECT_NE(runs_table(runs, now).find("still rented"), std::string::npos);
 }
 
+TEST(Report, AStoppedMachineIsCalledSoCostsItsDiskAndNoTimeIsLeft) {
+  RunView view = training();
+  auto& it = view.instances[0];
+  it.stopped_ms = now - 1'800'000;
+  it.disk.gib = 73;
+  view.run.outcome = ledger::Outcome::lost;
+  const std::vector<RunView> runs = {view};
+  const auto spent = Usd{503'000} + cost(disk_hour(it.disk, ""), Seconds(3600));
+  const auto table = runs_table(runs, now);
+  EXPECT_NE(table.find("stopped"), std::string::npos) << table;
+  EXPECT_NE(table.find(show(spent)), std::string::npos) << table;
+  EXPECT_EQ(table.find("LEFT"), std::string::npos) << table;
+  const auto json = runs_json(runs, now)[0];
+  EXPECT_EQ(json["state"].get<std::string>(), "stopped");
+  EXPECT_EQ(json["phase"].get<std::string>(), "training");
+  EXPECT_FALSE(json.contains("left"));
+  EXPECT_EQ(json["instances"][0]["stopped_ms"].get<std::int64_t>(), it.stopped_ms);
+}
+
+TEST(Report, StatesInJsonAreOneWord) {
+  RunView view = finished();
+  view.instances[0].state = ledger::Rent::live;
+  EXPECT_EQ(runs_json(std::vector{view}, now)[0]["state"].get<std::string>(), "still_rented");
+}
+
 TEST(Report, TextFromOutsideCannotSteerTheTerminal) {
   RunView view = finished();
   view.run.name = "a\x1b[2J";

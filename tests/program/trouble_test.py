@@ -138,7 +138,7 @@ def test_a_machine_that_somebody_stopped_is_told_as_what_it_is():
         ec2.stop_instances(InstanceIds=[instance])
         _, err = ferry.communicate(timeout=120)
         err = err.decode()
-        assert ferry.returncode == 125 and f"{instance} is stopped: nothing trains there" in err and "a month" in err, err
+        assert ferry.returncode == 125 and f"{instance} is stopped: nothing trains on it" in err and "a month" in err, err
         assert f"ferry fetch {run}" in err and "may still go on" not in err and "no timer ends it" in err, err
         assert home.alive() == [instance], "what is on its disk is kept"
         one = home.runs()[0]
