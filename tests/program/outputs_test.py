@@ -35,7 +35,7 @@ def brought(home):
 def shared_tmp(home):
     """Whether instances share /tmp with this computer (the sandbox without namespaces)."""
     home.good("rehearsal", "start")
-    return home.env.get("FERRY_SANDBOX") == "plain"
+    return home.sandbox() == "plain"
 
 
 def test_an_output_that_is_a_link_brings_what_it_points_to():
