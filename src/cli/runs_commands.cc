@@ -208,12 +208,7 @@ Result<int> fetch(World& world, const std::string& name, bool yes) {
 
 Result<int> ssh(World& world, const std::string& name, const std::vector<std::string>& command) {
   TRY_SET(run, "", run_or_newest(world, name));
-  TRY_SET(argv, "", run::ssh_command(world.doors(), run, command));
-  os::SpawnOptions options;
-  options.argv = argv;
-  options.in = os::Stream::inherit;
-  TRY_SET(process, "", os::Process::spawn(options));
-  return process.wait(Millis(-1))->code;
+  return run::visit(world.doors(), run, command);
 }
 
 Result<int> cancel(World& world, const std::string& name) {

@@ -72,7 +72,8 @@ Status logs(Doors& doors, const std::string& run, bool follow,
             const std::function<Status(std::string_view, bool is_error)>& write,
             const std::function<Status()>& caught_up = {});
 
-/// The ssh command line to the run's machine, with today's address.
-Result<os::Argv> ssh_command(Doors& doors, const std::string& run, const os::Argv& command);
+/// Logs in to the run's machine, or runs `command` there, on this terminal; the exit code of ssh. As long as it lasts, no
+/// follower fetches from a run that was left with outputs on its machine, nor gives that machine back.
+Result<int> visit(Doors& doors, const std::string& run, const os::Argv& command);
 
 }  // namespace ferry::run

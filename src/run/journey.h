@@ -70,7 +70,9 @@ class Journey {
   int give_up();
   /// Calls the run lost, unless something worse is noted already, for `why`.
   void call_lost(const std::string& why);
+  /// As long as trying again may help; in a follower of a run that was left, not while somebody is logged in.
   Status fetch_stubbornly();
+  Status try_to_fetch();
   /// Makes the laptop's log whole, and writes train.log. Nothing that goes wrong there ends more than itself.
   void finish_log();
   /// gone only if the ledger holds nothing for rented, or the cloud itself says so. An error's kind is no

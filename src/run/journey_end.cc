@@ -190,6 +190,18 @@ void Journey::call_lost(const std::string& why) {
 }
 
 Status Journey::fetch_stubbornly() {
+  // An earlier try brought nothing home, and the person may be at the machine to put that right: what they are at is
+  // neither fetched by halves nor taken from under them. The machine's own timer bounds what that costs.
+  const bool was_left = is_background_ && run_.phase == Phase::fetching;
+  auto fetched = Status();
+  do {
+    while (was_left && doors_.wish == Wish::go_on && has_visitor(folder_) && doors_.sleep(Millis(500), true)) continue;
+    fetched = try_to_fetch();
+  } while (fetched && was_left && has_visitor(folder_) && doors_.wish == Wish::go_on);
+  return fetched;
+}
+
+Status Journey::try_to_fetch() {
   constexpr int most_tries = 4;
   constexpr Millis longest_rest{30'000};
   if (!link_) TRY("", reopen_link(Interruption::detach));

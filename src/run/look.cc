@@ -1,4 +1,8 @@
 // What people look at: outputs as they are now, the log, the machine itself.
+#include <unistd.h>
+
+#include <algorithm>
+
 #include "base/text.h"
 #include "run/access.h"
 #include "run/actions.h"
@@ -25,6 +29,9 @@ Error nothing_to_fetch(Doors& doors, const ledger::Run& run) {
   return {Kind::not_found, fmt::format("{} has no outputs yet: it is {}", run.name, name(run.phase)),
           where + (run.error.empty() ? "" : "; " + run.error), "see how it goes: ferry logs -f " + run.name, {}};
 }
+
+/// One file for each visitor, which it holds locked.
+os::Path visits_of(const Folder& folder) { return folder.path / "visits"; }
 
 }  // namespace
 
@@ -99,7 +106,7 @@ Status logs(Doors& doors, const std::string& run_name, bool follow,
   return {};
 }
 
-Result<os::Argv> ssh_command(Doors& doors, const std::string& run_name, const os::Argv& command) {
+Result<int> visit(Doors& doors, const std::string& run_name, const os::Argv& command) {
   TRY_SET(run, "", doors.ledger.run(run_name));
   TRY_SET(instance, "", live_instance(doors, run));
   const Folder folder(doors.data, run.name);
@@ -110,7 +117,22 @@ Result<os::Argv> ssh_command(Doors& doors, const std::string& run_name, const os
   auto place = place_of(instance);
   TRY_SET(cloud, "", open_cloud(doors, place));
   TRY_SET(now, "", refresh(doors, *cloud, instance));
-  return ssh::interactive_argv(target_of(folder, now), command);
+  TRY_SET(argv, "", ssh::interactive_argv(target_of(folder, now), command));
+  TRY("", os::make_dirs(visits_of(folder), 0700));
+  const auto file = visits_of(folder) / std::to_string(::getpid());
+  TRY_SET(here, "", os::FileLock::take(file, Millis(1000)));
+  os::SpawnOptions options;
+  options.argv = std::move(argv);
+  options.in = os::Stream::inherit;
+  TRY_SET(process, "", os::Process::spawn(options));
+  const int code = process.wait(Millis(-1))->code;
+  (void)os::remove_all(file);
+  return code;
+}
+
+bool has_visitor(const Folder& folder) {
+  const auto visits = os::list_dir(visits_of(folder)).value_or(std::vector<std::string>());
+  return std::ranges::any_of(visits, [&](const auto& one) { return os::is_locked(visits_of(folder) / one); });
 }
 
 }  // namespace ferry::run

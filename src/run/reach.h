@@ -13,6 +13,9 @@ namespace ferry::run {
 /// A run that was left on its machine on purpose.
 bool is_kept(const ledger::Run& run);
 
+/// Whether somebody is logged in by ferry's visit() (actions.h), whichever process that is.
+bool has_visitor(const Folder& folder);
+
 /// True if a machine was ever rented for one of them, as far as the ledger knows.
 bool ever_rented(const std::vector<ledger::Instance>& instances);
 

@@ -35,7 +35,7 @@ def brought(home):
 def shared_tmp(home):
     """Whether instances share /tmp with this computer (the sandbox without namespaces)."""
     home.good("rehearsal", "start")
-    return home.env.get("FERRY_SANDBOX") == "plain"
+    return home.sandbox() == "plain"
 
 
 def test_an_output_that_is_a_link_brings_what_it_points_to():
@@ -121,11 +121,11 @@ def test_what_cannot_be_read_keeps_the_machine():
         done = home.ferry("run", "--infra", "rehearsal", "--", "python3", "deep.py", timeout=300)
         assert done.returncode == 125 and "1000 folders" in done.err and "is kept" in done.err, (done.returncode, done.err)
         assert len(home.alive()) == 1
-        # Each command leaves a follower behind that tries again: it may release the machine while we are still on it.
-        home.ferry("ssh", home.newest()["run"], "--", "mv ferry/*/outputs/d .")
+        # Every ferry command starts a follower, which tries again: not while the person is at it.
+        home.good("ssh", home.newest()["run"], "--", "rm -rf ferry/*/outputs/d; sleep 3; echo 2 > $(echo ferry/*/outputs)/n")
         assert home.ferry("fetch", home.newest()["run"]).returncode == 0
         home.good("down", home.newest()["run"])
-        assert brought(home)["outputs/m"] == "1\n"
+        assert brought(home) == {"outputs/m": "1\n", "outputs/n": "2\n"}, brought(home)
         home.nothing_left()
 
 
