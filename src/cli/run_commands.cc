@@ -44,7 +44,7 @@ constexpr const char* run_footer =
 
 struct RunOptions {
   TaskOptions task;
-  bool detach = false, keep = false, no_check = false, yes = false, json = false, rehearse = false;
+  bool detach = false, keep = false, no_check = false, follow = false, yes = false, json = false, rehearse = false;
   std::string results = "runs";
 };
 
@@ -96,6 +96,7 @@ int run_command(const Program& program, const RunOptions& options, bool only_reh
   order.workdir = described->workdir;
   order.results = std::filesystem::absolute(options.results).lexically_normal();
   order.check = !options.no_check;
+  order.follow = options.follow;
   if (options.rehearse || only_rehearse) {
     run::Order first = order;
     move_to_rehearsal(first.task);
@@ -126,6 +127,7 @@ void add_run_commands(CLI::App& app, Program& program) {
                 "Return once the training started; a background process brings the outputs home");
   run->add_flag("--keep", options->keep, "Leave the instance when done (it costs until: ferry down RUN)");
   run->add_flag("--no-check", options->no_check, "Do not look at scripts before renting");
+  run->add_flag("--follow", options->follow, "Send what links out of the workdir lead to, not only the links");
   run->add_flag("-y,--yes", options->yes, "Do not ask before renting (also FERRY_YES=1)");
   run->add_flag("--rehearse", options->rehearse, "First on the rehearsal cloud; rent only if that succeeds");
   run->add_flag("--json", options->json, "One JSON object an event on standard output");
@@ -138,6 +140,7 @@ void add_run_commands(CLI::App& app, Program& program) {
   auto* rehearse =
       app.add_subcommand("rehearse", "Run a task on this computer first: --infra rehearsal for any task");
   first->task.add_to(*rehearse);
+  rehearse->add_flag("--follow", first->follow, "Send what links out of the workdir lead to, not only the links");
   rehearse->add_flag("--json", first->json, "One JSON object an event on standard output");
   rehearse->add_option("--results", first->results, "Folder under which outputs come home (default: runs)");
   rehearse->callback([&program, first] {

@@ -3,6 +3,7 @@
 #include <csignal>
 
 #include "base/text.h"
+#include "run/wishes.h"
 
 extern "C" {
 extern const char ferry_embed_scratch_sh[], ferry_embed_scratch_sh_end[];
@@ -17,14 +18,6 @@ namespace {
 
 constexpr std::string_view answer_mark = "ferry-env:", scratch_mark = "ferry-scratch:";
 constexpr std::size_t most_words = 64 * 1024;
-
-/// A task whose setup installs packages itself is left to do so.
-bool installs_itself(std::string_view setup) {
-  for (const std::string_view word : {"pip install", "pip3 install", "conda ", "mamba ", "uv ", "poetry "}) {
-    if (setup.find(word) != std::string_view::npos) return true;
-  }
-  return false;
-}
 
 /// Reads what there is; shows the newest line of `words`.
 Status hear(Doors& doors, os::Process& shell, std::string& answer, std::string& words) {
@@ -113,10 +106,10 @@ Status check_environment(const task::Task& task, const os::Path& workdir) {
     return fail(Kind::bad_input, "the file that environment names does not exist: " + printable(wish.file),
                 "it was looked for in " + workdir.string(), "check the name, or the workdir");
   }
-  // As environment.sh looks for them.
+  // As find_wishes() looks for them.
   static const std::map<std::string, std::vector<std::string>> files = {
-      {"uv", {"uv.lock", "pyproject.toml"}},
-      {"venv", {"requirements.txt", "pyproject.toml"}},
+      {"uv", {"uv.lock", "pyproject.toml", "setup.py"}},
+      {"venv", {"requirements.txt", "pyproject.toml", "setup.py"}},
       {"conda", {"conda-lock.yml", "environment.yml", "environment.yaml"}}};
   const auto known = files.find(wish.kind);
   if (known == files.end() || !wish.name.empty()) return {};
@@ -156,13 +149,14 @@ std::string describe_environment(const Json& facts) {
   return short_line(join(parts, " · "));
 }
 
-Result<Environment> prepare_environment(Doors& doors, Link& link, const task::Task& task) {
+Result<Environment> prepare_environment(Doors& doors, Link& link, const task::Task& task,
+                                        const std::string& wished) {
   doors.progress.begin("setup", "looking at the environment");
   const std::string activate = link.paths().run_dir + "-env.sh";
   const auto& wish = task.environment;
   const std::string kind = wish.kind == "auto" && installs_itself(task.setup) ? "present" : wish.kind;
   const auto words = shell_quoted(std::vector<std::string>{
-      kind, wish.name, wish.file, activate, is_rented(link.instance()) ? "1" : "0", variable_names(task)});
+      kind, wish.name, wish.file, activate, is_rented(link.instance()) ? "1" : "0", variable_names(task), wished});
   TRY_SET(shell, "",
           link.session().spawn(
               fmt::format("cd {} && exec bash -s {}", shell_quoted(link.paths().workdir), words)));

@@ -27,10 +27,12 @@ struct Environment {
 Status check_environment(const task::Task& task, const os::Path& workdir);
 
 /// Looks at what the machine and the workdir have, and installs what is asked for (cached by content), or
-/// starts the run's container. Run it once the workdir is there. Shows what it does as it goes. Fails
+/// starts the run's container. `wished`: the workdir's own file of packages (Wishes::file). Run it once the
+/// workdir is there. Shows what it does as it goes. Fails
 /// bad_input when what is asked for cannot be had, with the tool's last words. Disks are formatted, and
 /// system packages installed, only on machines that AWS rents out.
-Result<Environment> prepare_environment(Doors& doors, Link& link, const task::Task& task);
+Result<Environment> prepare_environment(Doors& doors, Link& link, const task::Task& task,
+                                        const std::string& wished);
 
 /// For the training's shell on a machine that several runs may share: waits until `gpus` of its GPUs are free
 /// (0, or a machine without GPUs: until the whole machine is), keeps them until the training ends, and sets

@@ -1,20 +1,21 @@
 # Finds or makes the environment a training gets. Runs under bash on the machine, in the workdir, behind scratch.sh and
 # container.sh:
-#   bash -s KIND NAME FILE ACTIVATE RENTED NAMES
+#   bash -s KIND NAME FILE ACTIVATE RENTED NAMES FOUND
 # KIND      auto, conda, venv, uv, docker, none; or present: as auto, but nothing is installed
 # NAME      of an environment that is there already (conda name, or a folder), of a docker image, or empty
-# FILE      what is asked for (requirements.txt, environment.yml, Dockerfile, …), or empty: what the workdir has
+# FILE      what the task asks for (requirements.txt, environment.yml, Dockerfile, …), or empty: what the workdir has
 # ACTIVATE  is written: a file that puts the environment in place when sourced; its name ends in -env.sh, and the folder
 #           beside it of the same name without that end is the run's own
 # RENTED    1: the machine is ours alone, so that disks may be formatted and system packages installed; otherwise 0
 # NAMES     of the task's variables, in one word
+# FOUND     what the workdir has (run/wishes.h), or empty: nothing
 # Progress is told on standard error, one line each. Standard output has one line "ferry-scratch:FOLDER TAB BYTES TAB NOTE", and
 # its last line is "ferry-env:" and JSON.
 # What is made lies in ~/.ferry/envs/HASH, by content: a second run with the same wishes installs nothing. HASH is of all
 # that the wishes lead to on this machine: nested files, constraints, wheels, folders of wheels. What is built from code of
 # the workdir, or points into it, is made for this run alone.
 set -u
-kind=$1 name=$2 file=$3 activate=$4 rented=${5:-0} names=${6:-}
+kind=$1 name=$2 file=$3 activate=$4 rented=${5:-0} names=${6:-} found=${7:-}
 envs=$HOME/.ferry/envs own_folder=${activate%-env.sh}
 scratch=${scratch:-}
 say() { printf '%s\n' "$*" >&2; }
@@ -75,29 +76,14 @@ wish_of() {
   case $1 in
     *.yml | *.yaml) echo "conda $1" ;;
     *uv.lock) echo "uv $1" ;;
-    *pyproject.toml) echo "project $1" ;;
+    *pyproject.toml | *setup.py) echo "project $1" ;;
     ?*) echo "pip $1" ;;
   esac
 }
 find_wish() {
-  local candidate
   case $kind in none | present) return 0 ;; esac
-  if [ -n "$file" ]; then
-    [ -e "$file" ] || give_up "the environment's file does not exist: $file"
-    wish_of "$file"
-    return
-  fi
-  for candidate in uv.lock conda-lock.yml environment.yml environment.yaml requirements.txt pyproject.toml; do
-    [ -e "$candidate" ] || continue
-    case "$kind/$candidate" in
-      conda/uv.lock | conda/requirements.txt | conda/pyproject.toml | venv/uv.lock | venv/*conda* | venv/environment.* | \
-        uv/*conda* | uv/environment.* | uv/requirements.txt) continue ;;
-    esac
-    if [ "$candidate" = pyproject.toml ] && ! grep -q '^dependencies' pyproject.toml; then continue; fi
-    wish_of "$candidate"
-    return
-  done
-  return 0
+  [ -z "$file" ] || [ -e "$file" ] || give_up "the environment's file does not exist: $file"
+  wish_of "${file:-$found}"
 }
 
 # Tells the requirements of FILE that PYTHON's packages do not meet; fails if there are any.

@@ -1,6 +1,8 @@
 """Run by the laptop's python3 before anything is rented: WORKDIR SCRIPT… → one line "FILE:LINE NAME" for every module that
 the scripts import (through the workdir's own modules too) and that neither Python, the workdir nor what the workdir asks for
-provides; and one line "framework NAME" for a framework that they import and that only the machine's image can provide."""
+provides; one line "framework NAME" for a framework that they import and that only the machine's image can provide; and for
+every relative path in them that exists, "reads TAB FILE:LINE TAB PATH" where it is certainly opened to be read, or "names TAB …"
+where it may be. Paths that the code tests for, makes or writes are not told."""
 import ast
 import os
 import re
@@ -22,13 +24,12 @@ def plain(name):
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
-wishes, anything = set(), False
-for name in ("requirements.txt", "pyproject.toml", "environment.yml", "environment.yaml", "setup.py", "setup.cfg", "uv.lock", "conda-lock.yml", "Pipfile"):
+wishes = set()
+for name in os.environ.get("FERRY_PROVIDERS", "").splitlines():
     try:
         text = open(os.path.join(root, name), encoding="utf-8", errors="replace").read()
     except OSError:
         continue
-    anything = True
     wishes.update(plain(word) for word in re.findall(r"[A-Za-z][A-Za-z0-9._-]*", text))
 wishes.update(plain(word) for word in re.findall(r"[A-Za-z][A-Za-z0-9._-]*", os.environ.get("FERRY_SETUP", "")))
 
@@ -48,6 +49,74 @@ def provided(module):
     return any(plain(name) in wishes for name in [first, *names_of.get(first, "").split()])
 
 
+readers = {"read_csv", "read_parquet", "read_json", "read_excel", "read_table", "read_pickle", "read_hdf", "read_feather", "read_text",
+           "read_bytes", "loadtxt", "genfromtxt", "fromfile", "load", "load_from_disk", "load_model", "load_weights", "listdir", "scandir",
+           "walk", "iterdir", "imread", "ImageFolder", "DatasetFolder", "image_dataset_from_directory", "text_dataset_from_directory",
+           "flow_from_directory", "load_svmlight_file", "from_file", "DMatrix", "memmap"}
+askers = {"exists", "lexists", "isfile", "isdir", "is_file", "is_dir", "makedirs", "mkdir", "unlink", "remove", "rmtree", "urlretrieve",
+          "savetxt", "savez", "savefig", "imwrite", "copy", "copyfile", "copytree", "move", "rename", "symlink", "extractall"}
+written = re.compile("out|save|log|dest|ckpt|checkpoint|result|export|write|cache|tmp|temp|tensorboard|report|plot|dump", re.I)
+paths, made = {}, set()  # path → ("reads" or "names", FILE:LINE)
+
+
+def text_of(node, known):
+    """The path that an expression is, if its words alone tell."""
+    if isinstance(node, ast.Constant) and isinstance(node.value, str):
+        return node.value
+    if isinstance(node, ast.Name):
+        return known.get(node.id)
+    if isinstance(node, ast.Call) and name_of(node) in ("Path", "PurePath", "join", "str", "fspath"):
+        parts = [text_of(part, known) for part in node.args]
+        return os.path.join(*parts) if parts and None not in parts else None
+    if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Div):
+        left, right = text_of(node.left, known), text_of(node.right, known)
+        return os.path.join(left, right) if left is not None and right is not None else None
+    return None
+
+
+def name_of(call):
+    return call.func.id if isinstance(call.func, ast.Name) else call.func.attr if isinstance(call.func, ast.Attribute) else ""
+
+
+def plain_path(text):
+    if not text or len(text) > 300 or "\n" in text or "\0" in text or "\t" in text or text.startswith(("/", "~", "..")):
+        return None
+    path = os.path.normpath(text)
+    return path if path != "." and os.path.lexists(os.path.join(root, path)) else None
+
+
+def look_at_paths(tree, file, guarded):
+    assigned = {}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Assign) and len(node.targets) == 1 and isinstance(node.targets[0], ast.Name):
+            assigned.setdefault(node.targets[0].id, []).append(node.value)
+    known = {name: values[0].value for name, values in assigned.items()
+             if len(values) == 1 and isinstance(values[0], ast.Constant) and isinstance(values[0].value, str)}
+    for node in ast.walk(tree):
+        if not isinstance(node, ast.Call):
+            continue
+        name = name_of(node)
+        arguments = node.args[:1] + [word.value for word in node.keywords]
+        if isinstance(node.func, ast.Attribute):
+            arguments.append(node.func.value)  # Path("data").iterdir()
+        mode = [word.value for word in node.keywords if word.arg == "mode"] + node.args[1:2]
+        writes = name == "open" and mode and isinstance(mode[0], ast.Constant) and re.search("[wax+]", str(mode[0].value))
+        for argument in node.args + [word.value for word in node.keywords] + arguments[-1:]:
+            path = plain_path(text_of(argument, known))
+            if not path:
+                continue
+            if writes or name in askers or name.startswith(("to_", "save", "write", "dump", "download")):
+                made.add(path)
+            elif id(node) in guarded:
+                pass
+            elif (name == "open" or name in readers) and argument in arguments:
+                paths[path] = ("reads", f"{file}:{node.lineno}")
+            elif name == "add_argument":
+                flag = node.args[0] if node.args else None
+                if not (isinstance(flag, ast.Constant) and written.search(str(flag.value))):
+                    paths.setdefault(path, ("names", f"{file}:{node.lineno}"))
+
+
 seen, told, frameworks = set(), set(), set()
 waiting = [os.path.join(root, script) for script in scripts]
 while waiting and len(seen) < 500:
@@ -60,6 +129,7 @@ while waiting and len(seen) < 500:
     except (OSError, SyntaxError, ValueError):
         continue
     guarded = {id(child) for node in ast.walk(tree) if isinstance(node, ast.Try) for child in ast.walk(node)}
+    look_at_paths(tree, os.path.relpath(path, root), guarded)
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             modules = [alias.name for alias in node.names]
@@ -83,3 +153,6 @@ if frameworks & {"tensorflow", "keras"} and not wishes & {"tensorflow", "keras"}
     print("framework tensorflow")
 elif "torch" in frameworks and not wishes & {"torch", "pytorch"}:
     print("framework pytorch")
+for path, (how, where) in paths.items():
+    if not any(path == one or path.startswith(one + "/") or (how == "names" and one.startswith(path + "/")) for one in made):
+        print(f"{how}\t{where}\t{path}")

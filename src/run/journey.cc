@@ -251,6 +251,11 @@ agent::JobSpec Journey::job_spec(const task::Task& task) const {
               {"SKYPILOT_NUM_NODES", "1"},
               {"SKYPILOT_NUM_GPUS_PER_NODE", gpus},
               {"SKYPILOT_TASK_ID", run_.name}};
+  if (const auto git = run_.task.find("git"); git != run_.task.end() && git->is_object()) {
+    spec.env.emplace_back("FERRY_GIT_COMMIT", text_at(*git, "commit"));
+    if (git->contains("branch")) spec.env.emplace_back("FERRY_GIT_BRANCH", text_at(*git, "branch"));
+    if (git->contains("dirty")) spec.env.emplace_back("FERRY_GIT_DIRTY", git->value("dirty", true) ? "1" : "0");
+  }
   for (const auto& [key, value] : task.envs) spec.env.emplace_back(key, value);
   for (const auto& [key, value] : task.secrets) spec.secrets.emplace_back(key, value);
   spec.max_duration_s = lifetime_.max_duration.count();
@@ -271,7 +276,7 @@ int Journey::from_the_start(const Order& order, Preflight&& ready) {
     TRY("", launch(order, ready.framework));
     TRY("", connect());
     TRY("", sync(tree));
-    TRY("", setup(order));
+    TRY("", setup(order, ready.wished));
     if (is_over() || detaching_) return {};
     if (order.detach) {
       TRY("", enter(Phase::training));

@@ -38,7 +38,7 @@ class Journey {
   Status launch(const Order& order, const std::string& framework);
   Status connect();
   Status sync(const sync::Tree& tree);
-  Status setup(const Order& order);
+  Status setup(const Order& order, const std::string& wished);
   Status train();
   /// Brings home what there is.
   Status fetch();

@@ -31,10 +31,10 @@ constexpr int most_fruitless = 10;
 
 }  // namespace
 
-Status Journey::setup(const Order& order) {
+Status Journey::setup(const Order& order, const std::string& wished) {
   // Before the phase begins: until then nothing of the training is on the machine, and it can just be given
   // back.
-  TRY_SET(environment, "", prepare_environment(doors_, *link_, order.task));
+  TRY_SET(environment, "", prepare_environment(doors_, *link_, order.task, wished));
   environment_ = std::move(environment);
   run_.task["environment"] = environment_.facts;
   TRY("", doors_.ledger.update(run_));

@@ -11,6 +11,9 @@ namespace ferry::run {
 namespace {
 
 constexpr Millis first_try{15'000}, upload_limit{300'000}, hello_limit{20'000}, longest_nap{2'000};
+constexpr std::size_t most_talk = 60'000;  // of a login shell; the ends of a transfer bear little more
+/// A login shell that ends at once does so for good, unless the machine is still booting.
+constexpr int shells_of_own_machine = 2, shells_of_rented_machine = 20;
 constexpr Millis between_looks{30'000};  // at whom port 22 lets in
 
 std::string agent_name(std::string_view bytes) { return "ferry-agent-" + hex(sha256(bytes)).substr(0, 16); }
@@ -20,13 +23,21 @@ Result<RemotePaths> prepare(Doors& doors, ssh::Session& session, const ledger::I
   const auto x86 = doors.agent("x86_64"), arm = doors.agent("aarch64");
   const auto x86_name = agent_name(x86), arm_name = agent_name(arm);
   const auto question = fmt::format(
-      "echo; echo \"ferry-home:$HOME\"; echo \"ferry-arch:$(uname -m)\"; "
+      "echo; echo \"ferry-home:${{HOME-}}\"; echo \"ferry-arch:$(uname -m)\"; "
       "for a in {} {}; do [ -x \"$HOME/.ferry/bin/$a\" ] && echo \"ferry-has:$a\"; done; true",
       x86_name, arm_name);
   TRY_SET(answer, "look at the machine", session.run(question, {}, Millis(30'000)));
   RemotePaths paths;
   std::string arch;
   std::set<std::string> have;
+  const auto begin = answer.out.rfind("\nferry-home:");
+  if (begin != std::string::npos && begin > most_talk) {
+    return fail(Kind::corrupt,
+                fmt::format("the login shell of {} says too much before it runs a command: {}", instance.address,
+                            show_bytes(begin)),
+                "it begins with: " + short_line(trim(answer.out), 80),
+                "let ~/.bashrc (or what else that shell reads first) print nothing where there is no terminal");
+  }
   for (const auto& line : split(answer.out, '\n')) {
     if (line.starts_with("ferry-home:")) paths.home = line.substr(11);
     if (line.starts_with("ferry-arch:")) arch = line.substr(11);
@@ -35,6 +46,11 @@ Result<RemotePaths> prepare(Doors& doors, ssh::Session& session, const ledger::I
   // Cut short, as by a connection that broke: to be asked again.
   if (answer.exit.code == 255 || (paths.home.starts_with('/') && arch.empty()))
     return fail(Kind::lost, "the machine did not answer to its end", printable(trim(answer.err).substr(0, 300)));
+  if (paths.home.empty() && begin != std::string::npos) {
+    return fail(Kind::bad_input, "the login shell of " + instance.address + " has no HOME",
+                "something that it reads at its start unsets it",
+                "look at ~/.bashrc (or what else that shell reads first) there");
+  }
   if (!paths.home.starts_with('/')) {
     return fail(Kind::corrupt, "the machine's login shell does not answer as a shell does",
                 printable(trim(answer.out + answer.err).substr(0, 300)));
@@ -94,6 +110,7 @@ Result<Link> Link::open(Doors& doors, cloud::Cloud& cloud, const Folder& folder,
   auto nap = Millis(100);
   std::int64_t next_look_at_door = 0;
   bool looked_again = false;
+  int ended_shells = 0;
   TRY("", ensure_known_hosts(doors, folder, instance));
   const bool lost_key = key_is_lost(folder, instance);
   if (lost_key) TRY("", renew_key(doors, cloud, folder, instance));
@@ -109,6 +126,9 @@ Result<Link> Link::open(Doors& doors, cloud::Cloud& cloud, const Folder& folder,
       session = tl::unexpected<Error>(std::move(paths).error());
     }
     const auto kind = session.error().kind;
+    ended_shells = session.error().code == ssh::login_shell_code ? ended_shells + 1 : 0;
+    if (ended_shells >= (instance.world == "ssh" ? shells_of_own_machine : shells_of_rented_machine))
+      return tl::unexpected<Error>(std::move(session).error());
     if ((session.error().code == ssh::host_key_code || kind == Kind::io) && !std::exchange(looked_again, true)) {
       // Before that is called another machine: ssh may have met a known_hosts that was damaged a moment ago.
       TRY_SET(written, "", ensure_known_hosts(doors, folder, instance));

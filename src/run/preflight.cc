@@ -3,6 +3,9 @@
 #include "agent/protocol.h"
 #include "base/text.h"
 #include "os/process.h"
+#include "run/sent.h"
+#include "run/shell_words.h"
+#include "run/wishes.h"
 
 extern "C" {
 extern const char ferry_embed_imports_py[], ferry_embed_imports_py_end[];
@@ -42,18 +45,89 @@ std::string syntax_error(const os::Path& file) {
   return std::string(trim(done->out));
 }
 
-/// Tells of modules that nothing provides, as imports.py finds them. Calm where there is no python3 here.
-void look_at_imports(const os::Path& workdir, const std::vector<std::string>& scripts,
-                     const std::string& setup, Preflight& out) {
-  if (scripts.empty()) return;
+/// Fails for a script whose lines end as on Windows, where that cannot work: bash takes the end for a part of
+/// each word, and Linux for a part of the interpreter's name behind "#!".
+Status look_at_line_ends(const os::Path& file, const std::string& script, bool is_program) {
+  const auto text = os::read_file(file, 1 << 20);
+  if (!text) return {};
+  const auto first = std::string_view(*text).substr(0, text->find('\n'));
+  const bool ends_so = first.ends_with('\r');
+  const bool by_name = is_program && first.starts_with("#!") && ends_so;
+  if (!by_name && !(script.ends_with(".sh") && text->find("\r\n") != std::string::npos)) return {};
+  return fail(Kind::bad_input, "the script that run names has Windows line ends: " + script,
+              by_name ? fmt::format("Linux looks for a program called '{}'", printable(first.substr(2)))
+                      : "bash takes each line's carriage return for a part of the command",
+              "sed -i 's/\\r$//' " + shell_quoted(script) + "; and keep it so: *.sh text eol=lf in .gitattributes");
+}
+
+/// Without set -e, only the last command's failure ends setup.
+void look_at_setup(const std::string& setup, std::vector<std::string>& warnings) {
+  std::size_t commands = 0;
+  bool goes_on = false;
+  for (const auto& written : split(setup, '\n')) {
+    const auto line = trim(written);
+    if (line.empty() || line.starts_with('#')) continue;
+    // What is one command over several lines, or ends at the first failure, needs none.
+    if (line.find("<<") != line.npos) return;
+    if (line.starts_with("set -") && line.find('e') != line.npos) return;
+    if (!goes_on) ++commands;
+    goes_on = line.ends_with('\\') || line.ends_with("&&") || line.ends_with("||") || line.ends_with('|');
+  }
+  if (commands < 2) return;
+  warnings.push_back(fmt::format("setup has {} commands and no `set -e`: when one but the last fails, training starts "
+                                 "all the same; begin it with  set -e",
+                                 commands));
+}
+
+/// A path that something names, exists here and would not be there. `who` is the command, or FILE:LINE.
+Status look_at_path(const task::Task& task, const os::Path& workdir, const sync::Tree& tree,
+                    const std::string& who, const std::string& path) {
+  const auto* unsent = unsent_at(tree, path);
+  if (unsent == nullptr || !os::exists(workdir / path) || is_output(task.outputs, path)) return {};
+  // What setup speaks of, it may make.
+  const auto top = path.substr(0, path.find('/'));
+  if (task.setup.find(path) != std::string::npos || task.setup.find(top + "/") != std::string::npos) return {};
+  return fail(Kind::bad_input, fmt::format("{} reads {}, which would not be sent", who, printable(path)),
+              why(*unsent), cure(*unsent) + "; or pass --no-check if the run makes it there");
+}
+
+/// Fails for a path that the command, or a shell script that it runs, reads and that would not be there.
+Status look_at_paths(const task::Task& task, const os::Path& workdir, const sync::Tree& tree) {
+  if (tree.unsent.empty()) return {};
+  for (const auto& path : paths_read_by(task.run)) TRY("", look_at_path(task, workdir, tree, "the command", path));
+  for (const auto& script : scripts_in(task.run)) {
+    if (!script.ends_with(".sh")) continue;
+    const auto text = os::read_file(workdir / script, 256 * 1024);
+    if (!text) continue;
+    for (const auto& path : paths_read_by(*text)) TRY("", look_at_path(task, workdir, tree, script, path));
+  }
+  return {};
+}
+
+/// Tells of modules that nothing provides, as imports.py finds them, and fails for files that the code opens and
+/// that would not be there. Calm where there is no python3 here.
+Status look_at_python(const task::Task& task, const os::Path& workdir, const std::vector<std::string>& scripts,
+                      const Wishes& wishes, Preflight& out) {
+  if (scripts.empty()) return {};
   os::SpawnOptions options;
   options.argv = {"python3", "-I", "-c", std::string(ferry_embed_imports_py, ferry_embed_imports_py_end),
                   workdir.string()};
   options.argv.insert(options.argv.end(), scripts.begin(), scripts.end());
-  options.env = {{"FERRY_SETUP", setup.substr(0, 64 * 1024)}};
+  options.env = {{"FERRY_SETUP", task.setup.substr(0, 64 * 1024)},
+                 {"FERRY_PROVIDERS", join(wishes.providers, "\n").substr(0, 64 * 1024)}};
   const auto done = os::run_command(options, {}, Millis(10'000));
-  if (!done || done->exit.code != 0) return;
+  if (!done || done->exit.code != 0) return {};
+  const bool is_container = task.environment.kind == "docker";
   for (const auto& line : split(trim(done->out), '\n')) {
+    if (const auto parts = split(line, '\t'); parts.size() == 3) {
+      auto looked = look_at_path(task, workdir, out.tree, parts[1], parts[2]);
+      if (!looked && parts[0] == "reads") return looked;
+      if (!looked)
+        out.warnings.push_back(fmt::format("{} names {}, which is not sent: {}; {}", printable(parts[1]),
+                                           printable(parts[2]), looked.error().why, looked.error().advice));
+      continue;
+    }
+    if (is_container) continue;  // what its image provides is not known here
     const auto words = split(line, ' ');
     if (words.size() != 2) continue;
     if (words[0] == "framework") {
@@ -64,6 +138,7 @@ void look_at_imports(const os::Path& workdir, const std::vector<std::string>& sc
         fmt::format("{}: nothing in the workdir provides {} (no requirements.txt line, no setup)",
                     printable(words[0]), printable(words[1])));
   }
+  return {};
 }
 
 /// "data 1.2 GB, runs 300 MB": the largest folders and files at the top.
@@ -93,7 +168,7 @@ void look_at_size(const sync::Tree& tree, std::vector<std::string>& warnings) {
 }
 
 /// A container is made from an image's name or a Dockerfile.
-Status look_at_dockerfile(const task::Environment& wish, const os::Path& workdir,
+Status look_at_dockerfile(const task::Environment& wish, const os::Path& workdir, const sync::Tree& tree,
                           const std::vector<std::string>& sent) {
   if (wish.kind != "docker") return {};
   if (!wish.name.empty() && !wish.file.empty())
@@ -112,9 +187,10 @@ Status look_at_dockerfile(const task::Environment& wish, const os::Path& workdir
                 near ? "did you mean " + *near + "?" : "check the name, or the workdir");
   }
   if (!std::binary_search(sent.begin(), sent.end(), file)) {
+    const auto* unsent = unsent_at(tree, file);
     return fail(Kind::bad_input, "the Dockerfile would not be sent: " + file,
-                "it lies outside the workdir, or an ignore rule (.gitignore or .ferryignore) leaves it out",
-                "add  !" + file + "  to .ferryignore, or put it in the workdir");
+                unsent ? why(*unsent) : "it lies outside the workdir",
+                unsent ? cure(*unsent) : "put it in the workdir");
   }
   return {};
 }
@@ -132,6 +208,13 @@ std::optional<std::size_t> measured(const Json& json) {
 
 Status check_outputs(const task::Task& task) {
   for (const auto& output : task.outputs) {
+    const auto open = output.find('{');
+    const bool has_braces = open != std::string::npos && output.find(',', open) != std::string::npos;
+    const bool is_unclosed = output.find('[') != std::string::npos && output.find(']') == std::string::npos;
+    if (has_braces || is_unclosed)
+      return fail(Kind::bad_input, fmt::format("the output '{}' would match nothing", printable(output)),
+                  has_braces ? "{a,b} is the shell's own; outputs know *, ?, [ab] and **" : "a [ is never closed",
+                  has_braces ? "name each one: -o A -o B, or outputs: [A, B]" : "close it, or write \\[ for itself");
     const os::Path path = output;
     if (!path.is_absolute() && !output.starts_with('~') && std::ranges::count(path, os::Path("..")) == 0)
       continue;
@@ -221,16 +304,14 @@ std::vector<std::string> scripts_in(std::string_view shell_text) {
   return found;
 }
 
-Result<Preflight> preflight(const task::Task& task, const os::Path& workdir) {
+Result<Preflight> preflight(const task::Task& task, const os::Path& workdir, const Looking& looking) {
   Preflight out;
-  sync::Selection selection;
-  selection.ignore_rules = true;
-  TRY_SET(tree, "look at the workdir", sync::scan(workdir, selection));
+  TRY_SET(tree, "look at the workdir", list_workdir(workdir, looking.follow));
   out.tree = std::move(tree);
   std::vector<std::string> names;
   for (const auto& entry : out.tree.entries) names.push_back(entry.path);
 
-  TRY("", look_at_dockerfile(task.environment, workdir, names));
+  TRY("", look_at_dockerfile(task.environment, workdir, out.tree, names));
   std::string compiled;
   std::vector<std::string> python;
   for (const auto& script : scripts_in(task.run)) {
@@ -248,10 +329,13 @@ Result<Preflight> preflight(const task::Task& task, const os::Path& workdir) {
                   "only the workdir is sent: " + workdir.string(), "set workdir to a folder that holds it");
     }
     if (!std::binary_search(names.begin(), names.end(), plain)) {
+      const auto* unsent = unsent_at(out.tree, plain);
       return fail(Kind::bad_input, "the script that run names would not be sent: " + script,
-                  "an ignore rule (.gitignore or .ferryignore) leaves it out",
-                  "add  !" + plain + "  to .ferryignore");
+                  unsent ? why(*unsent) : "it is no file, or lies behind a link",
+                  unsent ? cure(*unsent) : "put the file itself there");
     }
+    const bool is_program = script.starts_with("./");
+    TRY("", look_at_line_ends(workdir / plain, script, is_program));
     if (plain.ends_with(".py")) {
       const auto wrong = syntax_error(workdir / plain);
       if (!wrong.empty()) {
@@ -263,10 +347,19 @@ Result<Preflight> preflight(const task::Task& task, const os::Path& workdir) {
       python.push_back(plain);
     }
   }
-  // What a container's image provides is not known here.
-  if (task.environment.kind != "docker") look_at_imports(workdir, python, task.setup, out);
+  TRY("", look_at_paths(task, workdir, out.tree));
+  TRY_SET(wishes, "", find_wishes(task, workdir, out.tree));
+  out.wished = wishes.file;
+  out.warnings.insert(out.warnings.end(), wishes.notes.begin(), wishes.notes.end());
+  look_at_setup(task.setup, out.warnings);
+  TRY("", look_at_python(task, workdir, python, wishes, out));
+  auto quiet = task.outputs;
+  if (quiet.empty()) quiet.emplace_back("outputs/");
+  if (const auto results = looking.results.lexically_relative(workdir); !results.empty() && *results.begin() != "..")
+    quiet.push_back(results.string());
+  auto lines = tell_sent(out.tree, workdir, quiet);
+  out.warnings.insert(out.warnings.end(), lines.begin(), lines.end());
   look_at_size(out.tree, out.warnings);
-  for (const auto& note : first_few(out.tree.skipped)) out.warnings.push_back("not sent: " + note);
   out.summary = fmt::format("{}{} {}, {} to send", compiled, out.tree.files,
                             out.tree.files == 1 ? "file" : "files", show_bytes(out.tree.bytes));
   return out;

@@ -13,13 +13,19 @@ struct Preflight {
   sync::Tree tree;      ///< what will be sent
   std::string summary;  ///< "train.py compiles · 6 files, 1.1 MB to send"
   std::vector<std::string> warnings;
+  std::string wished;     ///< the file that the environment is made from (run/wishes.h); empty: none
   std::string framework;  ///< "pytorch" or "tensorflow": imported, and nothing in the workdir provides it
 };
 
+struct Looking {
+  bool follow = false;  ///< links out of the workdir go as what they lead to
+  os::Path results;     ///< where outputs come home: not sent, and no word about it
+};
+
 /// The script named in `run` exists and is among what will be sent; Python files named there compile (when
-/// python3 is here); a container's Dockerfile exists and will be sent; outputs are plausible. bad_input with
-/// the cure.
-Result<Preflight> preflight(const task::Task& task, const os::Path& workdir);
+/// python3 is here); a container's Dockerfile exists and will be sent; what the command and the scripts read is
+/// among what will be sent, if it is there at all. bad_input with the cure.
+Result<Preflight> preflight(const task::Task& task, const os::Path& workdir, const Looking& looking = {});
 
 /// Fails bad_input for an output that cannot come home. (A task file is refused with the place when it is
 /// read.)

@@ -4,9 +4,12 @@
 #include "base/text.h"
 #include "run/access.h"
 #include "run/environment.h"
+#include "run/git_state.h"
 #include "run/journey.h"
 #include "run/labels.h"
 #include "run/preflight.h"
+#include "run/sent.h"
+#include "run/wishes.h"
 #include "watch/report.h"
 
 namespace ferry::run {
@@ -29,6 +32,7 @@ Result<Added> add_run(Doors& doors, const Order& order) {
   run.task = {{"run", order.task.run}, {"setup", order.task.setup}, {"outputs", order.task.outputs}};
   TRY_SET(ledger, "", ledger_id(doors.data));
   run.task["ledger"] = ledger;  // what is made for the run says whose it is
+  if (auto git = git_state(order.workdir); !git.is_null()) run.task["git"] = std::move(git);
   if (order.task.max_duration) run.task["max_duration_s"] = order.task.max_duration->count();
   for (int tries = 0;; ++tries) {
     run.name = order.task.name + "-" + random_name(3 + static_cast<std::size_t>(tries) / 8);
@@ -108,13 +112,14 @@ int start(Doors& doors, const Order& order) {
     TRY("", check_task(order));
     if (order.check) {
       TRY("", check_environment(order.task, order.workdir));
-      TRY_SET(found, "", preflight(order.task, order.workdir));
+      TRY_SET(found, "", preflight(order.task, order.workdir, {order.follow, order.results}));
       ready = std::move(found);
     } else {
-      sync::Selection selection;
-      selection.ignore_rules = true;
-      TRY_SET(tree, "", sync::scan(order.workdir, selection));
+      TRY_SET(tree, "", list_workdir(order.workdir, order.follow));
       ready.tree = std::move(tree);
+      TRY_SET(wishes, "", find_wishes(order.task, order.workdir, ready.tree));
+      ready.wished = wishes.file;
+      ready.warnings = tell_sent(ready.tree, order.workdir, order.task.outputs);
       ready.summary = fmt::format("{}, {} to send", watch::counted(ready.tree.files, "file"),
                                   show_bytes(ready.tree.bytes));
     }

@@ -25,6 +25,7 @@ struct Order {
   bool detach = false;  ///< return once training started
   bool keep = false;    ///< leave the instance when done
   bool check = true;    ///< look at scripts before renting
+  bool follow = false;  ///< links out of the workdir go as what they lead to
   /// Asks whether to spend; called once, before the first call that costs, for AWS and whatever stands in for
   /// it. Empty: do not ask.
   std::function<Status(const Question&)> confirm;

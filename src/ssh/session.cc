@@ -109,6 +109,38 @@ std::string drain(os::Process& process) {
   return text;
 }
 
+/// Who logs in where; of a host of the person's own configuration, what that makes of it.
+std::string whose(const Target& target) {
+  if (!target.own_config) return target.user + "@" + target.address;
+  if (target.address.find('@') != std::string::npos) return target.address;
+  os::SpawnOptions options;
+  options.argv = {"ssh", "-G", "--", target.address};
+  const auto told = os::run_command(options, {}, Millis(5'000));
+  if (told && told->exit.code == 0) {
+    for (const auto& line : split(told->out, '\n'))
+      if (line.starts_with("user ")) return short_line(line.substr(5), 64) + "@" + target.address;
+  }
+  return target.address;
+}
+
+tl::unexpected<Error> login_shell_ended(const Target& target, int code, std::string_view complaint) {
+  const auto who = whose(target);
+  const auto said = short_line(trim(complaint), 300);
+  // bash and zsh name the file and the line: "/home/me/.bashrc: line 3: exec: fish: not found".
+  const auto at = said.find(": line ");
+  const auto begin = at == said.npos ? said.npos : said.rfind(' ', at) + 1;
+  const bool names_file = begin != said.npos && said.find('/', begin) < at;
+  const auto file = names_file ? said.substr(begin, at - begin)
+                               : std::string("~/.bashrc (bash), ~/.zshenv (zsh), ~/.config/fish/config.fish or what "
+                                             "else that shell reads first");
+  return fail(Kind::lost, fmt::format("the login shell of {} ended with code {} before it ran anything", who, code),
+              said.empty() ? "something that it reads at its start ends it: exit, set -e, exec of what is not there"
+                           : said,
+              fmt::format("look at {} there: it must leave a shell alone that has no terminal (to try:  ssh {} true)",
+                          file, target.own_config ? target.address : who),
+              login_shell_code);
+}
+
 /// What OpenSSH says of its own words and files before it looks for anybody.
 bool is_about_configuration(std::string_view complaint) {
   constexpr std::array<std::string_view, 12> signs{
@@ -234,12 +266,15 @@ Result<Session> Session::open(const Target& target, Millis limit) {
     }
     const auto part = os::read_some(master.out.get());
     if (!part || part->empty()) {
-      master.signal(SIGKILL);
-      const auto ended = master.wait(Millis(-1));
-      const auto complaint = drain(master);
-      if (ended && ended->code != 255 && complaint.empty()) {
-        return fail(Kind::lost, "the login shell of " + (target.own_config ? "" : target.user + "@") + target.address + " ended at once");
+      auto ended = master.wait(Millis(2'000));  // its code tells who ended
+      if (!ended) {
+        master.signal(SIGKILL);
+        ended = master.wait(Millis(-1));
       }
+      const auto complaint = drain(master);
+      // ssh's own end is 255; any other code is the other end's.
+      if (ended && ended->signal == 0 && ended->code != 255)
+        return login_shell_ended(target, ended->code, complaint);
       return tl::unexpected<Error>(classify(target, complaint));
     }
     greeting += *part;

@@ -91,6 +91,10 @@ class Session {
 /// Error::code when a host key answers that is not the pinned one.
 inline constexpr const char* host_key_code = "another-host-key";
 
+/// Error::code when we were let in, and the login shell there ended before it ran our command: asking again
+/// changes nothing, unless the machine is still booting.
+inline constexpr const char* login_shell_code = "login-shell";
+
 /// What ssh's complaint on standard error means (it has no other words for it).
 Error classify(const Target& target, std::string_view complaint);
 

@@ -136,6 +136,25 @@ TEST_F(Sshd, AProxyThatRefusesIsDeniedAndOneThatFailsIsAskedAgain) {
   EXPECT_EQ(Session::open(target, Millis(20'000)).error().kind, Kind::lost);
 }
 
+TEST_F(Sshd, ALoginShellThatEndsIsToldWithItsCodeAndTheFileToLookAt) {
+  const auto config = *os::read_file(dir_.path() / "config");
+  const auto with = [&](const std::string& command) {
+    stop();
+    EXPECT_TRUE(os::write_file(dir_.path() / "config", config + "ForceCommand " + command + "\n"));
+    start();
+    return Session::open(target_, Millis(20'000)).error();
+  };
+  auto error = with("exit 3");
+  EXPECT_EQ(error.kind, Kind::lost);
+  EXPECT_EQ(error.code, login_shell_code);
+  EXPECT_EQ(error.what, "the login shell of " + user_ + "@127.0.0.1 ended with code 3 before it ran anything");
+  EXPECT_NE(error.advice.find("~/.bashrc"), std::string::npos);
+  error = with("echo /home/me/.bashrc: line 3: exec: fish: not found >&2; exit 127");
+  EXPECT_NE(error.what.find("code 127"), std::string::npos);
+  EXPECT_EQ(error.why, "/home/me/.bashrc: line 3: exec: fish: not found");
+  EXPECT_NE(error.advice.find("look at /home/me/.bashrc there"), std::string::npos) << error.advice;
+}
+
 TEST(Ssh, AJumpHostMayAskAPersonAndNobodyElse) {
   const os::TempDir dir;
   ASSERT_TRUE(os::write_file(dir.path() / "known", ""));

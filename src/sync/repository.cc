@@ -2,7 +2,6 @@
 
 #include "base/text.h"
 #include "os/env.h"
-#include "os/process.h"
 
 namespace ferry::sync {
 
@@ -10,27 +9,6 @@ namespace {
 
 constexpr std::size_t most_rules = std::size_t{4} << 20;
 constexpr std::chrono::milliseconds patience{20'000};
-
-/// The environment could send git to another repository than the folder's.
-os::SpawnOptions git(const os::Path& folder, const os::Argv& words) {
-  os::SpawnOptions options;
-  options.argv = {"env", "-u", "GIT_DIR", "-u", "GIT_WORK_TREE", "-u", "GIT_INDEX_FILE", "-u", "GIT_PREFIX",
-                  "git", "-C", folder.string(), "-c", "core.fsmonitor=false"};
-  options.argv.insert(options.argv.end(), words.begin(), words.end());
-  options.env = {{"GIT_OPTIONAL_LOCKS", "0"}, {"LC_ALL", "C"}};
-  return options;
-}
-
-/// The nearest folder from `from` up that holds a ".git".
-std::optional<os::Path> top_of(const os::Path& folder) {
-  std::error_code failed;
-  os::Path at = std::filesystem::canonical(folder, failed);
-  if (failed) return std::nullopt;
-  for (;; at = at.parent_path()) {
-    if (os::exists(at / ".git")) return at;
-    if (at == at.root_path()) return std::nullopt;
-  }
-}
 
 void add_rules(Repository& found, const std::string& name, const os::Path& file) {
   if (auto text = os::read_file(file, most_rules)) found.rules.push_back({name, *std::move(text)});
@@ -43,8 +21,27 @@ os::Path usual_excludes_file() {
 
 }  // namespace
 
+std::optional<os::Path> repository_top(const os::Path& folder) {
+  std::error_code failed;
+  os::Path at = std::filesystem::canonical(folder, failed);
+  if (failed) return std::nullopt;
+  for (;; at = at.parent_path()) {
+    if (os::exists(at / ".git")) return at;
+    if (at == at.root_path()) return std::nullopt;
+  }
+}
+
+os::SpawnOptions git_command(const os::Path& folder, const os::Argv& words) {
+  os::SpawnOptions options;
+  options.argv = {"env", "-u", "GIT_DIR", "-u", "GIT_WORK_TREE", "-u", "GIT_INDEX_FILE", "-u", "GIT_PREFIX",
+                  "git", "-C", folder.string(), "-c", "core.fsmonitor=false"};
+  options.argv.insert(options.argv.end(), words.begin(), words.end());
+  options.env = {{"GIT_OPTIONAL_LOCKS", "0"}, {"LC_ALL", "C"}};
+  return options;
+}
+
 std::optional<Repository> repository_of(const os::Path& folder) {
-  const auto top = top_of(folder);
+  const auto top = repository_top(folder);
   if (!top) return std::nullopt;
   Repository found;
   const auto without_git = [&](std::string trouble) {
@@ -58,7 +55,7 @@ std::optional<Repository> repository_of(const os::Path& folder) {
     return found;
   };
   const auto where =
-      os::run_command(git(folder, {"rev-parse", "--show-prefix", "--git-path", "info/exclude"}), {}, patience);
+      os::run_command(git_command(folder, {"rev-parse", "--show-prefix", "--git-path", "info/exclude"}), {}, patience);
   if (!where) return without_git("git is not on this computer");
   if (where->exit.code == 127) return without_git("git is not on this computer");
   const auto lines = split(where->out, '\n');
@@ -67,14 +64,14 @@ std::optional<Repository> repository_of(const os::Path& folder) {
   found.above = lines[0];
   if (found.above.ends_with('/')) found.above.pop_back();
 
-  const auto config = os::run_command(git(folder, {"config", "--path", "--get", "core.excludesFile"}), {}, patience);
+  const auto config = os::run_command(git_command(folder, {"config", "--path", "--get", "core.excludesFile"}), {}, patience);
   const auto named = config && config->exit.code == 0 ? std::string(trim(config->out)) : std::string();
   add_rules(found, named.empty() ? "~/.config/git/ignore" : named,
             named.empty() ? usual_excludes_file() : folder / named);
   add_rules(found, ".git/info/exclude", folder / lines[1]);
 
   const auto tracked = os::run_command(
-      git(folder, {"ls-files", "-z", "--cached", "--ignored", "--exclude-standard"}), {}, patience);
+      git_command(folder, {"ls-files", "-z", "--cached", "--ignored", "--exclude-standard"}), {}, patience);
   if (!tracked || tracked->exit.code != 0)
     return without_git(tracked ? short_line(trim(tracked->err), 200) : tracked.error().what);
   for (auto& path : split(tracked->out, '\0')) {

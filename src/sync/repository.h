@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "os/file.h"
+#include "os/process.h"
 
 namespace ferry::sync {
 
@@ -26,8 +27,13 @@ struct Repository {
   std::string trouble;
 };
 
-/// Nothing if neither the folder nor one above it holds a ".git". Starts git, if it is here, which runs no
-/// hook or monitor of the repository.
+/// The nearest folder from `folder` up that holds a ".git".
+std::optional<os::Path> repository_top(const os::Path& folder);
+
+/// git in `folder`, whatever repository the environment means; it runs no hook or monitor, and takes no lock.
+os::SpawnOptions git_command(const os::Path& folder, const os::Argv& words);
+
+/// Nothing if neither the folder nor one above it holds a ".git". Starts git, if it is here.
 std::optional<Repository> repository_of(const os::Path& folder);
 
 }  // namespace ferry::sync

@@ -234,7 +234,7 @@ def test_what_cannot_be_had_is_told_before_anything_starts_and_with_its_cure():
         assert home.runs("--all") == []
         home.file("Dockerfile", "FROM tiny\n")
         home.file(".ferryignore", "Dockerfile\n")
-        refused("docker", "would not be sent", "!Dockerfile")
+        refused("docker", "would not be sent", "!/Dockerfile")
         refused("{kind: docker, file: Dockerfil}", "does not exist")
         assert home.runs("--all") == []
         refused("{kind: docker, name: nobody/has-this}", "cannot be pulled", "docker login")

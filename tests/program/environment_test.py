@@ -16,6 +16,10 @@ SCRIPT = pathlib.Path(__file__).resolve().parents[2] / "src/run/environment.sh"
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
+ORDER = ("uv.lock", "conda-lock.yml", "environment.yml", "environment.yaml", "requirements.txt", "pyproject.toml", "setup.py")  # as run/wishes.cc has it
+OF = {"conda": ORDER[1:4], "venv": ORDER[4:], "uv": ("uv.lock", "pyproject.toml", "setup.py")}
+
+
 class Machine:
     """A home and a workdir; `ask` is what ferry asks."""
 
@@ -26,8 +30,9 @@ class Machine:
 
     def ask(self, kind="auto", name="", file="", path=PATH):
         activate = self.home / "run-env.sh"
+        found = next((one for one in ORDER if (self.work / one).exists() and (kind in ("auto", "present", "none") or one in OF[kind])), "")
         with open(SCRIPT) as script:
-            done = subprocess.run(["bash", "-s", kind, name, file, str(activate)], stdin=script, cwd=self.work, capture_output=True, text=True,
+            done = subprocess.run(["bash", "-s", kind, name, file, str(activate), "0", "", found], stdin=script, cwd=self.work, capture_output=True, text=True,
                                   env={"HOME": str(self.home), "PATH": path, "PIP_NO_INDEX": "1", "PIP_NO_BUILD_ISOLATION": "0"})
         facts = {}
         if "ferry-env:" in done.stdout:

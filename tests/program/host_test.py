@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
 """A machine that the person has already: infra: ssh/HOST. A kept rehearsal machine plays it, known only to ssh's config."""
+import shlex
 import subprocess
 import time
 
@@ -46,6 +47,26 @@ def test_a_run_on_an_own_machine_rents_nothing_and_leaves_only_ferrys_folder():
         on_box(home, "rm -rf .ferry/runs/*")
         home.good("down", run["run"])
         assert ".ferry" not in on_box(home, "ls -A")
+
+
+def test_a_login_shell_that_ends_or_speaks_no_sense_is_told_within_seconds_with_the_file_to_look_at():
+    with Home() as home:
+        own_machine(home)
+        shell_file = on_box(home, "cd && echo $PWD/.bashrc").strip()
+
+        def with_line(line):
+            on_box(home, f"printf '%s\\n' {shlex.quote(line)} > {shell_file}")
+            return home.ferry("run", "--infra", "ssh/box", "--", "true")
+
+        done = with_line("unset HOME")
+        assert done.returncode == 125 and "has no HOME" in done.err and "bashrc" in done.err, done.err
+        done = with_line("head -c 200000 /dev/zero | tr '\\0' x")
+        assert done.returncode == 125 and "says too much before it runs a command: 200 KB" in done.err, done.err
+        began = time.time()
+        done = with_line("exec no-such-shell")
+        assert done.returncode == 125 and "box ended with code 127 before it ran anything" in done.err, done.err
+        assert f"look at {shell_file} there" in done.err and "get-console-output" not in done.err, done.err
+        assert time.time() - began < 120, "it was waited for as for a machine that boots"
 
 
 def test_wishes_that_an_own_machine_cannot_be_asked_for_are_named():

@@ -1,0 +1,35 @@
+#pragma once
+/// \file
+/// What a workdir asks to be installed: one list, by which check judges imports and the machine installs.
+/// Internal to this room.
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "os/file.h"
+#include "sync/sync.h"
+#include "task/task.h"
+
+namespace ferry::run {
+
+struct Wishes {
+  /// What the environment is made from, if the task names no file: the first of uv.lock, conda-lock.yml,
+  /// environment.yml, requirements.txt, pyproject.toml, setup.py that is sent, fits the kind of environment and
+  /// asks for something pip can install. Empty: nothing.
+  std::string file;
+  /// What provides packages, `file` and all that it leads to; of a task that installs by itself, or in an
+  /// environment of its own, every file that may.
+  std::vector<std::string> providers;
+  /// Files that ask for packages in a way that nothing here installs; a line each, with what to do.
+  std::vector<std::string> notes;
+};
+
+/// A task whose setup installs packages itself is left to do so.
+bool installs_itself(std::string_view setup);
+
+/// Fails bad_input, with "FILE:LINE:COLUMN:", for a line of what would be installed that names a file which
+/// would not be on the machine.
+Result<Wishes> find_wishes(const task::Task& task, const os::Path& workdir, const sync::Tree& tree);
+
+}  // namespace ferry::run
