@@ -1,6 +1,7 @@
 // Limits, the end of the machine, and what survives the agent.
 #include <gtest/gtest.h>
 #include <signal.h>
+#include <sys/resource.h>
 
 #include "agent/served.h"
 #include "base/text.h"
@@ -166,6 +167,56 @@ TEST(Agent, AResultOutlivesTheAgent) {
   const Seen after = follow(client);
   EXPECT_EQ(after.all, before.all);
   EXPECT_EQ(to_json(*after.done), to_json(*before.done));
+}
+
+/// While it lives, no file of this process and of those that it starts grows beyond so many bytes: what they
+/// meet is a full disk.
+class SmallFiles {
+ public:
+  explicit SmallFiles(rlim_t most) : handler_(::signal(SIGXFSZ, SIG_IGN)) {
+    ::getrlimit(RLIMIT_FSIZE, &old_);
+    const rlimit small{most, old_.rlim_max};
+    ::setrlimit(RLIMIT_FSIZE, &small);
+  }
+  ~SmallFiles() {
+    ::setrlimit(RLIMIT_FSIZE, &old_);
+    ::signal(SIGXFSZ, handler_);
+  }
+  SmallFiles(const SmallFiles&) = delete;
+  SmallFiles& operator=(const SmallFiles&) = delete;
+
+ private:
+  rlimit old_{};
+  sighandler_t handler_;
+};
+
+TEST(Agent, OnAFullDiskTheLogComesFromMemoryAndWhatIsTooMuchForThatIsToldAtItsEnd) {
+  for (const int lines : {10'000, 1'000'000}) {
+    Served served;
+    ::kill(served.pid(), SIGTERM);
+    eventually([&] { return !served.running(); });
+    {
+      const SmallFiles limit(20'000);
+      served.serve();
+    }
+    auto client = served.client();
+    ASSERT_TRUE(client.start(served.spec("seq " + std::to_string(lines) + "; exit 7")));
+    eventually([&] { return client.status()->state == JobState::done; });  // nobody reads
+    const Seen seen = follow(client);
+    ASSERT_TRUE(seen.done);
+    EXPECT_EQ(seen.done->run_exit, 7);
+    EXPECT_EQ(seen.all.size(), seen.done->log_size);
+    EXPECT_TRUE(seen.out.starts_with("1\n2\n3\n"));
+    EXPECT_TRUE(seen.out.ends_with("\n" + std::to_string(lines) + "\n"));
+    if (lines == 10'000) {
+      EXPECT_EQ(seen.out.size(), 48'894u);
+      EXPECT_EQ(seen.done->dropped, 0u);
+    } else {
+      EXPECT_GT(seen.done->dropped, 5'000'000u);
+      EXPECT_NE(seen.err.find("bytes of output were dropped here"), std::string::npos) << seen.err;
+      EXPECT_NE(seen.err.find("the machine's disk is full"), std::string::npos) << seen.err;
+    }
+  }
 }
 
 TEST(Agent, AskedToEndItStopsTheJobFirst) {

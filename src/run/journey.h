@@ -11,6 +11,7 @@
 #include "run/planning.h"
 #include "run/preflight.h"
 #include "run/reach.h"
+#include "run/repeats.h"
 #include "run/run.h"
 #include "run/training.h"
 
@@ -52,6 +53,12 @@ class Journey {
   /// the last one. In the foreground, gives up when it never does. May set detaching_, with an error.
   Status connect_again(const char* phase, Training& training, Error lost, Interruption interruption);
   Status follow_job();
+  /// An agent that knows of no job: whether there was one all the same, as when its folder was removed and it
+  /// was killed. What it wrote is there.
+  Result<bool> was_forgotten();
+  /// The agent has not answered for a while, though ssh works: how the training ended by its note, or ends
+  /// now, because the person or the limit wants it. Nothing: it may go on.
+  std::optional<agent::JobStatus> end_unheard();
   Status note_end(const agent::JobStatus& status);
   /// The job is known to have ended, or never to have begun.
   bool is_over() const { return run_.outcome != ledger::Outcome::none || run_.train_end_ms > 0; }
@@ -100,10 +107,13 @@ class Journey {
   std::future<Status> hashing_;             // of the workdir; goes on in a thread of its own
   std::vector<std::string> fetched_files_;  // relative to run_.home
   int fruitless_ = 0;                       // connections in a row over which the agent said nothing
+  int unheard_ = 0;                         // of them, the last ones that were well themselves
+  Repeats repeats_;                         // what is told of those
   std::uint64_t log_size_ = 0;              // as the agent told it in the end; 0: not yet
   bool detaching_ = false;
   bool nothing_ran_ = false;    // whatever the phase: the job certainly was not started
   bool is_background_ = false;  // a follower
+  bool was_started_ = false;    // the agent has confirmed that it started the job, to us or to a ferry before
 };
 
 }  // namespace ferry::run

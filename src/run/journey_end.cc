@@ -209,7 +209,8 @@ Status Journey::try_to_fetch() {
   for (int tries = 1; !fetched && (tries < most_tries || is_background_); ++tries) {
     const auto kind = fetched.error().kind;
     if ((kind != Kind::lost && kind != Kind::timeout) || doors_.letting_go) break;
-    doors_.progress.warn("fetch", fetched.error().what + "; trying again");
+    if (const auto told = repeats_.tell(fetched.error().what + "; trying again"); !told.empty())
+      doors_.progress.warn("fetch", told);
     if (tries >= most_tries) doors_.sleep(std::min(Millis(1000) * tries, longest_rest), true);
     if (auto again = reopen_link(Interruption::detach); !again) return again;
     fetched = fetch();

@@ -28,6 +28,11 @@ constexpr Millis first_rest{2'000}, longest_rest{30'000};
 constexpr Seconds beyond_its_end{3600};
 /// Connections in a row over which the agent said nothing.
 constexpr int most_fruitless = 10;
+/// Of which so many are well themselves: then what it noted counts, or what is wanted of it. Each takes ten
+/// to thirty seconds.
+constexpr int most_unheard = 3;
+/// Beyond max_duration, before an agent that does not answer is taken for one that cannot stop the training.
+constexpr Seconds beyond_max_duration{300};
 
 }  // namespace
 
@@ -82,6 +87,15 @@ Status Journey::note_end(const agent::JobStatus& status) {
   // What the agent has to say besides, of what became of the output or of what was left running.
   if (const auto note = printable(status.note); !note.empty() && ending.error.find(note) == std::string::npos)
     doors_.progress.warn("train", note);
+  if (status.dropped > 0) {
+    const auto cure = instance_.world == "ssh"
+                          ? "make room there"
+                          : "a larger one is rented with disk_size, as in  resources: {disk_size: 200}";
+    doors_.progress.warn("train",
+                         fmt::format("the machine's disk is full: {} bytes of what the training printed are "
+                                     "lost, and what it saved may be; {}",
+                                     status.dropped, cure));
+  }
   return doors_.ledger.update(run_);
 }
 
@@ -120,9 +134,12 @@ Status Journey::connect_again(const char* phase, Training& training, Error lost,
   fruitless_ = training.heard() ? 0 : fruitless_ + 1;
   if (fruitless_ >= most_fruitless && !is_background_)
     return fail(Kind::lost, "the agent on the machine does not answer", lost.what);
+  if (fruitless_ == 0) repeats_.clear();
   const auto why = lost.why.empty() ? lost.what : lost.why;
-  if (fruitless_ < most_fruitless)
-    doors_.progress.warn(phase, "connection lost (" + why + "); connecting again");
+  const auto told = repeats_.tell(lost.code == no_agent_code
+                                      ? "the agent on the machine does not answer (" + why + "); asking again"
+                                      : "connection lost (" + why + "); connecting again");
+  if (!told.empty()) doors_.progress.warn(phase, told);
   if (fruitless_ > 0) doors_.sleep(std::min(Millis(500) * fruitless_, longest_rest), true);
   auto opened = reopen_link(interruption);
   if (!opened && doors_.wish == Wish::detach && interruption == Interruption::detach) detaching_ = true;
@@ -140,8 +157,10 @@ Status Journey::follow_job() {
         return {};
       }
       if (followed->status.state == agent::JobState::idle) {
-        run_.outcome = Outcome::not_started;
-        run_.error = "ferry died before the training was started";
+        TRY_SET(forgotten, "", was_forgotten());
+        run_.outcome = forgotten ? Outcome::lost : Outcome::not_started;
+        run_.error = forgotten ? "the agent on the machine knows nothing of the training any more"
+                               : "ferry died before the training was started";
         return doors_.ledger.update(run_);
       }
       return note_end(followed->status);
@@ -149,13 +168,42 @@ Status Journey::follow_job() {
     const auto kind = followed.error().kind;
     if (kind != Kind::lost && kind != Kind::timeout)
       return tl::unexpected<Error>(std::move(followed).error());
+    unheard_ = followed.error().code == no_agent_code ? unheard_ + 1 : 0;
+    if (unheard_ >= most_unheard) {
+      if (const auto ended = end_unheard()) return note_end(*ended);
+    }
     if (auto again = connect_again("train", training, std::move(followed).error(), Interruption::detach);
         !again)
       return detaching_ ? Status() : again;
   }
 }
 
+Result<bool> Journey::was_forgotten() {
+  if (!was_started_) return false;
+  // What the ledger says of it may only be a guess.
+  TRY_SET(there, "", link_->session().run("[ -e " + shell_quoted(link_->paths().workdir) + " ]"));
+  return there.exit.code == 0;
+}
+
+std::optional<agent::JobStatus> Journey::end_unheard() {
+  auto noted = link_->noted_job();
+  if (noted && noted->state == agent::JobState::done) return *std::move(noted);
+  doors_.check_signals(true);
+  const bool is_cancelled = doors_.wish == Wish::cancel || int_at(run_.task, cancel_asked) > 0;
+  const auto limit = Millis(lifetime_.max_duration + beyond_max_duration).count();
+  if (!is_cancelled && doors_.clock.now_ms() - run_.train_start_ms < limit) return std::nullopt;
+  doors_.progress.warn("train",
+                       "the training cannot be asked to stop, for the agent on the machine does not answer: "
+                       "what it has written by now is brought home");
+  agent::JobStatus ended;
+  ended.state = agent::JobState::done;
+  ended.reason = is_cancelled ? "cancelled" : "max_duration";
+  return ended;
+}
+
 Status Journey::train() {
+  // A ferry before us noted the phase only when it knew.
+  was_started_ = !is_background_ || run_.phase >= Phase::training;
   TRY("", enter(Phase::training));
   if (run_.train_start_ms == 0) {
     run_.train_start_ms = doors_.clock.now_ms();

@@ -14,6 +14,8 @@ constexpr Millis first_try{15'000}, upload_limit{300'000}, hello_limit{20'000}, 
 constexpr std::size_t most_talk = 60'000;  // of a login shell; the ends of a transfer bear little more
 /// A login shell that ends at once does so for good, unless the machine is still booting.
 constexpr int shells_of_own_machine = 2, shells_of_rented_machine = 20;
+constexpr Millis echo_limit{10'000};
+constexpr int most_noted = 65'536;  // bytes of the agent's note
 constexpr Millis between_looks{30'000};  // at whom port 22 lets in
 
 std::string agent_name(std::string_view bytes) { return "ferry-agent-" + hex(sha256(bytes)).substr(0, 16); }
@@ -185,8 +187,31 @@ Result<AgentChannel> Link::agent() {
   if (instance_.world == "ssh") words.push_back("--no-power-off");
   TRY_SET(process, "", start_agent_program(words));
   auto client = agent::Client::connect(std::move(process.out), std::move(process.in), hello_limit);
-  if (!client) return tl::unexpected<Error>(explain(process, std::move(client).error()));
+  if (!client) return tl::unexpected<Error>(with_code(explain(process, std::move(client).error())));
   return AgentChannel{std::move(process), std::move(*client)};
+}
+
+Error Link::with_code(Error error) {
+  const bool may_be_either = error.kind == Kind::lost || error.kind == Kind::timeout;
+  const auto echo = may_be_either ? session_.run("true", {}, echo_limit) : tl::unexpected<Error>(error);
+  if (echo && echo->exit.code == 0) error.code = no_agent_code;
+  return error;
+}
+
+Result<agent::JobStatus> Link::job() {
+  TRY_SET(channel, "", agent());
+  auto status = channel.client.status();
+  if (!status) return tl::unexpected<Error>(with_code(std::move(status).error()));
+  return status;
+}
+
+Result<agent::JobStatus> Link::noted_job() {
+  const std::string note = paths_.run_dir + "/state.json";
+  const auto look = fmt::format("head -c {} {} 2>/dev/null", most_noted, shell_quoted(note));
+  TRY_SET(read, "", session_.run(look, {}, Millis(30'000)));
+  const auto json = parse_json(read.out);
+  const bool is_note = json && json->is_object() && json->contains("status");
+  return is_note ? agent::status_from((*json)["status"]).value_or(agent::JobStatus{}) : agent::JobStatus{};
 }
 
 Error explain(os::Process& other_end, Error error) {

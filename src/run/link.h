@@ -33,6 +33,9 @@ enum class Interruption {
   no_wish,  ///< nothing: a start is under way that nobody else could finish
 };
 
+/// Error::code of what failed lost or timeout because the agent does not answer, though ssh does.
+inline constexpr const char* no_agent_code = "no-agent";
+
 class Link {
  public:
   /// Tries again while the machine boots, until `limit` (0: one try); asks the cloud for a new address in
@@ -46,14 +49,21 @@ class Link {
   const ledger::Instance& instance() const { return instance_; }
   ssh::Session& session() { return session_; }
 
-  /// One more channel to the agent (which is started if it does not run).
+  /// One more channel to the agent (which is started if it does not run). Fails lost; with no_agent_code
+  /// where ssh works all the same.
   Result<AgentChannel> agent();
+  /// What the agent says of the job; fails as agent().
+  Result<agent::JobStatus> job();
+  /// What the agent noted of the job on the machine's disk, read without it: as old as the last change. Idle
+  /// where there is no such note, or none that can be understood.
+  Result<agent::JobStatus> noted_job();
   /// Starts `ferry-agent WORDS…` with pipes, for file transfers.
   Result<os::Process> start_agent_program(const os::Argv& words);
 
  private:
   Link(ssh::Session session, RemotePaths paths, ledger::Instance instance)
       : session_(std::move(session)), paths_(std::move(paths)), instance_(std::move(instance)) {}
+  Error with_code(Error error);
   ssh::Session session_;
   RemotePaths paths_;
   ledger::Instance instance_;

@@ -141,13 +141,14 @@ os::Argv elsewhere(const Link& link) {
   return words;
 }
 
-/// An agent that cannot even start (on a full disk) does not keep the outputs there: then nothing is known to
-/// be older than the run.
+/// Outputs do not wait for an agent that cannot start (on a full disk) or does not answer. Where it noted
+/// nothing either, nothing is known to be older than the run.
 Result<agent::JobStatus> when_it_ran(Link& link) {
-  auto channel = link.agent();
-  auto status = channel ? channel->client.status() : tl::unexpected<Error>(std::move(channel).error());
-  if (status || status.error().kind == Kind::lost || status.error().kind == Kind::timeout) return status;
-  return agent::JobStatus{};
+  auto status = link.job();
+  if (status) return status;
+  const auto& error = status.error();
+  const bool may_come_back = error.kind == Kind::lost || error.kind == Kind::timeout;
+  return may_come_back && error.code != no_agent_code ? std::move(status) : link.noted_job();
 }
 
 /// Brings what there is; what could not come is in the report.

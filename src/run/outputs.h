@@ -24,7 +24,7 @@ struct Outputs {
 /// in sync/outputs.h. When a named output does not exist or is not of this run, all that the run made comes
 /// home, too: the model may be there under another name; and if it made nothing in the workdir, what it wrote
 /// in its home, scratch and /tmp. `denied` with the list, if something could not come: then what could is
-/// here, and the machine must stay. A fetch that was cancelled goes on where it was the next time. One fetch
+/// here, and the machine must stay. The agent is not needed where ssh works. A fetch that was cancelled goes on where it was the next time. One fetch
 /// of a run at a time (a lock), in whichever process.
 Result<Outputs> fetch_outputs(Doors& doors, Link& link, const Folder& folder, const ledger::Run& run,
                               const sync::Options& options = {});

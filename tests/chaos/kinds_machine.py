@@ -1,5 +1,6 @@
 """The machine: it dies, stops, reboots, does not answer; what ferry has on it is killed."""
 import os
+import shutil
 import signal
 import time
 
@@ -197,9 +198,18 @@ def authorized_keys_gone(trial, dice):
 
 @kind("agents-socket-gone-on-the-machine", phases=("training", "fetching"), modes=RENTED)
 def socket_gone(trial, dice):
-    loses(trial, "the agent could not be reached")
     home = on_disk(trial)
     for path in home.glob(".ferry/runs/*/*sock*") if home else ():
         path.unlink()
         trial.note(f"{path.name} is removed from the machine")
     trial.signal(signal.SIGKILL, trial.ssh_clients(), "ssh")
+
+
+@kind("agents-folder-gone-on-the-machine", phases=("training", "fetching"), modes=RENTED)
+def folder_gone(trial, dice):
+    home = on_disk(trial)
+    for path in home.glob(".ferry/runs/*/") if home else ():
+        shutil.rmtree(path, ignore_errors=True)
+        trial.note(f".ferry/runs/{path.name} is removed from the machine")
+    if dice.choice((True, False)):
+        trial.signal(signal.SIGKILL, trial.ssh_clients(), "ssh")
