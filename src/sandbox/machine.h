@@ -16,6 +16,7 @@ struct Machine {
   std::string address;      ///< of this boot
   std::string imds_url;     ///< plain mode: where its metadata is served; else empty (169.254.169.254)
   bool fresh_disk = false;  ///< nothing was ever written to the disk
+  bool is_trial = false;       ///< nobody is let in, so nothing need be hidden
   std::uint32_t first_id = 0;  ///< root mode: what root inside is outside
   os::Fd network{};            ///< root mode, until open_disk(): what make_id_space() made
   os::Fd owner{};              ///< root mode, from then on: the user namespace with these ids

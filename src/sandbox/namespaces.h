@@ -21,8 +21,8 @@ struct FirstProcess {
 /// 2 and the channel. In root mode the network is the caller's until `body` enters another. Call with one thread.
 Result<FirstProcess> start_first_process(Mode mode, const std::function<int(Channel, os::Fd)>& body);
 
-/// Whether this process may make the namespaces of `mode` and mount in them: tries it all in a child. (Root mode needs
-/// more: trial.h.)
+/// Whether this process may make the namespaces of `mode` and mount in them: tries it all in a child. (A root
+/// inside needs more: trial.h.)
 ferry::Status try_namespaces(Mode mode);
 
 /// Writes a file of /proc in one go.

@@ -11,7 +11,7 @@ namespace {
 ferry::Status possible(Mode mode, const os::Path& place) {
   if (mode == Mode::plain) return {};
   if (has_root(mode) && !os::is_root()) return fail(Kind::denied, "not started as root");
-  return mode == Mode::root ? try_root_mode(place) : try_namespaces(mode);
+  return has_root(mode) ? try_with_root(mode, place) : try_namespaces(mode);
 }
 
 }  // namespace

@@ -13,8 +13,11 @@ namespace ferry::sandbox {
 
 namespace {
 
-/// In the system as its root: what belongs to root outside does so here, and can be changed and removed.
-ferry::Status use_system() {
+/// In the system as its root: there is another user; what belongs to root outside does so here, and can be changed and
+/// removed (root-unmapped also serves where the system is read-only).
+ferry::Status use_system(Mode mode) {
+  if (::chown("/home", login_uid, login_uid) < 0) return fail_errno("give a folder to another user");
+  if (mode != Mode::root) return {};
   struct stat info;
   if (::stat("/usr/bin", &info) < 0) return fail_errno("look at /usr/bin");
   if (info.st_uid != 0) return fail(Kind::unsupported, "the system's files belong to nobody inside");
@@ -30,16 +33,21 @@ ferry::Status live_through(Machine& machine) {
   TRY("", mount_system(machine));
   TRY("", enter_system(machine));
   TRY("", raise_network(""));
-  TRY("", enter_id_space(machine.owner));
+  if (machine.owner) TRY("", enter_id_space(machine.owner));
   TRY("", raise_wall());
-  return use_system();
+  return use_system(machine.mode);
 }
 
-ferry::Status try_in(const Folder& folder) {
+ferry::Status try_in(Mode mode, const Folder& folder) {
   TRY("", os::make_dirs(folder.root()));
-  Machine machine{.mode = Mode::root, .folder = folder, .root = folder.root(), .first_id = first_id_for(folder.dir.string())};
-  TRY_SET(network, "", make_id_space(machine.first_id));
-  TRY_SET(child, "", start_first_process(Mode::root, [&](Channel outside, os::Fd passed) {
+  Machine machine{.mode = mode, .folder = folder, .root = folder.root(), .is_trial = true};
+  os::Fd network;
+  if (mode == Mode::root) {
+    machine.first_id = first_id_for(folder.dir.string());
+    TRY_SET(made, "", make_id_space(machine.first_id));
+    network = std::move(made);
+  }
+  TRY_SET(child, "", start_first_process(mode, [&](Channel outside, os::Fd passed) {
             machine.network = std::move(passed);
             const auto done = live_through(machine);
             outside.send(done ? std::string(word::ready) : describe(done.error()));
@@ -54,11 +62,11 @@ ferry::Status try_in(const Folder& folder) {
 
 }  // namespace
 
-ferry::Status try_root_mode(const os::Path& place) {
+ferry::Status try_with_root(Mode mode, const os::Path& place) {
   TRY("", os::make_dirs(place, 0700));
   const Folder folder{std::filesystem::absolute(place) / ".trial"};  // one server a folder, so one trial
   TRY("", os::remove_all(folder.dir));
-  const auto done = try_in(folder);
+  const auto done = try_in(mode, folder);
   TRY("", os::remove_all(folder.dir));
   return done;
 }
