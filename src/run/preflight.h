@@ -14,6 +14,7 @@ struct Preflight {
   std::string summary;  ///< "train.py compiles · 6 files, 1.1 MB to send"
   std::vector<std::string> warnings;
   std::string framework;  ///< "pytorch" or "tensorflow": imported, and nothing in the workdir provides it
+  std::vector<std::string> installed;  ///< modules that environment.sh installs on a rented machine
 };
 
 /// The script named in `run` exists and is among what will be sent; Python files named there compile (when
