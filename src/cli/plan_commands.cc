@@ -128,6 +128,8 @@ int plan_command(const Program& program, const TaskOptions& options, bool json) 
   auto planned =
       run::plan_task(task, lifetime, os::data_dir(), os::system_clock().now_ms(), rehearsal::region());
   if (!planned) return report(planned.error());
+  for (const auto& name : task.missing_envs)
+    planned->ranking.notes.push_back("no value for the variable " + name + ": a run needs one");
   if (const auto& id = task.aws.capacity_reservation; !id.empty())
     planned->ranking.notes.push_back(
         id + " decides type and zone; a run looks at it before it rents, this plan does not");
@@ -268,7 +270,7 @@ void add_plan_commands(CLI::App& app, Program& program) {
 
   auto gpu = std::make_shared<GpuOptions>();
   auto* gpus = app.add_subcommand("gpus", "GPUs that AWS rents out, with prices: ferry gpus A100");
-  gpus->add_option("gpu", gpu->name, "A GPU (A100, H100:8, 24GB+ …), a family (g5) or a type; default: all")
+  gpus->add_option("gpu,--gpus", gpu->name, "A GPU (A100, H100:8, 24GB+ …), a family (g5) or a type; default: all")
       ->type_name("GPU");
   gpus->add_option("--region", gpu->regions, "Prices in this region; several with commas, '*' for all")
       ->allow_extra_args(false);

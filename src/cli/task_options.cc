@@ -4,6 +4,7 @@
 #include "os/env.h"
 #include "plan/nearest.h"
 #include "run/planning.h"
+#include "task/old_names.h"
 
 namespace ferry::cli {
 
@@ -23,7 +24,8 @@ void TaskOptions::add_to(CLI::App& command) {
   command.add_option("--disk", disk, "Size of the root disk in GiB (default: 100)");
   command.add_option(
       "--image", image,
-      "What to boot: ami-…, pytorch, tensorflow or base; or docker:IMAGE, a container to train in");
+      "What to boot: ami-…, pytorch[-2.11], base, a name that AWS gives an image; or docker:IMAGE, a container "
+      "to train in");
   command.add_option("--region", region, "Rent in this region only; '*' for any");
   auto* spot_flag = command.add_flag("--spot", spot, "Spot machines: cheaper, and AWS may take them back");
   command.add_flag("--on-demand", on_demand, "No spot machines, whatever the task says")->excludes(spot_flag);
@@ -111,7 +113,23 @@ os::Path find_workdir(const task::Task& task, const os::Path& file) {
                                                                                    : task.workdir);
 }
 
-Status lay_resources(const TaskOptions& options, task::Resources& resources) {
+Status lay_image(const std::string& written, task::Image& image, std::vector<std::string>& told) {
+  image = {};
+  if (written.starts_with("ami-")) {
+    image.amis[""] = written;
+    return {};
+  }
+  TRY_SET(named, "--image", task::named_image(written));
+  if (!named)
+    return fail(Kind::bad_input, "--image: not an image: " + printable(written), {},
+                "give an AMI (ami-…), pytorch, tensorflow, base or docker:IMAGE");
+  image = std::move(named->image);
+  if (!named->note.empty() && std::ranges::find(told, "--image: " + named->note) == told.end())
+    told.push_back("--image: " + named->note);
+  return {};
+}
+
+Status lay_resources(const TaskOptions& options, task::Resources& resources, std::vector<std::string>& told) {
   std::string infra = options.infra;
   if (infra.empty() && !resources.infra) infra = os::env("FERRY_INFRA").value_or("");
   if (!infra.empty()) {
@@ -143,15 +161,7 @@ Status lay_resources(const TaskOptions& options, task::Resources& resources) {
     resources.disk_gib = static_cast<int>(*gib);
   }
   if (!options.image.empty() && !options.image.starts_with("docker:")) {
-    resources.image = {};
-    if (options.image.starts_with("ami-")) {
-      resources.image.amis[""] = options.image;
-    } else if (options.image == "pytorch" || options.image == "tensorflow" || options.image == "base") {
-      resources.image.flavour = options.image;
-    } else {
-      return fail(Kind::bad_input, "--image: not an image: " + printable(options.image), {},
-                  "give an AMI (ami-…), pytorch, tensorflow, base or docker:IMAGE");
-    }
+    TRY("", lay_image(options.image, resources.image, told));
   }
   if (!options.gpus.empty()) {
     TRY_SET(parsed, "--gpus", task::parse_accelerators(options.gpus));
@@ -334,8 +344,10 @@ Result<Described> describe_task(const TaskOptions& options, const std::vector<st
   }
   if (options.image.starts_with("docker:"))
     out.task.environment = {.kind = "docker", .name = options.image.substr(7), .file = {}};
-  TRY("", lay_resources(options, out.task.resources));
-  for (auto& candidate : out.task.candidates) TRY("", lay_resources(options, candidate));
+  auto& told = out.task.not_yet;
+  TRY("", lay_resources(options, out.task.resources, told));
+  for (auto& candidate : out.task.candidates) TRY("", lay_resources(options, candidate, told));
+  for (auto& line : task::leave_out_old_environments(out.task)) told.push_back(std::move(line));
   const bool on_aws = out.task.wishes()[0].infra.value_or(task::Infra{}).world == task::World::aws;
   TRY("", lay_aws(options, on_aws, out.task.aws));
   if (on_aws) lay_default_disk(out.task);

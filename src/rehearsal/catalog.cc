@@ -40,24 +40,25 @@ std::vector<InstanceType> load_types() {
 }
 
 struct ImageLine {
-  std::string_view name, description, arch, owner_id, owner_alias, root_device, login_user;
+  std::string name, description;
+  std::string_view arch, owner_id, owner_alias, root_device, login_user;
   std::int64_t gib;
   std::vector<std::string> parameters;
 };
 
-const std::vector<ImageLine>& image_lines() {
+std::vector<ImageLine> make_lines() {
   constexpr std::string_view dlami = "/aws/service/deeplearning/ami/";
   constexpr std::string_view canonical = "/aws/service/canonical/ubuntu/server/";
-  const auto deep = [&](std::string_view arch, std::string_view type) {
+  const auto deep = [&](std::string_view arch, const std::string& type) {
     return std::vector{fmt::format("{}{}/{}/latest/ami-id", dlami, arch, type)};
   };
   const auto ubuntu = [&](std::string_view version, std::string_view arch) {
-    std::vector<std::string> out;
+    std::vector<std::string> names;
     for (const char* disk : {"ebs-gp2", "ebs-gp3"})
-      out.push_back(fmt::format("{}{}/stable/current/{}/hvm/{}/ami-id", canonical, version, arch, disk));
-    return out;
+      names.push_back(fmt::format("{}{}/stable/current/{}/hvm/{}/ami-id", canonical, version, arch, disk));
+    return names;
   };
-  static const std::vector<ImageLine> lines = {
+  std::vector<ImageLine> out = {
       {"ubuntu/images/hvm-ssd/ubuntu-jammy-22.04-amd64-server-",
        "Canonical, Ubuntu, 22.04 LTS, amd64 jammy image", "x86_64", "099720109477", "", "/dev/sda1", "ubuntu",
        8, ubuntu("22.04", "amd64")},
@@ -80,40 +81,67 @@ const std::vector<ImageLine>& image_lines() {
        8,
        {"/aws/service/ami-amazon-linux-latest/al2023-ami-kernel-6.1-x86_64",
         "/aws/service/ami-amazon-linux-latest/al2023-ami-kernel-default-x86_64"}},
-      {"Deep Learning Base OSS Nvidia Driver GPU AMI (Ubuntu 22.04) ",
-       "Supported EC2 instances: G4dn, G5, G6, Gr6, G6e, P4d, P4de, P5, P5e, P5en, P6-B200", "x86_64",
-       "898082745236", "amazon", "/dev/sda1", "ubuntu", 35,
-       deep("x86_64", "base-oss-nvidia-driver-gpu-ubuntu-22.04")},
-      {"Deep Learning Base OSS Nvidia Driver GPU AMI (Ubuntu 24.04) ",
-       "Supported EC2 instances: G4dn, G5, G6, Gr6, G6e, P4d, P4de, P5, P5e, P5en, P6-B200", "x86_64",
-       "898082745236", "amazon", "/dev/sda1", "ubuntu", 35,
-       deep("x86_64", "base-oss-nvidia-driver-gpu-ubuntu-24.04")},
-      {"Deep Learning Base OSS Nvidia Driver GPU AMI (Amazon Linux 2023) ",
-       "Supported EC2 instances: G4dn, G5, G6, Gr6, G6e, P4d, P4de, P5, P5e, P5en, P6-B200", "x86_64",
-       "898082745236", "amazon", "/dev/xvda", "ec2-user", 35,
-       deep("x86_64", "base-oss-nvidia-driver-gpu-amazon-linux-2023")},
-      {"Deep Learning OSS Nvidia Driver AMI GPU PyTorch 2.7 (Ubuntu 22.04) ",
-       "Supported EC2 instances: G4dn, G5, G6, Gr6, G6e, P4d, P4de, P5, P5e, P5en", "x86_64", "898082745236",
-       "amazon", "/dev/sda1", "ubuntu", 45, deep("x86_64", "oss-nvidia-driver-gpu-pytorch-2.7-ubuntu-22.04")},
-      {"Deep Learning OSS Nvidia Driver AMI GPU PyTorch 2.9 (Ubuntu 24.04) ",
-       "Supported EC2 instances: G4dn, G5, G6, Gr6, G6e, P4d, P4de, P5, P5e, P5en, P6-B200", "x86_64",
-       "898082745236", "amazon", "/dev/sda1", "ubuntu", 45,
-       deep("x86_64", "oss-nvidia-driver-gpu-pytorch-2.9-ubuntu-24.04")},
-      {"Deep Learning Base AMI with Single CUDA (Ubuntu 22.04) ",
-       "Supported EC2 instances: G4dn, G5, G6, P4d, P5", "x86_64", "898082745236", "amazon", "/dev/sda1",
-       "ubuntu", 30, deep("x86_64", "base-with-single-cuda-ubuntu-22.04")},
-      {"Deep Learning AMI Neuron (Ubuntu 22.04) ", "Supported EC2 instances: Inf1, Inf2, Trn1, Trn1n, Trn2",
-       "x86_64", "898082745236", "amazon", "/dev/sda1", "ubuntu", 60, deep("x86_64", "neuron-ubuntu-22.04")},
-      {"Deep Learning ARM64 Base OSS Nvidia Driver GPU AMI (Ubuntu 22.04) ",
-       "Supported EC2 instances: G5g, P6e-GB200", "arm64", "898082745236", "amazon", "/dev/sda1", "ubuntu",
-       35, deep("arm64", "base-oss-nvidia-driver-gpu-ubuntu-22.04")},
-      {"Deep Learning ARM64 Base OSS Nvidia Driver GPU AMI (Ubuntu 24.04) ",
-       "Supported EC2 instances: G5g, P6e-GB200", "arm64", "898082745236", "amazon", "/dev/sda1", "ubuntu",
-       35, deep("arm64", "base-oss-nvidia-driver-gpu-ubuntu-24.04")},
-      {"Deep Learning ARM64 AMI OSS Nvidia Driver GPU PyTorch 2.7 (Ubuntu 22.04) ",
-       "Supported EC2 instances: G5g", "arm64", "898082745236", "amazon", "/dev/sda1", "ubuntu", 45,
-       deep("arm64", "oss-nvidia-driver-gpu-pytorch-2.7-ubuntu-22.04")},
+      {"al2023-ami-2023.9-kernel-6.1-arm64-",
+       "Amazon Linux 2023 AMI arm64 HVM kernel-6.1",
+       "arm64",
+       "137112412989",
+       "amazon",
+       "/dev/xvda",
+       "ec2-user",
+       8,
+       {"/aws/service/ami-amazon-linux-latest/al2023-ami-kernel-6.1-arm64",
+        "/aws/service/ami-amazon-linux-latest/al2023-ami-kernel-default-arm64"}},
   };
+  const std::string gpus = "Supported EC2 instances: G4dn, G5, G6, Gr6, G6e, P4d, P4de, P5, P5e, P5en, P6-B200";
+  const auto add = [&](std::string_view arch, std::string name, std::string description, std::string_view system,
+                       std::int64_t gib, std::vector<std::string> parameters) {
+    const bool amazon_linux = system.starts_with("Amazon");
+    out.push_back({fmt::format("{} ({}) ", name, system), std::move(description), arch, "898082745236", "amazon",
+                   amazon_linux ? "/dev/xvda" : "/dev/sda1", amazon_linux ? "ec2-user" : "ubuntu", gib,
+                   std::move(parameters)});
+  };
+  const auto word = [](std::string_view system) {
+    auto text = lower(system);
+    std::ranges::replace(text, ' ', '-');
+    return text;
+  };
+  for (const char* system : {"Ubuntu 22.04", "Ubuntu 24.04", "Amazon Linux 2023"}) {
+    add("x86_64", "Deep Learning Base OSS Nvidia Driver GPU AMI", gpus, system, 35,
+        deep("x86_64", "base-oss-nvidia-driver-gpu-" + word(system)));
+    add("x86_64", "Deep Learning Base AMI with Single CUDA", gpus + ", G7, P6-B300", system, 30,
+        deep("x86_64", "base-with-single-cuda-" + word(system)));
+  }
+  for (const char* system : {"Ubuntu 22.04", "Ubuntu 24.04"}) {
+    add("arm64", "Deep Learning ARM64 Base OSS Nvidia Driver GPU AMI", "Supported EC2 instances: G5g, P6e-GB200",
+        system, 35, deep("arm64", "base-oss-nvidia-driver-gpu-" + word(system)));
+    add("x86_64", "Deep Learning AMI Neuron", "Supported EC2 instances: Inf2, Trn1, Trn1n, Trn2", system, 60,
+        {fmt::format("/aws/service/neuron/dlami/multi-framework/{}/latest/image_id", word(system))});
+  }
+  // All versions of a framework are built anew on the same day.
+  const std::pair<const char*, const char*> frameworks[] = {{"2.7", "Ubuntu 22.04"},       {"2.9", "Ubuntu 24.04"},
+                                                            {"2.10", "Ubuntu 24.04"},      {"2.11", "Ubuntu 24.04"},
+                                                            {"2.11", "Amazon Linux 2023"}};
+  for (const auto& [version, system] : frameworks) {
+    const auto kind = fmt::format("oss-nvidia-driver-gpu-pytorch-{}-{}", version, word(system));
+    add("x86_64", fmt::format("Deep Learning OSS Nvidia Driver AMI GPU PyTorch {}", version), gpus, system, 45,
+        deep("x86_64", kind));
+    if (!std::string_view(system).starts_with("Amazon"))
+      add("arm64", fmt::format("Deep Learning ARM64 AMI OSS Nvidia Driver GPU PyTorch {}", version),
+          "Supported EC2 instances: G5g", system, 45, deep("arm64", kind));
+  }
+  // For machines that AWS has retired: a rehearsal has them still.
+  const std::string old = "Supported EC2 instances: P2, P3, P3dn, G3";
+  add("x86_64", "Deep Learning Base Proprietary Nvidia Driver GPU AMI", old, "Ubuntu 22.04", 35,
+      deep("x86_64", "base-proprietary-nvidia-driver-gpu-ubuntu-22.04"));
+  add("x86_64", "Deep Learning Proprietary Nvidia Driver AMI GPU PyTorch 2.3", old, "Ubuntu 22.04", 45,
+      deep("x86_64", "proprietary-nvidia-driver-gpu-pytorch-2.3-ubuntu-22.04"));
+  add("x86_64", "Deep Learning AMI Habana PyTorch 2.0.1 SynapseAI 1.12.0", "Supported EC2 instances: DL1",
+      "Ubuntu 20.04", 45, {});
+  return out;
+}
+
+const std::vector<ImageLine>& image_lines() {
+  static const std::vector<ImageLine> lines = make_lines();
   return lines;
 }
 
@@ -122,13 +150,13 @@ std::vector<Image> make_images() {
   for (const auto& line : image_lines()) {
     bool newest = true;
     for (const char* day : {"20260117", "20251108"}) {
-      const std::string full = std::string(line.name) + day;
+      const std::string full = line.name + day;
       const std::string digits = hex(sha256(full));
       const std::string created = fmt::format("{:.4}-{:.2}-{:.2}T06:12:35.000Z", day, day + 4, day + 6);
       out.push_back(
           {.id = "ami-" + digits.substr(0, 17),
            .name = full,
-           .description = std::string(line.description),
+           .description = line.description,
            .arch = std::string(line.arch),
            .owner_id = std::string(line.owner_id),
            .owner_alias = std::string(line.owner_alias),

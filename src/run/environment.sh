@@ -334,6 +334,45 @@ make_environment() { # TOOL FILE BASE PYTHON FOLDER
   esac
 }
 
+# What the code imports and no image of AWS's has, where the workdir asks for nothing: keras and TensorFlow. A training that
+# imports torch computes with that; its keras is told so.
+implied_packages() { # PYTHON
+  local framework
+  [ "$rented" = 1 ] && [ "$kind" != present ] && [ "$kind" != none ] || return 0
+  framework=$(grep -rhsoE --include='*.py' '^(import|from)[[:space:]]+(tensorflow|keras)([[:space:].,]|$)' . | grep -oE 'tensorflow|keras' | sort -u | tail -n 1)
+  [ -n "$framework" ] || return 0
+  ! "$1" -c 'import importlib.util, sys; sys.exit(not importlib.util.find_spec(sys.argv[1]))' "$framework" 2>/dev/null || return 0
+  if [ "$(wanted_framework)" = torch ]; then
+    [ "$framework" = tensorflow ] || echo keras
+  elif command -v nvidia-smi >/dev/null && nvidia-smi -L >/dev/null 2>&1; then
+    echo 'tensorflow[and-cuda]'
+  else
+    echo tensorflow
+  fi
+}
+
+# Sets folder and made. That it cannot be had does not end the run: the training may do without.
+install_implied() { # PACKAGES PYTHON
+  local key
+  key=$({ echo "implied $1 $base"; "$2" -V; } 2>&1 | sha256sum | cut -c1-16)
+  exec 8>"$envs/$key.lock"
+  command -v flock >/dev/null && ! flock -n 8 && say "another run is making this environment; waiting for it" && flock 8
+  made="$1 as installed before"
+  if [ ! -e "$envs/$key/.complete" ]; then
+    say "installing $1"
+    rm -rf "$envs/$key"
+    if ! make_venv "$2" "$base" "$envs/$key" || ! install_into "$envs/$key" "$1"; then
+      rm -rf "$envs/$key"
+      made="$1 could not be installed"
+      say "$made"
+      return 0
+    fi
+    touch "$envs/$key/.complete"
+    made="$1 installed"
+  fi
+  folder=$envs/$key
+}
+
 write_activation() { # FOLDER (empty: the system's)
   {
     if [ -n "$1" ] && [ -d "$1/conda-meta" ] && [ -e "$(conda_base)/etc/profile.d/conda.sh" ]; then
@@ -404,7 +443,7 @@ main() {
     train_in_container
     return
   fi
-  local wish tool asked base python content
+  local wish tool asked base python content implied=
   wish=$(find_wish) || exit 1
   # An environment that is named and there is meant, unless a file is named, too.
   [ -z "$name" ] || [ -n "$file" ] || [ "${wish%% *}" != conda ] || ! (choose_base) >/dev/null 2>&1 || wish=
@@ -440,8 +479,11 @@ main() {
       }
       touch "$folder/.complete"
     fi
+  elif [ -n "$python" ] && implied=$(implied_packages "$python") && [ -n "$implied" ]; then
+    install_implied "$implied" "$python"
   fi
   write_activation "$folder"
+  [ "$implied" != keras ] || printf 'export KERAS_BACKEND="${KERAS_BACKEND:-torch}"\n' >>"$activate"
   # conda's scripts use variables that are not set.
   set +u
   . "$activate"

@@ -1,11 +1,14 @@
 """Run by the laptop's python3 before anything is rented: WORKDIR SCRIPT… → one line "FILE:LINE NAME" for every module that
 the scripts import (through the workdir's own modules too) and that neither Python, the workdir nor what the workdir asks for
-provides; one line "framework NAME" for a framework that they import and that only the machine's image can provide; and for
-every relative path in them that exists, "reads TAB FILE:LINE TAB PATH" where it is certainly opened to be read, or "names TAB …"
-where it may be. Paths that the code tests for, makes or writes are not told."""
+provides; one line "framework NAME" for a framework that they import and that only the machine can provide; one line
+"installed NAME" for what ferry then installs there; where FERRY_REHEARSAL is set, one line "absent FILE:LINE NAME" for each of these that
+the python3 of a rehearsal's machine does not have; and for every relative path in them that exists, "reads TAB FILE:LINE TAB PATH" where it
+is certainly opened to be read, or "names TAB …" where it may be. Paths that the code tests for, makes or writes are not told. FERRY_OWN is
+set where nobody knows what the machine has: it may have all."""
 import ast
 import os
 import re
+import subprocess
 import sys
 
 root, scripts = sys.argv[1], sys.argv[2:]
@@ -16,22 +19,29 @@ names_of = {  # packages whose modules have another name
     "attr": "attrs", "dateutil": "python-dateutil", "torchvision": "torchvision torch", "torchaudio": "torchaudio torch",
     "mpl_toolkits": "matplotlib", "OpenSSL": "pyopenssl", "serial": "pyserial", "git": "gitpython", "wx": "wxpython", "hydra": "hydra-core",
 }
-# What the Deep Learning AMIs and what these packages bring.
-usual = {"numpy", "tensorflow", "keras", "torch", "torchvision", "torchaudio", "boto3", "botocore", "pip", "setuptools", "packaging", "typing_extensions"}
+# What the Deep Learning AMIs bring, or ferry installs there where the workdir asks for nothing.
+installed = {"tensorflow", "keras"}
+images = {"torch", "torchvision", "torchaudio"}
+usual = {"numpy", "torch", "torchvision", "torchaudio", "boto3", "botocore", "pip", "setuptools", "packaging", "typing_extensions"}
 
 
 def plain(name):
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
-wishes = set()
+setup = os.environ.get("FERRY_SETUP", "")
+# As environment.cc: a setup that installs packages, and a file that asks for some, are left to do so.
+wishes, anything = set(), any(word in setup for word in ("pip install", "pip3 install", "conda ", "mamba ", "uv ", "poetry "))
 for name in os.environ.get("FERRY_PROVIDERS", "").splitlines():
     try:
         text = open(os.path.join(root, name), encoding="utf-8", errors="replace").read()
     except OSError:
         continue
+    anything = True
     wishes.update(plain(word) for word in re.findall(r"[A-Za-z][A-Za-z0-9._-]*", text))
-wishes.update(plain(word) for word in re.findall(r"[A-Za-z][A-Za-z0-9._-]*", os.environ.get("FERRY_SETUP", "")))
+wishes.update(plain(word) for word in re.findall(r"[A-Za-z][A-Za-z0-9._-]*", setup))
+if not anything or os.environ.get("FERRY_OWN"):
+    usual |= installed
 
 
 def local(module, beside):
@@ -117,7 +127,17 @@ def look_at_paths(tree, file, guarded):
                     paths.setdefault(path, ("names", f"{file}:{node.lineno}"))
 
 
-seen, told, frameworks = set(), set(), set()
+def absent(names):
+    """Those that the system's python3 lacks: a rehearsal's machine has no other."""
+    look = "import importlib.util as u, sys; print(*(name for name in sys.argv[1:] if not u.find_spec(name)))"
+    path = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+    try:
+        return subprocess.run(["env", "PATH=" + path, "python3", "-I", "-c", look, *names], capture_output=True, text=True).stdout.split()
+    except OSError:
+        return []
+
+
+seen, told, frameworks, from_machine = set(), set(), set(), {}
 waiting = [os.path.join(root, script) for script in scripts]
 while waiting and len(seen) < 500:
     path = waiting.pop()
@@ -142,17 +162,28 @@ while waiting and len(seen) < 500:
         else:
             continue
         for module in modules:
-            frameworks.update({module.split(".")[0]} & {"torch", "tensorflow", "keras"})
+            first = module.split(".")[0]
             own = local(module, os.path.dirname(path))
+            if not own and id(node) not in guarded:
+                frameworks.update({first} & {"torch", "tensorflow", "keras"})
+                if first in (installed | images) & usual and not any(plain(name) in wishes for name in [first, *names_of.get(first, "").split()]):
+                    from_machine.setdefault(first, f"{os.path.relpath(path, root)}:{node.lineno}")
             if own:
                 waiting += [own + ".py", os.path.join(own, "__init__.py")]
-            elif not provided(module) and id(node) not in guarded and module.split(".")[0] not in told:
-                told.add(module.split(".")[0])
-                print(f"{os.path.relpath(path, root)}:{node.lineno} {module.split('.')[0]}")
-if frameworks & {"tensorflow", "keras"} and not wishes & {"tensorflow", "keras"}:
-    print("framework tensorflow")
-elif "torch" in frameworks and not wishes & {"torch", "pytorch"}:
+            elif not provided(module) and id(node) not in guarded and first not in told:
+                told.add(first)
+                print(f"{os.path.relpath(path, root)}:{node.lineno} {first}")
+# keras beside torch, and without tensorflow, computes with torch.
+if "torch" in frameworks and "tensorflow" not in frameworks and not wishes & {"torch", "pytorch"}:
     print("framework pytorch")
+elif frameworks & {"tensorflow", "keras"} and not wishes & {"tensorflow", "keras"}:
+    print("framework tensorflow")
 for path, (how, where) in paths.items():
     if not any(path == one or path.startswith(one + "/") or (how == "names" and one.startswith(path + "/")) for one in made):
         print(f"{how}\t{where}\t{path}")
+for name in from_machine:
+    if name in installed:
+        print("installed", name)
+if from_machine and os.environ.get("FERRY_REHEARSAL"):
+    for name in absent(from_machine):
+        print("absent", from_machine[name], name)

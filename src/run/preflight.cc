@@ -6,6 +6,7 @@
 #include "run/sent.h"
 #include "run/shell_words.h"
 #include "run/wishes.h"
+#include "task/old_names.h"
 
 extern "C" {
 extern const char ferry_embed_imports_py[], ferry_embed_imports_py_end[];
@@ -104,6 +105,21 @@ Status look_at_paths(const task::Task& task, const os::Path& workdir, const sync
   return {};
 }
 
+/// Whether nobody knows what Python packages the machine has: one of the person's own, or an image of theirs.
+bool own_packages(const task::Task& task) {
+  return std::ranges::any_of(task.wishes(), [](const task::Resources& wish) {
+    return (wish.infra && wish.infra->world == task::World::ssh) || !wish.image.amis.empty();
+  });
+}
+
+/// What imports.py tells about one module that the machine is to provide and this computer does not have.
+std::string absent_here(const std::string& place, const std::string& name, bool installed) {
+  return fmt::format("{}: {} is not on this computer, where a rehearsal runs; on AWS it is {}. To rehearse it, "
+                     "install it for the system's python3",
+                     printable(place), printable(name),
+                     installed ? "installed before the training" : "on the image of machines with GPUs");
+}
+
 /// Tells of modules that nothing provides, as imports.py finds them, and fails for files that the code opens and
 /// that would not be there. Calm where there is no python3 here.
 Status look_at_python(const task::Task& task, const os::Path& workdir, const std::vector<std::string>& scripts,
@@ -115,6 +131,9 @@ Status look_at_python(const task::Task& task, const os::Path& workdir, const std
   options.argv.insert(options.argv.end(), scripts.begin(), scripts.end());
   options.env = {{"FERRY_SETUP", task.setup.substr(0, 64 * 1024)},
                  {"FERRY_PROVIDERS", join(wishes.providers, "\n").substr(0, 64 * 1024)}};
+  if (own_packages(task)) options.env.emplace("FERRY_OWN", "1");
+  const auto world = task.wishes()[0].infra.value_or(task::Infra{}).world;
+  if (world == task::World::rehearsal) options.env.emplace("FERRY_REHEARSAL", "1");
   const auto done = os::run_command(options, {}, Millis(10'000));
   if (!done || done->exit.code != 0) return {};
   const bool is_container = task.environment.kind == "docker";
@@ -129,16 +148,36 @@ Status look_at_python(const task::Task& task, const os::Path& workdir, const std
     }
     if (is_container) continue;  // what its image provides is not known here
     const auto words = split(line, ' ');
-    if (words.size() != 2) continue;
-    if (words[0] == "framework") {
-      out.framework = words[1];
+    if (words.size() == 3 && words[0] == "absent") {
+      const bool installed = std::ranges::find(out.installed, words[2]) != out.installed.end();
+      out.warnings.push_back(absent_here(words[1], words[2], installed));
+    } else if (words.size() != 2) {
       continue;
+    } else if (words[0] == "framework") {
+      out.framework = words[1];
+    } else if (words[0] == "installed") {
+      if (!own_packages(task) && task.environment.kind != "none") out.installed.push_back(words[1]);
+    } else {
+      out.warnings.push_back(
+          fmt::format("{}: nothing in the workdir provides {} (no requirements.txt line, no setup)",
+                      printable(words[0]), printable(words[1])));
     }
-    out.warnings.push_back(
-        fmt::format("{}: nothing in the workdir provides {} (no requirements.txt line, no setup)",
-                    printable(words[0]), printable(words[1])));
   }
   return {};
+}
+
+/// An old article's line in a script of the workdir chooses an environment that no machine has now.
+void look_at_old_environments(const os::Path& workdir, const std::string& script, const task::Task& task,
+                              std::vector<std::string>& warnings) {
+  constexpr std::size_t most = 1 << 20;
+  const auto text = own_packages(task) ? Result<std::string>("") : os::read_file(workdir / script, most);
+  if (!text) return;
+  for (const auto& [line, command] : task::old_activations(*text)) {
+    warnings.push_back(
+        fmt::format("{}:{}: '{}': AWS's images have no conda environments any more; leave the line out, the "
+                    "machine's Python is put in place before the training",
+                    printable(script), line, printable(command)));
+  }
 }
 
 /// "data 1.2 GB, runs 300 MB": the largest folders and files at the top.
@@ -336,6 +375,7 @@ Result<Preflight> preflight(const task::Task& task, const os::Path& workdir, con
     }
     const bool is_program = script.starts_with("./");
     TRY("", look_at_line_ends(workdir / plain, script, is_program));
+    if (plain.ends_with(".sh")) look_at_old_environments(workdir, plain, task, out.warnings);
     if (plain.ends_with(".py")) {
       const auto wrong = syntax_error(workdir / plain);
       if (!wrong.empty()) {
@@ -360,6 +400,8 @@ Result<Preflight> preflight(const task::Task& task, const os::Path& workdir, con
   auto lines = tell_sent(out.tree, workdir, quiet);
   out.warnings.insert(out.warnings.end(), lines.begin(), lines.end());
   look_at_size(out.tree, out.warnings);
+  if (const auto& infra = task.wishes()[0].infra; !out.installed.empty() && (!infra || infra->world == task::World::aws))
+    compiled += printable(join(out.installed, ", ")) + " will be installed on the machine · ";
   out.summary = fmt::format("{}{} {}, {} to send", compiled, out.tree.files,
                             out.tree.files == 1 ? "file" : "files", show_bytes(out.tree.bytes));
   return out;

@@ -15,6 +15,7 @@ struct Preflight {
   std::vector<std::string> warnings;
   std::string wished;     ///< the file that the environment is made from (run/wishes.h); empty: none
   std::string framework;  ///< "pytorch" or "tensorflow": imported, and nothing in the workdir provides it
+  std::vector<std::string> installed;  ///< modules that environment.sh installs on a rented machine
 };
 
 struct Looking {

@@ -28,11 +28,11 @@ class Machine:
         self.home.mkdir()
         self.work.mkdir()
 
-    def ask(self, kind="auto", name="", file="", path=PATH):
+    def ask(self, kind="auto", name="", file="", path=PATH, rented=False):
         activate = self.home / "run-env.sh"
         found = next((one for one in ORDER if (self.work / one).exists() and (kind in ("auto", "present", "none") or one in OF[kind])), "")
         with open(SCRIPT) as script:
-            done = subprocess.run(["bash", "-s", kind, name, file, str(activate), "0", "", found], stdin=script, cwd=self.work, capture_output=True, text=True,
+            done = subprocess.run(["bash", "-s", kind, name, file, str(activate), str(int(rented)), "", found], stdin=script, cwd=self.work, capture_output=True, text=True,
                                   env={"HOME": str(self.home), "PATH": path, "PIP_NO_INDEX": "1", "PIP_NO_BUILD_ISOLATION": "0"})
         facts = {}
         if "ferry-env:" in done.stdout:
@@ -246,6 +246,38 @@ def test_an_environment_that_is_there_is_chosen_by_name_and_by_what_the_code_imp
         assert "pytorch_p310" in (machine.home / "run-env.sh").read_text()
         done, _ = machine.ask(name="nothing")
         assert done.returncode == 1 and "pytorch_p310" in done.stderr, done.stderr
+
+
+def test_keras_is_installed_on_a_rented_machine_where_the_code_imports_it_and_nothing_provides_it():
+    with tempfile.TemporaryDirectory() as folder:
+        machine = Machine(folder)
+        pip = machine.home / ".config/pip"
+        pip.mkdir(parents=True)
+        (pip / "pip.conf").write_text(f"[global]\nfind-links = {machine.home}/wheels\n")
+        (machine.work / "train.py").write_text("import os\nimport keras\n")
+        if subprocess.run(["/usr/bin/python3", "-c", "import keras"], capture_output=True, cwd=folder).returncode == 0:
+            return
+        done, facts = machine.ask(rented=True)
+        assert done.returncode == 0 and facts["made"] == "tensorflow could not be installed", (facts, done.stderr)
+        (machine.home / "wheels").mkdir()
+        wheel(machine.home / "wheels", "tensorflow", "2.99")
+        assert machine.ask()[1]["made"] == "", "a machine of one's own is left as it is"
+        assert machine.ask("none", rented=True)[1]["made"] == machine.ask("present", rented=True)[1]["made"] == ""
+        assert machine.ask(rented=True)[1]["made"] == "tensorflow installed"
+        assert machine.in_it("python -c 'import tensorflow'").returncode == 0
+        assert machine.ask(rented=True)[1]["made"] == "tensorflow as installed before"
+
+
+def test_what_is_installed_unasked_goes_by_what_the_code_imports():
+    functions = "\n".join(re.search(rf"^{name}\(\) \{{.*?^\}}$", SCRIPT.read_text(), re.M | re.S).group(0) for name in ("wanted_framework", "implied_packages"))
+    for code, expected in (("import keras\n", "tensorflow"), ("from tensorflow.keras import layers\n", "tensorflow"), ("import keras\nimport tensorflow\n", "tensorflow"),
+                           ("import torch\nimport keras\n", "keras"), ("import torch\nimport tensorflow\n", ""), ("import torch\n", ""), ("import keras_tuner\n", ""),
+                           ("try:\n    import keras\nexcept ImportError:\n    pass\n", "")):
+        with tempfile.TemporaryDirectory() as folder:
+            (pathlib.Path(folder) / "train.py").write_text(code)
+            for rented, kind, wanted in ((1, "auto", expected), (0, "auto", ""), (1, "none", ""), (1, "present", "")):
+                done = subprocess.run(["bash", "-uc", f"rented={rented} kind={kind}\n{functions}\nimplied_packages false"], cwd=folder, capture_output=True, text=True, env={"PATH": PATH})
+                assert done.returncode == 0 and done.stdout.strip() == wanted, (code, rented, kind, done)
 
 
 def test_a_run_tells_what_its_training_sees():
