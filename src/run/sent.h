@@ -11,8 +11,8 @@
 
 namespace ferry::run {
 
-/// The workdir as it goes over (sync::Selection::ignore_rules); with `follow`, links out of it go as what they
-/// lead to. Fails bad_input for a workdir that is the home folder, holds it, or is "/".
+/// The workdir as it goes over (sync::Selection::ignore_rules); with `follow`, links out of it go as what
+/// they lead to. Fails bad_input for a workdir that is the home folder, holds it, or is "/".
 Result<sync::Tree> list_workdir(const os::Path& workdir, bool follow);
 
 /// What a person should know about it, one line each: keys that stay, what rules and links leave out (with

@@ -47,7 +47,8 @@ class Reader {
         return end_command();
       case '<':
       case '>':
-        if (is_word_ && word_.find_first_not_of("0123456789") == std::string::npos) is_word_ = false, word_.clear();
+        if (is_word_ && word_.find_first_not_of("0123456789") == std::string::npos)
+          is_word_ = false, word_.clear();
         end_word();
         put(c);
         while (at_ + 1 < text_.size() && (text_[at_ + 1] == c || text_[at_ + 1] == '&')) put(text_[++at_]);
@@ -69,8 +70,10 @@ class Reader {
   void quoted(char mark) {
     is_word_ = true;
     while (++at_ < text_.size() && text_[at_] != mark) {
-      if (mark == '"' && text_[at_] == '\\' && at_ + 1 < text_.size()) ++at_;
-      else if (mark == '"' && (text_[at_] == '$' || text_[at_] == '`')) is_open_ = true;
+      if (mark == '"' && text_[at_] == '\\' && at_ + 1 < text_.size())
+        ++at_;
+      else if (mark == '"' && (text_[at_] == '$' || text_[at_] == '`'))
+        is_open_ = true;
       word_ += text_[at_];
     }
   }
@@ -108,18 +111,44 @@ std::string plain(const std::string& word) {
 
 bool speaks_of_output(std::string_view flag) {
   const auto name = lower(flag);
-  for (const char* part : {"out", "save", "log", "dest", "ckpt", "checkpoint", "result", "export", "write", "cache",
-                           "tmp", "temp", "tensorboard", "report", "plot"}) {
+  for (const char* part : {"out", "save", "log", "dest", "ckpt", "checkpoint", "result", "export", "write",
+                           "cache", "tmp", "temp", "tensorboard", "report", "plot"}) {
     if (name.find(part) != std::string::npos) return true;
   }
   return name == "-o";
 }
 
 bool makes_files(const std::string& program) {
-  static const std::set<std::string> names = {"mkdir", "touch",  "rm",    "tee",  "wget",  "curl", "cp",     "mv",
-                                              "unzip", "tar",    "git",   "aws",  "gsutil", "rsync", "ln",   "export",
-                                              "kaggle", "hf",    "huggingface-cli", "dvc", "echo", "printf", "chmod",
-                                              "test",  "[",      "gdown", "git-lfs", "install", "dd", "gunzip"};
+  static const std::set<std::string> names = {"mkdir",
+                                              "touch",
+                                              "rm",
+                                              "tee",
+                                              "wget",
+                                              "curl",
+                                              "cp",
+                                              "mv",
+                                              "unzip",
+                                              "tar",
+                                              "git",
+                                              "aws",
+                                              "gsutil",
+                                              "rsync",
+                                              "ln",
+                                              "export",
+                                              "kaggle",
+                                              "hf",
+                                              "huggingface-cli",
+                                              "dvc",
+                                              "echo",
+                                              "printf",
+                                              "chmod",
+                                              "test",
+                                              "[",
+                                              "gdown",
+                                              "git-lfs",
+                                              "install",
+                                              "dd",
+                                              "gunzip"};
   return names.contains(program.substr(program.rfind('/') + 1));
 }
 
@@ -135,7 +164,8 @@ struct Found {
 
 /// False when nothing behind it can be judged.
 bool look_at(const std::vector<std::string>& words, Found& found) {
-  static const std::set<std::string> prefixes = {"time", "nohup", "exec", "env", "sudo", "then", "do", "else", "if"};
+  static const std::set<std::string> prefixes = {"time", "nohup", "exec", "env", "sudo",
+                                                 "then", "do",    "else", "if"};
   std::size_t i = 0;
   while (i < words.size() && (prefixes.contains(words[i]) || words[i].find('=') != std::string::npos)) ++i;
   if (i == words.size()) return true;
@@ -165,8 +195,10 @@ bool look_at(const std::vector<std::string>& words, Found& found) {
     const auto equals = word.starts_with('-') ? word.find('=') : std::string::npos;
     const auto path = plain(equals == std::string::npos ? word : word.substr(equals + 1));
     if (!path.empty()) {
-      if (makes || to_output) found.made.insert(path);
-      else found.read.push_back(path);
+      if (makes || to_output)
+        found.made.insert(path);
+      else
+        found.read.push_back(path);
     }
     to_output = false;
   }
@@ -175,7 +207,9 @@ bool look_at(const std::vector<std::string>& words, Found& found) {
 
 }  // namespace
 
-std::vector<std::vector<std::string>> commands_in(std::string_view shell_text) { return Reader(shell_text).run(); }
+std::vector<std::vector<std::string>> commands_in(std::string_view shell_text) {
+  return Reader(shell_text).run();
+}
 
 std::vector<std::string> paths_read_by(std::string_view shell_text) {
   Found found;

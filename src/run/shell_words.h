@@ -1,7 +1,7 @@
 #pragma once
 /// \file
-/// A light reading of shell text: enough to see which files it names, never to judge what it does. Internal to
-/// this room.
+/// A light reading of shell text: enough to see which files it names, never to judge what it does. Internal
+/// to this room.
 
 #include <string>
 #include <string_view>

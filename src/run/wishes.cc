@@ -11,8 +11,9 @@ namespace ferry::run {
 namespace {
 
 constexpr std::size_t most_text = std::size_t{4} << 20;
-constexpr const char* candidates[] = {"uv.lock",          "conda-lock.yml", "environment.yml", "environment.yaml",
-                                      "requirements.txt", "pyproject.toml", "setup.py"};
+constexpr const char* candidates[] = {"uv.lock",          "conda-lock.yml",   "environment.yml",
+                                      "environment.yaml", "requirements.txt", "pyproject.toml",
+                                      "setup.py"};
 
 bool fits(std::string_view kind, std::string_view file) {
   const bool is_conda = file.starts_with("conda") || file.starts_with("environment");
@@ -40,9 +41,11 @@ Project read_project(std::string_view text) {
     if (line.starts_with('#') || equals == line.npos) continue;
     const auto key = trim(line.substr(0, equals)), value = trim(line.substr(equals + 1));
     if (table == "project" && key == "dependencies" && !value.starts_with("[]")) found.asks = true;
-    if (table == "project" && key == "dynamic" && value.find("dependencies\"") != value.npos) found.asks = true;
+    if (table == "project" && key == "dynamic" && value.find("dependencies\"") != value.npos)
+      found.asks = true;
     if (table == "tool.poetry.dependencies" && key != "python") found.asks_poetry = true;
-    if (table == "tool.poetry" && key == "package-mode" && value.starts_with("false")) found.is_package = false;
+    if (table == "tool.poetry" && key == "package-mode" && value.starts_with("false"))
+      found.is_package = false;
   }
   return found;
 }
@@ -80,8 +83,9 @@ class Finder {
     line = line.substr(0, comment);
     const auto marker = line.find(" ;");
     // For other systems than the machine's.
-    if (marker != line.npos && (line.find("win32", marker) != line.npos || line.find("darwin", marker) != line.npos ||
-                                line.find("Windows", marker) != line.npos || line.find("Darwin", marker) != line.npos))
+    if (marker != line.npos &&
+        (line.find("win32", marker) != line.npos || line.find("darwin", marker) != line.npos ||
+         line.find("Windows", marker) != line.npos || line.find("Darwin", marker) != line.npos))
       return {};
     line = line.substr(0, marker);
     const auto begin = line.find_first_not_of(" \t\r");
@@ -89,7 +93,8 @@ class Finder {
     // "-r FILE", "-rFILE", "--requirement=FILE", "-e FOLDER", "-f FOLDER"
     std::string_view path;
     bool is_requirements = false;
-    for (const std::string_view flag : {"--requirement", "--constraint", "--editable", "--find-links", "-r", "-c", "-e", "-f"}) {
+    for (const std::string_view flag :
+         {"--requirement", "--constraint", "--editable", "--find-links", "-r", "-c", "-e", "-f"}) {
       if (!line.substr(begin).starts_with(flag)) continue;
       auto rest = line.substr(begin + flag.size());
       if (flag.starts_with("--") && !rest.empty() && rest[0] != '=' && rest[0] != ' ') continue;
@@ -107,7 +112,8 @@ class Finder {
 
   /// "./custom.whl", "pk @ file:///x", "pk.whl"; empty for a package's name or a place in the network.
   static std::string_view path_of_package(std::string_view word) {
-    if (const auto at = word.find("file:"); at != word.npos && (at == 0 || word.substr(0, at).find('@') != word.npos))
+    if (const auto at = word.find("file:");
+        at != word.npos && (at == 0 || word.substr(0, at).find('@') != word.npos))
       return word.substr(at);
     if (word.find("://") != word.npos || word.find(" @") != word.npos) return {};
     const auto name = word.substr(0, word.find_first_of(" [<>=!~"));
@@ -136,12 +142,14 @@ class Finder {
       return {};
     }
     path = path.substr(0, std::min(path.find('#'), path.find('[')));
-    if (path.size() > 1 && (path.front() == '"' || path.front() == '\'')) path = path.substr(1, path.size() - 2);
+    if (path.size() > 1 && (path.front() == '"' || path.front() == '\''))
+      path = path.substr(1, path.size() - 2);
     if (path.starts_with('/') || path.starts_with('~')) {
       if (is_own_machine_) return {};
       return complain("it is a path of this computer, as `pip freeze` writes it under conda",
-                      written.starts_with("file:") ? "write the package's name and version instead (numpy==1.26.4)"
-                                                   : "put it into the workdir, and name it from there");
+                      written.starts_with("file:")
+                          ? "write the package's name and version instead (numpy==1.26.4)"
+                          : "put it into the workdir, and name it from there");
     }
     // From the file's folder, and from the folder that pip runs in.
     const auto beside = (os::Path(file).parent_path() / path).lexically_normal().string();
@@ -166,7 +174,8 @@ class Finder {
 }  // namespace
 
 bool installs_itself(std::string_view setup) {
-  for (const std::string_view word : {"pip install", "pip3 install", "conda ", "mamba ", "uv ", "poetry ", "pipenv "}) {
+  for (const std::string_view word :
+       {"pip install", "pip3 install", "conda ", "mamba ", "uv ", "poetry ", "pipenv "}) {
     if (setup.find(word) != std::string_view::npos) return true;
   }
   return false;
@@ -190,12 +199,14 @@ Result<Wishes> find_wishes(const task::Task& task, const os::Path& workdir, cons
         const auto project = read_project(text);
         if (!project.asks && project.asks_poetry && (!project.has_build_system || !project.is_package)) {
           found.notes.push_back(fmt::format(
-              "pyproject.toml: Poetry's dependencies are not installed: {}; to have them, write a requirements.txt "
+              "pyproject.toml: Poetry's dependencies are not installed: {}; to have them, write a "
+              "requirements.txt "
               "(poetry export -o requirements.txt)",
               project.is_package ? "it has no [build-system]" : "package-mode is false, so that pip cannot"));
           continue;
         }
-        const bool by_setup = project.has_build_system && finder.has("setup.cfg") && !finder.has("setup.py") &&
+        const bool by_setup = project.has_build_system && finder.has("setup.cfg") &&
+                              !finder.has("setup.py") &&
                               finder.text("setup.cfg").find("install_requires") != std::string::npos;
         if (!project.asks && !project.asks_poetry && !by_setup) continue;
       }
@@ -205,8 +216,8 @@ Result<Wishes> find_wishes(const task::Task& task, const os::Path& workdir, cons
   }
   const auto used = wish.file.empty() ? found.file : wish.file;
   if (is_left_alone || (!wish.name.empty() && used.empty())) {
-    for (const char* file : {"requirements.txt", "pyproject.toml", "environment.yml", "environment.yaml", "setup.py",
-                             "setup.cfg", "uv.lock", "conda-lock.yml", "Pipfile"})
+    for (const char* file : {"requirements.txt", "pyproject.toml", "environment.yml", "environment.yaml",
+                             "setup.py", "setup.cfg", "uv.lock", "conda-lock.yml", "Pipfile"})
       if (finder.has(file)) found.providers.emplace_back(file);
     return found;
   }

@@ -15,8 +15,8 @@ namespace ferry::run {
 
 struct Wishes {
   /// What the environment is made from, if the task names no file: the first of uv.lock, conda-lock.yml,
-  /// environment.yml, requirements.txt, pyproject.toml, setup.py that is sent, fits the kind of environment and
-  /// asks for something pip can install. Empty: nothing.
+  /// environment.yml, requirements.txt, pyproject.toml, setup.py that is sent, fits the kind of environment
+  /// and asks for something pip can install. Empty: nothing.
   std::string file;
   /// What provides packages, `file` and all that it leads to; of a task that installs by itself, or in an
   /// environment of its own, every file that may.

@@ -66,7 +66,7 @@ Globs::Reach Globs::reach(const Glob& glob, const std::vector<std::string_view>&
       if (!now[i]) continue;
       if (parts[i] == "**") {
         arrive(next, i);
-      } else if (matches(parts[i], path[step], Slash::ordinary)) {
+      } else if (parts[i] == path[step] || matches(parts[i], path[step], Slash::ordinary)) {
         arrive(next, i + 1);
       }
     }

@@ -1,6 +1,7 @@
 #pragma once
 /// \file
-/// Which paths a task calls its outputs: shell globs anchored at the root, where a folder means all below it.
+/// Which paths a task calls its outputs: shell globs anchored at the root, where a folder means all below it. A
+/// name that is one with the glob as written is meant, too: lo[gs]/ is the folders log, los and "lo[gs]".
 
 #include <string>
 #include <string_view>

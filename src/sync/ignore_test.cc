@@ -264,6 +264,12 @@ TEST(Globs, ChooseOutputsAsPeopleWriteThem) {
   EXPECT_EQ(unmatched, (List{"x/", "none*"}));
 }
 
+TEST(Globs, ANameThatIsWrittenAsTheGlobItselfIsMeantToo) {
+  const os::TempDir temp;
+  for (const char* path : {"lo[gs]/a", "log/b", "logs/c"}) write(temp.path() / path, path);
+  EXPECT_EQ(chosen(temp.path(), {"lo[gs]/"}), (std::vector<std::string>{"lo[gs]/a", "log/b"}));
+}
+
 TEST(Globs, ThatLeaveTheRootAreRefused) {
   const os::TempDir temp;
   for (const char* bad : {"../x", "/etc/passwd", "a/../../b", "", ".."}) {

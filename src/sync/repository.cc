@@ -33,8 +33,8 @@ std::optional<os::Path> repository_top(const os::Path& folder) {
 
 os::SpawnOptions git_command(const os::Path& folder, const os::Argv& words) {
   os::SpawnOptions options;
-  options.argv = {"env", "-u", "GIT_DIR", "-u", "GIT_WORK_TREE", "-u", "GIT_INDEX_FILE", "-u", "GIT_PREFIX",
-                  "git", "-C", folder.string(), "-c", "core.fsmonitor=false"};
+  options.argv = {"env", "-u",         "GIT_DIR", "-u", "GIT_WORK_TREE", "-u", "GIT_INDEX_FILE",
+                  "-u",  "GIT_PREFIX", "git",     "-C", folder.string(), "-c", "core.fsmonitor=false"};
   options.argv.insert(options.argv.end(), words.begin(), words.end());
   options.env = {{"GIT_OPTIONAL_LOCKS", "0"}, {"LC_ALL", "C"}};
   return options;
@@ -54,8 +54,8 @@ std::optional<Repository> repository_of(const os::Path& folder) {
     add_rules(found, ".git/info/exclude", *top / ".git/info/exclude");
     return found;
   };
-  const auto where =
-      os::run_command(git_command(folder, {"rev-parse", "--show-prefix", "--git-path", "info/exclude"}), {}, patience);
+  const auto where = os::run_command(
+      git_command(folder, {"rev-parse", "--show-prefix", "--git-path", "info/exclude"}), {}, patience);
   if (!where) return without_git("git is not on this computer");
   if (where->exit.code == 127) return without_git("git is not on this computer");
   const auto lines = split(where->out, '\n');
@@ -64,7 +64,8 @@ std::optional<Repository> repository_of(const os::Path& folder) {
   found.above = lines[0];
   if (found.above.ends_with('/')) found.above.pop_back();
 
-  const auto config = os::run_command(git_command(folder, {"config", "--path", "--get", "core.excludesFile"}), {}, patience);
+  const auto config =
+      os::run_command(git_command(folder, {"config", "--path", "--get", "core.excludesFile"}), {}, patience);
   const auto named = config && config->exit.code == 0 ? std::string(trim(config->out)) : std::string();
   add_rules(found, named.empty() ? "~/.config/git/ignore" : named,
             named.empty() ? usual_excludes_file() : folder / named);

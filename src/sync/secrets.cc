@@ -30,10 +30,11 @@ bool has_pem_line(std::string_view text, bool anywhere) {
 /// By its ending.
 bool is_other_kind(std::string_view name) {
   static constexpr std::string_view never[] = {
-      "bmp", "bz2", "c",   "cc",  "cfg",  "cpp", "css",  "csv", "cu",  "cuh", "flac", "gif",  "go",  "gz",
-      "h",   "h5",  "hpp", "html", "ini", "ipynb", "jl", "jpeg", "jpg", "js", "jsonl", "lock", "md", "mp3",
-      "mp4", "npy", "npz", "o",   "ogg",  "parquet", "pb", "pkl", "png", "pt", "pth", "py", "pyc", "pyi",
-      "r",   "rs",  "rst", "sh",  "so",   "svg", "tif",  "toml", "ts", "tsv", "wav",  "webp", "xml", "yaml", "yml"};
+      "bmp",   "bz2",  "c",   "cc",  "cfg", "cpp",  "css", "csv",   "cu",  "cuh",     "flac", "gif",
+      "go",    "gz",   "h",   "h5",  "hpp", "html", "ini", "ipynb", "jl",  "jpeg",    "jpg",  "js",
+      "jsonl", "lock", "md",  "mp3", "mp4", "npy",  "npz", "o",     "ogg", "parquet", "pb",   "pkl",
+      "png",   "pt",   "pth", "py",  "pyc", "pyi",  "r",   "rs",    "rst", "sh",      "so",   "svg",
+      "tif",   "toml", "ts",  "tsv", "wav", "webp", "xml", "yaml",  "yml"};
   const auto dot = name.rfind('.');
   if (dot == name.npos || dot == 0) return false;
   const auto ending = lower(name.substr(dot + 1));
@@ -42,7 +43,8 @@ bool is_other_kind(std::string_view name) {
 
 bool speaks_of_keys(std::string_view name) {
   const auto text = lower(name);
-  for (const std::string_view word : {"key", "id_", ".pem", ".ppk", ".p8", "secret", "cred", "private", "cert", "account"}) {
+  for (const std::string_view word :
+       {"key", "id_", ".pem", ".ppk", ".p8", "secret", "cred", "private", "cert", "account"}) {
     if (text.find(word) != text.npos) return true;
   }
   return false;

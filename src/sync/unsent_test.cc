@@ -7,8 +7,9 @@
 namespace ferry::sync {
 namespace {
 
-constexpr const char* pem = "-----BEGIN RSA PRIVATE KEY-----\nMIIEowIBAAKCAQEAtestonlytestonlytestonlytestonlytestonly"
-                            "testonlytestonlytestonlytestonly\n-----END RSA PRIVATE KEY-----\n";
+constexpr const char* pem =
+    "-----BEGIN RSA PRIVATE KEY-----\nMIIEowIBAAKCAQEAtestonlytestonlytestonlytestonlytestonly"
+    "testonlytestonlytestonlytestonly\n-----END RSA PRIVATE KEY-----\n";
 
 std::vector<std::string> files_of(const Tree& tree) {
   std::vector<std::string> files;
@@ -21,7 +22,8 @@ std::vector<std::string> files_of(const Tree& tree) {
 std::vector<std::string> unsent_of(const Tree& tree, Unsent::Why why) {
   std::vector<std::string> lines;
   for (const Unsent& one : tree.unsent) {
-    if (one.why == why) lines.push_back(one.path + (one.is_folder ? "/" : "") + " " + one.by + " " + one.rule);
+    if (one.why == why)
+      lines.push_back(one.path + (one.is_folder ? "/" : "") + " " + one.by + " " + one.rule);
   }
   return lines;
 }
@@ -56,8 +58,8 @@ TEST(Sent, KeysAndPasswordsStayAtHomeWhateverTheyAreCalled) {
   EXPECT_EQ(files_of(*tree), Lines{"train.py"});
   EXPECT_EQ(unsent_of(*tree, Unsent::Why::secret),
             (Lines{".aws/ AWS credentials ", ".gnupg/ GnuPG keys ", ".netrc passwords ", ".ssh/ ssh keys ",
-                   "gcp.json a service account's key ", "my-key.pem a private key ",
-                   "putty.ppk a PuTTY key ", "deep/er/id a private key ", "sub/.kube/ Kubernetes credentials "}));
+                   "gcp.json a service account's key ", "my-key.pem a private key ", "putty.ppk a PuTTY key ",
+                   "deep/er/id a private key ", "sub/.kube/ Kubernetes credentials "}));
 }
 
 TEST(Sent, APublicKeyACertificateAndCodeThatSpeaksOfKeysGo) {
@@ -113,12 +115,10 @@ TEST(Sent, ALinkOutOfTheTreeIsNamedAndOnRequestGoesAsWhatItLeadsTo) {
   write(disk / "data/sub/three", "333");
   write(disk / "file", "4444");
   write(disk / "id_rsa", pem);
-  const auto link = [&](const os::Path& to, const os::Path& at) {
-    std::filesystem::create_symlink(to, at);
-  };
+  const auto link = [&](const os::Path& to, const os::Path& at) { std::filesystem::create_symlink(to, at); };
   link(disk / "data", work / "data");
   link("../disk/file", work / "file");
-  link(work / "raw", work / "inside");         // by its full path
+  link(work / "raw", work / "inside");          // by its full path
   link(disk / "file", disk / "data/sub/more");  // behind another one
   link(disk, disk / "data/circle");
   link(work, disk / "data/back");
@@ -169,11 +169,13 @@ TEST(Sent, ARepositoryInTheTreeGoesByItsOwnRulesAndIndex) {
   write(temp.path() / "lib/b.o", "tracked there");
   write(temp.path() / "lib/c.o", "");
   write(temp.path() / "lib/huge", "");
-  ASSERT_EQ(shell("git init -q . && git add -f weights/kept huge && git init -q lib && cd lib && git add -f b.o"), 0);
+  ASSERT_EQ(
+      shell("git init -q . && git add -f weights/kept huge && git init -q lib && cd lib && git add -f b.o"),
+      0);
   const auto tree = scan(temp.path(), {.ignore_rules = true});
   ASSERT_OK(tree);
-  EXPECT_EQ(files_of(*tree), (Lines{".ferryignore", ".gitignore", "lib/.gitignore", "lib/a.csv", "lib/b.o",
-                                    "weights/kept"}));
+  EXPECT_EQ(files_of(*tree),
+            (Lines{".ferryignore", ".gitignore", "lib/.gitignore", "lib/a.csv", "lib/b.o", "weights/kept"}));
 }
 
 TEST(Sent, AFolderThatItsRepositoryLeavesOutIsSentAllTheSameWhenItIsTheWorkdir) {
