@@ -92,7 +92,7 @@ TEST(UnheardAgent, ATrainingThatItNotedAsDoneIsOver) {
 TEST(UnheardAgent, OneThatMayGoOnIsWaitedForAndToldAtGrowingDistances) {
   Stage stage;
   stage.leave_at(Phase::training, saves_and_goes_on);
-  wait_for_note(stage, "\"running\"");
+  wait_for([&] { return os::exists(stage.machine().home() / "ferry" / stage.run().name / "outputs/model"); });
   kill_agent(stage, true);
   stage.when("(for the 4th time)", [] { ::raise(SIGTERM); });
   EXPECT_EQ(stage.follow(), 130) << stage.everything_shown();
