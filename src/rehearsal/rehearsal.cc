@@ -13,7 +13,7 @@
 namespace ferry::rehearsal {
 namespace {
 
-constexpr Millis start_limit{20'000};
+constexpr Millis start_limit{60'000};
 constexpr Millis stop_limit{90'000};
 
 Info info_of(const Endpoint& endpoint) {
