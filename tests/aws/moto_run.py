@@ -132,7 +132,7 @@ def test_a_machine_with_another_name_after_a_stop_and_start_is_found_again():
         ids = [before["InstanceId"]]
         cloud.through.stop_instances(InstanceIds=ids)
         home.wait_for("stopped", lambda: cloud.twin(*ids)["State"]["Name"] == "stopped")
-        assert "stopped" in home.good("ps").out
+        home.wait_for("ps to call it stopped", lambda: "stopped" in home.good("ps").out)
         cloud.through.start_instances(InstanceIds=ids)
         assert cloud.instances("running")[0]["PublicDnsName"] != before["PublicDnsName"], "moto gives another name on start"
         # The training did not survive; what it made is on the disk still, and comes home.
@@ -226,6 +226,10 @@ def test_check_tells_what_the_account_allows_and_what_a_lost_ledger_left_there()
         done = home.ferry("check")
         assert done.returncode == 1 and instance["InstanceId"] in done.out, done.out
         cloud.through.terminate_instances(InstanceIds=[instance["InstanceId"]])
+        # Its key pair and its group cost nothing, and are told and removed all the same.
+        done = home.good("check")
+        assert "orphans       no machine; left over, at no cost: key pair ferry-" in done.out and ", security group ferry-" in done.out, done.out
+        home.good("down", "--all")
         assert "orphans       none" in home.good("check").out
 
 

@@ -48,7 +48,7 @@ class Home:
         return subprocess.Popen([FERRY, *args], cwd=self.work, env={**self.env, **more.pop("env", {})}, stdin=subprocess.DEVNULL,
                                 stdout=subprocess.PIPE, stderr=subprocess.PIPE, **more)
 
-    def ferry(self, *args, timeout=120, env=None):
+    def ferry(self, *args, timeout=300, env=None):
         done = subprocess.run([FERRY, *args], cwd=self.work, env={**self.env, **(env or {})}, stdin=subprocess.DEVNULL,
                               capture_output=True, timeout=timeout)
         done.out, done.err = done.stdout.decode(errors="replace"), done.stderr.decode(errors="replace")
