@@ -75,17 +75,18 @@ ferry::Status map_ids(const os::Path& source, const os::Path& target, const os::
   return {};
 }
 
-ferry::Status mount_overlay(const os::Path& lower, const os::Path& layer, const os::Path& target) {
+ferry::Status mount_overlay(const os::Path& lower, const os::Path& layer, const os::Path& target, Kept kept) {
   const os::Path upper = layer / "up", work = layer / "work";
   TRY("", os::make_dirs(target));
   TRY("", os::make_dirs(upper));
   TRY("", os::make_dirs(work, 0700));
   const std::string options = "lowerdir=" + overlay_escaped(lower) + ",upperdir=" + overlay_escaped(upper) +
                               ",workdir=" + overlay_escaped(work);
-  if (::mount("overlay", target.c_str(), "overlay", MS_NODEV, options.c_str()) < 0) {
-    return fail_errno("overlay of " + lower.string());
-  }
-  return {};
+  const auto mount_with = [&](const std::string& all) {
+    return ::mount("overlay", target.c_str(), "overlay", MS_NODEV, all.c_str()) == 0;
+  };
+  if (kept == Kept::not_at_all && mount_with(options + ",volatile")) return {};  // Linux 5.10
+  return mount_with(options) ? ferry::Status() : fail_errno("overlay of " + lower.string());
 }
 
 ferry::Status mount_new(const char* type, const os::Path& target, unsigned long flags,

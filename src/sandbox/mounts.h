@@ -14,8 +14,12 @@ ferry::Status bind(const os::Path& source, const os::Path& target, Access access
 /// Makes `target` show `source` without what is mounted below it, uids and gids translated: what lies there as N (of the
 /// ids of an instance) is N of that user namespace. Others' are nobody's. Needs Linux 5.12 and a file system that takes part.
 ferry::Status map_ids(const os::Path& source, const os::Path& target, const os::Fd& user_namespace);
+/// What is kept of an overlay when it is unmounted. For `on_disk` the kernel then waits until all that anybody wrote to that
+/// file system is on the disk, which may take a minute beside a busy program.
+enum class Kept { on_disk, not_at_all };
+
 /// Overlay of `lower` at `target`; what is written goes to `layer` (made if missing).
-ferry::Status mount_overlay(const os::Path& lower, const os::Path& layer, const os::Path& target);
+ferry::Status mount_overlay(const os::Path& lower, const os::Path& layer, const os::Path& target, Kept kept);
 /// A new file system of `type`; `flags` are MS_…; the target folder is made if it is missing.
 ferry::Status mount_new(const char* type, const os::Path& target, unsigned long flags,
                         const std::string& options = {});

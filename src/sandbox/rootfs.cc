@@ -106,7 +106,8 @@ ferry::Status mount_overlays(const Machine& machine) {
     std::replace(layer.begin(), layer.end(), '/', '-');
     const os::Path outside = os::Path("/") / folder, inside = machine.at(folder);
     if (machine.owner) TRY("", map_ids(outside, inside, machine.owner));
-    return mount_overlay(machine.owner ? inside : outside, layers / layer, inside);
+    return mount_overlay(machine.owner ? inside : outside, layers / layer, inside,
+                         machine.is_trial ? Kept::not_at_all : Kept::on_disk);
   };
   TRY("", mount_programs(machine, show));
   for (const char* folder : {"etc", "var/lib/dpkg", "var/lib/apt"}) {
