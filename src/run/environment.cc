@@ -8,6 +8,7 @@
 extern "C" {
 extern const char ferry_embed_scratch_sh[], ferry_embed_scratch_sh_end[];
 extern const char ferry_embed_container_sh[], ferry_embed_container_sh_end[];
+extern const char ferry_embed_environment_key_sh[], ferry_embed_environment_key_sh_end[];
 extern const char ferry_embed_environment_sh[], ferry_embed_environment_sh_end[];
 extern const char ferry_embed_queue_sh[], ferry_embed_queue_sh_end[];
 }
@@ -162,6 +163,7 @@ Result<Environment> prepare_environment(Doors& doors, Link& link, const task::Ta
               fmt::format("cd {} && exec bash -s {}", shell_quoted(link.paths().workdir), words)));
   for (const auto script : {std::string_view(ferry_embed_scratch_sh, ferry_embed_scratch_sh_end),
                             std::string_view(ferry_embed_container_sh, ferry_embed_container_sh_end),
+                            std::string_view(ferry_embed_environment_key_sh, ferry_embed_environment_key_sh_end),
                             std::string_view(ferry_embed_environment_sh, ferry_embed_environment_sh_end)}) {
     TRY("look at the environment", os::write_all(shell.in.get(), script));
   }

@@ -33,11 +33,14 @@ void add_range(std::vector<IdRange>& ids, std::string_view first, std::int64_t c
   ids.emplace_back(*begin, std::min<std::int64_t>(*begin + count - 1, UINT32_MAX));
 }
 
-/// Holds its namespaces until it is killed.
+/// Holds its namespaces, and no file of ours, until it is killed or we are.
 pid_t start_holder() {
+  const pid_t parent = ::getpid();
   const auto pid = static_cast<pid_t>(::syscall(SYS_clone, CLONE_NEWUSER | CLONE_NEWNET | SIGCHLD, 0, 0, 0, 0));
   if (pid != 0) return pid;
   ::prctl(PR_SET_PDEATHSIG, SIGKILL);
+  if (::getppid() != parent) ::_exit(1);  // it died before prctl
+  ::close_range(0, ~0U, 0);
   while (true) ::pause();
 }
 

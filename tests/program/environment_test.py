@@ -12,7 +12,7 @@ import zipfile
 
 from lib import Home, main
 
-SCRIPT = pathlib.Path(__file__).resolve().parents[2] / "src/run/environment.sh"
+SCRIPTS = "".join((pathlib.Path(__file__).resolve().parents[2] / "src/run" / name).read_text() for name in ("environment_key.sh", "environment.sh"))
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
@@ -31,9 +31,8 @@ class Machine:
     def ask(self, kind="auto", name="", file="", path=PATH, rented=False):
         activate = self.home / "run-env.sh"
         found = next((one for one in ORDER if (self.work / one).exists() and (kind in ("auto", "present", "none") or one in OF[kind])), "")
-        with open(SCRIPT) as script:
-            done = subprocess.run(["bash", "-s", kind, name, file, str(activate), str(int(rented)), "", found], stdin=script, cwd=self.work, capture_output=True, text=True,
-                                  env={"HOME": str(self.home), "PATH": path, "PIP_NO_INDEX": "1", "PIP_NO_BUILD_ISOLATION": "0"})
+        done = subprocess.run(["bash", "-s", kind, name, file, str(activate), str(int(rented)), "", found], input=SCRIPTS, cwd=self.work, capture_output=True,
+                              text=True, env={"HOME": str(self.home), "PATH": path, "PIP_NO_INDEX": "1", "PIP_NO_BUILD_ISOLATION": "0"})
         facts = {}
         if "ferry-env:" in done.stdout:
             facts = json.loads(done.stdout.rsplit("ferry-env:", 1)[1])
@@ -54,7 +53,7 @@ class Machine:
 
     def content(self, file="requirements.txt", tool="pip"):
         """What the environment's key knows of a file: the script's own function."""
-        function = re.search(r"^content_of\(\) \{.*?^\}$", SCRIPT.read_text(), re.M | re.S).group(0)
+        function = re.search(r"^content_of\(\) \{.*?^\}$", SCRIPTS, re.M | re.S).group(0)
         done = subprocess.run(["bash", "-c", f'{function}\ncontent_of python3 "$1" "$2"', "-", tool, file], cwd=self.work, capture_output=True, text=True,
                               env={"HOME": str(self.home), "PATH": PATH})
         assert done.returncode == 0 and not done.stderr, done.stderr
@@ -269,7 +268,7 @@ def test_keras_is_installed_on_a_rented_machine_where_the_code_imports_it_and_no
 
 
 def test_what_is_installed_unasked_goes_by_what_the_code_imports():
-    functions = "\n".join(re.search(rf"^{name}\(\) \{{.*?^\}}$", SCRIPT.read_text(), re.M | re.S).group(0) for name in ("wanted_framework", "implied_packages"))
+    functions = "\n".join(re.search(rf"^{name}\(\) \{{.*?^\}}$", SCRIPTS, re.M | re.S).group(0) for name in ("wanted_framework", "implied_packages"))
     for code, expected in (("import keras\n", "tensorflow"), ("from tensorflow.keras import layers\n", "tensorflow"), ("import keras\nimport tensorflow\n", "tensorflow"),
                            ("import torch\nimport keras\n", "keras"), ("import torch\nimport tensorflow\n", ""), ("import torch\n", ""), ("import keras_tuner\n", ""),
                            ("try:\n    import keras\nexcept ImportError:\n    pass\n", "")):
