@@ -15,11 +15,16 @@ import threading
 import urllib.parse
 
 try:
+    import botocore
     import botocore.credentials
     import botocore.session
     import botocore.tokens
 except ImportError:
     print("SKIP: botocore is not installed")
+    sys.exit(77)
+
+if tuple(int(part) for part in botocore.__version__.split(".")[:2]) < (1, 31):
+    print(f"SKIP: botocore {botocore.__version__} knows no AWS_ENDPOINT_URL, by which it is led to this computer (1.31 or newer: pip install -U boto3)")
     sys.exit(77)
 
 PEOPLE = 400

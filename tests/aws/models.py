@@ -22,6 +22,10 @@ import botocore.session
 
 # Enums that grow with every new machine or region; the rest are complete in any botocore of the last years.
 GROWING_ENUMS = {"InstanceType", "BucketLocationConstraint"}
+# Debian 12's models are of 2022, before capacity blocks could be bought.
+BEFORE_CAPACITY_BLOCKS = "capacity-block" not in botocore.session.get_session().get_service_model("ec2").shape_for("MarketType").enum
+if BEFORE_CAPACITY_BLOCKS:
+    GROWING_ENUMS.add("MarketType")
 # Services by the version that a query request names.
 QUERY_SERVICES = {"2016-11-15": "ec2", "2011-06-15": "sts", "2010-05-08": "iam"}
 JSON_SERVICES = ("ssm", "pricing", "service-quotas", "ec2-instance-connect")
