@@ -276,6 +276,10 @@ Status Launcher::wait_until_running(Site& site, ledger::Instance& instance) {
           instance.released_ms = std::max(now.ended_ms > 0 ? now.ended_ms : doors_.clock.now_ms(), instance.launched_ms);
           const bool ran = instance.running_ms > 0 || now.state_reason.starts_with("Client.InstanceInitiatedShutdown");
           if (!ran) instance.running_ms = instance.released_ms;
+          // Somebody called TerminateInstances: who ends a machine does not wish for another one.
+          if (now.state_reason.starts_with("Client.UserInitiatedShutdown"))
+            return fail(Kind::lost, instance.id + " was ended while it started", now.state_reason,
+                        "if that was not you, ask who else may end machines in this account; run it again");
           return fail(Kind::no_capacity, instance.id + " ended while starting", now.state_reason,
                       "try again; it may be the cloud's own trouble");
         }

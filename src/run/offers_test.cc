@@ -184,6 +184,14 @@ const std::vector<Walk> walks = {
      "g5.2xlarge us-east-1a",
      {},
      2},
+    {"somebody ends the machine while it starts: nothing else is rented behind their back",
+     [](Offers& it) {
+       it.stage.cloud.boot = Millis(10'000);
+       it.stage.clock.in(Millis(100), [&] {
+         it.stage.cloud.end(it.stage.machine_id(), "Client.UserInitiatedShutdown: User initiated shutdown");
+       });
+     },
+     "", Kind::lost, 1},
     {"an image that was withdrawn is looked up again, once",
      [](Offers& it) {
        it.stage.cloud.add({.call = "launch", .error = failure(Kind::not_found, "InvalidAMIID.NotFound")});

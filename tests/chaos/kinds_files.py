@@ -95,7 +95,8 @@ def state_gone(run, dice):
 
 @damage("run-folder-gone")
 def gone(run, dice):
-    shutil.rmtree(run)
+    while run.exists():  # somebody may be writing there
+        shutil.rmtree(run, ignore_errors=True)
 
 
 @kind("socket-folder-gone", phases=LATER)

@@ -24,11 +24,12 @@ class Training:
         m = self.mark
         trap = f"trap 'echo saved {m} > outputs/.saved; mv outputs/.saved outputs/saved; exit {self.trap}' TERM\n" if self.trap is not None else ""
         rest = f"sleep {self.pace}" if self.pace else ":"
+        # Counted by bash itself: a child (seq) that the end's signal reaches first would leave a step without its files.
         # What is killed in the middle of a file leaves it under its passing name.
         return (f"mkdir -p outputs/many ~/side.$FERRY_RUN\n{trap}"
                 f"for i in $(seq {self.lines}); do\n"
                 f"  echo checkpoint $i {m} > outputs/.part && mv outputs/.part outputs/ck-$i\n"
-                f"  for j in $(seq {self.many}); do echo small $i $j {m} > outputs/many/f-$i-$j; done\n"
+                f"  for ((j = 1; j <= {self.many}; j++)); do echo small $i $j {m} > outputs/many/f-$i-$j; done\n"
                 f"  echo out $i; echo err $i >&2\n"
                 f"  {rest}\n"
                 f"done\n"
