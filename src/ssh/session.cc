@@ -141,6 +141,28 @@ tl::unexpected<Error> login_shell_ended(const Target& target, int code, std::str
               login_shell_code);
 }
 
+/// True if the one who did not let us in is another than the target: "root@bastion: Permission denied (publickey)." (OpenSSH 10
+/// says nothing else of a jump host's refusal.)
+bool is_refused_elsewhere(const Target& target, std::string_view complaint) {
+  constexpr std::string_view words = ": Permission denied (";
+  const auto at = complaint.find(words);
+  if (target.proxy.empty() || at == std::string_view::npos) return false;
+  const auto line = complaint.substr(0, at);
+  const auto begin = line.find_last_of(" \r\n");
+  return line.substr(begin == std::string_view::npos ? 0 : begin + 1) != target.user + "@" + target.address;
+}
+
+/// The file that ssh complains of, in "Bad owner or permissions on FILE" and "FILE: line 3: Bad configuration option".
+std::string file_complained_of(std::string_view complaint) {
+  constexpr std::string_view owner = "Bad owner or permissions on ";
+  const auto at = complaint.find(owner);
+  const auto begin = at != complaint.npos ? at + owner.size() : complaint.find('/');
+  if (begin == complaint.npos) return "~/.ssh/config";
+  const auto file = complaint.substr(begin, complaint.find_first_of(":\r\n", begin) - begin);
+  const bool is_one = at != complaint.npos || complaint.substr(begin + file.size()).starts_with(": line ");
+  return is_one ? printable(file) : "~/.ssh/config";
+}
+
 /// What OpenSSH says of its own words and files before it looks for anybody.
 bool is_about_configuration(std::string_view complaint) {
   constexpr std::array<std::string_view, 12> signs{
@@ -191,8 +213,9 @@ Error classify(const Target& target, std::string_view complaint) {
   const bool proxy_ended =
       !target.proxy.empty() && (has("UNKNOWN port 65535") || has("kex_exchange_identification"));
   if (has(proxy_refused)) return fail(Kind::denied, "the way to " + where + " is closed", why).value();
-  if (proxy_ended &&
-      (has("Permission denied") || has("Host key verification failed") || has("Could not resolve"))) {
+  if (is_refused_elsewhere(target, complaint) ||
+      (proxy_ended &&
+       (has("Permission denied") || has("Host key verification failed") || has("Could not resolve")))) {
     return fail(Kind::denied, "the jump host does not let us through to " + where, why,
                 "make `ssh " + target.proxy + " true` work without a question first")
         .value();
@@ -208,7 +231,8 @@ Error classify(const Target& target, std::string_view complaint) {
         .value();
   }
   if (is_about_configuration(complaint)) {
-    return fail(Kind::bad_input, "ssh refuses its own configuration", why, "look at ~/.ssh/config").value();
+    return fail(Kind::bad_input, "ssh refuses its own configuration", why, "look at " + file_complained_of(complaint))
+        .value();
   }
   if (has("Host key verification failed") || has("IDENTIFICATION HAS CHANGED") ||
       has("no matching host key type")) {

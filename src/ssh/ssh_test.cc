@@ -1,4 +1,5 @@
 // A real sshd on loopback, run by the user who runs the tests.
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -208,6 +209,26 @@ TEST_F(Sshd, WhatSshRefusesOfItsOwnConfigurationIsToldAtOnce) {
         "unix_listener: path \"/x\" too long for Unix domain socket",
         "command-line line 0: keyword userknownhostsfile extra arguments at end of line"})
     EXPECT_EQ(classify(target_, words).kind, Kind::bad_input) << words;
+  EXPECT_EQ(classify(target_, "/home/me/.ssh/config: line 3: Bad configuration option: usekeychain").advice,
+            "look at /home/me/.ssh/config");
+  EXPECT_EQ(classify(target_, "Bad owner or permissions on /etc/ssh/ssh_config.d/20.conf\r\n").advice,
+            "look at /etc/ssh/ssh_config.d/20.conf");
+  EXPECT_EQ(classify(target_, "unix_listener: path \"/x\" too long for Unix domain socket").advice,
+            "look at ~/.ssh/config");
+}
+
+TEST(Ssh, AJumpHostThatLetsNobodyInIsNotTakenForTheMachine) {
+  Target target;
+  target.user = "ubuntu";
+  target.address = "10.0.0.7";
+  const std::string of_the_machine = "ubuntu@10.0.0.7: Permission denied (publickey).\r\n",
+                    of_the_host = "root@bastion: Permission denied (publickey,password).\r\n";
+  EXPECT_THAT(classify(target, of_the_machine).what, testing::HasSubstr("key was refused"));
+  target.proxy = "bastion";
+  EXPECT_THAT(classify(target, of_the_machine).what, testing::HasSubstr("key was refused"));
+  EXPECT_THAT(classify(target, of_the_host).what, testing::HasSubstr("jump host"));
+  EXPECT_THAT(classify(target, of_the_host + "Connection closed by UNKNOWN port 65535\r\n").what,
+              testing::HasSubstr("jump host"));
 }
 
 TEST_F(Sshd, AHostKeyThatWasLostHereIsNoOtherMachine) {

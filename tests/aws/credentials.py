@@ -23,8 +23,9 @@ except ImportError:
     print("SKIP: botocore is not installed")
     sys.exit(77)
 
-if tuple(int(part) for part in botocore.__version__.split(".")[:2]) < (1, 31):
-    print(f"SKIP: botocore {botocore.__version__} knows no AWS_ENDPOINT_URL, by which it is led to this computer (1.31 or newer: pip install -U boto3)")
+# Before 1.31 it knows no AWS_ENDPOINT_URL, by which it is led to this computer; before 1.40 it uses single sign-on tokens that are over.
+if tuple(int(part) for part in botocore.__version__.split(".")[:2]) < (1, 40):
+    print(f"SKIP: botocore {botocore.__version__} is too old to judge by (1.40 or newer: pip install -U boto3)")
     sys.exit(77)
 
 PEOPLE = 400
