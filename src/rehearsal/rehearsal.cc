@@ -8,6 +8,7 @@
 #include "os/process.h"
 #include "rehearsal/catalog.h"
 #include "rehearsal/endpoint.h"
+#include "rehearsal/way_out.h"
 #include "sandbox/sandbox.h"
 
 namespace ferry::rehearsal {
@@ -102,7 +103,7 @@ Status stop(const os::Path& dir, bool keep_instances) {
     TRY_SET(endpoint, "", read_endpoint(dir));
     TRY_SET(left, "", control(endpoint, "stop", {{"keep_instances", keep_instances}}, stop_limit));
     TRY_SET(ended, "the rehearsal cloud is still ending", os::FileLock::take(lock_file(dir), start_limit));
-    return {};
+    return keep_instances ? Status() : os::remove_all(ways_out(dir));
   }
   if (keep_instances) return {};
   // No server: end what it left. The next one finds their folders gone and lists them as terminated.

@@ -58,7 +58,7 @@ Server::Server(State state, Store& store, Machines& machines, os::Clock& clock, 
       lifecycle_(state_, machines, clock,
                  {.keep_ms = options_.keep_ms, .executor = {}, .log = options_.log, .set_door = [this](const std::string& id) {
                     set_doors(state_, machines_, service_.caller(), id);
-                  }}) {}
+                  }, .equip = options_.equip}) {}
 
 Server::~Server() {
   http_.reset();
