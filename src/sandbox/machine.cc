@@ -8,8 +8,9 @@ std::map<std::string, std::string> Machine::environment() const {
                                          {"LANG", "C.UTF-8"},
                                          {instance_marker, spec.instance_id}};
   if (!isolated()) out["HOME"] = home().string();
-  // Where there is no way out, settings for it only make programs wait.
-  if (const auto& way = spec.way_out; way.is_open) {
+  const auto& way = spec.way_out;
+  if (!way.is_open && isolated()) out["PIP_RETRIES"] = "0";  // it would wait half a minute for nobody
+  if (way.is_open) {
     out.insert(way.settings.begin(), way.settings.end());
     if (isolated()) {
       const auto short_name = spec.hostname.substr(0, spec.hostname.find('.'));
