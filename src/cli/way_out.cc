@@ -63,7 +63,7 @@ Status lay_way_out(const WayOutOptions& options, run::Order& order) {
   carry(order.task.resources);
   for (auto& candidate : order.task.candidates) carry(candidate);
   const auto nowhere = way.is_open ? rehearsal::why_nowhere(way) : std::string();
-  order.cut_off = closed_by.empty() ? nowhere : "rehearsal machines have no way to the internet: " + closed_by;
+  order.cut_off = closed_by.empty() ? nowhere : "rehearsal machines have no way to the internet (" + closed_by + ")";
   order.way_out = [way, closed_by, nowhere] { return said_in_plan(way, closed_by, nowhere); };
   return {};
 }

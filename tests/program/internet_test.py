@@ -159,6 +159,14 @@ def test_without_internet_there_is_no_way_and_check_says_what_cannot_be_installe
         assert done.out == f"127.0.0.1:{port} nothing there\n" and "have no way to the internet (rehearsal: {internet: false} in config.yaml)" in done.err, done.out + done.err
 
 
+def test_a_training_that_lacked_a_module_ends_with_the_line_to_write():
+    with Laptop() as home:
+        home.file("train.py", "import sys\nsys.path.clear()\nimport sklearn.svm\n")
+        done = home.train("--no-internet")
+        assert done.returncode == 1 and "train.py:3: nothing in the workdir provides sklearn (no requirements.txt line, no setup; write  scikit-learn  into one)" in done.err, done.err
+        assert done.err.rstrip().endswith("sklearn was not there: write  scikit-learn  into requirements.txt, or  setup: pip install scikit-learn"), done.err
+
+
 def test_the_words_are_judged_before_anything_starts():
     with Laptop() as home:
         home.file("train.py", "print(1)\n")
