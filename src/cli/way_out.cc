@@ -17,14 +17,20 @@ Result<task::RehearsalSettings> rehearsal_settings() {
   return task::parse_rehearsal_settings(text, file.string());
 }
 
-/// One line for the plan, once the cloud runs and its sandbox is known.
-std::string said_in_plan(const sandbox::WayOut& way, const std::string& closed_by, const std::string& nowhere) {
-  const auto cloud = rehearsal::running(rehearsal::default_dir());
-  if (cloud && cloud->sandbox == "plain")
+/// What closes the way; empty: it is open.
+std::string what_closes(const WayOutOptions& options, const task::RehearsalSettings& settings) {
+  if (options.no_internet) return "--no-internet";
+  if (says_no_internet()) return "FERRY_NO_INTERNET";
+  return settings.internet == false ? "rehearsal: {internet: false} in config.yaml" : "";
+}
+
+std::string sentence(const std::string& walls, const ferry::sandbox::WayOut& way, const std::string& closed_by) {
+  if (walls == "plain")
     return "rehearsal machines share this computer's network here" +
            (way.is_open ? std::string() : "; " + closed_by + " only keeps proxies and package indexes from them");
   if (!way.is_open) return "rehearsal machines have no way to the internet (" + closed_by + ")";
-  if (!nowhere.empty()) return "rehearsal machines reach what this computer reaches, but " + nowhere;
+  if (const auto nowhere = rehearsal::why_nowhere(way); !nowhere.empty())
+    return "rehearsal machines reach what this computer reaches, but " + nowhere;
   std::string named;
   for (const auto& target : way.named) named += (named.empty() ? "; named besides: " : ", ") + target.text();
   return "rehearsal machines reach the internet through this computer: pip, apt, git (not with --no-internet)" + named;
@@ -47,13 +53,18 @@ void WayOutOptions::add_to(CLI::App& command) {
       ->group(group);
 }
 
+std::string internet_line(const std::string& walls) {
+  const auto settings = rehearsal_settings();
+  if (!settings) return settings.error().what;
+  const auto closed_by = what_closes({}, *settings);
+  const auto way = closed_by.empty() ? rehearsal::persons_way_out(settings->reach) : Result<sandbox::WayOut>(sandbox::WayOut());
+  return way ? sentence(walls, *way, closed_by) : way.error().what;
+}
+
 Status lay_way_out(const WayOutOptions& options, run::Order& order) {
   if (order.task.wishes()[0].infra.value_or(task::Infra{}).world != task::World::rehearsal) return {};
   TRY_SET(settings, "", rehearsal_settings());
-  std::string closed_by;
-  if (settings.internet == false) closed_by = "rehearsal: {internet: false} in config.yaml";
-  if (says_no_internet()) closed_by = "FERRY_NO_INTERNET";
-  if (options.no_internet) closed_by = "--no-internet";
+  const auto closed_by = what_closes(options, settings);
   auto reach = settings.reach;
   reach.insert(reach.end(), options.reach.begin(), options.reach.end());
   TRY_SET(way, "", rehearsal::persons_way_out(reach));
@@ -62,9 +73,11 @@ Status lay_way_out(const WayOutOptions& options, run::Order& order) {
   const auto carry = [&](task::Resources& wish) { wish.labels[rehearsal::way_out_tag] = word; };
   carry(order.task.resources);
   for (auto& candidate : order.task.candidates) carry(candidate);
-  const auto nowhere = way.is_open ? rehearsal::why_nowhere(way) : std::string();
-  order.cut_off = closed_by.empty() ? nowhere : "rehearsal machines have no way to the internet (" + closed_by + ")";
-  order.way_out = [way, closed_by, nowhere] { return said_in_plan(way, closed_by, nowhere); };
+  order.cut_off = way.is_open ? rehearsal::why_nowhere(way) : "rehearsal machines have no way to the internet (" + closed_by + ")";
+  order.way_out = [way, closed_by] {
+    const auto cloud = rehearsal::running(rehearsal::default_dir());
+    return sentence(cloud ? cloud->sandbox : "", way, closed_by);
+  };
   return {};
 }
 

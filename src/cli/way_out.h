@@ -19,6 +19,9 @@ struct WayOutOptions {
 /// Whether the environment says --no-internet (FERRY_NO_INTERNET=1).
 bool says_no_internet();
 
+/// How the machines of runs that are started now will reach the internet, in one line; `walls`: their sandbox.
+std::string internet_line(const std::string& walls);
+
 /// Makes the machines of an order for the rehearsal cloud carry the way that `options`, the settings file and the person's
 /// environment ask for, and lets check and plan say so. Other orders stay as they are.
 Status lay_way_out(const WayOutOptions& options, run::Order& order);

@@ -113,6 +113,30 @@ Status stop(const os::Path& dir, bool keep_instances) {
   return {};
 }
 
+Status forget_kept(const os::Path& dir) {
+  if (os::is_locked(lock_file(dir)))
+    return fail(Kind::conflict, "the rehearsal cloud runs: its machines may be using what is kept", "", "ferry rehearsal stop --forget");
+  return os::remove_all(kept_folder(dir));
+}
+
+namespace {
+
+/// Bytes of the files below a folder, links not followed; what cannot be read counts nothing.
+std::uint64_t bytes_below(const os::Path& folder) {
+  std::uint64_t bytes = 0;
+  std::error_code failed;
+  auto at = std::filesystem::recursive_directory_iterator(
+      folder, std::filesystem::directory_options::skip_permission_denied, failed);
+  for (; !failed && at != std::filesystem::recursive_directory_iterator(); at.increment(failed)) {
+    std::error_code gone;
+    if (at->is_symlink(gone) || !at->is_regular_file(gone)) continue;
+    if (const auto size = at->file_size(gone); !gone) bytes += size;
+  }
+  return bytes;
+}
+
+}  // namespace
+
 Result<Json> status(const os::Path& dir) {
   TRY_SET(endpoint, "", answering(dir));
   TRY_SET(json, "", control(endpoint, "status", Json::object(), Millis(10'000)));
@@ -125,6 +149,7 @@ Result<Json> status(const os::Path& dir) {
   json["why"] = info.why;
   json["wall"] = sandbox::wall_of(sandbox::mode_named(info.sandbox).value_or(sandbox::Mode::plain));
   json["dir"] = dir.string();
+  json["kept"] = {{"folder", kept_folder(dir).string()}, {"bytes", bytes_below(kept_folder(dir))}};
   return json;
 }
 

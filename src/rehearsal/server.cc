@@ -6,6 +6,7 @@
 #include "rehearsal/doors.h"
 #include "rehearsal/identity.h"
 #include "rehearsal/tagging.h"
+#include "rehearsal/way_out.h"
 
 namespace ferry::rehearsal {
 namespace {
@@ -148,7 +149,7 @@ Json Server::describe() {
   state_.look([&](const State& state) {
     for (const auto& [id, instance] : state.instances) {
       const auto& tags = tags_of(state, id);
-      const auto named = tags.find("Name");
+      const auto named = tags.find("Name"), way = tags.find(way_out_tag);
       list.push_back({{"id", id},
                       {"state", name(instance.phase)},
                       {"type", instance.type},
@@ -156,6 +157,7 @@ Json Server::describe() {
                       {"address", instance.address},
                       {"port", instance.ssh_port},
                       {"name", named == tags.end() ? "" : named->second},
+                      {"internet", way != tags.end() && way->second != "closed"},
                       {"age", (now - instance.launched_ms) / 1000},
                       {"reason", instance.reason_message}});
     }

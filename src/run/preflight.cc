@@ -114,11 +114,12 @@ bool own_packages(const task::Task& task) {
 }
 
 /// What imports.py tells about one module that the machine is to provide and this computer does not have.
-std::string absent_here(const std::string& place, const std::string& name, bool installed) {
+std::string absent_here(const std::string& place, const std::string& name, bool installed, bool is_cut_off) {
   return fmt::format("{}: {} is not on this computer, where a rehearsal runs; on AWS it is {}. To rehearse it, "
-                     "install it for the system's python3",
+                     "install it for the system's python3{}",
                      printable(place), printable(name),
-                     installed ? "installed before the training" : "on the image of machines with GPUs");
+                     installed ? "installed before the training" : "on the image of machines with GPUs",
+                     is_cut_off ? "" : ", or in setup");
 }
 
 /// Tells of modules that nothing provides, as imports.py finds them, and fails for files that the code opens and
@@ -160,7 +161,7 @@ Status look_at_python(const task::Task& task, const os::Path& workdir, const std
     const auto words = split(line, ' ');
     if (words.size() == 3 && words[0] == "absent") {
       const bool installed = std::ranges::find(out.installed, words[2]) != out.installed.end();
-      out.warnings.push_back(absent_here(words[1], words[2], installed));
+      out.warnings.push_back(absent_here(words[1], words[2], installed, !cut_off.empty()));
     } else if (words.size() == 4 && words[0] == "lacks") {
       const auto write = words[2] == words[3] ? std::string() : "; write  " + printable(words[3]) + "  into one";
       out.warnings.push_back(

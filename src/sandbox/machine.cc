@@ -9,7 +9,8 @@ std::map<std::string, std::string> Machine::environment() const {
                                          {instance_marker, spec.instance_id}};
   if (!isolated()) out["HOME"] = home().string();
   const auto& way = spec.way_out;
-  if (!way.is_open && isolated()) out["PIP_RETRIES"] = "0";  // it would wait half a minute for nobody
+  // Otherwise they would wait half a minute for nobody; in plain mode, reach somebody.
+  if (!way.is_open) out["PIP_NO_INDEX"] = out["UV_OFFLINE"] = "1";
   if (way.is_open) {
     out.insert(way.settings.begin(), way.settings.end());
     if (isolated()) {

@@ -75,7 +75,7 @@ TEST(SandboxWayOut, AClosedOneIsNotThereAndNotSpokenOf) {
   TestInstance instance;
   instance.spec.way_out = {.is_open = false, .named = {{"127.0.0.1", 9}}, .settings = {{"PIP_INDEX_URL", "http://x/simple"}}};
   instance.start();
-  EXPECT_EQ(instance.said("echo $https_proxy$PIP_INDEX_URL-"), "-");
+  EXPECT_EQ(instance.said("echo $https_proxy$PIP_INDEX_URL-$PIP_NO_INDEX"), "-1");
   EXPECT_EQ(instance.run(tools + std::string("http pypi.org:443")).out, "");
 }
 

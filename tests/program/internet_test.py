@@ -110,8 +110,12 @@ def test_a_package_of_the_persons_own_index_is_installed_and_the_next_rehearsal_
         done = install_and_find_again(home, asked)
         if home.sandbox() != "plain":
             assert f"reach the internet through this computer: pip, apt, git (not with --no-internet); named besides: 127.0.0.1:{port}" in done.err, done.err
+        status = home.good("rehearsal", "status").out
+        assert "internet   rehearsal machines" in status and "of environments and caches, in" in status, status
         told = [str(path) for path, text in home.texts() if b"secretword" in text]
         assert not told, f"the index's password is in {told}"
+        home.good("rehearsal", "stop", "--forget")
+        assert not [one for one in (home.root / "data/ferry/rehearsal").iterdir() if one.name in ("kept", "ways-out")]
 
 
 def test_an_index_of_pip_conf_is_reached_from_the_sandbox_of_an_ordinary_user():
@@ -143,27 +147,29 @@ def test_without_internet_there_is_no_way_and_check_says_what_cannot_be_installe
     with index() as (port, asked), Laptop(PIP_INDEX_URL=f"http://127.0.0.1:{port}/simple") as home:
         home.file("train.py", TRAIN)
         home.file("requirements.txt", "numpy\nferrytiny==1.0  # ours\n")
-        done = home.train("--no-internet")
+        done = home.train("--no-internet", "--budget", "0.000001")  # the plan ends it
         assert "! check" in done.err and "requirements.txt:2: ferrytiny==1.0 is not on this computer" in done.err, done.err
         assert "numpy is not" not in done.err and "--no-internet" in done.err, done.err
-        assert done.returncode != 0 and "trained" not in done.out, done.out + done.err
-        if home.sandbox() == "plain":
-            return
-        assert not asked, asked
+        assert done.returncode != 0 and "launch" not in done.err, done.out + done.err
         settings = home.root / ".config/ferry/config.yaml"
         settings.parent.mkdir(parents=True)
         settings.write_text("rehearsal: {internet: false}\n")
         (home.work / "requirements.txt").unlink()
         home.file("train.py", ASK.replace("sys.argv[1:]", repr([f"127.0.0.1:{port}"])))
         done = home.train()
+        if home.sandbox() == "plain":
+            assert "config.yaml only keeps proxies and package indexes from them" in done.err, done.err
+            return
+        assert not asked and "config.yaml" in home.good("rehearsal", "status").out, asked
         assert done.out == f"127.0.0.1:{port} nothing there\n" and "have no way to the internet (rehearsal: {internet: false} in config.yaml)" in done.err, done.out + done.err
 
 
 def test_a_training_that_lacked_a_module_ends_with_the_line_to_write():
     with Laptop() as home:
-        home.file("train.py", "import sys\nsys.path.clear()\nimport sklearn.svm\n")
+        home.file("train.py", "import sys\nsys.path.clear()\nimport sklearn.svm\nfrom torch.utils import tensorboard\n")
         done = home.train("--no-internet")
         assert done.returncode == 1 and "train.py:3: nothing in the workdir provides sklearn (no requirements.txt line, no setup; write  scikit-learn  into one)" in done.err, done.err
+        assert "train.py:4: nothing in the workdir provides torch.utils.tensorboard (no requirements.txt line, no setup; write  tensorboard  into one)" in done.err, done.err
         assert done.err.rstrip().endswith("sklearn was not there: write  scikit-learn  into requirements.txt, or  setup: pip install scikit-learn"), done.err
 
 
