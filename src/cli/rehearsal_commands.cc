@@ -1,5 +1,6 @@
 #include "base/text.h"
 #include "cli/command.h"
+#include "cli/way_out.h"
 #include "run/run.h"
 
 namespace ferry::cli {
@@ -39,6 +40,10 @@ int status(bool json) {
   const auto why = text_at(*found, "why");
   fmt::print("sandbox    {}{}\n", text_at(*found, "sandbox"), why.empty() ? "" : "  (" + why + ")");
   fmt::print("wall       {}\n", text_at(*found, "wall"));
+  fmt::print("internet   {}\n", internet_line(text_at(*found, "sandbox")));
+  if (const auto kept = found->value("kept", Json::object()); int_at(kept, "bytes") > 0)
+    fmt::print("kept       {} of environments and caches, in {}  (removed by: ferry rehearsal stop --forget)\n",
+               show_bytes(static_cast<std::uint64_t>(int_at(kept, "bytes"))), text_at(kept, "folder"));
   const auto instances = found->value("instances", Json::array());
   const auto faults = found->value("faults", Json::array());
   fmt::print("instances  {}\n", instances.size());
@@ -112,11 +117,15 @@ void add_rehearsal_commands(CLI::App& app, Program& program) {
   status_command->add_flag("--json", *json, "As one JSON object");
   choose(status_command, [json] { return status(*json); });
 
-  auto keep = std::make_shared<bool>(false);
+  auto keep = std::make_shared<bool>(false), forget = std::make_shared<bool>(false);
   auto* stop_command = rehearsal->add_subcommand("stop", "Terminate its instances and stop it");
   stop_command->add_flag("--keep-instances", *keep, "Leave the instances running");
-  choose(stop_command, [keep] {
-    return report_or(rehearsal::stop(rehearsal::default_dir(), *keep),
+  stop_command->add_flag("--forget", *forget, "Remove the environments and caches that outlive its machines, too")
+      ->excludes("--keep-instances");
+  choose(stop_command, [keep, forget] {
+    auto done = rehearsal::stop(rehearsal::default_dir(), *keep);
+    if (done && *forget) done = rehearsal::forget_kept(rehearsal::default_dir());
+    return report_or(done,
                      *keep ? "stopped; instances go on" : "stopped; no instance is left");
   });
 

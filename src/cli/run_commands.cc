@@ -3,6 +3,7 @@
 #include "base/text.h"
 #include "cli/command.h"
 #include "cli/task_options.h"
+#include "cli/way_out.h"
 #include "os/terminal.h"
 #include "rehearsal/identity.h"
 #include "rehearsal/rehearsal.h"
@@ -44,6 +45,7 @@ constexpr const char* run_footer =
 
 struct RunOptions {
   TaskOptions task;
+  WayOutOptions way_out;
   bool detach = false, keep = false, no_check = false, follow = false, yes = false, json = false, rehearse = false;
   std::string results = "runs";
 };
@@ -88,6 +90,9 @@ int run_command(const Program& program, const RunOptions& options, bool only_reh
   if (only_rehearse) move_to_rehearsal(described->task);
   if (const auto exists = settle_hardware(options.task, described->task); !exists)
     return report(exists.error());
+  const auto infra = described->task.wishes()[0].infra.value_or(task::Infra{});
+  if (options.way_out.is_given() && infra.world != task::World::rehearsal && !options.rehearse)
+    return report({Kind::bad_input, "--no-internet and --reach are for rehearsals", "this run's machine is none", "leave it out, or add --infra rehearsal or --rehearse", {}});
   auto world = World::open(program.carried, face_for(options.json), !options.json);
   if (!world) return report(world.error());
   if (auto settled = run::settle((*world)->doors()); !settled) (*world)->progress().error(settled.error());
@@ -97,9 +102,11 @@ int run_command(const Program& program, const RunOptions& options, bool only_reh
   order.results = std::filesystem::absolute(options.results).lexically_normal();
   order.check = !options.no_check;
   order.follow = options.follow;
+  if (const auto laid = lay_way_out(options.way_out, order); !laid) return report(laid.error());
   if (options.rehearse || only_rehearse) {
     run::Order first = order;
     move_to_rehearsal(first.task);
+    if (const auto laid = lay_way_out(options.way_out, first); !laid) return report(laid.error());
     if (only_rehearse) return run::start((*world)->doors(), first);
     if (const int code = run::start((*world)->doors(), first); code != 0) {
       (*world)->progress().note(fmt::format("the rehearsal exited {}: nothing was rented", code));
@@ -123,6 +130,7 @@ void add_run_commands(CLI::App& app, Program& program) {
       app.add_subcommand("run", "Train: rent a machine, send the code, run, bring the outputs home, release");
   run->footer(run_footer);
   options->task.add_to(*run);
+  options->way_out.add_to(*run);
   run->add_flag("-d,--detach", options->detach,
                 "Return once the training started; a background process brings the outputs home");
   run->add_flag("--keep", options->keep, "Leave the instance when done (it costs until: ferry down RUN)");
@@ -140,6 +148,7 @@ void add_run_commands(CLI::App& app, Program& program) {
   auto* rehearse =
       app.add_subcommand("rehearse", "Run a task on this computer first: --infra rehearsal for any task");
   first->task.add_to(*rehearse);
+  first->way_out.add_to(*rehearse);
   rehearse->add_flag("--follow", first->follow, "Send what links out of the workdir lead to, not only the links");
   rehearse->add_flag("--json", first->json, "One JSON object an event on standard output");
   rehearse->add_option("--results", first->results, "Folder under which outputs come home (default: runs)");

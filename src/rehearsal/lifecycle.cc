@@ -5,6 +5,7 @@
 #include "rehearsal/catalog.h"
 #include "rehearsal/metadata.h"
 #include "rehearsal/tagging.h"
+#include "rehearsal/way_out.h"
 
 namespace ferry::rehearsal {
 namespace {
@@ -250,8 +251,14 @@ void Lifecycle::work_boot(const Instance& instance) {
     boot_tried_.insert(instance.id);
   }
   sandbox::Spec spec;
+  std::string way_out;
   const auto mode = machines_.probe().mode;
-  state_.look([&](const State& state) { spec = boot_spec(state, instance, mode); });
+  state_.look([&](const State& state) {
+    spec = boot_spec(state, instance, mode);
+    const auto& tags = tags_of(state, instance.id);
+    if (const auto tag = tags.find(way_out_tag); tag != tags.end()) way_out = tag->second;
+  });
+  if (options_.equip) options_.equip(spec, way_out);
   if (options_.set_door) options_.set_door(instance.id);
   if (const auto booted = machines_.boot(instance.id, spec); !booted && booted.error().kind != Kind::conflict)
     mark_dead(instance, booted.error().what + (booted.error().why.empty() ? "" : ": " + booted.error().why));

@@ -40,6 +40,8 @@ class Lifecycle {
     Executor executor;                            ///< empty: threads
     std::function<void(const std::string&)> log;  ///< one line; may be empty
     std::function<void(const std::string&)> set_door;  ///< of the machine, before it boots; may be empty
+    /// Adds what the computer has for the machine to its spec; `way_out`: the instance's tag. May be empty.
+    std::function<void(sandbox::Spec&, const std::string& way_out)> equip;
   };
   Lifecycle(Guarded& state, Machines& machines, os::Clock& clock, Options options);
   /// Waits for work still running.

@@ -8,6 +8,7 @@
 #include "os/process.h"
 #include "rehearsal/catalog.h"
 #include "rehearsal/endpoint.h"
+#include "rehearsal/way_out.h"
 #include "sandbox/sandbox.h"
 
 namespace ferry::rehearsal {
@@ -102,7 +103,7 @@ Status stop(const os::Path& dir, bool keep_instances) {
     TRY_SET(endpoint, "", read_endpoint(dir));
     TRY_SET(left, "", control(endpoint, "stop", {{"keep_instances", keep_instances}}, stop_limit));
     TRY_SET(ended, "the rehearsal cloud is still ending", os::FileLock::take(lock_file(dir), start_limit));
-    return {};
+    return keep_instances ? Status() : os::remove_all(ways_out(dir));
   }
   if (keep_instances) return {};
   // No server: end what it left. The next one finds their folders gone and lists them as terminated.
@@ -111,6 +112,30 @@ Status stop(const os::Path& dir, bool keep_instances) {
   for (const auto& id : ids) TRY("", sandbox::destroy(dir / "instances" / id));
   return {};
 }
+
+Status forget_kept(const os::Path& dir) {
+  if (os::is_locked(lock_file(dir)))
+    return fail(Kind::conflict, "the rehearsal cloud runs: its machines may be using what is kept", "", "ferry rehearsal stop --forget");
+  return os::remove_all(kept_folder(dir));
+}
+
+namespace {
+
+/// Bytes of the files below a folder, links not followed; what cannot be read counts nothing.
+std::uint64_t bytes_below(const os::Path& folder) {
+  std::uint64_t bytes = 0;
+  std::error_code failed;
+  auto at = std::filesystem::recursive_directory_iterator(
+      folder, std::filesystem::directory_options::skip_permission_denied, failed);
+  for (; !failed && at != std::filesystem::recursive_directory_iterator(); at.increment(failed)) {
+    std::error_code gone;
+    if (at->is_symlink(gone) || !at->is_regular_file(gone)) continue;
+    if (const auto size = at->file_size(gone); !gone) bytes += size;
+  }
+  return bytes;
+}
+
+}  // namespace
 
 Result<Json> status(const os::Path& dir) {
   TRY_SET(endpoint, "", answering(dir));
@@ -124,6 +149,7 @@ Result<Json> status(const os::Path& dir) {
   json["why"] = info.why;
   json["wall"] = sandbox::wall_of(sandbox::mode_named(info.sandbox).value_or(sandbox::Mode::plain));
   json["dir"] = dir.string();
+  json["kept"] = {{"folder", kept_folder(dir).string()}, {"bytes", bytes_below(kept_folder(dir))}};
   return json;
 }
 

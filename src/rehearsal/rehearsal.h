@@ -31,8 +31,10 @@ Result<Info> ensure_running(const os::Path& dir);
 Result<Info> running(const os::Path& dir);
 /// Terminates all instances (unless keep_instances), then the server. Calm if it does not run.
 Status stop(const os::Path& dir, bool keep_instances);
+/// Removes the environments and caches that outlive instances. conflict while one of them may be using them.
+Status forget_kept(const os::Path& dir);
 /// For `ferry rehearsal status`: info plus every instance {id,state,type,address,port,name,age}, faults in
-/// force.
+/// force; "kept" {folder, bytes}: environments and caches that outlive instances.
 Result<Json> status(const os::Path& dir);
 /// The one region it has; needs no server.
 std::string region();

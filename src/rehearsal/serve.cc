@@ -10,6 +10,7 @@
 #include "os/signals.h"
 #include "rehearsal/rehearsal.h"
 #include "rehearsal/server.h"
+#include "rehearsal/way_out.h"
 
 namespace ferry::rehearsal {
 namespace {
@@ -51,6 +52,10 @@ Status serve_until_told(const os::Path& dir, int port) {
   options.keep_ms = setting("FERRY_REHEARSAL_KEEP_MS", options.keep_ms);
   options.log = [file = log_file(dir)](const std::string& line) {
     (void)os::append_file(file, os::iso_time(os::system_clock().now_ms(), true) + " " + line + "\n", 0600);
+  };
+  options.equip = [dir](sandbox::Spec& spec, const std::string& way_out) {
+    spec.way_out = noted_way_out(dir, way_out);
+    spec.kept = kept_folder(dir).string();
   };
   options.on_stop = [] { ::kill(::getpid(), SIGTERM); };
   TRY_SET(server, "", Server::start(store, machines, os::system_clock(), options));

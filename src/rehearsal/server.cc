@@ -6,6 +6,7 @@
 #include "rehearsal/doors.h"
 #include "rehearsal/identity.h"
 #include "rehearsal/tagging.h"
+#include "rehearsal/way_out.h"
 
 namespace ferry::rehearsal {
 namespace {
@@ -58,7 +59,7 @@ Server::Server(State state, Store& store, Machines& machines, os::Clock& clock, 
       lifecycle_(state_, machines, clock,
                  {.keep_ms = options_.keep_ms, .executor = {}, .log = options_.log, .set_door = [this](const std::string& id) {
                     set_doors(state_, machines_, service_.caller(), id);
-                  }}) {}
+                  }, .equip = options_.equip}) {}
 
 Server::~Server() {
   http_.reset();
@@ -148,7 +149,7 @@ Json Server::describe() {
   state_.look([&](const State& state) {
     for (const auto& [id, instance] : state.instances) {
       const auto& tags = tags_of(state, id);
-      const auto named = tags.find("Name");
+      const auto named = tags.find("Name"), way = tags.find(way_out_tag);
       list.push_back({{"id", id},
                       {"state", name(instance.phase)},
                       {"type", instance.type},
@@ -156,6 +157,7 @@ Json Server::describe() {
                       {"address", instance.address},
                       {"port", instance.ssh_port},
                       {"name", named == tags.end() ? "" : named->second},
+                      {"internet", way != tags.end() && way->second != "closed"},
                       {"age", (now - instance.launched_ms) / 1000},
                       {"reason", instance.reason_message}});
     }

@@ -34,6 +34,7 @@ struct ServerOptions {
   std::int64_t boot_ms = 500;
   std::int64_t keep_ms = 3'600'000;
   std::function<void(const std::string&)> log;
+  std::function<void(sandbox::Spec&, const std::string&)> equip;  ///< as Lifecycle::Options has it
   std::function<void()> on_stop;  ///< asked to end, after the answer is decided
 };
 

@@ -311,6 +311,7 @@ choose_python() { # WISH
 main() {
   umask 077
   mkdir -p "$envs" "$(dirname "$activate")"
+  envs=$(cd "$envs" && pwd -P)  # they hold their own paths, and a plain rehearsal's are behind a link
   : >"$activate"
   prepare_scratch
   if [ "$kind" = docker ]; then

@@ -1,6 +1,7 @@
-"""Run by the laptop's python3 before anything is rented: WORKDIR SCRIPT… → one line "FILE:LINE NAME" for every module that
-the scripts import (through the workdir's own modules too) and that neither Python, the workdir nor what the workdir asks for
-provides; one line "framework NAME" for a framework that they import and that only the machine can provide; one line
+"""Run by the laptop's python3 before anything is rented: WORKDIR SCRIPT… → one line "lacks FILE:LINE NAME PACKAGE" for every
+module that the scripts import (through the workdir's own modules too) and that neither Python, the workdir nor what the workdir asks
+for provides; where FERRY_CUT_OFF is set, "unmet TAB FILE:LINE TAB REQUIREMENT" for what the workdir asks for and the python3 of a
+rehearsal's machine does not have; one line "framework NAME" for a framework that they import and that only the machine can provide; one line
 "installed NAME" for what ferry then installs there; where FERRY_REHEARSAL is set, one line "absent FILE:LINE NAME" for each of these that
 the python3 of a rehearsal's machine does not have; and for every relative path in them that exists, "reads TAB FILE:LINE TAB PATH" where it
 is certainly opened to be read, or "names TAB …" where it may be. Paths that the code tests for, makes or writes are not told. FERRY_OWN is
@@ -12,13 +13,8 @@ import subprocess
 import sys
 
 root, scripts = sys.argv[1], sys.argv[2:]
-names_of = {  # packages whose modules have another name
-    "cv2": "opencv-python opencv-python-headless", "sklearn": "scikit-learn", "PIL": "pillow", "yaml": "pyyaml", "bs4": "beautifulsoup4",
-    "skimage": "scikit-image", "dotenv": "python-dotenv", "Crypto": "pycryptodome", "google": "google protobuf", "pkg_resources": "setuptools",
-    "pytorch_lightning": "pytorch-lightning lightning", "tensorboard": "tensorboard tensorflow", "keras": "keras tensorflow",
-    "attr": "attrs", "dateutil": "python-dateutil", "torchvision": "torchvision torch", "torchaudio": "torchaudio torch",
-    "mpl_toolkits": "matplotlib", "OpenSSL": "pyopenssl", "serial": "pyserial", "git": "gitpython", "wx": "wxpython", "hydra": "hydra-core",
-}
+# Packages whose modules have another name (packages.cc).
+names_of = {row.split(" ", 1)[0]: row.split(" ", 1)[1] for row in os.environ.get("FERRY_PACKAGES", "").splitlines()}
 # What the Deep Learning AMIs bring, or ferry installs there where the workdir asks for nothing.
 installed = {"tensorflow", "keras"}
 images = {"torch", "torchvision", "torchaudio"}
@@ -127,17 +123,72 @@ def look_at_paths(tree, file, guarded):
                     paths.setdefault(path, ("names", f"{file}:{node.lineno}"))
 
 
-def absent(names):
-    """Those that the system's python3 lacks: a rehearsal's machine has no other."""
-    look = "import importlib.util as u, sys; print(*(name for name in sys.argv[1:] if not u.find_spec(name)))"
+def ask_system(look, words):
+    """What the system's python3 prints: a rehearsal's machine has no other."""
     path = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
     try:
-        return subprocess.run(["env", "PATH=" + path, "python3", "-I", "-c", look, *names], capture_output=True, text=True).stdout.split()
+        return subprocess.run(["env", "PATH=" + path, "python3", "-I", "-c", look, *words], capture_output=True, text=True).stdout
     except OSError:
-        return []
+        return ""
 
 
-seen, told, frameworks, from_machine = set(), set(), set(), {}
+def absent(names):
+    return ask_system("import importlib.util as u, sys; print(*(name for name in sys.argv[1:] if not u.find_spec(name)))", names).split()
+
+
+def unmet_requirements():
+    """FILE:LINE and text of the requirements that the system's python3 does not meet; nothing where packages lie about as files."""
+    lines = []
+    for name in os.environ.get("FERRY_PROVIDERS", "").splitlines():
+        if not name.endswith((".txt", ".in")):
+            continue
+        try:
+            text = open(os.path.join(root, name), encoding="utf-8", errors="replace").read()
+        except OSError:
+            continue
+        for number, line in enumerate(text.splitlines(), 1):
+            line = re.sub(r"(^|\s)#.*", "", line).strip()
+            if re.match(r"(-f|--find-links|--no-index)\b", line):
+                return []
+            if line and not line.startswith("-") and re.match(r"[A-Za-z0-9]", line) and "/" not in line.split(";")[0]:
+                lines.append((f"{name}:{number}", line.rstrip("\\").strip()))
+    look = """
+import importlib.metadata as metadata, re, sys
+try:
+    from packaging.requirements import Requirement
+except ImportError:
+    try:
+        from pip._vendor.packaging.requirements import Requirement
+    except ImportError:
+        Requirement = None
+for at, line in enumerate(sys.argv[1:]):
+    try:
+        wish = Requirement(line) if Requirement else None
+        if wish and wish.marker and not wish.marker.evaluate():
+            continue
+        have = metadata.version(wish.name if wish else re.match("[A-Za-z0-9._-]+", line)[0])
+        met = not wish or wish.specifier.contains(have, prereleases=True)
+    except metadata.PackageNotFoundError:
+        met = False
+    except Exception:
+        met = True
+    if not met:
+        print(at)
+"""
+    return [lines[int(at)] for at in ask_system(look, [line for _, line in lines[:500]]).split()]
+
+
+def needs(module, names):
+    """The row of the table that a part of a package has, as torch.utils.tensorboard: "MODULE PACKAGE…", or nothing."""
+    for full in [module, *(f"{module}.{name}" for name in names)]:
+        while "." in full:
+            if full in names_of:
+                return full
+            full = full.rpartition(".")[0]
+    return None
+
+
+seen, told, frameworks, from_machine, from_wishes = set(), set(), set(), {}, {}
 waiting = [os.path.join(root, script) for script in scripts]
 while waiting and len(seen) < 500:
     path = waiting.pop()
@@ -151,10 +202,11 @@ while waiting and len(seen) < 500:
     guarded = {id(child) for node in ast.walk(tree) if isinstance(node, ast.Try) for child in ast.walk(node)}
     look_at_paths(tree, os.path.relpath(path, root), guarded)
     for node in ast.walk(tree):
+        names = []
         if isinstance(node, ast.Import):
             modules = [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
-            modules = [node.module]
+            modules, names = [node.module], [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom) and node.level:
             here = os.path.dirname(path)
             waiting += [os.path.join(here, (node.module or alias.name).replace(".", "/") + ".py") for alias in node.names]
@@ -170,9 +222,15 @@ while waiting and len(seen) < 500:
                     from_machine.setdefault(first, f"{os.path.relpath(path, root)}:{node.lineno}")
             if own:
                 waiting += [own + ".py", os.path.join(own, "__init__.py")]
-            elif not provided(module) and id(node) not in guarded and first not in told:
-                told.add(first)
-                print(f"{os.path.relpath(path, root)}:{node.lineno} {first}")
+            elif id(node) not in guarded:
+                place, part = f"{os.path.relpath(path, root)}:{node.lineno}", needs(module, names)
+                packages = names_of.get(part or first, first).split()
+                met = any(plain(name) in wishes for name in packages) if part else provided(module)
+                if not met and (part or first) not in told:
+                    told.add(part or first)
+                    print(f"lacks {place} {part or first} {packages[0]}")
+                elif met and first not in sys.stdlib_module_names and first not in usual:
+                    from_wishes.setdefault(first, place)
 # keras beside torch, and without tensorflow, computes with torch.
 if "torch" in frameworks and "tensorflow" not in frameworks and not wishes & {"torch", "pytorch"}:
     print("framework pytorch")
@@ -187,3 +245,11 @@ for name in from_machine:
 if from_machine and os.environ.get("FERRY_REHEARSAL"):
     for name in absent(from_machine):
         print("absent", from_machine[name], name)
+if os.environ.get("FERRY_CUT_OFF"):
+    unmet = unmet_requirements()
+    for place, line in unmet:
+        print(f"unmet\t{place}\t{line}")
+    said = {plain(re.match(r"[A-Za-z0-9._-]+", line)[0]) for _, line in unmet}
+    for name in absent(from_wishes) if from_wishes else []:
+        if not said & {plain(one) for one in [name, *names_of.get(name, "").split()]}:
+            print(f"unmet\t{from_wishes[name]}\t{name}")

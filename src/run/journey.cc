@@ -97,6 +97,7 @@ Status Journey::plan(const Order& order, const std::string& framework) {
                         {"estimate_usd", dollars(best.total)},
                         {"at_most_usd", dollars(most_)},
                         {"considered", planned.ranking.considered}});
+  if (order.way_out) doors_.progress.note(order.way_out());
   return place_.world == "aws" ? ask(order) : Status();
 }
 

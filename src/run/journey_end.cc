@@ -4,6 +4,7 @@
 #include "run/bring_home.h"
 #include "run/ending.h"
 #include "run/journey.h"
+#include "run/packages.h"
 #include "watch/report.h"
 
 namespace ferry::run {
@@ -107,6 +108,9 @@ Status Journey::release() {
   if (run_.outputs_home)
     doors_.progress.note(watch::closing_line(run_.name, shown(run_.home), fetched_files_),
                          {{"home", run_.home}});
+  if (run_.outcome != Outcome::succeeded && run_.exit_code.value_or(0) != 0) {
+    if (const auto line = lacking_line(folder_.log(), run_.workdir); !line.empty()) doors_.progress.note(line);
+  }
   return {};
 }
 

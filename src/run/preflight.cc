@@ -3,6 +3,7 @@
 #include "agent/protocol.h"
 #include "base/text.h"
 #include "os/process.h"
+#include "run/packages.h"
 #include "run/sent.h"
 #include "run/shell_words.h"
 #include "run/wishes.h"
@@ -113,24 +114,27 @@ bool own_packages(const task::Task& task) {
 }
 
 /// What imports.py tells about one module that the machine is to provide and this computer does not have.
-std::string absent_here(const std::string& place, const std::string& name, bool installed) {
+std::string absent_here(const std::string& place, const std::string& name, bool installed, bool is_cut_off) {
   return fmt::format("{}: {} is not on this computer, where a rehearsal runs; on AWS it is {}. To rehearse it, "
-                     "install it for the system's python3",
+                     "install it for the system's python3{}",
                      printable(place), printable(name),
-                     installed ? "installed before the training" : "on the image of machines with GPUs");
+                     installed ? "installed before the training" : "on the image of machines with GPUs",
+                     is_cut_off ? "" : ", or in setup");
 }
 
 /// Tells of modules that nothing provides, as imports.py finds them, and fails for files that the code opens and
 /// that would not be there. Calm where there is no python3 here.
 Status look_at_python(const task::Task& task, const os::Path& workdir, const std::vector<std::string>& scripts,
-                      const Wishes& wishes, Preflight& out) {
+                      const Wishes& wishes, const std::string& cut_off, Preflight& out) {
   if (scripts.empty()) return {};
   os::SpawnOptions options;
   options.argv = {"python3", "-I", "-c", std::string(ferry_embed_imports_py, ferry_embed_imports_py_end),
                   workdir.string()};
   options.argv.insert(options.argv.end(), scripts.begin(), scripts.end());
   options.env = {{"FERRY_SETUP", task.setup.substr(0, 64 * 1024)},
-                 {"FERRY_PROVIDERS", join(wishes.providers, "\n").substr(0, 64 * 1024)}};
+                 {"FERRY_PROVIDERS", join(wishes.providers, "\n").substr(0, 64 * 1024)},
+                 {"FERRY_PACKAGES", package_table()}};
+  if (!cut_off.empty()) options.env.emplace("FERRY_CUT_OFF", "1");
   if (own_packages(task)) options.env.emplace("FERRY_OWN", "1");
   const auto world = task.wishes()[0].infra.value_or(task::Infra{}).world;
   if (world == task::World::rehearsal) options.env.emplace("FERRY_REHEARSAL", "1");
@@ -139,6 +143,13 @@ Status look_at_python(const task::Task& task, const os::Path& workdir, const std
   const bool is_container = task.environment.kind == "docker";
   for (const auto& line : split(trim(done->out), '\n')) {
     if (const auto parts = split(line, '\t'); parts.size() == 3) {
+      if (parts[0] == "unmet") {
+        if (!is_container)
+          out.warnings.push_back(fmt::format("{}: {} is not on this computer, and {}: pip cannot install it (unless an "
+                                             "earlier rehearsal did)",
+                                             printable(parts[1]), printable(parts[2]), cut_off));
+        continue;
+      }
       auto looked = look_at_path(task, workdir, out.tree, parts[1], parts[2]);
       if (!looked && parts[0] == "reads") return looked;
       if (!looked)
@@ -150,17 +161,18 @@ Status look_at_python(const task::Task& task, const os::Path& workdir, const std
     const auto words = split(line, ' ');
     if (words.size() == 3 && words[0] == "absent") {
       const bool installed = std::ranges::find(out.installed, words[2]) != out.installed.end();
-      out.warnings.push_back(absent_here(words[1], words[2], installed));
+      out.warnings.push_back(absent_here(words[1], words[2], installed, !cut_off.empty()));
+    } else if (words.size() == 4 && words[0] == "lacks") {
+      const auto write = words[2] == words[3] ? std::string() : "; write  " + printable(words[3]) + "  into one";
+      out.warnings.push_back(
+          fmt::format("{}: nothing in the workdir provides {} (no requirements.txt line, no setup{})",
+                      printable(words[1]), printable(words[2]), write));
     } else if (words.size() != 2) {
       continue;
     } else if (words[0] == "framework") {
       out.framework = words[1];
     } else if (words[0] == "installed") {
       if (!own_packages(task) && task.environment.kind != "none") out.installed.push_back(words[1]);
-    } else {
-      out.warnings.push_back(
-          fmt::format("{}: nothing in the workdir provides {} (no requirements.txt line, no setup)",
-                      printable(words[0]), printable(words[1])));
     }
   }
   return {};
@@ -392,7 +404,7 @@ Result<Preflight> preflight(const task::Task& task, const os::Path& workdir, con
   out.wished = wishes.file;
   out.warnings.insert(out.warnings.end(), wishes.notes.begin(), wishes.notes.end());
   look_at_setup(task.setup, out.warnings);
-  TRY("", look_at_python(task, workdir, python, wishes, out));
+  TRY("", look_at_python(task, workdir, python, wishes, looking.cut_off, out));
   auto quiet = task.outputs;
   if (quiet.empty()) quiet.emplace_back("outputs/");
   if (const auto results = looking.results.lexically_relative(workdir); !results.empty() && *results.begin() != "..")

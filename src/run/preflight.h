@@ -21,6 +21,7 @@ struct Preflight {
 struct Looking {
   bool follow = false;  ///< links out of the workdir go as what they lead to
   os::Path results;     ///< where outputs come home: not sent, and no word about it
+  std::string cut_off;  ///< why nothing can be installed on the machine from a package index; empty: it may be
 };
 
 /// The script named in `run` exists and is among what will be sent; Python files named there compile (when

@@ -112,7 +112,7 @@ int start(Doors& doors, const Order& order) {
     TRY("", check_task(order));
     if (order.check) {
       TRY("", check_environment(order.task, order.workdir));
-      TRY_SET(found, "", preflight(order.task, order.workdir, {order.follow, order.results}));
+      TRY_SET(found, "", preflight(order.task, order.workdir, {order.follow, order.results, order.cut_off}));
       ready = std::move(found);
     } else {
       TRY_SET(tree, "", list_workdir(order.workdir, order.follow));

@@ -32,6 +32,11 @@ struct Order {
   /// True if what is rented at that EC2 endpoint surely costs nothing: then nobody is asked. Empty: all
   /// costs.
   std::function<bool(const std::string& endpoint)> is_free;
+  /// Of a rehearsal: one line for the plan on its machines' way to the internet, asked once the cloud runs. Empty:
+  /// there is nothing to say.
+  std::function<std::string()> way_out;
+  /// Of a rehearsal: why nothing can be installed on its machines from a package index; empty: it may be.
+  std::string cut_off;
 };
 
 /// Exit code when ferry itself failed.

@@ -19,8 +19,10 @@
 #include "sandbox/door.h"
 #include "sandbox/ids.h"
 #include "sandbox/init.h"
+#include "sandbox/kept.h"
 #include "sandbox/listener.h"
 #include "sandbox/namespaces.h"
+#include "sandbox/proxy.h"
 
 namespace ferry::sandbox {
 
@@ -46,6 +48,8 @@ class Host {
   void on_connection();
   bool is_let_in(const os::Fd& connection) const;
   void on_inside();
+  void open_way_out(std::string_view door, const os::Fd& listener);
+  void close_ways_out();
   void open_if_due();
   int nap() const;
   void end(State state, std::string ended, std::string why);
@@ -61,6 +65,7 @@ class Host {
   bool ready_ = false, open_ = false;
   std::string ending_, failure_;  // what the inside said last
   std::optional<int> exit_status_;
+  std::vector<pid_t> ways_out_;      // processes that serve this boot's
   std::deque<os::Fd> left_waiting_;  // connections that the door does not let in, newest last
 };
 
@@ -78,6 +83,7 @@ void Host::run() {
     if (auto booted = boot_once(); !booted) return end(State::stopped, "died", describe(booted.error()));
     watch();
     const int status = *exit_status_;
+    close_ways_out();
     // A program inside may also have called reboot(2): then the kernel ends the first process with one of
     // these.
     if (WIFSIGNALED(status) && WTERMSIG(status) == SIGINT) ending_ = "poweroff";
@@ -124,6 +130,7 @@ ferry::Status Host::boot_once() {
                   .first_id = mode_ == Mode::root ? first_id_for(spec_.instance_id) : 0};
   TRY("", os::make_dirs(folder_.disk(), 0700));
   TRY("", os::make_dirs(folder_.root()));
+  TRY("", make_kept(machine));
   os::Fd network;
   if (mode_ == Mode::root) {
     TRY_SET(made, "", make_id_space(machine.first_id));
@@ -163,6 +170,7 @@ void Host::on_signals() {
   while (const auto number = signals_.next()) {
     if (*number == SIGTERM) inside_->channel.send(word::stop);
     int status = 0;
+    if (*number == SIGCHLD) std::erase_if(ways_out_, [](pid_t pid) { return ::waitpid(pid, nullptr, WNOHANG) == pid; });
     if (*number == SIGCHLD && ::waitpid(inside_->pid, &status, WNOHANG) == inside_->pid) {
       while (os::wait_readable(inside_->channel.fd(), Millis(0)) && inside_->channel.fd() >= 0)
         on_inside();  // its last words
@@ -181,7 +189,27 @@ void Host::on_inside() {
     ending_ = message->text.substr(word::ended.size());
   } else if (message->text.starts_with(word::failed)) {
     failure_ = message->text.substr(word::failed.size());
+  } else if (message->text.starts_with(word::way_out)) {
+    open_way_out(std::string_view(message->text).substr(word::way_out.size()), message->passed);
   }
+}
+
+void Host::open_way_out(std::string_view door, const os::Fd& listener) {
+  // What comes from inside is a wish; whether it is granted, the spec says.
+  constexpr std::size_t most_ways_out = 64;
+  const auto target = target_from(trim(door));
+  if (!listener || (!target && !door.empty()) || ways_out_.size() >= most_ways_out) return;
+  const auto pid = start_way_out(listener, spec_.way_out, target);
+  if (pid) ways_out_.push_back(*pid);
+  if (!pid) fmt::print("{}\n", describe(pid.error()));
+}
+
+void Host::close_ways_out() {
+  for (const pid_t pid : ways_out_) {
+    ::kill(pid, SIGKILL);
+    ::waitpid(pid, nullptr, 0);
+  }
+  ways_out_.clear();
 }
 
 void Host::open_if_due() {

@@ -62,6 +62,8 @@ ferry::Status write_sudo_rules(const Machine& machine) {
       "Defaults env_reset, !use_pty\n"
       "Defaults secure_path=\"/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin\"\n"
       "Defaults env_keep += \"{} AWS_EC2_METADATA_SERVICE_ENDPOINT\"\n"
+      "Defaults env_keep += \"http_proxy https_proxy no_proxy HTTP_PROXY HTTPS_PROXY NO_PROXY\"\n"
+      "Defaults env_keep += \"PIP_INDEX_URL PIP_EXTRA_INDEX_URL PIP_TRUSTED_HOST\"\n"
       "root ALL=(ALL:ALL) ALL\n"
       "{} ALL=(ALL:ALL) NOPASSWD:ALL\n"
       "@includedir /etc/sudoers.d\n",

@@ -14,6 +14,7 @@
 #include "sandbox/identity.h"
 #include "sandbox/ids.h"
 #include "sandbox/imds.h"
+#include "sandbox/kept.h"
 #include "sandbox/lent_keys.h"
 #include "sandbox/namespaces.h"
 #include "sandbox/power.h"
@@ -42,6 +43,7 @@ class Init {
   ferry::Status set_up();
   void loop();
   ferry::Status serve_imds();
+  ferry::Status open_way_out();
   void start_child(pid_t& slot, void (*step)(const Machine&, const UserData&));
   void on_host();
   void take_lent_keys(std::string_view text);
@@ -91,6 +93,7 @@ ferry::Status Init::set_up() {
     if (machine_.has_root()) TRY("", raise_wall());
   } else {
     TRY("", make_skeleton(machine_));
+    show_kept(machine_, {});
     TRY("", clear_power_request(machine_));
   }
   if (machine_.fresh_disk || machine_.spec.disk_mib > 0) {
@@ -99,6 +102,7 @@ ferry::Status Init::set_up() {
     TRY("", prepare_home(machine_, keys));
   }
   TRY("", serve_imds());
+  TRY("", open_way_out());
   TRY("", write_power_commands(machine_, ::getpid()));
   TRY("", open_account(machine_, {}));
   TRY("", prepare_sshd(machine_, {user_data_.host_key, user_data_.host_key_public}));
@@ -123,6 +127,21 @@ ferry::Status Init::serve_imds() {
   imds_listener_ = std::move(*listener);
   if (!machine_.isolated())
     machine_.imds_url = fmt::format("http://127.0.0.1:{}", os::local_port(imds_listener_.get()));
+  return {};
+}
+
+ferry::Status Init::open_way_out() {
+  const auto& way = machine_.spec.way_out;
+  if (!machine_.isolated() || !way.is_open) return {};
+  TRY_SET(proxy, "open the way to the internet", os::listen_tcp(proxy_address, proxy_port));
+  host_.send(word::way_out, proxy.get());
+  // What is named of the computer itself is at the same place inside, where no program asks a proxy for it.
+  for (const auto& target : way.named) {
+    if (!is_loopback(target.host)) continue;
+    const auto door = os::listen_tcp(target.host.starts_with("127.") ? target.host : "127.0.0.1", target.port);
+    if (door) host_.send(fmt::format("{} {}", word::way_out, target.text()), door->get());
+    if (!door) fmt::print("{} is not reached: {}\n", target.text(), describe(door.error()));
+  }
   return {};
 }
 

@@ -61,18 +61,28 @@ ferry::Status bind(const os::Path& source, const os::Path& target, Access access
   return access == Access::read_only ? add_attributes(target, MOUNT_ATTR_RDONLY) : ferry::Status();
 }
 
-ferry::Status map_ids(const os::Path& source, const os::Path& target, const os::Fd& user_namespace) {
-  TRY("", make_target(source, target));
-  const os::Fd tree(::open_tree(AT_FDCWD, source.c_str(), OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC));
+Result<os::Fd> take_mount(const os::Path& source, const os::Fd& user_namespace) {
+  os::Fd tree(::open_tree(AT_FDCWD, source.c_str(), OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC));
   if (!tree) return fail_errno("take " + source.string());
+  if (!user_namespace) return tree;
   mount_attr change{};
   change.attr_set = MOUNT_ATTR_IDMAP;
   change.userns_fd = static_cast<std::uint64_t>(user_namespace.get());
   if (::mount_setattr(tree.get(), "", AT_EMPTY_PATH, &change, sizeof change) < 0)
     return fail_errno("translate the ids of " + source.string());
-  if (::move_mount(tree.get(), "", AT_FDCWD, target.c_str(), MOVE_MOUNT_F_EMPTY_PATH) < 0)
+  return tree;
+}
+
+ferry::Status put_mount(const os::Fd& taken, const os::Path& target) {
+  if (::move_mount(taken.get(), "", AT_FDCWD, target.c_str(), MOVE_MOUNT_F_EMPTY_PATH) < 0)
     return fail_errno("mount " + target.string());
   return {};
+}
+
+ferry::Status map_ids(const os::Path& source, const os::Path& target, const os::Fd& user_namespace) {
+  TRY("", make_target(source, target));
+  TRY_SET(tree, "", take_mount(source, user_namespace));
+  return put_mount(tree, target);
 }
 
 ferry::Status mount_overlay(const os::Path& lower, const os::Path& layer, const os::Path& target, Kept kept) {

@@ -3,6 +3,7 @@
 /// mount(2) with errors as values. All of it happens in a mount namespace of one's own.
 
 #include "base/error.h"
+#include "os/fd.h"
 #include "os/file.h"
 
 namespace ferry::sandbox {
@@ -14,6 +15,10 @@ ferry::Status bind(const os::Path& source, const os::Path& target, Access access
 /// Makes `target` show `source` without what is mounted below it, uids and gids translated: what lies there as N (of the
 /// ids of an instance) is N of that user namespace. Others' are nobody's. Needs Linux 5.12 and a file system that takes part.
 ferry::Status map_ids(const os::Path& source, const os::Path& target, const os::Fd& user_namespace);
+/// The two halves of map_ids(), for a target that is only there once another root was entered: what `source` shows (without
+/// what is mounted below it; `user_namespace` may be empty: ids as they are), and its mounting. Needs Linux 5.2.
+Result<os::Fd> take_mount(const os::Path& source, const os::Fd& user_namespace);
+ferry::Status put_mount(const os::Fd& taken, const os::Path& target);
 /// What is kept of an overlay when it is unmounted. For `on_disk` the kernel then waits until all that anybody wrote to that
 /// file system is on the disk, which may take a minute beside a busy program.
 enum class Kept { on_disk, not_at_all };

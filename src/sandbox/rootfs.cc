@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "sandbox/ids.h"
+#include "sandbox/kept.h"
 #include "sandbox/mounts.h"
 #include "sandbox/wall.h"
 
@@ -238,7 +239,10 @@ ferry::Status enter_system(const Machine& machine) {
     TRY("", mount_new("tmpfs", machine.home(), MS_NOSUID | MS_NODEV,
                       fmt::format("mode=755,size={}m", machine.spec.disk_mib)));
   }
-  return change_root(machine.root);
+  auto kept = take_kept(machine);
+  TRY("", change_root(machine.root));
+  show_kept(machine, std::move(kept));
+  return {};
 }
 
 }  // namespace ferry::sandbox

@@ -23,6 +23,7 @@
 #include "base/json.h"
 #include "base/units.h"
 #include "os/file.h"
+#include "sandbox/way_out.h"
 
 namespace ferry::sandbox {
 
@@ -70,6 +71,8 @@ struct Spec {
                               ///< itself that they ran
   std::int64_t disk_mib = 0;  ///< for tests of a full disk: the home is a memory file system of this size,
                               ///< lost at a stop (not plain)
+  WayOut way_out;             ///< in plain mode, which shares the computer's network, only its settings and proxies count
+  std::string kept;           ///< folder on the computer of what outlives instances (kept.h), below DIR's own file system; empty: nothing does
 };
 Json to_json(const Spec& spec);
 Result<Spec> spec_from(const Json& json);

@@ -66,7 +66,9 @@ Json to_json(const Spec& spec) {
               {"boot_ms", spec.boot_ms},
               {"mode", spec.mode},
               {"first_boot", spec.first_boot},
-              {"disk_mib", spec.disk_mib}};
+              {"disk_mib", spec.disk_mib},
+              {"way_out", to_json(spec.way_out)},
+              {"kept", spec.kept}};
 }
 
 Result<Spec> spec_from(const Json& json) try {
@@ -86,6 +88,9 @@ Result<Spec> spec_from(const Json& json) try {
   spec.mode = text_at(json, "mode");
   spec.first_boot = json.value("first_boot", true);
   spec.disk_mib = int_at(json, "disk_mib");
+  TRY_SET(way_out, "", way_out_from(json.value("way_out", Json())));
+  spec.way_out = std::move(way_out);
+  spec.kept = text_at(json, "kept");
   if (spec.instance_id.empty()) return fail(Kind::corrupt, "spec without an instance_id");
   return spec;
 } catch (const Json::exception& wrong) {

@@ -183,6 +183,9 @@ constexpr Field fields[] = {
     {"aws", "capacity_reservation_id"},
     {"aws", "instance_profile"},
     {"settings", "aws", "", "aws"},
+    {"settings", "rehearsal", "", "rehearsal"},
+    {"rehearsal", "internet"},
+    {"rehearsal", "reach"},
 
     {"checkpoint", "path"},
     {"checkpoint", "every"},

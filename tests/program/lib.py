@@ -20,9 +20,11 @@ class Home:
         self.root = pathlib.Path(tempfile.mkdtemp(prefix="ft."))
         self.work = self.root / "work"
         self.work.mkdir()
-        self.env = {k: v for k, v in os.environ.items() if not k.startswith(("AWS_", "FERRY_", "XDG_")) or k == "FERRY_SANDBOX"}
+        self.env = {k: v for k, v in os.environ.items()
+                    if not k.startswith(("AWS_", "FERRY_", "XDG_", "PIP_", "UV_")) and not k.lower().endswith("_proxy") or k == "FERRY_SANDBOX"}
         self.env.update(XDG_DATA_HOME=str(self.root / "data"), XDG_CACHE_HOME=str(self.root / "cache"),
-                        HOME=str(self.root), AWS_EC2_METADATA_DISABLED="true", FERRY_REHEARSAL_BOOT_MS="50")
+                        HOME=str(self.root), AWS_EC2_METADATA_DISABLED="true", FERRY_REHEARSAL_BOOT_MS="50",
+                        FERRY_NO_INTERNET="1")  # no test talks to anybody outside
 
     def __enter__(self):
         return self
