@@ -90,7 +90,7 @@ TEST(Report, AStoppedMachineIsCalledSoCostsItsDiskAndNoTimeIsLeft) {
   EXPECT_EQ(json["state"].get<std::string>(), "stopped");
   EXPECT_EQ(json["phase"].get<std::string>(), "training");
   EXPECT_FALSE(json.contains("left"));
-  EXPECT_EQ(json["instances"][0]["stopped_ms"].get<std::int64_t>(), it.stopped_ms);
+  EXPECT_EQ(json["instances"][0]["stopped_since"].get<std::string>(), os::iso_time(it.stopped_ms, true));
 }
 
 TEST(Report, StatesInJsonAreOneWord) {

@@ -71,7 +71,7 @@ class Home:
         return [one["id"] for one in self.cloud()["instances"] if one["state"] not in ("terminated", "shutting-down")]
 
     def runs(self, *flags):
-        return json.loads(self.good("ps", "--json", *flags).out)
+        return json.loads(self.good("ps", "--json", *flags).out)["runs"]
 
     def newest(self):
         return self.runs("--all")[0]

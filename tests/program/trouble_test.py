@@ -350,7 +350,7 @@ def test_no_capacity_anywhere_is_told():
         home.good("rehearsal", "start")
         home.good("rehearsal", "fault", "capacity", "count=100")
         done = home.ferry("run", "--infra", "rehearsal", "--", "true")
-        assert done.returncode == 125 and "InsufficientInstanceCapacity" in done.err, done.err
+        assert done.returncode == 75 and "InsufficientInstanceCapacity" in done.err, done.err
         home.nothing_left()
 
 
