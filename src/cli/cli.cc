@@ -24,7 +24,7 @@ constexpr const char* description =
 constexpr const char* footer =
     "Files: the ledger, keys and logs of runs are in $XDG_DATA_HOME/ferry (~/.local/share/ferry); outputs "
     "come home to ./runs/RUN.\n"
-    "Exit codes: the training's own; 2 a mistake on the command line; 125 ferry itself failed; 130 "
+    "Exit codes: the training's own; 2 a mistake on the command line; 75 try again later; 125 ferry itself failed; 130 "
     "cancelled; all of them: ferry help exit-codes.";
 
 /// True for commands whose words behind "--" are a command of their own; anywhere else they are arguments,
@@ -183,7 +183,11 @@ int answer_to(int argc, char** argv, const Carried& carried) {
   if (std::ranges::find(own_words(words), "--json") != own_words(words).end()) {
     const auto meant = command_of(app, words).empty() ? answer(words) : std::nullopt;
     answer_with_json(command_of(app, meant ? meant->words : words));
-    if (words.size() == 2 && (words[0] == "help" || words[1] == "help")) words = {"--json", "--help"};
+    if (command_of(app, words) == "help") {
+      std::erase(words, "--json");
+      words.push_back("--json");
+      if (words.size() == 2) words[0] = "--help";
+    }
   }
   const auto is_command = [&](const std::string& word) {
     return !app.get_subcommands([&](const CLI::App* one) { return one->get_name() == word; }).empty();
