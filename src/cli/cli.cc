@@ -152,7 +152,7 @@ int answer_to(int argc, char** argv, const Carried& carried) {
     fmt::print("ferry {}\n", ferry_version());
     return 0;
   }
-  Program program{carried, {}, false, {}, {}, false};
+  Program program{carried, {}, false, {}, {}, false, false};
   CLI::App app(description, "ferry");
   app.set_version_flag("-V,--version", "ferry " + ferry_version());
   app.footer(footer);
@@ -161,6 +161,9 @@ int answer_to(int argc, char** argv, const Carried& carried) {
                  "Profile of ~/.aws to use, with every command; wins over AWS_PROFILE and over keys in the "
                  "environment")
       ->envname("FERRY_PROFILE");
+  app.add_flag("--agent", program.agent,
+               "For a coding agent that reads: compact plain lines, whole ids, no questions; as where AI_AGENT, CLAUDECODE, "
+               "CODEX_SANDBOX, CURSOR_AGENT or GEMINI_CLI is set");
   app.get_formatter()->column_width(34);
   add_run_commands(app, program);
   add_plan_commands(app, program);
@@ -189,6 +192,7 @@ int answer_to(int argc, char** argv, const Carried& carried) {
       if (words.size() == 2) words[0] = "--help";
     }
   }
+  if (std::ranges::find(own_words(words), "--agent") != own_words(words).end()) ::setenv("AI_AGENT", "1", 1);
   const auto is_command = [&](const std::string& word) {
     return !app.get_subcommands([&](const CLI::App* one) { return one->get_name() == word; }).empty();
   };

@@ -25,6 +25,7 @@ struct Program {
   bool has_dashes = false;
   std::function<int()> chosen;  ///< set by the subcommand that was given
   std::string profile;          ///< --profile
+  bool agent = false;           ///< --agent; os::called_by_agent() is what counts
   bool json = false;  ///< --json, where a command has no such flag of its own; in_json() (reply.h) is what counts
 };
 
@@ -61,6 +62,9 @@ class World {
 
 /// The face for this process' standard streams: json if asked for, terminal or plain.
 watch::Face face_for(bool json);
+
+/// What exit codes mean, as `ferry help exit-codes` shows it.
+std::string exit_codes();
 
 /// True if the environment says yes to every question (FERRY_YES=1).
 bool says_yes();

@@ -5,6 +5,7 @@
 #include "cli/command.h"
 #include "run/actions.h"
 #include "run/record.h"
+#include "run/run.h"
 #include "watch/report.h"
 
 namespace ferry::cli {
@@ -32,6 +33,8 @@ constexpr ExitCode codes_of_commands[] = {
     {"125", "ferry could not do it; what, why and what to do are on standard error"},
 };
 
+}  // namespace
+
 std::string exit_codes() {
   std::string text = "Exit codes of ferry run, ferry rehearse and ferry wait:\n";
   for (const auto& [code, meaning] : codes_of_runs) text += fmt::format("  {:<8}  {}\n", code, meaning);
@@ -41,6 +44,8 @@ std::string exit_codes() {
   for (const auto& [code, meaning] : codes_of_commands) text += fmt::format("  {:<8}  {}\n", code, meaning);
   return text + "ferry ssh gives the code of the command that ran there.\n";
 }
+
+namespace {
 
 Json exit_codes_json() {
   const auto list = [](std::span<const ExitCode> codes) {

@@ -10,6 +10,7 @@
 #include "base/text.h"
 #include "base/version.h"
 #include "cli/command.h"
+#include "os/env.h"
 #include "os/file.h"
 #include "os/terminal.h"
 #include "plan/nearest.h"
@@ -109,7 +110,7 @@ void answer_with_json(const std::string& command) {
 
 bool in_json() { return answering != nullptr; }
 
-bool may_ask() { return !in_json() && os::is_terminal(2); }
+bool may_ask() { return !in_json() && !os::called_by_agent() && os::is_terminal(2); }
 
 watch::Progress& events() { return *answering->events; }
 

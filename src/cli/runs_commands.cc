@@ -3,6 +3,7 @@
 #include "base/text.h"
 #include "cli/command.h"
 #include "cli/last_lines.h"
+#include "os/env.h"
 #include "os/terminal.h"
 #include "run/actions.h"
 #include "run/machine.h"
@@ -60,7 +61,8 @@ Result<int> ps(World& world, const PsFlags& flags) {
   }
   const auto width = os::is_terminal(1) ? static_cast<std::size_t>(os::terminal_width(1)) : 0;
   fmt::print("{}", watch::runs_table(views, now, width));
-  if (!all && views.empty()) fmt::print("(finished ones: ferry ps --all)\n");
+  if (!all && views.empty())
+    fmt::print(os::called_by_agent() ? stderr : stdout, "(finished ones: ferry ps --all)\n");
   return 0;
 }
 

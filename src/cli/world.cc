@@ -44,7 +44,7 @@ run::Wish ask_wish(os::SignalQueue& signals, bool can_detach) {
 
 watch::Face face_for(bool json) {
   if (json) return watch::Face::json;
-  return os::is_terminal(1) && os::is_terminal(2) ? watch::Face::terminal : watch::Face::plain;
+  return os::is_terminal(1) && os::is_terminal(2) && !os::called_by_agent() ? watch::Face::terminal : watch::Face::plain;
 }
 
 Result<std::unique_ptr<World>> World::open(const Carried& carried, watch::Face face, bool interactive) {

@@ -6,6 +6,7 @@
 #include <array>
 
 #include "base/text.h"
+#include "os/env.h"
 #include "watch/columns.h"
 #include "watch/lines.h"
 #include "watch/table.h"
@@ -237,6 +238,7 @@ std::string counted(std::uint64_t number, std::string_view one) {
 }
 
 std::string short_id(std::string_view id) {
+  if (os::called_by_agent()) return printable(id);
   const auto dash = id.find('-');
   const std::size_t head = dash == std::string_view::npos ? 4 : dash + 5;
   if (id.size() <= head + 5) return printable(id);

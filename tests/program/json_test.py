@@ -113,6 +113,8 @@ def test_every_command_answers_and_its_mistakes_too():
             code, answer = ask(home, command, *words, env=env if command in ("check", "quota", "catalog update") else None)
             assert code == (143 if command == "wait" else 0) or command == "check", (command, code, answer)
         assert ask(home, "wait", kept, going)[1]["run"] == going
+        for compact in (home.good("--agent", "ps", "-a").out, home.good("ps", "-a", env={"CLAUDECODE": "1"}).out):
+            assert [line.split("\t")[0] for line in compact.splitlines()] == ["RUN", going, kept], compact
         assert valid(json.loads(home.good("help", "exit-codes", "--json").out))["of_runs"][0]["code"] == "0"
         for command in [*GOOD, *ELSEWHERE]:
             if command == "completion":
@@ -126,6 +128,13 @@ def test_every_command_answers_and_its_mistakes_too():
         assert code == 0 and answer["vcpus"] == 100000, answer
         assert ask(home, "down", "--all")[1]["nothing_left"] is True
         assert ask(home, "rehearsal stop")[0] == 0
+
+
+def test_what_agents_read_is_what_the_program_says_of_itself():
+    with Home() as home:
+        for what, file in (("llms", "llms.txt"), ("agents", "AGENTS.md")):
+            assert home.good("generate", what).out == (SCHEMAS.parent.parent / file).read_text(), \
+                f"{file} is stale: build/ferry generate {what} >{file}"
 
 
 def test_a_run_ends_with_its_result_and_leaves_the_same_in_a_file():

@@ -11,6 +11,8 @@ import time
 import traceback
 
 FERRY = str(pathlib.Path(sys.argv[1] if len(sys.argv) > 1 else "build/ferry").resolve())
+# With these ferry speaks to a coding agent, which may run the tests.
+AGENTS = ("AI_AGENT", "CLAUDECODE", "CODEX_SANDBOX", "CURSOR_AGENT", "GEMINI_CLI")
 
 
 class Home:
@@ -20,7 +22,8 @@ class Home:
         self.root = pathlib.Path(tempfile.mkdtemp(prefix="ft."))
         self.work = self.root / "work"
         self.work.mkdir()
-        self.env = {k: v for k, v in os.environ.items() if not k.startswith(("AWS_", "FERRY_", "XDG_")) or k == "FERRY_SANDBOX"}
+        self.env = {k: v for k, v in os.environ.items()
+                    if not k.startswith(("AWS_", "FERRY_", "XDG_")) and k not in AGENTS or k == "FERRY_SANDBOX"}
         self.env.update(XDG_DATA_HOME=str(self.root / "data"), XDG_CACHE_HOME=str(self.root / "cache"),
                         HOME=str(self.root), AWS_EC2_METADATA_DISABLED="true", FERRY_REHEARSAL_BOOT_MS="50")
 
