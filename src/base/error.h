@@ -62,6 +62,11 @@ using Status = Result<void>;
 /// /x".
 [[nodiscard]] tl::unexpected<Error> fail_errno(std::string what, int code = -1);
 
+/// True if the same call may work later, though nobody does anything about it: no_capacity, throttled, lost, timeout.
+constexpr bool may_work_later(Kind kind) {
+  return kind == Kind::no_capacity || kind == Kind::throttled || kind == Kind::lost || kind == Kind::timeout;
+}
+
 /// The three lines a person sees: "what", "  why:  …", "  try:  …" (only those that are not empty).
 std::string describe(const Error& error);
 

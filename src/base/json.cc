@@ -18,6 +18,11 @@ std::string dump_json(const Json& value) {
   return value.dump(-1, ' ', false, Json::error_handler_t::replace);
 }
 
+Json error_json(const Error& error) {
+  return {{"code", error.code},   {"kind", name(error.kind)}, {"message", error.what},
+          {"why", error.why},     {"fix", error.advice},      {"retryable", may_work_later(error.kind)}};
+}
+
 std::string text_at(const Json& object, std::string_view key, std::string_view otherwise) {
   if (object.is_object()) {
     if (const auto at = object.find(key); at != object.end() && at->is_string())

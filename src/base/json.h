@@ -17,6 +17,10 @@ Result<Json> parse_json(std::string_view text);
 /// One line of JSON; bytes that are not UTF-8 become U+FFFD instead of an exception.
 std::string dump_json(const Json& value);
 
+/// {code, kind, message, why, fix, retryable}: how every error is told to a program. `code` is the peer's own, `fix`
+/// the advice; what is not known is "". `retryable`: may_work_later().
+Json error_json(const Error& error);
+
 /// The string member `key`, or `otherwise` when it is absent or no string. Never throws.
 std::string text_at(const Json& object, std::string_view key, std::string_view otherwise = {});
 /// The integer member `key`, or `otherwise` when it is absent or no number.

@@ -39,7 +39,7 @@ std::vector<run::Finding> findings_of(World& world, const std::string& region) {
   return all;
 }
 
-Result<int> check(World& world, const std::string& region, bool json) {
+Result<int> check(World& world, const std::string& region) {
   using Level = run::Finding::Level;
   const auto findings = findings_of(world, region);
   bool bad = false;
@@ -47,7 +47,7 @@ Result<int> check(World& world, const std::string& region, bool json) {
   for (const auto& one : findings) {
     bad = bad || one.level == Level::bad;
     const char* level = one.level == Level::good ? "good" : one.level == Level::note ? "note" : "bad";
-    if (json) {
+    if (in_json()) {
       list.push_back(
           {{"subject", one.subject}, {"level", level}, {"text", one.text}, {"advice", one.advice}});
       continue;
@@ -59,13 +59,13 @@ Result<int> check(World& world, const std::string& region, bool json) {
                one.subject, printable(one.text));
     if (!one.advice.empty()) fmt::print("  {:<13} try: {}\n", "", printable(one.advice));
   }
-  if (json) fmt::print("{}\n", dump_json({{"good", !bad}, {"findings", list}}));
+  if (in_json()) reply("ferry.check/1", {{"good", !bad}, {"findings", list}});
   return bad ? 1 : 0;
 }
 
-Result<int> quota(World& world, const std::string& region, bool json) {
+Result<int> quota(World& world, const std::string& region) {
   TRY_SET(quotas, "", run::vcpu_quotas(world.doors(), region));
-  if (json) {
+  if (in_json()) {
     Json list = Json::array();
     for (const auto& one : quotas) {
       list.push_back({{"code", one.code},
@@ -74,7 +74,7 @@ Result<int> quota(World& world, const std::string& region, bool json) {
                       {"limit", one.limit ? Json(*one.limit) : Json()},
                       {"used", one.used}});
     }
-    fmt::print("{}\n", dump_json(list));
+    reply("ferry.quota/1", {{"quotas", list}});
     return 0;
   }
   watch::Table table({"CODE", "FAMILIES", "MARKET", ">VCPU LIMIT", ">IN USE"});
@@ -95,7 +95,11 @@ int print_policy(run::PolicyFor whom) {
   }
   const auto text = run::iam_policy(whom);
   if (!text) return report(text.error());
-  fmt::print("{}", *text);
+  if (in_json()) {
+    reply("ferry.policy/1", {{"policy", parse_json(*text).value_or(Json())}});
+  } else {
+    fmt::print("{}", *text);
+  }
   if (whom.all && whom.roles.empty())
     fmt::print(stderr, "! no role for machines is named, so none may be passed on: --role NAME\n");
   return 0;
@@ -106,7 +110,13 @@ Result<int> update(World& world, const std::vector<std::string>& regions) {
   for (const auto& problem : told.problems) world.progress().warn("catalog", problem);
   const auto where =
       told.regions.size() == 1 ? told.regions.front() : fmt::format("{} regions", told.regions.size());
-  if (told.on_demand > 0) {
+  if (in_json()) {
+    reply("ferry.catalog.update/1", {{"regions", told.regions},
+                                     {"on_demand_prices", told.on_demand},
+                                     {"spot_prices", told.spot},
+                                     {"problems", told.problems},
+                                     {"catalog_date", run::catalog_in_force().date()}});
+  } else if (told.on_demand > 0) {
     fmt::print("of today in {}: {} on-demand and {} spot prices; other prices keep their date\n", where,
                told.on_demand, told.spot);
   } else {
@@ -122,7 +132,6 @@ void add_account_commands(CLI::App& app, Program& program) {
   struct Options {
     std::string region, code;
     int vcpus = 0;
-    bool json = false;
     std::vector<std::string> regions;
   };
   auto options = std::make_shared<Options>();
@@ -136,19 +145,17 @@ void add_account_commands(CLI::App& app, Program& program) {
       "check",
       "Who am I on AWS, what may I do, what are my limits, what was left behind; 1 if something is wrong");
   check_command->add_option("--region", options->region, "Instead of your own region");
-  check_command->add_flag("--json", options->json, "As one JSON object");
-  choose(check_command, [options](World& world) { return check(world, options->region, options->json); });
+  choose(check_command, [options](World& world) { return check(world, options->region); });
 
   auto* quota_command =
       app.add_subcommand("quota", "How many vCPUs the account may run, by family and market");
   quota_command->require_subcommand(0, 1);
   quota_command->add_option("--region", options->region, "Instead of your own region");
-  quota_command->add_flag("--json", options->json, "As one JSON array");
   quota_command->callback([&program, options, quota_command] {
     if (!quota_command->get_subcommands().empty()) return;
     program.chosen = [&program, options] {
       return with_settled_world(
-          program.carried, [options](World& world) { return quota(world, options->region, options->json); });
+          program.carried, [options](World& world) { return quota(world, options->region); });
     };
   });
   auto* request =
@@ -160,7 +167,11 @@ void add_account_commands(CLI::App& app, Program& program) {
   request->add_option("--region", options->region, "Instead of your own region");
   choose(request, [options](World& world) -> Result<int> {
     TRY_SET(answer, "", run::request_quota(world.doors(), options->region, options->code, options->vcpus));
-    fmt::print("{}\n", printable(answer));
+    if (in_json()) {
+      reply("ferry.quota.request/1", {{"code", options->code}, {"vcpus", options->vcpus}, {"answer", answer}});
+    } else {
+      fmt::print("{}\n", printable(answer));
+    }
     return 0;
   });
 
@@ -188,6 +199,11 @@ void add_account_commands(CLI::App& app, Program& program) {
     if (!catalog->get_subcommands().empty()) return;
     program.chosen = [] {
       const auto& all = run::catalog_in_force();
+      if (in_json()) {
+        reply("ferry.catalog/1",
+              {{"types", all.types().size()}, {"regions", all.regions()}, {"catalog_date", all.date()}});
+        return 0;
+      }
       fmt::print("{}, {}, of {}\n", watch::counted(all.types().size(), "instance type"),
                  watch::counted(all.regions().size(), "region"), all.date());
       return 0;

@@ -1,5 +1,7 @@
 #include "cli/cli.h"
 
+#include <sstream>
+
 #include "base/text.h"
 #include "base/version.h"
 #include "cli/command.h"
@@ -22,7 +24,7 @@ constexpr const char* description =
 constexpr const char* footer =
     "Files: the ledger, keys and logs of runs are in $XDG_DATA_HOME/ferry (~/.local/share/ferry); outputs "
     "come home to ./runs/RUN.\n"
-    "Exit codes: the training's own; 2 a mistake on the command line; 125 ferry itself failed; 130 "
+    "Exit codes: the training's own; 2 a mistake on the command line; 75 try again later; 125 ferry itself failed; 130 "
     "cancelled; all of them: ferry help exit-codes.";
 
 /// True for commands whose words behind "--" are a command of their own; anywhere else they are arguments,
@@ -45,9 +47,8 @@ int unknown_command(const CLI::App& app, std::string_view word) {
     names.push_back(command->get_name());
   }
   const auto near = near_command(word, names);
-  fmt::print(stderr, "ferry: error: there is no command '{}'\n  try:  ferry {}\n", printable(word),
-             near ? *near + " --help" : "--help");
-  return usage_error;
+  return report_usage(fmt::format("there is no command '{}'", printable(word)),
+                      near ? "ferry " + *near + " --help" : "ferry --help");
 }
 
 /// A word of another tool: puts ferry's own in its place, or answers, which ends the program with this code.
@@ -55,13 +56,10 @@ std::optional<int> translate(const CLI::App& app, std::vector<std::string>& word
   const auto meant = answer(words);
   if (!meant) return unknown_command(app, words[0]);
   const auto note = meant->note.empty() ? std::string() : "   (" + meant->note + ")";
-  if (meant->how == Answer::How::says) {
-    fmt::print(stderr, "ferry: error: there is no command '{}'\n  try:  {}{}\n", printable(words[0]), meant->line,
-               note);
-    return usage_error;
-  }
+  if (meant->how == Answer::How::says)
+    return report_usage(fmt::format("there is no command '{}'", printable(words[0])), meant->line + note);
   fmt::print(stderr, "! '{}' is here: {}{}\n", printable(words[0]), meant->line, note);
-  if (meant->how == Answer::How::asks && meant->words.size() > 1 && os::is_terminal(0) && os::is_terminal(2) &&
+  if (meant->how == Answer::How::asks && meant->words.size() > 1 && os::is_terminal(0) && may_ask() &&
       !says_yes()) {
     const auto line = "ferry " + printable(join(meant->words, " "));
     const auto said = os::ask(line + "? [y/N] ");
@@ -98,12 +96,63 @@ std::string cure_of(CLI::App& app, const CLI::ParseError& error) {
 
 }  // namespace
 
-int main(int argc, char** argv, const Carried& carried) {
+namespace {
+
+/// The words before "--".
+std::span<const std::string> own_words(std::span<const std::string> words) {
+  return words.first(static_cast<std::size_t>(std::ranges::find(words, "--") - words.begin()));
+}
+
+/// "rehearsal.status" of the words that name a command; empty where they name none.
+std::string command_of(const CLI::App& app, std::span<const std::string> words) {
+  std::string name;
+  const auto* at = &app;
+  const auto own = own_words(words);
+  for (std::size_t i = 0; i < own.size(); ++i) {
+    if (own[i] == "--profile") {
+      ++i;
+      continue;
+    }
+    if (own[i].starts_with('-')) continue;
+    const auto below = at->get_subcommands([&](const CLI::App* one) { return one->get_name() == own[i]; });
+    if (below.empty()) break;
+    name += (name.empty() ? "" : ".") + own[i];
+    at = below.front();
+  }
+  return name;
+}
+
+/// Every command for people has --json; programs have no use for a completion script.
+void add_json_flags(CLI::App& command, Program& program) {
+  const auto& name = command.get_name();
+  const bool goes_on = name == "run" || name == "rehearse" || name == "logs" || name == "wait";
+  command.add_flag("--json", program.json,
+                   goes_on ? "One JSON object an event on standard output, the last of them the result"
+                           : "As one JSON object");
+  for (auto* below : command.get_subcommands({})) {
+    if (!below->get_group().empty() && below->get_name() != "completion") add_json_flags(*below, program);
+  }
+}
+
+int show_help(const CLI::App& app, const CLI::ParseError& asked) {
+  std::ostringstream text;
+  app.exit(asked, text, text);
+  if (!in_json()) {
+    fmt::print("{}", text.str());
+  } else if (dynamic_cast<const CLI::CallForVersion*>(&asked)) {
+    reply("ferry.version/1", Json::object());
+  } else {
+    reply("ferry.help/1", {{"text", text.str()}});
+  }
+  return 0;
+}
+
+int answer_to(int argc, char** argv, const Carried& carried) {
   if (argc == 2 && (std::string_view(argv[1]) == "--version" || std::string_view(argv[1]) == "-V")) {
     fmt::print("ferry {}\n", ferry_version());
     return 0;
   }
-  Program program{carried, {}, false, {}, {}};
+  Program program{carried, {}, false, {}, {}, false, false};
   CLI::App app(description, "ferry");
   app.set_version_flag("-V,--version", "ferry " + ferry_version());
   app.footer(footer);
@@ -112,6 +161,9 @@ int main(int argc, char** argv, const Carried& carried) {
                  "Profile of ~/.aws to use, with every command; wins over AWS_PROFILE and over keys in the "
                  "environment")
       ->envname("FERRY_PROFILE");
+  app.add_flag("--agent", program.agent,
+               "For a coding agent that reads: compact plain lines, whole ids, no questions; as where AI_AGENT, CLAUDECODE, "
+               "CODEX_SANDBOX, CURSOR_AGENT or GEMINI_CLI is set");
   app.get_formatter()->column_width(34);
   add_run_commands(app, program);
   add_plan_commands(app, program);
@@ -120,6 +172,7 @@ int main(int argc, char** argv, const Carried& carried) {
   add_account_commands(app, program);
   add_rehearsal_commands(app, program);
   add_other_commands(app, program);
+  add_json_flags(app, program);
   // --profile may stand behind the command, too.
   for (auto* command : app.get_subcommands({})) {
     command->fallthrough();
@@ -130,6 +183,16 @@ int main(int argc, char** argv, const Carried& carried) {
     return 0;
   }
   std::vector<std::string> words(argv + 1, argv + argc);
+  if (std::ranges::find(own_words(words), "--json") != own_words(words).end()) {
+    const auto meant = command_of(app, words).empty() ? answer(words) : std::nullopt;
+    answer_with_json(command_of(app, meant ? meant->words : words));
+    if (command_of(app, words) == "help") {
+      std::erase(words, "--json");
+      words.push_back("--json");
+      if (words.size() == 2) words[0] = "--help";
+    }
+  }
+  if (std::ranges::find(own_words(words), "--agent") != own_words(words).end()) ::setenv("AI_AGENT", "1", 1);
   const auto is_command = [&](const std::string& word) {
     return !app.get_subcommands([&](const CLI::App* one) { return one->get_name() == word; }).empty();
   };
@@ -152,9 +215,8 @@ int main(int argc, char** argv, const Carried& carried) {
     std::ranges::reverse(words);  // as CLI11 takes them
     app.parse(std::move(words));
   } catch (const CLI::ParseError& error) {
-    if (error.get_exit_code() == 0) return app.exit(error);
-    fmt::print(stderr, "ferry: error: {}\n  try:  {}\n", printable(error.what()), cure_of(app, error));
-    return usage_error;
+    if (error.get_exit_code() == 0) return show_help(app, error);
+    return report_usage(printable(error.what()), cure_of(app, error));
   }
   // Followers and ssh's helpers, which this process starts, use the same.
   if (!program.profile.empty()) ::setenv("FERRY_PROFILE", program.profile.c_str(), 1);
@@ -168,5 +230,9 @@ int main(int argc, char** argv, const Carried& carried) {
                         {}});
   }
 }
+
+}  // namespace
+
+int main(int argc, char** argv, const Carried& carried) { return finish(answer_to(argc, argv, carried)); }
 
 }  // namespace ferry::cli

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "cli/cli.h"
+#include "cli/reply.h"
 #include "rehearsal/rehearsal.h"
 #include "run/doors.h"
 
@@ -24,6 +25,8 @@ struct Program {
   bool has_dashes = false;
   std::function<int()> chosen;  ///< set by the subcommand that was given
   std::string profile;          ///< --profile
+  bool agent = false;           ///< --agent; os::called_by_agent() is what counts
+  bool json = false;  ///< --json, where a command has no such flag of its own; in_json() (reply.h) is what counts
 };
 
 /// Each adds its subcommands to `app`; their callbacks set program.chosen.
@@ -38,8 +41,11 @@ void add_other_commands(CLI::App& app, Program& program);      // completion, an
 /// Everything a command needs that opens doors to the world. Make one per process.
 class World {
  public:
-  /// `face`: how progress is shown. With `interactive`, Ctrl-C at a terminal asks.
+  /// `face`: how progress is shown; Face::json is for a command that goes on, with --json. With `interactive`,
+  /// Ctrl-C at a terminal asks.
   static Result<std::unique_ptr<World>> open(const Carried& carried, watch::Face face, bool interactive);
+  /// run::settle(). What it has to say of other runs is no event of this one.
+  Status settle();
   run::Doors& doors() { return *doors_; }
   ledger::Ledger& ledger() { return *ledger_; }
   watch::Progress& progress() { return *progress_; }
@@ -49,18 +55,19 @@ class World {
   std::unique_ptr<os::SignalQueue> signals_;
   std::unique_ptr<os::HttpClient> http_;
   std::unique_ptr<ledger::Ledger> ledger_;
-  std::unique_ptr<watch::Progress> progress_;
+  std::unique_ptr<watch::Progress> own_progress_;  // none: the events of a command that goes on
+  watch::Progress* progress_ = nullptr;
   std::unique_ptr<run::Doors> doors_;
 };
 
 /// The face for this process' standard streams: json if asked for, terminal or plain.
 watch::Face face_for(bool json);
 
+/// What exit codes mean, as `ferry help exit-codes` shows it.
+std::string exit_codes();
+
 /// True if the environment says yes to every question (FERRY_YES=1).
 bool says_yes();
-
-/// Shows an error the way every command does, and gives the exit code for it.
-int report(const Error& error);
 
 /// Opens the world with plain progress on standard error, settles what dead ferries left, runs `act`. Errors
 /// are reported.

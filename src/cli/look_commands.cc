@@ -4,28 +4,57 @@
 #include "base/version.h"
 #include "cli/command.h"
 #include "run/actions.h"
+#include "run/record.h"
+#include "run/run.h"
 #include "watch/report.h"
 
 namespace ferry::cli {
 
 namespace {
 
-constexpr const char* exit_codes =
-    "Exit codes of ferry run, ferry rehearse and ferry wait:\n"
-    "  0         trained to its own end, and its outputs are home\n"
-    "  1 to 255  the training's (or setup's) own code; 128 + a signal's number where a signal ended it\n"
-    "  124       was cut at max_duration or by the budget, and the training said 0\n"
-    "  125       ferry, the machine or the start failed; or outputs are not home; or you stopped waiting\n"
-    "  130       was cancelled, and the training said 0 or nothing; wait: Ctrl-C, the run goes on\n"
-    "Of several runs, ferry wait gives the first code that is not 0, in the order they were named.\n"
-    "\n"
-    "Of every command:\n"
-    "  0         done\n"
-    "  1         check: something is wrong; down --all: not everything could be looked at; a question was "
-    "answered with no\n"
-    "  2         a mistake on the command line\n"
-    "  125       ferry could not do it; what, why and what to do are on standard error\n"
-    "ferry ssh gives the code of the command that ran there.\n";
+struct ExitCode {
+  std::string_view code, meaning;
+};
+
+constexpr ExitCode codes_of_runs[] = {
+    {"0", "trained to its own end, and its outputs are home"},
+    {"1 to 255", "the training's (or setup's) own code; 128 + a signal's number where a signal ended it"},
+    {"75", "nothing was rented, and the same command may work later: no capacity, asked too often, no network"},
+    {"124", "was cut at max_duration or by the budget, and the training said 0"},
+    {"125", "ferry, the machine or the start failed; or outputs are not home; or you stopped waiting"},
+    {"130", "was cancelled, and the training said 0 or nothing; wait: Ctrl-C, the run goes on"},
+};
+
+constexpr ExitCode codes_of_commands[] = {
+    {"0", "done"},
+    {"1", "check: something is wrong; down --all: not everything could be looked at; a question was answered with no"},
+    {"2", "a mistake on the command line"},
+    {"75", "ferry could not do it now, and the same command may work later: the cloud is asked too often or out of reach"},
+    {"125", "ferry could not do it; what, why and what to do are on standard error"},
+};
+
+}  // namespace
+
+std::string exit_codes() {
+  std::string text = "Exit codes of ferry run, ferry rehearse and ferry wait:\n";
+  for (const auto& [code, meaning] : codes_of_runs) text += fmt::format("  {:<8}  {}\n", code, meaning);
+  text += "Of several runs, ferry wait gives the first code that is not 0, in the order they were named. 75 of a training\n"
+          "and 75 of ferry are told apart by the result of --json: its outcome is not_started where it is ferry's.\n"
+          "\nOf every command:\n";
+  for (const auto& [code, meaning] : codes_of_commands) text += fmt::format("  {:<8}  {}\n", code, meaning);
+  return text + "ferry ssh gives the code of the command that ran there.\n";
+}
+
+namespace {
+
+Json exit_codes_json() {
+  const auto list = [](std::span<const ExitCode> codes) {
+    Json all = Json::array();
+    for (const auto& [code, meaning] : codes) all.push_back({{"code", code}, {"meaning", meaning}});
+    return all;
+  };
+  return {{"of_runs", list(codes_of_runs)}, {"of_commands", list(codes_of_commands)}};
+}
 
 Result<watch::RunView> view_of(World& world, const std::string& name) {
   TRY_SET(run, "", world.ledger().run(name));
@@ -33,29 +62,39 @@ Result<watch::RunView> view_of(World& world, const std::string& name) {
   return watch::RunView{std::move(run), std::move(instances), {}, {}, {}};
 }
 
-Result<int> wait(World& world, const std::vector<std::string>& names, bool json) {
+Result<int> wait(World& world, const std::vector<std::string>& names) {
   std::vector<std::string> runs;
   for (const auto& name : names) {
     TRY_SET(run, "", world.ledger().run(name));
     runs.push_back(run.name);
   }
-  std::vector<watch::RunView> views;
   int first = 0;
+  std::string told = runs.back();  // the run that the code is of
   for (const auto& name : runs) {
     const auto code = run::wait(world.doors(), name);
+    if (in_json()) events().named(name);
     if (!code && code.error().kind == Kind::cancelled) {
-      world.progress().error(code.error());
+      (void)report(code.error());
       return 130;
     }
     // One that cannot be waited for does not keep the others from being heard.
-    if (!code) world.progress().error(code.error());
-    if (first == 0) first = code.value_or(run::ferry_failed);
+    if (!code) (void)report(code.error());
+    const int its_code = code ? *code : run::exit_code_for(code.error().kind);
+    if (first == 0 && its_code != 0) told = name;
+    if (first == 0) first = its_code;
     TRY_SET(view, "", view_of(world, name));
     const auto exit = view.run.exit_code ? fmt::format(" (exit {})", *view.run.exit_code) : std::string();
-    if (!json) fmt::print("{} {}{}\n", view.run.name, ledger::words(view.run.outcome), exit);
-    views.push_back(std::move(view));
+    const auto line = fmt::format("{} {}{}", view.run.name, ledger::words(view.run.outcome), exit);
+    if (in_json()) {
+      events().done("wait", line, watch::runs_json({&view, 1}, os::system_clock().now_ms()).front());
+    } else {
+      fmt::print("{}\n", line);
+    }
   }
-  if (json) fmt::print("{}\n", dump_json(watch::runs_json(views, os::system_clock().now_ms())));
+  if (in_json()) {
+    events().named(told);
+    reply_result(run::result_of(world.doors(), told, first, std::nullopt));
+  }
   return first;
 }
 
@@ -85,22 +124,22 @@ std::vector<std::pair<std::string, std::uint64_t>> files_in(const os::Path& home
   return out;
 }
 
-Result<int> show(World& world, const std::string& name, bool json) {
+Result<int> show(World& world, const std::string& name) {
   TRY_SET(view, "", view_of(world, name));
   const auto& run = view.run;
   const auto now = os::system_clock().now_ms();
   constexpr std::size_t most = 1000, shown = 12;
   const auto files = files_in(run.home, most);
   const auto at_most = int_at(run.task, "at_most_micros", 0);
-  if (json) {
+  if (in_json()) {
     auto told = watch::runs_json({&view, 1}, now).front();
     told["command"] = text_at(run.task, "run");
     told["setup"] = text_at(run.task, "setup");
     told["image"] = run.task.contains("image") ? run.task["image"] : Json();
-    if (at_most) told["at_most_usd"] = static_cast<double>(at_most) / 1e6;
+    told["at_most_usd"] = watch::json_usd(at_most ? std::optional(Usd{at_most}) : std::nullopt);
     told["outputs"] = Json::array();
     for (const auto& [file, bytes] : files) told["outputs"].push_back({{"path", file}, {"bytes", bytes}});
-    fmt::print("{}\n", dump_json(told));
+    reply("ferry.show/1", std::move(told));
     return 0;
   }
   const auto line = [](std::string_view what, const std::string& value) {
@@ -143,14 +182,15 @@ Result<int> show(World& world, const std::string& name, bool json) {
 /// `ferry help TOPIC` where TOPIC is no command: those are asked with --help before this is reached.
 int help(const std::string& topic) {
   if (topic == "exit-codes" || topic == "exit-code" || topic == "exit") {
-    fmt::print("{}", exit_codes);
+    if (in_json()) {
+      reply("ferry.exit-codes/1", exit_codes_json());
+    } else {
+      fmt::print("{}", exit_codes());
+    }
     return 0;
   }
-  fmt::print(stderr,
-             "ferry: error: there is no help about '{}'\n  try:  ferry help, ferry help COMMAND or ferry help "
-             "exit-codes\n",
-             printable(topic));
-  return usage_error;
+  return report_usage(fmt::format("there is no help about '{}'", printable(topic)),
+                      "ferry help, ferry help COMMAND or ferry help exit-codes");
 }
 
 }  // namespace
@@ -159,7 +199,6 @@ void add_look_commands(CLI::App& app, Program& program) {
   struct Options {
     std::vector<std::string> runs;
     std::string run, topic;
-    bool json = false;
   };
   auto options = std::make_shared<Options>();
   auto* wait_command = app.add_subcommand(
@@ -167,20 +206,18 @@ void add_look_commands(CLI::App& app, Program& program) {
   wait_command->add_option("run", options->runs, "Names of runs, or the beginnings of them")
       ->type_name("RUN")
       ->required();
-  wait_command->add_flag("--json", options->json, "As a JSON array, as ps has it");
   wait_command->footer("Ctrl-C ends the waiting (130); the runs go on. All codes: ferry help exit-codes");
   wait_command->callback([&program, options] {
     program.chosen = [&program, options] {
-      return with_settled_world(program.carried, [options](World& world) { return wait(world, options->runs, options->json); });
+      return with_settled_world(program.carried, [options](World& world) { return wait(world, options->runs); });
     };
   });
 
   auto* show_command = app.add_subcommand("show", "All about one run: command, machine, cost, outcome, outputs");
   show_command->add_option("run", options->run, "Name of the run, or the beginning of it")->type_name("RUN")->required();
-  show_command->add_flag("--json", options->json, "As one JSON object");
   show_command->callback([&program, options] {
     program.chosen = [&program, options] {
-      return with_settled_world(program.carried, [options](World& world) { return show(world, options->run, options->json); });
+      return with_settled_world(program.carried, [options](World& world) { return show(world, options->run); });
     };
   });
 
@@ -190,8 +227,13 @@ void add_look_commands(CLI::App& app, Program& program) {
     program.chosen = [options] { return help(options->topic); };
   });
   auto* version = app.add_subcommand("version", "As --version")->group("");
+  version->add_flag("--json", program.json, "As one JSON object");
   version->callback([&program] {
     program.chosen = [] {
+      if (in_json()) {
+        reply("ferry.version/1", Json::object());
+        return 0;
+      }
       fmt::print("ferry {}\n", ferry_version());
       return 0;
     };

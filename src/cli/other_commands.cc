@@ -1,4 +1,5 @@
 #include "base/text.h"
+#include "cli/agents.h"
 #include "cli/command.h"
 #include "cli/completion.h"
 #include "cli/manual.h"
@@ -46,13 +47,17 @@ void add_other_commands(CLI::App& app, Program& program) {
     };
   });
 
-  // Not for people: an empty group hides them from --help. The build makes what is installed by this one.
+  // Not for people: an empty group hides them from --help. The build makes what is installed by this one; llms.txt and AGENTS.md are in
+  // the repository.
   auto what = std::make_shared<std::string>();
   auto* generate = app.add_subcommand("generate", "Prints what is installed beside the program")->group("");
-  generate->add_option("what", *what)->required()->check(CLI::IsMember({"man", "bash", "zsh", "fish"}));
+  generate->add_option("what", *what)->required()->check(CLI::IsMember({"man", "bash", "zsh", "fish", "llms", "agents"}));
   generate->callback([&app, &program, what] {
     program.chosen = [&app, what] {
-      fmt::print("{}", *what == "man" ? manual_page(app) : completion_script(app, *what));
+      fmt::print("{}", *what == "man"      ? manual_page(app)
+                       : *what == "llms"   ? llms_txt(app)
+                       : *what == "agents" ? agents_md(app)
+                                           : completion_script(app, *what));
       return 0;
     };
   });

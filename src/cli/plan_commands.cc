@@ -110,7 +110,7 @@ void print_plan(const task::Task& task, const run::Planned& planned) {
   }
 }
 
-int plan_command(const Program& program, const TaskOptions& options, bool json) {
+int plan_command(const Program& program, const TaskOptions& options) {
   // Without a task, the resources alone are planned for.
   const bool bare = options.path.empty() && !program.has_dashes;
   const auto command = bare ? std::vector<std::string>{"true"} : program.after_dashes;
@@ -118,8 +118,12 @@ int plan_command(const Program& program, const TaskOptions& options, bool json) 
   if (!described) return report(described.error());
   const auto& task = described->task;
   if (const auto& infra = task.wishes()[0].infra; infra && infra->world == task::World::ssh) {
-    fmt::print("{} would be trained on {}, a machine of your own; nothing is rented\n", task.name,
-               infra->host);
+    if (in_json()) {
+      reply("ferry.plan/1", {{"task", task.name}, {"host", infra->host}, {"offers", Json::array()}});
+    } else {
+      fmt::print("{} would be trained on {}, a machine of your own; nothing is rented\n", task.name,
+                 infra->host);
+    }
     return 0;
   }
   if (const auto exists = settle_hardware(options, described->task); !exists) return report(exists.error());
@@ -133,8 +137,8 @@ int plan_command(const Program& program, const TaskOptions& options, bool json) 
   if (const auto& id = task.aws.capacity_reservation; !id.empty())
     planned->ranking.notes.push_back(
         id + " decides type and zone; a run looks at it before it rents, this plan does not");
-  if (json) {
-    fmt::print("{}\n", dump_json(plan_json(task, *planned)));
+  if (in_json()) {
+    reply("ferry.plan/1", plan_json(task, *planned));
   } else {
     print_plan(task, *planned);
   }
@@ -144,7 +148,7 @@ int plan_command(const Program& program, const TaskOptions& options, bool json) 
 struct GpuOptions {
   std::string name, sort = "price";
   std::vector<std::string> regions;
-  bool json = false, all = false;
+  bool all = false;
 };
 
 Json gpus_json(const std::vector<plan::GpuRow>& rows) {
@@ -212,7 +216,7 @@ Result<std::vector<std::string>> regions_named(const std::vector<std::string>& w
 
 /// The person's own region first, then where most people are.
 Result<std::vector<std::string>> regions_to_show(const GpuOptions& options) {
-  if (!options.regions.empty() || options.json) return regions_named(options.regions);
+  if (!options.regions.empty() || in_json()) return regions_named(options.regions);
   std::vector<std::string> regions;
   if (const auto own = cloud::aws_region_from_environment("")) regions.push_back(*own);
   for (const char* usual : {"us-east-1", "us-west-2"}) {
@@ -229,8 +233,8 @@ int gpus_command(const GpuOptions& options) {
   if (!regions) return report(regions.error());
   auto rows = plan::gpu_table(run::catalog_in_force(), options.name, *regions, sort);
   if (!rows) return report(rows.error());
-  if (options.json) {
-    fmt::print("{}\n", dump_json(gpus_json(*rows)));
+  if (in_json()) {
+    reply("ferry.gpus/1", gpus_json(*rows));
     return 0;
   }
   std::vector<std::string> titles = {"TYPE", "GPU", ">GPU MEM", ">VCPU", ">MEM"};
@@ -260,12 +264,10 @@ int gpus_command(const GpuOptions& options) {
 
 void add_plan_commands(CLI::App& app, Program& program) {
   auto task = std::make_shared<TaskOptions>();
-  auto json = std::make_shared<bool>(false);
   auto* plan = app.add_subcommand("plan", "Show what would be rented, and for how much; spends nothing");
   task->add_to(*plan);
-  plan->add_flag("--json", *json, "As one JSON object");
-  plan->callback([&program, task, json] {
-    program.chosen = [&program, task, json] { return plan_command(program, *task, *json); };
+  plan->callback([&program, task] {
+    program.chosen = [&program, task] { return plan_command(program, *task); };
   });
 
   auto gpu = std::make_shared<GpuOptions>();
@@ -276,7 +278,6 @@ void add_plan_commands(CLI::App& app, Program& program) {
       ->allow_extra_args(false);
   gpus->add_option("--sort", gpu->sort, "By price (an hour of one GPU), gpu or memory")
       ->check(CLI::IsMember({"price", "gpu", "memory"}));
-  gpus->add_flag("--json", gpu->json, "As one JSON object, with every region");
   gpus->callback([&program, gpu] { program.chosen = [gpu] { return gpus_command(*gpu); }; });
 }
 

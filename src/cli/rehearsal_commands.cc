@@ -7,9 +7,12 @@ namespace ferry::cli {
 
 namespace {
 
-int report_or(const Status& done, std::string_view text) {
-  if (!done) return report(done.error());
-  fmt::print("{}\n", text);
+int say(std::string_view schema, Json object, std::string_view text) {
+  if (in_json()) {
+    reply(schema, std::move(object));
+  } else {
+    fmt::print("{}\n", text);
+  }
   return 0;
 }
 
@@ -22,17 +25,21 @@ int start(std::int64_t boot_ms) {
         rehearsal::inject_fault(rehearsal::default_dir(), {{"kind", "settings"}, {"boot_ms", boot_ms}});
     if (!set) return report(set.error());
   }
-  fmt::print("the rehearsal cloud answers at {} (region {}, pid {}, sandbox {})\n", info->endpoint_url,
-             info->region, info->pid, info->sandbox);
-  fmt::print("point any AWS client at it:  eval \"$(ferry rehearsal env)\"\n");
-  return 0;
+  return say("ferry.rehearsal.start/1",
+             {{"endpoint_url", info->endpoint_url},
+              {"region", info->region},
+              {"pid", info->pid},
+              {"sandbox", info->sandbox}},
+             fmt::format("the rehearsal cloud answers at {} (region {}, pid {}, sandbox {})\n"
+                         "point any AWS client at it:  eval \"$(ferry rehearsal env)\"",
+                         info->endpoint_url, info->region, info->pid, info->sandbox));
 }
 
-int status(bool json) {
+int status() {
   const auto found = rehearsal::status(rehearsal::default_dir());
   if (!found) return report(found.error());
-  if (json) {
-    fmt::print("{}\n", dump_json(*found));
+  if (in_json()) {
+    reply("ferry.rehearsal.status/1", *found);
     return 0;
   }
   fmt::print("endpoint   {}  (region {}, pid {})\n", text_at(*found, "endpoint_url"),
@@ -59,7 +66,12 @@ int status(bool json) {
 int env_lines() {
   const auto info = rehearsal::ensure_running(rehearsal::default_dir());
   if (!info) return report(info.error());
-  fmt::print("{}", rehearsal::env_lines(*info));
+  if (in_json()) {
+    reply("ferry.rehearsal.env/1",
+          {{"variables", rehearsal::env_of(*info)}, {"unset", {"AWS_SESSION_TOKEN", "AWS_PROFILE"}}});
+  } else {
+    fmt::print("{}", rehearsal::env_lines(*info));
+  }
   return 0;
 }
 
@@ -75,7 +87,8 @@ int fault(const std::vector<std::string>& words) {
     const auto number = parse_int(value);
     fault[words[i].substr(0, equals)] = number ? Json(*number) : Json(value);
   }
-  return report_or(rehearsal::inject_fault(rehearsal::default_dir(), fault), "noted");
+  if (const auto noted = rehearsal::inject_fault(rehearsal::default_dir(), fault); !noted) return report(noted.error());
+  return say("ferry.rehearsal.fault/1", {{"fault", fault}}, "noted");
 }
 
 constexpr const char* fault_footer =
@@ -111,11 +124,9 @@ void add_rehearsal_commands(CLI::App& app, Program& program) {
   start_command->add_option("--boot-ms", *boot_ms, "How long instances take to boot, in milliseconds");
   choose(start_command, [boot_ms] { return start(*boot_ms); });
 
-  auto json = std::make_shared<bool>(false);
   auto* status_command =
       rehearsal->add_subcommand("status", "Whether it runs, how strong its sandbox is, its instances");
-  status_command->add_flag("--json", *json, "As one JSON object");
-  choose(status_command, [json] { return status(*json); });
+  choose(status_command, [] { return status(); });
 
   auto keep = std::make_shared<bool>(false), forget = std::make_shared<bool>(false);
   auto* stop_command = rehearsal->add_subcommand("stop", "Terminate its instances and stop it");
@@ -123,10 +134,11 @@ void add_rehearsal_commands(CLI::App& app, Program& program) {
   stop_command->add_flag("--forget", *forget, "Remove the environments and caches that outlive its machines, too")
       ->excludes("--keep-instances");
   choose(stop_command, [keep, forget] {
-    auto done = rehearsal::stop(rehearsal::default_dir(), *keep);
-    if (done && *forget) done = rehearsal::forget_kept(rehearsal::default_dir());
-    return report_or(done,
-                     *keep ? "stopped; instances go on" : "stopped; no instance is left");
+    auto stopped = rehearsal::stop(rehearsal::default_dir(), *keep);
+    if (stopped && *forget) stopped = rehearsal::forget_kept(rehearsal::default_dir());
+    if (!stopped) return report(stopped.error());
+    return say("ferry.rehearsal.stop/1", {{"instances_go_on", *keep}},
+               *keep ? "stopped; instances go on" : "stopped; no instance is left");
   });
 
   choose(rehearsal->add_subcommand("env", "Print export lines that point any AWS client at it"),

@@ -8,6 +8,7 @@
 #include "rehearsal/identity.h"
 #include "rehearsal/rehearsal.h"
 #include "run/actions.h"
+#include "run/record.h"
 #include "run/run.h"
 
 namespace ferry::cli {
@@ -36,7 +37,9 @@ constexpr const char* run_footer =
     "Exit code (all: ferry help exit-codes): the training's own, but never 0 for a run that was stopped: 130 if it was cancelled, 124 if "
     "it was "
     "cut\n"
-    "at max_duration or by the budget. 125 if ferry or the machine failed, or outputs are not home.\n"
+    "at max_duration or by the budget. 75 if nothing was rented and the same may work later. 125 if ferry or the "
+    "machine\n"
+    "failed, or outputs are not home.\n"
     "\n"
     "Examples:\n"
     "  ferry run examples/digits --infra rehearsal\n"
@@ -46,7 +49,7 @@ constexpr const char* run_footer =
 struct RunOptions {
   TaskOptions task;
   WayOutOptions way_out;
-  bool detach = false, keep = false, no_check = false, follow = false, yes = false, json = false, rehearse = false;
+  bool detach = false, keep = false, no_check = false, follow = false, yes = false, rehearse = false;
   std::string results = "runs";
 };
 
@@ -62,7 +65,7 @@ Status confirm(const run::Question& question) {
   if (question.at_most) text += fmt::format(", at most {} whatever happens", show(*question.at_most));
   text +=
       fmt::format(", ending itself at the latest {} after its boot", show_duration(question.until_power_off));
-  const auto answer = os::ask(text + "? [y/N] ");
+  const auto answer = may_ask() ? os::ask(text + "? [y/N] ") : std::nullopt;
   if (!answer)
     return fail(Kind::bad_input, "nobody is here to say yes to renting a machine", {},
                 "pass --yes (or set FERRY_YES=1) to rent without a question");
@@ -84,6 +87,33 @@ void move_to_rehearsal(task::Task& task) {
   task.aws = {};
 }
 
+/// Rehearses, runs, or both. `name`: of the run that it came to in the end, if any.
+int run_in(World& world, const RunOptions& options, bool only_rehearse, run::Order order, std::string& name) {
+  order.named = [&](const std::string& given) {
+    name = given;
+    world.progress().named(given);
+  };
+  if (options.rehearse || only_rehearse) {
+    run::Order first = order;
+    move_to_rehearsal(first.task);
+    if (const auto laid = lay_way_out(options.way_out, first); !laid) return report(laid.error());
+    const int code = run::start(world.doors(), first);
+    if (only_rehearse) return code;
+    if (code != 0) {
+      world.progress().note(fmt::format("the rehearsal exited {}: nothing was rented", code));
+      return code;
+    }
+    name.clear();
+  }
+  order.detach = options.detach;
+  order.keep = options.keep;
+  if (!options.yes && !says_yes()) order.confirm = confirm;
+  order.is_free = [](const std::string& endpoint) {
+    return rehearsal::is_own(rehearsal::default_dir(), endpoint);
+  };
+  return run::start(world.doors(), order);
+}
+
 int run_command(const Program& program, const RunOptions& options, bool only_rehearse) {
   auto described = describe_task(options.task, program.after_dashes, program.has_dashes);
   if (!described) return report(described.error());
@@ -92,34 +122,24 @@ int run_command(const Program& program, const RunOptions& options, bool only_reh
     return report(exists.error());
   const auto infra = described->task.wishes()[0].infra.value_or(task::Infra{});
   if (options.way_out.is_given() && infra.world != task::World::rehearsal && !options.rehearse)
-    return report({Kind::bad_input, "--no-internet and --reach are for rehearsals", "this run's machine is none", "leave it out, or add --infra rehearsal or --rehearse", {}});
-  auto world = World::open(program.carried, face_for(options.json), !options.json);
+    return report_usage("--no-internet and --reach are for rehearsals; this run's machine is none",
+                        "leave them out, or add --infra rehearsal or --rehearse");
+  auto world = World::open(program.carried, face_for(in_json()), true);
   if (!world) return report(world.error());
-  if (auto settled = run::settle((*world)->doors()); !settled) (*world)->progress().error(settled.error());
+  if (auto settled = (*world)->settle(); !settled) (*world)->progress().error(settled.error());
   run::Order order;
   order.task = std::move(described->task);
+  order.arguments = program.after_dashes;
   order.workdir = described->workdir;
   order.results = std::filesystem::absolute(options.results).lexically_normal();
   order.check = !options.no_check;
   order.follow = options.follow;
   if (const auto laid = lay_way_out(options.way_out, order); !laid) return report(laid.error());
-  if (options.rehearse || only_rehearse) {
-    run::Order first = order;
-    move_to_rehearsal(first.task);
-    if (const auto laid = lay_way_out(options.way_out, first); !laid) return report(laid.error());
-    if (only_rehearse) return run::start((*world)->doors(), first);
-    if (const int code = run::start((*world)->doors(), first); code != 0) {
-      (*world)->progress().note(fmt::format("the rehearsal exited {}: nothing was rented", code));
-      return code;
-    }
-  }
-  order.detach = options.detach;
-  order.keep = options.keep;
-  if (!options.yes && !says_yes()) order.confirm = confirm;
-  order.is_free = [](const std::string& endpoint) {
-    return rehearsal::is_own(rehearsal::default_dir(), endpoint);
-  };
-  return run::start((*world)->doors(), order);
+  std::string name;
+  const int code = run_in(**world, options, only_rehearse, std::move(order), name);
+  // Where there never was a run, finish() answers.
+  if (in_json() && !name.empty()) reply_result(run::result_of((*world)->doors(), name, code, std::nullopt));
+  return code;
 }
 
 }  // namespace
@@ -138,7 +158,6 @@ void add_run_commands(CLI::App& app, Program& program) {
   run->add_flag("--follow", options->follow, "Send what links out of the workdir lead to, not only the links");
   run->add_flag("-y,--yes", options->yes, "Do not ask before renting (also FERRY_YES=1)");
   run->add_flag("--rehearse", options->rehearse, "First on the rehearsal cloud; rent only if that succeeds");
-  run->add_flag("--json", options->json, "One JSON object an event on standard output");
   run->add_option("--results", options->results, "Folder under which outputs come home (default: runs)");
   run->callback([&program, options] {
     program.chosen = [&program, options] { return run_command(program, *options, false); };
@@ -150,7 +169,6 @@ void add_run_commands(CLI::App& app, Program& program) {
   first->task.add_to(*rehearse);
   first->way_out.add_to(*rehearse);
   rehearse->add_flag("--follow", first->follow, "Send what links out of the workdir lead to, not only the links");
-  rehearse->add_flag("--json", first->json, "One JSON object an event on standard output");
   rehearse->add_option("--results", first->results, "Folder under which outputs come home (default: runs)");
   rehearse->callback([&program, first] {
     program.chosen = [&program, first] { return run_command(program, *first, true); };

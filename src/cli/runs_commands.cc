@@ -3,9 +3,11 @@
 #include "base/text.h"
 #include "cli/command.h"
 #include "cli/last_lines.h"
+#include "os/env.h"
 #include "os/terminal.h"
 #include "run/actions.h"
 #include "run/machine.h"
+#include "run/record.h"
 #include "run/run.h"
 #include "watch/cost.h"
 #include "watch/report.h"
@@ -28,16 +30,16 @@ Result<std::string> run_or_newest(World& world, const std::string& name) {
 }
 
 struct PsFlags {
-  bool all = false, json = false, quiet = false;
+  bool all = false, quiet = false;
   std::size_t last = 0;  ///< 0: all of them
 };
 
 Result<int> ps(World& world, const PsFlags& flags) {
-  const bool all = flags.all || flags.last > 0, json = flags.json;
+  const bool all = flags.all || flags.last > 0;
   if (!flags.quiet) TRY("", run::look_at_clouds(world.doors()));
   TRY_SET(runs, "", world.ledger().runs(!all));
   if (flags.last > 0 && runs.size() > flags.last) runs.resize(flags.last);
-  if (flags.quiet) {
+  if (flags.quiet && !in_json()) {
     for (const auto& run : runs) fmt::print("{}\n", run.name);
     return 0;
   }
@@ -53,13 +55,14 @@ Result<int> ps(World& world, const PsFlags& flags) {
     }
     views.push_back(std::move(view));
   }
-  if (json) {
-    fmt::print("{}\n", dump_json(watch::runs_json(views, now)));
+  if (in_json()) {
+    reply("ferry.ps/1", {{"runs", watch::runs_json(views, now)}});
     return 0;
   }
   const auto width = os::is_terminal(1) ? static_cast<std::size_t>(os::terminal_width(1)) : 0;
   fmt::print("{}", watch::runs_table(views, now, width));
-  if (!all && views.empty()) fmt::print("(finished ones: ferry ps --all)\n");
+  if (!all && views.empty())
+    fmt::print(os::called_by_agent() ? stderr : stdout, "(finished ones: ferry ps --all)\n");
   return 0;
 }
 
@@ -81,8 +84,7 @@ Result<std::int64_t> moment(const std::string& text, std::int64_t now_ms) {
   return now_ms - back->count() * 1000;
 }
 
-Result<int> cost(World& world, const std::string& since, const std::string& by_word, const std::string& infra,
-                 bool json) {
+Result<int> cost(World& world, const std::string& since, const std::string& by_word, const std::string& infra) {
   const auto now = os::system_clock().now_ms();
   TRY_SET(since_ms, "", moment(since, now));
   TRY_SET(runs, "", world.ledger().runs(false));
@@ -96,8 +98,8 @@ Result<int> cost(World& world, const std::string& since, const std::string& by_w
                   : by_word == "day" ? watch::CostBy::day
                                      : watch::CostBy::run;
   const auto report = watch::cost_report(views, by, since_ms, now);
-  if (json) {
-    fmt::print("{}\n", dump_json(watch::cost_json(report, by)));
+  if (in_json()) {
+    reply("ferry.cost/1", watch::cost_json(report, by));
   } else if (report.lines.empty()) {
     fmt::print(
         "nothing was rented on {}{}\n", infra,
@@ -109,14 +111,14 @@ Result<int> cost(World& world, const std::string& since, const std::string& by_w
   return 0;
 }
 
-Result<int> env(World& world, const std::string& name, bool json) {
+Result<int> env(World& world, const std::string& name) {
   TRY_SET(found, "", run_or_newest(world, name));
   TRY_SET(run, "", world.ledger().run(found));
   const auto& facts = run.task.contains("environment") ? run.task["environment"] : Json();
   if (!facts.is_object())
     return fail(Kind::not_found, run.name + " has no environment yet", "it is looked at before setup");
-  if (json) {
-    fmt::print("{}\n", dump_json(facts));
+  if (in_json()) {
+    reply("ferry.env/1", {{"run", run.name}, {"environment", facts}, {"image", run.task.value("image", Json())}});
     return 0;
   }
   const auto line = [](std::string_view what, const std::string& value) {
@@ -140,8 +142,13 @@ Result<int> env(World& world, const std::string& name, bool json) {
 
 Result<int> logs(World& world, const std::string& name, bool follow, std::optional<std::size_t> tail) {
   TRY_SET(run, "", run_or_newest(world, name));
+  if (in_json()) events().named(run);
   std::array filters{watch::screen_filter_for(1), watch::screen_filter_for(2)};
-  const auto write = [&](std::string_view bytes, bool is_error) {
+  const auto write = [&](std::string_view bytes, bool is_error) -> Status {
+    if (in_json()) {
+      events().output(bytes, is_error);
+      return {};
+    }
     auto& filter = filters[is_error ? 1 : 0];
     return os::write_all(is_error ? 2 : 1, filter ? filter->pass(bytes) : std::string(bytes));
   };
@@ -163,15 +170,35 @@ Result<int> logs(World& world, const std::string& name, bool follow, std::option
   for (const int fd : {1, 2})
     if (auto& filter = filters[static_cast<std::size_t>(fd) - 1]) (void)os::write_all(fd, filter->finish());
   TRY("", shown);
+  if (in_json()) reply_result(run::result_of(world.doors(), run, 0, std::nullopt));
   return 0;
 }
 
 /// Whether to start a machine that was stopped, which costs again from then on.
 bool may_start(const std::string& run, const Error& stopped, bool yes) {
   if (yes || says_yes()) return true;
+  if (!may_ask()) return false;
   const auto answer = os::ask(fmt::format(
       "{}.\nStart it, bring the outputs of {} home and release it? [y/N] ", printable(stopped.what), run));
   return answer && (answer->starts_with('y') || answer->starts_with('Y'));
+}
+
+void print_ended(const std::vector<std::string>& ids) {
+  for (const auto& id : ids)
+    fmt::print("{} {}\n", id, id.starts_with("ssh/") ? "is free again, and runs on" : "terminated");
+}
+
+/// Of outputs that are home: `missing` names those that the training did not write.
+Result<int> say_fetched(World& world, const std::string& name, const std::vector<std::string>& missing) {
+  TRY_SET(run, "", world.ledger().run(name));
+  if (in_json()) {
+    auto told = run::result_of(world.doors(), name, 0, std::nullopt);
+    told["missing"] = missing;
+    reply("ferry.fetch/1", std::move(told));
+  } else {
+    fmt::print("the outputs of {} are home, sha-256 verified: {}/\n", run.name, run.home);
+  }
+  return 0;
 }
 
 Result<int> fetch(World& world, const std::string& name, bool yes) {
@@ -180,16 +207,14 @@ Result<int> fetch(World& world, const std::string& name, bool yes) {
   if (run.outputs_home) {
     if (const auto whole = run::complete_log(world.doors(), run.name); !whole)
       world.progress().warn("fetch", "the log could not be looked after: " + whole.error().what);
-    fmt::print("the outputs of {} are home, sha-256 verified: {}/\n", run.name, run.home);
-    return 0;
+    return say_fetched(world, run.name, {});
   }
   world.doors().ask = nullptr;  // Ctrl-C means to end here: there is nothing to choose
   auto outputs = run::fetch(world.doors(), run.name);
   if (!outputs && outputs.error().code == run::stopped_code && may_start(run.name, outputs.error(), yes)) {
     TRY_SET(ended, "", run::down(world.doors(), run.name, true));
-    for (const auto& id : ended) fmt::print("{} terminated\n", id);
-    fmt::print("the outputs of {} are home, sha-256 verified: {}/\n", run.name, run.home);
-    return 0;
+    if (!in_json()) print_ended(ended);
+    return say_fetched(world, run.name, {});
   }
   if (!outputs) {
     // Its owner may have brought them home just now.
@@ -199,8 +224,9 @@ Result<int> fetch(World& world, const std::string& name, bool yes) {
   }
   for (const auto& missing : outputs->missing)
     fmt::print(stderr, "! the output '{}' does not exist (yet)\n", printable(missing));
-  outputs->missing.clear();
+  const auto missing = std::exchange(outputs->missing, {});
   for (const auto& line : run::tell(*outputs, run)) fmt::print(stderr, "! {}\n", line);
+  if (in_json()) return say_fetched(world, run.name, missing);
   fmt::print("{}, {}, sha-256 verified → {}/\n", watch::counted(outputs->report.files, "file"),
              show_bytes(outputs->report.bytes), run.home);
   return 0;
@@ -208,12 +234,21 @@ Result<int> fetch(World& world, const std::string& name, bool yes) {
 
 Result<int> ssh(World& world, const std::string& name, const std::vector<std::string>& command) {
   TRY_SET(run, "", run_or_newest(world, name));
+  if (in_json()) {
+    TRY_SET(argv, "", run::visit_argv(world.doors(), run, command));
+    reply("ferry.ssh/1", {{"run", run}, {"argv", argv}});
+    return 0;
+  }
   return run::visit(world.doors(), run, command);
 }
 
 Result<int> cancel(World& world, const std::string& name) {
   TRY("", run::cancel(world.doors(), name));
   TRY_SET(run, "", world.ledger().run(name));
+  if (in_json()) {
+    reply("ferry.cancel/1", run::result_of(world.doors(), run.name, 0, std::nullopt));
+    return 0;
+  }
   fmt::print("{} {}{}{}\n", run.name, ledger::words(run.outcome), run.keep ? "; its machine is released" : "",
              run.outputs_home ? "; what it saved is in " + run.home + "/" : "");
   return 0;
@@ -223,14 +258,16 @@ struct DownFlags {
   bool all = false, no_fetch = false, forget = false, every_ledger = false;
 };
 
-void print_ended(const std::vector<std::string>& ids) {
-  for (const auto& id : ids)
-    fmt::print("{} {}\n", id, id.starts_with("ssh/") ? "is free again, and runs on" : "terminated");
+/// With --json; what else is printed then goes to standard error. `left`: what may be there still, a line each.
+void say_down(const Json& run, const std::vector<std::string>& ended, const std::vector<std::string>& removed,
+              const std::vector<std::string>& left, bool nothing_left) {
+  reply("ferry.down/1",
+        {{"run", run}, {"ended", ended}, {"removed", removed}, {"left", left}, {"nothing_left", nothing_left}});
 }
 
 Result<int> down_all(World& world, const DownFlags& flags) {
   run::SweepOptions options{!flags.no_fetch, flags.every_ledger, {}};
-  if (os::is_terminal(0) && os::is_terminal(2)) {
+  if (os::is_terminal(0) && may_ask()) {
     options.ask = [](const std::vector<std::string>& lines) {
       const auto answer = os::ask(fmt::format(
           "These were made from another ledger of this user and computer:\n  {}\nEnd them, too? [y/N] ",
@@ -239,6 +276,10 @@ Result<int> down_all(World& world, const DownFlags& flags) {
     };
   }
   TRY_SET(sweep, "", run::down_all(world.doors(), options));
+  const bool all_ended = !sweep.failed && !sweep.incomplete && sweep.of_other_ledgers.empty();
+  if (in_json())
+    say_down(Json(), sweep.ended, sweep.removed, sweep.of_other_ledgers,
+             all_ended && world.ledger().unreleased().value_or(std::vector<ledger::Instance>(1)).empty());
   print_ended(sweep.ended);
   for (const auto& line : sweep.removed) fmt::print("{} removed\n", line);
   for (const auto& line : sweep.of_other_ledgers) fmt::print(stderr, "! left alone: {}\n", line);
@@ -266,11 +307,13 @@ Result<int> down(World& world, const std::string& name, const DownFlags& flags) 
   if (flags.all) return down_all(world, flags);
   if (flags.forget) {
     TRY_SET(left, "", run::forget(world.doors(), name));
+    if (in_json()) say_down(name, {}, {}, left, left.empty());
     for (const auto& line : left) fmt::print("{}\n", line);
     fmt::print("{}: given up; no machine of it is known\n", name);
     return 0;
   }
   TRY_SET(ended, "", run::down(world.doors(), name, !flags.no_fetch));
+  if (in_json()) say_down(name, ended, {}, {}, true);
   print_ended(ended);
   fmt::print("{}: nothing left running\n", name);
   return 0;
@@ -281,7 +324,7 @@ Result<int> down(World& world, const std::string& name, const DownFlags& flags) 
 void add_runs_commands(CLI::App& app, Program& program) {
   struct Options {
     std::string run, since, by = "run", infra = "aws";
-    bool json = false, follow = false, yes = false;
+    bool follow = false, yes = false;
     std::optional<std::size_t> tail;
     PsFlags ps;
     DownFlags down;
@@ -299,7 +342,6 @@ void add_runs_commands(CLI::App& app, Program& program) {
       ->type_name("N")
       ->check(CLI::Range(std::size_t{1}, std::size_t{1'000'000}));
   ps_command->add_flag("-q,--quiet", options->ps.quiet, "Names only, one a line");
-  ps_command->add_flag("--json", options->ps.json, "As a JSON array");
   choose(ps_command, [options](World& world) { return ps(world, options->ps); });
 
   auto* logs_command =
@@ -332,16 +374,14 @@ void add_runs_commands(CLI::App& app, Program& program) {
       ->check(CLI::IsMember({"run", "type", "day"}));
   cost_command->add_option("--infra", options->infra, "Of aws (default) or rehearsal")
       ->check(CLI::IsMember({"aws", "rehearsal"}));
-  cost_command->add_flag("--json", options->json, "As one JSON object");
   choose(cost_command, [options](World& world) {
-    return cost(world, options->since, options->by, options->infra, options->json);
+    return cost(world, options->since, options->by, options->infra);
   });
 
   auto* env_command =
       app.add_subcommand("env", "The Python, frameworks, CUDA and driver that a run's training saw");
   env_command->add_option("run", options->run, "Name of the run, or the beginning of it")->type_name("RUN");
-  env_command->add_flag("--json", options->json, "As one JSON object");
-  choose(env_command, [options](World& world) { return env(world, options->run, options->json); });
+  choose(env_command, [options](World& world) { return env(world, options->run); });
 
   auto* cancel_command =
       app.add_subcommand("cancel", "Stop a training, bring home what there is, release the machine");

@@ -3,7 +3,6 @@
 #include "cli/command.h"
 #include "os/env.h"
 #include "os/terminal.h"
-#include "plan/nearest.h"
 #include "run/actions.h"
 #include "run/run.h"
 
@@ -45,7 +44,7 @@ run::Wish ask_wish(os::SignalQueue& signals, bool can_detach) {
 
 watch::Face face_for(bool json) {
   if (json) return watch::Face::json;
-  return os::is_terminal(1) && os::is_terminal(2) ? watch::Face::terminal : watch::Face::plain;
+  return os::is_terminal(1) && os::is_terminal(2) && !os::called_by_agent() ? watch::Face::terminal : watch::Face::plain;
 }
 
 Result<std::unique_ptr<World>> World::open(const Carried& carried, watch::Face face, bool interactive) {
@@ -57,7 +56,8 @@ Result<std::unique_ptr<World>> World::open(const Carried& carried, watch::Face f
   if (!ledger) return tl::unexpected<Error>(std::move(ledger).error());
   world->ledger_ = std::move(*ledger);
   world->http_ = os::make_http_client();
-  world->progress_ = watch::make_progress(face, 1, 2);
+  if (face != watch::Face::json) world->own_progress_ = watch::make_progress(face, 1, 2);
+  world->progress_ = world->own_progress_ ? world->own_progress_.get() : &events();
   world->doors_.reset(new run::Doors{os::system_clock(),
                                      *world->http_,
                                      *world->ledger_,
@@ -67,7 +67,7 @@ Result<std::unique_ptr<World>> World::open(const Carried& carried, watch::Face f
                                      rehearsal_world,
                                      carried.agent,
                                      {}});
-  if (interactive && os::is_terminal(0) && os::is_terminal(2)) {
+  if (interactive && os::is_terminal(0) && may_ask()) {
     world->doors_->ask = [signals = world->signals_.get()](bool can_detach) {
       return ask_wish(*signals, can_detach);
     };
@@ -75,14 +75,21 @@ Result<std::unique_ptr<World>> World::open(const Carried& carried, watch::Face f
   return world;
 }
 
+Status World::settle() {
+  if (own_progress_) return run::settle(*doors_);
+  const auto aside = watch::make_progress(watch::Face::plain, 2, 2);
+  run::Doors doors{doors_->clock, doors_->http, doors_->ledger, *aside, doors_->signals,
+                   doors_->data,  doors_->rehearsal, doors_->agent, {}};
+  const auto settled = run::settle(doors);
+  doors_->wish = doors.wish;
+  doors_->letting_go = doors.letting_go;
+  doors_->wished_ms = doors.wished_ms;
+  return settled;
+}
+
 bool says_yes() {
   const auto value = os::env("FERRY_YES").value_or("");
   return !value.empty() && value != "0" && value != "no" && value != "false";
-}
-
-int report(const Error& error) {
-  watch::make_progress(watch::Face::plain, 1, 2)->error(error);
-  return error.code == plan::no_such_hardware ? usage_error : run::ferry_failed;
 }
 
 int with_settled_world(const Carried& carried, const std::function<Result<int>(World&)>& act) {

@@ -48,6 +48,14 @@ std::string host_name() {
   return name;
 }
 
+bool called_by_agent() {
+  for (const char* name : {"AI_AGENT", "CLAUDECODE", "CODEX_SANDBOX", "CURSOR_AGENT", "GEMINI_CLI"}) {
+    const auto value = env(name);
+    if (value && *value != "0" && *value != "false") return true;
+  }
+  return false;
+}
+
 bool is_root() { return ::geteuid() == 0; }
 
 }  // namespace ferry::os

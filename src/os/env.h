@@ -23,5 +23,8 @@ Path cache_dir();
 std::string user_name();
 std::string host_name();
 bool is_root();
+/// True if a coding agent reads what this process writes, as the variables that such programs set for what they start
+/// say: AI_AGENT, CLAUDECODE, CODEX_SANDBOX, CURSOR_AGENT, GEMINI_CLI (not empty, 0 or false).
+bool called_by_agent();
 
 }  // namespace ferry::os

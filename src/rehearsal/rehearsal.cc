@@ -155,9 +155,8 @@ Result<Json> status(const os::Path& dir) {
 
 std::string region() { return std::string(region_name); }
 
-std::string env_lines(const Info& info) {
-  std::string out;
-  const std::pair<const char*, std::string> lines[] = {
+std::map<std::string, std::string> env_of(const Info& info) {
+  return {
       {"AWS_ENDPOINT_URL", info.endpoint_url},
       {"AWS_ACCESS_KEY_ID", info.access_key_id},
       {"AWS_SECRET_ACCESS_KEY", info.secret_access_key},
@@ -165,7 +164,11 @@ std::string env_lines(const Info& info) {
       {"AWS_DEFAULT_REGION", info.region},
       {"AWS_EC2_METADATA_DISABLED", "true"},
   };
-  for (const auto& [name, value] : lines) out += fmt::format("export {}={}\n", name, shell_quoted(value));
+}
+
+std::string env_lines(const Info& info) {
+  std::string out;
+  for (const auto& [name, value] : env_of(info)) out += fmt::format("export {}={}\n", name, shell_quoted(value));
   return out + "unset AWS_SESSION_TOKEN AWS_PROFILE\n";
 }
 

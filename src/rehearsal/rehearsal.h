@@ -3,6 +3,7 @@
 /// The rehearsal cloud as the rest of ferry sees it: start it, point AWS clients at it, stop it. What it
 /// speaks is in server.h.
 
+#include <map>
 #include <string>
 #include <vector>
 
@@ -38,7 +39,9 @@ Status forget_kept(const os::Path& dir);
 Result<Json> status(const os::Path& dir);
 /// The one region it has; needs no server.
 std::string region();
-/// `export AWS_ENDPOINT_URL=… …` lines for a POSIX shell.
+/// The variables that lead an AWS client there; AWS_SESSION_TOKEN and AWS_PROFILE must not be set beside them.
+std::map<std::string, std::string> env_of(const Info& info);
+/// The same as `export AWS_ENDPOINT_URL=… …` lines for a POSIX shell.
 std::string env_lines(const Info& info);
 /// Tells it to misbehave until it ends, or {"kind":"clear"} is sent. With "count":n a fault spends itself
 /// after n uses; without, it stays. A dry run uses none up: capacity and how boots go do not concern it, a

@@ -72,6 +72,9 @@ Status logs(Doors& doors, const std::string& run, bool follow,
             const std::function<Status(std::string_view, bool is_error)>& write,
             const std::function<Status()>& caught_up = {});
 
+/// The words of the ssh command with which visit() does.
+Result<os::Argv> visit_argv(Doors& doors, const std::string& run, const os::Argv& command);
+
 /// Logs in to the run's machine, or runs `command` there, on this terminal; the exit code of ssh. As long as it lasts, no
 /// follower fetches from a run that was left with outputs on its machine, nor gives that machine back.
 Result<int> visit(Doors& doors, const std::string& run, const os::Argv& command);

@@ -47,9 +47,10 @@ int exit_code_of(const ledger::Run& run) {
       return run.exit_code.value_or(0) != 0 ? *run.exit_code : exit_cancelled;
     case Outcome::failed:  // 0 was never a failure's own code
       return run.exit_code.value_or(0) != 0 ? *run.exit_code : ferry_failed;
+    case Outcome::not_started:
+      return run.task.contains(may_start_later) ? try_later : ferry_failed;
     case Outcome::none:
     case Outcome::lost:
-    case Outcome::not_started:
       return ferry_failed;
   }
   return ferry_failed;

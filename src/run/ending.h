@@ -11,6 +11,9 @@ namespace ferry::run {
 inline constexpr int exit_cut = 124;        ///< as timeout(1) has it
 inline constexpr int exit_cancelled = 130;  ///< as a shell has it after Ctrl-C
 
+/// In Run::task of a run that did not start: nothing was rented, and the same may work later.
+inline constexpr const char* may_start_later = "may_start_later";
+
 /// How a job ended.
 struct JobEnding {
   /// none: by itself and well, which is called succeeded once the outputs are home.
@@ -29,8 +32,8 @@ bool awaits_outputs(const ledger::Run& run);
 /// `otherwise`: when it is neither that nor decided already.
 ledger::Outcome final_outcome(const ledger::Run& run, ledger::Outcome otherwise);
 
-/// What `ferry run` exits with: 0 only for a run that succeeded, ferry_failed where the run has no code of
-/// its own.
+/// What `ferry run` exits with: 0 only for a run that succeeded; where the run has no code of its own,
+/// try_later for one that may_start_later, else ferry_failed.
 int exit_code_of(const ledger::Run& run);
 
 }  // namespace ferry::run

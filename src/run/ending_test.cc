@@ -87,6 +87,12 @@ TEST(Ending, NoRunIsCalledSucceededWhoseOutputsAreNotHome) {
     EXPECT_NE(run.outcome, Outcome::succeeded);
     EXPECT_NE(exit_code_of(run), 0);
   }
+  ledger::Run later;
+  later.outcome = Outcome::not_started;
+  later.task = Json::object();
+  EXPECT_EQ(exit_code_of(later), ferry_failed);
+  later.task[may_start_later] = true;
+  EXPECT_EQ(exit_code_of(later), try_later);
   ledger::Run older;
   older.outcome = Outcome::succeeded;
   older.exit_code = 0;

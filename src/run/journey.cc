@@ -10,6 +10,7 @@
 #include "run/images.h"
 #include "run/launch.h"
 #include "run/planning.h"
+#include "run/record.h"
 #include "run/reservation.h"
 
 namespace ferry::run {
@@ -38,6 +39,7 @@ Journey::Journey(Doors& doors, ledger::Run run, Owner owner)
     // Its folder was removed, and somebody else owns it by now. As if we had been killed: two would ruin it.
     doors_.progress.error({Kind::conflict, "another ferry looks after " + run_.name + " by now",
                            "its folder was removed meanwhile", "ferry logs -f " + run_.name, {}});
+    doors_.progress.result(result_of(doors_, run_.name, ferry_failed, std::nullopt));
     ::_exit(ferry_failed);
   };
 }
@@ -199,6 +201,7 @@ Status Journey::sync(const sync::Tree& tree) {
     if (doors_.check_signals(false) == Wish::cancel) return fail(Kind::cancelled, "cancelled");
   }
   TRY("read the workdir", hashing_.get());
+  run_.task["code"] = code_of(tree);
   TRY_SET(receiver, "",
           link_->start_agent_program({"receive", link_->paths().workdir, "--mirror", "--state",
                                       link_->paths().run_dir + "-sync.state"}));

@@ -5,6 +5,7 @@
 #include "run/ending.h"
 #include "run/journey.h"
 #include "run/packages.h"
+#include "run/record.h"
 #include "watch/report.h"
 
 namespace ferry::run {
@@ -93,6 +94,7 @@ Status Journey::release() {
   TRY("", release_all(doors_, run_));
   run_.ended_ms = doors_.clock.now_ms();
   TRY("", doors_.ledger.update(run_));
+  write_record(doors_, run_);
   TRY("", enter(Phase::released));
   TRY_SET(instances, "", doors_.ledger.instances(run_.name));
   TRY_SET(resources, "", doors_.ledger.resources(run_.name));
@@ -271,6 +273,9 @@ int Journey::finish(const Status& done) {
     run_.outcome = cancelled ? Outcome::cancelled : ran ? Outcome::lost : Outcome::not_started;
     run_.error = (run_.outcome == Outcome::not_started ? "the training did not start: " : "") +
                  why;
+    const auto rented = doors_.ledger.instances(run_.name);
+    if (run_.outcome == Outcome::not_started && may_work_later(done.error().kind) && rented && !ever_rented(*rented))
+      run_.task[may_start_later] = true;
     (void)doors_.ledger.update(run_);
   }
   doors_.is_ending = true;
@@ -290,6 +295,7 @@ int Journey::finish(const Status& done) {
     }
   }
   if (run_.keep && run_.outputs_home && done) {
+    write_record(doors_, run_);
     doors_.progress.note(fmt::format("{} is kept and costs {}/h: ferry ssh {} · ferry down {}", instance_.id,
                                      show_hourly(instance_.hourly), run_.name, run_.name),
                          {{"kept", instance_.id}});
@@ -309,7 +315,8 @@ int Journey::finish(const Status& done) {
     return ferry_failed;
   }
   // A cancelled run went the way it was meant to.
-  return done || run_.outcome == Outcome::cancelled ? exit_code_of(run_) : ferry_failed;
+  const bool has_code = done || run_.outcome == Outcome::cancelled || run_.outcome == Outcome::not_started;
+  return has_code ? exit_code_of(run_) : ferry_failed;
 }
 
 }  // namespace ferry::run

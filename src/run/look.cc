@@ -106,7 +106,7 @@ Status logs(Doors& doors, const std::string& run_name, bool follow,
   return {};
 }
 
-Result<int> visit(Doors& doors, const std::string& run_name, const os::Argv& command) {
+Result<os::Argv> visit_argv(Doors& doors, const std::string& run_name, const os::Argv& command) {
   TRY_SET(run, "", doors.ledger.run(run_name));
   TRY_SET(instance, "", live_instance(doors, run));
   const Folder folder(doors.data, run.name);
@@ -117,7 +117,13 @@ Result<int> visit(Doors& doors, const std::string& run_name, const os::Argv& com
   auto place = place_of(instance);
   TRY_SET(cloud, "", open_cloud(doors, place));
   TRY_SET(now, "", refresh(doors, *cloud, instance));
-  TRY_SET(argv, "", ssh::interactive_argv(target_of(folder, now), command));
+  return ssh::interactive_argv(target_of(folder, now), command);
+}
+
+Result<int> visit(Doors& doors, const std::string& run_name, const os::Argv& command) {
+  TRY_SET(argv, "", visit_argv(doors, run_name, command));
+  TRY_SET(run, "", doors.ledger.run(run_name));
+  const Folder folder(doors.data, run.name);
   TRY("", os::make_dirs(visits_of(folder), 0700));
   const auto file = visits_of(folder) / std::to_string(::getpid());
   TRY_SET(here, "", os::FileLock::take(file, Millis(1000)));

@@ -19,6 +19,7 @@ namespace ferry::run {
 
 namespace {
 
+constexpr const char* train_log = "train.log";
 constexpr Seconds lock_limit{600};
 /// A machine may be hostile: what its list may make us hold.
 constexpr std::uint64_t most_outputs = 500'000, most_names = std::uint64_t{64} << 20;
@@ -277,12 +278,9 @@ std::string sent_outputs(const std::vector<std::string>& named, const sync::Tree
       files, files == 1 ? "file is" : "files are", printable(first), files == 1 ? "" : ", …");
 }
 
-namespace {
-
-/// Where ferry's own log stands: beside the outputs, unless the training has something of that name.
-os::Path log_place(const Folder& folder, const os::Path& home) {
+os::Path own_place(const Folder& folder, const os::Path& home, const std::string& name) {
   const auto received = sync::State::load(folder.outputs_state());
-  if (received.find("train.log") == nullptr) return home / "train.log";
+  if (received.find(name) == nullptr) return home / name;
   std::string own = ".ferry";
   struct stat info;
   const auto is_taken = [&] {
@@ -290,17 +288,17 @@ os::Path log_place(const Folder& folder, const os::Path& home) {
     return ::lstat((home / own).c_str(), &info) == 0 && !S_ISDIR(info.st_mode);
   };
   while (is_taken()) own += "-";
-  return home / own / "train.log";
+  return home / own / name;
 }
 
-}  // namespace
+Status make_home_folder(const os::Path& folder) { return os::make_dirs(folder, 0777 & ~umask_now()); }
 
 Result<os::Path> write_train_log(const Folder& folder, const ledger::Run& run, const LogRest& rest) {
   // A name nobody can know and O_EXCL: what the instance sent into this folder may hold a link that leads
   // elsewhere.
-  const os::Path place = log_place(folder, run.home);
+  const os::Path place = own_place(folder, run.home, train_log);
   const os::Path temp = place.parent_path() / (".train.log." + random_name(8));
-  TRY("", os::make_dirs(place.parent_path(), 0777 & ~umask_now()));
+  TRY("", make_home_folder(place.parent_path()));
   LogReader reader(folder.log());
   TRY_SET(fd, "", os::open_file(temp, O_WRONLY | O_CREAT | O_EXCL, 0644));
   std::int64_t length = 0;
@@ -328,7 +326,7 @@ Result<os::Path> write_train_log(const Folder& folder, const ledger::Run& run, c
 }
 
 std::string read_train_log(const Folder& folder, const ledger::Run& run, std::uint64_t from) {
-  const auto place = log_place(folder, run.home);
+  const auto place = own_place(folder, run.home, train_log);
   std::error_code missing;
   if (const auto size = std::filesystem::file_size(place, missing); missing || size <= from) return {};
   const auto text = os::read_file(place);

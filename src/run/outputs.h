@@ -36,6 +36,12 @@ std::vector<std::string> tell(const Outputs& outputs, const ledger::Run& run);
 /// there are none.
 std::string sent_outputs(const std::vector<std::string>& named, const sync::Tree& tree);
 
+/// Where a file of ferry's own of that name stands beside the outputs: in home, or in home/.ferry where the training
+/// brought something of that name.
+os::Path own_place(const Folder& folder, const os::Path& home, const std::string& name);
+/// Makes a folder there, with the person's umask, and its parents; that it is there already is no error.
+Status make_home_folder(const os::Path& folder);
+
 using LogSink = std::function<Status(std::string_view)>;
 using LogRest = std::function<void(std::uint64_t from, const LogSink& write)>;
 /// Writes the training's output as plain text to run.home/train.log, or to run.home/.ferry/train.log where

@@ -5,6 +5,7 @@
 
 #include "base/text.h"
 #include "run/ending.h"
+#include "run/record.h"
 
 namespace ferry::run {
 
@@ -77,6 +78,7 @@ Status mark_released(Doors& doors, ledger::Run run, Outcome outcome, const std::
   if (run.outcome != Outcome::succeeded && run.exit_code == 0) run.exit_code.reset();
   run.ended_ms = doors.clock.now_ms();
   TRY("", doors.ledger.update(run));
+  write_record(doors, run);
   if (run.phase != Phase::released) TRY("", doors.ledger.move(run.name, Phase::released));
   return {};
 }

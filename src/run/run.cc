@@ -8,6 +8,7 @@
 #include "run/journey.h"
 #include "run/labels.h"
 #include "run/preflight.h"
+#include "run/record.h"
 #include "run/sent.h"
 #include "run/wishes.h"
 #include "watch/report.h"
@@ -30,6 +31,11 @@ Result<Added> add_run(Doors& doors, const Order& order) {
   run.keep = order.keep;
   run.created_ms = run.phase_ms = doors.clock.now_ms();
   run.task = {{"run", order.task.run}, {"setup", order.task.setup}, {"outputs", order.task.outputs}};
+  run.task["envs"] = envs_to_keep(order.task.envs);
+  if (!order.arguments.empty()) run.task["arguments"] = order.arguments;
+  for (const auto& [secret, value] : order.task.secrets) run.task["secrets"].push_back(secret);
+  const auto& wish = order.task.environment;
+  run.task["environment_wish"] = {{"kind", wish.kind}, {"name", wish.name}, {"file", wish.file}};
   TRY_SET(ledger, "", ledger_id(doors.data));
   run.task["ledger"] = ledger;  // what is made for the run says whose it is
   if (auto git = git_state(order.workdir); !git.is_null()) run.task["git"] = std::move(git);
@@ -136,7 +142,7 @@ int start(Doors& doors, const Order& order) {
   if (const auto unkept = not_on_own_machine(order.task); !unkept.empty()) ready.warnings.push_back(unkept);
   if (!checked) {
     progress.error(checked.error());
-    return ferry_failed;
+    return exit_code_for(checked.error().kind);
   }
   for (const auto& warning : ready.warnings) progress.warn("check", warning);
   progress.done(
@@ -146,8 +152,9 @@ int start(Doors& doors, const Order& order) {
   auto added = add_run(doors, order);
   if (!added) {
     progress.error(added.error());
-    return ferry_failed;
+    return exit_code_for(added.error().kind);
   }
+  if (order.named) order.named(added->run.name);
   Journey journey(doors, std::move(added->run), std::move(added->owner));
   return journey.from_the_start(order, std::move(ready));
 }

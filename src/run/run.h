@@ -20,6 +20,7 @@ struct Question {
 
 struct Order {
   task::Task task;
+  std::vector<std::string> arguments;  ///< the words of the command, where it was given as words
   os::Path workdir;     ///< absolute; what is sent
   os::Path results;     ///< absolute; outputs come home to results/RUN (normally ./runs)
   bool detach = false;  ///< return once training started
@@ -29,6 +30,8 @@ struct Order {
   /// Asks whether to spend; called once, before the first call that costs, for AWS and whatever stands in for
   /// it. Empty: do not ask.
   std::function<Status(const Question&)> confirm;
+  /// Called once the run is in the ledger, with its name. May be empty.
+  std::function<void(const std::string& run)> named;
   /// True if what is rented at that EC2 endpoint surely costs nothing: then nobody is asked. Empty: all
   /// costs.
   std::function<bool(const std::string& endpoint)> is_free;
@@ -41,9 +44,14 @@ struct Order {
 
 /// Exit code when ferry itself failed.
 inline constexpr int ferry_failed = 125;
+/// When it could not do it now, and the same command may work later (EX_TEMPFAIL of sysexits.h): no capacity, asked
+/// too often, the network or the cloud out of reach. Of a run: nothing was rented.
+inline constexpr int try_later = 75;
+/// Which of the two it is.
+constexpr int exit_code_for(Kind kind) { return may_work_later(kind) ? try_later : ferry_failed; }
 
 /// Runs a task from check to release. The value is the exit code to leave with: the training's own (130 when
-/// cancelled before it had one), or ferry_failed; every error has been shown by then. Whatever happens, what
+/// cancelled before it had one), try_later or ferry_failed; every error has been shown by then. Whatever happens, what
 /// was rented is released or noted in the ledger for the next ferry command.
 int start(Doors& doors, const Order& order);
 

@@ -27,6 +27,5 @@ bool same_target(int first, int second);
 
 std::unique_ptr<Progress> make_plain(int out, int err, os::Clock& clock);
 std::unique_ptr<Progress> make_terminal(int out, int err, os::Clock& clock);
-std::unique_ptr<Progress> make_json(int out, os::Clock& clock);
 
 }  // namespace ferry::watch

@@ -1,4 +1,5 @@
 #include "base/text.h"
+#include "base/version.h"
 #include "watch/faces.h"
 #include "watch/metrics.h"
 
@@ -21,11 +22,17 @@ std::size_t incomplete_tail(std::string_view bytes) {
 /// One object a line on standard output.
 class JsonLines final : public Progress {
  public:
-  JsonLines(int out, os::Clock& clock) : out_(out), clock_(clock) {}
+  JsonLines(int out, os::Clock& clock, std::string_view schema) : out_(out), clock_(clock), schema_(schema) {}
   ~JsonLines() override { flush_tails(); }
 
   void title(std::string_view name, std::string_view where) override {
-    emit("title", {{"name", name}, {"where", where}});
+    flush_tails();
+    run_ = first_error_ = nullptr;
+    emit("title", {{"name", name}, {"where", where}, {"ferry_version", ferry_version()}});
+  }
+  void named(std::string_view run) override {
+    flush_tails();
+    run_ = run;
   }
   void begin(std::string_view phase, std::string_view text) override {
     phase_ = phase;
@@ -44,11 +51,14 @@ class JsonLines final : public Progress {
   }
   void note(std::string_view text, const Json& data) override { emit("note", {{"text", text}}, data); }
   void error(const Error& error) override {
-    emit("error", {{"kind", name(error.kind)},
-                   {"what", error.what},
-                   {"why", error.why},
-                   {"advice", error.advice},
-                   {"code", error.code}});
+    if (first_error_.is_null()) first_error_ = error_json(error);
+    emit("error", {{"error", error_json(error)}});
+  }
+  void result(const Json& told) override {
+    Json fields = told;
+    if (int_at(told, "exit_code") != 0 && !first_error_.is_null()) fields["error"] = first_error_;
+    fields["ferry_version"] = ferry_version();
+    emit("result", std::move(fields));
   }
 
   void output(std::string_view bytes, bool is_error) override {
@@ -84,17 +94,16 @@ class JsonLines final : public Progress {
     emit(event, std::move(fields), data);
   }
 
-  /// The name of the run goes on every line once some `data` has told it.
   void emit(std::string_view event, Json fields, const Json& data = Json::object()) {
     if (event != "live") flush_tails();
-    if (std::string run = text_at(data, "run"); !run.empty()) run_ = std::move(run);
     if (!data.empty()) fields["data"] = data;
     write(event, std::move(fields));
   }
   void write(std::string_view event, Json fields) {
+    fields["schema"] = schema_;
     fields["time"] = os::iso_time(clock_.now_ms(), true);
     fields["event"] = event;
-    if (!run_.empty()) fields["run"] = run_;
+    if (!fields.contains("run")) fields["run"] = run_;
     out_.write(dump_json(fields) + "\n");
   }
   void emit_output(const std::string& text, bool is_error) {
@@ -111,17 +120,20 @@ class JsonLines final : public Progress {
 
   Sink out_;
   os::Clock& clock_;
+  const std::string schema_;
   Metrics metrics_;
   std::array<std::string, 2> tails_;
-  std::string phase_, run_;
+  std::string phase_;
+  Json run_;  ///< its name, once it has one
+  Json first_error_;
   std::int64_t begun_ms_ = 0;
   std::optional<std::int64_t> last_live_ms_;
 };
 
 }  // namespace
 
-std::unique_ptr<Progress> make_json(int out, os::Clock& clock) {
-  return std::make_unique<JsonLines>(out, clock);
+std::unique_ptr<Progress> make_json(int out, std::string_view schema, os::Clock& clock) {
+  return std::make_unique<JsonLines>(out, clock, schema);
 }
 
 }  // namespace ferry::watch

@@ -33,13 +33,15 @@ class Progress {
   virtual ~Progress() = default;
   /// "ferry  digits · rehearsal (no AWS account used, nothing is billed)"
   virtual void title(std::string_view name, std::string_view where) = 0;
+  /// The run that what follows is about, by its name in the ledger. Before, and again from the next title() on,
+  /// there is none.
+  virtual void named(std::string_view) {}
   /// A phase begins: on a terminal a live line "▸ launch   …" that the following calls replace.
   virtual void begin(std::string_view phase, std::string_view text) = 0;
   /// Replaces the live line's text. Plain: at most a line a minute.
   virtual void update(std::string_view text) = 0;
   /// "✓ launch    i-0f3c…9a1 running as digits-7k2      310 ms": the time since begin() of that phase, but
-  /// not for "train", whose text tells it. `data` goes into the JSON event; a "run" in it names the run on
-  /// all later events.
+  /// not for "train", whose text tells it. `data` goes into the JSON event.
   virtual void done(std::string_view phase, std::string_view text, const Json& data = Json::object()) = 0;
   /// The same for a phase that ended well with nothing to show for it: "· fetch     no outputs".
   virtual void nothing(std::string_view phase, std::string_view text, const Json& data = Json::object()) {
@@ -60,11 +62,16 @@ class Progress {
   virtual void live(const Live& live) = 0;
   /// Takes the live line away and leaves the cursor on an empty line, e.g. before asking a question.
   virtual void pause() = 0;
+  /// What came of it all: the last event; people have been told. Unless its "exit_code" is 0, its "error" is
+  /// the first that was shown since title(), where there was one.
+  virtual void result(const Json&) {}
 };
 
 /// Writes to descriptors `out` and `err` (normally 1 and 2), which stay open. Face::terminal is plain where
 /// `err` is no terminal or TERM is unset or dumb; NO_COLOR is honoured. Writing never fails: a reader that
 /// went away is ignored, and SIGPIPE with it.
 std::unique_ptr<Progress> make_progress(Face face, int out, int err, os::Clock& clock = os::system_clock());
+/// Face::json for events of another schema than a run's; each has it as its "schema".
+std::unique_ptr<Progress> make_json(int out, std::string_view schema, os::Clock& clock = os::system_clock());
 
 }  // namespace ferry::watch

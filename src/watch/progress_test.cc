@@ -353,7 +353,8 @@ TEST_F(Piped, JsonIsOneObjectALine) {
   progress->title("digits", "rehearsal");
   progress->begin("launch", "asking");
   clock.advance(Millis(250));
-  progress->done("launch", "running", {{"run", "digits-7k2"}, {"id", "i-1"}});
+  progress->named("digits-7k2");
+  progress->done("launch", "running", {{"run", "digits-other"}, {"id", "i-1"}});
   progress->begin("train", "");
   progress->output("loss=nan \xe2\x96", false);
   progress->output("\x88\n", false);
@@ -361,20 +362,25 @@ TEST_F(Piped, JsonIsOneObjectALine) {
   progress->live({.elapsed = Millis(5), .spent = Usd{500'000}, .cpu_percent = {}});
   progress->live({.elapsed = Millis(6), .spent = {}, .cpu_percent = {}});
   progress->error({Kind::lost, "what", "why", "advice", "code"});
+  progress->error({Kind::io, "what came of it", "", "", ""});
+  progress->result({{"run", "digits-7k2"}, {"exit_code", 125}, {"error", nullptr}});
+  progress->title("again", "rehearsal");
+  progress->result({{"run", nullptr}, {"exit_code", 125}, {"error", nullptr}});
   std::vector<Json> events;
   for (const auto& line : split(trim(take_all(out.read.get())), '\n'))
     events.push_back(parse_json(line).value());
-  ASSERT_EQ(events.size(), 9U);
+  ASSERT_EQ(events.size(), 13U);
   EXPECT_EQ(events[0]["event"], "title");
   EXPECT_EQ(events[0]["time"], "2023-11-14T22:13:20.000Z");
-  EXPECT_FALSE(events[1].contains("run"));
-  EXPECT_EQ(events[2], (Json{{"event", "phase_done"},
+  EXPECT_TRUE(events[1]["run"].is_null());
+  EXPECT_EQ(events[2], (Json{{"schema", "ferry.run.event/1"},
+                             {"event", "phase_done"},
                              {"time", "2023-11-14T22:13:20.250Z"},
                              {"phase", "launch"},
                              {"text", "running"},
                              {"ms", 250},
                              {"run", "digits-7k2"},
-                             {"data", {{"run", "digits-7k2"}, {"id", "i-1"}}}}));
+                             {"data", {{"run", "digits-other"}, {"id", "i-1"}}}}));
   EXPECT_EQ(events[3]["run"], "digits-7k2");
   EXPECT_EQ(events[4]["text"], "loss=nan ");
   EXPECT_EQ(events[5]["text"], "█\n");
@@ -385,7 +391,12 @@ TEST_F(Piped, JsonIsOneObjectALine) {
   EXPECT_EQ(events[7]["event"], "live");
   EXPECT_EQ(events[7]["spent_usd"], 0.5);
   EXPECT_TRUE(events[7]["metrics"]["loss"].is_null());
-  EXPECT_EQ(events[8]["kind"], "lost");
+  const Json first = {{"code", "code"}, {"kind", "lost"},  {"message", "what"},
+                      {"why", "why"},   {"fix", "advice"}, {"retryable", true}};
+  EXPECT_EQ(events[8]["error"], first);
+  EXPECT_EQ(events[10]["event"], "result");
+  EXPECT_EQ(events[10]["error"], first) << "the first is what it failed by";
+  EXPECT_TRUE(events[12]["run"].is_null() && events[12]["error"].is_null()) << "of the run before";
   EXPECT_EQ(take_all(err.read.get()), "");
 }
 

@@ -6,6 +6,7 @@
 #include <array>
 
 #include "base/text.h"
+#include "os/env.h"
 #include "watch/columns.h"
 #include "watch/lines.h"
 #include "watch/table.h"
@@ -73,19 +74,25 @@ Json instance_json(const Instance& it, std::int64_t now_ms) {
             {"login_user", it.login_user},
             {"state", name(it.state)},
             {"token", it.token},
-            {"intent_ms", it.intent_ms},
-            {"launched_ms", it.launched_ms},
-            {"released_ms", it.released_ms},
-            {"running_ms", it.running_ms},
-            {"stopped_ms", it.stopped_ms},
-            {"paused_ms", it.paused_ms}};
-  const auto dollars = [](Usd money) { return static_cast<double>(money.micros) / 1e6; };
-  if (it.hourly.micros > 0) json["hourly_usd"] = dollars(it.hourly);
-  if (const auto sum = spent(it, now_ms)) json["spent_usd"] = dollars(*sum);
+            {"market", it.market},
+            {"intent", json_time(it.intent_ms)},
+            {"launched", json_time(it.launched_ms)},
+            {"running_since", json_time(it.running_ms)},
+            {"stopped_since", json_time(it.stopped_ms)},
+            {"released", json_time(it.released_ms)},
+            {"paused_s", static_cast<double>(it.paused_ms) / 1e3}};
+  json["hourly_usd"] = json_usd(it.hourly.micros > 0 ? std::optional(it.hourly) : std::nullopt);
+  json["spent_usd"] = json_usd(spent(it, now_ms));
   return json;
 }
 
 }  // namespace
+
+Json json_time(std::int64_t ms) { return ms == 0 ? Json() : Json(os::iso_time(ms, true)); }
+
+Json json_usd(const std::optional<Usd>& money) {
+  return money ? Json(static_cast<double>(money->micros) / 1e6) : Json();
+}
 
 std::string state_words(const RunView& view) {
   const auto state = state_of(view);
@@ -120,22 +127,21 @@ Json runs_json(std::span<const RunView> runs, std::int64_t now_ms) {
               {"infra", run.infra},
               {"phase", name(run.phase)},
               {"state", state_of(view)},
-              {"outcome", name(run.outcome)},
+              {"outcome", run.outcome == ledger::Outcome::none ? Json() : Json(name(run.outcome))},
               {"exit_code", run.exit_code ? Json(*run.exit_code) : Json()},
               {"error", run.error},
               {"workdir", run.workdir},
               {"home", run.home},
               {"keep", run.keep},
               {"outputs_home", run.outputs_home},
-              {"created_ms", run.created_ms},
-              {"phase_ms", run.phase_ms},
-              {"train_start_ms", run.train_start_ms},
-              {"train_end_ms", run.train_end_ms},
-              {"ended_ms", run.ended_ms},
+              {"created", json_time(run.created_ms)},
+              {"phase_since", json_time(run.phase_ms)},
+              {"train_start", json_time(run.train_start_ms)},
+              {"train_end", json_time(run.train_end_ms)},
+              {"ended", json_time(run.ended_ms)},
               {"instances", Json::array()}};
     for (const auto& it : view.instances) json["instances"].push_back(instance_json(it, now_ms));
-    const auto total = total_spent(view.instances, now_ms);
-    json["spent_usd"] = total ? Json(static_cast<double>(total->micros) / 1e6) : Json();
+    json["spent_usd"] = json_usd(total_spent(view.instances, now_ms));
     if (view.gpu_percent) json["gpu_percent"] = *view.gpu_percent;
     if (view.loss) json["loss"] = *view.loss;
     if (!view.left.empty() && !is_stopped(view)) json["left"] = view.left;
@@ -196,11 +202,8 @@ Json release_json(std::span<const Instance> instances, std::span<const ledger::R
     json["resources"].push_back({{"kind", it.kind}, {"name", it.name}, {"released", it.released}});
     if (!it.released) json["all_released"] = false;
   }
-  const auto dollars = [](const std::optional<Usd>& money) {
-    return money ? Json(static_cast<double>(money->micros) / 1e6) : Json();
-  };
-  json["total_usd"] = dollars(total_spent(instances, now_ms));
-  json["at_most_usd"] = dollars(at_most);
+  json["total_usd"] = json_usd(total_spent(instances, now_ms));
+  json["at_most_usd"] = json_usd(at_most);
   return json;
 }
 
@@ -235,6 +238,7 @@ std::string counted(std::uint64_t number, std::string_view one) {
 }
 
 std::string short_id(std::string_view id) {
+  if (os::called_by_agent()) return printable(id);
   const auto dash = id.find('-');
   const std::size_t head = dash == std::string_view::npos ? 4 : dash + 5;
   if (id.size() <= head + 5) return printable(id);

@@ -24,6 +24,11 @@ struct RunView {
   std::string left;  ///< time or money until the run ends itself, e.g. "1:12:00" or "$3.69"
 };
 
+/// As JSON has it: "2026-01-31T12:00:00.000Z" (UTC), null for 0.
+Json json_time(std::int64_t ms);
+/// Dollars as a number; null for nothing.
+Json json_usd(const std::optional<Usd>& money);
+
 /// RUN STATE WHERE OUTCOME GPU LOSS COST AGE LEFT, with a line for each run; "no runs" for none. Lines are
 /// cut at `width` columns unless it is 0.
 std::string runs_table(std::span<const RunView> runs, std::int64_t now_ms, std::size_t width = 0);

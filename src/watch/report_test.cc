@@ -90,7 +90,22 @@ TEST(Report, AStoppedMachineIsCalledSoCostsItsDiskAndNoTimeIsLeft) {
   EXPECT_EQ(json["state"].get<std::string>(), "stopped");
   EXPECT_EQ(json["phase"].get<std::string>(), "training");
   EXPECT_FALSE(json.contains("left"));
-  EXPECT_EQ(json["instances"][0]["stopped_ms"].get<std::int64_t>(), it.stopped_ms);
+  EXPECT_EQ(json["instances"][0]["stopped_since"].get<std::string>(), os::iso_time(it.stopped_ms, true));
+}
+
+TEST(Report, ACodingAgentReadsTenRunsInFewCharactersAndEveryIdWhole) {
+  ::setenv("AI_AGENT", "1", 1);
+  std::vector<RunView> runs;
+  for (int i = 0; i < 5; ++i) runs.insert(runs.end(), {training(), finished()});
+  const auto table = runs_table(runs, now, 40);
+  const auto receipt = release_text(finished().instances, {}, now);
+  ::setenv("AI_AGENT", "0", 1);
+  EXPECT_NE(runs_table(runs, now), table);
+  ::unsetenv("AI_AGENT");
+  EXPECT_LE(table.size(), 1600U) << table;
+  EXPECT_NE(table.find("\ndigits-7k2\treleased\tt3.medium us-east-1a (rehearsal)\tfailed (exit 3)\t-\t-\t$0.0010\t2 d\t-\n"), table.npos)
+      << table;
+  EXPECT_NE(receipt.find("i-0f3c5e2a77b1d09a1 terminated"), receipt.npos) << receipt;
 }
 
 TEST(Report, StatesInJsonAreOneWord) {

@@ -1,5 +1,6 @@
 #include "watch/table.h"
 
+#include "os/env.h"
 #include "watch/columns.h"
 #include "watch/lines.h"
 
@@ -11,6 +12,8 @@ void Table::add(std::vector<std::string> cells) {
 }
 
 std::string Table::text(std::size_t width) const {
+  const bool compact = os::called_by_agent();
+  if (compact) width = 0;
   std::vector<std::string> lines(rows_.size() + 1);
   bool first = true;
   for (std::size_t column = 0; column < titles_.size(); ++column) {
@@ -22,6 +25,10 @@ std::string Table::text(std::size_t width) const {
     for (const auto& row : rows_) wide = std::max(wide, columns(row[column]));
     for (std::size_t line = 0; line < lines.size(); ++line) {
       const std::string& cell = line ? rows_[line - 1][column] : title;
+      if (compact) {
+        lines[line] += (first ? "" : "\t") + (cell.empty() ? "-" : cell);
+        continue;
+      }
       if (!first) lines[line] += titles_[column - 1] == " " ? " " : "   ";
       lines[line] += right ? padded_left(cell, wide) : padded(cell, wide);
     }

@@ -15,7 +15,8 @@ class Table {
   explicit Table(std::vector<std::string> titles) : titles_(std::move(titles)) {}
   /// As many cells as there are titles; missing ones are empty.
   void add(std::vector<std::string> cells);
-  /// One line for the titles and one for each row, cut at `width` columns unless it is 0.
+  /// One line for the titles and one for each row, cut at `width` columns unless it is 0. For a coding agent
+  /// (os::called_by_agent()) whole, and with one tab between two cells; an empty one is "-".
   std::string text(std::size_t width = 0) const;
 
  private:

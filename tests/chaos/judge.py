@@ -41,7 +41,7 @@ def exit_code(trial):
             trial.on_terminal and main.code in (0, 9):  # 9: setsid's word for a killed one
         return []
     own = run["exit_code"]
-    right = {"succeeded": (0,), "failed": (own,), "cancelled": (own or 130, 130), "lost": (125,), "not_started": (125, 130)}[run["outcome"]]
+    right = {"succeeded": (0,), "failed": (own,), "cancelled": (own or 130, 130), "lost": (125,), "not_started": (75, 125, 130)}[run["outcome"]]
     return [] if main.code in right else [f"ferry run exits {main.code}, and the run is '{run['outcome']}', exit code {own}"]
 
 

@@ -1,7 +1,7 @@
 """What the judge looks for on the laptop: outputs, logs, outcome, and what nobody else may read."""
 import re
 
-from seen import natural_end, the_run
+from seen import natural_end, seconds_of_training, the_run
 
 
 def books(trial):
@@ -20,11 +20,11 @@ def books(trial):
         found.append(f"outcome '{run['outcome']}' with exit code 0")
     if run["outcome"] in ("succeeded", "failed") and not run["outputs_home"]:
         found.append(f"called '{run['outcome']}', and its outputs are not home")
-    if run["outcome"] == "cancelled" and run["train_start_ms"] and not run["outputs_home"] and "lost" not in trial.allowed:
+    if run["outcome"] == "cancelled" and run["train_start"] and not run["outputs_home"] and "lost" not in trial.allowed:
         found.append("cancelled, and what it had written is not home, though its machine answered")
-    if trial.cut and run["outcome"] == "succeeded" and run["train_end_ms"] - run["train_start_ms"] > 3000:
+    if trial.cut and run["outcome"] == "succeeded" and seconds_of_training(run) > 3:
         found.append("cut at its limit, and called 'succeeded'")
-    if not run["outputs_home"] and run["train_start_ms"] and not (trial.given_up or trial.ended_outside or trial.box):
+    if not run["outputs_home"] and run["train_start"] and not (trial.given_up or trial.ended_outside or trial.box):
         ended = [one["id"] for one in trial.state()["instances"].values() if one["client_token"].startswith(run["run"] + "-") and one["transition_reason"]]
         if ended and f"{ended[0]} died" not in (trial.data / "rehearsal/server.log").read_text(errors="replace"):
             found.append(f"ferry ended {ended[0]}, which was well, and the outputs are not home")

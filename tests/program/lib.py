@@ -11,6 +11,8 @@ import time
 import traceback
 
 FERRY = str(pathlib.Path(sys.argv[1] if len(sys.argv) > 1 else "build/ferry").resolve())
+# With these ferry speaks to a coding agent, which may run the tests.
+AGENTS = ("AI_AGENT", "CLAUDECODE", "CODEX_SANDBOX", "CURSOR_AGENT", "GEMINI_CLI")
 
 
 class Home:
@@ -21,7 +23,8 @@ class Home:
         self.work = self.root / "work"
         self.work.mkdir()
         self.env = {k: v for k, v in os.environ.items()
-                    if not k.startswith(("AWS_", "FERRY_", "XDG_", "PIP_", "UV_")) and not k.lower().endswith("_proxy") or k == "FERRY_SANDBOX"}
+                    if not k.startswith(("AWS_", "FERRY_", "XDG_", "PIP_", "UV_")) and not k.lower().endswith("_proxy") and k not in AGENTS
+                    or k == "FERRY_SANDBOX"}
         self.env.update(XDG_DATA_HOME=str(self.root / "data"), XDG_CACHE_HOME=str(self.root / "cache"),
                         HOME=str(self.root), AWS_EC2_METADATA_DISABLED="true", FERRY_REHEARSAL_BOOT_MS="50",
                         FERRY_NO_INTERNET="1")  # no test talks to anybody outside
@@ -73,7 +76,7 @@ class Home:
         return [one["id"] for one in self.cloud()["instances"] if one["state"] not in ("terminated", "shutting-down")]
 
     def runs(self, *flags):
-        return json.loads(self.good("ps", "--json", *flags).out)
+        return json.loads(self.good("ps", "--json", *flags).out)["runs"]
 
     def newest(self):
         return self.runs("--all")[0]

@@ -1,0 +1,214 @@
+#include "run/record.h"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <algorithm>
+
+#include "base/hash.h"
+#include "base/text.h"
+#include "base/version.h"
+#include "run/outputs.h"
+#include "run/reach.h"
+#include "watch/report.h"
+
+namespace ferry::run {
+
+using ledger::Outcome;
+using watch::json_time;
+using watch::json_usd;
+
+namespace {
+
+/// What of a variable's value may be shown is told by its name.
+bool may_be_secret(const std::string& variable) {
+  const auto name = lower(variable);
+  constexpr std::array<std::string_view, 7> words = {"key", "token", "secret", "passw", "passphrase", "credential", "auth"};
+  return std::ranges::any_of(words, [&](auto word) { return name.find(word) != std::string::npos; });
+}
+
+Json member(const Json& object, const char* key) { return object.contains(key) ? object[key] : Json(); }
+
+std::optional<Usd> micros_at(const Json& object, const char* key) {
+  const auto micros = int_at(object, key);
+  return micros > 0 ? std::optional(Usd{micros}) : std::nullopt;
+}
+
+/// What the last fetch brought; the files of earlier ones are among them.
+Json outputs_event(Doors& doors, const std::string& run) {
+  auto events = doors.ledger.events(run);
+  if (!events) return Json::object();
+  const auto last = std::find_if(events->rbegin(), events->rend(), [](const auto& one) { return one.kind == "outputs"; });
+  return last == events->rend() ? Json::object() : std::move(last->data);
+}
+
+/// The first `most` files, and how many there are.
+Json outputs_of(Doors& doors, const ledger::Run& run, std::size_t most) {
+  const auto event = outputs_event(doors, run.name);
+  Json files = event.contains("files") && event["files"].is_array() ? event["files"] : Json::array();
+  const auto total = files.size();
+  std::int64_t bytes = 0;
+  for (const auto& one : files) bytes += int_at(one, "bytes");
+  if (total > most) files.erase(files.begin() + static_cast<std::ptrdiff_t>(most), files.end());
+  return {{"home", run.home},
+          {"at_home", run.outputs_home},
+          {"files", std::move(files)},
+          {"files_total", total},
+          {"bytes_total", bytes}};
+}
+
+Json cost_of(const ledger::Run& run, const std::vector<ledger::Instance>& instances, std::int64_t now_ms) {
+  const bool is_billed = std::ranges::any_of(instances, [](const auto& one) { return one.world == "aws"; });
+  return {{"spent_usd", json_usd(watch::total_spent(instances, now_ms))},
+          {"estimate_usd", json_usd(micros_at(run.task, "estimate_micros"))},
+          {"at_most_usd", json_usd(micros_at(run.task, "at_most_micros"))},
+          {"billed", is_billed}};
+}
+
+Json machine_of(const ledger::Instance& one, std::int64_t now_ms) {
+  return {{"id", one.id},
+          {"world", one.world},
+          {"type", one.type},
+          {"region", one.region},
+          {"zone", one.zone},
+          {"market", one.market},
+          {"state", ledger::name(one.state)},
+          {"launched", json_time(one.launched_ms)},
+          {"released", json_time(one.released_ms)},
+          {"hourly_usd", json_usd(one.hourly.micros > 0 ? std::optional(one.hourly) : std::nullopt)},
+          {"spent_usd", json_usd(ledger::spent(one, now_ms))}};
+}
+
+/// What was asked for and what there was. An environment that is kept by its content has its key in its path.
+Json environment_of(const Json& task) {
+  Json told = {{"wished", member(task, "environment_wish")}, {"found", member(task, "environment")}, {"key", Json()}};
+  const auto program = text_at(told["found"], "program");
+  constexpr std::string_view kept = "/.ferry/envs/";
+  if (const auto at = program.find(kept); at != std::string::npos) {
+    const auto rest = program.substr(at + kept.size());
+    told["key"] = rest.substr(0, rest.find('/'));
+  }
+  return told;
+}
+
+/// Why a run ended as it did, where ferry has a word for it.
+std::optional<Error> reason_of(const ledger::Run& run) {
+  if (run.error.empty()) return std::nullopt;
+  switch (run.outcome) {
+    case Outcome::none:
+    case Outcome::succeeded:
+      return std::nullopt;
+    case Outcome::cancelled:
+      return Error{Kind::cancelled, run.error, {}, {}, {}};
+    case Outcome::failed:
+      return Error{Kind::timeout, run.error, {}, {}, {}};  // a limit: what ends by itself needs no word
+    case Outcome::lost:
+      return Error{Kind::lost, run.error, {}, {}, {}};
+    case Outcome::not_started:
+      return Error{Kind::conflict, run.error, {}, {}, {}};
+  }
+  return std::nullopt;
+}
+
+Status write_complete(const os::Path& place, const std::string& text) {
+  // As train.log: what the machine sent into this folder may hold a link that leads elsewhere.
+  const os::Path temp = place.parent_path() / ("." + place.filename().string() + "." + random_name(8));
+  TRY("", make_home_folder(place.parent_path()));
+  const auto written = [&]() -> Status {
+    TRY_SET(fd, "", os::open_file(temp, O_WRONLY | O_CREAT | O_EXCL, 0644));
+    TRY("", os::write_all(fd.get(), text));
+    if (::fsync(fd.get()) < 0) return fail_errno("write " + temp.string());
+    if (::rename(temp.c_str(), place.c_str()) < 0) return fail_errno("rename " + temp.string());
+    return {};
+  }();
+  if (!written) ::unlink(temp.c_str());
+  return written;
+}
+
+}  // namespace
+
+Json envs_to_keep(const std::map<std::string, std::string>& envs) {
+  Json kept = Json::object();
+  for (const auto& [name, value] : envs) kept[name] = may_be_secret(name) ? Json() : Json(value);
+  return kept;
+}
+
+Json code_of(const sync::Tree& tree) {
+  constexpr std::uint32_t owner_executes = 0100;
+  Sha256 all;
+  for (const auto& one : tree.entries) {
+    const bool is_file = one.type == sync::Type::file;
+    const std::string_view type = one.type == sync::Type::folder  ? "folder"
+                                  : one.type == sync::Type::link  ? "link"
+                                  : (one.mode & owner_executes) ? "program"
+                                                                  : "file";
+    const auto content = is_file ? one.sha256 : one.type == sync::Type::link ? sha256(one.target) : "";
+    all.add(fmt::format("{} {}", type, one.path));
+    all.add(std::string_view("\0", 1));
+    all.add(hex(content) + "\n");
+  }
+  return {{"sha256", hex(all.finish())}, {"files", tree.files}, {"bytes", tree.bytes}};
+}
+
+Result<Json> record_of(Doors& doors, const ledger::Run& run) {
+  TRY_SET(instances, "", doors.ledger.instances(run.name));
+  const auto now = doors.clock.now_ms();
+  Json machines = Json::array();
+  for (const auto& one : instances) machines.push_back(machine_of(one, now));
+  const auto& task = run.task;
+  return Json{{"schema", record_schema},
+              {"ferry_version", ferry_version()},
+              {"run", run.name},
+              {"task", run.task_name},
+              {"infra", run.infra},
+              {"command", text_at(task, "run")},
+              {"arguments", member(task, "arguments")},
+              {"setup", text_at(task, "setup")},
+              {"envs", task.contains("envs") ? task["envs"] : Json::object()},
+              {"secrets", task.contains("secrets") ? task["secrets"] : Json::array()},
+              {"workdir", run.workdir},
+              {"code", member(task, "code")},
+              {"git", member(task, "git")},
+              {"environment", environment_of(task)},
+              {"image", member(task, "image")},
+              {"machines", machines},
+              {"times",
+               {{"created", json_time(run.created_ms)},
+                {"train_start", json_time(run.train_start_ms)},
+                {"train_end", json_time(run.train_end_ms)},
+                {"ended", json_time(run.ended_ms)}}},
+              {"cost", cost_of(run, instances, now)},
+              {"outputs", outputs_of(doors, run, std::string::npos)},
+              {"outcome", run.outcome == Outcome::none ? Json() : Json(name(run.outcome))},
+              {"exit_code", run.exit_code ? Json(*run.exit_code) : Json()},
+              {"reason", run.error}};
+}
+
+void write_record(Doors& doors, const ledger::Run& run) {
+  if (!os::is_directory(run.home)) return;
+  const auto written = [&]() -> Status {
+    TRY_SET(record, "", record_of(doors, run));
+    const auto text = record.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
+    return write_complete(own_place(Folder(doors.data, run.name), run.home, "run.json"), text);
+  }();
+  if (!written)
+    doors.progress.warn("release", fmt::format("run.json of {} could not be written: {}", run.name, written.error().what));
+}
+
+Json result_of(Doors& doors, const std::string& name, int exit_code, const std::optional<Error>& error) {
+  constexpr std::size_t most_files = 1000;
+  Json told = {{"run", Json()},       {"infra", Json()},   {"outcome", ledger::name(Outcome::not_started)},
+               {"exit_code", exit_code}, {"outputs", Json()}, {"cost", Json()},
+               {"error", error ? error_json(*error) : Json()}};
+  const auto run = name.empty() ? tl::unexpected(Error{}) : doors.ledger.run(name);
+  if (!run) return told;
+  told["run"] = run->name;
+  told["infra"] = run->infra;
+  told["outcome"] = run->outcome == Outcome::none ? Json() : Json(ledger::name(run->outcome));
+  told["outputs"] = outputs_of(doors, *run, most_files);
+  if (const auto instances = doors.ledger.instances(run->name)) told["cost"] = cost_of(*run, *instances, doors.clock.now_ms());
+  if (const auto reason = reason_of(*run); reason && !error) told["error"] = error_json(*reason);
+  return told;
+}
+
+}  // namespace ferry::run
