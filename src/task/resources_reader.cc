@@ -214,6 +214,11 @@ Status ResourcesReader::read_field(const Entry& entry, Resources& into) {
     std::vector<Entry> ports = entry.value->entries;
     if (entry.value->type == Node::Type::text) ports = {entry};
     into.ports.clear();
+    auto line = fmt::format("{}:{}: ports: not open to the internet: while ferry run is attached, a tunnel leads there from "
+                            "this computer",
+                            printable(file_), entry.at.line);
+    if (!ports.empty() && std::ranges::find(task_.not_yet, line) == task_.not_yet.end())
+      task_.not_yet.push_back(std::move(line));
     for (const auto& port : ports) {
       if (port.value->type != Node::Type::text || !is_ports(port.value->text)) {
         return complain_at(port.value->at,

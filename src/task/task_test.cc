@@ -135,9 +135,9 @@ run: torchrun --nproc_per_node $SKYPILOT_NUM_GPUS_PER_NODE train.py
   EXPECT_THAT(
       task.not_yet,
       ElementsAre(
-          "task.yaml:9: ports: not yet, while ferry run is attached, a tunnel leads from this computer to the machine's (ports open to the internet)",
           StartsWith("task.yaml:19: job_recovery: not yet"),
           "task.yaml:20: autostop: not yet, the machine is released when the run ends (stopping when idle)",
+          StartsWith("task.yaml:9: ports: not open to the internet: while ferry run is attached, a tunnel"),
           "task.yaml:10: image_id: not yet, ferry takes the base Deep Learning AMI (SkyPilot's own images)",
           "task.yaml:16: any_of: left out: a candidate on gcp: ferry trains on AWS"));
 }
