@@ -2,6 +2,7 @@
 
 #include <cerrno>
 #include <cstring>
+#include <iterator>
 
 namespace ferry {
 
@@ -81,10 +82,18 @@ tl::unexpected<Error> fail_errno(std::string what, int code) {
   return fail(kind, std::move(what) + ": " + std::strerror(code), {}, std::move(advice));
 }
 
+tl::unexpected<Error> fail(std::vector<Error> errors) {
+  Error all = std::move(errors.front());
+  all.more.insert(all.more.end(), std::make_move_iterator(errors.begin() + 1),
+                  std::make_move_iterator(errors.end()));
+  return tl::unexpected<Error>(std::move(all));
+}
+
 std::string describe(const Error& error) {
   std::string out = error.what;
   if (!error.why.empty()) out += "\n  why:  " + error.why;
   if (!error.advice.empty()) out += "\n  try:  " + error.advice;
+  for (const auto& other : error.more) out += "\n" + describe(other);
   return out;
 }
 

@@ -6,6 +6,7 @@
 #include <string>
 #include <string_view>
 #include <tl/expected.hpp>
+#include <vector>
 
 namespace ferry {
 
@@ -38,6 +39,8 @@ struct Error {
   std::string why;     ///< the cause as far as known; may be empty
   std::string advice;  ///< what the user can do next; may be empty
   std::string code;    ///< the peer's own code (for example "InvalidAMIID.NotFound"); may be empty
+  /// What else was found wrong at the same look, each complete in itself (and with none of these).
+  std::vector<Error> more = {};
 };
 
 template <class T>
@@ -48,7 +51,7 @@ using Status = Result<void>;
 [[nodiscard]] inline tl::unexpected<Error> fail(Kind kind, std::string what, std::string why = {},
                                                 std::string advice = {}, std::string code = {}) {
   return tl::unexpected<Error>(
-      Error{kind, std::move(what), std::move(why), std::move(advice), std::move(code)});
+      Error{kind, std::move(what), std::move(why), std::move(advice), std::move(code), {}});
 }
 
 /// Passes an error on, adding what the caller was doing: "doing: what". Empty `doing` adds nothing.
@@ -56,6 +59,9 @@ using Status = Result<void>;
   if (!doing.empty()) cause.what = std::string(doing) + ": " + cause.what;
   return tl::unexpected<Error>(std::move(cause));
 }
+
+/// All of `errors` (at least one) as one: the first, with the others in its `more`.
+[[nodiscard]] tl::unexpected<Error> fail(std::vector<Error> errors);
 
 /// An error made from errno (pass it, or the current value is used): ENOENT is not_found, EACCES and
 /// EPERM denied, ENOSPC and EDQUOT disk_full, EEXIST exists, the rest io. `what` names the thing, e.g. "open
@@ -67,7 +73,8 @@ constexpr bool may_work_later(Kind kind) {
   return kind == Kind::no_capacity || kind == Kind::throttled || kind == Kind::lost || kind == Kind::timeout;
 }
 
-/// The three lines a person sees: "what", "  why:  …", "  try:  …" (only those that are not empty).
+/// The three lines a person sees: "what", "  why:  …", "  try:  …" (only those that are not empty); for each of
+/// `more`, too.
 std::string describe(const Error& error);
 
 }  // namespace ferry

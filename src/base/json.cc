@@ -19,8 +19,10 @@ std::string dump_json(const Json& value) {
 }
 
 Json error_json(const Error& error) {
-  return {{"code", error.code},   {"kind", name(error.kind)}, {"message", error.what},
-          {"why", error.why},     {"fix", error.advice},      {"retryable", may_work_later(error.kind)}};
+  Json told = {{"code", error.code}, {"kind", name(error.kind)}, {"message", error.what},
+               {"why", error.why},   {"fix", error.advice},      {"retryable", may_work_later(error.kind)}};
+  for (const auto& other : error.more) told["more"].push_back(error_json(other));
+  return told;
 }
 
 std::string text_at(const Json& object, std::string_view key, std::string_view otherwise) {

@@ -34,7 +34,7 @@ std::vector<run::Finding> findings_of(World& world, const std::string& region) {
                      "none is set: a run goes where it is cheapest; what follows is of us-east-1",
                      "set AWS_REGION, or write infra: aws/REGION, to stay in one"});
   }
-  auto all = run::check_account(world.doors(), looked_at, settings.value_or(task::AwsSettings()));
+  auto all = run::check_account(world.doors(), looked_at, settings.value_or(task::Settings()).aws);
   all.insert(all.begin(), extra.begin(), extra.end());
   return all;
 }
@@ -91,7 +91,7 @@ int print_policy(run::PolicyFor whom) {
   if (whom.roles.empty() && whom.all) {
     const auto settings = personal_settings();
     if (!settings) return report(settings.error());
-    if (!settings->instance_profile.empty()) whom.roles = {settings->instance_profile};
+    if (!settings->aws.instance_profile.empty()) whom.roles = {settings->aws.instance_profile};
   }
   const auto text = run::iam_policy(whom);
   if (!text) return report(text.error());

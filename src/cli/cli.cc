@@ -5,6 +5,7 @@
 #include "base/text.h"
 #include "base/version.h"
 #include "cli/command.h"
+#include "cli/loose.h"
 #include "cli/meanings.h"
 #include "os/env.h"
 #include "os/terminal.h"
@@ -205,6 +206,14 @@ int answer_to(int argc, char** argv, const Carried& carried) {
   }
   if (takes_command(words)) {
     for (const auto& line : drop_what_changes_nothing(words)) fmt::print(stderr, "! {}\n", line);
+  }
+  if (words[0] == "run" || words[0] == "rehearse" || words[0] == "plan") {
+    std::vector<std::string> behind(words.begin() + 1, words.end());
+    if (const auto told = put_dashes(app, *app.get_subcommand(words[0]), behind)) {
+      fmt::print(stderr, "! {}\n", *told);
+      words.resize(1);
+      words.insert(words.end(), behind.begin(), behind.end());
+    }
   }
   if (const auto dashes = std::ranges::find(words, "--"); dashes != words.end() && takes_command(words)) {
     program.has_dashes = true;

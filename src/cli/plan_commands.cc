@@ -72,7 +72,23 @@ Json offer_json(const plan::Offer& offer, Seconds until_power_off) {
           {"reason", offer.reason}};
 }
 
-Json plan_json(const task::Task& task, const run::Planned& planned) {
+/// What the machine boots, or trains in.
+std::string image_of(const task::Task& task) {
+  if (task.environment.kind == "docker") {
+    return task.environment.name.empty()
+               ? "a container made from " + (task.environment.file.empty() ? "Dockerfile" : task.environment.file)
+               : "the container " + task.environment.name;
+  }
+  const auto& image = task.wishes()[0].image;
+  if (!image.amis.empty()) return image.amis.begin()->second;
+  std::string name = image.flavour;
+  for (const auto& part : {image.version, image.system})
+    if (!part.empty()) name += (name.empty() ? "" : " ") + part;
+  return name.empty() ? "AWS's for what the training imports" : "AWS's " + name;
+}
+
+Json plan_json(const Described& described, const run::Planned& planned) {
+  const auto& task = described.task;
   Json offers = Json::array();
   const auto until_power_off = planned.lifetime.until_power_off();
   for (const auto& offer : planned.ranking.offers) offers.push_back(offer_json(offer, until_power_off));
@@ -84,11 +100,36 @@ Json plan_json(const task::Task& task, const run::Planned& planned) {
           {"until_power_off_s", until_power_off.count()},
           {"ceiling_usd", money(planned.ceiling)},
           {"at_most_usd", money(planned.most)},
+          {"image", image_of(task)},
+          {"workdir", described.workdir.string()},
+          {"missing_envs", task.missing_envs},
+          {"missing_secrets", task.missing_secrets},
           {"notes", planned.ranking.notes},
           {"offers", offers}};
 }
 
-void print_plan(const task::Task& task, const run::Planned& planned) {
+/// Where the task says nothing and SkyPilot, which it may have been written for, would give more; else empty.
+std::string smaller_than_skypilots(const Described& described, const plan::Offer& best) {
+  constexpr int cpus = 8, memory_gib = 32, disk_gib = 256;
+  const auto& task = described.task;
+  if (!task.may_be_skypilots) return {};
+  std::vector<std::string> theirs, ours;
+  if (described.unsized && best.type.vcpus < cpus) {
+    theirs.push_back(fmt::format("{} vCPU, {} GiB", cpus, memory_gib));
+    ours.push_back(fmt::format("{} vCPU, {}", best.type.vcpus, gib(best.type.memory_mib)));
+  }
+  if (const int here = task.wishes()[best.wish].disk_gib; described.undisked && here < disk_gib) {
+    theirs.push_back(fmt::format("a disk of {} GB", disk_gib));
+    ours.push_back(fmt::format("{} GB", here));
+  }
+  if (theirs.empty()) return {};
+  return fmt::format("SkyPilot gives a task that says nothing of it {}; here it is {}. To have theirs:  defaults: skypilot  "
+                     "in {}",
+                     join(theirs, ", "), join(ours, ", "), printable((os::config_dir() / "config.yaml").string()));
+}
+
+void print_plan(const Described& described, const run::Planned& planned) {
+  const auto& task = described.task;
   constexpr std::size_t shown = 8;
   const auto& offers = planned.ranking.offers;
   for (const auto& line : task.not_yet) fmt::print(stderr, "! {}\n", line);
@@ -100,6 +141,7 @@ void print_plan(const task::Task& task, const run::Planned& planned) {
   for (std::size_t i = 0; i < std::min(offers.size(), shown); ++i) table.add(offer_cells(offers[i], i == 0));
   fmt::print("{}", table.text());
   if (planned.ranking.considered > shown) fmt::print("  … and {} more\n", planned.ranking.considered - shown);
+  fmt::print("image: {} · workdir: {}\n", printable(image_of(task)), printable(described.workdir.string()));
   if (planned.most) {
     const auto& lifetime = planned.lifetime;
     fmt::print(
@@ -133,14 +175,19 @@ int plan_command(const Program& program, const TaskOptions& options) {
       run::plan_task(task, lifetime, os::data_dir(), os::system_clock().now_ms(), rehearsal::region());
   if (!planned) return report(planned.error());
   for (const auto& name : task.missing_envs)
-    planned->ranking.notes.push_back("no value for the variable " + name + ": a run needs one");
+    planned->ranking.notes.push_back(
+        fmt::format("no value for the variable {}: a run needs one (--env {}=…)", name, name));
+  for (const auto& name : task.missing_secrets)
+    planned->ranking.notes.push_back(fmt::format("no value for the secret {}: a run needs one (export {}=…)", name, name));
+  if (const auto line = smaller_than_skypilots(*described, planned->ranking.offers.front()); !line.empty())
+    planned->ranking.notes.push_back(line);
   if (const auto& id = task.aws.capacity_reservation; !id.empty())
     planned->ranking.notes.push_back(
         id + " decides type and zone; a run looks at it before it rents, this plan does not");
   if (in_json()) {
-    reply("ferry.plan/1", plan_json(task, *planned));
+    reply("ferry.plan/1", plan_json(*described, *planned));
   } else {
-    print_plan(task, *planned);
+    print_plan(*described, *planned);
   }
   return 0;
 }

@@ -1,6 +1,7 @@
 #include "cli/task_options.h"
 
 #include "base/text.h"
+#include "cli/loose.h"
 #include "os/env.h"
 #include "plan/nearest.h"
 #include "run/planning.h"
@@ -113,6 +114,19 @@ os::Path find_workdir(const task::Task& task, const os::Path& file) {
                                                                                    : task.workdir);
 }
 
+/// Where a mount's source is: as with a workdir, from the caller's folder, then beside the task file.
+void find_sources(task::Task& task, const os::Path& file) {
+  for (auto& mount : task.mounts) {
+    const auto text = mount.source.native();
+    if (text == "~" || text.starts_with("~/")) {
+      mount.source = os::home_dir() / (text.size() > 2 ? text.substr(2) : "");
+    } else if (mount.source.is_relative() && !os::exists(mount.source) && os::exists(file.parent_path() / mount.source)) {
+      mount.source = file.parent_path() / mount.source;
+    }
+    mount.source = absolute_path(mount.source);
+  }
+}
+
 Status lay_image(const std::string& written, task::Image& image, std::vector<std::string>& told) {
   image = {};
   if (written.starts_with("ami-")) {
@@ -180,6 +194,14 @@ Status lay_resources(const TaskOptions& options, task::Resources& resources, std
   return {};
 }
 
+task::Decided decided_by(const TaskOptions& options) {
+  return {.place = !options.infra.empty() || !options.region.empty(),
+          .image = !options.image.empty(),
+          .container = options.image.starts_with("docker:"),
+          .type = !options.instance_type.empty(),
+          .gpus = !options.gpus.empty()};
+}
+
 /// What is left open in the file is taken from the environment; names still open stay in `missing`.
 void fill_from_environment(std::vector<std::string>& missing, std::map<std::string, std::string>& values) {
   std::erase_if(missing, [&](const std::string& key) {
@@ -198,12 +220,9 @@ std::string flag_of(std::string field) {
 }
 
 /// What the person's settings file has (for AWS itself), the task over it, the flags over both.
-Status lay_aws(const TaskOptions& options, bool on_aws, task::AwsSettings& task) {
+Status lay_aws(const TaskOptions& options, bool on_aws, const task::Settings& own, task::AwsSettings& task) {
   task::AwsSettings all, flags;
-  if (on_aws) {
-    TRY_SET(own, "", personal_settings());
-    all = std::move(own);
-  }
+  if (on_aws) all = own.aws;
   for (const auto& subnet : options.subnets) TRY("--subnet", task::set_field(flags, "subnet_id", subnet));
   for (const auto& [field, text] : options.aws) {
     if (!text.empty()) TRY(flag_of(field), task::set_field(flags, field, text));
@@ -271,20 +290,47 @@ Status lay_variables(const TaskOptions& options, task::Task& task) {
 
 namespace {
 
-/// An image's own root disk has room for the system and little more; datasets, packages and checkpoints want some.
-void lay_default_disk(task::Task& task) {
-  constexpr int usual_gib = 100;
-  if (task.resources.disk_gib == 0) task.resources.disk_gib = usual_gib;
-  for (auto& candidate : task.candidates) {
-    if (candidate.disk_gib == 0) candidate.disk_gib = usual_gib;
+bool is_unsized(const task::Resources& wish) {
+  return wish.accelerators.choices.empty() && wish.instance_type.empty() && !wish.cpus && !wish.memory;
+}
+
+/// What a task gets that says nothing. An image's own root disk has room for the system and little more; datasets,
+/// packages and checkpoints want some.
+void lay_defaults(bool skypilots, Described& described) {
+  const int usual_gib = skypilots ? 256 : 100;
+  auto& task = described.task;
+  described.unsized = is_unsized(task.wishes()[0]);
+  described.undisked = task.wishes()[0].disk_gib == 0;
+  const auto lay = [&](task::Resources& wish) {
+    if (wish.disk_gib == 0) wish.disk_gib = usual_gib;
+    if (!skypilots || !is_unsized(wish)) return;
+    wish.cpus = task::Amount{8, true};
+    wish.memory = task::Amount{32, true};
+  };
+  lay(task.resources);
+  std::ranges::for_each(task.candidates, lay);
+}
+
+/// The file's text as a task. What cannot be had on AWS, whatever the account, is among what is wrong with it.
+Result<task::Task> read_file(const TaskOptions& options, std::string_view text, const std::string& file) {
+  auto reading = task::read_task(text, file, decided_by(options));
+  if (reading.found.empty()) return std::move(reading.task);
+  std::vector<std::string> told;
+  bool laid = reading.hardware && lay_resources(options, reading.task.resources, told).has_value();
+  for (auto& candidate : reading.task.candidates) laid = laid && lay_resources(options, candidate, told).has_value();
+  const auto world = reading.task.wishes()[0].infra.value_or(task::Infra{}).world;
+  if (laid && !options.nearest && world != task::World::ssh) {
+    if (auto exists = plan::hardware_exists(reading.task, run::catalog_in_force()); !exists)
+      reading.found.push_back(std::move(exists).error());
   }
+  return fail(std::move(reading.found));
 }
 
 }  // namespace
 
-Result<task::AwsSettings> personal_settings() {
+Result<task::Settings> personal_settings() {
   const auto file = os::config_dir() / "config.yaml";
-  if (!os::exists(file)) return task::AwsSettings();
+  if (!os::exists(file)) return task::Settings();
   TRY_SET(text, "", os::read_file(file, 1 << 20));
   return task::parse_settings(text, file.string());
 }
@@ -298,13 +344,25 @@ Status settle_hardware(const TaskOptions& options, task::Task& task) {
   return plan::hardware_exists(task, run::catalog_in_force());
 }
 
-Result<Described> describe_task(const TaskOptions& options, const std::vector<std::string>& command,
+Result<Described> describe_task(const TaskOptions& given, const std::vector<std::string>& command,
                                 bool has_command) {
+  auto options = given;
+  if (const auto container = task::container_named(options.image); !container.empty())
+    options.image = "docker:" + container;
   Described out;
   os::Path file;
-  if (options.path == "-") {
+  if (options.path.empty() && !has_command && task_file(".")) options.path = ".";
+  const os::Path folder = options.path.empty() ? "." : options.path;
+  const bool may_be_loose = !has_command && os::is_directory(folder) && !task_file(folder.string());
+  const auto script = may_be_loose ? lone_script(folder) : std::nullopt;
+  if (script) {
+    out.task.run = *command_for(*script);
+    if (!options.path.empty()) out.task.workdir = folder;
+    out.task.not_yet.push_back(fmt::format("no task file: {} is run, as by  ferry run {}", printable(*script),
+                                           printable((folder == "." ? os::Path(*script) : folder / *script).string())));
+  } else if (options.path == "-") {
     TRY_SET(text, "standard input", os::read_file("/dev/stdin", most_of_a_task_file));
-    TRY_SET(task, "", task::parse_task(text, "standard input"));
+    TRY_SET(task, "", read_file(options, text, "standard input"));
     out.task = std::move(task);
   } else if (!options.path.empty()) {
     TRY_SET(found, "", task_file(options.path));
@@ -316,7 +374,7 @@ Result<Described> describe_task(const TaskOptions& options, const std::vector<st
                   fmt::format("it has {}; a task file may have 1 MiB", show_bytes(size)),
                   "keep data and code in files of the workdir, and name them in run:");
     TRY_SET(text, "", os::read_file(file, 2 * most_of_a_task_file));
-    TRY_SET(task, "", task::parse_task(text, file.string()));
+    TRY_SET(task, "", read_file(options, text, file.string()));
     out.task = std::move(task);
   } else if (!has_command) {
     return fail(Kind::bad_input, "nothing to run", "neither a task nor a command was given",
@@ -349,10 +407,16 @@ Result<Described> describe_task(const TaskOptions& options, const std::vector<st
   for (auto& candidate : out.task.candidates) TRY("", lay_resources(options, candidate, told));
   for (auto& line : task::leave_out_old_environments(out.task)) told.push_back(std::move(line));
   const bool on_aws = out.task.wishes()[0].infra.value_or(task::Infra{}).world == task::World::aws;
-  TRY("", lay_aws(options, on_aws, out.task.aws));
-  if (on_aws) lay_default_disk(out.task);
+  task::Settings own;
+  if (on_aws) {
+    TRY_SET(settings, "", personal_settings());
+    own = std::move(settings);
+  }
+  TRY("", lay_aws(options, on_aws, own, out.task.aws));
+  if (on_aws) lay_defaults(own.skypilot_defaults, out);
   TRY("", lay_variables(options, out.task));
   TRY("", task::fill_variables(out.task));
+  find_sources(out.task, file);
   out.workdir = options.workdir.empty() ? find_workdir(out.task, file) : absolute_path(options.workdir);
   std::string name = !options.name.empty() ? options.name : out.task.name;
   if (name.empty()) name = out.workdir.filename().string();

@@ -26,19 +26,19 @@ struct TaskOptions {
 struct Described {
   task::Task task;
   os::Path workdir;  ///< absolute
+  bool unsized = false, undisked = false;  ///< nothing is said of vCPUs, memory or a type; of the disk
 };
 
 /// Fails with the code plan::no_such_hardware when nothing that the task asks for exists on AWS; with --nearest,
 /// puts the nearest in its place and says so on standard error. A machine of one's own is not asked about.
 Status settle_hardware(const TaskOptions& options, task::Task& task);
 
-/// What the person's settings file says (aws: in ~/.config/ferry/config.yaml); nothing said where there is
-/// none.
-Result<task::AwsSettings> personal_settings();
+/// What the person's settings file says (~/.config/ferry/config.yaml); nothing said where there is none.
+Result<task::Settings> personal_settings();
 
 /// Reads the task file if there is one, lays the options and the command behind "--" over it, takes values
-/// left open from the environment.
-Result<Described> describe_task(const TaskOptions& options, const std::vector<std::string>& command,
+/// left open from the environment. All that is wrong with the file comes at once (Error::more).
+Result<Described> describe_task(const TaskOptions& given, const std::vector<std::string>& command,
                                 bool has_command);
 
 }  // namespace ferry::cli

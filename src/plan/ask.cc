@@ -32,12 +32,12 @@ tl::unexpected<Error> unknown_type(const std::string& name, const Catalog& catal
   const auto word = lower(name);
   if (word.starts_with("standard_")) {
     return fail(Kind::unsupported, what, "it looks like one of Azure's; ferry trains on AWS",
-                "leave out instance_type and ask for accelerators, cpus and memory",
+                "pass --gpus GPU or --instance-type TYPE, which outrank the file; or leave instance_type out and ask for accelerators, cpus and memory",
                 std::string(no_such_hardware));
   }
   if (word.find('.') == word.npos && word.find('-') != word.npos) {
     return fail(Kind::unsupported, what, "it looks like one of Google Cloud's; ferry trains on AWS",
-                "leave out instance_type and ask for accelerators, cpus and memory",
+                "pass --gpus GPU or --instance-type TYPE, which outrank the file; or leave instance_type out and ask for accelerators, cpus and memory",
                 std::string(no_such_hardware));
   }
   std::vector<std::string> names;

@@ -3,6 +3,7 @@
 #include <csignal>
 
 #include "base/text.h"
+#include "run/mounts.h"
 #include "run/wishes.h"
 
 extern "C" {
@@ -87,11 +88,11 @@ void note_scratch(Doors& doors, std::string_view answer, Json& facts) {
 }  // namespace
 
 std::string Environment::setup(const std::string& script) const {
-  return activate + (container ? "ferry_inside " + shell_quoted(script) + "\n" : script);
+  return activate + (container ? "ferry_inside " + shell_quoted(links + script) + "\n" : links + script);
 }
 
 std::string Environment::training(const std::string& script) const {
-  return activate + (container ? "ferry_inside " + shell_quoted(script) + " last\n" : script);
+  return activate + (container ? "ferry_inside " + shell_quoted(links + script) + " last\n" : links + script);
 }
 
 Status check_environment(const task::Task& task, const os::Path& workdir) {
@@ -151,13 +152,14 @@ std::string describe_environment(const Json& facts) {
 }
 
 Result<Environment> prepare_environment(Doors& doors, Link& link, const task::Task& task,
-                                        const std::string& wished) {
+                                        const std::string& wished, const std::string& installers) {
   doors.progress.begin("setup", "looking at the environment");
   const std::string activate = link.paths().run_dir + "-env.sh";
   const auto& wish = task.environment;
   const std::string kind = wish.kind == "auto" && installs_itself(task.setup) ? "present" : wish.kind;
   const auto words = shell_quoted(std::vector<std::string>{
-      kind, wish.name, wish.file, activate, is_rented(link.instance()) ? "1" : "0", variable_names(task), wished});
+      kind, wish.name, wish.file, activate, is_rented(link.instance()) ? "1" : "0", variable_names(task), wished,
+      installers});
   TRY_SET(shell, "",
           link.session().spawn(
               fmt::format("cd {} && exec bash -s {}", shell_quoted(link.paths().workdir), words)));
@@ -186,6 +188,7 @@ Result<Environment> prepare_environment(Doors& doors, Link& link, const task::Ta
   made.summary = describe_environment(made.facts);
   made.container = kind == "docker";
   made.activate = ". " + shell_quoted(activate) + "\n";
+  made.links = link_line(task);
   return made;
 }
 

@@ -14,6 +14,7 @@ struct Environment {
   std::string summary;  ///< "python 3.11.2 · torch 2.9.1 · CUDA 12.8 · driver 570.133"; empty: nothing known
   Json facts;  ///< what the machine said: python, program, packages, cuda, driver, gpus, made, scratch
   std::string activate;    ///< a line for setup's and the training's shell, before anything of theirs
+  std::string links;       ///< the same, inside the container where there is one: mounts.h
   bool container = false;  ///< setup and training run inside the run's container
 
   /// The shell text that runs setup's `script` in this environment.
@@ -27,12 +28,12 @@ struct Environment {
 Status check_environment(const task::Task& task, const os::Path& workdir);
 
 /// Looks at what the machine and the workdir have, and installs what is asked for (cached by content), or
-/// starts the run's container. `wished`: the workdir's own file of packages (Wishes::file). Run it once the
-/// workdir is there. Shows what it does as it goes. Fails
+/// starts the run's container. `wished`, `installers`: the workdir's own file of packages, and what the task installs
+/// with (Wishes). Run it once the workdir is there. Shows what it does as it goes. Fails
 /// bad_input when what is asked for cannot be had, with the tool's last words. Disks are formatted, and
 /// system packages installed, only on machines that AWS rents out.
 Result<Environment> prepare_environment(Doors& doors, Link& link, const task::Task& task,
-                                        const std::string& wished);
+                                        const std::string& wished, const std::string& installers);
 
 /// For the training's shell on a machine that several runs may share: waits until `gpus` of its GPUs are free
 /// (0, or a machine without GPUs: until the whole machine is), keeps them until the training ends, and sets

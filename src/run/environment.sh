@@ -1,6 +1,6 @@
 # Finds or makes the environment a training gets. Runs under bash on the machine, in the workdir, behind scratch.sh,
 # container.sh and environment_key.sh:
-#   bash -s KIND NAME FILE ACTIVATE RENTED NAMES FOUND
+#   bash -s KIND NAME FILE ACTIVATE RENTED NAMES FOUND CALLS
 # KIND      auto, conda, venv, uv, docker, none; or present: as auto, but nothing is installed
 # NAME      of an environment that is there already (conda name, or a folder), of a docker image, or empty
 # FILE      what the task asks for (requirements.txt, environment.yml, Dockerfile, …), or empty: what the workdir has
@@ -9,13 +9,14 @@
 # RENTED    1: the machine is ours alone, so that disks may be formatted and system packages installed; otherwise 0
 # NAMES     of the task's variables, in one word
 # FOUND     what the workdir has (run/wishes.h), or empty: nothing
+# CALLS     what setup and run install with: pip, conda, both in one word, or empty
 # Progress is told on standard error, one line each. Standard output has one line "ferry-scratch:FOLDER TAB BYTES TAB NOTE", and
 # its last line is "ferry-env:" and JSON.
 # What is made lies in ~/.ferry/envs/HASH, by content: a second run with the same wishes installs nothing. HASH is of all
 # that the wishes lead to on this machine: nested files, constraints, wheels, folders of wheels. What is built from code of
 # the workdir, or points into it, is made for this run alone.
 set -u
-kind=$1 name=$2 file=$3 activate=$4 rented=${5:-0} names=${6:-} found=${7:-}
+kind=$1 name=$2 file=$3 activate=$4 rented=${5:-0} names=${6:-} found=${7:-} calls=" ${8:-} "
 envs=$HOME/.ferry/envs own_folder=${activate%-env.sh}
 scratch=${scratch:-}
 say() { printf '%s\n' "$*" >&2; }
@@ -27,10 +28,30 @@ give_up() {
 conda_base() {
   local conda
   for conda in "${CONDA_EXE:-}" "$(command -v conda)" "$HOME"/{miniconda3,anaconda3,miniforge3,mambaforge}/bin/conda \
-    /opt/{conda,miniconda3,anaconda3,miniforge3}/bin/conda; do
+    /opt/{conda,miniconda3,anaconda3,miniforge3}/bin/conda "$HOME/.ferry/tools/conda/bin/conda"; do
     [ -n "$conda" ] && [ -x "$conda" ] && dirname "$(dirname "$(readlink -f "$conda")")" && return 0
   done
   return 1
+}
+
+calls() { # PROGRAM
+  [ "$kind" != none ] && [ "${calls/ $1 /}" != "$calls" ]
+}
+
+# For scripts that call conda, on a machine of ours that has none. check has told of it before anything was rented.
+provide_conda() {
+  local folder=$HOME/.ferry/tools/conda installer
+  [ "$rented" = 1 ] && ! conda_base >/dev/null || return 0
+  say "installing conda (Miniforge)"
+  installer=https://github.com/conda-forge/miniforge/releases/latest/download/Miniforge3-Linux-$(uname -m).sh
+  mkdir -p "$HOME/.ferry/tools"
+  rm -rf "$folder"
+  { curl -fsSL --retry 3 -o "$folder.sh" "$installer" || wget -q -O "$folder.sh" "$installer"; } >&2 &&
+    bash "$folder.sh" -b -p "$folder" >&2 || {
+    rm -rf "$folder"
+    give_up "setup or run calls conda, which is not on this machine, and Miniforge could not be installed from github.com: use pip in setup, or an image that has conda (--image docker:IMAGE)"
+  }
+  rm -f "$folder.sh"
 }
 
 # Folders of environments that are there: venvs under /opt, then conda's by name.
@@ -77,9 +98,28 @@ wish_of() {
     *.yml | *.yaml) echo "conda $1" ;;
     *uv.lock) echo "uv $1" ;;
     *pyproject.toml | *setup.py) echo "project $1" ;;
+    *.py) mkdir -p "$own_folder" && script_wishes "$1" >"$own_folder/script-requirements.txt" && echo "pip $own_folder/script-requirements.txt" ;;
     ?*) echo "pip $1" ;;
   esac
 }
+
+# The dependencies that a script names in its comment block (PEP 723), one a line.
+script_wishes() { # SCRIPT
+  python3 - "$1" <<'PYTHON'
+import re, sys
+text = open(sys.argv[1], encoding="utf-8", errors="replace").read()
+block = re.search(r"(?m)^# /// script$\s((?:^#(?:| .*)$\s)+)^# ///$", text)
+lines = "".join(line[2:] if line.startswith("# ") else line[1:] for line in block.group(1).splitlines(True)) if block else ""
+try:
+    import tomllib
+    wishes = tomllib.loads(lines).get("dependencies", [])
+except ImportError:
+    found = re.search(r"(?ms)^dependencies\s*=\s*\[(.*?)^?\]\s*$", lines)
+    wishes = [one[0] or one[1] for one in re.findall(r"\"([^\"]*)\"|'([^']*)'", found.group(1))] if found else []
+print("\n".join(wishes))
+PYTHON
+}
+
 find_wish() {
   case $kind in none | present) return 0 ;; esac
   [ -z "$file" ] || [ -e "$file" ] || give_up "the environment's file does not exist: $file"
@@ -247,8 +287,25 @@ install_implied() { # PACKAGES PYTHON
   say "$made"
 }
 
+# Sets folder and made: what setup and run install with pip goes into a venv of the run's own, on top of what is there;
+# the system's Python lets nothing in (PEP 668), and nobody else's environment is changed.
+own_venv() {
+  folder=$own_folder/env
+  rm -rf "$folder"
+  mkdir -p "$own_folder"
+  if make_venv "$python" "$base" "$folder"; then
+    made="a venv of the run's own"
+  else
+    folder=$base
+  fi
+}
+
 write_activation() { # FOLDER (empty: the system's)
   {
+    if calls conda && conda_base >/dev/null; then
+      # `conda activate` is a function of the shell; `source activate` is found by PATH.
+      printf '. %q\nexport PATH="$PATH":%q\n' "$(conda_base)/etc/profile.d/conda.sh" "$(conda_base)/bin"
+    fi
     if [ -n "$1" ] && [ -d "$1/conda-meta" ] && [ -e "$(conda_base)/etc/profile.d/conda.sh" ]; then
       printf '. %q\nconda activate %q\n' "$(conda_base)/etc/profile.d/conda.sh" "$1"
     elif [ -n "$1" ]; then
@@ -318,18 +375,20 @@ main() {
     train_in_container
     return
   fi
-  local wish tool asked base python content implied=
+  local wish tool asked shown base python content implied=
+  ! calls conda || provide_conda
   wish=$(find_wish) || exit 1
   # An environment that is named and there is meant, unless a file is named, too.
   [ -z "$name" ] || [ -n "$file" ] || [ "${wish%% *}" != conda ] || ! (choose_base) >/dev/null 2>&1 || wish=
-  tool=${wish%% *} asked=${wish#* }
+  tool=${wish%% *} asked=${wish#* } shown=${wish#* }
+  case $asked in */script-requirements.txt) shown="what the script asks for" ;; esac
   choose_python "$wish"
   local folder=$base made= missing= key
   if [ "$tool" = pip ] && [ -n "$python" ] && missing=$(unmet "$python" "$asked"); then
-    made="$asked met"
+    made="$shown met"
   elif [ -n "$wish" ]; then
-    [ -n "$python" ] || [ "$tool" = conda ] || give_up "$asked asks for packages, but there is no python3 on this machine"
-    made="$asked installed"
+    [ -n "$python" ] || [ "$tool" = conda ] || give_up "$shown asks for packages, but there is no python3 on this machine"
+    made="$shown installed"
     content=$(content_of "${python:-$(conda_base)/bin/python}" "$tool" "$asked" 2>/dev/null)
     # What a former way of hashing made is not found again: it did not know what it held.
     case $content in *-fresh) export PIP_NO_CACHE_DIR=1 ;; esac
@@ -341,20 +400,21 @@ main() {
       take_turn "$key"
     fi
     if [ -e "$folder/.complete" ]; then
-      made="$asked as installed before"
+      made="$shown as installed before"
     else
-      say "installing $asked${missing:+ ($missing)}"
+      say "installing $shown${missing:+ ($missing)}"
       rm -rf "$folder"
       mkdir -p "$(dirname "$folder")"
       make_environment "$tool" "$asked" "$base" "$python" "$folder" || {
         rm -rf "$folder"
-        give_up "the environment of $asked could not be made"
+        give_up "the environment of $shown could not be made"
       }
       touch "$folder/.complete"
     fi
   elif [ -n "$python" ] && implied=$(implied_packages "$python") && [ -n "$implied" ]; then
     install_implied "$implied" "$python"
   fi
+  if calls pip && ! calls conda && [ -n "$python" ] && [ -z "$wish" ] && [ "$folder" = "$base" ]; then own_venv; fi
   write_activation "$folder"
   [ "$implied" != keras ] || printf 'export KERAS_BACKEND="${KERAS_BACKEND:-torch}"\n' >>"$activate"
   # conda's scripts use variables that are not set.

@@ -34,6 +34,8 @@ for name in os.environ.get("FERRY_PROVIDERS", "").splitlines():
     except OSError:
         continue
     anything = True
+    if name.endswith(".py") and os.path.basename(name) != "setup.py":  # PEP 723
+        text = "\n".join(re.findall(r"(?m)^# /// script$\s((?:^#(?:| .*)$\s)+)^# ///$", text))
     wishes.update(plain(word) for word in re.findall(r"[A-Za-z][A-Za-z0-9._-]*", text))
 wishes.update(plain(word) for word in re.findall(r"[A-Za-z][A-Za-z0-9._-]*", setup))
 if not anything or os.environ.get("FERRY_OWN"):

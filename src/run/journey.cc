@@ -254,6 +254,15 @@ agent::JobSpec Journey::job_spec(const task::Task& task) const {
               {"SKYPILOT_NODE_IPS", "127.0.0.1"},
               {"SKYPILOT_NUM_NODES", "1"},
               {"SKYPILOT_NUM_GPUS_PER_NODE", gpus},
+              {"SKYPILOT_SETUP_NODE_RANK", "0"},
+              {"SKYPILOT_SETUP_NODE_IPS", "127.0.0.1"},
+              {"SKYPILOT_SETUP_NUM_GPUS_PER_NODE", gpus},
+              {"SKYPILOT_JOB_RANK", "0"},
+              {"SKYPILOT_NUM_JOBS", "1"},
+              {"SKYPILOT_CLUSTER_INFO", dump_json({{"cluster_name", run_.name},
+                                                   {"cloud", place_.world == "aws" ? "AWS" : place_.world},
+                                                   {"region", place_.region},
+                                                   {"zone", instance_.zone}})},
               {"SKYPILOT_TASK_ID", run_.name}};
   if (const auto git = run_.task.find("git"); git != run_.task.end() && git->is_object()) {
     spec.env.emplace_back("FERRY_GIT_COMMIT", text_at(*git, "commit"));
@@ -280,7 +289,7 @@ int Journey::from_the_start(const Order& order, Preflight&& ready) {
     TRY("", launch(order, ready.framework));
     TRY("", connect());
     TRY("", sync(tree));
-    TRY("", setup(order, ready.wished));
+    TRY("", setup(order, ready));
     if (is_over() || detaching_) return {};
     if (order.detach) {
       TRY("", enter(Phase::training));

@@ -3,6 +3,7 @@
 /// One run on its way through the phases, with what it holds at the moment. Internal to this room.
 
 #include <future>
+#include <map>
 
 #include "run/environment.h"
 #include "run/link.h"
@@ -39,7 +40,7 @@ class Journey {
   Status launch(const Order& order, const std::string& framework);
   Status connect();
   Status sync(const sync::Tree& tree);
-  Status setup(const Order& order, const std::string& wished);
+  Status setup(const Order& order, const Preflight& ready);
   Status train();
   /// Brings home what there is.
   Status fetch();
@@ -62,6 +63,8 @@ class Journey {
   Status note_end(const agent::JobStatus& status);
   /// The job is known to have ended, or never to have begun.
   bool is_over() const { return run_.outcome != ledger::Outcome::none || run_.train_end_ms > 0; }
+  /// From this computer to the machine's `ports_`, as long as the connection lives.
+  void open_tunnels();
   agent::JobSpec job_spec(const task::Task& task) const;
   /// Hands the run to a background process; its process id.
   Result<int> start_follower();
@@ -106,6 +109,8 @@ class Journey {
   std::optional<LocalLog> log_;
   std::future<Status> hashing_;             // of the workdir; goes on in a thread of its own
   std::vector<std::string> fetched_files_;  // relative to run_.home
+  std::vector<int> ports_;                  // of the machine, that tunnels lead to
+  std::map<int, int> tunnels_;              // of those, the ports here
   int fruitless_ = 0;                       // connections in a row over which the agent said nothing
   int unheard_ = 0;                         // of them, the last ones that were well themselves
   Repeats repeats_;                         // what is told of those

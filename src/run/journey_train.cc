@@ -36,10 +36,10 @@ constexpr Seconds beyond_max_duration{300};
 
 }  // namespace
 
-Status Journey::setup(const Order& order, const std::string& wished) {
+Status Journey::setup(const Order& order, const Preflight& ready) {
   // Before the phase begins: until then nothing of the training is on the machine, and it can just be given
   // back.
-  TRY_SET(environment, "", prepare_environment(doors_, *link_, order.task, wished));
+  TRY_SET(environment, "", prepare_environment(doors_, *link_, order.task, ready.wished, ready.installers));
   environment_ = std::move(environment);
   run_.task["environment"] = environment_.facts;
   TRY("", doors_.ledger.update(run_));
@@ -47,6 +47,8 @@ Status Journey::setup(const Order& order, const std::string& wished) {
   const bool nothing = trim(order.task.setup).empty();
   doors_.progress.begin("setup", nothing ? "starting" : "running setup");
   Training training(doors_, run_, *log_, false);
+  if (!order.detach) ports_ = order.task.wishes()[0].ports;
+  open_tunnels();
   const auto spec = job_spec(order.task);
   auto begun = training.setup(*link_, spec);
   while (!begun && (begun.error().kind == Kind::lost || begun.error().kind == Kind::timeout)) {
@@ -59,15 +61,15 @@ Status Journey::setup(const Order& order, const std::string& wished) {
     begun = training.setup(*link_, spec);  // a job that was started is not started again
   }
   nothing_ran_ = training.nothing_ran();
-  TRY_SET(ready, "", std::move(begun));
-  if (ready.wish == Wish::detach) {
+  TRY_SET(started, "", std::move(begun));
+  if (started.wish == Wish::detach) {
     detaching_ = true;
     return {};
   }
-  if (ready.status.state == agent::JobState::done && !ready.status.run_started_ms) {
-    TRY("", note_end(ready.status));
+  if (started.status.state == agent::JobState::done && !started.status.run_started_ms) {
+    TRY("", note_end(started.status));
     const Json data = {{"exit_code", run_.exit_code ? Json(*run_.exit_code) : Json()}};
-    const auto code = ready.status.setup_exit.value_or(0);
+    const auto code = started.status.setup_exit.value_or(0);
     doors_.progress.failed("setup", run_.error.empty() ? fmt::format("exit {}", code) : run_.error, data);
     return {};
   }
@@ -75,6 +77,29 @@ Status Journey::setup(const Order& order, const std::string& wished) {
   if (!environment_.summary.empty()) told = environment_.summary + (nothing ? "" : " · done");
   doors_.progress.done("setup", told, {{"environment", environment_.facts}});
   return {};
+}
+
+void Journey::open_tunnels() {
+  constexpr int most_tries = 20, last_port = 65'535;
+  const bool is_here = instance_.address.starts_with("127.");  // a rehearsal: the same port may be this computer's
+  for (const int port : ports_) {
+    const auto known = tunnels_.find(port);
+    const int first = known != tunnels_.end() ? known->second : is_here ? port + 1 : port;
+    Status opened;
+    int local = first;
+    for (; local < std::min(first + most_tries, last_port + 1); ++local) {
+      opened = link_->session().forward(local, port);
+      if (opened || opened.error().kind != Kind::conflict) break;
+    }
+    if (!opened || local > last_port) {
+      doors_.progress.warn("setup", fmt::format("no tunnel leads to port {} of the machine: {}", port,
+                                                opened ? "none is free here" : opened.error().what));
+    } else if (known == tunnels_.end() || known->second != local) {
+      tunnels_[port] = local;
+      doors_.progress.note(fmt::format("port {} of the machine is http://localhost:{} while ferry is attached{}", port,
+                                       local, local == port || is_here ? "" : " (that port is taken here)"));
+    }
+  }
 }
 
 Status Journey::note_end(const agent::JobStatus& status) {
@@ -105,6 +130,7 @@ Status Journey::reopen_link(Interruption interruption) {
     TRY_SET(link, "", Link::open(doors_, *cloud_, folder_, instance_, limit, interruption));
     link_.emplace(std::move(link));
     instance_ = link_->instance();
+    open_tunnels();
     return {};
   };
   auto opened = open(lost_limit());

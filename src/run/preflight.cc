@@ -3,6 +3,7 @@
 #include "agent/protocol.h"
 #include "base/text.h"
 #include "os/process.h"
+#include "run/mounts.h"
 #include "run/packages.h"
 #include "run/sent.h"
 #include "run/shell_words.h"
@@ -192,6 +193,24 @@ void look_at_old_environments(const os::Path& workdir, const std::string& script
   }
 }
 
+/// Whether there will be a conda for those who call it is known before anything is rented.
+void look_at_conda(const task::Task& task, const Wishes& wishes, std::vector<std::string>& warnings) {
+  if (wishes.installers.find("conda") == std::string::npos) return;
+  const auto tell = [&](std::string_view what) {
+    warnings.push_back(fmt::format("setup, the command or its script calls conda: {}", what));
+  };
+  const auto world = task.wishes()[0].infra.value_or(task::Infra{}).world;
+  if (task.environment.kind == "docker") return tell("the image must have it");
+  if (world == task::World::ssh) return tell("your machine must have it, in its PATH or as ~/miniforge3, ~/miniconda3, /opt/conda");
+  if (world == task::World::aws) {
+    return tell(own_packages(task)
+                    ? "where your image has none, Miniforge is installed on the machine first, from GitHub"
+                    : "AWS's images have none any more: Miniforge is installed on the machine first, from GitHub");
+  }
+  if (!os::find_program("conda") && !os::exists("/opt/conda/bin/conda"))
+    tell("it is not on this computer, where a rehearsal runs; on AWS, Miniforge is installed on the machine first");
+}
+
 /// "data 1.2 GB, runs 300 MB": the largest folders and files at the top.
 std::string largest_at_top(const sync::Tree& tree) {
   std::map<std::string, std::uint64_t> sizes;
@@ -359,6 +378,7 @@ Result<Preflight> preflight(const task::Task& task, const os::Path& workdir, con
   Preflight out;
   TRY_SET(tree, "look at the workdir", list_workdir(workdir, looking.follow));
   out.tree = std::move(tree);
+  TRY("", add_mounts(task, looking.follow, out.tree, out.warnings));
   std::vector<std::string> names;
   for (const auto& entry : out.tree.entries) names.push_back(entry.path);
 
@@ -369,7 +389,8 @@ Result<Preflight> preflight(const task::Task& task, const os::Path& workdir, con
     const auto plain = os::Path(script).lexically_normal().string();
     if (task.setup.find(os::Path(plain).filename().string()) != std::string::npos)
       continue;  // setup makes it
-    if (!os::exists(workdir / plain)) {
+    const auto file = source_of(out.tree, workdir, plain);
+    if (!os::exists(file)) {
       const auto near = nearest(plain, names);
       return fail(Kind::bad_input, "the script that run names does not exist: " + script,
                   "it was looked for in " + workdir.string(),
@@ -386,10 +407,10 @@ Result<Preflight> preflight(const task::Task& task, const os::Path& workdir, con
                   unsent ? cure(*unsent) : "put the file itself there");
     }
     const bool is_program = script.starts_with("./");
-    TRY("", look_at_line_ends(workdir / plain, script, is_program));
+    TRY("", look_at_line_ends(file, script, is_program));
     if (plain.ends_with(".sh")) look_at_old_environments(workdir, plain, task, out.warnings);
     if (plain.ends_with(".py")) {
-      const auto wrong = syntax_error(workdir / plain);
+      const auto wrong = syntax_error(file);
       if (!wrong.empty()) {
         return fail(Kind::bad_input, fmt::format("{}: {}", script, wrong),
                     "python3 on this computer cannot compile it",
@@ -402,6 +423,8 @@ Result<Preflight> preflight(const task::Task& task, const os::Path& workdir, con
   TRY("", look_at_paths(task, workdir, out.tree));
   TRY_SET(wishes, "", find_wishes(task, workdir, out.tree));
   out.wished = wishes.file;
+  out.installers = wishes.installers;
+  look_at_conda(task, wishes, out.warnings);
   out.warnings.insert(out.warnings.end(), wishes.notes.begin(), wishes.notes.end());
   look_at_setup(task.setup, out.warnings);
   TRY("", look_at_python(task, workdir, python, wishes, looking.cut_off, out));

@@ -7,6 +7,7 @@
 #include "run/git_state.h"
 #include "run/journey.h"
 #include "run/labels.h"
+#include "run/mounts.h"
 #include "run/preflight.h"
 #include "run/record.h"
 #include "run/sent.h"
@@ -79,28 +80,33 @@ std::string not_on_own_machine(const task::Task& task) {
   return fmt::format("{} is taken as it is: nothing is done about {}", wish.infra->host, join(names, ", "));
 }
 
+/// All that is missing at once.
 Status check_task(const Order& order) {
-  if (trim(order.task.run).empty()) {
-    return fail(Kind::bad_input, "the task has nothing to run", "the field run is missing or empty",
-                "add  run: python train.py  to the task file, or: ferry run -- python train.py");
-  }
-  const auto missing = [](const std::vector<std::string>& names, const char* what,
-                          const char* cure) -> Status {
-    if (names.empty()) return {};
-    return fail(Kind::bad_input, fmt::format("no value for the {} {}", what, join(names, ", ")),
-                "it is left to you, and the environment that ferry runs in does not have it",
-                fmt::format("{} {}=…", cure, names[0]));
+  std::vector<Error> found;
+  const auto keep = [&](Status checked) {
+    if (!checked) found.push_back(std::move(checked).error());
   };
-  TRY("", missing(order.task.missing_envs, "variable", "--env"));
-  TRY("", missing(order.task.missing_secrets, "secret", "run ferry again after: export"));
-  TRY("", check_outputs(order.task));
-  TRY("", check_start(order.task));
+  if (trim(order.task.run).empty()) {
+    keep(fail(Kind::bad_input, "the task has nothing to run", "the field run is missing or empty",
+              "add  run: python train.py  to the task file, or: ferry run -- python train.py"));
+  }
+  const auto missing = [&](const std::vector<std::string>& names, const char* what, const char* cure) {
+    if (names.empty()) return;
+    keep(fail(Kind::bad_input, fmt::format("no value for the {} {}", what, join(names, ", ")),
+              "it is left to you, and the environment that ferry runs in does not have it",
+              fmt::format("{} {}=…", cure, names[0])));
+  };
+  missing(order.task.missing_envs, "variable", "--env");
+  missing(order.task.missing_secrets, "secret", "run ferry again after: export");
+  keep(check_outputs(order.task));
+  keep(check_start(order.task));
   if (!os::is_directory(order.workdir)) {
-    return fail(Kind::bad_input, "the workdir is no folder: " + order.workdir.string(), {},
-                "set workdir, or --workdir");
+    keep(fail(Kind::bad_input, "the workdir is no folder: " + order.workdir.string(), {},
+              "set workdir, or --workdir"));
   }
   if (order.task.wishes()[0].infra.value_or(task::Infra{}).world == task::World::aws)
-    TRY("", check_access(order.task.aws));
+    keep(check_access(order.task.aws));
+  if (!found.empty()) return fail(std::move(found));
   return {};
 }
 
@@ -123,9 +129,11 @@ int start(Doors& doors, const Order& order) {
     } else {
       TRY_SET(tree, "", list_workdir(order.workdir, order.follow));
       ready.tree = std::move(tree);
+      TRY("", add_mounts(order.task, order.follow, ready.tree, ready.warnings));
       TRY_SET(wishes, "", find_wishes(order.task, order.workdir, ready.tree));
       ready.wished = wishes.file;
-      ready.warnings = tell_sent(ready.tree, order.workdir, order.task.outputs);
+      ready.installers = wishes.installers;
+      for (auto& line : tell_sent(ready.tree, order.workdir, order.task.outputs)) ready.warnings.push_back(std::move(line));
       ready.summary = fmt::format("{}, {} to send", watch::counted(ready.tree.files, "file"),
                                   show_bytes(ready.tree.bytes));
     }

@@ -224,4 +224,29 @@ std::vector<std::string> paths_read_by(std::string_view shell_text) {
   return std::move(found.read);
 }
 
+std::string installers_in(std::string_view shell_text) {
+  bool pip = false, conda = false, own_conda = false, own_venv = false;
+  const auto small = lower(shell_text);
+  for (const char* own : {"miniconda", "miniforge", "mambaforge", "micromamba", "anaconda3"})
+    own_conda = own_conda || small.find(own) != small.npos;
+  for (const auto& words : commands_in(shell_text)) {
+    static const std::set<std::string, std::less<>> before = {"if", "then", "else", "do", "!", "time", "exec", "{", "("};
+    const auto first = std::ranges::find_if(
+        words, [](const auto& word) { return !before.contains(word) && word.find('=') == word.npos; });
+    const std::span<const std::string> command(first, words.end());
+    if (command.empty()) continue;
+    const bool sources = command.size() > 1 && (command[0] == "source" || command[0] == ".") && command[1] == "activate";
+    conda = conda || command[0] == "conda" || command[0] == "mamba" || sources;
+    for (std::size_t i = 0; i + 1 < command.size(); ++i) {
+      const bool is_pip = (i == 0 && (command[i] == "pip" || command[i] == "pip3")) ||
+                          (i > 0 && command[i] == "pip" && command[i - 1] == "-m");
+      pip = pip || (is_pip && command[i + 1] == "install");
+      own_venv = own_venv || command[i + 1] == "venv" || command[i] == "virtualenv";
+    }
+  }
+  std::string out = pip && !own_venv ? "pip" : "";
+  if (conda && !own_conda) out += out.empty() ? "conda" : " conda";
+  return out;
+}
+
 }  // namespace ferry::run

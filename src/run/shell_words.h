@@ -19,4 +19,8 @@ std::vector<std::vector<std::string>> commands_in(std::string_view shell_text);
 /// `sh -c` are read, too. Paths are plain: "./a/" is "a".
 std::vector<std::string> paths_read_by(std::string_view shell_text);
 
+/// Of `pip` (something is installed with it) and `conda`, what the text calls, in one word each, with a space between.
+/// A text that brings its own (Miniconda, a venv, uv) does not call it.
+std::string installers_in(std::string_view shell_text);
+
 }  // namespace ferry::run

@@ -4,7 +4,9 @@
 #include <set>
 
 #include "base/text.h"
+#include "run/preflight.h"
 #include "run/sent.h"
+#include "run/shell_words.h"
 
 namespace ferry::run {
 
@@ -181,11 +183,34 @@ bool installs_itself(std::string_view setup) {
   return false;
 }
 
+namespace {
+
+/// Whether a Python script says what it depends on, in a comment block (PEP 723).
+bool says_dependencies(std::string_view text) {
+  const auto begin = text.starts_with("# /// script\n") ? 0 : text.find("\n# /// script\n");
+  if (begin == text.npos) return false;
+  const auto end = text.find("\n# ///\n", begin + 5);
+  const auto block = text.substr(begin, end == text.npos ? end : end - begin);
+  const auto list = block.find("dependencies");
+  return end != text.npos && list != block.npos && block.find_first_of("\"'", list) != block.npos;
+}
+
+std::string installers_of(const task::Task& task, const Finder& finder) {
+  auto text = task.setup + "\n" + task.run;
+  for (const auto& script : scripts_in(task.run))
+    if (script.ends_with(".sh") && finder.has(os::Path(script).lexically_normal().string()))
+      text += "\n" + finder.text(script);
+  return installers_in(text);
+}
+
+}  // namespace
+
 Result<Wishes> find_wishes(const task::Task& task, const os::Path& workdir, const sync::Tree& tree) {
   Wishes found;
   const auto& wish = task.environment;
   const auto infra = task.wishes()[0].infra.value_or(task::Infra{});
   Finder finder(workdir, tree, infra.world == task::World::ssh);
+  found.installers = installers_of(task, finder);
   const bool is_left_alone = wish.kind == "none" || wish.kind == "docker" || installs_itself(task.setup);
   if (!is_left_alone && wish.file.empty()) {
     for (const char* candidate : candidates) {
@@ -212,6 +237,13 @@ Result<Wishes> find_wishes(const task::Task& task, const os::Path& workdir, cons
       }
       found.file = candidate;
       break;
+    }
+    for (const auto& script : scripts_in(task.run)) {
+      const auto path = os::Path(script).lexically_normal().string();
+      const bool pip_can = wish.kind == "auto" || wish.kind == "venv" || wish.kind == "uv";
+      if (found.file.empty() && pip_can && path.ends_with(".py") && finder.has(path) &&
+          says_dependencies(finder.text(path)))
+        found.file = path;
     }
   }
   const auto used = wish.file.empty() ? found.file : wish.file;

@@ -16,11 +16,14 @@ namespace ferry::run {
 struct Wishes {
   /// What the environment is made from, if the task names no file: the first of uv.lock, conda-lock.yml,
   /// environment.yml, requirements.txt, pyproject.toml, setup.py that is sent, fits the kind of environment
-  /// and asks for something pip can install. Empty: nothing.
+  /// and asks for something pip can install; then the Python script that the command names, if it says what it
+  /// needs (PEP 723). Empty: nothing.
   std::string file;
   /// What provides packages, `file` and all that it leads to; of a task that installs by itself, or in an
   /// environment of its own, every file that may.
   std::vector<std::string> providers;
+  /// What setup, the command and the shell scripts that it names call to install: "pip", "conda", "pip conda".
+  std::string installers;
   /// Files that ask for packages in a way that nothing here installs; a line each, with what to do.
   std::vector<std::string> notes;
 };

@@ -349,6 +349,21 @@ os::SpawnOptions Session::channel(const std::string& command) {
   return options;
 }
 
+Status Session::forward(int local, int remote) {
+  if (!local_.argv.empty()) return fail(Kind::unsupported, "there is no ssh here");
+  os::SpawnOptions options;
+  options.new_session = true;
+  options.argv = {"ssh"};
+  append(options.argv, trust_);
+  append(options.argv, batch_options());
+  append(options.argv, {"-o", "ControlPath=" + (folder_.path() / "c").string(), "-O", "forward", "-L",
+                        fmt::format("127.0.0.1:{}:localhost:{}", local, remote), "--", target_.address});
+  TRY_SET(output, "", os::run_command(options, {}, Millis(10'000)));
+  if (output.exit.code == 0) return {};
+  return fail(alive() ? Kind::conflict : Kind::lost, fmt::format("port {} of this computer cannot be had", local),
+              printable(trim(output.err).substr(0, 300)));
+}
+
 Result<os::Output> Session::run(const std::string& command, std::string_view input, Millis limit) {
   TRY_SET(output, "", os::run_command(channel(command), input, limit));
   const bool is_broken = output.exit.code == 255 || !local_.argv.empty();

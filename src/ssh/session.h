@@ -69,6 +69,9 @@ class Session {
   /// Starts a shell command line with pipes on its standard input and output; its standard error is collected
   /// in a pipe, too.
   Result<os::Process> spawn(const std::string& command);
+  /// Lets the port `local` of this computer's loopback lead to the machine's `remote`, as long as this connection
+  /// lives. Fails conflict when the port is taken here (or may not be had), lost when the connection is gone.
+  Status forward(int local, int remote);
   /// True while the connection's process lives.
   bool alive();
   pid_t master_pid() const { return master_.pid(); }

@@ -128,18 +128,21 @@ void lay_over(AwsSettings& settings, const AwsSettings& above) {
 Status AwsReader::read(const Entry& entry) {
   if (entry.value->type != Type::map) return wrong_type(entry, "a mapping");
   for (const auto& field : entry.value->entries) {
-    if (field.value->type == Type::null) continue;
-    if (field.name == "subnet_id") {
-      TRY("", read_subnets(field));
-    } else if (field.name == "public_address") {
-      TRY_SET(wanted, "", bool_of(field));
-      task_.aws.public_address = wanted;
-    } else {
-      TRY_SET(text, "", text_of(field));
-      if (const auto set = set_field(task_.aws, field.name, text); !set)
-        return complain_in(field, set.error());
-    }
+    if (field.value->type != Type::null) keep(read_field(field));
   }
+  return {};
+}
+
+Status AwsReader::read_field(const Entry& field) {
+  if (field.name == "subnet_id") return read_subnets(field);
+  if (field.name == "public_address") {
+    TRY_SET(wanted, "", bool_of(field));
+    task_.aws.public_address = wanted;
+    return {};
+  }
+  if (!is_field("aws", field.name)) return {};
+  TRY_SET(text, "", text_of(field));
+  if (const auto set = set_field(task_.aws, field.name, text); !set) return complain_in(field, set.error());
   return {};
 }
 
@@ -167,19 +170,44 @@ Status AwsReader::add_subnets(const Entry& entry, std::string_view region) {
   return {};
 }
 
-Result<AwsSettings> parse_settings(std::string_view yaml, std::string_view file) try {
+namespace {
+
+class SettingsReader : FieldReader {
+ public:
+  using FieldReader::FieldReader;
+  Settings read(const Node& root) {
+    Settings out;
+    for (const auto& entry : root.entries) {
+      if (entry.value->type == Type::null) continue;
+      if (entry.name == "aws") keep(AwsReader(file_, task_, found_).read(entry));
+      if (entry.name != "defaults") continue;
+      constexpr std::array<std::string_view, 2> whose = {"ferry", "skypilot"};
+      const auto choice = choice_of(entry, whose);
+      if (choice) out.skypilot_defaults = *choice == "skypilot";
+      if (!choice) found_.push_back(choice.error());
+    }
+    out.aws = task_.aws;
+    return out;
+  }
+};
+
+}  // namespace
+
+Result<Settings> parse_settings(std::string_view yaml, std::string_view file) try {
   TRY_SET(root, "", read_yaml(yaml, file));
-  if (root->type == Type::null) return AwsSettings();
+  if (root->type == Type::null) return Settings();
   if (root->type != Type::map) {
     return complain(file, root->at,
                     fmt::format("settings are a mapping of fields, not {}", called(root->type)), {},
                     "write aws: and its fields below it");
   }
   Task task;
-  TRY("", check_fields(file, *root, "settings", task.not_yet));
-  if (const auto* aws = root->find("aws"); aws && aws->value->type != Type::null)
-    TRY("", AwsReader(file, task).read(*aws));
-  return task.aws;
+  std::vector<Error> found;
+  check_fields(file, *root, "settings", task.not_yet, found);
+  auto settings = SettingsReader(file, task, found).read(*root);
+  in_order(found, file);
+  if (!found.empty()) return fail(std::move(found));
+  return settings;
 } catch (const std::exception& e) {
   return complain(file, {}, "the settings cannot be read", e.what());
 }

@@ -6,6 +6,7 @@
 
 #include "base/text.h"
 #include "task/fields.h"
+#include "task/other_files.h"
 
 namespace ferry::task {
 
@@ -41,8 +42,14 @@ tl::unexpected<Error> FieldReader::wrong_type(const Entry& entry, std::string_vi
 }
 
 Result<std::string> FieldReader::text_of(const Entry& entry) const {
-  if (entry.value->type == Node::Type::text) return entry.value->text;
-  return wrong_type(entry, "text");
+  if (entry.value->type != Node::Type::text) return wrong_type(entry, "text");
+  TRY("", check_blank(entry));
+  return entry.value->text;
+}
+
+Status FieldReader::check_blank(const Entry& entry) const {
+  if (!is_blank(entry.value->text)) return {};
+  return complain_at(entry.value->at, fmt::format("'{}' is not filled in", printable(entry.name)));
 }
 
 Result<bool> FieldReader::bool_of(const Entry& entry) const {
@@ -66,6 +73,10 @@ Result<std::string> FieldReader::choice_of(const Entry& entry,
   return complain_at(
       entry.value->at, fmt::format("unknown {} '{}'", printable(entry.name), printable(text)), {},
       near ? fmt::format("did you mean '{}'?", *near) : fmt::format("it takes {}", join(names, ", ")));
+}
+
+void FieldReader::keep(Status read) {
+  if (!read && found_.size() < 2 * most_found) found_.push_back(std::move(read).error());
 }
 
 void FieldReader::not_yet(const Entry& entry, std::string_view meaning, std::string_view instead) {

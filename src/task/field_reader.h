@@ -6,6 +6,8 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
+#include <vector>
 
 #include "task/task.h"
 #include "task/yaml.h"
@@ -15,10 +17,12 @@ namespace ferry::task {
 /// "text", "a list", "a mapping", "nothing": for complaints.
 std::string_view called(Node::Type type);
 
-/// Fills parts of one Task from a tree whose names have been checked.
+/// Fills parts of one Task from a tree whose names have been checked. What is wrong with one field is kept, and
+/// the next is read: a person wants to know of all of it at once.
 class FieldReader {
  public:
-  FieldReader(std::string_view file, Task& task) : file_(file), task_(task) {}
+  FieldReader(std::string_view file, Task& task, std::vector<Error>& found)
+      : file_(file), task_(task), found_(found) {}
 
  protected:
   [[nodiscard]] tl::unexpected<Error> complain_at(Place at, std::string_view what, std::string why = {},
@@ -28,6 +32,8 @@ class FieldReader {
   [[nodiscard]] tl::unexpected<Error> wrong_type(const Entry& entry, std::string_view wanted,
                                                  std::string advice = {}) const;
   Result<std::string> text_of(const Entry& entry) const;
+  /// Fails for a value that is a template's blank.
+  Status check_blank(const Entry& entry) const;
   /// As YAML has it: true, yes, on and their opposites.
   Result<bool> bool_of(const Entry& entry) const;
   /// One of `known`, in lower case; else a complaint with the nearest.
@@ -36,28 +42,41 @@ class FieldReader {
   void not_yet(const Entry& entry, std::string_view meaning,
                std::string_view instead = "this version ignores it");
 
+  /// Keeps what was wrong.
+  void keep(Status read);
+
   std::string_view file_;
   Task& task_;
+  std::vector<Error>& found_;
 };
 
 class ResourcesReader : FieldReader {
  public:
-  using FieldReader::FieldReader;
+  ResourcesReader(std::string_view file, Task& task, std::vector<Error>& found, const Decided& decided)
+      : FieldReader(file, task, found), decided_(decided) {}
   /// Fills the task's resources and candidates.
   Status read(const Entry& resources);
 
  private:
   /// Resources as read, and the place's own error where that is on another cloud (a candidate can still
-  /// replace it).
+  /// replace it), whose name is `cloud`.
   struct Wish {
     Resources resources;
     std::optional<Error> elsewhere;
+    std::string cloud;
   };
+  /// Whether the command line has it instead; tells so where the file's word was another way to say it.
+  bool is_decided(const Entry& entry);
   Status read_candidates(const Entry& list, const Wish& outer);
+  void read_foreign(std::vector<std::pair<const Entry*, Wish>>& candidates);
   Status check_worlds(const Entry& list);
-  Status read_candidate(const Node& map, Wish& wish);
+  /// `outer` over which the candidate's own place is laid.
+  Result<Wish> placed_candidate(const Entry& list, const Entry& item, const Wish& outer);
+  /// The other fields of a candidate or of the resources.
+  void read_fields(const Node& map, Resources& into);
   Status read_field(const Entry& entry, Resources& into);
   Status read_infra(const Node& map, Wish& wish);
+  Status read_place(const Node& map, Wish& wish);
   Status read_accelerators(const Entry& entry, Accelerators& into);
   Status add_accelerator(const Entry& field, Place at, std::string_view text, Accelerators& into);
   Status read_amount(const Entry& entry, std::optional<Amount>& amount,
@@ -65,6 +84,8 @@ class ResourcesReader : FieldReader {
   Status read_disk_size(const Entry& entry, int& gib);
   Status read_image(const Entry& entry, Image& image);
   Status read_labels(const Entry& entry, std::map<std::string, std::string>& labels);
+
+  const Decided& decided_;
 };
 
 class AwsReader : FieldReader {
@@ -74,6 +95,7 @@ class AwsReader : FieldReader {
   Status read(const Entry& aws);
 
  private:
+  Status read_field(const Entry& field);
   Status read_subnets(const Entry& entry);
   Status add_subnets(const Entry& entry, std::string_view region);
 };

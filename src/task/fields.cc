@@ -133,6 +133,7 @@ constexpr Field fields[] = {
     {"resources", "zone"},
     {"resources", "instance_type"},
     {"resources", "accelerators"},
+    {"resources", "gpus"},
     {"resources", "cpus"},
     {"resources", "memory"},
     {"resources", "use_spot"},
@@ -146,7 +147,7 @@ constexpr Field fields[] = {
     {"resources", "any_of", "", "resources"},
     {"resources", "ordered", "", "resources"},
     {"resources", "network_tier", "faster networks (EFA)", "", "standard"},
-    {"resources", "ports", "ports open to the internet", "", "", "only ssh is open, and only to you"},
+    {"resources", "ports"},
     {.section = "resources",
      .name = "autostop",
      .meaning = "stopping when idle",
@@ -186,6 +187,7 @@ constexpr Field fields[] = {
     {"settings", "rehearsal", "", "rehearsal"},
     {"rehearsal", "internet"},
     {"rehearsal", "reach"},
+    {"settings", "defaults"},
 
     {"checkpoint", "path"},
     {"checkpoint", "every"},
@@ -206,6 +208,64 @@ constexpr Field fields[] = {
     {"job_recovery", "recover_on_exit_codes"},
 };
 
+/// What people of other tools, or in a hurry, call a field; and what to write.
+struct Synonym {
+  std::string_view section, name, advice;
+};
+constexpr std::string_view run_here = "commands go into 'run:', as text: run: python train.py";
+constexpr std::string_view gpus_here = "GPUs go under 'resources:', as accelerators: A10G:1";
+constexpr std::string_view spot_here = "write use_spot: true under 'resources:'";
+constexpr std::string_view type_here = "a type of machine goes under 'resources:', as instance_type: g5.xlarge";
+constexpr std::string_view image_here = "an image goes under 'resources:', as image_id: docker:IMAGE";
+constexpr std::string_view envs_here = "variables go under 'envs:', as NAME: value";
+constexpr std::string_view disk_here = "write disk_size: 256 (GiB) under 'resources:'";
+constexpr Synonym synonyms[] = {
+    {"task", "working_dir", "write workdir: ."},
+    {"task", "working_directory", "write workdir: ."},
+    {"task", "work_dir", "write workdir: ."},
+    {"task", "cwd", "write workdir: ."},
+    {"task", "command", run_here},
+    {"task", "commands", run_here},
+    {"task", "cmd", run_here},
+    {"task", "script", run_here},
+    {"task", "entrypoint", run_here},
+    {"task", "args", run_here},
+    {"task", "init", "commands that prepare the machine go into 'setup:'"},
+    {"task", "install", "commands that prepare the machine go into 'setup:'"},
+    {"task", "env", envs_here},
+    {"task", "variables", envs_here},
+    {"task", "environment_variables", envs_here},
+    {"task", "image", image_here},
+    {"task", "container", image_here},
+    {"task", "docker", image_here},
+    {"task", "docker_image", image_here},
+    {"task", "gpu", gpus_here},
+    {"task", "gpus", gpus_here},
+    {"task", "gpu_type", gpus_here},
+    {"task", "spot", spot_here},
+    {"task", "type", type_here},
+    {"task", "machine", type_here},
+    {"task", "machine_type", type_here},
+    {"task", "instance", type_here},
+    {"task", "disk", disk_here},
+    {"task", "timeout", "write max_duration: 2h"},
+    {"task", "requirements", "requirements.txt beside the code is installed by itself; other packages: in 'setup:'"},
+    {"task", "dependencies", "requirements.txt beside the code is installed by itself; other packages: in 'setup:'"},
+    {"task", "nodes", "write num_nodes: 1"},
+    {"task", "storage_mounts", "this version does not reach buckets: fetch the files in setup:"},
+    {"resources", "gpu", "write accelerators: A10G:1"},
+    {"resources", "gpu_type", "write accelerators: A10G:1"},
+    {"resources", "spot", "write use_spot: true"},
+    {"resources", "type", "write instance_type: g5.xlarge"},
+    {"resources", "machine_type", "write instance_type: g5.xlarge"},
+    {"resources", "image", "write image_id: docker:IMAGE"},
+    {"resources", "disk", "write disk_size: 256 (GiB)"},
+    {"resources", "ram", "write memory: 16+ (GiB)"},
+    {"resources", "mem", "write memory: 16+ (GiB)"},
+    {"resources", "shm_size", "leave it out: the training has the whole machine"},
+    {"environment", "python", "leave it out: the machine has Python 3; another one can come from environment.yml"},
+};
+
 const Field* find_field(std::string_view section, std::string_view name) {
   for (const auto& field : fields) {
     if (field.section == section && field.name == name) return &field;
@@ -216,6 +276,10 @@ const Field* find_field(std::string_view section, std::string_view name) {
 tl::unexpected<Error> unknown(std::string_view file, const Entry& entry, std::string_view section) {
   const auto where = section == "task" ? std::string() : fmt::format(" in {}", section);
   const auto what = fmt::format("unknown field '{}'{}", printable(entry.name), where);
+  for (const auto& synonym : synonyms) {
+    if (synonym.section == section && synonym.name == lower(entry.name))
+      return complain(file, entry.at, what, {}, std::string(synonym.advice));
+  }
   std::vector<std::string> names;
   for (const auto& field : fields) {
     if (field.section == section) names.emplace_back(field.name);
@@ -233,17 +297,18 @@ tl::unexpected<Error> unknown(std::string_view file, const Entry& entry, std::st
     return complain(file, entry.at, what, {},
                     "variables for the training go under 'envs:', commands into 'setup:' and 'run:'");
   }
+  if (section == "environment") return complain(file, entry.at, what, {}, std::string(envs_here));
   return complain(file, entry.at, what, {}, fmt::format("it takes {}", join(names, ", ")));
 }
 
-Status check_inside(std::string_view file, const Entry& entry, const Field& field,
-                    std::vector<std::string>& ignored) {
-  if (entry.value->type == Node::Type::map) return check_fields(file, *entry.value, field.inside, ignored);
-  if (entry.value->type != Node::Type::list) return {};
+void check_inside(std::string_view file, const Entry& entry, const Field& field,
+                  std::vector<std::string>& ignored, std::vector<Error>& found) {
+  if (entry.value->type == Node::Type::map)
+    return check_fields(file, *entry.value, field.inside, ignored, found);
+  if (entry.value->type != Node::Type::list) return;
   for (const auto& item : entry.value->entries) {
-    if (item.value->type == Node::Type::map) TRY("", check_fields(file, *item.value, field.inside, ignored));
+    if (item.value->type == Node::Type::map) check_fields(file, *item.value, field.inside, ignored, found);
   }
-  return {};
 }
 
 bool asks_for_something(const Node& value, const Field& field) {
@@ -260,24 +325,55 @@ std::string not_yet_line(std::string_view file, const Entry& entry, std::string_
                      instead, meaning);
 }
 
-Status check_fields(std::string_view file, const Node& map, std::string_view section,
-                    std::vector<std::string>& not_yet) {
+void check_fields(std::string_view file, const Node& map, std::string_view section,
+                  std::vector<std::string>& not_yet, std::vector<Error>& found) {
   for (const auto& entry : map.entries) {
+    if (found.size() >= most_found) return;
     const Field* field = find_field(section, entry.name);
-    if (!field) return unknown(file, entry, section);
+    if (!field) {
+      found.push_back(unknown(file, entry, section).value());
+      continue;
+    }
     std::vector<std::string> ignored;  // one line for the field speaks for what is inside it
     const bool act = field->meaning.empty();
-    if (!field->inside.empty()) TRY("", check_inside(file, entry, *field, act ? not_yet : ignored));
-    if (field->check && asks_for_something(*entry.value, *field)) TRY("", field->check(file, entry));
-    if (act || !asks_for_something(*entry.value, *field)) continue;
+    if (!field->inside.empty()) check_inside(file, entry, *field, act ? not_yet : ignored, found);
+    if (!asks_for_something(*entry.value, *field)) continue;
+    if (field->check) {
+      if (auto checked = field->check(file, entry); !checked) found.push_back(std::move(checked).error());
+    }
+    if (act) continue;
     if (!field->cure.empty()) {
-      return complain(
-          file, entry.at, fmt::format("'{}' is not there yet ({})", printable(entry.name), field->meaning),
-          "without it this would be another training", std::string(field->cure), Kind::unsupported);
+      found.push_back(complain(file, entry.at,
+                               fmt::format("'{}' is not there yet ({})", printable(entry.name), field->meaning),
+                               "without it this would be another training", std::string(field->cure),
+                               Kind::unsupported)
+                          .value());
+      continue;
     }
     not_yet.push_back(not_yet_line(file, entry, field->meaning, field->instead));
   }
-  return {};
+}
+
+bool is_field(std::string_view section, std::string_view name) { return find_field(section, name) != nullptr; }
+
+namespace {
+
+/// What stands behind the `index`-th colon after the file's name, as a number; 0: none.
+std::int64_t number_in(const Error& error, std::string_view file, std::size_t index) {
+  const auto head = printable(file).size() + 1;
+  if (error.what.size() <= head) return 0;
+  const auto parts = split(std::string_view(error.what).substr(head, 32), ':');
+  return index < parts.size() ? parse_int(parts[index]).value_or(0) : 0;
+}
+
+}  // namespace
+
+std::int64_t line_of(const Error& error, std::string_view file) { return number_in(error, file, 0); }
+
+void in_order(std::vector<Error>& found, std::string_view file) {
+  std::ranges::stable_sort(found, {}, [&](const Error& error) {
+    return std::pair(number_in(error, file, 0), number_in(error, file, 1));
+  });
 }
 
 }  // namespace ferry::task

@@ -189,6 +189,21 @@ Result<std::optional<NamedImage>> named_image(std::string_view written) {
   return out;
 }
 
+std::string container_named(std::string_view written) {
+  written = trim(written);
+  if (lower(written.substr(0, 7)) == "docker:") return std::string(written.substr(7));
+  const auto slash = written.find('/');
+  const auto first = written.substr(0, slash);
+  if (slash == written.npos || first.empty() || written.size() > 255 || first == "projects") return {};
+  const auto fine = [](char c) {
+    return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || std::string_view("._-/:@").find(c) != std::string_view::npos;
+  };
+  // A tag may have capitals, a name may not.
+  const auto name = written.substr(0, written.find_first_of(":@", slash));
+  const bool ends_well = name.back() != '/' && written.find("//") == written.npos;
+  return std::ranges::all_of(name, fine) && ends_well ? std::string(written) : std::string();
+}
+
 std::vector<std::pair<std::size_t, std::string>> old_activations(std::string_view shell_text) {
   std::vector<std::pair<std::size_t, std::string>> out;
   for (const auto& one : activations(shell_text)) {

@@ -24,6 +24,10 @@ struct NamedImage {
 /// 2.11 (Ubuntu 24.04) 20261009". Nothing for a name that is none of these; unsupported for Windows.
 Result<std::optional<NamedImage>> named_image(std::string_view written);
 
+/// The container image that `written` names: docker:IMAGE, or, as a registry has it, HOST/NAME or OWNER/NAME with or
+/// without a tag. Empty for anything else, Google's projects/… among it.
+std::string container_named(std::string_view written);
+
 /// True for the environments of AWS's images of 2017 to 2024: tensorflow_p36, pytorch_p310, pytorch_latest_p37,
 /// aws_neuron_pytorch_p36; and for the plain names pytorch, tensorflow, python3 and their like.
 bool is_aws_environment(std::string_view name);

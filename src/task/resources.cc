@@ -41,6 +41,34 @@ std::string_view region_in(std::string_view text) {
   }
 }
 
+/// Whose region (or zone) a text is that is not AWS's: us-central1-a, eastus2, eu-north1. Empty: nobody's known.
+std::string_view foreign_region(std::string_view text) {
+  const auto word = lower(text);
+  const auto part = std::string_view(word);
+  constexpr std::array google = {"us-",           "europe-",       "asia-", "northamerica-", "southamerica-",
+                                 "australia-", "me-", "africa-"};
+  constexpr std::array sides = {"central", "east",      "west",      "north",     "south",
+                                "northeast", "northwest", "southeast", "southwest"};
+  for (const std::string_view head : google) {
+    if (!part.starts_with(head)) continue;
+    for (const std::string_view side : sides) {
+      const auto rest = part.substr(head.size());
+      if (!rest.starts_with(side) || rest.size() == side.size() || !is_digit(rest[side.size()])) continue;
+      return "Google Cloud";
+    }
+  }
+  // eastus2, westeurope, southcentralus
+  for (const std::string_view side : {"east", "west", "central", "north", "south", "southeast", "northcentral",
+                                      "southcentral", "westcentral"}) {
+    if (!part.starts_with(side)) continue;
+    auto rest = part.substr(side.size());
+    while (!rest.empty() && is_digit(rest.back())) rest.remove_suffix(1);
+    for (const std::string_view land : {"us", "europe", "asia", "india", "africanorth"})
+      if (rest == land) return "Azure";
+  }
+  return {};
+}
+
 bool is_zone(std::string_view text) {
   const auto region = region_in(text);
   const auto rest = text.substr(region.size());
@@ -66,6 +94,11 @@ Result<Infra> aws_infra(std::string_view text, std::span<const std::string> part
   infra.any_region = parts.size() > 1 && parts[1] == "*";
   if (parts.size() > 1 && parts[1] != "*") {
     infra.region = parts[1];
+    if (const auto whose = foreign_region(infra.region); !whose.empty()) {
+      return fail(Kind::unsupported, fmt::format("'{}' is a region of {}", printable(infra.region), whose),
+                  fmt::format("ferry trains on AWS, not on {}", whose), "AWS's regions look like us-east-1",
+                  std::string(whose));
+    }
     if (is_zone(infra.region)) {
       const std::string region(region_in(infra.region));
       return bad(fmt::format("'{}' is a zone", infra.region),
@@ -78,6 +111,11 @@ Result<Infra> aws_infra(std::string_view text, std::span<const std::string> part
   }
   if (parts.size() > 2 && parts[2] != "*") {
     infra.zone = parts[2];
+    if (const auto whose = foreign_region(infra.zone); !whose.empty()) {
+      return fail(Kind::unsupported, fmt::format("'{}' is a zone of {}", printable(infra.zone), whose),
+                  fmt::format("ferry trains on AWS, not on {}", whose), "AWS's zones look like us-east-1a",
+                  std::string(whose));
+    }
     if (!is_zone(infra.zone)) {
       return bad(fmt::format("'{}' does not look like a zone", printable(infra.zone)),
                  "zones look like us-east-1a");
@@ -141,9 +179,13 @@ Result<Infra> parse_infra(std::string_view text) {
   }
   if (std::find(other_clouds.begin(), other_clouds.end(), kind) != other_clouds.end()) {
     return fail(Kind::unsupported, fmt::format("'{}' is not on AWS", printable(text)),
-                fmt::format("ferry trains on AWS, not on {}", kind), infra_forms);
+                fmt::format("ferry trains on AWS, not on {}", kind), infra_forms, kind);
   }
   const std::vector<std::string> known = {"aws", "rehearsal", "ssh"};
+  if (const auto whose = foreign_region(kind); !whose.empty()) {
+    return fail(Kind::unsupported, fmt::format("'{}' is a region of {}", printable(text), whose),
+                fmt::format("ferry trains on AWS, not on {}", whose), infra_forms, std::string(whose));
+  }
   if (is_zone(kind) || region_in(kind) == kind) return bad({}, fmt::format("write aws/{}", kind));
   if (const auto near = nearest(kind, known)) return bad({}, fmt::format("did you mean '{}'?", *near));
   return bad({}, infra_forms);

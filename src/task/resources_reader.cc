@@ -3,15 +3,18 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <utility>
 
 #include "base/text.h"
 #include "task/field_reader.h"
+#include "task/fields.h"
 #include "task/old_names.h"
 
 namespace ferry::task {
 namespace {
 
 constexpr std::array<std::string_view, 5> disk_tiers = {"low", "medium", "high", "ultra", "best"};
+constexpr std::array<std::string_view, 4> place_fields = {"infra", "cloud", "region", "zone"};
 constexpr std::array<std::string_view, 2> network_tiers = {"standard", "best"};
 constexpr int largest_disk_gib = 65'536;  // of an EBS volume
 
@@ -46,11 +49,10 @@ Status ResourcesReader::read(const Entry& entry) {
   const Entry* ordered = given(map, "ordered");
   Wish outer;
   outer.resources.at = show(file_, entry.at);
-  TRY("", read_infra(map, outer));
-  if (outer.elsewhere && !any_of && !ordered) return tl::unexpected(*outer.elsewhere);
-  for (const auto& field : map.entries) {
-    if (field.value->type != Node::Type::null) TRY("", read_field(field, outer.resources));
-  }
+  keep(read_infra(map, outer));
+  const bool has_candidates = any_of || ordered;
+  if (!has_candidates && !decided_.place && outer.elsewhere) found_.push_back(*outer.elsewhere);
+  read_fields(map, outer.resources);
   if (any_of && ordered) {
     return complain_at(ordered->at, "'ordered' beside 'any_of': both list the candidates", {},
                        "keep one of them");
@@ -61,38 +63,88 @@ Status ResourcesReader::read(const Entry& entry) {
   return {};
 }
 
+void ResourcesReader::read_fields(const Node& map, Resources& into) {
+  if (const Entry* again = given(map, "gpus"); again && given(map, "accelerators"))
+    keep(complain_at(again->at, "'gpus' beside 'accelerators': both say which GPUs", {}, "keep one of them"));
+  for (const auto& field : map.entries) {
+    if (field.value->type != Node::Type::null && is_field("resources", field.name)) keep(read_field(field, into));
+  }
+}
+
+/// Those on other clouds are left out; where all are and the command line says where, they are for there.
 Status ResourcesReader::read_candidates(const Entry& list, const Wish& outer) {
   if (list.value->type != Node::Type::list)
     return wrong_type(list, "a list", "begin each candidate with '- '");
-  std::optional<Error> elsewhere = outer.elsewhere;
+  std::vector<std::pair<const Entry*, Wish>> here, elsewhere;
+  std::vector<std::string> clouds;
   for (const auto& item : list.value->entries) {
-    Wish wish = outer;
-    wish.resources.at = show(file_, item.at);
-    if (item.value->type == Node::Type::map) {
-      for (const auto* name : {"any_of", "ordered"}) {
-        if (const Entry* inner = given(*item.value, name)) {
-          return complain_at(inner->at, fmt::format("'{}' inside '{}'", name, list.name), {},
-                             "write all candidates in one list");
-        }
-      }
-      TRY("", read_candidate(*item.value, wish));
-    } else if (item.value->type != Node::Type::null) {
-      return complain_at(
-          item.at,
-          fmt::format("a candidate of '{}' must be a mapping, not {}", list.name, called(item.value->type)),
-          {}, "write it like '- accelerators: A10G:1'");
-    }
-    if (!wish.elsewhere) {
-      task_.candidates.push_back(std::move(wish.resources));
+    auto wish = placed_candidate(list, item, outer);
+    if (!wish) {
+      found_.push_back(std::move(wish).error());
       continue;
     }
-    task_.not_yet.push_back(fmt::format("{}:{}: {}: a candidate is left out: {}", printable(file_),
-                                        item.at.line, list.name, wish.elsewhere->why));
-    if (!elsewhere) elsewhere = wish.elsewhere;
+    if (wish->elsewhere && std::ranges::find(clouds, wish->cloud) == clouds.end()) clouds.push_back(wish->cloud);
+    (wish->elsewhere ? elsewhere : here).emplace_back(&item, *std::move(wish));
   }
-  if (task_.candidates.empty() && elsewhere) return tl::unexpected(*elsewhere);
+  if (here.empty() && !elsewhere.empty() && !decided_.place) {
+    found_.push_back(outer.elsewhere ? *outer.elsewhere : *elsewhere.front().second.elsewhere);
+    return {};
+  }
+  if (here.empty() && !elsewhere.empty()) {
+    read_foreign(elsewhere);
+  } else if (!elsewhere.empty()) {
+    task_.not_yet.push_back(fmt::format("{}:{}: {}: left out: {} on {}: ferry trains on AWS", printable(file_),
+                                        elsewhere.front().first->at.line, list.name,
+                                        elsewhere.size() == 1 ? "a candidate" : "candidates",
+                                        join(clouds, ", ")));
+  }
+  for (auto& [item, wish] : here) {
+    if (item->value->type == Node::Type::map) read_fields(*item->value, wish.resources);
+    task_.candidates.push_back(std::move(wish.resources));
+  }
   task_.resources = outer.resources;
   return check_worlds(list);
+}
+
+/// Their other fields may be that cloud's own, like its types and images: one that can be had here is enough.
+void ResourcesReader::read_foreign(std::vector<std::pair<const Entry*, Wish>>& candidates) {
+  const auto is_place = [](const Entry& field) {
+    return std::ranges::find(place_fields, field.name) != place_fields.end();
+  };
+  std::vector<Error> first;
+  bool had_plain = false;
+  for (auto& [item, wish] : candidates) {
+    // Many differ by their place only, which is the same now.
+    const bool is_plain = std::ranges::all_of(item->value->entries, is_place);
+    if (is_plain && std::exchange(had_plain, true)) continue;
+    auto before = std::exchange(found_, {});
+    read_fields(*item->value, wish.resources);
+    const auto own = std::exchange(found_, std::move(before));
+    if (own.empty()) task_.candidates.push_back(std::move(wish.resources));
+    if (first.empty()) first = own;
+  }
+  if (task_.candidates.empty()) found_.insert(found_.end(), first.begin(), first.end());
+}
+
+Result<ResourcesReader::Wish> ResourcesReader::placed_candidate(const Entry& list, const Entry& item,
+                                                                const Wish& outer) {
+  Wish wish = outer;
+  wish.resources.at = show(file_, item.at);
+  if (item.value->type == Node::Type::null) return wish;
+  if (item.value->type != Node::Type::map) {
+    return complain_at(
+        item.at,
+        fmt::format("a candidate of '{}' must be a mapping, not {}", list.name, called(item.value->type)), {},
+        "write it like '- accelerators: A10G:1'");
+  }
+  for (const auto* name : {"any_of", "ordered"}) {
+    if (const Entry* inner = given(*item.value, name)) {
+      return complain_at(inner->at, fmt::format("'{}' inside '{}'", name, list.name), {},
+                         "write all candidates in one list");
+    }
+  }
+  TRY("", read_infra(*item.value, wish));
+  return wish;
 }
 
 /// A run is on AWS, or here: its candidates cannot be on both.
@@ -108,20 +160,29 @@ Status ResourcesReader::check_worlds(const Entry& list) {
   return {};
 }
 
-/// A candidate's own fields over the outer ones.
-Status ResourcesReader::read_candidate(const Node& map, Wish& wish) {
-  TRY("", read_infra(map, wish));
-  if (wish.elsewhere) return {};  // its other fields may be that cloud's own
-  for (const auto& entry : map.entries) {
-    if (entry.value->type != Node::Type::null) TRY("", read_field(entry, wish.resources));
+bool ResourcesReader::is_decided(const Entry& entry) {
+  const bool is_gpu = entry.name == "accelerators" || entry.name == "gpus", is_type = entry.name == "instance_type";
+  if ((is_gpu && decided_.gpus) || (is_type && decided_.type)) return true;
+  const bool other = (is_gpu && decided_.type) || (is_type && decided_.gpus);
+  if (other) {
+    auto line = fmt::format("{}:{}: {}: left out: {} decides", printable(file_), entry.at.line, entry.name,
+                            is_gpu ? "--instance-type" : "--gpus");
+    if (std::ranges::find(task_.not_yet, line) == task_.not_yet.end()) task_.not_yet.push_back(std::move(line));
+    return true;
   }
-  return {};
+  return entry.name == "image_id" && decided_.image &&
+         (decided_.container || entry.value->type != Node::Type::text ||
+          !lower(trim(entry.value->text)).starts_with("docker:"));
 }
 
 Status ResourcesReader::read_field(const Entry& entry, Resources& into) {
   const auto& name = entry.name;
+  if (is_decided(entry)) return {};
   into.places[name] = show(file_, entry.value->at);
-  if (name == "accelerators") return read_accelerators(entry, into.accelerators);
+  if (name == "accelerators" || name == "gpus") {
+    into.places["accelerators"] = into.places[name];
+    return read_accelerators(entry, into.accelerators);
+  }
   if (name == "cpus") return read_amount(entry, into.cpus, parse_cpus);
   if (name == "memory") return read_amount(entry, into.memory, parse_memory);
   if (name == "local_disk") return read_amount(entry, into.local_disk, parse_local_disk);
@@ -152,10 +213,23 @@ Status ResourcesReader::read_field(const Entry& entry, Resources& into) {
   } else if (name == "ports") {
     std::vector<Entry> ports = entry.value->entries;
     if (entry.value->type == Node::Type::text) ports = {entry};
+    into.ports.clear();
+    auto line = fmt::format("{}:{}: ports: not open to the internet: while ferry run is attached, a tunnel leads there from "
+                            "this computer",
+                            printable(file_), entry.at.line);
+    if (!ports.empty() && std::ranges::find(task_.not_yet, line) == task_.not_yet.end())
+      task_.not_yet.push_back(std::move(line));
     for (const auto& port : ports) {
-      if (port.value->type == Node::Type::text && is_ports(port.value->text)) continue;
-      return complain_at(port.value->at,
-                         "ports: a port is a number up to 65535, or a range like 10052-10100");
+      if (port.value->type != Node::Type::text || !is_ports(port.value->text)) {
+        return complain_at(port.value->at,
+                           "ports: a port is a number up to 65535, or a range like 10052-10100");
+      }
+      constexpr std::size_t most = 32;
+      const auto dash = port.value->text.find('-');
+      const auto first = *parse_int(trim(port.value->text.substr(0, dash)));
+      const auto last = dash == std::string::npos ? first : *parse_int(trim(port.value->text.substr(dash + 1)));
+      for (auto one = first; one <= last && into.ports.size() < most; ++one)
+        into.ports.push_back(static_cast<int>(one));
     }
   }
   return {};
@@ -181,8 +255,14 @@ Status ResourcesReader::read_disk_size(const Entry& entry, int& gib) {
                      {}, "write 256, 256GB or 1TB; at most 64 TB");
 }
 
-/// `infra`, or the older spelling in three parts: `cloud`, `region`, `zone`. What is not said stays as it is.
+/// What the command line decides is not judged; only whether the file speaks of another cloud.
 Status ResourcesReader::read_infra(const Node& map, Wish& wish) {
+  auto read = read_place(map, wish);
+  return decided_.place ? Status() : read;
+}
+
+/// `infra`, or the older spelling in three parts: `cloud`, `region`, `zone`. What is not said stays as it is.
+Status ResourcesReader::read_place(const Node& map, Wish& wish) {
   const Entry* place = given(map, "infra");
   const auto& before = wish.resources.infra;
   std::string parts[] = {"aws", "*", "*"};
@@ -217,6 +297,10 @@ Status ResourcesReader::read_infra(const Node& map, Wish& wish) {
     auto error = complain_in(*place, infra.error());
     if (infra.error().kind != Kind::unsupported) return error;
     wish.elsewhere = error.value();
+    wish.elsewhere->advice = place->name == "region" || place->name == "zone"
+                                 ? "pass --region us-east-1 ('*' for any), which outranks the file"
+                                 : "pass --infra aws, which outranks the file";
+    wish.cloud = infra.error().code;
     return {};
   }
   if (place->name != "infra" && infra->region.empty()) infra->any_region = any_region;
@@ -290,14 +374,14 @@ Status ResourcesReader::read_image(const Entry& entry, Image& image) {
   } else if (word.starts_with("skypilot:")) {
     image.flavour = "base";
     not_yet(entry, "SkyPilot's own images", "ferry takes the base Deep Learning AMI");
-  } else if (word.starts_with("docker:") && word.size() > 7) {
-    image.docker = trim(text).substr(7);
+  } else if (auto container = container_named(text); !container.empty()) {
+    image.docker = std::move(container);
   } else {
     auto named = named_image(text);
     if (!named) return complain_in(entry, named.error());
     if (!*named) {
       return complain_at(entry.value->at, fmt::format("image_id: '{}' is no image on AWS", printable(text)), {},
-                         "write ami-…, base, pytorch or tensorflow, or leave it out");
+                         "pass --image pytorch (or base, ami-…, docker:IMAGE), which outranks the file, or leave it out");
     }
     image = std::move((*named)->image);
     if (!(*named)->note.empty())

@@ -8,6 +8,7 @@
 #include "base/text.h"
 #include "task/field_reader.h"
 #include "task/fields.h"
+#include "task/other_files.h"
 #include "task/yaml.h"
 
 namespace ferry::task {
@@ -65,19 +66,27 @@ Result<std::string> filled_in(std::string_view text, const std::map<std::string,
 
 class TaskReader : FieldReader {
  public:
-  using FieldReader::FieldReader;
+  TaskReader(std::string_view file, Task& task, std::vector<Error>& found, const Decided& decided)
+      : FieldReader(file, task, found), decided_(decided) {}
 
-  Status read(const Node& root) {
+  /// True if nothing was wrong with its resources.
+  bool read(const Node& root) {
+    bool hardware = true;
     for (const auto& entry : root.entries) {
-      if (entry.value->type != Type::null) TRY("", read_field(entry));
+      const auto before = found_.size();
+      if (entry.value->type != Type::null) keep(read_field(entry));
+      if (entry.name == "resources") hardware = found_.size() == before;
     }
-    TRY("", choose_container());
-    return check_workdir(root);
+    keep(choose_container());
+    if (!task_.workdir.empty()) keep(check_workdir(root));
+    check_mounts();
+    return hardware;
   }
 
  private:
   /// `image_id: docker:IMAGE` in resources means the environment of that name.
   Status choose_container() {
+    if (decided_.container) return {};
     const auto& first = task_.wishes()[0].image.docker;
     for (const auto& wish : task_.wishes()) {
       if (wish.image.docker == first) continue;
@@ -101,7 +110,7 @@ class TaskReader : FieldReader {
     if (entry.name == "name") return read_name(entry);
     if (entry.name == "workdir") return read_workdir(entry);
     if (entry.name == "num_nodes") return read_nodes(entry);
-    if (entry.name == "resources") return ResourcesReader(file_, task_).read(entry);
+    if (entry.name == "resources") return ResourcesReader(file_, task_, found_, decided_).read(entry);
     if (entry.name == "envs") return read_variables(entry, task_.envs, task_.missing_envs);
     if (entry.name == "secrets") return read_secrets(entry);
     if (entry.name == "setup") return read_script(entry, task_.setup);
@@ -111,8 +120,8 @@ class TaskReader : FieldReader {
     if (entry.name == "max_duration") return read_duration(entry, task_.max_duration);
     if (entry.name == "duration") return read_duration(entry, task_.duration);
     if (entry.name == "environment") return read_environment(entry);
-    if (entry.name == "aws") return AwsReader(file_, task_).read(entry);
-    if (entry.name == "file_mounts") return refuse_mounts(entry);
+    if (entry.name == "aws") return AwsReader(file_, task_, found_).read(entry);
+    if (entry.name == "file_mounts") return read_mounts(entry);
     return {};  // a known field that this version does not act on
   }
 
@@ -211,8 +220,8 @@ class TaskReader : FieldReader {
     return {};
   }
 
-  /// A training without its files fails on a machine that is paid for.
-  Status refuse_mounts(const Entry& entry) {
+  /// A training without its files fails on a machine that is paid for: what cannot be brought is refused.
+  Status read_mounts(const Entry& entry) {
     if (entry.value->type == Type::text && trim(entry.value->text).empty()) return {};
     if (entry.value->type != Type::map) return wrong_type(entry, "a mapping");
     for (const auto& mount : entry.value->entries) {
@@ -220,17 +229,55 @@ class TaskReader : FieldReader {
           (mount.value->type != Type::text && mount.value->entries.empty())) {
         continue;
       }
-      const bool bucket =
-          mount.value->type == Type::map || mount.value->text.find("://") != std::string::npos;
-      return complain_at(mount.at,
-                         fmt::format("file_mounts: '{}' cannot be there yet", printable(mount.name)),
-                         bucket ? "this version does not reach buckets"
-                                : "this version brings the workdir and nothing beside it",
-                         bucket ? "fetch the files in setup:, and list what must come home in outputs:"
-                                : "put the files below the workdir",
-                         Kind::unsupported);
+      keep(read_mount(mount));
     }
     return {};
+  }
+
+  Status read_mount(const Entry& mount) {
+    const bool is_store = mount.value->type != Type::text || mount.value->text.find("://") != std::string::npos;
+    if (is_store) {
+      return complain_at(mount.at, fmt::format("file_mounts: '{}' cannot be there yet", printable(mount.name)),
+                         "this version does not reach buckets and stores: only files and folders of this computer "
+                         "go over",
+                         "fetch the files in setup:, and list what must come home in outputs:", Kind::unsupported);
+    }
+    TRY("", check_blank(mount));
+    const auto target = trim(mount.name);
+    const std::filesystem::path path(target);
+    const auto plain = path.lexically_normal().string();
+    if (target.empty() || plain == "." || plain == "/" || plain == "~" || plain == "~/" ||
+        std::find(path.begin(), path.end(), "..") != path.end() ||
+        (target.starts_with('~') && !target.starts_with("~/"))) {
+      return complain_at(mount.at, fmt::format("file_mounts: '{}' is no place for a file or folder of its own",
+                                               printable(mount.name)),
+                         {}, "name it as it shall be called there: data, ~/data or /data");
+    }
+    constexpr std::array<std::string_view, 14> of_system = {"bin",  "boot", "dev",  "etc", "lib", "lib64", "proc",
+                                                          "root", "run",  "sbin", "sys", "usr", "var",   "home"};
+    auto second = ++path.begin();
+    if (path.is_absolute() && std::ranges::find(of_system, second->string()) != of_system.end() &&
+        (second->string() != "home" || std::distance(path.begin(), path.end()) < 4)) {
+      return complain_at(mount.at, fmt::format("file_mounts: '{}' belongs to the machine's system", printable(mount.name)),
+                         {}, fmt::format("write ~/{}, or a path below the workdir", printable(path.filename().string())));
+    }
+    if (trim(mount.value->text).empty()) return complain_at(mount.value->at, "file_mounts: nothing is named");
+    task_.mounts.push_back({std::string(target), std::string(trim(mount.value->text)), show(file_, mount.value->at)});
+    return {};
+  }
+
+  /// As check_workdir().
+  void check_mounts() {
+    auto envs = task_.envs;
+    for (const auto& name : task_.missing_envs) envs.try_emplace(name);
+    for (const auto& mount : task_.mounts) {
+      for (const auto& text : {mount.target, mount.source.string()}) {
+        if (const auto filled = filled_in(text, envs); !filled)
+          found_.push_back(fail(filled.error().kind, fmt::format("{}: file_mounts: {}", mount.at, filled.error().what), {},
+                                filled.error().advice)
+                               .value());
+      }
+    }
   }
 
   Status read_variables(const Entry& entry, std::map<std::string, std::string>& values,
@@ -239,16 +286,17 @@ class TaskReader : FieldReader {
       return wrong_type(entry, "a mapping", "write one 'NAME: value' a line below it");
     }
     for (const auto& variable : entry.value->entries) {
-      TRY("", check_variable(variable.name, variable.at, entry.name));
+      keep(check_variable(variable.name, variable.at, entry.name));
       switch (variable.value->type) {
         case Type::null:
           missing.push_back(variable.name);
           break;
         case Type::text:
+          keep(check_blank(variable));
           values[variable.name] = variable.value->text;
           break;
         default:
-          return wrong_type(variable, "text", "put the value in quotes");
+          keep(wrong_type(variable, "text", "put the value in quotes"));
       }
     }
     return {};
@@ -282,7 +330,7 @@ class TaskReader : FieldReader {
       return {};
     }
     if (entry.value->type == Type::text) return add_output(*entry.value);
-    for (const auto& item : entry.value->entries) TRY("", add_output(*item.value));
+    for (const auto& item : entry.value->entries) keep(add_output(*item.value));
     return {};
   }
 
@@ -301,27 +349,54 @@ class TaskReader : FieldReader {
     task_.outputs.push_back(node.text);
     return {};
   }
+
+  const Decided& decided_;
 };
+
+bool may_be_skypilots(const Node& root) {
+  constexpr std::array<std::string_view, 8> own = {"budget",      "max_duration", "duration", "environment",
+                                                   "checkpoint", "guard",        "metrics",  "aws"};
+  constexpr std::array<std::string_view, 5> theirs = {"resources", "setup", "num_nodes", "file_mounts", "envs"};
+  const auto has = [&](std::string_view name) { return root.find(name) != nullptr; };
+  const auto* outputs = root.find("outputs");
+  if (outputs && outputs->value->type != Type::map) return false;
+  return std::ranges::none_of(own, has) && std::ranges::any_of(theirs, has);
+}
 
 }  // namespace
 
-Result<Task> parse_task(std::string_view yaml, std::string_view file) try {
-  TRY_SET(root, "", read_yaml(yaml, file));
-  if (root->type == Type::null) {
-    return complain(file, root->at, "the task file is empty", {},
-                    "the least it needs is 'run: python train.py'");
+Result<Task> parse_task(std::string_view yaml, std::string_view file, const Decided& decided) {
+  auto reading = read_task(yaml, file, decided);
+  if (!reading.found.empty()) return fail(std::move(reading.found));
+  return std::move(reading.task);
+}
+
+Reading read_task(std::string_view yaml, std::string_view file, const Decided& decided) try {
+  const auto nothing = [](Error error) { return Reading{{}, {std::move(error)}, false}; };
+  const auto tree = read_yaml(yaml, file);
+  if (!tree) return nothing(unfilled_template(yaml, file).value_or(tree.error()));
+  const auto& root = **tree;
+  if (root.type == Type::null) {
+    return nothing(complain(file, root.at, "the task file is empty", {},
+                            "the least it needs is 'run: python train.py'")
+                       .value());
   }
-  if (root->type != Type::map) {
-    return complain(file, root->at,
-                    fmt::format("a task file is a mapping of fields, not {}", called(root->type)), {},
-                    "write 'name: value' lines, with a space after the colon");
+  if (root.type != Type::map) {
+    return nothing(complain(file, root.at,
+                            fmt::format("a task file is a mapping of fields, not {}", called(root.type)), {},
+                            "write 'name: value' lines, with a space after the colon")
+                       .value());
   }
-  Task task;
-  TRY("", check_fields(file, *root, "task", task.not_yet));
-  TRY("", TaskReader(file, task).read(*root));
-  return task;
+  if (auto other = other_tools_file(root, file)) return nothing(*std::move(other));
+  Reading out;
+  check_fields(file, root, "task", out.task.not_yet, out.found);
+  out.hardware = TaskReader(file, out.task, out.found, decided).read(root);
+  out.task.may_be_skypilots = may_be_skypilots(root);
+  in_order(out.found, file);
+  explain_blanks(out.found, yaml, file);
+  return out;
 } catch (const std::exception& e) {
-  return complain(file, {}, "the task file cannot be read", e.what());
+  return {{}, {complain(file, {}, "the task file cannot be read", e.what()).value()}, false};
 }
 
 Status check_variable_name(std::string_view name) {
@@ -333,6 +408,12 @@ Status check_variable_name(std::string_view name) {
 Status fill_variables(Task& task) {
   TRY_SET(workdir, "workdir", filled_in(task.workdir.native(), task.envs));
   task.workdir = workdir;
+  for (auto& mount : task.mounts) {
+    TRY_SET(target, mount.at, filled_in(mount.target, task.envs));
+    TRY_SET(source, mount.at, filled_in(mount.source.native(), task.envs));
+    mount.target = target;
+    mount.source = source;
+  }
   return {};
 }
 

@@ -25,6 +25,7 @@ struct Infra {
   std::string region, zone, host;  ///< empty: none named
   bool any_region = false;         ///< written as aws/*: wherever it is cheapest
 };
+/// Fails unsupported for another cloud's, whose name is the error's code.
 Result<Infra> parse_infra(std::string_view text);
 std::string show(const Infra& infra);
 
@@ -81,6 +82,7 @@ struct Resources {
   int disk_gib = 0;                    ///< the root disk; 0: ferry chooses
   std::string disk_tier;               ///< "low", "medium", "high", "ultra" or "best"
   Image image;
+  std::vector<int> ports;  ///< of the machine, that a tunnel leads to while the person is attached
   std::map<std::string, std::string> labels;  ///< tags of the person's own
   std::string at;                             ///< "FILE:LINE:COLUMN" for complaints; empty: not from a file
   std::map<std::string, std::string> places;  ///< the same for each field that a file gives
@@ -91,6 +93,13 @@ struct Environment {
   std::string kind = "auto";  ///< "auto", "conda", "venv", "uv", "docker" or "none"
   std::string name;           ///< of the conda environment, or the docker image
   std::string file;  ///< environment.yml, requirements.txt, Dockerfile and the like; relative to workdir
+};
+
+/// A file or folder of this computer that goes to the machine beside the workdir.
+struct Mount {
+  std::string target;            ///< relative (below the workdir), ~/… or absolute; on the machine
+  std::filesystem::path source;  ///< as written; relative to the caller's folder, or ~/…
+  std::string at;                ///< "FILE:LINE:COLUMN" for complaints
 };
 
 struct Task {
@@ -110,7 +119,10 @@ struct Task {
   std::optional<Seconds> max_duration;  ///< hard cap on the training's time
   std::optional<Seconds> duration;      ///< how long it is expected to take, for estimates
   Environment environment;
+  std::vector<Mount> mounts;
   AwsSettings aws;
+  /// It has no field of ferry's own, and more than SkyPilot's simplest: it may have been written for that.
+  bool may_be_skypilots = false;
   std::vector<std::string> not_yet;  ///< one line for every known field that is not acted on, and for every
                                      ///< candidate on another cloud that was left out
 
@@ -120,18 +132,36 @@ struct Task {
   }
 };
 
+/// What the command line decides. What a file says of the same is not judged: it may be another cloud's.
+struct Decided {
+  bool place = false;  ///< --infra, --region
+  bool image = false;  ///< --image; a file's container still counts beside an AMI
+  bool container = false;  ///< --image docker:…
+  bool type = false;   ///< --instance-type; a file's accelerators are not asked for then, either
+  bool gpus = false;   ///< --gpus; a file's instance type is not asked for then, either
+};
+
 /// Reads a task file. Nothing in it is required here: whoever runs the task says so if `run` is empty. Values
 /// are kept as written (`yes`, `1.50`); null means "not given", or for a variable "must be supplied". `file`
 /// is only used in complaints, which read "FILE:LINE:COLUMN: …" and name the nearest known field for an
 /// unknown one. What is wrong is Kind::bad_input; what is right but cannot be done by this version, and
 /// without which the training would be another one (several machines, mounts, serving), is
-/// Kind::unsupported. Never throws.
-Result<Task> parse_task(std::string_view yaml, std::string_view file);
+/// Kind::unsupported. All that is wrong comes at once (Error::more), in the order of the file. Never throws.
+Result<Task> parse_task(std::string_view yaml, std::string_view file, const Decided& decided = {});
+
+/// A task file as far as it can be read.
+struct Reading {
+  Task task;                 ///< without what was wrong
+  std::vector<Error> found;  ///< all that is wrong, in the order of the file; empty: parse_task() would accept it
+  bool hardware = false;     ///< `resources` was read whole
+};
+/// As parse_task(), for those who have something to find out beside it.
+Reading read_task(std::string_view yaml, std::string_view file, const Decided& decided = {});
 
 /// Fails bad_input unless `name` can be a variable's: letters, digits and '_', no digit first.
 Status check_variable_name(std::string_view name);
 
-/// Fills `$NAME` and `${NAME}` in the workdir with the task's envs, as SkyPilot does. To be called when
+/// Fills `$NAME` and `${NAME}` in the workdir and the mounts with the task's envs, as SkyPilot does. To be called when
 /// `envs` is complete. Fails bad_input for a name that `envs` does not have.
 Status fill_variables(Task& task);
 

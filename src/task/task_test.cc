@@ -135,17 +135,17 @@ run: torchrun --nproc_per_node $SKYPILOT_NUM_GPUS_PER_NODE train.py
   EXPECT_THAT(
       task.not_yet,
       ElementsAre(
-          "task.yaml:9: ports: not yet, only ssh is open, and only to you (ports open to the internet)",
           StartsWith("task.yaml:19: job_recovery: not yet"),
           "task.yaml:20: autostop: not yet, the machine is released when the run ends (stopping when idle)",
+          StartsWith("task.yaml:9: ports: not open to the internet: while ferry run is attached, a tunnel"),
           "task.yaml:10: image_id: not yet, ferry takes the base Deep Learning AMI (SkyPilot's own images)",
-          "task.yaml:16: any_of: a candidate is left out: ferry trains on AWS, not on gcp"));
+          "task.yaml:16: any_of: left out: a candidate on gcp: ferry trains on AWS"));
 }
 
 TEST(Task, WhatWouldMakeItAnotherTrainingIsRefusedAsNotThereYet) {
   for (const char* yaml :
        {"num_nodes: 2\n", "workdir: {url: https://github.com/org/repo, ref: main}\n",
-        "file_mounts:\n  /data: s3://bucket/data\n", "file_mounts: {/data: ./data}\n",
+        "file_mounts:\n  /data: s3://bucket/data\n",
         "file_mounts: {/ckpt: {name: my-ckpts, mode: MOUNT}}\n", "service: {replicas: 2}\n",
         "pool: {workers: 2}\n", "volumes: {/mnt: vol}\n", "managed_secrets: [A]\n",
         "resources: {infra: gcp}\n", "resources: {cloud: kubernetes}\n",
@@ -177,7 +177,7 @@ resources:
   EXPECT_EQ(task.candidates[1].accelerators.choices.at(0).name, "T4");
   EXPECT_EQ(task.candidates[1].infra->zone, "us-west-2b");
   EXPECT_THAT(task.not_yet,
-              ElementsAre("task.yaml:9: ordered: a candidate is left out: ferry trains on AWS, not on gcp"));
+              ElementsAre("task.yaml:9: ordered: left out: a candidate on gcp: ferry trains on AWS"));
   EXPECT_EQ(
       show(*parsed("resources: {region: eu-west-1, any_of: [{zone: eu-west-1a}, {region: eu-west-2}]}\n")
                 .candidates[1]

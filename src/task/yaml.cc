@@ -8,6 +8,7 @@
 #include <optional>
 #include <set>
 #include <sstream>
+#include <utility>
 
 #include "base/text.h"
 #include "task/yaml_text.h"
@@ -31,7 +32,13 @@ class Builder final : public YAML::EventHandler {
  public:
   explicit Builder(std::string_view text) : text_(text) {}
 
-  NodePtr root() const { return root_; }
+  /// The one document; with the name of a first one that had nothing else.
+  NodePtr root() const {
+    if (!header_ || root_->type != Node::Type::map || root_->find("name")) return root_;
+    auto named = std::make_shared<Node>(*root_);
+    named->entries.insert(named->entries.begin(), header_->entries.front());
+    return named;
+  }
   /// Where the last quoted or plain text began, in bytes.
   std::optional<std::size_t> last_text() const { return last_text_; }
   /// Where the innermost list or map began that has not ended.
@@ -89,6 +96,11 @@ class Builder final : public YAML::EventHandler {
     std::vector<Entry> merges;    ///< what `<<` names
   };
 
+  static bool is_name_only(const Node* node) {
+    return node && node->type == Node::Type::map && node->entries.size() == 1 &&
+           node->entries.front().name == "name" && node->entries.front().value->type == Node::Type::text;
+  }
+
   std::size_t position(const YAML::Mark& mark) const {
     return std::min(text_.size(), static_cast<std::size_t>(std::max(0, mark.pos)));
   }
@@ -136,6 +148,11 @@ class Builder final : public YAML::EventHandler {
   void add(NodePtr node, const YAML::Mark& mark, YAML::anchor_t anchor) {
     if (anchor) anchors_[anchor] = node;
     if (open_.empty()) {
+      // SkyPilot's pipelines begin with a document that has their name; behind it, one task is one task.
+      if (documents_ == 2 && is_name_only(root_.get())) {
+        header_ = std::exchange(root_, std::move(node));
+        return;
+      }
       if (documents_ > 1) {
         throw Stop{place_of(mark), "more than one document (separated by '---')",
                    "a file with several documents is a pipeline of tasks; ferry runs one task at a time",
@@ -202,7 +219,7 @@ class Builder final : public YAML::EventHandler {
   std::string_view text_;
   int documents_ = 0;
   std::size_t merged_ = 0;
-  NodePtr root_;
+  NodePtr root_, header_;
   std::vector<Open> open_;
   std::map<YAML::anchor_t, NodePtr> anchors_;
   std::optional<std::size_t> last_text_;

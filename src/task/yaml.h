@@ -47,7 +47,7 @@ std::string show(std::string_view file, Place at);
                                              std::string why = {}, std::string advice = {},
                                              Kind kind = Kind::bad_input);
 
-/// Reads the one document in `text`: at most 1 MiB of UTF-8, 64 levels deep. Aliases and merge keys (`<<`)
+/// Reads the one document in `text` (behind a first one, perhaps, that has a `name` and nothing else): at most 1 MiB of UTF-8, 64 levels deep. Aliases and merge keys (`<<`)
 /// are resolved. An empty file is a null node. Every failure is Kind::bad_input with its place.
 Result<NodePtr> read_yaml(std::string_view text, std::string_view file);
 

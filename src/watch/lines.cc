@@ -157,7 +157,9 @@ std::string error_lines(const Paint& paint, const Error& error) {
   };
   add("  why:  ", error.why);
   add("  try:  ", error.advice);
-  return paint(Colour::red, "ferry: error:") + " " + text;
+  text = paint(Colour::red, "ferry: error:") + " " + text;
+  for (const auto& other : error.more) text += "\n" + error_lines(paint, other);
+  return text;
 }
 
 std::string show_figure(double value) {

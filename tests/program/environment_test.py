@@ -28,10 +28,10 @@ class Machine:
         self.home.mkdir()
         self.work.mkdir()
 
-    def ask(self, kind="auto", name="", file="", path=PATH, rented=False):
+    def ask(self, kind="auto", name="", file="", path=PATH, rented=False, calls="", found=None):
         activate = self.home / "run-env.sh"
-        found = next((one for one in ORDER if (self.work / one).exists() and (kind in ("auto", "present", "none") or one in OF[kind])), "")
-        done = subprocess.run(["bash", "-s", kind, name, file, str(activate), str(int(rented)), "", found], input=SCRIPTS, cwd=self.work, capture_output=True,
+        found = found or next((one for one in ORDER if (self.work / one).exists() and (kind in ("auto", "present", "none") or one in OF[kind])), "")
+        done = subprocess.run(["bash", "-s", kind, name, file, str(activate), str(int(rented)), "", found, calls], input=SCRIPTS, cwd=self.work, capture_output=True,
                               text=True, env={"HOME": str(self.home), "PATH": path, "PIP_NO_INDEX": "1", "PIP_NO_BUILD_ISOLATION": "0"})
         facts = {}
         if "ferry-env:" in done.stdout:
@@ -277,6 +277,73 @@ def test_what_is_installed_unasked_goes_by_what_the_code_imports():
             for rented, kind, wanted in ((1, "auto", expected), (0, "auto", ""), (1, "none", ""), (1, "present", "")):
                 done = subprocess.run(["bash", "-uc", f"rented={rented} kind={kind}\n{functions}\nimplied_packages false"], cwd=folder, capture_output=True, text=True, env={"PATH": PATH})
                 assert done.returncode == 0 and done.stdout.strip() == wanted, (code, rented, kind, done)
+
+
+def test_what_setup_installs_with_pip_goes_into_a_venv_of_the_runs_own():
+    with tempfile.TemporaryDirectory() as folder:
+        machine = Machine(folder)
+        made = wheel(folder, "made_here", "1.0")
+        done, facts = machine.ask("present", calls="pip")
+        assert done.returncode == 0 and facts["made"] == "a venv of the run's own", done.stderr
+        got = machine.in_it(f"pip install -q {made} && python -c 'import made_here, sys; print(made_here.version, sys.prefix)'")
+        assert got.stdout.split() == ["1.0", str(machine.home / "run/env")], got
+        # On top of what the machine has, and nothing of it stays for the next run.
+        assert (machine.home / "run/env/pyvenv.cfg").read_text().count("include-system-site-packages = true") == 1
+        machine.ask("present", calls="pip")
+        assert machine.in_it("python -c 'import made_here'").returncode == 1
+        for kind, calls in (("none", "pip"), ("present", ""), ("present", "pip conda")):
+            assert "venv" not in machine.ask(kind, calls=calls)[1]["made"], (kind, calls)
+
+
+# Stand-ins for GitHub and for what comes from it.
+FETCHER = """#!/bin/sh
+for word do last=$word; done
+echo "$last" >>"$HOME/fetched"
+[ ! -e "$HOME/offline" ] || exit 6
+while [ "$1" != -o ]; do shift; done
+cat >"$2" <<'END'
+mkdir -p "$3/bin" "$3/etc/profile.d" "$3/conda-meta"
+printf '#!/bin/sh\necho made by conda\n' >"$3/bin/conda"
+chmod +x "$3/bin/conda"
+echo 'conda() { echo "conda function $*"; }' >"$3/etc/profile.d/conda.sh"
+END
+"""
+
+
+def test_conda_is_there_for_scripts_that_call_it_or_the_run_ends_before_them():
+    with tempfile.TemporaryDirectory() as folder:
+        machine = Machine(folder)
+        (machine.home / "bin").mkdir()
+        (machine.home / "bin/curl").write_text(FETCHER)
+        (machine.home / "bin/wget").write_text("#!/bin/sh\nexit 4\n")
+        for name in ("curl", "wget"):
+            (machine.home / "bin" / name).chmod(0o755)
+        path = f"{machine.home / 'bin'}:{PATH}"
+        # On a computer that is not rented nothing is installed unasked.
+        assert machine.ask("present", path=path, calls="conda")[0].returncode == 0 and not (machine.home / "fetched").exists()
+        (machine.home / "offline").touch()
+        done, _ = machine.ask("present", path=path, calls="conda", rented=True)
+        assert done.returncode == 1 and "calls conda, which is not on this machine" in done.stderr, done.stderr
+        assert not (machine.home / ".ferry/tools/conda").exists(), "nothing half made"
+        (machine.home / "offline").unlink()
+        for _ in range(2):
+            assert machine.ask("present", path=path, calls="pip conda", rented=True)[0].returncode == 0
+        assert len((machine.home / "fetched").read_text().split()) == 2, "installed once"
+        assert "Miniforge3-Linux-" in (machine.home / "fetched").read_text()
+        assert machine.in_it("conda activate x").stdout == "conda function activate x\n"
+        assert "/.ferry/tools/conda/bin/conda" in machine.in_it("type -P conda").stdout
+
+
+def test_a_scripts_own_list_of_packages_is_installed_and_kept():
+    with tempfile.TemporaryDirectory() as folder:
+        machine = Machine(folder)
+        made = wheel(folder, "made_here", "1.0")
+        block = f'# /// script\n# requires-python = ">=3.9"\n# dependencies = [\n#   "{made}",  # a wheel\n# ]\n# ///\n'
+        (machine.work / "train.py").write_text(block + "import made_here\n")
+        done, facts = machine.ask(found="train.py")
+        assert done.returncode == 0 and facts["made"] == "what the script asks for installed", done.stderr
+        assert machine.in_it("python train.py").returncode == 0
+        assert machine.ask(found="train.py")[1]["made"] == "what the script asks for as installed before"
 
 
 def test_a_run_tells_what_its_training_sees():

@@ -112,5 +112,45 @@ def test_the_nearest_is_taken_only_when_that_is_said():
         home.nothing_left()
 
 
+def test_flags_outrank_what_a_file_says_of_other_clouds_and_the_refusal_names_them():
+    with Home() as home:
+        home.file("task.yaml", "num_nodes: 2\nresources:\n  infra: gcp/us-central1\n  image_id: projects/a/global/images/b\n  accelerators: L4\n"
+                  "file_mounts: {/data: gs://bucket}\nrun: a\n")
+        done = home.ferry("plan", "task.yaml")
+        assert done.returncode == 125 and done.err.count("ferry: error: ") == 4, done.err
+        places = [line.split("task.yaml:")[1].split(": ")[0] for line in done.err.splitlines() if "ferry: error: " in line]
+        assert places == ["1:12", "3:10", "4:13", "6:15"], done.err
+        assert "pass --infra aws, which outranks the file" in done.err and "pass --image pytorch" in done.err, done.err
+        home.file("task.yaml", "resources:\n  infra: gcp/us-central1\n  image_id: projects/a/global/images/b\n  accelerators: L4\nrun: a\n")
+        assert home.ferry("plan", "task.yaml", "--infra", "aws").returncode == 125
+        told = plan(home, "task.yaml", "--image", "pytorch")
+        assert told["offers"][0]["accelerator"] == "L4" and told["image"] == "AWS's pytorch", told
+        home.file("task.yaml", "resources: {any_of: [{cloud: gcp, instance_type: a2-highgpu-1g}, {infra: lambda}]}\nrun: a\n")
+        assert plan(home, "task.yaml", "-t", "g5.xlarge")["offers"][0]["instance_type"] == "g5.xlarge"
+        # What AWS does not have is among what is told at once.
+        home.file("task.yaml", "num_nodes: 2\nresources: {accelerators: A10}\nrun: a\n")
+        done = home.ferry("plan", "task.yaml")
+        assert "num_nodes: 2" in done.err and "AWS has no A10" in done.err, done.err
+
+
+def test_a_plan_says_what_is_still_to_be_given_and_where_skypilot_gives_more():
+    with Home() as home:
+        home.file("task.yaml", "envs: {RUN_ID: null}\nsecrets: [HF_TOKEN]\nsetup: a\nrun: b\n")
+        done = home.good("plan", "task.yaml", "--region", "us-east-1")
+        assert "no value for the variable RUN_ID" in done.err and "no value for the secret HF_TOKEN" in done.err, done.err
+        assert "SkyPilot gives a task that says nothing of it 8 vCPU, 32 GiB, a disk of 256 GB; here it is 2 vCPU" in done.err, done.err
+        assert f"workdir: {home.work}" in done.out and "image: AWS's for what the training imports" in done.out, done.out
+        told = plan(home, "task.yaml")
+        assert told["missing_secrets"] == ["HF_TOKEN"] and told["missing_envs"] == ["RUN_ID"] and told["workdir"] == str(home.work), told
+        (home.root / "config/ferry").mkdir(parents=True, exist_ok=True)
+        (home.root / "config/ferry/config.yaml").write_text("defaults: skypilot\n")
+        done = home.good("plan", "task.yaml", "--region", "us-east-1", "--json", env={"XDG_CONFIG_HOME": str(home.root / "config")})
+        told = json.loads(done.out)
+        assert told["offers"][0]["vcpus"] >= 8 and told["offers"][0]["memory_mib"] >= 32768, told
+        assert not any("SkyPilot" in note for note in told["notes"]), told["notes"]
+        done = home.ferry("run", "task.yaml", "--infra", "rehearsal")
+        assert "variable RUN_ID" in done.err and "secret HF_TOKEN" in done.err, done.err
+
+
 if __name__ == "__main__":
     main(globals())

@@ -2,12 +2,14 @@
 """One run from check to release, and the ways it can end."""
 import json
 import os
+import re
 import signal
+import socket
 import subprocess
 import time
+import urllib.request
 
-from lib import Home, main
-
+from lib import FERRY, Home, main
 
 
 def task(home, run, **fields):
@@ -259,6 +261,37 @@ def test_max_duration_ends_the_job_and_brings_home_what_there_is():
                           "mkdir outputs; echo early > outputs/x; exec sleep 1000")
         assert done.returncode not in (0, 125) and "max_duration" in done.err, (done.returncode, done.err)
         assert (home.home_of(home.newest()) / "outputs/x").read_text() == "early\n"
+        home.nothing_left()
+
+
+def test_a_tunnel_leads_to_the_tasks_ports_while_the_run_is_attached():
+    with Home() as home, socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]  # the machine has it for itself, or another one is told
+        home.file("task.yaml", f"resources: {{ports: {port}}}\nrun: |\n  echo from the machine > index.html\n"
+                  f"  touch ready; timeout 60 python3 -m http.server {port} --bind 127.0.0.1 & while [ ! -e seen ]; do sleep 0.1; done; kill %1\n")
+        taken.close()
+        process = subprocess.Popen([FERRY, "run", "task.yaml", "--infra", "rehearsal"], cwd=home.work, env=home.env, stdin=subprocess.DEVNULL,
+                                   stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        local = None
+        for line in process.stdout:
+            told = re.search(r"port (\d+) of the machine is http://localhost:(\d+) while ferry is attached", line)
+            if told:
+                assert int(told[1]) == port and told[2] != told[1], line
+                local = told[2]
+                break
+        assert local, "no tunnel was told"
+
+        def page():
+            try:
+                return urllib.request.urlopen(f"http://localhost:{local}/", timeout=5).read()
+            except OSError:
+                return None
+
+        assert home.wait_for("the machine's page", page, 60) == b"from the machine\n"
+        name = home.newest()["run"]
+        home.good("ssh", name, "--", f"touch ferry/{name}/seen")
+        process.stdout.read()
+        assert process.wait() == 0 and page() is None, "the tunnel ends with the run"
         home.nothing_left()
 
 

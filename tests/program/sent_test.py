@@ -43,6 +43,34 @@ def test_keys_stay_links_can_be_followed_and_the_training_knows_its_commit():
         home.nothing_left()
 
 
+def test_mounts_go_over_beside_the_workdir_and_are_no_outputs():
+    with Home() as home:
+        (home.root / "sets/deep").mkdir(parents=True)
+        (home.root / "sets/deep/rows").write_text("12\n")
+        (home.root / "sets/.netrc").write_text("machine x password y\n")
+        (home.root / "one.json").write_text("{}\n")
+        home.file("task.yaml", "envs: {WHERE: ../sets}\nfile_mounts:\n  ~/sets: ${WHERE}\n  conf/one.json: ../one.json\n  ~/sky_workdir/far: ../sets/deep\n"
+                  "run: |\n  cat ~/sets/deep/rows conf/one.json ~/sky_workdir/far/rows; ls -A ~/sets; echo new > ~/sky_workdir/model.pt\n"
+                  "  echo $SKYPILOT_JOB_RANK $SKYPILOT_SETUP_NODE_RANK $SKYPILOT_CLUSTER_INFO\n")
+        done = home.good("run", "task.yaml", "--infra", "rehearsal")
+        lines = done.out.splitlines()
+        assert lines[:4] == ["12", "{}", "12", "deep"] and lines[4].startswith("0 0 {") and '"cluster_name"' in lines[4], done.out
+        assert "4 files" in done.err and "file_mounts: of " in done.err and ".netrc" in done.err, done.err
+        results = home.home_of(home.newest())
+        assert (results / "model.pt").read_text() == "new\n" and not (results / ".ferry-mounts").exists() and not (results / "conf").exists()
+        home.nothing_left()
+
+
+def test_a_mount_that_is_not_there_is_refused_before_anything_is_rented():
+    with Home() as home:
+        home.file("task.yaml", "file_mounts:\n  a: ./nowhere\n  ~/b: ~/.ssh\nrun: ls\n")
+        (home.root / ".ssh").mkdir(exist_ok=True)
+        done = home.ferry("run", "task.yaml", "--infra", "rehearsal", env={"HOME": str(home.root)})
+        assert done.returncode == 125 and "task.yaml:2:6: file_mounts: there is no " in done.err, done.err
+        assert "task.yaml:3:8: file_mounts: " in done.err and "which is never sent" in done.err, done.err
+        assert home.runs("--all") == []
+
+
 def test_a_home_folder_is_no_workdir():
     with Home() as home:
         for folder in (home.root, home.root.parent, "/"):

@@ -227,5 +227,22 @@ def test_help_answers_about_commands_and_exit_codes():
         assert done.returncode == 2 and "ferry help exit-codes" in done.err, done.err
 
 
+def test_a_script_a_notebook_or_a_command_without_dashes_is_run_and_the_whole_line_is_said():
+    with Home() as home:
+        home.file("model.py", "import sys\nprint('model', sys.argv[1:])\n")
+        done = home.good("run", "model.py", "--epochs", "3", "--infra", "rehearsal")
+        assert done.out == "model ['--epochs', '3']\n" and "ferry run --infra rehearsal -- python3 model.py --epochs 3" in done.err, done
+        # The only script of a folder without a task file, and a program's name.
+        done = home.good("run", "--infra", "rehearsal")
+        assert done.out == "model []\n" and "no task file: model.py is run" in done.err, done
+        done = home.good("plan", "python", "model.py", "--region", "x")
+        assert "ferry plan -- python model.py --region x" in done.err, done.err
+        home.file("train.ipynb", json.dumps({"cells": [], "metadata": {}, "nbformat": 4, "nbformat_minor": 5}))
+        done = home.ferry("run", "--infra", "rehearsal", "nothing.ipynb")
+        assert done.returncode == 125 and "no such task file" in done.err, done.err
+        done = home.good("plan", "train.ipynb")
+        assert "comes home as outputs/train.ipynb" in done.err, done.err
+
+
 if __name__ == "__main__":
     main(globals())

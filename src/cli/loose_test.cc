@@ -1,0 +1,91 @@
+#include "cli/loose.h"
+
+#include <gtest/gtest.h>
+
+#include <filesystem>
+
+#include "base/text.h"
+
+namespace ferry::cli {
+namespace {
+
+/// In a folder of its own, with run's options as they are by kind.
+class Loose : public testing::Test {
+ protected:
+  Loose() {
+    std::filesystem::current_path(dir.path());
+    run->add_option("task", task);
+    run->add_option("-n,--name", text);
+    run->add_option("--gpus", text);
+    run->add_option("-w,--workdir", text);
+    run->add_option("-e,--env", list)->allow_extra_args(false);
+    run->add_flag("-y,--yes", flag);
+    app.add_option("--profile", text);
+  }
+  ~Loose() override { std::filesystem::current_path(before); }
+  Loose(const Loose&) = delete;
+  Loose& operator=(const Loose&) = delete;
+  void file(const std::string& name) { ASSERT_TRUE(os::write_file(dir.path() / name, "x\n")); }
+  std::string put(std::vector<std::string> words, std::string* told = nullptr) {
+    const auto line = put_dashes(app, *run, words);
+    if (told) *told = line.value_or("");
+    return line ? join(words, " ") : "";
+  }
+  os::Path before = std::filesystem::current_path();
+  os::TempDir dir;
+  CLI::App app{"", "ferry"};
+  CLI::App* run = app.add_subcommand("run", "");
+  std::string task, text;
+  std::vector<std::string> list;
+  bool flag = false;
+};
+
+TEST_F(Loose, ACommandGetsItsDashesBehindFerrysOwnOptions) {
+  std::string told;
+  EXPECT_EQ(put({"python", "train.py", "--name", "x"}, &told), "-- python train.py --name x");
+  EXPECT_EQ(told, "a command stands behind --:  ferry run -- python train.py --name x");
+  EXPECT_EQ(put({"--gpus", "A10G", "-e", "A=b", "-y", "torchrun", "a b.py"}, &told), "--gpus A10G -e A=b -y -- torchrun a b.py");
+  EXPECT_TRUE(told.ends_with("-- torchrun 'a b.py'")) << told;
+  EXPECT_EQ(put({"--gpus=A10G", "--profile", "p", "bash", "-c", "x"}), "--gpus=A10G --profile p -- bash -c x");
+  for (const std::vector<std::string>& fine :
+       {std::vector<std::string>{"--", "python", "x"}, {"task.yaml"}, {"--gpus", "A10G"}, {"examples/digits"}, {"-"}, {}})
+    EXPECT_EQ(put(fine), "") << join(fine, " ");
+}
+
+TEST_F(Loose, AScriptIsRunByItsInterpreterAndOptionsOfFerrysStayFerrys) {
+  file("model.py");
+  file("go.sh");
+  std::string told;
+  EXPECT_EQ(put({"model.py", "--epochs", "3", "--gpus", "A10G", "--yes"}, &told),
+            "--gpus A10G --yes -- python3 model.py --epochs 3");
+  EXPECT_EQ(told, "a script is run:  ferry run --gpus A10G --yes -- python3 model.py --epochs 3");
+  EXPECT_EQ(put({"-y", "go.sh", "--", "--name", "x"}), "-y -- bash go.sh --name x");
+  EXPECT_EQ(put({"./model.py"}), "-- python3 model.py");
+  const auto far = (dir.path() / "model.py").string();
+  EXPECT_EQ(put({far}), "--workdir " + dir.path().string() + " -- python3 model.py");
+  EXPECT_EQ(put({"-w", ".", far}), "-w . -- python3 " + far);
+  EXPECT_EQ(put({"missing.py"}), "");
+}
+
+TEST_F(Loose, ANotebookIsExecutedAndComesHome) {
+  file("train.ipynb");
+  std::string told;
+  const auto words = put({"train.ipynb", "--gpus", "T4"}, &told);
+  EXPECT_TRUE(words.starts_with("--gpus T4 -- mkdir -p outputs\n")) << words;
+  EXPECT_NE(words.find("papermill -k python3 --log-output 'train.ipynb' outputs/'train.ipynb'"), words.npos) << words;
+  EXPECT_NE(told.find("comes home as outputs/train.ipynb"), told.npos) << told;
+}
+
+TEST_F(Loose, OfAFolderTheScriptIsTakenThatCannotBeAnother) {
+  EXPECT_EQ(lone_script("."), std::nullopt);
+  file("a.py");
+  file("setup.py");
+  EXPECT_EQ(lone_script("."), "a.py");
+  file("b.ipynb");
+  EXPECT_EQ(lone_script("."), std::nullopt);
+  file("train.py");
+  EXPECT_EQ(lone_script("."), "train.py");
+}
+
+}  // namespace
+}  // namespace ferry::cli
