@@ -6,6 +6,7 @@
 #include <CLI/CLI.hpp>
 
 #include "os/file.h"
+#include "task/settings.h"
 #include "task/task.h"
 
 namespace ferry::cli {

@@ -1,21 +1,14 @@
 #include "cli/way_out.h"
 
 #include "base/text.h"
+#include "cli/task_options.h"
 #include "os/env.h"
 #include "rehearsal/rehearsal.h"
 #include "rehearsal/way_out.h"
-#include "task/rehearsal_settings.h"
 
 namespace ferry::cli {
 
 namespace {
-
-Result<task::RehearsalSettings> rehearsal_settings() {
-  const auto file = os::config_dir() / "config.yaml";
-  if (!os::exists(file)) return task::RehearsalSettings();
-  TRY_SET(text, "", os::read_file(file, 1 << 20));
-  return task::parse_rehearsal_settings(text, file.string());
-}
 
 /// What closes the way; empty: it is open.
 std::string what_closes(const WayOutOptions& options, const task::RehearsalSettings& settings) {
@@ -54,16 +47,18 @@ void WayOutOptions::add_to(CLI::App& command) {
 }
 
 std::string internet_line(const std::string& walls) {
-  const auto settings = rehearsal_settings();
-  if (!settings) return settings.error().what;
-  const auto closed_by = what_closes({}, *settings);
-  const auto way = closed_by.empty() ? rehearsal::persons_way_out(settings->reach) : Result<sandbox::WayOut>(sandbox::WayOut());
+  const auto all = personal_settings();
+  if (!all) return all.error().what;
+  const auto& settings = all->rehearsal;
+  const auto closed_by = what_closes({}, settings);
+  const auto way = closed_by.empty() ? rehearsal::persons_way_out(settings.reach) : Result<sandbox::WayOut>(sandbox::WayOut());
   return way ? sentence(walls, *way, closed_by) : way.error().what;
 }
 
 Status lay_way_out(const WayOutOptions& options, run::Order& order) {
   if (order.task.wishes()[0].infra.value_or(task::Infra{}).world != task::World::rehearsal) return {};
-  TRY_SET(settings, "", rehearsal_settings());
+  TRY_SET(all, "", personal_settings());
+  const auto& settings = all.rehearsal;
   const auto closed_by = what_closes(options, settings);
   auto reach = settings.reach;
   reach.insert(reach.end(), options.reach.begin(), options.reach.end());

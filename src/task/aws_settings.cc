@@ -170,46 +170,4 @@ Status AwsReader::add_subnets(const Entry& entry, std::string_view region) {
   return {};
 }
 
-namespace {
-
-class SettingsReader : FieldReader {
- public:
-  using FieldReader::FieldReader;
-  Settings read(const Node& root) {
-    Settings out;
-    for (const auto& entry : root.entries) {
-      if (entry.value->type == Type::null) continue;
-      if (entry.name == "aws") keep(AwsReader(file_, task_, found_).read(entry));
-      if (entry.name != "defaults") continue;
-      constexpr std::array<std::string_view, 2> whose = {"ferry", "skypilot"};
-      const auto choice = choice_of(entry, whose);
-      if (choice) out.skypilot_defaults = *choice == "skypilot";
-      if (!choice) found_.push_back(choice.error());
-    }
-    out.aws = task_.aws;
-    return out;
-  }
-};
-
-}  // namespace
-
-Result<Settings> parse_settings(std::string_view yaml, std::string_view file) try {
-  TRY_SET(root, "", read_yaml(yaml, file));
-  if (root->type == Type::null) return Settings();
-  if (root->type != Type::map) {
-    return complain(file, root->at,
-                    fmt::format("settings are a mapping of fields, not {}", called(root->type)), {},
-                    "write aws: and its fields below it");
-  }
-  Task task;
-  std::vector<Error> found;
-  check_fields(file, *root, "settings", task.not_yet, found);
-  auto settings = SettingsReader(file, task, found).read(*root);
-  in_order(found, file);
-  if (!found.empty()) return fail(std::move(found));
-  return settings;
-} catch (const std::exception& e) {
-  return complain(file, {}, "the settings cannot be read", e.what());
-}
-
 }  // namespace ferry::task

@@ -47,13 +47,4 @@ Status set_field(AwsSettings& settings, std::string_view field, std::string_view
 /// What `above` gives replaces what `settings` has.
 void lay_over(AwsSettings& settings, const AwsSettings& above);
 
-/// The person's own settings file, ~/.config/ferry/config.yaml: what every task has, unless it says otherwise.
-struct Settings {
-  AwsSettings aws;
-  /// `defaults: skypilot`: a task that says nothing of its size gets what SkyPilot gives it.
-  bool skypilot_defaults = false;
-};
-/// Complaints as parse_task()'s.
-Result<Settings> parse_settings(std::string_view yaml, std::string_view file);
-
 }  // namespace ferry::task

@@ -118,19 +118,5 @@ TEST(AwsSettings, WhatStandsAboveReplacesWhatIsBelowAndAKeyGoesWithItsFile) {
   EXPECT_EQ(own.ssh_proxy, "bastion");
 }
 
-TEST(AwsSettings, ThePersonsFileHoldsTheSameFields) {
-  const auto settings = parse_settings("aws:\n  ssh_proxy: ssm\n  instance_profile: ssm\n", "config.yaml");
-  ASSERT_TRUE(settings) << describe(settings.error());
-  EXPECT_EQ(settings->aws.ssh_proxy, "ssm");
-  EXPECT_FALSE(settings->skypilot_defaults);
-  EXPECT_TRUE(parse_settings("defaults: skypilot\n", "config.yaml")->skypilot_defaults);
-  EXPECT_THAT(parse_settings("defaults: sky\n", "config.yaml").error().what, HasSubstr("config.yaml:1:11: unknown defaults"));
-  EXPECT_TRUE(parse_settings("", "config.yaml"));
-  EXPECT_THAT(parse_settings("asw:\n", "config.yaml").error().advice, HasSubstr("did you mean 'aws'?"));
-  EXPECT_THAT(parse_settings("run: 'true'\n", "config.yaml").error().what,
-              HasSubstr("config.yaml:1:1: unknown field 'run'"));
-  EXPECT_THAT(parse_settings("[aws]", "config.yaml").error().what, HasSubstr("a mapping"));
-}
-
 }  // namespace
 }  // namespace ferry::task::aws_settings_test

@@ -2,6 +2,7 @@
 #include <cstdint>
 #include <string_view>
 
+#include "task/settings.h"
 #include "task/task.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {

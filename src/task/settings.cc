@@ -1,0 +1,87 @@
+#include "task/settings.h"
+
+#include <array>
+
+#include "base/text.h"
+#include "task/field_reader.h"
+#include "task/fields.h"
+
+namespace ferry::task {
+namespace {
+
+using Type = Node::Type;
+
+class SettingsReader : FieldReader {
+ public:
+  using FieldReader::FieldReader;
+  Settings read(const Node& root) {
+    Settings out;
+    for (const auto& entry : root.entries) {
+      if (entry.value->type == Type::null) continue;
+      if (entry.name == "aws") keep(AwsReader(file_, task_, found_).read(entry));
+      if (entry.name == "rehearsal") keep(read_rehearsal(entry, out.rehearsal));
+      if (entry.name == "defaults") keep(read_defaults(entry, out));
+    }
+    out.aws = task_.aws;
+    return out;
+  }
+
+ private:
+  Status read_defaults(const Entry& entry, Settings& out) {
+    constexpr std::array<std::string_view, 2> whose = {"ferry", "skypilot"};
+    TRY_SET(choice, "", choice_of(entry, whose));
+    out.skypilot_defaults = choice == "skypilot";
+    return {};
+  }
+
+  Status read_rehearsal(const Entry& entry, RehearsalSettings& out) {
+    if (entry.value->type != Type::map)
+      return wrong_type(entry, "a mapping of fields", "write internet: false below it");
+    for (const auto& field : entry.value->entries) {
+      if (field.value->type == Type::null) continue;
+      if (field.name == "internet") {
+        TRY_SET(wanted, "", bool_of(field));
+        out.internet = wanted;
+      } else if (field.name == "reach") {
+        TRY("", read_reach(field, out.reach));
+      }
+    }
+    return {};
+  }
+
+  Status read_reach(const Entry& field, std::vector<std::string>& reach) {
+    if (field.value->type != Type::list) {
+      TRY_SET(place, "", text_of(field));
+      reach.push_back(place);
+      return {};
+    }
+    for (const auto& item : field.value->entries) {
+      TRY_SET(place, "", text_of(item));
+      reach.push_back(place);
+    }
+    return {};
+  }
+};
+
+}  // namespace
+
+Result<Settings> parse_settings(std::string_view yaml, std::string_view file) try {
+  TRY_SET(root, "", read_yaml(yaml, file));
+  if (root->type == Type::null) return Settings();
+  if (root->type != Type::map) {
+    return complain(file, root->at,
+                    fmt::format("settings are a mapping of fields, not {}", called(root->type)), {},
+                    "write aws: and its fields below it");
+  }
+  Task task;
+  std::vector<Error> found;
+  check_fields(file, *root, "settings", task.not_yet, found);
+  auto settings = SettingsReader(file, task, found).read(*root);
+  in_order(found, file);
+  if (!found.empty()) return fail(std::move(found));
+  return settings;
+} catch (const std::exception& e) {
+  return complain(file, {}, "the settings cannot be read", e.what());
+}
+
+}  // namespace ferry::task

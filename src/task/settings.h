@@ -1,0 +1,30 @@
+#pragma once
+/// \file
+/// The person's own settings file, ~/.config/ferry/config.yaml: what every task has, unless it says otherwise.
+
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/error.h"
+#include "task/aws_settings.h"
+
+namespace ferry::task {
+
+/// `rehearsal:`
+struct RehearsalSettings {
+  std::optional<bool> internet;    ///< false: machines of rehearsals have no way to the internet
+  std::vector<std::string> reach;  ///< HOST:PORT of this computer or its network that they reach besides; as written
+};
+
+struct Settings {
+  AwsSettings aws;
+  RehearsalSettings rehearsal;
+  /// `defaults: skypilot`: a task that says nothing of its size gets what SkyPilot gives it.
+  bool skypilot_defaults = false;
+};
+/// Complaints as parse_task()'s.
+Result<Settings> parse_settings(std::string_view yaml, std::string_view file);
+
+}  // namespace ferry::task

@@ -1,0 +1,50 @@
+#include "task/settings.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+namespace ferry::task::settings_test {
+namespace {
+
+using testing::HasSubstr;
+
+TEST(Settings, HoldTheFieldsOfATasksAws) {
+  const auto settings = parse_settings("aws:\n  ssh_proxy: ssm\n  instance_profile: ssm\n", "config.yaml");
+  ASSERT_TRUE(settings) << describe(settings.error());
+  EXPECT_EQ(settings->aws.ssh_proxy, "ssm");
+  EXPECT_FALSE(settings->skypilot_defaults);
+  EXPECT_TRUE(parse_settings("defaults: skypilot\n", "config.yaml")->skypilot_defaults);
+  EXPECT_THAT(parse_settings("defaults: sky\n", "config.yaml").error().what, HasSubstr("config.yaml:1:11: unknown defaults"));
+  EXPECT_TRUE(parse_settings("", "config.yaml"));
+  EXPECT_THAT(parse_settings("asw:\n", "config.yaml").error().advice, HasSubstr("did you mean 'aws'?"));
+  EXPECT_THAT(parse_settings("run: 'true'\n", "config.yaml").error().what,
+              HasSubstr("config.yaml:1:1: unknown field 'run'"));
+  EXPECT_THAT(parse_settings("[aws]", "config.yaml").error().what, HasSubstr("a mapping"));
+}
+
+TEST(Settings, OfRehearsalsSayWhetherThereIsInternetAndWhatElseIsReached) {
+  const auto both =
+      parse_settings("aws: {key_name: k}\nrehearsal:\n  internet: no\n  reach: [localhost:3141, 10.0.0.5:80]\n", "c");
+  ASSERT_TRUE(both) << describe(both.error());
+  EXPECT_EQ(both->rehearsal.internet, false);
+  EXPECT_THAT(both->rehearsal.reach, testing::ElementsAre("localhost:3141", "10.0.0.5:80"));
+  EXPECT_EQ(both->aws.key_name, "k");
+  EXPECT_THAT(parse_settings("rehearsal: {reach: 'localhost:1'}", "c")->rehearsal.reach, testing::ElementsAre("localhost:1"));
+  for (const char* nothing : {"", "aws:\n", "rehearsal:\n", "rehearsal: {internet: }\n"}) {
+    const auto read = parse_settings(nothing, "c");
+    ASSERT_TRUE(read) << nothing;
+    EXPECT_FALSE(read->rehearsal.internet);
+  }
+}
+
+TEST(Settings, MistakesAreSaidWithTheirPlace) {
+  EXPECT_THAT(parse_settings("rehearsal: {internt: no}", "c.yaml").error().advice, HasSubstr("internet"));
+  for (const char* wrong : {"rehearsal: 1", "rehearsal: {internet: 7x}", "rehearsal: {reach: {a: 1}}", "rehersal: {}", "- a"}) {
+    const auto read = parse_settings(wrong, "c.yaml");
+    ASSERT_FALSE(read) << wrong;
+    EXPECT_THAT(read.error().what, HasSubstr("c.yaml:1:")) << wrong;
+  }
+}
+
+}  // namespace
+}  // namespace ferry::task::settings_test
