@@ -3,6 +3,10 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "base/text.h"
+#include "os/process.h"
+#include "run/preflight.h"
+
 namespace ferry::run {
 
 TEST(Packages, AModuleLeadsToThePackageThatBringsIt) {
@@ -32,6 +36,33 @@ TEST(Packages, WhatATrainingLackedIsSaidInItsLastLines) {
               for (int i = 0; i < 50; ++i) many += "epoch\n";
               return many;
             }()), "") << "it went on after that";
+}
+
+TEST(CutOff, CheckSaysByPackageWhatCannotBeInstalled) {
+  if (os::run_command({.argv = {"python3", "-c", "1"}})->exit.code != 0) GTEST_SKIP() << "no python3";
+  const os::TempDir dir("cut-off");
+  ASSERT_TRUE(os::write_file(dir.path() / "train.py", "import json, ferrynone.sub\nfrom torch.utils.tensorboard import SummaryWriter\n"));
+  ASSERT_TRUE(os::write_file(dir.path() / "requirements.txt", "# ours\n-r more.txt\nferrynone>=2 ; python_version > '3'\n"));
+  ASSERT_TRUE(os::write_file(dir.path() / "more.txt", "ferryother\n./local\n"));
+  ASSERT_TRUE(os::make_dirs(dir.path() / "local"));
+  ASSERT_TRUE(os::write_file(dir.path() / "local/setup.py", ""));
+  task::Task task;
+  task.run = "python train.py";
+  task.resources.infra = task::Infra{.world = task::World::rehearsal};
+  const auto all = [&](const std::string& cut_off) {
+    const auto looked = preflight(task, dir.path(), {.cut_off = cut_off});
+    return looked ? join(looked->warnings, "\n") : describe(looked.error());
+  };
+  const auto open = all("");
+  EXPECT_EQ(open.find("is not on this computer"), open.npos) << open;
+  EXPECT_THAT(open, testing::HasSubstr("train.py:2: nothing in the workdir provides torch.utils.tensorboard (no requirements.txt line, no setup; write  tensorboard  into one)"));
+  const auto closed = all("nothing leads out");
+  EXPECT_THAT(closed, testing::HasSubstr("more.txt:1: ferryother is not on this computer, and nothing leads out: pip cannot install it"));
+  EXPECT_THAT(closed, testing::HasSubstr("requirements.txt:3: ferrynone>=2"));
+  EXPECT_EQ(closed.find("local"), closed.npos) << closed;
+  EXPECT_EQ(closed.find("train.py:1: ferrynone"), closed.npos) << "it is said once: " << closed;
+  task.setup = "pip install x";
+  EXPECT_THAT(all("nothing leads out"), testing::HasSubstr("setup installs packages, and nothing leads out"));
 }
 
 }  // namespace ferry::run

@@ -82,6 +82,14 @@ void look_at_setup(const std::string& setup, std::vector<std::string>& warnings)
                                  commands));
 }
 
+/// Without a package index nearly all that setup may install is missing.
+void look_at_installing(const std::string& setup, const std::string& cut_off, std::vector<std::string>& warnings) {
+  if (cut_off.empty() || setup.find("--no-index") != setup.npos) return;
+  const bool by_apt = setup.find("apt-get install") != setup.npos || setup.find("apt install") != setup.npos;
+  if (by_apt || installs_itself(setup))
+    warnings.push_back(fmt::format("setup installs packages, and {}: only what lies in the workdir can be installed", cut_off));
+}
+
 /// A path that something names, exists here and would not be there. `who` is the command, or FILE:LINE.
 Status look_at_path(const task::Task& task, const os::Path& workdir, const sync::Tree& tree,
                     const std::string& who, const std::string& path) {
@@ -427,6 +435,7 @@ Result<Preflight> preflight(const task::Task& task, const os::Path& workdir, con
   look_at_conda(task, wishes, out.warnings);
   out.warnings.insert(out.warnings.end(), wishes.notes.begin(), wishes.notes.end());
   look_at_setup(task.setup, out.warnings);
+  look_at_installing(task.setup, looking.cut_off, out.warnings);
   TRY("", look_at_python(task, workdir, python, wishes, looking.cut_off, out));
   auto quiet = task.outputs;
   if (quiet.empty()) quiet.emplace_back("outputs/");
