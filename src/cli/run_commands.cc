@@ -118,7 +118,7 @@ int run_command(const Program& program, const RunOptions& options, bool only_reh
   if (const auto exists = settle_hardware(options.task, described->task); !exists)
     return report(exists.error());
   auto world = World::open(program.carried, face_for(in_json()), true);
-  if (!world) return report(world.error());
+  if (!world) return report(world.error(), true);
   if (auto settled = (*world)->settle(); !settled) (*world)->progress().error(settled.error());
   run::Order order;
   order.task = std::move(described->task);
