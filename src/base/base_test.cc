@@ -152,5 +152,18 @@ TEST(Bills, AMinuteIsChargedAtLeastAndThenEverySecondThatBegan) {
   EXPECT_EQ(bill.address, Usd{910});
 }
 
+TEST(Errors, AProgramIsToldWhatCanBeDoneAboutThem) {
+  const Error full{Kind::no_capacity, "no room", "none in us-east-1", "name another region", "InsufficientInstanceCapacity"};
+  EXPECT_EQ(error_json(full), (Json{{"code", "InsufficientInstanceCapacity"},
+                                    {"kind", "no_capacity"},
+                                    {"message", "no room"},
+                                    {"why", "none in us-east-1"},
+                                    {"fix", "name another region"},
+                                    {"retryable", true}}));
+  for (const auto kind : {Kind::throttled, Kind::lost, Kind::timeout}) EXPECT_TRUE(may_work_later(kind)) << name(kind);
+  for (const auto kind : {Kind::bad_input, Kind::denied, Kind::quota, Kind::cancelled, Kind::bug, Kind::conflict})
+    EXPECT_FALSE(may_work_later(kind)) << name(kind);
+}
+
 }  // namespace
 }  // namespace ferry

@@ -137,7 +137,7 @@ void add_account_commands(CLI::App& app, Program& program) {
   auto options = std::make_shared<Options>();
   const auto choose = [&program](CLI::App* command, std::function<Result<int>(World&)> act) {
     command->callback([&program, act] {
-      program.chosen = [&program, act] { return with_settled_world(program.carried, act); };
+      program.chosen = [&program, act] { return with_settled_world(program.carried, act, true); };
     });
   };
 
@@ -155,7 +155,7 @@ void add_account_commands(CLI::App& app, Program& program) {
     if (!quota_command->get_subcommands().empty()) return;
     program.chosen = [&program, options] {
       return with_settled_world(
-          program.carried, [options](World& world) { return quota(world, options->region); });
+          program.carried, [options](World& world) { return quota(world, options->region); }, true);
     };
   });
   auto* request =

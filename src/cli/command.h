@@ -70,7 +70,8 @@ std::string exit_codes();
 bool says_yes();
 
 /// Opens the world with plain progress on standard error, settles what dead ferries left, runs `act`. Errors
-/// are reported.
-int with_settled_world(const Carried& carried, const std::function<Result<int>(World&)>& act);
+/// are reported; `may_try_later`: as report() has it.
+int with_settled_world(const Carried& carried, const std::function<Result<int>(World&)>& act,
+                       bool may_try_later = false);
 
 }  // namespace ferry::cli

@@ -29,7 +29,7 @@ constexpr ExitCode codes_of_commands[] = {
     {"0", "done"},
     {"1", "check: something is wrong; down --all: not everything could be looked at; a question was answered with no"},
     {"2", "a mistake on the command line"},
-    {"75", "ferry could not do it now, and the same command may work later: the cloud is asked too often or out of reach"},
+    {"75", "quota, catalog update: the cloud was asked too often or is out of reach; the same command may work later"},
     {"125", "ferry could not do it; what, why and what to do are on standard error"},
 };
 
@@ -79,7 +79,7 @@ Result<int> wait(World& world, const std::vector<std::string>& names) {
     }
     // One that cannot be waited for does not keep the others from being heard.
     if (!code) (void)report(code.error());
-    const int its_code = code ? *code : run::exit_code_for(code.error().kind);
+    const int its_code = code.value_or(run::ferry_failed);
     if (first == 0 && its_code != 0) told = name;
     if (first == 0) first = its_code;
     TRY_SET(view, "", view_of(world, name));

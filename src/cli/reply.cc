@@ -42,12 +42,12 @@ std::string event_schema() {
   return "ferry." + (command == "rehearse" ? "run" : command) + ".event/1";
 }
 
-/// The result where there is no run, and perhaps never was one.
+/// The result where a command could not be done; the events know the run, if there is one.
 Json result_without_run(int code) {
   const bool is_run = answering->command == "run" || answering->command == "rehearse";
-  return {{"run", Json()},     {"infra", Json()}, {"outcome", is_run ? Json("not_started") : Json()},
-          {"exit_code", code}, {"outputs", Json()}, {"cost", Json()},
-          {"error", Json()}};
+  return {{"infra", Json()},   {"outcome", is_run ? Json("not_started") : Json()},
+          {"exit_code", code}, {"outputs", Json()},
+          {"cost", Json()},    {"error", Json()}};
 }
 
 Json error_object(const Error& error, int code) {
@@ -82,6 +82,7 @@ std::string answer_at_signal() {
     object["schema"] = event_schema();
     object["ferry_version"] = ferry_version();
     object["event"] = "result";
+    object["run"] = nullptr;
     object["time"] = os::iso_time(os::system_clock().now_ms(), true);
     object["error"] = error_json(error);
   }
@@ -126,13 +127,14 @@ void reply(std::string_view schema, Json object) {
   write_answer(dump_json(object) + "\n");
 }
 
-int report(const Error& error) {
+int report(const Error& error, bool may_try_later) {
   watch::make_progress(watch::Face::plain, 2, 2)->error(error);
   if (in_json()) {
     if (!answering->error) answering->error = error;
     if (answering->goes_on && !has_answered) events().error(error);
   }
-  return error.code == plan::no_such_hardware ? usage_error : run::exit_code_for(error.kind);
+  if (error.code == plan::no_such_hardware) return usage_error;
+  return may_try_later ? run::exit_code_for(error.kind) : run::ferry_failed;
 }
 
 int report_usage(const std::string& what, const std::string& advice) {

@@ -35,8 +35,9 @@ void reply_result(const Json& result);
 /// With --json, of all others: the object, with "schema" as told ("ferry.ps/1") and "ferry_version".
 void reply(std::string_view schema, Json object);
 
-/// Shows an error the way every command does, and gives the exit code for it.
-int report(const Error& error);
+/// Shows an error the way every command does, and gives the exit code for it: 125, or, of a command that had rented
+/// nothing and holds nothing (`may_try_later`), 75 where it may work later.
+int report(const Error& error, bool may_try_later = false);
 /// The same for a mistake on the command line: 2.
 int report_usage(const std::string& what, const std::string& advice);
 

@@ -125,7 +125,7 @@ int run_command(const Program& program, const RunOptions& options, bool only_reh
     return report_usage("--no-internet and --reach are for rehearsals; this run's machine is none",
                         "leave them out, or add --infra rehearsal or --rehearse");
   auto world = World::open(program.carried, face_for(in_json()), true);
-  if (!world) return report(world.error());
+  if (!world) return report(world.error(), true);
   if (auto settled = (*world)->settle(); !settled) (*world)->progress().error(settled.error());
   run::Order order;
   order.task = std::move(described->task);

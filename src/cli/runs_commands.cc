@@ -305,15 +305,16 @@ Result<int> down(World& world, const std::string& name, const DownFlags& flags) 
   if (flags.every_ledger && !flags.all)
     return fail(Kind::bad_input, "--every-ledger goes with --all", {}, "ferry down --all --every-ledger");
   if (flags.all) return down_all(world, flags);
+  TRY_SET(run, "", world.ledger().run(name));
   if (flags.forget) {
     TRY_SET(left, "", run::forget(world.doors(), name));
-    if (in_json()) say_down(name, {}, {}, left, left.empty());
+    if (in_json()) say_down(run.name, {}, {}, left, left.empty());
     for (const auto& line : left) fmt::print("{}\n", line);
     fmt::print("{}: given up; no machine of it is known\n", name);
     return 0;
   }
   TRY_SET(ended, "", run::down(world.doors(), name, !flags.no_fetch));
-  if (in_json()) say_down(name, ended, {}, {}, true);
+  if (in_json()) say_down(run.name, ended, {}, {}, true);
   print_ended(ended);
   fmt::print("{}: nothing left running\n", name);
   return 0;

@@ -92,12 +92,13 @@ bool says_yes() {
   return !value.empty() && value != "0" && value != "no" && value != "false";
 }
 
-int with_settled_world(const Carried& carried, const std::function<Result<int>(World&)>& act) {
+int with_settled_world(const Carried& carried, const std::function<Result<int>(World&)>& act,
+                       bool may_try_later) {
   auto world = World::open(carried, watch::Face::plain, false);
   if (!world) return report(world.error());
   if (auto settled = run::settle((*world)->doors()); !settled) return report(settled.error());
   auto done = act(**world);
-  return done ? *done : report(done.error());
+  return done ? *done : report(done.error(), may_try_later);
 }
 
 }  // namespace ferry::cli

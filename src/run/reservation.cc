@@ -51,7 +51,7 @@ Result<Lifetime> within_block(const cloud::Reservation& block, Lifetime lifetime
   while (lifetime.max_duration.count() > 0 && lifetime.max_duration + lifetime.linger() > left)
     lifetime.max_duration -= std::max(Seconds(1), lifetime.max_duration / 50);
   if (lifetime.max_duration >= Seconds(60)) return lifetime;
-  return fail(Kind::no_capacity, fmt::format("the capacity block {} is as good as over", block.id),
+  return fail(Kind::bad_input, fmt::format("the capacity block {} is as good as over", block.id),
               "EC2 ends its machines half an hour before its end, which is " + os::iso_time(block.end_ms));
 }
 

@@ -13,7 +13,7 @@ namespace ferry::run {
 Result<std::optional<cloud::Reservation>> confine_to_reservation(Doors& doors, task::Task& task);
 
 /// The lifetime, cut to what is left of a capacity block: EC2 ends its machines half an hour before it is
-/// over. Fails no_capacity when that leaves no time.
+/// over. Fails bad_input when that leaves no time.
 Result<Lifetime> within_block(const cloud::Reservation& block, Lifetime lifetime, std::int64_t now_ms);
 
 }  // namespace ferry::run

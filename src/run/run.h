@@ -45,7 +45,7 @@ struct Order {
 /// Exit code when ferry itself failed.
 inline constexpr int ferry_failed = 125;
 /// When it could not do it now, and the same command may work later (EX_TEMPFAIL of sysexits.h): no capacity, asked
-/// too often, the network or the cloud out of reach. Of a run: nothing was rented.
+/// too often, the network or the cloud out of reach. Nothing was rented.
 inline constexpr int try_later = 75;
 /// Which of the two it is.
 constexpr int exit_code_for(Kind kind) { return may_work_later(kind) ? try_later : ferry_failed; }

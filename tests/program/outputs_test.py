@@ -28,7 +28,8 @@ def brought(home):
                 seen[str(path.relative_to(top))] = "-> " + os.readlink(path)
             elif path.is_file():
                 seen[str(path.relative_to(top))] = path.read_text(errors="replace")
-    seen.pop("train.log", None)
+    for own in ("train.log", "run.json"):
+        seen.pop(own, None)
     return seen
 
 
