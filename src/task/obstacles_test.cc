@@ -231,6 +231,7 @@ TEST(Obstacles, WhatCanBeReadBesideThemIsThereForWhoWantsToLookFurther) {
   EXPECT_EQ(reading.found.size(), 1U);
   EXPECT_TRUE(reading.hardware);
   EXPECT_EQ(reading.task.resources.accelerators.choices.at(0).name, "A10");
+  EXPECT_TRUE(read_task("resources: {cloud: gcp, accelerators: A10}\n", "t").hardware);
   EXPECT_FALSE(read_task("resources: {accelerators: A10, use_spot: x}\n", "t").hardware);
   EXPECT_FALSE(read_task("[a\n", "t").hardware);
   EXPECT_TRUE(accepted("setup: a\nrun: b\n").may_be_skypilots);

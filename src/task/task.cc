@@ -69,13 +69,13 @@ class TaskReader : FieldReader {
   TaskReader(std::string_view file, Task& task, std::vector<Error>& found, const Decided& decided)
       : FieldReader(file, task, found), decided_(decided) {}
 
-  /// True if nothing was wrong with its resources.
+  /// True if nothing was wrong with its resources but where they are.
   bool read(const Node& root) {
     bool hardware = true;
     for (const auto& entry : root.entries) {
       const auto before = found_.size();
       if (entry.value->type != Type::null) keep(read_field(entry));
-      if (entry.name == "resources") hardware = found_.size() == before;
+      if (entry.name == "resources") hardware = found_.size() == before + elsewhere_;
     }
     keep(choose_container());
     if (!task_.workdir.empty()) keep(check_workdir(root));
@@ -110,7 +110,12 @@ class TaskReader : FieldReader {
     if (entry.name == "name") return read_name(entry);
     if (entry.name == "workdir") return read_workdir(entry);
     if (entry.name == "num_nodes") return read_nodes(entry);
-    if (entry.name == "resources") return ResourcesReader(file_, task_, found_, decided_).read(entry);
+    if (entry.name == "resources") {
+      ResourcesReader reader(file_, task_, found_, decided_);
+      auto read = reader.read(entry);
+      elsewhere_ = reader.elsewhere();
+      return read;
+    }
     if (entry.name == "envs") return read_variables(entry, task_.envs, task_.missing_envs);
     if (entry.name == "secrets") return read_secrets(entry);
     if (entry.name == "setup") return read_script(entry, task_.setup);
@@ -351,6 +356,7 @@ class TaskReader : FieldReader {
   }
 
   const Decided& decided_;
+  std::size_t elsewhere_ = 0;  // complaints about places on other clouds
 };
 
 bool may_be_skypilots(const Node& root) {

@@ -153,7 +153,7 @@ Result<Task> parse_task(std::string_view yaml, std::string_view file, const Deci
 struct Reading {
   Task task;                 ///< without what was wrong
   std::vector<Error> found;  ///< all that is wrong, in the order of the file; empty: parse_task() would accept it
-  bool hardware = false;     ///< `resources` was read whole
+  bool hardware = false;     ///< `resources` was read whole, but perhaps for a place on another cloud
 };
 /// As parse_task(), for those who have something to find out beside it.
 Reading read_task(std::string_view yaml, std::string_view file, const Decided& decided = {});
