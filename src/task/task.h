@@ -97,7 +97,8 @@ struct Environment {
 
 /// A file or folder of this computer that goes to the machine beside the workdir.
 struct Mount {
-  std::string target;            ///< relative (below the workdir), ~/… or absolute; on the machine
+  /// On the machine: relative (below the workdir), ~/… or absolute; plain, no place of the system's.
+  std::string target;
   std::filesystem::path source;  ///< as written; relative to the caller's folder, or ~/…
   std::string at;                ///< "FILE:LINE:COLUMN" for complaints
 };
