@@ -5,6 +5,7 @@
 #include <filesystem>
 
 #include "base/text.h"
+#include "os/process.h"
 
 namespace ferry::cli {
 namespace {
@@ -74,6 +75,33 @@ TEST_F(Loose, ANotebookIsExecutedAndComesHome) {
   EXPECT_TRUE(words.starts_with("--gpus T4 -- mkdir -p outputs\n")) << words;
   EXPECT_NE(words.find("papermill -k python3 --log-output 'train.ipynb' outputs/'train.ipynb'"), words.npos) << words;
   EXPECT_NE(told.find("comes home as outputs/train.ipynb"), told.npos) << told;
+}
+
+TEST_F(Loose, ANotebookIsExecutedByWhatIsThereAndTheRestIsInstalled) {
+  file("sub dir.ipynb");
+  const auto bin = dir.path() / "bin";
+  ASSERT_TRUE(os::make_dirs(bin));
+  const auto program = [&](const char* name, const std::string& body) {
+    ASSERT_TRUE(os::write_file(bin / name, "#!/bin/sh\n" + body + "\n"));
+    std::filesystem::permissions(bin / name, std::filesystem::perms::all);
+  };
+  const auto run_it = [&] {
+    os::SpawnOptions options;
+    options.argv = {"/bin/sh", "-c", *command_for("sub dir.ipynb")};
+    options.env = {{"PATH", bin.string()}};
+    options.cwd = dir.path();
+    const auto done = os::run_command(options, {}, Millis(20'000));
+    return done ? fmt::format("{} {}", done->exit.code, done->out) : done.error().what;
+  };
+  program("mkdir", "exec /bin/mkdir \"$@\"");
+  program("python3", "[ \"$1\" != -c ] || exit 1; echo \"python3 $*\"");
+  EXPECT_EQ(run_it(),
+            "0 python3 -m pip install -q nbconvert ipykernel\n"
+            "python3 -m nbconvert --to notebook --execute --ExecutePreprocessor.kernel_name=python3 --output-dir outputs sub dir.ipynb\n");
+  program("python3", "[ \"$2\" != pip ] || exit 3; [ \"$1\" = -m ]");
+  EXPECT_EQ(run_it(), "3 ");
+  program("papermill", "echo \"papermill $*\"; exit 7");
+  EXPECT_EQ(run_it(), "7 papermill -k python3 --log-output sub dir.ipynb outputs/sub dir.ipynb\n");
 }
 
 TEST_F(Loose, OfAFolderTheScriptIsTakenThatCannotBeAnother) {

@@ -10,7 +10,7 @@
 namespace ferry::cli {
 
 void TaskOptions::add_to(CLI::App& command) {
-  command.add_option("task", path, "A task file, a folder that holds task.yaml (or ferry.yaml), or - for standard input")
+  command.add_option("task", path, "A task file, a folder that holds task.yaml (or ferry.yaml), a script or notebook, or - for standard input")
       ->type_name("PATH");
   command.add_option("-n,--name", name, "Name of the task; runs are called NAME-xyz");
   command.add_option(

@@ -11,20 +11,15 @@ namespace ferry::run {
 
 namespace {
 
-constexpr std::string_view sky_folder = "~/sky_workdir/";
-
 /// A mount's place in the tree: the target below the workdir, or a place of ferry's own.
 struct Place {
   std::string path;
   bool is_outside = false;
 };
 Place place_of(const task::Mount& mount, std::size_t index) {
-  std::string target = mount.target;
-  if (target.starts_with(sky_folder)) target = target.substr(sky_folder.size());
-  if (target.starts_with('/') || target.starts_with('~')) return {fmt::format(".ferry-mounts/{}", index), true};
-  auto path = os::Path(target).lexically_normal().string();
-  while (path.ends_with('/')) path.pop_back();
-  return {path, false};
+  if (mount.target.starts_with('/') || mount.target.starts_with('~'))
+    return {fmt::format(".ferry-mounts/{}", index), true};
+  return {mount.target, false};
 }
 
 bool is_below(std::string_view path, std::string_view top) {
@@ -186,9 +181,7 @@ std::string link_line(const task::Task& task) {
   for (std::size_t i = 0; i < task.mounts.size(); ++i) {
     const auto place = place_of(task.mounts[i], i);
     if (!place.is_outside) continue;
-    auto target = task.mounts[i].target;
-    while (target.size() > 1 && target.ends_with('/')) target.pop_back();
-    links += fmt::format("ferry_link {} {}; ", shell_quoted(target), shell_quoted("/" + place.path));
+    links += fmt::format("ferry_link {} {}; ", shell_quoted(task.mounts[i].target), shell_quoted("/" + place.path));
   }
   const bool is_own_machine = task.wishes()[0].infra.value_or(task::Infra{}).world == task::World::ssh;
   const bool names_sky = (task.setup + task.run).find("sky_workdir") != std::string::npos;

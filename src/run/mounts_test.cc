@@ -53,7 +53,7 @@ class Mounts : public testing::Test {
 };
 
 TEST_F(Mounts, GoWithTheWorkdirWhereTheyAreMeantToBeOrInAFolderOfFerrysOwn) {
-  const auto tree = sent(mounting({{"data", beside / "set"}, {"./conf/x.json", beside / "one.json"}, {"~/cfg", beside / "one.json"}, {"/far", beside / "set/deep"}}));
+  const auto tree = sent(mounting({{"data", beside / "set"}, {"conf/x.json", beside / "one.json"}, {"~/cfg", beside / "one.json"}, {"/far", beside / "set/deep"}}));
   ASSERT_TRUE(tree) << describe(tree.error());
   EXPECT_EQ(join(paths_of(*tree), " "),
             ".ferry-mounts .ferry-mounts/2 .ferry-mounts/3 .ferry-mounts/3/b conf conf/x.json data data/a data/deep data/deep/b "
@@ -111,8 +111,8 @@ TEST_F(Mounts, CheckCountsThemAndLooksAtScriptsInThem) {
 }
 
 TEST_F(Mounts, LinksLeadToThemFromOutsideTheWorkdirAndFromSkyPilotsName) {
-  auto task = mounting({{"~/cfg/one.json", beside / "one.json"}, {(dir.path() / "far/set/").string(), beside / "set"},
-                        {"data", beside / "set"}, {"~/sky_workdir/x", beside / "one.json"}});
+  auto task = mounting({{"~/cfg/one.json", beside / "one.json"}, {(dir.path() / "far/set").string(), beside / "set"},
+                        {"data", beside / "set"}, {"x", beside / "one.json"}});
   task.run = "cat ~/sky_workdir/train.py";
   const auto line = link_line(task);
   EXPECT_EQ(std::ranges::count(line, '\n'), 1);

@@ -239,7 +239,7 @@ std::string installers_in(std::string_view shell_text) {
     conda = conda || command[0] == "conda" || command[0] == "mamba" || sources;
     for (std::size_t i = 0; i + 1 < command.size(); ++i) {
       const bool is_pip = (i == 0 && (command[i] == "pip" || command[i] == "pip3")) ||
-                          (i > 0 && command[i] == "pip" && command[i - 1] == "-m");
+                          (i > 0 && command[i] == "pip" && (command[i - 1] == "-m" || command[i - 1] == "uv"));
       pip = pip || (is_pip && command[i + 1] == "install");
       own_venv = own_venv || command[i + 1] == "venv" || command[i] == "virtualenv";
     }

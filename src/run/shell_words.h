@@ -20,7 +20,7 @@ std::vector<std::vector<std::string>> commands_in(std::string_view shell_text);
 std::vector<std::string> paths_read_by(std::string_view shell_text);
 
 /// Of `pip` (something is installed with it) and `conda`, what the text calls, in one word each, with a space between.
-/// A text that brings its own (Miniconda, a venv, uv) does not call it.
+/// A text that brings its own (Miniconda, a venv) does not call it.
 std::string installers_in(std::string_view shell_text);
 
 }  // namespace ferry::run

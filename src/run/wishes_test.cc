@@ -5,6 +5,7 @@
 #include "base/text.h"
 #include "run/preflight.h"
 #include "run/sent.h"
+#include "run/shell_words.h"
 
 namespace ferry::run {
 namespace {
@@ -128,6 +129,69 @@ TEST(Wishes, ALineThatNamesWhatWouldNotBeThereIsRefusedWithItsPlace) {
         "--extra-index-url https://h/\n", "./win.whl ; sys_platform == 'win32'\n", "-f https://h/wheels\n",
         "x @ file:custom.whl\n", "# -r ../no.txt\n"})
     EXPECT_EQ(refused(fine, {{"custom.whl", "x"}, {"sub/more.txt", "numpy\n"}}), "passed") << fine;
+}
+
+TEST(Wishes, AScriptThatSaysItsPackagesIsAskedWhereNoFileIsThere) {
+  const std::string block = "# /// script\n# dependencies = [\n#   'rich',\n# ]\n# ///\nimport rich\nimport polars\n";
+  const auto found = [&](const Map& files, const std::string& kind = "auto") {
+    const Files here(files);
+    task::Task task;
+    task.run = "python3 train.py";
+    task.environment.kind = kind;
+    return find_wishes(task, here.work(), *list_workdir(here.work(), false))->file;
+  };
+  EXPECT_EQ(found({{"train.py", block}}), "train.py");
+  EXPECT_EQ(found({{"train.py", "#!/usr/bin/env python3\n" + block}}), "train.py");
+  EXPECT_EQ(found({{"train.py", block}, {"requirements.txt", "rich\n"}}), "requirements.txt");
+  EXPECT_EQ(found({{"train.py", block}}, "none"), "");
+  EXPECT_EQ(found({{"train.py", "# /// script\n# dependencies = []\n# ///\n"}}), "");
+  EXPECT_EQ(found({{"train.py", "# dependencies = ['rich']\n"}}), "");
+  const Files here(Map{{"train.py", block}});
+  task::Task task;
+  task.run = "python3 train.py";
+  const auto looked = preflight(task, here.work());
+  ASSERT_TRUE(looked) << describe(looked.error());
+  const auto told = join(looked->warnings, "\n");
+  EXPECT_NE(told.find("provides polars"), told.npos) << told;
+  EXPECT_EQ(told.find("provides rich"), told.npos) << told;
+}
+
+TEST(Wishes, WhatATaskInstallsWithIsSeenInItsTextsAndScripts) {
+  const std::pair<const char*, const char*> texts[] = {
+      {"pip install a", "pip"},
+      {"python3 -m pip install -r r.txt && python x.py", "pip"},
+      {"if [ ! -d x ]; then pip3 install a; fi", "pip"},
+      {"pip list; echo pip install", ""},
+      {"uv pip install a", "pip"},
+      {"uv venv && uv pip install a", ""},
+      {"python -m venv v && v/bin/pip install a && pip install b", ""},
+      {"conda activate x", "conda"},
+      {"source activate x\npip install a", "pip conda"},
+      {"# conda activate x\necho conda", ""},
+      {"command -v conda || bash Miniconda3-latest.sh -b\nconda activate x", ""},
+      {"! mamba env create -f e.yml", "conda"}};
+  for (const auto& [text, installers] : texts) EXPECT_EQ(installers_in(text), installers) << text;
+  const Files here(Map{{"go.sh", "conda activate x\n"}});
+  task::Task task;
+  task.run = "bash go.sh";
+  EXPECT_EQ(find_wishes(task, here.work(), *list_workdir(here.work(), false))->installers, "conda");
+}
+
+TEST(Preflight, WhetherCondaWillBeThereIsSaidBeforeAnythingIsRented) {
+  const Files here(Map{{"x", ""}});
+  task::Task task;
+  task.run = "conda activate x";
+  const auto told = [&] { return join(preflight(task, here.work())->warnings, "\n"); };
+  EXPECT_NE(told().find("AWS's images have none any more: Miniforge is installed"), std::string::npos) << told();
+  task.resources.image.amis[""] = "ami-0123456789abcdef0";
+  EXPECT_NE(told().find("where your image has none"), std::string::npos) << told();
+  task.resources.infra = task::Infra{.world = task::World::ssh, .host = "box"};
+  EXPECT_NE(told().find("your machine must have it"), std::string::npos) << told();
+  task.environment = {.kind = "docker", .name = "a/b", .file = {}};
+  EXPECT_NE(told().find("the image must have it"), std::string::npos) << told();
+  task.run = "echo";
+  task.environment = {};
+  EXPECT_EQ(told().find("conda"), std::string::npos) << told();
 }
 
 TEST(Preflight, AScriptWithWindowsLineEndsIsRefusedWhereLinuxCannotRunIt) {

@@ -56,6 +56,8 @@ class ResourcesReader : FieldReader {
       : FieldReader(file, task, found), decided_(decided) {}
   /// Fills the task's resources and candidates.
   Status read(const Entry& resources);
+  /// How many of the complaints are about places on other clouds only.
+  std::size_t elsewhere() const { return elsewhere_; }
 
  private:
   /// Resources as read, and the place's own error where that is on another cloud (a candidate can still
@@ -86,6 +88,7 @@ class ResourcesReader : FieldReader {
   Status read_labels(const Entry& entry, std::map<std::string, std::string>& labels);
 
   const Decided& decided_;
+  std::size_t elsewhere_ = 0;
 };
 
 class AwsReader : FieldReader {

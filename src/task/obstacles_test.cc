@@ -217,6 +217,12 @@ TEST(Obstacles, MountsOfThisComputersFilesAreReadAndOthersRefusedWithTheirPlaces
   ASSERT_TRUE(fill_variables(task));
   EXPECT_EQ(task.mounts[0].target, "~/data");
   EXPECT_EQ(task.mounts[0].source, "~/sets/data");
+  EXPECT_EQ(accepted("file_mounts: {./a//b/: x}\n").mounts.at(0).target, "a/b");
+  EXPECT_EQ(accepted("file_mounts: {~/sky_workdir/a/: x}\n").mounts.at(0).target, "a");
+  for (const auto* target : {"./", "/.", "~/.", "~/sky_workdir", "~/sky_workdir/.", "/home/me/", "//", "a/.."})
+    EXPECT_THAT(obstacle(fmt::format("file_mounts: {{'{}': x}}\n", target)).what, HasSubstr(":1:15: file_mounts: '")) << target;
+  auto hidden = accepted("envs: {W: /etc}\nfile_mounts: {$W/x: a}\n");
+  EXPECT_THAT(fill_variables(hidden).error().what, HasSubstr("task.yaml:2:21: file_mounts: '/etc/x' belongs to"));
   const auto error = obstacle("file_mounts:\n  /etc/x: a\n  ../up: a\n  ~/: a\n  /data: gs://b/c\n  /home/x: a\n  a: {source: s3://b}\n"
                               "  b: $NOBODY\n");
   EXPECT_THAT(all_of(error), ElementsAre(HasSubstr(":2:3: file_mounts: '/etc/x' belongs to the machine's system"),
@@ -231,6 +237,7 @@ TEST(Obstacles, WhatCanBeReadBesideThemIsThereForWhoWantsToLookFurther) {
   EXPECT_EQ(reading.found.size(), 1U);
   EXPECT_TRUE(reading.hardware);
   EXPECT_EQ(reading.task.resources.accelerators.choices.at(0).name, "A10");
+  EXPECT_TRUE(read_task("resources: {cloud: gcp, accelerators: A10}\n", "t").hardware);
   EXPECT_FALSE(read_task("resources: {accelerators: A10, use_spot: x}\n", "t").hardware);
   EXPECT_FALSE(read_task("[a\n", "t").hardware);
   EXPECT_TRUE(accepted("setup: a\nrun: b\n").may_be_skypilots);

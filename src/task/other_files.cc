@@ -192,7 +192,10 @@ std::optional<Error> other_tools_file(const Node& root, std::string_view file) {
   if (is_torchtune(root))
     return is("a torchtune configuration", "ferry run -- tune run RECIPE --config " + name);
   if (at(at(&root, "model"), "model_name") && !root.find("run")) {
-    const auto* tool = root.find("tasks") ? "oumi evaluate -c" : root.find("training") ? "oumi train -c" : "oumi infer -c";
+    const auto* tool = root.find("tasks")      ? "oumi evaluate -c"
+                       : root.find("tuning")   ? "oumi tune -c"
+                       : root.find("training") ? "oumi train -c"
+                                               : "oumi infer -c";
     return is("an oumi configuration", command(tool));
   }
   if (root.find("model_name_or_path") && has_any(root, {"stage", "finetuning_type", "dataset"}))

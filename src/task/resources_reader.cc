@@ -51,7 +51,10 @@ Status ResourcesReader::read(const Entry& entry) {
   outer.resources.at = show(file_, entry.at);
   keep(read_infra(map, outer));
   const bool has_candidates = any_of || ordered;
-  if (!has_candidates && !decided_.place && outer.elsewhere) found_.push_back(*outer.elsewhere);
+  if (!has_candidates && !decided_.place && outer.elsewhere) {
+    found_.push_back(*outer.elsewhere);
+    ++elsewhere_;
+  }
   read_fields(map, outer.resources);
   if (any_of && ordered) {
     return complain_at(ordered->at, "'ordered' beside 'any_of': both list the candidates", {},
@@ -88,6 +91,7 @@ Status ResourcesReader::read_candidates(const Entry& list, const Wish& outer) {
   }
   if (here.empty() && !elsewhere.empty() && !decided_.place) {
     found_.push_back(outer.elsewhere ? *outer.elsewhere : *elsewhere.front().second.elsewhere);
+    ++elsewhere_;
     return {};
   }
   if (here.empty() && !elsewhere.empty()) {

@@ -64,18 +64,44 @@ Result<std::string> filled_in(std::string_view text, const std::map<std::string,
   return out;
 }
 
+/// Where a mount is to be on the machine: relative to the workdir, ~/… or absolute. Fails for what is no place for
+/// one thing, and for what is the system's.
+Result<std::string> mount_target(std::string_view written) {
+  constexpr std::string_view sky_folder = "~/sky_workdir";  // SkyPilot's name of the workdir
+  auto path = std::filesystem::path(trim(written));
+  const bool climbs = std::find(path.begin(), path.end(), "..") != path.end();
+  auto text = path.lexically_normal().string();
+  while (text.size() > 1 && text.ends_with('/')) text.pop_back();
+  const bool is_in_sky = text.starts_with(sky_folder) && text.substr(sky_folder.size()).starts_with('/');
+  if (is_in_sky) text.erase(0, sky_folder.size() + 1);
+  if (climbs || text.empty() || text == "." || text == "/" || text == sky_folder ||
+      (text.starts_with('~') && !text.starts_with("~/"))) {
+    return fail(Kind::bad_input, fmt::format("'{}' is no place for a file or folder of its own", printable(written)), {},
+                "name it as it shall be called there: data, ~/data or /data");
+  }
+  constexpr std::array<std::string_view, 14> of_system = {"bin",  "boot", "dev",  "etc", "lib", "lib64", "proc",
+                                                          "root", "run",  "sbin", "sys", "usr", "var",   "home"};
+  const auto parts = split(text, '/');  // of an absolute path the first is empty
+  if (parts[0].empty() && std::ranges::find(of_system, parts[1]) != of_system.end() &&
+      (parts[1] != "home" || parts.size() < 4)) {
+    return fail(Kind::bad_input, fmt::format("'{}' belongs to the machine's system", printable(written)), {},
+                fmt::format("write ~/{}, or a path below the workdir", printable(parts.back())));
+  }
+  return text;
+}
+
 class TaskReader : FieldReader {
  public:
   TaskReader(std::string_view file, Task& task, std::vector<Error>& found, const Decided& decided)
       : FieldReader(file, task, found), decided_(decided) {}
 
-  /// True if nothing was wrong with its resources.
+  /// True if nothing was wrong with its resources but where they are.
   bool read(const Node& root) {
     bool hardware = true;
     for (const auto& entry : root.entries) {
       const auto before = found_.size();
       if (entry.value->type != Type::null) keep(read_field(entry));
-      if (entry.name == "resources") hardware = found_.size() == before;
+      if (entry.name == "resources") hardware = found_.size() == before + elsewhere_;
     }
     keep(choose_container());
     if (!task_.workdir.empty()) keep(check_workdir(root));
@@ -110,7 +136,12 @@ class TaskReader : FieldReader {
     if (entry.name == "name") return read_name(entry);
     if (entry.name == "workdir") return read_workdir(entry);
     if (entry.name == "num_nodes") return read_nodes(entry);
-    if (entry.name == "resources") return ResourcesReader(file_, task_, found_, decided_).read(entry);
+    if (entry.name == "resources") {
+      ResourcesReader reader(file_, task_, found_, decided_);
+      auto read = reader.read(entry);
+      elsewhere_ = reader.elsewhere();
+      return read;
+    }
     if (entry.name == "envs") return read_variables(entry, task_.envs, task_.missing_envs);
     if (entry.name == "secrets") return read_secrets(entry);
     if (entry.name == "setup") return read_script(entry, task_.setup);
@@ -243,26 +274,14 @@ class TaskReader : FieldReader {
                          "fetch the files in setup:, and list what must come home in outputs:", Kind::unsupported);
     }
     TRY("", check_blank(mount));
-    const auto target = trim(mount.name);
-    const std::filesystem::path path(target);
-    const auto plain = path.lexically_normal().string();
-    if (target.empty() || plain == "." || plain == "/" || plain == "~" || plain == "~/" ||
-        std::find(path.begin(), path.end(), "..") != path.end() ||
-        (target.starts_with('~') && !target.starts_with("~/"))) {
-      return complain_at(mount.at, fmt::format("file_mounts: '{}' is no place for a file or folder of its own",
-                                               printable(mount.name)),
-                         {}, "name it as it shall be called there: data, ~/data or /data");
-    }
-    constexpr std::array<std::string_view, 14> of_system = {"bin",  "boot", "dev",  "etc", "lib", "lib64", "proc",
-                                                          "root", "run",  "sbin", "sys", "usr", "var",   "home"};
-    auto second = ++path.begin();
-    if (path.is_absolute() && std::ranges::find(of_system, second->string()) != of_system.end() &&
-        (second->string() != "home" || std::distance(path.begin(), path.end()) < 4)) {
-      return complain_at(mount.at, fmt::format("file_mounts: '{}' belongs to the machine's system", printable(mount.name)),
-                         {}, fmt::format("write ~/{}, or a path below the workdir", printable(path.filename().string())));
+    std::string target(trim(mount.name));
+    if (target.find('$') == target.npos) {
+      auto place = mount_target(target);
+      if (!place) return complain(file_, mount.at, "file_mounts: " + place.error().what, {}, place.error().advice);
+      target = *std::move(place);
     }
     if (trim(mount.value->text).empty()) return complain_at(mount.value->at, "file_mounts: nothing is named");
-    task_.mounts.push_back({std::string(target), std::string(trim(mount.value->text)), show(file_, mount.value->at)});
+    task_.mounts.push_back({std::move(target), std::string(trim(mount.value->text)), show(file_, mount.value->at)});
     return {};
   }
 
@@ -351,6 +370,7 @@ class TaskReader : FieldReader {
   }
 
   const Decided& decided_;
+  std::size_t elsewhere_ = 0;  // complaints about places on other clouds
 };
 
 bool may_be_skypilots(const Node& root) {
@@ -411,7 +431,8 @@ Status fill_variables(Task& task) {
   for (auto& mount : task.mounts) {
     TRY_SET(target, mount.at, filled_in(mount.target, task.envs));
     TRY_SET(source, mount.at, filled_in(mount.source.native(), task.envs));
-    mount.target = target;
+    TRY_SET(place, mount.at + ": file_mounts", mount_target(target));
+    mount.target = place;
     mount.source = source;
   }
   return {};

@@ -97,7 +97,8 @@ struct Environment {
 
 /// A file or folder of this computer that goes to the machine beside the workdir.
 struct Mount {
-  std::string target;            ///< relative (below the workdir), ~/… or absolute; on the machine
+  /// On the machine: relative (below the workdir), ~/… or absolute; plain, no place of the system's.
+  std::string target;
   std::filesystem::path source;  ///< as written; relative to the caller's folder, or ~/…
   std::string at;                ///< "FILE:LINE:COLUMN" for complaints
 };
@@ -153,7 +154,7 @@ Result<Task> parse_task(std::string_view yaml, std::string_view file, const Deci
 struct Reading {
   Task task;                 ///< without what was wrong
   std::vector<Error> found;  ///< all that is wrong, in the order of the file; empty: parse_task() would accept it
-  bool hardware = false;     ///< `resources` was read whole
+  bool hardware = false;     ///< `resources` was read whole, but perhaps for a place on another cloud
 };
 /// As parse_task(), for those who have something to find out beside it.
 Reading read_task(std::string_view yaml, std::string_view file, const Decided& decided = {});

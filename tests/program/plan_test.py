@@ -128,9 +128,9 @@ def test_flags_outrank_what_a_file_says_of_other_clouds_and_the_refusal_names_th
         home.file("task.yaml", "resources: {any_of: [{cloud: gcp, instance_type: a2-highgpu-1g}, {infra: lambda}]}\nrun: a\n")
         assert plan(home, "task.yaml", "-t", "g5.xlarge")["offers"][0]["instance_type"] == "g5.xlarge"
         # What AWS does not have is among what is told at once.
-        home.file("task.yaml", "num_nodes: 2\nresources: {accelerators: A10}\nrun: a\n")
+        home.file("task.yaml", "num_nodes: 2\nresources: {cloud: gcp, accelerators: A10}\nrun: a\n")
         done = home.ferry("plan", "task.yaml")
-        assert "num_nodes: 2" in done.err and "AWS has no A10" in done.err, done.err
+        assert "num_nodes: 2" in done.err and "'gcp' is not on AWS" in done.err and "AWS has no A10" in done.err, done.err
 
 
 def test_a_plan_says_what_is_still_to_be_given_and_where_skypilot_gives_more():
