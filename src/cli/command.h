@@ -17,6 +17,11 @@ namespace ferry::cli {
 /// Exit code for a mistake on the command line, as most Unix programs have it.
 inline constexpr int usage_error = 2;
 
+/// Error::code of a mistake on the command line that only its sense shows; report() gives usage_error for it.
+inline constexpr const char* mistake_code = "usage";
+/// `error`, marked as one where it is bad_input or not_found and has no code of its own.
+tl::unexpected<Error> mistake(Error error);
+
 /// One process' worth of state that commands hang their options and answers on.
 struct Program {
   const Carried& carried;

@@ -54,6 +54,7 @@ Status confirm(const run::Question& question) {
   std::string text = fmt::format("Rent {}{} in {} for {}/h", offer.type.name,
                                  offer.market == plan::Market::spot ? " (spot)" : "", offer.region,
                                  offer.hourly ? show_hourly(*offer.hourly) : "an unknown price");
+  if (offer.price_is_old) text += fmt::format(" (a price of {}, {})", offer.price_date, plan::old_price_words);
   if (question.ceiling && offer.hourly && *question.ceiling > *offer.hourly)
     text += fmt::format(" (up to {}/h if that is not to be had)", show_hourly(*question.ceiling));
   if (offer.total) text += fmt::format(", estimated {}", show(*offer.total));

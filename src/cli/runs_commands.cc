@@ -77,7 +77,7 @@ Result<std::int64_t> moment(const std::string& text, std::int64_t now_ms) {
   auto back = parse_duration(text);
   if (!back)
     return fail(Kind::bad_input, "--since: not a day or a time back: " + printable(text), {},
-                "write 2026-01-31, 7d or 12h");
+                "write 2026-01-31, 7d or 12h", mistake_code);
   return now_ms - back->count() * 1000;
 }
 
@@ -258,11 +258,11 @@ Result<int> down_all(World& world, const DownFlags& flags) {
 
 Result<int> down(World& world, const std::string& name, const DownFlags& flags) {
   if (flags.all == !name.empty())
-    return fail(Kind::bad_input, "name one run, or pass --all", {}, "ferry down --all");
+    return fail(Kind::bad_input, "name one run, or pass --all", {}, "ferry down --all", mistake_code);
   if (flags.all && flags.forget)
-    return fail(Kind::bad_input, "--forget gives up one run: name it", {}, "ferry down --forget RUN");
+    return fail(Kind::bad_input, "--forget gives up one run: name it", {}, "ferry down --forget RUN", mistake_code);
   if (flags.every_ledger && !flags.all)
-    return fail(Kind::bad_input, "--every-ledger goes with --all", {}, "ferry down --all --every-ledger");
+    return fail(Kind::bad_input, "--every-ledger goes with --all", {}, "ferry down --all --every-ledger", mistake_code);
   if (flags.all) return down_all(world, flags);
   if (flags.forget) {
     TRY_SET(left, "", run::forget(world.doors(), name));

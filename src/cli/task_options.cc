@@ -1,6 +1,7 @@
 #include "cli/task_options.h"
 
 #include "base/text.h"
+#include "cli/command.h"
 #include "os/env.h"
 #include "plan/nearest.h"
 #include "run/planning.h"
@@ -197,13 +198,9 @@ std::string flag_of(std::string field) {
   return "--" + field;
 }
 
-/// What the person's settings file has (for AWS itself), the task over it, the flags over both.
-Status lay_aws(const TaskOptions& options, bool on_aws, task::AwsSettings& task) {
-  task::AwsSettings all, flags;
-  if (on_aws) {
-    TRY_SET(own, "", personal_settings());
-    all = std::move(own);
-  }
+/// What the person's settings file has, the task over it, the flags over both.
+Status lay_aws(const TaskOptions& options, task::AwsSettings all, task::AwsSettings& task) {
+  task::AwsSettings flags;
   for (const auto& subnet : options.subnets) TRY("--subnet", task::set_field(flags, "subnet_id", subnet));
   for (const auto& [field, text] : options.aws) {
     if (!text.empty()) TRY(flag_of(field), task::set_field(flags, field, text));
@@ -289,6 +286,38 @@ Result<task::AwsSettings> personal_settings() {
   return task::parse_settings(text, file.string());
 }
 
+namespace {
+
+/// What the options say, over what the file does, but for `aws:` and variables. All that fails is a mistake on the
+/// command line.
+Status lay_flags(const TaskOptions& options, task::Task& task) {
+  if (!options.setup.empty()) task.setup = options.setup;
+  if (!options.outputs.empty()) task.outputs = options.outputs;
+  if (!options.workdir.empty()) task.workdir = options.workdir;
+  if (!options.max_duration.empty()) {
+    TRY_SET(limit, "--max-duration", parse_duration(options.max_duration));
+    task.max_duration = limit;
+  }
+  if (!options.duration.empty()) {
+    TRY_SET(expected, "--duration", parse_duration(options.duration));
+    task.duration = expected;
+  }
+  if (!options.budget.empty()) {
+    TRY_SET(most, "--budget", parse_usd(options.budget));
+    task.budget = most;
+  }
+  const auto has_name = [](unsigned char c) { return c >= 0x80 || std::isalnum(c); };
+  if (!options.name.empty() && std::ranges::none_of(options.name, has_name))
+    return fail(Kind::bad_input, "--name: no letter or digit in '" + printable(options.name) + "'");
+  if (options.image.starts_with("docker:"))
+    task.environment = {.kind = "docker", .name = options.image.substr(7), .file = {}};
+  TRY("", lay_resources(options, task.resources, task.not_yet));
+  for (auto& candidate : task.candidates) TRY("", lay_resources(options, candidate, task.not_yet));
+  return {};
+}
+
+}  // namespace
+
 Status settle_hardware(const TaskOptions& options, task::Task& task) {
   if (task.wishes()[0].infra.value_or(task::Infra{}).world == task::World::ssh) return {};
   if (options.nearest) {
@@ -307,8 +336,9 @@ Result<Described> describe_task(const TaskOptions& options, const std::vector<st
     TRY_SET(task, "", task::parse_task(text, "standard input"));
     out.task = std::move(task);
   } else if (!options.path.empty()) {
-    TRY_SET(found, "", task_file(options.path));
-    file = found;
+    const auto found = task_file(options.path);
+    if (!found) return mistake(found.error());
+    file = *found;
     std::error_code unknown;
     if (const auto size = std::filesystem::file_size(file, unknown); !unknown && size > most_of_a_task_file)
       return fail(Kind::bad_input,
@@ -320,38 +350,25 @@ Result<Described> describe_task(const TaskOptions& options, const std::vector<st
     out.task = std::move(task);
   } else if (!has_command) {
     return fail(Kind::bad_input, "nothing to run", "neither a task nor a command was given",
-                "ferry run examples/digits, or: ferry run -- python train.py");
+                "ferry run examples/digits, or: ferry run -- python train.py", mistake_code);
   }
   if (has_command) {
-    if (command.empty()) return fail(Kind::bad_input, "there is no command behind --");
+    if (command.empty())
+      return fail(Kind::bad_input, "there is no command behind --", {}, "ferry run -- python train.py", mistake_code);
     out.task.run = shell_quoted(command);
     if (command.size() == 1) out.task.run = command[0];  // one word may be a whole shell line
   }
-  if (!options.setup.empty()) out.task.setup = options.setup;
-  if (!options.outputs.empty()) out.task.outputs = options.outputs;
-  if (!options.workdir.empty()) out.task.workdir = options.workdir;
-  if (!options.max_duration.empty()) {
-    TRY_SET(limit, "--max-duration", parse_duration(options.max_duration));
-    out.task.max_duration = limit;
-  }
-  if (!options.duration.empty()) {
-    TRY_SET(expected, "--duration", parse_duration(options.duration));
-    out.task.duration = expected;
-  }
-  if (!options.budget.empty()) {
-    TRY_SET(most, "--budget", parse_usd(options.budget));
-    out.task.budget = most;
-  }
-  if (options.image.starts_with("docker:"))
-    out.task.environment = {.kind = "docker", .name = options.image.substr(7), .file = {}};
-  auto& told = out.task.not_yet;
-  TRY("", lay_resources(options, out.task.resources, told));
-  for (auto& candidate : out.task.candidates) TRY("", lay_resources(options, candidate, told));
-  for (auto& line : task::leave_out_old_environments(out.task)) told.push_back(std::move(line));
+  if (const auto laid = lay_flags(options, out.task); !laid) return mistake(laid.error());
+  for (auto& line : task::leave_out_old_environments(out.task)) out.task.not_yet.push_back(std::move(line));
   const bool on_aws = out.task.wishes()[0].infra.value_or(task::Infra{}).world == task::World::aws;
-  TRY("", lay_aws(options, on_aws, out.task.aws));
+  task::AwsSettings settings;
+  if (on_aws) {
+    TRY_SET(own, "", personal_settings());
+    settings = std::move(own);
+  }
+  if (const auto laid = lay_aws(options, std::move(settings), out.task.aws); !laid) return mistake(laid.error());
   if (on_aws) lay_default_disk(out.task);
-  TRY("", lay_variables(options, out.task));
+  if (const auto laid = lay_variables(options, out.task); !laid) return mistake(laid.error());
   TRY("", task::fill_variables(out.task));
   out.workdir = options.workdir.empty() ? find_workdir(out.task, file) : absolute_path(options.workdir);
   std::string name = !options.name.empty() ? options.name : out.task.name;

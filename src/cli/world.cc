@@ -80,9 +80,15 @@ bool says_yes() {
   return !value.empty() && value != "0" && value != "no" && value != "false";
 }
 
+tl::unexpected<Error> mistake(Error error) {
+  const bool is_one = error.kind == Kind::bad_input || error.kind == Kind::not_found;
+  if (is_one && error.code.empty()) error.code = mistake_code;
+  return tl::unexpected<Error>(std::move(error));
+}
+
 int report(const Error& error) {
   watch::make_progress(watch::Face::plain, 1, 2)->error(error);
-  return error.code == plan::no_such_hardware ? usage_error : run::ferry_failed;
+  return error.code == plan::no_such_hardware || error.code == mistake_code ? usage_error : run::ferry_failed;
 }
 
 int with_settled_world(const Carried& carried, const std::function<Result<int>(World&)>& act) {

@@ -86,6 +86,7 @@ void add(plan::Catalog::Builder& builder, const Region& region, const plan::Cata
       type->accelerator = old->accelerator;
       if (type->accelerator_memory_mib == 0) type->accelerator_memory_mib = old->accelerator_memory_mib;
     }
+    type->last_seen = today;
     builder.add(std::move(*type));
     ++told.types;
   }

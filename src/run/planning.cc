@@ -3,6 +3,7 @@
 #include <map>
 
 #include "base/text.h"
+#include "os/clock.h"
 #include "os/env.h"
 #include "run/capacity.h"
 
@@ -123,6 +124,8 @@ Result<Planned> plan_task(const task::Task& task, Lifetime lifetime, const os::P
   } else if (const auto region = cloud::aws_region_from_environment(""); region) {
     options.home_region = *region;
   }
+  // What a rehearsal costs is nothing, however old.
+  if (!options.rehearsal) options.today = os::iso_time(now_ms).substr(0, 10);
   const CapacityMemory memory(data / "capacity.json", now_ms);
   if (!options.rehearsal) options.avoid = [&](const plan::Offer& offer) { return memory.is_short(offer); };
   TRY_SET(ranking, "", plan::rank(task, catalog_in_force(), options));
@@ -162,6 +165,7 @@ std::string describe_plan(const plan::Offer& offer, const Lifetime& lifetime,
       fmt::format("{}  {}{}  {}", describe_type(offer.type), offer.zone.empty() ? offer.region : offer.zone,
                   offer.market == plan::Market::spot ? " spot" : "",
                   offer.hourly ? show_hourly(*offer.hourly) + "/h" : "price unknown");
+  if (offer.price_is_old) line += " (of " + offer.price_date + ")";
   if (offer.total) line += "  est. " + show(*offer.total);
   if (most)
     line += fmt::format("  at most {} for {} of training", show(*most), show_duration(lifetime.max_duration));
