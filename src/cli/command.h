@@ -34,6 +34,7 @@ struct Program {
 /// Each adds its subcommands to `app`; their callbacks set program.chosen.
 void add_run_commands(CLI::App& app, Program& program);        // run
 void add_plan_commands(CLI::App& app, Program& program);       // plan, gpus
+void add_images_command(CLI::App& app, Program& program);      // images
 void add_account_commands(CLI::App& app, Program& program);    // check, quota, policy, catalog
 void add_runs_commands(CLI::App& app, Program& program);       // ps, logs, fetch, ssh, cancel, down
 void add_look_commands(CLI::App& app, Program& program);       // wait, show, help
@@ -60,6 +61,9 @@ class World {
 
 /// The face for this process' standard streams: json if asked for, terminal or plain.
 watch::Face face_for(bool json);
+
+/// Starts the rehearsal cloud if need be, and says how to reach it.
+Result<cloud::AwsWorld> rehearsal_world();
 
 /// True if the environment says yes to every question (FERRY_YES=1).
 bool says_yes();

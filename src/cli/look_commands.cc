@@ -2,6 +2,7 @@
 
 #include "base/text.h"
 #include "base/version.h"
+#include "cli/chosen_runs.h"
 #include "cli/command.h"
 #include "run/actions.h"
 #include "watch/report.h"
@@ -33,9 +34,17 @@ Result<watch::RunView> view_of(World& world, const std::string& name) {
   return watch::RunView{std::move(run), std::move(instances), {}, {}, {}};
 }
 
-Result<int> wait(World& world, const std::vector<std::string>& names, bool json) {
+Result<int> wait(World& world, const std::vector<std::string>& names, const RunFilter& filter, bool json) {
   std::vector<std::string> runs;
-  for (const auto& name : names) {
+  if (names.empty() || !filter.empty()) {
+    // A label leads to what is not over yet.
+    if (filter.empty())
+      return fail(Kind::bad_input, "name a run or a label", {}, "ferry wait RUN", mistake_code);
+    EndChoice choice{names, filter, true};
+    TRY_SET(found, "", runs_to_end(world, choice, "wait"));
+    runs = std::move(found);
+  }
+  for (const auto& name : filter.empty() ? names : std::vector<std::string>()) {
     TRY_SET(run, "", world.ledger().run(name));
     runs.push_back(run.name);
   }
@@ -159,19 +168,20 @@ void add_look_commands(CLI::App& app, Program& program) {
   struct Options {
     std::vector<std::string> runs;
     std::string run, topic;
+    RunFilter filter;
     bool json = false;
   };
   auto options = std::make_shared<Options>();
   auto* wait_command = app.add_subcommand(
       "wait", "Wait until runs are over; exits with the run's own code, of several with the first that is not 0");
   wait_command->add_option("run", options->runs, "Names of runs, or the beginnings of them")
-      ->type_name("RUN")
-      ->required();
+      ->type_name("RUN");
+  options->filter.add_label_to(*wait_command);
   wait_command->add_flag("--json", options->json, "As a JSON array, as ps has it");
   wait_command->footer("Ctrl-C ends the waiting (130); the runs go on. All codes: ferry help exit-codes");
   wait_command->callback([&program, options] {
     program.chosen = [&program, options] {
-      return with_settled_world(program.carried, [options](World& world) { return wait(world, options->runs, options->json); });
+      return with_settled_world(program.carried, [options](World& world) { return wait(world, options->runs, options->filter, options->json); });
     };
   });
 

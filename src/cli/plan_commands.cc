@@ -11,6 +11,8 @@
 #include "os/env.h"
 #include "os/terminal.h"
 #include "rehearsal/rehearsal.h"
+#include "run/image_list.h"
+#include "run/images.h"
 #include "run/planning.h"
 #include "watch/table.h"
 
@@ -81,6 +83,20 @@ Json offer_json(const plan::Offer& offer, Seconds until_power_off) {
           {"reason", offer.reason}};
 }
 
+/// What the best offer's machine boots, where that was asked for.
+std::optional<run::KnownImage> image_of(const task::Task& task, const run::Planned& planned) {
+  const auto& best = planned.ranking.offers.front();
+  return planned.place.world == "aws" ? run::known_image(best, task.wishes()[best.wish].image) : std::nullopt;
+}
+
+Json image_json(const std::optional<run::KnownImage>& known) {
+  if (!known) return {};
+  return {{"id", known->image.id},
+          {"name", known->image.name},
+          {"supported_until", known->image.supported_until},
+          {"seen", known->seen}};
+}
+
 Json plan_json(const task::Task& task, const run::Planned& planned) {
   Json offers = Json::array();
   const auto until_power_off = planned.lifetime.until_power_off();
@@ -94,6 +110,7 @@ Json plan_json(const task::Task& task, const run::Planned& planned) {
           {"ceiling_usd", money(planned.ceiling)},
           {"at_most_usd", money(planned.most)},
           {"notes", planned.ranking.notes},
+          {"image", image_json(image_of(task, planned))},
           {"offers", offers}};
 }
 
@@ -105,12 +122,19 @@ void print_plan(const task::Task& task, const run::Planned& planned) {
   const auto dates = dates_of(offers);
   fmt::print("{} would be trained on the first of these that can be had ({}; nothing was rented):\n", task.name,
              dates.empty() ? "no price is known" : "prices of " + dates);
-  watch::Table table({" ", "TYPE", ">VCPU", ">MEMORY", "GPU", "WHERE", ">PRICE", ">TASK", "WHY"});
+  watch::Table table({" ", "TYPE", ">VCPU", ">MEMORY", "GPU", "WHERE", ">PRICE", ">TASK", "WHY"},
+                     {8, 3, 2, 7, 4});
   for (std::size_t i = 0; i < std::min(offers.size(), shown); ++i) table.add(offer_cells(offers[i], i == 0));
-  fmt::print("{}", table.text());
+  const auto width = os::is_terminal(1) ? static_cast<std::size_t>(os::terminal_width(1)) : 0;
+  fmt::print("{}", table.text(width));
   if (planned.ranking.considered > shown) fmt::print("  … and {} more\n", planned.ranking.considered - shown);
   if (std::ranges::any_of(std::span(offers).first(std::min(offers.size(), shown)), &plan::Offer::price_is_old))
     fmt::print("{}\n", old_price_line());
+  if (const auto known = image_of(task, planned)) {
+    const auto support = run::support_words(known->image.supported_until, os::system_clock().now_ms());
+    fmt::print("boots {} ({}; the newest on {}){}\n", printable(known->image.name), printable(known->image.id),
+               printable(known->seen), support.empty() ? "" : ": " + support);
+  }
   if (planned.most) {
     const auto& lifetime = planned.lifetime;
     fmt::print(
@@ -255,7 +279,11 @@ int gpus_command(const GpuOptions& options) {
     titles.push_back(">spot");
   }
   titles.push_back(">$/GPU-h");
-  watch::Table table(std::move(titles));
+  // Memory and vCPUs of the machine first, then the regions from the last on; the first one's price stays.
+  std::vector<std::size_t> droppable = {titles.size() - 1, 4, 3};
+  for (auto column = titles.size() - 2; column > 5; --column) droppable.push_back(column);
+  droppable.push_back(2);
+  watch::Table table(std::move(titles), std::move(droppable));
   bool some_old = false;
   for (const auto& row : *rows) {
     std::vector<std::string> cells = {row.type, fmt::format("{} ×{}", row.gpu, row.count),

@@ -4,6 +4,7 @@
 #include "cli/command.h"
 #include "os/env.h"
 #include "plan/nearest.h"
+#include "run/asked_types.h"
 #include "run/planning.h"
 #include "task/old_names.h"
 
@@ -47,6 +48,17 @@ void TaskOptions::add_to(CLI::App& command) {
       .add_option("--secret", secrets,
                   "KEY, taken from this environment; never stored or shown; may be repeated")
       ->type_name("KEY")
+      ->allow_extra_args(false);
+  command
+      .add_option("--secrets-file", secrets_files,
+                  "File like that of --env-file whose values are secrets: never stored or shown; may be repeated")
+      ->type_name("FILE")
+      ->allow_extra_args(false);
+  command
+      .add_option("-l,--label", labels,
+                  "KEY=VALUE for you to find the run by (ps, cancel, down … --label), and a tag of its machine; may be "
+                  "repeated")
+      ->type_name("KEY=VALUE")
       ->allow_extra_args(false);
   command.add_option("--setup", setup, "Shell commands to run before the training");
   command
@@ -212,10 +224,11 @@ Status lay_aws(const TaskOptions& options, task::AwsSettings all, task::AwsSetti
   return {};
 }
 
-/// The lines of an --env-file: KEY=VALUE, export KEY=VALUE, KEY='VALUE', KEY alone (from this environment);
+/// The lines of an --env-file or --secrets-file: KEY=VALUE, export KEY=VALUE, KEY='VALUE', KEY alone (from this environment);
 /// empty lines and those that begin with # say nothing.
-Status lay_env_file(const std::string& path, task::Task& task) {
-  TRY_SET(text, "--env-file", os::read_file(path, 2 * most_of_a_task_file));
+Status lay_env_file(const std::string& flag, const std::string& path, std::map<std::string, std::string>& values,
+                    std::vector<std::string>& missing) {
+  TRY_SET(text, flag, os::read_file(path, 2 * most_of_a_task_file));
   std::size_t number = 0;
   for (const auto& written : split(text, '\n')) {
     ++number;
@@ -224,21 +237,40 @@ Status lay_env_file(const std::string& path, task::Task& task) {
     if (line.starts_with("export ")) line = trim(line.substr(7));
     const auto equals = line.find('=');
     const std::string key(trim(line.substr(0, equals)));
-    TRY(fmt::format("--env-file {}:{}", printable(path), number), task::check_variable_name(key));
+    TRY(fmt::format("{} {}:{}", flag, printable(path), number), task::check_variable_name(key));
     if (equals == line.npos) {
-      task.missing_envs.push_back(key);
+      missing.push_back(key);
       continue;
     }
     auto value = trim(line.substr(equals + 1));
     const bool quoted = value.size() > 1 && (value[0] == '"' || value[0] == '\'') && value.back() == value[0];
     if (quoted) value = value.substr(1, value.size() - 2);
-    task.envs[key] = value;
+    values[key] = value;
+  }
+  return {};
+}
+
+/// EC2's rules for tags, and none of AWS's or ferry's own.
+Status lay_labels(const std::vector<std::string>& written, task::Task& task) {
+  for (const auto& text : written) {
+    const auto equals = text.find('=');
+    const auto key = text.substr(0, equals);
+    const auto value = equals == text.npos ? std::string() : text.substr(equals + 1);
+    const bool own = !lower(key).starts_with("aws:") && !lower(key).starts_with("ferry:");
+    if (equals == text.npos || key.empty() || key.size() > 128 || value.size() > 256 || !own)
+      return fail(Kind::bad_input, "--label: not a label: '" + printable(text) + "'",
+                  "KEY has 1 to 128 characters and begins with neither aws: nor ferry:, VALUE has at most 256",
+                  "--label team=vision");
+    task.resources.labels[key] = value;
+    for (auto& candidate : task.candidates) candidate.labels[key] = value;
   }
   return {};
 }
 
 Status lay_variables(const TaskOptions& options, task::Task& task) {
-  for (const auto& path : options.env_files) TRY("", lay_env_file(path, task));
+  for (const auto& path : options.env_files) TRY("", lay_env_file("--env-file", path, task.envs, task.missing_envs));
+  for (const auto& path : options.secrets_files)
+    TRY("", lay_env_file("--secrets-file", path, task.secrets, task.missing_secrets));
   for (const auto& one : options.envs) {
     const auto equals = one.find('=');
     const auto key = one.substr(0, equals);
@@ -313,18 +345,23 @@ Status lay_flags(const TaskOptions& options, task::Task& task) {
     task.environment = {.kind = "docker", .name = options.image.substr(7), .file = {}};
   TRY("", lay_resources(options, task.resources, task.not_yet));
   for (auto& candidate : task.candidates) TRY("", lay_resources(options, candidate, task.not_yet));
-  return {};
+  return lay_labels(options.labels, task);
 }
 
 }  // namespace
 
 Status settle_hardware(const TaskOptions& options, task::Task& task) {
   if (task.wishes()[0].infra.value_or(task::Infra{}).world == task::World::ssh) return {};
+  const auto http = os::make_http_client();
+  const auto asked = run::ask_about_types(task, *http, os::system_clock(), rehearsal_world);
+  for (const auto& line : asked.told) fmt::print(stderr, "! {}\n", line);
   if (options.nearest) {
     for (const auto& line : plan::take_nearest(task, run::catalog_in_force()))
       fmt::print(stderr, "! nearest: {}\n", line);
   }
-  return plan::hardware_exists(task, run::catalog_in_force());
+  auto exists = plan::hardware_exists(task, run::catalog_in_force());
+  if (!exists && exists.error().kind == Kind::bad_input && !asked.why.empty()) exists.error().why = asked.why;
+  return exists;
 }
 
 Result<Described> describe_task(const TaskOptions& options, const std::vector<std::string>& command,

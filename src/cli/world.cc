@@ -9,8 +9,6 @@
 
 namespace ferry::cli {
 
-namespace {
-
 Result<cloud::AwsWorld> rehearsal_world() {
   TRY_SET(info, "start the rehearsal cloud", rehearsal::ensure_running(rehearsal::default_dir()));
   cloud::AwsWorld world;
@@ -19,6 +17,8 @@ Result<cloud::AwsWorld> rehearsal_world() {
   world.credentials = cloud::fixed_credentials(info.access_key_id, info.secret_access_key);
   return world;
 }
+
+namespace {
 
 run::Wish ask_wish(os::SignalQueue& signals, bool can_detach) {
   const std::string prompt =
