@@ -44,7 +44,7 @@ constexpr const char* run_footer =
 
 struct RunOptions {
   TaskOptions task;
-  bool detach = false, keep = false, no_check = false, follow = false, yes = false, json = false, rehearse = false;
+  bool detach = false, keep = false, no_check = false, follow = false, yes = false, json = false, rehearse = false, quiet = false;
   std::string results = "runs";
 };
 
@@ -89,7 +89,7 @@ int run_command(const Program& program, const RunOptions& options, bool only_reh
   if (only_rehearse) move_to_rehearsal(described->task);
   if (const auto exists = settle_hardware(options.task, described->task); !exists)
     return report(exists.error());
-  auto world = World::open(program.carried, face_for(options.json), !options.json);
+  auto world = World::open(program.carried, options.quiet ? watch::Face::quiet : face_for(options.json), !options.json);
   if (!world) return report(world.error());
   if (auto settled = run::settle((*world)->doors()); !settled) (*world)->progress().error(settled.error());
   run::Order order;
@@ -131,7 +131,10 @@ void add_run_commands(CLI::App& app, Program& program) {
   run->add_flag("--follow", options->follow, "Send what links out of the workdir lead to, not only the links");
   run->add_flag("-y,--yes", options->yes, "Do not ask before renting (also FERRY_YES=1)");
   run->add_flag("--rehearse", options->rehearse, "First on the rehearsal cloud; rent only if that succeeds");
-  run->add_flag("--json", options->json, "One JSON object an event on standard output");
+  auto* as_json = run->add_flag("--json", options->json, "One JSON object an event on standard output");
+  run->add_flag("-q,--quiet", options->quiet,
+                "Say only what goes wrong; with --detach, print the run's name alone")
+      ->excludes(as_json);
   run->add_option("--results", options->results, "Folder under which outputs come home (default: runs)");
   run->callback([&program, options] {
     program.chosen = [&program, options] { return run_command(program, *options, false); };

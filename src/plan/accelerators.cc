@@ -166,6 +166,15 @@ std::vector<std::string> names_in(const Catalog& catalog) {
   return {names.begin(), names.end()};
 }
 
+/// "EC2 has A100, A10G, …": those that can be had.
+std::string what_ec2_has(const Catalog& catalog) {
+  std::set<std::string> names;
+  for (const auto& type : catalog.types()) {
+    if (!type.accelerator.empty() && retired(type.name).empty()) names.insert(type.accelerator);
+  }
+  return "EC2 has " + join(std::vector<std::string>(names.begin(), names.end()), ", ");
+}
+
 }  // namespace
 
 Result<Wanted> wanted_accelerator(std::string_view written, int count, const Catalog& catalog) {
@@ -207,8 +216,7 @@ Result<Wanted> wanted_accelerator(std::string_view written, int count, const Cat
     if (open ? !word.starts_with(other.name.substr(0, other.name.size() - 1)) : word != other.name) continue;
     auto advice = nearest_advice(written, count, catalog);
     return fail(Kind::unsupported, fmt::format("AWS has no {}", printable(written)),
-                fmt::format("EC2 has {}", join(names, ", ")),
-                advice.empty() ? fmt::format("the nearest there is {}", other.nearest) : std::move(advice),
+                what_ec2_has(catalog), advice.empty() ? fmt::format("the nearest there is {}", other.nearest) : std::move(advice),
                 std::string(no_such_hardware));
   }
   // From the end, because of equals the first is taken: A10 is rather A10G than A100, and L40 rather L40S
@@ -216,7 +224,7 @@ Result<Wanted> wanted_accelerator(std::string_view written, int count, const Cat
   std::vector<std::string> words;
   for (auto name = names.rbegin(); name != names.rend(); ++name) words.push_back(plain(*name));
   const auto near = nearest(word, words);
-  const auto all = fmt::format("EC2 has {}", join(names, ", "));
+  const auto all = what_ec2_has(catalog);
   return fail(Kind::bad_input, fmt::format("unknown accelerator '{}'", printable(written)), near ? "" : all,
               near ? fmt::format("did you mean '{}'?", known(*near)) : "name one of these",
               std::string(no_such_hardware));

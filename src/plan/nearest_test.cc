@@ -85,6 +85,9 @@ TEST(Nearest, WhatAwsNeverHadIsSaidWithWhatComesNearest) {
     EXPECT_THAT(error.advice, HasSubstr("nearest")) << gpu;
     EXPECT_EQ(gpu_table(Catalog::builtin(), gpu, {}).error().advice, error.advice) << gpu;
   }
+  const auto why = missing("accelerators: A10").why;
+  EXPECT_THAT(why, HasSubstr("A10G"));
+  EXPECT_THAT(why, testing::Not(HasSubstr("V100"))) << "what is retired cannot be had";
   EXPECT_EQ(near("A10").at(0), "A10G:1");
   EXPECT_EQ(near("L40").at(0), "L40S:1");
   EXPECT_EQ(near("A40").at(0), "L40S:1");

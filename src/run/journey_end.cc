@@ -107,7 +107,7 @@ Status Journey::release() {
   if (run_.outputs_home)
     doors_.progress.note(watch::closing_line(run_.name, shown(run_.home), fetched_files_),
                          {{"home", run_.home}});
-  if (run_.outcome == Outcome::failed && run_.exit_code == exit_cut && fetched_files_.empty())
+  if (was_cut_ && run_.outputs_home && fetched_files_.empty())
     doors_.progress.note("nothing had been saved by then: write a checkpoint to outputs/ after each epoch, and it comes "
                          "home whatever happens; or raise max_duration");
   return {};

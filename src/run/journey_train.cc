@@ -93,6 +93,7 @@ Status Journey::setup(const Order& order, const std::string& wished) {
 
 Status Journey::note_end(const agent::JobStatus& status) {
   const auto ending = ending_of(status, lifetime_.max_duration);
+  was_cut_ = status.reason == "max_duration";
   run_.outcome = ending.outcome;
   run_.exit_code = ending.exit_code;
   run_.error = ending.error;

@@ -161,6 +161,7 @@ Json runs_json(std::span<const RunView> runs, std::int64_t now_ms) {
               {"ended_ms", run.ended_ms},
               {"instances", Json::array()}};
     for (const auto& it : view.instances) json["instances"].push_back(instance_json(it, now_ms));
+    if (run.task.is_object() && run.task.contains("labels")) json["labels"] = run.task["labels"];
     const auto total = total_spent(view.instances, now_ms);
     json["spent_usd"] = total ? Json(static_cast<double>(total->micros) / 1e6) : Json();
     if (view.gpu_percent) json["gpu_percent"] = *view.gpu_percent;

@@ -28,7 +28,7 @@ struct RunView {
 /// `width` (0: any) has no room for all of them, columns are left out. A run whose setup failed says so.
 std::string runs_table(std::span<const RunView> runs, std::int64_t now_ms, std::size_t width = 0);
 /// An array with one object a run: everything of the ledger but the task, times as "…_ms", money as numbers
-/// in "…_usd"; "state" is the table's, in one word: the phase, or "stopped", "kept", "still_rented".
+/// in "…_usd"; "labels" where it has some; "state" is the table's, in one word: the phase, or "stopped", "kept", "still_rented".
 Json runs_json(std::span<const RunView> runs, std::int64_t now_ms);
 
 /// Where the run stands, for people: its phase, or "stopped", "kept", "still rented".

@@ -10,13 +10,18 @@ def test_runs_are_found_by_label_and_filter_and_ended_only_with_a_yes():
         home.good("run", "--infra", "rehearsal", "-d", "-n", "one", "-l", "team=vision", "--secrets-file", "s.env", "--", "sh", "-c", "echo ${#TOKEN}; sleep 600")
         home.good("run", "--infra", "rehearsal", "-d", "-n", "two", "--label", "team=vision", "--label", "try=2", "--", "sleep", "600")
         home.good("run", "--infra", "rehearsal", "-n", "other", "--", "sh", "-c", "exit 0")
+        quiet = home.ferry("run", "--infra", "rehearsal", "-q", "-d", "-n", "quiet", "--", "sh", "-c", "exit 0")
+        assert quiet.err == "" and quiet.out.startswith("quiet-") and len(quiet.out.split()) == 1, (quiet.out, quiet.err)
+        assert home.ferry("run", "--infra", "rehearsal", "-q", "--", "sh", "-c", "echo mine; exit 3").out == "mine\n"
         two, one = home.good("ps", "-q", "-l", "team=vision").out.split()
         assert one.startswith("one-") and home.good("ps", "-q", "--filter", "label=try").out.split() == [two]
-        assert home.good("ps", "-q", "-f", "outcome=succeeded").out.startswith("other-")
+        assert home.good("ps", "-q", "-f", "outcome=succeeded", "-f", "name=other").out.startswith("other-")
         assert home.good("ps", "-q", "-f", "name=one*", "-f", "type=t3.*", "-f", "since=1h").out.split() == [one]
         done = home.ferry("ps", "--filter", "sate=training")
         assert done.returncode == 2 and "did you mean 'state='?" in done.err, done.err
         assert "sleep 600" in home.good("ps").out and "COMMAND" in home.good("ps").out
+        assert [run["labels"] for run in home.runs() if run["run"] == two] == [{"team": "vision", "try": "2"}]
+        assert f"/ferry/{one}" in answered(home, b"pwd; exit\n", "ssh", one)[0]
         home.wait_for("the secret's length", lambda: home.good("logs", "-l", "team=vision", "one").out == "9\n")
         assert not [path for path in (home.root / "data/ferry").glob("ledger.db*") if b"hush" in path.read_bytes()]
         for words in (["cancel", "t*"], ["down", "--label", "team=vision"]):
@@ -24,11 +29,11 @@ def test_runs_are_found_by_label_and_filter_and_ended_only_with_a_yes():
             assert done.returncode == 2 and two in done.err and "--yes" in done.err, done.err
         seen, code = answered(home, b"n\n", "cancel", "*", "--label", "team=vision")
         assert code == 1 and one in seen and two in seen and "cancel these? [y/N]" in seen and "nothing was done" in seen, seen
-        assert len(home.runs()) == 2
+        home.wait_for("the quiet one's end", lambda: len(home.runs()) == 2)
         assert f"{two} cancelled" in home.good("cancel", "t*", "--yes").out
         assert f"{one}: nothing left running" in home.good("down", "-l", "team=vision", env={"FERRY_YES": "1"}).out
         told = home.good("ps").out
-        assert "nothing is running; the last runs" in told and one in told and home.runs() == [], told
+        assert "nothing is running; the last runs" in told and "other-" in told and home.runs() == [], told
         home.nothing_left()
 
 
@@ -51,6 +56,8 @@ def test_a_command_that_is_not_there_is_named_with_what_was_meant():
         done = home.ferry("run", "--infra", "rehearsal", "--no-check", "-n", "typo", "--", "pyhton train.py")
         assert done.returncode == 127 and "pyhton: command not found; did you mean python?" in done.err, done.err
         assert "\noutputs:" not in done.err and "model:" not in done.err and "log: ferry logs typo-" in done.out + done.err, done.err
+        done = home.ferry("run", "--infra", "rehearsal", "-n", "cut", "--max-duration", "1s", "--", "sleep", "60")
+        assert "write a checkpoint to outputs/ after each epoch" in done.err, done.err
         home.ferry("run", "--infra", "rehearsal", "--setup", "exit 4", "-n", "broken", "--", "true")
         assert "setup failed (exit 4)" in home.good("ps", "--all").out
         done = home.ferry("run", "--infra", "rehearsal", "-n", "quiet", "--", "true")
