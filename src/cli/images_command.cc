@@ -37,7 +37,7 @@ Result<int> images(const std::string& region, bool json) {
     fmt::print("{}\n", dump_json(all));
     return 0;
   }
-  watch::Table table({"FOR", "ARCH", "ID", "SUPPORTED UNTIL", "IMAGE"});
+  watch::Table table({"FOR", "ARCH", "ID", "SUPPORTED UNTIL", "IMAGE"}, {4});
   for (const auto& [where, kind, arch, image] : list) {
     const bool over = run::is_unsupported(image.supported_until, now);
     table.add({kind, arch, printable(image.id), printable(image.supported_until) + (over ? " (over)" : ""),

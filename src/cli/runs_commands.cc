@@ -9,7 +9,6 @@
 #include "run/actions.h"
 #include "run/machine.h"
 #include "run/run.h"
-#include "watch/cost.h"
 #include "watch/report.h"
 #include "watch/screen_filter.h"
 
@@ -79,64 +78,6 @@ Result<int> ps(World& world, const PsFlags& flags) {
     fmt::print("nothing is running; the last {} (all: ferry ps --all):\n{}",
                last.size() == 1 ? "run" : "runs", watch::runs_table(last, now, table_width()));
   }
-  return 0;
-}
-
-Result<int> cost(World& world, const std::string& since, const std::string& by_word, const std::string& infra,
-                 const RunFilter& filter, bool json) {
-  const auto now = os::system_clock().now_ms();
-  std::int64_t since_ms = 0;
-  if (!since.empty()) {
-    TRY_SET(moment, "", moment_of("--since", since, now));
-    since_ms = moment;
-  }
-  PsFlags wanted;
-  wanted.filter = filter;
-  TRY_SET(views, "", views_of(world, wanted, false, 0));
-  for (auto& view : views) std::erase_if(view.instances, [&](const auto& one) { return one.world != infra; });
-  const auto by = by_word == "type"  ? watch::CostBy::type
-                  : by_word == "day" ? watch::CostBy::day
-                                     : watch::CostBy::run;
-  const auto report = watch::cost_report(views, by, since_ms, now);
-  if (json) {
-    fmt::print("{}\n", dump_json(watch::cost_json(report, by)));
-  } else if (report.lines.empty()) {
-    fmt::print(
-        "nothing was rented on {}{}\n", infra,
-        infra == "aws" ? " (rehearsals are not billed; what they would have cost: --infra rehearsal)" : "");
-  } else {
-    fmt::print("{}", watch::cost_table(report, by, table_width()));
-    if (infra == "rehearsal") fmt::print("this is what AWS would have billed; rehearsals are free\n");
-  }
-  return 0;
-}
-
-Result<int> env(World& world, const std::string& name, bool json) {
-  TRY_SET(found, "", one_run(world, name, {}));
-  TRY_SET(run, "", world.ledger().run(found));
-  const auto& facts = run.task.contains("environment") ? run.task["environment"] : Json();
-  if (!facts.is_object())
-    return fail(Kind::not_found, run.name + " has no environment yet", "it is looked at before setup");
-  if (json) {
-    fmt::print("{}\n", dump_json(facts));
-    return 0;
-  }
-  const auto line = [](std::string_view what, const std::string& value) {
-    if (!value.empty()) fmt::print("{:<12} {}\n", what, printable(value));
-  };
-  if (run.task.contains("image"))
-    line("image", text_at(run.task["image"], "id") + "  " + text_at(run.task["image"], "name") + "  " +
-                      text_at(run.task["image"], "created").substr(0, 10));
-  line("python", text_at(facts, "python") + "  " + text_at(facts, "program"));
-  line("made", text_at(facts, "made"));
-  if (facts.contains("scratch")) line("scratch", text_at(facts["scratch"], "folder"));
-  line("CUDA", text_at(facts, "cuda"));
-  line("driver", text_at(facts, "driver"));
-  if (facts.contains("gpus"))
-    for (const auto& gpu : facts["gpus"]) line("GPU", gpu.is_string() ? gpu.get<std::string>() : "");
-  if (facts.contains("packages"))
-    for (const auto& [package, version] : facts["packages"].items())
-      line(package, version.is_string() ? version.get<std::string>() : "");
   return 0;
 }
 
@@ -362,8 +303,8 @@ Result<int> down(World& world, const EndChoice& choice, const DownFlags& flags) 
 
 void add_runs_commands(CLI::App& app, Program& program) {
   struct Options {
-    std::string run, since, by = "run", infra = "aws";
-    bool json = false, yes = false;
+    std::string run;
+    bool yes = false;
     LogFlags logs;
     RunFilter filter;
     EndChoice end;
@@ -419,25 +360,6 @@ void add_runs_commands(CLI::App& app, Program& program) {
   ssh_command->add_option("run", options->run, "Name of the run, or the beginning of it")->type_name("RUN");
   choose(ssh_command,
          [options, &program](World& world) { return ssh(world, options->run, program.after_dashes); });
-
-  auto* cost_command =
-      app.add_subcommand("cost", "What runs have cost: machines, disks, addresses, by the second");
-  cost_command->add_option("--since", options->since, "A day (2026-01-31, UTC) or a time back (7d)");
-  cost_command->add_option("--by", options->by, "One line for each: run, type or day")
-      ->check(CLI::IsMember({"run", "type", "day"}));
-  cost_command->add_option("--infra", options->infra, "Of aws (default) or rehearsal")
-      ->check(CLI::IsMember({"aws", "rehearsal"}));
-  cost_command->add_flag("--json", options->json, "As one JSON object");
-  options->filter.add_label_to(*cost_command);
-  choose(cost_command, [options](World& world) {
-    return cost(world, options->since, options->by, options->infra, options->filter, options->json);
-  });
-
-  auto* env_command =
-      app.add_subcommand("env", "The Python, frameworks, CUDA and driver that a run's training saw");
-  env_command->add_option("run", options->run, "Name of the run, or the beginning of it")->type_name("RUN");
-  env_command->add_flag("--json", options->json, "As one JSON object");
-  choose(env_command, [options](World& world) { return env(world, options->run, options->json); });
 
   auto* cancel_command =
       app.add_subcommand("cancel", "Stop a training, bring home what there is, release the machine");
