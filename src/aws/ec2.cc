@@ -139,16 +139,19 @@ Status Ec2::start_instance(const std::string& id) {
 }
 
 Result<std::vector<ImageRecord>> Ec2::describe_images(const std::vector<std::string>& owners,
-                                                      const std::vector<Filter>& filters) {
+                                                      const std::vector<Filter>& filters,
+                                                      bool with_deprecated) {
   Params params;
   params.list("Owner", owners);
   add_filters(params, filters);
+  if (with_deprecated) params.add("IncludeDeprecated", "true");
   TRY_SET(xml, "", client_.query("ec2", "DescribeImages", params, Repeat::freely));
   return parse_describe_images(xml);
 }
 
 Result<ImageRecord> Ec2::describe_image(const std::string& id) {
-  TRY_SET(xml, "", client_.query("ec2", "DescribeImages", Params().add("ImageId.1", id), Repeat::freely));
+  const auto params = Params().add("ImageId.1", id).add("IncludeDeprecated", "true");
+  TRY_SET(xml, "", client_.query("ec2", "DescribeImages", params, Repeat::freely));
   TRY_SET(images, "", parse_describe_images(xml));
   for (auto& image : images) {
     if (image.id == id) return std::move(image);

@@ -57,10 +57,12 @@ class Ec2 {
   Status stop_instance(const std::string& id);
   Status start_instance(const std::string& id);
 
-  /// `owners` are account ids or aliases ("amazon"). One page: EC2 answers all that match.
+  /// `owners` are account ids or aliases ("amazon"). One page: EC2 answers all that match, without those whose
+  /// deprecation time is over unless `with_deprecated`.
   Result<std::vector<ImageRecord>> describe_images(const std::vector<std::string>& owners,
-                                                   const std::vector<Filter>& filters);
-  /// not_found if there is no such image here.
+                                                   const std::vector<Filter>& filters,
+                                                   bool with_deprecated = false);
+  /// A deprecated one, too; not_found if there is no such image here.
   Result<ImageRecord> describe_image(const std::string& id);
 
   Status import_key_pair(const std::string& name, const std::string& public_key, const Tags& tags);

@@ -96,6 +96,7 @@ Result<std::vector<ImageRecord>> parse_describe_images(std::string_view xml) {
     image.architecture = xml_text(item, "architecture");
     image.root_device = xml_text(item, "rootDeviceName");
     image.creation_date = xml_text(item, "creationDate");
+    image.deprecation_time = xml_text(item, "deprecationTime");
     for (const auto& device : item.child("blockDeviceMapping").children("item")) {
       if (xml_text(device, "deviceName") == image.root_device) {
         image.root_size_gib = xml_number(device.child("ebs"), "volumeSize", 0);

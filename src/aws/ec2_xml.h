@@ -30,6 +30,7 @@ struct InstanceRecord {
 
 struct ImageRecord {
   std::string id, name, architecture, root_device, creation_date;
+  std::string deprecation_time;  ///< from then on its owner advises against it; empty: no day is set
   int root_size_gib = 0;
 };
 

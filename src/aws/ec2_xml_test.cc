@@ -101,7 +101,8 @@ TEST(Ec2Xml, ReadsTheRootDiskOfAnImage) {
   const auto images = parse_describe_images(
       "<DescribeImagesResponse><imagesSet><item><imageId>ami-7</imageId><name>Deep Learning Base</name>"
       "<architecture>x86_64</architecture><rootDeviceName>/dev/sda1</rootDeviceName>"
-      "<creationDate>2026-01-02T03:04:05.000Z</creationDate><blockDeviceMapping>"
+      "<creationDate>2026-01-02T03:04:05.000Z</creationDate>"
+      "<deprecationTime>2028-01-02T03:04:05.000Z</deprecationTime><blockDeviceMapping>"
       "<item><deviceName>/dev/sdb</deviceName><ebs><volumeSize>8</volumeSize></ebs></item>"
       "<item><deviceName>/dev/sda1</deviceName><ebs><volumeSize>75</volumeSize></ebs></item>"
       "</blockDeviceMapping></item></imagesSet></DescribeImagesResponse>");
@@ -109,6 +110,7 @@ TEST(Ec2Xml, ReadsTheRootDiskOfAnImage) {
   ASSERT_EQ(images->size(), 1U);
   EXPECT_EQ(images->front().root_device, "/dev/sda1");
   EXPECT_EQ(images->front().root_size_gib, 75);
+  EXPECT_EQ(images->front().deprecation_time, "2028-01-02T03:04:05.000Z");
 }
 
 TEST(Ec2Xml, SplitsIngressRulesBySource) {

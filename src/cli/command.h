@@ -18,6 +18,11 @@ namespace ferry::cli {
 /// Exit code for a mistake on the command line, as most Unix programs have it.
 inline constexpr int usage_error = 2;
 
+/// Error::code of a mistake on the command line that only its sense shows; report() gives usage_error for it.
+inline constexpr const char* mistake_code = "usage";
+/// `error`, marked as one where it is bad_input or not_found and has no code of its own.
+tl::unexpected<Error> mistake(Error error);
+
 /// One process' worth of state that commands hang their options and answers on.
 struct Program {
   const Carried& carried;
@@ -32,9 +37,10 @@ struct Program {
 /// Each adds its subcommands to `app`; their callbacks set program.chosen.
 void add_run_commands(CLI::App& app, Program& program);        // run
 void add_plan_commands(CLI::App& app, Program& program);       // plan, gpus
+void add_images_command(CLI::App& app, Program& program);      // images
 void add_account_commands(CLI::App& app, Program& program);    // check, quota, policy, catalog
 void add_runs_commands(CLI::App& app, Program& program);       // ps, logs, fetch, ssh, cancel, down
-void add_look_commands(CLI::App& app, Program& program);       // wait, show, help
+void add_look_commands(CLI::App& app, Program& program);       // wait, show, cost, env, help
 void add_rehearsal_commands(CLI::App& app, Program& program);  // rehearsal …
 void add_other_commands(CLI::App& app, Program& program);      // completion, and the hidden ones
 
@@ -65,6 +71,9 @@ watch::Face face_for(bool json);
 
 /// What exit codes mean, as `ferry help exit-codes` shows it.
 std::string exit_codes();
+
+/// Starts the rehearsal cloud if need be, and says how to reach it.
+Result<cloud::AwsWorld> rehearsal_world();
 
 /// True if the environment says yes to every question (FERRY_YES=1).
 bool says_yes();

@@ -1,11 +1,14 @@
-// ferry wait, show, help: how a run goes, and how things are called.
+// ferry wait, show, cost, env, help: how a run goes, what it cost and saw, and how things are called.
 
 #include "base/text.h"
 #include "base/version.h"
+#include "cli/chosen_runs.h"
 #include "cli/command.h"
+#include "os/terminal.h"
 #include "run/actions.h"
 #include "run/record.h"
 #include "run/run.h"
+#include "watch/cost.h"
 #include "watch/report.h"
 
 namespace ferry::cli {
@@ -62,12 +65,21 @@ Result<watch::RunView> view_of(World& world, const std::string& name) {
   return watch::RunView{std::move(run), std::move(instances), {}, {}, {}};
 }
 
-Result<int> wait(World& world, const std::vector<std::string>& names) {
+Result<int> wait(World& world, const std::vector<std::string>& names, const RunFilter& filter) {
   std::vector<std::string> runs;
-  for (const auto& name : names) {
+  if (names.empty() || !filter.empty()) {
+    // A label leads to what is not over yet.
+    if (filter.empty())
+      return fail(Kind::bad_input, "name a run or a label", {}, "ferry wait RUN", mistake_code);
+    EndChoice choice{names, filter, true};
+    TRY_SET(found, "", runs_to_end(world, choice, "wait"));
+    runs = std::move(found);
+  }
+  for (const auto& name : filter.empty() ? names : std::vector<std::string>()) {
     TRY_SET(run, "", world.ledger().run(name));
     runs.push_back(run.name);
   }
+  if (runs.empty()) return 0;
   int first = 0;
   std::string told = runs.back();  // the run that the code is of
   for (const auto& name : runs) {
@@ -179,6 +191,71 @@ Result<int> show(World& world, const std::string& name) {
   return 0;
 }
 
+Result<int> cost(World& world, const std::string& since, const std::string& by_word, const std::string& infra,
+                 const RunFilter& filter) {
+  const auto now = os::system_clock().now_ms();
+  std::int64_t since_ms = 0;
+  if (!since.empty()) {
+    TRY_SET(moment, "", moment_of("--since", since, now));
+    since_ms = moment;
+  }
+  TRY_SET(sieve, "", RunSieve::make(filter, now));
+  TRY_SET(runs, "", world.ledger().runs(false));
+  std::vector<watch::RunView> views;
+  for (auto& run : runs) {
+    TRY_SET(instances, "", world.ledger().instances(run.name));
+    watch::RunView view{std::move(run), std::move(instances), {}, {}, {}};
+    if (!sieve.passes({view.run, watch::state_words(view), view.instances})) continue;
+    std::erase_if(view.instances, [&](const auto& one) { return one.world != infra; });
+    views.push_back(std::move(view));
+  }
+  const auto width = os::is_terminal(1) ? static_cast<std::size_t>(os::terminal_width(1)) : 0;
+  const auto by = by_word == "type"  ? watch::CostBy::type
+                  : by_word == "day" ? watch::CostBy::day
+                                     : watch::CostBy::run;
+  const auto report = watch::cost_report(views, by, since_ms, now);
+  if (in_json()) {
+    reply("ferry.cost/1", watch::cost_json(report, by));
+  } else if (report.lines.empty()) {
+    fmt::print(
+        "nothing was rented on {}{}\n", infra,
+        infra == "aws" ? " (rehearsals are not billed; what they would have cost: --infra rehearsal)" : "");
+  } else {
+    fmt::print("{}", watch::cost_table(report, by, width));
+    if (infra == "rehearsal") fmt::print("this is what AWS would have billed; rehearsals are free\n");
+  }
+  return 0;
+}
+
+Result<int> env(World& world, const std::string& name) {
+  TRY_SET(found, "", one_run(world, name, {}));
+  TRY_SET(run, "", world.ledger().run(found));
+  const auto& facts = run.task.contains("environment") ? run.task["environment"] : Json();
+  if (!facts.is_object())
+    return fail(Kind::not_found, run.name + " has no environment yet", "it is looked at before setup");
+  if (in_json()) {
+    reply("ferry.env/1", {{"run", run.name}, {"environment", facts}, {"image", run.task.value("image", Json())}});
+    return 0;
+  }
+  const auto line = [](std::string_view what, const std::string& value) {
+    if (!value.empty()) fmt::print("{:<12} {}\n", what, printable(value));
+  };
+  if (run.task.contains("image"))
+    line("image", text_at(run.task["image"], "id") + "  " + text_at(run.task["image"], "name") + "  " +
+                      text_at(run.task["image"], "created").substr(0, 10));
+  line("python", text_at(facts, "python") + "  " + text_at(facts, "program"));
+  line("made", text_at(facts, "made"));
+  if (facts.contains("scratch")) line("scratch", text_at(facts["scratch"], "folder"));
+  line("CUDA", text_at(facts, "cuda"));
+  line("driver", text_at(facts, "driver"));
+  if (facts.contains("gpus"))
+    for (const auto& gpu : facts["gpus"]) line("GPU", gpu.is_string() ? gpu.get<std::string>() : "");
+  if (facts.contains("packages"))
+    for (const auto& [package, version] : facts["packages"].items())
+      line(package, version.is_string() ? version.get<std::string>() : "");
+  return 0;
+}
+
 /// `ferry help TOPIC` where TOPIC is no command: those are asked with --help before this is reached.
 int help(const std::string& topic) {
   if (topic == "exit-codes" || topic == "exit-code" || topic == "exit") {
@@ -198,18 +275,19 @@ int help(const std::string& topic) {
 void add_look_commands(CLI::App& app, Program& program) {
   struct Options {
     std::vector<std::string> runs;
-    std::string run, topic;
+    std::string run, topic, since, by = "run", infra = "aws";
+    RunFilter filter;
   };
   auto options = std::make_shared<Options>();
   auto* wait_command = app.add_subcommand(
       "wait", "Wait until runs are over; exits with the run's own code, of several with the first that is not 0");
   wait_command->add_option("run", options->runs, "Names of runs, or the beginnings of them")
-      ->type_name("RUN")
-      ->required();
+      ->type_name("RUN");
+  options->filter.add_label_to(*wait_command);
   wait_command->footer("Ctrl-C ends the waiting (130); the runs go on. All codes: ferry help exit-codes");
   wait_command->callback([&program, options] {
     program.chosen = [&program, options] {
-      return with_settled_world(program.carried, [options](World& world) { return wait(world, options->runs); });
+      return with_settled_world(program.carried, [options](World& world) { return wait(world, options->runs, options->filter); });
     };
   });
 
@@ -220,6 +298,28 @@ void add_look_commands(CLI::App& app, Program& program) {
       return with_settled_world(program.carried, [options](World& world) { return show(world, options->run); });
     };
   });
+
+  const auto choose = [&program](CLI::App* command, std::function<Result<int>(World&)> act) {
+    command->callback([&program, act] {
+      program.chosen = [&program, act] { return with_settled_world(program.carried, act); };
+    });
+  };
+  auto* cost_command =
+      app.add_subcommand("cost", "What runs have cost: machines, disks, addresses, by the second");
+  cost_command->add_option("--since", options->since, "A day (2026-01-31, UTC) or a time back (7d)");
+  cost_command->add_option("--by", options->by, "One line for each: run, type or day")
+      ->check(CLI::IsMember({"run", "type", "day"}));
+  cost_command->add_option("--infra", options->infra, "Of aws (default) or rehearsal")
+      ->check(CLI::IsMember({"aws", "rehearsal"}));
+  options->filter.add_label_to(*cost_command);
+  choose(cost_command, [options](World& world) {
+    return cost(world, options->since, options->by, options->infra, options->filter);
+  });
+
+  auto* env_command =
+      app.add_subcommand("env", "The Python, frameworks, CUDA and driver that a run's training saw");
+  env_command->add_option("run", options->run, "Name of the run, or the beginning of it")->type_name("RUN");
+  choose(env_command, [options](World& world) { return env(world, options->run); });
 
   auto* help_command = app.add_subcommand("help", "What a command does, or: ferry help exit-codes");
   help_command->add_option("topic", options->topic, "A command, or exit-codes")->type_name("TOPIC")->required();

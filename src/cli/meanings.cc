@@ -146,7 +146,6 @@ constexpr Meaning meanings[] = {
     {"iam", runs, "policy"},
     {"update-catalog", runs, "catalog update"},
     // what has no command of its own
-    {"images", says, "ferry run --image docker:IMAGE -- COMMAND", own_image},
     {"build", says, "ferry run --image docker:IMAGE -- COMMAND", own_image},
     {"install", says, "ferry run --setup 'pip install {*}' -- COMMAND", in_the_task},
     {"pip", says, "ferry run --setup 'pip {*}' -- COMMAND", in_the_task},

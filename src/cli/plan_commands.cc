@@ -11,6 +11,8 @@
 #include "os/env.h"
 #include "os/terminal.h"
 #include "rehearsal/rehearsal.h"
+#include "run/image_list.h"
+#include "run/images.h"
 #include "run/planning.h"
 #include "watch/table.h"
 
@@ -24,12 +26,19 @@ Json money(const std::optional<Usd>& usd) {
 
 std::string gib(std::int64_t mib) { return fmt::format("{} GiB", (mib + 512) / 1024); }
 
-std::string hourly(const std::optional<Usd>& usd) { return usd ? show_hourly(*usd) : "?"; }
+/// With a mark where the price is old.
+std::string hourly(const std::optional<Usd>& usd, bool old = false) {
+  return usd ? show_hourly(*usd) + (old ? "*" : "") : "?";
+}
 
-/// "2025-10", or "2025-10 to 2026-11-23" where they are not all of the same day; ISO dates sort as texts.
+/// What the mark means.
+std::string old_price_line() { return fmt::format("* {}", plan::old_price_words); }
+
+/// "2025-10", or "2025-10 to 2026-11-23" where they are not all of the same day; empty for none. ISO dates sort as
+/// texts.
 std::string span_of(std::set<std::string> dates) {
   dates.erase("");
-  if (dates.empty()) return "an unknown date";
+  if (dates.empty()) return "";
   return dates.size() == 1 ? *dates.begin() : *dates.begin() + " to " + *dates.rbegin();
 }
 
@@ -49,7 +58,7 @@ std::vector<std::string> offer_cells(const plan::Offer& offer, bool first) {
           ? fmt::format("{} ×{}", offer.type.accelerator, offer.type.accelerator_count)
           : "-",
       (offer.zone.empty() ? offer.region : offer.zone) + (offer.market == plan::Market::spot ? " spot" : ""),
-      offer.hourly ? show_hourly(*offer.hourly) + "/h" : "unknown",
+      offer.hourly ? show_hourly(*offer.hourly) + "/h" + (offer.price_is_old ? "*" : "") : "unknown",
       offer.total ? show(*offer.total) : "",
       offer.not_taken.empty() ? offer.reason : offer.reason + "; not taken by itself: " + offer.not_taken};
 }
@@ -69,11 +78,13 @@ Json offer_json(const plan::Offer& offer, Seconds until_power_off) {
           {"at_most_usd", money(plan::most(offer, until_power_off))},
           {"not_taken", offer.not_taken},
           {"price_date", offer.price_date},
+          {"price_old", offer.price_is_old},
+          {"last_seen", offer.type.last_seen},
           {"reason", offer.reason}};
 }
 
 /// What the machine boots, or trains in.
-std::string image_of(const task::Task& task) {
+std::string image_words(const task::Task& task) {
   if (task.environment.kind == "docker") {
     return task.environment.name.empty()
                ? "a container made from " + (task.environment.file.empty() ? "Dockerfile" : task.environment.file)
@@ -85,6 +96,20 @@ std::string image_of(const task::Task& task) {
   for (const auto& part : {image.version, image.system})
     if (!part.empty()) name += (name.empty() ? "" : " ") + part;
   return name.empty() ? "AWS's for what the training imports" : "AWS's " + name;
+}
+
+/// What the best offer's machine boots, where that was asked for.
+std::optional<run::KnownImage> image_of(const task::Task& task, const run::Planned& planned) {
+  const auto& best = planned.ranking.offers.front();
+  return planned.place.world == "aws" ? run::known_image(best, task.wishes()[best.wish].image) : std::nullopt;
+}
+
+Json image_json(const std::optional<run::KnownImage>& known) {
+  if (!known) return {};
+  return {{"id", known->image.id},
+          {"name", known->image.name},
+          {"supported_until", known->image.supported_until},
+          {"seen", known->seen}};
 }
 
 Json plan_json(const Described& described, const run::Planned& planned) {
@@ -100,11 +125,12 @@ Json plan_json(const Described& described, const run::Planned& planned) {
           {"until_power_off_s", until_power_off.count()},
           {"ceiling_usd", money(planned.ceiling)},
           {"at_most_usd", money(planned.most)},
-          {"image", image_of(task)},
+          {"image_wish", image_words(task)},
           {"workdir", described.workdir.string()},
           {"missing_envs", task.missing_envs},
           {"missing_secrets", task.missing_secrets},
           {"notes", planned.ranking.notes},
+          {"image", image_json(image_of(task, planned))},
           {"offers", offers}};
 }
 
@@ -134,14 +160,23 @@ void print_plan(const Described& described, const run::Planned& planned) {
   const auto& offers = planned.ranking.offers;
   for (const auto& line : task.not_yet) fmt::print(stderr, "! {}\n", line);
   for (const auto& line : planned.ranking.notes) fmt::print(stderr, "! {}\n", line);
-  fmt::print(
-      "{} would be trained on the first of these that can be had (prices of {}; nothing was rented):\n",
-      task.name, dates_of(offers));
-  watch::Table table({" ", "TYPE", ">VCPU", ">MEMORY", "GPU", "WHERE", ">PRICE", ">TASK", "WHY"});
+  const auto dates = dates_of(offers);
+  fmt::print("{} would be trained on the first of these that can be had ({}; nothing was rented):\n", task.name,
+             dates.empty() ? "no price is known" : "prices of " + dates);
+  watch::Table table({" ", "TYPE", ">VCPU", ">MEMORY", "GPU", "WHERE", ">PRICE", ">TASK", "WHY"},
+                     {8, 3, 2, 7, 4});
   for (std::size_t i = 0; i < std::min(offers.size(), shown); ++i) table.add(offer_cells(offers[i], i == 0));
-  fmt::print("{}", table.text());
+  const auto width = os::is_terminal(1) ? static_cast<std::size_t>(os::terminal_width(1)) : 0;
+  fmt::print("{}", table.text(width));
   if (planned.ranking.considered > shown) fmt::print("  … and {} more\n", planned.ranking.considered - shown);
-  fmt::print("image: {} · workdir: {}\n", printable(image_of(task)), printable(described.workdir.string()));
+  fmt::print("image: {} · workdir: {}\n", printable(image_words(task)), printable(described.workdir.string()));
+  if (std::ranges::any_of(std::span(offers).first(std::min(offers.size(), shown)), &plan::Offer::price_is_old))
+    fmt::print("{}\n", old_price_line());
+  if (const auto known = image_of(task, planned)) {
+    const auto support = run::support_words(known->image.supported_until, os::system_clock().now_ms());
+    fmt::print("boots {} ({}; the newest on {}){}\n", printable(known->image.name), printable(known->image.id),
+               printable(known->seen), support.empty() ? "" : ": " + support);
+  }
   if (planned.most) {
     const auto& lifetime = planned.lifetime;
     fmt::print(
@@ -198,7 +233,7 @@ struct GpuOptions {
   bool all = false;
 };
 
-Json gpus_json(const std::vector<plan::GpuRow>& rows) {
+Json gpus_json(const std::vector<plan::GpuRow>& rows, const std::string& today) {
   Json list = Json::array();
   for (const auto& row : rows) {
     Json prices = Json::array();
@@ -206,8 +241,10 @@ Json gpus_json(const std::vector<plan::GpuRow>& rows) {
       prices.push_back({{"region", cell.region},
                         {"on_demand_usd", money(cell.on_demand)},
                         {"on_demand_date", cell.on_demand_date},
+                        {"on_demand_old", plan::is_old_price(cell.on_demand_date, today)},
                         {"spot_usd", money(cell.spot)},
-                        {"spot_date", cell.spot_date}});
+                        {"spot_date", cell.spot_date},
+                        {"spot_old", plan::is_old_price(cell.spot_date, today)}});
     }
     list.push_back({{"instance_type", row.type},
                     {"gpu", row.gpu},
@@ -216,13 +253,14 @@ Json gpus_json(const std::vector<plan::GpuRow>& rows) {
                     {"vcpus", row.vcpus},
                     {"memory_mib", row.memory_mib},
                     {"arch", row.arch},
+                    {"last_seen", row.last_seen},
                     {"per_gpu_hour_usd", money(row.per_gpu_hour)},
                     {"prices", prices}});
   }
   return {{"catalog_date", run::catalog_in_force().date()}, {"types", list}};
 }
 
-/// "us-east-1 of 2026-11-23, us-west-2 of 2025-10", or one date where all prices are of the same.
+/// "prices an hour in us-east-1 of 2026-11-23, us-west-2 of 2025-10", or one date where all are of the same.
 std::string price_dates(const std::vector<plan::GpuRow>& rows) {
   std::map<std::string, std::set<std::string>> by_region;
   std::set<std::string> all;
@@ -234,10 +272,11 @@ std::string price_dates(const std::vector<plan::GpuRow>& rows) {
       }
     }
   }
-  if (all.size() <= 1) return "as of " + span_of(all);
+  if (all.empty()) return "no price is known here: ferry catalog update asks AWS";
+  if (all.size() == 1) return "prices an hour as of " + *all.begin();
   std::vector<std::string> parts;
   for (auto& [region, dates] : by_region) parts.push_back(region + " of " + span_of(std::move(dates)));
-  return "in " + join(parts, ", ");
+  return "prices an hour in " + join(parts, ", ");
 }
 
 /// The regions of --region, which takes several, also with commas between them, and * for all.
@@ -277,11 +316,12 @@ int gpus_command(const GpuOptions& options) {
                     : options.sort == "memory" ? plan::GpuSort::memory
                                                : plan::GpuSort::price;
   const auto regions = regions_to_show(options);
-  if (!regions) return report(regions.error());
+  if (!regions) return report(mistake(regions.error()).value());
   auto rows = plan::gpu_table(run::catalog_in_force(), options.name, *regions, sort);
   if (!rows) return report(rows.error());
+  const auto today = os::iso_time(os::system_clock().now_ms()).substr(0, 10);
   if (in_json()) {
-    reply("ferry.gpus/1", gpus_json(*rows));
+    reply("ferry.gpus/1", gpus_json(*rows, today));
     return 0;
   }
   std::vector<std::string> titles = {"TYPE", "GPU", ">GPU MEM", ">VCPU", ">MEM"};
@@ -290,20 +330,28 @@ int gpus_command(const GpuOptions& options) {
     titles.push_back(">spot");
   }
   titles.push_back(">$/GPU-h");
-  watch::Table table(std::move(titles));
+  // Memory and vCPUs of the machine first, then the regions from the last on; the first one's price stays.
+  std::vector<std::size_t> droppable = {titles.size() - 1, 4, 3};
+  for (auto column = titles.size() - 2; column > 5; --column) droppable.push_back(column);
+  droppable.push_back(2);
+  watch::Table table(std::move(titles), std::move(droppable));
+  bool some_old = false;
   for (const auto& row : *rows) {
     std::vector<std::string> cells = {row.type, fmt::format("{} ×{}", row.gpu, row.count),
                                       gib(row.gpu_memory_mib), std::to_string(row.vcpus),
                                       gib(row.memory_mib)};
     for (const auto& cell : row.prices) {
-      cells.push_back(hourly(cell.on_demand));
-      cells.push_back(hourly(cell.spot));
+      const bool old = plan::is_old_price(cell.on_demand_date, today), spot_old = plan::is_old_price(cell.spot_date, today);
+      some_old = some_old || old || spot_old;
+      cells.push_back(hourly(cell.on_demand, old));
+      cells.push_back(hourly(cell.spot, spot_old));
     }
     cells.push_back(hourly(row.per_gpu_hour));
     table.add(std::move(cells));
   }
   const auto width = os::is_terminal(1) ? static_cast<std::size_t>(os::terminal_width(1)) : 0;
-  fmt::print("{}prices an hour {}; ? is unknown\n", table.text(width), price_dates(*rows));
+  fmt::print("{}{}; ? is unknown\n", table.text(width), price_dates(*rows));
+  if (some_old) fmt::print("{}\n", old_price_line());
   return 0;
 }
 

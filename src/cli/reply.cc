@@ -133,12 +133,12 @@ int report(const Error& error, bool may_try_later) {
     if (!answering->error) answering->error = error;
     if (answering->goes_on && !has_answered) events().error(error);
   }
-  if (error.code == plan::no_such_hardware) return usage_error;
+  if (error.code == plan::no_such_hardware || error.code == mistake_code) return usage_error;
   return may_try_later ? run::exit_code_for(error.kind) : run::ferry_failed;
 }
 
 int report_usage(const std::string& what, const std::string& advice) {
-  (void)report(Error{Kind::bad_input, what, {}, advice, "usage"});
+  (void)report(Error{Kind::bad_input, what, {}, advice, mistake_code});
   return usage_error;
 }
 

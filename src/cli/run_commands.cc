@@ -49,7 +49,7 @@ constexpr const char* run_footer =
 struct RunOptions {
   TaskOptions task;
   WayOutOptions way_out;
-  bool detach = false, keep = false, no_check = false, follow = false, yes = false, rehearse = false;
+  bool detach = false, keep = false, no_check = false, follow = false, yes = false, rehearse = false, quiet = false;
   std::string results = "runs";
 };
 
@@ -59,6 +59,7 @@ Status confirm(const run::Question& question) {
   std::string text = fmt::format("Rent {}{} in {} for {}/h", offer.type.name,
                                  offer.market == plan::Market::spot ? " (spot)" : "", offer.region,
                                  offer.hourly ? show_hourly(*offer.hourly) : "an unknown price");
+  if (offer.price_is_old) text += fmt::format(" (a price of {}, {})", offer.price_date, plan::old_price_words);
   if (question.ceiling && offer.hourly && *question.ceiling > *offer.hourly)
     text += fmt::format(" (up to {}/h if that is not to be had)", show_hourly(*question.ceiling));
   if (offer.total) text += fmt::format(", estimated {}", show(*offer.total));
@@ -124,7 +125,7 @@ int run_command(const Program& program, const RunOptions& options, bool only_reh
   if (options.way_out.is_given() && infra.world != task::World::rehearsal && !options.rehearse)
     return report_usage("--no-internet and --reach are for rehearsals; this run's machine is none",
                         "leave them out, or add --infra rehearsal or --rehearse");
-  auto world = World::open(program.carried, face_for(in_json()), true);
+  auto world = World::open(program.carried, options.quiet && !in_json() ? watch::Face::quiet : face_for(in_json()), true);
   if (!world) return report(world.error(), true);
   if (auto settled = (*world)->settle(); !settled) (*world)->progress().error(settled.error());
   run::Order order;
@@ -158,6 +159,8 @@ void add_run_commands(CLI::App& app, Program& program) {
   run->add_flag("--follow", options->follow, "Send what links out of the workdir lead to, not only the links");
   run->add_flag("-y,--yes", options->yes, "Do not ask before renting (also FERRY_YES=1)");
   run->add_flag("--rehearse", options->rehearse, "First on the rehearsal cloud; rent only if that succeeds");
+  run->add_flag("-q,--quiet", options->quiet,
+                "Say only what goes wrong; with --detach, print the run's name alone");
   run->add_option("--results", options->results, "Folder under which outputs come home (default: runs)");
   run->callback([&program, options] {
     program.chosen = [&program, options] { return run_command(program, *options, false); };

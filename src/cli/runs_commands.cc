@@ -2,14 +2,15 @@
 
 #include "base/text.h"
 #include "cli/command.h"
+#include "cli/chosen_runs.h"
 #include "cli/last_lines.h"
+#include "cli/log_sieve.h"
 #include "os/env.h"
 #include "os/terminal.h"
 #include "run/actions.h"
 #include "run/machine.h"
 #include "run/record.h"
 #include "run/run.h"
-#include "watch/cost.h"
 #include "watch/report.h"
 #include "watch/screen_filter.h"
 
@@ -17,132 +18,126 @@ namespace ferry::cli {
 
 namespace {
 
-/// The run that was named, or the newest one.
-Result<std::string> run_or_newest(World& world, const std::string& name) {
-  if (!name.empty()) {
-    TRY_SET(run, "", world.ledger().run(name));
-    return run.name;
-  }
-  TRY_SET(runs, "", world.ledger().runs(false));
-  if (runs.empty())
-    return fail(Kind::not_found, "there are no runs yet", {}, "ferry run examples/digits --infra rehearsal");
-  return runs.front().name;
-}
-
 struct PsFlags {
   bool all = false, quiet = false;
   std::size_t last = 0;  ///< 0: all of them
+  RunFilter filter;
 };
 
+/// How wide a table may be; 0: as wide as it is.
+std::size_t table_width() { return os::is_terminal(1) ? static_cast<std::size_t>(os::terminal_width(1)) : 0; }
+
+watch::RunView view_of(ledger::Run run, std::vector<ledger::Instance> instances, std::int64_t now) {
+  watch::RunView view{std::move(run), std::move(instances), {}, {}, {}};
+  const auto limit = int_at(view.run.task, "max_duration_s", 24 * 3600) * 1000;
+  if (view.run.phase == ledger::Phase::training && view.run.train_start_ms &&
+      view.run.outcome == ledger::Outcome::none)
+    view.left = show_duration(Millis(std::max<std::int64_t>(0, view.run.train_start_ms + limit - now)));
+  return view;
+}
+
+/// Those that pass, the newest first.
+Result<std::vector<watch::RunView>> views_of(World& world, const PsFlags& flags, bool unfinished, std::size_t most) {
+  const auto now = os::system_clock().now_ms();
+  TRY_SET(sieve, "", RunSieve::make(flags.filter, now));
+  TRY_SET(runs, "", world.ledger().runs(unfinished));
+  std::vector<watch::RunView> views;
+  for (auto& run : runs) {
+    if (most > 0 && views.size() == most) break;
+    TRY_SET(instances, "", world.ledger().instances(run.name));
+    auto view = view_of(std::move(run), std::move(instances), now);
+    if (sieve.passes({view.run, watch::state_words(view), view.instances})) views.push_back(std::move(view));
+  }
+  return views;
+}
+
 Result<int> ps(World& world, const PsFlags& flags) {
-  const bool all = flags.all || flags.last > 0;
+  // Whoever asks for an outcome or a code asks about runs that are over, too.
+  const auto about_ended = [](const std::string& filter) {
+    return filter.starts_with("outcome=") || filter.starts_with("exited=") || filter == "state=released";
+  };
+  const bool all = flags.all || flags.last > 0 || std::ranges::any_of(flags.filter.filters, about_ended);
   if (!flags.quiet) TRY("", run::look_at_clouds(world.doors()));
-  TRY_SET(runs, "", world.ledger().runs(!all));
-  if (flags.last > 0 && runs.size() > flags.last) runs.resize(flags.last);
+  TRY_SET(views, "", views_of(world, flags, !all, flags.last));
   if (flags.quiet && !in_json()) {
-    for (const auto& run : runs) fmt::print("{}\n", run.name);
+    for (const auto& view : views) fmt::print("{}\n", view.run.name);
     return 0;
   }
   const auto now = os::system_clock().now_ms();
-  std::vector<watch::RunView> views;
-  for (auto& run : runs) {
-    TRY_SET(instances, "", world.ledger().instances(run.name));
-    watch::RunView view{std::move(run), std::move(instances), {}, {}, {}};
-    const auto limit = int_at(view.run.task, "max_duration_s", 24 * 3600) * 1000;
-    if (view.run.phase == ledger::Phase::training && view.run.train_start_ms &&
-        view.run.outcome == ledger::Outcome::none) {
-      view.left = show_duration(Millis(std::max<std::int64_t>(0, view.run.train_start_ms + limit - now)));
-    }
-    views.push_back(std::move(view));
-  }
   if (in_json()) {
     reply("ferry.ps/1", {{"runs", watch::runs_json(views, now)}});
     return 0;
   }
-  const auto width = os::is_terminal(1) ? static_cast<std::size_t>(os::terminal_width(1)) : 0;
-  fmt::print("{}", watch::runs_table(views, now, width));
-  if (!all && views.empty())
-    fmt::print(os::called_by_agent() ? stderr : stdout, "(finished ones: ferry ps --all)\n");
-  return 0;
-}
-
-/// "7d", "12h", or a day "2026-01-31", in milliseconds since 1970.
-Result<std::int64_t> moment(const std::string& text, std::int64_t now_ms) {
-  if (text.empty()) return 0;
-  if (const auto parts = split(text, '-'); parts.size() == 3) {
-    const auto year = parse_int(parts[0]), month = parse_int(parts[1]), day = parse_int(parts[2]);
-    const auto unsigned_of = [](const auto& number) { return static_cast<unsigned>(number.value_or(0)); };
-    const std::chrono::year_month_day date{std::chrono::year(static_cast<int>(year.value_or(-32768))),
-                                           std::chrono::month(unsigned_of(month)),
-                                           std::chrono::day(unsigned_of(day))};
-    if (date.ok()) return std::chrono::sys_days(date).time_since_epoch().count() * 86'400'000LL;
-  }
-  auto back = parse_duration(text);
-  if (!back)
-    return fail(Kind::bad_input, "--since: not a day or a time back: " + printable(text), {},
-                "write 2026-01-31, 7d or 12h");
-  return now_ms - back->count() * 1000;
-}
-
-Result<int> cost(World& world, const std::string& since, const std::string& by_word, const std::string& infra) {
-  const auto now = os::system_clock().now_ms();
-  TRY_SET(since_ms, "", moment(since, now));
-  TRY_SET(runs, "", world.ledger().runs(false));
-  std::vector<watch::RunView> views;
-  for (auto& run : runs) {
-    TRY_SET(instances, "", world.ledger().instances(run.name));
-    std::erase_if(instances, [&](const auto& one) { return one.world != infra; });
-    views.push_back({std::move(run), std::move(instances), {}, {}, {}});
-  }
-  const auto by = by_word == "type"  ? watch::CostBy::type
-                  : by_word == "day" ? watch::CostBy::day
-                                     : watch::CostBy::run;
-  const auto report = watch::cost_report(views, by, since_ms, now);
-  if (in_json()) {
-    reply("ferry.cost/1", watch::cost_json(report, by));
-  } else if (report.lines.empty()) {
-    fmt::print(
-        "nothing was rented on {}{}\n", infra,
-        infra == "aws" ? " (rehearsals are not billed; what they would have cost: --infra rehearsal)" : "");
-  } else {
-    fmt::print("{}", watch::cost_table(report, by));
-    if (infra == "rehearsal") fmt::print("this is what AWS would have billed; rehearsals are free\n");
-  }
-  return 0;
-}
-
-Result<int> env(World& world, const std::string& name) {
-  TRY_SET(found, "", run_or_newest(world, name));
-  TRY_SET(run, "", world.ledger().run(found));
-  const auto& facts = run.task.contains("environment") ? run.task["environment"] : Json();
-  if (!facts.is_object())
-    return fail(Kind::not_found, run.name + " has no environment yet", "it is looked at before setup");
-  if (in_json()) {
-    reply("ferry.env/1", {{"run", run.name}, {"environment", facts}, {"image", run.task.value("image", Json())}});
+  if (!views.empty() || all) {
+    fmt::print("{}", watch::runs_table(views, now, table_width()));
     return 0;
   }
-  const auto line = [](std::string_view what, const std::string& value) {
-    if (!value.empty()) fmt::print("{:<12} {}\n", what, printable(value));
-  };
-  if (run.task.contains("image"))
-    line("image", text_at(run.task["image"], "id") + "  " + text_at(run.task["image"], "name") + "  " +
-                      text_at(run.task["image"], "created").substr(0, 10));
-  line("python", text_at(facts, "python") + "  " + text_at(facts, "program"));
-  line("made", text_at(facts, "made"));
-  if (facts.contains("scratch")) line("scratch", text_at(facts["scratch"], "folder"));
-  line("CUDA", text_at(facts, "cuda"));
-  line("driver", text_at(facts, "driver"));
-  if (facts.contains("gpus"))
-    for (const auto& gpu : facts["gpus"]) line("GPU", gpu.is_string() ? gpu.get<std::string>() : "");
-  if (facts.contains("packages"))
-    for (const auto& [package, version] : facts["packages"].items())
-      line(package, version.is_string() ? version.get<std::string>() : "");
+  if (os::called_by_agent()) {
+    fmt::print("no runs\n");
+    fmt::print(stderr, "(finished ones: ferry ps --all)\n");
+    return 0;
+  }
+  constexpr std::size_t shown = 3;
+  TRY_SET(last, "", views_of(world, flags, false, shown));
+  if (last.empty()) {
+    fmt::print("no runs{}\n", flags.filter.empty() ? "" : " that are so");
+  } else {
+    fmt::print("nothing is running; the last {} (all: ferry ps --all):\n{}",
+               last.size() == 1 ? "run" : "runs", watch::runs_table(last, now, table_width()));
+  }
   return 0;
 }
 
-Result<int> logs(World& world, const std::string& name, bool follow, std::optional<std::size_t> tail) {
-  TRY_SET(run, "", run_or_newest(world, name));
+struct LogFlags {
+  bool follow = false;
+  std::optional<std::size_t> tail;
+  std::string since, until, search;
+};
+
+/// Why there is nothing to show, on standard error.
+void tell_why_no_log(const ledger::Run& run) {
+  if (run.phase != ledger::Phase::released && run.phase < ledger::Phase::training) {
+    fmt::print(stderr, "! {} has no log yet: it is {}\n", run.name, name(run.phase));
+    return;
+  }
+  if (run.phase < ledger::Phase::fetching) return;
+  fmt::print(stderr, "! {} wrote no log: {}{}\n", run.name, ledger::words(run.outcome),
+             run.error.empty() ? "" : " (" + printable(run.error) + ")");
+}
+
+/// The run's end, as `ferry run` has it: its exit code, and where everything is.
+Result<int> end_as_run_does(World& world, const std::string& name) {
+  const auto code = run::wait(world.doors(), name);
+  if (!code && code.error().kind == Kind::cancelled) {
+    (void)report(code.error());
+    return 130;
+  }
+  if (!code) return tl::unexpected<Error>(code.error());
+  TRY_SET(run, "", world.ledger().run(name));
+  const auto exit = run.exit_code && *run.exit_code != 0 ? fmt::format(" (exit {})", *run.exit_code) : std::string();
+  fmt::print(stderr, "{} {}{}{}{}\n", run.name, ledger::words(run.outcome), exit,
+             run.error.empty() ? "" : ": " + printable(run.error),
+             run.outputs_home ? "      home: " + printable(run.home) + "/" : "");
+  return *code;
+}
+
+Result<int> logs(World& world, const std::string& name, const RunFilter& wanted, const LogFlags& flags) {
+  const auto now = os::system_clock().now_ms();
+  std::int64_t since_ms = 0, until_ms = 0;
+  if (!flags.since.empty()) {
+    TRY_SET(moment, "", moment_of("--since", flags.since, now));
+    since_ms = moment;
+  }
+  if (!flags.until.empty()) {
+    TRY_SET(moment, "", moment_of("--until", flags.until, now));
+    until_ms = moment;
+  }
+  auto sieve = LogSieve::make(since_ms, until_ms, flags.search);
+  if (!sieve) return mistake(sieve.error());
+  TRY_SET(run, "", one_run(world, name, wanted));
   if (in_json()) events().named(run);
+  const bool follow = flags.follow;
+  const auto& tail = flags.tail;
   std::array filters{watch::screen_filter_for(1), watch::screen_filter_for(2)};
   const auto write = [&](std::string_view bytes, bool is_error) -> Status {
     if (in_json()) {
@@ -158,20 +153,33 @@ Result<int> logs(World& world, const std::string& name, bool follow, std::option
     holding = false;
     return last.write(write);
   };
+  bool any = false;
+  const auto show = [&](std::string_view bytes, bool is_error) {
+    if (!holding) return write(bytes, is_error);
+    last.add(bytes, is_error);
+    return Status();
+  };
   const auto shown = run::logs(
       world.doors(), run, follow,
-      [&](std::string_view bytes, bool is_error) {
-        if (!holding) return write(bytes, is_error);
-        last.add(bytes, is_error);
-        return Status();
+      [&](std::string_view bytes, bool is_error, std::int64_t time_ms) {
+        any = true;
+        return sieve->add(bytes, is_error, time_ms, show);
       },
       let_go);
+  TRY("", sieve->finish(show));
   if (holding) TRY("", let_go());
   for (const int fd : {1, 2})
     if (auto& filter = filters[static_cast<std::size_t>(fd) - 1]) (void)os::write_all(fd, filter->finish());
   TRY("", shown);
-  if (in_json()) reply_result(run::result_of(world.doors(), run, 0, std::nullopt));
-  return 0;
+  TRY_SET(after, "", world.ledger().run(run));
+  if (!any) tell_why_no_log(after);
+  int code = 0;
+  if (follow) {
+    TRY_SET(end, "", end_as_run_does(world, run));
+    code = end;
+  }
+  if (in_json()) reply_result(run::result_of(world.doors(), run, code, std::nullopt));
+  return code;
 }
 
 /// Whether to start a machine that was stopped, which costs again from then on.
@@ -201,8 +209,8 @@ Result<int> say_fetched(World& world, const std::string& name, const std::vector
   return 0;
 }
 
-Result<int> fetch(World& world, const std::string& name, bool yes) {
-  TRY_SET(found, "", run_or_newest(world, name));
+Result<int> fetch(World& world, const std::string& name, const RunFilter& filter, bool yes) {
+  TRY_SET(found, "", one_run(world, name, filter));
   TRY_SET(run, "", world.ledger().run(found));
   if (run.outputs_home) {
     if (const auto whole = run::complete_log(world.doors(), run.name); !whole)
@@ -219,7 +227,7 @@ Result<int> fetch(World& world, const std::string& name, bool yes) {
   if (!outputs) {
     // Its owner may have brought them home just now.
     TRY_SET(again, "", world.ledger().run(found));
-    if (again.outputs_home) return fetch(world, found, yes);
+    if (again.outputs_home) return fetch(world, found, {}, yes);
     return tl::unexpected<Error>(std::move(outputs).error());
   }
   for (const auto& missing : outputs->missing)
@@ -233,7 +241,7 @@ Result<int> fetch(World& world, const std::string& name, bool yes) {
 }
 
 Result<int> ssh(World& world, const std::string& name, const std::vector<std::string>& command) {
-  TRY_SET(run, "", run_or_newest(world, name));
+  TRY_SET(run, "", one_run(world, name, {}));
   if (in_json()) {
     TRY_SET(argv, "", run::visit_argv(world.doors(), run, command));
     reply("ferry.ssh/1", {{"run", run}, {"argv", argv}});
@@ -242,27 +250,49 @@ Result<int> ssh(World& world, const std::string& name, const std::vector<std::st
   return run::visit(world.doors(), run, command);
 }
 
-Result<int> cancel(World& world, const std::string& name) {
+Result<int> cancel(World& world, const std::string& name, Json& told) {
   TRY("", run::cancel(world.doors(), name));
   TRY_SET(run, "", world.ledger().run(name));
-  if (in_json()) {
-    reply("ferry.cancel/1", run::result_of(world.doors(), run.name, 0, std::nullopt));
-    return 0;
-  }
+  told = run::result_of(world.doors(), run.name, 0, std::nullopt);
+  if (in_json()) return 0;
   fmt::print("{} {}{}{}\n", run.name, ledger::words(run.outcome), run.keep ? "; its machine is released" : "",
              run.outputs_home ? "; what it saved is in " + run.home + "/" : "");
   return 0;
+}
+
+/// One after the other; what cannot be ended is told, and does not keep the others. `end` tells in JSON what it did: one
+/// run's is "ferry.VERB/1", of what may be several "ferry.VERB.runs/1".
+Result<int> each_of(World& world, const EndChoice& choice, const std::string& verb,
+                    const std::function<Result<int>(const std::string& run, Json& told)>& end) {
+  TRY_SET(names, "", runs_to_end(world, choice, verb));
+  Json told;
+  if (names.size() == 1 && choice.names.size() == 1) {
+    TRY_SET(code, "", end(names.front(), told));
+    if (in_json()) reply(fmt::format("ferry.{}/1", verb), std::move(told));
+    return code;
+  }
+  int code = names.empty() ? 1 : 0;
+  if (names.empty()) fmt::print(stderr, "nothing was done\n");
+  Json all = Json::array();
+  for (const auto& name : names) {
+    const auto done = end(name, told);
+    if (!done) world.progress().error(done.error());
+    all.push_back(done ? std::move(told) : Json{{"run", name}, {"error", error_json(done.error())}});
+    code = std::max(code, done.value_or(run::ferry_failed));
+    if (!done && done.error().kind == Kind::cancelled) break;
+  }
+  if (in_json()) reply(fmt::format("ferry.{}.runs/1", verb), {{"runs", std::move(all)}});
+  return code;
 }
 
 struct DownFlags {
   bool all = false, no_fetch = false, forget = false, every_ledger = false;
 };
 
-/// With --json; what else is printed then goes to standard error. `left`: what may be there still, a line each.
-void say_down(const Json& run, const std::vector<std::string>& ended, const std::vector<std::string>& removed,
-              const std::vector<std::string>& left, bool nothing_left) {
-  reply("ferry.down/1",
-        {{"run", run}, {"ended", ended}, {"removed", removed}, {"left", left}, {"nothing_left", nothing_left}});
+/// What --json says. `left`: what may be there still, a line each.
+Json told_down(const Json& run, const std::vector<std::string>& ended, const std::vector<std::string>& removed,
+               const std::vector<std::string>& left, bool nothing_left) {
+  return {{"run", run}, {"ended", ended}, {"removed", removed}, {"left", left}, {"nothing_left", nothing_left}};
 }
 
 Result<int> down_all(World& world, const DownFlags& flags) {
@@ -278,8 +308,9 @@ Result<int> down_all(World& world, const DownFlags& flags) {
   TRY_SET(sweep, "", run::down_all(world.doors(), options));
   const bool all_ended = !sweep.failed && !sweep.incomplete && sweep.of_other_ledgers.empty();
   if (in_json())
-    say_down(Json(), sweep.ended, sweep.removed, sweep.of_other_ledgers,
-             all_ended && world.ledger().unreleased().value_or(std::vector<ledger::Instance>(1)).empty());
+    reply("ferry.down/1",
+          told_down(Json(), sweep.ended, sweep.removed, sweep.of_other_ledgers,
+                    all_ended && world.ledger().unreleased().value_or(std::vector<ledger::Instance>(1)).empty()));
   print_ended(sweep.ended);
   for (const auto& line : sweep.removed) fmt::print("{} removed\n", line);
   for (const auto& line : sweep.of_other_ledgers) fmt::print(stderr, "! left alone: {}\n", line);
@@ -297,36 +328,43 @@ Result<int> down_all(World& world, const DownFlags& flags) {
   return 0;
 }
 
-Result<int> down(World& world, const std::string& name, const DownFlags& flags) {
-  if (flags.all == !name.empty())
-    return fail(Kind::bad_input, "name one run, or pass --all", {}, "ferry down --all");
+Result<int> down(World& world, const EndChoice& choice, const DownFlags& flags) {
+  const bool named = !choice.names.empty() || !choice.filter.empty();
+  if (flags.all == named)
+    return fail(Kind::bad_input, "name one run, or pass --all", {}, "ferry down --all", mistake_code);
   if (flags.all && flags.forget)
-    return fail(Kind::bad_input, "--forget gives up one run: name it", {}, "ferry down --forget RUN");
+    return fail(Kind::bad_input, "--forget gives up one run: name it", {}, "ferry down --forget RUN", mistake_code);
   if (flags.every_ledger && !flags.all)
-    return fail(Kind::bad_input, "--every-ledger goes with --all", {}, "ferry down --all --every-ledger");
+    return fail(Kind::bad_input, "--every-ledger goes with --all", {}, "ferry down --all --every-ledger", mistake_code);
   if (flags.all) return down_all(world, flags);
-  TRY_SET(run, "", world.ledger().run(name));
   if (flags.forget) {
+    if (choice.names.size() != 1)
+      return fail(Kind::bad_input, "--forget gives up one run: name it", {}, "ferry down --forget RUN", mistake_code);
+    const auto& name = choice.names.front();
     TRY_SET(left, "", run::forget(world.doors(), name));
-    if (in_json()) say_down(run.name, {}, {}, left, left.empty());
+    if (in_json()) reply("ferry.down/1", told_down(name, {}, {}, left, left.empty()));
     for (const auto& line : left) fmt::print("{}\n", line);
     fmt::print("{}: given up; no machine of it is known\n", name);
     return 0;
   }
-  TRY_SET(ended, "", run::down(world.doors(), name, !flags.no_fetch));
-  if (in_json()) say_down(run.name, ended, {}, {}, true);
-  print_ended(ended);
-  fmt::print("{}: nothing left running\n", name);
-  return 0;
+  return each_of(world, choice, "down", [&](const std::string& name, Json& told) -> Result<int> {
+    TRY_SET(ended, "", run::down(world.doors(), name, !flags.no_fetch));
+    told = told_down(name, ended, {}, {}, true);
+    print_ended(ended);
+    fmt::print("{}: nothing left running\n", name);
+    return 0;
+  });
 }
 
 }  // namespace
 
 void add_runs_commands(CLI::App& app, Program& program) {
   struct Options {
-    std::string run, since, by = "run", infra = "aws";
-    bool follow = false, yes = false;
-    std::optional<std::size_t> tail;
+    std::string run;
+    bool yes = false;
+    LogFlags logs;
+    RunFilter filter;
+    EndChoice end;
     PsFlags ps;
     DownFlags down;
   };
@@ -343,24 +381,35 @@ void add_runs_commands(CLI::App& app, Program& program) {
       ->type_name("N")
       ->check(CLI::Range(std::size_t{1}, std::size_t{1'000'000}));
   ps_command->add_flag("-q,--quiet", options->ps.quiet, "Names only, one a line");
+  options->ps.filter.add_label_to(*ps_command);
+  options->ps.filter.add_filter_to(*ps_command);
   choose(ps_command, [options](World& world) { return ps(world, options->ps); });
 
   auto* logs_command =
       app.add_subcommand("logs", "Show a run's output, every byte once (the newest run if none is named)");
   logs_command->add_option("run", options->run, "Name of the run, or the beginning of it")->type_name("RUN");
-  logs_command->add_flag("-f,--follow", options->follow, "Go on until the training is over");
-  logs_command->add_option("-n,--tail", options->tail, "Only the last N lines of what is there by now")
+  logs_command->add_flag("-f,--follow", options->logs.follow,
+                         "Go on until the run is over, and exit as ferry run does: with the training's own code");
+  logs_command->add_option("--since", options->logs.since,
+                           "Only what came since: 5m back, a day (2026-01-31) or a moment (2026-01-31T12:00:00Z), by "
+                           "the machine's clock");
+  logs_command->add_option("--until", options->logs.until, "Only what came until then");
+  logs_command->add_option("--search", options->logs.search, "Only lines with this (as grep -E has it)")->type_name("RE");
+  options->filter.add_label_to(*logs_command);
+  logs_command->add_option("-n,--tail", options->logs.tail, "Only the last N lines of what is there by now, of those that the other flags leave")
       ->type_name("N")
       ->check(CLI::Range(std::size_t{0}, std::size_t{1'000'000}));
   choose(logs_command,
-         [options](World& world) { return logs(world, options->run, options->follow, options->tail); });
+         [options](World& world) { return logs(world, options->run, options->filter, options->logs); });
 
   auto* fetch_command = app.add_subcommand("fetch", "Bring a run's outputs home as they are now");
   fetch_command->add_option("run", options->run, "Name of the run, or the beginning of it")->type_name("RUN");
   fetch_command->add_flag("-y,--yes", options->yes,
                           "Start a machine that was stopped, bring the outputs home and release it, without a "
                           "question");
-  choose(fetch_command, [options](World& world) { return fetch(world, options->run, options->yes); });
+  options->filter.add_label_to(*fetch_command);
+  choose(fetch_command,
+         [options](World& world) { return fetch(world, options->run, options->filter, options->yes); });
 
   auto* ssh_command = app.add_subcommand(
       "ssh", "Log in to a run's machine, or run a command there: ferry ssh RUN -- nvidia-smi");
@@ -368,32 +417,24 @@ void add_runs_commands(CLI::App& app, Program& program) {
   choose(ssh_command,
          [options, &program](World& world) { return ssh(world, options->run, program.after_dashes); });
 
-  auto* cost_command =
-      app.add_subcommand("cost", "What runs have cost: machines, disks, addresses, by the second");
-  cost_command->add_option("--since", options->since, "A day (2026-01-31, UTC) or a time back (7d)");
-  cost_command->add_option("--by", options->by, "One line for each: run, type or day")
-      ->check(CLI::IsMember({"run", "type", "day"}));
-  cost_command->add_option("--infra", options->infra, "Of aws (default) or rehearsal")
-      ->check(CLI::IsMember({"aws", "rehearsal"}));
-  choose(cost_command, [options](World& world) {
-    return cost(world, options->since, options->by, options->infra);
-  });
-
-  auto* env_command =
-      app.add_subcommand("env", "The Python, frameworks, CUDA and driver that a run's training saw");
-  env_command->add_option("run", options->run, "Name of the run, or the beginning of it")->type_name("RUN");
-  choose(env_command, [options](World& world) { return env(world, options->run); });
-
   auto* cancel_command =
       app.add_subcommand("cancel", "Stop a training, bring home what there is, release the machine");
-  cancel_command->add_option("run", options->run, "Name of the run, or the beginning of it")
-      ->type_name("RUN")
-      ->required();
-  choose(cancel_command, [options](World& world) { return cancel(world, options->run); });
+  const auto add_choice = [options](CLI::App* command) {
+    command
+        ->add_option("run", options->end.names,
+                     "Names of runs, beginnings of them, or patterns ('digits-*', which asks)")
+        ->type_name("RUN");
+    options->end.filter.add_label_to(*command);
+    command->add_flag("-y,--yes", options->end.yes, "Do not ask about what a pattern or a label leads to (also FERRY_YES=1)");
+  };
+  add_choice(cancel_command);
+  choose(cancel_command, [options](World& world) {
+    return each_of(world, options->end, "cancel", [&](const std::string& name, Json& told) { return cancel(world, name, told); });
+  });
 
   auto* down_command = app.add_subcommand(
       "down", "Release a run's machine and everything made for it, now; or all that ferry ever made");
-  down_command->add_option("run", options->run, "Name of the run, or the beginning of it")->type_name("RUN");
+  add_choice(down_command);
   down_command->add_flag("--all", options->down.all,
                          "Every run, and whatever carries your tags: in the rehearsal cloud, and in every region "
                          "of the AWS account in force");
@@ -409,7 +450,7 @@ void add_runs_commands(CLI::App& app, Program& program) {
       // Not settled first: that would start the very processes that are to be ended.
       auto world = World::open(program.carried, watch::Face::plain, false);
       if (!world) return report(world.error());
-      auto done = down(**world, options->run, options->down);
+      auto done = down(**world, options->end, options->down);
       return done ? *done : report(done.error());
     };
   });

@@ -1,9 +1,11 @@
 #include "cli/task_options.h"
 
 #include "base/text.h"
+#include "cli/command.h"
 #include "cli/loose.h"
 #include "os/env.h"
 #include "plan/nearest.h"
+#include "run/asked_types.h"
 #include "run/planning.h"
 #include "task/old_names.h"
 
@@ -47,6 +49,17 @@ void TaskOptions::add_to(CLI::App& command) {
       .add_option("--secret", secrets,
                   "KEY, taken from this environment; never stored or shown; may be repeated")
       ->type_name("KEY")
+      ->allow_extra_args(false);
+  command
+      .add_option("--secrets-file", secrets_files,
+                  "File like that of --env-file whose values are secrets: never stored or shown; may be repeated")
+      ->type_name("FILE")
+      ->allow_extra_args(false);
+  command
+      .add_option("-l,--label", labels,
+                  "KEY=VALUE for you to find the run by (ps, cancel, down … --label), and a tag of its machine; may be "
+                  "repeated")
+      ->type_name("KEY=VALUE")
       ->allow_extra_args(false);
   command.add_option("--setup", setup, "Shell commands to run before the training");
   command
@@ -219,10 +232,9 @@ std::string flag_of(std::string field) {
   return "--" + field;
 }
 
-/// What the person's settings file has (for AWS itself), the task over it, the flags over both.
-Status lay_aws(const TaskOptions& options, bool on_aws, const task::Settings& own, task::AwsSettings& task) {
-  task::AwsSettings all, flags;
-  if (on_aws) all = own.aws;
+/// What the person's settings file has, the task over it, the flags over both.
+Status lay_aws(const TaskOptions& options, task::AwsSettings all, task::AwsSettings& task) {
+  task::AwsSettings flags;
   for (const auto& subnet : options.subnets) TRY("--subnet", task::set_field(flags, "subnet_id", subnet));
   for (const auto& [field, text] : options.aws) {
     if (!text.empty()) TRY(flag_of(field), task::set_field(flags, field, text));
@@ -234,10 +246,11 @@ Status lay_aws(const TaskOptions& options, bool on_aws, const task::Settings& ow
   return {};
 }
 
-/// The lines of an --env-file: KEY=VALUE, export KEY=VALUE, KEY='VALUE', KEY alone (from this environment);
+/// The lines of an --env-file or --secrets-file: KEY=VALUE, export KEY=VALUE, KEY='VALUE', KEY alone (from this environment);
 /// empty lines and those that begin with # say nothing.
-Status lay_env_file(const std::string& path, task::Task& task) {
-  TRY_SET(text, "--env-file", os::read_file(path, 2 * most_of_a_task_file));
+Status lay_env_file(const std::string& flag, const std::string& path, std::map<std::string, std::string>& values,
+                    std::vector<std::string>& missing) {
+  TRY_SET(text, flag, os::read_file(path, 2 * most_of_a_task_file));
   std::size_t number = 0;
   for (const auto& written : split(text, '\n')) {
     ++number;
@@ -246,21 +259,40 @@ Status lay_env_file(const std::string& path, task::Task& task) {
     if (line.starts_with("export ")) line = trim(line.substr(7));
     const auto equals = line.find('=');
     const std::string key(trim(line.substr(0, equals)));
-    TRY(fmt::format("--env-file {}:{}", printable(path), number), task::check_variable_name(key));
+    TRY(fmt::format("{} {}:{}", flag, printable(path), number), task::check_variable_name(key));
     if (equals == line.npos) {
-      task.missing_envs.push_back(key);
+      missing.push_back(key);
       continue;
     }
     auto value = trim(line.substr(equals + 1));
     const bool quoted = value.size() > 1 && (value[0] == '"' || value[0] == '\'') && value.back() == value[0];
     if (quoted) value = value.substr(1, value.size() - 2);
-    task.envs[key] = value;
+    values[key] = value;
+  }
+  return {};
+}
+
+/// EC2's rules for tags, and none of AWS's or ferry's own.
+Status lay_labels(const std::vector<std::string>& written, task::Task& task) {
+  for (const auto& text : written) {
+    const auto equals = text.find('=');
+    const auto key = text.substr(0, equals);
+    const auto value = equals == text.npos ? std::string() : text.substr(equals + 1);
+    const bool own = !lower(key).starts_with("aws:") && !lower(key).starts_with("ferry:");
+    if (equals == text.npos || key.empty() || key.size() > 128 || value.size() > 256 || !own)
+      return fail(Kind::bad_input, "--label: not a label: '" + printable(text) + "'",
+                  "KEY has 1 to 128 characters and begins with neither aws: nor ferry:, VALUE has at most 256",
+                  "--label team=vision");
+    task.resources.labels[key] = value;
+    for (auto& candidate : task.candidates) candidate.labels[key] = value;
   }
   return {};
 }
 
 Status lay_variables(const TaskOptions& options, task::Task& task) {
-  for (const auto& path : options.env_files) TRY("", lay_env_file(path, task));
+  for (const auto& path : options.env_files) TRY("", lay_env_file("--env-file", path, task.envs, task.missing_envs));
+  for (const auto& path : options.secrets_files)
+    TRY("", lay_env_file("--secrets-file", path, task.secrets, task.missing_secrets));
   for (const auto& one : options.envs) {
     const auto equals = one.find('=');
     const auto key = one.substr(0, equals);
@@ -335,13 +367,50 @@ Result<task::Settings> personal_settings() {
   return task::parse_settings(text, file.string());
 }
 
+namespace {
+
+/// What the options say, over what the file does, but for `aws:` and variables. All that fails is a mistake on the
+/// command line.
+Status lay_flags(const TaskOptions& options, task::Task& task) {
+  if (!options.setup.empty()) task.setup = options.setup;
+  if (!options.outputs.empty()) task.outputs = options.outputs;
+  if (!options.workdir.empty()) task.workdir = options.workdir;
+  if (!options.max_duration.empty()) {
+    TRY_SET(limit, "--max-duration", parse_duration(options.max_duration));
+    task.max_duration = limit;
+  }
+  if (!options.duration.empty()) {
+    TRY_SET(expected, "--duration", parse_duration(options.duration));
+    task.duration = expected;
+  }
+  if (!options.budget.empty()) {
+    TRY_SET(most, "--budget", parse_usd(options.budget));
+    task.budget = most;
+  }
+  const auto has_name = [](unsigned char c) { return c >= 0x80 || std::isalnum(c); };
+  if (!options.name.empty() && std::ranges::none_of(options.name, has_name))
+    return fail(Kind::bad_input, "--name: no letter or digit in '" + printable(options.name) + "'");
+  if (options.image.starts_with("docker:"))
+    task.environment = {.kind = "docker", .name = options.image.substr(7), .file = {}};
+  TRY("", lay_resources(options, task.resources, task.not_yet));
+  for (auto& candidate : task.candidates) TRY("", lay_resources(options, candidate, task.not_yet));
+  return lay_labels(options.labels, task);
+}
+
+}  // namespace
+
 Status settle_hardware(const TaskOptions& options, task::Task& task) {
   if (task.wishes()[0].infra.value_or(task::Infra{}).world == task::World::ssh) return {};
+  const auto http = os::make_http_client();
+  const auto asked = run::ask_about_types(task, *http, os::system_clock(), rehearsal_world);
+  for (const auto& line : asked.told) fmt::print(stderr, "! {}\n", line);
   if (options.nearest) {
     for (const auto& line : plan::take_nearest(task, run::catalog_in_force()))
       fmt::print(stderr, "! nearest: {}\n", line);
   }
-  return plan::hardware_exists(task, run::catalog_in_force());
+  auto exists = plan::hardware_exists(task, run::catalog_in_force());
+  if (!exists && exists.error().kind == Kind::bad_input && !asked.why.empty()) exists.error().why = asked.why;
+  return exists;
 }
 
 Result<Described> describe_task(const TaskOptions& given, const std::vector<std::string>& command,
@@ -365,8 +434,9 @@ Result<Described> describe_task(const TaskOptions& given, const std::vector<std:
     TRY_SET(task, "", read_file(options, text, "standard input"));
     out.task = std::move(task);
   } else if (!options.path.empty()) {
-    TRY_SET(found, "", task_file(options.path));
-    file = found;
+    const auto found = task_file(options.path);
+    if (!found) return mistake(found.error());
+    file = *found;
     std::error_code unknown;
     if (const auto size = std::filesystem::file_size(file, unknown); !unknown && size > most_of_a_task_file)
       return fail(Kind::bad_input,
@@ -378,43 +448,25 @@ Result<Described> describe_task(const TaskOptions& given, const std::vector<std:
     out.task = std::move(task);
   } else if (!has_command) {
     return fail(Kind::bad_input, "nothing to run", "neither a task nor a command was given",
-                "ferry run examples/digits, or: ferry run -- python train.py");
+                "ferry run examples/digits, or: ferry run -- python train.py", mistake_code);
   }
   if (has_command) {
-    if (command.empty()) return fail(Kind::bad_input, "there is no command behind --");
+    if (command.empty())
+      return fail(Kind::bad_input, "there is no command behind --", {}, "ferry run -- python train.py", mistake_code);
     out.task.run = shell_quoted(command);
     if (command.size() == 1) out.task.run = command[0];  // one word may be a whole shell line
   }
-  if (!options.setup.empty()) out.task.setup = options.setup;
-  if (!options.outputs.empty()) out.task.outputs = options.outputs;
-  if (!options.workdir.empty()) out.task.workdir = options.workdir;
-  if (!options.max_duration.empty()) {
-    TRY_SET(limit, "--max-duration", parse_duration(options.max_duration));
-    out.task.max_duration = limit;
-  }
-  if (!options.duration.empty()) {
-    TRY_SET(expected, "--duration", parse_duration(options.duration));
-    out.task.duration = expected;
-  }
-  if (!options.budget.empty()) {
-    TRY_SET(most, "--budget", parse_usd(options.budget));
-    out.task.budget = most;
-  }
-  if (options.image.starts_with("docker:"))
-    out.task.environment = {.kind = "docker", .name = options.image.substr(7), .file = {}};
-  auto& told = out.task.not_yet;
-  TRY("", lay_resources(options, out.task.resources, told));
-  for (auto& candidate : out.task.candidates) TRY("", lay_resources(options, candidate, told));
-  for (auto& line : task::leave_out_old_environments(out.task)) told.push_back(std::move(line));
+  if (const auto laid = lay_flags(options, out.task); !laid) return mistake(laid.error());
+  for (auto& line : task::leave_out_old_environments(out.task)) out.task.not_yet.push_back(std::move(line));
   const bool on_aws = out.task.wishes()[0].infra.value_or(task::Infra{}).world == task::World::aws;
   task::Settings own;
   if (on_aws) {
     TRY_SET(settings, "", personal_settings());
     own = std::move(settings);
   }
-  TRY("", lay_aws(options, on_aws, own, out.task.aws));
+  if (const auto laid = lay_aws(options, own.aws, out.task.aws); !laid) return mistake(laid.error());
   if (on_aws) lay_defaults(own.skypilot_defaults, out);
-  TRY("", lay_variables(options, out.task));
+  if (const auto laid = lay_variables(options, out.task); !laid) return mistake(laid.error());
   TRY("", task::fill_variables(out.task));
   find_sources(out.task, file);
   out.workdir = options.workdir.empty() ? find_workdir(out.task, file) : absolute_path(options.workdir);

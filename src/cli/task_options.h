@@ -19,7 +19,7 @@ struct TaskOptions {
   std::vector<std::string> subnets;
   /// Fields of `aws:`, by name.
   std::map<std::string, std::string> aws;
-  std::vector<std::string> envs, env_files, secrets, outputs;
+  std::vector<std::string> envs, env_files, secrets, secrets_files, labels, outputs;
 
   void add_to(CLI::App& command);
 };
@@ -30,7 +30,8 @@ struct Described {
   bool unsized = false, undisked = false;  ///< nothing is said of vCPUs, memory or a type; of the disk
 };
 
-/// Fails with the code plan::no_such_hardware when nothing that the task asks for exists on AWS; with --nearest,
+/// Asks EC2 about named types that the catalog lacks, and tells what it says on standard error. Fails with the code
+/// plan::no_such_hardware when nothing that the task asks for exists on AWS; with --nearest,
 /// puts the nearest in its place and says so on standard error. A machine of one's own is not asked about.
 Status settle_hardware(const TaskOptions& options, task::Task& task);
 

@@ -8,8 +8,6 @@
 
 namespace ferry::cli {
 
-namespace {
-
 Result<cloud::AwsWorld> rehearsal_world() {
   TRY_SET(info, "start the rehearsal cloud", rehearsal::ensure_running(rehearsal::default_dir()));
   cloud::AwsWorld world;
@@ -18,6 +16,8 @@ Result<cloud::AwsWorld> rehearsal_world() {
   world.credentials = cloud::fixed_credentials(info.access_key_id, info.secret_access_key);
   return world;
 }
+
+namespace {
 
 run::Wish ask_wish(os::SignalQueue& signals, bool can_detach) {
   const std::string prompt =
@@ -90,6 +90,12 @@ Status World::settle() {
 bool says_yes() {
   const auto value = os::env("FERRY_YES").value_or("");
   return !value.empty() && value != "0" && value != "no" && value != "false";
+}
+
+tl::unexpected<Error> mistake(Error error) {
+  const bool is_one = error.kind == Kind::bad_input || error.kind == Kind::not_found;
+  if (is_one && error.code.empty()) error.code = mistake_code;
+  return tl::unexpected<Error>(std::move(error));
 }
 
 int with_settled_world(const Carried& carried, const std::function<Result<int>(World&)>& act,

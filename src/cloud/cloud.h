@@ -32,6 +32,7 @@ struct Image {
   std::string id, name, login_user, root_device;
   int root_size_gib = 0;
   std::string created = {};  ///< "2026-10-02T…": when it was made
+  std::string supported_until = {};  ///< the day on which its publisher stops to support it; empty: not said
 };
 
 enum class State { pending, running, stopping, stopped, shutting_down, terminated };
@@ -117,7 +118,8 @@ class Cloud {
   virtual Result<Identity> whoami() = 0;
   /// The task's own AMI if it names one for this region; else the newest one of the flavour that it names;
   /// else the newest suitable one: with `gpu`, the Deep Learning base image with drivers for the machine's
-  /// family; without, a plain Ubuntu or the same Deep Learning image where there is none.
+  /// family; without, a plain Ubuntu or the same Deep Learning image where there is none. One that is not
+  /// supported any more only where there is no other.
   virtual Result<Image> newest_image(const ImageWish& wish) = 0;
   /// Imports the public key (OpenSSH one-line form) under `name`; calm if it is there already.
   virtual Status import_key(const std::string& name, const std::string& public_key, const Tags& tags) = 0;

@@ -238,11 +238,29 @@ TEST(Images, TheHighestVersionOfAFrameworkIsTheNewestWhateverTheDayItWasBuilt) {
   world.http.reply(200, all);
   EXPECT_EQ(world.cloud->newest_image(wish).value().id, "ami-00000004");
   wish.image.version = "2.1";
-  world.http.reply(200, all);
-  world.http.reply(200, all);
+  for (int i = 0; i < 4; ++i) world.http.reply(200, all);
   const auto error = world.cloud->newest_image(wish).error();
   EXPECT_EQ(error.kind, Kind::not_found);
   EXPECT_THAT(error.why, testing::HasSubstr("with version 2.1"));
+}
+
+TEST(Images, OneThatIsNotSupportedAnyMoreIsTakenOnlyWhereThereIsNoOtherAndSaysUntilWhen) {
+  const std::string none = "<DescribeImagesResponse><imagesSet/></DescribeImagesResponse>";
+  const std::string old =
+      "<DescribeImagesResponse><imagesSet><item><imageId>ami-00000009</imageId><name>Deep Learning OSS Nvidia Driver "
+      "AMI GPU PyTorch 2.4 (Ubuntu 22.04) 20240830</name><creationDate>2024-08-30T09:00:00.000Z</creationDate>"
+      "<deprecationTime>2026-08-30T09:00:00.000Z</deprecationTime></item></imagesSet></DescribeImagesResponse>";
+  World world;
+  for (const auto& answer : {none, none, none, old}) world.http.reply(200, answer);
+  ImageWish wish{.type = "g5.xlarge", .arch = "x86_64", .gpu = true};
+  wish.image = {.flavour = "pytorch", .version = "2.4"};
+  const auto image = world.cloud->newest_image(wish);
+  ASSERT_TRUE(image) << describe(image.error());
+  EXPECT_EQ(image->id, "ami-00000009");
+  EXPECT_EQ(image->supported_until, "2026-08-30");
+  ASSERT_EQ(world.http.asked.size(), 4U);
+  for (std::size_t i = 0; i < 4; ++i)
+    EXPECT_EQ(world.http.asked[i].body.find("IncludeDeprecated=true") != std::string::npos, i >= 2) << i;
 }
 
 TEST(Images, TheNewerUbuntuGoesFirstUnlessAnotherSystemIsAskedFor) {

@@ -19,7 +19,8 @@ Image image_of(const aws::ImageRecord& record) {
           .login_user = login_user_of(record.name),
           .root_device = record.root_device.empty() ? "/dev/sda1" : record.root_device,
           .root_size_gib = record.root_size_gib,
-          .created = record.creation_date};
+          .created = record.creation_date,
+          .supported_until = record.deprecation_time.substr(0, 10)};
 }
 
 /// By the published parameter. Nothing where the parameter, or the right to read it, is missing.
@@ -54,12 +55,13 @@ bool has_version(const std::string& name, const ImageSource& source) {
   return has.size() >= wanted.size() && std::equal(wanted.begin(), wanted.end(), has.begin());
 }
 
-Result<std::optional<Image>> by_name(aws::Client& client, const ImageSource& source,
-                                     const std::string& arch) {
-  TRY_SET(
-      found, "",
-      aws::Ec2(client).describe_images(
-          {source.owner}, {{"name", {source.pattern}}, {"architecture", {arch}}, {"state", {"available"}}}));
+Result<std::optional<Image>> by_name(aws::Client& client, const ImageSource& source, const std::string& arch,
+                                     bool with_deprecated) {
+  TRY_SET(found, "",
+          aws::Ec2(client).describe_images(
+              {source.owner},
+              {{"name", {source.pattern}}, {"architecture", {arch}}, {"state", {"available"}}},
+              with_deprecated));
   std::erase_if(found, [&](const auto& one) { return !has_version(one.name, source); });
   const auto age = [&](const aws::ImageRecord& one) {
     return std::pair(version_of(one.name, source.framework), one.creation_date);  // ISO dates sort as text
@@ -186,7 +188,12 @@ Result<Image> newest_image(aws::Client& client, const ImageWish& wish) {
       TRY_SET(published, "find the newest image", by_parameter(client, source));
       if (published) return *std::move(published);
     }
-    TRY_SET(named, "find the newest image", by_name(client, source, wish.arch));
+    TRY_SET(named, "find the newest image", by_name(client, source, wish.arch, false));
+    if (named) return *std::move(named);
+  }
+  // Better one that is no longer supported, which says so, than none.
+  for (const auto& source : sources) {
+    TRY_SET(named, "find the newest image", by_name(client, source, wish.arch, true));
     if (named) return *std::move(named);
   }
   return fail(Kind::not_found,

@@ -29,6 +29,9 @@ constexpr Alias aliases[] = {
     {"rtxpro6000", "RTX-PRO-Server-6000"},
     {"rtxpro6000blackwell", "RTX-PRO-Server-6000"},
     {"rtxpro6000blackwellserver", "RTX-PRO-Server-6000"},
+    {"rtxpro4500blackwell", "RTX-PRO-4500"},
+    {"rtxpro4500blackwellserver", "RTX-PRO-4500"},
+    {"rtxproserver4500", "RTX-PRO-4500"},
     {"v520", "Radeon-Pro-V520"},
     {"radeonv520", "Radeon-Pro-V520"},
 };
@@ -70,13 +73,18 @@ constexpr Foreign foreign[] = {
     {"h20", "H100:8"},
     {"h100mega*", "H100:8"},
     {"gh200*", "H200:8, or H100:1"},
-    {"gb200*", "B200:8"},
-    {"gb300*", "B300:8"},
     {"mi*", "H200:8, or H100:1"},
     {"radeonmi*", "H200:8, or H100:1"},
     {"instinct*", "H200:8, or H100:1"},
     {"gaudi2*", "Gaudi:8"},
     {"gaudi3*", "Gaudi:8"},
+};
+
+/// What AWS rents several machines at once of, joined to one; ferry rents one machine.
+constexpr Foreign in_ultraservers[] = {
+    {"trainium3*", "Trainium2:16"},
+    {"trn3*", "Trainium2:16"},
+    {"gb300*", "B300:8"},
 };
 
 /// Lower case, letters and digits only, without makers' and product lines' names and the form of the socket.
@@ -158,6 +166,15 @@ std::vector<std::string> names_in(const Catalog& catalog) {
   return {names.begin(), names.end()};
 }
 
+/// "EC2 has A100, A10G, …": those that can be had.
+std::string what_ec2_has(const Catalog& catalog) {
+  std::set<std::string> names;
+  for (const auto& type : catalog.types()) {
+    if (!type.accelerator.empty() && retired(type.name).empty()) names.insert(type.accelerator);
+  }
+  return "EC2 has " + join(std::vector<std::string>(names.begin(), names.end()), ", ");
+}
+
 }  // namespace
 
 Result<Wanted> wanted_accelerator(std::string_view written, int count, const Catalog& catalog) {
@@ -187,13 +204,19 @@ Result<Wanted> wanted_accelerator(std::string_view written, int count, const Cat
   if (const auto both = name_and_size(written)) {
     if (auto name = known(plain(both->first)); !name.empty()) return Wanted{std::move(name), both->second};
   }
+  for (const auto& other : in_ultraservers) {
+    if (!word.starts_with(other.name.substr(0, other.name.size() - 1))) continue;
+    return fail(Kind::unsupported, fmt::format("AWS rents {} in UltraServers only", printable(written)),
+                "an UltraServer is several machines joined to one; ferry rents one machine",
+                fmt::format("the nearest that is rented by itself is {}", other.nearest),
+                std::string(no_such_hardware));
+  }
   for (const auto& other : foreign) {
     const bool open = other.name.ends_with('*');
     if (open ? !word.starts_with(other.name.substr(0, other.name.size() - 1)) : word != other.name) continue;
     auto advice = nearest_advice(written, count, catalog);
     return fail(Kind::unsupported, fmt::format("AWS has no {}", printable(written)),
-                fmt::format("EC2 has {}", join(names, ", ")),
-                advice.empty() ? fmt::format("the nearest there is {}", other.nearest) : std::move(advice),
+                what_ec2_has(catalog), advice.empty() ? fmt::format("the nearest there is {}", other.nearest) : std::move(advice),
                 std::string(no_such_hardware));
   }
   // From the end, because of equals the first is taken: A10 is rather A10G than A100, and L40 rather L40S
@@ -201,7 +224,7 @@ Result<Wanted> wanted_accelerator(std::string_view written, int count, const Cat
   std::vector<std::string> words;
   for (auto name = names.rbegin(); name != names.rend(); ++name) words.push_back(plain(*name));
   const auto near = nearest(word, words);
-  const auto all = fmt::format("EC2 has {}", join(names, ", "));
+  const auto all = what_ec2_has(catalog);
   return fail(Kind::bad_input, fmt::format("unknown accelerator '{}'", printable(written)), near ? "" : all,
               near ? fmt::format("did you mean '{}'?", known(*near)) : "name one of these",
               std::string(no_such_hardware));

@@ -95,7 +95,7 @@ std::string decimal(Usd price) {
   return text;
 }
 
-Result<InstanceType> type_in(const Rows& row, std::size_t network, std::size_t nvme) {
+Result<InstanceType> type_in(const Rows& row, std::size_t network, std::size_t nvme, std::size_t seen) {
   InstanceType type;
   type.name = row.field(0);
   type.accelerator = row.field(1);
@@ -118,6 +118,7 @@ Result<InstanceType> type_in(const Rows& row, std::size_t network, std::size_t n
   type.memory_mib = *memory;
   type.network = row.field(network);
   type.local_nvme_gb = static_cast<int>(*disk);
+  type.last_seen = row.field(seen);
   return type;
 }
 
@@ -138,9 +139,10 @@ Result<Catalog> Catalog::parse(std::string_view instances, std::string_view pric
   std::string twice;
   Rows rows(instances, "instances");
   TRY("", rows.header(first_type_columns));
-  const auto network = rows.column("network_gbps"), nvme = rows.column("local_nvme_gb");
+  const auto network = rows.column("network_gbps"), nvme = rows.column("local_nvme_gb"),
+             seen = rows.column("last_seen");
   while (rows.next()) {
-    TRY_SET(type, "", type_in(rows, network, nvme));
+    TRY_SET(type, "", type_in(rows, network, nvme, seen));
     builder.add(std::move(type));
   }
   // A price of a type that is not listed is a mistake in the text, told with its line.
@@ -210,6 +212,7 @@ Catalog Catalog::Builder::build(std::string_view date, std::string& twice) {
   for (auto& type : types_) {
     if (!out.types_.empty() && out.types_.back().name == type.name) {
       twice = type.name;
+      if (type.last_seen < out.types_.back().last_seen) continue;
       out.types_.pop_back();
     }
     out.types_.push_back(std::move(type));
@@ -249,11 +252,12 @@ Catalog Catalog::Builder::build(std::string_view date, std::string& twice) {
                  (record.spot.micros && row.spot.micros))) {
       twice = out.types_[record.type].name + " in " + out.names_[record.zone ? record.zone : record.region];
     }
-    if (record.on_demand.micros) {
+    // Dates are numbered in their order.
+    if (record.on_demand.micros && record.date >= row.on_demand_date) {
       row.on_demand = record.on_demand;
       row.on_demand_date = record.date;
     }
-    if (record.spot.micros) {
+    if (record.spot.micros && record.date >= row.spot_date) {
       row.spot = record.spot;
       row.spot_date = record.date;
     }
@@ -271,13 +275,14 @@ Catalog Catalog::merged(const Catalog& older, const Catalog& newer) {
 }
 
 Catalog::Csv Catalog::to_csv() const {
-  Csv out{std::string(first_type_columns) + ",network_gbps,local_nvme_gb\n",
+  Csv out{std::string(first_type_columns) + ",network_gbps,local_nvme_gb,last_seen\n",
           "instance_type,region,on_demand_usd_per_hour,spot_usd_per_hour,source,zone,date\n", date_};
   const auto number = [](int value) { return value ? std::to_string(value) : std::string(); };
   for (const auto& type : types_) {
-    out.instances += fmt::format("{},{},{},{},{},{},{},{},{}\n", cell(type.name), cell(type.accelerator),
+    out.instances += fmt::format("{},{},{},{},{},{},{},{},{},{}\n", cell(type.name), cell(type.accelerator),
                                  type.accelerator_count, number(type.accelerator_memory_mib), type.vcpus,
-                                 type.memory_mib, type.arch, cell(type.network), type.local_nvme_gb);
+                                 type.memory_mib, type.arch, cell(type.network), type.local_nvme_gb,
+                                 cell(type.last_seen));
     const auto line = [&](const Row& row, Usd on_demand, Usd spot, std::uint32_t when) {
       const auto& date = name(when);
       out.prices +=

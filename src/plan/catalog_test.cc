@@ -15,7 +15,7 @@ constexpr const char* region = "us-east-1";
 
 TEST(Catalog, TheBuiltInOneIsWholeAndDated) {
   const auto& catalog = Catalog::builtin();
-  EXPECT_EQ(catalog.types().size(), 151U);
+  EXPECT_EQ(catalog.types().size(), 158U);
   EXPECT_EQ(catalog.date(), "2025-10");
   EXPECT_EQ(catalog.regions().size(), 15U);
   ASSERT_TRUE(catalog.find("g5.xlarge"));
@@ -108,6 +108,43 @@ TEST(Catalog, WrittenAsTextItReadsBackTheSame) {
   }
 }
 
+TEST(Catalog, OfATypeThatTwoKnowTheOneSeenLaterCountsAndOfAPriceTheNewer) {
+  const auto with = [](const char* network, const char* seen, std::int64_t micros, const char* date) {
+    Catalog::Builder builder;
+    builder.add(InstanceType{.name = "new", .vcpus = 8, .memory_mib = 1, .arch = "arm64", .network = network,
+                             .last_seen = seen});
+    builder.add(Price{.type = "new", .region = "us-east-1", .on_demand = Usd{micros}, .date = date});
+    return builder.build(date);
+  };
+  const auto older = with("slow", "2026-05", 1'000'000, "2026-05-20");
+  const auto newer = with("fast", "2026-10", 2'000'000, "2026-10-02");
+  for (const auto& merged : {Catalog::merged(older, newer), Catalog::merged(newer, older)}) {
+    EXPECT_EQ(merged.find("new")->network, "fast");
+    EXPECT_EQ(merged.find("new")->last_seen, "2026-10");
+    EXPECT_EQ(show(*merged.on_demand("new", region)), "$2.00");
+    EXPECT_EQ(merged.price_date(Market::on_demand, "new", region), "2026-10-02");
+  }
+}
+
+TEST(Catalog, APriceIsOldAfterNinetyDaysAndAMonthCountsFromItsEnd) {
+  EXPECT_FALSE(is_old_price("2026-08-30", "2026-11-28"));
+  EXPECT_TRUE(is_old_price("2026-08-29", "2026-11-28"));
+  EXPECT_FALSE(is_old_price("2026-08", "2026-11-28"));
+  EXPECT_TRUE(is_old_price("2026-07", "2026-11-28"));
+  EXPECT_FALSE(is_old_price("2026-12-24", "2026-11-28"));
+  for (const char* date : {"", "2026", "soon", "2026-02-30", "2026-13"}) {
+    EXPECT_FALSE(is_old_price(date, "2026-11-28")) << date;
+    EXPECT_FALSE(is_old_price("2020-01-01", date)) << date;
+  }
+}
+
+TEST(Catalog, EveryBuiltInTypeSaysWhenAwsWasLastSeenToHaveIt) {
+  for (const auto& type : Catalog::builtin().types()) {
+    EXPECT_EQ(type.last_seen.size(), 7U) << type.name;
+    EXPECT_EQ(type.last_seen.substr(0, 2), "20") << type.name;
+  }
+}
+
 TEST(Catalog, TheBuiltInOneHasEveryFamilyThatTrains) {
   const auto& catalog = Catalog::builtin();
   for (const char* type :
@@ -115,7 +152,7 @@ TEST(Catalog, TheBuiltInOneHasEveryFamilyThatTrains) {
         "p5.48xlarge",      "p5.4xlarge",  "p5e.48xlarge",  "p5en.48xlarge",  "p6-b200.48xlarge",
         "p6-b300.48xlarge", "g3.4xlarge",  "g3s.xlarge",    "g4dn.xlarge",    "g4ad.xlarge",
         "g5.xlarge",        "g5g.xlarge",  "g6.xlarge",     "g6e.xlarge",     "g6f.large",
-        "gr6.4xlarge",      "g7e.2xlarge", "trn1.2xlarge",  "trn1n.32xlarge", "trn2.48xlarge",
+        "gr6.4xlarge",      "g7e.2xlarge", "g7.2xlarge",     "p6e-gb200.36xlarge", "trn1.2xlarge",  "trn1n.32xlarge", "trn2.48xlarge",
         "inf1.xlarge",      "inf2.xlarge", "dl1.24xlarge",  "c5.large",       "c6i.large",
         "c7i.large",        "m5.large",    "m6i.large",     "m7i.large",      "r5.large",
         "r6i.large",        "t2.micro",    "t3.nano"}) {

@@ -97,6 +97,7 @@ Result<std::vector<GpuRow>> gpu_table(const Catalog& catalog, std::string_view n
                type->vcpus,
                type->memory_mib,
                type->arch,
+               type->last_seen,
                {},
                {}};
     if (is_slice(*type)) slices.insert(type->name);

@@ -102,6 +102,8 @@ std::string_view retired(std::string_view type) {
 }
 
 std::string_view doubt(std::string_view type) {
+  if (type.starts_with("p6e-"))
+    return "AWS rents P6e in capacity blocks of UltraServers only: name yours with --capacity-reservation";
   if (!type.starts_with("g4ad.")) return {};
   return "AWS's list of types by region was seen without g4ad since September 2026: a launch may find none";
 }

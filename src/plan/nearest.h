@@ -14,7 +14,7 @@ inline constexpr std::string_view no_such_hardware = "no_such_hardware";
 /// When AWS took the type out: "May 2026", "before 2024"; empty: it can be had.
 std::string_view retired(std::string_view type);
 
-/// A line for people about a type of which it is not certain that AWS still has it; empty for all others.
+/// A line for people about a type of which it is not certain that a launch finds one; empty for all others.
 std::string_view doubt(std::string_view type);
 
 /// GPUs that can be had, in one machine.

@@ -78,19 +78,43 @@ TEST(Nearest, WhatIsRetiredCanStillBeRehearsedWithAWordAboutIt) {
 
 TEST(Nearest, WhatAwsNeverHadIsSaidWithWhatComesNearest) {
   for (const char* gpu : {"A10", "L40", "A40", "A30", "RTX3090", "RTX-4090", "GeForce RTX 4090", "MI300X",
-                          "H100-NVL", "H100 NVL 94GB", "P100", "A6000", "RTX PRO 4500", "GH200"}) {
+                          "H100-NVL", "H100 NVL 94GB", "P100", "A6000", "RTX 6000 Ada", "GH200"}) {
     const auto error = missing(fmt::format("accelerators: '{}'", gpu));
     EXPECT_EQ(error.code, no_such_hardware) << gpu;
     EXPECT_THAT(error.what, HasSubstr("AWS has no ")) << gpu;
     EXPECT_THAT(error.advice, HasSubstr("nearest")) << gpu;
     EXPECT_EQ(gpu_table(Catalog::builtin(), gpu, {}).error().advice, error.advice) << gpu;
   }
+  const auto why = missing("accelerators: A10").why;
+  EXPECT_THAT(why, HasSubstr("A10G"));
+  EXPECT_THAT(why, testing::Not(HasSubstr("V100"))) << "what is retired cannot be had";
   EXPECT_EQ(near("A10").at(0), "A10G:1");
   EXPECT_EQ(near("L40").at(0), "L40S:1");
   EXPECT_EQ(near("A40").at(0), "L40S:1");
   EXPECT_EQ(near("H100-NVL").at(0), "H100:1");
   EXPECT_EQ(near("K80").at(0), "T4:1");
   EXPECT_THAT(near("TPU-v4"), IsEmpty());
+}
+
+TEST(Nearest, WhatIsRentedInUltraServersOnlyIsSaidSo) {
+  for (const char* gpu : {"Trainium3:16", "trn3", "GB300:4"}) {
+    const auto error = missing(fmt::format("accelerators: '{}'", gpu));
+    EXPECT_EQ(error.code, no_such_hardware) << gpu;
+    EXPECT_THAT(error.what, HasSubstr("in UltraServers only")) << gpu;
+  }
+  const auto ranking = rank(wanting("instance_type: p6e-gb200.36xlarge"), Catalog::builtin(),
+                            {.home_region = "us-east-1"});
+  ASSERT_TRUE(ranking) << describe(ranking.error());
+  EXPECT_FALSE(ranking->offers.front().hourly);
+  EXPECT_THAT(ranking->notes[0], HasSubstr("capacity blocks of UltraServers only"));
+}
+
+TEST(Nearest, TheNewerOnesAreThereButNotRentedUnaskedWithoutAPrice) {
+  const auto error = rank(wanting("accelerators: RTX-PRO-4500"), Catalog::builtin(), {.home_region = "us-east-1"}).error();
+  EXPECT_THAT(error.what, HasSubstr("no price is known"));
+  EXPECT_THAT(error.advice, HasSubstr("instance_type: g7.2xlarge"));
+  EXPECT_EQ(gpu_table(Catalog::builtin(), "g7", {}).value().size(), 6U);
+  EXPECT_EQ(gpu_table(Catalog::builtin(), "RTX PRO 4500", {}).value().front().last_seen, "2026-10");
 }
 
 TEST(Nearest, EightGpusDoNotGoBeforeTheLargestSingleOne) {

@@ -28,6 +28,7 @@ struct InstanceType {
   std::string arch;       ///< "x86_64" or "arm64"
   std::string network;    ///< "Up to 10 Gigabit"; for people
   int local_nvme_gb = 0;  ///< disks inside the machine, altogether
+  std::string last_seen;  ///< the day or month when AWS was last seen to have it; empty: unknown
 };
 
 enum class Market { on_demand, spot };
@@ -40,6 +41,12 @@ struct Price {
   std::optional<Usd> on_demand, spot;
   std::string date;  ///< when it was true; empty: the catalog's own date
 };
+
+/// A price that was true on `date` (a day, "2026-01-31", or a month, which counts from its end) is more than 90
+/// days old on the day `today`. What is no date, or comes after `today`, is not old.
+bool is_old_price(std::string_view date, std::string_view today);
+/// What is said of old prices: "older than 90 days; today's: ferry catalog update".
+inline constexpr std::string_view old_price_words = "older than 90 days; today's: ferry catalog update";
 
 /// Instance types, where they are offered, and prices an hour with the date they were true. A price that is
 /// not known is nothing, never zero. Copies are deep; const access from many threads is fine.
@@ -58,7 +65,8 @@ class Catalog {
   static Result<Catalog> parse(std::string_view instances, std::string_view prices, std::string_view date);
   Csv to_csv() const;
 
-  /// Collects what an account was asked. What is added later wins over the same thing added before.
+  /// Collects what an account was asked. Of a price added twice the newer one wins, of a type the one that was
+  /// seen later; where both are of the same time, what is added later.
   class Builder {
    public:
     void add(InstanceType type);
@@ -84,7 +92,8 @@ class Catalog {
     std::map<std::string, std::uint32_t, std::less<>> ids_;
     std::vector<Record> records_;
   };
-  /// `older`, and over it everything that `newer` knows; a price that only `older` knows keeps its date.
+  /// Everything that both know, by the builder's rule; the date is that of `newer`. A price that only `older`
+  /// knows keeps its date.
   static Catalog merged(const Catalog& older, const Catalog& newer);
 
   const InstanceType* find(std::string_view name) const;
@@ -139,6 +148,7 @@ struct Offer {
   Market market = Market::on_demand;
   std::optional<Usd> hourly;  ///< nothing: unknown. Never zero
   std::string price_date;     ///< when `hourly` was true
+  bool price_is_old = false;  ///< on RankOptions::today
   /// An hour of the machine at the very most: a spot machine's price may rise to the task's max_hourly_cost
   /// or the on-demand price, and a burstable one that is busy all the time pays for every CPU credit.
   /// Nothing: unknown.
@@ -173,6 +183,7 @@ struct RankOptions {
   std::optional<Seconds> duration;  ///< expected; the task's own goes before
   bool rehearsal = false;  ///< in home_region alone, zones left to the cloud, unknown prices allowed. So it
                            ///< is for a task with infra: rehearsal
+  std::string today;       ///< "2026-01-31", for how old prices are; empty: none is called old
   std::function<bool(const Offer&)> avoid;  ///< true: behind all others (it had no capacity lately)
   std::size_t most = 1000;                  ///< no more offers than this
 };
@@ -214,7 +225,7 @@ struct GpuRow {
   int gpu_memory_mib = 0;  ///< of one
   int vcpus = 0;
   std::int64_t memory_mib = 0;
-  std::string arch;
+  std::string arch, last_seen;
   std::vector<Cell> prices;         ///< one for each region asked for, in that order
   std::optional<Usd> per_gpu_hour;  ///< the lowest on-demand price among them, for one GPU
 };

@@ -78,6 +78,14 @@ TEST(Rank, OffersOfEveryKnownZoneStandBesideEachOther) {
   EXPECT_EQ(error.advice, "its zones are us-east-1a, us-east-1b, us-east-1c");
 }
 
+TEST(Rank, APriceIsCalledOldOnTheDayThatItIsGiven) {
+  for (const auto& [today, old] : {std::pair("2030-04-30", false), std::pair("2030-05-02", true), std::pair("", false)}) {
+    const auto ranking = ranked("resources: {instance_type: gpu}", {.home_region = region, .today = today});
+    ASSERT_TRUE(ranking);
+    EXPECT_EQ(ranking->offers.front().price_is_old, old) << today;
+  }
+}
+
 TEST(Rank, SpotIsOnlyForATaskThatAsksAndThenNothingElse) {
   EXPECT_THAT(lines(ranked("resources: {accelerators: T4, use_spot: true}\n")),
               ElementsAre("gpu us-east-1b $0.3500 spot", "gpu us-east-1c $0.3500 spot",
@@ -279,7 +287,7 @@ TEST(GpuTable, NamesAGpuAFamilyOrAType) {
   EXPECT_THAT(types("a100-80gb"), ElementsAre("p4de.24xlarge"));
   EXPECT_THAT(types("g4ad").size(), 5);
   EXPECT_THAT(types("p5.48xlarge"), ElementsAre("p5.48xlarge"));
-  EXPECT_EQ(types("").size(), 77U);  // those that are retired are not offered
+  EXPECT_EQ(types("").size(), 84U);  // those that are retired are not offered
   EXPECT_EQ(types("all"), types(""));
   EXPECT_EQ(types("", GpuSort::gpu).front(), "p4d.24xlarge");
   EXPECT_EQ(types("T4").front(), "g4dn.xlarge");

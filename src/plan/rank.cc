@@ -274,6 +274,7 @@ class Ranker {
     offer.market = line.ask->market;
     offer.hourly = line.known.price.micros ? std::optional(line.known.price) : std::nullopt;
     offer.price_date = offer.hourly ? catalog_.name(line.known.date) : std::string();
+    offer.price_is_old = is_old_price(offer.price_date, options_.today);
     offer.dearest = line.dearest.micros ? std::optional(line.dearest) : std::nullopt;
     offer.disk = line.ask->disk(offer.region);
     offer.address = line.ask->address;

@@ -10,9 +10,19 @@ extern "C" const char ferry_embed_prices_csv[], ferry_embed_prices_csv_end[];
 namespace ferry::rehearsal {
 namespace {
 
+/// Types that are in no catalog of ferry's, as AWS has many: whoever names one finds that EC2 is asked.
+constexpr std::string_view further_types =
+    "name,accelerator,count,memory_of_one,vcpus,memory,arch,network,disk\n"
+    "m7a.large,,0,,2,8192,x86_64,Up to 12.5 Gigabit,0\n"
+    "m7a.xlarge,,0,,4,16384,x86_64,Up to 12.5 Gigabit,0\n"
+    "m8g.large,,0,,2,8192,arm64,Up to 12.5 Gigabit,0\n"
+    "r8g.large,,0,,2,16384,arm64,Up to 12.5 Gigabit,0\n";
+
 std::vector<InstanceType> load_types() {
   std::vector<InstanceType> types;
-  for (const auto& row : parse_csv({ferry_embed_instances_csv, ferry_embed_instances_csv_end})) {
+  auto rows = parse_csv({ferry_embed_instances_csv, ferry_embed_instances_csv_end});
+  std::ranges::copy(parse_csv(further_types), std::back_inserter(rows));
+  for (const auto& row : rows) {
     if (row.size() < 9) continue;
     const auto number = [&](std::size_t at) { return parse_int(row[at]).value_or(0); };
     InstanceType type;
@@ -44,6 +54,7 @@ struct ImageLine {
   std::string_view arch, owner_id, owner_alias, root_device, login_user;
   std::int64_t gib;
   std::vector<std::string> parameters;
+  std::array<const char*, 2> days = {"20260117", "20251108"};  ///< of its builds, the newest first
 };
 
 std::vector<ImageLine> make_lines() {
@@ -98,7 +109,7 @@ std::vector<ImageLine> make_lines() {
     const bool amazon_linux = system.starts_with("Amazon");
     out.push_back({fmt::format("{} ({}) ", name, system), std::move(description), arch, "898082745236", "amazon",
                    amazon_linux ? "/dev/xvda" : "/dev/sda1", amazon_linux ? "ec2-user" : "ubuntu", gib,
-                   std::move(parameters)});
+                   std::move(parameters), {"20260117", "20251108"}});
   };
   const auto word = [](std::string_view system) {
     auto text = lower(system);
@@ -129,6 +140,9 @@ std::vector<ImageLine> make_lines() {
       add("arm64", fmt::format("Deep Learning ARM64 AMI OSS Nvidia Driver GPU PyTorch {}", version),
           "Supported EC2 instances: G5g", system, 45, deep("arm64", kind));
   }
+  // Whose time is over, and which AWS has built no more since.
+  add("x86_64", "Deep Learning OSS Nvidia Driver AMI GPU PyTorch 2.4", gpus, "Ubuntu 22.04", 45, {});
+  out.back().days = {"20240830", "20240801"};
   // For machines that AWS has retired: a rehearsal has them still.
   const std::string old = "Supported EC2 instances: P2, P3, P3dn, G3";
   add("x86_64", "Deep Learning Base Proprietary Nvidia Driver GPU AMI", old, "Ubuntu 22.04", 35,
@@ -149,7 +163,7 @@ std::vector<Image> make_images() {
   std::vector<Image> out;
   for (const auto& line : image_lines()) {
     bool newest = true;
-    for (const char* day : {"20260117", "20251108"}) {
+    for (const char* day : line.days) {
       const std::string full = line.name + day;
       const std::string digits = hex(sha256(full));
       const std::string created = fmt::format("{:.4}-{:.2}-{:.2}T06:12:35.000Z", day, day + 4, day + 6);
@@ -164,6 +178,7 @@ std::vector<Image> make_images() {
            .snapshot_id = "snap-" + digits.substr(17, 17),
            .root_device = std::string(line.root_device),
            .login_user = std::string(line.login_user),
+           .deprecated = std::to_string(parse_int(created.substr(0, 4)).value_or(0) + 2) + created.substr(4),
            .gib = line.gib,
            .parameters = std::exchange(newest, false) ? line.parameters : std::vector<std::string>{}});
     }

@@ -1,4 +1,5 @@
 // Images.
+#include "os/clock.h"
 #include "rehearsal/actions.h"
 
 namespace ferry::rehearsal {
@@ -59,7 +60,7 @@ void write_image(Xml& xml, const Image& image) {
   xml.text("platformDetails", "Linux/UNIX")
       .text("usageOperation", "RunInstances")
       .text("bootMode", image.arch == "arm64" ? "uefi" : "uefi-preferred");
-  xml.text("imdsSupport", "v2.0").text("deprecationTime", "2028-" + image.created.substr(5));
+  xml.text("imdsSupport", "v2.0").text("deprecationTime", image.deprecated);
 }
 
 }  // namespace
@@ -89,6 +90,9 @@ Api<Xml> describe_images(Call& call) {
   const auto wanted = call.params.list("ImageId"), owners = call.params.list("Owner");
   API_TRY(check_ids(wanted, {"ami-", "InvalidAMIID", "image id"},
                     [](const std::string& id) { return find_image(id) != nullptr; }));
+  // ISO times sort as texts. AWS shows deprecated images of others only to whoever asks for them.
+  const bool with_deprecated = call.params.get("IncludeDeprecated") == "true";
+  const auto now = os::iso_time(call.now_ms, true);
   std::vector<std::string> found;
   for (const auto& image : images()) {
     const bool asked = wanted.empty() || std::find(wanted.begin(), wanted.end(), image.id) != wanted.end();
@@ -96,7 +100,7 @@ Api<Xml> describe_images(Call& call) {
         owners.empty() || std::any_of(owners.begin(), owners.end(), [&](const std::string& owner) {
           return owner == image.owner_id || (!image.owner_alias.empty() && owner == image.owner_alias);
         });
-    if (asked && owned && filters.match(facts_of(image))) found.push_back(image.id);
+    if (asked && owned && (with_deprecated || image.deprecated > now) && filters.match(facts_of(image))) found.push_back(image.id);
   }
   std::sort(found.begin(), found.end());
   API_SET(page, page_of(call.params, found, 1));

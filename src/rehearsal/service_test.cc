@@ -189,6 +189,12 @@ TEST_F(Ec2, OffersTypesImagesZonesAndPrices) {
                                    {"Filter.1.Value.1", "Deep Learning Base OSS*Ubuntu 22.04*"}})
                 .count("//imagesSet/item"),
             2U);
+  const std::vector<std::pair<std::string, std::string>> old = {
+      {"Owner.1", "amazon"}, {"Filter.1.Name", "name"}, {"Filter.1.Value.1", "*PyTorch 2.4*"}};
+  auto with_deprecated = old;
+  with_deprecated.emplace_back("IncludeDeprecated", "true");
+  EXPECT_EQ(ask("DescribeImages", with_deprecated).count("//imagesSet/item"), 2U);
+  EXPECT_EQ(ask("DescribeImages", with_deprecated).at("//imagesSet/item/deprecationTime").substr(0, 6), "2026-0");
   EXPECT_FALSE(ask("DescribeSpotPriceHistory", {{"InstanceType.1", "g5.xlarge"}}).at("//spotPrice").empty());
   EXPECT_EQ(ask("DescribeInstanceTypeOfferings", {{"LocationType", "availability-zone"},
                                                   {"Filter.1.Name", "instance-type"},

@@ -13,6 +13,7 @@
 #include "os/env.h"
 #include "os/process.h"
 #include "run/access.h"
+#include "run/images.h"
 #include "run/labels.h"
 #include "run/planning.h"
 #include "run/strays.h"
@@ -82,6 +83,14 @@ void check_permissions(Account& account, cloud::Cloud& cloud, std::vector<Findin
   names.tags[owner_tag] = owner_name();
   if (const auto image = cloud.newest_image({"t3.micro", "x86_64", false, {}})) {
     names.image_id = image->id;
+  } else {
+    out.push_back({Level::bad, "images", image.error().what, image.error().advice});
+  }
+  if (const auto image = cloud.newest_image({"g5.xlarge", "x86_64", true, {}})) {
+    const auto now = os::system_clock().now_ms();
+    const auto words = support_words(image->supported_until, now);
+    out.push_back({is_unsupported(image->supported_until, now) ? Level::note : Level::good, "images",
+                   image->name + (words.empty() ? "" : ": " + words), ""});
   } else {
     out.push_back({Level::bad, "images", image.error().what, image.error().advice});
   }

@@ -68,8 +68,9 @@ Status complete_log(Doors& doors, const std::string& run);
 
 /// Hands over the whole log once, in order. Without `follow`: up to what the machine has by now. With it:
 /// until the job is over. `caught_up` is called once, when what was there at the beginning has been handed over.
+/// `time_ms`: when the machine's agent read it, by its clock; 0: not known.
 Status logs(Doors& doors, const std::string& run, bool follow,
-            const std::function<Status(std::string_view, bool is_error)>& write,
+            const std::function<Status(std::string_view, bool is_error, std::int64_t time_ms)>& write,
             const std::function<Status()>& caught_up = {});
 
 /// The words of the ssh command with which visit() does.

@@ -9,6 +9,8 @@
 #include "base/text.h"
 #include "cloud/aws_client.h"
 #include "os/env.h"
+#include "run/asked_types.h"
+#include "run/image_list.h"
 #include "run/planning.h"
 
 namespace ferry::run {
@@ -24,6 +26,7 @@ struct Region {
   std::vector<aws::OfferingRecord> offerings;
   std::vector<aws::SpotPriceRecord> spot;
   std::vector<aws::PriceRecord> prices;
+  std::vector<ListedImage> images;
   std::vector<std::string> problems;
 };
 
@@ -47,45 +50,21 @@ Region ask(const cloud::AwsWorld& world, os::Clock& clock, const std::string& na
   keep(region, "zones", aws::describe_instance_type_offerings(client), region.offerings);
   keep(region, "spot prices", aws::describe_spot_prices(client), region.spot);
   keep(region, "prices", aws::get_prices(client, name), region.prices);
+  keep(region, "images", list_images(client), region.images);
   return region;
-}
-
-/// As the catalog names it: the memory tells A100 from A100-80GB.
-std::string catalog_name(const aws::AcceleratorRecord& record) {
-  if (record.name == "A100" && record.memory_mib > 60'000) return "A100-80GB";
-  return record.name;
-}
-
-std::optional<plan::InstanceType> type_of(const aws::InstanceTypeRecord& record) {
-  plan::InstanceType type;
-  type.name = record.name;
-  type.vcpus = record.vcpus;
-  type.memory_mib = record.memory_mib;
-  type.network = record.network;
-  type.local_nvme_gb = static_cast<int>(record.local_disk_gb);
-  for (const auto& arch : record.architectures) {
-    if (arch == "x86_64" || arch == "arm64") type.arch = arch;
-  }
-  if (type.arch.empty() || record.bare_metal) return std::nullopt;
-  if (!record.accelerators.empty()) {
-    const auto& first = record.accelerators.front();
-    type.accelerator = catalog_name(first);
-    type.accelerator_count = std::max(1, first.count);
-    type.accelerator_memory_mib = first.memory_mib;
-  }
-  return type;
 }
 
 void add(plan::Catalog::Builder& builder, const Region& region, const plan::Catalog& known,
          const std::string& today, CatalogUpdate& told) {
   for (const auto& record : region.types) {
-    auto type = type_of(record);
+    auto type = record.bare_metal ? std::nullopt : type_of(record);
     if (!type) continue;
     // A name and memory that the built-in catalog has right are kept: EC2's differ for a few old families.
     if (const auto* old = known.find(type->name); old && !old->accelerator.empty()) {
       type->accelerator = old->accelerator;
       if (type->accelerator_memory_mib == 0) type->accelerator_memory_mib = old->accelerator_memory_mib;
     }
+    type->last_seen = today;
     builder.add(std::move(*type));
     ++told.types;
   }
@@ -99,6 +78,7 @@ void add(plan::Catalog::Builder& builder, const Region& region, const plan::Cata
     builder.add(plan::Price{one.type, region.name, one.zone, std::nullopt, one.hourly, today});
     ++told.spot;
   }
+  told.images += region.images.size();
   told.regions.push_back(region.name);
   told.problems.insert(told.problems.end(), region.problems.begin(), region.problems.end());
 }
@@ -166,9 +146,13 @@ Result<CatalogUpdate> update_catalog(Doors& doors, const std::vector<std::string
                 "`ferry check` tells what this account may ask");
   }
   TRY("store the catalog", store(builder.build(told.on_demand ? today : catalog_in_force().date())));
+  std::vector<ListedImage> images;
+  for (auto& answer : answers) std::ranges::move(answer.images, std::back_inserter(images));
+  TRY("store the images", store_images(images, today));
   doors.progress.done(
-      "catalog", fmt::format("{} {}, {} prices", told.regions.size(),
-                             told.regions.size() == 1 ? "region" : "regions", told.on_demand + told.spot));
+      "catalog", fmt::format("{} {}, {} prices, {} images", told.regions.size(),
+                             told.regions.size() == 1 ? "region" : "regions", told.on_demand + told.spot,
+                             told.images));
   return told;
 }
 

@@ -1,7 +1,7 @@
 #pragma once
 /// \file
-/// `ferry catalog update`: types, zones and prices as the person's own account sees them, kept in the cache
-/// folder, over the built-in catalog.
+/// `ferry catalog update`: types, zones, prices and images as the person's own account sees them, kept in the
+/// cache folder, over the built-in catalog.
 
 #include "run/doors.h"
 
@@ -9,6 +9,7 @@ namespace ferry::run {
 
 struct CatalogUpdate {
   std::size_t types = 0, on_demand = 0, spot = 0;  ///< prices of the last two
+  std::size_t images = 0;
   std::vector<std::string> regions;                ///< that were asked
   std::vector<std::string> problems;  ///< one line for what could not be had; the older facts stay
 };

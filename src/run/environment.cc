@@ -48,6 +48,9 @@ Status hear(Doors& doors, os::Process& shell, std::string& answer, std::string& 
 
 std::string last_lines(std::string_view text, std::size_t count) {
   auto lines = split(trim(text), '\n');
+  // pip tells each of its tries at length: none of them is why it failed.
+  const auto is_retry = [](const std::string& line) { return line.find("Retrying (Retry(") != line.npos; };
+  std::erase_if(lines, is_retry);
   if (lines.size() > count) lines.erase(lines.begin(), lines.end() - static_cast<std::ptrdiff_t>(count));
   std::string out;
   for (const auto& line : lines) out += (out.empty() ? "" : "\n        ") + short_line(line);

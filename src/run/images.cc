@@ -24,6 +24,7 @@ Json json_of(const cloud::Image& image, std::int64_t found_ms) {
           {"login_user", image.login_user},
           {"root_device", image.root_device},
           {"root_size_gib", image.root_size_gib},
+          {"supported_until", image.supported_until},
           {"found_ms", found_ms}};
 }
 
@@ -34,7 +35,8 @@ std::optional<cloud::Image> image_of(const Json& json, std::int64_t now_ms) {
                      text_at(json, "login_user"),
                      text_at(json, "root_device"),
                      static_cast<int>(int_at(json, "root_size_gib")),
-                     text_at(json, "created")};
+                     text_at(json, "created"),
+                     text_at(json, "supported_until")};
   const bool good =
       age >= 0 && age < remembered_ms && image.id.starts_with("ami-") && !image.root_device.empty();
   return good ? std::optional(std::move(image)) : std::nullopt;
@@ -73,6 +75,22 @@ Result<cloud::Image> find_image(Doors& doors, cloud::Cloud& cloud, const Place& 
     (void)os::write_file(file_in(doors), dump_json(known), 0600);  // only a cache
   }
   return image;
+}
+
+bool is_unsupported(const std::string& supported_until, std::int64_t now_ms) {
+  return !supported_until.empty() && supported_until <= os::iso_time(now_ms).substr(0, 10);
+}
+
+std::string support_words(const std::string& supported_until, std::int64_t now_ms) {
+  if (supported_until.empty()) return {};
+  return (is_unsupported(supported_until, now_ms) ? "AWS stopped supporting this image on " : "supported until ") +
+         printable(supported_until);
+}
+
+void warn_of_support(Doors& doors, const cloud::Image& image, std::string_view phase) {
+  const auto now = doors.clock.now_ms();
+  if (is_unsupported(image.supported_until, now))
+    doors.progress.warn(phase, support_words(image.supported_until, now) + ": " + image.name + " (" + image.id + ")");
 }
 
 void forget_image(Doors& doors, const std::string& id) {

@@ -14,4 +14,12 @@ Result<cloud::Image> find_image(Doors& doors, cloud::Cloud& cloud, const Place& 
                                 const std::string& framework);
 void forget_image(Doors& doors, const std::string& id);
 
+/// "supported until 2027-01-12"; "AWS stopped supporting this image on 2026-08-30"; empty where the cloud does not
+/// say.
+std::string support_words(const std::string& supported_until, std::int64_t now_ms);
+/// Whether that day is over.
+bool is_unsupported(const std::string& supported_until, std::int64_t now_ms);
+/// A warning where the image is not supported any more.
+void warn_of_support(Doors& doors, const cloud::Image& image, std::string_view phase);
+
 }  // namespace ferry::run

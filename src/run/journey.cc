@@ -115,6 +115,7 @@ Status Journey::look_at_account(const task::Task& task, const std::string& frame
     TRY_SET(image, "find an image",
             find_image(doors_, *there, planned.place, best, task.wishes()[best.wish].image, framework));
     image_ = std::move(image);
+    warn_of_support(doors_, image_, "plan");
     enlarge_disks(task, image_.root_size_gib, planned.ranking);
     return set_terms(task, lifetime_, planned);
   };
@@ -168,13 +169,17 @@ Status Journey::launch(const Order& order, const std::string& framework) {
                                .budget = order.task.budget,
                                .aws = order.task.aws,
                                .capacity_block = reservation_ && reservation_->is_block}));
+  if (launched.image.id != image_.id) warn_of_support(doors_, launched.image, "launch");
   instance_ = std::move(launched.instance);
   cloud_ = std::move(launched.cloud);
   place_ = std::move(launched.place);
   offers_ = {std::move(launched.offer)};
   run_.task["host_key"] = launched.host_key;
   run_.task["image"] = {
-      {"id", launched.image.id}, {"name", launched.image.name}, {"created", launched.image.created}};
+      {"id", launched.image.id},
+      {"name", launched.image.name},
+      {"created", launched.image.created},
+      {"supported_until", launched.image.supported_until}};
   TRY("", doors_.ledger.update(run_));
   doors_.progress.done("launch", fmt::format("{} running as {}", instance_.id, run_.name),
                        {{"instance_id", instance_.id}, {"run", run_.name}, {"zone", instance_.zone}});

@@ -116,6 +116,7 @@ class Journey {
   Repeats repeats_;                         // what is told of those
   std::uint64_t log_size_ = 0;              // as the agent told it in the end; 0: not yet
   bool detaching_ = false;
+  bool was_cut_ = false;        // at max_duration, while this process followed it
   bool nothing_ran_ = false;    // whatever the phase: the job certainly was not started
   bool is_background_ = false;  // a follower
   bool was_started_ = false;    // the agent has confirmed that it started the job, to us or to a ferry before

@@ -113,6 +113,9 @@ Status Journey::release() {
   if (run_.outcome != Outcome::succeeded && run_.exit_code.value_or(0) != 0) {
     if (const auto line = lacking_line(folder_.log(), run_.workdir); !line.empty()) doors_.progress.note(line);
   }
+  if (was_cut_ && run_.outputs_home && fetched_files_.empty())
+    doors_.progress.note("nothing had been saved by then: write a checkpoint to outputs/ after each epoch, and it comes "
+                         "home whatever happens; or raise max_duration");
   return {};
 }
 

@@ -5,6 +5,7 @@
 #include "run/ending.h"
 #include "run/journey.h"
 #include "run/polling.h"
+#include "run/why_failed.h"
 
 namespace ferry::run {
 
@@ -33,6 +34,19 @@ constexpr int most_fruitless = 10;
 constexpr int most_unheard = 3;
 /// Beyond max_duration, before an agent that does not answer is taken for one that cannot stop the training.
 constexpr Seconds beyond_max_duration{300};
+
+/// The last few kilobytes of what the job wrote.
+std::string end_of_log(const os::Path& file) {
+  constexpr std::size_t most = 8192;
+  std::string end;
+  LogReader reader(file);
+  (void)reader.read([&](const agent::LogChunk& chunk) {
+    end += chunk.bytes;
+    if (end.size() > 2 * most) end.erase(0, end.size() - most);
+    return Status();
+  });
+  return end;
+}
 
 }  // namespace
 
@@ -104,9 +118,12 @@ void Journey::open_tunnels() {
 
 Status Journey::note_end(const agent::JobStatus& status) {
   const auto ending = ending_of(status, lifetime_.max_duration);
+  was_cut_ = status.reason == "max_duration";
   run_.outcome = ending.outcome;
   run_.exit_code = ending.exit_code;
   run_.error = ending.error;
+  if (run_.error.empty() && (ending.exit_code == 126 || ending.exit_code == 127))
+    run_.error = why_failed(*ending.exit_code, end_of_log(folder_.log()));
   run_.train_end_ms = doors_.clock.now_ms();
   log_size_ = status.log_size;
   // What the agent has to say besides, of what became of the output or of what was left running.

@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "base/text.h"
+#include "os/terminal.h"
 #include "run/access.h"
 #include "run/actions.h"
 #include "run/bring_home.h"
@@ -49,7 +50,7 @@ namespace {
 /// What the machine has logged beyond the laptop's copy, up to now; never written to the copy, which is its
 /// owner's.
 Status rest_of_log(Doors& doors, const ledger::Run& run, std::uint64_t from,
-                   const std::function<Status(std::string_view, bool)>& write) {
+                   const std::function<Status(std::string_view, bool, std::int64_t)>& write) {
   TRY_SET(reached, "", reach(doors, run));
   TRY_SET(channel, "", reached.link.agent());
   TRY_SET(status, "", channel.client.status());
@@ -62,7 +63,7 @@ Status rest_of_log(Doors& doors, const ledger::Run& run, std::uint64_t from,
     if (!event->log) continue;
     const auto room = status.log_size - at;
     const std::string_view bytes = std::string_view(event->log->bytes).substr(0, room);
-    TRY("", write(bytes, event->log->stream == agent::LogStream::err));
+    TRY("", write(bytes, event->log->stream == agent::LogStream::err, event->log->time_ms));
     at += bytes.size();
   }
   return {};
@@ -71,12 +72,12 @@ Status rest_of_log(Doors& doors, const ledger::Run& run, std::uint64_t from,
 }  // namespace
 
 Status logs(Doors& doors, const std::string& run_name, bool follow,
-            const std::function<Status(std::string_view, bool is_error)>& write,
+            const std::function<Status(std::string_view, bool is_error, std::int64_t time_ms)>& write,
             const std::function<Status()>& caught_up) {
   TRY_SET(run, "", doors.ledger.run(run_name));
   LogReader reader(Folder(doors.data, run.name).log());
   const auto show = [&](const agent::LogChunk& chunk) {
-    return write(chunk.bytes, chunk.stream == agent::LogStream::err);
+    return write(chunk.bytes, chunk.stream == agent::LogStream::err, chunk.time_ms);
   };
   if (follow && caught_up) {
     TRY("", reader.read(show));
@@ -93,7 +94,7 @@ Status logs(Doors& doors, const std::string& run_name, bool follow,
   // What there was no room for in the run's folder may be beside its outputs; which stream it was is not noted.
   if (run.phase == Phase::released) {
     const auto rest = read_train_log(Folder(doors.data, run.name), run, reader.offset());
-    return rest.empty() ? Status() : write(rest, false);
+    return rest.empty() ? Status() : write(rest, false, 0);
   }
   if (run.phase < Phase::setup || run.phase > Phase::training) return {};
   if (auto rest = rest_of_log(doors, run, reader.offset(), write); !rest) {
@@ -117,7 +118,14 @@ Result<os::Argv> visit_argv(Doors& doors, const std::string& run_name, const os:
   auto place = place_of(instance);
   TRY_SET(cloud, "", open_cloud(doors, place));
   TRY_SET(now, "", refresh(doors, *cloud, instance));
-  return ssh::interactive_argv(target_of(folder, now), command);
+  // A person begins where the run's files are; a command begins where ssh puts it.
+  const bool own_machine = instance.world == "ssh";
+  const auto workdir = (own_machine ? ".ferry/work/" : "ferry/") + run.name;
+  const os::Argv begin = {"cd " + shell_quoted(workdir) + " 2>/dev/null; exec \"${SHELL:-/bin/sh}\" -l"};
+  const bool shell = command.empty() && os::is_terminal(0);
+  TRY_SET(argv, "", ssh::interactive_argv(target_of(folder, now), shell ? begin : command));
+  if (shell) argv.insert(argv.begin() + 1, "-t");
+  return argv;
 }
 
 Result<int> visit(Doors& doors, const std::string& run_name, const os::Argv& command) {

@@ -296,7 +296,7 @@ TEST(Mended, WhereThereIsNoRoomForTheCopyOfTheLogItIsWrittenBesideTheOutputsAndS
   std::filesystem::remove_all(log);
   std::string shown;
   stage.process([&](Doors& here) {
-    EXPECT_TRUE(logs(here, stage.run().name, false, [&](std::string_view bytes, bool) {
+    EXPECT_TRUE(logs(here, stage.run().name, false, [&](std::string_view bytes, bool, std::int64_t) {
       shown += bytes;
       return Status();
     }));

@@ -12,11 +12,11 @@ namespace ferry::run {
 namespace {
 
 /// A mount's place in the tree: the target below the workdir, or a place of ferry's own.
-struct Place {
+struct Destination {
   std::string path;
   bool is_outside = false;
 };
-Place place_of(const task::Mount& mount, std::size_t index) {
+Destination destination_of(const task::Mount& mount, std::size_t index) {
   if (mount.target.starts_with('/') || mount.target.starts_with('~'))
     return {fmt::format(".ferry-mounts/{}", index), true};
   return {mount.target, false};
@@ -123,7 +123,7 @@ void tell(const task::Mount& mount, const sync::Tree& own, std::vector<std::stri
 Status add_mount(const task::Mount& mount, std::size_t index, bool follow, sync::Tree& tree,
                  std::vector<std::string>& lines) {
   TRY_SET(own, "", tree_of(mount, follow));
-  const auto place = place_of(mount, index);
+  const auto place = destination_of(mount, index);
   if (clear_place(tree, place.path) && !place.is_outside)
     lines.push_back(fmt::format("file_mounts: {} comes from {}, in place of the workdir's own", printable(place.path),
                                 printable(mount.source.string())));
@@ -151,7 +151,7 @@ Status add_mounts(const task::Task& task, bool follow, sync::Tree& tree, std::ve
   const bool is_own_machine = task.wishes()[0].infra.value_or(task::Infra{}).world == task::World::ssh;
   for (std::size_t i = 0; i < task.mounts.size(); ++i) {
     const auto& mount = task.mounts[i];
-    if (is_own_machine && place_of(mount, i).is_outside) {
+    if (is_own_machine && destination_of(mount, i).is_outside) {
       found.push_back(fail(Kind::bad_input,
                            fmt::format("{}: file_mounts: {} is outside of the run's folder", mount.at,
                                        printable(mount.target)),
@@ -179,7 +179,7 @@ os::Path source_of(const sync::Tree& tree, const os::Path& workdir, const std::s
 std::string link_line(const task::Task& task) {
   std::string links;
   for (std::size_t i = 0; i < task.mounts.size(); ++i) {
-    const auto place = place_of(task.mounts[i], i);
+    const auto place = destination_of(task.mounts[i], i);
     if (!place.is_outside) continue;
     links += fmt::format("ferry_link {} {}; ", shell_quoted(task.mounts[i].target), shell_quoted("/" + place.path));
   }

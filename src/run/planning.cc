@@ -1,8 +1,10 @@
 #include "run/planning.h"
 
+#include <deque>
 #include <map>
 
 #include "base/text.h"
+#include "os/clock.h"
 #include "os/env.h"
 #include "run/capacity.h"
 
@@ -98,17 +100,57 @@ Status find_terms(const task::Task& task, Lifetime lifetime, Planned& planned) {
 
 }  // namespace
 
-const plan::Catalog& catalog_in_force() {
-  static const plan::Catalog catalog = [] {
-    const auto folder = os::cache_dir() / "catalog";
-    const auto instances = os::read_file(folder / "instances.csv", 64 << 20);
-    const auto prices = os::read_file(folder / "prices.csv", 256 << 20);
-    const auto date = os::read_file(folder / "date", 64);
-    if (!instances || !prices || !date) return plan::Catalog::builtin();
-    auto fresh = plan::Catalog::parse(*instances, *prices, trim(*date));
-    return fresh ? plan::Catalog::merged(plan::Catalog::builtin(), *fresh) : plan::Catalog::builtin();
+namespace {
+
+/// A catalog in the cache folder: NAME-instances.csv and so on.
+std::optional<plan::Catalog> cached(const std::string& prefix) {
+  const auto folder = os::cache_dir() / "catalog";
+  const auto instances = os::read_file(folder / (prefix + "instances.csv"), 64 << 20);
+  const auto prices = os::read_file(folder / (prefix + "prices.csv"), 256 << 20);
+  const auto date = os::read_file(folder / (prefix + "date"), 64);
+  if (!instances || !prices || !date) return std::nullopt;
+  auto catalog = plan::Catalog::parse(*instances, *prices, trim(*date));
+  return catalog ? std::optional(*std::move(catalog)) : std::nullopt;
+}
+
+/// Types that tasks named and EC2 was asked about, beside what `ferry catalog update` wrote.
+constexpr const char* asked_prefix = "asked-";
+
+/// `over` laid over `under`, with the date of `under`.
+plan::Catalog laid_over(const plan::Catalog& under, const plan::Catalog& over) {
+  plan::Catalog::Builder builder;
+  builder.add(under);
+  builder.add(over);
+  return builder.build(under.date());
+}
+
+/// All that were in force, the last one now: what refers to an earlier one goes on doing so.
+std::deque<plan::Catalog>& catalogs() {
+  static std::deque<plan::Catalog> all = [] {
+    auto catalog = plan::Catalog::builtin();
+    if (const auto asked = cached(asked_prefix)) catalog = laid_over(catalog, *asked);
+    if (const auto fresh = cached("")) catalog = plan::Catalog::merged(catalog, *fresh);
+    return std::deque{std::move(catalog)};
   }();
-  return catalog;
+  return all;
+}
+
+}  // namespace
+
+const plan::Catalog& catalog_in_force() { return catalogs().back(); }
+
+void learn(const plan::Catalog& asked, bool keep) {
+  catalogs().push_back(laid_over(catalog_in_force(), asked));
+  if (!keep) return;
+  const auto before = cached(asked_prefix);
+  const auto csv = (before ? laid_over(*before, asked) : asked).to_csv();
+  const auto folder = os::cache_dir() / "catalog";
+  const auto write = [&](const char* file, const std::string& text) {
+    return os::write_file(folder / (std::string(asked_prefix) + file), text);
+  };
+  // Only a cache: EC2 can be asked again.
+  (void)(os::make_dirs(folder) && write("instances.csv", csv.instances) && write("prices.csv", csv.prices) &&
+         write("date", csv.date + "\n"));
 }
 
 Result<Planned> plan_task(const task::Task& task, Lifetime lifetime, const os::Path& data,
@@ -123,6 +165,8 @@ Result<Planned> plan_task(const task::Task& task, Lifetime lifetime, const os::P
   } else if (const auto region = cloud::aws_region_from_environment(""); region) {
     options.home_region = *region;
   }
+  // What a rehearsal costs is nothing, however old.
+  if (!options.rehearsal) options.today = os::iso_time(now_ms).substr(0, 10);
   const CapacityMemory memory(data / "capacity.json", now_ms);
   if (!options.rehearsal) options.avoid = [&](const plan::Offer& offer) { return memory.is_short(offer); };
   TRY_SET(ranking, "", plan::rank(task, catalog_in_force(), options));
@@ -162,6 +206,7 @@ std::string describe_plan(const plan::Offer& offer, const Lifetime& lifetime,
       fmt::format("{}  {}{}  {}", describe_type(offer.type), offer.zone.empty() ? offer.region : offer.zone,
                   offer.market == plan::Market::spot ? " spot" : "",
                   offer.hourly ? show_hourly(*offer.hourly) + "/h" : "price unknown");
+  if (offer.price_is_old) line += " (of " + offer.price_date + ")";
   if (offer.total) line += "  est. " + show(*offer.total);
   if (most)
     line += fmt::format("  at most {} for {} of training", show(*most), show_duration(lifetime.max_duration));

@@ -35,6 +35,10 @@ Status set_terms(const task::Task& task, Lifetime lifetime, Planned& planned);
 /// The catalog in force: what `ferry catalog update` fetched over the built-in one.
 const plan::Catalog& catalog_in_force();
 
+/// Lays `asked` over the catalog in force, for this process; with `keep`, for those to come, too. To be called while
+/// one thread runs. References to the catalog that was in force before stay good.
+void learn(const plan::Catalog& asked, bool keep);
+
 /// A root disk cannot be smaller than its image: makes the disks of all offers at least `gib` large.
 /// set_terms() is to be called then.
 void enlarge_disks(const task::Task& task, int gib, plan::Ranking& ranking);

@@ -83,8 +83,10 @@ CostReport cost_report(std::span<const RunView> runs, CostBy by, std::int64_t si
   return report;
 }
 
-std::string cost_table(const CostReport& report, CostBy by) {
-  Table table({std::string(title(by)), ">LAUNCHES", ">TIME", ">MACHINE", ">DISK", ">ADDRESS", ">TOTAL"});
+std::string cost_table(const CostReport& report, CostBy by, std::size_t width) {
+  enum Column : std::size_t { key, launches, time, machine, disk, address, sum };
+  Table table({std::string(title(by)), ">LAUNCHES", ">TIME", ">MACHINE", ">DISK", ">ADDRESS", ">TOTAL"},
+              {address, disk, machine, launches, time});
   const auto add_row = [&](const CostLine& line) {
     table.add({printable(line.key), std::to_string(line.launches), show_duration(line.sum.time),
                show(line.sum.machine), show(line.sum.disk), show(line.sum.address),
@@ -94,7 +96,7 @@ std::string cost_table(const CostReport& report, CostBy by) {
   auto total = report.total;
   total.key = "total";
   add_row(total);
-  std::string text = table.text();
+  std::string text = table.text(width);
   if (total.unpriced)
     text += fmt::format("the price of {} {} is unknown and not in the sum\n", total.unpriced,
                         total.unpriced == 1 ? "launch" : "launches");

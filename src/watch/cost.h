@@ -25,7 +25,8 @@ struct CostReport {
 CostReport cost_report(std::span<const RunView> runs, CostBy by, std::int64_t since_ms, std::int64_t now_ms);
 
 /// RUN|TYPE|DAY LAUNCHES TIME MACHINE DISK ADDRESS TOTAL, and the sum.
-std::string cost_table(const CostReport& report, CostBy by);
+/// Columns are left out where `width` (0: any) has no room for them.
+std::string cost_table(const CostReport& report, CostBy by, std::size_t width = 0);
 Json cost_json(const CostReport& report, CostBy by);
 
 }  // namespace ferry::watch

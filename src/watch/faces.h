@@ -25,7 +25,7 @@ class Sink {
 /// True if both lead to the same terminal, pipe or file.
 bool same_target(int first, int second);
 
-std::unique_ptr<Progress> make_plain(int out, int err, os::Clock& clock);
+std::unique_ptr<Progress> make_plain(int out, int err, os::Clock& clock, bool quiet = false);
 std::unique_ptr<Progress> make_terminal(int out, int err, os::Clock& clock);
 
 }  // namespace ferry::watch

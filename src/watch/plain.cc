@@ -15,11 +15,11 @@ constexpr std::int64_t tell_every_ms = 60'000;
 /// One line per finished step, and one a minute of a step that takes long; nothing is redrawn.
 class Plain final : public Progress {
  public:
-  Plain(int out, int err, os::Clock& clock)
-      : out_(out), err_(err), clock_(clock), shared_(same_target(out, err)) {}
+  Plain(int out, int err, os::Clock& clock, bool quiet)
+      : out_(out), err_(err), clock_(clock), quiet_(quiet), shared_(same_target(out, err)) {}
 
   void title(std::string_view name, std::string_view where) override {
-    line(title_line(paint_, name, where));
+    if (!quiet_) line(title_line(paint_, name, where));
   }
   void begin(std::string_view phase, std::string_view) override {
     phase_ = phase;
@@ -27,7 +27,7 @@ class Plain final : public Progress {
   }
   void update(std::string_view text) override {
     const auto now = clock_.steady_ms();
-    if (phase_.empty() || now - told_ms_ < tell_every_ms) return;
+    if (quiet_ || phase_.empty() || now - told_ms_ < tell_every_ms) return;
     told_ms_ = now;
     line(phase_line(paint_, Mark::going_on, phase_, text, std::nullopt, edge));
   }
@@ -43,7 +43,11 @@ class Plain final : public Progress {
   void warn(std::string_view phase, std::string_view text) override {
     line(phase_line(paint_, Mark::warning, phase, text, std::nullopt, edge));
   }
-  void note(std::string_view text, const Json&) override { line(harmless(text)); }
+  void note(std::string_view text, const Json& data) override {
+    if (!quiet_) return line(harmless(text));
+    // Only the note on a run that was left has both.
+    if (data.contains("instance_id") && data.contains("run")) out_.write(text_at(data, "run") + "\n");
+  }
   void error(const Error& error) override { line(error_lines(paint_, error)); }
   void output(std::string_view bytes, bool is_error) override {
     if (bytes.empty()) return;
@@ -64,6 +68,7 @@ class Plain final : public Progress {
     std::optional<Millis> took;
     if (phase == phase_ && phase != "train") took = Millis(clock_.steady_ms() - begun_ms_);
     phase_.clear();
+    if (quiet_ && mark != Mark::failed) return;
     line(phase_line(paint_, mark, phase, text, took, edge));
   }
   void line(const std::string& text) {
@@ -82,6 +87,7 @@ class Plain final : public Progress {
   std::optional<ScreenFilter> err_filter_ = screen_filter_for(err_.fd());
   os::Clock& clock_;
   const Paint paint_;
+  const bool quiet_;
   const bool shared_;      ///< what goes to out is seen where ferry's lines are seen
   bool mid_line_ = false;  ///< the training's last line there has no end yet
   std::string phase_;
@@ -90,8 +96,8 @@ class Plain final : public Progress {
 
 }  // namespace
 
-std::unique_ptr<Progress> make_plain(int out, int err, os::Clock& clock) {
-  return std::make_unique<Plain>(out, err, clock);
+std::unique_ptr<Progress> make_plain(int out, int err, os::Clock& clock, bool quiet) {
+  return std::make_unique<Plain>(out, err, clock, quiet);
 }
 
 }  // namespace ferry::watch

@@ -25,6 +25,7 @@ bool same_target(int first, int second) {
 std::unique_ptr<Progress> make_progress(Face face, int out, int err, os::Clock& clock) {
   os::ignore_sigpipe();
   if (face == Face::json) return make_json(out, "ferry.run.event/1", clock);
+  if (face == Face::quiet) return make_plain(out, err, clock, true);
   const bool can_redraw = os::is_terminal(err) && os::env("TERM").value_or("dumb") != "dumb";
   if (face == Face::terminal && can_redraw) return make_terminal(out, err, clock);
   return make_plain(out, err, clock);

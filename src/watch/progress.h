@@ -16,7 +16,7 @@
 
 namespace ferry::watch {
 
-enum class Face { terminal, plain, json };
+enum class Face { terminal, plain, json, quiet };
 
 /// Live figures shown while training; what is unknown is left out.
 struct Live {
@@ -27,7 +27,8 @@ struct Live {
 
 /// The training's own bytes go to standard output and standard error exactly as written (also carriage
 /// returns), but to a terminal only what cannot harm it (screen_filter.h); everything of ferry's goes to standard error (terminal, plain) or, with Face::json, all is one
-/// JSON object a line on standard output. Use from one thread.
+/// JSON object a line on standard output. Face::quiet is plain without what goes well: warnings, failures and errors; of
+/// a run that was left to itself its name, on standard output. Use from one thread.
 class Progress {
  public:
   virtual ~Progress() = default;

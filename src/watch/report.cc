@@ -4,6 +4,8 @@
 
 #include <algorithm>
 #include <array>
+#include <cctype>
+#include <cstring>
 
 #include "base/text.h"
 #include "os/env.h"
@@ -52,9 +54,31 @@ bool is_own(const Instance& it) { return it.world == "ssh"; }
 
 std::string outcome_of(const ledger::Run& run) {
   if (run.outcome == ledger::Outcome::none) return {};
-  std::string text(words(run.outcome));
+  // Setup is what ran, and all that ran.
+  const bool in_setup = run.outcome == ledger::Outcome::failed && run.train_start_ms == 0 && run.task.is_object() &&
+                        !trim(text_at(run.task, "setup")).empty();
+  std::string text(in_setup ? "setup failed" : words(run.outcome));
   if (run.exit_code && *run.exit_code != 0) text += fmt::format(" (exit {})", *run.exit_code);
   return text;
+}
+
+/// A word as it was typed: the quotes that made it safe are left out where they change nothing.
+std::string unquoted(const std::string& word) {
+  if (word.size() < 3 || !word.starts_with('\'') || !word.ends_with('\'')) return word;
+  const auto inner = word.substr(1, word.size() - 2);
+  const auto is_plain = [](unsigned char c) { return std::isalnum(c) || c >= 0x80 || std::strchr("-_./=:,+@%", c); };
+  return std::ranges::all_of(inner, is_plain) ? inner : word;
+}
+
+/// Its first line, as much of it as a column may take.
+std::string command_of(const ledger::Run& run) {
+  constexpr std::size_t most = 40;
+  if (!run.task.is_object()) return {};
+  const auto whole = text_at(run.task, "run");
+  const auto command = trim(whole);
+  auto words = split(trim(command.substr(0, command.find('\n'))), ' ');
+  std::ranges::transform(words, words.begin(), unquoted);
+  return clipped(printable(join(words, " ")), most);
 }
 
 std::string cost_of(const RunView& view, std::int64_t now_ms) {
@@ -101,11 +125,14 @@ std::string state_words(const RunView& view) {
 
 std::string runs_table(std::span<const RunView> runs, std::int64_t now_ms, std::size_t width) {
   if (runs.empty()) return "no runs\n";
-  Table table({"RUN", "STATE", "WHERE", "OUTCOME", ">GPU", ">LOSS", ">COST", ">AGE", ">LEFT"});
+  enum Column : std::size_t { run, state, where, command, outcome, gpu, loss, price, age, left };
+  Table table({"RUN", "STATE", "WHERE", "COMMAND", "OUTCOME", ">GPU", ">LOSS", ">COST", ">AGE", ">LEFT"},
+              {command, where, age, loss, gpu, left, state, outcome, price});
   for (const auto& view : runs) {
     std::vector<std::string> cells = {view.run.name,
                                       state_words(view),
                                       where_of(view),
+                                      command_of(view.run),
                                       outcome_of(view.run),
                                       view.gpu_percent ? fmt::format("{:.0f} %", *view.gpu_percent) : "",
                                       view.loss ? show_figure(*view.loss) : "",
@@ -141,6 +168,7 @@ Json runs_json(std::span<const RunView> runs, std::int64_t now_ms) {
               {"ended", json_time(run.ended_ms)},
               {"instances", Json::array()}};
     for (const auto& it : view.instances) json["instances"].push_back(instance_json(it, now_ms));
+    if (run.task.is_object() && run.task.contains("labels")) json["labels"] = run.task["labels"];
     json["spent_usd"] = json_usd(total_spent(view.instances, now_ms));
     if (view.gpu_percent) json["gpu_percent"] = *view.gpu_percent;
     if (view.loss) json["loss"] = *view.loss;
@@ -208,14 +236,20 @@ Json release_json(std::span<const Instance> instances, std::span<const ledger::R
 }
 
 std::optional<std::string> model_among(std::span<const std::string> files) {
-  static constexpr std::array<std::string_view, 14> endings = {
-      ".safetensors", ".pt",  ".pth",   ".ckpt",   ".onnx", ".gguf", ".keras",
-      ".h5",          ".ubj", ".model", ".joblib", ".pkl",  ".npz",  ".bin"};
+  static constexpr std::array endings = {".safetensors", ".pt",  ".pth", ".ckpt",  ".onnx", ".gguf",
+                                         ".keras",       ".h5", ".ubj", ".model", ".joblib"};
+  static constexpr std::array any_kind = {".pkl", ".npz", ".bin"};  // a model only where the name says so
+  static constexpr std::array names = {"model", "best", "weights", "checkpoint", "ckpt", "adapter", "classifier", "final"};
+  static constexpr std::array others = {"data",  "train_",  "test_", "val_",      "valid_", "features", "embedding", "cache",
+                                        "batch", "samples", "optim", "scheduler", "rng",    "token",    "vocab"};
   const auto score = [](const std::string& file) {
     const std::string base = lower(file.substr(file.rfind('/') + 1));
+    const auto has = [&](std::string_view word) { return base.find(word) != std::string::npos; };
     const auto fits = [&](std::string_view ending) { return base.ends_with(ending); };
-    const bool named = base.find("model") != std::string::npos || base.find("best") != std::string::npos;
-    if (std::any_of(endings.begin(), endings.end(), fits)) return named ? 3 : 2;
+    const bool named = std::ranges::any_of(names, has);
+    if (!named && std::ranges::any_of(others, has)) return 0;
+    if (std::ranges::any_of(endings, fits)) return named ? 3 : 2;
+    if (std::ranges::any_of(any_kind, fits) && named) return 2;
     return base.starts_with("model.") ? 1 : 0;
   };
   const std::string* best = nullptr;
@@ -229,8 +263,10 @@ std::string closing_line(std::string_view run, std::string_view folder, std::spa
   std::string home(folder);
   if (!home.empty() && !home.ends_with('/')) home += '/';
   const auto model = model_among(files);
+  const auto log = "log: ferry logs " + printable(run);
+  if (files.empty()) return log;
   const std::string first = model ? "model: " + home + *model : "outputs: " + home;
-  return printable(first) + "      log: ferry logs " + printable(run);
+  return printable(first) + "      " + log;
 }
 
 std::string counted(std::uint64_t number, std::string_view one) {

@@ -29,11 +29,11 @@ Json json_time(std::int64_t ms);
 /// Dollars as a number; null for nothing.
 Json json_usd(const std::optional<Usd>& money);
 
-/// RUN STATE WHERE OUTCOME GPU LOSS COST AGE LEFT, with a line for each run; "no runs" for none. Lines are
-/// cut at `width` columns unless it is 0.
+/// RUN STATE WHERE COMMAND OUTCOME GPU LOSS COST AGE LEFT, with a line for each run; "no runs" for none. Where
+/// `width` (0: any) has no room for all of them, columns are left out. A run whose setup failed says so.
 std::string runs_table(std::span<const RunView> runs, std::int64_t now_ms, std::size_t width = 0);
 /// An array with one object a run: everything of the ledger but the task, times as "…_ms", money as numbers
-/// in "…_usd"; "state" is the table's, in one word: the phase, or "stopped", "kept", "still_rented".
+/// in "…_usd"; "labels" where it has some; "state" is the table's, in one word: the phase, or "stopped", "kept", "still_rented".
 Json runs_json(std::span<const RunView> runs, std::int64_t now_ms);
 
 /// Where the run stands, for people: its phase, or "stopped", "kept", "still rented".
@@ -53,11 +53,12 @@ std::string release_text(std::span<const ledger::Instance> instances,
 Json release_json(std::span<const ledger::Instance> instances, std::span<const ledger::Resource> resources,
                   std::int64_t now_ms, const std::optional<Usd>& at_most = {});
 
-/// The file among a run's outputs that is most likely the model: by ending (.safetensors, .pt, .onnx, …),
-/// then by a name with "model" or "best" in it, then the first one.
+/// The file among a run's outputs that is most likely the model: by ending (.safetensors, .pt, .onnx, …), then by
+/// a name with "model" or "best" in it, then the first one. Not what its name calls data, an optimizer's state or
+/// a vocabulary; .pkl, .npz and .bin hold anything, and count only by such a name.
 std::optional<std::string> model_among(std::span<const std::string> files);
 /// "model: runs/digits-7k2/outputs/model.pt      log: ferry logs digits-7k2"; without a model, "outputs:
-/// runs/digits-7k2/". `folder` is where the outputs are, as the user would write it; `files` are relative to
+/// runs/digits-7k2/"; without any file the log alone. `folder` is where the outputs are, as the user would write it; `files` are relative to
 /// it.
 std::string closing_line(std::string_view run, std::string_view folder, std::span<const std::string> files);
 

@@ -58,12 +58,15 @@ TEST(Report, TheTableShowsWhatIsKnownInColumns) {
             "$0.0010   2 d\n");
 }
 
-TEST(Report, ColumnsThatNobodyFillsAreLeftOutAndLinesAreCut) {
+TEST(Report, ColumnsThatNobodyFillsAreLeftOutAndOthersWhereThereIsNoRoomButNothingIsCut) {
   const std::vector<RunView> runs = {finished()};
   EXPECT_EQ(runs_table(runs, now),
             "RUN          STATE      WHERE                              OUTCOME              COST   AGE\n"
             "digits-7k2   released   t3.medium us-east-1a (rehearsal)   failed (exit 3)   $0.0010   2 d\n");
-  EXPECT_EQ(runs_table(runs, now, 20), "RUN          STATE …\ndigits-7k2   releas…\n");
+  EXPECT_EQ(runs_table(runs, now, 60),
+            "RUN          STATE      OUTCOME              COST   AGE\n"
+            "digits-7k2   released   failed (exit 3)   $0.0010   2 d\n");
+  EXPECT_EQ(runs_table(runs, now, 5), "RUN\ndigits-7k2\n");
   EXPECT_EQ(runs_table({}, now), "no runs\n");
 }
 
@@ -190,7 +193,34 @@ TEST(Report, TheClosingLinePointsAtTheModel) {
             "model: runs/digits-7k2/outputs/model.pt      log: ferry logs digits-7k2");
   const std::vector<std::string> booster = {"outputs/plot.png", "outputs/model.json"};
   EXPECT_EQ(model_among(booster), "outputs/model.json");
-  EXPECT_EQ(closing_line("a", "runs/a/", {}), "outputs: runs/a/      log: ferry logs a");
+  EXPECT_EQ(closing_line("a", "runs/a/", std::vector<std::string>{"plot.png"}), "outputs: runs/a/      log: ferry logs a");
+  EXPECT_EQ(closing_line("a", "runs/a/", {}), "log: ferry logs a");
+}
+
+TEST(Report, WhereAWideColumnMadeRoomANarrowerOneStays) {
+  auto view = finished();
+  view.run.task = {{"run", "'python' 'a b.py' 'lr=0.1'"}};
+  EXPECT_EQ(runs_table({&view, 1}, now, 84),
+            "RUN          STATE      COMMAND                  OUTCOME              COST   AGE\n"
+            "digits-7k2   released   python 'a b.py' lr=0.1   failed (exit 3)   $0.0010   2 d\n");
+}
+
+TEST(Report, WhatItsNameCallsDataIsNotCalledTheModel) {
+  for (const char* file : {"traindata.pt", "outputs/train_data.npz", "optimizer.pt", "scores.pkl", "outputs/x.bin", "vocab.bin"})
+    EXPECT_EQ(model_among(std::vector<std::string>{file}), std::nullopt) << file;
+  for (const char* file : {"epoch3.pt", "model_data.pt", "best.pkl", "outputs/pytorch_model.bin", "net.onnx"})
+    EXPECT_EQ(model_among(std::vector<std::string>{file}), file);
+}
+
+TEST(Report, WhatRanSaysWhetherSetupFailedOrTheTraining) {
+  auto view = finished();
+  view.run.task = {{"setup", "pip install nothing"}, {"run", "python train.py\necho done"}};
+  EXPECT_NE(runs_table({&view, 1}, now).find("setup failed (exit 3)"), std::string::npos);
+  view.run.train_start_ms = now;
+  EXPECT_EQ(runs_table({&view, 1}, now).find("setup failed"), std::string::npos);
+  EXPECT_NE(runs_table({&view, 1}, now).find("   python train.py   "), std::string::npos);
+  view.run.outcome = ledger::Outcome::not_started;
+  EXPECT_NE(runs_table({&view, 1}, now).find("did not start"), std::string::npos);
 }
 
 TEST(Report, IdsAndAgesAreShort) {

@@ -109,7 +109,7 @@ def test_without_a_default_vpc_an_own_subnet_is_enough_and_a_wrong_one_is_told()
         done = home.ferry("run", "--infra", "aws", "--subnet", "subnet-0123456789abcdef0", "--", "true")
         assert done.returncode == 125 and "no subnet subnet-0123456789abcdef0 in us-east-1" in done.err, done.err
         done = home.ferry("run", "--infra", "aws", "--subnet", "mine", "--", "true")
-        assert done.returncode == 125 and "'mine' is not a subnet" in done.err, done.err
+        assert done.returncode == 2 and "'mine' is not a subnet" in done.err, done.err
         home.file("task.yaml", f"run: 'true'\naws:\n  subnet_id:\n    eu-west-1: {subnet}\n")
         done = home.ferry("plan", "task.yaml", "--infra", "aws")
         assert done.returncode == 125 and "no subnet is named for a region" in done.err, done.err

@@ -59,11 +59,20 @@ def test_prices_keep_the_date_of_the_day_they_were_asked_for():
         assert "of 2025-10" in home.good("catalog").out
         told = plan(home, "--gpus", "T4")
         assert told["prices_of"] == told["catalog_date"] == "2025-10", told
+        best = told["offers"][0]
+        assert best["price_old"] and best["price_date"] == "2025-10" and best["last_seen"], best
+        for words in (["plan", "--gpus", "T4"], ["gpus", "T4"]):
+            shown = home.good(*words, "--region", "us-east-1").out
+            assert "0.526" in shown and "* older than 90 days; today's: ferry catalog update\n" in shown, shown
         home.good("rehearsal", "fault", "clear")
         assert "of today in us-east-1" in home.good("catalog", "update").out
         shown = home.good("gpus", "T4", "--region", "us-east-1,us-west-2").out
         assert "us-west-2 of 2025-10" in shown and "us-east-1 of 20" in shown, shown
         told = plan(home, "--gpus", "T4")
+        best = told["offers"][0]
+        assert not best["price_old"] and len(best["last_seen"]) == 10, best
+        assert "older than" not in home.good("gpus", "T4", "--region", "us-east-1").out
+        assert "us-west-2 of 2025-10" in shown and "older than" in shown, shown
         assert f"prices of {told['prices_of']};" in home.good("plan", "--region", "us-east-1", "--gpus", "T4").out
 
 
@@ -85,7 +94,7 @@ def test_gpus_takes_counts_memory_and_regions():
         head = home.good("gpus", "T4", "--region", "us-east-1,eu-west-1").out
         assert "us-east-1" in head and "eu-west-1" in head and "us-west-2" not in head, head
         done = home.ferry("gpus", "T4", "--region", "us-east-9")
-        assert done.returncode == 125 and "did you mean 'us-east-" in done.err, done.err
+        assert done.returncode == 2 and "did you mean 'us-east-" in done.err, done.err
         assert home.good("gpus", "T4", "--region", "*").out.count("spot") > 5
 
 
@@ -98,6 +107,18 @@ def test_one_rule_for_hardware_that_aws_does_not_have():
                 done = home.ferry(*words)
                 assert done.returncode == 2 and said in done.err, (words, done.returncode, done.err)
         assert not home.runs()
+
+
+def test_a_mistake_on_the_command_line_is_one_whether_its_form_or_its_sense_is_wrong():
+    with Home() as home:
+        for words in (["-e", "1X=2"], ["--name", "!!!"], ["--max-duration", "soon"], ["--disk", "0"], ["--budget", "x"], ["--cpus", "x"],
+                      ["--infra", "moon"], ["--secret", "A=b"], ["--env-file", "nowhere"], ["--subnet", "mine"], ["--image", "mine"]):
+            for command in ("run", "plan"):
+                done = home.ferry(command, *words, "--", "true")
+                assert done.returncode == 2 and {"-e": "--env"}.get(words[0], words[0]) in done.err, (words, done)
+        for words in (["run", "nowhere.yaml"], ["run"], ["cost", "--since", "soon"], ["down"]):
+            done = home.ferry(*words)
+            assert done.returncode == 2 and done.err.startswith("ferry: error: "), (words, done)
 
 
 def test_the_nearest_is_taken_only_when_that_is_said():
