@@ -6,6 +6,7 @@
 #include "cli/command.h"
 #include "os/terminal.h"
 #include "run/actions.h"
+#include "run/run.h"
 #include "watch/cost.h"
 #include "watch/report.h"
 
