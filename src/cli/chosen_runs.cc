@@ -127,13 +127,14 @@ bool RunSieve::passes(const Filtered& one) const {
     if (!has_label(one.run, key, value)) return false;
   }
   const auto does = [&](const Wanted& wanted) {
-    const auto& [key, value, since_ms] = wanted;
+    const auto& key = wanted.key;
+    const auto& value = wanted.value;
     if (key == "state") return fits(lower(value), one.state) || fits(lower(value), std::string(name(one.run.phase)));
     if (key == "outcome")
       return fits(lower(value), std::string(name(one.run.outcome))) || fits(lower(value), std::string(words(one.run.outcome)));
     if (key == "name") return fits(value, one.run.name) || fits(value, one.run.task_name);
     if (key == "exited") return one.run.exit_code && std::to_string(*one.run.exit_code) == value;
-    if (key == "since") return one.run.created_ms >= since_ms;
+    if (key == "since") return one.run.created_ms >= wanted.since_ms;
     return std::ranges::any_of(one.instances, [&](const auto& it) { return fits(value, it.type); });
   };
   for (const auto& wanted : filters_) {

@@ -21,7 +21,7 @@ GOES_ON = ("run", "rehearse", "logs", "wait")
 # Of each command the words with which it can do what it is asked for, in this order, with a kept run KEPT and one GOING. Some leave off: they have
 # no answer for programs (completion), or are tried by themselves.
 GOOD = {"ps": ["-a"], "show": ["KEPT"], "cost": ["--infra", "rehearsal"], "env": ["KEPT"], "plan": ["--gpus", "T4"], "gpus": ["T4"], "check": [], "quota": [],
-        "policy": [], "catalog": [], "catalog update": ["--region", "us-east-1"], "logs": ["KEPT"], "fetch": ["KEPT"], "ssh": ["KEPT"], "cancel": ["GOING"],
+        "policy": [], "images": [], "catalog": [], "catalog update": ["--region", "us-east-1"], "logs": ["KEPT"], "fetch": ["KEPT"], "ssh": ["KEPT"], "cancel": ["GOING"],
         "wait": ["GOING"], "down": ["KEPT"], "rehearsal start": [], "rehearsal status": [], "rehearsal env": [], "rehearsal fault": ["clear"],
         "help": ["ps"], "version": []}
 ELSEWHERE = ("run", "rehearse", "completion", "rehearsal", "quota request", "rehearsal stop", "rehearsal serve")
@@ -110,7 +110,7 @@ def test_every_command_answers_and_its_mistakes_too():
         assert set(commands(home)) - {"help"} == (set(GOOD) | set(ELSEWHERE)) - {"help", "version"}
         for command, words in GOOD.items():
             words = [names.get(word, word) for word in words]
-            code, answer = ask(home, command, *words, env=env if command in ("check", "quota", "catalog update") else None)
+            code, answer = ask(home, command, *words, env=env if command in ("check", "quota", "images", "catalog update") else None)
             assert code == (143 if command == "wait" else 0) or command == "check", (command, code, answer)
         assert ask(home, "wait", kept, going)[1]["run"] == going
         for compact in (home.good("--agent", "ps", "-a").out, home.good("ps", "-a", env={"CLAUDECODE": "1"}).out):
@@ -126,6 +126,13 @@ def test_every_command_answers_and_its_mistakes_too():
             assert done.returncode == 2 and valid(json.loads(done.out))["exit_code"] == 2, done.out
         code, answer = ask(home, "quota request", "L-DB2E81BA", "100000", env=env)
         assert code == 0 and answer["vcpus"] == 100000, answer
+        many = [json.loads(home.good("run", "-d", "--json", "-n", "many", "-l", "of=json", "--infra", "rehearsal", "--", "sleep", "1000").out.splitlines()[-1])["run"] for _ in range(2)]
+        done = home.ferry("cancel", "--json", "--yes", *many)
+        assert done.returncode == 0 and [one["outcome"] for one in valid(json.loads(done.out))["runs"]] == ["cancelled"] * 2, done.out
+        done = home.ferry("down", "--json", "--yes", *many, "nobody")
+        assert done.returncode == 125 and valid(json.loads(done.out))["error"]["kind"] == "not_found", done.out
+        done = home.ferry("down", "--json", "--yes", *many)
+        assert done.returncode == 0 and [one["run"] for one in valid(json.loads(done.out))["runs"]] == many, done.out
         assert ask(home, "down", "--all")[1]["nothing_left"] is True
         assert ask(home, "rehearsal stop")[0] == 0
 
@@ -162,7 +169,7 @@ def test_what_goes_wrong_before_anything_is_rented_is_the_result_too():
                             (["--infra", "aws", "--", "true"], "denied"), (["--infra", "rehearsal", "--", "python3", "gone.py"], "bad_input"),
                             (["--infra", "ssh/nobody.invalid", "--", "true"], None)):
             code, result = ask(home, "run", *words)
-            assert code in (75, 125) and result["outcome"] == "not_started" and result["error"], result
+            assert code in (2, 75, 125) and result["outcome"] == "not_started" and result["error"], result
             assert kind in (None, result["error"]["kind"]), result
         for command in ("quota", "catalog update", "quota request L-DB2E81BA 8"):
             done = home.ferry(*command.split(), "--json")
