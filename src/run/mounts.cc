@@ -1,5 +1,7 @@
 #include "run/mounts.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <fstream>
 

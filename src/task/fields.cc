@@ -6,6 +6,7 @@
 #include <optional>
 
 #include "base/text.h"
+#include "base/units.h"
 
 namespace ferry::task {
 namespace {
