@@ -3,7 +3,8 @@ include(GNUInstallDirs)
 set(CMAKE_SKIP_INSTALL_ALL_DEPENDENCY ON)
 
 install(TARGETS ferry RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
-install(FILES LICENSE README.md ${CMAKE_BINARY_DIR}/copyright DESTINATION ${CMAKE_INSTALL_DOCDIR})
+install(FILES LICENSE README.md ${CMAKE_BINARY_DIR}/copyright AGENTS.md llms.txt DESTINATION ${CMAKE_INSTALL_DOCDIR})
+install(DIRECTORY docs/ DESTINATION ${CMAKE_INSTALL_DOCDIR})
 
 # What is linked into the agent, into the static ferry, or compiled in from headers, is given on with its own licences, as
 # Debian's packages and scripts/static-libraries have them.

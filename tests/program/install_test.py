@@ -45,9 +45,11 @@ class Installed:
 
 def test_what_is_installed_trains_and_is_all_there_is():
     with Installed() as at, Home() as home:
-        assert at.files() == ["usr/bin/ferry", "usr/share/bash-completion/completions/ferry", "usr/share/doc/ferry/LICENSE",
-                              "usr/share/doc/ferry/README.md", "usr/share/doc/ferry/copyright", "usr/share/fish/vendor_completions.d/ferry.fish",
-                              "usr/share/man/man1/ferry.1", "usr/share/zsh/site-functions/_ferry"], at.files()
+        papers = [f"usr/share/doc/ferry/{one.relative_to(ROOT / 'docs')}" for one in (ROOT / "docs").rglob("*") if one.is_file()]
+        assert at.files() == sorted(
+            ["usr/bin/ferry", "usr/share/bash-completion/completions/ferry", "usr/share/fish/vendor_completions.d/ferry.fish",
+             "usr/share/man/man1/ferry.1", "usr/share/zsh/site-functions/_ferry", *papers,
+             *(f"usr/share/doc/ferry/{name}" for name in ("AGENTS.md", "LICENSE", "README.md", "copyright", "llms.txt"))]), at.files()
         built, lib.FERRY = lib.FERRY, str(at.usr / "bin/ferry")
         try:
             home.good("run", "--infra", "rehearsal", "--yes", "--", "sh", "-c", "mkdir outputs; echo trained >outputs/model.txt")
