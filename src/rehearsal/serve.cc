@@ -55,7 +55,8 @@ Status serve_until_told(const os::Path& dir, int port) {
   };
   options.equip = [dir](sandbox::Spec& spec, const std::string& way_out) {
     spec.way_out = noted_way_out(dir, way_out);
-    spec.kept = kept_folder(dir).string();
+    // Only what ferry's own runs rent: what others launch (terraform, the aws CLI) is as it comes from its image.
+    if (!way_out.empty()) spec.kept = kept_folder(dir).string();
   };
   options.on_stop = [] { ::kill(::getpid(), SIGTERM); };
   TRY_SET(server, "", Server::start(store, machines, os::system_clock(), options));

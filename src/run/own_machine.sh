@@ -80,8 +80,9 @@ for run in $(served); do [ -e "runs/$run" ] || orphans="$orphans $run"; done
 end_runs $orphans
 others=$(served)
 if [ -z "$others" ] && [ -z "$(ls -A runs work 2>/dev/null | grep -v ':$' | xargs)" ]; then
-  cd && rm -rf "$HOME/.ferry" 2>/dev/null
-  [ ! -e "$HOME/.ferry" ] || echo "left: $HOME/.ferry, which could not be removed"
+  # Disks that are mounted there stay, with what is on them.
+  cd && find "$HOME/.ferry" -xdev -depth -delete 2>/dev/null
+  [ -z "$(find "$HOME/.ferry" -xdev ! -type d 2>/dev/null | head -n 1)" ] || echo "left: $HOME/.ferry, which could not be removed"
   exit 0
 fi
 [ -z "$others" ] || echo "others: $(echo $others)"

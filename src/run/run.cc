@@ -40,7 +40,9 @@ Result<Added> add_run(Doors& doors, const Order& order) {
   TRY_SET(ledger, "", ledger_id(doors.data));
   run.task["ledger"] = ledger;  // what is made for the run says whose it is
   if (auto git = git_state(order.workdir); !git.is_null()) run.task["git"] = std::move(git);
-  if (const auto& labels = order.task.wishes()[0].labels; !labels.empty()) run.task["labels"] = labels;
+  for (const auto& [key, value] : order.task.wishes()[0].labels) {
+    if (!key.starts_with("ferry:")) run.task["labels"][key] = value;  // those are between ferry and its own cloud
+  }
   if (order.task.max_duration) run.task["max_duration_s"] = order.task.max_duration->count();
   for (int tries = 0;; ++tries) {
     run.name = order.task.name + "-" + random_name(3 + static_cast<std::size_t>(tries) / 8);

@@ -37,7 +37,7 @@ def test_a_rehearsal_asks_its_own_cloud_and_trains_on_what_it_has():
 def test_images_say_until_when_they_are_supported():
     with Home() as home:
         aws_env(home)
-        listed = json.loads(home.good("images", "--json").out)
+        listed = json.loads(home.good("images", "--json").out)["images"]
         gpu = [one for one in listed if (one["kind"], one["arch"]) == ("gpu", "x86_64")][0]
         assert gpu["supported"] and gpu["supported_until"] == "2028-01-17", gpu
         assert {one["kind"] for one in listed} == {"gpu", "pytorch", "neuron", "cpu"}, listed

@@ -20,7 +20,8 @@ def test_runs_are_found_by_label_and_filter_and_ended_only_with_a_yes():
         done = home.ferry("ps", "--filter", "sate=training")
         assert done.returncode == 2 and "did you mean 'state='?" in done.err, done.err
         assert "sleep 600" in home.good("ps").out and "COMMAND" in home.good("ps").out
-        assert [run["labels"] for run in home.runs() if run["run"] == two] == [{"team": "vision", "try": "2"}]
+        labels = [run["labels"] for run in home.runs() if run["run"] == two]
+        assert labels == [{"team": "vision", "try": "2"}], labels
         assert f"/ferry/{one}" in answered(home, b"pwd; exit\n", "ssh", one)[0]
         home.wait_for("the secret's length", lambda: home.good("logs", "-l", "team=vision", "one").out == "9\n")
         assert not [path for path in (home.root / "data/ferry").glob("ledger.db*") if b"hush" in path.read_bytes()]

@@ -145,7 +145,7 @@ def test_flags_outrank_what_a_file_says_of_other_clouds_and_the_refusal_names_th
         home.file("task.yaml", "resources:\n  infra: gcp/us-central1\n  image_id: projects/a/global/images/b\n  accelerators: L4\nrun: a\n")
         assert home.ferry("plan", "task.yaml", "--infra", "aws").returncode == 125
         told = plan(home, "task.yaml", "--image", "pytorch")
-        assert told["offers"][0]["accelerator"] == "L4" and told["image"] == "AWS's pytorch", told
+        assert told["offers"][0]["accelerator"] == "L4" and told["image_wish"] == "AWS's pytorch", told
         home.file("task.yaml", "resources: {any_of: [{cloud: gcp, instance_type: a2-highgpu-1g}, {infra: lambda}]}\nrun: a\n")
         assert plan(home, "task.yaml", "-t", "g5.xlarge")["offers"][0]["instance_type"] == "g5.xlarge"
         # What AWS does not have is among what is told at once.

@@ -243,7 +243,7 @@ def test_a_script_a_notebook_or_a_command_without_dashes_is_run_and_the_whole_li
         assert "ferry plan -- python model.py --region x" in done.err, done.err
         home.file("train.ipynb", json.dumps({"cells": [], "metadata": {}, "nbformat": 4, "nbformat_minor": 5}))
         done = home.ferry("run", "--infra", "rehearsal", "nothing.ipynb")
-        assert done.returncode == 125 and "no such task file" in done.err, done.err
+        assert done.returncode == 2 and "no such task file" in done.err, done.err
         done = home.good("plan", "train.ipynb")
         assert "comes home as outputs/train.ipynb" in done.err, done.err
 

@@ -82,7 +82,7 @@ def check_xml(node, shape, path):
         int(node.text)
     elif shape.type_name == "boolean" and node.text not in ("true", "false"):
         problems.append(f"{path}: {node.text!r} is no boolean")
-    elif getattr(shape, "enum", None) and node.text is not None and node.text not in shape.enum:
+    elif getattr(shape, "enum", None) and node.text is not None and node.text not in shape.enum and shape.name != "InstanceType":  # grows every month
         problems.append(f"{path}: {node.text!r} is not among {shape.enum}")
 
 
