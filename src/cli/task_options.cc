@@ -3,6 +3,7 @@
 #include "base/text.h"
 #include "cli/command.h"
 #include "cli/loose.h"
+#include "cli/variables.h"
 #include "os/env.h"
 #include "plan/nearest.h"
 #include "run/asked_types.h"
@@ -215,16 +216,6 @@ task::Decided decided_by(const TaskOptions& options) {
           .gpus = !options.gpus.empty()};
 }
 
-/// What is left open in the file is taken from the environment; names still open stay in `missing`.
-void fill_from_environment(std::vector<std::string>& missing, std::map<std::string, std::string>& values) {
-  std::erase_if(missing, [&](const std::string& key) {
-    if (values.contains(key)) return true;
-    const auto value = os::env(key.c_str());
-    if (value) values[key] = *value;
-    return value.has_value();
-  });
-}
-
 /// "--ssh-from" of "ssh_from", "--security-group" of "security_group_id".
 std::string flag_of(std::string field) {
   if (field.ends_with("_id")) field.resize(field.size() - 3);
@@ -246,32 +237,6 @@ Status lay_aws(const TaskOptions& options, task::AwsSettings all, task::AwsSetti
   return {};
 }
 
-/// The lines of an --env-file or --secrets-file: KEY=VALUE, export KEY=VALUE, KEY='VALUE', KEY alone (from this environment);
-/// empty lines and those that begin with # say nothing.
-Status lay_env_file(const std::string& flag, const std::string& path, std::map<std::string, std::string>& values,
-                    std::vector<std::string>& missing) {
-  TRY_SET(text, flag, os::read_file(path, 2 * most_of_a_task_file));
-  std::size_t number = 0;
-  for (const auto& written : split(text, '\n')) {
-    ++number;
-    auto line = trim(written);
-    if (line.empty() || line.starts_with('#')) continue;
-    if (line.starts_with("export ")) line = trim(line.substr(7));
-    const auto equals = line.find('=');
-    const std::string key(trim(line.substr(0, equals)));
-    TRY(fmt::format("{} {}:{}", flag, printable(path), number), task::check_variable_name(key));
-    if (equals == line.npos) {
-      missing.push_back(key);
-      continue;
-    }
-    auto value = trim(line.substr(equals + 1));
-    const bool quoted = value.size() > 1 && (value[0] == '"' || value[0] == '\'') && value.back() == value[0];
-    if (quoted) value = value.substr(1, value.size() - 2);
-    values[key] = value;
-  }
-  return {};
-}
-
 /// EC2's rules for tags, and none of AWS's or ferry's own.
 Status lay_labels(const std::vector<std::string>& written, task::Task& task) {
   for (const auto& text : written) {
@@ -288,39 +253,6 @@ Status lay_labels(const std::vector<std::string>& written, task::Task& task) {
   }
   return {};
 }
-
-Status lay_variables(const TaskOptions& options, task::Task& task) {
-  for (const auto& path : options.env_files) TRY("", lay_env_file("--env-file", path, task.envs, task.missing_envs));
-  for (const auto& path : options.secrets_files)
-    TRY("", lay_env_file("--secrets-file", path, task.secrets, task.missing_secrets));
-  for (const auto& one : options.envs) {
-    const auto equals = one.find('=');
-    const auto key = one.substr(0, equals);
-    if (key.empty()) return fail(Kind::bad_input, "--env needs KEY=VALUE, not '" + one + "'");
-    if (equals != std::string::npos) {
-      task.envs[key] = one.substr(equals + 1);
-    } else {
-      task.missing_envs.push_back(key);
-    }
-    TRY("--env", task::check_variable_name(key));
-  }
-  for (const auto& key : options.secrets) {
-    if (key.empty() || key.find('=') != std::string::npos) {
-      return fail(Kind::bad_input, "--secret takes the name of an environment variable, not a value",
-                  "words of a command line can be read by every user of this computer",
-                  "export the value, then pass --secret NAME");
-    }
-    TRY("--secret", task::check_variable_name(key));
-    task.missing_secrets.push_back(key);
-  }
-  fill_from_environment(task.missing_envs, task.envs);
-  fill_from_environment(task.missing_secrets, task.secrets);
-  return {};
-}
-
-}  // namespace
-
-namespace {
 
 bool is_unsized(const task::Resources& wish) {
   return wish.accelerators.choices.empty() && wish.instance_type.empty() && !wish.cpus && !wish.memory;
