@@ -151,7 +151,7 @@ int Journey::give_up() {
                                    run_.name));
   link_.reset();
   owner_.reset();
-  return exit_cancelled;
+  return run_.exit_code.value_or(0) != 0 ? *run_.exit_code : exit_cancelled;  // the training's own code stays
 }
 
 int Journey::leave(const std::string& why, const Error& problem) {

@@ -256,6 +256,17 @@ TEST(Mended, AFerryWhoseRunIsGivenUpByAnotherLetsGoAtOnceAndSaysWhy) {
   }
 }
 
+TEST(Mended, OfAFailedTrainingThatIsGivenUpWhileItsOutputsMoveTheOwnCodeStays) {
+  Stage stage;
+  stage.when("begin fetch", ask_to_let_go);
+  const auto code = stage.start(stage.order("mkdir -p outputs; echo model >outputs/model; exit 7"));
+  EXPECT_EQ(code, 7) << stage.everything_shown();
+  EXPECT_TRUE(stage.was_shown("is given up: another ferry releases it now")) << stage.everything_shown();
+  stage.process([&](Doors& here) { EXPECT_TRUE(down(here, stage.run().name, false)); });
+  EXPECT_EQ(stage.run().outcome, Outcome::failed);
+  EXPECT_EQ(stage.trouble(), "");
+}
+
 TEST(Mended, AKnownHostsThatWasDamagedUnderSshIsNoOtherMachine) {
   Stage stage;
   stage.leave_at(Phase::training);

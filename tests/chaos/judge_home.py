@@ -18,7 +18,7 @@ def books(trial):
         found.append(f"outcome '{run['outcome']}' with exit code {run['exit_code']}")
     if run["outcome"] in ("cancelled", "lost", "not_started") and run["exit_code"] == 0 and not trial.given_up:
         found.append(f"outcome '{run['outcome']}' with exit code 0")
-    if run["outcome"] in ("succeeded", "failed") and not run["outputs_home"]:
+    if run["outcome"] in ("succeeded", "failed") and not run["outputs_home"] and not (trial.given_up and run["outcome"] == "failed"):
         found.append(f"called '{run['outcome']}', and its outputs are not home")
     if run["outcome"] == "cancelled" and run["train_start"] and not run["outputs_home"] and "lost" not in trial.allowed:
         found.append("cancelled, and what it had written is not home, though its machine answered")
@@ -47,7 +47,7 @@ def outputs(trial):
     cut = lambda name, path: name.startswith("many/") and not natural_end(trial, run) and path.stat().st_size == 0  # seen between open and write
     found = [f"{name} is home with the wrong bytes" for name, path in sorted(there.items()) if name in ever and path.read_bytes() != ever[name] and not cut(name, path)]
     found += [f"a file that nobody made is home: {name}" for name in sorted(set(there) - set(ever) - partial)]
-    whole = natural_end(trial, run)
+    whole = natural_end(trial, run) and (run["outputs_home"] or not trial.given_up)
     promised = training.at_the_end() if whole else training.files(steps_home(trial, run)) if run["outputs_home"] else {}
     if run["exit_code"] is not None and run["exit_code"] == training.trap != 0:
         promised = {**promised, "saved": ever["saved"]}  # its handler had the last word
