@@ -191,9 +191,12 @@ function(ferry_data)
   endforeach()
 endfunction()
 
-# The agent in FILE, for machines of ARCHITECTURE (as uname -m has it), goes into TARGET.
+# The agent in FILE, for machines of ARCHITECTURE (as uname -m has it), goes into TARGET, packed.
 function(ferry_carries target file architecture)
-  ferry_embed(${target} ${file} ferry_agent_${architecture})
+  set(packed ${CMAKE_BINARY_DIR}/embed/agent-${architecture}.zst)
+  add_custom_command(OUTPUT ${packed} COMMAND ${CMAKE_COMMAND} -DFROM=${file} -DTO=${packed} -P ${CMAKE_SOURCE_DIR}/cmake/Pack.cmake
+                     DEPENDS ${file} ${CMAKE_SOURCE_DIR}/cmake/Pack.cmake VERBATIM)
+  ferry_embed(${target} ${packed} ferry_agent_${architecture})
   string(TOUPPER ${architecture} name)
   target_compile_definitions(${target} PRIVATE FERRY_HAS_${name}_AGENT)
 endfunction()

@@ -8,7 +8,8 @@
 
 namespace ferry::cli {
 
-/// The agent programs carried inside ferry; `agent("x86_64")` is empty where there is none.
+/// The agent programs carried inside ferry, each as it is or packed (sync/unpack.h); `agent("x86_64")` is empty where
+/// there is none.
 struct Carried {
   std::function<std::string_view(std::string_view arch)> agent;
 };

@@ -34,7 +34,7 @@ struct Doors {
   os::Path data;             ///< os::data_dir()
   /// Starts the rehearsal cloud if need be and says how to reach it.
   std::function<Result<cloud::AwsWorld>()> rehearsal;
-  /// The agent's bytes for "x86_64" or "aarch64"; empty where this ferry carries none.
+  /// The agent for "x86_64" or "aarch64", as it is or packed (sync/unpack.h); empty where this ferry carries none.
   std::function<std::string_view(std::string_view arch)> agent;
   /// Asks the person at the terminal what Ctrl-C meant; `can_detach` says whether detaching is possible now.
   /// Empty when there is no terminal: then Ctrl-C cancels.

@@ -5,6 +5,7 @@
 #include "run/access.h"
 #include "run/polling.h"
 #include "ssh/keys.h"
+#include "sync/unpack.h"
 
 namespace ferry::run {
 
@@ -16,8 +17,10 @@ constexpr std::size_t most_talk = 60'000;  // of a login shell; the ends of a tr
 constexpr int shells_of_own_machine = 2, shells_of_rented_machine = 20;
 constexpr Millis echo_limit{10'000};
 constexpr int most_noted = 65'536;  // bytes of the agent's note
+constexpr std::size_t largest_agent = std::size_t{64} << 20;
 constexpr Millis between_looks{30'000};  // at whom port 22 lets in
 
+/// `bytes`: the program, or what it is packed in.
 std::string agent_name(std::string_view bytes) { return "ferry-agent-" + hex(sha256(bytes)).substr(0, 16); }
 
 /// Asks the machine who it is and whether it has the agent, and uploads it if not.
@@ -72,7 +75,13 @@ Result<RemotePaths> prepare(Doors& doors, ssh::Session& session, const ledger::I
       "\"$t\" && "
       "mv -f \"$t\" \"$d/{}\" || {{ rm -f \"$t\"; exit 1; }}",
       name);
-  TRY_SET(sent, "upload the agent", session.run(upload, bytes, upload_limit));
+  std::string unpacked;
+  if (sync::is_packed(bytes)) {
+    TRY_SET(program, "the agent that this ferry carries", sync::unpack(bytes, largest_agent));
+    unpacked = std::move(program);
+  }
+  TRY_SET(sent, "upload the agent",
+          session.run(upload, unpacked.empty() ? bytes : std::string_view(unpacked), upload_limit));
   if (sent.exit.code != 0) {
     const bool full = sent.err.find("No space left") != std::string::npos;
     return fail(full ? Kind::disk_full : Kind::io,
