@@ -83,11 +83,22 @@ Status logs(Doors& doors, const std::string& run_name, bool follow,
     TRY("", reader.read(show));
     TRY("", caught_up());
   }
+  const Folder folder(doors.data, run.name);
+  bool looked_after = false;
   while (follow) {
     TRY_SET(now, "", doors.ledger.run(run.name));
     TRY("", reader.read(show));
     if (now.phase >= Phase::fetching || is_kept(now)) return {};
     if (doors.check_signals(false) != Wish::go_on) return {};
+    if (!Owner::holder_of(folder)) {
+      // Whoever followed it is gone: once, somebody is found, as `ferry wait` does. After that, what the machine has is shown.
+      if (std::exchange(looked_after, true)) break;
+      if (const auto settled = settle_run(doors, run.name); !settled) {
+        doors.progress.warn("logs", fmt::format("nobody follows {}: {}", run.name, settled.error().what));
+        break;
+      }
+      continue;
+    }
     doors.clock.sleep(Millis(50));
   }
   TRY("", reader.read(show));

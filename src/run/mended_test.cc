@@ -296,6 +296,17 @@ TEST(Mended, ATrainLogThatCouldNotBeWrittenIsWrittenByALaterCommand) {
   EXPECT_TRUE(stage.was_shown("could be written now")) << stage.everything_shown();
 }
 
+TEST(Mended, ALogIsNotWaitedForWhereNobodyFollowsTheRunAndNobodyCan) {
+  Stage stage;
+  stage.leave_at(Phase::training, "echo one; exec sleep 1000");
+  stage.cloud.stop(stage.machine_id());
+  stage.process([&](Doors& here) {
+    EXPECT_TRUE(logs(here, stage.run().name, true, [](std::string_view, bool, std::int64_t) { return Status(); }));
+  });
+  EXPECT_EQ(stage.followers(), 0U);
+  EXPECT_TRUE(stage.was_shown("what the machine wrote since is out of reach")) << stage.everything_shown();
+}
+
 TEST(Mended, WhereThereIsNoRoomForTheCopyOfTheLogItIsWrittenBesideTheOutputsAndStillShown) {
   Stage stage;
   stage.leave_at(Phase::training, "mkdir -p outputs; echo model >outputs/model; echo one; echo two");
