@@ -255,6 +255,10 @@ Status Journey::train() {
   doors_.progress.begin("train", "training");
   TRY("", follow_job());
   if (detaching_) return {};
+  if (run_.outcome == Outcome::not_started) {  // then nothing was trained, at no time
+    run_.train_start_ms = run_.train_end_ms = 0;
+    TRY("", doors_.ledger.update(run_));
+  }
   const auto took = Millis(run_.train_end_ms - run_.train_start_ms);
   std::string text;
   if (run_.exit_code) text = fmt::format("exit {} after {}", *run_.exit_code, show_duration(took));

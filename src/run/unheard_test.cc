@@ -128,6 +128,7 @@ TEST(UnheardAgent, OneThatForgotTheTrainingIsNotBelievedThatNothingRan) {
     if (!workdir_is_there) std::filesystem::remove_all(stage.machine().home() / "ferry" / stage.run().name);
     EXPECT_EQ(stage.follow(), ferry_failed) << stage.everything_shown();
     EXPECT_EQ(stage.run().outcome, workdir_is_there ? Outcome::lost : Outcome::not_started);
+    EXPECT_EQ(stage.run().train_start_ms > 0, workdir_is_there) << "what did not start has no start";
     EXPECT_EQ(stage.model().empty(), workdir_is_there) << stage.everything_shown();
     EXPECT_EQ(stage.trouble(), "");
   }
