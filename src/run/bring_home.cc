@@ -83,24 +83,35 @@ Result<BroughtHome> bring_home(Doors& doors, const ledger::Run& run, bool may_st
 
 Result<os::Path> bring_log_home(Doors& doors, Link& link, const Folder& folder, const ledger::Run& run,
                                 std::uint64_t size) {
+  std::uint64_t whole_size = 0;
   const auto whole = [&]() -> Status {
     // The file, not our memory of it: somebody may have cut it meanwhile.
     TRY_SET(log, "", LocalLog::open(folder.log()));
-    return size > 0 && log.size() >= size ? Status() : complete_log(doors, link, log);
+    if (size == 0 || log.size() < size) TRY("", complete_log(doors, link, log));
+    whole_size = log.size();
+    return {};
   }();
-  if (whole) return put_log_home(doors, run);
-  const auto& error = whole.error();
-  const auto why = error.what + (error.why.empty() ? "" : ": " + error.why);
-  const bool is_here = error.kind != Kind::lost && error.kind != Kind::timeout && error.kind != Kind::cancelled;
-  Status streamed = tl::unexpected<Error>(error);
-  // What there is no room for in the run's folder may have some beside the outputs.
+  Status streamed;
+  // What there is no room for in the run's folder may have some beside the outputs; and what was just written there
+  // may be gone by now.
   const auto rest = [&](std::uint64_t from, const LogSink& write) {
+    if (whole && from >= whole_size) return;
     streamed = read_log(doors, link, from, [&](agent::LogChunk chunk) -> Status {
       if (chunk.offset < from) chunk.bytes.erase(0, from - chunk.offset);
       from += chunk.bytes.size();
       return write(chunk.bytes);
     });
   };
+  if (whole) {
+    auto written = put_log_home(doors, run, rest);
+    if (written && !streamed)
+      doors.progress.warn("fetch", "train.log may not be whole: " + streamed.error().what);
+    return written;
+  }
+  const auto& error = whole.error();
+  const auto why = error.what + (error.why.empty() ? "" : ": " + error.why);
+  const bool is_here = error.kind != Kind::lost && error.kind != Kind::timeout && error.kind != Kind::cancelled;
+  if (!is_here) streamed = tl::unexpected<Error>(error);
   auto written = put_log_home(doors, run, is_here ? LogRest(rest) : LogRest());
   doors.progress.warn("fetch", streamed && written
                                    ? fmt::format("train.log is whole; what ferry logs shows may not be: {}", why)

@@ -328,5 +328,23 @@ TEST(Mended, WhereThereIsNoRoomForTheCopyOfTheLogItIsWrittenBesideTheOutputsAndS
   EXPECT_EQ(os::read_file(stage.home() / "train.log").value_or(""), "one\ntwo\n");
 }
 
+TEST(Mended, ACopyOfTheLogThatIsGoneWhenItIsToBeWrittenHomeIsReadFromTheMachine) {
+  Stage stage;
+  stage.leave_at(Phase::training, "echo one; echo two");
+  const Folder folder(stage.data(), stage.run().name);
+  stage.ask = [&](bool) {
+    std::filesystem::remove_all(folder.path);
+    return Wish::go_on;
+  };
+  stage.process([&](Doors& here) {
+    auto reached = must(reach(here, stage.run()));
+    while (must(must(reached.link.agent()).client.status()).state != agent::JobState::done) continue;
+    ::kill(::getpid(), SIGINT);  // asks, once a part of the log was read
+    EXPECT_TRUE(bring_log_home(here, reached.link, folder, stage.run()));
+  });
+  EXPECT_FALSE(os::is_directory(folder.path));
+  EXPECT_EQ(os::read_file(stage.home() / "train.log").value_or(""), "one\ntwo\n") << stage.everything_shown();
+}
+
 }  // namespace
 }  // namespace ferry::run

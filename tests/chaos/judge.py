@@ -37,7 +37,7 @@ def exit_code(trial):
     run, main = the_run(trial), trial.main
     if not run or main.hung or main.code < 0:
         return []
-    if re.search(r"A follower in the background|goes on|is training on|is kept|may still run", main.err) or \
+    if re.search(r"A follower in the background|goes on|is training on|is kept|may still run|ferry fetch \S+ --yes starts it", main.err) or \
             trial.on_terminal and main.code in (0, 9):  # 9: setsid's word for a killed one
         return []
     own = run["exit_code"]
