@@ -37,8 +37,12 @@ TEST(Units, DurationsAreReadAsPeopleWriteThem) {
   EXPECT_EQ(parse_duration("2 h")->count(), 7200);
   EXPECT_EQ(parse_duration("1 hour 30 mins")->count(), 5400);
   EXPECT_EQ(parse_duration("1w")->count(), 7 * 86'400);
+  EXPECT_EQ(parse_duration("24:00:00")->count(), 86'400);
+  EXPECT_EQ(parse_duration("1:02:03")->count(), 3723);
+  EXPECT_EQ(parse_duration("1-12:00:00")->count(), 36 * 3600);
   for (const auto* bad : {"", " ", "h", "0", "1x", "1h30", "-5m", "400d", "99999999999999999999", "1 2h",
-                          "1.h", ".5h", "1.5", "1..5h", "1.2345h", "2 ms", "1h 30"}) {
+                          "1.h", ".5h", "1.5", "1..5h", "1.2345h", "2 ms", "1h 30",
+                          "1:30", "1:60:00", "1:00:00:00", "0:00:00", "1:0:0", "-1:00:00", "-", "1-2", "99999:00:00"}) {
     EXPECT_FALSE(parse_duration(bad)) << bad;
   }
 }
@@ -54,6 +58,11 @@ TEST(Units, SizesAndTimesAreShort) {
 }
 
 TEST(Text, QuotedWordsAreInertInAShell) { EXPECT_EQ(shell_quoted("it's $HOME"), R"('it'\''s $HOME')"); }
+
+TEST(Text, WordsAreShownAsOneWouldTypeThem) {
+  EXPECT_EQ(as_typed(std::vector<std::string>{"python", "train.py", "--lr=0.1", "a b", "", "x\x1b[2J"}),
+            "python train.py --lr=0.1 'a b' '' 'x\\x1b[2J'");
+}
 
 TEST(Text, Base64FollowsTheRfcVectors) {
   EXPECT_EQ(base64("foobar"), "Zm9vYmFy");

@@ -29,6 +29,19 @@ std::string shell_quoted(std::span<const std::string> words) {
   return out;
 }
 
+std::string as_typed(std::string_view word) {
+  const bool is_plain = !word.empty() && std::ranges::all_of(word, [](unsigned char c) {
+    return c < 0x80 && (std::isalnum(c) != 0 || std::string_view("_-./=:,@%+").find(static_cast<char>(c)) != std::string_view::npos);
+  });
+  return is_plain ? std::string(word) : printable(shell_quoted(word));
+}
+
+std::string as_typed(std::span<const std::string> words) {
+  std::string out;
+  for (const auto& word : words) out += (out.empty() ? "" : " ") + as_typed(word);
+  return out;
+}
+
 std::string_view trim(std::string_view text) {
   constexpr std::string_view space = " \t\r\n\f\v";
   const auto first = text.find_first_not_of(space);

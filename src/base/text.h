@@ -17,6 +17,9 @@ namespace ferry {
 std::string shell_quoted(std::string_view word);
 /// The words, each quoted, with a space between.
 std::string shell_quoted(std::span<const std::string> words);
+/// The same for people to read and to paste: quoted only where a shell needs it, and without what could steer a terminal.
+std::string as_typed(std::string_view word);
+std::string as_typed(std::span<const std::string> words);
 
 std::string_view trim(std::string_view text);
 std::vector<std::string> split(std::string_view text, char separator);

@@ -105,10 +105,33 @@ std::string_view take(std::string_view& text, Fits fits) {
 
 }  // namespace
 
+namespace {
+
+/// "1:30:00" as show_duration() writes it and Slurm reads it, also "1-12:00:00" with days; nothing for anything else.
+std::optional<std::int64_t> parse_clock(std::string_view text) {
+  const auto number = [](std::string_view digits, std::int64_t below) {
+    const bool is_plain = !digits.empty() && digits.size() <= 5 && digits.find_first_not_of("0123456789") == digits.npos;
+    const auto value = is_plain ? parse_int(digits) : std::nullopt;
+    return value && *value < below ? value : std::nullopt;
+  };
+  std::optional<std::int64_t> days = 0;
+  if (const auto dash = text.find('-'); dash != text.npos) {
+    days = number(text.substr(0, dash), 1000);
+    text.remove_prefix(dash + 1);
+  }
+  const auto parts = split(text, ':');
+  if (!days || parts.size() != 3 || parts[1].size() != 2 || parts[2].size() != 2) return std::nullopt;
+  const auto hours = number(parts[0], 100'000), minutes = number(parts[1], 60), seconds = number(parts[2], 60);
+  if (!hours || !minutes || !seconds) return std::nullopt;
+  return ((*days * 24 + *hours) * 60 + *minutes) * 60 + *seconds;
+}
+
+}  // namespace
+
 Result<Seconds> parse_duration(std::string_view text) {
   const auto bad = [&](std::string why) {
     return fail(Kind::bad_input, fmt::format("not a duration: '{}'", text), std::move(why),
-                "write it like 90m, 2h, 1.5h, 1d or 1h30m (a bare number is seconds)");
+                "write it like 90m, 2h, 1.5h, 1d, 1h30m or 1:30:00 (a bare number is seconds)");
   };
   const auto is_digit = [](char c) { return c >= '0' && c <= '9'; };
   const auto is_letter = [](char c) { return c >= 'a' && c <= 'z'; };
@@ -116,6 +139,10 @@ Result<Seconds> parse_duration(std::string_view text) {
   std::int64_t total_ms = 0;
   bool unit_seen = false;
   auto rest = text;
+  if (const auto clock = parse_clock(text)) {
+    total_ms = *clock * 1000;
+    rest = {};
+  }
   take(rest, is_space);
   while (!rest.empty()) {
     const auto whole = take(rest, is_digit);

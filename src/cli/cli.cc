@@ -5,6 +5,7 @@
 #include "base/text.h"
 #include "base/version.h"
 #include "cli/command.h"
+#include "cli/foreign_options.h"
 #include "cli/loose.h"
 #include "cli/meanings.h"
 #include "os/env.h"
@@ -41,7 +42,11 @@ bool takes_command(std::span<const std::string> words) {
   return false;
 }
 
-int unknown_command(const CLI::App& app, std::string_view word) {
+int unknown_command(const CLI::App& app, const std::string& word) {
+  const auto ending = os::Path(word).extension();
+  const bool is_task = ending == ".yaml" || ending == ".yml";
+  if (os::exists(word) && (is_task || begins_training(word)))
+    return report_usage(fmt::format("'{}' is a file, not a command", printable(word)), "ferry run " + printable(word));
   std::vector<std::string> names;
   for (const auto* command :
        app.get_subcommands([](const CLI::App* one) { return !one->get_group().empty(); })) {
@@ -49,47 +54,104 @@ int unknown_command(const CLI::App& app, std::string_view word) {
   }
   const auto near = near_command(word, names);
   return report_usage(fmt::format("there is no command '{}'", printable(word)),
-                      near ? "ferry " + *near + " --help" : "ferry --help");
+                      near ? "ferry " + *near + " --help" : "ferry --help", "ferry has " + join(names, ", "));
 }
 
-/// A word of another tool: puts ferry's own in its place, or answers, which ends the program with this code.
-std::optional<int> translate(const CLI::App& app, std::vector<std::string>& words) {
-  const auto meant = answer(words);
-  if (!meant) return unknown_command(app, words[0]);
-  const auto note = meant->note.empty() ? std::string() : "   (" + meant->note + ")";
-  if (meant->how == Answer::How::says)
-    return report_usage(fmt::format("there is no command '{}'", printable(words[0])), meant->line + note);
-  fmt::print(stderr, "! '{}' is here: {}{}\n", printable(words[0]), meant->line, note);
-  if (meant->how == Answer::How::asks && meant->words.size() > 1 && os::is_terminal(0) && may_ask() &&
+/// Puts ferry's own words in the place of another tool's, or answers, which ends the program with this code.
+std::optional<int> take(const Answer& meant, std::size_t typed_words, std::vector<std::string>& words) {
+  const auto note = meant.note.empty() ? std::string() : "   (" + meant.note + ")";
+  const auto typed = as_typed(std::span(words).first(std::min(typed_words, words.size())));
+  if (meant.how == Answer::How::says) return report_usage(fmt::format("there is no 'ferry {}'", typed), meant.line + note);
+  fmt::print(stderr, "! '{}' is here: {}{}\n", typed, meant.line, note);
+  if (meant.how == Answer::How::asks && meant.words.size() > 1 && os::is_terminal(0) && may_ask() &&
       !says_yes()) {
-    const auto line = "ferry " + printable(join(meant->words, " "));
+    const auto line = "ferry " + printable(join(meant.words, " "));
     const auto said = os::ask(line + "? [y/N] ");
     if (!said || !(said->starts_with('y') || said->starts_with('Y'))) {
       fmt::print(stderr, "nothing was done\n");
       return 1;
     }
   }
-  words = meant->words;
+  words = meant.words;
   return std::nullopt;
 }
 
-/// What a mistake on the command line is answered with: a flag that is nearly one of ours gets its name.
-std::string cure_of(CLI::App& app, const CLI::ParseError& error) {
-  auto* command = &app;
+/// What people of other tools typed becomes what it means here. A code ends the program.
+std::optional<int> translate(const CLI::App& app, std::vector<std::string>& words) {
+  const auto is_command = [&](const std::string& word) {
+    return !app.get_subcommands([&](const CLI::App* one) { return one->get_name() == word; }).empty();
+  };
+  if (words[0].starts_with('-')) return std::nullopt;
+  if (is_command(words[0])) {
+    const bool is_file = words.size() > 1 && os::exists(words[1]);
+    if (const auto meant = answer_own(words, is_file)) {
+      if (const auto code = take(*meant, 2, words)) return code;
+    }
+  } else {
+    const auto meant = answer(words);
+    if (!meant) return unknown_command(app, words[0]);
+    if (const auto code = take(*meant, meant->typed, words)) return code;
+  }
+  if (words[0] == "help" && words.size() > 1 && is_command(words[1])) {
+    std::rotate(words.begin(), words.begin() + 1, words.end());  // help run → run help
+    words.back() = "--help";
+  }
+  if (!is_command(words[0])) return std::nullopt;
+  const auto translation = translate_options(app, words);
+  for (const auto& line : translation.told) fmt::print(stderr, "! {}\n", line);
+  if (!translation.refused.empty()) return report_usage(translation.refused, translation.instead);
+  const bool is_task = words[0] == "run" || words[0] == "rehearse" || words[0] == "plan";
+  if (!is_task && words[0] != "ssh") return std::nullopt;
+  std::vector<std::string> behind(words.begin() + 1, words.end());
+  const auto& command = *app.get_subcommand(words[0]);
+  if (const auto told = is_task ? put_dashes(app, command, behind) : put_dashes_behind_run(app, command, behind)) {
+    fmt::print(stderr, "! {}\n", *told);
+    words.resize(1);
+    words.insert(words.end(), behind.begin(), behind.end());
+  }
+  return std::nullopt;
+}
+
+/// The command that the words so far named.
+const CLI::App& named_command(const CLI::App& app) {
+  const auto* command = &app;
   while (!command->get_subcommands().empty()) command = command->get_subcommands()[0];
-  std::string path = command->get_name();
-  if (command->get_parent() && command->get_parent() != &app)
-    path = command->get_parent()->get_name() + " " + path;
-  const std::string help = command == &app ? "ferry --help" : "ferry " + path + " --help";
+  return *command;
+}
+
+/// "ferry ps" of `command`, "ferry" of the program itself.
+std::string path_of(const CLI::App& app, const CLI::App& command) {
+  if (&command == &app) return "ferry";
+  return path_of(app, *command.get_parent()) + " " + command.get_name();
+}
+
+std::string what_is_wrong(const CLI::App& app, const CLI::ParseError& error) {
+  if (dynamic_cast<const CLI::RequiredError*>(&error))
+    return fmt::format("{} needs more: {}", path_of(app, named_command(app)), printable(error.what()));
+  const auto left = app.remaining(true);
+  if (!dynamic_cast<const CLI::ExtrasError*>(&error) || left.empty()) return printable(error.what());
+  const auto option = std::ranges::find_if(left, [](const auto& word) { return word.starts_with('-') && word != "-"; });
+  const auto path = path_of(app, named_command(app));
+  return option != left.end() ? fmt::format("{} has no option {}", path, short_line(option->substr(0, option->find('=')), 60))
+                              : fmt::format("{} takes no '{}'", path, short_line(left.front(), 60));
+}
+
+/// What a mistake on the command line is answered with: a flag that is nearly one of ours gets its name.
+std::string cure_of(const CLI::App& app, const CLI::ParseError& error) {
+  const auto& command = named_command(app);
+  const auto help = path_of(app, command) + " --help";
+  const auto needs_run = [](const CLI::Option* one) { return one->get_required() && one->get_name() == "run"; };
+  if (dynamic_cast<const CLI::RequiredError*>(&error) && !command.get_options(needs_run).empty())
+    return path_of(app, command) + " RUN   (ferry ps --all names them)";
   if (!dynamic_cast<const CLI::ExtrasError*>(&error)) return help;
   std::vector<std::string> flags;
-  for (const auto* one : {command, &app}) {
+  for (const auto* one : {&command, &app}) {
     for (const auto* option : one->get_options())
       for (const auto& name : option->get_lnames()) flags.push_back(name);
   }
   for (const auto& word : app.remaining(true)) {
     if (!word.starts_with("--")) continue;
-    if (const auto near = nearest(word.substr(2, word.find('=') - 2), flags))
+    if (const auto near = near_command(word.substr(2, word.find('=') - 2), flags))
       return "--" + *near + "   (" + help + " lists all)";
   }
   return help;
@@ -149,7 +211,8 @@ int show_help(const CLI::App& app, const CLI::ParseError& asked) {
 }
 
 int answer_to(int argc, char** argv, const Carried& carried) {
-  if (argc == 2 && (std::string_view(argv[1]) == "--version" || std::string_view(argv[1]) == "-V")) {
+  const std::string_view only = argc == 2 ? argv[1] : "";
+  if (only == "--version" || only == "-V" || only == "-v") {
     fmt::print("ferry {}\n", ferry_version());
     return 0;
   }
@@ -180,7 +243,7 @@ int answer_to(int argc, char** argv, const Carried& carried) {
     command->fallthrough();
     for (auto* below : command->get_subcommands({})) below->fallthrough();
   }
-  if (argc == 1 || (argc == 2 && std::string_view(argv[1]) == "help")) {
+  if (argc == 1 || only == "help") {
     fmt::print("{}", app.help());
     return 0;
   }
@@ -195,27 +258,7 @@ int answer_to(int argc, char** argv, const Carried& carried) {
     }
   }
   if (std::ranges::find(own_words(words), "--agent") != own_words(words).end()) ::setenv("AI_AGENT", "1", 1);
-  const auto is_command = [&](const std::string& word) {
-    return !app.get_subcommands([&](const CLI::App* one) { return one->get_name() == word; }).empty();
-  };
-  if (!words[0].starts_with('-') && !is_command(words[0])) {
-    if (const auto code = translate(app, words)) return *code;
-  }
-  if (words[0] == "help" && words.size() > 1 && is_command(words[1])) {
-    std::rotate(words.begin(), words.begin() + 1, words.end());  // help run → run help
-    words.back() = "--help";
-  }
-  if (takes_command(words)) {
-    for (const auto& line : drop_what_changes_nothing(words)) fmt::print(stderr, "! {}\n", line);
-  }
-  if (words[0] == "run" || words[0] == "rehearse" || words[0] == "plan") {
-    std::vector<std::string> behind(words.begin() + 1, words.end());
-    if (const auto told = put_dashes(app, *app.get_subcommand(words[0]), behind)) {
-      fmt::print(stderr, "! {}\n", *told);
-      words.resize(1);
-      words.insert(words.end(), behind.begin(), behind.end());
-    }
-  }
+  if (const auto code = translate(app, words)) return *code;
   if (const auto dashes = std::ranges::find(words, "--"); dashes != words.end() && takes_command(words)) {
     program.has_dashes = true;
     program.after_dashes.assign(dashes + 1, words.end());
@@ -226,7 +269,7 @@ int answer_to(int argc, char** argv, const Carried& carried) {
     app.parse(std::move(words));
   } catch (const CLI::ParseError& error) {
     if (error.get_exit_code() == 0) return show_help(app, error);
-    return report_usage(printable(error.what()), cure_of(app, error));
+    return report_usage(what_is_wrong(app, error), cure_of(app, error));
   }
   // Followers and ssh's helpers, which this process starts, use the same.
   if (!program.profile.empty()) ::setenv("FERRY_PROFILE", program.profile.c_str(), 1);

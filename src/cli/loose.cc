@@ -1,5 +1,6 @@
 #include "cli/loose.h"
 
+#include <fcntl.h>
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -15,13 +16,25 @@ constexpr std::string_view programs[] = {
     "julia",  "make",    "node",     "jupyter",    "papermill", "axolotl", "oumi",   "tune", "llamafactory-cli",
     "yolo",   "mpirun",  "env",      "time",       "nvidia-smi", "echo",  "ls",      "pip",  "poetry"};
 
+/// By the file's first line, as the kernel goes by it; a task file or anything else has none.
+std::string_view interpreter_by_line(const std::string& file) {
+  constexpr std::size_t enough = 128;
+  const auto fd = os::open_file(file, O_RDONLY | O_NONBLOCK);
+  const auto head = fd ? os::read_some(fd->get(), enough) : Result<std::string>("");
+  if (!head || !head->starts_with("#!")) return {};
+  const auto line = head->substr(0, head->find('\n'));
+  if (line.find("python") != line.npos) return "python3";
+  return line.ends_with("sh") || line.find("sh ") != line.npos ? "bash" : "";
+}
+
 std::string_view interpreter_of(const std::string& file) {
   const auto ending = os::Path(file).extension();
   if (ending == ".py") return "python3";
   if (ending == ".sh") return "bash";
   if (ending == ".R" || ending == ".r") return "Rscript";
   if (ending == ".jl") return "julia";
-  return {};
+  const bool may_be = os::exists(file) && !os::is_directory(file);
+  return may_be ? interpreter_by_line(file) : std::string_view();
 }
 
 bool is_notebook(const std::string& file) { return os::Path(file).extension() == ".ipynb"; }
@@ -38,8 +51,17 @@ bool is_program(const std::string& word) {
   return is_own || (std::ranges::find(programs, word) != std::end(programs) && !os::exists(word));
 }
 
-/// An option of ours, and whether its value is the next word. Nothing for any other word.
-std::optional<bool> ours(const CLI::App& app, const CLI::App& command, const std::string& word) {
+/// 'python train.py' in quotes: one word that is a whole line.
+bool is_line(const std::string& word) {
+  const auto blank = word.find(' ');
+  return blank != word.npos && is_program(word.substr(0, blank)) && !os::exists(word);
+}
+
+}  // namespace
+
+bool begins_training(const std::string& word) { return is_loose(word) || is_program(word) || is_line(word); }
+
+std::optional<bool> own_option(const CLI::App& app, const CLI::App& command, const std::string& word) {
   if (!word.starts_with('-') || word == "-") return std::nullopt;
   const auto equals = word.find('=');
   const auto name = word.substr(0, equals);
@@ -49,18 +71,6 @@ std::optional<bool> ours(const CLI::App& app, const CLI::App& command, const std
   }
   return std::nullopt;
 }
-
-std::string shown(std::span<const std::string> words) {
-  std::string out;
-  for (const auto& word : words) {
-    const bool plain = !word.empty() && word.find_first_not_of("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
-                                                               "0123456789_-./=:,@%+") == word.npos;
-    out += " " + (plain ? word : printable(shell_quoted(word)));
-  }
-  return out;
-}
-
-}  // namespace
 
 std::optional<std::string> command_for(const std::string& file) {
   const auto word = shell_quoted(file);
@@ -96,22 +106,27 @@ std::optional<std::string> lone_script(const os::Path& folder) {
 std::optional<std::string> put_dashes(const CLI::App& app, const CLI::App& command, std::vector<std::string>& words) {
   std::size_t at = 0;
   while (at < words.size() && words[at] != "--") {
-    const auto takes_value = ours(app, command, words[at]);
+    const auto takes_value = own_option(app, command, words[at]);
     if (!takes_value) break;
     at += *takes_value ? 2 : 1;
   }
-  if (at >= words.size() || words[at].starts_with('-')) return std::nullopt;
   const auto dashes = std::ranges::find(words, "--");
-  const auto line = [&] { return "ferry " + command.get_name() + shown(words); };
+  const auto line = [&] { return "ferry " + command.get_name() + " " + as_typed(words); };
+  const auto place = [&] { return words.begin() + static_cast<std::ptrdiff_t>(at); };
+  if (at + 1 < words.size() && words[at] == "-m" && dashes == words.end()) {
+    words.insert(place(), {"--", "python3"});
+    return "a module is run:  " + line();
+  }
+  if (at >= words.size() || words[at].starts_with('-')) return std::nullopt;
   if (!is_loose(words[at])) {
-    if (!is_program(words[at]) || dashes != words.end()) return std::nullopt;
-    words.insert(words.begin() + static_cast<std::ptrdiff_t>(at), "--");
+    if (!begins_training(words[at]) || dashes != words.end()) return std::nullopt;
+    words.insert(place(), "--");
     return "a command stands behind --:  " + line();
   }
   std::vector<std::string> own(words.begin(), words.begin() + static_cast<std::ptrdiff_t>(at)), arguments;
   bool has_workdir = false;
   for (auto i = at + 1; i < words.size() && words[i] != "--"; ++i) {
-    const auto takes_value = ours(app, command, words[i]);
+    const auto takes_value = own_option(app, command, words[i]);
     (takes_value ? own : arguments).push_back(words[i]);
     if (takes_value && *takes_value && i + 1 < words.size()) own.push_back(words[++i]);
   }
@@ -129,11 +144,21 @@ std::optional<std::string> put_dashes(const CLI::App& app, const CLI::App& comma
     words.push_back(*command_for(file.string()));
     return fmt::format("{} is executed by papermill or nbconvert, and comes home as outputs/{}{}", printable(file.string()),
                        printable(file.filename().string()),
-                       arguments.empty() ? "" : "; left out, for a notebook takes none:" + shown(arguments));
+                       arguments.empty() ? "" : "; left out, for a notebook takes none: " + as_typed(arguments));
   }
   words.insert(words.end(), {std::string(interpreter_of(file.string())), file.string()});
   words.insert(words.end(), arguments.begin(), arguments.end());
   return "a script is run:  " + line();
+}
+
+std::optional<std::string> put_dashes_behind_run(const CLI::App& app, const CLI::App& ssh, std::vector<std::string>& words) {
+  std::size_t at = 0;
+  while (at < words.size() && words[at].starts_with('-') && words[at] != "--")
+    at += own_option(app, ssh, words[at]).value_or(false) ? 2 : 1;
+  if (at + 1 >= words.size() || words[at] == "--" || words[at + 1].starts_with('-')) return std::nullopt;
+  if (std::ranges::find(words, "--") != words.end()) return std::nullopt;
+  words.insert(words.begin() + static_cast<std::ptrdiff_t>(at) + 1, "--");
+  return "a command stands behind --:  ferry ssh " + as_typed(words);
 }
 
 }  // namespace ferry::cli

@@ -53,6 +53,33 @@ TEST_F(Loose, ACommandGetsItsDashesBehindFerrysOwnOptions) {
     EXPECT_EQ(put(fine), "") << join(fine, " ");
 }
 
+TEST_F(Loose, ALineInQuotesAndAModuleAreCommandsToo) {
+  EXPECT_EQ(put({"-y", "python train.py --lr 1"}), "-y -- python train.py --lr 1");
+  EXPECT_EQ(put({"--gpus", "T4", "-m", "pkg.train", "--name", "x"}), "--gpus T4 -- python3 -m pkg.train --name x");
+  EXPECT_EQ(put({"-m"}), "");
+  EXPECT_EQ(put({"no program"}), "");
+}
+
+TEST_F(Loose, AScriptWithoutAnEndingGoesByItsFirstLine) {
+  for (const auto& [line, interpreter] : {std::pair("#!/bin/bash\n#SBATCH --time=1:00:00\n", "bash"),
+                                          std::pair("#!/usr/bin/env python3\n", "python3"), std::pair("#!/bin/sh -e\n", "bash")}) {
+    ASSERT_TRUE(os::write_file(dir.path() / "job", line));
+    EXPECT_EQ(put({"job", "3"}), std::string("-- ") + interpreter + " job 3");
+  }
+  ASSERT_TRUE(os::write_file(dir.path() / "job", "run: x\n"));
+  EXPECT_EQ(put({"job"}), "");
+}
+
+TEST_F(Loose, ForSshTheCommandStandsBehindTheRun) {
+  const auto put_ssh = [&](std::vector<std::string> words) {
+    return put_dashes_behind_run(app, *run, words) ? join(words, " ") : "";
+  };
+  EXPECT_EQ(put_ssh({"digits", "nvidia-smi", "-l"}), "digits -- nvidia-smi -l");
+  EXPECT_EQ(put_ssh({"--profile", "p", "digits", "ls"}), "--profile p digits -- ls");
+  for (const std::vector<std::string>& fine : {std::vector<std::string>{"digits"}, {"digits", "--", "ls"}, {"digits", "--json"}, {}})
+    EXPECT_EQ(put_ssh(fine), "") << join(fine, " ");
+}
+
 TEST_F(Loose, AScriptIsRunByItsInterpreterAndOptionsOfFerrysStayFerrys) {
   file("model.py");
   file("go.sh");

@@ -46,12 +46,22 @@ constexpr Meaning meanings[] = {
     {"top", runs, "ps", {}, "show"},
     {"get", runs, "ps", {}, "show"},
     {"describe-instances", runs, "ps", {}, "show"},
+    {"machines", runs, "ps", {}, "show"},
+    {"nodes", runs, "ps", {}, "show"},
+    {"fleets", runs, "ps", {}, "show"},
+    {"fleet", runs, "ps", {}, "show"},
+    {"cluster", runs, "ps", {}, "show"},
+    {"stats", runs, "ps", {}, "show"},
     {"sacct", runs, "ps --all", {}, "show"},
     {"history", runs, "ps --all", {}, "show"},
     {"inspect", runs, "show"},
     {"describe", runs, "show"},
     {"info", runs, "show"},
     {"view", runs, "show"},
+    {"open", runs, "show"},
+    {"summary", runs, "show"},
+    {"outputs", runs, "show"},
+    {"describe-training-job", runs, "show"},
     // ending
     {"stop", asks, "cancel", stop_note},
     {"kill", asks, "cancel", stop_note},
@@ -73,12 +83,19 @@ constexpr Meaning meanings[] = {
     {"shutdown", asks, "down", down_note},
     {"release", asks, "down", down_note},
     {"prune", says, "ferry down --all", "ends every run and whatever carries your tags"},
+    {"purge", says, "ferry down --all", "ends every run and whatever carries your tags"},
+    {"clean", says, "ferry down --all", "ends every run and whatever carries your tags"},
+    {"cleanup", says, "ferry down --all", "ends every run and whatever carries your tags"},
     // looking at one run
     {"attach", runs, "logs --follow"},
     {"tail", runs, "logs --follow"},
     {"follow", runs, "logs --follow"},
     {"watch", runs, "logs --follow"},
     {"log", runs, "logs"},
+    {"events", runs, "logs"},
+    {"monitor", runs, "logs --follow"},
+    {"stream", runs, "logs --follow"},
+    {"metrics", runs, "logs", "what the training printed; TensorBoard's files come home with the outputs"},
     {"output", runs, "logs"},
     {"exec", says, "ferry ssh {1} -- {-1}"},
     {"srun", says, "ferry run -- {*}"},
@@ -105,6 +122,12 @@ constexpr Meaning meanings[] = {
     {"bsub", runs, "run"},
     {"apply", runs, "run"},
     {"create", runs, "run"},
+    {"create-training-job", runs, "run"},
+    {"submit-job", runs, "run"},
+    {"rerun", says, "ferry run TASK", "the same line again; ferry show {1} says which it was"},
+    {"retry", says, "ferry run TASK", "the same line again; ferry show {1} says which it was"},
+    {"pause", says, "ferry cancel {1}", "a machine that waits would cost on: what was saved comes home, and the next run starts from it"},
+    {"stop-training-job", asks, "cancel", stop_note},
     {"up", runs, "run"},
     {"run-instances", runs, "run"},
     {"salloc", says, "ferry run --keep --gpus GPU -- true", "then: ferry ssh RUN, and at the end: ferry down RUN"},
@@ -115,6 +138,8 @@ constexpr Meaning meanings[] = {
     {"dry-run", runs, "plan"},
     {"estimate", runs, "plan"},
     {"validate", runs, "plan"},
+    {"lint", runs, "plan"},
+    {"preview", runs, "plan"},
     {"simulate", runs, "rehearse"},
     {"test", runs, "rehearse"},
     // what there is, and what it costs
@@ -122,6 +147,13 @@ constexpr Meaning meanings[] = {
     {"gpu", runs, "gpus"},
     {"sinfo", runs, "gpus"},
     {"offer", runs, "gpus"},
+    {"offers", runs, "gpus"},
+    {"price", says, "ferry gpus GPU, or: ferry plan -t {1} -- true", "the price of GPUs, or of one instance type"},
+    {"availability", runs, "gpus"},
+    {"regions", runs, "gpus", "with the price in each region; where ferry looks: --region"},
+    {"zones", runs, "gpus", "with the price in each region; where ferry looks: --region"},
+    {"instance-types", runs, "gpus"},
+    {"flavors", runs, "gpus"},
     {"prices", runs, "gpus"},
     {"pricing", runs, "gpus"},
     {"describe-instance-types", runs, "gpus"},
@@ -137,6 +169,9 @@ constexpr Meaning meanings[] = {
     {"whoami", runs, "check"},
     {"auth", runs, "check"},
     {"diagnose", runs, "check"},
+    {"get-caller-identity", runs, "check"},
+    {"context", runs, "check"},
+    {"account", runs, "check"},
     {"login", says, "aws configure", "ferry uses the AWS account of this computer; then: ferry check"},
     {"logout", says, "ferry down --all", "ferry keeps no session of its own"},
     {"configure", says, "aws configure", "ferry uses the AWS account of this computer; then: ferry check"},
@@ -145,6 +180,18 @@ constexpr Meaning meanings[] = {
     {"completions", runs, "completion"},
     {"iam", runs, "policy"},
     {"update-catalog", runs, "catalog update"},
+    {"image", runs, "images"},
+    {"describe-images", runs, "images"},
+    {"man", runs, "help"},
+    {"docs", runs, "help"},
+    {"usage-help", runs, "help"},
+    {"tutorial", says, "ferry run examples/digits --infra rehearsal", "no AWS account is needed; the README goes on from there"},
+    {"quickstart", says, "ferry run examples/digits --infra rehearsal", "no AWS account is needed; the README goes on from there"},
+    {"examples", says, "ferry run examples/digits --infra rehearsal", "examples/ of the sources has more"},
+    {"demo", says, "ferry run examples/digits --infra rehearsal", "no AWS account is needed"},
+    {"upgrade", says, "sh install.sh", "the newest; or the package manager that brought it"},
+    {"update", says, "sh install.sh", "the newest; or the package manager that brought it. Prices: ferry catalog update"},
+    {"uninstall", says, "sh install.sh --uninstall", "or the package manager that brought it; first: ferry down --all"},
     // what has no command of its own
     {"build", says, "ferry run --image docker:IMAGE -- COMMAND", own_image},
     {"install", says, "ferry run --setup 'pip install {*}' -- COMMAND", in_the_task},
@@ -153,7 +200,35 @@ constexpr Meaning meanings[] = {
     {"autostop", says, "ferry run --max-duration 2h TASK", "every machine ends with its run"},
     {"storage", says, "ferry fetch RUN", "outputs come home; ferry keeps no buckets"},
     {"volume", says, "ferry run --disk GIB TASK", "a run's disk ends with it; outputs come home"},
-    {"port-forward", says, "ssh -L PORT:localhost:PORT", "through: ferry ssh {1}"},
+    {"port-forward", says, "ports: [8888]", "in the task file: each opens a tunnel while ferry run is attached"},
+    {"forward", says, "ports: [8888]", "in the task file: each opens a tunnel while ferry run is attached"},
+    {"tunnel", says, "ports: [8888]", "in the task file: each opens a tunnel while ferry run is attached"},
+    {"api", says, "ferry run TASK", "ferry has no server that has to run"},
+    {"server", says, "ferry run TASK", "ferry has no server that has to run"},
+    {"serve", says, "ferry run --keep -- COMMAND", "with ports: [8000] in a task file; ferry trains, and keeps nothing alive by itself"},
+    {"deploy", says, "ferry run TASK", "ferry trains; the model comes home, and is served from there"},
+    {"s3", says, "aws s3 {*}", "ferry keeps no buckets: outputs come home by themselves"},
+    {"volumes", says, "ferry run --disk GIB TASK", "a run's disk ends with it; outputs come home"},
+    {"secret", says, "ferry run --secret KEY TASK", "taken from this environment, stored nowhere"},
+    {"secrets", says, "ferry run --secret KEY TASK", "taken from this environment, stored nowhere"},
+    {"tag", says, "ferry run --label KEY=VALUE TASK", "labels are given when a run starts"},
+    {"label", says, "ferry run --label KEY=VALUE TASK", "labels are given when a run starts"},
+    {"ui", says, "ferry ps, ferry logs -f RUN", "there is no page yet"},
+    {"web", says, "ferry ps, ferry logs -f RUN", "there is no page yet"},
+    {"dashboard", says, "ferry ps, ferry logs -f RUN", "there is no page yet"},
+    {"compare", says, "ferry show RUN", "one after the other; or ferry ps --all --json"},
+    {"diff", says, "ferry show RUN", "one after the other; or ferry ps --all --json"},
+    {"export", says, "ferry ps --all --json", "or runs/RUN/run.json, which each run leaves beside its outputs"},
+    {"notebook", says, "ferry run FILE.ipynb", "executes a notebook; to work in one: jupyter as the run, with ports: [8888] in a task file"},
+    {"jupyter", says, "ferry run FILE.ipynb", "executes a notebook; to work in one: jupyter as the run, with ports: [8888] in a task file"},
+    {"tensorboard", says, "tensorboard --logdir runs", "on this computer: outputs come home to runs/RUN"},
+    {"nvidia-smi", says, "ferry ssh RUN -- nvidia-smi {*}"},
+    {"scale", says, "ferry run --gpus H100:8 TASK", "a run has one machine; what there is in one: ferry gpus"},
+    {"rollout", says, "ferry run TASK", "each run is a new one"},
+    {"repo", says, "ferry run --workdir FOLDER -- COMMAND", "the workdir goes over with each run"},
+    {"clone", says, "ferry run --workdir FOLDER -- COMMAND", "the workdir goes over with each run"},
+    {"rmi", says, "ferry down RUN", "ferry keeps no images"},
+    {"terraform", says, "ferry run TASK", "nothing has to be set up first, and nothing is left"},
     {"python", says, "ferry run -- python {*}"},
     {"python3", says, "ferry run -- python3 {*}"},
     {"torchrun", says, "ferry run -- torchrun {*}"},
@@ -166,30 +241,23 @@ constexpr Meaning meanings[] = {
 
 /// `hf jobs ps`, `docker container ls`, `kubectl get pods`, `aws ec2 describe-instances`: the first word only
 /// says of what, if the second is a command.
-constexpr std::string_view nouns[] = {"job", "jobs", "container", "compose", "pod", "pods", "get", "cluster", "ec2",
-                                      "spot", "managed", "task", "instance", "instances", "runs", "api", "s3", "kubectl",
-                                      "docker", "sky", "hf", "gh", "aws", "modal", "machine"};
-constexpr std::string_view things[] = {"job", "jobs", "pod", "pods", "container", "cluster", "instance"};
+constexpr std::string_view nouns[] = {"job",     "jobs", "container", "compose", "pod",      "pods",      "get",      "cluster",
+                                      "ec2",     "spot", "managed",   "task",    "instance", "instances", "runs",     "kubectl",
+                                      "docker",  "sky",  "hf",        "gh",      "aws",      "modal",     "machine",  "dstack",
+                                      "batch",   "sts",  "sagemaker", "workflow", "gcloud",    "compute",  "ai-platform",
+                                      "scontrol", "vastai", "runpodctl", "fleet", "system"};
+constexpr std::string_view things[] = {"job", "jobs", "pod", "pods", "container", "cluster", "instance", "instances", "node",
+                                       "nodes", "run", "runs"};
 /// Commands of ferry's that may stand behind a noun.
 constexpr std::string_view own_commands[] = {"run", "ps", "logs", "show", "cancel", "down", "fetch", "ssh", "wait", "plan", "check", "gpus",
                                     "cost"};
 
-/// Flags of docker's that change nothing here, and why.
-struct Idle {
-  std::string_view flag;
-  bool has_value;
-  std::string_view why;
-};
-constexpr std::string_view by_itself = "every machine ends with its run";
-constexpr std::string_view streams = "the training's output streams through; to type to it: ferry ssh RUN";
-constexpr std::string_view whole = "the training has the whole machine";
-constexpr Idle idle_flags[] = {
-    {"--rm", false, by_itself},        {"-it", false, streams},         {"-ti", false, streams},
-    {"-i", false, streams},            {"--interactive", false, streams}, {"--tty", false, streams},
-    {"--ipc", true, whole},            {"--shm-size", true, whole},     {"--network", true, whole},
-    {"--net", true, whole},            {"--privileged", false, whole},  {"--runtime", true, whole},
-    {"--ulimit", true, whole},         {"--init", false, whole},
-};
+/// Words that add nothing behind these commands: `gpus list`, `auth status`.
+constexpr std::string_view fillers[] = {"list", "ls", "show", "status", "login", "all", "get", "view"};
+constexpr std::string_view filled[] = {"gpus", "images", "ps", "quota", "check"};
+/// What gh, wandb and modal put behind `run`.
+constexpr std::string_view verbs[] = {"list", "ls", "status", "view", "watch", "stop", "delete", "rm", "kill", "download",
+                                      "pull", "attach", "tail", "inspect", "describe", "resume", "restart"};
 
 const Meaning* find(std::string_view word) {
   const auto found = std::ranges::find(meanings, word, &Meaning::word);
@@ -207,15 +275,9 @@ std::string replaced(std::string text, std::string_view what, const std::string&
   return text;
 }
 
-/// The words as a shell would need them, harmless on a terminal; `instead` where there are none.
+/// The words as typed; `instead` where there are none.
 std::string shown(std::span<const std::string> words, const std::string& instead) {
-  std::vector<std::string> out;
-  for (const auto& word : words) {
-    const bool plain = !word.empty() && word.find_first_not_of("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
-                                                               "_-./=:,@%+") == word.npos;
-    out.push_back(plain ? word : printable(shell_quoted(word)));
-  }
-  return out.empty() ? instead : join(out, " ");
+  return words.empty() ? instead : as_typed(words);
 }
 
 Answer said(const Meaning& meaning, std::span<const std::string> rest) {
@@ -243,14 +305,26 @@ std::optional<Answer> answer(std::span<const std::string> words) {
   auto rest = words.subspan(1);
   if (among(nouns, words[0]) && !rest.empty()) {
     if (among(own_commands, rest[0])) {
-      return Answer{runs, {rest.begin(), rest.end()}, "ferry " + rest[0], {}};
+      if (auto other = answer_own(rest, false)) {  // gh run list
+        other->typed += 2;
+        return other;
+      }
+      Answer out{runs, {rest[0]}, "ferry " + rest[0], {}};
+      const bool has_thing = rest.size() > 2 && among(things, rest[1]);  // scontrol show job 7
+      out.words.insert(out.words.end(), rest.begin() + (has_thing ? 2 : 1), rest.end());
+      out.typed = 2;
+      return out;
     }
-    if (const auto inner = answer(rest)) return inner;
+    if (auto inner = answer(rest)) {
+      ++inner->typed;
+      return inner;
+    }
   }
   const auto* meaning = find(words[0]);
   if (!meaning) return std::nullopt;
   if (meaning->how == says) return said(*meaning, rest);
   if (!rest.empty() && among(things, rest[0])) rest = rest.subspan(1);  // kubectl delete pod NAME
+  if (!rest.empty() && among(filled, meaning->ferry) && among(fillers, rest[0])) rest = rest.subspan(1);  // auth status
   const bool has_run = !rest.empty() && !rest[0].starts_with('-');
   const auto command = has_run && !meaning->with_run.empty() ? meaning->with_run : meaning->ferry;
   Answer out{meaning->how, split(command, ' '), "ferry " + std::string(command), std::string(meaning->note)};
@@ -258,7 +332,7 @@ std::optional<Answer> answer(std::span<const std::string> words) {
   for (const auto& word : rest) {
     if (meaning->how == asks && is_yes(word)) {
       yes = true;
-    } else if (!(word == "-f" && (command.ends_with("--follow") || words[0] == "apply"))) {
+    } else if (!(word == "-f" && command.ends_with("--follow"))) {
       out.words.push_back(word);
     }
   }
@@ -266,20 +340,26 @@ std::optional<Answer> answer(std::span<const std::string> words) {
   return out;
 }
 
-std::vector<std::string> drop_what_changes_nothing(std::vector<std::string>& words) {
-  std::vector<std::string> told;
-  for (auto word = words.begin(); word != words.end() && *word != "--";) {
-    const auto name = std::string_view(*word).substr(0, word->find('='));
-    const auto idle = std::ranges::find(idle_flags, name, &Idle::flag);
-    if (idle == std::end(idle_flags) || (!idle->has_value && name.size() < word->size())) {
-      ++word;
-      continue;
-    }
-    const bool next_too = idle->has_value && name.size() == word->size() && word + 1 != words.end() && word[1] != "--";
-    told.push_back(fmt::format("{}: nothing to do here: {}", name, idle->why));
-    word = words.erase(word, word + (next_too ? 2 : 1));
+std::optional<Answer> answer_own(std::span<const std::string> words, bool is_file) {
+  if (words.size() < 2 || words[1].starts_with('-')) return std::nullopt;
+  const auto &command = words[0], &word = words[1];
+  const auto rest = words.subspan(1);
+  if (command == "run" && !is_file) {
+    if (among(own_commands, word)) return Answer{runs, {rest.begin(), rest.end()}, "ferry " + word, {}};
+    if (among(verbs, word)) return answer(rest);
   }
-  return told;
+  if (command == "cost" || (command == "ps" && !among(fillers, word))) {
+    Answer out{runs, {"show"}, "ferry show " + as_typed(rest[0]), {}};
+    out.words.insert(out.words.end(), rest.begin(), rest.end());
+    return out;
+  }
+  if (command == "check" && word != "aws")
+    return Answer{says, {}, "ferry plan " + as_typed(rest[0]), "looks at a task and rents nothing; ferry check looks at the account"};
+  const bool has_filler = among(filled, command) && (among(fillers, word) || word == "aws");
+  if (!has_filler) return std::nullopt;
+  Answer out{runs, {command}, "ferry " + command, {}};
+  out.words.insert(out.words.end(), words.begin() + 2, words.end());
+  return out;
 }
 
 std::vector<std::string_view> words_known() {

@@ -21,15 +21,16 @@ struct Answer {
   std::vector<std::string> words;  ///< the command line behind "ferry"
   std::string line;                ///< "ferry ps", or another program's line; for people
   std::string note;                ///< what is different here; may be empty
+  std::size_t typed = 1;           ///< of the words that were typed, how many mean this
 };
 
 /// `words`: the command line behind "ferry", beginning with the word that ferry does not know. Options of
 /// ours and other tools' go on as they are. Nothing: the word means nothing here.
 std::optional<Answer> answer(std::span<const std::string> words);
 
-/// Takes out of a command line what docker's users write by habit and what changes nothing here (--rm, -it,
-/// --shm-size 8g …), up to "--"; one line for each.
-std::vector<std::string> drop_what_changes_nothing(std::vector<std::string>& words);
+/// The same for a command line that begins with a command of ferry's but means another, as with gh's `run list` and
+/// kubectl's `ps RUN`. `is_file`: what would be taken for a file that is there.
+std::optional<Answer> answer_own(std::span<const std::string> words, bool is_file);
 
 /// Every word that answer() knows; none is a command of ferry's.
 std::vector<std::string_view> words_known();

@@ -40,7 +40,13 @@ TEST(Meanings, WhatOtherToolsCallItRunsAsOurs) {
       {"tail -n 20 digits", "logs --follow -n 20 digits"},
       {"download digits", "fetch digits"},
       {"sbatch job.yaml", "run job.yaml"},
-      {"apply -f job.yaml", "run job.yaml"},
+      {"apply -f job.yaml", "run -f job.yaml"},  // translate_options() knows this -f
+      {"auth login", "check"},
+      {"image ls", "images"},
+      {"gh run list", "ps"},
+      {"scontrol show job digits", "show digits"},
+      {"sts get-caller-identity", "check"},
+      {"gpu list", "gpus"},
       {"compose up -d", "run -d"},
       {"launch -d task.yaml", "run -d task.yaml"},
       {"jobs run -- python train.py", "run -- python train.py"},
@@ -96,12 +102,24 @@ TEST(Meanings, WhatIsTypedCannotSteerTheTerminal) {
   EXPECT_EQ(answer(words)->line.find('\x1b'), std::string::npos);
 }
 
-TEST(Meanings, FlagsOfDockersThatChangeNothingAreTakenOutUpToTheCommand) {
-  auto words = split("run --rm -it --shm-size 8g --ipc=host --gpus A10G -t g5.xlarge -- docker run --rm -it", ' ');
-  const auto told = drop_what_changes_nothing(words);
-  EXPECT_EQ(join(words, " "), "run --gpus A10G -t g5.xlarge -- docker run --rm -it");
-  EXPECT_EQ(told.size(), 4U);
-  EXPECT_EQ(told[0], "--rm: nothing to do here: every machine ends with its run");
+TEST(Meanings, ACommandOfOursThatMeansAnotherIsThatOther) {
+  const auto own = [](const std::string& typed, bool is_file = false) {
+    const auto got = answer_own(split(typed, ' '), is_file);
+    return !got ? std::string() : got->how == How::says ? "says " + got->line : join(got->words, " ");
+  };
+  EXPECT_EQ(own("run list"), "ps");
+  EXPECT_EQ(own("run view digits"), "show digits");
+  EXPECT_EQ(own("run cancel digits"), "cancel digits");
+  EXPECT_EQ(own("run list", true), "") << "there is a file or folder of that name";
+  EXPECT_EQ(own("run task.yaml"), "");
+  EXPECT_EQ(own("gpus list A100"), "gpus A100");
+  EXPECT_EQ(own("gpus A100"), "");
+  EXPECT_EQ(own("images ls"), "images");
+  EXPECT_EQ(own("ps digits"), "show digits");
+  EXPECT_EQ(own("ps -a"), "");
+  EXPECT_EQ(own("cost digits"), "show digits");
+  EXPECT_EQ(own("check aws"), "check");
+  EXPECT_EQ(own("check task.yaml"), "says ferry plan task.yaml");
 }
 
 TEST(Meanings, EveryWordStandsInTheTableOnce) {

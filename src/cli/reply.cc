@@ -137,8 +137,8 @@ int report(const Error& error, bool may_try_later) {
   return may_try_later ? run::exit_code_for(error.kind) : run::ferry_failed;
 }
 
-int report_usage(const std::string& what, const std::string& advice) {
-  (void)report(Error{Kind::bad_input, what, {}, advice, mistake_code});
+int report_usage(const std::string& what, const std::string& advice, const std::string& why) {
+  (void)report(Error{Kind::bad_input, what, why, advice, mistake_code});
   return usage_error;
 }
 

@@ -39,7 +39,7 @@ void reply(std::string_view schema, Json object);
 /// nothing and holds nothing (`may_try_later`), 75 where it may work later.
 int report(const Error& error, bool may_try_later = false);
 /// The same for a mistake on the command line: 2.
-int report_usage(const std::string& what, const std::string& advice);
+int report_usage(const std::string& what, const std::string& advice, const std::string& why = {});
 
 /// Called by main() at the end: what was not answered is, by `code` and the error that was reported. The exit code.
 int finish(int code);

@@ -99,7 +99,13 @@ constexpr std::size_t most_of_a_task_file = std::size_t{1} << 20;
 
 Result<os::Path> task_file(const std::string& path) {
   if (!os::exists(path)) {
-    return fail(Kind::not_found, "no such task file or folder: " + path, {},
+    const auto folder = os::Path(path).parent_path();
+    const auto names = os::list_dir(folder.empty() ? "." : folder).value_or(std::vector<std::string>());
+    const auto near = nearest(os::Path(path).filename().string(), names);
+    return fail(Kind::not_found, "no such task file or folder: " + printable(path),
+                names.empty() && !folder.empty() ? "there is no folder " + printable(folder.string())
+                : near                           ? "there is " + printable((folder / *near).string())
+                                                 : std::string(),
                 "give a task file, a folder with task.yaml in it, or: ferry run -- COMMAND");
   }
   if (!os::is_directory(path)) return os::Path(path);
@@ -385,6 +391,12 @@ Result<Described> describe_task(const TaskOptions& given, const std::vector<std:
   if (has_command) {
     if (command.empty())
       return fail(Kind::bad_input, "there is no command behind --", {}, "ferry run -- python train.py", mistake_code);
+    if (command[0].starts_with('-')) {
+      const auto known = !out.task.run.empty() && out.task.run.find('\n') == std::string::npos ? std::string(trim(out.task.run)) : "COMMAND";
+      return fail(Kind::bad_input, "behind -- stands a whole command, and " + short_line(command[0], 60) + " begins none",
+                  "it takes the place of what the task runs", "ferry run … -- " + printable(known) + " " + as_typed(command),
+                  mistake_code);
+    }
     out.task.run = shell_quoted(command);
     if (command.size() == 1) out.task.run = command[0];  // one word may be a whole shell line
   }

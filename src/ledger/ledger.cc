@@ -205,8 +205,8 @@ class SqliteLedger final : public Ledger {
   static tl::unexpected<Error> ambiguous(std::string_view wanted, const std::vector<Run>& begun) {
     std::vector<std::string> names;
     for (const auto& run : begun) names.push_back(printable(run.name));
-    return fail(Kind::bad_input, fmt::format("{} runs begin with '{}'", begun.size(), printable(wanted)), {},
-                "say which: " + join(names, ", "));
+    return fail(Kind::bad_input, fmt::format("{} runs begin with '{}'", begun.size(), printable(wanted)),
+                "the beginning of a name is enough where one run has it", "say which: " + join(names, ", "));
   }
 
   tl::unexpected<Error> no_such_run(std::string_view wanted) {
@@ -214,13 +214,14 @@ class SqliteLedger final : public Ledger {
     if (auto statement = database_.prepare("SELECT name FROM runs"); statement) {
       while (statement->step().value_or(false)) names.push_back(statement->text(0));
     }
-    std::string advice = "see all runs: ferry ps";
+    std::string advice = "see all runs: ferry ps --all";
+    const auto why = fmt::format("{} in the ledger of this computer, and none is called so", names.size() == 1 ? "there is one run" : fmt::format("there are {} runs", names.size()));
     if (names.empty()) {
       advice = "there are no runs yet; start one with: ferry run";
     } else if (const auto near = nearest(wanted, names)) {
-      advice = "did you mean " + printable(*near) + "?";
+      advice = "did you mean " + printable(*near) + "? All runs: ferry ps --all";
     }
-    return fail(Kind::not_found, "no such run: " + printable(wanted), {}, std::move(advice));
+    return fail(Kind::not_found, "no such run: " + printable(wanted), names.empty() ? std::string() : why, std::move(advice));
   }
 
   Database database_;

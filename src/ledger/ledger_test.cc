@@ -127,7 +127,7 @@ TEST_F(LedgerTest, ARunIsFoundByNameOrByItsOnlyBeginning) {
   const auto typo = ledger->run("digist-7k2");
   ASSERT_FALSE(typo);
   EXPECT_EQ(typo.error().kind, Kind::not_found);
-  EXPECT_EQ(typo.error().advice, "did you mean digits-7k2?");
+  EXPECT_EQ(typo.error().advice, "did you mean digits-7k2? All runs: ferry ps --all");
   EXPECT_EQ(ledger->run("").error().kind, Kind::not_found);
   EXPECT_EQ(ledger->run("50%_").error().kind, Kind::not_found);
 }

@@ -20,9 +20,11 @@ namespace {
 Error nothing_to_fetch(Doors& doors, const ledger::Run& run) {
   if (run.phase == Phase::released) {
     if (run.outputs_home)
-      return {Kind::not_found, "the outputs of " + run.name + " are home already: " + run.home, {}, {}, {}};
+      return {Kind::not_found, "the outputs of " + run.name + " are home already: " + run.home,
+              "its machine was released", "ls " + printable(shell_quoted(run.home)), {}};
     return {Kind::not_found, run.name + " has no machine any more to fetch from",
-            "it was released" + (run.error.empty() ? "" : ": " + run.error), {}, {}};
+            "it was released" + (run.error.empty() ? "" : ": " + run.error),
+            "what there is of it: ferry show " + run.name + ", ferry logs " + run.name, {}};
   }
   const auto instance = live_instance(doors, run);
   const auto where = instance ? fmt::format("its machine is {}", instance->id)

@@ -25,7 +25,8 @@ Result<ledger::Instance> live_instance(Doors& doors, const ledger::Run& run) {
   }
   const auto why = run.phase == Phase::released ? std::string("it was released")
                                                 : "it is " + std::string(name(run.phase));
-  return fail(Kind::not_found, run.name + " has no running instance", why);
+  return fail(Kind::not_found, run.name + " has no running instance", why,
+              run.phase == Phase::released ? "a run whose machine stays: ferry run --keep …" : "ferry logs -f " + run.name);
 }
 
 Result<Reached> reach(Doors& doors, const ledger::Run& run, bool may_start) {

@@ -245,5 +245,22 @@ TEST(Obstacles, WhatCanBeReadBesideThemIsThereForWhoWantsToLookFurther) {
   EXPECT_FALSE(accepted("run: a\n").may_be_skypilots);
 }
 
+TEST(Obstacles, WhatIsNoMappingIsNamedForWhatItIs) {
+  const std::tuple<const char*, const char*, const char*, const char*> table[] = {
+      {"Dockerfile", "# syntax\nFROM python:3.11\nRUN pip install x\n", "this is a Dockerfile, not a task", "--image docker:IMAGE"},
+      {"a/requirements-dev.txt", "torch>=2\nnumpy\n", "this is a list of packages, not a task", "it is installed before"},
+      {"Makefile", "all:\n\tcc x.c\n", "this is a Makefile, not a task", "ferry run -- make"},
+      {"pyproject.toml", "[project]\nname = 'x'\n", "this is TOML, not a task", "installed by itself"},
+      {"job", "#!/usr/bin/perl\nprint 1\n", "this is a script, not a task", "ferry run -- bash job"},
+      {"task.yaml", "run:python\n", "a task file is a mapping of fields, not text", "with a space after the colon"},
+  };
+  for (const auto& [file, text, what, advice] : table) {
+    const auto task = parse_task(text, file);
+    ASSERT_FALSE(task) << file;
+    EXPECT_EQ(task.error().what, std::string(file) + ":1:1: " + what);
+    EXPECT_NE(task.error().advice.find(advice), std::string::npos) << task.error().advice;
+  }
+}
+
 }  // namespace
 }  // namespace ferry::task

@@ -29,12 +29,6 @@ std::string text_at(const Node* map, std::string_view name) {
   return node && node->type == Type::text ? std::string(trim(node->text)) : std::string();
 }
 
-std::string word(std::string_view text) {
-  const bool plain = !text.empty() && text.find_first_not_of("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
-                                                             "0123456789_-./:,@%+=") == text.npos;
-  return printable(plain ? std::string(text) : shell_quoted(text));
-}
-
 /// A command as people write it: one text, or a list of words. Empty where there is none, or a long one.
 std::string command_of(const Node* node) {
   std::vector<std::string> words;
@@ -42,9 +36,9 @@ std::string command_of(const Node* node) {
   if (node->type == Type::text) return printable(trim(node->text));
   for (const auto& item : node->entries) {
     if (item.value->type != Type::text) return {};
-    words.push_back(word(item.value->text));
+    words.push_back(item.value->text);
   }
-  return join(words, " ");
+  return as_typed(words);
 }
 
 /// `ferry run [--gpus GPUS] [--image docker:IMAGE] -- COMMAND`
@@ -52,8 +46,8 @@ std::string run_line(const std::string& gpus, const std::string& image, std::str
   constexpr std::size_t most = 200;
   if (command.empty() || command.size() > most || command.find('\n') != command.npos) command = "COMMAND";
   std::string line = "ferry run";
-  if (!gpus.empty()) line += " --gpus " + word(gpus);
-  if (!image.empty()) line += " --image docker:" + word(image);
+  if (!gpus.empty()) line += " --gpus " + as_typed(gpus);
+  if (!image.empty()) line += " --image docker:" + as_typed(image);
   return line + " -- " + command;
 }
 
@@ -175,7 +169,7 @@ std::map<std::int64_t, Error> blanks_in(std::string_view text, std::string_view 
 }  // namespace
 
 std::optional<Error> other_tools_file(const Node& root, std::string_view file) {
-  const auto name = word(file);
+  const auto name = as_typed(file);
   const auto is = [&](std::string_view what, std::string advice) -> Error {
     return complain(file, root.at, fmt::format("this is {}, not a task", what), {}, std::move(advice)).value();
   };
@@ -213,6 +207,33 @@ bool is_blank(std::string_view value) {
   value = trim(value);
   const auto mark = mark_in(value);
   return mark && mark->from == 0 && mark->size == value.size();
+}
+
+std::optional<Error> other_kind_of_file(std::string_view text, std::string_view file) {
+  const auto name = as_typed(file);
+  const auto is = [&](std::string_view what, std::string advice) -> Error {
+    return complain(file, {1, 1}, fmt::format("this is {}, not a task", what), "a task file is YAML: name: value lines",
+                    std::move(advice))
+        .value();
+  };
+  constexpr std::size_t enough = 4096;
+  std::string first;
+  for (const auto& line : split(text.substr(0, enough), '\n')) {
+    if (trim(line).empty() || (trim(line).starts_with('#') && !line.starts_with("#!"))) continue;
+    first = trim(line);
+    break;
+  }
+  const auto own_name = file.substr(file.rfind('/') + 1);  // npos + 1 is 0
+  if (first.starts_with("#!")) return is("a script", "ferry run -- bash " + name);
+  if (first.starts_with("FROM ") || first.starts_with("ARG "))
+    return is("a Dockerfile", "ferry run --image docker:IMAGE -- COMMAND   (build and push the image first; or packages: "
+                              "--setup 'pip install …')");
+  if (own_name.starts_with("requirements") && own_name.ends_with(".txt"))
+    return is("a list of packages", "keep it beside the code: it is installed before  ferry run -- python train.py");
+  if (own_name == "Makefile" || own_name.ends_with(".mk")) return is("a Makefile", "ferry run -- make TARGET");
+  if (first.starts_with('[') && first.ends_with(']') && own_name.ends_with(".toml"))
+    return is("TOML", "ferry run -- python train.py   (pyproject.toml beside the code is installed by itself)");
+  return std::nullopt;
 }
 
 std::optional<Error> unfilled_template(std::string_view text, std::string_view file) {

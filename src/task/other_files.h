@@ -18,6 +18,9 @@ namespace ferry::task {
 /// be a task.
 std::optional<Error> other_tools_file(const Node& root, std::string_view file);
 
+/// The same for text that is no mapping of YAML's: a Dockerfile, a list of packages, a Makefile, TOML, a script.
+std::optional<Error> other_kind_of_file(std::string_view text, std::string_view file);
+
 /// Whether a value is a blank of a template and nothing else: {{ name }}.
 bool is_blank(std::string_view value);
 

@@ -321,6 +321,9 @@ Result<Task> parse_task(std::string_view yaml, std::string_view file, const Deci
 Reading read_task(std::string_view yaml, std::string_view file, const Decided& decided) try {
   const auto nothing = [](Error error) { return Reading{{}, {std::move(error)}, false}; };
   const auto tree = read_yaml(yaml, file);
+  if (!tree || (*tree)->type != Type::map || file.ends_with("Makefile")) {
+    if (auto other = other_kind_of_file(yaml, file)) return nothing(*std::move(other));
+  }
   if (!tree) return nothing(unfilled_template(yaml, file).value_or(tree.error()));
   const auto& root = **tree;
   if (root.type == Type::null) {

@@ -43,6 +43,8 @@ class OnTerminal(Typed):
                             continue
                         text.write(os.read(self._master, 65536))
                     except OSError:  # everybody has closed the other end
+                        os.close(self._master)
+                        self._master = None
                         return
                 time.sleep(0.001)
 

@@ -1,4 +1,5 @@
 """Where a trial happens: a laptop of its own, everything that is typed on it written down, and hands that reach every process."""
+import contextlib
 import json
 import os
 import pathlib
@@ -115,7 +116,7 @@ class World(lib.Home):
 
     def query(self, sql, *values):
         try:
-            with sqlite3.connect(f"file:{self.data}/ledger.db?mode=ro", uri=True, timeout=5) as ledger:
+            with contextlib.closing(sqlite3.connect(f"file:{self.data}/ledger.db?mode=ro", uri=True, timeout=5)) as ledger:
                 return ledger.execute(sql, values).fetchall()
         except sqlite3.Error:  # not there yet, locked, or damaged by the trial
             return []

@@ -142,7 +142,16 @@ def test_words_of_other_tools_do_what_they_mean_here_or_say_the_line():
             done = home.ferry(*typed)
             assert done.returncode == 2 and f"try:  {line}" in done.err, done.err
         done = home.ferry("blorb")
-        assert done.returncode == 2 and "try:  ferry --help" in done.err, done.err
+        assert done.returncode == 2 and "try:  ferry --help" in done.err and "why:  ferry has run, " in done.err, done.err
+        (home.work / "train.py").write_text("print('trained')\n")
+        for typed, answer in ((["train.py"], "ferry run train.py"), (["run", "--num-nodes", "2", "train.py"], "ferry run --gpus H100:8"),
+                              (["run", "--frobnicate"], "ferry run has no option --frobnicate"), (["show"], "ferry show RUN"), (["check", "train.py"], "ferry plan train.py"),
+                              (["plan", "train.py", "--", "--epochs", "3"], ""), (["run", "--infra", "rehearsal", "--", "--epochs", "3"], "begins none")):
+            done = home.ferry(*typed)
+            assert done.returncode == (2 if answer else 0) and answer in done.err, (typed, done.err)
+        done = home.ferry("docker", "run", "--rm", "-it", "--local", "--gpu", "T4:1", "--name", "boxed", "train.py", "--gpu", "3")
+        assert "! --gpu is here: --gpus T4:1" in done.err and "-- python3 train.py --gpu 3" in done.err and "trained" in done.out, (done.out, done.err)
+        assert "--ferry" not in done.err and home.ferry("ssh", run, "echo", "here").out.strip() == "here"
         done = home.good("terminate", run)  # nobody is there to be asked
         assert "ferry down" in done.err and "nothing left running" in done.out, (done.out, done.err)
         home.nothing_left()
