@@ -190,7 +190,11 @@ Status hardware_exists(const task::Task& task, const Catalog& catalog) {
 std::vector<std::string> take_nearest(task::Task& task, const Catalog& catalog) {
   std::vector<std::string> told;
   const auto missing = [&] {
-    const auto exists = hardware_exists(task, catalog);
+    // A rehearsal has what AWS rents out no more, but who takes the nearest rehearses what would be rented.
+    auto rented = task;
+    for (auto* wish : wishes_of(rented))
+      if (wish->infra && wish->infra->world == task::World::rehearsal) wish->infra.reset();
+    const auto exists = hardware_exists(rented, catalog);
     return !exists && exists.error().code == no_such_hardware;
   };
   if (!missing()) return told;

@@ -76,6 +76,14 @@ TEST(Nearest, WhatIsRetiredCanStillBeRehearsedWithAWordAboutIt) {
   }
 }
 
+TEST(Nearest, WhoTakesTheNearestRehearsesWhatWouldBeRented) {
+  for (const char* wish : {"infra: rehearsal, accelerators: V100", "infra: rehearsal, instance_type: p3.2xlarge"}) {
+    auto task = wanting(wish);
+    EXPECT_EQ(take_nearest(task, Catalog::builtin()).size(), 1U) << wish;
+    EXPECT_EQ(task.resources.accelerators.choices.front().name, "A10G");
+  }
+}
+
 TEST(Nearest, WhatAwsNeverHadIsSaidWithWhatComesNearest) {
   for (const char* gpu : {"A10", "L40", "A40", "A30", "RTX3090", "RTX-4090", "GeForce RTX 4090", "MI300X",
                           "H100-NVL", "H100 NVL 94GB", "P100", "A6000", "RTX 6000 Ada", "GH200"}) {

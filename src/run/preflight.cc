@@ -315,6 +315,39 @@ std::vector<std::string> scripts_in(std::string_view shell_text) {
   return found;
 }
 
+namespace {
+
+/// A script that `run` names is there, will be sent, and can be run.
+Status look_at_script(const std::string& script, const os::Path& workdir, const sync::Tree& tree,
+                      const std::vector<std::string>& sent) {
+  const auto plain = os::Path(script).lexically_normal().string();
+  const auto file = source_of(tree, workdir, plain);
+  if (!os::exists(file)) {
+    const auto near = nearest(plain, sent);
+    return fail(Kind::bad_input, "the script that run names does not exist: " + script,
+                "it was looked for in " + workdir.string(),
+                near ? "did you mean " + *near + "?" : "check the name, or the workdir");
+  }
+  if (plain.starts_with("../")) {
+    return fail(Kind::bad_input, "the script that run names lies outside the workdir: " + script,
+                "only the workdir is sent: " + workdir.string(), "set workdir to a folder that holds it");
+  }
+  if (!std::binary_search(sent.begin(), sent.end(), plain)) {
+    const auto* unsent = unsent_at(tree, plain);
+    return fail(Kind::bad_input, "the script that run names would not be sent: " + script,
+                unsent ? why(*unsent) : "it is no file, or lies behind a link",
+                unsent ? cure(*unsent) : "put the file itself there");
+  }
+  TRY("", look_at_line_ends(file, script, script.starts_with("./")));
+  if (const auto wrong = plain.ends_with(".py") ? syntax_error(file) : std::string(); !wrong.empty()) {
+    return fail(Kind::bad_input, fmt::format("{}: {}", script, wrong), "python3 on this computer cannot compile it",
+                "mend it, or pass --no-check if the instance has a newer Python");
+  }
+  return {};
+}
+
+}  // namespace
+
 Result<Preflight> preflight(const task::Task& task, const os::Path& workdir, const Looking& looking) {
   Preflight out;
   TRY_SET(tree, "look at the workdir", list_workdir(workdir, looking.follow));
@@ -323,52 +356,34 @@ Result<Preflight> preflight(const task::Task& task, const os::Path& workdir, con
   std::vector<std::string> names;
   for (const auto& entry : out.tree.entries) names.push_back(entry.path);
 
-  TRY("", look_at_dockerfile(task.environment, workdir, out.tree, names));
-  std::string compiled;
-  std::vector<std::string> python;
+  std::vector<Error> found;  // a person mends all of it in one go
+  if (auto fine = look_at_dockerfile(task.environment, workdir, out.tree, names); !fine)
+    found.push_back(std::move(fine).error());
+  std::vector<std::string> python;  // as they are named
   for (const auto& script : scripts_in(task.run)) {
     const auto plain = os::Path(script).lexically_normal().string();
     if (task.setup.find(os::Path(plain).filename().string()) != std::string::npos)
       continue;  // setup makes it
-    const auto file = source_of(out.tree, workdir, plain);
-    if (!os::exists(file)) {
-      const auto near = nearest(plain, names);
-      return fail(Kind::bad_input, "the script that run names does not exist: " + script,
-                  "it was looked for in " + workdir.string(),
-                  near ? "did you mean " + *near + "?" : "check the name, or the workdir");
+    if (auto fine = look_at_script(script, workdir, out.tree, names); !fine) {
+      found.push_back(std::move(fine).error());
+      continue;
     }
-    if (plain.starts_with("../")) {
-      return fail(Kind::bad_input, "the script that run names lies outside the workdir: " + script,
-                  "only the workdir is sent: " + workdir.string(), "set workdir to a folder that holds it");
-    }
-    if (!std::binary_search(names.begin(), names.end(), plain)) {
-      const auto* unsent = unsent_at(out.tree, plain);
-      return fail(Kind::bad_input, "the script that run names would not be sent: " + script,
-                  unsent ? why(*unsent) : "it is no file, or lies behind a link",
-                  unsent ? cure(*unsent) : "put the file itself there");
-    }
-    const bool is_program = script.starts_with("./");
-    TRY("", look_at_line_ends(file, script, is_program));
     if (plain.ends_with(".sh")) look_at_old_environments(workdir, plain, task, out.warnings);
-    if (plain.ends_with(".py")) {
-      const auto wrong = syntax_error(file);
-      if (!wrong.empty()) {
-        return fail(Kind::bad_input, fmt::format("{}: {}", script, wrong),
-                    "python3 on this computer cannot compile it",
-                    "mend it, or pass --no-check if the instance has a newer Python");
-      }
-      if (compiled.empty()) compiled = script + " compiles · ";
-      python.push_back(plain);
-    }
+    if (plain.ends_with(".py")) python.push_back(script);
   }
-  TRY("", look_at_paths(task, workdir, out.tree));
-  TRY_SET(wishes, "", find_wishes(task, workdir, out.tree));
+  if (auto fine = look_at_paths(task, workdir, out.tree); !fine) found.push_back(std::move(fine).error());
+  auto wished = find_wishes(task, workdir, out.tree);
+  if (!wished) found.push_back(std::move(wished).error());
+  if (!found.empty()) return fail(std::move(found));
+  const auto& wishes = *wished;
   out.wished = wishes.file;
   out.installers = wishes.installers;
   look_at_conda(task, wishes, out.warnings);
   out.warnings.insert(out.warnings.end(), wishes.notes.begin(), wishes.notes.end());
   look_at_setup(task.setup, out.warnings);
   look_at_installing(task.setup, looking.cut_off, out.warnings);
+  std::string compiled = python.empty() ? "" : python[0] + " compiles · ";
+  for (auto& script : python) script = os::Path(script).lexically_normal().string();
   TRY("", look_at_python(task, workdir, python, wishes, looking.cut_off, out));
   auto quiet = task.outputs;
   if (quiet.empty()) quiet.emplace_back("outputs/");

@@ -214,5 +214,18 @@ TEST(Preflight, AScriptThatIsIgnoredOrMissingIsToldWithTheCure) {
   EXPECT_NE(ignored.error().why.find("ignore"), std::string::npos);
 }
 
+TEST(Preflight, AllThatIsWrongIsToldAtOnce) {
+  os::TempDir dir;
+  task::Task task;
+  task.run = "bash prepare.sh\npython3 broken.py\npython3 ../outside.py --data lost/data.csv";
+  task.environment.kind = "docker";
+  ASSERT_TRUE(os::write_file(dir.path() / "broken.py", "def f(:\n"));
+  const auto checked = preflight(task, dir.path());
+  ASSERT_FALSE(checked);
+  const auto text = describe(checked.error());
+  for (const auto* part : {"docker needs an image", "does not exist: prepare.sh", "broken.py: ", "../outside.py"})
+    EXPECT_NE(text.find(part), std::string::npos) << part << " in " << text;
+}
+
 }  // namespace
 }  // namespace ferry::run
