@@ -87,7 +87,7 @@ Result<RunSieve> RunSieve::make(const RunFilter& filter, std::int64_t now_ms) {
   const auto add_label = [&](const std::string& text) -> Status {
     const auto equals = text.find('=');
     const auto key = text.substr(0, equals);
-    if (key.empty()) return fail(Kind::bad_input, "--label needs KEY=VALUE or KEY", {}, {}, mistake_code);
+    if (key.empty()) return fail(Kind::bad_input, "--label needs KEY=VALUE or KEY", "there is no key in '" + printable(text) + "'", "--label team=vision", mistake_code);
     sieve.labels_.emplace_back(key, equals == text.npos ? "" : text.substr(equals + 1));
     return {};
   };

@@ -232,7 +232,7 @@ Result<int> env(World& world, const std::string& name) {
   TRY_SET(run, "", world.ledger().run(found));
   const auto& facts = run.task.contains("environment") ? run.task["environment"] : Json();
   if (!facts.is_object())
-    return fail(Kind::not_found, run.name + " has no environment yet", "it is looked at before setup");
+    return fail(Kind::not_found, run.name + " has no environment yet", "it is looked at before setup", "ferry show " + run.name + " says how far it came");
   if (in_json()) {
     reply("ferry.env/1", {{"run", run.name}, {"environment", facts}, {"image", run.task.value("image", Json())}});
     return 0;

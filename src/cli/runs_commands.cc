@@ -222,7 +222,8 @@ Result<int> down_all(World& world, const DownFlags& flags) {
     fmt::print(stderr, "  they are of another ledger of this user and computer; to end them, too: ferry down "
                        "--all --every-ledger\n");
   TRY_SET(left, "", world.ledger().unreleased());
-  if (!left.empty()) return fail(Kind::conflict, watch::counted(left.size(), "instance") + " not released");
+  if (!left.empty()) return fail(Kind::conflict, watch::counted(left.size(), "instance") + " not released",
+                "what stands above says of each why", "ferry down --all  again; what it costs meanwhile: ferry ps");
   if (sweep.failed) return run::ferry_failed;
   if (sweep.incomplete || !sweep.of_other_ledgers.empty()) {
     fmt::print("nothing is left running that this ledger knows of; see above for the rest\n");

@@ -177,7 +177,8 @@ Status lay_resources(const TaskOptions& options, task::Resources& resources, std
   }
   if (!options.region.empty()) {
     if (resources.infra && resources.infra->world != task::World::aws)
-      return fail(Kind::bad_input, "--region is for AWS", "infra is " + task::show(*resources.infra));
+      return fail(Kind::bad_input, "--region is for AWS", "infra is " + task::show(*resources.infra),
+                  "leave --region out, or add --infra aws", mistake_code);
     TRY_SET(parsed, "--region", task::parse_infra("aws/" + options.region));
     resources.infra = parsed;
     resources.places.erase("infra");
@@ -191,7 +192,8 @@ Status lay_resources(const TaskOptions& options, task::Resources& resources, std
   if (!options.disk.empty()) {
     const auto gib = parse_int(options.disk);
     if (!gib || *gib < 1 || *gib > 65536)
-      return fail(Kind::bad_input, "--disk needs a size in GiB, from 1 to 65536");
+      return fail(Kind::bad_input, "--disk needs a size in GiB, from 1 to 65536", "it says '" + printable(options.disk) + "'",
+                  "--disk 200", mistake_code);
     resources.disk_gib = static_cast<int>(*gib);
   }
   if (!options.image.empty() && !options.image.starts_with("docker:")) {
@@ -327,7 +329,8 @@ Status lay_flags(const TaskOptions& options, task::Task& task) {
   }
   const auto has_name = [](unsigned char c) { return c >= 0x80 || std::isalnum(c); };
   if (!options.name.empty() && std::ranges::none_of(options.name, has_name))
-    return fail(Kind::bad_input, "--name: no letter or digit in '" + printable(options.name) + "'");
+    return fail(Kind::bad_input, "--name: no letter or digit in '" + printable(options.name) + "'",
+                "runs, tags and folders are called by it", "--name digits", mistake_code);
   if (options.image.starts_with("docker:"))
     task.environment = {.kind = "docker", .name = options.image.substr(7), .file = {}};
   TRY("", lay_resources(options, task.resources, task.not_yet));

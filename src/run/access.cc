@@ -164,7 +164,8 @@ Status keep_key(Doors& doors, ssh::Session& session, const Folder& folder, const
   TRY_SET(half, "", ssh::public_half(folder.identity()));
   TRY_SET(done, "", session.run("umask 077; mkdir -p ~/.ssh && cat >>~/.ssh/authorized_keys", half + "\n"));
   if (done.exit.code != 0)
-    return fail(Kind::io, "the new key could not be stored on " + instance.id, printable(trim(done.err)));
+    return fail(Kind::io, "the new key could not be stored on " + instance.id, printable(trim(done.err)),
+                "log in with a key of your own, if you gave one, and look at ~/.ssh there");
   doors.progress.note(fmt::format("{} has a new key", instance.run));
   return {};
 }

@@ -50,7 +50,8 @@ Result<plan::Catalog> ask(aws::Client& client, const std::string& name, const st
   if (!records) return tl::unexpected<Error>(records.error());
   const auto record = std::ranges::find(*records, name, &aws::InstanceTypeRecord::name);
   auto type = record == records->end() ? std::nullopt : type_of(*record);
-  if (!type) return fail(Kind::not_found, "EC2 does not know it in " + region);
+  if (!type) return fail(Kind::not_found, "EC2 does not know it in " + region, "types differ by region",
+                           "ferry gpus lists what is known, with regions");
   type->last_seen = today;
   plan::Catalog::Builder builder;
   builder.add(*type);

@@ -245,7 +245,9 @@ Result<cloud::Instance> Launcher::rent(const plan::Offer& offer, Site& site, led
   TRY("", doors_.ledger.note_intent(instance));
   if (!keeps_budget(order_.budget, offer, wish.disk_tier, instance.disk.gib, order_.lifetime))
     return fail(Kind::unsupported,
-                fmt::format("the {} GiB of its image's disk would break the budget", instance.disk.gib));
+                fmt::format("the {} GiB of its image's disk would break the budget", instance.disk.gib),
+                "a disk is as large as its image's at least, and costs as long as the machine",
+                "give a larger --budget, a shorter --max-duration, or another image");
   return site.cloud->launch(
       {.offer = offer,
        .image = image,

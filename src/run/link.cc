@@ -58,11 +58,14 @@ Result<RemotePaths> prepare(Doors& doors, ssh::Session& session, const ledger::I
   }
   if (!paths.home.starts_with('/')) {
     return fail(Kind::corrupt, "the machine's login shell does not answer as a shell does",
-                printable(trim(answer.out + answer.err).substr(0, 300)));
+                printable(trim(answer.out + answer.err).substr(0, 300)),
+                "log in there with ssh, and look at what its shell says at its start");
   }
   const auto bytes = arch == "aarch64" ? arm : x86;
   if ((arch != "x86_64" && arch != "aarch64") || bytes.empty()) {
-    return fail(Kind::unsupported, "this ferry carries no agent for " + printable(arch) + " machines");
+    return fail(Kind::unsupported, "this ferry carries no agent for " + printable(arch) + " machines",
+                "it has one for x86_64" + std::string(arm.empty() ? "" : " and one for aarch64"),
+                "choose another instance type; a ferry of a release has both");
   }
   const auto& name = arch == "aarch64" ? arm_name : x86_name;
   paths.agent = paths.home + "/.ferry/bin/" + name;

@@ -64,7 +64,8 @@ Result<sync::Tree> tree_of(const task::Mount& mount, bool follow) {
   sync::Tree tree;
   if (!std::filesystem::is_regular_file(mount.source, failed))
     return fail(Kind::bad_input, fmt::format("{}: file_mounts: {} is neither a file nor a folder", mount.at,
-                                             printable(mount.source.string())));
+                                             printable(mount.source.string())),
+                "devices, sockets and pipes cannot be sent", "name a file or a folder");
   const auto status = std::filesystem::status(mount.source, failed);
   tree.entries.push_back({.path = "",
                           .type = sync::Type::file,

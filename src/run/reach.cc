@@ -110,7 +110,8 @@ Result<Owner> take_over(Doors& doors, const std::string& name, bool with_outputs
       return fail(Kind::cancelled, "stopped waiting for the ferry that owns " + name);
     if (now - begun > longest.count() * 1000)
       return fail(Kind::timeout, "another ferry keeps hold of " + name,
-                  fmt::format("it did not let go within {}", show_duration(longest)));
+                  fmt::format("it did not let go within {}", show_duration(longest)),
+                  "ferry ps says what it does; try again when that is over");
     doors.clock.sleep(Millis(50));
   }
 }

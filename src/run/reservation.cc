@@ -52,7 +52,8 @@ Result<Lifetime> within_block(const cloud::Reservation& block, Lifetime lifetime
     lifetime.max_duration -= std::max(Seconds(1), lifetime.max_duration / 50);
   if (lifetime.max_duration >= Seconds(60)) return lifetime;
   return fail(Kind::bad_input, fmt::format("the capacity block {} is as good as over", block.id),
-              "EC2 ends its machines half an hour before its end, which is " + os::iso_time(block.end_ms));
+              "EC2 ends its machines half an hour before its end, which is " + os::iso_time(block.end_ms),
+              "train in a later block, or leave --capacity-reservation out");
 }
 
 }  // namespace ferry::run

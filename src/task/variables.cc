@@ -88,7 +88,7 @@ Result<std::string> mount_target(std::string_view written) {
 Status check_variable_name(std::string_view name) {
   if (is_variable(name)) return {};
   return fail(Kind::bad_input, fmt::format("'{}' cannot be a variable's name", printable(name)),
-              "names are letters, digits and '_', and do not begin with a digit");
+              "names are letters, digits and '_', and do not begin with a digit", "LEARNING_RATE");
 }
 
 Status fill_variables(Task& task) {
