@@ -37,15 +37,16 @@ auto broken(std::string why = {}) {
 struct Channel::Zstd {
   ZSTD_CCtx* out = ZSTD_createCCtx();
   ZSTD_DCtx* in = ZSTD_createDCtx();
-  std::string buffer = std::string(buffer_size, '\0');
+  const std::unique_ptr<char[]> buffer = std::make_unique_for_overwrite<char[]>(buffer_size);
   int level = 3, patience = 0;
   std::size_t frame_in = 0, frame_out = 0;
   std::size_t taken = 0;    // of the pending bytes
   std::string_view unsent;  // of the buffer
   Clock::duration writing{}, working{};
 
-  Zstd() {
+  explicit Zstd(int window_log) {
     ZSTD_CCtx_setParameter(out, ZSTD_c_compressionLevel, level);
+    ZSTD_CCtx_setParameter(out, ZSTD_c_windowLog, window_log);
     ZSTD_DCtx_setParameter(in, ZSTD_d_windowLogMax, largest_window_log);
   }
   ~Zstd() {
@@ -56,19 +57,20 @@ struct Channel::Zstd {
   Zstd& operator=(const Zstd&) = delete;
 };
 
-Channel::Channel(int in, int out, std::function<bool()> cancelled, std::chrono::milliseconds silence)
+Channel::Channel(int in, int out, std::function<bool()> cancelled, std::chrono::milliseconds silence,
+                 int window_log)
     : in_(in),
       out_(out),
       in_flags_(::fcntl(in, F_GETFL)),
       out_flags_(::fcntl(out, F_GETFL)),
       cancelled_(std::move(cancelled)),
       silence_(silence),
-      zstd_(std::make_unique<Zstd>()) {
+      zstd_(std::make_unique<Zstd>(window_log)),
+      raw_(std::make_unique_for_overwrite<char[]>(buffer_size)),
+      plain_(std::make_unique_for_overwrite<char[]>(buffer_size)) {
   os::ignore_sigpipe();
   ::fcntl(in_, F_SETFL, in_flags_ | O_NONBLOCK);
   ::fcntl(out_, F_SETFL, out_flags_ | O_NONBLOCK);
-  raw_.resize(buffer_size);
-  plain_.resize(buffer_size);
 }
 
 Channel::~Channel() {
@@ -127,11 +129,11 @@ Status Channel::send(std::string_view& bytes) {
 
 Result<std::string_view> Channel::receive() {
   while (true) {
-    const ssize_t got = ::read(in_, raw_.data(), raw_.size());
+    const ssize_t got = ::read(in_, raw_.get(), buffer_size);
     if (got == 0) return broken();  // why, the other program may tell on its standard error
     if (got > 0) {
       received_ += static_cast<std::uint64_t>(got);
-      return std::string_view(raw_.data(), static_cast<std::size_t>(got));
+      return std::string_view(raw_.get(), static_cast<std::size_t>(got));
     }
     if (errno == EAGAIN) {
       TRY("", wait(For::reading));
@@ -174,8 +176,7 @@ Status Channel::greet() {
                 {}, "use the same version of ferry on both sides");
   }
   heard.erase(0, at + greeting.size() + 1);
-  raw_.replace(0, heard.size(), heard);
-  raw_rest_ = std::string_view(raw_).substr(0, heard.size());
+  raw_rest_ = {raw_.get(), heard.copy(raw_.get(), buffer_size)};
   return {};
 }
 
@@ -204,14 +205,14 @@ Status Channel::compress(bool flush) {
   while (how == ZSTD_e_continue ? z.taken < pending_.size() : left != 0) {
     TRY("", send(z.unsent));
     ZSTD_inBuffer in{pending_.data(), pending_.size(), z.taken};
-    ZSTD_outBuffer out{z.buffer.data(), z.buffer.size(), 0};
+    ZSTD_outBuffer out{z.buffer.get(), buffer_size, 0};
     const auto begin = Clock::now();
     left = ZSTD_compressStream2(z.out, &out, &in, how);
     if (ZSTD_isError(left) != 0) return fail(Kind::bug, std::string("zstd: ") + ZSTD_getErrorName(left));
     const auto middle = Clock::now();
     z.taken = in.pos;
     z.frame_out += out.pos;
-    z.unsent = std::string_view(z.buffer).substr(0, out.pos);
+    z.unsent = {z.buffer.get(), out.pos};
     TRY("", send(z.unsent));
     z.working += middle - begin;
     z.writing += Clock::now() - middle;
@@ -247,13 +248,13 @@ void Channel::choose_level() {
 Status Channel::decode() {
   while (rest_.empty() && (more_inside_ || !raw_rest_.empty())) {
     ZSTD_inBuffer in{raw_rest_.data(), raw_rest_.size(), 0};
-    ZSTD_outBuffer out{plain_.data(), plain_.size(), 0};
+    ZSTD_outBuffer out{plain_.get(), buffer_size, 0};
     const std::size_t left = ZSTD_decompressStream(zstd_->in, &out, &in);
     if (ZSTD_isError(left) != 0) {
       return fail(Kind::corrupt, "what the other side sent cannot be decompressed", ZSTD_getErrorName(left));
     }
     raw_rest_.remove_prefix(in.pos);
-    rest_ = std::string_view(plain_).substr(0, out.pos);
+    rest_ = {plain_.get(), out.pos};
     more_inside_ = out.pos == out.size;
   }
   return {};
@@ -273,11 +274,11 @@ Status Channel::refill() {
 bool Channel::peer_spoke() {
   if (!decode()) return true;
   while (rest_.empty()) {
-    const ssize_t got = ::read(in_, raw_.data(), raw_.size());
+    const ssize_t got = ::read(in_, raw_.get(), buffer_size);
     if (got < 0) return errno != EAGAIN && errno != EINTR;
     if (got == 0) return true;
     received_ += static_cast<std::uint64_t>(got);
-    raw_rest_ = std::string_view(raw_.data(), static_cast<std::size_t>(got));
+    raw_rest_ = std::string_view(raw_.get(), static_cast<std::size_t>(got));
     if (!decode()) return true;
   }
   return true;

@@ -28,9 +28,10 @@ inline constexpr char protocol_version = 1;
 class Channel {
  public:
   /// `cancelled` may be empty. A peer that is silent for longer than `silence` is `lost`, and one that only
-  /// trickles: under 64 KiB in five times as long.
+  /// trickles: under 64 KiB in five times as long. `window_log`: of zstd, for what is said here; 0 is its own choice,
+  /// and for short answers a small one saves the setting aside of megabytes.
   Channel(int in, int out, std::function<bool()> cancelled = {},
-          std::chrono::milliseconds silence = std::chrono::hours(24));
+          std::chrono::milliseconds silence = std::chrono::hours(24), int window_log = 0);
   ~Channel();
   Channel(const Channel&) = delete;
   Channel& operator=(const Channel&) = delete;
@@ -100,7 +101,7 @@ class Channel {
   bool attentive_ = false;
   std::unique_ptr<Zstd> zstd_;
   std::string pending_;               ///< to be compressed
-  std::string raw_, plain_;           ///< buffers of bytes read and of bytes decompressed
+  std::unique_ptr<char[]> raw_, plain_;  ///< buffers of bytes read and of bytes decompressed
   std::string_view raw_rest_, rest_;  ///< what is still unused of them
   bool more_inside_ = false;          ///< the decompressor may hold bytes that did not fit
   std::uint64_t sent_ = 0, received_ = 0;

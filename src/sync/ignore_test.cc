@@ -1,6 +1,7 @@
 #include "sync/ignore.h"
 
 #include <random>
+#include <set>
 
 #include "sync/globs.h"
 #include "sync/pattern.h"
@@ -180,12 +181,14 @@ TEST(Ignore, RandomFoldersOfRandomRepositoriesGiveExactlyWhatGitLists) {
     write(top / ".git/config", "[core]\n\trepositoryformatversion = 0\n\texcludesFile = " +
                                    (temp.path() / "excludes").string() + "\n");
     write(top / ".git/info/exclude", random_rules(dice));
-    std::string tracked(1, '\0');
+    std::set<std::string> files;  // in an order that is no file system's
     for (const auto& one : std::filesystem::recursive_directory_iterator(top)) {
       const auto path = one.path().lexically_relative(top).string();
-      const bool is_folder = one.is_directory() && !one.is_symlink();
-      if (!is_folder && !path.starts_with(".git/") && dice.roll(4) == 0) tracked += path + '\0';
+      if ((one.is_symlink() || !one.is_directory()) && !path.starts_with(".git/")) files.insert(path);
     }
+    std::string tracked(1, '\0');
+    for (const auto& path : files)
+      if (dice.roll(4) == 0) tracked += path + '\0';
     write(temp.path() / "tracked", tracked.substr(1));
     ASSERT_EQ(shell("-C " + std::to_string(seed) + " update-index --add -z --stdin < tracked"), 0);
     auto theirs = git_list(top / ".git", top);
@@ -210,6 +213,26 @@ TEST(Ignore, RandomFoldersOfRandomRepositoriesGiveExactlyWhatGitLists) {
   }
   EXPECT_GT(below, 3U);
   EXPECT_GT(saved, 2U);
+}
+
+TEST(Ignore, FoldersWithLineEndsInTheirNamesFollowTheirRepositoryToo) {
+  const os::TempDir temp;
+  const auto top = temp.path() / "a\nb", inside = top / "c\nd/e\n";
+  write(inside / "left", "");
+  write(inside / "sent", "");
+  write(inside / "named", "");
+  ASSERT_EQ(std::system((plain_git + ("init -q --template= " + shell_quoted(top.string()))).c_str()), 0);
+  write(top / ".git/info/exclude", "left\n");
+  write(temp.path() / "rules\n", "named\n");
+  ASSERT_EQ(std::system((plain_git + ("-C " + shell_quoted(top.string()) + " config core.excludesFile " +
+                                      shell_quoted((temp.path() / "rules\n").string())))
+                            .c_str()),
+            0);
+  const auto tree = scan(inside, {.ignore_rules = true});
+  ASSERT_OK(tree);
+  EXPECT_EQ(tree->git_trouble, "");
+  ASSERT_EQ(tree->entries.size(), 1U);
+  EXPECT_EQ(tree->entries[0].path, "sent");
 }
 
 TEST(Ignore, FerryignoreWinsInItsFolderAndDeeperFilesWinOverHigher) {

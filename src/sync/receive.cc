@@ -11,12 +11,13 @@ namespace ferry::sync {
 
 namespace {
 
+constexpr int answers_window_log = 12;  // which files, and checksums: little that repeats itself
 constexpr auto between_reports = std::chrono::milliseconds(50);
 
 }  // namespace
 
 Receiver::Receiver(int in, int out, os::Path root, const ReceiveOptions& options)
-    : root_path_(std::move(root)), options_(options), channel_(in, out, options.cancelled, options.silence) {}
+    : root_path_(std::move(root)), options_(options), channel_(in, out, options.cancelled, options.silence, answers_window_log) {}
 
 Result<Report> Receiver::run() {
   TRY("", channel_.greet());

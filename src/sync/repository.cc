@@ -14,6 +14,11 @@ void add_rules(Repository& found, const std::string& name, const os::Path& file)
   if (auto text = os::read_file(file, most_rules)) found.rules.push_back({name, *std::move(text)});
 }
 
+std::string without_line_end(std::string text) {
+  if (text.ends_with('\n')) text.pop_back();
+  return text;
+}
+
 os::Path usual_excludes_file() {
   const auto config = os::env("XDG_CONFIG_HOME");
   return (config ? os::Path(*config) : os::home_dir() / ".config") / "git/ignore";
@@ -54,22 +59,21 @@ std::optional<Repository> repository_of(const os::Path& folder) {
     add_rules(found, ".git/info/exclude", *top / ".git/info/exclude");
     return found;
   };
-  const auto where = os::run_command(
-      git_command(folder, {"rev-parse", "--show-prefix", "--git-path", "info/exclude"}), {}, patience);
-  if (!where) return without_git("git is not on this computer");
-  if (where->exit.code == 127) return without_git("git is not on this computer");
-  const auto lines = split(where->out, '\n');
-  if (where->exit.code != 0 || lines.size() < 3)
+  // One answer a command: folders may have line ends in their names.
+  const auto where = os::run_command(git_command(folder, {"rev-parse", "--show-prefix"}), {}, patience);
+  if (!where || where->exit.code == 127) return without_git("git is not on this computer");
+  const auto exclude = os::run_command(git_command(folder, {"rev-parse", "--git-path", "info/exclude"}), {}, patience);
+  if (where->exit.code != 0 || !exclude || exclude->exit.code != 0)
     return without_git(short_line(trim(where->err).substr(0, where->err.find('\n')), 200));
-  found.above = lines[0];
+  found.above = without_line_end(where->out);
   if (found.above.ends_with('/')) found.above.pop_back();
 
   const auto config =
-      os::run_command(git_command(folder, {"config", "--path", "--get", "core.excludesFile"}), {}, patience);
-  const auto named = config && config->exit.code == 0 ? std::string(trim(config->out)) : std::string();
+      os::run_command(git_command(folder, {"config", "--path", "--null", "--get", "core.excludesFile"}), {}, patience);
+  const auto named = config && config->exit.code == 0 ? config->out.substr(0, config->out.find('\0')) : std::string();
   add_rules(found, named.empty() ? "~/.config/git/ignore" : named,
             named.empty() ? usual_excludes_file() : folder / named);
-  add_rules(found, ".git/info/exclude", folder / lines[1]);
+  add_rules(found, ".git/info/exclude", folder / without_line_end(exclude->out));
 
   const auto tracked = os::run_command(
       git_command(folder, {"ls-files", "-z", "--cached", "--ignored", "--exclude-standard"}), {}, patience);

@@ -14,7 +14,7 @@ std::string packed(const std::string& text) {
 
 TEST(Unpack, GivesBackWhatWasPackedAndNothingForWhatIsDamaged) {
   std::string text;
-  for (int i = 0; text.size() < 3'000'000; ++i) text += std::to_string(i * 7919);
+  for (int i = 0; text.size() < 3'000'000; ++i) text += std::to_string(std::int64_t{i} * 7919);
   const auto frame = packed(text);
   ASSERT_TRUE(is_packed(frame));
   const auto back = unpack(frame, 4'000'000);
