@@ -42,11 +42,13 @@ bool takes_command(std::span<const std::string> words) {
   return false;
 }
 
-int unknown_command(const CLI::App& app, const std::string& word) {
+int unknown_command(const CLI::App& app, std::span<const std::string> words) {
+  const auto& word = words[0];
   const auto ending = os::Path(word).extension();
   const bool is_task = ending == ".yaml" || ending == ".yml";
   if (os::exists(word) && (is_task || begins_training(word)))
     return report_usage(fmt::format("'{}' is a file, not a command", printable(word)), "ferry run " + printable(word));
+  if (begins_training(word)) return report_usage(fmt::format("'{}' is a program, not a command", printable(word)), "ferry run -- " + as_typed(words));
   std::vector<std::string> names;
   for (const auto* command :
        app.get_subcommands([](const CLI::App* one) { return !one->get_group().empty(); })) {
@@ -89,7 +91,7 @@ std::optional<int> translate(const CLI::App& app, std::vector<std::string>& word
     }
   } else {
     const auto meant = answer(words);
-    if (!meant) return unknown_command(app, words[0]);
+    if (!meant) return unknown_command(app, words);
     if (const auto code = take(*meant, meant->typed, words)) return code;
   }
   if (words[0] == "help" && words.size() > 1 && is_command(words[1])) {

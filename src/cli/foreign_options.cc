@@ -26,6 +26,7 @@ enum class Does {
   mount,
   publish,
   dry_run,
+  format,  ///< json, or a table
 };
 using enum Does;
 
@@ -46,7 +47,7 @@ constexpr std::string_view all_told = "all there is to tell is told; ferry show 
 
 constexpr Foreign options[] = {
     // hardware
-    {tasks, "--gpu --gpu-type --gpu-name --accelerator --accelerators --gpus-per-node -G", true, rename, "--gpus"},
+    {tasks, "-g --gpu --gpu-type --gpuType --gpu-name --accelerator --accelerators --gpus-per-node -G", true, rename, "--gpus"},
     {tasks, "--gres", true, gres},
     {tasks, "--type --machine --machine-type --instance --flavor --node-type --vm-size --instance_type", true, rename,
      "--instance-type"},
@@ -97,6 +98,8 @@ constexpr Foreign options[] = {
     {tasks, "--partition --account -A --qos --queue --ntasks --ntasks-per-node --constraint", true, drop, no_queue},
     // other commands
     {"ps", "--refresh --no-trunc --wide --verbose -v -r", false, drop, "each look is a fresh one"},
+    {"ps fetch logs show", "-a --all --last", false, drop, "the newest run is taken where none is named"},
+    {"ps", "-o --format --output", true, format},
     {"ps", "-u --user --me", true, drop, "they are your own runs"},
     {ending, "-f --force --no-confirm --purge", false, rename, "--yes"},
     {"down", "-a", false, rename, "--all"},
@@ -159,9 +162,11 @@ class Translator {
           ++at_;
         }
       } else if (const auto value = own_option(app_, command_, word)) {
-        if (word == "--gpus" && *value && at_ + 1 < words_.size() && words_[at_ + 1] == "all" && has_type()) {
+        // docker's all, or only a number: the instance type has said it.
+        const bool has_next = word == "--gpus" && at_ + 1 < words_.size();
+        if (has_next && (words_[at_ + 1] == "all" || parse_int(words_[at_ + 1])) && has_type()) {
           length_ = 2;
-          drop("--gpus all", whole);
+          drop("--gpus " + words_[at_ + 1], whole);
         } else {
           at_ += *value ? 2 : 1;
         }
@@ -255,6 +260,9 @@ class Translator {
       case publish:
         return refuse(both, fmt::format("ports: [{}] in the task file opens a tunnel while ferry run is attached",
                                         printable(value.substr(value.rfind(':') + 1))));
+      case format:
+        if (value == "json") return refuse(both, "ferry ps --json");
+        return drop(both, "a table is shown; --json is for programs");
       case dry_run:
         tell(fmt::format("{} is here: ferry plan", name));
         words_[0] = "plan";

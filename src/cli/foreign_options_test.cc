@@ -72,6 +72,8 @@ TEST_F(ForeignOptions, WhatChangesNothingIsTakenOutWithTheReason) {
   EXPECT_EQ(here("run -i 10 --down --retry-until-up --cloud aws --num-nodes 1 task.yaml"), "run task.yaml");
   EXPECT_EQ(here("run -i task.yaml"), "run task.yaml");
   EXPECT_EQ(here("run --gpus all -t g5.xlarge task.yaml"), "run -t g5.xlarge task.yaml");
+  EXPECT_EQ(here("run --gpus 2 -t g5.12xlarge task.yaml"), "run -t g5.12xlarge task.yaml");
+  EXPECT_EQ(here("ps -o wide"), "ps");
   EXPECT_EQ(here("run -v .:/work -v task.yaml"), "run task.yaml");
   EXPECT_EQ(here("ps --refresh -u me"), "ps");
   EXPECT_EQ(here("ssh -it digits"), "ssh digits");
@@ -91,6 +93,7 @@ TEST_F(ForeignOptions, WhatCannotBeHadSoIsAnsweredByWhatToType) {
       {"run -p 80:8888 task.yaml", "ferry run has no -p 80:8888; ports: [8888] in the task file"},
       {"run task.yaml --set lr=0.1", "ferry run has no --set; ferry run -- python train.py …   (lr=0.1 is"},
       {"cancel -a", "ferry cancel has no -a; ferry down --all"},
+      {"ps -o json", "ferry ps has no -o json; ferry ps --json"},
   };
   for (const auto& [typed, begin] : table) EXPECT_TRUE(here(typed).starts_with(begin)) << here(typed);
 }

@@ -137,7 +137,8 @@ std::vector<std::pair<std::string, std::uint64_t>> files_in(const os::Path& home
 }
 
 Result<int> show(World& world, const std::string& name) {
-  TRY_SET(view, "", view_of(world, name));
+  TRY_SET(found, "", one_run(world, name, {}));
+  TRY_SET(view, "", view_of(world, found));
   const auto& run = view.run;
   const auto now = os::system_clock().now_ms();
   constexpr std::size_t most = 1000, shown = 12;
@@ -291,8 +292,8 @@ void add_look_commands(CLI::App& app, Program& program) {
     };
   });
 
-  auto* show_command = app.add_subcommand("show", "All about one run: command, machine, cost, outcome, outputs");
-  show_command->add_option("run", options->run, "Name of the run, or the beginning of it")->type_name("RUN")->required();
+  auto* show_command = app.add_subcommand("show", "All about one run: command, machine, cost, outcome, outputs (the newest if none is named)");
+  show_command->add_option("run", options->run, "Name of the run, or the beginning of it")->type_name("RUN");
   show_command->callback([&program, options] {
     program.chosen = [&program, options] {
       return with_settled_world(program.carried, [options](World& world) { return show(world, options->run); });

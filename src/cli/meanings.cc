@@ -148,6 +148,7 @@ constexpr Meaning meanings[] = {
     {"sinfo", runs, "gpus"},
     {"offer", runs, "gpus"},
     {"offers", runs, "gpus"},
+    {"search", runs, "gpus"},
     {"price", says, "ferry gpus GPU, or: ferry plan -t {1} -- true", "the price of GPUs, or of one instance type"},
     {"availability", runs, "gpus"},
     {"regions", runs, "gpus", "with the price in each region; where ferry looks: --region"},
@@ -209,6 +210,10 @@ constexpr Meaning meanings[] = {
     {"deploy", says, "ferry run TASK", "ferry trains; the model comes home, and is served from there"},
     {"s3", says, "aws s3 {*}", "ferry keeps no buckets: outputs come home by themselves"},
     {"volumes", says, "ferry run --disk GIB TASK", "a run's disk ends with it; outputs come home"},
+    {"nohup", says, "ferry run -d -- {*}", "-d: the training goes on without this terminal"},
+    {"screen", says, "ferry run -d -- COMMAND", "-d: the training goes on without this terminal; ferry logs -f comes back to it"},
+    {"tmux", says, "ferry run -d -- COMMAND", "-d: the training goes on without this terminal; ferry logs -f comes back to it"},
+    {"git", says, "ferry run --workdir FOLDER -- COMMAND", "the workdir goes over as it is, committed or not"},
     {"secret", says, "ferry run --secret KEY TASK", "taken from this environment, stored nowhere"},
     {"secrets", says, "ferry run --secret KEY TASK", "taken from this environment, stored nowhere"},
     {"tag", says, "ferry run --label KEY=VALUE TASK", "labels are given when a run starts"},
@@ -245,9 +250,11 @@ constexpr std::string_view nouns[] = {"job",     "jobs", "container", "compose",
                                       "ec2",     "spot", "managed",   "task",    "instance", "instances", "runs",     "kubectl",
                                       "docker",  "sky",  "hf",        "gh",      "aws",      "modal",     "machine",  "dstack",
                                       "batch",   "sts",  "sagemaker", "workflow", "gcloud",    "compute",  "ai-platform",
-                                      "scontrol", "vastai", "runpodctl", "fleet", "system"};
+                                      "scontrol", "vastai", "runpodctl", "fleet", "system",
+                                      "az",      "vm",   "ml",        "gradient", "ray",     "coiled",    "mlflow",   "lightning",
+                                      "anyscale", "kaggle", "kernels", "floyd",  "custom-jobs", "ai",     "databricks", "wandb"};
 constexpr std::string_view things[] = {"job", "jobs", "pod", "pods", "container", "cluster", "instance", "instances", "node",
-                                       "nodes", "run", "runs"};
+                                       "nodes", "run", "runs", "offers"};
 /// Commands of ferry's that may stand behind a noun.
 constexpr std::string_view own_commands[] = {"run", "ps", "logs", "show", "cancel", "down", "fetch", "ssh", "wait", "plan", "check", "gpus",
                                     "cost"};
@@ -311,6 +318,7 @@ std::optional<Answer> answer(std::span<const std::string> words) {
       }
       Answer out{runs, {rest[0]}, "ferry " + rest[0], {}};
       const bool has_thing = rest.size() > 2 && among(things, rest[1]);  // scontrol show job 7
+      if (rest[0] == "show" && rest.size() == 2 && among(things, rest[1])) return Answer{runs, {"ps"}, "ferry ps", {}, 3};
       out.words.insert(out.words.end(), rest.begin() + (has_thing ? 2 : 1), rest.end());
       out.typed = 2;
       return out;

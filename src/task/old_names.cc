@@ -194,12 +194,14 @@ std::string container_named(std::string_view written) {
   if (lower(written.substr(0, 7)) == "docker:") return std::string(written.substr(7));
   const auto slash = written.find('/');
   const auto first = written.substr(0, slash);
-  if (slash == written.npos || first.empty() || written.size() > 255 || first == "projects") return {};
+  const bool is_short = slash == written.npos && written.find(':') != written.npos;  // ubuntu:24.04, python:3.12-slim
+  if (is_short && (first.front() == ':' || first.back() == ':' || written.find(' ') != written.npos)) return {};
+  if ((slash == written.npos && !is_short) || first.empty() || written.size() > 255 || first == "projects") return {};
   const auto fine = [](char c) {
     return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || std::string_view("._-/:@").find(c) != std::string_view::npos;
   };
   // A tag may have capitals, a name may not.
-  const auto name = written.substr(0, written.find_first_of(":@", slash));
+  const auto name = written.substr(0, written.find_first_of(":@", is_short ? 0 : slash));
   const bool ends_well = name.back() != '/' && written.find("//") == written.npos;
   return std::ranges::all_of(name, fine) && ends_well ? std::string(written) : std::string();
 }

@@ -114,5 +114,12 @@ TEST(OldNames, LinesOfAScriptThatChooseThemAreFound) {
               ElementsAre(std::pair<std::size_t, std::string>(3, "source activate tensorflow_p36")));
 }
 
+TEST(OldNames, AnImageWithATagIsAContainerWithOrWithoutARegistry) {
+  for (const char* image : {"ubuntu:22.04", "python:3.12-slim", "pytorch/pytorch:latest", "ghcr.io/a/b", "localhost:5000/x"})
+    EXPECT_EQ(container_named(image), image);
+  EXPECT_EQ(container_named("docker:x"), "x");
+  for (const char* other : {"ubuntu", "ami-0123", "pytorch", ":x", "x:", "My Image: 3", "Upper:1", ""}) EXPECT_EQ(container_named(other), "") << other;
+}
+
 }  // namespace
 }  // namespace ferry::task::old_names_test

@@ -179,7 +179,8 @@ Result<Infra> parse_infra(std::string_view text) {
   }
   if (std::find(other_clouds.begin(), other_clouds.end(), kind) != other_clouds.end()) {
     return fail(Kind::unsupported, fmt::format("'{}' is not on AWS", printable(text)),
-                fmt::format("ferry trains on AWS, not on {}", kind), infra_forms, kind);
+                kind == "local" ? "this computer is called rehearsal here" : fmt::format("ferry trains on AWS, not on {}", kind),
+                infra_forms, kind);
   }
   const std::vector<std::string> known = {"aws", "rehearsal", "ssh"};
   if (const auto whose = foreign_region(kind); !whose.empty()) {
