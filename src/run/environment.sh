@@ -103,20 +103,39 @@ wish_of() {
   esac
 }
 
-# The dependencies that a script names in its comment block (PEP 723), one a line.
+# The dependencies that a script names in its comment block (PEP 723), one a line; the Pythons it is for go to own_folder.
 script_wishes() { # SCRIPT
-  python3 - "$1" <<'PYTHON'
+  python3 - "$1" "$own_folder/script-python" <<'PYTHON'
 import re, sys
 text = open(sys.argv[1], encoding="utf-8", errors="replace").read()
 block = re.search(r"(?m)^# /// script$\s((?:^#(?:| .*)$\s)+)^# ///$", text)
 lines = "".join(line[2:] if line.startswith("# ") else line[1:] for line in block.group(1).splitlines(True)) if block else ""
 try:
     import tomllib
-    wishes = tomllib.loads(lines).get("dependencies", [])
+    table = tomllib.loads(lines)
+    wishes, pythons = table.get("dependencies", []), table.get("requires-python", "")
 except ImportError:
+    pythons = "".join(re.findall(r"(?m)^requires-python\s*=\s*[\"']([^\"']*)[\"']", lines)[:1])
     found = re.search(r"(?ms)^dependencies\s*=\s*\[(.*?)^?\]\s*$", lines)
     wishes = [one[0] or one[1] for one in re.findall(r"\"([^\"]*)\"|'([^']*)'", found.group(1))] if found else []
+open(sys.argv[2], "w").write(pythons)
 print("\n".join(wishes))
+PYTHON
+}
+
+# Fails if PYTHON is none of those that the script is for.
+is_meant() { # PYTHON
+  [ -s "$own_folder/script-python" ] || return 0
+  "$1" - "$own_folder/script-python" <<'PYTHON'
+import platform, sys
+try:
+    from packaging.specifiers import SpecifierSet
+except ImportError:
+    try:
+        from pip._vendor.packaging.specifiers import SpecifierSet
+    except ImportError:
+        sys.exit(0)
+sys.exit(platform.python_version() not in SpecifierSet(open(sys.argv[1]).read(), prereleases=True))
 PYTHON
 }
 
@@ -383,6 +402,8 @@ main() {
   tool=${wish%% *} asked=${wish#* } shown=${wish#* }
   case $asked in */script-requirements.txt) shown="what the script asks for" ;; esac
   choose_python "$wish"
+  [ -z "$python" ] || is_meant "$python" ||
+    give_up "the script is for Python $(cat "$own_folder/script-python") (requires-python), and this machine's is $("$python" -V 2>&1): --image docker:python:VERSION has any, or widen what the script says"
   local folder=$base made= missing= key
   if [ "$tool" = pip ] && [ -n "$python" ] && missing=$(unmet "$python" "$asked"); then
     made="$shown met"

@@ -342,6 +342,9 @@ def test_a_scripts_own_list_of_packages_is_installed_and_kept():
         assert done.returncode == 0 and facts["made"] == "what the script asks for installed", done.stderr
         assert machine.in_it("python train.py").returncode == 0
         assert machine.ask(found="train.py")[1]["made"] == "what the script asks for as installed before"
+        (machine.work / "later.py").write_text(block.replace(">=3.9", ">=4.1") + "import made_here\n")
+        done, _ = machine.ask(found="later.py")
+        assert done.returncode != 0 and "the script is for Python >=4.1 (requires-python), and this machine's is Python 3." in done.stderr, done.stderr
 
 
 def test_a_run_tells_what_its_training_sees():
