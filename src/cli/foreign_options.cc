@@ -228,7 +228,10 @@ class Translator {
   void apply(const Foreign& row, const std::string& name, const std::string& value) {
     const auto both = name + (value.empty() ? "" : " " + value);
     switch (row.does) {
-      case Does::rename: return rename(name, row.ours, row.has_value ? &value : nullptr);
+      case Does::rename:
+        if (name == "-c" && value.find(' ') != value.npos)  // as a shell has it
+          return refuse(name, "ferry run -- sh -c " + as_typed(value));
+        return rename(name, row.ours, row.has_value ? &value : nullptr);
       case Does::drop: return drop(both, row.ours);
       case place: return put({value});
       case say: return refuse(name, fmt::format(fmt::runtime(row.ours), as_typed(value)));

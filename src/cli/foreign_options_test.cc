@@ -98,6 +98,11 @@ TEST_F(ForeignOptions, WhatCannotBeHadSoIsAnsweredByWhatToType) {
   for (const auto& [typed, begin] : table) EXPECT_TRUE(here(typed).starts_with(begin)) << here(typed);
 }
 
+TEST_F(ForeignOptions, AShellLineBehindCIsNoName) {
+  std::vector<std::string> words = {"run", "-c", "python train.py"};
+  EXPECT_EQ(translate_options(app, words).instead, "ferry run -- sh -c 'python train.py'");
+}
+
 TEST_F(ForeignOptions, AnImageBeforeACommandIsTheContainerToTrainIn) {
   EXPECT_EQ(here("run --gpus A10G pytorch/pytorch:latest python train.py --gpu 1"),
             "run --gpus A10G --image docker:pytorch/pytorch:latest python train.py --gpu 1");

@@ -145,7 +145,7 @@ def test_words_of_other_tools_do_what_they_mean_here_or_say_the_line():
         assert done.returncode == 2 and "try:  ferry --help" in done.err and "why:  ferry has run, " in done.err, done.err
         (home.work / "train.py").write_text("print('trained')\n")
         for typed, answer in ((["train.py"], "ferry run train.py"), (["run", "--num-nodes", "2", "train.py"], "ferry run --gpus H100:8"),
-                              (["run", "--frobnicate"], "ferry run has no option --frobnicate"), (["show"], "ferry show RUN"), (["check", "train.py"], "ferry plan train.py"),
+                              (["run", "--frobnicate"], "ferry run has no option --frobnicate"), (["info", "--frobnicate"], "ferry show has no option --frobnicate"), (["check", "train.py"], "ferry plan train.py"),
                               (["plan", "train.py", "--", "--epochs", "3"], ""), (["run", "--infra", "rehearsal", "--", "--epochs", "3"], "begins none")):
             done = home.ferry(*typed)
             assert done.returncode == (2 if answer else 0) and answer in done.err, (typed, done.err)
