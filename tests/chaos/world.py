@@ -24,6 +24,8 @@ class Typed:
         self.words, self.home, self.hung = words, home, False
         self.began = time.time()
         self.folder = pathlib.Path(tempfile.mkdtemp(dir=home.said))
+        while not os.path.exists(home.program) and time.time() < self.began + 5:  # it is just being updated: typed again
+            time.sleep(0.1)
         with open(self.folder / "out", "wb") as out, open(self.folder / "err", "wb") as err:
             self.process = subprocess.Popen([home.program, *words], cwd=home.work, env={**home.env, **(env or {})},
                                             stdin=subprocess.DEVNULL, stdout=out, stderr=err, start_new_session=True, umask=home.umask)
@@ -154,8 +156,9 @@ class World(lib.Home):
         return found
 
     def ferries(self, *commands):
-        return [pid for pid, words in self.processes().items()
-                if os.path.basename(words[0]) == os.path.basename(lib.FERRY) and len(words) > 1 and words[1] in commands]
+        """Also those that one started whose own file is gone by now: as /proc/PID/exe."""
+        named = re.compile(rf"(.*/)?{re.escape(os.path.basename(lib.FERRY))}|/proc/\d+/exe")
+        return [pid for pid, words in self.processes().items() if named.fullmatch(words[0]) and len(words) > 1 and words[1] in commands]
 
     def followers(self):
         return self.ferries("run", "follow-run")
