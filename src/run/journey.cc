@@ -40,6 +40,7 @@ Journey::Journey(Doors& doors, ledger::Run run, Owner owner)
     doors_.progress.error({Kind::conflict, "another ferry looks after " + run_.name + " by now",
                            "its folder was removed meanwhile", "ferry logs -f " + run_.name, {}});
     doors_.progress.result(result_of(doors_, run_.name, ferry_failed, std::nullopt));
+    link_.reset();  // its socket's folder is nobody's afterwards
     ::_exit(ferry_failed);
   };
 }
