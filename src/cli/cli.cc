@@ -142,9 +142,6 @@ std::string what_is_wrong(const CLI::App& app, const CLI::ParseError& error) {
 std::string cure_of(const CLI::App& app, const CLI::ParseError& error) {
   const auto& command = named_command(app);
   const auto help = path_of(app, command) + " --help";
-  const auto needs_run = [](const CLI::Option* one) { return one->get_required() && one->get_name() == "run"; };
-  if (dynamic_cast<const CLI::RequiredError*>(&error) && !command.get_options(needs_run).empty())
-    return path_of(app, command) + " RUN   (ferry ps --all names them)";
   if (!dynamic_cast<const CLI::ExtrasError*>(&error)) return help;
   std::vector<std::string> flags;
   for (const auto* one : {&command, &app}) {

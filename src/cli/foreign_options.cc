@@ -82,7 +82,8 @@ constexpr Foreign options[] = {
     {tasks, "--set --arg --args --hyperparameters --param", true, say, "ferry run -- python train.py …   ({} is the training's)"},
     // how it goes
     {starting, "--background --detached --detach-run --no-follow --async --no-wait", false, rename, "--detach"},
-    {"run", "--no-confirm --assume-yes --force --non-interactive --no-input --auto-approve", false, rename, "--yes"},
+    {"run", "--no-confirm --assume-yes --auto-approve", false, rename, "--yes"},
+    {"run", "--force --non-interactive --no-input", false, say, "ferry run --yes …   (rents without a question)"},
     {starting, "--keep-alive --no-teardown --no-down --keep-running", false, rename, "--keep"},
     {starting, "--local", false, rename, "--infra=rehearsal"},
     {starting, "--dry-run --dryrun --plan", false, dry_run},

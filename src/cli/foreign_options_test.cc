@@ -93,6 +93,7 @@ TEST_F(ForeignOptions, WhatCannotBeHadSoIsAnsweredByWhatToType) {
       {"run -p 80:8888 task.yaml", "ferry run has no -p 80:8888; ports: [8888] in the task file"},
       {"run task.yaml --set lr=0.1", "ferry run has no --set; ferry run -- python train.py …   (lr=0.1 is"},
       {"cancel -a", "ferry cancel has no -a; ferry down --all"},
+      {"run --force task.yaml", "ferry run has no --force; ferry run --yes"},
       {"ps -o json", "ferry ps has no -o json; ferry ps --json"},
   };
   for (const auto& [typed, begin] : table) EXPECT_TRUE(here(typed).starts_with(begin)) << here(typed);

@@ -33,8 +33,9 @@ std::string_view interpreter_of(const std::string& file) {
   if (ending == ".sh") return "bash";
   if (ending == ".R" || ending == ".r") return "Rscript";
   if (ending == ".jl") return "julia";
-  const bool may_be = os::exists(file) && !os::is_directory(file);
-  return may_be ? interpreter_by_line(file) : std::string_view();
+  // Nothing is read from a pipe: <(envsubst <task.yaml) and /dev/stdin are task files, and to be read once.
+  std::error_code none;
+  return std::filesystem::is_regular_file(file, none) ? interpreter_by_line(file) : std::string_view();
 }
 
 bool is_notebook(const std::string& file) { return os::Path(file).extension() == ".ipynb"; }

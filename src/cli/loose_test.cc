@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <unistd.h>
+
 #include <filesystem>
 
 #include "base/text.h"
@@ -68,6 +70,17 @@ TEST_F(Loose, AScriptWithoutAnEndingGoesByItsFirstLine) {
   }
   ASSERT_TRUE(os::write_file(dir.path() / "job", "run: x\n"));
   EXPECT_EQ(put({"job"}), "");
+}
+
+TEST_F(Loose, NothingIsTakenOutOfAPipeThatIsATaskFile) {
+  int ends[2];
+  ASSERT_EQ(::pipe(ends), 0);
+  ASSERT_EQ(::write(ends[1], "#!/bin/sh", 9), 9);
+  EXPECT_EQ(put({"/dev/fd/" + std::to_string(ends[0])}), "");
+  char left[16];
+  EXPECT_EQ(::read(ends[0], left, sizeof left), 9);
+  ::close(ends[0]);
+  ::close(ends[1]);
 }
 
 TEST_F(Loose, ForSshTheCommandStandsBehindTheRun) {

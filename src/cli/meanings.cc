@@ -185,7 +185,6 @@ constexpr Meaning meanings[] = {
     {"describe-images", runs, "images"},
     {"man", runs, "help"},
     {"docs", runs, "help"},
-    {"usage-help", runs, "help"},
     {"tutorial", says, "ferry run examples/digits --infra rehearsal", "no AWS account is needed; the README goes on from there"},
     {"quickstart", says, "ferry run examples/digits --infra rehearsal", "no AWS account is needed; the README goes on from there"},
     {"examples", says, "ferry run examples/digits --infra rehearsal", "examples/ of the sources has more"},

@@ -215,13 +215,16 @@ class SqliteLedger final : public Ledger {
       while (statement->step().value_or(false)) names.push_back(statement->text(0));
     }
     std::string advice = "see all runs: ferry ps --all";
-    const auto why = fmt::format("{} in the ledger of this computer, and none is called so", names.size() == 1 ? "there is one run" : fmt::format("there are {} runs", names.size()));
+    std::string why;
     if (names.empty()) {
       advice = "there are no runs yet; start one with: ferry run";
-    } else if (const auto near = nearest(wanted, names)) {
+    } else {
+      why = fmt::format("runs in the ledger of this computer: {}, and none is called so", names.size());
+    }
+    if (const auto near = nearest(wanted, names)) {
       advice = "did you mean " + printable(*near) + "? All runs: ferry ps --all";
     }
-    return fail(Kind::not_found, "no such run: " + printable(wanted), names.empty() ? std::string() : why, std::move(advice));
+    return fail(Kind::not_found, "no such run: " + printable(wanted), std::move(why), std::move(advice));
   }
 
   Database database_;

@@ -135,7 +135,11 @@ except ImportError:
         from pip._vendor.packaging.specifiers import SpecifierSet
     except ImportError:
         sys.exit(0)
-sys.exit(platform.python_version() not in SpecifierSet(open(sys.argv[1]).read(), prereleases=True))
+try:
+    wanted = SpecifierSet(open(sys.argv[1]).read(), prereleases=True)
+except ValueError:  # nothing that could be kept
+    sys.exit(0)
+sys.exit(platform.python_version() not in wanted)
 PYTHON
 }
 
