@@ -15,7 +15,7 @@ os::Path owed_logs(const Doors& doors) { return doors.data / "owed-logs"; }
 
 /// write_train_log(), and notes what is owed.
 Result<os::Path> put_log_home(Doors& doors, const ledger::Run& run, const LogRest& rest = {}) {
-  auto written = write_train_log(Folder(doors.data, run.name), run, rest);
+  auto written = write_train_log(doors, run, rest);
   const auto owed = owed_logs(doors) / run.name;
   std::error_code ignored;
   if (written) {

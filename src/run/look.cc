@@ -106,7 +106,7 @@ Status logs(Doors& doors, const std::string& run_name, bool follow,
   TRY("", reader.read(show));
   // What there was no room for in the run's folder may be beside its outputs; which stream it was is not noted.
   if (run.phase == Phase::released) {
-    const auto rest = read_train_log(Folder(doors.data, run.name), run, reader.offset());
+    const auto rest = read_train_log(doors, run, reader.offset());
     return rest.empty() ? Status() : write(rest, false, 0);
   }
   if (run.phase < Phase::setup || run.phase > Phase::training) return {};

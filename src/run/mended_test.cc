@@ -346,5 +346,52 @@ TEST(Mended, ACopyOfTheLogThatIsGoneWhenItIsToBeWrittenHomeIsReadFromTheMachine)
   EXPECT_EQ(os::read_file(stage.home() / "train.log").value_or(""), "one\ntwo\n") << stage.everything_shown();
 }
 
+TEST(Mended, WhatTheTrainingBroughtUnderANameOfFerrysStaysThoughTheRunsFolderIsGone) {
+  struct Row {
+    const char* command;
+    const char* brought;
+    const char* log;
+    const char* record;
+  };
+  const Row rows[] = {
+      {"echo its own >train.log", "train.log", ".ferry/train.log", "run.json"},
+      {"mkdir train.log; echo its own >train.log/1", "train.log/1", ".ferry/train.log", "run.json"},
+      {"mkdir logs; echo its own >logs/1; ln -s logs/1 train.log", "train.log", ".ferry/train.log", "run.json"},
+      {"echo its own >run.json", "run.json", "train.log", ".ferry/run.json"},
+      {"echo its own >train.log; echo its own >.ferry", ".ferry", ".ferry-/train.log", "run.json"},
+      {"echo its own >run.json; mkdir .ferry; echo its own >.ferry/run.json", ".ferry/run.json", "train.log", ".ferry-/run.json"}};
+  for (const auto& row : rows) {
+    for (const std::string moment : {"before the fetch is noted", "before the release"}) {
+      SCOPED_TRACE(fmt::format("{} {}", row.command, moment));
+      Stage stage;
+      stage.leave_at(Phase::training, fmt::format("echo one; mkdir -p outputs; echo model >outputs/model; {}", row.command));
+      auto run = stage.run();
+      run.task["outputs"] = {"outputs/", "train.log", "logs", "run.json", ".ferry"};
+      ASSERT_TRUE(stage.ledger().update(run));
+      const auto lose = [&] { std::filesystem::remove_all(Folder(stage.data(), run.name).path); };
+      stage.when("begin release", [&] { lose(); });
+      if (moment == "before the fetch is noted") {
+        stage.refuse_write = [&](const std::string& write) -> std::optional<Error> {
+          if (write == "add_event") lose();
+          return std::nullopt;
+        };
+      }
+      EXPECT_EQ(stage.follow(), 0) << stage.everything_shown();
+      EXPECT_EQ(stage.model(), "");
+      EXPECT_EQ(os::read_file(stage.home() / row.brought).value_or(""), "its own\n");
+      EXPECT_EQ(os::read_file(stage.home() / row.log).value_or(""), "one\n");
+      EXPECT_TRUE(parse_json(os::read_file(stage.home() / row.record).value_or("")));
+      std::string shown;
+      stage.process([&](Doors& here) {
+        EXPECT_TRUE(logs(here, run.name, false, [&](std::string_view bytes, bool, std::int64_t) {
+          shown += bytes;
+          return Status();
+        }));
+      });
+      EXPECT_EQ(shown, "one\n");
+    }
+  }
+}
+
 }  // namespace
 }  // namespace ferry::run

@@ -20,6 +20,7 @@ namespace ferry::run {
 namespace {
 
 constexpr const char* train_log = "train.log";
+constexpr std::string_view own_folder = ".ferry";  // with "-" behind it where the training brought one
 constexpr Seconds lock_limit{600};
 /// A machine may be hostile: what its list may make us hold.
 constexpr std::uint64_t most_outputs = 500'000, most_names = std::uint64_t{64} << 20;
@@ -125,6 +126,24 @@ Json described(const sync::Entry& entry) {
   return one;
 }
 
+/// True of what has, or begins with, a name that ferry gives to something of its own at home.
+bool may_stand_in_the_way(std::string_view path) {
+  return path == train_log || path == record_file || (path.starts_with(own_folder) && path.find('/') == std::string::npos);
+}
+
+/// Such names that the training brought, as the ledger has noted them.
+std::set<std::string> noted_beside(Doors& doors, const std::string& run) {
+  std::set<std::string> names;
+  const auto events = doors.ledger.events(run);
+  for (const auto& event : events.value_or(std::vector<ledger::Event>())) {
+    if (event.kind != outputs_event || !event.data.contains("beside")) continue;
+    for (const auto& name : event.data["beside"]) {
+      if (name.is_string()) names.insert(name.get<std::string>());
+    }
+  }
+  return names;
+}
+
 /// Where else on the machine a training may have put its model.
 os::Argv elsewhere(const Link& link) {
   const auto& paths = link.paths();
@@ -207,12 +226,14 @@ Result<Outputs> fetch_outputs(Doors& doors, Link& link, const Folder& folder, co
   TRY_SET(lock, "another ferry is fetching this run", take_lock(folder.fetch_lock(), options));
   TRY("", os::make_dirs(run.home, 0777 & ~umask_now()));
   TRY_SET(outputs, "", bring(link, folder, run, options));
-  Json files = Json::array();
+  Json files = Json::array(), beside = Json::array();
   for (const auto& entry : outputs.report.entries) {
     if (entry.type == sync::Type::file) files.push_back(described(entry));
+    if (may_stand_in_the_way(entry.path)) beside.push_back(printable(entry.path));
   }
-  TRY("", doors.ledger.add_event(run.name, "outputs",
+  TRY("", doors.ledger.add_event(run.name, outputs_event,
                                  {{"files", files},
+                                  {"beside", beside},
                                   {"missing", outputs.missing},
                                   {"unmade", outputs.unmade},
                                   {"left_out", outputs.report.left_out}}));
@@ -278,13 +299,17 @@ std::string sent_outputs(const std::vector<std::string>& named, const sync::Tree
       files, files == 1 ? "file is" : "files are", printable(first), files == 1 ? "" : ", …");
 }
 
-os::Path own_place(const Folder& folder, const os::Path& home, const std::string& name) {
-  const auto received = sync::State::load(folder.outputs_state());
-  if (received.find(name) == nullptr) return home / name;
-  std::string own = ".ferry";
+os::Path own_place(Doors& doors, const ledger::Run& run, const std::string& name) {
+  const os::Path home = run.home;
+  // The state knows of a fetch that was cut short, the ledger of one whose state is gone.
+  const auto received = sync::State::load(Folder(doors.data, run.name).outputs_state());
+  const auto noted = noted_beside(doors, run.name);
+  const auto brought = [&](const std::string& one) { return received.find(one) != nullptr || noted.contains(one); };
+  if (!brought(name)) return home / name;
+  std::string own(own_folder);
   struct stat info;
   const auto is_taken = [&] {
-    if (received.find(own) != nullptr) return true;
+    if (brought(own)) return true;
     return ::lstat((home / own).c_str(), &info) == 0 && !S_ISDIR(info.st_mode);
   };
   while (is_taken()) own += "-";
@@ -293,13 +318,13 @@ os::Path own_place(const Folder& folder, const os::Path& home, const std::string
 
 Status make_home_folder(const os::Path& folder) { return os::make_dirs(folder, 0777 & ~umask_now()); }
 
-Result<os::Path> write_train_log(const Folder& folder, const ledger::Run& run, const LogRest& rest) {
+Result<os::Path> write_train_log(Doors& doors, const ledger::Run& run, const LogRest& rest) {
   // A name nobody can know and O_EXCL: what the instance sent into this folder may hold a link that leads
   // elsewhere.
-  const os::Path place = own_place(folder, run.home, train_log);
+  const os::Path place = own_place(doors, run, train_log);
   const os::Path temp = place.parent_path() / (".train.log." + random_name(8));
   TRY("", make_home_folder(place.parent_path()));
-  LogReader reader(folder.log());
+  LogReader reader(Folder(doors.data, run.name).log());
   TRY_SET(fd, "", os::open_file(temp, O_WRONLY | O_CREAT | O_EXCL, 0644));
   std::int64_t length = 0;
   const auto write = [&](std::string_view bytes) -> Status {
@@ -325,8 +350,8 @@ Result<os::Path> write_train_log(const Folder& folder, const ledger::Run& run, c
   return place;
 }
 
-std::string read_train_log(const Folder& folder, const ledger::Run& run, std::uint64_t from) {
-  const auto place = own_place(folder, run.home, train_log);
+std::string read_train_log(Doors& doors, const ledger::Run& run, std::uint64_t from) {
+  const auto place = own_place(doors, run, train_log);
   std::error_code missing;
   if (const auto size = std::filesystem::file_size(place, missing); missing || size <= from) return {};
   const auto text = os::read_file(place);

@@ -36,9 +36,13 @@ std::vector<std::string> tell(const Outputs& outputs, const ledger::Run& run);
 /// there are none.
 std::string sent_outputs(const std::vector<std::string>& named, const sync::Tree& tree);
 
-/// Where a file of ferry's own of that name stands beside the outputs: in home, or in home/.ferry where the training
-/// brought something of that name.
-os::Path own_place(const Folder& folder, const os::Path& home, const std::string& name);
+/// Of the ledger: what a fetch brought. The newest is the whole of it.
+inline constexpr const char* outputs_event = "outputs";
+/// The name of the run's record at home (run/record.h).
+inline constexpr const char* record_file = "run.json";
+/// Where a file of ferry's own of that name stands beside the outputs: in run.home, or in .ferry there where the
+/// training brought something of that name.
+os::Path own_place(Doors& doors, const ledger::Run& run, const std::string& name);
 /// Makes a folder there, with the person's umask, and its parents; that it is there already is no error.
 Status make_home_folder(const os::Path& folder);
 
@@ -46,11 +50,11 @@ using LogSink = std::function<Status(std::string_view)>;
 using LogRest = std::function<void(std::uint64_t from, const LogSink& write)>;
 /// Writes the training's output as plain text to run.home/train.log, or to run.home/.ferry/train.log where
 /// the training brought a train.log of its own. A longer one that is there already stays: it was written when
-/// more was known. Returns where it is. `rest`, if any, adds what the copy in `folder` lacks from a byte on; it
+/// more was known. Returns where it is. `rest`, if any, adds what the copy in the run's folder lacks from a byte on; it
 /// keeps its own errors, and what came before them is written.
-Result<os::Path> write_train_log(const Folder& folder, const ledger::Run& run, const LogRest& rest = {});
+Result<os::Path> write_train_log(Doors& doors, const ledger::Run& run, const LogRest& rest = {});
 /// The same file from byte `from` on; empty if there is no more.
-std::string read_train_log(const Folder& folder, const ledger::Run& run, std::uint64_t from);
+std::string read_train_log(Doors& doors, const ledger::Run& run, std::uint64_t from);
 
 /// Makes the folder under which runs' outputs come home, with a .gitignore so that results are never uploaded
 /// with the next run. Fails if it cannot be written to.

@@ -35,16 +35,16 @@ std::optional<Usd> micros_at(const Json& object, const char* key) {
 }
 
 /// What the last fetch brought; the files of earlier ones are among them.
-Json outputs_event(Doors& doors, const std::string& run) {
+Json newest_outputs(Doors& doors, const std::string& run) {
   auto events = doors.ledger.events(run);
   if (!events) return Json::object();
-  const auto last = std::find_if(events->rbegin(), events->rend(), [](const auto& one) { return one.kind == "outputs"; });
+  const auto last = std::find_if(events->rbegin(), events->rend(), [](const auto& one) { return one.kind == outputs_event; });
   return last == events->rend() ? Json::object() : std::move(last->data);
 }
 
 /// The first `most` files, and how many there are.
 Json outputs_of(Doors& doors, const ledger::Run& run, std::size_t most) {
-  const auto event = outputs_event(doors, run.name);
+  const auto event = newest_outputs(doors, run.name);
   Json files = event.contains("files") && event["files"].is_array() ? event["files"] : Json::array();
   const auto total = files.size();
   std::int64_t bytes = 0;
@@ -189,7 +189,7 @@ void write_record(Doors& doors, const ledger::Run& run) {
   const auto written = [&]() -> Status {
     TRY_SET(record, "", record_of(doors, run));
     const auto text = record.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
-    return write_complete(own_place(Folder(doors.data, run.name), run.home, "run.json"), text);
+    return write_complete(own_place(doors, run, record_file), text);
   }();
   if (!written)
     doors.progress.warn("release", fmt::format("run.json of {} could not be written: {}", run.name, written.error().what));
