@@ -28,15 +28,15 @@ class Client {
   /// What the agent said of itself.
   const std::string& agent_version() const { return agent_version_; }
 
-  /// Starts the job. Asking again for a job that was started is calm and answers its status. A start that is
+  /// Starts the job. Asking again for a job that was started is no error and answers its status. A start that is
   /// refused, there or here (a request that is too large), is a value: done, reason not_started.
   Result<JobStatus> start(const JobSpec& spec);
   /// Also a sign of life: an agent that is never told to start waits for `orphan` after the last one.
   Result<JobStatus> status();
-  /// SIGTERM to the job's process group, after `grace` SIGKILL. Returns at once. Calm when the job is done; a
+  /// SIGTERM to the job's process group, after `grace` SIGKILL. Returns at once. Does nothing when the job is done; a
   /// job that did not start yet never will.
   Status cancel(Seconds grace);
-  /// Tells the agent that outputs are safe: it will not linger; with power_off it ends the machine. Without,
+  /// Tells the agent that outputs are safe: it will not retention; with power_off it ends the machine. Without,
   /// the machine still ends at the deadline, if the agent may end it. Conflict while the job runs.
   Status release(bool power_off);
   /// After this, next() delivers log chunks from `offset` on, and states. Attaching again starts again there.

@@ -14,7 +14,7 @@ TEST(Agent, EndsTheJobAtItsLimitThenTheMachineAfterTheLinger) {
   Served served;
   JobSpec spec = served.spec("trap 'echo saved; exit 5' TERM; while :; do sleep 0.01; done");
   spec.max_duration_s = 1;
-  spec.linger_s = 1;
+  spec.retention_s = 1;
   const Seen seen = run_job(served, spec);
   ASSERT_TRUE(seen.done);
   EXPECT_EQ(seen.done->reason, "max_duration");
@@ -40,7 +40,7 @@ TEST(Agent, AJobThatEndedByItselfKeepsTheMachineUntilTheLimit) {
   Served served;
   JobSpec spec = served.spec("true");
   spec.max_duration_s = 2;
-  spec.linger_s = 0;
+  spec.retention_s = 0;
   const Seen seen = run_job(served, spec);
   ASSERT_TRUE(seen.done);
   EXPECT_EQ(served.power_offs(), 0u);
@@ -138,7 +138,7 @@ TEST(Agent, WithoutJobAndClientItEndsAfterAWhileWhereItMayNotEndTheMachine) {
   eventually([&] { return !served.running(); });
   served.serve();
   JobSpec spec = served.spec("echo end");
-  spec.linger_s = 1000;
+  spec.retention_s = 1000;
   (void)run_job(served, spec);  // the limit is a minute away
   eventually([&] { return !served.running(); });
 }

@@ -150,12 +150,12 @@ void go_on_as_root(const std::string& program, const std::vector<std::string>& w
 
 Result<sync::Tree> collect(const Arguments& arguments) {
   std::optional<StillAtWork> telling(std::in_place);
-  sync::OutputsWish wish{.globs = arguments.globs,
+  sync::OutputsQuery query{.globs = arguments.globs,
                          .sent = arguments.sent,
                          .since_ns = arguments.since_ms * 1'000'000,
                          .elsewhere = arguments.elsewhere,
                          .elsewhere_since_ns = arguments.elsewhere_since_ms * 1'000'000};
-  TRY_SET(tree, "", sync::collect_outputs(arguments.target, wish));
+  TRY_SET(tree, "", sync::collect_outputs(arguments.target, query));
   if (!tree.left_out.empty() && ::geteuid() != 0) {
     // What the login user cannot read: as root where that is allowed, else by giving ourselves access to what
     // is ours.
@@ -165,8 +165,8 @@ Result<sync::Tree> collect(const Arguments& arguments) {
       go_on_as_root(program, arguments.words);
       telling.emplace();
     }
-    wish.open_up = true;
-    TRY_SET(again, "", sync::collect_outputs(arguments.target, wish));
+    query.open_up = true;
+    TRY_SET(again, "", sync::collect_outputs(arguments.target, query));
     tree = std::move(again);
   }
   TRY("", sync::hash_tree(arguments.target, tree, {}));

@@ -94,7 +94,7 @@ Status check(const JobSpec& spec) {
       if (has_nul(value)) return fail(Kind::bad_input, "the value of " + key + " contains a NUL byte");
     }
   }
-  for (const std::int64_t time : {spec.max_duration_s, spec.linger_s}) {
+  for (const std::int64_t time : {spec.max_duration_s, spec.retention_s}) {
     if (time < 0 || time > longest_s)
       return fail(Kind::bad_input, "a time limit is negative or above a year");
   }
@@ -257,7 +257,7 @@ Json to_json(const JobSpec& spec) {
               {"env", spec.env},
               {"secrets", spec.secrets},
               {"max_duration_s", spec.max_duration_s},
-              {"linger_s", spec.linger_s},
+              {"linger_s", spec.retention_s},
               {"power_off", spec.power_off}};
 }
 
@@ -271,7 +271,7 @@ Result<JobSpec> spec_from(const Json& json) {
   TRY("", read_pairs(json, "env", spec.env));
   TRY("", read_pairs(json, "secrets", spec.secrets));
   TRY("", read_member(json, "max_duration_s", spec.max_duration_s));
-  TRY("", read_member(json, "linger_s", spec.linger_s));
+  TRY("", read_member(json, "linger_s", spec.retention_s));
   TRY("", read_member(json, "power_off", spec.power_off));
   TRY("", check(spec));
   return spec;

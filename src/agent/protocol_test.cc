@@ -110,7 +110,7 @@ TEST(Protocol, ASpecComesBackAsItWas) {
                .setup = "a\nb",
                .command = "c",
                .max_duration_s = 7,
-               .linger_s = 8,
+               .retention_s = 8,
                .power_off = false};
   spec.env = {{"A", "1"}, {"B", ""}};
   spec.secrets = {{"TOKEN", "s3cret=="}};
@@ -134,7 +134,7 @@ TEST(Protocol, ASpecThatCannotRunIsBadInput) {
   EXPECT_TRUE(refused([](JobSpec& spec) { spec.env = {{"A=B", "c"}}; }));
   EXPECT_TRUE(refused([](JobSpec& spec) { spec.secrets = {{"", "c"}}; }));
   EXPECT_TRUE(refused([](JobSpec& spec) { spec.max_duration_s = -1; }));
-  EXPECT_TRUE(refused([](JobSpec& spec) { spec.linger_s = std::int64_t{1} << 60; }));
+  EXPECT_TRUE(refused([](JobSpec& spec) { spec.retention_s = std::int64_t{1} << 60; }));
 }
 
 TEST(Protocol, WhatTheMachineSaysIsOneShortLine) {

@@ -4,7 +4,7 @@ namespace ferry::agent {
 
 Status save(const os::Path& file, const Saved& saved) {
   const Json json{{"run", saved.run},           {"status", to_json(saved.status)},
-                  {"linger_s", saved.linger_s}, {"power_off", saved.power_off},
+                  {"linger_s", saved.retention_s}, {"power_off", saved.power_off},
                   {"released", saved.released}, {"marker", saved.marker},
                   {"boot", saved.boot}};
   return os::write_file(file, dump_json(json) + "\n", 0600);
@@ -25,7 +25,7 @@ Result<std::optional<Saved>> load(const os::Path& file) {
   saved.run = text_at(json, "run");
   saved.marker = text_at(json, "marker");
   saved.boot = text_at(json, "boot");
-  saved.linger_s = int_at(json, "linger_s");
+  saved.retention_s = int_at(json, "linger_s");
   saved.power_off = json.value("power_off", Json(true)) != Json(false);
   saved.released = json.value("released", Json(false)) == Json(true);
   return saved;

@@ -14,7 +14,7 @@ namespace ferry::agent {
 struct Saved {
   std::string run;  ///< the run's name
   JobStatus status;
-  std::int64_t linger_s = 0;
+  std::int64_t retention_s = 0;
   bool power_off = true;  ///< whether the job's owner lets the agent end the machine
   bool released = false;  ///< outputs are safe
   std::string marker;     ///< "NAME=value" in the environment of each process of the job

@@ -65,7 +65,7 @@ JobSpec Served::spec(const std::string& command, const std::string& setup) const
           .setup = setup,
           .command = command,
           .max_duration_s = 60,
-          .linger_s = 0};
+          .retention_s = 0};
 }
 
 std::size_t Served::power_offs() const {

@@ -75,7 +75,7 @@ void Supervisor::take_up(Saved saved) {
   deadline_at_ = clock_.steady_ms() + left;
   plan_end();
   // Whoever started the agent again, perhaps after the machine was stopped for a week, wants something of it.
-  end_at_ = std::max(end_at_, clock_.steady_ms() + std::max(again_ms, saved_.linger_s * 1000));
+  end_at_ = std::max(end_at_, clock_.steady_ms() + std::max(again_ms, saved_.retention_s * 1000));
 }
 
 JobStatus Supervisor::status() const {
@@ -90,7 +90,7 @@ JobStatus Supervisor::start(JobSpec spec) {
   const auto duration_ms = 1000 * (spec.max_duration_s > 0 ? spec.max_duration_s : default_max_duration_s);
   const auto now_ms = clock_.now_ms();
   saved_ = Saved{.run = spec.run,
-                 .linger_s = spec.linger_s,
+                 .retention_s = spec.retention_s,
                  .power_off = spec.power_off,
                  .marker = "FERRY_AGENT_JOB=" + std::to_string(now_ms) + "-" + std::to_string(::getpid()),
                  .boot = boot_id()};
@@ -305,7 +305,7 @@ void Supervisor::finish(const std::string& reason) {
 
 void Supervisor::plan_end() {
   const auto now = clock_.steady_ms();
-  const auto linger_ms = saved_.released ? 0 : saved_.linger_s * 1000;
+  const auto linger_ms = saved_.released ? 0 : saved_.retention_s * 1000;
   end_at_ = std::max(deadline_at_, now) + linger_ms;
   if (may_power_off()) return;
   // Nobody waits for an agent whose outputs are safe and who may not end the machine; the result is on disk.

@@ -2,7 +2,7 @@
 /// \file
 /// One run on this machine: its job, its limits, its log and its result. No sockets here; see server.h.
 ///
-///   idle ──start──▶ setup ──exit 0──▶ running ──▶ done ──(limit + linger, or release)──▶ machine off
+///   idle ──start──▶ setup ──exit 0──▶ running ──▶ done ──(limit + retention, or release)──▶ machine off
 ///                     └───── any other exit, cancel, limit ─────▶ ┘
 ///
 /// A phase is over when its shell ended and its pipes are at their end. What the run's shell left in the
@@ -15,7 +15,7 @@
 /// If the agent itself is killed, the job's output has nowhere to go: the job's shell is killed with it
 /// (PR_SET_PDEATHSIG), the next agent kills the rest and reports done, reason "lost", and why.
 ///
-/// Where it may not end the machine (a person's own), the agent ends itself: soon after the release, `idle`
+/// Where it may not end the machine (a user's own), the agent ends itself: soon after the release, `idle`
 /// after the end of the job or the last sign of a client, and at once, with its job, when its folder was
 /// removed. On a machine that is only the run's, nobody who means well removes it: the folder is made anew,
 /// the job goes on, its log is kept in the file that nobody else can see any more, and both log and status say
@@ -67,7 +67,7 @@ class Supervisor {
   JobStatus refuse(const Error& error);
   /// SIGTERM, SIGKILL after `grace`; a shorter grace than before counts. A job that never started never will.
   void cancel(Millis grace);
-  /// Outputs are safe: no linger. With `power_off`, the machine ends in a moment. Conflict while the job
+  /// Outputs are safe: no retention. With `power_off`, the machine ends in a moment. Conflict while the job
   /// runs; denied when the agent may not end the machine.
   Status release(bool power_off);
   /// The agent is asked to end: stops the job first.

@@ -15,9 +15,9 @@ namespace ferry::cli {
 
 namespace {
 
-/// What check_account() finds, and about what it is not told of: the person's own settings, and the region
+/// What check_account() finds, and about what it is not told of: the user's own settings, and the region
 /// where none is set; a run then goes by price.
-std::vector<run::Finding> findings_of(World& world, const std::string& region) {
+std::vector<run::Finding> findings_of(Context& context, const std::string& region) {
   using Level = run::Finding::Level;
   std::vector<run::Finding> extra;
   const auto settings = personal_settings();
@@ -34,14 +34,14 @@ std::vector<run::Finding> findings_of(World& world, const std::string& region) {
                      "none is set: a run goes where it is cheapest; what follows is of us-east-1",
                      "set AWS_REGION, or write infra: aws/REGION, to stay in one"});
   }
-  auto all = run::check_account(world.doors(), looked_at, settings.value_or(task::Settings()).aws);
+  auto all = run::check_account(context.run_context(), looked_at, settings.value_or(task::Settings()).aws);
   all.insert(all.begin(), extra.begin(), extra.end());
   return all;
 }
 
-Result<int> check(World& world, const std::string& region) {
+Result<int> check(Context& context, const std::string& region) {
   using Level = run::Finding::Level;
-  const auto findings = findings_of(world, region);
+  const auto findings = findings_of(context, region);
   bool bad = false;
   Json list = Json::array();
   for (const auto& one : findings) {
@@ -63,8 +63,8 @@ Result<int> check(World& world, const std::string& region) {
   return bad ? 1 : 0;
 }
 
-Result<int> quota(World& world, const std::string& region) {
-  TRY_SET(quotas, "", run::vcpu_quotas(world.doors(), region));
+Result<int> quota(Context& context, const std::string& region) {
+  TRY_SET(quotas, "", run::vcpu_quotas(context.run_context(), region));
   if (in_json()) {
     Json list = Json::array();
     for (const auto& one : quotas) {
@@ -105,9 +105,9 @@ int print_policy(run::PolicyFor whom) {
   return 0;
 }
 
-Result<int> update(World& world, const std::vector<std::string>& regions) {
-  TRY_SET(told, "", run::update_catalog(world.doors(), regions));
-  for (const auto& problem : told.problems) world.progress().warn("catalog", problem);
+Result<int> update(Context& context, const std::vector<std::string>& regions) {
+  TRY_SET(told, "", run::update_catalog(context.run_context(), regions));
+  for (const auto& problem : told.problems) context.progress().warn("catalog", problem);
   const auto where =
       told.regions.size() == 1 ? told.regions.front() : fmt::format("{} regions", told.regions.size());
   if (in_json()) {
@@ -135,9 +135,9 @@ void add_account_commands(CLI::App& app, Program& program) {
     std::vector<std::string> regions;
   };
   auto options = std::make_shared<Options>();
-  const auto choose = [&program](CLI::App* command, std::function<Result<int>(World&)> act) {
+  const auto choose = [&program](CLI::App* command, std::function<Result<int>(Context&)> act) {
     command->callback([&program, act] {
-      program.chosen = [&program, act] { return with_settled_world(program.carried, act, true); };
+      program.chosen = [&program, act] { return with_context(program.carried, act, true); };
     });
   };
 
@@ -145,7 +145,7 @@ void add_account_commands(CLI::App& app, Program& program) {
       "check",
       "Who am I on AWS, what may I do, what are my limits, what was left behind; 1 if something is wrong");
   check_command->add_option("--region", options->region, "Instead of your own region");
-  choose(check_command, [options](World& world) { return check(world, options->region); });
+  choose(check_command, [options](Context& context) { return check(context, options->region); });
 
   auto* quota_command =
       app.add_subcommand("quota", "How many vCPUs the account may run, by family and market");
@@ -154,8 +154,8 @@ void add_account_commands(CLI::App& app, Program& program) {
   quota_command->callback([&program, options, quota_command] {
     if (!quota_command->get_subcommands().empty()) return;
     program.chosen = [&program, options] {
-      return with_settled_world(
-          program.carried, [options](World& world) { return quota(world, options->region); }, true);
+      return with_context(
+          program.carried, [options](Context& context) { return quota(context, options->region); }, true);
     };
   });
   auto* request =
@@ -165,8 +165,8 @@ void add_account_commands(CLI::App& app, Program& program) {
       ->required()
       ->check(CLI::Range(1, 100000));
   request->add_option("--region", options->region, "Instead of your own region");
-  choose(request, [options](World& world) -> Result<int> {
-    TRY_SET(answer, "", run::request_quota(world.doors(), options->region, options->code, options->vcpus));
+  choose(request, [options](Context& context) -> Result<int> {
+    TRY_SET(answer, "", run::request_quota(context.run_context(), options->region, options->code, options->vcpus));
     if (in_json()) {
       reply("ferry.quota.request/1", {{"code", options->code}, {"vcpus", options->vcpus}, {"answer", answer}});
     } else {
@@ -213,7 +213,7 @@ void add_account_commands(CLI::App& app, Program& program) {
       catalog->add_subcommand("update", "Ask your account for types, zones and prices; costs nothing");
   refresh->add_option("--region", options->regions, "Only this one; may be repeated")
       ->allow_extra_args(false);
-  choose(refresh, [options](World& world) { return update(world, options->regions); });
+  choose(refresh, [options](Context& context) { return update(context, options->regions); });
 }
 
 }  // namespace ferry::cli

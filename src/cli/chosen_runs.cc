@@ -50,14 +50,14 @@ std::optional<std::int64_t> utc(const std::string& text) {
 
 constexpr const char* filter_keys = "state=, outcome=, label=, name=, type=, since=, exited=";
 
-Result<std::vector<Filtered>> all_of(World& world, bool unfinished, std::vector<ledger::Run>& runs,
+Result<std::vector<Filtered>> all_of(Context& context, bool unfinished, std::vector<ledger::Run>& runs,
                                      std::vector<std::vector<ledger::Instance>>& instances) {
-  TRY_SET(found, "", world.ledger().runs(unfinished));
+  TRY_SET(found, "", context.ledger().runs(unfinished));
   runs = std::move(found);
   instances.reserve(runs.size());
   std::vector<Filtered> out;
   for (const auto& run : runs) {
-    TRY_SET(of_run, "", world.ledger().instances(run.name));
+    TRY_SET(of_run, "", context.ledger().instances(run.name));
     instances.push_back(std::move(of_run));
     const watch::RunView view{run, instances.back(), {}, {}, {}};
     out.push_back({run, watch::state_words(view), instances.back()});
@@ -152,15 +152,15 @@ Result<std::int64_t> moment_of(const std::string& flag, const std::string& text,
               "write 2026-01-31, 2026-01-31T12:00:00Z, 7d or 5m", mistake_code);
 }
 
-Result<std::string> one_run(World& world, const std::string& name, const RunFilter& filter) {
+Result<std::string> one_run(Context& context, const std::string& name, const RunFilter& filter) {
   if (!name.empty() && filter.empty()) {
-    TRY_SET(run, "", world.ledger().run(name));
+    TRY_SET(run, "", context.ledger().run(name));
     return run.name;
   }
   TRY_SET(sieve, "", RunSieve::make(filter, os::system_clock().now_ms()));
   std::vector<ledger::Run> runs;
   std::vector<std::vector<ledger::Instance>> instances;
-  TRY_SET(all, "", all_of(world, false, runs, instances));
+  TRY_SET(all, "", all_of(context, false, runs, instances));
   for (const auto& one : all) {
     if (one.run.name.starts_with(name) && sieve.passes(one)) return one.run.name;
   }
@@ -169,7 +169,7 @@ Result<std::string> one_run(World& world, const std::string& name, const RunFilt
   return fail(Kind::not_found, "no run has that label", {}, "ferry ps --all lists them");
 }
 
-Result<std::vector<std::string>> runs_to_end(World& world, const EndChoice& choice, const std::string& verb) {
+Result<std::vector<std::string>> runs_to_end(Context& context, const EndChoice& choice, const std::string& verb) {
   const bool by_words = !choice.filter.empty();
   if (choice.names.empty() && !by_words)
     return fail(Kind::bad_input, "name a run, a pattern or a label", {}, fmt::format("ferry {} RUN", verb), mistake_code);
@@ -178,7 +178,7 @@ Result<std::vector<std::string>> runs_to_end(World& world, const EndChoice& choi
   TRY_SET(sieve, "", RunSieve::make(choice.filter, os::system_clock().now_ms()));
   std::vector<ledger::Run> runs;
   std::vector<std::vector<ledger::Instance>> instances;
-  TRY_SET(open, "", all_of(world, true, runs, instances));
+  TRY_SET(open, "", all_of(context, true, runs, instances));
   std::vector<std::string> lines;
   const auto take = [&](const Filtered& one) {
     if (!found.insert(one.run.name).second) return;
@@ -190,7 +190,7 @@ Result<std::vector<std::string>> runs_to_end(World& world, const EndChoice& choi
   if (patterns.empty()) patterns.emplace_back("*");
   for (const auto& name : patterns) {
     if (!is_pattern(name) && !by_words) {
-      TRY_SET(run, "", world.ledger().run(name));
+      TRY_SET(run, "", context.ledger().run(name));
       if (found.insert(run.name).second) out.push_back(run.name);
       continue;
     }

@@ -51,7 +51,7 @@ class RunSieve {
 Result<std::int64_t> moment_of(const std::string& flag, const std::string& text, std::int64_t now_ms);
 
 /// The run that was named; else the newest one that passes.
-Result<std::string> one_run(World& world, const std::string& name, const RunFilter& filter);
+Result<std::string> one_run(Context& context, const std::string& name, const RunFilter& filter);
 
 /// Runs that are to be ended.
 struct EndChoice {
@@ -60,8 +60,8 @@ struct EndChoice {
   bool yes = false;
 };
 /// Their names, each once. Those that a pattern or a label leads to (of those that are not over) are listed, and the
-/// person is asked, unless they said yes; an answer of no is an empty list. Without a terminal a mistake on the
+/// user is asked, unless they said yes; an answer of no is an empty list. Without a terminal a mistake on the
 /// command line, with the line that goes ahead. `verb`: "cancel".
-Result<std::vector<std::string>> runs_to_end(World& world, const EndChoice& choice, const std::string& verb);
+Result<std::vector<std::string>> runs_to_end(Context& context, const EndChoice& choice, const std::string& verb);
 
 }  // namespace ferry::cli

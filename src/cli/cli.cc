@@ -278,7 +278,7 @@ int answer_to(int argc, char** argv, const Carried& carried) {
     return report(Error{Kind::bug,
                         std::string("ferry met a bug of its own: ") + bug.what(),
                         {},
-                        "what is rented is in the ledger; the next ferry command settles it",
+                        "what is rented is in the ledger; the next ferry command looks after it",
                         {}});
   }
 }

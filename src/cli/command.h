@@ -1,6 +1,6 @@
 #pragma once
 /// \file
-/// What every command of the program shares: its registration, and the doors it opens.
+/// What every command of the program shares: its registration, and the context in which it acts.
 
 #include <CLI/CLI.hpp>
 #include <functional>
@@ -11,7 +11,7 @@
 #include "cli/cli.h"
 #include "cli/reply.h"
 #include "rehearsal/rehearsal.h"
-#include "run/doors.h"
+#include "run/context.h"
 
 namespace ferry::cli {
 
@@ -45,43 +45,43 @@ void add_look_commands(CLI::App& app, Program& program);       // wait, show, co
 void add_rehearsal_commands(CLI::App& app, Program& program);  // rehearsal …
 void add_other_commands(CLI::App& app, Program& program);      // completion, and the hidden ones
 
-/// Everything a command needs that opens doors to the world. Make one per process.
-class World {
+/// The ledger, HTTP, signals and progress of one process. Make one per process.
+class Context {
  public:
-  /// `face`: how progress is shown; Face::json is for a command that goes on, with --json. With `interactive`,
+  /// `renderer`: how progress is shown; Renderer::json is for a command that goes on, with --json. With `interactive`,
   /// Ctrl-C at a terminal asks.
-  static Result<std::unique_ptr<World>> open(const Carried& carried, watch::Face face, bool interactive);
-  /// run::settle(). What it has to say of other runs is no event of this one.
-  Status settle();
-  run::Doors& doors() { return *doors_; }
+  static Result<std::unique_ptr<Context>> open(const Carried& carried, watch::Renderer renderer, bool interactive);
+  /// run::recover_orphans(). What it has to say of other runs is no event of this one.
+  Status recover_orphans();
+  run::Context& run_context() { return *run_context_; }
   ledger::Ledger& ledger() { return *ledger_; }
   watch::Progress& progress() { return *progress_; }
 
  private:
-  World() = default;
+  Context() = default;
   std::unique_ptr<os::SignalQueue> signals_;
   std::unique_ptr<os::HttpClient> http_;
   std::unique_ptr<ledger::Ledger> ledger_;
   std::unique_ptr<watch::Progress> own_progress_;  // none: the events of a command that goes on
   watch::Progress* progress_ = nullptr;
-  std::unique_ptr<run::Doors> doors_;
+  std::unique_ptr<run::Context> run_context_;
 };
 
-/// The face for this process' standard streams: json if asked for, terminal or plain.
-watch::Face face_for(bool json);
+/// The renderer for this process' standard streams: json if asked for, terminal or plain.
+watch::Renderer renderer_for(bool json);
 
 /// What exit codes mean, as `ferry help exit-codes` shows it.
 std::string exit_codes();
 
 /// Starts the rehearsal cloud if need be, and says how to reach it.
-Result<cloud::AwsWorld> rehearsal_world();
+Result<cloud::AwsContext> rehearsal_context();
 
 /// True if the environment says yes to every question (FERRY_YES=1).
 bool says_yes();
 
-/// Opens the world with plain progress on standard error, settles what dead ferries left, runs `act`. Errors
+/// Opens a context with plain progress on standard error, recovers orphaned runs, runs `act`. Errors
 /// are reported; `may_try_later`: as report() has it.
-int with_settled_world(const Carried& carried, const std::function<Result<int>(World&)>& act,
+int with_context(const Carried& carried, const std::function<Result<int>(Context&)>& act,
                        bool may_try_later = false);
 
 }  // namespace ferry::cli

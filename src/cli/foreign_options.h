@@ -1,6 +1,6 @@
 #pragma once
 /// \file
-/// Options that people know from docker, SkyPilot, Slurm, Hugging Face, gcloud and others, and what they are here.
+/// Options that people know from docker, SkyPilot, Slurm, Hugging Renderer, gcloud and others, and what they are here.
 
 #include <CLI/CLI.hpp>
 #include <string>

@@ -15,10 +15,10 @@ namespace {
 
 Result<int> images(const std::string& region) {
   const auto own = cloud::aws_region_from_environment(region);
-  TRY_SET(world, "", cloud::aws_world_from_environment(own.value_or("us-east-1")));
+  TRY_SET(context, "", cloud::aws_context_from_environment(own.value_or("us-east-1")));
   const auto http = os::make_http_client();
   auto& clock = os::system_clock();
-  auto client = cloud::aws_client(world, *http, clock);
+  auto client = cloud::aws_client(context, *http, clock);
   TRY_SET(list, "", run::list_images(client));
   const auto now = clock.now_ms();
   if (in_json()) {
@@ -34,7 +34,7 @@ Result<int> images(const std::string& region) {
                      {"supported_until", until.empty() ? Json() : Json(until)},
                      {"supported", !run::is_unsupported(until, now)}});
     }
-    reply("ferry.images/1", {{"region", world.region}, {"images", std::move(all)}});
+    reply("ferry.images/1", {{"region", context.region}, {"images", std::move(all)}});
     return 0;
   }
   watch::Table table({"FOR", "ARCH", "ID", "SUPPORTED UNTIL", "IMAGE"}, {4});
@@ -44,7 +44,7 @@ Result<int> images(const std::string& region) {
                printable(image.name)});
   }
   const auto width = os::is_terminal(1) ? static_cast<std::size_t>(os::terminal_width(1)) : 0;
-  fmt::print("{}the newest in {}; a task may name another: image_id, or --image\n", table.text(width), world.region);
+  fmt::print("{}the newest in {}; a task may name another: image_id, or --image\n", table.text(width), context.region);
   return 0;
 }
 

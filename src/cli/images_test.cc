@@ -31,9 +31,9 @@ bool has_parameter(const std::string& name) {
 TEST(Images, EveryOneThatFerryLooksForFirstIsOnTheRehearsalCloud) {
   for (const auto& type : plan::Catalog::builtin().types()) {
     for (const char* framework : {"", "pytorch", "tensorflow"}) {
-      const cloud::ImageWish wish{
+      const cloud::ImageQuery query{
           .type = type.name, .arch = type.arch, .gpu = type.accelerator_count > 0, .framework = framework};
-      const auto first = cloud::image_sources(wish).front();
+      const auto first = cloud::image_sources(query).front();
       EXPECT_TRUE(is_there(first, type.arch)) << type.name << " " << framework << ": " << first.pattern;
       EXPECT_TRUE(first.parameter.empty() || has_parameter(first.parameter)) << first.parameter;
     }
@@ -44,11 +44,11 @@ TEST(Images, EveryOneThatATaskCanNameIsOnTheRehearsalCloud) {
   for (const char* arch : {"x86_64", "arm64"}) {
     for (const char* flavour : {"base", "pytorch", "tensorflow"}) {
       for (const char* system : {"", "ubuntu-24.04", "ubuntu-22.04"}) {
-        const cloud::ImageWish wish{.type = std::string_view(arch) == "arm64" ? "g5g.xlarge" : "g5.xlarge",
+        const cloud::ImageQuery query{.type = std::string_view(arch) == "arm64" ? "g5g.xlarge" : "g5.xlarge",
                                     .arch = arch,
                                     .gpu = true,
                                     .image = {.flavour = flavour, .system = system}};
-        const auto first = cloud::image_sources(wish).front();
+        const auto first = cloud::image_sources(query).front();
         EXPECT_TRUE(is_there(first, arch)) << arch << " " << flavour << " " << system << ": " << first.pattern;
       }
     }

@@ -32,22 +32,22 @@ void tell_why_no_log(const ledger::Run& run) {
 }
 
 /// The run's end, as `ferry run` has it: its exit code, and where everything is.
-Result<int> end_as_run_does(World& world, const std::string& name) {
-  const auto code = run::wait(world.doors(), name);
+Result<int> end_as_run_does(Context& context, const std::string& name) {
+  const auto code = run::wait(context.run_context(), name);
   if (!code && code.error().kind == Kind::cancelled) {
     (void)report(code.error());
     return 130;
   }
   if (!code) return tl::unexpected<Error>(code.error());
-  TRY_SET(run, "", world.ledger().run(name));
+  TRY_SET(run, "", context.ledger().run(name));
   const auto exit = run.exit_code && *run.exit_code != 0 ? fmt::format(" (exit {})", *run.exit_code) : std::string();
   fmt::print(stderr, "{} {}{}{}{}\n", run.name, ledger::words(run.outcome), exit,
              run.error.empty() ? "" : ": " + printable(run.error),
-             run.outputs_home ? "      home: " + printable(run.home) + "/" : "");
+             run.outputs_home ? "      home: " + printable(run.output_dir) + "/" : "");
   return *code;
 }
 
-Result<int> logs(World& world, const std::string& name, const RunFilter& wanted, const LogFlags& flags) {
+Result<int> logs(Context& context, const std::string& name, const RunFilter& wanted, const LogFlags& flags) {
   const auto now = os::system_clock().now_ms();
   std::int64_t since_ms = 0, until_ms = 0;
   if (!flags.since.empty()) {
@@ -60,7 +60,7 @@ Result<int> logs(World& world, const std::string& name, const RunFilter& wanted,
   }
   auto sieve = LogSieve::make(since_ms, until_ms, flags.search);
   if (!sieve) return mistake(sieve.error());
-  TRY_SET(run, "", one_run(world, name, wanted));
+  TRY_SET(run, "", one_run(context, name, wanted));
   if (in_json()) events().named(run);
   const bool follow = flags.follow;
   const auto& tail = flags.tail;
@@ -86,7 +86,7 @@ Result<int> logs(World& world, const std::string& name, const RunFilter& wanted,
     return Status();
   };
   const auto shown = run::logs(
-      world.doors(), run, follow,
+      context.run_context(), run, follow,
       [&](std::string_view bytes, bool is_error, std::int64_t time_ms) {
         any = true;
         return sieve->add(bytes, is_error, time_ms, show);
@@ -97,14 +97,14 @@ Result<int> logs(World& world, const std::string& name, const RunFilter& wanted,
   for (const int fd : {1, 2})
     if (auto& filter = filters[static_cast<std::size_t>(fd) - 1]) (void)os::write_all(fd, filter->finish());
   TRY("", shown);
-  TRY_SET(after, "", world.ledger().run(run));
+  TRY_SET(after, "", context.ledger().run(run));
   if (!any) tell_why_no_log(after);
   int code = 0;
   if (follow) {
-    TRY_SET(end, "", end_as_run_does(world, run));
+    TRY_SET(end, "", end_as_run_does(context, run));
     code = end;
   }
-  if (in_json()) reply_result(run::result_of(world.doors(), run, code, std::nullopt));
+  if (in_json()) reply_result(run::result_of(context.run_context(), run, code, std::nullopt));
   return code;
 }
 
@@ -133,8 +133,8 @@ void add_logs_command(CLI::App& app, Program& program) {
       ->check(CLI::Range(std::size_t{0}, std::size_t{1'000'000}));
   logs_command->callback([&program, options] {
     program.chosen = [&program, options] {
-      return with_settled_world(program.carried, [options](World& world) {
-        return logs(world, options->run, options->filter, options->logs);
+      return with_context(program.carried, [options](Context& context) {
+        return logs(context, options->run, options->filter, options->logs);
       });
     };
   });

@@ -59,31 +59,31 @@ Json exit_codes_json() {
   return {{"of_runs", list(codes_of_runs)}, {"of_commands", list(codes_of_commands)}};
 }
 
-Result<watch::RunView> view_of(World& world, const std::string& name) {
-  TRY_SET(run, "", world.ledger().run(name));
-  TRY_SET(instances, "", world.ledger().instances(run.name));
+Result<watch::RunView> view_of(Context& context, const std::string& name) {
+  TRY_SET(run, "", context.ledger().run(name));
+  TRY_SET(instances, "", context.ledger().instances(run.name));
   return watch::RunView{std::move(run), std::move(instances), {}, {}, {}};
 }
 
-Result<int> wait(World& world, const std::vector<std::string>& names, const RunFilter& filter) {
+Result<int> wait(Context& context, const std::vector<std::string>& names, const RunFilter& filter) {
   std::vector<std::string> runs;
   if (names.empty() || !filter.empty()) {
     // A label leads to what is not over yet.
     if (filter.empty())
       return fail(Kind::bad_input, "name a run or a label", {}, "ferry wait RUN", mistake_code);
     EndChoice choice{names, filter, true};
-    TRY_SET(found, "", runs_to_end(world, choice, "wait"));
+    TRY_SET(found, "", runs_to_end(context, choice, "wait"));
     runs = std::move(found);
   }
   for (const auto& name : filter.empty() ? names : std::vector<std::string>()) {
-    TRY_SET(run, "", world.ledger().run(name));
+    TRY_SET(run, "", context.ledger().run(name));
     runs.push_back(run.name);
   }
   if (runs.empty()) return 0;
   int first = 0;
   std::string told = runs.back();  // the run that the code is of
   for (const auto& name : runs) {
-    const auto code = run::wait(world.doors(), name);
+    const auto code = run::wait(context.run_context(), name);
     if (in_json()) events().named(name);
     if (!code && code.error().kind == Kind::cancelled) {
       (void)report(code.error());
@@ -94,7 +94,7 @@ Result<int> wait(World& world, const std::vector<std::string>& names, const RunF
     const int its_code = code.value_or(run::ferry_failed);
     if (first == 0 && its_code != 0) told = name;
     if (first == 0) first = its_code;
-    TRY_SET(view, "", view_of(world, name));
+    TRY_SET(view, "", view_of(context, name));
     const auto exit = view.run.exit_code ? fmt::format(" (exit {})", *view.run.exit_code) : std::string();
     const auto line = fmt::format("{} {}{}", view.run.name, ledger::words(view.run.outcome), exit);
     if (in_json()) {
@@ -105,7 +105,7 @@ Result<int> wait(World& world, const std::vector<std::string>& names, const RunF
   }
   if (in_json()) {
     events().named(told);
-    reply_result(run::result_of(world.doors(), told, first, std::nullopt));
+    reply_result(run::result_of(context.run_context(), told, first, std::nullopt));
   }
   return first;
 }
@@ -136,13 +136,13 @@ std::vector<std::pair<std::string, std::uint64_t>> files_in(const os::Path& home
   return out;
 }
 
-Result<int> show(World& world, const std::string& name) {
-  TRY_SET(found, "", one_run(world, name, {}));
-  TRY_SET(view, "", view_of(world, found));
+Result<int> show(Context& context, const std::string& name) {
+  TRY_SET(found, "", one_run(context, name, {}));
+  TRY_SET(view, "", view_of(context, found));
   const auto& run = view.run;
   const auto now = os::system_clock().now_ms();
   constexpr std::size_t most = 1000, shown = 12;
-  const auto files = files_in(run.home, most);
+  const auto files = files_in(run.output_dir, most);
   const auto at_most = int_at(run.task, "at_most_micros", 0);
   if (in_json()) {
     auto told = watch::runs_json({&view, 1}, now).front();
@@ -184,7 +184,7 @@ Result<int> show(World& world, const std::string& name) {
     line("cost", (total ? ferry::show(*total) : "unknown") + (at_most ? " of at most " + ferry::show(Usd{at_most}) : ""));
   }
   line("workdir", run.workdir);
-  line("home", run.home + "/" + (run.outputs_home ? "  (outputs are home, sha-256 verified)" : "  (outputs are not home)"));
+  line("home", run.output_dir + "/" + (run.outputs_home ? "  (outputs are home, sha-256 verified)" : "  (outputs are not home)"));
   for (std::size_t i = 0; i < std::min(files.size(), shown); ++i)
     line(i ? "" : "files", files[i].first + "  " + show_bytes(files[i].second));
   if (files.size() > shown)
@@ -192,7 +192,7 @@ Result<int> show(World& world, const std::string& name) {
   return 0;
 }
 
-Result<int> cost(World& world, const std::string& since, const std::string& by_word, const std::string& infra,
+Result<int> cost(Context& context, const std::string& since, const std::string& by_word, const std::string& infra,
                  const RunFilter& filter) {
   const auto now = os::system_clock().now_ms();
   std::int64_t since_ms = 0;
@@ -201,13 +201,13 @@ Result<int> cost(World& world, const std::string& since, const std::string& by_w
     since_ms = moment;
   }
   TRY_SET(sieve, "", RunSieve::make(filter, now));
-  TRY_SET(runs, "", world.ledger().runs(false));
+  TRY_SET(runs, "", context.ledger().runs(false));
   std::vector<watch::RunView> views;
   for (auto& run : runs) {
-    TRY_SET(instances, "", world.ledger().instances(run.name));
+    TRY_SET(instances, "", context.ledger().instances(run.name));
     watch::RunView view{std::move(run), std::move(instances), {}, {}, {}};
     if (!sieve.passes({view.run, watch::state_words(view), view.instances})) continue;
-    std::erase_if(view.instances, [&](const auto& one) { return one.world != infra; });
+    std::erase_if(view.instances, [&](const auto& one) { return one.provider != infra; });
     views.push_back(std::move(view));
   }
   const auto width = os::is_terminal(1) ? static_cast<std::size_t>(os::terminal_width(1)) : 0;
@@ -228,9 +228,9 @@ Result<int> cost(World& world, const std::string& since, const std::string& by_w
   return 0;
 }
 
-Result<int> env(World& world, const std::string& name) {
-  TRY_SET(found, "", one_run(world, name, {}));
-  TRY_SET(run, "", world.ledger().run(found));
+Result<int> env(Context& context, const std::string& name) {
+  TRY_SET(found, "", one_run(context, name, {}));
+  TRY_SET(run, "", context.ledger().run(found));
   const auto& facts = run.task.contains("environment") ? run.task["environment"] : Json();
   if (!facts.is_object())
     return fail(Kind::not_found, run.name + " has no environment yet", "it is looked at before setup", "ferry show " + run.name + " says how far it came");
@@ -288,7 +288,7 @@ void add_look_commands(CLI::App& app, Program& program) {
   wait_command->footer("Ctrl-C ends the waiting (130); the runs go on. All codes: ferry help exit-codes");
   wait_command->callback([&program, options] {
     program.chosen = [&program, options] {
-      return with_settled_world(program.carried, [options](World& world) { return wait(world, options->runs, options->filter); });
+      return with_context(program.carried, [options](Context& context) { return wait(context, options->runs, options->filter); });
     };
   });
 
@@ -296,13 +296,13 @@ void add_look_commands(CLI::App& app, Program& program) {
   show_command->add_option("run", options->run, "Name of the run, or the beginning of it")->type_name("RUN");
   show_command->callback([&program, options] {
     program.chosen = [&program, options] {
-      return with_settled_world(program.carried, [options](World& world) { return show(world, options->run); });
+      return with_context(program.carried, [options](Context& context) { return show(context, options->run); });
     };
   });
 
-  const auto choose = [&program](CLI::App* command, std::function<Result<int>(World&)> act) {
+  const auto choose = [&program](CLI::App* command, std::function<Result<int>(Context&)> act) {
     command->callback([&program, act] {
-      program.chosen = [&program, act] { return with_settled_world(program.carried, act); };
+      program.chosen = [&program, act] { return with_context(program.carried, act); };
     });
   };
   auto* cost_command =
@@ -313,14 +313,14 @@ void add_look_commands(CLI::App& app, Program& program) {
   cost_command->add_option("--infra", options->infra, "Of aws (default) or rehearsal")
       ->check(CLI::IsMember({"aws", "rehearsal"}));
   options->filter.add_label_to(*cost_command);
-  choose(cost_command, [options](World& world) {
-    return cost(world, options->since, options->by, options->infra, options->filter);
+  choose(cost_command, [options](Context& context) {
+    return cost(context, options->since, options->by, options->infra, options->filter);
   });
 
   auto* env_command =
       app.add_subcommand("env", "The Python, frameworks, CUDA and driver that a run's training saw");
   env_command->add_option("run", options->run, "Name of the run, or the beginning of it")->type_name("RUN");
-  choose(env_command, [options](World& world) { return env(world, options->run); });
+  choose(env_command, [options](Context& context) { return env(context, options->run); });
 
   auto* help_command = app.add_subcommand("help", "What a command does, or: ferry help exit-codes");
   help_command->add_option("topic", options->topic, "A command, or exit-codes")->type_name("TOPIC")->required();

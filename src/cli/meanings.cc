@@ -165,7 +165,7 @@ constexpr Meaning meanings[] = {
     {"usage", runs, "cost"},
     {"quotas", runs, "quota"},
     {"limits", runs, "quota"},
-    // the person and the program
+    // the user and the program
     {"doctor", runs, "check"},
     {"whoami", runs, "check"},
     {"auth", runs, "check"},

@@ -14,7 +14,7 @@ namespace ferry::cli {
 struct Answer {
   enum class How {
     runs,  ///< `words` are ferry's own words for it, to be run in its place
-    asks,  ///< the same, but a person at a terminal is asked first: it ends something
+    asks,  ///< the same, but a user at a terminal is asked first: it ends something
     says,  ///< nothing is done: `line` is what to type
   };
   How how = How::says;

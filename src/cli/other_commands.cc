@@ -13,18 +13,18 @@ namespace {
 
 /// What hand_over() starts: `ferry follow-run RUN FD`.
 int follow_run(const Carried& carried, const std::string& name, int fd) {
-  auto world = World::open(carried, watch::Face::plain, false);
-  if (!world) return report(world.error());
-  auto owner = run::Owner::adopt(run::Folder((*world)->doors().data, name), fd);
+  auto context = Context::open(carried, watch::Renderer::plain, false);
+  if (!context) return report(context.error());
+  auto owner = run::RunLock::adopt(run::RunDir((*context)->run_context().data, name), fd);
   if (!owner) return report(owner.error());
-  return run::follow((*world)->doors(), name, std::move(*owner));
+  return run::follow((*context)->run_context(), name, std::move(*owner));
 }
 
 /// What ssh runs as its ProxyCommand: `ferry ssm-connect INSTANCE PORT WORLD REGION [PROFILE]`.
-int ssm_connect(const Carried& carried, const run::Place& place, const std::string& instance, int port) {
-  auto world = World::open(carried, watch::Face::plain, false);
-  if (!world) return report(world.error());
-  auto ended = run::ssm_connect((*world)->doors(), place, instance, port);
+int ssm_connect(const Carried& carried, const run::CloudLocation& location, const std::string& instance, int port) {
+  auto context = Context::open(carried, watch::Renderer::plain, false);
+  if (!context) return report(context.error());
+  auto ended = run::ssm_connect((*context)->run_context(), location, instance, port);
   if (ended) return *ended;
   const bool hopeless = ended.error().kind == Kind::denied || ended.error().kind == Kind::not_found;
   if (hopeless) fmt::print(stderr, "{}: ", ssh::proxy_refused);
@@ -72,19 +72,19 @@ void add_other_commands(CLI::App& app, Program& program) {
   });
 
   struct Session {
-    std::string instance, world, region, profile;
+    std::string instance, provider, region, profile;
     int port = 22;
   };
   auto session = std::make_shared<Session>();
   auto* connect = app.add_subcommand("ssm-connect", "Reaches a machine's port for ssh")->group("");
   connect->add_option("instance", session->instance)->required();
   connect->add_option("port", session->port)->required();
-  connect->add_option("world", session->world)->required();
+  connect->add_option("world", session->provider)->required();
   connect->add_option("region", session->region)->required();
   connect->add_option("of-profile", session->profile)->required();
   connect->callback([&program, session] {
     program.chosen = [&program, session] {
-      return ssm_connect(program.carried, {session->world, session->region, "", "", session->profile},
+      return ssm_connect(program.carried, {session->provider, session->region, "", "", session->profile},
                          session->instance, session->port);
     };
   });

@@ -90,7 +90,7 @@ std::string image_words(const task::Task& task) {
                ? "a container made from " + (task.environment.file.empty() ? "Dockerfile" : task.environment.file)
                : "the container " + task.environment.name;
   }
-  const auto& image = task.wishes()[0].image;
+  const auto& image = task.all_candidates()[0].image;
   if (!image.amis.empty()) return image.amis.begin()->second;
   std::string name = image.flavour;
   for (const auto& part : {image.version, image.system})
@@ -101,7 +101,7 @@ std::string image_words(const task::Task& task) {
 /// What the best offer's machine boots, where that was asked for.
 std::optional<run::KnownImage> image_of(const task::Task& task, const run::Planned& planned) {
   const auto& best = planned.ranking.offers.front();
-  return planned.place.world == "aws" ? run::known_image(best, task.wishes()[best.wish].image) : std::nullopt;
+  return planned.location.provider == "aws" ? run::known_image(best, task.all_candidates()[best.candidate].image) : std::nullopt;
 }
 
 Json image_json(const std::optional<run::KnownImage>& known) {
@@ -144,7 +144,7 @@ std::string smaller_than_skypilots(const Described& described, const plan::Offer
     theirs.push_back(fmt::format("{} vCPU, {} GiB", cpus, memory_gib));
     ours.push_back(fmt::format("{} vCPU, {}", best.type.vcpus, gib(best.type.memory_mib)));
   }
-  if (const int here = task.wishes()[best.wish].disk_gib; described.undisked && here < disk_gib) {
+  if (const int here = task.all_candidates()[best.candidate].disk_gib; described.undisked && here < disk_gib) {
     theirs.push_back(fmt::format("a disk of {} GB", disk_gib));
     ours.push_back(fmt::format("{} GB", here));
   }
@@ -183,7 +183,7 @@ void print_plan(const Described& described, const run::Planned& planned) {
         "at most {}: {} of training, a quarter of an hour to start, {} to bring the outputs home; disk, "
         "address "
         "and the dearest machine that is taken by itself are counted in\n",
-        show(*planned.most), show_duration(lifetime.max_duration), show_duration(lifetime.linger()));
+        show(*planned.most), show_duration(lifetime.max_duration), show_duration(lifetime.retention()));
   }
 }
 
@@ -194,7 +194,7 @@ int plan_command(const Program& program, const TaskOptions& options) {
   auto described = describe_task(options, command, bare || program.has_dashes);
   if (!described) return report(described.error());
   const auto& task = described->task;
-  if (const auto& infra = task.wishes()[0].infra; infra && infra->world == task::World::ssh) {
+  if (const auto& infra = task.all_candidates()[0].infra; infra && infra->provider == task::Provider::ssh) {
     if (in_json()) {
       reply("ferry.plan/1", {{"task", task.name}, {"host", infra->host}, {"offers", Json::array()}});
     } else {
@@ -204,7 +204,7 @@ int plan_command(const Program& program, const TaskOptions& options) {
     return 0;
   }
   if (const auto exists = settle_hardware(options, described->task); !exists) return report(exists.error());
-  run::Lifetime lifetime;
+  run::TimeLimits lifetime;
   if (task.max_duration) lifetime.max_duration = *task.max_duration;
   auto planned =
       run::plan_task(task, lifetime, os::data_dir(), os::system_clock().now_ms(), rehearsal::region());
@@ -300,7 +300,7 @@ Result<std::vector<std::string>> regions_named(const std::vector<std::string>& w
   return out;
 }
 
-/// The person's own region first, then where most people are.
+/// The user's own region first, then where most people are.
 Result<std::vector<std::string>> regions_to_show(const GpuOptions& options) {
   if (!options.regions.empty() || in_json()) return regions_named(options.regions);
   std::vector<std::string> regions;

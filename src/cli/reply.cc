@@ -128,7 +128,7 @@ void reply(std::string_view schema, Json object) {
 }
 
 int report(const Error& error, bool may_try_later) {
-  watch::make_progress(watch::Face::plain, 2, 2)->error(error);
+  watch::make_progress(watch::Renderer::plain, 2, 2)->error(error);
   if (in_json()) {
     if (!answering->error) answering->error = error;
     if (answering->goes_on && !has_answered) events().error(error);

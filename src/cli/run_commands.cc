@@ -54,7 +54,7 @@ struct RunOptions {
 };
 
 /// One question before the first call that costs, showing price and cap.
-Status confirm(const run::Question& question) {
+Status confirm(const run::Confirmation& question) {
   const auto& offer = question.offers.front();
   std::string text = fmt::format("Rent {}{} in {} for {}/h", offer.type.name,
                                  offer.market == plan::Market::spot ? " (spot)" : "", offer.region,
@@ -76,11 +76,11 @@ Status confirm(const run::Question& question) {
 
 /// The same task on the local cloud, whatever the task says about where.
 void move_to_rehearsal(task::Task& task) {
-  const auto here = [](task::Resources& wish) {
-    wish.infra = task::Infra{.world = task::World::rehearsal};
-    wish.use_spot = false;
-    wish.max_hourly_cost.reset();
-    wish.image = {};
+  const auto here = [](task::Resources& candidate) {
+    candidate.infra = task::Infra{.provider = task::Provider::rehearsal};
+    candidate.use_spot = false;
+    candidate.max_hourly_cost.reset();
+    candidate.image = {};
   };
   here(task.resources);
   for (auto& candidate : task.candidates) here(candidate);
@@ -89,19 +89,19 @@ void move_to_rehearsal(task::Task& task) {
 }
 
 /// Rehearses, runs, or both. `name`: of the run that it came to in the end, if any.
-int run_in(World& world, const RunOptions& options, bool only_rehearse, run::Order order, std::string& name) {
+int run_in(Context& context, const RunOptions& options, bool only_rehearse, run::RunRequest order, std::string& name) {
   order.named = [&](const std::string& given) {
     name = given;
-    world.progress().named(given);
+    context.progress().named(given);
   };
   if (options.rehearse || only_rehearse) {
-    run::Order first = order;
+    run::RunRequest first = order;
     move_to_rehearsal(first.task);
     if (const auto laid = lay_way_out(options.way_out, first); !laid) return report(laid.error());
-    const int code = run::start(world.doors(), first);
+    const int code = run::start(context.run_context(), first);
     if (only_rehearse) return code;
     if (code != 0) {
-      world.progress().note(fmt::format("the rehearsal exited {}: nothing was rented", code));
+      context.progress().note(fmt::format("the rehearsal exited {}: nothing was rented", code));
       return code;
     }
     name.clear();
@@ -112,7 +112,7 @@ int run_in(World& world, const RunOptions& options, bool only_rehearse, run::Ord
   order.is_free = [](const std::string& endpoint) {
     return rehearsal::is_own(rehearsal::default_dir(), endpoint);
   };
-  return run::start(world.doors(), order);
+  return run::start(context.run_context(), order);
 }
 
 int run_command(const Program& program, const RunOptions& options, bool only_rehearse) {
@@ -121,14 +121,14 @@ int run_command(const Program& program, const RunOptions& options, bool only_reh
   if (only_rehearse) move_to_rehearsal(described->task);
   if (const auto exists = settle_hardware(options.task, described->task); !exists)
     return report(exists.error());
-  const auto infra = described->task.wishes()[0].infra.value_or(task::Infra{});
-  if (options.way_out.is_given() && infra.world != task::World::rehearsal && !options.rehearse)
+  const auto infra = described->task.all_candidates()[0].infra.value_or(task::Infra{});
+  if (options.way_out.is_given() && infra.provider != task::Provider::rehearsal && !options.rehearse)
     return report_usage("--no-internet and --reach are for rehearsals; this run's machine is none",
                         "leave them out, or add --infra rehearsal or --rehearse");
-  auto world = World::open(program.carried, options.quiet && !in_json() ? watch::Face::quiet : face_for(in_json()), true);
-  if (!world) return report(world.error(), true);
-  if (auto settled = (*world)->settle(); !settled) (*world)->progress().error(settled.error());
-  run::Order order;
+  auto context = Context::open(program.carried, options.quiet && !in_json() ? watch::Renderer::quiet : renderer_for(in_json()), true);
+  if (!context) return report(context.error(), true);
+  if (auto recovered = (*context)->recover_orphans(); !recovered) (*context)->progress().error(recovered.error());
+  run::RunRequest order;
   order.task = std::move(described->task);
   order.arguments = program.after_dashes;
   order.workdir = described->workdir;
@@ -137,9 +137,9 @@ int run_command(const Program& program, const RunOptions& options, bool only_reh
   order.follow = options.follow;
   if (const auto laid = lay_way_out(options.way_out, order); !laid) return report(laid.error());
   std::string name;
-  const int code = run_in(**world, options, only_rehearse, std::move(order), name);
+  const int code = run_in(**context, options, only_rehearse, std::move(order), name);
   // Where there never was a run, finish() answers.
-  if (in_json() && !name.empty()) reply_result(run::result_of((*world)->doors(), name, code, std::nullopt));
+  if (in_json() && !name.empty()) reply_result(run::result_of((*context)->run_context(), name, code, std::nullopt));
   return code;
 }
 

@@ -35,28 +35,28 @@ watch::RunView view_of(ledger::Run run, std::vector<ledger::Instance> instances,
 }
 
 /// Those that pass, the newest first.
-Result<std::vector<watch::RunView>> views_of(World& world, const PsFlags& flags, bool unfinished, std::size_t most) {
+Result<std::vector<watch::RunView>> views_of(Context& context, const PsFlags& flags, bool unfinished, std::size_t most) {
   const auto now = os::system_clock().now_ms();
   TRY_SET(sieve, "", RunSieve::make(flags.filter, now));
-  TRY_SET(runs, "", world.ledger().runs(unfinished));
+  TRY_SET(runs, "", context.ledger().runs(unfinished));
   std::vector<watch::RunView> views;
   for (auto& run : runs) {
     if (most > 0 && views.size() == most) break;
-    TRY_SET(instances, "", world.ledger().instances(run.name));
+    TRY_SET(instances, "", context.ledger().instances(run.name));
     auto view = view_of(std::move(run), std::move(instances), now);
     if (sieve.passes({view.run, watch::state_words(view), view.instances})) views.push_back(std::move(view));
   }
   return views;
 }
 
-Result<int> ps(World& world, const PsFlags& flags) {
+Result<int> ps(Context& context, const PsFlags& flags) {
   // Whoever asks for an outcome or a code asks about runs that are over, too.
   const auto about_ended = [](const std::string& filter) {
     return filter.starts_with("outcome=") || filter.starts_with("exited=") || filter == "state=released";
   };
   const bool all = flags.all || flags.last > 0 || std::ranges::any_of(flags.filter.filters, about_ended);
-  if (!flags.quiet) TRY("", run::look_at_clouds(world.doors()));
-  TRY_SET(views, "", views_of(world, flags, !all, flags.last));
+  if (!flags.quiet) TRY("", run::look_at_clouds(context.run_context()));
+  TRY_SET(views, "", views_of(context, flags, !all, flags.last));
   if (flags.quiet && !in_json()) {
     for (const auto& view : views) fmt::print("{}\n", view.run.name);
     return 0;
@@ -76,7 +76,7 @@ Result<int> ps(World& world, const PsFlags& flags) {
     return 0;
   }
   constexpr std::size_t shown = 3;
-  TRY_SET(last, "", views_of(world, flags, false, shown));
+  TRY_SET(last, "", views_of(context, flags, false, shown));
   if (last.empty()) {
     fmt::print("no runs{}\n", flags.filter.empty() ? "" : " that are so");
   } else {
@@ -101,74 +101,74 @@ void print_ended(const std::vector<std::string>& ids) {
 }
 
 /// Of outputs that are home: `missing` names those that the training did not write.
-Result<int> say_fetched(World& world, const std::string& name, const std::vector<std::string>& missing) {
-  TRY_SET(run, "", world.ledger().run(name));
+Result<int> say_fetched(Context& context, const std::string& name, const std::vector<std::string>& missing) {
+  TRY_SET(run, "", context.ledger().run(name));
   if (in_json()) {
-    auto told = run::result_of(world.doors(), name, 0, std::nullopt);
+    auto told = run::result_of(context.run_context(), name, 0, std::nullopt);
     told["missing"] = missing;
     reply("ferry.fetch/1", std::move(told));
   } else {
-    fmt::print("the outputs of {} are home, sha-256 verified: {}/\n", run.name, run.home);
+    fmt::print("the outputs of {} are home, sha-256 verified: {}/\n", run.name, run.output_dir);
   }
   return 0;
 }
 
-Result<int> fetch(World& world, const std::string& name, const RunFilter& filter, bool yes) {
-  TRY_SET(found, "", one_run(world, name, filter));
-  TRY_SET(run, "", world.ledger().run(found));
+Result<int> fetch(Context& context, const std::string& name, const RunFilter& filter, bool yes) {
+  TRY_SET(found, "", one_run(context, name, filter));
+  TRY_SET(run, "", context.ledger().run(found));
   if (run.outputs_home) {
-    if (const auto whole = run::complete_log(world.doors(), run.name); !whole)
-      world.progress().warn("fetch", "the log could not be looked after: " + whole.error().what);
-    return say_fetched(world, run.name, {});
+    if (const auto whole = run::complete_log(context.run_context(), run.name); !whole)
+      context.progress().warn("fetch", "the log could not be looked after: " + whole.error().what);
+    return say_fetched(context, run.name, {});
   }
-  world.doors().ask = nullptr;  // Ctrl-C means to end here: there is nothing to choose
-  auto outputs = run::fetch(world.doors(), run.name);
+  context.run_context().ask = nullptr;  // Ctrl-C means to end here: there is nothing to choose
+  auto outputs = run::fetch(context.run_context(), run.name);
   if (!outputs && outputs.error().code == run::stopped_code && may_start(run.name, outputs.error(), yes)) {
-    TRY_SET(ended, "", run::down(world.doors(), run.name, true));
+    TRY_SET(ended, "", run::down(context.run_context(), run.name, true));
     if (!in_json()) print_ended(ended);
-    return say_fetched(world, run.name, {});
+    return say_fetched(context, run.name, {});
   }
   if (!outputs) {
     // Its owner may have brought them home just now.
-    TRY_SET(again, "", world.ledger().run(found));
-    if (again.outputs_home) return fetch(world, found, {}, yes);
+    TRY_SET(again, "", context.ledger().run(found));
+    if (again.outputs_home) return fetch(context, found, {}, yes);
     return tl::unexpected<Error>(std::move(outputs).error());
   }
   for (const auto& missing : outputs->missing)
     fmt::print(stderr, "! the output '{}' does not exist (yet)\n", printable(missing));
   const auto missing = std::exchange(outputs->missing, {});
   for (const auto& line : run::tell(*outputs, run)) fmt::print(stderr, "! {}\n", line);
-  if (in_json()) return say_fetched(world, run.name, missing);
+  if (in_json()) return say_fetched(context, run.name, missing);
   fmt::print("{}, {}, sha-256 verified → {}/\n", watch::counted(outputs->report.files, "file"),
-             show_bytes(outputs->report.bytes), run.home);
+             show_bytes(outputs->report.bytes), run.output_dir);
   return 0;
 }
 
-Result<int> ssh(World& world, const std::string& name, const std::vector<std::string>& command) {
-  TRY_SET(run, "", one_run(world, name, {}));
+Result<int> ssh(Context& context, const std::string& name, const std::vector<std::string>& command) {
+  TRY_SET(run, "", one_run(context, name, {}));
   if (in_json()) {
-    TRY_SET(argv, "", run::visit_argv(world.doors(), run, command));
+    TRY_SET(argv, "", run::visit_argv(context.run_context(), run, command));
     reply("ferry.ssh/1", {{"run", run}, {"argv", argv}});
     return 0;
   }
-  return run::visit(world.doors(), run, command);
+  return run::visit(context.run_context(), run, command);
 }
 
-Result<int> cancel(World& world, const std::string& name, Json& told) {
-  TRY("", run::cancel(world.doors(), name));
-  TRY_SET(run, "", world.ledger().run(name));
-  told = run::result_of(world.doors(), run.name, 0, std::nullopt);
+Result<int> cancel(Context& context, const std::string& name, Json& told) {
+  TRY("", run::cancel(context.run_context(), name));
+  TRY_SET(run, "", context.ledger().run(name));
+  told = run::result_of(context.run_context(), run.name, 0, std::nullopt);
   if (in_json()) return 0;
   fmt::print("{} {}{}{}\n", run.name, ledger::words(run.outcome), run.keep ? "; its machine is released" : "",
-             run.outputs_home ? "; what it saved is in " + run.home + "/" : "");
+             run.outputs_home ? "; what it saved is in " + run.output_dir + "/" : "");
   return 0;
 }
 
 /// One after the other; what cannot be ended is told, and does not keep the others. `end` tells in JSON what it did: one
 /// run's is "ferry.VERB/1", of what may be several "ferry.VERB.runs/1".
-Result<int> each_of(World& world, const EndChoice& choice, const std::string& verb,
+Result<int> each_of(Context& context, const EndChoice& choice, const std::string& verb,
                     const std::function<Result<int>(const std::string& run, Json& told)>& end) {
-  TRY_SET(names, "", runs_to_end(world, choice, verb));
+  TRY_SET(names, "", runs_to_end(context, choice, verb));
   Json told;
   if (names.size() == 1 && choice.names.size() == 1) {
     TRY_SET(code, "", end(names.front(), told));
@@ -180,7 +180,7 @@ Result<int> each_of(World& world, const EndChoice& choice, const std::string& ve
   Json all = Json::array();
   for (const auto& name : names) {
     const auto done = end(name, told);
-    if (!done) world.progress().error(done.error());
+    if (!done) context.progress().error(done.error());
     all.push_back(done ? std::move(told) : Json{{"run", name}, {"error", error_json(done.error())}});
     code = std::max(code, done.value_or(run::ferry_failed));
     if (!done && done.error().kind == Kind::cancelled) break;
@@ -199,7 +199,7 @@ Json told_down(const Json& run, const std::vector<std::string>& ended, const std
   return {{"run", run}, {"ended", ended}, {"removed", removed}, {"left", left}, {"nothing_left", nothing_left}};
 }
 
-Result<int> down_all(World& world, const DownFlags& flags) {
+Result<int> down_all(Context& context, const DownFlags& flags) {
   run::SweepOptions options{!flags.no_fetch, flags.every_ledger, {}};
   if (os::is_terminal(0) && may_ask()) {
     options.ask = [](const std::vector<std::string>& lines) {
@@ -209,19 +209,19 @@ Result<int> down_all(World& world, const DownFlags& flags) {
       return answer && (answer->starts_with('y') || answer->starts_with('Y'));
     };
   }
-  TRY_SET(sweep, "", run::down_all(world.doors(), options));
+  TRY_SET(sweep, "", run::down_all(context.run_context(), options));
   const bool all_ended = !sweep.failed && !sweep.incomplete && sweep.of_other_ledgers.empty();
   if (in_json())
     reply("ferry.down/1",
           told_down(Json(), sweep.ended, sweep.removed, sweep.of_other_ledgers,
-                    all_ended && world.ledger().unreleased().value_or(std::vector<ledger::Instance>(1)).empty()));
+                    all_ended && context.ledger().unreleased().value_or(std::vector<ledger::Instance>(1)).empty()));
   print_ended(sweep.ended);
   for (const auto& line : sweep.removed) fmt::print("{} removed\n", line);
   for (const auto& line : sweep.of_other_ledgers) fmt::print(stderr, "! left alone: {}\n", line);
   if (!sweep.of_other_ledgers.empty())
     fmt::print(stderr, "  they are of another ledger of this user and computer; to end them, too: ferry down "
                        "--all --every-ledger\n");
-  TRY_SET(left, "", world.ledger().unreleased());
+  TRY_SET(left, "", context.ledger().unreleased());
   if (!left.empty()) return fail(Kind::conflict, watch::counted(left.size(), "instance") + " not released",
                 "what stands above says of each why", "ferry down --all  again; what it costs meanwhile: ferry ps");
   if (sweep.failed) return run::ferry_failed;
@@ -233,7 +233,7 @@ Result<int> down_all(World& world, const DownFlags& flags) {
   return 0;
 }
 
-Result<int> down(World& world, const EndChoice& choice, const DownFlags& flags) {
+Result<int> down(Context& context, const EndChoice& choice, const DownFlags& flags) {
   const bool named = !choice.names.empty() || !choice.filter.empty();
   if (flags.all == named)
     return fail(Kind::bad_input, "name one run, or pass --all", {}, "ferry down --all", mistake_code);
@@ -241,19 +241,19 @@ Result<int> down(World& world, const EndChoice& choice, const DownFlags& flags) 
     return fail(Kind::bad_input, "--forget gives up one run: name it", {}, "ferry down --forget RUN", mistake_code);
   if (flags.every_ledger && !flags.all)
     return fail(Kind::bad_input, "--every-ledger goes with --all", {}, "ferry down --all --every-ledger", mistake_code);
-  if (flags.all) return down_all(world, flags);
+  if (flags.all) return down_all(context, flags);
   if (flags.forget) {
     if (choice.names.size() != 1)
       return fail(Kind::bad_input, "--forget gives up one run: name it", {}, "ferry down --forget RUN", mistake_code);
     const auto& name = choice.names.front();
-    TRY_SET(left, "", run::forget(world.doors(), name));
+    TRY_SET(left, "", run::forget(context.run_context(), name));
     if (in_json()) reply("ferry.down/1", told_down(name, {}, {}, left, left.empty()));
     for (const auto& line : left) fmt::print("{}\n", line);
     fmt::print("{}: given up; no machine of it is known\n", name);
     return 0;
   }
-  return each_of(world, choice, "down", [&](const std::string& name, Json& told) -> Result<int> {
-    TRY_SET(ended, "", run::down(world.doors(), name, !flags.no_fetch));
+  return each_of(context, choice, "down", [&](const std::string& name, Json& told) -> Result<int> {
+    TRY_SET(ended, "", run::down(context.run_context(), name, !flags.no_fetch));
     told = told_down(name, ended, {}, {}, true);
     print_ended(ended);
     fmt::print("{}: nothing left running\n", name);
@@ -273,9 +273,9 @@ void add_runs_commands(CLI::App& app, Program& program) {
     DownFlags down;
   };
   auto options = std::make_shared<Options>();
-  const auto choose = [&program](CLI::App* command, std::function<Result<int>(World&)> act) {
+  const auto choose = [&program](CLI::App* command, std::function<Result<int>(Context&)> act) {
     command->callback([&program, act] {
-      program.chosen = [&program, act] { return with_settled_world(program.carried, act); };
+      program.chosen = [&program, act] { return with_context(program.carried, act); };
     });
   };
 
@@ -287,7 +287,7 @@ void add_runs_commands(CLI::App& app, Program& program) {
   ps_command->add_flag("-q,--quiet", options->ps.quiet, "Names only, one a line");
   options->ps.filter.add_label_to(*ps_command);
   options->ps.filter.add_filter_to(*ps_command);
-  choose(ps_command, [options](World& world) { return ps(world, options->ps); });
+  choose(ps_command, [options](Context& context) { return ps(context, options->ps); });
 
   add_logs_command(app, program);
 
@@ -298,13 +298,13 @@ void add_runs_commands(CLI::App& app, Program& program) {
                           "question");
   options->filter.add_label_to(*fetch_command);
   choose(fetch_command,
-         [options](World& world) { return fetch(world, options->run, options->filter, options->yes); });
+         [options](Context& context) { return fetch(context, options->run, options->filter, options->yes); });
 
   auto* ssh_command = app.add_subcommand(
       "ssh", "Log in to a run's machine, or run a command there: ferry ssh RUN -- nvidia-smi");
   ssh_command->add_option("run", options->run, "Name of the run, or the beginning of it")->type_name("RUN");
   choose(ssh_command,
-         [options, &program](World& world) { return ssh(world, options->run, program.after_dashes); });
+         [options, &program](Context& context) { return ssh(context, options->run, program.after_dashes); });
 
   auto* cancel_command =
       app.add_subcommand("cancel", "Stop a training, bring home what there is, release the machine");
@@ -317,8 +317,8 @@ void add_runs_commands(CLI::App& app, Program& program) {
     command->add_flag("-y,--yes", options->end.yes, "Do not ask about what a pattern or a label leads to (also FERRY_YES=1)");
   };
   add_choice(cancel_command);
-  choose(cancel_command, [options](World& world) {
-    return each_of(world, options->end, "cancel", [&](const std::string& name, Json& told) { return cancel(world, name, told); });
+  choose(cancel_command, [options](Context& context) {
+    return each_of(context, options->end, "cancel", [&](const std::string& name, Json& told) { return cancel(context, name, told); });
   });
 
   auto* down_command = app.add_subcommand(
@@ -336,10 +336,10 @@ void add_runs_commands(CLI::App& app, Program& program) {
                          "Give up a run for which no machine was ever rented, without asking the cloud");
   down_command->callback([&program, options] {
     program.chosen = [&program, options] {
-      // Not settled first: that would start the very processes that are to be ended.
-      auto world = World::open(program.carried, watch::Face::plain, false);
-      if (!world) return report(world.error());
-      auto done = down(**world, options->end, options->down);
+      // Not recovered first: that would start the very processes that are to be ended.
+      auto context = Context::open(program.carried, watch::Renderer::plain, false);
+      if (!context) return report(context.error());
+      auto done = down(**context, options->end, options->down);
       return done ? *done : report(done.error());
     };
   });

@@ -176,7 +176,7 @@ Status lay_resources(const TaskOptions& options, task::Resources& resources, std
     resources.places.erase("instance_type");
   }
   if (!options.region.empty()) {
-    if (resources.infra && resources.infra->world != task::World::aws)
+    if (resources.infra && resources.infra->provider != task::Provider::aws)
       return fail(Kind::bad_input, "--region is for AWS", "infra is " + task::show(*resources.infra),
                   "leave --region out, or add --infra aws", mistake_code);
     TRY_SET(parsed, "--region", task::parse_infra("aws/" + options.region));
@@ -231,7 +231,7 @@ std::string flag_of(std::string field) {
   return "--" + field;
 }
 
-/// What the person's settings file has, the task over it, the flags over both.
+/// What the user's settings file has, the task over it, the flags over both.
 Status lay_aws(const TaskOptions& options, task::AwsSettings all, task::AwsSettings& task) {
   task::AwsSettings flags;
   for (const auto& subnet : options.subnets) TRY("--subnet", task::set_field(flags, "subnet_id", subnet));
@@ -262,8 +262,8 @@ Status lay_labels(const std::vector<std::string>& written, task::Task& task) {
   return {};
 }
 
-bool is_unsized(const task::Resources& wish) {
-  return wish.accelerators.choices.empty() && wish.instance_type.empty() && !wish.cpus && !wish.memory;
+bool is_unsized(const task::Resources& candidate) {
+  return candidate.accelerators.choices.empty() && candidate.instance_type.empty() && !candidate.cpus && !candidate.memory;
 }
 
 /// What a task gets that says nothing. An image's own root disk has room for the system and little more; datasets,
@@ -271,13 +271,13 @@ bool is_unsized(const task::Resources& wish) {
 void lay_defaults(bool skypilots, Described& described) {
   const int usual_gib = skypilots ? 256 : 100;
   auto& task = described.task;
-  described.unsized = is_unsized(task.wishes()[0]);
-  described.undisked = task.wishes()[0].disk_gib == 0;
-  const auto lay = [&](task::Resources& wish) {
-    if (wish.disk_gib == 0) wish.disk_gib = usual_gib;
-    if (!skypilots || !is_unsized(wish)) return;
-    wish.cpus = task::Amount{8, true};
-    wish.memory = task::Amount{32, true};
+  described.unsized = is_unsized(task.all_candidates()[0]);
+  described.undisked = task.all_candidates()[0].disk_gib == 0;
+  const auto lay = [&](task::Resources& candidate) {
+    if (candidate.disk_gib == 0) candidate.disk_gib = usual_gib;
+    if (!skypilots || !is_unsized(candidate)) return;
+    candidate.cpus = task::Amount{8, true};
+    candidate.memory = task::Amount{32, true};
   };
   lay(task.resources);
   std::ranges::for_each(task.candidates, lay);
@@ -290,8 +290,8 @@ Result<task::Task> read_file(const TaskOptions& options, std::string_view text, 
   std::vector<std::string> told;
   bool laid = reading.hardware && lay_resources(options, reading.task.resources, told).has_value();
   for (auto& candidate : reading.task.candidates) laid = laid && lay_resources(options, candidate, told).has_value();
-  const auto world = reading.task.wishes()[0].infra.value_or(task::Infra{}).world;
-  if (laid && !options.nearest && world != task::World::ssh) {
+  const auto context = reading.task.all_candidates()[0].infra.value_or(task::Infra{}).provider;
+  if (laid && !options.nearest && context != task::Provider::ssh) {
     if (auto exists = plan::hardware_exists(reading.task, run::catalog_in_force()); !exists)
       reading.found.push_back(std::move(exists).error());
   }
@@ -341,9 +341,9 @@ Status lay_flags(const TaskOptions& options, task::Task& task) {
 }  // namespace
 
 Status settle_hardware(const TaskOptions& options, task::Task& task) {
-  if (task.wishes()[0].infra.value_or(task::Infra{}).world == task::World::ssh) return {};
+  if (task.all_candidates()[0].infra.value_or(task::Infra{}).provider == task::Provider::ssh) return {};
   const auto http = os::make_http_client();
-  const auto asked = run::ask_about_types(task, *http, os::system_clock(), rehearsal_world);
+  const auto asked = run::ask_about_types(task, *http, os::system_clock(), rehearsal_context);
   for (const auto& line : asked.told) fmt::print(stderr, "! {}\n", line);
   if (options.nearest) {
     for (const auto& line : plan::take_nearest(task, run::catalog_in_force()))
@@ -405,7 +405,7 @@ Result<Described> describe_task(const TaskOptions& given, const std::vector<std:
   }
   if (const auto laid = lay_flags(options, out.task); !laid) return mistake(laid.error());
   for (auto& line : task::leave_out_old_environments(out.task)) out.task.not_yet.push_back(std::move(line));
-  const bool on_aws = out.task.wishes()[0].infra.value_or(task::Infra{}).world == task::World::aws;
+  const bool on_aws = out.task.all_candidates()[0].infra.value_or(task::Infra{}).provider == task::Provider::aws;
   task::Settings own;
   if (on_aws) {
     TRY_SET(settings, "", personal_settings());

@@ -35,7 +35,7 @@ struct Described {
 /// puts the nearest in its place and says so on standard error. A machine of one's own is not asked about.
 Status settle_hardware(const TaskOptions& options, task::Task& task);
 
-/// What the person's settings file says (~/.config/ferry/config.yaml); nothing said where there is none.
+/// What the user's settings file says (~/.config/ferry/config.yaml); nothing said where there is none.
 Result<task::Settings> personal_settings();
 
 /// Reads the task file if there is one, lays the options and the command behind "--" over it, takes values

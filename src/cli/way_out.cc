@@ -55,8 +55,8 @@ std::string internet_line(const std::string& walls) {
   return way ? sentence(walls, *way, closed_by) : way.error().what;
 }
 
-Status lay_way_out(const WayOutOptions& options, run::Order& order) {
-  if (order.task.wishes()[0].infra.value_or(task::Infra{}).world != task::World::rehearsal) return {};
+Status lay_way_out(const WayOutOptions& options, run::RunRequest& order) {
+  if (order.task.all_candidates()[0].infra.value_or(task::Infra{}).provider != task::Provider::rehearsal) return {};
   TRY_SET(all, "", personal_settings());
   const auto& settings = all.rehearsal;
   const auto closed_by = what_closes(options, settings);
@@ -65,7 +65,7 @@ Status lay_way_out(const WayOutOptions& options, run::Order& order) {
   TRY_SET(way, "", rehearsal::persons_way_out(reach));
   if (!closed_by.empty()) way = {};
   TRY_SET(word, "", rehearsal::note_way_out(rehearsal::default_dir(), way));
-  const auto carry = [&](task::Resources& wish) { wish.labels[rehearsal::way_out_tag] = word; };
+  const auto carry = [&](task::Resources& candidate) { candidate.labels[rehearsal::way_out_tag] = word; };
   carry(order.task.resources);
   for (auto& candidate : order.task.candidates) carry(candidate);
   order.cut_off = way.is_open ? rehearsal::why_nowhere(way) : "rehearsal machines have no way to the internet (" + closed_by + ")";

@@ -1,6 +1,6 @@
 #pragma once
 /// \file
-/// From an AwsWorld to AWS's own calls (aws/ec2_catalog.h, pricing.h, quotas.h, permissions.h): for what is
+/// From an AwsContext to AWS's own calls (aws/ec2_catalog.h, pricing.h, quotas.h, permissions.h): for what is
 /// asked of AWS and of no other cloud.
 
 #include "aws/client.h"
@@ -8,8 +8,8 @@
 
 namespace ferry::cloud {
 
-/// In the world's region, or in `region` when it is given. `http` and `clock` must outlive the client.
-aws::Client aws_client(const AwsWorld& world, os::HttpClient& http, os::Clock& clock,
+/// In the context's region, or in `region` when it is given. `http` and `clock` must outlive the client.
+aws::Client aws_client(const AwsContext& context, os::HttpClient& http, os::Clock& clock,
                        const std::string& region = {});
 
 }  // namespace ferry::cloud

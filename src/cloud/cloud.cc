@@ -54,30 +54,30 @@ aws::Surroundings surroundings_of(const std::string& profile) {
 
 }  // namespace
 
-Result<AwsWorld> aws_world_from_environment(const std::string& region, const std::string& profile) {
+Result<AwsContext> aws_context_from_environment(const std::string& region, const std::string& profile) {
   const auto surroundings = surroundings_of(profile);
   TRY_SET(config, "", aws::Config::load(surroundings));
-  AwsWorld world;
-  world.credentials = shared_provider(surroundings);
+  AwsContext context;
+  context.credentials = shared_provider(surroundings);
   const bool keys_of_environment = !config.profile_is_from_flag() && config.env("AWS_ACCESS_KEY_ID");
-  if (!keys_of_environment && config.has_profile(config.profile())) world.profile = config.profile();
-  TRY("", world.credentials->get());
+  if (!keys_of_environment && config.has_profile(config.profile())) context.profile = config.profile();
+  TRY("", context.credentials->get());
   TRY_SET(chosen, "", config.region(region));
-  world.region = std::move(chosen);
-  world.service_endpoints = aws::configured_endpoints(config);
-  world.max_attempts = config.max_attempts();
-  world.ca_bundle = config.ca_bundle();
-  return world;
+  context.region = std::move(chosen);
+  context.service_endpoints = aws::configured_endpoints(config);
+  context.max_attempts = config.max_attempts();
+  context.ca_bundle = config.ca_bundle();
+  return context;
 }
 
-aws::Client aws_client(const AwsWorld& world, os::HttpClient& http, os::Clock& clock,
+aws::Client aws_client(const AwsContext& context, os::HttpClient& http, os::Clock& clock,
                        const std::string& region) {
-  return aws::Client({.credentials = world.credentials,
-                      .region = region.empty() ? world.region : region,
-                      .endpoint_url = world.endpoint_url,
-                      .service_endpoints = world.service_endpoints,
-                      .max_attempts = world.max_attempts,
-                      .ca_bundle = world.ca_bundle},
+  return aws::Client({.credentials = context.credentials,
+                      .region = region.empty() ? context.region : region,
+                      .endpoint_url = context.endpoint_url,
+                      .service_endpoints = context.service_endpoints,
+                      .max_attempts = context.max_attempts,
+                      .ca_bundle = context.ca_bundle},
                      http, clock);
 }
 

@@ -81,7 +81,7 @@ struct Reservation {
 };
 
 /// What an image is for.
-struct ImageWish {
+struct ImageQuery {
   std::string type;  ///< of the machine: drivers differ by family
   std::string arch;
   bool gpu = false;
@@ -120,8 +120,8 @@ class Cloud {
   /// else the newest suitable one: with `gpu`, the Deep Learning base image with drivers for the machine's
   /// family; without, a plain Ubuntu or the same Deep Learning image where there is none. One that is not
   /// supported any more only where there is no other.
-  virtual Result<Image> newest_image(const ImageWish& wish) = 0;
-  /// Imports the public key (OpenSSH one-line form) under `name`; calm if it is there already.
+  virtual Result<Image> newest_image(const ImageQuery& query) = 0;
+  /// Imports the public key (OpenSSH one-line form) under `name`; Does nothing if it is there already.
   virtual Status import_key(const std::string& name, const std::string& public_key, const Tags& tags) = 0;
   virtual Status delete_key(const std::string& name) = 0;
   /// The public half of a key pair of the account, as OpenSSH writes it; not_found if it has none of that
@@ -156,7 +156,7 @@ class Cloud {
   /// The machine rented with this ClientToken, if any. A launch of the last seconds, made by another process,
   /// may not show yet.
   virtual Result<std::optional<Instance>> find_by_token(const std::string& client_token) = 0;
-  virtual Status terminate(const std::string& instance_id) = 0;  ///< calm if already gone
+  virtual Status terminate(const std::string& instance_id) = 0;  ///< Does nothing if already gone
   /// Both fail conflict in a state that does not allow it.
   virtual Status stop(const std::string& instance_id) = 0;
   virtual Status start(const std::string& instance_id) = 0;
@@ -168,33 +168,33 @@ class Cloud {
 
 /// Where and as whom to call. Filled from AWS's usual environment variables and files, or by the rehearsal
 /// cloud.
-struct AwsWorld {
+struct AwsContext {
   std::string region;
   std::string endpoint_url;                    ///< for every service; empty: AWS's own for the region
-  std::shared_ptr<aws::Provider> credentials;  ///< shared by every cloud made from this world
+  std::shared_ptr<aws::Provider> credentials;  ///< shared by every cloud made from this context
   std::map<std::string, std::string>
       service_endpoints;  ///< by service ("ec2", "sts", "ssm"), winning over endpoint_url
   int max_attempts = 3;   ///< of each call; AWS_MAX_ATTEMPTS
   std::string ca_bundle;  ///< certificates to trust; empty: the environment's or the system's
   std::string profile;    ///< that the credentials are of; empty: none (environment, container, given keys)
 };
-/// Keys that do not change, for an AwsWorld.
+/// Keys that do not change, for an AwsContext.
 std::shared_ptr<aws::Provider> fixed_credentials(std::string access_key_id, std::string secret_access_key,
                                                  std::string session_token = {});
 /// As whom AWS's own tools would call: AWS_* variables and ~/.aws (aws/sources.h lists the ways), looked for
-/// here already, so that a failure shows at once. All worlds of a process share what is found. Fails denied
+/// here already, so that a failure shows at once. All contexts of a process share what is found. Fails denied
 /// with what to do when there are none, bad_input without a region. `region` (from the task) wins over the
 /// environment. An MFA code is asked for on the controlling terminal. The profile is that of FERRY_PROFILE
 /// (which
 /// `--profile` sets), else `profile`: either wins over AWS_PROFILE and over keys in the environment.
-Result<AwsWorld> aws_world_from_environment(const std::string& region, const std::string& profile = {});
+Result<AwsContext> aws_context_from_environment(const std::string& region, const std::string& profile = {});
 /// Its region alone: makes no call and needs no credentials.
 Result<std::string> aws_region_from_environment(const std::string& region);
 
 /// `http` and `clock` must outlive the cloud.
-std::unique_ptr<Cloud> make_ec2_cloud(const AwsWorld& world, os::HttpClient& http, os::Clock& clock);
+std::unique_ptr<Cloud> make_ec2_cloud(const AwsContext& context, os::HttpClient& http, os::Clock& clock);
 
-/// A machine of the person's own, reached by ssh as `host` (as their ssh config knows it): one instance that
+/// A machine of the user's own, reached by ssh as `host` (as their ssh config knows it): one instance that
 /// is always running until terminate() gives it back. What rents is unsupported.
 std::unique_ptr<Cloud> make_host_cloud(std::string host);
 

@@ -1,4 +1,4 @@
-// One contract, many worlds: moto here; with FERRY_TEST_CLOUD=1 also whatever the AWS_* variables point at
+// One contract, many contexts: moto here; with FERRY_TEST_CLOUD=1 also whatever the AWS_* variables point at
 // (the rehearsal cloud, or AWS itself, where it rents a t3.micro for about a minute).
 
 #include <gtest/gtest.h>
@@ -125,12 +125,12 @@ class CloudContract : public testing::Test {
     }
   }
 
-  static AwsWorld moto_world(const MotoServer& moto) {
-    AwsWorld world;
-    world.region = "us-east-1";
-    world.endpoint_url = moto.url();
-    world.credentials = fixed_credentials("AKIDEXAMPLE", "secret");
-    return world;
+  static AwsContext moto_world(const MotoServer& moto) {
+    AwsContext context;
+    context.region = "us-east-1";
+    context.endpoint_url = moto.url();
+    context.credentials = fixed_credentials("AKIDEXAMPLE", "secret");
+    return context;
   }
 
   std::unique_ptr<os::HttpClient> http = os::make_http_client();
@@ -155,9 +155,9 @@ TEST_F(CloudContract, IsKeptOverMotoAndImagesAreFoundByParameterAndByName) {
 
 TEST_F(CloudContract, IsKeptOverTheCloudOfTheEnvironmentWhenAskedFor) {
   if (!os::env("FERRY_TEST_CLOUD")) GTEST_SKIP() << "FERRY_TEST_CLOUD is not set";
-  auto world = aws_world_from_environment("");
-  ASSERT_TRUE(world) << describe(world.error());
-  const auto cloud = make_ec2_cloud(*world, *http, os::system_clock());
+  auto context = aws_context_from_environment("");
+  ASSERT_TRUE(context) << describe(context.error());
+  const auto cloud = make_ec2_cloud(*context, *http, os::system_clock());
   keeps_contract(*cloud, Tokens::honoured);
 }
 

@@ -101,8 +101,8 @@ Status calm_about(Kind kind, Status status) {
 
 class Ec2Cloud final : public Cloud {
  public:
-  Ec2Cloud(const AwsWorld& world, os::HttpClient& http, os::Clock& clock)
-      : client_(aws_client(world, http, clock)), ec2_(client_), clock_(clock) {}
+  Ec2Cloud(const AwsContext& context, os::HttpClient& http, os::Clock& clock)
+      : client_(aws_client(context, http, clock)), ec2_(client_), clock_(clock) {}
 
   const std::string& region() const override { return client_.config().region; }
 
@@ -111,7 +111,7 @@ class Ec2Cloud final : public Cloud {
     return Identity{caller.account, caller.arn};
   }
 
-  Result<Image> newest_image(const ImageWish& wish) override { return cloud::newest_image(client_, wish); }
+  Result<Image> newest_image(const ImageQuery& query) override { return cloud::newest_image(client_, query); }
 
   Result<std::vector<std::string>> zones_with(const std::string& instance_type) override {
     TRY_SET(offerings, "", aws::describe_instance_type_offerings(client_, {instance_type}));
@@ -422,8 +422,8 @@ Result<std::string> Ec2Cloud::caller_cidr() {
 
 }  // namespace
 
-std::unique_ptr<Cloud> make_ec2_cloud(const AwsWorld& world, os::HttpClient& http, os::Clock& clock) {
-  return std::make_unique<Ec2Cloud>(world, http, clock);
+std::unique_ptr<Cloud> make_ec2_cloud(const AwsContext& context, os::HttpClient& http, os::Clock& clock) {
+  return std::make_unique<Ec2Cloud>(context, http, clock);
 }
 
 }  // namespace ferry::cloud

@@ -18,11 +18,11 @@ struct World {
   std::unique_ptr<Cloud> cloud;
 
   explicit World(const std::string& endpoint = "") {
-    AwsWorld world;
-    world.region = "us-east-1";
-    world.endpoint_url = endpoint;
-    world.credentials = fixed_credentials("AKID", "secret");
-    cloud = make_ec2_cloud(world, http, clock);
+    AwsContext context;
+    context.region = "us-east-1";
+    context.endpoint_url = endpoint;
+    context.credentials = fixed_credentials("AKID", "secret");
+    cloud = make_ec2_cloud(context, http, clock);
   }
   static std::string instance(const std::string& id, const std::string& more = "") {
     return "<item><instancesSet><item><instanceId>" + id +
@@ -53,88 +53,88 @@ struct World {
 };
 
 TEST(Ec2Cloud, AMachineNotVisibleYetIsAskedForAgain) {
-  World world;
-  world.reply_rented("i-1");
-  ASSERT_TRUE(world.launch());
-  world.http.reply_fault(400, "InvalidInstanceID.NotFound");
-  world.reply_instances(World::instance("i-1"));
-  const auto seen = world.cloud->describe("i-1");
+  World context;
+  context.reply_rented("i-1");
+  ASSERT_TRUE(context.launch());
+  context.http.reply_fault(400, "InvalidInstanceID.NotFound");
+  context.reply_instances(World::instance("i-1"));
+  const auto seen = context.cloud->describe("i-1");
   ASSERT_TRUE(seen) << describe(seen.error());
   EXPECT_EQ(seen->address, "203.0.113.9");
-  world.http.reply_fault(400, "InvalidInstanceID.NotFound");
-  EXPECT_EQ(world.cloud->describe("i-1").error().kind, Kind::not_found) << "once seen, gone means gone";
+  context.http.reply_fault(400, "InvalidInstanceID.NotFound");
+  EXPECT_EQ(context.cloud->describe("i-1").error().kind, Kind::not_found) << "once seen, gone means gone";
 }
 
 TEST(Ec2Cloud, TerminatingAMachineNotVisibleYetDoesNotLeakIt) {
-  World world;
-  world.reply_rented("i-1");
-  ASSERT_TRUE(world.launch());
-  world.http.reply_fault(400, "InvalidInstanceID.NotFound");
-  world.http.reply(200, "<TerminateInstancesResponse/>");
-  EXPECT_TRUE(world.cloud->terminate("i-1"));
-  EXPECT_EQ(world.asked("Action=TerminateInstances"), 2U);
+  World context;
+  context.reply_rented("i-1");
+  ASSERT_TRUE(context.launch());
+  context.http.reply_fault(400, "InvalidInstanceID.NotFound");
+  context.http.reply(200, "<TerminateInstancesResponse/>");
+  EXPECT_TRUE(context.cloud->terminate("i-1"));
+  EXPECT_EQ(context.asked("Action=TerminateInstances"), 2U);
 }
 
 TEST(Ec2Cloud, AKeyNotVisibleYetDelaysTheLaunchOnly) {
-  World world;
-  world.http.reply(200, "<ImportKeyPairResponse/>");
-  ASSERT_TRUE(world.cloud->import_key("key", "ssh-ed25519 AAAA", {}));
-  world.http.reply_fault(400, "InvalidKeyPair.NotFound");
-  world.reply_rented("i-1");
-  EXPECT_TRUE(world.launch());
+  World context;
+  context.http.reply(200, "<ImportKeyPairResponse/>");
+  ASSERT_TRUE(context.cloud->import_key("key", "ssh-ed25519 AAAA", {}));
+  context.http.reply_fault(400, "InvalidKeyPair.NotFound");
+  context.reply_rented("i-1");
+  EXPECT_TRUE(context.launch());
 }
 
 TEST(Ec2Cloud, NotVisibleYetEndsAfterHalfAMinute) {
-  World world;
-  world.reply_rented("i-1");
-  ASSERT_TRUE(world.launch());
-  for (int i = 0; i < 100; ++i) world.http.reply_fault(400, "InvalidInstanceID.NotFound");
-  const auto start = world.clock.now;
-  EXPECT_FALSE(world.cloud->describe("i-1"));
-  EXPECT_LE(world.clock.now - start, 31'000);
+  World context;
+  context.reply_rented("i-1");
+  ASSERT_TRUE(context.launch());
+  for (int i = 0; i < 100; ++i) context.http.reply_fault(400, "InvalidInstanceID.NotFound");
+  const auto start = context.clock.now;
+  EXPECT_FALSE(context.cloud->describe("i-1"));
+  EXPECT_LE(context.clock.now - start, 31'000);
 }
 
 TEST(Ec2Cloud, AFailedLaunchSaysWhatAndWhy) {
-  World world;
-  world.http.reply_fault(500, "InsufficientInstanceCapacity", "We currently do not have sufficient capacity");
-  const auto failed = world.launch();
+  World context;
+  context.http.reply_fault(500, "InsufficientInstanceCapacity", "We currently do not have sufficient capacity");
+  const auto failed = context.launch();
   ASSERT_FALSE(failed);
   EXPECT_EQ(failed.error().kind, Kind::no_capacity);
   EXPECT_EQ(failed.error().what, "no capacity (InsufficientInstanceCapacity)");
-  EXPECT_EQ(world.http.asked.size(), 1U) << "the next offer is tried sooner than the same one again";
+  EXPECT_EQ(context.http.asked.size(), 1U) << "the next offer is tried sooner than the same one again";
 }
 
 TEST(Ec2Cloud, ALaunchWhoseAnswerIsLostIsRepeatedWithItsToken) {
-  World world;
-  world.http.reply_error(Kind::lost);
-  world.reply_rented("i-1");
-  EXPECT_TRUE(world.launch());
-  EXPECT_EQ(world.http.asked[0].body, world.http.asked[1].body);
+  World context;
+  context.http.reply_error(Kind::lost);
+  context.reply_rented("i-1");
+  EXPECT_TRUE(context.launch());
+  EXPECT_EQ(context.http.asked[0].body, context.http.asked[1].body);
 }
 
 TEST(Ec2Cloud, AServerThatIgnoresFiltersCannotMakeUsAdoptAnothersMachine) {
-  World world;
-  world.reply_instances(World::instance("i-9", "<clientToken>other</clientToken>"));
-  EXPECT_FALSE(world.cloud->find_by_token("mine").value());
-  world.reply_instances(
+  World context;
+  context.reply_instances(World::instance("i-9", "<clientToken>other</clientToken>"));
+  EXPECT_FALSE(context.cloud->find_by_token("mine").value());
+  context.reply_instances(
       World::instance("i-9", "<tagSet><item><key>ferry:run</key><value>theirs</value></item></tagSet>"));
-  EXPECT_TRUE(world.cloud->find_by_tag("ferry:run", "mine").value().empty());
+  EXPECT_TRUE(context.cloud->find_by_tag("ferry:run", "mine").value().empty());
 }
 
 TEST(Ec2Cloud, TagsAreMatchedLiterally) {
-  World world;
-  world.reply_instances("");
-  ASSERT_TRUE(world.cloud->find_by_tag("ferry:owner", "a*b?"));
-  EXPECT_NE(world.http.asked.at(0).body.find("Value.1=a%5C%2Ab%5C%3F"), std::string::npos);
+  World context;
+  context.reply_instances("");
+  ASSERT_TRUE(context.cloud->find_by_tag("ferry:owner", "a*b?"));
+  EXPECT_NE(context.http.asked.at(0).body.find("Value.1=a%5C%2Ab%5C%3F"), std::string::npos);
 }
 
 TEST(Ec2Cloud, TheSshPortComesFromItsTagWhenItIsAPort) {
   for (const auto& [tag, port] :
        std::map<std::string, int>{{"2222", 2222}, {"99999", 22}, {"x", 22}, {"-1", 22}}) {
-    World world;
-    world.reply_instances(World::instance(
+    World context;
+    context.reply_instances(World::instance(
         "i-1", "<tagSet><item><key>ferry:ssh-port</key><value>" + tag + "</value></item></tagSet>"));
-    EXPECT_EQ(world.cloud->describe("i-1").value().ssh_port, port) << tag;
+    EXPECT_EQ(context.cloud->describe("i-1").value().ssh_port, port) << tag;
   }
 }
 
@@ -153,51 +153,51 @@ constexpr const char* default_vpc =
     "<DescribeVpcsResponse><vpcSet><item><vpcId>vpc-1</vpcId></item></vpcSet></DescribeVpcsResponse>";
 
 TEST(Ec2Cloud, AGroupFoundOpenToOthersIsClosedToThem) {
-  World world;
-  world.http.reply(200, group(ssh_from("0.0.0.0/0") + ssh_from("203.0.113.7/32")));
-  world.http.reply(200, default_vpc);
-  world.http.reply(200, "<RevokeSecurityGroupIngressResponse/>");
-  ASSERT_TRUE(world.cloud->ensure_group("g", "203.0.113.7/32", {}));
-  EXPECT_EQ(world.asked("Action=AuthorizeSecurityGroupIngress"), 0U);
-  const auto& revoked = world.http.asked.back().body;
+  World context;
+  context.http.reply(200, group(ssh_from("0.0.0.0/0") + ssh_from("203.0.113.7/32")));
+  context.http.reply(200, default_vpc);
+  context.http.reply(200, "<RevokeSecurityGroupIngressResponse/>");
+  ASSERT_TRUE(context.cloud->ensure_group("g", "203.0.113.7/32", {}));
+  EXPECT_EQ(context.asked("Action=AuthorizeSecurityGroupIngress"), 0U);
+  const auto& revoked = context.http.asked.back().body;
   EXPECT_NE(revoked.find("Action=RevokeSecurityGroupIngress"), std::string::npos);
   EXPECT_NE(revoked.find("IpPermissions.1.IpRanges.1.CidrIp=0.0.0.0%2F0"), std::string::npos);
   EXPECT_EQ(revoked.find("203.0.113.7"), std::string::npos);
 }
 
 TEST(Ec2Cloud, AGroupMadeByAnotherProcessMeanwhileIsUsed) {
-  World world;
-  world.http.reply(200, "<DescribeSecurityGroupsResponse/>");
-  world.http.reply_fault(400, "InvalidGroup.Duplicate");
-  world.http.reply(200, group(ssh_from("203.0.113.7/32")));
-  world.http.reply(200, default_vpc);
-  const auto made = world.cloud->ensure_group("g", "203.0.113.7/32", {});
+  World context;
+  context.http.reply(200, "<DescribeSecurityGroupsResponse/>");
+  context.http.reply_fault(400, "InvalidGroup.Duplicate");
+  context.http.reply(200, group(ssh_from("203.0.113.7/32")));
+  context.http.reply(200, default_vpc);
+  const auto made = context.cloud->ensure_group("g", "203.0.113.7/32", {});
   ASSERT_TRUE(made) << describe(made.error());
   EXPECT_EQ(made->id, "sg-1");
 }
 
 TEST(Ec2Cloud, AnAccountWithoutDefaultVpcIsToldHowToMakeOne) {
-  World world;
-  world.http.reply(200, "<DescribeSecurityGroupsResponse/>");
-  world.http.reply_fault(400, "VPCIdNotSpecified");
-  const auto made = world.cloud->ensure_group("g", "203.0.113.7/32", {});
+  World context;
+  context.http.reply(200, "<DescribeSecurityGroupsResponse/>");
+  context.http.reply_fault(400, "VPCIdNotSpecified");
+  const auto made = context.cloud->ensure_group("g", "203.0.113.7/32", {});
   ASSERT_FALSE(made);
   EXPECT_NE(made.error().advice.find("create-default-vpc --region us-east-1"), std::string::npos);
 }
 
 TEST(Ec2Cloud, AGroupIsNeverOpenedToWhatIsNoAddress) {
-  World world;
+  World context;
   for (const char* bad :
        {" ", "0.0.0.0", "203.0.113.7/33", "203.0.113.256/32", "1.2.3/32", "a.b.c.d/32", "+1.2.3.4/8"}) {
-    EXPECT_EQ(world.cloud->ensure_group("g", bad, {}).error().kind, Kind::bad_input) << bad;
+    EXPECT_EQ(context.cloud->ensure_group("g", bad, {}).error().kind, Kind::bad_input) << bad;
   }
-  EXPECT_TRUE(world.http.asked.empty());
+  EXPECT_TRUE(context.http.asked.empty());
 }
 
 TEST(Ec2Cloud, AGroupStillInUseIsAConflict) {
-  World world;
-  world.http.reply_fault(400, "DependencyViolation");
-  EXPECT_EQ(world.cloud->delete_group("g").error().kind, Kind::conflict);
+  World context;
+  context.http.reply_fault(400, "DependencyViolation");
+  EXPECT_EQ(context.cloud->delete_group("g").error().kind, Kind::conflict);
 }
 
 TEST(Ec2Cloud, TheCallersAddressIsAskedOfAwsUnlessTheCloudIsHere) {
@@ -230,16 +230,16 @@ TEST(Images, TheHighestVersionOfAFrameworkIsTheNewestWhateverTheDayItWasBuilt) {
                    item("ami-00000002", "2.11", "2026-10-09T07:00:00Z") +
                    item("ami-00000003", "2.11", "2026-10-02T08:00:00Z") +
                    item("ami-00000004", "2.10", "2026-10-09T08:00:00Z") + "</imagesSet></DescribeImagesResponse>";
-  World world;
-  ImageWish wish{.type = "g5.xlarge", .arch = "x86_64", .gpu = true, .framework = "pytorch"};
-  world.http.reply(200, all);
-  EXPECT_EQ(world.cloud->newest_image(wish).value().id, "ami-00000002");
-  wish.image = {.flavour = "pytorch", .version = "2.10"};
-  world.http.reply(200, all);
-  EXPECT_EQ(world.cloud->newest_image(wish).value().id, "ami-00000004");
-  wish.image.version = "2.1";
-  for (int i = 0; i < 4; ++i) world.http.reply(200, all);
-  const auto error = world.cloud->newest_image(wish).error();
+  World context;
+  ImageQuery query{.type = "g5.xlarge", .arch = "x86_64", .gpu = true, .framework = "pytorch"};
+  context.http.reply(200, all);
+  EXPECT_EQ(context.cloud->newest_image(query).value().id, "ami-00000002");
+  query.image = {.flavour = "pytorch", .version = "2.10"};
+  context.http.reply(200, all);
+  EXPECT_EQ(context.cloud->newest_image(query).value().id, "ami-00000004");
+  query.image.version = "2.1";
+  for (int i = 0; i < 4; ++i) context.http.reply(200, all);
+  const auto error = context.cloud->newest_image(query).error();
   EXPECT_EQ(error.kind, Kind::not_found);
   EXPECT_THAT(error.why, testing::HasSubstr("with version 2.1"));
 }
@@ -250,23 +250,23 @@ TEST(Images, OneThatIsNotSupportedAnyMoreIsTakenOnlyWhereThereIsNoOtherAndSaysUn
       "<DescribeImagesResponse><imagesSet><item><imageId>ami-00000009</imageId><name>Deep Learning OSS Nvidia Driver "
       "AMI GPU PyTorch 2.4 (Ubuntu 22.04) 20240830</name><creationDate>2024-08-30T09:00:00.000Z</creationDate>"
       "<deprecationTime>2026-08-30T09:00:00.000Z</deprecationTime></item></imagesSet></DescribeImagesResponse>";
-  World world;
-  for (const auto& answer : {none, none, none, old}) world.http.reply(200, answer);
-  ImageWish wish{.type = "g5.xlarge", .arch = "x86_64", .gpu = true};
-  wish.image = {.flavour = "pytorch", .version = "2.4"};
-  const auto image = world.cloud->newest_image(wish);
+  World context;
+  for (const auto& answer : {none, none, none, old}) context.http.reply(200, answer);
+  ImageQuery query{.type = "g5.xlarge", .arch = "x86_64", .gpu = true};
+  query.image = {.flavour = "pytorch", .version = "2.4"};
+  const auto image = context.cloud->newest_image(query);
   ASSERT_TRUE(image) << describe(image.error());
   EXPECT_EQ(image->id, "ami-00000009");
   EXPECT_EQ(image->supported_until, "2026-08-30");
-  ASSERT_EQ(world.http.asked.size(), 4U);
+  ASSERT_EQ(context.http.asked.size(), 4U);
   for (std::size_t i = 0; i < 4; ++i)
-    EXPECT_EQ(world.http.asked[i].body.find("IncludeDeprecated=true") != std::string::npos, i >= 2) << i;
+    EXPECT_EQ(context.http.asked[i].body.find("IncludeDeprecated=true") != std::string::npos, i >= 2) << i;
 }
 
 TEST(Images, TheNewerUbuntuGoesFirstUnlessAnotherSystemIsAskedFor) {
-  const auto patterns = [](const ImageWish& wish) {
+  const auto patterns = [](const ImageQuery& query) {
     std::vector<std::string> out;
-    for (const auto& source : image_sources(wish)) out.push_back(source.pattern);
+    for (const auto& source : image_sources(query)) out.push_back(source.pattern);
     return out;
   };
   using testing::ElementsAre;
@@ -291,12 +291,12 @@ TEST(Images, TheNewerUbuntuGoesFirstUnlessAnotherSystemIsAskedFor) {
 }
 
 TEST(Images, ThereIsNoneWithTensorFlowSoTheBaseImageStandsForIt) {
-  const ImageWish base{.type = "g5.xlarge", .arch = "x86_64", .gpu = true};
-  auto wish = base;
-  wish.framework = "tensorflow";
-  EXPECT_EQ(image_sources(wish).at(0).pattern, image_sources(base).at(0).pattern);
-  wish.image.flavour = "tensorflow";
-  EXPECT_EQ(image_sources(wish).at(0).pattern, image_sources(base).at(0).pattern);
+  const ImageQuery base{.type = "g5.xlarge", .arch = "x86_64", .gpu = true};
+  auto query = base;
+  query.framework = "tensorflow";
+  EXPECT_EQ(image_sources(query).at(0).pattern, image_sources(base).at(0).pattern);
+  query.image.flavour = "tensorflow";
+  EXPECT_EQ(image_sources(query).at(0).pattern, image_sources(base).at(0).pattern);
 }
 
 TEST(Images, LoginUsersFollowTheName) {

@@ -39,12 +39,12 @@ TEST(ExpiryInARun, IsUnnoticedByTheCloudsUser) {
   const auto folder = person.home.path() / ".aws";
   person.write("config", "[default]\ncredential_process = sh " + (folder / "program").string() + " " +
                              (folder / "count").string() + "\n");
-  AwsWorld world;
-  world.region = "us-east-1";
-  world.endpoint_url = server.url();
-  world.credentials = aws::make_provider(person.surroundings(), os::system_clock());
-  const auto cloud = make_ec2_cloud(world, *person.http, os::system_clock());
-  const auto second = make_ec2_cloud(world, *person.http, os::system_clock());
+  AwsContext context;
+  context.region = "us-east-1";
+  context.endpoint_url = server.url();
+  context.credentials = aws::make_provider(person.surroundings(), os::system_clock());
+  const auto cloud = make_ec2_cloud(context, *person.http, os::system_clock());
+  const auto second = make_ec2_cloud(context, *person.http, os::system_clock());
   ASSERT_TRUE(cloud->describe("i-1"));
   good = 2;
   const auto after = cloud->describe("i-1");

@@ -1,4 +1,4 @@
-// A machine that the person has already, as a Cloud of one instance: it is never rented and never ended.
+// A machine that the user has already, as a Cloud of one instance: it is never rented and never ended.
 
 #include "cloud/cloud.h"
 
@@ -11,7 +11,7 @@ class HostCloud final : public Cloud {
 
   const std::string& region() const override { return host_; }
   Result<Identity> whoami() override { return Identity{"", host_}; }
-  Result<Image> newest_image(const ImageWish&) override { return not_rented(); }
+  Result<Image> newest_image(const ImageQuery&) override { return not_rented(); }
   Status import_key(const std::string&, const std::string&, const Tags&) override { return not_rented(); }
   Status delete_key(const std::string&) override { return {}; }
   Result<std::string> public_key(const std::string&) override { return not_rented(); }

@@ -99,9 +99,9 @@ constexpr System ubuntu_24{"ubuntu-24.04", "Ubuntu 24.04", "ubuntu-24.04"};
 constexpr System ubuntu_22{"ubuntu-22.04", "Ubuntu 22.04", "ubuntu-22.04"};
 constexpr System amazon_linux{"amazon-linux-2023", "Amazon Linux 2023", "amazon-linux-2023"};
 
-std::vector<System> systems_for(const ImageWish& wish, bool old_gpu) {
+std::vector<System> systems_for(const ImageQuery& query, bool old_gpu) {
   for (const auto& one : {ubuntu_24, ubuntu_22, amazon_linux}) {
-    if (wish.image.system == one.name) return {one};
+    if (query.image.system == one.name) return {one};
   }
   if (old_gpu) return {ubuntu_22};
   return {ubuntu_24, ubuntu_22};
@@ -124,18 +124,18 @@ ImageSource plain_image(const System& system, const std::string& arch) {
 
 }  // namespace
 
-std::vector<ImageSource> image_sources(const ImageWish& wish) {
-  const std::string family = wish.type.substr(0, wish.type.find('.'));
+std::vector<ImageSource> image_sources(const ImageQuery& query) {
+  const std::string family = query.type.substr(0, query.type.find('.'));
   const auto is_one_of = [&](std::initializer_list<std::string_view> families) {
     return std::find(families.begin(), families.end(), family) != families.end();
   };
   // docs.aws.amazon.com/dlami: NVIDIA's open driver needs Turing or newer, so V100 and older have the other.
   const bool old_gpu = is_one_of({"p2", "p3", "p3dn", "g3", "g3s"});
-  const bool is_arm = wish.arch == "arm64";
+  const bool is_arm = query.arch == "arm64";
   const std::string driver = old_gpu ? "Proprietary" : "OSS";
-  const auto systems = systems_for(wish, old_gpu);
+  const auto systems = systems_for(query, old_gpu);
   const auto parameter = [&](const std::string& kind, const System& system) {
-    return fmt::format("/aws/service/deeplearning/ami/{}/{}-{}/latest/ami-id", wish.arch, kind, system.in_parameters);
+    return fmt::format("/aws/service/deeplearning/ami/{}/{}-{}/latest/ami-id", query.arch, kind, system.in_parameters);
   };
   std::vector<ImageSource> base, framework, neuron, plain;
   for (const auto& system : systems) {
@@ -152,21 +152,21 @@ std::vector<ImageSource> image_sources(const ImageWish& wish) {
                                               driver, system.in_names)
                                 : fmt::format("Deep Learning {} Nvidia Driver AMI GPU PyTorch 2.* ({})*", driver,
                                               system.in_names),
-                         "PyTorch", wish.image.version});
+                         "PyTorch", query.image.version});
     neuron.push_back(
         {fmt::format("/aws/service/neuron/dlami/multi-framework/{}/latest/image_id", system.in_parameters),
          "amazon", fmt::format("Deep Learning AMI Neuron ({})*", system.in_names)});
-    plain.push_back(plain_image(system, wish.arch));
+    plain.push_back(plain_image(system, query.arch));
   }
   const auto then = [](std::vector<ImageSource> first, const std::vector<ImageSource>& others) {
     first.insert(first.end(), others.begin(), others.end());
     return first;
   };
-  if (wish.image.flavour == "pytorch") return framework;
-  if (wish.image.flavour == "base" || wish.image.flavour == "tensorflow") return base;
+  if (query.image.flavour == "pytorch") return framework;
+  if (query.image.flavour == "base" || query.image.flavour == "tensorflow") return base;
   if (is_one_of({"inf1", "inf2", "trn1", "trn1n", "trn2", "trn3"})) return neuron;
   if (is_one_of({"dl1"})) return then({{"", "amazon", "Deep Learning AMI Habana*Ubuntu*"}}, base);
-  if (wish.gpu) return wish.framework == "pytorch" ? then(framework, base) : base;
+  if (query.gpu) return query.framework == "pytorch" ? then(framework, base) : base;
   return then(plain, base);
 }
 
@@ -179,25 +179,25 @@ std::string login_user_of(std::string_view image_name) {
   return name.find("debian") != std::string::npos ? "admin" : "ubuntu";
 }
 
-Result<Image> newest_image(aws::Client& client, const ImageWish& wish) {
+Result<Image> newest_image(aws::Client& client, const ImageQuery& query) {
   const auto& region = client.config().region;
-  if (!wish.image.amis.empty()) return own_image(client, wish.image.amis);
-  const auto sources = image_sources(wish);
+  if (!query.image.amis.empty()) return own_image(client, query.image.amis);
+  const auto sources = image_sources(query);
   for (const auto& source : sources) {
     if (!source.parameter.empty()) {
       TRY_SET(published, "find the newest image", by_parameter(client, source));
       if (published) return *std::move(published);
     }
-    TRY_SET(named, "find the newest image", by_name(client, source, wish.arch, false));
+    TRY_SET(named, "find the newest image", by_name(client, source, query.arch, false));
     if (named) return *std::move(named);
   }
   // Better one that is no longer supported, which says so, than none.
   for (const auto& source : sources) {
-    TRY_SET(named, "find the newest image", by_name(client, source, wish.arch, true));
+    TRY_SET(named, "find the newest image", by_name(client, source, query.arch, true));
     if (named) return *std::move(named);
   }
   return fail(Kind::not_found,
-              "no " + std::string(wish.gpu ? "GPU " : "") + "image for " + wish.arch + " in " + region,
+              "no " + std::string(query.gpu ? "GPU " : "") + "image for " + query.arch + " in " + region,
               "looked for images named " + sources.front().pattern +
                   (sources.front().version.empty() ? "" : " with version " + sources.front().version),
               "choose another region, or name an image yourself: image_id: ami-…");

@@ -23,12 +23,12 @@ struct ImageSource {
 /// Best first. An empty parameter: only the name is known. Ubuntu 24.04 where the task names no system, then
 /// 22.04 (which gets patches until April 2027); for GPUs older than Turing, whose driver is another, 22.04 only.
 /// There is no current image with TensorFlow: the base image stands for it.
-std::vector<ImageSource> image_sources(const ImageWish& wish);
+std::vector<ImageSource> image_sources(const ImageQuery& query);
 
 /// "ubuntu", "ec2-user" or "admin" (Debian), by the image's name.
 std::string login_user_of(std::string_view image_name);
 
 /// The task's own, or the first that image_sources leads to; not_found names what was looked for.
-Result<Image> newest_image(aws::Client& client, const ImageWish& wish);
+Result<Image> newest_image(aws::Client& client, const ImageQuery& query);
 
 }  // namespace ferry::cloud

@@ -78,7 +78,7 @@ class SqliteLedger final : public Ledger {
               "UPDATE runs SET task_name = ?2, infra = ?3, task = ?4, workdir = ?5, home = ?6, outcome = ?7, "
               "exit_code = ?8, error = ?9, keep = ?10, outputs_home = ?11, train_start_ms = ?12, "
               "train_end_ms = ?13, ended_ms = ?14 WHERE name = ?1",
-              run.name, run.task_name, run.infra, dump_json(run.task), run.workdir, run.home,
+              run.name, run.task_name, run.infra, dump_json(run.task), run.workdir, run.output_dir,
               name(run.outcome), run.exit_code, run.error, run.keep, run.outputs_home, run.train_start_ms,
               run.train_end_ms, run.ended_ms));
       if (database_.changes() == 0) return no_such_run(run.name);
@@ -86,7 +86,7 @@ class SqliteLedger final : public Ledger {
     });
   }
 
-  Status note_intent(const Instance& it) override {
+  Status record_intent(const Instance& it) override {
     auto noted = write([&] { return insert_instance(it); });
     if (!noted && noted.error().kind == Kind::exists) {
       return fail(Kind::exists, "the launch token " + printable(it.token) + " is in the ledger already");
@@ -94,7 +94,7 @@ class SqliteLedger final : public Ledger {
     return noted;
   }
 
-  Status note_instance(const Instance& it) override {
+  Status record_instance(const Instance& it) override {
     return write([&]() -> Status {
       TRY("",
           database_.run(
@@ -108,7 +108,7 @@ class SqliteLedger final : public Ledger {
               "?22, identity = ?23, ssh_proxy = ?24, disk_type = ?25, disk_iops = ?26, disk_mib_per_s = ?27, "
               "running_ms = ?28, stopped_ms = ?29, paused_ms = ?30 "
               "WHERE token = ?1",
-              it.token, it.run, it.world, it.region, it.endpoint, it.id, it.type, it.zone, it.address,
+              it.token, it.run, it.provider, it.region, it.endpoint, it.id, it.type, it.zone, it.address,
               it.ssh_port, it.login_user, it.hourly.micros, name(it.state), it.launched_ms, it.released_ms,
               clock_.now_ms(), it.market, it.disk.gib, it.public_address, it.bytes_out, it.account,
               it.profile, it.identity, it.ssh_proxy, it.disk.type, it.disk.iops, it.disk.mib_per_s,
@@ -127,7 +127,7 @@ class SqliteLedger final : public Ledger {
                   read_instance);
   }
 
-  Status note_resource(const Resource& it) override {
+  Status record_resource(const Resource& it) override {
     return write([&] { return insert_resource(it); });
   }
   Status adopt(const Run& run, const Instance& instance, const std::vector<Resource>& resources) override {
@@ -177,13 +177,13 @@ class SqliteLedger final : public Ledger {
   Status insert_run(const Run& run) {
     const std::int64_t now = clock_.now_ms();
     return database_.run(insert("runs", run_columns), run.name, run.task_name, run.infra, dump_json(run.task),
-                         run.workdir, run.home, name(run.phase), name(run.outcome), run.exit_code, run.error,
+                         run.workdir, run.output_dir, name(run.phase), name(run.outcome), run.exit_code, run.error,
                          run.keep, run.outputs_home, run.created_ms ? run.created_ms : now,
                          run.phase_ms ? run.phase_ms : now, run.train_start_ms, run.train_end_ms, run.ended_ms);
   }
 
   Status insert_instance(const Instance& it) {
-    return database_.run(insert("instances", instance_columns), it.token, it.run, it.world, it.region,
+    return database_.run(insert("instances", instance_columns), it.token, it.run, it.provider, it.region,
                          it.endpoint, it.id, it.type, it.zone, it.address, it.ssh_port, it.login_user,
                          it.hourly.micros, name(it.state), it.intent_ms ? it.intent_ms : clock_.now_ms(),
                          it.launched_ms, it.released_ms, it.market, it.disk.gib, it.public_address,
@@ -194,7 +194,7 @@ class SqliteLedger final : public Ledger {
 
   Status insert_resource(const Resource& it) {
     return database_.run(
-        insert("resources", resource_columns) + " ON CONFLICT DO UPDATE SET released = excluded.released", it.run, it.world, it.region, it.endpoint, it.kind, it.name, it.released, it.account, it.profile);
+        insert("resources", resource_columns) + " ON CONFLICT DO UPDATE SET released = excluded.released", it.run, it.provider, it.region, it.endpoint, it.kind, it.name, it.released, it.account, it.profile);
   }
 
   Status insert_event(std::string_view run_name, std::string_view kind, const Json& data) {

@@ -57,7 +57,7 @@ struct Run {
   std::string infra;    ///< as task::show() writes it
   Json task;            ///< what is needed to go on with it; never a secret's value
   std::string workdir;  ///< absolute, on the laptop
-  std::string home;     ///< absolute folder where its outputs and log come home
+  std::string output_dir;     ///< absolute folder where its outputs and log come home
   Phase phase = Phase::checking;
   Outcome outcome = Outcome::none;
   std::optional<int> exit_code;  ///< the training's own; of one that was stopped never 0 (run/ending.h)
@@ -76,7 +76,7 @@ std::optional<Rent> rent_from(std::string_view name);
 struct Instance {
   std::string token;  ///< ClientToken; unique; noted before the call
   std::string run;
-  std::string world;  ///< "aws" or "rehearsal"
+  std::string provider;  ///< "aws" or "rehearsal"
   std::string region, endpoint;
   std::string id;  ///< empty until known
   std::string type, zone, address;
@@ -88,7 +88,7 @@ struct Instance {
   bool public_address = false;       ///< a public IPv4 address is billed too
   std::int64_t bytes_out = 0;        ///< outputs and logs that left the cloud
   std::string account, profile;  ///< AWS account that pays, and the profile it was rented with; see Resource
-  std::string identity;          ///< file of the person's own private key; empty: the run's own key
+  std::string identity;          ///< file of the user's own private key; empty: the run's own key
   std::string ssh_proxy;         ///< how ssh gets there (ssh::Target::proxy); empty: directly
   Rent state = Rent::intent;
   /// A moment given as 0 is filled in with now when `state` first needs it, and is kept by later notes that
@@ -106,14 +106,14 @@ inline constexpr Usd data_out_gb{90'000};  ///< beyond the first 100 GB of an ac
 /// An hour of each part of the instance; machine is 0 when its price is unknown.
 Rates rates_of(const Instance& instance);
 /// What an instance has cost: charge() for its time from launch to release, or to now, and for what of it it ran. Nothing when the machine's
-/// price is unknown. A machine of the person's own (world "ssh") costs nothing.
+/// price is unknown. A machine of the user's own (provider "ssh") costs nothing.
 std::optional<Bill> bill(const Instance& instance, std::int64_t now_ms);
 /// bill().total().
 std::optional<Usd> spent(const Instance& instance, std::int64_t now_ms);
 
 /// A key pair, security group or anything else made in a cloud for a run.
 struct Resource {
-  std::string run, world, region, endpoint, kind, name;
+  std::string run, provider, region, endpoint, kind, name;
   bool released = false;
   std::string account;  ///< AWS account number; empty: not known
   std::string profile;  ///< of the AWS settings files; empty: credentials were not from a profile
@@ -150,13 +150,13 @@ class Ledger {
   virtual Status update(const Run& run) = 0;
 
   /// Before the call that rents. Fails exists if the token was noted before.
-  virtual Status note_intent(const Instance& instance) = 0;
+  virtual Status record_intent(const Instance& instance) = 0;
   /// By token, all but intent_ms. Fails not_found without an intent.
-  virtual Status note_instance(const Instance& instance) = 0;
+  virtual Status record_instance(const Instance& instance) = 0;
   virtual Result<std::vector<Instance>> instances(std::string_view run) = 0;  ///< in order of intent
   virtual Result<std::vector<Instance>> unreleased() = 0;  ///< intent or live, of every run
   /// Inserts, or updates `released`.
-  virtual Status note_resource(const Resource& resource) = 0;
+  virtual Status record_resource(const Resource& resource) = 0;
   virtual Result<std::vector<Resource>> resources(std::string_view run) = 0;  ///< in order of making
   virtual Result<std::vector<Resource>> unreleased_resources() = 0;           ///< of every run
   /// Notes a machine that the ledger does not know, with a run for it and what was made for it: all or

@@ -41,9 +41,9 @@ TEST(LedgerProcesses, EightProcessesWriteHundredsOfTimesAndNothingIsLost) {
         Instance it;
         it.token = fmt::format("{}/{}", run.name, i);
         it.run = run.name;
-        if (!(*ledger)->note_intent(it)) return 3;
+        if (!(*ledger)->record_intent(it)) return 3;
         it.state = Rent::live;
-        if (!(*ledger)->note_instance(it)) return 4;
+        if (!(*ledger)->record_instance(it)) return 4;
         if (!(*ledger)->add_event("shared", "note", i)) return 5;
       }
       return 0;
@@ -90,7 +90,7 @@ int write_for_ever(const os::Path& file, int round, int acks) {
     Instance it;
     it.token = fmt::format("{}/{}", round, i);
     it.run = "a";
-    if (!(*ledger)->note_intent(it)) return 2;
+    if (!(*ledger)->record_intent(it)) return 2;
     if (!os::write_all(acks, it.token + "\n")) return 3;
   }
 }

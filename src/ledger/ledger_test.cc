@@ -24,14 +24,14 @@ class LedgerTest : public ::testing::Test {
     run.infra = "aws/us-east-1";
     run.task = Json{{"run", "python train.py"}};
     run.workdir = "/home/a/b";
-    run.home = "/home/a/runs";
+    run.output_dir = "/home/a/runs";
     return run;
   }
   static Instance some_instance(std::string token) {
     Instance it;
     it.token = std::move(token);
     it.run = "digits-7k2";
-    it.world = "aws";
+    it.provider = "aws";
     it.region = "us-east-1";
     it.type = "t3.medium";
     it.hourly = Usd{41'600};
@@ -169,8 +169,8 @@ TEST_F(LedgerTest, PhasesGoForwardOnlyAndEachMoveIsAnEvent) {
 TEST_F(LedgerTest, AnInstanceGoesFromIntentToLiveToReleased) {
   auto ledger = open();
   Instance it = some_instance("digits-7k2/1");
-  ASSERT_TRUE(ledger->note_intent(it));
-  EXPECT_EQ(ledger->note_intent(it).error().kind, Kind::exists);
+  ASSERT_TRUE(ledger->record_intent(it));
+  EXPECT_EQ(ledger->record_intent(it).error().kind, Kind::exists);
   const auto intended = clock.now;
   EXPECT_EQ(ledger->unreleased()->at(0).intent_ms, intended);
 
@@ -178,18 +178,18 @@ TEST_F(LedgerTest, AnInstanceGoesFromIntentToLiveToReleased) {
   const auto launched = clock.now;
   it.id = "i-0f3c";
   it.state = Rent::live;
-  ASSERT_TRUE(ledger->note_instance(it));
+  ASSERT_TRUE(ledger->record_instance(it));
   clock.advance(Millis(90'000));
   it.address = "127.0.0.9";
   it.disk = {.type = "io2", .gib = 40, .iops = 20'000, .mib_per_s = 7};
   it.running_ms = launched + 1;
   it.stopped_ms = launched + 2;
   it.paused_ms = 3;
-  ASSERT_TRUE(ledger->note_instance(it));  // says launched_ms = 0 again
+  ASSERT_TRUE(ledger->record_instance(it));  // says launched_ms = 0 again
   EXPECT_EQ(ledger->instances("digits-7k2")->at(0).launched_ms, launched);
 
   it.state = Rent::released;
-  ASSERT_TRUE(ledger->note_instance(it));
+  ASSERT_TRUE(ledger->record_instance(it));
   EXPECT_TRUE(ledger->unreleased()->empty());
   const auto back = ledger->instances("digits-7k2")->at(0);
   EXPECT_EQ(back.released_ms, clock.now);
@@ -205,7 +205,7 @@ TEST_F(LedgerTest, AnInstanceGoesFromIntentToLiveToReleased) {
   EXPECT_EQ(back.paused_ms, 3);
   EXPECT_EQ(spent(back, clock.now + 999'999),
             cost(Usd{41'600}, Seconds(60)) + cost(disk_hour(back.disk, "us-east-1"), Seconds(90)));
-  EXPECT_EQ(ledger->note_instance(some_instance("other")).error().kind, Kind::not_found);
+  EXPECT_EQ(ledger->record_instance(some_instance("other")).error().kind, Kind::not_found);
 }
 
 TEST(Spent, IsBilledByTheSecondAndAMinuteAtLeast) {
@@ -239,13 +239,13 @@ TEST(Spent, IsBilledByTheSecondAndAMinuteAtLeast) {
 TEST_F(LedgerTest, AResourceIsNotedOnceAndThenReleased) {
   auto ledger = open();
   Resource key{"a", "aws", "us-east-1", "", "key-pair", "ferry-a", false};
-  ASSERT_TRUE(ledger->note_resource(key));
-  ASSERT_TRUE(ledger->note_resource(key));
-  ASSERT_TRUE(ledger->note_resource({"b", "aws", "us-east-1", "", "key-pair", "ferry-a", false}));
+  ASSERT_TRUE(ledger->record_resource(key));
+  ASSERT_TRUE(ledger->record_resource(key));
+  ASSERT_TRUE(ledger->record_resource({"b", "aws", "us-east-1", "", "key-pair", "ferry-a", false}));
   EXPECT_EQ(ledger->resources("a")->size(), 1U);
   EXPECT_EQ(ledger->unreleased_resources()->size(), 2U);
   key.released = true;
-  ASSERT_TRUE(ledger->note_resource(key));
+  ASSERT_TRUE(ledger->record_resource(key));
   EXPECT_TRUE(ledger->resources("a")->at(0).released);
   ASSERT_EQ(ledger->unreleased_resources()->size(), 1U);
   EXPECT_EQ(ledger->unreleased_resources()->at(0).run, "b");
@@ -300,7 +300,7 @@ TEST_F(LedgerTest, AMachineIsAdoptedWithItsRunAsAWholeOrNotAtAll) {
   instance.run = "lost-1";
   instance.id = "i-1";
   instance.state = Rent::live;
-  const Resource key{.run = "lost-1", .world = "aws", .region = "us-east-1", .endpoint = "", .kind = "key-pair",
+  const Resource key{.run = "lost-1", .provider = "aws", .region = "us-east-1", .endpoint = "", .kind = "key-pair",
                      .name = "k", .released = false, .account = "", .profile = ""};
   ASSERT_TRUE(ledger->adopt(some_run("lost-1"), instance, {key}));
   EXPECT_EQ(ledger->instances("lost-1")->at(0).id, "i-1");

@@ -53,7 +53,7 @@ std::optional<Bill> bill(const Instance& instance, std::int64_t now_ms) {
   const bool over = instance.state == Rent::released && instance.released_ms > 0;
   const std::int64_t end = over ? instance.released_ms : now_ms;
   const Millis there(end - instance.launched_ms);
-  if (instance.world == "ssh") return charge({}, there);
+  if (instance.provider == "ssh") return charge({}, there);
   if (instance.hourly.micros <= 0) return std::nullopt;
   if (over && instance.running_ms == instance.released_ms) return charge(rates_of(instance), there, Millis(0));
   const auto from = std::max(instance.running_ms, instance.launched_ms);

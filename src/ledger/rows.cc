@@ -22,7 +22,7 @@ Result<Run> read_run(const Statement& row) {
   TRY_SET(task, "ledger, task of " + printable(run.name), parse_json(row.text(3)));
   run.task = std::move(task);
   run.workdir = row.text(4);
-  run.home = row.text(5);
+  run.output_dir = row.text(5);
   const auto phase = phase_from(row.text(6));
   if (!phase) return bad("phase", row.text(6), run.name);
   run.phase = *phase;
@@ -45,7 +45,7 @@ Result<Instance> read_instance(const Statement& row) {
   Instance instance;
   instance.token = row.text(0);
   instance.run = row.text(1);
-  instance.world = row.text(2);
+  instance.provider = row.text(2);
   instance.region = row.text(3);
   instance.endpoint = row.text(4);
   instance.id = row.text(5);
@@ -80,7 +80,7 @@ Result<Instance> read_instance(const Statement& row) {
 
 Result<Resource> read_resource(const Statement& row) {
   return Resource{.run = row.text(0),
-                  .world = row.text(1),
+                  .provider = row.text(1),
                   .region = row.text(2),
                   .endpoint = row.text(3),
                   .kind = row.text(4),

@@ -63,8 +63,8 @@ std::set<int> counts_of(const Ask& ask, const Catalog& catalog) {
 const InstanceType* next_larger(const Ask& ask, const Catalog& catalog) {
   const InstanceType* next = nullptr;
   for (const auto& type : catalog.types()) {
-    if (ask.sensible(type, catalog) && ask.accelerator_fits(type) && enough(type.vcpus, ask.wish->cpus) &&
-        enough(memory_of(type), ask.wish->memory) && enough(type.local_nvme_gb, ask.wish->local_disk) &&
+    if (ask.sensible(type, catalog) && ask.accelerator_fits(type) && enough(type.vcpus, ask.candidate->cpus) &&
+        enough(memory_of(type), ask.candidate->memory) && enough(type.local_nvme_gb, ask.candidate->local_disk) &&
         (!next || std::pair(type.vcpus, type.memory_mib) < std::pair(next->vcpus, next->memory_mib))) {
       next = &type;
     }
@@ -90,13 +90,13 @@ tl::unexpected<Error> nothing_fits(const Ask& ask, const Catalog& catalog) {
                 "a number without + is exact; write it with + (or pass --nearest) to take larger ones too",
                 std::string(no_such_hardware));
   }
-  if (ask.wish->local_disk && !ask.written) {
+  if (ask.candidate->local_disk && !ask.written) {
     return fail(Kind::not_found, what, "of the types without GPUs that are known none has disks inside",
                 "leave out local_disk, and write disk_size for a disk of that size");
   }
-  if (!ask.wish->arch.empty()) {
+  if (!ask.candidate->arch.empty()) {
     return fail(Kind::not_found, what,
-                fmt::format("of the types that are known none with {} fits", ask.wish->arch),
+                fmt::format("of the types that are known none with {} fits", ask.candidate->arch),
                 "leave out arch, or ask AWS for all its types: ferry catalog update");
   }
   return fail(Kind::not_found, what, "no type is that large", "ask for less");
@@ -105,17 +105,17 @@ tl::unexpected<Error> nothing_fits(const Ask& ask, const Catalog& catalog) {
 /// The field without which something would fit; empty if that is not one of the amounts.
 std::string_view odd_wish(const Ask& ask, const Catalog& catalog) {
   for (const std::string_view field : {"cpus", "memory", "local_disk", "arch"}) {
-    auto wish = *ask.wish;
-    if (field == "cpus") wish.cpus.reset();
-    if (field == "memory") wish.memory.reset();
-    if (field == "local_disk") wish.local_disk.reset();
-    if (field == "arch") wish.arch.clear();
+    auto candidate = *ask.candidate;
+    if (field == "cpus") candidate.cpus.reset();
+    if (field == "memory") candidate.memory.reset();
+    if (field == "local_disk") candidate.local_disk.reset();
+    if (field == "arch") candidate.arch.clear();
     Ask other = ask;
-    other.wish = &wish;
+    other.candidate = &candidate;
     const auto fits = [&](const InstanceType& type) {
       return other.fits(type) && other.sensible(type, catalog);
     };
-    if (ask.wish->places.contains(std::string(field)) && std::ranges::any_of(catalog.types(), fits))
+    if (ask.candidate->places.contains(std::string(field)) && std::ranges::any_of(catalog.types(), fits))
       return field;
   }
   return {};
@@ -137,21 +137,21 @@ Status check_retired(const Ask& ask, std::string_view what, std::string_view whe
                      int count, const Catalog& catalog, std::vector<std::string>& notes) {
   if (when.empty()) return {};
   const auto error = gone(what, when, accelerator, count, catalog);
-  if (!ask.wish->infra || ask.wish->infra->world != task::World::rehearsal)
+  if (!ask.candidate->infra || ask.candidate->infra->provider != task::Provider::rehearsal)
     return ask.refuse(ask.type ? "instance_type" : "", error);
   notes.push_back(fmt::format("only rehearsed: {} ({}); {}", error.what, error.why, error.advice));
   return {};
 }
 
-/// One wish with each of its accelerators.
+/// One candidate with each of its accelerators.
 void add_asks(const Ask& form, const Catalog& catalog, std::vector<Ask>& asks, std::vector<Error>& errors,
               std::vector<std::string>& notes) {
   Ask ask = form;
-  if (!ask.wish->instance_type.empty()) {
-    ask.type = catalog.find(lower(ask.wish->instance_type));
+  if (!ask.candidate->instance_type.empty()) {
+    ask.type = catalog.find(lower(ask.candidate->instance_type));
     if (!ask.type) {
       errors.push_back(
-          ask.refuse("instance_type", unknown_type(ask.wish->instance_type, catalog).value()).value());
+          ask.refuse("instance_type", unknown_type(ask.candidate->instance_type, catalog).value()).value());
       return;
     }
     const auto& type = *ask.type;
@@ -160,7 +160,7 @@ void add_asks(const Ask& form, const Catalog& catalog, std::vector<Ask>& asks, s
     if (!there) return errors.push_back(there.error());
     if (const auto line = doubt(type.name); !line.empty()) notes.emplace_back(line);
   }
-  const auto& accelerators = ask.wish->accelerators;
+  const auto& accelerators = ask.candidate->accelerators;
   if (accelerators.choices.empty()) asks.push_back(ask);
   for (std::size_t i = 0; i < accelerators.choices.size(); ++i) {
     ask.written = &accelerators.choices[i];
@@ -193,7 +193,7 @@ std::string show(const InstanceType& type) {
 }
 
 bool Ask::nothing() const {
-  return !type && !written && !wish->cpus && !wish->memory && !wish->local_disk && wish->arch.empty();
+  return !type && !written && !candidate->cpus && !candidate->memory && !candidate->local_disk && candidate->arch.empty();
 }
 
 bool Ask::accelerator_fits(const InstanceType& one) const {
@@ -201,17 +201,17 @@ bool Ask::accelerator_fits(const InstanceType& one) const {
 }
 
 bool Ask::fits(const InstanceType& one) const {
-  return accelerator_fits(one) && meets(one.vcpus, wish->cpus) && meets(memory_of(one), wish->memory) &&
-         meets(one.local_nvme_gb, wish->local_disk) && (wish->arch.empty() || one.arch == wish->arch);
+  return accelerator_fits(one) && meets(one.vcpus, candidate->cpus) && meets(memory_of(one), candidate->memory) &&
+         meets(one.local_nvme_gb, candidate->local_disk) && (candidate->arch.empty() || one.arch == candidate->arch);
 }
 
 bool Ask::sensible(const InstanceType& one, const Catalog& catalog) const {
   // By its name it can only have come here for a rehearsal.
   if (accelerator.name.empty() && !retired(one.name).empty()) return false;
-  const bool own_arch = one.arch == (wish->arch.empty() ? "x86_64" : wish->arch);
+  const bool own_arch = one.arch == (candidate->arch.empty() ? "x86_64" : candidate->arch);
   if (!written) {
     const bool roomy = one.memory_mib >= std::max(4 * gib, one.vcpus * 2 * gib);
-    return one.accelerator.empty() && own_arch && (roomy || wish->memory);
+    return one.accelerator.empty() && own_arch && (roomy || candidate->memory);
   }
   if (own_arch && !is_slice(one)) return true;
   if (accelerator.name.empty()) return false;
@@ -224,34 +224,34 @@ bool Ask::sensible(const InstanceType& one, const Catalog& catalog) const {
 std::string Ask::text() const {
   std::vector<std::string> parts;
   if (written) parts.push_back(fmt::format("{} ×{}", written->name, written->count));
-  if (wish->cpus) parts.push_back(shown(*wish->cpus) + " vCPU");
-  if (wish->memory) parts.push_back(shown(*wish->memory) + " GiB");
-  if (wish->local_disk) parts.push_back(shown(*wish->local_disk) + " GB of disk inside");
-  if (!wish->arch.empty()) parts.push_back("arch " + wish->arch);
+  if (candidate->cpus) parts.push_back(shown(*candidate->cpus) + " vCPU");
+  if (candidate->memory) parts.push_back(shown(*candidate->memory) + " GiB");
+  if (candidate->local_disk) parts.push_back(shown(*candidate->local_disk) + " GB of disk inside");
+  if (!candidate->arch.empty()) parts.push_back("arch " + candidate->arch);
   return join(parts, ", ");
 }
 
 tl::unexpected<Error> Ask::refuse(std::string_view field, Error error) const {
   const auto place = [&](std::string_view name) {
-    const auto found = wish->places.find(std::string(name));
-    return found == wish->places.end() ? std::string() : found->second;
+    const auto found = candidate->places.find(std::string(name));
+    return found == candidate->places.end() ? std::string() : found->second;
   };
   auto at = place(field);
   if (at.empty() && written) return fail(written->at, std::move(error));
   if (at.empty()) at = place("instance_type");
-  return fail(at.empty() ? wish->at : at, std::move(error));
+  return fail(at.empty() ? candidate->at : at, std::move(error));
 }
 
 Result<std::vector<Ask>> asks_of(const task::Task& task, const Catalog& catalog,
                                  std::vector<std::string>& notes) {
   std::vector<Ask> asks;
   std::vector<Error> errors;
-  const auto wishes = task.wishes();
-  for (std::size_t i = 0; i < wishes.size(); ++i) {
+  const auto candidates = task.all_candidates();
+  for (std::size_t i = 0; i < candidates.size(); ++i) {
     Ask form;
-    form.wish = &wishes[i];
+    form.candidate = &candidates[i];
     form.number = i;
-    form.market = wishes[i].use_spot ? Market::spot : Market::on_demand;
+    form.market = candidates[i].use_spot ? Market::spot : Market::on_demand;
     if (task.ordered && !asks.empty()) form.group = asks.back().group + 1;
     add_asks(form, catalog, asks, errors, notes);
   }

@@ -12,20 +12,20 @@
 
 namespace ferry::plan {
 
-/// One of a task's wishes with one of its accelerators.
+/// One of a task's candidates with one of its accelerators.
 struct Ask {
-  const task::Resources* wish = nullptr;
-  std::size_t number = 0;                      ///< of the wish among task.wishes()
+  const task::Resources* candidate = nullptr;
+  std::size_t number = 0;                      ///< of the candidate among task.all_candidates()
   const task::Accelerator* written = nullptr;  ///< nothing: none asked for
   Wanted accelerator;                          ///< what `written` means
-  const InstanceType* type = nullptr;          ///< the one that the wish names
+  const InstanceType* type = nullptr;          ///< the one that the candidate names
   std::uint32_t group = 0;                     ///< offers of a lower group go first
   Market market = Market::on_demand;
   Usd address;  ///< an hour of it
 
   /// An hour of the root disk there.
   Usd disk(std::string_view region) const {
-    return disk_hour(disk_of(wish->disk_tier, wish->disk_gib), region);
+    return disk_hour(disk_of(candidate->disk_tier, candidate->disk_gib), region);
   }
   /// An hour of all that is billed beside the machine there.
   Usd beside(std::string_view region) const { return disk(region) + address; }
@@ -38,7 +38,7 @@ struct Ask {
   /// "A10G ×1, 4+ vCPU"
   std::string text() const;
   /// `error`, with the place in front where `field` stands in the task file; if it does not, that of the
-  /// accelerator or the whole wish.
+  /// accelerator or the whole candidate.
   tl::unexpected<Error> refuse(std::string_view field, Error error) const;
 };
 

@@ -2,7 +2,7 @@
 // says what must come of it:
 //   # planned: TYPE [spot] [REGION] [; told: FIELD, FIELD]
 //   # refused: LINE: words of the reason
-// `told` are the fields about which there is a line for the person, no others.
+// `told` are the fields about which there is a line for the user, no others.
 
 #include <fmt/format.h>
 #include <gtest/gtest.h>

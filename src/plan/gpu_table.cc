@@ -11,7 +11,7 @@
 namespace ferry::plan {
 namespace {
 
-/// What a person may mean by a name in the table, the narrowest first.
+/// What a user may mean by a name in the table, the narrowest first.
 std::vector<const InstanceType*> named(const Catalog& catalog, std::string_view name, int count) {
   const auto chosen = [&](auto&& wanted) {
     std::vector<const InstanceType*> out;

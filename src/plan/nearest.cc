@@ -67,7 +67,7 @@ Usd lowest(const InstanceType& type, const Catalog& catalog) {
 
 bool same(const Near& a, const Near& b) { return a.accelerator == b.accelerator && a.count == b.count; }
 
-std::vector<task::Resources*> wishes_of(task::Task& task) {
+std::vector<task::Resources*> candidates_of(task::Task& task) {
   std::vector<task::Resources*> out;
   if (task.candidates.empty()) out.push_back(&task.resources);
   for (auto& one : task.candidates) out.push_back(&one);
@@ -192,20 +192,20 @@ std::vector<std::string> take_nearest(task::Task& task, const Catalog& catalog) 
   const auto missing = [&] {
     // A rehearsal has what AWS rents out no more, but who takes the nearest rehearses what would be rented.
     auto rented = task;
-    for (auto* wish : wishes_of(rented))
-      if (wish->infra && wish->infra->world == task::World::rehearsal) wish->infra.reset();
+    for (auto* candidate : candidates_of(rented))
+      if (candidate->infra && candidate->infra->provider == task::Provider::rehearsal) candidate->infra.reset();
     const auto exists = hardware_exists(rented, catalog);
     return !exists && exists.error().code == no_such_hardware;
   };
   if (!missing()) return told;
-  for (auto* wish : wishes_of(task)) {
-    const auto* type = catalog.find(lower(wish->instance_type));
+  for (auto* candidate : candidates_of(task)) {
+    const auto* type = catalog.find(lower(candidate->instance_type));
     if (type && !retired(type->name).empty()) {
-      if (wish->accelerators.choices.empty())
-        wish->accelerators.choices.push_back({.name = type->accelerator, .count = type->accelerator_count});
-      wish->instance_type.clear();
+      if (candidate->accelerators.choices.empty())
+        candidate->accelerators.choices.push_back({.name = type->accelerator, .count = type->accelerator_count});
+      candidate->instance_type.clear();
     }
-    for (auto& one : wish->accelerators.choices) {
+    for (auto& one : candidate->accelerators.choices) {
       const auto near = nearest_to(one.name, one.count, catalog);
       if (near.empty()) continue;
       told.push_back(fmt::format("{}:{} → {}", printable(one.name), one.count, show(std::span(near).first(1))));
@@ -214,12 +214,12 @@ std::vector<std::string> take_nearest(task::Task& task, const Catalog& catalog) 
     }
   }
   if (!missing()) return told;
-  for (auto* wish : wishes_of(task)) {
-    for (auto* amount : {&wish->cpus, &wish->memory}) {
+  for (auto* candidate : candidates_of(task)) {
+    for (auto* amount : {&candidate->cpus, &candidate->memory}) {
       if (!*amount || (*amount)->at_least) continue;
       (*amount)->at_least = true;
       told.push_back(fmt::format("{} → {}+ ({})", (*amount)->value, (*amount)->value,
-                                 amount == &wish->cpus ? "vCPU" : "GiB of memory"));
+                                 amount == &candidate->cpus ? "vCPU" : "GiB of memory"));
     }
   }
   return told;

@@ -56,18 +56,18 @@ TEST(Nearest, WhatAwsHasRetiredIsSaidWithItsDateAndWhatReplacesIt) {
 }
 
 TEST(Nearest, WhatIsRetiredIsNeverChosenUnasked) {
-  for (const char* wish : {"accelerators: 16GB+", "accelerators: '16GB+:8'", "accelerators: '12GB+:16'"}) {
-    const auto ranking = rank(wanting(wish), Catalog::builtin(), {.home_region = "us-east-1"});
+  for (const char* candidate : {"accelerators: 16GB+", "accelerators: '16GB+:8'", "accelerators: '12GB+:16'"}) {
+    const auto ranking = rank(wanting(candidate), Catalog::builtin(), {.home_region = "us-east-1"});
     if (!ranking) continue;
     for (const auto& offer : ranking->offers) EXPECT_EQ(retired(offer.type.name), "") << offer.type.name;
   }
 }
 
 TEST(Nearest, WhatIsRetiredCanStillBeRehearsedWithAWordAboutIt) {
-  for (const char* wish : {"infra: rehearsal, accelerators: V100", "infra: rehearsal, instance_type: p3.2xlarge"}) {
-    EXPECT_TRUE(hardware_exists(wanting(wish), Catalog::builtin()));
+  for (const char* candidate : {"infra: rehearsal, accelerators: V100", "infra: rehearsal, instance_type: p3.2xlarge"}) {
+    EXPECT_TRUE(hardware_exists(wanting(candidate), Catalog::builtin()));
     const auto ranking =
-        rank(wanting(wish), Catalog::builtin(), {.home_region = "us-east-1", .rehearsal = true});
+        rank(wanting(candidate), Catalog::builtin(), {.home_region = "us-east-1", .rehearsal = true});
     ASSERT_TRUE(ranking) << describe(ranking.error());
     EXPECT_EQ(ranking->offers.front().type.name, "p3.2xlarge");
     ASSERT_EQ(ranking->notes.size(), 1U);
@@ -77,9 +77,9 @@ TEST(Nearest, WhatIsRetiredCanStillBeRehearsedWithAWordAboutIt) {
 }
 
 TEST(Nearest, WhoTakesTheNearestRehearsesWhatWouldBeRented) {
-  for (const char* wish : {"infra: rehearsal, accelerators: V100", "infra: rehearsal, instance_type: p3.2xlarge"}) {
-    auto task = wanting(wish);
-    EXPECT_EQ(take_nearest(task, Catalog::builtin()).size(), 1U) << wish;
+  for (const char* candidate : {"infra: rehearsal, accelerators: V100", "infra: rehearsal, instance_type: p3.2xlarge"}) {
+    auto task = wanting(candidate);
+    EXPECT_EQ(take_nearest(task, Catalog::builtin()).size(), 1U) << candidate;
     EXPECT_EQ(task.resources.accelerators.choices.front().name, "A10G");
   }
 }

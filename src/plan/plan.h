@@ -155,8 +155,8 @@ struct Offer {
   std::optional<Usd> dearest;
   Usd disk, address;         ///< an hour of what is billed beside the machine
   std::optional<Usd> total;  ///< of the whole task, where its duration is known
-  std::size_t wish = 0;      ///< which of task.wishes() it satisfies: image, disk and labels are that one's
-  std::size_t ask = 0;       ///< the same for every offer of one wish with one of its accelerators
+  std::size_t candidate = 0;      ///< which of task.all_candidates() it satisfies: image, disk and labels are that one's
+  std::size_t ask = 0;       ///< the same for every offer of one candidate with one of its accelerators
   std::string reason;        ///< why it stands where it stands, for people
   std::string not_taken;     ///< why it is not taken even when better ones cannot be had; empty: it is. For
                              ///< people; rank() leaves it empty, whoever knows the terms of a run says it
@@ -194,14 +194,14 @@ struct Ranking {
   std::size_t considered = 0;      ///< offers that satisfy the task, also those beyond `most`
 };
 
-/// Every offer that satisfies one of the task's wishes, cheapest first (ties: fewer vCPU, then name, region,
-/// zone); where candidates or accelerators are ordered, by that order first. A wish with use_spot has spot
+/// Every offer that satisfies one of the task's candidates, cheapest first (ties: fewer vCPU, then name, region,
+/// zone); where candidates or accelerators are ordered, by that order first. A candidate with use_spot has spot
 /// offers only, one without only on-demand ones. There is one offer a zone where the zones are known.
 ///
 /// An offer without a price is only there when the task names the instance type, and sets neither a budget
 /// nor max_hourly_cost. Only when named (by type, by arch, or by an accelerator that nothing else has) are
 /// there arm64 machines and machines with a slice of a GPU; accelerators only when one is asked for. Where no
-/// memory is asked for, machines without accelerators have at least 4 GiB and 2 GiB a vCPU. Without any wish
+/// memory is asked for, machines without accelerators have at least 4 GiB and 2 GiB a vCPU. Without any candidate
 /// for the machine, the answer begins with the small general one (t3.medium).
 ///
 /// Accelerators are named as people write them: `a10g`, `A100-80GB`, `V100-32GB`, `nvidia-tesla-t4`; or by
@@ -209,7 +209,7 @@ struct Ranking {
 /// task's budget, disk and address included, is left out. A disk counts as far as the task says its size: the
 /// size of an image's own is not known here. No address is counted where the task wants none.
 ///
-/// Fails not_found, saying which wish excludes what and naming the nearest alternatives, when nothing can
+/// Fails not_found, saying which candidate excludes what and naming the nearest alternatives, when nothing can
 /// satisfy it; bad_input for an unknown type, GPU or region. The text begins with the place in the task file.
 Result<Ranking> rank(const task::Task& task, const Catalog& catalog, const RankOptions& options);
 

@@ -118,7 +118,7 @@ TEST(Rank, OrderedCandidatesAndListsKeepTheirOrderAndSetsGoByPrice) {
   EXPECT_THAT(lines(ranking),
               ElementsAre("big.gpu us-east-1 $1.80", "plain us-east-1 $0.0500", "gpu us-east-1a $0.8000",
                           "gpu us-east-1b $0.8000", "gpu us-east-1c $0.8000"));
-  EXPECT_EQ(ranking->offers[2].wish, 2U);
+  EXPECT_EQ(ranking->offers[2].candidate, 2U);
   EXPECT_EQ(ranking->offers[0].reason, "the task names big.gpu for the task's 1st choice");
   EXPECT_EQ(ranking->offers[2].reason, "cheapest with T4 ×1, 4 vCPU for the task's 3rd choice");
   EXPECT_EQ(first("accelerators: ['L4:1', 'T4:1']"), "g6.xlarge");
@@ -214,7 +214,7 @@ TEST(Rank, OffersOfOneWishWithOneAcceleratorBelongTogether) {
   std::set<std::size_t> asks;
   for (const auto& offer : ranking->offers) {
     asks.insert(offer.ask);
-    EXPECT_EQ(offer.ask, offer.wish);
+    EXPECT_EQ(offer.ask, offer.candidate);
   }
   EXPECT_EQ(asks.size(), 3U);
 }

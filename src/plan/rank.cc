@@ -89,31 +89,31 @@ class Ranker {
     if (ask.market == Market::spot) {
       // EC2's own limit for spot is the on-demand price; max_hourly_cost is passed on as a lower one.
       cap = price_in(rows, Market::on_demand).price;
-      if (const auto& own = ask.wish->max_hourly_cost; own && (!cap.micros || *own < cap)) cap = *own;
+      if (const auto& own = ask.candidate->max_hourly_cost; own && (!cap.micros || *own < cap)) cap = *own;
       if (cap.micros) cap = std::max(cap, price);
     }
     return cap.micros ? cap + credits(type) : Usd{};
   }
 
   bool rehearsing(const Ask& ask) const {
-    return options_.rehearsal || (ask.wish->infra && ask.wish->infra->world == task::World::rehearsal);
+    return options_.rehearsal || (ask.candidate->infra && ask.candidate->infra->provider == task::Provider::rehearsal);
   }
 
   /// A named type may be rented without a known price, unless a limit on the price could not be kept.
   bool takes_unpriced(const Ask& ask) const {
-    return rehearsing(ask) || (ask.type && !ask.wish->max_hourly_cost && !task_.budget);
+    return rehearsing(ask) || (ask.type && !ask.candidate->max_hourly_cost && !task_.budget);
   }
 
   /// Where to look. Fails when the task's image is not there.
   Result<std::vector<std::string>> regions_of(const Ask& ask) {
     if (rehearsing(ask)) return std::vector{options_.home_region};
-    const auto infra = ask.wish->infra.value_or(task::Infra{});
-    if (infra.world == task::World::ssh) {
+    const auto infra = ask.candidate->infra.value_or(task::Infra{});
+    if (infra.provider == task::Provider::ssh) {
       return ask.refuse("infra", fail(Kind::bad_input, "a machine that is there already needs no plan", {},
                                       "write infra: aws to rent one")
                                      .value());
     }
-    const auto& amis = ask.wish->image.amis;
+    const auto& amis = ask.candidate->image.amis;
     const bool everywhere =
         infra.region.empty() && (infra.any_region || options_.all_regions || options_.home_region.empty());
     const bool by_image = !amis.empty() && !amis.contains("");
@@ -139,9 +139,9 @@ class Ranker {
 
   /// A zone that the region does not have, where its zones are known.
   Status check_zone(const Ask& ask) const {
-    if (rehearsing(ask) || !ask.wish->infra || ask.wish->infra->zone.empty()) return {};
-    const auto& region = ask.wish->infra->region;
-    const auto& zone = ask.wish->infra->zone;
+    if (rehearsing(ask) || !ask.candidate->infra || ask.candidate->infra->zone.empty()) return {};
+    const auto& region = ask.candidate->infra->region;
+    const auto& zone = ask.candidate->infra->zone;
     const auto number = catalog_.number(region);
     std::set<std::string> zones;
     for (const auto& type : catalog_.types()) {
@@ -185,7 +185,7 @@ class Ranker {
   /// One line for each zone that is known, or one for the region.
   void add_places(const Ask& ask, const InstanceType& type, std::uint32_t region,
                   std::span<const Catalog::Row> rows, bool only, Refused& refused) {
-    const auto zone = ask.wish->infra ? std::string_view(ask.wish->infra->zone) : std::string_view();
+    const auto zone = ask.candidate->infra ? std::string_view(ask.candidate->infra->zone) : std::string_view();
     if (rows.empty() && !(only && takes_unpriced(ask))) {
       ++refused.unpriced;
       return;
@@ -208,7 +208,7 @@ class Ranker {
       ++refused.unpriced;
       return;
     }
-    if (price.micros && ask.wish->max_hourly_cost && price > *ask.wish->max_hourly_cost) {
+    if (price.micros && ask.candidate->max_hourly_cost && price > *ask.candidate->max_hourly_cost) {
       ++refused.too_dear;
       return refused.note(price, type, regions_[region]);
     }
@@ -269,8 +269,8 @@ class Ranker {
     offer.type = *line.type;
     offer.region = regions_[line.region];
     offer.zone = line.zone ? catalog_.name(line.zone) : std::string();
-    if (!line.zone && line.ask->wish->infra && !rehearsing(*line.ask))
-      offer.zone = line.ask->wish->infra->zone;
+    if (!line.zone && line.ask->candidate->infra && !rehearsing(*line.ask))
+      offer.zone = line.ask->candidate->infra->zone;
     offer.market = line.ask->market;
     offer.hourly = line.known.price.micros ? std::optional(line.known.price) : std::nullopt;
     offer.price_date = offer.hourly ? catalog_.name(line.known.date) : std::string();
@@ -279,7 +279,7 @@ class Ranker {
     offer.disk = line.ask->disk(offer.region);
     offer.address = line.ask->address;
     offer.total = offer.hourly && duration_ ? std::optional(cost(*offer.rate(), *duration_)) : std::nullopt;
-    offer.wish = line.ask->number;
+    offer.candidate = line.ask->number;
     offer.ask = static_cast<std::size_t>(line.ask - asks_.data());
   }
 

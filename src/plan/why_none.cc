@@ -31,10 +31,10 @@ std::string amount(Usd money) {
 
 Status WhyNone::tell(const Ask& ask, Types types, Regions regions, const Refused& refused) const {
   if (refused.least) {
-    const bool by_cap = ask.wish->max_hourly_cost && *refused.least > *ask.wish->max_hourly_cost;
+    const bool by_cap = ask.candidate->max_hourly_cost && *refused.least > *ask.candidate->max_hourly_cost;
     return ask.refuse(by_cap ? "max_hourly_cost" : "", too_dear(ask, types, regions, refused));
   }
-  const bool zone = ask.wish->infra && !ask.wish->infra->zone.empty();
+  const bool zone = ask.candidate->infra && !ask.candidate->infra->zone.empty();
   if (zone && !refused.unpriced) return ask.refuse("infra", not_in_zone(ask, types));
   const bool odd_region = regions.size() == 1 && !among(all_regions, regions[0]);
   const auto* field = odd_region ? "infra" : ask.market == Market::spot ? "use_spot" : "";
@@ -54,12 +54,12 @@ WhyNone::Lowest WhyNone::lowest(Types types, Market market, Regions regions) con
 
 bool WhyNone::allowed(const Ask& ask, const Lowest& lowest) const {
   const auto& [price, region] = lowest;
-  return price.micros && (!ask.wish->max_hourly_cost || price <= *ask.wish->max_hourly_cost) &&
+  return price.micros && (!ask.candidate->max_hourly_cost || price <= *ask.candidate->max_hourly_cost) &&
          (!duration || !task.budget || cost(price + ask.beside(region), *duration) <= *task.budget);
 }
 
 Error WhyNone::not_in_zone(const Ask& ask, Types types) const {
-  const auto& infra = *ask.wish->infra;
+  const auto& infra = *ask.candidate->infra;
   std::set<std::string> zones;
   for (const auto* type : types) {
     for (auto& zone : catalog.zones(type->name, infra.region)) zones.insert(std::move(zone));
@@ -74,9 +74,9 @@ Error WhyNone::not_in_zone(const Ask& ask, Types types) const {
 
 Error WhyNone::too_dear(const Ask& ask, Types types, Regions regions, const Refused& refused) const {
   const auto least = *refused.least;
-  const bool by_cap = ask.wish->max_hourly_cost && least > *ask.wish->max_hourly_cost;
+  const bool by_cap = ask.candidate->max_hourly_cost && least > *ask.candidate->max_hourly_cost;
   const auto what = by_cap ? fmt::format("{} exists only at {}/h and more; max_hourly_cost is {}",
-                                         subject(ask), show(least), amount(*ask.wish->max_hourly_cost))
+                                         subject(ask), show(least), amount(*ask.candidate->max_hourly_cost))
                            : fmt::format("{} costs {} and more for {}; the budget is {}", subject(ask),
                                          show(cost(least + ask.beside(refused.least_region), *duration)),
                                          show_duration(*duration), amount(*task.budget));
@@ -118,7 +118,7 @@ Error WhyNone::no_price(const Ask& ask, Types types, Regions regions) const {
     ways.push_back(fmt::format("use_spot: false costs {}/h in {}", show(other.price), other.region));
   if (ask.type && task.budget) {
     ways.emplace_back("leave out budget, which cannot be kept without a price");
-  } else if (ask.type && ask.wish->max_hourly_cost) {
+  } else if (ask.type && ask.candidate->max_hourly_cost) {
     ways.emplace_back("leave out max_hourly_cost, which cannot be compared with an unknown price");
   } else if (ask.type) {
     ways.emplace_back("name a region, as in infra: aws/us-east-1");

@@ -20,10 +20,10 @@ os::Path at_home(const std::string& file) {
 
 /// Where the private half of a key pair usually lies.
 std::vector<os::Path> usual_files(const std::string& key_name) {
-  const auto folder = os::home_dir() / ".ssh";
+  const auto run_dir = os::home_dir() / ".ssh";
   std::vector<os::Path> files;
-  if (key_name.find('/') == std::string::npos) files = {folder / key_name, folder / (key_name + ".pem")};
-  for (const char* name : {"id_ed25519", "id_rsa", "id_ecdsa"}) files.push_back(folder / name);
+  if (key_name.find('/') == std::string::npos) files = {run_dir / key_name, run_dir / (key_name + ".pem")};
+  for (const char* name : {"id_ed25519", "id_rsa", "id_ecdsa"}) files.push_back(run_dir / name);
   return files;
 }
 
@@ -56,7 +56,7 @@ bool is_instance_id(std::string_view text) {
          digits.find_first_not_of("0123456789abcdef") == std::string_view::npos;
 }
 
-Result<Access> prepare_key(const Folder& folder, const ledger::Run& run, const task::AwsSettings& settings) {
+Result<Access> prepare_key(const RunDir& run_dir, const ledger::Run& run, const task::AwsSettings& settings) {
   Access access;
   access.key_name = settings.key_name;
   if (!settings.key_file.empty()) {
@@ -67,13 +67,13 @@ Result<Access> prepare_key(const Folder& folder, const ledger::Run& run, const t
     return access;
   }
   if (!settings.key_name.empty()) return access;
-  TRY_SET(key, "", ssh::ensure_key(folder.identity(), "ferry-" + run.name));
+  TRY_SET(key, "", ssh::ensure_key(run_dir.identity(), "ferry-" + run.name));
   access.public_key = key.public_line;
-  access.identity = folder.identity();
+  access.identity = run_dir.identity();
   return access;
 }
 
-Status find_key(cloud::Cloud& cloud, const task::AwsSettings& settings, const Folder& folder,
+Status find_key(cloud::Cloud& cloud, const task::AwsSettings& settings, const RunDir& run_dir,
                 Access& access) {
   if (access.key_name.empty()) return {};
   TRY_SET(theirs, "", cloud.public_key(access.key_name));
@@ -99,7 +99,7 @@ Status find_key(cloud::Cloud& cloud, const task::AwsSettings& settings, const Fo
   }
   if (const auto line = in_agent(theirs)) {
     // ssh takes the public half for the file where an agent holds the private one.
-    access.identity = folder.path / "agent_key.pub";
+    access.identity = run_dir.path / "agent_key.pub";
     access.is_own = true;
     access.public_key = theirs;
     return os::write_file(access.identity, *line + "\n", 0600);
@@ -130,24 +130,24 @@ Status check_access(const task::AwsSettings& settings) {
   return {};
 }
 
-bool key_is_lost(const Folder& folder, const ledger::Instance& instance) {
-  const auto identity = target_of(folder, instance).identity;
-  return !identity.empty() && !os::exists(identity);  // a host of the person's own ssh config has none
+bool key_is_lost(const RunDir& run_dir, const ledger::Instance& instance) {
+  const auto identity = target_of(run_dir, instance).identity;
+  return !identity.empty() && !os::exists(identity);  // a host of the user's own ssh config has none
 }
 
-Status renew_key(Doors& doors, cloud::Cloud& cloud, const Folder& folder, ledger::Instance& instance) {
-  const auto lost = target_of(folder, instance).identity.string();
-  doors.progress.warn(
+Status renew_key(Context& context, cloud::Cloud& cloud, const RunDir& run_dir, ledger::Instance& instance) {
+  const auto lost = target_of(run_dir, instance).identity.string();
+  context.progress.warn(
       "connect", fmt::format("the private key of {} is gone from this computer ({}); asking EC2 to let a "
                              "new one in",
                              instance.run, lost));
   auto renewed = instance;
   renewed.identity.clear();
-  TRY_SET(key, "", ssh::ensure_key(folder.identity(), "ferry-" + instance.run));
+  TRY_SET(key, "", ssh::ensure_key(run_dir.identity(), "ferry-" + instance.run));
   if (auto sent = cloud.send_key(instance.id, instance.login_user, key.public_line); !sent) {
     // A key that opens nothing must not be taken for one that does.
     std::error_code ignored;
-    std::filesystem::remove(folder.identity(), ignored);
+    std::filesystem::remove(run_dir.identity(), ignored);
     auto error = std::move(sent).error();
     error.advice = fmt::format(
         "put {} back if there is a copy, or allow ec2-instance-connect:SendSSHPublicKey; "
@@ -157,49 +157,49 @@ Status renew_key(Doors& doors, cloud::Cloud& cloud, const Folder& folder, ledger
                 error.what + (error.why.empty() ? "" : ": " + error.why), error.advice);
   }
   instance = std::move(renewed);
-  return doors.ledger.note_instance(instance);
+  return context.ledger.record_instance(instance);
 }
 
-Status keep_key(Doors& doors, ssh::Session& session, const Folder& folder, const ledger::Instance& instance) {
-  TRY_SET(half, "", ssh::public_half(folder.identity()));
+Status keep_key(Context& context, ssh::Session& session, const RunDir& run_dir, const ledger::Instance& instance) {
+  TRY_SET(half, "", ssh::public_half(run_dir.identity()));
   TRY_SET(done, "", session.run("umask 077; mkdir -p ~/.ssh && cat >>~/.ssh/authorized_keys", half + "\n"));
   if (done.exit.code != 0)
     return fail(Kind::io, "the new key could not be stored on " + instance.id, printable(trim(done.err)),
                 "log in with a key of your own, if you gave one, and look at ~/.ssh there");
-  doors.progress.note(fmt::format("{} has a new key", instance.run));
+  context.progress.note(fmt::format("{} has a new key", instance.run));
   return {};
 }
 
-Status note_door(Doors& doors, const ledger::Run& run, const Door& door) {
-  return doors.ledger.add_event(run.name, door_event,
+Status record_door(Context& context, const ledger::Run& run, const Door& door) {
+  return context.ledger.add_event(run.name, door_event,
                                 {{"region", door.region}, {"vpc", door.vpc_id}, {"cidr", door.cidr}});
 }
 
-Status let_caller_in(Doors& doors, cloud::Cloud& cloud, const ledger::Instance& instance) {
-  if (instance.world == "ssh") return {};
-  TRY_SET(events, "", doors.ledger.events(instance.run));
+Status let_caller_in(Context& context, cloud::Cloud& cloud, const ledger::Instance& instance) {
+  if (instance.provider == "ssh") return {};
+  TRY_SET(events, "", context.ledger.events(instance.run));
   const auto noted = std::find_if(events.rbegin(), events.rend(), [&](const auto& event) {
     return event.kind == door_event && text_at(event.data, "region") == instance.region;
   });
   if (noted == events.rend()) return {};
-  TRY_SET(run, "", doors.ledger.run(instance.run));
+  TRY_SET(run, "", context.ledger.run(instance.run));
   TRY_SET(cidr, "find the address to open port 22 for", cloud.caller_cidr());
   const Door door{instance.region, text_at(noted->data, "vpc"), cidr};
   TRY("", cloud.ensure_group(resource_name(run), cidr, tags_of(run), door.vpc_id));
   const auto before = text_at(noted->data, "cidr");
   if (cidr == before) return {};
-  doors.progress.note(fmt::format("this computer has moved: port 22 of {} is open to {} now, not to {}",
+  context.progress.note(fmt::format("this computer has moved: port 22 of {} is open to {} now, not to {}",
                                   instance.id, cidr, before));
-  return note_door(doors, run, door);
+  return record_door(context, run, door);
 }
 
-Result<int> ssm_connect(Doors& doors, const Place& place, const std::string& instance_id, int port) {
+Result<int> ssm_connect(Context& context, const CloudLocation& location, const std::string& instance_id, int port) {
   // It comes from a cloud's answer, by way of the ledger, and goes to a program's command line.
   if (!is_instance_id(instance_id))
     return fail(Kind::denied, "no instance is called " + printable(instance_id.substr(0, 80)));
-  auto reached = place;
-  TRY_SET(world, "", open_world(doors, reached));
-  auto client = cloud::aws_client(world, doors.http, doors.clock);
+  auto reached = location;
+  TRY_SET(aws_context, "", open_aws_context(context, reached));
+  auto client = cloud::aws_client(aws_context, context.http, context.clock);
   const auto version = os::run_command({.argv = {session_plugin, "--version"}}, {}, Millis(10'000));
   if (!version) {
     return fail(Kind::not_found, fmt::format("{} is not on this computer", session_plugin), {},
@@ -212,7 +212,7 @@ Result<int> ssm_connect(Doors& doors, const Place& place, const std::string& ins
   const bool hidden = takes_variable(version->out);
   if (hidden) plugin.env[variable] = session.answer;
   plugin.argv = {
-      session_plugin,  hidden ? variable : session.answer,      world.region, "StartSession", world.profile,
+      session_plugin,  hidden ? variable : session.answer,      aws_context.region, "StartSession", aws_context.profile,
       session.request, aws::endpoint_of(client.config(), "ssm")};
   TRY_SET(running, "", os::Process::spawn(plugin));
   const auto ended = running.wait(Millis(-1));

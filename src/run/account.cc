@@ -16,7 +16,7 @@
 #include "run/images.h"
 #include "run/labels.h"
 #include "run/planning.h"
-#include "run/strays.h"
+#include "run/untracked.h"
 
 extern "C" {
 extern const char ferry_embed_iam_policy_json[], ferry_embed_iam_policy_json_end[];
@@ -29,14 +29,14 @@ namespace {
 using Level = Finding::Level;
 
 struct Account {
-  cloud::AwsWorld world;
+  cloud::AwsContext aws_context;
   aws::Client client;
 };
 
-Result<Account> open_account(Doors& doors, const std::string& region) {
-  TRY_SET(world, "", cloud::aws_world_from_environment(region));
-  auto client = cloud::aws_client(world, doors.http, doors.clock);
-  return Account{std::move(world), std::move(client)};
+Result<Account> open_account(Context& context, const std::string& region) {
+  TRY_SET(aws_context, "", cloud::aws_context_from_environment(region));
+  auto client = cloud::aws_client(aws_context, context.http, context.clock);
+  return Account{std::move(aws_context), std::move(client)};
 }
 
 /// True for AWS (VPC endpoints too) and for what runs on this computer: another endpoint might not know
@@ -111,7 +111,7 @@ void check_permissions(Account& account, cloud::Cloud& cloud, std::vector<Findin
         {Level::note, "permissions", join(unknown, ", ") + ": EC2 does not tell without a real machine", ""});
 }
 
-/// The person's own subnets, and the key pair that is to open machines in them.
+/// The user's own subnets, and the key pair that is to open machines in them.
 void check_own_network(cloud::Cloud& cloud, const task::AwsSettings& settings, std::vector<Finding>& out) {
   const auto subnets = cloud.subnets(settings.subnets_in(cloud.region()));
   if (!subnets) {
@@ -136,8 +136,8 @@ void check_network(Account& account, std::vector<Finding>& out) {
     return;
   }
   if (vpcs->empty()) {
-    out.push_back({Level::bad, "network", "this account has no default VPC in " + account.world.region,
-                   "aws ec2 create-default-vpc --region " + account.world.region});
+    out.push_back({Level::bad, "network", "this account has no default VPC in " + account.aws_context.region,
+                   "aws ec2 create-default-vpc --region " + account.aws_context.region});
     return;
   }
   const auto subnets = aws::describe_subnets(account.client, {{"vpc-id", {vpcs->front().id}}});
@@ -180,17 +180,17 @@ void check_ssh(std::vector<Finding>& out) {
   out.push_back({Level::good, "ssh", printable(words.substr(0, words.find(','))), ""});
 }
 
-void check_orphans(Doors& doors, const std::vector<std::string>& regions, std::vector<Finding>& out) {
-  const auto noted = doors.ledger.unreleased();
+void check_orphans(Context& context, const std::vector<std::string>& regions, std::vector<Finding>& out) {
+  const auto noted = context.ledger.unreleased();
   if (!noted) {
     out.push_back({Level::note, "orphans", "the ledger cannot be read", ""});
     return;
   }
   std::vector<std::string> orphans, leftovers;
   for (const auto& region : regions) {
-    Place place{"aws", region, "", "", ""};
+    CloudLocation location{"aws", region, "", "", ""};
     const auto ours = [&]() -> Result<std::vector<cloud::Instance>> {
-      TRY_SET(cloud, "", open_cloud(doors, place));
+      TRY_SET(cloud, "", open_cloud(context, location));
       return cloud->find_by_tag(owner_tag, owner_name());
     }();
     if (!ours) {
@@ -202,7 +202,7 @@ void check_orphans(Doors& doors, const std::vector<std::string>& regions, std::v
       if (one.alive() && !known) orphans.push_back(one.id + " (" + one.type + ", " + region + ")");
     }
     // A policy of an older ferry does not show them; they cost nothing.
-    const auto left = find_leftovers(doors, place);
+    const auto left = find_leftovers(context, location);
     for (const auto& one : left.value_or(std::vector<Leftover>())) leftovers.push_back(describe_leftover(one));
   }
   if (orphans.empty() && !leftovers.empty()) {
@@ -217,7 +217,7 @@ void check_orphans(Doors& doors, const std::vector<std::string>& regions, std::v
 
 }  // namespace
 
-std::vector<Finding> check_account(Doors& doors, const std::string& region,
+std::vector<Finding> check_account(Context& context, const std::string& region,
                                    const task::AwsSettings& settings) {
   std::vector<Finding> out;
   const auto tell = [&](std::string subject, const Error& error) {
@@ -226,7 +226,7 @@ std::vector<Finding> check_account(Doors& doors, const std::string& region,
   };
   check_ssh(out);
   if (const auto access = check_access(settings); !access) tell("ssh", access.error());
-  auto account = open_account(doors, region);
+  auto account = open_account(context, region);
   if (!account) {
     tell(account.error().kind == Kind::bad_input ? "region" : "credentials", account.error());
     return out;
@@ -241,25 +241,25 @@ std::vector<Finding> check_account(Doors& doors, const std::string& region,
     tell("credentials", asked.error());
     return out;
   }
-  const auto credentials = account->world.credentials->get();
+  const auto credentials = account->aws_context.credentials->get();
   out.push_back({Level::good, "credentials",
                  fmt::format("{}, account {}, {}", credentials ? credentials->source : "", caller->account,
                              caller->arn),
                  ""});
-  out.push_back({Level::good, "region", account->world.region, ""});
-  const auto cloud = cloud::make_ec2_cloud(account->world, doors.http, doors.clock);
+  out.push_back({Level::good, "region", account->aws_context.region, ""});
+  const auto cloud = cloud::make_ec2_cloud(account->aws_context, context.http, context.clock);
   check_permissions(*account, *cloud, out);
   check_quotas(*account, out);
-  const bool own = !settings.subnets_in(account->world.region).empty();
+  const bool own = !settings.subnets_in(account->aws_context.region).empty();
   own ? check_own_network(*cloud, settings, out) : check_network(*account, out);
-  const auto regions = account_regions(doors);
-  check_orphans(doors, regions.value_or(std::vector{account->world.region}), out);
+  const auto regions = account_regions(context);
+  check_orphans(context, regions.value_or(std::vector{account->aws_context.region}), out);
   return out;
 }
 
-Result<std::vector<std::string>> account_regions(Doors& doors) {
-  TRY_SET(account, "", open_account(doors, ""));
-  std::vector<std::string> names = {account.world.region};
+Result<std::vector<std::string>> account_regions(Context& context) {
+  TRY_SET(account, "", open_account(context, ""));
+  std::vector<std::string> names = {account.aws_context.region};
   TRY_SET(regions, "", aws::describe_regions(account.client));
   for (const auto& region : regions) {
     if (region.enabled && region.name != names.front()) names.push_back(region.name);
@@ -267,8 +267,8 @@ Result<std::vector<std::string>> account_regions(Doors& doors) {
   return names;
 }
 
-Result<std::vector<Quota>> vcpu_quotas(Doors& doors, const std::string& region) {
-  TRY_SET(account, "", open_account(doors, region));
+Result<std::vector<Quota>> vcpu_quotas(Context& context, const std::string& region) {
+  TRY_SET(account, "", open_account(context, region));
   TRY_SET(used, "", vcpus_in_use(account.client));
   std::vector<Quota> out;
   for (const auto& quota : aws::vcpu_quotas()) {
@@ -284,15 +284,15 @@ Result<std::vector<Quota>> vcpu_quotas(Doors& doors, const std::string& region) 
   return out;
 }
 
-Result<std::string> request_quota(Doors& doors, const std::string& region, const std::string& code,
+Result<std::string> request_quota(Context& context, const std::string& region, const std::string& code,
                                   int vcpus) {
-  TRY_SET(account, "", open_account(doors, region));
+  TRY_SET(account, "", open_account(context, region));
   TRY_SET(request, "", aws::request_service_quota_increase(account.client, "ec2", code, vcpus));
   return fmt::format("{} {}: {} vCPUs asked for in {}", request.status, request.id, vcpus,
-                     account.world.region);
+                     account.aws_context.region);
 }
 
-Result<std::vector<plan::Offer>> within_quotas(Doors& doors, const Place& place,
+Result<std::vector<plan::Offer>> within_quotas(Context& context, const CloudLocation& location,
                                                std::vector<plan::Offer> offers) {
   struct Room {
     std::optional<int> limit;
@@ -307,9 +307,9 @@ Result<std::vector<plan::Offer>> within_quotas(Doors& doors, const Place& place,
   for (auto& offer : offers) {
     const auto* quota = aws::vcpu_quota_of(offer.type.name, offer.market == plan::Market::spot);
     if (!accounts.contains(offer.region) && accounts.size() < most_regions) {
-      auto here = place;
+      auto here = location;
       here.region = offer.region;
-      TRY_SET(account, "", open_account(doors, here.region));
+      TRY_SET(account, "", open_account(context, here.region));
       used[offer.region] = vcpus_in_use(account.client).value_or(std::map<std::string, int>());
       accounts.emplace(offer.region, std::move(account));
     }
@@ -340,13 +340,13 @@ Result<std::vector<plan::Offer>> within_quotas(Doors& doors, const Place& place,
         {}};
   }
   if (fitting.empty() && first) return tl::unexpected<Error>(std::move(*first));
-  if (first) doors.progress.warn("plan", first->what + "; going on without such offers");
+  if (first) context.progress.warn("plan", first->what + "; going on without such offers");
   return fitting;
 }
 
-Status may_launch(Doors& doors, const plan::Offer& offer, const cloud::Image& image,
+Status may_launch(Context& context, const plan::Offer& offer, const cloud::Image& image,
                   const task::AwsSettings& settings) {
-  TRY_SET(account, "", open_account(doors, offer.region));
+  TRY_SET(account, "", open_account(context, offer.region));
   if (!knows_dry_run(account.client)) return {};
   aws::TrialNames names;
   names.tags[owner_tag] = owner_name();  // the policy allows no other's
@@ -382,11 +382,11 @@ Result<std::string> role_arn(const std::string& role) {
 }
 
 /// Puts `values` in the place of the one word `place` in every list of strings.
-void fill(nlohmann::ordered_json& json, std::string_view place, const std::vector<std::string>& values) {
+void fill(nlohmann::ordered_json& json, std::string_view location, const std::vector<std::string>& values) {
   for (auto& part : json) {
-    if (part.is_structured()) fill(part, place, values);
+    if (part.is_structured()) fill(part, location, values);
   }
-  if (json.is_array() && json.size() == 1 && json[0] == place) json = values;
+  if (json.is_array() && json.size() == 1 && json[0] == location) json = values;
 }
 
 }  // namespace

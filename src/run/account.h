@@ -19,13 +19,13 @@ struct Finding {
   std::string advice;  ///< what to do; may be empty
 };
 
-/// Everything a run will need, asked beforehand. `region` empty: the person's own. `settings`: what the
-/// person's tasks have as aws:. Never fails: what cannot be asked is a finding.
-std::vector<Finding> check_account(Doors& doors, const std::string& region,
+/// Everything a run will need, asked beforehand. `region` empty: the user's own. `settings`: what the
+/// user's tasks have as aws:. Never fails: what cannot be asked is a finding.
+std::vector<Finding> check_account(Context& context, const std::string& region,
                                    const task::AwsSettings& settings);
 
 /// The regions that the environment's own account has, its usual one first. Fails as the calls do.
-Result<std::vector<std::string>> account_regions(Doors& doors);
+Result<std::vector<std::string>> account_regions(Context& context);
 
 /// One of EC2's limits on vCPUs.
 struct Quota {
@@ -35,20 +35,20 @@ struct Quota {
   int used = 0;              ///< by what runs in the region now
 };
 /// Of the region, in a fixed order. Fails as the calls do.
-Result<std::vector<Quota>> vcpu_quotas(Doors& doors, const std::string& region);
+Result<std::vector<Quota>> vcpu_quotas(Context& context, const std::string& region);
 /// Asks AWS to raise a limit. The answer's status and id, for people.
-Result<std::string> request_quota(Doors& doors, const std::string& region, const std::string& code,
+Result<std::string> request_quota(Context& context, const std::string& region, const std::string& code,
                                   int vcpus);
 
 /// Removes the offers that the account's limits rule out, asking for each limit once; what was removed is
 /// told in one line for each limit. Fails quota, with the next steps, when none is left; denied when the
 /// account may not launch at all. Limits that may not be asked rule nothing out.
-Result<std::vector<plan::Offer>> within_quotas(Doors& doors, const Place& place,
+Result<std::vector<plan::Offer>> within_quotas(Context& context, const CloudLocation& location,
                                                std::vector<plan::Offer> offers);
 
 /// Fails denied, with what is missing, when the account may not rent this offer with this image (and pass on
-/// its role). Asked with DryRun: nothing is made. What EC2 does not decide is calm.
-Status may_launch(Doors& doors, const plan::Offer& offer, const cloud::Image& image,
+/// its role). Asked with DryRun: nothing is made. What EC2 does not decide is no error.
+Status may_launch(Context& context, const plan::Offer& offer, const cloud::Image& image,
                   const task::AwsSettings& settings);
 
 /// Whom an IAM policy is for.

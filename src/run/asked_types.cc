@@ -27,12 +27,12 @@ std::string catalog_name(const aws::AcceleratorRecord& record) {
   return record.name;
 }
 
-Result<cloud::AwsWorld> world_of(const task::Resources& wish,
-                                 const std::function<Result<cloud::AwsWorld>()>& rehearsal) {
-  const auto infra = wish.infra.value_or(task::Infra{});
-  if (infra.world == task::World::rehearsal) return rehearsal();
+Result<cloud::AwsContext> world_of(const task::Resources& candidate,
+                                 const std::function<Result<cloud::AwsContext>()>& rehearsal) {
+  const auto infra = candidate.infra.value_or(task::Infra{});
+  if (infra.provider == task::Provider::rehearsal) return rehearsal();
   const auto own = cloud::aws_region_from_environment(infra.region);
-  return cloud::aws_world_from_environment(own.value_or("us-east-1"));
+  return cloud::aws_context_from_environment(own.value_or("us-east-1"));
 }
 
 std::string describe_type(const plan::InstanceType& type) {
@@ -99,29 +99,29 @@ std::optional<plan::InstanceType> type_of(const aws::InstanceTypeRecord& record)
 }
 
 AskedTypes ask_about_types(const task::Task& task, os::HttpClient& http, os::Clock& clock,
-                           const std::function<Result<cloud::AwsWorld>()>& rehearsal) {
+                           const std::function<Result<cloud::AwsContext>()>& rehearsal) {
   AskedTypes out;
   const auto today = os::iso_time(clock.now_ms()).substr(0, 10);
-  for (const auto& wish : task.wishes()) {
-    const auto name = lower(trim(wish.instance_type));
-    const bool own = wish.infra && wish.infra->world == task::World::ssh;
+  for (const auto& candidate : task.all_candidates()) {
+    const auto name = lower(trim(candidate.instance_type));
+    const bool own = candidate.infra && candidate.infra->provider == task::Provider::ssh;
     if (own || !looks_like_a_type(name) || catalog_in_force().find(name)) continue;
-    const auto world = world_of(wish, rehearsal);
-    if (!world) {
-      out.why = "the catalog does not list it, and EC2 could not be asked: " + world.error().what;
+    const auto aws_context = world_of(candidate, rehearsal);
+    if (!aws_context) {
+      out.why = "the catalog does not list it, and EC2 could not be asked: " + aws_context.error().what;
       continue;
     }
-    auto client = cloud::aws_client(*world, http, clock);
+    auto client = cloud::aws_client(*aws_context, http, clock);
     std::string line;
     const auto found = ask(client, name, today, line);
     if (found) {
-      learn(*found, !wish.infra || wish.infra->world == task::World::aws);
+      learn(*found, !candidate.infra || candidate.infra->provider == task::Provider::aws);
       out.told.push_back(line);
       continue;
     }
     const auto& error = found.error();
     const bool unknown = error.kind == Kind::not_found || error.code == "InvalidInstanceType";
-    out.why = unknown ? "EC2 does not know it in " + world->region
+    out.why = unknown ? "EC2 does not know it in " + aws_context->region
                       : "the catalog does not list it, and EC2 could not be asked: " + error.what;
   }
   return out;

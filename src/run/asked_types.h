@@ -17,12 +17,12 @@ struct AskedTypes {
   std::string why;                ///< why one that was asked about stays unknown; empty: none does
 };
 
-/// Asks about every named type that the catalog in force lacks, in the wish's region (the person's own, else
+/// Asks about every named type that the catalog in force lacks, in the candidate's region (the user's own, else
 /// us-east-1), and lays what EC2 answers over the catalog: sizes, zones, and prices where they can be had; a price
 /// that cannot is unknown. Words that are no type of EC2's by their form are not asked about. What AWS said is kept
 /// in the cache folder. Never fails: the task stays as it is, and whoever looks for the type does not find it.
 /// `rehearsal`: starts the local cloud and says how to reach it.
 AskedTypes ask_about_types(const task::Task& task, os::HttpClient& http, os::Clock& clock,
-                           const std::function<Result<cloud::AwsWorld>()>& rehearsal);
+                           const std::function<Result<cloud::AwsContext>()>& rehearsal);
 
 }  // namespace ferry::run

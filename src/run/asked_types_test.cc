@@ -59,23 +59,23 @@ struct World {
   AskedTypes ask(const std::string& type) {
     const auto task = task::parse_task("resources: {infra: rehearsal, instance_type: " + type + "}\n", "t.yaml");
     EXPECT_TRUE(task);
-    return ask_about_types(*task, http, clock, []() -> Result<cloud::AwsWorld> {
-      cloud::AwsWorld world;
-      world.region = "us-east-1";
-      world.endpoint_url = "http://127.0.0.1:9";
-      world.credentials = cloud::fixed_credentials("AKID", "secret");
-      world.max_attempts = 1;
-      return world;
+    return ask_about_types(*task, http, clock, []() -> Result<cloud::AwsContext> {
+      cloud::AwsContext aws_context;
+      aws_context.region = "us-east-1";
+      aws_context.endpoint_url = "http://127.0.0.1:9";
+      aws_context.credentials = cloud::fixed_credentials("AKID", "secret");
+      aws_context.max_attempts = 1;
+      return aws_context;
     });
   }
 };
 
 TEST(AskedTypes, WhatEc2KnowsIsInTheCatalogFromThenOn) {
-  World world;
+  World aws_context;
   for (const auto& answer : {type_answer("x9.4xlarge"), offerings_answer("x9.4xlarge"), product("x9.4xlarge"), no_spot})
-    world.http.reply(200, answer);
+    aws_context.http.reply(200, answer);
   const auto& before = catalog_in_force();
-  const auto asked = world.ask("x9.4xlarge");
+  const auto asked = aws_context.ask("x9.4xlarge");
   EXPECT_EQ(asked.why, "");
   ASSERT_EQ(asked.told.size(), 1U);
   EXPECT_EQ(asked.told[0],
@@ -88,39 +88,39 @@ TEST(AskedTypes, WhatEc2KnowsIsInTheCatalogFromThenOn) {
   EXPECT_EQ(show(*catalog_in_force().on_demand("x9.4xlarge", "us-east-1")), "$3.25");
   EXPECT_THAT(catalog_in_force().zones("x9.4xlarge", "us-east-1"), testing::ElementsAre("us-east-1b"));
   EXPECT_EQ(before.find("x9.4xlarge"), nullptr) << "who held the earlier catalog holds it still";
-  EXPECT_TRUE(world.ask("x9.4xlarge").told.empty()) << "and is not asked about again";
+  EXPECT_TRUE(aws_context.ask("x9.4xlarge").told.empty()) << "and is not asked about again";
 }
 
 TEST(AskedTypes, APriceThatCannotBeHadIsUnknownAndWhyIsSaid) {
-  World world;
-  world.http.reply(200, type_answer("x9.8xlarge"));
-  world.http.reply(200, offerings_answer("x9.8xlarge"));
-  world.http.reply(400, R"({"__type":"AccessDeniedException","Message":"not you"})");
-  world.http.reply(200, no_spot);
-  const auto asked = world.ask("x9.8xlarge");
+  World aws_context;
+  aws_context.http.reply(200, type_answer("x9.8xlarge"));
+  aws_context.http.reply(200, offerings_answer("x9.8xlarge"));
+  aws_context.http.reply(400, R"({"__type":"AccessDeniedException","Message":"not you"})");
+  aws_context.http.reply(200, no_spot);
+  const auto asked = aws_context.ask("x9.8xlarge");
   ASSERT_EQ(asked.told.size(), 1U);
   EXPECT_THAT(asked.told[0], HasSubstr("its price is unknown ("));
   EXPECT_FALSE(catalog_in_force().on_demand("x9.8xlarge", "us-east-1"));
 }
 
 TEST(AskedTypes, WhoIsNotKnownAndWhoCouldNotBeAskedAreTwoSentences) {
-  World world;
-  world.http.reply_fault(400, "InvalidInstanceType", "The following supplied instance types do not exist: [x9.large]");
-  EXPECT_EQ(world.ask("x9.large").why, "EC2 does not know it in us-east-1");
-  world.http.reply_fault(403, "UnauthorizedOperation");
-  EXPECT_THAT(world.ask("x9.large").why, HasSubstr("EC2 could not be asked: "));
-  world.http.reply_error(Kind::lost);
-  EXPECT_THAT(world.ask("x9.large").why, HasSubstr("EC2 could not be asked: "));
+  World aws_context;
+  aws_context.http.reply_fault(400, "InvalidInstanceType", "The following supplied instance types do not exist: [x9.large]");
+  EXPECT_EQ(aws_context.ask("x9.large").why, "EC2 does not know it in us-east-1");
+  aws_context.http.reply_fault(403, "UnauthorizedOperation");
+  EXPECT_THAT(aws_context.ask("x9.large").why, HasSubstr("EC2 could not be asked: "));
+  aws_context.http.reply_error(Kind::lost);
+  EXPECT_THAT(aws_context.ask("x9.large").why, HasSubstr("EC2 could not be asked: "));
   EXPECT_EQ(catalog_in_force().find("x9.large"), nullptr);
 }
 
 TEST(AskedTypes, NobodyIsAskedAboutWhatIsKnownOrIsNoTypeByItsForm) {
-  World world;
+  World aws_context;
   for (const char* type : {"g5.xlarge", "n1-standard-4", "Standard_NC6", "'a b.large'", "x9"}) {
-    const auto asked = world.ask(type);
+    const auto asked = aws_context.ask(type);
     EXPECT_TRUE(asked.told.empty() && asked.why.empty()) << type;
   }
-  EXPECT_TRUE(world.http.asked.empty());
+  EXPECT_TRUE(aws_context.http.asked.empty());
 }
 
 }  // namespace

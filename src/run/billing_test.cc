@@ -36,7 +36,7 @@ TEST(Billing, AMachineThatIsEndedWhileItStartsCostsItsDiskOnly) {
   Stage stage;
   stage.cloud.boot = Millis(60'000);
   stage.clock.in(Millis(20'000), [] { ::raise(SIGTERM); });
-  EXPECT_EQ(stage.start(stage.order()), 130) << stage.everything_shown();
+  EXPECT_EQ(stage.start(stage.request()), 130) << stage.everything_shown();
   EXPECT_EQ(noted_cost(stage), Usd{}) << stage.everything_shown();
   EXPECT_EQ(stage.cloud.cost(), Usd{});
   EXPECT_EQ(stage.trouble(), "");
@@ -46,7 +46,7 @@ TEST(Billing, AMachineThatTheCloudEndsWhileItStartsCostsItsDiskOnly) {
   Stage stage;
   stage.cloud.boot = Millis(60'000);
   stage.clock.in(Millis(20'000), [&] { stage.cloud.end(stage.machine_id(), "Server.InsufficientInstanceCapacity"); });
-  EXPECT_EQ(stage.start(stage.order()), 0) << "another zone has room" << stage.everything_shown();
+  EXPECT_EQ(stage.start(stage.request()), 0) << "another zone has room" << stage.everything_shown();
   const auto machines = stage.cloud.machines();
   ASSERT_GE(machines.size(), 2U);
   EXPECT_EQ(must(stage.ledger().instances(stage.run().name)).front().running_ms, machines.front().ended_ms);
@@ -58,7 +58,7 @@ TEST(Billing, OneThatRanAndSwitchedItselfOffBeforeItWasLookedAtIsBilledForAMinut
   Stage stage;
   stage.cloud.boot = Millis(60'000);
   stage.clock.in(Millis(20'000), [&] { stage.cloud.end(stage.machine_id(), "Client.InstanceInitiatedShutdown: off"); });
-  stage.start(stage.order());
+  stage.start(stage.request());
   EXPECT_EQ(must(stage.ledger().instances(stage.run().name)).front().running_ms, 0);
 }
 
@@ -70,9 +70,9 @@ TEST(Billing, HoldsWhereverAFerryWasKilled) {
     stage.cloud.boot = Millis(90'000);
     stage.refused.assign(1, failure(Kind::denied));  // so that it ends before anything runs there
     stage.kill_at(step);
-    const auto code = stage.start(stage.order());
+    const auto code = stage.start(stage.request());
     if (!code && stage.ledger().runs(false)->empty()) continue;
-    stage.settle_all();
+    stage.recover_all();
     // One that nobody saw begin to run is billed from its launch.
     EXPECT_EQ(misbilled(stage, 95), "");
     if (code) return;
@@ -86,10 +86,10 @@ TEST(Billing, AStoppedMachineCostsItsDiskUntilItIsStartedAgain) {
   stage.clock.sleep(Millis(600'000));
   stage.cloud.stop(stage.machine_id());
   stage.clock.sleep(Millis(3'600'000));
-  stage.process([](Doors& here) { (void)settle(here); });
+  stage.process([](Context& here) { (void)recover_orphans(here); });
   EXPECT_EQ(instance().stopped_ms, stage.clock.now_ms() - 3'600'000) << "by the cloud's clock";
   EXPECT_EQ(misbilled(stage), "");
-  stage.process([&](Doors& here) { EXPECT_TRUE(down(here, stage.run().name, true)); });
+  stage.process([&](Context& here) { EXPECT_TRUE(down(here, stage.run().name, true)); });
   EXPECT_EQ(instance().stopped_ms, 0);
   EXPECT_GE(instance().paused_ms, 3'600'000);
   EXPECT_EQ(misbilled(stage), "");
@@ -98,16 +98,16 @@ TEST(Billing, AStoppedMachineCostsItsDiskUntilItIsStartedAgain) {
 
 TEST(Billing, AKeptMachineThatIsStoppedIsNotedByWhoeverLooks) {
   Stage stage;
-  auto order = stage.order();
-  order.keep = true;
-  EXPECT_EQ(stage.start(order), 0) << stage.everything_shown();
+  auto request = stage.request();
+  request.keep = true;
+  EXPECT_EQ(stage.start(request), 0) << stage.everything_shown();
   stage.clock.sleep(Millis(600'000));
   stage.cloud.stop(stage.machine_id());
   stage.clock.sleep(Millis(600'000));
-  stage.process([](Doors& here) { EXPECT_TRUE(look_at_clouds(here)); });
+  stage.process([](Context& here) { EXPECT_TRUE(look_at_clouds(here)); });
   EXPECT_GT(must(stage.ledger().instances(stage.run().name)).front().stopped_ms, 0);
   EXPECT_EQ(misbilled(stage), "");
-  stage.process([&](Doors& here) { EXPECT_TRUE(down(here, stage.run().name, false)); });
+  stage.process([&](Context& here) { EXPECT_TRUE(down(here, stage.run().name, false)); });
   EXPECT_EQ(misbilled(stage), "");
   EXPECT_EQ(stage.trouble(), "");
 }

@@ -3,7 +3,7 @@
 #include "base/text.h"
 #include "run/actions.h"
 #include "run/local_log.h"
-#include "run/strays.h"
+#include "run/untracked.h"
 #include "run/training.h"
 
 namespace ferry::run {
@@ -11,83 +11,83 @@ namespace ferry::run {
 namespace {
 
 /// Holds an empty file for each run whose train.log could not be written when it ought to have been.
-os::Path owed_logs(const Doors& doors) { return doors.data / "owed-logs"; }
+os::Path owed_logs(const Context& context) { return context.data / "owed-logs"; }
 
 /// write_train_log(), and notes what is owed.
-Result<os::Path> put_log_home(Doors& doors, const ledger::Run& run, const LogRest& rest = {}) {
-  auto written = write_train_log(doors, run, rest);
-  const auto owed = owed_logs(doors) / run.name;
+Result<os::Path> put_log_home(Context& context, const ledger::Run& run, const LogRest& rest = {}) {
+  auto written = write_train_log(context, run, rest);
+  const auto owed = owed_logs(context) / run.name;
   std::error_code ignored;
   if (written) {
     std::filesystem::remove(owed, ignored);
-  } else if (os::make_dirs(owed_logs(doors), 0700)) {
+  } else if (os::make_dirs(owed_logs(context), 0700)) {
     (void)os::write_file(owed, "", 0600);
   }
   return written;
 }
 
-void tell_not_written(Doors& doors, const ledger::Run& run, const Error& error) {
-  doors.progress.warn("fetch", fmt::format("the log of {} is not in {}: {}; later ferry commands try again",
-                                           run.name, run.home, error.what));
+void tell_not_written(Context& context, const ledger::Run& run, const Error& error) {
+  context.progress.warn("fetch", fmt::format("the log of {} is not in {}: {}; later ferry commands try again",
+                                           run.name, run.output_dir, error.what));
 }
 
 /// True if no ferry ever got so far as to put anything of a run there, whatever that run was called.
-Result<bool> was_never_used(Link& link) {
+Result<bool> was_never_used(Connection& connection) {
   constexpr std::string_view question =
       "for d in \"$HOME/ferry\" \"$HOME/.ferry/runs\"; do "
       "if [ -e \"$d\" ] || [ -L \"$d\" ]; then held=$(ls -A \"$d\" 2>&1) && [ -z \"$held\" ] || echo ferry-used; fi; "
       "done; echo ferry-looked";
-  TRY_SET(answer, "look at the machine", link.session().run(std::string(question), {}, Millis(30'000)));
+  TRY_SET(answer, "look at the machine", connection.session().run(std::string(question), {}, Millis(30'000)));
   const auto said = [&](std::string_view word) { return answer.out.find(word) != std::string::npos; };
   return answer.exit.code == 0 && said("ferry-looked") && !said("ferry-used");
 }
 
 }  // namespace
 
-Result<BroughtHome> bring_home(Doors& doors, const ledger::Run& run, bool may_start, bool owned) {
-  const Folder folder(doors.data, run.name);
-  TRY_SET(reached, "", reach(doors, run, may_start));
+Result<BroughtHome> bring_home(Context& context, const ledger::Run& run, bool may_start, bool owned) {
+  const RunDir run_dir(context.data, run.name);
+  TRY_SET(reached, "", reach(context, run, may_start));
   // Its machine is to be given back: what the training would only save at its end must be saved first.
   BroughtHome home;
-  if (owned && was_adopted(reached.link.instance())) {
-    TRY_SET(unused, "", was_never_used(reached.link));
+  if (owned && was_adopted(reached.connection.instance())) {
+    TRY_SET(unused, "", was_never_used(reached.connection));
     if (unused)
-      return fail(Kind::not_found, "nothing was ever put on " + reached.link.instance().id, {}, {}, never_used_code);
+      return fail(Kind::not_found, "nothing was ever put on " + reached.connection.instance().id, {}, {}, never_used_code);
   }
   if (owned) {
-    auto stopped = stop_training(doors, reached.link);
-    if (!stopped) doors.progress.warn("down", "the training could not be stopped: " + stopped.error().what);
+    auto stopped = stop_training(context, reached.connection);
+    if (!stopped) context.progress.warn("down", "the training could not be stopped: " + stopped.error().what);
     if (stopped) home.job = *std::move(stopped);
   }
   // Nothing is lost by ending here: whatever the signal, it means just that.
   sync::Options options;
-  bool stopped = doors.wish != Wish::go_on;
-  options.cancelled = [&] { return stopped = stopped || doors.signals.next().has_value(); };
-  auto outputs = fetch_outputs(doors, reached.link, folder, run, options);
+  bool stopped = context.interrupt != Interrupt::go_on;
+  options.cancelled = [&] { return stopped = stopped || context.signals.next().has_value(); };
+  auto outputs = fetch_outputs(context, reached.connection, run_dir, run, options);
   if (!outputs && outputs.error().kind == Kind::cancelled)
     return fail(Kind::cancelled, "stopped; what came home stays, and the machine goes on", {},
                 "ferry fetch " + run.name + "  goes on from here");
   if (!outputs) return tl::unexpected<Error>(std::move(outputs).error());
   home.outputs = *std::move(outputs);
-  std::optional<Owner> owner;
+  std::optional<RunLock> owner;
   if (!owned) {
-    TRY_SET(taken, "", Owner::try_take(folder, Role::settle));
+    TRY_SET(taken, "", RunLock::try_take(run_dir, Role::recover));
     owner = std::move(taken);
   }
   if (owned || owner) {
-    const auto written = bring_log_home(doors, reached.link, folder, run);
-    if (!written) tell_not_written(doors, run, written.error());
+    const auto written = bring_log_home(context, reached.connection, run_dir, run);
+    if (!written) tell_not_written(context, run, written.error());
   }
   return home;
 }
 
-Result<os::Path> bring_log_home(Doors& doors, Link& link, const Folder& folder, const ledger::Run& run,
+Result<os::Path> bring_log_home(Context& context, Connection& connection, const RunDir& run_dir, const ledger::Run& run,
                                 std::uint64_t size) {
   std::uint64_t whole_size = 0;
   const auto whole = [&]() -> Status {
     // The file, not our memory of it: somebody may have cut it meanwhile.
-    TRY_SET(log, "", LocalLog::open(folder.log()));
-    if (size == 0 || log.size() < size) TRY("", complete_log(doors, link, log));
+    TRY_SET(log, "", LocalLog::open(run_dir.log()));
+    if (size == 0 || log.size() < size) TRY("", complete_log(context, connection, log));
     whole_size = log.size();
     return {};
   }();
@@ -96,64 +96,64 @@ Result<os::Path> bring_log_home(Doors& doors, Link& link, const Folder& folder, 
   // may be gone by now.
   const auto rest = [&](std::uint64_t from, const LogSink& write) {
     if (whole && from >= whole_size) return;
-    streamed = read_log(doors, link, from, [&](agent::LogChunk chunk) -> Status {
+    streamed = read_log(context, connection, from, [&](agent::LogChunk chunk) -> Status {
       if (chunk.offset < from) chunk.bytes.erase(0, from - chunk.offset);
       from += chunk.bytes.size();
       return write(chunk.bytes);
     });
   };
   if (whole) {
-    auto written = put_log_home(doors, run, rest);
+    auto written = put_log_home(context, run, rest);
     if (written && !streamed)
-      doors.progress.warn("fetch", "train.log may not be whole: " + streamed.error().what);
+      context.progress.warn("fetch", "train.log may not be whole: " + streamed.error().what);
     return written;
   }
   const auto& error = whole.error();
   const auto why = error.what + (error.why.empty() ? "" : ": " + error.why);
   const bool is_here = error.kind != Kind::lost && error.kind != Kind::timeout && error.kind != Kind::cancelled;
   if (!is_here) streamed = tl::unexpected<Error>(error);
-  auto written = put_log_home(doors, run, is_here ? LogRest(rest) : LogRest());
-  doors.progress.warn("fetch", streamed && written
+  auto written = put_log_home(context, run, is_here ? LogRest(rest) : LogRest());
+  context.progress.warn("fetch", streamed && written
                                    ? fmt::format("train.log is whole; what ferry logs shows may not be: {}", why)
                                    : "the log may not be whole here: " + why);
   return written;
 }
 
-Status complete_log(Doors& doors, const std::string& run_name) {
-  TRY_SET(seen, "", doors.ledger.run(run_name));
-  const Folder folder(doors.data, seen.name);
-  TRY_SET(owner, "", Owner::try_take(folder, Role::settle));
+Status complete_log(Context& context, const std::string& run_name) {
+  TRY_SET(seen, "", context.ledger.run(run_name));
+  const RunDir run_dir(context.data, seen.name);
+  TRY_SET(owner, "", RunLock::try_take(run_dir, Role::recover));
   if (!owner) return {};
-  TRY_SET(run, "", doors.ledger.run(seen.name));
+  TRY_SET(run, "", context.ledger.run(seen.name));
   if (run.phase == ledger::Phase::released) {
-    write_log_home(doors, run);
+    write_log_home(context, run);
     return {};
   }
-  TRY_SET(reached, "", reach(doors, run));
-  const auto written = bring_log_home(doors, reached.link, folder, run);
-  if (!written) tell_not_written(doors, run, written.error());
+  TRY_SET(reached, "", reach(context, run));
+  const auto written = bring_log_home(context, reached.connection, run_dir, run);
+  if (!written) tell_not_written(context, run, written.error());
   return {};
 }
 
-void write_log_home(Doors& doors, const ledger::Run& run) {
-  const Folder folder(doors.data, run.name);
+void write_log_home(Context& context, const ledger::Run& run) {
+  const RunDir run_dir(context.data, run.name);
   bool has_any = false;
-  (void)LogReader(folder.log()).read([&](const agent::LogChunk&) {
+  (void)LogReader(run_dir.log()).read([&](const agent::LogChunk&) {
     has_any = true;
     return Status(fail(Kind::cancelled, "one is enough"));
   });
   if (!has_any) return;
-  if (const auto written = put_log_home(doors, run); !written)
-    tell_not_written(doors, run, written.error());
+  if (const auto written = put_log_home(context, run); !written)
+    tell_not_written(context, run, written.error());
 }
 
-void pay_owed_logs(Doors& doors) {
-  const auto owed = os::list_dir(owed_logs(doors));
+void pay_owed_logs(Context& context) {
+  const auto owed = os::list_dir(owed_logs(context));
   for (const auto& name : owed.value_or(std::vector<std::string>())) {
-    const auto run = doors.ledger.run(name);
+    const auto run = context.ledger.run(name);
     if (run && run->phase != ledger::Phase::released) continue;  // whoever ends it writes it
-    if (const auto written = run ? put_log_home(doors, *run) : tl::unexpected<Error>(run.error()))
-      doors.progress.note(fmt::format("the log of {} could be written now: {}", name, written->string()));
+    if (const auto written = run ? put_log_home(context, *run) : tl::unexpected<Error>(run.error()))
+      context.progress.note(fmt::format("the log of {} could be written now: {}", name, written->string()));
   }
 }
 

@@ -16,43 +16,43 @@ constexpr Seconds owner_limit{900};
 
 }  // namespace
 
-Status cancel(Doors& doors, const std::string& run_name) {
-  TRY_SET(seen, "", doors.ledger.run(run_name));
+Status cancel(Context& context, const std::string& run_name) {
+  TRY_SET(seen, "", context.ledger.run(run_name));
   const auto& name = seen.name;
   if (seen.phase == Phase::released) {
-    doors.progress.note(name + " is over already");
+    context.progress.note(name + " is over already");
     return {};
   }
-  const Folder folder(doors.data, name);
-  const auto end = doors.clock.steady_ms() + owner_limit.count() * 1000;
+  const RunDir run_dir(context.data, name);
+  const auto end = context.clock.steady_ms() + owner_limit.count() * 1000;
   std::optional<Holder> asked;  // to end
-  bool settled = false;
+  bool recovered = false;
   while (true) {
-    const auto holder = Owner::holder_of(folder);
-    TRY_SET(run, "", doors.ledger.run(name));
+    const auto holder = RunLock::holder_of(run_dir);
+    TRY_SET(run, "", context.ledger.run(name));
     if (run.phase == Phase::released) return {};
     if (!holder) {
       // A kept run has nobody, and one that could not be ended by its follower has nobody any more.
-      if (is_kept(run) || settled) {
-        TRY_SET(ended, "", down(doors, name, true));
+      if (is_kept(run) || recovered) {
+        TRY_SET(ended, "", down(context, name, true));
         return {};
       }
-      TRY("", settle_run(doors, name));
-      settled = true;
+      TRY("", recover_orphan(context, name));
+      recovered = true;
       continue;
     }
     // Only who follows is asked: who looks, releases or is about to hand over is waited for.
     if (holder->role == Role::follow && (!asked || asked->pid != holder->pid) &&
-        Owner::signal(*holder, SIGTERM))
+        RunLock::signal(*holder, SIGTERM))
       asked = holder;
-    if (doors.check_signals(false) != Wish::go_on)
+    if (context.check_signals(false) != Interrupt::go_on)
       return fail(Kind::cancelled, "stopped waiting" + std::string(asked ? "; " + name + " ends without us"
                                                                          : "; " + name + " goes on"));
-    if (doors.clock.steady_ms() > end)
+    if (context.clock.steady_ms() > end)
       return fail(Kind::timeout,
                   fmt::format("{} did not end within {}", name, show_duration(owner_limit)), {},
                   "ferry down " + name);
-    doors.clock.sleep(Millis(50));
+    context.clock.sleep(Millis(50));
   }
 }
 

@@ -16,7 +16,7 @@ class CapacityMemory {
   CapacityMemory(os::Path file, std::int64_t now_ms);
   /// True for 15 minutes after the offer (its type, zone or region, and market) had none.
   bool is_short(const plan::Offer& offer) const;
-  /// Notes it in the file. Failing to write is calm: it is a convenience.
+  /// Notes it in the file. Failing to write is no error: it is a convenience.
   void note(const plan::Offer& offer, std::int64_t now_ms);
 
  private:

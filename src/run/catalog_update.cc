@@ -39,9 +39,9 @@ void keep(Region& region, const char* what, Result<Rows> answer, Rows& into) {
   }
 }
 
-Region ask(const cloud::AwsWorld& world, os::Clock& clock, const std::string& name) {
+Region ask(const cloud::AwsContext& aws_context, os::Clock& clock, const std::string& name) {
   const auto http = os::make_http_client();
-  auto here = world;
+  auto here = aws_context;
   here.region = name;
   auto client = cloud::aws_client(here, *http, clock);
   Region region;
@@ -94,17 +94,17 @@ Status store(const plan::Catalog& catalog) {
 
 }  // namespace
 
-Result<CatalogUpdate> update_catalog(Doors& doors, const std::vector<std::string>& only) {
-  TRY_SET(world, "", cloud::aws_world_from_environment(only.empty() ? "" : only.front()));
+Result<CatalogUpdate> update_catalog(Context& context, const std::vector<std::string>& only) {
+  TRY_SET(aws_context, "", cloud::aws_context_from_environment(only.empty() ? "" : only.front()));
   auto names = only;
   if (names.empty()) {
-    auto client = cloud::aws_client(world, doors.http, doors.clock);
+    auto client = cloud::aws_client(aws_context, context.http, context.clock);
     TRY_SET(regions, "list the account's regions", aws::describe_regions(client));
     for (const auto& region : regions) {
       if (region.enabled) names.push_back(region.name);
     }
   }
-  doors.progress.begin("catalog",
+  context.progress.begin("catalog",
                        fmt::format("asking {} {}", names.size(), names.size() == 1 ? "region" : "regions"));
   std::mutex mutex;
   std::vector<Region> answers;
@@ -120,7 +120,7 @@ Result<CatalogUpdate> update_catalog(Doors& doors, const std::vector<std::string
           if (next == names.size()) return;
           name = names[next++];
         }
-        auto answer = ask(world, doors.clock, name);
+        auto answer = ask(aws_context, context.clock, name);
         const std::lock_guard lock(mutex);
         answers.push_back(std::move(answer));
         ++done;
@@ -128,14 +128,14 @@ Result<CatalogUpdate> update_catalog(Doors& doors, const std::vector<std::string
     });
   }
   while (done < names.size()) {
-    doors.progress.update(fmt::format("{} of {} regions", done.load(), names.size()));
-    doors.clock.sleep(Millis(50));
+    context.progress.update(fmt::format("{} of {} regions", done.load(), names.size()));
+    context.clock.sleep(Millis(50));
   }
   for (auto& worker : workers) worker.join();
   std::ranges::sort(answers, {}, &Region::name);
 
   const auto& known = plan::Catalog::builtin();
-  const auto today = os::iso_time(doors.clock.now_ms()).substr(0, 10);
+  const auto today = os::iso_time(context.clock.now_ms()).substr(0, 10);
   plan::Catalog::Builder builder;
   builder.add(catalog_in_force());
   CatalogUpdate told;
@@ -149,7 +149,7 @@ Result<CatalogUpdate> update_catalog(Doors& doors, const std::vector<std::string
   std::vector<ListedImage> images;
   for (auto& answer : answers) std::ranges::move(answer.images, std::back_inserter(images));
   TRY("store the images", store_images(images, today));
-  doors.progress.done(
+  context.progress.done(
       "catalog", fmt::format("{} {}, {} prices, {} images", told.regions.size(),
                              told.regions.size() == 1 ? "region" : "regions", told.on_demand + told.spot,
                              told.images));

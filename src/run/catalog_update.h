@@ -1,9 +1,9 @@
 #pragma once
 /// \file
-/// `ferry catalog update`: types, zones, prices and images as the person's own account sees them, kept in the
+/// `ferry catalog update`: types, zones, prices and images as the user's own account sees them, kept in the
 /// cache folder, over the built-in catalog.
 
-#include "run/doors.h"
+#include "run/context.h"
 
 namespace ferry::run {
 
@@ -18,6 +18,6 @@ struct CatalogUpdate {
 /// date when no on-demand price could be had. Asks every region that the account has enabled (`only` empty)
 /// or those named, several at once. Progress is shown. Fails when nothing at all could be asked; then the
 /// catalog stays as it was.
-Result<CatalogUpdate> update_catalog(Doors& doors, const std::vector<std::string>& only);
+Result<CatalogUpdate> update_catalog(Context& context, const std::vector<std::string>& only);
 
 }  // namespace ferry::run

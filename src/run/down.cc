@@ -1,4 +1,4 @@
-// Giving up a run: its outputs come home first, unless the person says otherwise.
+// Giving up a run: its outputs come home first, unless the user says otherwise.
 #include "base/text.h"
 #include "run/actions.h"
 #include "run/bring_home.h"
@@ -22,7 +22,7 @@ enum class Saved {
 
 /// What the agent says of the training's end, unless that is noted already: it may have ended, well or not, while
 /// nobody followed it. A machine that was stopped may hold more than was known.
-void note_job(Doors& doors, ledger::Run& run, const agent::JobStatus& job) {
+void note_job(Context& context, ledger::Run& run, const agent::JobStatus& job) {
   const bool is_open = run.outcome == Outcome::none ? run.train_end_ms == 0 : run.outcome == Outcome::lost;
   if (!is_open || job.state != agent::JobState::done) return;
   const auto ending = ending_of(job, Seconds(int_at(run.task, "max_duration_s", 24 * 3600)));
@@ -30,33 +30,33 @@ void note_job(Doors& doors, ledger::Run& run, const agent::JobStatus& job) {
   run.outcome = ending.outcome;
   run.exit_code = ending.exit_code;
   run.error = ending.outcome == Outcome::cancelled ? released_by_down : ending.error;
-  run.train_end_ms = doors.clock.now_ms();
+  run.train_end_ms = context.clock.now_ms();
 }
 
 /// Outputs home, or there are none. Any other failure keeps the machine: what it holds is not thrown away because
 /// of something that may pass.
-Result<Saved> save_or_lose(Doors& doors, ledger::Run& run) {
-  auto saved = bring_home(doors, run, true, true);
+Result<Saved> save_or_lose(Context& context, ledger::Run& run) {
+  auto saved = bring_home(context, run, true, true);
   if (saved) {
-    for (const auto& line : tell(saved->outputs, run)) doors.progress.warn("down", line);
+    for (const auto& line : tell(saved->outputs, run)) context.progress.warn("down", line);
     run.outputs_home = true;
-    if (saved->job) note_job(doors, run, *saved->job);
+    if (saved->job) note_job(context, run, *saved->job);
     return Saved::home;
   }
   auto error = std::move(saved).error();
   if (error.code == never_used_code) {
-    doors.progress.note(fmt::format("{} has no outputs: {}", run.name, error.what));
+    context.progress.note(fmt::format("{} has no outputs: {}", run.name, error.what));
     return Saved::never_were;
   }
-  TRY_SET(instance, "", live_instance(doors, run));
-  auto place = place_of(instance);
+  TRY_SET(instance, "", live_instance(context, run));
+  auto place = location_of(instance);
   const auto gone = [&]() -> Result<bool> {
-    TRY_SET(cloud, "", open_cloud(doors, place));
-    TRY_SET(seen, "", see(doors, *cloud, instance));
+    TRY_SET(cloud, "", open_cloud(context, place));
+    TRY_SET(seen, "", see(context, *cloud, instance));
     return seen.standing == Standing::gone;
   }();
   if (gone && *gone) {
-    doors.progress.warn("down", fmt::format("the outputs of {} are lost: {} is gone", run.name, instance.id));
+    context.progress.warn("down", fmt::format("the outputs of {} are lost: {} is gone", run.name, instance.id));
     return Saved::lost;
   }
   error.advice += (error.advice.empty() ? "" : "; ") +
@@ -67,10 +67,10 @@ Result<Saved> save_or_lose(Doors& doors, ledger::Run& run) {
 }
 
 /// For a run that was released once: makes sure of it, nothing more.
-Result<std::vector<std::string>> down_again(Doors& doors, const ledger::Run& run) {
+Result<std::vector<std::string>> down_again(Context& context, const ledger::Run& run) {
   TRY_SET(infra, "", task::parse_infra(run.infra));
-  if (infra.world == task::World::ssh) TRY("", clear_own_machine(doors, infra.host, {run.name}));
-  return release_all(doors, run);
+  if (infra.provider == task::Provider::ssh) TRY("", clear_own_machine(context, infra.host, {run.name}));
+  return release_all(context, run);
 }
 
 std::vector<std::string> ids_of_live(const std::vector<ledger::Instance>& instances) {
@@ -83,45 +83,45 @@ std::vector<std::string> ids_of_live(const std::vector<ledger::Instance>& instan
 
 }  // namespace
 
-Result<std::vector<std::string>> down(Doors& doors, const std::string& run_name, bool with_outputs) {
-  TRY_SET(seen, "", doors.ledger.run(run_name));
-  if (seen.phase == Phase::released) return down_again(doors, seen);
-  TRY_SET(before, "", doors.ledger.instances(seen.name));
-  TRY_SET(owner, "", take_over(doors, seen.name, with_outputs));
-  TRY_SET(run, "", doors.ledger.run(seen.name));
+Result<std::vector<std::string>> down(Context& context, const std::string& run_name, bool with_outputs) {
+  TRY_SET(seen, "", context.ledger.run(run_name));
+  if (seen.phase == Phase::released) return down_again(context, seen);
+  TRY_SET(before, "", context.ledger.instances(seen.name));
+  TRY_SET(owner, "", take_over(context, seen.name, with_outputs));
+  TRY_SET(run, "", context.ledger.run(seen.name));
   // Whoever owned it may have ended it properly when asked.
   if (run.phase == Phase::released) return ids_of_live(before);
   const bool holds_outputs =
-      run.phase >= Phase::setup && !run.outputs_home && live_instance(doors, run).has_value();
+      run.phase >= Phase::setup && !run.outputs_home && live_instance(context, run).has_value();
   std::optional<Saved> saved;
   if (holds_outputs && with_outputs) {
-    auto done = save_or_lose(doors, run);
-    // Whatever becomes of the machine, the log that is here is the person's.
-    if (!done || *done != Saved::home) write_log_home(doors, run);
+    auto done = save_or_lose(context, run);
+    // Whatever becomes of the machine, the log that is here is the user's.
+    if (!done || *done != Saved::home) write_log_home(context, run);
     if (!done) return tl::unexpected<Error>(std::move(done).error());
     saved = *done;
   } else if (run.phase >= Phase::setup) {
-    write_log_home(doors, run);
+    write_log_home(context, run);
   }
-  TRY_SET(ended, "", release_all(doors, run));
+  TRY_SET(ended, "", release_all(context, run));
   if (saved == Saved::lost) {
-    TRY("", mark_released(doors, run, Outcome::lost, "its machine was gone before its outputs were home"));
+    TRY("", mark_released(context, run, Outcome::lost, "its machine was gone before its outputs were home"));
   } else if (saved == Saved::never_were) {
-    TRY("", mark_released(doors, run, Outcome::not_started, "nothing was ever put on its machine"));
+    TRY("", mark_released(context, run, Outcome::not_started, "nothing was ever put on its machine"));
   } else {
-    TRY("", mark_released(doors, run, Outcome::cancelled, released_by_down));
+    TRY("", mark_released(context, run, Outcome::cancelled, released_by_down));
   }
   return ended;
 }
 
-Result<std::vector<std::string>> forget(Doors& doors, const std::string& run_name) {
-  TRY_SET(seen, "", doors.ledger.run(run_name));
-  TRY_SET(owner, "", Owner::try_take(Folder(doors.data, seen.name), Role::settle));
+Result<std::vector<std::string>> forget(Context& context, const std::string& run_name) {
+  TRY_SET(seen, "", context.ledger.run(run_name));
+  TRY_SET(owner, "", RunLock::try_take(RunDir(context.data, seen.name), Role::recover));
   if (!owner)
     return fail(Kind::conflict, "a ferry is at work on " + seen.name, {}, "end it: ferry cancel " + seen.name);
-  TRY_SET(run, "", doors.ledger.run(seen.name));
-  TRY_SET(instances, "", doors.ledger.instances(run.name));
-  TRY_SET(resources, "", doors.ledger.resources(run.name));
+  TRY_SET(run, "", context.ledger.run(seen.name));
+  TRY_SET(instances, "", context.ledger.instances(run.name));
+  TRY_SET(resources, "", context.ledger.resources(run.name));
   std::vector<std::string> left;
   for (const auto& one : instances) {
     if (!one.id.empty())
@@ -134,17 +134,17 @@ Result<std::vector<std::string>> forget(Doors& doors, const std::string& run_nam
   }
   for (auto& one : instances) {
     one.state = ledger::Rent::released;
-    TRY("", doors.ledger.note_instance(one));
+    TRY("", context.ledger.record_instance(one));
   }
   for (auto& one : resources) {
     if (one.released) continue;
     left.push_back(fmt::format("the {} {} in {} may exist, and costs nothing",
                                one.kind == "key-pair" ? "key pair" : "security group", one.name, one.region));
     one.released = true;
-    TRY("", doors.ledger.note_resource(one));
+    TRY("", context.ledger.record_resource(one));
   }
   if (run.phase != Phase::released)
-    TRY("", mark_released(doors, run, Outcome::not_started, "given up by ferry down --forget"));
+    TRY("", mark_released(context, run, Outcome::not_started, "given up by ferry down --forget"));
   return left;
 }
 

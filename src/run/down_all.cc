@@ -1,4 +1,4 @@
-// `ferry down --all`: every run, then whatever else carries this person's tag.
+// `ferry down --all`: every run, then whatever else carries this user's tag.
 #include <algorithm>
 #include <map>
 #include <set>
@@ -7,7 +7,7 @@
 #include "run/actions.h"
 #include "run/own_machine.h"
 #include "run/reach.h"
-#include "run/strays.h"
+#include "run/untracked.h"
 
 namespace ferry::run {
 
@@ -15,7 +15,7 @@ namespace {
 
 class Sweeper {
  public:
-  Sweeper(Doors& doors, const SweepOptions& options) : doors_(doors), options_(options) {}
+  Sweeper(Context& context, const SweepOptions& options) : context_(context), options_(options) {}
   Result<Sweep> run();
 
  private:
@@ -25,27 +25,27 @@ class Sweeper {
   /// The environment's own account, before anything is ended: what is not looked at is said first.
   Status look_for_account(const std::vector<ledger::Run>& runs);
   /// False if that was not possible.
-  bool look_at(const Place& place);
-  void end_stray(const Stray& stray);
-  void look_for_leftovers(const Place& place);
+  bool look_at(const CloudLocation& location);
+  void end_untracked(const Untracked& untracked);
+  void look_for_leftovers(const CloudLocation& location);
   void remove(const Leftover& leftover);
 
-  Doors& doors_;
+  Context& context_;
   const SweepOptions& options_;
   Sweep sweep_;
-  std::set<Place> places_;
-  std::vector<Place> of_account_;
-  std::vector<Stray> others_;
+  std::set<CloudLocation> places_;
+  std::vector<CloudLocation> of_account_;
+  std::vector<Untracked> others_;
   std::vector<Leftover> others_leftovers_;
   bool told_denied_ = false;
 };
 
 void Sweeper::end(const std::string& run, bool with_outputs) {
-  const auto one = down(doors_, run, with_outputs);
+  const auto one = down(context_, run, with_outputs);
   if (one) {
     sweep_.ended.insert(sweep_.ended.end(), one->begin(), one->end());
   } else {
-    doors_.progress.error(one.error());
+    context_.progress.error(one.error());
     sweep_.failed = true;
   }
 }
@@ -54,27 +54,27 @@ void Sweeper::clear_hosts(const std::vector<ledger::Run>& runs) {
   std::map<std::string, std::vector<std::string>> by_host;
   for (const auto& run : runs) {
     const auto infra = task::parse_infra(run.infra);
-    if (infra && infra->world == task::World::ssh) by_host[infra->host].push_back(run.name);
+    if (infra && infra->provider == task::Provider::ssh) by_host[infra->host].push_back(run.name);
   }
   for (const auto& [host, names] : by_host) {
-    const auto cleared = clear_own_machine(doors_, host, names);
+    const auto cleared = clear_own_machine(context_, host, names);
     if (cleared) continue;
     const auto& error = cleared.error();
-    doors_.progress.warn("down", fmt::format("{}: {}{}", host, error.what,
+    context_.progress.warn("down", fmt::format("{}: {}{}", host, error.what,
                                              error.why.empty() ? "" : " (" + error.why + ")"));
     if (error.kind == Kind::io) sweep_.incomplete = true;
   }
 }
 
 Status Sweeper::end_runs() {
-  TRY_SET(runs, "", doors_.ledger.runs(true));
+  TRY_SET(runs, "", context_.ledger.runs(true));
   const auto is_on_host = [](const auto& run) { return run.infra.starts_with("ssh/"); };
-  // First what runs on machines of the person's own: one of those may itself be rented by ferry.
+  // First what runs on machines of the user's own: one of those may itself be rented by ferry.
   std::stable_partition(runs.begin(), runs.end(), is_on_host);
   for (const auto& run : runs) {
     if (is_on_host(run)) end(run.name, options_.with_outputs);
   }
-  TRY_SET(all, "", doors_.ledger.runs(false));
+  TRY_SET(all, "", context_.ledger.runs(false));
   clear_hosts(all);
   for (const auto& run : runs) {
     if (!is_on_host(run)) end(run.name, options_.with_outputs);
@@ -83,13 +83,13 @@ Status Sweeper::end_runs() {
 }
 
 Status Sweeper::look_for_account(const std::vector<ledger::Run>& runs) {
-  auto regions = places_of_account(doors_, places_);
+  auto regions = locations_of_account(context_, places_);
   if (regions) {
     of_account_ = std::move(*regions);
     return {};
   }
   const auto& error = regions.error();
-  doors_.progress.warn("down", fmt::format("AWS was NOT looked at: {}{}", error.what,
+  context_.progress.warn("down", fmt::format("AWS was NOT looked at: {}{}", error.what,
                                            error.why.empty() ? "" : " (" + error.why + ")"));
   // Whoever has only ever used other places has nothing there. An empty ledger says nothing: it may be new.
   const bool never_used =
@@ -99,24 +99,24 @@ Status Sweeper::look_for_account(const std::vector<ledger::Run>& runs) {
   return {};
 }
 
-void Sweeper::end_stray(const Stray& stray) {
-  const auto run = adopt_stray(doors_, stray);
+void Sweeper::end_untracked(const Untracked& untracked) {
+  const auto run = adopt_untracked(context_, untracked);
   if (!run) {
     // Another process was faster: it ends it.
     if (run.error().kind == Kind::exists) return;
-    doors_.progress.error(run.error());
+    context_.progress.error(run.error());
     sweep_.failed = true;
     return;
   }
   auto with_outputs = options_.with_outputs;
   if (with_outputs) {
-    const auto noted = doors_.ledger.run(*run);
-    const auto reached = noted ? reach(doors_, *noted, true) : tl::unexpected<Error>(noted.error());
+    const auto noted = context_.ledger.run(*run);
+    const auto reached = noted ? reach(context_, *noted, true) : tl::unexpected<Error>(noted.error());
     // Its key or host key is not here, or was another ledger's: no waiting will bring its outputs home.
     const bool no_keys = !reached && (reached.error().kind == Kind::denied ||
                                       reached.error().kind == Kind::not_found);
     if (no_keys) {
-      doors_.progress.warn("down", fmt::format("{} is ended without its outputs: {}", describe_stray(stray),
+      context_.progress.warn("down", fmt::format("{} is ended without its outputs: {}", describe_untracked(untracked),
                                                reached.error().what));
       with_outputs = false;
     }
@@ -124,22 +124,22 @@ void Sweeper::end_stray(const Stray& stray) {
   end(*run, with_outputs);
 }
 
-bool Sweeper::look_at(const Place& place) {
-  auto strays = find_strays(doors_, place);
-  if (!strays) {
-    const auto& error = strays.error();
-    doors_.progress.warn("down",
-                         fmt::format("could not look in {}{}: {}{}", place.world,
-                                     place.region.empty() ? "" : "/" + place.region, error.what,
+bool Sweeper::look_at(const CloudLocation& location) {
+  auto machines = find_untracked(context_, location);
+  if (!machines) {
+    const auto& error = machines.error();
+    context_.progress.warn("down",
+                         fmt::format("could not look in {}{}: {}{}", location.provider,
+                                     location.region.empty() ? "" : "/" + location.region, error.what,
                                      error.why.empty() ? "" : " (" + error.why + ")"));
     sweep_.incomplete = true;
     return false;
   }
-  for (auto& stray : *strays) {
-    if (stray.is_ours || options_.every_ledger) {
-      end_stray(stray);
+  for (auto& untracked : *machines) {
+    if (untracked.is_ours || options_.every_ledger) {
+      end_untracked(untracked);
     } else {
-      others_.push_back(std::move(stray));
+      others_.push_back(std::move(untracked));
     }
   }
   return true;
@@ -147,21 +147,21 @@ bool Sweeper::look_at(const Place& place) {
 
 void Sweeper::remove(const Leftover& leftover) {
   const auto what = describe_leftover(leftover);
-  if (const auto removed = remove_leftover(doors_, leftover)) {
+  if (const auto removed = remove_leftover(context_, leftover)) {
     sweep_.removed.push_back(what);
   } else {
-    doors_.progress.warn("down", fmt::format("{} could not be removed: {}", what, removed.error().what));
+    context_.progress.warn("down", fmt::format("{} could not be removed: {}", what, removed.error().what));
     sweep_.incomplete = true;
   }
 }
 
-void Sweeper::look_for_leftovers(const Place& place) {
-  auto found = find_leftovers(doors_, place);
+void Sweeper::look_for_leftovers(const CloudLocation& location) {
+  auto found = find_leftovers(context_, location);
   if (!found) {
     // Nothing of it costs: where the policy is of an older ferry, once is enough.
     const bool is_denied = found.error().kind == Kind::denied;
     if (!is_denied || !std::exchange(told_denied_, true))
-      doors_.progress.warn("down", "key pairs and security groups were not looked at: " + found.error().what);
+      context_.progress.warn("down", "key pairs and security groups were not looked at: " + found.error().what);
     if (!is_denied) sweep_.incomplete = true;
     return;
   }
@@ -175,31 +175,31 @@ void Sweeper::look_for_leftovers(const Place& place) {
 }
 
 Result<Sweep> Sweeper::run() {
-  TRY_SET(runs, "", doors_.ledger.runs(false));
-  TRY_SET(noted, "", places_of_ledger(doors_));
+  TRY_SET(runs, "", context_.ledger.runs(false));
+  TRY_SET(noted, "", locations_of_ledger(context_));
   places_ = std::move(noted);
   TRY("", look_for_account(runs));
   TRY("", end_runs());
-  if (os::is_directory(doors_.data / "rehearsal")) places_.insert({"rehearsal", "", "", "", ""});
-  std::vector<Place> all(places_.begin(), places_.end());
-  for (const auto& place : of_account_) {
+  if (os::is_directory(context_.data / "rehearsal")) places_.insert({"rehearsal", "", "", "", ""});
+  std::vector<CloudLocation> all(places_.begin(), places_.end());
+  for (const auto& location : of_account_) {
     const bool seen = std::ranges::any_of(places_, [&](const auto& one) {
-      return one.world == "aws" && one.region == place.region && one.account == place.account;
+      return one.provider == "aws" && one.region == location.region && one.account == location.account;
     });
-    if (!seen) all.push_back(place);
+    if (!seen) all.push_back(location);
   }
   // Whatever could not be looked at is told already.
-  std::erase_if(all, [&](const auto& place) { return !look_at(place); });
-  for (const auto& place : all) look_for_leftovers(place);
+  std::erase_if(all, [&](const auto& location) { return !look_at(location); });
+  for (const auto& location : all) look_for_leftovers(location);
   // An instance may be seen from two places: a ledger's, whose account is not noted, and the account's own.
   std::set<std::string> told;
   std::erase_if(others_, [&](const auto& one) { return !told.insert(one.instance.id).second; });
   std::erase_if(others_leftovers_, [&](const auto& one) { return !told.insert(describe_leftover(one)).second; });
   auto& lines = sweep_.of_other_ledgers;
-  for (const auto& one : others_) lines.push_back(describe_stray(one));
+  for (const auto& one : others_) lines.push_back(describe_untracked(one));
   for (const auto& one : others_leftovers_) lines.push_back(describe_leftover(one));
   if (!lines.empty() && options_.ask && options_.ask(lines)) {
-    for (const auto& one : others_) end_stray(one);
+    for (const auto& one : others_) end_untracked(one);
     for (const auto& one : others_leftovers_) remove(one);
     lines.clear();
   }
@@ -208,6 +208,6 @@ Result<Sweep> Sweeper::run() {
 
 }  // namespace
 
-Result<Sweep> down_all(Doors& doors, const SweepOptions& options) { return Sweeper(doors, options).run(); }
+Result<Sweep> down_all(Context& context, const SweepOptions& options) { return Sweeper(context, options).run(); }
 
 }  // namespace ferry::run

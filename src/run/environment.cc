@@ -4,7 +4,7 @@
 
 #include "base/text.h"
 #include "run/mounts.h"
-#include "run/wishes.h"
+#include "run/requirements.h"
 
 extern "C" {
 extern const char ferry_embed_scratch_sh[], ferry_embed_scratch_sh_end[];
@@ -22,10 +22,10 @@ constexpr std::string_view answer_mark = "ferry-env:", scratch_mark = "ferry-scr
 constexpr std::size_t most_words = 64 * 1024;
 
 /// Reads what there is; shows the newest line of `words`.
-Status hear(Doors& doors, os::Process& shell, std::string& answer, std::string& words) {
+Status hear(Context& context, os::Process& shell, std::string& answer, std::string& words) {
   bool out_open = true, err_open = true;
   while (out_open || err_open) {
-    if (doors.check_signals(false) == Wish::cancel) {
+    if (context.check_signals(false) == Interrupt::cancel) {
       shell.signal(SIGTERM);
       return fail(Kind::cancelled, "cancelled");
     }
@@ -40,7 +40,7 @@ Status hear(Doors& doors, os::Process& shell, std::string& answer, std::string& 
       words += part;
       if (words.size() > most_words) words.erase(0, words.size() - most_words / 2);
       const auto lines = split(trim(words), '\n');
-      if (!lines.empty()) doors.progress.update(short_line(trim(lines.back()), 200));
+      if (!lines.empty()) context.progress.update(short_line(trim(lines.back()), 200));
     }
   }
   return {};
@@ -57,15 +57,15 @@ std::string last_lines(std::string_view text, std::size_t count) {
   return out;
 }
 
-/// What the person may do when it failed.
+/// What the user may do when it failed.
 std::string advice(const std::string& kind) {
   if (kind == "docker") return "mend what is named there, or write  environment: auto";
   return "mend what the workdir asks for, install it in setup, or write  environment: none";
 }
 
-/// A rehearsal's machine, whatever world it plays, is this computer.
+/// A rehearsal's machine, whatever provider it plays, is this computer.
 bool is_rented(const ledger::Instance& instance) {
-  return instance.world == "aws" && !instance.address.starts_with("127.") && instance.address != "localhost";
+  return instance.provider == "aws" && !instance.address.starts_with("127.") && instance.address != "localhost";
 }
 
 /// The names of the task's variables; their values may be secrets.
@@ -78,14 +78,14 @@ std::string variable_names(const task::Task& task) {
 }
 
 /// FOLDER TAB BYTES TAB NOTE, from the answer's line about scratch space.
-void note_scratch(Doors& doors, std::string_view answer, Json& facts) {
+void note_scratch(Context& context, std::string_view answer, Json& facts) {
   const auto at = answer.find(scratch_mark);
   if (at == answer.npos) return;
   const auto line = answer.substr(at + scratch_mark.size());
   const auto parts = split(line.substr(0, line.find('\n')), '\t');
   if (parts.size() != 3) return;
   facts["scratch"] = {{"folder", parts[0]}, {"bytes", parse_int(parts[1]).value_or(0)}};
-  if (!parts[2].empty()) doors.progress.warn("setup", short_line(parts[2]) + "; scratch is on the root disk");
+  if (!parts[2].empty()) context.progress.warn("setup", short_line(parts[2]) + "; scratch is on the root disk");
 }
 
 }  // namespace
@@ -99,30 +99,30 @@ std::string Environment::training(const std::string& script) const {
 }
 
 Status check_environment(const task::Task& task, const os::Path& workdir) {
-  const auto& wish = task.environment;
-  if (wish.kind == "docker" || wish.kind == "none") return {};
+  const auto& interrupt = task.environment;
+  if (interrupt.kind == "docker" || interrupt.kind == "none") return {};
   const auto made_by_setup = [&](const std::string& file) {
     return task.setup.find(os::Path(file).filename().string()) != std::string::npos;
   };
-  if (!wish.file.empty()) {
-    if (os::Path(wish.file).is_absolute() || wish.file.starts_with('~') || made_by_setup(wish.file) ||
-        os::exists(workdir / wish.file))
+  if (!interrupt.file.empty()) {
+    if (os::Path(interrupt.file).is_absolute() || interrupt.file.starts_with('~') || made_by_setup(interrupt.file) ||
+        os::exists(workdir / interrupt.file))
       return {};
-    return fail(Kind::bad_input, "the file that environment names does not exist: " + printable(wish.file),
+    return fail(Kind::bad_input, "the file that environment names does not exist: " + printable(interrupt.file),
                 "it was looked for in " + workdir.string(), "check the name, or the workdir");
   }
-  // As find_wishes() looks for them.
+  // As find_requirements() looks for them.
   static const std::map<std::string, std::vector<std::string>> files = {
       {"uv", {"uv.lock", "pyproject.toml", "setup.py"}},
       {"venv", {"requirements.txt", "pyproject.toml", "setup.py"}},
       {"conda", {"conda-lock.yml", "environment.yml", "environment.yaml"}}};
-  const auto known = files.find(wish.kind);
-  if (known == files.end() || !wish.name.empty()) return {};
+  const auto known = files.find(interrupt.kind);
+  if (known == files.end() || !interrupt.name.empty()) return {};
   for (const auto& file : known->second)
     if (os::exists(workdir / file) || made_by_setup(file)) return {};
-  return fail(Kind::bad_input, "environment: " + wish.kind + " has nothing to be made from",
+  return fail(Kind::bad_input, "environment: " + interrupt.kind + " has nothing to be made from",
               fmt::format("{} has no {}", workdir.string(), join(known->second, ", no ")),
-              wish.kind == "conda"
+              interrupt.kind == "conda"
                   ? "add one; or name an environment that the machine has: {kind: conda, name: …}"
                   : "add one, or leave environment out");
 }
@@ -154,18 +154,18 @@ std::string describe_environment(const Json& facts) {
   return short_line(join(parts, " · "));
 }
 
-Result<Environment> prepare_environment(Doors& doors, Link& link, const task::Task& task,
-                                        const std::string& wished, const std::string& installers) {
-  doors.progress.begin("setup", "looking at the environment");
-  const std::string activate = link.paths().run_dir + "-env.sh";
-  const auto& wish = task.environment;
-  const std::string kind = wish.kind == "auto" && installs_itself(task.setup) ? "present" : wish.kind;
+Result<Environment> prepare_environment(Context& context, Connection& connection, const task::Task& task,
+                                        const std::string& requirements_file, const std::string& installers) {
+  context.progress.begin("setup", "looking at the environment");
+  const std::string activate = connection.paths().run_dir + "-env.sh";
+  const auto& interrupt = task.environment;
+  const std::string kind = interrupt.kind == "auto" && installs_itself(task.setup) ? "present" : interrupt.kind;
   const auto words = shell_quoted(std::vector<std::string>{
-      kind, wish.name, wish.file, activate, is_rented(link.instance()) ? "1" : "0", variable_names(task), wished,
+      kind, interrupt.name, interrupt.file, activate, is_rented(connection.instance()) ? "1" : "0", variable_names(task), requirements_file,
       installers});
   TRY_SET(shell, "",
-          link.session().spawn(
-              fmt::format("cd {} && exec bash -s {}", shell_quoted(link.paths().workdir), words)));
+          connection.session().spawn(
+              fmt::format("cd {} && exec bash -s {}", shell_quoted(connection.paths().workdir), words)));
   for (const auto script : {std::string_view(ferry_embed_scratch_sh, ferry_embed_scratch_sh_end),
                             std::string_view(ferry_embed_container_sh, ferry_embed_container_sh_end),
                             std::string_view(ferry_embed_environment_key_sh, ferry_embed_environment_key_sh_end),
@@ -174,7 +174,7 @@ Result<Environment> prepare_environment(Doors& doors, Link& link, const task::Ta
   }
   shell.in.reset();
   std::string answer, said;
-  TRY("", hear(doors, shell, answer, said));
+  TRY("", hear(context, shell, answer, said));
   const auto ended = shell.wait(Millis(10'000));
   const auto at = answer.rfind(answer_mark);
   if (!ended || ended->code == 255)
@@ -187,7 +187,7 @@ Result<Environment> prepare_environment(Doors& doors, Link& link, const task::Ta
   const auto facts = parse_json(trim(std::string_view(answer).substr(at + answer_mark.size())));
   Environment made;
   if (facts && facts->is_object()) made.facts = *facts;
-  note_scratch(doors, answer, made.facts);
+  note_scratch(context, answer, made.facts);
   made.summary = describe_environment(made.facts);
   made.container = kind == "docker";
   made.activate = ". " + shell_quoted(activate) + "\n";

@@ -5,7 +5,7 @@
 
 #include <string>
 
-#include "run/link.h"
+#include "run/connection.h"
 #include "task/task.h"
 
 namespace ferry::run {
@@ -28,12 +28,12 @@ struct Environment {
 Status check_environment(const task::Task& task, const os::Path& workdir);
 
 /// Looks at what the machine and the workdir have, and installs what is asked for (cached by content), or
-/// starts the run's container. `wished`, `installers`: the workdir's own file of packages, and what the task installs
-/// with (Wishes). Run it once the workdir is there. Shows what it does as it goes. Fails
+/// starts the run's container. `requirements_file`, `installers`: the workdir's own file of packages, and what the task installs
+/// with (Requirements). Run it once the workdir is there. Shows what it does as it goes. Fails
 /// bad_input when what is asked for cannot be had, with the tool's last words. Disks are formatted, and
 /// system packages installed, only on machines that AWS rents out.
-Result<Environment> prepare_environment(Doors& doors, Link& link, const task::Task& task,
-                                        const std::string& wished, const std::string& installers);
+Result<Environment> prepare_environment(Context& context, Connection& connection, const task::Task& task,
+                                        const std::string& requirements_file, const std::string& installers);
 
 /// For the training's shell on a machine that several runs may share: waits until `gpus` of its GPUs are free
 /// (0, or a machine without GPUs: until the whole machine is), keeps them until the training ends, and sets

@@ -15,8 +15,8 @@ class FakeRegion final : public cloud::Cloud {
       return cloud::Identity{all_.account, "arn:aws:iam::" + all_.account + ":user/me"};
     });
   }
-  Result<cloud::Image> newest_image(const cloud::ImageWish& wish) override {
-    return call<cloud::Image>("newest_image", wish.type, [] {
+  Result<cloud::Image> newest_image(const cloud::ImageQuery& interrupt) override {
+    return call<cloud::Image>("newest_image", interrupt.type, [] {
       return cloud::Image{"ami-0123456789abcdef0", "fake", "ubuntu", "/dev/sda1", 8, "2026-01-01"};
     });
   }

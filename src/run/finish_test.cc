@@ -26,10 +26,10 @@ std::string cured(Stage& stage) {
   stage.refused.clear();
   stage.is_deaf = false;
   stage.refuse_write = nullptr;
-  stage.process([](Doors& here) { (void)settle(here); });
+  stage.process([](Context& here) { (void)recover_orphans(here); });
   stage.let_followers_end();
   if (stage.run().phase == Phase::released) return stage.trouble();
-  stage.process([&](Doors& here) {
+  stage.process([&](Context& here) {
     if (auto ended = down(here, stage.run().name, true); !ended) stage.progress.error(ended.error());
   });
   return stage.trouble();
@@ -92,7 +92,7 @@ TEST(Finish, AMachineThatIsEndedByTheCloudInAnyPhaseIsLostAndNothingIsLeft) {
     SCOPED_TRACE(beginning(phase));
     Stage stage;
     stage.when(beginning(phase), [&] { stage.cloud.end(stage.machine_id()); });
-    const auto code = stage.start(stage.order());
+    const auto code = stage.start(stage.request());
     EXPECT_EQ(stage.broken_promise(code), "");
     stage.let_followers_end();
     const bool was_home = phase == Phase::releasing;
@@ -112,7 +112,7 @@ TEST(Finish, ACloudThatRefusesEverythingBeforeTheTrainingLeavesNothingOnceItAnsw
       Stage stage;
       stage.is_deaf = true;
       stage.when(beginning(phase), [&] { stage.cloud.add({.error = failure(kind), .times = -1}); });
-      const auto code = stage.start(stage.order());
+      const auto code = stage.start(stage.request());
       EXPECT_EQ(code, ferry_failed);
       EXPECT_EQ(stage.broken_promise(code), "");
       EXPECT_EQ(cured(stage), "");
@@ -191,7 +191,7 @@ TEST(Finish, ALedgerThatRefusesEverythingFromAnyPhaseOnLosesNoModelAndNoMachine)
       const auto refuse = [&] { stage.refuse_write = [kind](const std::string&) { return failure(kind); }; };
       if (phase < Phase::setup) {
         stage.when(beginning(phase), refuse);
-        EXPECT_EQ(stage.start(stage.order()), ferry_failed);
+        EXPECT_EQ(stage.start(stage.request()), ferry_failed);
       } else {
         stage.leave_at(phase == Phase::releasing ? Phase::fetching : phase);
         stage.when(seen_by_follower(phase), refuse);
@@ -206,7 +206,7 @@ TEST(Finish, ALedgerThatRefusesEverythingFromAnyPhaseOnLosesNoModelAndNoMachine)
 TEST(Finish, AMachineThatTheCloudShowsLateIsUsedAllTheSame) {
   Stage stage;
   stage.cloud.invisible = Millis(5'000);
-  EXPECT_EQ(stage.start(stage.order()), 0) << stage.everything_shown();
+  EXPECT_EQ(stage.start(stage.request()), 0) << stage.everything_shown();
   EXPECT_EQ(stage.cloud.machines().size(), 1U);
   EXPECT_EQ(stage.trouble(), "");
 }
@@ -228,23 +228,23 @@ TEST(Finish, OutputsThatCannotBeStoredHereKeepTheMachineUntilTheyCan) {
 
 TEST(Finish, ARunToBeKeptIsKeptWithItsModelHomeAndEndedByDown) {
   Stage stage;
-  auto order = stage.order();
-  order.keep = true;
-  EXPECT_EQ(stage.start(order), 0) << stage.everything_shown();
+  auto request = stage.request();
+  request.keep = true;
+  EXPECT_EQ(stage.start(request), 0) << stage.everything_shown();
   EXPECT_EQ(stage.model(), "");
   EXPECT_EQ(stage.cloud.machines().front().ended_ms, 0);
-  stage.process([](Doors& here) { EXPECT_TRUE(settle(here)); });
+  stage.process([](Context& here) { EXPECT_TRUE(recover_orphans(here)); });
   EXPECT_EQ(stage.cloud.machines().front().ended_ms, 0) << "no other command ends it";
-  stage.process([&](Doors& here) { EXPECT_TRUE(down(here, stage.run().name, true)); });
+  stage.process([&](Context& here) { EXPECT_TRUE(down(here, stage.run().name, true)); });
   EXPECT_EQ(stage.trouble(), "");
   EXPECT_EQ(stage.run().outcome, Outcome::succeeded);
 }
 
 TEST(Finish, ASetupThatFailsEndsTheRunWithItsCodeAndNoTraining) {
   Stage stage;
-  auto order = stage.order("echo never >outputs/model");
-  order.task.setup = "exit 7";
-  EXPECT_EQ(stage.start(order), 7) << stage.everything_shown();
+  auto request = stage.request("echo never >outputs/model");
+  request.task.setup = "exit 7";
+  EXPECT_EQ(stage.start(request), 7) << stage.everything_shown();
   EXPECT_EQ(stage.run().outcome, Outcome::failed);
   EXPECT_NE(stage.model(), "");
   EXPECT_EQ(stage.trouble(), "");
@@ -256,7 +256,7 @@ TEST(Finish, ASignalBeforeTheTrainingReleasesAtOnce) {
     Stage stage;
     stage.is_deaf = phase == Phase::connecting;
     stage.when(beginning(phase), [] { ::raise(SIGTERM); });
-    EXPECT_EQ(stage.start(stage.order()), 130) << stage.everything_shown();
+    EXPECT_EQ(stage.start(stage.request()), 130) << stage.everything_shown();
     EXPECT_EQ(stage.run().outcome, Outcome::cancelled);
     EXPECT_EQ(stage.trouble(), "");
   }
@@ -265,7 +265,7 @@ TEST(Finish, ASignalBeforeTheTrainingReleasesAtOnce) {
 TEST(Finish, AHangUpDuringTheTrainingLeavesAFollowerThatEndsIt) {
   Stage stage;
   stage.when("output : go", [] { ::raise(SIGHUP); });
-  EXPECT_EQ(stage.start(stage.order("echo go; mkdir outputs; echo model >outputs/model")), 0)
+  EXPECT_EQ(stage.start(stage.request("echo go; mkdir outputs; echo model >outputs/model")), 0)
       << stage.everything_shown();
   if (stage.followers() > 0) stage.let_followers_end();
   EXPECT_EQ(stage.model(), "");

@@ -13,7 +13,7 @@ using ledger::Phase;
 using ledger::Rent;
 
 Result<std::vector<std::string>> give_back(Stage& stage) {
-  auto here = stage.doors();
+  auto here = stage.context();
   return release_all(here, stage.run());
 }
 
@@ -141,7 +141,7 @@ TEST(GivingBack, ALaunchWhoseAnswerWasLostIsFoundByItsTokenHoweverLateItShows) {
     const auto id = noted.id;
     noted.id.clear();
     noted.state = Rent::intent;
-    ASSERT_TRUE(stage.ledger().note_instance(noted));
+    ASSERT_TRUE(stage.ledger().record_instance(noted));
     stage.cloud.invisible = invisible;
     const auto ended = give_back(stage);
     ASSERT_TRUE(ended) << describe(ended.error());
@@ -158,7 +158,7 @@ TEST(GivingBack, ALaunchThatNeverBecameAMachineIsGivenUp) {
   noted.token += "-never";
   noted.id.clear();
   noted.state = Rent::intent;
-  ASSERT_TRUE(stage.ledger().note_intent(noted));
+  ASSERT_TRUE(stage.ledger().record_intent(noted));
   EXPECT_TRUE(give_back(stage));
   EXPECT_EQ(join(stage.cloud.left(), ", "), "");
   const auto instances = stage.ledger().instances(stage.run().name);
@@ -185,9 +185,9 @@ TEST(GivingBack, AnotherAccountThatKnowsNoneOfItIsNotBelieved) {
   Stage stage;
   stage.leave_at(Phase::connecting);
   auto noted = stage.ledger().instances(stage.run().name)->front();
-  noted.world = "aws";
+  noted.provider = "aws";
   noted.account = "999999999999";
-  ASSERT_TRUE(stage.ledger().note_instance(noted));
+  ASSERT_TRUE(stage.ledger().record_instance(noted));
   stage.cloud.invisible = Millis(std::int64_t{1} << 40);  // as another account sees it: not at all
   const auto ended = give_back(stage);
   ASSERT_FALSE(ended);
@@ -201,7 +201,7 @@ TEST(GivingBack, AProcessThatIsKilledAnywhereIsFollowedByOneThatEndsIt) {
     Stage stage;
     stage.leave_at(Phase::connecting);
     stage.kill_at(step);
-    const bool lived = stage.process([&](Doors& here) { EXPECT_TRUE(release_all(here, stage.run())); });
+    const bool lived = stage.process([&](Context& here) { EXPECT_TRUE(release_all(here, stage.run())); });
     EXPECT_EQ(untrue(stage), "") << "step " << step;
     EXPECT_TRUE(give_back(stage)) << "step " << step;
     EXPECT_EQ(join(stage.cloud.left(), ", "), "") << "step " << step;

@@ -46,9 +46,9 @@ std::string_view kind_of(const plan::InstanceType& type, const task::Image& want
 Result<std::vector<ListedImage>> list_images(aws::Client& client) {
   std::vector<ListedImage> out;
   for (const auto& sort : sorts) {
-    cloud::ImageWish wish{.type = sort.type, .arch = sort.arch, .gpu = std::string_view(sort.kind) != "cpu"};
-    wish.image.flavour = sort.flavour;
-    auto image = cloud::newest_image(client, wish);
+    cloud::ImageQuery interrupt{.type = sort.type, .arch = sort.arch, .gpu = std::string_view(sort.kind) != "cpu"};
+    interrupt.image.flavour = sort.flavour;
+    auto image = cloud::newest_image(client, interrupt);
     if (!image && image.error().kind == Kind::not_found) continue;
     if (!image) return tl::unexpected<Error>(image.error());
     out.push_back({client.config().region, sort.kind, sort.arch, *std::move(image)});

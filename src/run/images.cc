@@ -9,10 +9,10 @@ namespace {
 constexpr std::int64_t remembered_ms = 24 * 3600 * 1000;
 constexpr std::size_t file_limit = 1 << 20;
 
-os::Path file_in(const Doors& doors) { return doors.data / "images.json"; }
+os::Path file_in(const Context& context) { return context.data / "images.json"; }
 
-Json remembered(const Doors& doors) {
-  const auto text = os::read_file(file_in(doors), file_limit);
+Json remembered(const Context& context) {
+  const auto text = os::read_file(file_in(context), file_limit);
   auto json = text ? parse_json(*text) : Result<Json>(Json::object());
   return json && json->is_object() ? std::move(*json) : Json::object();
 }
@@ -43,36 +43,36 @@ std::optional<cloud::Image> image_of(const Json& json, std::int64_t now_ms) {
 }
 
 /// Everything that decides which image is the newest suitable one.
-std::string key_of(const Place& place, const plan::Offer& offer, const task::Image& wanted,
+std::string key_of(const CloudLocation& location, const plan::Offer& offer, const task::Image& wanted,
                    const std::string& framework) {
   const bool gpu = offer.type.accelerator_count > 0;
   return join(std::vector<std::string>{offer.region, offer.type.arch,
                                        gpu ? offer.type.name.substr(0, offer.type.name.find('.')) : "cpu",
                                        wanted.flavour, wanted.version, wanted.system, gpu ? framework : "",
-                                       place.endpoint},
+                                       location.endpoint},
               " ");
 }
 
 }  // namespace
 
-Result<cloud::Image> find_image(Doors& doors, cloud::Cloud& cloud, const Place& place,
+Result<cloud::Image> find_image(Context& context, cloud::Cloud& cloud, const CloudLocation& location,
                                 const plan::Offer& offer, const task::Image& wanted,
                                 const std::string& framework) {
-  const bool remember = place.world == "aws" && wanted.amis.empty();
-  const auto key = key_of(place, offer, wanted, framework);
+  const bool remember = location.provider == "aws" && wanted.amis.empty();
+  const auto key = key_of(location, offer, wanted, framework);
   if (remember) {
-    const auto known = remembered(doors);
+    const auto known = remembered(context);
     if (const auto found = known.find(key); found != known.end() && found->is_object()) {
-      if (auto image = image_of(*found, doors.clock.now_ms())) return std::move(*image);
+      if (auto image = image_of(*found, context.clock.now_ms())) return std::move(*image);
     }
   }
   TRY_SET(image, "",
           cloud.newest_image(
               {offer.type.name, offer.type.arch, offer.type.accelerator_count > 0, wanted, framework}));
   if (remember) {
-    auto known = remembered(doors);
-    known[key] = json_of(image, doors.clock.now_ms());
-    (void)os::write_file(file_in(doors), dump_json(known), 0600);  // only a cache
+    auto known = remembered(context);
+    known[key] = json_of(image, context.clock.now_ms());
+    (void)os::write_file(file_in(context), dump_json(known), 0600);  // only a cache
   }
   return image;
 }
@@ -87,19 +87,19 @@ std::string support_words(const std::string& supported_until, std::int64_t now_m
          printable(supported_until);
 }
 
-void warn_of_support(Doors& doors, const cloud::Image& image, std::string_view phase) {
-  const auto now = doors.clock.now_ms();
+void warn_of_support(Context& context, const cloud::Image& image, std::string_view phase) {
+  const auto now = context.clock.now_ms();
   if (is_unsupported(image.supported_until, now))
-    doors.progress.warn(phase, support_words(image.supported_until, now) + ": " + image.name + " (" + image.id + ")");
+    context.progress.warn(phase, support_words(image.supported_until, now) + ": " + image.name + " (" + image.id + ")");
 }
 
-void forget_image(Doors& doors, const std::string& id) {
-  auto known = remembered(doors);
+void forget_image(Context& context, const std::string& id) {
+  auto known = remembered(context);
   Json kept = Json::object();
   for (const auto& [key, value] : known.items()) {
     if (text_at(value, "id") != id) kept[key] = value;
   }
-  if (kept.size() != known.size()) (void)os::write_file(file_in(doors), dump_json(kept), 0600);
+  if (kept.size() != known.size()) (void)os::write_file(file_in(context), dump_json(kept), 0600);
 }
 
 }  // namespace ferry::run

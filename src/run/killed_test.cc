@@ -23,10 +23,10 @@ TEST(KilledAnywhere, BeforeTheTrainingNothingStaysRented) {
       if (is_first) throw Killed();
     });
     stage.kill_at(step);
-    ASSERT_EQ(stage.start(stage.order()), std::nullopt);
+    ASSERT_EQ(stage.start(stage.request()), std::nullopt);
     is_first = false;
     EXPECT_EQ(stage.broken_promise({}), "");
-    stage.settle_all();
+    stage.recover_all();
     const auto runs = stage.ledger().runs(false);
     if (runs && runs->empty()) continue;  // it was not even noted
     EXPECT_EQ(stage.trouble(), "");
@@ -48,7 +48,7 @@ TEST(KilledAnywhere, FromTheTrainingOnTheModelComesHomeAndNothingStaysRented) {
     stage.kill_at(step);
     const auto code = stage.follow();
     EXPECT_EQ(stage.broken_promise(code), "");
-    stage.settle_all();
+    stage.recover_all();
     EXPECT_EQ(stage.model(), "");
     EXPECT_EQ(stage.run().outcome, Outcome::succeeded);
     EXPECT_EQ(stage.run().exit_code, 0);
@@ -68,9 +68,9 @@ TEST(KilledAnywhere, WhoeverSettlesMayBeKilledAsWell) {
       Stage stage;
       stage.leave_at(phase);
       stage.kill_at(step);
-      const bool lived = stage.process([](Doors& here) { EXPECT_TRUE(settle(here)); });
+      const bool lived = stage.process([](Context& here) { EXPECT_TRUE(recover_orphans(here)); });
       EXPECT_EQ(stage.broken_promise({}), "");
-      stage.settle_all();
+      stage.recover_all();
       EXPECT_EQ(stage.trouble(), "");
       EXPECT_EQ(stage.run().outcome, Outcome::lost);
       if (lived) break;
@@ -84,7 +84,7 @@ TEST(KilledAnywhere, AFollowerIsSucceededByAnotherAsOftenAsItIsKilled) {
   int lives = 0;
   for (; stage.run().phase != Phase::released; ++lives) {
     ASSERT_LT(lives, 100);
-    stage.process([](Doors& here) { EXPECT_TRUE(settle(here)); });
+    stage.process([](Context& here) { EXPECT_TRUE(recover_orphans(here)); });
     stage.kill_at(lives + 1);  // each lives a step longer
     stage.let_followers_end();
     EXPECT_EQ(stage.broken_promise({}), "");
@@ -102,7 +102,7 @@ TEST(KilledAnywhere, WhatNobodyComesBackToIsEndedByItsOwnTimer) {
   const auto machine = stage.cloud.machines().front();
   EXPECT_NE(machine.ended_ms, 0);
   EXPECT_LE(machine.ended_ms - machine.now.launched_ms, 2 * 3'600'000);
-  stage.settle_all();
+  stage.recover_all();
   EXPECT_EQ(stage.trouble(), "");
 }
 

@@ -24,14 +24,14 @@ Result<std::string> ledger_id(const os::Path& data);
 /// The tag that has ledger_id() as its value.
 inline constexpr const char* ledger_tag = "ferry:ledger";
 
-/// The tag that says whose a machine is, and its value for this person on this computer.
+/// The tag that says whose a machine is, and its value for this user on this computer.
 inline constexpr const char* owner_tag = "ferry:owner";
 std::string owner_name();
 
 /// The tag of a key pair or security group that says when it was made.
 inline constexpr const char* made_tag = "ferry:made";
 
-/// ferry's own tags, and the person's `labels`, which cannot replace them.
+/// ferry's own tags, and the user's `labels`, which cannot replace them.
 /// The ledger's is run.task["ledger"].
 cloud::Tags tags_of(const ledger::Run& run, const cloud::Tags& labels = {});
 

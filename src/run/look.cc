@@ -17,16 +17,16 @@ using ledger::Phase;
 namespace {
 
 /// Why there is nothing to fetch, and what is.
-Error nothing_to_fetch(Doors& doors, const ledger::Run& run) {
+Error nothing_to_fetch(Context& context, const ledger::Run& run) {
   if (run.phase == Phase::released) {
     if (run.outputs_home)
-      return {Kind::not_found, "the outputs of " + run.name + " are home already: " + run.home,
-              "its machine was released", "ls " + printable(shell_quoted(run.home)), {}};
+      return {Kind::not_found, "the outputs of " + run.name + " are home already: " + run.output_dir,
+              "its machine was released", "ls " + printable(shell_quoted(run.output_dir)), {}};
     return {Kind::not_found, run.name + " has no machine any more to fetch from",
             "it was released" + (run.error.empty() ? "" : ": " + run.error),
             "what there is of it: ferry show " + run.name + ", ferry logs " + run.name, {}};
   }
-  const auto instance = live_instance(doors, run);
+  const auto instance = live_instance(context, run);
   const auto where = instance ? fmt::format("its machine is {}", instance->id)
                               : std::string("it has no machine yet");
   return {Kind::not_found, fmt::format("{} has no outputs yet: it is {}", run.name, name(run.phase)),
@@ -34,16 +34,16 @@ Error nothing_to_fetch(Doors& doors, const ledger::Run& run) {
 }
 
 /// One file for each visitor, which it holds locked.
-os::Path visits_of(const Folder& folder) { return folder.path / "visits"; }
+os::Path visits_of(const RunDir& run_dir) { return run_dir.path / "visits"; }
 
 }  // namespace
 
-Result<Outputs> fetch(Doors& doors, const std::string& run_name) {
-  TRY_SET(run, "", doors.ledger.run(run_name));
-  if (run.phase == Phase::released) TRY("", complete_log(doors, run.name));
+Result<Outputs> fetch(Context& context, const std::string& run_name) {
+  TRY_SET(run, "", context.ledger.run(run_name));
+  if (run.phase == Phase::released) TRY("", complete_log(context, run.name));
   if (run.phase == Phase::released || run.phase < Phase::setup)
-    return tl::unexpected<Error>(nothing_to_fetch(doors, run));
-  TRY_SET(home, "", bring_home(doors, run, false, false));
+    return tl::unexpected<Error>(nothing_to_fetch(context, run));
+  TRY_SET(home, "", bring_home(context, run, false, false));
   return std::move(home.outputs);
 }
 
@@ -51,10 +51,10 @@ namespace {
 
 /// What the machine has logged beyond the laptop's copy, up to now; never written to the copy, which is its
 /// owner's.
-Status rest_of_log(Doors& doors, const ledger::Run& run, std::uint64_t from,
+Status rest_of_log(Context& context, const ledger::Run& run, std::uint64_t from,
                    const std::function<Status(std::string_view, bool, std::int64_t)>& write) {
-  TRY_SET(reached, "", reach(doors, run));
-  TRY_SET(channel, "", reached.link.agent());
+  TRY_SET(reached, "", reach(context, run));
+  TRY_SET(channel, "", reached.connection.agent());
   TRY_SET(status, "", channel.client.status());
   if (status.log_size <= from) return {};
   TRY("", channel.client.attach(from));
@@ -73,11 +73,11 @@ Status rest_of_log(Doors& doors, const ledger::Run& run, std::uint64_t from,
 
 }  // namespace
 
-Status logs(Doors& doors, const std::string& run_name, bool follow,
+Status logs(Context& context, const std::string& run_name, bool follow,
             const std::function<Status(std::string_view, bool is_error, std::int64_t time_ms)>& write,
             const std::function<Status()>& caught_up) {
-  TRY_SET(run, "", doors.ledger.run(run_name));
-  LogReader reader(Folder(doors.data, run.name).log());
+  TRY_SET(run, "", context.ledger.run(run_name));
+  LogReader reader(RunDir(context.data, run.name).log());
   const auto show = [&](const agent::LogChunk& chunk) {
     return write(chunk.bytes, chunk.stream == agent::LogStream::err, chunk.time_ms);
   };
@@ -85,68 +85,68 @@ Status logs(Doors& doors, const std::string& run_name, bool follow,
     TRY("", reader.read(show));
     TRY("", caught_up());
   }
-  const Folder folder(doors.data, run.name);
+  const RunDir run_dir(context.data, run.name);
   bool looked_after = false;
   while (follow) {
-    TRY_SET(now, "", doors.ledger.run(run.name));
+    TRY_SET(now, "", context.ledger.run(run.name));
     TRY("", reader.read(show));
     if (now.phase >= Phase::fetching || is_kept(now)) return {};
-    if (doors.check_signals(false) != Wish::go_on) return {};
-    if (!Owner::holder_of(folder)) {
+    if (context.check_signals(false) != Interrupt::go_on) return {};
+    if (!RunLock::holder_of(run_dir)) {
       // Whoever followed it is gone: once, somebody is found, as `ferry wait` does. After that, what the machine has is shown.
       if (std::exchange(looked_after, true)) break;
-      if (const auto settled = settle_run(doors, run.name); !settled) {
-        doors.progress.warn("logs", fmt::format("nobody follows {}: {}", run.name, settled.error().what));
+      if (const auto recovered = recover_orphan(context, run.name); !recovered) {
+        context.progress.warn("logs", fmt::format("nobody follows {}: {}", run.name, recovered.error().what));
         break;
       }
       continue;
     }
-    doors.clock.sleep(Millis(50));
+    context.clock.sleep(Millis(50));
   }
   TRY("", reader.read(show));
   // What there was no room for in the run's folder may be beside its outputs; which stream it was is not noted.
   if (run.phase == Phase::released) {
-    const auto rest = read_train_log(doors, run, reader.offset());
+    const auto rest = read_train_log(context, run, reader.offset());
     return rest.empty() ? Status() : write(rest, false, 0);
   }
   if (run.phase < Phase::setup || run.phase > Phase::training) return {};
-  if (auto rest = rest_of_log(doors, run, reader.offset(), write); !rest) {
+  if (auto rest = rest_of_log(context, run, reader.offset(), write); !rest) {
     // The run may have ended meanwhile, and its log is here then.
     TRY("", reader.read(show));
-    TRY_SET(now, "", doors.ledger.run(run.name));
+    TRY_SET(now, "", context.ledger.run(run.name));
     if (now.phase <= Phase::training)
-      doors.progress.warn("logs", "what the machine wrote since is out of reach: " + rest.error().what);
+      context.progress.warn("logs", "what the machine wrote since is out of reach: " + rest.error().what);
   }
   return {};
 }
 
-Result<os::Argv> visit_argv(Doors& doors, const std::string& run_name, const os::Argv& command) {
-  TRY_SET(run, "", doors.ledger.run(run_name));
-  TRY_SET(instance, "", live_instance(doors, run));
-  const Folder folder(doors.data, run.name);
-  if (key_is_lost(folder, instance)) {
-    TRY_SET(reached, "", reach(doors, run));
-    instance = reached.link.instance();
+Result<os::Argv> visit_argv(Context& context, const std::string& run_name, const os::Argv& command) {
+  TRY_SET(run, "", context.ledger.run(run_name));
+  TRY_SET(instance, "", live_instance(context, run));
+  const RunDir run_dir(context.data, run.name);
+  if (key_is_lost(run_dir, instance)) {
+    TRY_SET(reached, "", reach(context, run));
+    instance = reached.connection.instance();
   }
-  auto place = place_of(instance);
-  TRY_SET(cloud, "", open_cloud(doors, place));
-  TRY_SET(now, "", refresh(doors, *cloud, instance));
-  // A person begins where the run's files are; a command begins where ssh puts it.
-  const bool own_machine = instance.world == "ssh";
+  auto place = location_of(instance);
+  TRY_SET(cloud, "", open_cloud(context, place));
+  TRY_SET(now, "", refresh(context, *cloud, instance));
+  // A user begins where the run's files are; a command begins where ssh puts it.
+  const bool own_machine = instance.provider == "ssh";
   const auto workdir = (own_machine ? ".ferry/work/" : "ferry/") + run.name;
   const os::Argv begin = {"cd " + shell_quoted(workdir) + " 2>/dev/null; exec \"${SHELL:-/bin/sh}\" -l"};
   const bool shell = command.empty() && os::is_terminal(0);
-  TRY_SET(argv, "", ssh::interactive_argv(target_of(folder, now), shell ? begin : command));
+  TRY_SET(argv, "", ssh::interactive_argv(target_of(run_dir, now), shell ? begin : command));
   if (shell) argv.insert(argv.begin() + 1, "-t");
   return argv;
 }
 
-Result<int> visit(Doors& doors, const std::string& run_name, const os::Argv& command) {
-  TRY_SET(argv, "", visit_argv(doors, run_name, command));
-  TRY_SET(run, "", doors.ledger.run(run_name));
-  const Folder folder(doors.data, run.name);
-  TRY("", os::make_dirs(visits_of(folder), 0700));
-  const auto file = visits_of(folder) / std::to_string(::getpid());
+Result<int> visit(Context& context, const std::string& run_name, const os::Argv& command) {
+  TRY_SET(argv, "", visit_argv(context, run_name, command));
+  TRY_SET(run, "", context.ledger.run(run_name));
+  const RunDir run_dir(context.data, run.name);
+  TRY("", os::make_dirs(visits_of(run_dir), 0700));
+  const auto file = visits_of(run_dir) / std::to_string(::getpid());
   TRY_SET(here, "", os::FileLock::take(file, Millis(1000)));
   os::SpawnOptions options;
   options.argv = std::move(argv);
@@ -157,9 +157,9 @@ Result<int> visit(Doors& doors, const std::string& run_name, const os::Argv& com
   return code;
 }
 
-bool has_visitor(const Folder& folder) {
-  const auto visits = os::list_dir(visits_of(folder)).value_or(std::vector<std::string>());
-  return std::ranges::any_of(visits, [&](const auto& one) { return os::is_locked(visits_of(folder) / one); });
+bool has_visitor(const RunDir& run_dir) {
+  const auto visits = os::list_dir(visits_of(run_dir)).value_or(std::vector<std::string>());
+  return std::ranges::any_of(visits, [&](const auto& one) { return os::is_locked(visits_of(run_dir) / one); });
 }
 
 }  // namespace ferry::run

@@ -15,7 +15,7 @@ std::string session_command(const ledger::Instance& instance) {
                           "ssm-connect",
                           instance.id,
                           std::to_string(instance.ssh_port),
-                          instance.world,
+                          instance.provider,
                           instance.region,
                           instance.profile};
   std::string command;
@@ -30,49 +30,49 @@ const std::string& address_of(const cloud::Instance& now, const ledger::Instance
 
 }  // namespace
 
-void note_access(const cloud::Instance& now, ledger::Instance& instance) {
+void record_access(const cloud::Instance& now, ledger::Instance& instance) {
   instance.address = address_of(now, instance);
   instance.ssh_port = now.ssh_port;
   if (const auto user = now.tags.find("ferry:login-user"); user != now.tags.end())
     instance.login_user = user->second;
 }
 
-Seconds Lifetime::linger() const { return std::clamp(max_duration / 10, Seconds(30), Seconds(900)); }
+Seconds TimeLimits::retention() const { return std::clamp(max_duration / 10, Seconds(30), Seconds(900)); }
 
-Result<cloud::AwsWorld> open_world(Doors& doors, Place& place) {
-  const bool rehearsing = place.world == "rehearsal";
+Result<cloud::AwsContext> open_aws_context(Context& context, CloudLocation& location) {
+  const bool rehearsing = location.provider == "rehearsal";
   auto access =
-      rehearsing ? doors.rehearsal() : cloud::aws_world_from_environment(place.region, place.profile);
+      rehearsing ? context.rehearsal() : cloud::aws_context_from_environment(location.region, location.profile);
   if (!access) return tl::unexpected<Error>(std::move(access).error());
   if (rehearsing) {
-    place.endpoint = access->endpoint_url;
+    location.endpoint = access->endpoint_url;
   } else if (const auto given = access->service_endpoints.find("ec2");
              given != access->service_endpoints.end()) {
-    place.endpoint = given->second;
-  } else if (!place.endpoint.empty()) {
-    access->service_endpoints["ec2"] = place.endpoint;  // where it was rented, though the environment forgot
+    location.endpoint = given->second;
+  } else if (!location.endpoint.empty()) {
+    access->service_endpoints["ec2"] = location.endpoint;  // where it was rented, though the environment forgot
   }
-  place.region = access->region;
-  place.profile = access->profile;
+  location.region = access->region;
+  location.profile = access->profile;
   return access;
 }
 
-Result<std::unique_ptr<cloud::Cloud>> open_cloud(Doors& doors, Place& place) {
-  if (doors.cloud) return doors.cloud(place);
-  if (place.world == "ssh") return cloud::make_host_cloud(place.endpoint);
-  TRY_SET(world, "", open_world(doors, place));
-  return cloud::make_ec2_cloud(world, doors.http, doors.clock);
+Result<std::unique_ptr<cloud::Cloud>> open_cloud(Context& context, CloudLocation& location) {
+  if (context.cloud) return context.cloud(location);
+  if (location.provider == "ssh") return cloud::make_host_cloud(location.endpoint);
+  TRY_SET(aws_context, "", open_aws_context(context, location));
+  return cloud::make_ec2_cloud(aws_context, context.http, context.clock);
 }
 
-Result<ssh::Session> open_session(Doors& doors, const ssh::Target& target, Millis limit) {
-  return doors.connect ? doors.connect(target, limit) : ssh::Session::open(target, limit);
+Result<ssh::Session> open_session(Context& context, const ssh::Target& target, Millis limit) {
+  return context.connect ? context.connect(target, limit) : ssh::Session::open(target, limit);
 }
 
-Status confirm_account(cloud::Cloud& cloud, const Place& place) {
-  if (place.world != "aws" || place.account.empty()) return {};
+Status confirm_account(cloud::Cloud& cloud, const CloudLocation& location) {
+  if (location.provider != "aws" || location.account.empty()) return {};
   TRY_SET(caller, "see whose account this is", cloud.whoami());
-  if (caller.account == place.account) return {};
-  return fail(Kind::denied, fmt::format("the machine was rented in the AWS account {}", place.account),
+  if (caller.account == location.account) return {};
+  return fail(Kind::denied, fmt::format("the machine was rented in the AWS account {}", location.account),
               fmt::format("these credentials are of account {} ({})", caller.account, caller.arn),
               "use that account's: ferry --profile NAME …, or AWS_PROFILE");
 }
@@ -98,24 +98,24 @@ std::string user_data(const std::string& host_private_key, const std::string& ho
       indented, host_public_key, dump_json(Json::array({"sh", "-c", timer})));
 }
 
-Result<ledger::Instance> borrow(Doors& doors, const ledger::Run& run, const Place& place) {
+Result<ledger::Instance> attach_host(Context& context, const ledger::Run& run, const CloudLocation& location) {
   ledger::Instance instance;
   instance.run = run.name;
-  instance.world = place.world;
-  instance.endpoint = instance.type = instance.address = place.endpoint;
+  instance.provider = location.provider;
+  instance.endpoint = instance.type = instance.address = location.endpoint;
   instance.token = client_token(run, 1);
-  instance.intent_ms = doors.clock.now_ms();
-  TRY("", doors.ledger.note_intent(instance));
-  instance.id = "ssh/" + place.endpoint;
+  instance.intent_ms = context.clock.now_ms();
+  TRY("", context.ledger.record_intent(instance));
+  instance.id = "ssh/" + location.endpoint;
   instance.state = ledger::Rent::live;
   instance.launched_ms = instance.intent_ms;
-  TRY("", doors.ledger.note_instance(instance));
+  TRY("", context.ledger.record_instance(instance));
   return instance;
 }
 
-ssh::Target target_of(const Folder& folder, const ledger::Instance& instance) {
+ssh::Target target_of(const RunDir& run_dir, const ledger::Instance& instance) {
   ssh::Target target;
-  if (instance.world == "ssh") {
+  if (instance.provider == "ssh") {
     target.address = instance.address;
     target.own_config = true;
     return target;
@@ -123,9 +123,9 @@ ssh::Target target_of(const Folder& folder, const ledger::Instance& instance) {
   target.user = instance.login_user;
   target.address = instance.address;
   target.port = instance.ssh_port;
-  target.identity = instance.identity.empty() ? folder.identity() : os::Path(instance.identity);
+  target.identity = instance.identity.empty() ? run_dir.identity() : os::Path(instance.identity);
   target.proxy = instance.ssh_proxy == "ssm" ? session_command(instance) : instance.ssh_proxy;
-  target.known_hosts = folder.known_hosts();
+  target.known_hosts = run_dir.known_hosts();
   target.alias = instance.run;
   return target;
 }
@@ -155,57 +155,57 @@ std::string stopped_advice(const std::string& run) {
                      run);
 }
 
-Status note_power(Doors& doors, const cloud::Instance& now, ledger::Instance& instance) {
+Status record_power(Context& context, const cloud::Instance& now, ledger::Instance& instance) {
   if (now.is_off() == (instance.stopped_ms > 0) || !now.alive()) return {};
   auto noted = instance;
   if (now.is_off()) {
-    const auto since = now.stopped_ms > 0 ? now.stopped_ms : doors.clock.now_ms();
+    const auto since = now.stopped_ms > 0 ? now.stopped_ms : context.clock.now_ms();
     noted.stopped_ms = std::max(since, instance.launched_ms);
   } else {
     // The cloud's launch time is that of the last start.
-    const auto again = now.launched_ms > instance.stopped_ms ? now.launched_ms : doors.clock.now_ms();
+    const auto again = now.launched_ms > instance.stopped_ms ? now.launched_ms : context.clock.now_ms();
     noted.paused_ms += std::max<std::int64_t>(0, again - instance.stopped_ms);
     noted.stopped_ms = 0;
   }
-  TRY("", doors.ledger.note_instance(noted));
+  TRY("", context.ledger.record_instance(noted));
   instance = std::move(noted);
   return {};
 }
 
 Result<cloud::Instance> look(cloud::Cloud& cloud, const ledger::Instance& instance) {
   auto seen = cloud.describe(instance.id);
-  if (!seen && seen.error().kind == Kind::not_found) TRY("", confirm_account(cloud, place_of(instance)));
+  if (!seen && seen.error().kind == Kind::not_found) TRY("", confirm_account(cloud, location_of(instance)));
   if (!seen) return tl::unexpected<Error>(std::move(seen).error());
   TRY("", is_up(*seen, instance));
   return seen;
 }
 
-Result<ledger::Instance> refresh(Doors& doors, cloud::Cloud& cloud, ledger::Instance instance) {
+Result<ledger::Instance> refresh(Context& context, cloud::Cloud& cloud, ledger::Instance instance) {
   TRY_SET(now, "", look(cloud, instance));
-  TRY("", note_power(doors, now, instance));
+  TRY("", record_power(context, now, instance));
   const auto& address = address_of(now, instance);
   if (!address.empty() && (address != instance.address || now.ssh_port != instance.ssh_port)) {
-    note_access(now, instance);
-    TRY("", doors.ledger.note_instance(instance));
+    record_access(now, instance);
+    TRY("", context.ledger.record_instance(instance));
   }
   return instance;
 }
 
-Result<ledger::Instance> start_again(Doors& doors, cloud::Cloud& cloud, ledger::Instance instance) {
+Result<ledger::Instance> start_again(Context& context, cloud::Cloud& cloud, ledger::Instance instance) {
   constexpr Seconds started_limit{600};
   bool asked = false;
   const auto runs = [&]() -> Result<bool> {
-    TRY_SET(now, "", patiently(doors, [&] { return cloud.describe(instance.id); }));
+    TRY_SET(now, "", patiently(context, [&] { return cloud.describe(instance.id); }));
     if (!now.alive())
       return fail(Kind::not_found, fmt::format("{} is {}", instance.id, name(now.state)), now.state_reason);
     if (now.state == cloud::State::stopped && !asked) {
-      TRY("start " + instance.id, patiently(doors, [&] { return cloud.start(instance.id); }));
+      TRY("start " + instance.id, patiently(context, [&] { return cloud.start(instance.id); }));
       asked = true;
     }
     return now.state == cloud::State::running && !address_of(now, instance).empty();
   };
-  TRY("", poll_until(doors, started_limit, true, instance.id + " was running", runs));
-  return refresh(doors, cloud, std::move(instance));
+  TRY("", poll_until(context, started_limit, true, instance.id + " was running", runs));
+  return refresh(context, cloud, std::move(instance));
 }
 
 }  // namespace ferry::run

@@ -5,64 +5,64 @@
 #include <memory>
 #include <span>
 
-#include "run/doors.h"
-#include "run/folder.h"
+#include "run/context.h"
+#include "run/run_dir.h"
 #include "ssh/session.h"
 
 namespace ferry::run {
 
 /// What the machine's own end-of-life timer is set to, and what the agent gets.
-struct Lifetime {
+struct TimeLimits {
   Seconds max_duration{24 * 3600};  ///< default when the task sets none
   /// How long outputs may wait on the machine after max_duration before it powers off.
-  Seconds linger() const;
+  Seconds retention() const;
   /// When the boot-time timer ends the machine, whatever else happens.
-  Seconds until_power_off() const { return max_duration + linger() + Seconds(900); }
+  Seconds until_power_off() const { return max_duration + retention() + Seconds(900); }
 };
 
 /// Where machines are rented.
-struct Place {
-  std::string world;     ///< "aws", "rehearsal", or "ssh" for a machine of the person's own
-  std::string region;    ///< empty: the world's default
+struct CloudLocation {
+  std::string provider;     ///< "aws", "rehearsal", or "ssh" for a machine of the user's own
+  std::string region;    ///< empty: the provider's default
   std::string endpoint;  ///< of EC2; empty: AWS's own. With ssh: the host
   std::string account;   ///< AWS account that must be the one spoken to; empty: whichever it is
   std::string profile;   ///< of the AWS settings files; empty: as the environment says
-  auto operator<=>(const Place&) const = default;
+  auto operator<=>(const CloudLocation&) const = default;
 };
 /// Of a ledger::Instance or Resource.
 template <class Noted>
-Place place_of(const Noted& one) {
-  return {one.world, one.region, one.endpoint, one.account, one.profile};
+CloudLocation location_of(const Noted& one) {
+  return {one.provider, one.region, one.endpoint, one.account, one.profile};
 }
 
 /// As whom and where to call for `place`, which is filled in where it was left empty: for calls that are
 /// AWS's alone.
-Result<cloud::AwsWorld> open_world(Doors& doors, Place& place);
+Result<cloud::AwsContext> open_aws_context(Context& context, CloudLocation& location);
 
 /// Opens the cloud at `place`, and fills in what was left empty there. The rehearsal cloud is started if need
 /// be; its endpoint may be another one than last time. Makes no call: whose account it is, confirm_account()
 /// says.
-Result<std::unique_ptr<cloud::Cloud>> open_cloud(Doors& doors, Place& place);
+Result<std::unique_ptr<cloud::Cloud>> open_cloud(Context& context, CloudLocation& location);
 
 /// Fails denied when today's credentials are those of another account than the place's. What an account does
 /// not know may well exist in another one: to be called before "not found" is taken for "gone".
-Status confirm_account(cloud::Cloud& cloud, const Place& place);
+Status confirm_account(cloud::Cloud& cloud, const CloudLocation& location);
 
 /// cloud-config that gives the machine its host key and arms its timer (bootcmd: at every boot).
 std::string user_data(const std::string& host_private_key, const std::string& host_public_key,
                       Seconds power_off_after);
 
-/// Notes the machine of the person's own at `place` as the run's; it is not billed.
-Result<ledger::Instance> borrow(Doors& doors, const ledger::Run& run, const Place& place);
+/// Notes the machine of the user's own at `place` as the run's; it is not billed.
+Result<ledger::Instance> attach_host(Context& context, const ledger::Run& run, const CloudLocation& location);
 
 /// Where and how to reach the machine by ssh.
-ssh::Target target_of(const Folder& folder, const ledger::Instance& instance);
+ssh::Target target_of(const RunDir& run_dir, const ledger::Instance& instance);
 
 /// Where and as whom to log in today. A machine whose image's usual user does not exist says so in a tag.
-void note_access(const cloud::Instance& now, ledger::Instance& instance);
+void record_access(const cloud::Instance& now, ledger::Instance& instance);
 
-/// ssh::Session::open(), or what Doors has in its place.
-Result<ssh::Session> open_session(Doors& doors, const ssh::Target& target, Millis limit);
+/// ssh::Session::open(), or what Context has in its place.
+Result<ssh::Session> open_session(Context& context, const ssh::Target& target, Millis limit);
 
 /// Error::code of look(), refresh() and all that use them for a machine that is stopped: it exists, and
 /// nothing runs on it.
@@ -80,19 +80,19 @@ std::string stopped_advice(const std::string& run);
 
 /// Notes in the ledger since when a machine is stopped, or that it runs again: only the disk of a stopped one is
 /// billed. Writes only what changed.
-Status note_power(Doors& doors, const cloud::Instance& now, ledger::Instance& instance);
+Status record_power(Context& context, const cloud::Instance& now, ledger::Instance& instance);
 
 /// Brings address, port and price up to date from the cloud, in the ledger, too. Fails as look() does.
-Result<ledger::Instance> refresh(Doors& doors, cloud::Cloud& cloud, ledger::Instance instance);
+Result<ledger::Instance> refresh(Context& context, cloud::Cloud& cloud, ledger::Instance instance);
 
 /// Starts a machine that was stopped and waits until it runs; its own timer begins anew with the boot. Calm
 /// when it runs already; may be cancelled.
-Result<ledger::Instance> start_again(Doors& doors, cloud::Cloud& cloud, ledger::Instance instance);
+Result<ledger::Instance> start_again(Context& context, cloud::Cloud& cloud, ledger::Instance instance);
 
 /// Terminates every instance of the run that may exist (found by id, by token and by tag), waits until they
-/// are gone, then removes the security group and key pair, and notes each. Calm where things are gone
+/// are gone, then removes the security group and key pair, and notes each. Does nothing where things are gone
 /// already; may be repeated until it succeeds. A machine's end is noted as the cloud tells it. Returns the ids
 /// that are gone.
-Result<std::vector<std::string>> release_all(Doors& doors, const ledger::Run& run);
+Result<std::vector<std::string>> release_all(Context& context, const ledger::Run& run);
 
 }  // namespace ferry::run

@@ -151,7 +151,7 @@ Status add_mount(const task::Mount& mount, std::size_t index, bool follow, sync:
 
 Status add_mounts(const task::Task& task, bool follow, sync::Tree& tree, std::vector<std::string>& lines) {
   std::vector<Error> found;
-  const bool is_own_machine = task.wishes()[0].infra.value_or(task::Infra{}).world == task::World::ssh;
+  const bool is_own_machine = task.all_candidates()[0].infra.value_or(task::Infra{}).provider == task::Provider::ssh;
   for (std::size_t i = 0; i < task.mounts.size(); ++i) {
     const auto& mount = task.mounts[i];
     if (is_own_machine && destination_of(mount, i).is_outside) {
@@ -186,7 +186,7 @@ std::string link_line(const task::Task& task) {
     if (!place.is_outside) continue;
     links += fmt::format("ferry_link {} {}; ", shell_quoted(task.mounts[i].target), shell_quoted("/" + place.path));
   }
-  const bool is_own_machine = task.wishes()[0].infra.value_or(task::Infra{}).world == task::World::ssh;
+  const bool is_own_machine = task.all_candidates()[0].infra.value_or(task::Infra{}).provider == task::Provider::ssh;
   const bool names_sky = (task.setup + task.run).find("sky_workdir") != std::string::npos;
   if (names_sky && !is_own_machine) links += "ferry_link '~/sky_workdir' ''; ";
   if (links.empty()) return {};

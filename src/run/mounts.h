@@ -15,7 +15,7 @@
 namespace ferry::run {
 
 /// Adds what the task mounts to the tree that is sent, by the rules that the workdir has (.gitignore, keys and
-/// passwords stay here); a mount replaces what the workdir has at its place. `lines` gets what a person should know.
+/// passwords stay here); a mount replaces what the workdir has at its place. `lines` gets what a user should know.
 /// Fails bad_input, with the mount's place in the task file, for a source that is not there or is a secret, and for a
 /// target that cannot be made; all of them at once.
 Status add_mounts(const task::Task& task, bool follow, sync::Tree& tree, std::vector<std::string>& lines);

@@ -91,7 +91,7 @@ TEST_F(Mounts, ASourceThatIsNotThereASecretAndAFolderThatIsNoneAreRefusedAllAtOn
 TEST_F(Mounts, OnAMachineOfTheirOwnNothingIsMadeOutsideOfTheRunsFolder) {
   auto task = mounting({{"~/cfg", beside / "one.json"}});
   task.setup = "ls ~/sky_workdir";
-  task.resources.infra = task::Infra{.world = task::World::ssh, .host = "box"};
+  task.resources.infra = task::Infra{.provider = task::Provider::ssh, .host = "box"};
   const auto tree = sent(task);
   ASSERT_FALSE(tree);
   EXPECT_NE(tree.error().what.find("outside of the run's folder"), std::string::npos);

@@ -30,35 +30,35 @@ class Offers {
   Offers() {
     noted.name = noted.task_name = "t-offers";
     noted.infra = "aws";
-    noted.home = (stage.data() / "home").string();
+    noted.output_dir = (stage.data() / "home").string();
     noted.created_ms = stage.clock.now_ms();
     static const auto key =
         ssh::make_key(stage.data(), "one for all").value();  // making one takes longer than all the rest
-    const Folder folder(stage.data(), noted.name);
-    EXPECT_TRUE(os::make_dirs(folder.path));
-    EXPECT_TRUE(os::write_file(folder.identity(), key.private_text, 0600));
-    EXPECT_TRUE(os::write_file(folder.identity().string() + ".pub", key.public_line + "\n"));
+    const RunDir run_dir(stage.data(), noted.name);
+    EXPECT_TRUE(os::make_dirs(run_dir.path));
+    EXPECT_TRUE(os::write_file(run_dir.identity(), key.private_text, 0600));
+    EXPECT_TRUE(os::write_file(run_dir.identity().string() + ".pub", key.public_line + "\n"));
     EXPECT_TRUE(stage.ledger().add_run(noted));
     EXPECT_TRUE(stage.ledger().move(noted.name, ledger::Phase::launching));
   }
 
   Result<Launched> launch() {
-    auto here = stage.doors();
-    const LaunchOrder order{.run = noted,
-                            .place = {"aws", "us-east-1", "", "", ""},
+    auto here = stage.context();
+    const LaunchOrder request{.run = noted,
+                            .location = {"aws", "us-east-1", "", "", ""},
                             .offers = offers,
-                            .wishes = wishes,
+                            .candidates = candidates,
                             .framework = framework,
-                            .lifetime = Lifetime{Seconds(3600)},
+                            .lifetime = TimeLimits{Seconds(3600)},
                             .aws = settings};
-    return run::launch(here, order);
+    return run::launch(here, request);
   }
 
   /// Gives everything back, as a process does to which the world is kind again. Empty if that worked.
   std::string give_back() {
     stage.cloud.heal();
     stage.refuse_write = nullptr;
-    auto here = stage.doors();
+    auto here = stage.context();
     if (const auto released = release_all(here, noted); !released) return describe(released.error());
     const auto left = stage.cloud.left();
     return left.empty() ? "" : "left: " + join(left, ", ");
@@ -78,7 +78,7 @@ class Offers {
   std::vector<plan::Offer> offers = {offer_of("g5.2xlarge", "us-east-1", 8, 100),
                                      offer_of("g5.2xlarge", "eu-west-1", 8, 110),
                                      offer_of("c5.large", "us-east-1", 2, 120)};
-  std::vector<task::Resources> wishes = {{}};
+  std::vector<task::Resources> candidates = {{}};
   std::string framework;
   task::AwsSettings settings;
 };
@@ -92,7 +92,7 @@ std::optional<Error> no_room_in(const cloud::LaunchRequest& request, const std::
 
 struct Walk {
   const char* what;
-  std::function<void(Offers&)> world;
+  std::function<void(Offers&)> aws_context;
   std::string rented;  ///< "TYPE ZONE"; empty: nothing
   Kind kind;           ///< of the failure, when nothing was
   int launches;        ///< calls that may have rented
@@ -219,7 +219,7 @@ TEST(OffersWalk, LeadsToTheMachineThatCanBeHadOrToNoneAndAllIsGivenBack) {
   for (const auto& walk : walks) {
     SCOPED_TRACE(walk.what);
     Offers it;
-    walk.world(it);
+    walk.aws_context(it);
     const auto launched = it.launch();
     const auto all = it.rented();
     EXPECT_LE(all.size(), 1U);
@@ -228,8 +228,8 @@ TEST(OffersWalk, LeadsToTheMachineThatCanBeHadOrToNoneAndAllIsGivenBack) {
     EXPECT_EQ(it.stage.broken_promise({}), "");
     if (launched) {
       EXPECT_EQ(launched->instance.id, it.stage.machine_id());
-      EXPECT_EQ(launched->place.region, launched->instance.region);
-      EXPECT_TRUE(launched->instance.zone.starts_with(launched->place.region));
+      EXPECT_EQ(launched->location.region, launched->instance.region);
+      EXPECT_TRUE(launched->instance.zone.starts_with(launched->location.region));
     } else {
       EXPECT_EQ(launched.error().kind, walk.kind) << describe(launched.error());
     }
@@ -289,7 +289,7 @@ TEST(OffersWalk, AProcessThatIsKilledAnywhereLeavesNothingThatIsNotNoted) {
     Offers it;
     it.stage.kill_at(step);
     bool is_rented = false;
-    const bool lived = it.stage.process([&](Doors&) { is_rented = it.launch().has_value(); });
+    const bool lived = it.stage.process([&](Context&) { is_rented = it.launch().has_value(); });
     EXPECT_LE(it.rented().size(), 1U);
     EXPECT_EQ(it.stage.broken_promise({}), "") << "step " << step;
     EXPECT_EQ(it.give_back(), "") << "step " << step << it.stage.everything_shown();

@@ -35,7 +35,7 @@ std::vector<std::string> named_outputs(const ledger::Run& run) {
   return names;
 }
 
-/// The person's umask(2), without a moment in which it is another: threads make files meanwhile.
+/// The user's umask(2), without a moment in which it is another: threads make files meanwhile.
 std::uint32_t umask_now() {
   const auto status = os::read_file("/proc/self/status", 65536);
   const auto at = status ? status->find("Umask:") : std::string::npos;
@@ -51,18 +51,18 @@ Result<os::FileLock> take_lock(const os::Path& path, const sync::Options& option
   }
 }
 
-Result<sync::Report> pull(Link& link, const Folder& folder, const ledger::Run& run, const os::Argv& selection,
+Result<sync::Report> pull(Connection& connection, const RunDir& run_dir, const ledger::Run& run, const os::Argv& selection,
                           const sync::Options& options) {
-  os::Argv words = {"send", link.paths().workdir};
+  os::Argv words = {"send", connection.paths().workdir};
   words.insert(words.end(), selection.begin(), selection.end());
-  TRY_SET(sender, "", link.start_agent_program(words));
+  TRY_SET(sender, "", connection.start_agent_program(words));
   sync::ReceiveOptions receive;
   static_cast<sync::Options&>(receive) = options;
-  receive.state_file = folder.outputs_state();
+  receive.state_file = run_dir.outputs_state();
   receive.without_mode = umask_now();
   receive.most_entries = most_outputs;
   receive.most_list_bytes = most_names;
-  auto report = sync::receive_tree(sender.out.get(), sender.in.get(), run.home, receive);
+  auto report = sync::receive_tree(sender.out.get(), sender.in.get(), run.output_dir, receive);
   if (!report) {
     auto error = report.error().kind == Kind::cancelled ? std::move(report).error()
                                                         : explain(sender, std::move(report).error());
@@ -81,9 +81,9 @@ Status look_for(const std::vector<std::string>& named, Outputs& outputs) {
   TRY_SET(made, "", sync::Globs::parse(named));
   for (const auto& entry : outputs.report.entries) {
     // A link that stayed one stands for whatever it points to.
-    const bool folder = entry.type != sync::Type::file;
-    all.reach(entry.path, folder);
-    if (!entry.as_sent && entry.type != sync::Type::folder) made.reach(entry.path, folder);
+    const bool run_dir = entry.type != sync::Type::file;
+    all.reach(entry.path, run_dir);
+    if (!entry.as_sent && entry.type != sync::Type::folder) made.reach(entry.path, run_dir);
   }
   outputs.missing = all.unmatched();
   outputs.unmade = made.unmatched();
@@ -132,9 +132,9 @@ bool may_stand_in_the_way(std::string_view path) {
 }
 
 /// Such names that the training brought, as the ledger has noted them.
-std::set<std::string> noted_beside(Doors& doors, const std::string& run) {
+std::set<std::string> noted_beside(Context& context, const std::string& run) {
   std::set<std::string> names;
-  const auto events = doors.ledger.events(run);
+  const auto events = context.ledger.events(run);
   for (const auto& event : events.value_or(std::vector<ledger::Event>())) {
     if (event.kind != outputs_event || !event.data.contains("beside")) continue;
     for (const auto& name : event.data["beside"]) {
@@ -145,10 +145,10 @@ std::set<std::string> noted_beside(Doors& doors, const std::string& run) {
 }
 
 /// Where else on the machine a training may have put its model.
-os::Argv elsewhere(const Link& link) {
-  const auto& paths = link.paths();
+os::Argv elsewhere(const Connection& connection) {
+  const auto& paths = connection.paths();
   os::Argv words;
-  const auto add = [&](const std::string& folder) { words.insert(words.end(), {"--elsewhere", folder}); };
+  const auto add = [&](const std::string& run_dir) { words.insert(words.end(), {"--elsewhere", run_dir}); };
   add(paths.home);
   add(paths.run_dir + "/scratch");  // FERRY_SCRATCH, as run/scratch.sh offers it
   add("/mnt/ferry-scratch");
@@ -163,29 +163,29 @@ os::Argv elsewhere(const Link& link) {
 
 /// Outputs do not wait for an agent that cannot start (on a full disk) or does not answer. Where it noted
 /// nothing either, nothing is known to be older than the run.
-Result<agent::JobStatus> when_it_ran(Link& link) {
-  auto status = link.job();
+Result<agent::JobStatus> when_it_ran(Connection& connection) {
+  auto status = connection.job();
   if (status) return status;
   const auto& error = status.error();
   const bool may_come_back = error.kind == Kind::lost || error.kind == Kind::timeout;
-  return may_come_back && error.code != no_agent_code ? std::move(status) : link.noted_job();
+  return may_come_back && error.code != no_agent_code ? std::move(status) : connection.noted_job();
 }
 
 /// Brings what there is; what could not come is in the report.
-Result<Outputs> bring(Link& link, const Folder& folder, const ledger::Run& run,
+Result<Outputs> bring(Connection& connection, const RunDir& run_dir, const ledger::Run& run,
                       const sync::Options& options) {
   const auto named = named_outputs(run);
-  TRY_SET(job, "", when_it_ran(link));
+  TRY_SET(job, "", when_it_ran(connection));
   // A file's time comes from the kernel's coarse clock, which lags by up to a tick (10 ms).
   const auto moment = [](std::int64_t ms) { return std::to_string(ms > 50 ? ms - 50 : 0); };
-  const os::Argv about_run = {"--sent", link.paths().run_dir + "-sync.state", "--since",
+  const os::Argv about_run = {"--sent", connection.paths().run_dir + "-sync.state", "--since",
                               moment(job.started_ms)};
   auto selection = about_run;
   for (const auto& one : named.empty() ? std::vector<std::string>{"outputs/"} : named) {
     selection.insert(selection.end(), {"--glob", one});
   }
   Outputs outputs;
-  TRY_SET(report, "", pull(link, folder, run, selection, options));
+  TRY_SET(report, "", pull(connection, run_dir, run, selection, options));
   outputs.report = std::move(report);
   TRY("", look_for(named, outputs));
   // Nobody said what the outputs are, and outputs/ has nothing new: then it is whatever the run made.
@@ -193,11 +193,11 @@ Result<Outputs> bring(Link& link, const Folder& folder, const ledger::Run& run,
   if (outputs.missing.empty() && outputs.unmade.empty() && !unsaid) return outputs;
   selection = about_run;
   if (job.run_started_ms > 0) {
-    const auto places = elsewhere(link);
+    const auto places = elsewhere(connection);
     selection.insert(selection.end(), places.begin(), places.end());
     selection.insert(selection.end(), {"--elsewhere-since", moment(job.run_started_ms)});
   }
-  TRY_SET(all, "", pull(link, folder, run, selection, options));
+  TRY_SET(all, "", pull(connection, run_dir, run, selection, options));
   outputs.everything_new = true;
   merge(all, std::move(outputs.report));
   outputs.report = std::move(all);
@@ -221,17 +221,17 @@ std::vector<std::string> Outputs::from_elsewhere() const {
   return paths;
 }
 
-Result<Outputs> fetch_outputs(Doors& doors, Link& link, const Folder& folder, const ledger::Run& run,
+Result<Outputs> fetch_outputs(Context& context, Connection& connection, const RunDir& run_dir, const ledger::Run& run,
                               const sync::Options& options) {
-  TRY_SET(lock, "another ferry is fetching this run", take_lock(folder.fetch_lock(), options));
-  TRY("", os::make_dirs(run.home, 0777 & ~umask_now()));
-  TRY_SET(outputs, "", bring(link, folder, run, options));
+  TRY_SET(lock, "another ferry is fetching this run", take_lock(run_dir.fetch_lock(), options));
+  TRY("", os::make_dirs(run.output_dir, 0777 & ~umask_now()));
+  TRY_SET(outputs, "", bring(connection, run_dir, run, options));
   Json files = Json::array(), beside = Json::array();
   for (const auto& entry : outputs.report.entries) {
     if (entry.type == sync::Type::file) files.push_back(described(entry));
     if (may_stand_in_the_way(entry.path)) beside.push_back(printable(entry.path));
   }
-  TRY("", doors.ledger.add_event(run.name, outputs_event,
+  TRY("", context.ledger.add_event(run.name, outputs_event,
                                  {{"files", files},
                                   {"beside", beside},
                                   {"missing", outputs.missing},
@@ -299,11 +299,11 @@ std::string sent_outputs(const std::vector<std::string>& named, const sync::Tree
       files, files == 1 ? "file is" : "files are", printable(first), files == 1 ? "" : ", …");
 }
 
-os::Path own_place(Doors& doors, const ledger::Run& run, const std::string& name) {
-  const os::Path home = run.home;
+os::Path own_place(Context& context, const ledger::Run& run, const std::string& name) {
+  const os::Path home = run.output_dir;
   // The state knows of a fetch that was cut short, the ledger of one whose state is gone.
-  const auto received = sync::State::load(Folder(doors.data, run.name).outputs_state());
-  const auto noted = noted_beside(doors, run.name);
+  const auto received = sync::State::load(RunDir(context.data, run.name).outputs_state());
+  const auto noted = noted_beside(context, run.name);
   const auto brought = [&](const std::string& one) { return received.find(one) != nullptr || noted.contains(one); };
   if (!brought(name)) return home / name;
   std::string own(own_folder);
@@ -316,15 +316,15 @@ os::Path own_place(Doors& doors, const ledger::Run& run, const std::string& name
   return home / own / name;
 }
 
-Status make_home_folder(const os::Path& folder) { return os::make_dirs(folder, 0777 & ~umask_now()); }
+Status make_home_folder(const os::Path& run_dir) { return os::make_dirs(run_dir, 0777 & ~umask_now()); }
 
-Result<os::Path> write_train_log(Doors& doors, const ledger::Run& run, const LogRest& rest) {
+Result<os::Path> write_train_log(Context& context, const ledger::Run& run, const LogRest& rest) {
   // A name nobody can know and O_EXCL: what the instance sent into this folder may hold a link that leads
   // elsewhere.
-  const os::Path place = own_place(doors, run, train_log);
+  const os::Path place = own_place(context, run, train_log);
   const os::Path temp = place.parent_path() / (".train.log." + random_name(8));
   TRY("", make_home_folder(place.parent_path()));
-  LogReader reader(Folder(doors.data, run.name).log());
+  LogReader reader(RunDir(context.data, run.name).log());
   TRY_SET(fd, "", os::open_file(temp, O_WRONLY | O_CREAT | O_EXCL, 0644));
   std::int64_t length = 0;
   const auto write = [&](std::string_view bytes) -> Status {
@@ -350,8 +350,8 @@ Result<os::Path> write_train_log(Doors& doors, const ledger::Run& run, const Log
   return place;
 }
 
-std::string read_train_log(Doors& doors, const ledger::Run& run, std::uint64_t from) {
-  const auto place = own_place(doors, run, train_log);
+std::string read_train_log(Context& context, const ledger::Run& run, std::uint64_t from) {
+  const auto place = own_place(context, run, train_log);
   std::error_code missing;
   if (const auto size = std::filesystem::file_size(place, missing); missing || size <= from) return {};
   const auto text = os::read_file(place);

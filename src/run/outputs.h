@@ -2,7 +2,7 @@
 /// \file
 /// Bringing a run's outputs home.
 
-#include "run/link.h"
+#include "run/connection.h"
 #include "sync/sync.h"
 
 namespace ferry::run {
@@ -19,17 +19,17 @@ struct Outputs {
   std::vector<std::string> from_elsewhere() const;
 };
 
-/// Fetches into run.home: every SHA-256 is checked, every file written complete or not at all, with the
-/// person's umask. What belongs to the outputs, links and what the login user cannot read included, is told
+/// Fetches into run.output_dir: every SHA-256 is checked, every file written complete or not at all, with the
+/// user's umask. What belongs to the outputs, links and what the login user cannot read included, is told
 /// in sync/outputs.h. When a named output does not exist or is not of this run, all that the run made comes
 /// home, too: the model may be there under another name; and if it made nothing in the workdir, what it wrote
 /// in its home, scratch and /tmp. `denied` with the list, if something could not come: then what could is
 /// here, and the machine must stay. The agent is not needed where ssh works. A fetch that was cancelled goes on where it was the next time. One fetch
 /// of a run at a time (a lock), in whichever process.
-Result<Outputs> fetch_outputs(Doors& doors, Link& link, const Folder& folder, const ledger::Run& run,
+Result<Outputs> fetch_outputs(Context& context, Connection& connection, const RunDir& run_dir, const ledger::Run& run,
                               const sync::Options& options = {});
 
-/// What a person should know about them, one line each.
+/// What a user should know about them, one line each.
 std::vector<std::string> tell(const Outputs& outputs, const ledger::Run& run);
 
 /// What to say before a run about files that go over and match its outputs (`named`; empty: outputs/); empty:
@@ -40,21 +40,21 @@ std::string sent_outputs(const std::vector<std::string>& named, const sync::Tree
 inline constexpr const char* outputs_event = "outputs";
 /// The name of the run's record at home (run/record.h).
 inline constexpr const char* record_file = "run.json";
-/// Where a file of ferry's own of that name stands beside the outputs: in run.home, or in .ferry there where the
+/// Where a file of ferry's own of that name stands beside the outputs: in run.output_dir, or in .ferry there where the
 /// training brought something of that name.
-os::Path own_place(Doors& doors, const ledger::Run& run, const std::string& name);
-/// Makes a folder there, with the person's umask, and its parents; that it is there already is no error.
-Status make_home_folder(const os::Path& folder);
+os::Path own_place(Context& context, const ledger::Run& run, const std::string& name);
+/// Makes a folder there, with the user's umask, and its parents; that it is there already is no error.
+Status make_home_folder(const os::Path& run_dir);
 
 using LogSink = std::function<Status(std::string_view)>;
 using LogRest = std::function<void(std::uint64_t from, const LogSink& write)>;
-/// Writes the training's output as plain text to run.home/train.log, or to run.home/.ferry/train.log where
+/// Writes the training's output as plain text to run.output_dir/train.log, or to run.output_dir/.ferry/train.log where
 /// the training brought a train.log of its own. A longer one that is there already stays: it was written when
 /// more was known. Returns where it is. `rest`, if any, adds what the copy in the run's folder lacks from a byte on; it
 /// keeps its own errors, and what came before them is written.
-Result<os::Path> write_train_log(Doors& doors, const ledger::Run& run, const LogRest& rest = {});
+Result<os::Path> write_train_log(Context& context, const ledger::Run& run, const LogRest& rest = {});
 /// The same file from byte `from` on; empty if there is no more.
-std::string read_train_log(Doors& doors, const ledger::Run& run, std::uint64_t from);
+std::string read_train_log(Context& context, const ledger::Run& run, std::uint64_t from);
 
 /// Makes the folder under which runs' outputs come home, with a .gitignore so that results are never uploaded
 /// with the next run. Fails if it cannot be written to.

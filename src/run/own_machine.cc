@@ -35,16 +35,16 @@ Status tidy(ssh::Session& session, const std::string& host, const char* mode,
 
 }  // namespace
 
-Status clean_own_machine(Doors& doors, const Folder& folder, const ledger::Instance& instance) {
-  TRY_SET(session, "", open_session(doors, target_of(folder, instance), Millis(15'000)));
+Status clean_own_machine(Context& context, const RunDir& run_dir, const ledger::Instance& instance) {
+  TRY_SET(session, "", open_session(context, target_of(run_dir, instance), Millis(15'000)));
   return tidy(session, instance.address, "run", {instance.run});
 }
 
-Status clear_own_machine(Doors& doors, const std::string& host, const std::vector<std::string>& runs) {
+Status clear_own_machine(Context& context, const std::string& host, const std::vector<std::string>& runs) {
   ssh::Target target;
   target.address = host;
   target.own_config = true;
-  TRY_SET(session, "", open_session(doors, target, Millis(20'000)));
+  TRY_SET(session, "", open_session(context, target, Millis(20'000)));
   return tidy(session, host, "host", runs);
 }
 

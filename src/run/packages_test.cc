@@ -48,7 +48,7 @@ TEST(CutOff, CheckSaysByPackageWhatCannotBeInstalled) {
   ASSERT_TRUE(os::write_file(dir.path() / "local/setup.py", ""));
   task::Task task;
   task.run = "python train.py";
-  task.resources.infra = task::Infra{.world = task::World::rehearsal};
+  task.resources.infra = task::Infra{.provider = task::Provider::rehearsal};
   const auto all = [&](const std::string& cut_off) {
     const auto looked = preflight(task, dir.path(), {.cut_off = cut_off});
     return looked ? join(looked->warnings, "\n") : describe(looked.error());

@@ -12,7 +12,7 @@ namespace ferry::run {
 
 namespace {
 
-/// A machine that costs more than this many times the best one for the same wish is not taken by itself.
+/// A machine that costs more than this many times the best one for the same candidate is not taken by itself.
 constexpr std::int64_t dearest_times = 2;
 
 std::string describe_type(const plan::InstanceType& type) {
@@ -25,14 +25,14 @@ std::string describe_type(const plan::InstanceType& type) {
 /// An hour of everything at its dearest, where that is known.
 Usd most_hourly(const plan::Offer& offer) { return offer.dearest.value_or(Usd{}) + offer.beside(); }
 
-bool keeps_budget(const std::optional<Usd>& budget, const plan::Offer& offer, const Lifetime& lifetime) {
+bool keeps_budget(const std::optional<Usd>& budget, const plan::Offer& offer, const TimeLimits& lifetime) {
   if (!budget || !offer.hourly) return true;
   const auto most = plan::most(offer, lifetime.until_power_off());
   return most && *most <= *budget;
 }
 
 /// As much of the time as the budget pays for.
-Result<Lifetime> within_budget(const task::Task& task, Lifetime lifetime, const plan::Offer& offer) {
+Result<TimeLimits> within_budget(const task::Task& task, TimeLimits lifetime, const plan::Offer& offer) {
   if (keeps_budget(task.budget, offer, lifetime)) return lifetime;
   if (!offer.dearest) {
     return fail(Kind::not_found,
@@ -47,7 +47,7 @@ Result<Lifetime> within_budget(const task::Task& task, Lifetime lifetime, const 
   }
   constexpr Seconds least{60};
   if (pays < least) {
-    const auto needed = plan::most(offer, Lifetime{least}.until_power_off()).value_or(Usd{});
+    const auto needed = plan::most(offer, TimeLimits{least}.until_power_off()).value_or(Usd{});
     return fail(
         Kind::bad_input,
         fmt::format("the budget of {} does not pay for a minute of training at {}/h", show(*task.budget),
@@ -57,24 +57,24 @@ Result<Lifetime> within_budget(const task::Task& task, Lifetime lifetime, const 
                     show(needed)),
         "raise the budget, or choose a cheaper machine");
   }
-  return Lifetime{pays};
+  return TimeLimits{pays};
 }
 
-/// Why an offer is not taken when those before it cannot be had; `best`: the first of the same wish.
+/// Why an offer is not taken when those before it cannot be had; `best`: the first of the same candidate.
 std::string why_not_taken(const task::Task& task, const plan::Offer& best, const plan::Offer& offer,
-                          const Lifetime& lifetime) {
+                          const TimeLimits& lifetime) {
   if (!keeps_budget(task.budget, offer, lifetime))
     return fmt::format("{} of it would break the budget", show_duration(lifetime.max_duration));
   if (!offer.hourly && best.hourly) return "its price is unknown";
-  const bool named = !task.wishes()[offer.wish].instance_type.empty();
+  const bool named = !task.all_candidates()[offer.candidate].instance_type.empty();
   if (named || !offer.hourly) return {};
   return offer.hourly->micros > best.hourly->micros * dearest_times ? "more than twice the best's price" : "";
 }
 
-/// Lifetime and ceiling, and which offers are not to be taken.
-Status find_terms(const task::Task& task, Lifetime lifetime, Planned& planned) {
+/// TimeLimits and ceiling, and which offers are not to be taken.
+Status find_terms(const task::Task& task, TimeLimits lifetime, Planned& planned) {
   auto& [offers, notes, considered] = planned.ranking;
-  planned.place.region = offers.front().region;
+  planned.location.region = offers.front().region;
   TRY_SET(limited, "", within_budget(task, lifetime, offers.front()));
   planned.lifetime = limited;
   std::erase(notes, planned.budget_note);
@@ -85,7 +85,7 @@ Status find_terms(const task::Task& task, Lifetime lifetime, Planned& planned) {
         show(*task.budget), show_duration(limited.max_duration), show_hourly(most_hourly(offers.front())));
     notes.push_back(planned.budget_note);
   }
-  std::map<std::size_t, const plan::Offer*> best;  // of each wish with each accelerator
+  std::map<std::size_t, const plan::Offer*> best;  // of each candidate with each accelerator
   planned.ceiling.reset();
   planned.most = Usd{};
   for (auto& offer : offers) {
@@ -153,13 +153,13 @@ void learn(const plan::Catalog& asked, bool keep) {
          write("date", csv.date + "\n"));
 }
 
-Result<Planned> plan_task(const task::Task& task, Lifetime lifetime, const os::Path& data,
+Result<Planned> plan_task(const task::Task& task, TimeLimits lifetime, const os::Path& data,
                           std::int64_t now_ms, const std::string& rehearsal_region) {
-  const auto infra = task.wishes()[0].infra.value_or(task::Infra{});
+  const auto infra = task.all_candidates()[0].infra.value_or(task::Infra{});
   Planned planned;
-  planned.place = {infra.world == task::World::rehearsal ? "rehearsal" : "aws", "", ""};
+  planned.location = {infra.provider == task::Provider::rehearsal ? "rehearsal" : "aws", "", ""};
   plan::RankOptions options;
-  if (infra.world == task::World::rehearsal) {
+  if (infra.provider == task::Provider::rehearsal) {
     options.rehearsal = true;
     options.home_region = rehearsal_region;
   } else if (const auto region = cloud::aws_region_from_environment(""); region) {
@@ -181,7 +181,7 @@ Result<Planned> plan_task(const task::Task& task, Lifetime lifetime, const os::P
   return planned;
 }
 
-Status set_terms(const task::Task& task, Lifetime lifetime, Planned& planned) {
+Status set_terms(const task::Task& task, TimeLimits lifetime, Planned& planned) {
   TRY("", find_terms(task, lifetime, planned));
   std::erase_if(planned.ranking.offers, [](const auto& offer) { return !offer.not_taken.empty(); });
   return {};
@@ -189,18 +189,18 @@ Status set_terms(const task::Task& task, Lifetime lifetime, Planned& planned) {
 
 void enlarge_disks(const task::Task& task, int gib, plan::Ranking& ranking) {
   for (auto& offer : ranking.offers) {
-    const auto& wish = task.wishes()[offer.wish];
-    offer.disk = disk_hour(plan::disk_of(wish.disk_tier, std::max(wish.disk_gib, gib)), offer.region);
+    const auto& candidate = task.all_candidates()[offer.candidate];
+    offer.disk = disk_hour(plan::disk_of(candidate.disk_tier, std::max(candidate.disk_gib, gib)), offer.region);
   }
 }
 
 bool keeps_budget(const std::optional<Usd>& budget, plan::Offer offer, const std::string& disk_tier, int gib,
-                  const Lifetime& lifetime) {
+                  const TimeLimits& lifetime) {
   offer.disk = disk_hour(plan::disk_of(disk_tier, gib), offer.region);
   return keeps_budget(budget, offer, lifetime);
 }
 
-std::string describe_plan(const plan::Offer& offer, const Lifetime& lifetime,
+std::string describe_plan(const plan::Offer& offer, const TimeLimits& lifetime,
                           const std::optional<Usd>& most) {
   std::string line =
       fmt::format("{}  {}{}  {}", describe_type(offer.type), offer.zone.empty() ? offer.region : offer.zone,

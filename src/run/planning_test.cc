@@ -21,7 +21,7 @@ Result<Planned> terms(const std::string& yaml, Seconds time = Seconds(24 * 3600)
   Planned planned;
   TRY_SET(ranking, "", plan::rank(task, plan::Catalog::builtin(), options));
   planned.ranking = std::move(ranking);
-  TRY("", set_terms(task, Lifetime{time}, planned));
+  TRY("", set_terms(task, TimeLimits{time}, planned));
   return planned;
 }
 
@@ -88,13 +88,13 @@ TEST(Terms, WhatTheTaskItselfListsIsTakenWhateverTheOthersCost) {
 /// As the ledger notes a machine that was rented for the offer, became as dear as it may, and lived that
 /// long.
 ledger::Instance lived(const plan::Offer& offer, const task::Task& task, Seconds time) {
-  const auto& wish = task.wishes()[offer.wish];
+  const auto& candidate = task.all_candidates()[offer.candidate];
   ledger::Instance instance;
-  instance.world = "aws";
+  instance.provider = "aws";
   instance.region = offer.region;
   instance.type = offer.type.name;
   instance.hourly = *offer.dearest;
-  instance.disk = plan::disk_of(wish.disk_tier, wish.disk_gib);
+  instance.disk = plan::disk_of(candidate.disk_tier, candidate.disk_gib);
   instance.public_address = task.aws.public_address != false;
   instance.state = ledger::Rent::released;
   instance.launched_ms = 1;
@@ -131,7 +131,7 @@ TEST(Terms, NoRunCostsMoreThanWasSaidAndNoneMoreThanItsBudget) {
     for (const auto& offer : planned->ranking.offers) {
       // The agent's limit, the boot timer, and a minute for booting and for powering off.
       for (const auto time :
-           {Seconds(1), lifetime.max_duration + lifetime.linger(), lifetime.until_power_off() + Seconds(120)})
+           {Seconds(1), lifetime.max_duration + lifetime.retention(), lifetime.until_power_off() + Seconds(120)})
         EXPECT_LE(*spent(lived(offer, task, time), 0), *planned->most) << yaml << offer.type.name;
     }
   }
@@ -161,7 +161,7 @@ TEST(Terms, AnImagesLargerDiskIsPaidForToo) {
       *task::parse_task("resources: {accelerators: T4, disk_size: 10}\nbudget: 5\n", "task.yaml");
   const auto before = planned->lifetime.max_duration;
   enlarge_disks(task, 900, planned->ranking);
-  ASSERT_TRUE(set_terms(task, Lifetime{}, *planned));
+  ASSERT_TRUE(set_terms(task, TimeLimits{}, *planned));
   EXPECT_LT(planned->lifetime.max_duration, before);
   EXPECT_LE(*planned->most, Usd{5'000'000});
   const auto& best = planned->ranking.offers.front();
@@ -174,7 +174,7 @@ TEST(Terms, AreFoundAnewWhenTheAccountMayNotHaveTheBest) {
   ASSERT_TRUE(planned) << describe(planned.error());
   const auto task = *task::parse_task("resources: {accelerators: A10G}\nbudget: 5\n", "task.yaml");
   const auto before = planned->lifetime.max_duration;
-  ASSERT_TRUE(set_terms(task, Lifetime{}, *planned));
+  ASSERT_TRUE(set_terms(task, TimeLimits{}, *planned));
   EXPECT_EQ(planned->lifetime.max_duration, before);
   EXPECT_EQ(planned->ranking.notes.size(), 1U) << "the budget is told once";
 }

@@ -2,7 +2,7 @@
 /// \file
 /// Waiting for a cloud. Internal to this room.
 
-#include "run/doors.h"
+#include "run/context.h"
 
 namespace ferry::run {
 
@@ -12,24 +12,24 @@ inline std::string waiting_text(const std::string& what, Millis so_far, Seconds 
                      show_duration(limit));
 }
 
-/// Waits with growing steps until `done` gives something, or the limit passes, or the person cancels, or lets
+/// Waits with growing steps until `done` gives something, or the limit passes, or the user cancels, or lets
 /// go (then whatever `may_cancel` says).
 template <class Done>
-Status poll_until(Doors& doors, Seconds limit, bool may_cancel, const std::string& what, Done done) {
-  const auto begun = doors.clock.steady_ms(), end = begun + limit.count() * 1000;
+Status poll_until(Context& context, Seconds limit, bool may_cancel, const std::string& what, Done done) {
+  const auto begun = context.clock.steady_ms(), end = begun + limit.count() * 1000;
   constexpr Millis first{50}, most{2000};
   for (auto nap = first;; nap = std::min(nap * 2, most)) {
     TRY_SET(finished, "", done());
     if (finished) return {};
-    const auto wish = doors.check_signals(false);
-    if (doors.letting_go) return fail(Kind::cancelled, "stopped waiting until " + what);
-    if (may_cancel && wish == Wish::cancel) return fail(Kind::cancelled, "cancelled");
-    const auto now = doors.clock.steady_ms();
+    const auto interrupt = context.check_signals(false);
+    if (context.letting_go) return fail(Kind::cancelled, "stopped waiting until " + what);
+    if (may_cancel && interrupt == Interrupt::cancel) return fail(Kind::cancelled, "cancelled");
+    const auto now = context.clock.steady_ms();
     if (now > end) {
       return fail(Kind::timeout, fmt::format("{} not within {}", what, show_duration(limit)));
     }
-    if (nap == most) doors.progress.update(waiting_text(what, Millis(now - begun), limit));
-    doors.sleep(nap, false);
+    if (nap == most) context.progress.update(waiting_text(what, Millis(now - begun), limit));
+    context.sleep(nap, false);
   }
 }
 
@@ -46,14 +46,14 @@ Seconds release_limit();
 
 /// Makes the call again while may_pass() and release_limit() allow it, and nobody lets go.
 template <class Call>
-auto patiently(Doors& doors, Call call) -> decltype(call()) {
-  const auto end = doors.clock.steady_ms() + release_limit().count() * 1000;
+auto patiently(Context& context, Call call) -> decltype(call()) {
+  const auto end = context.clock.steady_ms() + release_limit().count() * 1000;
   for (Millis nap{1000};; nap = std::min(nap * 2, Millis(15'000))) {
     auto answer = call();
-    if (answer || !may_pass(answer.error()) || doors.clock.steady_ms() + nap.count() > end) return answer;
-    doors.progress.update(answer.error().what + "; trying again");
-    doors.sleep(nap, false);
-    if (doors.letting_go) return answer;
+    if (answer || !may_pass(answer.error()) || context.clock.steady_ms() + nap.count() > end) return answer;
+    context.progress.update(answer.error().what + "; trying again");
+    context.sleep(nap, false);
+    if (context.letting_go) return answer;
   }
 }
 

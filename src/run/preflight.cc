@@ -7,7 +7,7 @@
 #include "run/packages.h"
 #include "run/sent.h"
 #include "run/shell_words.h"
-#include "run/wishes.h"
+#include "run/requirements.h"
 #include "task/old_names.h"
 
 extern "C" {
@@ -115,10 +115,10 @@ Status look_at_paths(const task::Task& task, const os::Path& workdir, const sync
   return {};
 }
 
-/// Whether nobody knows what Python packages the machine has: one of the person's own, or an image of theirs.
+/// Whether nobody knows what Python packages the machine has: one of the user's own, or an image of theirs.
 bool own_packages(const task::Task& task) {
-  return std::ranges::any_of(task.wishes(), [](const task::Resources& wish) {
-    return (wish.infra && wish.infra->world == task::World::ssh) || !wish.image.amis.empty();
+  return std::ranges::any_of(task.all_candidates(), [](const task::Resources& interrupt) {
+    return (interrupt.infra && interrupt.infra->provider == task::Provider::ssh) || !interrupt.image.amis.empty();
   });
 }
 
@@ -132,21 +132,21 @@ std::string absent_here(const std::string& place, const std::string& name, bool 
 }
 
 /// Tells of modules that nothing provides, as imports.py finds them, and fails for files that the code opens and
-/// that would not be there. Calm where there is no python3 here.
+/// that would not be there. Does nothing where there is no python3 here.
 Status look_at_python(const task::Task& task, const os::Path& workdir, const std::vector<std::string>& scripts,
-                      const Wishes& wishes, const std::string& cut_off, Preflight& out) {
+                      const Requirements& candidates, const std::string& cut_off, Preflight& out) {
   if (scripts.empty()) return {};
   os::SpawnOptions options;
   options.argv = {"python3", "-I", "-c", std::string(ferry_embed_imports_py, ferry_embed_imports_py_end),
                   workdir.string()};
   options.argv.insert(options.argv.end(), scripts.begin(), scripts.end());
   options.env = {{"FERRY_SETUP", task.setup.substr(0, 64 * 1024)},
-                 {"FERRY_PROVIDERS", join(wishes.providers, "\n").substr(0, 64 * 1024)},
+                 {"FERRY_PROVIDERS", join(candidates.providers, "\n").substr(0, 64 * 1024)},
                  {"FERRY_PACKAGES", package_table()}};
   if (!cut_off.empty()) options.env.emplace("FERRY_CUT_OFF", "1");
   if (own_packages(task)) options.env.emplace("FERRY_OWN", "1");
-  const auto world = task.wishes()[0].infra.value_or(task::Infra{}).world;
-  if (world == task::World::rehearsal) options.env.emplace("FERRY_REHEARSAL", "1");
+  const auto aws_context = task.all_candidates()[0].infra.value_or(task::Infra{}).provider;
+  if (aws_context == task::Provider::rehearsal) options.env.emplace("FERRY_REHEARSAL", "1");
   const auto done = os::run_command(options, {}, Millis(10'000));
   if (!done || done->exit.code != 0) return {};
   const bool is_container = task.environment.kind == "docker";
@@ -202,15 +202,15 @@ void look_at_old_environments(const os::Path& workdir, const std::string& script
 }
 
 /// Whether there will be a conda for those who call it is known before anything is rented.
-void look_at_conda(const task::Task& task, const Wishes& wishes, std::vector<std::string>& warnings) {
-  if (wishes.installers.find("conda") == std::string::npos) return;
+void look_at_conda(const task::Task& task, const Requirements& candidates, std::vector<std::string>& warnings) {
+  if (candidates.installers.find("conda") == std::string::npos) return;
   const auto tell = [&](std::string_view what) {
     warnings.push_back(fmt::format("setup, the command or its script calls conda: {}", what));
   };
-  const auto world = task.wishes()[0].infra.value_or(task::Infra{}).world;
+  const auto aws_context = task.all_candidates()[0].infra.value_or(task::Infra{}).provider;
   if (task.environment.kind == "docker") return tell("the image must have it");
-  if (world == task::World::ssh) return tell("your machine must have it, in its PATH or as ~/miniforge3, ~/miniconda3, /opt/conda");
-  if (world == task::World::aws) {
+  if (aws_context == task::Provider::ssh) return tell("your machine must have it, in its PATH or as ~/miniforge3, ~/miniconda3, /opt/conda");
+  if (aws_context == task::Provider::aws) {
     return tell(own_packages(task)
                     ? "where your image has none, Miniforge is installed on the machine first, from GitHub"
                     : "AWS's images have none any more: Miniforge is installed on the machine first, from GitHub");
@@ -246,21 +246,21 @@ void look_at_size(const sync::Tree& tree, std::vector<std::string>& warnings) {
 }
 
 /// A container is made from an image's name or a Dockerfile.
-Status look_at_dockerfile(const task::Environment& wish, const os::Path& workdir, const sync::Tree& tree,
+Status look_at_dockerfile(const task::Environment& interrupt, const os::Path& workdir, const sync::Tree& tree,
                           const std::vector<std::string>& sent) {
-  if (wish.kind != "docker") return {};
-  if (!wish.name.empty() && !wish.file.empty())
+  if (interrupt.kind != "docker") return {};
+  if (!interrupt.name.empty() && !interrupt.file.empty())
     return fail(Kind::bad_input, "environment: docker takes an image or a Dockerfile, not both", {},
                 "leave out name or file");
-  if (!wish.name.empty()) return {};
-  const auto file = os::Path(wish.file.empty() ? "Dockerfile" : wish.file).lexically_normal().string();
+  if (!interrupt.name.empty()) return {};
+  const auto file = os::Path(interrupt.file.empty() ? "Dockerfile" : interrupt.file).lexically_normal().string();
   if (!os::exists(workdir / file)) {
-    if (wish.file.empty())
+    if (interrupt.file.empty())
       return fail(Kind::bad_input, "environment: docker needs an image or a Dockerfile",
                   "there is no Dockerfile in " + workdir.string(),
                   "write  environment: {kind: docker, name: IMAGE}, or add a Dockerfile");
     const auto near = nearest(file, sent);
-    return fail(Kind::bad_input, "the Dockerfile that environment names does not exist: " + wish.file,
+    return fail(Kind::bad_input, "the Dockerfile that environment names does not exist: " + interrupt.file,
                 "it was looked for in " + workdir.string(),
                 near ? "did you mean " + *near + "?" : "check the name, or the workdir");
   }
@@ -356,7 +356,7 @@ Result<Preflight> preflight(const task::Task& task, const os::Path& workdir, con
   std::vector<std::string> names;
   for (const auto& entry : out.tree.entries) names.push_back(entry.path);
 
-  std::vector<Error> found;  // a person mends all of it in one go
+  std::vector<Error> found;  // a user mends all of it in one go
   if (auto fine = look_at_dockerfile(task.environment, workdir, out.tree, names); !fine)
     found.push_back(std::move(fine).error());
   std::vector<std::string> python;  // as they are named
@@ -372,19 +372,19 @@ Result<Preflight> preflight(const task::Task& task, const os::Path& workdir, con
     if (plain.ends_with(".py")) python.push_back(script);
   }
   if (auto fine = look_at_paths(task, workdir, out.tree); !fine) found.push_back(std::move(fine).error());
-  auto wished = find_wishes(task, workdir, out.tree);
-  if (!wished) found.push_back(std::move(wished).error());
+  auto requirements_file = find_requirements(task, workdir, out.tree);
+  if (!requirements_file) found.push_back(std::move(requirements_file).error());
   if (!found.empty()) return fail(std::move(found));
-  const auto& wishes = *wished;
-  out.wished = wishes.file;
-  out.installers = wishes.installers;
-  look_at_conda(task, wishes, out.warnings);
-  out.warnings.insert(out.warnings.end(), wishes.notes.begin(), wishes.notes.end());
+  const auto& candidates = *requirements_file;
+  out.requirements_file = candidates.file;
+  out.installers = candidates.installers;
+  look_at_conda(task, candidates, out.warnings);
+  out.warnings.insert(out.warnings.end(), candidates.notes.begin(), candidates.notes.end());
   look_at_setup(task.setup, out.warnings);
   look_at_installing(task.setup, looking.cut_off, out.warnings);
   std::string compiled = python.empty() ? "" : python[0] + " compiles · ";
   for (auto& script : python) script = os::Path(script).lexically_normal().string();
-  TRY("", look_at_python(task, workdir, python, wishes, looking.cut_off, out));
+  TRY("", look_at_python(task, workdir, python, candidates, looking.cut_off, out));
   auto quiet = task.outputs;
   if (quiet.empty()) quiet.emplace_back("outputs/");
   if (const auto results = looking.results.lexically_relative(workdir); !results.empty() && *results.begin() != "..")
@@ -392,7 +392,7 @@ Result<Preflight> preflight(const task::Task& task, const os::Path& workdir, con
   auto lines = tell_sent(out.tree, workdir, quiet);
   out.warnings.insert(out.warnings.end(), lines.begin(), lines.end());
   look_at_size(out.tree, out.warnings);
-  if (const auto& infra = task.wishes()[0].infra; !out.installed.empty() && (!infra || infra->world == task::World::aws))
+  if (const auto& infra = task.all_candidates()[0].infra; !out.installed.empty() && (!infra || infra->provider == task::Provider::aws))
     compiled += printable(join(out.installed, ", ")) + " will be installed on the machine · ";
   out.summary = fmt::format("{}{} {}, {} to send", compiled, out.tree.files,
                             out.tree.files == 1 ? "file" : "files", show_bytes(out.tree.bytes));

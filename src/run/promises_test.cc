@@ -20,9 +20,9 @@ TEST(Promises, ARunThatFailedBeforeTheTrainingIsReleasedAllTheSame) {
     Stage stage;
     stage.refused.assign(1, failure(Kind::denied));
     stage.kill_at(step);
-    const auto code = stage.start(stage.order());
+    const auto code = stage.start(stage.request());
     EXPECT_EQ(stage.broken_promise(code), "");
-    stage.settle_all();
+    stage.recover_all();
     const auto runs = stage.ledger().runs(false);
     if (runs && runs->empty()) continue;
     EXPECT_EQ(stage.trouble(), "");
@@ -50,7 +50,7 @@ TEST(Promises, AForegroundRunHandsALongOutageOverToAFollower) {
     stage.machine().cut();
     stage.clock.in(Millis(1'800'000), [&] { stage.is_deaf = false; });
   });
-  stage.start(stage.order("mkdir outputs; echo model >outputs/model; echo saved"));
+  stage.start(stage.request("mkdir outputs; echo model >outputs/model; echo saved"));
   EXPECT_EQ(stage.broken_promise({}), "");
   stage.let_followers_end();
   EXPECT_EQ(stage.model(), "");
@@ -63,10 +63,10 @@ TEST(Promises, DownOfAMachineThatDoesNotAnswerSshKeepsItAndWritesTheLog) {
     stage.leave_at(Phase::training, "");
     stage.refused.assign(1'000, failure(kind));
     bool ended = true;
-    stage.process([&](Doors& here) { ended = down(here, stage.run().name, true).has_value(); });
+    stage.process([&](Context& here) { ended = down(here, stage.run().name, true).has_value(); });
     EXPECT_FALSE(ended) << stage.everything_shown();
     EXPECT_FALSE(stage.cloud.machines().front().by_ferry);
-    stage.process([&](Doors& here) { EXPECT_TRUE(down(here, stage.run().name, false)); });
+    stage.process([&](Context& here) { EXPECT_TRUE(down(here, stage.run().name, false)); });
     EXPECT_EQ(stage.trouble(), "");
   }
 }
@@ -83,9 +83,9 @@ TEST(Promises, AMachineThatEndsWhileOutputsMoveIsLost) {
 
 TEST(Promises, WhatLinuxWouldNotStartIsNeverRented) {
   Stage stage;
-  auto order = stage.order();
-  order.task.envs["LONG"] = std::string(140'000, 'x');
-  EXPECT_NE(stage.start(order), 0);
+  auto request = stage.request();
+  request.task.envs["LONG"] = std::string(140'000, 'x');
+  EXPECT_NE(stage.start(request), 0);
   EXPECT_TRUE(stage.cloud.machines().empty());
 }
 
@@ -94,7 +94,7 @@ TEST(Promises, ATrainingThatSavesAndEndsWellWhenItIsStoppedIsStillStopped) {
     Stage stage;
     stage.when("output : ready", [number] { ::raise(number); });
     const auto code =
-        stage.start(stage.order("mkdir outputs; trap 'echo model >outputs/model; exit 0' TERM; echo ready; "
+        stage.start(stage.request("mkdir outputs; trap 'echo model >outputs/model; exit 0' TERM; echo ready; "
                                 "while :; do sleep 0.05; done"));
     EXPECT_EQ(code, 130) << stage.everything_shown();
     EXPECT_EQ(stage.run().outcome, Outcome::cancelled);
@@ -105,11 +105,11 @@ TEST(Promises, ATrainingThatSavesAndEndsWellWhenItIsStoppedIsStillStopped) {
 
 TEST(Promises, ATrainingThatIsCutAtItsLimitIsNoSuccess) {
   Stage stage;
-  auto order = stage.order(
+  auto request = stage.request(
       "mkdir outputs; trap 'echo model >outputs/model; exit 0' TERM; echo ready; while :; do sleep 0.05; "
       "done");
-  order.task.max_duration = Seconds(1);
-  EXPECT_EQ(stage.start(order), 124) << stage.everything_shown();
+  request.task.max_duration = Seconds(1);
+  EXPECT_EQ(stage.start(request), 124) << stage.everything_shown();
   EXPECT_EQ(stage.model(), "");
   EXPECT_EQ(stage.trouble(), "");
 }
@@ -132,7 +132,7 @@ TEST(Promises, TheLedgersTimesAreTheClouds) {
     stage.cloud.ending = Millis(30'000);
     stage.cloud.add(
         {.call = "terminate", .error = failure(Kind::throttled), .times = busy_calls, .took_effect = true});
-    stage.settle_all();
+    stage.recover_all();
     const auto machine = stage.cloud.machines().front();
     const auto noted = stage.ledger().instances(stage.run().name)->front();
     EXPECT_LE(std::abs(noted.released_ms - machine.ended_ms), 1'000) << busy_calls;
@@ -144,7 +144,7 @@ TEST(Promises, LookingAtAYoungMachineThatTheCloudDoesNotShowYetEndsNothing) {
   Stage stage;
   stage.leave_at(Phase::connecting);
   stage.cloud.invisible = Millis(20'000);
-  stage.process([](Doors& here) { EXPECT_TRUE(look_at_clouds(here)); });
+  stage.process([](Context& here) { EXPECT_TRUE(look_at_clouds(here)); });
   EXPECT_EQ(stage.ledger().instances(stage.run().name)->front().state, ledger::Rent::live);
 }
 
@@ -155,14 +155,14 @@ TEST(Promises, ALocalLogThatIsDamagedIsFetchedAgain) {
     stage.leave_at(Phase::training, "mkdir outputs; echo model >outputs/model; echo one; echo two");
     stage.when("begin fetch", [] { throw Killed(); });
     stage.follow();
-    const auto log = Folder(stage.data(), stage.run().name).log();
+    const auto log = RunDir(stage.data(), stage.run().name).log();
     const auto bytes = os::read_file(log).value_or("");
     const std::string kind = damage;
     if (kind == "gone") std::filesystem::remove_all(log.parent_path());
     if (kind == "nuls") (void)os::write_file(log, bytes + std::string(4096, 0));
     if (kind == "cut") (void)os::write_file(log, bytes.substr(0, bytes.size() / 2));
     if (kind == "noise") (void)os::write_file(log, bytes.substr(0, bytes.size() / 2) + "noise" + bytes);
-    stage.settle_all();
+    stage.recover_all();
     EXPECT_EQ(stage.model(), "") << stage.everything_shown();
     EXPECT_EQ(stage.trouble(), "");
   }
@@ -170,8 +170,8 @@ TEST(Promises, ALocalLogThatIsDamagedIsFetchedAgain) {
 
 TEST(Promises, AHangUpWhileSetupReconnectsLeavesAFollower) {
   Stage stage;
-  auto order = stage.order();
-  order.task.setup = "echo in-setup; while ! [ -e $HOME/go ]; do sleep 0.01; done";
+  auto request = stage.request();
+  request.task.setup = "echo in-setup; while ! [ -e $HOME/go ]; do sleep 0.01; done";
   stage.when("output : in-setup", [&] {
     EXPECT_TRUE(os::write_file(stage.machine().home() / "go", ""));
     stage.is_deaf = true;
@@ -179,7 +179,7 @@ TEST(Promises, AHangUpWhileSetupReconnectsLeavesAFollower) {
     stage.clock.in(Millis(3'000), [] { ::raise(SIGHUP); });
     stage.clock.in(Millis(30'000), [&] { stage.is_deaf = false; });
   });
-  stage.start(order);
+  stage.start(request);
   EXPECT_EQ(stage.broken_promise({}), "");
   stage.let_followers_end();
   EXPECT_EQ(stage.model(), "") << stage.everything_shown();

@@ -18,8 +18,8 @@ bool ever_rented(const std::vector<ledger::Instance>& instances) {
   return std::ranges::any_of(instances, [](const auto& one) { return !one.id.empty(); });
 }
 
-Result<ledger::Instance> live_instance(Doors& doors, const ledger::Run& run) {
-  TRY_SET(instances, "", doors.ledger.instances(run.name));
+Result<ledger::Instance> live_instance(Context& context, const ledger::Run& run) {
+  TRY_SET(instances, "", context.ledger.instances(run.name));
   for (auto one = instances.rbegin(); one != instances.rend(); ++one) {
     if (one->state == ledger::Rent::live && !one->id.empty()) return *one;
   }
@@ -29,28 +29,28 @@ Result<ledger::Instance> live_instance(Doors& doors, const ledger::Run& run) {
               run.phase == Phase::released ? "a run whose machine stays: ferry run --keep …" : "ferry logs -f " + run.name);
 }
 
-Result<Reached> reach(Doors& doors, const ledger::Run& run, bool may_start) {
-  TRY_SET(instance, "", live_instance(doors, run));
-  auto place = place_of(instance);
-  TRY_SET(cloud, "", open_cloud(doors, place));
-  const auto now = refresh(doors, *cloud, instance);
+Result<Reached> reach(Context& context, const ledger::Run& run, bool may_start) {
+  TRY_SET(instance, "", live_instance(context, run));
+  auto place = location_of(instance);
+  TRY_SET(cloud, "", open_cloud(context, place));
+  const auto now = refresh(context, *cloud, instance);
   if (!now && now.error().code == stopped_code) {
     if (!may_start) return tl::unexpected<Error>(now.error());
-    doors.progress.note(fmt::format("{} of {} is stopped; starting it", instance.id, run.name));
-    TRY_SET(started, "", start_again(doors, *cloud, instance));
+    context.progress.note(fmt::format("{} of {} is stopped; starting it", instance.id, run.name));
+    TRY_SET(started, "", start_again(context, *cloud, instance));
     instance = std::move(started);
   }
   // A machine that was started has yet to boot.
   const auto limit = now ? reach_limit : Seconds(300);
-  TRY_SET(link, "", Link::open(doors, *cloud, Folder(doors.data, run.name), instance, limit, Interruption::any));
-  return Reached{std::move(cloud), std::move(link)};
+  TRY_SET(connection, "", Connection::open(context, *cloud, RunDir(context.data, run.name), instance, limit, MayInterrupt::any));
+  return Reached{std::move(cloud), std::move(connection)};
 }
 
-Result<Seen> see(Doors& doors, cloud::Cloud& cloud, const ledger::Instance& instance) {
+Result<Seen> see(Context& context, cloud::Cloud& cloud, const ledger::Instance& instance) {
   constexpr Seconds young{300};  // EC2 is eventually consistent
   constexpr int looks = 3;
   for (int i = 0; i < looks; ++i) {
-    if (i > 0) doors.clock.sleep(Millis(500));
+    if (i > 0) context.clock.sleep(Millis(500));
     const auto now = cloud.describe(instance.id);
     if (now) {
       const auto& why = now->state_reason;
@@ -63,13 +63,13 @@ Result<Seen> see(Doors& doors, cloud::Cloud& cloud, const ledger::Instance& inst
                   *now};
     }
     if (now.error().kind != Kind::not_found) return tl::unexpected<Error>(now.error());
-    TRY("", confirm_account(cloud, place_of(instance)));
-    if (doors.clock.now_ms() - instance.launched_ms < young.count() * 1000) return Seen{};
+    TRY("", confirm_account(cloud, location_of(instance)));
+    if (context.clock.now_ms() - instance.launched_ms < young.count() * 1000) return Seen{};
   }
   return Seen{Standing::gone, fmt::format("the cloud does not know {} any more", instance.id), {}};
 }
 
-Status mark_released(Doors& doors, ledger::Run run, Outcome outcome, const std::string& error) {
+Status mark_released(Context& context, ledger::Run run, Outcome outcome, const std::string& error) {
   // No run is called succeeded whose outputs are not home.
   if (run.outcome == Outcome::succeeded && !run.outputs_home) run.outcome = Outcome::none;
   if (run.outcome == Outcome::none) {
@@ -77,42 +77,42 @@ Status mark_released(Doors& doors, ledger::Run run, Outcome outcome, const std::
     if (run.outcome != Outcome::succeeded) run.error = error;
   }
   if (run.outcome != Outcome::succeeded && run.exit_code == 0) run.exit_code.reset();
-  run.ended_ms = doors.clock.now_ms();
-  TRY("", doors.ledger.update(run));
-  write_record(doors, run);
-  if (run.phase != Phase::released) TRY("", doors.ledger.move(run.name, Phase::released));
+  run.ended_ms = context.clock.now_ms();
+  TRY("", context.ledger.update(run));
+  write_record(context, run);
+  if (run.phase != Phase::released) TRY("", context.ledger.move(run.name, Phase::released));
   return {};
 }
 
-Result<Owner> take_over(Doors& doors, const std::string& name, bool with_outputs) {
+Result<RunLock> take_over(Context& context, const std::string& name, bool with_outputs) {
   constexpr Seconds longest{900};
   const Seconds patience(with_outputs ? 90 : 5);
-  const Folder folder(doors.data, name);
-  const auto begun = doors.clock.steady_ms();
+  const RunDir run_dir(context.data, name);
+  const auto begun = context.clock.steady_ms();
   std::optional<Holder> asked;
   std::int64_t asked_at = 0;
   while (true) {
-    TRY_SET(owner, "", Owner::try_take(folder, Role::settle));
+    TRY_SET(owner, "", RunLock::try_take(run_dir, Role::recover));
     if (owner) return std::move(*owner);
-    const auto now = doors.clock.steady_ms();
-    if (const auto holder = Owner::holder_of(folder); holder && holder->role == Role::follow) {
+    const auto now = context.clock.steady_ms();
+    if (const auto holder = RunLock::holder_of(run_dir); holder && holder->role == Role::follow) {
       if (!asked || asked->pid != holder->pid) {
-        Owner::signal(*holder, SIGTERM, with_outputs ? 0 : give_up_word);
+        RunLock::signal(*holder, SIGTERM, with_outputs ? 0 : give_up_word);
         asked = holder;
         asked_at = now;
       }
-      TRY_SET(run, "", doors.ledger.run(name));
+      TRY_SET(run, "", context.ledger.run(name));
       const bool is_bringing_home = with_outputs && run.phase >= Phase::fetching;
       const auto limit = is_bringing_home ? longest : patience;
-      if (now - asked_at >= limit.count() * 1000) Owner::signal(*holder, SIGKILL);
+      if (now - asked_at >= limit.count() * 1000) RunLock::signal(*holder, SIGKILL);
     }
-    if (doors.check_signals(false) != Wish::go_on)
+    if (context.check_signals(false) != Interrupt::go_on)
       return fail(Kind::cancelled, "stopped waiting for the ferry that owns " + name);
     if (now - begun > longest.count() * 1000)
       return fail(Kind::timeout, "another ferry keeps hold of " + name,
                   fmt::format("it did not let go within {}", show_duration(longest)),
                   "ferry ps says what it does; try again when that is over");
-    doors.clock.sleep(Millis(50));
+    context.clock.sleep(Millis(50));
   }
 }
 

@@ -35,22 +35,22 @@ std::optional<Usd> micros_at(const Json& object, const char* key) {
 }
 
 /// What the last fetch brought; the files of earlier ones are among them.
-Json newest_outputs(Doors& doors, const std::string& run) {
-  auto events = doors.ledger.events(run);
+Json newest_outputs(Context& context, const std::string& run) {
+  auto events = context.ledger.events(run);
   if (!events) return Json::object();
   const auto last = std::find_if(events->rbegin(), events->rend(), [](const auto& one) { return one.kind == outputs_event; });
   return last == events->rend() ? Json::object() : std::move(last->data);
 }
 
 /// The first `most` files, and how many there are.
-Json outputs_of(Doors& doors, const ledger::Run& run, std::size_t most) {
-  const auto event = newest_outputs(doors, run.name);
+Json outputs_of(Context& context, const ledger::Run& run, std::size_t most) {
+  const auto event = newest_outputs(context, run.name);
   Json files = event.contains("files") && event["files"].is_array() ? event["files"] : Json::array();
   const auto total = files.size();
   std::int64_t bytes = 0;
   for (const auto& one : files) bytes += int_at(one, "bytes");
   if (total > most) files.erase(files.begin() + static_cast<std::ptrdiff_t>(most), files.end());
-  return {{"home", run.home},
+  return {{"home", run.output_dir},
           {"at_home", run.outputs_home},
           {"files", std::move(files)},
           {"files_total", total},
@@ -58,7 +58,7 @@ Json outputs_of(Doors& doors, const ledger::Run& run, std::size_t most) {
 }
 
 Json cost_of(const ledger::Run& run, const std::vector<ledger::Instance>& instances, std::int64_t now_ms) {
-  const bool is_billed = std::ranges::any_of(instances, [](const auto& one) { return one.world == "aws"; });
+  const bool is_billed = std::ranges::any_of(instances, [](const auto& one) { return one.provider == "aws"; });
   return {{"spent_usd", json_usd(watch::total_spent(instances, now_ms))},
           {"estimate_usd", json_usd(micros_at(run.task, "estimate_micros"))},
           {"at_most_usd", json_usd(micros_at(run.task, "at_most_micros"))},
@@ -67,7 +67,7 @@ Json cost_of(const ledger::Run& run, const std::vector<ledger::Instance>& instan
 
 Json machine_of(const ledger::Instance& one, std::int64_t now_ms) {
   return {{"id", one.id},
-          {"world", one.world},
+          {"provider", one.provider},
           {"type", one.type},
           {"region", one.region},
           {"zone", one.zone},
@@ -150,9 +150,9 @@ Json code_of(const sync::Tree& tree) {
   return {{"sha256", hex(all.finish())}, {"files", tree.files}, {"bytes", tree.bytes}};
 }
 
-Result<Json> record_of(Doors& doors, const ledger::Run& run) {
-  TRY_SET(instances, "", doors.ledger.instances(run.name));
-  const auto now = doors.clock.now_ms();
+Result<Json> record_of(Context& context, const ledger::Run& run) {
+  TRY_SET(instances, "", context.ledger.instances(run.name));
+  const auto now = context.clock.now_ms();
   Json machines = Json::array();
   for (const auto& one : instances) machines.push_back(machine_of(one, now));
   const auto& task = run.task;
@@ -178,35 +178,35 @@ Result<Json> record_of(Doors& doors, const ledger::Run& run) {
                 {"train_end", json_time(run.train_end_ms)},
                 {"ended", json_time(run.ended_ms)}}},
               {"cost", cost_of(run, instances, now)},
-              {"outputs", outputs_of(doors, run, std::string::npos)},
+              {"outputs", outputs_of(context, run, std::string::npos)},
               {"outcome", run.outcome == Outcome::none ? Json() : Json(name(run.outcome))},
               {"exit_code", run.exit_code ? Json(*run.exit_code) : Json()},
               {"reason", run.error}};
 }
 
-void write_record(Doors& doors, const ledger::Run& run) {
-  if (!os::is_directory(run.home)) return;
+void write_record(Context& context, const ledger::Run& run) {
+  if (!os::is_directory(run.output_dir)) return;
   const auto written = [&]() -> Status {
-    TRY_SET(record, "", record_of(doors, run));
+    TRY_SET(record, "", record_of(context, run));
     const auto text = record.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
-    return write_complete(own_place(doors, run, record_file), text);
+    return write_complete(own_place(context, run, record_file), text);
   }();
   if (!written)
-    doors.progress.warn("release", fmt::format("run.json of {} could not be written: {}", run.name, written.error().what));
+    context.progress.warn("release", fmt::format("run.json of {} could not be written: {}", run.name, written.error().what));
 }
 
-Json result_of(Doors& doors, const std::string& name, int exit_code, const std::optional<Error>& error) {
+Json result_of(Context& context, const std::string& name, int exit_code, const std::optional<Error>& error) {
   constexpr std::size_t most_files = 1000;
   Json told = {{"run", Json()},       {"infra", Json()},   {"outcome", ledger::name(Outcome::not_started)},
                {"exit_code", exit_code}, {"outputs", Json()}, {"cost", Json()},
                {"error", error ? error_json(*error) : Json()}};
-  const auto run = name.empty() ? tl::unexpected(Error{}) : doors.ledger.run(name);
+  const auto run = name.empty() ? tl::unexpected(Error{}) : context.ledger.run(name);
   if (!run) return told;
   told["run"] = run->name;
   told["infra"] = run->infra;
   told["outcome"] = run->outcome == Outcome::none ? Json() : Json(ledger::name(run->outcome));
-  told["outputs"] = outputs_of(doors, *run, most_files);
-  if (const auto instances = doors.ledger.instances(run->name)) told["cost"] = cost_of(*run, *instances, doors.clock.now_ms());
+  told["outputs"] = outputs_of(context, *run, most_files);
+  if (const auto instances = context.ledger.instances(run->name)) told["cost"] = cost_of(*run, *instances, context.clock.now_ms());
   if (const auto reason = reason_of(*run); reason && !error) told["error"] = error_json(*reason);
   return told;
 }

@@ -12,16 +12,16 @@ namespace {
 /// What run.json of the stage's only run says, wherever it stands in its folder.
 Json record_in(Stage& stage, const std::string& place = "run.json") {
   const auto run = stage.run();
-  return must(parse_json(must(os::read_file(os::Path(run.home) / place))));
+  return must(parse_json(must(os::read_file(os::Path(run.output_dir) / place))));
 }
 
 TEST(Record, ARunThatSucceededSaysWhatItWasAndWhatCameOfIt) {
   Stage stage;
-  auto order = stage.order();
-  order.task.envs = {{"EPOCHS", "3"}, {"HF_TOKEN", "hf_123"}};
-  order.task.secrets = {{"WANDB", "never"}};
-  order.arguments = {"sh", "-c", "train"};
-  ASSERT_EQ(stage.start(order), 0);
+  auto request = stage.request();
+  request.task.envs = {{"EPOCHS", "3"}, {"HF_TOKEN", "hf_123"}};
+  request.task.secrets = {{"WANDB", "never"}};
+  request.arguments = {"sh", "-c", "train"};
+  ASSERT_EQ(stage.start(request), 0);
   const auto told = record_in(stage);
   EXPECT_EQ(told["schema"].get<std::string>(), record_schema);
   EXPECT_EQ(told["run"].get<std::string>(), stage.run().name);
@@ -43,8 +43,8 @@ TEST(Record, ARunThatSucceededSaysWhatItWasAndWhatCameOfIt) {
 
 TEST(Record, AFailedRunHasOneTooAndTheTrainingsOwnRunJsonStays) {
   Stage stage;
-  ASSERT_EQ(stage.start(stage.order("echo mine >run.json; exit 3")), 3);
-  EXPECT_EQ(must(os::read_file(os::Path(stage.run().home) / "run.json")), "mine\n");
+  ASSERT_EQ(stage.start(stage.request("echo mine >run.json; exit 3")), 3);
+  EXPECT_EQ(must(os::read_file(os::Path(stage.run().output_dir) / "run.json")), "mine\n");
   const auto told = record_in(stage, ".ferry/run.json");
   EXPECT_EQ(told["outcome"].get<std::string>(), "failed");
   EXPECT_EQ(told["exit_code"].get<int>(), 3);
@@ -74,9 +74,9 @@ TEST(Record, TheCodesHashIsOfNamesContentsAndWhatMayBeExecuted) {
 TEST(Record, WhereNothingWasRentedAndLaterItMayBeTheCodeSaysSo) {
   Stage stage;
   stage.cloud.refuse = [](const auto&) { return failure(Kind::no_capacity); };
-  EXPECT_EQ(stage.start(stage.order()), try_later);
-  auto doors = stage.doors();
-  const auto told = result_of(doors, stage.run().name, try_later, std::nullopt);
+  EXPECT_EQ(stage.start(stage.request()), try_later);
+  auto context = stage.context();
+  const auto told = result_of(context, stage.run().name, try_later, std::nullopt);
   EXPECT_EQ(told["outcome"].get<std::string>(), "not_started");
   EXPECT_FALSE(told["error"].is_null());
 }

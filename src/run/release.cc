@@ -8,7 +8,7 @@
 #include "run/labels.h"
 #include "run/own_machine.h"
 #include "run/polling.h"
-#include "run/strays.h"
+#include "run/untracked.h"
 
 namespace ferry::run {
 
@@ -33,8 +33,8 @@ Result<std::vector<cloud::Instance>> still_there(cloud::Cloud& cloud, const ledg
 /// Gives back what a run has at one place. "Not found" counts only in the account that the place names.
 class Release {
  public:
-  Release(Doors& doors, cloud::Cloud& cloud, const ledger::Run& run, const Place& place)
-      : doors_(doors), cloud_(cloud), run_(run), place_(place) {}
+  Release(Context& context, cloud::Cloud& cloud, const ledger::Run& run, const CloudLocation& location)
+      : context_(context), cloud_(cloud), run_(run), location_(location) {}
 
   /// `noted`: not yet released. Adds the ids that are gone to `ended`.
   Status instances(std::vector<ledger::Instance>& noted, std::vector<std::string>& ended);
@@ -47,16 +47,16 @@ class Release {
   /// needs no hearing. When its end began, in milliseconds since 1970.
   Result<std::int64_t> end(const std::string& id, std::int64_t launched_ms);
 
-  Doors& doors_;
+  Context& context_;
   cloud::Cloud& cloud_;
   const ledger::Run& run_;
-  const Place& place_;
+  const CloudLocation& location_;
   bool is_our_account_ = false;
   std::set<std::string> pending_;  // ids; not seen running since
 };
 
 Status Release::be_sure_of_account() {
-  if (!is_our_account_) TRY("", patiently(doors_, [&] { return confirm_account(cloud_, place_); }));
+  if (!is_our_account_) TRY("", patiently(context_, [&] { return confirm_account(cloud_, location_); }));
   is_our_account_ = true;
   return {};
 }
@@ -64,17 +64,17 @@ Status Release::be_sure_of_account() {
 /// A call whose answer never came may still be on its way to becoming an instance: its token says so.
 Status Release::settle_intent(ledger::Instance& instance) {
   std::optional<cloud::Instance> found;
-  TRY("", poll_until(doors_, intent_limit, false, "the launch was settled", [&]() -> Result<bool> {
-        TRY_SET(by_token, "", patiently(doors_, [&] { return cloud_.find_by_token(instance.token); }));
+  TRY("", poll_until(context_, intent_limit, false, "the launch was settled", [&]() -> Result<bool> {
+        TRY_SET(by_token, "", patiently(context_, [&] { return cloud_.find_by_token(instance.token); }));
         found = std::move(by_token);
-        return found.has_value() || doors_.clock.now_ms() - instance.intent_ms > intent_settles.count();
+        return found.has_value() || context_.clock.now_ms() - instance.intent_ms > intent_settles.count();
       }));
   if (!found) return {};
   instance.id = found->id;
   if (found->state == cloud::State::pending) pending_.insert(found->id);
   instance.launched_ms = found->launched_ms;
   instance.state = ledger::Rent::live;
-  return doors_.ledger.note_instance(instance);
+  return context_.ledger.record_instance(instance);
 }
 
 /// How far one machine's end has come.
@@ -102,11 +102,11 @@ struct Ending {
 Result<std::int64_t> Release::end(const std::string& id, std::int64_t launched_ms) {
   constexpr Millis longest_look{1000}, longest_pause{15'000};
   constexpr std::int64_t ignored_ms = 30'000;  // an order that changed nothing by then is given again
-  const auto begun = doors_.clock.steady_ms();
+  const auto begun = context_.clock.steady_ms();
   Ending ending;
   for (Millis nap{50};; nap = std::min(nap * 2, longest_look)) {
     const auto now = cloud_.describe(id);
-    const auto now_ms = doors_.clock.now_ms(), steady = doors_.clock.steady_ms();
+    const auto now_ms = context_.clock.now_ms(), steady = context_.clock.steady_ms();
     if (now) {
       is_our_account_ = true;
       ending.saw(*now, now_ms);
@@ -127,7 +127,7 @@ Result<std::int64_t> Release::end(const std::string& id, std::int64_t launched_m
       if (!asked && !may_pass(asked.error())) ending.is_refused = true;
       // What it does not know, it takes orders about calmly.
       ending.heard = asked.has_value() && now.has_value();
-      ending.heard_at = doors_.clock.steady_ms();
+      ending.heard_at = context_.clock.steady_ms();
       ending.ask_at = ending.heard_at + ending.pause.count();
       if (!asked) {
         ending.trouble = fail("terminate " + id, asked.error()).value();
@@ -135,17 +135,17 @@ Result<std::int64_t> Release::end(const std::string& id, std::int64_t launched_m
       }
     }
     if (ending.heard && now) ending.trouble.reset();
-    const auto waited = Seconds((doors_.clock.steady_ms() - begun) / 1000);
+    const auto waited = Seconds((context_.clock.steady_ms() - begun) / 1000);
     if (ending.trouble) {
       if (waited >= (ending.is_refused ? std::min(ends_itself_within, release_limit()) : release_limit()))
         return tl::unexpected<Error>(std::move(*ending.trouble));
-      doors_.progress.update(ending.trouble->what + "; trying again");
+      context_.progress.update(ending.trouble->what + "; trying again");
     }
     if (waited >= terminated_limit) {
       return fail(Kind::timeout,
                   fmt::format("{} was not terminated within {}", id, show_duration(terminated_limit)));
     }
-    doors_.clock.sleep(nap);
+    context_.clock.sleep(nap);
   }
 }
 
@@ -160,7 +160,7 @@ Status Release::instances(std::vector<ledger::Instance>& noted, std::vector<std:
     if (before && before->state == cloud::State::pending) pending_.insert(instance.id);
     (void)cloud_.terminate(instance.id);
   }
-  TRY_SET(there, "", patiently(doors_, [&] { return still_there(cloud_, run_); }));
+  TRY_SET(there, "", patiently(context_, [&] { return still_there(cloud_, run_); }));
   if (there.empty()) TRY("", be_sure_of_account());
   // What the ledger has, even if the tags do not show it yet, and what the tags show.
   std::map<std::string, std::int64_t> launched_ms;
@@ -179,39 +179,39 @@ Status Release::instances(std::vector<ledger::Instance>& noted, std::vector<std:
     const auto when = ended_ms.find(instance.id);
     instance.state = ledger::Rent::released;
     instance.released_ms =
-        std::max(when == ended_ms.end() ? doors_.clock.now_ms() : when->second, instance.launched_ms);
+        std::max(when == ended_ms.end() ? context_.clock.now_ms() : when->second, instance.launched_ms);
     if (pending_.contains(instance.id)) instance.running_ms = instance.released_ms;
-    TRY("", doors_.ledger.note_instance(instance));
+    TRY("", context_.ledger.record_instance(instance));
   }
   return {};
 }
 
 Status Release::resource(ledger::Resource& resource) {
   TRY("", be_sure_of_account());
-  TRY("", patiently(doors_, [&] {
+  TRY("", patiently(context_, [&] {
         return resource.kind == "key-pair" ? cloud_.delete_key(resource.name)
                                            : cloud_.delete_group(resource.name);
       }));
   resource.released = true;
-  return doors_.ledger.note_resource(resource);
+  return context_.ledger.record_resource(resource);
 }
 
-Status release_at(Doors& doors, const ledger::Run& run, const Place& place,
+Status release_at(Context& context, const ledger::Run& run, const CloudLocation& location,
                   std::vector<ledger::Instance> noted, std::vector<ledger::Resource>& resources,
                   std::vector<std::string>& ended) {
-  auto reached = place;
-  TRY_SET(cloud, "", open_cloud(doors, reached));
-  if (place.world == "ssh" && !noted.empty()) {
-    const auto cleaned = clean_own_machine(doors, Folder(doors.data, run.name), noted.front());
+  auto reached = location;
+  TRY_SET(cloud, "", open_cloud(context, reached));
+  if (location.provider == "ssh" && !noted.empty()) {
+    const auto cleaned = clean_own_machine(context, RunDir(context.data, run.name), noted.front());
     if (!cleaned)
-      doors.progress.warn("release", fmt::format("what {0} left on {1} is still there: {2}; to end "
+      context.progress.warn("release", fmt::format("what {0} left on {1} is still there: {2}; to end "
                                                  "it later: ferry down {0}",
-                                                 run.name, place.endpoint, cleaned.error().what));
+                                                 run.name, location.endpoint, cleaned.error().what));
   }
-  Release release(doors, *cloud, run, place);
+  Release release(context, *cloud, run, location);
   TRY("", release.instances(noted, ended));
   for (auto& resource : resources) {
-    if (place_of(resource) == place) TRY("", release.resource(resource));
+    if (location_of(resource) == location) TRY("", release.resource(resource));
   }
   return {};
 }
@@ -224,21 +224,21 @@ Seconds release_limit() {
   return text ? parse_duration(*text).value_or(usual) : usual;
 }
 
-Result<std::vector<std::string>> release_all(Doors& doors, const ledger::Run& run) {
-  TRY_SET(noted, "", doors.ledger.instances(run.name));
-  TRY_SET(resources, "", doors.ledger.resources(run.name));
+Result<std::vector<std::string>> release_all(Context& context, const ledger::Run& run) {
+  TRY_SET(noted, "", context.ledger.instances(run.name));
+  TRY_SET(resources, "", context.ledger.resources(run.name));
   std::erase_if(noted, [](const auto& one) { return one.state == ledger::Rent::released; });
   std::erase_if(resources, [](const auto& one) { return one.released; });
-  std::set<Place> places;  // a run normally has one
-  for (const auto& one : noted) places.insert(place_of(one));
-  for (const auto& one : resources) places.insert(place_of(one));
+  std::set<CloudLocation> locations;  // a run normally has one
+  for (const auto& one : noted) locations.insert(location_of(one));
+  for (const auto& one : resources) locations.insert(location_of(one));
   std::vector<std::string> ended;
   std::optional<Error> failed;  // of the first place; the others are released all the same
-  for (const auto& place : places) {
+  for (const auto& location : locations) {
     std::vector<ledger::Instance> here;
     std::copy_if(noted.begin(), noted.end(), std::back_inserter(here),
-                 [&](const auto& one) { return place_of(one) == place; });
-    const auto released = release_at(doors, run, place, std::move(here), resources, ended);
+                 [&](const auto& one) { return location_of(one) == location; });
+    const auto released = release_at(context, run, location, std::move(here), resources, ended);
     if (!released && !failed) failed = released.error();
   }
   if (failed) return tl::unexpected<Error>(std::move(*failed));

@@ -14,7 +14,7 @@ struct ReleaseTest : testing::Test {
   }
   Result<std::vector<std::string>> release() {
     began = stage.clock.now_ms();
-    auto here = stage.doors();
+    auto here = stage.context();
     return release_all(here, stage.run());
   }
   void refuse_to_end(Kind kind) { stage.cloud.add({.call = "terminate", .error = failure(kind), .times = -1}); }

@@ -11,24 +11,24 @@ constexpr Seconds ended_early{1800};
 
 }  // namespace
 
-Result<std::optional<cloud::Reservation>> confine_to_reservation(Doors& doors, task::Task& task) {
+Result<std::optional<cloud::Reservation>> confine_to_reservation(Context& context, task::Task& task) {
   const auto& id = task.aws.capacity_reservation;
   if (id.empty()) return std::nullopt;
-  const auto infra = task.wishes()[0].infra.value_or(task::Infra{});
-  Place place{"aws", infra.region, "", "", ""};
-  TRY_SET(cloud, "", open_cloud(doors, place));
+  const auto infra = task.all_candidates()[0].infra.value_or(task::Infra{});
+  CloudLocation location{"aws", infra.region, "", "", ""};
+  TRY_SET(cloud, "", open_cloud(context, location));
   TRY_SET(reservation, "", cloud->reservation(id));
   if (reservation.available < 1) {
     return fail(Kind::no_capacity, fmt::format("the capacity reservation {} is all in use", id),
                 fmt::format("it holds {} {}", reservation.total, reservation.instance_type),
                 "wait until one is given back, or leave the reservation out");
   }
-  const auto confine = [&](task::Resources& wish) {
-    const bool fits = (wish.instance_type.empty() || wish.instance_type == reservation.instance_type) &&
-                      (!wish.infra || wish.infra->zone.empty() || wish.infra->zone == reservation.zone);
-    wish.instance_type = reservation.instance_type;
-    wish.infra = task::Infra{.region = place.region, .zone = reservation.zone};
-    wish.use_spot = false;
+  const auto confine = [&](task::Resources& candidate) {
+    const bool fits = (candidate.instance_type.empty() || candidate.instance_type == reservation.instance_type) &&
+                      (!candidate.infra || candidate.infra->zone.empty() || candidate.infra->zone == reservation.zone);
+    candidate.instance_type = reservation.instance_type;
+    candidate.infra = task::Infra{.region = location.region, .zone = reservation.zone};
+    candidate.use_spot = false;
     return fits;
   };
   const bool outer = confine(task.resources);
@@ -45,10 +45,10 @@ Result<std::optional<cloud::Reservation>> confine_to_reservation(Doors& doors, t
   return reservation;
 }
 
-Result<Lifetime> within_block(const cloud::Reservation& block, Lifetime lifetime, std::int64_t now_ms) {
+Result<TimeLimits> within_block(const cloud::Reservation& block, TimeLimits lifetime, std::int64_t now_ms) {
   if (!block.is_block || block.end_ms == 0) return lifetime;
   const auto left = Seconds((block.end_ms - now_ms) / 1000) - ended_early;
-  while (lifetime.max_duration.count() > 0 && lifetime.max_duration + lifetime.linger() > left)
+  while (lifetime.max_duration.count() > 0 && lifetime.max_duration + lifetime.retention() > left)
     lifetime.max_duration -= std::max(Seconds(1), lifetime.max_duration / 50);
   if (lifetime.max_duration >= Seconds(60)) return lifetime;
   return fail(Kind::bad_input, fmt::format("the capacity block {} is as good as over", block.id),

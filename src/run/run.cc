@@ -5,13 +5,13 @@
 #include "run/access.h"
 #include "run/environment.h"
 #include "run/git_state.h"
-#include "run/journey.h"
+#include "run/run_controller.h"
 #include "run/labels.h"
 #include "run/mounts.h"
 #include "run/preflight.h"
 #include "run/record.h"
 #include "run/sent.h"
-#include "run/wishes.h"
+#include "run/requirements.h"
 #include "watch/report.h"
 
 namespace ferry::run {
@@ -20,35 +20,35 @@ namespace {
 
 struct Added {
   ledger::Run run;
-  Owner owner;
+  RunLock owner;
 };
 
-/// Owned before it is in the ledger: an unfinished run without an owner is settled by the next ferry command.
-Result<Added> add_run(Doors& doors, const Order& order) {
+/// Owned before it is in the ledger: an unfinished run without an owner is recovered by the next ferry command.
+Result<Added> add_run(Context& context, const RunRequest& request) {
   ledger::Run run;
-  run.task_name = order.task.name;
-  run.infra = task::show(order.task.resources.infra.value_or(task::Infra{}));
-  run.workdir = order.workdir.string();
-  run.keep = order.keep;
-  run.created_ms = run.phase_ms = doors.clock.now_ms();
-  run.task = {{"run", order.task.run}, {"setup", order.task.setup}, {"outputs", order.task.outputs}};
-  run.task["envs"] = envs_to_keep(order.task.envs);
-  if (!order.arguments.empty()) run.task["arguments"] = order.arguments;
-  for (const auto& [secret, value] : order.task.secrets) run.task["secrets"].push_back(secret);
-  const auto& wish = order.task.environment;
-  run.task["environment_wish"] = {{"kind", wish.kind}, {"name", wish.name}, {"file", wish.file}};
-  TRY_SET(ledger, "", ledger_id(doors.data));
+  run.task_name = request.task.name;
+  run.infra = task::show(request.task.resources.infra.value_or(task::Infra{}));
+  run.workdir = request.workdir.string();
+  run.keep = request.keep;
+  run.created_ms = run.phase_ms = context.clock.now_ms();
+  run.task = {{"run", request.task.run}, {"setup", request.task.setup}, {"outputs", request.task.outputs}};
+  run.task["envs"] = envs_to_keep(request.task.envs);
+  if (!request.arguments.empty()) run.task["arguments"] = request.arguments;
+  for (const auto& [secret, value] : request.task.secrets) run.task["secrets"].push_back(secret);
+  const auto& interrupt = request.task.environment;
+  run.task["environment_wish"] = {{"kind", interrupt.kind}, {"name", interrupt.name}, {"file", interrupt.file}};
+  TRY_SET(ledger, "", ledger_id(context.data));
   run.task["ledger"] = ledger;  // what is made for the run says whose it is
-  if (auto git = git_state(order.workdir); !git.is_null()) run.task["git"] = std::move(git);
-  for (const auto& [key, value] : order.task.wishes()[0].labels) {
+  if (auto git = git_state(request.workdir); !git.is_null()) run.task["git"] = std::move(git);
+  for (const auto& [key, value] : request.task.all_candidates()[0].labels) {
     if (!key.starts_with("ferry:")) run.task["labels"][key] = value;  // those are between ferry and its own cloud
   }
-  if (order.task.max_duration) run.task["max_duration_s"] = order.task.max_duration->count();
+  if (request.task.max_duration) run.task["max_duration_s"] = request.task.max_duration->count();
   for (int tries = 0;; ++tries) {
-    run.name = order.task.name + "-" + random_name(3 + static_cast<std::size_t>(tries) / 8);
-    run.home = (order.results / run.name).string();
-    TRY_SET(owner, "", Owner::try_take(Folder(doors.data, run.name)));
-    auto added = owner ? doors.ledger.add_run(run) : fail(Kind::exists, "another ferry owns " + run.name);
+    run.name = request.task.name + "-" + random_name(3 + static_cast<std::size_t>(tries) / 8);
+    run.output_dir = (request.results / run.name).string();
+    TRY_SET(owner, "", RunLock::try_take(RunDir(context.data, run.name)));
+    auto added = owner ? context.ledger.add_run(run) : fail(Kind::exists, "another ferry owns " + run.name);
     if (added) return Added{std::move(run), std::move(*owner)};
     if (added.error().kind != Kind::exists || tries > 50)
       return tl::unexpected<Error>(std::move(added).error());
@@ -56,40 +56,40 @@ Result<Added> add_run(Doors& doors, const Order& order) {
 }
 
 std::string where(const task::Infra& infra) {
-  if (infra.world == task::World::rehearsal) return "rehearsal (no AWS account used, nothing is billed)";
-  if (infra.world == task::World::ssh) return infra.host + " (a machine of your own, nothing is billed)";
+  if (infra.provider == task::Provider::rehearsal) return "rehearsal (no AWS account used, nothing is billed)";
+  if (infra.provider == task::Provider::ssh) return infra.host + " (a machine of your own, nothing is billed)";
   return task::show(infra);
 }
 
 /// One line on what is asked for in vain of a machine that is there already; empty: nothing is.
 std::string not_on_own_machine(const task::Task& task) {
-  const auto& wish = task.wishes()[0];
-  if (!wish.infra || wish.infra->world != task::World::ssh) return {};
+  const auto& interrupt = task.all_candidates()[0];
+  if (!interrupt.infra || interrupt.infra->provider != task::Provider::ssh) return {};
   std::vector<std::string> names;
   const auto add = [&](bool asked, const char* name) {
     if (asked) names.emplace_back(name);
   };
-  add(!wish.accelerators.choices.empty(), "accelerators");
-  add(!wish.instance_type.empty(), "instance_type");
-  add(wish.cpus.has_value(), "cpus");
-  add(wish.memory.has_value(), "memory");
-  add(wish.disk_gib > 0 || !wish.disk_tier.empty(), "disk");
-  add(wish.local_disk.has_value(), "local_disk");
-  add(!wish.image.flavour.empty() || !wish.image.system.empty() || !wish.image.amis.empty(), "image");
-  add(wish.use_spot, "spot");
-  add(wish.max_hourly_cost.has_value(), "max_hourly_cost");
+  add(!interrupt.accelerators.choices.empty(), "accelerators");
+  add(!interrupt.instance_type.empty(), "instance_type");
+  add(interrupt.cpus.has_value(), "cpus");
+  add(interrupt.memory.has_value(), "memory");
+  add(interrupt.disk_gib > 0 || !interrupt.disk_tier.empty(), "disk");
+  add(interrupt.local_disk.has_value(), "local_disk");
+  add(!interrupt.image.flavour.empty() || !interrupt.image.system.empty() || !interrupt.image.amis.empty(), "image");
+  add(interrupt.use_spot, "spot");
+  add(interrupt.max_hourly_cost.has_value(), "max_hourly_cost");
   add(task.budget.has_value(), "budget");
   if (names.empty()) return {};
-  return fmt::format("{} is taken as it is: nothing is done about {}", wish.infra->host, join(names, ", "));
+  return fmt::format("{} is taken as it is: nothing is done about {}", interrupt.infra->host, join(names, ", "));
 }
 
 /// All that is missing at once.
-Status check_task(const Order& order) {
+Status check_task(const RunRequest& request) {
   std::vector<Error> found;
   const auto keep = [&](Status checked) {
     if (!checked) found.push_back(std::move(checked).error());
   };
-  if (trim(order.task.run).empty()) {
+  if (trim(request.task.run).empty()) {
     keep(fail(Kind::bad_input, "the task has nothing to run", "the field run is missing or empty",
               "add  run: python train.py  to the task file, or: ferry run -- python train.py"));
   }
@@ -99,58 +99,58 @@ Status check_task(const Order& order) {
               "it is left to you, and the environment that ferry runs in does not have it",
               fmt::format("{} {}=…", cure, names[0])));
   };
-  missing(order.task.missing_envs, "variable", "--env");
-  missing(order.task.missing_secrets, "secret", "run ferry again after: export");
-  keep(check_outputs(order.task));
-  keep(check_start(order.task));
-  if (!os::is_directory(order.workdir)) {
-    keep(fail(Kind::bad_input, "the workdir is no folder: " + order.workdir.string(), {},
+  missing(request.task.missing_envs, "variable", "--env");
+  missing(request.task.missing_secrets, "secret", "run ferry again after: export");
+  keep(check_outputs(request.task));
+  keep(check_start(request.task));
+  if (!os::is_directory(request.workdir)) {
+    keep(fail(Kind::bad_input, "the workdir is no folder: " + request.workdir.string(), {},
               "set workdir, or --workdir"));
   }
-  if (order.task.wishes()[0].infra.value_or(task::Infra{}).world == task::World::aws)
-    keep(check_access(order.task.aws));
+  if (request.task.all_candidates()[0].infra.value_or(task::Infra{}).provider == task::Provider::aws)
+    keep(check_access(request.task.aws));
   if (!found.empty()) return fail(std::move(found));
   return {};
 }
 
 }  // namespace
 
-int start(Doors& doors, const Order& order) {
-  auto& progress = doors.progress;
-  progress.title(order.task.name, where(order.task.resources.infra.value_or(task::Infra{})));
-  for (const auto& line : order.task.not_yet) progress.warn("check", line);
+int start(Context& context, const RunRequest& request) {
+  auto& progress = context.progress;
+  progress.title(request.task.name, where(request.task.resources.infra.value_or(task::Infra{})));
+  for (const auto& line : request.task.not_yet) progress.warn("check", line);
 
-  const auto began = doors.clock.steady_ms();
+  const auto began = context.clock.steady_ms();
   progress.begin("check", "looking at the task");
   Preflight ready;
   const auto checked = [&]() -> Status {
-    TRY("", check_task(order));
-    if (order.check) {
-      TRY("", check_environment(order.task, order.workdir));
-      TRY_SET(found, "", preflight(order.task, order.workdir, {order.follow, order.results, order.cut_off}));
+    TRY("", check_task(request));
+    if (request.check) {
+      TRY("", check_environment(request.task, request.workdir));
+      TRY_SET(found, "", preflight(request.task, request.workdir, {request.follow, request.results, request.cut_off}));
       ready = std::move(found);
     } else {
-      TRY_SET(tree, "", list_workdir(order.workdir, order.follow));
+      TRY_SET(tree, "", list_workdir(request.workdir, request.follow));
       ready.tree = std::move(tree);
-      TRY("", add_mounts(order.task, order.follow, ready.tree, ready.warnings));
-      TRY_SET(wishes, "", find_wishes(order.task, order.workdir, ready.tree));
-      ready.wished = wishes.file;
-      ready.installers = wishes.installers;
-      for (auto& line : tell_sent(ready.tree, order.workdir, order.task.outputs)) ready.warnings.push_back(std::move(line));
+      TRY("", add_mounts(request.task, request.follow, ready.tree, ready.warnings));
+      TRY_SET(candidates, "", find_requirements(request.task, request.workdir, ready.tree));
+      ready.requirements_file = candidates.file;
+      ready.installers = candidates.installers;
+      for (auto& line : tell_sent(ready.tree, request.workdir, request.task.outputs)) ready.warnings.push_back(std::move(line));
       ready.summary = fmt::format("{}, {} to send", watch::counted(ready.tree.files, "file"),
                                   show_bytes(ready.tree.bytes));
     }
-    TRY("make the folder for outputs", make_results(order.results));
+    TRY("make the folder for outputs", make_results(request.results));
     constexpr std::uint64_t little = 1'000'000'000;
-    if (const auto free = os::free_space(order.results); free < little) {
+    if (const auto free = os::free_space(request.results); free < little) {
       ready.warnings.push_back(fmt::format("only {} are free where the outputs are to come home ({})",
-                                           show_bytes(free), order.results.string()));
+                                           show_bytes(free), request.results.string()));
     }
     return {};
   }();
-  if (const auto sent = sent_outputs(order.task.outputs, ready.tree); !sent.empty())
+  if (const auto sent = sent_outputs(request.task.outputs, ready.tree); !sent.empty())
     ready.warnings.push_back(sent);
-  if (const auto unkept = not_on_own_machine(order.task); !unkept.empty()) ready.warnings.push_back(unkept);
+  if (const auto unkept = not_on_own_machine(request.task); !unkept.empty()) ready.warnings.push_back(unkept);
   if (!checked) {
     progress.error(checked.error());
     return exit_code_for(checked.error().kind);
@@ -158,26 +158,26 @@ int start(Doors& doors, const Order& order) {
   for (const auto& warning : ready.warnings) progress.warn("check", warning);
   progress.done(
       "check", ready.summary,
-      {{"files", ready.tree.files}, {"bytes", ready.tree.bytes}, {"ms", doors.clock.steady_ms() - began}});
+      {{"files", ready.tree.files}, {"bytes", ready.tree.bytes}, {"ms", context.clock.steady_ms() - began}});
 
-  auto added = add_run(doors, order);
+  auto added = add_run(context, request);
   if (!added) {
     progress.error(added.error());
     return exit_code_for(added.error().kind);
   }
-  if (order.named) order.named(added->run.name);
-  Journey journey(doors, std::move(added->run), std::move(added->owner));
-  return journey.from_the_start(order, std::move(ready));
+  if (request.named) request.named(added->run.name);
+  RunController controller(context, std::move(added->run), std::move(added->owner));
+  return controller.from_the_start(request, std::move(ready));
 }
 
-int follow(Doors& doors, const std::string& run_name, Owner owner) {
-  auto run = doors.ledger.run(run_name);
+int follow(Context& context, const std::string& run_name, RunLock owner) {
+  auto run = context.ledger.run(run_name);
   if (!run) {
-    doors.progress.error(run.error());
+    context.progress.error(run.error());
     return ferry_failed;
   }
-  Journey journey(doors, std::move(*run), std::move(owner));
-  return journey.from_training();
+  RunController controller(context, std::move(*run), std::move(owner));
+  return controller.from_training();
 }
 
 }  // namespace ferry::run

@@ -4,21 +4,21 @@
 
 #include <string>
 
-#include "run/doors.h"
-#include "run/folder.h"
+#include "run/context.h"
+#include "run/run_dir.h"
 #include "task/task.h"
 
 namespace ferry::run {
 
 /// What one is asked before anything is rented.
-struct Question {
+struct Confirmation {
   std::span<const plan::Offer> offers;  ///< best first
   Seconds until_power_off;              ///< from its boot on, whatever happens to ferry
   std::optional<Usd> at_most;  ///< that the run can cost with any offer that is taken; nothing: unknown
   std::optional<Usd> ceiling;  ///< an hour of the dearest offer that is taken if better ones cannot be had
 };
 
-struct Order {
+struct RunRequest {
   task::Task task;
   std::vector<std::string> arguments;  ///< the words of the command, where it was given as words
   os::Path workdir;     ///< absolute; what is sent
@@ -29,7 +29,7 @@ struct Order {
   bool follow = false;  ///< links out of the workdir go as what they lead to
   /// Asks whether to spend; called once, before the first call that costs, for AWS and whatever stands in for
   /// it. Empty: do not ask.
-  std::function<Status(const Question&)> confirm;
+  std::function<Status(const Confirmation&)> confirm;
   /// Called once the run is in the ledger, with its name. May be empty.
   std::function<void(const std::string& run)> named;
   /// True if what is rented at that EC2 endpoint surely costs nothing: then nobody is asked. Empty: all
@@ -53,9 +53,9 @@ constexpr int exit_code_for(Kind kind) { return may_work_later(kind) ? try_later
 /// Runs a task from check to release. The value is the exit code to leave with: the training's own (130 when
 /// cancelled before it had one), try_later or ferry_failed; every error has been shown by then. Whatever happens, what
 /// was rented is released or noted in the ledger for the next ferry command.
-int start(Doors& doors, const Order& order);
+int start(Context& context, const RunRequest& request);
 
 /// Goes on with a run whose job may have been started, to its end: what the background follower does.
-int follow(Doors& doors, const std::string& run, Owner owner);
+int follow(Context& context, const std::string& run, RunLock owner);
 
 }  // namespace ferry::run

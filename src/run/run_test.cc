@@ -4,7 +4,7 @@
 
 #include <filesystem>
 
-#include "run/folder.h"
+#include "run/run_dir.h"
 #include "run/local_log.h"
 #include "run/machine.h"
 #include "run/preflight.h"
@@ -178,9 +178,9 @@ TEST(Machine, UserDataHoldsTheHostKeyAndATimerThatEndsTheMachine) {
 
 TEST(Machine, TheTimerNeverFiresBeforeOutputsCouldBeFetched) {
   for (const auto hours : {0, 1, 24, 240}) {
-    const Lifetime lifetime{Seconds(hours * 3600 + 20)};
-    EXPECT_GE(lifetime.until_power_off(), lifetime.max_duration + lifetime.linger() + Seconds(60));
-    EXPECT_GE(lifetime.linger(), Seconds(30));
+    const TimeLimits lifetime{Seconds(hours * 3600 + 20)};
+    EXPECT_GE(lifetime.until_power_off(), lifetime.max_duration + lifetime.retention() + Seconds(60));
+    EXPECT_GE(lifetime.retention(), Seconds(30));
   }
 }
 

@@ -101,15 +101,15 @@ void tell_secrets(const sync::Tree& tree, std::vector<std::string>& lines) {
 void tell_rules(const sync::Tree& tree, const os::Path& workdir, const std::vector<std::string>& outputs,
                 std::size_t& left, std::vector<std::string>& lines) {
   std::map<std::string, std::vector<std::pair<Size, std::string>>> by_file;
-  std::vector<std::string> order;
+  std::vector<std::string> request;
   for (const auto& one : tree.unsent) {
     if (one.why != Unsent::Why::rule || goes_without_saying(one) || is_output(outputs, one.path)) continue;
     auto name = shown_path(one);
     if (!one.rule.empty() && bare(one.rule) != one.path) name += " by " + printable(one.rule);
-    if (!by_file.contains(one.by)) order.push_back(one.by);
+    if (!by_file.contains(one.by)) request.push_back(one.by);
     by_file[one.by].emplace_back(size_of(workdir / one.path, left), std::move(name));
   }
-  for (const auto& file : order)
+  for (const auto& file : request)
     lines.push_back("left out by " + printable(file) + ": " + list_of(std::move(by_file[file])));
 }
 

@@ -15,7 +15,7 @@ namespace ferry::run {
 /// they lead to. Fails bad_input for a workdir that is the home folder, holds it, or is "/".
 Result<sync::Tree> list_workdir(const os::Path& workdir, bool follow);
 
-/// What a person should know about it, one line each: keys that stay, what rules and links leave out (with
+/// What a user should know about it, one line each: keys that stay, what rules and links leave out (with
 /// sizes), files that go over and better did not, what takes long. `outputs` are the task's: what is left out
 /// of those needs no word.
 std::vector<std::string> tell_sent(const sync::Tree& tree, const os::Path& workdir,

@@ -1,14 +1,14 @@
 #pragma once
 /// \file
 /// For tests only: everything that a run meets, on one clock that is turned by hand: the laptop with its
-/// ledger, a FakeCloud, ScriptedMachines, the person who watches. Nothing sleeps. A "process" is a call with
-/// fresh doors(); it can be killed between any two steps, and what it left behind is there for the next one.
+/// ledger, a FakeCloud, ScriptedMachines, the user who watches. Nothing sleeps. A "process" is a call with
+/// a fresh context(); it can be killed between any two steps, and what it left behind is there for the next one.
 
 #include <csignal>
 #include <deque>
 
 #include "run/fake_cloud.h"
-#include "run/folder.h"
+#include "run/run_dir.h"
 #include "run/run.h"
 #include "run/scripted_machine.h"
 
@@ -72,15 +72,15 @@ class Stage {
   Stage& operator=(const Stage&) = delete;
 
   /// Those of a process that starts now.
-  Doors doors();
+  Context context();
   /// A small task on the rehearsal's machines: `run` is bash.
-  Order order(const std::string& run = "mkdir -p outputs; echo model >outputs/model") const;
+  RunRequest request(const std::string& run = "mkdir -p outputs; echo model >outputs/model") const;
   /// run::start() in a process of its own; nothing if it was killed.
-  std::optional<int> start(const Order& order);
+  std::optional<int> start(const RunRequest& request);
   /// Every follower that was started goes on to its end, and those that it starts. The last one's exit code.
   std::optional<int> let_followers_end();
-  /// The next command, which settles, and the followers that it starts.
-  void settle_all();
+  /// The next command, which recovers orphans, and the followers that it starts.
+  void recover_all();
   std::size_t followers() const { return followers_.size(); }
   /// What an earlier process left, made by hand: a run at `phase` (launching or later) with a machine that
   /// the ledger holds for live; from setup on the agent there was asked to run `command` (empty: it was not).
@@ -91,7 +91,7 @@ class Stage {
   /// run::follow() of the newest run in a process of its own; nothing if it was killed.
   std::optional<int> follow();
   /// Any other command in a process of its own; false if it was killed.
-  bool process(const std::function<void(Doors&)>& act);
+  bool process(const std::function<void(Context&)>& act);
 
   /// `act` is called once, when a line that has `text` is shown.
   void when(const std::string& text, std::function<void()> act) { plans_.push_back({text, std::move(act)}); }
@@ -129,7 +129,7 @@ class Stage {
   FakeCloud cloud{clock};
   HeardProgress progress;
   os::SignalQueue signals{SIGINT, SIGTERM, SIGHUP};
-  std::function<Wish(bool)> ask;
+  std::function<Interrupt(bool)> ask;
 
   ledger::Ledger& ledger() { return *ledger_; }
   os::Path data() const { return dir_.path() / "data"; }

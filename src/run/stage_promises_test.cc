@@ -22,7 +22,7 @@ std::string Stage::broken_promise(std::optional<int> code) {
       is_live = is_live || instance.state != ledger::Rent::released;
     }
     if (one.phase == Phase::released && is_live) found += one.name + " is released and holds an instance; ";
-    const bool is_home = os::exists(os::Path(one.home) / "outputs/model");
+    const bool is_home = os::exists(os::Path(one.output_dir) / "outputs/model");
     if (one.outcome == Outcome::succeeded && !is_home && one.phase == Phase::released)
       found += one.name + " is called succeeded without its model; ";
     if (code == 0 && followers_.empty() && !one.keep && (one.phase != Phase::released || !is_home))

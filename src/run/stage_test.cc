@@ -46,18 +46,18 @@ class SteppedLedger final : public ledger::Ledger {
   Status update(const ledger::Run& run) override {
     return write("update", [&] { return real_->update(run); });
   }
-  Status note_intent(const ledger::Instance& instance) override {
-    return write("note_intent", [&] { return real_->note_intent(instance); });
+  Status record_intent(const ledger::Instance& instance) override {
+    return write("note_intent", [&] { return real_->record_intent(instance); });
   }
-  Status note_instance(const ledger::Instance& instance) override {
-    return write("note_instance", [&] { return real_->note_instance(instance); });
+  Status record_instance(const ledger::Instance& instance) override {
+    return write("note_instance", [&] { return real_->record_instance(instance); });
   }
   Result<std::vector<ledger::Instance>> instances(std::string_view run) override {
     return real_->instances(run);
   }
   Result<std::vector<ledger::Instance>> unreleased() override { return real_->unreleased(); }
-  Status note_resource(const ledger::Resource& resource) override {
-    return write("note_resource", [&] { return real_->note_resource(resource); });
+  Status record_resource(const ledger::Resource& resource) override {
+    return write("note_resource", [&] { return real_->record_resource(resource); });
   }
   Result<std::vector<ledger::Resource>> resources(std::string_view run) override {
     return real_->resources(run);
@@ -164,40 +164,40 @@ void Stage::step() {
   if (kill_at_ > 0 && steps_ == kill_at_) throw Killed();
 }
 
-Doors Stage::doors() {
-  Doors doors{clock, *http_, *ledger_, progress, signals, data(), {}, {}, {}};
-  doors.rehearsal = [] {
-    cloud::AwsWorld world;
-    world.region = stage_region;
-    world.endpoint_url = "http://127.0.0.1:9";
-    return Result<cloud::AwsWorld>(std::move(world));
+Context Stage::context() {
+  Context context{clock, *http_, *ledger_, progress, signals, data(), {}, {}, {}};
+  context.rehearsal = [] {
+    cloud::AwsContext aws_context;
+    aws_context.region = stage_region;
+    aws_context.endpoint_url = "http://127.0.0.1:9";
+    return Result<cloud::AwsContext>(std::move(aws_context));
   };
-  doors.agent = [](std::string_view) { return scripted_agent(); };
-  doors.ask = ask;
-  doors.cloud = [this](Place& place) -> Result<std::unique_ptr<cloud::Cloud>> {
-    if (place.region.empty()) place.region = stage_region;
-    return cloud.open(place.region);
+  context.agent = [](std::string_view) { return scripted_agent(); };
+  context.ask = ask;
+  context.cloud = [this](CloudLocation& location) -> Result<std::unique_ptr<cloud::Cloud>> {
+    if (location.region.empty()) location.region = stage_region;
+    return cloud.open(location.region);
   };
-  doors.connect = [this](const ssh::Target& target, Millis) { return connect(target); };
-  doors.start_follower = [this](const os::SpawnOptions& options) { return start_follower(options); };
-  return doors;
+  context.connect = [this](const ssh::Target& target, Millis) { return connect(target); };
+  context.start_follower = [this](const os::SpawnOptions& options) { return start_follower(options); };
+  return context;
 }
 
-Order Stage::order(const std::string& run) const {
-  Order order;
-  order.task.name = "t";
-  order.task.run = run;
-  order.task.resources.infra = task::Infra{.world = task::World::rehearsal};
-  order.task.max_duration = Seconds(3600);
-  order.workdir = dir_.path() / "work";
-  order.results = dir_.path() / "runs";
-  order.check = false;
-  return order;
+RunRequest Stage::request(const std::string& run) const {
+  RunRequest request;
+  request.task.name = "t";
+  request.task.run = run;
+  request.task.resources.infra = task::Infra{.provider = task::Provider::rehearsal};
+  request.task.max_duration = Seconds(3600);
+  request.workdir = dir_.path() / "work";
+  request.results = dir_.path() / "runs";
+  request.check = false;
+  return request;
 }
 
-bool Stage::process(const std::function<void(Doors&)>& act) {
+bool Stage::process(const std::function<void(Context&)>& act) {
   try {
-    auto here = doors();
+    auto here = context();
     act(here);
     kill_at_ = 0;
     return true;
@@ -207,16 +207,16 @@ bool Stage::process(const std::function<void(Doors&)>& act) {
   }
 }
 
-std::optional<int> Stage::start(const Order& order) {
+std::optional<int> Stage::start(const RunRequest& request) {
   std::optional<int> code;
-  process([&](Doors& here) { code = run::start(here, order); });
+  process([&](Context& here) { code = run::start(here, request); });
   return code;
 }
 
 std::optional<int> Stage::follow() {
   std::optional<int> code;
-  process([&](Doors& here) {
-    auto owner = must(Owner::try_take(Folder(here.data, run().name)));
+  process([&](Context& here) {
+    auto owner = must(RunLock::try_take(RunDir(here.data, run().name)));
     if (!owner) throw std::runtime_error("the run has an owner");
     code = run::follow(here, run().name, std::move(*owner));
   });
@@ -228,7 +228,7 @@ void Stage::leave_at(ledger::Phase phase, const std::string& command) {
   ledger::Run left;
   left.name = left.task_name = "t-left";
   left.infra = "rehearsal";
-  left.home = (dir_.path() / "runs" / left.name).string();
+  left.output_dir = (dir_.path() / "runs" / left.name).string();
   left.workdir = (dir_.path() / "work").string();
   left.created_ms = clock.now_ms();
   left.task = {{"run", command}, {"max_duration_s", 3600}, {"host_key", "ssh-ed25519 AAAA"},
@@ -236,19 +236,19 @@ void Stage::leave_at(ledger::Phase phase, const std::string& command) {
   must(ledger_->add_run(left));
   ledger::Instance machine;
   machine.run = left.name;
-  machine.world = left.infra;
+  machine.provider = left.infra;
   machine.region = stage_region;
   machine.token = client_token(left, 1);
   machine.login_user = "ubuntu";
   machine.hourly = Usd{1'000'000};
   const auto name = resource_name(left);
-  const Folder folder(data(), left.name);
-  must(os::make_dirs(folder.path, 0700));
-  must(os::write_file(folder.identity(), "a key", 0600));
-  must(os::write_file(folder.known_hosts(), ssh::known_hosts_line(left.name, text_at(left.task, "host_key")), 0600));
+  const RunDir run_dir(data(), left.name);
+  must(os::make_dirs(run_dir.path, 0700));
+  must(os::write_file(run_dir.identity(), "a key", 0600));
+  must(os::write_file(run_dir.known_hosts(), ssh::known_hosts_line(left.name, text_at(left.task, "host_key")), 0600));
   for (const char* kind : {"key-pair", "security-group"})
-    must(ledger_->note_resource({left.name, machine.world, machine.region, "", kind, name}));
-  must(ledger_->note_intent(machine));
+    must(ledger_->record_resource({left.name, machine.provider, machine.region, "", kind, name}));
+  must(ledger_->record_intent(machine));
   const auto region = cloud.open(stage_region);
   must(region->import_key(name, "", tags_of(left)));
   cloud::LaunchRequest request;
@@ -257,14 +257,14 @@ void Stage::leave_at(ledger::Phase phase, const std::string& command) {
   request.client_token = machine.token;
   request.key_name = name;
   request.security_group = must(region->ensure_group(name, "", tags_of(left), {})).id;
-  request.user_data = user_data("", "", Lifetime{Seconds(3600)}.until_power_off());
+  request.user_data = user_data("", "", TimeLimits{Seconds(3600)}.until_power_off());
   request.tags = tags_of(left);
   machine.id = must(region->launch(request)).id;
   machine.state = ledger::Rent::live;
   machine.launched_ms = clock.now_ms();
   clock.sleep(cloud.boot);
   machine.address = must(region->describe(machine.id)).address;
-  must(ledger_->note_instance(machine));
+  must(ledger_->record_instance(machine));
   must(ledger_->move(left.name, phase));
   if (phase < Phase::setup || command.empty()) return;
   auto& there = machine_of(machine.id);
@@ -283,8 +283,8 @@ void Stage::leave_at(ledger::Phase phase, const std::string& command) {
     std::this_thread::yield();
 }
 
-void Stage::settle_all() {
-  process([](Doors& here) { EXPECT_TRUE(settle(here)); });
+void Stage::recover_all() {
+  process([](Context& here) { EXPECT_TRUE(recover_orphans(here)); });
   let_followers_end();
 }
 
@@ -293,9 +293,9 @@ std::optional<int> Stage::let_followers_end() {
   while (!followers_.empty()) {
     auto follower = std::move(followers_.front());
     followers_.erase(followers_.begin());
-    auto owner = must(Owner::adopt(Folder(data(), follower.run), follower.lock.release()));
+    auto owner = must(RunLock::adopt(RunDir(data(), follower.run), follower.lock.release()));
     code.reset();
-    process([&](Doors& here) { code = run::follow(here, follower.run, std::move(owner)); });
+    process([&](Context& here) { code = run::follow(here, follower.run, std::move(owner)); });
   }
   return code;
 }
@@ -351,7 +351,7 @@ ledger::Run Stage::run() {
   return all->front();
 }
 
-os::Path Stage::home() { return run().home; }
+os::Path Stage::home() { return run().output_dir; }
 
 std::string Stage::model() {
   const auto text = os::read_file(home() / "outputs/model");
@@ -367,7 +367,7 @@ namespace {
 
 TEST(StageItself, ARunGoesFromCheckToReleaseWithoutSleeping) {
   Stage stage;
-  EXPECT_EQ(stage.start(stage.order()), 0) << stage.everything_shown();
+  EXPECT_EQ(stage.start(stage.request()), 0) << stage.everything_shown();
   EXPECT_EQ(stage.model(), "");
   EXPECT_EQ(stage.trouble(), "");
   EXPECT_EQ(stage.run().outcome, ledger::Outcome::succeeded);
@@ -377,9 +377,9 @@ TEST(StageItself, ARunGoesFromCheckToReleaseWithoutSleeping) {
 
 TEST(StageItself, AFollowerThatTookOverEndsADetachedRun) {
   Stage stage;
-  auto order = stage.order();
-  order.detach = true;
-  EXPECT_EQ(stage.start(order), 0) << stage.everything_shown();
+  auto request = stage.request();
+  request.detach = true;
+  EXPECT_EQ(stage.start(request), 0) << stage.everything_shown();
   EXPECT_EQ(stage.followers(), 1U);
   EXPECT_EQ(stage.cloud.left().size(), 3U);
   EXPECT_EQ(stage.let_followers_end(), 0) << stage.everything_shown();
@@ -389,9 +389,9 @@ TEST(StageItself, AFollowerThatTookOverEndsADetachedRun) {
 
 TEST(StageItself, AKilledProcessLeavesWhatItHadDone) {
   Stage stage;
-  const auto order = stage.order();
+  const auto request = stage.request();
   stage.kill_at(12);
-  EXPECT_EQ(stage.start(order), std::nullopt);
+  EXPECT_EQ(stage.start(request), std::nullopt);
   EXPECT_EQ(stage.steps(), 12);
   EXPECT_NE(stage.run().phase, ledger::Phase::released);
   EXPECT_NE(stage.trouble(), "");

@@ -10,7 +10,7 @@ namespace {
 /// The agent pushes its state every two seconds, ten when the job is done; this long a silence means that the
 /// connection is dead.
 constexpr Millis silence_limit{30'000};
-/// The person waits for a cancellation; an agent that lives answers at once.
+/// The user waits for a cancellation; an agent that lives answers at once.
 constexpr Millis cancel_answer_limit{10'000};
 constexpr Millis step{50};
 
@@ -20,9 +20,9 @@ bool is_answer(const Error& error) {
 }
 }  // namespace
 
-Result<Followed> Training::setup(Link& link, const agent::JobSpec& spec) {
-  TRY_SET(channel, "", link.agent());
-  if (!cancelled_ && doors_.wish != Wish::cancel) {
+Result<Followed> Training::setup(Connection& connection, const agent::JobSpec& spec) {
+  TRY_SET(channel, "", connection.agent());
+  if (!cancelled_ && context_.interrupt != Interrupt::cancel) {
     asked_to_start_ = true;
     auto begun = channel.client.start(spec);
     refused_ = begun ? begun->reason == agent::not_started : is_answer(begun.error());
@@ -33,8 +33,8 @@ Result<Followed> Training::setup(Link& link, const agent::JobSpec& spec) {
   return watch(channel.client, Until::running);
 }
 
-Result<Followed> Training::follow(Link& link) {
-  TRY_SET(channel, "", link.agent());
+Result<Followed> Training::follow(Connection& connection) {
+  TRY_SET(channel, "", connection.agent());
   return watch(channel.client, Until::done);
 }
 
@@ -44,27 +44,27 @@ void Training::take(agent::LogChunk chunk) {
   auto fresh = log_is_broken_ ? Result<std::string>(log_.only_count(std::move(chunk))) : log_.append(chunk);
   if (!fresh) {
     log_is_broken_ = true;
-    doors_.progress.warn(
+    context_.progress.warn(
         "train", fmt::format("the log cannot be kept here for now: {}{}; it is completed "
                              "from the machine before that is released",
                              fresh.error().what, fresh.error().why.empty() ? "" : ": " + fresh.error().why));
     fresh = log_.only_count(std::move(chunk));
   }
-  if (!fresh->empty()) doors_.progress.output(*fresh, is_error);
+  if (!fresh->empty()) context_.progress.output(*fresh, is_error);
 }
 
 void Training::take(const agent::JobStatus& status) {
   watch::Live live;
-  const auto now = doors_.clock.now_ms();
+  const auto now = context_.clock.now_ms();
   live.elapsed = Millis(status.run_started_ms ? std::max<std::int64_t>(0, now - run_.train_start_ms) : 0);
   if (run_.train_start_ms == 0) live.elapsed = Millis(0);
-  if (const auto instances = doors_.ledger.instances(run_.name))
+  if (const auto instances = context_.ledger.instances(run_.name))
     live.spent = watch::total_spent(*instances, now);
   live.cpu_percent = status.cpu_percent;
-  doors_.progress.live(live);
+  context_.progress.live(live);
   const bool lived_on = status.state != agent::JobState::idle && status.reason != "lost";
   if (std::exchange(tell_again_, false) && lived_on)
-    doors_.progress.note("connected again; no output is lost");
+    context_.progress.note("connected again; no output is lost");
 }
 
 Status Training::ask_to_stop(agent::Client& client) {
@@ -73,8 +73,8 @@ Status Training::ask_to_stop(agent::Client& client) {
   client.silence_limit = usual;
   TRY("cancel the job", std::move(asked));
   if (asked_to_stop_ms_ == 0) {
-    asked_to_stop_ms_ = doors_.clock.steady_ms();
-    doors_.progress.warn("train", "stopping the training, then bringing home what it saved");
+    asked_to_stop_ms_ = context_.clock.steady_ms();
+    context_.progress.warn("train", "stopping the training, then bringing home what it saved");
   }
   return {};
 }
@@ -82,20 +82,20 @@ Status Training::ask_to_stop(agent::Client& client) {
 Result<Followed> Training::watch(agent::Client& client, Until until) {
   TRY("", client.attach(log_.size()));
   Followed now;
-  auto heard = doors_.clock.steady_ms(), log_heard = heard;
+  auto heard = context_.clock.steady_ms(), log_heard = heard;
   bool asked_this_one = false;
   while (true) {
-    now.wish = doors_.check_signals(true);
-    if (doors_.letting_go) return fail(Kind::cancelled, "stopped waiting for the training");
-    if (now.wish == Wish::detach) return now;
-    if (now.wish == Wish::cancel) cancelled_ = true;
+    now.interrupt = context_.check_signals(true);
+    if (context_.letting_go) return fail(Kind::cancelled, "stopped waiting for the training");
+    if (now.interrupt == Interrupt::detach) return now;
+    if (now.interrupt == Interrupt::cancel) cancelled_ = true;
     if (cancelled_ && !std::exchange(asked_this_one, true)) TRY("", ask_to_stop(client));
     const auto patience = Millis(cancel_grace + cancel_patience).count();
-    if (asked_to_stop_ms_ > 0 && doors_.clock.steady_ms() - asked_to_stop_ms_ > patience)
+    if (asked_to_stop_ms_ > 0 && context_.clock.steady_ms() - asked_to_stop_ms_ > patience)
       return fail(Kind::conflict, "the training does not end although it was cancelled");
 
     TRY_SET(event, "", client.next(step));
-    const auto time = doors_.clock.steady_ms();
+    const auto time = context_.clock.steady_ms();
     if (!event) {
       if (time - heard > silence_limit.count()) return fail(Kind::lost, "the agent fell silent");
       continue;
@@ -120,7 +120,7 @@ Result<Followed> Training::watch(agent::Client& client, Until until) {
     if (now.status.state != agent::JobState::done) continue;
     if (log_.size() >= now.status.log_size) return now;
     if (time - log_heard > silence_limit.count()) {
-      doors_.progress.warn("train",
+      context_.progress.warn("train",
                            fmt::format("the machine says that the log has {} bytes, but sends only {}",
                                        now.status.log_size, log_.size()));
       return now;
@@ -128,18 +128,18 @@ Result<Followed> Training::watch(agent::Client& client, Until until) {
   }
 }
 
-Status read_log(Doors& doors, Link& link, std::uint64_t from,
+Status read_log(Context& context, Connection& connection, std::uint64_t from,
                 const std::function<Status(agent::LogChunk)>& take) {
-  TRY_SET(channel, "", link.agent());
+  TRY_SET(channel, "", connection.agent());
   TRY_SET(status, "", channel.client.status());
   if (from >= status.log_size) return {};
   TRY("", channel.client.attach(from));
-  auto heard = doors.clock.steady_ms();
+  auto heard = context.clock.steady_ms();
   while (from < status.log_size) {
     TRY_SET(event, "", channel.client.next(step));
-    doors.check_signals(true);
-    if (doors.letting_go) return fail(Kind::cancelled, "stopped waiting for the log");
-    const auto now = doors.clock.steady_ms();
+    context.check_signals(true);
+    if (context.letting_go) return fail(Kind::cancelled, "stopped waiting for the log");
+    const auto now = context.clock.steady_ms();
     if (event && event->log) {
       if (event->log->offset > from) return fail(Kind::corrupt, "the agent left out a part of the log");
       from = std::max(from, event->log->offset + event->log->bytes.size());
@@ -152,24 +152,24 @@ Status read_log(Doors& doors, Link& link, std::uint64_t from,
   return {};
 }
 
-Result<agent::JobStatus> stop_training(Doors& doors, Link& link) {
+Result<agent::JobStatus> stop_training(Context& context, Connection& connection) {
   const auto is_over = [](const agent::JobStatus& status) {
     return status.state == agent::JobState::done || status.state == agent::JobState::idle;
   };
-  TRY_SET(channel, "", link.agent());
+  TRY_SET(channel, "", connection.agent());
   TRY_SET(status, "", channel.client.status());
   if (is_over(status)) return status;
-  doors.progress.warn("down", "stopping the training, then bringing home what it saved");
+  context.progress.warn("down", "stopping the training, then bringing home what it saved");
   TRY("stop the training", channel.client.cancel(cancel_grace));
   TRY("", channel.client.attach(status.log_size));
   const auto patience = Millis(cancel_grace + cancel_patience).count();
-  const auto asked = doors.clock.steady_ms();
+  const auto asked = context.clock.steady_ms();
   auto heard = asked;
   while (true) {
-    doors.check_signals(true);
-    if (doors.letting_go) return fail(Kind::cancelled, "stopped waiting for the training");
+    context.check_signals(true);
+    if (context.letting_go) return fail(Kind::cancelled, "stopped waiting for the training");
     TRY_SET(event, "", channel.client.next(step));
-    const auto now = doors.clock.steady_ms();
+    const auto now = context.clock.steady_ms();
     if (event) heard = now;
     if (event && event->state && is_over(*event->state)) return *std::move(event->state);
     if (now - heard > silence_limit.count()) return fail(Kind::lost, "the agent fell silent");
@@ -178,8 +178,8 @@ Result<agent::JobStatus> stop_training(Doors& doors, Link& link) {
   }
 }
 
-Status complete_log(Doors& doors, Link& link, LocalLog& log) {
-  return read_log(doors, link, log.size(), [&](agent::LogChunk chunk) -> Status {
+Status complete_log(Context& context, Connection& connection, LocalLog& log) {
+  return read_log(context, connection, log.size(), [&](agent::LogChunk chunk) -> Status {
     TRY("", log.append(std::move(chunk)));
     return {};
   });

@@ -2,7 +2,7 @@
 /// \file
 /// Following a job on the instance: its log to the laptop's copy and the screen, its state to the caller.
 
-#include "run/link.h"
+#include "run/connection.h"
 #include "run/local_log.h"
 
 namespace ferry::run {
@@ -10,22 +10,22 @@ namespace ferry::run {
 /// How the following ended.
 struct Followed {
   agent::JobStatus status;
-  Wish wish = Wish::go_on;  ///< detach: the job goes on; cancel: it was asked to stop and `status` is its end
+  Interrupt interrupt = Interrupt::go_on;  ///< detach: the job goes on; cancel: it was asked to stop and `status` is its end
 };
 
 class Training {
  public:
   /// All must outlive this. `cancelled`: the job is asked to stop as soon as it can be, and never started.
-  Training(Doors& doors, const ledger::Run& run, LocalLog& log, bool cancelled)
-      : doors_(doors), run_(run), log_(log), cancelled_(cancelled) {}
+  Training(Context& context, const ledger::Run& run, LocalLog& log, bool cancelled)
+      : context_(context), run_(run), log_(log), cancelled_(cancelled) {}
 
-  /// Starts the job (calm if it was started before) and waits until setup is over, or detaches. A value whose
+  /// Starts the job (Does nothing if it was started before) and waits until setup is over, or detaches. A value whose
   /// state is done means that setup failed. After an error, see nothing_ran().
-  Result<Followed> setup(Link& link, const agent::JobSpec& spec);
+  Result<Followed> setup(Connection& connection, const agent::JobSpec& spec);
   /// Follows until the job is over and every byte of its log is here. A lost connection is `lost`: open a new
   /// link and call again. Fails `conflict` when the job does not end although it was asked to, `cancelled`
-  /// when the person lets go.
-  Result<Followed> follow(Link& link);
+  /// when the user lets go.
+  Result<Followed> follow(Connection& connection);
   /// Whether the agent told anything since this was asked last.
   bool heard() { return std::exchange(heard_, false); }
   /// The agent answered that it started the job.
@@ -43,7 +43,7 @@ class Training {
   void take(agent::LogChunk chunk);
   void take(const agent::JobStatus& status);
 
-  Doors& doors_;
+  Context& context_;
   const ledger::Run& run_;
   LocalLog& log_;
   bool cancelled_ = false;
@@ -53,17 +53,17 @@ class Training {
 };
 
 /// Hands over the machine's log from `from` on, in order, up to what the machine has by now. Fails lost when it
-/// does not send it, cancelled when the person lets go, and as `take` does.
-Status read_log(Doors& doors, Link& link, std::uint64_t from,
+/// does not send it, cancelled when the user lets go, and as `take` does.
+Status read_log(Context& context, Connection& connection, std::uint64_t from,
                 const std::function<Status(agent::LogChunk)>& take);
 
 /// Asks a training that still runs to stop, and waits until it has saved what it can: at most cancel_grace and
-/// cancel_patience. Calm where none runs. Returns how it stands then. Fails lost or conflict when it goes on,
-/// cancelled when the person lets go.
-Result<agent::JobStatus> stop_training(Doors& doors, Link& link);
+/// cancel_patience. Does nothing where none runs. Returns how it stands then. Fails lost or conflict when it goes on,
+/// cancelled when the user lets go.
+Result<agent::JobStatus> stop_training(Context& context, Connection& connection);
 
 /// Brings what `log` lacks of the machine's log, without showing it; fails as read_log().
-Status complete_log(Doors& doors, Link& link, LocalLog& log);
+Status complete_log(Context& context, Connection& connection, LocalLog& log);
 
 /// How long a cancelled training may take to save what it has, after SIGTERM.
 inline constexpr Seconds cancel_grace{30};

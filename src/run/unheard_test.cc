@@ -50,7 +50,7 @@ TEST(UnheardAgent, OutputsAreFetchedWithoutIt) {
   Stage stage;
   stage.leave_at(Phase::fetching, saves_and_ends);
   kill_agent(stage, true);
-  stage.process([&](Doors& here) {
+  stage.process([&](Context& here) {
     const auto fetched = fetch(here, stage.run().name);
     ASSERT_TRUE(fetched) << describe(fetched.error());
     EXPECT_EQ(fetched->made(), 1U);
@@ -68,7 +68,7 @@ TEST(UnheardAgent, DownBringsHomeWhatThereIsAndSaysThatNothingCouldBeStopped) {
   stage.leave_at(Phase::training, saves_and_goes_on);
   wait_for([&] { return os::exists(stage.machine().home() / "ferry" / stage.run().name / "outputs/model"); });
   kill_agent(stage, true);
-  stage.process([&](Doors& here) {
+  stage.process([&](Context& here) {
     const auto ended = down(here, stage.run().name, true);
     EXPECT_TRUE(ended) << describe(ended.error());
   });

@@ -8,27 +8,27 @@ namespace ferry::run {
 
 using ledger::Phase;
 
-Result<int> wait(Doors& doors, const std::string& run_name) {
-  TRY_SET(seen, "", doors.ledger.run(run_name));
-  const Folder folder(doors.data, seen.name);
-  bool settled = false;
+Result<int> wait(Context& context, const std::string& run_name) {
+  TRY_SET(seen, "", context.ledger.run(run_name));
+  const RunDir run_dir(context.data, seen.name);
+  bool recovered = false;
   while (true) {
-    const auto holder = Owner::holder_of(folder);
-    TRY_SET(run, "", doors.ledger.run(seen.name));
+    const auto holder = RunLock::holder_of(run_dir);
+    TRY_SET(run, "", context.ledger.run(seen.name));
     if (run.phase == Phase::released || is_kept(run)) return exit_code_of(run);
     if (!holder) {
-      // Whoever followed it is gone: once, somebody is found. After that it is the person's turn.
-      if (settled) {
+      // Whoever followed it is gone: once, somebody is found. After that it is the user's turn.
+      if (recovered) {
         return fail(Kind::conflict, fmt::format("{} is not over, and nobody follows it: it is {}", run.name, name(run.phase)),
                     run.error, fmt::format("ferry fetch {0} brings its outputs home; ferry down {0} ends it", run.name));
       }
-      TRY("", settle_run(doors, run.name));
-      settled = true;
+      TRY("", recover_orphan(context, run.name));
+      recovered = true;
       continue;
     }
-    if (doors.check_signals(false) != Wish::go_on)
+    if (context.check_signals(false) != Interrupt::go_on)
       return fail(Kind::cancelled, "stopped waiting; " + run.name + " goes on", {}, "ferry wait " + run.name);
-    doors.clock.sleep(Millis(100));
+    context.clock.sleep(Millis(100));
   }
 }
 

@@ -66,7 +66,7 @@ Result<os::Argv> trust_options(const Target& target) {
                   "-l", target.user};
 }
 
-/// Not for channels of a shared connection, which need no way of their own. Not ProxyJump: without a person
+/// Not for channels of a shared connection, which need no way of their own. Not ProxyJump: without a user
 /// to answer it, the jump host must not ask anything.
 os::Argv proxy_options(const Target& target, bool has_person) {
   if (target.proxy.empty()) return {};
@@ -80,7 +80,7 @@ os::Argv proxy_options(const Target& target, bool has_person) {
   return {"-o", "ProxyCommand=" + command + "-- " + shell_quoted(last)};
 }
 
-/// What a connection without a person needs. curve25519 first: the post-quantum default costs 0.12 s of CPU a
+/// What a connection without a user needs. curve25519 first: the post-quantum default costs 0.12 s of CPU a
 /// login; AES-GCM first: with AES instructions it is the fastest cipher.
 os::Argv batch_options() {
   return {"-o", "BatchMode=yes",
@@ -109,7 +109,7 @@ std::string drain(os::Process& process) {
   return text;
 }
 
-/// Who logs in where; of a host of the person's own configuration, what that makes of it.
+/// Who logs in where; of a host of the user's own configuration, what that makes of it.
 std::string whose(const Target& target) {
   if (!target.own_config) return target.user + "@" + target.address;
   if (target.address.find('@') != std::string::npos) return target.address;

@@ -20,11 +20,11 @@ struct Target {
   os::Path identity;     ///< private key file
   os::Path known_hosts;  ///< holds one line for `alias`; nothing else is trusted
   std::string alias;     ///< the name the host key is pinned under, whatever address the machine has today
-  /// `address` is a host of the person's own ssh config, which decides how to get there, as whom, and which
+  /// `address` is a host of the user's own ssh config, which decides how to get there, as whom, and which
   /// host keys to trust; everything above but the address is unused.
   bool own_config = false;
   /// Empty: directly. With a space or a %: a ProxyCommand; else a jump host, as ProxyJump takes it. The
-  /// person's own ssh config and keys apply there.
+  /// user's own ssh config and keys apply there.
   std::string proxy;
 };
 
@@ -35,14 +35,14 @@ inline constexpr std::string_view proxy_refused = "ferry-proxy-refused";
 /// shell makes of it (%h of a proxy command): letters, digits and some dots and dashes, none of them first.
 bool is_address(std::string_view text);  ///< [A-Za-z0-9.:-]: what a cloud calls an address
 bool is_login(std::string_view text);    ///< [A-Za-z0-9._@-]
-/// What a person may call a host in their ssh config: nothing that a shell takes for more than itself.
+/// What a user may call a host in their ssh config: nothing that a shell takes for more than itself.
 bool is_host(std::string_view text);
 
 /// A file's path as the value of an option of ssh: in quotes where it needs them, and nothing in it is expanded. Fails bad_input
 /// for the one thing that ssh gives no way to write.
 Result<std::string> option_path(const os::Path& path);
 
-/// The ssh command line for a person at a terminal (`ferry ssh`); `command` may be empty; one
+/// The ssh command line for a user at a terminal (`ferry ssh`); `command` may be empty; one
 /// word is a line for the remote shell, as with ssh itself, several are a program and its arguments.
 /// Fails denied when the target is one that ssh could take for an option.
 Result<os::Argv> interactive_argv(const Target& target, const os::Argv& command);

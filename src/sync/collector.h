@@ -57,14 +57,14 @@ class Lines {
 /// One look at a machine's files; used once.
 class Collector {
  public:
-  Collector(Root root, std::string real_root, Globs globs, const OutputsWish& wish)
+  Collector(Root root, std::string real_root, Globs globs, const OutputsQuery& query)
       : root_(std::move(root)),
         globs_(std::move(globs)),
-        wish_(wish),
-        all_made_(wish.globs.empty()),
-        sent_(State::load(wish.sent)) {
+        query_(query),
+        all_made_(query.globs.empty()),
+        sent_(State::load(query.sent)) {
     bases_.push_back({std::move(real_root), ""});
-    root_.may_open_up(wish.open_up);
+    root_.may_open_up(query.open_up);
   }
   Result<Tree> run();
 
@@ -107,7 +107,7 @@ class Collector {
 
   Root root_;
   Globs globs_;
-  const OutputsWish& wish_;
+  const OutputsQuery& query_;
   const bool all_made_;
   const State sent_;
   Tree tree_;

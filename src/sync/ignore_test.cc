@@ -164,7 +164,7 @@ TEST(Ignore, RandomTreesAndRulesGiveExactlyWhatGitLists) {
   }
 }
 
-/// Everything that has a say: rules of parents, of the repository and of the person, and the index.
+/// Everything that has a say: rules of parents, of the repository and of the user, and the index.
 TEST(Ignore, RandomFoldersOfRandomRepositoriesGiveExactlyWhatGitLists) {
   const os::TempDir temp;
   const auto shell = [&](const std::string& command) {

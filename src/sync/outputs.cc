@@ -40,7 +40,7 @@ Result<Tree> Collector::run() {
   const bool made = std::any_of(tree_.entries.begin(), tree_.entries.end(), [](const Entry& entry) {
     return entry.type == Type::file && !entry.as_sent;
   });
-  if (!made && !wish_.elsewhere.empty()) TRY("", look_elsewhere());
+  if (!made && !query_.elsewhere.empty()) TRY("", look_elsewhere());
   finish();
   return std::move(tree_);
 }
@@ -120,7 +120,7 @@ Status Collector::add(Entry entry) {
 }
 
 bool Collector::is_older(const Standing& found, std::string_view path) {
-  if (grafted_.empty() || found.ctime_ns >= wish_.since_ns) return false;
+  if (grafted_.empty() || found.ctime_ns >= query_.since_ns) return false;
   older_.push_back(std::string(path));
   return true;
 }
@@ -139,7 +139,7 @@ bool Collector::is_readable(const std::string& path) {
   if (!at) return true;  // it vanished, which the sender notices
   if (::faccessat(at->folder, at->name.c_str(), R_OK, AT_EACCESS) == 0 || errno == ENOENT) return true;
   const int code = errno;
-  if (wish_.open_up) {
+  if (query_.open_up) {
     const auto now = root_.look(path);
     if (now && set_mode(at->folder, at->name, now->mode | 0400) &&
         ::faccessat(at->folder, at->name.c_str(), R_OK, AT_EACCESS) == 0)
@@ -162,7 +162,7 @@ Status Collector::look_elsewhere() {
   std::uint64_t bytes = 0;
   std::set<std::string> done;
   std::size_t looked_at = 0;
-  for (const std::string& place : wish_.elsewhere) {
+  for (const std::string& place : query_.elsewhere) {
     char* real = ::realpath(place.c_str(), nullptr);
     const std::string at = real != nullptr ? real : "";
     std::free(real);
@@ -182,7 +182,7 @@ Status Collector::look_elsewhere() {
         const auto now = root_.look(path);
         if (!now) continue;
         if (now->is == Standing::Is::folder) folders.push_back(joined(folder, name));
-        if (now->is != Standing::Is::file || now->size == 0 || now->ctime_ns < wish_.elsewhere_since_ns)
+        if (now->is != Standing::Is::file || now->size == 0 || now->ctime_ns < query_.elsewhere_since_ns)
           continue;
         bytes += now->size;
         found.push_back({.path = path, .mode = now->mode, .size = now->size, .mtime_ns = now->mtime_ns});
@@ -240,13 +240,13 @@ bool is_made_by_tools(std::string_view path) {
   return std::any_of(parts.begin(), parts.end(), [](const auto& part) { return folders.contains(part); });
 }
 
-Result<Tree> collect_outputs(const os::Path& root, const OutputsWish& wish) {
-  TRY_SET(globs, "", Globs::parse(wish.globs));
+Result<Tree> collect_outputs(const os::Path& root, const OutputsQuery& query) {
+  TRY_SET(globs, "", Globs::parse(query.globs));
   TRY_SET(opened, "", Root::open(root));
   char* real = ::realpath(root.c_str(), nullptr);
   std::string real_root = real != nullptr ? real : root.string();
   std::free(real);
-  return Collector(std::move(opened), std::move(real_root), std::move(globs), wish).run();
+  return Collector(std::move(opened), std::move(real_root), std::move(globs), query).run();
 }
 
 }  // namespace ferry::sync

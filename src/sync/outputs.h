@@ -17,7 +17,7 @@
 
 namespace ferry::sync {
 
-struct OutputsWish {
+struct OutputsQuery {
   std::vector<std::string> globs;  ///< what the task names; empty: all that the run made
   os::Path
       sent;  ///< the state file of the receive_tree that brought the code; empty or lost: nothing went over
@@ -35,7 +35,7 @@ inline constexpr std::size_t elsewhere_most_files = 1000;
 
 /// Hashes nothing but what cannot be told apart otherwise. What cannot be read is in Tree::left_out; what
 /// goes by a rule above in Tree::skipped, ten lines of a kind.
-Result<Tree> collect_outputs(const os::Path& root, const OutputsWish& wish);
+Result<Tree> collect_outputs(const os::Path& root, const OutputsQuery& query);
 
 /// Folders whose content tools make anew: nobody's outputs.
 bool is_made_by_tools(std::string_view path);

@@ -158,7 +158,7 @@ const char* Collector::why_not_followed(const struct stat& info, const std::stri
   if (is_the_systems(real)) return "that is the system's";
   if (!S_ISDIR(info.st_mode) && !S_ISREG(info.st_mode)) return "that is neither a file nor a folder";
   if (S_ISDIR(info.st_mode) && is_below(here, real)) return holds_itself;
-  if (S_ISREG(info.st_mode) && changed_ns(info) < wish_.since_ns) return "that was there before the run";
+  if (S_ISREG(info.st_mode) && changed_ns(info) < query_.since_ns) return "that was there before the run";
   return nullptr;
 }
 
@@ -193,7 +193,7 @@ Status Collector::follow(const std::string& path, const std::string& target, con
       links_.size() > links ||
       std::any_of(tree_.entries.begin() + static_cast<std::ptrdiff_t>(entries), tree_.entries.end(),
                   [](const Entry& one) { return one.type == Type::file; });
-  if (!brought && nothing_left == left_out_.empty() && changed_ns(info) < wish_.since_ns) {
+  if (!brought && nothing_left == left_out_.empty() && changed_ns(info) < query_.since_ns) {
     tree_.entries.resize(entries);
     passing_.resize(passing);
     bases_.pop_back();

@@ -10,7 +10,7 @@ namespace {
 struct Machine {
   os::TempDir temp;
   os::Path work = temp.path() / "work", disk = temp.path() / "disk", home = temp.path() / "home";
-  OutputsWish wish;
+  OutputsQuery query;
   ReceiveOptions receiving;
 
   Machine() {
@@ -20,7 +20,7 @@ struct Machine {
   /// What is written from now on is the run's.
   void begin() {
     std::this_thread::sleep_for(std::chrono::milliseconds(30));
-    wish.since_ns = wish.elsewhere_since_ns = file_clock_ns();
+    query.since_ns = query.elsewhere_since_ns = file_clock_ns();
     std::this_thread::sleep_for(std::chrono::milliseconds(30));
   }
   /// The workdir, as it is, is what went over.
@@ -30,15 +30,15 @@ struct Machine {
     ReceiveOptions options;
     options.state_file = temp.path() / "sent";
     ASSERT_OK(move_tree(laptop, work, options).received);
-    wish.sent = options.state_file;
+    query.sent = options.state_file;
   }
   void link(const os::Path& target, const os::Path& at) { std::filesystem::create_symlink(target, at); }
 
   /// Path → content, or "-> target", of what came home.
   std::map<std::string, std::string> bring(std::vector<std::string> globs) {
     std::map<std::string, std::string> seen;
-    wish.globs = std::move(globs);
-    auto tree = collect_outputs(work, wish);
+    query.globs = std::move(globs);
+    auto tree = collect_outputs(work, query);
     EXPECT_TRUE(tree.has_value()) << describe(tree.error());
     if (!tree) return seen;
     skipped = tree->skipped;
@@ -167,7 +167,7 @@ TEST(Outputs, WhatTheRunMadeIsWhatNeverWentOverOrIsAnotherFileNow) {
             (Brought{{"same", "1234"}, {"edited", "12345"}, {"link", "-> same"}}));
   for (const Entry& entry : it.entries) EXPECT_EQ(entry.as_sent, entry.path != "edited") << entry.path;
   // Without a note of what went over, everything may be the run's.
-  it.wish.sent = it.temp.path() / "none";
+  it.query.sent = it.temp.path() / "none";
   EXPECT_EQ(it.bring({}).size(), 9U);
 }
 
@@ -178,7 +178,7 @@ TEST(Outputs, FilesElsewhereComeOnlyWhereTheTreeHasNothing) {
   write(it.disk / "sub" / "model", "new");
   write(it.disk / ".cache" / "x", "new");
   write(it.disk / "empty", "");
-  it.wish.elsewhere = {it.disk.string(), it.work.string(), (it.disk / "absent").string(),
+  it.query.elsewhere = {it.disk.string(), it.work.string(), (it.disk / "absent").string(),
                        (it.disk / "sub").string()};
   EXPECT_EQ(it.bring({}), (Brought{{"outputs-elsewhere" + (it.disk / "sub" / "model").string(), "new"}}));
   write(it.work / "made", "1");
@@ -198,7 +198,7 @@ TEST(Outputs, WhatIsForbiddenIsToldAndOursIsOpenedUp) {
   ::chmod((it.work / "outputs" / "folder").c_str(), 0000);
   EXPECT_EQ(it.bring({"outputs/"}), (Brought{{"outputs/a", "1"}}));
   EXPECT_EQ(it.left_out.size(), 2U);
-  it.wish.open_up = true;
+  it.query.open_up = true;
   it.receiving.without_mode = 022;
   EXPECT_EQ(it.bring({"outputs/"}),
             (Brought{{"outputs/a", "1"}, {"outputs/closed", "2"}, {"outputs/folder/b", "3"}}));

@@ -1,6 +1,6 @@
 #pragma once
 /// \file
-/// What git knows of a folder beyond the rules that lie in it: those of the person and of the repository, and
+/// What git knows of a folder beyond the rules that lie in it: those of the user and of the repository, and
 /// which files are tracked whatever the rules say.
 
 #include <optional>

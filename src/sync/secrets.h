@@ -1,6 +1,6 @@
 #pragma once
 /// \file
-/// Which files and folders hold a person's keys and passwords, so that they do not go to a rented machine
+/// Which files and folders hold a user's keys and passwords, so that they do not go to a rented machine
 /// unless somebody insists.
 
 #include <cstdint>

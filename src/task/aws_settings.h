@@ -1,7 +1,7 @@
 #pragma once
 /// \file
-/// How machines are set up in the person's own AWS account: network, ssh, reservations. From a task's `aws:`,
-/// from the person's settings file, from flags.
+/// How machines are set up in the user's own AWS account: network, ssh, reservations. From a task's `aws:`,
+/// from the user's settings file, from flags.
 
 #include <map>
 #include <optional>

@@ -18,7 +18,7 @@ namespace ferry::task {
 std::string_view called(Node::Type type);
 
 /// Fills parts of one Task from a tree whose names have been checked. What is wrong with one field is kept, and
-/// the next is read: a person wants to know of all of it at once.
+/// the next is read: a user wants to know of all of it at once.
 class FieldReader {
  public:
   FieldReader(std::string_view file, Task& task, std::vector<Error>& found)
@@ -62,23 +62,23 @@ class ResourcesReader : FieldReader {
  private:
   /// Resources as read, and the place's own error where that is on another cloud (a candidate can still
   /// replace it), whose name is `cloud`.
-  struct Wish {
+  struct Candidate {
     Resources resources;
     std::optional<Error> elsewhere;
     std::string cloud;
   };
   /// Whether the command line has it instead; tells so where the file's word was another way to say it.
   bool is_decided(const Entry& entry);
-  Status read_candidates(const Entry& list, const Wish& outer);
-  void read_foreign(std::vector<std::pair<const Entry*, Wish>>& candidates);
-  Status check_worlds(const Entry& list);
+  Status read_candidates(const Entry& list, const Candidate& outer);
+  void read_foreign(std::vector<std::pair<const Entry*, Candidate>>& candidates);
+  Status check_providers(const Entry& list);
   /// `outer` over which the candidate's own place is laid.
-  Result<Wish> placed_candidate(const Entry& list, const Entry& item, const Wish& outer);
+  Result<Candidate> placed_candidate(const Entry& list, const Entry& item, const Candidate& outer);
   /// The other fields of a candidate or of the resources.
   void read_fields(const Node& map, Resources& into);
   Status read_field(const Entry& entry, Resources& into);
-  Status read_infra(const Node& map, Wish& wish);
-  Status read_place(const Node& map, Wish& wish);
+  Status read_infra(const Node& map, Candidate& candidate);
+  Status read_place(const Node& map, Candidate& candidate);
   Status read_accelerators(const Entry& entry, Accelerators& into);
   Status add_accelerator(const Entry& field, Place at, std::string_view text, Accelerators& into);
   Status read_amount(const Entry& entry, std::optional<Amount>& amount,

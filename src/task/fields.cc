@@ -15,7 +15,7 @@ struct Field {
   std::string_view section, name;
   std::string_view meaning = {};  ///< empty: this version acts on it
   std::string_view inside = {};   ///< the section of the fields below it; empty: not looked at
-  std::string_view no_wish = {};  ///< the value that asks for nothing
+  std::string_view default_value = {};  ///< the value that asks for nothing
   std::string_view instead = "this version ignores it";
   /// Not empty: without it the training would be another one, so that the task is refused; what to do.
   std::string_view cure = {};
@@ -153,19 +153,19 @@ constexpr Field fields[] = {
      .name = "autostop",
      .meaning = "stopping when idle",
      .inside = "autostop",
-     .no_wish = "false",
+     .default_value = "false",
      .instead = "the machine is released when the run ends",
      .check = check_autostop},
     {.section = "resources",
      .name = "job_recovery",
      .meaning = "starting again after an interruption",
      .inside = "job_recovery",
-     .no_wish = "none",
+     .default_value = "none",
      .check = check_recovery},
     {.section = "resources",
      .name = "spot_recovery",
      .meaning = "starting again after an interruption",
-     .no_wish = "none",
+     .default_value = "none",
      .check = check_recovery},
     {"resources", "priority", "priorities between jobs"},
     {"resources", "priority_class", "priorities between jobs"},
@@ -314,7 +314,7 @@ void check_inside(std::string_view file, const Entry& entry, const Field& field,
 
 bool asks_for_something(const Node& value, const Field& field) {
   if (value.type == Node::Type::null) return false;
-  if (value.type == Node::Type::text) return !value.text.empty() && lower(value.text) != field.no_wish;
+  if (value.type == Node::Type::text) return !value.text.empty() && lower(value.text) != field.default_value;
   return !value.entries.empty();
 }
 

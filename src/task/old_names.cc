@@ -112,9 +112,9 @@ bool makes_environments(const Task& task) {
 /// Whether the machine may have what AWS's images of today do not.
 bool own_machine(const Task& task) {
   if (task.environment.kind == "docker") return true;
-  for (const auto& wish : task.wishes()) {
-    if (wish.infra && wish.infra->world == World::ssh) return true;
-    if (!wish.image.amis.empty() || !wish.image.docker.empty()) return true;
+  for (const auto& candidate : task.all_candidates()) {
+    if (candidate.infra && candidate.infra->provider == Provider::ssh) return true;
+    if (!candidate.image.amis.empty() || !candidate.image.docker.empty()) return true;
   }
   return false;
 }
@@ -225,10 +225,10 @@ std::vector<std::string> leave_out_old_environments(Task& task) {
                                 "today's have none; {}",
                                 printable(what), printable(name), meaning_today(name)));
   };
-  auto& wish = task.environment;
-  if (!wish.name.empty() && (wish.kind == "conda" || wish.kind == "auto") && is_aws_environment(wish.name)) {
-    tell("environment: " + wish.name, wish.name);
-    wish = {};
+  auto& candidate = task.environment;
+  if (!candidate.name.empty() && (candidate.kind == "conda" || candidate.kind == "auto") && is_aws_environment(candidate.name)) {
+    tell("environment: " + candidate.name, candidate.name);
+    candidate = {};
   }
   for (auto* text : {&task.setup, &task.run}) {
     auto found = activations(*text);

@@ -34,7 +34,7 @@ bool is_aws_environment(std::string_view name);
 
 /// Takes out of setup and run, and out of `environment`, the choice of an environment that only those images
 /// had (`source activate tensorflow_p36`, `conda activate pytorch_p310`); the command becomes `:`. One line
-/// for each name. Nothing is done where the machine may have it: on one of the person's own, from an image of
+/// for each name. Nothing is done where the machine may have it: on one of the user's own, from an image of
 /// their own or in a container, or when the task itself makes environments with conda.
 std::vector<std::string> leave_out_old_environments(Task& task);
 

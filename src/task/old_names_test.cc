@@ -92,7 +92,7 @@ TEST(OldNames, AnEnvironmentOfOnesOwnStays) {
   own.resources.image.amis[""] = "ami-0123456789abcdef0";
   EXPECT_THAT(leave_out_old_environments(own), IsEmpty());
   Task host{.run = "source activate pytorch_p310 && python train.py"};
-  host.resources.infra = Infra{.world = World::ssh, .host = "box"};
+  host.resources.infra = Infra{.provider = Provider::ssh, .host = "box"};
   EXPECT_THAT(leave_out_old_environments(host), IsEmpty());
 }
 

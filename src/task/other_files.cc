@@ -110,8 +110,8 @@ std::string kubernetes_line(const Node& root) {
 }
 
 bool is_conda(const Node& root) {
-  const auto* wishes = at(&root, "dependencies");
-  return wishes && wishes->type == Type::list && !root.find("run");
+  const auto* candidates = at(&root, "dependencies");
+  return candidates && candidates->type == Type::list && !root.find("run");
 }
 
 bool is_torchtune(const Node& root) {

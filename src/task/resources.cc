@@ -167,11 +167,11 @@ Result<Infra> parse_infra(std::string_view text) {
   if (kind == "ssh") {
     if (parts.size() != 2 || !is_host(parts[1]))
       return bad("ssh takes one host", "write ssh/HOST or ssh/USER@HOST");
-    return Infra{.world = World::ssh, .host = parts[1]};
+    return Infra{.provider = Provider::ssh, .host = parts[1]};
   }
   if (kind == "rehearsal") {
     if (parts.size() != 1) return bad("the rehearsal cloud has no regions to choose from", "write rehearsal");
-    return Infra{.world = World::rehearsal};
+    return Infra{.provider = Provider::rehearsal};
   }
   if (kind == "aws" || kind == "*") {
     if (parts.size() > 3) return bad("it has more than three parts", infra_forms);
@@ -193,8 +193,8 @@ Result<Infra> parse_infra(std::string_view text) {
 }
 
 std::string show(const Infra& infra) {
-  if (infra.world == World::rehearsal) return "rehearsal";
-  if (infra.world == World::ssh) return "ssh/" + infra.host;
+  if (infra.provider == Provider::rehearsal) return "rehearsal";
+  if (infra.provider == Provider::ssh) return "ssh/" + infra.host;
   std::string out = "aws";
   if (infra.any_region) out += "/*";
   if (!infra.region.empty()) out += '/' + infra.region;

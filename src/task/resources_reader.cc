@@ -47,7 +47,7 @@ Status ResourcesReader::read(const Entry& entry) {
   if (map.type != Node::Type::map) return wrong_type(entry, "a mapping");
   const Entry* any_of = given(map, "any_of");
   const Entry* ordered = given(map, "ordered");
-  Wish outer;
+  Candidate outer;
   outer.resources.at = show(file_, entry.at);
   keep(read_infra(map, outer));
   const bool has_candidates = any_of || ordered;
@@ -75,19 +75,19 @@ void ResourcesReader::read_fields(const Node& map, Resources& into) {
 }
 
 /// Those on other clouds are left out; where all are and the command line says where, they are for there.
-Status ResourcesReader::read_candidates(const Entry& list, const Wish& outer) {
+Status ResourcesReader::read_candidates(const Entry& list, const Candidate& outer) {
   if (list.value->type != Node::Type::list)
     return wrong_type(list, "a list", "begin each candidate with '- '");
-  std::vector<std::pair<const Entry*, Wish>> here, elsewhere;
+  std::vector<std::pair<const Entry*, Candidate>> here, elsewhere;
   std::vector<std::string> clouds;
   for (const auto& item : list.value->entries) {
-    auto wish = placed_candidate(list, item, outer);
-    if (!wish) {
-      found_.push_back(std::move(wish).error());
+    auto candidate = placed_candidate(list, item, outer);
+    if (!candidate) {
+      found_.push_back(std::move(candidate).error());
       continue;
     }
-    if (wish->elsewhere && std::ranges::find(clouds, wish->cloud) == clouds.end()) clouds.push_back(wish->cloud);
-    (wish->elsewhere ? elsewhere : here).emplace_back(&item, *std::move(wish));
+    if (candidate->elsewhere && std::ranges::find(clouds, candidate->cloud) == clouds.end()) clouds.push_back(candidate->cloud);
+    (candidate->elsewhere ? elsewhere : here).emplace_back(&item, *std::move(candidate));
   }
   if (here.empty() && !elsewhere.empty() && !decided_.place) {
     found_.push_back(outer.elsewhere ? *outer.elsewhere : *elsewhere.front().second.elsewhere);
@@ -102,39 +102,39 @@ Status ResourcesReader::read_candidates(const Entry& list, const Wish& outer) {
                                         elsewhere.size() == 1 ? "a candidate" : "candidates",
                                         join(clouds, ", ")));
   }
-  for (auto& [item, wish] : here) {
-    if (item->value->type == Node::Type::map) read_fields(*item->value, wish.resources);
-    task_.candidates.push_back(std::move(wish.resources));
+  for (auto& [item, candidate] : here) {
+    if (item->value->type == Node::Type::map) read_fields(*item->value, candidate.resources);
+    task_.candidates.push_back(std::move(candidate.resources));
   }
   task_.resources = outer.resources;
-  return check_worlds(list);
+  return check_providers(list);
 }
 
 /// Their other fields may be that cloud's own, like its types and images: one that can be had here is enough.
-void ResourcesReader::read_foreign(std::vector<std::pair<const Entry*, Wish>>& candidates) {
+void ResourcesReader::read_foreign(std::vector<std::pair<const Entry*, Candidate>>& candidates) {
   const auto is_place = [](const Entry& field) {
     return std::ranges::find(place_fields, field.name) != place_fields.end();
   };
   std::vector<Error> first;
   bool had_plain = false;
-  for (auto& [item, wish] : candidates) {
+  for (auto& [item, candidate] : candidates) {
     // Many differ by their place only, which is the same now.
     const bool is_plain = std::ranges::all_of(item->value->entries, is_place);
     if (is_plain && std::exchange(had_plain, true)) continue;
     auto before = std::exchange(found_, {});
-    read_fields(*item->value, wish.resources);
+    read_fields(*item->value, candidate.resources);
     const auto own = std::exchange(found_, std::move(before));
-    if (own.empty()) task_.candidates.push_back(std::move(wish.resources));
+    if (own.empty()) task_.candidates.push_back(std::move(candidate.resources));
     if (first.empty()) first = own;
   }
   if (task_.candidates.empty()) found_.insert(found_.end(), first.begin(), first.end());
 }
 
-Result<ResourcesReader::Wish> ResourcesReader::placed_candidate(const Entry& list, const Entry& item,
-                                                                const Wish& outer) {
-  Wish wish = outer;
-  wish.resources.at = show(file_, item.at);
-  if (item.value->type == Node::Type::null) return wish;
+Result<ResourcesReader::Candidate> ResourcesReader::placed_candidate(const Entry& list, const Entry& item,
+                                                                const Candidate& outer) {
+  Candidate candidate = outer;
+  candidate.resources.at = show(file_, item.at);
+  if (item.value->type == Node::Type::null) return candidate;
   if (item.value->type != Node::Type::map) {
     return complain_at(
         item.at,
@@ -147,19 +147,19 @@ Result<ResourcesReader::Wish> ResourcesReader::placed_candidate(const Entry& lis
                          "write all candidates in one list");
     }
   }
-  TRY("", read_infra(*item.value, wish));
-  return wish;
+  TRY("", read_infra(*item.value, candidate));
+  return candidate;
 }
 
 /// A run is on AWS, or here: its candidates cannot be on both.
-Status ResourcesReader::check_worlds(const Entry& list) {
+Status ResourcesReader::check_providers(const Entry& list) {
   for (const auto& candidate : task_.candidates) {
-    const auto world = candidate.infra.value_or(Infra{}).world;
-    if (world != task_.candidates.front().infra.value_or(Infra{}).world) {
+    const auto provider = candidate.infra.value_or(Infra{}).provider;
+    if (provider != task_.candidates.front().infra.value_or(Infra{}).provider) {
       return complain_at(list.at, fmt::format("'{}' mixes AWS with rehearsal or ssh", list.name), {},
                          "write infra: once, outside the candidates");
     }
-    if (world != World::aws) task_.resources.infra = candidate.infra;
+    if (provider != Provider::aws) task_.resources.infra = candidate.infra;
   }
   return {};
 }
@@ -260,18 +260,18 @@ Status ResourcesReader::read_disk_size(const Entry& entry, int& gib) {
 }
 
 /// What the command line decides is not judged; only whether the file speaks of another cloud.
-Status ResourcesReader::read_infra(const Node& map, Wish& wish) {
-  auto read = read_place(map, wish);
+Status ResourcesReader::read_infra(const Node& map, Candidate& candidate) {
+  auto read = read_place(map, candidate);
   return decided_.place ? Status() : read;
 }
 
 /// `infra`, or the older spelling in three parts: `cloud`, `region`, `zone`. What is not said stays as it is.
-Status ResourcesReader::read_place(const Node& map, Wish& wish) {
+Status ResourcesReader::read_place(const Node& map, Candidate& candidate) {
   const Entry* place = given(map, "infra");
-  const auto& before = wish.resources.infra;
+  const auto& before = candidate.resources.infra;
   std::string parts[] = {"aws", "*", "*"};
-  if (before && before->world == World::aws && !before->region.empty()) parts[1] = before->region;
-  if (before && before->world == World::aws && !before->zone.empty()) parts[2] = before->zone;
+  if (before && before->provider == Provider::aws && !before->region.empty()) parts[1] = before->region;
+  if (before && before->provider == Provider::aws && !before->zone.empty()) parts[2] = before->zone;
   constexpr const char* names[] = {"cloud", "region", "zone"};
   bool any_region = false;
   for (std::size_t i = 0; i < 3; ++i) {
@@ -300,17 +300,17 @@ Status ResourcesReader::read_place(const Node& map, Wish& wish) {
   if (!infra) {
     auto error = complain_in(*place, infra.error());
     if (infra.error().kind != Kind::unsupported) return error;
-    wish.elsewhere = error.value();
-    wish.elsewhere->advice = place->name == "region" || place->name == "zone"
+    candidate.elsewhere = error.value();
+    candidate.elsewhere->advice = place->name == "region" || place->name == "zone"
                                  ? "pass --region us-east-1 ('*' for any), which outranks the file"
                                  : "pass --infra aws, which outranks the file";
-    wish.cloud = infra.error().code;
+    candidate.cloud = infra.error().code;
     return {};
   }
   if (place->name != "infra" && infra->region.empty()) infra->any_region = any_region;
-  wish.elsewhere.reset();
-  wish.resources.infra = *infra;
-  wish.resources.places["infra"] = show(file_, place->value->at);
+  candidate.elsewhere.reset();
+  candidate.resources.infra = *infra;
+  candidate.resources.places["infra"] = show(file_, place->value->at);
   return {};
 }
 

@@ -1,6 +1,6 @@
 #pragma once
 /// \file
-/// The person's own settings file, ~/.config/ferry/config.yaml: what every task has, unless it says otherwise.
+/// The user's own settings file, ~/.config/ferry/config.yaml: what every task has, unless it says otherwise.
 
 #include <optional>
 #include <string>

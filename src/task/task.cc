@@ -40,10 +40,10 @@ class TaskReader : FieldReader {
   /// `image_id: docker:IMAGE` in resources means the environment of that name.
   Status choose_container() {
     if (decided_.container) return {};
-    const auto& first = task_.wishes()[0].image.docker;
-    for (const auto& wish : task_.wishes()) {
-      if (wish.image.docker == first) continue;
-      return fail(Kind::unsupported, wish.at + ": image_id: every alternative must have the same container",
+    const auto& first = task_.all_candidates()[0].image.docker;
+    for (const auto& candidate : task_.all_candidates()) {
+      if (candidate.image.docker == first) continue;
+      return fail(Kind::unsupported, candidate.at + ": image_id: every alternative must have the same container",
                   {}, "write the image once, beside any_of or ordered");
     }
     auto& environment = task_.environment;

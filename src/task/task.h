@@ -16,12 +16,12 @@
 
 namespace ferry::task {
 
-enum class World { aws, rehearsal, ssh };
+enum class Provider { aws, rehearsal, ssh };
 
 /// Where instances come from: `aws[/region[/zone]]`, `rehearsal`, `ssh/HOST`. `*` for region or zone means
 /// any.
 struct Infra {
-  World world = World::aws;
+  Provider provider = Provider::aws;
   std::string region, zone, host;  ///< empty: none named
   bool any_region = false;         ///< written as aws/*: wherever it is cheapest
 };
@@ -69,7 +69,7 @@ struct Image {
   std::map<std::string, std::string> amis;  ///< by region; under "" for whatever region
 };
 
-/// What one machine must have. Empty and nothing mean: no wish.
+/// What one machine must have. Empty and nothing mean: no candidate.
 struct Resources {
   std::optional<Infra> infra;
   std::string instance_type;
@@ -82,8 +82,8 @@ struct Resources {
   int disk_gib = 0;                    ///< the root disk; 0: ferry chooses
   std::string disk_tier;               ///< "low", "medium", "high", "ultra" or "best"
   Image image;
-  std::vector<int> ports;  ///< of the machine, that a tunnel leads to while the person is attached
-  std::map<std::string, std::string> labels;  ///< tags of the person's own
+  std::vector<int> ports;  ///< of the machine, that a tunnel leads to while the user is attached
+  std::map<std::string, std::string> labels;  ///< tags of the user's own
   std::string at;                             ///< "FILE:LINE:COLUMN" for complaints; empty: not from a file
   std::map<std::string, std::string> places;  ///< the same for each field that a file gives
 };
@@ -128,7 +128,7 @@ struct Task {
                                      ///< candidate on another cloud that was left out
 
   /// What may be rented: the candidates, or `resources` alone. Never empty.
-  std::span<const Resources> wishes() const {
+  std::span<const Resources> all_candidates() const {
     return candidates.empty() ? std::span(&resources, 1) : std::span(candidates);
   }
 };

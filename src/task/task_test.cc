@@ -103,9 +103,9 @@ envs:
 setup: conda activate base || true
 run: torchrun --nproc_per_node $SKYPILOT_NUM_GPUS_PER_NODE train.py
 )");
-  ASSERT_EQ(task.wishes().size(), 2U);
+  ASSERT_EQ(task.all_candidates().size(), 2U);
   EXPECT_FALSE(task.ordered);
-  const auto& first = task.wishes()[0];
+  const auto& first = task.all_candidates()[0];
   EXPECT_EQ(show(*first.infra), "aws/us-east-1");
   ASSERT_EQ(first.accelerators.choices.size(), 2U);
   EXPECT_EQ(first.accelerators.choices[0].name, "A100-80GB");
@@ -120,7 +120,7 @@ run: torchrun --nproc_per_node $SKYPILOT_NUM_GPUS_PER_NODE train.py
   EXPECT_EQ(first.labels.at("note"), "");
   EXPECT_EQ(first.local_disk->value, 1000);
   EXPECT_EQ(first.max_hourly_cost->micros, 12'500'000);
-  const auto& second = task.wishes()[1];
+  const auto& second = task.all_candidates()[1];
   EXPECT_FALSE(second.infra);
   EXPECT_FALSE(second.use_spot);
   EXPECT_EQ(second.image.flavour, "");

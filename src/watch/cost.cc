@@ -73,7 +73,7 @@ CostReport cost_report(std::span<const RunView> runs, CostBy by, std::int64_t si
       }
       add(report.lines[at->second], it, now_ms);
       add(report.total, it, now_ms);
-      if (it.world == "aws") bytes_by_month[os::iso_time(it.launched_ms).substr(0, 7)] += it.bytes_out;
+      if (it.provider == "aws") bytes_by_month[os::iso_time(it.launched_ms).substr(0, 7)] += it.bytes_out;
     }
   }
   report.total.sum.data_out = data_out(bytes_by_month);

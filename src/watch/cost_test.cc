@@ -15,7 +15,7 @@ ledger::Instance rented(std::string run, std::string type, Usd hourly, std::int6
   ledger::Instance it;
   it.token = run + std::to_string(from);
   it.run = std::move(run);
-  it.world = "aws";
+  it.provider = "aws";
   it.region = "us-east-1";
   it.type = std::move(type);
   it.hourly = hourly;
@@ -94,7 +94,7 @@ TEST(Cost, AnUnknownPriceIsSaidAndNotCountedAsZero) {
 
 TEST(Cost, AMachineOfOnesOwnCostsNothing) {
   auto own = rented("a", "box", {}, noon, noon + hour);
-  own.world = "ssh";
+  own.provider = "ssh";
   EXPECT_EQ(ledger::spent(own, noon), Usd{});
 }
 

@@ -1,6 +1,6 @@
 #include "base/text.h"
 #include "base/version.h"
-#include "watch/faces.h"
+#include "watch/renderers.h"
 #include "watch/metrics.h"
 
 namespace ferry::watch {

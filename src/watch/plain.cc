@@ -1,7 +1,7 @@
 #include <map>
 #include <optional>
 
-#include "watch/faces.h"
+#include "watch/renderers.h"
 #include "watch/lines.h"
 #include "watch/screen_filter.h"
 

@@ -5,7 +5,7 @@
 #include "os/env.h"
 #include "os/fd.h"
 #include "os/terminal.h"
-#include "watch/faces.h"
+#include "watch/renderers.h"
 
 namespace ferry::watch {
 
@@ -22,12 +22,12 @@ bool same_target(int first, int second) {
   return !code && !none && a == b;
 }
 
-std::unique_ptr<Progress> make_progress(Face face, int out, int err, os::Clock& clock) {
+std::unique_ptr<Progress> make_progress(Renderer renderer, int out, int err, os::Clock& clock) {
   os::ignore_sigpipe();
-  if (face == Face::json) return make_json(out, "ferry.run.event/1", clock);
-  if (face == Face::quiet) return make_plain(out, err, clock, true);
+  if (renderer == Renderer::json) return make_json(out, "ferry.run.event/1", clock);
+  if (renderer == Renderer::quiet) return make_plain(out, err, clock, true);
   const bool can_redraw = os::is_terminal(err) && os::env("TERM").value_or("dumb") != "dumb";
-  if (face == Face::terminal && can_redraw) return make_terminal(out, err, clock);
+  if (renderer == Renderer::terminal && can_redraw) return make_terminal(out, err, clock);
   return make_plain(out, err, clock);
 }
 

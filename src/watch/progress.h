@@ -1,6 +1,6 @@
 #pragma once
 /// \file
-/// What people see while a run goes on. One interface, three faces: a terminal that redraws, plain lines,
+/// What people see while a run goes on. One interface, three renderers: a terminal that redraws, plain lines,
 /// JSON events.
 
 #include <cstdint>
@@ -16,7 +16,7 @@
 
 namespace ferry::watch {
 
-enum class Face { terminal, plain, json, quiet };
+enum class Renderer { terminal, plain, json, quiet };
 
 /// Live figures shown while training; what is unknown is left out.
 struct Live {
@@ -26,8 +26,8 @@ struct Live {
 };
 
 /// The training's own bytes go to standard output and standard error exactly as written (also carriage
-/// returns), but to a terminal only what cannot harm it (screen_filter.h); everything of ferry's goes to standard error (terminal, plain) or, with Face::json, all is one
-/// JSON object a line on standard output. Face::quiet is plain without what goes well: warnings, failures and errors; of
+/// returns), but to a terminal only what cannot harm it (screen_filter.h); everything of ferry's goes to standard error (terminal, plain) or, with Renderer::json, all is one
+/// JSON object a line on standard output. Renderer::quiet is plain without what goes well: warnings, failures and errors; of
 /// a run that was left to itself its name, on standard output. Use from one thread.
 class Progress {
  public:
@@ -68,11 +68,11 @@ class Progress {
   virtual void result(const Json&) {}
 };
 
-/// Writes to descriptors `out` and `err` (normally 1 and 2), which stay open. Face::terminal is plain where
+/// Writes to descriptors `out` and `err` (normally 1 and 2), which stay open. Renderer::terminal is plain where
 /// `err` is no terminal or TERM is unset or dumb; NO_COLOR is honoured. Writing never fails: a reader that
 /// went away is ignored, and SIGPIPE with it.
-std::unique_ptr<Progress> make_progress(Face face, int out, int err, os::Clock& clock = os::system_clock());
-/// Face::json for events of another schema than a run's; each has it as its "schema".
+std::unique_ptr<Progress> make_progress(Renderer renderer, int out, int err, os::Clock& clock = os::system_clock());
+/// Renderer::json for events of another schema than a run's; each has it as its "schema".
 std::unique_ptr<Progress> make_json(int out, std::string_view schema, os::Clock& clock = os::system_clock());
 
 }  // namespace ferry::watch

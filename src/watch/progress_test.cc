@@ -1,4 +1,4 @@
-// The three faces, seen as people and programs see them: on a pseudo-terminal, through pipes, as JSON.
+// The three renderers, seen as people and programs see them: on a pseudo-terminal, through pipes, as JSON.
 #include "watch/progress.h"
 
 #include <fcntl.h>
@@ -107,7 +107,7 @@ class OnTerminal : public ::testing::Test {
     EXPECT_EQ(::openpty(&master, &slave, nullptr, nullptr, &size), 0);
     near = os::Fd(master);
     far = os::Fd(slave);
-    progress = make_progress(Face::terminal, far.get(), far.get(), clock);
+    progress = make_progress(Renderer::terminal, far.get(), far.get(), clock);
   }
   std::string bytes() {
     raw = take_all(near.get());
@@ -300,7 +300,7 @@ TEST_F(OnNarrowTerminal, TheLiveLineLeavesOutWhatMattersLeast) {
 
 TEST_F(OnTerminal, ColoursAreUsedUnlessNoColorIsSet) {
   ::unsetenv("NO_COLOR");
-  progress = make_progress(Face::terminal, far.get(), far.get(), clock);
+  progress = make_progress(Renderer::terminal, far.get(), far.get(), clock);
   bytes();
   progress->done("plan", "x");
   EXPECT_EQ(bytes(), "\x1b[32m✓\x1b[0m plan      x\r\n");
@@ -308,7 +308,7 @@ TEST_F(OnTerminal, ColoursAreUsedUnlessNoColorIsSet) {
 
 TEST_F(OnTerminal, ADumbTerminalGetsPlainLines) {
   ::setenv("TERM", "dumb", 1);
-  progress = make_progress(Face::terminal, far.get(), far.get(), clock);
+  progress = make_progress(Renderer::terminal, far.get(), far.get(), clock);
   bytes();
   progress->begin("train", "x");
   progress->output("half", false);
@@ -323,7 +323,7 @@ class Piped : public ::testing::Test {
 };
 
 TEST_F(Piped, PlainLeavesTheOutputUntouchedAndKeepsLinesApartOnlyOnErr) {
-  auto progress = make_progress(Face::terminal, out.write.get(), err.write.get(), clock);
+  auto progress = make_progress(Renderer::terminal, out.write.get(), err.write.get(), clock);
   progress->begin("train", "running");
   progress->output("epoch=1\r\x1b[31m no newline", false);
   progress->warn("train", "slow");
@@ -335,21 +335,21 @@ TEST_F(Piped, PlainLeavesTheOutputUntouchedAndKeepsLinesApartOnlyOnErr) {
 
 TEST_F(Piped, WhenBothStreamsGoToOnePlaceLinesAreKeptApartThere) {
   const os::Fd again(::dup(err.write.get()));
-  auto progress = make_progress(Face::plain, again.get(), err.write.get(), clock);
+  auto progress = make_progress(Renderer::plain, again.get(), err.write.get(), clock);
   progress->output("half", false);
   progress->note("note");
   EXPECT_EQ(take_all(err.read.get()), "half\nnote\n");
 }
 
 TEST_F(Piped, AReaderThatWentAwayDoesNotEndTheRun) {
-  auto progress = make_progress(Face::json, out.write.get(), err.write.get(), clock);
+  auto progress = make_progress(Renderer::json, out.write.get(), err.write.get(), clock);
   out.read.reset();
   progress->title("a", "b");
   progress->output("x\n", false);
 }
 
 TEST_F(Piped, JsonIsOneObjectALine) {
-  auto progress = make_progress(Face::json, out.write.get(), err.write.get(), clock);
+  auto progress = make_progress(Renderer::json, out.write.get(), err.write.get(), clock);
   progress->title("digits", "rehearsal");
   progress->begin("launch", "asking");
   clock.advance(Millis(250));
@@ -404,7 +404,7 @@ TEST(Plain, AStepThatTakesLongSaysEveryMinuteWhatItWaitsFor) {
   auto pipe = *os::make_pipe();
   os::FakeClock clock;
   {
-    auto progress = make_progress(Face::plain, pipe.write.get(), pipe.write.get(), clock);
+    auto progress = make_progress(Renderer::plain, pipe.write.get(), pipe.write.get(), clock);
     progress->update("nothing goes on yet");
     progress->begin("launch", "m5.large");
     for (int second = 0; second < 150; ++second) {

@@ -34,7 +34,7 @@ std::string where_of(const RunView& view) {
   for (const std::string& word : {it->type, it->zone.empty() ? it->region : it->zone}) {
     if (!word.empty()) words.push_back(word);
   }
-  if (it->world != "aws" && !it->world.empty()) words.push_back("(" + it->world + ")");
+  if (it->provider != "aws" && !it->provider.empty()) words.push_back("(" + it->provider + ")");
   return join(words, " ");
 }
 
@@ -49,8 +49,8 @@ std::string_view state_of(const RunView& view) {
 
 bool is_stopped(const RunView& view) { return state_of(view) == "stopped"; }
 
-/// A machine of the person's own, which is neither rented nor ended.
-bool is_own(const Instance& it) { return it.world == "ssh"; }
+/// A machine of the user's own, which is neither rented nor ended.
+bool is_own(const Instance& it) { return it.provider == "ssh"; }
 
 std::string outcome_of(const ledger::Run& run) {
   if (run.outcome == ledger::Outcome::none) return {};
@@ -89,7 +89,7 @@ std::string cost_of(const RunView& view, std::int64_t now_ms) {
 
 Json instance_json(const Instance& it, std::int64_t now_ms) {
   Json json{{"id", it.id},
-            {"world", it.world},
+            {"provider", it.provider},
             {"region", it.region},
             {"zone", it.zone},
             {"type", it.type},
@@ -158,7 +158,7 @@ Json runs_json(std::span<const RunView> runs, std::int64_t now_ms) {
               {"exit_code", run.exit_code ? Json(*run.exit_code) : Json()},
               {"error", run.error},
               {"workdir", run.workdir},
-              {"home", run.home},
+              {"home", run.output_dir},
               {"keep", run.keep},
               {"outputs_home", run.outputs_home},
               {"created", json_time(run.created_ms)},

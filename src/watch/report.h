@@ -43,7 +43,7 @@ std::string state_words(const RunView& view);
 std::optional<Usd> total_spent(std::span<const ledger::Instance> instances, std::int64_t now_ms);
 
 /// "i-0f3c…9a1 terminated · nothing left running · total $0.0004 of at most $0.19"; `at_most`: what was said
-/// before anything was rented. Of a machine of the person's own: "ssh/box is free again, and runs on". What
+/// before anything was rented. Of a machine of the user's own: "ssh/box is free again, and runs on". What
 /// is not released is named instead of the all-clear: "still rented: i-0f3c…9a1, key-pair ferry-a".
 std::string release_text(std::span<const ledger::Instance> instances,
                          std::span<const ledger::Resource> resources, std::int64_t now_ms,

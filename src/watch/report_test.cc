@@ -14,7 +14,7 @@ RunView training() {
   view.run.created_ms = now - 3'700'000;
   ledger::Instance it;
   it.id = "i-0ab14f55c0de77f21";
-  it.world = "aws";
+  it.provider = "aws";
   it.type = "g5.xlarge";
   it.zone = "us-east-1b";
   it.hourly = Usd{1'006'000};
@@ -36,7 +36,7 @@ RunView finished() {
   view.run.created_ms = now - 200'000'000;
   ledger::Instance it;
   it.id = "i-0f3c5e2a77b1d09a1";
-  it.world = "rehearsal";
+  it.provider = "rehearsal";
   it.type = "t3.medium";
   it.zone = "us-east-1a";
   it.hourly = Usd{41'600};
@@ -159,7 +159,7 @@ TEST(Report, TheReceiptSaysWhatIsGoneAndWhatItCost) {
 
 TEST(Report, AMachineOfOnesOwnIsFreeAgainAndNotTerminated) {
   auto instances = finished().instances;
-  instances[0].world = "ssh";
+  instances[0].provider = "ssh";
   instances[0].id = "ssh/a-host-with-a-long-name";
   EXPECT_EQ(release_text(instances, {}, now), "ssh/a-host-with-a-long-name is free again, and runs on");
 }

@@ -6,7 +6,7 @@
 
 #include "os/env.h"
 #include "watch/cursor.h"
-#include "watch/faces.h"
+#include "watch/renderers.h"
 #include "watch/lines.h"
 #include "watch/screen_filter.h"
 

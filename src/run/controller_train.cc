@@ -3,7 +3,7 @@
 #include "base/text.h"
 #include "os/env.h"
 #include "run/ending.h"
-#include "run/journey.h"
+#include "run/run_controller.h"
 #include "run/polling.h"
 #include "run/why_failed.h"
 
@@ -14,7 +14,7 @@ using ledger::Phase;
 
 namespace {
 
-/// How long a broken connection is tried again before the person gets the prompt back, and a follower goes
+/// How long a broken connection is tried again before the user gets the prompt back, and a follower goes
 /// on.
 Seconds lost_limit() {
   if (const auto text = os::env("FERRY_LOST_LIMIT")) {
@@ -50,50 +50,50 @@ std::string end_of_log(const os::Path& file) {
 
 }  // namespace
 
-Status Journey::setup(const Order& order, const Preflight& ready) {
+Status RunController::setup(const RunRequest& request, const Preflight& ready) {
   // Before the phase begins: until then nothing of the training is on the machine, and it can just be given
   // back.
-  TRY_SET(environment, "", prepare_environment(doors_, *link_, order.task, ready.wished, ready.installers));
+  TRY_SET(environment, "", prepare_environment(context_, *connection_, request.task, ready.requirements_file, ready.installers));
   environment_ = std::move(environment);
   run_.task["environment"] = environment_.facts;
-  TRY("", doors_.ledger.update(run_));
+  TRY("", context_.ledger.update(run_));
   TRY("", enter(Phase::setup));
-  const bool nothing = trim(order.task.setup).empty();
-  doors_.progress.begin("setup", nothing ? "starting" : "running setup");
-  Training training(doors_, run_, *log_, false);
-  if (!order.detach) ports_ = order.task.wishes()[0].ports;
+  const bool nothing = trim(request.task.setup).empty();
+  context_.progress.begin("setup", nothing ? "starting" : "running setup");
+  Training training(context_, run_, *log_, false);
+  if (!request.detach) ports_ = request.task.all_candidates()[0].ports;
   open_tunnels();
-  const auto spec = job_spec(order.task);
-  auto begun = training.setup(*link_, spec);
+  const auto spec = job_spec(request.task);
+  auto begun = training.setup(*connection_, spec);
   while (!begun && (begun.error().kind == Kind::lost || begun.error().kind == Kind::timeout)) {
     // Until the agent has confirmed the start, nobody else could make it: secrets are in this process only.
-    const auto interruption = training.was_started() ? Interruption::detach : Interruption::no_wish;
+    const auto interruption = training.was_started() ? MayInterrupt::detach : MayInterrupt::nothing;
     auto again = connect_again("setup", training, std::move(begun).error(), interruption);
     if (!again && detaching_) return {};
     if (!again) begun = tl::unexpected(std::move(again).error());
     if (!again) break;
-    begun = training.setup(*link_, spec);  // a job that was started is not started again
+    begun = training.setup(*connection_, spec);  // a job that was started is not started again
   }
   nothing_ran_ = training.nothing_ran();
   TRY_SET(started, "", std::move(begun));
-  if (started.wish == Wish::detach) {
+  if (started.interrupt == Interrupt::detach) {
     detaching_ = true;
     return {};
   }
   if (started.status.state == agent::JobState::done && !started.status.run_started_ms) {
-    TRY("", note_end(started.status));
+    TRY("", record_end(started.status));
     const Json data = {{"exit_code", run_.exit_code ? Json(*run_.exit_code) : Json()}};
     const auto code = started.status.setup_exit.value_or(0);
-    doors_.progress.failed("setup", run_.error.empty() ? fmt::format("exit {}", code) : run_.error, data);
+    context_.progress.failed("setup", run_.error.empty() ? fmt::format("exit {}", code) : run_.error, data);
     return {};
   }
   std::string told = nothing ? "nothing to do" : "done";
   if (!environment_.summary.empty()) told = environment_.summary + (nothing ? "" : " · done");
-  doors_.progress.done("setup", told, {{"environment", environment_.facts}});
+  context_.progress.done("setup", told, {{"environment", environment_.facts}});
   return {};
 }
 
-void Journey::open_tunnels() {
+void RunController::open_tunnels() {
   constexpr int most_tries = 20, last_port = 65'535;
   const bool is_here = instance_.address.starts_with("127.");  // a rehearsal: the same port may be this computer's
   for (const int port : ports_) {
@@ -102,51 +102,51 @@ void Journey::open_tunnels() {
     Status opened;
     int local = first;
     for (; local < std::min(first + most_tries, last_port + 1); ++local) {
-      opened = link_->session().forward(local, port);
+      opened = connection_->session().forward(local, port);
       if (opened || opened.error().kind != Kind::conflict) break;
     }
     if (!opened || local > last_port) {
-      doors_.progress.warn("setup", fmt::format("no tunnel leads to port {} of the machine: {}", port,
+      context_.progress.warn("setup", fmt::format("no tunnel leads to port {} of the machine: {}", port,
                                                 opened ? "none is free here" : opened.error().what));
     } else if (known == tunnels_.end() || known->second != local) {
       tunnels_[port] = local;
-      doors_.progress.note(fmt::format("port {} of the machine is http://localhost:{} while ferry is attached{}", port,
+      context_.progress.note(fmt::format("port {} of the machine is http://localhost:{} while ferry is attached{}", port,
                                        local, local == port || is_here ? "" : " (that port is taken here)"));
     }
   }
 }
 
-Status Journey::note_end(const agent::JobStatus& status) {
+Status RunController::record_end(const agent::JobStatus& status) {
   const auto ending = ending_of(status, lifetime_.max_duration);
   was_cut_ = status.reason == "max_duration";
   run_.outcome = ending.outcome;
   run_.exit_code = ending.exit_code;
   run_.error = ending.error;
   if (run_.error.empty() && (ending.exit_code == 126 || ending.exit_code == 127))
-    run_.error = why_failed(*ending.exit_code, end_of_log(folder_.log()));
-  run_.train_end_ms = doors_.clock.now_ms();
+    run_.error = why_failed(*ending.exit_code, end_of_log(run_dir_.log()));
+  run_.train_end_ms = context_.clock.now_ms();
   log_size_ = status.log_size;
   // What the agent has to say besides, of what became of the output or of what was left running.
   if (const auto note = printable(status.note); !note.empty() && ending.error.find(note) == std::string::npos)
-    doors_.progress.warn("train", note);
+    context_.progress.warn("train", note);
   if (status.dropped > 0) {
-    const auto cure = instance_.world == "ssh"
+    const auto cure = instance_.provider == "ssh"
                           ? "make room there"
                           : "a larger one is rented with disk_size, as in  resources: {disk_size: 200}";
-    doors_.progress.warn("train",
+    context_.progress.warn("train",
                          fmt::format("the machine's disk is full: {} bytes of what the training printed are "
                                      "lost, and what it saved may be; {}",
                                      status.dropped, cure));
   }
-  return doors_.ledger.update(run_);
+  return context_.ledger.update(run_);
 }
 
-Status Journey::reopen_link(Interruption interruption) {
-  link_.reset();
+Status RunController::reopen_connection(MayInterrupt interruption) {
+  connection_.reset();
   const auto open = [&](Seconds limit) -> Status {
-    TRY_SET(link, "", Link::open(doors_, *cloud_, folder_, instance_, limit, interruption));
-    link_.emplace(std::move(link));
-    instance_ = link_->instance();
+    TRY_SET(connection, "", Connection::open(context_, *cloud_, run_dir_, instance_, limit, interruption));
+    connection_.emplace(std::move(connection));
+    instance_ = connection_->instance();
     open_tunnels();
     return {};
   };
@@ -158,22 +158,22 @@ Status Journey::reopen_link(Interruption interruption) {
     const auto kind = opened.error().kind;
     const bool may_come_back = kind == Kind::lost || kind == Kind::timeout ||
                                (kind == Kind::not_found && look_at_machine() == Standing::there);
-    if (!may_come_back || doors_.wish != Wish::go_on || doors_.clock.now_ms() > its_end) return opened;
+    if (!may_come_back || context_.interrupt != Interrupt::go_on || context_.clock.now_ms() > its_end) return opened;
     if (!std::exchange(told, true)) {
-      doors_.progress.warn("connect", fmt::format("{}; the cloud does not say that it is gone, so ferry goes "
+      context_.progress.warn("connect", fmt::format("{}; the cloud does not say that it is gone, so ferry goes "
                                                   "on trying, every {} in the end",
                                                   opened.error().what, show_duration(longest_rest)));
     }
     // Whoever wants something of this run meanwhile, wants one more serious try.
-    opened = open(doors_.sleep(rest, true) ? Seconds(0) : lost_limit());
+    opened = open(context_.sleep(rest, true) ? Seconds(0) : lost_limit());
   }
-  if (told) doors_.progress.note(fmt::format("{} answers again", instance_.id));
+  if (told) context_.progress.note(fmt::format("{} answers again", instance_.id));
   return opened;
 }
 
-Status Journey::connect_again(const char* phase, Training& training, Error lost, Interruption interruption) {
-  doors_.check_signals(interruption != Interruption::any);
-  if (doors_.letting_go) return fail(Kind::cancelled, "stopped waiting for the connection", lost.what);
+Status RunController::connect_again(const char* phase, Training& training, Error lost, MayInterrupt interruption) {
+  context_.check_signals(interruption != MayInterrupt::any);
+  if (context_.letting_go) return fail(Kind::cancelled, "stopped waiting for the connection", lost.what);
   fruitless_ = training.heard() ? 0 : fruitless_ + 1;
   if (fruitless_ >= most_fruitless && !is_background_)
     return fail(Kind::lost, "the agent on the machine does not answer", lost.what);
@@ -182,20 +182,20 @@ Status Journey::connect_again(const char* phase, Training& training, Error lost,
   const auto told = repeats_.tell(lost.code == no_agent_code
                                       ? "the agent on the machine does not answer (" + why + "); asking again"
                                       : "connection lost (" + why + "); connecting again");
-  if (!told.empty()) doors_.progress.warn(phase, told);
-  if (fruitless_ > 0) doors_.sleep(std::min(Millis(500) * fruitless_, longest_rest), true);
-  auto opened = reopen_link(interruption);
-  if (!opened && doors_.wish == Wish::detach && interruption == Interruption::detach) detaching_ = true;
+  if (!told.empty()) context_.progress.warn(phase, told);
+  if (fruitless_ > 0) context_.sleep(std::min(Millis(500) * fruitless_, longest_rest), true);
+  auto opened = reopen_connection(interruption);
+  if (!opened && context_.interrupt == Interrupt::detach && interruption == MayInterrupt::detach) detaching_ = true;
   if (opened) training.is_connected_again();
   return opened;
 }
 
-Status Journey::follow_job() {
-  Training training(doors_, run_, *log_, int_at(run_.task, cancel_asked) > 0);
+Status RunController::follow_job() {
+  Training training(context_, run_, *log_, int_at(run_.task, cancel_asked) > 0);
   while (true) {
-    auto followed = training.follow(*link_);
+    auto followed = training.follow(*connection_);
     if (followed) {
-      if (followed->wish == Wish::detach) {
+      if (followed->interrupt == Interrupt::detach) {
         detaching_ = true;
         return {};
       }
@@ -204,38 +204,38 @@ Status Journey::follow_job() {
         run_.outcome = forgotten ? Outcome::lost : Outcome::not_started;
         run_.error = forgotten ? "the agent on the machine knows nothing of the training any more"
                                : "ferry died before the training was started";
-        return doors_.ledger.update(run_);
+        return context_.ledger.update(run_);
       }
-      return note_end(followed->status);
+      return record_end(followed->status);
     }
     const auto kind = followed.error().kind;
     if (kind != Kind::lost && kind != Kind::timeout)
       return tl::unexpected<Error>(std::move(followed).error());
     unheard_ = followed.error().code == no_agent_code ? unheard_ + 1 : 0;
     if (unheard_ >= most_unheard) {
-      if (const auto ended = end_unheard()) return note_end(*ended);
+      if (const auto ended = end_unheard()) return record_end(*ended);
     }
-    if (auto again = connect_again("train", training, std::move(followed).error(), Interruption::detach);
+    if (auto again = connect_again("train", training, std::move(followed).error(), MayInterrupt::detach);
         !again)
       return detaching_ ? Status() : again;
   }
 }
 
-Result<bool> Journey::was_forgotten() {
+Result<bool> RunController::was_forgotten() {
   if (!was_started_) return false;
   // What the ledger says of it may only be a guess.
-  TRY_SET(there, "", link_->session().run("[ -e " + shell_quoted(link_->paths().workdir) + " ]"));
+  TRY_SET(there, "", connection_->session().run("[ -e " + shell_quoted(connection_->paths().workdir) + " ]"));
   return there.exit.code == 0;
 }
 
-std::optional<agent::JobStatus> Journey::end_unheard() {
-  auto noted = link_->noted_job();
+std::optional<agent::JobStatus> RunController::end_unheard() {
+  auto noted = connection_->noted_job();
   if (noted && noted->state == agent::JobState::done) return *std::move(noted);
-  doors_.check_signals(true);
-  const bool is_cancelled = doors_.wish == Wish::cancel || int_at(run_.task, cancel_asked) > 0;
+  context_.check_signals(true);
+  const bool is_cancelled = context_.interrupt == Interrupt::cancel || int_at(run_.task, cancel_asked) > 0;
   const auto limit = Millis(lifetime_.max_duration + beyond_max_duration).count();
-  if (!is_cancelled && doors_.clock.now_ms() - run_.train_start_ms < limit) return std::nullopt;
-  doors_.progress.warn("train",
+  if (!is_cancelled && context_.clock.now_ms() - run_.train_start_ms < limit) return std::nullopt;
+  context_.progress.warn("train",
                        "the training cannot be asked to stop, for the agent on the machine does not answer: "
                        "what it has written by now is brought home");
   agent::JobStatus ended;
@@ -244,50 +244,50 @@ std::optional<agent::JobStatus> Journey::end_unheard() {
   return ended;
 }
 
-Status Journey::train() {
+Status RunController::train() {
   // A ferry before us noted the phase only when it knew.
   was_started_ = !is_background_ || run_.phase >= Phase::training;
   TRY("", enter(Phase::training));
   if (run_.train_start_ms == 0) {
-    run_.train_start_ms = doors_.clock.now_ms();
-    TRY("", doors_.ledger.update(run_));
+    run_.train_start_ms = context_.clock.now_ms();
+    TRY("", context_.ledger.update(run_));
   }
-  doors_.progress.begin("train", "training");
+  context_.progress.begin("train", "training");
   TRY("", follow_job());
   if (detaching_) return {};
   if (run_.outcome == Outcome::not_started) {  // then nothing was trained, at no time
     run_.train_start_ms = run_.train_end_ms = 0;
-    TRY("", doors_.ledger.update(run_));
+    TRY("", context_.ledger.update(run_));
   }
   const auto took = Millis(run_.train_end_ms - run_.train_start_ms);
   std::string text;
   if (run_.exit_code) text = fmt::format("exit {} after {}", *run_.exit_code, show_duration(took));
   if (!run_.error.empty()) text += (text.empty() ? "" : " · ") + run_.error;
   const Json data = {{"exit_code", run_.exit_code ? Json(*run_.exit_code) : Json()}, {"ms", took.count()}};
-  awaits_outputs(run_) ? doors_.progress.done("train", text, data)
-                       : doors_.progress.failed("train", text, data);
+  awaits_outputs(run_) ? context_.progress.done("train", text, data)
+                       : context_.progress.failed("train", text, data);
   return {};
 }
 
-int Journey::from_training() {
+int RunController::from_training() {
   is_background_ = true;
   const auto done = [&]() -> Status {
-    TRY_SET(instances, "", doors_.ledger.instances(run_.name));
+    TRY_SET(instances, "", context_.ledger.instances(run_.name));
     for (const auto& one : instances) {
       if (one.state == ledger::Rent::live) instance_ = one;
     }
     // That nothing on it is needed any more was decided before.
     if (run_.phase >= Phase::releasing) return {};
-    auto log = LocalLog::open(folder_.log());
-    if (!log) doors_.progress.warn("train", "the log cannot be kept here: " + log.error().what);
+    auto log = LocalLog::open(run_dir_.log());
+    if (!log) context_.progress.warn("train", "the log cannot be kept here: " + log.error().what);
     log_.emplace(log ? std::move(*log) : LocalLog::without_file());
     if (instance_.id.empty()) return fail(Kind::not_found, "the ledger knows no instance of " + run_.name);
-    place_ = place_of(instance_);
-    TRY_SET(cloud, "", open_cloud(doors_, place_));
+    location_ = location_of(instance_);
+    TRY_SET(cloud, "", open_cloud(context_, location_));
     cloud_ = std::move(cloud);
     if (run_.outputs_home) return {};
-    doors_.is_ending = run_.phase > Phase::training;
-    TRY("", reopen_link(Interruption::detach));
+    context_.is_ending = run_.phase > Phase::training;
+    TRY("", reopen_connection(MayInterrupt::detach));
     if (run_.phase > Phase::training) return {};
     return train();
   }();

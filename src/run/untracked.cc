@@ -1,4 +1,4 @@
-#include "run/strays.h"
+#include "run/untracked.h"
 
 #include <algorithm>
 
@@ -30,7 +30,7 @@ std::string whose(const Tagged& one, bool is_ours) {
 }
 
 /// So that two processes do not adopt a machine twice.
-std::string stray_token(const std::string& id) { return "stray-" + id; }
+std::string untracked_token(const std::string& id) { return "stray-" + id; }
 
 /// The names that ferry gives runs. They name folders, and this one comes from outside.
 bool is_run_name(const std::string& name) {
@@ -41,93 +41,93 @@ bool is_run_name(const std::string& name) {
 
 }  // namespace
 
-std::string describe_stray(const Stray& stray) {
-  const auto& one = stray.instance;
+std::string describe_untracked(const Untracked& untracked) {
+  const auto& one = untracked.instance;
   const auto run = tag_of(one, "ferry:run");
   return fmt::format("{} ({} in {}{}{})", printable(one.id), printable(one.type),
-                     stray.place.region.empty() ? stray.place.world : stray.place.region,
+                     untracked.location.region.empty() ? untracked.location.provider : untracked.location.region,
                      run.empty() ? "" : ", run " + printable(run),
-                     whose(one, stray.is_ours));
+                     whose(one, untracked.is_ours));
 }
 
-Result<std::vector<Stray>> find_strays(Doors& doors, const Place& place) {
-  auto reached = place;
-  TRY_SET(cloud, "", open_cloud(doors, reached));
-  TRY("", confirm_account(*cloud, place));
+Result<std::vector<Untracked>> find_untracked(Context& context, const CloudLocation& location) {
+  auto reached = location;
+  TRY_SET(cloud, "", open_cloud(context, reached));
+  TRY("", confirm_account(*cloud, location));
   TRY_SET(found, "", cloud->find_by_tag(owner_tag, owner_name()));
-  TRY_SET(noted, "", doors.ledger.unreleased());
-  TRY_SET(runs, "", doors.ledger.runs(false));
-  TRY_SET(id, "", ledger_id(doors.data));
+  TRY_SET(noted, "", context.ledger.unreleased());
+  TRY_SET(runs, "", context.ledger.runs(false));
+  TRY_SET(id, "", ledger_id(context.data));
   // Machines of older ferries do not say whose they are; a run that is noted here does.
   std::set<std::string> launches;
   for (const auto& run : runs) launches.insert(launch_id(run));
-  std::vector<Stray> strays;
+  std::vector<Untracked> machines;
   for (auto& one : found) {
     const bool known = std::ranges::any_of(noted, [&](const auto& it) { return it.id == one.id; });
     if (!one.alive() || known) continue;
     const bool ours = tag_of(one, ledger_tag) == id || launches.contains(tag_of(one, launch_tag));
-    strays.push_back({reached, std::move(one), ours});
+    machines.push_back({reached, std::move(one), ours});
   }
-  return strays;
+  return machines;
 }
 
-Result<std::string> adopt_stray(Doors& doors, const Stray& stray) {
-  const auto& one = stray.instance;
+Result<std::string> adopt_untracked(Context& context, const Untracked& untracked) {
+  const auto& one = untracked.instance;
   const auto tagged = tag_of(one, "ferry:run"), launch = tag_of(one, launch_tag);
-  TRY_SET(runs, "", doors.ledger.runs(false));
-  TRY_SET(id, "", ledger_id(doors.data));
+  TRY_SET(runs, "", context.ledger.runs(false));
+  TRY_SET(id, "", ledger_id(context.data));
   ledger::Run run;
   run.name = is_run_name(tagged) ? tagged : "stray-" + random_name(4);
   const bool taken = std::ranges::any_of(runs, [&](const auto& it) { return it.name == run.name; });
   if (taken) run.name += "-" + random_name(4);
   run.task_name = run.name.substr(0, run.name.rfind('-'));
-  run.infra = stray.place.world == "aws" ? "aws/" + stray.place.region : stray.place.world;
+  run.infra = untracked.location.provider == "aws" ? "aws/" + untracked.location.region : untracked.location.provider;
   run.task = {{"run", ""}, {"setup", ""}, {"outputs", Json::array()}, {"ledger", id}};
-  run.home = (std::filesystem::current_path() / "runs" / run.name).string();
+  run.output_dir = (std::filesystem::current_path() / "runs" / run.name).string();
   run.workdir = std::filesystem::current_path().string();
   run.phase = ledger::Phase::training;  // it may hold what only it has
   run.error = "found again: " + one.id + " was in no ledger here";
   run.train_start_ms = one.launched_ms;
 
   ledger::Instance instance;
-  instance.token = stray_token(one.id);
+  instance.token = untracked_token(one.id);
   instance.run = run.name;
-  instance.world = stray.place.world;
-  instance.region = stray.place.region;
-  instance.endpoint = stray.place.endpoint;
-  instance.account = stray.place.account;
-  instance.profile = stray.place.profile;
+  instance.provider = untracked.location.provider;
+  instance.region = untracked.location.region;
+  instance.endpoint = untracked.location.endpoint;
+  instance.account = untracked.location.account;
+  instance.profile = untracked.location.profile;
   instance.id = one.id;
   instance.type = one.type;
   instance.zone = one.zone;
   instance.login_user = "ubuntu";
   instance.public_address = !one.address.empty();
-  note_access(one, instance);
+  record_access(one, instance);
   instance.state = ledger::Rent::live;
   instance.launched_ms = one.launched_ms;
 
   std::vector<ledger::Resource> made;
   if (!tagged.empty() && launch.size() >= 8) {
     for (const char* kind : {"key-pair", "security-group"})
-      made.push_back({run.name, instance.world, instance.region, instance.endpoint, kind,
+      made.push_back({run.name, instance.provider, instance.region, instance.endpoint, kind,
                       resource_name(tagged, launch), false, instance.account, instance.profile});
   }
-  TRY("", doors.ledger.adopt(run, instance, made));
+  TRY("", context.ledger.adopt(run, instance, made));
   return run.name;
 }
 
 std::string describe_leftover(const Leftover& leftover) {
-  const auto& region = leftover.place.region;
+  const auto& region = leftover.location.region;
   return fmt::format("{} {} in {}{}", leftover.made.kind == "key-pair" ? "key pair" : "security group",
-                     printable(leftover.made.name), region.empty() ? leftover.place.world : region,
+                     printable(leftover.made.name), region.empty() ? leftover.location.provider : region,
                      whose(leftover.made, leftover.is_ours));
 }
 
-Result<std::vector<Leftover>> find_leftovers(Doors& doors, const Place& place) {
+Result<std::vector<Leftover>> find_leftovers(Context& context, const CloudLocation& location) {
   constexpr Seconds young{3600};  // a launch that goes from region to region
-  auto reached = place;
-  TRY_SET(cloud, "", open_cloud(doors, reached));
-  TRY("", confirm_account(*cloud, place));
+  auto reached = location;
+  TRY_SET(cloud, "", open_cloud(context, reached));
+  TRY("", confirm_account(*cloud, location));
   TRY_SET(made, "", cloud->find_made(owner_tag, owner_name()));
   // Only what is called as ferry calls it.
   std::erase_if(made, [](const auto& one) {
@@ -136,8 +136,8 @@ Result<std::vector<Leftover>> find_leftovers(Doors& doors, const Place& place) {
   });
   if (made.empty()) return std::vector<Leftover>();
   TRY_SET(machines, "", cloud->find_by_tag(owner_tag, owner_name()));
-  TRY_SET(noted, "", doors.ledger.unreleased_resources());
-  TRY_SET(id, "", ledger_id(doors.data));
+  TRY_SET(noted, "", context.ledger.unreleased_resources());
+  TRY_SET(id, "", ledger_id(context.data));
   std::vector<Leftover> found;
   for (auto& one : made) {
     const auto launch = tag_of(one, launch_tag);
@@ -145,57 +145,57 @@ Result<std::vector<Leftover>> find_leftovers(Doors& doors, const Place& place) {
         machines, [&](const auto& it) { return it.alive() && tag_of(it, launch_tag) == launch; });
     const bool is_held = std::ranges::any_of(noted, [&](const auto& it) { return it.name == one.name; });
     // Whoever launches here holds its lock, whatever became of the ledger.
-    const bool is_at_work = os::is_locked(Folder(doors.data, tag_of(one, "ferry:run")).owner_lock());
+    const bool is_at_work = os::is_locked(RunDir(context.data, tag_of(one, "ferry:run")).owner_lock());
     const bool is_ours = tag_of(one, ledger_tag) == id;
-    const auto age = doors.clock.now_ms() - aws::parse_iso_time(tag_of(one, made_tag));
+    const auto age = context.clock.now_ms() - aws::parse_iso_time(tag_of(one, made_tag));
     const bool is_young = !is_ours && age < young.count() * 1000;
     if (!is_used && !is_held && !is_at_work && !is_young) found.push_back({reached, std::move(one), is_ours});
   }
   return found;
 }
 
-Status remove_leftover(Doors& doors, const Leftover& leftover) {
-  auto place = leftover.place;
-  TRY_SET(cloud, "", open_cloud(doors, place));
+Status remove_leftover(Context& context, const Leftover& leftover) {
+  auto location = leftover.location;
+  TRY_SET(cloud, "", open_cloud(context, location));
   const auto& name = leftover.made.name;
-  return patiently(doors, [&] {
+  return patiently(context, [&] {
     return leftover.made.kind == "key-pair" ? cloud->delete_key(name) : cloud->delete_group(name);
   });
 }
 
-bool was_adopted(const ledger::Instance& instance) { return instance.token == stray_token(instance.id); }
+bool was_adopted(const ledger::Instance& instance) { return instance.token == untracked_token(instance.id); }
 
-Result<std::set<Place>> places_of_ledger(Doors& doors) {
-  TRY_SET(runs, "", doors.ledger.runs(false));
-  std::set<Place> places;
+Result<std::set<CloudLocation>> locations_of_ledger(Context& context) {
+  TRY_SET(runs, "", context.ledger.runs(false));
+  std::set<CloudLocation> locations;
   for (const auto& run : runs) {
-    TRY_SET(instances, "", doors.ledger.instances(run.name));
+    TRY_SET(instances, "", context.ledger.instances(run.name));
     for (const auto& one : instances) {
-      auto place = place_of(one);
-      if (place.world == "ssh") continue;
+      auto location = location_of(one);
+      if (location.provider == "ssh") continue;
       // There is one rehearsal cloud, at another port each time it is started.
-      if (place.world == "rehearsal") place = {"rehearsal", "", "", "", ""};
-      places.insert(std::move(place));
+      if (location.provider == "rehearsal") location = {"rehearsal", "", "", "", ""};
+      locations.insert(std::move(location));
     }
   }
-  return places;
+  return locations;
 }
 
-Result<std::vector<Place>> places_of_account(Doors& doors, const std::set<Place>& noted) {
+Result<std::vector<CloudLocation>> locations_of_account(Context& context, const std::set<CloudLocation>& noted) {
   std::vector<std::string> names;
   const auto add = [&](const std::string& name) {
     if (!name.empty() && std::ranges::find(names, name) == names.end()) names.push_back(name);
   };
   if (const auto usual = cloud::aws_region_from_environment("")) add(*usual);
-  for (const auto& place : noted) {
-    if (place.world == "aws") add(place.region);
+  for (const auto& location : noted) {
+    if (location.provider == "aws") add(location.region);
   }
   add("us-east-1");  // which no account can do without
   for (const auto& region : catalog_in_force().regions()) add(region);
-  Place first{"aws", names.front(), "", "", ""};
-  TRY_SET(world, "", open_world(doors, first));
-  auto client = cloud::aws_client(world, doors.http, doors.clock);
-  TRY_SET(cloud, "", open_cloud(doors, first));
+  CloudLocation first{"aws", names.front(), "", "", ""};
+  TRY_SET(aws_context, "", open_aws_context(context, first));
+  auto client = cloud::aws_client(aws_context, context.http, context.clock);
+  TRY_SET(cloud, "", open_cloud(context, first));
   TRY_SET(caller, "see whose account this is", cloud->whoami());
   if (const auto regions = aws::describe_regions(client)) {
     names.clear();
@@ -203,9 +203,9 @@ Result<std::vector<Place>> places_of_account(Doors& doors, const std::set<Place>
       if (region.enabled) add(region.name);
     }
   }
-  std::vector<Place> places;
-  for (const auto& name : names) places.push_back({"aws", name, first.endpoint, caller.account, first.profile});
-  return places;
+  std::vector<CloudLocation> locations;
+  for (const auto& name : names) locations.push_back({"aws", name, first.endpoint, caller.account, first.profile});
+  return locations;
 }
 
 }  // namespace ferry::run

@@ -10,12 +10,12 @@
 
 namespace ferry::run {
 
-struct Doors;
+struct Context;
 
 /// data/runs/NAME (0700): key, host key, known_hosts, log, lock.
-struct Folder {
+struct RunDir {
   os::Path path;
-  Folder(const os::Path& data, const std::string& run) : path(data / "runs" / run) {}
+  RunDir(const os::Path& data, const std::string& run) : path(data / "runs" / run) {}
   os::Path identity() const { return path / "id_ed25519"; }
   os::Path known_hosts() const { return path / "known_hosts"; }
   os::Path log() const { return path / "log"; }
@@ -28,27 +28,27 @@ struct Folder {
 /// What the holder of a run's lock does with it.
 enum class Role {
   follow,     ///< moves the run from phase to phase: SIGTERM asks it to cancel
-  settle,     ///< looks, or releases: to be waited for, never signalled
+  recover,     ///< looks, or releases: to be waited for, never signalled
   hand_over,  ///< has started a follower that has not signed yet: to be waited for
 };
 
 /// Who holds a run's lock, as its file says; only what is really alive is a Holder.
 struct Holder {
-  Role role = Role::settle;
+  Role role = Role::recover;
   int pid = 0;              ///< 0: it has not signed yet
   std::uint64_t start = 0;  ///< of the process (os::process_start_time): a reused pid is another process
 };
 
 /// The one process that moves a run forward holds this. The kernel frees it when that process is gone,
 /// however it went.
-class Owner {
+class RunLock {
  public:
   /// Nothing if another process owns the run.
-  static Result<std::optional<Owner>> try_take(const Folder& folder, Role role = Role::follow);
+  static Result<std::optional<RunLock>> try_take(const RunDir& folder, Role role = Role::follow);
   /// In a process that was started with hand_over(): it follows the run from now on.
-  static Result<Owner> adopt(const Folder& folder, int fd);
+  static Result<RunLock> adopt(const RunDir& folder, int fd);
   /// Nothing if nobody owns the run. A signature of a process that is gone counts as none.
-  static std::optional<Holder> holder_of(const Folder& folder);
+  static std::optional<Holder> holder_of(const RunDir& folder);
   /// Signals a follower, with a word (sigqueue(3)) if it is not 0; does nothing to any other holder, nor to a
   /// process that has its pid by now, nor to the caller. True if it was signalled.
   static bool signal(const Holder& holder, int number, int word = 0);
@@ -62,10 +62,10 @@ class Owner {
   int fd() const { return lock_.fd(); }
 
  private:
-  Owner(Folder folder, os::FileLock lock) : folder_(std::move(folder)), lock_(std::move(lock)) {}
+  RunLock(RunDir folder, os::FileLock lock) : run_dir_(std::move(folder)), lock_(std::move(lock)) {}
   /// True if the file we hold is the one at its path.
   bool is_in_place() const;
-  Folder folder_;
+  RunDir run_dir_;
   os::FileLock lock_;
   Role role_ = Role::follow;
 };
@@ -73,6 +73,6 @@ class Owner {
 /// Starts `ferry follow-run NAME` in the background: it inherits the ownership (no moment without an owner),
 /// goes on with the run from the ledger's phase to the end, and writes what it does to
 /// folder.follower_output(). Returns its process id.
-Result<int> hand_over(Doors& doors, const Folder& folder, const std::string& run, Owner owner);
+Result<int> hand_over(Context& context, const RunDir& folder, const std::string& run, RunLock owner);
 
 }  // namespace ferry::run

@@ -1,4 +1,4 @@
-#include "run/wishes.h"
+#include "run/requirements.h"
 
 #include <gtest/gtest.h>
 
@@ -22,14 +22,14 @@ class Files {
     }
   }
   os::Path work() const { return dir_.path() / "work"; }
-  Result<Wishes> wishes(const std::string& kind = "auto", const std::string& setup = "") const {
+  Result<Requirements> requirements(const std::string& kind = "auto", const std::string& setup = "") const {
     task::Task task;
     task.environment.kind = kind;
     task.setup = setup;
-    return find_wishes(task, work(), *list_workdir(work(), false));
+    return find_requirements(task, work(), *list_workdir(work(), false));
   }
   std::string file(const std::string& kind = "auto", const std::string& setup = "") const {
-    const auto found = wishes(kind, setup);
+    const auto found = requirements(kind, setup);
     return found ? found->file : found.error().what;
   }
 
@@ -40,7 +40,7 @@ class Files {
 constexpr const char* build =
     "[build-system]\nrequires = [\"poetry-core\"]\nbuild-backend = \"poetry.core.masonry.api\"\n";
 
-TEST(Wishes, TheFirstFileThatAsksForPackagesIsTheOneThatIsInstalled) {
+TEST(Requirements, TheFirstFileThatAsksForPackagesIsTheOneThatIsInstalled) {
   EXPECT_EQ(
       Files(Map{{"requirements.txt", "numpy\n"}, {"pyproject.toml", "[project]\ndependencies = [\"x\"]\n"}})
           .file(),
@@ -62,24 +62,24 @@ TEST(Wishes, TheFirstFileThatAsksForPackagesIsTheOneThatIsInstalled) {
   EXPECT_EQ(Files(Map{{"setup.py", "setup()"}}).file(), "");
 }
 
-TEST(Wishes, PoetrysTableIsInstalledWherePipCanAndTheRestIsSaid) {
+TEST(Requirements, PoetrysTableIsInstalledWherePipCanAndTheRestIsSaid) {
   const std::string table =
       "[tool.poetry]\nname = 'x'\n[tool.poetry.dependencies]\npython = '^3.11'\nnumpy = '*'\n";
   EXPECT_EQ(Files(Map{{"pyproject.toml", table + build}}).file(), "pyproject.toml");
   const Files no_build(Map{{"pyproject.toml", table}});
   EXPECT_EQ(no_build.file(), "");
-  ASSERT_EQ(no_build.wishes()->notes.size(), 1U);
-  EXPECT_NE(no_build.wishes()->notes[0].find("no [build-system]"), std::string::npos);
+  ASSERT_EQ(no_build.requirements()->notes.size(), 1U);
+  EXPECT_NE(no_build.requirements()->notes[0].find("no [build-system]"), std::string::npos);
   const Files no_package(Map{
       {"pyproject.toml", "[tool.poetry]\npackage-mode = false\n[tool.poetry.dependencies]\nnumpy = '*'\n" +
                              std::string(build)}});
   EXPECT_EQ(no_package.file(), "");
-  EXPECT_NE(no_package.wishes()->notes[0].find("package-mode"), std::string::npos);
-  EXPECT_NE(Files(Map{{"Pipfile", "[packages]\nnumpy = '*'\n"}}).wishes()->notes[0].find("Pipfile"),
+  EXPECT_NE(no_package.requirements()->notes[0].find("package-mode"), std::string::npos);
+  EXPECT_NE(Files(Map{{"Pipfile", "[packages]\nnumpy = '*'\n"}}).requirements()->notes[0].find("Pipfile"),
             std::string::npos);
 }
 
-TEST(Wishes, OnlyWhatIsInstalledCountsAsProvided) {
+TEST(Requirements, OnlyWhatIsInstalledCountsAsProvided) {
   const auto warned = [](std::map<std::string, std::string> files, const std::string& setup = "") {
     files["train.py"] = "import wandb\n";
     const Files here(files);
@@ -100,11 +100,11 @@ TEST(Wishes, OnlyWhatIsInstalledCountsAsProvided) {
   EXPECT_FALSE(warned({{"setup.py", "setup(install_requires=['wandb'])\n"}}));
 }
 
-TEST(Wishes, ALineThatNamesWhatWouldNotBeThereIsRefusedWithItsPlace) {
+TEST(Requirements, ALineThatNamesWhatWouldNotBeThereIsRefusedWithItsPlace) {
   const auto refused = [](const std::string& text, std::map<std::string, std::string> more = {}) {
     more["requirements.txt"] = text;
     const Files here(more);
-    const auto found = here.wishes();
+    const auto found = here.requirements();
     return found ? std::string("passed") : found.error().what + " / " + found.error().why;
   };
   EXPECT_EQ(
@@ -131,14 +131,14 @@ TEST(Wishes, ALineThatNamesWhatWouldNotBeThereIsRefusedWithItsPlace) {
     EXPECT_EQ(refused(fine, {{"custom.whl", "x"}, {"sub/more.txt", "numpy\n"}}), "passed") << fine;
 }
 
-TEST(Wishes, AScriptThatSaysItsPackagesIsAskedWhereNoFileIsThere) {
+TEST(Requirements, AScriptThatSaysItsPackagesIsAskedWhereNoFileIsThere) {
   const std::string block = "# /// script\n# dependencies = [\n#   'rich',\n# ]\n# ///\nimport rich\nimport polars\n";
   const auto found = [&](const Map& files, const std::string& kind = "auto") {
     const Files here(files);
     task::Task task;
     task.run = "python3 train.py";
     task.environment.kind = kind;
-    return find_wishes(task, here.work(), *list_workdir(here.work(), false))->file;
+    return find_requirements(task, here.work(), *list_workdir(here.work(), false))->file;
   };
   EXPECT_EQ(found({{"train.py", block}}), "train.py");
   EXPECT_EQ(found({{"train.py", "#!/usr/bin/env python3\n" + block}}), "train.py");
@@ -156,7 +156,7 @@ TEST(Wishes, AScriptThatSaysItsPackagesIsAskedWhereNoFileIsThere) {
   EXPECT_EQ(told.find("provides rich"), told.npos) << told;
 }
 
-TEST(Wishes, WhatATaskInstallsWithIsSeenInItsTextsAndScripts) {
+TEST(Requirements, WhatATaskInstallsWithIsSeenInItsTextsAndScripts) {
   const std::pair<const char*, const char*> texts[] = {
       {"pip install a", "pip"},
       {"python3 -m pip install -r r.txt && python x.py", "pip"},
@@ -174,7 +174,7 @@ TEST(Wishes, WhatATaskInstallsWithIsSeenInItsTextsAndScripts) {
   const Files here(Map{{"go.sh", "conda activate x\n"}});
   task::Task task;
   task.run = "bash go.sh";
-  EXPECT_EQ(find_wishes(task, here.work(), *list_workdir(here.work(), false))->installers, "conda");
+  EXPECT_EQ(find_requirements(task, here.work(), *list_workdir(here.work(), false))->installers, "conda");
 }
 
 TEST(Preflight, WhetherCondaWillBeThereIsSaidBeforeAnythingIsRented) {
@@ -185,7 +185,7 @@ TEST(Preflight, WhetherCondaWillBeThereIsSaidBeforeAnythingIsRented) {
   EXPECT_NE(told().find("AWS's images have none any more: Miniforge is installed"), std::string::npos) << told();
   task.resources.image.amis[""] = "ami-0123456789abcdef0";
   EXPECT_NE(told().find("where your image has none"), std::string::npos) << told();
-  task.resources.infra = task::Infra{.world = task::World::ssh, .host = "box"};
+  task.resources.infra = task::Infra{.provider = task::Provider::ssh, .host = "box"};
   EXPECT_NE(told().find("your machine must have it"), std::string::npos) << told();
   task.environment = {.kind = "docker", .name = "a/b", .file = {}};
   EXPECT_NE(told().find("the image must have it"), std::string::npos) << told();

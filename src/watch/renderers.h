@@ -1,6 +1,6 @@
 #pragma once
 /// \file
-/// The three faces of Progress, and the sink they write to.
+/// The three renderers of Progress, and the sink they write to.
 
 #include <memory>
 #include <string_view>

@@ -6,7 +6,7 @@
 #include <map>
 
 #include "run/environment.h"
-#include "run/link.h"
+#include "run/connection.h"
 #include "run/local_log.h"
 #include "run/outputs.h"
 #include "run/planning.h"
@@ -18,29 +18,29 @@
 
 namespace ferry::run {
 
-/// In Run::task: when the person wanted the job cancelled. Whoever follows it next asks for it (again).
+/// In Run::task: when the user wanted the job cancelled. Whoever follows it next asks for it (again).
 inline constexpr const char* cancel_asked = "cancel_asked_ms";
 
-class Journey {
+class RunController {
  public:
-  Journey(Doors& doors, ledger::Run run, Owner owner);
-  ~Journey();
+  RunController(Context& context, ledger::Run run, RunLock owner);
+  ~RunController();
 
   /// check is done; goes on with plan, launch, connect, sync, setup, train, fetch, release. The exit code.
-  int from_the_start(const Order& order, Preflight&& ready);
+  int from_the_start(const RunRequest& request, Preflight&& ready);
   /// The job may have been started: train, fetch, release. The exit code.
   int from_training();
 
  private:
-  Status plan(const Order& order, const std::string& framework);
+  Status plan(const RunRequest& request, const std::string& framework);
   Status plan_own_machine(const std::string& host);
   /// What the account's limits and permissions leave of what was planned, and its reservations.
   Status look_at_account(const task::Task& task, const std::string& framework, Planned& planned);
-  Status ask(const Order& order);
-  Status launch(const Order& order, const std::string& framework);
+  Status ask(const RunRequest& request);
+  Status launch(const RunRequest& request, const std::string& framework);
   Status connect();
   Status sync(const sync::Tree& tree);
-  Status setup(const Order& order, const Preflight& ready);
+  Status setup(const RunRequest& request, const Preflight& ready);
   Status train();
   /// Brings home what there is.
   Status fetch();
@@ -49,18 +49,18 @@ class Journey {
   Status enter(ledger::Phase phase);
   /// In the foreground for a few minutes; in the background, more and more seldom, as long as the machine may
   /// be there and nobody wants something else of it.
-  Status reopen_link(Interruption interruption);
+  Status reopen_connection(MayInterrupt interruption);
   /// After a lost connection: tells why and opens another, slower each time that the agent said nothing over
   /// the last one. In the foreground, gives up when it never does. May set detaching_, with an error.
-  Status connect_again(const char* phase, Training& training, Error lost, Interruption interruption);
+  Status connect_again(const char* phase, Training& training, Error lost, MayInterrupt interruption);
   Status follow_job();
   /// An agent that knows of no job: whether there was one all the same, as when its folder was removed and it
   /// was killed. What it wrote is there.
   Result<bool> was_forgotten();
   /// The agent has not answered for a while, though ssh works: how the training ended by its note, or ends
-  /// now, because the person or the limit wants it. Nothing: it may go on.
+  /// now, because the user or the limit wants it. Nothing: it may go on.
   std::optional<agent::JobStatus> end_unheard();
-  Status note_end(const agent::JobStatus& status);
+  Status record_end(const agent::JobStatus& status);
   /// The job is known to have ended, or never to have begun.
   bool is_over() const { return run_.outcome != ledger::Outcome::none || run_.train_end_ms > 0; }
   /// From this computer to the machine's `ports_`, as long as the connection lives.
@@ -90,25 +90,25 @@ class Journey {
   Standing look_at_machine();
   Seen seen_;  // what was heard then
 
-  Doors& doors_;
+  Context& context_;
   ledger::Run run_;
-  std::optional<Owner> owner_;
-  Folder folder_;
-  Lifetime lifetime_;
+  std::optional<RunLock> owner_;
+  RunDir run_dir_;
+  TimeLimits lifetime_;
   std::unique_ptr<cloud::Cloud> cloud_;
-  Place place_;
+  CloudLocation location_;
   std::vector<plan::Offer> offers_;      // best first; once launched, the one that was had
-  std::vector<task::Resources> wishes_;  // that the offers are for
+  std::vector<task::Resources> candidates_;  // that the offers are for
   std::optional<cloud::Reservation> reservation_;
   std::optional<Usd> ceiling_;  // no dearer machine is rented, an hour
   std::optional<Usd> most_;     // that the run can cost
   cloud::Image image_;          // of the best offer
   ledger::Instance instance_;
-  std::optional<Link> link_;
+  std::optional<Connection> connection_;
   Environment environment_;
   std::optional<LocalLog> log_;
   std::future<Status> hashing_;             // of the workdir; goes on in a thread of its own
-  std::vector<std::string> fetched_files_;  // relative to run_.home
+  std::vector<std::string> fetched_files_;  // relative to run_.output_dir
   std::vector<int> ports_;                  // of the machine, that tunnels lead to
   std::map<int, int> tunnels_;              // of those, the ports here
   int fruitless_ = 0;                       // connections in a row over which the agent said nothing

@@ -13,7 +13,7 @@
 
 namespace ferry::run {
 
-struct Wishes {
+struct Requirements {
   /// What the environment is made from, if the task names no file: the first of uv.lock, conda-lock.yml,
   /// environment.yml, requirements.txt, pyproject.toml, setup.py that is sent, fits the kind of environment
   /// and asks for something pip can install; then the Python script that the command names, if it says what it
@@ -33,6 +33,6 @@ bool installs_itself(std::string_view setup);
 
 /// Fails bad_input, with "FILE:LINE:COLUMN:", for a line of what would be installed that names a file which
 /// would not be on the machine.
-Result<Wishes> find_wishes(const task::Task& task, const os::Path& workdir, const sync::Tree& tree);
+Result<Requirements> find_requirements(const task::Task& task, const os::Path& workdir, const sync::Tree& tree);
 
 }  // namespace ferry::run

@@ -14,20 +14,20 @@ using ledger::Phase;
 
 namespace {
 
-constexpr const char* settle_failed = "settle-failed";
+constexpr const char* recovery_failed = "settle-failed";
 constexpr std::int64_t a_day = 24 * 3'600'000;
 
-/// Tries to settle a run that failed, as its events tell.
+/// Tries to recover a run that failed, as its events tell.
 struct FailedTries {
   int count = 0;
   std::int64_t last_ms = 0, told_ms = 0;
 };
 
-Result<FailedTries> failed_tries(Doors& doors, const std::string& run) {
-  TRY_SET(events, "", doors.ledger.events(run));
+Result<FailedTries> failed_tries(Context& context, const std::string& run) {
+  TRY_SET(events, "", context.ledger.events(run));
   FailedTries tries;
   for (const auto& event : events) {
-    if (event.kind != settle_failed) continue;
+    if (event.kind != recovery_failed) continue;
     ++tries.count;
     tries.last_ms = event.time_ms;
     if (int_at(event.data, "told") != 0) tries.told_ms = event.time_ms;
@@ -49,24 +49,24 @@ Millis next_try_after(int failures, const std::vector<ledger::Instance>& instanc
 
 /// Settles a run unless that failed a moment ago. What cannot be cured at once and costs nothing that is
 /// known is told once a day.
-Status settle_patiently(Doors& doors, const std::string& name) {
-  TRY_SET(tries, "", failed_tries(doors, name));
-  TRY_SET(instances, "", doors.ledger.instances(name));
-  const auto now = doors.clock.now_ms();
+Status recover_patiently(Context& context, const std::string& name) {
+  TRY_SET(tries, "", failed_tries(context, name));
+  TRY_SET(instances, "", context.ledger.instances(name));
+  const auto now = context.clock.now_ms();
   const auto pause = next_try_after(tries.count, instances);
   if (now - tries.last_ms < pause.count()) return {};
-  auto settled = settle_run(doors, name);
-  if (settled) return {};
+  auto recovered = recover_orphan(context, name);
+  if (recovered) return {};
   const bool costs = tries.count > 0 && pause.count() == 0;
   const bool tell = costs || tries.told_ms == 0 || now - tries.told_ms >= a_day;
-  const auto& error = settled.error();
-  TRY("", doors.ledger.add_event(name, settle_failed, {{"what", error.what}, {"told", tell ? 1 : 0}}));
+  const auto& error = recovered.error();
+  TRY("", context.ledger.add_event(name, recovery_failed, {{"what", error.what}, {"told", tell ? 1 : 0}}));
   if (!tell) return {};
   const auto cure = ever_rented(instances) ? "ferry down " + name
                                            : fmt::format("ferry down {0}; no machine of it is known: to give "
                                                          "it up, ferry down --forget {0}",
                                                          name);
-  doors.progress.warn("settle", fmt::format("{} could not be settled now: {}{}; this is tried again later, "
+  context.progress.warn("settle", fmt::format("{} could not be settled now: {}{}; this is tried again later, "
                                             "or by {}",
                                             name, error.what, error.why.empty() ? "" : " (" + error.why + ")",
                                             cure));
@@ -74,72 +74,72 @@ Status settle_patiently(Doors& doors, const std::string& name) {
 }
 
 /// The machine if the cloud says that it is stopped; nothing, too, when nobody knows.
-std::optional<cloud::Instance> stopped_one(Doors& doors, const ledger::Instance& instance) {
-  auto place = place_of(instance);
-  const auto cloud = open_cloud(doors, place);
-  auto seen = cloud ? see(doors, **cloud, instance) : tl::unexpected<Error>(cloud.error());
+std::optional<cloud::Instance> stopped_one(Context& context, const ledger::Instance& instance) {
+  auto place = location_of(instance);
+  const auto cloud = open_cloud(context, place);
+  auto seen = cloud ? see(context, **cloud, instance) : tl::unexpected<Error>(cloud.error());
   return seen && seen->standing == Standing::stopped ? std::move(seen->now) : std::nullopt;
 }
 
-/// Nobody can follow a run whose machine is stopped, and what is to become of it is the person's to say. Told once a
+/// Nobody can follow a run whose machine is stopped, and what is to become of it is the user's to say. Told once a
 /// day; what looks at the cloud goes on telling.
-Status note_stopped(Doors& doors, ledger::Run run, ledger::Instance instance, const cloud::Instance& now) {
+Status note_stopped(Context& context, ledger::Run run, ledger::Instance instance, const cloud::Instance& now) {
   constexpr const char* told = "stopped-told";
-  TRY("", note_power(doors, now, instance));
+  TRY("", record_power(context, now, instance));
   if (run.outcome != Outcome::lost) {
     run.error = std::string("its machine was stopped from outside") +
                 (run.train_end_ms > 0 ? ", and its outputs are not home" : ", and the training with it");
     run.outcome = Outcome::lost;
     run.exit_code.reset();
-    TRY("", doors.ledger.update(run));
+    TRY("", context.ledger.update(run));
   }
-  TRY_SET(events, "", doors.ledger.events(run.name));
+  TRY_SET(events, "", context.ledger.events(run.name));
   const auto last = std::find_if(events.rbegin(), events.rend(), [](const auto& one) { return one.kind == told; });
-  if (last != events.rend() && doors.clock.now_ms() - last->time_ms < a_day) return {};
-  TRY("", doors.ledger.add_event(run.name, told, Json::object()));
-  doors.progress.note(fmt::format("{} was left behind while {}: {}; {}", run.name, ledger::name(run.phase),
+  if (last != events.rend() && context.clock.now_ms() - last->time_ms < a_day) return {};
+  TRY("", context.ledger.add_event(run.name, told, Json::object()));
+  context.progress.note(fmt::format("{} was left behind while {}: {}; {}", run.name, ledger::name(run.phase),
                                   stopped_words(instance, now.state), stopped_advice(run.name)));
   return {};
 }
 
 }  // namespace
 
-Status settle_run(Doors& doors, const std::string& name) {
-  const Folder folder(doors.data, name);
-  TRY_SET(owner, "", Owner::try_take(folder, Role::settle));
+Status recover_orphan(Context& context, const std::string& name) {
+  const RunDir run_dir(context.data, name);
+  TRY_SET(owner, "", RunLock::try_take(run_dir, Role::recover));
   if (!owner) return {};
-  TRY_SET(run, "", doors.ledger.run(name));  // it may have moved on before we held the lock
+  TRY_SET(run, "", context.ledger.run(name));  // it may have moved on before we held the lock
   if (run.phase == Phase::released || is_kept(run)) return {};
-  TRY_SET(instances, "", doors.ledger.instances(name));
-  const auto machine = live_instance(doors, run);
+  TRY_SET(instances, "", context.ledger.instances(name));
+  const auto machine = live_instance(context, run);
   const bool holds_something = run.phase >= Phase::setup && machine;
   if (holds_something) {
-    if (const auto now = stopped_one(doors, *machine)) return note_stopped(doors, std::move(run), *machine, *now);
-    TRY_SET(pid, "", hand_over(doors, folder, run.name, std::move(*owner)));
-    doors.progress.note(fmt::format("{} was left behind while {}; following it again in the background",
+    if (const auto now = stopped_one(context, *machine)) return note_stopped(context, std::move(run), *machine, *now);
+    TRY_SET(pid, "", hand_over(context, run_dir, run.name, std::move(*owner)));
+    context.progress.note(fmt::format("{} was left behind while {}; following it again in the background",
                                     run.name, ledger::name(run.phase)),
                         {{"run", run.name}, {"follower_pid", pid}});
     return {};
   }
-  TRY_SET(ended, "", release_all(doors, run));
+  TRY_SET(ended, "", release_all(context, run));
   const bool rented = ever_rented(instances) || !ended.empty();
   const auto left = "ferry died while " + std::string(ledger::name(run.phase));
-  TRY("", mark_released(doors, run, rented ? Outcome::lost : Outcome::not_started,
+  TRY("", mark_released(context, run, rented ? Outcome::lost : Outcome::not_started,
                         rented ? left : left + ": nothing was rented"));
-  doors.progress.note(fmt::format("{} was left behind while {}; {}", run.name, ledger::name(run.phase),
+  context.progress.note(fmt::format("{} was left behind while {}; {}", run.name, ledger::name(run.phase),
                                   ended.empty() ? "nothing was rented" : "released " + join(ended, ", ")),
                       {{"run", run.name}, {"terminated", ended}});
   return {};
 }
 
-Status settle(Doors& doors) {
-  pay_owed_logs(doors);
-  TRY_SET(unfinished, "", doors.ledger.runs(true));
+Status recover_orphans(Context& context) {
+  pay_owed_logs(context);
+  TRY_SET(unfinished, "", context.ledger.runs(true));
   for (const auto& run : unfinished) {
-    if (is_kept(run) || os::is_locked(Folder(doors.data, run.name).owner_lock())) continue;
-    if (const auto settled = settle_patiently(doors, run.name); !settled)
-      doors.progress.warn("settle", fmt::format("{} could not be looked after: {}", run.name,
-                                                settled.error().what));
+    if (is_kept(run) || os::is_locked(RunDir(context.data, run.name).owner_lock())) continue;
+    if (const auto recovered = recover_patiently(context, run.name); !recovered)
+      context.progress.warn("settle", fmt::format("{} could not be looked after: {}", run.name,
+                                                recovered.error().what));
   }
   return {};
 }
@@ -148,31 +148,31 @@ namespace {
 
 /// A kept machine that is gone has nobody who waits for it: its run ends here, in its owner's place. One that is
 /// stopped has nobody who notes it.
-Status look_after_kept(Doors& doors, cloud::Cloud& cloud, const ledger::Instance& instance) {
-  TRY_SET(owner, "", Owner::try_take(Folder(doors.data, instance.run), Role::settle));
+Status look_after_kept(Context& context, cloud::Cloud& cloud, const ledger::Instance& instance) {
+  TRY_SET(owner, "", RunLock::try_take(RunDir(context.data, instance.run), Role::recover));
   if (!owner) return {};
-  TRY_SET(run, "", doors.ledger.run(instance.run));
+  TRY_SET(run, "", context.ledger.run(instance.run));
   if (!is_kept(run)) return {};
   auto kept = instance;
-  TRY_SET(seen, "", see(doors, cloud, instance));
-  if (seen.standing != Standing::gone) return seen.now ? note_power(doors, *seen.now, kept) : Status();
-  TRY("", release_all(doors, run));
-  return mark_released(doors, run, run.outcome, run.error);
+  TRY_SET(seen, "", see(context, cloud, instance));
+  if (seen.standing != Standing::gone) return seen.now ? record_power(context, *seen.now, kept) : Status();
+  TRY("", release_all(context, run));
+  return mark_released(context, run, run.outcome, run.error);
 }
 
 }  // namespace
 
-Status look_at_clouds(Doors& doors) {
-  TRY_SET(noted, "", doors.ledger.unreleased());
-  std::map<Place, std::unique_ptr<cloud::Cloud>> clouds;
+Status look_at_clouds(Context& context) {
+  TRY_SET(noted, "", context.ledger.unreleased());
+  std::map<CloudLocation, std::unique_ptr<cloud::Cloud>> clouds;
   for (const auto& instance : noted) {
     if (instance.id.empty()) continue;
-    auto place = place_of(instance);
+    auto place = location_of(instance);
     auto& cloud = clouds[place];
     if (!cloud) {
-      auto opened = open_cloud(doors, place);
+      auto opened = open_cloud(context, place);
       if (!opened) {
-        doors.progress.warn("ps", "cannot ask " + instance.world + ": " + opened.error().what);
+        context.progress.warn("ps", "cannot ask " + instance.provider + ": " + opened.error().what);
         continue;
       }
       cloud = std::move(*opened);
@@ -185,11 +185,11 @@ Status look_at_clouds(Doors& doors) {
                        error.code == stopped_code;
     if (tells) {
       const auto why = error.kind == Kind::denied && !error.why.empty() ? " (" + error.why + ")" : "";
-      doors.progress.warn("ps", fmt::format("{}: {}{}", instance.run, error.what, why));
+      context.progress.warn("ps", fmt::format("{}: {}{}", instance.run, error.what, why));
     }
     if (error.kind != Kind::not_found && error.code != stopped_code) continue;
-    if (const auto ended = look_after_kept(doors, *cloud, instance); !ended)
-      doors.progress.warn("ps", fmt::format("{}: {}", instance.run, ended.error().what));
+    if (const auto ended = look_after_kept(context, *cloud, instance); !ended)
+      context.progress.warn("ps", fmt::format("{}: {}", instance.run, ended.error().what));
   }
   return {};
 }

@@ -3,7 +3,7 @@
 #include "base/text.h"
 #include "run/bring_home.h"
 #include "run/ending.h"
-#include "run/journey.h"
+#include "run/run_controller.h"
 #include "run/packages.h"
 #include "run/record.h"
 #include "watch/report.h"
@@ -15,7 +15,7 @@ using ledger::Phase;
 
 namespace {
 
-/// A path as the person would write it from here.
+/// A path as the user would write it from here.
 std::string shown(const os::Path& path) {
   std::error_code ignored;
   const auto here = std::filesystem::current_path(ignored);
@@ -26,139 +26,139 @@ std::string shown(const os::Path& path) {
 
 }  // namespace
 
-Status Journey::fetch() {
+Status RunController::fetch() {
   TRY("", enter(Phase::fetching));
-  doors_.progress.begin("fetch", "bringing outputs home");
+  context_.progress.begin("fetch", "bringing outputs home");
   sync::Options options;
   options.cancelled = [&] {
-    doors_.check_signals(true);
-    return doors_.letting_go;
+    context_.check_signals(true);
+    return context_.letting_go;
   };
   options.progress = [&](const sync::Progress& now) {
-    doors_.progress.update(
+    context_.progress.update(
         fmt::format("{} of {} are home", show_bytes(now.bytes_done), show_bytes(now.bytes_total)));
   };
-  auto fetched = fetch_outputs(doors_, *link_, folder_, run_, options);
+  auto fetched = fetch_outputs(context_, *connection_, run_dir_, run_, options);
   finish_log();
   if (!fetched) return fail("bring the outputs home", std::move(fetched).error());
   const Outputs outputs = *std::move(fetched);
-  for (const auto& line : tell(outputs, run_)) doors_.progress.warn("fetch", line);
+  for (const auto& line : tell(outputs, run_)) context_.progress.warn("fetch", line);
   for (const auto& entry : outputs.report.entries) {
     if (entry.type == sync::Type::file && !entry.as_sent) fetched_files_.push_back(entry.path);
   }
   run_.outputs_home = true;
   run_.outcome = final_outcome(run_, run_.outcome);
-  TRY("", doors_.ledger.update(run_));
+  TRY("", context_.ledger.update(run_));
   instance_.bytes_out += static_cast<std::int64_t>(outputs.report.wire_bytes);
-  TRY("", doors_.ledger.note_instance(instance_));
+  TRY("", context_.ledger.record_instance(instance_));
   const auto& report = outputs.report;
   const Json data = {{"files", report.files},
                      {"made", outputs.made()},
                      {"bytes", report.bytes},
-                     {"home", run_.home},
+                     {"home", run_.output_dir},
                      {"missing", outputs.missing}};
   const auto text =
       fmt::format("{} {}, {}, sha-256 verified  → {}/", report.files, report.files == 1 ? "file" : "files",
-                  show_bytes(report.bytes), shown(run_.home));
+                  show_bytes(report.bytes), shown(run_.output_dir));
   if (outputs.made() > 0) {
-    doors_.progress.done("fetch", text, data);
+    context_.progress.done("fetch", text, data);
   } else {
-    doors_.progress.nothing(
+    context_.progress.nothing(
         "fetch", report.files == 0 ? "no outputs: the run wrote no file" : "nothing of this run; " + text,
         data);
   }
   return {};
 }
 
-void Journey::finish_log() {
-  const auto written = bring_log_home(doors_, *link_, folder_, run_, log_size_);
+void RunController::finish_log() {
+  const auto written = bring_log_home(context_, *connection_, run_dir_, run_, log_size_);
   if (!written)
-    doors_.progress.warn("fetch", written.error().what + "; later ferry commands try again");
-  if (written && written->parent_path() != os::Path(run_.home))
-    doors_.progress.warn("fetch", "the training has a train.log of its own; ferry's is " + shown(*written));
+    context_.progress.warn("fetch", written.error().what + "; later ferry commands try again");
+  if (written && written->parent_path() != os::Path(run_.output_dir))
+    context_.progress.warn("fetch", "the training has a train.log of its own; ferry's is " + shown(*written));
 }
 
-Status Journey::release() {
-  TRY_SET(made, "", doors_.ledger.resources(run_.name));
-  TRY_SET(rented, "", doors_.ledger.instances(run_.name));
+Status RunController::release() {
+  TRY_SET(made, "", context_.ledger.resources(run_.name));
+  TRY_SET(rented, "", context_.ledger.instances(run_.name));
   const bool nothing_made = made.empty() && rented.empty();
   TRY("", enter(Phase::releasing));
-  doors_.progress.begin("release", instance_.id);
-  if (link_ && !doors_.letting_go) {
+  context_.progress.begin("release", instance_.id);
+  if (connection_ && !context_.letting_go) {
     // With all outputs home the machine may end itself at once: even if AWS does not listen to us now, the
     // bill stops.
-    const bool may_end = run_.outputs_home && instance_.world != "ssh";
-    if (auto channel = link_->agent()) (void)channel->client.release(may_end);
+    const bool may_end = run_.outputs_home && instance_.provider != "ssh";
+    if (auto channel = connection_->agent()) (void)channel->client.release(may_end);
   }
-  link_.reset();
-  TRY("", release_all(doors_, run_));
-  run_.ended_ms = doors_.clock.now_ms();
-  TRY("", doors_.ledger.update(run_));
-  write_record(doors_, run_);
+  connection_.reset();
+  TRY("", release_all(context_, run_));
+  run_.ended_ms = context_.clock.now_ms();
+  TRY("", context_.ledger.update(run_));
+  write_record(context_, run_);
   TRY("", enter(Phase::released));
-  TRY_SET(instances, "", doors_.ledger.instances(run_.name));
-  TRY_SET(resources, "", doors_.ledger.resources(run_.name));
-  const auto now = doors_.clock.now_ms();
+  TRY_SET(instances, "", context_.ledger.instances(run_.name));
+  TRY_SET(resources, "", context_.ledger.resources(run_.name));
+  const auto now = context_.clock.now_ms();
   const auto said = int_at(run_.task, "at_most_micros");
   const auto at_most = said > 0 ? std::optional(Usd{said}) : std::nullopt;
   std::string text = watch::release_text(instances, resources, now, at_most);
   if (const auto estimate = int_at(run_.task, "estimate_micros"); estimate > 0)
     text += fmt::format(" (estimated {})", show(Usd{estimate}));
   nothing_made
-      ? doors_.progress.pause()
-      : doors_.progress.done("release", text, watch::release_json(instances, resources, now, at_most));
+      ? context_.progress.pause()
+      : context_.progress.done("release", text, watch::release_json(instances, resources, now, at_most));
   if (run_.outputs_home)
-    doors_.progress.note(watch::closing_line(run_.name, shown(run_.home), fetched_files_),
-                         {{"home", run_.home}});
+    context_.progress.note(watch::closing_line(run_.name, shown(run_.output_dir), fetched_files_),
+                         {{"home", run_.output_dir}});
   if (run_.outcome != Outcome::succeeded && run_.exit_code.value_or(0) != 0) {
-    if (const auto line = lacking_line(folder_.log(), run_.workdir); !line.empty()) doors_.progress.note(line);
+    if (const auto line = lacking_line(run_dir_.log(), run_.workdir); !line.empty()) context_.progress.note(line);
   }
   if (was_cut_ && run_.outputs_home && fetched_files_.empty())
-    doors_.progress.note("nothing had been saved by then: write a checkpoint to outputs/ after each epoch, and it comes "
+    context_.progress.note("nothing had been saved by then: write a checkpoint to outputs/ after each epoch, and it comes "
                          "home whatever happens; or raise max_duration");
   return {};
 }
 
-Result<int> Journey::start_follower() {
-  link_.reset();
-  TRY("", os::make_dirs(folder_.path, 0700));
-  auto follower = hand_over(doors_, folder_, run_.name, std::move(*owner_));
+Result<int> RunController::start_follower() {
+  connection_.reset();
+  TRY("", os::make_dirs(run_dir_.path, 0700));
+  auto follower = hand_over(context_, run_dir_, run_.name, std::move(*owner_));
   owner_.reset();
   return follower;
 }
 
-int Journey::detach() {
+int RunController::detach() {
   const auto follower = start_follower();
   if (!follower) {
-    doors_.progress.error(follower.error());
+    context_.progress.error(follower.error());
     return ferry_failed;
   }
   const auto end = run_.keep ? fmt::format("then the machine is kept and costs {}/h, until: ferry down {}",
                                            show_hourly(instance_.hourly), run_.name)
                              : "and it is released when done";
-  doors_.progress.note(
+  context_.progress.note(
       fmt::format("{} is training on {}, for {} at most; its outputs come home to {}, {}", run_.name,
-                  instance_.id, show_duration(lifetime_.max_duration), run_.home, end),
+                  instance_.id, show_duration(lifetime_.max_duration), run_.output_dir, end),
       {{"run", run_.name}, {"instance_id", instance_.id}, {"follower_pid", *follower}});
-  doors_.progress.note(
+  context_.progress.note(
       fmt::format("follow: ferry logs -f {}     stop: ferry cancel {}", run_.name, run_.name));
   return 0;
 }
 
-int Journey::give_up() {
-  doors_.progress.note(fmt::format("{0} is given up: another ferry releases it now, without its outputs, as ferry "
+int RunController::give_up() {
+  context_.progress.note(fmt::format("{0} is given up: another ferry releases it now, without its outputs, as ferry "
                                    "down {0} --no-fetch asks for",
                                    run_.name));
-  link_.reset();
+  connection_.reset();
   owner_.reset();
   return run_.exit_code.value_or(0) != 0 ? *run_.exit_code : exit_cancelled;  // the training's own code stays
 }
 
-int Journey::leave(const std::string& why, const Error& problem) {
-  if (doors_.given_up) return give_up();
-  if (doors_.wish == Wish::cancel && !is_over()) {
-    run_.task[cancel_asked] = doors_.clock.now_ms();
-    (void)doors_.ledger.update(run_);
+int RunController::leave(const std::string& why, const Error& problem) {
+  if (context_.given_up) return give_up();
+  if (context_.interrupt == Interrupt::cancel && !is_over()) {
+    run_.task[cancel_asked] = context_.clock.now_ms();
+    (void)context_.ledger.update(run_);
   }
   const bool may_mend =
       problem.kind == Kind::lost || problem.kind == Kind::timeout || problem.kind == Kind::cancelled ||
@@ -168,78 +168,78 @@ int Journey::leave(const std::string& why, const Error& problem) {
     if (const auto started = start_follower())
       follower = " A follower in the background goes on with it.";
     else
-      doors_.progress.error(started.error());
+      context_.progress.error(started.error());
   }
-  const bool ends_itself = instance_.world != "ssh";
+  const bool ends_itself = instance_.provider != "ssh";
   const auto end = ends_itself ? fmt::format(" It ends itself at the latest {} after its start.",
                                              show_duration(lifetime_.until_power_off()))
                                : std::string();
-  doors_.progress.note(
+  context_.progress.note(
       fmt::format("{} is kept: {}.{}{} Come back to it: ferry {} {}   give it up: ferry down {}",
                   instance_.id, why, follower, end, is_over() ? "fetch" : "logs -f", run_.name, run_.name),
       {{"kept", instance_.id}});
   return ferry_failed;
 }
 
-int Journey::leave_stopped() {
-  (void)note_power(doors_, *seen_.now, instance_);
-  doors_.progress.note(stopped_words(instance_) + "; " + stopped_advice(run_.name),
+int RunController::leave_stopped() {
+  (void)record_power(context_, *seen_.now, instance_);
+  context_.progress.note(stopped_words(instance_) + "; " + stopped_advice(run_.name),
                        {{"kept", instance_.id}, {"stopped", true}});
   return ferry_failed;
 }
 
-void Journey::call_lost(const std::string& why) {
+void RunController::call_lost(const std::string& why) {
   if (run_.outcome == Outcome::lost) return;
   const auto trained =
       run_.exit_code ? fmt::format("the training ended (exit {}), but ", *run_.exit_code) : "";
   run_.error = trained + why;
   run_.outcome = Outcome::lost;
   run_.exit_code.reset();
-  (void)doors_.ledger.update(run_);
+  (void)context_.ledger.update(run_);
 }
 
-Status Journey::fetch_stubbornly() {
-  // An earlier try brought nothing home, and the person may be at the machine to put that right: what they are at is
+Status RunController::fetch_stubbornly() {
+  // An earlier try brought nothing home, and the user may be at the machine to put that right: what they are at is
   // neither fetched by halves nor taken from under them. The machine's own timer bounds what that costs.
   const bool was_left = is_background_ && run_.phase == Phase::fetching;
   auto fetched = Status();
   do {
-    while (was_left && doors_.wish == Wish::go_on && has_visitor(folder_) && doors_.sleep(Millis(500), true)) continue;
+    while (was_left && context_.interrupt == Interrupt::go_on && has_visitor(run_dir_) && context_.sleep(Millis(500), true)) continue;
     fetched = try_to_fetch();
-  } while (fetched && was_left && has_visitor(folder_) && doors_.wish == Wish::go_on);
+  } while (fetched && was_left && has_visitor(run_dir_) && context_.interrupt == Interrupt::go_on);
   return fetched;
 }
 
-Status Journey::try_to_fetch() {
+Status RunController::try_to_fetch() {
   constexpr int most_tries = 4;
   constexpr Millis longest_rest{30'000};
-  if (!link_) TRY("", reopen_link(Interruption::detach));
+  if (!connection_) TRY("", reopen_connection(MayInterrupt::detach));
   auto fetched = fetch();
   for (int tries = 1; !fetched && (tries < most_tries || is_background_); ++tries) {
     const auto kind = fetched.error().kind;
-    if ((kind != Kind::lost && kind != Kind::timeout) || doors_.letting_go) break;
+    if ((kind != Kind::lost && kind != Kind::timeout) || context_.letting_go) break;
     if (const auto told = repeats_.tell(fetched.error().what + "; trying again"); !told.empty())
-      doors_.progress.warn("fetch", told);
-    if (tries >= most_tries) doors_.sleep(std::min(Millis(1000) * tries, longest_rest), true);
-    if (auto again = reopen_link(Interruption::detach); !again) return again;
+      context_.progress.warn("fetch", told);
+    if (tries >= most_tries) context_.sleep(std::min(Millis(1000) * tries, longest_rest), true);
+    if (auto again = reopen_connection(MayInterrupt::detach); !again) return again;
     fetched = fetch();
   }
   return fetched;
 }
 
-Standing Journey::look_at_machine() {
-  const auto noted = doors_.ledger.instances(run_.name);
+Standing RunController::look_at_machine() {
+  const auto noted = context_.ledger.instances(run_.name);
   const auto is_released = [](const auto& one) { return one.state == ledger::Rent::released; };
   seen_ = {};
   if (noted && std::ranges::all_of(*noted, is_released))
     seen_ = {Standing::gone, "its machine is gone", {}};
   else if (noted && cloud_ && !instance_.id.empty())
-    seen_ = see(doors_, *cloud_, instance_).value_or(Seen{});
+    seen_ = see(context_, *cloud_, instance_).value_or(Seen{});
   return seen_.standing;
 }
 
-int Journey::finish(const Status& done) {
-  if (doors_.given_up) return give_up();
+int RunController::finish(const Status& done) {
+  if (context_.given_up) return give_up();
   if (detaching_ && done) return detach();
   const auto machine = done ? Standing::there : look_at_machine();
 
@@ -258,7 +258,7 @@ int Journey::finish(const Status& done) {
     if (is_given_back && problem.code == stopped_code)
       problem = {Kind::conflict, instance_.id + " was stopped from outside", {}, {}, {}};
     if (machine != Standing::there && !instance_.id.empty() && problem.why.empty()) problem.why = seen_.words;
-    doors_.progress.error(problem);
+    context_.progress.error(problem);
     why = problem.what;
   }
   if (holds_outputs && machine == Standing::stopped) {
@@ -276,42 +276,42 @@ int Journey::finish(const Status& done) {
     run_.outcome = cancelled ? Outcome::cancelled : ran ? Outcome::lost : Outcome::not_started;
     run_.error = (run_.outcome == Outcome::not_started ? "the training did not start: " : "") +
                  why;
-    const auto rented = doors_.ledger.instances(run_.name);
+    const auto rented = context_.ledger.instances(run_.name);
     if (run_.outcome == Outcome::not_started && may_work_later(done.error().kind) && rented && !ever_rented(*rented))
       run_.task[may_start_later] = true;
-    (void)doors_.ledger.update(run_);
+    (void)context_.ledger.update(run_);
   }
-  doors_.is_ending = true;
+  context_.is_ending = true;
   if (holds_outputs && machine == Standing::there) {
-    const bool is_reached = done || link_;
+    const bool is_reached = done || connection_;
     const auto fetched = is_reached ? fetch_stubbornly() : done;
     if (!fetched) {
       const auto now = look_at_machine();
       if (now == Standing::there) {
-        if (is_reached && fetched.error().kind != Kind::cancelled) doors_.progress.error(fetched.error());
+        if (is_reached && fetched.error().kind != Kind::cancelled) context_.progress.error(fetched.error());
         return leave("its outputs are not home", fetched.error());
       }
       call_lost(seen_.words +
                 (now == Standing::stopped ? ", and its outputs are not home" : ", and its outputs are lost"));
-      doors_.progress.failed("fetch", run_.error);
+      context_.progress.failed("fetch", run_.error);
       if (now == Standing::stopped) return leave_stopped();
     }
   }
   if (run_.keep && run_.outputs_home && done) {
-    write_record(doors_, run_);
-    doors_.progress.note(fmt::format("{} is kept and costs {}/h: ferry ssh {} · ferry down {}", instance_.id,
+    write_record(context_, run_);
+    context_.progress.note(fmt::format("{} is kept and costs {}/h: ferry ssh {} · ferry down {}", instance_.id,
                                      show_hourly(instance_.hourly), run_.name, run_.name),
                          {{"kept", instance_.id}});
     return exit_code_of(run_);
   }
   if (auto released = release(); !released) {
-    if (doors_.given_up) return give_up();
+    if (context_.given_up) return give_up();
     auto error = released.error();
     error.advice += (error.advice.empty() ? "" : "; then  ") + std::string("ferry down ") + run_.name;
-    doors_.progress.error(error);
-    const bool goes_on = doors_.letting_go && !is_background_ && start_follower();
+    context_.progress.error(error);
+    const bool goes_on = context_.letting_go && !is_background_ && start_follower();
     if (!instance_.id.empty())
-      doors_.progress.note(fmt::format(
+      context_.progress.note(fmt::format(
           "{} may still run, for {}/h, at the latest until {} after its start; {} to end it", instance_.id,
           show_hourly(instance_.hourly), show_duration(lifetime_.until_power_off()),
           goes_on ? "a follower in the background goes on trying" : "every ferry command tries again"));

@@ -5,7 +5,7 @@
 #include <optional>
 
 #include "agent/client.h"
-#include "run/doors.h"
+#include "run/context.h"
 #include "run/machine.h"
 #include "ssh/session.h"
 
@@ -17,7 +17,7 @@ struct RemotePaths {
   std::string agent;    ///< the agent's program
   std::string run_dir;  ///< ~/.ferry/runs/NAME: the agent's own
   std::string
-      workdir;  ///< ~/ferry/NAME, or ~/.ferry/work/NAME on a machine of the person's own: the user's files
+      workdir;  ///< ~/ferry/NAME, or ~/.ferry/work/NAME on a machine of the user's own: the user's files
 };
 
 /// An agent client and the ssh channel that carries it.
@@ -26,24 +26,24 @@ struct AgentChannel {
   agent::Client client;
 };
 
-/// What ends the tries to connect, besides their limit and Doors::letting_go.
-enum class Interruption {
+/// What ends the tries to connect, besides their limit and Context::letting_go.
+enum class MayInterrupt {
   any,      ///< nothing runs there yet: cancelling gives up
   detach,   ///< a job may run there: cancelling it needs the connection
-  no_wish,  ///< nothing: a start is under way that nobody else could finish
+  nothing,  ///< nothing: a start is under way that nobody else could finish
 };
 
 /// Error::code of what failed lost or timeout because the agent does not answer, though ssh does.
 inline constexpr const char* no_agent_code = "no-agent";
 
-class Link {
+class Connection {
  public:
   /// Tries again while the machine boots, until `limit` (0: one try); asks the cloud for a new address in
   /// between. Uploads the agent if it is missing. A private key or known_hosts that was lost on this computer
   /// is replaced. Fails at once when the host key or our key is refused; not_found when the machine is gone,
   /// conflict when it is stopped.
-  static Result<Link> open(Doors& doors, cloud::Cloud& cloud, const Folder& folder, ledger::Instance instance,
-                           Seconds limit, Interruption interruption);
+  static Result<Connection> open(Context& context, cloud::Cloud& cloud, const RunDir& run_dir, ledger::Instance instance,
+                           Seconds limit, MayInterrupt interruption);
 
   const RemotePaths& paths() const { return paths_; }
   const ledger::Instance& instance() const { return instance_; }
@@ -61,7 +61,7 @@ class Link {
   Result<os::Process> start_agent_program(const os::Argv& words);
 
  private:
-  Link(ssh::Session session, RemotePaths paths, ledger::Instance instance)
+  Connection(ssh::Session session, RemotePaths paths, ledger::Instance instance)
       : session_(std::move(session)), paths_(std::move(paths)), instance_(std::move(instance)) {}
   Error with_code(Error error);
   ssh::Session session_;
@@ -71,8 +71,8 @@ class Link {
 
 /// Writes the run's known_hosts anew, from the host key that the ledger has (Run::task "host_key"), if it is
 /// missing or is not what it was. Fails not_found when neither knows the key. Nothing to do for a machine of
-/// the person's own. True if it was written.
-Result<bool> ensure_known_hosts(Doors& doors, const Folder& folder, const ledger::Instance& instance);
+/// the user's own. True if it was written.
+Result<bool> ensure_known_hosts(Context& context, const RunDir& run_dir, const ledger::Instance& instance);
 
 /// Why a file transfer's other end said nothing: its own words from standard error, or the transfer's error.
 Error explain(os::Process& other_end, Error error);

@@ -1,4 +1,4 @@
-#include "run/wishes.h"
+#include "run/requirements.h"
 
 #include <algorithm>
 #include <set>
@@ -205,16 +205,16 @@ std::string installers_of(const task::Task& task, const Finder& finder) {
 
 }  // namespace
 
-Result<Wishes> find_wishes(const task::Task& task, const os::Path& workdir, const sync::Tree& tree) {
-  Wishes found;
-  const auto& wish = task.environment;
-  const auto infra = task.wishes()[0].infra.value_or(task::Infra{});
-  Finder finder(workdir, tree, infra.world == task::World::ssh);
+Result<Requirements> find_requirements(const task::Task& task, const os::Path& workdir, const sync::Tree& tree) {
+  Requirements found;
+  const auto& asked = task.environment;
+  const auto infra = task.all_candidates()[0].infra.value_or(task::Infra{});
+  Finder finder(workdir, tree, infra.provider == task::Provider::ssh);
   found.installers = installers_of(task, finder);
-  const bool is_left_alone = wish.kind == "none" || wish.kind == "docker" || installs_itself(task.setup);
-  if (!is_left_alone && wish.file.empty()) {
+  const bool is_left_alone = asked.kind == "none" || asked.kind == "docker" || installs_itself(task.setup);
+  if (!is_left_alone && asked.file.empty()) {
     for (const char* candidate : candidates) {
-      if (!fits(wish.kind, candidate) || !finder.has(candidate)) continue;
+      if (!fits(asked.kind, candidate) || !finder.has(candidate)) continue;
       const std::string_view name = candidate;
       const auto text = finder.text(candidate);
       if (name == "setup.py" && text.find("install_requires") == text.npos &&
@@ -240,14 +240,14 @@ Result<Wishes> find_wishes(const task::Task& task, const os::Path& workdir, cons
     }
     for (const auto& script : scripts_in(task.run)) {
       const auto path = os::Path(script).lexically_normal().string();
-      const bool pip_can = wish.kind == "auto" || wish.kind == "venv" || wish.kind == "uv";
+      const bool pip_can = asked.kind == "auto" || asked.kind == "venv" || asked.kind == "uv";
       if (found.file.empty() && pip_can && path.ends_with(".py") && finder.has(path) &&
           says_dependencies(finder.text(path)))
         found.file = path;
     }
   }
-  const auto used = wish.file.empty() ? found.file : wish.file;
-  if (is_left_alone || (!wish.name.empty() && used.empty())) {
+  const auto used = asked.file.empty() ? found.file : asked.file;
+  if (is_left_alone || (!asked.name.empty() && used.empty())) {
     for (const char* file : {"requirements.txt", "pyproject.toml", "environment.yml", "environment.yaml",
                              "setup.py", "setup.cfg", "uv.lock", "conda-lock.yml", "Pipfile"})
       if (finder.has(file)) found.providers.emplace_back(file);

@@ -1,4 +1,4 @@
-#include "run/link.h"
+#include "run/connection.h"
 
 #include "base/hash.h"
 #include "base/text.h"
@@ -24,8 +24,8 @@ constexpr Millis between_looks{30'000};  // at whom port 22 lets in
 std::string agent_name(std::string_view bytes) { return "ferry-agent-" + hex(sha256(bytes)).substr(0, 16); }
 
 /// Asks the machine who it is and whether it has the agent, and uploads it if not.
-Result<RemotePaths> prepare(Doors& doors, ssh::Session& session, const ledger::Instance& instance) {
-  const auto x86 = doors.agent("x86_64"), arm = doors.agent("aarch64");
+Result<RemotePaths> prepare(Context& context, ssh::Session& session, const ledger::Instance& instance) {
+  const auto x86 = context.agent("x86_64"), arm = context.agent("aarch64");
   const auto x86_name = agent_name(x86), arm_name = agent_name(arm);
   const auto question = fmt::format(
       "echo; echo \"ferry-home:${{HOME-}}\"; echo \"ferry-arch:$(uname -m)\"; "
@@ -70,8 +70,8 @@ Result<RemotePaths> prepare(Doors& doors, ssh::Session& session, const ledger::I
   const auto& name = arch == "aarch64" ? arm_name : x86_name;
   paths.agent = paths.home + "/.ferry/bin/" + name;
   paths.run_dir = paths.home + "/.ferry/runs/" + instance.run;
-  // On a machine of the person's own, one folder holds all that is ferry's.
-  paths.workdir = paths.home + (instance.world == "ssh" ? "/.ferry/work/" : "/ferry/") + instance.run;
+  // On a machine of the user's own, one folder holds all that is ferry's.
+  paths.workdir = paths.home + (instance.provider == "ssh" ? "/.ferry/work/" : "/ferry/") + instance.run;
   if (have.contains(name)) return paths;
   const auto upload = fmt::format(
       "umask 077; d=\"$HOME/.ferry/bin\"; t=\"$d/.new.$$\"; mkdir -p \"$d\" && cat >\"$t\" && chmod 700 "
@@ -97,11 +97,11 @@ Result<RemotePaths> prepare(Doors& doors, ssh::Session& session, const ledger::I
 
 }  // namespace
 
-Result<bool> ensure_known_hosts(Doors& doors, const Folder& folder, const ledger::Instance& instance) {
-  const auto file = target_of(folder, instance).known_hosts;
+Result<bool> ensure_known_hosts(Context& context, const RunDir& run_dir, const ledger::Instance& instance) {
+  const auto file = target_of(run_dir, instance).known_hosts;
   if (file.empty()) return false;
   const auto present = os::read_file(file, 64 << 10);
-  TRY_SET(run, "", doors.ledger.run(instance.run));
+  TRY_SET(run, "", context.ledger.run(instance.run));
   const auto key = text_at(run.task, "host_key");
   if (key.empty()) {
     if (present) return false;  // of an older ferry
@@ -112,112 +112,112 @@ Result<bool> ensure_known_hosts(Doors& doors, const Folder& folder, const ledger
   }
   const auto wanted = ssh::known_hosts_line(instance.run, key);
   if (present && *present == wanted) return false;
-  TRY("", os::make_dirs(folder.path, 0700));
+  TRY("", os::make_dirs(run_dir.path, 0700));
   TRY("", os::write_file(file, wanted, 0600));
   return true;
 }
 
-Result<Link> Link::open(Doors& doors, cloud::Cloud& cloud, const Folder& folder, ledger::Instance instance,
-                        Seconds limit, Interruption interruption) {
-  const auto begun = doors.clock.steady_ms(), end = begun + limit.count() * 1000;
-  const bool can_detach = interruption != Interruption::any;
+Result<Connection> Connection::open(Context& context, cloud::Cloud& cloud, const RunDir& run_dir, ledger::Instance instance,
+                        Seconds limit, MayInterrupt interruption) {
+  const auto begun = context.clock.steady_ms(), end = begun + limit.count() * 1000;
+  const bool can_detach = interruption != MayInterrupt::any;
   auto nap = Millis(100);
   std::int64_t next_look_at_door = 0;
   bool looked_again = false;
   int ended_shells = 0;
-  TRY("", ensure_known_hosts(doors, folder, instance));
-  const bool lost_key = key_is_lost(folder, instance);
-  if (lost_key) TRY("", renew_key(doors, cloud, folder, instance));
+  TRY("", ensure_known_hosts(context, run_dir, instance));
+  const bool lost_key = key_is_lost(run_dir, instance);
+  if (lost_key) TRY("", renew_key(context, cloud, run_dir, instance));
   while (true) {
     const auto left = limit.count() == 0 ? first_try
-                                         : Millis(std::max<std::int64_t>(1000, end - doors.clock.steady_ms()));
-    auto session = open_session(doors, target_of(folder, instance), std::min(first_try, left));
+                                         : Millis(std::max<std::int64_t>(1000, end - context.clock.steady_ms()));
+    auto session = open_session(context, target_of(run_dir, instance), std::min(first_try, left));
     if (session) {
-      if (lost_key) TRY("", keep_key(doors, *session, folder, instance));
-      auto paths = prepare(doors, *session, instance);
-      if (paths) return Link(std::move(*session), std::move(*paths), std::move(instance));
+      if (lost_key) TRY("", keep_key(context, *session, run_dir, instance));
+      auto paths = prepare(context, *session, instance);
+      if (paths) return Connection(std::move(*session), std::move(*paths), std::move(instance));
       if (paths.error().kind != Kind::lost) return tl::unexpected<Error>(std::move(paths).error());
       session = tl::unexpected<Error>(std::move(paths).error());
     }
     const auto kind = session.error().kind;
     ended_shells = session.error().code == ssh::login_shell_code ? ended_shells + 1 : 0;
-    if (ended_shells >= (instance.world == "ssh" ? shells_of_own_machine : shells_of_rented_machine))
+    if (ended_shells >= (instance.provider == "ssh" ? shells_of_own_machine : shells_of_rented_machine))
       return tl::unexpected<Error>(std::move(session).error());
     if ((session.error().code == ssh::host_key_code || kind == Kind::io) && !std::exchange(looked_again, true)) {
       // Before that is called another machine: ssh may have met a known_hosts that was damaged a moment ago.
-      TRY_SET(written, "", ensure_known_hosts(doors, folder, instance));
+      TRY_SET(written, "", ensure_known_hosts(context, run_dir, instance));
       if (written || kind != Kind::io) continue;
     }
     if (kind != Kind::lost && kind != Kind::timeout) return tl::unexpected<Error>(std::move(session).error());
-    const auto wish = doors.check_signals(can_detach);
-    const bool gives_up = interruption == Interruption::any      ? wish != Wish::go_on
-                          : interruption == Interruption::detach ? wish == Wish::detach
+    const auto interrupt = context.check_signals(can_detach);
+    const bool gives_up = interruption == MayInterrupt::any      ? interrupt != Interrupt::go_on
+                          : interruption == MayInterrupt::detach ? interrupt == Interrupt::detach
                                                                  : false;
-    if (gives_up || doors.letting_go) return fail(Kind::cancelled, "cancelled");
+    if (gives_up || context.letting_go) return fail(Kind::cancelled, "cancelled");
     // Nobody answers: perhaps because port 22 is open to an address that this computer had.
-    if (kind == Kind::timeout && doors.clock.steady_ms() >= next_look_at_door) {
-      next_look_at_door = doors.clock.steady_ms() + between_looks.count();
-      if (const auto let_in = let_caller_in(doors, cloud, instance); !let_in)
-        doors.progress.warn("connect", let_in.error().what);
+    if (kind == Kind::timeout && context.clock.steady_ms() >= next_look_at_door) {
+      next_look_at_door = context.clock.steady_ms() + between_looks.count();
+      if (const auto let_in = let_caller_in(context, cloud, instance); !let_in)
+        context.progress.warn("connect", let_in.error().what);
     }
     // It may be gone, or have another address since a stop and start.
-    auto now = refresh(doors, cloud, instance);
+    auto now = refresh(context, cloud, instance);
     if (now) {
       instance = *now;
     } else if (now.error().kind == Kind::not_found || now.error().kind == Kind::conflict) {
       return tl::unexpected<Error>(std::move(now).error());
     }
-    if (doors.clock.steady_ms() >= end) {
+    if (context.clock.steady_ms() >= end) {
       return fail(Kind::timeout,
                   limit.count() == 0
                       ? instance.id + " does not answer ssh"
                       : fmt::format("{} did not answer ssh within {}", instance.id, show_duration(limit)),
                   session.error().why.empty() ? session.error().what : session.error().why,
-                  instance.public_address || !instance.ssh_proxy.empty() || instance.world == "ssh"
+                  instance.public_address || !instance.ssh_proxy.empty() || instance.provider == "ssh"
                       ? "look at its console: aws ec2 get-console-output --instance-id " + instance.id
                       : "it has a private address only: reach that by a VPN, or say how with --ssh-proxy (a "
                         "jump host, or "
                         "ssm)");
     }
     if (nap == longest_nap) {
-      doors.progress.update(
-          waiting_text("ssh answers at " + instance.address, Millis(doors.clock.steady_ms() - begun), limit));
+      context.progress.update(
+          waiting_text("ssh answers at " + instance.address, Millis(context.clock.steady_ms() - begun), limit));
     }
-    doors.sleep(nap, can_detach);
+    context.sleep(nap, can_detach);
     nap = std::min(nap * 2, longest_nap);
   }
 }
 
-Result<os::Process> Link::start_agent_program(const os::Argv& words) {
+Result<os::Process> Connection::start_agent_program(const os::Argv& words) {
   os::Argv argv = {paths_.agent};
   argv.insert(argv.end(), words.begin(), words.end());
   return session_.spawn("exec " + shell_quoted(argv));
 }
 
-Result<AgentChannel> Link::agent() {
+Result<AgentChannel> Connection::agent() {
   os::Argv words = {"connect", paths_.run_dir};
-  if (instance_.world == "ssh") words.push_back("--no-power-off");
+  if (instance_.provider == "ssh") words.push_back("--no-power-off");
   TRY_SET(process, "", start_agent_program(words));
   auto client = agent::Client::connect(std::move(process.out), std::move(process.in), hello_limit);
   if (!client) return tl::unexpected<Error>(with_code(explain(process, std::move(client).error())));
   return AgentChannel{std::move(process), std::move(*client)};
 }
 
-Error Link::with_code(Error error) {
+Error Connection::with_code(Error error) {
   const bool may_be_either = error.kind == Kind::lost || error.kind == Kind::timeout;
   const auto echo = may_be_either ? session_.run("true", {}, echo_limit) : tl::unexpected<Error>(error);
   if (echo && echo->exit.code == 0) error.code = no_agent_code;
   return error;
 }
 
-Result<agent::JobStatus> Link::job() {
+Result<agent::JobStatus> Connection::job() {
   TRY_SET(channel, "", agent());
   auto status = channel.client.status();
   if (!status) return tl::unexpected<Error>(with_code(std::move(status).error()));
   return status;
 }
 
-Result<agent::JobStatus> Link::noted_job() {
+Result<agent::JobStatus> Connection::noted_job() {
   const std::string note = paths_.run_dir + "/state.json";
   const auto look = fmt::format("head -c {} {} 2>/dev/null", most_noted, shell_quoted(note));
   TRY_SET(read, "", session_.run(look, {}, Millis(30'000)));

@@ -1,4 +1,4 @@
-#include "run/journey.h"
+#include "run/run_controller.h"
 
 #include <unistd.h>
 
@@ -30,56 +30,56 @@ Seconds connect_limit(const plan::InstanceType& type) {
 
 }  // namespace
 
-Journey::Journey(Doors& doors, ledger::Run run, Owner owner)
-    : doors_(doors), run_(std::move(run)), owner_(std::move(owner)), folder_(doors.data, run_.name) {
+RunController::RunController(Context& context, ledger::Run run, RunLock owner)
+    : context_(context), run_(std::move(run)), owner_(std::move(owner)), run_dir_(context.data, run_.name) {
   if (const auto seconds = int_at(run_.task, "max_duration_s"); seconds > 0)
     lifetime_.max_duration = Seconds(seconds);
-  doors_.while_waiting = [this] {
+  context_.while_waiting = [this] {
     if (!owner_ || owner_->still_mine()) return;
     // Its folder was removed, and somebody else owns it by now. As if we had been killed: two would ruin it.
-    doors_.progress.error({Kind::conflict, "another ferry looks after " + run_.name + " by now",
+    context_.progress.error({Kind::conflict, "another ferry looks after " + run_.name + " by now",
                            "its folder was removed meanwhile", "ferry logs -f " + run_.name, {}});
-    doors_.progress.result(result_of(doors_, run_.name, ferry_failed, std::nullopt));
-    link_.reset();  // its socket's folder is nobody's afterwards
+    context_.progress.result(result_of(context_, run_.name, ferry_failed, std::nullopt));
+    connection_.reset();  // its socket's folder is nobody's afterwards
     ::_exit(ferry_failed);
   };
 }
 
-Journey::~Journey() { doors_.while_waiting = nullptr; }
+RunController::~RunController() { context_.while_waiting = nullptr; }
 
-Status Journey::enter(Phase phase) {
+Status RunController::enter(Phase phase) {
   if (run_.phase == phase) return {};
-  TRY("", doors_.ledger.move(run_.name, phase));
+  TRY("", context_.ledger.move(run_.name, phase));
   run_.phase = phase;
-  run_.phase_ms = doors_.clock.now_ms();
+  run_.phase_ms = context_.clock.now_ms();
   return {};
 }
 
-Status Journey::plan(const Order& order, const std::string& framework) {
+Status RunController::plan(const RunRequest& request, const std::string& framework) {
   TRY("", enter(Phase::planning));
-  const auto infra = order.task.wishes()[0].infra.value_or(task::Infra{});
-  doors_.progress.begin("plan", "choosing a machine");
-  if (infra.world == task::World::ssh) return plan_own_machine(infra.host);
+  const auto infra = request.task.all_candidates()[0].infra.value_or(task::Infra{});
+  context_.progress.begin("plan", "choosing a machine");
+  if (infra.provider == task::Provider::ssh) return plan_own_machine(infra.host);
   std::string rehearsal_region;
-  if (infra.world == task::World::rehearsal) {
-    TRY_SET(world, "", doors_.rehearsal());
-    rehearsal_region = world.region;
+  if (infra.provider == task::Provider::rehearsal) {
+    TRY_SET(aws_context, "", context_.rehearsal());
+    rehearsal_region = aws_context.region;
   }
-  auto task = order.task;
-  if (infra.world == task::World::aws) {
-    TRY_SET(reserved, "", confine_to_reservation(doors_, task));
+  auto task = request.task;
+  if (infra.provider == task::Provider::aws) {
+    TRY_SET(reserved, "", confine_to_reservation(context_, task));
     reservation_ = std::move(reserved);
   }
   if (reservation_) {
-    TRY_SET(limited, "", within_block(*reservation_, lifetime_, doors_.clock.now_ms()));
+    TRY_SET(limited, "", within_block(*reservation_, lifetime_, context_.clock.now_ms()));
     lifetime_ = limited;
   }
-  TRY_SET(planned, "", plan_task(task, lifetime_, doors_.data, doors_.clock.now_ms(), rehearsal_region));
-  if (planned.place.world == "aws") TRY("", look_at_account(task, framework, planned));
-  for (const auto& note : planned.ranking.notes) doors_.progress.warn("plan", note);
-  wishes_.assign(task.wishes().begin(), task.wishes().end());
+  TRY_SET(planned, "", plan_task(task, lifetime_, context_.data, context_.clock.now_ms(), rehearsal_region));
+  if (planned.location.provider == "aws") TRY("", look_at_account(task, framework, planned));
+  for (const auto& note : planned.ranking.notes) context_.progress.warn("plan", note);
+  candidates_.assign(task.all_candidates().begin(), task.all_candidates().end());
   offers_ = std::move(planned.ranking.offers);
-  place_ = std::move(planned.place);
+  location_ = std::move(planned.location);
   lifetime_ = planned.lifetime;
   ceiling_ = planned.ceiling;
   most_ = planned.most;
@@ -87,11 +87,11 @@ Status Journey::plan(const Order& order, const std::string& framework) {
   run_.task["max_duration_s"] = lifetime_.max_duration.count();
   if (best.total) run_.task["estimate_micros"] = best.total->micros;
   if (most_) run_.task["at_most_micros"] = most_->micros;
-  TRY("", doors_.ledger.update(run_));
+  TRY("", context_.ledger.update(run_));
   const auto dollars = [](const std::optional<Usd>& money) {
     return money ? Json(static_cast<double>(money->micros) / 1e6) : Json();
   };
-  doors_.progress.done("plan", describe_plan(best, lifetime_, most_),
+  context_.progress.done("plan", describe_plan(best, lifetime_, most_),
                        {{"instance_type", best.type.name},
                         {"region", best.region},
                         {"zone", best.zone},
@@ -100,23 +100,23 @@ Status Journey::plan(const Order& order, const std::string& framework) {
                         {"estimate_usd", dollars(best.total)},
                         {"at_most_usd", dollars(most_)},
                         {"considered", planned.ranking.considered}});
-  if (order.way_out) doors_.progress.note(order.way_out());
-  return place_.world == "aws" ? ask(order) : Status();
+  if (request.way_out) context_.progress.note(request.way_out());
+  return location_.provider == "aws" ? ask(request) : Status();
 }
 
-Status Journey::look_at_account(const task::Task& task, const std::string& framework, Planned& planned) {
+Status RunController::look_at_account(const task::Task& task, const std::string& framework, Planned& planned) {
   // The account is looked at before anyone is asked: a question that leads nowhere is a bad one.
-  TRY_SET(cloud, "", open_cloud(doors_, planned.place));
+  TRY_SET(cloud, "", open_cloud(context_, planned.location));
   TRY_SET(caller, "", cloud->whoami());
-  planned.place.account = caller.account;
+  planned.location.account = caller.account;
   const auto look_at_image = [&]() -> Status {
     const auto& best = planned.ranking.offers.front();
-    planned.place.region = best.region;  // the limits may have led to another one
-    TRY_SET(there, "", open_cloud(doors_, planned.place));
+    planned.location.region = best.region;  // the limits may have led to another one
+    TRY_SET(there, "", open_cloud(context_, planned.location));
     TRY_SET(image, "find an image",
-            find_image(doors_, *there, planned.place, best, task.wishes()[best.wish].image, framework));
+            find_image(context_, *there, planned.location, best, task.all_candidates()[best.candidate].image, framework));
     image_ = std::move(image);
-    warn_of_support(doors_, image_, "plan");
+    warn_of_support(context_, image_, "plan");
     enlarge_disks(task, image_.root_size_gib, planned.ranking);
     return set_terms(task, lifetime_, planned);
   };
@@ -127,53 +127,53 @@ Status Journey::look_at_account(const task::Task& task, const std::string& frame
           "{} is a capacity block: it is paid already, whatever the price below says", reservation_->id));
     return look_at_image();
   }
-  TRY_SET(allowed, "", within_quotas(doors_, planned.place, std::move(planned.ranking.offers)));
+  TRY_SET(allowed, "", within_quotas(context_, planned.location, std::move(planned.ranking.offers)));
   planned.ranking.offers = std::move(allowed);
   return look_at_image();
 }
 
-Status Journey::ask(const Order& order) {
-  TRY("", may_launch(doors_, offers_.front(), image_, order.task.aws));
-  if (!order.confirm || (order.is_free && order.is_free(place_.endpoint))) return {};
-  doors_.progress.pause();
-  return order.confirm({offers_, lifetime_.until_power_off(), most_, ceiling_});
+Status RunController::ask(const RunRequest& request) {
+  TRY("", may_launch(context_, offers_.front(), image_, request.task.aws));
+  if (!request.confirm || (request.is_free && request.is_free(location_.endpoint))) return {};
+  context_.progress.pause();
+  return request.confirm({offers_, lifetime_.until_power_off(), most_, ceiling_});
 }
 
-Status Journey::plan_own_machine(const std::string& host) {
-  place_ = {"ssh", "", host};
-  TRY_SET(cloud, "", open_cloud(doors_, place_));
+Status RunController::plan_own_machine(const std::string& host) {
+  location_ = {"ssh", "", host};
+  TRY_SET(cloud, "", open_cloud(context_, location_));
   cloud_ = std::move(cloud);
-  doors_.progress.done("plan", host + ", as your ssh config has it; nothing is rented",
+  context_.progress.done("plan", host + ", as your ssh config has it; nothing is rented",
                        {{"instance_type", host}, {"hourly_usd", 0}});
   return {};
 }
 
-Status Journey::launch(const Order& order, const std::string& framework) {
+Status RunController::launch(const RunRequest& request, const std::string& framework) {
   TRY("", enter(Phase::launching));
-  if (place_.world == "ssh") {
-    doors_.progress.begin("launch", place_.endpoint);
-    TRY_SET(borrowed, "", borrow(doors_, run_, place_));
+  if (location_.provider == "ssh") {
+    context_.progress.begin("launch", location_.endpoint);
+    TRY_SET(borrowed, "", attach_host(context_, run_, location_));
     instance_ = std::move(borrowed);
-    doors_.progress.done("launch", fmt::format("nothing to rent; the run is {}", run_.name),
+    context_.progress.done("launch", fmt::format("nothing to rent; the run is {}", run_.name),
                          {{"instance_id", instance_.id}, {"run", run_.name}});
     return {};
   }
-  doors_.progress.begin("launch", offers_.front().type.name);
+  context_.progress.begin("launch", offers_.front().type.name);
   TRY_SET(launched, "",
-          run::launch(doors_, {.run = run_,
-                               .place = place_,
+          run::launch(context_, {.run = run_,
+                               .location = location_,
                                .offers = offers_,
-                               .wishes = wishes_,
+                               .candidates = candidates_,
                                .framework = framework,
                                .lifetime = lifetime_,
                                .ceiling = ceiling_,
-                               .budget = order.task.budget,
-                               .aws = order.task.aws,
+                               .budget = request.task.budget,
+                               .aws = request.task.aws,
                                .capacity_block = reservation_ && reservation_->is_block}));
-  if (launched.image.id != image_.id) warn_of_support(doors_, launched.image, "launch");
+  if (launched.image.id != image_.id) warn_of_support(context_, launched.image, "launch");
   instance_ = std::move(launched.instance);
   cloud_ = std::move(launched.cloud);
-  place_ = std::move(launched.place);
+  location_ = std::move(launched.location);
   offers_ = {std::move(launched.offer)};
   run_.task["host_key"] = launched.host_key;
   run_.task["image"] = {
@@ -181,40 +181,40 @@ Status Journey::launch(const Order& order, const std::string& framework) {
       {"name", launched.image.name},
       {"created", launched.image.created},
       {"supported_until", launched.image.supported_until}};
-  TRY("", doors_.ledger.update(run_));
-  doors_.progress.done("launch", fmt::format("{} running as {}", instance_.id, run_.name),
+  TRY("", context_.ledger.update(run_));
+  context_.progress.done("launch", fmt::format("{} running as {}", instance_.id, run_.name),
                        {{"instance_id", instance_.id}, {"run", run_.name}, {"zone", instance_.zone}});
   return {};
 }
 
-Status Journey::connect() {
+Status RunController::connect() {
   TRY("", enter(Phase::connecting));
-  doors_.progress.begin("connect", instance_.address);
-  TRY_SET(link, "",
-          Link::open(doors_, *cloud_, folder_, instance_,
+  context_.progress.begin("connect", instance_.address);
+  TRY_SET(connection, "",
+          Connection::open(context_, *cloud_, run_dir_, instance_,
                      connect_limit(offers_.empty() ? plan::InstanceType{} : offers_.front().type),
-                     Interruption::any));
-  link_.emplace(std::move(link));
-  instance_ = link_->instance();
-  doors_.progress.done("connect", "ssh ready, host key pinned", {{"address", instance_.address}});
+                     MayInterrupt::any));
+  connection_.emplace(std::move(connection));
+  instance_ = connection_->instance();
+  context_.progress.done("connect", "ssh ready, host key pinned", {{"address", instance_.address}});
   return {};
 }
 
-Status Journey::sync(const sync::Tree& tree) {
+Status RunController::sync(const sync::Tree& tree) {
   TRY("", enter(Phase::syncing));
-  doors_.progress.begin("sync", fmt::format("{} files, {}", tree.files, show_bytes(tree.bytes)));
+  context_.progress.begin("sync", fmt::format("{} files, {}", tree.files, show_bytes(tree.bytes)));
   while (hashing_.wait_for(std::chrono::milliseconds(100)) != std::future_status::ready) {
-    if (doors_.check_signals(false) == Wish::cancel) return fail(Kind::cancelled, "cancelled");
+    if (context_.check_signals(false) == Interrupt::cancel) return fail(Kind::cancelled, "cancelled");
   }
   TRY("read the workdir", hashing_.get());
   run_.task["code"] = code_of(tree);
   TRY_SET(receiver, "",
-          link_->start_agent_program({"receive", link_->paths().workdir, "--mirror", "--state",
-                                      link_->paths().run_dir + "-sync.state"}));
+          connection_->start_agent_program({"receive", connection_->paths().workdir, "--mirror", "--state",
+                                      connection_->paths().run_dir + "-sync.state"}));
   sync::Options options;
-  options.cancelled = [&] { return doors_.check_signals(false) != Wish::go_on; };
+  options.cancelled = [&] { return context_.check_signals(false) != Interrupt::go_on; };
   options.progress = [&](const sync::Progress& now) {
-    doors_.progress.update(
+    context_.progress.update(
         fmt::format("{} of {} sent", show_bytes(now.bytes_done), show_bytes(now.bytes_total)));
   };
   auto report = sync::send_tree(receiver.out.get(), receiver.in.get(), run_.workdir, tree, options);
@@ -226,8 +226,8 @@ Status Journey::sync(const sync::Tree& tree) {
   }
   receiver.in.reset();
   receiver.wait(Millis(2000));
-  for (const auto& note : first_few(report->notes)) doors_.progress.warn("sync", note);
-  doors_.progress.done(
+  for (const auto& note : first_few(report->notes)) context_.progress.warn("sync", note);
+  context_.progress.done(
       "sync",
       fmt::format("{} {}, {} sent", report->files_moved, report->files_moved == 1 ? "file" : "files",
                   show_bytes(report->bytes_moved)),
@@ -238,17 +238,17 @@ Status Journey::sync(const sync::Tree& tree) {
   return {};
 }
 
-agent::JobSpec Journey::job_spec(const task::Task& task) const {
+agent::JobSpec RunController::job_spec(const task::Task& task) const {
   agent::JobSpec spec;
   spec.run = run_.name;
-  spec.workdir = link_->paths().workdir;
+  spec.workdir = connection_->paths().workdir;
   const auto& wanted = task.resources.accelerators.choices;
   const int asked =
       offers_.empty() ? (wanted.empty() ? 0 : wanted.front().count) : offers_.front().type.accelerator_count;
   const auto gpus = std::to_string(asked);
   spec.setup = trim(task.setup).empty() ? "" : environment_.setup(task.setup);
-  spec.command = (place_.world == "ssh" ? queue_line(asked) : "") + environment_.training(task.run);
-  spec.power_off = place_.world != "ssh";
+  spec.command = (location_.provider == "ssh" ? queue_line(asked) : "") + environment_.training(task.run);
+  spec.power_off = location_.provider != "ssh";
   spec.env = {{"FERRY_RUN", run_.name},
               {"FERRY_NODE_RANK", "0"},
               {"FERRY_NODE_IPS", "127.0.0.1"},
@@ -266,8 +266,8 @@ agent::JobSpec Journey::job_spec(const task::Task& task) const {
               {"SKYPILOT_JOB_RANK", "0"},
               {"SKYPILOT_NUM_JOBS", "1"},
               {"SKYPILOT_CLUSTER_INFO", dump_json({{"cluster_name", run_.name},
-                                                   {"cloud", place_.world == "aws" ? "AWS" : place_.world},
-                                                   {"region", place_.region},
+                                                   {"cloud", location_.provider == "aws" ? "AWS" : location_.provider},
+                                                   {"region", location_.region},
                                                    {"zone", instance_.zone}})},
               {"SKYPILOT_TASK_ID", run_.name}};
   if (const auto git = run_.task.find("git"); git != run_.task.end() && git->is_object()) {
@@ -278,30 +278,30 @@ agent::JobSpec Journey::job_spec(const task::Task& task) const {
   for (const auto& [key, value] : task.envs) spec.env.emplace_back(key, value);
   for (const auto& [key, value] : task.secrets) spec.secrets.emplace_back(key, value);
   spec.max_duration_s = lifetime_.max_duration.count();
-  spec.linger_s = lifetime_.linger().count();
+  spec.retention_s = lifetime_.retention().count();
   return spec;
 }
 
-int Journey::from_the_start(const Order& order, Preflight&& ready) {
+int RunController::from_the_start(const RunRequest& request, Preflight&& ready) {
   auto& tree = ready.tree;
   // Nothing waits that could overlap: the workdir is read while the machine is rented and boots.
-  hashing_ = std::async(std::launch::async, [&tree, root = order.workdir, cache = doors_.data / "hashes"] {
+  hashing_ = std::async(std::launch::async, [&tree, root = request.workdir, cache = context_.data / "hashes"] {
     return sync::hash_tree(root, tree, cache);
   });
   const auto done = [&]() -> Status {
-    TRY_SET(log, "", LocalLog::open(folder_.log()));
+    TRY_SET(log, "", LocalLog::open(run_dir_.log()));
     log_.emplace(std::move(log));
-    TRY("", plan(order, ready.framework));
-    TRY("", launch(order, ready.framework));
+    TRY("", plan(request, ready.framework));
+    TRY("", launch(request, ready.framework));
     TRY("", connect());
     TRY("", sync(tree));
-    TRY("", setup(order, ready));
+    TRY("", setup(request, ready));
     if (is_over() || detaching_) return {};
-    if (order.detach) {
+    if (request.detach) {
       TRY("", enter(Phase::training));
-      run_.train_start_ms = doors_.clock.now_ms();
+      run_.train_start_ms = context_.clock.now_ms();
       detaching_ = true;
-      return doors_.ledger.update(run_);
+      return context_.ledger.update(run_);
     }
     return train();
   }();
