@@ -31,11 +31,13 @@ constexpr const char* usage =
     "       ferry-agent connect DIR [--orphan-s N] [--no-power-off]\n"
     "           standard input and output to the agent of DIR, which is started if need be\n"
     "       ferry-agent send ROOT [--glob G]... [--sent FILE] [--since MS]\n"
-    "           [--elsewhere DIR]... [--elsewhere-since MS] [--as-root]\n"
+    "           [--elsewhere DIR]... [--elsewhere-since MS] [--settle MS] [--hashes FILE] [--as-root]\n"
     "           send outputs over standard input and output: what matches a G, or all that was made since "
     "FILE\n"
     "           noted what came (receive --state); links bring what was written since MS (since 1970);\n"
-    "           where nothing was made, what was written in a DIR; --as-root: do not try sudo\n"
+    "           where nothing was made, what was written in a DIR; --as-root: do not try sudo;\n"
+    "           --settle: a file that changed less than MS ago, or is being written, is only named;\n"
+    "           --hashes: FILE remembers the hashes of files that have not changed since\n"
     "       ferry-agent receive ROOT [--mirror] [--state FILE]\n"
     "           receive one; FILE remembers what was received\n"
     "       ferry-agent --version\n";
@@ -45,8 +47,8 @@ struct Arguments {
   std::string target;
   std::vector<std::string> words;  ///< all of them
   std::vector<std::string> globs, elsewhere;
-  std::string state, sent;
-  std::int64_t orphan_s = 1800, since_ms = 0, elsewhere_since_ms = 0;
+  std::string state, sent, hashes;
+  std::int64_t orphan_s = 1800, since_ms = 0, elsewhere_since_ms = 0, settle_ms = 0;
   bool no_power_off = false, mirror = false, as_root = false;
 };
 
@@ -73,12 +75,18 @@ Result<Arguments> parse(const std::vector<std::string>& words, const std::vector
       if (word == "--glob") out.globs.push_back(words[i]);
       if (word == "--state") out.state = words[i];
       if (word == "--sent") out.sent = words[i];
+      if (word == "--hashes") out.hashes = words[i];
       if (word == "--elsewhere") out.elsewhere.push_back(words[i]);
       if (word == "--since" || word == "--elsewhere-since") {
         const auto ms = parse_int(words[i]);
         if (!ms || *ms < 0 || *ms > std::int64_t{1} << 43)
           return fail(Kind::bad_input, word + " needs milliseconds since 1970");
         (word == "--since" ? out.since_ms : out.elsewhere_since_ms) = *ms;
+      }
+      if (word == "--settle") {
+        const auto ms = parse_int(words[i]);
+        if (!ms || *ms < 1 || *ms > 3'600'000) return fail(Kind::bad_input, "--settle needs milliseconds, up to an hour");
+        out.settle_ms = *ms;
       }
       if (word == "--orphan-s") {
         const auto seconds = parse_int(words[i]);
@@ -154,9 +162,11 @@ Result<sync::Tree> collect(const Arguments& arguments) {
                          .sent = arguments.sent,
                          .since_ns = arguments.since_ms * 1'000'000,
                          .elsewhere = arguments.elsewhere,
-                         .elsewhere_since_ns = arguments.elsewhere_since_ms * 1'000'000};
+                         .elsewhere_since_ns = arguments.elsewhere_since_ms * 1'000'000,
+                         .settle_ns = arguments.settle_ms * 1'000'000};
   TRY_SET(tree, "", sync::collect_outputs(arguments.target, query));
-  if (!tree.left_out.empty() && ::geteuid() != 0) {
+  // (While the run goes on it is left to the fetch at its end.)
+  if (!tree.left_out.empty() && ::geteuid() != 0 && arguments.settle_ms == 0) {
     // What the login user cannot read: as root where that is allowed, else by giving ourselves access to what
     // is ours.
     const auto program = os::self_program().string();
@@ -169,7 +179,7 @@ Result<sync::Tree> collect(const Arguments& arguments) {
     TRY_SET(again, "", sync::collect_outputs(arguments.target, query));
     tree = std::move(again);
   }
-  TRY("", sync::hash_tree(arguments.target, tree, {}));
+  TRY("", sync::hash_tree(arguments.target, tree, arguments.hashes));
   return tree;
 }
 
@@ -207,7 +217,7 @@ const std::vector<Command>& commands() {
       {"connect",
        {"--orphan-s", "--no-power-off"},
        [](const Arguments& given) { return connect(serve_options(given), STDIN_FILENO, STDOUT_FILENO); }},
-      {"send", {"--glob", "--sent", "--since", "--elsewhere", "--elsewhere-since", "--as-root"}, send},
+      {"send", {"--glob", "--sent", "--since", "--elsewhere", "--elsewhere-since", "--settle", "--hashes", "--as-root"}, send},
       {"receive", {"--mirror", "--state"}, receive},
   };
   return all;

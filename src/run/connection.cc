@@ -188,8 +188,10 @@ Result<Connection> Connection::open(Context& context, cloud::Cloud& cloud, const
   }
 }
 
-Result<os::Process> Connection::start_agent_program(const os::Argv& words) {
-  os::Argv argv = {paths_.agent};
+Result<os::Process> Connection::start_agent_program(const os::Argv& words, bool in_background) {
+  os::Argv argv;
+  if (in_background) argv = {"nice", "-n", "19"};
+  argv.push_back(paths_.agent);
   argv.insert(argv.end(), words.begin(), words.end());
   return session_.spawn("exec " + shell_quoted(argv));
 }

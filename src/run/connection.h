@@ -58,7 +58,8 @@ class Connection {
   /// where there is no such note, or none that can be understood.
   Result<agent::JobStatus> noted_job();
   /// Starts `ferry-agent WORDS…` with pipes, for file transfers.
-  Result<os::Process> start_agent_program(const os::Argv& words);
+  /// `in_background`: with the least claim to the processor.
+  Result<os::Process> start_agent_program(const os::Argv& words, bool in_background = false);
 
  private:
   Connection(ssh::Session session, RemotePaths paths, ledger::Instance instance)

@@ -49,7 +49,7 @@ Status RunController::fetch() {
   run_.outputs_home = true;
   run_.outcome = final_outcome(run_, run_.outcome);
   TRY("", context_.ledger.update(run_));
-  instance_.bytes_out += static_cast<std::int64_t>(outputs.report.wire_bytes);
+  instance_.bytes_out += static_cast<std::int64_t>(outputs.report.wire_bytes + std::exchange(pulled_.wire_bytes, 0));
   TRY("", context_.ledger.record_instance(instance_));
   const auto& report = outputs.report;
   const Json data = {{"files", report.files},
@@ -188,11 +188,21 @@ int RunController::leave_stopped() {
   return ferry_failed;
 }
 
+std::string RunController::told_of_pulled() {
+  if (pulled_.home.empty()) return {};
+  (void)record_partial_outputs(context_, run_.name, pulled_.home);
+  const auto told = pulled_.home.size() == 1 ? "one file that it had saved is home"
+                                             : fmt::format("{} files that it had saved are home", pulled_.home.size());
+  context_.progress.note(fmt::format("{}: {}/", told, shown(run_.output_dir)), {{"home", run_.output_dir}});
+  return "; " + told;
+}
+
 void RunController::call_lost(const std::string& why) {
   if (run_.outcome == Outcome::lost) return;
   const auto trained =
       run_.exit_code ? fmt::format("the training ended (exit {}), but ", *run_.exit_code) : "";
   run_.error = trained + why;
+  run_.error += told_of_pulled();
   run_.outcome = Outcome::lost;
   run_.exit_code.reset();
   (void)context_.ledger.update(run_);

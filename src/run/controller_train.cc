@@ -190,10 +190,18 @@ Status RunController::connect_again(const char* phase, Training& training, Error
   return opened;
 }
 
+Result<Followed> RunController::follow_and_pull(Training& training) {
+  if (const auto least = pull_every()) pull_.emplace(*connection_, run_, run_dir_, *least, pulled_);
+  auto followed = training.follow(*connection_);
+  if (followed && followed->status.state == agent::JobState::done && pull_) pull_->finish(context_);
+  pull_.reset();
+  return followed;
+}
+
 Status RunController::follow_job() {
   Training training(context_, run_, *log_, int_at(run_.task, cancel_asked) > 0);
   while (true) {
-    auto followed = training.follow(*connection_);
+    auto followed = follow_and_pull(training);
     if (followed) {
       if (followed->interrupt == Interrupt::detach) {
         detaching_ = true;

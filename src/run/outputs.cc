@@ -56,13 +56,7 @@ Result<sync::Report> pull(Connection& connection, const RunDir& run_dir, const l
   os::Argv words = {"send", connection.paths().workdir};
   words.insert(words.end(), selection.begin(), selection.end());
   TRY_SET(sender, "", connection.start_agent_program(words));
-  sync::ReceiveOptions receive;
-  static_cast<sync::Options&>(receive) = options;
-  receive.state_file = run_dir.outputs_state();
-  receive.without_mode = umask_now();
-  receive.most_entries = most_outputs;
-  receive.most_list_bytes = most_names;
-  auto report = sync::receive_tree(sender.out.get(), sender.in.get(), run.output_dir, receive);
+  auto report = sync::receive_tree(sender.out.get(), sender.in.get(), run.output_dir, receive_options(run_dir, options));
   if (!report) {
     auto error = report.error().kind == Kind::cancelled ? std::move(report).error()
                                                         : explain(sender, std::move(report).error());
@@ -144,6 +138,15 @@ std::set<std::string> noted_beside(Context& context, const std::string& run) {
   return names;
 }
 
+Json event_of(const std::vector<sync::Entry>& entries) {
+  Json files = Json::array(), beside = Json::array();
+  for (const auto& entry : entries) {
+    if (entry.type == sync::Type::file) files.push_back(described(entry));
+    if (may_stand_in_the_way(entry.path)) beside.push_back(printable(entry.path));
+  }
+  return {{"files", std::move(files)}, {"beside", std::move(beside)}};
+}
+
 /// Where else on the machine a training may have put its model.
 os::Argv elsewhere(const Connection& connection) {
   const auto& paths = connection.paths();
@@ -171,27 +174,26 @@ Result<agent::JobStatus> when_it_ran(Connection& connection) {
   return may_come_back && error.code != no_agent_code ? std::move(status) : connection.noted_job();
 }
 
+/// A file's time comes from the kernel's coarse clock, which lags by up to a tick (10 ms).
+std::string moment(std::int64_t ms) { return std::to_string(ms > 50 ? ms - 50 : 0); }
+
+os::Argv about_run(const Connection& connection, std::int64_t job_began_ms) {
+  return {"--sent", connection.paths().run_dir + "-sync.state", "--since", moment(job_began_ms)};
+}
+
 /// Brings what there is; what could not come is in the report.
 Result<Outputs> bring(Connection& connection, const RunDir& run_dir, const ledger::Run& run,
                       const sync::Options& options) {
   const auto named = named_outputs(run);
   TRY_SET(job, "", when_it_ran(connection));
-  // A file's time comes from the kernel's coarse clock, which lags by up to a tick (10 ms).
-  const auto moment = [](std::int64_t ms) { return std::to_string(ms > 50 ? ms - 50 : 0); };
-  const os::Argv about_run = {"--sent", connection.paths().run_dir + "-sync.state", "--since",
-                              moment(job.started_ms)};
-  auto selection = about_run;
-  for (const auto& one : named.empty() ? std::vector<std::string>{"outputs/"} : named) {
-    selection.insert(selection.end(), {"--glob", one});
-  }
   Outputs outputs;
-  TRY_SET(report, "", pull(connection, run_dir, run, selection, options));
+  TRY_SET(report, "", pull(connection, run_dir, run, selection_of(connection, run, job.started_ms), options));
   outputs.report = std::move(report);
   TRY("", look_for(named, outputs));
   // Nobody said what the outputs are, and outputs/ has nothing new: then it is whatever the run made.
   const bool unsaid = named.empty() && outputs.made() == 0;
   if (outputs.missing.empty() && outputs.unmade.empty() && !unsaid) return outputs;
-  selection = about_run;
+  auto selection = about_run(connection, job.started_ms);
   if (job.run_started_ms > 0) {
     const auto places = elsewhere(connection);
     selection.insert(selection.end(), places.begin(), places.end());
@@ -205,6 +207,25 @@ Result<Outputs> bring(Connection& connection, const RunDir& run_dir, const ledge
 }
 
 }  // namespace
+
+os::Argv selection_of(const Connection& connection, const ledger::Run& run, std::int64_t job_began_ms) {
+  auto selection = about_run(connection, job_began_ms);
+  const auto named = named_outputs(run);
+  for (const auto& one : named.empty() ? std::vector<std::string>{"outputs/"} : named) {
+    selection.insert(selection.end(), {"--glob", one});
+  }
+  return selection;
+}
+
+sync::ReceiveOptions receive_options(const RunDir& run_dir, const sync::Options& options) {
+  sync::ReceiveOptions receive;
+  static_cast<sync::Options&>(receive) = options;
+  receive.state_file = run_dir.outputs_state();
+  receive.without_mode = umask_now();
+  receive.most_entries = most_outputs;
+  receive.most_list_bytes = most_names;
+  return receive;
+}
 
 std::uint64_t Outputs::made() const {
   return static_cast<std::uint64_t>(
@@ -226,17 +247,11 @@ Result<Outputs> fetch_outputs(Context& context, Connection& connection, const Ru
   TRY_SET(lock, "another ferry is fetching this run", take_lock(run_dir.fetch_lock(), options));
   TRY("", os::make_dirs(run.output_dir, 0777 & ~umask_now()));
   TRY_SET(outputs, "", bring(connection, run_dir, run, options));
-  Json files = Json::array(), beside = Json::array();
-  for (const auto& entry : outputs.report.entries) {
-    if (entry.type == sync::Type::file) files.push_back(described(entry));
-    if (may_stand_in_the_way(entry.path)) beside.push_back(printable(entry.path));
-  }
-  TRY("", context.ledger.add_event(run.name, outputs_event,
-                                 {{"files", files},
-                                  {"beside", beside},
-                                  {"missing", outputs.missing},
-                                  {"unmade", outputs.unmade},
-                                  {"left_out", outputs.report.left_out}}));
+  auto event = event_of(outputs.report.entries);
+  event["missing"] = outputs.missing;
+  event["unmade"] = outputs.unmade;
+  event["left_out"] = outputs.report.left_out;
+  TRY("", context.ledger.add_event(run.name, outputs_event, event));
   if (const auto& left = outputs.report.left_out; !left.empty()) {
     return fail(
         Kind::denied, "some outputs could not be brought home", join(first_few(left), "\n"),
@@ -245,6 +260,10 @@ Result<Outputs> fetch_outputs(Context& context, Connection& connection, const Ru
                     run.name));
   }
   return outputs;
+}
+
+Status record_partial_outputs(Context& context, const std::string& run, const std::vector<sync::Entry>& files) {
+  return context.ledger.add_event(run, outputs_event, event_of(files));
 }
 
 std::vector<std::string> tell(const Outputs& outputs, const ledger::Run& run) {

@@ -36,6 +36,15 @@ std::vector<std::string> tell(const Outputs& outputs, const ledger::Run& run);
 /// there are none.
 std::string sent_outputs(const std::vector<std::string>& named, const sync::Tree& tree);
 
+/// The words behind `ferry-agent send WORKDIR` that choose what the task calls outputs, or outputs/, of a job that began at
+/// `job_began_ms` by the machine's clock (0: not known).
+os::Argv selection_of(const Connection& connection, const ledger::Run& run, std::int64_t job_began_ms);
+/// How everything is received that comes from a machine, which may be hostile.
+sync::ReceiveOptions receive_options(const RunDir& run_dir, const sync::Options& options = {});
+
+/// Notes in the ledger what of a run is home though no fetch of everything succeeded.
+Status record_partial_outputs(Context& context, const std::string& run, const std::vector<sync::Entry>& files);
+
 /// Of the ledger: what a fetch brought. The newest is the whole of it.
 inline constexpr const char* outputs_event = "outputs";
 /// The name of the run's record at home (run/record.h).

@@ -35,11 +35,13 @@ RunController::RunController(Context& context, ledger::Run run, RunLock owner)
   if (const auto seconds = int_at(run_.task, "max_duration_s"); seconds > 0)
     lifetime_.max_duration = Seconds(seconds);
   context_.while_waiting = [this] {
+    if (pull_) pull_->tick(context_.clock.steady_ms(), context_.clock.now_ms());
     if (!owner_ || owner_->still_mine()) return;
     // Its folder was removed, and somebody else owns it by now. As if we had been killed: two would ruin it.
     context_.progress.error({Kind::conflict, "another ferry looks after " + run_.name + " by now",
                            "its folder was removed meanwhile", "ferry logs -f " + run_.name, {}});
     context_.progress.result(result_of(context_, run_.name, ferry_failed, std::nullopt));
+    pull_.reset();
     connection_.reset();  // its socket's folder is nobody's afterwards
     ::_exit(ferry_failed);
   };

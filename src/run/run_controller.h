@@ -9,6 +9,7 @@
 #include "run/connection.h"
 #include "run/local_log.h"
 #include "run/outputs.h"
+#include "run/outputs_pull.h"
 #include "run/planning.h"
 #include "run/preflight.h"
 #include "run/reach.h"
@@ -54,6 +55,10 @@ class RunController {
   /// the last one. In the foreground, gives up when it never does. May set detaching_, with an error.
   Status connect_again(const char* phase, Training& training, Error lost, MayInterrupt interruption);
   Status follow_job();
+  /// One connection's worth of it, with pulls.
+  Result<Followed> follow_and_pull(Training& training);
+  /// Tells, and notes in the ledger, what the pulls brought of a run that is lost; as the end of its error.
+  std::string told_of_pulled();
   /// An agent that knows of no job: whether there was one all the same, as when its folder was removed and it
   /// was killed. What it wrote is there.
   Result<bool> was_forgotten();
@@ -105,6 +110,8 @@ class RunController {
   cloud::Image image_;          // of the best offer
   ledger::Instance instance_;
   std::optional<Connection> connection_;
+  std::optional<OutputsPull> pull_;  // over connection_; while the job runs
+  Pulled pulled_;
   Environment environment_;
   std::optional<LocalLog> log_;
   std::future<Status> hashing_;             // of the workdir; goes on in a thread of its own

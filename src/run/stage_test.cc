@@ -117,6 +117,7 @@ Stage::Stage() : dir_((write_to_memory(), "ferry-stage")), http_(std::make_uniqu
   // What this computer's user has is nobody's business here.
   for (const char* name : {"XDG_CACHE_HOME", "XDG_CONFIG_HOME"}) ::setenv(name, dir_.path().c_str(), 1);
   ::setenv("AWS_EC2_METADATA_DISABLED", "true", 1);
+  ::setenv("FERRY_PULL_EVERY", "off", 1);  // by a clock that is turned by hand they would come anywhere
   for (const char* name : {"AWS_ACCESS_KEY_ID", "AWS_PROFILE", "FERRY_PROFILE"}) ::unsetenv(name);
   for (const char* name : {"AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"})
     ::setenv(name, (dir_.path() / "none").c_str(), 1);

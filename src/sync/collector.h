@@ -78,6 +78,7 @@ class Collector {
 
   /// In a folder that a link brought: whether it was there before the run.
   bool is_older(const Standing& found, std::string_view path);
+  bool is_settled(std::int64_t mtime_ns, std::int64_t ctime_ns, std::uint64_t inode);
   bool is_as_sent(const std::string& path, const Standing& now);
   bool is_readable(const std::string& path);
   void note_unreadable(std::string_view path, const Error& why);
@@ -117,6 +118,7 @@ class Collector {
   std::set<std::string, std::less<>> selected_;
   std::string grafted_;  ///< the link whose folder is being walked; empty: the tree itself
   std::vector<std::string> older_;
+  std::optional<std::set<std::uint64_t>> written_;  ///< inodes that are open for writing; looked up once
   std::string buffer_;
   Lines skipped_{"of this kind"}, left_out_{"that cannot be brought"};
 };

@@ -64,7 +64,7 @@ Status hash_tree(const os::Path& root, Tree& tree, const os::Path& cache_file) {
   const std::int64_t begin = file_clock_ns();
   std::vector<Entry*> files;
   for (Entry& entry : tree.entries) {
-    if (entry.type == Type::file) files.push_back(&entry);
+    if (entry.type == Type::file && !entry.unsettled) files.push_back(&entry);
   }
   std::vector<Found> found(files.size());
   TRY("", hash_all(root, tree.grafts, files, known, found));
@@ -89,7 +89,7 @@ Status hash_tree(const os::Path& root, Tree& tree, const os::Path& cache_file) {
   std::erase_if(tree.entries, [](const Entry& entry) { return entry.path.empty(); });
   tree.files = tree.bytes = 0;
   for (const Entry& entry : tree.entries) {
-    tree.files += entry.type == Type::file ? 1 : 0;
+    tree.files += entry.type == Type::file && !entry.unsettled ? 1 : 0;
     tree.bytes += entry.size;
   }
   return news ? now.save(cache_file) : Status{};

@@ -57,7 +57,9 @@ Result<Entry> read_entry(Channel& channel) {
   Entry entry;
   TRY_SET(letter, "", channel.byte());
   entry.as_sent = letter == 'F' || letter == 'D' || letter == 'L';
-  TRY_SET(type, "", read_type(entry.as_sent ? static_cast<char>(letter - 'A' + 'a') : letter, channel));
+  entry.unsettled = letter == 'u';
+  const char plain = entry.unsettled ? 'f' : entry.as_sent ? static_cast<char>(letter - 'A' + 'a') : letter;
+  TRY_SET(type, "", read_type(plain, channel));
   entry.type = type;
   TRY_SET(path, "", channel.text(max_path));
   entry.path = std::move(path);
@@ -65,6 +67,7 @@ Result<Entry> read_entry(Channel& channel) {
   entry.mode = static_cast<std::uint32_t>(mode);
   TRY_SET(mtime_ns, "", read_mtime(channel));
   entry.mtime_ns = mtime_ns;
+  if (entry.unsettled) return entry;
   if (type == Type::file) {
     TRY_SET(size, "", channel.number(max_file_size));
     entry.size = size;
@@ -126,12 +129,14 @@ Status put_manifest(Channel& channel, const std::vector<Entry>& entries) {
   channel.put_number(entries.size());
   for (const Entry& entry : entries) {
     const std::string_view letters = entry.as_sent ? "FDL" : "fdl";
-    const char letter = letters[static_cast<std::size_t>(entry.type)];
+    const char letter = entry.unsettled ? 'u' : letters[static_cast<std::size_t>(entry.type)];
     channel.put({&letter, 1});
     channel.put_text(entry.path);
     channel.put_number(entry.mode);
     put_mtime(channel, entry.mtime_ns);
-    if (entry.type == Type::file) {
+    if (entry.unsettled) {
+      // nothing of it moves
+    } else if (entry.type == Type::file) {
       channel.put_number(entry.size);
       channel.put_text(entry.sha256);
     } else if (entry.type == Type::link) {

@@ -10,11 +10,14 @@
 
 #include "sync/collector.h"
 #include "sync/content.h"
+#include "sync/open_files.h"
 
 namespace ferry::sync {
 
 namespace {
 
+/// A writer that has its file open and wrote nothing for so long is taken to be between two writes of whole things.
+constexpr std::int64_t surely_settled_ns = 60'000'000'000;
 constexpr std::size_t most_looked_at = 300'000;  // files outside the tree
 
 /// Other programs' business in folders that everybody writes to.
@@ -96,6 +99,10 @@ Status Collector::visit(std::string path, std::vector<std::string>& folders) {
     }
   } else {
     if (is_older(*found, entry.path)) return {};
+    if (!is_settled(found->mtime_ns, found->ctime_ns, found->inode)) {
+      entry.unsettled = true;
+      return add(std::move(entry));
+    }
     entry.size = found->size;
     entry.as_sent = mine && is_as_sent(entry.path, *found);
     if (all_made_ && entry.as_sent) return {};
@@ -123,6 +130,15 @@ bool Collector::is_older(const Standing& found, std::string_view path) {
   if (grafted_.empty() || found.ctime_ns >= query_.since_ns) return false;
   older_.push_back(std::string(path));
   return true;
+}
+
+bool Collector::is_settled(std::int64_t mtime_ns, std::int64_t ctime_ns, std::uint64_t inode) {
+  if (query_.settle_ns == 0) return true;
+  const auto unchanged_ns = file_clock_ns() - std::max(mtime_ns, ctime_ns);
+  if (unchanged_ns < query_.settle_ns) return false;
+  if (unchanged_ns >= surely_settled_ns) return true;
+  if (!written_) written_ = inodes_open_for_writing();
+  return !written_->contains(inode);
 }
 
 bool Collector::is_as_sent(const std::string& path, const Standing& now) {
@@ -225,7 +241,7 @@ void Collector::finish() {
   std::sort(tree_.entries.begin(), tree_.entries.end(),
             [](const Entry& a, const Entry& b) { return a.path < b.path; });
   for (const Entry& entry : tree_.entries) {
-    tree_.files += entry.type == Type::file ? 1 : 0;
+    tree_.files += entry.type == Type::file && !entry.unsettled ? 1 : 0;
     tree_.bytes += entry.size;
   }
   skipped_.move_to(tree_.skipped);

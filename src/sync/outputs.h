@@ -26,6 +26,9 @@ struct OutputsQuery {
   /// nothing in the tree. They come below "outputs-elsewhere/"; too many are only named, in Tree::left_out.
   std::vector<std::string> elsewhere;
   std::int64_t elsewhere_since_ns = 0;
+  /// Not 0: while the run goes on. A file is unsettled (Entry::unsettled) that changed less than so long ago, or that a
+  /// process which we may look at has open for writing and changed within a minute.
+  std::int64_t settle_ns = 0;
   bool open_up = false;  ///< gives ourselves access to what is ours and forbidden to us
 };
 

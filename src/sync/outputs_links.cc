@@ -175,7 +175,9 @@ Status Collector::follow(const std::string& path, const std::string& target, con
   entry.mtime_ns = std::int64_t{info.st_mtim.tv_sec} * 1'000'000'000 + info.st_mtim.tv_nsec;
   if (entry.type == Type::file) {
     entry.size = static_cast<std::uint64_t>(info.st_size);
-    return is_readable(path) ? add(std::move(entry)) : Status();
+    entry.unsettled = !is_settled(entry.mtime_ns, changed_ns(info), info.st_ino);
+    if (entry.unsettled) entry.size = 0;
+    return entry.unsettled || is_readable(path) ? add(std::move(entry)) : Status();
   }
   const std::size_t entries = tree_.entries.size(), links = links_.size(), passing = passing_.size();
   const bool nothing_left = left_out_.empty();

@@ -205,6 +205,62 @@ TEST(Outputs, WhatIsForbiddenIsToldAndOursIsOpenedUp) {
   EXPECT_EQ(it.left_out.size(), 0U);
 }
 
+TEST(Outputs, WhatIsBeingWrittenIsNamedAndDoesNotCome) {
+  Machine m;
+  constexpr std::int64_t second = 1'000'000'000;
+  write(m.work / "outputs/old", "old");
+  write(m.work / "outputs/open", "half");
+  write(m.work / "outputs/new", "new");
+  const auto handle = os::open_file(m.work / "outputs/open", O_WRONLY | O_APPEND).value();
+  m.query.settle_ns = 20 * second;
+  const auto came = [&](std::vector<std::string> unsettled) {
+    const auto seen = m.bring({"outputs/"});
+    std::vector<std::string> named;
+    for (const auto& entry : m.entries) {
+      if (entry.unsettled) named.push_back(entry.path);
+    }
+    EXPECT_EQ(named, unsettled);
+    std::string all;
+    for (const auto& [path, content] : seen) all += path + "=" + content + " ";
+    return all;
+  };
+  // ctime cannot be set: all of them are new by it.
+  EXPECT_EQ(came({"outputs/new", "outputs/old", "outputs/open"}), "");
+  m.query.settle_ns = 1;
+  std::this_thread::sleep_for(std::chrono::milliseconds(30));
+  EXPECT_EQ(came({"outputs/open"}), "outputs/new=new outputs/old=old ");
+  // Read only, it is nobody's that writes.
+  const auto reader = os::open_file(m.work / "outputs/old", O_RDONLY).value();
+  EXPECT_EQ(came({"outputs/open"}), "outputs/new=new outputs/old=old ");
+  m.query.settle_ns = 0;
+  EXPECT_EQ(came({}), "outputs/new=new outputs/old=old outputs/open=half ");
+}
+
+TEST(Outputs, WhatIsHereOfAFileThatIsBeingWrittenStays) {
+  const os::TempDir dir;
+  const os::Path from = dir.path() / "from", to = dir.path() / "to";
+  write(from / "a", "first");
+  write(from / "b", "gone soon");
+  ReceiveOptions options;
+  options.mirror = true;
+  options.state_file = dir.path() / "state";
+  ASSERT_OK(move_tree(from, to, options).received);
+  write(from / "a", "second, half");
+  std::filesystem::remove(from / "b");
+  auto tree = scan(from, {}).value();
+  ASSERT_OK(hash_tree(from, tree, {}));
+  ASSERT_EQ(tree.entries.size(), 1U);
+  tree.entries[0].unsettled = true;
+  const auto moved = move_listed(std::move(tree), from, to, options);
+  ASSERT_OK(moved.received);
+  EXPECT_EQ(moved.received->unsettled, std::vector<std::string>{"a"});
+  EXPECT_EQ(moved.received->files, 0U);
+  EXPECT_EQ(read(to / "a"), "first");
+  EXPECT_FALSE(os::exists(to / "b"));
+  ASSERT_OK(move_tree(from, to, options).received);
+  EXPECT_EQ(read(to / "a"), "second, half");
+}
+
 TEST(Outputs, AThousandLevelsAreTheMost) {
   Machine it;
   int at = ::open(it.work.c_str(), O_RDONLY | O_DIRECTORY);

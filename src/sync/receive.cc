@@ -85,6 +85,7 @@ Status Receiver::compare() {
   for (std::size_t i = 0; i < entries_.size(); ++i) {
     TRY("", channel_.beat());
     const Entry& entry = entries_[i];
+    if (entry.unsettled) continue;  // what is here of it stays
     const auto now = root_->look(entry.path);
     if (now) TRY("", placer_->check(entry, *now));
     if (!now && now.error().kind != Kind::not_found) return tl::unexpected(now.error());
@@ -188,7 +189,7 @@ Status Receiver::settle() {
 
 Status Receiver::settle_file(std::size_t index) {
   const Entry& entry = entries_[index];
-  if (entry.sha256.empty()) return {};  // left out by the sender
+  if (entry.sha256.empty()) return {};  // left out by the sender, or unsettled
   auto marks = root_->look(entry.path);
   if (!marks || marks->is != Standing::Is::file || marks->size != entry.size ||
       marks->mtime_ns != mtimes_[index]) {
@@ -252,6 +253,10 @@ void Receiver::show(bool always) {
 }
 
 Report Receiver::report() {
+  std::vector<std::string> unsettled;
+  for (const Entry& entry : entries_) {
+    if (entry.unsettled) unsettled.push_back(entry.path);
+  }
   std::erase_if(entries_,
                 [](const Entry& entry) { return entry.type == Type::file && entry.sha256.empty(); });
   Report made{.files_moved = progress_.files_done,
@@ -261,6 +266,7 @@ Report Receiver::report() {
     made.files += entry.type == Type::file ? 1 : 0;
     made.bytes += entry.size;
   }
+  made.unsettled = std::move(unsettled);
   made.left_out = std::move(left_out_);
   made.notes = std::move(senders_notes_);
   made.notes.insert(made.notes.end(), notes_.begin(), notes_.end());

@@ -29,7 +29,7 @@ Result<Report> Sender::run() {
 
 Result<Report> Sender::converse() {
   const bool hashed = std::all_of(tree_.entries.begin(), tree_.entries.end(), [](const Entry& entry) {
-    return entry.type != Type::file || !entry.sha256.empty();
+    return entry.type != Type::file || entry.unsettled || !entry.sha256.empty();
   });
   if (!hashed) TRY("", hash_tree(root_path_, tree_, {}));
   TRY_SET(root, "", Root::open(root_path_, tree_.grafts));
@@ -82,7 +82,7 @@ Result<std::vector<std::size_t>> Sender::read_wants() {
   for (std::uint64_t i = 0; i < count; ++i) {
     TRY_SET(distance, "", channel_.number(have));
     next += distance;
-    if (next >= have || tree_.entries[next].type != Type::file) {
+    if (next >= have || tree_.entries[next].type != Type::file || tree_.entries[next].unsettled) {
       return fail(Kind::corrupt, "the receiver asked for a file that is not in the list");
     }
     wants.push_back(next++);
@@ -182,7 +182,7 @@ void Sender::show(bool always) {
 }
 
 Report Sender::report() {
-  std::erase_if(tree_.entries, [](const Entry& entry) { return entry.path.empty(); });
+  std::erase_if(tree_.entries, [](const Entry& entry) { return entry.path.empty() || entry.unsettled; });
   Report made{.files_moved = progress_.files_done,
               .bytes_moved = progress_.bytes_done,
               .wire_bytes = channel_.bytes_sent()};

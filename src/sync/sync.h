@@ -34,6 +34,8 @@ struct Entry {
   std::string sha256;    ///< 32 raw bytes for a file (may be empty before hashing)
   std::string target;    ///< of a link
   bool as_sent = false;  ///< of outputs: still as it once went over (sync/outputs.h)
+  /// Of outputs: a file that is being written (OutputsQuery::settle_ns). It is named, and nothing of it moves.
+  bool unsettled = false;
 };
 
 /// Folders within folders, in any tree: one that is deeper is neither listed nor accepted.
@@ -112,6 +114,7 @@ struct Report {
       notes;  ///< changed while read and sent again, skipped, unmatched globs; one line each
   std::vector<std::string> left_out;  ///< what belongs to the tree and did not come; one line each
   std::vector<Entry> entries;         ///< what now stands at the receiver, with hashes
+  std::vector<std::string> unsettled; ///< paths of Entry::unsettled, sorted
 };
 
 /// Sends the tree as scanned; hashes it first if that was not done. Success means that the receiver

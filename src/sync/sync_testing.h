@@ -64,6 +64,24 @@ struct Both {
 };
 
 /// Sends `from` and receives into `to`, in two threads over a socket pair.
+inline Both move_listed(Tree tree, const os::Path& from, const os::Path& to, const ReceiveOptions& receiving = {},
+                        const Options& sending = {}, const std::function<void(Sender&)>& prepare = {}) {
+  Both both;
+  auto pair = os::make_socketpair();
+  std::thread receiver([&] {
+    const os::Fd end = std::move(pair->write);
+    both.received = receive_tree(end.get(), end.get(), to, receiving);
+  });
+  {
+    const os::Fd end = std::move(pair->read);
+    Sender sender(end.get(), end.get(), from, std::move(tree), sending);
+    if (prepare) prepare(sender);
+    both.sent = sender.run();
+  }
+  receiver.join();
+  return both;
+}
+
 inline Both move_tree(const os::Path& from, const os::Path& to, const ReceiveOptions& receiving = {},
                       const Selection& what = {}, const Options& sending = {},
                       const std::function<void(Sender&)>& prepare = {}) {
@@ -78,19 +96,7 @@ inline Both move_tree(const os::Path& from, const os::Path& to, const ReceiveOpt
     both.sent = fail("", hashed.error());
     return both;
   }
-  auto pair = os::make_socketpair();
-  std::thread receiver([&] {
-    const os::Fd end = std::move(pair->write);
-    both.received = receive_tree(end.get(), end.get(), to, receiving);
-  });
-  {
-    const os::Fd end = std::move(pair->read);
-    Sender sender(end.get(), end.get(), from, *std::move(tree), sending);
-    if (prepare) prepare(sender);
-    both.sent = sender.run();
-  }
-  receiver.join();
-  return both;
+  return move_listed(*std::move(tree), from, to, receiving, sending, prepare);
 }
 
 /// A sender written by hand, to say what ours never would. `speak` runs after the greeting.

@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """Things that go wrong, one clear message each: disks, sshd, instances, folders that may not be written."""
 import fcntl
+import json
 import os
 import shutil
 import signal
@@ -58,6 +59,27 @@ def test_an_instance_that_dies_is_told_and_released():
         assert ferry.returncode == 125 and "terminated" in err, err
         run = home.newest()
         assert run["outcome"] == "lost" and run["phase"] == "released", run
+        home.nothing_left()
+
+
+def test_what_was_saved_while_training_is_home_though_the_machine_dies():
+    with Home() as home:
+        ferry = home.start("run", "--infra", "rehearsal", "--", "sh", "-c",
+                           "mkdir outputs; echo 1 > outputs/ck-1; echo 2 > outputs/ck-2; echo saved; sleep 1000", env={"FERRY_PULL_EVERY": "1s"})
+        assert ferry.stdout.readline() == b"saved\n"
+        run = home.runs()[0]
+        outputs = home.home_of(run) / "outputs"
+        home.wait_for("both checkpoints at home", lambda: outputs.is_dir() and sorted(os.listdir(outputs)) == ["ck-1", "ck-2"])
+        assert run["phase"] == "training", run
+        home.good("rehearsal", "fault", "die", f"instance={home.alive()[0]}")
+        _, err = ferry.communicate(timeout=60)
+        err = err.decode()
+        assert ferry.returncode == 125 and "2 files that it had saved are home" in err, err
+        run = home.newest()
+        assert run["outcome"] == "lost" and not run["outputs_home"], run
+        record = json.loads((home.home_of(run) / "run.json").read_text())
+        assert sorted(one["path"] for one in record["outputs"]["files"]) == ["outputs/ck-1", "outputs/ck-2"], record
+        assert (outputs / "ck-2").read_text() == "2\n"
         home.nothing_left()
 
 
