@@ -145,6 +145,34 @@ class SqliteLedger final : public Ledger {
     return select(resource_columns, "FROM resources WHERE released = 0 ORDER BY rowid", read_resource);
   }
 
+  Result<std::vector<Attempt>> attempts(std::string_view run_name) override {
+    return select(attempt_columns, "FROM attempts WHERE run = ?1 ORDER BY n", read_attempt, run_name);
+  }
+  Result<std::vector<Node>> nodes(std::string_view run_name) override {
+    return select(node_columns, "FROM nodes WHERE run = ?1 ORDER BY attempt, rank", read_node, run_name);
+  }
+  Status record_objects(std::string_view run_name, const std::vector<Object>& objects) override {
+    return write([&]() -> Status {
+      TRY("", database_.run("DELETE FROM objects WHERE run = ?1 AND rank = 0 AND attempt = "
+                            "(SELECT max(n) FROM attempts WHERE run = ?1)",
+                            run_name));
+      TRY_SET(statement, "",
+              database_.prepare("INSERT OR REPLACE INTO objects SELECT ?1, max(n), 0, ?2, ?3, ?4, ?5, ?6, ?7, ?8 "
+                                "FROM attempts WHERE run = ?1 HAVING max(n) IS NOT NULL"));
+      for (const auto& it : objects) {
+        TRY("", statement.bind(run_name, it.kind, it.path, it.bytes, it.sha256, it.uri, it.stored_ms, it.home_ms).step());
+        statement.reset();
+      }
+      return {};
+    });
+  }
+  Result<std::vector<Object>> objects(std::string_view run_name) override {
+    return select(object_columns,
+                  "FROM objects WHERE run = ?1 AND attempt = (SELECT max(attempt) FROM objects WHERE run = ?1) "
+                  "ORDER BY rank, path",
+                  read_object, run_name);
+  }
+
   Status add_event(std::string_view run_name, std::string_view kind, const Json& data) override {
     return write([&] { return insert_event(run_name, kind, data); });
   }

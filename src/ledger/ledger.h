@@ -69,6 +69,39 @@ struct Run {
   std::int64_t train_start_ms = 0, train_end_ms = 0, ended_ms = 0;
 };
 
+/// One group of machines on which a run was tried. A run has its first from the moment it is added; the run's own phase and
+/// outcome are the newest one's.
+struct Attempt {
+  std::string run;
+  int n = 1;  ///< from 1
+  Phase phase = Phase::checking;
+  Outcome outcome = Outcome::none;
+  std::string reason;        ///< why it ended so, one line; empty: by itself
+  std::string place;         ///< "aws/us-east-1a"; empty: nothing was rented
+  std::string resumed_from;  ///< the checkpoint it began with; empty: none
+  std::int64_t started_ms = 0, ended_ms = 0;
+};
+
+/// One machine of an attempt.
+struct Node {
+  std::string run;
+  int attempt = 1, rank = 0;
+  std::string token;  ///< of the Instance that it is, or was last
+  std::optional<int> exit_code;
+  std::int64_t log_bytes = 0, train_start_ms = 0, train_end_ms = 0;
+};
+
+/// Something of a run that outlives its machine.
+struct Object {
+  std::string path;             ///< relative to where it belongs (run.output_dir); any bytes
+  /// "output", "checkpoint", "log" or "record"; "sent": it is among the outputs, still as it went over.
+  std::string kind = "output";
+  std::int64_t bytes = 0;
+  std::string sha256;           ///< 64 hex digits; empty: a folder or link
+  std::string uri = {};         ///< where it is stored; empty: nowhere but at home
+  std::int64_t stored_ms = 0, home_ms = 0;  ///< since when; 0: it is not
+};
+
 enum class Rent { intent, live, released };
 std::string_view name(Rent rent);
 std::optional<Rent> rent_from(std::string_view name);
@@ -162,6 +195,12 @@ class Ledger {
   /// Notes a machine that the ledger does not know, with a run for it and what was made for it: all or
   /// nothing. Fails exists if the run's name or the instance's token is taken.
   virtual Status adopt(const Run& run, const Instance& instance, const std::vector<Resource>& resources) = 0;
+  virtual Result<std::vector<Attempt>> attempts(std::string_view run) = 0;  ///< in order
+  virtual Result<std::vector<Node>> nodes(std::string_view run) = 0;        ///< by attempt and rank
+  /// These are the objects of rank 0 of the newest attempt from now on, instead of those that there were. All or nothing.
+  virtual Status record_objects(std::string_view run, const std::vector<Object>& objects) = 0;
+  virtual Result<std::vector<Object>> objects(std::string_view run) = 0;  ///< of the newest attempt that has some, by path
+
   virtual Status add_event(std::string_view run, std::string_view kind, const Json& data) = 0;
   virtual Result<std::vector<Event>> events(std::string_view run) = 0;  ///< in order
 };

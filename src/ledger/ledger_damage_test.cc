@@ -88,6 +88,8 @@ TEST(LedgerDamage, WhatAnOlderFerryCalledNotStartedIsCalledSoInOneWord) {
   ASSERT_TRUE(Database::open(file).value().execute(
       "UPDATE runs SET outcome = 'did not start'; ALTER TABLE instances DROP COLUMN running_ms; "
       "ALTER TABLE instances DROP COLUMN stopped_ms; ALTER TABLE instances DROP COLUMN paused_ms; "
+      "DROP TRIGGER run_added; DROP TRIGGER run_changed; DROP TRIGGER instance_added; DROP TRIGGER instance_placed; "
+      "DROP TABLE attempts; DROP TABLE nodes; DROP TABLE objects; "
       "PRAGMA user_version = 4"));
   EXPECT_EQ(Ledger::open(file, clock).value()->run("a")->outcome, Outcome::not_started);
   EXPECT_EQ(Database::open(file).value().number("SELECT count(*) FROM runs WHERE outcome = 'not_started'").value(), 1);

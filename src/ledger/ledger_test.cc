@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <chrono>
+#include <fstream>
 
 #include "ledger/schema.h"
 #include "ledger/sqlite.h"
@@ -263,6 +264,95 @@ TEST_F(LedgerTest, EventsComeBackInOrderWithTheirData) {
   EXPECT_EQ(events[1].kind, "warning");
   EXPECT_EQ(events[1].time_ms, clock.now);
   EXPECT_TRUE(events[1].data.is_null());
+}
+
+TEST_F(LedgerTest, ARunHasOneAttemptWhichIsAsTheRunIsAndItsNodeIsTheMachineThatWasHadLast) {
+  auto ledger = open();
+  auto run = some_run("digits-7k2");
+  ASSERT_TRUE(ledger->add_run(run));
+  ASSERT_TRUE(ledger->add_run(some_run("another")));
+  ASSERT_TRUE(ledger->move("digits-7k2", Phase::launching));
+  ASSERT_TRUE(ledger->record_intent(some_instance("t-1")));
+  auto machine = some_instance("t-2");
+  ASSERT_TRUE(ledger->record_intent(machine));
+  machine.zone = "us-east-1b";
+  machine.state = Rent::live;
+  ASSERT_TRUE(ledger->record_instance(machine));
+  run.outcome = Outcome::failed;
+  run.exit_code = 3;
+  run.error = "exit 3";
+  run.train_start_ms = 5;
+  run.train_end_ms = 6;
+  run.ended_ms = 7;
+  ASSERT_TRUE(ledger->update(run));
+  const auto attempts = ledger->attempts("digits-7k2").value();
+  ASSERT_EQ(attempts.size(), 1U);
+  const auto& attempt = attempts.front();
+  EXPECT_EQ(attempt.n, 1);
+  EXPECT_EQ(attempt.phase, Phase::launching);
+  EXPECT_EQ(attempt.outcome, Outcome::failed);
+  EXPECT_EQ(attempt.reason, "exit 3");
+  EXPECT_EQ(attempt.place, "aws/us-east-1b");
+  EXPECT_EQ(attempt.ended_ms, 7);
+  const auto nodes = ledger->nodes("digits-7k2").value();
+  ASSERT_EQ(nodes.size(), 1U);
+  EXPECT_EQ(nodes.front().token, "t-2");
+  EXPECT_EQ(nodes.front().exit_code, 3);
+  EXPECT_EQ(nodes.front().train_end_ms, 6);
+  EXPECT_EQ(ledger->attempts("another")->front().phase, Phase::checking);
+  EXPECT_TRUE(ledger->nodes("another")->empty());
+}
+
+TEST_F(LedgerTest, ObjectsAreRecordedAsAWholeInsteadOfThoseBefore) {
+  auto ledger = open();
+  ASSERT_TRUE(ledger->add_run(some_run("a")));
+  const std::string odd = "outputs/\xff\n";
+  ASSERT_TRUE(ledger->record_objects("a", {{.path = "b", .bytes = 2, .sha256 = "22", .home_ms = 9}, {.path = odd}}));
+  ASSERT_TRUE(ledger->record_objects("a", {{.path = odd, .kind = "sent"}, {.path = "a", .bytes = 1, .uri = "s3://x/a", .stored_ms = 8}}));
+  const auto objects = ledger->objects("a").value();
+  ASSERT_EQ(objects.size(), 2U);
+  EXPECT_EQ(objects[0].path, "a");
+  EXPECT_EQ(objects[0].uri, "s3://x/a");
+  EXPECT_EQ(objects[0].stored_ms, 8);
+  EXPECT_EQ(objects[0].home_ms, 0);
+  EXPECT_EQ(objects[1].path, odd);
+  EXPECT_EQ(objects[1].kind, "sent");
+  EXPECT_TRUE(ledger->objects("b")->empty());
+}
+
+TEST_F(LedgerTest, ALedgerOfTheVersionBeforeComesOverInTheMiddleOfARunWhoseFollowerWritesOn) {
+  std::filesystem::create_directories(file.parent_path());
+  std::ofstream(file).flush();
+  auto old = Database::open(file).value();
+  ASSERT_TRUE(migrate(old, 0, 6));
+  ASSERT_TRUE(old.execute(
+      "INSERT INTO runs(name, task_name, infra, task, workdir, home, phase, outcome, exit_code, error, keep, outputs_home, created_ms, "
+      "phase_ms, train_start_ms, train_end_ms, ended_ms) VALUES('r', 't', 'aws', '{}', '/w', '/h', 'training', 'none', NULL, '', 0, 0, 5, "
+      "6, 7, 0, 0), ('q', 't', 'aws', '{}', '/w', '/h', 'released', 'lost', 3, 'gone', 0, 0, 1, 2, 3, 4, 5);"
+      "INSERT INTO instances(token, run, world, region, endpoint, id, type, zone, address, ssh_port, login_user, hourly_micros, state, "
+      "intent_ms, launched_ms, released_ms) VALUES('r-1', 'r', 'aws', 'us-east-1', '', '', 't3', '', '', 22, 'u', 1, 'released', 8, 0, 9), "
+      "('r-2', 'r', 'aws', 'us-east-1', '', 'i-2', 't3', 'us-east-1c', '', 22, 'u', 1, 'live', 10, 11, 0);"
+      "INSERT INTO events(run, time_ms, kind, data) VALUES('q', 1, 'outputs', '{\"files\":[{\"path\":\"old\",\"bytes\":1,\"sha256\":\"00\"}]}'),"
+      "('q', 2, 'outputs', '{\"files\":[{\"path\":\"m\",\"bytes\":5,\"sha256\":\"aa\",\"as_sent\":true}, {\"path\":\"bad\"}]}'),"
+      "('r', 3, 'outputs', 'no JSON at all')"));
+  auto ledger = open();
+  const auto follower = [&](const char* sql) { ASSERT_TRUE(old.execute(sql)) << sql; };
+  EXPECT_EQ(ledger->attempts("q")->front().reason, "gone");
+  EXPECT_EQ(ledger->attempts("r")->front().place, "aws/us-east-1c");
+  EXPECT_EQ(ledger->nodes("r")->front().token, "r-2");
+  const auto objects = ledger->objects("q").value();
+  ASSERT_EQ(objects.size(), 1U);
+  EXPECT_EQ(objects[0].path + objects[0].sha256 + objects[0].kind, "maasent");
+  follower("UPDATE runs SET phase = 'fetching', phase_ms = 20 WHERE name = 'r'");
+  follower("UPDATE runs SET exit_code = 0, train_end_ms = 21, outcome = 'succeeded', ended_ms = 22 WHERE name = 'r'");
+  EXPECT_EQ(ledger->attempts("r")->front().phase, Phase::fetching);
+  EXPECT_EQ(ledger->attempts("r")->front().ended_ms, 22);
+  EXPECT_EQ(ledger->nodes("r")->front().exit_code, 0);
+  follower(
+      "INSERT INTO runs(name, task_name, infra, task, workdir, home, phase, outcome, exit_code, error, keep, outputs_home, created_ms, "
+      "phase_ms, train_start_ms, train_end_ms, ended_ms) VALUES('s', 't', 'aws', '{}', '/w', '/h', 'checking', 'none', NULL, '', 0, 0, 5, 6, "
+      "0, 0, 0)");
+  EXPECT_EQ(ledger->attempts("s")->size(), 1U);
 }
 
 TEST_F(LedgerTest, NamesOfPhasesOutcomesAndRentsReadBack) {

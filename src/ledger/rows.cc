@@ -90,6 +90,44 @@ Result<Resource> read_resource(const Statement& row) {
                   .profile = row.text(8)};
 }
 
+Result<Attempt> read_attempt(const Statement& row) {
+  Attempt attempt{.run = row.text(0), .n = static_cast<int>(row.integer(1))};
+  const auto phase = phase_from(row.text(2));
+  if (!phase) return bad("phase", row.text(2), attempt.run);
+  attempt.phase = *phase;
+  const auto outcome = outcome_from(row.text(3));
+  if (!outcome) return bad("outcome", row.text(3), attempt.run);
+  attempt.outcome = *outcome;
+  attempt.reason = row.text(4);
+  attempt.place = row.text(5);
+  attempt.resumed_from = row.text(6);
+  attempt.started_ms = row.integer(7);
+  attempt.ended_ms = row.integer(8);
+  return attempt;
+}
+
+Result<Node> read_node(const Statement& row) {
+  Node node{.run = row.text(0),
+            .attempt = static_cast<int>(row.integer(1)),
+            .rank = static_cast<int>(row.integer(2)),
+            .token = row.text(3)};
+  if (!row.is_null(4)) node.exit_code = static_cast<int>(row.integer(4));
+  node.log_bytes = row.integer(5);
+  node.train_start_ms = row.integer(6);
+  node.train_end_ms = row.integer(7);
+  return node;
+}
+
+Result<Object> read_object(const Statement& row) {
+  return Object{.path = row.text(0),
+                .kind = row.text(1),
+                .bytes = row.integer(2),
+                .sha256 = row.text(3),
+                .uri = row.text(4),
+                .stored_ms = row.integer(5),
+                .home_ms = row.integer(6)};
+}
+
 Result<Event> read_event(const Statement& row) {
   Event event;
   event.id = row.integer(0);

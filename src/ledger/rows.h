@@ -18,12 +18,20 @@ inline constexpr std::string_view instance_columns =
     "identity, ssh_proxy, disk_type, disk_iops, disk_mib_per_s, running_ms, stopped_ms, paused_ms";
 inline constexpr std::string_view resource_columns =
     "run, world, region, endpoint, kind, name, released, account, profile";
+inline constexpr std::string_view attempt_columns =
+    "run, n, phase, outcome, reason, place, resumed_from, started_ms, ended_ms";
+inline constexpr std::string_view node_columns =
+    "run, attempt, rank, token, exit_code, log_bytes, train_start_ms, train_end_ms";
+inline constexpr std::string_view object_columns = "path, kind, bytes, sha256, uri, stored_ms, home_ms";
 inline constexpr std::string_view event_columns = "id, run, time_ms, kind, data";
 
 /// Kind::corrupt when the row holds what no ferry writes.
 Result<Run> read_run(const Statement& row);
 Result<Instance> read_instance(const Statement& row);
 Result<Resource> read_resource(const Statement& row);
+Result<Attempt> read_attempt(const Statement& row);
+Result<Node> read_node(const Statement& row);
+Result<Object> read_object(const Statement& row);
 Result<Event> read_event(const Statement& row);
 
 }  // namespace ferry::ledger

@@ -68,6 +68,51 @@ UPDATE runs SET outcome = 'not_started' WHERE outcome = 'did not start';
 ALTER TABLE instances ADD COLUMN running_ms INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE instances ADD COLUMN stopped_ms INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE instances ADD COLUMN paused_ms INTEGER NOT NULL DEFAULT 0;
+)",
+    // The triggers keep attempts and nodes right for a ferry of the version before, too, which may be following a run just now
+    // and writes what it always wrote.
+    R"(
+CREATE TABLE attempts(
+  run TEXT NOT NULL, n INTEGER NOT NULL, phase TEXT NOT NULL, outcome TEXT NOT NULL, reason TEXT NOT NULL,
+  place TEXT NOT NULL, resumed_from TEXT NOT NULL, started_ms INTEGER NOT NULL, ended_ms INTEGER NOT NULL,
+  PRIMARY KEY(run, n)) STRICT;
+CREATE TABLE nodes(
+  run TEXT NOT NULL, attempt INTEGER NOT NULL, rank INTEGER NOT NULL, token TEXT NOT NULL, exit_code INTEGER,
+  log_bytes INTEGER NOT NULL, train_start_ms INTEGER NOT NULL, train_end_ms INTEGER NOT NULL,
+  PRIMARY KEY(run, attempt, rank)) STRICT;
+CREATE TABLE objects(
+  run TEXT NOT NULL, attempt INTEGER NOT NULL, rank INTEGER NOT NULL, kind TEXT NOT NULL, path TEXT NOT NULL,
+  bytes INTEGER NOT NULL, sha256 TEXT NOT NULL, uri TEXT NOT NULL, stored_ms INTEGER NOT NULL, home_ms INTEGER NOT NULL,
+  PRIMARY KEY(run, attempt, rank, kind, path)) STRICT;
+
+INSERT INTO attempts SELECT name, 1, phase, outcome, error,
+  coalesce((SELECT world || '/' || CASE WHEN zone <> '' THEN zone ELSE region END FROM instances WHERE run = name
+            ORDER BY intent_ms DESC, rowid DESC LIMIT 1), ''),
+  '', created_ms, ended_ms FROM runs;
+INSERT INTO nodes SELECT name, 1, 0, token, exit_code, 0, train_start_ms, train_end_ms FROM runs JOIN
+  (SELECT run, token, max(intent_ms) FROM instances GROUP BY run) ON run = name;
+INSERT OR REPLACE INTO objects SELECT run, 1, 0, CASE WHEN file.value ->> 'as_sent' THEN 'sent' ELSE 'output' END,
+  file.value ->> 'path', CAST(file.value ->> 'bytes' AS INTEGER), CAST(file.value ->> 'sha256' AS TEXT), '', 0, time_ms
+  FROM events, json_each(CASE WHEN json_valid(data) THEN data ELSE '{}' END, '$.files') AS file WHERE kind = 'outputs' AND
+  typeof(file.value ->> 'path') = 'text' AND file.value ->> 'bytes' IS NOT NULL AND file.value ->> 'sha256' IS NOT NULL AND
+  events.id = (SELECT max(id) FROM events AS newest WHERE newest.run = events.run AND newest.kind = 'outputs');
+
+CREATE TRIGGER run_added AFTER INSERT ON runs BEGIN
+  INSERT INTO attempts VALUES(NEW.name, 1, NEW.phase, NEW.outcome, NEW.error, '', '', NEW.created_ms, NEW.ended_ms);
+END;
+CREATE TRIGGER run_changed AFTER UPDATE ON runs BEGIN
+  UPDATE attempts SET phase = NEW.phase, outcome = NEW.outcome, reason = NEW.error, ended_ms = NEW.ended_ms
+    WHERE run = NEW.name AND n = (SELECT max(n) FROM attempts WHERE run = NEW.name);
+  UPDATE nodes SET exit_code = NEW.exit_code, train_start_ms = NEW.train_start_ms, train_end_ms = NEW.train_end_ms
+    WHERE run = NEW.name AND rank = 0 AND attempt = (SELECT max(n) FROM attempts WHERE run = NEW.name);
+END;
+CREATE TRIGGER instance_added AFTER INSERT ON instances BEGIN
+  INSERT OR REPLACE INTO nodes SELECT NEW.run, coalesce(max(n), 1), 0, NEW.token, NULL, 0, 0, 0 FROM attempts WHERE run = NEW.run;
+END;
+CREATE TRIGGER instance_placed AFTER UPDATE OF zone ON instances WHEN NEW.zone <> '' BEGIN
+  UPDATE attempts SET place = NEW.world || '/' || NEW.zone
+    WHERE run = NEW.run AND n = (SELECT attempt FROM nodes WHERE run = NEW.run AND token = NEW.token);
+END;
 )"};
 
 Status check_not_newer(std::int64_t version, const os::Path& file) {
@@ -92,6 +137,11 @@ Status check_ours(Database& database, const os::Path& file) {
 
 const std::int64_t schema_version = static_cast<std::int64_t>(migrations.size());
 
+Status migrate(Database& database, std::int64_t from, std::int64_t to) {
+  for (auto step = from; step < to; ++step) TRY("", database.execute(migrations.at(static_cast<std::size_t>(step))));
+  return database.execute(fmt::format("PRAGMA user_version={}", to).c_str());
+}
+
 Status bring_up_to_date(Database& database, const os::Path& file) {
   TRY_SET(seen, "", database.number("PRAGMA user_version"));
   TRY("", check_not_newer(seen, file));
@@ -105,10 +155,7 @@ Status bring_up_to_date(Database& database, const os::Path& file) {
   TRY_SET(version, "", database.number("PRAGMA user_version"));
   TRY("", check_not_newer(version, file));
   if (version == 0) TRY("", check_ours(database, file));
-  for (auto step = static_cast<std::size_t>(version); step < migrations.size(); ++step) {
-    TRY("", database.execute(migrations[step]));
-  }
-  TRY("", database.execute(fmt::format("PRAGMA user_version={}", schema_version).c_str()));
+  TRY("", migrate(database, version, schema_version));
   return transaction.commit();
 }
 

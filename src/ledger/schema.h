@@ -11,6 +11,9 @@ namespace ferry::ledger {
 /// The schema this program writes, kept in the file as PRAGMA user_version.
 extern const std::int64_t schema_version;
 
+/// From one schema to a later one, in the transaction that the caller has begun.
+Status migrate(Database& database, std::int64_t from, std::int64_t to);
+
 /// Makes the tables in an empty file, migrates an older one, does nothing to a current one. Fails unsupported
 /// for a newer one and corrupt for a database of some other program. Safe when several processes come at
 /// once.

@@ -126,6 +126,8 @@ Result<bool> Statement::step() {
   }
 }
 
+void Statement::reset() { sqlite3_reset(statement_.get()); }
+
 std::string Statement::text(int column) const {
   const auto* bytes = sqlite3_column_text(statement_.get(), column);
   const auto size = static_cast<std::size_t>(sqlite3_column_bytes(statement_.get(), column));

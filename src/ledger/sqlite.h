@@ -30,6 +30,8 @@ class Statement {
   }
   /// True with a row to read, false at the end.
   Result<bool> step();
+  /// May be bound and stepped through anew.
+  void reset();
   std::string text(int column) const;
   std::int64_t integer(int column) const;  ///< 0 for NULL
   bool is_null(int column) const;

@@ -190,7 +190,7 @@ int RunController::leave_stopped() {
 
 std::string RunController::told_of_pulled() {
   if (pulled_.home.empty()) return {};
-  (void)record_partial_outputs(context_, run_.name, pulled_.home);
+  (void)record_home(context_, run_.name, pulled_.home);
   const auto told = pulled_.home.size() == 1 ? "one file that it had saved is home"
                                              : fmt::format("{} files that it had saved are home", pulled_.home.size());
   context_.progress.note(fmt::format("{}: {}/", told, shown(run_.output_dir)), {{"home", run_.output_dir}});

@@ -372,7 +372,7 @@ TEST(Mended, WhatTheTrainingBroughtUnderANameOfFerrysStaysThoughTheRunsFolderIsG
       stage.when("begin release", [&] { lose(); });
       if (moment == "before the fetch is noted") {
         stage.refuse_write = [&](const std::string& write) -> std::optional<Error> {
-          if (write == "add_event") lose();
+          if (write == "record_objects") lose();
           return std::nullopt;
         };
       }

@@ -109,17 +109,6 @@ void merge(sync::Report& into, sync::Report first) {
   add(into.left_out, first.left_out);
 }
 
-/// JSON holds UTF-8 only. A name of other bytes is there twice: to be read, and as it is.
-Json described(const sync::Entry& entry) {
-  Json one = {{"path", entry.path}, {"bytes", entry.size}, {"sha256", hex(entry.sha256)}};
-  if (Json::parse(Json(entry.path).dump(-1, ' ', false, Json::error_handler_t::replace)) != entry.path) {
-    one["path"] = printable(entry.path);
-    one["path_hex"] = hex(entry.path);
-  }
-  if (entry.as_sent) one["as_sent"] = true;
-  return one;
-}
-
 /// True of what has, or begins with, a name that ferry gives to something of its own at home.
 bool may_stand_in_the_way(std::string_view path) {
   return path == train_log || path == record_file || (path.starts_with(own_folder) && path.find('/') == std::string::npos);
@@ -128,23 +117,11 @@ bool may_stand_in_the_way(std::string_view path) {
 /// Such names that the training brought, as the ledger has noted them.
 std::set<std::string> noted_beside(Context& context, const std::string& run) {
   std::set<std::string> names;
-  const auto events = context.ledger.events(run);
-  for (const auto& event : events.value_or(std::vector<ledger::Event>())) {
-    if (event.kind != outputs_event || !event.data.contains("beside")) continue;
-    for (const auto& name : event.data["beside"]) {
-      if (name.is_string()) names.insert(name.get<std::string>());
-    }
+  const auto objects = context.ledger.objects(run).value_or(std::vector<ledger::Object>());
+  for (const auto& object : objects) {
+    if (may_stand_in_the_way(object.path)) names.insert(object.path);
   }
   return names;
-}
-
-Json event_of(const std::vector<sync::Entry>& entries) {
-  Json files = Json::array(), beside = Json::array();
-  for (const auto& entry : entries) {
-    if (entry.type == sync::Type::file) files.push_back(described(entry));
-    if (may_stand_in_the_way(entry.path)) beside.push_back(printable(entry.path));
-  }
-  return {{"files", std::move(files)}, {"beside", std::move(beside)}};
 }
 
 /// Where else on the machine a training may have put its model.
@@ -247,11 +224,7 @@ Result<Outputs> fetch_outputs(Context& context, Connection& connection, const Ru
   TRY_SET(lock, "another ferry is fetching this run", take_lock(run_dir.fetch_lock(), options));
   TRY("", os::make_dirs(run.output_dir, 0777 & ~umask_now()));
   TRY_SET(outputs, "", bring(connection, run_dir, run, options));
-  auto event = event_of(outputs.report.entries);
-  event["missing"] = outputs.missing;
-  event["unmade"] = outputs.unmade;
-  event["left_out"] = outputs.report.left_out;
-  TRY("", context.ledger.add_event(run.name, outputs_event, event));
+  TRY("", record_home(context, run.name, outputs.report.entries));
   if (const auto& left = outputs.report.left_out; !left.empty()) {
     return fail(
         Kind::denied, "some outputs could not be brought home", join(first_few(left), "\n"),
@@ -262,8 +235,18 @@ Result<Outputs> fetch_outputs(Context& context, Connection& connection, const Ru
   return outputs;
 }
 
-Status record_partial_outputs(Context& context, const std::string& run, const std::vector<sync::Entry>& files) {
-  return context.ledger.add_event(run, outputs_event, event_of(files));
+Status record_home(Context& context, const std::string& run, const std::vector<sync::Entry>& entries) {
+  std::vector<ledger::Object> objects;
+  const auto now = context.clock.now_ms();
+  for (const auto& entry : entries) {
+    if (entry.type != sync::Type::file && !may_stand_in_the_way(entry.path)) continue;
+    objects.push_back({.path = entry.path,
+                       .kind = entry.as_sent ? "sent" : "output",
+                       .bytes = static_cast<std::int64_t>(entry.size),
+                       .sha256 = hex(entry.sha256),
+                       .home_ms = now});
+  }
+  return context.ledger.record_objects(run, objects);
 }
 
 std::vector<std::string> tell(const Outputs& outputs, const ledger::Run& run) {

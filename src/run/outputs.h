@@ -42,11 +42,9 @@ os::Argv selection_of(const Connection& connection, const ledger::Run& run, std:
 /// How everything is received that comes from a machine, which may be hostile.
 sync::ReceiveOptions receive_options(const RunDir& run_dir, const sync::Options& options = {});
 
-/// Notes in the ledger what of a run is home though no fetch of everything succeeded.
-Status record_partial_outputs(Context& context, const std::string& run, const std::vector<sync::Entry>& files);
+/// Notes in the ledger what of a run is home: all of it, instead of what was noted before.
+Status record_home(Context& context, const std::string& run, const std::vector<sync::Entry>& entries);
 
-/// Of the ledger: what a fetch brought. The newest is the whole of it.
-inline constexpr const char* outputs_event = "outputs";
 /// The name of the run's record at home (run/record.h).
 inline constexpr const char* record_file = "run.json";
 /// Where a file of ferry's own of that name stands beside the outputs: in run.output_dir, or in .ferry there where the

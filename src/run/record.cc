@@ -34,22 +34,28 @@ std::optional<Usd> micros_at(const Json& object, const char* key) {
   return micros > 0 ? std::optional(Usd{micros}) : std::nullopt;
 }
 
-/// What the last fetch brought; the files of earlier ones are among them.
-Json newest_outputs(Context& context, const std::string& run) {
-  auto events = context.ledger.events(run);
-  if (!events) return Json::object();
-  const auto last = std::find_if(events->rbegin(), events->rend(), [](const auto& one) { return one.kind == outputs_event; });
-  return last == events->rend() ? Json::object() : std::move(last->data);
+/// JSON holds UTF-8 only. A name of other bytes is there twice: to be read, and as it is.
+Json described(const ledger::Object& object) {
+  Json one = {{"path", object.path}, {"bytes", object.bytes}, {"sha256", object.sha256}};
+  if (Json::parse(Json(object.path).dump(-1, ' ', false, Json::error_handler_t::replace)) != object.path) {
+    one["path"] = printable(object.path);
+    one["path_hex"] = hex(object.path);
+  }
+  if (object.kind == "sent") one["as_sent"] = true;
+  return one;
 }
 
 /// The first `most` files, and how many there are.
 Json outputs_of(Context& context, const ledger::Run& run, std::size_t most) {
-  const auto event = newest_outputs(context, run.name);
-  Json files = event.contains("files") && event["files"].is_array() ? event["files"] : Json::array();
-  const auto total = files.size();
+  auto objects = context.ledger.objects(run.name).value_or(std::vector<ledger::Object>());
+  std::erase_if(objects, [](const auto& one) { return one.sha256.empty(); });
+  const auto total = objects.size();
+  Json files = Json::array();
   std::int64_t bytes = 0;
-  for (const auto& one : files) bytes += int_at(one, "bytes");
-  if (total > most) files.erase(files.begin() + static_cast<std::ptrdiff_t>(most), files.end());
+  for (const auto& one : objects) {
+    bytes += one.bytes;
+    if (files.size() < most) files.push_back(described(one));
+  }
   return {{"home", run.output_dir},
           {"at_home", run.outputs_home},
           {"files", std::move(files)},
@@ -150,11 +156,39 @@ Json code_of(const sync::Tree& tree) {
   return {{"sha256", hex(all.finish())}, {"files", tree.files}, {"bytes", tree.bytes}};
 }
 
+/// What the run was tried on, each with its machines.
+Result<Json> attempts_of(Context& context, const std::string& run, const std::vector<ledger::Instance>& instances) {
+  TRY_SET(attempts, "", context.ledger.attempts(run));
+  TRY_SET(nodes, "", context.ledger.nodes(run));
+  Json told = Json::array();
+  for (const auto& attempt : attempts) {
+    Json of_it = Json::array();
+    for (const auto& node : nodes) {
+      if (node.attempt != attempt.n) continue;
+      const auto machine = std::ranges::find(instances, node.token, &ledger::Instance::token);
+      of_it.push_back({{"rank", node.rank},
+                       {"instance", machine == instances.end() ? "" : machine->id},
+                       {"exit_code", node.exit_code ? Json(*node.exit_code) : Json()}});
+    }
+    told.push_back({{"attempt", attempt.n},
+                    {"phase", ledger::name(attempt.phase)},
+                    {"outcome", attempt.outcome == Outcome::none ? Json() : Json(ledger::name(attempt.outcome))},
+                    {"reason", attempt.reason},
+                    {"place", attempt.place},
+                    {"resumed_from", attempt.resumed_from},
+                    {"started", json_time(attempt.started_ms)},
+                    {"ended", json_time(attempt.ended_ms)},
+                    {"nodes", std::move(of_it)}});
+  }
+  return told;
+}
+
 Result<Json> record_of(Context& context, const ledger::Run& run) {
   TRY_SET(instances, "", context.ledger.instances(run.name));
   const auto now = context.clock.now_ms();
   Json machines = Json::array();
   for (const auto& one : instances) machines.push_back(machine_of(one, now));
+  TRY_SET(attempts, "", attempts_of(context, run.name, instances));
   const auto& task = run.task;
   return Json{{"schema", record_schema},
               {"ferry_version", ferry_version()},
@@ -172,6 +206,7 @@ Result<Json> record_of(Context& context, const ledger::Run& run) {
               {"environment", environment_of(task)},
               {"image", member(task, "image")},
               {"machines", machines},
+              {"attempts", attempts},
               {"times",
                {{"created", json_time(run.created_ms)},
                 {"train_start", json_time(run.train_start_ms)},

@@ -73,6 +73,12 @@ class SteppedLedger final : public ledger::Ledger {
     return write("add_event", [&] { return real_->add_event(run, kind, data); });
   }
   Result<std::vector<ledger::Event>> events(std::string_view run) override { return real_->events(run); }
+  Result<std::vector<ledger::Attempt>> attempts(std::string_view run) override { return real_->attempts(run); }
+  Result<std::vector<ledger::Node>> nodes(std::string_view run) override { return real_->nodes(run); }
+  Status record_objects(std::string_view run, const std::vector<ledger::Object>& objects) override {
+    return write("record_objects", [&] { return real_->record_objects(run, objects); });
+  }
+  Result<std::vector<ledger::Object>> objects(std::string_view run) override { return real_->objects(run); }
 
  private:
   template <class Act>
