@@ -4,10 +4,10 @@
 #include "cli/command.h"
 #include "cli/task_options.h"
 #include "cloud/cloud.h"
-#include "run/account.h"
-#include "run/labels.h"
-#include "run/catalog_update.h"
-#include "run/planning.h"
+#include "account/account.h"
+#include "fleet/labels.h"
+#include "account/catalog_update.h"
+#include "fleet/planning.h"
 #include "watch/report.h"
 #include "watch/table.h"
 
@@ -17,9 +17,9 @@ namespace {
 
 /// What check_account() finds, and about what it is not told of: the user's own settings, and the region
 /// where none is set; a run then goes by price.
-std::vector<run::Finding> findings_of(Context& context, const std::string& region) {
-  using Level = run::Finding::Level;
-  std::vector<run::Finding> extra;
+std::vector<account::Finding> findings_of(Context& context, const std::string& region) {
+  using Level = account::Finding::Level;
+  std::vector<account::Finding> extra;
   const auto settings = personal_settings();
   if (!settings) {
     const auto& error = settings.error();
@@ -34,13 +34,13 @@ std::vector<run::Finding> findings_of(Context& context, const std::string& regio
                      "none is set: a run goes where it is cheapest; what follows is of us-east-1",
                      "set AWS_REGION, or write infra: aws/REGION, to stay in one"});
   }
-  auto all = run::check_account(context.run_context(), looked_at, settings.value_or(task::Settings()).aws);
+  auto all = account::check_account(context.run_context(), looked_at, settings.value_or(task::Settings()).aws);
   all.insert(all.begin(), extra.begin(), extra.end());
   return all;
 }
 
 Result<int> check(Context& context, const std::string& region) {
-  using Level = run::Finding::Level;
+  using Level = account::Finding::Level;
   const auto findings = findings_of(context, region);
   bool bad = false;
   Json list = Json::array();
@@ -64,7 +64,7 @@ Result<int> check(Context& context, const std::string& region) {
 }
 
 Result<int> quota(Context& context, const std::string& region) {
-  TRY_SET(quotas, "", run::vcpu_quotas(context.run_context(), region));
+  TRY_SET(quotas, "", account::vcpu_quotas(context.run_context(), region));
   if (in_json()) {
     Json list = Json::array();
     for (const auto& one : quotas) {
@@ -86,14 +86,14 @@ Result<int> quota(Context& context, const std::string& region) {
   return 0;
 }
 
-int print_policy(run::PolicyFor whom) {
-  if (whom.owners.empty()) whom.owners = {run::owner_name()};
+int print_policy(account::PolicyFor whom) {
+  if (whom.owners.empty()) whom.owners = {fleet::owner_name()};
   if (whom.roles.empty() && whom.all) {
     const auto settings = personal_settings();
     if (!settings) return report(settings.error());
     if (!settings->aws.instance_profile.empty()) whom.roles = {settings->aws.instance_profile};
   }
-  const auto text = run::iam_policy(whom);
+  const auto text = account::iam_policy(whom);
   if (!text) return report(text.error());
   if (in_json()) {
     reply("ferry.policy/1", {{"policy", parse_json(*text).value_or(Json())}});
@@ -106,7 +106,7 @@ int print_policy(run::PolicyFor whom) {
 }
 
 Result<int> update(Context& context, const std::vector<std::string>& regions) {
-  TRY_SET(told, "", run::update_catalog(context.run_context(), regions));
+  TRY_SET(told, "", account::update_catalog(context.run_context(), regions));
   for (const auto& problem : told.problems) context.progress().warn("catalog", problem);
   const auto where =
       told.regions.size() == 1 ? told.regions.front() : fmt::format("{} regions", told.regions.size());
@@ -115,13 +115,13 @@ Result<int> update(Context& context, const std::vector<std::string>& regions) {
                                      {"on_demand_prices", told.on_demand},
                                      {"spot_prices", told.spot},
                                      {"problems", told.problems},
-                                     {"catalog_date", run::catalog_in_force().date()}});
+                                     {"catalog_date", fleet::catalog_in_force().date()}});
   } else if (told.on_demand > 0) {
     fmt::print("of today in {}: {} on-demand and {} spot prices; other prices keep their date\n", where,
                told.on_demand, told.spot);
   } else {
     fmt::print("no on-demand price could be read in {}: those of {} stay; of today: {} spot prices\n", where,
-               run::catalog_in_force().date(), told.spot);
+               fleet::catalog_in_force().date(), told.spot);
   }
   return 0;
 }
@@ -166,7 +166,7 @@ void add_account_commands(CLI::App& app, Program& program) {
       ->check(CLI::Range(1, 100000));
   request->add_option("--region", options->region, "Instead of your own region");
   choose(request, [options](Context& context) -> Result<int> {
-    TRY_SET(answer, "", run::request_quota(context.run_context(), options->region, options->code, options->vcpus));
+    TRY_SET(answer, "", account::request_quota(context.run_context(), options->region, options->code, options->vcpus));
     if (in_json()) {
       reply("ferry.quota.request/1", {{"code", options->code}, {"vcpus", options->vcpus}, {"answer", answer}});
     } else {
@@ -175,7 +175,7 @@ void add_account_commands(CLI::App& app, Program& program) {
     return 0;
   });
 
-  auto whom = std::make_shared<run::PolicyFor>();
+  auto whom = std::make_shared<account::PolicyFor>();
   auto* policy = app.add_subcommand("policy", "Print the smallest IAM policy that ferry needs");
   policy->add_flag("--all", whom->all,
                    "With what only aws: settings need: own key pairs, reservations, ssm, roles of machines");
@@ -198,7 +198,7 @@ void add_account_commands(CLI::App& app, Program& program) {
   catalog->callback([&program, catalog] {
     if (!catalog->get_subcommands().empty()) return;
     program.chosen = [] {
-      const auto& all = run::catalog_in_force();
+      const auto& all = fleet::catalog_in_force();
       if (in_json()) {
         reply("ferry.catalog/1",
               {{"types", all.types().size()}, {"regions", all.regions()}, {"catalog_date", all.date()}});

@@ -11,7 +11,7 @@
 #include "cli/cli.h"
 #include "cli/reply.h"
 #include "rehearsal/rehearsal.h"
-#include "run/context.h"
+#include "fleet/context.h"
 
 namespace ferry::cli {
 
@@ -53,7 +53,7 @@ class Context {
   static Result<std::unique_ptr<Context>> open(const Carried& carried, watch::Renderer renderer, bool interactive);
   /// run::recover_orphans(). What it has to say of other runs is no event of this one.
   Status recover_orphans();
-  run::Context& run_context() { return *run_context_; }
+  fleet::Context& run_context() { return *run_context_; }
   ledger::Ledger& ledger() { return *ledger_; }
   watch::Progress& progress() { return *progress_; }
 
@@ -64,7 +64,7 @@ class Context {
   std::unique_ptr<ledger::Ledger> ledger_;
   std::unique_ptr<watch::Progress> own_progress_;  // none: the events of a command that goes on
   watch::Progress* progress_ = nullptr;
-  std::unique_ptr<run::Context> run_context_;
+  std::unique_ptr<fleet::Context> run_context_;
 };
 
 /// The renderer for this process' standard streams: json if asked for, terminal or plain.

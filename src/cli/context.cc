@@ -19,7 +19,7 @@ Result<cloud::AwsContext> rehearsal_context() {
 
 namespace {
 
-run::Interrupt ask_interrupt(os::SignalQueue& signals, bool can_detach) {
+fleet::Interrupt ask_interrupt(os::SignalQueue& signals, bool can_detach) {
   const std::string prompt =
       can_detach
           ? "\n[d]etach (the training goes on), [c]ancel (stop it and release the machine) or [g]o on? "
@@ -31,12 +31,12 @@ run::Interrupt ask_interrupt(os::SignalQueue& signals, bool can_detach) {
       // wants a training to be stopped.
       const auto signal = signals.next();
       const bool asked_to_end = signal && *signal != SIGHUP;
-      return can_detach && !asked_to_end ? run::Interrupt::detach : run::Interrupt::cancel;
+      return can_detach && !asked_to_end ? fleet::Interrupt::detach : fleet::Interrupt::cancel;
     }
     const char first = answer->empty() ? ' ' : (*answer)[0];
-    if (first == 'd' && can_detach) return run::Interrupt::detach;
-    if (first == 'c') return run::Interrupt::cancel;
-    if (first == 'g') return run::Interrupt::go_on;
+    if (first == 'd' && can_detach) return fleet::Interrupt::detach;
+    if (first == 'c') return fleet::Interrupt::cancel;
+    if (first == 'g') return fleet::Interrupt::go_on;
   }
 }
 
@@ -58,7 +58,7 @@ Result<std::unique_ptr<Context>> Context::open(const Carried& carried, watch::Re
   context->http_ = os::make_http_client();
   if (renderer != watch::Renderer::json) context->own_progress_ = watch::make_progress(renderer, 1, 2);
   context->progress_ = context->own_progress_ ? context->own_progress_.get() : &events();
-  context->run_context_.reset(new run::Context{os::system_clock(),
+  context->run_context_.reset(new fleet::Context{os::system_clock(),
                                      *context->http_,
                                      *context->ledger_,
                                      *context->progress_,
@@ -78,7 +78,7 @@ Result<std::unique_ptr<Context>> Context::open(const Carried& carried, watch::Re
 Status Context::recover_orphans() {
   if (own_progress_) return run::recover_orphans(*run_context_);
   const auto aside = watch::make_progress(watch::Renderer::plain, 2, 2);
-  run::Context run_context{run_context_->clock, run_context_->http, run_context_->ledger, *aside, run_context_->signals,
+  fleet::Context run_context{run_context_->clock, run_context_->http, run_context_->ledger, *aside, run_context_->signals,
                    run_context_->data,  run_context_->rehearsal, run_context_->agent, {}};
   const auto recovered = run::recover_orphans(run_context);
   run_context_->interrupt = run_context.interrupt;

@@ -5,8 +5,8 @@
 #include "cloud/aws_client.h"
 #include "os/env.h"
 #include "os/terminal.h"
-#include "run/image_list.h"
-#include "run/images.h"
+#include "account/image_list.h"
+#include "fleet/images.h"
 #include "watch/table.h"
 
 namespace ferry::cli {
@@ -19,7 +19,7 @@ Result<int> images(const std::string& region) {
   const auto http = os::make_http_client();
   auto& clock = os::system_clock();
   auto client = cloud::aws_client(context, *http, clock);
-  TRY_SET(list, "", run::list_images(client));
+  TRY_SET(list, "", account::list_images(client));
   const auto now = clock.now_ms();
   if (in_json()) {
     Json all = Json::array();
@@ -32,14 +32,14 @@ Result<int> images(const std::string& region) {
                      {"name", image.name},
                      {"created", image.created},
                      {"supported_until", until.empty() ? Json() : Json(until)},
-                     {"supported", !run::is_unsupported(until, now)}});
+                     {"supported", !fleet::is_unsupported(until, now)}});
     }
     reply("ferry.images/1", {{"region", context.region}, {"images", std::move(all)}});
     return 0;
   }
   watch::Table table({"FOR", "ARCH", "ID", "SUPPORTED UNTIL", "IMAGE"}, {4});
   for (const auto& [where, kind, arch, image] : list) {
-    const bool over = run::is_unsupported(image.supported_until, now);
+    const bool over = fleet::is_unsupported(image.supported_until, now);
     table.add({kind, arch, printable(image.id), printable(image.supported_until) + (over ? " (over)" : ""),
                printable(image.name)});
   }

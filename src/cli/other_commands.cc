@@ -3,7 +3,7 @@
 #include "cli/command.h"
 #include "cli/completion.h"
 #include "cli/manual.h"
-#include "run/access.h"
+#include "fleet/access.h"
 #include "run/run.h"
 #include "sandbox/sandbox.h"
 
@@ -15,16 +15,16 @@ namespace {
 int follow_run(const Carried& carried, const std::string& name, int fd) {
   auto context = Context::open(carried, watch::Renderer::plain, false);
   if (!context) return report(context.error());
-  auto owner = run::RunLock::adopt(run::RunDir((*context)->run_context().data, name), fd);
+  auto owner = run::RunLock::adopt(fleet::RunDir((*context)->run_context().data, name), fd);
   if (!owner) return report(owner.error());
   return run::follow((*context)->run_context(), name, std::move(*owner));
 }
 
 /// What ssh runs as its ProxyCommand: `ferry ssm-connect INSTANCE PORT WORLD REGION [PROFILE]`.
-int ssm_connect(const Carried& carried, const run::CloudLocation& location, const std::string& instance, int port) {
+int ssm_connect(const Carried& carried, const fleet::CloudLocation& location, const std::string& instance, int port) {
   auto context = Context::open(carried, watch::Renderer::plain, false);
   if (!context) return report(context.error());
-  auto ended = run::ssm_connect((*context)->run_context(), location, instance, port);
+  auto ended = fleet::ssm_connect((*context)->run_context(), location, instance, port);
   if (ended) return *ended;
   const bool hopeless = ended.error().kind == Kind::denied || ended.error().kind == Kind::not_found;
   if (hopeless) fmt::print(stderr, "{}: ", ssh::proxy_refused);

@@ -11,9 +11,9 @@
 #include "os/env.h"
 #include "os/terminal.h"
 #include "rehearsal/rehearsal.h"
-#include "run/image_list.h"
-#include "run/images.h"
-#include "run/planning.h"
+#include "account/image_list.h"
+#include "fleet/images.h"
+#include "fleet/planning.h"
 #include "watch/table.h"
 
 namespace ferry::cli {
@@ -99,12 +99,12 @@ std::string image_words(const task::Task& task) {
 }
 
 /// What the best offer's machine boots, where that was asked for.
-std::optional<run::KnownImage> image_of(const task::Task& task, const run::Planned& planned) {
+std::optional<account::KnownImage> image_of(const task::Task& task, const fleet::Planned& planned) {
   const auto& best = planned.ranking.offers.front();
-  return planned.location.provider == "aws" ? run::known_image(best, task.all_candidates()[best.candidate].image) : std::nullopt;
+  return planned.location.provider == "aws" ? account::known_image(best, task.all_candidates()[best.candidate].image) : std::nullopt;
 }
 
-Json image_json(const std::optional<run::KnownImage>& known) {
+Json image_json(const std::optional<account::KnownImage>& known) {
   if (!known) return {};
   return {{"id", known->image.id},
           {"name", known->image.name},
@@ -112,13 +112,13 @@ Json image_json(const std::optional<run::KnownImage>& known) {
           {"seen", known->seen}};
 }
 
-Json plan_json(const Described& described, const run::Planned& planned) {
+Json plan_json(const Described& described, const fleet::Planned& planned) {
   const auto& task = described.task;
   Json offers = Json::array();
   const auto until_power_off = planned.lifetime.until_power_off();
   for (const auto& offer : planned.ranking.offers) offers.push_back(offer_json(offer, until_power_off));
   return {{"task", task.name},
-          {"catalog_date", run::catalog_in_force().date()},
+          {"catalog_date", fleet::catalog_in_force().date()},
           {"prices_of", dates_of(planned.ranking.offers)},
           {"considered", planned.ranking.considered},
           {"max_duration_s", planned.lifetime.max_duration.count()},
@@ -154,7 +154,7 @@ std::string smaller_than_skypilots(const Described& described, const plan::Offer
                      join(theirs, ", "), join(ours, ", "), printable((os::config_dir() / "config.yaml").string()));
 }
 
-void print_plan(const Described& described, const run::Planned& planned) {
+void print_plan(const Described& described, const fleet::Planned& planned) {
   const auto& task = described.task;
   constexpr std::size_t shown = 8;
   const auto& offers = planned.ranking.offers;
@@ -173,7 +173,7 @@ void print_plan(const Described& described, const run::Planned& planned) {
   if (std::ranges::any_of(std::span(offers).first(std::min(offers.size(), shown)), &plan::Offer::price_is_old))
     fmt::print("{}\n", old_price_line());
   if (const auto known = image_of(task, planned)) {
-    const auto support = run::support_words(known->image.supported_until, os::system_clock().now_ms());
+    const auto support = fleet::support_words(known->image.supported_until, os::system_clock().now_ms());
     fmt::print("boots {} ({}; the newest on {}){}\n", printable(known->image.name), printable(known->image.id),
                printable(known->seen), support.empty() ? "" : ": " + support);
   }
@@ -204,10 +204,10 @@ int plan_command(const Program& program, const TaskOptions& options) {
     return 0;
   }
   if (const auto exists = settle_hardware(options, described->task); !exists) return report(exists.error());
-  run::TimeLimits lifetime;
+  fleet::TimeLimits lifetime;
   if (task.max_duration) lifetime.max_duration = *task.max_duration;
   auto planned =
-      run::plan_task(task, lifetime, os::data_dir(), os::system_clock().now_ms(), rehearsal::region());
+      fleet::plan_task(task, lifetime, os::data_dir(), os::system_clock().now_ms(), rehearsal::region());
   if (!planned) return report(planned.error());
   for (const auto& name : task.missing_envs)
     planned->ranking.notes.push_back(
@@ -257,7 +257,7 @@ Json gpus_json(const std::vector<plan::GpuRow>& rows, const std::string& today) 
                     {"per_gpu_hour_usd", money(row.per_gpu_hour)},
                     {"prices", prices}});
   }
-  return {{"catalog_date", run::catalog_in_force().date()}, {"types", list}};
+  return {{"catalog_date", fleet::catalog_in_force().date()}, {"types", list}};
 }
 
 /// "prices an hour in us-east-1 of 2026-11-23, us-west-2 of 2025-10", or one date where all are of the same.
@@ -281,7 +281,7 @@ std::string price_dates(const std::vector<plan::GpuRow>& rows) {
 
 /// The regions of --region, which takes several, also with commas between them, and * for all.
 Result<std::vector<std::string>> regions_named(const std::vector<std::string>& written) {
-  const auto known = run::catalog_in_force().regions();
+  const auto known = fleet::catalog_in_force().regions();
   std::vector<std::string> out;
   for (const auto& text : written) {
     for (const auto& part : split(text, ',')) {
@@ -317,7 +317,7 @@ int gpus_command(const GpuOptions& options) {
                                                : plan::GpuSort::price;
   const auto regions = regions_to_show(options);
   if (!regions) return report(mistake(regions.error()).value());
-  auto rows = plan::gpu_table(run::catalog_in_force(), options.name, *regions, sort);
+  auto rows = plan::gpu_table(fleet::catalog_in_force(), options.name, *regions, sort);
   if (!rows) return report(rows.error());
   const auto today = os::iso_time(os::system_clock().now_ms()).substr(0, 10);
   if (in_json()) {

@@ -6,7 +6,7 @@
 #include "os/env.h"
 #include "os/terminal.h"
 #include "run/actions.h"
-#include "run/machine.h"
+#include "fleet/machine.h"
 #include "run/record.h"
 #include "run/run.h"
 #include "watch/report.h"
@@ -123,7 +123,7 @@ Result<int> fetch(Context& context, const std::string& name, const RunFilter& fi
   }
   context.run_context().ask = nullptr;  // Ctrl-C means to end here: there is nothing to choose
   auto outputs = run::fetch(context.run_context(), run.name);
-  if (!outputs && outputs.error().code == run::stopped_code && may_start(run.name, outputs.error(), yes)) {
+  if (!outputs && outputs.error().code == fleet::stopped_code && may_start(run.name, outputs.error(), yes)) {
     TRY_SET(ended, "", run::down(context.run_context(), run.name, true));
     if (!in_json()) print_ended(ended);
     return say_fetched(context, run.name, {});
@@ -137,7 +137,7 @@ Result<int> fetch(Context& context, const std::string& name, const RunFilter& fi
   for (const auto& missing : outputs->missing)
     fmt::print(stderr, "! the output '{}' does not exist (yet)\n", printable(missing));
   const auto missing = std::exchange(outputs->missing, {});
-  for (const auto& line : run::tell(*outputs, run)) fmt::print(stderr, "! {}\n", line);
+  for (const auto& line : job::tell(*outputs, run)) fmt::print(stderr, "! {}\n", line);
   if (in_json()) return say_fetched(context, run.name, missing);
   fmt::print("{}, {}, sha-256 verified → {}/\n", watch::counted(outputs->report.files, "file"),
              show_bytes(outputs->report.bytes), run.output_dir);

@@ -6,8 +6,8 @@
 #include "cli/variables.h"
 #include "os/env.h"
 #include "plan/nearest.h"
-#include "run/asked_types.h"
-#include "run/planning.h"
+#include "account/asked_types.h"
+#include "fleet/planning.h"
 #include "task/old_names.h"
 
 namespace ferry::cli {
@@ -292,7 +292,7 @@ Result<task::Task> read_file(const TaskOptions& options, std::string_view text, 
   for (auto& candidate : reading.task.candidates) laid = laid && lay_resources(options, candidate, told).has_value();
   const auto context = reading.task.all_candidates()[0].infra.value_or(task::Infra{}).provider;
   if (laid && !options.nearest && context != task::Provider::ssh) {
-    if (auto exists = plan::hardware_exists(reading.task, run::catalog_in_force()); !exists)
+    if (auto exists = plan::hardware_exists(reading.task, fleet::catalog_in_force()); !exists)
       reading.found.push_back(std::move(exists).error());
   }
   return fail(std::move(reading.found));
@@ -343,13 +343,13 @@ Status lay_flags(const TaskOptions& options, task::Task& task) {
 Status settle_hardware(const TaskOptions& options, task::Task& task) {
   if (task.all_candidates()[0].infra.value_or(task::Infra{}).provider == task::Provider::ssh) return {};
   const auto http = os::make_http_client();
-  const auto asked = run::ask_about_types(task, *http, os::system_clock(), rehearsal_context);
+  const auto asked = account::ask_about_types(task, *http, os::system_clock(), rehearsal_context);
   for (const auto& line : asked.told) fmt::print(stderr, "! {}\n", line);
   if (options.nearest) {
-    for (const auto& line : plan::take_nearest(task, run::catalog_in_force()))
+    for (const auto& line : plan::take_nearest(task, fleet::catalog_in_force()))
       fmt::print(stderr, "! nearest: {}\n", line);
   }
-  auto exists = plan::hardware_exists(task, run::catalog_in_force());
+  auto exists = plan::hardware_exists(task, fleet::catalog_in_force());
   if (!exists && exists.error().kind == Kind::bad_input && !asked.why.empty()) exists.error().why = asked.why;
   return exists;
 }

@@ -5,40 +5,41 @@
 
 #include <functional>
 
-#include "run/context.h"
-#include "run/run_dir.h"
-#include "run/machine.h"
-#include "run/outputs.h"
+#include "fleet/context.h"
+#include "fleet/run_dir.h"
+#include "run/run_lock.h"
+#include "fleet/machine.h"
+#include "job/outputs.h"
 
 namespace ferry::run {
 
 /// Finds runs whose owner died and recovers each: before the job could have been started, whatever was rented
 /// is released; from then on, a background process takes over following it. Each is told in one note. Cheap
 /// (one ledger query) when there is nothing to do.
-Status recover_orphans(Context& context);
+Status recover_orphans(fleet::Context& context);
 
 /// Asks the cloud about every instance that the ledger holds for live, and tells what is gone or stopped.
 /// Writes nothing of a run that somebody follows or recovers; only a kept run whose machine is gone for good
 /// is ended, by its lock. Unreachable clouds are warned about.
-Status look_at_clouds(Context& context);
+Status look_at_clouds(fleet::Context& context);
 
 /// Stops the training, brings home what there is, releases; a kept run is only released. Returns when
 /// released (or when the owner gave up).
-Status cancel(Context& context, const std::string& run);
+Status cancel(fleet::Context& context, const std::string& run);
 
 /// Blocks until the run is over (a kept one: until its outputs are home), and gives what `ferry run` would
 /// have exited with. A run whose follower died is followed again, once; conflict when that one gave up, too.
 /// Cancelled when an interruption ends the waiting: the run goes on.
-Result<int> wait(Context& context, const std::string& run);
+Result<int> wait(fleet::Context& context, const std::string& run);
 
 /// Releases everything of the run. `with_outputs`: they are brought home first, by starting a machine that is
 /// stopped; unless the cloud itself says that the machine is gone, it is kept when they cannot be, and that is
 /// the error. The log that is here is written home in any case. Returns the ids that were terminated.
-Result<std::vector<std::string>> down(Context& context, const std::string& run, bool with_outputs);
+Result<std::vector<std::string>> down(fleet::Context& context, const std::string& run, bool with_outputs);
 
 /// Gives up a run for which no instance id was ever returned, asking nobody; conflict for any other. Returns a
 /// line for each thing that may be left in an account.
-Result<std::vector<std::string>> forget(Context& context, const std::string& run);
+Result<std::vector<std::string>> forget(fleet::Context& context, const std::string& run);
 
 struct SweepOptions {
   bool with_outputs = true;
@@ -56,28 +57,28 @@ struct Sweep {
 /// down() for every run; then ends what ferry left on machines of the user's own; then adopts and ends every
 /// machine that carries this user's tag and removes what was made for machines that are gone, in every place of the ledger, in the rehearsal cloud and in
 /// every region of the environment's own AWS account. What could not be looked at is told first.
-Result<Sweep> down_all(Context& context, const SweepOptions& options);
+Result<Sweep> down_all(fleet::Context& context, const SweepOptions& options);
 
 /// Brings the outputs home as they are now, and the log where nobody else writes it. Conflict with
 /// stopped_code when the machine is stopped.
-Result<Outputs> fetch(Context& context, const std::string& run);
+Result<job::Outputs> fetch(fleet::Context& context, const std::string& run);
 
 /// Brings home what is missing here of the log of a run that nobody follows, and writes it beside its outputs. Of
 /// one that is over: writes what is here, where that could not be done when it ended.
-Status complete_log(Context& context, const std::string& run);
+Status complete_log(fleet::Context& context, const std::string& run);
 
 /// Hands over the whole log once, in order. Without `follow`: up to what the machine has by now. With it:
 /// until the job is over. `caught_up` is called once, when what was there at the beginning has been handed over.
 /// `time_ms`: when the machine's agent read it, by its clock; 0: not known.
-Status logs(Context& context, const std::string& run, bool follow,
+Status logs(fleet::Context& context, const std::string& run, bool follow,
             const std::function<Status(std::string_view, bool is_error, std::int64_t time_ms)>& write,
             const std::function<Status()>& caught_up = {});
 
 /// The words of the ssh command with which visit() does.
-Result<os::Argv> visit_argv(Context& context, const std::string& run, const os::Argv& command);
+Result<os::Argv> visit_argv(fleet::Context& context, const std::string& run, const os::Argv& command);
 
 /// Logs in to the run's machine, or runs `command` there, on this terminal; the exit code of ssh. As long as it lasts, no
 /// follower fetches from a run that was left with outputs on its machine, nor gives that machine back.
-Result<int> visit(Context& context, const std::string& run, const os::Argv& command);
+Result<int> visit(fleet::Context& context, const std::string& run, const os::Argv& command);
 
 }  // namespace ferry::run

@@ -86,10 +86,10 @@ TEST(Billing, AStoppedMachineCostsItsDiskUntilItIsStartedAgain) {
   stage.clock.sleep(Millis(600'000));
   stage.cloud.stop(stage.machine_id());
   stage.clock.sleep(Millis(3'600'000));
-  stage.process([](Context& here) { (void)recover_orphans(here); });
+  stage.process([](fleet::Context& here) { (void)recover_orphans(here); });
   EXPECT_EQ(instance().stopped_ms, stage.clock.now_ms() - 3'600'000) << "by the cloud's clock";
   EXPECT_EQ(misbilled(stage), "");
-  stage.process([&](Context& here) { EXPECT_TRUE(down(here, stage.run().name, true)); });
+  stage.process([&](fleet::Context& here) { EXPECT_TRUE(down(here, stage.run().name, true)); });
   EXPECT_EQ(instance().stopped_ms, 0);
   EXPECT_GE(instance().paused_ms, 3'600'000);
   EXPECT_EQ(misbilled(stage), "");
@@ -104,10 +104,10 @@ TEST(Billing, AKeptMachineThatIsStoppedIsNotedByWhoeverLooks) {
   stage.clock.sleep(Millis(600'000));
   stage.cloud.stop(stage.machine_id());
   stage.clock.sleep(Millis(600'000));
-  stage.process([](Context& here) { EXPECT_TRUE(look_at_clouds(here)); });
+  stage.process([](fleet::Context& here) { EXPECT_TRUE(look_at_clouds(here)); });
   EXPECT_GT(must(stage.ledger().instances(stage.run().name)).front().stopped_ms, 0);
   EXPECT_EQ(misbilled(stage), "");
-  stage.process([&](Context& here) { EXPECT_TRUE(down(here, stage.run().name, false)); });
+  stage.process([&](fleet::Context& here) { EXPECT_TRUE(down(here, stage.run().name, false)); });
   EXPECT_EQ(misbilled(stage), "");
   EXPECT_EQ(stage.trouble(), "");
 }

@@ -2,20 +2,20 @@
 
 #include "base/text.h"
 #include "run/actions.h"
-#include "run/local_log.h"
-#include "run/untracked.h"
-#include "run/training.h"
+#include "job/local_log.h"
+#include "fleet/untracked.h"
+#include "job/training.h"
 
 namespace ferry::run {
 
 namespace {
 
 /// Holds an empty file for each run whose train.log could not be written when it ought to have been.
-os::Path owed_logs(const Context& context) { return context.data / "owed-logs"; }
+os::Path owed_logs(const fleet::Context& context) { return context.data / "owed-logs"; }
 
 /// write_train_log(), and notes what is owed.
-Result<os::Path> put_log_home(Context& context, const ledger::Run& run, const LogRest& rest = {}) {
-  auto written = write_train_log(context, run, rest);
+Result<os::Path> put_log_home(fleet::Context& context, const ledger::Run& run, const job::LogRest& rest = {}) {
+  auto written = job::write_train_log(context, run, rest);
   const auto owed = owed_logs(context) / run.name;
   std::error_code ignored;
   if (written) {
@@ -26,13 +26,13 @@ Result<os::Path> put_log_home(Context& context, const ledger::Run& run, const Lo
   return written;
 }
 
-void tell_not_written(Context& context, const ledger::Run& run, const Error& error) {
+void tell_not_written(fleet::Context& context, const ledger::Run& run, const Error& error) {
   context.progress.warn("fetch", fmt::format("the log of {} is not in {}: {}; later ferry commands try again",
                                            run.name, run.output_dir, error.what));
 }
 
 /// True if no ferry ever got so far as to put anything of a run there, whatever that run was called.
-Result<bool> was_never_used(Connection& connection) {
+Result<bool> was_never_used(job::Connection& connection) {
   constexpr std::string_view question =
       "for d in \"$HOME/ferry\" \"$HOME/.ferry/runs\"; do "
       "if [ -e \"$d\" ] || [ -L \"$d\" ]; then held=$(ls -A \"$d\" 2>&1) && [ -z \"$held\" ] || echo ferry-used; fi; "
@@ -44,26 +44,26 @@ Result<bool> was_never_used(Connection& connection) {
 
 }  // namespace
 
-Result<BroughtHome> bring_home(Context& context, const ledger::Run& run, bool may_start, bool owned) {
-  const RunDir run_dir(context.data, run.name);
+Result<BroughtHome> bring_home(fleet::Context& context, const ledger::Run& run, bool may_start, bool owned) {
+  const fleet::RunDir run_dir(context.data, run.name);
   TRY_SET(reached, "", reach(context, run, may_start));
   // Its machine is to be given back: what the training would only save at its end must be saved first.
   BroughtHome home;
-  if (owned && was_adopted(reached.connection.instance())) {
+  if (owned && fleet::was_adopted(reached.connection.instance())) {
     TRY_SET(unused, "", was_never_used(reached.connection));
     if (unused)
       return fail(Kind::not_found, "nothing was ever put on " + reached.connection.instance().id, {}, {}, never_used_code);
   }
   if (owned) {
-    auto stopped = stop_training(context, reached.connection);
+    auto stopped = job::stop_training(context, reached.connection);
     if (!stopped) context.progress.warn("down", "the training could not be stopped: " + stopped.error().what);
     if (stopped) home.job = *std::move(stopped);
   }
   // Nothing is lost by ending here: whatever the signal, it means just that.
   sync::Options options;
-  bool stopped = context.interrupt != Interrupt::go_on;
+  bool stopped = context.interrupt != fleet::Interrupt::go_on;
   options.cancelled = [&] { return stopped = stopped || context.signals.next().has_value(); };
-  auto outputs = fetch_outputs(context, reached.connection, run_dir, run, options);
+  auto outputs = job::fetch_outputs(context, reached.connection, run_dir, run, options);
   if (!outputs && outputs.error().kind == Kind::cancelled)
     return fail(Kind::cancelled, "stopped; what came home stays, and the machine goes on", {},
                 "ferry fetch " + run.name + "  goes on from here");
@@ -81,12 +81,12 @@ Result<BroughtHome> bring_home(Context& context, const ledger::Run& run, bool ma
   return home;
 }
 
-Result<os::Path> bring_log_home(Context& context, Connection& connection, const RunDir& run_dir, const ledger::Run& run,
+Result<os::Path> bring_log_home(fleet::Context& context, job::Connection& connection, const fleet::RunDir& run_dir, const ledger::Run& run,
                                 std::uint64_t size) {
   std::uint64_t whole_size = 0;
   const auto whole = [&]() -> Status {
     // The file, not our memory of it: somebody may have cut it meanwhile.
-    TRY_SET(log, "", LocalLog::open(run_dir.log()));
+    TRY_SET(log, "", job::LocalLog::open(run_dir.log()));
     if (size == 0 || log.size() < size) TRY("", complete_log(context, connection, log));
     whole_size = log.size();
     return {};
@@ -94,9 +94,9 @@ Result<os::Path> bring_log_home(Context& context, Connection& connection, const 
   Status streamed;
   // What there is no room for in the run's folder may have some beside the outputs; and what was just written there
   // may be gone by now.
-  const auto rest = [&](std::uint64_t from, const LogSink& write) {
+  const auto rest = [&](std::uint64_t from, const job::LogSink& write) {
     if (whole && from >= whole_size) return;
-    streamed = read_log(context, connection, from, [&](agent::LogChunk chunk) -> Status {
+    streamed = job::read_log(context, connection, from, [&](agent::LogChunk chunk) -> Status {
       if (chunk.offset < from) chunk.bytes.erase(0, from - chunk.offset);
       from += chunk.bytes.size();
       return write(chunk.bytes);
@@ -112,16 +112,16 @@ Result<os::Path> bring_log_home(Context& context, Connection& connection, const 
   const auto why = error.what + (error.why.empty() ? "" : ": " + error.why);
   const bool is_here = error.kind != Kind::lost && error.kind != Kind::timeout && error.kind != Kind::cancelled;
   if (!is_here) streamed = tl::unexpected<Error>(error);
-  auto written = put_log_home(context, run, is_here ? LogRest(rest) : LogRest());
+  auto written = put_log_home(context, run, is_here ? job::LogRest(rest) : job::LogRest());
   context.progress.warn("fetch", streamed && written
                                    ? fmt::format("train.log is whole; what ferry logs shows may not be: {}", why)
                                    : "the log may not be whole here: " + why);
   return written;
 }
 
-Status complete_log(Context& context, const std::string& run_name) {
+Status complete_log(fleet::Context& context, const std::string& run_name) {
   TRY_SET(seen, "", context.ledger.run(run_name));
-  const RunDir run_dir(context.data, seen.name);
+  const fleet::RunDir run_dir(context.data, seen.name);
   TRY_SET(owner, "", RunLock::try_take(run_dir, Role::recover));
   if (!owner) return {};
   TRY_SET(run, "", context.ledger.run(seen.name));
@@ -135,10 +135,10 @@ Status complete_log(Context& context, const std::string& run_name) {
   return {};
 }
 
-void write_log_home(Context& context, const ledger::Run& run) {
-  const RunDir run_dir(context.data, run.name);
+void write_log_home(fleet::Context& context, const ledger::Run& run) {
+  const fleet::RunDir run_dir(context.data, run.name);
   bool has_any = false;
-  (void)LogReader(run_dir.log()).read([&](const agent::LogChunk&) {
+  (void)job::LogReader(run_dir.log()).read([&](const agent::LogChunk&) {
     has_any = true;
     return Status(fail(Kind::cancelled, "one is enough"));
   });
@@ -147,7 +147,7 @@ void write_log_home(Context& context, const ledger::Run& run) {
     tell_not_written(context, run, written.error());
 }
 
-void pay_owed_logs(Context& context) {
+void pay_owed_logs(fleet::Context& context) {
   const auto owed = os::list_dir(owed_logs(context));
   for (const auto& name : owed.value_or(std::vector<std::string>())) {
     const auto run = context.ledger.run(name);

@@ -16,14 +16,14 @@ constexpr Seconds owner_limit{900};
 
 }  // namespace
 
-Status cancel(Context& context, const std::string& run_name) {
+Status cancel(fleet::Context& context, const std::string& run_name) {
   TRY_SET(seen, "", context.ledger.run(run_name));
   const auto& name = seen.name;
   if (seen.phase == Phase::released) {
     context.progress.note(name + " is over already");
     return {};
   }
-  const RunDir run_dir(context.data, name);
+  const fleet::RunDir run_dir(context.data, name);
   const auto end = context.clock.steady_ms() + owner_limit.count() * 1000;
   std::optional<Holder> asked;  // to end
   bool recovered = false;
@@ -45,7 +45,7 @@ Status cancel(Context& context, const std::string& run_name) {
     if (holder->role == Role::follow && (!asked || asked->pid != holder->pid) &&
         RunLock::signal(*holder, SIGTERM))
       asked = holder;
-    if (context.check_signals(false) != Interrupt::go_on)
+    if (context.check_signals(false) != fleet::Interrupt::go_on)
       return fail(Kind::cancelled, "stopped waiting" + std::string(asked ? "; " + name + " ends without us"
                                                                          : "; " + name + " goes on"));
     if (context.clock.steady_ms() > end)

@@ -13,7 +13,7 @@ using ledger::Phase;
 
 Result<std::vector<std::string>> down_in(Stage& stage, bool bring_home) {
   Result<std::vector<std::string>> ended;
-  stage.process([&](Context& here) { ended = down(here, stage.run().name, bring_home); });
+  stage.process([&](fleet::Context& here) { ended = down(here, stage.run().name, bring_home); });
   return ended;
 }
 
@@ -105,9 +105,9 @@ TEST(Down, KilledAnywhereTheNextOneEndsItAndTheModelIsHome) {
     Stage stage;
     stage.leave_at(Phase::connecting);
     stage.kill_at(step);
-    const bool lived = stage.process([&](Context& here) { EXPECT_TRUE(down(here, stage.run().name, true)); });
+    const bool lived = stage.process([&](fleet::Context& here) { EXPECT_TRUE(down(here, stage.run().name, true)); });
     EXPECT_EQ(stage.broken_promise({}), "");
-    stage.process([&](Context& here) { EXPECT_TRUE(down(here, stage.run().name, true)); });
+    stage.process([&](fleet::Context& here) { EXPECT_TRUE(down(here, stage.run().name, true)); });
     EXPECT_EQ(stage.trouble(), "");
     if (lived) return;
   }
@@ -117,7 +117,7 @@ TEST(Cancel, OfARunThatIsOverIsCalm) {
   Stage stage;
   auto request = stage.request();
   EXPECT_EQ(stage.start(request), 0);
-  stage.process([&](Context& here) { EXPECT_TRUE(cancel(here, stage.run().name)); });
+  stage.process([&](fleet::Context& here) { EXPECT_TRUE(cancel(here, stage.run().name)); });
   EXPECT_EQ(stage.trouble(), "");
   EXPECT_EQ(stage.run().outcome, Outcome::succeeded);
 }
@@ -127,7 +127,7 @@ TEST(Cancel, OfAKeptRunReleasesItAndLeavesItsOutcome) {
   auto request = stage.request();
   request.keep = true;
   EXPECT_EQ(stage.start(request), 0);
-  stage.process([&](Context& here) { EXPECT_TRUE(cancel(here, stage.run().name)); });
+  stage.process([&](fleet::Context& here) { EXPECT_TRUE(cancel(here, stage.run().name)); });
   EXPECT_EQ(stage.trouble(), "");
   EXPECT_EQ(stage.run().outcome, Outcome::succeeded);
 }
@@ -140,7 +140,7 @@ TEST(Looking, ACloudThatDoesNotAnswerChangesNothing) {
     stage.leave_at(Phase::training, "");
     stage.cloud.add({.error = failure(kind), .times = -1});
     const auto before = stage.ledger().instances(stage.run().name)->front();
-    stage.process([](Context& here) { EXPECT_TRUE(look_at_clouds(here)); });
+    stage.process([](fleet::Context& here) { EXPECT_TRUE(look_at_clouds(here)); });
     const auto after = stage.ledger().instances(stage.run().name)->front();
     EXPECT_EQ(after.state, before.state);
     EXPECT_EQ(after.address, before.address);
@@ -153,7 +153,7 @@ TEST(Fetching, OutputsComeHomeWhileTheTrainingGoesOn) {
   stage.leave_at(Phase::training, "mkdir outputs; echo model >outputs/model; while :; do sleep 1; done");
   const auto saved = stage.machine().home() / "ferry" / stage.run().name / "outputs/model";
   while (os::read_file(saved).value_or("") != "model\n") std::this_thread::yield();
-  stage.process([&](Context& here) { EXPECT_TRUE(fetch(here, stage.run().name)); });
+  stage.process([&](fleet::Context& here) { EXPECT_TRUE(fetch(here, stage.run().name)); });
   EXPECT_EQ(stage.model(), "");
   EXPECT_EQ(stage.run().phase, Phase::training);
   EXPECT_FALSE(stage.run().outputs_home) << "there may be more to come";

@@ -4,7 +4,7 @@
 #include "run/bring_home.h"
 #include "run/ending.h"
 #include "run/run_controller.h"
-#include "run/packages.h"
+#include "job/packages.h"
 #include "run/record.h"
 #include "watch/report.h"
 
@@ -38,11 +38,11 @@ Status RunController::fetch() {
     context_.progress.update(
         fmt::format("{} of {} are home", show_bytes(now.bytes_done), show_bytes(now.bytes_total)));
   };
-  auto fetched = fetch_outputs(context_, *connection_, run_dir_, run_, options);
+  auto fetched = job::fetch_outputs(context_, *connection_, run_dir_, run_, options);
   finish_log();
   if (!fetched) return fail("bring the outputs home", std::move(fetched).error());
-  const Outputs outputs = *std::move(fetched);
-  for (const auto& line : tell(outputs, run_)) context_.progress.warn("fetch", line);
+  const job::Outputs outputs = *std::move(fetched);
+  for (const auto& line : job::tell(outputs, run_)) context_.progress.warn("fetch", line);
   for (const auto& entry : outputs.report.entries) {
     if (entry.type == sync::Type::file && !entry.as_sent) fetched_files_.push_back(entry.path);
   }
@@ -91,7 +91,7 @@ Status RunController::release() {
     if (auto channel = connection_->agent()) (void)channel->client.release(may_end);
   }
   connection_.reset();
-  TRY("", release_all(context_, run_));
+  TRY("", fleet::release_all(context_, run_));
   run_.ended_ms = context_.clock.now_ms();
   TRY("", context_.ledger.update(run_));
   write_record(context_, run_);
@@ -111,7 +111,7 @@ Status RunController::release() {
     context_.progress.note(watch::closing_line(run_.name, shown(run_.output_dir), fetched_files_),
                          {{"home", run_.output_dir}});
   if (run_.outcome != Outcome::succeeded && run_.exit_code.value_or(0) != 0) {
-    if (const auto line = lacking_line(run_dir_.log(), run_.workdir); !line.empty()) context_.progress.note(line);
+    if (const auto line = job::lacking_line(run_dir_.log(), run_.workdir); !line.empty()) context_.progress.note(line);
   }
   if (was_cut_ && run_.outputs_home && fetched_files_.empty())
     context_.progress.note("nothing had been saved by then: write a checkpoint to outputs/ after each epoch, and it comes "
@@ -156,7 +156,7 @@ int RunController::give_up() {
 
 int RunController::leave(const std::string& why, const Error& problem) {
   if (context_.given_up) return give_up();
-  if (context_.interrupt == Interrupt::cancel && !is_over()) {
+  if (context_.interrupt == fleet::Interrupt::cancel && !is_over()) {
     run_.task[cancel_asked] = context_.clock.now_ms();
     (void)context_.ledger.update(run_);
   }
@@ -182,15 +182,15 @@ int RunController::leave(const std::string& why, const Error& problem) {
 }
 
 int RunController::leave_stopped() {
-  (void)record_power(context_, *seen_.now, instance_);
-  context_.progress.note(stopped_words(instance_) + "; " + stopped_advice(run_.name),
+  (void)fleet::record_power(context_, *seen_.now, instance_);
+  context_.progress.note(fleet::stopped_words(instance_) + "; " + fleet::stopped_advice(run_.name),
                        {{"kept", instance_.id}, {"stopped", true}});
   return ferry_failed;
 }
 
 std::string RunController::told_of_pulled() {
   if (pulled_.home.empty()) return {};
-  (void)record_home(context_, run_.name, pulled_.home);
+  (void)job::record_home(context_, run_.name, pulled_.home);
   const auto told = pulled_.home.size() == 1 ? "one file that it had saved is home"
                                              : fmt::format("{} files that it had saved are home", pulled_.home.size());
   context_.progress.note(fmt::format("{}: {}/", told, shown(run_.output_dir)), {{"home", run_.output_dir}});
@@ -214,16 +214,16 @@ Status RunController::fetch_stubbornly() {
   const bool was_left = is_background_ && run_.phase == Phase::fetching;
   auto fetched = Status();
   do {
-    while (was_left && context_.interrupt == Interrupt::go_on && has_visitor(run_dir_) && context_.sleep(Millis(500), true)) continue;
+    while (was_left && context_.interrupt == fleet::Interrupt::go_on && has_visitor(run_dir_) && context_.sleep(Millis(500), true)) continue;
     fetched = try_to_fetch();
-  } while (fetched && was_left && has_visitor(run_dir_) && context_.interrupt == Interrupt::go_on);
+  } while (fetched && was_left && has_visitor(run_dir_) && context_.interrupt == fleet::Interrupt::go_on);
   return fetched;
 }
 
 Status RunController::try_to_fetch() {
   constexpr int most_tries = 4;
   constexpr Millis longest_rest{30'000};
-  if (!connection_) TRY("", reopen_connection(MayInterrupt::detach));
+  if (!connection_) TRY("", reopen_connection(job::MayInterrupt::detach));
   auto fetched = fetch();
   for (int tries = 1; !fetched && (tries < most_tries || is_background_); ++tries) {
     const auto kind = fetched.error().kind;
@@ -231,7 +231,7 @@ Status RunController::try_to_fetch() {
     if (const auto told = repeats_.tell(fetched.error().what + "; trying again"); !told.empty())
       context_.progress.warn("fetch", told);
     if (tries >= most_tries) context_.sleep(std::min(Millis(1000) * tries, longest_rest), true);
-    if (auto again = reopen_connection(MayInterrupt::detach); !again) return again;
+    if (auto again = reopen_connection(job::MayInterrupt::detach); !again) return again;
     fetched = fetch();
   }
   return fetched;
@@ -265,7 +265,7 @@ int RunController::finish(const Status& done) {
     auto problem = done.error();
     const bool is_given_back = !holds_outputs || machine == Standing::gone;
     // Nothing comes of starting a machine that is given back, nor does its disk cost on.
-    if (is_given_back && problem.code == stopped_code)
+    if (is_given_back && problem.code == fleet::stopped_code)
       problem = {Kind::conflict, instance_.id + " was stopped from outside", {}, {}, {}};
     if (machine != Standing::there && !instance_.id.empty() && problem.why.empty()) problem.why = seen_.words;
     context_.progress.error(problem);

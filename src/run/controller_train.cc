@@ -4,8 +4,8 @@
 #include "os/env.h"
 #include "run/ending.h"
 #include "run/run_controller.h"
-#include "run/polling.h"
-#include "run/why_failed.h"
+#include "fleet/polling.h"
+#include "job/why_failed.h"
 
 namespace ferry::run {
 
@@ -39,7 +39,7 @@ constexpr Seconds beyond_max_duration{300};
 std::string end_of_log(const os::Path& file) {
   constexpr std::size_t most = 8192;
   std::string end;
-  LogReader reader(file);
+  job::LogReader reader(file);
   (void)reader.read([&](const agent::LogChunk& chunk) {
     end += chunk.bytes;
     if (end.size() > 2 * most) end.erase(0, end.size() - most);
@@ -50,24 +50,24 @@ std::string end_of_log(const os::Path& file) {
 
 }  // namespace
 
-Status RunController::setup(const RunRequest& request, const Preflight& ready) {
+Status RunController::setup(const RunRequest& request, const job::Preflight& ready) {
   // Before the phase begins: until then nothing of the training is on the machine, and it can just be given
   // back.
-  TRY_SET(environment, "", prepare_environment(context_, *connection_, request.task, ready.requirements_file, ready.installers));
+  TRY_SET(environment, "", job::prepare_environment(context_, *connection_, request.task, ready.requirements_file, ready.installers));
   environment_ = std::move(environment);
   run_.task["environment"] = environment_.facts;
   TRY("", context_.ledger.update(run_));
   TRY("", enter(Phase::setup));
   const bool nothing = trim(request.task.setup).empty();
   context_.progress.begin("setup", nothing ? "starting" : "running setup");
-  Training training(context_, run_, *log_, false);
+  job::Training training(context_, run_, *log_, false);
   if (!request.detach) ports_ = request.task.all_candidates()[0].ports;
   open_tunnels();
   const auto spec = job_spec(request.task);
   auto begun = training.setup(*connection_, spec);
   while (!begun && (begun.error().kind == Kind::lost || begun.error().kind == Kind::timeout)) {
     // Until the agent has confirmed the start, nobody else could make it: secrets are in this process only.
-    const auto interruption = training.was_started() ? MayInterrupt::detach : MayInterrupt::nothing;
+    const auto interruption = training.was_started() ? job::MayInterrupt::detach : job::MayInterrupt::nothing;
     auto again = connect_again("setup", training, std::move(begun).error(), interruption);
     if (!again && detaching_) return {};
     if (!again) begun = tl::unexpected(std::move(again).error());
@@ -76,7 +76,7 @@ Status RunController::setup(const RunRequest& request, const Preflight& ready) {
   }
   nothing_ran_ = training.nothing_ran();
   TRY_SET(started, "", std::move(begun));
-  if (started.interrupt == Interrupt::detach) {
+  if (started.interrupt == fleet::Interrupt::detach) {
     detaching_ = true;
     return {};
   }
@@ -123,7 +123,7 @@ Status RunController::record_end(const agent::JobStatus& status) {
   run_.exit_code = ending.exit_code;
   run_.error = ending.error;
   if (run_.error.empty() && (ending.exit_code == 126 || ending.exit_code == 127))
-    run_.error = why_failed(*ending.exit_code, end_of_log(run_dir_.log()));
+    run_.error = job::why_failed(*ending.exit_code, end_of_log(run_dir_.log()));
   run_.train_end_ms = context_.clock.now_ms();
   log_size_ = status.log_size;
   // What the agent has to say besides, of what became of the output or of what was left running.
@@ -141,10 +141,10 @@ Status RunController::record_end(const agent::JobStatus& status) {
   return context_.ledger.update(run_);
 }
 
-Status RunController::reopen_connection(MayInterrupt interruption) {
+Status RunController::reopen_connection(job::MayInterrupt interruption) {
   connection_.reset();
   const auto open = [&](Seconds limit) -> Status {
-    TRY_SET(connection, "", Connection::open(context_, *cloud_, run_dir_, instance_, limit, interruption));
+    TRY_SET(connection, "", job::Connection::open(context_, *cloud_, run_dir_, instance_, limit, interruption));
     connection_.emplace(std::move(connection));
     instance_ = connection_->instance();
     open_tunnels();
@@ -158,7 +158,7 @@ Status RunController::reopen_connection(MayInterrupt interruption) {
     const auto kind = opened.error().kind;
     const bool may_come_back = kind == Kind::lost || kind == Kind::timeout ||
                                (kind == Kind::not_found && look_at_machine() == Standing::there);
-    if (!may_come_back || context_.interrupt != Interrupt::go_on || context_.clock.now_ms() > its_end) return opened;
+    if (!may_come_back || context_.interrupt != fleet::Interrupt::go_on || context_.clock.now_ms() > its_end) return opened;
     if (!std::exchange(told, true)) {
       context_.progress.warn("connect", fmt::format("{}; the cloud does not say that it is gone, so ferry goes "
                                                   "on trying, every {} in the end",
@@ -171,27 +171,27 @@ Status RunController::reopen_connection(MayInterrupt interruption) {
   return opened;
 }
 
-Status RunController::connect_again(const char* phase, Training& training, Error lost, MayInterrupt interruption) {
-  context_.check_signals(interruption != MayInterrupt::any);
+Status RunController::connect_again(const char* phase, job::Training& training, Error lost, job::MayInterrupt interruption) {
+  context_.check_signals(interruption != job::MayInterrupt::any);
   if (context_.letting_go) return fail(Kind::cancelled, "stopped waiting for the connection", lost.what);
   fruitless_ = training.heard() ? 0 : fruitless_ + 1;
   if (fruitless_ >= most_fruitless && !is_background_)
     return fail(Kind::lost, "the agent on the machine does not answer", lost.what);
   if (fruitless_ == 0) repeats_.clear();
   const auto why = lost.why.empty() ? lost.what : lost.why;
-  const auto told = repeats_.tell(lost.code == no_agent_code
+  const auto told = repeats_.tell(lost.code == job::no_agent_code
                                       ? "the agent on the machine does not answer (" + why + "); asking again"
                                       : "connection lost (" + why + "); connecting again");
   if (!told.empty()) context_.progress.warn(phase, told);
   if (fruitless_ > 0) context_.sleep(std::min(Millis(500) * fruitless_, longest_rest), true);
   auto opened = reopen_connection(interruption);
-  if (!opened && context_.interrupt == Interrupt::detach && interruption == MayInterrupt::detach) detaching_ = true;
+  if (!opened && context_.interrupt == fleet::Interrupt::detach && interruption == job::MayInterrupt::detach) detaching_ = true;
   if (opened) training.is_connected_again();
   return opened;
 }
 
-Result<Followed> RunController::follow_and_pull(Training& training) {
-  if (const auto least = pull_every()) pull_.emplace(*connection_, run_, run_dir_, *least, pulled_);
+Result<job::Followed> RunController::follow_and_pull(job::Training& training) {
+  if (const auto least = job::pull_every()) pull_.emplace(*connection_, run_, run_dir_, *least, pulled_);
   auto followed = training.follow(*connection_);
   if (followed && followed->status.state == agent::JobState::done && pull_) pull_->finish(context_);
   pull_.reset();
@@ -199,11 +199,11 @@ Result<Followed> RunController::follow_and_pull(Training& training) {
 }
 
 Status RunController::follow_job() {
-  Training training(context_, run_, *log_, int_at(run_.task, cancel_asked) > 0);
+  job::Training training(context_, run_, *log_, int_at(run_.task, cancel_asked) > 0);
   while (true) {
     auto followed = follow_and_pull(training);
     if (followed) {
-      if (followed->interrupt == Interrupt::detach) {
+      if (followed->interrupt == fleet::Interrupt::detach) {
         detaching_ = true;
         return {};
       }
@@ -219,11 +219,11 @@ Status RunController::follow_job() {
     const auto kind = followed.error().kind;
     if (kind != Kind::lost && kind != Kind::timeout)
       return tl::unexpected<Error>(std::move(followed).error());
-    unheard_ = followed.error().code == no_agent_code ? unheard_ + 1 : 0;
+    unheard_ = followed.error().code == job::no_agent_code ? unheard_ + 1 : 0;
     if (unheard_ >= most_unheard) {
       if (const auto ended = end_unheard()) return record_end(*ended);
     }
-    if (auto again = connect_again("train", training, std::move(followed).error(), MayInterrupt::detach);
+    if (auto again = connect_again("train", training, std::move(followed).error(), job::MayInterrupt::detach);
         !again)
       return detaching_ ? Status() : again;
   }
@@ -240,7 +240,7 @@ std::optional<agent::JobStatus> RunController::end_unheard() {
   auto noted = connection_->noted_job();
   if (noted && noted->state == agent::JobState::done) return *std::move(noted);
   context_.check_signals(true);
-  const bool is_cancelled = context_.interrupt == Interrupt::cancel || int_at(run_.task, cancel_asked) > 0;
+  const bool is_cancelled = context_.interrupt == fleet::Interrupt::cancel || int_at(run_.task, cancel_asked) > 0;
   const auto limit = Millis(lifetime_.max_duration + beyond_max_duration).count();
   if (!is_cancelled && context_.clock.now_ms() - run_.train_start_ms < limit) return std::nullopt;
   context_.progress.warn("train",
@@ -286,16 +286,16 @@ int RunController::from_training() {
     }
     // That nothing on it is needed any more was decided before.
     if (run_.phase >= Phase::releasing) return {};
-    auto log = LocalLog::open(run_dir_.log());
+    auto log = job::LocalLog::open(run_dir_.log());
     if (!log) context_.progress.warn("train", "the log cannot be kept here: " + log.error().what);
-    log_.emplace(log ? std::move(*log) : LocalLog::without_file());
+    log_.emplace(log ? std::move(*log) : job::LocalLog::without_file());
     if (instance_.id.empty()) return fail(Kind::not_found, "the ledger knows no instance of " + run_.name);
-    location_ = location_of(instance_);
-    TRY_SET(cloud, "", open_cloud(context_, location_));
+    location_ = fleet::location_of(instance_);
+    TRY_SET(cloud, "", fleet::open_cloud(context_, location_));
     cloud_ = std::move(cloud);
     if (run_.outputs_home) return {};
     context_.is_ending = run_.phase > Phase::training;
-    TRY("", reopen_connection(MayInterrupt::detach));
+    TRY("", reopen_connection(job::MayInterrupt::detach));
     if (run_.phase > Phase::training) return {};
     return train();
   }();

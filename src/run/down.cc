@@ -3,7 +3,7 @@
 #include "run/actions.h"
 #include "run/bring_home.h"
 #include "run/ending.h"
-#include "run/own_machine.h"
+#include "fleet/own_machine.h"
 
 namespace ferry::run {
 
@@ -22,7 +22,7 @@ enum class Saved {
 
 /// What the agent says of the training's end, unless that is noted already: it may have ended, well or not, while
 /// nobody followed it. A machine that was stopped may hold more than was known.
-void note_job(Context& context, ledger::Run& run, const agent::JobStatus& job) {
+void note_job(fleet::Context& context, ledger::Run& run, const agent::JobStatus& job) {
   const bool is_open = run.outcome == Outcome::none ? run.train_end_ms == 0 : run.outcome == Outcome::lost;
   if (!is_open || job.state != agent::JobState::done) return;
   const auto ending = ending_of(job, Seconds(int_at(run.task, "max_duration_s", 24 * 3600)));
@@ -35,10 +35,10 @@ void note_job(Context& context, ledger::Run& run, const agent::JobStatus& job) {
 
 /// Outputs home, or there are none. Any other failure keeps the machine: what it holds is not thrown away because
 /// of something that may pass.
-Result<Saved> save_or_lose(Context& context, ledger::Run& run) {
+Result<Saved> save_or_lose(fleet::Context& context, ledger::Run& run) {
   auto saved = bring_home(context, run, true, true);
   if (saved) {
-    for (const auto& line : tell(saved->outputs, run)) context.progress.warn("down", line);
+    for (const auto& line : job::tell(saved->outputs, run)) context.progress.warn("down", line);
     run.outputs_home = true;
     if (saved->job) note_job(context, run, *saved->job);
     return Saved::home;
@@ -49,9 +49,9 @@ Result<Saved> save_or_lose(Context& context, ledger::Run& run) {
     return Saved::never_were;
   }
   TRY_SET(instance, "", live_instance(context, run));
-  auto place = location_of(instance);
+  auto place = fleet::location_of(instance);
   const auto gone = [&]() -> Result<bool> {
-    TRY_SET(cloud, "", open_cloud(context, place));
+    TRY_SET(cloud, "", fleet::open_cloud(context, place));
     TRY_SET(seen, "", see(context, *cloud, instance));
     return seen.standing == Standing::gone;
   }();
@@ -67,10 +67,10 @@ Result<Saved> save_or_lose(Context& context, ledger::Run& run) {
 }
 
 /// For a run that was released once: makes sure of it, nothing more.
-Result<std::vector<std::string>> down_again(Context& context, const ledger::Run& run) {
+Result<std::vector<std::string>> down_again(fleet::Context& context, const ledger::Run& run) {
   TRY_SET(infra, "", task::parse_infra(run.infra));
-  if (infra.provider == task::Provider::ssh) TRY("", clear_own_machine(context, infra.host, {run.name}));
-  return release_all(context, run);
+  if (infra.provider == task::Provider::ssh) TRY("", fleet::clear_own_machine(context, infra.host, {run.name}));
+  return fleet::release_all(context, run);
 }
 
 std::vector<std::string> ids_of_live(const std::vector<ledger::Instance>& instances) {
@@ -83,7 +83,7 @@ std::vector<std::string> ids_of_live(const std::vector<ledger::Instance>& instan
 
 }  // namespace
 
-Result<std::vector<std::string>> down(Context& context, const std::string& run_name, bool with_outputs) {
+Result<std::vector<std::string>> down(fleet::Context& context, const std::string& run_name, bool with_outputs) {
   TRY_SET(seen, "", context.ledger.run(run_name));
   if (seen.phase == Phase::released) return down_again(context, seen);
   TRY_SET(before, "", context.ledger.instances(seen.name));
@@ -103,7 +103,7 @@ Result<std::vector<std::string>> down(Context& context, const std::string& run_n
   } else if (run.phase >= Phase::setup) {
     write_log_home(context, run);
   }
-  TRY_SET(ended, "", release_all(context, run));
+  TRY_SET(ended, "", fleet::release_all(context, run));
   if (saved == Saved::lost) {
     TRY("", mark_released(context, run, Outcome::lost, "its machine was gone before its outputs were home"));
   } else if (saved == Saved::never_were) {
@@ -114,9 +114,9 @@ Result<std::vector<std::string>> down(Context& context, const std::string& run_n
   return ended;
 }
 
-Result<std::vector<std::string>> forget(Context& context, const std::string& run_name) {
+Result<std::vector<std::string>> forget(fleet::Context& context, const std::string& run_name) {
   TRY_SET(seen, "", context.ledger.run(run_name));
-  TRY_SET(owner, "", RunLock::try_take(RunDir(context.data, seen.name), Role::recover));
+  TRY_SET(owner, "", RunLock::try_take(fleet::RunDir(context.data, seen.name), Role::recover));
   if (!owner)
     return fail(Kind::conflict, "a ferry is at work on " + seen.name, {}, "end it: ferry cancel " + seen.name);
   TRY_SET(run, "", context.ledger.run(seen.name));

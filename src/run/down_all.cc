@@ -5,9 +5,9 @@
 
 #include "base/text.h"
 #include "run/actions.h"
-#include "run/own_machine.h"
+#include "fleet/own_machine.h"
 #include "run/reach.h"
-#include "run/untracked.h"
+#include "fleet/untracked.h"
 
 namespace ferry::run {
 
@@ -15,7 +15,7 @@ namespace {
 
 class Sweeper {
  public:
-  Sweeper(Context& context, const SweepOptions& options) : context_(context), options_(options) {}
+  Sweeper(fleet::Context& context, const SweepOptions& options) : context_(context), options_(options) {}
   Result<Sweep> run();
 
  private:
@@ -25,18 +25,18 @@ class Sweeper {
   /// The environment's own account, before anything is ended: what is not looked at is said first.
   Status look_for_account(const std::vector<ledger::Run>& runs);
   /// False if that was not possible.
-  bool look_at(const CloudLocation& location);
-  void end_untracked(const Untracked& untracked);
-  void look_for_leftovers(const CloudLocation& location);
-  void remove(const Leftover& leftover);
+  bool look_at(const fleet::CloudLocation& location);
+  void end_untracked(const fleet::Untracked& untracked);
+  void look_for_leftovers(const fleet::CloudLocation& location);
+  void remove(const fleet::Leftover& leftover);
 
-  Context& context_;
+  fleet::Context& context_;
   const SweepOptions& options_;
   Sweep sweep_;
-  std::set<CloudLocation> places_;
-  std::vector<CloudLocation> of_account_;
-  std::vector<Untracked> others_;
-  std::vector<Leftover> others_leftovers_;
+  std::set<fleet::CloudLocation> places_;
+  std::vector<fleet::CloudLocation> of_account_;
+  std::vector<fleet::Untracked> others_;
+  std::vector<fleet::Leftover> others_leftovers_;
   bool told_denied_ = false;
 };
 
@@ -57,7 +57,7 @@ void Sweeper::clear_hosts(const std::vector<ledger::Run>& runs) {
     if (infra && infra->provider == task::Provider::ssh) by_host[infra->host].push_back(run.name);
   }
   for (const auto& [host, names] : by_host) {
-    const auto cleared = clear_own_machine(context_, host, names);
+    const auto cleared = fleet::clear_own_machine(context_, host, names);
     if (cleared) continue;
     const auto& error = cleared.error();
     context_.progress.warn("down", fmt::format("{}: {}{}", host, error.what,
@@ -83,7 +83,7 @@ Status Sweeper::end_runs() {
 }
 
 Status Sweeper::look_for_account(const std::vector<ledger::Run>& runs) {
-  auto regions = locations_of_account(context_, places_);
+  auto regions = fleet::locations_of_account(context_, places_);
   if (regions) {
     of_account_ = std::move(*regions);
     return {};
@@ -99,8 +99,8 @@ Status Sweeper::look_for_account(const std::vector<ledger::Run>& runs) {
   return {};
 }
 
-void Sweeper::end_untracked(const Untracked& untracked) {
-  const auto run = adopt_untracked(context_, untracked);
+void Sweeper::end_untracked(const fleet::Untracked& untracked) {
+  const auto run = fleet::adopt_untracked(context_, untracked);
   if (!run) {
     // Another process was faster: it ends it.
     if (run.error().kind == Kind::exists) return;
@@ -116,7 +116,7 @@ void Sweeper::end_untracked(const Untracked& untracked) {
     const bool no_keys = !reached && (reached.error().kind == Kind::denied ||
                                       reached.error().kind == Kind::not_found);
     if (no_keys) {
-      context_.progress.warn("down", fmt::format("{} is ended without its outputs: {}", describe_untracked(untracked),
+      context_.progress.warn("down", fmt::format("{} is ended without its outputs: {}", fleet::describe_untracked(untracked),
                                                reached.error().what));
       with_outputs = false;
     }
@@ -124,8 +124,8 @@ void Sweeper::end_untracked(const Untracked& untracked) {
   end(*run, with_outputs);
 }
 
-bool Sweeper::look_at(const CloudLocation& location) {
-  auto machines = find_untracked(context_, location);
+bool Sweeper::look_at(const fleet::CloudLocation& location) {
+  auto machines = fleet::find_untracked(context_, location);
   if (!machines) {
     const auto& error = machines.error();
     context_.progress.warn("down",
@@ -145,9 +145,9 @@ bool Sweeper::look_at(const CloudLocation& location) {
   return true;
 }
 
-void Sweeper::remove(const Leftover& leftover) {
-  const auto what = describe_leftover(leftover);
-  if (const auto removed = remove_leftover(context_, leftover)) {
+void Sweeper::remove(const fleet::Leftover& leftover) {
+  const auto what = fleet::describe_leftover(leftover);
+  if (const auto removed = fleet::remove_leftover(context_, leftover)) {
     sweep_.removed.push_back(what);
   } else {
     context_.progress.warn("down", fmt::format("{} could not be removed: {}", what, removed.error().what));
@@ -155,8 +155,8 @@ void Sweeper::remove(const Leftover& leftover) {
   }
 }
 
-void Sweeper::look_for_leftovers(const CloudLocation& location) {
-  auto found = find_leftovers(context_, location);
+void Sweeper::look_for_leftovers(const fleet::CloudLocation& location) {
+  auto found = fleet::find_leftovers(context_, location);
   if (!found) {
     // Nothing of it costs: where the policy is of an older ferry, once is enough.
     const bool is_denied = found.error().kind == Kind::denied;
@@ -176,12 +176,12 @@ void Sweeper::look_for_leftovers(const CloudLocation& location) {
 
 Result<Sweep> Sweeper::run() {
   TRY_SET(runs, "", context_.ledger.runs(false));
-  TRY_SET(noted, "", locations_of_ledger(context_));
+  TRY_SET(noted, "", fleet::locations_of_ledger(context_));
   places_ = std::move(noted);
   TRY("", look_for_account(runs));
   TRY("", end_runs());
   if (os::is_directory(context_.data / "rehearsal")) places_.insert({"rehearsal", "", "", "", ""});
-  std::vector<CloudLocation> all(places_.begin(), places_.end());
+  std::vector<fleet::CloudLocation> all(places_.begin(), places_.end());
   for (const auto& location : of_account_) {
     const bool seen = std::ranges::any_of(places_, [&](const auto& one) {
       return one.provider == "aws" && one.region == location.region && one.account == location.account;
@@ -194,10 +194,10 @@ Result<Sweep> Sweeper::run() {
   // An instance may be seen from two places: a ledger's, whose account is not noted, and the account's own.
   std::set<std::string> told;
   std::erase_if(others_, [&](const auto& one) { return !told.insert(one.instance.id).second; });
-  std::erase_if(others_leftovers_, [&](const auto& one) { return !told.insert(describe_leftover(one)).second; });
+  std::erase_if(others_leftovers_, [&](const auto& one) { return !told.insert(fleet::describe_leftover(one)).second; });
   auto& lines = sweep_.of_other_ledgers;
-  for (const auto& one : others_) lines.push_back(describe_untracked(one));
-  for (const auto& one : others_leftovers_) lines.push_back(describe_leftover(one));
+  for (const auto& one : others_) lines.push_back(fleet::describe_untracked(one));
+  for (const auto& one : others_leftovers_) lines.push_back(fleet::describe_leftover(one));
   if (!lines.empty() && options_.ask && options_.ask(lines)) {
     for (const auto& one : others_) end_untracked(one);
     for (const auto& one : others_leftovers_) remove(one);
@@ -208,6 +208,6 @@ Result<Sweep> Sweeper::run() {
 
 }  // namespace
 
-Result<Sweep> down_all(Context& context, const SweepOptions& options) { return Sweeper(context, options).run(); }
+Result<Sweep> down_all(fleet::Context& context, const SweepOptions& options) { return Sweeper(context, options).run(); }
 
 }  // namespace ferry::run

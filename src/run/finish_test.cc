@@ -26,10 +26,10 @@ std::string cured(Stage& stage) {
   stage.refused.clear();
   stage.is_deaf = false;
   stage.refuse_write = nullptr;
-  stage.process([](Context& here) { (void)recover_orphans(here); });
+  stage.process([](fleet::Context& here) { (void)recover_orphans(here); });
   stage.let_followers_end();
   if (stage.run().phase == Phase::released) return stage.trouble();
-  stage.process([&](Context& here) {
+  stage.process([&](fleet::Context& here) {
     if (auto ended = down(here, stage.run().name, true); !ended) stage.progress.error(ended.error());
   });
   return stage.trouble();
@@ -233,9 +233,9 @@ TEST(Finish, ARunToBeKeptIsKeptWithItsModelHomeAndEndedByDown) {
   EXPECT_EQ(stage.start(request), 0) << stage.everything_shown();
   EXPECT_EQ(stage.model(), "");
   EXPECT_EQ(stage.cloud.machines().front().ended_ms, 0);
-  stage.process([](Context& here) { EXPECT_TRUE(recover_orphans(here)); });
+  stage.process([](fleet::Context& here) { EXPECT_TRUE(recover_orphans(here)); });
   EXPECT_EQ(stage.cloud.machines().front().ended_ms, 0) << "no other command ends it";
-  stage.process([&](Context& here) { EXPECT_TRUE(down(here, stage.run().name, true)); });
+  stage.process([&](fleet::Context& here) { EXPECT_TRUE(down(here, stage.run().name, true)); });
   EXPECT_EQ(stage.trouble(), "");
   EXPECT_EQ(stage.run().outcome, Outcome::succeeded);
 }

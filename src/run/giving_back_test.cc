@@ -2,8 +2,8 @@
 #include <gtest/gtest.h>
 
 #include "base/text.h"
-#include "run/labels.h"
-#include "run/machine.h"
+#include "fleet/labels.h"
+#include "fleet/machine.h"
 #include "run/stage.h"
 
 namespace ferry::run {
@@ -14,7 +14,7 @@ using ledger::Rent;
 
 Result<std::vector<std::string>> give_back(Stage& stage) {
   auto here = stage.context();
-  return release_all(here, stage.run());
+  return fleet::release_all(here, stage.run());
 }
 
 /// What the ledger calls released is gone. Empty if so.
@@ -171,9 +171,9 @@ TEST(GivingBack, AMachineThatOnlyItsTagShowsIsEndedAsWell) {
   cloud::LaunchRequest second;
   second.offer.type.name = "t3.medium";
   second.client_token = "nobody noted this one";
-  second.key_name = resource_name(stage.run());
-  second.security_group = "sg-" + resource_name(stage.run());
-  second.tags = tags_of(stage.run());
+  second.key_name = fleet::resource_name(stage.run());
+  second.security_group = "sg-" + fleet::resource_name(stage.run());
+  second.tags = fleet::tags_of(stage.run());
   ASSERT_TRUE(stage.cloud.open("us-east-1")->launch(second));
   const auto ended = give_back(stage);
   ASSERT_TRUE(ended);
@@ -201,7 +201,7 @@ TEST(GivingBack, AProcessThatIsKilledAnywhereIsFollowedByOneThatEndsIt) {
     Stage stage;
     stage.leave_at(Phase::connecting);
     stage.kill_at(step);
-    const bool lived = stage.process([&](Context& here) { EXPECT_TRUE(release_all(here, stage.run())); });
+    const bool lived = stage.process([&](fleet::Context& here) { EXPECT_TRUE(fleet::release_all(here, stage.run())); });
     EXPECT_EQ(untrue(stage), "") << "step " << step;
     EXPECT_TRUE(give_back(stage)) << "step " << step;
     EXPECT_EQ(join(stage.cloud.left(), ", "), "") << "step " << step;

@@ -68,7 +68,7 @@ TEST(KilledAnywhere, WhoeverSettlesMayBeKilledAsWell) {
       Stage stage;
       stage.leave_at(phase);
       stage.kill_at(step);
-      const bool lived = stage.process([](Context& here) { EXPECT_TRUE(recover_orphans(here)); });
+      const bool lived = stage.process([](fleet::Context& here) { EXPECT_TRUE(recover_orphans(here)); });
       EXPECT_EQ(stage.broken_promise({}), "");
       stage.recover_all();
       EXPECT_EQ(stage.trouble(), "");
@@ -84,7 +84,7 @@ TEST(KilledAnywhere, AFollowerIsSucceededByAnotherAsOftenAsItIsKilled) {
   int lives = 0;
   for (; stage.run().phase != Phase::released; ++lives) {
     ASSERT_LT(lives, 100);
-    stage.process([](Context& here) { EXPECT_TRUE(recover_orphans(here)); });
+    stage.process([](fleet::Context& here) { EXPECT_TRUE(recover_orphans(here)); });
     stage.kill_at(lives + 1);  // each lives a step longer
     stage.let_followers_end();
     EXPECT_EQ(stage.broken_promise({}), "");

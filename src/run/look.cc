@@ -5,10 +5,10 @@
 
 #include "base/text.h"
 #include "os/terminal.h"
-#include "run/access.h"
+#include "fleet/access.h"
 #include "run/actions.h"
 #include "run/bring_home.h"
-#include "run/local_log.h"
+#include "job/local_log.h"
 
 namespace ferry::run {
 
@@ -17,7 +17,7 @@ using ledger::Phase;
 namespace {
 
 /// Why there is nothing to fetch, and what is.
-Error nothing_to_fetch(Context& context, const ledger::Run& run) {
+Error nothing_to_fetch(fleet::Context& context, const ledger::Run& run) {
   if (run.phase == Phase::released) {
     if (run.outputs_home)
       return {Kind::not_found, "the outputs of " + run.name + " are home already: " + run.output_dir,
@@ -34,11 +34,11 @@ Error nothing_to_fetch(Context& context, const ledger::Run& run) {
 }
 
 /// One file for each visitor, which it holds locked.
-os::Path visits_of(const RunDir& run_dir) { return run_dir.path / "visits"; }
+os::Path visits_of(const fleet::RunDir& run_dir) { return run_dir.path / "visits"; }
 
 }  // namespace
 
-Result<Outputs> fetch(Context& context, const std::string& run_name) {
+Result<job::Outputs> fetch(fleet::Context& context, const std::string& run_name) {
   TRY_SET(run, "", context.ledger.run(run_name));
   if (run.phase == Phase::released) TRY("", complete_log(context, run.name));
   if (run.phase == Phase::released || run.phase < Phase::setup)
@@ -51,7 +51,7 @@ namespace {
 
 /// What the machine has logged beyond the laptop's copy, up to now; never written to the copy, which is its
 /// owner's.
-Status rest_of_log(Context& context, const ledger::Run& run, std::uint64_t from,
+Status rest_of_log(fleet::Context& context, const ledger::Run& run, std::uint64_t from,
                    const std::function<Status(std::string_view, bool, std::int64_t)>& write) {
   TRY_SET(reached, "", reach(context, run));
   TRY_SET(channel, "", reached.connection.agent());
@@ -73,11 +73,11 @@ Status rest_of_log(Context& context, const ledger::Run& run, std::uint64_t from,
 
 }  // namespace
 
-Status logs(Context& context, const std::string& run_name, bool follow,
+Status logs(fleet::Context& context, const std::string& run_name, bool follow,
             const std::function<Status(std::string_view, bool is_error, std::int64_t time_ms)>& write,
             const std::function<Status()>& caught_up) {
   TRY_SET(run, "", context.ledger.run(run_name));
-  LogReader reader(RunDir(context.data, run.name).log());
+  job::LogReader reader(fleet::RunDir(context.data, run.name).log());
   const auto show = [&](const agent::LogChunk& chunk) {
     return write(chunk.bytes, chunk.stream == agent::LogStream::err, chunk.time_ms);
   };
@@ -85,13 +85,13 @@ Status logs(Context& context, const std::string& run_name, bool follow,
     TRY("", reader.read(show));
     TRY("", caught_up());
   }
-  const RunDir run_dir(context.data, run.name);
+  const fleet::RunDir run_dir(context.data, run.name);
   bool looked_after = false;
   while (follow) {
     TRY_SET(now, "", context.ledger.run(run.name));
     TRY("", reader.read(show));
     if (now.phase >= Phase::fetching || is_kept(now)) return {};
-    if (context.check_signals(false) != Interrupt::go_on) return {};
+    if (context.check_signals(false) != fleet::Interrupt::go_on) return {};
     if (!RunLock::holder_of(run_dir)) {
       // Whoever followed it is gone: once, somebody is found, as `ferry wait` does. After that, what the machine has is shown.
       if (std::exchange(looked_after, true)) break;
@@ -106,7 +106,7 @@ Status logs(Context& context, const std::string& run_name, bool follow,
   TRY("", reader.read(show));
   // What there was no room for in the run's folder may be beside its outputs; which stream it was is not noted.
   if (run.phase == Phase::released) {
-    const auto rest = read_train_log(context, run, reader.offset());
+    const auto rest = job::read_train_log(context, run, reader.offset());
     return rest.empty() ? Status() : write(rest, false, 0);
   }
   if (run.phase < Phase::setup || run.phase > Phase::training) return {};
@@ -120,31 +120,31 @@ Status logs(Context& context, const std::string& run_name, bool follow,
   return {};
 }
 
-Result<os::Argv> visit_argv(Context& context, const std::string& run_name, const os::Argv& command) {
+Result<os::Argv> visit_argv(fleet::Context& context, const std::string& run_name, const os::Argv& command) {
   TRY_SET(run, "", context.ledger.run(run_name));
   TRY_SET(instance, "", live_instance(context, run));
-  const RunDir run_dir(context.data, run.name);
-  if (key_is_lost(run_dir, instance)) {
+  const fleet::RunDir run_dir(context.data, run.name);
+  if (fleet::key_is_lost(run_dir, instance)) {
     TRY_SET(reached, "", reach(context, run));
     instance = reached.connection.instance();
   }
-  auto place = location_of(instance);
-  TRY_SET(cloud, "", open_cloud(context, place));
-  TRY_SET(now, "", refresh(context, *cloud, instance));
+  auto place = fleet::location_of(instance);
+  TRY_SET(cloud, "", fleet::open_cloud(context, place));
+  TRY_SET(now, "", fleet::refresh(context, *cloud, instance));
   // A user begins where the run's files are; a command begins where ssh puts it.
   const bool own_machine = instance.provider == "ssh";
   const auto workdir = (own_machine ? ".ferry/work/" : "ferry/") + run.name;
   const os::Argv begin = {"cd " + shell_quoted(workdir) + " 2>/dev/null; exec \"${SHELL:-/bin/sh}\" -l"};
   const bool shell = command.empty() && os::is_terminal(0);
-  TRY_SET(argv, "", ssh::interactive_argv(target_of(run_dir, now), shell ? begin : command));
+  TRY_SET(argv, "", ssh::interactive_argv(fleet::target_of(run_dir, now), shell ? begin : command));
   if (shell) argv.insert(argv.begin() + 1, "-t");
   return argv;
 }
 
-Result<int> visit(Context& context, const std::string& run_name, const os::Argv& command) {
+Result<int> visit(fleet::Context& context, const std::string& run_name, const os::Argv& command) {
   TRY_SET(argv, "", visit_argv(context, run_name, command));
   TRY_SET(run, "", context.ledger.run(run_name));
-  const RunDir run_dir(context.data, run.name);
+  const fleet::RunDir run_dir(context.data, run.name);
   TRY("", os::make_dirs(visits_of(run_dir), 0700));
   const auto file = visits_of(run_dir) / std::to_string(::getpid());
   TRY_SET(here, "", os::FileLock::take(file, Millis(1000)));
@@ -157,7 +157,7 @@ Result<int> visit(Context& context, const std::string& run_name, const os::Argv&
   return code;
 }
 
-bool has_visitor(const RunDir& run_dir) {
+bool has_visitor(const fleet::RunDir& run_dir) {
   const auto visits = os::list_dir(visits_of(run_dir)).value_or(std::vector<std::string>());
   return std::ranges::any_of(visits, [&](const auto& one) { return os::is_locked(visits_of(run_dir) / one); });
 }

@@ -7,7 +7,7 @@
 #include "base/text.h"
 #include "run/actions.h"
 #include "run/bring_home.h"
-#include "run/labels.h"
+#include "fleet/labels.h"
 #include "run/stage.h"
 
 namespace ferry::run {
@@ -33,7 +33,7 @@ TEST(Mended, DownOfATrainingThatNobodyFollowsLetsItSaveFirst) {
   stage.leave_at(Phase::training,
                  "trap 'mkdir outputs; echo model >outputs/model; exit 0' TERM; echo go; while :; do sleep 0.05; done");
   while (!os::exists(stage.machine().home() / "ferry" / stage.run().name)) std::this_thread::yield();
-  stage.process([&](Context& here) {
+  stage.process([&](fleet::Context& here) {
     const auto ended = down(here, stage.run().name, true);
     EXPECT_TRUE(ended) << describe(ended.error());
   });
@@ -64,7 +64,7 @@ TEST(Mended, DownOfATrainingThatEndedMeanwhileSaysHowItEnded) {
         run.exit_code = 0;
         ASSERT_TRUE(stage.ledger().update(run));
       }
-      stage.process([&](Context& here) { EXPECT_TRUE(down(here, stage.run().name, row.with_outputs)); });
+      stage.process([&](fleet::Context& here) { EXPECT_TRUE(down(here, stage.run().name, row.with_outputs)); });
       EXPECT_EQ(stage.run().outcome, row.outcome) << stage.everything_shown();
       EXPECT_EQ(stage.run().exit_code, row.code);
       EXPECT_EQ(stage.model().empty(), row.with_outputs);
@@ -77,9 +77,9 @@ TEST(Mended, AMachineThatIsStoppedAfterItsTrainingEndedWellSucceedsWhenItIsFetch
   Stage stage;
   stage.leave_at(Phase::fetching);
   stage.cloud.stop(stage.machine_id());
-  stage.process([](Context& here) { (void)recover_orphans(here); });
+  stage.process([](fleet::Context& here) { (void)recover_orphans(here); });
   EXPECT_EQ(stage.run().outcome, Outcome::lost);
-  stage.process([&](Context& here) { EXPECT_TRUE(down(here, stage.run().name, true)); });
+  stage.process([&](fleet::Context& here) { EXPECT_TRUE(down(here, stage.run().name, true)); });
   EXPECT_EQ(stage.run().outcome, Outcome::succeeded) << stage.everything_shown();
   EXPECT_EQ(stage.run().error, "");
   EXPECT_EQ(stage.model(), "");
@@ -91,7 +91,7 @@ Sweep sweep(Stage& stage, const SweepOptions& options = {}) {
   const auto before = std::filesystem::current_path();
   std::filesystem::current_path(stage.data());
   Sweep done;
-  stage.process([&](Context& here) { done = must(down_all(here, options)); });
+  stage.process([&](fleet::Context& here) { done = must(down_all(here, options)); });
   std::filesystem::current_path(before);
   return done;
 }
@@ -150,7 +150,7 @@ TEST(Mended, AKeyPairAndAGroupWhoseMachineIsGoneAreRemovedThoughTheLedgerWasLost
 TEST(Mended, WhatAFerryIsAtWorkWithIsNotRemoved) {
   Stage stage;
   leave_key_and_group(stage);
-  const auto owner = must(RunLock::try_take(RunDir(stage.data(), "t-left")));
+  const auto owner = must(RunLock::try_take(fleet::RunDir(stage.data(), "t-left")));
   EXPECT_EQ(sweep(stage, {.every_ledger = true}).removed.size(), 0U);
   EXPECT_EQ(stage.cloud.left().size(), 2U);
 }
@@ -186,9 +186,9 @@ TEST(Mended, WhatAnotherLedgersMachineUsesOrIsJustBeingLaunchedWithIsNobodysBusi
   stage.lose_ledger();
   ASSERT_TRUE(os::write_file(stage.data() / "ledger-id", "0123456789abcdef\n", 0600));
   const auto region = stage.cloud.open("us-east-1");
-  cloud::Tags tags = {{"ferry:run", "b-1"}, {launch_tag, "00112233445566ff"}, {owner_tag, owner_name()}};
-  tags[made_tag] = os::iso_time(stage.clock.now_ms());
-  ASSERT_TRUE(region->import_key(resource_name("b-1", tags[launch_tag]), "", tags));
+  cloud::Tags tags = {{"ferry:run", "b-1"}, {fleet::launch_tag, "00112233445566ff"}, {fleet::owner_tag, fleet::owner_name()}};
+  tags[fleet::made_tag] = os::iso_time(stage.clock.now_ms());
+  ASSERT_TRUE(region->import_key(fleet::resource_name("b-1", tags[fleet::launch_tag]), "", tags));
   tags["ferry:run"] = "c-1";
   ASSERT_TRUE(region->import_key("the-persons-own", "", tags));
   const auto done = sweep(stage);
@@ -213,7 +213,7 @@ TEST(Mended, AMachineThatIsStoppedInTheTrainingIsToldOnceAndGetsNoFollowers) {
   Stage stage;
   stage.leave_at(Phase::training);
   stage.cloud.stop(stage.machine_id());
-  for (int i = 0; i < 3; ++i) stage.process([](Context& here) { (void)recover_orphans(here); });
+  for (int i = 0; i < 3; ++i) stage.process([](fleet::Context& here) { (void)recover_orphans(here); });
   EXPECT_EQ(stage.followers(), 0U);
   EXPECT_EQ(stage.run().outcome, Outcome::lost);
   const auto shown = stage.everything_shown();
@@ -222,7 +222,7 @@ TEST(Mended, AMachineThatIsStoppedInTheTrainingIsToldOnceAndGetsNoFollowers) {
   const auto told_again = [&] { return stage.everything_shown().find("was left behind", first + 1) != std::string::npos; };
   EXPECT_FALSE(told_again()) << shown;
   stage.clock.sleep(Millis(25 * 3'600'000));
-  stage.process([](Context& here) { (void)recover_orphans(here); });
+  stage.process([](fleet::Context& here) { (void)recover_orphans(here); });
   EXPECT_TRUE(told_again()) << "once a day";
   EXPECT_EQ(stage.followers(), 0U);
   EXPECT_TRUE(stage.was_shown("ferry fetch " + stage.run().name)) << shown;
@@ -231,7 +231,7 @@ TEST(Mended, AMachineThatIsStoppedInTheTrainingIsToldOnceAndGetsNoFollowers) {
 /// What `ferry down RUN --no-fetch` sends to the ferry that follows it.
 void ask_to_let_go() {
   sigval word{};
-  word.sival_int = give_up_word;
+  word.sival_int = fleet::give_up_word;
   ::sigqueue(::getpid(), SIGTERM, word);
 }
 
@@ -250,7 +250,7 @@ TEST(Mended, AFerryWhoseRunIsGivenUpByAnotherLetsGoAtOnceAndSaysWhy) {
       EXPECT_EQ(code, 130) << stage.everything_shown();
       EXPECT_TRUE(stage.was_shown("is given up: another ferry releases it now")) << stage.everything_shown();
       EXPECT_FALSE(stage.was_shown("Come back to it")) << stage.everything_shown();
-      stage.process([&](Context& here) { EXPECT_TRUE(down(here, stage.run().name, false)); });
+      stage.process([&](fleet::Context& here) { EXPECT_TRUE(down(here, stage.run().name, false)); });
     }
     EXPECT_EQ(stage.trouble(), "");
   }
@@ -262,7 +262,7 @@ TEST(Mended, OfAFailedTrainingThatIsGivenUpWhileItsOutputsMoveTheOwnCodeStays) {
   const auto code = stage.start(stage.request("mkdir -p outputs; echo model >outputs/model; exit 7"));
   EXPECT_EQ(code, 7) << stage.everything_shown();
   EXPECT_TRUE(stage.was_shown("is given up: another ferry releases it now")) << stage.everything_shown();
-  stage.process([&](Context& here) { EXPECT_TRUE(down(here, stage.run().name, false)); });
+  stage.process([&](fleet::Context& here) { EXPECT_TRUE(down(here, stage.run().name, false)); });
   EXPECT_EQ(stage.run().outcome, Outcome::failed);
   EXPECT_EQ(stage.trouble(), "");
 }
@@ -291,7 +291,7 @@ TEST(Mended, ATrainLogThatCouldNotBeWrittenIsWrittenByALaterCommand) {
   EXPECT_EQ(stage.run().phase, Phase::released);
   EXPECT_TRUE(stage.was_shown("later ferry commands try again")) << stage.everything_shown();
   std::filesystem::remove_all(stage.home() / "train.log");
-  stage.process([](Context& here) { (void)recover_orphans(here); });
+  stage.process([](fleet::Context& here) { (void)recover_orphans(here); });
   EXPECT_EQ(os::read_file(stage.home() / "train.log").value_or(""), "one\ntwo\n");
   EXPECT_TRUE(stage.was_shown("could be written now")) << stage.everything_shown();
 }
@@ -300,7 +300,7 @@ TEST(Mended, ALogIsNotWaitedForWhereNobodyFollowsTheRunAndNobodyCan) {
   Stage stage;
   stage.leave_at(Phase::training, "echo one; exec sleep 1000");
   stage.cloud.stop(stage.machine_id());
-  stage.process([&](Context& here) {
+  stage.process([&](fleet::Context& here) {
     EXPECT_TRUE(logs(here, stage.run().name, true, [](std::string_view, bool, std::int64_t) { return Status(); }));
   });
   EXPECT_EQ(stage.followers(), 0U);
@@ -310,14 +310,14 @@ TEST(Mended, ALogIsNotWaitedForWhereNobodyFollowsTheRunAndNobodyCan) {
 TEST(Mended, WhereThereIsNoRoomForTheCopyOfTheLogItIsWrittenBesideTheOutputsAndStillShown) {
   Stage stage;
   stage.leave_at(Phase::training, "mkdir -p outputs; echo model >outputs/model; echo one; echo two");
-  const auto log = RunDir(stage.data(), stage.run().name).log();
+  const auto log = fleet::RunDir(stage.data(), stage.run().name).log();
   std::filesystem::remove_all(log);
   ASSERT_TRUE(os::make_dirs(log, 0700));  // it cannot be opened for writing
   EXPECT_EQ(stage.follow(), 0) << stage.everything_shown();
   EXPECT_EQ(os::read_file(stage.home() / "train.log").value_or(""), "one\ntwo\n") << stage.everything_shown();
   std::filesystem::remove_all(log);
   std::string shown;
-  stage.process([&](Context& here) {
+  stage.process([&](fleet::Context& here) {
     EXPECT_TRUE(logs(here, stage.run().name, false, [&](std::string_view bytes, bool, std::int64_t) {
       shown += bytes;
       return Status();
@@ -331,12 +331,12 @@ TEST(Mended, WhereThereIsNoRoomForTheCopyOfTheLogItIsWrittenBesideTheOutputsAndS
 TEST(Mended, ACopyOfTheLogThatIsGoneWhenItIsToBeWrittenHomeIsReadFromTheMachine) {
   Stage stage;
   stage.leave_at(Phase::training, "echo one; echo two");
-  const RunDir run_dir(stage.data(), stage.run().name);
+  const fleet::RunDir run_dir(stage.data(), stage.run().name);
   stage.ask = [&](bool) {
     std::filesystem::remove_all(run_dir.path);
-    return Interrupt::go_on;
+    return fleet::Interrupt::go_on;
   };
-  stage.process([&](Context& here) {
+  stage.process([&](fleet::Context& here) {
     auto reached = must(reach(here, stage.run()));
     while (must(must(reached.connection.agent()).client.status()).state != agent::JobState::done) continue;
     ::kill(::getpid(), SIGINT);  // asks, once a part of the log was read
@@ -368,7 +368,7 @@ TEST(Mended, WhatTheTrainingBroughtUnderANameOfFerrysStaysThoughTheRunsFolderIsG
       auto run = stage.run();
       run.task["outputs"] = {"outputs/", "train.log", "logs", "run.json", ".ferry"};
       ASSERT_TRUE(stage.ledger().update(run));
-      const auto lose = [&] { std::filesystem::remove_all(RunDir(stage.data(), run.name).path); };
+      const auto lose = [&] { std::filesystem::remove_all(fleet::RunDir(stage.data(), run.name).path); };
       stage.when("begin release", [&] { lose(); });
       if (moment == "before the fetch is noted") {
         stage.refuse_write = [&](const std::string& write) -> std::optional<Error> {
@@ -382,7 +382,7 @@ TEST(Mended, WhatTheTrainingBroughtUnderANameOfFerrysStaysThoughTheRunsFolderIsG
       EXPECT_EQ(os::read_file(stage.home() / row.log).value_or(""), "one\n");
       EXPECT_TRUE(parse_json(os::read_file(stage.home() / row.record).value_or("")));
       std::string shown;
-      stage.process([&](Context& here) {
+      stage.process([&](fleet::Context& here) {
         EXPECT_TRUE(logs(here, run.name, false, [&](std::string_view bytes, bool, std::int64_t) {
           shown += bytes;
           return Status();

@@ -5,7 +5,7 @@
 #include <csignal>
 
 #include "base/text.h"
-#include "run/launch.h"
+#include "fleet/launch.h"
 #include "run/stage.h"
 #include "ssh/keys.h"
 
@@ -34,7 +34,7 @@ class Offers {
     noted.created_ms = stage.clock.now_ms();
     static const auto key =
         ssh::make_key(stage.data(), "one for all").value();  // making one takes longer than all the rest
-    const RunDir run_dir(stage.data(), noted.name);
+    const fleet::RunDir run_dir(stage.data(), noted.name);
     EXPECT_TRUE(os::make_dirs(run_dir.path));
     EXPECT_TRUE(os::write_file(run_dir.identity(), key.private_text, 0600));
     EXPECT_TRUE(os::write_file(run_dir.identity().string() + ".pub", key.public_line + "\n"));
@@ -42,16 +42,16 @@ class Offers {
     EXPECT_TRUE(stage.ledger().move(noted.name, ledger::Phase::launching));
   }
 
-  Result<Launched> launch() {
+  Result<fleet::Launched> launch() {
     auto here = stage.context();
-    const LaunchOrder request{.run = noted,
+    const fleet::LaunchOrder request{.run = noted,
                             .location = {"aws", "us-east-1", "", "", ""},
                             .offers = offers,
                             .candidates = candidates,
                             .framework = framework,
-                            .lifetime = TimeLimits{Seconds(3600)},
+                            .lifetime = fleet::TimeLimits{Seconds(3600)},
                             .aws = settings};
-    return run::launch(here, request);
+    return fleet::launch(here, request);
   }
 
   /// Gives everything back, as a process does to which the world is kind again. Empty if that worked.
@@ -59,7 +59,7 @@ class Offers {
     stage.cloud.heal();
     stage.refuse_write = nullptr;
     auto here = stage.context();
-    if (const auto released = release_all(here, noted); !released) return describe(released.error());
+    if (const auto released = fleet::release_all(here, noted); !released) return describe(released.error());
     const auto left = stage.cloud.left();
     return left.empty() ? "" : "left: " + join(left, ", ");
   }
@@ -289,7 +289,7 @@ TEST(OffersWalk, AProcessThatIsKilledAnywhereLeavesNothingThatIsNotNoted) {
     Offers it;
     it.stage.kill_at(step);
     bool is_rented = false;
-    const bool lived = it.stage.process([&](Context&) { is_rented = it.launch().has_value(); });
+    const bool lived = it.stage.process([&](fleet::Context&) { is_rented = it.launch().has_value(); });
     EXPECT_LE(it.rented().size(), 1U);
     EXPECT_EQ(it.stage.broken_promise({}), "") << "step " << step;
     EXPECT_EQ(it.give_back(), "") << "step " << step << it.stage.everything_shown();

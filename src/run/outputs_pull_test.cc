@@ -1,4 +1,4 @@
-#include "run/outputs_pull.h"
+#include "job/outputs_pull.h"
 
 #include <fcntl.h>
 #include <gtest/gtest.h>
@@ -7,7 +7,7 @@
 
 #include "base/text.h"
 #include "run/actions.h"
-#include "run/outputs.h"
+#include "job/outputs.h"
 #include "run/reach.h"
 #include "run/stage.h"
 
@@ -32,7 +32,7 @@ TEST(OutputsPull, RestsSoThatItTakesLittleTimeAndLittleMoney) {
   };
   for (const auto& row : rows) {
     SCOPED_TRACE(row.rest_ms);
-    EXPECT_EQ(rest_after_pull(Millis(row.took_ms), row.wire_bytes, Usd{row.hourly_micros}, Millis(10'000)).count(),
+    EXPECT_EQ(job::rest_after_pull(Millis(row.took_ms), row.wire_bytes, Usd{row.hourly_micros}, Millis(10'000)).count(),
               row.rest_ms);
   }
 }
@@ -45,29 +45,29 @@ class Pulls : public ::testing::Test {
   os::Path on_machine(const char* file) { return stage_.machine().home() / "ferry" / stage_.run().name / "outputs" / file; }
   std::string at_home(const char* file) { return os::read_file(stage_.home() / "outputs" / file).value_or("(none)"); }
   /// Ticks until `done` holds; the file system's times and the job are real.
-  void pull_until(OutputsPull& pull, const std::function<bool()>& done) {
+  void pull_until(job::OutputsPull& pull, const std::function<bool()>& done) {
     for (int i = 0; i < 3000 && !done(); ++i) {
       std::this_thread::sleep_for(std::chrono::milliseconds(10));
       pull.tick(steady_ += 10, 7);
     }
     EXPECT_TRUE(done());
   }
-  void with_pulls(const std::function<void(OutputsPull&)>& act) {
-    stage_.process([&](Context& context) {
+  void with_pulls(const std::function<void(job::OutputsPull&)>& act) {
+    stage_.process([&](fleet::Context& context) {
       auto reached = must(reach(context, stage_.run()));
       const auto run = stage_.run();
-      OutputsPull pull(reached.connection, run, RunDir(stage_.data(), run.name), Millis(50), pulled_);
+      job::OutputsPull pull(reached.connection, run, fleet::RunDir(stage_.data(), run.name), Millis(50), pulled_);
       act(pull);
     });
   }
 
   Stage stage_;
-  Pulled pulled_;
+  job::Pulled pulled_;
   std::int64_t steady_ = 1;
 };
 
 TEST_F(Pulls, BringWhatIsCompleteAndAgainWhatIsNew) {
-  with_pulls([&](OutputsPull& pull) {
+  with_pulls([&](job::OutputsPull& pull) {
     pull_until(pull, [&] { return pulled_.home.size() == 2; });
     EXPECT_EQ(at_home("one") + at_home("two"), "1\n2\n");
     EXPECT_EQ(pulled_.last_ms, 7);
@@ -80,13 +80,13 @@ TEST_F(Pulls, BringWhatIsCompleteAndAgainWhatIsNew) {
 }
 
 TEST_F(Pulls, TakeAwayWhatTheTrainingTookAwayButNotWhatSomebodyFetched) {
-  with_pulls([&](OutputsPull& pull) {
+  with_pulls([&](job::OutputsPull& pull) {
     pull_until(pull, [&] { return pulled_.home.size() == 2; });
     std::filesystem::remove(on_machine("one"));
     pull_until(pull, [&] { return at_home("one") == "(none)"; });
     EXPECT_EQ(at_home("two"), "2\n");
-    pull.finish(*std::make_unique<Context>(stage_.context()));
-    stage_.process([&](Context& context) { EXPECT_TRUE(fetch(context, stage_.run().name)); });
+    pull.finish(*std::make_unique<fleet::Context>(stage_.context()));
+    stage_.process([&](fleet::Context& context) { EXPECT_TRUE(fetch(context, stage_.run().name)); });
     std::filesystem::remove(on_machine("two"));
     pull_until(pull, [&] { return pulled_.home.empty(); });
     EXPECT_EQ(at_home("two"), "2\n");
@@ -94,7 +94,7 @@ TEST_F(Pulls, TakeAwayWhatTheTrainingTookAwayButNotWhatSomebodyFetched) {
 }
 
 TEST_F(Pulls, LeaveWhatWasChangedAtHome) {
-  with_pulls([&](OutputsPull& pull) {
+  with_pulls([&](job::OutputsPull& pull) {
     pull_until(pull, [&] { return pulled_.home.size() == 2; });
     ASSERT_TRUE(os::write_file(stage_.home() / "outputs/one", "mine now"));
     std::filesystem::remove(on_machine("one"));

@@ -63,10 +63,10 @@ TEST(Promises, DownOfAMachineThatDoesNotAnswerSshKeepsItAndWritesTheLog) {
     stage.leave_at(Phase::training, "");
     stage.refused.assign(1'000, failure(kind));
     bool ended = true;
-    stage.process([&](Context& here) { ended = down(here, stage.run().name, true).has_value(); });
+    stage.process([&](fleet::Context& here) { ended = down(here, stage.run().name, true).has_value(); });
     EXPECT_FALSE(ended) << stage.everything_shown();
     EXPECT_FALSE(stage.cloud.machines().front().by_ferry);
-    stage.process([&](Context& here) { EXPECT_TRUE(down(here, stage.run().name, false)); });
+    stage.process([&](fleet::Context& here) { EXPECT_TRUE(down(here, stage.run().name, false)); });
     EXPECT_EQ(stage.trouble(), "");
   }
 }
@@ -144,7 +144,7 @@ TEST(Promises, LookingAtAYoungMachineThatTheCloudDoesNotShowYetEndsNothing) {
   Stage stage;
   stage.leave_at(Phase::connecting);
   stage.cloud.invisible = Millis(20'000);
-  stage.process([](Context& here) { EXPECT_TRUE(look_at_clouds(here)); });
+  stage.process([](fleet::Context& here) { EXPECT_TRUE(look_at_clouds(here)); });
   EXPECT_EQ(stage.ledger().instances(stage.run().name)->front().state, ledger::Rent::live);
 }
 
@@ -155,7 +155,7 @@ TEST(Promises, ALocalLogThatIsDamagedIsFetchedAgain) {
     stage.leave_at(Phase::training, "mkdir outputs; echo model >outputs/model; echo one; echo two");
     stage.when("begin fetch", [] { throw Killed(); });
     stage.follow();
-    const auto log = RunDir(stage.data(), stage.run().name).log();
+    const auto log = fleet::RunDir(stage.data(), stage.run().name).log();
     const auto bytes = os::read_file(log).value_or("");
     const std::string kind = damage;
     if (kind == "gone") std::filesystem::remove_all(log.parent_path());

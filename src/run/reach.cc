@@ -18,7 +18,7 @@ bool ever_rented(const std::vector<ledger::Instance>& instances) {
   return std::ranges::any_of(instances, [](const auto& one) { return !one.id.empty(); });
 }
 
-Result<ledger::Instance> live_instance(Context& context, const ledger::Run& run) {
+Result<ledger::Instance> live_instance(fleet::Context& context, const ledger::Run& run) {
   TRY_SET(instances, "", context.ledger.instances(run.name));
   for (auto one = instances.rbegin(); one != instances.rend(); ++one) {
     if (one->state == ledger::Rent::live && !one->id.empty()) return *one;
@@ -29,24 +29,24 @@ Result<ledger::Instance> live_instance(Context& context, const ledger::Run& run)
               run.phase == Phase::released ? "a run whose machine stays: ferry run --keep …" : "ferry logs -f " + run.name);
 }
 
-Result<Reached> reach(Context& context, const ledger::Run& run, bool may_start) {
+Result<Reached> reach(fleet::Context& context, const ledger::Run& run, bool may_start) {
   TRY_SET(instance, "", live_instance(context, run));
-  auto place = location_of(instance);
-  TRY_SET(cloud, "", open_cloud(context, place));
-  const auto now = refresh(context, *cloud, instance);
-  if (!now && now.error().code == stopped_code) {
+  auto place = fleet::location_of(instance);
+  TRY_SET(cloud, "", fleet::open_cloud(context, place));
+  const auto now = fleet::refresh(context, *cloud, instance);
+  if (!now && now.error().code == fleet::stopped_code) {
     if (!may_start) return tl::unexpected<Error>(now.error());
     context.progress.note(fmt::format("{} of {} is stopped; starting it", instance.id, run.name));
-    TRY_SET(started, "", start_again(context, *cloud, instance));
+    TRY_SET(started, "", fleet::start_again(context, *cloud, instance));
     instance = std::move(started);
   }
   // A machine that was started has yet to boot.
   const auto limit = now ? reach_limit : Seconds(300);
-  TRY_SET(connection, "", Connection::open(context, *cloud, RunDir(context.data, run.name), instance, limit, MayInterrupt::any));
+  TRY_SET(connection, "", job::Connection::open(context, *cloud, fleet::RunDir(context.data, run.name), instance, limit, job::MayInterrupt::any));
   return Reached{std::move(cloud), std::move(connection)};
 }
 
-Result<Seen> see(Context& context, cloud::Cloud& cloud, const ledger::Instance& instance) {
+Result<Seen> see(fleet::Context& context, cloud::Cloud& cloud, const ledger::Instance& instance) {
   constexpr Seconds young{300};  // EC2 is eventually consistent
   constexpr int looks = 3;
   for (int i = 0; i < looks; ++i) {
@@ -63,13 +63,13 @@ Result<Seen> see(Context& context, cloud::Cloud& cloud, const ledger::Instance& 
                   *now};
     }
     if (now.error().kind != Kind::not_found) return tl::unexpected<Error>(now.error());
-    TRY("", confirm_account(cloud, location_of(instance)));
+    TRY("", fleet::confirm_account(cloud, fleet::location_of(instance)));
     if (context.clock.now_ms() - instance.launched_ms < young.count() * 1000) return Seen{};
   }
   return Seen{Standing::gone, fmt::format("the cloud does not know {} any more", instance.id), {}};
 }
 
-Status mark_released(Context& context, ledger::Run run, Outcome outcome, const std::string& error) {
+Status mark_released(fleet::Context& context, ledger::Run run, Outcome outcome, const std::string& error) {
   // No run is called succeeded whose outputs are not home.
   if (run.outcome == Outcome::succeeded && !run.outputs_home) run.outcome = Outcome::none;
   if (run.outcome == Outcome::none) {
@@ -84,10 +84,10 @@ Status mark_released(Context& context, ledger::Run run, Outcome outcome, const s
   return {};
 }
 
-Result<RunLock> take_over(Context& context, const std::string& name, bool with_outputs) {
+Result<RunLock> take_over(fleet::Context& context, const std::string& name, bool with_outputs) {
   constexpr Seconds longest{900};
   const Seconds patience(with_outputs ? 90 : 5);
-  const RunDir run_dir(context.data, name);
+  const fleet::RunDir run_dir(context.data, name);
   const auto begun = context.clock.steady_ms();
   std::optional<Holder> asked;
   std::int64_t asked_at = 0;
@@ -97,7 +97,7 @@ Result<RunLock> take_over(Context& context, const std::string& name, bool with_o
     const auto now = context.clock.steady_ms();
     if (const auto holder = RunLock::holder_of(run_dir); holder && holder->role == Role::follow) {
       if (!asked || asked->pid != holder->pid) {
-        RunLock::signal(*holder, SIGTERM, with_outputs ? 0 : give_up_word);
+        RunLock::signal(*holder, SIGTERM, with_outputs ? 0 : fleet::give_up_word);
         asked = holder;
         asked_at = now;
       }
@@ -106,7 +106,7 @@ Result<RunLock> take_over(Context& context, const std::string& name, bool with_o
       const auto limit = is_bringing_home ? longest : patience;
       if (now - asked_at >= limit.count() * 1000) RunLock::signal(*holder, SIGKILL);
     }
-    if (context.check_signals(false) != Interrupt::go_on)
+    if (context.check_signals(false) != fleet::Interrupt::go_on)
       return fail(Kind::cancelled, "stopped waiting for the ferry that owns " + name);
     if (now - begun > longest.count() * 1000)
       return fail(Kind::timeout, "another ferry keeps hold of " + name,

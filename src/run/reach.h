@@ -4,9 +4,10 @@
 
 #include <memory>
 
-#include "run/context.h"
-#include "run/run_dir.h"
-#include "run/connection.h"
+#include "fleet/context.h"
+#include "fleet/run_dir.h"
+#include "run/run_lock.h"
+#include "job/connection.h"
 
 namespace ferry::run {
 
@@ -14,22 +15,22 @@ namespace ferry::run {
 bool is_kept(const ledger::Run& run);
 
 /// Whether somebody is logged in by ferry's visit() (actions.h), whichever process that is.
-bool has_visitor(const RunDir& run_dir);
+bool has_visitor(const fleet::RunDir& run_dir);
 
 /// True if a machine was ever rented for one of them, as far as the ledger knows.
 bool ever_rented(const std::vector<ledger::Instance>& instances);
 
 /// The run's machine; not_found when the ledger holds none for live.
-Result<ledger::Instance> live_instance(Context& context, const ledger::Run& run);
+Result<ledger::Instance> live_instance(fleet::Context& context, const ledger::Run& run);
 
 struct Reached {
   std::unique_ptr<cloud::Cloud> cloud;
-  Connection connection;
+  job::Connection connection;
 };
 /// Connects to the run's machine within reach_limit. A machine that is stopped is started with `may_start`,
 /// otherwise it is conflict with stopped_code.
 inline constexpr Seconds reach_limit{20};
-Result<Reached> reach(Context& context, const ledger::Run& run, bool may_start = false);
+Result<Reached> reach(fleet::Context& context, const ledger::Run& run, bool may_start = false);
 
 /// How a machine is by the cloud's own word.
 enum class Standing {
@@ -44,20 +45,20 @@ struct Seen {
 };
 /// A young machine that the cloud does not know (yet) is there. Fails as the call does, and denied in an account
 /// that cannot know.
-Result<Seen> see(Context& context, cloud::Cloud& cloud, const ledger::Instance& instance);
+Result<Seen> see(fleet::Context& context, cloud::Cloud& cloud, const ledger::Instance& instance);
 
 /// Notes that nothing is rented for the run any more. An outcome that it has already stays; one whose training
 /// ended well and whose outputs are home succeeded, whoever released it. `error` says why it is `outcome`.
-Status mark_released(Context& context, ledger::Run run, ledger::Outcome outcome, const std::string& error);
+Status mark_released(fleet::Context& context, ledger::Run run, ledger::Outcome outcome, const std::string& error);
 
 /// Makes this process the run's owner. `with_outputs`: a follower is asked to cancel, and killed when it has not
 /// ended within 90 s (longer while it brings outputs home). Without: it is asked to let go, and killed when it has
 /// not within 5 s. Who only looks, releases or hands over is waited for. Fails cancelled when the user gives up
 /// waiting, timeout after a quarter of an hour.
-Result<RunLock> take_over(Context& context, const std::string& run, bool with_outputs);
+Result<RunLock> take_over(fleet::Context& context, const std::string& run, bool with_outputs);
 
 /// Settles a run whose owner died, if nobody owns it: where a machine may hold what only it has, a background
 /// process follows it from now on; otherwise what was made is released. Errors are those of the release.
-Status recover_orphan(Context& context, const std::string& run);
+Status recover_orphan(fleet::Context& context, const std::string& run);
 
 }  // namespace ferry::run

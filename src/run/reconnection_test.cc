@@ -121,7 +121,7 @@ TEST(Reconnection, AFollowerThatIsKilledIsSucceededByOneThatGoesOnWhereTheLogEnd
   stage.when("step-1", [&] { let_go(stage, 1, 3); });
   EXPECT_EQ(stage.follow(), std::nullopt);
   EXPECT_EQ(stage.cloud.machines().front().ended_ms, 0);
-  stage.process([](Context& here) { EXPECT_TRUE(recover_orphans(here)); });
+  stage.process([](fleet::Context& here) { EXPECT_TRUE(recover_orphans(here)); });
   EXPECT_EQ(stage.followers(), 1U);
   let_go(stage, 4, 9);
   EXPECT_EQ(stage.let_followers_end(), 0) << stage.everything_shown();

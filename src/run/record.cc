@@ -8,7 +8,7 @@
 #include "base/hash.h"
 #include "base/text.h"
 #include "base/version.h"
-#include "run/outputs.h"
+#include "job/outputs.h"
 #include "run/reach.h"
 #include "watch/report.h"
 
@@ -46,7 +46,7 @@ Json described(const ledger::Object& object) {
 }
 
 /// The first `most` files, and how many there are.
-Json outputs_of(Context& context, const ledger::Run& run, std::size_t most) {
+Json outputs_of(fleet::Context& context, const ledger::Run& run, std::size_t most) {
   auto objects = context.ledger.objects(run.name).value_or(std::vector<ledger::Object>());
   std::erase_if(objects, [](const auto& one) { return one.sha256.empty(); });
   const auto total = objects.size();
@@ -119,7 +119,7 @@ std::optional<Error> reason_of(const ledger::Run& run) {
 Status write_complete(const os::Path& place, const std::string& text) {
   // As train.log: what the machine sent into this folder may hold a link that leads elsewhere.
   const os::Path temp = place.parent_path() / ("." + place.filename().string() + "." + random_name(8));
-  TRY("", make_home_folder(place.parent_path()));
+  TRY("", job::make_home_folder(place.parent_path()));
   const auto written = [&]() -> Status {
     TRY_SET(fd, "", os::open_file(temp, O_WRONLY | O_CREAT | O_EXCL, 0644));
     TRY("", os::write_all(fd.get(), text));
@@ -157,7 +157,7 @@ Json code_of(const sync::Tree& tree) {
 }
 
 /// What the run was tried on, each with its machines.
-Result<Json> attempts_of(Context& context, const std::string& run, const std::vector<ledger::Instance>& instances) {
+Result<Json> attempts_of(fleet::Context& context, const std::string& run, const std::vector<ledger::Instance>& instances) {
   TRY_SET(attempts, "", context.ledger.attempts(run));
   TRY_SET(nodes, "", context.ledger.nodes(run));
   Json told = Json::array();
@@ -183,7 +183,7 @@ Result<Json> attempts_of(Context& context, const std::string& run, const std::ve
   return told;
 }
 
-Result<Json> record_of(Context& context, const ledger::Run& run) {
+Result<Json> record_of(fleet::Context& context, const ledger::Run& run) {
   TRY_SET(instances, "", context.ledger.instances(run.name));
   const auto now = context.clock.now_ms();
   Json machines = Json::array();
@@ -219,18 +219,18 @@ Result<Json> record_of(Context& context, const ledger::Run& run) {
               {"reason", run.error}};
 }
 
-void write_record(Context& context, const ledger::Run& run) {
+void write_record(fleet::Context& context, const ledger::Run& run) {
   if (!os::is_directory(run.output_dir)) return;
   const auto written = [&]() -> Status {
     TRY_SET(record, "", record_of(context, run));
     const auto text = record.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
-    return write_complete(own_place(context, run, record_file), text);
+    return write_complete(job::own_place(context, run, job::record_file), text);
   }();
   if (!written)
     context.progress.warn("release", fmt::format("run.json of {} could not be written: {}", run.name, written.error().what));
 }
 
-Json result_of(Context& context, const std::string& name, int exit_code, const std::optional<Error>& error) {
+Json result_of(fleet::Context& context, const std::string& name, int exit_code, const std::optional<Error>& error) {
   constexpr std::size_t most_files = 1000;
   Json told = {{"run", Json()},       {"infra", Json()},   {"outcome", ledger::name(Outcome::not_started)},
                {"exit_code", exit_code}, {"outputs", Json()}, {"cost", Json()},

@@ -6,8 +6,8 @@
 
 #include <optional>
 
-#include "run/context.h"
-#include "run/run_dir.h"
+#include "fleet/context.h"
+#include "fleet/run_dir.h"
 #include "sync/sync.h"
 
 namespace ferry::run {
@@ -25,15 +25,15 @@ Json envs_to_keep(const std::map<std::string, std::string>& envs);
 Json code_of(const sync::Tree& tree);
 
 /// What run.json says of the run as the ledger has it now.
-Result<Json> record_of(Context& context, const ledger::Run& run);
+Result<Json> record_of(fleet::Context& context, const ledger::Run& run);
 
 /// Writes run.output_dir/run.json (run.output_dir/.ferry/run.json where the training brought a run.json of its own): complete
 /// or not at all. Nothing where the run has no folder there. Trouble is told, and holds up nothing. Only for the
 /// run's owner.
-void write_record(Context& context, const ledger::Run& run);
+void write_record(fleet::Context& context, const ledger::Run& run);
 
 /// What the last event says: run, infra, outcome, exit_code (what ferry exits with), outputs, cost, error. `name`:
 /// empty when there never was a run. Where no error is given, the ledger's reason for the outcome is one.
-Json result_of(Context& context, const std::string& name, int exit_code, const std::optional<Error>& error);
+Json result_of(fleet::Context& context, const std::string& name, int exit_code, const std::optional<Error>& error);
 
 }  // namespace ferry::run

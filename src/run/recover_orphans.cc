@@ -23,7 +23,7 @@ struct FailedTries {
   std::int64_t last_ms = 0, told_ms = 0;
 };
 
-Result<FailedTries> failed_tries(Context& context, const std::string& run) {
+Result<FailedTries> failed_tries(fleet::Context& context, const std::string& run) {
   TRY_SET(events, "", context.ledger.events(run));
   FailedTries tries;
   for (const auto& event : events) {
@@ -49,7 +49,7 @@ Millis next_try_after(int failures, const std::vector<ledger::Instance>& instanc
 
 /// Settles a run unless that failed a moment ago. What cannot be cured at once and costs nothing that is
 /// known is told once a day.
-Status recover_patiently(Context& context, const std::string& name) {
+Status recover_patiently(fleet::Context& context, const std::string& name) {
   TRY_SET(tries, "", failed_tries(context, name));
   TRY_SET(instances, "", context.ledger.instances(name));
   const auto now = context.clock.now_ms();
@@ -74,18 +74,18 @@ Status recover_patiently(Context& context, const std::string& name) {
 }
 
 /// The machine if the cloud says that it is stopped; nothing, too, when nobody knows.
-std::optional<cloud::Instance> stopped_one(Context& context, const ledger::Instance& instance) {
-  auto place = location_of(instance);
-  const auto cloud = open_cloud(context, place);
+std::optional<cloud::Instance> stopped_one(fleet::Context& context, const ledger::Instance& instance) {
+  auto place = fleet::location_of(instance);
+  const auto cloud = fleet::open_cloud(context, place);
   auto seen = cloud ? see(context, **cloud, instance) : tl::unexpected<Error>(cloud.error());
   return seen && seen->standing == Standing::stopped ? std::move(seen->now) : std::nullopt;
 }
 
 /// Nobody can follow a run whose machine is stopped, and what is to become of it is the user's to say. Told once a
 /// day; what looks at the cloud goes on telling.
-Status note_stopped(Context& context, ledger::Run run, ledger::Instance instance, const cloud::Instance& now) {
+Status note_stopped(fleet::Context& context, ledger::Run run, ledger::Instance instance, const cloud::Instance& now) {
   constexpr const char* told = "stopped-told";
-  TRY("", record_power(context, now, instance));
+  TRY("", fleet::record_power(context, now, instance));
   if (run.outcome != Outcome::lost) {
     run.error = std::string("its machine was stopped from outside") +
                 (run.train_end_ms > 0 ? ", and its outputs are not home" : ", and the training with it");
@@ -98,14 +98,14 @@ Status note_stopped(Context& context, ledger::Run run, ledger::Instance instance
   if (last != events.rend() && context.clock.now_ms() - last->time_ms < a_day) return {};
   TRY("", context.ledger.add_event(run.name, told, Json::object()));
   context.progress.note(fmt::format("{} was left behind while {}: {}; {}", run.name, ledger::name(run.phase),
-                                  stopped_words(instance, now.state), stopped_advice(run.name)));
+                                  fleet::stopped_words(instance, now.state), fleet::stopped_advice(run.name)));
   return {};
 }
 
 }  // namespace
 
-Status recover_orphan(Context& context, const std::string& name) {
-  const RunDir run_dir(context.data, name);
+Status recover_orphan(fleet::Context& context, const std::string& name) {
+  const fleet::RunDir run_dir(context.data, name);
   TRY_SET(owner, "", RunLock::try_take(run_dir, Role::recover));
   if (!owner) return {};
   TRY_SET(run, "", context.ledger.run(name));  // it may have moved on before we held the lock
@@ -121,7 +121,7 @@ Status recover_orphan(Context& context, const std::string& name) {
                         {{"run", run.name}, {"follower_pid", pid}});
     return {};
   }
-  TRY_SET(ended, "", release_all(context, run));
+  TRY_SET(ended, "", fleet::release_all(context, run));
   const bool rented = ever_rented(instances) || !ended.empty();
   const auto left = "ferry died while " + std::string(ledger::name(run.phase));
   TRY("", mark_released(context, run, rented ? Outcome::lost : Outcome::not_started,
@@ -132,11 +132,11 @@ Status recover_orphan(Context& context, const std::string& name) {
   return {};
 }
 
-Status recover_orphans(Context& context) {
+Status recover_orphans(fleet::Context& context) {
   pay_owed_logs(context);
   TRY_SET(unfinished, "", context.ledger.runs(true));
   for (const auto& run : unfinished) {
-    if (is_kept(run) || os::is_locked(RunDir(context.data, run.name).owner_lock())) continue;
+    if (is_kept(run) || os::is_locked(fleet::RunDir(context.data, run.name).owner_lock())) continue;
     if (const auto recovered = recover_patiently(context, run.name); !recovered)
       context.progress.warn("settle", fmt::format("{} could not be looked after: {}", run.name,
                                                 recovered.error().what));
@@ -148,29 +148,29 @@ namespace {
 
 /// A kept machine that is gone has nobody who waits for it: its run ends here, in its owner's place. One that is
 /// stopped has nobody who notes it.
-Status look_after_kept(Context& context, cloud::Cloud& cloud, const ledger::Instance& instance) {
-  TRY_SET(owner, "", RunLock::try_take(RunDir(context.data, instance.run), Role::recover));
+Status look_after_kept(fleet::Context& context, cloud::Cloud& cloud, const ledger::Instance& instance) {
+  TRY_SET(owner, "", RunLock::try_take(fleet::RunDir(context.data, instance.run), Role::recover));
   if (!owner) return {};
   TRY_SET(run, "", context.ledger.run(instance.run));
   if (!is_kept(run)) return {};
   auto kept = instance;
   TRY_SET(seen, "", see(context, cloud, instance));
-  if (seen.standing != Standing::gone) return seen.now ? record_power(context, *seen.now, kept) : Status();
-  TRY("", release_all(context, run));
+  if (seen.standing != Standing::gone) return seen.now ? fleet::record_power(context, *seen.now, kept) : Status();
+  TRY("", fleet::release_all(context, run));
   return mark_released(context, run, run.outcome, run.error);
 }
 
 }  // namespace
 
-Status look_at_clouds(Context& context) {
+Status look_at_clouds(fleet::Context& context) {
   TRY_SET(noted, "", context.ledger.unreleased());
-  std::map<CloudLocation, std::unique_ptr<cloud::Cloud>> clouds;
+  std::map<fleet::CloudLocation, std::unique_ptr<cloud::Cloud>> clouds;
   for (const auto& instance : noted) {
     if (instance.id.empty()) continue;
-    auto place = location_of(instance);
+    auto place = fleet::location_of(instance);
     auto& cloud = clouds[place];
     if (!cloud) {
-      auto opened = open_cloud(context, place);
+      auto opened = fleet::open_cloud(context, place);
       if (!opened) {
         context.progress.warn("ps", "cannot ask " + instance.provider + ": " + opened.error().what);
         continue;
@@ -178,16 +178,16 @@ Status look_at_clouds(Context& context) {
       cloud = std::move(*opened);
     }
     // A training's owner finds out by itself, and notes it: looking writes nothing of a run that is not over.
-    const auto now = look(*cloud, instance);
+    const auto now = fleet::look(*cloud, instance);
     if (now) continue;
     const auto& error = now.error();
     const bool tells = error.kind == Kind::denied || error.kind == Kind::not_found ||
-                       error.code == stopped_code;
+                       error.code == fleet::stopped_code;
     if (tells) {
       const auto why = error.kind == Kind::denied && !error.why.empty() ? " (" + error.why + ")" : "";
       context.progress.warn("ps", fmt::format("{}: {}{}", instance.run, error.what, why));
     }
-    if (error.kind != Kind::not_found && error.code != stopped_code) continue;
+    if (error.kind != Kind::not_found && error.code != fleet::stopped_code) continue;
     if (const auto ended = look_after_kept(context, *cloud, instance); !ended)
       context.progress.warn("ps", fmt::format("{}: {}", instance.run, ended.error().what));
   }

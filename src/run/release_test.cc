@@ -1,7 +1,7 @@
 // Ending one machine, whatever the cloud says and does not say, on a clock turned by hand.
 #include <gtest/gtest.h>
 
-#include "run/machine.h"
+#include "fleet/machine.h"
 #include "run/stage.h"
 
 namespace ferry::run::release_test {
@@ -15,7 +15,7 @@ struct ReleaseTest : testing::Test {
   Result<std::vector<std::string>> release() {
     began = stage.clock.now_ms();
     auto here = stage.context();
-    return release_all(here, stage.run());
+    return fleet::release_all(here, stage.run());
   }
   void refuse_to_end(Kind kind) { stage.cloud.add({.call = "terminate", .error = failure(kind), .times = -1}); }
   /// When the ledger says that the machine ended.

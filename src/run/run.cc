@@ -2,16 +2,16 @@
 
 #include "base/hash.h"
 #include "base/text.h"
-#include "run/access.h"
-#include "run/environment.h"
-#include "run/git_state.h"
+#include "fleet/access.h"
+#include "job/environment.h"
+#include "job/git_state.h"
 #include "run/run_controller.h"
-#include "run/labels.h"
-#include "run/mounts.h"
-#include "run/preflight.h"
+#include "fleet/labels.h"
+#include "job/mounts.h"
+#include "job/preflight.h"
 #include "run/record.h"
-#include "run/sent.h"
-#include "run/requirements.h"
+#include "job/sent.h"
+#include "job/requirements.h"
 #include "watch/report.h"
 
 namespace ferry::run {
@@ -24,7 +24,7 @@ struct Added {
 };
 
 /// Owned before it is in the ledger: an unfinished run without an owner is recovered by the next ferry command.
-Result<Added> add_run(Context& context, const RunRequest& request) {
+Result<Added> add_run(fleet::Context& context, const RunRequest& request) {
   ledger::Run run;
   run.task_name = request.task.name;
   run.infra = task::show(request.task.resources.infra.value_or(task::Infra{}));
@@ -37,9 +37,9 @@ Result<Added> add_run(Context& context, const RunRequest& request) {
   for (const auto& [secret, value] : request.task.secrets) run.task["secrets"].push_back(secret);
   const auto& interrupt = request.task.environment;
   run.task["environment_wish"] = {{"kind", interrupt.kind}, {"name", interrupt.name}, {"file", interrupt.file}};
-  TRY_SET(ledger, "", ledger_id(context.data));
+  TRY_SET(ledger, "", fleet::ledger_id(context.data));
   run.task["ledger"] = ledger;  // what is made for the run says whose it is
-  if (auto git = git_state(request.workdir); !git.is_null()) run.task["git"] = std::move(git);
+  if (auto git = job::git_state(request.workdir); !git.is_null()) run.task["git"] = std::move(git);
   for (const auto& [key, value] : request.task.all_candidates()[0].labels) {
     if (!key.starts_with("ferry:")) run.task["labels"][key] = value;  // those are between ferry and its own cloud
   }
@@ -47,7 +47,7 @@ Result<Added> add_run(Context& context, const RunRequest& request) {
   for (int tries = 0;; ++tries) {
     run.name = request.task.name + "-" + random_name(3 + static_cast<std::size_t>(tries) / 8);
     run.output_dir = (request.results / run.name).string();
-    TRY_SET(owner, "", RunLock::try_take(RunDir(context.data, run.name)));
+    TRY_SET(owner, "", RunLock::try_take(fleet::RunDir(context.data, run.name)));
     auto added = owner ? context.ledger.add_run(run) : fail(Kind::exists, "another ferry owns " + run.name);
     if (added) return Added{std::move(run), std::move(*owner)};
     if (added.error().kind != Kind::exists || tries > 50)
@@ -101,46 +101,46 @@ Status check_task(const RunRequest& request) {
   };
   missing(request.task.missing_envs, "variable", "--env");
   missing(request.task.missing_secrets, "secret", "run ferry again after: export");
-  keep(check_outputs(request.task));
-  keep(check_start(request.task));
+  keep(job::check_outputs(request.task));
+  keep(job::check_start(request.task));
   if (!os::is_directory(request.workdir)) {
     keep(fail(Kind::bad_input, "the workdir is no folder: " + request.workdir.string(), {},
               "set workdir, or --workdir"));
   }
   if (request.task.all_candidates()[0].infra.value_or(task::Infra{}).provider == task::Provider::aws)
-    keep(check_access(request.task.aws));
+    keep(fleet::check_access(request.task.aws));
   if (!found.empty()) return fail(std::move(found));
   return {};
 }
 
 }  // namespace
 
-int start(Context& context, const RunRequest& request) {
+int start(fleet::Context& context, const RunRequest& request) {
   auto& progress = context.progress;
   progress.title(request.task.name, where(request.task.resources.infra.value_or(task::Infra{})));
   for (const auto& line : request.task.not_yet) progress.warn("check", line);
 
   const auto began = context.clock.steady_ms();
   progress.begin("check", "looking at the task");
-  Preflight ready;
+  job::Preflight ready;
   const auto checked = [&]() -> Status {
     TRY("", check_task(request));
     if (request.check) {
-      TRY("", check_environment(request.task, request.workdir));
-      TRY_SET(found, "", preflight(request.task, request.workdir, {request.follow, request.results, request.cut_off}));
+      TRY("", job::check_environment(request.task, request.workdir));
+      TRY_SET(found, "", job::preflight(request.task, request.workdir, {request.follow, request.results, request.cut_off}));
       ready = std::move(found);
     } else {
-      TRY_SET(tree, "", list_workdir(request.workdir, request.follow));
+      TRY_SET(tree, "", job::list_workdir(request.workdir, request.follow));
       ready.tree = std::move(tree);
-      TRY("", add_mounts(request.task, request.follow, ready.tree, ready.warnings));
-      TRY_SET(candidates, "", find_requirements(request.task, request.workdir, ready.tree));
+      TRY("", job::add_mounts(request.task, request.follow, ready.tree, ready.warnings));
+      TRY_SET(candidates, "", job::find_requirements(request.task, request.workdir, ready.tree));
       ready.requirements_file = candidates.file;
       ready.installers = candidates.installers;
-      for (auto& line : tell_sent(ready.tree, request.workdir, request.task.outputs)) ready.warnings.push_back(std::move(line));
+      for (auto& line : job::tell_sent(ready.tree, request.workdir, request.task.outputs)) ready.warnings.push_back(std::move(line));
       ready.summary = fmt::format("{}, {} to send", watch::counted(ready.tree.files, "file"),
                                   show_bytes(ready.tree.bytes));
     }
-    TRY("make the folder for outputs", make_results(request.results));
+    TRY("make the folder for outputs", job::make_results(request.results));
     constexpr std::uint64_t little = 1'000'000'000;
     if (const auto free = os::free_space(request.results); free < little) {
       ready.warnings.push_back(fmt::format("only {} are free where the outputs are to come home ({})",
@@ -148,7 +148,7 @@ int start(Context& context, const RunRequest& request) {
     }
     return {};
   }();
-  if (const auto sent = sent_outputs(request.task.outputs, ready.tree); !sent.empty())
+  if (const auto sent = job::sent_outputs(request.task.outputs, ready.tree); !sent.empty())
     ready.warnings.push_back(sent);
   if (const auto unkept = not_on_own_machine(request.task); !unkept.empty()) ready.warnings.push_back(unkept);
   if (!checked) {
@@ -170,7 +170,7 @@ int start(Context& context, const RunRequest& request) {
   return controller.from_the_start(request, std::move(ready));
 }
 
-int follow(Context& context, const std::string& run_name, RunLock owner) {
+int follow(fleet::Context& context, const std::string& run_name, RunLock owner) {
   auto run = context.ledger.run(run_name);
   if (!run) {
     context.progress.error(run.error());

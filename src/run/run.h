@@ -4,8 +4,9 @@
 
 #include <string>
 
-#include "run/context.h"
-#include "run/run_dir.h"
+#include "fleet/context.h"
+#include "fleet/run_dir.h"
+#include "run/run_lock.h"
 #include "task/task.h"
 
 namespace ferry::run {
@@ -53,9 +54,9 @@ constexpr int exit_code_for(Kind kind) { return may_work_later(kind) ? try_later
 /// Runs a task from check to release. The value is the exit code to leave with: the training's own (130 when
 /// cancelled before it had one), try_later or ferry_failed; every error has been shown by then. Whatever happens, what
 /// was rented is released or noted in the ledger for the next ferry command.
-int start(Context& context, const RunRequest& request);
+int start(fleet::Context& context, const RunRequest& request);
 
 /// Goes on with a run whose job may have been started, to its end: what the background follower does.
-int follow(Context& context, const std::string& run, RunLock owner);
+int follow(fleet::Context& context, const std::string& run, RunLock owner);
 
 }  // namespace ferry::run

@@ -6,12 +6,12 @@
 
 #include "base/text.h"
 #include "os/env.h"
-#include "run/account.h"
-#include "run/images.h"
-#include "run/launch.h"
-#include "run/planning.h"
+#include "account/account.h"
+#include "fleet/images.h"
+#include "fleet/launch.h"
+#include "fleet/planning.h"
 #include "run/record.h"
-#include "run/reservation.h"
+#include "fleet/reservation.h"
 
 namespace ferry::run {
 
@@ -30,7 +30,7 @@ Seconds connect_limit(const plan::InstanceType& type) {
 
 }  // namespace
 
-RunController::RunController(Context& context, ledger::Run run, RunLock owner)
+RunController::RunController(fleet::Context& context, ledger::Run run, RunLock owner)
     : context_(context), run_(std::move(run)), owner_(std::move(owner)), run_dir_(context.data, run_.name) {
   if (const auto seconds = int_at(run_.task, "max_duration_s"); seconds > 0)
     lifetime_.max_duration = Seconds(seconds);
@@ -69,14 +69,14 @@ Status RunController::plan(const RunRequest& request, const std::string& framewo
   }
   auto task = request.task;
   if (infra.provider == task::Provider::aws) {
-    TRY_SET(reserved, "", confine_to_reservation(context_, task));
+    TRY_SET(reserved, "", fleet::confine_to_reservation(context_, task));
     reservation_ = std::move(reserved);
   }
   if (reservation_) {
-    TRY_SET(limited, "", within_block(*reservation_, lifetime_, context_.clock.now_ms()));
+    TRY_SET(limited, "", fleet::within_block(*reservation_, lifetime_, context_.clock.now_ms()));
     lifetime_ = limited;
   }
-  TRY_SET(planned, "", plan_task(task, lifetime_, context_.data, context_.clock.now_ms(), rehearsal_region));
+  TRY_SET(planned, "", fleet::plan_task(task, lifetime_, context_.data, context_.clock.now_ms(), rehearsal_region));
   if (planned.location.provider == "aws") TRY("", look_at_account(task, framework, planned));
   for (const auto& note : planned.ranking.notes) context_.progress.warn("plan", note);
   candidates_.assign(task.all_candidates().begin(), task.all_candidates().end());
@@ -93,7 +93,7 @@ Status RunController::plan(const RunRequest& request, const std::string& framewo
   const auto dollars = [](const std::optional<Usd>& money) {
     return money ? Json(static_cast<double>(money->micros) / 1e6) : Json();
   };
-  context_.progress.done("plan", describe_plan(best, lifetime_, most_),
+  context_.progress.done("plan", fleet::describe_plan(best, lifetime_, most_),
                        {{"instance_type", best.type.name},
                         {"region", best.region},
                         {"zone", best.zone},
@@ -106,21 +106,21 @@ Status RunController::plan(const RunRequest& request, const std::string& framewo
   return location_.provider == "aws" ? ask(request) : Status();
 }
 
-Status RunController::look_at_account(const task::Task& task, const std::string& framework, Planned& planned) {
+Status RunController::look_at_account(const task::Task& task, const std::string& framework, fleet::Planned& planned) {
   // The account is looked at before anyone is asked: a question that leads nowhere is a bad one.
-  TRY_SET(cloud, "", open_cloud(context_, planned.location));
+  TRY_SET(cloud, "", fleet::open_cloud(context_, planned.location));
   TRY_SET(caller, "", cloud->whoami());
   planned.location.account = caller.account;
   const auto look_at_image = [&]() -> Status {
     const auto& best = planned.ranking.offers.front();
     planned.location.region = best.region;  // the limits may have led to another one
-    TRY_SET(there, "", open_cloud(context_, planned.location));
+    TRY_SET(there, "", fleet::open_cloud(context_, planned.location));
     TRY_SET(image, "find an image",
-            find_image(context_, *there, planned.location, best, task.all_candidates()[best.candidate].image, framework));
+            fleet::find_image(context_, *there, planned.location, best, task.all_candidates()[best.candidate].image, framework));
     image_ = std::move(image);
-    warn_of_support(context_, image_, "plan");
-    enlarge_disks(task, image_.root_size_gib, planned.ranking);
-    return set_terms(task, lifetime_, planned);
+    fleet::warn_of_support(context_, image_, "plan");
+    fleet::enlarge_disks(task, image_.root_size_gib, planned.ranking);
+    return fleet::set_terms(task, lifetime_, planned);
   };
   // Reserved capacity counts against the limits when it is reserved.
   if (reservation_) {
@@ -129,13 +129,13 @@ Status RunController::look_at_account(const task::Task& task, const std::string&
           "{} is a capacity block: it is paid already, whatever the price below says", reservation_->id));
     return look_at_image();
   }
-  TRY_SET(allowed, "", within_quotas(context_, planned.location, std::move(planned.ranking.offers)));
+  TRY_SET(allowed, "", account::within_quotas(context_, planned.location, std::move(planned.ranking.offers)));
   planned.ranking.offers = std::move(allowed);
   return look_at_image();
 }
 
 Status RunController::ask(const RunRequest& request) {
-  TRY("", may_launch(context_, offers_.front(), image_, request.task.aws));
+  TRY("", account::may_launch(context_, offers_.front(), image_, request.task.aws));
   if (!request.confirm || (request.is_free && request.is_free(location_.endpoint))) return {};
   context_.progress.pause();
   return request.confirm({offers_, lifetime_.until_power_off(), most_, ceiling_});
@@ -143,7 +143,7 @@ Status RunController::ask(const RunRequest& request) {
 
 Status RunController::plan_own_machine(const std::string& host) {
   location_ = {"ssh", "", host};
-  TRY_SET(cloud, "", open_cloud(context_, location_));
+  TRY_SET(cloud, "", fleet::open_cloud(context_, location_));
   cloud_ = std::move(cloud);
   context_.progress.done("plan", host + ", as your ssh config has it; nothing is rented",
                        {{"instance_type", host}, {"hourly_usd", 0}});
@@ -154,7 +154,7 @@ Status RunController::launch(const RunRequest& request, const std::string& frame
   TRY("", enter(Phase::launching));
   if (location_.provider == "ssh") {
     context_.progress.begin("launch", location_.endpoint);
-    TRY_SET(borrowed, "", attach_host(context_, run_, location_));
+    TRY_SET(borrowed, "", fleet::attach_host(context_, run_, location_));
     instance_ = std::move(borrowed);
     context_.progress.done("launch", fmt::format("nothing to rent; the run is {}", run_.name),
                          {{"instance_id", instance_.id}, {"run", run_.name}});
@@ -162,7 +162,7 @@ Status RunController::launch(const RunRequest& request, const std::string& frame
   }
   context_.progress.begin("launch", offers_.front().type.name);
   TRY_SET(launched, "",
-          run::launch(context_, {.run = run_,
+          fleet::launch(context_, {.run = run_,
                                .location = location_,
                                .offers = offers_,
                                .candidates = candidates_,
@@ -172,7 +172,7 @@ Status RunController::launch(const RunRequest& request, const std::string& frame
                                .budget = request.task.budget,
                                .aws = request.task.aws,
                                .capacity_block = reservation_ && reservation_->is_block}));
-  if (launched.image.id != image_.id) warn_of_support(context_, launched.image, "launch");
+  if (launched.image.id != image_.id) fleet::warn_of_support(context_, launched.image, "launch");
   instance_ = std::move(launched.instance);
   cloud_ = std::move(launched.cloud);
   location_ = std::move(launched.location);
@@ -193,9 +193,9 @@ Status RunController::connect() {
   TRY("", enter(Phase::connecting));
   context_.progress.begin("connect", instance_.address);
   TRY_SET(connection, "",
-          Connection::open(context_, *cloud_, run_dir_, instance_,
+          job::Connection::open(context_, *cloud_, run_dir_, instance_,
                      connect_limit(offers_.empty() ? plan::InstanceType{} : offers_.front().type),
-                     MayInterrupt::any));
+                     job::MayInterrupt::any));
   connection_.emplace(std::move(connection));
   instance_ = connection_->instance();
   context_.progress.done("connect", "ssh ready, host key pinned", {{"address", instance_.address}});
@@ -206,7 +206,7 @@ Status RunController::sync(const sync::Tree& tree) {
   TRY("", enter(Phase::syncing));
   context_.progress.begin("sync", fmt::format("{} files, {}", tree.files, show_bytes(tree.bytes)));
   while (hashing_.wait_for(std::chrono::milliseconds(100)) != std::future_status::ready) {
-    if (context_.check_signals(false) == Interrupt::cancel) return fail(Kind::cancelled, "cancelled");
+    if (context_.check_signals(false) == fleet::Interrupt::cancel) return fail(Kind::cancelled, "cancelled");
   }
   TRY("read the workdir", hashing_.get());
   run_.task["code"] = code_of(tree);
@@ -214,7 +214,7 @@ Status RunController::sync(const sync::Tree& tree) {
           connection_->start_agent_program({"receive", connection_->paths().workdir, "--mirror", "--state",
                                       connection_->paths().run_dir + "-sync.state"}));
   sync::Options options;
-  options.cancelled = [&] { return context_.check_signals(false) != Interrupt::go_on; };
+  options.cancelled = [&] { return context_.check_signals(false) != fleet::Interrupt::go_on; };
   options.progress = [&](const sync::Progress& now) {
     context_.progress.update(
         fmt::format("{} of {} sent", show_bytes(now.bytes_done), show_bytes(now.bytes_total)));
@@ -222,7 +222,7 @@ Status RunController::sync(const sync::Tree& tree) {
   auto report = sync::send_tree(receiver.out.get(), receiver.in.get(), run_.workdir, tree, options);
   if (!report) {
     auto error = std::move(report).error();
-    if (error.kind != Kind::cancelled) error = explain(receiver, std::move(error));
+    if (error.kind != Kind::cancelled) error = job::explain(receiver, std::move(error));
     receiver.signal(SIGKILL);
     return fail("send the workdir", std::move(error));
   }
@@ -249,7 +249,7 @@ agent::JobSpec RunController::job_spec(const task::Task& task) const {
       offers_.empty() ? (wanted.empty() ? 0 : wanted.front().count) : offers_.front().type.accelerator_count;
   const auto gpus = std::to_string(asked);
   spec.setup = trim(task.setup).empty() ? "" : environment_.setup(task.setup);
-  spec.command = (location_.provider == "ssh" ? queue_line(asked) : "") + environment_.training(task.run);
+  spec.command = (location_.provider == "ssh" ? job::queue_line(asked) : "") + environment_.training(task.run);
   spec.power_off = location_.provider != "ssh";
   spec.env = {{"FERRY_RUN", run_.name},
               {"FERRY_NODE_RANK", "0"},
@@ -284,14 +284,14 @@ agent::JobSpec RunController::job_spec(const task::Task& task) const {
   return spec;
 }
 
-int RunController::from_the_start(const RunRequest& request, Preflight&& ready) {
+int RunController::from_the_start(const RunRequest& request, job::Preflight&& ready) {
   auto& tree = ready.tree;
   // Nothing waits that could overlap: the workdir is read while the machine is rented and boots.
   hashing_ = std::async(std::launch::async, [&tree, root = request.workdir, cache = context_.data / "hashes"] {
     return sync::hash_tree(root, tree, cache);
   });
   const auto done = [&]() -> Status {
-    TRY_SET(log, "", LocalLog::open(run_dir_.log()));
+    TRY_SET(log, "", job::LocalLog::open(run_dir_.log()));
     log_.emplace(std::move(log));
     TRY("", plan(request, ready.framework));
     TRY("", launch(request, ready.framework));

@@ -5,17 +5,17 @@
 #include <future>
 #include <map>
 
-#include "run/environment.h"
-#include "run/connection.h"
-#include "run/local_log.h"
-#include "run/outputs.h"
-#include "run/outputs_pull.h"
-#include "run/planning.h"
-#include "run/preflight.h"
+#include "job/environment.h"
+#include "job/connection.h"
+#include "job/local_log.h"
+#include "job/outputs.h"
+#include "job/outputs_pull.h"
+#include "fleet/planning.h"
+#include "job/preflight.h"
 #include "run/reach.h"
-#include "run/repeats.h"
+#include "job/repeats.h"
 #include "run/run.h"
-#include "run/training.h"
+#include "job/training.h"
 
 namespace ferry::run {
 
@@ -24,11 +24,11 @@ inline constexpr const char* cancel_asked = "cancel_asked_ms";
 
 class RunController {
  public:
-  RunController(Context& context, ledger::Run run, RunLock owner);
+  RunController(fleet::Context& context, ledger::Run run, RunLock owner);
   ~RunController();
 
   /// check is done; goes on with plan, launch, connect, sync, setup, train, fetch, release. The exit code.
-  int from_the_start(const RunRequest& request, Preflight&& ready);
+  int from_the_start(const RunRequest& request, job::Preflight&& ready);
   /// The job may have been started: train, fetch, release. The exit code.
   int from_training();
 
@@ -36,12 +36,12 @@ class RunController {
   Status plan(const RunRequest& request, const std::string& framework);
   Status plan_own_machine(const std::string& host);
   /// What the account's limits and permissions leave of what was planned, and its reservations.
-  Status look_at_account(const task::Task& task, const std::string& framework, Planned& planned);
+  Status look_at_account(const task::Task& task, const std::string& framework, fleet::Planned& planned);
   Status ask(const RunRequest& request);
   Status launch(const RunRequest& request, const std::string& framework);
   Status connect();
   Status sync(const sync::Tree& tree);
-  Status setup(const RunRequest& request, const Preflight& ready);
+  Status setup(const RunRequest& request, const job::Preflight& ready);
   Status train();
   /// Brings home what there is.
   Status fetch();
@@ -50,13 +50,13 @@ class RunController {
   Status enter(ledger::Phase phase);
   /// In the foreground for a few minutes; in the background, more and more seldom, as long as the machine may
   /// be there and nobody wants something else of it.
-  Status reopen_connection(MayInterrupt interruption);
+  Status reopen_connection(job::MayInterrupt interruption);
   /// After a lost connection: tells why and opens another, slower each time that the agent said nothing over
   /// the last one. In the foreground, gives up when it never does. May set detaching_, with an error.
-  Status connect_again(const char* phase, Training& training, Error lost, MayInterrupt interruption);
+  Status connect_again(const char* phase, job::Training& training, Error lost, job::MayInterrupt interruption);
   Status follow_job();
   /// One connection's worth of it, with pulls.
-  Result<Followed> follow_and_pull(Training& training);
+  Result<job::Followed> follow_and_pull(job::Training& training);
   /// Tells, and notes in the ledger, what the pulls brought of a run that is lost; as the end of its error.
   std::string told_of_pulled();
   /// An agent that knows of no job: whether there was one all the same, as when its folder was removed and it
@@ -95,13 +95,13 @@ class RunController {
   Standing look_at_machine();
   Seen seen_;  // what was heard then
 
-  Context& context_;
+  fleet::Context& context_;
   ledger::Run run_;
   std::optional<RunLock> owner_;
-  RunDir run_dir_;
-  TimeLimits lifetime_;
+  fleet::RunDir run_dir_;
+  fleet::TimeLimits lifetime_;
   std::unique_ptr<cloud::Cloud> cloud_;
-  CloudLocation location_;
+  fleet::CloudLocation location_;
   std::vector<plan::Offer> offers_;      // best first; once launched, the one that was had
   std::vector<task::Resources> candidates_;  // that the offers are for
   std::optional<cloud::Reservation> reservation_;
@@ -109,18 +109,18 @@ class RunController {
   std::optional<Usd> most_;     // that the run can cost
   cloud::Image image_;          // of the best offer
   ledger::Instance instance_;
-  std::optional<Connection> connection_;
-  std::optional<OutputsPull> pull_;  // over connection_; while the job runs
-  Pulled pulled_;
-  Environment environment_;
-  std::optional<LocalLog> log_;
+  std::optional<job::Connection> connection_;
+  std::optional<job::OutputsPull> pull_;  // over connection_; while the job runs
+  job::Pulled pulled_;
+  job::Environment environment_;
+  std::optional<job::LocalLog> log_;
   std::future<Status> hashing_;             // of the workdir; goes on in a thread of its own
   std::vector<std::string> fetched_files_;  // relative to run_.output_dir
   std::vector<int> ports_;                  // of the machine, that tunnels lead to
   std::map<int, int> tunnels_;              // of those, the ports here
   int fruitless_ = 0;                       // connections in a row over which the agent said nothing
   int unheard_ = 0;                         // of them, the last ones that were well themselves
-  Repeats repeats_;                         // what is told of those
+  job::Repeats repeats_;                         // what is told of those
   std::uint64_t log_size_ = 0;              // as the agent told it in the end; 0: not yet
   bool detaching_ = false;
   bool was_cut_ = false;        // at max_duration, while this process followed it

@@ -8,7 +8,7 @@
 #include <deque>
 
 #include "run/fake_cloud.h"
-#include "run/run_dir.h"
+#include "fleet/run_dir.h"
 #include "run/run.h"
 #include "run/scripted_machine.h"
 
@@ -72,7 +72,7 @@ class Stage {
   Stage& operator=(const Stage&) = delete;
 
   /// Those of a process that starts now.
-  Context context();
+  fleet::Context context();
   /// A small task on the rehearsal's machines: `run` is bash.
   RunRequest request(const std::string& run = "mkdir -p outputs; echo model >outputs/model") const;
   /// run::start() in a process of its own; nothing if it was killed.
@@ -91,7 +91,7 @@ class Stage {
   /// run::follow() of the newest run in a process of its own; nothing if it was killed.
   std::optional<int> follow();
   /// Any other command in a process of its own; false if it was killed.
-  bool process(const std::function<void(Context&)>& act);
+  bool process(const std::function<void(fleet::Context&)>& act);
 
   /// `act` is called once, when a line that has `text` is shown.
   void when(const std::string& text, std::function<void()> act) { plans_.push_back({text, std::move(act)}); }
@@ -129,7 +129,7 @@ class Stage {
   FakeCloud cloud{clock};
   HeardProgress progress;
   os::SignalQueue signals{SIGINT, SIGTERM, SIGHUP};
-  std::function<Interrupt(bool)> ask;
+  std::function<fleet::Interrupt(bool)> ask;
 
   ledger::Ledger& ledger() { return *ledger_; }
   os::Path data() const { return dir_.path() / "data"; }

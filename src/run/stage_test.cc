@@ -9,8 +9,8 @@
 #include "agent/client.h"
 #include "base/text.h"
 #include "run/actions.h"
-#include "run/labels.h"
-#include "run/machine.h"
+#include "fleet/labels.h"
+#include "fleet/machine.h"
 #include "ssh/keys.h"
 
 namespace ferry::run {
@@ -171,8 +171,8 @@ void Stage::step() {
   if (kill_at_ > 0 && steps_ == kill_at_) throw Killed();
 }
 
-Context Stage::context() {
-  Context context{clock, *http_, *ledger_, progress, signals, data(), {}, {}, {}};
+fleet::Context Stage::context() {
+  fleet::Context context{clock, *http_, *ledger_, progress, signals, data(), {}, {}, {}};
   context.rehearsal = [] {
     cloud::AwsContext aws_context;
     aws_context.region = stage_region;
@@ -181,7 +181,7 @@ Context Stage::context() {
   };
   context.agent = [](std::string_view) { return scripted_agent(); };
   context.ask = ask;
-  context.cloud = [this](CloudLocation& location) -> Result<std::unique_ptr<cloud::Cloud>> {
+  context.cloud = [this](fleet::CloudLocation& location) -> Result<std::unique_ptr<cloud::Cloud>> {
     if (location.region.empty()) location.region = stage_region;
     return cloud.open(location.region);
   };
@@ -202,7 +202,7 @@ RunRequest Stage::request(const std::string& run) const {
   return request;
 }
 
-bool Stage::process(const std::function<void(Context&)>& act) {
+bool Stage::process(const std::function<void(fleet::Context&)>& act) {
   try {
     auto here = context();
     act(here);
@@ -216,14 +216,14 @@ bool Stage::process(const std::function<void(Context&)>& act) {
 
 std::optional<int> Stage::start(const RunRequest& request) {
   std::optional<int> code;
-  process([&](Context& here) { code = run::start(here, request); });
+  process([&](fleet::Context& here) { code = run::start(here, request); });
   return code;
 }
 
 std::optional<int> Stage::follow() {
   std::optional<int> code;
-  process([&](Context& here) {
-    auto owner = must(RunLock::try_take(RunDir(here.data, run().name)));
+  process([&](fleet::Context& here) {
+    auto owner = must(RunLock::try_take(fleet::RunDir(here.data, run().name)));
     if (!owner) throw std::runtime_error("the run has an owner");
     code = run::follow(here, run().name, std::move(*owner));
   });
@@ -239,17 +239,17 @@ void Stage::leave_at(ledger::Phase phase, const std::string& command) {
   left.workdir = (dir_.path() / "work").string();
   left.created_ms = clock.now_ms();
   left.task = {{"run", command}, {"max_duration_s", 3600}, {"host_key", "ssh-ed25519 AAAA"},
-               {"ledger", must(ledger_id(data()))}};
+               {"ledger", must(fleet::ledger_id(data()))}};
   must(ledger_->add_run(left));
   ledger::Instance machine;
   machine.run = left.name;
   machine.provider = left.infra;
   machine.region = stage_region;
-  machine.token = client_token(left, 1);
+  machine.token = fleet::client_token(left, 1);
   machine.login_user = "ubuntu";
   machine.hourly = Usd{1'000'000};
-  const auto name = resource_name(left);
-  const RunDir run_dir(data(), left.name);
+  const auto name = fleet::resource_name(left);
+  const fleet::RunDir run_dir(data(), left.name);
   must(os::make_dirs(run_dir.path, 0700));
   must(os::write_file(run_dir.identity(), "a key", 0600));
   must(os::write_file(run_dir.known_hosts(), ssh::known_hosts_line(left.name, text_at(left.task, "host_key")), 0600));
@@ -257,15 +257,15 @@ void Stage::leave_at(ledger::Phase phase, const std::string& command) {
     must(ledger_->record_resource({left.name, machine.provider, machine.region, "", kind, name}));
   must(ledger_->record_intent(machine));
   const auto region = cloud.open(stage_region);
-  must(region->import_key(name, "", tags_of(left)));
+  must(region->import_key(name, "", fleet::tags_of(left)));
   cloud::LaunchRequest request;
   request.offer.type.name = machine.type = "t3.medium";
   request.offer.hourly = machine.hourly;
   request.client_token = machine.token;
   request.key_name = name;
-  request.security_group = must(region->ensure_group(name, "", tags_of(left), {})).id;
-  request.user_data = user_data("", "", TimeLimits{Seconds(3600)}.until_power_off());
-  request.tags = tags_of(left);
+  request.security_group = must(region->ensure_group(name, "", fleet::tags_of(left), {})).id;
+  request.user_data = fleet::user_data("", "", fleet::TimeLimits{Seconds(3600)}.until_power_off());
+  request.tags = fleet::tags_of(left);
   machine.id = must(region->launch(request)).id;
   machine.state = ledger::Rent::live;
   machine.launched_ms = clock.now_ms();
@@ -291,7 +291,7 @@ void Stage::leave_at(ledger::Phase phase, const std::string& command) {
 }
 
 void Stage::recover_all() {
-  process([](Context& here) { EXPECT_TRUE(recover_orphans(here)); });
+  process([](fleet::Context& here) { EXPECT_TRUE(recover_orphans(here)); });
   let_followers_end();
 }
 
@@ -300,9 +300,9 @@ std::optional<int> Stage::let_followers_end() {
   while (!followers_.empty()) {
     auto follower = std::move(followers_.front());
     followers_.erase(followers_.begin());
-    auto owner = must(RunLock::adopt(RunDir(data(), follower.run), follower.lock.release()));
+    auto owner = must(RunLock::adopt(fleet::RunDir(data(), follower.run), follower.lock.release()));
     code.reset();
-    process([&](Context& here) { code = run::follow(here, follower.run, std::move(owner)); });
+    process([&](fleet::Context& here) { code = run::follow(here, follower.run, std::move(owner)); });
   }
   return code;
 }

@@ -6,7 +6,7 @@
 
 #include "os/socket.h"
 #include "run/actions.h"
-#include "run/repeats.h"
+#include "job/repeats.h"
 #include "run/stage.h"
 
 namespace ferry::run {
@@ -50,7 +50,7 @@ TEST(UnheardAgent, OutputsAreFetchedWithoutIt) {
   Stage stage;
   stage.leave_at(Phase::fetching, saves_and_ends);
   kill_agent(stage, true);
-  stage.process([&](Context& here) {
+  stage.process([&](fleet::Context& here) {
     const auto fetched = fetch(here, stage.run().name);
     ASSERT_TRUE(fetched) << describe(fetched.error());
     EXPECT_EQ(fetched->made(), 1U);
@@ -68,7 +68,7 @@ TEST(UnheardAgent, DownBringsHomeWhatThereIsAndSaysThatNothingCouldBeStopped) {
   stage.leave_at(Phase::training, saves_and_goes_on);
   wait_for([&] { return os::exists(stage.machine().home() / "ferry" / stage.run().name / "outputs/model"); });
   kill_agent(stage, true);
-  stage.process([&](Context& here) {
+  stage.process([&](fleet::Context& here) {
     const auto ended = down(here, stage.run().name, true);
     EXPECT_TRUE(ended) << describe(ended.error());
   });
@@ -135,7 +135,7 @@ TEST(UnheardAgent, OneThatForgotTheTrainingIsNotBelievedThatNothingRan) {
 }
 
 TEST(UnheardAgent, TheSameTroubleIsToldTheFirstTimeAndThenMoreAndMoreSeldom) {
-  Repeats repeats;
+  job::Repeats repeats;
   std::string told;
   for (int i = 0; i < 9; ++i) told += repeats.tell("a") + "|";
   EXPECT_EQ(told, "a|a (for the 2nd time)||a (for the 4th time)||||a (for the 8th time)||");

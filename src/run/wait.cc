@@ -8,9 +8,9 @@ namespace ferry::run {
 
 using ledger::Phase;
 
-Result<int> wait(Context& context, const std::string& run_name) {
+Result<int> wait(fleet::Context& context, const std::string& run_name) {
   TRY_SET(seen, "", context.ledger.run(run_name));
-  const RunDir run_dir(context.data, seen.name);
+  const fleet::RunDir run_dir(context.data, seen.name);
   bool recovered = false;
   while (true) {
     const auto holder = RunLock::holder_of(run_dir);
@@ -26,7 +26,7 @@ Result<int> wait(Context& context, const std::string& run_name) {
       recovered = true;
       continue;
     }
-    if (context.check_signals(false) != Interrupt::go_on)
+    if (context.check_signals(false) != fleet::Interrupt::go_on)
       return fail(Kind::cancelled, "stopped waiting; " + run.name + " goes on", {}, "ferry wait " + run.name);
     context.clock.sleep(Millis(100));
   }

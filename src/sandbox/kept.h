@@ -1,6 +1,6 @@
 #pragma once
 /// \file
-/// What outlives an instance: environments that were installed in one (by content, run/environment.sh), and what pip and
+/// What outlives an instance: environments that were installed in one (by content, job/environment.sh), and what pip and
 /// uv fetched. The next instance of the same person finds it in its home. So what one rehearsal installs, the next one
 /// runs: as on a machine of one's own, and never on the computer itself. An instance that cannot have it is told on its
 /// console, and does without.

@@ -11,7 +11,7 @@ import time
 
 from lib import Home, main
 
-RUN = pathlib.Path(__file__).resolve().parents[2] / "src/run"
+RUN = pathlib.Path(__file__).resolve().parents[2] / "src/job"
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 STORE = pathlib.Path(tempfile.gettempdir()) / f"ft-podman.{os.getpid()}"  # images and containers of this process
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""The environment that a training gets: src/run/environment.sh, run by bash as on a machine, and in whole runs."""
+"""The environment that a training gets: src/job/environment.sh, run by bash as on a machine, and in whole runs."""
 import json
 import os
 import pathlib
@@ -12,11 +12,11 @@ import zipfile
 
 from lib import Home, main
 
-SCRIPTS = "".join((pathlib.Path(__file__).resolve().parents[2] / "src/run" / name).read_text() for name in ("environment_key.sh", "environment.sh"))
+SCRIPTS = "".join((pathlib.Path(__file__).resolve().parents[2] / "src/job" / name).read_text() for name in ("environment_key.sh", "environment.sh"))
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
-ORDER = ("uv.lock", "conda-lock.yml", "environment.yml", "environment.yaml", "requirements.txt", "pyproject.toml", "setup.py")  # as run/wishes.cc has it
+ORDER = ("uv.lock", "conda-lock.yml", "environment.yml", "environment.yaml", "requirements.txt", "pyproject.toml", "setup.py")  # as job/requirements.cc has it
 OF = {"conda": ORDER[1:4], "venv": ORDER[4:], "uv": ("uv.lock", "pyproject.toml", "setup.py")}
 
 

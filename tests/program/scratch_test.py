@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Scratch disks: src/run/scratch.sh, run by bash as root on real (loop) devices in a mount namespace of its own."""
+"""Scratch disks: src/job/scratch.sh, run by bash as root on real (loop) devices in a mount namespace of its own."""
 import contextlib
 import os
 import pathlib
@@ -9,7 +9,7 @@ import tempfile
 
 from lib import main
 
-SCRIPT = pathlib.Path(__file__).resolve().parents[2] / "src/run/scratch.sh"
+SCRIPT = pathlib.Path(__file__).resolve().parents[2] / "src/job/scratch.sh"
 MODEL = "Amazon EC2 NVMe Instance Storage"
 
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""The conda and uv branches of src/run/environment.sh against STAND-INS: neither tool is on every computer. They take exactly the
+"""The conda and uv branches of src/job/environment.sh against STAND-INS: neither tool is on every computer. They take exactly the
 arguments that the tools' manuals list, refuse all others, and make an environment with nothing in it. The real tools were not run."""
 import pathlib
 import tempfile

@@ -1,0 +1,24 @@
+#pragma once
+/// \file
+/// A run's private folder on the laptop.
+
+#include <string>
+
+#include "os/file.h"
+
+namespace ferry::fleet {
+
+/// data/runs/NAME (0700): key, host key, known_hosts, log, lock.
+struct RunDir {
+  os::Path path;
+  RunDir(const os::Path& data, const std::string& run) : path(data / "runs" / run) {}
+  os::Path identity() const { return path / "id_ed25519"; }
+  os::Path known_hosts() const { return path / "known_hosts"; }
+  os::Path log() const { return path / "log"; }
+  os::Path owner_lock() const { return path / "owner"; }
+  os::Path fetch_lock() const { return path / "fetch"; }
+  os::Path outputs_state() const { return path / "outputs.state"; }
+  os::Path follower_output() const { return path / "follower.txt"; }
+};
+
+}  // namespace ferry::fleet

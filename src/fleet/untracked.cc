@@ -1,0 +1,211 @@
+#include "fleet/untracked.h"
+
+#include <algorithm>
+
+#include "aws/ec2_catalog.h"
+#include "aws/ec2_xml.h"
+#include "base/hash.h"
+#include "base/text.h"
+#include "cloud/aws_client.h"
+#include "fleet/labels.h"
+#include "fleet/planning.h"
+#include "fleet/polling.h"
+
+namespace ferry::fleet {
+
+namespace {
+
+/// Of a cloud::Instance or a cloud::Made.
+template <class Tagged>
+std::string tag_of(const Tagged& one, const char* key) {
+  const auto found = one.tags.find(key);
+  return found == one.tags.end() ? std::string() : found->second;
+}
+
+/// "", or ", of the ledger 0a1b…".
+template <class Tagged>
+std::string whose(const Tagged& one, bool is_ours) {
+  const auto ledger = tag_of(one, ledger_tag);
+  return is_ours ? "" : ", of " + (ledger.empty() ? "an unnamed ledger" : "the ledger " + printable(ledger));
+}
+
+/// So that two processes do not adopt a machine twice.
+std::string untracked_token(const std::string& id) { return "stray-" + id; }
+
+/// The names that ferry gives runs. They name folders, and this one comes from outside.
+bool is_run_name(const std::string& name) {
+  return !name.empty() && name.size() <= 100 && name[0] != '-' && name[0] != '.' &&
+         name.find_first_not_of("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.") ==
+             std::string::npos;
+}
+
+}  // namespace
+
+std::string describe_untracked(const Untracked& untracked) {
+  const auto& one = untracked.instance;
+  const auto run = tag_of(one, "ferry:run");
+  return fmt::format("{} ({} in {}{}{})", printable(one.id), printable(one.type),
+                     untracked.location.region.empty() ? untracked.location.provider : untracked.location.region,
+                     run.empty() ? "" : ", run " + printable(run),
+                     whose(one, untracked.is_ours));
+}
+
+Result<std::vector<Untracked>> find_untracked(Context& context, const CloudLocation& location) {
+  auto reached = location;
+  TRY_SET(cloud, "", open_cloud(context, reached));
+  TRY("", confirm_account(*cloud, location));
+  TRY_SET(found, "", cloud->find_by_tag(owner_tag, owner_name()));
+  TRY_SET(noted, "", context.ledger.unreleased());
+  TRY_SET(runs, "", context.ledger.runs(false));
+  TRY_SET(id, "", ledger_id(context.data));
+  // Machines of older ferries do not say whose they are; a run that is noted here does.
+  std::set<std::string> launches;
+  for (const auto& run : runs) launches.insert(launch_id(run));
+  std::vector<Untracked> machines;
+  for (auto& one : found) {
+    const bool known = std::ranges::any_of(noted, [&](const auto& it) { return it.id == one.id; });
+    if (!one.alive() || known) continue;
+    const bool ours = tag_of(one, ledger_tag) == id || launches.contains(tag_of(one, launch_tag));
+    machines.push_back({reached, std::move(one), ours});
+  }
+  return machines;
+}
+
+Result<std::string> adopt_untracked(Context& context, const Untracked& untracked) {
+  const auto& one = untracked.instance;
+  const auto tagged = tag_of(one, "ferry:run"), launch = tag_of(one, launch_tag);
+  TRY_SET(runs, "", context.ledger.runs(false));
+  TRY_SET(id, "", ledger_id(context.data));
+  ledger::Run run;
+  run.name = is_run_name(tagged) ? tagged : "stray-" + random_name(4);
+  const bool taken = std::ranges::any_of(runs, [&](const auto& it) { return it.name == run.name; });
+  if (taken) run.name += "-" + random_name(4);
+  run.task_name = run.name.substr(0, run.name.rfind('-'));
+  run.infra = untracked.location.provider == "aws" ? "aws/" + untracked.location.region : untracked.location.provider;
+  run.task = {{"run", ""}, {"setup", ""}, {"outputs", Json::array()}, {"ledger", id}};
+  run.output_dir = (std::filesystem::current_path() / "runs" / run.name).string();
+  run.workdir = std::filesystem::current_path().string();
+  run.phase = ledger::Phase::training;  // it may hold what only it has
+  run.error = "found again: " + one.id + " was in no ledger here";
+  run.train_start_ms = one.launched_ms;
+
+  ledger::Instance instance;
+  instance.token = untracked_token(one.id);
+  instance.run = run.name;
+  instance.provider = untracked.location.provider;
+  instance.region = untracked.location.region;
+  instance.endpoint = untracked.location.endpoint;
+  instance.account = untracked.location.account;
+  instance.profile = untracked.location.profile;
+  instance.id = one.id;
+  instance.type = one.type;
+  instance.zone = one.zone;
+  instance.login_user = "ubuntu";
+  instance.public_address = !one.address.empty();
+  record_access(one, instance);
+  instance.state = ledger::Rent::live;
+  instance.launched_ms = one.launched_ms;
+
+  std::vector<ledger::Resource> made;
+  if (!tagged.empty() && launch.size() >= 8) {
+    for (const char* kind : {"key-pair", "security-group"})
+      made.push_back({run.name, instance.provider, instance.region, instance.endpoint, kind,
+                      resource_name(tagged, launch), false, instance.account, instance.profile});
+  }
+  TRY("", context.ledger.adopt(run, instance, made));
+  return run.name;
+}
+
+std::string describe_leftover(const Leftover& leftover) {
+  const auto& region = leftover.location.region;
+  return fmt::format("{} {} in {}{}", leftover.made.kind == "key-pair" ? "key pair" : "security group",
+                     printable(leftover.made.name), region.empty() ? leftover.location.provider : region,
+                     whose(leftover.made, leftover.is_ours));
+}
+
+Result<std::vector<Leftover>> find_leftovers(Context& context, const CloudLocation& location) {
+  constexpr Seconds young{3600};  // a launch that goes from region to region
+  auto reached = location;
+  TRY_SET(cloud, "", open_cloud(context, reached));
+  TRY("", confirm_account(*cloud, location));
+  TRY_SET(made, "", cloud->find_made(owner_tag, owner_name()));
+  // Only what is called as ferry calls it.
+  std::erase_if(made, [](const auto& one) {
+    const auto run = tag_of(one, "ferry:run"), launch = tag_of(one, launch_tag);
+    return !is_run_name(run) || launch.size() < 8 || one.name != resource_name(run, launch);
+  });
+  if (made.empty()) return std::vector<Leftover>();
+  TRY_SET(machines, "", cloud->find_by_tag(owner_tag, owner_name()));
+  TRY_SET(noted, "", context.ledger.unreleased_resources());
+  TRY_SET(id, "", ledger_id(context.data));
+  std::vector<Leftover> found;
+  for (auto& one : made) {
+    const auto launch = tag_of(one, launch_tag);
+    const bool is_used = std::ranges::any_of(
+        machines, [&](const auto& it) { return it.alive() && tag_of(it, launch_tag) == launch; });
+    const bool is_held = std::ranges::any_of(noted, [&](const auto& it) { return it.name == one.name; });
+    // Whoever launches here holds its lock, whatever became of the ledger.
+    const bool is_at_work = os::is_locked(RunDir(context.data, tag_of(one, "ferry:run")).owner_lock());
+    const bool is_ours = tag_of(one, ledger_tag) == id;
+    const auto age = context.clock.now_ms() - aws::parse_iso_time(tag_of(one, made_tag));
+    const bool is_young = !is_ours && age < young.count() * 1000;
+    if (!is_used && !is_held && !is_at_work && !is_young) found.push_back({reached, std::move(one), is_ours});
+  }
+  return found;
+}
+
+Status remove_leftover(Context& context, const Leftover& leftover) {
+  auto location = leftover.location;
+  TRY_SET(cloud, "", open_cloud(context, location));
+  const auto& name = leftover.made.name;
+  return patiently(context, [&] {
+    return leftover.made.kind == "key-pair" ? cloud->delete_key(name) : cloud->delete_group(name);
+  });
+}
+
+bool was_adopted(const ledger::Instance& instance) { return instance.token == untracked_token(instance.id); }
+
+Result<std::set<CloudLocation>> locations_of_ledger(Context& context) {
+  TRY_SET(runs, "", context.ledger.runs(false));
+  std::set<CloudLocation> locations;
+  for (const auto& run : runs) {
+    TRY_SET(instances, "", context.ledger.instances(run.name));
+    for (const auto& one : instances) {
+      auto location = location_of(one);
+      if (location.provider == "ssh") continue;
+      // There is one rehearsal cloud, at another port each time it is started.
+      if (location.provider == "rehearsal") location = {"rehearsal", "", "", "", ""};
+      locations.insert(std::move(location));
+    }
+  }
+  return locations;
+}
+
+Result<std::vector<CloudLocation>> locations_of_account(Context& context, const std::set<CloudLocation>& noted) {
+  std::vector<std::string> names;
+  const auto add = [&](const std::string& name) {
+    if (!name.empty() && std::ranges::find(names, name) == names.end()) names.push_back(name);
+  };
+  if (const auto usual = cloud::aws_region_from_environment("")) add(*usual);
+  for (const auto& location : noted) {
+    if (location.provider == "aws") add(location.region);
+  }
+  add("us-east-1");  // which no account can do without
+  for (const auto& region : catalog_in_force().regions()) add(region);
+  CloudLocation first{"aws", names.front(), "", "", ""};
+  TRY_SET(aws_context, "", open_aws_context(context, first));
+  auto client = cloud::aws_client(aws_context, context.http, context.clock);
+  TRY_SET(cloud, "", open_cloud(context, first));
+  TRY_SET(caller, "see whose account this is", cloud->whoami());
+  if (const auto regions = aws::describe_regions(client)) {
+    names.clear();
+    for (const auto& region : *regions) {
+      if (region.enabled) add(region.name);
+    }
+  }
+  std::vector<CloudLocation> locations;
+  for (const auto& name : names) locations.push_back({"aws", name, first.endpoint, caller.account, first.profile});
+  return locations;
+}
+
+}  // namespace ferry::fleet

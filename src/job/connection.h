@@ -1,0 +1,81 @@
+#pragma once
+/// \file
+/// The open connection to a run's machine: ssh, the agent's program on it, and the paths there.
+
+#include <optional>
+
+#include "agent/client.h"
+#include "fleet/context.h"
+#include "fleet/machine.h"
+#include "ssh/session.h"
+
+namespace ferry::job {
+
+/// Everything of a run on the machine lies in these two folders of the login user's home.
+struct RemotePaths {
+  std::string home;     ///< absolute
+  std::string agent;    ///< the agent's program
+  std::string run_dir;  ///< ~/.ferry/runs/NAME: the agent's own
+  std::string
+      workdir;  ///< ~/ferry/NAME, or ~/.ferry/work/NAME on a machine of the user's own: the user's files
+};
+
+/// An agent client and the ssh channel that carries it.
+struct AgentChannel {
+  os::Process process;
+  agent::Client client;
+};
+
+/// What ends the tries to connect, besides their limit and Context::letting_go.
+enum class MayInterrupt {
+  any,      ///< nothing runs there yet: cancelling gives up
+  detach,   ///< a job may run there: cancelling it needs the connection
+  nothing,  ///< nothing: a start is under way that nobody else could finish
+};
+
+/// Error::code of what failed lost or timeout because the agent does not answer, though ssh does.
+inline constexpr const char* no_agent_code = "no-agent";
+
+class Connection {
+ public:
+  /// Tries again while the machine boots, until `limit` (0: one try); asks the cloud for a new address in
+  /// between. Uploads the agent if it is missing. A private key or known_hosts that was lost on this computer
+  /// is replaced. Fails at once when the host key or our key is refused; not_found when the machine is gone,
+  /// conflict when it is stopped.
+  static Result<Connection> open(fleet::Context& context, cloud::Cloud& cloud, const fleet::RunDir& run_dir, ledger::Instance instance,
+                           Seconds limit, MayInterrupt interruption);
+
+  const RemotePaths& paths() const { return paths_; }
+  const ledger::Instance& instance() const { return instance_; }
+  ssh::Session& session() { return session_; }
+
+  /// One more channel to the agent (which is started if it does not run). Fails lost; with no_agent_code
+  /// where ssh works all the same.
+  Result<AgentChannel> agent();
+  /// What the agent says of the job; fails as agent().
+  Result<agent::JobStatus> job();
+  /// What the agent noted of the job on the machine's disk, read without it: as old as the last change. Idle
+  /// where there is no such note, or none that can be understood.
+  Result<agent::JobStatus> noted_job();
+  /// Starts `ferry-agent WORDS…` with pipes, for file transfers.
+  /// `in_background`: with the least claim to the processor.
+  Result<os::Process> start_agent_program(const os::Argv& words, bool in_background = false);
+
+ private:
+  Connection(ssh::Session session, RemotePaths paths, ledger::Instance instance)
+      : session_(std::move(session)), paths_(std::move(paths)), instance_(std::move(instance)) {}
+  Error with_code(Error error);
+  ssh::Session session_;
+  RemotePaths paths_;
+  ledger::Instance instance_;
+};
+
+/// Writes the run's known_hosts anew, from the host key that the ledger has (Run::task "host_key"), if it is
+/// missing or is not what it was. Fails not_found when neither knows the key. Nothing to do for a machine of
+/// the user's own. True if it was written.
+Result<bool> ensure_known_hosts(fleet::Context& context, const fleet::RunDir& run_dir, const ledger::Instance& instance);
+
+/// Why a file transfer's other end said nothing: its own words from standard error, or the transfer's error.
+Error explain(os::Process& other_end, Error error);
+
+}  // namespace ferry::job

@@ -1,0 +1,46 @@
+#pragma once
+/// \file
+/// The environment a training gets on its machine: scratch space (scratch.sh), and a Python environment or a
+/// container (environment.sh, container.sh). The scripts travel there.
+
+#include <string>
+
+#include "job/connection.h"
+#include "task/task.h"
+
+namespace ferry::job {
+
+struct Environment {
+  std::string summary;  ///< "python 3.11.2 · torch 2.9.1 · CUDA 12.8 · driver 570.133"; empty: nothing known
+  Json facts;  ///< what the machine said: python, program, packages, cuda, driver, gpus, made, scratch
+  std::string activate;    ///< a line for setup's and the training's shell, before anything of theirs
+  std::string links;       ///< the same, inside the container where there is one: mounts.h
+  bool container = false;  ///< setup and training run inside the run's container
+
+  /// The shell text that runs setup's `script` in this environment.
+  std::string setup(const std::string& script) const;
+  /// The same for the training's, with which a container ends.
+  std::string training(const std::string& script) const;
+};
+
+/// Fails bad_input, before anything is rented, when the files that the task's environment is to be made from
+/// are not in the workdir. A Dockerfile is preflight's.
+Status check_environment(const task::Task& task, const os::Path& workdir);
+
+/// Looks at what the machine and the workdir have, and installs what is asked for (cached by content), or
+/// starts the run's container. `requirements_file`, `installers`: the workdir's own file of packages, and what the task installs
+/// with (Requirements). Run it once the workdir is there. Shows what it does as it goes. Fails
+/// bad_input when what is asked for cannot be had, with the tool's last words. Disks are formatted, and
+/// system packages installed, only on machines that AWS rents out.
+Result<Environment> prepare_environment(fleet::Context& context, Connection& connection, const task::Task& task,
+                                        const std::string& requirements_file, const std::string& installers);
+
+/// For the training's shell on a machine that several runs may share: waits until `gpus` of its GPUs are free
+/// (0, or a machine without GPUs: until the whole machine is), keeps them until the training ends, and sets
+/// CUDA_VISIBLE_DEVICES.
+std::string queue_line(int gpus);
+
+/// One line of `facts`.
+std::string describe_environment(const Json& facts);
+
+}  // namespace ferry::job

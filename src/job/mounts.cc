@@ -1,0 +1,205 @@
+#include "job/mounts.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <fstream>
+
+#include "base/text.h"
+#include "job/sent.h"
+#include "sync/secrets.h"
+
+namespace ferry::job {
+
+namespace {
+
+/// A mount's place in the tree: the target below the workdir, or a place of ferry's own.
+struct Destination {
+  std::string path;
+  bool is_outside = false;
+};
+Destination destination_of(const task::Mount& mount, std::size_t index) {
+  if (mount.target.starts_with('/') || mount.target.starts_with('~'))
+    return {fmt::format(".ferry-mounts/{}", index), true};
+  return {mount.target, false};
+}
+
+bool is_below(std::string_view path, std::string_view top) {
+  return path.starts_with(top) && (path.size() == top.size() || path[top.size()] == '/');
+}
+
+Status check_file(const task::Mount& mount) {
+  auto secret = sync::secret_by_name(mount.source.filename().string());
+  std::string begin;
+  if (secret.empty() && !os::is_directory(mount.source)) {
+    begin.resize(1024);
+    std::ifstream file(mount.source, std::ios::binary);
+    file.read(begin.data(), static_cast<std::streamsize>(begin.size()));
+    begin.resize(static_cast<std::size_t>(file.gcount()));
+    secret = sync::private_key_in(begin);
+  }
+  if (secret.empty()) return {};
+  return fail(Kind::bad_input,
+              fmt::format("{}: file_mounts: {} holds {}, which is never sent", mount.at,
+                          printable(mount.source.string()), secret),
+              {}, "pass what the training needs as a secret (--secret NAME), or give the machine a role of its own (--instance-profile)");
+}
+
+Result<sync::Tree> tree_of(const task::Mount& mount, bool follow) {
+  std::error_code failed;
+  if (!std::filesystem::exists(mount.source, failed)) {
+    return fail(Kind::bad_input,
+                fmt::format("{}: file_mounts: there is no {}", mount.at, printable(mount.source.string())), {},
+                "mend the path, or take the mount out");
+  }
+  TRY("", check_file(mount));
+  if (os::is_directory(mount.source)) {
+    auto tree = list_workdir(std::filesystem::canonical(mount.source, failed), follow);
+    if (tree) return tree;
+    auto error = std::move(tree).error();
+    error.what = fmt::format("{}: file_mounts: {}: {}", mount.at, printable(mount.source.string()), error.what);
+    return tl::unexpected<Error>(std::move(error));
+  }
+  // Of one file, the folder's list has all that is to be known but what it is called there.
+  sync::Tree tree;
+  if (!std::filesystem::is_regular_file(mount.source, failed))
+    return fail(Kind::bad_input, fmt::format("{}: file_mounts: {} is neither a file nor a folder", mount.at,
+                                             printable(mount.source.string())),
+                "devices, sockets and pipes cannot be sent", "name a file or a folder");
+  const auto status = std::filesystem::status(mount.source, failed);
+  tree.entries.push_back({.path = "",
+                          .type = sync::Type::file,
+                          .mode = static_cast<std::uint32_t>(status.permissions()) & 07777,
+                          .size = std::filesystem::file_size(mount.source, failed)});
+  tree.files = 1;
+  tree.bytes = tree.entries[0].size;
+  return tree;
+}
+
+/// Takes out of the tree what lies at `path`, and below it. True if there was something.
+bool clear_place(sync::Tree& tree, std::string_view path) {
+  const auto before = tree.entries.size();
+  std::erase_if(tree.entries, [&](const sync::Entry& entry) {
+    if (!is_below(entry.path, path)) return false;
+    if (entry.type == sync::Type::file) {
+      --tree.files;
+      tree.bytes -= entry.size;
+    }
+    return true;
+  });
+  std::erase_if(tree.unsent, [&](const sync::Unsent& one) { return is_below(one.path, path); });
+  std::erase_if(tree.grafts, [&](const auto& graft) { return is_below(graft.first, path); });
+  return tree.entries.size() < before;
+}
+
+/// Adds the folders that `path` lies in. Fails where one of them is something else.
+Status add_parents(const task::Mount& mount, sync::Tree& tree, const std::string& path) {
+  for (auto slash = path.find('/'); slash != path.npos; slash = path.find('/', slash + 1)) {
+    const auto folder = path.substr(0, slash);
+    const auto found = std::ranges::find(tree.entries, folder, &sync::Entry::path);
+    if (found == tree.entries.end()) {
+      tree.entries.push_back({.path = folder, .type = sync::Type::folder, .mode = 0755});
+      // Nothing of it is read but what is grafted below it, for which a folder must be there.
+      std::error_code failed;
+      tree.grafts[folder] = std::filesystem::canonical(mount.source, failed).parent_path().string();
+    } else if (found->type != sync::Type::folder) {
+      return fail(Kind::bad_input,
+                  fmt::format("{}: file_mounts: {} lies behind {}, which is no folder", mount.at, printable(path),
+                              printable(folder)),
+                  {}, "choose another place for it");
+    }
+  }
+  return {};
+}
+
+void tell(const task::Mount& mount, const sync::Tree& own, std::vector<std::string>& lines) {
+  std::vector<std::string> names;
+  for (const auto& one : own.unsent) {
+    if (one.why != sync::Unsent::Why::link) names.push_back(printable(one.path) + ": " + why(one));
+  }
+  const auto source = printable(mount.source.string());
+  for (const auto& line : first_few(names, 4)) lines.push_back(fmt::format("file_mounts: of {}: {}", source, line));
+  for (const auto& note : first_few(own.skipped, 4))
+    lines.push_back(fmt::format("file_mounts: of {}: not sent: {}", source, note));
+}
+
+Status add_mount(const task::Mount& mount, std::size_t index, bool follow, sync::Tree& tree,
+                 std::vector<std::string>& lines) {
+  TRY_SET(own, "", tree_of(mount, follow));
+  const auto place = destination_of(mount, index);
+  if (clear_place(tree, place.path) && !place.is_outside)
+    lines.push_back(fmt::format("file_mounts: {} comes from {}, in place of the workdir's own", printable(place.path),
+                                printable(mount.source.string())));
+  TRY("", add_parents(mount, tree, place.path));
+  const bool is_file = own.entries.size() == 1 && own.entries[0].path.empty();
+  if (!is_file) tree.entries.push_back({.path = place.path, .type = sync::Type::folder, .mode = 0755});
+  tell(mount, own, lines);
+  for (auto& entry : own.entries) {
+    entry.path = is_file ? place.path : place.path + "/" + entry.path;
+    tree.entries.push_back(std::move(entry));
+  }
+  std::error_code failed;
+  tree.grafts[place.path] = std::filesystem::canonical(mount.source, failed).string();
+  for (auto& [path, target] : own.grafts) tree.grafts[place.path + "/" + path] = target;
+  tree.files += own.files;
+  tree.bytes += own.bytes;
+  std::ranges::sort(tree.entries, {}, &sync::Entry::path);
+  return {};
+}
+
+}  // namespace
+
+Status add_mounts(const task::Task& task, bool follow, sync::Tree& tree, std::vector<std::string>& lines) {
+  std::vector<Error> found;
+  const bool is_own_machine = task.all_candidates()[0].infra.value_or(task::Infra{}).provider == task::Provider::ssh;
+  for (std::size_t i = 0; i < task.mounts.size(); ++i) {
+    const auto& mount = task.mounts[i];
+    if (is_own_machine && destination_of(mount, i).is_outside) {
+      found.push_back(fail(Kind::bad_input,
+                           fmt::format("{}: file_mounts: {} is outside of the run's folder", mount.at,
+                                       printable(mount.target)),
+                           "on a machine of your own, ferry keeps to one folder",
+                           "let it be below the workdir: write its target without ~/ or / in front")
+                          .value());
+      continue;
+    }
+    if (auto added = add_mount(mount, i, follow, tree, lines); !added)
+      found.push_back(std::move(added).error());
+  }
+  if (!found.empty()) return fail(std::move(found));
+  return {};
+}
+
+os::Path source_of(const sync::Tree& tree, const os::Path& workdir, const std::string& path) {
+  for (auto end = path.size(); end != path.npos && end > 0; end = path.rfind('/', end - 1)) {
+    const auto graft = tree.grafts.find(std::string_view(path).substr(0, end));
+    if (graft == tree.grafts.end()) continue;
+    return end == path.size() ? os::Path(graft->second) : os::Path(graft->second) / path.substr(end + 1);
+  }
+  return workdir / path;
+}
+
+std::string link_line(const task::Task& task) {
+  std::string links;
+  for (std::size_t i = 0; i < task.mounts.size(); ++i) {
+    const auto place = destination_of(task.mounts[i], i);
+    if (!place.is_outside) continue;
+    links += fmt::format("ferry_link {} {}; ", shell_quoted(task.mounts[i].target), shell_quoted("/" + place.path));
+  }
+  const bool is_own_machine = task.all_candidates()[0].infra.value_or(task::Infra{}).provider == task::Provider::ssh;
+  const bool names_sky = (task.setup + task.run).find("sky_workdir") != std::string::npos;
+  if (names_sky && !is_own_machine) links += "ferry_link '~/sky_workdir' ''; ";
+  if (links.empty()) return {};
+  // What the machine has of its own at such a place gives way, but not a folder with something in it.
+  constexpr std::string_view function =
+      "ferry_link() { set -- \"$1\" \"$PWD$2\"; case $1 in '~/'*) set -- \"$HOME/${1#??}\" \"$2\" ;; esac; "
+      "[ \"$(readlink \"$1\" 2>/dev/null)\" != \"$2\" ] || return 0; "
+      "[ -L \"$1\" ] || [ ! -d \"$1\" ] || rmdir \"$1\" 2>/dev/null || "
+      "{ echo \"ferry: $1 is there already, and is not empty\" >&2; exit 1; }; "
+      "mkdir -p \"${1%/*}/\" 2>/dev/null && ln -sfn \"$2\" \"$1\" 2>/dev/null && return 0; "
+      "sudo -n mkdir -p \"${1%/*}/\" && sudo -n ln -sfn \"$2\" \"$1\" && return 0; "
+      "echo \"ferry: the link $1 cannot be made\" >&2; exit 1; }; ";
+  return std::string(function) + links + "unset -f ferry_link\n";
+}
+
+}  // namespace ferry::job

@@ -1,0 +1,151 @@
+#include "job/mounts.h"
+
+#include <gtest/gtest.h>
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "base/text.h"
+#include "os/process.h"
+#include "job/preflight.h"
+#include "job/sent.h"
+
+namespace ferry::job {
+namespace {
+
+void put_mounted(const os::Path& path, std::string_view text) {
+  ASSERT_TRUE(os::make_dirs(path.parent_path()));
+  ASSERT_TRUE(os::write_file(path, text));
+}
+
+task::Task mounting(std::vector<std::pair<std::string, os::Path>> mounts) {
+  task::Task task;
+  task.run = "true";
+  for (auto& [target, source] : mounts)
+    task.mounts.push_back({target, source, fmt::format("task.yaml:{}:3", 4 + task.mounts.size())});
+  return task;
+}
+
+std::vector<std::string> paths_of(const sync::Tree& tree) {
+  std::vector<std::string> out;
+  for (const auto& entry : tree.entries) out.push_back(entry.path);
+  return out;
+}
+
+/// A workdir with train.py and data/old, and things beside it.
+class Mounts : public testing::Test {
+ protected:
+  Mounts() {
+    put_mounted(work / "train.py", "1\n");
+    put_mounted(work / "data/old", "old");
+    put_mounted(beside / "set/a", "aa");
+    put_mounted(beside / "set/deep/b", "b");
+    put_mounted(beside / "set/.aws/credentials", "x");
+    put_mounted(beside / "one.json", "{}");
+  }
+  Result<sync::Tree> sent(const task::Task& task) {
+    TRY_SET(tree, "", list_workdir(work, false));
+    TRY("", add_mounts(task, false, tree, lines));
+    return tree;
+  }
+  os::TempDir dir;
+  os::Path work = dir.path() / "work", beside = dir.path() / "beside";
+  std::vector<std::string> lines;
+};
+
+TEST_F(Mounts, GoWithTheWorkdirWhereTheyAreMeantToBeOrInAFolderOfFerrysOwn) {
+  const auto tree = sent(mounting({{"data", beside / "set"}, {"conf/x.json", beside / "one.json"}, {"~/cfg", beside / "one.json"}, {"/far", beside / "set/deep"}}));
+  ASSERT_TRUE(tree) << describe(tree.error());
+  EXPECT_EQ(join(paths_of(*tree), " "),
+            ".ferry-mounts .ferry-mounts/2 .ferry-mounts/3 .ferry-mounts/3/b conf conf/x.json data data/a data/deep data/deep/b "
+            "train.py");
+  EXPECT_EQ(tree->files, 6U);
+  EXPECT_EQ(tree->bytes, 10U);  // 1\n, aa, b, b, {} and {}
+  EXPECT_EQ(source_of(*tree, work, "data/deep/b"), beside / "set/deep/b");
+  EXPECT_EQ(source_of(*tree, work, "conf/x.json"), beside / "one.json");
+  EXPECT_EQ(source_of(*tree, work, "train.py"), work / "train.py");
+  auto hashed = *tree;
+  ASSERT_TRUE(sync::hash_tree(work, hashed, {}));
+  EXPECT_EQ(hashed.entries.size(), tree->entries.size()) << join(hashed.skipped, "\n");
+  const auto told = join(lines, "\n");
+  EXPECT_NE(told.find("in place of the workdir's own"), told.npos) << told;
+  EXPECT_NE(told.find(".aws"), told.npos) << told;
+}
+
+TEST_F(Mounts, ASourceThatIsNotThereASecretAndAFolderThatIsNoneAreRefusedAllAtOnceWithTheirPlaces) {
+  put_mounted(beside / ".netrc", "machine x");
+  put_mounted(beside / "key", "-----BEGIN OPENSSH PRIVATE KEY-----\n");
+  const auto tree = sent(mounting({{"a", beside / "nowhere"}, {"b", beside / ".netrc"}, {"c", beside / "key"},
+                                   {"train.py/x", beside / "set"}, {"d", beside / "set/.aws"}}));
+  ASSERT_FALSE(tree);
+  EXPECT_EQ(tree.error().kind, Kind::bad_input);
+  EXPECT_TRUE(tree.error().what.starts_with("task.yaml:4:3: file_mounts: there is no ")) << tree.error().what;
+  ASSERT_EQ(tree.error().more.size(), 4U);
+  EXPECT_NE(tree.error().more[0].what.find("passwords, which is never sent"), std::string::npos);
+  EXPECT_NE(tree.error().more[1].what.find("private key, which is never sent"), std::string::npos);
+  EXPECT_TRUE(tree.error().more[2].what.starts_with("task.yaml:7:3: file_mounts: train.py/x lies behind train.py"));
+  EXPECT_NE(tree.error().more[3].what.find("AWS credentials"), std::string::npos);
+}
+
+TEST_F(Mounts, OnAMachineOfTheirOwnNothingIsMadeOutsideOfTheRunsFolder) {
+  auto task = mounting({{"~/cfg", beside / "one.json"}});
+  task.setup = "ls ~/sky_workdir";
+  task.resources.infra = task::Infra{.provider = task::Provider::ssh, .host = "box"};
+  const auto tree = sent(task);
+  ASSERT_FALSE(tree);
+  EXPECT_NE(tree.error().what.find("outside of the run's folder"), std::string::npos);
+  task.mounts.clear();
+  EXPECT_EQ(link_line(task), "");
+}
+
+TEST_F(Mounts, CheckCountsThemAndLooksAtScriptsInThem) {
+  put_mounted(beside / "code/go.py", "(\n");
+  auto task = mounting({{"code", beside / "code"}, {"data", beside / "set"}});
+  task.run = "python code/go.py";
+  auto looked = preflight(task, work);
+  ASSERT_FALSE(looked);
+  EXPECT_NE(looked.error().what.find("code/go.py: line 1"), std::string::npos) << looked.error().what;
+  put_mounted(beside / "code/go.py", "print(1)\n");
+  looked = preflight(task, work);
+  ASSERT_TRUE(looked) << describe(looked.error());
+  EXPECT_NE(looked->summary.find("4 files"), std::string::npos) << looked->summary;
+}
+
+TEST_F(Mounts, LinksLeadToThemFromOutsideTheWorkdirAndFromSkyPilotsName) {
+  auto task = mounting({{"~/cfg/one.json", beside / "one.json"}, {(dir.path() / "far/set").string(), beside / "set"},
+                        {"data", beside / "set"}, {"x", beside / "one.json"}});
+  task.run = "cat ~/sky_workdir/train.py";
+  const auto line = link_line(task);
+  EXPECT_EQ(std::ranges::count(line, '\n'), 1);
+  const auto home = dir.path() / "home";
+  ASSERT_TRUE(os::make_dirs(home));
+  const auto run = [&](const std::string& more) {
+    os::SpawnOptions options;
+    options.argv = {"sh", "-c", line + more};
+    options.env = {{"HOME", home.string()}};
+    options.cwd = work;
+    return os::run_command(options, {}, Millis(20'000));
+  };
+  for (int again = 0; again < 2; ++again) {
+    const auto done = run("type ferry_link >/dev/null 2>&1; echo $?; cat ~/sky_workdir/train.py");
+    ASSERT_TRUE(done);
+    EXPECT_EQ(done->exit.code, 0) << done->err;
+    EXPECT_TRUE(done->out.ends_with("\n1\n") && !done->out.starts_with("0")) << done->out;
+  }
+  std::error_code failed;
+  EXPECT_EQ(std::filesystem::read_symlink(home / "cfg/one.json", failed), work / ".ferry-mounts/0");
+  EXPECT_EQ(std::filesystem::read_symlink(dir.path() / "far/set", failed), work / ".ferry-mounts/1");
+  EXPECT_EQ(std::filesystem::read_symlink(home / "sky_workdir", failed), work);
+
+  std::filesystem::remove(home / "sky_workdir");
+  put_mounted(home / "sky_workdir/mine", "x");
+  const auto done = run("echo went on");
+  ASSERT_TRUE(done);
+  EXPECT_EQ(done->exit.code, 1);
+  EXPECT_NE(done->err.find("is there already"), std::string::npos) << done->err;
+  EXPECT_TRUE(os::exists(home / "sky_workdir/mine"));
+}
+
+}  // namespace
+}  // namespace ferry::job
