@@ -233,6 +233,7 @@ int answer_to(int argc, char** argv, const Carried& carried) {
   add_images_command(app, program);
   add_runs_commands(app, program);
   add_look_commands(app, program);
+  add_orphans_commands(app, program);
   add_account_commands(app, program);
   add_rehearsal_commands(app, program);
   add_other_commands(app, program);

@@ -2,6 +2,7 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 
 #include "base/hash.h"
@@ -52,6 +53,18 @@ cloud::Tags tags_of(const ledger::Run& run, const cloud::Tags& labels) {
     if (key == "Name") tags[key] = value;
     tags.try_emplace(key, value);
   }
+  return tags;
+}
+
+cloud::Tags tags_for_recovery(const ledger::Run& run, const std::string& host_key) {
+  constexpr std::size_t longest = 256;  // of a tag's value: EC2 User Guide, "Tag restrictions"
+  cloud::Tags tags;
+  // Without the comment at its end.
+  if (const auto words = split(trim(host_key), ' '); words.size() >= 2) tags[host_key_tag] = words[0] + " " + words[1];
+  const auto outputs = dump_json(run.task.contains("outputs") ? run.task["outputs"] : Json::array());
+  const bool is_plain = std::ranges::all_of(outputs, [](unsigned char c) { return c >= ' ' && c < 127; });
+  if (outputs.size() <= longest && is_plain) tags[outputs_tag] = outputs;
+  if (const auto seconds = int_at(run.task, "max_duration_s"); seconds > 0) tags[max_duration_tag] = std::to_string(seconds);
   return tags;
 }
 

@@ -248,6 +248,8 @@ Result<cloud::Instance> Launcher::rent(const plan::Offer& offer, Site& site, led
                 fmt::format("the {} GiB of its image's disk would break the budget", instance.disk.gib),
                 "a disk is as large as its image's at least, and costs as long as the machine",
                 "give a larger --budget, a shorter --max-duration, or another image");
+  auto tags = tags_of(request_.run, candidate.labels);
+  tags.merge(tags_for_recovery(request_.run, host_key_));
   return site.cloud->launch(
       {.offer = offer,
        .image = image,
@@ -257,7 +259,7 @@ Result<cloud::Instance> Launcher::rent(const plan::Offer& offer, Site& site, led
        .user_data = user_data_,
        .disk_gib = candidate.disk_gib,
        .disk_tier = candidate.disk_tier,
-       .tags = tags_of(request_.run, candidate.labels),
+       .tags = tags,
        .subnet_id = own_subnet ? subnet->id : "",
        .public_address = request_.aws.public_address,
        .instance_profile = request_.aws.instance_profile,

@@ -39,6 +39,23 @@ bool is_run_name(const std::string& name) {
              std::string::npos;
 }
 
+constexpr std::int64_t a_year_s = 366LL * 86'400;
+
+/// What describes a run to another ledger comes from the cloud: anybody who may tag machines of the account wrote it.
+bool is_host_key(const std::string& line) {
+  constexpr std::string_view begin = "ssh-ed25519 ";
+  constexpr std::size_t most = 200;
+  return line.starts_with(begin) && line.size() <= most &&
+         line.find_first_not_of("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/=", begin.size()) == line.npos;
+}
+
+Json outputs_in(const cloud::Tags& tags) {
+  const auto tag = tags.find(outputs_tag);
+  const auto list = tag == tags.end() ? Result<Json>(Json::array()) : parse_json(tag->second);
+  if (!list || !list->is_array() || !std::ranges::all_of(*list, [](const auto& one) { return one.is_string(); })) return Json::array();
+  return *list;
+}
+
 }  // namespace
 
 std::string describe_untracked(const Untracked& untracked) {
@@ -50,11 +67,12 @@ std::string describe_untracked(const Untracked& untracked) {
                      whose(one, untracked.is_ours));
 }
 
-Result<std::vector<Untracked>> find_untracked(Context& context, const CloudLocation& location) {
+Result<std::vector<Untracked>> find_untracked(Context& context, const CloudLocation& location,
+                                              const std::string& owner) {
   auto reached = location;
   TRY_SET(cloud, "", open_cloud(context, reached));
   TRY("", confirm_account(*cloud, location));
-  TRY_SET(found, "", cloud->find_by_tag(owner_tag, owner_name()));
+  TRY_SET(found, "", cloud->find_by_tag(owner_tag, owner));
   TRY_SET(noted, "", context.ledger.unreleased());
   TRY_SET(runs, "", context.ledger.runs(false));
   TRY_SET(id, "", ledger_id(context.data));
@@ -82,7 +100,10 @@ Result<std::string> adopt_untracked(Context& context, const Untracked& untracked
   if (taken) run.name += "-" + random_name(4);
   run.task_name = run.name.substr(0, run.name.rfind('-'));
   run.infra = untracked.location.provider == "aws" ? "aws/" + untracked.location.region : untracked.location.provider;
-  run.task = {{"run", ""}, {"setup", ""}, {"outputs", Json::array()}, {"ledger", id}};
+  run.task = {{"run", ""}, {"setup", ""}, {"outputs", outputs_in(one.tags)}, {"ledger", id}};
+  if (const auto key = tag_of(one, host_key_tag); is_host_key(key)) run.task["host_key"] = key;
+  if (const auto seconds = parse_int(tag_of(one, max_duration_tag)); seconds && *seconds > 0 && *seconds <= a_year_s)
+    run.task["max_duration_s"] = *seconds;
   run.output_dir = (std::filesystem::current_path() / "runs" / run.name).string();
   run.workdir = std::filesystem::current_path().string();
   run.phase = ledger::Phase::training;  // it may hold what only it has
@@ -123,19 +144,20 @@ std::string describe_leftover(const Leftover& leftover) {
                      whose(leftover.made, leftover.is_ours));
 }
 
-Result<std::vector<Leftover>> find_leftovers(Context& context, const CloudLocation& location) {
+Result<std::vector<Leftover>> find_leftovers(Context& context, const CloudLocation& location,
+                                             const std::string& owner) {
   constexpr Seconds young{3600};  // a launch that goes from region to region
   auto reached = location;
   TRY_SET(cloud, "", open_cloud(context, reached));
   TRY("", confirm_account(*cloud, location));
-  TRY_SET(made, "", cloud->find_made(owner_tag, owner_name()));
+  TRY_SET(made, "", cloud->find_made(owner_tag, owner));
   // Only what is called as ferry calls it.
   std::erase_if(made, [](const auto& one) {
     const auto run = tag_of(one, "ferry:run"), launch = tag_of(one, launch_tag);
     return !is_run_name(run) || launch.size() < 8 || one.name != resource_name(run, launch);
   });
   if (made.empty()) return std::vector<Leftover>();
-  TRY_SET(machines, "", cloud->find_by_tag(owner_tag, owner_name()));
+  TRY_SET(machines, "", cloud->find_by_tag(owner_tag, owner));
   TRY_SET(noted, "", context.ledger.unreleased_resources());
   TRY_SET(id, "", ledger_id(context.data));
   std::vector<Leftover> found;

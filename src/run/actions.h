@@ -9,6 +9,7 @@
 #include "fleet/run_dir.h"
 #include "run/run_lock.h"
 #include "fleet/machine.h"
+#include "fleet/untracked.h"
 #include "job/outputs.h"
 
 namespace ferry::run {
@@ -58,6 +59,25 @@ struct Sweep {
 /// machine that carries this user's tag and removes what was made for machines that are gone, in every place of the ledger, in the rehearsal cloud and in
 /// every region of the environment's own AWS account. What could not be looked at is told first.
 Result<Sweep> down_all(fleet::Context& context, const SweepOptions& options);
+
+struct Orphans {
+  std::vector<fleet::Untracked> machines;
+  std::vector<fleet::Leftover> leftovers;  ///< cost nothing
+  bool incomplete = false;                 ///< a place could not be looked at; told
+};
+/// What is alive of the owner (empty: this user on this computer; else user@host) and in no ledger here, in every place. Ends
+/// and notes nothing.
+Result<Orphans> find_orphans(fleet::Context& context, const std::string& owner);
+
+struct Recovered {
+  std::vector<std::string> runs;                   ///< their names here
+  std::vector<fleet::Untracked> of_other_ledgers;  ///< left alone
+  bool incomplete = false;                         ///< as in Orphans
+};
+/// Takes such machines into this ledger by their tags, each as a run that a follower goes on with: the log is attached, outputs
+/// come home below the current folder, the machine is given back. `names`: runs or instance ids, whichever ledger made them;
+/// empty: all that this ledger made. A key that was lost is replaced by EC2 Instance Connect.
+Result<Recovered> recover(fleet::Context& context, const std::vector<std::string>& names, const std::string& owner);
 
 /// Brings the outputs home as they are now, and the log where nobody else writes it. Conflict with
 /// stopped_code when the machine is stopped.

@@ -1,13 +1,12 @@
 // `ferry down --all`: every run, then whatever else carries this user's tag.
 #include <algorithm>
 #include <map>
-#include <set>
 
 #include "base/text.h"
 #include "run/actions.h"
 #include "fleet/own_machine.h"
 #include "run/reach.h"
-#include "fleet/untracked.h"
+#include "run/search.h"
 
 namespace ferry::run {
 
@@ -22,22 +21,12 @@ class Sweeper {
   void end(const std::string& run, bool with_outputs);
   Status end_runs();
   void clear_hosts(const std::vector<ledger::Run>& runs);
-  /// The environment's own account, before anything is ended: what is not looked at is said first.
-  Status look_for_account(const std::vector<ledger::Run>& runs);
-  /// False if that was not possible.
-  bool look_at(const fleet::CloudLocation& location);
   void end_untracked(const fleet::Untracked& untracked);
-  void look_for_leftovers(const fleet::CloudLocation& location);
   void remove(const fleet::Leftover& leftover);
 
   fleet::Context& context_;
   const SweepOptions& options_;
   Sweep sweep_;
-  std::set<fleet::CloudLocation> places_;
-  std::vector<fleet::CloudLocation> of_account_;
-  std::vector<fleet::Untracked> others_;
-  std::vector<fleet::Leftover> others_leftovers_;
-  bool told_denied_ = false;
 };
 
 void Sweeper::end(const std::string& run, bool with_outputs) {
@@ -82,23 +71,6 @@ Status Sweeper::end_runs() {
   return {};
 }
 
-Status Sweeper::look_for_account(const std::vector<ledger::Run>& runs) {
-  auto regions = fleet::locations_of_account(context_, places_);
-  if (regions) {
-    of_account_ = std::move(*regions);
-    return {};
-  }
-  const auto& error = regions.error();
-  context_.progress.warn("down", fmt::format("AWS was NOT looked at: {}{}", error.what,
-                                           error.why.empty() ? "" : " (" + error.why + ")"));
-  // Whoever has only ever used other places has nothing there. An empty ledger says nothing: it may be new.
-  const bool never_used =
-      !runs.empty() && error.kind == Kind::denied &&
-      std::ranges::none_of(runs, [](const auto& run) { return run.infra.starts_with("aws"); });
-  if (!never_used) sweep_.incomplete = true;
-  return {};
-}
-
 void Sweeper::end_untracked(const fleet::Untracked& untracked) {
   const auto run = fleet::adopt_untracked(context_, untracked);
   if (!run) {
@@ -124,27 +96,6 @@ void Sweeper::end_untracked(const fleet::Untracked& untracked) {
   end(*run, with_outputs);
 }
 
-bool Sweeper::look_at(const fleet::CloudLocation& location) {
-  auto machines = fleet::find_untracked(context_, location);
-  if (!machines) {
-    const auto& error = machines.error();
-    context_.progress.warn("down",
-                         fmt::format("could not look in {}{}: {}{}", location.provider,
-                                     location.region.empty() ? "" : "/" + location.region, error.what,
-                                     error.why.empty() ? "" : " (" + error.why + ")"));
-    sweep_.incomplete = true;
-    return false;
-  }
-  for (auto& untracked : *machines) {
-    if (untracked.is_ours || options_.every_ledger) {
-      end_untracked(untracked);
-    } else {
-      others_.push_back(std::move(untracked));
-    }
-  }
-  return true;
-}
-
 void Sweeper::remove(const fleet::Leftover& leftover) {
   const auto what = fleet::describe_leftover(leftover);
   if (const auto removed = fleet::remove_leftover(context_, leftover)) {
@@ -155,52 +106,29 @@ void Sweeper::remove(const fleet::Leftover& leftover) {
   }
 }
 
-void Sweeper::look_for_leftovers(const fleet::CloudLocation& location) {
-  auto found = fleet::find_leftovers(context_, location);
-  if (!found) {
-    // Nothing of it costs: where the policy is of an older ferry, once is enough.
-    const bool is_denied = found.error().kind == Kind::denied;
-    if (!is_denied || !std::exchange(told_denied_, true))
-      context_.progress.warn("down", "key pairs and security groups were not looked at: " + found.error().what);
-    if (!is_denied) sweep_.incomplete = true;
-    return;
-  }
-  for (auto& one : *found) {
-    if (one.is_ours || options_.every_ledger) {
-      remove(one);
-    } else {
-      others_leftovers_.push_back(std::move(one));
-    }
-  }
-}
-
 Result<Sweep> Sweeper::run() {
-  TRY_SET(runs, "", context_.ledger.runs(false));
-  TRY_SET(noted, "", fleet::locations_of_ledger(context_));
-  places_ = std::move(noted);
-  TRY("", look_for_account(runs));
+  Search search(context_, "down");
+  // What is not looked at is said before anything is ended.
+  TRY("", search.choose_locations());
   TRY("", end_runs());
-  if (os::is_directory(context_.data / "rehearsal")) places_.insert({"rehearsal", "", "", "", ""});
-  std::vector<fleet::CloudLocation> all(places_.begin(), places_.end());
-  for (const auto& location : of_account_) {
-    const bool seen = std::ranges::any_of(places_, [&](const auto& one) {
-      return one.provider == "aws" && one.region == location.region && one.account == location.account;
-    });
-    if (!seen) all.push_back(location);
+  const auto is_mine = [&](const auto& one) { return one.is_ours || options_.every_ledger; };
+  std::vector<fleet::Untracked> others;
+  for (auto& one : search.machines()) {
+    if (is_mine(one)) end_untracked(one);
+    else others.push_back(std::move(one));
   }
-  // Whatever could not be looked at is told already.
-  std::erase_if(all, [&](const auto& location) { return !look_at(location); });
-  for (const auto& location : all) look_for_leftovers(location);
-  // An instance may be seen from two places: a ledger's, whose account is not noted, and the account's own.
-  std::set<std::string> told;
-  std::erase_if(others_, [&](const auto& one) { return !told.insert(one.instance.id).second; });
-  std::erase_if(others_leftovers_, [&](const auto& one) { return !told.insert(fleet::describe_leftover(one)).second; });
+  std::vector<fleet::Leftover> others_leftovers;
+  for (auto& one : search.leftovers()) {
+    if (is_mine(one)) remove(one);
+    else others_leftovers.push_back(std::move(one));
+  }
+  if (search.incomplete()) sweep_.incomplete = true;
   auto& lines = sweep_.of_other_ledgers;
-  for (const auto& one : others_) lines.push_back(fleet::describe_untracked(one));
-  for (const auto& one : others_leftovers_) lines.push_back(fleet::describe_leftover(one));
+  for (const auto& one : others) lines.push_back(fleet::describe_untracked(one));
+  for (const auto& one : others_leftovers) lines.push_back(fleet::describe_leftover(one));
   if (!lines.empty() && options_.ask && options_.ask(lines)) {
-    for (const auto& one : others_) end_untracked(one);
-    for (const auto& one : others_leftovers_) remove(one);
+    for (const auto& one : others) end_untracked(one);
+    for (const auto& one : others_leftovers) remove(one);
     lines.clear();
   }
   return std::move(sweep_);

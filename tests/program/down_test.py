@@ -6,6 +6,7 @@ import hashlib
 import hmac
 import re
 import sqlite3
+import shutil
 import subprocess
 import time
 import urllib.request
@@ -214,6 +215,32 @@ def test_a_lost_ledger_is_no_reason_to_lose_outputs():
         assert f"{run['instances'][0]['id']} terminated" in done.out, done.out + done.err
         assert (home.work / "runs" / run["run"] / "outputs/m").read_text() == "model\n"
         assert home.newest()["run"] == run["run"], "it is in the ledger again, with its costs"
+        home.nothing_left()
+
+
+def test_a_run_whose_ledger_was_lost_goes_on_in_a_new_one():
+    with Home() as home:
+        home.good("run", "-d", "--infra", "rehearsal", "--", "sh", "-c", "echo one; sleep 4; mkdir outputs; echo model > outputs/m; echo two")
+        run, = home.runs()
+        home.wait_for("the first line", lambda: home.good("logs", run["run"]).out == "one\n")
+        pid = int((home.root / "data/ferry/runs" / run["run"] / "owner").read_text().split()[1])
+        subprocess.run(["kill", "-9", str(pid)], check=True)
+        # A new computer: nothing of the ledger, nor of the run's own folder with its key and host key.
+        for name in (home.root / "data/ferry").glob("ledger.db*"):
+            name.unlink()
+        shutil.rmtree(home.root / "data/ferry/runs")
+        shutil.rmtree(home.work / "runs")
+        seen = home.ferry("orphans")
+        instance = run["instances"][0]["id"]
+        assert instance in seen.out and f"ferry recover {run['run']}" in seen.out and home.alive() == [instance], seen.out + seen.err
+        assert home.runs("--all") == [], "looking notes nothing"
+        done = home.ferry("recover")
+        assert f"{run['run']} is in this ledger again" in done.out, done.out + done.err
+        home.wait_for("the end of the run", lambda: home.newest()["phase"] == "released")
+        assert home.newest()["outcome"] == "succeeded", home.newest()
+        assert (home.work / "runs" / run["run"] / "outputs/m").read_text() == "model\n"
+        assert home.good("logs", run["run"]).out == "one\ntwo\n"
+        assert "nothing is left" in home.ferry("orphans").out
         home.nothing_left()
 
 

@@ -23,7 +23,7 @@ GOES_ON = ("run", "rehearse", "logs", "wait")
 GOOD = {"ps": ["-a"], "show": ["KEPT"], "cost": ["--infra", "rehearsal"], "env": ["KEPT"], "plan": ["--gpus", "T4"], "gpus": ["T4"], "check": [], "quota": [],
         "policy": [], "images": [], "catalog": [], "catalog update": ["--region", "us-east-1"], "logs": ["KEPT"], "fetch": ["KEPT"], "ssh": ["KEPT"], "cancel": ["GOING"],
         "wait": ["GOING"], "down": ["KEPT"], "rehearsal start": [], "rehearsal status": [], "rehearsal env": [], "rehearsal fault": ["clear"],
-        "help": ["ps"], "version": []}
+        "help": ["ps"], "version": [], "orphans": [], "recover": []}
 ELSEWHERE = ("run", "rehearse", "completion", "rehearsal", "quota request", "rehearsal stop", "rehearsal serve")
 
 
