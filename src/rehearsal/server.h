@@ -22,8 +22,8 @@
 #include <memory>
 #include <thread>
 
+#include "os/http_server.h"
 #include "rehearsal/endpoint.h"
-#include "rehearsal/http_server.h"
 #include "rehearsal/lifecycle.h"
 
 namespace ferry::rehearsal {
@@ -67,7 +67,7 @@ class Server {
   Service service_;
   Lifecycle lifecycle_;
   std::thread worker_;
-  std::unique_ptr<HttpServer> http_;
+  std::unique_ptr<os::HttpServer> http_;
 };
 
 }  // namespace ferry::rehearsal
