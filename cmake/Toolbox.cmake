@@ -230,7 +230,7 @@ function(ferry_agent_aarch64 target)
   foreach(room base os sync agent)
     file(GLOB sources CONFIGURE_DEPENDS src/${room}/*.cc)
     # The agent speaks no HTTP; the rest are tests.
-    list(FILTER sources EXCLUDE REGEX "_(test|fuzz|bench)\\.cc$|/http(_[a-z]+)?\\.cc$")
+    list(FILTER sources EXCLUDE REGEX "_(test|fuzz|bench)\\.cc$|/(http(_[a-z]+)?|machine_http|transport)\\.cc$")
     if(room STREQUAL "agent")
       list(APPEND sources ${CMAKE_SOURCE_DIR}/apps/ferry-agent.cc ${CMAKE_SOURCE_DIR}/apps/static_names.cc)
     endif()

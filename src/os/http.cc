@@ -5,44 +5,16 @@
 #include "base/text.h"
 #include "os/env.h"
 #include "os/file.h"
+#include "os/ways.h"
 
 namespace ferry::os {
 
 namespace {
 
-/// The host of a URL, lower case, an IPv6 address in its brackets.
-std::string host_of(std::string_view url) {
-  const auto scheme = url.find("://");
-  if (scheme != std::string_view::npos) url.remove_prefix(scheme + 3);
-  url = url.substr(0, url.find_first_of("/?#"));
-  if (const auto user = url.rfind('@'); user != std::string_view::npos) url.remove_prefix(user + 1);
-  return lower(url.substr(0, url.starts_with('[') ? url.find(']') + 1 : url.find(':')));
-}
-
 /// Its scheme and host, as it is shown.
 std::string server_of(const std::string& url) {
   const auto scheme = url.find("://");
   return url.substr(0, url.find_first_of("/?", scheme == std::string::npos ? 0 : scheme + 3));
-}
-
-/// Numbers and dots: a name that only begins like an address is somebody's host.
-bool is_ipv4(std::string_view host) {
-  return host.find_first_not_of("0123456789.") == std::string_view::npos;
-}
-
-/// What is on this computer or on its own link, where no proxy is in between.
-bool is_near(const std::string& host) {
-  if (host == "localhost" || host.ends_with(".localhost")) return true;
-  if (host == "[::1]" || host.starts_with("[fd00:ec2::")) return true;
-  return is_ipv4(host) && (host.starts_with("127.") || host.starts_with("169.254."));
-}
-
-/// The first of the variables that is set.
-std::string first_of_env(std::initializer_list<const char*> names) {
-  for (const char* name : names) {
-    if (auto value = env(name)) return *value;
-  }
-  return {};
 }
 
 bool knows_certificates() {
@@ -53,15 +25,7 @@ bool knows_certificates() {
 /// The system's certificates, for a libcurl that was built for no system in particular (the static ferry); empty
 /// for one that knows them itself.
 std::string certificates_of_system() {
-  if (knows_certificates()) return {};
-  for (const char* place : {"/etc/ssl/certs/ca-certificates.crt",                 // Debian, Ubuntu, Arch
-                            "/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem",  // Fedora, RHEL, Amazon Linux
-                            "/etc/pki/tls/certs/ca-bundle.crt",                   // older ones of these
-                            "/etc/ssl/ca-bundle.pem", "/etc/ssl/cert.pem",        // SUSE; Alpine
-                            "/etc/ssl/certs"}) {
-    if (exists(place)) return place;
-  }
-  return {};
+  return knows_certificates() ? std::string() : system_certificates();
 }
 
 constexpr std::size_t body_limit = std::size_t{64} << 20;
@@ -144,7 +108,7 @@ class CurlClient final : public HttpClient {
     set(CURLOPT_HEADERDATA, static_cast<void*>(&response));
     const std::string trusted = trusted_certificates(request);
     if (!trusted.empty()) set(is_directory(trusted) ? CURLOPT_CAPATH : CURLOPT_CAINFO, trusted.c_str());
-    if (is_near(host_of(request.url))) {
+    if (const auto url = parse_url(request.url); url && is_near(url->host)) {
       set(CURLOPT_NOPROXY, "*");
     } else if (lower(request.url.substr(0, 5)) == "http:" && !env("http_proxy")) {
       // libcurl leaves HTTP_PROXY alone, for the sake of CGI programs.
@@ -164,7 +128,7 @@ class CurlClient final : public HttpClient {
 
   static std::string trusted_certificates(const HttpRequest& request) {
     if (!request.ca_bundle.empty()) return request.ca_bundle;
-    const auto named = first_of_env({"AWS_CA_BUNDLE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE"});
+    const auto named = named_certificates();
     return named.empty() ? certificates_of_system() : named;
   }
 
@@ -193,13 +157,6 @@ class CurlClient final : public HttpClient {
 };
 
 }  // namespace
-
-std::string HttpResponse::header(std::string_view name) const {
-  for (const auto& [key, value] : headers) {
-    if (key == name) return value;
-  }
-  return {};
-}
 
 std::unique_ptr<HttpClient> make_http_client() { return std::make_unique<CurlClient>(); }
 

@@ -27,7 +27,12 @@ struct HttpResponse {
   std::vector<std::pair<std::string, std::string>> headers;  ///< names in lower case
   std::string body;
   /// The first header of that (lower-case) name, or "".
-  std::string header(std::string_view name) const;
+  std::string header(std::string_view name) const {
+    for (const auto& [key, value] : headers) {
+      if (key == name) return value;
+    }
+    return {};
+  }
 };
 
 /// Any answer with a status is a value. Fails `lost` when no connection could be made or it broke (why says
