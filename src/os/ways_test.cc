@@ -7,7 +7,7 @@
 namespace ferry::os {
 namespace {
 
-TEST(Ways, urls_are_taken_apart_and_what_is_none_is_refused) {
+TEST(Ways, UrlsAreTakenApartAndWhatIsNoneIsRefused) {
   const auto url = parse_url("HTTPS://user:pass@Bucket.Example:8443/a%20b?x=/y#z");
   ASSERT_TRUE(url);
   EXPECT_EQ(url->scheme, "https");
@@ -25,7 +25,7 @@ TEST(Ways, urls_are_taken_apart_and_what_is_none_is_refused) {
   }
 }
 
-TEST(Ways, no_proxy_names_hosts_and_all_below_them) {
+TEST(Ways, NoProxyNamesHostsAndAllBelowThem) {
   EXPECT_TRUE(is_without_proxy("s3.eu-west-1.amazonaws.com", "localhost, .amazonaws.com"));
   EXPECT_TRUE(is_without_proxy("amazonaws.com", "AmazonAWS.com"));
   EXPECT_TRUE(is_without_proxy("10.0.0.1", "10.0.0.2 10.0.0.1"));
@@ -47,7 +47,7 @@ Result<std::optional<Proxy>> proxy_with(std::initializer_list<std::pair<const ch
   return proxy;
 }
 
-TEST(Ways, the_proxy_is_the_one_that_the_environment_names_for_the_scheme) {
+TEST(Ways, TheProxyIsTheOneThatTheEnvironmentNamesForTheScheme) {
   const auto proxy =
       proxy_with({{"HTTPS_PROXY", "http://user:p%40ss@proxy.example:3128/"}}, "https://s3.example");
   ASSERT_TRUE(proxy && *proxy);

@@ -23,7 +23,7 @@ std::shared_ptr<Session> live_session(const std::string& uri, const std::string&
       os::system_clock(), limits);
 }
 
-TEST(S3Store, keeps_what_every_store_promises) {
+TEST(S3Store, KeepsWhatEveryStorePromises) {
   if (!os::env("FERRY_S3_ENDPOINT")) GTEST_SKIP() << "tests/aws/s3.py sets FERRY_S3_ENDPOINT";
   const auto session = live_session("s3://contract-bucket/some prefix", "us-east-1");
   const auto made = ensure_bucket(session);
@@ -32,7 +32,7 @@ TEST(S3Store, keeps_what_every_store_promises) {
   store::keeps_store_contract(*store, "runs/x/");
 }
 
-TEST(S3Store, sends_and_fetches_files_of_many_parts) {
+TEST(S3Store, SendsAndFetchesFilesOfManyParts) {
   if (!os::env("FERRY_S3_ENDPOINT")) GTEST_SKIP() << "tests/aws/s3.py sets FERRY_S3_ENDPOINT";
   const auto store = make_store(live_session("s3://contract-bucket/large", "us-east-1"));
   os::TempDir temp;

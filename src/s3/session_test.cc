@@ -51,7 +51,7 @@ os::HttpResponse with(os::HttpResponse answer, const std::string& name, const st
   return answer;
 }
 
-TEST(Session, asks_again_where_that_helps_and_only_there) {
+TEST(Session, AsksAgainWhereThatHelpsAndOnlyThere) {
   struct Row {
     const char* name;
     Result<os::HttpResponse> first;
@@ -104,7 +104,7 @@ TEST(Session, asks_again_where_that_helps_and_only_there) {
   }
 }
 
-TEST(Session, gives_up_after_its_attempts_or_its_patience_with_a_kind_that_says_whether_to_come_back) {
+TEST(Session, GivesUpAfterItsAttemptsOrItsPatienceWithAKindThatSaysWhetherToComeBack) {
   struct Row {
     Result<os::HttpResponse> always;
     Kind kind;
@@ -131,7 +131,7 @@ TEST(Session, gives_up_after_its_attempts_or_its_patience_with_a_kind_that_says_
   EXPECT_EQ(scene.s3.asked.size(), 2u);
 }
 
-TEST(Session, waits_longer_from_try_to_try_and_never_for_ever) {
+TEST(Session, WaitsLongerFromTryToTryAndNeverForEver) {
   Scene scene;
   std::vector<std::int64_t> times;
   scene.limits.attempts = 12;
@@ -150,7 +150,7 @@ TEST(Session, waits_longer_from_try_to_try_and_never_for_ever) {
   EXPECT_EQ(times.back() - times[times.size() - 2], 20'000);
 }
 
-TEST(Session, once_wrong_about_a_region_is_right_for_all_that_follows) {
+TEST(Session, OnceWrongAboutARegionIsRightForAllThatFollows) {
   Scene scene;
   scene.place.endpoint.clear();
   scene.s3.before = answers(
@@ -165,7 +165,7 @@ TEST(Session, once_wrong_about_a_region_is_right_for_all_that_follows) {
   EXPECT_NE(sent_header(scene.s3.asked[2], "authorization").find("/eu-west-1/s3/"), std::string::npos);
 }
 
-TEST(Session, takes_a_refusal_as_news_of_an_unknown_role_only_while_that_may_be) {
+TEST(Session, TakesARefusalAsNewsOfAnUnknownRoleOnlyWhileThatMayBe) {
   Scene scene;
   scene.limits.newcomer = Millis(60'000);
   scene.s3.before =
@@ -195,7 +195,7 @@ TEST(Session,
   }
 }
 
-TEST(Conditions, that_failed_because_of_ones_own_lost_answer_hold) {
+TEST(Conditions, ThatFailedBecauseOfOnesOwnLostAnswerHold) {
   // The first request is done, its answer is lost; the second one finds what the first one put.
   Scene scene;
   scene.s3.after = answers({broken()});
@@ -219,7 +219,7 @@ TEST(Conditions, that_failed_because_of_ones_own_lost_answer_hold) {
   EXPECT_TRUE(remove_object(line, "k", store::if_still(last)));
 }
 
-TEST(Presigned, urls_end_with_the_credentials_that_signed_them) {
+TEST(Presigned, UrlsEndWithTheCredentialsThatSignedThem) {
   Scene scene;
   auto provider = aws::fixed_provider({.access_key_id = "A",
                                        .secret_access_key = "s",
@@ -235,7 +235,7 @@ TEST(Presigned, urls_end_with_the_credentials_that_signed_them) {
   EXPECT_EQ(kind_of_failure(presigned(session, "GET", "k", Seconds(60))), Kind::denied);
 }
 
-TEST(Place, is_read_and_has_the_url_that_its_name_and_endpoint_allow) {
+TEST(Place, IsReadAndHasTheUrlThatItsNameAndEndpointAllow) {
   EXPECT_EQ(url_of(*parse_place("s3://my-bucket"), "k"), "https://my-bucket.s3..amazonaws.com/k");
   const auto url = [](const std::string& uri, const std::string& endpoint) {
     Place place = *parse_place(uri);
@@ -259,7 +259,7 @@ TEST(Place, is_read_and_has_the_url_that_its_name_and_endpoint_allow) {
   EXPECT_EQ(uri_of(*parse_place("s3://my-bucket/")), "s3://my-bucket");
 }
 
-TEST(Xml, of_lists_and_parts_is_read_strictly) {
+TEST(Xml, OfListsAndPartsIsReadStrictly) {
   const auto page = parse_list(
       "<ListBucketResult "
       "xmlns=\"x\"><IsTruncated>true</IsTruncated><NextContinuationToken>t=</NextContinuationToken>"
@@ -283,7 +283,7 @@ TEST(Xml, of_lists_and_parts_is_read_strictly) {
   EXPECT_EQ(parse_completed("<Compl").error_code, "InternalError");
 }
 
-TEST(Lifecycle, rules_of_others_stay_and_ours_is_replaced) {
+TEST(Lifecycle, RulesOfOthersStayAndOursIsReplaced) {
   const std::string rule = "<Rule><ID>ours</ID><Status>Enabled</Status></Rule>";
   const auto fresh = merged_lifecycle("", rule);
   ASSERT_TRUE(fresh);

@@ -61,7 +61,7 @@ struct Transfer {
   }
 };
 
-TEST(Upload, of_many_parts_by_several_connections_is_one_object) {
+TEST(Upload, OfManyPartsBySeveralConnectionsIsOneObject) {
   Transfer transfer;
   transfer.limits.connections = 4;
   std::uint64_t moved = 0;
@@ -77,7 +77,7 @@ TEST(Upload, of_many_parts_by_several_connections_is_one_object) {
   EXPECT_EQ(*store::content_of(transfer.target()), transfer.content);
 }
 
-TEST(Upload, that_broke_is_gone_on_with_by_the_next_process_with_what_s3_lacks) {
+TEST(Upload, ThatBrokeIsGoneOnWithByTheNextProcessWithWhatS3Lacks) {
   Transfer transfer;
   transfer.s3.before = [&](const os::HttpRequest& request) -> std::optional<Result<os::HttpResponse>> {
     if (request.url.find("partNumber=3") == std::string::npos) return std::nullopt;
@@ -95,7 +95,7 @@ TEST(Upload, that_broke_is_gone_on_with_by_the_next_process_with_what_s3_lacks) 
   EXPECT_EQ(transfer.s3.count("POST", "?uploads="), 0);
 }
 
-TEST(Upload, that_broke_is_begun_anew_where_the_file_is_another_or_s3_has_forgotten) {
+TEST(Upload, ThatBrokeIsBegunAnewWhereTheFileIsAnotherOrS3HasForgotten) {
   for (const bool forgotten : {false, true}) {
     Transfer transfer;
     transfer.s3.before = [&](const os::HttpRequest& request) -> std::optional<Result<os::HttpResponse>> {
@@ -118,7 +118,7 @@ TEST(Upload, that_broke_is_begun_anew_where_the_file_is_another_or_s3_has_forgot
   }
 }
 
-TEST(Upload, of_a_file_that_changes_meanwhile_is_not_put_and_leaves_no_parts) {
+TEST(Upload, OfAFileThatChangesMeanwhileIsNotPutAndLeavesNoParts) {
   for (const std::size_t size : {std::size_t{1000}, std::size_t{2 * part + 1000}}) {
     Transfer transfer(size);
     transfer.content.sha256 = std::string(64, '0');
@@ -131,7 +131,7 @@ TEST(Upload, of_a_file_that_changes_meanwhile_is_not_put_and_leaves_no_parts) {
   }
 }
 
-TEST(Upload, without_a_place_to_note_it_removes_its_parts_when_it_fails) {
+TEST(Upload, WithoutAPlaceToNoteItRemovesItsPartsWhenItFails) {
   Transfer transfer;
   transfer.limits.state_folder.clear();
   transfer.s3.before = [&](const os::HttpRequest& request) -> std::optional<Result<os::HttpResponse>> {
@@ -142,7 +142,7 @@ TEST(Upload, without_a_place_to_note_it_removes_its_parts_when_it_fails) {
   EXPECT_TRUE(transfer.s3.uploads.empty());
 }
 
-TEST(Upload, is_complete_whatever_s3_says_of_its_completion) {
+TEST(Upload, IsCompleteWhateverS3SaysOfItsCompletion) {
   struct Row {
     const char* name;
     bool is_done;  ///< S3 had completed it when it said so
@@ -185,7 +185,7 @@ TEST(Upload, is_complete_whatever_s3_says_of_its_completion) {
   }
 }
 
-TEST(Upload, that_finds_somebody_elses_object_is_a_conflict_and_leaves_no_parts) {
+TEST(Upload, ThatFindsSomebodyElsesObjectIsAConflictAndLeavesNoParts) {
   Transfer transfer;
   transfer.s3.objects["k"] = {"theirs", "e", {}};
   EXPECT_EQ(kind_of_failure(transfer.put(store::if_absent())), Kind::conflict);
@@ -195,7 +195,7 @@ TEST(Upload, that_finds_somebody_elses_object_is_a_conflict_and_leaves_no_parts)
   transfer.expect_stored();
 }
 
-TEST(Upload, stops_when_told_to_and_goes_on_the_next_time) {
+TEST(Upload, StopsWhenToldToAndGoesOnTheNextTime) {
   Transfer transfer;
   int told = 0;
   const auto stopped = transfer.put({}, [&](std::uint64_t) { return ++told < 2; });
@@ -207,7 +207,7 @@ TEST(Upload, stops_when_told_to_and_goes_on_the_next_time) {
   transfer.expect_stored();
 }
 
-TEST(Download, that_broke_goes_on_with_the_pieces_it_lacks) {
+TEST(Download, ThatBrokeGoesOnWithThePiecesItLacks) {
   Transfer transfer;
   ASSERT_TRUE(transfer.put());
   transfer.s3.cut_downloads = 1;  // one is repeated as it is
@@ -228,7 +228,7 @@ TEST(Download, that_broke_goes_on_with_the_pieces_it_lacks) {
   EXPECT_EQ(os::list_dir(transfer.temp.path())->size(), 3u);  // file, state, target
 }
 
-TEST(Download, begins_anew_where_the_object_or_what_was_left_is_another) {
+TEST(Download, BeginsAnewWhereTheObjectOrWhatWasLeftIsAnother) {
   for (const bool damaged : {false, true}) {
     Transfer transfer;
     ASSERT_TRUE(transfer.put());
@@ -253,7 +253,7 @@ TEST(Download, begins_anew_where_the_object_or_what_was_left_is_another) {
   }
 }
 
-TEST(Download, of_an_object_that_is_replaced_meanwhile_is_all_of_one_version) {
+TEST(Download, OfAnObjectThatIsReplacedMeanwhileIsAllOfOneVersion) {
   Transfer transfer;
   ASSERT_TRUE(transfer.put());
   int asked = 0;
@@ -271,7 +271,7 @@ TEST(Download, of_an_object_that_is_replaced_meanwhile_is_all_of_one_version) {
   EXPECT_EQ(*store::content_of(transfer.target()), store::content_of_bytes(transfer.s3.objects["k"].bytes));
 }
 
-TEST(Download, that_is_not_what_was_stored_is_not_written) {
+TEST(Download, ThatIsNotWhatWasStoredIsNotWritten) {
   Transfer transfer;
   ASSERT_TRUE(transfer.put());
   transfer.s3.objects["k"].bytes[part] = static_cast<char>(transfer.s3.objects["k"].bytes[part] + 1);

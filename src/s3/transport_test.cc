@@ -8,6 +8,7 @@
 
 #include "aws/loopback_server.h"
 #include "os/file.h"
+#include "os/socket.h"
 
 namespace ferry::s3 {
 namespace {
@@ -48,7 +49,7 @@ os::HttpRequest asking(const std::string& url) {
   return request;
 }
 
-TEST(Transport, streams_a_part_of_a_file_there_and_an_answer_back_over_one_connection) {
+TEST(Transport, StreamsAPartOfAFileThereAndAnAnswerBackOverOneConnection) {
   os::TempDir temp;
   const std::string bytes(1'000'000, 'b');
   ASSERT_TRUE(os::write_file(temp.path() / "f", "aaa" + bytes + "ccc"));
@@ -89,7 +90,7 @@ TEST(Transport, streams_a_part_of_a_file_there_and_an_answer_back_over_one_conne
   EXPECT_EQ(server.connections(), 1);
 }
 
-TEST(Transport, reads_what_servers_say_in_their_ways) {
+TEST(Transport, ReadsWhatServersSayInTheirWays) {
   struct Row {
     const char* bytes;
     int status;
@@ -111,7 +112,7 @@ TEST(Transport, reads_what_servers_say_in_their_ways) {
   }
 }
 
-TEST(Transport, calls_lost_what_is_cut_short_or_no_http) {
+TEST(Transport, CallsLostWhatIsCutShortOrNoHttp) {
   for (const char* bytes : {"", "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhi",
                             "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhi",
                             "SSH-2.0-OpenSSH\r\n\r\n", "HTTP/1.1 200 OK\r\nContent-Length: -1\r\n\r\n"}) {
@@ -123,7 +124,7 @@ TEST(Transport, calls_lost_what_is_cut_short_or_no_http) {
   EXPECT_EQ(os::make_transport()->exchange(asking("ftp://127.0.0.1/")).error().kind, Kind::bad_input);
 }
 
-TEST(Transport, hears_a_refusal_that_comes_before_the_body_is_sent) {
+TEST(Transport, HearsARefusalThatComesBeforeTheBodyIsSent) {
   os::TempDir temp;
   ASSERT_TRUE(os::write_file(temp.path() / "f", std::string(20'000'000, 'x')));
   const auto file = os::open_file(temp.path() / "f", O_RDONLY);
@@ -137,7 +138,7 @@ TEST(Transport, hears_a_refusal_that_comes_before_the_body_is_sent) {
   EXPECT_EQ(answer->status, 403);
 }
 
-TEST(Transport, ends_when_nothing_comes_or_when_told_to) {
+TEST(Transport, EndsWhenNothingComesOrWhenToldTo) {
   Raw silent("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhi", true);
   os::HttpRequest request = asking(silent.url());
   request.timeout = Millis(300);
@@ -149,7 +150,7 @@ TEST(Transport, ends_when_nothing_comes_or_when_told_to) {
   EXPECT_EQ(os::make_transport()->exchange(asking(other.url()), streams).error().kind, Kind::cancelled);
 }
 
-TEST(Transport, sends_no_header_with_a_line_break_and_no_file_that_became_shorter) {
+TEST(Transport, SendsNoHeaderWithALineBreakAndNoFileThatBecameShorter) {
   os::TempDir temp;
   ASSERT_TRUE(os::write_file(temp.path() / "f", "short"));
   const auto file = os::open_file(temp.path() / "f", O_RDONLY);

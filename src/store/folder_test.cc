@@ -22,19 +22,19 @@ std::unique_ptr<Store> opened(const os::Path& path, FolderOptions options = {}) 
   return std::move(*store);
 }
 
-TEST(Folder, keeps_what_every_store_promises) {
+TEST(Folder, KeepsWhatEveryStorePromises) {
   os::TempDir temp;
   keeps_store_contract(*opened(temp.path() / "store"), "runs/x/");
   keeps_store_contract(*opened(temp.path() / "without links", {.has_links = false}), "runs/x/");
 }
 
-TEST(Folder, is_refused_where_a_file_stands) {
+TEST(Folder, IsRefusedWhereAFileStands) {
   os::TempDir temp;
   ASSERT_TRUE(os::write_file(temp.path() / "file", "x"));
   EXPECT_EQ(kind_of_failure(open_folder(temp.path() / "file")), Kind::bad_input);
 }
 
-TEST(Folder, reads_nothing_through_links_and_lists_none) {
+TEST(Folder, ReadsNothingThroughLinksAndListsNone) {
   os::TempDir temp;
   const auto store = opened(temp.path() / "store");
   ASSERT_TRUE(store->put("a/b", "x"));
@@ -44,7 +44,7 @@ TEST(Folder, reads_nothing_through_links_and_lists_none) {
   EXPECT_TRUE(os::is_directory(temp.path() / "store/.ferry-store"));
 }
 
-TEST(Folder, has_the_old_or_the_new_content_whatever_step_its_writer_is_killed_at) {
+TEST(Folder, HasTheOldOrTheNewContentWhateverStepItsWriterIsKilledAt) {
   os::TempDir temp;
   ASSERT_TRUE(os::write_file(temp.path() / "new", std::string(100'000, 'n')));
   const Content content = *content_of(temp.path() / "new");
@@ -116,7 +116,7 @@ int winners(const os::Path& root, const Condition& condition, const std::string&
   return won[0] + won[1];
 }
 
-TEST(Folder, lets_one_of_two_win_a_thousand_times) {
+TEST(Folder, LetsOneOfTwoWinAThousandTimes) {
   // In memory, where there is such a place: thousands of flushes are not what this is about.
   const auto before = os::env("TMPDIR");
   if (os::is_directory("/dev/shm")) ::setenv("TMPDIR", "/dev/shm", 1);
@@ -131,7 +131,7 @@ TEST(Folder, lets_one_of_two_win_a_thousand_times) {
   }
 }
 
-TEST(Folder, removes_what_the_killed_left_a_day_ago_and_nothing_younger) {
+TEST(Folder, RemovesWhatTheKilledLeftADayAgoAndNothingYounger) {
   os::TempDir temp;
   (void)opened(temp.path());
   const os::Path left = temp.path() / ".ferry-store/tmp/old", young = temp.path() / ".ferry-store/tmp/young";
@@ -143,7 +143,7 @@ TEST(Folder, removes_what_the_killed_left_a_day_ago_and_nothing_younger) {
   EXPECT_TRUE(os::exists(young));
 }
 
-TEST(Folder, stops_when_it_is_told_to_and_leaves_nothing_half) {
+TEST(Folder, StopsWhenItIsToldToAndLeavesNothingHalf) {
   os::TempDir temp;
   ASSERT_TRUE(os::write_file(temp.path() / "f", std::string(1'000'000, 'x')));
   const Content content = *content_of(temp.path() / "f");

@@ -51,7 +51,7 @@ Kind refusal(const std::string& text) {
   return read ? Kind::bug : read.error().kind;
 }
 
-TEST(Manifest, is_read_back_as_it_was_written_in_the_order_of_kind_and_path) {
+TEST(Manifest, IsReadBackAsItWasWrittenInTheOrderOfKindAndPath) {
   const auto text = manifest_text(small_manifest());
   ASSERT_TRUE(text) << describe(text.error());
   const auto read = parse_manifest(*text);
@@ -65,7 +65,7 @@ TEST(Manifest, is_read_back_as_it_was_written_in_the_order_of_kind_and_path) {
   EXPECT_TRUE(read->entries[2].key.starts_with("runs/digits-gvw/a2/r1/outputs-by-content/"));
 }
 
-TEST(Manifest, that_was_cut_or_changed_anywhere_is_refused) {
+TEST(Manifest, ThatWasCutOrChangedAnywhereIsRefused) {
   const std::string text = *manifest_text(small_manifest());
   for (std::size_t at = 0; at < text.size(); ++at) {
     EXPECT_EQ(refusal(text.substr(0, at)), Kind::corrupt) << at;
@@ -75,7 +75,7 @@ TEST(Manifest, that_was_cut_or_changed_anywhere_is_refused) {
   }
 }
 
-TEST(Manifest, from_outside_names_nothing_outside_and_nothing_that_cannot_be) {
+TEST(Manifest, FromOutsideNamesNothingOutsideAndNothingThatCannotBe) {
   EXPECT_EQ(refusal(changed([](Json&) {})), Kind::bug);
   EXPECT_EQ(refusal(changed([](Json& json) { json["format"] = 2; })), Kind::unsupported);
   const std::vector<std::function<void(Json&)>> changes = {
@@ -115,12 +115,12 @@ TEST(Manifest, from_outside_names_nothing_outside_and_nothing_that_cannot_be) {
     EXPECT_EQ(refusal(changed(changes[i])), Kind::corrupt) << i;
 }
 
-TEST(Manifest, of_any_depth_or_with_no_end_takes_little_memory) {
+TEST(Manifest, OfAnyDepthOrWithNoEndTakesLittleMemory) {
   EXPECT_EQ(refusal(std::string(1'000'000, '[')), Kind::corrupt);
   EXPECT_EQ(refusal("{\"entries\":[" + std::string(2'000'000, '[') + "]}"), Kind::corrupt);
 }
 
-TEST(Manifest, that_could_not_be_read_back_is_not_written) {
+TEST(Manifest, ThatCouldNotBeReadBackIsNotWritten) {
   Manifest manifest = small_manifest();
   manifest.entries[0].path = "../x";
   const auto text = manifest_text(manifest);
@@ -128,7 +128,7 @@ TEST(Manifest, that_could_not_be_read_back_is_not_written) {
   EXPECT_EQ(text.error().kind, Kind::bad_input);
 }
 
-TEST(Keys, are_clean_relative_paths_in_utf8_with_room_for_a_prefix) {
+TEST(Keys, AreCleanRelativePathsInUtf8WithRoomForAPrefix) {
   const std::vector<std::string> keys = {
       "a",    "runs/x/a1/r0/outputs/a b.txt", "\xc3\xbc", "\xf0\x9f\x98\x80", "...",
       "a..b", std::string(200, 'a')};

@@ -90,7 +90,7 @@ class Store {
   /// asked for. An error of `each` ends the listing and is answered.
   virtual Status list(const std::string& prefix, const std::function<Status(const Object&)>& each) = 0;
 
-  /// Calm when it is not there and the condition is `always`; with `unchanged` that is a conflict. (`absent`
+  /// Does nothing when it is not there and the condition is `always`; with `unchanged` that is a conflict. (`absent`
   /// is bad_input.)
   virtual Status remove(const std::string& key, const Condition& condition = {}) = 0;
   /// Every object whose key begins with `prefix`, which is at least one whole level ("runs/RUN/"). What is
