@@ -42,6 +42,7 @@ void add_account_commands(CLI::App& app, Program& program);    // check, quota, 
 void add_logs_command(CLI::App& app, Program& program);        // logs; called by the next
 void add_runs_commands(CLI::App& app, Program& program);       // ps, logs, fetch, ssh, cancel, down
 void add_orphans_commands(CLI::App& app, Program& program);    // orphans, recover
+void add_service_commands(CLI::App& app, Program& program);    // service …
 void add_look_commands(CLI::App& app, Program& program);       // wait, show, cost, env, help
 void add_rehearsal_commands(CLI::App& app, Program& program);  // rehearsal …
 void add_other_commands(CLI::App& app, Program& program);      // completion, and the hidden ones

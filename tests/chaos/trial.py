@@ -38,12 +38,13 @@ class Plan:
         self.keep = dice("keep").random() < 0.12
         self.boot_ms = dice("boot").choice((20, 50, 400))
         self.private = dice("umask").random() < 0.15            # umask 077
+        self.pulls = dice("pulls").random() < 0.3               # outputs come home while it trains
         self.awkward = dice("path").random() < 0.15 and not self.mode.startswith("host")  # a data folder whose name is one
 
     def told(self):
         when = ", ".join(f"{name} {delay:.2f} s after {phase}" for name, (phase, delay) in zip(self.kinds, self.moments))
         when += f"; {self.mode}{' --keep' if self.keep else ''}"
-        when += "; umask 077" * self.private + "; an awkward path" * self.awkward
+        when += "; pulls" * self.pulls + "; umask 077" * self.private + "; an awkward path" * self.awkward
         return f"seed {self.seed}: {when}; {self.training.told()}"
 
     def repeat(self):
@@ -55,6 +56,7 @@ class Trial(World):
         super().__init__(plan.boot_ms)
         self.plan, self.box = plan, None
         self.umask = 0o077 if plan.private else 0o022
+        self.env["FERRY_PULL_EVERY"] = "1s" if plan.pulls else "off"
         if plan.awkward:
             odd = self.root / "my data's %h"
             odd.mkdir()

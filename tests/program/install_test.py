@@ -232,6 +232,26 @@ def test_a_packagers_flags_are_honoured_and_have_the_last_word():
         shutil.rmtree(folder, ignore_errors=True)
 
 
+def test_a_timer_of_systemd_is_written_and_removed():
+    with Home() as home:
+        config = home.root / "co%n fig"
+        # No systemd of whoever runs the tests is reached.
+        env = {"XDG_CONFIG_HOME": str(config), "XDG_RUNTIME_DIR": str(home.root), "DBUS_SESSION_BUS_ADDRESS": "unix:path=/nonexistent", "AWS_PROFILE": 'my "own" $x'}
+        assert "not installed" in home.good("service", "status", env=env).out
+        done = home.ferry("service", "install", env=env)
+        assert done.returncode == 1 and "systemctl --user enable --now ferry.timer" in done.out, done.out + done.err
+        units = config / "systemd/user"
+        text = (units / "ferry.service").read_text()
+        assert f'ExecStart="{FERRY}" ps --quiet' in text and "KillMode=process" in text and 'AWS_PROFILE=my \\"own\\" $$x' in text and "co%%n fig" in text, text
+        if shutil.which("systemd-analyze"):
+            done = subprocess.run(["systemd-analyze", "--user", "verify", units / "ferry.timer", units / "ferry.service"], capture_output=True, text=True, env={**os.environ, **env}, check=False)
+            complaints = [line for line in done.stderr.splitlines() if "ferry." in line]
+            assert complaints == [], done.stderr
+        assert json.loads(home.ferry("service", "status", "--json", env=env).out)["installed"]
+        home.good("service", "uninstall", env=env)
+        assert list(units.iterdir()) == []
+
+
 if __name__ == "__main__":
     if not (BUILD / "CPackConfig.cmake").exists() or not (BUILD / "generated/man").exists():
         print("SKIP: this ferry is not in its build folder, or was built with sanitizers")

@@ -23,8 +23,10 @@ GOES_ON = ("run", "rehearse", "logs", "wait")
 GOOD = {"ps": ["-a"], "show": ["KEPT"], "cost": ["--infra", "rehearsal"], "env": ["KEPT"], "plan": ["--gpus", "T4"], "gpus": ["T4"], "check": [], "quota": [],
         "policy": [], "images": [], "catalog": [], "catalog update": ["--region", "us-east-1"], "logs": ["KEPT"], "fetch": ["KEPT"], "ssh": ["KEPT"], "cancel": ["GOING"],
         "wait": ["GOING"], "down": ["KEPT"], "rehearsal start": [], "rehearsal status": [], "rehearsal env": [], "rehearsal fault": ["clear"],
-        "help": ["ps"], "version": [], "orphans": [], "recover": []}
-ELSEWHERE = ("run", "rehearse", "completion", "rehearsal", "quota request", "rehearsal stop", "rehearsal serve")
+        "help": ["ps"], "version": [], "orphans": [], "recover": [],
+        "service": ["status"]}
+ELSEWHERE = ("run", "rehearse", "completion", "rehearsal", "quota request", "rehearsal stop", "rehearsal serve", "service install",
+             "service uninstall", "service status")
 
 
 def strict(schema):
@@ -91,7 +93,8 @@ def commands(home):
     """Of the program's own option table."""
     text = home.good("completion", "fish").out
     top = re.findall(r"__fish_use_subcommand -a (\S+)", text)
-    below = {"catalog": ["update"], "quota": ["request"], "rehearsal": ["start", "status", "stop", "env", "fault", "serve"]}
+    below = {"catalog": ["update"], "quota": ["request"], "rehearsal": ["start", "status", "stop", "env", "fault", "serve"],
+             "service": ["install", "uninstall", "status"]}
     script = home.good("completion", "bash").out
     for name, children in below.items():
         words = re.search(rf"^    {name}\) words=\"(.*)\";;", script, re.MULTILINE)[1].split()
