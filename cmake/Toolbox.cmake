@@ -229,8 +229,8 @@ function(ferry_agent_aarch64 target)
   set(objects)
   foreach(room base os sync agent)
     file(GLOB sources CONFIGURE_DEPENDS src/${room}/*.cc)
-    # The agent makes no HTTP request; the rest are tests.
-    list(FILTER sources EXCLUDE REGEX "_(test|fuzz|bench)\\.cc$|/http\\.cc$")
+    # The agent speaks no HTTP; the rest are tests.
+    list(FILTER sources EXCLUDE REGEX "_(test|fuzz|bench)\\.cc$|/http(_[a-z]+)?\\.cc$")
     if(room STREQUAL "agent")
       list(APPEND sources ${CMAKE_SOURCE_DIR}/apps/ferry-agent.cc ${CMAKE_SOURCE_DIR}/apps/static_names.cc)
     endif()

@@ -102,7 +102,9 @@ Result<Fd> listen_tcp(const std::string& address_text, int port) {
   const int on = 1;
   ::setsockopt(fd.get(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
   if (::bind(fd.get(), generic(address), sizeof address) < 0 || ::listen(fd.get(), 128) < 0) {
-    return fail_errno(fmt::format("listen on {}:{}", address_text, port));
+    const std::string doing = fmt::format("listen on {}:{}", address_text, port);
+    if (errno == EADDRINUSE) return fail(Kind::exists, doing, std::strerror(EADDRINUSE));
+    return fail_errno(doing);
   }
   return fd;
 }

@@ -15,7 +15,7 @@ Result<Fd> listen_unix(const Path& path);
 Result<Fd> connect_unix(const Path& path);
 /// Waits for a connection; nothing when `limit` passed.
 Result<Fd> accept_one(int listener, Millis limit = Millis(-1));
-/// Listening TCP socket on `address` (IPv4, dotted) and `port` (0: the kernel picks).
+/// Listening TCP socket on `address` (IPv4, dotted) and `port` (0: the kernel picks). Fails `exists` where it is taken.
 Result<Fd> listen_tcp(const std::string& address, int port);
 /// The port a TCP socket is bound to.
 int local_port(int fd);
