@@ -114,6 +114,9 @@ os::ServedReply S3Service::handle(const os::ServedRequest& served, os::BodyReade
     reply.headers.emplace_back("Content-Type", "application/xml");
     if (served.method != "HEAD") reply.body = s3_error_xml(error, progress.resource, id, host_id);
   }
+  // Of an empty body nothing is read, and so no "100 Continue" sent. On a connection that had its final answer in place
+  // of it, botocore takes the next answer for broken.
+  if (body.length() == std::uint64_t{0} && lower(served.header("expect")) == "100-continue") reply.close = true;
   reply.headers.emplace_back("x-amz-request-id", id);
   reply.headers.emplace_back("x-amz-id-2", host_id);
   reply.headers.emplace_back("Date", show_http_date(world_.now_ms()));

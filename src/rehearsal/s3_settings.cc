@@ -178,11 +178,20 @@ S3Result<os::ServedReply> get_fixed_setting(S3Call& call) {
   return s3_xml_reply(setting.root, Xml().raw(setting.otherwise));
 }
 
+/// The form of "bucket-owner-full-control" in XML: nobody but the owner is let in.
 S3Result<os::ServedReply> put_acl(S3Call& call) {
-  if (const auto acl = call.request.header("x-amz-acl");
-      acl == "private" || acl == "bucket-owner-full-control")
-    return s3_empty_reply();
-  return s3_refuse("AccessControlListNotSupported", "The bucket does not allow ACLs");
+  const auto acl = call.request.header("x-amz-acl");
+  const auto refused = s3_refuse("AccessControlListNotSupported", "The bucket does not allow ACLs");
+  if (!acl.empty() && acl != "private" && acl != "bucket-owner-full-control") return refused;
+  if (!acl.empty()) return s3_empty_reply();
+  S3_SET(document, read_s3_xml(call, "AccessControlPolicy"));
+  const std::string owner = document->document_element().child("Owner").child_value("ID");
+  const auto grants = document->document_element().child("AccessControlList").children("Grant");
+  for (const auto& grant : grants)
+    if (owner != grant.child("Grantee").child_value("ID") ||
+        std::string_view(grant.child_value("Permission")) != "FULL_CONTROL")
+      return refused;
+  return grants.begin() == grants.end() ? S3Result<os::ServedReply>(refused) : s3_empty_reply();
 }
 
 }  // namespace ferry::rehearsal

@@ -44,6 +44,7 @@ Result<std::unique_ptr<Server>> Server::start(Store& store, Machines& machines, 
   if (!http && port == 0 && last_port != 0) http = HttpServer::start(0, handler);
   if (!http) return fail("rehearsal cloud", http.error());
   server->http_ = *std::move(http);
+  TRY("rehearsal cloud", server->start_s3());
   set_doors(server->state_, machines, server->service_.caller());  // the last server's faults are forgotten
   server->worker_ = std::thread([it = server.get()] { it->lifecycle_.run(); });
   return server;
@@ -61,7 +62,22 @@ Server::Server(State state, Store& store, Machines& machines, os::Clock& clock, 
                     set_doors(state_, machines_, service_.caller(), id);
                   }, .equip = options_.equip}) {}
 
+Status Server::start_s3() {
+  if (options_.s3_dir.empty()) return {};
+  TRY_SET(store, "", S3Store::open(options_.s3_dir));
+  auto world = service_.s3_world();
+  world.log = options_.log;
+  s3_ = std::make_unique<S3Service>(std::move(store), std::move(world));
+  const auto handler = [it = s3_.get()](const os::ServedRequest& request, os::BodyReader& body) { return it->handle(request, body); };
+  auto http = os::HttpServer::start(options_.last_s3_port, handler);
+  if (!http && options_.last_s3_port != 0) http = os::HttpServer::start(0, handler);
+  if (!http) return fail("", http.error());
+  s3_http_ = *std::move(http);
+  return {};
+}
+
 Server::~Server() {
+  s3_http_.reset();
   http_.reset();
   lifecycle_.end();
   if (worker_.joinable()) worker_.join();
