@@ -27,6 +27,7 @@ int start(std::int64_t boot_ms) {
   }
   return say("ferry.rehearsal.start/1",
              {{"endpoint_url", info->endpoint_url},
+              {"s3_endpoint_url", info->s3_endpoint_url},
               {"region", info->region},
               {"pid", info->pid},
               {"sandbox", info->sandbox}},
