@@ -105,7 +105,9 @@ class Intake final : public BodyReader {
   bool keep_alive() const { return parser_->keep_alive(); }
   /// HTTP/1.0 knows no chunks, and keeps a connection only by agreement.
   bool is_old() const { return parser_->is_old; }
-  /// Reads what a handler left of the body. False when the next request cannot be told from it.
+  /// Whether what a handler left of the body may be skipped; and skips it. False when the next request cannot
+  /// be told from it.
+  bool may_skip() const;
   bool skip_rest();
 
   std::optional<std::uint64_t> length() const override {
@@ -198,12 +200,14 @@ Result<std::size_t> Intake::read_on(std::span<char> into) {
   }
 }
 
-bool Intake::skip_rest() {
+bool Intake::may_skip() const {
   if (broken_ || parser_->is_done()) return !broken_;
   // Whoever still waits for "100 Continue" may send the body or not.
-  if (parser_->expects_continue || parser_->content_length_remaining().value_or(0) > most_skipped)
-    return false;
-  std::vector<char> ignored(piece);
+  return !parser_->expects_continue && parser_->content_length_remaining().value_or(0) <= most_skipped;
+}
+
+bool Intake::skip_rest() {
+  std::vector<char> ignored(parser_->is_done() ? 0 : piece);
   for (std::size_t skipped = 0; skipped <= most_skipped;) {
     const auto got = read(ignored);
     if (!got) return false;
@@ -283,11 +287,11 @@ class Conversation {
       request.peer = peer_;
       auto reply = handled(request);
       if (reply.drop) return;
-      const bool keep = intake_.skip_rest() && intake_.keep_alive() && !reply.close && !wire_.server_ends() &&
+      const bool keep = intake_.may_skip() && intake_.keep_alive() && !reply.close && !wire_.server_ends() &&
                         (!reply.stream || !intake_.is_old());
       wire_.be_patient();
       if (!answer(reply, keep, request.method == "HEAD")) return;
-      if (!keep) return wire_.leave();
+      if (!keep || !intake_.skip_rest()) return wire_.leave();
     }
   }
 

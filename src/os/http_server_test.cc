@@ -229,6 +229,11 @@ TEST(HttpServer, SkipsWhatAHandlerLeftOfABodyUpToAMegabyte) {
   const auto more = told(
       *server, "POST /1 HTTP/1.1\r\nContent-Length: 1048577\r\n\r\nx" + some + "GET /2 HTTP/1.1\r\n\r\n");
   EXPECT_TRUE(has(more, "Connection: close\r\n") && more.ends_with("at /1")) << more;
+  const auto fd = client_of(*server);
+  ASSERT_TRUE(write_all(fd.get(), "POST /1 HTTP/1.1\r\nContent-Length: 9\r\n\r\nx"));
+  EXPECT_TRUE(read_until(fd.get(), "at /1").ends_with("at /1")) << "the answer does not wait for the rest";
+  ASSERT_TRUE(write_all(fd.get(), "23456789GET /2 HTTP/1.1\r\n\r\n"));
+  EXPECT_TRUE(read_until(fd.get(), "at /2").ends_with("at /2"));
 }
 
 TEST(HttpServer, AnswersWithAFilesRangeAndToHeadWithTheHeadAlone) {
