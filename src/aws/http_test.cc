@@ -8,6 +8,7 @@
 #include "aws/client.h"
 #include "aws/loopback_server.h"
 #include "aws/person.h"
+#include "base/text.h"
 #include "os/process.h"
 
 namespace ferry::aws {

@@ -7,6 +7,7 @@
 #include "aws/person.h"
 #include "aws/scripted_http.h"
 #include "base/json.h"
+#include "os/socket.h"
 
 namespace ferry::aws {
 namespace {

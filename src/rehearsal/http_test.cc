@@ -1,125 +1,104 @@
 #include <gtest/gtest.h>
 
 #include "os/socket.h"
-#include "rehearsal/http_server.h"
+#include "rehearsal/http_message.h"
+#include "rehearsal/server.h"
+#include "rehearsal/testing.h"
 
 namespace ferry::rehearsal {
 namespace {
 
-using Parsing = RequestParser::Step;
+/// A body that is there already.
+class GivenBody final : public os::BodyReader {
+ public:
+  explicit GivenBody(std::string bytes) : left_(std::move(bytes)) {}
+  std::optional<std::uint64_t> length() const override { return std::nullopt; }
+  Result<std::size_t> read(std::span<char> into) override {
+    const auto size = left_.copy(into.data(), into.size());
+    left_.erase(0, size);
+    return size;
+  }
 
-TEST(RequestParser, TakesARequestByteByByteAndKeepsTheTargetAsSent) {
-  RequestParser parser;
-  const std::string text =
-      "POST /a%2Fb//c?x=%41&y HTTP/1.1\r\nHost: h\r\nX-Two:  a \r\nx-two: b\r\nContent-Length: "
-      "5\r\n\r\nhello";
-  for (std::size_t i = 0; i + 1 < text.size(); ++i) ASSERT_EQ(parser.feed(text.substr(i, 1)), Parsing::more);
-  ASSERT_EQ(parser.feed("o"), Parsing::complete);
-  const auto request = parser.take();
+ private:
+  std::string left_;
+};
+
+HttpRequest message_to(const std::string& target, std::string bytes = "") {
+  GivenBody body(std::move(bytes));
+  return *whole_message({.method = "POST", .target = target, .headers = {{"a", "1"}, {"b", "2"}, {"a", "3"}}},
+                        body);
+}
+
+TEST(HttpMessage, KeepsPathAndQueryAsSent) {
+  const auto request = message_to("/a%2Fb//c?x=%41&y?z", std::string(300'000, 'f'));
   EXPECT_EQ(request.path, "/a%2Fb//c");
-  EXPECT_EQ(request.query, "x=%41&y");
-  EXPECT_EQ(request.body, "hello");
-  EXPECT_EQ(request.headers[1], (std::pair<std::string, std::string>("x-two", "a")));
-  EXPECT_EQ(request.headers[2].second, "b");
-  EXPECT_TRUE(request.keep_alive);
+  EXPECT_EQ(request.query, "x=%41&y?z");
+  EXPECT_EQ(request.body.size(), 300'000U);
+  EXPECT_EQ(request.header("a"), "1");
+  EXPECT_EQ(request.headers.size(), 3U);
 }
 
-TEST(RequestParser, TakesChunksAndSeveralRequestsInOneRead) {
-  RequestParser parser;
-  ASSERT_EQ(parser.feed("POST / HTTP/1.1\r\nTransfer-Encoding: "
-                        "chunked\r\n\r\n3;x=y\r\nabc\r\nA\r\n0123456789\r\n0\r\n\r\nGET /2 HTTP/1.0\r\n\r\n"),
-            Parsing::complete);
-  EXPECT_EQ(parser.take().body, "abc0123456789");
-  ASSERT_EQ(parser.feed(""), Parsing::complete);
-  const auto second = parser.take();
-  EXPECT_EQ(second.path, "/2");
-  EXPECT_FALSE(second.keep_alive);
+TEST(HttpMessage, ForgetsTheHostThatATargetForProxiesNames) {
+  EXPECT_EQ(message_to("http://127.0.0.1:80/x?y").path, "/x");
+  EXPECT_EQ(message_to("http://127.0.0.1:80/x?y").query, "y");
+  EXPECT_EQ(message_to("http://127.0.0.1").path, "/");
+  EXPECT_EQ(message_to("/http://x").path, "/http://x");
+  EXPECT_EQ(message_to("*").path, "*");
 }
 
-TEST(RequestParser, RefusesGarbageWithAStatus) {
-  const std::vector<std::pair<std::string, int>> cases = {
-      {"\x16\x03\x01 hello\r\n\r\n", 400},
-      {"GET / HTTP/2.0\r\n\r\n", 505},
-      {"GET /\r\n\r\n", 400},
-      {"GET / HTTP/1.1\r\nno colon\r\n\r\n", 400},
-      {"GET / HTTP/1.1\r\n folded: x\r\n\r\n", 400},
-      {"POST / HTTP/1.1\r\nContent-Length: -1\r\n\r\n", 400},
-      {"POST / HTTP/1.1\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n", 400},
-      {"POST / HTTP/1.1\r\nContent-Length: 99999999\r\n\r\n", 413},
-      {"POST / HTTP/1.1\r\nTransfer-Encoding: gzip\r\n\r\n", 501},
-      {"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n", 400},
-      {"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\nfffffff\r\n", 413},
-      {"GET /" + std::string(70'000, 'a'), 431},
+/// A cloud that is asked over its socket.
+class OverHttp : public ::testing::Test {
+ protected:
+  OverHttp() {
+    auto started = Server::start(store_, machines_, os::system_clock(), {});
+    EXPECT_TRUE(started) << describe(started.error());
+    server_ = *std::move(started);
+  }
+  /// All that is said until the connection is closed.
+  std::string told(const std::string& head, const std::string& body) const {
+    const auto fd = *os::connect_tcp("127.0.0.1", server_->port(), Millis(20'000));
+    (void)os::write_all(
+        fd.get(), head + "\r\nConnection: close\r\n\r\n" + body);  // may be refused before it is all sent
+    return os::read_to_end(fd.get()).value_or("");
+  }
+  std::string control(const std::string& verb, const std::string& body) const {
+    return told(fmt::format("POST /_ferry/{} HTTP/1.1\r\nAuthorization: Bearer {}\r\nContent-Length: {}",
+                            verb, server_->token(), body.size()),
+                body);
+  }
+
+  MemoryStore store_;
+  FakeMachines machines_;
+  std::unique_ptr<Server> server_;
+};
+
+TEST_F(OverHttp, AnswersFormsOfAnySizeUpToAMegabyte) {
+  const std::string form = "Action=DescribeRegions&x=" + std::string(200'000, 'y');
+  const auto text = told(fmt::format("POST / HTTP/1.1\r\nContent-Length: {}", form.size()), form);
+  EXPECT_TRUE(text.starts_with("HTTP/1.1 403 Forbidden\r\nContent-Type: text/xml;charset=UTF-8\r\n")) << text;
+  EXPECT_NE(text.find("<Code>"), text.npos);
+  const auto longer = told("POST / HTTP/1.1\r\nContent-Length: 1048577", "x");
+  EXPECT_TRUE(longer.starts_with("HTTP/1.1 413 ")) << longer;
+  const auto chunked =
+      told("POST / HTTP/1.1\r\nTransfer-Encoding: chunked", "fffffff\r\n" + std::string(1'100'000, 'x'));
+  EXPECT_TRUE(chunked.starts_with("HTTP/1.1 413 ")) << chunked;
+  const auto bad = told("POST / HTTP/1.1\r\nTransfer-Encoding: chunked", "zz\r\n");
+  EXPECT_TRUE(bad.starts_with("HTTP/1.1 400 Bad Request\r\n")) << bad;
+}
+
+TEST_F(OverHttp, AFaultClosesAConnectionUnanswered) {
+  const auto asks = [&] {
+    const auto request = signed_form({{"Action", "DescribeRegions"}, {"Version", "2016-11-15"}},
+                                     server_->access_key(), os::system_clock().now_ms());
+    std::string head = fmt::format("POST / HTTP/1.1\r\nContent-Length: {}", request.body.size());
+    for (const auto& [name, value] : request.headers) head += "\r\n" + name + ": " + value;
+    return told(head, request.body);
   };
-  for (const auto& [text, status] : cases) {
-    RequestParser parser;
-    EXPECT_EQ(parser.feed(text), Parsing::bad) << text.substr(0, 60);
-    EXPECT_EQ(parser.error_status(), status) << text.substr(0, 60);
-  }
-}
-
-std::unique_ptr<HttpServer> echo_server() {
-  auto server = HttpServer::start(0, [](const HttpRequest& request) {
-    HttpReply reply;
-    if (request.path == "/throw") throw std::runtime_error("a bug");
-    reply.drop = request.path == "/drop";
-    reply.body = request.path + " " + request.body;
-    return reply;
-  });
-  return server ? *std::move(server) : nullptr;
-}
-
-os::Fd connected(const HttpServer& server) {
-  return *os::connect_tcp("127.0.0.1", server.port(), Millis(2000));
-}
-
-std::string read_until(int fd, std::string_view end) {
-  std::string text;
-  while (!text.ends_with(end) && os::wait_readable(fd, Millis(5000))) {
-    const auto more = os::read_some(fd);
-    if (!more || more->empty()) break;
-    text += *more;
-  }
-  return text;
-}
-
-TEST(HttpServer, KeepsAConnectionAndSaysContinueWhenAsked) {
-  const auto server = echo_server();
-  const auto fd = connected(*server);
-  ASSERT_TRUE(
-      os::write_all(fd.get(), "POST /1 HTTP/1.1\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n"));
-  EXPECT_EQ(read_until(fd.get(), "\r\n\r\n"), "HTTP/1.1 100 Continue\r\n\r\n");
-  ASSERT_TRUE(os::write_all(fd.get(), "ok"));
-  EXPECT_TRUE(read_until(fd.get(), "/1 ok").starts_with("HTTP/1.1 200 OK"));
-  ASSERT_TRUE(os::write_all(fd.get(), "GET /2 HTTP/1.1\r\n\r\n"));
-  EXPECT_TRUE(read_until(fd.get(), "/2 ").ends_with("/2 "));
-}
-
-TEST(HttpServer, DropsAConnectionUnansweredWhenToldTo) {
-  const auto server = echo_server();
-  const auto fd = connected(*server);
-  ASSERT_TRUE(os::write_all(fd.get(), "GET /drop HTTP/1.1\r\n\r\n"));
-  EXPECT_EQ(os::read_to_end(fd.get()).value_or("?"), "");
-}
-
-TEST(HttpServer, AnswersBugsAndGarbageAndLivesOn) {
-  const auto server = echo_server();
-  for (const auto& [text, status] :
-       std::vector<std::pair<std::string, std::string>>{{"GET /throw HTTP/1.0\r\n\r\n", "500"},
-                                                        {"\x01garbage\r\n\r\n", "400"},
-                                                        {"GET /fine HTTP/1.0\r\n\r\n", "200"}}) {
-    const auto fd = connected(*server);
-    ASSERT_TRUE(os::write_all(fd.get(), text));
-    EXPECT_TRUE(os::read_to_end(fd.get()).value_or("").starts_with("HTTP/1.1 " + status));
-  }
-}
-
-TEST(HttpServer, ServesManyConnectionsAtOnce) {
-  const auto server = echo_server();
-  std::vector<os::Fd> open;
-  for (int i = 0; i < 60; ++i) open.push_back(connected(*server));
-  for (const auto& fd : open) ASSERT_TRUE(os::write_all(fd.get(), "GET /n HTTP/1.1\r\n\r\n"));
-  for (const auto& fd : open) EXPECT_TRUE(read_until(fd.get(), "/n ").ends_with("/n "));
+  EXPECT_TRUE(asks().starts_with("HTTP/1.1 200 OK\r\n"));
+  const auto faults = control("fault", R"({"kind": "drop", "action": "DescribeRegions", "count": 1})");
+  EXPECT_TRUE(faults.starts_with("HTTP/1.1 200 OK\r\n")) << faults;
+  EXPECT_EQ(asks(), "");
+  EXPECT_TRUE(asks().starts_with("HTTP/1.1 200 OK\r\n"));
 }
 
 }  // namespace

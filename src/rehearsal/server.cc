@@ -13,6 +13,7 @@ namespace {
 
 constexpr std::string_view control_prefix = "/_ferry/";
 constexpr Millis end_limit{60'000};  // for all instances to end
+constexpr os::ServerLimits http_limits{.silence = Millis(60'000)};  // clients keep connections open between calls
 
 HttpReply json_reply(int status, const Json& body) {
   HttpReply reply;
@@ -39,9 +40,12 @@ Result<std::unique_ptr<Server>> Server::start(Store& store, Machines& machines, 
   TRY_SET(state, "", store.load(std::string(region_name)));
   const int port = options.port, last_port = options.last_port;
   std::unique_ptr<Server> server(new Server(std::move(state), store, machines, clock, std::move(options)));
-  const auto handler = [it = server.get()](const HttpRequest& request) { return it->handle(request); };
-  auto http = HttpServer::start(port != 0 ? port : last_port, handler);
-  if (!http && port == 0 && last_port != 0) http = HttpServer::start(0, handler);
+  const auto handler = [it = server.get()](const os::ServedRequest& request, os::BodyReader& body) {
+    const auto message = whole_message(request, body);
+    return message ? served(it->handle(*message)) : refusal(message.error());
+  };
+  auto http = os::HttpServer::start(port != 0 ? port : last_port, handler, http_limits);
+  if (!http && port == 0 && last_port != 0) http = os::HttpServer::start(0, handler, http_limits);
   if (!http) return fail("rehearsal cloud", http.error());
   server->http_ = *std::move(http);
   TRY("rehearsal cloud", server->start_s3());

@@ -24,8 +24,8 @@
 #include <memory>
 #include <thread>
 
+#include "os/http_server.h"
 #include "rehearsal/endpoint.h"
-#include "rehearsal/http_server.h"
 #include "rehearsal/lifecycle.h"
 #include "rehearsal/s3_service.h"
 
@@ -74,7 +74,7 @@ class Server {
   Service service_;
   Lifecycle lifecycle_;
   std::thread worker_;
-  std::unique_ptr<HttpServer> http_;
+  std::unique_ptr<os::HttpServer> http_;
   std::unique_ptr<S3Service> s3_;
   std::unique_ptr<os::HttpServer> s3_http_;
 };

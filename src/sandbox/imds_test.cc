@@ -1,17 +1,24 @@
 #include "sandbox/imds.h"
 
 #include <gtest/gtest.h>
+#include <sys/socket.h>
 
 namespace ferry::sandbox {
 
 namespace {
 
-constexpr const char* put_token = "PUT /latest/api/token HTTP/1.1\r\nX-aws-ec2-metadata-token-ttl-seconds: ";
+os::ServedReply ask(const Imds& service, const std::string& method, const std::string& target,
+                    os::HeaderLines headers = {}, std::int64_t now = 1000) {
+  return service.answer({.method = method, .target = target, .headers = std::move(headers), .peer = ""}, now);
+}
 
-ImdsReply ask(const Imds& service, const std::string& head, std::int64_t now = 1000) {
-  const auto request = parse_imds_request(head);
-  EXPECT_TRUE(request) << head;
-  return service.answer(*request, now);
+os::ServedReply get(const Imds& service, const std::string& token, std::int64_t now = 1000) {
+  return ask(service, "GET", "/latest/meta-data/instance-id", {{"x-aws-ec2-metadata-token", token}}, now);
+}
+
+os::ServedReply token(const Imds& service, const std::string& ttl, os::HeaderLines more = {}) {
+  more.emplace_back("x-aws-ec2-metadata-token-ttl-seconds", ttl);
+  return ask(service, "PUT", "/latest/api/token", std::move(more));
 }
 
 Imds service(bool token_required = true) {
@@ -27,57 +34,72 @@ Imds service(bool token_required = true) {
 
 TEST(Imds, AnswersOnlyWithAGoodTokenAndUntilItExpires) {
   const Imds imds = service();
-  const auto token = ask(imds, std::string(put_token) + "60");
-  ASSERT_EQ(token.status, 200);
-  const std::string get = "GET /latest/meta-data/instance-id HTTP/1.1\r\nX-aws-ec2-metadata-token: ";
-  EXPECT_EQ(ask(imds, get + token.body, 1059).body, "i-1");
-  EXPECT_EQ(ask(imds, get + token.body, 1060).status, 401);
-  EXPECT_EQ(ask(imds, get + "AAAA").status, 401);
-  EXPECT_EQ(ask(imds, "GET /latest/meta-data/instance-id HTTP/1.1").status, 401);
-  EXPECT_EQ(ask(service(), get + token.body).status, 401) << "another instance's token";
+  const auto given = token(imds, "60");
+  ASSERT_EQ(given.status, 200);
+  EXPECT_EQ(get(imds, given.body, 1059).body, "i-1");
+  EXPECT_EQ(get(imds, given.body, 1060).status, 401);
+  EXPECT_EQ(get(imds, "AAAA").status, 401);
+  EXPECT_EQ(ask(imds, "GET", "/latest/meta-data/instance-id").status, 401);
+  EXPECT_EQ(get(service(), given.body).status, 401) << "another instance's token";
 }
 
 TEST(Imds, AnswersWithoutATokenWhereTheInstanceAllowsIt) {
-  EXPECT_EQ(ask(service(false), "GET /latest/meta-data/instance-id HTTP/1.0").body, "i-1");
-  EXPECT_EQ(
-      ask(service(false), "GET /latest/meta-data/instance-id HTTP/1.1\nX-aws-ec2-metadata-token: bad").status,
-      401);
+  EXPECT_EQ(ask(service(false), "GET", "/latest/meta-data/instance-id").body, "i-1");
+  EXPECT_EQ(get(service(false), "bad").status, 401);
 }
 
 TEST(Imds, RefusesTokensOfAWrongLifetimeAndRequestsThroughAProxy) {
-  for (const char* ttl : {"0", "21601", "-1", "x", ""})
-    EXPECT_EQ(ask(service(), std::string(put_token) + ttl).status, 400);
-  EXPECT_EQ(ask(service(), "PUT /latest/api/token HTTP/1.1").status, 400);
-  EXPECT_EQ(ask(service(), std::string(put_token) + "60\r\nX-Forwarded-For: 1.2.3.4").status, 403);
-  EXPECT_EQ(ask(service(), "DELETE /latest/api/token HTTP/1.1").status, 405);
+  for (const char* ttl : {"0", "21601", "-1", "x", ""}) EXPECT_EQ(token(service(), ttl).status, 400);
+  EXPECT_EQ(ask(service(), "PUT", "/latest/api/token").status, 400);
+  EXPECT_EQ(token(service(), "60", {{"x-forwarded-for", ""}}).status, 403);
+  EXPECT_EQ(ask(service(), "DELETE", "/latest/api/token").status, 405);
 }
 
 TEST(Imds, ListsEveryFolder) {
   const Imds imds = service(false);
-  const auto get = [&](const std::string& path) { return ask(imds, "GET " + path + " HTTP/1.1"); };
-  EXPECT_EQ(get("/").body, "1.0\nlatest");
-  EXPECT_EQ(get("/latest").body, "dynamic/\nmeta-data/");
-  EXPECT_EQ(get("/latest/meta-data/").body, "instance-id\nplacement/\npublic-keys/");
-  EXPECT_EQ(get("/2021-07-15/meta-data/placement/").body, "region");
-  EXPECT_EQ(get("/latest/meta-data/public-keys").body, "0=mine");
-  EXPECT_EQ(get("/latest/meta-data/public-keys/0/").body, "openssh-key");
-  EXPECT_EQ(get("/latest/dynamic/instance-identity/document?x=1").body, "{}");
-  EXPECT_EQ(get("/latest/meta-data/inst").status, 404);
-  EXPECT_EQ(get("/latest/user-data").status, 404);
-  EXPECT_EQ(get("/else").status, 404);
+  const auto at = [&](const std::string& target) { return ask(imds, "GET", target); };
+  EXPECT_EQ(at("/").body, "1.0\nlatest");
+  EXPECT_EQ(at("/latest").body, "dynamic/\nmeta-data/");
+  EXPECT_EQ(at("/latest/meta-data/").body, "instance-id\nplacement/\npublic-keys/");
+  EXPECT_EQ(at("/2021-07-15/meta-data/placement/").body, "region");
+  EXPECT_EQ(at("/latest/meta-data/public-keys").body, "0=mine");
+  EXPECT_EQ(at("/latest/meta-data/public-keys/0/").body, "openssh-key");
+  EXPECT_EQ(at("/latest/dynamic/instance-identity/document?x=1").body, "{}");
+  EXPECT_EQ(at("/latest/meta-data/inst").status, 404);
+  EXPECT_EQ(at("/latest/user-data").status, 404);
+  EXPECT_EQ(at("/else").status, 404);
 }
 
 TEST(Imds, GivesUserDataAsItIs) {
   const std::string bytes("#!\0\xff", 4);
-  EXPECT_EQ(ask(Imds(Json::object(), bytes, false), "GET /latest/user-data HTTP/1.1").body, bytes);
+  EXPECT_EQ(ask(Imds(Json::object(), bytes, false), "GET", "/latest/user-data").body, bytes);
 }
 
-TEST(Imds, RefusesWhatIsNoRequest) {
-  for (const std::string& head :
-       {std::string(), std::string("GET"), std::string("GET / HTTP/2.0"), std::string("GET x HTTP/1.1"),
-        std::string("GET / HTTP/1.1\r\nno colon"), std::string("GET / HTTP/1.1\r\n: empty"),
-        "GET /" + std::string(9000, 'a') + " HTTP/1.1"}) {
-    EXPECT_FALSE(parse_imds_request(head)) << head.substr(0, 40);
+TEST(Imds, TalksHttpWithOneClientUntilItSendsABodyOrWhatIsNoRequest) {
+  const auto told = [](const std::string& bytes) {
+    auto ends = *os::make_socketpair();
+    EXPECT_TRUE(os::write_all(ends.write.get(), bytes));
+    ::shutdown(ends.write.get(), SHUT_WR);
+    serve_metadata(service(false), std::move(ends.read));
+    return os::read_to_end(ends.write.get()).value_or("?");
+  };
+  const std::string id = "GET /latest/meta-data/instance-id HTTP/1.1\r\n";
+  EXPECT_EQ(told(id + "\r\nHEAD /latest/meta-data/instance-id HTTP/1.1\r\n\r\n" + id +
+                 "Connection: close\r\n\r\n" + id),
+            "HTTP/1.1 200 OK\r\nServer: EC2ws\r\nContent-Type: text/plain\r\nContent-Length: 3\r\n\r\ni-1"
+            "HTTP/1.1 200 OK\r\nServer: EC2ws\r\nContent-Type: text/plain\r\nContent-Length: 3\r\n\r\n"
+            "HTTP/1.1 200 OK\r\nServer: EC2ws\r\nContent-Type: text/plain\r\nContent-Length: "
+            "3\r\nConnection: close\r\n\r\ni-1");
+  EXPECT_TRUE(
+      told(id + "Content-Length: 1\r\n\r\nx" + id + "\r\n").ends_with("Connection: close\r\n\r\ni-1"));
+  for (const std::string& bytes :
+       {std::string("GET\r\n\r\n"), std::string("GET / HTTP/2.0\r\n\r\n"),
+        std::string("GET x HTTP/1.1\r\n\r\n"), std::string("GET / HTTP/1.1\r\nno colon\r\n\r\n"),
+        std::string("GET / HTTP/1.1\r\n: empty\r\n\r\n"),
+        "GET /" + std::string(9000, 'a') + " HTTP/1.1\r\n\r\n"}) {
+    const auto text = told(bytes + id + "\r\n");
+    EXPECT_TRUE(text.starts_with("HTTP/1.1 4") || text.starts_with("HTTP/1.1 505")) << text;
+    EXPECT_EQ(text.find("i-1"), text.npos) << "the connection is left";
   }
 }
 

@@ -264,7 +264,7 @@ void Init::on_metadata_client() {
   if (pid != 0) return;
   host_.close();
   if (machine_.has_root() && (::setgid(65534) < 0 || ::setuid(65534) < 0)) ::_exit(1);
-  serve_metadata(*imds_, *client);
+  serve_metadata(*imds_, std::move(*client));
   ::_exit(0);
 }
 
