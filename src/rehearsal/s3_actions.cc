@@ -75,6 +75,7 @@ constexpr S3Action all_actions[] = {
     {"GetObjectTagging", "GET", on_object, "tagging", "s3:GetObjectTagging", get_object_tagging},
     {"PutObjectTagging", "PUT", on_object, "tagging", "s3:PutObjectTagging", put_object_tagging},
     {"DeleteObjectTagging", "DELETE", on_object, "tagging", "s3:DeleteObjectTagging", delete_object_tagging},
+    {"GetObjectAttributes", "GET", on_object, "attributes", "s3:GetObjectAttributes", get_object_attributes},
     {"GetObjectAcl", "GET", on_object, "acl", "s3:GetObjectAcl", get_fixed_setting},
     {"PutObjectAcl", "PUT", on_object, "acl", "s3:PutObjectAcl", put_acl},
     {"CreateMultipartUpload", "POST", on_object, "uploads", "s3:PutObject", create_upload},

@@ -80,6 +80,8 @@ S3Result<os::ServedReply> upload_part_copy(S3Call& call);
 S3Result<os::ServedReply> get_object_tagging(S3Call& call);
 S3Result<os::ServedReply> put_object_tagging(S3Call& call);
 S3Result<os::ServedReply> delete_object_tagging(S3Call& call);
+// s3_attributes.cc
+S3Result<os::ServedReply> get_object_attributes(S3Call& call);
 // s3_listing.cc
 S3Result<os::ServedReply> list_objects(S3Call& call);
 S3Result<os::ServedReply> list_parts(S3Call& call);

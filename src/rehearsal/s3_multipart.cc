@@ -263,7 +263,7 @@ S3Result<os::ServedReply> complete_upload(S3Call& call) {
   object.head["checksum"] = sum_of_parts(upload, parts);
   std::uint64_t size = 0;
   for (const auto& part : parts) {
-    object.head["parts"].push_back({{"size", part.size}});
+    object.head["parts"].push_back({{"size", part.size}, {"checksums", part.checksums}});
     size += part.size;
   }
   S3_TRY(check_whole(call.request, object.head["checksum"], size));

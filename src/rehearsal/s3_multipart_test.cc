@@ -58,6 +58,13 @@ TEST_F(S3Multipart, parts_in_any_order_become_one_object) {
   const auto part = s3.get("/bucket/big?partNumber=3");
   EXPECT_EQ(part.body, "end");
   EXPECT_EQ(part.header("x-amz-mp-parts-count"), "3");
+  const auto told =
+      s3.get("/bucket/big?attributes", {{"x-amz-object-attributes", "ObjectParts,Checksum,ObjectSize"}});
+  EXPECT_EQ(told.at("//PartsCount"), "3");
+  EXPECT_EQ(told.all("//Part/Size").back(), "3");
+  EXPECT_EQ(told.at("//ObjectSize"), std::to_string(2 * large.size() + 3));
+  EXPECT_EQ(told.at("//ETag"), "");
+  EXPECT_EQ(s3.get("/bucket/big?attributes").code(), "InvalidRequest");
   EXPECT_EQ(s3.data_files(), 1u);
   EXPECT_EQ(s3.post("/bucket/big?uploadId=" + upload, document({{1, first}})).code(), "NoSuchUpload");
 }

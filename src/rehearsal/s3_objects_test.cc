@@ -1,3 +1,6 @@
+#include <atomic>
+#include <thread>
+
 #include "rehearsal/s3_testing.h"
 
 namespace ferry::rehearsal {
@@ -153,6 +156,42 @@ TEST_F(S3Objects, of_two_conditional_writes_at_once_the_second_to_end_meets_a_co
       s3.send(signed_s3({"PUT", "/bucket/k", {}, "fourth"}, s3.key_id, s3.key, s3.clock.now), fourth).status,
       200);
   EXPECT_EQ(s3.get("/bucket/k").body, "fourth");
+}
+
+TEST_F(S3Objects, of_many_conditional_writes_at_once_one_wins_and_no_bytes_are_left) {
+  std::atomic<int> won{0}, lost{0};
+  const auto ask = [&](const std::string& body) {
+    const auto answer = s3.put("/bucket/k", body, {{"if-none-match", "*"}});
+    (answer.status == 200 ? won : lost) += 1;
+    EXPECT_TRUE(answer.status == 200 || answer.code() == "PreconditionFailed" ||
+                answer.code() == "ConditionalRequestConflict")
+        << answer.body;
+  };
+  std::vector<std::thread> writers;
+  for (int i = 0; i < 8; ++i)
+    writers.emplace_back([&ask, i] { ask(std::string(100'000, static_cast<char>('a' + i))); });
+  for (auto& writer : writers) writer.join();
+  EXPECT_EQ(won, 1);
+  EXPECT_EQ(lost, 7);
+  EXPECT_EQ(s3.data_files(), 1u);
+  const auto got = s3.get("/bucket/k").body;
+  EXPECT_EQ(got, std::string(100'000, got.front()));
+}
+
+TEST_F(S3Objects, what_is_read_stays_whole_while_it_is_overwritten) {
+  ASSERT_EQ(s3.put("/bucket/k", std::string(300'000, 'a')).status, 200);
+  std::atomic<bool> done{false};
+  std::thread writer([&] {
+    for (int i = 0; i < 50; ++i)
+      EXPECT_EQ(s3.put("/bucket/k", std::string(300'000, static_cast<char>('a' + i % 26))).status, 200);
+    done = true;
+  });
+  while (!done) {
+    const auto got = s3.get("/bucket/k");
+    ASSERT_EQ(got.status, 200);
+    ASSERT_EQ(got.header("ETag"), "\"" + hex(checksum(Checksum::md5, got.body)) + "\"");
+  }
+  writer.join();
 }
 
 TEST_F(S3Objects, reads_obey_ranges_and_conditions) {

@@ -93,6 +93,8 @@ def test_boto3():
     s3.upload_fileobj(io.BytesIO(data), "boto", "big", Config=TransferConfig(multipart_threshold=5 * MIB, multipart_chunksize=5 * MIB, max_concurrency=3))
     parts = [hashlib.md5(data[i:i + 5 * MIB]).digest() for i in range(0, len(data), 5 * MIB)]
     expect(s3.head_object(Bucket="boto", Key="big")["ETag"] == '"%s-3"' % hashlib.md5(b"".join(parts)).hexdigest(), "the ETag of parts")
+    told = s3.get_object_attributes(Bucket="boto", Key="big", ObjectAttributes=["ETag", "Checksum", "ObjectParts", "ObjectSize"])
+    expect(told["ObjectSize"] == len(data) and told["ObjectParts"]["TotalPartsCount"] == 3 and len(told["ObjectParts"]["Parts"]) == 3, f"attributes: {told}")
     home = io.BytesIO()
     s3.download_fileobj("boto", "big", home, Config=TransferConfig(multipart_threshold=5 * MIB, multipart_chunksize=5 * MIB))
     expect(home.getvalue() == data, "a download in ranges")
