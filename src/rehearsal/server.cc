@@ -64,7 +64,13 @@ Server::Server(State state, Store& store, Machines& machines, os::Clock& clock, 
       lifecycle_(state_, machines, clock,
                  {.keep_ms = options_.keep_ms, .executor = {}, .log = options_.log, .set_door = [this](const std::string& id) {
                     set_doors(state_, machines_, service_.caller(), id);
-                  }, .equip = options_.equip}) {}
+                  }, .equip = [this](sandbox::Spec& spec, const std::string& way_out) { equip(spec, way_out); }}) {}
+
+void Server::equip(sandbox::Spec& spec, const std::string& way_out) const {
+  if (options_.equip) options_.equip(spec, way_out);
+  // Machines reach S3 by the address that this computer has for it, as those of AWS do: it is of the same cloud.
+  if (s3_http_ && spec.way_out.is_open) spec.way_out.named.push_back({"127.0.0.1", s3_http_->port()});
+}
 
 Status Server::start_s3() {
   if (options_.s3_dir.empty()) return {};

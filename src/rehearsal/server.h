@@ -65,6 +65,7 @@ class Server {
   Status take_fault(const Json& fault);
   void log(const std::string& line) const;
   Status start_s3();
+  void equip(sandbox::Spec& spec, const std::string& way_out) const;
 
   ServerOptions options_;
   os::Clock& clock_;

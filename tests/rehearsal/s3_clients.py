@@ -63,9 +63,9 @@ def same(one, other):
     return subprocess.run(["diff", "-r", str(one), str(other)], stdout=subprocess.DEVNULL, check=False).returncode == 0
 
 
-def run(*command, env=None):
+def run(*command, env=None, cwd=None):
     """Its output; a failure is a problem of the test."""
-    done = subprocess.run([str(word) for word in command], env={**os.environ, **(env or {})}, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=120, check=False)
+    done = subprocess.run([str(word) for word in command], env={**os.environ, **(env or {})}, cwd=cwd, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=120, check=False)
     expect(done.returncode == 0, f"{' '.join(str(w) for w in command)}: exit {done.returncode}: {done.stdout[-1500:]}")
     return done.stdout
 
@@ -329,6 +329,18 @@ def test_restic(folder):
     restic("forget", "--prune", "--keep-last", "1")
 
 
+def test_a_machine_reaches_it():
+    """By the address that this computer has for it, and without being named."""
+    folder = pathlib.Path(scratch, "task")
+    folder.mkdir()
+    (folder / "train.py").write_text("import os, urllib.error, urllib.request\n"
+                                     "try:\n    urllib.request.urlopen(os.environ['S3URL'], timeout=20)\n"
+                                     "except urllib.error.HTTPError as error:\n    print('it says', error.headers['Server'], error.read().decode())\n", encoding="utf-8")
+    env = {"HOME": scratch, "FERRY_NO_INTERNET": "0"}
+    said = run(os.path.abspath(lib.ferry), "run", "--workdir", folder, "--infra", "rehearsal", "--env", f"S3URL={endpoint()}", "--", "python3", "train.py", env=env, cwd=scratch)
+    expect("it says AmazonS3" in said and "AccessDenied" in said, f"a machine of the rehearsal cloud does not reach S3: {said[-1500:]}")
+
+
 def clients():
     """Two at a time: they wait more than they compute."""
     folder = some_files("tree")
@@ -354,7 +366,7 @@ def clients():
 
 
 def main():
-    for test in (test_boto3, test_regions_and_sessions, test_strictness, test_faults, clients, test_a_killed_server_leaves_nothing_half):
+    for test in (test_boto3, test_regions_and_sessions, test_strictness, test_faults, test_a_machine_reaches_it, clients, test_a_killed_server_leaves_nothing_half):
         began = time.monotonic()
         test()
         print(f"{test.__name__}  {time.monotonic() - began:.1f} s")
