@@ -98,6 +98,8 @@ S3Result<S3Upload> named_upload(S3Call& call);
 S3Result<int> named_part(S3Call& call);
 /// The checksum that an upload's object will have.
 Checksum kind_of_upload(const S3Upload& upload);
+/// An upload says how long it is, and that is at most 5 GiB: MissingContentLength, EntityTooLarge.
+S3Status check_announced_size(S3Call& call, const S3Payload& payload);
 /// Notes a part that is written and verified, with the checksums `kinds` that it was summed up by.
 S3Status keep_part(S3Call& call, const S3Upload& upload, int number, S3Blob blob,
                    const std::set<Checksum>& kinds);

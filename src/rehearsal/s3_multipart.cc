@@ -221,12 +221,7 @@ S3Result<os::ServedReply> upload_part(S3Call& call) {
         fmt::format("Checksum Type mismatch occurred, expected checksum Type: {}, actual checksum Type: {}",
                     lower(name(kind)), asked.kind ? lower(name(*asked.kind)) : "null"));
   S3_SET(payload, open_payload(call.request, call.signature, call.body));
-  if (!payload->size())
-    return s3_refuse("MissingContentLength", "You must provide the Content-Length HTTP header.", 411);
-  if (*payload->size() > most_put_bytes)
-    return s3_refuse("EntityTooLarge", "Your proposed upload exceeds the maximum allowed size", 400,
-                     {{"ProposedSize", std::to_string(*payload->size())},
-                      {"MaxSizeAllowed", std::to_string(most_put_bytes)}});
+  S3_TRY(check_announced_size(call, *payload));
   std::set<Checksum> kinds = {kind};
   if (asked.kind) kinds.insert(*asked.kind);
   S3_SET(blob, call.store.receive(*payload, kinds));

@@ -82,6 +82,17 @@ S3Result<std::vector<ToDelete>> keys_to_delete(const pugi::xml_node& root) {
 
 }  // namespace
 
+S3Status check_announced_size(S3Call& call, const S3Payload& payload) {
+  const bool chunked = call.request.has_header("x-amz-decoded-content-length");
+  if (!payload.size() || (!chunked && !call.request.has_header("content-length")))
+    return s3_refuse("MissingContentLength", "You must provide the Content-Length HTTP header.", 411);
+  if (*payload.size() > most_put_bytes)
+    return s3_refuse("EntityTooLarge", "Your proposed upload exceeds the maximum allowed size", 400,
+                     {{"ProposedSize", std::to_string(*payload.size())},
+                      {"MaxSizeAllowed", std::to_string(most_put_bytes)}});
+  return {};
+}
+
 S3Result<os::ServedReply> put_object(S3Call& call) {
   const auto& key = call.request.key;
   S3_SET(conditions, write_conditions(call.request));
@@ -90,12 +101,7 @@ S3Result<os::ServedReply> put_object(S3Call& call) {
   const auto seen = call.store.object(call.bucket.name, key);
   S3_TRY(check_write(conditions, key, seen ? &*seen : nullptr));
   S3_SET(payload, open_payload(call.request, call.signature, call.body));
-  if (!payload->size())
-    return s3_refuse("MissingContentLength", "You must provide the Content-Length HTTP header.", 411);
-  if (*payload->size() > most_put_bytes)
-    return s3_refuse("EntityTooLarge", "Your proposed upload exceeds the maximum allowed size", 400,
-                     {{"ProposedSize", std::to_string(*payload->size())},
-                      {"MaxSizeAllowed", std::to_string(most_put_bytes)}});
+  S3_TRY(check_announced_size(call, *payload));
   const auto kind = asked.kind.value_or(Checksum::crc64nvme);  // which S3 adds where none is sent
   S3_SET(blob, call.store.receive(*payload, {kind}));
   S3_TRY(check_sums(asked, blob, *payload));

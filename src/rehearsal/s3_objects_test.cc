@@ -86,6 +86,12 @@ TEST_F(S3Objects, a_body_that_is_not_what_was_said_never_shows) {
   EXPECT_EQ(
       s3.send(signed_s3({"PUT", "/bucket/k", {}, "hello"}, s3.key_id, s3.key, s3.clock.now), cut).code(),
       "IncompleteBody");
+  auto without = signed_s3({"PUT", "/bucket/k"}, s3.key_id, s3.key, s3.clock.now);
+  std::erase_if(without.headers, [](const auto& line) { return line.first == "content-length"; });
+  EXPECT_EQ(s3.send(without, "").code(), "MissingContentLength");
+  MemoryBody vast("", std::uint64_t{6} << 30);
+  EXPECT_EQ(s3.send(signed_s3({"PUT", "/bucket/k"}, s3.key_id, s3.key, s3.clock.now), vast).code(),
+            "EntityTooLarge");
   MemoryBody endless("hello");
   EXPECT_EQ(
       s3.send(signed_s3({"PUT", "/bucket/k", {}, "hello"}, s3.key_id, s3.key, s3.clock.now), endless).code(),

@@ -61,7 +61,9 @@ TEST_F(S3Signatures, a_changed_byte_anywhere_in_what_is_signed_is_refused) {
     refused(bad, ask.body, bad.target);
   }
   for (std::size_t line = 0; line < plain.headers.size(); ++line)
+    // (content-length is HTTP's own: it is not signed.)
     for (std::size_t i = 0; i < plain.headers[line].second.size(); ++i) {
+      if (plain.headers[line].first == "content-length") break;
       auto bad = plain;
       auto& value = bad.headers[line].second;
       // A comma's neighbour may become a space, which changes nothing.

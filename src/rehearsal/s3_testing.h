@@ -90,6 +90,7 @@ inline os::ServedRequest signed_s3(const S3Ask& ask, const std::string& key_id, 
   out.headers.emplace_back("x-amz-date", time);
   out.headers.emplace_back("x-amz-content-sha256", payload);
   if (!key.token.empty()) out.headers.emplace_back("x-amz-security-token", key.token);
+  const bool sends_length = ask.method == "PUT" || ask.method == "POST";
   SignatureClaim claim;
   claim.key_id = key_id;
   claim.day = time.substr(0, 8);
@@ -103,6 +104,7 @@ inline os::ServedRequest signed_s3(const S3Ask& ask, const std::string& key_id, 
   const auto canonical = request ? s3_canonical_request(*request, claim, payload) : "";
   const auto signature =
       hex(hmac_sha256(s3_signing_key(key.secret, claim), string_to_sign(claim, canonical)));
+  if (sends_length) out.headers.emplace_back("content-length", std::to_string(ask.body.size()));
   out.headers.emplace_back(
       "authorization",
       fmt::format("AWS4-HMAC-SHA256 Credential={}/{}/{}/s3/aws4_request, SignedHeaders={}, Signature={}",
