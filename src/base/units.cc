@@ -4,6 +4,8 @@
 
 #include <cmath>
 
+#include "base/text.h"
+
 namespace ferry {
 
 Usd cost(Usd hourly, Millis time) {
