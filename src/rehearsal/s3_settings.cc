@@ -96,8 +96,10 @@ bool lets_anybody_in(const Json& policy) {
   return std::any_of(statements.begin(), statements.end(), [](const Json& statement) {
     const auto principal = statement.value("Principal", Json());
     const auto aws = principal.is_object() ? principal.value("AWS", Json()) : principal;
-    const bool anybody =
-        aws == "*" || (aws.is_array() && std::find(aws.begin(), aws.end(), "*") != aws.end());
+    const auto is_all = [](const Json& one) {
+      return one.is_string() && one.get_ref<const std::string&>() == "*";
+    };
+    const bool anybody = is_all(aws) || (aws.is_array() && std::any_of(aws.begin(), aws.end(), is_all));
     return anybody && text_at(statement, "Effect") == "Allow" && !statement.contains("Condition");
   });
 }
