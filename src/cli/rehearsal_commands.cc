@@ -27,6 +27,7 @@ int start(std::int64_t boot_ms) {
   }
   return say("ferry.rehearsal.start/1",
              {{"endpoint_url", info->endpoint_url},
+              {"s3_endpoint_url", info->s3_endpoint_url},
               {"region", info->region},
               {"pid", info->pid},
               {"sandbox", info->sandbox}},
@@ -44,6 +45,9 @@ int status() {
   }
   fmt::print("endpoint   {}  (region {}, pid {})\n", text_at(*found, "endpoint_url"),
              text_at(*found, "region"), int_at(*found, "pid"));
+  const auto s3 = found->value("s3", Json::object());
+  fmt::print("s3         {}  ({} in {})\n", text_at(*found, "s3_endpoint_url"), show_bytes(static_cast<std::uint64_t>(int_at(s3, "bytes"))),
+             text_at(s3, "folder"));
   const auto why = text_at(*found, "why");
   fmt::print("sandbox    {}{}\n", text_at(*found, "sandbox"), why.empty() ? "" : "  (" + why + ")");
   fmt::print("wall       {}\n", text_at(*found, "wall"));
@@ -107,6 +111,13 @@ constexpr const char* fault_footer =
     "  ferry rehearsal fault clock ms=600000                      (the cloud's clock is off)\n"
     "  ferry rehearsal fault no-default-vpc\n"
     "  ferry rehearsal fault quota bucket=g limit=0\n"
+    "  ferry rehearsal fault slow-down percent=20                 (S3: 503 SlowDown for every fifth request)\n"
+    "  ferry rehearsal fault cut-upload action=UploadPart bytes=1000000 count=1\n"
+    "  ferry rehearsal fault cut-answer action=GetObject bytes=1000000 count=1\n"
+    "  ferry rehearsal fault late-error count=1                   (CompleteMultipartUpload: 200, and then an Error)\n"
+    "  ferry rehearsal fault conflict count=1                     (409 for a write with a condition)\n"
+    "  ferry rehearsal fault latency action=s3:* ms=2000\n"
+    "  ferry rehearsal fault plain-http                           (policies see aws:SecureTransport false)\n"
     "  ferry rehearsal fault clear\n";
 
 }  // namespace

@@ -17,6 +17,7 @@ Result<Endpoint> read_endpoint(const os::Path& dir) {
   TRY_SET(json, file.string(), parse_json(text));
   Endpoint endpoint;
   endpoint.port = int_at(json, "port");
+  endpoint.s3_port = int_at(json, "s3_port");
   endpoint.pid = int_at(json, "pid");
   endpoint.token = text_at(json, "token");
   endpoint.access_key_id = text_at(json, "access_key_id");
@@ -28,6 +29,7 @@ Result<Endpoint> read_endpoint(const os::Path& dir) {
 
 Status write_endpoint(const os::Path& dir, const Endpoint& endpoint) {
   const Json json = {{"port", endpoint.port},
+                     {"s3_port", endpoint.s3_port},
                      {"pid", endpoint.pid},
                      {"token", endpoint.token},
                      {"access_key_id", endpoint.access_key_id},

@@ -9,7 +9,7 @@
 namespace ferry::rehearsal {
 
 struct Endpoint {
-  std::int64_t port = 0, pid = 0;
+  std::int64_t port = 0, s3_port = 0, pid = 0;
   std::string token;  ///< bearer token of the control requests
   std::string access_key_id, secret_access_key, sandbox, why;
 };

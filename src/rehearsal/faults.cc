@@ -25,6 +25,13 @@ const std::map<std::string, std::vector<std::string>>& kinds() {
       {"clock", {"ms"}},
       {"no-default-vpc", {}},
       {"caller", {"address"}},
+      {"slow-down", {"action", "percent", "count"}},
+      {"cut-upload", {"action", "bytes", "count"}},
+      {"cut-answer", {"action", "bytes", "count"}},
+      {"late-error", {"action", "code", "count"}},
+      {"conflict", {"action", "count"}},
+      {"latency", {"action", "ms", "count"}},
+      {"plain-http", {}},
       {"clear", {}},
   };
   return all;
@@ -52,7 +59,7 @@ bool takes_away(const Json& fault, const std::string& permission) {
 /// Kinds of which the last one given holds: what tells two of them apart, or "" if only one can be.
 const std::map<std::string, std::string>& replaced_kinds() {
   static const std::map<std::string, std::string> all = {
-      {"quota", "bucket"}, {"clock", ""}, {"no-default-vpc", ""}, {"caller", ""}};
+      {"quota", "bucket"}, {"clock", ""}, {"no-default-vpc", ""}, {"caller", ""}, {"plain-http", ""}};
   return all;
 }
 
@@ -118,6 +125,40 @@ std::optional<ApiError> Faults::refusal(const Asked& asked) {
 bool Faults::drops(const Asked& asked) {
   return use("drop", [&](const Json& fault) { return is_in_turn(fault, asked) && is_about(fault, asked); })
       .has_value();
+}
+
+S3Trouble Faults::s3_trouble(const Asked& asked, bool conditional) {
+  const auto about = [&](const Json& fault) { return is_about(fault, asked); };
+  const auto bytes_of_fault = [&](const char* kind) -> std::optional<std::uint64_t> {
+    const auto fault = use(kind, about);
+    if (!fault) return std::nullopt;
+    return static_cast<std::uint64_t>(std::max<std::int64_t>(0, int_at(*fault, "bytes", 0)));
+  };
+  S3Trouble out;
+  if (const auto fault = use("latency", about)) out.latency = Millis(std::max<std::int64_t>(0, int_at(*fault, "ms", 1000)));
+  out.plain_http = std::any_of(faults_.begin(), faults_.end(), [](const Json& fault) { return text_at(fault, "kind") == "plain-http"; });
+  out.refusal = refusal(asked);
+  // At a rate, but without chance: of 100 requests so many, evenly.
+  const auto in_turn = [&](const Json& fault) {
+    if (!about(fault)) return false;
+    const auto percent = std::clamp<std::int64_t>(int_at(fault, "percent", 100), 0, 100);
+    const bool hit = (s3_requests_ + 1) * percent / 100 > s3_requests_ * percent / 100;
+    ++s3_requests_;
+    return hit;
+  };
+  if (!out.refusal && use("slow-down", in_turn)) out.refusal = throttled("s3");
+  if (!out.refusal && conditional && use("conflict", about))
+    out.refusal = ApiError{409, "ConditionalRequestConflict", "The conditional request cannot succeed due to a conflicting operation against this resource."};
+  if (out.refusal) return out;
+  const auto answers_late = [&](const Json& fault) {
+    return about(fault) && (asked.action == "CompleteMultipartUpload" || asked.action == "CopyObject" || asked.action == "UploadPartCopy");
+  };
+  if (const auto fault = use("late-error", answers_late))
+    out.late = ApiError{200, text_at(*fault, "code", "InternalError"), "We encountered an internal error. Please try again."};
+  out.cut_upload = bytes_of_fault("cut-upload");
+  out.cut_answer = bytes_of_fault("cut-answer");
+  out.drop = drops(asked);
+  return out;
 }
 
 bool Faults::no_capacity(const std::string& type, const std::string& zone, bool spend) {

@@ -8,10 +8,22 @@
 #include <vector>
 
 #include "base/json.h"
+#include "base/units.h"
 #include "rehearsal/api_error.h"
 #include "rehearsal/asked.h"
 
 namespace ferry::rehearsal {
+
+/// What a request to S3 is to meet.
+struct S3Trouble {
+  std::optional<ApiError> refusal;  ///< before anything is done
+  std::optional<ApiError> late;     ///< nothing is done, and the answer is 200 with this error in it
+  std::optional<std::uint64_t> cut_upload;  ///< the connection is closed after so many bytes of the body
+  std::optional<std::uint64_t> cut_answer;  ///< likewise, of an object that is answered
+  bool drop = false;                ///< all is done, and nothing answered
+  bool plain_http = false;          ///< for policies, the request did not come over TLS
+  Millis latency{0};                ///< before it is answered
+};
 
 /// Not safe from several threads: its owner locks.
 class Faults {
@@ -26,6 +38,9 @@ class Faults {
   std::optional<ApiError> refusal(const Asked& asked);
   /// True when the answer is to be lost (drop). Spends one use; those with a "count" not by a dry run.
   bool drops(const Asked& asked);
+  /// All of that for a request to S3, and what only S3 has (slow-down, cut-upload, cut-answer, late-error, conflict,
+  /// latency, plain-http). Spends one use of each that is met. `conditional`: it has a condition and writes.
+  S3Trouble s3_trouble(const Asked& asked, bool conditional);
   /// True when a launch of `type` in `zone` finds no capacity. Spends one use if `spend`.
   bool no_capacity(const std::string& type, const std::string& zone, bool spend);
   struct Boot {
@@ -56,6 +71,7 @@ class Faults {
   template <class Fits>
   std::optional<Json> use(std::string_view kind, Fits fits, bool spend = true);
   std::vector<Json> faults_;
+  std::int64_t s3_requests_ = 0;  // that slow-down counted
 };
 
 }  // namespace ferry::rehearsal

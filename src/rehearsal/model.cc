@@ -41,10 +41,11 @@ NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(BlockOffer, id, type, zone, coun
                                                 offered_ms)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(LaunchToken, parameters, instance_ids)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(QuotaRequest, id, code, desired, created_ms)
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(Federated, secret, token, name, policy, expires_ms)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(State, access_key_id, secret_access_key, vpc_id, vpcs,
                                                 subnets, instances, keys, groups, placement_groups,
                                                 capacity_reservations, block_offers, tokens, sessions, tags,
-                                                quota_requests)
+                                                quota_requests, federated)
 
 std::string_view name(Phase phase) {
   switch (phase) {

@@ -129,6 +129,13 @@ struct QuotaRequest {
   std::int64_t created_ms = 0;
 };
 
+/// A session that GetFederationToken made.
+struct Federated {
+  std::string secret, token, name;
+  std::string policy;  ///< JSON; what it is confined to
+  std::int64_t expires_ms = 0;
+};
+
 struct State {
   std::string access_key_id, secret_access_key;
   std::string vpc_id;               ///< the default VPC; "" once it was deleted
@@ -144,6 +151,7 @@ struct State {
   std::map<std::string, std::string> sessions;  ///< of SSM: id → instance
   std::map<std::string, Tags> tags;             ///< by resource id, of any kind
   std::vector<QuotaRequest> quota_requests;     ///< oldest first
+  std::map<std::string, Federated> federated;   ///< by access key id
 
   const KeyPair* key_named(std::string_view key_name) const;
   /// Names are unique within a VPC.

@@ -1,7 +1,7 @@
 #pragma once
 /// \file
 /// The same refusal in each service's own words. `service` is what its permissions begin with: "ec2", "sts",
-/// "ssm", "servicequotas", "pricing", "ec2-instance-connect".
+/// "ssm", "servicequotas", "pricing", "ec2-instance-connect", "s3".
 
 #include <string_view>
 

@@ -20,6 +20,7 @@ constexpr Millis stop_limit{90'000};
 Info info_of(const Endpoint& endpoint) {
   Info info;
   info.endpoint_url = fmt::format("http://127.0.0.1:{}", endpoint.port);
+  info.s3_endpoint_url = fmt::format("http://127.0.0.1:{}", endpoint.s3_port);
   info.region = region_name;
   info.access_key_id = endpoint.access_key_id;
   info.secret_access_key = endpoint.secret_access_key;
@@ -142,6 +143,8 @@ Result<Json> status(const os::Path& dir) {
   TRY_SET(json, "", control(endpoint, "status", Json::object(), Millis(10'000)));
   const auto info = info_of(endpoint);
   json["endpoint_url"] = info.endpoint_url;
+  json["s3_endpoint_url"] = info.s3_endpoint_url;
+  json["s3"] = {{"folder", (dir / "s3").string()}, {"bytes", bytes_below(dir / "s3" / "data")}};
   json["region"] = info.region;
   json["access_key_id"] = info.access_key_id;
   json["pid"] = info.pid;
@@ -158,6 +161,7 @@ std::string region() { return std::string(region_name); }
 std::map<std::string, std::string> env_of(const Info& info) {
   return {
       {"AWS_ENDPOINT_URL", info.endpoint_url},
+      {"AWS_ENDPOINT_URL_S3", info.s3_endpoint_url},
       {"AWS_ACCESS_KEY_ID", info.access_key_id},
       {"AWS_SECRET_ACCESS_KEY", info.secret_access_key},
       {"AWS_REGION", info.region},

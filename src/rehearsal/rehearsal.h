@@ -14,7 +14,8 @@
 namespace ferry::rehearsal {
 
 struct Info {
-  std::string endpoint_url;  ///< http://127.0.0.1:PORT
+  std::string endpoint_url;     ///< http://127.0.0.1:PORT
+  std::string s3_endpoint_url;  ///< S3's own port
   std::string region;        ///< us-east-1
   std::string access_key_id, secret_access_key;
   std::int64_t pid = 0;
@@ -39,7 +40,7 @@ Status forget_kept(const os::Path& dir);
 Result<Json> status(const os::Path& dir);
 /// The one region it has; needs no server.
 std::string region();
-/// The variables that lead an AWS client there; AWS_SESSION_TOKEN and AWS_PROFILE must not be set beside them.
+/// The variables that lead an AWS client there, S3's to its own port; AWS_SESSION_TOKEN and AWS_PROFILE must not be set beside them.
 std::map<std::string, std::string> env_of(const Info& info);
 /// The same as `export AWS_ENDPOINT_URL=… …` lines for a POSIX shell.
 std::string env_lines(const Info& info);
@@ -79,6 +80,16 @@ std::string env_lines(const Info& info);
 ///   {"kind":"caller","address":"203.0.113.9"}      this computer has moved: what comes from it (from 127.0.0.1)
 ///                                                  counts as from there, and GET /checkip says so. Security
 ///                                                  groups let in whom they name and nobody else
+/// Of S3 (throttle, error, drop, permission and expired-token know its operations, too: "action":"s3:PutObject"):
+///   {"kind":"slow-down","action":"…","percent":25}  503 SlowDown for so many of a hundred requests, evenly
+///   {"kind":"cut-upload","action":"…","bytes":1000,"count":1}   the connection breaks after so much of the body
+///   {"kind":"cut-answer","action":"…","bytes":1000,"count":1}   the connection breaks after so much of an object
+///   {"kind":"late-error","code":"InternalError","count":1}      CompleteMultipartUpload and copies do nothing, answer 200,
+///   and then an Error
+///   {"kind":"conflict","action":"…","count":1}      409 ConditionalRequestConflict for a write with a condition
+///   {"kind":"latency","action":"…","ms":1000,"count":1}         answers come that much later
+///   {"kind":"plain-http"}                          for policies, requests did not come over TLS (aws:SecureTransport is
+///   false); without it those over the loopback interface count as secure
 ///   {"kind":"settings","boot_ms":500}              no fault: how long boots take from now on
 Status inject_fault(const os::Path& dir, const Json& fault);
 

@@ -47,7 +47,11 @@ Status serve_until_told(const os::Path& dir, int port) {
   SandboxMachines machines(dir / "instances");
   ServerOptions options;
   options.port = port;
-  if (const auto before = read_endpoint(dir)) options.last_port = static_cast<int>(before->port);
+  if (const auto before = read_endpoint(dir)) {
+    options.last_port = static_cast<int>(before->port);
+    options.last_s3_port = static_cast<int>(before->s3_port);
+  }
+  options.s3_dir = dir / "s3";
   options.boot_ms = setting("FERRY_REHEARSAL_BOOT_MS", options.boot_ms);
   options.keep_ms = setting("FERRY_REHEARSAL_KEEP_MS", options.keep_ms);
   options.log = [file = log_file(dir)](const std::string& line) {
@@ -63,6 +67,7 @@ Status serve_until_told(const os::Path& dir, int port) {
   const auto key = server->access_key();
   const auto probe = machines.probe();
   Endpoint endpoint{.port = server->port(),
+                    .s3_port = server->s3_port(),
                     .pid = ::getpid(),
                     .token = server->token(),
                     .access_key_id = key.id,
@@ -70,7 +75,7 @@ Status serve_until_told(const os::Path& dir, int port) {
                     .sandbox = std::string(sandbox::name(probe.mode)),
                     .why = probe.why};
   TRY("", write_endpoint(dir, endpoint));
-  options.log(fmt::format("serving on 127.0.0.1:{}, sandbox {}", server->port(), endpoint.sandbox));
+  options.log(fmt::format("serving on 127.0.0.1:{}, S3 on 127.0.0.1:{}, sandbox {}", server->port(), server->s3_port(), endpoint.sandbox));
   while (!signals.next()) os::wait_readable(signals.fd(), Millis(-1));
   options.log("ending");
   return {};

@@ -48,6 +48,7 @@ Result<std::unique_ptr<Server>> Server::start(Store& store, Machines& machines, 
   if (!http && port == 0 && last_port != 0) http = os::HttpServer::start(0, handler, http_limits);
   if (!http) return fail("rehearsal cloud", http.error());
   server->http_ = *std::move(http);
+  TRY("rehearsal cloud", server->start_s3());
   set_doors(server->state_, machines, server->service_.caller());  // the last server's faults are forgotten
   server->worker_ = std::thread([it = server.get()] { it->lifecycle_.run(); });
   return server;
@@ -63,9 +64,30 @@ Server::Server(State state, Store& store, Machines& machines, os::Clock& clock, 
       lifecycle_(state_, machines, clock,
                  {.keep_ms = options_.keep_ms, .executor = {}, .log = options_.log, .set_door = [this](const std::string& id) {
                     set_doors(state_, machines_, service_.caller(), id);
-                  }, .equip = options_.equip}) {}
+                  }, .equip = [this](sandbox::Spec& spec, const std::string& way_out) { equip(spec, way_out); }}) {}
+
+void Server::equip(sandbox::Spec& spec, const std::string& way_out) const {
+  if (options_.equip) options_.equip(spec, way_out);
+  // Machines reach S3 by the address that this computer has for it, as those of AWS do: it is of the same cloud.
+  if (s3_http_ && spec.way_out.is_open) spec.way_out.named.push_back({"127.0.0.1", s3_http_->port()});
+}
+
+Status Server::start_s3() {
+  if (options_.s3_dir.empty()) return {};
+  TRY_SET(store, "", S3Store::open(options_.s3_dir));
+  auto world = service_.s3_world();
+  world.log = options_.log;
+  s3_ = std::make_unique<S3Service>(std::move(store), std::move(world));
+  const auto handler = [it = s3_.get()](const os::ServedRequest& request, os::BodyReader& body) { return it->handle(request, body); };
+  auto http = os::HttpServer::start(options_.last_s3_port, handler);
+  if (!http && options_.last_s3_port != 0) http = os::HttpServer::start(0, handler);
+  if (!http) return fail("", http.error());
+  s3_http_ = *std::move(http);
+  return {};
+}
 
 Server::~Server() {
+  s3_http_.reset();
   http_.reset();
   lifecycle_.end();
   if (worker_.joinable()) worker_.join();

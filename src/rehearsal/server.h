@@ -4,9 +4,11 @@
 /// behind it, and the lifecycle of instances beside them.
 ///
 /// AWS clients may send anything anywhere: the signature's scope, X-Amz-Target and Action say which service
-/// is meant. Offered are EC2 Query 2016-11-15, STS GetCallerIdentity, SSM GetParameter, GetParameters,
+/// is meant. Offered are EC2 Query 2016-11-15, STS GetCallerIdentity and GetFederationToken, SSM GetParameter, GetParameters,
 /// GetParametersByPath, StartSession and TerminateSession (without the data channel), EC2 Instance Connect's
-/// SendSSHPublicKey, Service Quotas (EC2's vCPU limits) and the price list's GetProducts. The log has a line
+/// SendSSHPublicKey, Service Quotas (EC2's vCPU limits) and the price list's GetProducts. S3 (s3_service.h) has a port of its
+/// own: nothing that S3's clients may send (an unsigned GET of any path, a bucket whose name is a path of this server) can
+/// then be taken for another service's, and what uploads gigabytes takes no connection from EC2. The log has a line
 /// for each call, with the name of its permission: "ec2:RunInstances 200 4 ms with ec2:CreateTags",
 /// "ec2:RunInstances 412 (dry run) 1 ms".
 ///
@@ -25,12 +27,15 @@
 #include "os/http_server.h"
 #include "rehearsal/endpoint.h"
 #include "rehearsal/lifecycle.h"
+#include "rehearsal/s3_service.h"
 
 namespace ferry::rehearsal {
 
 struct ServerOptions {
   int port = 0;       ///< 0: last_port, else what the kernel picks
   int last_port = 0;  ///< 0: none
+  int last_s3_port = 0;
+  os::Path s3_dir;    ///< where S3 keeps what it has; empty: there is no S3
   std::int64_t boot_ms = 500;
   std::int64_t keep_ms = 3'600'000;
   std::function<void(const std::string&)> log;
@@ -46,6 +51,7 @@ class Server {
                                                ServerOptions options);
   ~Server();
   int port() const { return http_->port(); }
+  int s3_port() const { return s3_http_ ? s3_http_->port() : 0; }
   const std::string& token() const { return token_; }
   AccessKey access_key() const;
 
@@ -58,6 +64,8 @@ class Server {
   Result<Json> terminate_all();
   Status take_fault(const Json& fault);
   void log(const std::string& line) const;
+  Status start_s3();
+  void equip(sandbox::Spec& spec, const std::string& way_out) const;
 
   ServerOptions options_;
   os::Clock& clock_;
@@ -68,6 +76,8 @@ class Server {
   Lifecycle lifecycle_;
   std::thread worker_;
   std::unique_ptr<os::HttpServer> http_;
+  std::unique_ptr<S3Service> s3_;
+  std::unique_ptr<os::HttpServer> s3_http_;
 };
 
 }  // namespace ferry::rehearsal

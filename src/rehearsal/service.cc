@@ -5,6 +5,7 @@
 #include "base/text.h"
 #include "rehearsal/actions.h"
 #include "rehearsal/doors.h"
+#include "rehearsal/federation.h"
 #include "rehearsal/refusals.h"
 
 namespace ferry::rehearsal {
@@ -63,6 +64,14 @@ HttpReply caller_identity(const AccessKey& key, const std::string& id) {
         .text("Account", account_id);
   });
   xml.node("ResponseMetadata", [&] { xml.text("RequestId", id); }).raw("</GetCallerIdentityResponse>");
+  return reply_with(200, xml.str(), id);
+}
+
+HttpReply federation_reply(const Xml& result, const std::string& id) {
+  Xml xml;
+  xml.raw(xml_heading).raw("<GetFederationTokenResponse xmlns=\"https://sts.amazonaws.com/doc/2011-06-15/\">");
+  xml.node("GetFederationTokenResult", [&] { xml.raw(result.str()); });
+  xml.node("ResponseMetadata", [&] { xml.text("RequestId", id); }).raw("</GetFederationTokenResponse>");
   return reply_with(200, xml.str(), id);
 }
 
@@ -160,6 +169,29 @@ std::int64_t Service::server_ms() {
   return clock_.now_ms() + faults_.clock_ms();
 }
 
+S3World Service::s3_world() {
+  S3World world;
+  world.find_key = [this](const std::string& id) -> std::optional<S3Key> {
+    if (id == key_.id) return S3Key{key_.secret, fmt::format("arn:aws:iam::{}:user/rehearsal", account_id), "", 0, Json()};
+    std::optional<S3Key> found;
+    state_.look([&](const State& state) {
+      const auto session = state.federated.find(id);
+      if (session == state.federated.end()) return;
+      const auto& it = session->second;
+      found = S3Key{it.secret, fmt::format("arn:aws:sts::{}:federated-user/{}", account_id, it.name), it.token, it.expires_ms,
+                    parse_json(it.policy).value_or(Json::object())};
+    });
+    return found;
+  };
+  world.now_ms = [this] { return server_ms(); };
+  world.trouble = [this](const Asked& asked, bool conditional) {
+    const std::lock_guard lock(mutex_);
+    return faults_.s3_trouble(asked, conditional);
+  };
+  world.sleep = [this](Millis time) { clock_.sleep(time); };
+  return world;
+}
+
 HttpReply Service::handle(const HttpRequest& request) {
   auto reply = answer(request, new_uuid());
   reply.headers.emplace_back("Date", http_date(server_ms()));
@@ -185,7 +217,7 @@ HttpReply Service::answer(const HttpRequest& request, const std::string& id) {
     drop = faults_.drops(asked);
   }
   auto reply = asked.service == "ec2"   ? answer_ec2(asked.action, request_params(request), id)
-               : asked.service == "sts" ? answer_sts(asked.action, id)
+               : asked.service == "sts" ? answer_sts(asked.action, request_params(request), id)
                                         : answer_json(asked, request, id);
   reply.drop = drop;
   return reply;
@@ -225,8 +257,19 @@ HttpReply Service::answer_json(const Asked& asked, const HttpRequest& message, c
   return reply_with(200, dump_json(*answer), id, "application/x-amz-json-1.1");
 }
 
-HttpReply Service::answer_sts(const std::string& action, const std::string& id) {
+HttpReply Service::answer_sts(const std::string& action, const Params& params, const std::string& id) {
   if (action == "GetCallerIdentity") return caller_identity(key_, id);
+  if (action == "GetFederationToken") {
+    Api<Xml> answer;
+    const auto now = server_ms();
+    const bool stored = state_.update([&](State& state) {
+      answer = get_federation_token(params, state, now);
+      return answer.has_value();
+    });
+    if (!answer) return sts_error(answer.error(), id);
+    if (!stored) return sts_error({500, "InternalFailure", "The rehearsal cloud could not save its state."}, id);
+    return federation_reply(*answer, id);
+  }
   return sts_error(
       {400, "InvalidAction", fmt::format("Could not find operation {} for version {}", action, sts_version)},
       id);

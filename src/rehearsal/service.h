@@ -15,6 +15,7 @@
 #include "rehearsal/machines.h"
 #include "rehearsal/model.h"
 #include "rehearsal/query.h"
+#include "rehearsal/s3_service.h"
 #include "rehearsal/sigv4.h"
 #include "rehearsal/store.h"
 #include "rehearsal/xml.h"
@@ -53,13 +54,15 @@ class Service {
   Status add_fault(const Json& fault);
   Json faults();
   void set_boot_ms(std::int64_t ms);
+  /// What its S3 needs to know of it: keys, clock and faults. This object must outlive those who ask.
+  S3World s3_world();
   /// This computer's address, as checkip.amazonaws.com would tell it.
   std::string caller();
 
  private:
   HttpReply answer(const HttpRequest& request, const std::string& id);
   HttpReply answer_ec2(const std::string& action, const Params& params, const std::string& id);
-  HttpReply answer_sts(const std::string& action, const std::string& id);
+  HttpReply answer_sts(const std::string& action, const Params& params, const std::string& id);
   HttpReply answer_json(const Asked& asked, const HttpRequest& request, const std::string& id);
   Api<Xml> run_ec2(const std::string& action, const Params& params);
   std::int64_t server_ms();  // as this cloud's clock shows it
