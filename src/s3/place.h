@@ -12,7 +12,8 @@ namespace ferry::s3 {
 struct Place {
   std::string bucket;
   std::string prefix;    ///< "" or ends with '/': before every key
-  std::string region;    ///< of the bucket, as far as known: the client corrects it when S3 says otherwise
+  std::string region;    ///< of the bucket, as far as known ("": not at all): a session corrects it when S3
+                         ///< says otherwise
   std::string endpoint;  ///< AWS_ENDPOINT_URL_S3 or AWS_ENDPOINT_URL; "" for AWS's own
   std::string
       account;  ///< whose the bucket must be (12 digits); "": whoever's. S3 refuses when it is another's
