@@ -93,8 +93,8 @@ class BeastTransport final : public Transport {
     socket().expires_after(limit);
     start([&result](error_code code, auto&&...) { result = code; });
     while (!result) {
-      io_.run_one_for(heartbeat);
-      if (!result && !stopped_ && streams_->moved && !streams_->moved(0)) {
+      const bool idle = io_.run_one_for(heartbeat) == 0;
+      if (idle && !stopped_ && streams_->moved && !streams_->moved(0)) {
         stopped_ = true;
         socket().cancel();
       }
