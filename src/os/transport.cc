@@ -66,6 +66,9 @@ Result<std::shared_ptr<asio::ssl::context>> context_for(const std::string& trust
 
 class BeastTransport final : public Transport {
  public:
+  /// Beast asks the kernel for as much as its buffer has room for, which is 512 bytes at first.
+  BeastTransport() { buffer_.reserve(2 * piece); }
+
   Result<HttpResponse> exchange(const HttpRequest& request, const Streams& streams) override {
     TRY_SET(url, "", parse_url(request.url));
     streams_ = &streams;

@@ -5,6 +5,7 @@
 #include <string>
 #include <string_view>
 
+#include "aws/credentials.h"
 #include "base/error.h"
 
 namespace ferry::s3 {
@@ -23,6 +24,9 @@ struct Place {
 /// "s3://BUCKET" or "s3://BUCKET/PREFIX/…". Fails bad_input.
 Result<Place> parse_place(std::string_view uri);
 std::string uri_of(const Place& place);
+/// With what the person's AWS settings say of region, endpoint and certificates, where the place says nothing
+/// itself. Without any region it has none: S3 tells it. Fails bad_input for a region that is none.
+Result<Place> with_settings(Place place, const aws::Config& config);
 
 /// 3 to 63 of lower-case letters, digits, dots and hyphens, beginning and ending with a letter or digit, no
 /// IPv4 address.

@@ -259,6 +259,36 @@ TEST(Place, is_read_and_has_the_url_that_its_name_and_endpoint_allow) {
   EXPECT_EQ(uri_of(*parse_place("s3://my-bucket/")), "s3://my-bucket");
 }
 
+TEST(Place, takes_what_it_does_not_say_from_the_persons_settings) {
+  const auto with = [](std::map<std::string, std::string> env, Place place) {
+    aws::Surroundings surroundings;
+    surroundings.home = "/nonexistent";
+    surroundings.env = [env](const char* name) {
+      const auto at = env.find(name);
+      return at == env.end() ? std::nullopt : std::optional(at->second);
+    };
+    return with_settings(std::move(place), *aws::Config::load(surroundings));
+  };
+  const auto place =
+      with({{"AWS_REGION", "eu-west-1"},
+            {"AWS_ENDPOINT_URL", "http://a"},
+            {"AWS_ENDPOINT_URL_S3", "http://b"},
+            {"AWS_CA_BUNDLE", "/c"}},
+           {.bucket = "bucket", .prefix = {}, .region = {}, .endpoint = {}, .account = {}, .ca_bundle = {}});
+  ASSERT_TRUE(place);
+  EXPECT_EQ(place->region + " " + place->endpoint + " " + place->ca_bundle, "eu-west-1 http://b /c");
+  Place own = *place;
+  EXPECT_EQ(with({{"AWS_REGION", "us-west-2"}, {"AWS_ENDPOINT_URL", "http://a"}}, own)->region, "eu-west-1");
+  EXPECT_EQ(
+      with({},
+           {.bucket = "bucket", .prefix = {}, .region = {}, .endpoint = {}, .account = {}, .ca_bundle = {}})
+          ->region,
+      "");
+  EXPECT_FALSE(
+      with({{"AWS_REGION", "us-east-1a"}},
+           {.bucket = "bucket", .prefix = {}, .region = {}, .endpoint = {}, .account = {}, .ca_bundle = {}}));
+}
+
 TEST(Xml, of_lists_and_parts_is_read_strictly) {
   const auto page = parse_list(
       "<ListBucketResult "

@@ -1,11 +1,10 @@
 // The stores (src/store, src/s3) from a command line, as the static program on a rented machine has them: for
-// tests/aws/s3.py and scripts/bench-store.
-//   store_probe STORE put FILE KEY | get KEY FILE | put-tree FOLDER PREFIX | get-tree PREFIX FOLDER | list
-//   PREFIX | look KEY
-//             | put-if-absent KEY TEXT | put-if VERSION KEY TEXT | remove KEY | remove-all PREFIX | bucket |
-//             presign METHOD KEY | region
-// STORE is s3://BUCKET/PREFIX or a folder. Credentials: AWS_ACCESS_KEY_ID …, else the machine's role.
-// AWS_REGION, AWS_ENDPOINT_URL_S3, AWS_ENDPOINT_URL, FERRY_ACCOUNT, FERRY_PART_MB, FERRY_CONNECTIONS,
+// tests/aws/s3.py and scripts/bench-store. store_probe STORE COMMAND WORD…, with the commands
+//   put FILE KEY, get KEY FILE, put-tree FOLDER PREFIX, get-tree PREFIX FOLDER, list PREFIX, look KEY,
+//   put-if-absent KEY TEXT, put-if VERSION KEY TEXT, remove KEY, remove-all PREFIX,
+//   bucket, presign METHOD KEY, region
+// STORE is s3://BUCKET/PREFIX or a folder. Credentials: AWS_ACCESS_KEY_ID …, else the machine's role. Region,
+// endpoint and certificates: AWS's usual settings. FERRY_ACCOUNT, FERRY_PART_MB, FERRY_CONNECTIONS,
 // FERRY_STATE, FERRY_ATTEMPTS, FERRY_NEWCOMER_S. Prints one line of JSON; exits 1 with an error.
 #include <sys/resource.h>
 
@@ -40,8 +39,9 @@ struct Probe {
   Status prepare() {
     if (!uri.starts_with("s3://")) return {};
     TRY_SET(place, "", s3::parse_place(uri));
-    place.region = os::env("AWS_REGION").value_or("us-east-1");
-    place.endpoint = os::env("AWS_ENDPOINT_URL_S3").value_or(os::env("AWS_ENDPOINT_URL").value_or(""));
+    TRY_SET(config, "", aws::Config::load());
+    TRY_SET(configured, "", s3::with_settings(std::move(place), config));
+    place = std::move(configured);
     place.account = os::env("FERRY_ACCOUNT").value_or("");
     s3::Limits limits;
     limits.part = static_cast<std::uint64_t>(number("FERRY_PART_MB", 16)) << 20;
