@@ -202,6 +202,15 @@ TEST(Conditions, that_failed_because_of_ones_own_lost_answer_hold) {
   Line line(scene.session());
   EXPECT_TRUE(put_bytes(line, "k", "hello", store::if_absent()));
   EXPECT_EQ(scene.s3.count("PUT", "/k"), 2);
+  // Where that cannot be seen, it is not called a conflict.
+  scene.s3.objects.clear();
+  scene.s3.after =
+      [first = true](const os::HttpRequest& request) mutable -> std::optional<Result<os::HttpResponse>> {
+    if (request.method != "HEAD" && !std::exchange(first, false)) return std::nullopt;
+    return broken();
+  };
+  EXPECT_EQ(kind_of_failure(put_bytes(line, "k", "hello", store::if_absent())), Kind::lost);
+  scene.s3.after = nullptr;
   // Somebody else's is a conflict, though an answer was lost as well.
   scene.s3.before = answers({broken()});
   EXPECT_EQ(kind_of_failure(put_bytes(line, "k", "mine", store::if_absent())), Kind::conflict);
