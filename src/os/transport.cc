@@ -66,6 +66,9 @@ Result<std::shared_ptr<asio::ssl::context>> context_for(const std::string& trust
 
 class BeastTransport final : public Transport {
  public:
+  /// Beast asks the kernel for as much as its buffer has room for, which is 512 bytes at first.
+  BeastTransport() { buffer_.reserve(2 * piece); }
+
   Result<HttpResponse> exchange(const HttpRequest& request, const Streams& streams) override {
     TRY_SET(url, "", parse_url(request.url));
     streams_ = &streams;
@@ -93,8 +96,8 @@ class BeastTransport final : public Transport {
     socket().expires_after(limit);
     start([&result](error_code code, auto&&...) { result = code; });
     while (!result) {
-      io_.run_one_for(heartbeat);
-      if (!result && !stopped_ && streams_->moved && !streams_->moved(0)) {
+      const bool idle = io_.run_one_for(heartbeat) == 0;
+      if (idle && !stopped_ && streams_->moved && !streams_->moved(0)) {
         stopped_ = true;
         socket().cancel();
       }

@@ -29,7 +29,8 @@ struct Streams {
   /// answered. Without it, and for every other status, the body is in the answer: at most 64 MiB, else
   /// corrupt.
   std::function<Status(std::string_view)> take = {};
-  /// Told how many bytes of the bodies went since it was last asked, several times a second also with 0.
+  /// Told how many bytes of the bodies went since it was last asked, several times a second also with 0 (but
+  /// while a name is looked up).
   /// False: the exchange ends as `cancelled`.
   std::function<bool(std::uint64_t)> moved = {};
 };

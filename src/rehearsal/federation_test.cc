@@ -12,7 +12,7 @@ Answer federate(TestCloud& cloud, Form form) {
 
 const std::string allow_all = R"({"Statement": {"Effect": "Allow", "Action": "s3:*", "Resource": "*"}})";
 
-TEST(Federation, makes_a_session_that_S3_knows_until_it_ends) {
+TEST(Federation, MakesASessionThatS3KnowsUntilItEnds) {
   TestCloud cloud;
   const auto made = federate(cloud, {{"Name", "run-1"}, {"Policy", allow_all}, {"DurationSeconds", "900"}});
   ASSERT_EQ(made.status, 200) << made.body;
@@ -33,13 +33,13 @@ TEST(Federation, makes_a_session_that_S3_knows_until_it_ends) {
   EXPECT_FALSE(world.find_key(id));  // forgotten
 }
 
-TEST(Federation, who_passes_no_policy_may_do_nothing) {
+TEST(Federation, WhoPassesNoPolicyMayDoNothing) {
   TestCloud cloud;
   const auto made = federate(cloud, {{"Name", "idle"}});
   EXPECT_TRUE(cloud.service->s3_world().find_key(made.at("//AccessKeyId"))->policy.is_object());
 }
 
-TEST(Federation, what_cannot_be_is_refused) {
+TEST(Federation, WhatCannotBeIsRefused) {
   TestCloud cloud;
   const std::vector<std::pair<Form, std::string>> table = {
       {{}, "ValidationError"},

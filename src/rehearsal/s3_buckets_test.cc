@@ -8,7 +8,7 @@ std::string in_region(const std::string& region) {
          region + "</LocationConstraint></CreateBucketConfiguration>";
 }
 
-TEST(S3Buckets, are_made_where_the_endpoint_lets_them) {
+TEST(S3Buckets, AreMadeWhereTheEndpointLetsThem) {
   TestS3 s3;
   struct Case {
     std::string name, endpoint, body;
@@ -40,7 +40,7 @@ TEST(S3Buckets, are_made_where_the_endpoint_lets_them) {
   EXPECT_EQ(s3.get("/third?location").at("/LocationConstraint"), "eu-west-1");
 }
 
-TEST(S3Buckets, of_another_region_answer_with_a_redirect) {
+TEST(S3Buckets, OfAnotherRegionAnswerWithARedirect) {
   TestS3 s3;
   ASSERT_EQ(s3.ask({"PUT", "/west", {}, in_region("eu-west-1"), "eu-west-1"}).status, 200);
   for (const char* method : {"GET", "HEAD"}) {
@@ -54,7 +54,7 @@ TEST(S3Buckets, of_another_region_answer_with_a_redirect) {
   EXPECT_EQ(right.header("x-amz-bucket-region"), "eu-west-1");
 }
 
-TEST(S3Buckets, are_named_by_the_path_or_by_the_host) {
+TEST(S3Buckets, AreNamedByThePathOrByTheHost) {
   const std::vector<std::pair<std::string, std::string>> table = {
       {"127.0.0.1:4566", ""},
       {"localhost:4566", ""},
@@ -76,7 +76,7 @@ TEST(S3Buckets, are_named_by_the_path_or_by_the_host) {
   EXPECT_EQ(s3.get("/?list-type=2", host).all("//Key"), std::vector<std::string>{"deep/key"});
 }
 
-TEST(S3Buckets, keep_what_they_are_set_to) {
+TEST(S3Buckets, KeepWhatTheyAreSetTo) {
   TestS3 s3;
   ASSERT_EQ(s3.put("/bucket", "").status, 200);
   EXPECT_EQ(s3.get("/bucket?encryption").at("//SSEAlgorithm"), "AES256");
@@ -104,7 +104,7 @@ TEST(S3Buckets, keep_what_they_are_set_to) {
   EXPECT_EQ(s3.put("/bucket?encryption", "not xml").code(), "MalformedXML");
 }
 
-TEST(S3Listing, goes_page_by_page_in_the_order_of_bytes) {
+TEST(S3Listing, GoesPageByPageInTheOrderOfBytes) {
   TestS3 s3;
   ASSERT_EQ(s3.put("/bucket", "").status, 200);
   const std::vector<std::string> keys = {"a", "b/1", "b/2", "b/c/3", "b0", "c%2Bd", "e%20f", "\xc3\xbc"};
@@ -141,7 +141,7 @@ TEST(S3Listing, goes_page_by_page_in_the_order_of_bytes) {
   EXPECT_NE(s3.get("/bucket?list-type=2&fetch-owner=true").at("//Owner/ID"), "");
 }
 
-TEST(S3Faults, meet_the_requests_they_are_about) {
+TEST(S3Faults, MeetTheRequestsTheyAreAbout) {
   TestS3 s3;
   ASSERT_EQ(s3.put("/bucket", "").status, 200);
   ASSERT_EQ(s3.put("/bucket/k", "hello").status, 200);

@@ -5,7 +5,7 @@
 namespace ferry::rehearsal {
 namespace {
 
-TEST(S3Checksum, the_known_values_of_the_digits) {
+TEST(S3Checksum, TheKnownValuesOfTheDigits) {
   // The check values of the CRC catalogue; SHA-1 and SHA-256 from FIPS 180's own tools.
   const std::map<Checksum, std::string> known = {
       {Checksum::crc32, "cbf43926"},
@@ -17,7 +17,7 @@ TEST(S3Checksum, the_known_values_of_the_digits) {
   for (const auto& [kind, value] : known) EXPECT_EQ(hex(checksum(kind, "123456789")), value) << name(kind);
 }
 
-TEST(S3Checksum, is_the_same_in_whatever_pieces_the_bytes_come) {
+TEST(S3Checksum, IsTheSameInWhateverPiecesTheBytesCome) {
   std::string bytes;
   for (int i = 0; i < 1000; ++i) bytes += static_cast<char>(i * 7 + i / 3);
   for (const auto kind : checksum_kinds)
@@ -29,7 +29,7 @@ TEST(S3Checksum, is_the_same_in_whatever_pieces_the_bytes_come) {
     }
 }
 
-TEST(S3Checksum, of_a_whole_follows_from_those_of_its_parts) {
+TEST(S3Checksum, OfAWholeFollowsFromThoseOfItsParts) {
   const std::string all = "The quick brown fox jumps over the lazy dog" + std::string(5000, 'x');
   for (const auto kind : {Checksum::crc32, Checksum::crc32c, Checksum::crc64nvme})
     for (const std::size_t cut : {std::size_t{0}, std::size_t{1}, std::size_t{43}, all.size()}) {
@@ -40,7 +40,7 @@ TEST(S3Checksum, of_a_whole_follows_from_those_of_its_parts) {
     }
 }
 
-TEST(S3Checksum, is_found_by_its_name_in_any_case) {
+TEST(S3Checksum, IsFoundByItsNameInAnyCase) {
   EXPECT_EQ(checksum_named("crc64nvme"), Checksum::crc64nvme);
   EXPECT_EQ(checksum_named("SHA256"), Checksum::sha256);
   EXPECT_EQ(checksum_named("MD5"), std::nullopt);

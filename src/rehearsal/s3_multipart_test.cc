@@ -30,7 +30,7 @@ class S3Multipart : public testing::Test {
   }
 };
 
-TEST_F(S3Multipart, parts_in_any_order_become_one_object) {
+TEST_F(S3Multipart, PartsInAnyOrderBecomeOneObject) {
   const auto upload = begin({{"content-type", "text/x"}, {"x-amz-meta-a", "b"}});
   const auto last = put_part(upload, 3, "end");
   put_part(upload, 1, "replaced");
@@ -69,7 +69,7 @@ TEST_F(S3Multipart, parts_in_any_order_become_one_object) {
   EXPECT_EQ(s3.post("/bucket/big?uploadId=" + upload, document({{1, first}})).code(), "NoSuchUpload");
 }
 
-TEST_F(S3Multipart, what_is_wrong_with_the_list_of_parts_is_told) {
+TEST_F(S3Multipart, WhatIsWrongWithTheListOfPartsIsTold) {
   const auto upload = begin();
   const auto first = put_part(upload, 1, "small"), second = put_part(upload, 2, "small too");
   const std::vector<std::pair<std::string, std::string>> table = {
@@ -102,7 +102,7 @@ TEST_F(S3Multipart, what_is_wrong_with_the_list_of_parts_is_told) {
   EXPECT_EQ(s3.get("/bucket/big").body, "small");
 }
 
-TEST_F(S3Multipart, is_given_up_with_all_its_parts) {
+TEST_F(S3Multipart, IsGivenUpWithAllItsParts) {
   const auto upload = begin();
   put_part(upload, 1, "x");
   MemoryBody body("under way", 9);
@@ -114,7 +114,7 @@ TEST_F(S3Multipart, is_given_up_with_all_its_parts) {
   EXPECT_EQ(s3.data_files(), 0u);
 }
 
-TEST_F(S3Multipart, checksums_are_composite_or_of_the_whole) {
+TEST_F(S3Multipart, ChecksumsAreCompositeOrOfTheWhole) {
   const auto sum = [](Checksum kind, const std::string& bytes) { return base64(checksum(kind, bytes)); };
   const auto upload = begin({{"x-amz-checksum-algorithm", "SHA256"}});
   EXPECT_EQ(s3.put(of(upload, 1), "x").code(), "InvalidRequest");  // none sent
@@ -143,7 +143,7 @@ TEST_F(S3Multipart, checksums_are_composite_or_of_the_whole) {
         << algorithm;
 }
 
-TEST_F(S3Multipart, completion_obeys_conditions_and_races) {
+TEST_F(S3Multipart, CompletionObeysConditionsAndRaces) {
   const auto upload = begin();
   const auto etag = put_part(upload, 1, "x");
   ASSERT_EQ(s3.put("/bucket/big", "there").status, 200);
@@ -164,7 +164,7 @@ TEST_F(S3Multipart, completion_obeys_conditions_and_races) {
   EXPECT_EQ(s3.get("/bucket/big").body, "x");
 }
 
-TEST_F(S3Multipart, parts_may_be_copied_from_other_objects) {
+TEST_F(S3Multipart, PartsMayBeCopiedFromOtherObjects) {
   ASSERT_EQ(s3.put("/bucket/src", large).status, 200);
   const auto upload = begin();
   const auto copied = s3.put(of(upload, 1), "", {{"x-amz-copy-source", "bucket/src"}});

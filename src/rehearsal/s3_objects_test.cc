@@ -14,7 +14,7 @@ class S3Objects : public testing::Test {
 
 const std::string hello_etag = "\"5d41402abc4b2a76b9719d911017c592\"";
 
-TEST_F(S3Objects, what_is_put_is_got_back_with_all_that_was_said_of_it) {
+TEST_F(S3Objects, WhatIsPutIsGotBackWithAllThatWasSaidOfIt) {
   const auto put = s3.put("/bucket/a%20b%2Bc/%C3%BC", "hello",
                           {{"content-type", "text/plain"},
                            {"cache-control", "no-cache"},
@@ -46,7 +46,7 @@ TEST_F(S3Objects, what_is_put_is_got_back_with_all_that_was_said_of_it) {
   EXPECT_EQ(s3.get("/bucket/a%20b%2Bc/%C3%BC").body, "hello");
 }
 
-TEST_F(S3Objects, overwritten_and_deleted_bytes_leave_no_file) {
+TEST_F(S3Objects, OverwrittenAndDeletedBytesLeaveNoFile) {
   EXPECT_EQ(s3.put("/bucket/k", "one").status, 200);
   EXPECT_EQ(s3.put("/bucket/k", "two").status, 200);
   EXPECT_EQ(s3.data_files(), 1u);
@@ -60,7 +60,7 @@ TEST_F(S3Objects, overwritten_and_deleted_bytes_leave_no_file) {
   EXPECT_EQ(s3.get("/bucket").code(), "NoSuchBucket");
 }
 
-TEST_F(S3Objects, a_body_that_is_not_what_was_said_never_shows) {
+TEST_F(S3Objects, ABodyThatIsNotWhatWasSaidNeverShows) {
   const std::string wrong_md5 = base64(checksum(Checksum::md5, "other")),
                     wrong_crc = base64(checksum(Checksum::crc32, "other"));
   const std::vector<std::tuple<os::HeaderLines, std::string>> table = {
@@ -106,7 +106,7 @@ TEST_F(S3Objects, a_body_that_is_not_what_was_said_never_shows) {
   }
 }
 
-TEST_F(S3Objects, a_trailers_checksum_is_held_against_the_body) {
+TEST_F(S3Objects, ATrailersChecksumIsHeldAgainstTheBody) {
   const auto send = [&](const std::string& sum) {
     const std::string body = "5\r\nhello\r\n0\r\nx-amz-checksum-crc32:" + sum + "\r\n\r\n";
     const S3Ask ask{"PUT",
@@ -125,7 +125,7 @@ TEST_F(S3Objects, a_trailers_checksum_is_held_against_the_body) {
   EXPECT_EQ(s3.get("/bucket/k").header("content-encoding"), "");
 }
 
-TEST_F(S3Objects, conditions_of_writes_hold_or_stop_them) {
+TEST_F(S3Objects, ConditionsOfWritesHoldOrStopThem) {
   EXPECT_EQ(s3.put("/bucket/k", "hello", {{"if-match", hello_etag}}).code(), "NoSuchKey");
   EXPECT_EQ(s3.put("/bucket/k", "hello", {{"if-none-match", "*"}}).status, 200);
   EXPECT_EQ(s3.put("/bucket/k", "other", {{"if-none-match", "*"}}).code(), "PreconditionFailed");
@@ -140,7 +140,7 @@ TEST_F(S3Objects, conditions_of_writes_hold_or_stop_them) {
   EXPECT_EQ(s3.remove("/bucket/k", {{"if-match", "*"}}).code(), "NoSuchKey");
 }
 
-TEST_F(S3Objects, of_two_conditional_writes_at_once_the_second_to_end_meets_a_conflict) {
+TEST_F(S3Objects, OfTwoConditionalWritesAtOnceTheSecondToEndMeetsAConflict) {
   const os::HeaderLines if_free = {{"if-none-match", "*"}};
   MemoryBody body("first", 5);
   body.before_end = [&] { EXPECT_EQ(s3.put("/bucket/k", "second", if_free).status, 200); };
@@ -164,7 +164,7 @@ TEST_F(S3Objects, of_two_conditional_writes_at_once_the_second_to_end_meets_a_co
   EXPECT_EQ(s3.get("/bucket/k").body, "fourth");
 }
 
-TEST_F(S3Objects, of_many_conditional_writes_at_once_one_wins_and_no_bytes_are_left) {
+TEST_F(S3Objects, OfManyConditionalWritesAtOnceOneWinsAndNoBytesAreLeft) {
   std::atomic<int> won{0}, lost{0};
   const auto ask = [&](const std::string& body) {
     const auto answer = s3.put("/bucket/k", body, {{"if-none-match", "*"}});
@@ -184,7 +184,7 @@ TEST_F(S3Objects, of_many_conditional_writes_at_once_one_wins_and_no_bytes_are_l
   EXPECT_EQ(got, std::string(100'000, got.front()));
 }
 
-TEST_F(S3Objects, what_is_read_stays_whole_while_it_is_overwritten) {
+TEST_F(S3Objects, WhatIsReadStaysWholeWhileItIsOverwritten) {
   ASSERT_EQ(s3.put("/bucket/k", std::string(300'000, 'a')).status, 200);
   std::atomic<bool> done{false};
   std::thread writer([&] {
@@ -200,7 +200,7 @@ TEST_F(S3Objects, what_is_read_stays_whole_while_it_is_overwritten) {
   writer.join();
 }
 
-TEST_F(S3Objects, reads_obey_ranges_and_conditions) {
+TEST_F(S3Objects, ReadsObeyRangesAndConditions) {
   ASSERT_EQ(s3.put("/bucket/k", "0123456789").status, 200);
   const auto etag = s3.get("/bucket/k").header("ETag"), date = s3.get("/bucket/k").header("Last-Modified");
   struct Case {
@@ -240,7 +240,7 @@ TEST_F(S3Objects, reads_obey_ranges_and_conditions) {
   EXPECT_EQ(s3.get("/bucket/k?versionId=abc").code(), "InvalidArgument");
 }
 
-TEST_F(S3Objects, copies_take_or_replace_what_was_said_of_the_source) {
+TEST_F(S3Objects, CopiesTakeOrReplaceWhatWasSaidOfTheSource) {
   ASSERT_EQ(s3.put("/bucket/a%2Bb", "hello",
                    {{"content-type", "text/x"}, {"x-amz-meta-m", "1"}, {"x-amz-tagging", "t=1"}})
                 .status,
@@ -271,7 +271,7 @@ TEST_F(S3Objects, copies_take_or_replace_what_was_said_of_the_source) {
     EXPECT_EQ(s3.put("/bucket/c", "", headers).code(), code) << headers.front().second;
 }
 
-TEST_F(S3Objects, many_are_deleted_at_once) {
+TEST_F(S3Objects, ManyAreDeletedAtOnce) {
   for (const char* key : {"a", "b", "c"}) ASSERT_EQ(s3.put(std::string("/bucket/") + key, "x").status, 200);
   const std::string body =
       "<Delete "
@@ -287,7 +287,7 @@ TEST_F(S3Objects, many_are_deleted_at_once) {
   EXPECT_EQ(s3.get("/bucket").all("//Contents/Key"), (std::vector<std::string>{"b", "c"}));
 }
 
-TEST_F(S3Objects, a_restart_removes_what_nobody_refers_to_and_rows_without_their_bytes) {
+TEST_F(S3Objects, ARestartRemovesWhatNobodyRefersToAndRowsWithoutTheirBytes) {
   ASSERT_EQ(s3.put("/bucket/kept", "1").status, 200);
   ASSERT_EQ(s3.put("/bucket/short", "12345").status, 200);
   const auto data = s3.dir.path() / "s3" / "data";

@@ -54,7 +54,7 @@ std::string example_body() {
          "\r\n0;chunk-signature=b6c6ea8a5354eaf15b3cb7646744f4275b71ea724fed81ceb9323e279d449df9\r\n\r\n";
 }
 
-TEST(S3Payload, the_chunks_of_AWSs_example_are_good_in_whatever_pieces) {
+TEST(S3Payload, TheChunksOfAWSsExampleAreGoodInWhateverPieces) {
   const auto seed = example_seed(PayloadForm::signed_chunks);
   for (const std::size_t piece : {1u, 7u, 1000u, 100'000u}) {
     const auto taken = take_payload(seed, example_body(), "66560", "", piece);
@@ -63,7 +63,7 @@ TEST(S3Payload, the_chunks_of_AWSs_example_are_good_in_whatever_pieces) {
   }
 }
 
-TEST(S3Payload, a_changed_byte_of_a_signed_chunk_is_refused) {
+TEST(S3Payload, AChangedByteOfASignedChunkIsRefused) {
   const auto seed = example_seed(PayloadForm::signed_chunks);
   const auto good = example_body();
   for (std::size_t i = 0; i < good.size();
@@ -78,7 +78,7 @@ TEST(S3Payload, a_changed_byte_of_a_signed_chunk_is_refused) {
   EXPECT_EQ(take_payload(seed, good + "x", "66560").code, "InvalidRequest");
 }
 
-TEST(S3Payload, of_signed_chunks_only_the_last_may_be_small) {
+TEST(S3Payload, OfSignedChunksOnlyTheLastMayBeSmall) {
   const auto seed = example_seed(PayloadForm::signed_chunks);
   auto before = seed.signature;
   std::string body;
@@ -89,7 +89,7 @@ TEST(S3Payload, of_signed_chunks_only_the_last_may_be_small) {
   EXPECT_EQ(take_payload(seed, body, "10").code, "InvalidChunkSizeError");
 }
 
-TEST(S3Payload, a_trailer_comes_behind_the_body) {
+TEST(S3Payload, ATrailerComesBehindTheBody) {
   S3Signature seed;
   seed.form = PayloadForm::unsigned_trailer;
   const std::string body = "5\r\nhello\r\n0\r\nx-amz-checksum-crc32:NhCmhg==\r\n\r\n",
@@ -116,7 +116,7 @@ TEST(S3Payload, a_trailer_comes_behind_the_body) {
     EXPECT_EQ(take_payload(seed, bytes, decoded, trailer).code, code) << bytes.substr(0, 40);
 }
 
-TEST(S3Payload, a_signed_trailer_must_be_signed) {
+TEST(S3Payload, ASignedTrailerMustBeSigned) {
   const auto seed = example_seed(PayloadForm::signed_trailer);
   const std::string announced = "x-amz-checksum-crc32";
   auto before = seed.signature;

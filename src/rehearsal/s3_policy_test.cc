@@ -21,7 +21,7 @@ class S3Policies : public testing::Test {
   }
 };
 
-TEST_F(S3Policies, confine_a_session_to_its_prefix) {
+TEST_F(S3Policies, ConfineASessionToItsPrefix) {
   ASSERT_EQ(s3.put("/bucket/runs/2/out", "other").status, 200);
   const std::vector<std::pair<S3Ask, int>> table = {
       {{"PUT", "/bucket/runs/1/out", {}, "mine"}, 200},
@@ -50,7 +50,7 @@ TEST_F(S3Policies, confine_a_session_to_its_prefix) {
   EXPECT_EQ(answer.at("//Error/Code"), "AccessDenied");
 }
 
-TEST_F(S3Policies, of_a_bucket_can_deny_plain_http_and_the_loopback_counts_as_secure) {
+TEST_F(S3Policies, OfABucketCanDenyPlainHttpAndTheLoopbackCountsAsSecure) {
   const std::string policy =
       R"({"Statement": [{"Effect": "Deny", "Principal": "*", "Action": "s3:*", "Resource": ["arn:aws:s3:::bucket", "arn:aws:s3:::bucket/*"],
           "Condition": {"Bool": {"aws:SecureTransport": "false"}}}]})";
@@ -66,7 +66,7 @@ TEST_F(S3Policies, of_a_bucket_can_deny_plain_http_and_the_loopback_counts_as_se
   EXPECT_EQ(s3.get("/bucket?policy").code(), "NoSuchBucketPolicy");
 }
 
-TEST_F(S3Policies, that_cannot_be_evaluated_are_refused) {
+TEST_F(S3Policies, ThatCannotBeEvaluatedAreRefused) {
   const auto statement = [](const std::string& members) {
     return R"({"Statement": [{"Effect": "Allow", "Principal": {"AWS": "123456789012"}, )" + members + "}]}";
   };
@@ -88,7 +88,7 @@ TEST_F(S3Policies, that_cannot_be_evaluated_are_refused) {
   for (const auto& [policy, code] : table) EXPECT_EQ(s3.put("/bucket?policy", policy).code(), code) << policy;
 }
 
-TEST(S3Policy, compares_as_IAM_does) {
+TEST(S3Policy, ComparesAsIAMDoes) {
   struct Case {
     const char* condition;
     bool holds;
@@ -136,7 +136,7 @@ constexpr std::string_view rules =
     "AbortIncompleteMultipartUpload></Rule>"
     "</LifecycleConfiguration>";
 
-TEST_F(S3Policies, lifecycle_rules_are_carried_out) {
+TEST_F(S3Policies, LifecycleRulesAreCarriedOut) {
   const std::string body(rules);
   const os::HeaderLines sum = {{"content-md5", base64(checksum(Checksum::md5, body))}};
   ASSERT_EQ(s3.put("/bucket?lifecycle", body, sum).status, 200);
@@ -157,7 +157,7 @@ TEST_F(S3Policies, lifecycle_rules_are_carried_out) {
   EXPECT_EQ(s3.data_files(), 1u);
 }
 
-TEST(S3Lifecycle, what_is_no_rule_is_refused) {
+TEST(S3Lifecycle, WhatIsNoRuleIsRefused) {
   const auto rule = [](const std::string& inner) {
     return "<LifecycleConfiguration><Rule>" + inner + "</Rule></LifecycleConfiguration>";
   };

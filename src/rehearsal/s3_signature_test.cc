@@ -12,7 +12,7 @@ class S3Signatures : public testing::Test {
 };
 
 /// The request of AWS's own description ("Example: GET Object", IAM User Guide).
-TEST(S3Signature, is_the_one_of_AWSs_example) {
+TEST(S3Signature, IsTheOneOfAWSsExample) {
   os::ServedRequest served;
   served.method = "GET";
   served.target = "/test.txt";
@@ -41,7 +41,7 @@ TEST(S3Signature, is_the_one_of_AWSs_example) {
   EXPECT_EQ(refused.error().code, "SignatureDoesNotMatch");
 }
 
-TEST_F(S3Signatures, a_changed_byte_anywhere_in_what_is_signed_is_refused) {
+TEST_F(S3Signatures, AChangedByteAnywhereInWhatIsSignedIsRefused) {
   const S3Ask ask{"PUT",
                   "/bucket/some/key?x-id=PutObject",
                   {{"content-type", "text/plain"}, {"x-amz-meta-a", "b"}},
@@ -80,7 +80,7 @@ TEST_F(S3Signatures, a_changed_byte_anywhere_in_what_is_signed_is_refused) {
   EXPECT_GT(tried, 300);
 }
 
-TEST_F(S3Signatures, what_is_wrong_has_S3s_own_code) {
+TEST_F(S3Signatures, WhatIsWrongHasS3sOwnCode) {
   const auto good = signed_s3({"GET", "/bucket"}, s3.key_id, s3.key, s3.clock.now);
   const auto with = [&](std::string_view header, const std::string& value) {
     auto out = good;
@@ -110,7 +110,7 @@ TEST_F(S3Signatures, what_is_wrong_has_S3s_own_code) {
   for (const auto& [request, code] : table) EXPECT_EQ(s3.send(request, "").code(), code) << code;
 }
 
-TEST_F(S3Signatures, a_request_is_good_for_a_quarter_of_an_hour) {
+TEST_F(S3Signatures, ARequestIsGoodForAQuarterOfAnHour) {
   const auto request = signed_s3({"GET", "/bucket"}, s3.key_id, s3.key, s3.clock.now);
   s3.clock.advance(Millis(15 * 60'000));
   EXPECT_EQ(s3.send(request, "").status, 200);
@@ -139,7 +139,7 @@ std::string presigned_target(const TestS3& s3, const std::string& path, const st
          hex(hmac_sha256(s3_signing_key(s3.key.secret, claim), string_to_sign(claim, canonical)));
 }
 
-TEST_F(S3Signatures, a_presigned_address_is_good_until_it_expires) {
+TEST_F(S3Signatures, APresignedAddressIsGoodUntilItExpires) {
   ASSERT_EQ(s3.put("/bucket/k", "hello").status, 200);
   os::ServedRequest served{
       "GET", presigned_target(s3, "/bucket/k", "3600"), {{"host", "127.0.0.1:4566"}}, "127.0.0.1"};
@@ -152,7 +152,7 @@ TEST_F(S3Signatures, a_presigned_address_is_good_until_it_expires) {
   EXPECT_EQ(s3.send(served, "").code(), "InvalidRequest");
 }
 
-TEST_F(S3Signatures, a_session_needs_its_token_and_ends) {
+TEST_F(S3Signatures, ASessionNeedsItsTokenAndEnds) {
   s3.sessions["ASIATEST"] = {
       "s2", "arn:aws:sts::123456789012:federated-user/x", "token", s3.clock.now + 1000,
       Json{{"Statement", {{"Effect", "Allow"}, {"Action", "s3:*"}, {"Resource", "*"}}}}};

@@ -54,9 +54,11 @@ Result<Head> head_object(Line& line, const std::string& key) {
   return head_of(answer);
 }
 
-std::optional<std::string> put_by(Line& line, const std::string& key, const std::string& nonce) {
-  const auto head = head_object(line, key);
-  return head && head->nonce == nonce ? std::optional(head->etag) : std::nullopt;
+Result<std::string> settled(Line& line, const std::string& key, const std::string& nonce, Error refusal) {
+  auto head = head_object(line, key);
+  if (head && head->nonce == nonce) return std::move(head->etag);
+  if (head || head.error().kind == Kind::not_found) return tl::unexpected(std::move(refusal));
+  return tl::unexpected(std::move(head).error());
 }
 
 Result<std::string> put_bytes(Line& line, const std::string& key, std::string_view bytes,
@@ -70,9 +72,7 @@ Result<std::string> put_bytes(Line& line, const std::string& key, std::string_vi
   auto answer = line.call(call, &history);
   if (answer) return unquoted(answer->header("etag"));
   Error error = conditional(std::move(answer).error(), condition);
-  if (error.kind == Kind::conflict && history.uncertain) {
-    if (auto etag = put_by(line, key, nonce)) return *std::move(etag);
-  }
+  if (error.kind == Kind::conflict && history.uncertain) return settled(line, key, nonce, std::move(error));
   return tl::unexpected(std::move(error));
 }
 
@@ -120,8 +120,9 @@ Status remove_object(Line& line, const std::string& key, const store::Condition&
     return {};
   Error error = conditional(std::move(answer).error(), condition);
   if (error.kind == Kind::conflict && history.uncertain) {
-    const auto head = head_object(line, key);
+    auto head = head_object(line, key);
     if (!head && head.error().kind == Kind::not_found) return {};
+    if (!head) return tl::unexpected(std::move(head).error());
   }
   return tl::unexpected(std::move(error));
 }

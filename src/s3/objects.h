@@ -73,8 +73,9 @@ void add_condition(Call& call, const store::Condition& condition);
 /// The error of a conditional change: `conflict` where S3 says in one of its ways that the condition does not
 /// hold.
 Error conditional(Error error, const store::Condition& condition);
-/// True if what stands at `key` was put with this nonce: its ETag.
-std::optional<std::string> put_by(Line& line, const std::string& key, const std::string& nonce);
+/// After a refusal that an own earlier request may have caused: the ETag of what stands at `key` where it was
+/// put with this nonce, else the refusal. Where that cannot be told, why.
+Result<std::string> settled(Line& line, const std::string& key, const std::string& nonce, Error refusal);
 std::string new_nonce();
 
 /// Joins what several threads say, and stops all when one fails or the caller says so.

@@ -47,6 +47,17 @@ std::string uri_of(const Place& place) {
   return uri;
 }
 
+Result<Place> with_settings(Place place, const aws::Config& config) {
+  if (place.region.empty()) {
+    auto region = config.region("");
+    if (!region && region.error().kind != Kind::not_found) return tl::unexpected(std::move(region).error());
+    if (region) place.region = *std::move(region);
+  }
+  if (place.endpoint.empty()) place.endpoint = config.endpoint_url("s3");
+  if (place.ca_bundle.empty()) place.ca_bundle = config.ca_bundle();
+  return place;
+}
+
 bool is_virtual_host(const Place& place) {
   if (place.bucket.find('.') != std::string::npos) return false;
   if (place.endpoint.empty()) return true;

@@ -33,7 +33,9 @@ Session::Session(Place place, std::shared_ptr<aws::Provider> credentials, os::Cl
       clock_(clock),
       limits_(std::move(limits)),
       make_transport_(std::move(make_transport)),
-      began_ms_(clock.steady_ms()) {}
+      began_ms_(clock.steady_ms()) {
+  if (place_.region.empty()) place_.region = "us-east-1";  // S3 says which one it is
+}
 
 Place Session::place() const {
   const std::lock_guard lock(mutex_);
@@ -101,7 +103,7 @@ os::HttpRequest Line::signed_request(const Call& call, const aws::Credentials& c
 
 bool Line::pause(int attempt, std::int64_t began_ms, const Call& call) {
   const Limits& limits = session_->limits();
-  if (attempt >= limits.attempts) return false;
+  if (attempt >= (call.attempts > 0 ? call.attempts : limits.attempts)) return false;
   // From half to the whole of a span that doubles: never at once, never all together.
   const double span =
       std::min(first_pause_ms * std::pow(2.0, attempt), static_cast<double>(limits.longest_pause.count()));

@@ -202,6 +202,15 @@ TEST(Conditions, ThatFailedBecauseOfOnesOwnLostAnswerHold) {
   Line line(scene.session());
   EXPECT_TRUE(put_bytes(line, "k", "hello", store::if_absent()));
   EXPECT_EQ(scene.s3.count("PUT", "/k"), 2);
+  // Where that cannot be seen, it is not called a conflict.
+  scene.s3.objects.clear();
+  scene.s3.after =
+      [first = true](const os::HttpRequest& request) mutable -> std::optional<Result<os::HttpResponse>> {
+    if (request.method != "HEAD" && !std::exchange(first, false)) return std::nullopt;
+    return broken();
+  };
+  EXPECT_EQ(kind_of_failure(put_bytes(line, "k", "hello", store::if_absent())), Kind::lost);
+  scene.s3.after = nullptr;
   // Somebody else's is a conflict, though an answer was lost as well.
   scene.s3.before = answers({broken()});
   EXPECT_EQ(kind_of_failure(put_bytes(line, "k", "mine", store::if_absent())), Kind::conflict);
@@ -257,6 +266,36 @@ TEST(Place, IsReadAndHasTheUrlThatItsNameAndEndpointAllow) {
   }
   EXPECT_EQ(uri_of(*parse_place("s3://my-bucket/p/q")), "s3://my-bucket/p/q");
   EXPECT_EQ(uri_of(*parse_place("s3://my-bucket/")), "s3://my-bucket");
+}
+
+TEST(Place, TakesWhatItDoesNotSayFromThePersonsSettings) {
+  const auto with = [](std::map<std::string, std::string> env, Place place) {
+    aws::Surroundings surroundings;
+    surroundings.home = "/nonexistent";
+    surroundings.env = [env](const char* name) {
+      const auto at = env.find(name);
+      return at == env.end() ? std::nullopt : std::optional(at->second);
+    };
+    return with_settings(std::move(place), *aws::Config::load(surroundings));
+  };
+  const auto place =
+      with({{"AWS_REGION", "eu-west-1"},
+            {"AWS_ENDPOINT_URL", "http://a"},
+            {"AWS_ENDPOINT_URL_S3", "http://b"},
+            {"AWS_CA_BUNDLE", "/c"}},
+           {.bucket = "bucket", .prefix = {}, .region = {}, .endpoint = {}, .account = {}, .ca_bundle = {}});
+  ASSERT_TRUE(place);
+  EXPECT_EQ(place->region + " " + place->endpoint + " " + place->ca_bundle, "eu-west-1 http://b /c");
+  Place own = *place;
+  EXPECT_EQ(with({{"AWS_REGION", "us-west-2"}, {"AWS_ENDPOINT_URL", "http://a"}}, own)->region, "eu-west-1");
+  EXPECT_EQ(
+      with({},
+           {.bucket = "bucket", .prefix = {}, .region = {}, .endpoint = {}, .account = {}, .ca_bundle = {}})
+          ->region,
+      "");
+  EXPECT_FALSE(
+      with({{"AWS_REGION", "us-east-1a"}},
+           {.bucket = "bucket", .prefix = {}, .region = {}, .endpoint = {}, .account = {}, .ca_bundle = {}}));
 }
 
 TEST(Xml, OfListsAndPartsIsReadStrictly) {

@@ -58,9 +58,8 @@ Result<std::string> upload_whole(Line& line, const Upload& what, int fd) {
   auto answer = line.call(call, &history);
   if (answer) return unquoted(answer->header("etag"));
   Error error = conditional(std::move(answer).error(), what.condition);
-  if (error.kind == Kind::conflict && history.uncertain) {
-    if (auto etag = put_by(line, what.key, nonce)) return *std::move(etag);
-  }
+  if (error.kind == Kind::conflict && history.uncertain)
+    return settled(line, what.key, nonce, std::move(error));
   return tl::unexpected(std::move(error));
 }
 
@@ -237,7 +236,7 @@ class Multipart {
     Error error = gone ? std::move(answer).error() : conditional(std::move(answer).error(), what_.condition);
     // What was completed is no upload any more.
     if (history.uncertain && (gone || error.kind == Kind::conflict)) {
-      if (auto etag = put_by(line_, what_.key, nonce_)) return *std::move(etag);
+      return settled(line_, what_.key, nonce_, std::move(error));
     }
     return tl::unexpected(std::move(error));
   }
@@ -252,6 +251,7 @@ class Multipart {
 
   void remove_parts(const std::string& id) {
     Call call = call_for("AbortMultipartUpload", "DELETE", "uploadId=" + percent_encoded(id));
+    call.attempts = 2;  // what stays is swept by the bucket's own rule (bucket.h)
     // A part that was under way may come to be after the first.
     if (line_.call(call)) (void)line_.call(call);
     journal_.forget();

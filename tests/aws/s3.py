@@ -219,6 +219,7 @@ class World:
         done = subprocess.run([PROBE, store, *map(str, words)], capture_output=True, text=True, env={**self.env, **env}, check=False)
         assert done.stdout, done.stderr
         said = json.loads(done.stdout)
+        assert said["rss_kb"] < 20 * 1024, f"{words}: {said['rss_kb']} KB of memory"
         return said.get("result"), said.get("error")
 
     def good(self, *words, **more):

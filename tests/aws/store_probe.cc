@@ -1,11 +1,10 @@
 // The stores (src/store, src/s3) from a command line, as the static program on a rented machine has them: for
-// tests/aws/s3.py and scripts/bench-store.
-//   store_probe STORE put FILE KEY | get KEY FILE | put-tree FOLDER PREFIX | get-tree PREFIX FOLDER | list
-//   PREFIX | look KEY
-//             | put-if-absent KEY TEXT | put-if VERSION KEY TEXT | remove KEY | remove-all PREFIX | bucket |
-//             presign METHOD KEY | region
-// STORE is s3://BUCKET/PREFIX or a folder. Credentials: AWS_ACCESS_KEY_ID …, else the machine's role.
-// AWS_REGION, AWS_ENDPOINT_URL_S3, AWS_ENDPOINT_URL, FERRY_ACCOUNT, FERRY_PART_MB, FERRY_CONNECTIONS,
+// tests/aws/s3.py and scripts/bench-store. store_probe STORE COMMAND WORD…, with the commands
+//   put FILE KEY, get KEY FILE, put-tree FOLDER PREFIX, get-tree PREFIX FOLDER, list PREFIX, look KEY,
+//   put-if-absent KEY TEXT, put-if VERSION KEY TEXT, remove KEY, remove-all PREFIX,
+//   bucket, presign METHOD KEY, region
+// STORE is s3://BUCKET/PREFIX or a folder. Credentials: AWS_ACCESS_KEY_ID …, else the machine's role. Region,
+// endpoint and certificates: AWS's usual settings. FERRY_ACCOUNT, FERRY_PART_MB, FERRY_CONNECTIONS,
 // FERRY_STATE, FERRY_ATTEMPTS, FERRY_NEWCOMER_S. Prints one line of JSON; exits 1 with an error.
 #include <sys/resource.h>
 
@@ -40,8 +39,9 @@ struct Probe {
   Status prepare() {
     if (!uri.starts_with("s3://")) return {};
     TRY_SET(place, "", s3::parse_place(uri));
-    place.region = os::env("AWS_REGION").value_or("us-east-1");
-    place.endpoint = os::env("AWS_ENDPOINT_URL_S3").value_or(os::env("AWS_ENDPOINT_URL").value_or(""));
+    TRY_SET(config, "", aws::Config::load());
+    TRY_SET(configured, "", s3::with_settings(std::move(place), config));
+    place = std::move(configured);
     place.account = os::env("FERRY_ACCOUNT").value_or("");
     s3::Limits limits;
     limits.part = static_cast<std::uint64_t>(number("FERRY_PART_MB", 16)) << 20;
@@ -82,7 +82,7 @@ struct Probe {
       }
     };
     std::vector<std::thread> threads;
-    for (int i = 0; i < number("FERRY_CONNECTIONS", 4); ++i) threads.emplace_back(run);
+    for (int i = 0; i < number("FERRY_CONNECTIONS", 8); ++i) threads.emplace_back(run);
     for (auto& one : threads) one.join();
     return result;
   }
@@ -169,6 +169,15 @@ Result<Json> run(Probe& probe, const std::vector<std::string>& words) {
   return fail(Kind::bad_input, "no command: " + what);
 }
 
+/// The most memory that this program ever had. (getrusage counts whoever started it, too.)
+std::int64_t peak_kb() {
+  const std::string status = os::read_file("/proc/self/status").value_or("");
+  const auto at = status.find("VmHWM:");
+  if (at == std::string::npos) return 0;
+  const std::string_view text = trim(std::string_view(status).substr(at + 6));
+  return parse_int(text.substr(0, text.find(' '))).value_or(0);
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -183,7 +192,7 @@ int main(int argc, char** argv) {
   ::getrusage(RUSAGE_SELF, &used);
   const double cpu = static_cast<double>(used.ru_utime.tv_sec + used.ru_stime.tv_sec) +
                      static_cast<double>(used.ru_utime.tv_usec + used.ru_stime.tv_usec) / 1e6;
-  Json out = {{"rss_kb", used.ru_maxrss}, {"cpu_s", cpu}};
+  Json out = {{"rss_kb", peak_kb()}, {"cpu_s", cpu}};
   if (done) {
     out["result"] = *done;
   } else {
