@@ -1,6 +1,6 @@
 // What nearly every test includes, compiled once.
 #pragma once
-#include "pch.h"
-
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+
+#include "pch.h"

@@ -10,13 +10,13 @@
 #include "aws/sts.h"
 #include "base/text.h"
 #include "cloud/aws_client.h"
-#include "os/env.h"
-#include "os/process.h"
 #include "fleet/access.h"
 #include "fleet/images.h"
 #include "fleet/labels.h"
 #include "fleet/planning.h"
 #include "fleet/untracked.h"
+#include "os/env.h"
+#include "os/process.h"
 
 extern "C" {
 extern const char ferry_embed_iam_policy_json[], ferry_embed_iam_policy_json_end[];
@@ -43,14 +43,12 @@ Result<Account> open_account(fleet::Context& context, const std::string& region)
 /// DryRun, and do what was only to be tried.
 bool knows_dry_run(const aws::Client& client) {
   const auto endpoint = aws::endpoint_of(client.config(), "ec2");
-  return aws::is_loopback(endpoint) || endpoint.ends_with(".amazonaws.com") ||
-         endpoint.ends_with(".amazonaws.com.cn");
+  return aws::is_loopback(endpoint) || endpoint.ends_with(".amazonaws.com") || endpoint.ends_with(".amazonaws.com.cn");
 }
 
 /// vCPUs in use now, by the code of the limit that they count against.
 Result<std::map<std::string, int>> vcpus_in_use(aws::Client& client) {
-  TRY_SET(running, "",
-          aws::Ec2(client).describe_instances({}, {{"instance-state-name", {"pending", "running"}}}));
+  TRY_SET(running, "", aws::Ec2(client).describe_instances({}, {{"instance-state-name", {"pending", "running"}}}));
   std::map<std::string, int> used;
   for (const auto& instance : running) {
     const auto* type = fleet::catalog_in_force().find(instance.type);
@@ -69,8 +67,7 @@ std::optional<int> limit_of(aws::Client& client, std::string_view code) {
 /// found missing by a trial.
 std::string breaks(std::string_view action) {
   if (action == "RunInstances") return "nothing can be rented";
-  if (action == "ImportKeyPair" || action == "CreateSecurityGroup")
-    return "machines could not be reached by ssh";
+  if (action == "ImportKeyPair" || action == "CreateSecurityGroup") return "machines could not be reached by ssh";
   return "needed to see what there is";
 }
 
@@ -107,8 +104,7 @@ void check_permissions(Account& account, cloud::Cloud& cloud, std::vector<Findin
   }
   if (!allowed.empty()) out.push_back({Level::good, "permissions", join(allowed, " ✓  ") + " ✓", ""});
   if (!unknown.empty())
-    out.push_back(
-        {Level::note, "permissions", join(unknown, ", ") + ": EC2 does not tell without a real machine", ""});
+    out.push_back({Level::note, "permissions", join(unknown, ", ") + ": EC2 does not tell without a real machine", ""});
 }
 
 /// The user's own subnets, and the key pair that is to open machines in them.
@@ -148,8 +144,7 @@ void check_network(Account& account, std::vector<Finding>& out) {
     }
   }
   out.push_back({zones.empty() && subnets ? Level::bad : Level::good, "network",
-                 fmt::format("default VPC {}, public subnets in {} zones", vpcs->front().id, zones.size()),
-                 ""});
+                 fmt::format("default VPC {}, public subnets in {} zones", vpcs->front().id, zones.size()), ""});
 }
 
 void check_quotas(Account& account, std::vector<Finding>& out) {
@@ -163,8 +158,7 @@ void check_quotas(Account& account, std::vector<Finding>& out) {
                                 busy ? fmt::format(" ({} in use)", busy) : ""));
   }
   if (parts.empty()) {
-    out.push_back(
-        {Level::note, "quotas", "not known here (servicequotas:GetServiceQuota tells nothing)", ""});
+    out.push_back({Level::note, "quotas", "not known here (servicequotas:GetServiceQuota tells nothing)", ""});
     return;
   }
   out.push_back({Level::good, "quotas", join(parts, " · "), ""});
@@ -203,11 +197,13 @@ void check_orphans(fleet::Context& context, const std::vector<std::string>& regi
     }
     // A policy of an older ferry does not show them; they cost nothing.
     const auto left = fleet::find_leftovers(context, location);
-    for (const auto& one : left.value_or(std::vector<fleet::Leftover>())) leftovers.push_back(fleet::describe_leftover(one));
+    for (const auto& one : left.value_or(std::vector<fleet::Leftover>()))
+      leftovers.push_back(fleet::describe_leftover(one));
   }
   if (orphans.empty() && !leftovers.empty()) {
     out.push_back({Level::note, "orphans",
-                   "no machine; left over, at no cost: " + join(leftovers, ", ") + "; ferry down --all removes them", ""});
+                   "no machine; left over, at no cost: " + join(leftovers, ", ") + "; ferry down --all removes them",
+                   ""});
   } else if (orphans.empty()) {
     out.push_back({Level::good, "orphans", "none", ""});
   } else {
@@ -242,10 +238,9 @@ std::vector<Finding> check_account(fleet::Context& context, const std::string& r
     return out;
   }
   const auto credentials = account->aws_context.credentials->get();
-  out.push_back({Level::good, "credentials",
-                 fmt::format("{}, account {}, {}", credentials ? credentials->source : "", caller->account,
-                             caller->arn),
-                 ""});
+  out.push_back(
+      {Level::good, "credentials",
+       fmt::format("{}, account {}, {}", credentials ? credentials->source : "", caller->account, caller->arn), ""});
   out.push_back({Level::good, "region", account->aws_context.region, ""});
   const auto cloud = cloud::make_ec2_cloud(account->aws_context, context.http, context.clock);
   check_permissions(*account, *cloud, out);
@@ -276,8 +271,7 @@ Result<std::vector<Quota>> vcpu_quotas(fleet::Context& context, const std::strin
     const auto known = aws::get_service_quota(account.client, "ec2", code);
     if (!known && known.error().kind != Kind::not_found && known.error().kind != Kind::denied)
       return tl::unexpected<Error>(known.error());
-    Quota row{code, std::string(quota.families), quota.spot, std::nullopt,
-              used.contains(code) ? used.at(code) : 0};
+    Quota row{code, std::string(quota.families), quota.spot, std::nullopt, used.contains(code) ? used.at(code) : 0};
     if (known) row.limit = static_cast<int>(std::floor(known->value));
     out.push_back(std::move(row));
   }
@@ -288,8 +282,7 @@ Result<std::string> request_quota(fleet::Context& context, const std::string& re
                                   int vcpus) {
   TRY_SET(account, "", open_account(context, region));
   TRY_SET(request, "", aws::request_service_quota_increase(account.client, "ec2", code, vcpus));
-  return fmt::format("{} {}: {} vCPUs asked for in {}", request.status, request.id, vcpus,
-                     account.aws_context.region);
+  return fmt::format("{} {}: {} vCPUs asked for in {}", request.status, request.id, vcpus, account.aws_context.region);
 }
 
 Result<std::vector<plan::Offer>> within_quotas(fleet::Context& context, const fleet::CloudLocation& location,
@@ -331,12 +324,10 @@ Result<std::vector<plan::Offer>> within_quotas(fleet::Context& context, const fl
         Kind::quota,
         fmt::format("your account may run {} vCPUs of \"{}\" {} in {}; {} needs {}", *limit, quota->families,
                     quota->spot ? "spot" : "on-demand", offer.region, offer.type.name, offer.type.vcpus),
-        fmt::format("Service Quotas {} is {} there{}", code, *limit,
-                    busy ? fmt::format(", {} in use", busy) : ""),
-        fmt::format(
-            "ferry quota request {} {} --region {}   (asks AWS for more), or another region or market: "
-            "--region '*', --spot, --on-demand",
-            code, busy + offer.type.vcpus, offer.region),
+        fmt::format("Service Quotas {} is {} there{}", code, *limit, busy ? fmt::format(", {} in use", busy) : ""),
+        fmt::format("ferry quota request {} {} --region {}   (asks AWS for more), or another region or market: "
+                    "--region '*', --spot, --on-demand",
+                    code, busy + offer.type.vcpus, offer.region),
         {}};
   }
   if (fitting.empty() && first) return tl::unexpected<Error>(std::move(*first));
@@ -353,8 +344,7 @@ Status may_launch(fleet::Context& context, const plan::Offer& offer, const cloud
   names.image_id = image.id;
   names.instance_type = offer.type.name;
   names.instance_profile = settings.instance_profile;
-  if (const auto& subnets = settings.subnets_in(offer.region); !subnets.empty())
-    names.subnet_id = subnets.front();
+  if (const auto& subnets = settings.subnets_in(offer.region); !subnets.empty()) names.subnet_id = subnets.front();
   // Not TerminateInstances: of a machine that does not exist nobody learns whether it may be ended.
   for (const char* action : {"RunInstances", "DescribeInstances", "ImportKeyPair", "CreateSecurityGroup"}) {
     auto answer = aws::dry_run(account.client, action, names);
@@ -395,8 +385,7 @@ Result<std::string> iam_policy(const PolicyFor& whom) {
   for (const auto& owner : whom.owners) {
     if (!owner.empty() && owner.find_first_of("*?$") == std::string::npos) continue;
     return fail(Kind::bad_input, "no owner of machines: '" + printable(owner) + "'",
-                "an owner is one value of the tag ferry:owner",
-                "give user@host as `ferry policy` prints it there");
+                "an owner is one value of the tag ferry:owner", "give user@host as `ferry policy` prints it there");
   }
   std::vector<std::string> roles;
   for (const auto& role : whom.roles) {

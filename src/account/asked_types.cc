@@ -3,8 +3,8 @@
 #include "aws/pricing.h"
 #include "base/text.h"
 #include "cloud/aws_client.h"
-#include "os/env.h"
 #include "fleet/planning.h"
+#include "os/env.h"
 
 namespace ferry::account {
 
@@ -28,7 +28,7 @@ std::string catalog_name(const aws::AcceleratorRecord& record) {
 }
 
 Result<cloud::AwsContext> world_of(const task::Resources& candidate,
-                                 const std::function<Result<cloud::AwsContext>()>& rehearsal) {
+                                   const std::function<Result<cloud::AwsContext>()>& rehearsal) {
   const auto infra = candidate.infra.value_or(task::Infra{});
   if (infra.provider == task::Provider::rehearsal) return rehearsal();
   const auto own = cloud::aws_region_from_environment(infra.region);
@@ -36,11 +36,10 @@ Result<cloud::AwsContext> world_of(const task::Resources& candidate,
 }
 
 std::string describe_type(const plan::InstanceType& type) {
-  return fmt::format("{}{} vCPU, {} GiB, {}",
-                     type.accelerator_count
-                         ? fmt::format("{} ×{}, ", printable(type.accelerator), type.accelerator_count)
-                         : "",
-                     type.vcpus, (type.memory_mib + 512) / 1024, type.arch);
+  return fmt::format(
+      "{}{} vCPU, {} GiB, {}",
+      type.accelerator_count ? fmt::format("{} ×{}, ", printable(type.accelerator), type.accelerator_count) : "",
+      type.vcpus, (type.memory_mib + 512) / 1024, type.arch);
 }
 
 /// One type, in one region. `told`: the line about it.
@@ -50,8 +49,9 @@ Result<plan::Catalog> ask(aws::Client& client, const std::string& name, const st
   if (!records) return tl::unexpected<Error>(records.error());
   const auto record = std::ranges::find(*records, name, &aws::InstanceTypeRecord::name);
   auto type = record == records->end() ? std::nullopt : type_of(*record);
-  if (!type) return fail(Kind::not_found, "EC2 does not know it in " + region, "types differ by region",
-                           "ferry gpus lists what is known, with regions");
+  if (!type)
+    return fail(Kind::not_found, "EC2 does not know it in " + region, "types differ by region",
+                "ferry gpus lists what is known, with regions");
   type->last_seen = today;
   plan::Catalog::Builder builder;
   builder.add(*type);

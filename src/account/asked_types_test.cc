@@ -43,8 +43,8 @@ const std::string no_spot =
     "<DescribeSpotPriceHistoryResponse><spotPriceHistorySet/></DescribeSpotPriceHistoryResponse>";
 
 std::string product(std::string_view name) {
-  const Json attributes = {{"instanceType", name}, {"regionCode", "us-east-1"}, {"operatingSystem", "Linux"},
-                           {"tenancy", "Shared"},  {"preInstalledSw", "NA"},    {"capacitystatus", "Used"},
+  const Json attributes = {{"instanceType", name},      {"regionCode", "us-east-1"}, {"operatingSystem", "Linux"},
+                           {"tenancy", "Shared"},       {"preInstalledSw", "NA"},    {"capacitystatus", "Used"},
                            {"marketoption", "OnDemand"}};
   const Json dimension = {{"unit", "Hrs"}, {"pricePerUnit", {{"USD", "3.2500000000"}}}};
   const Json one = {{"product", {{"attributes", attributes}}},
@@ -105,7 +105,8 @@ TEST(AskedTypes, APriceThatCannotBeHadIsUnknownAndWhyIsSaid) {
 
 TEST(AskedTypes, WhoIsNotKnownAndWhoCouldNotBeAskedAreTwoSentences) {
   World aws_context;
-  aws_context.http.reply_fault(400, "InvalidInstanceType", "The following supplied instance types do not exist: [x9.large]");
+  aws_context.http.reply_fault(400, "InvalidInstanceType",
+                               "The following supplied instance types do not exist: [x9.large]");
   EXPECT_EQ(aws_context.ask("x9.large").why, "EC2 does not know it in us-east-1");
   aws_context.http.reply_fault(403, "UnauthorizedOperation");
   EXPECT_THAT(aws_context.ask("x9.large").why, HasSubstr("EC2 could not be asked: "));

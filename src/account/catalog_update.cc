@@ -4,14 +4,14 @@
 #include <mutex>
 #include <thread>
 
+#include "account/asked_types.h"
+#include "account/image_list.h"
 #include "aws/ec2_catalog.h"
 #include "aws/pricing.h"
 #include "base/text.h"
 #include "cloud/aws_client.h"
-#include "os/env.h"
-#include "account/asked_types.h"
-#include "account/image_list.h"
 #include "fleet/planning.h"
+#include "os/env.h"
 
 namespace ferry::account {
 
@@ -54,8 +54,8 @@ Region ask(const cloud::AwsContext& aws_context, os::Clock& clock, const std::st
   return region;
 }
 
-void add(plan::Catalog::Builder& builder, const Region& region, const plan::Catalog& known,
-         const std::string& today, CatalogUpdate& told) {
+void add(plan::Catalog::Builder& builder, const Region& region, const plan::Catalog& known, const std::string& today,
+         CatalogUpdate& told) {
   for (const auto& record : region.types) {
     auto type = record.bare_metal ? std::nullopt : type_of(record);
     if (!type) continue;
@@ -72,8 +72,7 @@ void add(plan::Catalog::Builder& builder, const Region& region, const plan::Cata
     builder.add(plan::Price{one.type, one.region, "", one.hourly, std::nullopt, today});
     ++told.on_demand;
   }
-  for (const auto& one : region.offerings)
-    builder.add(plan::Price{one.type, region.name, one.zone, {}, {}, ""});
+  for (const auto& one : region.offerings) builder.add(plan::Price{one.type, region.name, one.zone, {}, {}, ""});
   for (const auto& one : region.spot) {
     builder.add(plan::Price{one.type, region.name, one.zone, std::nullopt, one.hourly, today});
     ++told.spot;
@@ -105,7 +104,7 @@ Result<CatalogUpdate> update_catalog(fleet::Context& context, const std::vector<
     }
   }
   context.progress.begin("catalog",
-                       fmt::format("asking {} {}", names.size(), names.size() == 1 ? "region" : "regions"));
+                         fmt::format("asking {} {}", names.size(), names.size() == 1 ? "region" : "regions"));
   std::mutex mutex;
   std::vector<Region> answers;
   std::size_t next = 0;
@@ -141,8 +140,7 @@ Result<CatalogUpdate> update_catalog(fleet::Context& context, const std::vector<
   CatalogUpdate told;
   for (const auto& answer : answers) add(builder, answer, known, today, told);
   if (told.types == 0 && told.on_demand == 0 && told.spot == 0) {
-    return fail(Kind::io, "the catalog could not be refreshed",
-                told.problems.empty() ? "" : told.problems.front(),
+    return fail(Kind::io, "the catalog could not be refreshed", told.problems.empty() ? "" : told.problems.front(),
                 "`ferry check` tells what this account may ask");
   }
   TRY("store the catalog", store(builder.build(told.on_demand ? today : fleet::catalog_in_force().date())));
@@ -151,8 +149,7 @@ Result<CatalogUpdate> update_catalog(fleet::Context& context, const std::vector<
   TRY("store the images", store_images(images, today));
   context.progress.done(
       "catalog", fmt::format("{} {}, {} prices, {} images", told.regions.size(),
-                             told.regions.size() == 1 ? "region" : "regions", told.on_demand + told.spot,
-                             told.images));
+                             told.regions.size() == 1 ? "region" : "regions", told.on_demand + told.spot, told.images));
   return told;
 }
 

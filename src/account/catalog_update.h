@@ -10,7 +10,7 @@ namespace ferry::account {
 struct CatalogUpdate {
   std::size_t types = 0, on_demand = 0, spot = 0;  ///< prices of the last two
   std::size_t images = 0;
-  std::vector<std::string> regions;                ///< that were asked
+  std::vector<std::string> regions;   ///< that were asked
   std::vector<std::string> problems;  ///< one line for what could not be had; the older facts stay
 };
 

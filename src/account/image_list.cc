@@ -18,9 +18,9 @@ struct Sort {
 };
 /// For each a machine that boots it.
 constexpr std::array sorts = {
-    Sort{"gpu", "x86_64", "g5.xlarge", ""},     Sort{"pytorch", "x86_64", "g5.xlarge", "pytorch"},
+    Sort{"gpu", "x86_64", "g5.xlarge", ""},       Sort{"pytorch", "x86_64", "g5.xlarge", "pytorch"},
     Sort{"neuron", "x86_64", "trn1.2xlarge", ""}, Sort{"cpu", "x86_64", "m7i.large", ""},
-    Sort{"gpu", "arm64", "g5g.xlarge", ""},     Sort{"pytorch", "arm64", "g5g.xlarge", "pytorch"},
+    Sort{"gpu", "arm64", "g5g.xlarge", ""},       Sort{"pytorch", "arm64", "g5g.xlarge", "pytorch"},
     Sort{"cpu", "arm64", "m7g.large", ""},
 };
 

@@ -82,18 +82,17 @@ Background::Stamp Background::look_at_outputs() const {
     if (::lstat(path.c_str(), &info) != 0) return;
     ++stamp.entries;
     if (S_ISREG(info.st_mode)) stamp.bytes += static_cast<std::uint64_t>(info.st_size);
-    stamp.newest = std::max<std::int64_t>(
-        stamp.newest, std::int64_t{info.st_mtim.tv_sec} * 1'000'000'000 + info.st_mtim.tv_nsec);
+    stamp.newest =
+        std::max<std::int64_t>(stamp.newest, std::int64_t{info.st_mtim.tv_sec} * 1'000'000'000 + info.st_mtim.tv_nsec);
   };
   std::error_code failed;
-  for (std::filesystem::directory_iterator at(workdir_, failed), end; !failed && at != end;
-       at.increment(failed)) {
+  for (std::filesystem::directory_iterator at(workdir_, failed), end; !failed && at != end; at.increment(failed)) {
     if (++looked > most_entries) return stamp;
     add(at->path());
   }
   failed.clear();
-  for (std::filesystem::recursive_directory_iterator at(workdir_ / "outputs", failed), end;
-       !failed && at != end; at.increment(failed)) {
+  for (std::filesystem::recursive_directory_iterator at(workdir_ / "outputs", failed), end; !failed && at != end;
+       at.increment(failed)) {
     if (++looked > most_entries) return stamp;
     add(at->path());
   }

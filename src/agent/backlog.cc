@@ -56,8 +56,7 @@ void Backlog::shrink(std::string_view why) {
     gone_ += part;
     dropped_ += part;
     // Its own length is made room for in the next turn.
-    marker_ = "\nferry: " + std::to_string(gone_) + " bytes of output were dropped here (" +
-              std::string(why) + ")\n";
+    marker_ = "\nferry: " + std::to_string(gone_) + " bytes of output were dropped here (" + std::string(why) + ")\n";
   }
 }
 

@@ -33,8 +33,7 @@ class Backlog {
   /// Where the next byte that is added stands; only while it is empty.
   void begin_at(std::uint64_t offset) { begin_ = offset; }
   /// `why` is told where bytes are missing.
-  void add(LogStream stream, LogPhase phase, std::int64_t time_ms, std::string_view bytes,
-           std::string_view why);
+  void add(LogStream stream, LogPhase phase, std::int64_t time_ms, std::string_view bytes, std::string_view why);
   /// Appends log frames from `offset` on, which is not before begin(), until `out` has `enough` bytes, and
   /// moves `offset` behind them. What was read once keeps its place.
   void read(std::uint64_t& offset, std::size_t enough, std::string& out);

@@ -18,9 +18,7 @@ constexpr std::size_t most_held = 128 * 1024;
 /// Makes a descriptor non-blocking while it lives.
 class NonBlocking {
  public:
-  explicit NonBlocking(int fd) : fd_(fd), flags_(::fcntl(fd, F_GETFL)) {
-    ::fcntl(fd_, F_SETFL, flags_ | O_NONBLOCK);
-  }
+  explicit NonBlocking(int fd) : fd_(fd), flags_(::fcntl(fd, F_GETFL)) { ::fcntl(fd_, F_SETFL, flags_ | O_NONBLOCK); }
   ~NonBlocking() { ::fcntl(fd_, F_SETFL, flags_); }
   NonBlocking(const NonBlocking&) = delete;
   NonBlocking& operator=(const NonBlocking&) = delete;

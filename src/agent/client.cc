@@ -28,9 +28,7 @@ std::string tail_of(std::string_view noise) {
 }
 
 /// What an event takes in memory, about.
-std::size_t weight(const Client::Event& event) {
-  return sizeof event + (event.log ? event.log->bytes.size() : 0);
-}
+std::size_t weight(const Client::Event& event) { return sizeof event + (event.log ? event.log->bytes.size() : 0); }
 
 }  // namespace
 
@@ -49,8 +47,7 @@ Status Client::read_hello(Millis limit) {
     if (left < 0 || !os::wait_readable(in_.get(), Millis(left)))
       return fail(Kind::lost, "the agent did not greet in time", tail_of(reader_.noise()));
     if (const auto got = receive(); !got)
-      return fail(got.error().kind, "the connection ended before the agent greeted",
-                  tail_of(reader_.noise()));
+      return fail(got.error().kind, "the connection ended before the agent greeted", tail_of(reader_.noise()));
   }
   TRY_SET(frame, "read the agent's hello", read_frame(Millis(std::max<std::int64_t>(0, end - steady_ms()))));
   if (!frame) return fail(Kind::lost, "the agent's hello did not come in time");
@@ -102,8 +99,7 @@ Status Client::send(std::string_view bytes) {
     if (polls[1].revents != 0) TRY("", receive());
     if (polls[0].revents == 0) continue;
     const ssize_t put = ::write(out_.get(), bytes.data(), bytes.size());
-    if (put < 0 && errno != EAGAIN && errno != EINTR)
-      return fail(Kind::lost, "the connection to the agent broke");
+    if (put < 0 && errno != EAGAIN && errno != EINTR) return fail(Kind::lost, "the connection to the agent broke");
     if (put > 0) bytes.remove_prefix(static_cast<std::size_t>(put));
   }
   return {};

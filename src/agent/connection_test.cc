@@ -110,8 +110,8 @@ TEST(Connection, NonsenseEndsOnlyTheConnectionItCameFrom) {
     EXPECT_TRUE(os::read_to_end(socket->get()));
   }
   const auto socket = os::connect_unix(served.dir() / "sock");
-  ASSERT_TRUE(os::write_all(socket->get(), encode(FrameType::request, "[1]") +
-                                               encode(FrameType::request, R"({"op":"dance","id":3})")));
+  ASSERT_TRUE(os::write_all(
+      socket->get(), encode(FrameType::request, "[1]") + encode(FrameType::request, R"({"op":"dance","id":3})")));
   EXPECT_TRUE(served.client().status());
 }
 

@@ -51,8 +51,7 @@ class Flood {
 
 std::string good_hello() {
   return std::string(greeting) +
-         encode(FrameType::hello,
-                R"({"protocol":)" + std::to_string(protocol_version) + R"(,"version":"9"})");
+         encode(FrameType::hello, R"({"protocol":)" + std::to_string(protocol_version) + R"(,"version":"9"})");
 }
 
 std::string answer_to(int id) { return encode(FrameType::answer, R"({"id":)" + std::to_string(id) + "}"); }
@@ -65,8 +64,8 @@ std::string state_frame(std::string_view state, std::uint64_t log_size, std::siz
 JobSpec some_job() { return {.workdir = "/w", .command = "true"}; }
 
 TEST(HostileMachine, WhatNobodyAskedForIsRefusedAtOnce) {
-  for (const auto& frame : {state_frame("running", 0), encode_log({.offset = 0, .bytes = "log"}),
-                            good_hello().substr(greeting.size())}) {
+  for (const auto& frame :
+       {state_frame("running", 0), encode_log({.offset = 0, .bytes = "log"}), good_hello().substr(greeting.size())}) {
     Flood machine(good_hello(), frame);
     auto client = machine.connect();
     ASSERT_TRUE(client);
@@ -185,8 +184,7 @@ TEST(HostileMachine, NoiseInPlaceOfAGreetingEndsInBytesAndInTime) {
   EXPECT_EQ(slow.connect(Millis(100)).error().kind, Kind::lost);
 }
 
-std::map<pid_t, PipeEnds> pipes_of(
-    std::map<pid_t, std::pair<std::set<int>, std::set<int>>> reads_and_writes) {
+std::map<pid_t, PipeEnds> pipes_of(std::map<pid_t, std::pair<std::set<int>, std::set<int>>> reads_and_writes) {
   std::map<pid_t, PipeEnds> out;
   for (const auto& [pid, ends] : reads_and_writes) {
     for (const int pipe : ends.first) out[pid].reads.insert({0, pipe});

@@ -22,8 +22,8 @@ constexpr std::int64_t reader_ms = 2'000;
 std::string login_path(const std::string& path, const std::string& home) {
   std::string out = path.empty() ? "/usr/local/bin:/usr/bin:/bin" : path;
   const auto has = split(out, ':');
-  for (const std::string& folder : {home + "/.local/bin", std::string("/usr/local/sbin"),
-                                    std::string("/usr/sbin"), std::string("/sbin")}) {
+  for (const std::string& folder :
+       {home + "/.local/bin", std::string("/usr/local/sbin"), std::string("/usr/sbin"), std::string("/sbin")}) {
     if (std::find(has.begin(), has.end(), folder) == has.end()) out += ":" + folder;
   }
   return out;
@@ -32,8 +32,7 @@ std::string login_path(const std::string& path, const std::string& home) {
 }  // namespace
 
 std::map<std::string, std::string> Job::environment() const {
-  std::map<std::string, std::string> out{
-      {"PYTHONUNBUFFERED", "1"}};  // or Python keeps what it prints for minutes
+  std::map<std::string, std::string> out{{"PYTHONUNBUFFERED", "1"}};  // or Python keeps what it prints for minutes
   for (char** at = environ; at && *at; ++at) {
     const std::string_view entry = *at;
     const auto equals = entry.find('=');
@@ -132,9 +131,7 @@ void Job::terminate_readers(std::int64_t now, bool all) {
   if (!shell_ || readers_.empty()) return;
   const auto group = group_members(shell_->pid());
   const auto busy = all ? std::set<pid_t>() : busy_readers(group);
-  const auto is_in_group = [&](pid_t pid) {
-    return std::find(group.begin(), group.end(), pid) != group.end();
-  };
+  const auto is_in_group = [&](pid_t pid) { return std::find(group.begin(), group.end(), pid) != group.end(); };
   std::vector<pid_t> due;
   for (auto at = readers_.begin(); at != readers_.end();) {
     const pid_t reader = at->first.first;
@@ -155,8 +152,7 @@ void Job::terminate_readers(std::int64_t now, bool all) {
   for (const pid_t reader : due) {
     // A shell that read may have gone on to its next command.
     for (const pid_t pid : family_of(reader)) {
-      if (is_in_group(pid) && !readers_.contains(named(pid)) && told_.insert(named(pid)).second)
-        told.push_back(pid);
+      if (is_in_group(pid) && !readers_.contains(named(pid)) && told_.insert(named(pid)).second) told.push_back(pid);
     }
   }
   send_signal(told, SIGTERM);
@@ -173,8 +169,8 @@ std::vector<int> Job::sources() const {
 }
 
 void Job::read(int source, Spool& spool) {
-  const auto at = std::find_if(sources_.begin(), sources_.end(),
-                               [&](const Source& each) { return each.fd.get() == source; });
+  const auto at =
+      std::find_if(sources_.begin(), sources_.end(), [&](const Source& each) { return each.fd.get() == source; });
   if (at == sources_.end()) return;
   const auto bytes = os::read_some(source);
   if (!bytes || bytes->empty()) {
@@ -197,8 +193,7 @@ void Job::read_rest(Spool& spool) {
 }
 
 bool Job::drained() const {
-  return std::none_of(sources_.begin(), sources_.end(),
-                      [&](const Source& source) { return source.phase == phase_; });
+  return std::none_of(sources_.begin(), sources_.end(), [&](const Source& source) { return source.phase == phase_; });
 }
 
 }  // namespace ferry::agent

@@ -17,8 +17,7 @@ pid_t pid_in(const os::Path& file) {
 
 TEST(Agent, RunsSetupAndThenTheRunAndKeepsTheirOutputsApart) {
   Served served;
-  const Seen seen =
-      run_job(served, served.spec("echo to-out; sleep 0.05; echo to-err >&2", "echo preparing"));
+  const Seen seen = run_job(served, served.spec("echo to-out; sleep 0.05; echo to-err >&2", "echo preparing"));
   ASSERT_TRUE(seen.done);
   EXPECT_EQ(seen.out, "preparing\nto-out\n");
   EXPECT_EQ(seen.err, "to-err\n");
@@ -97,8 +96,7 @@ TEST(Agent, ShowsOutputAsItIsWrittenWithoutWaitingForALine) {
 
 TEST(Agent, PassesBinaryOutputUntouched) {
   Served served;
-  const Seen seen =
-      run_job(served, served.spec("for i in $(seq 0 255); do printf \"\\\\x$(printf %02x $i)\"; done"));
+  const Seen seen = run_job(served, served.spec("for i in $(seq 0 255); do printf \"\\\\x$(printf %02x $i)\"; done"));
   std::string all;
   for (int i = 0; i < 256; ++i) all += static_cast<char>(i);
   EXPECT_EQ(seen.out, all);
@@ -133,8 +131,7 @@ TEST(Agent, MovesFiftyMegabytesOfOutputInSeconds) {
 TEST(Agent, CancelGivesTrainingTimeToSaveItsCheckpoint) {
   Served served;
   auto client = served.client();
-  ASSERT_TRUE(
-      client.start(served.spec("trap 'echo saved; exit 0' TERM; echo ready; while :; do sleep 0.01; done")));
+  ASSERT_TRUE(client.start(served.spec("trap 'echo saved; exit 0' TERM; echo ready; while :; do sleep 0.01; done")));
   (void)follow_until(client, "ready");
   ASSERT_TRUE(client.cancel(Seconds(30)));
   const Seen seen = follow(client);
@@ -147,8 +144,7 @@ TEST(Agent, CancelGivesTrainingTimeToSaveItsCheckpoint) {
 TEST(Agent, CancelWaitsForTheTrainingEvenWhenItsShellDiesFirst) {
   Served served;
   auto client = served.client();
-  const std::string trainer =
-      "trap 'sleep 0.2; echo saved; exit 0' TERM; echo ready; while :; do sleep 0.01; done";
+  const std::string trainer = "trap 'sleep 0.2; echo saved; exit 0' TERM; echo ready; while :; do sleep 0.01; done";
   ASSERT_TRUE(client.start(served.spec("bash -c " + shell_quoted(trainer) + "; echo not reached")));
   (void)follow_until(client, "ready");
   ASSERT_TRUE(client.cancel(Seconds(30)));
@@ -191,8 +187,8 @@ TEST(Agent, CancelEndsTheReadersOfPipesAfterTheirWriters) {
   for (const char* command :
        {"python3 st.py 2>&1 | tee log", "python3 st.py | tee log | grep -v nothing | cat > log",
         "python3 st.py | while read -r line; do echo \"$line\"; done > log",
-        "while read -r line; do echo \"$line\"; done < <(python3 st.py) > log",
-        "exec > >(tee log) 2>&1; python3 st.py", "out=$(python3 st.py); echo \"$out\" > log; sleep 1000",
+        "while read -r line; do echo \"$line\"; done < <(python3 st.py) > log", "exec > >(tee log) 2>&1; python3 st.py",
+        "out=$(python3 st.py); echo \"$out\" > log; sleep 1000",
         "python3 st.py | python3 -c 'import sys\nfor line in sys.stdin: print(line, end=\"\", flush=True)' > "
         "log",
         "mkfifo pipe; cat < pipe > log & python3 st.py > pipe"}) {
@@ -249,10 +245,8 @@ TEST(Agent, TheGracesEndIsToldWithTheNamesOfWhatWasKilled) {
   ASSERT_TRUE(client.cancel(Seconds(1)));
   const Seen seen = follow(client);
   ASSERT_TRUE(seen.done);
-  EXPECT_NE(seen.done->note.find("after SIGTERM were not enough: killed "), std::string::npos)
-      << seen.done->note;
-  EXPECT_NE(seen.err.find("ferry: 1.0 s after SIGTERM were not enough: killed "), std::string::npos)
-      << seen.err;
+  EXPECT_NE(seen.done->note.find("after SIGTERM were not enough: killed "), std::string::npos) << seen.done->note;
+  EXPECT_NE(seen.err.find("ferry: 1.0 s after SIGTERM were not enough: killed "), std::string::npos) << seen.err;
 }
 
 TEST(Agent, CancelDuringSetupEndsEverything) {
@@ -320,8 +314,7 @@ TEST(Agent, AStartThatIsRefusedIsToldAsAStatusAndNeverStartsLater) {
 TEST(Agent, StartsWithNearlyTwoMegabytesOfVariables) {
   Served served;
   JobSpec spec = served.spec("/bin/true && echo started", "/bin/true");
-  for (int each = 0; each < 15; ++each)
-    spec.env.emplace_back("PART" + std::to_string(each), std::string(131'000, 'x'));
+  for (int each = 0; each < 15; ++each) spec.env.emplace_back("PART" + std::to_string(each), std::string(131'000, 'x'));
   EXPECT_EQ(run_job(served, spec).all, "started\n");
 }
 
@@ -352,10 +345,9 @@ TEST(Agent, ARunThatCannotBeginAfterItsSetupHasNoExitCode) {
 
 TEST(Agent, LeavesNoProcessOfTheJobBehind) {
   Served served;
-  const Seen seen =
-      run_job(served, served.spec("setsid -f sh -c 'echo $$ > away; exec sleep 1000' >/dev/null 2>&1\n"
-                                  "(sleep 1000 & echo $! > near) >/dev/null 2>&1\n"
-                                  "while [ ! -s away ]; do sleep 0.01; done"));
+  const Seen seen = run_job(served, served.spec("setsid -f sh -c 'echo $$ > away; exec sleep 1000' >/dev/null 2>&1\n"
+                                                "(sleep 1000 & echo $! > near) >/dev/null 2>&1\n"
+                                                "while [ ! -s away ]; do sleep 0.01; done"));
   ASSERT_TRUE(seen.done);
   for (const char* name : {"away", "near"}) {
     const pid_t pid = pid_in(served.path("work") / name);
@@ -371,10 +363,8 @@ TEST(Agent, WhatIdlesInTheBackgroundHoldsNobodyUpAndIsNamed) {
         run_job(served, served.spec("sleep 1000" + std::string(redirected) + " & echo $! > pid; echo end"));
     ASSERT_TRUE(seen.done);
     EXPECT_EQ(seen.out, "end\n");
-    EXPECT_TRUE(seen.err.ends_with("ferry: stopped what still ran in the background: sleep 1000\n"))
-        << seen.err;
-    EXPECT_NE(seen.done->note.find("stopped what still ran in the background: sleep 1000"),
-              std::string::npos);
+    EXPECT_TRUE(seen.err.ends_with("ferry: stopped what still ran in the background: sleep 1000\n")) << seen.err;
+    EXPECT_NE(seen.done->note.find("stopped what still ran in the background: sleep 1000"), std::string::npos);
     EXPECT_EQ(seen.done->run_exit, 0);
     EXPECT_FALSE(process_exists(pid_in(served.path("work") / "pid")));
   }
@@ -398,8 +388,7 @@ TEST(Agent, ASaverInTheBackgroundIsWaitedForWhileItWrites) {
 
 TEST(Agent, AMonitorInTheBackgroundIsWaitedForWithinALimit) {
   Served served;
-  const Seen seen =
-      run_job(served, served.spec("(while :; do echo 1; sleep 0.1; done > metrics) & echo end"));
+  const Seen seen = run_job(served, served.spec("(while :; do echo 1; sleep 0.1; done > metrics) & echo end"));
   ASSERT_TRUE(seen.done);
   EXPECT_NE(seen.err.find("stopped what still ran in the background"), std::string::npos) << seen.err;
   EXPECT_GE(seen.done->ended_ms - seen.done->started_ms, 3'000);
@@ -417,16 +406,15 @@ TEST(Agent, ARunWhoseCommandHasEndedIsNotStoppedByItsLimit) {
 
 TEST(Agent, AServiceThatSetupStartedLivesUntilTheRunEnds) {
   Served served;
-  const Seen seen =
-      run_job(served, served.spec("kill -0 $(cat pid) && echo alive", "sleep 1000 & echo $! > pid"));
+  const Seen seen = run_job(served, served.spec("kill -0 $(cat pid) && echo alive", "sleep 1000 & echo $! > pid"));
   EXPECT_EQ(seen.all, "alive\n");
   EXPECT_FALSE(process_exists(pid_in(served.path("work") / "pid")));
 }
 
 TEST(Agent, AServiceOfSetupThatWritesOnIsNotWaitedFor) {
   Served served;
-  const Seen seen = run_job(
-      served, served.spec("echo end", "(while :; do echo 1 >> metrics; sleep 0.1; done) >/dev/null 2>&1 &"));
+  const Seen seen =
+      run_job(served, served.spec("echo end", "(while :; do echo 1 >> metrics; sleep 0.1; done) >/dev/null 2>&1 &"));
   ASSERT_TRUE(seen.done);
   EXPECT_EQ(seen.all, "end\n");
   EXPECT_EQ(seen.done->note, "");

@@ -222,8 +222,7 @@ TEST(Agent, OnAFullDiskTheLogComesFromMemoryAndWhatIsTooMuchForThatIsToldAtItsEn
 TEST(Agent, AskedToEndItStopsTheJobFirst) {
   Served served;
   auto client = served.client();
-  ASSERT_TRUE(
-      client.start(served.spec("trap 'echo saved; exit 0' TERM; echo ready; while :; do sleep 0.01; done")));
+  ASSERT_TRUE(client.start(served.spec("trap 'echo saved; exit 0' TERM; echo ready; while :; do sleep 0.01; done")));
   (void)follow_until(client, "ready");
   ::kill(served.pid(), SIGTERM);
   eventually([&] { return !served.running(); });

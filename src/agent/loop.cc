@@ -49,8 +49,7 @@ class Loop {
       polls_.push_back({session.fd(), static_cast<short>(events), 0});
     }
     const auto left = std::min(supervisor_.due(), tend_at_) - os::system_clock().steady_ms();
-    if (::poll(polls_.data(), polls_.size(), static_cast<int>(std::clamp<std::int64_t>(left, 0, 60'000))) <
-        0) {
+    if (::poll(polls_.data(), polls_.size(), static_cast<int>(std::clamp<std::int64_t>(left, 0, 60'000))) < 0) {
       for (auto& each : polls_) each.revents = 0;
     }
   }
@@ -84,9 +83,9 @@ class Loop {
     auto socket = os::accept_one(post_.listener(), Millis(0));
     if (!socket) return;
     if (sessions_.size() >= most_sessions) {
-      sessions_.erase(std::min_element(
-          sessions_.begin(), sessions_.end(),
-          [](const Session& a, const Session& b) { return a.last_active() < b.last_active(); }));
+      sessions_.erase(std::min_element(sessions_.begin(), sessions_.end(), [](const Session& a, const Session& b) {
+        return a.last_active() < b.last_active();
+      }));
     }
     supervisor_.touch();
     sessions_.emplace_back(std::move(*socket), supervisor_);

@@ -85,7 +85,8 @@ Result<Arguments> parse(const std::vector<std::string>& words, const std::vector
       }
       if (word == "--settle") {
         const auto ms = parse_int(words[i]);
-        if (!ms || *ms < 1 || *ms > 3'600'000) return fail(Kind::bad_input, "--settle needs milliseconds, up to an hour");
+        if (!ms || *ms < 1 || *ms > 3'600'000)
+          return fail(Kind::bad_input, "--settle needs milliseconds, up to an hour");
         out.settle_ms = *ms;
       }
       if (word == "--orphan-s") {
@@ -101,9 +102,7 @@ Result<Arguments> parse(const std::vector<std::string>& words, const std::vector
 }
 
 ServeOptions serve_options(const Arguments& arguments) {
-  return {.dir = arguments.target,
-          .orphan = Seconds(arguments.orphan_s),
-          .may_power_off = !arguments.no_power_off};
+  return {.dir = arguments.target, .orphan = Seconds(arguments.orphan_s), .may_power_off = !arguments.no_power_off};
 }
 
 /// While it lives, standard output gets a line break now and then: a tree that is looked at and hashed for
@@ -159,11 +158,11 @@ void go_on_as_root(const std::string& program, const std::vector<std::string>& w
 Result<sync::Tree> collect(const Arguments& arguments) {
   std::optional<StillAtWork> telling(std::in_place);
   sync::OutputsQuery query{.globs = arguments.globs,
-                         .sent = arguments.sent,
-                         .since_ns = arguments.since_ms * 1'000'000,
-                         .elsewhere = arguments.elsewhere,
-                         .elsewhere_since_ns = arguments.elsewhere_since_ms * 1'000'000,
-                         .settle_ns = arguments.settle_ms * 1'000'000};
+                           .sent = arguments.sent,
+                           .since_ns = arguments.since_ms * 1'000'000,
+                           .elsewhere = arguments.elsewhere,
+                           .elsewhere_since_ns = arguments.elsewhere_since_ms * 1'000'000,
+                           .settle_ns = arguments.settle_ms * 1'000'000};
   TRY_SET(tree, "", sync::collect_outputs(arguments.target, query));
   // (While the run goes on it is left to the fetch at its end.)
   if (!tree.left_out.empty() && ::geteuid() != 0 && arguments.settle_ms == 0) {
@@ -211,13 +210,13 @@ struct Command {
 
 const std::vector<Command>& commands() {
   static const std::vector<Command> all{
-      {"serve",
-       {"--orphan-s", "--no-power-off"},
-       [](const Arguments& given) { return serve(serve_options(given)); }},
+      {"serve", {"--orphan-s", "--no-power-off"}, [](const Arguments& given) { return serve(serve_options(given)); }},
       {"connect",
        {"--orphan-s", "--no-power-off"},
        [](const Arguments& given) { return connect(serve_options(given), STDIN_FILENO, STDOUT_FILENO); }},
-      {"send", {"--glob", "--sent", "--since", "--elsewhere", "--elsewhere-since", "--settle", "--hashes", "--as-root"}, send},
+      {"send",
+       {"--glob", "--sent", "--since", "--elsewhere", "--elsewhere-since", "--settle", "--hashes", "--as-root"},
+       send},
       {"receive", {"--mirror", "--state"}, receive},
   };
   return all;

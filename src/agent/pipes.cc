@@ -44,8 +44,8 @@ std::map<pid_t, PipeEnds> pipe_ends(const std::vector<pid_t>& processes) {
       if (::statx(AT_FDCWD, path.c_str(), AT_STATX_DONT_SYNC, STATX_TYPE | STATX_INO, &file) != 0 ||
           !S_ISFIFO(file.stx_mode) || ::lstat(path.c_str(), &link) != 0)
         continue;
-      const auto key = std::pair<std::uint64_t, std::uint64_t>(
-          ::makedev(file.stx_dev_major, file.stx_dev_minor), file.stx_ino);
+      const auto key =
+          std::pair<std::uint64_t, std::uint64_t>(::makedev(file.stx_dev_major, file.stx_dev_minor), file.stx_ino);
       if ((link.st_mode & S_IRUSR) != 0) ends.reads.insert(key);
       if ((link.st_mode & S_IWUSR) != 0) ends.writes.insert(key);
     }

@@ -22,9 +22,7 @@ std::vector<os::Argv> ways_to_power_off() {
 }
 
 /// PATH of a session over ssh lacks the folders where shutdown lives.
-std::string wide_path() {
-  return os::env("PATH").value_or("/usr/bin:/bin") + ":/usr/local/sbin:/usr/sbin:/sbin";
-}
+std::string wide_path() { return os::env("PATH").value_or("/usr/bin:/bin") + ":/usr/local/sbin:/usr/sbin:/sbin"; }
 
 }  // namespace
 
@@ -37,8 +35,8 @@ Status power_off() {
     const auto output = os::run_command(options, {}, Millis(20'000));
     if (output && output->exit.code == 0) return {};
     reasons += line + ": ";
-    reasons += output ? "exit " + std::to_string(output->exit.code) + " " + printable(trim(output->err))
-                      : output.error().what;
+    reasons +=
+        output ? "exit " + std::to_string(output->exit.code) + " " + printable(trim(output->err)) : output.error().what;
     reasons += "; ";
   }
   return fail(Kind::denied, "the machine cannot be powered off from inside", reasons);
@@ -51,8 +49,7 @@ double CpuMeter::percent() {
   std::string label;
   fields >> label;
   double total = 0, idle = 0, value = 0;
-  for (int i = 0; i < 8 && fields >> value;
-       ++i) {  // guest time, which follows, is counted in user time already
+  for (int i = 0; i < 8 && fields >> value; ++i) {  // guest time, which follows, is counted in user time already
     total += value;
     if (i == 3 || i == 4) idle += value;
   }

@@ -95,8 +95,7 @@ Status check(const JobSpec& spec) {
     }
   }
   for (const std::int64_t time : {spec.max_duration_s, spec.retention_s}) {
-    if (time < 0 || time > longest_s)
-      return fail(Kind::bad_input, "a time limit is negative or above a year");
+    if (time < 0 || time > longest_s) return fail(Kind::bad_input, "a time limit is negative or above a year");
   }
   return {};
 }
@@ -180,8 +179,7 @@ Result<LogChunk> decode_log(std::string_view body) {
   chunk.phase = static_cast<LogPhase>(phase);
   chunk.time_ms = get<std::int64_t>(body, 10);
   chunk.bytes = body.substr(log_header);
-  if (chunk.offset + chunk.bytes.size() < chunk.offset)
-    return fail(Kind::corrupt, "a log frame beyond all offsets");
+  if (chunk.offset + chunk.bytes.size() < chunk.offset) return fail(Kind::corrupt, "a log frame beyond all offsets");
   return chunk;
 }
 
@@ -226,8 +224,7 @@ Result<JobStatus> status_from(const Json& json) {
   JobStatus status;
   const std::string state = text_at(json, "state");
   const auto states = {JobState::idle, JobState::setup, JobState::running, JobState::done};
-  const auto found =
-      std::find_if(states.begin(), states.end(), [&](JobState each) { return name(each) == state; });
+  const auto found = std::find_if(states.begin(), states.end(), [&](JobState each) { return name(each) == state; });
   if (found == states.end()) return fail(Kind::corrupt, "a job's status of unknown state");
   status.state = *found;
   TRY("", read_exit(json, "setup_exit", status.setup_exit));
@@ -287,8 +284,7 @@ Json to_json(const Error& error) {
 Error error_from(const Json& json) {
   static const std::set<Kind> believed = {Kind::bad_input, Kind::denied,   Kind::disk_full,  Kind::io,
                                           Kind::corrupt,   Kind::conflict, Kind::unsupported};
-  Error error{Kind::corrupt,
-              short_line(text_at(json, "what", "the agent failed without saying why"), longest_text),
+  Error error{Kind::corrupt, short_line(text_at(json, "what", "the agent failed without saying why"), longest_text),
               short_line(text_at(json, "why"), longest_text), "", ""};
   if (const auto advice = short_line(text_at(json, "advice"), longest_text); !advice.empty())
     error.why += (error.why.empty() ? "" : "; ") + std::string("the machine says: ") + advice;

@@ -126,7 +126,7 @@ struct JobSpec {
   std::vector<std::pair<std::string, std::string>> secrets;  ///< added to the environment
   std::int64_t max_duration_s = 0;                           ///< from "start"; 0: the agent's default, 24 h
   std::int64_t retention_s =
-      600;  ///< how long the machine waits for its outputs to be fetched after the limit, then powers off
+      600;                ///< how long the machine waits for its outputs to be fetched after the limit, then powers off
   bool power_off = true;  ///< whether the agent may end the machine
 };
 inline constexpr std::int64_t default_max_duration_s = 24 * 3600;

@@ -3,9 +3,12 @@
 namespace ferry::agent {
 
 Status save(const os::Path& file, const Saved& saved) {
-  const Json json{{"run", saved.run},           {"status", to_json(saved.status)},
-                  {"linger_s", saved.retention_s}, {"power_off", saved.power_off},
-                  {"released", saved.released}, {"marker", saved.marker},
+  const Json json{{"run", saved.run},
+                  {"status", to_json(saved.status)},
+                  {"linger_s", saved.retention_s},
+                  {"power_off", saved.power_off},
+                  {"released", saved.released},
+                  {"marker", saved.marker},
                   {"boot", saved.boot}};
   return os::write_file(file, dump_json(json) + "\n", 0600);
 }

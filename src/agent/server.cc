@@ -97,8 +97,7 @@ Result<std::string> fork_server(const ServeOptions& options) {
   high.reset();
   std::string said;
   while (said != "+") {
-    if (!os::wait_readable(pipe.read.get(), start_limit))
-      return fail(Kind::timeout, "the agent did not start");
+    if (!os::wait_readable(pipe.read.get(), start_limit)) return fail(Kind::timeout, "the agent did not start");
     TRY_SET(part, "", os::read_some(pipe.read.get()));
     if (part.empty()) break;
     said += part;

@@ -79,8 +79,7 @@ Json Session::act(const Json& request) {
     version_seen_ = 0;
     return Json::object();
   }
-  return failed(
-      {Kind::unsupported, "this agent cannot \"" + op + "\"", "its version is " + ferry_version(), "", ""});
+  return failed({Kind::unsupported, "this agent cannot \"" + op + "\"", "its version is " + ferry_version(), "", ""});
 }
 
 bool Session::fill() {

@@ -86,8 +86,8 @@ std::optional<Record> parse_record(std::string_view bytes) {
   if (get(whole, 4, 4) != sum_of(whole.substr(0, 4), whole.substr(8))) return std::nullopt;
   const auto stream = get(whole, 24, 1), phase = get(whole, 25, 1);
   if (stream < 1 || stream > 2 || phase < 1 || phase > 2) return std::nullopt;
-  return Record{get(whole, 8, 8), static_cast<std::int64_t>(get(whole, 16, 8)),
-                static_cast<LogStream>(stream), static_cast<LogPhase>(phase), whole.substr(record_header)};
+  return Record{get(whole, 8, 8), static_cast<std::int64_t>(get(whole, 16, 8)), static_cast<LogStream>(stream),
+                static_cast<LogPhase>(phase), whole.substr(record_header)};
 }
 
 Result<Spool> Spool::open(const os::Path& file) {
@@ -116,14 +116,12 @@ Status Spool::recover() {
 }
 
 void Spool::learn(std::uint64_t offset, std::uint64_t position) {
-  if (marks_.empty() || position >= marks_.back().position + mark_distance)
-    marks_.push_back({offset, position});
+  if (marks_.empty() || position >= marks_.back().position + mark_distance) marks_.push_back({offset, position});
 }
 
 std::uint64_t Spool::position_before(std::uint64_t offset) const {
-  const auto after =
-      std::upper_bound(marks_.begin(), marks_.end(), offset,
-                       [](std::uint64_t wanted, const Mark& mark) { return wanted < mark.offset; });
+  const auto after = std::upper_bound(marks_.begin(), marks_.end(), offset,
+                                      [](std::uint64_t wanted, const Mark& mark) { return wanted < mark.offset; });
   return after == marks_.begin() ? 0 : std::prev(after)->position;
 }
 
@@ -138,8 +136,8 @@ Status Spool::append(const Record& record) {
   const std::string bytes = encode_record(record);
   std::size_t written = 0;
   while (written < bytes.size()) {
-    const ssize_t put_now = ::pwrite(fd_.get(), bytes.data() + written, bytes.size() - written,
-                                     static_cast<off_t>(end_ + written));
+    const ssize_t put_now =
+        ::pwrite(fd_.get(), bytes.data() + written, bytes.size() - written, static_cast<off_t>(end_ + written));
     if (put_now < 0 && errno == EINTR) continue;
     if (put_now <= 0) {
       const int code = errno;
@@ -211,14 +209,13 @@ Status Spool::read(Place& place, std::size_t budget, std::string& out) {
         fill_hole(place.offset, record->offset, enough, out);
         if (place.offset < record->offset) break;
         const std::size_t skip = place.offset - record->offset;
-        out += encode_log({place.offset, record->stream, record->phase, record->time_ms,
-                           std::string(record->bytes.substr(skip))});
+        out += encode_log(
+            {place.offset, record->stream, record->phase, record->time_ms, std::string(record->bytes.substr(skip))});
         place.offset = behind;
       }
       used += record_header + record->bytes.size();
     }
-    if (is_damaged)
-      return fail(Kind::corrupt, "the log on disk is damaged", "at byte " + std::to_string(position));
+    if (is_damaged) return fail(Kind::corrupt, "the log on disk is damaged", "at byte " + std::to_string(position));
     place.position = position + used;
   }
   return {};

@@ -262,8 +262,7 @@ TEST(Spool, TwoStreamsInTurnsAByteEachTakeNoMoreThanTheirBound) {
   std::string all;
   for (int i = 0; i < 100'000; ++i) {
     all += static_cast<char>('a' + i % 26);
-    backlog.add(i % 2 == 0 ? LogStream::out : LogStream::err, LogPhase::run, i, all.substr(all.size() - 1),
-                "full");
+    backlog.add(i % 2 == 0 ? LogStream::out : LogStream::err, LogPhase::run, i, all.substr(all.size() - 1), "full");
   }
   int pieces = 0;
   std::string popped;

@@ -27,9 +27,7 @@ constexpr Millis leave_grace{5'000};
 constexpr std::int64_t last_call_ms = 5'000;
 
 /// Of the machine since it was booted.
-std::string boot_id() {
-  return std::string(trim(os::read_file("/proc/sys/kernel/random/boot_id").value_or("")));
-}
+std::string boot_id() { return std::string(trim(os::read_file("/proc/sys/kernel/random/boot_id").value_or(""))); }
 
 std::string few(std::vector<std::string> names) {
   constexpr std::size_t most = 3;
@@ -193,8 +191,7 @@ void Supervisor::miss_files() {
 
 void Supervisor::touch() {
   if (saved_.status.state == JobState::idle && !saved_.released) {
-    const auto limit =
-        may_power_off() ? Millis(options_.orphan) : std::min(Millis(options_.orphan), options_.idle);
+    const auto limit = may_power_off() ? Millis(options_.orphan) : std::min(Millis(options_.orphan), options_.idle);
     end_at_ = clock_.steady_ms() + limit.count();
   }
 }
@@ -341,8 +338,7 @@ void Supervisor::tell(const std::string& text) {
 
 void Supervisor::add_line(const std::string& text) {
   const auto phase = job_ ? job_->phase() : LogPhase::run;
-  spool_.add(LogStream::err, phase, clock_.now_ms(),
-             (spool_.at_line_start() ? "ferry: " : "\nferry: ") + text + "\n");
+  spool_.add(LogStream::err, phase, clock_.now_ms(), (spool_.at_line_start() ? "ferry: " : "\nferry: ") + text + "\n");
 }
 
 void Supervisor::beat() {
@@ -369,8 +365,7 @@ std::int64_t Supervisor::due() const {
 bool Supervisor::over() const { return over_ || (leaving_ && !active()); }
 
 void Supervisor::log(const std::string& text) const {
-  (void)os::append_file(options_.dir / "agent.log", os::iso_time(clock_.now_ms(), true) + " " + text + "\n",
-                        0600);
+  (void)os::append_file(options_.dir / "agent.log", os::iso_time(clock_.now_ms(), true) + " " + text + "\n", 0600);
 }
 
 }  // namespace ferry::agent

@@ -44,8 +44,7 @@ struct ServeOptions {
   Millis term_grace{10'000};  ///< between SIGTERM and SIGKILL at the limit
   Millis drain{2'000};        ///< how long pipes that someone else holds are read after the shell ended
   Patience patience{};        ///< with what the training left in the background
-  Millis idle{
-      600'000};  ///< an agent that may not end the machine ends itself after so long without job and client
+  Millis idle{600'000};  ///< an agent that may not end the machine ends itself after so long without job and client
 };
 
 /// Call step() after each of the others and whenever due() says so. One thread.

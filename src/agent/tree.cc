@@ -84,8 +84,7 @@ std::vector<pid_t> family_of(pid_t process, const std::set<pid_t>& without) {
     before = family.size();
     for (const Entry& entry : entries) {
       if (without.contains(entry.pid)) continue;
-      if (family.contains(entry.parent) && family.insert(entry.pid).second && alive(entry))
-        found.push_back(entry.pid);
+      if (family.contains(entry.parent) && family.insert(entry.pid).second && alive(entry)) found.push_back(entry.pid);
     }
   }
   return found;

@@ -33,8 +33,7 @@ std::string signing_name(const std::string& service) {
   return known ? std::string(known->signing) : service;
 }
 
-Error unreachable(Error cause, const std::string& service, const std::string& action,
-                  const std::string& url) {
+Error unreachable(Error cause, const std::string& service, const std::string& action, const std::string& url) {
   const bool is_about_url = cause.kind == Kind::bad_input || cause.kind == Kind::corrupt;
   cause.what = service + ":" + action + ": " + (is_about_url ? cause.what : "no answer from " + url);
   if (cause.advice.empty()) {
@@ -55,9 +54,7 @@ Params& Params::add_given(std::string name, std::string value) {
   return value.empty() ? *this : add(std::move(name), std::move(value));
 }
 
-Params& Params::add_given(std::string name, int value) {
-  return value == 0 ? *this : add(std::move(name), value);
-}
+Params& Params::add_given(std::string name, int value) { return value == 0 ? *this : add(std::move(name), value); }
 
 Params& Params::list(const std::string& prefix, const std::vector<std::string>& values) {
   for (std::size_t i = 0; i < values.size(); ++i) add(prefix + "." + std::to_string(i + 1), values[i]);
@@ -94,8 +91,7 @@ std::string Params::form_body() const {
 
 std::string endpoint_of(const ClientConfig& config, const std::string& service) {
   const auto own = config.service_endpoints.find(service);
-  std::string url =
-      own != config.service_endpoints.end() && !own->second.empty() ? own->second : config.endpoint_url;
+  std::string url = own != config.service_endpoints.end() && !own->second.empty() ? own->second : config.endpoint_url;
   if (url.empty()) url = own_endpoint(service, config.region);
   while (url.ends_with('/')) url.pop_back();
   return url;
@@ -120,15 +116,11 @@ bool is_loopback(std::string_view url) {
   if (host == "localhost" || host.ends_with(".localhost")) return true;
   const auto parts = split(host, '.');
   return parts.size() == 4 && parts[0] == "127" &&
-         std::all_of(parts.begin(), parts.end(),
-                     [](const auto& part) { return parse_int(part).has_value(); });
+         std::all_of(parts.begin(), parts.end(), [](const auto& part) { return parse_int(part).has_value(); });
 }
 
 Client::Client(ClientConfig config, os::HttpClient& http, os::Clock& clock, std::function<double()> random)
-    : config_(std::move(config)),
-      http_(http),
-      clock_(clock),
-      retry_(clock, config_.max_attempts, std::move(random)) {}
+    : config_(std::move(config)), http_(http), clock_(clock), retry_(clock, config_.max_attempts, std::move(random)) {}
 
 Result<os::HttpResponse> Client::send(const std::string& service, const os::HttpRequest& request,
                                       const Credentials& credentials, Repeat repeat) {
@@ -138,12 +130,11 @@ Result<os::HttpResponse> Client::send(const std::string& service, const os::Http
     if (config_.credentials) sign(ready, credentials, scope, now_ms, signing_options(service));
     return ready;
   };
-  return retry_.send(http_, repeat, make,
-                     [](const os::HttpResponse& response) { return fault_of(response).code; });
+  return retry_.send(http_, repeat, make, [](const os::HttpResponse& response) { return fault_of(response).code; });
 }
 
-Result<std::string> Client::call(const std::string& service, const std::string& action,
-                                 os::HttpRequest request, Repeat repeat) {
+Result<std::string> Client::call(const std::string& service, const std::string& action, os::HttpRequest request,
+                                 Repeat repeat) {
   request.method = "POST";
   const std::string endpoint = endpoint_of(config_, service);
   request.url = endpoint + "/";
@@ -160,8 +151,8 @@ Result<std::string> Client::call(const std::string& service, const std::string& 
     auto error = error_of(fault, answer->status, signing_name(service), action,
                           clock_beside(answer->header("date"), clock_.now_ms()));
     if (is_expired(error) && !credentials.source.empty())
-      error.why += fmt::format("{}the credentials are from: {}", error.why.empty() ? "" : "; ",
-                               printable(credentials.source));
+      error.why +=
+          fmt::format("{}the credentials are from: {}", error.why.empty() ? "" : "; ", printable(credentials.source));
     if (renewed || !provider || !says_expired(fault.code, credentials)) return fail("", error);
     provider->refused(credentials);
     TRY_SET(fresh, "", provider->get());
@@ -182,11 +173,10 @@ Result<std::string> Client::query(const std::string& service, const std::string&
   return call(service, action, std::move(request), repeat);
 }
 
-Result<Json> Client::json(const std::string& service, const std::string& target_prefix,
-                          const std::string& action, const Json& body, Repeat repeat) {
+Result<Json> Client::json(const std::string& service, const std::string& target_prefix, const std::string& action,
+                          const Json& body, Repeat repeat) {
   os::HttpRequest request;
-  request.headers = {{"Content-Type", "application/x-amz-json-1.1"},
-                     {"X-Amz-Target", target_prefix + "." + action}};
+  request.headers = {{"Content-Type", "application/x-amz-json-1.1"}, {"X-Amz-Target", target_prefix + "." + action}};
   request.body = dump_json(body);
   TRY_SET(text, "", call(service, action, std::move(request), repeat));
   return parse_json(text);

@@ -69,8 +69,7 @@ class Client {
 
   /// The query protocol: EC2, STS. Answers the XML of a success; every other answer is an Error (see
   /// errors.h).
-  Result<std::string> query(const std::string& service, const std::string& action, const Params& params,
-                            Repeat repeat);
+  Result<std::string> query(const std::string& service, const std::string& action, const Params& params, Repeat repeat);
   /// JSON 1.1: SSM and kin. `target_prefix` like "AmazonSSM".
   Result<Json> json(const std::string& service, const std::string& target_prefix, const std::string& action,
                     const Json& body, Repeat repeat);

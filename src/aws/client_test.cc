@@ -40,23 +40,18 @@ TEST(Client, EndpointsAreAwsOwnUnlessSaidOtherwise) {
 }
 
 TEST(Client, OnlyThisComputerIsLoopback) {
-  for (const char* url :
-       {"http://127.0.0.1:5000", "http://localhost/", "https://127.77.0.12", "http://[::1]:80/"}) {
+  for (const char* url : {"http://127.0.0.1:5000", "http://localhost/", "https://127.77.0.12", "http://[::1]:80/"}) {
     EXPECT_TRUE(is_loopback(url)) << url;
   }
-  for (const char* url :
-       {"https://ec2.us-east-1.amazonaws.com", "http://127.0.0.1.example.com", "http://10.0.0.1",
-        "http://localhost.example", "http://127.0.0.1:80@example.com/", ""}) {
+  for (const char* url : {"https://ec2.us-east-1.amazonaws.com", "http://127.0.0.1.example.com", "http://10.0.0.1",
+                          "http://localhost.example", "http://127.0.0.1:80@example.com/", ""}) {
     EXPECT_FALSE(is_loopback(url)) << url;
   }
 }
 
 TEST(Client, ParametersAreFlattenedAndEncoded) {
   Params params;
-  params.add("A", "x y+z&é")
-      .filter("tag:ferry:run", {"a", "b"})
-      .tags("instance", {{"k", "v"}})
-      .tags("volume", {});
+  params.add("A", "x y+z&é").filter("tag:ferry:run", {"a", "b"}).tags("instance", {{"k", "v"}}).tags("volume", {});
   EXPECT_EQ(params.form_body(),
             "A=x%20y%2Bz%26%C3%A9&Filter.1.Name=tag%3Aferry%3Arun&Filter.1.Value.1=a&Filter.1.Value.2=b"
             "&TagSpecification.1.ResourceType=instance&TagSpecification.1.Tag.1.Key=k&TagSpecification.1.Tag."
@@ -76,10 +71,9 @@ TEST(Client, AQueryIsAFormPostSignedForItsService) {
 
 TEST(Client, ARentalCarriesEverySafetyTheBlueprintAsksFor) {
   World world;
-  world.http.reply(
-      200,
-      "<RunInstancesResponse><instancesSet><item><instanceId>i-1</instanceId></item></instancesSet>"
-      "</RunInstancesResponse>");
+  world.http.reply(200,
+                   "<RunInstancesResponse><instancesSet><item><instanceId>i-1</instanceId></item></instancesSet>"
+                   "</RunInstancesResponse>");
   auto client = world.client();
   ASSERT_TRUE(Ec2(client).run_instances({.image_id = "ami-1",
                                          .instance_type = "g5.xlarge",
@@ -98,9 +92,8 @@ TEST(Client, ARentalCarriesEverySafetyTheBlueprintAsksFor) {
         "InstanceInitiatedShutdownBehavior=terminate", "MetadataOptions.HttpTokens=required",
         "BlockDeviceMapping.1.DeviceName=%2Fdev%2Fsda1&BlockDeviceMapping.1.Ebs.Encrypted=true",
         "Ebs.DeleteOnTermination=true", "Ebs.VolumeType=gp3", "Ebs.VolumeSize=80", "MarketType=spot",
-        "SpotInstanceType=one-time", "InstanceInterruptionBehavior=terminate",
-        "UserData=IyEvYmluL3NoCg%3D%3D", "Placement.AvailabilityZone=us-east-1a", "ResourceType=instance",
-        "ResourceType=volume"}) {
+        "SpotInstanceType=one-time", "InstanceInterruptionBehavior=terminate", "UserData=IyEvYmluL3NoCg%3D%3D",
+        "Placement.AvailabilityZone=us-east-1a", "ResourceType=instance", "ResourceType=volume"}) {
     EXPECT_NE(body.find(part), std::string::npos) << part << " in " << body;
   }
 }
@@ -120,8 +113,7 @@ TEST(Client, EveryPageIsRead) {
   EXPECT_NE(world.http.asked.at(2).body.find("NextToken=last"), std::string::npos);
   world.http.reply(200, page("i-1", "same"));
   world.http.reply(200, page("i-2", "same"));
-  EXPECT_EQ(Ec2(client).describe_instances({}, {}).error().kind, Kind::corrupt)
-      << "the same page again is no end";
+  EXPECT_EQ(Ec2(client).describe_instances({}, {}).error().kind, Kind::corrupt) << "the same page again is no end";
 }
 
 TEST(Client, SsmSpeaksJson) {
@@ -146,33 +138,32 @@ struct Meaning {
 };
 
 TEST(Errors, EveryCodeHasItsKindAndANextStep) {
-  for (const auto& [status, code, kind] :
-       std::vector<Meaning>{{500, "InsufficientInstanceCapacity", Kind::no_capacity},
-                            {400, "Unsupported", Kind::no_capacity},
-                            {400, "SpotMaxPriceTooLow", Kind::no_capacity},
-                            {400, "VcpuLimitExceeded", Kind::quota},
-                            {400, "InstanceLimitExceeded", Kind::quota},
-                            {400, "MaxSpotInstanceCountExceeded", Kind::quota},
-                            {503, "RequestLimitExceeded", Kind::throttled},
-                            {400, "ThrottlingException", Kind::throttled},
-                            {403, "UnauthorizedOperation", Kind::denied},
-                            {401, "AuthFailure", Kind::denied},
-                            {403, "InvalidClientTokenId", Kind::denied},
-                            {403, "ExpiredToken", Kind::denied},
-                            {403, "SignatureDoesNotMatch", Kind::denied},
-                            {401, "OptInRequired", Kind::denied},
-                            {400, "InvalidInstanceID.NotFound", Kind::not_found},
-                            {400, "InvalidGroup.NotFound", Kind::not_found},
-                            {400, "InvalidInstanceID.Malformed", Kind::bad_input},
-                            {400, "InvalidKeyPair.Duplicate", Kind::exists},
-                            {400, "InvalidPermission.Duplicate", Kind::exists},
-                            {400, "DependencyViolation", Kind::conflict},
-                            {400, "InvalidGroup.InUse", Kind::conflict},
-                            {400, "IdempotentParameterMismatch", Kind::conflict},
-                            {400, "IncorrectInstanceState", Kind::conflict},
-                            {400, "InvalidParameterValue", Kind::bad_input},
-                            {500, "InternalError", Kind::io},
-                            {502, "", Kind::io}}) {
+  for (const auto& [status, code, kind] : std::vector<Meaning>{{500, "InsufficientInstanceCapacity", Kind::no_capacity},
+                                                               {400, "Unsupported", Kind::no_capacity},
+                                                               {400, "SpotMaxPriceTooLow", Kind::no_capacity},
+                                                               {400, "VcpuLimitExceeded", Kind::quota},
+                                                               {400, "InstanceLimitExceeded", Kind::quota},
+                                                               {400, "MaxSpotInstanceCountExceeded", Kind::quota},
+                                                               {503, "RequestLimitExceeded", Kind::throttled},
+                                                               {400, "ThrottlingException", Kind::throttled},
+                                                               {403, "UnauthorizedOperation", Kind::denied},
+                                                               {401, "AuthFailure", Kind::denied},
+                                                               {403, "InvalidClientTokenId", Kind::denied},
+                                                               {403, "ExpiredToken", Kind::denied},
+                                                               {403, "SignatureDoesNotMatch", Kind::denied},
+                                                               {401, "OptInRequired", Kind::denied},
+                                                               {400, "InvalidInstanceID.NotFound", Kind::not_found},
+                                                               {400, "InvalidGroup.NotFound", Kind::not_found},
+                                                               {400, "InvalidInstanceID.Malformed", Kind::bad_input},
+                                                               {400, "InvalidKeyPair.Duplicate", Kind::exists},
+                                                               {400, "InvalidPermission.Duplicate", Kind::exists},
+                                                               {400, "DependencyViolation", Kind::conflict},
+                                                               {400, "InvalidGroup.InUse", Kind::conflict},
+                                                               {400, "IdempotentParameterMismatch", Kind::conflict},
+                                                               {400, "IncorrectInstanceState", Kind::conflict},
+                                                               {400, "InvalidParameterValue", Kind::bad_input},
+                                                               {500, "InternalError", Kind::io},
+                                                               {502, "", Kind::io}}) {
     const Error error = error_of({code, "because"}, status, "ec2", "RunInstances");
     EXPECT_EQ(error.kind, kind) << code;
     EXPECT_EQ(error.code, code);
@@ -185,8 +176,7 @@ TEST(Errors, AnEndedSessionIsNoWrongClock) {
   const auto refused_at = [](const char* date) {
     World world;
     world.config.credentials = fixed_provider({"AKID", "secret", "token", "environment"});
-    for (int i = 0; i < 2; ++i)
-      world.http.reply_fault(400, "RequestExpired", "Request has expired.", {{"date", date}});
+    for (int i = 0; i < 2; ++i) world.http.reply_fault(400, "RequestExpired", "Request has expired.", {{"date", date}});
     auto client = world.client();
     return client.query("ec2", "DescribeInstances", Params(), Repeat::freely).error();
   };
@@ -222,8 +212,7 @@ TEST(Errors, AreReadFromEveryProtocol) {
                        "<ErrorResponse><Error><Type>Sender</Type><Code>ExpiredToken</Code>"
                        "<Message>old</Message></Error></ErrorResponse>"};
   EXPECT_EQ(fault_of(sts).code, "ExpiredToken");
-  os::HttpResponse json{
-      400, {{"x-amzn-errortype", "AccessDeniedException:http://internal/"}}, R"({"Message":"no"})"};
+  os::HttpResponse json{400, {{"x-amzn-errortype", "AccessDeniedException:http://internal/"}}, R"({"Message":"no"})"};
   EXPECT_EQ(fault_of(json).code, "AccessDeniedException");
   EXPECT_EQ(fault_of(json).message, "no");
   os::HttpResponse junk{502, {}, "<html>\x1b[31mBad Gateway"};

@@ -43,8 +43,8 @@ std::string section_name(std::string_view line) {
 std::string instead_of(const std::string& profile, const std::vector<std::string>& there) {
   if (there.empty()) return "`aws configure` makes a profile";
   const auto near = nearest(profile, there);
-  return (near ? "did you mean \"" + printable(*near) + "\"? " : "") + "There " +
-         (there.size() == 1 ? "is " : "are ") + printable(join(there, ", "));
+  return (near ? "did you mean \"" + printable(*near) + "\"? " : "") + "There " + (there.size() == 1 ? "is " : "are ") +
+         printable(join(there, ", "));
 }
 
 /// "us-east-1", "us-gov-west-1": words and a number at the end. Which of them there are, is for AWS to say.
@@ -106,8 +106,7 @@ Result<Sections> parse_sections(std::string_view text, std::string_view file) {
   std::string parent;  // the setting whose indented lines follow
   int number = 0;
   const auto broken = [&](const char* why) {
-    return fail(Kind::corrupt,
-                std::string(file) + ":" + std::to_string(number) + ": not an AWS settings file", why,
+    return fail(Kind::corrupt, std::string(file) + ":" + std::to_string(number) + ": not an AWS settings file", why,
                 "correct this line, or move the file aside and run `aws configure`");
   };
   for (const auto& line : split(text, '\n')) {
@@ -150,10 +149,9 @@ Result<Config> Config::load(Surroundings surroundings) {
   if (named.empty()) named = env("AWS_PROFILE").value_or(env("AWS_DEFAULT_PROFILE").value_or(""));
   if (!named.empty()) {
     if (!config.has_profile(named) && named != "default") {
-      return fail(
-          Kind::not_found, "there is no AWS profile \"" + printable(named) + "\"",
-          "neither " + config.config_file_.string() + " nor " + config.credentials_file_.string() + " has it",
-          instead_of(named, config.profiles()));
+      return fail(Kind::not_found, "there is no AWS profile \"" + printable(named) + "\"",
+                  "neither " + config.config_file_.string() + " nor " + config.credentials_file_.string() + " has it",
+                  instead_of(named, config.profiles()));
     }
     config.profile_ = named;
   }
@@ -169,12 +167,8 @@ std::optional<std::string> setting_of(const Settings* settings, const std::strin
 }
 
 const Settings* Config::shared_section(const std::string& profile) const { return section(shared_, profile); }
-const Settings* Config::config_section(const std::string& profile) const {
-  return config_profile(config_, profile);
-}
-const Settings* Config::sso_session(const std::string& name) const {
-  return section(config_, "sso-session " + name);
-}
+const Settings* Config::config_section(const std::string& profile) const { return config_profile(config_, profile); }
+const Settings* Config::sso_session(const std::string& name) const { return section(config_, "sso-session " + name); }
 
 bool Config::has_profile(const std::string& profile) const {
   return shared_section(profile) || config_section(profile);
@@ -213,18 +207,15 @@ Result<std::string> Config::region(const std::string& wanted) const {
   if (good && looks_like_region(region)) return region;
   const auto all_but_last = region.substr(0, region.size() - 1);
   if (good && region.back() >= 'a' && looks_like_region(all_but_last))
-    return fail(
-        Kind::bad_input, "\"" + region + "\" is a zone, not an AWS region", "",
-        "write " + all_but_last + " where the region is set (AWS_REGION, or profile " + profile_ + ")");
-  return fail(Kind::bad_input, "\"" + printable(region) + "\" is not an AWS region", "",
-              "regions look like us-east-1");
+    return fail(Kind::bad_input, "\"" + region + "\" is a zone, not an AWS region", "",
+                "write " + all_but_last + " where the region is set (AWS_REGION, or profile " + profile_ + ")");
+  return fail(Kind::bad_input, "\"" + printable(region) + "\" is not an AWS region", "", "regions look like us-east-1");
 }
 
 std::string Config::endpoint_url(const std::string& service) const {
   const auto& env = surroundings_.env;
-  const std::string ignored =
-      lower(env("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS")
-                .value_or(setting(profile_, "ignore_configured_endpoint_urls").value_or("")));
+  const std::string ignored = lower(env("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS")
+                                        .value_or(setting(profile_, "ignore_configured_endpoint_urls").value_or("")));
   if (ignored == "true") return {};
   std::string variable = "AWS_ENDPOINT_URL_";
   for (const char c : service) {
@@ -233,15 +224,13 @@ std::string Config::endpoint_url(const std::string& service) const {
   if (auto url = env(variable.c_str())) return *url;
   if (auto url = env("AWS_ENDPOINT_URL")) return *url;
   if (const auto services = setting(profile_, "services")) {
-    if (auto url = setting_of(section(config_, "services " + *services), service + ".endpoint_url"))
-      return *url;
+    if (auto url = setting_of(section(config_, "services " + *services), service + ".endpoint_url")) return *url;
   }
   return setting(profile_, "endpoint_url").value_or("");
 }
 
 int Config::max_attempts() const {
-  const auto text =
-      surroundings_.env("AWS_MAX_ATTEMPTS").value_or(setting(profile_, "max_attempts").value_or("3"));
+  const auto text = surroundings_.env("AWS_MAX_ATTEMPTS").value_or(setting(profile_, "max_attempts").value_or("3"));
   const auto attempts = parse_int(text).value_or(3);
   return static_cast<int>(std::clamp<std::int64_t>(attempts, 1, 20));
 }

@@ -29,7 +29,7 @@ struct Surroundings {
   std::function<std::optional<std::string>(const char*)> env = os::env;
   os::Path home = os::home_dir();
   std::string profile = {};  ///< from a flag: wins over AWS_PROFILE and over keys in the environment
-  /// Asks the person for an MFA code; nothing when nobody can answer. Empty: nobody can.
+  /// Asks the user for an MFA code; nothing when nobody can answer. Empty: nobody can.
   std::function<std::optional<std::string>(const std::string& prompt)> ask_mfa = {};
 };
 

@@ -138,8 +138,7 @@ TEST(Config, ARegionThatCouldNotBePartOfAHostNameIsRefused) {
     EXPECT_EQ(person.load().value().region(bad).error().kind, Kind::bad_input) << bad;
   for (const char* good : {"us-gov-west-1", "ap-southeast-7", "eusc-de-east-1"})
     EXPECT_EQ(person.load().value().region(good).value_or(""), good);
-  EXPECT_EQ(person.load().value().region("us-east-1a").error().what,
-            "\"us-east-1a\" is a zone, not an AWS region");
+  EXPECT_EQ(person.load().value().region("us-east-1a").error().what, "\"us-east-1a\" is a zone, not an AWS region");
   EXPECT_EQ(person.load().value().region("").error().kind, Kind::not_found);
 }
 
@@ -170,13 +169,10 @@ TEST(Config, EveryServiceHasAnEndpointVariableAndSettingOfItsOwn) {
                                           {"sso", "AWS_ENDPOINT_URL_SSO"},
                                           {"sso_oidc", "AWS_ENDPOINT_URL_SSO_OIDC"}}) {
     Person person;
-    person.write("config",
-                 "[default]\nservices = s\n[services s]\n" + id + " =\n  endpoint_url = http://section\n");
-    EXPECT_EQ(configured_endpoints(*person.load()),
-              (std::map<std::string, std::string>{{id, "http://section"}}));
+    person.write("config", "[default]\nservices = s\n[services s]\n" + id + " =\n  endpoint_url = http://section\n");
+    EXPECT_EQ(configured_endpoints(*person.load()), (std::map<std::string, std::string>{{id, "http://section"}}));
     person.env[variable] = "http://variable";
-    EXPECT_EQ(configured_endpoints(*person.load()),
-              (std::map<std::string, std::string>{{id, "http://variable"}}));
+    EXPECT_EQ(configured_endpoints(*person.load()), (std::map<std::string, std::string>{{id, "http://variable"}}));
   }
 }
 

@@ -139,8 +139,7 @@ Status Ec2::start_instance(const std::string& id) {
 }
 
 Result<std::vector<ImageRecord>> Ec2::describe_images(const std::vector<std::string>& owners,
-                                                      const std::vector<Filter>& filters,
-                                                      bool with_deprecated) {
+                                                      const std::vector<Filter>& filters, bool with_deprecated) {
   Params params;
   params.list("Owner", owners);
   add_filters(params, filters);

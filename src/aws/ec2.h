@@ -60,8 +60,7 @@ class Ec2 {
   /// `owners` are account ids or aliases ("amazon"). One page: EC2 answers all that match, without those whose
   /// deprecation time is over unless `with_deprecated`.
   Result<std::vector<ImageRecord>> describe_images(const std::vector<std::string>& owners,
-                                                   const std::vector<Filter>& filters,
-                                                   bool with_deprecated = false);
+                                                   const std::vector<Filter>& filters, bool with_deprecated = false);
   /// A deprecated one, too; not_found if there is no such image here.
   Result<ImageRecord> describe_image(const std::string& id);
 

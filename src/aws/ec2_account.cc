@@ -42,9 +42,8 @@ Result<Page<CapacityReservationRecord>> parse_describe_capacity_reservations(std
 Result<std::vector<KeyPairRecord>> describe_key_pairs(Client& client, const std::vector<std::string>& names) {
   // A filter, since EC2 answers names that do not exist with an error.
   TRY_SET(pairs, "", describe_key_pairs(client, Filter{"key-name", names}));
-  std::erase_if(pairs, [&](const auto& pair) {
-    return std::find(names.begin(), names.end(), pair.name) == names.end();
-  });
+  std::erase_if(pairs,
+                [&](const auto& pair) { return std::find(names.begin(), names.end(), pair.name) == names.end(); });
   return pairs;
 }
 
@@ -57,9 +56,9 @@ Result<std::vector<KeyPairRecord>> describe_key_pairs(Client& client, const Filt
 }
 
 Result<CapacityReservationRecord> describe_capacity_reservation(Client& client, const std::string& id) {
-  TRY_SET(xml, "",
-          client.query("ec2", "DescribeCapacityReservations", Params().add("CapacityReservationId.1", id),
-                       Repeat::freely));
+  TRY_SET(
+      xml, "",
+      client.query("ec2", "DescribeCapacityReservations", Params().add("CapacityReservationId.1", id), Repeat::freely));
   TRY_SET(page, "", parse_describe_capacity_reservations(xml));
   for (auto& one : page.items) {
     if (one.id == id) return std::move(one);

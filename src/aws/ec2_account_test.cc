@@ -13,7 +13,8 @@ TEST(Ec2Account, AKeyPairsPublicHalfIsRead) {
   const auto page = parse_describe_key_pairs(
       "<DescribeKeyPairsResponse><keySet><item><keyName>mine</keyName><keyType>rsa</"
       "keyType><publicKey>ssh-rsa AAAA mine\n"
-      "</publicKey><tagSet><item><key>a</key><value>b</value></item></tagSet></item><item/></keySet></DescribeKeyPairsResponse>");
+      "</publicKey><tagSet><item><key>a</key><value>b</value></item></tagSet></item><item/></keySet></"
+      "DescribeKeyPairsResponse>");
   ASSERT_TRUE(page) << describe(page.error());
   ASSERT_EQ(page->items.size(), 1u);
   EXPECT_EQ(page->items[0].name, "mine");

@@ -71,8 +71,8 @@ InstanceTypeRecord instance_type_of(const pugi::xml_node& item) {
 
 /// The items of the list `set` of an answer, each by `read`, without those that have no name.
 template <class T, class Read>
-Result<Page<T>> page_of(std::string_view xml, const std::string& answer_name, const char* set,
-                        std::string T::*name, const Read& read) {
+Result<Page<T>> page_of(std::string_view xml, const std::string& answer_name, const char* set, std::string T::*name,
+                        const Read& read) {
   XmlAnswer answer;
   TRY("", load_xml(answer, xml, answer_name));
   Page<T> page;
@@ -85,8 +85,7 @@ Result<Page<T>> page_of(std::string_view xml, const std::string& answer_name, co
 }
 
 template <class T, class Parse>
-Result<std::vector<T>> pages_of(Client& client, const std::string& action, const Params& params,
-                                const Parse& parse) {
+Result<std::vector<T>> pages_of(Client& client, const std::string& action, const Params& params, const Parse& parse) {
   return every_page<T>(action, [&](const std::string& token) -> Result<Page<T>> {
     Params more = params;
     if (!token.empty()) more.add("NextToken", token);
@@ -102,13 +101,12 @@ void add_all(Params& params, const std::vector<Filter>& filters) {
 }  // namespace
 
 Result<Page<InstanceTypeRecord>> parse_describe_instance_types(std::string_view xml) {
-  return page_of(xml, "DescribeInstanceTypesResponse", "instanceTypeSet", &InstanceTypeRecord::name,
-                 instance_type_of);
+  return page_of(xml, "DescribeInstanceTypesResponse", "instanceTypeSet", &InstanceTypeRecord::name, instance_type_of);
 }
 
 Result<Page<OfferingRecord>> parse_describe_instance_type_offerings(std::string_view xml) {
-  return page_of(xml, "DescribeInstanceTypeOfferingsResponse", "instanceTypeOfferingSet",
-                 &OfferingRecord::type, [](const auto& item) {
+  return page_of(xml, "DescribeInstanceTypeOfferingsResponse", "instanceTypeOfferingSet", &OfferingRecord::type,
+                 [](const auto& item) {
                    return OfferingRecord{xml_text(item, "instanceType"), xml_text(item, "location")};
                  });
 }
@@ -125,8 +123,7 @@ Result<Page<SpotPriceRecord>> parse_describe_spot_price_history(std::string_view
 }
 
 Result<std::vector<RegionRecord>> parse_describe_regions(std::string_view xml) {
-  TRY_SET(page, "",
-          page_of(xml, "DescribeRegionsResponse", "regionInfo", &RegionRecord::name, [](const auto& item) {
+  TRY_SET(page, "", page_of(xml, "DescribeRegionsResponse", "regionInfo", &RegionRecord::name, [](const auto& item) {
             return RegionRecord{xml_text(item, "regionName"), xml_text(item, "regionEndpoint"),
                                 xml_text(item, "optInStatus") != "not-opted-in"};
           }));
@@ -137,8 +134,8 @@ Result<std::vector<ZoneRecord>> parse_describe_availability_zones(std::string_vi
   TRY_SET(page, "",
           page_of(xml, "DescribeAvailabilityZonesResponse", "availabilityZoneInfo", &ZoneRecord::name,
                   [](const auto& item) {
-                    return ZoneRecord{xml_text(item, "zoneName"), xml_text(item, "zoneId"),
-                                      xml_text(item, "zoneType"), xml_text(item, "zoneState") == "available"};
+                    return ZoneRecord{xml_text(item, "zoneName"), xml_text(item, "zoneId"), xml_text(item, "zoneType"),
+                                      xml_text(item, "zoneState") == "available"};
                   }));
   return std::move(page.items);
 }
@@ -157,8 +154,7 @@ Result<Page<SubnetRecord>> parse_describe_subnets(std::string_view xml) {
   });
 }
 
-Result<std::vector<InstanceTypeRecord>> describe_instance_types(Client& client,
-                                                                const std::vector<std::string>& names,
+Result<std::vector<InstanceTypeRecord>> describe_instance_types(Client& client, const std::vector<std::string>& names,
                                                                 const std::vector<Filter>& filters) {
   Params params;
   params.list("InstanceType", names);
@@ -176,16 +172,14 @@ Result<std::vector<OfferingRecord>> describe_instance_type_offerings(Client& cli
                                   parse_describe_instance_type_offerings);
 }
 
-Result<std::vector<SpotPriceRecord>> describe_spot_prices(Client& client,
-                                                          const std::vector<std::string>& types) {
+Result<std::vector<SpotPriceRecord>> describe_spot_prices(Client& client, const std::vector<std::string>& types) {
   Params params;
   params.list("InstanceType", types)
       .list("ProductDescription", {"Linux/UNIX"})
       .add("StartTime", os::iso_time(client.clock().now_ms()))  // the prices in force then, and no others
       .add("MaxResults", items_a_page);
   TRY_SET(all, "",
-          pages_of<SpotPriceRecord>(client, "DescribeSpotPriceHistory", params,
-                                    parse_describe_spot_price_history));
+          pages_of<SpotPriceRecord>(client, "DescribeSpotPriceHistory", params, parse_describe_spot_price_history));
   std::map<std::pair<std::string, std::string>, SpotPriceRecord> newest;
   for (auto& price : all) {
     const auto [at, fresh] = newest.try_emplace({price.type, price.zone}, price);

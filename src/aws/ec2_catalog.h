@@ -49,8 +49,8 @@ struct OfferingRecord {
   std::string type, zone;
 };
 /// Which of `types` (none: all) each zone of the region has at all; that says nothing about capacity.
-Result<std::vector<OfferingRecord>> describe_instance_type_offerings(
-    Client& client, const std::vector<std::string>& types = {});
+Result<std::vector<OfferingRecord>> describe_instance_type_offerings(Client& client,
+                                                                     const std::vector<std::string>& types = {});
 
 struct SpotPriceRecord {
   std::string type, zone;
@@ -58,8 +58,7 @@ struct SpotPriceRecord {
   std::int64_t since_ms = 0;
 };
 /// The price now of `types` (none: all) for Linux in each zone; each type and zone once, sorted by them.
-Result<std::vector<SpotPriceRecord>> describe_spot_prices(Client& client,
-                                                          const std::vector<std::string>& types = {});
+Result<std::vector<SpotPriceRecord>> describe_spot_prices(Client& client, const std::vector<std::string>& types = {});
 
 struct RegionRecord {
   std::string name, endpoint;

@@ -87,18 +87,17 @@ TEST(InstanceTypes, AreAskedForPageByPageOrByName) {
 
 std::string spot_item(const std::string& type, const std::string& zone, const std::string& price,
                       const std::string& time) {
-  return "<item><instanceType>" + type + "</instanceType><availabilityZone>" + zone +
-         "</availabilityZone><spotPrice>" + price + "</spotPrice><timestamp>" + time + "</timestamp></item>";
+  return "<item><instanceType>" + type + "</instanceType><availabilityZone>" + zone + "</availabilityZone><spotPrice>" +
+         price + "</spotPrice><timestamp>" + time + "</timestamp></item>";
 }
 
 TEST(SpotPrices, TheNewestOfEachTypeAndZoneIsTheAnswer) {
   World world;
-  world.http.reply(200,
-                   "<DescribeSpotPriceHistoryResponse><spotPriceHistorySet>" +
-                       spot_item("g5.xlarge", "eu-west-1b", "0.500000", "2026-01-02T00:00:00.000Z") +
-                       spot_item("g5.xlarge", "eu-west-1a", "0.400000", "2026-01-01T00:00:00.000Z") +
-                       spot_item("g5.xlarge", "eu-west-1c", "free", "2026-01-01T00:00:00.000Z") +
-                       "</spotPriceHistorySet><nextToken>x</nextToken></DescribeSpotPriceHistoryResponse>");
+  world.http.reply(200, "<DescribeSpotPriceHistoryResponse><spotPriceHistorySet>" +
+                            spot_item("g5.xlarge", "eu-west-1b", "0.500000", "2026-01-02T00:00:00.000Z") +
+                            spot_item("g5.xlarge", "eu-west-1a", "0.400000", "2026-01-01T00:00:00.000Z") +
+                            spot_item("g5.xlarge", "eu-west-1c", "free", "2026-01-01T00:00:00.000Z") +
+                            "</spotPriceHistorySet><nextToken>x</nextToken></DescribeSpotPriceHistoryResponse>");
   world.http.reply(200, "<DescribeSpotPriceHistoryResponse><spotPriceHistorySet>" +
                             spot_item("g5.xlarge", "eu-west-1a", "0.450000", "2026-01-03T00:00:00.000Z") +
                             spot_item("g5.xlarge", "eu-west-1b", "0.900000", "2026-01-01T00:00:00.000Z") +
@@ -170,10 +169,9 @@ std::string product(const std::string& type, const std::string& price, const std
 
 TEST(Pricing, OnDemandPricesAreFoundInsideTheTextInsideTheAnswer) {
   World world;
-  world.http.reply(200, R"({"FormatVersion":"aws_v1","PriceList":[)" + product("g5.xlarge", "1.1230000000") +
-                            "," + product("free", "0.0000000000") + "," + product("month", "9.0", "", "Mo") +
-                            "," + product("block", "2.0", R"(,"marketoption":"CapacityBlock")") +
-                            R"(],"NextToken":"n"})");
+  world.http.reply(200, R"({"FormatVersion":"aws_v1","PriceList":[)" + product("g5.xlarge", "1.1230000000") + "," +
+                            product("free", "0.0000000000") + "," + product("month", "9.0", "", "Mo") + "," +
+                            product("block", "2.0", R"(,"marketoption":"CapacityBlock")") + R"(],"NextToken":"n"})");
   world.http.reply(200, R"({"PriceList":[)" + product("t3.micro", "0.0114000000") + "]}");
   const auto prices = get_prices(world.client, "eu-west-1");
   ASSERT_TRUE(prices) << describe(prices.error());
@@ -235,17 +233,14 @@ TEST(Quotas, EveryTypeCountsAgainstOne) {
 TEST(Quotas, AValueNeverAppliedIsAwsDefault) {
   World world;
   world.http.reply(400, R"({"__type":"NoSuchResourceException","message":"none"})");
-  world.http.reply(200,
-                   R"({"Quota":{"QuotaCode":"L-DB2E81BA","QuotaName":"G","Value":0.0,"Adjustable":true}})");
+  world.http.reply(200, R"({"Quota":{"QuotaCode":"L-DB2E81BA","QuotaName":"G","Value":0.0,"Adjustable":true}})");
   const auto quota = get_service_quota(world.client, "ec2", "L-DB2E81BA");
   ASSERT_TRUE(quota) << describe(quota.error());
   EXPECT_EQ(quota->value, 0.0);
   EXPECT_TRUE(quota->adjustable);
   EXPECT_EQ(world.http.asked[0].url, "https://servicequotas.eu-west-1.amazonaws.com/");
-  EXPECT_NE(header_of(world.http.asked[0], "authorization").find("/eu-west-1/servicequotas/"),
-            std::string::npos);
-  EXPECT_EQ(header_of(world.http.asked[1], "x-amz-target"),
-            "ServiceQuotasV20190624.GetAWSDefaultServiceQuota");
+  EXPECT_NE(header_of(world.http.asked[0], "authorization").find("/eu-west-1/servicequotas/"), std::string::npos);
+  EXPECT_EQ(header_of(world.http.asked[1], "x-amz-target"), "ServiceQuotasV20190624.GetAWSDefaultServiceQuota");
 }
 
 TEST(Quotas, ARequestIsNotSentTwiceWhenItsAnswerIsLost) {

@@ -44,11 +44,10 @@ void add_rules(const pugi::xml_node& permission, std::vector<IngressRule>& out) 
     const char *list, *member;
     IngressRule::Source source;
   };
-  constexpr std::array<Place, 4> places = {
-      {{"ipRanges", "cidrIp", IngressRule::Source::ipv4},
-       {"ipv6Ranges", "cidrIpv6", IngressRule::Source::ipv6},
-       {"groups", "groupId", IngressRule::Source::group},
-       {"prefixListIds", "prefixListId", IngressRule::Source::prefix_list}}};
+  constexpr std::array<Place, 4> places = {{{"ipRanges", "cidrIp", IngressRule::Source::ipv4},
+                                            {"ipv6Ranges", "cidrIpv6", IngressRule::Source::ipv6},
+                                            {"groups", "groupId", IngressRule::Source::group},
+                                            {"prefixListIds", "prefixListId", IngressRule::Source::prefix_list}}};
   for (const auto& place : places) {
     for (const auto& item : permission.child(place.list).children("item")) {
       out.push_back({.protocol = xml_text(permission, "ipProtocol"),
@@ -117,8 +116,7 @@ Result<Page<SecurityGroupRecord>> parse_describe_security_groups(std::string_vie
     group.name = xml_text(item, "groupName");
     group.vpc_id = xml_text(item, "vpcId");
     group.tags = xml_tags(item);
-    for (const auto& permission : item.child("ipPermissions").children("item"))
-      add_rules(permission, group.ingress);
+    for (const auto& permission : item.child("ipPermissions").children("item")) add_rules(permission, group.ingress);
     if (!group.id.empty()) page.items.push_back(std::move(group));
   }
   page.next_token = xml_text(answer.root, "nextToken");
@@ -145,10 +143,8 @@ Result<Credentials> parse_assume_role(std::string_view xml, const std::string& a
   XmlAnswer answer;
   TRY("", load_xml(answer, xml, action + "Response"));
   const auto given = answer.root.child((action + "Result").c_str()).child("Credentials");
-  Credentials keys{xml_text(given, "AccessKeyId"),
-                   xml_text(given, "SecretAccessKey"),
-                   xml_text(given, "SessionToken"),
-                   {}};
+  Credentials keys{
+      xml_text(given, "AccessKeyId"), xml_text(given, "SecretAccessKey"), xml_text(given, "SessionToken"), {}};
   keys.expires_ms = parse_iso_time(xml_text(given, "Expiration"));
   if (keys.access_key_id.empty() || keys.secret_access_key.empty() || keys.session_token.empty()) {
     return fail(Kind::corrupt, "AWS's " + action + "Response has no credentials", "", "repeat the command");
@@ -179,8 +175,7 @@ std::int64_t parse_iso_time(std::string_view text) {
   std::int64_t millis = 0;
   if (text.size() > form.size() && text[form.size()] == '.') {
     std::int64_t weight = 100;
-    for (std::size_t i = form.size() + 1; i < text.size() && text[i] >= '0' && text[i] <= '9';
-         ++i, weight /= 10) {
+    for (std::size_t i = form.size() + 1; i < text.size() && text[i] >= '0' && text[i] <= '9'; ++i, weight /= 10) {
       millis += (text[i] - '0') * weight;
     }
   }

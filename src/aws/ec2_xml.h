@@ -44,8 +44,7 @@ struct IngressRule {
   bool operator==(const IngressRule&) const = default;
   /// True if a connection to this tcp port may come in by it.
   bool covers_tcp(int port) const {
-    return protocol == "-1" ||
-           ((protocol == "tcp" || protocol == "6") && from_port <= port && port <= to_port);
+    return protocol == "-1" || ((protocol == "tcp" || protocol == "6") && from_port <= port && port <= to_port);
   }
 };
 

@@ -80,8 +80,8 @@ TEST(Ec2Xml, ReadsEveryInstanceOfEveryReservation) {
 TEST(Ec2Xml, WhenAStateChangedStandsInItsReason) {
   EXPECT_EQ(parse_transition_time("User initiated (2026-11-28 10:00:00 GMT)"), 1'795'860'000'000);
   EXPECT_EQ(parse_transition_time("Service initiated (a (2026-11-28 10:00:01 GMT)"), 1'795'860'001'000);
-  for (const char* none : {"", "User initiated", "(2026-11-28 10:00:00)", "(2026-13-28 10:00:00 GMT)", " GMT)",
-                           " GMT) (", "( GMT)"}) {
+  for (const char* none :
+       {"", "User initiated", "(2026-11-28 10:00:00)", "(2026-13-28 10:00:00 GMT)", " GMT)", " GMT) (", "( GMT)"}) {
     EXPECT_EQ(parse_transition_time(none), 0) << none;
   }
 }
@@ -151,8 +151,8 @@ TEST(Ec2Xml, ReadsWhoIsCalling) {
 }
 
 TEST(Ec2Xml, WhatIsNotTheExpectedAnswerIsCorrupt) {
-  for (const char* bad : {"", "not xml", "<html><body>captive portal</body></html>",
-                          "<DescribeInstancesResponse>", "<RunInstancesResponse/>", "\xff\xfe"}) {
+  for (const char* bad : {"", "not xml", "<html><body>captive portal</body></html>", "<DescribeInstancesResponse>",
+                          "<RunInstancesResponse/>", "\xff\xfe"}) {
     EXPECT_EQ(parse_run_instances(bad).error().kind, Kind::corrupt) << bad;
     const auto page = parse_describe_instances(bad);
     ASSERT_FALSE(page) << bad;

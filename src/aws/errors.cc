@@ -38,8 +38,8 @@ constexpr std::array<std::string_view, 15> throttling_codes = {"Throttling",
 constexpr std::array<std::string_view, 6> permission_codes = {
     "UnauthorizedOperation", "AccessDenied",       "AccessDeniedException",
     "NotAuthorized",         "ForbiddenException", "DependencyAccessDeniedException"};
-constexpr std::array<std::string_view, 4> expired_codes = {"ExpiredToken", "ExpiredTokenException",
-                                                           "RequestExpired", "RequestTimeTooSkewed"};
+constexpr std::array<std::string_view, 4> expired_codes = {"ExpiredToken", "ExpiredTokenException", "RequestExpired",
+                                                           "RequestTimeTooSkewed"};
 constexpr std::array<std::string_view, 3> account_codes = {"OptInRequired", "Blocked", "PendingVerification"};
 constexpr std::array<std::string_view, 12> credential_codes = {"AuthFailure",
                                                                "InvalidClientTokenId",
@@ -53,13 +53,13 @@ constexpr std::array<std::string_view, 12> credential_codes = {"AuthFailure",
                                                                "IncompleteSignatureException",
                                                                "MissingAuthenticationToken",
                                                                "MissingAuthenticationTokenException"};
-constexpr std::array<std::string_view, 8> conflict_codes = {
-    "DependencyViolation", "IdempotentParameterMismatch", "IncorrectInstanceState",
-    "IncorrectState",      "OperationNotPermitted",       "ResourceInUse",
-    "ConflictException",   "TargetNotConnected"};
-constexpr std::array<std::string_view, 6> missing_codes = {
-    "ParameterNotFound", "ResourceNotFoundException", "InvalidAMIID.Unavailable",
-    "NoSuchKey",         "NoSuchResourceException",   "NotFoundException"};
+constexpr std::array<std::string_view, 8> conflict_codes = {"DependencyViolation",    "IdempotentParameterMismatch",
+                                                            "IncorrectInstanceState", "IncorrectState",
+                                                            "OperationNotPermitted",  "ResourceInUse",
+                                                            "ConflictException",      "TargetNotConnected"};
+constexpr std::array<std::string_view, 6> missing_codes = {"ParameterNotFound",        "ResourceNotFoundException",
+                                                           "InvalidAMIID.Unavailable", "NoSuchKey",
+                                                           "NoSuchResourceException",  "NotFoundException"};
 
 bool is_one_of(std::string_view code, Codes codes) {
   return std::find(codes.begin(), codes.end(), code) != codes.end();
@@ -105,8 +105,7 @@ std::string denied_what(const Fault& fault, const std::string& permission, Clock
   if (is_one_of(fault.code, permission_codes)) {
     return "these credentials may not call " + permission + " (" + fault.code + ")";
   }
-  if (is_one_of(fault.code, account_codes))
-    return "AWS does not let this account do that (" + fault.code + ")";
+  if (is_one_of(fault.code, account_codes)) return "AWS does not let this account do that (" + fault.code + ")";
   if (is_about_clock(fault.code, clock)) return "this computer's clock is wrong (" + fault.code + ")";
   if (is_one_of(fault.code, expired_codes)) return "the AWS session has ended (" + fault.code + ")";
   return "AWS did not accept the credentials (" + fault.code + ")";
@@ -121,11 +120,9 @@ std::string denied_advice(std::string_view code, const std::string& permission, 
   if (is_about_clock(code, clock)) {
     return "set this computer's clock right (`timedatectl set-ntp true`), then repeat";
   }
-  if (is_one_of(code, expired_codes))
-    return "sign in again (`aws sso login`, or put new keys in place), then repeat";
+  if (is_one_of(code, expired_codes)) return "sign in again (`aws sso login`, or put new keys in place), then repeat";
   if (code == "PendingVerification") return "AWS is still verifying the account: try again in a few hours";
-  if (is_one_of(code, account_codes))
-    return "open the AWS console: the account or the region needs activating";
+  if (is_one_of(code, account_codes)) return "open the AWS console: the account or the region needs activating";
   return "check the access key with `aws sts get-caller-identity`; `aws configure` sets a new one";
 }
 
@@ -146,8 +143,7 @@ std::string advice_for(Kind kind, std::string_view code, const std::string& perm
     case Kind::exists:
       return "use the one that is there, or choose another name";
     case Kind::conflict:
-      if (code == "IdempotentParameterMismatch")
-        return "start a new run: this one's launch was made differently";
+      if (code == "IdempotentParameterMismatch") return "start a new run: this one's launch was made differently";
       if (code == "OperationNotPermitted") return "lift its protection in the EC2 console, then repeat";
       return "wait until what uses it is gone, then repeat";
     case Kind::unsupported:
@@ -159,8 +155,8 @@ std::string advice_for(Kind kind, std::string_view code, const std::string& perm
   }
 }
 
-std::string what_for(Kind kind, const Fault& fault, int status, std::string_view service,
-                     const std::string& permission, Clock clock) {
+std::string what_for(Kind kind, const Fault& fault, int status, std::string_view service, const std::string& permission,
+                     Clock clock) {
   const std::string code = fault.code.empty() ? "HTTP status " + std::to_string(status) : fault.code;
   const std::string named = " (" + code + ")";
   switch (kind) {
@@ -198,8 +194,7 @@ Kind kind_of(std::string_view code, int status) {
   }
   if (code.ends_with(".NotFound") || code.ends_with(".Unknown") || is_one_of(code, missing_codes))
     return Kind::not_found;
-  if (code.ends_with(".Duplicate") || code.ends_with("AlreadyExists") ||
-      code.ends_with("AlreadyExistsException"))
+  if (code.ends_with(".Duplicate") || code.ends_with("AlreadyExists") || code.ends_with("AlreadyExistsException"))
     return Kind::exists;
   if (code.ends_with(".InUse") || is_one_of(code, conflict_codes)) return Kind::conflict;
   if (code == "UnsupportedOperation" || code == "InvalidAction") return Kind::unsupported;
@@ -208,16 +203,13 @@ Kind kind_of(std::string_view code, int status) {
   return status >= 500 ? Kind::io : Kind::bad_input;
 }
 
-Error error_of(const Fault& fault, int status, std::string_view service, std::string_view action,
-               Clock clock) {
+Error error_of(const Fault& fault, int status, std::string_view service, std::string_view action, Clock clock) {
   const Kind kind = kind_of(fault.code, status);
   const std::string permission = std::string(service) + ":" + std::string(action);
   return {kind, what_for(kind, fault, status, service, permission, clock), fault.message,
           advice_for(kind, fault.code, permission, clock), fault.code};
 }
 
-bool is_expired(const Error& error) {
-  return error.kind == Kind::denied && is_one_of(error.code, expired_codes);
-}
+bool is_expired(const Error& error) { return error.kind == Kind::denied && is_one_of(error.code, expired_codes); }
 
 }  // namespace ferry::aws

@@ -92,8 +92,7 @@ TEST_F(EveryCall, OfEc2) {
   for (const auto source : {Source::ipv4, Source::ipv6, Source::group, Source::prefix_list}) {
     must(ec2.authorize_ingress("sg-1", {"tcp", 22, 22, source, "203.0.113.7/32"}));
   }
-  must(ec2.revoke_ingress("sg-1",
-                          {{"-1", -1, -1, Source::ipv4, "0.0.0.0/0"}, {"tcp", 1, 2, Source::ipv6, "::/0"}}));
+  must(ec2.revoke_ingress("sg-1", {{"-1", -1, -1, Source::ipv4, "0.0.0.0/0"}, {"tcp", 1, 2, Source::ipv6, "::/0"}}));
   must(ec2.default_vpc());
 }
 
@@ -120,9 +119,8 @@ TEST_F(EveryCall, OfWhatAnAccountHas) {
   must(describe_key_pairs(connection, std::vector<std::string>{"clé & co"}));
   must(describe_key_pairs(connection, Filter{"tag:ferry:owner", {"me@here"}}));
   must(describe_capacity_reservation(connection, "cr-1"));
-  must(send_ssh_public_key(
-      connection, "i-0123456789abcdef0", "ubuntu",
-      "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIB6bkGNfVmdbgbyZbGOZvsVNQy6HyKcQLTgVyTKFqgQR x"));
+  must(send_ssh_public_key(connection, "i-0123456789abcdef0", "ubuntu",
+                           "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIB6bkGNfVmdbgbyZbGOZvsVNQy6HyKcQLTgVyTKFqgQR x"));
   must(start_ssh_session(connection, "i-0123456789abcdef0", 22));
   must(terminate_session(connection, "me-0123456789abcdef0"));
 }
@@ -142,12 +140,9 @@ TEST_F(EveryCall, OfTheOtherServices) {
   must(get_service_quota(connection, "ec2", "L-1216C47A"));
   must(list_service_quotas(connection, "ec2"));
   must(request_service_quota_increase(connection, "ec2", "L-DB2E81BA", 8));
-  Client without_keys({.credentials = nullptr,
-                       .region = "eu-west-1",
-                       .endpoint_url = url_,
-                       .service_endpoints = {},
-                       .max_attempts = 1},
-                      *http_, os::system_clock());
+  Client without_keys(
+      {.credentials = nullptr, .region = "eu-west-1", .endpoint_url = url_, .service_endpoints = {}, .max_attempts = 1},
+      *http_, os::system_clock());
   must(assume_role_with_web_identity(without_keys, {.role_arn = "arn:aws:iam::123456789012:role/x",
                                                     .session_name = "ferry-1",
                                                     .token = "eyJhbGciOi",
@@ -157,10 +152,9 @@ TEST_F(EveryCall, OfTheOtherServices) {
 TEST_F(EveryCall, OfSingleSignOn) {
   Person person;
   person.env["AWS_ENDPOINT_URL"] = url_;
-  person.write(
-      "config",
-      "[default]\nsso_session = corp\nsso_account_id = 123456789012\nsso_role_name = Train er\n"
-      "[sso-session corp]\nsso_start_url = https://corp.awsapps.com/start\nsso_region = eu-west-1\n");
+  person.write("config",
+               "[default]\nsso_session = corp\nsso_account_id = 123456789012\nsso_role_name = Train er\n"
+               "[sso-session corp]\nsso_start_url = https://corp.awsapps.com/start\nsso_region = eu-west-1\n");
   person.write(
       "sso/cache/ee0bfd2552fbd840c02cc48b6e823320543c450f.json",  // named by the SHA-1 of "corp"
       R"({"accessToken":"A","expiresAt":"2020-01-01T00:00:00Z","clientId":"C","clientSecret":"S","refreshToken":"R"})");

@@ -19,8 +19,8 @@ class Environment {
  public:
   explicit Environment(std::map<std::string, std::string> wanted) {
     for (const char* name :
-         {"http_proxy", "HTTP_PROXY", "https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY", "no_proxy",
-          "NO_PROXY", "AWS_CA_BUNDLE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE"}) {
+         {"http_proxy", "HTTP_PROXY", "https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY", "no_proxy", "NO_PROXY",
+          "AWS_CA_BUNDLE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE"}) {
       const char* value = std::getenv(name);
       before_[name] = value ? std::optional<std::string>(value) : std::nullopt;
       const auto at = wanted.find(name);
@@ -77,8 +77,7 @@ TEST(HttpProxy, IsNotAskedForTheHostsOfNoProxy) {
 
 TEST(HttpProxy, IsNeverAskedForThisComputer) {
   LoopbackServer proxy(ok), server(ok);
-  const Environment environment(
-      {{"http_proxy", proxy.url()}, {"HTTP_PROXY", proxy.url()}, {"ALL_PROXY", proxy.url()}});
+  const Environment environment({{"http_proxy", proxy.url()}, {"HTTP_PROXY", proxy.url()}, {"ALL_PROXY", proxy.url()}});
   ASSERT_TRUE(os::make_http_client()->send(to(server.url())));
   EXPECT_EQ(server.asked().size(), 1U);
   EXPECT_TRUE(proxy.asked().empty());
@@ -88,8 +87,7 @@ TEST(HttpConnections, AreKeptOpenBetweenCalls) {
   LoopbackServer server(ok);
   const auto http = os::make_http_client();
   for (int i = 0; i < 5; ++i) {
-    ASSERT_TRUE(
-        http->send({.method = i % 2 ? "POST" : "GET", .url = server.url(), .headers = {}, .body = {}}));
+    ASSERT_TRUE(http->send({.method = i % 2 ? "POST" : "GET", .url = server.url(), .headers = {}, .body = {}}));
   }
   EXPECT_EQ(server.asked().size(), 5U);
   EXPECT_EQ(server.connections(), 1);
@@ -107,15 +105,14 @@ class TlsServer {
   /// False where this computer lacks openssl or python3.
   bool start() {
     const auto made = os::run_command(
-        {.argv = {"openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1",
-                  "-nodes", "-days", "2", "-subj", "/CN=ferry test", "-addext", "subjectAltName=IP:127.0.0.1",
-                  "-keyout", (dir_.path() / "key").string(), "-out", certificate()}});
+        {.argv = {"openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes",
+                  "-days", "2", "-subj", "/CN=ferry test", "-addext", "subjectAltName=IP:127.0.0.1", "-keyout",
+                  (dir_.path() / "key").string(), "-out", certificate()}});
     if (!made || made->exit.code != 0) return false;
-    auto process =
-        os::Process::spawn({.argv = {"python3", "-c", serve, certificate(), (dir_.path() / "key").string()},
-                            .out = os::Stream::pipe,
-                            .err = os::Stream::null,
-                            .die_with_parent = true});
+    auto process = os::Process::spawn({.argv = {"python3", "-c", serve, certificate(), (dir_.path() / "key").string()},
+                                       .out = os::Stream::pipe,
+                                       .err = os::Stream::null,
+                                       .die_with_parent = true});
     if (!process) return false;
     process_ = std::move(*process);
     const auto port = os::read_some(process_->out.get());
@@ -192,9 +189,8 @@ TEST(HttpSafety, OnlyHttpAndHttpsAreSpoken) {
   const Environment environment({});
   os::TempDir dir;
   ASSERT_TRUE(os::write_file(dir.path() / "secret", "mine"));
-  for (const auto& url :
-       {"file://" + (dir.path() / "secret").string(), std::string("ftp://127.0.0.1/"),
-        std::string("gopher://127.0.0.1/_x"), std::string("127.0.0.1:80/"), std::string()}) {
+  for (const auto& url : {"file://" + (dir.path() / "secret").string(), std::string("ftp://127.0.0.1/"),
+                          std::string("gopher://127.0.0.1/_x"), std::string("127.0.0.1:80/"), std::string()}) {
     const auto answer = os::make_http_client()->send(to(url));
     ASSERT_FALSE(answer) << url;
     EXPECT_EQ(answer.error().kind, Kind::bad_input) << url;
@@ -206,9 +202,7 @@ TEST(HttpSafety, OnlyHttpAndHttpsAreSpoken) {
 
 TEST(HttpSafety, AnAnswerOver64MibSaysSoAndIsNotAskedForAgain) {
   const Environment environment({});
-  LoopbackServer server([](const auto&) {
-    return os::HttpResponse{200, {}, std::string((64 << 20) + 1, 'x')};
-  });
+  LoopbackServer server([](const auto&) { return os::HttpResponse{200, {}, std::string((64 << 20) + 1, 'x')}; });
   const auto http = os::make_http_client();
   Client client({.credentials = fixed_provider({"AKID", "secret", "", ""}),
                  .region = "us-east-1",

@@ -21,8 +21,7 @@ class LoopbackServer {
   explicit LoopbackServer(Answer answer)
       : answer_(std::move(answer)),
         server_(std::move(*os::HttpServer::start(
-            0, [this](const auto& request, auto& body) { return reply(request, body); },
-            {.connections = 1}))) {}
+            0, [this](const auto& request, auto& body) { return reply(request, body); }, {.connections = 1}))) {}
 
   std::string url() const { return "http://127.0.0.1:" + std::to_string(server_->port()); }
   /// Requests so far; `url` is the path and query.

@@ -22,7 +22,7 @@ struct Session {
 /// A session that forwards bytes to a port of the machine (document AWS-StartSSHSession). Fails conflict when
 /// the machine's SSM agent is not connected (yet).
 Result<Session> start_ssh_session(Client& client, const std::string& instance_id, int port);
-/// Calm if it has ended.
+/// Does nothing if it has ended.
 Status terminate_session(Client& client, const std::string& session_id);
 
 }  // namespace ferry::aws

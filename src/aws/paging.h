@@ -33,8 +33,8 @@ Result<std::vector<T>> every_page(const std::string& action, const Ask& ask) {
     if (page->next_token == token) break;
     token = std::move(page->next_token);
   }
-  return fail(Kind::corrupt, "AWS's " + action + " never comes to an end",
-              "too many pages, or the same one again", "check AWS_ENDPOINT_URL, and repeat");
+  return fail(Kind::corrupt, "AWS's " + action + " never comes to an end", "too many pages, or the same one again",
+              "check AWS_ENDPOINT_URL, and repeat");
 }
 
 }  // namespace ferry::aws

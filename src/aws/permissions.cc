@@ -21,9 +21,7 @@ struct Trial {
   bool is_of_nothing = false;
 };
 
-void fill_instance_id(Params& params, const TrialNames& names) {
-  params.add("InstanceId.1", names.instance_id);
-}
+void fill_instance_id(Params& params, const TrialNames& names) { params.add("InstanceId.1", names.instance_id); }
 
 constexpr std::array<Trial, 10> trials = {{
     {"RunInstances",
@@ -44,16 +42,12 @@ constexpr std::array<Trial, 10> trials = {{
     {"DescribeInstances", [](Params& params, const TrialNames&) { params.add("MaxResults", 5); }},
     {"ImportKeyPair",
      [](Params& params, const TrialNames& names) {
-       params.add("KeyName", names.name)
-           .add("PublicKeyMaterial", base64(trial_key))
-           .tags("key-pair", names.tags);
+       params.add("KeyName", names.name).add("PublicKeyMaterial", base64(trial_key)).tags("key-pair", names.tags);
      }},
     {"DeleteKeyPair", [](Params& params, const TrialNames& names) { params.add("KeyName", names.name); }, true},
     {"CreateSecurityGroup",
      [](Params& params, const TrialNames& names) {
-       params.add("GroupName", names.name)
-           .add("GroupDescription", "ferry: a trial")
-           .tags("security-group", names.tags);
+       params.add("GroupName", names.name).add("GroupDescription", "ferry: a trial").tags("security-group", names.tags);
      }},
     {"AuthorizeSecurityGroupIngress",
      [](Params& params, const TrialNames& names) {
@@ -79,10 +73,8 @@ constexpr auto action_names = [] {
 std::span<const std::string_view> trial_actions() { return action_names; }
 
 TrialAnswer dry_run(Client& client, std::string_view action, const TrialNames& names) {
-  const auto trial =
-      std::find_if(trials.begin(), trials.end(), [&](const Trial& it) { return it.action == action; });
-  if (trial == trials.end())
-    return {Permission::unknown, Error{Kind::bug, "no trial of " + std::string(action)}};
+  const auto trial = std::find_if(trials.begin(), trials.end(), [&](const Trial& it) { return it.action == action; });
+  if (trial == trials.end()) return {Permission::unknown, Error{Kind::bug, "no trial of " + std::string(action)}};
   Params params;
   params.add("DryRun", "true");
   trial->fill(params, names);

@@ -37,9 +37,8 @@ PriceRecord price_of(const Json& product) {
   PriceRecord price;
   price.hourly = hourly_of(product);
   price.region = text_at(attributes, "regionCode");
-  const bool wanted = is("operatingSystem", "Linux") && is("tenancy", "Shared") &&
-                      is("preInstalledSw", "NA") && is("capacitystatus", "Used") &&
-                      is("marketoption", "OnDemand") && price.hourly.micros > 0;
+  const bool wanted = is("operatingSystem", "Linux") && is("tenancy", "Shared") && is("preInstalledSw", "NA") &&
+                      is("capacitystatus", "Used") && is("marketoption", "OnDemand") && price.hourly.micros > 0;
   if (wanted) price.type = text_at(attributes, "instanceType");
   return price;
 }
@@ -49,8 +48,8 @@ Json filter(const char* field, const std::string& value) {
 }
 
 Json get_products(const std::string& region, const std::string& type, const std::string& token) {
-  Json filters = {filter("operatingSystem", "Linux"), filter("tenancy", "Shared"),
-                  filter("preInstalledSw", "NA"), filter("capacitystatus", "Used")};
+  Json filters = {filter("operatingSystem", "Linux"), filter("tenancy", "Shared"), filter("preInstalledSw", "NA"),
+                  filter("capacitystatus", "Used")};
   if (!region.empty()) filters.push_back(filter("regionCode", region));
   if (!type.empty()) filters.push_back(filter("instanceType", type));
   Json request = {{"ServiceCode", "AmazonEC2"},
@@ -69,8 +68,7 @@ Result<Page<PriceRecord>> parse_get_products(const Json& answer) {
     return fail(Kind::corrupt, "AWS's GetProducts answer has no price list", "", "repeat the command");
   Page<PriceRecord> page;
   for (const auto& entry : list) {
-    const auto product =
-        entry.is_string() ? parse_json(entry.get_ref<const std::string&>()) : Result<Json>(entry);
+    const auto product = entry.is_string() ? parse_json(entry.get_ref<const std::string&>()) : Result<Json>(entry);
     if (!product) return fail("AWS's GetProducts answer", product.error());
     auto price = price_of(*product);
     if (!price.type.empty() && !price.region.empty()) page.items.push_back(std::move(price));
@@ -79,13 +77,11 @@ Result<Page<PriceRecord>> parse_get_products(const Json& answer) {
   return page;
 }
 
-Result<std::vector<PriceRecord>> get_prices(Client& client, const std::string& region,
-                                            const std::string& type) {
-  TRY_SET(all, "",
-          every_page<PriceRecord>("GetProducts", [&](const std::string& token) -> Result<Page<PriceRecord>> {
+Result<std::vector<PriceRecord>> get_prices(Client& client, const std::string& region, const std::string& type) {
+  TRY_SET(all, "", every_page<PriceRecord>("GetProducts", [&](const std::string& token) -> Result<Page<PriceRecord>> {
             TRY_SET(answer, "",
-                    client.json("pricing", "AWSPriceListService", "GetProducts",
-                                get_products(region, type, token), Repeat::freely));
+                    client.json("pricing", "AWSPriceListService", "GetProducts", get_products(region, type, token),
+                                Repeat::freely));
             return parse_get_products(answer);
           }));
   std::map<std::pair<std::string, std::string>, PriceRecord> once;

@@ -21,8 +21,7 @@ struct PriceRecord {
 /// Linux, shared tenancy, no software added, on demand, in US dollars an hour. Empty `region`: all regions
 /// (hundreds of calls); empty `type`: all types (about ten calls for one region). A type without a price in
 /// dollars is absent. Sorted by type, then region; each pair once.
-Result<std::vector<PriceRecord>> get_prices(Client& client, const std::string& region,
-                                            const std::string& type = {});
+Result<std::vector<PriceRecord>> get_prices(Client& client, const std::string& region, const std::string& type = {});
 
 /// A page of GetProducts' answer: JSON whose list holds JSON as text. Bounded, never throws; corrupt for what
 /// is not the answer. Products that are no plain on-demand instances are left out.

@@ -13,9 +13,7 @@ constexpr std::int64_t pause_ms = 30'000;
 Result<Credentials> Provider::get() {
   const std::lock_guard lock(mutex_);
   const std::int64_t now = clock_.now_ms();
-  const std::int64_t left = !kept_                   ? 0
-                            : kept_->expires_ms == 0 ? renew_early_ms + 1
-                                                     : kept_->expires_ms - now;
+  const std::int64_t left = !kept_ ? 0 : kept_->expires_ms == 0 ? renew_early_ms + 1 : kept_->expires_ms - now;
   if (left > renew_early_ms || (left > 0 && now < next_look_ms_)) return *kept_;
   next_look_ms_ = now + pause_ms;
   auto found = find_();
@@ -31,8 +29,7 @@ void Provider::refused(const Credentials& used) {
 }
 
 std::shared_ptr<Provider> fixed_provider(Credentials credentials) {
-  return std::make_shared<Provider>([credentials = std::move(credentials)] { return credentials; },
-                                    os::system_clock());
+  return std::make_shared<Provider>([credentials = std::move(credentials)] { return credentials; }, os::system_clock());
 }
 
 }  // namespace ferry::aws

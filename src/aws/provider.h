@@ -21,9 +21,9 @@ class Provider {
   Provider(Find find, os::Clock& clock) : find_(std::move(find)), clock_(clock) {}
 
   /// Those at hand while they are good for five minutes more. After that new ones are looked for, and a
-  /// failure to find any is calm as long as the old ones are still valid. Fails as `find` does.
+  /// failure to find any is no error as long as the old ones are still valid. Fails as `find` does.
   Result<Credentials> get();
-  /// AWS refuses these as expired: the next get() looks for new ones. Calm about credentials that were
+  /// AWS refuses these as expired: the next get() looks for new ones. Does nothing about credentials that were
   /// replaced meanwhile.
   void refused(const Credentials& used);
 

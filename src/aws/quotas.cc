@@ -10,24 +10,12 @@ constexpr std::string_view standard = "standard (A, C, D, H, I, M, R, T, Z)";
 
 // docs.aws.amazon.com/general/latest/gr/ec2-service.html
 constexpr std::array<VcpuQuota, 19> all_vcpu_quotas = {{
-    {"L-1216C47A", standard, false},
-    {"L-34B43A08", standard, true},
-    {"L-DB2E81BA", "G and VT", false},
-    {"L-3819A6DF", "G and VT", true},
-    {"L-417A185B", "P", false},
-    {"L-7212CCBC", "P4, P3 and P2", true},
-    {"L-C4BD4855", "P5", true},
-    {"L-2C3B7624", "Trn", false},
-    {"L-6B0D517C", "Trn", true},
-    {"L-1945791B", "Inf", false},
-    {"L-B5D1601B", "Inf", true},
-    {"L-6E869C2A", "DL", false},
-    {"L-85EED4F7", "DL", true},
-    {"L-74FC7D96", "F", false},
-    {"L-88CF9481", "F", true},
-    {"L-7295265B", "X", false},
-    {"L-E3A00192", "X", true},
-    {"L-43DA4232", "high memory (U)", false},
+    {"L-1216C47A", standard, false},  {"L-34B43A08", standard, true}, {"L-DB2E81BA", "G and VT", false},
+    {"L-3819A6DF", "G and VT", true}, {"L-417A185B", "P", false},     {"L-7212CCBC", "P4, P3 and P2", true},
+    {"L-C4BD4855", "P5", true},       {"L-2C3B7624", "Trn", false},   {"L-6B0D517C", "Trn", true},
+    {"L-1945791B", "Inf", false},     {"L-B5D1601B", "Inf", true},    {"L-6E869C2A", "DL", false},
+    {"L-85EED4F7", "DL", true},       {"L-74FC7D96", "F", false},     {"L-88CF9481", "F", true},
+    {"L-7295265B", "X", false},       {"L-E3A00192", "X", true},      {"L-43DA4232", "high memory (U)", false},
     {"L-F7808C92", "HPC", false},
 }};
 
@@ -37,19 +25,32 @@ struct Family {
 };
 /// P6 has no spot limit that AWS's documents name.
 constexpr std::array<Family, 26> families = {{
-    {"a", "L-1216C47A", "L-34B43A08"},   {"c", "L-1216C47A", "L-34B43A08"},
-    {"d", "L-1216C47A", "L-34B43A08"},   {"h", "L-1216C47A", "L-34B43A08"},
-    {"i", "L-1216C47A", "L-34B43A08"},   {"im", "L-1216C47A", "L-34B43A08"},
-    {"is", "L-1216C47A", "L-34B43A08"},  {"m", "L-1216C47A", "L-34B43A08"},
-    {"r", "L-1216C47A", "L-34B43A08"},   {"t", "L-1216C47A", "L-34B43A08"},
-    {"z", "L-1216C47A", "L-34B43A08"},   {"g", "L-DB2E81BA", "L-3819A6DF"},
-    {"gr", "L-DB2E81BA", "L-3819A6DF"},  {"vt", "L-DB2E81BA", "L-3819A6DF"},
-    {"p2", "L-417A185B", "L-7212CCBC"},  {"p3", "L-417A185B", "L-7212CCBC"},
-    {"p4", "L-417A185B", "L-7212CCBC"},  {"p5", "L-417A185B", "L-C4BD4855"},
-    {"p6", "L-417A185B", ""},            {"trn", "L-2C3B7624", "L-6B0D517C"},
-    {"inf", "L-1945791B", "L-B5D1601B"}, {"dl", "L-6E869C2A", "L-85EED4F7"},
-    {"f", "L-74FC7D96", "L-88CF9481"},   {"x", "L-7295265B", "L-E3A00192"},
-    {"u", "L-43DA4232", ""},             {"hpc", "L-F7808C92", ""},
+    {"a", "L-1216C47A", "L-34B43A08"},
+    {"c", "L-1216C47A", "L-34B43A08"},
+    {"d", "L-1216C47A", "L-34B43A08"},
+    {"h", "L-1216C47A", "L-34B43A08"},
+    {"i", "L-1216C47A", "L-34B43A08"},
+    {"im", "L-1216C47A", "L-34B43A08"},
+    {"is", "L-1216C47A", "L-34B43A08"},
+    {"m", "L-1216C47A", "L-34B43A08"},
+    {"r", "L-1216C47A", "L-34B43A08"},
+    {"t", "L-1216C47A", "L-34B43A08"},
+    {"z", "L-1216C47A", "L-34B43A08"},
+    {"g", "L-DB2E81BA", "L-3819A6DF"},
+    {"gr", "L-DB2E81BA", "L-3819A6DF"},
+    {"vt", "L-DB2E81BA", "L-3819A6DF"},
+    {"p2", "L-417A185B", "L-7212CCBC"},
+    {"p3", "L-417A185B", "L-7212CCBC"},
+    {"p4", "L-417A185B", "L-7212CCBC"},
+    {"p5", "L-417A185B", "L-C4BD4855"},
+    {"p6", "L-417A185B", ""},
+    {"trn", "L-2C3B7624", "L-6B0D517C"},
+    {"inf", "L-1945791B", "L-B5D1601B"},
+    {"dl", "L-6E869C2A", "L-85EED4F7"},
+    {"f", "L-74FC7D96", "L-88CF9481"},
+    {"x", "L-7295265B", "L-E3A00192"},
+    {"u", "L-43DA4232", ""},
+    {"hpc", "L-F7808C92", ""},
 }};
 
 double number_at(const Json& object, const char* name) {
@@ -88,9 +89,8 @@ std::span<const VcpuQuota> vcpu_quotas() { return all_vcpu_quotas; }
 const VcpuQuota* vcpu_quota_of(std::string_view instance_type, bool spot) {
   const auto letters = instance_type.substr(0, instance_type.find_first_of("0123456789-."));
   const auto generation = instance_type.substr(0, letters.size() + 1);
-  const auto family = std::find_if(families.begin(), families.end(), [&](const Family& it) {
-    return it.letters == letters || it.letters == generation;
-  });
+  const auto family = std::find_if(families.begin(), families.end(),
+                                   [&](const Family& it) { return it.letters == letters || it.letters == generation; });
   if (family == families.end()) return nullptr;
   const auto code = spot ? family->spot : family->on_demand;
   const auto quota = std::find_if(all_vcpu_quotas.begin(), all_vcpu_quotas.end(),
@@ -98,9 +98,7 @@ const VcpuQuota* vcpu_quota_of(std::string_view instance_type, bool spot) {
   return quota == all_vcpu_quotas.end() ? nullptr : &*quota;
 }
 
-Result<QuotaRecord> parse_get_service_quota(const Json& answer) {
-  return quota_of(object_at(answer, "Quota"));
-}
+Result<QuotaRecord> parse_get_service_quota(const Json& answer) { return quota_of(object_at(answer, "Quota")); }
 
 Result<Page<QuotaRecord>> parse_list_service_quotas(const Json& answer) {
   const Json list = object_at(answer, "Quotas");
@@ -135,13 +133,12 @@ Result<QuotaRecord> get_service_quota(Client& client, const std::string& service
 }
 
 Result<std::vector<QuotaRecord>> list_service_quotas(Client& client, const std::string& service) {
-  return every_page<QuotaRecord>(
-      "ListServiceQuotas", [&](const std::string& token) -> Result<Page<QuotaRecord>> {
-        Json request = {{"ServiceCode", service}, {"MaxResults", 100}};
-        if (!token.empty()) request["NextToken"] = token;
-        TRY_SET(answer, "", call_quotas(client, "ListServiceQuotas", request, Repeat::freely));
-        return parse_list_service_quotas(answer);
-      });
+  return every_page<QuotaRecord>("ListServiceQuotas", [&](const std::string& token) -> Result<Page<QuotaRecord>> {
+    Json request = {{"ServiceCode", service}, {"MaxResults", 100}};
+    if (!token.empty()) request["NextToken"] = token;
+    TRY_SET(answer, "", call_quotas(client, "ListServiceQuotas", request, Repeat::freely));
+    return parse_list_service_quotas(answer);
+  });
 }
 
 Result<QuotaRequestRecord> request_service_quota_increase(Client& client, const std::string& service,

@@ -30,10 +30,9 @@ bool is_one_of(std::string_view code, const std::array<std::string_view, N>& cod
   return std::find(codes.begin(), codes.end(), code) != codes.end();
 }
 
-constexpr std::array<std::string_view, 7> clock_codes = {"RequestTimeTooSkewed", "RequestExpired",
-                                                         "AuthFailure",          "SignatureDoesNotMatch",
-                                                         "RequestInTheFuture",   "InvalidSignatureException",
-                                                         "IncompleteSignature"};
+constexpr std::array<std::string_view, 7> clock_codes = {
+    "RequestTimeTooSkewed",      "RequestExpired",     "AuthFailure", "SignatureDoesNotMatch", "RequestInTheFuture",
+    "InvalidSignatureException", "IncompleteSignature"};
 constexpr std::array<std::string_view, 2> surely_clock_codes = {"RequestTimeTooSkewed", "RequestExpired"};
 
 }  // namespace
@@ -66,8 +65,7 @@ std::optional<std::int64_t> parse_http_date(std::string_view text) {
   const auto hour = parse_int(time[0]), minute = parse_int(time[1]), second = parse_int(time[2]);
   if (!day || !year || !hour || !minute || !second) return std::nullopt;
   if (*year < 1970 || *year > 9999 || *day < 1 || *day > 31) return std::nullopt;
-  if (*hour < 0 || *hour > 23 || *minute < 0 || *minute > 59 || *second < 0 || *second > 60)
-    return std::nullopt;
+  if (*hour < 0 || *hour > 23 || *minute < 0 || *minute > 59 || *second < 0 || *second > 60) return std::nullopt;
   using namespace std::chrono;
   const year_month_day date{std::chrono::year(static_cast<int>(*year)),
                             std::chrono::month(static_cast<unsigned>(month - months.begin() + 1)),
@@ -90,8 +88,7 @@ bool Retry::wait_for_next(int attempt, Verdict verdict, std::int64_t began_ms) {
   return true;
 }
 
-Result<os::HttpResponse> Retry::send(os::HttpClient& http, Repeat repeat, const Make& make,
-                                     const CodeOf& code_of) {
+Result<os::HttpResponse> Retry::send(os::HttpClient& http, Repeat repeat, const Make& make, const CodeOf& code_of) {
   bool clock_set = false;
   const auto began_ms = clock_.steady_ms();
   for (int attempt = 1;;) {
@@ -105,8 +102,7 @@ Result<os::HttpResponse> Retry::send(os::HttpClient& http, Repeat repeat, const 
     if (verdict == Verdict::clock_skew) {
       const auto server = parse_http_date(answer->header("date"));
       const std::int64_t skew = server ? *server - clock_.now_ms() : skew_ms_;
-      const bool differs =
-          std::llabs(skew - skew_ms_) >= notable_skew_ms || is_one_of(code, surely_clock_codes);
+      const bool differs = std::llabs(skew - skew_ms_) >= notable_skew_ms || is_one_of(code, surely_clock_codes);
       if (clock_set || !server || !differs) return answer;
       clock_set = true;
       skew_ms_ = skew;

@@ -75,8 +75,7 @@ TEST(Retry, EveryAttemptIsSignedForItsOwnTime) {
 }
 
 TEST(Retry, WhatAwsRefusesForGoodIsAskedOnce) {
-  for (const char* code :
-       {"UnauthorizedOperation", "InvalidAMIID.NotFound", "InsufficientInstanceCapacity"}) {
+  for (const char* code : {"UnauthorizedOperation", "InvalidAMIID.NotFound", "InsufficientInstanceCapacity"}) {
     World world;
     world.http.reply_fault(code == std::string_view("InsufficientInstanceCapacity") ? 500 : 400, code);
     EXPECT_EQ(world.call().error().code, code);

@@ -30,16 +30,15 @@ std::string domain_of(std::string_view region) {
 std::span<const Service> services() { return all_services; }
 
 const Service* find_service(std::string_view id) {
-  const auto at = std::find_if(all_services.begin(), all_services.end(),
-                               [&](const Service& service) { return service.id == id; });
+  const auto at =
+      std::find_if(all_services.begin(), all_services.end(), [&](const Service& service) { return service.id == id; });
   return at == all_services.end() ? nullptr : &*at;
 }
 
 std::string home_region(std::string_view service, const std::string& region) {
   const bool china = region.starts_with("cn-");
   if (service == "pricing") return china ? "cn-northwest-1" : "us-east-1";
-  if (service == "iam")
-    return china ? "cn-north-1" : region.starts_with("us-gov-") ? "us-gov-west-1" : "us-east-1";
+  if (service == "iam") return china ? "cn-north-1" : region.starts_with("us-gov-") ? "us-gov-west-1" : "us-east-1";
   return region;
 }
 

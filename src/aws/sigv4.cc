@@ -136,10 +136,10 @@ std::string scope_text(const std::string& time, const SigningScope& scope) {
   return time.substr(0, 8) + "/" + scope.region + "/" + scope.service + "/aws4_request";
 }
 
-std::string signature(const std::string& canonical_request, const std::string& secret,
-                      const std::string& time, const SigningScope& scope) {
-  const std::string to_sign = std::string(algorithm) + "\n" + time + "\n" + scope_text(time, scope) + "\n" +
-                              hex(sha256(canonical_request));
+std::string signature(const std::string& canonical_request, const std::string& secret, const std::string& time,
+                      const SigningScope& scope) {
+  const std::string to_sign =
+      std::string(algorithm) + "\n" + time + "\n" + scope_text(time, scope) + "\n" + hex(sha256(canonical_request));
   std::string key = hmac_sha256("AWS4" + secret, time.substr(0, 8));
   key = hmac_sha256(key, scope.region);
   key = hmac_sha256(key, scope.service);
@@ -149,8 +149,8 @@ std::string signature(const std::string& canonical_request, const std::string& s
 
 std::string canonical_request(const os::HttpRequest& request, const UrlParts& url, const std::string& query,
                               const CanonicalHeaders& headers, const std::string& body_hash, PathRule rule) {
-  return request.method + "\n" + canonical_path(url.path, rule) + "\n" + canonical_query(query) + "\n" +
-         headers.lines + "\n" + headers.names + "\n" + body_hash;
+  return request.method + "\n" + canonical_path(url.path, rule) + "\n" + canonical_query(query) + "\n" + headers.lines +
+         "\n" + headers.names + "\n" + body_hash;
 }
 
 }  // namespace
@@ -160,8 +160,8 @@ SigningOptions signing_options(const std::string& service) {
   return {};
 }
 
-void sign(os::HttpRequest& request, const Credentials& credentials, const SigningScope& scope,
-          std::int64_t now_ms, const SigningOptions& options) {
+void sign(os::HttpRequest& request, const Credentials& credentials, const SigningScope& scope, std::int64_t now_ms,
+          const SigningOptions& options) {
   std::erase_if(request.headers, [](const auto& header) {
     const std::string name = lower(header.first);
     return name == "authorization" || name == "x-amz-date" || name == "x-amz-security-token";
@@ -179,10 +179,10 @@ void sign(os::HttpRequest& request, const Credentials& credentials, const Signin
   const UrlParts url = split_url(request.url);
   const CanonicalHeaders headers = canonical_headers(request, url.host);
   const std::string canonical = canonical_request(request, url, url.query, headers, body_hash, options.path);
-  request.headers.emplace_back(
-      "Authorization", std::string(algorithm) + " Credential=" + credentials.access_key_id + "/" +
-                           scope_text(time, scope) + ", SignedHeaders=" + headers.names +
-                           ", Signature=" + signature(canonical, credentials.secret_access_key, time, scope));
+  request.headers.emplace_back("Authorization",
+                               std::string(algorithm) + " Credential=" + credentials.access_key_id + "/" +
+                                   scope_text(time, scope) + ", SignedHeaders=" + headers.names +
+                                   ", Signature=" + signature(canonical, credentials.secret_access_key, time, scope));
 }
 
 std::string presign(const os::HttpRequest& request, const Credentials& credentials, const SigningScope& scope,
@@ -202,8 +202,7 @@ std::string presign(const os::HttpRequest& request, const Credentials& credentia
   const std::string query = url.query.empty() ? added : url.query + "&" + added;
   const std::string canonical = canonical_request(request, url, query, headers, body_hash, options.path);
   const bool has_query = request.url.find('?') != std::string::npos;
-  const bool needs_slash =
-      request.url.find('/', request.url.find("://") + 3) == std::string::npos && !has_query;
+  const bool needs_slash = request.url.find('/', request.url.find("://") + 3) == std::string::npos && !has_query;
   return request.url + (needs_slash ? "/" : "") + (has_query ? (url.query.empty() ? "" : "&") : "?") + added +
          "&X-Amz-Signature=" + signature(canonical, credentials.secret_access_key, time, scope);
 }

@@ -39,8 +39,8 @@ SigningOptions signing_options(const std::string& service);
 
 /// Adds X-Amz-Date, X-Amz-Security-Token (if there is one) and Authorization to the request's headers,
 /// replacing those of an earlier signature.
-void sign(os::HttpRequest& request, const Credentials& credentials, const SigningScope& scope,
-          std::int64_t now_ms, const SigningOptions& options = {});
+void sign(os::HttpRequest& request, const Credentials& credentials, const SigningScope& scope, std::int64_t now_ms,
+          const SigningOptions& options = {});
 
 /// The URL of `request` with the signature in its query, good for `expires` (at most seven days) from
 /// `now_ms`. The request's headers are signed and must be sent with it. For S3 the body is not signed.

@@ -16,9 +16,7 @@ namespace {
 const os::Path vectors = os::Path(__FILE__).parent_path() / "../../data/sigv4";
 constexpr std::int64_t vectors_time = 1'440'938'160'000;  // 2015-08-30T12:36:00Z
 
-std::string read(const os::Path& path) {
-  return os::read_file(path).value_or("(missing: " + path.string() + ")");
-}
+std::string read(const os::Path& path) { return os::read_file(path).value_or("(missing: " + path.string() + ")"); }
 
 /// One published case: a raw HTTP request and its context.
 struct Case {
@@ -53,8 +51,7 @@ Case load_case(const std::string& name) {
   const Json& keys = context["credentials"];
   Case out;
   out.request = parse_request(read(vectors / name / "request.txt"));
-  out.credentials = {text_at(keys, "access_key_id"), text_at(keys, "secret_access_key"),
-                     text_at(keys, "token"), ""};
+  out.credentials = {text_at(keys, "access_key_id"), text_at(keys, "secret_access_key"), text_at(keys, "token"), ""};
   if (context.value("omit_session_token", false)) out.credentials.session_token.clear();
   out.options.path = context["normalize"].get<bool>() ? PathRule::normalized : PathRule::as_sent;
   out.options.content_sha256 = context["sign_body"].get<bool>();
@@ -85,16 +82,15 @@ TEST(SigV4, PresignsEveryPublishedRequestAsPublished) {
   ASSERT_TRUE(names) << describe(names.error());
   for (const auto& name : *names) {
     const Case test = load_case(name);
-    const std::string url = presign(test.request, test.credentials, {"us-east-1", "service"}, vectors_time,
-                                    Seconds(3600), test.options);
+    const std::string url =
+        presign(test.request, test.credentials, {"us-east-1", "service"}, vectors_time, Seconds(3600), test.options);
     EXPECT_EQ(last_field(url, "X-Amz-Signature="), read(vectors / name / "query-signature.txt")) << name;
     EXPECT_TRUE(url.starts_with(test.request.url)) << url;
   }
 }
 
 TEST(SigV4, SigningAgainReplacesTheEarlierSignature) {
-  os::HttpRequest once{
-      .method = "POST", .url = "https://ec2.us-east-1.amazonaws.com/", .headers = {}, .body = "A=b"};
+  os::HttpRequest once{.method = "POST", .url = "https://ec2.us-east-1.amazonaws.com/", .headers = {}, .body = "A=b"};
   const Credentials keys{"AKID", "secret", "token", ""};
   os::HttpRequest twice = once;
   sign(twice, keys, {"us-east-1", "ec2"}, vectors_time + 60'000);
@@ -170,8 +166,7 @@ class RandomRequests {
   }
   /// Also bytes that are no text; only where they are percent-encoded.
   std::string bytes() {
-    static const std::vector<std::string> pieces = {"\xff", "\x80\xfe", std::string("\0", 1), "\n", "\t",
-                                                    "/",    "%2F"};
+    static const std::vector<std::string> pieces = {"\xff", "\x80\xfe", std::string("\0", 1), "\n", "\t", "/", "%2F"};
     return chance(3) ? word() + pick(pieces) + word() : word();
   }
   std::string path() {
@@ -199,14 +194,12 @@ std::int64_t ms_of(const std::string& compact) {  // 20150830T123600Z
   const auto part = [&](std::size_t at, std::size_t count) { return std::stoi(compact.substr(at, count)); };
   using namespace std::chrono;
   const sys_days day = year(part(0, 4)) / part(4, 2) / part(6, 2);
-  return (((day.time_since_epoch().count() * 24LL + part(9, 2)) * 60 + part(11, 2)) * 60 + part(13, 2)) *
-         1000;
+  return (((day.time_since_epoch().count() * 24LL + part(9, 2)) * 60 + part(11, 2)) * 60 + part(13, 2)) * 1000;
 }
 
 std::string parameter(const std::string& url, const std::string& name) {
   const auto at = url.find(name + "=");
-  return at == std::string::npos ? ""
-                                 : url.substr(at + name.size() + 1, url.find('&', at) - at - name.size() - 1);
+  return at == std::string::npos ? "" : url.substr(at + name.size() + 1, url.find('&', at) - at - name.size() - 1);
 }
 
 os::HttpRequest request_of(const Json& json) {

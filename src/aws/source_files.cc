@@ -16,11 +16,11 @@ Found key_pair(const Settings* settings, std::string source) {
   const auto secret = setting_of(settings, "aws_secret_access_key");
   if (!id && !secret) return std::nullopt;
   if (!id || !secret) {
-    return fail(Kind::bad_input,
-                source + " has " +
-                    (id ? "aws_access_key_id but no aws_secret_access_key"
-                        : "aws_secret_access_key but no aws_access_key_id"),
-                "a key has two halves", "add the missing half (`aws configure` writes both)");
+    return fail(
+        Kind::bad_input,
+        source + " has " +
+            (id ? "aws_access_key_id but no aws_secret_access_key" : "aws_secret_access_key but no aws_access_key_id"),
+        "a key has two halves", "add the missing half (`aws configure` writes both)");
   }
   // aws_security_token is the token's old name.
   const auto token = setting_of(settings, "aws_session_token");
@@ -37,10 +37,10 @@ std::string profile_source(const std::string& profile, const os::Path& file) {
 Found from_environment(const Search& search) {
   if (search.config.profile_is_from_flag()) return std::nullopt;
   Settings settings;
-  for (const auto& [name, variable] : {std::pair{"aws_access_key_id", "AWS_ACCESS_KEY_ID"},
-                                       std::pair{"aws_secret_access_key", "AWS_SECRET_ACCESS_KEY"},
-                                       std::pair{"aws_session_token", "AWS_SESSION_TOKEN"},
-                                       std::pair{"aws_security_token", "AWS_SECURITY_TOKEN"}}) {
+  for (const auto& [name, variable] :
+       {std::pair{"aws_access_key_id", "AWS_ACCESS_KEY_ID"},
+        std::pair{"aws_secret_access_key", "AWS_SECRET_ACCESS_KEY"},
+        std::pair{"aws_session_token", "AWS_SESSION_TOKEN"}, std::pair{"aws_security_token", "AWS_SECURITY_TOKEN"}}) {
     settings[name] = search.config.env(variable).value_or("");
   }
   TRY_SET(keys, "", key_pair(&settings, "environment"));
@@ -49,13 +49,11 @@ Found from_environment(const Search& search) {
 }
 
 Found from_shared_file(const Search& search, const std::string& profile) {
-  return key_pair(search.config.shared_section(profile),
-                  profile_source(profile, search.config.credentials_file()));
+  return key_pair(search.config.shared_section(profile), profile_source(profile, search.config.credentials_file()));
 }
 
 Found from_config_file(const Search& search, const std::string& profile) {
-  return key_pair(search.config.config_section(profile),
-                  profile_source(profile, search.config.config_file()));
+  return key_pair(search.config.config_section(profile), profile_source(profile, search.config.config_file()));
 }
 
 Found from_process(const Search& search, const std::string& profile) {
@@ -73,8 +71,7 @@ Found from_process(const Search& search, const std::string& profile) {
   }
   if (ran->exit.code != 0) {
     return fail(Kind::denied, doing + " failed with exit code " + std::to_string(ran->exit.code),
-                printable(trim(std::string_view(ran->err).substr(0, 2000))),
-                "run it yourself: " + printable(*line));
+                printable(trim(std::string_view(ran->err).substr(0, 2000))), "run it yourself: " + printable(*line));
   }
   auto keys = parse_process_credentials(ran->out);
   if (!keys) {

@@ -44,8 +44,7 @@ std::string metadata_endpoint(const Config& config) {
     return config.env(variable).value_or(config.setting(config.profile(), name).value_or(""));
   };
   std::string url = setting("AWS_EC2_METADATA_SERVICE_ENDPOINT", "ec2_metadata_service_endpoint");
-  const auto mode =
-      lower(setting("AWS_EC2_METADATA_SERVICE_ENDPOINT_MODE", "ec2_metadata_service_endpoint_mode"));
+  const auto mode = lower(setting("AWS_EC2_METADATA_SERVICE_ENDPOINT_MODE", "ec2_metadata_service_endpoint_mode"));
   if (url.empty()) url = mode == "ipv6" ? "http://[fd00:ec2::254]" : "http://169.254.169.254";
   while (url.ends_with('/')) url.pop_back();
   return url;
@@ -75,8 +74,7 @@ Found from_container(const Search& search) {
   if (!token.empty()) request.headers.emplace_back("Authorization", std::move(token));
   TRY_SET(answer, doing, ask(search, request, container_attempts, container_limit));
   if (answer.status != 200) {
-    return fail(Kind::denied,
-                doing + ": " + request.url + " answered with status " + std::to_string(answer.status),
+    return fail(Kind::denied, doing + ": " + request.url + " answered with status " + std::to_string(answer.status),
                 printable(answer.body.substr(0, 300)), "check the task's (or pod's) role");
   }
   TRY_SET(keys, doing, parse_endpoint_credentials(answer.body));
@@ -88,10 +86,8 @@ Found from_instance(const Search& search) {
   const Config& config = search.config;
   if (lower(config.env("AWS_EC2_METADATA_DISABLED").value_or("")) == "true") return std::nullopt;
   const std::string endpoint = metadata_endpoint(config);
-  const int attempts =
-      whole_setting(config, "AWS_METADATA_SERVICE_NUM_ATTEMPTS", "metadata_service_num_attempts", 1);
-  const Millis limit{1000 *
-                     whole_setting(config, "AWS_METADATA_SERVICE_TIMEOUT", "metadata_service_timeout", 1)};
+  const int attempts = whole_setting(config, "AWS_METADATA_SERVICE_NUM_ATTEMPTS", "metadata_service_num_attempts", 1);
+  const Millis limit{1000 * whole_setting(config, "AWS_METADATA_SERVICE_TIMEOUT", "metadata_service_timeout", 1)};
   os::HttpRequest login;
   login.method = "PUT";
   login.url = endpoint + "/latest/api/token";
@@ -109,8 +105,7 @@ Found from_instance(const Search& search) {
   const std::string doing = "get the credentials of the instance's role " + printable(role);
   TRY_SET(answer, doing, ask(search, request, attempts, limit));
   if (answer.status != 200) {
-    return fail(Kind::denied,
-                doing + ": the metadata service answered with status " + std::to_string(answer.status),
+    return fail(Kind::denied, doing + ": the metadata service answered with status " + std::to_string(answer.status),
                 printable(answer.body.substr(0, 300)), "check the instance profile's role");
   }
   TRY_SET(keys, doing, parse_endpoint_credentials(answer.body));

@@ -43,8 +43,7 @@ Result<Role> role_of(const Search& search, const std::string& profile) {
   if (const std::string text = setting("duration_seconds"); !text.empty()) {
     const auto seconds = parse_int(text);
     if (!seconds || *seconds < 900 || *seconds > 43'200) {
-      return fail(Kind::bad_input,
-                  "duration_seconds of profile " + profile + " is no number from 900 to 43200",
+      return fail(Kind::bad_input, "duration_seconds of profile " + profile + " is no number from 900 to 43200",
                   printable(text), "correct it in " + search.config.config_file().string());
     }
     role.request.duration_seconds = static_cast<int>(*seconds);
@@ -62,8 +61,7 @@ std::string cache_name(const Role& role) {
   add("ExternalId", role.request.external_id);
   add("SerialNumber", role.request.mfa_serial);
   if (role.names_session) add("RoleSessionName", role.request.session_name);
-  if (role.request.duration_seconds)
-    members["DurationSeconds"] = std::to_string(role.request.duration_seconds);
+  if (role.request.duration_seconds) members["DurationSeconds"] = std::to_string(role.request.duration_seconds);
   std::string text;
   for (const auto& [name, value] : members) text += (text.empty() ? "{\"" : ", \"") + name + "\": " + value;
   text += "}";
@@ -82,8 +80,7 @@ std::optional<Credentials> kept_credentials(const Search& search, const Role& ro
   const auto json = text ? parse_json(*text) : Json();
   if (!json || !json->is_object() || !json->contains("Credentials")) return std::nullopt;
   const Json& keys = (*json)["Credentials"];
-  Credentials found{
-      text_at(keys, "AccessKeyId"), text_at(keys, "SecretAccessKey"), text_at(keys, "SessionToken"), {}};
+  Credentials found{text_at(keys, "AccessKeyId"), text_at(keys, "SecretAccessKey"), text_at(keys, "SessionToken"), {}};
   found.expires_ms = parse_expiry(text_at(keys, "Expiration"));
   constexpr std::int64_t worth_using_ms = 60'000;
   const bool good = !found.access_key_id.empty() && found.expires_ms > search.clock.now_ms() + worth_using_ms;
@@ -104,9 +101,8 @@ void keep_credentials(const Search& search, const Role& role, const Credentials&
 
 Result<std::string> mfa_code(const Search& search, const std::string& profile, const std::string& serial) {
   const auto& ask_person = search.config.surroundings().ask_mfa;
-  const auto code = ask_person
-                        ? ask_person("MFA code for " + printable(serial) + " (an empty line gives up): ")
-                        : std::nullopt;
+  const auto code =
+      ask_person ? ask_person("MFA code for " + printable(serial) + " (an empty line gives up): ") : std::nullopt;
   if (!code || trim(*code).empty()) {
     return fail(Kind::denied, "profile " + profile + " needs an MFA code for " + printable(serial),
                 "there is nobody here to ask for it",
@@ -116,8 +112,7 @@ Result<std::string> mfa_code(const Search& search, const std::string& profile, c
   return std::string(trim(*code));
 }
 
-Result<Credentials> credential_source(const Search& search, const std::string& profile,
-                                      const std::string& name) {
+Result<Credentials> credential_source(const Search& search, const std::string& profile, const std::string& name) {
   Found found = std::nullopt;
   if (name == "Environment") {
     // As everywhere, a profile flag hides the environment's keys from the chain but not from a profile that
@@ -131,19 +126,16 @@ Result<Credentials> credential_source(const Search& search, const std::string& p
   } else if (name == "EcsContainer") {
     found = from_container(search);
   } else {
-    return fail(Kind::bad_input,
-                "credential_source \"" + printable(name) + "\" of profile " + profile + " is unknown", "",
-                "it is Environment, Ec2InstanceMetadata or EcsContainer");
+    return fail(Kind::bad_input, "credential_source \"" + printable(name) + "\" of profile " + profile + " is unknown",
+                "", "it is Environment, Ec2InstanceMetadata or EcsContainer");
   }
   TRY_SET(keys, "", std::move(found));
   if (keys) return *std::move(keys);
-  return fail(Kind::denied,
-              "profile " + profile + " takes its credentials from " + name + ", and there are none", "",
+  return fail(Kind::denied, "profile " + profile + " takes its credentials from " + name + ", and there are none", "",
               "run ferry where they are, or use source_profile instead");
 }
 
-Result<Credentials> assume(const Search& search, const std::string& profile,
-                           std::vector<std::string> visited);
+Result<Credentials> assume(const Search& search, const std::string& profile, std::vector<std::string> visited);
 
 bool has_static_keys(const Config& config, const std::string& profile) {
   return config.setting(profile, "aws_access_key_id") && config.setting(profile, "aws_secret_access_key");
@@ -154,30 +146,26 @@ bool has_role(const Config& config, const std::string& profile) {
 }
 
 /// `visited` are the profiles that led here. A profile may name itself if it has keys of its own.
-Result<Credentials> source_profile(const Search& search, const std::string& source,
-                                   std::vector<std::string> visited) {
+Result<Credentials> source_profile(const Search& search, const std::string& source, std::vector<std::string> visited) {
   const std::string& parent = visited.back();
   if (!search.config.has_profile(source)) {
     return fail(Kind::not_found, "there is no AWS profile \"" + printable(source) + "\"",
-                "it is the source_profile of " + parent,
-                "correct it in " + search.config.config_file().string());
+                "it is the source_profile of " + parent, "correct it in " + search.config.config_file().string());
   }
   const bool keys = has_static_keys(search.config, source);
   const bool again = std::find(visited.begin(), visited.end(), source) != visited.end();
   if (again && !(source == parent && keys)) {
-    return fail(
-        Kind::bad_input, "the profiles " + join(visited, ", ") + " and " + source + " lead in a circle",
-        "each is the source_profile of the one before", "let the last one have credentials of its own");
+    return fail(Kind::bad_input, "the profiles " + join(visited, ", ") + " and " + source + " lead in a circle",
+                "each is the source_profile of the one before", "let the last one have credentials of its own");
   }
   if (!keys && has_role(search.config, source)) return assume(search, source, std::move(visited));
   TRY_SET(found, "", from_profile(search, source));
   if (found) return *std::move(found);
-  return fail(Kind::denied, "profile " + source + " has no credentials",
-              "it is the source_profile of " + parent, "run `aws configure --profile " + source + "`");
+  return fail(Kind::denied, "profile " + source + " has no credentials", "it is the source_profile of " + parent,
+              "run `aws configure --profile " + source + "`");
 }
 
-Result<Credentials> source_of_role(const Search& search, const std::string& profile,
-                                   std::vector<std::string> visited) {
+Result<Credentials> source_of_role(const Search& search, const std::string& profile, std::vector<std::string> visited) {
   const auto source = search.config.setting(profile, "source_profile");
   const auto place = search.config.setting(profile, "credential_source");
   if (!source == !place) {
@@ -191,8 +179,7 @@ Result<Credentials> source_of_role(const Search& search, const std::string& prof
   return credential_source(search, profile, *place);
 }
 
-Result<Credentials> assume(const Search& search, const std::string& profile,
-                           std::vector<std::string> visited) {
+Result<Credentials> assume(const Search& search, const std::string& profile, std::vector<std::string> visited) {
   TRY_SET(role, "", role_of(search, profile));
   const std::string source = "role " + role.request.role_arn + " (profile " + profile + ")";
   const bool with_mfa = !role.request.mfa_serial.empty();
@@ -228,8 +215,7 @@ Found web_identity(const Search& search, const std::string& role_arn, const std:
 }
 
 Error no_role(const std::string& where) {
-  return {Kind::bad_input, where + " names a web identity's token but no role", "", "set the role's ARN too",
-          ""};
+  return {Kind::bad_input, where + " names a web identity's token but no role", "", "set the role's ARN too", ""};
 }
 
 }  // namespace
@@ -252,8 +238,7 @@ Found from_web_identity_of_environment(const Search& search) {
   const auto role = either("AWS_ROLE_ARN", "role_arn");
   if (!file) return std::nullopt;
   if (!role) return fail("", no_role("AWS_WEB_IDENTITY_TOKEN_FILE"));
-  return web_identity(search, *role, *file,
-                      either("AWS_ROLE_SESSION_NAME", "role_session_name").value_or(""));
+  return web_identity(search, *role, *file, either("AWS_ROLE_SESSION_NAME", "role_session_name").value_or(""));
 }
 
 Found from_web_identity(const Search& search, const std::string& profile) {

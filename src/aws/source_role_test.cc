@@ -32,9 +32,7 @@ os::HttpResponse sts(const os::HttpRequest& request) {
   const std::string arn = field(request, "RoleArn");
   if (arn.ends_with("/forbidden")) {
     return {
-        403,
-        {},
-        "<ErrorResponse><Error><Code>AccessDenied</Code><Message>not you</Message></Error></ErrorResponse>"};
+        403, {}, "<ErrorResponse><Error><Code>AccessDenied</Code><Message>not you</Message></Error></ErrorResponse>"};
   }
   return {200,
           {},
@@ -106,10 +104,9 @@ TEST(Role, ASourceWithKeysAndARoleOfItsOwnUsesItsKeys) {
 
 TEST(Role, ASourceMayBeAProcess) {
   RolePerson person;
-  person.write(
-      "config",
-      "[default]\nrole_arn = arn:aws:iam::1:role/b\nsource_profile = tool\n[profile tool]\n"
-      "credential_process = echo '{\"Version\":1,\"AccessKeyId\":\"TOOL\",\"SecretAccessKey\":\"s\"}'\n");
+  person.write("config",
+               "[default]\nrole_arn = arn:aws:iam::1:role/b\nsource_profile = tool\n[profile tool]\n"
+               "credential_process = echo '{\"Version\":1,\"AccessKeyId\":\"TOOL\",\"SecretAccessKey\":\"s\"}'\n");
   EXPECT_EQ(person.key(), "TOOL+b");
 }
 
@@ -124,13 +121,12 @@ TEST(Role, CirclesAndGapsAreNamed) {
       "[profile b]\nrole_arn = arn:aws:iam::1:role/b\nsource_profile = c\n"
       "[profile c]\nrole_arn = arn:aws:iam::1:role/c\nsource_profile = b\n");
   EXPECT_NE(circle.find("default, b, c and b lead in a circle"), std::string::npos) << circle;
-  const std::string itself =
-      failure("[default]\nrole_arn = arn:aws:iam::1:role/a\nsource_profile = default\n");
+  const std::string itself = failure("[default]\nrole_arn = arn:aws:iam::1:role/a\nsource_profile = default\n");
   EXPECT_NE(itself.find("circle"), std::string::npos) << itself;
   const std::string gone = failure("[default]\nrole_arn = arn:aws:iam::1:role/a\nsource_profile = nobody\n");
   EXPECT_NE(gone.find("nobody"), std::string::npos) << gone;
-  const std::string empty = failure(
-      "[default]\nrole_arn = arn:aws:iam::1:role/a\nsource_profile = e\n[profile e]\nregion = eu-west-1\n");
+  const std::string empty =
+      failure("[default]\nrole_arn = arn:aws:iam::1:role/a\nsource_profile = e\n[profile e]\nregion = eu-west-1\n");
   EXPECT_NE(empty.find("profile e has no credentials"), std::string::npos) << empty;
   const std::string nothing = failure("[default]\nrole_arn = arn:aws:iam::1:role/a\n");
   EXPECT_NE(nothing.find("source_profile or credential_source"), std::string::npos) << nothing;
@@ -149,8 +145,7 @@ TEST(Role, ARefusalNamesTheRoleAndTheProfile) {
   const auto keys = person.credentials();
   ASSERT_FALSE(keys);
   EXPECT_EQ(keys.error().kind, Kind::denied);
-  EXPECT_NE(keys.error().what.find("role/forbidden of profile default"), std::string::npos)
-      << keys.error().what;
+  EXPECT_NE(keys.error().what.find("role/forbidden of profile default"), std::string::npos) << keys.error().what;
   EXPECT_EQ(keys.error().why, "not you");
 }
 
@@ -206,13 +201,11 @@ TEST(Role, AnMfaCodeIsAskedForOnceAndItsKeysAreKeptWhereTheAwsCliKeepsThem) {
   struct stat info;
   ASSERT_EQ(::stat(file.c_str(), &info), 0);
   EXPECT_EQ(info.st_mode & 0777, 0600U);
-  ASSERT_TRUE(
-      os::write_file(file, R"({"Credentials":{"AccessKeyId":"CLI","SecretAccessKey":"s","SessionToken":"t",)"
-                           R"("Expiration":"2035-01-01T00:00:00+00:00"}})"));
+  ASSERT_TRUE(os::write_file(file, R"({"Credentials":{"AccessKeyId":"CLI","SecretAccessKey":"s","SessionToken":"t",)"
+                                   R"("Expiration":"2035-01-01T00:00:00+00:00"}})"));
   EXPECT_EQ(person.key(), "CLI");
-  ASSERT_TRUE(
-      os::write_file(file, R"({"Credentials":{"AccessKeyId":"CLI","SecretAccessKey":"s","SessionToken":"t",)"
-                           R"("Expiration":"2020-01-01T00:00:00+00:00"}})"));
+  ASSERT_TRUE(os::write_file(file, R"({"Credentials":{"AccessKeyId":"CLI","SecretAccessKey":"s","SessionToken":"t",)"
+                                   R"("Expiration":"2020-01-01T00:00:00+00:00"}})"));
   EXPECT_EQ(person.key(), "BASE+train") << "old ones are replaced";
   ASSERT_TRUE(os::write_file(file, "[1"));
   EXPECT_EQ(person.key(), "BASE+train");
@@ -239,8 +232,7 @@ TEST(WebIdentity, BuysTheRolesKeysWithTheTokenOfTheFile) {
   EXPECT_EQ(person.key(), "JWT+pod");
   EXPECT_EQ(field(person.server.asked().at(0), "RoleSessionName"), "pod-1");
   EXPECT_EQ(header_of(person.server.asked().at(0), "authorization"), "") << "there is nothing to sign with";
-  person.write("config",
-               "[profile w]\nrole_arn = arn:aws:iam::1:role/w\nweb_identity_token_file = " + file + "\n");
+  person.write("config", "[profile w]\nrole_arn = arn:aws:iam::1:role/w\nweb_identity_token_file = " + file + "\n");
   person.profile = "w";
   EXPECT_EQ(person.key(), "JWT+w");
   ASSERT_TRUE(os::remove_all(file));
@@ -249,14 +241,12 @@ TEST(WebIdentity, BuysTheRolesKeysWithTheTokenOfTheFile) {
 
 TEST(Shared, AProviderSeesWhatOtherToolsWriteIntoTheFiles) {
   Person person;
-  person.write("credentials",
-               "[default]\naws_access_key_id = OLD\naws_secret_access_key = s\naws_session_token = t\n");
+  person.write("credentials", "[default]\naws_access_key_id = OLD\naws_secret_access_key = s\naws_session_token = t\n");
   const auto provider = make_provider(person.surroundings(), os::system_clock());
   const auto old = provider->get();
   ASSERT_TRUE(old) << describe(old.error());
   EXPECT_EQ(old->access_key_id, "OLD");
-  person.write("credentials",
-               "[default]\naws_access_key_id = NEW\naws_secret_access_key = s\naws_session_token = t\n");
+  person.write("credentials", "[default]\naws_access_key_id = NEW\naws_secret_access_key = s\naws_session_token = t\n");
   EXPECT_EQ(provider->get()->access_key_id, "OLD");
   provider->refused(*old);
   EXPECT_EQ(provider->get()->access_key_id, "NEW");

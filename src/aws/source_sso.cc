@@ -56,9 +56,8 @@ Result<std::optional<SignOn>> sign_on_of(const Search& search, const std::string
     sso.start_url = setting_of(section, "sso_start_url").value_or("");
     sso.region = setting_of(section, "sso_region").value_or("");
   }
-  for (const auto& [name, value] :
-       {std::pair{"sso_start_url", sso.start_url}, std::pair{"sso_region", sso.region},
-        std::pair{"sso_account_id", sso.account}, std::pair{"sso_role_name", sso.role}}) {
+  for (const auto& [name, value] : {std::pair{"sso_start_url", sso.start_url}, std::pair{"sso_region", sso.region},
+                                    std::pair{"sso_account_id", sso.account}, std::pair{"sso_role_name", sso.role}}) {
     if (!value.empty()) continue;
     return fail(Kind::bad_input, "the single sign-on of profile " + profile + " has no " + name, "",
                 "run `aws configure sso --profile " + profile + "`");
@@ -139,12 +138,10 @@ Found from_sso(const Search& search, const std::string& profile) {
   const SignOn& sso = *configured;
   TRY_SET(token, "", access_token(search, sso));
   os::HttpRequest request;
-  request.url = endpoint(search, "sso", sso.region) +
-                "/federation/credentials?role_name=" + percent_encoded(sso.role) +
+  request.url = endpoint(search, "sso", sso.region) + "/federation/credentials?role_name=" + percent_encoded(sso.role) +
                 "&account_id=" + percent_encoded(sso.account);
   request.headers = {{"x-amz-sso_bearer_token", token}};
-  const std::string doing =
-      "get the credentials of " + sso.role + " in " + sso.account + " by single sign-on";
+  const std::string doing = "get the credentials of " + sso.role + " in " + sso.account + " by single sign-on";
   TRY_SET(answer, doing, ask(search, request, search.config.max_attempts(), sso_limit));
   if (answer.status == 401) return fail("", sign_in_again(sso, fault_of(answer).message));
   if (answer.status != 200) {

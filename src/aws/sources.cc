@@ -43,19 +43,17 @@ Found from_login(const Search& search, const std::string& profile) {
       Kind::unsupported,
       "profile " + profile + " gets its credentials by login_session, which this version cannot do itself",
       search.config.config_file().string(),
-      "eval \"$(aws configure export-credentials --profile " + profile +
-          " --format env)\" and run the command again");
+      "eval \"$(aws configure export-credentials --profile " + profile + " --format env)\" and run the command again");
 }
 
-/// What the person may do who has no credentials where they were looked for.
+/// What the user may do who has no credentials where they were looked for.
 std::string ways_in(const Config& config) {
   auto others = config.profiles();
   std::erase(others, config.profile());
-  const std::string named =
-      others.empty() ? "set AWS_PROFILE"
-                     : "name a profile that you have with --profile (" + printable(join(others, ", ")) + ")";
-  return "run `aws configure` or `aws sso login`, or " + named +
-         "; without an AWS account use --infra rehearsal";
+  const std::string named = others.empty()
+                                ? "set AWS_PROFILE"
+                                : "name a profile that you have with --profile (" + printable(join(others, ", ")) + ")";
+  return "run `aws configure` or `aws sso login`, or " + named + "; without an AWS account use --infra rehearsal";
 }
 
 Error nowhere(const Config& config) {

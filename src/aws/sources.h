@@ -32,8 +32,7 @@ Result<Credentials> find_credentials(const Config& config, os::HttpClient& http,
 
 /// Reads the files anew whenever credentials are needed, so that what other tools write there is seen. With
 /// `http` (which must outlive the provider, and is used by one thread at a time) null, it opens its own.
-std::shared_ptr<Provider> make_provider(Surroundings surroundings, os::Clock& clock,
-                                        os::HttpClient* http = nullptr);
+std::shared_ptr<Provider> make_provider(Surroundings surroundings, os::Clock& clock, os::HttpClient* http = nullptr);
 
 /// What each source may use.
 struct Search {

@@ -16,9 +16,7 @@ constexpr const char* endpoint_keys =
     R"({"Code":"Success","AccessKeyId":"ASIAE","SecretAccessKey":"s","Token":"t","Expiration":"2035-01-01T00:00:00Z"})";
 constexpr std::int64_t year_2035_ms = 2'051'222'400'000;
 
-std::string why(const Result<Credentials>& keys) {
-  return keys ? "(there are some)" : describe(keys.error());
-}
+std::string why(const Result<Credentials>& keys) { return keys ? "(there are some)" : describe(keys.error()); }
 
 // ---- programs
 
@@ -69,9 +67,8 @@ TEST(CredentialProcess, IsSplitAsShlexDoesAndRunWithoutAShell) {
 }
 
 TEST(Expiries, AreReadWithAnyOffset) {
-  for (const char* same :
-       {"2035-01-01T00:00:00Z", "2035-01-01T00:00:00+00:00", "2035-01-01T00:00:00UTC",
-        "2035-01-01T01:30:00+0130", "2034-12-31T19:00:00-05:00", "2035-01-01T00:00:00.000Z"}) {
+  for (const char* same : {"2035-01-01T00:00:00Z", "2035-01-01T00:00:00+00:00", "2035-01-01T00:00:00UTC",
+                           "2035-01-01T01:30:00+0130", "2034-12-31T19:00:00-05:00", "2035-01-01T00:00:00.000Z"}) {
     EXPECT_EQ(parse_expiry(same), year_2035_ms) << same;
   }
   EXPECT_EQ(parse_expiry("tomorrow"), 0);
@@ -108,10 +105,10 @@ TEST(Container, ARelativePlaceIsTheTasksAgent) {
 }
 
 TEST(Container, TheTokenIsNeverSentToAStranger) {
-  for (const char* url : {"http://example.com/", "http://169.254.170.2.example.com/", "http://10.0.0.1/",
-                          "ftp://127.0.0.1/", "", "http://169.254.170.23@example.com/",
-                          "http://127.0.0.1.example.com/x", "http://127.0.0.1@example.com/",
-                          "http://127.0.0.1:80@example.com/", "http://169.254.170.2:80@example.com/"}) {
+  for (const char* url :
+       {"http://example.com/", "http://169.254.170.2.example.com/", "http://10.0.0.1/", "ftp://127.0.0.1/", "",
+        "http://169.254.170.23@example.com/", "http://127.0.0.1.example.com/x", "http://127.0.0.1@example.com/",
+        "http://127.0.0.1:80@example.com/", "http://169.254.170.2:80@example.com/"}) {
     Person person;
     auto scripted = std::make_unique<ScriptedHttp>();
     auto& http = *scripted;
@@ -190,8 +187,8 @@ TEST(Instance, WhereThereIsNoneOrItHasNoRoleTheUsualErrorIsShown) {
 TEST(Instance, ASilentOneIsGivenUpAfterASecond) {
   const auto silent = os::listen_tcp("127.0.0.1", 0);
   Person person;
-  person.env = {{"AWS_EC2_METADATA_SERVICE_ENDPOINT",
-                 "http://127.0.0.1:" + std::to_string(os::local_port(silent->get()))}};
+  person.env = {
+      {"AWS_EC2_METADATA_SERVICE_ENDPOINT", "http://127.0.0.1:" + std::to_string(os::local_port(silent->get()))}};
   const auto began = os::system_clock().steady_ms();
   EXPECT_FALSE(person.credentials());
   EXPECT_LT(os::system_clock().steady_ms() - began, 3'000);
@@ -217,18 +214,16 @@ struct SignOnService {
   os::HttpResponse answer(const os::HttpRequest& request) const {
     if (request.url == "/token") {
       if (!refresh) return {400, {}, R"({"error":"invalid_grant"})"};
-      return {
-          200, {}, R"({"accessToken":"RENEWED","expiresIn":3600,"refreshToken":"R2","tokenType":"Bearer"})"};
+      return {200, {}, R"({"accessToken":"RENEWED","expiresIn":3600,"refreshToken":"R2","tokenType":"Bearer"})"};
     }
     if (header_of(request, "x-amz-sso_bearer_token") != wanted_token) {
-      return {
-          401, {{"x-amzn-errortype", "UnauthorizedException"}}, R"({"message":"Session token not found"})"};
+      return {401, {{"x-amzn-errortype", "UnauthorizedException"}}, R"({"message":"Session token not found"})"};
     }
     if (role_denied) return {403, {{"x-amzn-errortype", "ForbiddenException"}}, R"({"message":"No access"})"};
-    return {
-        200,
-        {},
-        R"({"roleCredentials":{"accessKeyId":"ASIAS","secretAccessKey":"s","sessionToken":"t","expiration":2051222400000}})"};
+    return {200,
+            {},
+            R"({"roleCredentials":{"accessKeyId":"ASIAS","secretAccessKey":"s","sessionToken":"t",
+          "expiration":2051222400000}})"};
   }
 };
 
@@ -246,10 +241,9 @@ struct SignedOn : Person {
   }
   /// As `aws sso login` leaves it.
   void token(const std::string& expires, const std::string& more = "", const char* file = session_token) {
-    write(
-        file,
-        R"({"startUrl":"https://corp.awsapps.com/start","region":"eu-west-1","accessToken":"ACCESS","expiresAt":")" +
-            expires + "\"" + more + "}");
+    write(file,
+          R"({"startUrl":"https://corp.awsapps.com/start","region":"eu-west-1","accessToken":"ACCESS","expiresAt":")" +
+              expires + "\"" + more + "}");
   }
 };
 
@@ -287,10 +281,8 @@ TEST(SingleSignOn, ATokenThatEndsSoonIsRenewedAndKept) {
   const auto asked = person.service.server.asked();
   EXPECT_EQ(asked.at(0).method, "POST");
   const Json body = Json::parse(asked.at(0).body);
-  EXPECT_EQ(
-      body,
-      (Json{
-          {"grantType", "refresh_token"}, {"clientId", "C"}, {"clientSecret", "S"}, {"refreshToken", "R1"}}));
+  EXPECT_EQ(body,
+            (Json{{"grantType", "refresh_token"}, {"clientId", "C"}, {"clientSecret", "S"}, {"refreshToken", "R1"}}));
   const auto file = person.home.path() / ".aws" / SignedOn::session_token;
   const Json kept = Json::parse(*os::read_file(file));
   EXPECT_EQ(kept["accessToken"], "RENEWED");

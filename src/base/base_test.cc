@@ -40,9 +40,15 @@ TEST(Units, DurationsAreReadAsPeopleWriteThem) {
   EXPECT_EQ(parse_duration("24:00:00")->count(), 86'400);
   EXPECT_EQ(parse_duration("1:02:03")->count(), 3723);
   EXPECT_EQ(parse_duration("1-12:00:00")->count(), 36 * 3600);
-  for (const auto* bad : {"", " ", "h", "0", "1x", "1h30", "-5m", "400d", "99999999999999999999", "1 2h",
-                          "1.h", ".5h", "1.5", "1..5h", "1.2345h", "2 ms", "1h 30",
-                          "1:30", "1:60:00", "1:00:00:00", "0:00:00", "1:0:0", "-1:00:00", "-", "1-2", "99999:00:00"}) {
+  for (const auto* bad : {"",        " ",          "h",
+                          "0",       "1x",         "1h30",
+                          "-5m",     "400d",       "99999999999999999999",
+                          "1 2h",    "1.h",        ".5h",
+                          "1.5",     "1..5h",      "1.2345h",
+                          "2 ms",    "1h 30",      "1:30",
+                          "1:60:00", "1:00:00:00", "0:00:00",
+                          "1:0:0",   "-1:00:00",   "-",
+                          "1-2",     "99999:00:00"}) {
     EXPECT_FALSE(parse_duration(bad)) << bad;
   }
 }
@@ -133,9 +139,7 @@ TEST(JsonText, BrokenTextIsAnErrorNotAnException) {
 }
 
 TEST(Bills, ADiskCostsBySizeTierAndRegion) {
-  const auto hour = [](Disk disk, const char* region = "us-east-1") {
-    return disk_hour(disk, region).micros;
-  };
+  const auto hour = [](Disk disk, const char* region = "us-east-1") { return disk_hour(disk, region).micros; };
   EXPECT_EQ(hour({.gib = 73}), 8'000);  // $0.08 a GiB in 730 hours
   EXPECT_EQ(hour({.gib = 0, .iops = 9000}), 0);
   EXPECT_EQ(hour({.gib = 73, .iops = 3000, .mib_per_s = 125}), 8'000);
@@ -162,7 +166,8 @@ TEST(Bills, AMinuteIsChargedAtLeastAndThenEverySecondThatBegan) {
 }
 
 TEST(Errors, AProgramIsToldWhatCanBeDoneAboutThem) {
-  const Error full{Kind::no_capacity, "no room", "none in us-east-1", "name another region", "InsufficientInstanceCapacity"};
+  const Error full{Kind::no_capacity, "no room", "none in us-east-1", "name another region",
+                   "InsufficientInstanceCapacity"};
   EXPECT_EQ(error_json(full), (Json{{"code", "InsufficientInstanceCapacity"},
                                     {"kind", "no_capacity"},
                                     {"message", "no room"},

@@ -22,16 +22,16 @@ struct Factor {
 };
 /// A region's price of a gp3 GiB beside us-east-1's; the other prices of disks follow it.
 constexpr std::array factors = {
-    Factor{"us-east-1", 1000},      Factor{"us-east-2", 1000},    Factor{"us-west-2", 1000},
-    Factor{"us-west-1", 1200},      Factor{"ca-central-1", 1100}, Factor{"eu-west-1", 1100},
-    Factor{"eu-north-1", 1050},     Factor{"eu-west-2", 1160},    Factor{"eu-west-3", 1160},
-    Factor{"eu-central-1", 1190},   Factor{"ap-south-1", 1140},   Factor{"ap-northeast-2", 1140},
+    Factor{"us-east-1", 1000},      Factor{"us-east-2", 1000},      Factor{"us-west-2", 1000},
+    Factor{"us-west-1", 1200},      Factor{"ca-central-1", 1100},   Factor{"eu-west-1", 1100},
+    Factor{"eu-north-1", 1050},     Factor{"eu-west-2", 1160},      Factor{"eu-west-3", 1160},
+    Factor{"eu-central-1", 1190},   Factor{"ap-south-1", 1140},     Factor{"ap-northeast-2", 1140},
     Factor{"ap-northeast-1", 1200}, Factor{"ap-southeast-1", 1200}, Factor{"ap-southeast-2", 1200},
     Factor{"sa-east-1", 1900}};
 
 std::int64_t permille_of(std::string_view region) {
-  const auto known = std::find_if(factors.begin(), factors.end(),
-                                  [&](const Factor& factor) { return factor.region == region; });
+  const auto known =
+      std::find_if(factors.begin(), factors.end(), [&](const Factor& factor) { return factor.region == region; });
   return known == factors.end() ? 1500 : known->permille;
 }
 
@@ -53,9 +53,7 @@ Usd disk_hour(const Disk& disk, std::string_view region) {
   return {(month + hours - 1) / hours + requests};
 }
 
-Usd disk_month(const Disk& disk, std::string_view region) {
-  return {disk_hour(disk, region).micros * hours_a_month};
-}
+Usd disk_month(const Disk& disk, std::string_view region) { return {disk_hour(disk, region).micros * hours_a_month}; }
 
 Bill charge(const Rates& rates, Millis time) { return charge(rates, time, std::max(time, Millis(1))); }
 

@@ -84,8 +84,7 @@ tl::unexpected<Error> fail_errno(std::string what, int code) {
 
 tl::unexpected<Error> fail(std::vector<Error> errors) {
   Error all = std::move(errors.front());
-  all.more.insert(all.more.end(), std::make_move_iterator(errors.begin() + 1),
-                  std::make_move_iterator(errors.end()));
+  all.more.insert(all.more.end(), std::make_move_iterator(errors.begin() + 1), std::make_move_iterator(errors.end()));
   return tl::unexpected<Error>(std::move(all));
 }
 

@@ -50,8 +50,7 @@ using Status = Result<void>;
 /// `return fail(Kind::not_found, "no such run: x", why, advice);`
 [[nodiscard]] inline tl::unexpected<Error> fail(Kind kind, std::string what, std::string why = {},
                                                 std::string advice = {}, std::string code = {}) {
-  return tl::unexpected<Error>(
-      Error{kind, std::move(what), std::move(why), std::move(advice), std::move(code), {}});
+  return tl::unexpected<Error>(Error{kind, std::move(what), std::move(why), std::move(advice), std::move(code), {}});
 }
 
 /// Passes an error on, adding what the caller was doing: "doing: what". Empty `doing` adds nothing.
@@ -73,17 +72,16 @@ constexpr bool may_work_later(Kind kind) {
   return kind == Kind::no_capacity || kind == Kind::throttled || kind == Kind::lost || kind == Kind::timeout;
 }
 
-/// The three lines a person sees: "what", "  why:  …", "  try:  …" (only those that are not empty); for each of
+/// The three lines a user sees: "what", "  why:  …", "  try:  …" (only those that are not empty); for each of
 /// `more`, too.
 std::string describe(const Error& error);
 
 }  // namespace ferry
 
 // Early return with context. `doing` may be "" to add nothing.
-#define TRY(doing, expr)                                           \
-  do {                                                             \
-    if (auto try_result_ = (expr); !try_result_)                   \
-      return ::ferry::fail(doing, std::move(try_result_).error()); \
+#define TRY(doing, expr)                                                                                      \
+  do {                                                                                                        \
+    if (auto try_result_ = (expr); !try_result_) return ::ferry::fail(doing, std::move(try_result_).error()); \
   } while (false)
 #define TRY_SET(name, doing, expr)                                             \
   auto name##_or_ = (expr);                                                    \

@@ -1,5 +1,6 @@
 // {fmt}'s own code, compiled once. Distributions ship it as a shared library only, and ferry-agent is static; compiled
-// into every file (FMT_HEADER_ONLY), it would take most of the build's time. The instantiations are those of version 9's src/format.cc.
+// into every file (FMT_HEADER_ONLY), it would take most of the build's time. The instantiations are those of version
+// 9's src/format.cc.
 #ifndef FMT_HEADER_ONLY
 #include <fmt/format-inl.h>
 

@@ -64,8 +64,7 @@ std::string random_name(std::size_t count) {
     for (const char c : random_bytes(count)) {
       const auto byte = static_cast<unsigned char>(c);
       // Bytes past the last whole multiple are skipped, so that every letter is equally likely.
-      if (byte < 256 / letters.size() * letters.size() && out.size() < count)
-        out += letters[byte % letters.size()];
+      if (byte < 256 / letters.size() * letters.size() && out.size() < count) out += letters[byte % letters.size()];
     }
   }
   return out;

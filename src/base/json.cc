@@ -8,15 +8,11 @@ template class nlohmann::basic_json<>;
 
 namespace ferry {
 
-Result<Json> parse_json(std::string_view text) try {
-  return Json::parse(text);
-} catch (const Json::exception& error) {
+Result<Json> parse_json(std::string_view text) try { return Json::parse(text); } catch (const Json::exception& error) {
   return fail(Kind::corrupt, "not valid JSON", error.what());
 }
 
-std::string dump_json(const Json& value) {
-  return value.dump(-1, ' ', false, Json::error_handler_t::replace);
-}
+std::string dump_json(const Json& value) { return value.dump(-1, ' ', false, Json::error_handler_t::replace); }
 
 Json error_json(const Error& error) {
   Json told = {{"code", error.code}, {"kind", name(error.kind)}, {"message", error.what},
@@ -27,8 +23,7 @@ Json error_json(const Error& error) {
 
 std::string text_at(const Json& object, std::string_view key, std::string_view otherwise) {
   if (object.is_object()) {
-    if (const auto at = object.find(key); at != object.end() && at->is_string())
-      return at->get<std::string>();
+    if (const auto at = object.find(key); at != object.end() && at->is_string()) return at->get<std::string>();
   }
   return std::string(otherwise);
 }

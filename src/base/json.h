@@ -18,8 +18,8 @@ Result<Json> parse_json(std::string_view text);
 std::string dump_json(const Json& value);
 
 /// {code, kind, message, why, fix, retryable}: how every error is told to a program. `code` is the peer's own, `fix`
-/// the advice; what is not known is "". `retryable`: may_work_later(). Where several things went wrong at once, `more` has
-/// the others.
+/// the advice; what is not known is "". `retryable`: may_work_later(). Where several things went wrong at once, `more`
+/// has the others.
 Json error_json(const Error& error);
 
 /// The string member `key`, or `otherwise` when it is absent or no string. Never throws.

@@ -31,7 +31,8 @@ std::string shell_quoted(std::span<const std::string> words) {
 
 std::string as_typed(std::string_view word) {
   const bool is_plain = !word.empty() && std::ranges::all_of(word, [](unsigned char c) {
-    return c < 0x80 && (std::isalnum(c) != 0 || std::string_view("_-./=:,@%+").find(static_cast<char>(c)) != std::string_view::npos);
+    return c < 0x80 && (std::isalnum(c) != 0 ||
+                        std::string_view("_-./=:,@%+").find(static_cast<char>(c)) != std::string_view::npos);
   });
   return is_plain ? std::string(word) : printable(shell_quoted(word));
 }
@@ -136,8 +137,8 @@ std::string percent_encoded(std::string_view text, std::string_view keep) {
   constexpr char digits[] = "0123456789ABCDEF";
   std::string out;
   for (const char c : text) {
-    const bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-                       c == '-' || c == '_' || c == '.' || c == '~' || keep.find(c) != std::string_view::npos;
+    const bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' ||
+                       c == '_' || c == '.' || c == '~' || keep.find(c) != std::string_view::npos;
     if (plain) {
       out += c;
     } else {
@@ -241,9 +242,7 @@ std::string printable(std::string_view bytes) {
 
 std::string short_line(std::string_view bytes, std::size_t most) {
   if (bytes.size() <= most) return printable(bytes);
-  const auto is_inside = [&](std::size_t at) {
-    return (static_cast<unsigned char>(bytes[at]) & 0xc0) == 0x80;
-  };
+  const auto is_inside = [&](std::size_t at) { return (static_cast<unsigned char>(bytes[at]) & 0xc0) == 0x80; };
   for (int steps = 0; steps < 3 && most > 0 && is_inside(most); ++steps) --most;
   return printable(bytes.substr(0, most)) + "…";
 }

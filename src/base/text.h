@@ -17,7 +17,8 @@ namespace ferry {
 std::string shell_quoted(std::string_view word);
 /// The words, each quoted, with a space between.
 std::string shell_quoted(std::span<const std::string> words);
-/// The same for people to read and to paste: quoted only where a shell needs it, and without what could steer a terminal.
+/// The same for people to read and to paste: quoted only where a shell needs it, and without what could steer a
+/// terminal.
 std::string as_typed(std::string_view word);
 std::string as_typed(std::span<const std::string> words);
 

@@ -31,8 +31,7 @@ std::string show_hourly(Usd price) {
 
 Result<Usd> parse_usd(std::string_view text) {
   const auto bad = [&] {
-    return fail(Kind::bad_input, fmt::format("not an amount of dollars: '{}'", text), {},
-                "write it like 5 or 2.50");
+    return fail(Kind::bad_input, fmt::format("not an amount of dollars: '{}'", text), {}, "write it like 5 or 2.50");
   };
   std::string_view rest = text;
   if (rest.starts_with('$')) rest.remove_prefix(1);
@@ -112,7 +111,8 @@ namespace {
 /// "1:30:00" as show_duration() writes it and Slurm reads it, also "1-12:00:00" with days; nothing for anything else.
 std::optional<std::int64_t> parse_clock(std::string_view text) {
   const auto number = [](std::string_view digits, std::int64_t below) {
-    const bool is_plain = !digits.empty() && digits.size() <= 5 && digits.find_first_not_of("0123456789") == digits.npos;
+    const bool is_plain =
+        !digits.empty() && digits.size() <= 5 && digits.find_first_not_of("0123456789") == digits.npos;
     const auto value = is_plain ? parse_int(digits) : std::nullopt;
     return value && *value < below ? value : std::nullopt;
   };

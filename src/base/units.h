@@ -40,7 +40,8 @@ std::string show_bytes(std::uint64_t bytes);
 /// "40 ms", "1.2 s" below ten seconds; "00:31", "1:02:09" above.
 std::string show_duration(Millis time);
 
-/// "90" (seconds), "45s", "1.5h", "2 hours", "1w", "1h30m", "1:30:00", "1-12:00:00" (a day and a half). Must be positive and at most 365 days.
+/// "90" (seconds), "45s", "1.5h", "2 hours", "1w", "1h30m", "1:30:00", "1-12:00:00" (a day and a half). Must be
+/// positive and at most 365 days.
 Result<Seconds> parse_duration(std::string_view text);
 
 }  // namespace ferry

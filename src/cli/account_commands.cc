@@ -1,12 +1,12 @@
 // ferry check, quota, policy, catalog: what an account allows and offers.
 
+#include "account/account.h"
+#include "account/catalog_update.h"
 #include "base/text.h"
 #include "cli/command.h"
 #include "cli/task_options.h"
 #include "cloud/cloud.h"
-#include "account/account.h"
 #include "fleet/labels.h"
-#include "account/catalog_update.h"
 #include "fleet/planning.h"
 #include "watch/report.h"
 #include "watch/table.h"
@@ -23,8 +23,8 @@ std::vector<account::Finding> findings_of(Context& context, const std::string& r
   const auto settings = personal_settings();
   if (!settings) {
     const auto& error = settings.error();
-    extra.push_back({Level::bad, "settings", error.what + (error.why.empty() ? "" : " (" + error.why + ")"),
-                     error.advice});
+    extra.push_back(
+        {Level::bad, "settings", error.what + (error.why.empty() ? "" : " (" + error.why + ")"), error.advice});
   }
   std::string looked_at = region;
   const auto set = cloud::aws_region_from_environment(region);
@@ -48,8 +48,7 @@ Result<int> check(Context& context, const std::string& region) {
     bad = bad || one.level == Level::bad;
     const char* level = one.level == Level::good ? "good" : one.level == Level::note ? "note" : "bad";
     if (in_json()) {
-      list.push_back(
-          {{"subject", one.subject}, {"level", level}, {"text", one.text}, {"advice", one.advice}});
+      list.push_back({{"subject", one.subject}, {"level", level}, {"text", one.text}, {"advice", one.advice}});
       continue;
     }
     fmt::print("{} {:<13} {}\n",
@@ -79,8 +78,8 @@ Result<int> quota(Context& context, const std::string& region) {
   }
   watch::Table table({"CODE", "FAMILIES", "MARKET", ">VCPU LIMIT", ">IN USE"});
   for (const auto& one : quotas) {
-    table.add({one.code, one.families, one.spot ? "spot" : "on-demand",
-               one.limit ? std::to_string(*one.limit) : "?", std::to_string(one.used)});
+    table.add({one.code, one.families, one.spot ? "spot" : "on-demand", one.limit ? std::to_string(*one.limit) : "?",
+               std::to_string(one.used)});
   }
   fmt::print("{}", table.text());
   return 0;
@@ -108,8 +107,7 @@ int print_policy(account::PolicyFor whom) {
 Result<int> update(Context& context, const std::vector<std::string>& regions) {
   TRY_SET(told, "", account::update_catalog(context.run_context(), regions));
   for (const auto& problem : told.problems) context.progress().warn("catalog", problem);
-  const auto where =
-      told.regions.size() == 1 ? told.regions.front() : fmt::format("{} regions", told.regions.size());
+  const auto where = told.regions.size() == 1 ? told.regions.front() : fmt::format("{} regions", told.regions.size());
   if (in_json()) {
     reply("ferry.catalog.update/1", {{"regions", told.regions},
                                      {"on_demand_prices", told.on_demand},
@@ -117,8 +115,8 @@ Result<int> update(Context& context, const std::vector<std::string>& regions) {
                                      {"problems", told.problems},
                                      {"catalog_date", fleet::catalog_in_force().date()}});
   } else if (told.on_demand > 0) {
-    fmt::print("of today in {}: {} on-demand and {} spot prices; other prices keep their date\n", where,
-               told.on_demand, told.spot);
+    fmt::print("of today in {}: {} on-demand and {} spot prices; other prices keep their date\n", where, told.on_demand,
+               told.spot);
   } else {
     fmt::print("no on-demand price could be read in {}: those of {} stay; of today: {} spot prices\n", where,
                fleet::catalog_in_force().date(), told.spot);
@@ -136,19 +134,16 @@ void add_account_commands(CLI::App& app, Program& program) {
   };
   auto options = std::make_shared<Options>();
   const auto choose = [&program](CLI::App* command, std::function<Result<int>(Context&)> act) {
-    command->callback([&program, act] {
-      program.chosen = [&program, act] { return with_context(program.carried, act, true); };
-    });
+    command->callback(
+        [&program, act] { program.chosen = [&program, act] { return with_context(program.carried, act, true); }; });
   };
 
   auto* check_command = app.add_subcommand(
-      "check",
-      "Who am I on AWS, what may I do, what are my limits, what was left behind; 1 if something is wrong");
+      "check", "Who am I on AWS, what may I do, what are my limits, what was left behind; 1 if something is wrong");
   check_command->add_option("--region", options->region, "Instead of your own region");
   choose(check_command, [options](Context& context) { return check(context, options->region); });
 
-  auto* quota_command =
-      app.add_subcommand("quota", "How many vCPUs the account may run, by family and market");
+  auto* quota_command = app.add_subcommand("quota", "How many vCPUs the account may run, by family and market");
   quota_command->require_subcommand(0, 1);
   quota_command->add_option("--region", options->region, "Instead of your own region");
   quota_command->callback([&program, options, quota_command] {
@@ -158,12 +153,9 @@ void add_account_commands(CLI::App& app, Program& program) {
           program.carried, [options](Context& context) { return quota(context, options->region); }, true);
     };
   });
-  auto* request =
-      quota_command->add_subcommand("request", "Ask AWS for more: ferry quota request L-DB2E81BA 8");
+  auto* request = quota_command->add_subcommand("request", "Ask AWS for more: ferry quota request L-DB2E81BA 8");
   request->add_option("code", options->code, "As `ferry quota` lists it")->required();
-  request->add_option("vcpus", options->vcpus, "The limit that you want")
-      ->required()
-      ->check(CLI::Range(1, 100000));
+  request->add_option("vcpus", options->vcpus, "The limit that you want")->required()->check(CLI::Range(1, 100000));
   request->add_option("--region", options->region, "Instead of your own region");
   choose(request, [options](Context& context) -> Result<int> {
     TRY_SET(answer, "", account::request_quota(context.run_context(), options->region, options->code, options->vcpus));
@@ -185,15 +177,13 @@ void add_account_commands(CLI::App& app, Program& program) {
       ->type_name("USER@HOST")
       ->allow_extra_args(false);
   policy
-      ->add_option(
-          "--role", whom->roles,
-          "A role that machines may get, by name or ARN; may be repeated (default: that of your settings)")
+      ->add_option("--role", whom->roles,
+                   "A role that machines may get, by name or ARN; may be repeated (default: that of your settings)")
       ->type_name("ROLE")
       ->allow_extra_args(false);
   policy->callback([&program, whom] { program.chosen = [whom] { return print_policy(*whom); }; });
 
-  auto* catalog =
-      app.add_subcommand("catalog", "Instance types and prices: how old they are, and fetching new ones");
+  auto* catalog = app.add_subcommand("catalog", "Instance types and prices: how old they are, and fetching new ones");
   catalog->require_subcommand(0, 1);
   catalog->callback([&program, catalog] {
     if (!catalog->get_subcommands().empty()) return;
@@ -209,10 +199,8 @@ void add_account_commands(CLI::App& app, Program& program) {
       return 0;
     };
   });
-  auto* refresh =
-      catalog->add_subcommand("update", "Ask your account for types, zones and prices; costs nothing");
-  refresh->add_option("--region", options->regions, "Only this one; may be repeated")
-      ->allow_extra_args(false);
+  auto* refresh = catalog->add_subcommand("update", "Ask your account for types, zones and prices; costs nothing");
+  refresh->add_option("--region", options->regions, "Only this one; may be repeated")->allow_extra_args(false);
   choose(refresh, [options](Context& context) { return update(context, options->regions); });
 }
 

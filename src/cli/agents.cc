@@ -13,14 +13,22 @@ namespace ferry::cli {
 namespace {
 
 constexpr const char* rules =
-    "* `--json` with every command: standard output is JSON and nothing else, under every fault; `run`, `rehearse`, `logs` and `wait` say one event a\n"
-    "  line, the last of which is `result`. Branch on `error.kind` and `exit_code`, never on texts. docs/for-programs.md, schemas in docs/schemas/.\n"
-    "* Without `--json`, with `--agent` (or AI_AGENT, CLAUDECODE, CODEX_SANDBOX, CURSOR_AGENT, GEMINI_CLI set): compact lines with tabs, whole ids.\n"
-    "* Nothing is asked of you. `ferry run` on AWS rents only with `--yes`: show your person the line \"at most $X\" of `ferry plan` first, and cap it with\n"
-    "  `--budget` and `--max-duration`. `--infra rehearsal` runs the same on this computer, for nothing and without an account: try there first.\n"
-    "* `ferry run` blocks until the outputs are home. `ferry run -d` returns once training started; then `ferry wait RUN`, `ferry logs RUN --json`.\n"
-    "* Outputs are in `runs/RUN/`, what was done in `runs/RUN/run.json`. A run that failed has its log and what it saved there, too.\n"
-    "* What still costs: `ferry ps --json`. End it: `ferry down RUN` (outputs come home first), `ferry down --all`. Never end machines behind ferry's back.\n"
+    "* `--json` with every command: standard output is JSON and nothing else, under every fault; `run`, `rehearse`, "
+    "`logs` and `wait` say one event a\n"
+    "  line, the last of which is `result`. Branch on `error.kind` and `exit_code`, never on texts. "
+    "docs/for-programs.md, schemas in docs/schemas/.\n"
+    "* Without `--json`, with `--agent` (or AI_AGENT, CLAUDECODE, CODEX_SANDBOX, CURSOR_AGENT, GEMINI_CLI set): "
+    "compact lines with tabs, whole ids.\n"
+    "* Nothing is asked of you. `ferry run` on AWS rents only with `--yes`: show your person the line \"at most $X\" "
+    "of `ferry plan` first, and cap it with\n"
+    "  `--budget` and `--max-duration`. `--infra rehearsal` runs the same on this computer, for nothing and without an "
+    "account: try there first.\n"
+    "* `ferry run` blocks until the outputs are home. `ferry run -d` returns once training started; then `ferry wait "
+    "RUN`, `ferry logs RUN --json`.\n"
+    "* Outputs are in `runs/RUN/`, what was done in `runs/RUN/run.json`. A run that failed has its log and what it "
+    "saved there, too.\n"
+    "* What still costs: `ferry ps --json`. End it: `ferry down RUN` (outputs come home first), `ferry down --all`. "
+    "Never end machines behind ferry's back.\n"
     "* Secrets: export them, and name them with `--secret NAME`; never as words of a command.\n";
 
 std::vector<const CLI::App*> shown(const CLI::App& app) {
@@ -75,7 +83,8 @@ void add_command(const CLI::App& command, const std::string& path, std::set<std:
 std::string llms_txt(const CLI::App& app) {
   std::string out =
       "# ferry\n\n"
-      "> Trains any ML model on AWS with one command: the code goes over, the model comes home, the bill stops. One program, no server. `--infra rehearsal`\n"
+      "> Trains any ML model on AWS with one command: the code goes over, the model comes home, the bill stops. One "
+      "program, no server. `--infra rehearsal`\n"
       "> does the same on this computer without an AWS account.\n\n" +
       std::string(rules) +
       "\n## Docs\n\n"
@@ -83,18 +92,22 @@ std::string llms_txt(const CLI::App& app) {
       "- [For programs](docs/for-programs.md): --json, events, errors, run.json\n"
       "- [Schemas](docs/schemas): JSON Schema of everything that --json says\n"
       "- [Every command and option](AGENTS.md)\n"
-      "- [From an old tutorial](docs/from-the-tutorial.md): key pairs, ssh, scp, conda environments of AWS's images, and what is used now\n\n"
+      "- [From an old tutorial](docs/from-the-tutorial.md): key pairs, ssh, scp, conda environments of AWS's images, "
+      "and what is used now\n\n"
       "## Commands\n\n";
   for (const auto* command : shown(app))
-    out += fmt::format("- `{}`: {}\n", usage_of(*command, "ferry " + command->get_name()), first_line(command->get_description()));
+    out += fmt::format("- `{}`: {}\n", usage_of(*command, "ferry " + command->get_name()),
+                       first_line(command->get_description()));
   return out + "\n## Exit codes\n\n```\n" + exit_codes() + "```\n";
 }
 
 std::string agents_md(const CLI::App& app) {
   std::string out =
       "# For coding agents\n\n"
-      "To use ferry, this file is enough. To work on ferry itself: CONTRIBUTING.md (build, test, habits) and ARCHITECTURE.md (where a change belongs). Made by\n"
-      "`ferry generate agents` from the program's own options; after a change to them: `build/ferry generate agents >AGENTS.md; build/ferry generate llms >llms.txt`.\n\n"
+      "To use ferry, this file is enough. To work on ferry itself: CONTRIBUTING.md (build, test, habits) and "
+      "ARCHITECTURE.md (where a change belongs). Made by\n"
+      "`ferry generate agents` from the program's own options; after a change to them: `build/ferry generate agents "
+      ">AGENTS.md; build/ferry generate llms >llms.txt`.\n\n"
       "## Rules\n\n" +
       std::string(rules) +
       "\n## The usual way\n\n"

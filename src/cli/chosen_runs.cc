@@ -87,7 +87,9 @@ Result<RunSieve> RunSieve::make(const RunFilter& filter, std::int64_t now_ms) {
   const auto add_label = [&](const std::string& text) -> Status {
     const auto equals = text.find('=');
     const auto key = text.substr(0, equals);
-    if (key.empty()) return fail(Kind::bad_input, "--label needs KEY=VALUE or KEY", "there is no key in '" + printable(text) + "'", "--label team=vision", mistake_code);
+    if (key.empty())
+      return fail(Kind::bad_input, "--label needs KEY=VALUE or KEY", "there is no key in '" + printable(text) + "'",
+                  "--label team=vision", mistake_code);
     sieve.labels_.emplace_back(key, equals == text.npos ? "" : text.substr(equals + 1));
     return {};
   };
@@ -131,7 +133,8 @@ bool RunSieve::passes(const Filtered& one) const {
     const auto& value = wanted.value;
     if (key == "state") return fits(lower(value), one.state) || fits(lower(value), std::string(name(one.run.phase)));
     if (key == "outcome")
-      return fits(lower(value), std::string(name(one.run.outcome))) || fits(lower(value), std::string(words(one.run.outcome)));
+      return fits(lower(value), std::string(name(one.run.outcome))) ||
+             fits(lower(value), std::string(words(one.run.outcome)));
     if (key == "name") return fits(value, one.run.name) || fits(value, one.run.task_name);
     if (key == "exited") return one.run.exit_code && std::to_string(*one.run.exit_code) == value;
     if (key == "since") return one.run.created_ms >= wanted.since_ms;
@@ -172,7 +175,8 @@ Result<std::string> one_run(Context& context, const std::string& name, const Run
 Result<std::vector<std::string>> runs_to_end(Context& context, const EndChoice& choice, const std::string& verb) {
   const bool by_words = !choice.filter.empty();
   if (choice.names.empty() && !by_words)
-    return fail(Kind::bad_input, "name a run, a pattern or a label", {}, fmt::format("ferry {} RUN", verb), mistake_code);
+    return fail(Kind::bad_input, "name a run, a pattern or a label", {}, fmt::format("ferry {} RUN", verb),
+                mistake_code);
   std::vector<std::string> out;
   std::set<std::string> found;
   TRY_SET(sieve, "", RunSieve::make(choice.filter, os::system_clock().now_ms()));
@@ -204,10 +208,11 @@ Result<std::vector<std::string>> runs_to_end(Context& context, const EndChoice& 
   if (lines.empty() || choice.yes || says_yes()) return out;
   const auto list = join(lines, "\n  ");
   if (!os::is_terminal(0) || !may_ask()) {
-    return fail(Kind::bad_input, fmt::format("to {} {} by a pattern or a label needs a yes: {}", verb,
-                                             watch::counted(lines.size(), "run"), join(out, ", ")),
-                "nobody is here to be asked", fmt::format("the same line with --yes, or: ferry {} {}", verb, join(out, " ")),
-                mistake_code);
+    return fail(Kind::bad_input,
+                fmt::format("to {} {} by a pattern or a label needs a yes: {}", verb,
+                            watch::counted(lines.size(), "run"), join(out, ", ")),
+                "nobody is here to be asked",
+                fmt::format("the same line with --yes, or: ferry {} {}", verb, join(out, " ")), mistake_code);
   }
   const auto said = os::ask(fmt::format("  {}\n{} {}? [y/N] ", list, verb, lines.size() == 1 ? "it" : "these"));
   if (said && (said->starts_with('y') || said->starts_with('Y'))) return out;

@@ -48,10 +48,11 @@ int unknown_command(const CLI::App& app, std::span<const std::string> words) {
   const bool is_task = ending == ".yaml" || ending == ".yml";
   if (os::exists(word) && (is_task || begins_training(word)))
     return report_usage(fmt::format("'{}' is a file, not a command", printable(word)), "ferry run " + printable(word));
-  if (begins_training(word)) return report_usage(fmt::format("'{}' is a program, not a command", printable(word)), "ferry run -- " + as_typed(words));
+  if (begins_training(word))
+    return report_usage(fmt::format("'{}' is a program, not a command", printable(word)),
+                        "ferry run -- " + as_typed(words));
   std::vector<std::string> names;
-  for (const auto* command :
-       app.get_subcommands([](const CLI::App* one) { return !one->get_group().empty(); })) {
+  for (const auto* command : app.get_subcommands([](const CLI::App* one) { return !one->get_group().empty(); })) {
     names.push_back(command->get_name());
   }
   const auto near = near_command(word, names);
@@ -63,10 +64,10 @@ int unknown_command(const CLI::App& app, std::span<const std::string> words) {
 std::optional<int> take(const Answer& meant, std::size_t typed_words, std::vector<std::string>& words) {
   const auto note = meant.note.empty() ? std::string() : "   (" + meant.note + ")";
   const auto typed = as_typed(std::span(words).first(std::min(typed_words, words.size())));
-  if (meant.how == Answer::How::says) return report_usage(fmt::format("there is no 'ferry {}'", typed), meant.line + note);
+  if (meant.how == Answer::How::says)
+    return report_usage(fmt::format("there is no 'ferry {}'", typed), meant.line + note);
   fmt::print(stderr, "! '{}' is here: {}{}\n", typed, meant.line, note);
-  if (meant.how == Answer::How::asks && meant.words.size() > 1 && os::is_terminal(0) && may_ask() &&
-      !says_yes()) {
+  if (meant.how == Answer::How::asks && meant.words.size() > 1 && os::is_terminal(0) && may_ask() && !says_yes()) {
     const auto line = "ferry " + printable(join(meant.words, " "));
     const auto said = os::ask(line + "? [y/N] ");
     if (!said || !(said->starts_with('y') || said->starts_with('Y'))) {
@@ -134,8 +135,9 @@ std::string what_is_wrong(const CLI::App& app, const CLI::ParseError& error) {
   if (!dynamic_cast<const CLI::ExtrasError*>(&error) || left.empty()) return printable(error.what());
   const auto option = std::ranges::find_if(left, [](const auto& word) { return word.starts_with('-') && word != "-"; });
   const auto path = path_of(app, named_command(app));
-  return option != left.end() ? fmt::format("{} has no option {}", path, short_line(option->substr(0, option->find('=')), 60))
-                              : fmt::format("{} takes no '{}'", path, short_line(left.front(), 60));
+  return option != left.end()
+             ? fmt::format("{} has no option {}", path, short_line(option->substr(0, option->find('=')), 60))
+             : fmt::format("{} takes no '{}'", path, short_line(left.front(), 60));
 }
 
 /// What a mistake on the command line is answered with: a flag that is nearly one of ours gets its name.
@@ -188,9 +190,9 @@ std::string command_of(const CLI::App& app, std::span<const std::string> words) 
 void add_json_flags(CLI::App& command, Program& program) {
   const auto& name = command.get_name();
   const bool goes_on = name == "run" || name == "rehearse" || name == "logs" || name == "wait";
-  command.add_flag("--json", program.json,
-                   goes_on ? "One JSON object an event on standard output, the last of them the result"
-                           : "As one JSON object");
+  command.add_flag(
+      "--json", program.json,
+      goes_on ? "One JSON object an event on standard output, the last of them the result" : "As one JSON object");
   for (auto* below : command.get_subcommands({})) {
     if (!below->get_group().empty() && below->get_name() != "completion") add_json_flags(*below, program);
   }
@@ -224,9 +226,10 @@ int answer_to(int argc, char** argv, const Carried& carried) {
                  "Profile of ~/.aws to use, with every command; wins over AWS_PROFILE and over keys in the "
                  "environment")
       ->envname("FERRY_PROFILE");
-  app.add_flag("--agent", program.agent,
-               "For a coding agent that reads: compact plain lines, whole ids, no questions; as where AI_AGENT, CLAUDECODE, "
-               "CODEX_SANDBOX, CURSOR_AGENT or GEMINI_CLI is set");
+  app.add_flag(
+      "--agent", program.agent,
+      "For a coding agent that reads: compact plain lines, whole ids, no questions; as where AI_AGENT, CLAUDECODE, "
+      "CODEX_SANDBOX, CURSOR_AGENT or GEMINI_CLI is set");
   app.get_formatter()->column_width(34);
   add_run_commands(app, program);
   add_plan_commands(app, program);

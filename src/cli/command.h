@@ -10,8 +10,8 @@
 
 #include "cli/cli.h"
 #include "cli/reply.h"
-#include "rehearsal/rehearsal.h"
 #include "fleet/context.h"
+#include "rehearsal/rehearsal.h"
 
 namespace ferry::cli {
 
@@ -83,7 +83,6 @@ bool says_yes();
 
 /// Opens a context with plain progress on standard error, recovers orphaned runs, runs `act`. Errors
 /// are reported; `may_try_later`: as report() has it.
-int with_context(const Carried& carried, const std::function<Result<int>(Context&)>& act,
-                       bool may_try_later = false);
+int with_context(const Carried& carried, const std::function<Result<int>(Context&)>& act, bool may_try_later = false);
 
 }  // namespace ferry::cli

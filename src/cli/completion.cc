@@ -83,8 +83,8 @@ std::string fish_script(const CLI::App& app) {
                        shell_quoted(command->get_description()));
     for (const auto* option : command->get_options()) {
       for (const auto& name : option->get_lnames()) {
-        out += fmt::format("complete -c ferry -n '__fish_seen_subcommand_from {}' -l {} -d {}\n",
-                           command->get_name(), name, shell_quoted(option->get_description()));
+        out += fmt::format("complete -c ferry -n '__fish_seen_subcommand_from {}' -l {} -d {}\n", command->get_name(),
+                           name, shell_quoted(option->get_description()));
       }
     }
     if (takes_run(*command)) {

@@ -21,9 +21,8 @@ namespace {
 
 fleet::Interrupt ask_interrupt(os::SignalQueue& signals, bool can_detach) {
   const std::string prompt =
-      can_detach
-          ? "\n[d]etach (the training goes on), [c]ancel (stop it and release the machine) or [g]o on? "
-          : "\n[c]ancel (release the machine) or [g]o on? ";
+      can_detach ? "\n[d]etach (the training goes on), [c]ancel (stop it and release the machine) or [g]o on? "
+                 : "\n[c]ancel (release the machine) or [g]o on? ";
   while (true) {
     const auto answer = os::ask(prompt, signals.fd());
     if (!answer) {
@@ -44,7 +43,8 @@ fleet::Interrupt ask_interrupt(os::SignalQueue& signals, bool can_detach) {
 
 watch::Renderer renderer_for(bool json) {
   if (json) return watch::Renderer::json;
-  return os::is_terminal(1) && os::is_terminal(2) && !os::called_by_agent() ? watch::Renderer::terminal : watch::Renderer::plain;
+  return os::is_terminal(1) && os::is_terminal(2) && !os::called_by_agent() ? watch::Renderer::terminal
+                                                                            : watch::Renderer::plain;
 }
 
 Result<std::unique_ptr<Context>> Context::open(const Carried& carried, watch::Renderer renderer, bool interactive) {
@@ -59,14 +59,14 @@ Result<std::unique_ptr<Context>> Context::open(const Carried& carried, watch::Re
   if (renderer != watch::Renderer::json) context->own_progress_ = watch::make_progress(renderer, 1, 2);
   context->progress_ = context->own_progress_ ? context->own_progress_.get() : &events();
   context->run_context_.reset(new fleet::Context{os::system_clock(),
-                                     *context->http_,
-                                     *context->ledger_,
-                                     *context->progress_,
-                                     *context->signals_,
-                                     data,
-                                     rehearsal_context,
-                                     carried.agent,
-                                     {}});
+                                                 *context->http_,
+                                                 *context->ledger_,
+                                                 *context->progress_,
+                                                 *context->signals_,
+                                                 data,
+                                                 rehearsal_context,
+                                                 carried.agent,
+                                                 {}});
   if (interactive && os::is_terminal(0) && may_ask()) {
     context->run_context_->ask = [signals = context->signals_.get()](bool can_detach) {
       return ask_interrupt(*signals, can_detach);
@@ -78,8 +78,9 @@ Result<std::unique_ptr<Context>> Context::open(const Carried& carried, watch::Re
 Status Context::recover_orphans() {
   if (own_progress_) return run::recover_orphans(*run_context_);
   const auto aside = watch::make_progress(watch::Renderer::plain, 2, 2);
-  fleet::Context run_context{run_context_->clock, run_context_->http, run_context_->ledger, *aside, run_context_->signals,
-                   run_context_->data,  run_context_->rehearsal, run_context_->agent, {}};
+  fleet::Context run_context{
+      run_context_->clock, run_context_->http,      run_context_->ledger, *aside, run_context_->signals,
+      run_context_->data,  run_context_->rehearsal, run_context_->agent,  {}};
   const auto recovered = run::recover_orphans(run_context);
   run_context_->interrupt = run_context.interrupt;
   run_context_->letting_go = run_context.letting_go;
@@ -98,8 +99,7 @@ tl::unexpected<Error> mistake(Error error) {
   return tl::unexpected<Error>(std::move(error));
 }
 
-int with_context(const Carried& carried, const std::function<Result<int>(Context&)>& act,
-                       bool may_try_later) {
+int with_context(const Carried& carried, const std::function<Result<int>(Context&)>& act, bool may_try_later) {
   auto context = Context::open(carried, watch::Renderer::plain, false);
   if (!context) return report(context.error());
   if (auto recovered = run::recover_orphans((*context)->run_context()); !recovered) return report(recovered.error());

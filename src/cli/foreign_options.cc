@@ -13,12 +13,12 @@ namespace ferry::cli {
 namespace {
 
 enum class Does {
-  rename,   ///< `ours` is its name here
-  drop,     ///< changes nothing here: `ours` says why
-  place,    ///< its value is what stands without an option here
-  say,      ///< cannot be had so: `ours` is what to type
-  minutes,  ///< -i: with a number SkyPilot's minutes to autostop, without one docker's --interactive
-  gres,     ///< Slurm's gpu:NAME:N
+  rename,      ///< `ours` is its name here
+  drop,        ///< changes nothing here: `ours` says why
+  place,       ///< its value is what stands without an option here
+  say,         ///< cannot be had so: `ours` is what to type
+  minutes,     ///< -i: with a number SkyPilot's minutes to autostop, without one docker's --interactive
+  gres,        ///< Slurm's gpu:NAME:N
   slurm_time,  ///< a bare number is minutes
   zone,
   cloud,
@@ -47,7 +47,8 @@ constexpr std::string_view all_told = "all there is to tell is told; ferry show 
 
 constexpr Foreign options[] = {
     // hardware
-    {tasks, "-g --gpu --gpu-type --gpuType --gpu-name --accelerator --accelerators --gpus-per-node -G", true, rename, "--gpus"},
+    {tasks, "-g --gpu --gpu-type --gpuType --gpu-name --accelerator --accelerators --gpus-per-node -G", true, rename,
+     "--gpus"},
     {tasks, "--gres", true, gres},
     {tasks, "--type --machine --machine-type --instance --flavor --node-type --vm-size --instance_type", true, rename,
      "--instance-type"},
@@ -55,8 +56,8 @@ constexpr Foreign options[] = {
     {tasks, "--mem --ram --mem-gb", true, rename, "--memory"},
     {tasks, "--disk-size --disk-gb --storage --volume-size", true, rename, "--disk"},
     {tasks, "--image-id --image-uri --container-image --docker-image --container", true, rename, "--image"},
-    {tasks, "--use-spot --spot-instance --spot-instances --preemptible --interruptible --use-spot-instances", false, rename,
-     "--spot"},
+    {tasks, "--use-spot --spot-instance --spot-instances --preemptible --interruptible --use-spot-instances", false,
+     rename, "--spot"},
     {tasks, "--no-use-spot --no-spot --ondemand", false, rename, "--on-demand"},
     {tasks, "--zone --availability-zone", true, zone},
     {tasks, "--cloud --provider --backend", true, cloud},
@@ -67,7 +68,8 @@ constexpr Foreign options[] = {
     {tasks, "--max-cost --max-spend --cost-limit", true, rename, "--budget"},
     {tasks, "--max-price --spot-price", true, rename, "--max-hourly-cost"},
     // what it is called, and where its files are
-    {tasks, "-c --cluster --cluster-name --job-name -J --run-name --experiment-name --experiment", true, rename, "--name"},
+    {tasks, "-c --cluster --cluster-name --job-name -J --run-name --experiment-name --experiment", true, rename,
+     "--name"},
     {tasks, "--tag --tags", true, rename, "--label"},
     {tasks, "--working-dir --chdir -D --code-dir --source-dir", true, rename, "--workdir"},
     {tasks, "--outputs --output-dir --out --artifacts", true, rename, "--output"},
@@ -79,7 +81,8 @@ constexpr Foreign options[] = {
      "ferry run --setup 'pip install -r {}' …   (requirements.txt of the workdir is installed by itself)"},
     {tasks, "--conda --conda-env --environment", true, say,
      "environment.yml beside the code is installed by itself; what the image has is on the path"},
-    {tasks, "--set --arg --args --hyperparameters --param", true, say, "ferry run -- python train.py …   ({} is the training's)"},
+    {tasks, "--set --arg --args --hyperparameters --param", true, say,
+     "ferry run -- python train.py …   ({} is the training's)"},
     // how it goes
     {starting, "--background --detached --detach-run --no-follow --async --no-wait", false, rename, "--detach"},
     {"run", "--no-confirm --assume-yes --auto-approve", false, rename, "--yes"},
@@ -105,7 +108,8 @@ constexpr Foreign options[] = {
     {ending, "-f --force --no-confirm --purge", false, rename, "--yes"},
     {"down", "-a", false, rename, "--all"},
     {"cancel", "-a --all", false, say, "ferry down --all   (ends every run; of one: ferry cancel RUN)"},
-    {"cancel down logs show fetch ssh wait", "--instance-ids --job --job-id --job-name --name --run --run-id --cluster", true, place},
+    {"cancel down logs show fetch ssh wait", "--instance-ids --job --job-id --job-name --name --run --run-id --cluster",
+     true, place},
     {"gpus", "--gpu --gpu-name --accelerator", true, place},
     {"gpus", "-a --all --all-regions", false, drop, "all are shown"},
     {"logs", "--lines", true, rename, "--tail"},
@@ -208,20 +212,24 @@ class Translator {
   }
 
   bool has_type() const {
-    return std::ranges::any_of(words_, [](const auto& word) { return word == "-t" || word.starts_with("--instance-type"); });
+    return std::ranges::any_of(words_,
+                               [](const auto& word) { return word == "-t" || word.starts_with("--instance-type"); });
   }
 
   void foreign(const std::string& typed) {
     const auto equals = typed.find('=');
     const auto name = typed.substr(0, equals);
     const bool is_last = at_ + 1 >= words_.size() || words_[at_ + 1].starts_with('-');
-    const bool has_next = equals != typed.npos || (!is_last && (name != "-v" || words_[at_ + 1].find(':') != std::string::npos));
+    const bool has_next =
+        equals != typed.npos || (!is_last && (name != "-v" || words_[at_ + 1].find(':') != std::string::npos));
     const auto* row = row_of(words_[0], name, has_next);
     if (!row || (row->has_value && !has_next)) {
       ++at_;
       return;
     }
-    const auto value = !row->has_value ? std::string() : equals != typed.npos ? typed.substr(equals + 1) : words_[at_ + 1];
+    const auto value = !row->has_value        ? std::string()
+                       : equals != typed.npos ? typed.substr(equals + 1)
+                                              : words_[at_ + 1];
     length_ = row->has_value && equals == typed.npos ? 2 : 1;
     apply(*row, name, value);
   }
@@ -233,9 +241,12 @@ class Translator {
         if (name == "-c" && value.find(' ') != value.npos)  // as a shell has it
           return refuse(name, "ferry run -- sh -c " + as_typed(value));
         return rename(name, row.ours, row.has_value ? &value : nullptr);
-      case Does::drop: return drop(both, row.ours);
-      case place: return put({value});
-      case say: return refuse(name, fmt::format(fmt::runtime(row.ours), as_typed(value)));
+      case Does::drop:
+        return drop(both, row.ours);
+      case place:
+        return put({value});
+      case say:
+        return refuse(name, fmt::format(fmt::runtime(row.ours), as_typed(value)));
       case minutes:
         if (at_ + 1 < words_.size() && parse_int(words_[at_ + 1])) {
           length_ = 2;
@@ -260,7 +271,8 @@ class Translator {
       case nodes:
         if (value == "1") return drop(both, "a run has one machine");
         return refuse(both, "ferry run --gpus H100:8 …   (a run has one machine; what there is in one: ferry gpus)");
-      case mount: return mount_option(name, value);
+      case mount:
+        return mount_option(name, value);
       case publish:
         return refuse(both, fmt::format("ports: [{}] in the task file opens a tunnel while ferry run is attached",
                                         printable(value.substr(value.rfind(':') + 1))));
@@ -279,8 +291,8 @@ class Translator {
     const auto source = value.substr(0, colon);
     const auto target = colon == value.npos ? "/PATH" : value.substr(colon + 1, value.find(':', colon + 1) - colon - 1);
     if (is_here(source)) return drop(name + " " + value, "the workdir goes over, and the training starts in it");
-    refuse(name, fmt::format("file_mounts: {{{}: {}}} in the task file   (the workdir goes over by itself)", printable(target),
-                             printable(source)));
+    refuse(name, fmt::format("file_mounts: {{{}: {}}} in the task file   (the workdir goes over by itself)",
+                             printable(target), printable(source)));
   }
 
   const CLI::App& app_;

@@ -19,7 +19,8 @@ class ForeignOptions : public testing::Test {
     for (const auto* name : {"run", "plan"}) {
       auto* command = app.add_subcommand(name, "");
       command->add_option("task", text);
-      for (const auto* option : {"-n,--name", "--gpus", "-t,--instance-type", "--image", "--max-duration", "--budget", "--infra"})
+      for (const auto* option :
+           {"-n,--name", "--gpus", "-t,--instance-type", "--image", "--max-duration", "--budget", "--infra"})
         command->add_option(option, text);
       for (const auto* flag : {"-d,--detach", "-y,--yes", "--spot"}) command->add_flag(flag, set);
     }

@@ -1,12 +1,12 @@
 // ferry images: what machines boot, and until when it is supported. Spends nothing.
 
+#include "account/image_list.h"
 #include "base/text.h"
 #include "cli/command.h"
 #include "cloud/aws_client.h"
+#include "fleet/images.h"
 #include "os/env.h"
 #include "os/terminal.h"
-#include "account/image_list.h"
-#include "fleet/images.h"
 #include "watch/table.h"
 
 namespace ferry::cli {

@@ -45,9 +45,9 @@ TEST(Images, EveryOneThatATaskCanNameIsOnTheRehearsalCloud) {
     for (const char* flavour : {"base", "pytorch", "tensorflow"}) {
       for (const char* system : {"", "ubuntu-24.04", "ubuntu-22.04"}) {
         const cloud::ImageQuery query{.type = std::string_view(arch) == "arm64" ? "g5g.xlarge" : "g5.xlarge",
-                                    .arch = arch,
-                                    .gpu = true,
-                                    .image = {.flavour = flavour, .system = system}};
+                                      .arch = arch,
+                                      .gpu = true,
+                                      .image = {.flavour = flavour, .system = system}};
         const auto first = cloud::image_sources(query).front();
         EXPECT_TRUE(is_there(first, arch)) << arch << " " << flavour << " " << system << ": " << first.pattern;
       }

@@ -126,9 +126,12 @@ void add_logs_command(CLI::App& app, Program& program) {
                            "Only what came since: 5m back, a day (2026-01-31) or a moment (2026-01-31T12:00:00Z), by "
                            "the machine's clock");
   logs_command->add_option("--until", options->logs.until, "Only what came until then");
-  logs_command->add_option("--search", options->logs.search, "Only lines with this (as grep -E has it)")->type_name("RE");
+  logs_command->add_option("--search", options->logs.search, "Only lines with this (as grep -E has it)")
+      ->type_name("RE");
   options->filter.add_label_to(*logs_command);
-  logs_command->add_option("-n,--tail", options->logs.tail, "Only the last N lines of what is there by now, of those that the other flags leave")
+  logs_command
+      ->add_option("-n,--tail", options->logs.tail,
+                   "Only the last N lines of what is there by now, of those that the other flags leave")
       ->type_name("N")
       ->check(CLI::Range(std::size_t{0}, std::size_t{1'000'000}));
   logs_command->callback([&program, options] {

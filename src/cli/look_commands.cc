@@ -41,9 +41,10 @@ constexpr ExitCode codes_of_commands[] = {
 std::string exit_codes() {
   std::string text = "Exit codes of ferry run, ferry rehearse and ferry wait:\n";
   for (const auto& [code, meaning] : codes_of_runs) text += fmt::format("  {:<8}  {}\n", code, meaning);
-  text += "Of several runs, ferry wait gives the first code that is not 0, in the order they were named. 75 of a training\n"
-          "and 75 of ferry are told apart by the result of --json: its outcome is not_started where it is ferry's.\n"
-          "\nOf every command:\n";
+  text +=
+      "Of several runs, ferry wait gives the first code that is not 0, in the order they were named. 75 of a training\n"
+      "and 75 of ferry are told apart by the result of --json: its outcome is not_started where it is ferry's.\n"
+      "\nOf every command:\n";
   for (const auto& [code, meaning] : codes_of_commands) text += fmt::format("  {:<8}  {}\n", code, meaning);
   return text + "ferry ssh gives the code of the command that ran there.\n";
 }
@@ -69,8 +70,7 @@ Result<int> wait(Context& context, const std::vector<std::string>& names, const 
   std::vector<std::string> runs;
   if (names.empty() || !filter.empty()) {
     // A label leads to what is not over yet.
-    if (filter.empty())
-      return fail(Kind::bad_input, "name a run or a label", {}, "ferry wait RUN", mistake_code);
+    if (filter.empty()) return fail(Kind::bad_input, "name a run or a label", {}, "ferry wait RUN", mistake_code);
     EndChoice choice{names, filter, true};
     TRY_SET(found, "", runs_to_end(context, choice, "wait"));
     runs = std::move(found);
@@ -118,8 +118,8 @@ std::string moment(std::int64_t ms) {
   const year_month_day date(day);
   const hh_mm_ss time(at - day);
   return fmt::format("{:04}-{:02}-{:02} {:02}:{:02}:{:02} UTC", static_cast<int>(date.year()),
-                     static_cast<unsigned>(date.month()), static_cast<unsigned>(date.day()),
-                     time.hours().count(), time.minutes().count(), time.seconds().count());
+                     static_cast<unsigned>(date.month()), static_cast<unsigned>(date.day()), time.hours().count(),
+                     time.minutes().count(), time.seconds().count());
 }
 
 /// Files under the folder where outputs came home, relative to it.
@@ -181,10 +181,12 @@ Result<int> show(Context& context, const std::string& name) {
   line("ended", moment(run.ended_ms));
   if (!view.instances.empty()) {
     const auto total = watch::total_spent(view.instances, now);
-    line("cost", (total ? ferry::show(*total) : "unknown") + (at_most ? " of at most " + ferry::show(Usd{at_most}) : ""));
+    line("cost",
+         (total ? ferry::show(*total) : "unknown") + (at_most ? " of at most " + ferry::show(Usd{at_most}) : ""));
   }
   line("workdir", run.workdir);
-  line("home", run.output_dir + "/" + (run.outputs_home ? "  (outputs are home, sha-256 verified)" : "  (outputs are not home)"));
+  line("home", run.output_dir + "/" +
+                   (run.outputs_home ? "  (outputs are home, sha-256 verified)" : "  (outputs are not home)"));
   for (std::size_t i = 0; i < std::min(files.size(), shown); ++i)
     line(i ? "" : "files", files[i].first + "  " + show_bytes(files[i].second));
   if (files.size() > shown)
@@ -211,16 +213,13 @@ Result<int> cost(Context& context, const std::string& since, const std::string& 
     views.push_back(std::move(view));
   }
   const auto width = os::is_terminal(1) ? static_cast<std::size_t>(os::terminal_width(1)) : 0;
-  const auto by = by_word == "type"  ? watch::CostBy::type
-                  : by_word == "day" ? watch::CostBy::day
-                                     : watch::CostBy::run;
+  const auto by = by_word == "type" ? watch::CostBy::type : by_word == "day" ? watch::CostBy::day : watch::CostBy::run;
   const auto report = watch::cost_report(views, by, since_ms, now);
   if (in_json()) {
     reply("ferry.cost/1", watch::cost_json(report, by));
   } else if (report.lines.empty()) {
-    fmt::print(
-        "nothing was rented on {}{}\n", infra,
-        infra == "aws" ? " (rehearsals are not billed; what they would have cost: --infra rehearsal)" : "");
+    fmt::print("nothing was rented on {}{}\n", infra,
+               infra == "aws" ? " (rehearsals are not billed; what they would have cost: --infra rehearsal)" : "");
   } else {
     fmt::print("{}", watch::cost_table(report, by, width));
     if (infra == "rehearsal") fmt::print("this is what AWS would have billed; rehearsals are free\n");
@@ -233,7 +232,8 @@ Result<int> env(Context& context, const std::string& name) {
   TRY_SET(run, "", context.ledger().run(found));
   const auto& facts = run.task.contains("environment") ? run.task["environment"] : Json();
   if (!facts.is_object())
-    return fail(Kind::not_found, run.name + " has no environment yet", "it is looked at before setup", "ferry show " + run.name + " says how far it came");
+    return fail(Kind::not_found, run.name + " has no environment yet", "it is looked at before setup",
+                "ferry show " + run.name + " says how far it came");
   if (in_json()) {
     reply("ferry.env/1", {{"run", run.name}, {"environment", facts}, {"image", run.task.value("image", Json())}});
     return 0;
@@ -282,17 +282,18 @@ void add_look_commands(CLI::App& app, Program& program) {
   auto options = std::make_shared<Options>();
   auto* wait_command = app.add_subcommand(
       "wait", "Wait until runs are over; exits with the run's own code, of several with the first that is not 0");
-  wait_command->add_option("run", options->runs, "Names of runs, or the beginnings of them")
-      ->type_name("RUN");
+  wait_command->add_option("run", options->runs, "Names of runs, or the beginnings of them")->type_name("RUN");
   options->filter.add_label_to(*wait_command);
   wait_command->footer("Ctrl-C ends the waiting (130); the runs go on. All codes: ferry help exit-codes");
   wait_command->callback([&program, options] {
     program.chosen = [&program, options] {
-      return with_context(program.carried, [options](Context& context) { return wait(context, options->runs, options->filter); });
+      return with_context(program.carried,
+                          [options](Context& context) { return wait(context, options->runs, options->filter); });
     };
   });
 
-  auto* show_command = app.add_subcommand("show", "All about one run: command, machine, cost, outcome, outputs (the newest if none is named)");
+  auto* show_command = app.add_subcommand(
+      "show", "All about one run: command, machine, cost, outcome, outputs (the newest if none is named)");
   show_command->add_option("run", options->run, "Name of the run, or the beginning of it")->type_name("RUN");
   show_command->callback([&program, options] {
     program.chosen = [&program, options] {
@@ -301,12 +302,10 @@ void add_look_commands(CLI::App& app, Program& program) {
   });
 
   const auto choose = [&program](CLI::App* command, std::function<Result<int>(Context&)> act) {
-    command->callback([&program, act] {
-      program.chosen = [&program, act] { return with_context(program.carried, act); };
-    });
+    command->callback(
+        [&program, act] { program.chosen = [&program, act] { return with_context(program.carried, act); }; });
   };
-  auto* cost_command =
-      app.add_subcommand("cost", "What runs have cost: machines, disks, addresses, by the second");
+  auto* cost_command = app.add_subcommand("cost", "What runs have cost: machines, disks, addresses, by the second");
   cost_command->add_option("--since", options->since, "A day (2026-01-31, UTC) or a time back (7d)");
   cost_command->add_option("--by", options->by, "One line for each: run, type or day")
       ->check(CLI::IsMember({"run", "type", "day"}));
@@ -317,16 +316,13 @@ void add_look_commands(CLI::App& app, Program& program) {
     return cost(context, options->since, options->by, options->infra, options->filter);
   });
 
-  auto* env_command =
-      app.add_subcommand("env", "The Python, frameworks, CUDA and driver that a run's training saw");
+  auto* env_command = app.add_subcommand("env", "The Python, frameworks, CUDA and driver that a run's training saw");
   env_command->add_option("run", options->run, "Name of the run, or the beginning of it")->type_name("RUN");
   choose(env_command, [options](Context& context) { return env(context, options->run); });
 
   auto* help_command = app.add_subcommand("help", "What a command does, or: ferry help exit-codes");
   help_command->add_option("topic", options->topic, "A command, or exit-codes")->type_name("TOPIC")->required();
-  help_command->callback([&program, options] {
-    program.chosen = [options] { return help(options->topic); };
-  });
+  help_command->callback([&program, options] { program.chosen = [options] { return help(options->topic); }; });
   auto* version = app.add_subcommand("version", "As --version")->group("");
   version->add_flag("--json", program.json, "As one JSON object");
   version->callback([&program] {

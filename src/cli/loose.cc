@@ -12,9 +12,9 @@ namespace ferry::cli {
 namespace {
 
 constexpr std::string_view programs[] = {
-    "python", "python3", "torchrun", "accelerate", "deepspeed", "bash",   "sh",      "uv",   "Rscript",
-    "julia",  "make",    "node",     "jupyter",    "papermill", "axolotl", "oumi",   "tune", "llamafactory-cli",
-    "yolo",   "mpirun",  "env",      "time",       "nvidia-smi", "echo",  "ls",      "pip",  "poetry"};
+    "python", "python3", "torchrun", "accelerate", "deepspeed",  "bash",    "sh",   "uv",   "Rscript",
+    "julia",  "make",    "node",     "jupyter",    "papermill",  "axolotl", "oumi", "tune", "llamafactory-cli",
+    "yolo",   "mpirun",  "env",      "time",       "nvidia-smi", "echo",    "ls",   "pip",  "poetry"};
 
 /// By the file's first line, as the kernel goes by it; a task file or anything else has none.
 std::string_view interpreter_by_line(const std::string& file) {
@@ -85,7 +85,8 @@ std::optional<std::string> command_for(const std::string& file) {
       "  exec papermill -k python3 --log-output {0} outputs/{1}\n"
       "fi\n"
       "python3 -c 'import nbconvert, ipykernel' 2>/dev/null || python3 -m pip install -q nbconvert ipykernel || exit\n"
-      "exec python3 -m nbconvert --to notebook --execute --ExecutePreprocessor.kernel_name=python3 --output-dir outputs "
+      "exec python3 -m nbconvert --to notebook --execute --ExecutePreprocessor.kernel_name=python3 --output-dir "
+      "outputs "
       "{0}\n",
       word, name);
 }
@@ -143,8 +144,8 @@ std::optional<std::string> put_dashes(const CLI::App& app, const CLI::App& comma
   words.emplace_back("--");
   if (is_notebook(file.string())) {
     words.push_back(*command_for(file.string()));
-    return fmt::format("{} is executed by papermill or nbconvert, and comes home as outputs/{}{}", printable(file.string()),
-                       printable(file.filename().string()),
+    return fmt::format("{} is executed by papermill or nbconvert, and comes home as outputs/{}{}",
+                       printable(file.string()), printable(file.filename().string()),
                        arguments.empty() ? "" : "; left out, for a notebook takes none: " + as_typed(arguments));
   }
   words.insert(words.end(), {std::string(interpreter_of(file.string())), file.string()});
@@ -152,7 +153,8 @@ std::optional<std::string> put_dashes(const CLI::App& app, const CLI::App& comma
   return "a script is run:  " + line();
 }
 
-std::optional<std::string> put_dashes_behind_run(const CLI::App& app, const CLI::App& ssh, std::vector<std::string>& words) {
+std::optional<std::string> put_dashes_behind_run(const CLI::App& app, const CLI::App& ssh,
+                                                 std::vector<std::string>& words) {
   std::size_t at = 0;
   while (at < words.size() && words[at].starts_with('-') && words[at] != "--")
     at += own_option(app, ssh, words[at]).value_or(false) ? 2 : 1;

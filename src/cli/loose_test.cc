@@ -1,7 +1,6 @@
 #include "cli/loose.h"
 
 #include <gtest/gtest.h>
-
 #include <unistd.h>
 
 #include <filesystem>
@@ -47,11 +46,16 @@ TEST_F(Loose, ACommandGetsItsDashesBehindFerrysOwnOptions) {
   std::string told;
   EXPECT_EQ(put({"python", "train.py", "--name", "x"}, &told), "-- python train.py --name x");
   EXPECT_EQ(told, "a command stands behind --:  ferry run -- python train.py --name x");
-  EXPECT_EQ(put({"--gpus", "A10G", "-e", "A=b", "-y", "torchrun", "a b.py"}, &told), "--gpus A10G -e A=b -y -- torchrun a b.py");
+  EXPECT_EQ(put({"--gpus", "A10G", "-e", "A=b", "-y", "torchrun", "a b.py"}, &told),
+            "--gpus A10G -e A=b -y -- torchrun a b.py");
   EXPECT_TRUE(told.ends_with("-- torchrun 'a b.py'")) << told;
   EXPECT_EQ(put({"--gpus=A10G", "--profile", "p", "bash", "-c", "x"}), "--gpus=A10G --profile p -- bash -c x");
-  for (const std::vector<std::string>& fine :
-       {std::vector<std::string>{"--", "python", "x"}, {"task.yaml"}, {"--gpus", "A10G"}, {"examples/digits"}, {"-"}, {}})
+  for (const std::vector<std::string>& fine : {std::vector<std::string>{"--", "python", "x"},
+                                               {"task.yaml"},
+                                               {"--gpus", "A10G"},
+                                               {"examples/digits"},
+                                               {"-"},
+                                               {}})
     EXPECT_EQ(put(fine), "") << join(fine, " ");
 }
 
@@ -63,8 +67,9 @@ TEST_F(Loose, ALineInQuotesAndAModuleAreCommandsToo) {
 }
 
 TEST_F(Loose, AScriptWithoutAnEndingGoesByItsFirstLine) {
-  for (const auto& [line, interpreter] : {std::pair("#!/bin/bash\n#SBATCH --time=1:00:00\n", "bash"),
-                                          std::pair("#!/usr/bin/env python3\n", "python3"), std::pair("#!/bin/sh -e\n", "bash")}) {
+  for (const auto& [line, interpreter] :
+       {std::pair("#!/bin/bash\n#SBATCH --time=1:00:00\n", "bash"), std::pair("#!/usr/bin/env python3\n", "python3"),
+        std::pair("#!/bin/sh -e\n", "bash")}) {
     ASSERT_TRUE(os::write_file(dir.path() / "job", line));
     EXPECT_EQ(put({"job", "3"}), std::string("-- ") + interpreter + " job 3");
   }
@@ -89,7 +94,8 @@ TEST_F(Loose, ForSshTheCommandStandsBehindTheRun) {
   };
   EXPECT_EQ(put_ssh({"digits", "nvidia-smi", "-l"}), "digits -- nvidia-smi -l");
   EXPECT_EQ(put_ssh({"--profile", "p", "digits", "ls"}), "--profile p digits -- ls");
-  for (const std::vector<std::string>& fine : {std::vector<std::string>{"digits"}, {"digits", "--", "ls"}, {"digits", "--json"}, {}})
+  for (const std::vector<std::string>& fine :
+       {std::vector<std::string>{"digits"}, {"digits", "--", "ls"}, {"digits", "--json"}, {}})
     EXPECT_EQ(put_ssh(fine), "") << join(fine, " ");
 }
 
@@ -137,7 +143,8 @@ TEST_F(Loose, ANotebookIsExecutedByWhatIsThereAndTheRestIsInstalled) {
   program("python3", "[ \"$1\" != -c ] || exit 1; echo \"python3 $*\"");
   EXPECT_EQ(run_it(),
             "0 python3 -m pip install -q nbconvert ipykernel\n"
-            "python3 -m nbconvert --to notebook --execute --ExecutePreprocessor.kernel_name=python3 --output-dir outputs sub dir.ipynb\n");
+            "python3 -m nbconvert --to notebook --execute --ExecutePreprocessor.kernel_name=python3 --output-dir "
+            "outputs sub dir.ipynb\n");
   program("python3", "[ \"$2\" != pip ] || exit 3; [ \"$1\" = -m ]");
   EXPECT_EQ(run_it(), "3 ");
   program("papermill", "echo \"papermill $*\"; exit 7");

@@ -46,8 +46,7 @@ std::string options_of(const CLI::App& command) {
     if (option->get_group().empty()) continue;
     std::string names;
     for (const auto& name : option->get_snames()) names += (names.empty() ? "\\-" : ", \\-") + roff(name);
-    for (const auto& name : option->get_lnames())
-      names += (names.empty() ? "\\-\\-" : ", \\-\\-") + roff(name);
+    for (const auto& name : option->get_lnames()) names += (names.empty() ? "\\-\\-" : ", \\-\\-") + roff(name);
     if (names.empty()) names = roff(option->get_name());
     out += ".TP\n\\fB" + names + "\\fR";
     if (!option->get_positional() && option->get_items_expected_max() > 0)
@@ -58,8 +57,7 @@ std::string options_of(const CLI::App& command) {
 }
 
 std::string command_section(const CLI::App& command, const std::string& name) {
-  std::string out =
-      ".SS \"" + roff(name) + "\"\n" + paragraphs(command.get_description()) + options_of(command);
+  std::string out = ".SS \"" + roff(name) + "\"\n" + paragraphs(command.get_description()) + options_of(command);
   for (const auto* below : command.get_subcommands({})) {
     if (!below->get_group().empty()) out += command_section(*below, name + " " + below->get_name());
   }
@@ -84,8 +82,7 @@ std::string manual_page(const CLI::App& app) {
   for (const auto* command : app.get_subcommands({})) {
     if (!command->get_group().empty()) out += command_section(*command, "ferry " + command->get_name());
   }
-  return out + ".SH \"FILES AND EXIT CODES\"\n" + paragraphs(app.get_footer()) +
-         ".SH \"SEE ALSO\"\n.BR ssh (1)\n";
+  return out + ".SH \"FILES AND EXIT CODES\"\n" + paragraphs(app.get_footer()) + ".SH \"SEE ALSO\"\n.BR ssh (1)\n";
 }
 
 }  // namespace ferry::cli

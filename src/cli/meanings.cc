@@ -126,7 +126,8 @@ constexpr Meaning meanings[] = {
     {"submit-job", runs, "run"},
     {"rerun", says, "ferry run TASK", "the same line again; ferry show {1} says which it was"},
     {"retry", says, "ferry run TASK", "the same line again; ferry show {1} says which it was"},
-    {"pause", says, "ferry cancel {1}", "a machine that waits would cost on: what was saved comes home, and the next run starts from it"},
+    {"pause", says, "ferry cancel {1}",
+     "a machine that waits would cost on: what was saved comes home, and the next run starts from it"},
     {"stop-training-job", asks, "cancel", stop_note},
     {"up", runs, "run"},
     {"run-instances", runs, "run"},
@@ -185,12 +186,15 @@ constexpr Meaning meanings[] = {
     {"describe-images", runs, "images"},
     {"man", runs, "help"},
     {"docs", runs, "help"},
-    {"tutorial", says, "ferry run examples/digits --infra rehearsal", "no AWS account is needed; the README goes on from there"},
-    {"quickstart", says, "ferry run examples/digits --infra rehearsal", "no AWS account is needed; the README goes on from there"},
+    {"tutorial", says, "ferry run examples/digits --infra rehearsal",
+     "no AWS account is needed; the README goes on from there"},
+    {"quickstart", says, "ferry run examples/digits --infra rehearsal",
+     "no AWS account is needed; the README goes on from there"},
     {"examples", says, "ferry run examples/digits --infra rehearsal", "examples/ of the sources has more"},
     {"demo", says, "ferry run examples/digits --infra rehearsal", "no AWS account is needed"},
     {"upgrade", says, "sh install.sh", "the newest; or the package manager that brought it"},
-    {"update", says, "sh install.sh", "the newest; or the package manager that brought it. Prices: ferry catalog update"},
+    {"update", says, "sh install.sh",
+     "the newest; or the package manager that brought it. Prices: ferry catalog update"},
     {"uninstall", says, "sh install.sh --uninstall", "or the package manager that brought it; first: ferry down --all"},
     // what has no command of its own
     {"build", says, "ferry run --image docker:IMAGE -- COMMAND", own_image},
@@ -205,13 +209,16 @@ constexpr Meaning meanings[] = {
     {"tunnel", says, "ports: [8888]", "in the task file: each opens a tunnel while ferry run is attached"},
     {"api", says, "ferry run TASK", "ferry has no server that has to run"},
     {"server", says, "ferry run TASK", "ferry has no server that has to run"},
-    {"serve", says, "ferry run --keep -- COMMAND", "with ports: [8000] in a task file; ferry trains, and keeps nothing alive by itself"},
+    {"serve", says, "ferry run --keep -- COMMAND",
+     "with ports: [8000] in a task file; ferry trains, and keeps nothing alive by itself"},
     {"deploy", says, "ferry run TASK", "ferry trains; the model comes home, and is served from there"},
     {"s3", says, "aws s3 {*}", "ferry keeps no buckets: outputs come home by themselves"},
     {"volumes", says, "ferry run --disk GIB TASK", "a run's disk ends with it; outputs come home"},
     {"nohup", says, "ferry run -d -- {*}", "-d: the training goes on without this terminal"},
-    {"screen", says, "ferry run -d -- COMMAND", "-d: the training goes on without this terminal; ferry logs -f comes back to it"},
-    {"tmux", says, "ferry run -d -- COMMAND", "-d: the training goes on without this terminal; ferry logs -f comes back to it"},
+    {"screen", says, "ferry run -d -- COMMAND",
+     "-d: the training goes on without this terminal; ferry logs -f comes back to it"},
+    {"tmux", says, "ferry run -d -- COMMAND",
+     "-d: the training goes on without this terminal; ferry logs -f comes back to it"},
     {"git", says, "ferry run --workdir FOLDER -- COMMAND", "the workdir goes over as it is, committed or not"},
     {"secret", says, "ferry run --secret KEY TASK", "taken from this environment, stored nowhere"},
     {"secrets", says, "ferry run --secret KEY TASK", "taken from this environment, stored nowhere"},
@@ -223,8 +230,10 @@ constexpr Meaning meanings[] = {
     {"compare", says, "ferry show RUN", "one after the other; or ferry ps --all --json"},
     {"diff", says, "ferry show RUN", "one after the other; or ferry ps --all --json"},
     {"export", says, "ferry ps --all --json", "or runs/RUN/run.json, which each run leaves beside its outputs"},
-    {"notebook", says, "ferry run FILE.ipynb", "executes a notebook; to work in one: jupyter as the run, with ports: [8888] in a task file"},
-    {"jupyter", says, "ferry run FILE.ipynb", "executes a notebook; to work in one: jupyter as the run, with ports: [8888] in a task file"},
+    {"notebook", says, "ferry run FILE.ipynb",
+     "executes a notebook; to work in one: jupyter as the run, with ports: [8888] in a task file"},
+    {"jupyter", says, "ferry run FILE.ipynb",
+     "executes a notebook; to work in one: jupyter as the run, with ports: [8888] in a task file"},
     {"tensorboard", says, "tensorboard --logdir runs", "on this computer: outputs come home to runs/RUN"},
     {"nvidia-smi", says, "ferry ssh RUN -- nvidia-smi {*}"},
     {"scale", says, "ferry run --gpus H100:8 TASK", "a run has one machine; what there is in one: ferry gpus"},
@@ -245,25 +254,26 @@ constexpr Meaning meanings[] = {
 
 /// `hf jobs ps`, `docker container ls`, `kubectl get pods`, `aws ec2 describe-instances`: the first word only
 /// says of what, if the second is a command.
-constexpr std::string_view nouns[] = {"job",     "jobs", "container", "compose", "pod",      "pods",      "get",      "cluster",
-                                      "ec2",     "spot", "managed",   "task",    "instance", "instances", "runs",     "kubectl",
-                                      "docker",  "sky",  "hf",        "gh",      "aws",      "modal",     "machine",  "dstack",
-                                      "batch",   "sts",  "sagemaker", "workflow", "gcloud",    "compute",  "ai-platform",
-                                      "scontrol", "vastai", "runpodctl", "fleet", "system",
-                                      "az",      "vm",   "ml",        "gradient", "ray",     "coiled",    "mlflow",   "lightning",
-                                      "anyscale", "kaggle", "kernels", "floyd",  "custom-jobs", "ai",     "databricks", "wandb"};
-constexpr std::string_view things[] = {"job", "jobs", "pod", "pods", "container", "cluster", "instance", "instances", "node",
-                                       "nodes", "run", "runs", "offers"};
+constexpr std::string_view nouns[] = {
+    "job",      "jobs",    "container", "compose",     "pod",       "pods",       "get",       "cluster",   "ec2",
+    "spot",     "managed", "task",      "instance",    "instances", "runs",       "kubectl",   "docker",    "sky",
+    "hf",       "gh",      "aws",       "modal",       "machine",   "dstack",     "batch",     "sts",       "sagemaker",
+    "workflow", "gcloud",  "compute",   "ai-platform", "scontrol",  "vastai",     "runpodctl", "fleet",     "system",
+    "az",       "vm",      "ml",        "gradient",    "ray",       "coiled",     "mlflow",    "lightning", "anyscale",
+    "kaggle",   "kernels", "floyd",     "custom-jobs", "ai",        "databricks", "wandb"};
+constexpr std::string_view things[] = {"job",       "jobs", "pod",   "pods", "container", "cluster", "instance",
+                                       "instances", "node", "nodes", "run",  "runs",      "offers"};
 /// Commands of ferry's that may stand behind a noun.
-constexpr std::string_view own_commands[] = {"run", "ps", "logs", "show", "cancel", "down", "fetch", "ssh", "wait", "plan", "check", "gpus",
-                                    "cost"};
+constexpr std::string_view own_commands[] = {"run", "ps",   "logs", "show",  "cancel", "down", "fetch",
+                                             "ssh", "wait", "plan", "check", "gpus",   "cost"};
 
 /// Words that add nothing behind these commands: `gpus list`, `auth status`.
 constexpr std::string_view fillers[] = {"list", "ls", "show", "status", "login", "all", "get", "view"};
 constexpr std::string_view filled[] = {"gpus", "images", "ps", "quota", "check"};
 /// What gh, wandb and modal put behind `run`.
-constexpr std::string_view verbs[] = {"list", "ls", "status", "view", "watch", "stop", "delete", "rm", "kill", "download",
-                                      "pull", "attach", "tail", "inspect", "describe", "resume", "restart"};
+constexpr std::string_view verbs[] = {"list",   "ls",      "status",   "view",     "watch",  "stop",
+                                      "delete", "rm",      "kill",     "download", "pull",   "attach",
+                                      "tail",   "inspect", "describe", "resume",   "restart"};
 
 const Meaning* find(std::string_view word) {
   const auto found = std::ranges::find(meanings, word, &Meaning::word);
@@ -317,7 +327,8 @@ std::optional<Answer> answer(std::span<const std::string> words) {
       }
       Answer out{runs, {rest[0]}, "ferry " + rest[0], {}};
       const bool has_thing = rest.size() > 2 && among(things, rest[1]);  // scontrol show job 7
-      if (rest[0] == "show" && rest.size() == 2 && among(things, rest[1])) return Answer{runs, {"ps"}, "ferry ps", {}, 3};
+      if (rest[0] == "show" && rest.size() == 2 && among(things, rest[1]))
+        return Answer{runs, {"ps"}, "ferry ps", {}, 3};
       out.words.insert(out.words.end(), rest.begin() + (has_thing ? 2 : 1), rest.end());
       out.typed = 2;
       return out;
@@ -361,7 +372,10 @@ std::optional<Answer> answer_own(std::span<const std::string> words, bool is_fil
     return out;
   }
   if (command == "check" && word != "aws")
-    return Answer{says, {}, "ferry plan " + as_typed(rest[0]), "looks at a task and rents nothing; ferry check looks at the account"};
+    return Answer{says,
+                  {},
+                  "ferry plan " + as_typed(rest[0]),
+                  "looks at a task and rents nothing; ferry check looks at the account"};
   const bool has_filler = among(filled, command) && (among(fillers, word) || word == "aws");
   if (!has_filler) return std::nullopt;
   Answer out{runs, {command}, "ferry " + command, {}};

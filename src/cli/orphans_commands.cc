@@ -44,7 +44,8 @@ Result<int> orphans(Context& context, const std::string& owner) {
   for (const auto& one : found.leftovers) leftovers.push_back(fleet::describe_leftover(one));
   const int code = found.incomplete ? 1 : 0;
   if (in_json()) {
-    reply("ferry.orphans/1", {{"machines", told(found.machines)}, {"leftovers", leftovers}, {"incomplete", found.incomplete}});
+    reply("ferry.orphans/1",
+          {{"machines", told(found.machines)}, {"leftovers", leftovers}, {"incomplete", found.incomplete}});
     return code;
   }
   for (const auto& one : found.machines) fmt::print("{}\n", fleet::describe_untracked(one));
@@ -64,14 +65,17 @@ Result<int> recover(Context& context, const std::vector<std::string>& names, con
   TRY_SET(done, "", run::recover(context.run_context(), names, owner));
   const int code = done.incomplete ? 1 : 0;
   if (in_json()) {
-    reply("ferry.recover/1", {{"runs", done.runs}, {"of_other_ledgers", told(done.of_other_ledgers)}, {"incomplete", done.incomplete}});
+    reply("ferry.recover/1",
+          {{"runs", done.runs}, {"of_other_ledgers", told(done.of_other_ledgers)}, {"incomplete", done.incomplete}});
     return code;
   }
   for (const auto& run : done.runs)
-    fmt::print("{} is in this ledger again; its outputs come home to runs/{}   follow it: ferry logs -f {}\n", run, run, run);
+    fmt::print("{} is in this ledger again; its outputs come home to runs/{}   follow it: ferry logs -f {}\n", run, run,
+               run);
   for (const auto& one : done.of_other_ledgers) fmt::print("left alone: {}\n", fleet::describe_untracked(one));
   if (names.empty() && !done.of_other_ledgers.empty())
-    fmt::print("  if no ferry is at work with it any more, take it over: ferry recover {}{}\n", name_of(done.of_other_ledgers.front()), with_owner(owner));
+    fmt::print("  if no ferry is at work with it any more, take it over: ferry recover {}{}\n",
+               name_of(done.of_other_ledgers.front()), with_owner(owner));
   if (done.runs.empty() && done.of_other_ledgers.empty()) fmt::print("there is nothing to recover\n");
   return code;
 }
@@ -85,16 +89,20 @@ void add_orphans_commands(CLI::App& app, Program& program) {
   };
   auto options = std::make_shared<Options>();
   const auto add_owner = [&](CLI::App* command) {
-    command->add_option("--owner", options->owner, "Whose: user@host of another computer (default: of this one)")->type_name("USER@HOST");
+    command->add_option("--owner", options->owner, "Whose: user@host of another computer (default: of this one)")
+        ->type_name("USER@HOST");
   };
   const auto choose = [&program](CLI::App* command, std::function<Result<int>(Context&)> act) {
-    command->callback([&program, act] { program.chosen = [&program, act] { return with_context(program.carried, act); }; });
+    command->callback(
+        [&program, act] { program.chosen = [&program, act] { return with_context(program.carried, act); }; });
   };
   auto* look = app.add_subcommand("orphans", "List machines of yours that are in no ledger here; ends nothing");
   add_owner(look);
   choose(look, [options](Context& context) { return orphans(context, options->owner); });
-  auto* take = app.add_subcommand("recover", "Go on with machines whose ledger was lost, or that another computer began");
-  take->add_option("run", options->names, "Runs or instance ids (default: all that this computer's lost ledger made)")->type_name("RUN");
+  auto* take =
+      app.add_subcommand("recover", "Go on with machines whose ledger was lost, or that another computer began");
+  take->add_option("run", options->names, "Runs or instance ids (default: all that this computer's lost ledger made)")
+      ->type_name("RUN");
   add_owner(take);
   choose(take, [options](Context& context) { return recover(context, options->names, options->owner); });
 }

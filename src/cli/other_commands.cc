@@ -35,8 +35,7 @@ int ssm_connect(const Carried& carried, const fleet::CloudLocation& location, co
 
 void add_other_commands(CLI::App& app, Program& program) {
   auto shell = std::make_shared<std::string>();
-  auto* completion =
-      app.add_subcommand("completion", "Print a completion script: source <(ferry completion bash)");
+  auto* completion = app.add_subcommand("completion", "Print a completion script: source <(ferry completion bash)");
   completion->add_option("shell", *shell, "bash, zsh or fish")
       ->required()
       ->check(CLI::IsMember({"bash", "zsh", "fish"}));
@@ -47,11 +46,13 @@ void add_other_commands(CLI::App& app, Program& program) {
     };
   });
 
-  // Not for people: an empty group hides them from --help. The build makes what is installed by this one; llms.txt and AGENTS.md are in
-  // the repository.
+  // Not for people: an empty group hides them from --help. The build makes what is installed by this one; llms.txt and
+  // AGENTS.md are in the repository.
   auto what = std::make_shared<std::string>();
   auto* generate = app.add_subcommand("generate", "Prints what is installed beside the program")->group("");
-  generate->add_option("what", *what)->required()->check(CLI::IsMember({"man", "bash", "zsh", "fish", "llms", "agents"}));
+  generate->add_option("what", *what)
+      ->required()
+      ->check(CLI::IsMember({"man", "bash", "zsh", "fish", "llms", "agents"}));
   generate->callback([&app, &program, what] {
     program.chosen = [&app, what] {
       fmt::print("{}", *what == "man"      ? manual_page(app)

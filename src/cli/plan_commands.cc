@@ -5,24 +5,22 @@
 #include <map>
 #include <set>
 
+#include "account/image_list.h"
 #include "base/text.h"
 #include "cli/command.h"
 #include "cli/task_options.h"
+#include "fleet/images.h"
+#include "fleet/planning.h"
 #include "os/env.h"
 #include "os/terminal.h"
 #include "rehearsal/rehearsal.h"
-#include "account/image_list.h"
-#include "fleet/images.h"
-#include "fleet/planning.h"
 #include "watch/table.h"
 
 namespace ferry::cli {
 
 namespace {
 
-Json money(const std::optional<Usd>& usd) {
-  return usd ? Json(static_cast<double>(usd->micros) / 1e6) : Json();
-}
+Json money(const std::optional<Usd>& usd) { return usd ? Json(static_cast<double>(usd->micros) / 1e6) : Json(); }
 
 std::string gib(std::int64_t mib) { return fmt::format("{} GiB", (mib + 512) / 1024); }
 
@@ -54,9 +52,7 @@ std::vector<std::string> offer_cells(const plan::Offer& offer, bool first) {
       offer.type.name,
       std::to_string(offer.type.vcpus),
       gib(offer.type.memory_mib),
-      offer.type.accelerator_count
-          ? fmt::format("{} ×{}", offer.type.accelerator, offer.type.accelerator_count)
-          : "-",
+      offer.type.accelerator_count ? fmt::format("{} ×{}", offer.type.accelerator, offer.type.accelerator_count) : "-",
       (offer.zone.empty() ? offer.region : offer.zone) + (offer.market == plan::Market::spot ? " spot" : ""),
       offer.hourly ? show_hourly(*offer.hourly) + "/h" + (offer.price_is_old ? "*" : "") : "unknown",
       offer.total ? show(*offer.total) : "",
@@ -101,7 +97,8 @@ std::string image_words(const task::Task& task) {
 /// What the best offer's machine boots, where that was asked for.
 std::optional<account::KnownImage> image_of(const task::Task& task, const fleet::Planned& planned) {
   const auto& best = planned.ranking.offers.front();
-  return planned.location.provider == "aws" ? account::known_image(best, task.all_candidates()[best.candidate].image) : std::nullopt;
+  return planned.location.provider == "aws" ? account::known_image(best, task.all_candidates()[best.candidate].image)
+                                            : std::nullopt;
 }
 
 Json image_json(const std::optional<account::KnownImage>& known) {
@@ -149,9 +146,10 @@ std::string smaller_than_skypilots(const Described& described, const plan::Offer
     ours.push_back(fmt::format("{} GB", here));
   }
   if (theirs.empty()) return {};
-  return fmt::format("SkyPilot gives a task that says nothing of it {}; here it is {}. To have theirs:  defaults: skypilot  "
-                     "in {}",
-                     join(theirs, ", "), join(ours, ", "), printable((os::config_dir() / "config.yaml").string()));
+  return fmt::format(
+      "SkyPilot gives a task that says nothing of it {}; here it is {}. To have theirs:  defaults: skypilot  "
+      "in {}",
+      join(theirs, ", "), join(ours, ", "), printable((os::config_dir() / "config.yaml").string()));
 }
 
 void print_plan(const Described& described, const fleet::Planned& planned) {
@@ -163,8 +161,7 @@ void print_plan(const Described& described, const fleet::Planned& planned) {
   const auto dates = dates_of(offers);
   fmt::print("{} would be trained on the first of these that can be had ({}; nothing was rented):\n", task.name,
              dates.empty() ? "no price is known" : "prices of " + dates);
-  watch::Table table({" ", "TYPE", ">VCPU", ">MEMORY", "GPU", "WHERE", ">PRICE", ">TASK", "WHY"},
-                     {8, 3, 2, 7, 4});
+  watch::Table table({" ", "TYPE", ">VCPU", ">MEMORY", "GPU", "WHERE", ">PRICE", ">TASK", "WHY"}, {8, 3, 2, 7, 4});
   for (std::size_t i = 0; i < std::min(offers.size(), shown); ++i) table.add(offer_cells(offers[i], i == 0));
   const auto width = os::is_terminal(1) ? static_cast<std::size_t>(os::terminal_width(1)) : 0;
   fmt::print("{}", table.text(width));
@@ -198,27 +195,26 @@ int plan_command(const Program& program, const TaskOptions& options) {
     if (in_json()) {
       reply("ferry.plan/1", {{"task", task.name}, {"host", infra->host}, {"offers", Json::array()}});
     } else {
-      fmt::print("{} would be trained on {}, a machine of your own; nothing is rented\n", task.name,
-                 infra->host);
+      fmt::print("{} would be trained on {}, a machine of your own; nothing is rented\n", task.name, infra->host);
     }
     return 0;
   }
   if (const auto exists = settle_hardware(options, described->task); !exists) return report(exists.error());
   fleet::TimeLimits lifetime;
   if (task.max_duration) lifetime.max_duration = *task.max_duration;
-  auto planned =
-      fleet::plan_task(task, lifetime, os::data_dir(), os::system_clock().now_ms(), rehearsal::region());
+  auto planned = fleet::plan_task(task, lifetime, os::data_dir(), os::system_clock().now_ms(), rehearsal::region());
   if (!planned) return report(planned.error());
   for (const auto& name : task.missing_envs)
     planned->ranking.notes.push_back(
         fmt::format("no value for the variable {}: a run needs one (--env {}=…)", name, name));
   for (const auto& name : task.missing_secrets)
-    planned->ranking.notes.push_back(fmt::format("no value for the secret {}: a run needs one (export {}=…)", name, name));
+    planned->ranking.notes.push_back(
+        fmt::format("no value for the secret {}: a run needs one (export {}=…)", name, name));
   if (const auto line = smaller_than_skypilots(*described, planned->ranking.offers.front()); !line.empty())
     planned->ranking.notes.push_back(line);
   if (const auto& id = task.aws.capacity_reservation; !id.empty())
-    planned->ranking.notes.push_back(
-        id + " decides type and zone; a run looks at it before it rents, this plan does not");
+    planned->ranking.notes.push_back(id +
+                                     " decides type and zone; a run looks at it before it rents, this plan does not");
   if (in_json()) {
     reply("ferry.plan/1", plan_json(*described, *planned));
   } else {
@@ -337,11 +333,11 @@ int gpus_command(const GpuOptions& options) {
   watch::Table table(std::move(titles), std::move(droppable));
   bool some_old = false;
   for (const auto& row : *rows) {
-    std::vector<std::string> cells = {row.type, fmt::format("{} ×{}", row.gpu, row.count),
-                                      gib(row.gpu_memory_mib), std::to_string(row.vcpus),
-                                      gib(row.memory_mib)};
+    std::vector<std::string> cells = {row.type, fmt::format("{} ×{}", row.gpu, row.count), gib(row.gpu_memory_mib),
+                                      std::to_string(row.vcpus), gib(row.memory_mib)};
     for (const auto& cell : row.prices) {
-      const bool old = plan::is_old_price(cell.on_demand_date, today), spot_old = plan::is_old_price(cell.spot_date, today);
+      const bool old = plan::is_old_price(cell.on_demand_date, today),
+                 spot_old = plan::is_old_price(cell.spot_date, today);
       some_old = some_old || old || spot_old;
       cells.push_back(hourly(cell.on_demand, old));
       cells.push_back(hourly(cell.spot, spot_old));
@@ -361,9 +357,7 @@ void add_plan_commands(CLI::App& app, Program& program) {
   auto task = std::make_shared<TaskOptions>();
   auto* plan = app.add_subcommand("plan", "Show what would be rented, and for how much; spends nothing");
   task->add_to(*plan);
-  plan->callback([&program, task] {
-    program.chosen = [&program, task] { return plan_command(program, *task); };
-  });
+  plan->callback([&program, task] { program.chosen = [&program, task] { return plan_command(program, *task); }; });
 
   auto gpu = std::make_shared<GpuOptions>();
   auto* gpus = app.add_subcommand("gpus", "GPUs that AWS rents out, with prices: ferry gpus A100");

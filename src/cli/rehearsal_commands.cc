@@ -21,8 +21,7 @@ int start(std::int64_t boot_ms) {
   const auto info = rehearsal::ensure_running(rehearsal::default_dir());
   if (!info) return report(info.error());
   if (boot_ms >= 0) {  // it may have been running already, with another setting
-    const auto set =
-        rehearsal::inject_fault(rehearsal::default_dir(), {{"kind", "settings"}, {"boot_ms", boot_ms}});
+    const auto set = rehearsal::inject_fault(rehearsal::default_dir(), {{"kind", "settings"}, {"boot_ms", boot_ms}});
     if (!set) return report(set.error());
   }
   return say("ferry.rehearsal.start/1",
@@ -43,11 +42,11 @@ int status() {
     reply("ferry.rehearsal.status/1", *found);
     return 0;
   }
-  fmt::print("endpoint   {}  (region {}, pid {})\n", text_at(*found, "endpoint_url"),
-             text_at(*found, "region"), int_at(*found, "pid"));
+  fmt::print("endpoint   {}  (region {}, pid {})\n", text_at(*found, "endpoint_url"), text_at(*found, "region"),
+             int_at(*found, "pid"));
   const auto s3 = found->value("s3", Json::object());
-  fmt::print("s3         {}  ({} in {})\n", text_at(*found, "s3_endpoint_url"), show_bytes(static_cast<std::uint64_t>(int_at(s3, "bytes"))),
-             text_at(s3, "folder"));
+  fmt::print("s3         {}  ({} in {})\n", text_at(*found, "s3_endpoint_url"),
+             show_bytes(static_cast<std::uint64_t>(int_at(s3, "bytes"))), text_at(s3, "folder"));
   const auto why = text_at(*found, "why");
   fmt::print("sandbox    {}{}\n", text_at(*found, "sandbox"), why.empty() ? "" : "  (" + why + ")");
   fmt::print("wall       {}\n", text_at(*found, "wall"));
@@ -59,9 +58,9 @@ int status() {
   const auto faults = found->value("faults", Json::array());
   fmt::print("instances  {}\n", instances.size());
   for (const auto& one : instances) {
-    fmt::print("  {}  {:<13} {:<12} {}{}  {}\n", text_at(one, "id"), text_at(one, "state"),
-               text_at(one, "type"), text_at(one, "address"),
-               int_at(one, "port") ? fmt::format(" port {}", int_at(one, "port")) : "", text_at(one, "name"));
+    fmt::print("  {}  {:<13} {:<12} {}{}  {}\n", text_at(one, "id"), text_at(one, "state"), text_at(one, "type"),
+               text_at(one, "address"), int_at(one, "port") ? fmt::format(" port {}", int_at(one, "port")) : "",
+               text_at(one, "name"));
   }
   for (const auto& fault : faults) fmt::print("fault      {}\n", dump_json(fault));
   return 0;
@@ -84,8 +83,7 @@ int fault(const std::vector<std::string>& words) {
   for (std::size_t i = 1; i < words.size(); ++i) {
     const auto equals = words[i].find('=');
     if (equals == std::string::npos) {
-      return report(
-          Error{Kind::bad_input, "not KEY=VALUE: " + words[i], {}, "ferry rehearsal fault --help", {}});
+      return report(Error{Kind::bad_input, "not KEY=VALUE: " + words[i], {}, "ferry rehearsal fault --help", {}});
     }
     const auto value = words[i].substr(equals + 1);
     const auto number = parse_int(value);
@@ -123,8 +121,7 @@ constexpr const char* fault_footer =
 }  // namespace
 
 void add_rehearsal_commands(CLI::App& app, Program& program) {
-  auto* rehearsal =
-      app.add_subcommand("rehearsal", "The local cloud: real instances on this computer, no AWS account");
+  auto* rehearsal = app.add_subcommand("rehearsal", "The local cloud: real instances on this computer, no AWS account");
   rehearsal->require_subcommand(1);
   const auto choose = [&program](CLI::App* command, std::function<int()> act) {
     command->callback([&program, act] { program.chosen = act; });
@@ -171,9 +168,8 @@ void add_rehearsal_commands(CLI::App& app, Program& program) {
   auto* serve_command = rehearsal->add_subcommand("serve", "Be the server, in the foreground");
   serve_command->add_option("--port", *port, "Port on 127.0.0.1 (0: as before, else any)");
   serve_command->add_option("--dir", *dir, "Its folder");
-  choose(serve_command, [port, dir] {
-    return rehearsal::serve(dir->empty() ? rehearsal::default_dir() : os::Path(*dir), *port);
-  });
+  choose(serve_command,
+         [port, dir] { return rehearsal::serve(dir->empty() ? rehearsal::default_dir() : os::Path(*dir), *port); });
 }
 
 }  // namespace ferry::cli

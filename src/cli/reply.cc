@@ -146,8 +146,8 @@ int finish(int code) {
   if (!in_json()) return code;
   if (!has_answered && answering->goes_on) reply_result(result_without_run(code));
   if (!has_answered) {
-    const auto error = answering->error.value_or(
-        Error{code == 0 ? Kind::unsupported : Kind::conflict, answering->command + " has no answer in JSON", {}, {}, {}});
+    const auto error = answering->error.value_or(Error{
+        code == 0 ? Kind::unsupported : Kind::conflict, answering->command + " has no answer in JSON", {}, {}, {}});
     write_answer(dump_json(error_object(error, code)) + "\n");
   }
   return code == 0 ? answering->code : code;

@@ -34,7 +34,8 @@ constexpr const char* run_footer =
     "one\n"
     "stops waiting, too: the machine is kept, and one line says how to come back. A terminal that closes "
     "detaches.\n"
-    "Exit code (all: ferry help exit-codes): the training's own, but never 0 for a run that was stopped: 130 if it was cancelled, 124 if "
+    "Exit code (all: ferry help exit-codes): the training's own, but never 0 for a run that was stopped: 130 if it was "
+    "cancelled, 124 if "
     "it was "
     "cut\n"
     "at max_duration or by the budget. 75 if nothing was rented and the same may work later. 125 if ferry or the "
@@ -56,16 +57,15 @@ struct RunOptions {
 /// One question before the first call that costs, showing price and cap.
 Status confirm(const run::Confirmation& question) {
   const auto& offer = question.offers.front();
-  std::string text = fmt::format("Rent {}{} in {} for {}/h", offer.type.name,
-                                 offer.market == plan::Market::spot ? " (spot)" : "", offer.region,
-                                 offer.hourly ? show_hourly(*offer.hourly) : "an unknown price");
+  std::string text =
+      fmt::format("Rent {}{} in {} for {}/h", offer.type.name, offer.market == plan::Market::spot ? " (spot)" : "",
+                  offer.region, offer.hourly ? show_hourly(*offer.hourly) : "an unknown price");
   if (offer.price_is_old) text += fmt::format(" (a price of {}, {})", offer.price_date, plan::old_price_words);
   if (question.ceiling && offer.hourly && *question.ceiling > *offer.hourly)
     text += fmt::format(" (up to {}/h if that is not to be had)", show_hourly(*question.ceiling));
   if (offer.total) text += fmt::format(", estimated {}", show(*offer.total));
   if (question.at_most) text += fmt::format(", at most {} whatever happens", show(*question.at_most));
-  text +=
-      fmt::format(", ending itself at the latest {} after its boot", show_duration(question.until_power_off));
+  text += fmt::format(", ending itself at the latest {} after its boot", show_duration(question.until_power_off));
   const auto answer = may_ask() ? os::ask(text + "? [y/N] ") : std::nullopt;
   if (!answer)
     return fail(Kind::bad_input, "nobody is here to say yes to renting a machine", {},
@@ -109,9 +109,7 @@ int run_in(Context& context, const RunOptions& options, bool only_rehearse, run:
   order.detach = options.detach;
   order.keep = options.keep;
   if (!options.yes && !says_yes()) order.confirm = confirm;
-  order.is_free = [](const std::string& endpoint) {
-    return rehearsal::is_own(rehearsal::default_dir(), endpoint);
-  };
+  order.is_free = [](const std::string& endpoint) { return rehearsal::is_own(rehearsal::default_dir(), endpoint); };
   return run::start(context.run_context(), order);
 }
 
@@ -119,13 +117,13 @@ int run_command(const Program& program, const RunOptions& options, bool only_reh
   auto described = describe_task(options.task, program.after_dashes, program.has_dashes);
   if (!described) return report(described.error());
   if (only_rehearse) move_to_rehearsal(described->task);
-  if (const auto exists = settle_hardware(options.task, described->task); !exists)
-    return report(exists.error());
+  if (const auto exists = settle_hardware(options.task, described->task); !exists) return report(exists.error());
   const auto infra = described->task.all_candidates()[0].infra.value_or(task::Infra{});
   if (options.way_out.is_given() && infra.provider != task::Provider::rehearsal && !options.rehearse)
     return report_usage("--no-internet and --reach are for rehearsals; this run's machine is none",
                         "leave them out, or add --infra rehearsal or --rehearse");
-  auto context = Context::open(program.carried, options.quiet && !in_json() ? watch::Renderer::quiet : renderer_for(in_json()), true);
+  auto context = Context::open(program.carried,
+                               options.quiet && !in_json() ? watch::Renderer::quiet : renderer_for(in_json()), true);
   if (!context) return report(context.error(), true);
   if (auto recovered = (*context)->recover_orphans(); !recovered) (*context)->progress().error(recovered.error());
   run::RunRequest order;
@@ -147,8 +145,7 @@ int run_command(const Program& program, const RunOptions& options, bool only_reh
 
 void add_run_commands(CLI::App& app, Program& program) {
   auto options = std::make_shared<RunOptions>();
-  auto* run =
-      app.add_subcommand("run", "Train: rent a machine, send the code, run, bring the outputs home, release");
+  auto* run = app.add_subcommand("run", "Train: rent a machine, send the code, run, bring the outputs home, release");
   run->footer(run_footer);
   options->task.add_to(*run);
   options->way_out.add_to(*run);
@@ -159,23 +156,19 @@ void add_run_commands(CLI::App& app, Program& program) {
   run->add_flag("--follow", options->follow, "Send what links out of the workdir lead to, not only the links");
   run->add_flag("-y,--yes", options->yes, "Do not ask before renting (also FERRY_YES=1)");
   run->add_flag("--rehearse", options->rehearse, "First on the rehearsal cloud; rent only if that succeeds");
-  run->add_flag("-q,--quiet", options->quiet,
-                "Say only what goes wrong; with --detach, print the run's name alone");
+  run->add_flag("-q,--quiet", options->quiet, "Say only what goes wrong; with --detach, print the run's name alone");
   run->add_option("--results", options->results, "Folder under which outputs come home (default: runs)");
-  run->callback([&program, options] {
-    program.chosen = [&program, options] { return run_command(program, *options, false); };
-  });
+  run->callback(
+      [&program, options] { program.chosen = [&program, options] { return run_command(program, *options, false); }; });
 
   auto first = std::make_shared<RunOptions>();
-  auto* rehearse =
-      app.add_subcommand("rehearse", "Run a task on this computer first: --infra rehearsal for any task");
+  auto* rehearse = app.add_subcommand("rehearse", "Run a task on this computer first: --infra rehearsal for any task");
   first->task.add_to(*rehearse);
   first->way_out.add_to(*rehearse);
   rehearse->add_flag("--follow", first->follow, "Send what links out of the workdir lead to, not only the links");
   rehearse->add_option("--results", first->results, "Folder under which outputs come home (default: runs)");
-  rehearse->callback([&program, first] {
-    program.chosen = [&program, first] { return run_command(program, *first, true); };
-  });
+  rehearse->callback(
+      [&program, first] { program.chosen = [&program, first] { return run_command(program, *first, true); }; });
 }
 
 }  // namespace ferry::cli

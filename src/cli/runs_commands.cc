@@ -1,12 +1,12 @@
 #include <unistd.h>
 
 #include "base/text.h"
-#include "cli/command.h"
 #include "cli/chosen_runs.h"
+#include "cli/command.h"
+#include "fleet/machine.h"
 #include "os/env.h"
 #include "os/terminal.h"
 #include "run/actions.h"
-#include "fleet/machine.h"
 #include "run/record.h"
 #include "run/run.h"
 #include "watch/report.h"
@@ -28,14 +28,14 @@ std::size_t table_width() { return os::is_terminal(1) ? static_cast<std::size_t>
 watch::RunView view_of(ledger::Run run, std::vector<ledger::Instance> instances, std::int64_t now) {
   watch::RunView view{std::move(run), std::move(instances), {}, {}, {}};
   const auto limit = int_at(view.run.task, "max_duration_s", 24 * 3600) * 1000;
-  if (view.run.phase == ledger::Phase::training && view.run.train_start_ms &&
-      view.run.outcome == ledger::Outcome::none)
+  if (view.run.phase == ledger::Phase::training && view.run.train_start_ms && view.run.outcome == ledger::Outcome::none)
     view.left = show_duration(Millis(std::max<std::int64_t>(0, view.run.train_start_ms + limit - now)));
   return view;
 }
 
 /// Those that pass, the newest first.
-Result<std::vector<watch::RunView>> views_of(Context& context, const PsFlags& flags, bool unfinished, std::size_t most) {
+Result<std::vector<watch::RunView>> views_of(Context& context, const PsFlags& flags, bool unfinished,
+                                             std::size_t most) {
   const auto now = os::system_clock().now_ms();
   TRY_SET(sieve, "", RunSieve::make(flags.filter, now));
   TRY_SET(runs, "", context.ledger().runs(unfinished));
@@ -80,8 +80,8 @@ Result<int> ps(Context& context, const PsFlags& flags) {
   if (last.empty()) {
     fmt::print("no runs{}\n", flags.filter.empty() ? "" : " that are so");
   } else {
-    fmt::print("nothing is running; the last {} (all: ferry ps --all):\n{}",
-               last.size() == 1 ? "run" : "runs", watch::runs_table(last, now, table_width()));
+    fmt::print("nothing is running; the last {} (all: ferry ps --all):\n{}", last.size() == 1 ? "run" : "runs",
+               watch::runs_table(last, now, table_width()));
   }
   return 0;
 }
@@ -90,8 +90,8 @@ Result<int> ps(Context& context, const PsFlags& flags) {
 bool may_start(const std::string& run, const Error& stopped, bool yes) {
   if (yes || says_yes()) return true;
   if (!may_ask()) return false;
-  const auto answer = os::ask(fmt::format(
-      "{}.\nStart it, bring the outputs of {} home and release it? [y/N] ", printable(stopped.what), run));
+  const auto answer = os::ask(
+      fmt::format("{}.\nStart it, bring the outputs of {} home and release it? [y/N] ", printable(stopped.what), run));
   return answer && (answer->starts_with('y') || answer->starts_with('Y'));
 }
 
@@ -164,8 +164,8 @@ Result<int> cancel(Context& context, const std::string& name, Json& told) {
   return 0;
 }
 
-/// One after the other; what cannot be ended is told, and does not keep the others. `end` tells in JSON what it did: one
-/// run's is "ferry.VERB/1", of what may be several "ferry.VERB.runs/1".
+/// One after the other; what cannot be ended is told, and does not keep the others. `end` tells in JSON what it did:
+/// one run's is "ferry.VERB/1", of what may be several "ferry.VERB.runs/1".
 Result<int> each_of(Context& context, const EndChoice& choice, const std::string& verb,
                     const std::function<Result<int>(const std::string& run, Json& told)>& end) {
   TRY_SET(names, "", runs_to_end(context, choice, verb));
@@ -203,9 +203,9 @@ Result<int> down_all(Context& context, const DownFlags& flags) {
   run::SweepOptions options{!flags.no_fetch, flags.every_ledger, {}};
   if (os::is_terminal(0) && may_ask()) {
     options.ask = [](const std::vector<std::string>& lines) {
-      const auto answer = os::ask(fmt::format(
-          "These were made from another ledger of this user and computer:\n  {}\nEnd them, too? [y/N] ",
-          join(lines, "\n  ")));
+      const auto answer = os::ask(
+          fmt::format("These were made from another ledger of this user and computer:\n  {}\nEnd them, too? [y/N] ",
+                      join(lines, "\n  ")));
       return answer && (answer->starts_with('y') || answer->starts_with('Y'));
     };
   }
@@ -219,10 +219,12 @@ Result<int> down_all(Context& context, const DownFlags& flags) {
   for (const auto& line : sweep.removed) fmt::print("{} removed\n", line);
   for (const auto& line : sweep.of_other_ledgers) fmt::print(stderr, "! left alone: {}\n", line);
   if (!sweep.of_other_ledgers.empty())
-    fmt::print(stderr, "  they are of another ledger of this user and computer; to end them, too: ferry down "
-                       "--all --every-ledger\n");
+    fmt::print(stderr,
+               "  they are of another ledger of this user and computer; to end them, too: ferry down "
+               "--all --every-ledger\n");
   TRY_SET(left, "", context.ledger().unreleased());
-  if (!left.empty()) return fail(Kind::conflict, watch::counted(left.size(), "instance") + " not released",
+  if (!left.empty())
+    return fail(Kind::conflict, watch::counted(left.size(), "instance") + " not released",
                 "what stands above says of each why", "ferry down --all  again; what it costs meanwhile: ferry ps");
   if (sweep.failed) return run::ferry_failed;
   if (sweep.incomplete || !sweep.of_other_ledgers.empty()) {
@@ -274,9 +276,8 @@ void add_runs_commands(CLI::App& app, Program& program) {
   };
   auto options = std::make_shared<Options>();
   const auto choose = [&program](CLI::App* command, std::function<Result<int>(Context&)> act) {
-    command->callback([&program, act] {
-      program.chosen = [&program, act] { return with_context(program.carried, act); };
-    });
+    command->callback(
+        [&program, act] { program.chosen = [&program, act] { return with_context(program.carried, act); }; });
   };
 
   auto* ps_command = app.add_subcommand("ps", "List runs: what trains, what it costs so far");
@@ -300,25 +301,26 @@ void add_runs_commands(CLI::App& app, Program& program) {
   choose(fetch_command,
          [options](Context& context) { return fetch(context, options->run, options->filter, options->yes); });
 
-  auto* ssh_command = app.add_subcommand(
-      "ssh", "Log in to a run's machine, or run a command there: ferry ssh RUN -- nvidia-smi");
+  auto* ssh_command =
+      app.add_subcommand("ssh", "Log in to a run's machine, or run a command there: ferry ssh RUN -- nvidia-smi");
   ssh_command->add_option("run", options->run, "Name of the run, or the beginning of it")->type_name("RUN");
   choose(ssh_command,
          [options, &program](Context& context) { return ssh(context, options->run, program.after_dashes); });
 
-  auto* cancel_command =
-      app.add_subcommand("cancel", "Stop a training, bring home what there is, release the machine");
+  auto* cancel_command = app.add_subcommand("cancel", "Stop a training, bring home what there is, release the machine");
   const auto add_choice = [options](CLI::App* command) {
     command
         ->add_option("run", options->end.names,
                      "Names of runs, beginnings of them, or patterns ('digits-*', which asks)")
         ->type_name("RUN");
     options->end.filter.add_label_to(*command);
-    command->add_flag("-y,--yes", options->end.yes, "Do not ask about what a pattern or a label leads to (also FERRY_YES=1)");
+    command->add_flag("-y,--yes", options->end.yes,
+                      "Do not ask about what a pattern or a label leads to (also FERRY_YES=1)");
   };
   add_choice(cancel_command);
   choose(cancel_command, [options](Context& context) {
-    return each_of(context, options->end, "cancel", [&](const std::string& name, Json& told) { return cancel(context, name, told); });
+    return each_of(context, options->end, "cancel",
+                   [&](const std::string& name, Json& told) { return cancel(context, name, told); });
   });
 
   auto* down_command = app.add_subcommand(
@@ -327,8 +329,7 @@ void add_runs_commands(CLI::App& app, Program& program) {
   down_command->add_flag("--all", options->down.all,
                          "Every run, and whatever carries your tags: in the rehearsal cloud, and in every region "
                          "of the AWS account in force");
-  down_command->add_flag("--no-fetch", options->down.no_fetch,
-                         "Do not bring outputs home first: they are lost");
+  down_command->add_flag("--no-fetch", options->down.no_fetch, "Do not bring outputs home first: they are lost");
   down_command->add_flag("--every-ledger", options->down.every_ledger,
                          "With --all: also what another ledger of the same user and computer made, without a "
                          "question");

@@ -26,16 +26,19 @@ std::string unit_word(std::string_view text) {
 /// Any command looks after runs whose ferry is gone. What it leaves behind, their followers, must outlive it: KillMode.
 std::string service_text() {
   std::string environment;
-  for (const char* name : {"XDG_DATA_HOME", "XDG_CONFIG_HOME", "AWS_PROFILE", "AWS_REGION", "AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"}) {
+  for (const char* name : {"XDG_DATA_HOME", "XDG_CONFIG_HOME", "AWS_PROFILE", "AWS_REGION", "AWS_CONFIG_FILE",
+                           "AWS_SHARED_CREDENTIALS_FILE"}) {
     if (const auto value = os::env(name); value && value->find('\n') == value->npos)
       environment += "Environment=" + unit_word(std::string(name) + "=" + *value) + "\n";
   }
-  return "[Unit]\nDescription=ferry looks after runs that were left behind\n\n[Service]\nType=oneshot\nKillMode=process\n" + environment +
-         "ExecStart=" + unit_word(os::self_program().string()) + " ps --quiet\n";
+  return "[Unit]\nDescription=ferry looks after runs that were left "
+         "behind\n\n[Service]\nType=oneshot\nKillMode=process\n" +
+         environment + "ExecStart=" + unit_word(os::self_program().string()) + " ps --quiet\n";
 }
 
 constexpr const char* timer_text =
-    "[Unit]\nDescription=ferry looks after runs that were left behind\n\n[Timer]\nOnStartupSec=15s\nOnUnitActiveSec=5min\n\n"
+    "[Unit]\nDescription=ferry looks after runs that were left "
+    "behind\n\n[Timer]\nOnStartupSec=15s\nOnUnitActiveSec=5min\n\n"
     "[Install]\nWantedBy=timers.target\n";
 
 /// Nothing, or why systemd could not be told.
@@ -51,14 +54,18 @@ std::optional<std::string> systemctl(const os::Argv& words) {
 /// `enabled`: whether systemd took it.
 int tell_service(bool installed, bool enabled, const std::string& why) {
   if (in_json()) {
-    reply("ferry.service/1", {{"installed", installed}, {"enabled", enabled}, {"unit", timer_file().string()}, {"why", why}});
+    reply("ferry.service/1",
+          {{"installed", installed}, {"enabled", enabled}, {"unit", timer_file().string()}, {"why", why}});
   } else if (!installed) {
     fmt::print("not installed\n");
   } else if (enabled) {
-    fmt::print("every five minutes, and after each login, ferry looks after runs that were left behind ({})\n", timer_file().string());
+    fmt::print("every five minutes, and after each login, ferry looks after runs that were left behind ({})\n",
+               timer_file().string());
   } else {
-    fmt::print("{} is written, but systemd did not take it: {}\n  once it runs for you: systemctl --user enable --now ferry.timer\n",
-               timer_file().string(), why);
+    fmt::print(
+        "{} is written, but systemd did not take it: {}\n  once it runs for you: systemctl --user enable --now "
+        "ferry.timer\n",
+        timer_file().string(), why);
   }
   return installed && !enabled ? 1 : 0;
 }

@@ -1,19 +1,22 @@
 #include "cli/task_options.h"
 
+#include "account/asked_types.h"
 #include "base/text.h"
 #include "cli/command.h"
 #include "cli/loose.h"
 #include "cli/variables.h"
+#include "fleet/planning.h"
 #include "os/env.h"
 #include "plan/nearest.h"
-#include "account/asked_types.h"
-#include "fleet/planning.h"
 #include "task/old_names.h"
 
 namespace ferry::cli {
 
 void TaskOptions::add_to(CLI::App& command) {
-  command.add_option("task", path, "A task file, a folder that holds task.yaml (or ferry.yaml), a script or notebook, or - for standard input")
+  command
+      .add_option(
+          "task", path,
+          "A task file, a folder that holds task.yaml (or ferry.yaml), a script or notebook, or - for standard input")
       ->type_name("PATH");
   command.add_option("-n,--name", name, "Name of the task; runs are called NAME-xyz");
   command.add_option(
@@ -34,8 +37,7 @@ void TaskOptions::add_to(CLI::App& command) {
   auto* spot_flag = command.add_flag("--spot", spot, "Spot machines: cheaper, and AWS may take them back");
   command.add_flag("--on-demand", on_demand, "No spot machines, whatever the task says")->excludes(spot_flag);
   command.add_option("--budget", budget, "Most the run may cost, in dollars: time is cut to fit");
-  command.add_option("--max-hourly-cost", max_hourly_cost,
-                     "Most an hour of the machine may cost, in dollars");
+  command.add_option("--max-hourly-cost", max_hourly_cost, "Most an hour of the machine may cost, in dollars");
   command.add_option("-w,--workdir", workdir, "Folder to send (default: the task's own, or this one)");
   command.add_option("-e,--env", envs, "KEY=VALUE, or KEY to take it from this environment; may be repeated")
       ->type_name("KEY[=VALUE]")
@@ -46,9 +48,7 @@ void TaskOptions::add_to(CLI::App& command) {
                   "repeated")
       ->type_name("FILE")
       ->allow_extra_args(false);
-  command
-      .add_option("--secret", secrets,
-                  "KEY, taken from this environment; never stored or shown; may be repeated")
+  command.add_option("--secret", secrets, "KEY, taken from this environment; never stored or shown; may be repeated")
       ->type_name("KEY")
       ->allow_extra_args(false);
   command
@@ -63,9 +63,7 @@ void TaskOptions::add_to(CLI::App& command) {
       ->type_name("KEY=VALUE")
       ->allow_extra_args(false);
   command.add_option("--setup", setup, "Shell commands to run before the training");
-  command
-      .add_option("-o,--output", outputs,
-                  "File, folder or glob to bring home (default: outputs/); may be repeated")
+  command.add_option("-o,--output", outputs, "File, folder or glob to bring home (default: outputs/); may be repeated")
       ->type_name("GLOB")
       ->allow_extra_args(false);
   command.add_option("--max-duration,--timeout", max_duration,
@@ -76,8 +74,7 @@ void TaskOptions::add_to(CLI::App& command) {
       ->type_name("SUBNET")
       ->allow_extra_args(false)
       ->group(account);
-  command.add_flag("--private", private_address, "No public address: ssh goes to the private one")
-      ->group(account);
+  command.add_flag("--private", private_address, "No public address: ssh goes to the private one")->group(account);
   const auto add = [&](const char* flag, const char* field, const char* type, const char* meaning) {
     command.add_option(flag, aws[field], meaning)->type_name(type)->group(account);
   };
@@ -140,7 +137,8 @@ void find_sources(task::Task& task, const os::Path& file) {
     const auto text = mount.source.native();
     if (text == "~" || text.starts_with("~/")) {
       mount.source = os::home_dir() / (text.size() > 2 ? text.substr(2) : "");
-    } else if (mount.source.is_relative() && !os::exists(mount.source) && os::exists(file.parent_path() / mount.source)) {
+    } else if (mount.source.is_relative() && !os::exists(mount.source) &&
+               os::exists(file.parent_path() / mount.source)) {
       mount.source = file.parent_path() / mount.source;
     }
     mount.source = absolute_path(mount.source);
@@ -192,8 +190,8 @@ Status lay_resources(const TaskOptions& options, task::Resources& resources, std
   if (!options.disk.empty()) {
     const auto gib = parse_int(options.disk);
     if (!gib || *gib < 1 || *gib > 65536)
-      return fail(Kind::bad_input, "--disk needs a size in GiB, from 1 to 65536", "it says '" + printable(options.disk) + "'",
-                  "--disk 200", mistake_code);
+      return fail(Kind::bad_input, "--disk needs a size in GiB, from 1 to 65536",
+                  "it says '" + printable(options.disk) + "'", "--disk 200", mistake_code);
     resources.disk_gib = static_cast<int>(*gib);
   }
   if (!options.image.empty() && !options.image.starts_with("docker:")) {
@@ -263,7 +261,8 @@ Status lay_labels(const std::vector<std::string>& written, task::Task& task) {
 }
 
 bool is_unsized(const task::Resources& candidate) {
-  return candidate.accelerators.choices.empty() && candidate.instance_type.empty() && !candidate.cpus && !candidate.memory;
+  return candidate.accelerators.choices.empty() && candidate.instance_type.empty() && !candidate.cpus &&
+         !candidate.memory;
 }
 
 /// What a task gets that says nothing. An image's own root disk has room for the system and little more; datasets,
@@ -354,8 +353,7 @@ Status settle_hardware(const TaskOptions& options, task::Task& task) {
   return exists;
 }
 
-Result<Described> describe_task(const TaskOptions& given, const std::vector<std::string>& command,
-                                bool has_command) {
+Result<Described> describe_task(const TaskOptions& given, const std::vector<std::string>& command, bool has_command) {
   auto options = given;
   if (const auto container = task::container_named(options.image); !container.empty())
     options.image = "docker:" + container;
@@ -380,8 +378,7 @@ Result<Described> describe_task(const TaskOptions& given, const std::vector<std:
     file = *found;
     std::error_code unknown;
     if (const auto size = std::filesystem::file_size(file, unknown); !unknown && size > most_of_a_task_file)
-      return fail(Kind::bad_input,
-                  fmt::format("{}:1:1: the file is too large to be a task", printable(file.string())),
+      return fail(Kind::bad_input, fmt::format("{}:1:1: the file is too large to be a task", printable(file.string())),
                   fmt::format("it has {}; a task file may have 1 MiB", show_bytes(size)),
                   "keep data and code in files of the workdir, and name them in run:");
     TRY_SET(text, "", os::read_file(file, 2 * most_of_a_task_file));
@@ -395,10 +392,13 @@ Result<Described> describe_task(const TaskOptions& given, const std::vector<std:
     if (command.empty())
       return fail(Kind::bad_input, "there is no command behind --", {}, "ferry run -- python train.py", mistake_code);
     if (command[0].starts_with('-')) {
-      const auto known = !out.task.run.empty() && out.task.run.find('\n') == std::string::npos ? std::string(trim(out.task.run)) : "COMMAND";
-      return fail(Kind::bad_input, "behind -- stands a whole command, and " + short_line(command[0], 60) + " begins none",
-                  "it takes the place of what the task runs", "ferry run … -- " + printable(known) + " " + as_typed(command),
-                  mistake_code);
+      const auto known = !out.task.run.empty() && out.task.run.find('\n') == std::string::npos
+                             ? std::string(trim(out.task.run))
+                             : "COMMAND";
+      return fail(Kind::bad_input,
+                  "behind -- stands a whole command, and " + short_line(command[0], 60) + " begins none",
+                  "it takes the place of what the task runs",
+                  "ferry run … -- " + printable(known) + " " + as_typed(command), mistake_code);
     }
     out.task.run = shell_quoted(command);
     if (command.size() == 1) out.task.run = command[0];  // one word may be a whole shell line

@@ -13,8 +13,8 @@ namespace ferry::cli {
 
 struct TaskOptions {
   std::string path;  ///< a task file, a folder that holds one, or "-" for standard input
-  std::string name, infra, instance_type, gpus, cpus, memory, disk, workdir, setup, max_duration, duration,
-      budget, max_hourly_cost, image, region;
+  std::string name, infra, instance_type, gpus, cpus, memory, disk, workdir, setup, max_duration, duration, budget,
+      max_hourly_cost, image, region;
   bool spot = false, on_demand = false, private_address = false, nearest = false;
   std::vector<std::string> subnets;
   /// Fields of `aws:`, by name.
@@ -26,7 +26,7 @@ struct TaskOptions {
 
 struct Described {
   task::Task task;
-  os::Path workdir;  ///< absolute
+  os::Path workdir;                        ///< absolute
   bool unsized = false, undisked = false;  ///< nothing is said of vCPUs, memory or a type; of the disk
 };
 
@@ -40,7 +40,6 @@ Result<task::Settings> personal_settings();
 
 /// Reads the task file if there is one, lays the options and the command behind "--" over it, takes values
 /// left open from the environment. All that is wrong with the file comes at once (Error::more).
-Result<Described> describe_task(const TaskOptions& given, const std::vector<std::string>& command,
-                                bool has_command);
+Result<Described> describe_task(const TaskOptions& given, const std::vector<std::string>& command, bool has_command);
 
 }  // namespace ferry::cli

@@ -19,13 +19,14 @@ void fill_from_environment(std::vector<std::string>& missing, std::map<std::stri
   });
 }
 
-/// The lines of an --env-file or --secrets-file: KEY=VALUE, export KEY=VALUE, KEY='VALUE', KEY alone (from this environment);
-/// empty lines and those that begin with # say nothing.
+/// The lines of an --env-file or --secrets-file: KEY=VALUE, export KEY=VALUE, KEY='VALUE', KEY alone (from this
+/// environment); empty lines and those that begin with # say nothing.
 Status lay_env_file(const std::string& flag, const std::string& path, std::map<std::string, std::string>& values,
                     std::vector<std::string>& missing) {
   if (!os::exists(path))
-    return fail(Kind::bad_input, fmt::format("{}: no such file: {}", flag, printable(path)), "it is looked for from this folder",
-                "write KEY=VALUE lines into it, or leave the option out", mistake_code);
+    return fail(Kind::bad_input, fmt::format("{}: no such file: {}", flag, printable(path)),
+                "it is looked for from this folder", "write KEY=VALUE lines into it, or leave the option out",
+                mistake_code);
   TRY_SET(text, flag, os::read_file(path, most_of_an_env_file));
   std::size_t number = 0;
   for (const auto& written : split(text, '\n')) {
@@ -57,7 +58,9 @@ Status lay_variables(const TaskOptions& options, task::Task& task) {
   for (const auto& one : options.envs) {
     const auto equals = one.find('=');
     const auto key = one.substr(0, equals);
-    if (key.empty()) return fail(Kind::bad_input, "--env needs KEY=VALUE, not '" + printable(one) + "'", {}, "--env LR=0.1", mistake_code);
+    if (key.empty())
+      return fail(Kind::bad_input, "--env needs KEY=VALUE, not '" + printable(one) + "'", {}, "--env LR=0.1",
+                  mistake_code);
     if (equals != std::string::npos) {
       task.envs[key] = one.substr(equals + 1);
     } else {

@@ -38,7 +38,8 @@ bool says_no_internet() {
 
 void WayOutOptions::add_to(CLI::App& command) {
   constexpr const char* group = "On the rehearsal cloud";
-  command.add_flag("--no-internet", no_internet, "Its machines have no way to the internet (also FERRY_NO_INTERNET=1)")->group(group);
+  command.add_flag("--no-internet", no_internet, "Its machines have no way to the internet (also FERRY_NO_INTERNET=1)")
+      ->group(group);
   command
       .add_option("--reach", reach, "A place of this computer or its network that they reach besides; may be repeated")
       ->type_name("HOST:PORT")
@@ -51,7 +52,8 @@ std::string internet_line(const std::string& walls) {
   if (!all) return all.error().what;
   const auto& settings = all->rehearsal;
   const auto closed_by = what_closes({}, settings);
-  const auto way = closed_by.empty() ? rehearsal::persons_way_out(settings.reach) : Result<sandbox::WayOut>(sandbox::WayOut());
+  const auto way =
+      closed_by.empty() ? rehearsal::persons_way_out(settings.reach) : Result<sandbox::WayOut>(sandbox::WayOut());
   return way ? sentence(walls, *way, closed_by) : way.error().what;
 }
 
@@ -68,7 +70,8 @@ Status lay_way_out(const WayOutOptions& options, run::RunRequest& order) {
   const auto carry = [&](task::Resources& candidate) { candidate.labels[rehearsal::way_out_tag] = word; };
   carry(order.task.resources);
   for (auto& candidate : order.task.candidates) carry(candidate);
-  order.cut_off = way.is_open ? rehearsal::why_nowhere(way) : "rehearsal machines have no way to the internet (" + closed_by + ")";
+  order.cut_off =
+      way.is_open ? rehearsal::why_nowhere(way) : "rehearsal machines have no way to the internet (" + closed_by + ")";
   order.way_out = [way, closed_by] {
     const auto cloud = rehearsal::running(rehearsal::default_dir());
     return sentence(cloud ? cloud->sandbox : "", way, closed_by);

@@ -22,8 +22,8 @@ bool says_no_internet();
 /// How the machines of runs that are started now will reach the internet, in one line; `walls`: their sandbox.
 std::string internet_line(const std::string& walls);
 
-/// Makes the machines of an order for the rehearsal cloud carry the way that `options`, the settings file and the user's
-/// environment ask for, and lets check and plan say so. Other orders stay as they are.
+/// Makes the machines of an order for the rehearsal cloud carry the way that `options`, the settings file and the
+/// user's environment ask for, and lets check and plan say so. Other orders stay as they are.
 Status lay_way_out(const WayOutOptions& options, run::RunRequest& order);
 
 }  // namespace ferry::cli

@@ -51,8 +51,7 @@ TEST_F(CatalogOverMoto, ATypeAskedForByNameIsTheOneOfTheDataSheet) {
   const auto types = aws::describe_instance_types(*client_, {"p4d.24xlarge", "g5.xlarge"});
   ASSERT_TRUE(types) << describe(types.error());
   ASSERT_EQ(types->size(), 2U);
-  const auto p4d =
-      std::find_if(types->begin(), types->end(), [](auto& it) { return it.name == "p4d.24xlarge"; });
+  const auto p4d = std::find_if(types->begin(), types->end(), [](auto& it) { return it.name == "p4d.24xlarge"; });
   ASSERT_NE(p4d, types->end());
   EXPECT_EQ(p4d->vcpus, 96);
   EXPECT_EQ(p4d->memory_mib, 1152 * 1024);
@@ -74,16 +73,14 @@ TEST_F(CatalogOverMoto, PlacesPricesAndNetworksAreListed) {
   ASSERT_FALSE(offerings->empty());
   for (const auto& offering : *offerings) {
     EXPECT_EQ(offering.type, "t3.micro");
-    EXPECT_TRUE(
-        std::any_of(zones->begin(), zones->end(), [&](auto& zone) { return zone.name == offering.zone; }));
+    EXPECT_TRUE(std::any_of(zones->begin(), zones->end(), [&](auto& zone) { return zone.name == offering.zone; }));
   }
   const auto prices = aws::describe_spot_prices(*client_, {"g5.xlarge"});
   ASSERT_TRUE(prices) << describe(prices.error());
   for (const auto& price : *prices) EXPECT_GT(price.hourly.micros, 0);
   const auto regions = aws::describe_regions(*client_);
   ASSERT_TRUE(regions) << describe(regions.error());
-  EXPECT_TRUE(
-      std::any_of(regions->begin(), regions->end(), [](auto& region) { return region.name == "us-east-1"; }));
+  EXPECT_TRUE(std::any_of(regions->begin(), regions->end(), [](auto& region) { return region.name == "us-east-1"; }));
   const auto vpcs = aws::describe_vpcs(*client_, {{"is-default", {"true"}}});
   ASSERT_TRUE(vpcs) << describe(vpcs.error());
   ASSERT_EQ(vpcs->size(), 1U);

@@ -70,8 +70,7 @@ Result<AwsContext> aws_context_from_environment(const std::string& region, const
   return context;
 }
 
-aws::Client aws_client(const AwsContext& context, os::HttpClient& http, os::Clock& clock,
-                       const std::string& region) {
+aws::Client aws_client(const AwsContext& context, os::HttpClient& http, os::Clock& clock, const std::string& region) {
   return aws::Client({.credentials = context.credentials,
                       .region = region.empty() ? context.region : region,
                       .endpoint_url = context.endpoint_url,

@@ -31,7 +31,7 @@ struct Identity {
 struct Image {
   std::string id, name, login_user, root_device;
   int root_size_gib = 0;
-  std::string created = {};  ///< "2026-10-02T…": when it was made
+  std::string created = {};          ///< "2026-10-02T…": when it was made
   std::string supported_until = {};  ///< the day on which its publisher stops to support it; empty: not said
 };
 
@@ -41,15 +41,15 @@ std::string_view name(State state);
 struct Instance {
   std::string id, type, zone, region;
   State state = State::pending;
-  std::string address;  ///< public DNS name, else public IP; empty while pending or stopped, and where it has
-                        ///< none. Changes after stop and start
+  std::string address;          ///< public DNS name, else public IP; empty while pending or stopped, and where it has
+                                ///< none. Changes after stop and start
   std::string private_address;  ///< IPv4, in its VPC
   int ssh_port = 22;            ///< from the tag ferry:ssh-port, for machines whose sshd listens elsewhere
   std::string client_token;
   std::string state_reason;  ///< "Client.UserInitiatedShutdown: …" and the like; may be empty
   std::int64_t launched_ms = 0;
-  std::int64_t ended_ms = 0;  ///< when its end began, by the cloud's clock, in whole seconds; 0: it lives, or
-                              ///< the cloud does not say
+  std::int64_t ended_ms = 0;    ///< when its end began, by the cloud's clock, in whole seconds; 0: it lives, or
+                                ///< the cloud does not say
   std::int64_t stopped_ms = 0;  ///< the same of a stop
   Tags tags;
   bool alive() const { return state != State::terminated && state != State::shutting_down; }
@@ -128,12 +128,11 @@ class Cloud {
   /// name.
   virtual Result<std::string> public_key(const std::string& name) = 0;
   /// Lets `user` log in to a running machine with the key for a minute (EC2 Instance Connect).
-  virtual Status send_key(const std::string& instance_id, const std::string& user,
-                          const std::string& public_key) = 0;
+  virtual Status send_key(const std::string& instance_id, const std::string& user, const std::string& public_key) = 0;
   /// A security group with tcp 22 open to `cidr` only (empty: to nobody), in the VPC (empty: the default
   /// one); made or found by `name`.
-  virtual Result<SecurityGroup> ensure_group(const std::string& name, const std::string& cidr,
-                                             const Tags& tags, const std::string& vpc_id = {}) = 0;
+  virtual Result<SecurityGroup> ensure_group(const std::string& name, const std::string& cidr, const Tags& tags,
+                                             const std::string& vpc_id = {}) = 0;
   /// Deletes by name, in whatever VPC; absent is fine; still in use is Kind::conflict.
   virtual Status delete_group(const std::string& name) = 0;
   /// Every key pair and security group whose tag `key` has `value`.

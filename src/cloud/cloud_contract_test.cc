@@ -67,8 +67,8 @@ class CloudContract : public testing::Test {
     EXPECT_TRUE(must(cloud.find_made("ferry:run", names.run.substr(0, 5) + "*")).empty());
   }
 
-  static void a_machine_is_rented_found_and_released(Cloud& cloud, const Names& names,
-                                                     const SecurityGroup& group, Tokens tokens) {
+  static void a_machine_is_rented_found_and_released(Cloud& cloud, const Names& names, const SecurityGroup& group,
+                                                     Tokens tokens) {
     const auto image = must(cloud.newest_image({"t3.medium", "x86_64", false}));
     EXPECT_EQ(image.login_user, "ubuntu");
     LaunchRequest request;

@@ -87,8 +87,7 @@ bool is_about_default_vpc(const Error& error) {
 
 /// True for what ferry uses and never makes: if it is not found, it will not be found in a moment either.
 bool is_never_ours(const Error& error) {
-  for (const char* thing :
-       {"InvalidAMIID", "InvalidPlacementGroup", "InvalidSubnetID", "InvalidCapacityReservation"}) {
+  for (const char* thing : {"InvalidAMIID", "InvalidPlacementGroup", "InvalidSubnetID", "InvalidCapacityReservation"}) {
     if (error.code.starts_with(thing)) return true;
   }
   return false;
@@ -134,13 +133,11 @@ class Ec2Cloud final : public Cloud {
     TRY_SET(pairs, "", aws::describe_key_pairs(client_, std::vector<std::string>{name}));
     if (pairs.empty())
       return fail(Kind::not_found, "there is no key pair \"" + printable(name) + "\" in " + region(),
-                  "key pairs belong to one region",
-                  "leave key_name out: ferry makes a key pair for each run");
+                  "key pairs belong to one region", "leave key_name out: ferry makes a key pair for each run");
     return pairs.front().public_key;
   }
 
-  Status send_key(const std::string& instance_id, const std::string& user,
-                  const std::string& public_key) override {
+  Status send_key(const std::string& instance_id, const std::string& user, const std::string& public_key) override {
     return aws::send_ssh_public_key(client_, instance_id, user, public_key);
   }
 
@@ -159,8 +156,7 @@ class Ec2Cloud final : public Cloud {
   Status delete_group(const std::string& name) override {
     TRY_SET(groups, "", ec2_.describe_security_groups({{"group-name", {literal(name)}}}));
     std::erase_if(groups, [&](const auto& group) { return group.name != name; });
-    for (const auto& group : groups)
-      TRY("", calm_about(Kind::not_found, ec2_.delete_security_group(group.id)));
+    for (const auto& group : groups) TRY("", calm_about(Kind::not_found, ec2_.delete_security_group(group.id)));
     if (!groups.empty()) return {};
     // One of the last seconds may not show yet. By name, only the default VPC is looked through.
     auto deleted = ec2_.delete_security_group_named(name);
@@ -187,8 +183,7 @@ class Ec2Cloud final : public Cloud {
     TRY_SET(records, "", aws::describe_subnets(client_, {{"subnet-id", ids}}));
     std::vector<Subnet> out;
     for (const auto& id : ids) {
-      const auto found =
-          std::find_if(records.begin(), records.end(), [&](const auto& it) { return it.id == id; });
+      const auto found = std::find_if(records.begin(), records.end(), [&](const auto& it) { return it.id == id; });
       if (found == records.end())
         return fail(Kind::not_found, "there is no subnet " + id + " in " + region(), "",
                     "`aws ec2 describe-subnets` lists them; --region chooses another region",
@@ -199,8 +194,7 @@ class Ec2Cloud final : public Cloud {
   }
 
   Result<std::string> vpc_cidr(const std::string& vpc_id) override {
-    const aws::Filter which =
-        vpc_id.empty() ? aws::Filter{"is-default", {"true"}} : aws::Filter{"vpc-id", {vpc_id}};
+    const aws::Filter which = vpc_id.empty() ? aws::Filter{"is-default", {"true"}} : aws::Filter{"vpc-id", {vpc_id}};
     TRY_SET(vpcs, "", aws::describe_vpcs(client_, {which}));
     if (vpcs.empty()) return fail(Kind::not_found, "there is no VPC " + vpc_id + " in " + region());
     return vpcs.front().cidr;
@@ -212,8 +206,7 @@ class Ec2Cloud final : public Cloud {
       return fail(Kind::conflict,
                   fmt::format("the capacity reservation {} is {}, not active", id, printable(one.state)),
                   one.state == "scheduled" ? "it begins " + os::iso_time(one.start_ms) : std::string());
-    return Reservation{one.id,    one.instance_type, one.zone,  one.is_block,
-                       one.total, one.available,     one.end_ms};
+    return Reservation{one.id, one.instance_type, one.zone, one.is_block, one.total, one.available, one.end_ms};
   }
 
   Result<Instance> launch(const LaunchRequest& request) override;
@@ -234,8 +227,7 @@ class Ec2Cloud final : public Cloud {
     std::vector<Instance> out;
     for (auto& record : records) {
       const auto tag = record.tags.find(key);
-      if (tag != record.tags.end() && tag->second == value)
-        out.push_back(instance_of(std::move(record), region()));
+      if (tag != record.tags.end() && tag->second == value) out.push_back(instance_of(std::move(record), region()));
     }
     return out;
   }
@@ -278,9 +270,8 @@ class Ec2Cloud final : public Cloud {
   auto once_visible(const std::vector<std::string>& things, const Call& call) -> decltype(call()) {
     while (true) {
       auto answer = call();
-      const bool maybe_not_yet =
-          !answer && answer.error().kind == Kind::not_found && !is_never_ours(answer.error()) &&
-          std::any_of(things.begin(), things.end(), [&](auto& it) { return is_young(it); });
+      const bool maybe_not_yet = !answer && answer.error().kind == Kind::not_found && !is_never_ours(answer.error()) &&
+                                 std::any_of(things.begin(), things.end(), [&](auto& it) { return is_young(it); });
       if (!maybe_not_yet) return answer;
       clock_.sleep(look_again);
     }
@@ -293,8 +284,8 @@ class Ec2Cloud final : public Cloud {
 };
 
 Result<Instance> Ec2Cloud::launch(const LaunchRequest& request) {
-  const std::string doing = "launch " + request.offer.type.name + " in " +
-                            (request.offer.zone.empty() ? region() : request.offer.zone);
+  const std::string doing =
+      "launch " + request.offer.type.name + " in " + (request.offer.zone.empty() ? region() : request.offer.zone);
   if (request.client_token.empty() || request.client_token.size() > longest_token) {
     return fail(Kind::bug, doing + ": the client token must have 1 to 64 characters", request.client_token);
   }
@@ -304,8 +295,7 @@ Result<Instance> Ec2Cloud::launch(const LaunchRequest& request) {
                 "move what is long into setup: or the workdir");
   }
   // A root disk cannot be smaller than its image.
-  const auto volume =
-      plan::disk_of(request.disk_tier, std::max(request.disk_gib, request.image.root_size_gib));
+  const auto volume = plan::disk_of(request.disk_tier, std::max(request.disk_gib, request.image.root_size_gib));
   const aws::RunInstances order{.image_id = request.image.id,
                                 .instance_type = request.offer.type.name,
                                 .key_name = request.key_name,
@@ -327,17 +317,15 @@ Result<Instance> Ec2Cloud::launch(const LaunchRequest& request) {
                                 .volume_iops = volume.iops,
                                 .volume_mib_per_s = volume.mib_per_s,
                                 .spot_max_price = request.spot_max_price};
-  TRY_SET(record, "", once_visible({request.key_name, request.security_group}, [&] {
-            return ec2_.run_instances(order);
-          }));
+  TRY_SET(record, "",
+          once_visible({request.key_name, request.security_group}, [&] { return ec2_.run_instances(order); }));
   made_[record.id] = clock_.steady_ms();
   return instance_of(std::move(record), region());
 }
 
 Result<std::optional<aws::SecurityGroupRecord>> Ec2Cloud::find_group(const std::string& name,
                                                                      const std::string& vpc_id) {
-  TRY_SET(groups, "find security group " + name,
-          ec2_.describe_security_groups({{"group-name", {literal(name)}}}));
+  TRY_SET(groups, "find security group " + name, ec2_.describe_security_groups({{"group-name", {literal(name)}}}));
   std::erase_if(groups, [&](const auto& group) { return group.name != name; });
   if (groups.empty()) return std::nullopt;
   // Names are unique in a VPC only.
@@ -381,8 +369,8 @@ Status Ec2Cloud::open_ssh_to(const Group& group, const std::string& cidr) {
   const aws::IngressRule wanted{.protocol = "tcp", .from_port = ssh_port, .to_port = ssh_port, .value = cidr};
   const bool is_open = std::find(group.ingress.begin(), group.ingress.end(), wanted) != group.ingress.end();
   if (!cidr.empty() && !is_open) {
-    TRY("", calm_about(Kind::exists,
-                       once_visible({group.id}, [&] { return ec2_.authorize_ingress(group.id, wanted); })));
+    TRY("",
+        calm_about(Kind::exists, once_visible({group.id}, [&] { return ec2_.authorize_ingress(group.id, wanted); })));
   }
   std::vector<aws::IngressRule> others;
   for (const auto& rule : group.ingress) {

@@ -25,13 +25,12 @@ struct World {
     cloud = make_ec2_cloud(context, http, clock);
   }
   static std::string instance(const std::string& id, const std::string& more = "") {
-    return "<item><instancesSet><item><instanceId>" + id +
-           "</instanceId><instanceState><name>running</name>" +
+    return "<item><instancesSet><item><instanceId>" + id + "</instanceId><instanceState><name>running</name>" +
            "</instanceState><ipAddress>203.0.113.9</ipAddress>" + more + "</item></instancesSet></item>";
   }
   void reply_instances(const std::string& items) {
-    http.reply(200, "<DescribeInstancesResponse><reservationSet>" + items +
-                        "</reservationSet></DescribeInstancesResponse>");
+    http.reply(200,
+               "<DescribeInstancesResponse><reservationSet>" + items + "</reservationSet></DescribeInstancesResponse>");
   }
   void reply_rented(const std::string& id) {
     http.reply(200, "<RunInstancesResponse><instancesSet><item><instanceId>" + id +
@@ -46,9 +45,9 @@ struct World {
     return cloud->launch(request);
   }
   std::size_t asked(const std::string& part) const {
-    return static_cast<std::size_t>(
-        std::count_if(http.asked.begin(), http.asked.end(),
-                      [&](const auto& request) { return request.body.find(part) != std::string::npos; }));
+    return static_cast<std::size_t>(std::count_if(http.asked.begin(), http.asked.end(), [&](const auto& request) {
+      return request.body.find(part) != std::string::npos;
+    }));
   }
 };
 
@@ -129,11 +128,10 @@ TEST(Ec2Cloud, TagsAreMatchedLiterally) {
 }
 
 TEST(Ec2Cloud, TheSshPortComesFromItsTagWhenItIsAPort) {
-  for (const auto& [tag, port] :
-       std::map<std::string, int>{{"2222", 2222}, {"99999", 22}, {"x", 22}, {"-1", 22}}) {
+  for (const auto& [tag, port] : std::map<std::string, int>{{"2222", 2222}, {"99999", 22}, {"x", 22}, {"-1", 22}}) {
     World context;
-    context.reply_instances(World::instance(
-        "i-1", "<tagSet><item><key>ferry:ssh-port</key><value>" + tag + "</value></item></tagSet>"));
+    context.reply_instances(
+        World::instance("i-1", "<tagSet><item><key>ferry:ssh-port</key><value>" + tag + "</value></item></tagSet>"));
     EXPECT_EQ(context.cloud->describe("i-1").value().ssh_port, port) << tag;
   }
 }
@@ -276,8 +274,11 @@ TEST(Images, TheNewerUbuntuGoesFirstUnlessAnotherSystemIsAskedFor) {
   EXPECT_THAT(patterns({.type = "g5g.xlarge", .arch = "arm64", .gpu = true, .image = {.flavour = "pytorch"}}),
               ElementsAre("Deep Learning ARM64 AMI OSS Nvidia Driver GPU PyTorch 2.* (Ubuntu 24.04)*",
                           "Deep Learning ARM64 AMI OSS Nvidia Driver GPU PyTorch 2.* (Ubuntu 22.04)*"));
-  EXPECT_THAT(patterns({.type = "g5.xlarge", .arch = "x86_64", .gpu = true,
-                        .image = {.system = "amazon-linux-2023"}, .framework = "pytorch"}),
+  EXPECT_THAT(patterns({.type = "g5.xlarge",
+                        .arch = "x86_64",
+                        .gpu = true,
+                        .image = {.system = "amazon-linux-2023"},
+                        .framework = "pytorch"}),
               ElementsAre("Deep Learning OSS Nvidia Driver AMI GPU PyTorch 2.* (Amazon Linux 2023)*",
                           "Deep Learning Base OSS Nvidia Driver GPU AMI (Amazon Linux 2023)*"));
   EXPECT_EQ(patterns({.type = "p3.2xlarge", .arch = "x86_64", .gpu = true}).at(0),
@@ -302,8 +303,7 @@ TEST(Images, ThereIsNoneWithTensorFlowSoTheBaseImageStandsForIt) {
 TEST(Images, LoginUsersFollowTheName) {
   EXPECT_EQ(login_user_of("Deep Learning Base OSS Nvidia Driver GPU AMI (Ubuntu 22.04) 20260101"), "ubuntu");
   EXPECT_EQ(login_user_of("ubuntu/images/hvm-ssd/ubuntu-jammy-22.04-amd64-server-20260101"), "ubuntu");
-  EXPECT_EQ(login_user_of("Deep Learning OSS Nvidia Driver AMI GPU PyTorch 2.9 (Amazon Linux 2023)"),
-            "ec2-user");
+  EXPECT_EQ(login_user_of("Deep Learning OSS Nvidia Driver AMI GPU PyTorch 2.9 (Amazon Linux 2023)"), "ec2-user");
   EXPECT_EQ(login_user_of("al2023-ami-2023.0-kernel-6.1-x86_64"), "ec2-user");
 }
 

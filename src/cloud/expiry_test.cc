@@ -27,12 +27,11 @@ TEST(ExpiryInARun, IsUnnoticedByTheCloudsUser) {
               "<Response><Errors><Error><Code>ExpiredToken</Code><Message>old</Message></Error></Errors></"
               "Response>"};
     }
-    return {
-        200,
-        {},
-        "<DescribeInstancesResponse><reservationSet><item><instancesSet><item><instanceId>i-1</instanceId>"
-        "<instanceState><name>running</name></instanceState></item></instancesSet></item></reservationSet>"
-        "</DescribeInstancesResponse>"};
+    return {200,
+            {},
+            "<DescribeInstancesResponse><reservationSet><item><instancesSet><item><instanceId>i-1</instanceId>"
+            "<instanceState><name>running</name></instanceState></item></instancesSet></item></reservationSet>"
+            "</DescribeInstancesResponse>"};
   });
   aws::Person person;
   person.write("program", counting_program);

@@ -15,20 +15,15 @@ class HostCloud final : public Cloud {
   Status import_key(const std::string&, const std::string&, const Tags&) override { return not_rented(); }
   Status delete_key(const std::string&) override { return {}; }
   Result<std::string> public_key(const std::string&) override { return not_rented(); }
-  Status send_key(const std::string&, const std::string&, const std::string&) override {
-    return not_rented();
-  }
-  Result<SecurityGroup> ensure_group(const std::string&, const std::string&, const Tags&,
-                                     const std::string&) override {
+  Status send_key(const std::string&, const std::string&, const std::string&) override { return not_rented(); }
+  Result<SecurityGroup> ensure_group(const std::string&, const std::string&, const Tags&, const std::string&) override {
     return not_rented();
   }
   Result<std::vector<Subnet>> subnets(const std::vector<std::string>&) override { return not_rented(); }
   Result<std::string> vpc_cidr(const std::string&) override { return not_rented(); }
   Result<Reservation> reservation(const std::string&) override { return not_rented(); }
   Status delete_group(const std::string&) override { return {}; }
-  Result<std::vector<Made>> find_made(const std::string&, const std::string&) override {
-    return std::vector<Made>();
-  }
+  Result<std::vector<Made>> find_made(const std::string&, const std::string&) override { return std::vector<Made>(); }
   Result<std::vector<std::string>> zones_with(const std::string&) override { return not_rented(); }
   Result<Instance> launch(const LaunchRequest&) override { return not_rented(); }
 
@@ -42,9 +37,7 @@ class HostCloud final : public Cloud {
   Result<std::vector<Instance>> find_by_tag(const std::string&, const std::string&) override {
     return std::vector<Instance>();
   }
-  Result<std::optional<Instance>> find_by_token(const std::string&) override {
-    return std::optional<Instance>();
-  }
+  Result<std::optional<Instance>> find_by_token(const std::string&) override { return std::optional<Instance>(); }
   Status terminate(const std::string& id) override {
     given_back_.insert(id);
     return {};
@@ -64,8 +57,6 @@ class HostCloud final : public Cloud {
 
 }  // namespace
 
-std::unique_ptr<Cloud> make_host_cloud(std::string host) {
-  return std::make_unique<HostCloud>(std::move(host));
-}
+std::unique_ptr<Cloud> make_host_cloud(std::string host) { return std::make_unique<HostCloud>(std::move(host)); }
 
 }  // namespace ferry::cloud

@@ -59,15 +59,14 @@ Result<std::optional<Image>> by_name(aws::Client& client, const ImageSource& sou
                                      bool with_deprecated) {
   TRY_SET(found, "",
           aws::Ec2(client).describe_images(
-              {source.owner},
-              {{"name", {source.pattern}}, {"architecture", {arch}}, {"state", {"available"}}},
+              {source.owner}, {{"name", {source.pattern}}, {"architecture", {arch}}, {"state", {"available"}}},
               with_deprecated));
   std::erase_if(found, [&](const auto& one) { return !has_version(one.name, source); });
   const auto age = [&](const aws::ImageRecord& one) {
     return std::pair(version_of(one.name, source.framework), one.creation_date);  // ISO dates sort as text
   };
-  const auto newest = std::max_element(found.begin(), found.end(),
-                                       [&](const auto& a, const auto& b) { return age(a) < age(b); });
+  const auto newest =
+      std::max_element(found.begin(), found.end(), [&](const auto& a, const auto& b) { return age(a) < age(b); });
   if (newest == found.end()) return std::nullopt;
   return image_of(*newest);
 }
@@ -84,8 +83,7 @@ Result<Image> own_image(aws::Client& client, const std::map<std::string, std::st
   auto record = aws::Ec2(client).describe_image(at->second);
   if (!record) {
     auto error = std::move(record).error();
-    error.advice =
-        "an AMI belongs to one region: check that " + printable(at->second) + " is one of " + region;
+    error.advice = "an AMI belongs to one region: check that " + printable(at->second) + " is one of " + region;
     return fail("the task's image_id", std::move(error));
   }
   return image_of(*record);
@@ -145,17 +143,15 @@ std::vector<ImageSource> image_sources(const ImageQuery& query) {
                       fmt::format("Deep Learning Base AMI with Single CUDA ({})*", system.in_names)});
     }
     base.push_back({parameter("base-" + lower(driver) + "-nvidia-driver-gpu", system), "amazon",
-                    fmt::format("Deep Learning {}Base {} Nvidia Driver GPU AMI ({})*", is_arm ? "ARM64 " : "",
-                                driver, system.in_names)});
-    framework.push_back({"", "amazon",
-                         is_arm ? fmt::format("Deep Learning ARM64 AMI {} Nvidia Driver GPU PyTorch 2.* ({})*",
-                                              driver, system.in_names)
-                                : fmt::format("Deep Learning {} Nvidia Driver AMI GPU PyTorch 2.* ({})*", driver,
-                                              system.in_names),
-                         "PyTorch", query.image.version});
-    neuron.push_back(
-        {fmt::format("/aws/service/neuron/dlami/multi-framework/{}/latest/image_id", system.in_parameters),
-         "amazon", fmt::format("Deep Learning AMI Neuron ({})*", system.in_names)});
+                    fmt::format("Deep Learning {}Base {} Nvidia Driver GPU AMI ({})*", is_arm ? "ARM64 " : "", driver,
+                                system.in_names)});
+    framework.push_back(
+        {"", "amazon",
+         is_arm ? fmt::format("Deep Learning ARM64 AMI {} Nvidia Driver GPU PyTorch 2.* ({})*", driver, system.in_names)
+                : fmt::format("Deep Learning {} Nvidia Driver AMI GPU PyTorch 2.* ({})*", driver, system.in_names),
+         "PyTorch", query.image.version});
+    neuron.push_back({fmt::format("/aws/service/neuron/dlami/multi-framework/{}/latest/image_id", system.in_parameters),
+                      "amazon", fmt::format("Deep Learning AMI Neuron ({})*", system.in_names)});
     plain.push_back(plain_image(system, query.arch));
   }
   const auto then = [](std::vector<ImageSource> first, const std::vector<ImageSource>& others) {

@@ -13,9 +13,9 @@ namespace ferry::cloud {
 
 /// One place to look for the newest image of a kind.
 struct ImageSource {
-  std::string parameter;  ///< SSM parameter that holds the image's id
-  std::string owner;      ///< account or alias whose images are searched where the parameter cannot be read
-  std::string pattern;    ///< of the image's name
+  std::string parameter;       ///< SSM parameter that holds the image's id
+  std::string owner;           ///< account or alias whose images are searched where the parameter cannot be read
+  std::string pattern;         ///< of the image's name
   std::string framework = {};  ///< "PyTorch": of those images the one with the highest version is the newest
   std::string version = {};    ///< of it, as "2.11"; empty: any
 };

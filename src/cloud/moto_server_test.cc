@@ -31,12 +31,12 @@ server.serve_forever()
 }  // namespace
 
 std::optional<MotoServer> MotoServer::start() {
-  auto process = os::Process::spawn(
-      {.argv = {"python3", "-c", serve, moto_gpu_parameter, moto_gpu_image, moto_ubuntu_image},
-       .env = {{"AWS_EC2_METADATA_DISABLED", "true"}},
-       .out = os::Stream::pipe,
-       .err = os::Stream::null,
-       .die_with_parent = true});
+  auto process =
+      os::Process::spawn({.argv = {"python3", "-c", serve, moto_gpu_parameter, moto_gpu_image, moto_ubuntu_image},
+                          .env = {{"AWS_EC2_METADATA_DISABLED", "true"}},
+                          .out = os::Stream::pipe,
+                          .err = os::Stream::null,
+                          .die_with_parent = true});
   if (!process) return std::nullopt;
   std::string line;
   while (line.find('\n') == std::string::npos) {

@@ -12,11 +12,9 @@ namespace {
 /// As whom moto sees these keys.
 Result<std::string> arn_of(const aws::Credentials& keys, const std::string& url) {
   const auto http = os::make_http_client();
-  aws::Client client({.credentials = aws::fixed_provider(keys),
-                      .region = "us-east-1",
-                      .endpoint_url = url,
-                      .service_endpoints = {}},
-                     *http, os::system_clock());
+  aws::Client client(
+      {.credentials = aws::fixed_provider(keys), .region = "us-east-1", .endpoint_url = url, .service_endpoints = {}},
+      *http, os::system_clock());
   TRY_SET(caller, "", aws::get_caller_identity(client));
   return caller.arn;
 }

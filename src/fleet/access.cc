@@ -3,8 +3,8 @@
 #include "aws/machine_access.h"
 #include "base/text.h"
 #include "cloud/aws_client.h"
-#include "os/env.h"
 #include "fleet/labels.h"
+#include "os/env.h"
 #include "ssh/keys.h"
 
 namespace ferry::fleet {
@@ -73,20 +73,17 @@ Result<Access> prepare_key(const RunDir& run_dir, const ledger::Run& run, const 
   return access;
 }
 
-Status find_key(cloud::Cloud& cloud, const task::AwsSettings& settings, const RunDir& run_dir,
-                Access& access) {
+Status find_key(cloud::Cloud& cloud, const task::AwsSettings& settings, const RunDir& run_dir, Access& access) {
   if (access.key_name.empty()) return {};
   TRY_SET(theirs, "", cloud.public_key(access.key_name));
-  if (theirs.empty() && !access.public_key.empty())
-    return {};  // an endpoint that does not tell: ssh will see
+  if (theirs.empty() && !access.public_key.empty()) return {};  // an endpoint that does not tell: ssh will see
   if (ssh::same_key(theirs, access.public_key)) return {};
   if (!settings.key_file.empty()) {
-    return fail(
-        Kind::denied,
-        fmt::format("{} is not the private half of the key pair {}", access.identity.string(),
-                    printable(access.key_name)),
-        "their public halves differ",
-        "give the right file with --key-file, or leave key_name out: ferry makes a key pair for each run");
+    return fail(Kind::denied,
+                fmt::format("{} is not the private half of the key pair {}", access.identity.string(),
+                            printable(access.key_name)),
+                "their public halves differ",
+                "give the right file with --key-file, or leave key_name out: ferry makes a key pair for each run");
   }
   const auto files = usual_files(access.key_name);
   for (const auto& file : files) {
@@ -104,25 +101,24 @@ Status find_key(cloud::Cloud& cloud, const task::AwsSettings& settings, const Ru
     access.public_key = theirs;
     return os::write_file(access.identity, *line + "\n", 0600);
   }
-  return fail(
-      Kind::denied,
-      fmt::format("the private half of the key pair {} is not on this computer", printable(access.key_name)),
-      fmt::format("neither {} nor the ssh agent has it", join(
-                                                             [&] {
-                                                               std::vector<std::string> names;
-                                                               for (const auto& file : files)
-                                                                 names.push_back(file.string());
-                                                               return names;
-                                                             }(),
-                                                             ", ")),
-      "give its file with --key-file, or leave key_name out: ferry makes a key pair for each run");
+  return fail(Kind::denied,
+              fmt::format("the private half of the key pair {} is not on this computer", printable(access.key_name)),
+              fmt::format("neither {} nor the ssh agent has it", join(
+                                                                     [&] {
+                                                                       std::vector<std::string> names;
+                                                                       for (const auto& file : files)
+                                                                         names.push_back(file.string());
+                                                                       return names;
+                                                                     }(),
+                                                                     ", ")),
+              "give its file with --key-file, or leave key_name out: ferry makes a key pair for each run");
 }
 
 Status check_access(const task::AwsSettings& settings) {
   if (!settings.key_file.empty()) TRY("", ssh::public_half(at_home(settings.key_file)));
   if (settings.ssh_proxy == "ssm" && !os::find_program(session_plugin)) {
-    return fail(Kind::not_found,
-                fmt::format("ssh_proxy: ssm needs {}, which is not on this computer", session_plugin), {},
+    return fail(Kind::not_found, fmt::format("ssh_proxy: ssm needs {}, which is not on this computer", session_plugin),
+                {},
                 "install it (docs.aws.amazon.com/systems-manager: install the Session Manager plugin), or "
                 "choose a jump "
                 "host: --ssh-proxy me@bastion");
@@ -137,10 +133,10 @@ bool key_is_lost(const RunDir& run_dir, const ledger::Instance& instance) {
 
 Status renew_key(Context& context, cloud::Cloud& cloud, const RunDir& run_dir, ledger::Instance& instance) {
   const auto lost = target_of(run_dir, instance).identity.string();
-  context.progress.warn(
-      "connect", fmt::format("the private key of {} is gone from this computer ({}); asking EC2 to let a "
-                             "new one in",
-                             instance.run, lost));
+  context.progress.warn("connect",
+                        fmt::format("the private key of {} is gone from this computer ({}); asking EC2 to let a "
+                                    "new one in",
+                                    instance.run, lost));
   auto renewed = instance;
   renewed.identity.clear();
   TRY_SET(key, "", ssh::ensure_key(run_dir.identity(), "ferry-" + instance.run));
@@ -172,7 +168,7 @@ Status keep_key(Context& context, ssh::Session& session, const RunDir& run_dir, 
 
 Status record_door(Context& context, const ledger::Run& run, const Door& door) {
   return context.ledger.add_event(run.name, door_event,
-                                {{"region", door.region}, {"vpc", door.vpc_id}, {"cidr", door.cidr}});
+                                  {{"region", door.region}, {"vpc", door.vpc_id}, {"cidr", door.cidr}});
 }
 
 Status let_caller_in(Context& context, cloud::Cloud& cloud, const ledger::Instance& instance) {
@@ -188,8 +184,8 @@ Status let_caller_in(Context& context, cloud::Cloud& cloud, const ledger::Instan
   TRY("", cloud.ensure_group(resource_name(run), cidr, tags_of(run), door.vpc_id));
   const auto before = text_at(noted->data, "cidr");
   if (cidr == before) return {};
-  context.progress.note(fmt::format("this computer has moved: port 22 of {} is open to {} now, not to {}",
-                                  instance.id, cidr, before));
+  context.progress.note(
+      fmt::format("this computer has moved: port 22 of {} is open to {} now, not to {}", instance.id, cidr, before));
   return record_door(context, run, door);
 }
 

@@ -8,8 +8,7 @@ namespace ferry::fleet {
 
 /// The key that opens a run's machines.
 struct Access {
-  std::string
-      key_name;  ///< of a key pair that the account has; empty: ferry imports the public half for the run
+  std::string key_name;    ///< of a key pair that the account has; empty: ferry imports the public half for the run
   std::string public_key;  ///< OpenSSH's one line; empty with key_name until find_key() has met the account
   os::Path identity;       ///< the private half
   bool is_own = false;     ///< identity is a file of the user's own

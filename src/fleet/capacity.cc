@@ -27,9 +27,7 @@ CapacityMemory::CapacityMemory(os::Path file, std::int64_t now_ms) : file_(std::
   }
 }
 
-bool CapacityMemory::is_short(const plan::Offer& offer) const {
-  return short_since_ms_.contains(key_of(offer));
-}
+bool CapacityMemory::is_short(const plan::Offer& offer) const { return short_since_ms_.contains(key_of(offer)); }
 
 void CapacityMemory::note(const plan::Offer& offer, std::int64_t now_ms) {
   short_since_ms_[key_of(offer)] = now_ms;

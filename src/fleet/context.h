@@ -1,6 +1,7 @@
 #pragma once
 /// \file
-/// What a run needs from its surroundings: clock, HTTP, ledger, progress, signals, clouds. Everything is passed in, so that tests can bring their own.
+/// What a run needs from its surroundings: clock, HTTP, ledger, progress, signals, clouds. Everything is passed in, so
+/// that tests can bring their own.
 
 #include <functional>
 #include <string>

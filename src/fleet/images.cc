@@ -37,8 +37,7 @@ std::optional<cloud::Image> image_of(const Json& json, std::int64_t now_ms) {
                      static_cast<int>(int_at(json, "root_size_gib")),
                      text_at(json, "created"),
                      text_at(json, "supported_until")};
-  const bool good =
-      age >= 0 && age < image_remembered_ms && image.id.starts_with("ami-") && !image.root_device.empty();
+  const bool good = age >= 0 && age < image_remembered_ms && image.id.starts_with("ami-") && !image.root_device.empty();
   return good ? std::optional(std::move(image)) : std::nullopt;
 }
 
@@ -46,18 +45,17 @@ std::optional<cloud::Image> image_of(const Json& json, std::int64_t now_ms) {
 std::string key_of(const CloudLocation& location, const plan::Offer& offer, const task::Image& wanted,
                    const std::string& framework) {
   const bool gpu = offer.type.accelerator_count > 0;
-  return join(std::vector<std::string>{offer.region, offer.type.arch,
-                                       gpu ? offer.type.name.substr(0, offer.type.name.find('.')) : "cpu",
-                                       wanted.flavour, wanted.version, wanted.system, gpu ? framework : "",
-                                       location.endpoint},
-              " ");
+  return join(
+      std::vector<std::string>{offer.region, offer.type.arch,
+                               gpu ? offer.type.name.substr(0, offer.type.name.find('.')) : "cpu", wanted.flavour,
+                               wanted.version, wanted.system, gpu ? framework : "", location.endpoint},
+      " ");
 }
 
 }  // namespace
 
 Result<cloud::Image> find_image(Context& context, cloud::Cloud& cloud, const CloudLocation& location,
-                                const plan::Offer& offer, const task::Image& wanted,
-                                const std::string& framework) {
+                                const plan::Offer& offer, const task::Image& wanted, const std::string& framework) {
   const bool remember = location.provider == "aws" && wanted.amis.empty();
   const auto key = key_of(location, offer, wanted, framework);
   if (remember) {
@@ -67,8 +65,7 @@ Result<cloud::Image> find_image(Context& context, cloud::Cloud& cloud, const Clo
     }
   }
   TRY_SET(image, "",
-          cloud.newest_image(
-              {offer.type.name, offer.type.arch, offer.type.accelerator_count > 0, wanted, framework}));
+          cloud.newest_image({offer.type.name, offer.type.arch, offer.type.accelerator_count > 0, wanted, framework}));
   if (remember) {
     auto known = remembered(context);
     known[key] = json_of(image, context.clock.now_ms());

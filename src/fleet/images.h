@@ -10,8 +10,7 @@ namespace ferry::fleet {
 /// day in data/images.json, so that the next launch asks nothing; forget_image() when the cloud does not know
 /// it any more. Fails as Cloud::newest_image().
 Result<cloud::Image> find_image(Context& context, cloud::Cloud& cloud, const CloudLocation& location,
-                                const plan::Offer& offer, const task::Image& wanted,
-                                const std::string& framework);
+                                const plan::Offer& offer, const task::Image& wanted, const std::string& framework);
 void forget_image(Context& context, const std::string& id);
 
 /// "supported until 2027-01-12"; "AWS stopped supporting this image on 2026-08-30"; empty where the cloud does not

@@ -26,8 +26,8 @@ Result<std::string> ledger_id(const os::Path& data) {
     const auto id = trim(text);
     const bool is_one = id.size() == 16 && id.find_first_not_of("0123456789abcdef") == std::string::npos;
     if (is_one) return std::string(id);
-    return fail(Kind::corrupt, file.string() + " does not hold the ledger's id",
-                printable(id.substr(0, 40)), "remove it: ferry makes another");
+    return fail(Kind::corrupt, file.string() + " does not hold the ledger's id", printable(id.substr(0, 40)),
+                "remove it: ferry makes another");
   };
   if (os::exists(file)) return known();
   // Of several processes that come at once, one makes it.
@@ -64,7 +64,8 @@ cloud::Tags tags_for_recovery(const ledger::Run& run, const std::string& host_ke
   const auto outputs = dump_json(run.task.contains("outputs") ? run.task["outputs"] : Json::array());
   const bool is_plain = std::ranges::all_of(outputs, [](unsigned char c) { return c >= ' ' && c < 127; });
   if (outputs.size() <= longest && is_plain) tags[outputs_tag] = outputs;
-  if (const auto seconds = int_at(run.task, "max_duration_s"); seconds > 0) tags[max_duration_tag] = std::to_string(seconds);
+  if (const auto seconds = int_at(run.task, "max_duration_s"); seconds > 0)
+    tags[max_duration_tag] = std::to_string(seconds);
   return tags;
 }
 

@@ -31,9 +31,10 @@ std::string owner_name();
 /// The tag of a key pair or security group that says when it was made.
 inline constexpr const char* made_tag = "ferry:made";
 
-/// The tags of an instance that let another ledger go on with its run: its host key ("ssh-ed25519 AAAA…"), the task's outputs (a
-/// JSON list; none where that does not fit into a tag) and its max_duration in seconds.
-inline constexpr const char *host_key_tag = "ferry:host-key", *outputs_tag = "ferry:outputs", *max_duration_tag = "ferry:max-duration";
+/// The tags of an instance that let another ledger go on with its run: its host key ("ssh-ed25519 AAAA…"), the task's
+/// outputs (a JSON list; none where that does not fit into a tag) and its max_duration in seconds.
+inline constexpr const char *host_key_tag = "ferry:host-key", *outputs_tag = "ferry:outputs",
+                            *max_duration_tag = "ferry:max-duration";
 cloud::Tags tags_for_recovery(const ledger::Run& run, const std::string& host_key);
 
 /// ferry's own tags, and the user's `labels`, which cannot replace them.

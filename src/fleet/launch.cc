@@ -37,8 +37,8 @@ std::string where(const plan::Offer& offer) {
 
 /// True if the trouble is this account's with this region, so that another region may do.
 bool is_about_the_region(const Error& error) {
-  return error.code == "OptInRequired" || error.code == "VPCIdNotSpecified" ||
-         error.code == "DefaultVpcDoesNotExist" || error.code == "InvalidSubnetID.NotFound";
+  return error.code == "OptInRequired" || error.code == "VPCIdNotSpecified" || error.code == "DefaultVpcDoesNotExist" ||
+         error.code == "InvalidSubnetID.NotFound";
 }
 
 /// True if credentials that are good elsewhere are not in this region: it is not enabled for the account.
@@ -55,8 +55,7 @@ bool is_about_the_image(const Error& error) { return error.code.starts_with("Inv
 /// be to a repeated call whose first answer was lost, and say nothing about that one.
 bool is_refusal(const Error& error) {
   return error.kind == Kind::no_capacity || error.kind == Kind::quota || error.kind == Kind::unsupported ||
-         error.code == "UnauthorizedOperation" ||
-         (error.kind == Kind::not_found && error.code.starts_with("Invalid"));
+         error.code == "UnauthorizedOperation" || (error.kind == Kind::not_found && error.code.starts_with("Invalid"));
 }
 
 class Launcher {
@@ -115,8 +114,7 @@ Status Launcher::prepare_keys() {
   TRY_SET(own, "", prepare_key(run_dir_, request_.run, request_.aws));
   access_ = std::move(own);
   TRY_SET(host, "", ssh::make_key(run_dir_.path, "ferry-host-" + request_.run.name));
-  TRY("",
-      os::write_file(run_dir_.known_hosts(), ssh::known_hosts_line(request_.run.name, host.public_line), 0600));
+  TRY("", os::write_file(run_dir_.known_hosts(), ssh::known_hosts_line(request_.run.name, host.public_line), 0600));
   // known_hosts can be written anew from it.
   host_key_ = host.public_line;
   auto noted = request_.run;
@@ -143,8 +141,7 @@ Result<Site*> Launcher::site_in(const std::string& region) {
     TRY("", record_resource(site, "key-pair", name));
     auto imported = site.cloud->import_key(name, access_.public_key, tags_of_made());
     if (!imported)
-      return not_made(site, "key-pair", name,
-                      fail("import the ssh key", std::move(imported).error()).value());
+      return not_made(site, "key-pair", name, fail("import the ssh key", std::move(imported).error()).value());
   }
   TRY("", find_group(site, name));
   return &sites_.emplace(region, std::move(site)).first->second;
@@ -152,14 +149,12 @@ Result<Site*> Launcher::site_in(const std::string& region) {
 
 Status Launcher::record_resource(const Site& site, const char* kind, const std::string& name, bool released) {
   return context_.ledger.record_resource({request_.run.name, site.location.provider, site.location.region,
-                                      site.location.endpoint, kind, name, released, site.location.account,
-                                      site.location.profile});
+                                          site.location.endpoint, kind, name, released, site.location.account,
+                                          site.location.profile});
 }
 
-tl::unexpected<Error> Launcher::not_made(const Site& site, const char* kind, const std::string& name,
-                                         Error why) {
-  const bool is_certain =
-      why.kind == Kind::denied || why.kind == Kind::not_found || why.kind == Kind::unsupported;
+tl::unexpected<Error> Launcher::not_made(const Site& site, const char* kind, const std::string& name, Error why) {
+  const bool is_certain = why.kind == Kind::denied || why.kind == Kind::not_found || why.kind == Kind::unsupported;
   if (is_certain) (void)record_resource(site, kind, name, true);
   return tl::unexpected<Error>(std::move(why));
 }
@@ -172,11 +167,9 @@ Status Launcher::find_group(Site& site, const std::string& name) {
   TRY("", record_resource(site, "security-group", name));
   auto group = site.cloud->ensure_group(name, cidr, tags_of_made(), vpc);
   if (!group) {
-    const bool none_made =
-        is_about_the_region(group.error());  // other refusals may be of what follows its making
+    const bool none_made = is_about_the_region(group.error());  // other refusals may be of what follows its making
     Error error = fail("make the security group", std::move(group).error()).value();
-    return none_made ? not_made(site, "security-group", name, std::move(error))
-                     : tl::unexpected(std::move(error));
+    return none_made ? not_made(site, "security-group", name, std::move(error)) : tl::unexpected(std::move(error));
   }
   site.group = group->id;
   return is_for_caller() ? record_door(context_, request_.run, {site.location.region, vpc, cidr}) : Status();
@@ -234,8 +227,7 @@ Result<cloud::Instance> Launcher::rent(const plan::Offer& offer, Site& site, led
   instance.hourly = offer.hourly.value_or(Usd{});
   instance.market = plan::name(offer.market);
   instance.disk = plan::disk_of(candidate.disk_tier, std::max(candidate.disk_gib, image.root_size_gib));
-  const auto subnet =
-      std::ranges::find_if(site.subnets, [&](const auto& one) { return one.zone == offer.zone; });
+  const auto subnet = std::ranges::find_if(site.subnets, [&](const auto& one) { return one.zone == offer.zone; });
   const bool own_subnet = subnet != site.subnets.end();
   instance.public_address = request_.aws.public_address.value_or(!own_subnet || subnet->gives_public_address);
   instance.login_user = request_.aws.login_user.empty() ? image.login_user : request_.aws.login_user;
@@ -277,7 +269,8 @@ Status Launcher::wait_until_running(Site& site, ledger::Instance& instance) {
         const auto asked = context_.clock.steady_ms();
         TRY_SET(now, "", site.cloud->describe(instance.id));
         if (!now.alive()) {
-          instance.released_ms = std::max(now.ended_ms > 0 ? now.ended_ms : context_.clock.now_ms(), instance.launched_ms);
+          instance.released_ms =
+              std::max(now.ended_ms > 0 ? now.ended_ms : context_.clock.now_ms(), instance.launched_ms);
           const bool ran = instance.running_ms > 0 || now.state_reason.starts_with("Client.InstanceInitiatedShutdown");
           if (!ran) instance.running_ms = instance.released_ms;
           // Somebody called TerminateInstances: who ends a machine does not candidate for another one.
@@ -318,8 +311,7 @@ Result<std::optional<ledger::Instance>> Launcher::attempt(const plan::Offer& off
     }
     const auto kind = rented.error().kind;
     const bool another_may_do = kind == Kind::no_capacity || kind == Kind::quota || kind == Kind::unsupported;
-    if (!another_may_do || instance.token.empty())
-      return fail("launch " + where(offer), std::move(rented).error());
+    if (!another_may_do || instance.token.empty()) return fail("launch " + where(offer), std::move(rented).error());
     move_on(offer, site, rented.error());
     return std::optional<ledger::Instance>();
   }
@@ -407,8 +399,8 @@ Result<Launched> Launcher::run() {
     if (is_hopeless(offer)) continue;
     if (context_.check_signals(false) == Interrupt::cancel) return fail(Kind::cancelled, "cancelled");
     auto site = site_in(offer.region);
-    if (!site && (is_about_the_region(site.error()) ||
-                  is_not_enabled(site.error(), offer.region != request_.location.region))) {
+    if (!site &&
+        (is_about_the_region(site.error()) || is_not_enabled(site.error(), offer.region != request_.location.region))) {
       last_ = site.error();
       closed_regions_.insert(offer.region);
       tell_next(offer, site.error());
@@ -418,8 +410,7 @@ Result<Launched> Launcher::run() {
     if (!stands_in_a_subnet(offer, **site)) continue;
     TRY_SET(instance, "", attempt(offer, **site));
     if (!instance) continue;
-    return Launched{
-        std::move(*instance), std::move((*site)->cloud), (*site)->location, offer, image_, host_key_};
+    return Launched{std::move(*instance), std::move((*site)->cloud), (*site)->location, offer, image_, host_key_};
   }
   if (!last_ && !request_.aws.subnets.empty())
     return fail(Kind::not_found, "none of your subnets is in a zone that has such a machine", {},

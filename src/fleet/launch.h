@@ -15,7 +15,7 @@ struct LaunchOrder {
   CloudLocation location;  ///< provider and endpoint; each offer says its region
   std::span<const plan::Offer> offers;
   std::span<const task::Resources> candidates;  ///< of the task; an offer says which is its
-  const std::string& framework;             ///< that the image had better bring ("pytorch"); empty: none
+  const std::string& framework;                 ///< that the image had better bring ("pytorch"); empty: none
   TimeLimits lifetime;
   std::optional<Usd> ceiling;      ///< dearer offers (an hour) are not taken; nothing: any
   std::optional<Usd> budget = {};  ///< that the whole run must keep

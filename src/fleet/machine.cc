@@ -1,9 +1,9 @@
 #include "fleet/machine.h"
 
 #include "base/text.h"
-#include "os/env.h"
 #include "fleet/labels.h"
 #include "fleet/polling.h"
+#include "os/env.h"
 
 namespace ferry::fleet {
 
@@ -11,13 +11,9 @@ namespace {
 
 /// What ssh runs to reach the machine through Systems Manager.
 std::string session_command(const ledger::Instance& instance) {
-  const os::Argv words = {os::self_program().string(),
-                          "ssm-connect",
-                          instance.id,
-                          std::to_string(instance.ssh_port),
-                          instance.provider,
-                          instance.region,
-                          instance.profile};
+  const os::Argv words = {
+      os::self_program().string(), "ssm-connect",   instance.id,     std::to_string(instance.ssh_port),
+      instance.provider,           instance.region, instance.profile};
   std::string command;
   for (const char c : shell_quoted(words)) command += c == '%' ? "%%" : std::string(1, c);
   return command;
@@ -33,8 +29,7 @@ const std::string& address_of(const cloud::Instance& now, const ledger::Instance
 void record_access(const cloud::Instance& now, ledger::Instance& instance) {
   instance.address = address_of(now, instance);
   instance.ssh_port = now.ssh_port;
-  if (const auto user = now.tags.find("ferry:login-user"); user != now.tags.end())
-    instance.login_user = user->second;
+  if (const auto user = now.tags.find("ferry:login-user"); user != now.tags.end()) instance.login_user = user->second;
 }
 
 Seconds TimeLimits::retention() const { return std::clamp(max_duration / 10, Seconds(30), Seconds(900)); }
@@ -46,8 +41,7 @@ Result<cloud::AwsContext> open_aws_context(Context& context, CloudLocation& loca
   if (!access) return tl::unexpected<Error>(std::move(access).error());
   if (rehearsing) {
     location.endpoint = access->endpoint_url;
-  } else if (const auto given = access->service_endpoints.find("ec2");
-             given != access->service_endpoints.end()) {
+  } else if (const auto given = access->service_endpoints.find("ec2"); given != access->service_endpoints.end()) {
     location.endpoint = given->second;
   } else if (!location.endpoint.empty()) {
     access->service_endpoints["ec2"] = location.endpoint;  // where it was rented, though the environment forgot
@@ -150,9 +144,10 @@ std::string stopped_words(const ledger::Instance& instance, cloud::State state) 
 }
 
 std::string stopped_advice(const std::string& run) {
-  return fmt::format("ferry fetch {0} --yes starts it, brings the outputs home and releases it; without them: "
-                     "ferry down {0} --no-fetch",
-                     run);
+  return fmt::format(
+      "ferry fetch {0} --yes starts it, brings the outputs home and releases it; without them: "
+      "ferry down {0} --no-fetch",
+      run);
 }
 
 Status record_power(Context& context, const cloud::Instance& now, ledger::Instance& instance) {

@@ -22,7 +22,7 @@ struct TimeLimits {
 
 /// Where machines are rented.
 struct CloudLocation {
-  std::string provider;     ///< "aws", "rehearsal", or "ssh" for a machine of the user's own
+  std::string provider;  ///< "aws", "rehearsal", or "ssh" for a machine of the user's own
   std::string region;    ///< empty: the provider's default
   std::string endpoint;  ///< of EC2; empty: AWS's own. With ssh: the host
   std::string account;   ///< AWS account that must be the one spoken to; empty: whichever it is
@@ -49,8 +49,7 @@ Result<std::unique_ptr<cloud::Cloud>> open_cloud(Context& context, CloudLocation
 Status confirm_account(cloud::Cloud& cloud, const CloudLocation& location);
 
 /// cloud-config that gives the machine its host key and arms its timer (bootcmd: at every boot).
-std::string user_data(const std::string& host_private_key, const std::string& host_public_key,
-                      Seconds power_off_after);
+std::string user_data(const std::string& host_private_key, const std::string& host_public_key, Seconds power_off_after);
 
 /// Notes the machine of the user's own at `place` as the run's; it is not billed.
 Result<ledger::Instance> attach_host(Context& context, const ledger::Run& run, const CloudLocation& location);

@@ -13,8 +13,7 @@ namespace {
 /// Agents have five seconds for their trainings, then are killed; containers may take a minute.
 constexpr Millis tidy_limit{180'000};
 
-Status tidy(ssh::Session& session, const std::string& host, const char* mode,
-            const std::vector<std::string>& runs) {
+Status tidy(ssh::Session& session, const std::string& host, const char* mode, const std::vector<std::string>& runs) {
   os::Argv words = {"sh", "-s", "--", mode};
   words.insert(words.end(), runs.begin(), runs.end());
   const std::string_view script(ferry_embed_own_machine_sh, ferry_embed_own_machine_sh_end);

@@ -4,9 +4,9 @@
 #include <map>
 
 #include "base/text.h"
+#include "fleet/capacity.h"
 #include "os/clock.h"
 #include "os/env.h"
-#include "fleet/capacity.h"
 
 namespace ferry::fleet {
 
@@ -16,8 +16,7 @@ namespace {
 constexpr std::int64_t dearest_times = 2;
 
 std::string describe_type(const plan::InstanceType& type) {
-  std::string text =
-      fmt::format("{}  {} vCPU  {} GiB", type.name, type.vcpus, (type.memory_mib + 512) / 1024);
+  std::string text = fmt::format("{}  {} vCPU  {} GiB", type.name, type.vcpus, (type.memory_mib + 512) / 1024);
   if (type.accelerator_count > 0) text += fmt::format("  {} ×{}", type.accelerator, type.accelerator_count);
   return text;
 }
@@ -48,14 +47,13 @@ Result<TimeLimits> within_budget(const task::Task& task, TimeLimits lifetime, co
   constexpr Seconds least{60};
   if (pays < least) {
     const auto needed = plan::most(offer, TimeLimits{least}.until_power_off()).value_or(Usd{});
-    return fail(
-        Kind::bad_input,
-        fmt::format("the budget of {} does not pay for a minute of training at {}/h", show(*task.budget),
-                    show_hourly(most_hourly(offer))),
-        fmt::format("with a quarter of an hour to start, time to bring the outputs home, disk and address "
-                    "a minute can cost {}",
-                    show(needed)),
-        "raise the budget, or choose a cheaper machine");
+    return fail(Kind::bad_input,
+                fmt::format("the budget of {} does not pay for a minute of training at {}/h", show(*task.budget),
+                            show_hourly(most_hourly(offer))),
+                fmt::format("with a quarter of an hour to start, time to bring the outputs home, disk and address "
+                            "a minute can cost {}",
+                            show(needed)),
+                "raise the budget, or choose a cheaper machine");
   }
   return TimeLimits{pays};
 }
@@ -153,8 +151,8 @@ void learn(const plan::Catalog& asked, bool keep) {
          write("date", csv.date + "\n"));
 }
 
-Result<Planned> plan_task(const task::Task& task, TimeLimits lifetime, const os::Path& data,
-                          std::int64_t now_ms, const std::string& rehearsal_region) {
+Result<Planned> plan_task(const task::Task& task, TimeLimits lifetime, const os::Path& data, std::int64_t now_ms,
+                          const std::string& rehearsal_region) {
   const auto infra = task.all_candidates()[0].infra.value_or(task::Infra{});
   Planned planned;
   planned.location = {infra.provider == task::Provider::rehearsal ? "rehearsal" : "aws", "", ""};
@@ -172,8 +170,7 @@ Result<Planned> plan_task(const task::Task& task, TimeLimits lifetime, const os:
   TRY_SET(ranking, "", plan::rank(task, catalog_in_force(), options));
   planned.ranking = std::move(ranking);
   auto& offers = planned.ranking.offers;
-  if (!options.rehearsal)
-    std::erase_if(offers, [&](const auto& offer) { return task.aws.excludes(offer.region); });
+  if (!options.rehearsal) std::erase_if(offers, [&](const auto& offer) { return task.aws.excludes(offer.region); });
   if (offers.empty())
     return fail(Kind::not_found, "no subnet is named for a region that has such machines", {},
                 "add one to aws: subnet_id:, or choose its region with --region");
@@ -200,16 +197,14 @@ bool keeps_budget(const std::optional<Usd>& budget, plan::Offer offer, const std
   return keeps_budget(budget, offer, lifetime);
 }
 
-std::string describe_plan(const plan::Offer& offer, const TimeLimits& lifetime,
-                          const std::optional<Usd>& most) {
+std::string describe_plan(const plan::Offer& offer, const TimeLimits& lifetime, const std::optional<Usd>& most) {
   std::string line =
       fmt::format("{}  {}{}  {}", describe_type(offer.type), offer.zone.empty() ? offer.region : offer.zone,
                   offer.market == plan::Market::spot ? " spot" : "",
                   offer.hourly ? show_hourly(*offer.hourly) + "/h" : "price unknown");
   if (offer.price_is_old) line += " (of " + offer.price_date + ")";
   if (offer.total) line += "  est. " + show(*offer.total);
-  if (most)
-    line += fmt::format("  at most {} for {} of training", show(*most), show_duration(lifetime.max_duration));
+  if (most) line += fmt::format("  at most {} for {} of training", show(*most), show_duration(lifetime.max_duration));
   return line;
 }
 

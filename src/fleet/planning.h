@@ -3,15 +3,15 @@
 /// From a task to the offers that may be rented, in this user's world: the catalog, their region, what had
 /// no capacity lately. Spends nothing and calls nothing.
 
-#include "plan/plan.h"
 #include "fleet/machine.h"
+#include "plan/plan.h"
 
 namespace ferry::fleet {
 
 struct Planned {
   plan::Ranking ranking;
-  CloudLocation location;                 ///< of the best offer
-  TimeLimits lifetime;           ///< shortened to what the task's budget pays for
+  CloudLocation location;      ///< of the best offer
+  TimeLimits lifetime;         ///< shortened to what the task's budget pays for
   std::optional<Usd> ceiling;  ///< an hour of the dearest offer to take when better ones cannot be had
   std::optional<Usd> most;     ///< that the run can cost with any offer that is taken; nothing: unknown
   std::string budget_note;     ///< among the notes: how long the budget lasts, where it cuts the time
@@ -20,8 +20,8 @@ struct Planned {
 /// `lifetime`: as the task or its default has it. `data`: ferry's data folder, `now_ms`: the time, for what
 /// had no capacity lately. `rehearsal_region` is the local cloud's; for AWS the user's own region is used,
 /// or every region where they have none. Offers that are not to be taken are there too, and say why not.
-Result<Planned> plan_task(const task::Task& task, TimeLimits lifetime, const os::Path& data,
-                          std::int64_t now_ms, const std::string& rehearsal_region);
+Result<Planned> plan_task(const task::Task& task, TimeLimits lifetime, const os::Path& data, std::int64_t now_ms,
+                          const std::string& rehearsal_region);
 
 /// CloudLocation, ceiling and lifetime by the best of the offers; to be called again when some were taken out. Offers
 /// that are not to be taken are taken out too.

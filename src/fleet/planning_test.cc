@@ -77,10 +77,8 @@ TEST(Terms, WhatTheTaskItselfListsIsTakenWhateverTheOthersCost) {
   EXPECT_GE(*gpus->ceiling, Usd{1'861'000});
   EXPECT_THAT(types(terms("resources: {accelerators: {A10G: 1, T4: 4}}\n")),
               testing::IsSupersetOf({"g5.xlarge", "g4dn.12xlarge"}));
-  EXPECT_THAT(
-      types(
-          terms("resources: {instance_type: g4dn.xlarge, any_of: [{use_spot: true}, {use_spot: false}]}\n")),
-      ElementsAre("g4dn.xlarge spot", "g4dn.xlarge"));
+  EXPECT_THAT(types(terms("resources: {instance_type: g4dn.xlarge, any_of: [{use_spot: true}, {use_spot: false}]}\n")),
+              ElementsAre("g4dn.xlarge spot", "g4dn.xlarge"));
   EXPECT_THAT(types(terms("resources: {max_hourly_cost: 1.1, accelerators: {A10G: 1, T4: 4}}\n")),
               testing::Not(testing::Contains("g4dn.12xlarge")));
 }
@@ -110,18 +108,16 @@ TEST(Terms, NoRunCostsMoreThanWasSaidAndNoneMoreThanItsBudget) {
   int planned_runs = 0, cut = 0;
   for (int trial = 0; trial < 400; ++trial) {
     const auto budget = std::pow(10.0, -1.7 + static_cast<double>(random() % 1000) / 250);
-    const auto seconds =
-        static_cast<std::int64_t>(std::pow(10.0, static_cast<double>(random() % 1000) / 180));
+    const auto seconds = static_cast<std::int64_t>(std::pow(10.0, static_cast<double>(random() % 1000) / 180));
     auto yaml = fmt::format(
         "resources: {{{}, disk_size: {}, disk_tier: {}, use_spot: {}}}\n",
-        among({"cpus: 2", "cpus: 8+", "accelerators: T4", "accelerators: {A10G: 1, T4: 4}",
-               "instance_type: t3.xlarge", "accelerators: H100:8", "instance_type: c5.metal", "memory: 64+"}),
+        among({"cpus: 2", "cpus: 8+", "accelerators: T4", "accelerators: {A10G: 1, T4: 4}", "instance_type: t3.xlarge",
+               "accelerators: H100:8", "instance_type: c5.metal", "memory: 64+"}),
         1 + random() % 16'000, among({"low", "medium", "high", "ultra", "best"}), among({"true", "false"}));
     if (random() % 2) yaml += fmt::format("budget: {:.4f}\n", budget);
     if (random() % 4 == 0) yaml += "aws: {public_address: false, subnet_id: subnet-12345678}\n";
     const auto planned = terms(yaml, Seconds(1 + seconds));
-    if (!planned || !planned->ranking.offers.front().hourly)
-      continue;  // no spot price, or too small a budget
+    if (!planned || !planned->ranking.offers.front().hourly) continue;  // no spot price, or too small a budget
     ++planned_runs;
     const auto task = *task::parse_task(yaml, "task.yaml");
     const auto& lifetime = planned->lifetime;
@@ -157,8 +153,7 @@ TEST(Terms, ASpotPriceMayRiseAndCpuCreditsArePaid) {
 
 TEST(Terms, AnImagesLargerDiskIsPaidForToo) {
   auto planned = terms("resources: {accelerators: T4, disk_size: 10}\nbudget: 5\n");
-  const auto task =
-      *task::parse_task("resources: {accelerators: T4, disk_size: 10}\nbudget: 5\n", "task.yaml");
+  const auto task = *task::parse_task("resources: {accelerators: T4, disk_size: 10}\nbudget: 5\n", "task.yaml");
   const auto before = planned->lifetime.max_duration;
   enlarge_disks(task, 900, planned->ranking);
   ASSERT_TRUE(set_terms(task, TimeLimits{}, *planned));

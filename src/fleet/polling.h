@@ -8,8 +8,7 @@ namespace ferry::fleet {
 
 /// "waiting until i-0abc was running (1m so far, at most 10m)", for Progress::update().
 inline std::string waiting_text(const std::string& what, Millis so_far, Seconds limit) {
-  return fmt::format("waiting until {} ({} so far, at most {})", what, show_duration(so_far),
-                     show_duration(limit));
+  return fmt::format("waiting until {} ({} so far, at most {})", what, show_duration(so_far), show_duration(limit));
 }
 
 /// Waits with growing steps until `done` gives something, or the limit passes, or the user cancels, or lets

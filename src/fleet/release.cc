@@ -4,11 +4,11 @@
 #include <set>
 
 #include "base/text.h"
-#include "os/env.h"
 #include "fleet/labels.h"
 #include "fleet/own_machine.h"
 #include "fleet/polling.h"
 #include "fleet/untracked.h"
+#include "os/env.h"
 
 namespace ferry::fleet {
 
@@ -79,14 +79,14 @@ Status Release::settle_intent(ledger::Instance& instance) {
 
 /// How far one machine's end has come.
 struct Ending {
-  bool heard = false;              // the cloud has taken the order, or needs none
-  std::int64_t heard_at = 0;       // steady
-  std::int64_t alive_ms = 0;       // when it was last seen alive
-  std::int64_t began_ms = 0;       // when its end began
-  std::int64_t ask_at = 0;         // steady: not before
-  Millis pause{1000};              // before the next order
-  std::optional<Error> trouble;    // why the order is not heard
-  bool is_refused = false;         // and will not be: only the machine itself can end now
+  bool heard = false;            // the cloud has taken the order, or needs none
+  std::int64_t heard_at = 0;     // steady
+  std::int64_t alive_ms = 0;     // when it was last seen alive
+  std::int64_t began_ms = 0;     // when its end began
+  std::int64_t ask_at = 0;       // steady: not before
+  Millis pause{1000};            // before the next order
+  std::optional<Error> trouble;  // why the order is not heard
+  bool is_refused = false;       // and will not be: only the machine itself can end now
   void saw(const cloud::Instance& now, std::int64_t now_ms) {
     if (now.alive()) {
       alive_ms = now_ms;
@@ -114,8 +114,7 @@ Result<std::int64_t> Release::end(const std::string& id, std::int64_t launched_m
       if (now->state == cloud::State::terminated) return ending.began_ms;
     } else if (now.error().kind == Kind::not_found) {
       TRY("", be_sure_of_account());
-      if (now_ms > launched_ms + visible_after.count() * 1000)
-        return ending.began_ms > 0 ? ending.began_ms : now_ms;
+      if (now_ms > launched_ms + visible_after.count() * 1000) return ending.began_ms > 0 ? ending.began_ms : now_ms;
     } else if (may_pass(now.error())) {
       ending.trouble = now.error();
     } else {
@@ -142,8 +141,7 @@ Result<std::int64_t> Release::end(const std::string& id, std::int64_t launched_m
       context_.progress.update(ending.trouble->what + "; trying again");
     }
     if (waited >= terminated_limit) {
-      return fail(Kind::timeout,
-                  fmt::format("{} was not terminated within {}", id, show_duration(terminated_limit)));
+      return fail(Kind::timeout, fmt::format("{} was not terminated within {}", id, show_duration(terminated_limit)));
     }
     context_.clock.sleep(nap);
   }
@@ -154,9 +152,8 @@ Status Release::instances(std::vector<ledger::Instance>& noted, std::vector<std:
   for (const auto& instance : noted) {
     if (instance.id.empty()) continue;
     // Of one that may not have run yet this must be seen before: it is not billed then.
-    const auto before = instance.running_ms == 0 && !was_adopted(instance)
-                            ? cloud_.describe(instance.id)
-                            : tl::unexpected<Error>(Error{});
+    const auto before = instance.running_ms == 0 && !was_adopted(instance) ? cloud_.describe(instance.id)
+                                                                           : tl::unexpected<Error>(Error{});
     if (before && before->state == cloud::State::pending) pending_.insert(instance.id);
     (void)cloud_.terminate(instance.id);
   }
@@ -189,8 +186,7 @@ Status Release::instances(std::vector<ledger::Instance>& noted, std::vector<std:
 Status Release::resource(ledger::Resource& resource) {
   TRY("", be_sure_of_account());
   TRY("", patiently(context_, [&] {
-        return resource.kind == "key-pair" ? cloud_.delete_key(resource.name)
-                                           : cloud_.delete_group(resource.name);
+        return resource.kind == "key-pair" ? cloud_.delete_key(resource.name) : cloud_.delete_group(resource.name);
       }));
   resource.released = true;
   return context_.ledger.record_resource(resource);
@@ -205,8 +201,8 @@ Status release_at(Context& context, const ledger::Run& run, const CloudLocation&
     const auto cleaned = clean_own_machine(context, RunDir(context.data, run.name), noted.front());
     if (!cleaned)
       context.progress.warn("release", fmt::format("what {0} left on {1} is still there: {2}; to end "
-                                                 "it later: ferry down {0}",
-                                                 run.name, location.endpoint, cleaned.error().what));
+                                                   "it later: ferry down {0}",
+                                                   run.name, location.endpoint, cleaned.error().what));
   }
   Release release(context, *cloud, run, location);
   TRY("", release.instances(noted, ended));

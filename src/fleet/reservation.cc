@@ -35,12 +35,12 @@ Result<std::optional<cloud::Reservation>> confine_to_reservation(Context& contex
   const bool had_candidates = !task.candidates.empty();
   std::erase_if(task.candidates, [&](auto& candidate) { return !confine(candidate); });
   if (had_candidates ? task.candidates.empty() : !outer) {
-    return fail(Kind::bad_input,
-                fmt::format("the capacity reservation {} is for {} in {}", id, reservation.instance_type,
-                            reservation.zone),
-                "the task asks for another type or zone",
-                "take instance_type and zone out of the task, or name another "
-                "reservation");
+    return fail(
+        Kind::bad_input,
+        fmt::format("the capacity reservation {} is for {} in {}", id, reservation.instance_type, reservation.zone),
+        "the task asks for another type or zone",
+        "take instance_type and zone out of the task, or name another "
+        "reservation");
   }
   return reservation;
 }

@@ -46,13 +46,15 @@ bool is_host_key(const std::string& line) {
   constexpr std::string_view begin = "ssh-ed25519 ";
   constexpr std::size_t most = 200;
   return line.starts_with(begin) && line.size() <= most &&
-         line.find_first_not_of("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/=", begin.size()) == line.npos;
+         line.find_first_not_of("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/=", begin.size()) ==
+             line.npos;
 }
 
 Json outputs_in(const cloud::Tags& tags) {
   const auto tag = tags.find(outputs_tag);
   const auto list = tag == tags.end() ? Result<Json>(Json::array()) : parse_json(tag->second);
-  if (!list || !list->is_array() || !std::ranges::all_of(*list, [](const auto& one) { return one.is_string(); })) return Json::array();
+  if (!list || !list->is_array() || !std::ranges::all_of(*list, [](const auto& one) { return one.is_string(); }))
+    return Json::array();
   return *list;
 }
 
@@ -63,8 +65,7 @@ std::string describe_untracked(const Untracked& untracked) {
   const auto run = tag_of(one, "ferry:run");
   return fmt::format("{} ({} in {}{}{})", printable(one.id), printable(one.type),
                      untracked.location.region.empty() ? untracked.location.provider : untracked.location.region,
-                     run.empty() ? "" : ", run " + printable(run),
-                     whose(one, untracked.is_ours));
+                     run.empty() ? "" : ", run " + printable(run), whose(one, untracked.is_ours));
 }
 
 Result<std::vector<Untracked>> find_untracked(Context& context, const CloudLocation& location,
@@ -163,8 +164,8 @@ Result<std::vector<Leftover>> find_leftovers(Context& context, const CloudLocati
   std::vector<Leftover> found;
   for (auto& one : made) {
     const auto launch = tag_of(one, launch_tag);
-    const bool is_used = std::ranges::any_of(
-        machines, [&](const auto& it) { return it.alive() && tag_of(it, launch_tag) == launch; });
+    const bool is_used =
+        std::ranges::any_of(machines, [&](const auto& it) { return it.alive() && tag_of(it, launch_tag) == launch; });
     const bool is_held = std::ranges::any_of(noted, [&](const auto& it) { return it.name == one.name; });
     // Whoever launches here holds its lock, whatever became of the ledger.
     const bool is_at_work = os::is_locked(RunDir(context.data, tag_of(one, "ferry:run")).owner_lock());
@@ -180,9 +181,8 @@ Status remove_leftover(Context& context, const Leftover& leftover) {
   auto location = leftover.location;
   TRY_SET(cloud, "", open_cloud(context, location));
   const auto& name = leftover.made.name;
-  return patiently(context, [&] {
-    return leftover.made.kind == "key-pair" ? cloud->delete_key(name) : cloud->delete_group(name);
-  });
+  return patiently(
+      context, [&] { return leftover.made.kind == "key-pair" ? cloud->delete_key(name) : cloud->delete_group(name); });
 }
 
 bool was_adopted(const ledger::Instance& instance) { return instance.token == untracked_token(instance.id); }

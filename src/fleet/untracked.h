@@ -19,13 +19,14 @@ struct Untracked {
 /// "i-0abc (t3.medium in us-east-1, run digits-7k2)", for people.
 std::string describe_untracked(const Untracked& untracked);
 
-/// What is alive at the place, carries that owner's tag and is not in the ledger. Fails as the calls do, denied in another
-/// account.
+/// What is alive at the place, carries that owner's tag and is not in the ledger. Fails as the calls do, denied in
+/// another account.
 Result<std::vector<Untracked>> find_untracked(Context& context, const CloudLocation& location,
                                               const std::string& owner = owner_name());
 
-/// Notes the machine as a run's of this ledger, in one go; its name. What its tags say of the run is taken over: what it calls
-/// outputs, how long it may train, its host key. The run's private folder is used if it is still here. Fails exists when another process was faster.
+/// Notes the machine as a run's of this ledger, in one go; its name. What its tags say of the run is taken over: what
+/// it calls outputs, how long it may train, its host key. The run's private folder is used if it is still here. Fails
+/// exists when another process was faster.
 Result<std::string> adopt_untracked(Context& context, const Untracked& untracked);
 
 /// True for a machine that adopt_untracked() noted.

@@ -97,7 +97,8 @@ Result<RemotePaths> prepare(fleet::Context& context, ssh::Session& session, cons
 
 }  // namespace
 
-Result<bool> ensure_known_hosts(fleet::Context& context, const fleet::RunDir& run_dir, const ledger::Instance& instance) {
+Result<bool> ensure_known_hosts(fleet::Context& context, const fleet::RunDir& run_dir,
+                                const ledger::Instance& instance) {
   const auto file = fleet::target_of(run_dir, instance).known_hosts;
   if (file.empty()) return false;
   const auto present = os::read_file(file, 64 << 10);
@@ -117,8 +118,8 @@ Result<bool> ensure_known_hosts(fleet::Context& context, const fleet::RunDir& ru
   return true;
 }
 
-Result<Connection> Connection::open(fleet::Context& context, cloud::Cloud& cloud, const fleet::RunDir& run_dir, ledger::Instance instance,
-                        Seconds limit, MayInterrupt interruption) {
+Result<Connection> Connection::open(fleet::Context& context, cloud::Cloud& cloud, const fleet::RunDir& run_dir,
+                                    ledger::Instance instance, Seconds limit, MayInterrupt interruption) {
   const auto begun = context.clock.steady_ms(), end = begun + limit.count() * 1000;
   const bool can_detach = interruption != MayInterrupt::any;
   auto nap = Millis(100);
@@ -129,8 +130,8 @@ Result<Connection> Connection::open(fleet::Context& context, cloud::Cloud& cloud
   const bool lost_key = fleet::key_is_lost(run_dir, instance);
   if (lost_key) TRY("", fleet::renew_key(context, cloud, run_dir, instance));
   while (true) {
-    const auto left = limit.count() == 0 ? first_try
-                                         : Millis(std::max<std::int64_t>(1000, end - context.clock.steady_ms()));
+    const auto left =
+        limit.count() == 0 ? first_try : Millis(std::max<std::int64_t>(1000, end - context.clock.steady_ms()));
     auto session = fleet::open_session(context, fleet::target_of(run_dir, instance), std::min(first_try, left));
     if (session) {
       if (lost_key) TRY("", fleet::keep_key(context, *session, run_dir, instance));

@@ -16,8 +16,7 @@ struct RemotePaths {
   std::string home;     ///< absolute
   std::string agent;    ///< the agent's program
   std::string run_dir;  ///< ~/.ferry/runs/NAME: the agent's own
-  std::string
-      workdir;  ///< ~/ferry/NAME, or ~/.ferry/work/NAME on a machine of the user's own: the user's files
+  std::string workdir;  ///< ~/ferry/NAME, or ~/.ferry/work/NAME on a machine of the user's own: the user's files
 };
 
 /// An agent client and the ssh channel that carries it.
@@ -42,8 +41,8 @@ class Connection {
   /// between. Uploads the agent if it is missing. A private key or known_hosts that was lost on this computer
   /// is replaced. Fails at once when the host key or our key is refused; not_found when the machine is gone,
   /// conflict when it is stopped.
-  static Result<Connection> open(fleet::Context& context, cloud::Cloud& cloud, const fleet::RunDir& run_dir, ledger::Instance instance,
-                           Seconds limit, MayInterrupt interruption);
+  static Result<Connection> open(fleet::Context& context, cloud::Cloud& cloud, const fleet::RunDir& run_dir,
+                                 ledger::Instance instance, Seconds limit, MayInterrupt interruption);
 
   const RemotePaths& paths() const { return paths_; }
   const ledger::Instance& instance() const { return instance_; }
@@ -73,7 +72,8 @@ class Connection {
 /// Writes the run's known_hosts anew, from the host key that the ledger has (Run::task "host_key"), if it is
 /// missing or is not what it was. Fails not_found when neither knows the key. Nothing to do for a machine of
 /// the user's own. True if it was written.
-Result<bool> ensure_known_hosts(fleet::Context& context, const fleet::RunDir& run_dir, const ledger::Instance& instance);
+Result<bool> ensure_known_hosts(fleet::Context& context, const fleet::RunDir& run_dir,
+                                const ledger::Instance& instance);
 
 /// Why a file transfer's other end said nothing: its own words from standard error, or the transfer's error.
 Error explain(os::Process& other_end, Error error);

@@ -122,14 +122,12 @@ Status check_environment(const task::Task& task, const os::Path& workdir) {
     if (os::exists(workdir / file) || made_by_setup(file)) return {};
   return fail(Kind::bad_input, "environment: " + interrupt.kind + " has nothing to be made from",
               fmt::format("{} has no {}", workdir.string(), join(known->second, ", no ")),
-              interrupt.kind == "conda"
-                  ? "add one; or name an environment that the machine has: {kind: conda, name: …}"
-                  : "add one, or leave environment out");
+              interrupt.kind == "conda" ? "add one; or name an environment that the machine has: {kind: conda, name: …}"
+                                        : "add one, or leave environment out");
 }
 
 std::string queue_line(int gpus) {
-  return fmt::format("ferry_wanted={}\n{}", gpus,
-                     std::string_view(ferry_embed_queue_sh, ferry_embed_queue_sh_end));
+  return fmt::format("ferry_wanted={}\n{}", gpus, std::string_view(ferry_embed_queue_sh, ferry_embed_queue_sh_end));
 }
 
 std::string describe_environment(const Json& facts) {
@@ -160,9 +158,9 @@ Result<Environment> prepare_environment(fleet::Context& context, Connection& con
   const std::string activate = connection.paths().run_dir + "-env.sh";
   const auto& interrupt = task.environment;
   const std::string kind = interrupt.kind == "auto" && installs_itself(task.setup) ? "present" : interrupt.kind;
-  const auto words = shell_quoted(std::vector<std::string>{
-      kind, interrupt.name, interrupt.file, activate, is_rented(connection.instance()) ? "1" : "0", variable_names(task), requirements_file,
-      installers});
+  const auto words = shell_quoted(std::vector<std::string>{kind, interrupt.name, interrupt.file, activate,
+                                                           is_rented(connection.instance()) ? "1" : "0",
+                                                           variable_names(task), requirements_file, installers});
   TRY_SET(shell, "",
           connection.session().spawn(
               fmt::format("cd {} && exec bash -s {}", shell_quoted(connection.paths().workdir), words)));
@@ -177,8 +175,7 @@ Result<Environment> prepare_environment(fleet::Context& context, Connection& con
   TRY("", hear(context, shell, answer, said));
   const auto ended = shell.wait(Millis(10'000));
   const auto at = answer.rfind(answer_mark);
-  if (!ended || ended->code == 255)
-    return fail(Kind::lost, "the connection broke while the environment was made");
+  if (!ended || ended->code == 255) return fail(Kind::lost, "the connection broke while the environment was made");
   if (ended->code != 0 || at == std::string::npos) {
     const auto why = last_lines(said, 8);
     return fail(said.find("No space left") != std::string::npos ? Kind::disk_full : Kind::bad_input,

@@ -11,8 +11,8 @@
 namespace ferry::job {
 
 struct Environment {
-  std::string summary;  ///< "python 3.11.2 · torch 2.9.1 · CUDA 12.8 · driver 570.133"; empty: nothing known
-  Json facts;  ///< what the machine said: python, program, packages, cuda, driver, gpus, made, scratch
+  std::string summary;     ///< "python 3.11.2 · torch 2.9.1 · CUDA 12.8 · driver 570.133"; empty: nothing known
+  Json facts;              ///< what the machine said: python, program, packages, cuda, driver, gpus, made, scratch
   std::string activate;    ///< a line for setup's and the training's shell, before anything of theirs
   std::string links;       ///< the same, inside the container where there is one: mounts.h
   bool container = false;  ///< setup and training run inside the run's container
@@ -28,10 +28,10 @@ struct Environment {
 Status check_environment(const task::Task& task, const os::Path& workdir);
 
 /// Looks at what the machine and the workdir have, and installs what is asked for (cached by content), or
-/// starts the run's container. `requirements_file`, `installers`: the workdir's own file of packages, and what the task installs
-/// with (Requirements). Run it once the workdir is there. Shows what it does as it goes. Fails
-/// bad_input when what is asked for cannot be had, with the tool's last words. Disks are formatted, and
-/// system packages installed, only on machines that AWS rents out.
+/// starts the run's container. `requirements_file`, `installers`: the workdir's own file of packages, and what the task
+/// installs with (Requirements). Run it once the workdir is there. Shows what it does as it goes. Fails bad_input when
+/// what is asked for cannot be had, with the tool's last words. Disks are formatted, and system packages installed,
+/// only on machines that AWS rents out.
 Result<Environment> prepare_environment(fleet::Context& context, Connection& connection, const task::Task& task,
                                         const std::string& requirements_file, const std::string& installers);
 

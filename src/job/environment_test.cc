@@ -48,8 +48,7 @@ TEST(Preflight, WhatLinuxWouldNotStartIsRefusedBeforeAnythingIsRented) {
   task.secrets.clear();
   for (int each = 0; each < 15; ++each) task.envs["PART" + std::to_string(each)] = std::string(120'000, 'x');
   EXPECT_TRUE(check_start(task));
-  for (int each = 15; each < 20; ++each)
-    task.secrets["PART" + std::to_string(each)] = std::string(120'000, 'x');
+  for (int each = 15; each < 20; ++each) task.secrets["PART" + std::to_string(each)] = std::string(120'000, 'x');
   checked = check_start(task);
   ASSERT_FALSE(checked);
   EXPECT_EQ(checked.error().why, "Linux starts no program with more than 2 MiB of variables and arguments");

@@ -17,8 +17,7 @@ std::string check_of(std::string_view body) { return sha256(body).substr(0, 8); 
 
 std::string record_of(const agent::LogChunk& chunk, bool with_hash) {
   auto record = agent::encode_log(chunk);
-  if (with_hash)
-    record += agent::encode(FrameType::answer, check_of(std::string_view(record).substr(frame_head)));
+  if (with_hash) record += agent::encode(FrameType::answer, check_of(std::string_view(record).substr(frame_head)));
   return record;
 }
 
@@ -33,8 +32,7 @@ Result<LocalLog> LocalLog::open(const os::Path& file) {
     return fail_errno("cut " + file.string());
   }
   const bool is_new = reader.file_position() == 0;
-  if (is_new)
-    TRY("write the log", os::write_all(fd.get(), agent::encode(FrameType::hello, local_log_header)));
+  if (is_new) TRY("write the log", os::write_all(fd.get(), agent::encode(FrameType::hello, local_log_header)));
   return LocalLog(std::move(fd), reader.offset(), is_new || reader.has_hashes());
 }
 

@@ -36,8 +36,7 @@ class LocalLog {
   std::string only_count(agent::LogChunk chunk);
 
  private:
-  LocalLog(os::Fd fd, std::uint64_t size, bool has_hashes)
-      : fd_(std::move(fd)), size_(size), has_hashes_(has_hashes) {}
+  LocalLog(os::Fd fd, std::uint64_t size, bool has_hashes) : fd_(std::move(fd)), size_(size), has_hashes_(has_hashes) {}
   os::Fd fd_;  // none: only counts
   std::uint64_t size_;
   bool has_hashes_;

@@ -10,11 +10,8 @@ namespace ferry::job {
 namespace {
 
 agent::LogChunk chunk(std::uint64_t offset, const std::string& bytes) {
-  return {.offset = offset,
-          .stream = agent::LogStream::out,
-          .phase = agent::LogPhase::run,
-          .time_ms = 1,
-          .bytes = bytes};
+  return {
+      .offset = offset, .stream = agent::LogStream::out, .phase = agent::LogPhase::run, .time_ms = 1, .bytes = bytes};
 }
 
 std::string whole(const os::Path& file) {
@@ -63,8 +60,7 @@ TEST(LocalLog, AnUnbrokenBeginningIsKeptWhateverBecameOfTheRest) {
   const std::string text = "one two three four ";
   {
     auto log = LocalLog::open(file);
-    for (std::size_t at = 0; at < text.size(); at += 4)
-      ASSERT_TRUE(log->append(chunk(at, text.substr(at, 4))));
+    for (std::size_t at = 0; at < text.size(); at += 4) ASSERT_TRUE(log->append(chunk(at, text.substr(at, 4))));
   }
   const auto bytes = *os::read_file(file);
   const auto mended = [&](const std::string& damaged, const std::string& what) {
@@ -91,8 +87,7 @@ TEST(LocalLog, AnUnbrokenBeginningIsKeptWhateverBecameOfTheRest) {
     auto changed = bytes;
     changed[at] = static_cast<char>(changed[at] ^ 0x20);
     mended(changed, fmt::format("byte {} changed", at));
-    mended(bytes.substr(0, at) + bytes.substr(std::min(at + 9, bytes.size())),
-           fmt::format("9 bytes cut at {}", at));
+    mended(bytes.substr(0, at) + bytes.substr(std::min(at + 9, bytes.size())), fmt::format("9 bytes cut at {}", at));
   }
   std::filesystem::remove(file);
   mended(bytes, "whole");
@@ -124,8 +119,7 @@ TEST(LocalLog, AReaderThatHasReadFartherThanTheDamageGoesOnWithoutTwiceTheSame) 
 TEST(LocalLog, ALogOfAnOlderFerryIsReadAndGoneOnWith) {
   os::TempDir dir;
   const auto file = dir.path() / "log";
-  ASSERT_TRUE(
-      os::write_file(file, agent::encode_log(chunk(0, "old ")) + agent::encode_log(chunk(4, "log "))));
+  ASSERT_TRUE(os::write_file(file, agent::encode_log(chunk(0, "old ")) + agent::encode_log(chunk(4, "log "))));
   EXPECT_EQ(whole(file), "old log ");
   auto log = LocalLog::open(file);
   ASSERT_TRUE(log);

@@ -42,7 +42,9 @@ Status check_file(const task::Mount& mount) {
   return fail(Kind::bad_input,
               fmt::format("{}: file_mounts: {} holds {}, which is never sent", mount.at,
                           printable(mount.source.string()), secret),
-              {}, "pass what the training needs as a secret (--secret NAME), or give the machine a role of its own (--instance-profile)");
+              {},
+              "pass what the training needs as a secret (--secret NAME), or give the machine a role of its own "
+              "(--instance-profile)");
 }
 
 Result<sync::Tree> tree_of(const task::Mount& mount, bool follow) {
@@ -63,9 +65,10 @@ Result<sync::Tree> tree_of(const task::Mount& mount, bool follow) {
   // Of one file, the folder's list has all that is to be known but what it is called there.
   sync::Tree tree;
   if (!std::filesystem::is_regular_file(mount.source, failed))
-    return fail(Kind::bad_input, fmt::format("{}: file_mounts: {} is neither a file nor a folder", mount.at,
-                                             printable(mount.source.string())),
-                "devices, sockets and pipes cannot be sent", "name a file or a folder");
+    return fail(
+        Kind::bad_input,
+        fmt::format("{}: file_mounts: {} is neither a file nor a folder", mount.at, printable(mount.source.string())),
+        "devices, sockets and pipes cannot be sent", "name a file or a folder");
   const auto status = std::filesystem::status(mount.source, failed);
   tree.entries.push_back({.path = "",
                           .type = sync::Type::file,
@@ -155,16 +158,15 @@ Status add_mounts(const task::Task& task, bool follow, sync::Tree& tree, std::ve
   for (std::size_t i = 0; i < task.mounts.size(); ++i) {
     const auto& mount = task.mounts[i];
     if (is_own_machine && destination_of(mount, i).is_outside) {
-      found.push_back(fail(Kind::bad_input,
-                           fmt::format("{}: file_mounts: {} is outside of the run's folder", mount.at,
-                                       printable(mount.target)),
-                           "on a machine of your own, ferry keeps to one folder",
-                           "let it be below the workdir: write its target without ~/ or / in front")
-                          .value());
+      found.push_back(
+          fail(Kind::bad_input,
+               fmt::format("{}: file_mounts: {} is outside of the run's folder", mount.at, printable(mount.target)),
+               "on a machine of your own, ferry keeps to one folder",
+               "let it be below the workdir: write its target without ~/ or / in front")
+              .value());
       continue;
     }
-    if (auto added = add_mount(mount, i, follow, tree, lines); !added)
-      found.push_back(std::move(added).error());
+    if (auto added = add_mount(mount, i, follow, tree, lines); !added) found.push_back(std::move(added).error());
   }
   if (!found.empty()) return fail(std::move(found));
   return {};

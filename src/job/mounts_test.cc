@@ -1,15 +1,14 @@
 #include "job/mounts.h"
 
-#include <gtest/gtest.h>
-
 #include <fmt/format.h>
+#include <gtest/gtest.h>
 
 #include <algorithm>
 
 #include "base/text.h"
-#include "os/process.h"
 #include "job/preflight.h"
 #include "job/sent.h"
+#include "os/process.h"
 
 namespace ferry::job {
 namespace {
@@ -55,10 +54,14 @@ class Mounts : public testing::Test {
 };
 
 TEST_F(Mounts, GoWithTheWorkdirWhereTheyAreMeantToBeOrInAFolderOfFerrysOwn) {
-  const auto tree = sent(mounting({{"data", beside / "set"}, {"conf/x.json", beside / "one.json"}, {"~/cfg", beside / "one.json"}, {"/far", beside / "set/deep"}}));
+  const auto tree = sent(mounting({{"data", beside / "set"},
+                                   {"conf/x.json", beside / "one.json"},
+                                   {"~/cfg", beside / "one.json"},
+                                   {"/far", beside / "set/deep"}}));
   ASSERT_TRUE(tree) << describe(tree.error());
   EXPECT_EQ(join(paths_of(*tree), " "),
-            ".ferry-mounts .ferry-mounts/2 .ferry-mounts/3 .ferry-mounts/3/b conf conf/x.json data data/a data/deep data/deep/b "
+            ".ferry-mounts .ferry-mounts/2 .ferry-mounts/3 .ferry-mounts/3/b conf conf/x.json data data/a data/deep "
+            "data/deep/b "
             "train.py");
   EXPECT_EQ(tree->files, 6U);
   EXPECT_EQ(tree->bytes, 10U);  // 1\n, aa, b, b, {} and {}
@@ -76,8 +79,11 @@ TEST_F(Mounts, GoWithTheWorkdirWhereTheyAreMeantToBeOrInAFolderOfFerrysOwn) {
 TEST_F(Mounts, ASourceThatIsNotThereASecretAndAFolderThatIsNoneAreRefusedAllAtOnceWithTheirPlaces) {
   put_mounted(beside / ".netrc", "machine x");
   put_mounted(beside / "key", "-----BEGIN OPENSSH PRIVATE KEY-----\n");
-  const auto tree = sent(mounting({{"a", beside / "nowhere"}, {"b", beside / ".netrc"}, {"c", beside / "key"},
-                                   {"train.py/x", beside / "set"}, {"d", beside / "set/.aws"}}));
+  const auto tree = sent(mounting({{"a", beside / "nowhere"},
+                                   {"b", beside / ".netrc"},
+                                   {"c", beside / "key"},
+                                   {"train.py/x", beside / "set"},
+                                   {"d", beside / "set/.aws"}}));
   ASSERT_FALSE(tree);
   EXPECT_EQ(tree.error().kind, Kind::bad_input);
   EXPECT_TRUE(tree.error().what.starts_with("task.yaml:4:3: file_mounts: there is no ")) << tree.error().what;
@@ -113,8 +119,10 @@ TEST_F(Mounts, CheckCountsThemAndLooksAtScriptsInThem) {
 }
 
 TEST_F(Mounts, LinksLeadToThemFromOutsideTheWorkdirAndFromSkyPilotsName) {
-  auto task = mounting({{"~/cfg/one.json", beside / "one.json"}, {(dir.path() / "far/set").string(), beside / "set"},
-                        {"data", beside / "set"}, {"x", beside / "one.json"}});
+  auto task = mounting({{"~/cfg/one.json", beside / "one.json"},
+                        {(dir.path() / "far/set").string(), beside / "set"},
+                        {"data", beside / "set"},
+                        {"x", beside / "one.json"}});
   task.run = "cat ~/sky_workdir/train.py";
   const auto line = link_line(task);
   EXPECT_EQ(std::ranges::count(line, '\n'), 1);

@@ -51,15 +51,16 @@ Result<os::FileLock> take_lock(const os::Path& path, const sync::Options& option
   }
 }
 
-Result<sync::Report> pull(Connection& connection, const fleet::RunDir& run_dir, const ledger::Run& run, const os::Argv& selection,
-                          const sync::Options& options) {
+Result<sync::Report> pull(Connection& connection, const fleet::RunDir& run_dir, const ledger::Run& run,
+                          const os::Argv& selection, const sync::Options& options) {
   os::Argv words = {"send", connection.paths().workdir};
   words.insert(words.end(), selection.begin(), selection.end());
   TRY_SET(sender, "", connection.start_agent_program(words));
-  auto report = sync::receive_tree(sender.out.get(), sender.in.get(), run.output_dir, receive_options(run_dir, options));
+  auto report =
+      sync::receive_tree(sender.out.get(), sender.in.get(), run.output_dir, receive_options(run_dir, options));
   if (!report) {
-    auto error = report.error().kind == Kind::cancelled ? std::move(report).error()
-                                                        : explain(sender, std::move(report).error());
+    auto error =
+        report.error().kind == Kind::cancelled ? std::move(report).error() : explain(sender, std::move(report).error());
     sender.signal(SIGKILL);
     return tl::unexpected<Error>(std::move(error));
   }
@@ -111,7 +112,8 @@ void merge(sync::Report& into, sync::Report first) {
 
 /// True of what has, or begins with, a name that ferry gives to something of its own at home.
 bool may_stand_in_the_way(std::string_view path) {
-  return path == train_log || path == record_file || (path.starts_with(own_folder) && path.find('/') == std::string::npos);
+  return path == train_log || path == record_file ||
+         (path.starts_with(own_folder) && path.find('/') == std::string::npos);
 }
 
 /// Such names that the training brought, as the ledger has noted them.
@@ -205,9 +207,9 @@ sync::ReceiveOptions receive_options(const fleet::RunDir& run_dir, const sync::O
 }
 
 std::uint64_t Outputs::made() const {
-  return static_cast<std::uint64_t>(
-      std::count_if(report.entries.begin(), report.entries.end(),
-                    [](const auto& one) { return one.type == sync::Type::file && !one.as_sent; }));
+  return static_cast<std::uint64_t>(std::count_if(report.entries.begin(), report.entries.end(), [](const auto& one) {
+    return one.type == sync::Type::file && !one.as_sent;
+  }));
 }
 
 std::vector<std::string> Outputs::from_elsewhere() const {
@@ -219,18 +221,17 @@ std::vector<std::string> Outputs::from_elsewhere() const {
   return paths;
 }
 
-Result<Outputs> fetch_outputs(fleet::Context& context, Connection& connection, const fleet::RunDir& run_dir, const ledger::Run& run,
-                              const sync::Options& options) {
+Result<Outputs> fetch_outputs(fleet::Context& context, Connection& connection, const fleet::RunDir& run_dir,
+                              const ledger::Run& run, const sync::Options& options) {
   TRY_SET(lock, "another ferry is fetching this run", take_lock(run_dir.fetch_lock(), options));
   TRY("", os::make_dirs(run.output_dir, 0777 & ~umask_now()));
   TRY_SET(outputs, "", bring(connection, run_dir, run, options));
   TRY("", record_home(context, run.name, outputs.report.entries));
   if (const auto& left = outputs.report.left_out; !left.empty()) {
-    return fail(
-        Kind::denied, "some outputs could not be brought home", join(first_few(left), "\n"),
-        fmt::format("look at them: ferry ssh {0}; then: ferry fetch {0}; or give them up: ferry down {0} "
-                    "--no-fetch",
-                    run.name));
+    return fail(Kind::denied, "some outputs could not be brought home", join(first_few(left), "\n"),
+                fmt::format("look at them: ferry ssh {0}; then: ferry fetch {0}; or give them up: ferry down {0} "
+                            "--no-fetch",
+                            run.name));
   }
   return outputs;
 }
@@ -252,14 +253,11 @@ Status record_home(fleet::Context& context, const std::string& run, const std::v
 std::vector<std::string> tell(const Outputs& outputs, const ledger::Run& run) {
   std::vector<std::string> lines;
   for (const auto& name : outputs.missing)
-    lines.push_back(
-        fmt::format("the output '{}' does not exist: the training did not write it", printable(name)));
+    lines.push_back(fmt::format("the output '{}' does not exist: the training did not write it", printable(name)));
   for (const auto& name : outputs.unmade)
-    lines.push_back(
-        fmt::format("the output '{}' came home as it went over: it is not of this run", printable(name)));
-  const auto as_sent =
-      std::count_if(outputs.report.entries.begin(), outputs.report.entries.end(),
-                    [](const auto& one) { return one.type == sync::Type::file && one.as_sent; });
+    lines.push_back(fmt::format("the output '{}' came home as it went over: it is not of this run", printable(name)));
+  const auto as_sent = std::count_if(outputs.report.entries.begin(), outputs.report.entries.end(),
+                                     [](const auto& one) { return one.type == sync::Type::file && one.as_sent; });
   const auto named = named_outputs(run);
   if (named.empty() && outputs.everything_new && as_sent > 0)
     lines.emplace_back("outputs/ came home as it went over: what is in it is not of this run");
@@ -267,17 +265,15 @@ std::vector<std::string> tell(const Outputs& outputs, const ledger::Run& run) {
   if (!elsewhere.empty()) {
     constexpr std::size_t most = 10;
     std::vector<std::string> shown;
-    for (std::size_t i = 0; i < std::min(most, elsewhere.size()); ++i)
-      shown.push_back(printable(elsewhere[i]));
+    for (std::size_t i = 0; i < std::min(most, elsewhere.size()); ++i) shown.push_back(printable(elsewhere[i]));
     const auto more = elsewhere.size() > most ? fmt::format(" and {} more", elsewhere.size() - most) : "";
-    lines.push_back(fmt::format("the run made nothing in its workdir, but wrote {}{}: below {}/ now",
-                                join(shown, ", "), more, sync::elsewhere_folder));
+    lines.push_back(fmt::format("the run made nothing in its workdir, but wrote {}{}: below {}/ now", join(shown, ", "),
+                                more, sync::elsewhere_folder));
   } else if (outputs.everything_new && outputs.made() > 0) {
     lines.emplace_back(!outputs.missing.empty() || !outputs.unmade.empty()
                            ? "so every file the run made or changed came home instead"
-                       : as_sent > 0
-                           ? "so every file that the run made or changed came home"
-                           : "the run made no outputs/, so every file it made or changed came home");
+                       : as_sent > 0 ? "so every file that the run made or changed came home"
+                                     : "the run made no outputs/, so every file it made or changed came home");
   }
   for (auto& note : first_few(outputs.report.notes)) lines.push_back(std::move(note));
   return lines;

@@ -24,10 +24,10 @@ struct Outputs {
 /// in sync/outputs.h. When a named output does not exist or is not of this run, all that the run made comes
 /// home, too: the model may be there under another name; and if it made nothing in the workdir, what it wrote
 /// in its home, scratch and /tmp. `denied` with the list, if something could not come: then what could is
-/// here, and the machine must stay. The agent is not needed where ssh works. A fetch that was cancelled goes on where it was the next time. One fetch
-/// of a run at a time (a lock), in whichever process.
-Result<Outputs> fetch_outputs(fleet::Context& context, Connection& connection, const fleet::RunDir& run_dir, const ledger::Run& run,
-                              const sync::Options& options = {});
+/// here, and the machine must stay. The agent is not needed where ssh works. A fetch that was cancelled goes on where
+/// it was the next time. One fetch of a run at a time (a lock), in whichever process.
+Result<Outputs> fetch_outputs(fleet::Context& context, Connection& connection, const fleet::RunDir& run_dir,
+                              const ledger::Run& run, const sync::Options& options = {});
 
 /// What a user should know about them, one line each.
 std::vector<std::string> tell(const Outputs& outputs, const ledger::Run& run);
@@ -36,8 +36,8 @@ std::vector<std::string> tell(const Outputs& outputs, const ledger::Run& run);
 /// there are none.
 std::string sent_outputs(const std::vector<std::string>& named, const sync::Tree& tree);
 
-/// The words behind `ferry-agent send WORKDIR` that choose what the task calls outputs, or outputs/, of a job that began at
-/// `job_began_ms` by the machine's clock (0: not known).
+/// The words behind `ferry-agent send WORKDIR` that choose what the task calls outputs, or outputs/, of a job that
+/// began at `job_began_ms` by the machine's clock (0: not known).
 os::Argv selection_of(const Connection& connection, const ledger::Run& run, std::int64_t job_began_ms);
 /// How everything is received that comes from a machine, which may be hostile.
 sync::ReceiveOptions receive_options(const fleet::RunDir& run_dir, const sync::Options& options = {});

@@ -7,8 +7,8 @@
 #include <csignal>
 
 #include "base/text.h"
-#include "os/env.h"
 #include "job/outputs.h"
+#include "os/env.h"
 #include "sync/state.h"
 
 namespace ferry::job {
@@ -63,7 +63,8 @@ struct OutputsPull::Transfer {
   std::thread thread;
 };
 
-OutputsPull::OutputsPull(Connection& connection, const ledger::Run& run, fleet::RunDir run_dir, Millis least, Pulled& pulled)
+OutputsPull::OutputsPull(Connection& connection, const ledger::Run& run, fleet::RunDir run_dir, Millis least,
+                         Pulled& pulled)
     : connection_(connection), run_(run), run_dir_(std::move(run_dir)), least_(least), pulled_(pulled), next_ms_(-1) {}
 
 OutputsPull::~OutputsPull() {
@@ -91,8 +92,9 @@ void OutputsPull::begin(std::int64_t steady_ms, std::int64_t now_ms) {
   auto lock = os::FileLock::try_take(run_dir_.fetch_lock());
   if (!lock || !*lock) return;
   if (!make_home_folder(run_.output_dir)) return;
-  os::Argv words = {"send", connection_.paths().workdir, "--settle", std::to_string(std::max(Millis(1), std::min(settle, least_)).count()), "--hashes",
-                    connection_.paths().run_dir + "-outputs.hashes"};
+  os::Argv words = {"send",     connection_.paths().workdir,
+                    "--settle", std::to_string(std::max(Millis(1), std::min(settle, least_)).count()),
+                    "--hashes", connection_.paths().run_dir + "-outputs.hashes"};
   const auto selection = selection_of(connection_, run_, job_began_ms_);
   words.insert(words.end(), selection.begin(), selection.end());
   auto sender = connection_.start_agent_program(words, true);
@@ -117,9 +119,10 @@ void OutputsPull::end(std::int64_t steady_ms, std::int64_t now_ms) {
     std::erase_if(pulled_.home, [](const auto& entry) { return entry.type != sync::Type::file || entry.as_sent; });
     remove_vanished(*report);
     pulled_.state_ns = mtime_of(run_dir_.outputs_state());
-    next_ms_ = steady_ms + rest_after_pull(Millis(steady_ms - began_ms_), report->files_moved > 0 ? report->wire_bytes : 0,
-                                           connection_.instance().hourly, least_)
-                               .count();
+    next_ms_ =
+        steady_ms + rest_after_pull(Millis(steady_ms - began_ms_), report->files_moved > 0 ? report->wire_bytes : 0,
+                                    connection_.instance().hourly, least_)
+                        .count();
   }
   transfer_.reset();
 }

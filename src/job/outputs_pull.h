@@ -1,8 +1,8 @@
 #pragma once
 /// \file
-/// Brings home what a run has saved so far, again and again while it trains: should its machine be lost, that is here. Only
-/// what the task calls outputs (or outputs/), only files that are not being written (sync/outputs.h), each complete or
-/// not at all. Internal to this room.
+/// Brings home what a run has saved so far, again and again while it trains: should its machine be lost, that is here.
+/// Only what the task calls outputs (or outputs/), only files that are not being written (sync/outputs.h), each
+/// complete or not at all. Internal to this room.
 
 #include <atomic>
 #include <map>
@@ -10,18 +10,19 @@
 #include <set>
 #include <thread>
 
-#include "job/connection.h"
 #include "fleet/run_dir.h"
+#include "job/connection.h"
 #include "sync/sync.h"
 
 namespace ferry::job {
 
-/// How long to rest after a pull that began `took` ago and moved `wire_bytes`, so that pulls take at most a tenth of the time
-/// and what leaves the cloud costs at most a twentieth of what the machine does (`hourly`; 0: it costs nothing). At least
-/// `least`.
+/// How long to rest after a pull that began `took` ago and moved `wire_bytes`, so that pulls take at most a tenth of
+/// the time and what leaves the cloud costs at most a twentieth of what the machine does (`hourly`; 0: it costs
+/// nothing). At least `least`.
 Millis rest_after_pull(Millis took, std::uint64_t wire_bytes, Usd hourly, Millis least);
 
-/// The least rest between two pulls: 10 s, or FERRY_PULL_EVERY (a duration). Nothing for FERRY_PULL_EVERY=off: no pulls.
+/// The least rest between two pulls: 10 s, or FERRY_PULL_EVERY (a duration). Nothing for FERRY_PULL_EVERY=off: no
+/// pulls.
 std::optional<Millis> pull_every();
 
 /// What the pulls of a run have brought.
@@ -39,8 +40,8 @@ struct Pulled {
   std::int64_t last_ms = 0;  ///< when the last pull ended that found something new; 0: none did
 };
 
-/// Over one connection. The transfer runs in a thread of its own, which touches neither ledger nor progress; everything else
-/// from the thread that owns the connection.
+/// Over one connection. The transfer runs in a thread of its own, which touches neither ledger nor progress; everything
+/// else from the thread that owns the connection.
 class OutputsPull {
  public:
   /// `least` is pull_every(). Both must outlive this.
@@ -50,8 +51,8 @@ class OutputsPull {
   OutputsPull(const OutputsPull&) = delete;
   OutputsPull& operator=(const OutputsPull&) = delete;
 
-  /// Begins a pull when it is time, and takes in one that has ended; returns at once. Whatever goes wrong is no trouble: the
-  /// next one tries again, and the fetch at the end brings everything.
+  /// Begins a pull when it is time, and takes in one that has ended; returns at once. Whatever goes wrong is no
+  /// trouble: the next one tries again, and the fetch at the end brings everything.
   void tick(std::int64_t steady_ms, std::int64_t now_ms);
   /// Waits for the transfer that is under way, if any: the fetch would only begin it anew.
   void finish(fleet::Context& context);
@@ -70,8 +71,8 @@ class OutputsPull {
   fleet::RunDir run_dir_;
   Millis least_;
   Pulled& pulled_;
-  std::int64_t next_ms_;         // steady; when the next may begin; -1: least_ after the first tick
-  std::int64_t began_ms_ = 0;    // steady
+  std::int64_t next_ms_;       // steady; when the next may begin; -1: least_ after the first tick
+  std::int64_t began_ms_ = 0;  // steady
   std::int64_t began_now_ms_ = 0;
   std::int64_t job_began_ms_ = 0;  // by the machine's clock; 0: not asked yet
   std::unique_ptr<Transfer> transfer_;

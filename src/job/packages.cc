@@ -75,7 +75,8 @@ constexpr Row rows[] = {
 
 bool is_name(std::string_view text) {
   return !text.empty() && text.size() <= 100 && std::ranges::all_of(text, [](char c) {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' || c == '.' || c == '-';
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' || c == '.' ||
+           c == '-';
   });
 }
 
@@ -93,7 +94,8 @@ std::optional<Lacking> lacking_in_line(std::string_view line) {
     return Lacking{std::string(module), packages_of(module)[0]};
   if (line.find("ImportError: ") == line.npos) return std::nullopt;
   // As pandas and transformers say it: by the package's name.
-  for (const auto& [before, end] : {std::pair("Missing optional dependency '", "'"), std::pair("requires the ", " "), std::pair("requires `", "`<>=~! ")}) {
+  for (const auto& [before, end] : {std::pair("Missing optional dependency '", "'"), std::pair("requires the ", " "),
+                                    std::pair("requires `", "`<>=~! ")}) {
     if (const auto package = between(line, before, end); !package.empty()) return Lacking{{}, std::string(package)};
   }
   return std::nullopt;
@@ -137,9 +139,12 @@ std::string lacking_line(const os::Path& log, const os::Path& workdir) {
   if (!lacking) return {};
   const auto first = lacking->module.substr(0, lacking->module.find('.'));
   if (!first.empty() && (os::is_directory(workdir / first) || os::exists(workdir / (first + ".py"))))
-    return fmt::format("{} is in the workdir, but not where Python looked: start the training there, or set  envs: {{PYTHONPATH: .}}", lacking->module);
+    return fmt::format(
+        "{} is in the workdir, but not where Python looked: start the training there, or set  envs: {{PYTHONPATH: .}}",
+        lacking->module);
   const auto what = first.empty() ? lacking->package : lacking->module;
-  return fmt::format("{} was not there: write  {}  into requirements.txt, or  setup: pip install {}", what, lacking->package, lacking->package);
+  return fmt::format("{} was not there: write  {}  into requirements.txt, or  setup: pip install {}", what,
+                     lacking->package, lacking->package);
 }
 
 }  // namespace ferry::job

@@ -1,7 +1,7 @@
 #pragma once
 /// \file
-/// Which package brings a Python module, where their names differ, and what a training lacked that ended for want of one.
-/// Internal to this room.
+/// Which package brings a Python module, where their names differ, and what a training lacked that ended for want of
+/// one. Internal to this room.
 
 #include <optional>
 #include <string>
@@ -12,15 +12,15 @@
 
 namespace ferry::job {
 
-/// Packages that bring the module ("cv2", "torch.utils.tensorboard"), the likeliest first; of a module that is not in the
-/// table, its first name. Never empty.
+/// Packages that bring the module ("cv2", "torch.utils.tensorboard"), the likeliest first; of a module that is not in
+/// the table, its first name. Never empty.
 std::vector<std::string> packages_of(std::string_view module);
 
 /// The table for imports.py: "MODULE PACKAGE…" in each line.
 std::string package_table();
 
-/// The module, or the package by its own name, for want of which a program ended whose output ends with `text`. Only what
-/// the last lines say counts.
+/// The module, or the package by its own name, for want of which a program ended whose output ends with `text`. Only
+/// what the last lines say counts.
 struct Lacking {
   std::string module, package;
 };

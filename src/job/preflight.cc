@@ -2,12 +2,12 @@
 
 #include "agent/protocol.h"
 #include "base/text.h"
-#include "os/process.h"
 #include "job/mounts.h"
 #include "job/packages.h"
+#include "job/requirements.h"
 #include "job/sent.h"
 #include "job/shell_words.h"
-#include "job/requirements.h"
+#include "os/process.h"
 #include "task/old_names.h"
 
 extern "C" {
@@ -77,9 +77,10 @@ void look_at_setup(const std::string& setup, std::vector<std::string>& warnings)
     goes_on = line.ends_with('\\') || line.ends_with("&&") || line.ends_with("||") || line.ends_with('|');
   }
   if (commands < 2) return;
-  warnings.push_back(fmt::format("setup has {} commands and no `set -e`: when one but the last fails, training starts "
-                                 "all the same; begin it with  set -e",
-                                 commands));
+  warnings.push_back(
+      fmt::format("setup has {} commands and no `set -e`: when one but the last fails, training starts "
+                  "all the same; begin it with  set -e",
+                  commands));
 }
 
 /// Without a package index nearly all that setup may install is missing.
@@ -87,19 +88,20 @@ void look_at_installing(const std::string& setup, const std::string& cut_off, st
   if (cut_off.empty() || setup.find("--no-index") != setup.npos) return;
   const bool by_apt = setup.find("apt-get install") != setup.npos || setup.find("apt install") != setup.npos;
   if (by_apt || installs_itself(setup))
-    warnings.push_back(fmt::format("setup installs packages, and {}: only what lies in the workdir can be installed", cut_off));
+    warnings.push_back(
+        fmt::format("setup installs packages, and {}: only what lies in the workdir can be installed", cut_off));
 }
 
 /// A path that something names, exists here and would not be there. `who` is the command, or FILE:LINE.
-Status look_at_path(const task::Task& task, const os::Path& workdir, const sync::Tree& tree,
-                    const std::string& who, const std::string& path) {
+Status look_at_path(const task::Task& task, const os::Path& workdir, const sync::Tree& tree, const std::string& who,
+                    const std::string& path) {
   const auto* unsent = unsent_at(tree, path);
   if (unsent == nullptr || !os::exists(workdir / path) || is_output(task.outputs, path)) return {};
   // What setup speaks of, it may make.
   const auto top = path.substr(0, path.find('/'));
   if (task.setup.find(path) != std::string::npos || task.setup.find(top + "/") != std::string::npos) return {};
-  return fail(Kind::bad_input, fmt::format("{} reads {}, which would not be sent", who, printable(path)),
-              why(*unsent), cure(*unsent) + "; or pass --no-check if the run makes it there");
+  return fail(Kind::bad_input, fmt::format("{} reads {}, which would not be sent", who, printable(path)), why(*unsent),
+              cure(*unsent) + "; or pass --no-check if the run makes it there");
 }
 
 /// Fails for a path that the command, or a shell script that it runs, reads and that would not be there.
@@ -124,11 +126,12 @@ bool own_packages(const task::Task& task) {
 
 /// What imports.py tells about one module that the machine is to provide and this computer does not have.
 std::string absent_here(const std::string& place, const std::string& name, bool installed, bool is_cut_off) {
-  return fmt::format("{}: {} is not on this computer, where a rehearsal runs; on AWS it is {}. To rehearse it, "
-                     "install it for the system's python3{}",
-                     printable(place), printable(name),
-                     installed ? "installed before the training" : "on the image of machines with GPUs",
-                     is_cut_off ? "" : ", or in setup");
+  return fmt::format(
+      "{}: {} is not on this computer, where a rehearsal runs; on AWS it is {}. To rehearse it, "
+      "install it for the system's python3{}",
+      printable(place), printable(name),
+      installed ? "installed before the training" : "on the image of machines with GPUs",
+      is_cut_off ? "" : ", or in setup");
 }
 
 /// Tells of modules that nothing provides, as imports.py finds them, and fails for files that the code opens and
@@ -154,9 +157,10 @@ Status look_at_python(const task::Task& task, const os::Path& workdir, const std
     if (const auto parts = split(line, '\t'); parts.size() == 3) {
       if (parts[0] == "unmet") {
         if (!is_container)
-          out.warnings.push_back(fmt::format("{}: {} is not on this computer, and {}: pip cannot install it (unless an "
-                                             "earlier rehearsal did)",
-                                             printable(parts[1]), printable(parts[2]), cut_off));
+          out.warnings.push_back(
+              fmt::format("{}: {} is not on this computer, and {}: pip cannot install it (unless an "
+                          "earlier rehearsal did)",
+                          printable(parts[1]), printable(parts[2]), cut_off));
         continue;
       }
       auto looked = look_at_path(task, workdir, out.tree, parts[1], parts[2]);
@@ -209,7 +213,8 @@ void look_at_conda(const task::Task& task, const Requirements& candidates, std::
   };
   const auto aws_context = task.all_candidates()[0].infra.value_or(task::Infra{}).provider;
   if (task.environment.kind == "docker") return tell("the image must have it");
-  if (aws_context == task::Provider::ssh) return tell("your machine must have it, in its PATH or as ~/miniforge3, ~/miniconda3, /opt/conda");
+  if (aws_context == task::Provider::ssh)
+    return tell("your machine must have it, in its PATH or as ~/miniforge3, ~/miniconda3, /opt/conda");
   if (aws_context == task::Provider::aws) {
     return tell(own_packages(task)
                     ? "where your image has none, Miniforge is installed on the machine first, from GitHub"
@@ -238,11 +243,10 @@ void look_at_size(const sync::Tree& tree, std::vector<std::string>& warnings) {
   constexpr double usual_bytes_a_second = 20e6 / 8;  // a home connection's way up
   const double seconds = static_cast<double>(tree.bytes) / usual_bytes_a_second;
   if (seconds < 60) return;
-  warnings.push_back(
-      fmt::format("{} to send take about {} at 20 Mbit/s; the largest: {}. What is not needed can be left "
-                  "out in .ferryignore",
-                  show_bytes(tree.bytes), show_duration(Seconds(static_cast<std::int64_t>(seconds))),
-                  largest_at_top(tree)));
+  warnings.push_back(fmt::format(
+      "{} to send take about {} at 20 Mbit/s; the largest: {}. What is not needed can be left "
+      "out in .ferryignore",
+      show_bytes(tree.bytes), show_duration(Seconds(static_cast<std::int64_t>(seconds))), largest_at_top(tree)));
 }
 
 /// A container is made from an image's name or a Dockerfile.
@@ -295,8 +299,7 @@ std::vector<std::string> scripts_in(std::string_view shell_text) {
     line.clear();
     // A changed folder or a heredoc makes relative names unreliable: then nothing after it is judged.
     if (!words.empty() && (words[0] == "cd" || words[0] == "pushd")) break;
-    if (std::any_of(words.begin(), words.end(), [](const auto& word) { return word.starts_with("<<"); }))
-      break;
+    if (std::any_of(words.begin(), words.end(), [](const auto& word) { return word.starts_with("<<"); })) break;
     bool interpreter = false;
     for (const auto& word : words) {
       if (is_interpreter(word)) {
@@ -362,8 +365,7 @@ Result<Preflight> preflight(const task::Task& task, const os::Path& workdir, con
   std::vector<std::string> python;  // as they are named
   for (const auto& script : scripts_in(task.run)) {
     const auto plain = os::Path(script).lexically_normal().string();
-    if (task.setup.find(os::Path(plain).filename().string()) != std::string::npos)
-      continue;  // setup makes it
+    if (task.setup.find(os::Path(plain).filename().string()) != std::string::npos) continue;  // setup makes it
     if (auto fine = look_at_script(script, workdir, out.tree, names); !fine) {
       found.push_back(std::move(fine).error());
       continue;
@@ -392,10 +394,11 @@ Result<Preflight> preflight(const task::Task& task, const os::Path& workdir, con
   auto lines = tell_sent(out.tree, workdir, quiet);
   out.warnings.insert(out.warnings.end(), lines.begin(), lines.end());
   look_at_size(out.tree, out.warnings);
-  if (const auto& infra = task.all_candidates()[0].infra; !out.installed.empty() && (!infra || infra->provider == task::Provider::aws))
+  if (const auto& infra = task.all_candidates()[0].infra;
+      !out.installed.empty() && (!infra || infra->provider == task::Provider::aws))
     compiled += printable(join(out.installed, ", ")) + " will be installed on the machine · ";
-  out.summary = fmt::format("{}{} {}, {} to send", compiled, out.tree.files,
-                            out.tree.files == 1 ? "file" : "files", show_bytes(out.tree.bytes));
+  out.summary = fmt::format("{}{} {}, {} to send", compiled, out.tree.files, out.tree.files == 1 ? "file" : "files",
+                            show_bytes(out.tree.bytes));
   return out;
 }
 

@@ -13,9 +13,9 @@ struct Preflight {
   sync::Tree tree;      ///< what will be sent
   std::string summary;  ///< "train.py compiles · 6 files, 1.1 MB to send"
   std::vector<std::string> warnings;
-  std::string requirements_file;     ///< the file that the environment is made from (job/requirements.h); empty: none
-  std::string installers;  ///< Requirements::installers
-  std::string framework;  ///< "pytorch" or "tensorflow": imported, and nothing in the workdir provides it
+  std::string requirements_file;       ///< the file that the environment is made from (job/requirements.h); empty: none
+  std::string installers;              ///< Requirements::installers
+  std::string framework;               ///< "pytorch" or "tensorflow": imported, and nothing in the workdir provides it
   std::vector<std::string> installed;  ///< modules that environment.sh installs on a rented machine
 };
 

@@ -28,8 +28,7 @@ Status check_outputs(const task::Task& task) {
                   has_braces ? "{a,b} is the shell's own; outputs know *, ?, [ab] and **" : "a [ is never closed",
                   has_braces ? "name each one: -o A -o B, or outputs: [A, B]" : "close it, or write \\[ for itself");
     const os::Path path = output;
-    if (!path.is_absolute() && !output.starts_with('~') && std::ranges::count(path, os::Path("..")) == 0)
-      continue;
+    if (!path.is_absolute() && !output.starts_with('~') && std::ranges::count(path, os::Path("..")) == 0) continue;
     return fail(Kind::bad_input, fmt::format("the output '{}' is outside the workdir", printable(output)),
                 "only what the training writes below its working folder comes home",
                 "write it below the folder that the training starts in, as in outputs/model.pt");
@@ -48,10 +47,9 @@ Status check_start(const task::Task& task) {
     for (const auto& [name, value] : variables) {
       const auto size = name.size() + value.size() + 2;  // "NAME=value" and its end
       if (size > most_one)
-        return fail(
-            Kind::bad_input,
-            fmt::format("the {} {} is too large: {} bytes", kind, short_line(name, 100), value.size()),
-            "Linux starts no program with a variable of more than 131071 bytes, its name included", cure);
+        return fail(Kind::bad_input,
+                    fmt::format("the {} {} is too large: {} bytes", kind, short_line(name, 100), value.size()),
+                    "Linux starts no program with a variable of more than 131071 bytes, its name included", cure);
       all += size + sizeof(char*);
       names += name.size() + 1;
       into.emplace_back(name, value);
@@ -61,15 +59,13 @@ Status check_start(const task::Task& task) {
   TRY("", add(task.envs, spec.env, "variable"));
   TRY("", add(task.secrets, spec.secrets, "secret"));
   if (all > most_all || names > most_names)
-    return fail(Kind::bad_input,
-                fmt::format("variables and secrets together are too large: {} bytes", all - own_room),
+    return fail(Kind::bad_input, fmt::format("variables and secrets together are too large: {} bytes", all - own_room),
                 "Linux starts no program with more than 2 MiB of variables and arguments", cure);
   const auto json = agent::to_json(spec);
   TRY("the training could not be started", agent::spec_from(json));
   constexpr std::size_t added = 256 * 1024;  // what ferry puts around the scripts
   const auto size = measured(json);
-  if (!size)
-    return fail(Kind::bad_input, "setup, run or a variable is not UTF-8", {}, "save the task file as UTF-8");
+  if (!size) return fail(Kind::bad_input, "setup, run or a variable is not UTF-8", {}, "save the task file as UTF-8");
   if (*size + added > agent::most_body(agent::FrameType::request))
     return fail(Kind::bad_input, "setup, run and variables together are too large", "the limit is 4 MiB",
                 "put long scripts into files of the workdir");

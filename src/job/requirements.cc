@@ -13,9 +13,8 @@ namespace ferry::job {
 namespace {
 
 constexpr std::size_t most_text = std::size_t{4} << 20;
-constexpr const char* candidates[] = {"uv.lock",          "conda-lock.yml",   "environment.yml",
-                                      "environment.yaml", "requirements.txt", "pyproject.toml",
-                                      "setup.py"};
+constexpr const char* candidates[] = {"uv.lock",          "conda-lock.yml", "environment.yml", "environment.yaml",
+                                      "requirements.txt", "pyproject.toml", "setup.py"};
 
 bool fits(std::string_view kind, std::string_view file) {
   const bool is_conda = file.starts_with("conda") || file.starts_with("environment");
@@ -43,11 +42,9 @@ Project read_project(std::string_view text) {
     if (line.starts_with('#') || equals == line.npos) continue;
     const auto key = trim(line.substr(0, equals)), value = trim(line.substr(equals + 1));
     if (table == "project" && key == "dependencies" && !value.starts_with("[]")) found.asks = true;
-    if (table == "project" && key == "dynamic" && value.find("dependencies\"") != value.npos)
-      found.asks = true;
+    if (table == "project" && key == "dynamic" && value.find("dependencies\"") != value.npos) found.asks = true;
     if (table == "tool.poetry.dependencies" && key != "python") found.asks_poetry = true;
-    if (table == "tool.poetry" && key == "package-mode" && value.starts_with("false"))
-      found.is_package = false;
+    if (table == "tool.poetry" && key == "package-mode" && value.starts_with("false")) found.is_package = false;
   }
   return found;
 }
@@ -61,9 +58,7 @@ class Finder {
     const auto at = std::ranges::lower_bound(tree_.entries, path, {}, &sync::Entry::path);
     return at != tree_.entries.end() && at->path == path;
   }
-  std::string text(const std::string& path) const {
-    return os::read_file(workdir_ / path, most_text).value_or("");
-  }
+  std::string text(const std::string& path) const { return os::read_file(workdir_ / path, most_text).value_or(""); }
 
   /// The file's nested ones come into `files`, too.
   Status read_requirements(const std::string& file, std::vector<std::string>& files) {
@@ -85,9 +80,8 @@ class Finder {
     line = line.substr(0, comment);
     const auto marker = line.find(" ;");
     // For other systems than the machine's.
-    if (marker != line.npos &&
-        (line.find("win32", marker) != line.npos || line.find("darwin", marker) != line.npos ||
-         line.find("Windows", marker) != line.npos || line.find("Darwin", marker) != line.npos))
+    if (marker != line.npos && (line.find("win32", marker) != line.npos || line.find("darwin", marker) != line.npos ||
+                                line.find("Windows", marker) != line.npos || line.find("Darwin", marker) != line.npos))
       return {};
     line = line.substr(0, marker);
     const auto begin = line.find_first_not_of(" \t\r");
@@ -114,8 +108,7 @@ class Finder {
 
   /// "./custom.whl", "pk @ file:///x", "pk.whl"; empty for a package's name or a place in the network.
   static std::string_view path_of_package(std::string_view word) {
-    if (const auto at = word.find("file:");
-        at != word.npos && (at == 0 || word.substr(0, at).find('@') != word.npos))
+    if (const auto at = word.find("file:"); at != word.npos && (at == 0 || word.substr(0, at).find('@') != word.npos))
       return word.substr(at);
     if (word.find("://") != word.npos || word.find(" @") != word.npos) return {};
     const auto name = word.substr(0, word.find_first_of(" [<>=!~"));
@@ -130,10 +123,10 @@ class Finder {
                  bool is_requirements, std::vector<std::string>& files) {
     const auto written = path;
     const auto complain = [&](std::string why, std::string advice) {
-      return fail(Kind::bad_input,
-                  fmt::format("{}:{}:{}: {} would not be on the machine", printable(file), number, column,
-                              printable(written)),
-                  std::move(why), std::move(advice));
+      return fail(
+          Kind::bad_input,
+          fmt::format("{}:{}:{}: {} would not be on the machine", printable(file), number, column, printable(written)),
+          std::move(why), std::move(advice));
     };
     if (path.find('$') != path.npos || path.find("+file:") != path.npos) return {};
     if (path.starts_with("file:")) {
@@ -144,14 +137,12 @@ class Finder {
       return {};
     }
     path = path.substr(0, std::min(path.find('#'), path.find('[')));
-    if (path.size() > 1 && (path.front() == '"' || path.front() == '\''))
-      path = path.substr(1, path.size() - 2);
+    if (path.size() > 1 && (path.front() == '"' || path.front() == '\'')) path = path.substr(1, path.size() - 2);
     if (path.starts_with('/') || path.starts_with('~')) {
       if (is_own_machine_) return {};
       return complain("it is a path of this computer, as `pip freeze` writes it under conda",
-                      written.starts_with("file:")
-                          ? "write the package's name and version instead (numpy==1.26.4)"
-                          : "put it into the workdir, and name it from there");
+                      written.starts_with("file:") ? "write the package's name and version instead (numpy==1.26.4)"
+                                                   : "put it into the workdir, and name it from there");
     }
     // From the file's folder, and from the folder that pip runs in.
     const auto beside = (os::Path(file).parent_path() / path).lexically_normal().string();
@@ -176,8 +167,7 @@ class Finder {
 }  // namespace
 
 bool installs_itself(std::string_view setup) {
-  for (const std::string_view word :
-       {"pip install", "pip3 install", "conda ", "mamba ", "uv ", "poetry ", "pipenv "}) {
+  for (const std::string_view word : {"pip install", "pip3 install", "conda ", "mamba ", "uv ", "poetry ", "pipenv "}) {
     if (setup.find(word) != std::string_view::npos) return true;
   }
   return false;
@@ -230,8 +220,7 @@ Result<Requirements> find_requirements(const task::Task& task, const os::Path& w
               project.is_package ? "it has no [build-system]" : "package-mode is false, so that pip cannot"));
           continue;
         }
-        const bool by_setup = project.has_build_system && finder.has("setup.cfg") &&
-                              !finder.has("setup.py") &&
+        const bool by_setup = project.has_build_system && finder.has("setup.cfg") && !finder.has("setup.py") &&
                               finder.text("setup.cfg").find("install_requires") != std::string::npos;
         if (!project.asks && !project.asks_poetry && !by_setup) continue;
       }
@@ -248,8 +237,8 @@ Result<Requirements> find_requirements(const task::Task& task, const os::Path& w
   }
   const auto used = asked.file.empty() ? found.file : asked.file;
   if (is_left_alone || (!asked.name.empty() && used.empty())) {
-    for (const char* file : {"requirements.txt", "pyproject.toml", "environment.yml", "environment.yaml",
-                             "setup.py", "setup.cfg", "uv.lock", "conda-lock.yml", "Pipfile"})
+    for (const char* file : {"requirements.txt", "pyproject.toml", "environment.yml", "environment.yaml", "setup.py",
+                             "setup.cfg", "uv.lock", "conda-lock.yml", "Pipfile"})
       if (finder.has(file)) found.providers.emplace_back(file);
     return found;
   }

@@ -42,8 +42,7 @@ constexpr const char* build =
 
 TEST(Requirements, TheFirstFileThatAsksForPackagesIsTheOneThatIsInstalled) {
   EXPECT_EQ(
-      Files(Map{{"requirements.txt", "numpy\n"}, {"pyproject.toml", "[project]\ndependencies = [\"x\"]\n"}})
-          .file(),
+      Files(Map{{"requirements.txt", "numpy\n"}, {"pyproject.toml", "[project]\ndependencies = [\"x\"]\n"}}).file(),
       "requirements.txt");
   EXPECT_EQ(Files(Map{{"uv.lock", ""}, {"requirements.txt", ""}}).file(), "uv.lock");
   EXPECT_EQ(Files(Map{{"uv.lock", ""}, {"requirements.txt", ""}}).file("venv"), "requirements.txt");
@@ -51,28 +50,25 @@ TEST(Requirements, TheFirstFileThatAsksForPackagesIsTheOneThatIsInstalled) {
   EXPECT_EQ(Files(Map{{"requirements.txt", ""}}).file("none"), "");
   EXPECT_EQ(Files(Map{{"requirements.txt", ""}}).file("auto", "pip install -r requirements.txt"), "");
   EXPECT_EQ(Files(Map{{"requirements.txt", ""}, {".ferryignore", "requirements.txt\n"}}).file(), "");
-  EXPECT_EQ(
-      Files(Map{{"pyproject.toml", "[project]\n  name = 'x'\n  dependencies = [\n  'numpy']\n"}}).file(),
-      "pyproject.toml");
+  EXPECT_EQ(Files(Map{{"pyproject.toml", "[project]\n  name = 'x'\n  dependencies = [\n  'numpy']\n"}}).file(),
+            "pyproject.toml");
   EXPECT_EQ(Files(Map{{"pyproject.toml", "[tool.black]\nline-length = 100\n"}}).file(), "");
   EXPECT_EQ(Files(Map{{"setup.py", "setup(install_requires=['numpy'])"}}).file(), "setup.py");
-  EXPECT_EQ(
-      Files(Map{{"setup.py", "setup()"}, {"setup.cfg", "[options]\ninstall_requires =\n  numpy\n"}}).file(),
-      "setup.py");
+  EXPECT_EQ(Files(Map{{"setup.py", "setup()"}, {"setup.cfg", "[options]\ninstall_requires =\n  numpy\n"}}).file(),
+            "setup.py");
   EXPECT_EQ(Files(Map{{"setup.py", "setup()"}}).file(), "");
 }
 
 TEST(Requirements, PoetrysTableIsInstalledWherePipCanAndTheRestIsSaid) {
-  const std::string table =
-      "[tool.poetry]\nname = 'x'\n[tool.poetry.dependencies]\npython = '^3.11'\nnumpy = '*'\n";
+  const std::string table = "[tool.poetry]\nname = 'x'\n[tool.poetry.dependencies]\npython = '^3.11'\nnumpy = '*'\n";
   EXPECT_EQ(Files(Map{{"pyproject.toml", table + build}}).file(), "pyproject.toml");
   const Files no_build(Map{{"pyproject.toml", table}});
   EXPECT_EQ(no_build.file(), "");
   ASSERT_EQ(no_build.requirements()->notes.size(), 1U);
   EXPECT_NE(no_build.requirements()->notes[0].find("no [build-system]"), std::string::npos);
-  const Files no_package(Map{
-      {"pyproject.toml", "[tool.poetry]\npackage-mode = false\n[tool.poetry.dependencies]\nnumpy = '*'\n" +
-                             std::string(build)}});
+  const Files no_package(
+      Map{{"pyproject.toml",
+           "[tool.poetry]\npackage-mode = false\n[tool.poetry.dependencies]\nnumpy = '*'\n" + std::string(build)}});
   EXPECT_EQ(no_package.file(), "");
   EXPECT_NE(no_package.requirements()->notes[0].find("package-mode"), std::string::npos);
   EXPECT_NE(Files(Map{{"Pipfile", "[packages]\nnumpy = '*'\n"}}).requirements()->notes[0].find("Pipfile"),
@@ -88,13 +84,11 @@ TEST(Requirements, OnlyWhatIsInstalledCountsAsProvided) {
     task.setup = setup;
     const auto checked = preflight(task, here.work());
     EXPECT_TRUE(checked) << describe(checked.error());
-    return checked &&
-           join(checked->warnings, "\n").find("nothing in the workdir provides wandb") != std::string::npos;
+    return checked && join(checked->warnings, "\n").find("nothing in the workdir provides wandb") != std::string::npos;
   };
   EXPECT_TRUE(warned({}));
   EXPECT_FALSE(warned({{"requirements.txt", "-r more/base.txt\n"}, {"more/base.txt", "wandb\n"}}));
-  EXPECT_TRUE(
-      warned({{"requirements.txt", "numpy\n"}, {"pyproject.toml", "[project]\ndependencies = ['wandb']\n"}}));
+  EXPECT_TRUE(warned({{"requirements.txt", "numpy\n"}, {"pyproject.toml", "[project]\ndependencies = ['wandb']\n"}}));
   EXPECT_TRUE(warned({{"Pipfile", "[packages]\nwandb = '*'\n"}}));
   EXPECT_FALSE(warned({{"Pipfile", "[packages]\nwandb = '*'\n"}}, "pipenv install --system"));
   EXPECT_FALSE(warned({{"setup.py", "setup(install_requires=['wandb'])\n"}}));
@@ -107,10 +101,9 @@ TEST(Requirements, ALineThatNamesWhatWouldNotBeThereIsRefusedWithItsPlace) {
     const auto found = here.requirements();
     return found ? std::string("passed") : found.error().what + " / " + found.error().why;
   };
-  EXPECT_EQ(
-      refused("numpy\npandas @ file:///croot/pandas_1/work\n"),
-      "requirements.txt:2:10: file:///croot/pandas_1/work would not be on the machine / it is a path of this "
-      "computer, as `pip freeze` writes it under conda");
+  EXPECT_EQ(refused("numpy\npandas @ file:///croot/pandas_1/work\n"),
+            "requirements.txt:2:10: file:///croot/pandas_1/work would not be on the machine / it is a path of this "
+            "computer, as `pip freeze` writes it under conda");
   EXPECT_EQ(refused("./custom.whl\n"),
             "requirements.txt:1:1: ./custom.whl would not be on the machine / there is no "
             "such file or folder in the workdir");
@@ -119,13 +112,12 @@ TEST(Requirements, ALineThatNamesWhatWouldNotBeThereIsRefusedWithItsPlace) {
             "lies outside the workdir, and only the workdir is sent");
   EXPECT_EQ(refused("./custom.whl\n", {{"custom.whl", "x"}, {".gitignore", "*.whl\n"}}),
             "requirements.txt:1:1: ./custom.whl would not be on the machine / left out by .gitignore: *.whl");
-  EXPECT_EQ(
-      refused("-r sub/more.txt\n", {{"sub/more.txt", "  /abs/x.whl\n"}}),
-      "sub/more.txt:1:3: /abs/x.whl would not be on the machine / it is a path of this computer, as `pip "
-      "freeze` writes it under conda");
+  EXPECT_EQ(refused("-r sub/more.txt\n", {{"sub/more.txt", "  /abs/x.whl\n"}}),
+            "sub/more.txt:1:3: /abs/x.whl would not be on the machine / it is a path of this computer, as `pip "
+            "freeze` writes it under conda");
   for (const char* fine :
-       {"./custom.whl[all] ; python_version > '3'\n", "-r sub/more.txt\n-c sub/more.txt\n", "-e .\n", ".\n",
-        ".[dev]\n", "numpy>=1.0 # ./no.whl\n", "git+https://h/x.git@main\n", "x @ https://h/x.whl\n",
+       {"./custom.whl[all] ; python_version > '3'\n", "-r sub/more.txt\n-c sub/more.txt\n", "-e .\n", ".\n", ".[dev]\n",
+        "numpy>=1.0 # ./no.whl\n", "git+https://h/x.git@main\n", "x @ https://h/x.whl\n",
         "--extra-index-url https://h/\n", "./win.whl ; sys_platform == 'win32'\n", "-f https://h/wheels\n",
         "x @ file:custom.whl\n", "# -r ../no.txt\n"})
     EXPECT_EQ(refused(fine, {{"custom.whl", "x"}, {"sub/more.txt", "numpy\n"}}), "passed") << fine;
@@ -195,8 +187,8 @@ TEST(Preflight, WhetherCondaWillBeThereIsSaidBeforeAnythingIsRented) {
 }
 
 TEST(Preflight, AScriptWithWindowsLineEndsIsRefusedWhereLinuxCannotRunIt) {
-  const Files here(Map{
-      {"c.sh", "#!/bin/bash\r\necho\r\n"}, {"t.py", "print(1)\r\n"}, {"p.py", "#!/usr/bin/env python3\r\n"}});
+  const Files here(
+      Map{{"c.sh", "#!/bin/bash\r\necho\r\n"}, {"t.py", "print(1)\r\n"}, {"p.py", "#!/usr/bin/env python3\r\n"}});
   const auto what = [&](const std::string& run) {
     task::Task task;
     task.run = run;

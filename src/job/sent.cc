@@ -34,8 +34,8 @@ Size size_of(const os::Path& path, std::size_t& left) {
     if (top.is_regular_file(failed)) size.bytes = top.file_size(failed);
     return size;
   }
-  std::filesystem::recursive_directory_iterator at(
-      path, std::filesystem::directory_options::skip_permission_denied, failed);
+  std::filesystem::recursive_directory_iterator at(path, std::filesystem::directory_options::skip_permission_denied,
+                                                   failed);
   for (; !failed && at != std::filesystem::recursive_directory_iterator(); at.increment(failed)) {
     if (left == 0) {
       size.is_whole = false;
@@ -61,9 +61,8 @@ std::string_view bare(std::string_view rule) {
 /// What nobody misses on the other machine: made by tools, or left out by a file of its own that holds "*".
 bool goes_without_saying(const Unsent& one) {
   static const std::set<std::string, std::less<>> folders = {
-      "__pycache__", ".mypy_cache", ".ruff_cache", ".pytest_cache", ".ipynb_checkpoints",
-      ".idea",       ".vscode",     ".venv",       "venv",          "node_modules",
-      ".tox",        ".cache"};
+      "__pycache__", ".mypy_cache",  ".ruff_cache", ".pytest_cache", ".ipynb_checkpoints", ".idea", ".vscode", ".venv",
+      "venv",        "node_modules", ".tox",        ".cache"};
   const std::string_view path = one.path;
   const auto name = path.substr(path.rfind('/') + 1);
   if (name.ends_with(".pyc") || name.ends_with(".egg-info") || name == ".DS_Store" || name.ends_with(".swp"))
@@ -74,8 +73,7 @@ bool goes_without_saying(const Unsent& one) {
 
 /// "a/ (2 B), b (1 MB), and 3 more", the largest first.
 std::string list_of(std::vector<std::pair<Size, std::string>> things) {
-  std::ranges::stable_sort(things,
-                           [](const auto& a, const auto& b) { return a.first.bytes > b.first.bytes; });
+  std::ranges::stable_sort(things, [](const auto& a, const auto& b) { return a.first.bytes > b.first.bytes; });
   std::string out;
   for (std::size_t i = 0; i < std::min(things.size(), most_named); ++i)
     out += fmt::format("{}{} ({})", i ? ", " : "", things[i].second, show(things[i].first));
@@ -89,13 +87,11 @@ void tell_secrets(const sync::Tree& tree, std::vector<std::string>& lines) {
   for (const auto& one : tree.unsent) {
     if (one.why != Unsent::Why::secret) continue;
     if (++count == 1) insist = cure(one);
-    if (count <= most_named)
-      names += fmt::format("{}{} ({})", count > 1 ? ", " : "", shown_path(one), one.by);
+    if (count <= most_named) names += fmt::format("{}{} ({})", count > 1 ? ", " : "", shown_path(one), one.by);
   }
   if (count == 0) return;
   if (count > most_named) names += fmt::format(", and {} more", count - most_named);
-  lines.push_back(
-      fmt::format("stays here, for nobody else to use: {}. To send it all the same, {}", names, insist));
+  lines.push_back(fmt::format("stays here, for nobody else to use: {}. To send it all the same, {}", names, insist));
 }
 
 void tell_rules(const sync::Tree& tree, const os::Path& workdir, const std::vector<std::string>& outputs,
@@ -113,8 +109,7 @@ void tell_rules(const sync::Tree& tree, const os::Path& workdir, const std::vect
     lines.push_back("left out by " + printable(file) + ": " + list_of(std::move(by_file[file])));
 }
 
-void tell_links(const sync::Tree& tree, const os::Path& workdir, std::size_t& left,
-                std::vector<std::string>& lines) {
+void tell_links(const sync::Tree& tree, const os::Path& workdir, std::size_t& left, std::vector<std::string>& lines) {
   std::vector<std::pair<Size, std::string>> links;
   for (const auto& one : tree.unsent) {
     if (one.why != Unsent::Why::link) continue;
@@ -124,10 +119,9 @@ void tell_links(const sync::Tree& tree, const os::Path& workdir, std::size_t& le
   }
   if (links.empty()) return;
   const bool one = links.size() == 1;
-  lines.push_back(
-      fmt::format("{} out of the workdir, and only the link{} sent; --follow sends what {} to: {}",
-                  one ? "this link leads" : "these links lead", one ? " is" : "s are",
-                  one ? "it leads" : "they lead", list_of(std::move(links))));
+  lines.push_back(fmt::format("{} out of the workdir, and only the link{} sent; --follow sends what {} to: {}",
+                              one ? "this link leads" : "these links lead", one ? " is" : "s are",
+                              one ? "it leads" : "they lead", list_of(std::move(links))));
 }
 
 /// Files that go, and folders of tools, which hold much and serve nobody there.
@@ -139,8 +133,7 @@ void tell_surprises(const sync::Tree& tree, std::vector<std::string>& lines) {
   for (const auto& entry : tree.entries) {
     const auto slash = entry.path.rfind('/');
     const auto name = slash == std::string::npos ? entry.path : entry.path.substr(slash + 1);
-    if (entry.type == sync::Type::file && (name == ".env" || name == ".envrc"))
-      passwords.push_back(entry.path);
+    if (entry.type == sync::Type::file && (name == ".env" || name == ".envrc")) passwords.push_back(entry.path);
     if (slash != std::string::npos && (name == "pyvenv.cfg" || name == "conda-meta"))
       environments.insert(entry.path.substr(0, slash));
     if (entry.type == sync::Type::folder && (name == "node_modules" || name == "site-packages"))
@@ -166,11 +159,11 @@ void tell_surprises(const sync::Tree& tree, std::vector<std::string>& lines) {
   if (passwords.empty()) return;
   for (auto& path : passwords) path = printable(path);
   if (passwords.size() > most_named) passwords.resize(most_named);
-  lines.push_back(fmt::format(
-      "{} over, with what secrets are in {}: --secret NAME passes one without a file; or "
-      "add  {}  to .ferryignore",
-      join(passwords, ", ") + (passwords.size() == 1 ? " goes" : " go"),
-      passwords.size() == 1 ? "it" : "them", passwords.front().substr(passwords.front().rfind('/') + 1)));
+  lines.push_back(
+      fmt::format("{} over, with what secrets are in {}: --secret NAME passes one without a file; or "
+                  "add  {}  to .ferryignore",
+                  join(passwords, ", ") + (passwords.size() == 1 ? " goes" : " go"),
+                  passwords.size() == 1 ? "it" : "them", passwords.front().substr(passwords.front().rfind('/') + 1)));
 }
 
 }  // namespace
@@ -180,17 +173,15 @@ Result<sync::Tree> list_workdir(const os::Path& workdir, bool follow) {
   const auto real = std::filesystem::canonical(workdir, failed);
   const auto home = failed ? real : std::filesystem::canonical(os::home_dir(), failed);
   const bool is_root = real == "/";
-  if (is_root ||
-      (!failed && std::mismatch(real.begin(), real.end(), home.begin(), home.end()).first == real.end())) {
-    return fail(
-        Kind::bad_input,
-        "the workdir is " +
-            std::string(is_root        ? "the whole computer"
-                        : real == home ? "your home folder"
-                                       : "a folder that holds your home folder") +
-            ": " + real.string(),
-        "all of it would be sent to the machine, your keys and mail with it",
-        "put the code into a folder of its own (mkdir train), and run ferry there, or: --workdir FOLDER");
+  if (is_root || (!failed && std::mismatch(real.begin(), real.end(), home.begin(), home.end()).first == real.end())) {
+    return fail(Kind::bad_input,
+                "the workdir is " +
+                    std::string(is_root        ? "the whole computer"
+                                : real == home ? "your home folder"
+                                               : "a folder that holds your home folder") +
+                    ": " + real.string(),
+                "all of it would be sent to the machine, your keys and mail with it",
+                "put the code into a folder of its own (mkdir train), and run ferry there, or: --workdir FOLDER");
   }
   sync::Selection selection;
   selection.ignore_rules = true;
@@ -227,8 +218,7 @@ const sync::Unsent* unsent_at(const sync::Tree& tree, const std::string& path) {
 std::string why(const sync::Unsent& unsent) {
   switch (unsent.why) {
     case Unsent::Why::link:
-      return fmt::format("{} is a link to {}, outside the workdir", printable(unsent.path),
-                         printable(unsent.by));
+      return fmt::format("{} is a link to {}, outside the workdir", printable(unsent.path), printable(unsent.by));
     case Unsent::Why::secret:
       return fmt::format("{} holds {}, which stays here unless you insist", shown_path(unsent), unsent.by);
     default:

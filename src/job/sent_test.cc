@@ -5,9 +5,9 @@
 #include <cstdlib>
 
 #include "base/text.h"
-#include "os/env.h"
 #include "job/preflight.h"
 #include "job/shell_words.h"
+#include "os/env.h"
 
 namespace ferry::job {
 namespace {
@@ -56,16 +56,14 @@ TEST(Sent, WhatStaysAndWhatBetterDidIsToldInALineEach) {
             "this link leads out of the workdir, and only the link is sent; --follow sends what it leads "
             "to: linked -> " +
                 (dir.path() / "disk").string() + " (2 B)");
-  EXPECT_TRUE(lines[3].starts_with("env3/ goes over (12.0 MB)") ||
-              lines[3].starts_with("env3/ goes over (12 MB)"))
+  EXPECT_TRUE(lines[3].starts_with("env3/ goes over (12.0 MB)") || lines[3].starts_with("env3/ goes over (12 MB)"))
       << lines[3];
   EXPECT_TRUE(lines[4].starts_with(".env goes over")) << lines[4];
 }
 
 TEST(Sent, PathsThatAShellTextReadsAreSeenAndThoseItMakesAreNot) {
   using V = std::vector<std::string>;
-  EXPECT_EQ(paths_read_by("python train.py --data data/train.csv --out model.pt"),
-            (V{"train.py", "data/train.csv"}));
+  EXPECT_EQ(paths_read_by("python train.py --data data/train.csv --out model.pt"), (V{"train.py", "data/train.csv"}));
   EXPECT_EQ(paths_read_by("python train.py --data=./data/ > log.txt 2>&1"), (V{"train.py", "data"}));
   EXPECT_EQ(paths_read_by("A=b python 'my file.py' < in.txt | tee out.txt"), (V{"my file.py", "in.txt"}));
   EXPECT_EQ(paths_read_by("mkdir -p data && wget -O data/x http://h/x; python t.py data/x"), V{"t.py"});
@@ -98,8 +96,7 @@ TEST(Sent, ACommandOrScriptThatReadsWhatStaysIsRefusedWithTheRuleAndTheCure) {
   EXPECT_TRUE(error.advice.starts_with("add  !/data/  to .ferryignore")) << error.advice;
   EXPECT_EQ(refused("python saves.py", work).what, "it passed");
   EXPECT_EQ(refused("python asks.py", work).what, "it passed");
-  EXPECT_EQ(refused("cat data/train.csv", work).what,
-            "the command reads data/train.csv, which would not be sent");
+  EXPECT_EQ(refused("cat data/train.csv", work).what, "the command reads data/train.csv, which would not be sent");
   EXPECT_EQ(refused("bash train.sh", work).what, "train.sh reads data/train.csv, which would not be sent");
   EXPECT_EQ(refused("cat data/made-there", work).what, "it passed");
   put_file(work / ".ferryignore", "!/data/\n");

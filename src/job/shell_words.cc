@@ -47,8 +47,7 @@ class Reader {
         return end_command();
       case '<':
       case '>':
-        if (is_word_ && word_.find_first_not_of("0123456789") == std::string::npos)
-          is_word_ = false, word_.clear();
+        if (is_word_ && word_.find_first_not_of("0123456789") == std::string::npos) is_word_ = false, word_.clear();
         end_word();
         put(c);
         while (at_ + 1 < text_.size() && (text_[at_ + 1] == c || text_[at_ + 1] == '&')) put(text_[++at_]);
@@ -111,8 +110,8 @@ std::string plain(const std::string& word) {
 
 bool speaks_of_output(std::string_view flag) {
   const auto name = lower(flag);
-  for (const char* part : {"out", "save", "log", "dest", "ckpt", "checkpoint", "result", "export", "write",
-                           "cache", "tmp", "temp", "tensorboard", "report", "plot"}) {
+  for (const char* part : {"out", "save", "log", "dest", "ckpt", "checkpoint", "result", "export", "write", "cache",
+                           "tmp", "temp", "tensorboard", "report", "plot"}) {
     if (name.find(part) != std::string::npos) return true;
   }
   return name == "-o";
@@ -164,8 +163,7 @@ struct Found {
 
 /// False when nothing behind it can be judged.
 bool look_at(const std::vector<std::string>& words, Found& found) {
-  static const std::set<std::string> prefixes = {"time", "nohup", "exec", "env", "sudo",
-                                                 "then", "do",    "else", "if"};
+  static const std::set<std::string> prefixes = {"time", "nohup", "exec", "env", "sudo", "then", "do", "else", "if"};
   std::size_t i = 0;
   while (i < words.size() && (prefixes.contains(words[i]) || words[i].find('=') != std::string::npos)) ++i;
   if (i == words.size()) return true;
@@ -207,9 +205,7 @@ bool look_at(const std::vector<std::string>& words, Found& found) {
 
 }  // namespace
 
-std::vector<std::vector<std::string>> commands_in(std::string_view shell_text) {
-  return Reader(shell_text).run();
-}
+std::vector<std::vector<std::string>> commands_in(std::string_view shell_text) { return Reader(shell_text).run(); }
 
 std::vector<std::string> paths_read_by(std::string_view shell_text) {
   Found found;
@@ -230,12 +226,14 @@ std::string installers_in(std::string_view shell_text) {
   for (const char* own : {"miniconda", "miniforge", "mambaforge", "micromamba", "anaconda3"})
     own_conda = own_conda || small.find(own) != small.npos;
   for (const auto& words : commands_in(shell_text)) {
-    static const std::set<std::string, std::less<>> before = {"if", "then", "else", "do", "!", "time", "exec", "{", "("};
+    static const std::set<std::string, std::less<>> before = {"if",   "then", "else", "do", "!",
+                                                              "time", "exec", "{",    "("};
     const auto first = std::ranges::find_if(
         words, [](const auto& word) { return !before.contains(word) && word.find('=') == word.npos; });
     const std::span<const std::string> command(first, words.end());
     if (command.empty()) continue;
-    const bool sources = command.size() > 1 && (command[0] == "source" || command[0] == ".") && command[1] == "activate";
+    const bool sources =
+        command.size() > 1 && (command[0] == "source" || command[0] == ".") && command[1] == "activate";
     conda = conda || command[0] == "conda" || command[0] == "mamba" || sources;
     for (std::size_t i = 0; i + 1 < command.size(); ++i) {
       const bool is_pip = (i == 0 && (command[i] == "pip" || command[i] == "pip3")) ||

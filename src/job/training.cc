@@ -43,10 +43,10 @@ void Training::take(agent::LogChunk chunk) {
   auto fresh = log_is_broken_ ? Result<std::string>(log_.only_count(std::move(chunk))) : log_.append(chunk);
   if (!fresh) {
     log_is_broken_ = true;
-    context_.progress.warn(
-        "train", fmt::format("the log cannot be kept here for now: {}{}; it is completed "
-                             "from the machine before that is released",
-                             fresh.error().what, fresh.error().why.empty() ? "" : ": " + fresh.error().why));
+    context_.progress.warn("train",
+                           fmt::format("the log cannot be kept here for now: {}{}; it is completed "
+                                       "from the machine before that is released",
+                                       fresh.error().what, fresh.error().why.empty() ? "" : ": " + fresh.error().why));
     fresh = log_.only_count(std::move(chunk));
   }
   if (!fresh->empty()) context_.progress.output(*fresh, is_error);
@@ -57,13 +57,11 @@ void Training::take(const agent::JobStatus& status) {
   const auto now = context_.clock.now_ms();
   live.elapsed = Millis(status.run_started_ms ? std::max<std::int64_t>(0, now - run_.train_start_ms) : 0);
   if (run_.train_start_ms == 0) live.elapsed = Millis(0);
-  if (const auto instances = context_.ledger.instances(run_.name))
-    live.spent = watch::total_spent(*instances, now);
+  if (const auto instances = context_.ledger.instances(run_.name)) live.spent = watch::total_spent(*instances, now);
   live.cpu_percent = status.cpu_percent;
   context_.progress.live(live);
   const bool lived_on = status.state != agent::JobState::idle && status.reason != "lost";
-  if (std::exchange(tell_again_, false) && lived_on)
-    context_.progress.note("connected again; no output is lost");
+  if (std::exchange(tell_again_, false) && lived_on) context_.progress.note("connected again; no output is lost");
 }
 
 Status Training::ask_to_stop(agent::Client& client) {
@@ -119,9 +117,8 @@ Result<Followed> Training::watch(agent::Client& client, Until until) {
     if (now.status.state != agent::JobState::done) continue;
     if (log_.size() >= now.status.log_size) return now;
     if (time - log_heard > silence_limit.count()) {
-      context_.progress.warn("train",
-                           fmt::format("the machine says that the log has {} bytes, but sends only {}",
-                                       now.status.log_size, log_.size()));
+      context_.progress.warn("train", fmt::format("the machine says that the log has {} bytes, but sends only {}",
+                                                  now.status.log_size, log_.size()));
       return now;
     }
   }
@@ -172,8 +169,7 @@ Result<agent::JobStatus> stop_training(fleet::Context& context, Connection& conn
     if (event) heard = now;
     if (event && event->state && is_over(*event->state)) return *std::move(event->state);
     if (now - heard > silence_limit.count()) return fail(Kind::lost, "the agent fell silent");
-    if (now - asked > patience)
-      return fail(Kind::conflict, "the training does not end although it was told to");
+    if (now - asked > patience) return fail(Kind::conflict, "the training does not end although it was told to");
   }
 }
 

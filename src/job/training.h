@@ -10,7 +10,8 @@ namespace ferry::job {
 /// How the following ended.
 struct Followed {
   agent::JobStatus status;
-  fleet::Interrupt interrupt = fleet::Interrupt::go_on;  ///< detach: the job goes on; cancel: it was asked to stop and `status` is its end
+  fleet::Interrupt interrupt =
+      fleet::Interrupt::go_on;  ///< detach: the job goes on; cancel: it was asked to stop and `status` is its end
 };
 
 class Training {

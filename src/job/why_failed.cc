@@ -11,9 +11,9 @@ namespace {
 /// What trainings begin with.
 const std::vector<std::string>& usual_commands() {
   static const std::vector<std::string> all = {
-      "accelerate", "bash",   "cmake",  "conda",   "deepspeed", "docker",     "julia", "jupyter", "make",
-      "mpirun",     "node",   "npm",    "nvcc",    "nvidia-smi", "papermill", "pip",   "pip3",    "poetry",
-      "pytest",     "python", "python3", "Rscript", "sh",        "source",    "torchrun", "uv",   "axolotl"};
+      "accelerate", "bash",   "cmake",   "conda",   "deepspeed",  "docker",    "julia",    "jupyter", "make",
+      "mpirun",     "node",   "npm",     "nvcc",    "nvidia-smi", "papermill", "pip",      "pip3",    "poetry",
+      "pytest",     "python", "python3", "Rscript", "sh",         "source",    "torchrun", "uv",      "axolotl"};
   return all;
 }
 

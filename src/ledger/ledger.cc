@@ -38,8 +38,7 @@ class SqliteLedger final : public Ledger {
     if (!exact.empty()) return std::move(exact.front());
     if (!wanted.empty()) {
       TRY_SET(begun, "",
-              select(run_columns, "FROM runs WHERE substr(name, 1, length(?1)) = ?1 ORDER BY name", read_run,
-                     wanted));
+              select(run_columns, "FROM runs WHERE substr(name, 1, length(?1)) = ?1 ORDER BY name", read_run, wanted));
       if (begun.size() == 1) return std::move(begun.front());
       if (begun.size() > 1) return ambiguous(wanted, begun);
     }
@@ -59,14 +58,12 @@ class SqliteLedger final : public Ledger {
       if (found.empty()) return no_such_run(run_name);
       const Phase from = found.front().phase;
       if (!may_move(from, to)) {
-        return fail(
-            Kind::conflict,
-            fmt::format("run {} is {}; it cannot go to {}", printable(run_name), name(from), name(to)),
-            "another ferry process may be looking after it", "see where it stands: ferry ps");
+        return fail(Kind::conflict,
+                    fmt::format("run {} is {}; it cannot go to {}", printable(run_name), name(from), name(to)),
+                    "another ferry process may be looking after it", "see where it stands: ferry ps");
       }
       const std::int64_t now = clock_.now_ms();
-      TRY("", database_.run("UPDATE runs SET phase = ?2, phase_ms = ?3 WHERE name = ?1", run_name, name(to),
-                            now));
+      TRY("", database_.run("UPDATE runs SET phase = ?2, phase_ms = ?3 WHERE name = ?1", run_name, name(to), now));
       return insert_event(run_name, "phase", Json{{"from", name(from)}, {"to", name(to)}});
     });
   }
@@ -74,13 +71,12 @@ class SqliteLedger final : public Ledger {
   Status update(const Run& run) override {
     return write([&]() -> Status {
       TRY("",
-          database_.run(
-              "UPDATE runs SET task_name = ?2, infra = ?3, task = ?4, workdir = ?5, home = ?6, outcome = ?7, "
-              "exit_code = ?8, error = ?9, keep = ?10, outputs_home = ?11, train_start_ms = ?12, "
-              "train_end_ms = ?13, ended_ms = ?14 WHERE name = ?1",
-              run.name, run.task_name, run.infra, dump_json(run.task), run.workdir, run.output_dir,
-              name(run.outcome), run.exit_code, run.error, run.keep, run.outputs_home, run.train_start_ms,
-              run.train_end_ms, run.ended_ms));
+          database_.run("UPDATE runs SET task_name = ?2, infra = ?3, task = ?4, workdir = ?5, home = ?6, outcome = ?7, "
+                        "exit_code = ?8, error = ?9, keep = ?10, outputs_home = ?11, train_start_ms = ?12, "
+                        "train_end_ms = ?13, ended_ms = ?14 WHERE name = ?1",
+                        run.name, run.task_name, run.infra, dump_json(run.task), run.workdir, run.output_dir,
+                        name(run.outcome), run.exit_code, run.error, run.keep, run.outputs_home, run.train_start_ms,
+                        run.train_end_ms, run.ended_ms));
       if (database_.changes() == 0) return no_such_run(run.name);
       return {};
     });
@@ -97,30 +93,28 @@ class SqliteLedger final : public Ledger {
   Status record_instance(const Instance& it) override {
     return write([&]() -> Status {
       TRY("",
-          database_.run(
-              "UPDATE instances SET run = ?2, world = ?3, region = ?4, endpoint = ?5, id = ?6, type = ?7, "
-              "zone = ?8, address = ?9, ssh_port = ?10, login_user = ?11, hourly_micros = ?12, state = ?13, "
-              "launched_ms = CASE WHEN ?14 > 0 THEN ?14 WHEN launched_ms > 0 THEN launched_ms "
-              "WHEN ?13 = 'live' THEN ?16 ELSE 0 END, "
-              "released_ms = CASE WHEN ?15 > 0 THEN ?15 WHEN released_ms > 0 THEN released_ms "
-              "WHEN ?13 = 'released' THEN ?16 ELSE 0 END, "
-              "market = ?17, disk_gib = ?18, public_address = ?19, bytes_out = ?20, account = ?21, profile = "
-              "?22, identity = ?23, ssh_proxy = ?24, disk_type = ?25, disk_iops = ?26, disk_mib_per_s = ?27, "
-              "running_ms = ?28, stopped_ms = ?29, paused_ms = ?30 "
-              "WHERE token = ?1",
-              it.token, it.run, it.provider, it.region, it.endpoint, it.id, it.type, it.zone, it.address,
-              it.ssh_port, it.login_user, it.hourly.micros, name(it.state), it.launched_ms, it.released_ms,
-              clock_.now_ms(), it.market, it.disk.gib, it.public_address, it.bytes_out, it.account,
-              it.profile, it.identity, it.ssh_proxy, it.disk.type, it.disk.iops, it.disk.mib_per_s,
-              it.running_ms, it.stopped_ms, it.paused_ms));
+          database_.run("UPDATE instances SET run = ?2, world = ?3, region = ?4, endpoint = ?5, id = ?6, type = ?7, "
+                        "zone = ?8, address = ?9, ssh_port = ?10, login_user = ?11, hourly_micros = ?12, state = ?13, "
+                        "launched_ms = CASE WHEN ?14 > 0 THEN ?14 WHEN launched_ms > 0 THEN launched_ms "
+                        "WHEN ?13 = 'live' THEN ?16 ELSE 0 END, "
+                        "released_ms = CASE WHEN ?15 > 0 THEN ?15 WHEN released_ms > 0 THEN released_ms "
+                        "WHEN ?13 = 'released' THEN ?16 ELSE 0 END, "
+                        "market = ?17, disk_gib = ?18, public_address = ?19, bytes_out = ?20, account = ?21, profile = "
+                        "?22, identity = ?23, ssh_proxy = ?24, disk_type = ?25, disk_iops = ?26, disk_mib_per_s = ?27, "
+                        "running_ms = ?28, stopped_ms = ?29, paused_ms = ?30 "
+                        "WHERE token = ?1",
+                        it.token, it.run, it.provider, it.region, it.endpoint, it.id, it.type, it.zone, it.address,
+                        it.ssh_port, it.login_user, it.hourly.micros, name(it.state), it.launched_ms, it.released_ms,
+                        clock_.now_ms(), it.market, it.disk.gib, it.public_address, it.bytes_out, it.account,
+                        it.profile, it.identity, it.ssh_proxy, it.disk.type, it.disk.iops, it.disk.mib_per_s,
+                        it.running_ms, it.stopped_ms, it.paused_ms));
       if (database_.changes() > 0) return {};
       return fail(Kind::not_found, "no launch was noted with the token " + printable(it.token));
     });
   }
 
   Result<std::vector<Instance>> instances(std::string_view run_name) override {
-    return select(instance_columns, "FROM instances WHERE run = ?1 ORDER BY intent_ms, rowid", read_instance,
-                  run_name);
+    return select(instance_columns, "FROM instances WHERE run = ?1 ORDER BY intent_ms, rowid", read_instance, run_name);
   }
   Result<std::vector<Instance>> unreleased() override {
     return select(instance_columns, "FROM instances WHERE state <> 'released' ORDER BY intent_ms, rowid",
@@ -160,7 +154,8 @@ class SqliteLedger final : public Ledger {
               database_.prepare("INSERT OR REPLACE INTO objects SELECT ?1, max(n), 0, ?2, ?3, ?4, ?5, ?6, ?7, ?8 "
                                 "FROM attempts WHERE run = ?1 HAVING max(n) IS NOT NULL"));
       for (const auto& it : objects) {
-        TRY("", statement.bind(run_name, it.kind, it.path, it.bytes, it.sha256, it.uri, it.stored_ms, it.home_ms).step());
+        TRY("",
+            statement.bind(run_name, it.kind, it.path, it.bytes, it.sha256, it.uri, it.stored_ms, it.home_ms).step());
         statement.reset();
       }
       return {};
@@ -211,23 +206,23 @@ class SqliteLedger final : public Ledger {
   }
 
   Status insert_instance(const Instance& it) {
-    return database_.run(insert("instances", instance_columns), it.token, it.run, it.provider, it.region,
-                         it.endpoint, it.id, it.type, it.zone, it.address, it.ssh_port, it.login_user,
-                         it.hourly.micros, name(it.state), it.intent_ms ? it.intent_ms : clock_.now_ms(),
-                         it.launched_ms, it.released_ms, it.market, it.disk.gib, it.public_address,
-                         it.bytes_out, it.account, it.profile, it.identity, it.ssh_proxy, it.disk.type,
-                         it.disk.iops, it.disk.mib_per_s,
-                         it.running_ms, it.stopped_ms, it.paused_ms);
+    return database_.run(insert("instances", instance_columns), it.token, it.run, it.provider, it.region, it.endpoint,
+                         it.id, it.type, it.zone, it.address, it.ssh_port, it.login_user, it.hourly.micros,
+                         name(it.state), it.intent_ms ? it.intent_ms : clock_.now_ms(), it.launched_ms, it.released_ms,
+                         it.market, it.disk.gib, it.public_address, it.bytes_out, it.account, it.profile, it.identity,
+                         it.ssh_proxy, it.disk.type, it.disk.iops, it.disk.mib_per_s, it.running_ms, it.stopped_ms,
+                         it.paused_ms);
   }
 
   Status insert_resource(const Resource& it) {
     return database_.run(
-        insert("resources", resource_columns) + " ON CONFLICT DO UPDATE SET released = excluded.released", it.run, it.provider, it.region, it.endpoint, it.kind, it.name, it.released, it.account, it.profile);
+        insert("resources", resource_columns) + " ON CONFLICT DO UPDATE SET released = excluded.released", it.run,
+        it.provider, it.region, it.endpoint, it.kind, it.name, it.released, it.account, it.profile);
   }
 
   Status insert_event(std::string_view run_name, std::string_view kind, const Json& data) {
-    return database_.run("INSERT INTO events(run, time_ms, kind, data) VALUES(?1,?2,?3,?4)", run_name,
-                         clock_.now_ms(), kind, dump_json(data));
+    return database_.run("INSERT INTO events(run, time_ms, kind, data) VALUES(?1,?2,?3,?4)", run_name, clock_.now_ms(),
+                         kind, dump_json(data));
   }
 
   static tl::unexpected<Error> ambiguous(std::string_view wanted, const std::vector<Run>& begun) {
@@ -283,9 +278,8 @@ Result<std::unique_ptr<Ledger>> Ledger::open(const os::Path& file, os::Clock& cl
     const std::string folder = printable(file.parent_path().string());
     const bool full = error.kind == Kind::disk_full;
     error.why = std::exchange(error.what, "the ledger " + printable(file.string()) + " cannot be made");
-    error.advice = full
-                       ? "free some space in " + folder + ", or set XDG_DATA_HOME to a folder on another disk"
-                       : "make the folder " + folder + " writable, or set XDG_DATA_HOME to one that is";
+    error.advice = full ? "free some space in " + folder + ", or set XDG_DATA_HOME to a folder on another disk"
+                        : "make the folder " + folder + " writable, or set XDG_DATA_HOME to one that is";
     return fail("", std::move(error));
   }
   TRY_SET(database, "", Database::open(file));

@@ -21,18 +21,7 @@
 namespace ferry::ledger {
 
 /// In order. `released` is final for whatever outcome; nothing is rented after it.
-enum class Phase {
-  checking,
-  planning,
-  launching,
-  connecting,
-  syncing,
-  setup,
-  training,
-  fetching,
-  releasing,
-  released
-};
+enum class Phase { checking, planning, launching, connecting, syncing, setup, training, fetching, releasing, released };
 std::string_view name(Phase phase);
 std::optional<Phase> phase_from(std::string_view name);
 
@@ -54,10 +43,10 @@ std::optional<Outcome> outcome_from(std::string_view name);
 struct Run {
   std::string name;  ///< unique, e.g. digits-7k2
   std::string task_name;
-  std::string infra;    ///< as task::show() writes it
-  Json task;            ///< what is needed to go on with it; never a secret's value
-  std::string workdir;  ///< absolute, on the laptop
-  std::string output_dir;     ///< absolute folder where its outputs and log come home
+  std::string infra;       ///< as task::show() writes it
+  Json task;               ///< what is needed to go on with it; never a secret's value
+  std::string workdir;     ///< absolute, on the laptop
+  std::string output_dir;  ///< absolute folder where its outputs and log come home
   Phase phase = Phase::checking;
   Outcome outcome = Outcome::none;
   std::optional<int> exit_code;  ///< the training's own; of one that was stopped never 0 (run/ending.h)
@@ -69,8 +58,8 @@ struct Run {
   std::int64_t train_start_ms = 0, train_end_ms = 0, ended_ms = 0;
 };
 
-/// One group of machines on which a run was tried. A run has its first from the moment it is added; the run's own phase and
-/// outcome are the newest one's.
+/// One group of machines on which a run was tried. A run has its first from the moment it is added; the run's own phase
+/// and outcome are the newest one's.
 struct Attempt {
   std::string run;
   int n = 1;  ///< from 1
@@ -93,12 +82,12 @@ struct Node {
 
 /// Something of a run that outlives its machine.
 struct Object {
-  std::string path;             ///< relative to where it belongs (run.output_dir); any bytes
+  std::string path;  ///< relative to where it belongs (run.output_dir); any bytes
   /// "output", "checkpoint", "log" or "record"; "sent": it is among the outputs, still as it went over.
   std::string kind = "output";
   std::int64_t bytes = 0;
-  std::string sha256;           ///< 64 hex digits; empty: a folder or link
-  std::string uri = {};         ///< where it is stored; empty: nowhere but at home
+  std::string sha256;                       ///< 64 hex digits; empty: a folder or link
+  std::string uri = {};                     ///< where it is stored; empty: nowhere but at home
   std::int64_t stored_ms = 0, home_ms = 0;  ///< since when; 0: it is not
 };
 
@@ -120,9 +109,9 @@ struct Instance {
   Disk disk;                         ///< its root disk, which is billed too; gib 0: not known
   bool public_address = false;       ///< a public IPv4 address is billed too
   std::int64_t bytes_out = 0;        ///< outputs and logs that left the cloud
-  std::string account, profile;  ///< AWS account that pays, and the profile it was rented with; see Resource
-  std::string identity;          ///< file of the user's own private key; empty: the run's own key
-  std::string ssh_proxy;         ///< how ssh gets there (ssh::Target::proxy); empty: directly
+  std::string account, profile;      ///< AWS account that pays, and the profile it was rented with; see Resource
+  std::string identity;              ///< file of the user's own private key; empty: the run's own key
+  std::string ssh_proxy;             ///< how ssh gets there (ssh::Target::proxy); empty: directly
   Rent state = Rent::intent;
   /// A moment given as 0 is filled in with now when `state` first needs it, and is kept by later notes that
   /// say 0.
@@ -138,8 +127,8 @@ using ferry::Bill;
 inline constexpr Usd data_out_gb{90'000};  ///< beyond the first 100 GB of an account's month
 /// An hour of each part of the instance; machine is 0 when its price is unknown.
 Rates rates_of(const Instance& instance);
-/// What an instance has cost: charge() for its time from launch to release, or to now, and for what of it it ran. Nothing when the machine's
-/// price is unknown. A machine of the user's own (provider "ssh") costs nothing.
+/// What an instance has cost: charge() for its time from launch to release, or to now, and for what of it it ran.
+/// Nothing when the machine's price is unknown. A machine of the user's own (provider "ssh") costs nothing.
 std::optional<Bill> bill(const Instance& instance, std::int64_t now_ms);
 /// bill().total().
 std::optional<Usd> spent(const Instance& instance, std::int64_t now_ms);
@@ -187,7 +176,7 @@ class Ledger {
   /// By token, all but intent_ms. Fails not_found without an intent.
   virtual Status record_instance(const Instance& instance) = 0;
   virtual Result<std::vector<Instance>> instances(std::string_view run) = 0;  ///< in order of intent
-  virtual Result<std::vector<Instance>> unreleased() = 0;  ///< intent or live, of every run
+  virtual Result<std::vector<Instance>> unreleased() = 0;                     ///< intent or live, of every run
   /// Inserts, or updates `released`.
   virtual Status record_resource(const Resource& resource) = 0;
   virtual Result<std::vector<Resource>> resources(std::string_view run) = 0;  ///< in order of making
@@ -197,9 +186,11 @@ class Ledger {
   virtual Status adopt(const Run& run, const Instance& instance, const std::vector<Resource>& resources) = 0;
   virtual Result<std::vector<Attempt>> attempts(std::string_view run) = 0;  ///< in order
   virtual Result<std::vector<Node>> nodes(std::string_view run) = 0;        ///< by attempt and rank
-  /// These are the objects of rank 0 of the newest attempt from now on, instead of those that there were. All or nothing.
+  /// These are the objects of rank 0 of the newest attempt from now on, instead of those that there were. All or
+  /// nothing.
   virtual Status record_objects(std::string_view run, const std::vector<Object>& objects) = 0;
-  virtual Result<std::vector<Object>> objects(std::string_view run) = 0;  ///< of the newest attempt that has some, by path
+  virtual Result<std::vector<Object>> objects(
+      std::string_view run) = 0;  ///< of the newest attempt that has some, by path
 
   virtual Status add_event(std::string_view run, std::string_view kind, const Json& data) = 0;
   virtual Result<std::vector<Event>> events(std::string_view run) = 0;  ///< in order

@@ -308,7 +308,8 @@ TEST_F(LedgerTest, ObjectsAreRecordedAsAWholeInsteadOfThoseBefore) {
   ASSERT_TRUE(ledger->add_run(some_run("a")));
   const std::string odd = "outputs/\xff\n";
   ASSERT_TRUE(ledger->record_objects("a", {{.path = "b", .bytes = 2, .sha256 = "22", .home_ms = 9}, {.path = odd}}));
-  ASSERT_TRUE(ledger->record_objects("a", {{.path = odd, .kind = "sent"}, {.path = "a", .bytes = 1, .uri = "s3://x/a", .stored_ms = 8}}));
+  ASSERT_TRUE(ledger->record_objects(
+      "a", {{.path = odd, .kind = "sent"}, {.path = "a", .bytes = 1, .uri = "s3://x/a", .stored_ms = 8}}));
   const auto objects = ledger->objects("a").value();
   ASSERT_EQ(objects.size(), 2U);
   EXPECT_EQ(objects[0].path, "a");
@@ -326,14 +327,20 @@ TEST_F(LedgerTest, ALedgerOfTheVersionBeforeComesOverInTheMiddleOfARunWhoseFollo
   auto old = Database::open(file).value();
   ASSERT_TRUE(migrate(old, 0, 6));
   ASSERT_TRUE(old.execute(
-      "INSERT INTO runs(name, task_name, infra, task, workdir, home, phase, outcome, exit_code, error, keep, outputs_home, created_ms, "
-      "phase_ms, train_start_ms, train_end_ms, ended_ms) VALUES('r', 't', 'aws', '{}', '/w', '/h', 'training', 'none', NULL, '', 0, 0, 5, "
+      "INSERT INTO runs(name, task_name, infra, task, workdir, home, phase, outcome, exit_code, error, keep, "
+      "outputs_home, created_ms, "
+      "phase_ms, train_start_ms, train_end_ms, ended_ms) VALUES('r', 't', 'aws', '{}', '/w', '/h', 'training', 'none', "
+      "NULL, '', 0, 0, 5, "
       "6, 7, 0, 0), ('q', 't', 'aws', '{}', '/w', '/h', 'released', 'lost', 3, 'gone', 0, 0, 1, 2, 3, 4, 5);"
-      "INSERT INTO instances(token, run, world, region, endpoint, id, type, zone, address, ssh_port, login_user, hourly_micros, state, "
-      "intent_ms, launched_ms, released_ms) VALUES('r-1', 'r', 'aws', 'us-east-1', '', '', 't3', '', '', 22, 'u', 1, 'released', 8, 0, 9), "
+      "INSERT INTO instances(token, run, world, region, endpoint, id, type, zone, address, ssh_port, login_user, "
+      "hourly_micros, state, "
+      "intent_ms, launched_ms, released_ms) VALUES('r-1', 'r', 'aws', 'us-east-1', '', '', 't3', '', '', 22, 'u', 1, "
+      "'released', 8, 0, 9), "
       "('r-2', 'r', 'aws', 'us-east-1', '', 'i-2', 't3', 'us-east-1c', '', 22, 'u', 1, 'live', 10, 11, 0);"
-      "INSERT INTO events(run, time_ms, kind, data) VALUES('q', 1, 'outputs', '{\"files\":[{\"path\":\"old\",\"bytes\":1,\"sha256\":\"00\"}]}'),"
-      "('q', 2, 'outputs', '{\"files\":[{\"path\":\"m\",\"bytes\":5,\"sha256\":\"aa\",\"as_sent\":true}, {\"path\":\"bad\"}]}'),"
+      "INSERT INTO events(run, time_ms, kind, data) VALUES('q', 1, 'outputs', "
+      "'{\"files\":[{\"path\":\"old\",\"bytes\":1,\"sha256\":\"00\"}]}'),"
+      "('q', 2, 'outputs', '{\"files\":[{\"path\":\"m\",\"bytes\":5,\"sha256\":\"aa\",\"as_sent\":true}, "
+      "{\"path\":\"bad\"}]}'),"
       "('r', 3, 'outputs', 'no JSON at all')"));
   auto ledger = open();
   const auto follower = [&](const char* sql) { ASSERT_TRUE(old.execute(sql)) << sql; };
@@ -349,8 +356,10 @@ TEST_F(LedgerTest, ALedgerOfTheVersionBeforeComesOverInTheMiddleOfARunWhoseFollo
   EXPECT_EQ(ledger->attempts("r")->front().ended_ms, 22);
   EXPECT_EQ(ledger->nodes("r")->front().exit_code, 0);
   follower(
-      "INSERT INTO runs(name, task_name, infra, task, workdir, home, phase, outcome, exit_code, error, keep, outputs_home, created_ms, "
-      "phase_ms, train_start_ms, train_end_ms, ended_ms) VALUES('s', 't', 'aws', '{}', '/w', '/h', 'checking', 'none', NULL, '', 0, 0, 5, 6, "
+      "INSERT INTO runs(name, task_name, infra, task, workdir, home, phase, outcome, exit_code, error, keep, "
+      "outputs_home, created_ms, "
+      "phase_ms, train_start_ms, train_end_ms, ended_ms) VALUES('s', 't', 'aws', '{}', '/w', '/h', 'checking', 'none', "
+      "NULL, '', 0, 0, 5, 6, "
       "0, 0, 0)");
   EXPECT_EQ(ledger->attempts("s")->size(), 1U);
 }
@@ -380,8 +389,7 @@ TEST_F(LedgerTest, OpeningACurrentLedgerWritesNothingAndTakesAMillisecond) {
   }
   EXPECT_EQ(os::read_file(file).value(), before);
   EXPECT_LT(best, std::chrono::milliseconds(20));  // about 0.3 ms; generous for sanitizers and a busy machine
-  RecordProperty("best_us",
-                 static_cast<int>(std::chrono::duration_cast<std::chrono::microseconds>(best).count()));
+  RecordProperty("best_us", static_cast<int>(std::chrono::duration_cast<std::chrono::microseconds>(best).count()));
 }
 
 TEST_F(LedgerTest, AMachineIsAdoptedWithItsRunAsAWholeOrNotAtAll) {
@@ -390,8 +398,15 @@ TEST_F(LedgerTest, AMachineIsAdoptedWithItsRunAsAWholeOrNotAtAll) {
   instance.run = "lost-1";
   instance.id = "i-1";
   instance.state = Rent::live;
-  const Resource key{.run = "lost-1", .provider = "aws", .region = "us-east-1", .endpoint = "", .kind = "key-pair",
-                     .name = "k", .released = false, .account = "", .profile = ""};
+  const Resource key{.run = "lost-1",
+                     .provider = "aws",
+                     .region = "us-east-1",
+                     .endpoint = "",
+                     .kind = "key-pair",
+                     .name = "k",
+                     .released = false,
+                     .account = "",
+                     .profile = ""};
   ASSERT_TRUE(ledger->adopt(some_run("lost-1"), instance, {key}));
   EXPECT_EQ(ledger->instances("lost-1")->at(0).id, "i-1");
   EXPECT_EQ(ledger->resources("lost-1")->size(), 1U);

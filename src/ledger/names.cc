@@ -6,9 +6,8 @@
 namespace ferry::ledger {
 namespace {
 
-constexpr std::array<std::string_view, 10> phases = {"checking",  "planning", "launching", "connecting",
-                                                     "syncing",   "setup",    "training",  "fetching",
-                                                     "releasing", "released"};
+constexpr std::array<std::string_view, 10> phases = {"checking", "planning", "launching", "connecting", "syncing",
+                                                     "setup",    "training", "fetching",  "releasing",  "released"};
 constexpr std::array<std::string_view, 6> outcomes = {"none",      "succeeded", "failed",
                                                       "cancelled", "lost",      "not_started"};
 /// What ledgers up to schema 4 say for the last one.
@@ -36,9 +35,7 @@ std::optional<Outcome> outcome_from(std::string_view name) {
   if (name == old_not_started) return Outcome::not_started;
   return from<Outcome>(outcomes, name);
 }
-std::string_view words(Outcome outcome) {
-  return outcome == Outcome::not_started ? old_not_started : name(outcome);
-}
+std::string_view words(Outcome outcome) { return outcome == Outcome::not_started ? old_not_started : name(outcome); }
 std::optional<Rent> rent_from(std::string_view name) { return from<Rent>(rents, name); }
 
 Rates rates_of(const Instance& instance) {

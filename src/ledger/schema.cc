@@ -69,8 +69,8 @@ ALTER TABLE instances ADD COLUMN running_ms INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE instances ADD COLUMN stopped_ms INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE instances ADD COLUMN paused_ms INTEGER NOT NULL DEFAULT 0;
 )",
-    // The triggers keep attempts and nodes right for a ferry of the version before, too, which may be following a run just now
-    // and writes what it always wrote.
+    // The triggers keep attempts and nodes right for a ferry of the version before, too, which may be following a run
+    // just now and writes what it always wrote.
     R"(
 CREATE TABLE attempts(
   run TEXT NOT NULL, n INTEGER NOT NULL, phase TEXT NOT NULL, outcome TEXT NOT NULL, reason TEXT NOT NULL,
@@ -93,8 +93,9 @@ INSERT INTO nodes SELECT name, 1, 0, token, exit_code, 0, train_start_ms, train_
   (SELECT run, token, max(intent_ms) FROM instances GROUP BY run) ON run = name;
 INSERT OR REPLACE INTO objects SELECT run, 1, 0, CASE WHEN file.value ->> 'as_sent' THEN 'sent' ELSE 'output' END,
   file.value ->> 'path', CAST(file.value ->> 'bytes' AS INTEGER), CAST(file.value ->> 'sha256' AS TEXT), '', 0, time_ms
-  FROM events, json_each(CASE WHEN json_valid(data) THEN data ELSE '{}' END, '$.files') AS file WHERE kind = 'outputs' AND
-  typeof(file.value ->> 'path') = 'text' AND file.value ->> 'bytes' IS NOT NULL AND file.value ->> 'sha256' IS NOT NULL AND
+  FROM events, json_each(CASE WHEN json_valid(data) THEN data ELSE '{}' END, '$.files') AS file
+  WHERE kind = 'outputs' AND typeof(file.value ->> 'path') = 'text' AND file.value ->> 'bytes' IS NOT NULL AND
+  file.value ->> 'sha256' IS NOT NULL AND
   events.id = (SELECT max(id) FROM events AS newest WHERE newest.run = events.run AND newest.kind = 'outputs');
 
 CREATE TRIGGER run_added AFTER INSERT ON runs BEGIN
@@ -107,7 +108,8 @@ CREATE TRIGGER run_changed AFTER UPDATE ON runs BEGIN
     WHERE run = NEW.name AND rank = 0 AND attempt = (SELECT max(n) FROM attempts WHERE run = NEW.name);
 END;
 CREATE TRIGGER instance_added AFTER INSERT ON instances BEGIN
-  INSERT OR REPLACE INTO nodes SELECT NEW.run, coalesce(max(n), 1), 0, NEW.token, NULL, 0, 0, 0 FROM attempts WHERE run = NEW.run;
+  INSERT OR REPLACE INTO nodes SELECT NEW.run, coalesce(max(n), 1), 0, NEW.token, NULL, 0, 0, 0
+    FROM attempts WHERE run = NEW.run;
 END;
 CREATE TRIGGER instance_placed AFTER UPDATE OF zone ON instances WHEN NEW.zone <> '' BEGIN
   UPDATE attempts SET place = NEW.world || '/' || NEW.zone
@@ -118,19 +120,17 @@ END;
 Status check_not_newer(std::int64_t version, const os::Path& file) {
   if (version <= schema_version) return {};
   const std::string folder = printable(file.parent_path().string());
-  return fail(
-      Kind::unsupported, fmt::format("the ledger {} was written by a newer ferry", printable(file.string())),
-      fmt::format("it has schema {}; this ferry ({}) knows {}", version, ferry_version(), schema_version),
-      fmt::format("update ferry, or set XDG_DATA_HOME to a folder other than the one that holds {}", folder));
+  return fail(Kind::unsupported, fmt::format("the ledger {} was written by a newer ferry", printable(file.string())),
+              fmt::format("it has schema {}; this ferry ({}) knows {}", version, ferry_version(), schema_version),
+              fmt::format("update ferry, or set XDG_DATA_HOME to a folder other than the one that holds {}", folder));
 }
 
 Status check_ours(Database& database, const os::Path& file) {
   TRY_SET(tables, "", database.number("SELECT count(*) FROM sqlite_schema"));
   if (tables == 0) return {};
-  return fail(
-      Kind::corrupt, fmt::format("{} is not a ledger of ferry", printable(file.string())),
-      "it is a database of some other program",
-      "set it aside: mv " + shell_quoted(file.string()) + " " + shell_quoted(file.string() + ".other"));
+  return fail(Kind::corrupt, fmt::format("{} is not a ledger of ferry", printable(file.string())),
+              "it is a database of some other program",
+              "set it aside: mv " + shell_quoted(file.string()) + " " + shell_quoted(file.string() + ".other"));
 }
 
 }  // namespace

@@ -77,9 +77,8 @@ std::string advice_of(Kind kind, const os::Path& file) {
     case Kind::denied:
       return "make the folder " + folder + " writable" + elsewhere;
     case Kind::corrupt:
-      return fmt::format(
-          "set it aside (mv {0} {1}), then release by their tags what is still rented: ferry down --all",
-          shell_quoted(file.string()), shell_quoted(file.string() + ".damaged"));
+      return fmt::format("set it aside (mv {0} {1}), then release by their tags what is still rented: ferry down --all",
+                         shell_quoted(file.string()), shell_quoted(file.string() + ".damaged"));
     case Kind::timeout:
       return "try again; see which processes hold it with: fuser " + shell_quoted(file.string());
     default:
@@ -107,9 +106,7 @@ void Statement::bind_one(int index, std::string_view text) {
   const char* data = text.data() ? text.data() : "";
   sqlite3_bind_text64(statement_.get(), index, data, text.size(), SQLITE_TRANSIENT, SQLITE_UTF8);
 }
-void Statement::bind_one(int index, std::int64_t number) {
-  sqlite3_bind_int64(statement_.get(), index, number);
-}
+void Statement::bind_one(int index, std::int64_t number) { sqlite3_bind_int64(statement_.get(), index, number); }
 void Statement::bind_one(int index, const std::optional<int>& number) {
   // What is never bound is NULL.
   if (number) bind_one(index, *number);
@@ -134,9 +131,7 @@ std::string Statement::text(int column) const {
   return bytes ? std::string(reinterpret_cast<const char*>(bytes), size) : std::string();
 }
 std::int64_t Statement::integer(int column) const { return sqlite3_column_int64(statement_.get(), column); }
-bool Statement::is_null(int column) const {
-  return sqlite3_column_type(statement_.get(), column) == SQLITE_NULL;
-}
+bool Statement::is_null(int column) const { return sqlite3_column_type(statement_.get(), column) == SQLITE_NULL; }
 
 Result<Database> Database::open(const os::Path& file) {
   Database database(file);

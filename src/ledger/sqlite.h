@@ -80,8 +80,7 @@ class Database {
   };
   explicit Database(const os::Path& file) : file_(std::make_unique<os::Path>(file)) {}
   std::unique_ptr<os::Path> file_;  ///< its address is stable, for statements
-  std::unique_ptr<std::int64_t> waiting_since_ =
-      std::make_unique<std::int64_t>(0);  ///< likewise, for the busy handler
+  std::unique_ptr<std::int64_t> waiting_since_ = std::make_unique<std::int64_t>(0);  ///< likewise, for the busy handler
   std::unique_ptr<sqlite3, Close> connection_;
 };
 

@@ -97,8 +97,7 @@ Status remove_at(int folder, const char* name, const Path& shown_path) {
   }
   ::closedir(listing);
   if (!result) return result;
-  if (::unlinkat(folder, name, AT_REMOVEDIR) < 0 && errno != ENOENT)
-    return fail_errno(shown("remove", shown_path));
+  if (::unlinkat(folder, name, AT_REMOVEDIR) < 0 && errno != ENOENT) return fail_errno(shown("remove", shown_path));
   return {};
 }
 
@@ -121,8 +120,7 @@ Result<std::vector<std::string>> list_dir(const Path& path) {
 
 std::uint64_t free_space(const Path& path) {
   Path at = path;
-  while (!at.empty() && !os::exists(at) && at.has_parent_path() && at.parent_path() != at)
-    at = at.parent_path();
+  while (!at.empty() && !os::exists(at) && at.has_parent_path() && at.parent_path() != at) at = at.parent_path();
   struct statvfs info;
   if (::statvfs(at.empty() ? "." : at.c_str(), &info) < 0) return 0;
   return static_cast<std::uint64_t>(info.f_bavail) * info.f_frsize;

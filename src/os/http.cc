@@ -24,9 +24,7 @@ bool knows_certificates() {
 
 /// The system's certificates, for a libcurl that was built for no system in particular (the static ferry); empty
 /// for one that knows them itself.
-std::string certificates_of_system() {
-  return knows_certificates() ? std::string() : system_certificates();
-}
+std::string certificates_of_system() { return knows_certificates() ? std::string() : system_certificates(); }
 
 constexpr std::size_t body_limit = std::size_t{64} << 20;
 
@@ -149,8 +147,7 @@ class CurlClient final : public HttpClient {
       return fail(Kind::denied, "the certificate of " + where + " is not trusted", why,
                   "behind a proxy that opens TLS, let AWS_CA_BUNDLE name the file of its certificate");
     }
-    return fail(Kind::lost, "cannot reach " + where, why,
-                "check the network, HTTPS_PROXY and the endpoint's address");
+    return fail(Kind::lost, "cannot reach " + where, why, "check the network, HTTPS_PROXY and the endpoint's address");
   }
 
   CURL* handle_ = nullptr;

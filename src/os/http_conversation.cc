@@ -55,8 +55,7 @@ class Parser final : public http::basic_parser<true> {
     is_old = version == 10;
   }
   void on_response_impl(int, beast::string_view, int, Trouble&) override {}
-  void on_field_impl(http::field name, beast::string_view key, beast::string_view value,
-                     Trouble& trouble) override {
+  void on_field_impl(http::field name, beast::string_view key, beast::string_view value, Trouble& trouble) override {
     if (has_head_) return;  // a trailer
     request.headers.emplace_back(lower(text_of(key)), text_of(value));
     const std::string word = lower(request.headers.back().second);
@@ -74,9 +73,7 @@ class Parser final : public http::basic_parser<true> {
   void on_body_init_impl(const boost::optional<std::uint64_t>&, Trouble&) override {}
   std::size_t on_body_impl(beast::string_view bytes, Trouble&) override { return take(bytes); }
   void on_chunk_header_impl(std::uint64_t, beast::string_view, Trouble&) override {}
-  std::size_t on_chunk_body_impl(std::uint64_t, beast::string_view bytes, Trouble&) override {
-    return take(bytes);
-  }
+  std::size_t on_chunk_body_impl(std::uint64_t, beast::string_view bytes, Trouble&) override { return take(bytes); }
   void on_finish_impl(Trouble&) override {}
 
   std::size_t take(beast::string_view bytes) {
@@ -132,9 +129,7 @@ class Intake final : public BodyReader {
     return got;
   }
   Result<std::size_t> read_on(std::span<char> into);
-  std::string_view unread() const {
-    return {static_cast<const char*>(buffer_.cdata().data()), buffer_.size()};
-  }
+  std::string_view unread() const { return {static_cast<const char*>(buffer_.cdata().data()), buffer_.size()}; }
 
   HttpWire& wire_;
   const ServerLimits& limits_;
@@ -303,8 +298,7 @@ class Conversation {
     } catch (const std::exception& bug) {
       return plain(500, bug.what());
     }
-    if (!std::all_of(reply.headers.begin(), reply.headers.end(), is_header) || reply.status < 200 ||
-        reply.status > 999)
+    if (!std::all_of(reply.headers.begin(), reply.headers.end(), is_header) || reply.status < 200 || reply.status > 999)
       return plain(500, "the answer's head is none");
     for (const auto& [name, value] : reply.headers)
       if (lower(name) == "connection") reply.close = reply.close || lower(value) == "close";
@@ -332,8 +326,7 @@ Status Conversation::answer(const ServedReply& reply, bool keep, bool is_head) {
   for (const auto& [name, value] : reply.headers) {
     const auto key = lower(name);
     if (key == "content-length" && is_head) size = value;
-    if (key != "content-length" && key != "connection" && key != "transfer-encoding")
-      head.insert(name, value);
+    if (key != "content-length" && key != "connection" && key != "transfer-encoding") head.insert(name, value);
   }
   if (chunked && !size) head.set(http::field::transfer_encoding, "chunked");
   if (size) head.set(http::field::content_length, *size);
@@ -349,8 +342,8 @@ Status Conversation::send_file(const ServedReply& reply) {
   std::vector<char> part(4 * piece);
   auto at = reply.file_offset, left = reply.file_bytes;
   while (left > 0 && !wire_.server_ends()) {
-    const auto got = ::pread(reply.file.get(), part.data(), std::min<std::uint64_t>(left, part.size()),
-                             static_cast<off_t>(at));
+    const auto got =
+        ::pread(reply.file.get(), part.data(), std::min<std::uint64_t>(left, part.size()), static_cast<off_t>(at));
     if (got < 0) return fail_errno("read the file of an answer");
     if (got == 0) return fail(Kind::io, "the file of an answer became shorter");
     TRY("", wire_.send({part.data(), static_cast<std::size_t>(got)}));

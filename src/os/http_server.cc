@@ -104,9 +104,7 @@ std::string ServedRequest::header(std::string_view name) const {
 }
 
 Result<std::string> BodyReader::read_all(std::size_t most) {
-  const auto too_long = [&] {
-    return fail(Kind::bad_input, fmt::format("the body is longer than {} bytes", most));
-  };
+  const auto too_long = [&] { return fail(Kind::bad_input, fmt::format("the body is longer than {} bytes", most)); };
   if (length().value_or(0) > most) return too_long();
   std::string all;
   std::vector<char> part(std::min<std::size_t>(piece, static_cast<std::size_t>(length().value_or(piece))));

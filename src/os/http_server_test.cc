@@ -83,9 +83,8 @@ TEST(HttpServer, GivesTheRequestAsItCameByteByByte) {
     return saying(body.read_all(10).value_or("?"));
   });
   const auto fd = client_of(*server);
-  for (const char c :
-       std::string_view("\r\n\r\nPOST /a%2Fb//c?x=%41&y HTTP/1.1\r\nHost: h\r\nX-Two:  a \r\nB:\r\n"
-                        "x-two: b\r\nContent-Length: 5\r\n\r\nhello"))
+  for (const char c : std::string_view("\r\n\r\nPOST /a%2Fb//c?x=%41&y HTTP/1.1\r\nHost: h\r\nX-Two:  a \r\nB:\r\n"
+                                       "x-two: b\r\nContent-Length: 5\r\n\r\nhello"))
     ASSERT_TRUE(write_all(fd.get(), std::string_view(&c, 1)));
   EXPECT_TRUE(read_until(fd.get(), "hello").ends_with("\r\n\r\nhello"));
   const std::lock_guard lock(mutex);
@@ -145,8 +144,7 @@ TEST(HttpServer, RefusesGarbageWithAStatusAndCloses) {
   };
   for (const auto& [text, status] : cases) {
     const auto answer = told(*server, text);
-    EXPECT_TRUE(answer.starts_with("HTTP/1.1 " + std::to_string(status))) << text.substr(0, 60) << "\n"
-                                                                          << answer;
+    EXPECT_TRUE(answer.starts_with("HTTP/1.1 " + std::to_string(status))) << text.substr(0, 60) << "\n" << answer;
     EXPECT_TRUE(answer.ends_with("Connection: close\r\n\r\n")) << answer;
   }
   EXPECT_TRUE(has(told(*server, "GET /fine HTTP/1.1\r\n\r\n"), "GET /fine "));
@@ -164,8 +162,7 @@ TEST(HttpServer, TellsTheHandlerWhatIsWrongWithABody) {
   }
   EXPECT_TRUE(has(told(*server, chunked + "5\r\nab"), "X-Kind: lost\r\n"));
   EXPECT_TRUE(has(told(*server, "POST / HTTP/1.1\r\nContent-Length: 5\r\n\r\nab"), "X-Kind: lost\r\n"));
-  EXPECT_TRUE(
-      has(told(*server, "POST / HTTP/1.1\r\nContent-Length: 1048577\r\n\r\nab"), "X-Kind: bad_input\r\n"));
+  EXPECT_TRUE(has(told(*server, "POST / HTTP/1.1\r\nContent-Length: 1048577\r\n\r\nab"), "X-Kind: bad_input\r\n"));
   EXPECT_TRUE(has(told(*server, chunked + "100001\r\n" + std::string(0x100001, 'x') + "\r\n0\r\n\r\n"),
                   "X-Kind: bad_input\r\n"));
 }
@@ -180,8 +177,7 @@ TEST(HttpServer, SaysContinueWhenTheBodyIsWanted) {
   EXPECT_EQ(read_until(fd.get(), "\r\n\r\n"), "HTTP/1.1 100 Continue\r\n\r\n");
   ASSERT_TRUE(write_all(fd.get(), "ok"));
   EXPECT_TRUE(read_until(fd.get(), "/1 ok").starts_with("HTTP/1.1 200 OK"));
-  ASSERT_TRUE(
-      write_all(fd.get(), "POST /refused HTTP/1.1\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n"));
+  ASSERT_TRUE(write_all(fd.get(), "POST /refused HTTP/1.1\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n"));
   const auto refused = read_all_of(fd.get());
   EXPECT_TRUE(refused.starts_with("HTTP/1.1 403 Forbidden\r\n")) << refused;
   EXPECT_TRUE(has(refused, "Connection: close\r\n")) << "whether the body comes is not known";
@@ -208,8 +204,7 @@ TEST(HttpServer, ReadsABodyOfManyMegabytesInPieces) {
   std::string bytes(block * blocks, '\0');
   for (std::size_t i = 0; i < bytes.size(); ++i) bytes[i] = static_cast<char>(i % 251);
   const auto fd = client_of(*server);
-  ASSERT_TRUE(write_all(fd.get(),
-                        fmt::format("PUT /x HTTP/1.1\r\nContent-Length: {}\r\n\r\n", bytes.size()) + bytes));
+  ASSERT_TRUE(write_all(fd.get(), fmt::format("PUT /x HTTP/1.1\r\nContent-Length: {}\r\n\r\n", bytes.size()) + bytes));
   const auto end = fmt::format("{} 0", bytes.size());
   EXPECT_TRUE(read_until(fd.get(), end).ends_with(end));
   std::string chunks = "PUT /x HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n";
@@ -220,14 +215,13 @@ TEST(HttpServer, ReadsABodyOfManyMegabytesInPieces) {
 }
 
 TEST(HttpServer, SkipsWhatAHandlerLeftOfABodyUpToAMegabyte) {
-  const auto server =
-      serving([](const ServedRequest& request, BodyReader&) { return saying("at " + request.target); });
+  const auto server = serving([](const ServedRequest& request, BodyReader&) { return saying("at " + request.target); });
   const std::string some(1 << 20, 'x');
   const auto text =
       told(*server, "POST /1 HTTP/1.1\r\nContent-Length: 1048576\r\n\r\n" + some + "GET /2 HTTP/1.1\r\n\r\n");
   EXPECT_TRUE(has(text, "at /1") && text.ends_with("at /2")) << text;
-  const auto more = told(
-      *server, "POST /1 HTTP/1.1\r\nContent-Length: 1048577\r\n\r\nx" + some + "GET /2 HTTP/1.1\r\n\r\n");
+  const auto more =
+      told(*server, "POST /1 HTTP/1.1\r\nContent-Length: 1048577\r\n\r\nx" + some + "GET /2 HTTP/1.1\r\n\r\n");
   EXPECT_TRUE(has(more, "Connection: close\r\n") && more.ends_with("at /1")) << more;
   const auto fd = client_of(*server);
   ASSERT_TRUE(write_all(fd.get(), "POST /1 HTTP/1.1\r\nContent-Length: 9\r\n\r\nx"));
@@ -269,8 +263,7 @@ TEST(HttpServer, AnswersWithAFilesRangeAndToHeadWithTheHeadAlone) {
 TEST(HttpServer, StreamsWithoutKnowingTheLength) {
   const auto server = serving([](const ServedRequest& request, BodyReader&) {
     ServedReply reply;
-    reply.stream = [n = 0,
-                    broken = request.target == "/broken"](std::span<char> into) mutable -> std::size_t {
+    reply.stream = [n = 0, broken = request.target == "/broken"](std::span<char> into) mutable -> std::size_t {
       if (n == 2 && broken) throw std::runtime_error("gone");
       if (n == 3) return 0;
       return std::string_view("abc").copy(into.data(), static_cast<std::size_t>(++n));
@@ -300,10 +293,8 @@ TEST(HttpServer, AnswersBugsOfItsHandlerAndLivesOn) {
     return reply;
   });
   for (const char* target : {"/throw", "/split", "/status"}) {
-    const auto text =
-        told(*server, std::string("GET ") + target + " HTTP/1.1\r\n\r\nGET /fine HTTP/1.1\r\n\r\n");
-    EXPECT_TRUE(text.starts_with("HTTP/1.1 500 Internal Server Error\r\n") && text.ends_with("GET /fine "))
-        << text;
+    const auto text = told(*server, std::string("GET ") + target + " HTTP/1.1\r\n\r\nGET /fine HTTP/1.1\r\n\r\n");
+    EXPECT_TRUE(text.starts_with("HTTP/1.1 500 Internal Server Error\r\n") && text.ends_with("GET /fine ")) << text;
     EXPECT_FALSE(has(text, "Cookie"));
   }
   EXPECT_EQ(told(*server, "GET /close HTTP/1.1\r\n\r\nGET /fine HTTP/1.1\r\n\r\n"),
@@ -396,9 +387,8 @@ TEST(HttpServer, SaysThatAPortIsTaken) {
 
 TEST(HttpServer, ConversesOnTheCallersThread) {
   auto pair = *make_socketpair();
-  ASSERT_TRUE(write_all(
-      pair.write.get(),
-      "GET /1 HTTP/1.1\r\n\r\nGET /2 HTTP/1.1\r\nConnection: close\r\n\r\nGET /3 HTTP/1.1\r\n\r\n"));
+  ASSERT_TRUE(write_all(pair.write.get(),
+                        "GET /1 HTTP/1.1\r\n\r\nGET /2 HTTP/1.1\r\nConnection: close\r\n\r\nGET /3 HTTP/1.1\r\n\r\n"));
   ::shutdown(pair.write.get(), SHUT_WR);
   const auto here = std::this_thread::get_id();
   HttpServer::converse(std::move(pair.read), [&](const ServedRequest& request, BodyReader& body) {

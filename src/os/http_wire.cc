@@ -58,9 +58,7 @@ std::size_t HttpWire::earned(std::size_t bytes) {
   return bytes;
 }
 
-void HttpWire::end_within(Millis limit) {
-  last_ms_ = std::min(last_ms_, system_clock().steady_ms() + limit.count());
-}
+void HttpWire::end_within(Millis limit) { last_ms_ = std::min(last_ms_, system_clock().steady_ms() + limit.count()); }
 
 Status HttpWire::wait(short events) {
   const auto began = system_clock().steady_ms();

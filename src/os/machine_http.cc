@@ -11,9 +11,7 @@ namespace {
 
 /// OpenSSL's own configuration file may name modules to load, which fit the system's OpenSSL and not the one
 /// in here. Before anything initialises OpenSSL.
-[[gnu::constructor(101)]] void leave_configuration_alone() {
-  OPENSSL_init_ssl(OPENSSL_INIT_NO_LOAD_CONFIG, nullptr);
-}
+[[gnu::constructor(101)]] void leave_configuration_alone() { OPENSSL_init_ssl(OPENSSL_INIT_NO_LOAD_CONFIG, nullptr); }
 
 class MachineClient final : public HttpClient {
  public:

@@ -118,8 +118,7 @@ TEST(Processes, AMissingProgramIsNotFoundAndASlowOneTimesOut) {
 }
 
 TEST(Processes, EnvironmentIsAddedToAndCanBeCleared) {
-  auto added = run_command(
-      {.argv = {"/bin/sh", "-c", "echo $FERRY_X; echo ${HOME:+home}"}, .env = {{"FERRY_X", "1"}}});
+  auto added = run_command({.argv = {"/bin/sh", "-c", "echo $FERRY_X; echo ${HOME:+home}"}, .env = {{"FERRY_X", "1"}}});
   EXPECT_TRUE(added->out.starts_with("1\n"));
   auto clean = run_command({.argv = {"/bin/sh", "-c", "echo ${HOME:-none}"}, .env = {}, .clean_env = true});
   EXPECT_EQ(clean->out, "none\n");
@@ -177,9 +176,8 @@ TEST(Http, AnAnswerIsReadAndABrokenOneIsLost) {
   if (server == 0) {
     auto one = accept_one(listener->get());
     (void)read_some(one->get());
-    (void)write_all(
-        one->get(),
-        "HTTP/1.1 201 Created\r\nX-Name: Value \r\nContent-Length: 2\r\nConnection: close\r\n\r\nok");
+    (void)write_all(one->get(),
+                    "HTTP/1.1 201 Created\r\nX-Name: Value \r\nContent-Length: 2\r\nConnection: close\r\n\r\nok");
     one->reset();
     auto two = accept_one(listener->get());
     (void)read_some(two->get());
@@ -201,8 +199,9 @@ TEST(Http, OnlyTheWebIsAsked) {
   TempDir dir;
   ASSERT_TRUE(write_file(dir.path() / "secret", "s"));
   auto client = make_http_client();
-  for (const auto& url : {"file://" + (dir.path() / "secret").string(), std::string("ftp://127.0.0.1/x"),
-                          std::string("gopher://127.0.0.1:1/x"), std::string("127.0.0.1"), std::string("dict://127.0.0.1/x")})
+  for (const auto& url :
+       {"file://" + (dir.path() / "secret").string(), std::string("ftp://127.0.0.1/x"),
+        std::string("gopher://127.0.0.1:1/x"), std::string("127.0.0.1"), std::string("dict://127.0.0.1/x")})
     EXPECT_EQ(client->send({.url = url}).error().kind, Kind::bad_input) << url;
 }
 

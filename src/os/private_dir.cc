@@ -14,8 +14,9 @@ namespace ferry::os {
 namespace {
 
 bool is_plain(std::string_view path) {
-  return path.starts_with('/') && path.find_first_not_of("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
-                                                         "0123456789/._-") == std::string_view::npos;
+  return path.starts_with('/') && path.find_first_not_of(
+                                      "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+                                      "0123456789/._-") == std::string_view::npos;
 }
 
 /// The folder, open and locked; nothing if somebody else has it.

@@ -84,8 +84,8 @@ Status open_streams(const SpawnOptions& options, Streams& streams) {
   return {};
 }
 
-[[noreturn]] void run_child(const SpawnOptions& options, Prepared& prepared, const Streams& streams,
-                            int report, pid_t parent) {
+[[noreturn]] void run_child(const SpawnOptions& options, Prepared& prepared, const Streams& streams, int report,
+                            pid_t parent) {
   if (options.new_session) ::setsid();
   if (options.new_group) ::setpgid(0, 0);
   if (options.die_with_parent) {
@@ -214,8 +214,7 @@ Result<bool> exchange(Process& process, std::string_view input, Output& output, 
         {{process.in.get(), POLLOUT, 0}, {process.out.get(), POLLIN, 0}, {process.err.get(), POLLIN, 0}}};
     const auto left = end - system_clock().steady_ms();
     if (left <= 0) return false;
-    if (::poll(polls.data(), polls.size(), static_cast<int>(std::min<std::int64_t>(left, 1 << 30))) <= 0)
-      continue;
+    if (::poll(polls.data(), polls.size(), static_cast<int>(std::min<std::int64_t>(left, 1 << 30))) <= 0) continue;
     if (polls[0].revents) {
       const auto wrote = ::write(process.in.get(), input.data(), input.size());
       if (wrote > 0) input.remove_prefix(static_cast<std::size_t>(wrote));
@@ -250,8 +249,7 @@ Result<Output> run_command(SpawnOptions options, std::string_view input, Millis 
   if (!ended) {
     process.signal(SIGKILL);
     process.wait(Millis(-1));
-    return fail(Kind::timeout,
-                fmt::format("{} did not end within {}", options.argv[0], show_duration(limit)));
+    return fail(Kind::timeout, fmt::format("{} did not end within {}", options.argv[0], show_duration(limit)));
   }
   output.exit = *ended;
   return output;
@@ -263,7 +261,7 @@ Path self_program() {
   // The file of a program that was updated while it runs is gone; this starts the same one as long as we live.
   struct stat at_path, running;
   const bool is_in_place = ::stat(path.c_str(), &at_path) == 0 && ::stat("/proc/self/exe", &running) == 0 &&
-                        at_path.st_dev == running.st_dev && at_path.st_ino == running.st_ino;
+                           at_path.st_dev == running.st_dev && at_path.st_ino == running.st_ino;
   return is_in_place ? path : Path("/proc/" + std::to_string(::getpid()) + "/exe");
 }
 

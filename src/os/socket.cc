@@ -61,15 +61,12 @@ Result<Fd> listen_unix(const Path& path) {
   // Bound under another name and renamed once its mode is right, so that no one can connect in between.
   const Path temp = path.parent_path() / ("." + random_name(4));
   TRY_SET(at, "", unix_address(temp));
-  if (auto reachable = unix_address(path); !reachable)
-    return tl::unexpected<Error>(std::move(reachable).error());
+  if (auto reachable = unix_address(path); !reachable) return tl::unexpected<Error>(std::move(reachable).error());
   Fd fd(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
   if (!fd) return fail_errno("socket");
   ::unlink(temp.c_str());
-  if (::bind(fd.get(), generic(at.address), sizeof at.address) < 0)
-    return fail_errno("bind " + path.string());
-  if (::chmod(temp.c_str(), 0600) < 0 || ::listen(fd.get(), 64) < 0 ||
-      ::rename(temp.c_str(), path.c_str()) < 0) {
+  if (::bind(fd.get(), generic(at.address), sizeof at.address) < 0) return fail_errno("bind " + path.string());
+  if (::chmod(temp.c_str(), 0600) < 0 || ::listen(fd.get(), 64) < 0 || ::rename(temp.c_str(), path.c_str()) < 0) {
     auto failed = fail_errno("listen on " + path.string());
     ::unlink(temp.c_str());
     return failed;
@@ -81,8 +78,7 @@ Result<Fd> connect_unix(const Path& path) {
   TRY_SET(at, "", unix_address(path));
   Fd fd(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
   if (!fd) return fail_errno("socket");
-  if (::connect(fd.get(), generic(at.address), sizeof at.address) < 0)
-    return fail_errno("connect to " + path.string());
+  if (::connect(fd.get(), generic(at.address), sizeof at.address) < 0) return fail_errno("connect to " + path.string());
   return fd;
 }
 
@@ -124,8 +120,7 @@ Result<Fd> connect_tcp(const std::string& address_text, int port, Millis limit) 
   if (::connect(fd.get(), generic(address), sizeof address) < 0) {
     if (errno != EINPROGRESS) return fail_errno(shown);
     pollfd wanted{fd.get(), POLLOUT, 0};
-    if (::poll(&wanted, 1, static_cast<int>(limit.count())) <= 0)
-      return fail(Kind::timeout, shown + ": no answer");
+    if (::poll(&wanted, 1, static_cast<int>(limit.count())) <= 0) return fail(Kind::timeout, shown + ": no answer");
     int code = 0;
     socklen_t size = sizeof code;
     ::getsockopt(fd.get(), SOL_SOCKET, SO_ERROR, &code, &size);

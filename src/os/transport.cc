@@ -42,9 +42,8 @@ Result<std::shared_ptr<asio::ssl::context>> context_for(const std::string& trust
   const std::lock_guard lock(mutex);
   if (const auto at = made.find(trusted); at != made.end()) return at->second;
   if (trusted.empty()) {
-    return fail(
-        Kind::bad_input, "this computer has no certificates to trust", {},
-        "install them (sudo apt-get install ca-certificates), or let AWS_CA_BUNDLE name a file of them");
+    return fail(Kind::bad_input, "this computer has no certificates to trust", {},
+                "install them (sudo apt-get install ca-certificates), or let AWS_CA_BUNDLE name a file of them");
   }
   auto context = std::make_shared<asio::ssl::context>(asio::ssl::context::tls_client);
   error_code failed;
@@ -176,8 +175,8 @@ class BeastTransport final : public Transport {
   }
 
   Status open_tunnel(const Url& url, const Proxy& proxy, Millis limit) {
-    const std::string to = (url.host.find(':') == std::string::npos ? url.host : "[" + url.host + "]") + ":" +
-                           std::to_string(url.port);
+    const std::string to =
+        (url.host.find(':') == std::string::npos ? url.host : "[" + url.host + "]") + ":" + std::to_string(url.port);
     http::request<http::empty_body> ask(http::verb::connect, to, 11);
     ask.set(http::field::host, to);
     if (!proxy.authorization.empty()) ask.set(http::field::proxy_authorization, proxy.authorization);
@@ -185,15 +184,13 @@ class BeastTransport final : public Transport {
     if (code) return failed(code, "ask the proxy");
     http::response_parser<http::empty_body> parser;
     parser.skip(true);
-    code =
-        wait(limit, [&](auto done) { http::async_read_header(*plain_, buffer_, parser, std::move(done)); });
+    code = wait(limit, [&](auto done) { http::async_read_header(*plain_, buffer_, parser, std::move(done)); });
     if (code) return failed(code, "ask the proxy");
     const unsigned status = parser.get().result_int();
     if (status == 200) return {};
     const Kind kind = status == 407 || status == 403 ? Kind::denied : Kind::lost;
     return fail(kind, "the proxy does not let through to " + where_,
-                "it answered with status " + std::to_string(status),
-                "check HTTPS_PROXY, or name the host in NO_PROXY");
+                "it answered with status " + std::to_string(status), "check HTTPS_PROXY, or name the host in NO_PROXY");
   }
 
   Status shake_hands(const Url& url, const std::string& trusted, Millis limit) {
@@ -209,8 +206,8 @@ class BeastTransport final : public Transport {
       SSL_set_hostflags(ssl, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
       SSL_set1_host(ssl, url.host.c_str());
     }
-    const error_code code = wait(
-        limit, [&](auto done) { tls_->async_handshake(asio::ssl::stream_base::client, std::move(done)); });
+    const error_code code =
+        wait(limit, [&](auto done) { tls_->async_handshake(asio::ssl::stream_base::client, std::move(done)); });
     if (!code) return {};
     const long verified = SSL_get_verify_result(tls_->native_handle());
     if (!stopped_ && code.category() == asio::error::get_ssl_category() && verified != X509_V_OK) {
@@ -276,19 +273,16 @@ class BeastTransport final : public Transport {
       auto count = static_cast<std::size_t>(std::min<std::uint64_t>(piece, size - done));
       const char* from = request.body.data() + done;
       if (streams_->file >= 0) {
-        const auto got =
-            ::pread(streams_->file, bytes.data(), count, static_cast<off_t>(streams_->offset + done));
+        const auto got = ::pread(streams_->file, bytes.data(), count, static_cast<off_t>(streams_->offset + done));
         if (got < 0 && errno == EINTR) continue;
         if (got < 0) return fail_errno("read the file that is sent");
         if (got == 0)
-          return fail(Kind::corrupt, "the file that is sent became shorter", {},
-                      "send it again when it is whole");
+          return fail(Kind::corrupt, "the file that is sent became shorter", {}, "send it again when it is whole");
         count = static_cast<std::size_t>(got);
         from = bytes.data();
       }
-      const error_code code = wait(silence_, [&](auto handler) {
-        asio::async_write(stream, asio::buffer(from, count), std::move(handler));
-      });
+      const error_code code = wait(
+          silence_, [&](auto handler) { asio::async_write(stream, asio::buffer(from, count), std::move(handler)); });
       if (code) return failed(code, "send the body");
       done += count;
       TRY("", moved(count));
@@ -304,8 +298,8 @@ class BeastTransport final : public Transport {
       parser->header_limit(64 << 10);
       parser->body_limit(std::numeric_limits<std::uint64_t>::max());
       parser->skip(request.method == "HEAD");
-      const error_code code = wait(
-          silence_, [&](auto done) { http::async_read_header(stream, buffer_, *parser, std::move(done)); });
+      const error_code code =
+          wait(silence_, [&](auto done) { http::async_read_header(stream, buffer_, *parser, std::move(done)); });
       if (code) return failed(code, "read the answer");
     } while (parser->get().result_int() / 100 == 1);
     HttpResponse answer;
@@ -319,8 +313,8 @@ class BeastTransport final : public Transport {
     while (!parser->is_done()) {
       parser->get().body().data = bytes.data();
       parser->get().body().size = bytes.size();
-      const error_code code = wait(
-          silence_, [&](auto done) { http::async_read_some(stream, buffer_, *parser, std::move(done)); });
+      const error_code code =
+          wait(silence_, [&](auto done) { http::async_read_some(stream, buffer_, *parser, std::move(done)); });
       if (code && code != http::error::need_buffer) return failed(code, "read the answer");
       const std::string_view got(bytes.data(), bytes.size() - parser->get().body().size);
       if (got.empty()) continue;

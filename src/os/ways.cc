@@ -44,9 +44,8 @@ bool split_authority(std::string_view text, std::uint16_t otherwise, std::string
 }
 
 auto no_url(std::string_view url) {
-  return fail(
-      Kind::bad_input, "not an address of the web: " + printable(url.substr(0, 200)), {},
-      "it begins with https:// or http://; correct AWS_ENDPOINT_URL, or endpoint_url in the AWS config file");
+  return fail(Kind::bad_input, "not an address of the web: " + printable(url.substr(0, 200)), {},
+              "it begins with https:// or http://; correct AWS_ENDPOINT_URL, or endpoint_url in the AWS config file");
 }
 
 bool is_ipv4(std::string_view host) {
@@ -69,13 +68,11 @@ Result<Url> parse_url(std::string_view url) {
   const std::string_view rest = url.substr(end + 3);
   const auto path = std::min(rest.find_first_of("/?#"), rest.size());
   std::string_view authority = rest.substr(0, path);
-  if (const auto user = authority.rfind('@'); user != std::string_view::npos)
-    authority.remove_prefix(user + 1);
+  if (const auto user = authority.rfind('@'); user != std::string_view::npos) authority.remove_prefix(user + 1);
   if (!split_authority(authority, out.scheme == "http" ? 80 : 443, out.host, out.port)) return no_url(url);
   out.target = rest.substr(path, rest.find('#') - path);
   if (!out.target.starts_with('/')) out.target.insert(0, "/");
-  if (out.target.find_first_of(" \r\n") != std::string::npos ||
-      out.host.find_first_of(" \r\n") != std::string::npos)
+  if (out.target.find_first_of(" \r\n") != std::string::npos || out.host.find_first_of(" \r\n") != std::string::npos)
     return no_url(url);
   return out;
 }
@@ -102,8 +99,7 @@ bool is_without_proxy(std::string_view host, std::string_view no_proxy) {
     while (name.starts_with('.')) name.remove_prefix(1);
     if (name.empty()) continue;
     const std::string wanted = lower(name);
-    if (host == wanted ||
-        (host.ends_with(wanted) && host[host.size() - wanted.size() - 1] == '.' && !is_ipv4(wanted)))
+    if (host == wanted || (host.ends_with(wanted) && host[host.size() - wanted.size() - 1] == '.' && !is_ipv4(wanted)))
       return true;
   }
   return false;
@@ -114,18 +110,15 @@ Result<std::optional<Proxy>> proxy_for(const Url& url) {
   const auto named = tls ? first_of_env({"https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"})
                          : first_of_env({"http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"});
   if (!named || is_near(url.host)) return std::optional<Proxy>();
-  if (is_without_proxy(url.host, first_of_env({"no_proxy", "NO_PROXY"}).value_or("")))
-    return std::optional<Proxy>();
+  if (is_without_proxy(url.host, first_of_env({"no_proxy", "NO_PROXY"}).value_or(""))) return std::optional<Proxy>();
   std::string_view text = *named;
   const auto scheme = text.find("://");
   const std::string kind = scheme == std::string_view::npos ? "http" : lower(text.substr(0, scheme));
   if (scheme != std::string_view::npos) text.remove_prefix(scheme + 3);
   // Its address may have a password in it: it is not shown.
-  const std::string advice =
-      std::string("correct ") + (tls ? "HTTPS_PROXY" : "HTTP_PROXY") + ": http://HOST:PORT";
+  const std::string advice = std::string("correct ") + (tls ? "HTTPS_PROXY" : "HTTP_PROXY") + ": http://HOST:PORT";
   if (kind != "http")
-    return fail(Kind::unsupported, "the proxy is spoken to by " + printable(kind), "only http is known here",
-                advice);
+    return fail(Kind::unsupported, "the proxy is spoken to by " + printable(kind), "only http is known here", advice);
   text = text.substr(0, text.find('/'));
   Proxy proxy;
   if (const auto at = text.rfind('@'); at != std::string_view::npos) {
@@ -139,17 +132,15 @@ Result<std::optional<Proxy>> proxy_for(const Url& url) {
 }
 
 std::string named_certificates() {
-  return first_of_env({"AWS_CA_BUNDLE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE"})
-      .value_or("");
+  return first_of_env({"AWS_CA_BUNDLE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE"}).value_or("");
 }
 
 std::string system_certificates() {
-  for (const char* place :
-       {"/etc/ssl/certs/ca-certificates.crt",                 // Debian, Ubuntu, Arch
-        "/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem",  // Fedora, RHEL, Amazon Linux
-        "/etc/pki/tls/certs/ca-bundle.crt",                   // older ones of these
-        "/etc/ssl/ca-bundle.pem", "/etc/ssl/cert.pem",        // SUSE; Alpine
-        "/etc/ssl/certs"}) {
+  for (const char* place : {"/etc/ssl/certs/ca-certificates.crt",                 // Debian, Ubuntu, Arch
+                            "/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem",  // Fedora, RHEL, Amazon Linux
+                            "/etc/pki/tls/certs/ca-bundle.crt",                   // older ones of these
+                            "/etc/ssl/ca-bundle.pem", "/etc/ssl/cert.pem",        // SUSE; Alpine
+                            "/etc/ssl/certs"}) {
     if (exists(place)) return place;
   }
   return {};

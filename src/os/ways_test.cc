@@ -19,8 +19,8 @@ TEST(Ways, UrlsAreTakenApartAndWhatIsNoneIsRefused) {
   EXPECT_EQ(parse_url("https://h:443?q")->authority(), "h");
   EXPECT_EQ(parse_url("https://h:443?q")->target, "/?q");
   for (const char* bad :
-       {"", "h", "ftp://h", "file:///etc/passwd", "http://", "http://:80", "http://h:0", "http://h:65536",
-        "http://h:x", "http://[::1", "http://[::1]x", "http://h/a b", "http://h/\r\nX: y"}) {
+       {"", "h", "ftp://h", "file:///etc/passwd", "http://", "http://:80", "http://h:0", "http://h:65536", "http://h:x",
+        "http://[::1", "http://[::1]x", "http://h/a b", "http://h/\r\nX: y"}) {
     EXPECT_FALSE(parse_url(bad)) << bad;
   }
 }
@@ -38,8 +38,8 @@ TEST(Ways, NoProxyNamesHostsAndAllBelowThem) {
 /// The proxy for `url` where the environment has these only.
 Result<std::optional<Proxy>> proxy_with(std::initializer_list<std::pair<const char*, const char*>> settings,
                                         const char* url) {
-  for (const char* name : {"http_proxy", "HTTP_PROXY", "https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY",
-                           "no_proxy", "NO_PROXY"})
+  for (const char* name :
+       {"http_proxy", "HTTP_PROXY", "https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY", "no_proxy", "NO_PROXY"})
     ::unsetenv(name);
   for (const auto& [name, value] : settings) ::setenv(name, value, 1);
   auto proxy = proxy_for(*parse_url(url));
@@ -48,8 +48,7 @@ Result<std::optional<Proxy>> proxy_with(std::initializer_list<std::pair<const ch
 }
 
 TEST(Ways, TheProxyIsTheOneThatTheEnvironmentNamesForTheScheme) {
-  const auto proxy =
-      proxy_with({{"HTTPS_PROXY", "http://user:p%40ss@proxy.example:3128/"}}, "https://s3.example");
+  const auto proxy = proxy_with({{"HTTPS_PROXY", "http://user:p%40ss@proxy.example:3128/"}}, "https://s3.example");
   ASSERT_TRUE(proxy && *proxy);
   EXPECT_EQ((*proxy)->host, "proxy.example");
   EXPECT_EQ((*proxy)->port, 3128);
@@ -58,13 +57,12 @@ TEST(Ways, TheProxyIsTheOneThatTheEnvironmentNamesForTheScheme) {
   EXPECT_EQ((*proxy_with({{"ALL_PROXY", "a:1"}}, "http://s3.example"))->host, "a");
   EXPECT_FALSE(*proxy_with({{"HTTP_PROXY", "a:1"}}, "https://s3.example"));
   EXPECT_FALSE(*proxy_with({{"HTTPS_PROXY", "a:1"}, {"NO_PROXY", "example"}}, "https://s3.example"));
-  for (const char* near : {"https://localhost", "https://127.0.0.9:1", "https://[::1]",
-                           "https://169.254.169.254", "https://[fd00:ec2::254]"}) {
+  for (const char* near : {"https://localhost", "https://127.0.0.9:1", "https://[::1]", "https://169.254.169.254",
+                           "https://[fd00:ec2::254]"}) {
     EXPECT_FALSE(*proxy_with({{"HTTPS_PROXY", "a:1"}}, near)) << near;
   }
   EXPECT_TRUE(*proxy_with({{"HTTPS_PROXY", "a:1"}}, "https://127.evil.example"));
-  EXPECT_EQ(proxy_with({{"HTTPS_PROXY", "socks5://a:1"}}, "https://s3.example").error().kind,
-            Kind::unsupported);
+  EXPECT_EQ(proxy_with({{"HTTPS_PROXY", "socks5://a:1"}}, "https://s3.example").error().kind, Kind::unsupported);
   EXPECT_EQ(proxy_with({{"HTTPS_PROXY", "http://:1"}}, "https://s3.example").error().kind, Kind::bad_input);
 }
 

@@ -190,10 +190,10 @@ Result<Wanted> wanted_accelerator(std::string_view written, int count, const Cat
   };
   const auto word = plain(written);
   if (word == "all" || word == "gpu" || parse_int(word)) {
-    return fail(Kind::bad_input, fmt::format("'{}' does not say which GPU", printable(written)), {},
-                fmt::format("any of NVIDIA's with 16 GB or more: 16GB+:{}; ferry gpus lists them",
-                            parse_int(word).value_or(1)),
-                std::string(no_such_hardware));
+    return fail(
+        Kind::bad_input, fmt::format("'{}' does not say which GPU", printable(written)), {},
+        fmt::format("any of NVIDIA's with 16 GB or more: 16GB+:{}; ferry gpus lists them", parse_int(word).value_or(1)),
+        std::string(no_such_hardware));
   }
   if (auto name = known(word); !name.empty()) return Wanted{std::move(name), 0};
   if (auto wanted = memory_alone(written)) {
@@ -215,8 +215,8 @@ Result<Wanted> wanted_accelerator(std::string_view written, int count, const Cat
     const bool open = other.name.ends_with('*');
     if (open ? !word.starts_with(other.name.substr(0, other.name.size() - 1)) : word != other.name) continue;
     auto advice = nearest_advice(written, count, catalog);
-    return fail(Kind::unsupported, fmt::format("AWS has no {}", printable(written)),
-                what_ec2_has(catalog), advice.empty() ? fmt::format("the nearest there is {}", other.nearest) : std::move(advice),
+    return fail(Kind::unsupported, fmt::format("AWS has no {}", printable(written)), what_ec2_has(catalog),
+                advice.empty() ? fmt::format("the nearest there is {}", other.nearest) : std::move(advice),
                 std::string(no_such_hardware));
   }
   // From the end, because of equals the first is taken: A10 is rather A10G than A100, and L40 rather L40S
@@ -240,14 +240,11 @@ bool has_memory(const InstanceType& type, const Wanted& wanted) {
 }
 
 bool is_wanted(const InstanceType& type, const Wanted& wanted) {
-  const bool is_kind = wanted.name.empty()
-                           ? type.accelerator_count > 0 && maker_of(type.accelerator) == wanted.maker
-                           : type.accelerator == wanted.name;
+  const bool is_kind = wanted.name.empty() ? type.accelerator_count > 0 && maker_of(type.accelerator) == wanted.maker
+                                           : type.accelerator == wanted.name;
   return is_kind && has_memory(type, wanted);
 }
 
-bool is_slice(const InstanceType& type) {
-  return type.name.starts_with("g6f.") || type.name.starts_with("gr6f.");
-}
+bool is_slice(const InstanceType& type) { return type.name.starts_with("g6f.") || type.name.starts_with("gr6f."); }
 
 }  // namespace ferry::plan

@@ -23,21 +23,21 @@ bool meets(double have, const std::optional<task::Amount>& asked) {
 
 bool enough(double have, const std::optional<task::Amount>& asked) { return !asked || have >= asked->value; }
 
-std::string shown(const task::Amount& amount) {
-  return fmt::format("{}{}", amount.value, amount.at_least ? "+" : "");
-}
+std::string shown(const task::Amount& amount) { return fmt::format("{}{}", amount.value, amount.at_least ? "+" : ""); }
 
 tl::unexpected<Error> unknown_type(const std::string& name, const Catalog& catalog) {
   const auto what = fmt::format("unknown instance type '{}'", printable(name));
   const auto word = lower(name);
   if (word.starts_with("standard_")) {
     return fail(Kind::unsupported, what, "it looks like one of Azure's; ferry trains on AWS",
-                "pass --gpus GPU or --instance-type TYPE, which outrank the file; or leave instance_type out and ask for accelerators, cpus and memory",
+                "pass --gpus GPU or --instance-type TYPE, which outrank the file; or leave instance_type out and ask "
+                "for accelerators, cpus and memory",
                 std::string(no_such_hardware));
   }
   if (word.find('.') == word.npos && word.find('-') != word.npos) {
     return fail(Kind::unsupported, what, "it looks like one of Google Cloud's; ferry trains on AWS",
-                "pass --gpus GPU or --instance-type TYPE, which outrank the file; or leave instance_type out and ask for accelerators, cpus and memory",
+                "pass --gpus GPU or --instance-type TYPE, which outrank the file; or leave instance_type out and ask "
+                "for accelerators, cpus and memory",
                 std::string(no_such_hardware));
   }
   std::vector<std::string> names;
@@ -112,11 +112,8 @@ std::string_view odd_wish(const Ask& ask, const Catalog& catalog) {
     if (field == "arch") candidate.arch.clear();
     Ask other = ask;
     other.candidate = &candidate;
-    const auto fits = [&](const InstanceType& type) {
-      return other.fits(type) && other.sensible(type, catalog);
-    };
-    if (ask.candidate->places.contains(std::string(field)) && std::ranges::any_of(catalog.types(), fits))
-      return field;
+    const auto fits = [&](const InstanceType& type) { return other.fits(type) && other.sensible(type, catalog); };
+    if (ask.candidate->places.contains(std::string(field)) && std::ranges::any_of(catalog.types(), fits)) return field;
   }
   return {};
 }
@@ -155,8 +152,8 @@ void add_asks(const Ask& form, const Catalog& catalog, std::vector<Ask>& asks, s
       return;
     }
     const auto& type = *ask.type;
-    const auto there = check_retired(ask, type.name, retired(type.name), type.accelerator,
-                                     type.accelerator_count, catalog, notes);
+    const auto there =
+        check_retired(ask, type.name, retired(type.name), type.accelerator, type.accelerator_count, catalog, notes);
     if (!there) return errors.push_back(there.error());
     if (const auto line = doubt(type.name); !line.empty()) notes.emplace_back(line);
   }
@@ -186,14 +183,14 @@ void add_asks(const Ask& form, const Catalog& catalog, std::vector<Ask>& asks, s
 }  // namespace
 
 std::string show(const InstanceType& type) {
-  const auto gpu = type.accelerator.empty()
-                       ? std::string()
-                       : fmt::format("{} ×{}, ", type.accelerator, type.accelerator_count);
+  const auto gpu =
+      type.accelerator.empty() ? std::string() : fmt::format("{} ×{}, ", type.accelerator, type.accelerator_count);
   return fmt::format("{}{} vCPU, {} GiB", gpu, type.vcpus, memory_of(type));
 }
 
 bool Ask::nothing() const {
-  return !type && !written && !candidate->cpus && !candidate->memory && !candidate->local_disk && candidate->arch.empty();
+  return !type && !written && !candidate->cpus && !candidate->memory && !candidate->local_disk &&
+         candidate->arch.empty();
 }
 
 bool Ask::accelerator_fits(const InstanceType& one) const {
@@ -242,8 +239,7 @@ tl::unexpected<Error> Ask::refuse(std::string_view field, Error error) const {
   return fail(at.empty() ? candidate->at : at, std::move(error));
 }
 
-Result<std::vector<Ask>> asks_of(const task::Task& task, const Catalog& catalog,
-                                 std::vector<std::string>& notes) {
+Result<std::vector<Ask>> asks_of(const task::Task& task, const Catalog& catalog, std::vector<std::string>& notes) {
   std::vector<Ask> asks;
   std::vector<Error> errors;
   const auto candidates = task.all_candidates();
@@ -264,10 +260,9 @@ Result<std::vector<const InstanceType*>> fitting(const Ask& ask, const Catalog& 
   if (ask.type) {
     if (ask.fits(*ask.type)) return std::vector{ask.type};
     return ask.refuse(
-        "",
-        fail(Kind::not_found, fmt::format("{} does not have {}", ask.type->name, ask.text()),
-             fmt::format("it has {}", show(*ask.type)), "leave out instance_type, or what it does not have")
-            .value());
+        "", fail(Kind::not_found, fmt::format("{} does not have {}", ask.type->name, ask.text()),
+                 fmt::format("it has {}", show(*ask.type)), "leave out instance_type, or what it does not have")
+                .value());
   }
   std::vector<const InstanceType*> out;
   for (const auto& type : catalog.types()) {

@@ -44,8 +44,7 @@ struct Ask {
 
 /// Every ask of a task. An alternative that cannot be understood becomes a note; the first one's error if
 /// there is no other.
-Result<std::vector<Ask>> asks_of(const task::Task& task, const Catalog& catalog,
-                                 std::vector<std::string>& notes);
+Result<std::vector<Ask>> asks_of(const task::Task& task, const Catalog& catalog, std::vector<std::string>& notes);
 
 /// The types that have what is asked. Fails not_found with the sizes that there are.
 Result<std::vector<const InstanceType*>> fitting(const Ask& ask, const Catalog& catalog);

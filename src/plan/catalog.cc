@@ -100,16 +100,14 @@ Result<InstanceType> type_in(const Rows& row, std::size_t network, std::size_t n
   type.name = row.field(0);
   type.accelerator = row.field(1);
   type.arch = row.field(6);
-  const auto count = parse_int(row.field(2)), memory = parse_int(row.field(5)),
-             vcpus = parse_int(row.field(4));
+  const auto count = parse_int(row.field(2)), memory = parse_int(row.field(5)), vcpus = parse_int(row.field(4));
   const auto each = row.field(3).empty() ? std::optional<std::int64_t>(0) : parse_int(row.field(3));
   const auto disk = row.field(nvme).empty() ? std::optional<std::int64_t>(0) : parse_int(row.field(nvme));
   constexpr std::int64_t large = 1'000'000'000;
   for (const auto& number : {count, memory, vcpus, each, disk}) {
     if (!number || *number < 0 || *number > large) return row.wrong("a number is missing or wrong");
   }
-  if (type.name.empty() || *vcpus == 0 || *memory == 0)
-    return row.wrong("name, vCPUs and memory must be there");
+  if (type.name.empty() || *vcpus == 0 || *memory == 0) return row.wrong("name, vCPUs and memory must be there");
   if (type.accelerator.empty() != (*count == 0)) return row.wrong("an accelerator needs a name and a count");
   if (type.arch != "x86_64" && type.arch != "arm64") return row.wrong("the architecture is x86_64 or arm64");
   type.accelerator_count = static_cast<int>(*count);
@@ -151,13 +149,11 @@ Result<Catalog> Catalog::parse(std::string_view instances, std::string_view pric
 
   Rows lines(prices, "prices");
   TRY("", lines.header("instance_type,region,on_demand_usd_per_hour"));
-  const auto spot = lines.column("spot_usd_per_hour"), zone = lines.column("zone"),
-             when = lines.column("date");
+  const auto spot = lines.column("spot_usd_per_hour"), zone = lines.column("zone"), when = lines.column("date");
   std::string_view last;
   while (lines.next()) {
     const auto type = lines.field(0);
-    if (type != last && !names.contains(type))
-      return lines.wrong("a price of an instance type that is not listed");
+    if (type != last && !names.contains(type)) return lines.wrong("a price of an instance type that is not listed");
     last = type;
     if (lines.field(1).empty()) return lines.wrong("the region is missing");
     TRY_SET(hourly, "", price_in_field(lines, 2));
@@ -177,14 +173,13 @@ std::uint32_t Catalog::Builder::id(std::string_view name) {
 
 void Catalog::Builder::add(InstanceType type) { types_.push_back(std::move(type)); }
 
-void Catalog::Builder::add(std::string_view type, std::string_view region, std::string_view zone,
-                           std::string_view date, Usd on_demand, Usd spot) {
+void Catalog::Builder::add(std::string_view type, std::string_view region, std::string_view zone, std::string_view date,
+                           Usd on_demand, Usd spot) {
   records_.push_back({id(type), id(region), id(zone), id(date), on_demand, spot});
 }
 
 void Catalog::Builder::add(const Price& price) {
-  add(price.type, price.region, price.zone, price.date, price.on_demand.value_or(Usd{}),
-      price.spot.value_or(Usd{}));
+  add(price.type, price.region, price.zone, price.date, price.on_demand.value_or(Usd{}), price.spot.value_or(Usd{}));
 }
 
 void Catalog::Builder::add(const Catalog& catalog) {
@@ -227,8 +222,7 @@ Catalog Catalog::Builder::build(std::string_view date, std::string& twice) {
   for (const auto& [name, old] : ids_) {
     number[old] = static_cast<std::uint32_t>(out.names_.size());
     out.names_.push_back(name);
-    if (const auto* type = out.find(name))
-      type_number[old] = static_cast<std::uint32_t>(type - out.types_.data());
+    if (const auto* type = out.find(name)) type_number[old] = static_cast<std::uint32_t>(type - out.types_.data());
   }
   for (auto& record : records_) {
     record = {type_number[record.type], number[record.region], number[record.zone],
@@ -248,8 +242,8 @@ Catalog Catalog::Builder::build(std::string_view date, std::string& twice) {
     }
     auto& row = out.rows_.back();
     const bool empty = !record.on_demand.micros && !record.spot.micros;
-    if (same && (empty || (record.on_demand.micros && row.on_demand.micros) ||
-                 (record.spot.micros && row.spot.micros))) {
+    if (same &&
+        (empty || (record.on_demand.micros && row.on_demand.micros) || (record.spot.micros && row.spot.micros))) {
       twice = out.types_[record.type].name + " in " + out.names_[record.zone ? record.zone : record.region];
     }
     // Dates are numbered in their order.
@@ -279,15 +273,14 @@ Catalog::Csv Catalog::to_csv() const {
           "instance_type,region,on_demand_usd_per_hour,spot_usd_per_hour,source,zone,date\n", date_};
   const auto number = [](int value) { return value ? std::to_string(value) : std::string(); };
   for (const auto& type : types_) {
-    out.instances += fmt::format("{},{},{},{},{},{},{},{},{},{}\n", cell(type.name), cell(type.accelerator),
-                                 type.accelerator_count, number(type.accelerator_memory_mib), type.vcpus,
-                                 type.memory_mib, type.arch, cell(type.network), type.local_nvme_gb,
-                                 cell(type.last_seen));
+    out.instances +=
+        fmt::format("{},{},{},{},{},{},{},{},{},{}\n", cell(type.name), cell(type.accelerator), type.accelerator_count,
+                    number(type.accelerator_memory_mib), type.vcpus, type.memory_mib, type.arch, cell(type.network),
+                    type.local_nvme_gb, cell(type.last_seen));
     const auto line = [&](const Row& row, Usd on_demand, Usd spot, std::uint32_t when) {
       const auto& date = name(when);
-      out.prices +=
-          fmt::format("{},{},{},{},,{},{}\n", cell(type.name), cell(name(row.region)), decimal(on_demand),
-                      decimal(spot), cell(name(row.zone)), date == date_ ? std::string() : cell(date));
+      out.prices += fmt::format("{},{},{},{},,{},{}\n", cell(type.name), cell(name(row.region)), decimal(on_demand),
+                                decimal(spot), cell(name(row.zone)), date == date_ ? std::string() : cell(date));
     };
     for (const auto& row : rows(type)) {
       const bool both = row.on_demand.micros && row.spot.micros;
@@ -372,8 +365,7 @@ std::optional<Usd> Catalog::on_demand(std::string_view type, std::string_view re
   return price_of(look(*this, Market::on_demand, type, region, {}));
 }
 
-std::optional<Usd> Catalog::spot(std::string_view type, std::string_view region,
-                                 std::string_view zone) const {
+std::optional<Usd> Catalog::spot(std::string_view type, std::string_view region, std::string_view zone) const {
   return price_of(look(*this, Market::spot, type, region, zone));
 }
 
@@ -395,8 +387,7 @@ std::vector<std::string> Catalog::zones(std::string_view type, std::string_view 
 
 std::vector<std::string> Catalog::regions() const {
   std::vector<bool> priced(names_.size());
-  for (const auto& row : rows_)
-    priced[row.region] = priced[row.region] || row.on_demand.micros || row.spot.micros;
+  for (const auto& row : rows_) priced[row.region] = priced[row.region] || row.on_demand.micros || row.spot.micros;
   std::vector<std::string> out;
   for (std::size_t i = 0; i < priced.size(); ++i) {
     if (priced[i]) out.push_back(names_[i]);

@@ -43,8 +43,7 @@ TEST(Catalog, WrongTextIsRefusedWithItsLine) {
   EXPECT_THAT(why("a.b,T4,0,,2,4096,x86_64\n", ""), HasSubstr("line 2"));
   EXPECT_THAT(why("a.b\n", ""), HasSubstr("line 2"));
   EXPECT_THAT(why("a.b,,0,,2,4096,x86_64\na.b,,0,,2,4096,x86_64\n", ""), HasSubstr("a.b is there twice"));
-  EXPECT_THAT(why("a.b,,0,,2,4096,x86_64\n", "a.b,r,0\n"),
-              HasSubstr("prices, line 2: the price must be above zero"));
+  EXPECT_THAT(why("a.b,,0,,2,4096,x86_64\n", "a.b,r,0\n"), HasSubstr("prices, line 2: the price must be above zero"));
   EXPECT_THAT(why("a.b,,0,,2,4096,x86_64\n", "c.d,r,1\n"), HasSubstr("prices, line 2"));
   EXPECT_THAT(why("a.b,,0,,2,4096,x86_64\n", "a.b,r,1\na.b,r,2\n"), HasSubstr("twice"));
   EXPECT_FALSE(Catalog::parse("", "", "2020-01"));
@@ -91,8 +90,7 @@ TEST(Catalog, ANewerOneLiesOverTheOlderAndWhatItDoesNotKnowKeepsItsDate) {
 
 TEST(Catalog, WrittenAsTextItReadsBackTheSame) {
   Catalog::Builder builder;
-  builder.add(
-      InstanceType{.name = "gpu", .vcpus = 8, .memory_mib = 32768, .arch = "arm64", .network = "a, b"});
+  builder.add(InstanceType{.name = "gpu", .vcpus = 8, .memory_mib = 32768, .arch = "arm64", .network = "a, b"});
   builder.add(Price{.type = "gpu", .region = "us-east-1", .spot = Usd{123'456}, .date = "2032"});
   for (const auto& catalog : {Catalog::builtin(), Catalog::merged(small_catalog(), builder.build("2031"))}) {
     const auto csv = catalog.to_csv();
@@ -111,8 +109,8 @@ TEST(Catalog, WrittenAsTextItReadsBackTheSame) {
 TEST(Catalog, OfATypeThatTwoKnowTheOneSeenLaterCountsAndOfAPriceTheNewer) {
   const auto with = [](const char* network, const char* seen, std::int64_t micros, const char* date) {
     Catalog::Builder builder;
-    builder.add(InstanceType{.name = "new", .vcpus = 8, .memory_mib = 1, .arch = "arm64", .network = network,
-                             .last_seen = seen});
+    builder.add(InstanceType{
+        .name = "new", .vcpus = 8, .memory_mib = 1, .arch = "arm64", .network = network, .last_seen = seen});
     builder.add(Price{.type = "new", .region = "us-east-1", .on_demand = Usd{micros}, .date = date});
     return builder.build(date);
   };
@@ -148,14 +146,13 @@ TEST(Catalog, EveryBuiltInTypeSaysWhenAwsWasLastSeenToHaveIt) {
 TEST(Catalog, TheBuiltInOneHasEveryFamilyThatTrains) {
   const auto& catalog = Catalog::builtin();
   for (const char* type :
-       {"p2.xlarge",        "p3.2xlarge",  "p3dn.24xlarge", "p4d.24xlarge",   "p4de.24xlarge",
-        "p5.48xlarge",      "p5.4xlarge",  "p5e.48xlarge",  "p5en.48xlarge",  "p6-b200.48xlarge",
-        "p6-b300.48xlarge", "g3.4xlarge",  "g3s.xlarge",    "g4dn.xlarge",    "g4ad.xlarge",
-        "g5.xlarge",        "g5g.xlarge",  "g6.xlarge",     "g6e.xlarge",     "g6f.large",
-        "gr6.4xlarge",      "g7e.2xlarge", "g7.2xlarge",     "p6e-gb200.36xlarge", "trn1.2xlarge",  "trn1n.32xlarge", "trn2.48xlarge",
-        "inf1.xlarge",      "inf2.xlarge", "dl1.24xlarge",  "c5.large",       "c6i.large",
-        "c7i.large",        "m5.large",    "m6i.large",     "m7i.large",      "r5.large",
-        "r6i.large",        "t2.micro",    "t3.nano"}) {
+       {"p2.xlarge",    "p3.2xlarge",     "p3dn.24xlarge", "p4d.24xlarge",     "p4de.24xlarge",    "p5.48xlarge",
+        "p5.4xlarge",   "p5e.48xlarge",   "p5en.48xlarge", "p6-b200.48xlarge", "p6-b300.48xlarge", "g3.4xlarge",
+        "g3s.xlarge",   "g4dn.xlarge",    "g4ad.xlarge",   "g5.xlarge",        "g5g.xlarge",       "g6.xlarge",
+        "g6e.xlarge",   "g6f.large",      "gr6.4xlarge",   "g7e.2xlarge",      "g7.2xlarge",       "p6e-gb200.36xlarge",
+        "trn1.2xlarge", "trn1n.32xlarge", "trn2.48xlarge", "inf1.xlarge",      "inf2.xlarge",      "dl1.24xlarge",
+        "c5.large",     "c6i.large",      "c7i.large",     "m5.large",         "m6i.large",        "m7i.large",
+        "r5.large",     "r6i.large",      "t2.micro",      "t3.nano"}) {
     EXPECT_TRUE(catalog.find(type)) << type;
   }
 }

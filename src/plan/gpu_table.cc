@@ -26,8 +26,8 @@ std::vector<const InstanceType*> named(const Catalog& catalog, std::string_view 
   if (known) {
     const auto longer = lower(known->name) + "-";  // A100-80GB for A100
     return chosen([&](const auto& type) {
-      return is_wanted(type, *known) || (!known->name.empty() && has_memory(type, *known) &&
-                                         lower(type.accelerator).starts_with(longer));
+      return is_wanted(type, *known) ||
+             (!known->name.empty() && has_memory(type, *known) && lower(type.accelerator).starts_with(longer));
     });
   }
   // What only others have is not what its name begins like: A10 is not A100.
@@ -56,8 +56,8 @@ tl::unexpected<Error> no_such(const Catalog& catalog, std::string_view name, int
   }
   const auto wanted = wanted_accelerator(name, count, catalog);
   if (!wanted) return tl::unexpected(wanted.error());
-  return fail(Kind::not_found, fmt::format("no instance type has {}", printable(name)),
-              "none has that memory", "`ferry gpus` lists what there is", std::string(no_such_hardware));
+  return fail(Kind::not_found, fmt::format("no instance type has {}", printable(name)), "none has that memory",
+              "`ferry gpus` lists what there is", std::string(no_such_hardware));
 }
 
 }  // namespace
@@ -75,8 +75,8 @@ Result<std::vector<GpuRow>> gpu_table(const Catalog& catalog, std::string_view n
   const auto* old = types.front();
   std::erase_if(types, [](const auto* type) { return !retired(type->name).empty(); });
   if (types.empty())
-    return tl::unexpected(gone(wanted, retired(old->name), old->accelerator,
-                               count ? asked : old->accelerator_count, catalog));
+    return tl::unexpected(
+        gone(wanted, retired(old->name), old->accelerator, count ? asked : old->accelerator_count, catalog));
   if (count) {
     std::set<int> sold;
     for (const auto* type : types) sold.insert(type->accelerator_count);
@@ -86,8 +86,7 @@ Result<std::vector<GpuRow>> gpu_table(const Catalog& catalog, std::string_view n
       return tl::unexpected(not_sold(fmt::format("no instance type has {} ×{}", printable(wanted), *count),
                                      one->accelerator, asked, sold, catalog));
   }
-  const auto all =
-      regions.empty() ? catalog.regions() : std::vector<std::string>(regions.begin(), regions.end());
+  const auto all = regions.empty() ? catalog.regions() : std::vector<std::string>(regions.begin(), regions.end());
   std::vector<GpuRow> rows;
   for (const auto* type : types) {
     GpuRow row{type->name,
@@ -115,9 +114,8 @@ Result<std::vector<GpuRow>> gpu_table(const Catalog& catalog, std::string_view n
   const auto key = [&](const GpuRow& row) {
     const auto price = row.per_gpu_hour ? row.per_gpu_hour->micros : 0;
     return std::tuple(sort != GpuSort::gpu && !price, sort == GpuSort::price && slices.contains(row.type),
-                      sort == GpuSort::gpu ? row.gpu : std::string(),
-                      sort == GpuSort::memory ? -row.gpu_memory_mib : 0, price, row.count, row.vcpus,
-                      row.type);
+                      sort == GpuSort::gpu ? row.gpu : std::string(), sort == GpuSort::memory ? -row.gpu_memory_mib : 0,
+                      price, row.count, row.vcpus, row.type);
   };
   std::ranges::sort(rows, {}, key);
   return rows;

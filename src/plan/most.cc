@@ -1,7 +1,7 @@
 // The most that a machine can cost.
-#include <algorithm>
-
 #include "plan/most.h"
+
+#include <algorithm>
 
 namespace ferry::plan {
 namespace {
@@ -24,7 +24,8 @@ Usd in_a_short_month(Usd hour) {
 
 Usd credits(const InstanceType& type) {
   // T3, T3a and T4g are "unlimited" unless asked otherwise: what they use beyond their baseline costs this much a
-  // vCPU and hour (docs.aws.amazon.com/AWSEC2/latest/UserGuide/burstable-performance-instances-unlimited-mode-concepts.html).
+  // vCPU and hour
+  // (docs.aws.amazon.com/AWSEC2/latest/UserGuide/burstable-performance-instances-unlimited-mode-concepts.html).
   const auto family = std::string_view(type.name).substr(0, type.name.find('.'));
   if (family == "t3" || family == "t3a") return {50'000 * type.vcpus};
   if (family == "t4g") return {40'000 * type.vcpus};
@@ -44,8 +45,7 @@ Disk disk_of(std::string_view tier, int gib) {
 
 std::optional<Usd> most(const Offer& offer, Seconds until_power_off) {
   if (!offer.hourly || !offer.dearest) return std::nullopt;
-  return charge({*offer.dearest, in_a_short_month(offer.disk), offer.address},
-                until_power_off + margin(offer.type))
+  return charge({*offer.dearest, in_a_short_month(offer.disk), offer.address}, until_power_off + margin(offer.type))
       .total();
 }
 

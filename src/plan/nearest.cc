@@ -92,8 +92,8 @@ std::string_view retired(std::string_view type) {
   struct Family {
     std::string_view name, when;
   };
-  constexpr Family families[] = {{"p2", "2024"},          {"p3", "May 2026"},      {"p3dn", "May 2026"},
-                                 {"g2", "before 2024"},   {"g3", "October 2025"},  {"g3s", "October 2025"}};
+  constexpr Family families[] = {{"p2", "2024"},        {"p3", "May 2026"},     {"p3dn", "May 2026"},
+                                 {"g2", "before 2024"}, {"g3", "October 2025"}, {"g3s", "October 2025"}};
   const auto family = type.substr(0, type.find('.'));
   for (const auto& one : families) {
     if (one.name == family) return one.when;
@@ -119,8 +119,7 @@ std::vector<Near> nearest_to(std::string_view accelerator, int count, const Cata
   for (const auto& type : catalog.types()) {
     const auto* its = type.accelerator.empty() ? nullptr : facts_of(type.accelerator);
     const auto hourly = lowest(type, catalog);
-    if (!its || !hourly.micros || !retired(type.name).empty() || is_slice(type) || type.arch != "x86_64")
-      continue;
+    if (!its || !hourly.micros || !retired(type.name).empty() || is_slice(type) || type.arch != "x86_64") continue;
     const Near one{type.accelerator, type.accelerator_count, static_cast<int>(its->gb), hourly};
     const auto rank = [](const Near& near) { return std::pair(-near.gb, near.hourly); };
     if (one.count == count && (!largest || rank(one) < rank(*largest))) largest = one;
@@ -146,8 +145,8 @@ std::string show(std::span<const Near> list) {
   std::vector<std::string> out;
   for (const auto& one : list) {
     out.push_back(fmt::format("{}:{} ({}{} GB, {}/h)", one.accelerator, one.count,
-                              one.count > 1 ? fmt::format("{} × ", one.count) : std::string(),
-                              one.gb, show_hourly(one.hourly)));
+                              one.count > 1 ? fmt::format("{} × ", one.count) : std::string(), one.gb,
+                              show_hourly(one.hourly)));
   }
   return join(out, ", ");
 }
@@ -160,8 +159,7 @@ std::string nearest_advice(std::string_view accelerator, int count, const Catalo
 Error gone(std::string_view what, std::string_view when, std::string_view accelerator, int count,
            const Catalog& catalog) {
   auto advice = nearest_advice(accelerator, count, catalog);
-  return {Kind::unsupported, fmt::format("AWS has no {} any more", printable(what)),
-          fmt::format("retired: {}", when),
+  return {Kind::unsupported, fmt::format("AWS has no {} any more", printable(what)), fmt::format("retired: {}", when),
           advice.empty() ? "ferry gpus lists what there is" : std::move(advice), std::string(no_such_hardware)};
 }
 

@@ -64,10 +64,10 @@ TEST(Nearest, WhatIsRetiredIsNeverChosenUnasked) {
 }
 
 TEST(Nearest, WhatIsRetiredCanStillBeRehearsedWithAWordAboutIt) {
-  for (const char* candidate : {"infra: rehearsal, accelerators: V100", "infra: rehearsal, instance_type: p3.2xlarge"}) {
+  for (const char* candidate :
+       {"infra: rehearsal, accelerators: V100", "infra: rehearsal, instance_type: p3.2xlarge"}) {
     EXPECT_TRUE(hardware_exists(wanting(candidate), Catalog::builtin()));
-    const auto ranking =
-        rank(wanting(candidate), Catalog::builtin(), {.home_region = "us-east-1", .rehearsal = true});
+    const auto ranking = rank(wanting(candidate), Catalog::builtin(), {.home_region = "us-east-1", .rehearsal = true});
     ASSERT_TRUE(ranking) << describe(ranking.error());
     EXPECT_EQ(ranking->offers.front().type.name, "p3.2xlarge");
     ASSERT_EQ(ranking->notes.size(), 1U);
@@ -77,7 +77,8 @@ TEST(Nearest, WhatIsRetiredCanStillBeRehearsedWithAWordAboutIt) {
 }
 
 TEST(Nearest, WhoTakesTheNearestRehearsesWhatWouldBeRented) {
-  for (const char* candidate : {"infra: rehearsal, accelerators: V100", "infra: rehearsal, instance_type: p3.2xlarge"}) {
+  for (const char* candidate :
+       {"infra: rehearsal, accelerators: V100", "infra: rehearsal, instance_type: p3.2xlarge"}) {
     auto task = wanting(candidate);
     EXPECT_EQ(take_nearest(task, Catalog::builtin()).size(), 1U) << candidate;
     EXPECT_EQ(task.resources.accelerators.choices.front().name, "A10G");
@@ -85,8 +86,8 @@ TEST(Nearest, WhoTakesTheNearestRehearsesWhatWouldBeRented) {
 }
 
 TEST(Nearest, WhatAwsNeverHadIsSaidWithWhatComesNearest) {
-  for (const char* gpu : {"A10", "L40", "A40", "A30", "RTX3090", "RTX-4090", "GeForce RTX 4090", "MI300X",
-                          "H100-NVL", "H100 NVL 94GB", "P100", "A6000", "RTX 6000 Ada", "GH200"}) {
+  for (const char* gpu : {"A10", "L40", "A40", "A30", "RTX3090", "RTX-4090", "GeForce RTX 4090", "MI300X", "H100-NVL",
+                          "H100 NVL 94GB", "P100", "A6000", "RTX 6000 Ada", "GH200"}) {
     const auto error = missing(fmt::format("accelerators: '{}'", gpu));
     EXPECT_EQ(error.code, no_such_hardware) << gpu;
     EXPECT_THAT(error.what, HasSubstr("AWS has no ")) << gpu;
@@ -110,15 +111,16 @@ TEST(Nearest, WhatIsRentedInUltraServersOnlyIsSaidSo) {
     EXPECT_EQ(error.code, no_such_hardware) << gpu;
     EXPECT_THAT(error.what, HasSubstr("in UltraServers only")) << gpu;
   }
-  const auto ranking = rank(wanting("instance_type: p6e-gb200.36xlarge"), Catalog::builtin(),
-                            {.home_region = "us-east-1"});
+  const auto ranking =
+      rank(wanting("instance_type: p6e-gb200.36xlarge"), Catalog::builtin(), {.home_region = "us-east-1"});
   ASSERT_TRUE(ranking) << describe(ranking.error());
   EXPECT_FALSE(ranking->offers.front().hourly);
   EXPECT_THAT(ranking->notes[0], HasSubstr("capacity blocks of UltraServers only"));
 }
 
 TEST(Nearest, TheNewerOnesAreThereButNotRentedUnaskedWithoutAPrice) {
-  const auto error = rank(wanting("accelerators: RTX-PRO-4500"), Catalog::builtin(), {.home_region = "us-east-1"}).error();
+  const auto error =
+      rank(wanting("accelerators: RTX-PRO-4500"), Catalog::builtin(), {.home_region = "us-east-1"}).error();
   EXPECT_THAT(error.what, HasSubstr("no price is known"));
   EXPECT_THAT(error.advice, HasSubstr("instance_type: g7.2xlarge"));
   EXPECT_EQ(gpu_table(Catalog::builtin(), "g7", {}).value().size(), 6U);
@@ -142,8 +144,7 @@ TEST(Nearest, ANumberThatIsNotSoldIsSaidWithWhatIsAndWhatComesNearest) {
 
 TEST(Nearest, IsTakenOnlyWhereTheTaskCannotBeHadAsItIs) {
   EXPECT_EQ(taken("accelerators: V100").first, "g5.xlarge");
-  EXPECT_THAT(taken("accelerators: V100").second,
-              testing::ElementsAre("V100:1 → A10G:1 (24 GB, $1.006/h)"));
+  EXPECT_THAT(taken("accelerators: V100").second, testing::ElementsAre("V100:1 → A10G:1 (24 GB, $1.006/h)"));
   EXPECT_EQ(taken("instance_type: p3.2xlarge").first, "g5.xlarge");
   EXPECT_EQ(taken("accelerators: 'A100:1'").first, "g6e.xlarge");
   EXPECT_EQ(taken("accelerators: A10").first, "g5.xlarge");

@@ -153,13 +153,13 @@ struct Offer {
   /// or the on-demand price, and a burstable one that is busy all the time pays for every CPU credit.
   /// Nothing: unknown.
   std::optional<Usd> dearest;
-  Usd disk, address;         ///< an hour of what is billed beside the machine
-  std::optional<Usd> total;  ///< of the whole task, where its duration is known
-  std::size_t candidate = 0;      ///< which of task.all_candidates() it satisfies: image, disk and labels are that one's
-  std::size_t ask = 0;       ///< the same for every offer of one candidate with one of its accelerators
-  std::string reason;        ///< why it stands where it stands, for people
-  std::string not_taken;     ///< why it is not taken even when better ones cannot be had; empty: it is. For
-                             ///< people; rank() leaves it empty, whoever knows the terms of a run says it
+  Usd disk, address;          ///< an hour of what is billed beside the machine
+  std::optional<Usd> total;   ///< of the whole task, where its duration is known
+  std::size_t candidate = 0;  ///< which of task.all_candidates() it satisfies: image, disk and labels are that one's
+  std::size_t ask = 0;        ///< the same for every offer of one candidate with one of its accelerators
+  std::string reason;         ///< why it stands where it stands, for people
+  std::string not_taken;      ///< why it is not taken even when better ones cannot be had; empty: it is. For
+                              ///< people; rank() leaves it empty, whoever knows the terms of a run says it
 
   Usd beside() const { return disk + address; }
   /// An hour of everything; nothing when the machine's price is unknown.
@@ -181,9 +181,9 @@ struct RankOptions {
   std::string home_region;          ///< used where the task names no region; empty: every region
   bool all_regions = false;         ///< every region with a price, where the task names none
   std::optional<Seconds> duration;  ///< expected; the task's own goes before
-  bool rehearsal = false;  ///< in home_region alone, zones left to the cloud, unknown prices allowed. So it
-                           ///< is for a task with infra: rehearsal
-  std::string today;       ///< "2026-01-31", for how old prices are; empty: none is called old
+  bool rehearsal = false;           ///< in home_region alone, zones left to the cloud, unknown prices allowed. So it
+                                    ///< is for a task with infra: rehearsal
+  std::string today;                ///< "2026-01-31", for how old prices are; empty: none is called old
   std::function<bool(const Offer&)> avoid;  ///< true: behind all others (it had no capacity lately)
   std::size_t most = 1000;                  ///< no more offers than this
 };

@@ -49,8 +49,7 @@ const plan::Catalog& full_catalog() {
         price = price * 7 % 9'999'991 + 1;
         builder.add(plan::Price{.type = type.name, .region = region, .on_demand = Usd{price}});
         for (const char zone : std::string_view("abcdef"))
-          builder.add(plan::Price{
-              .type = type.name, .region = region, .zone = region + zone, .spot = Usd{price / 3}});
+          builder.add(plan::Price{.type = type.name, .region = region, .zone = region + zone, .spot = Usd{price / 3}});
       }
     }
     return builder.build("2030-01");

@@ -37,8 +37,7 @@ std::vector<std::string> lines(const Result<Ranking>& ranking) {
   if (!ranking) return out;
   for (const auto& offer : ranking->offers) {
     out.push_back(fmt::format("{} {} {}{}", offer.type.name, offer.zone.empty() ? offer.region : offer.zone,
-                              offer.hourly ? show(*offer.hourly) : "?",
-                              offer.market == Market::spot ? " spot" : ""));
+                              offer.hourly ? show(*offer.hourly) : "?", offer.market == Market::spot ? " spot" : ""));
   }
   return out;
 }
@@ -79,7 +78,8 @@ TEST(Rank, OffersOfEveryKnownZoneStandBesideEachOther) {
 }
 
 TEST(Rank, APriceIsCalledOldOnTheDayThatItIsGiven) {
-  for (const auto& [today, old] : {std::pair("2030-04-30", false), std::pair("2030-05-02", true), std::pair("", false)}) {
+  for (const auto& [today, old] :
+       {std::pair("2030-04-30", false), std::pair("2030-05-02", true), std::pair("", false)}) {
     const auto ranking = ranked("resources: {instance_type: gpu}", {.home_region = region, .today = today});
     ASSERT_TRUE(ranking);
     EXPECT_EQ(ranking->offers.front().price_is_old, old) << today;
@@ -88,12 +88,11 @@ TEST(Rank, APriceIsCalledOldOnTheDayThatItIsGiven) {
 
 TEST(Rank, SpotIsOnlyForATaskThatAsksAndThenNothingElse) {
   EXPECT_THAT(lines(ranked("resources: {accelerators: T4, use_spot: true}\n")),
-              ElementsAre("gpu us-east-1b $0.3500 spot", "gpu us-east-1c $0.3500 spot",
-                          "gpu us-east-1a $0.4000 spot"));
+              ElementsAre("gpu us-east-1b $0.3500 spot", "gpu us-east-1c $0.3500 spot", "gpu us-east-1a $0.4000 spot"));
   EXPECT_THAT(lines(ranked("resources: {accelerators: T4, any_of: [{use_spot: true}, {use_spot: false}]}\n")),
-              ElementsAre("gpu us-east-1b $0.3500 spot", "gpu us-east-1c $0.3500 spot",
-                          "gpu us-east-1a $0.4000 spot", "gpu us-east-1a $0.8000", "gpu us-east-1b $0.8000",
-                          "gpu us-east-1c $0.8000", "big.gpu us-east-1 $1.80"));
+              ElementsAre("gpu us-east-1b $0.3500 spot", "gpu us-east-1c $0.3500 spot", "gpu us-east-1a $0.4000 spot",
+                          "gpu us-east-1a $0.8000", "gpu us-east-1b $0.8000", "gpu us-east-1c $0.8000",
+                          "big.gpu us-east-1 $1.80"));
   const auto error = ranked("resources: {accelerators: T4, cpus: 16, use_spot: true}\n").error();
   EXPECT_EQ(error.what, "task.yaml:1:51: no spot price is known for T4 ×1, 16 vCPU in us-east-1");
   EXPECT_THAT(error.advice, StartsWith("use_spot: false costs $1.80/h in us-east-1"));
@@ -102,13 +101,11 @@ TEST(Rank, SpotIsOnlyForATaskThatAsksAndThenNothingElse) {
 TEST(Rank, EveryRegionIsLookedAtWhereTheTaskOrTheCallerSaysSo) {
   const std::vector<std::string> everywhere = {"big.gpu us-east-1 $1.80", "big.gpu eu-west-1 $2.00"};
   EXPECT_EQ(lines(ranked("resources: {instance_type: big.gpu, infra: aws/*}\n")), everywhere);
-  EXPECT_EQ(
-      lines(ranked("resources: {instance_type: big.gpu}\n", {.home_region = region, .all_regions = true})),
-      everywhere);
+  EXPECT_EQ(lines(ranked("resources: {instance_type: big.gpu}\n", {.home_region = region, .all_regions = true})),
+            everywhere);
   EXPECT_EQ(lines(ranked("resources: {instance_type: big.gpu}\n", {})), everywhere);
-  EXPECT_THAT(
-      lines(ranked("resources: {instance_type: big.gpu, infra: aws/eu-west-1}\n", {.all_regions = true})),
-      ElementsAre("big.gpu eu-west-1 $2.00"));
+  EXPECT_THAT(lines(ranked("resources: {instance_type: big.gpu, infra: aws/eu-west-1}\n", {.all_regions = true})),
+              ElementsAre("big.gpu eu-west-1 $2.00"));
 }
 
 TEST(Rank, OrderedCandidatesAndListsKeepTheirOrderAndSetsGoByPrice) {
@@ -127,8 +124,7 @@ TEST(Rank, OrderedCandidatesAndListsKeepTheirOrderAndSetsGoByPrice) {
 }
 
 TEST(Rank, TheSameOfferIsThereOnce) {
-  EXPECT_EQ(lines(ranked("resources: {any_of: [{instance_type: plain}, {cpus: 2}, {memory: 8}]}\n")).size(),
-            1U);
+  EXPECT_EQ(lines(ranked("resources: {any_of: [{instance_type: plain}, {cpus: 2}, {memory: 8}]}\n")).size(), 1U);
 }
 
 TEST(Rank, EachOfferSaysWhyItStandsWhereItStands) {
@@ -144,26 +140,22 @@ TEST(Rank, WhatIsToBeAvoidedGoesBehindAllOthers) {
   RankOptions options{.home_region = region};
   options.avoid = [](const Offer& offer) { return offer.type.name == "gpu" && offer.zone != "us-east-1b"; };
   const auto ranking = ranked("resources: {accelerators: T4}\n", options);
-  EXPECT_THAT(lines(ranking), ElementsAre("gpu us-east-1b $0.8000", "big.gpu us-east-1 $1.80",
-                                          "gpu us-east-1a $0.8000", "gpu us-east-1c $0.8000"));
+  EXPECT_THAT(lines(ranking), ElementsAre("gpu us-east-1b $0.8000", "big.gpu us-east-1 $1.80", "gpu us-east-1a $0.8000",
+                                          "gpu us-east-1c $0.8000"));
   EXPECT_EQ(ranking->offers[2].reason, "no capacity there lately, so behind the others");
 }
 
 TEST(Rank, ACapOnThePriceAnHourLeavesOutWhatCostsMore) {
-  EXPECT_THAT(
-      lines(ranked("resources: {accelerators: T4, infra: aws/*, max_hourly_cost: 0.9, cpus: 4}\n")).size(),
-      3);
+  EXPECT_THAT(lines(ranked("resources: {accelerators: T4, infra: aws/*, max_hourly_cost: 0.9, cpus: 4}\n")).size(), 3);
   EXPECT_THAT(lines(ranked("resources: {accelerators: T4, use_spot: true, max_hourly_cost: 0.35}\n")),
               ElementsAre("gpu us-east-1b $0.3500 spot", "gpu us-east-1c $0.3500 spot"));
   auto error = ranked("resources: {accelerators: T4, max_hourly_cost: 0.5}\n").error();
   EXPECT_EQ(error.kind, Kind::not_found);
-  EXPECT_EQ(error.what,
-            "task.yaml:1:48: T4 ×1 exists only at $0.8000/h and more; max_hourly_cost is $0.5000");
+  EXPECT_EQ(error.what, "task.yaml:1:48: T4 ×1 exists only at $0.8000/h and more; max_hourly_cost is $0.5000");
   EXPECT_EQ(error.why, "the cheapest is gpu in us-east-1");
   EXPECT_EQ(error.advice, "use_spot: true is $0.3500/h; or max_hourly_cost: 0.8000");
   error = ranked("resources: {accelerators: T4, max_hourly_cost: 0.32}\n").error();
-  EXPECT_EQ(error.advice,
-            "use_spot: true with infra: aws/eu-west-1 is $0.3000/h; or max_hourly_cost: 0.8000");
+  EXPECT_EQ(error.advice, "use_spot: true with infra: aws/eu-west-1 is $0.3000/h; or max_hourly_cost: 0.8000");
   error = ranked("resources: {accelerators: T4, infra: aws/eu-west-1, max_hourly_cost: 0.85}\n").error();
   EXPECT_THAT(error.advice, StartsWith("infra: aws/us-east-1 has it at $0.8000/h"));
   error = refused("accelerators: 'A100:8', max_hourly_cost: 10");
@@ -182,12 +174,11 @@ TEST(Rank, ABudgetLeavesOutWhatCostsMoreInTheKnownTime) {
   EXPECT_EQ(lines(ranking).size(), 4U);
   EXPECT_FALSE(ranking->offers[0].total);
   EXPECT_THAT(ranking->notes, testing::IsEmpty());
-  EXPECT_THAT(
-      ranked("resources: {accelerators: T4, max_hourly_cost: 1}\nbudget: 2\nduration: 9h\n").error().what,
-      HasSubstr("T4 ×1 costs $7.25 and more"));
-  const auto error = ranked("resources: {accelerators: T4}\nbudget: 2\n",
-                            {.home_region = region, .duration = Seconds(36'000)})
-                         .error();
+  EXPECT_THAT(ranked("resources: {accelerators: T4, max_hourly_cost: 1}\nbudget: 2\nduration: 9h\n").error().what,
+              HasSubstr("T4 ×1 costs $7.25 and more"));
+  const auto error =
+      ranked("resources: {accelerators: T4}\nbudget: 2\n", {.home_region = region, .duration = Seconds(36'000)})
+          .error();
   EXPECT_EQ(error.what, "task.yaml:1:27: T4 ×1 costs $8.05 and more for 10:00:00; the budget is $2");
   EXPECT_THAT(error.advice, HasSubstr("budget: 8.05"));
 }
@@ -203,8 +194,8 @@ TEST(Rank, WhatIsBilledBesideTheMachineCountsAgainstTheBudget) {
   EXPECT_THAT(error.what, HasSubstr("T4 ×1 costs $1.83 and more for 2:00:00; the budget is $1.80"));
   ranking = ranked("resources: {accelerators: T4, disk_tier: ultra, disk_size: 1000}\n", options);
   EXPECT_GT(ranking->offers.at(0).beside(), Usd{1'000'000});
-  ranking = ranked(
-      "resources: {accelerators: T4}\naws: {public_address: false, subnet_id: subnet-12345678}\n", options);
+  ranking =
+      ranked("resources: {accelerators: T4}\naws: {public_address: false, subnet_id: subnet-12345678}\n", options);
   EXPECT_EQ(ranking->offers.at(0).beside(), Usd{});
 }
 
@@ -222,11 +213,10 @@ TEST(Rank, OffersOfOneWishWithOneAcceleratorBelongTogether) {
 TEST(Rank, AnImageOfOneRegionBringsTheMachineThere) {
   EXPECT_THAT(lines(ranked("resources: {instance_type: gpu, image_id: {eu-west-1: ami-01234567}}\n")),
               ElementsAre("gpu eu-west-1 $1.00"));
-  EXPECT_THAT(
-      ranked("resources: {instance_type: gpu, infra: aws/us-east-1, image_id: {eu-west-1: ami-01234567}}\n")
-          .error()
-          .what,
-      HasSubstr("image_id names no AMI in us-east-1"));
+  EXPECT_THAT(ranked("resources: {instance_type: gpu, infra: aws/us-east-1, image_id: {eu-west-1: ami-01234567}}\n")
+                  .error()
+                  .what,
+              HasSubstr("image_id names no AMI in us-east-1"));
 }
 
 TEST(Rank, ARehearsalTakesAnyMachineWhateverItsPrice) {
@@ -254,8 +244,7 @@ TEST(Rank, WhatOnlyOtherCloudsHaveIsRefusedWithTheNearestOnAws) {
 
 TEST(Rank, TheArchitectureAndTheDisksInsideAreHonoured) {
   EXPECT_EQ(first("accelerators: T4g, arch: arm64"), "g5g.xlarge");
-  EXPECT_THAT(refused("accelerators: T4, arch: arm64").what,
-              HasSubstr("no instance type has T4 ×1, arch arm64"));
+  EXPECT_THAT(refused("accelerators: T4, arch: arm64").what, HasSubstr("no instance type has T4 ×1, arch arm64"));
   EXPECT_EQ(first("accelerators: T4, local_disk: 'nvme:500+'"), "g4dn.8xlarge");
   EXPECT_THAT(refused("local_disk: nvme").advice, HasSubstr("disk_size"));
 }
@@ -266,8 +255,7 @@ TEST(Rank, AMachineThatIsThereAlreadyNeedsNoPlan) {
 }
 
 TEST(Rank, NoMoreThanAskedForComesBackAndTheRestIsCounted) {
-  const auto ranking =
-      ranked("resources: {cpus: 2+}\n", {.all_regions = true, .most = 5}, Catalog::builtin());
+  const auto ranking = ranked("resources: {cpus: 2+}\n", {.all_regions = true, .most = 5}, Catalog::builtin());
   EXPECT_EQ(lines(ranking).size(), 5U);
   EXPECT_GT(ranking->considered, 200U);
 }
@@ -406,9 +394,8 @@ TEST(Rank, ANamedTypeIsTheOnlyOfferEvenWithoutAPrice) {
   const auto all = offers("instance_type: c7i.large");
   ASSERT_EQ(all.size(), 1U);
   EXPECT_FALSE(all[0].hourly);
-  EXPECT_THAT(
-      ranked("resources: {instance_type: c7i.large}\n", {.home_region = region}, Catalog::builtin())->notes,
-      ElementsAre(StartsWith("the on-demand price of c7i.large in us-east-1 is not known")));
+  EXPECT_THAT(ranked("resources: {instance_type: c7i.large}\n", {.home_region = region}, Catalog::builtin())->notes,
+              ElementsAre(StartsWith("the on-demand price of c7i.large in us-east-1 is not known")));
   const auto error = refused("instance_type: g5.xlrge");
   EXPECT_EQ(error.kind, Kind::bad_input);
   EXPECT_EQ(error.advice, "did you mean 'g5.xlarge'?");

@@ -83,8 +83,7 @@ class Ranker {
   }
 
   /// An hour of the machine at the very most; zero: unknown.
-  static Usd dearest(const Ask& ask, const InstanceType& type, std::span<const Catalog::Row> rows,
-                     Usd price) {
+  static Usd dearest(const Ask& ask, const InstanceType& type, std::span<const Catalog::Row> rows, Usd price) {
     Usd cap = price;
     if (ask.market == Market::spot) {
       // EC2's own limit for spot is the on-demand price; max_hourly_cost is passed on as a lower one.
@@ -123,15 +122,13 @@ class Ranker {
       return out;
     }
     if (by_image && !amis.contains(infra.region)) {
-      return ask.refuse("image_id",
-                        fail(Kind::not_found, fmt::format("image_id names no AMI in {}", infra.region), {},
-                             fmt::format("add one: {}: ami-…", infra.region))
-                            .value());
+      return ask.refuse("image_id", fail(Kind::not_found, fmt::format("image_id names no AMI in {}", infra.region), {},
+                                         fmt::format("add one: {}: ami-…", infra.region))
+                                        .value());
     }
     if (!infra.region.empty()) return std::vector{infra.region};
     if (everywhere && amis.contains("") && !options_.home_region.empty()) {
-      out_.notes.push_back(
-          fmt::format("image_id is an AMI of one region: only {} is looked at", options_.home_region));
+      out_.notes.push_back(fmt::format("image_id is an AMI of one region: only {} is looked at", options_.home_region));
       return std::vector{options_.home_region};
     }
     return everywhere ? all_regions_ : std::vector{options_.home_region};
@@ -151,10 +148,9 @@ class Ranker {
     }
     if (zones.empty() || zones.contains(zone)) return {};
     const std::vector<std::string> names(zones.begin(), zones.end());
-    return ask.refuse("infra",
-                      fail(Kind::bad_input, fmt::format("{} has no zone {}", region, printable(zone)), {},
-                           "its zones are " + join(names, ", "))
-                          .value());
+    return ask.refuse("infra", fail(Kind::bad_input, fmt::format("{} has no zone {}", region, printable(zone)), {},
+                                    "its zones are " + join(names, ", "))
+                                   .value());
   }
 
   Status add(const Ask& ask, const Types& types) {
@@ -183,8 +179,8 @@ class Ranker {
   }
 
   /// One line for each zone that is known, or one for the region.
-  void add_places(const Ask& ask, const InstanceType& type, std::uint32_t region,
-                  std::span<const Catalog::Row> rows, bool only, Refused& refused) {
+  void add_places(const Ask& ask, const InstanceType& type, std::uint32_t region, std::span<const Catalog::Row> rows,
+                  bool only, Refused& refused) {
     const auto zone = ask.candidate->infra ? std::string_view(ask.candidate->infra->zone) : std::string_view();
     if (rows.empty() && !(only && takes_unpriced(ask))) {
       ++refused.unpriced;
@@ -236,8 +232,8 @@ class Ranker {
     const auto micros = price.micros ? static_cast<std::uint64_t>(price.micros) : unknown_price;
     line.first = (std::uint64_t{std::min(ask.group, 0xffffU)} << 43) | (std::uint64_t{!usual} << 42) |
                  std::min(micros, unknown_price);
-    line.second = (static_cast<std::uint64_t>(std::min(type.vcpus, 0xffff)) << 48) |
-                  (std::uint64_t{number_of(type)} << 32);
+    line.second =
+        (static_cast<std::uint64_t>(std::min(type.vcpus, 0xffff)) << 48) | (std::uint64_t{number_of(type)} << 32);
     lines_.push_back(line);
   }
 
@@ -298,8 +294,7 @@ class Ranker {
     const bool new_group = i == 0 || line.ask->group != lines_[i - 1].ask->group;
     if (new_group && (i > 0 || asks_.size() > 1)) {
       const bool ordered = lines_.back().ask->group != best.ask->group || line.ask->group > 0;
-      if (ordered)
-        return fmt::format("{} for the task's {} choice", word(line), ordinal(choice(line.ask->group)));
+      if (ordered) return fmt::format("{} for the task's {} choice", word(line), ordinal(choice(line.ask->group)));
     }
     if (i == 0) return word(line);
     if (!line.known.price.micros) return fmt::format("{}: price unknown", ordinal(i + 1));
@@ -328,9 +323,9 @@ class Ranker {
 
   void note_budget() {
     if (budget_left_out_) {
-      out_.notes.push_back(fmt::format("{} offer{} left out: more than the budget of {} in {}",
-                                       budget_left_out_, budget_left_out_ == 1 ? "" : "s",
-                                       amount(*task_.budget), show_duration(*duration_)));
+      out_.notes.push_back(fmt::format("{} offer{} left out: more than the budget of {} in {}", budget_left_out_,
+                                       budget_left_out_ == 1 ? "" : "s", amount(*task_.budget),
+                                       show_duration(*duration_)));
     }
   }
 

@@ -75,8 +75,8 @@ Error WhyNone::not_in_zone(const Ask& ask, Types types) const {
 Error WhyNone::too_dear(const Ask& ask, Types types, Regions regions, const Refused& refused) const {
   const auto least = *refused.least;
   const bool by_cap = ask.candidate->max_hourly_cost && least > *ask.candidate->max_hourly_cost;
-  const auto what = by_cap ? fmt::format("{} exists only at {}/h and more; max_hourly_cost is {}",
-                                         subject(ask), show(least), amount(*ask.candidate->max_hourly_cost))
+  const auto what = by_cap ? fmt::format("{} exists only at {}/h and more; max_hourly_cost is {}", subject(ask),
+                                         show(least), amount(*ask.candidate->max_hourly_cost))
                            : fmt::format("{} costs {} and more for {}; the budget is {}", subject(ask),
                                          show(cost(least + ask.beside(refused.least_region), *duration)),
                                          show_duration(*duration), amount(*task.budget));
@@ -92,9 +92,8 @@ Error WhyNone::too_dear(const Ask& ask, Types types, Regions regions, const Refu
                                  show(spot.price)));
     }
   }
-  ways.push_back(by_cap
-                     ? "max_hourly_cost: " + plain_amount(least)
-                     : "budget: " + plain_amount(cost(least + ask.beside(refused.least_region), *duration)));
+  ways.push_back(by_cap ? "max_hourly_cost: " + plain_amount(least)
+                        : "budget: " + plain_amount(cost(least + ask.beside(refused.least_region), *duration)));
   return {Kind::not_found,
           what,
           fmt::format("the cheapest is {} in {}", refused.least_type->name, refused.least_region),
@@ -111,8 +110,7 @@ Error WhyNone::no_price(const Ask& ask, Types types, Regions regions) const {
     if (lowest(types, ask.market, {&region, 1}).price.micros) elsewhere.push_back(region);
   }
   if (regions.size() == 1 && !among(all_regions, regions[0])) {
-    if (const auto near = nearest(regions[0], elsewhere))
-      ways.push_back(fmt::format("did you mean '{}'?", *near));
+    if (const auto near = nearest(regions[0], elsewhere)) ways.push_back(fmt::format("did you mean '{}'?", *near));
   }
   if (const auto other = lowest(types, Market::on_demand, all_regions); spot && other.price.micros)
     ways.push_back(fmt::format("use_spot: false costs {}/h in {}", show(other.price), other.region));
@@ -125,8 +123,7 @@ Error WhyNone::no_price(const Ask& ask, Types types, Regions regions) const {
   } else {
     const auto size = [](const InstanceType* type) { return std::pair(type->memory_mib, type->vcpus); };
     const auto& smallest = **std::ranges::min_element(types, {}, size);
-    ways.push_back(
-        fmt::format("name the type to rent it at an unknown price: instance_type: {}", smallest.name));
+    ways.push_back(fmt::format("name the type to rent it at an unknown price: instance_type: {}", smallest.name));
   }
   ways.emplace_back("ask AWS for today's prices: ferry catalog update");
   return {Kind::not_found,

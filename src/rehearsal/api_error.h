@@ -17,8 +17,7 @@ struct ApiError {
 template <class T>
 using Api = tl::expected<T, ApiError>;
 
-[[nodiscard]] inline tl::unexpected<ApiError> refuse(std::string code, std::string message,
-                                                     int status = 400) {
+[[nodiscard]] inline tl::unexpected<ApiError> refuse(std::string code, std::string message, int status = 400) {
   return tl::unexpected<ApiError>(ApiError{status, std::move(code), std::move(message)});
 }
 

@@ -8,11 +8,10 @@ namespace {
 struct JsonTarget {
   std::string_view prefix, service;
 };
-constexpr std::array<JsonTarget, 4> json_targets = {
-    {{"AmazonSSM", "ssm"},
-     {"ServiceQuotasV20190624", "servicequotas"},
-     {"AWSPriceListService", "pricing"},
-     {"AWSEC2InstanceConnectService", "ec2-instance-connect"}}};
+constexpr std::array<JsonTarget, 4> json_targets = {{{"AmazonSSM", "ssm"},
+                                                     {"ServiceQuotasV20190624", "servicequotas"},
+                                                     {"AWSPriceListService", "pricing"},
+                                                     {"AWSEC2InstanceConnectService", "ec2-instance-connect"}}};
 
 Asked asked_as_json(std::string_view target) {
   Asked asked;
@@ -51,13 +50,11 @@ Asked read_asked(const HttpRequest& request) {
   const auto params = request_params(request);
   Asked asked;
   asked.action = params.get("Action", "?");
-  asked.service =
-      params.get("Version") == "2011-06-15" || asked.action == "GetCallerIdentity" ? "sts" : "ec2";
+  asked.service = params.get("Version") == "2011-06-15" || asked.action == "GetCallerIdentity" ? "sts" : "ec2";
   asked.needs = {asked.name()};
   if (asked.service != "ec2") return asked;
   asked.dry_run = params.flag("DryRun", false).value_or(false);
-  if (params.any("TagSpecification.") || params.any("TagSpecifications."))
-    asked.needs.emplace_back("ec2:CreateTags");
+  if (params.any("TagSpecification.") || params.any("TagSpecifications.")) asked.needs.emplace_back("ec2:CreateTags");
   if (params.any("IamInstanceProfile.")) asked.needs.emplace_back("iam:PassRole");
   return asked;
 }

@@ -12,7 +12,7 @@ namespace ferry::rehearsal {
 
 struct Asked {
   std::string service;  ///< what its permissions begin with: "ec2", "sts", "ssm", …; "" for an unknown target
-  std::string action;  ///< "RunInstances"
+  std::string action;   ///< "RunInstances"
   bool dry_run = false;
   /// The permissions: its own first, then what parts of the request need ("ec2:CreateTags" for tags on
   /// something new, "iam:PassRole" for an instance profile).

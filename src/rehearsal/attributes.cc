@@ -10,8 +10,7 @@ namespace {
 
 Api<Instance*> named_instance(Call& call) {
   API_SET(id, call.params.required("InstanceId"));
-  API_TRY(check_ids({id}, instance_ids,
-                    [&](const std::string& it) { return call.state.instances.contains(it); }));
+  API_TRY(check_ids({id}, instance_ids, [&](const std::string& it) { return call.state.instances.contains(it); }));
   return &call.state.instances[id];
 }
 
@@ -64,9 +63,7 @@ Api<Xml> describe_instance_attribute(Call& call) {
   API_SET(attribute, call.params.required("Attribute"));
   Xml xml;
   xml.text("instanceId", instance->id);
-  const auto value = [&](std::string_view text) {
-    return xml.node(attribute, [&] { xml.text("value", text); });
-  };
+  const auto value = [&](std::string_view text) { return xml.node(attribute, [&] { xml.text("value", text); }); };
   const auto flag = [&](bool on) { return value(on ? "true" : "false"); };
   if (attribute == "instanceInitiatedShutdownBehavior")
     return value(instance->on_poweroff == OnPoweroff::stop ? "stop" : "terminate");
@@ -77,8 +74,7 @@ Api<Xml> describe_instance_attribute(Call& call) {
   if (attribute == "sourceDestCheck") return flag(instance->check_source_dest);
   if (attribute == "enaSupport") return flag(true);
   if (attribute == "sriovNetSupport") return value("simple");
-  if (attribute == "rootDeviceName")
-    return value(instance->disks.empty() ? "" : instance->disks.front().device);
+  if (attribute == "rootDeviceName") return value(instance->disks.empty() ? "" : instance->disks.front().device);
   if (attribute == "userData") return xml.node(attribute, [&] { xml.some("value", instance->user_data); });
   if (attribute == "kernel" || attribute == "ramdisk") return xml.raw("<" + attribute + "/>");
   if (attribute == "productCodes") return xml.raw("<productCodes/>");
@@ -113,8 +109,7 @@ Api<Xml> modify_instance_attribute(Call& call) {
     instance->on_poweroff = *behavior == "stop" ? OnPoweroff::stop : OnPoweroff::terminate;
   }
   if (const auto groups = params.list("GroupId"); !groups.empty()) {
-    API_TRY(
-        check_ids(groups, group_ids, [&](const std::string& id) { return call.state.groups.contains(id); }));
+    API_TRY(check_ids(groups, group_ids, [&](const std::string& id) { return call.state.groups.contains(id); }));
     for (const auto& id : groups)
       if (call.state.groups[id].vpc_id != call.state.vpc_of(*instance)) return other_network();
     instance->groups = groups;
@@ -154,14 +149,13 @@ Api<Xml> modify_instance_metadata_options(Call& call) {
 Api<Xml> describe_instance_credit_specifications(Call& call) {
   API_SET(filters, Filters::read(call.params, {"instance-id"}));
   const auto wanted = call.params.list("InstanceId");
-  API_TRY(check_ids(wanted, instance_ids,
-                    [&](const std::string& id) { return call.state.instances.contains(id); }));
+  API_TRY(check_ids(wanted, instance_ids, [&](const std::string& id) { return call.state.instances.contains(id); }));
   std::vector<std::string> found;
   for (const auto& [id, instance] : call.state.instances) {
     Facts facts;
     facts.add("instance-id", id);
-    const bool asked = wanted.empty() ? instance.credits == "unlimited"
-                                      : std::find(wanted.begin(), wanted.end(), id) != wanted.end();
+    const bool asked =
+        wanted.empty() ? instance.credits == "unlimited" : std::find(wanted.begin(), wanted.end(), id) != wanted.end();
     const auto* type = find_type(instance.type);
     if (type && type->burstable() && asked && filters.match(facts)) found.push_back(id);
   }

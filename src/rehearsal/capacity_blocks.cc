@@ -24,8 +24,7 @@ std::string fee(const InstanceType& type, std::int64_t count, std::int64_t hours
 
 /// Offers are good for an hour, as long as nobody buys them.
 void forget_old_offers(State& state, std::int64_t now_ms) {
-  std::erase_if(state.block_offers,
-                [&](const auto& entry) { return entry.second.offered_ms + hour_ms < now_ms; });
+  std::erase_if(state.block_offers, [&](const auto& entry) { return entry.second.offered_ms + hour_ms < now_ms; });
 }
 
 void write_offer(Xml& xml, const BlockOffer& offer) {
@@ -69,11 +68,9 @@ Api<Xml> describe_capacity_block_offerings(Call& call) {
   API_SET(from, call.params.time("StartDateRange", call.now_ms));
   API_SET(until, call.params.time("EndDateRange", 0));
   const auto* type = find_type(name);
-  if (!type)
-    return refuse("InvalidParameterValue", fmt::format("Invalid value '{}' for InstanceType.", name));
+  if (!type) return refuse("InvalidParameterValue", fmt::format("Invalid value '{}' for InstanceType.", name));
   if (!sold_in_blocks(name))
-    return refuse("Unsupported",
-                  fmt::format("Capacity Blocks are not offered for instance type '{}'.", name));
+    return refuse("Unsupported", fmt::format("Capacity Blocks are not offered for instance type '{}'.", name));
   if (count < 1 || count > most_in_a_block) return invalid_value(std::to_string(count), "instanceCount");
   if (!is_length(hours))
     return invalid_value(std::to_string(hours), "capacityDurationHours",
@@ -91,8 +88,7 @@ Api<Xml> describe_capacity_block_offerings(Call& call) {
     offers.push_back(offer);
   }
   Xml xml;
-  return xml.list("capacityBlockOfferingSet", offers,
-                  [&](const BlockOffer& offer) { write_offer(xml, offer); });
+  return xml.list("capacityBlockOfferingSet", offers, [&](const BlockOffer& offer) { write_offer(xml, offer); });
 }
 
 Api<Xml> purchase_capacity_block(Call& call) {

@@ -36,8 +36,7 @@ TEST_F(PlacementGroups, AreMadeShownAndDeleted) {
   EXPECT_EQ(ask("DescribePlacementGroups", {{"Filter.1.Name", "strategy"}, {"Filter.1.Value.1", "cluster"}})
                 .at("//placementGroupSet/item/groupId"),
             made.at("//groupId"));
-  EXPECT_EQ(ask("DescribePlacementGroups", {{"GroupName.1", "none"}}).code(),
-            "InvalidPlacementGroup.Unknown");
+  EXPECT_EQ(ask("DescribePlacementGroups", {{"GroupName.1", "none"}}).code(), "InvalidPlacementGroup.Unknown");
   EXPECT_EQ(ask("DeletePlacementGroup", {{"GroupName", "near"}}).at("//return"), "true");
   EXPECT_EQ(ask("DeletePlacementGroup", {{"GroupName", "near"}}).code(), "InvalidPlacementGroup.Unknown");
 }
@@ -55,13 +54,11 @@ TEST_F(PlacementGroups, OfTheClusterKindKeepTheirInstancesInOneZone) {
   EXPECT_EQ(zone(run(order)), "us-east-1d") << "where the group is, if nothing else is said";
   EXPECT_EQ(in("us-east-1a").code(), "InvalidPlacementGroup.InUse");
   EXPECT_EQ(ask("DeletePlacementGroup", {{"GroupName", "near"}}).code(), "InvalidPlacementGroup.InUse");
-  EXPECT_EQ(
-      ask("DescribeInstances", {{"Filter.1.Name", "placement-group-name"}, {"Filter.1.Value.1", "near"}})
-          .count("//instancesSet/item"),
-      2U);
+  EXPECT_EQ(ask("DescribeInstances", {{"Filter.1.Name", "placement-group-name"}, {"Filter.1.Value.1", "near"}})
+                .count("//instancesSet/item"),
+            2U);
   const auto there = ask("DescribeInstances");
-  for (const auto& node : there.xml.select_nodes("//instanceId"))
-    end(node.node().text().get());
+  for (const auto& node : there.xml.select_nodes("//instanceId")) end(node.node().text().get());
   EXPECT_EQ(zone(in("us-east-1a")), "us-east-1a") << "an empty group is nowhere";
 }
 
@@ -92,8 +89,7 @@ struct Reservations : Capacity {
     return more;
   }
   std::string free(const std::string& id) {
-    return ask("DescribeCapacityReservations", {{"CapacityReservationId.1", id}})
-        .at("//availableInstanceCount");
+    return ask("DescribeCapacityReservations", {{"CapacityReservationId.1", id}}).at("//availableInstanceCount");
   }
 };
 
@@ -124,8 +120,7 @@ TEST_F(Reservations, TakeOnlyWhatFits) {
   EXPECT_EQ(run(target("mine")).code(), "InvalidCapacityReservationId.Malformed");
   EXPECT_EQ(run(target(id, {{"Placement.AvailabilityZone", "us-east-1a"}})).code(), "InvalidParameterValue");
   EXPECT_EQ(run(target(id, {{"InstanceMarketOptions.MarketType", "spot"}})).code(), "InvalidParameterValue");
-  EXPECT_EQ(run(target(id, {{"InstanceMarketOptions.MarketType", "capacity-block"}})).code(),
-            "InvalidParameterValue");
+  EXPECT_EQ(run(target(id, {{"InstanceMarketOptions.MarketType", "capacity-block"}})).code(), "InvalidParameterValue");
   auto other = target(id);
   other[0].second = "g5.2xlarge";
   EXPECT_EQ(run(other).code(), "InvalidParameterValue");
@@ -148,8 +143,7 @@ TEST_F(Reservations, ThatAreOpenTakeWhatMatches) {
   const Form there = {{"InstanceType", "g5.xlarge"}, {"Placement.AvailabilityZone", "us-east-1c"}};
   auto none = there, only = there;
   none.push_back({"CapacityReservationSpecification.CapacityReservationPreference", "none"});
-  only.push_back(
-      {"CapacityReservationSpecification.CapacityReservationPreference", "capacity-reservations-only"});
+  only.push_back({"CapacityReservationSpecification.CapacityReservationPreference", "capacity-reservations-only"});
   EXPECT_EQ(run(none).count("//capacityReservationId"), 0U);
   const auto first = run(there);
   EXPECT_EQ(first.at("//capacityReservationId"), id);
@@ -183,13 +177,12 @@ TEST_F(Reservations, EndWhenTheyWereToldTo) {
                       {"EndDate", os::iso_time(clock.now + 60'000)}};
   const auto made = ask("CreateCapacityReservation", order);
   EXPECT_EQ(made.at("//endDateType"), "limited") << made.body;
-  EXPECT_EQ(ask("CreateCapacityReservation", order).at("//capacityReservationId"),
-            made.at("//capacityReservationId"));
+  EXPECT_EQ(ask("CreateCapacityReservation", order).at("//capacityReservationId"), made.at("//capacityReservationId"));
   clock.advance(Millis(60'000));
   EXPECT_EQ(ask("DescribeCapacityReservations").at("//state"), "expired");
-  EXPECT_EQ(ask("DescribeCapacityReservations", {{"Filter.1.Name", "state"}, {"Filter.1.Value.1", "active"}})
-                .count("//item"),
-            0U);
+  EXPECT_EQ(
+      ask("DescribeCapacityReservations", {{"Filter.1.Name", "state"}, {"Filter.1.Value.1", "active"}}).count("//item"),
+      0U);
 }
 
 struct Blocks : Reservations {
@@ -198,8 +191,7 @@ struct Blocks : Reservations {
     return ask("DescribeCapacityBlockOfferings", more);
   }
   Answer buy(const std::string& offer) {
-    return ask("PurchaseCapacityBlock",
-               {{"CapacityBlockOfferingId", offer}, {"InstancePlatform", "Linux/UNIX"}});
+    return ask("PurchaseCapacityBlock", {{"CapacityBlockOfferingId", offer}, {"InstancePlatform", "Linux/UNIX"}});
   }
   Answer launch_in(const std::string& id, const std::string& market) {
     Form form = target(id, {});
@@ -222,15 +214,13 @@ TEST_F(Blocks, AreOfferedBoughtAndLaunchedIntoByTheirOwnMarketOnly) {
   EXPECT_EQ(bought.at("//capacityBlockSet/item/capacityReservationIdSet/item"), id);
   EXPECT_EQ(buy(offered.at("//capacityBlockOfferingId")).code(), "InvalidCapacityBlockOfferingIdNotFound");
   EXPECT_EQ(launch_in(id, "").code(), "InvalidParameterValue");
-  EXPECT_EQ(
-      run({{"InstanceType", "p5.48xlarge"}, {"InstanceMarketOptions.MarketType", "capacity-block"}}).code(),
-      "InvalidParameterCombination");
+  EXPECT_EQ(run({{"InstanceType", "p5.48xlarge"}, {"InstanceMarketOptions.MarketType", "capacity-block"}}).code(),
+            "InvalidParameterCombination");
   const auto launched = launch_in(id, "capacity-block");
   EXPECT_EQ(launched.at("//instanceLifecycle"), "capacity-block") << launched.body;
   EXPECT_EQ(launched.at("//capacityReservationId"), id) << "and no quota counts";
   EXPECT_EQ(launch_in(id, "capacity-block").code(), "ReservationCapacityExceeded");
-  EXPECT_EQ(ask("CancelCapacityReservation", {{"CapacityReservationId", id}}).code(),
-            "OperationNotPermitted");
+  EXPECT_EQ(ask("CancelCapacityReservation", {{"CapacityReservationId", id}}).code(), "OperationNotPermitted");
 }
 
 TEST_F(Blocks, AreOfferedForSomeTypesAndLengthsOnly) {

@@ -70,18 +70,14 @@ std::vector<ImageLine> make_lines() {
     return names;
   };
   std::vector<ImageLine> out = {
-      {"ubuntu/images/hvm-ssd/ubuntu-jammy-22.04-amd64-server-",
-       "Canonical, Ubuntu, 22.04 LTS, amd64 jammy image", "x86_64", "099720109477", "", "/dev/sda1", "ubuntu",
-       8, ubuntu("22.04", "amd64")},
-      {"ubuntu/images/hvm-ssd/ubuntu-jammy-22.04-arm64-server-",
-       "Canonical, Ubuntu, 22.04 LTS, arm64 jammy image", "arm64", "099720109477", "", "/dev/sda1", "ubuntu",
-       8, ubuntu("22.04", "arm64")},
-      {"ubuntu/images/hvm-ssd-gp3/ubuntu-noble-24.04-amd64-server-",
-       "Canonical, Ubuntu, 24.04 LTS, amd64 noble image", "x86_64", "099720109477", "", "/dev/sda1", "ubuntu",
-       8, ubuntu("24.04", "amd64")},
-      {"ubuntu/images/hvm-ssd-gp3/ubuntu-noble-24.04-arm64-server-",
-       "Canonical, Ubuntu, 24.04 LTS, arm64 noble image", "arm64", "099720109477", "", "/dev/sda1", "ubuntu",
-       8, ubuntu("24.04", "arm64")},
+      {"ubuntu/images/hvm-ssd/ubuntu-jammy-22.04-amd64-server-", "Canonical, Ubuntu, 22.04 LTS, amd64 jammy image",
+       "x86_64", "099720109477", "", "/dev/sda1", "ubuntu", 8, ubuntu("22.04", "amd64")},
+      {"ubuntu/images/hvm-ssd/ubuntu-jammy-22.04-arm64-server-", "Canonical, Ubuntu, 22.04 LTS, arm64 jammy image",
+       "arm64", "099720109477", "", "/dev/sda1", "ubuntu", 8, ubuntu("22.04", "arm64")},
+      {"ubuntu/images/hvm-ssd-gp3/ubuntu-noble-24.04-amd64-server-", "Canonical, Ubuntu, 24.04 LTS, amd64 noble image",
+       "x86_64", "099720109477", "", "/dev/sda1", "ubuntu", 8, ubuntu("24.04", "amd64")},
+      {"ubuntu/images/hvm-ssd-gp3/ubuntu-noble-24.04-arm64-server-", "Canonical, Ubuntu, 24.04 LTS, arm64 noble image",
+       "arm64", "099720109477", "", "/dev/sda1", "ubuntu", 8, ubuntu("24.04", "arm64")},
       {"al2023-ami-2023.9-kernel-6.1-x86_64-",
        "Amazon Linux 2023 AMI x86_64 HVM kernel-6.1",
        "x86_64",
@@ -107,9 +103,16 @@ std::vector<ImageLine> make_lines() {
   const auto add = [&](std::string_view arch, std::string name, std::string description, std::string_view system,
                        std::int64_t gib, std::vector<std::string> parameters) {
     const bool amazon_linux = system.starts_with("Amazon");
-    out.push_back({fmt::format("{} ({}) ", name, system), std::move(description), arch, "898082745236", "amazon",
-                   amazon_linux ? "/dev/xvda" : "/dev/sda1", amazon_linux ? "ec2-user" : "ubuntu", gib,
-                   std::move(parameters), {"20260117", "20251108"}});
+    out.push_back({fmt::format("{} ({}) ", name, system),
+                   std::move(description),
+                   arch,
+                   "898082745236",
+                   "amazon",
+                   amazon_linux ? "/dev/xvda" : "/dev/sda1",
+                   amazon_linux ? "ec2-user" : "ubuntu",
+                   gib,
+                   std::move(parameters),
+                   {"20260117", "20251108"}});
   };
   const auto word = [](std::string_view system) {
     auto text = lower(system);
@@ -129,8 +132,10 @@ std::vector<ImageLine> make_lines() {
         {fmt::format("/aws/service/neuron/dlami/multi-framework/{}/latest/image_id", word(system))});
   }
   // All versions of a framework are built anew on the same day.
-  const std::pair<const char*, const char*> frameworks[] = {{"2.7", "Ubuntu 22.04"},       {"2.9", "Ubuntu 24.04"},
-                                                            {"2.10", "Ubuntu 24.04"},      {"2.11", "Ubuntu 24.04"},
+  const std::pair<const char*, const char*> frameworks[] = {{"2.7", "Ubuntu 22.04"},
+                                                            {"2.9", "Ubuntu 24.04"},
+                                                            {"2.10", "Ubuntu 24.04"},
+                                                            {"2.11", "Ubuntu 24.04"},
                                                             {"2.11", "Amazon Linux 2023"}};
   for (const auto& [version, system] : frameworks) {
     const auto kind = fmt::format("oss-nvidia-driver-gpu-pytorch-{}-{}", version, word(system));
@@ -167,20 +172,19 @@ std::vector<Image> make_images() {
       const std::string full = line.name + day;
       const std::string digits = hex(sha256(full));
       const std::string created = fmt::format("{:.4}-{:.2}-{:.2}T06:12:35.000Z", day, day + 4, day + 6);
-      out.push_back(
-          {.id = "ami-" + digits.substr(0, 17),
-           .name = full,
-           .description = line.description,
-           .arch = std::string(line.arch),
-           .owner_id = std::string(line.owner_id),
-           .owner_alias = std::string(line.owner_alias),
-           .created = created,
-           .snapshot_id = "snap-" + digits.substr(17, 17),
-           .root_device = std::string(line.root_device),
-           .login_user = std::string(line.login_user),
-           .deprecated = std::to_string(parse_int(created.substr(0, 4)).value_or(0) + 2) + created.substr(4),
-           .gib = line.gib,
-           .parameters = std::exchange(newest, false) ? line.parameters : std::vector<std::string>{}});
+      out.push_back({.id = "ami-" + digits.substr(0, 17),
+                     .name = full,
+                     .description = line.description,
+                     .arch = std::string(line.arch),
+                     .owner_id = std::string(line.owner_id),
+                     .owner_alias = std::string(line.owner_alias),
+                     .created = created,
+                     .snapshot_id = "snap-" + digits.substr(17, 17),
+                     .root_device = std::string(line.root_device),
+                     .login_user = std::string(line.login_user),
+                     .deprecated = std::to_string(parse_int(created.substr(0, 4)).value_or(0) + 2) + created.substr(4),
+                     .gib = line.gib,
+                     .parameters = std::exchange(newest, false) ? line.parameters : std::vector<std::string>{}});
     }
   }
   return out;
@@ -203,8 +207,7 @@ const std::vector<InstanceType>& instance_types() {
 
 const InstanceType* find_type(std::string_view name) {
   const auto& all = instance_types();
-  const auto found =
-      std::find_if(all.begin(), all.end(), [&](const InstanceType& type) { return type.name == name; });
+  const auto found = std::find_if(all.begin(), all.end(), [&](const InstanceType& type) { return type.name == name; });
   return found == all.end() ? nullptr : &*found;
 }
 

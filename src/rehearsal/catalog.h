@@ -36,8 +36,7 @@ std::string quota_bucket(const InstanceType& type, bool spot);
 std::vector<std::vector<std::string>> parse_csv(std::string_view text);
 
 struct Image {
-  std::string id, name, description, arch, owner_id, owner_alias, created, snapshot_id, root_device,
-      login_user;
+  std::string id, name, description, arch, owner_id, owner_alias, created, snapshot_id, root_device, login_user;
   std::string deprecated;  ///< when it is not shown any more unless it is asked for: two years after `created`
   std::int64_t gib = 8;
   std::vector<std::string> parameters;  ///< SSM public parameters that name it

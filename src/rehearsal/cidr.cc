@@ -25,9 +25,7 @@ std::optional<Cidr> read(std::string_view text) {
 
 }  // namespace
 
-bool Cidr::contains(const Cidr& other) const {
-  return other.length >= length && (other.first & mask(length)) == first;
-}
+bool Cidr::contains(const Cidr& other) const { return other.length >= length && (other.first & mask(length)) == first; }
 
 std::string Cidr::text() const { return fmt::format("{}/{}", ipv4_text(first), length); }
 

@@ -32,8 +32,7 @@ void write_metadata_options(Xml& xml, std::string_view name, const MetadataOptio
     xml.text("state", "applied").text("httpTokens", options.token_required ? "required" : "optional");
     xml.number("httpPutResponseHopLimit", options.hop_limit)
         .text("httpEndpoint", options.endpoint_enabled ? "enabled" : "disabled");
-    xml.text("httpProtocolIpv6", "disabled")
-        .text("instanceMetadataTags", options.tags ? "enabled" : "disabled");
+    xml.text("httpProtocolIpv6", "disabled").text("instanceMetadataTags", options.tags ? "enabled" : "disabled");
   });
 }
 
@@ -119,16 +118,14 @@ void write_hardware(Xml& xml, const Instance& instance) {
       .flag("ebsOptimized", instance.ebs_optimized);
   if (type) {
     const std::int64_t threads = type->arch == "arm64" || type->vcpus == 1 ? 1 : 2;
-    xml.node("cpuOptions",
-             [&] { xml.number("coreCount", type->vcpus / threads).number("threadsPerCore", threads); });
+    xml.node("cpuOptions", [&] { xml.number("coreCount", type->vcpus / threads).number("threadsPerCore", threads); });
   }
   xml.some("capacityReservationId", instance.capacity_reservation);
   xml.node("capacityReservationSpecification", [&] {
     if (instance.capacity_target.empty())
       xml.text("capacityReservationPreference", instance.capacity_preference);
     else
-      xml.node("capacityReservationTarget",
-               [&] { xml.text("capacityReservationId", instance.capacity_target); });
+      xml.node("capacityReservationTarget", [&] { xml.text("capacityReservationId", instance.capacity_target); });
   });
   xml.node("hibernationOptions", [&] { xml.flag("configured", false); }).node("enclaveOptions", [&] {
     xml.flag("enabled", false);
@@ -150,19 +147,15 @@ void write_hardware(Xml& xml, const Instance& instance) {
 void write_instance(Xml& xml, const State& state, const Instance& instance) {
   const bool gone = instance.phase == Phase::terminated;
   xml.text("instanceId", instance.id).text("imageId", instance.image_id);
-  xml.node("instanceState",
-           [&] { xml.number("code", code(instance.phase)).text("name", name(instance.phase)); });
+  xml.node("instanceState", [&] { xml.number("code", code(instance.phase)).text("name", name(instance.phase)); });
   xml.text("privateDnsName", gone ? "" : private_dns(instance))
       .text("dnsName", instance.public_ip())
       .text("reason", instance.transition_reason);
-  xml.some("keyName", instance.key_name)
-      .number("amiLaunchIndex", instance.launch_index)
-      .raw("<productCodes/>");
+  xml.some("keyName", instance.key_name).number("amiLaunchIndex", instance.launch_index).raw("<productCodes/>");
   xml.text("instanceType", instance.type).text("launchTime", os::iso_time(instance.launched_ms, true));
   write_place(xml, state, instance);
   if (!instance.reason_code.empty())
-    xml.node("stateReason",
-             [&] { xml.text("code", instance.reason_code).text("message", instance.reason_message); });
+    xml.node("stateReason", [&] { xml.text("code", instance.reason_code).text("message", instance.reason_message); });
   write_hardware(xml, instance);
   write_disks(xml, instance);
   xml.text("clientToken", instance.client_token);
@@ -178,8 +171,7 @@ void write_instance(Xml& xml, const State& state, const Instance& instance) {
 
 void write_reservation(Xml& xml, const State& state, const std::vector<const Instance*>& instances) {
   xml.text("reservationId", instances.front()->reservation_id).text("ownerId", account_id).raw("<groupSet/>");
-  xml.list("instancesSet", instances,
-           [&](const Instance* instance) { write_instance(xml, state, *instance); });
+  xml.list("instancesSet", instances, [&](const Instance* instance) { write_instance(xml, state, *instance); });
 }
 
 }  // namespace ferry::rehearsal

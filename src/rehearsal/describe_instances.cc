@@ -17,8 +17,7 @@ Facts facts_of(const State& state, const Instance& instance) {
   facts.add("instance-state-code", std::to_string(code(instance.phase)))
       .add("availability-zone", instance.zone)
       .add("availability-zone-id", zone_id(instance.zone));
-  facts.add("placement.availability-zone", instance.zone)
-      .add("placement-group-name", instance.placement_group);
+  facts.add("placement.availability-zone", instance.zone).add("placement-group-name", instance.placement_group);
   facts.add("client-token", instance.client_token)
       .add("key-name", instance.key_name)
       .add("reservation-id", instance.reservation_id)
@@ -57,8 +56,7 @@ Facts facts_of(const State& state, const Instance& instance) {
         .add("network-interface.network-interface-id", instance.eni_id);
     for (const auto& group : instance.groups) {
       const auto found = state.groups.find(group);
-      const std::string_view group_name =
-          found == state.groups.end() ? std::string_view() : found->second.name;
+      const std::string_view group_name = found == state.groups.end() ? std::string_view() : found->second.name;
       facts.add("group-id", group)
           .add("instance.group-id", group)
           .add("instance.group-name", group_name)
@@ -67,8 +65,7 @@ Facts facts_of(const State& state, const Instance& instance) {
     }
   }
   for (const auto& disk : instance.disks)
-    facts.add("block-device-mapping.volume-id", disk.volume_id)
-        .add("block-device-mapping.device-name", disk.device);
+    facts.add("block-device-mapping.volume-id", disk.volume_id).add("block-device-mapping.device-name", disk.device);
   return facts.add_tags(tags_of(state, instance.id));
 }
 
@@ -78,8 +75,7 @@ Api<Page> select_instances(Call& call, const Filters& filters) {
   if (!wanted.empty() && call.params.has("MaxResults"))
     return refuse("InvalidParameterCombination",
                   "The parameter instancesSet cannot be used with the parameter maxResults");
-  API_TRY(check_ids(wanted, instance_ids,
-                    [&](const std::string& id) { return call.state.instances.contains(id); }));
+  API_TRY(check_ids(wanted, instance_ids, [&](const std::string& id) { return call.state.instances.contains(id); }));
   std::vector<std::string> found;
   for (const auto& [id, instance] : call.state.instances)
     if ((wanted.empty() || std::find(wanted.begin(), wanted.end(), id) != wanted.end()) &&
@@ -162,14 +158,12 @@ Api<Xml> describe_instances(Call& call) {
 }
 
 Api<Xml> describe_instance_status(Call& call) {
-  API_SET(filters, Filters::read(call.params,
-                                 {"instance-state-name", "instance-state-code", "availability-zone",
-                                  "availability-zone-id", "instance-status.status", "system-status.status",
-                                  "instance-status.reachability", "system-status.reachability"}));
+  API_SET(filters, Filters::read(call.params, {"instance-state-name", "instance-state-code", "availability-zone",
+                                               "availability-zone-id", "instance-status.status", "system-status.status",
+                                               "instance-status.reachability", "system-status.reachability"}));
   API_SET(all, call.params.flag("IncludeAllInstances", false));
   const auto wanted = call.params.list("InstanceId");
-  API_TRY(check_ids(wanted, instance_ids,
-                    [&](const std::string& id) { return call.state.instances.contains(id); }));
+  API_TRY(check_ids(wanted, instance_ids, [&](const std::string& id) { return call.state.instances.contains(id); }));
   std::vector<std::string> found;
   for (const auto& [id, instance] : call.state.instances) {
     const bool running = instance.phase == Phase::running;
@@ -196,8 +190,7 @@ Api<Xml> describe_instance_status(Call& call) {
     xml.text("instanceId", id)
         .text("availabilityZone", instance.zone)
         .text("availabilityZoneId", zone_id(instance.zone));
-    xml.node("instanceState",
-             [&] { xml.number("code", code(instance.phase)).text("name", name(instance.phase)); });
+    xml.node("instanceState", [&] { xml.number("code", code(instance.phase)).text("name", name(instance.phase)); });
     write_health(xml, "systemStatus", status);
     write_health(xml, "instanceStatus", status);
     write_health(xml, "attachedEbsStatus", status);
@@ -206,10 +199,10 @@ Api<Xml> describe_instance_status(Call& call) {
 }
 
 Api<Xml> describe_volumes(Call& call) {
-  API_SET(filters, Filters::read(call.params, {"volume-id", "attachment.instance-id", "attachment.device",
-                                               "attachment.status", "attachment.delete-on-termination",
-                                               "availability-zone", "status", "size", "volume-type",
-                                               "encrypted", "snapshot-id", "create-time"}));
+  API_SET(filters,
+          Filters::read(call.params, {"volume-id", "attachment.instance-id", "attachment.device", "attachment.status",
+                                      "attachment.delete-on-termination", "availability-zone", "status", "size",
+                                      "volume-type", "encrypted", "snapshot-id", "create-time"}));
   struct Found {
     const Instance* instance;
     const Disk* disk;
@@ -236,8 +229,7 @@ Api<Xml> describe_volumes(Call& call) {
         .add("snapshot-id", it.disk->snapshot_id)
         .add("create-time", os::iso_time(it.disk->attached_ms, true));
     facts.add_tags(tags_of(call.state, id));
-    if ((wanted.empty() || std::find(wanted.begin(), wanted.end(), id) != wanted.end()) &&
-        filters.match(facts))
+    if ((wanted.empty() || std::find(wanted.begin(), wanted.end(), id) != wanted.end()) && filters.match(facts))
       keys.push_back(id);
   }
   API_SET(page, page_of(call.params, keys));
@@ -256,13 +248,10 @@ Api<Xml> describe_volumes(Call& call) {
     if (disk->type == "gp3") xml.number("throughput", disk->throughput);
     xml.flag("encrypted", disk->encrypted).flag("multiAttachEnabled", false);
     if (disk->encrypted)
-      xml.text("kmsKeyId", fmt::format("arn:aws:kms:{}:{}:key/00000000-0000-0000-0000-000000000000",
-                                       region_name, account_id));
+      xml.text("kmsKeyId",
+               fmt::format("arn:aws:kms:{}:{}:key/00000000-0000-0000-0000-000000000000", region_name, account_id));
     xml.list("attachmentSet", std::array{disk}, [&](const auto&) {
-      xml.text("volumeId", id)
-          .text("instanceId", instance->id)
-          .text("device", disk->device)
-          .text("status", "attached");
+      xml.text("volumeId", id).text("instanceId", instance->id).text("device", disk->device).text("status", "attached");
       xml.text("attachTime", os::iso_time(disk->attached_ms, true))
           .flag("deleteOnTermination", disk->delete_on_termination);
     });

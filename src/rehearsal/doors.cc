@@ -9,8 +9,7 @@ constexpr std::int64_t ssh_port = 22;
 
 bool is_for_ssh(const Rule& rule) {
   if (rule.direction != Direction::ingress) return false;
-  return rule.protocol == "-1" ||
-         (rule.protocol == "tcp" && rule.from_port <= ssh_port && ssh_port <= rule.to_port);
+  return rule.protocol == "-1" || (rule.protocol == "tcp" && rule.from_port <= ssh_port && ssh_port <= rule.to_port);
 }
 
 }  // namespace

@@ -12,7 +12,7 @@ namespace ferry::rehearsal {
 inline constexpr const char* usual_caller = "127.0.0.1";
 
 /// Pure. `caller` is this computer's address as the cloud sees it. To a machine without a public address it
-/// comes by a way of the person's own (a VPN, a jump host), whose address nobody knows here: it passes where
+/// comes by a way of the user's own (a VPN, a jump host), whose address nobody knows here: it passes where
 /// the groups let anybody in.
 sandbox::Door door_of(const State& state, const Instance& instance, const std::string& caller);
 

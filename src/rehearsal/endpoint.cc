@@ -11,8 +11,7 @@ os::Path log_file(const os::Path& dir) { return dir / "server.log"; }
 
 Result<Endpoint> read_endpoint(const os::Path& dir) {
   const auto file = dir / "server.json";
-  if (!os::exists(file))
-    return fail(Kind::not_found, "no rehearsal cloud was ever started in " + dir.string());
+  if (!os::exists(file)) return fail(Kind::not_found, "no rehearsal cloud was ever started in " + dir.string());
   TRY_SET(text, "", os::read_file(file, 1 << 16));
   TRY_SET(json, file.string(), parse_json(text));
   Endpoint endpoint;
@@ -40,8 +39,7 @@ Status write_endpoint(const os::Path& dir, const Endpoint& endpoint) {
 }
 
 Result<Json> control(const Endpoint& endpoint, std::string_view verb, const Json& body, Millis limit) {
-  TRY_SET(connection, "rehearsal cloud",
-          os::connect_tcp("127.0.0.1", static_cast<int>(endpoint.port), Millis(2000)));
+  TRY_SET(connection, "rehearsal cloud", os::connect_tcp("127.0.0.1", static_cast<int>(endpoint.port), Millis(2000)));
   const auto text = dump_json(body);
   TRY("rehearsal cloud",
       os::write_all(connection.get(),
@@ -58,8 +56,7 @@ Result<Json> control(const Endpoint& endpoint, std::string_view verb, const Json
   if (*status == 403) return fail(Kind::denied, "the rehearsal cloud refused the control token");
   TRY_SET(json, "rehearsal cloud", parse_json(std::string_view(answer).substr(end + 4)));
   if (*status != 200)
-    return fail(Kind::bad_input, text_at(json, "what", "refused"), text_at(json, "why"),
-                text_at(json, "advice"));
+    return fail(Kind::bad_input, text_at(json, "what", "refused"), text_at(json, "why"), text_at(json, "advice"));
   return json;
 }
 

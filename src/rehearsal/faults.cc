@@ -74,8 +74,7 @@ Status Faults::add(const Json& fault) {
     return fail(Kind::bad_input, "no such fault: " + kind, "", "the kinds are " + join(names, ", "));
   }
   for (const auto& [member, value] : fault.items())
-    if (member != "kind" &&
-        std::find(known->second.begin(), known->second.end(), member) == known->second.end())
+    if (member != "kind" && std::find(known->second.begin(), known->second.end(), member) == known->second.end())
       return fail(Kind::bad_input, "the fault " + kind + " has no member " + member, "",
                   "it has " + join(known->second, ", "));
   if (kind == "clear") {
@@ -86,8 +85,7 @@ Status Faults::add(const Json& fault) {
     return fail(Kind::bad_input, "the fault caller needs an IPv4 address", "", "write caller address=203.0.113.9");
   if (const auto replaced = replaced_kinds().find(kind); replaced != replaced_kinds().end())
     std::erase_if(faults_, [&](const Json& old) {
-      return text_at(old, "kind") == kind &&
-             text_at(old, replaced->second) == text_at(fault, replaced->second);
+      return text_at(old, "kind") == kind && text_at(old, replaced->second) == text_at(fault, replaced->second);
     });
   faults_.push_back(fault);
   return {};
@@ -123,8 +121,7 @@ std::optional<ApiError> Faults::refusal(const Asked& asked) {
 }
 
 bool Faults::drops(const Asked& asked) {
-  return use("drop", [&](const Json& fault) { return is_in_turn(fault, asked) && is_about(fault, asked); })
-      .has_value();
+  return use("drop", [&](const Json& fault) { return is_in_turn(fault, asked) && is_about(fault, asked); }).has_value();
 }
 
 S3Trouble Faults::s3_trouble(const Asked& asked, bool conditional) {
@@ -135,8 +132,10 @@ S3Trouble Faults::s3_trouble(const Asked& asked, bool conditional) {
     return static_cast<std::uint64_t>(std::max<std::int64_t>(0, int_at(*fault, "bytes", 0)));
   };
   S3Trouble out;
-  if (const auto fault = use("latency", about)) out.latency = Millis(std::max<std::int64_t>(0, int_at(*fault, "ms", 1000)));
-  out.plain_http = std::any_of(faults_.begin(), faults_.end(), [](const Json& fault) { return text_at(fault, "kind") == "plain-http"; });
+  if (const auto fault = use("latency", about))
+    out.latency = Millis(std::max<std::int64_t>(0, int_at(*fault, "ms", 1000)));
+  out.plain_http = std::any_of(faults_.begin(), faults_.end(),
+                               [](const Json& fault) { return text_at(fault, "kind") == "plain-http"; });
   out.refusal = refusal(asked);
   // At a rate, but without chance: of 100 requests so many, evenly.
   const auto in_turn = [&](const Json& fault) {
@@ -148,13 +147,17 @@ S3Trouble Faults::s3_trouble(const Asked& asked, bool conditional) {
   };
   if (!out.refusal && use("slow-down", in_turn)) out.refusal = throttled("s3");
   if (!out.refusal && conditional && use("conflict", about))
-    out.refusal = ApiError{409, "ConditionalRequestConflict", "The conditional request cannot succeed due to a conflicting operation against this resource."};
+    out.refusal =
+        ApiError{409, "ConditionalRequestConflict",
+                 "The conditional request cannot succeed due to a conflicting operation against this resource."};
   if (out.refusal) return out;
   const auto answers_late = [&](const Json& fault) {
-    return about(fault) && (asked.action == "CompleteMultipartUpload" || asked.action == "CopyObject" || asked.action == "UploadPartCopy");
+    return about(fault) && (asked.action == "CompleteMultipartUpload" || asked.action == "CopyObject" ||
+                            asked.action == "UploadPartCopy");
   };
   if (const auto fault = use("late-error", answers_late))
-    out.late = ApiError{200, text_at(*fault, "code", "InternalError"), "We encountered an internal error. Please try again."};
+    out.late =
+        ApiError{200, text_at(*fault, "code", "InternalError"), "We encountered an internal error. Please try again."};
   out.cut_upload = bytes_of_fault("cut-upload");
   out.cut_answer = bytes_of_fault("cut-answer");
   out.drop = drops(asked);
@@ -163,8 +166,8 @@ S3Trouble Faults::s3_trouble(const Asked& asked, bool conditional) {
 
 bool Faults::no_capacity(const std::string& type, const std::string& zone, bool spend) {
   return use(
-             "capacity",
-             [&](const Json& fault) { return fits(fault, "type", type) && fits(fault, "zone", zone); }, spend)
+             "capacity", [&](const Json& fault) { return fits(fault, "type", type) && fits(fault, "zone", zone); },
+             spend)
       .has_value();
 }
 
@@ -188,8 +191,7 @@ Faults Faults::for_dry_run() const {
 
 std::optional<std::int64_t> Faults::quota(const std::string& bucket) const {
   for (const auto& fault : faults_)
-    if (text_at(fault, "kind") == "quota" && text_at(fault, "bucket") == bucket)
-      return int_at(fault, "limit", 0);
+    if (text_at(fault, "kind") == "quota" && text_at(fault, "bucket") == bucket) return int_at(fault, "limit", 0);
   return std::nullopt;
 }
 

@@ -16,13 +16,13 @@ namespace ferry::rehearsal {
 
 /// What a request to S3 is to meet.
 struct S3Trouble {
-  std::optional<ApiError> refusal;  ///< before anything is done
-  std::optional<ApiError> late;     ///< nothing is done, and the answer is 200 with this error in it
+  std::optional<ApiError> refusal;          ///< before anything is done
+  std::optional<ApiError> late;             ///< nothing is done, and the answer is 200 with this error in it
   std::optional<std::uint64_t> cut_upload;  ///< the connection is closed after so many bytes of the body
   std::optional<std::uint64_t> cut_answer;  ///< likewise, of an object that is answered
-  bool drop = false;                ///< all is done, and nothing answered
-  bool plain_http = false;          ///< for policies, the request did not come over TLS
-  Millis latency{0};                ///< before it is answered
+  bool drop = false;                        ///< all is done, and nothing answered
+  bool plain_http = false;                  ///< for policies, the request did not come over TLS
+  Millis latency{0};                        ///< before it is answered
 };
 
 /// Not safe from several threads: its owner locks.

@@ -11,8 +11,7 @@ namespace {
 struct Trouble : testing::Test, TestCloud {
   void fault(const Json& fault) { ASSERT_TRUE(service->add_fault(fault)); }
   Answer identity() {
-    return send(
-        signed_form({{"Action", "GetCallerIdentity"}, {"Version", "2011-06-15"}}, key, clock.now, "sts"));
+    return send(signed_form({{"Action", "GetCallerIdentity"}, {"Version", "2011-06-15"}}, key, clock.now, "sts"));
   }
   Answer trial(Form more = {}) {
     more.insert(more.begin(), {{"ImageId", images().front().id},
@@ -47,8 +46,7 @@ TEST_F(Trouble, ADryRunUsesNoFaultUp) {
 }
 
 TEST_F(Trouble, ADryRunKnowsNothingOfCapacityAndOfBoots) {
-  for (const char* kind : {"capacity", "no-boot", "slow-boot", "small-disk"})
-    fault({{"kind", kind}, {"count", 1}});
+  for (const char* kind : {"capacity", "no-boot", "slow-boot", "small-disk"}) fault({{"kind", kind}, {"count", 1}});
   const auto before = service->faults();
   EXPECT_EQ(trial().code(), "DryRunOperation");
   EXPECT_EQ(service->faults(), before);
@@ -70,8 +68,7 @@ TEST_F(Trouble, PermissionsAreNamedAsIamNamesThem) {
   fault({{"kind", "permission"}, {"action", "sts:GetCallerIdentity"}});
   EXPECT_EQ(identity().code(), "AccessDenied");
   fault({{"kind", "permission"}, {"action", "pricing:GetProducts"}});
-  EXPECT_EQ(ask_json("pricing", "GetProducts", {{"ServiceCode", "AmazonEC2"}})["__type"],
-            "AccessDeniedException");
+  EXPECT_EQ(ask_json("pricing", "GetProducts", {{"ServiceCode", "AmazonEC2"}})["__type"], "AccessDeniedException");
 }
 
 TEST_F(Trouble, TagsOnNewThingsNeedAPermissionOfTheirOwn) {
@@ -116,10 +113,9 @@ TEST_F(Trouble, AClockThatIsOffShowsInTheDateAndRefusesWhatIsSignedByTheRightTim
     EXPECT_EQ(parameter_error(), "InvalidSignatureException");
   }
   EXPECT_EQ(date_of(service->handle(asking())), "Tue, 14 Nov 2023 21:53:20 GMT");
-  EXPECT_EQ(send(signed_form({{"Action", "DescribeRegions"}, {"Version", "2016-11-15"}}, key,
-                             clock.now - 1'200'000))
-                .status,
-            200)
+  EXPECT_EQ(
+      send(signed_form({{"Action", "DescribeRegions"}, {"Version", "2016-11-15"}}, key, clock.now - 1'200'000)).status,
+      200)
       << "whoever goes by the server's date is heard";
   fault({{"kind", "clock"}, {"ms", 0}});
   EXPECT_EQ(ask("DescribeRegions").status, 200);
@@ -131,11 +127,8 @@ TEST_F(Trouble, WithoutADefaultVpcNothingIsPlacedByItself) {
   EXPECT_EQ(ask("DescribeVpcs", only_default).count("//vpcSet/item"), 0U);
   const auto vpc = ask("DescribeVpcs").at("//vpcId");
   EXPECT_FALSE(vpc.empty());
-  EXPECT_EQ(ask("CreateSecurityGroup", {{"GroupName", "g"}, {"GroupDescription", "d"}}).code(),
-            "VPCIdNotSpecified");
-  EXPECT_EQ(
-      ask("CreateSecurityGroup", {{"GroupName", "g"}, {"GroupDescription", "d"}, {"VpcId", vpc}}).status,
-      200);
+  EXPECT_EQ(ask("CreateSecurityGroup", {{"GroupName", "g"}, {"GroupDescription", "d"}}).code(), "VPCIdNotSpecified");
+  EXPECT_EQ(ask("CreateSecurityGroup", {{"GroupName", "g"}, {"GroupDescription", "d"}, {"VpcId", vpc}}).status, 200);
   EXPECT_EQ(trial().code(), "VPCIdNotSpecified");
   const auto subnet = ask("DescribeSubnets").at("//subnetSet/item/subnetId");
   EXPECT_EQ(trial({{"SubnetId", subnet}}).code(), "DryRunOperation");
@@ -147,8 +140,7 @@ TEST_F(Trouble, ThrottlesEachServiceInItsOwnWordsAndByEitherName) {
   EXPECT_EQ(parameter_error(), "ThrottlingException");
   EXPECT_EQ(parameter_error(), "ParameterNotFound");
   fault({{"kind", "throttle"}, {"action", "GetServiceQuota"}, {"count", 1}});
-  EXPECT_EQ(ask_json("servicequotas", "GetServiceQuota", Json::object())["__type"],
-            "TooManyRequestsException");
+  EXPECT_EQ(ask_json("servicequotas", "GetServiceQuota", Json::object())["__type"], "TooManyRequestsException");
 }
 
 TEST(Asked, IsNamedAsPermissionsAre) {

@@ -29,9 +29,9 @@ std::string new_session_key() {
 void forget_some(State& state, std::int64_t now_ms) {
   std::erase_if(state.federated, [&](const auto& entry) { return entry.second.expires_ms <= now_ms; });
   while (state.federated.size() >= most_federated)
-    state.federated.erase(std::min_element(
-        state.federated.begin(), state.federated.end(),
-        [](const auto& a, const auto& b) { return a.second.expires_ms < b.second.expires_ms; }));
+    state.federated.erase(
+        std::min_element(state.federated.begin(), state.federated.end(),
+                         [](const auto& a, const auto& b) { return a.second.expires_ms < b.second.expires_ms; }));
 }
 
 }  // namespace
@@ -39,12 +39,10 @@ void forget_some(State& state, std::int64_t now_ms) {
 Api<Xml> get_federation_token(const Params& params, State& state, std::int64_t now_ms) {
   const auto name = params.get("Name");
   if (!is_federated_name(name))
-    return refuse("ValidationError",
-                  "Value at 'name' failed to satisfy constraint: 2 to 32 characters of [\\w+=,.@-]");
+    return refuse("ValidationError", "Value at 'name' failed to satisfy constraint: 2 to 32 characters of [\\w+=,.@-]");
   API_SET(seconds, params.number("DurationSeconds", 43'200));
   if (seconds < 900 || seconds > 129'600)
-    return refuse("ValidationError",
-                  "Value at 'durationSeconds' failed to satisfy constraint: between 900 and 129600");
+    return refuse("ValidationError", "Value at 'durationSeconds' failed to satisfy constraint: between 900 and 129600");
   Json policy = Json::object();  // who passes none may do nothing
   if (const auto text = params.get("Policy"); !text.empty()) {
     const auto parsed = parse_policy(text, "");
@@ -52,8 +50,7 @@ Api<Xml> get_federation_token(const Params& params, State& state, std::int64_t n
     policy = *parsed;
   }
   forget_some(state, now_ms);
-  Federated made{base64(random_bytes(30)), base64(random_bytes(90)), name, dump_json(policy),
-                 now_ms + seconds * 1000};
+  Federated made{base64(random_bytes(30)), base64(random_bytes(90)), name, dump_json(policy), now_ms + seconds * 1000};
   const auto id = new_session_key();
   Xml xml;
   xml.node("Credentials", [&] {

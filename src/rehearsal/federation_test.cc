@@ -47,8 +47,7 @@ TEST(Federation, WhatCannotBeIsRefused) {
       {{{"Name", "run"}, {"DurationSeconds", "60"}}, "ValidationError"},
       {{{"Name", "run"}, {"Policy", "{}"}}, "MalformedPolicyDocument"},
       {{{"Name", "run"},
-        {"Policy",
-         R"({"Statement": {"Effect": "Allow", "Principal": "*", "Action": "s3:*", "Resource": "*"}})"}},
+        {"Policy", R"({"Statement": {"Effect": "Allow", "Principal": "*", "Action": "s3:*", "Resource": "*"}})"}},
        "MalformedPolicyDocument"},
   };
   for (const auto& [form, code] : table) EXPECT_EQ(federate(cloud, form).code(), code);

@@ -37,15 +37,13 @@ Api<Filters> Filters::read(const Params& params, std::initializer_list<std::stri
   Filters out;
   for (const auto& item : params.items("Filter")) {
     Filter filter{params.get(item + "Name"), params.list(item + "Value")};
-    const bool is_tag =
-        filter.name.starts_with("tag:") || filter.name == "tag-key" || filter.name == "tag-value";
+    const bool is_tag = filter.name.starts_with("tag:") || filter.name == "tag-key" || filter.name == "tag-value";
     if (!is_tag && std::find(known.begin(), known.end(), filter.name) == known.end())
       return refuse("InvalidParameterValue", fmt::format("The filter '{}' is invalid", filter.name));
     if (filter.values.empty())
       return refuse("InvalidParameterValue", fmt::format("The filter '{}' has no value", filter.name));
     if (filter.values.size() > 200)
-      return refuse("FilterLimitExceeded",
-                    "The maximum number of filter values specified on a single call is 200");
+      return refuse("FilterLimitExceeded", "The maximum number of filter values specified on a single call is 200");
     out.filters_.push_back(std::move(filter));
   }
   return out;
@@ -81,18 +79,17 @@ Api<std::monostate> check_ids(const std::vector<std::string>& ids, const IdKind&
   }
   if (absent.empty()) return std::monostate{};
   const bool one = absent.size() == 1;
-  return refuse(std::string(kind.error) + ".NotFound",
-                fmt::format("The {}{} '{}' do{} not exist", kind.noun, one ? "" : "s", join(absent, ", "),
-                            one ? "es" : ""));
+  return refuse(
+      std::string(kind.error) + ".NotFound",
+      fmt::format("The {}{} '{}' do{} not exist", kind.noun, one ? "" : "s", join(absent, ", "), one ? "es" : ""));
 }
 
 Api<Page> page_of(const Params& params, std::vector<std::string> all, std::int64_t least, std::int64_t most) {
   API_SET(limit, params.number("MaxResults", most));
   if (params.has("MaxResults") && (limit < least || limit > most))
-    return refuse(
-        "InvalidParameterValue",
-        fmt::format("Value ( {} ) for parameter maxResults is invalid. Expecting a value {} than {}.", limit,
-                    limit < least ? "greater" : "less", limit < least ? least : most));
+    return refuse("InvalidParameterValue",
+                  fmt::format("Value ( {} ) for parameter maxResults is invalid. Expecting a value {} than {}.", limit,
+                              limit < least ? "greater" : "less", limit < least ? least : most));
   auto first = all.begin();
   if (const auto token = params.get("NextToken"); !token.empty()) {
     const auto after = from_base64(token);

@@ -24,9 +24,7 @@ class Facts {
     values_.emplace(std::move(name), value);
     return *this;
   }
-  Facts& add(std::string name, bool value) {
-    return add(std::move(name), std::string_view(value ? "true" : "false"));
-  }
+  Facts& add(std::string name, bool value) { return add(std::move(name), std::string_view(value ? "true" : "false")); }
   Facts& add(std::string name, const char* value) { return add(std::move(name), std::string_view(value)); }
   /// tag:KEY, tag-key and tag-value.
   Facts& add_tags(const Tags& tags);
@@ -79,7 +77,6 @@ struct Page {
   std::vector<std::string> keys;
   std::string next_token;  ///< empty on the last page
 };
-Api<Page> page_of(const Params& params, std::vector<std::string> all, std::int64_t least = 5,
-                  std::int64_t most = 1000);
+Api<Page> page_of(const Params& params, std::vector<std::string> all, std::int64_t least = 5, std::int64_t most = 1000);
 
 }  // namespace ferry::rehearsal

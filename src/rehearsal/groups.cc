@@ -13,22 +13,18 @@ std::string group_arn(const Group& group) {
 /// The group that GroupId or GroupName names.
 Api<Group*> named_group(Call& call) {
   if (const auto id = call.params.get("GroupId"); !id.empty()) {
-    API_TRY(
-        check_ids({id}, group_ids, [&](const std::string& it) { return call.state.groups.contains(it); }));
+    API_TRY(check_ids({id}, group_ids, [&](const std::string& it) { return call.state.groups.contains(it); }));
     return &call.state.groups[id];
   }
   const auto name = call.params.get("GroupName");
-  if (name.empty())
-    return refuse("MissingParameter", "The request must contain the parameter groupName or groupId");
+  if (name.empty()) return refuse("MissingParameter", "The request must contain the parameter groupName or groupId");
   if (!call.has_default_vpc())
-    return refuse(
-        "VPCIdNotSpecified",
-        "No default VPC for this user. GroupName is only supported for EC2-Classic and default VPC.");
+    return refuse("VPCIdNotSpecified",
+                  "No default VPC for this user. GroupName is only supported for EC2-Classic and default VPC.");
   const auto* group = call.state.group_named(call.state.vpc_id, name);
   if (!group)
-    return refuse(
-        "InvalidGroup.NotFound",
-        fmt::format("The security group '{}' does not exist in default VPC '{}'", name, call.state.vpc_id));
+    return refuse("InvalidGroup.NotFound",
+                  fmt::format("The security group '{}' does not exist in default VPC '{}'", name, call.state.vpc_id));
   return &call.state.groups[group->id];
 }
 
@@ -42,8 +38,8 @@ std::string described(const Rule& rule) {
   if (rule.protocol == "-1") return fmt::format("peer: {}, ALL, ALLOW", peer_of(rule));
   std::string protocol = rule.protocol;
   for (char& c : protocol) c = static_cast<char>(std::toupper(static_cast<unsigned char>(c)));
-  return fmt::format("peer: {}, {}, from port: {}, to port: {}, ALLOW", peer_of(rule), protocol,
-                     rule.from_port, rule.to_port);
+  return fmt::format("peer: {}, {}, from port: {}, to port: {}, ALLOW", peer_of(rule), protocol, rule.from_port,
+                     rule.to_port);
 }
 
 Api<Xml> authorize(Call& call, Direction direction) {
@@ -54,8 +50,7 @@ Api<Xml> authorize(Call& call, Direction direction) {
     return refuse("RulesPerSecurityGroupLimitExceeded",
                   "The maximum number of rules per security group has been reached.");
   for (auto& rule : rules) {
-    if (!rule.group_id.empty() && call.state.groups[rule.group_id].vpc_id != group->vpc_id)
-      return other_network();
+    if (!rule.group_id.empty() && call.state.groups[rule.group_id].vpc_id != group->vpc_id) return other_network();
     for (const auto& old : group->rules)
       if (old.same_traffic(rule))
         return refuse("InvalidPermission.Duplicate",
@@ -66,8 +61,7 @@ Api<Xml> authorize(Call& call, Direction direction) {
   group->rules.insert(group->rules.end(), rules.begin(), rules.end());
   Xml xml;
   xml.flag("return", true);
-  return xml.list("securityGroupRuleSet", rules,
-                  [&](const Rule& rule) { write_rule(xml, call.state, *group, rule); });
+  return xml.list("securityGroupRuleSet", rules, [&](const Rule& rule) { write_rule(xml, call.state, *group, rule); });
 }
 
 Api<Xml> revoke(Call& call, Direction direction) {
@@ -75,9 +69,8 @@ Api<Xml> revoke(Call& call, Direction direction) {
   const auto ids = call.params.list("SecurityGroupRuleId");
   std::vector<std::string> doomed;
   for (const auto& id : ids) {
-    const auto found = std::find_if(group->rules.begin(), group->rules.end(), [&](const Rule& rule) {
-      return rule.id == id && rule.direction == direction;
-    });
+    const auto found = std::find_if(group->rules.begin(), group->rules.end(),
+                                    [&](const Rule& rule) { return rule.id == id && rule.direction == direction; });
     if (found == group->rules.end())
       return refuse("InvalidSecurityGroupRuleId.NotFound",
                     fmt::format("The security group rule ID '{}' does not exist", id));
@@ -89,8 +82,7 @@ Api<Xml> revoke(Call& call, Direction direction) {
       const auto found = std::find_if(group->rules.begin(), group->rules.end(),
                                       [&](const Rule& old) { return old.same_traffic(rule); });
       if (found == group->rules.end())
-        return refuse("InvalidPermission.NotFound",
-                      "The specified rule does not exist in this security group.");
+        return refuse("InvalidPermission.NotFound", "The specified rule does not exist in this security group.");
       doomed.push_back(found->id);
     }
   }
@@ -122,8 +114,7 @@ Facts facts_of(const State& state, const Group& group) {
       .add("vpc-id", group.vpc_id);
   facts.add("owner-id", account_id).add_tags(tags_of(state, group.id));
   for (const auto& rule : group.rules) {
-    const std::string prefix =
-        rule.direction == Direction::egress ? "egress.ip-permission." : "ip-permission.";
+    const std::string prefix = rule.direction == Direction::egress ? "egress.ip-permission." : "ip-permission.";
     facts.add(prefix + "protocol", rule.protocol)
         .add(prefix + "from-port", std::to_string(rule.from_port))
         .add(prefix + "to-port", std::to_string(rule.to_port));
@@ -140,12 +131,10 @@ Api<Xml> create_security_group(Call& call) {
   API_SET(name, call.params.required("GroupName"));
   API_SET(description, call.params.required("GroupDescription"));
   if (name.starts_with("sg-"))
-    return refuse(
-        "InvalidParameterValue",
-        fmt::format("Invalid value '{}' for groupName. Group names may not be in the format sg-*.", name));
-  if (name.size() > 255 || description.size() > 255)
     return refuse("InvalidParameterValue",
-                  "The name and description of a security group have at most 255 characters.");
+                  fmt::format("Invalid value '{}' for groupName. Group names may not be in the format sg-*.", name));
+  if (name.size() > 255 || description.size() > 255)
+    return refuse("InvalidParameterValue", "The name and description of a security group have at most 255 characters.");
   if (!call.params.has("VpcId") && !call.has_default_vpc())
     return refuse("VPCIdNotSpecified", "No default VPC for this user");
   const auto vpc = call.params.get("VpcId", call.state.vpc_id);
@@ -175,20 +164,17 @@ Api<Xml> create_security_group(Call& call) {
 
 Api<Xml> describe_security_groups(Call& call) {
   API_SET(filters,
-          Filters::read(
-              call.params,
-              {"group-id", "group-name", "description", "vpc-id", "owner-id", "ip-permission.protocol",
-               "ip-permission.from-port", "ip-permission.to-port", "ip-permission.cidr",
-               "ip-permission.ipv6-cidr", "ip-permission.group-id", "egress.ip-permission.protocol",
-               "egress.ip-permission.from-port", "egress.ip-permission.to-port", "egress.ip-permission.cidr",
-               "egress.ip-permission.ipv6-cidr", "egress.ip-permission.group-id"}));
+          Filters::read(call.params,
+                        {"group-id", "group-name", "description", "vpc-id", "owner-id", "ip-permission.protocol",
+                         "ip-permission.from-port", "ip-permission.to-port", "ip-permission.cidr",
+                         "ip-permission.ipv6-cidr", "ip-permission.group-id", "egress.ip-permission.protocol",
+                         "egress.ip-permission.from-port", "egress.ip-permission.to-port", "egress.ip-permission.cidr",
+                         "egress.ip-permission.ipv6-cidr", "egress.ip-permission.group-id"}));
   auto wanted = call.params.list("GroupId");
-  API_TRY(
-      check_ids(wanted, group_ids, [&](const std::string& id) { return call.state.groups.contains(id); }));
+  API_TRY(check_ids(wanted, group_ids, [&](const std::string& id) { return call.state.groups.contains(id); }));
   for (const auto& name : call.params.list("GroupName")) {
     const auto* group = call.state.group_named(call.state.vpc_id, name);
-    if (!group)
-      return refuse("InvalidGroup.NotFound", fmt::format("The security group '{}' does not exist", name));
+    if (!group) return refuse("InvalidGroup.NotFound", fmt::format("The security group '{}' does not exist", name));
     wanted.push_back(group->id);
   }
   std::vector<std::string> found;
@@ -221,8 +207,7 @@ Api<Xml> describe_security_group_rules(Call& call) {
     for (const auto& rule : group.rules) {
       Facts facts;
       facts.add("group-id", id).add("security-group-rule-id", rule.id).add_tags(tags_of(call.state, rule.id));
-      if ((wanted.empty() || std::find(wanted.begin(), wanted.end(), rule.id) != wanted.end()) &&
-          filters.match(facts))
+      if ((wanted.empty() || std::find(wanted.begin(), wanted.end(), rule.id) != wanted.end()) && filters.match(facts))
         found[rule.id] = {&group, &rule};
     }
   for (const auto& id : wanted)
@@ -242,8 +227,7 @@ Api<Xml> delete_security_group(Call& call) {
   API_SET(group, named_group(call));
   const std::string id = group->id;
   if (group->name == "default")
-    return refuse("CannotDelete",
-                  "the specified group: \"" + id + "\" name: \"default\" cannot be deleted by a user");
+    return refuse("CannotDelete", "the specified group: \"" + id + "\" name: \"default\" cannot be deleted by a user");
   if (in_use(call.state, id))
     return refuse("DependencyViolation", fmt::format("resource {} has a dependent object", id));
   for (const auto& rule : group->rules) call.state.tags.erase(rule.id);

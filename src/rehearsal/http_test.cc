@@ -25,8 +25,7 @@ class GivenBody final : public os::BodyReader {
 
 HttpRequest message_to(const std::string& target, std::string bytes = "") {
   GivenBody body(std::move(bytes));
-  return *whole_message({.method = "POST", .target = target, .headers = {{"a", "1"}, {"b", "2"}, {"a", "3"}}},
-                        body);
+  return *whole_message({.method = "POST", .target = target, .headers = {{"a", "1"}, {"b", "2"}, {"a", "3"}}}, body);
 }
 
 TEST(HttpMessage, KeepsPathAndQueryAsSent) {
@@ -57,13 +56,13 @@ class OverHttp : public ::testing::Test {
   /// All that is said until the connection is closed.
   std::string told(const std::string& head, const std::string& body) const {
     const auto fd = *os::connect_tcp("127.0.0.1", server_->port(), Millis(20'000));
-    (void)os::write_all(
-        fd.get(), head + "\r\nConnection: close\r\n\r\n" + body);  // may be refused before it is all sent
+    (void)os::write_all(fd.get(),
+                        head + "\r\nConnection: close\r\n\r\n" + body);  // may be refused before it is all sent
     return os::read_to_end(fd.get()).value_or("");
   }
   std::string control(const std::string& verb, const std::string& body) const {
-    return told(fmt::format("POST /_ferry/{} HTTP/1.1\r\nAuthorization: Bearer {}\r\nContent-Length: {}",
-                            verb, server_->token(), body.size()),
+    return told(fmt::format("POST /_ferry/{} HTTP/1.1\r\nAuthorization: Bearer {}\r\nContent-Length: {}", verb,
+                            server_->token(), body.size()),
                 body);
   }
 
@@ -88,8 +87,8 @@ TEST_F(OverHttp, AnswersFormsOfAnySizeUpToAMegabyte) {
 
 TEST_F(OverHttp, AFaultClosesAConnectionUnanswered) {
   const auto asks = [&] {
-    const auto request = signed_form({{"Action", "DescribeRegions"}, {"Version", "2016-11-15"}},
-                                     server_->access_key(), os::system_clock().now_ms());
+    const auto request = signed_form({{"Action", "DescribeRegions"}, {"Version", "2016-11-15"}}, server_->access_key(),
+                                     os::system_clock().now_ms());
     std::string head = fmt::format("POST / HTTP/1.1\r\nContent-Length: {}", request.body.size());
     for (const auto& [name, value] : request.headers) head += "\r\n" + name + ": " + value;
     return told(head, request.body);

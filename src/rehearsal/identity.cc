@@ -18,10 +18,9 @@ constexpr Millis patience{2000};
 /// What the server at `port` of this computer answers to the nonce.
 Result<std::string> ask(int port, const std::string& nonce) {
   TRY_SET(connection, "", os::connect_tcp("127.0.0.1", port, patience));
-  TRY("", os::write_all(connection.get(),
-                        fmt::format("POST {} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: {}\r\n"
-                                    "Connection: close\r\n\r\n{}",
-                                    identity_path, nonce.size(), nonce)));
+  TRY("", os::write_all(connection.get(), fmt::format("POST {} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: {}\r\n"
+                                                      "Connection: close\r\n\r\n{}",
+                                                      identity_path, nonce.size(), nonce)));
   constexpr std::size_t longest_answer = 1 << 16;
   const auto deadline = os::system_clock().steady_ms() + patience.count();
   std::string answer;
@@ -43,8 +42,7 @@ Result<std::string> ask(int port, const std::string& nonce) {
 
 std::string identity_proof(std::string_view token, int port, std::string_view nonce) {
   const auto is_digit = [](char c) { return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f'); };
-  if (token.empty() || nonce.size() != 2 * nonce_bytes || !std::all_of(nonce.begin(), nonce.end(), is_digit))
-    return {};
+  if (token.empty() || nonce.size() != 2 * nonce_bytes || !std::all_of(nonce.begin(), nonce.end(), is_digit)) return {};
   return hex(hmac_sha256(token, fmt::format("ferry rehearsal cloud at port {}\n{}", port, nonce)));
 }
 

@@ -26,9 +26,7 @@ class Identity : public ::testing::Test {
   void write(int port, const std::string& token) {
     ASSERT_TRUE(write_endpoint(dir.path(), {.port = port, .pid = 1, .token = token}));
   }
-  static std::string url(int port, const char* host = "127.0.0.1") {
-    return fmt::format("http://{}:{}", host, port);
-  }
+  static std::string url(int port, const char* host = "127.0.0.1") { return fmt::format("http://{}:{}", host, port); }
 
   os::TempDir dir;
   Store store{dir.path()};
@@ -68,8 +66,7 @@ TEST_F(Identity, AProofIsForOnePortAndOneNonceAndNoWordsOfOthers) {
   EXPECT_NE(proof, identity_proof("secret", 81, some_nonce));
   EXPECT_NE(proof, identity_proof("other", 80, some_nonce));
   EXPECT_NE(proof, identity_proof("secret", 80, std::string(64, 'b')));
-  for (const std::string& odd :
-       {std::string(), std::string(63, 'a'), std::string(64, 'A'), some_nonce + "\n"})
+  for (const std::string& odd : {std::string(), std::string(63, 'a'), std::string(64, 'A'), some_nonce + "\n"})
     EXPECT_EQ(identity_proof("secret", 80, odd), "") << odd;
   EXPECT_EQ(identity_proof("", 80, some_nonce), "") << "no secret proves nothing";
 }

@@ -31,8 +31,7 @@ Facts facts_of(const Image& image) {
 
 void write_image(Xml& xml, const Image& image) {
   xml.text("imageId", image.id)
-      .text("imageLocation",
-            (image.owner_alias.empty() ? image.owner_id : image.owner_alias) + "/" + image.name);
+      .text("imageLocation", (image.owner_alias.empty() ? image.owner_id : image.owner_alias) + "/" + image.name);
   xml.text("imageState", "available")
       .text("imageOwnerId", image.owner_id)
       .text("creationDate", image.created)
@@ -41,15 +40,11 @@ void write_image(Xml& xml, const Image& image) {
       .text("imageType", "machine")
       .some("imageOwnerAlias", image.owner_alias)
       .text("name", image.name);
-  xml.text("description", image.description)
-      .text("rootDeviceType", "ebs")
-      .text("rootDeviceName", image.root_device);
+  xml.text("description", image.description).text("rootDeviceType", "ebs").text("rootDeviceName", image.root_device);
   const std::array<const Image*, 1> disks = {&image};
   xml.list("blockDeviceMapping", disks, [&](const Image* disk) {
     xml.text("deviceName", disk->root_device).node("ebs", [&] {
-      xml.text("snapshotId", disk->snapshot_id)
-          .number("volumeSize", disk->gib)
-          .flag("deleteOnTermination", true);
+      xml.text("snapshotId", disk->snapshot_id).number("volumeSize", disk->gib).flag("deleteOnTermination", true);
       xml.text("volumeType", "gp3").number("iops", 3000).number("throughput", 125).flag("encrypted", false);
     });
   });
@@ -96,11 +91,11 @@ Api<Xml> describe_images(Call& call) {
   std::vector<std::string> found;
   for (const auto& image : images()) {
     const bool asked = wanted.empty() || std::find(wanted.begin(), wanted.end(), image.id) != wanted.end();
-    const bool owned =
-        owners.empty() || std::any_of(owners.begin(), owners.end(), [&](const std::string& owner) {
-          return owner == image.owner_id || (!image.owner_alias.empty() && owner == image.owner_alias);
-        });
-    if (asked && owned && (with_deprecated || image.deprecated > now) && filters.match(facts_of(image))) found.push_back(image.id);
+    const bool owned = owners.empty() || std::any_of(owners.begin(), owners.end(), [&](const std::string& owner) {
+                         return owner == image.owner_id || (!image.owner_alias.empty() && owner == image.owner_alias);
+                       });
+    if (asked && owned && (with_deprecated || image.deprecated > now) && filters.match(facts_of(image)))
+      found.push_back(image.id);
   }
   std::sort(found.begin(), found.end());
   API_SET(page, page_of(call.params, found, 1));

@@ -14,10 +14,9 @@ Api<const Instance*> named_instance(const JsonCall& call) {
   if (found == call.state.instances.end() || (!zone.empty() && zone != found->second.zone))
     return refuse("EC2InstanceNotFoundException", "Instance not found: check its ID, zone and region.");
   if (found->second.phase != Phase::running)
-    return refuse(
-        "EC2InstanceStateInvalidException",
-        "Unable to connect because the instance is not in a valid state. Connecting to a stopped or "
-        "terminated instance is not supported.");
+    return refuse("EC2InstanceStateInvalidException",
+                  "Unable to connect because the instance is not in a valid state. Connecting to a stopped or "
+                  "terminated instance is not supported.");
   return &found->second;
 }
 

@@ -11,28 +11,23 @@ namespace {
 Api<std::vector<Instance*>> named_instances(Call& call) {
   const auto ids = call.params.list("InstanceId");
   if (ids.empty()) return missing_parameter("InstanceId");
-  API_TRY(
-      check_ids(ids, instance_ids, [&](const std::string& id) { return call.state.instances.contains(id); }));
+  API_TRY(check_ids(ids, instance_ids, [&](const std::string& id) { return call.state.instances.contains(id); }));
   std::vector<Instance*> out;
   for (const auto& id : ids)
-    if (Instance* instance = &call.state.instances[id];
-        std::find(out.begin(), out.end(), instance) == out.end())
+    if (Instance* instance = &call.state.instances[id]; std::find(out.begin(), out.end(), instance) == out.end())
       out.push_back(instance);
   return out;
 }
 
 tl::unexpected<ApiError> wrong_state(const Instance& instance, std::string_view wanted) {
-  return refuse(
-      "IncorrectInstanceState",
-      fmt::format("The instance '{}' is not in a state from which it can be {}.", instance.id, wanted));
+  return refuse("IncorrectInstanceState",
+                fmt::format("The instance '{}' is not in a state from which it can be {}.", instance.id, wanted));
 }
 
-tl::unexpected<ApiError> is_protected(const Instance& instance, std::string_view done,
-                                      std::string_view attribute) {
-  return refuse(
-      "OperationNotPermitted",
-      fmt::format("The instance '{}' may not be {}. Modify its '{}' instance attribute and try again.",
-                  instance.id, done, attribute));
+tl::unexpected<ApiError> is_protected(const Instance& instance, std::string_view done, std::string_view attribute) {
+  return refuse("OperationNotPermitted",
+                fmt::format("The instance '{}' may not be {}. Modify its '{}' instance attribute and try again.",
+                            instance.id, done, attribute));
 }
 
 struct Change {
@@ -44,10 +39,8 @@ Xml changes(const std::vector<Change>& all) {
   Xml xml;
   return xml.list("instancesSet", all, [&](const Change& change) {
     xml.text("instanceId", change.id);
-    xml.node("currentState",
-             [&] { xml.number("code", code(change.after)).text("name", name(change.after)); });
-    xml.node("previousState",
-             [&] { xml.number("code", code(change.before)).text("name", name(change.before)); });
+    xml.node("currentState", [&] { xml.number("code", code(change.after)).text("name", name(change.after)); });
+    xml.node("previousState", [&] { xml.number("code", code(change.before)).text("name", name(change.before)); });
   });
 }
 
@@ -81,8 +74,7 @@ Api<bool> reserve_again(const Call& call, Instance& instance) {
 Api<Xml> start_instances(Call& call) {
   API_SET(instances, named_instances(call));
   for (const Instance* instance : instances)
-    if (instance->phase != Phase::stopped && instance->phase != Phase::running &&
-        instance->phase != Phase::pending)
+    if (instance->phase != Phase::stopped && instance->phase != Phase::running && instance->phase != Phase::pending)
       return wrong_state(*instance, "started");
   std::vector<Change> out;
   for (Instance* instance : instances) {
@@ -91,8 +83,7 @@ Api<Xml> start_instances(Call& call) {
       API_SET(reserved, reserve_again(call, *instance));
       if (!reserved && call.faults.no_capacity(instance->type, instance->zone, true))
         return refuse("InsufficientInstanceCapacity",
-                      fmt::format("Insufficient capacity for {} in {}.", instance->type, instance->zone),
-                      500);
+                      fmt::format("Insufficient capacity for {} in {}.", instance->type, instance->zone), 500);
       move(call, *instance, Phase::pending);
       instance->launched_ms = call.now_ms;
       const auto fault = call.faults.boot(instance->type);

@@ -10,8 +10,7 @@ namespace {
 struct Instances : testing::Test, TestCloud {
   std::string ami = images().front().id;
   Form order(Form more = {}) {
-    more.insert(more.begin(),
-                {{"ImageId", ami}, {"InstanceType", "t3.micro"}, {"MinCount", "1"}, {"MaxCount", "1"}});
+    more.insert(more.begin(), {{"ImageId", ami}, {"InstanceType", "t3.micro"}, {"MinCount", "1"}, {"MaxCount", "1"}});
     return more;
   }
   std::string phase(const std::string& id) {
@@ -69,9 +68,8 @@ TEST_F(Instances, ADryRunChangesNothing) {
 }
 
 TEST_F(Instances, WrongOrdersAreRefusedWithAwsOwnCodes) {
-  const auto other_arch = std::find_if(images().begin(), images().end(), [](const Image& image) {
-                            return image.arch == "arm64";
-                          })->id;
+  const auto other_arch =
+      std::find_if(images().begin(), images().end(), [](const Image& image) { return image.arch == "arm64"; })->id;
   const std::vector<std::pair<Form, std::string>> cases = {
       {{{"ImageId", "ami-00000000000000000"}}, "InvalidAMIID.NotFound"},
       {{{"ImageId", "ami-xyz"}}, "InvalidAMIID.Malformed"},
@@ -91,8 +89,7 @@ TEST_F(Instances, WrongOrdersAreRefusedWithAwsOwnCodes) {
       {{{"InstanceInitiatedShutdownBehavior", "explode"}}, "InvalidParameterValue"},
       {{{"BlockDeviceMapping.1.DeviceName", "/dev/sda1"}, {"BlockDeviceMapping.1.Ebs.VolumeSize", "1"}},
        "InvalidBlockDeviceMapping"},
-      {{{"TagSpecification.1.ResourceType", "moon"}, {"TagSpecification.1.Tag.1.Key", "a"}},
-       "InvalidParameterValue"},
+      {{{"TagSpecification.1.ResourceType", "moon"}, {"TagSpecification.1.Tag.1.Key", "a"}}, "InvalidParameterValue"},
       {{{"TagSpecification.1.ResourceType", "instance"}, {"TagSpecification.1.Tag.1.Key", "aws:x"}},
        "InvalidParameterValue"},
       {{{"IamInstanceProfile.Name", "no spaces"}}, "InvalidParameterValue"},
@@ -109,8 +106,7 @@ TEST_F(Instances, WrongOrdersAreRefusedWithAwsOwnCodes) {
       form.push_back(change);
     }
     const auto answer = ask("RunInstances", form);
-    EXPECT_EQ(answer.code(), code) << changed[0].first << "=" << changed[0].second.substr(0, 40) << "\n"
-                                   << answer.body;
+    EXPECT_EQ(answer.code(), code) << changed[0].first << "=" << changed[0].second.substr(0, 40) << "\n" << answer.body;
     EXPECT_EQ(answer.status, 400);
   }
   EXPECT_EQ(ask("DescribeInstances").count("//instancesSet/item"), 0U);
@@ -119,8 +115,8 @@ TEST_F(Instances, WrongOrdersAreRefusedWithAwsOwnCodes) {
 TEST_F(Instances, AProfileIsShownAndInMetadata) {
   const auto id = ask("RunInstances", order({{"IamInstanceProfile.Name", "trainer"}})).at("//instanceId");
   const auto arn = fmt::format("arn:aws:iam::{}:instance-profile/trainer", account_id);
-  const auto shown = ask("DescribeInstances",
-                         {{"Filter.1.Name", "iam-instance-profile.name"}, {"Filter.1.Value.1", "trainer"}});
+  const auto shown =
+      ask("DescribeInstances", {{"Filter.1.Name", "iam-instance-profile.name"}, {"Filter.1.Value.1", "trainer"}});
   EXPECT_EQ(shown.at("//iamInstanceProfile/arn"), arn);
   lifecycle->pass();
   const auto info = parse_json(text_at(machines.specs[id].metadata, "latest/meta-data/iam/info"));
@@ -164,8 +160,7 @@ TEST_F(Instances, CountsTagsDisksAndSpotAreHonoured) {
   EXPECT_EQ(volumes.count("//volumeSet/item"), 3U);
   EXPECT_EQ(volumes.at("//size"), "100");
   EXPECT_EQ(volumes.at("//encrypted"), "true");
-  const auto tagged =
-      ask("DescribeInstances", {{"Filter.1.Name", "tag:ferry:run"}, {"Filter.1.Value.1", "a*<b>"}});
+  const auto tagged = ask("DescribeInstances", {{"Filter.1.Name", "tag:ferry:run"}, {"Filter.1.Value.1", "a*<b>"}});
   EXPECT_EQ(tagged.count("//instancesSet/item"), 3U);
   EXPECT_EQ(tagged.at("//tagSet/item/value"), "a & <b>");
 }
@@ -250,9 +245,7 @@ TEST_F(Instances, WrongStatesAndProtectionAreRefused) {
   EXPECT_EQ(ask("StopInstances", {{"InstanceId.1", id}}).code(), "IncorrectInstanceState");
   settle();
   EXPECT_EQ(ask("TerminateInstances", {{"InstanceId.1", id}}).code(), "OperationNotPermitted");
-  EXPECT_EQ(
-      ask("ModifyInstanceAttribute", {{"InstanceId", id}, {"DisableApiTermination.Value", "false"}}).status,
-      200);
+  EXPECT_EQ(ask("ModifyInstanceAttribute", {{"InstanceId", id}, {"DisableApiTermination.Value", "false"}}).status, 200);
   EXPECT_EQ(ask("ModifyInstanceAttribute", {{"InstanceId", id}, {"InstanceType.Value", "t3.small"}}).code(),
             "IncorrectInstanceState");
   EXPECT_EQ(ask("TerminateInstances", {{"InstanceId.1", id}}).status, 200);

@@ -10,23 +10,20 @@ using Checked = Api<std::monostate>;
 
 Checked read_what(const Params& params, LaunchOrder& order) {
   API_SET(image_id, params.required("ImageId"));
-  API_TRY(
-      check_ids({image_id}, {"ami-", "InvalidAMIID", "image id"}, [](const std::string&) { return true; }));
+  API_TRY(check_ids({image_id}, {"ami-", "InvalidAMIID", "image id"}, [](const std::string&) { return true; }));
   const auto* image = find_image(image_id);
-  if (!image)
-    return refuse("InvalidAMIID.NotFound", fmt::format("The image id '[{}]' does not exist", image_id));
+  if (!image) return refuse("InvalidAMIID.NotFound", fmt::format("The image id '[{}]' does not exist", image_id));
   const auto type_name = params.get("InstanceType", "t3.micro");
   order.type = find_type(type_name);
   if (!order.type)
     return refuse("InvalidParameterValue", fmt::format("Invalid value '{}' for InstanceType.", type_name));
   if (image->arch != order.type->arch)
-    return refuse(
-        "InvalidParameterValue",
-        fmt::format("The architecture '{}' of the specified instance type does not match the architecture "
-                    "'{}' of the specified AMI. Specify an instance type and an AMI that "
-                    "have matching architectures, and try again. You can use 'describe-instance-types' or "
-                    "'describe-images' to discover the architecture of the instance type or AMI.",
-                    order.type->arch, image->arch));
+    return refuse("InvalidParameterValue",
+                  fmt::format("The architecture '{}' of the specified instance type does not match the architecture "
+                              "'{}' of the specified AMI. Specify an instance type and an AMI that "
+                              "have matching architectures, and try again. You can use 'describe-instance-types' or "
+                              "'describe-images' to discover the architecture of the instance type or AMI.",
+                              order.type->arch, image->arch));
   order.instance.image_id = image_id;
   order.instance.type = type_name;
   return std::monostate{};
@@ -38,17 +35,14 @@ Checked read_counts(const Params& params, LaunchOrder& order) {
   API_SET(least, params.number("MinCount", 1));
   API_SET(most, params.number("MaxCount", 1));
   if (least < 1)
-    return refuse("InvalidParameterValue",
-                  fmt::format("Invalid value '{}' for MinCount. Must be 1 or more.", least));
+    return refuse("InvalidParameterValue", fmt::format("Invalid value '{}' for MinCount. Must be 1 or more.", least));
   if (most < least)
-    return refuse(
-        "InvalidParameterCombination",
-        fmt::format("Maximum number of instances ({}) must not be less than the minimum ({})", most, least));
+    return refuse("InvalidParameterCombination",
+                  fmt::format("Maximum number of instances ({}) must not be less than the minimum ({})", most, least));
   if (least > 1000)
     return refuse(
         "InstanceLimitExceeded",
-        fmt::format("You have requested more instances ({}) than your current instance limit of 1000 allows.",
-                    least));
+        fmt::format("You have requested more instances ({}) than your current instance limit of 1000 allows.", least));
   order.least = least;
   order.most = std::min<std::int64_t>(most, 1000);
   return std::monostate{};
@@ -130,8 +124,7 @@ Checked read_metadata(const Params& params, MetadataOptions& options) {
 Checked read_profile(const Params& params, Instance& instance) {
   const auto name = params.get("IamInstanceProfile.Name"), arn = params.get("IamInstanceProfile.Arn");
   const auto prefix = fmt::format("arn:aws:iam::{}:instance-profile/", account_id);
-  constexpr std::string_view letters =
-      "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+=,.@_-";
+  constexpr std::string_view letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+=,.@_-";
   if (!name.empty() && !arn.empty())
     return refuse("InvalidParameterCombination",
                   "The parameter 'iamInstanceProfile.name' may not be used in combination with "
@@ -147,8 +140,7 @@ Checked read_profile(const Params& params, Instance& instance) {
 Checked read_habits(const Params& params, LaunchOrder& order) {
   Instance& instance = order.instance;
   const auto at_end = params.get("InstanceInitiatedShutdownBehavior", "stop");
-  if (at_end != "stop" && at_end != "terminate")
-    return invalid_value(at_end, "instanceInitiatedShutdownBehavior");
+  if (at_end != "stop" && at_end != "terminate") return invalid_value(at_end, "instanceInitiatedShutdownBehavior");
   instance.on_poweroff = at_end == "terminate" || order.spot ? OnPoweroff::terminate : OnPoweroff::stop;
   API_SET(no_end, params.flag("DisableApiTermination", false));
   API_SET(no_stop, params.flag("DisableApiStop", false));
@@ -180,8 +172,7 @@ Api<std::string> read_user_data(const std::string& encoded) {
 Api<LaunchOrder> read_launch(Call& call) {
   LaunchOrder order;
   const Params& params = call.params;
-  if (params.any("LaunchTemplate."))
-    return refuse("UnsupportedOperation", "Launch templates are not offered here");
+  if (params.any("LaunchTemplate.")) return refuse("UnsupportedOperation", "Launch templates are not offered here");
   API_TRY(read_what(params, order));
   API_TRY(read_counts(params, order));
   API_TRY(read_network(call, order));
@@ -193,8 +184,8 @@ Api<LaunchOrder> read_launch(Call& call) {
   API_TRY(read_reservation(call, order));
   API_TRY(read_habits(params, order));
   API_TRY(read_profile(params, order.instance));
-  API_SET(tags, read_tag_specifications(params, {"instance", "volume", "network-interface",
-                                                 "spot-instances-request", "elastic-gpu"}));
+  API_SET(tags, read_tag_specifications(
+                    params, {"instance", "volume", "network-interface", "spot-instances-request", "elastic-gpu"}));
   order.tags = tags;
   return order;
 }

@@ -24,11 +24,11 @@ Api<const PlacementGroup*> named_group(const Call& call) {
   return unknown_placement_group(name.empty() ? id : name);
 }
 
-tl::unexpected<ApiError> mismatch(const CapacityReservation& reservation, std::string_view what,
-                                  std::string_view has, std::string_view asked) {
+tl::unexpected<ApiError> mismatch(const CapacityReservation& reservation, std::string_view what, std::string_view has,
+                                  std::string_view asked) {
   return refuse("InvalidParameterValue",
-                fmt::format("The {} '{}' does not match the {} '{}' of the Capacity Reservation '{}'.", what,
-                            asked, what, has, reservation.id));
+                fmt::format("The {} '{}' does not match the {} '{}' of the Capacity Reservation '{}'.", what, asked,
+                            what, has, reservation.id));
 }
 
 /// Whether the order may run in `it`, whatever room there is.
@@ -45,10 +45,8 @@ Api<std::monostate> check_fit(const CapacityReservation& it, const LaunchOrder& 
                   "The market type (purchasing) option is not valid. Choose a different market type and try "
                   "again");
   if (it.type != order.type->name) return mismatch(it, "instance type", it.type, order.type->name);
-  if (!order.zone.empty() && it.zone != order.zone)
-    return mismatch(it, "Availability Zone", it.zone, order.zone);
-  if (it.tenancy != order.instance.tenancy)
-    return mismatch(it, "tenancy", it.tenancy, order.instance.tenancy);
+  if (!order.zone.empty() && it.zone != order.zone) return mismatch(it, "Availability Zone", it.zone, order.zone);
+  if (it.tenancy != order.instance.tenancy) return mismatch(it, "tenancy", it.tenancy, order.instance.tenancy);
   if (it.platform != "Linux/UNIX") return mismatch(it, "platform", it.platform, "Linux/UNIX");
   return std::monostate{};
 }
@@ -61,16 +59,15 @@ Api<std::monostate> read_placement_group(const Call& call, LaunchOrder& order) {
   order.instance.placement_group = group->name;
   if (group->strategy != "cluster") return std::monostate{};
   if (order.type->burstable())
-    return refuse(
-        "InvalidParameterCombination",
-        fmt::format("Cluster placement groups are not supported by the '{}' instance type. Specify a "
-                    "supported instance type or change the placement group strategy, and try again.",
-                    order.type->name));
+    return refuse("InvalidParameterCombination",
+                  fmt::format("Cluster placement groups are not supported by the '{}' instance type. Specify a "
+                              "supported instance type or change the placement group strategy, and try again.",
+                              order.type->name));
   const auto zone = zone_of_group(call.state, group->name);
   if (!zone.empty() && !order.zone.empty() && zone != order.zone)
-    return refuse("InvalidPlacementGroup.InUse",
-                  fmt::format("The placement group '{}' is in use in another availability zone: {}",
-                              group->name, zone));
+    return refuse(
+        "InvalidPlacementGroup.InUse",
+        fmt::format("The placement group '{}' is in use in another availability zone: {}", group->name, zone));
   if (!zone.empty()) order.zone = zone;
   return std::monostate{};
 }
@@ -116,10 +113,9 @@ Api<std::monostate> read_reservation(const Call& call, LaunchOrder& order) {
   order.instance.capacity_preference = preference.empty() ? "open" : preference;
   if (order.spot && target.empty()) order.instance.capacity_preference = "none";
   if (target.empty() && order.instance.in_block)
-    return refuse(
-        "InvalidParameterCombination",
-        "The capacity-block market type needs the ID of a Capacity Block as its Capacity Reservation "
-        "target.");
+    return refuse("InvalidParameterCombination",
+                  "The capacity-block market type needs the ID of a Capacity Block as its Capacity Reservation "
+                  "target.");
   if (target.empty()) return std::monostate{};
   const auto& all = call.state.capacity_reservations;
   API_TRY(check_ids({target}, reservation_ids, [&](const std::string& id) { return all.contains(id); }));

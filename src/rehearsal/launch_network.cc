@@ -16,9 +16,8 @@ Api<std::monostate> read_zone(const Call& call, LaunchOrder& order) {
                     [&](const std::string& id) { return call.state.subnet(id) != nullptr; }));
   const auto& zone = call.state.subnet(order.subnet_id)->zone;
   if (!order.zone.empty() && order.zone != zone)
-    return refuse(
-        "InvalidParameterValue",
-        fmt::format("The availability zone '{}' does not match the subnet's zone '{}'", order.zone, zone));
+    return refuse("InvalidParameterValue",
+                  fmt::format("The availability zone '{}' does not match the subnet's zone '{}'", order.zone, zone));
   order.zone = zone;
   return std::monostate{};
 }
@@ -36,8 +35,7 @@ Api<std::monostate> read_groups(const Call& call, const std::string& interface, 
     ids = call.params.list(interface + "SecurityGroupId");
   }
   if (!names.empty() && !order.subnet_id.empty())
-    return refuse("InvalidParameterCombination",
-                  "The parameter groupName cannot be used with the parameter subnet");
+    return refuse("InvalidParameterCombination", "The parameter groupName cannot be used with the parameter subnet");
   API_TRY(check_ids(ids, group_ids, [&](const std::string& id) { return state.groups.contains(id); }));
   for (const auto& name : names) {
     const auto* group = state.group_named(state.vpc_id, name);
@@ -58,9 +56,8 @@ Api<std::monostate> read_network(const Call& call, LaunchOrder& order) {
   order.subnet_id = call.params.get("SubnetId");
   if (!interface.empty()) {
     if (!order.subnet_id.empty())
-      return refuse(
-          "InvalidParameterCombination",
-          "Network interfaces and an instance-level subnet ID may not be specified on the same request");
+      return refuse("InvalidParameterCombination",
+                    "Network interfaces and an instance-level subnet ID may not be specified on the same request");
     order.subnet_id = call.params.get(interface + "SubnetId");
     if (call.params.has(interface + "AssociatePublicIpAddress")) {
       API_SET(wanted, call.params.flag(interface + "AssociatePublicIpAddress", false));
@@ -75,9 +72,8 @@ Api<std::monostate> settle_groups(const State& state, const Subnet& subnet, Inst
   if (instance.groups.empty()) instance.groups = {state.group_named(subnet.vpc_id, "default")->id};
   for (const auto& id : instance.groups)
     if (state.groups.at(id).vpc_id != subnet.vpc_id)
-      return refuse(
-          "InvalidParameter",
-          fmt::format("Security group {} and subnet {} belong to different networks.", id, subnet.id));
+      return refuse("InvalidParameter",
+                    fmt::format("Security group {} and subnet {} belong to different networks.", id, subnet.id));
   return std::monostate{};
 }
 

@@ -41,8 +41,7 @@ Millis sooner(Millis a, Millis b) {
 Step step_when_running(const Instance& instance, const sandbox::Status& machine) {
   using enum sandbox::State;
   if (machine.state == stopped && machine.ended == "reboot") return Step::reboot;
-  if (machine.state == stopped && (machine.ended == "poweroff" || machine.ended == "stopped"))
-    return Step::powered_off;
+  if (machine.state == stopped && (machine.ended == "poweroff" || machine.ended == "stopped")) return Step::powered_off;
   if (machine.state == stopped || machine.state == absent) return Step::died;
   if (instance.reboot_wanted) return Step::reboot;
   if (machine.state == sandbox::State::running &&
@@ -56,8 +55,7 @@ void set_address(State& state, Instance& instance, const sandbox::Status& machin
   instance.address = machine.address;
   instance.ssh_port = machine.port;
   const auto* image = find_image(instance.image_id);
-  if (machine.port != 22 && machine.port != 0)
-    state.tags[instance.id][port_tag] = std::to_string(machine.port);
+  if (machine.port != 22 && machine.port != 0) state.tags[instance.id][port_tag] = std::to_string(machine.port);
   if (image && !machine.login_user.empty() && machine.login_user != image->login_user)
     state.tags[instance.id][user_tag] = machine.login_user;
 }
@@ -110,8 +108,7 @@ Step next_step(const Instance& instance, const Sight& sight) {
   switch (instance.phase) {
     case Phase::pending:
       if (instance.never_boots) return Step::nothing;
-      if (machine.state == absent || machine.state == stopped)
-        return sight.boot_tried ? Step::died : Step::boot;
+      if (machine.state == absent || machine.state == stopped) return sight.boot_tried ? Step::died : Step::boot;
       return machine.state == sandbox::State::running && sight.now_ms >= instance.phase_ms + instance.boot_ms
                  ? Step::up
                  : Step::nothing;
@@ -131,8 +128,7 @@ Step next_step(const Instance& instance, const Sight& sight) {
 
 Lifecycle::Lifecycle(Guarded& state, Machines& machines, os::Clock& clock, Options options)
     : state_(state), machines_(machines), clock_(clock), options_(std::move(options)) {
-  if (!options_.executor)
-    options_.executor = [](std::function<void()> work) { std::thread(std::move(work)).detach(); };
+  if (!options_.executor) options_.executor = [](std::function<void()> work) { std::thread(std::move(work)).detach(); };
 }
 
 Lifecycle::~Lifecycle() {
@@ -183,8 +179,7 @@ Millis Lifecycle::pass() {
       if (const auto wait = not_before_.find(id); wait != not_before_.end() && now < wait->second) continue;
       sight.boot_tried = boot_tried_.contains(id);
     }
-    if (instance.phase == Phase::pending || instance.phase == Phase::running)
-      sight.machine = machines_.status(id);
+    if (instance.phase == Phase::pending || instance.phase == Phase::running) sight.machine = machines_.status(id);
     act(instance, next_step(instance, sight), sight.machine);
   }
   const std::lock_guard lock(mutex_);
@@ -265,8 +260,7 @@ void Lifecycle::work_boot(const Instance& instance) {
 }
 
 void Lifecycle::work_reboot(const Instance& instance) {
-  if (const auto stopped = machines_.stop(instance.id); !stopped)
-    log(instance.id + " reboot: " + stopped.error().what);
+  if (const auto stopped = machines_.stop(instance.id); !stopped) log(instance.id + " reboot: " + stopped.error().what);
   Instance again = instance;
   again.booted_before = true;
   again.boot_ms = 0;
@@ -361,8 +355,7 @@ void Lifecycle::forget(const std::string& id) {
     std::erase_if(state.sessions, [&](const auto& entry) { return entry.second == id; });
     std::erase_if(state.tokens, [&](const auto& entry) {
       const auto& ids = entry.second.instance_ids;
-      return std::none_of(ids.begin(), ids.end(),
-                          [&](const std::string& it) { return state.instances.contains(it); });
+      return std::none_of(ids.begin(), ids.end(), [&](const std::string& it) { return state.instances.contains(it); });
     });
     return true;
   });

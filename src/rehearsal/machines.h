@@ -37,13 +37,9 @@ class Machines {
 class SandboxMachines final : public Machines {
  public:
   explicit SandboxMachines(os::Path dir) : dir_(std::move(dir)), probe_(sandbox::probe(dir_)) {}
-  sandbox::Status status(const std::string& instance_id) override {
-    return sandbox::status(dir_ / instance_id);
-  }
+  sandbox::Status status(const std::string& instance_id) override { return sandbox::status(dir_ / instance_id); }
   Status boot(const std::string& instance_id, const sandbox::Spec& spec) override;
-  Status stop(const std::string& instance_id) override {
-    return sandbox::stop(dir_ / instance_id, Millis(3000));
-  }
+  Status stop(const std::string& instance_id) override { return sandbox::stop(dir_ / instance_id, Millis(3000)); }
   Status destroy(const std::string& instance_id) override { return sandbox::destroy(dir_ / instance_id); }
   Status crash(const std::string& instance_id) override { return sandbox::crash(dir_ / instance_id); }
   std::string console(const std::string& instance_id) override;

@@ -29,8 +29,7 @@ void add_network(Json& tree, const State& state, const Instance& instance) {
 std::string group_names(const State& state, const Instance& instance) {
   std::vector<std::string> names;
   for (const auto& id : instance.groups)
-    if (const auto found = state.groups.find(id); found != state.groups.end())
-      names.push_back(found->second.name);
+    if (const auto found = state.groups.find(id); found != state.groups.end()) names.push_back(found->second.name);
   return join(names, "\n");
 }
 
@@ -53,9 +52,7 @@ std::string identity_document(const Instance& instance) {
 
 Json metadata_tree(const State& state, const Instance& instance) {
   Json tree = Json::object();
-  const auto add = [&](const std::string& path, std::string_view text) {
-    tree["latest/meta-data/" + path] = text;
-  };
+  const auto add = [&](const std::string& path, std::string_view text) { tree["latest/meta-data/" + path] = text; };
   add("ami-id", instance.image_id);
   add("ami-launch-index", std::to_string(instance.launch_index));
   add("hostname", private_dns(instance));

@@ -15,37 +15,36 @@ NLOHMANN_JSON_SERIALIZE_ENUM(Phase, {{Phase::pending, "pending"},
                                      {Phase::terminated, "terminated"}})
 NLOHMANN_JSON_SERIALIZE_ENUM(OnPoweroff, {{OnPoweroff::stop, "stop"}, {OnPoweroff::terminate, "terminate"}})
 NLOHMANN_JSON_SERIALIZE_ENUM(Direction, {{Direction::ingress, "ingress"}, {Direction::egress, "egress"}})
-NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(Disk, volume_id, device, snapshot_id, type, gib, iops,
-                                                throughput, attached_ms, encrypted, delete_on_termination)
-NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(MetadataOptions, endpoint_enabled, token_required, tags,
-                                                hop_limit)
-NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(
-    Instance, id, reservation_id, image_id, type, zone, subnet_id, key_name, client_token, private_ip, eni_id,
-    eni_attachment_id, mac, address, ssh_port, has_public_ip, groups, disks, user_data, placement_group,
-    capacity_reservation, capacity_target, capacity_preference, in_block, iam_profile, tenancy, credits,
-    spot_request_id, phase, on_poweroff, launched_ms, phase_ms, boot_ms, disk_mib, launch_index,
-    booted_before, reboot_wanted, never_boots, protect_termination, protect_stop, ebs_optimized, monitoring,
-    check_source_dest, metadata, reason_code, reason_message, transition_reason)
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(Disk, volume_id, device, snapshot_id, type, gib, iops, throughput,
+                                                attached_ms, encrypted, delete_on_termination)
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(MetadataOptions, endpoint_enabled, token_required, tags, hop_limit)
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(Instance, id, reservation_id, image_id, type, zone, subnet_id, key_name,
+                                                client_token, private_ip, eni_id, eni_attachment_id, mac, address,
+                                                ssh_port, has_public_ip, groups, disks, user_data, placement_group,
+                                                capacity_reservation, capacity_target, capacity_preference, in_block,
+                                                iam_profile, tenancy, credits, spot_request_id, phase, on_poweroff,
+                                                launched_ms, phase_ms, boot_ms, disk_mib, launch_index, booted_before,
+                                                reboot_wanted, never_boots, protect_termination, protect_stop,
+                                                ebs_optimized, monitoring, check_source_dest, metadata, reason_code,
+                                                reason_message, transition_reason)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(KeyPair, id, name, type, fingerprint, public_key, created_ms)
-NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(Rule, id, protocol, cidr4, cidr6, group_id, prefix_list_id,
-                                                description, direction, from_port, to_port)
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(Rule, id, protocol, cidr4, cidr6, group_id, prefix_list_id, description,
+                                                direction, from_port, to_port)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(Group, id, name, description, vpc_id, rules)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(Vpc, id, cidr)
-NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(Subnet, id, vpc_id, zone, cidr, maps_public_ip,
-                                                default_for_zone, next_host)
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(Subnet, id, vpc_id, zone, cidr, maps_public_ip, default_for_zone,
+                                                next_host)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(PlacementGroup, id, name, strategy, spread_level, partitions)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(CapacityReservation, id, type, zone, platform, tenancy, match,
                                                 client_token, block_id, count, created_ms, start_ms, end_ms,
                                                 ebs_optimized, cancelled)
-NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(BlockOffer, id, type, zone, count, hours, start_ms,
-                                                offered_ms)
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(BlockOffer, id, type, zone, count, hours, start_ms, offered_ms)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(LaunchToken, parameters, instance_ids)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(QuotaRequest, id, code, desired, created_ms)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(Federated, secret, token, name, policy, expires_ms)
-NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(State, access_key_id, secret_access_key, vpc_id, vpcs,
-                                                subnets, instances, keys, groups, placement_groups,
-                                                capacity_reservations, block_offers, tokens, sessions, tags,
-                                                quota_requests, federated)
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(State, access_key_id, secret_access_key, vpc_id, vpcs, subnets,
+                                                instances, keys, groups, placement_groups, capacity_reservations,
+                                                block_offers, tokens, sessions, tags, quota_requests, federated)
 
 std::string_view name(Phase phase) {
   switch (phase) {
@@ -85,8 +84,8 @@ int code(Phase phase) {
 
 bool Rule::same_traffic(const Rule& other) const {
   const auto key = [](const Rule& rule) {
-    return std::tie(rule.direction, rule.protocol, rule.from_port, rule.to_port, rule.cidr4, rule.cidr6,
-                    rule.group_id, rule.prefix_list_id);
+    return std::tie(rule.direction, rule.protocol, rule.from_port, rule.to_port, rule.cidr4, rule.cidr6, rule.group_id,
+                    rule.prefix_list_id);
   };
   return key(*this) == key(other);
 }
@@ -104,8 +103,7 @@ const Group* State::group_named(std::string_view vpc, std::string_view group_nam
 }
 
 const Subnet* State::subnet(std::string_view id) const {
-  const auto found =
-      std::find_if(subnets.begin(), subnets.end(), [&](const Subnet& it) { return it.id == id; });
+  const auto found = std::find_if(subnets.begin(), subnets.end(), [&](const Subnet& it) { return it.id == id; });
   return found == subnets.end() ? nullptr : &*found;
 }
 
@@ -123,9 +121,7 @@ std::int64_t State::free_addresses(const Subnet& subnet) const {
   return cidr ? cidr->size() - kept_by_aws - used : 0;
 }
 
-std::string new_id(std::string_view prefix) {
-  return std::string(prefix) + hex(random_bytes(9)).substr(0, 17);
-}
+std::string new_id(std::string_view prefix) { return std::string(prefix) + hex(random_bytes(9)).substr(0, 17); }
 
 std::string new_uuid() {
   const auto digits = hex(random_bytes(16));
@@ -140,8 +136,7 @@ std::string random_of(std::string_view alphabet, std::size_t count) {
   while (out.size() < count)
     for (const char byte : random_bytes(count)) {
       const auto at = static_cast<unsigned char>(byte);
-      if (at < 256 / alphabet.size() * alphabet.size() && out.size() < count)
-        out += alphabet[at % alphabet.size()];
+      if (at < 256 / alphabet.size() * alphabet.size() && out.size() < count) out += alphabet[at % alphabet.size()];
     }
   return out;
 }
@@ -150,8 +145,7 @@ constexpr std::string_view default_cidr = "172.31.0.0/16";
 
 /// Earlier states had the default VPC only, and did not say which subnets were in it.
 void know_default_vpc(State& state) {
-  if (!state.vpc_id.empty())
-    state.vpcs.try_emplace(state.vpc_id, Vpc{state.vpc_id, std::string(default_cidr)});
+  if (!state.vpc_id.empty()) state.vpcs.try_emplace(state.vpc_id, Vpc{state.vpc_id, std::string(default_cidr)});
   for (auto& subnet : state.subnets) {
     if (!subnet.vpc_id.empty()) continue;
     subnet.vpc_id = state.vpc_id;

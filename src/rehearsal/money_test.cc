@@ -58,25 +58,21 @@ TEST_F(Quotas, AreListedInPages) {
   } while (request["NextToken"] != "");
   EXPECT_EQ(codes.size(), 19U);
   EXPECT_TRUE(std::is_sorted(codes.begin(), codes.end()));
-  EXPECT_EQ(ask_quotas("ListServiceQuotas", {{"NextToken", "bm8="}})["__type"],
-            "InvalidPaginationTokenException");
+  EXPECT_EQ(ask_quotas("ListServiceQuotas", {{"NextToken", "bm8="}})["__type"], "InvalidPaginationTokenException");
   EXPECT_EQ(ask_quotas("ListServiceQuotas", {{"MaxResults", 101}})["__type"], "IllegalArgumentException");
 }
 
 TEST_F(Quotas, UnknownOnesDoNotExist) {
-  EXPECT_EQ(ask_quotas("GetServiceQuota", {{"QuotaCode", "L-00000000"}})["__type"],
-            "NoSuchResourceException");
+  EXPECT_EQ(ask_quotas("GetServiceQuota", {{"QuotaCode", "L-00000000"}})["__type"], "NoSuchResourceException");
   EXPECT_EQ(ask_quotas("ListServiceQuotas", {{"ServiceCode", "s4"}})["__type"], "NoSuchResourceException");
   EXPECT_EQ(ask_quotas("GetServiceQuota", Json::object())["__type"], "IllegalArgumentException");
   EXPECT_EQ(ask_quotas("DeleteEverything", Json::object())["__type"], "UnknownOperationException");
 }
 
 TEST_F(Quotas, TheDefaultIsWhatANewAccountGets) {
-  const auto quota =
-      ask_quotas("GetAWSDefaultServiceQuota", {{"QuotaCode", "L-1216C47A"}, {"ServiceCode", "ec2"}});
+  const auto quota = ask_quotas("GetAWSDefaultServiceQuota", {{"QuotaCode", "L-1216C47A"}, {"ServiceCode", "ec2"}});
   EXPECT_EQ(quota.at("Quota").at("Value"), 5.0);
-  EXPECT_EQ(ask_quotas("GetAWSDefaultServiceQuota", {{"QuotaCode", "L-417A185B"}}).at("Quota").at("Value"),
-            0.0);
+  EXPECT_EQ(ask_quotas("GetAWSDefaultServiceQuota", {{"QuotaCode", "L-417A185B"}}).at("Quota").at("Value"), 0.0);
 }
 
 TEST_F(Quotas, OneRequestForMoreIsOpenAtATimeAndOutlivesTheServer) {
@@ -88,8 +84,7 @@ TEST_F(Quotas, OneRequestForMoreIsOpenAtATimeAndOutlivesTheServer) {
   EXPECT_EQ(ask_quotas("RequestServiceQuotaIncrease", wanted)["__type"], "ResourceAlreadyExistsException");
   restart();
   ASSERT_TRUE(service->add_fault({{"kind", "quota"}, {"bucket", "g"}, {"limit", 8}}));
-  const auto history =
-      ask_quotas("ListRequestedServiceQuotaChangeHistoryByQuota", {{"QuotaCode", "L-DB2E81BA"}});
+  const auto history = ask_quotas("ListRequestedServiceQuotaChangeHistoryByQuota", {{"QuotaCode", "L-DB2E81BA"}});
   ASSERT_EQ(history.at("RequestedQuotas").size(), 1U);
   EXPECT_EQ(history["RequestedQuotas"][0]["Id"], asked["RequestedQuota"]["Id"]);
   EXPECT_EQ(history["RequestedQuotas"][0]["Status"], "APPROVED") << "the limit is as high as it asked";
@@ -114,11 +109,10 @@ struct Prices : testing::Test, TestCloud {
 };
 
 TEST_F(Prices, AreThoseOfTheTable) {
-  const auto found =
-      products({filter("instanceType", "g5.xlarge"), filter("regionCode", "us-east-1"),
-                filter("operatingSystem", "Linux"), filter("tenancy", "Shared"),
-                filter("preInstalledSw", "NA"), filter("capacitystatus", "Used"),
-                filter("marketoption", "OnDemand"), filter("location", "US East (N. Virginia)")});
+  const auto found = products({filter("instanceType", "g5.xlarge"), filter("regionCode", "us-east-1"),
+                               filter("operatingSystem", "Linux"), filter("tenancy", "Shared"),
+                               filter("preInstalledSw", "NA"), filter("capacitystatus", "Used"),
+                               filter("marketoption", "OnDemand"), filter("location", "US East (N. Virginia)")});
   ASSERT_EQ(found.at("PriceList").size(), 1U) << found;
   const auto product = *parse_json(found["PriceList"][0].get<std::string>());
   EXPECT_EQ(usd(product), "1.0060000000");
@@ -131,8 +125,7 @@ TEST_F(Prices, WithoutFiltersHaveOtherUsesOfTheSameHourAmongThem) {
   std::set<std::string> uses;
   for (const auto& text : found.at("PriceList"))
     uses.insert((*parse_json(text.get<std::string>()))["product"]["attributes"]["capacitystatus"]);
-  EXPECT_EQ(uses,
-            (std::set<std::string>{"AllocatedCapacityReservation", "UnusedCapacityReservation", "Used"}));
+  EXPECT_EQ(uses, (std::set<std::string>{"AllocatedCapacityReservation", "UnusedCapacityReservation", "Used"}));
   EXPECT_EQ(products({filter("tenancy", "Dedicated")}).at("PriceList").size(), 0U);
 }
 
@@ -155,10 +148,8 @@ TEST_F(Prices, ComeInPagesWithoutGapOrRepetition) {
 TEST_F(Prices, RefuseWhatTheServiceRefuses) {
   EXPECT_EQ(products({}, {{"MaxResults", 101}})["__type"], "InvalidParameterException");
   EXPECT_EQ(products({}, {{"NextToken", "x"}})["__type"], "InvalidNextTokenException");
-  EXPECT_EQ(products({Json{{"Type", "MATCH"}, {"Field", "a"}, {"Value", "b"}}})["__type"],
-            "InvalidParameterException");
-  EXPECT_EQ(ask_json("pricing", "GetProducts", {{"ServiceCode", "AmazonMoons"}})["__type"],
-            "NotFoundException");
+  EXPECT_EQ(products({Json{{"Type", "MATCH"}, {"Field", "a"}, {"Value", "b"}}})["__type"], "InvalidParameterException");
+  EXPECT_EQ(ask_json("pricing", "GetProducts", {{"ServiceCode", "AmazonMoons"}})["__type"], "NotFoundException");
 }
 
 TEST_F(Prices, OfSpotDifferByZoneAndTheLowestIsTheTables) {

@@ -47,8 +47,7 @@ Api<Xml> describe_regions(Call& call) {
   const auto endpoint = fmt::format("ec2.{}.amazonaws.com", region_name);
   API_SET(filters, Filters::read(call.params, {"region-name", "endpoint", "opt-in-status"}));
   for (const auto& name : call.params.list("RegionName"))
-    if (name != region_name)
-      return refuse("InvalidParameterValue", fmt::format("Invalid region names: [{}]", name));
+    if (name != region_name) return refuse("InvalidParameterValue", fmt::format("Invalid region names: [{}]", name));
   Facts facts;
   facts.add("region-name", region_name).add("endpoint", endpoint).add("opt-in-status", "opt-in-not-required");
   std::vector<std::string_view> found;
@@ -67,8 +66,7 @@ Api<Xml> describe_account_attributes(Call& call) {
   const auto wanted = call.params.list("AttributeName");
   std::vector<std::string> names;
   for (const auto& [name, value] : values)
-    if (wanted.empty() || std::find(wanted.begin(), wanted.end(), name) != wanted.end())
-      names.push_back(name);
+    if (wanted.empty() || std::find(wanted.begin(), wanted.end(), name) != wanted.end()) names.push_back(name);
   Xml xml;
   return xml.list("accountAttributeSet", names, [&](const std::string& name) {
     xml.text("attributeName", name)
@@ -86,8 +84,8 @@ Api<Xml> describe_vpc_attribute(Call& call) {
     return invalid_value(attribute, "attribute");
   Xml xml;
   return xml.text("vpcId", id).node(attribute, [&] {
-    xml.flag("value", attribute == "enableDnsSupport" ||
-                          (attribute == "enableDnsHostnames" && id == call.state.vpc_id));
+    xml.flag("value",
+             attribute == "enableDnsSupport" || (attribute == "enableDnsHostnames" && id == call.state.vpc_id));
   });
 }
 
@@ -141,8 +139,7 @@ Api<Xml> describe_network_interfaces(Call& call) {
         .add("requester-managed", false)
         .add_tags(tags_of(call.state, eni));
     for (const auto& group : instance->groups) facts.add("group-id", group);
-    if ((wanted.empty() || std::find(wanted.begin(), wanted.end(), eni) != wanted.end()) &&
-        filters.match(facts))
+    if ((wanted.empty() || std::find(wanted.begin(), wanted.end(), eni) != wanted.end()) && filters.match(facts))
       found.push_back(eni);
   }
   API_SET(page, page_of(call.params, found));

@@ -20,10 +20,8 @@ struct Network : testing::Test, TestCloud {
         .at("//groupId");
   }
   Answer run(Form more) {
-    more.insert(more.begin(), {{"ImageId", images().front().id},
-                               {"InstanceType", "t3.micro"},
-                               {"MinCount", "1"},
-                               {"MaxCount", "1"}});
+    more.insert(more.begin(),
+                {{"ImageId", images().front().id}, {"InstanceType", "t3.micro"}, {"MinCount", "1"}, {"MaxCount", "1"}});
     return ask("RunInstances", more);
   }
 };
@@ -39,11 +37,9 @@ TEST_F(Network, ShowsItsVpcsAndSubnetsBesideTheDefaultOnes) {
   EXPECT_EQ(shown.at("//availableIpAddressCount"), "251");
   EXPECT_EQ(shown.at("//mapPublicIpOnLaunch"), "false");
   EXPECT_EQ(shown.at("//defaultForAz"), "false");
-  EXPECT_EQ(ask("CreateTags", {{"ResourceId.1", subnet}, {"Tag.1.Key", "Name"}, {"Tag.1.Value", "s"}}).status,
-            200);
-  EXPECT_EQ(
-      ask("DescribeSubnets", {{"Filter.1.Name", "tag:Name"}, {"Filter.1.Value.1", "s"}}).at("//subnetId"),
-      subnet);
+  EXPECT_EQ(ask("CreateTags", {{"ResourceId.1", subnet}, {"Tag.1.Key", "Name"}, {"Tag.1.Value", "s"}}).status, 200);
+  EXPECT_EQ(ask("DescribeSubnets", {{"Filter.1.Name", "tag:Name"}, {"Filter.1.Value.1", "s"}}).at("//subnetId"),
+            subnet);
 }
 
 TEST_F(Network, RefusesBlocksThatDoNotFit) {
@@ -75,17 +71,14 @@ TEST_F(Network, LaunchesThereWithAPrivateAddressOnly) {
   const auto& spec = machines.specs[id];
   EXPECT_EQ(spec.listen_address, spec.private_ip) << "its sshd is to answer at the private address";
   EXPECT_FALSE(spec.has_public_ip);
-  EXPECT_EQ(
-      text_at(spec.metadata, "latest/meta-data/network/interfaces/macs/" + instance(id).mac + "/vpc-id"),
-      vpc);
+  EXPECT_EQ(text_at(spec.metadata, "latest/meta-data/network/interfaces/macs/" + instance(id).mac + "/vpc-id"), vpc);
 }
 
 TEST_F(Network, GivesAPublicAddressWhereSubnetOrRequestSaySo) {
   const auto has_one = [&](Form more) {
     const auto id = run(std::move(more)).at("//instanceId");
     settle();
-    return ask("DescribeInstances", {{"InstanceId.1", id}}).at("//instancesSet/item/ipAddress") ==
-           "127.0.0.9";
+    return ask("DescribeInstances", {{"InstanceId.1", id}}).at("//instancesSet/item/ipAddress") == "127.0.0.9";
   };
   const auto interface = [&](const std::string& of_subnet, const std::string& wanted) {
     return Form{{"NetworkInterface.1.DeviceIndex", "0"},
@@ -93,15 +86,13 @@ TEST_F(Network, GivesAPublicAddressWhereSubnetOrRequestSaySo) {
                 {"NetworkInterface.1.AssociatePublicIpAddress", wanted}};
   };
   const auto usual =
-      ask("DescribeSubnets", {{"Filter.1.Name", "default-for-az"}, {"Filter.1.Value.1", "true"}})
-          .at("//subnetId");
+      ask("DescribeSubnets", {{"Filter.1.Name", "default-for-az"}, {"Filter.1.Value.1", "true"}}).at("//subnetId");
   EXPECT_TRUE(has_one({}));
   EXPECT_TRUE(has_one({{"SubnetId", usual}}));
   EXPECT_FALSE(has_one(interface(usual, "false")));
   EXPECT_FALSE(has_one({{"SubnetId", subnet}}));
   EXPECT_TRUE(has_one(interface(subnet, "true")));
-  EXPECT_EQ(ask("ModifySubnetAttribute", {{"SubnetId", subnet}, {"MapPublicIpOnLaunch.Value", "true"}})
-                .at("//return"),
+  EXPECT_EQ(ask("ModifySubnetAttribute", {{"SubnetId", subnet}, {"MapPublicIpOnLaunch.Value", "true"}}).at("//return"),
             "true");
   EXPECT_TRUE(has_one({{"SubnetId", subnet}}));
   EXPECT_FALSE(has_one(interface(subnet, "false")));
@@ -110,12 +101,10 @@ TEST_F(Network, GivesAPublicAddressWhereSubnetOrRequestSaySo) {
 TEST_F(Network, GroupsBelongToOneVpc) {
   const auto here = make_group("web", vpc), there = make_group("web", "");
   EXPECT_EQ(there, "") << "an empty VPC id is none";
-  const auto usual =
-      ask("CreateSecurityGroup", {{"GroupName", "web"}, {"GroupDescription", "d"}}).at("//groupId");
+  const auto usual = ask("CreateSecurityGroup", {{"GroupName", "web"}, {"GroupDescription", "d"}}).at("//groupId");
   EXPECT_NE(here, usual);
-  EXPECT_EQ(
-      ask("CreateSecurityGroup", {{"GroupName", "web"}, {"GroupDescription", "d"}, {"VpcId", vpc}}).code(),
-      "InvalidGroup.Duplicate");
+  EXPECT_EQ(ask("CreateSecurityGroup", {{"GroupName", "web"}, {"GroupDescription", "d"}, {"VpcId", vpc}}).code(),
+            "InvalidGroup.Duplicate");
   const auto other = run({{"SubnetId", subnet}, {"SecurityGroupId.1", usual}});
   EXPECT_EQ(other.code(), "InvalidParameter");
   EXPECT_EQ(other.at("//Message"),
@@ -123,11 +112,9 @@ TEST_F(Network, GroupsBelongToOneVpc) {
   EXPECT_EQ(run({{"SecurityGroupId.1", here}}).code(), "InvalidParameter");
   EXPECT_EQ(run({{"SubnetId", subnet}, {"SecurityGroup.1", "web"}}).code(), "InvalidParameterCombination");
   EXPECT_EQ(run({{"SecurityGroup.1", "web"}}).at("//instancesSet/item/groupSet/item/groupId"), usual);
-  EXPECT_EQ(run({{"SubnetId", subnet}, {"SecurityGroupId.1", here}}).at("//item/groupSet/item/groupName"),
-            "web");
-  EXPECT_EQ(ask("AuthorizeSecurityGroupIngress", {{"GroupId", here},
-                                                  {"IpPermissions.1.IpProtocol", "-1"},
-                                                  {"IpPermissions.1.Groups.1.GroupId", usual}})
+  EXPECT_EQ(run({{"SubnetId", subnet}, {"SecurityGroupId.1", here}}).at("//item/groupSet/item/groupName"), "web");
+  EXPECT_EQ(ask("AuthorizeSecurityGroupIngress",
+                {{"GroupId", here}, {"IpPermissions.1.IpProtocol", "-1"}, {"IpPermissions.1.Groups.1.GroupId", usual}})
                 .code(),
             "InvalidGroup.NotFound");
   make_group("only-here", vpc);
@@ -136,9 +123,8 @@ TEST_F(Network, GroupsBelongToOneVpc) {
 
 TEST_F(Network, AnInstanceWithoutAGroupGetsTheDefaultOneOfItsVpc) {
   run({{"SubnetId", subnet}});
-  EXPECT_EQ(
-      ask("DescribeSecurityGroups", {{"Filter.1.Name", "vpc-id"}, {"Filter.1.Value.1", vpc}}).at("//groupId"),
-      ask("DescribeInstances").at("//instancesSet/item/groupSet/item/groupId"));
+  EXPECT_EQ(ask("DescribeSecurityGroups", {{"Filter.1.Name", "vpc-id"}, {"Filter.1.Value.1", vpc}}).at("//groupId"),
+            ask("DescribeInstances").at("//instancesSet/item/groupSet/item/groupId"));
 }
 
 TEST_F(Network, WorksInAnAccountWithoutADefaultVpc) {
@@ -150,8 +136,7 @@ TEST_F(Network, WorksInAnAccountWithoutADefaultVpc) {
   EXPECT_EQ(launched.status, 200) << launched.body;
   settle();
   EXPECT_EQ(ask("DescribeInstances").at("//instanceState/name"), "running");
-  EXPECT_EQ(ask("DescribeVpcs", {{"Filter.1.Name", "is-default"}, {"Filter.1.Value.1", "true"}})
-                .count("//vpcSet/item"),
+  EXPECT_EQ(ask("DescribeVpcs", {{"Filter.1.Name", "is-default"}, {"Filter.1.Value.1", "true"}}).count("//vpcSet/item"),
             0U);
 }
 
@@ -186,8 +171,7 @@ TEST_F(Network, ASmallSubnetFillsUp) {
 }
 
 TEST_F(Network, TheDefaultVpcCanBeDeleted) {
-  const auto usual =
-      ask("DescribeVpcs", {{"Filter.1.Name", "is-default"}, {"Filter.1.Value.1", "true"}}).at("//vpcId");
+  const auto usual = ask("DescribeVpcs", {{"Filter.1.Name", "is-default"}, {"Filter.1.Value.1", "true"}}).at("//vpcId");
   state->update([](State& now) {
     std::erase_if(now.subnets, [](const Subnet& it) { return it.default_for_zone; });
     return true;

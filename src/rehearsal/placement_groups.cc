@@ -73,8 +73,7 @@ Api<Xml> delete_placement_group(Call& call) {
 }
 
 Api<Xml> describe_placement_groups(Call& call) {
-  API_SET(filters,
-          Filters::read(call.params, {"group-name", "group-arn", "spread-level", "state", "strategy"}));
+  API_SET(filters, Filters::read(call.params, {"group-name", "group-arn", "spread-level", "state", "strategy"}));
   const auto names = call.params.list("GroupName"), ids = call.params.list("GroupId");
   const auto& all = call.state.placement_groups;
   for (const auto& name : names)

@@ -122,21 +122,19 @@ std::string product_json(const ListedPrice& price, const Capacity& capacity, con
       {"beginRange", "0"},
       {"endRange", "Inf"},
       {"appliesTo", Json::array()},
-      {"description",
-       fmt::format("${} per {} Linux {} Instance Hour", capacity.is_free ? "0.00" : price.usd,
-                   capacity.usage == "BoxUsage" ? "On Demand" : capacity.usage, price.type->name)},
+      {"description", fmt::format("${} per {} Linux {} Instance Hour", capacity.is_free ? "0.00" : price.usd,
+                                  capacity.usage == "BoxUsage" ? "On Demand" : capacity.usage, price.type->name)},
       {"pricePerUnit", {{"USD", usd}}}};
   const Json offer = {{"sku", sku},
                       {"offerTermCode", on_demand_term},
                       {"effectiveDate", published},
                       {"priceDimensions", {{rate, dimension}}},
                       {"termAttributes", Json::object()}};
-  return dump_json(
-      {{"product", {{"sku", sku}, {"productFamily", "Compute Instance"}, {"attributes", attributes}}},
-       {"serviceCode", "AmazonEC2"},
-       {"terms", {{"OnDemand", {{term, offer}}}}},
-       {"version", "20251001000000"},
-       {"publicationDate", published}});
+  return dump_json({{"product", {{"sku", sku}, {"productFamily", "Compute Instance"}, {"attributes", attributes}}},
+                    {"serviceCode", "AmazonEC2"},
+                    {"terms", {{"OnDemand", {{term, offer}}}}},
+                    {"version", "20251001000000"},
+                    {"publicationDate", published}});
 }
 
 struct PriceFilter {
@@ -204,8 +202,7 @@ Api<Json> get_products(JsonCall& call) {
                       [&](const PriceFilter& filter) { return filter.match(attributes); }))
         found.push_back({&price, &capacity, std::move(attributes)});
     }
-  API_SET(page,
-          json_page(call.request, found.size(), {"InvalidParameterException", "InvalidNextTokenException"}));
+  API_SET(page, json_page(call.request, found.size(), {"InvalidParameterException", "InvalidNextTokenException"}));
   Json answer = {{"FormatVersion", "aws_v1"}, {"PriceList", Json::array()}};
   for (auto at = page.first; at < page.last; ++at)
     answer["PriceList"].push_back(product_json(*found[at].price, *found[at].capacity, found[at].attributes));

@@ -13,13 +13,12 @@ tl::unexpected<ApiError> missing_parameter(std::string_view name) {
 }
 
 tl::unexpected<ApiError> invalid_value(std::string_view value, std::string_view name, std::string_view why) {
-  return refuse("InvalidParameterValue", fmt::format("Value ({}) for parameter {} is invalid.{}{}", value,
-                                                     name, why.empty() ? "" : " ", why));
+  return refuse("InvalidParameterValue",
+                fmt::format("Value ({}) for parameter {} is invalid.{}{}", value, name, why.empty() ? "" : " ", why));
 }
 
 tl::unexpected<ApiError> other_network() {
-  return refuse("InvalidGroup.NotFound",
-                "You have specified two resources that belong to different networks.");
+  return refuse("InvalidGroup.NotFound", "You have specified two resources that belong to different networks.");
 }
 
 tl::unexpected<ApiError> unknown_placement_group(std::string_view name) {
@@ -81,8 +80,7 @@ Api<std::int64_t> Params::time(const std::string& name, std::int64_t otherwise) 
 namespace {
 
 /// The number after `prefix` ("Filter.") in `name`, and where it ends.
-std::optional<std::pair<std::int64_t, std::size_t>> number_after(std::string_view name,
-                                                                 std::string_view prefix) {
+std::optional<std::pair<std::int64_t, std::size_t>> number_after(std::string_view name, std::string_view prefix) {
   if (!name.starts_with(prefix)) return std::nullopt;
   const auto end = std::min(name.find('.', prefix.size()), name.size());
   const auto number = parse_int(name.substr(prefix.size(), end - prefix.size()));

@@ -10,12 +10,12 @@ namespace ferry::rehearsal {
 namespace {
 
 constexpr std::array<VcpuQuota, 19> all_vcpu_quotas = {{
-    {"standard", "L-1216C47A", "Running On-Demand Standard (A, C, D, H, I, M, R, T, Z) instances",
-     "Standard/OnDemand", 5},
+    {"standard", "L-1216C47A", "Running On-Demand Standard (A, C, D, H, I, M, R, T, Z) instances", "Standard/OnDemand",
+     5},
     {"inf", "L-1945791B", "Running On-Demand Inf instances", "Inf/OnDemand", 0},
     {"trn", "L-2C3B7624", "Running On-Demand Trn instances", "Trn/OnDemand", 0},
-    {"spot-standard", "L-34B43A08", "All Standard (A, C, D, H, I, M, R, T, Z) Spot Instance Requests",
-     "Standard/Spot", 5},
+    {"spot-standard", "L-34B43A08", "All Standard (A, C, D, H, I, M, R, T, Z) Spot Instance Requests", "Standard/Spot",
+     5},
     {"spot-g", "L-3819A6DF", "All G and VT Spot Instance Requests", "G/Spot", 0},
     {"p", "L-417A185B", "Running On-Demand P instances", "P/OnDemand", 0},
     {"u", "L-43DA4232", "Running On-Demand High Memory instances", "HighMem/OnDemand", 0},
@@ -61,8 +61,7 @@ Api<std::monostate> check_service(const Json& request) {
   const auto service = text_at(request, "ServiceCode");
   if (service.empty()) return refuse("IllegalArgumentException", "The request is missing the ServiceCode.");
   if (service != "ec2")
-    return refuse("NoSuchResourceException",
-                  "The request failed because the specified service does not exist.");
+    return refuse("NoSuchResourceException", "The request failed because the specified service does not exist.");
   return std::monostate{};
 }
 
@@ -73,8 +72,7 @@ Api<const VcpuQuota*> asked_quota(const Json& request) {
   const auto found = std::find_if(all_vcpu_quotas.begin(), all_vcpu_quotas.end(),
                                   [&](const VcpuQuota& quota) { return quota.code == code; });
   if (found == all_vcpu_quotas.end())
-    return refuse("NoSuchResourceException",
-                  "The request failed because the specified quota does not exist.");
+    return refuse("NoSuchResourceException", "The request failed because the specified quota does not exist.");
   return &*found;
 }
 
@@ -109,12 +107,10 @@ Api<Json> list_quotas(JsonCall& call) {
   std::vector<const VcpuQuota*> found;
   for (const auto& quota : all_vcpu_quotas)
     if (wanted_here && (code.empty() || quota.code == code)) found.push_back(&quota);
-  API_SET(page, json_page(call.request, found.size(),
-                          {"IllegalArgumentException", "InvalidPaginationTokenException"}));
+  API_SET(page, json_page(call.request, found.size(), {"IllegalArgumentException", "InvalidPaginationTokenException"}));
   Json answer = {{"Quotas", Json::array()}};
   for (auto at = page.first; at < page.last; ++at)
-    answer["Quotas"].push_back(
-        described_quota(*found[at], vcpu_limit(call.faults, found[at]->bucket), account_id));
+    answer["Quotas"].push_back(described_quota(*found[at], vcpu_limit(call.faults, found[at]->bucket), account_id));
   if (!page.next_token.empty()) answer["NextToken"] = page.next_token;
   return answer;
 }
@@ -148,8 +144,7 @@ Api<Json> list_requests(JsonCall& call) {
     auto one = described_request(*at, *quota, limit);
     if (status.empty() || text_at(one, "Status") == status) found.push_back(std::move(one));
   }
-  API_SET(page, json_page(call.request, found.size(),
-                          {"IllegalArgumentException", "InvalidPaginationTokenException"}));
+  API_SET(page, json_page(call.request, found.size(), {"IllegalArgumentException", "InvalidPaginationTokenException"}));
   Json answer = {{"RequestedQuotas", Json::array()}};
   for (auto at = page.first; at < page.last; ++at) answer["RequestedQuotas"].push_back(found[at]);
   if (!page.next_token.empty()) answer["NextToken"] = page.next_token;
@@ -169,8 +164,7 @@ Api<Json> run_service_quotas(JsonCall& call) {
   if (call.operation == "RequestServiceQuotaIncrease") return ask_for_more(call);
   if (call.operation == "ListRequestedServiceQuotaChangeHistoryByQuota") return list_requests(call);
   const bool applied = call.operation == "GetServiceQuota";
-  if (!applied && call.operation != "GetAWSDefaultServiceQuota")
-    return refuse("UnknownOperationException", "");
+  if (!applied && call.operation != "GetAWSDefaultServiceQuota") return refuse("UnknownOperationException", "");
   API_SET(quota, asked_quota(call.request));
   return Json{{"Quota", applied ? described_quota(*quota, vcpu_limit(call.faults, quota->bucket), account_id)
                                 : described_quota(*quota, quota->default_for_newcomers, "")}};

@@ -57,8 +57,7 @@ ApiError expired_credentials(std::string_view service) {
   if (service == "ec2") return {400, "RequestExpired", "Request has expired."};
   if (service == "s3") return {400, "ExpiredToken", "The provided token has expired."};
   const std::string what = "The security token included in the request is expired";
-  return service == "sts" ? ApiError{403, "ExpiredToken", what}
-                          : ApiError{400, "ExpiredTokenException", what};
+  return service == "sts" ? ApiError{403, "ExpiredToken", what} : ApiError{400, "ExpiredTokenException", what};
 }
 
 ApiError not_authorized(std::string_view service, std::string_view permission) {
@@ -77,8 +76,7 @@ ApiError throttled(std::string_view service) {
   if (service == "ec2") return {503, "RequestLimitExceeded", "Request limit exceeded."};
   if (service == "sts") return {400, "Throttling", "Rate exceeded"};
   if (service == "s3") return {503, "SlowDown", "Please reduce your request rate."};
-  return {400, service == "servicequotas" ? "TooManyRequestsException" : "ThrottlingException",
-          "Rate exceeded"};
+  return {400, service == "servicequotas" ? "TooManyRequestsException" : "ThrottlingException", "Rate exceeded"};
 }
 
 }  // namespace ferry::rehearsal

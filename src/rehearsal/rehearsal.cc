@@ -33,8 +33,7 @@ Info info_of(const Endpoint& endpoint) {
 /// The endpoint of the server that runs in `dir` and answers.
 Result<Endpoint> answering(const os::Path& dir) {
   if (!os::is_locked(lock_file(dir)))
-    return fail(Kind::not_found, "the rehearsal cloud does not run", "",
-                "start it with: ferry rehearsal start");
+    return fail(Kind::not_found, "the rehearsal cloud does not run", "", "start it with: ferry rehearsal start");
   TRY_SET(endpoint, "", read_endpoint(dir));
   TRY_SET(answer, "", control(endpoint, "info", Json::object(), Millis(5000)));
   return endpoint;
@@ -43,8 +42,8 @@ Result<Endpoint> answering(const os::Path& dir) {
 Result<os::Process> spawn_server(const os::Path& dir) {
   TRY_SET(log, "", os::open_file(log_file(dir), O_WRONLY | O_CREAT | O_APPEND, 0600));
   os::SpawnOptions options;
-  options.argv = {os::env("FERRY_PROGRAM").value_or(os::self_program().string()), "rehearsal", "serve",
-                  "--dir", dir.string()};
+  options.argv = {os::env("FERRY_PROGRAM").value_or(os::self_program().string()), "rehearsal", "serve", "--dir",
+                  dir.string()};
   options.cwd = "/";
   options.out_fd = options.err_fd = log.get();
   options.new_session = true;
@@ -66,11 +65,10 @@ Result<Endpoint> start_server(const os::Path& dir) {
     auto endpoint = answering(dir);
     if (endpoint && endpoint->pid == server.pid()) return endpoint;
     if (const auto exit = server.wait(Millis(5)))
-      return fail(Kind::io, fmt::format("the rehearsal cloud ended at once with code {}", exit->code),
-                  log_tail(dir), "see " + log_file(dir).string());
+      return fail(Kind::io, fmt::format("the rehearsal cloud ended at once with code {}", exit->code), log_tail(dir),
+                  "see " + log_file(dir).string());
   }
-  return fail(Kind::timeout, "the rehearsal cloud did not answer in time", "",
-              "see " + log_file(dir).string());
+  return fail(Kind::timeout, "the rehearsal cloud did not answer in time", "", "see " + log_file(dir).string());
 }
 
 }  // namespace
@@ -80,8 +78,7 @@ os::Path default_dir() { return os::data_dir() / "rehearsal"; }
 Result<Info> ensure_running(const os::Path& dir) {
   if (const auto endpoint = answering(dir)) return info_of(*endpoint);
   TRY("", os::make_dirs(dir, 0700));
-  TRY_SET(starting, "another start of the rehearsal cloud",
-          os::FileLock::take(dir / "start.lock", start_limit));
+  TRY_SET(starting, "another start of the rehearsal cloud", os::FileLock::take(dir / "start.lock", start_limit));
   const auto deadline = os::system_clock().steady_ms() + start_limit.count();
   while (os::is_locked(lock_file(dir)) &&
          os::system_clock().steady_ms() < deadline) {  // someone ran `serve`, or an old server is just ending
@@ -116,7 +113,8 @@ Status stop(const os::Path& dir, bool keep_instances) {
 
 Status forget_kept(const os::Path& dir) {
   if (os::is_locked(lock_file(dir)))
-    return fail(Kind::conflict, "the rehearsal cloud runs: its machines may be using what is kept", "", "ferry rehearsal stop --forget");
+    return fail(Kind::conflict, "the rehearsal cloud runs: its machines may be using what is kept", "",
+                "ferry rehearsal stop --forget");
   return os::remove_all(kept_folder(dir));
 }
 

@@ -16,7 +16,7 @@ namespace ferry::rehearsal {
 struct Info {
   std::string endpoint_url;     ///< http://127.0.0.1:PORT
   std::string s3_endpoint_url;  ///< S3's own port
-  std::string region;        ///< us-east-1
+  std::string region;           ///< us-east-1
   std::string access_key_id, secret_access_key;
   std::int64_t pid = 0;
   std::string sandbox;  ///< root, root-unmapped, user or plain (sandbox.h: Mode)
@@ -31,7 +31,7 @@ os::Path default_dir();
 Result<Info> ensure_running(const os::Path& dir);
 /// not_found if it does not run.
 Result<Info> running(const os::Path& dir);
-/// Terminates all instances (unless keep_instances), then the server. Calm if it does not run.
+/// Terminates all instances (unless keep_instances), then the server. Does nothing if it does not run.
 Status stop(const os::Path& dir, bool keep_instances);
 /// Removes the environments and caches that outlive instances. conflict while one of them may be using them.
 Status forget_kept(const os::Path& dir);
@@ -40,7 +40,8 @@ Status forget_kept(const os::Path& dir);
 Result<Json> status(const os::Path& dir);
 /// The one region it has; needs no server.
 std::string region();
-/// The variables that lead an AWS client there, S3's to its own port; AWS_SESSION_TOKEN and AWS_PROFILE must not be set beside them.
+/// The variables that lead an AWS client there, S3's to its own port; AWS_SESSION_TOKEN and AWS_PROFILE must not be set
+/// beside them.
 std::map<std::string, std::string> env_of(const Info& info);
 /// The same as `export AWS_ENDPOINT_URL=… …` lines for a POSIX shell.
 std::string env_lines(const Info& info);
@@ -84,12 +85,12 @@ std::string env_lines(const Info& info);
 ///   {"kind":"slow-down","action":"…","percent":25}  503 SlowDown for so many of a hundred requests, evenly
 ///   {"kind":"cut-upload","action":"…","bytes":1000,"count":1}   the connection breaks after so much of the body
 ///   {"kind":"cut-answer","action":"…","bytes":1000,"count":1}   the connection breaks after so much of an object
-///   {"kind":"late-error","code":"InternalError","count":1}      CompleteMultipartUpload and copies do nothing, answer 200,
-///   and then an Error
+///   {"kind":"late-error","code":"InternalError","count":1}      CompleteMultipartUpload and copies do nothing, answer
+///   200, and then an Error
 ///   {"kind":"conflict","action":"…","count":1}      409 ConditionalRequestConflict for a write with a condition
 ///   {"kind":"latency","action":"…","ms":1000,"count":1}         answers come that much later
-///   {"kind":"plain-http"}                          for policies, requests did not come over TLS (aws:SecureTransport is
-///   false); without it those over the loopback interface count as secure
+///   {"kind":"plain-http"}                          for policies, requests did not come over TLS (aws:SecureTransport
+///   is false); without it those over the loopback interface count as secure
 ///   {"kind":"settings","boot_ms":500}              no fault: how long boots take from now on
 Status inject_fault(const os::Path& dir, const Json& fault);
 

@@ -16,8 +16,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     (void)params.items("Filter");
     (void)params.list("InstanceId");
     (void)check_signature(*request, {"AKIA", "secret"}, "us-east-1", 0, Millis(1000));
-    return served(
-        {.status = 200, .content_type = "text/plain", .headers = {}, .body = request->path, .drop = false});
+    return served({.status = 200, .content_type = "text/plain", .headers = {}, .body = request->path, .drop = false});
   };
   os::converse_about({reinterpret_cast<const char*>(data), size}, handler);
   return 0;

@@ -13,9 +13,7 @@ std::string arn(const CapacityReservation& reservation) {
 
 void write_members(Xml& xml, const State& state, const CapacityReservation& it, std::int64_t now_ms) {
   const auto free = available(state, it);
-  xml.text("capacityReservationId", it.id)
-      .text("ownerId", account_id)
-      .text("capacityReservationArn", arn(it));
+  xml.text("capacityReservationId", it.id).text("ownerId", account_id).text("capacityReservationArn", arn(it));
   xml.text("availabilityZoneId", zone_id(it.zone))
       .text("instanceType", it.type)
       .text("instancePlatform", it.platform)
@@ -35,8 +33,7 @@ void write_members(Xml& xml, const State& state, const CapacityReservation& it, 
   if (free < it.count && free > 0) used.push_back(it.count - free);
   xml.list("capacityAllocationSet", used,
            [&](std::int64_t count) { xml.text("allocationType", "used").number("count", count); });
-  xml.text("reservationType", it.block_id.empty() ? "default" : "capacity-block")
-      .some("capacityBlockId", it.block_id);
+  xml.text("reservationType", it.block_id.empty() ? "default" : "capacity-block").some("capacityBlockId", it.block_id);
 }
 
 Api<std::string> read_zone(const Params& params) {
@@ -44,8 +41,7 @@ Api<std::string> read_zone(const Params& params) {
   if (name.empty() && id.empty()) return missing_parameter("AvailabilityZone");
   for (const auto& zone : zones())
     if ((name.empty() || name == zone) && (id.empty() || id == zone_id(zone))) return zone;
-  return refuse("InvalidParameterValue",
-                fmt::format("Invalid availability zone: [{}]", name.empty() ? id : name));
+  return refuse("InvalidParameterValue", fmt::format("Invalid availability zone: [{}]", name.empty() ? id : name));
 }
 
 Api<std::monostate> read_end(const Call& call, CapacityReservation& order) {
@@ -73,11 +69,9 @@ Api<CapacityReservation> read_order(const Call& call) {
   if (count < 1 || count > 1000) return invalid_value(std::to_string(count), "instanceCount");
   API_SET(optimized, call.params.flag("EbsOptimized", false));
   order.match = call.params.get("InstanceMatchCriteria", "open");
-  if (order.match != "open" && order.match != "targeted")
-    return invalid_value(order.match, "instanceMatchCriteria");
+  if (order.match != "open" && order.match != "targeted") return invalid_value(order.match, "instanceMatchCriteria");
   order.tenancy = call.params.get("Tenancy", "default");
-  if (order.tenancy != "default" && order.tenancy != "dedicated")
-    return invalid_value(order.tenancy, "tenancy");
+  if (order.tenancy != "default" && order.tenancy != "dedicated") return invalid_value(order.tenancy, "tenancy");
   API_TRY(read_end(call, order));
   order.type = type;
   order.platform = platform;
@@ -107,10 +101,9 @@ Facts facts_of(const Call& call, const CapacityReservation& it) {
 }  // namespace
 
 tl::unexpected<ApiError> reservation_full() {
-  return refuse(
-      "ReservationCapacityExceeded",
-      "The requested reservation does not have sufficient compatible and available capacity for this "
-      "request.");
+  return refuse("ReservationCapacityExceeded",
+                "The requested reservation does not have sufficient compatible and available capacity for this "
+                "request.");
 }
 
 std::string_view state_of(const CapacityReservation& reservation, std::int64_t now_ms) {
@@ -129,8 +122,8 @@ std::int64_t available(const State& state, const CapacityReservation& reservatio
   return std::max<std::int64_t>(reservation.count - used, 0);
 }
 
-const CapacityReservation* open_reservation(const State& state, const Instance& instance,
-                                            std::string_view zone, std::int64_t count, std::int64_t now_ms) {
+const CapacityReservation* open_reservation(const State& state, const Instance& instance, std::string_view zone,
+                                            std::int64_t count, std::int64_t now_ms) {
   if (instance.capacity_preference == "none" || !instance.capacity_target.empty()) return nullptr;
   for (const auto& [id, it] : state.capacity_reservations)
     if (it.match == "open" && it.type == instance.type && it.zone == zone && it.tenancy == instance.tenancy &&
@@ -181,10 +174,9 @@ Api<Xml> cancel_capacity_reservation(Call& call) {
 }
 
 Api<Xml> describe_capacity_reservations(Call& call) {
-  API_SET(filters,
-          Filters::read(call.params, {"instance-type", "owner-id", "instance-platform", "availability-zone",
-                                      "tenancy", "outpost-arn", "state", "start-date", "end-date",
-                                      "end-date-type", "instance-match-criteria", "placement-group-arn"}));
+  API_SET(filters, Filters::read(call.params, {"instance-type", "owner-id", "instance-platform", "availability-zone",
+                                               "tenancy", "outpost-arn", "state", "start-date", "end-date",
+                                               "end-date-type", "instance-match-criteria", "placement-group-arn"}));
   const auto wanted = call.params.list("CapacityReservationId");
   const auto& all = call.state.capacity_reservations;
   API_TRY(check_ids(wanted, reservation_ids, [&](const std::string& it) { return all.contains(it); }));

@@ -19,8 +19,8 @@ std::string_view state_of(const CapacityReservation& reservation, std::int64_t n
 std::int64_t available(const State& state, const CapacityReservation& reservation);
 /// An active one with room for `count` that takes any instance of this type, zone and tenancy; null if there
 /// is none.
-const CapacityReservation* open_reservation(const State& state, const Instance& instance,
-                                            std::string_view zone, std::int64_t count, std::int64_t now_ms);
+const CapacityReservation* open_reservation(const State& state, const Instance& instance, std::string_view zone,
+                                            std::int64_t count, std::int64_t now_ms);
 /// <capacityReservation>
 void write_capacity_reservation(Xml& xml, const State& state, const CapacityReservation& reservation,
                                 std::int64_t now_ms);

@@ -47,8 +47,8 @@ Api<std::string> peer_group(const Params& params, const std::string& prefix, con
 }
 
 /// Adds a copy of `base` for every peer below `prefix`.
-Api<std::monostate> read_peers(const Params& params, const std::string& prefix, const State& state,
-                               const Rule& base, std::vector<Rule>& out) {
+Api<std::monostate> read_peers(const Params& params, const std::string& prefix, const State& state, const Rule& base,
+                               std::vector<Rule>& out) {
   const auto add = [&](const std::string& item, auto set) {
     Rule rule = base;
     rule.description = params.get(item + "Description");
@@ -57,8 +57,7 @@ Api<std::monostate> read_peers(const Params& params, const std::string& prefix, 
   };
   for (const auto& item : params.items(prefix + "IpRanges")) {
     const auto cidr = params.get(item + "CidrIp");
-    if (!is_cidr4(cidr))
-      return refuse("InvalidParameterValue", fmt::format("CIDR block {} is malformed", cidr));
+    if (!is_cidr4(cidr)) return refuse("InvalidParameterValue", fmt::format("CIDR block {} is malformed", cidr));
     add(item, [&](Rule& rule) { rule.cidr4 = cidr; });
   }
   for (const auto& item : params.items(prefix + "Ipv6Ranges")) {
@@ -93,8 +92,7 @@ Api<std::vector<Rule>> read_rules(const Params& params, const State& state, Dire
     const auto source = params.get("SourceSecurityGroupName");
     if (base.cidr4.empty() && !source.empty()) {
       const auto* group = state.group_named(state.vpc_id, source);
-      if (!group)
-        return refuse("InvalidGroup.NotFound", fmt::format("The security group '{}' does not exist", source));
+      if (!group) return refuse("InvalidGroup.NotFound", fmt::format("The security group '{}' does not exist", source));
       base.group_id = group->id;
     } else if (!is_cidr4(base.cidr4)) {
       return refuse("InvalidParameterValue", fmt::format("CIDR block {} is malformed", base.cidr4));

@@ -15,14 +15,11 @@ namespace {
 std::string fingerprint(const Params& params) {
   std::string text;
   for (const auto& [name, value] : params.all())
-    if (name != "ClientToken" && name != "DryRun")
-      text += percent_encoded(name) + "=" + percent_encoded(value) + "&";
+    if (name != "ClientToken" && name != "DryRun") text += percent_encoded(name) + "=" + percent_encoded(value) + "&";
   return hex(sha256(text));
 }
 
-bool counts(const Instance& instance) {
-  return instance.phase == Phase::pending || instance.phase == Phase::running;
-}
+bool counts(const Instance& instance) { return instance.phase == Phase::pending || instance.phase == Phase::running; }
 
 /// How many of the order's instances the vCPU and instance limits leave room for; the refusal if fewer than
 /// wanted at least.
@@ -51,13 +48,12 @@ Api<std::int64_t> within_quota(const Call& call, const LaunchOrder& order) {
   if (room < order.least && order.spot)
     return refuse("MaxSpotInstanceCountExceeded", "Max spot instance count exceeded");
   if (room < order.least)
-    return refuse(
-        "VcpuLimitExceeded",
-        fmt::format("You have requested more vCPU capacity than your current vCPU limit of {} allows for the "
-                    "instance bucket that the specified instance type belongs to. Please "
-                    "visit http://aws.amazon.com/contact-us/ec2-request to request an adjustment to this "
-                    "limit.",
-                    limit));
+    return refuse("VcpuLimitExceeded",
+                  fmt::format("You have requested more vCPU capacity than your current vCPU limit of {} allows for the "
+                              "instance bucket that the specified instance type belongs to. Please "
+                              "visit http://aws.amazon.com/contact-us/ec2-request to request an adjustment to this "
+                              "limit.",
+                              limit));
   return room;
 }
 
@@ -66,9 +62,8 @@ std::vector<Subnet*> candidates(State& state, const LaunchOrder& order) {
   std::vector<Subnet*> out;
   for (auto& subnet : state.subnets) {
     const bool default_one = subnet.default_for_zone && subnet.vpc_id == state.vpc_id;
-    const bool fits = order.subnet_id.empty()
-                          ? default_one && (order.zone.empty() || order.zone == subnet.zone)
-                          : subnet.id == order.subnet_id;
+    const bool fits = order.subnet_id.empty() ? default_one && (order.zone.empty() || order.zone == subnet.zone)
+                                              : subnet.id == order.subnet_id;
     if (fits) out.push_back(&subnet);
   }
   return out;
@@ -79,18 +74,17 @@ tl::unexpected<ApiError> no_capacity(Call& call, const std::string& type, const 
   for (const auto& other : zones())
     if (!call.faults.no_capacity(type, other, false)) others.push_back(other);
   (void)call.faults.no_capacity(type, zone, true);
-  return refuse(
-      "InsufficientInstanceCapacity",
-      others.empty()
-          ? fmt::format("We currently do not have sufficient {} capacity in the Availability Zone you "
-                        "requested ({}). Our system will be working on provisioning additional capacity.",
-                        type, zone)
-          : fmt::format("We currently do not have sufficient {0} capacity in the Availability Zone you "
-                        "requested ({1}). Our system will be working on provisioning additional "
-                        "capacity. You can currently get {0} capacity by not specifying an Availability Zone "
-                        "in your request or choosing {2}.",
-                        type, zone, join(others, ", ")),
-      500);
+  return refuse("InsufficientInstanceCapacity",
+                others.empty()
+                    ? fmt::format("We currently do not have sufficient {} capacity in the Availability Zone you "
+                                  "requested ({}). Our system will be working on provisioning additional capacity.",
+                                  type, zone)
+                    : fmt::format("We currently do not have sufficient {0} capacity in the Availability Zone you "
+                                  "requested ({1}). Our system will be working on provisioning additional "
+                                  "capacity. You can currently get {0} capacity by not specifying an Availability Zone "
+                                  "in your request or choosing {2}.",
+                                  type, zone, join(others, ", ")),
+                500);
 }
 
 /// Whether what the order needs at least is reserved in `zone`.
@@ -103,9 +97,8 @@ bool has_reserved(const Call& call, const LaunchOrder& order, const std::string&
 Api<Subnet*> place(Call& call, const LaunchOrder& order) {
   const auto allowed = candidates(call.state, order);
   if (allowed.empty())
-    return refuse("MissingInput",
-                  fmt::format("No subnets found for the default VPC '{}'. Please specify a subnet.",
-                              call.state.vpc_id));
+    return refuse("MissingInput", fmt::format("No subnets found for the default VPC '{}'. Please specify a subnet.",
+                                              call.state.vpc_id));
   std::string refused;
   for (Subnet* subnet : allowed) {
     const auto price = order.highest_bid ? parse_usd(spot_price(*order.type, subnet->zone)) : Usd{};
@@ -172,15 +165,13 @@ void tag_new(State& state, const LaunchOrder& order, const Instance& instance) {
   set_tags(state, instance.id, tags_for("instance"));
   set_tags(state, instance.eni_id, tags_for("network-interface"));
   for (const auto& disk : instance.disks) set_tags(state, disk.volume_id, tags_for("volume"));
-  if (!instance.spot_request_id.empty())
-    set_tags(state, instance.spot_request_id, tags_for("spot-instances-request"));
+  if (!instance.spot_request_id.empty()) set_tags(state, instance.spot_request_id, tags_for("spot-instances-request"));
 }
 
 Xml reservation(const State& state, const std::vector<std::string>& ids) {
   std::vector<const Instance*> all;
   for (const auto& id : ids)
-    if (const auto found = state.instances.find(id); found != state.instances.end())
-      all.push_back(&found->second);
+    if (const auto found = state.instances.find(id); found != state.instances.end()) all.push_back(&found->second);
   Xml xml;
   write_reservation(xml, state, all);
   return xml;
@@ -190,12 +181,10 @@ Xml reservation(const State& state, const std::vector<std::string>& ids) {
 
 Api<Xml> run_instances(Call& call) {
   const auto parameters = fingerprint(call.params);
-  if (const auto known = call.state.tokens.find(call.params.get("ClientToken"));
-      known != call.state.tokens.end()) {
+  if (const auto known = call.state.tokens.find(call.params.get("ClientToken")); known != call.state.tokens.end()) {
     if (known->second.parameters != parameters)
-      return refuse(
-          "IdempotentParameterMismatch",
-          "The parameters of the request don't match those of an earlier request with the same client token");
+      return refuse("IdempotentParameterMismatch",
+                    "The parameters of the request don't match those of an earlier request with the same client token");
     return reservation(call.state, known->second.instance_ids);
   }
   API_SET(order, read_launch(call));
@@ -211,8 +200,7 @@ Api<Xml> run_instances(Call& call) {
   count = std::min(count, free);
   const auto reservation_id = new_id("r-");
   std::vector<std::string> ids;
-  const bool only =
-      order.instance.capacity_preference == only_reserved && order.instance.capacity_target.empty();
+  const bool only = order.instance.capacity_preference == only_reserved && order.instance.capacity_target.empty();
   for (std::int64_t index = 0; index < count; ++index) {
     if (only && !open_reservation(call.state, order.instance, subnet->zone, 1, call.now_ms)) break;
     Instance instance = make_instance(call, order, *subnet);
@@ -222,8 +210,7 @@ Api<Xml> run_instances(Call& call) {
     ids.push_back(instance.id);
     call.state.instances[instance.id] = std::move(instance);
   }
-  if (!order.instance.client_token.empty())
-    call.state.tokens[order.instance.client_token] = {parameters, ids};
+  if (!order.instance.client_token.empty()) call.state.tokens[order.instance.client_token] = {parameters, ids};
   return reservation(call.state, ids);
 }
 

@@ -20,10 +20,8 @@ constexpr S3Action all_actions[] = {
     {"ListBuckets", "GET", account, "", "s3:ListAllMyBuckets", list_buckets},
 
     {"GetBucketLocation", "GET", on_bucket, "location", "s3:GetBucketLocation", get_bucket_location},
-    {"GetBucketEncryption", "GET", on_bucket, "encryption", "s3:GetEncryptionConfiguration",
-     get_bucket_setting},
-    {"PutBucketEncryption", "PUT", on_bucket, "encryption", "s3:PutEncryptionConfiguration",
-     put_bucket_setting},
+    {"GetBucketEncryption", "GET", on_bucket, "encryption", "s3:GetEncryptionConfiguration", get_bucket_setting},
+    {"PutBucketEncryption", "PUT", on_bucket, "encryption", "s3:PutEncryptionConfiguration", put_bucket_setting},
     {"DeleteBucketEncryption", "DELETE", on_bucket, "encryption", "s3:PutEncryptionConfiguration",
      delete_bucket_setting},
     {"GetPublicAccessBlock", "GET", on_bucket, "publicAccessBlock", "s3:GetBucketPublicAccessBlock",
@@ -36,8 +34,7 @@ constexpr S3Action all_actions[] = {
      get_bucket_setting},
     {"PutBucketLifecycleConfiguration", "PUT", on_bucket, "lifecycle", "s3:PutLifecycleConfiguration",
      put_bucket_setting},
-    {"DeleteBucketLifecycle", "DELETE", on_bucket, "lifecycle", "s3:PutLifecycleConfiguration",
-     delete_bucket_setting},
+    {"DeleteBucketLifecycle", "DELETE", on_bucket, "lifecycle", "s3:PutLifecycleConfiguration", delete_bucket_setting},
     {"GetBucketPolicy", "GET", on_bucket, "policy", "s3:GetBucketPolicy", get_bucket_setting},
     {"PutBucketPolicy", "PUT", on_bucket, "policy", "s3:PutBucketPolicy", put_bucket_setting},
     {"DeleteBucketPolicy", "DELETE", on_bucket, "policy", "s3:DeleteBucketPolicy", delete_bucket_setting},
@@ -52,16 +49,14 @@ constexpr S3Action all_actions[] = {
     {"GetBucketAcl", "GET", on_bucket, "acl", "s3:GetBucketAcl", get_fixed_setting},
     {"PutBucketAcl", "PUT", on_bucket, "acl", "s3:PutBucketAcl", put_acl},
     {"GetBucketLogging", "GET", on_bucket, "logging", "s3:GetBucketLogging", get_fixed_setting},
-    {"GetBucketRequestPayment", "GET", on_bucket, "requestPayment", "s3:GetBucketRequestPayment",
-     get_fixed_setting},
+    {"GetBucketRequestPayment", "GET", on_bucket, "requestPayment", "s3:GetBucketRequestPayment", get_fixed_setting},
     {"GetBucketAccelerateConfiguration", "GET", on_bucket, "accelerate", "s3:GetAccelerateConfiguration",
      get_fixed_setting},
     {"GetBucketNotificationConfiguration", "GET", on_bucket, "notification", "s3:GetBucketNotification",
      get_fixed_setting},
     {"GetBucketCors", "GET", on_bucket, "cors", "s3:GetBucketCORS", get_fixed_setting},
     {"GetBucketWebsite", "GET", on_bucket, "website", "s3:GetBucketWebsite", get_fixed_setting},
-    {"GetBucketReplication", "GET", on_bucket, "replication", "s3:GetReplicationConfiguration",
-     get_fixed_setting},
+    {"GetBucketReplication", "GET", on_bucket, "replication", "s3:GetReplicationConfiguration", get_fixed_setting},
     {"GetObjectLockConfiguration", "GET", on_bucket, "object-lock", "s3:GetBucketObjectLockConfiguration",
      get_fixed_setting},
     {"ListMultipartUploads", "GET", on_bucket, "uploads", "s3:ListBucketMultipartUploads", list_uploads},
@@ -141,8 +136,7 @@ S3Result<const S3Action*> find_s3_action(const S3Request& request) {
     if (action.level != level || request.method != action.method) continue;
     level_has_method = true;
     const std::string_view param = action.param, header = action.header;
-    if ((!subresource.empty() && param != subresource) ||
-        (!param.empty() && !request.has(std::string(param))))
+    if ((!subresource.empty() && param != subresource) || (!param.empty() && !request.has(std::string(param))))
       continue;
     if (!header.empty() && !request.has_header(header)) continue;
     return &action;
@@ -160,8 +154,8 @@ S3Result<const S3Action*> find_s3_action(const S3Request& request) {
 os::ServedReply s3_xml_reply(std::string_view root, const Xml& body) {
   os::ServedReply reply;
   reply.headers.emplace_back("Content-Type", "application/xml");
-  reply.body = fmt::format("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<{} xmlns=\"{}\">{}</{}>", root,
-                           s3_namespace, body.str(), root);
+  reply.body = fmt::format("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<{} xmlns=\"{}\">{}</{}>", root, s3_namespace,
+                           body.str(), root);
   return reply;
 }
 
@@ -180,12 +174,10 @@ S3Result<std::string> read_s3_text(S3Call& call, bool needs_sum) {
   return text;
 }
 
-S3Result<std::unique_ptr<pugi::xml_document>> read_s3_xml(S3Call& call, std::string_view root,
-                                                          bool needs_sum) {
+S3Result<std::unique_ptr<pugi::xml_document>> read_s3_xml(S3Call& call, std::string_view root, bool needs_sum) {
   S3_SET(text, read_s3_text(call, needs_sum));
   auto document = std::make_unique<pugi::xml_document>();
-  const auto parsed =
-      document->load_buffer(text.data(), text.size(), pugi::parse_default, pugi::encoding_utf8);
+  const auto parsed = document->load_buffer(text.data(), text.size(), pugi::parse_default, pugi::encoding_utf8);
   if (!parsed || document->document_element().name() != root) return malformed_xml();
   return document;
 }
@@ -199,15 +191,13 @@ S3Result<std::int64_t> page_size(const S3Call& call, const std::string& param, s
   const auto text = call.request.param(param);
   const auto value = parse_int(text);
   if (!value || *value < 0 || *value > 2'147'483'647)
-    return invalid_argument(fmt::format("Provided {} not an integer or within integer range", param), param,
-                            text);
+    return invalid_argument(fmt::format("Provided {} not an integer or within integer range", param), param, text);
   return std::min(*value, most);
 }
 
 void add_owner(Xml& xml, std::string_view element) {
   // The canonical user id of the one account that there is.
-  xml.node(element,
-           [&] { xml.text("ID", fmt::format("{:0>64}", account_id)).text("DisplayName", "rehearsal"); });
+  xml.node(element, [&] { xml.text("ID", fmt::format("{:0>64}", account_id)).text("DisplayName", "rehearsal"); });
 }
 
 }  // namespace ferry::rehearsal

@@ -46,8 +46,7 @@ os::ServedReply s3_xml_reply(std::string_view root, const Xml& body);
 os::ServedReply s3_empty_reply(int status = 200);
 /// A whole body of XML, held against its checksums (`needs_sum`: one must be there), whose root is `root`.
 /// MalformedXML.
-S3Result<std::unique_ptr<pugi::xml_document>> read_s3_xml(S3Call& call, std::string_view root,
-                                                          bool needs_sum = false);
+S3Result<std::unique_ptr<pugi::xml_document>> read_s3_xml(S3Call& call, std::string_view root, bool needs_sum = false);
 /// The same body as text.
 S3Result<std::string> read_s3_text(S3Call& call, bool needs_sum = false);
 /// Text as the client wants keys: url-encoded, or as it is.
@@ -101,8 +100,7 @@ Checksum kind_of_upload(const S3Upload& upload);
 /// An upload says how long it is, and that is at most 5 GiB: MissingContentLength, EntityTooLarge.
 S3Status check_announced_size(S3Call& call, const S3Payload& payload);
 /// Notes a part that is written and verified, with the checksums `kinds` that it was summed up by.
-S3Status keep_part(S3Call& call, const S3Upload& upload, int number, S3Blob blob,
-                   const std::set<Checksum>& kinds);
+S3Status keep_part(S3Call& call, const S3Upload& upload, int number, S3Blob blob, const std::set<Checksum>& kinds);
 /// Whom a tag set's XML names: <TagSet><Tag><Key/><Value/></Tag></TagSet>.
 S3Result<Json> tags_of_xml(const pugi::xml_node& tagging);
 

@@ -40,8 +40,7 @@ S3Result<os::ServedReply> get_object_attributes(S3Call& call) {
     if (header == "x-amz-object-attributes")
       for (const auto& one : split(value, ',')) wanted.emplace(trim(one));
   for (const auto& one : wanted)
-    if (one != "ETag" && one != "Checksum" && one != "ObjectParts" && one != "StorageClass" &&
-        one != "ObjectSize")
+    if (one != "ETag" && one != "Checksum" && one != "ObjectParts" && one != "StorageClass" && one != "ObjectSize")
       return invalid_argument("Invalid attribute name specified.", "x-amz-object-attributes", one);
   if (wanted.empty())
     return invalid_request(
@@ -51,15 +50,13 @@ S3Result<os::ServedReply> get_object_attributes(S3Call& call) {
   const auto object = call.store.object(call.bucket.name, call.request.key);
   if (!object) return no_such_key(call.request.key);
   const auto after = parse_int(call.request.header("x-amz-part-number-marker")).value_or(0);
-  const auto most =
-      std::min(parse_int(call.request.header("x-amz-max-parts")).value_or(most_page), most_page);
+  const auto most = std::min(parse_int(call.request.header("x-amz-max-parts")).value_or(most_page), most_page);
   if (after < 0 || most < 0)
     return invalid_argument("Provided max-parts or part-number-marker not an integer or within integer range",
                             "x-amz-max-parts", "");
   Xml xml;
   if (wanted.contains("ETag")) xml.text("ETag", object->etag);
-  if (wanted.contains("Checksum") && object->head.contains("checksum"))
-    add_checksum(xml, object->head["checksum"]);
+  if (wanted.contains("Checksum") && object->head.contains("checksum")) add_checksum(xml, object->head["checksum"]);
   if (wanted.contains("ObjectParts") && object->head.contains("parts"))
     add_parts(xml, object->head["parts"], after, most);
   if (wanted.contains("StorageClass")) xml.text("StorageClass", text_at(object->head, "class", "STANDARD"));

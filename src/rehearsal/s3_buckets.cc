@@ -58,8 +58,7 @@ S3Result<os::ServedReply> list_buckets(S3Call& call) {
   std::string last, next;
   xml.node("Buckets", [&] {
     for (const auto& bucket : call.store.buckets()) {
-      if (!bucket.name.starts_with(prefix) || bucket.name <= after ||
-          (!region.empty() && bucket.region != region))
+      if (!bucket.name.starts_with(prefix) || bucket.name <= after || (!region.empty() && bucket.region != region))
         continue;
       if (shown == most) {
         next = last;
@@ -86,8 +85,7 @@ S3Result<os::ServedReply> create_bucket(S3Call& call) {
   if (const auto acl = call.request.header("x-amz-acl"); !acl.empty() && acl != "private")
     return s3_refuse("InvalidBucketAclWithObjectOwnership",
                      "Bucket cannot have ACLs set with ObjectOwnership's BucketOwnerEnforced setting");
-  if (lower(call.request.header("x-amz-bucket-object-lock-enabled")) == "true")
-    return not_implemented("Object Lock");
+  if (lower(call.request.header("x-amz-bucket-object-lock-enabled")) == "true") return not_implemented("Object Lock");
   S3_SET(region, wished_region(call));
   S3Bucket bucket{name, region, call.now_ms, Json{{"publicAccessBlock", all_blocked}}};
   if (!call.store.add_bucket(bucket)) {
@@ -95,8 +93,8 @@ S3Result<os::ServedReply> create_bucket(S3Call& call) {
     // As ever in us-east-1: who owns it may make it again.
     if (!there || there->region != first_region || region != first_region)
       return s3_refuse("BucketAlreadyOwnedByYou",
-                       "Your previous request to create the named bucket succeeded and you already own it.",
-                       409, {{"BucketName", name}});
+                       "Your previous request to create the named bucket succeeded and you already own it.", 409,
+                       {{"BucketName", name}});
   }
   auto reply = s3_empty_reply();
   reply.headers.emplace_back("Location", "/" + name);

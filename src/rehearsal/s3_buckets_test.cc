@@ -4,8 +4,8 @@ namespace ferry::rehearsal {
 namespace {
 
 std::string in_region(const std::string& region) {
-  return "<CreateBucketConfiguration xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\"><LocationConstraint>" +
-         region + "</LocationConstraint></CreateBucketConfiguration>";
+  return "<CreateBucketConfiguration xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\"><LocationConstraint>" + region +
+         "</LocationConstraint></CreateBucketConfiguration>";
 }
 
 TEST(S3Buckets, AreMadeWhereTheEndpointLetsThem) {
@@ -86,8 +86,7 @@ TEST(S3Buckets, KeepWhatTheyAreSetTo) {
   EXPECT_EQ(s3.get("/bucket?tagging").code(), "NoSuchTagSet");
   EXPECT_EQ(s3.get("/bucket?cors").code(), "NoSuchCORSConfiguration");
   EXPECT_EQ(s3.get("/bucket?acl").at("//Permission"), "FULL_CONTROL");
-  EXPECT_EQ(s3.put("/bucket?versioning",
-                   "<VersioningConfiguration><Status>Enabled</Status></VersioningConfiguration>")
+  EXPECT_EQ(s3.put("/bucket?versioning", "<VersioningConfiguration><Status>Enabled</Status></VersioningConfiguration>")
                 .code(),
             "NotImplemented");
   EXPECT_EQ(s3.get("/bucket?analytics").code(), "NotImplemented");
@@ -118,8 +117,7 @@ TEST(S3Listing, GoesPageByPageInTheOrderOfBytes) {
   const auto folders = s3.get("/bucket?delimiter=/&prefix=b");
   EXPECT_EQ(folders.all("//Contents/Key"), std::vector<std::string>{"b0"});
   EXPECT_EQ(folders.all("//CommonPrefixes/Prefix"), std::vector<std::string>{"b/"});
-  EXPECT_EQ(s3.get("/bucket?delimiter=/&prefix=b/").all("//CommonPrefixes/Prefix"),
-            std::vector<std::string>{"b/c/"});
+  EXPECT_EQ(s3.get("/bucket?delimiter=/&prefix=b/").all("//CommonPrefixes/Prefix"), std::vector<std::string>{"b/c/"});
   std::vector<std::string> seen;
   std::string token;
   for (int pages = 0; pages < 20; ++pages) {
@@ -153,11 +151,7 @@ TEST(S3Faults, MeetTheRequestsTheyAreAbout) {
   int slow = 0;
   for (int i = 0; i < 40; ++i) slow += s3.get("/bucket/k").code() == "SlowDown" ? 1 : 0;
   EXPECT_EQ(slow, 10);
-  with({{"kind", "error"},
-        {"action", "s3:PutObject"},
-        {"code", "InternalError"},
-        {"status", 500},
-        {"count", 1}});
+  with({{"kind", "error"}, {"action", "s3:PutObject"}, {"code", "InternalError"}, {"status", 500}, {"count", 1}});
   EXPECT_EQ(s3.get("/bucket/k").status, 200);
   EXPECT_EQ(s3.put("/bucket/k", "x").code(), "InternalError");
   EXPECT_EQ(s3.put("/bucket/k", "hello").status, 200);

@@ -160,11 +160,8 @@ Summing::Summing(Checksum kind) : kind_(kind) {
     return;
   }
   digest_ = std::make_unique<Digest>();
-  const auto* type = kind == Checksum::sha1     ? EVP_sha1()
-                     : kind == Checksum::sha256 ? EVP_sha256()
-                                                : EVP_md5();
-  if (EVP_DigestInit_ex(digest_->context, type, nullptr) != 1)
-    throw std::runtime_error("OpenSSL refuses a digest");
+  const auto* type = kind == Checksum::sha1 ? EVP_sha1() : kind == Checksum::sha256 ? EVP_sha256() : EVP_md5();
+  if (EVP_DigestInit_ex(digest_->context, type, nullptr) != 1) throw std::runtime_error("OpenSSL refuses a digest");
 }
 Summing::~Summing() = default;
 Summing::Summing(Summing&&) noexcept = default;
@@ -190,8 +187,7 @@ std::string checksum(Checksum kind, std::string_view bytes) {
   return sum.finish();
 }
 
-std::string combined(Checksum kind, std::string_view first, std::string_view second,
-                     std::uint64_t second_size) {
+std::string combined(Checksum kind, std::string_view first, std::string_view second, std::uint64_t second_size) {
   const auto moved = product(from_big_endian(first), power_of_bytes(second_size, kind), kind);
   return big_endian(moved ^ from_big_endian(second), bytes_of(kind));
 }

@@ -16,8 +16,8 @@ namespace ferry::rehearsal {
 enum class Checksum { crc32, crc32c, crc64nvme, sha1, sha256, md5 };
 
 /// Those that a client may name in x-amz-checksum-….
-inline constexpr std::array checksum_kinds = {Checksum::crc32, Checksum::crc32c, Checksum::crc64nvme,
-                                              Checksum::sha1, Checksum::sha256};
+inline constexpr std::array checksum_kinds = {Checksum::crc32, Checksum::crc32c, Checksum::crc64nvme, Checksum::sha1,
+                                              Checksum::sha256};
 /// "CRC64NVME", as x-amz-checksum-algorithm has it.
 std::string_view name(Checksum kind);
 /// "ChecksumCRC64NVME", the element of the XML.
@@ -53,7 +53,6 @@ std::string checksum(Checksum kind, std::string_view bytes);
 
 /// The checksum of A followed by B, where B has `second_size` bytes: no byte of them is read again. Only of
 /// those that combines() names.
-std::string combined(Checksum kind, std::string_view first, std::string_view second,
-                     std::uint64_t second_size);
+std::string combined(Checksum kind, std::string_view first, std::string_view second, std::uint64_t second_size);
 
 }  // namespace ferry::rehearsal

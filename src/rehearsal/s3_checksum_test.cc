@@ -23,8 +23,7 @@ TEST(S3Checksum, IsTheSameInWhateverPiecesTheBytesCome) {
   for (const auto kind : checksum_kinds)
     for (const std::size_t piece : {1u, 3u, 8u, 13u, 999u}) {
       Summing sum(kind);
-      for (std::size_t at = 0; at < bytes.size(); at += piece)
-        sum.add(std::string_view(bytes).substr(at, piece));
+      for (std::size_t at = 0; at < bytes.size(); at += piece) sum.add(std::string_view(bytes).substr(at, piece));
       EXPECT_EQ(sum.finish(), checksum(kind, bytes)) << name(kind) << " by " << piece;
     }
 }
@@ -34,8 +33,7 @@ TEST(S3Checksum, OfAWholeFollowsFromThoseOfItsParts) {
   for (const auto kind : {Checksum::crc32, Checksum::crc32c, Checksum::crc64nvme})
     for (const std::size_t cut : {std::size_t{0}, std::size_t{1}, std::size_t{43}, all.size()}) {
       const auto first = std::string_view(all).substr(0, cut), second = std::string_view(all).substr(cut);
-      EXPECT_EQ(combined(kind, checksum(kind, first), checksum(kind, second), second.size()),
-                checksum(kind, all))
+      EXPECT_EQ(combined(kind, checksum(kind, first), checksum(kind, second), second.size()), checksum(kind, all))
           << name(kind) << " at " << cut;
     }
 }

@@ -66,8 +66,7 @@ S3Result<os::ServedReply> copy_object(S3Call& call) {
   const bool new_head = replaces(request.header("x-amz-metadata-directive"));
   if (source.object.size > most_put_bytes)
     return invalid_request(fmt::format(
-        "The specified copy source is larger than the maximum allowable size for a copy source: {}",
-        most_put_bytes));
+        "The specified copy source is larger than the maximum allowable size for a copy source: {}", most_put_bytes));
   if (seen && seen->id == source.object.id && !new_head && !request.has_header("x-amz-storage-class"))
     return invalid_request(
         "This copy request is illegal because it is trying to copy an object to itself without changing the "
@@ -97,8 +96,8 @@ S3Result<os::ServedReply> copy_object(S3Call& call) {
   Xml xml;
   xml.raw(copy_result(object.etag, object.modified_ms, {{std::string(name(kind)), base64(blob.sum(kind))}}))
       .text("ChecksumType", "FULL_OBJECT");
-  S3_TRY(call.store.put_object(call.bucket.name, std::move(object), std::move(blob),
-                               unless_raced(conditions, key, seen)));
+  S3_TRY(
+      call.store.put_object(call.bucket.name, std::move(object), std::move(blob), unless_raced(conditions, key, seen)));
   auto reply = s3_xml_reply("CopyObjectResult", xml);
   add_encryption_header(reply.headers);
   return reply;
@@ -111,8 +110,7 @@ S3Result<os::ServedReply> upload_part_copy(S3Call& call) {
   S3_SET(range, copied_range(call.request, source.object.size));
   if (range.count > most_put_bytes)
     return invalid_request(fmt::format(
-        "The specified copy source is larger than the maximum allowable size for a copy source: {}",
-        most_put_bytes));
+        "The specified copy source is larger than the maximum allowable size for a copy source: {}", most_put_bytes));
   const auto kind = kind_of_upload(upload);
   S3_SET(blob, call.store.copy(source.file, range.first, range.count, {kind}));
   const auto etag = hex(blob.sum(Checksum::md5));

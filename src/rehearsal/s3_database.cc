@@ -8,8 +8,7 @@ std::int64_t S3Database::Row::number(int column) const { return sqlite3_column_i
 
 std::string S3Database::Row::text(int column) const {
   const auto* bytes = static_cast<const char*>(sqlite3_column_blob(statement_, column));
-  return bytes ? std::string(bytes, static_cast<std::size_t>(sqlite3_column_bytes(statement_, column)))
-               : std::string();
+  return bytes ? std::string(bytes, static_cast<std::size_t>(sqlite3_column_bytes(statement_, column))) : std::string();
 }
 
 S3Database::S3Database(const os::Path& file, const char* schema) {
@@ -21,8 +20,7 @@ S3Database::S3Database(const os::Path& file, const char* schema) {
   };
   if (sqlite3_open_v2(file.c_str(), &connection_, flags, nullptr) != SQLITE_OK) failed("cannot open");
   sqlite3_busy_timeout(connection_, 10'000);
-  constexpr const char* settings =
-      "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA foreign_keys=OFF;";
+  constexpr const char* settings = "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA foreign_keys=OFF;";
   if (sqlite3_exec(connection_, settings, nullptr, nullptr, nullptr) != SQLITE_OK ||
       sqlite3_exec(connection_, schema, nullptr, nullptr, nullptr) != SQLITE_OK)
     failed("cannot use");
@@ -37,8 +35,8 @@ sqlite3_stmt* S3Database::prepared(std::string_view sql, const std::vector<Value
   auto found = statements_.find(sql);
   if (found == statements_.end()) {
     sqlite3_stmt* made = nullptr;
-    if (sqlite3_prepare_v3(connection_, sql.data(), static_cast<int>(sql.size()), SQLITE_PREPARE_PERSISTENT,
-                           &made, nullptr) != SQLITE_OK)
+    if (sqlite3_prepare_v3(connection_, sql.data(), static_cast<int>(sql.size()), SQLITE_PREPARE_PERSISTENT, &made,
+                           nullptr) != SQLITE_OK)
       throw Failed(sqlite3_errmsg(connection_));
     found = statements_.emplace(std::string(sql), made).first;
   }
@@ -50,8 +48,7 @@ sqlite3_stmt* S3Database::prepared(std::string_view sql, const std::vector<Value
     } else {
       const auto& text = std::get<std::string_view>(value);
       // A null data pointer would bind NULL instead of the empty text.
-      sqlite3_bind_blob64(found->second, index, text.data() ? text.data() : "", text.size(),
-                          SQLITE_TRANSIENT);
+      sqlite3_bind_blob64(found->second, index, text.data() ? text.data() : "", text.size(), SQLITE_TRANSIENT);
     }
   }
   return found->second;
@@ -72,9 +69,7 @@ void S3Database::step_all(sqlite3_stmt* statement, const Look& look) {
   if (!why.empty()) throw Failed(why);
 }
 
-void S3Database::run(std::string_view sql, const std::vector<Value>& values) {
-  step_all(prepared(sql, values), {});
-}
+void S3Database::run(std::string_view sql, const std::vector<Value>& values) { step_all(prepared(sql, values), {}); }
 
 void S3Database::rows(std::string_view sql, const std::vector<Value>& values, const Look& look) {
   step_all(prepared(sql, values), look);

@@ -7,8 +7,7 @@
 namespace ferry::rehearsal {
 
 tl::unexpected<S3Error> no_such_bucket(std::string_view bucket) {
-  return s3_refuse("NoSuchBucket", "The specified bucket does not exist", 404,
-                   {{"BucketName", std::string(bucket)}});
+  return s3_refuse("NoSuchBucket", "The specified bucket does not exist", 404, {{"BucketName", std::string(bucket)}});
 }
 
 tl::unexpected<S3Error> no_such_key(std::string_view key) {
@@ -16,11 +15,10 @@ tl::unexpected<S3Error> no_such_key(std::string_view key) {
 }
 
 tl::unexpected<S3Error> no_such_upload(std::string_view upload) {
-  return s3_refuse(
-      "NoSuchUpload",
-      "The specified upload does not exist. The upload ID may be invalid, or the upload may have been "
-      "aborted or completed.",
-      404, {{"UploadId", std::string(upload)}});
+  return s3_refuse("NoSuchUpload",
+                   "The specified upload does not exist. The upload ID may be invalid, or the upload may have been "
+                   "aborted or completed.",
+                   404, {{"UploadId", std::string(upload)}});
 }
 
 tl::unexpected<S3Error> precondition_failed(std::string_view condition) {
@@ -29,10 +27,9 @@ tl::unexpected<S3Error> precondition_failed(std::string_view condition) {
 }
 
 tl::unexpected<S3Error> conditional_conflict(std::string_view key) {
-  return s3_refuse(
-      "ConditionalRequestConflict",
-      "The conditional request cannot succeed due to a conflicting operation against this resource.", 409,
-      {{"Key", std::string(key)}});
+  return s3_refuse("ConditionalRequestConflict",
+                   "The conditional request cannot succeed due to a conflicting operation against this resource.", 409,
+                   {{"Key", std::string(key)}});
 }
 
 tl::unexpected<S3Error> invalid_argument(std::string message, std::string_view name, std::string_view value) {
@@ -40,14 +37,11 @@ tl::unexpected<S3Error> invalid_argument(std::string message, std::string_view n
                    {{"ArgumentName", std::string(name)}, {"ArgumentValue", std::string(value)}});
 }
 
-tl::unexpected<S3Error> invalid_request(std::string message) {
-  return s3_refuse("InvalidRequest", std::move(message));
-}
+tl::unexpected<S3Error> invalid_request(std::string message) { return s3_refuse("InvalidRequest", std::move(message)); }
 
 tl::unexpected<S3Error> malformed_xml() {
-  return s3_refuse(
-      "MalformedXML",
-      "The XML you provided was not well-formed or did not validate against our published schema");
+  return s3_refuse("MalformedXML",
+                   "The XML you provided was not well-formed or did not validate against our published schema");
 }
 
 tl::unexpected<S3Error> not_implemented(std::string_view what) {
@@ -55,8 +49,7 @@ tl::unexpected<S3Error> not_implemented(std::string_view what) {
 }
 
 tl::unexpected<S3Error> internal_error(std::string_view why) {
-  return s3_refuse("InternalError",
-                   fmt::format("We encountered an internal error. Please try again. ({})", why), 500);
+  return s3_refuse("InternalError", fmt::format("We encountered an internal error. Please try again. ({})", why), 500);
 }
 
 tl::unexpected<S3Error> access_denied(std::string_view message) {

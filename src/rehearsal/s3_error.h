@@ -22,11 +22,9 @@ using S3Result = tl::expected<T, S3Error>;
 using S3Status = S3Result<void>;
 
 /// `return s3_refuse("NoSuchKey", "The specified key does not exist.", 404, {{"Key", key}});`
-[[nodiscard]] inline tl::unexpected<S3Error> s3_refuse(
-    std::string code, std::string message, int status = 400,
-    std::vector<std::pair<std::string, std::string>> elements = {}) {
-  return tl::unexpected<S3Error>(
-      S3Error{status, std::move(code), std::move(message), std::move(elements), {}});
+[[nodiscard]] inline tl::unexpected<S3Error> s3_refuse(std::string code, std::string message, int status = 400,
+                                                       std::vector<std::pair<std::string, std::string>> elements = {}) {
+  return tl::unexpected<S3Error>(S3Error{status, std::move(code), std::move(message), std::move(elements), {}});
 }
 
 /// The refusals that many operations share, in S3's words.

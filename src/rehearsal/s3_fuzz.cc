@@ -30,12 +30,11 @@ class Pieces final : public ferry::os::BodyReader {
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   using namespace ferry::rehearsal;
   const std::string_view text(reinterpret_cast<const char*>(data), size);
-  for (const auto form : {PayloadForm::hashed, PayloadForm::unsigned_trailer, PayloadForm::signed_chunks,
-                          PayloadForm::signed_trailer}) {
+  for (const auto form :
+       {PayloadForm::hashed, PayloadForm::unsigned_trailer, PayloadForm::signed_chunks, PayloadForm::signed_trailer}) {
     S3Request request;
     request.headers = {{"x-amz-decoded-content-length", std::to_string(size / 2)}};
-    if (form == PayloadForm::unsigned_trailer)
-      request.headers.emplace_back("x-amz-trailer", "x-amz-checksum-crc32");
+    if (form == PayloadForm::unsigned_trailer) request.headers.emplace_back("x-amz-trailer", "x-amz-checksum-crc32");
     S3Signature seed;
     seed.form = form;
     Pieces body(text);

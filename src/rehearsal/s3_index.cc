@@ -22,8 +22,7 @@ S3Upload upload_row(const S3Database::Row& row) {
   return {row.text(0), row.text(1), row.text(2), row.number(3), json_of(row.text(4))};
 }
 
-constexpr std::string_view one_object =
-    "SELECT key,id,etag,size,modified,head FROM objects WHERE bucket=?1 AND key=?2";
+constexpr std::string_view one_object = "SELECT key,id,etag,size,modified,head FROM objects WHERE bucket=?1 AND key=?2";
 
 std::optional<S3Object> find_object(S3Database& database, const std::string& bucket, const std::string& key) {
   std::optional<S3Object> out;
@@ -45,11 +44,10 @@ std::string beyond(std::string prefix) {
 std::optional<S3Bucket> S3Store::bucket(const std::string& name) {
   const Lock lock(mutex_);
   std::optional<S3Bucket> out;
-  database_.rows("SELECT name,region,created,settings FROM buckets WHERE name=?1", {name},
-                 [&](const auto& row) {
-                   out = bucket_row(row);
-                   return false;
-                 });
+  database_.rows("SELECT name,region,created,settings FROM buckets WHERE name=?1", {name}, [&](const auto& row) {
+    out = bucket_row(row);
+    return false;
+  });
   return out;
 }
 
@@ -71,8 +69,7 @@ bool S3Store::add_bucket(const S3Bucket& bucket) {
   return true;
 }
 
-void S3Store::set(const std::string& bucket, const std::string& setting,
-                  const std::optional<std::string>& text) {
+void S3Store::set(const std::string& bucket, const std::string& setting, const std::optional<std::string>& text) {
   const Lock lock(mutex_);
   database_.transact([&] {
     Json settings = Json::object();
@@ -93,8 +90,7 @@ bool S3Store::remove_bucket(const std::string& name) {
   std::vector<std::string> gone;
   bool removed = false;
   database_.transact([&] {
-    if (database_.number("SELECT count(*) FROM (SELECT 1 FROM objects WHERE bucket=?1 LIMIT 1)", {name}) > 0)
-      return;
+    if (database_.number("SELECT count(*) FROM (SELECT 1 FROM objects WHERE bucket=?1 LIMIT 1)", {name}) > 0) return;
     database_.rows("SELECT p.id FROM parts p JOIN uploads u ON p.upload=u.id WHERE u.bucket=?1", {name},
                    [&](const auto& row) {
                      gone.push_back(row.text(0));
@@ -116,14 +112,13 @@ std::optional<S3Object> S3Store::object(const std::string& bucket, const std::st
 
 void S3Store::write_row(const std::string& bucket, const S3Object& object) {
   database_.run("INSERT OR REPLACE INTO objects VALUES(?1,?2,?3,?4,?5,?6,?7)",
-                {bucket, object.key, object.id, object.etag, static_cast<std::int64_t>(object.size),
-                 object.modified_ms, dump_json(object.head)});
+                {bucket, object.key, object.id, object.etag, static_cast<std::int64_t>(object.size), object.modified_ms,
+                 dump_json(object.head)});
 }
 
 S3Status S3Store::put_object(const std::string& bucket, S3Object object, S3Blob blob, const Decide& decide) {
   const Lock lock(mutex_);
-  if (database_.number("SELECT count(*) FROM buckets WHERE name=?1", {bucket}) == 0)
-    return no_such_bucket(bucket);
+  if (database_.number("SELECT count(*) FROM buckets WHERE name=?1", {bucket}) == 0) return no_such_bucket(bucket);
   const auto there = find_object(database_, bucket, object.key);
   S3_TRY(decide(there ? &*there : nullptr));
   S3_TRY(take(blob));
@@ -218,8 +213,8 @@ std::optional<S3Upload> S3Store::upload(const std::string& id) {
 std::vector<S3Upload> S3Store::uploads(const std::string& bucket) {
   const Lock lock(mutex_);
   std::vector<S3Upload> out;
-  database_.rows("SELECT id,bucket,key,initiated,head FROM uploads WHERE bucket=?1 ORDER BY key,initiated,id",
-                 {bucket}, [&](const auto& row) {
+  database_.rows("SELECT id,bucket,key,initiated,head FROM uploads WHERE bucket=?1 ORDER BY key,initiated,id", {bucket},
+                 [&](const auto& row) {
                    out.push_back(upload_row(row));
                    return true;
                  });
@@ -228,20 +223,18 @@ std::vector<S3Upload> S3Store::uploads(const std::string& bucket) {
 
 S3Status S3Store::put_part(const std::string& upload, S3Part part, S3Blob blob) {
   const Lock lock(mutex_);
-  if (database_.number("SELECT count(*) FROM uploads WHERE id=?1", {upload}) == 0)
-    return no_such_upload(upload);
+  if (database_.number("SELECT count(*) FROM uploads WHERE id=?1", {upload}) == 0) return no_such_upload(upload);
   std::vector<std::string> old;
   const std::int64_t number = part.number;
-  database_.rows("SELECT id FROM parts WHERE upload=?1 AND number=?2", {upload, number},
-                 [&](const auto& row) {
-                   old.push_back(row.text(0));
-                   return false;
-                 });
+  database_.rows("SELECT id FROM parts WHERE upload=?1 AND number=?2", {upload, number}, [&](const auto& row) {
+    old.push_back(row.text(0));
+    return false;
+  });
   S3_TRY(take(blob));
   try {
     database_.run("INSERT OR REPLACE INTO parts VALUES(?1,?2,?3,?4,?5,?6,?7)",
-                  {upload, number, blob.id(), part.etag, static_cast<std::int64_t>(blob.size()),
-                   part.modified_ms, dump_json(part.checksums)});
+                  {upload, number, blob.id(), part.etag, static_cast<std::int64_t>(blob.size()), part.modified_ms,
+                   dump_json(part.checksums)});
   } catch (...) {
     remove_data({blob.id()});
     throw;
@@ -253,13 +246,12 @@ S3Status S3Store::put_part(const std::string& upload, S3Part part, S3Blob blob) 
 std::vector<S3Part> S3Store::parts(const std::string& upload) {
   const Lock lock(mutex_);
   std::vector<S3Part> out;
-  database_.rows(
-      "SELECT number,id,etag,size,modified,checksums FROM parts WHERE upload=?1 ORDER BY number", {upload},
-      [&](const auto& row) {
-        out.push_back({static_cast<int>(row.number(0)), row.text(1), row.text(2),
-                       static_cast<std::uint64_t>(row.number(3)), row.number(4), json_of(row.text(5))});
-        return true;
-      });
+  database_.rows("SELECT number,id,etag,size,modified,checksums FROM parts WHERE upload=?1 ORDER BY number", {upload},
+                 [&](const auto& row) {
+                   out.push_back({static_cast<int>(row.number(0)), row.text(1), row.text(2),
+                                  static_cast<std::uint64_t>(row.number(3)), row.number(4), json_of(row.text(5))});
+                   return true;
+                 });
   return out;
 }
 
@@ -274,8 +266,7 @@ std::vector<std::string> S3Store::ids_of_parts(const std::string& upload) {
 
 S3Status S3Store::complete(const S3Upload& upload, S3Object object, S3Blob blob, const Decide& decide) {
   const Lock lock(mutex_);
-  if (database_.number("SELECT count(*) FROM uploads WHERE id=?1", {upload.id}) == 0)
-    return no_such_upload(upload.id);
+  if (database_.number("SELECT count(*) FROM uploads WHERE id=?1", {upload.id}) == 0) return no_such_upload(upload.id);
   const auto there = find_object(database_, upload.bucket, upload.key);
   S3_TRY(decide(there ? &*there : nullptr));
   S3_TRY(take(blob));

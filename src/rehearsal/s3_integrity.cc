@@ -9,8 +9,8 @@ constexpr std::string_view sum_prefix = "x-amz-checksum-";
 
 /// x-amz-checksum-mode, -type and -algorithm name no checksum.
 bool is_sum_header(std::string_view header) {
-  return header.starts_with(sum_prefix) && header != "x-amz-checksum-mode" &&
-         header != "x-amz-checksum-type" && header != "x-amz-checksum-algorithm";
+  return header.starts_with(sum_prefix) && header != "x-amz-checksum-mode" && header != "x-amz-checksum-type" &&
+         header != "x-amz-checksum-algorithm";
 }
 
 S3Result<std::string> raw_sum(std::string_view header, std::string_view text, Checksum kind) {
@@ -21,8 +21,7 @@ S3Result<std::string> raw_sum(std::string_view header, std::string_view text, Ch
 }
 
 tl::unexpected<S3Error> bad_sum(Checksum kind) {
-  return s3_refuse("BadDigest",
-                   fmt::format("The {} you specified did not match the calculated checksum.", name(kind)));
+  return s3_refuse("BadDigest", fmt::format("The {} you specified did not match the calculated checksum.", name(kind)));
 }
 
 S3Result<std::string> wanted_sum(const AskedSums& asked, const S3Payload& payload) {
@@ -53,8 +52,7 @@ S3Result<AskedSums> asked_sums(const S3Request& request) {
       const auto kind = checksum_named(std::string_view(wanted).substr(sum_prefix.size()));
       if (!kind) return invalid_request(fmt::format("The rehearsal cloud's S3 knows no {}.", wanted));
       if (out.kind)
-        return invalid_request(
-            "Expecting a single x-amz-checksum- header. Multiple checksum Types are not allowed.");
+        return invalid_request("Expecting a single x-amz-checksum- header. Multiple checksum Types are not allowed.");
       out.kind = kind;
       if (trailer) continue;
       S3_SET(raw, raw_sum(header, value, *kind));
@@ -72,8 +70,7 @@ S3Result<AskedSums> asked_sums(const S3Request& request) {
     return invalid_request(
         "x-amz-sdk-checksum-algorithm specified, but no corresponding x-amz-checksum-* or x-amz-trailer "
         "headers were found.");
-  if (*named != *out.kind)
-    return invalid_request("Value for x-amz-sdk-checksum-algorithm header is invalid.");
+  if (*named != *out.kind) return invalid_request("Value for x-amz-sdk-checksum-algorithm header is invalid.");
   return out;
 }
 

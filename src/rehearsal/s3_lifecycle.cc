@@ -15,8 +15,8 @@ constexpr std::size_t most_rules = 1000;
 S3Result<std::int64_t> positive_days(const pugi::xml_node& node) {
   const auto days = parse_int(node.child_value());
   if (!days || *days <= 0)
-    return s3_refuse("InvalidArgument", fmt::format("'{}' for {} action must be a positive integer",
-                                                    node.name(), node.parent().name()));
+    return s3_refuse("InvalidArgument",
+                     fmt::format("'{}' for {} action must be a positive integer", node.name(), node.parent().name()));
   return *days;
 }
 
@@ -33,8 +33,8 @@ S3Status read_filter(const pugi::xml_node& filter, LifecycleRule& rule) {
   const auto scope = filter.child("And") ? filter.child("And") : filter;
   if (const auto prefix = scope.child("Prefix")) rule.prefix = prefix.child_value();
   for (const auto& tag : scope.children("Tag")) rule.tags[tag.child_value("Key")] = tag.child_value("Value");
-  for (const auto& [element, place] : {std::pair("ObjectSizeGreaterThan", &rule.larger_than),
-                                       std::pair("ObjectSizeLessThan", &rule.smaller_than)}) {
+  for (const auto& [element, place] :
+       {std::pair("ObjectSizeGreaterThan", &rule.larger_than), std::pair("ObjectSizeLessThan", &rule.smaller_than)}) {
     const auto node = scope.child(element);
     if (!node) continue;
     const auto bytes = parse_int(node.child_value());
@@ -48,8 +48,7 @@ S3Status read_filter(const pugi::xml_node& filter, LifecycleRule& rule) {
 S3Result<LifecycleRule> read_rule(const pugi::xml_node& node) {
   LifecycleRule rule;
   rule.id = node.child_value("ID");
-  if (rule.id.size() > 255)
-    return s3_refuse("InvalidArgument", "ID length should not exceed allowed limit of 255");
+  if (rule.id.size() > 255) return s3_refuse("InvalidArgument", "ID length should not exceed allowed limit of 255");
   const std::string_view status = node.child_value("Status");
   if (status != "Enabled" && status != "Disabled") return malformed_xml();
   rule.enabled = status == "Enabled";
@@ -96,9 +95,8 @@ S3Result<std::vector<LifecycleRule>> parse_lifecycle(std::string_view xml) {
     if (rules.size() == most_rules) return malformed_xml();
     S3_SET(rule, read_rule(node));
     if (!rule.id.empty() && !ids.insert(rule.id).second)
-      return s3_refuse(
-          "InvalidArgument",
-          fmt::format("Rule ID must be unique. Found same ID for more than one rule: {}", rule.id));
+      return s3_refuse("InvalidArgument",
+                       fmt::format("Rule ID must be unique. Found same ID for more than one rule: {}", rule.id));
     rules.push_back(std::move(rule));
   }
   if (rules.empty()) return malformed_xml();
@@ -111,8 +109,7 @@ bool has_expired(const LifecycleRule& rule, const S3Object& object, std::int64_t
   if (rule.smaller_than > 0 && object.size >= rule.smaller_than) return false;
   const auto tags = object.head.value("tags", Json::object());
   for (const auto& [key, value] : rule.tags.items())
-    if (text_at(tags, key, "\n") != value.get<std::string>())
-      return false;  // no tag's value has a line's end
+    if (text_at(tags, key, "\n") != value.get<std::string>()) return false;  // no tag's value has a line's end
   if (rule.expire_days > 0 && now_ms >= end_of_days(object.modified_ms, rule.expire_days)) return true;
   return rule.expire_at_ms > 0 && now_ms >= rule.expire_at_ms;
 }

@@ -40,8 +40,7 @@ void add_contents(Xml& xml, const S3Call& call, const S3Object& object, bool wit
 }
 
 void add_prefixes(Xml& xml, const S3Call& call, const std::vector<std::string>& prefixes) {
-  for (const auto& prefix : prefixes)
-    xml.node("CommonPrefixes", [&] { xml.text("Prefix", shown_key(call, prefix)); });
+  for (const auto& prefix : prefixes) xml.node("CommonPrefixes", [&] { xml.text("Prefix", shown_key(call, prefix)); });
 }
 
 /// What both versions begin with.
@@ -58,8 +57,7 @@ S3Result<os::ServedReply> list_objects(S3Call& call) {
   const auto& request = call.request;
   const bool second = request.has("list-type");
   if (second && request.param("list-type") != "2")
-    return invalid_argument("Invalid List Type specified in Request", "list-type",
-                            request.param("list-type"));
+    return invalid_argument("Invalid List Type specified in Request", "list-type", request.param("list-type"));
   S3_TRY(check_encoding(call));
   S3_SET(most, page_size(call, "max-keys"));
   S3ListQuery query{call.bucket.name, request.param("prefix"), request.param("delimiter"),
@@ -109,8 +107,7 @@ S3Result<os::ServedReply> list_parts(S3Call& call) {
       .number("MaxParts", most)
       .flag("IsTruncated", truncated);
   if (upload.head.contains("algorithm"))
-    xml.text("ChecksumAlgorithm", text_at(upload.head, "algorithm"))
-        .text("ChecksumType", text_at(upload.head, "type"));
+    xml.text("ChecksumAlgorithm", text_at(upload.head, "algorithm")).text("ChecksumType", text_at(upload.head, "type"));
   for (const auto& part : parts)
     xml.node("Part", [&] {
       xml.number("PartNumber", part.number)
@@ -136,14 +133,13 @@ S3Result<os::ServedReply> list_uploads(S3Call& call) {
   for (const auto& upload : call.store.uploads(call.bucket.name)) {
     const bool same_key = upload.key == key_marker;
     const bool old =
-        !key_marker.empty() && (id_marker.empty() ? upload.key <= key_marker
-                                                  : upload.key < key_marker || (same_key && !behind_marker));
+        !key_marker.empty() &&
+        (id_marker.empty() ? upload.key <= key_marker : upload.key < key_marker || (same_key && !behind_marker));
     if (same_key && upload.id == id_marker) behind_marker = true;
     if (old || !upload.key.starts_with(prefix)) continue;
     const auto cut = delimiter.empty() ? upload.key.npos : upload.key.find(delimiter, prefix.size());
     const auto common = cut == upload.key.npos ? std::string() : upload.key.substr(0, cut + delimiter.size());
-    if (!common.empty() && ((!prefixes.empty() && prefixes.back() == common) || common == key_marker))
-      continue;
+    if (!common.empty() && ((!prefixes.empty() && prefixes.back() == common) || common == key_marker)) continue;
     if (static_cast<std::int64_t>(shown.size() + prefixes.size()) >= most) {
       truncated = true;
       break;
@@ -156,9 +152,7 @@ S3Result<os::ServedReply> list_uploads(S3Call& call) {
       prefixes.push_back(common);
   }
   Xml xml;
-  xml.text("Bucket", call.bucket.name)
-      .text("KeyMarker", shown_key(call, key_marker))
-      .text("UploadIdMarker", id_marker);
+  xml.text("Bucket", call.bucket.name).text("KeyMarker", shown_key(call, key_marker)).text("UploadIdMarker", id_marker);
   if (truncated) xml.text("NextKeyMarker", shown_key(call, next_key)).text("NextUploadIdMarker", next_id);
   xml.text("Prefix", shown_key(call, prefix));
   if (!delimiter.empty()) xml.text("Delimiter", shown_key(call, delimiter));

@@ -45,8 +45,7 @@ tl::unexpected<S3Error> invalid_part(const NamedPart& part) {
 }
 
 /// The parts that were named, as they were uploaded; all but the last large enough.
-S3Result<std::vector<S3Part>> chosen_parts(S3Call& call, const S3Upload& upload,
-                                           const std::vector<NamedPart>& named) {
+S3Result<std::vector<S3Part>> chosen_parts(S3Call& call, const S3Upload& upload, const std::vector<NamedPart>& named) {
   std::map<int, S3Part> there;
   for (auto& part : call.store.parts(upload.id)) there.emplace(part.number, std::move(part));
   const std::string kind(name(kind_of_upload(upload)));
@@ -113,30 +112,25 @@ S3Status check_whole(const S3Request& request, const Json& sum, std::uint64_t si
     const auto value = text_at(sum, "value");
     // A composite one may be given without the number of parts.
     if (name(known) != kind || (given != value && given != value.substr(0, value.find('-'))))
-      return s3_refuse("BadDigest", fmt::format("The {} you specified did not match the calculated checksum.",
-                                                lower(name(known))));
+      return s3_refuse("BadDigest",
+                       fmt::format("The {} you specified did not match the calculated checksum.", lower(name(known))));
   }
-  if (const auto given = request.header("x-amz-checksum-type");
-      !given.empty() && given != text_at(sum, "type"))
+  if (const auto given = request.header("x-amz-checksum-type"); !given.empty() && given != text_at(sum, "type"))
     return invalid_request(
         fmt::format("The upload was created using the {} checksum mode. The complete request must use the "
                     "same checksum mode.",
                     text_at(sum, "type")));
-  if (const auto given = request.header("x-amz-mp-object-size");
-      !given.empty() && given != std::to_string(size))
+  if (const auto given = request.header("x-amz-mp-object-size"); !given.empty() && given != std::to_string(size))
     return invalid_request(fmt::format(
-        "The provided 'x-amz-mp-object-size' header value {} does not match what was computed: {}", given,
-        size));
+        "The provided 'x-amz-mp-object-size' header value {} does not match what was computed: {}", given, size));
   return {};
 }
 
 /// The checksum that an upload is created with; CRC64NVME where none is named.
 S3Status take_algorithm(const S3Request& request, Json& head) {
-  const auto wanted = request.header("x-amz-checksum-algorithm"),
-             type = request.header("x-amz-checksum-type");
+  const auto wanted = request.header("x-amz-checksum-algorithm"), type = request.header("x-amz-checksum-type");
   if (wanted.empty() && !type.empty())
-    return invalid_request(
-        "The x-amz-checksum-type header can only be used with the x-amz-checksum-algorithm header.");
+    return invalid_request("The x-amz-checksum-type header can only be used with the x-amz-checksum-algorithm header.");
   if (wanted.empty()) return {};
   const auto kind = checksum_named(wanted);
   if (!kind)
@@ -148,8 +142,8 @@ S3Status take_algorithm(const S3Request& request, Json& head) {
   const bool possible =
       chosen == "FULL_OBJECT" ? combines(*kind) : chosen == "COMPOSITE" && *kind != Checksum::crc64nvme;
   if (!possible)
-    return invalid_request(fmt::format("The {} checksum type cannot be used with the {} checksum algorithm.",
-                                       chosen, lower(name(*kind))));
+    return invalid_request(
+        fmt::format("The {} checksum type cannot be used with the {} checksum algorithm.", chosen, lower(name(*kind))));
   head["algorithm"] = name(*kind);
   head["type"] = chosen;
   return {};
@@ -164,8 +158,7 @@ Checksum kind_of_upload(const S3Upload& upload) {
 S3Result<S3Upload> named_upload(S3Call& call) {
   const auto id = call.request.param("uploadId");
   auto upload = call.store.upload(id);
-  if (!upload || upload->bucket != call.bucket.name || upload->key != call.request.key)
-    return no_such_upload(id);
+  if (!upload || upload->bucket != call.bucket.name || upload->key != call.request.key) return no_such_upload(id);
   return *std::move(upload);
 }
 
@@ -173,13 +166,11 @@ S3Result<int> named_part(S3Call& call) {
   const auto text = call.request.param("partNumber");
   const auto number = parse_int(text);
   if (!number || *number < 1 || *number > most_parts)
-    return invalid_argument("Part number must be an integer between 1 and 10000, inclusive", "partNumber",
-                            text);
+    return invalid_argument("Part number must be an integer between 1 and 10000, inclusive", "partNumber", text);
   return static_cast<int>(*number);
 }
 
-S3Status keep_part(S3Call& call, const S3Upload& upload, int number, S3Blob blob,
-                   const std::set<Checksum>& kinds) {
+S3Status keep_part(S3Call& call, const S3Upload& upload, int number, S3Blob blob, const std::set<Checksum>& kinds) {
   S3Part part;
   part.number = number;
   part.etag = hex(blob.sum(Checksum::md5));
@@ -270,8 +261,7 @@ S3Result<os::ServedReply> complete_upload(S3Call& call) {
       .text("ETag", quoted_etag(object.etag))
       .text("Checksum" + text_at(object.head["checksum"], "kind"), text_at(object.head["checksum"], "value"))
       .text("ChecksumType", text_at(object.head["checksum"], "type"));
-  S3_TRY(call.store.complete(upload, std::move(object), std::move(blob),
-                             unless_raced(conditions, upload.key, seen)));
+  S3_TRY(call.store.complete(upload, std::move(object), std::move(blob), unless_raced(conditions, upload.key, seen)));
   auto reply = s3_xml_reply("CompleteMultipartUploadResult", xml);
   add_encryption_header(reply.headers);
   return reply;

@@ -9,9 +9,8 @@ namespace {
 
 constexpr std::size_t most_metadata = 2048;
 constexpr std::size_t most_object_tags = 10;
-constexpr std::array<std::string_view, 6> kept_headers = {"content-type",        "cache-control",
-                                                          "content-disposition", "content-encoding",
-                                                          "content-language",    "expires"};
+constexpr std::array<std::string_view, 6> kept_headers = {"content-type",     "cache-control",    "content-disposition",
+                                                          "content-encoding", "content-language", "expires"};
 constexpr std::array<std::string_view, 6> storage_classes = {
     "STANDARD", "STANDARD_IA", "ONEZONE_IA", "INTELLIGENT_TIERING", "REDUCED_REDUNDANCY", "GLACIER_IR"};
 constexpr std::string_view meta_prefix = "x-amz-meta-";
@@ -57,12 +56,10 @@ std::string unquoted_etag(std::string_view text) {
 S3Status check_tags(const Json& tags) {
   if (tags.size() > most_object_tags) return s3_refuse("BadRequest", "Object tags cannot be greater than 10");
   for (const auto& [key, value] : tags.items()) {
-    if (key.empty() || key.size() > 128)
-      return s3_refuse("InvalidTag", "The TagKey you have provided is invalid");
+    if (key.empty() || key.size() > 128) return s3_refuse("InvalidTag", "The TagKey you have provided is invalid");
     if (value.get_ref<const std::string&>().size() > 256)
       return s3_refuse("InvalidTag", "The TagValue you have provided is invalid");
-    if (key.starts_with("aws:"))
-      return s3_refuse("InvalidTag", "System tags cannot be added/updated by requester");
+    if (key.starts_with("aws:")) return s3_refuse("InvalidTag", "System tags cannot be added/updated by requester");
   }
   return {};
 }
@@ -75,8 +72,7 @@ S3Result<Json> parse_tags(std::string_view text) {
     const auto key = percent_decoded(std::string_view(pair).substr(0, equals), true);
     if (!is_utf8(key) || tags.contains(key))
       return s3_refuse("InvalidTag", "Cannot provide multiple Tags with the same key");
-    const auto value =
-        equals == pair.npos ? "" : percent_decoded(std::string_view(pair).substr(equals + 1), true);
+    const auto value = equals == pair.npos ? "" : percent_decoded(std::string_view(pair).substr(equals + 1), true);
     if (!is_utf8(value)) return s3_refuse("InvalidTag", "The TagValue you have provided is invalid");
     tags[key] = value;
   }
@@ -101,8 +97,7 @@ S3Result<Json> head_of_request(const S3Request& request) {
     bytes += meta.size() + value.size();
   }
   if (bytes > most_metadata)
-    return s3_refuse("MetadataTooLarge", "Your metadata headers exceed the maximum allowed metadata size",
-                     400,
+    return s3_refuse("MetadataTooLarge", "Your metadata headers exceed the maximum allowed metadata size", 400,
                      {{"Size", std::to_string(bytes)}, {"MaxSizeAllowed", std::to_string(most_metadata)}});
   if (const auto storage = request.header("x-amz-storage-class"); !storage.empty()) {
     if (std::find(storage_classes.begin(), storage_classes.end(), storage) == storage_classes.end())
@@ -116,9 +111,7 @@ S3Result<Json> head_of_request(const S3Request& request) {
   return head;
 }
 
-void add_encryption_header(os::HeaderLines& headers) {
-  headers.emplace_back("x-amz-server-side-encryption", "AES256");
-}
+void add_encryption_header(os::HeaderLines& headers) { headers.emplace_back("x-amz-server-side-encryption", "AES256"); }
 
 void add_object_headers(os::HeaderLines& headers, const S3Object& object, bool with_checksums) {
   headers.emplace_back("ETag", quoted_etag(object.etag));
@@ -145,8 +138,7 @@ void add_object_headers(os::HeaderLines& headers, const S3Object& object, bool w
 S3Result<WriteConditions> write_conditions(const S3Request& request) {
   WriteConditions out;
   if (request.has_header("if-none-match")) {
-    if (request.header("if-none-match") != "*")
-      return not_implemented("If-None-Match with anything but * for a write");
+    if (request.header("if-none-match") != "*") return not_implemented("If-None-Match with anything but * for a write");
     out.none_match = true;
   }
   if (request.has_header("if-match")) out.match = unquoted_etag(request.header("if-match"));
@@ -177,9 +169,7 @@ S3Result<bool> read_conditions(const S3Request& request, const S3Object& object,
       if (trim(one) == "*" || unquoted_etag(one) == object.etag) return true;
     return false;
   };
-  const auto since = [&](const std::string& condition) {
-    return parse_http_date(request.header(prefix + condition));
-  };
+  const auto since = [&](const std::string& condition) { return parse_http_date(request.header(prefix + condition)); };
   const auto modified = object.modified_ms / 1000 * 1000;  // headers have whole seconds
   const bool has_match = request.has_header(prefix + "if-match"),
              has_none = request.has_header(prefix + "if-none-match");
@@ -202,13 +192,11 @@ S3Result<std::optional<ByteRange>> parse_byte_range(std::string_view header, std
   if (dash == text.npos) return none;
   const auto first = parse_int(text.substr(0, dash)), last = parse_int(text.substr(dash + 1));
   const bool from_end = dash == 0;
-  if ((from_end && !last) || (!from_end && !first) || (!from_end && !last && dash + 1 != text.size()))
-    return none;
+  if ((from_end && !last) || (!from_end && !first) || (!from_end && !last && dash + 1 != text.size())) return none;
   if (!from_end && last && *last < *first) return none;
   const auto unsatisfiable = [&]() -> tl::unexpected<S3Error> {
-    auto error =
-        s3_refuse("InvalidRange", "The requested range is not satisfiable", 416,
-                  {{"RangeRequested", std::string(header)}, {"ActualObjectSize", std::to_string(size)}});
+    auto error = s3_refuse("InvalidRange", "The requested range is not satisfiable", 416,
+                           {{"RangeRequested", std::string(header)}, {"ActualObjectSize", std::to_string(size)}});
     error.value().headers.emplace_back("Content-Range", fmt::format("bytes */{}", size));
     return error;
   };
@@ -227,8 +215,7 @@ S3Result<CopySource> copy_source(const S3Request& request) {
   std::string_view text = request.header("x-amz-copy-source");
   const auto version = text.find("?versionId=");
   if (version != text.npos && text.substr(version) != "?versionId=null")
-    return invalid_argument("Invalid version id specified", "x-amz-copy-source",
-                            request.header("x-amz-copy-source"));
+    return invalid_argument("Invalid version id specified", "x-amz-copy-source", request.header("x-amz-copy-source"));
   text = text.substr(0, version);
   auto decoded = percent_decoded(text);
   if (decoded.starts_with('/')) decoded.erase(0, 1);

@@ -44,8 +44,7 @@ S3Store::Decide unless_raced(const WriteConditions& conditions, const std::strin
 
 /// The conditions of a read, of whose headers the names begin with `prefix` ("" or "x-amz-copy-source-").
 /// True: it is to be answered; false: 304 Not Modified. PreconditionFailed.
-S3Result<bool> read_conditions(const S3Request& request, const S3Object& object,
-                               const std::string& prefix = {});
+S3Result<bool> read_conditions(const S3Request& request, const S3Object& object, const std::string& prefix = {});
 
 struct ByteRange {
   std::uint64_t first = 0, count = 0;

@@ -29,8 +29,8 @@ S3Result<ByteRange> range_of_part(const S3Object& object, std::int64_t number) {
 
 /// response-content-type=… and the like: the answer's header is to be that.
 void override_headers(const S3Request& request, os::HeaderLines& headers) {
-  for (const char* header : {"content-type", "content-language", "expires", "cache-control",
-                             "content-disposition", "content-encoding"}) {
+  for (const char* header :
+       {"content-type", "content-language", "expires", "cache-control", "content-disposition", "content-encoding"}) {
     const auto wanted = request.param(std::string("response-") + header);
     if (wanted.empty() || wanted.find_first_of("\r\n") != wanted.npos) continue;
     std::erase_if(headers, [&](const auto& line) { return lower(line.first) == header; });
@@ -87,9 +87,9 @@ S3Status check_announced_size(S3Call& call, const S3Payload& payload) {
   if (!payload.size() || (!chunked && !call.request.has_header("content-length")))
     return s3_refuse("MissingContentLength", "You must provide the Content-Length HTTP header.", 411);
   if (*payload.size() > most_put_bytes)
-    return s3_refuse("EntityTooLarge", "Your proposed upload exceeds the maximum allowed size", 400,
-                     {{"ProposedSize", std::to_string(*payload.size())},
-                      {"MaxSizeAllowed", std::to_string(most_put_bytes)}});
+    return s3_refuse(
+        "EntityTooLarge", "Your proposed upload exceeds the maximum allowed size", 400,
+        {{"ProposedSize", std::to_string(*payload.size())}, {"MaxSizeAllowed", std::to_string(most_put_bytes)}});
   return {};
 }
 
@@ -115,8 +115,8 @@ S3Result<os::ServedReply> put_object(S3Call& call) {
   reply.headers.emplace_back("ETag", quoted_etag(object.etag));
   add_sum_headers(reply.headers, object.head["checksum"]);
   add_encryption_header(reply.headers);
-  S3_TRY(call.store.put_object(call.bucket.name, std::move(object), std::move(blob),
-                               unless_raced(conditions, key, seen)));
+  S3_TRY(
+      call.store.put_object(call.bucket.name, std::move(object), std::move(blob), unless_raced(conditions, key, seen)));
   return reply;
 }
 
@@ -128,20 +128,18 @@ S3Result<os::ServedReply> get_object(S3Call& call) {
   os::ServedReply reply;
   if (!fresh) {
     reply.status = 304;
-    reply.headers = {{"ETag", quoted_etag(object.etag)},
-                     {"Last-Modified", show_http_date(object.modified_ms)}};
+    reply.headers = {{"ETag", quoted_etag(object.etag)}, {"Last-Modified", show_http_date(object.modified_ms)}};
     return reply;
   }
   S3_SET(wanted, wanted_bytes(call, object, reply.headers));
   const bool whole = !wanted.partial;
-  add_object_headers(reply.headers, object,
-                     whole && lower(call.request.header("x-amz-checksum-mode")) == "enabled");
+  add_object_headers(reply.headers, object, whole && lower(call.request.header("x-amz-checksum-mode")) == "enabled");
   override_headers(call.request, reply.headers);
   const auto range = wanted.range.value_or(ByteRange{0, object.size});
   if (!whole) {
     reply.status = 206;
-    reply.headers.emplace_back("Content-Range", fmt::format("bytes {}-{}/{}", range.first,
-                                                            range.first + range.count - 1, object.size));
+    reply.headers.emplace_back("Content-Range",
+                               fmt::format("bytes {}-{}/{}", range.first, range.first + range.count - 1, object.size));
   }
   if (range.count == 0) return reply;
   reply.file = std::move(opened->file);
@@ -153,8 +151,8 @@ S3Result<os::ServedReply> get_object(S3Call& call) {
 S3Result<os::ServedReply> delete_object(S3Call& call) {
   S3_SET(conditions, write_conditions(call.request));
   const auto& key = call.request.key;
-  S3_TRY(call.store.remove_object(
-      call.bucket.name, key, [&](const S3Object* there) { return check_write(conditions, key, there); }));
+  S3_TRY(call.store.remove_object(call.bucket.name, key,
+                                  [&](const S3Object* there) { return check_write(conditions, key, there); }));
   return s3_empty_reply(204);
 }
 
@@ -171,9 +169,8 @@ S3Result<os::ServedReply> delete_objects(S3Call& call) {
         return check_write(one.conditions, one.key, there);
       });
     if (!done)
-      xml.node("Error", [&] {
-        xml.text("Key", one.key).text("Code", done.error().code).text("Message", done.error().message);
-      });
+      xml.node("Error",
+               [&] { xml.text("Key", one.key).text("Code", done.error().code).text("Message", done.error().message); });
     else if (!quiet)
       xml.node("Deleted", [&] { xml.text("Key", one.key); });
   }

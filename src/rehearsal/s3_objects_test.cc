@@ -39,9 +39,8 @@ TEST_F(S3Objects, WhatIsPutIsGotBackWithAllThatWasSaidOfIt) {
     EXPECT_EQ(got.header("x-amz-version-id"), "");
     EXPECT_EQ(got.body, "hello");  // the server sends none to HEAD
   }
-  EXPECT_EQ(
-      s3.get("/bucket/a%20b%2Bc/%C3%BC", {{"x-amz-checksum-mode", "ENABLED"}}).header("x-amz-checksum-type"),
-      "FULL_OBJECT");
+  EXPECT_EQ(s3.get("/bucket/a%20b%2Bc/%C3%BC", {{"x-amz-checksum-mode", "ENABLED"}}).header("x-amz-checksum-type"),
+            "FULL_OBJECT");
   s3.restart();
   EXPECT_EQ(s3.get("/bucket/a%20b%2Bc/%C3%BC").body, "hello");
 }
@@ -83,19 +82,16 @@ TEST_F(S3Objects, ABodyThatIsNotWhatWasSaidNeverShows) {
   const S3Ask wrong_hash{"PUT", "/bucket/k", {}, "hello", "us-east-1", hex(sha256("other"))};
   EXPECT_EQ(s3.ask(wrong_hash).code(), "XAmzContentSHA256Mismatch");
   MemoryBody cut("hel", 5);
-  EXPECT_EQ(
-      s3.send(signed_s3({"PUT", "/bucket/k", {}, "hello"}, s3.key_id, s3.key, s3.clock.now), cut).code(),
-      "IncompleteBody");
+  EXPECT_EQ(s3.send(signed_s3({"PUT", "/bucket/k", {}, "hello"}, s3.key_id, s3.key, s3.clock.now), cut).code(),
+            "IncompleteBody");
   auto without = signed_s3({"PUT", "/bucket/k"}, s3.key_id, s3.key, s3.clock.now);
   std::erase_if(without.headers, [](const auto& line) { return line.first == "content-length"; });
   EXPECT_EQ(s3.send(without, "").code(), "MissingContentLength");
   MemoryBody vast("", std::uint64_t{6} << 30);
-  EXPECT_EQ(s3.send(signed_s3({"PUT", "/bucket/k"}, s3.key_id, s3.key, s3.clock.now), vast).code(),
-            "EntityTooLarge");
+  EXPECT_EQ(s3.send(signed_s3({"PUT", "/bucket/k"}, s3.key_id, s3.key, s3.clock.now), vast).code(), "EntityTooLarge");
   MemoryBody endless("hello");
-  EXPECT_EQ(
-      s3.send(signed_s3({"PUT", "/bucket/k", {}, "hello"}, s3.key_id, s3.key, s3.clock.now), endless).code(),
-      "MissingContentLength");
+  EXPECT_EQ(s3.send(signed_s3({"PUT", "/bucket/k", {}, "hello"}, s3.key_id, s3.key, s3.clock.now), endless).code(),
+            "MissingContentLength");
   EXPECT_EQ(s3.get("/bucket/k").code(), "NoSuchKey");
   EXPECT_EQ(s3.data_files(), 0u);
   EXPECT_TRUE(os::list_dir(s3.dir.path() / "s3" / "incoming")->empty());
@@ -130,8 +126,7 @@ TEST_F(S3Objects, ConditionsOfWritesHoldOrStopThem) {
   EXPECT_EQ(s3.put("/bucket/k", "hello", {{"if-none-match", "*"}}).status, 200);
   EXPECT_EQ(s3.put("/bucket/k", "other", {{"if-none-match", "*"}}).code(), "PreconditionFailed");
   EXPECT_EQ(s3.put("/bucket/k", "other", {{"if-match", "\"wrong\""}}).code(), "PreconditionFailed");
-  EXPECT_EQ(s3.put("/bucket/copy", "", {{"x-amz-copy-source", "/bucket/k"}, {"if-none-match", "*"}}).status,
-            200);
+  EXPECT_EQ(s3.put("/bucket/copy", "", {{"x-amz-copy-source", "/bucket/k"}, {"if-none-match", "*"}}).status, 200);
   EXPECT_EQ(s3.put("/bucket/copy", "", {{"x-amz-copy-source", "/bucket/k"}, {"if-none-match", "*"}}).code(),
             "PreconditionFailed");
   EXPECT_EQ(s3.remove("/bucket/k", {{"if-match", "\"wrong\""}}).code(), "PreconditionFailed");
@@ -144,23 +139,20 @@ TEST_F(S3Objects, OfTwoConditionalWritesAtOnceTheSecondToEndMeetsAConflict) {
   const os::HeaderLines if_free = {{"if-none-match", "*"}};
   MemoryBody body("first", 5);
   body.before_end = [&] { EXPECT_EQ(s3.put("/bucket/k", "second", if_free).status, 200); };
-  EXPECT_EQ(s3.send(signed_s3({"PUT", "/bucket/k", if_free, "first"}, s3.key_id, s3.key, s3.clock.now), body)
-                .code(),
+  EXPECT_EQ(s3.send(signed_s3({"PUT", "/bucket/k", if_free, "first"}, s3.key_id, s3.key, s3.clock.now), body).code(),
             "ConditionalRequestConflict");
   EXPECT_EQ(s3.get("/bucket/k").body, "second");
   const os::HeaderLines if_same = {{"if-match", s3.get("/bucket/k").header("ETag")}};
   MemoryBody third("third", 5);
   third.before_end = [&] { EXPECT_EQ(s3.remove("/bucket/k").status, 204); };
-  EXPECT_EQ(s3.send(signed_s3({"PUT", "/bucket/k", if_same, "third"}, s3.key_id, s3.key, s3.clock.now), third)
-                .code(),
+  EXPECT_EQ(s3.send(signed_s3({"PUT", "/bucket/k", if_same, "third"}, s3.key_id, s3.key, s3.clock.now), third).code(),
             "ConditionalRequestConflict");
   EXPECT_EQ(s3.data_files(), 0u);
   // Without a condition the last to end wins.
   MemoryBody fourth("fourth", 6);
   fourth.before_end = [&] { EXPECT_EQ(s3.put("/bucket/k", "fifth").status, 200); };
-  EXPECT_EQ(
-      s3.send(signed_s3({"PUT", "/bucket/k", {}, "fourth"}, s3.key_id, s3.key, s3.clock.now), fourth).status,
-      200);
+  EXPECT_EQ(s3.send(signed_s3({"PUT", "/bucket/k", {}, "fourth"}, s3.key_id, s3.key, s3.clock.now), fourth).status,
+            200);
   EXPECT_EQ(s3.get("/bucket/k").body, "fourth");
 }
 
@@ -241,19 +233,17 @@ TEST_F(S3Objects, ReadsObeyRangesAndConditions) {
 }
 
 TEST_F(S3Objects, CopiesTakeOrReplaceWhatWasSaidOfTheSource) {
-  ASSERT_EQ(s3.put("/bucket/a%2Bb", "hello",
-                   {{"content-type", "text/x"}, {"x-amz-meta-m", "1"}, {"x-amz-tagging", "t=1"}})
-                .status,
-            200);
+  ASSERT_EQ(
+      s3.put("/bucket/a%2Bb", "hello", {{"content-type", "text/x"}, {"x-amz-meta-m", "1"}, {"x-amz-tagging", "t=1"}})
+          .status,
+      200);
   const auto copied = s3.put("/bucket/b", "", {{"x-amz-copy-source", "bucket/a%2Bb"}});
   EXPECT_EQ(copied.at("/CopyObjectResult/ETag"), hello_etag);
   EXPECT_EQ(s3.get("/bucket/b").header("x-amz-meta-m"), "1");
   EXPECT_EQ(s3.get("/bucket/b?tagging").at("//Tag/Value"), "1");
   EXPECT_EQ(s3.put("/bucket/b", "", {{"x-amz-copy-source", "bucket/b"}}).code(), "InvalidRequest");
   EXPECT_EQ(s3.put("/bucket/b", "",
-                   {{"x-amz-copy-source", "bucket/b"},
-                    {"x-amz-metadata-directive", "REPLACE"},
-                    {"x-amz-meta-n", "2"}})
+                   {{"x-amz-copy-source", "bucket/b"}, {"x-amz-metadata-directive", "REPLACE"}, {"x-amz-meta-n", "2"}})
                 .status,
             200);
   EXPECT_EQ(s3.get("/bucket/b").header("x-amz-meta-m"), "");
@@ -264,8 +254,7 @@ TEST_F(S3Objects, CopiesTakeOrReplaceWhatWasSaidOfTheSource) {
       {{{"x-amz-copy-source", "nobucket/b"}}, "NoSuchBucket"},
       {{{"x-amz-copy-source", "bucket"}}, "InvalidArgument"},
       {{{"x-amz-copy-source", "bucket/b"}, {"x-amz-copy-source-if-match", "\"x\""}}, "PreconditionFailed"},
-      {{{"x-amz-copy-source", "bucket/b"}, {"x-amz-copy-source-if-none-match", hello_etag}},
-       "PreconditionFailed"},
+      {{{"x-amz-copy-source", "bucket/b"}, {"x-amz-copy-source-if-none-match", hello_etag}}, "PreconditionFailed"},
   };
   for (const auto& [headers, code] : table)
     EXPECT_EQ(s3.put("/bucket/c", "", headers).code(), code) << headers.front().second;
@@ -280,8 +269,7 @@ TEST_F(S3Objects, ManyAreDeletedAtOnce) {
       "<Object><Key>b</Key><ETag>wrong</ETag></Object></Delete>";
   EXPECT_EQ(s3.post("/bucket?delete", body).code(), "InvalidRequest");  // no checksum
   EXPECT_EQ(s3.post("/bucket?delete", body, {{"x-amz-checksum-crc32", "AAAAAA=="}}).code(), "BadDigest");
-  const auto answer =
-      s3.post("/bucket?delete=", body, {{"content-md5", base64(checksum(Checksum::md5, body))}});
+  const auto answer = s3.post("/bucket?delete=", body, {{"content-md5", base64(checksum(Checksum::md5, body))}});
   EXPECT_EQ(answer.all("//Deleted/Key"), (std::vector<std::string>{"a", "none"}));
   EXPECT_EQ(answer.at("//Error/Code"), "PreconditionFailed");
   EXPECT_EQ(s3.get("/bucket").all("//Contents/Key"), (std::vector<std::string>{"b", "c"}));

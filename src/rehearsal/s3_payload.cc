@@ -79,11 +79,7 @@ class ChunkedPayload final : public S3Payload {
  public:
   ChunkedPayload(os::BodyReader& body, const S3Signature& seed, std::uint64_t decoded,
                  std::vector<std::string> announced)
-      : body_(body),
-        seed_(seed),
-        before_(seed.signature),
-        decoded_(decoded),
-        announced_(std::move(announced)) {}
+      : body_(body), seed_(seed), before_(seed.signature), decoded_(decoded), announced_(std::move(announced)) {}
 
   S3Result<std::size_t> read(std::span<char> into) override {
     if (done_) return std::size_t{0};
@@ -96,8 +92,7 @@ class ChunkedPayload final : public S3Payload {
       }
     }
     if (at_ == buffer_.size()) S3_TRY(fill());
-    const auto count =
-        static_cast<std::size_t>(std::min<std::uint64_t>({into.size(), left_, buffer_.size() - at_}));
+    const auto count = static_cast<std::size_t>(std::min<std::uint64_t>({into.size(), left_, buffer_.size() - at_}));
     std::copy_n(buffer_.data() + at_, count, into.data());
     if (is_signed()) hash_.add({into.data(), count});
     at_ += count;
@@ -117,9 +112,8 @@ class ChunkedPayload final : public S3Payload {
   }
 
   static tl::unexpected<S3Error> malformed() {
-    return s3_refuse(
-        "InvalidRequest",
-        "The chunked body is malformed: a size, a signature or a line's end is not where it should be.");
+    return s3_refuse("InvalidRequest",
+                     "The chunked body is malformed: a size, a signature or a line's end is not where it should be.");
   }
 
   S3Status fill() {
@@ -170,8 +164,7 @@ class ChunkedPayload final : public S3Payload {
       signature_ = head.substr(semicolon + key.size());
       // Only the last but the empty one may be smaller.
       if (chunk > 0 && was_small_)
-        return s3_refuse("InvalidChunkSizeError",
-                         "Only the last chunk is allowed to have a size less than 8192 bytes");
+        return s3_refuse("InvalidChunkSizeError", "Only the last chunk is allowed to have a size less than 8192 bytes");
       was_small_ = chunk < least_chunk;
     }
     if (chunk > decoded_ - got_) return incomplete();
@@ -221,8 +214,7 @@ class ChunkedPayload final : public S3Payload {
       canonical += key + ":" + value + "\n";
     }
     if (trailers_.size() != announced_.size())
-      return s3_refuse("MalformedTrailerError",
-                       "A trailer that was announced in x-amz-trailer did not come.");
+      return s3_refuse("MalformedTrailerError", "A trailer that was announced in x-amz-trailer did not come.");
     if (seed_.form == PayloadForm::signed_trailer && !trailer_checked_)
       return s3_refuse("SignatureDoesNotMatch", "The trailer is not signed.", 403);
     return {};
@@ -283,21 +275,18 @@ S3Result<std::string> S3Payload::read_all(std::size_t most, const S3Error& too_l
 S3Result<std::unique_ptr<S3Payload>> open_payload(const S3Request& request, const S3Signature& signature,
                                                   os::BodyReader& body) {
   if (signature.form == PayloadForm::hashed || signature.form == PayloadForm::unsigned_whole)
-    return std::make_unique<PlainPayload>(body,
-                                          signature.form == PayloadForm::hashed ? signature.sha256 : "");
+    return std::make_unique<PlainPayload>(body, signature.form == PayloadForm::hashed ? signature.sha256 : "");
   const auto decoded = parse_int(request.header("x-amz-decoded-content-length"));
   if (!decoded || *decoded < 0)
     return s3_refuse("MissingContentLength", "You must provide the Content-Length HTTP header.", 411);
   std::vector<std::string> announced;
   if (const auto list = request.header("x-amz-trailer"); !list.empty())
     for (const auto& one : split(list, ',')) announced.push_back(lower(trim(one)));
-  const bool trailer =
-      signature.form == PayloadForm::unsigned_trailer || signature.form == PayloadForm::signed_trailer;
+  const bool trailer = signature.form == PayloadForm::unsigned_trailer || signature.form == PayloadForm::signed_trailer;
   if (!trailer && !announced.empty())
     return s3_refuse("MalformedTrailerError",
                      "x-amz-trailer announces a trailer, which the payload's form does not have.");
-  return std::make_unique<ChunkedPayload>(body, signature, static_cast<std::uint64_t>(*decoded),
-                                          std::move(announced));
+  return std::make_unique<ChunkedPayload>(body, signature, static_cast<std::uint64_t>(*decoded), std::move(announced));
 }
 
 }  // namespace ferry::rehearsal

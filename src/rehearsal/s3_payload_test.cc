@@ -123,14 +123,11 @@ TEST(S3Payload, ASignedTrailerMustBeSigned) {
   std::string body;
   for (const std::string bytes : {"hello", ""}) {
     before = chunk_signature(seed, before, hex(sha256(bytes)));
-    body += fmt::format("{:x};chunk-signature={}\r\n{}{}", bytes.size(), before, bytes,
-                        bytes.empty() ? "" : "\r\n");
+    body += fmt::format("{:x};chunk-signature={}\r\n{}{}", bytes.size(), before, bytes, bytes.empty() ? "" : "\r\n");
   }
   body += announced + ":NhCmhg==\r\n";
   const auto signature = trailer_signature(seed, before, hex(sha256(announced + ":NhCmhg==\n")));
-  EXPECT_EQ(
-      take_payload(seed, body + "x-amz-trailer-signature:" + signature + "\r\n\r\n", "5", announced).code,
-      "");
+  EXPECT_EQ(take_payload(seed, body + "x-amz-trailer-signature:" + signature + "\r\n\r\n", "5", announced).code, "");
   EXPECT_EQ(take_payload(seed, body + "\r\n", "5", announced).code, "SignatureDoesNotMatch");
   auto wrong = signature;
   wrong[5] = wrong[5] == '0' ? '1' : '0';

@@ -10,9 +10,7 @@
 namespace ferry::rehearsal {
 namespace {
 
-tl::unexpected<S3Error> malformed_policy(std::string what) {
-  return s3_refuse("MalformedPolicy", std::move(what));
-}
+tl::unexpected<S3Error> malformed_policy(std::string what) { return s3_refuse("MalformedPolicy", std::move(what)); }
 
 /// A text, or a list of texts.
 std::vector<std::string> texts_of(const Json& value) {
@@ -36,9 +34,8 @@ std::vector<Json> statements_of(const Json& policy) {
 
 bool action_is_among(const Json& patterns, const std::string& action) {
   const auto all = texts_of(patterns);
-  return std::any_of(all.begin(), all.end(), [&](const std::string& pattern) {
-    return wildcard_match(lower(pattern), lower(action));
-  });
+  return std::any_of(all.begin(), all.end(),
+                     [&](const std::string& pattern) { return wildcard_match(lower(pattern), lower(action)); });
 }
 
 bool resource_is_among(const Json& patterns, const std::string& resource) {
@@ -59,8 +56,7 @@ bool names_principal(const Json& principals, const std::string& caller) {
 /// How one operator compares a key's value with one of the policy's.
 using Compare = bool (*)(const std::string& is, const std::string& wanted);
 
-bool compare_numbers(const std::string& is, const std::string& wanted,
-                     bool (*holds)(std::int64_t, std::int64_t)) {
+bool compare_numbers(const std::string& is, const std::string& wanted, bool (*holds)(std::int64_t, std::int64_t)) {
   const auto left = parse_int(is), right = parse_int(wanted);
   return left && right && holds(*left, *right);
 }
@@ -144,9 +140,8 @@ bool condition_holds(const std::string& word, const std::string& key, const Json
   const auto known = operators().find(bare);
   if (known == operators().end()) return false;
   if (!is_there) return known->second.negated || word.ends_with(if_exists);
-  const bool any = std::any_of(values.begin(), values.end(), [&](const std::string& one) {
-    return known->second.compare(found->second, one);
-  });
+  const bool any = std::any_of(values.begin(), values.end(),
+                               [&](const std::string& one) { return known->second.compare(found->second, one); });
   return any != known->second.negated;
 }
 
@@ -172,30 +167,26 @@ bool applies(const Json& statement, const PolicyQuestion& question, bool of_buck
 }
 
 S3Status check_statement(const Json& statement, std::string_view bucket) {
-  if (!statement.is_object())
-    return malformed_policy("Policies must be valid JSON and the first byte must be '{'");
+  if (!statement.is_object()) return malformed_policy("Policies must be valid JSON and the first byte must be '{'");
   const auto effect = text_at(statement, "Effect");
   if (effect != "Allow" && effect != "Deny") return malformed_policy("Invalid effect: " + effect);
   for (const auto& [member, value] : statement.items()) {
-    static const std::set<std::string> known = {"Sid",          "Effect",      "Principal",
-                                                "NotPrincipal", "Action",      "NotAction",
-                                                "Resource",     "NotResource", "Condition"};
+    static const std::set<std::string> known = {"Sid",       "Effect",   "Principal",   "NotPrincipal", "Action",
+                                                "NotAction", "Resource", "NotResource", "Condition"};
     if (!known.contains(member)) return malformed_policy("Unknown field " + member);
   }
   const bool has_principal = statement.contains("Principal") || statement.contains("NotPrincipal");
   if (has_principal == bucket.empty())
     return malformed_policy(bucket.empty() ? "Policy document should not specify a principal."
                                            : "Missing required field Principal");
-  const auto actions =
-      texts_of(statement.value(statement.contains("NotAction") ? "NotAction" : "Action", Json()));
+  const auto actions = texts_of(statement.value(statement.contains("NotAction") ? "NotAction" : "Action", Json()));
   if (actions.empty()) return malformed_policy("Missing required field Action");
   const auto resources =
       texts_of(statement.value(statement.contains("NotResource") ? "NotResource" : "Resource", Json()));
   if (resources.empty()) return malformed_policy("Missing required field Resource");
   if (!bucket.empty()) {
     for (const auto& action : actions)
-      if (action != "*" && !lower(action).starts_with("s3:"))
-        return malformed_policy("Policy has invalid action");
+      if (action != "*" && !lower(action).starts_with("s3:")) return malformed_policy("Policy has invalid action");
     const auto own = fmt::format("arn:aws:s3:::{}", bucket);
     for (const auto& resource : resources)
       if (resource != own && !resource.starts_with(own + "/") && resource != own + "*")

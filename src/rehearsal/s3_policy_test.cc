@@ -7,8 +7,10 @@ namespace ferry::rehearsal {
 namespace {
 
 constexpr std::string_view run_policy = R"({"Version": "2012-10-17", "Statement": [
-  {"Effect": "Allow", "Action": ["s3:GetObject", "s3:PutObject", "s3:AbortMultipartUpload"], "Resource": "arn:aws:s3:::bucket/runs/1/*"},
-  {"Effect": "Allow", "Action": "s3:ListBucket", "Resource": "arn:aws:s3:::bucket", "Condition": {"StringLike": {"s3:prefix": ["runs/1/*", "runs/1/"]}}},
+  {"Effect": "Allow", "Action": ["s3:GetObject", "s3:PutObject", "s3:AbortMultipartUpload"],
+   "Resource": "arn:aws:s3:::bucket/runs/1/*"},
+  {"Effect": "Allow", "Action": "s3:ListBucket", "Resource": "arn:aws:s3:::bucket",
+   "Condition": {"StringLike": {"s3:prefix": ["runs/1/*", "runs/1/"]}}},
   {"Effect": "Deny", "Action": "s3:*", "Resource": "arn:aws:s3:::bucket/runs/1/secret/*"}]})";
 
 class S3Policies : public testing::Test {
@@ -16,8 +18,8 @@ class S3Policies : public testing::Test {
   TestS3 s3;
   void SetUp() override {
     ASSERT_EQ(s3.put("/bucket", "").status, 200);
-    s3.sessions["ASIARUN"] = {"s2", "arn:aws:sts::123456789012:federated-user/run", "token",
-                              s3.clock.now + 3'600'000, *parse_policy(run_policy, "")};
+    s3.sessions["ASIARUN"] = {"s2", "arn:aws:sts::123456789012:federated-user/run", "token", s3.clock.now + 3'600'000,
+                              *parse_policy(run_policy, "")};
   }
 };
 
@@ -45,14 +47,15 @@ TEST_F(S3Policies, ConfineASessionToItsPrefix) {
   for (const auto& [ask, status] : table)
     EXPECT_EQ(s3.ask_as("ASIARUN", ask).status, status) << ask.method << " " << ask.target;
   const std::string body = "<Delete><Object><Key>runs/1/out</Key></Object></Delete>";
-  const auto answer = s3.ask_as(
-      "ASIARUN", {"POST", "/bucket?delete", {{"content-md5", base64(checksum(Checksum::md5, body))}}, body});
+  const auto answer =
+      s3.ask_as("ASIARUN", {"POST", "/bucket?delete", {{"content-md5", base64(checksum(Checksum::md5, body))}}, body});
   EXPECT_EQ(answer.at("//Error/Code"), "AccessDenied");
 }
 
 TEST_F(S3Policies, OfABucketCanDenyPlainHttpAndTheLoopbackCountsAsSecure) {
   const std::string policy =
-      R"({"Statement": [{"Effect": "Deny", "Principal": "*", "Action": "s3:*", "Resource": ["arn:aws:s3:::bucket", "arn:aws:s3:::bucket/*"],
+      R"({"Statement": [{"Effect": "Deny", "Principal": "*", "Action": "s3:*",
+        "Resource": ["arn:aws:s3:::bucket", "arn:aws:s3:::bucket/*"],
           "Condition": {"Bool": {"aws:SecureTransport": "false"}}}]})";
   ASSERT_EQ(s3.put("/bucket?policy", policy).status, 204);
   EXPECT_EQ(s3.get("/bucket?policy").body, policy);
@@ -76,11 +79,9 @@ TEST_F(S3Policies, ThatCannotBeEvaluatedAreRefused) {
       {statement(R"("Action": "s3:*")"), "MalformedPolicy"},
       {statement(R"("Action": "ec2:*", "Resource": "arn:aws:s3:::bucket/*")"), "MalformedPolicy"},
       {statement(R"("Action": "s3:*", "Resource": "arn:aws:s3:::other/*")"), "MalformedPolicy"},
-      {statement(
-           R"("Action": "s3:*", "Resource": "arn:aws:s3:::bucket/*", "Condition": {"Odd": {"a": "b"}})"),
+      {statement(R"("Action": "s3:*", "Resource": "arn:aws:s3:::bucket/*", "Condition": {"Odd": {"a": "b"}})"),
        "MalformedPolicy"},
-      {statement(R"("Action": "s3:*", "Resource": "arn:aws:s3:::bucket/*", "Colour": "red")"),
-       "MalformedPolicy"},
+      {statement(R"("Action": "s3:*", "Resource": "arn:aws:s3:::bucket/*", "Colour": "red")"), "MalformedPolicy"},
       {R"({"Statement": {"Effect": "Allow", "Principal": "*", "Action": "s3:*", "Resource": "arn:aws:s3:::bucket/*"}})",
        "AccessDenied"},  // public
       {statement(R"("Action": "s3:*", "Resource": "arn:aws:s3:::bucket/*")"), ""},
@@ -111,13 +112,11 @@ TEST(S3Policy, ComparesAsIAMDoes) {
       {R"({"StringLike": {"s3:prefix": "${aws:username}*"}})", false},
       {R"({"StringEquals": {"s3:prefix": "runs/1"}, "Bool": {"aws:SecureTransport": "false"}})", false},
   };
-  const PolicyQuestion question{"s3:ListBucket",
-                                "arn:aws:s3:::b",
-                                "arn:aws:iam::123456789012:user/u",
-                                {{"s3:prefix", "runs/1"},
-                                 {"aws:securetransport", "true"},
-                                 {"s3:max-keys", "10"},
-                                 {"aws:sourceip", "127.0.0.1"}}};
+  const PolicyQuestion question{
+      "s3:ListBucket",
+      "arn:aws:s3:::b",
+      "arn:aws:iam::123456789012:user/u",
+      {{"s3:prefix", "runs/1"}, {"aws:securetransport", "true"}, {"s3:max-keys", "10"}, {"aws:sourceip", "127.0.0.1"}}};
   for (const auto& one : table) {
     const Json policy = {{"Statement",
                           {{{"Effect", "Allow"},

@@ -14,11 +14,10 @@ namespace ferry::rehearsal {
 
 struct S3Request {
   std::string method;
-  std::string path, query;  ///< raw, as they came: signatures cover them
-  std::string bucket, key;  ///< decoded; empty where the request is about neither
-  std::map<std::string, std::string>
-      params;               ///< decoded; the first of several equal names; '+' stands for itself
-  os::HeaderLines headers;  ///< names in lower case
+  std::string path, query;                    ///< raw, as they came: signatures cover them
+  std::string bucket, key;                    ///< decoded; empty where the request is about neither
+  std::map<std::string, std::string> params;  ///< decoded; the first of several equal names; '+' stands for itself
+  os::HeaderLines headers;                    ///< names in lower case
   std::string peer;
 
   /// The first header of that (lower-case) name, or "".

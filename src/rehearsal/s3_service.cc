@@ -37,20 +37,18 @@ class CutBody final : public os::BodyReader {
 S3Error s3_error_of(const ApiError& error) { return {error.status, error.code, error.message, {}, {}}; }
 
 tl::unexpected<S3Error> other_region(const S3Bucket& bucket) {
-  auto error = s3_refuse("PermanentRedirect",
-                         "The bucket you are attempting to access must be addressed using the specified "
-                         "endpoint. Please send all future requests to this endpoint.",
-                         301,
-                         {{"Endpoint", fmt::format("{}.s3.{}.amazonaws.com", bucket.name, bucket.region)},
-                          {"Bucket", bucket.name}});
+  auto error = s3_refuse(
+      "PermanentRedirect",
+      "The bucket you are attempting to access must be addressed using the specified "
+      "endpoint. Please send all future requests to this endpoint.",
+      301, {{"Endpoint", fmt::format("{}.s3.{}.amazonaws.com", bucket.name, bucket.region)}, {"Bucket", bucket.name}});
   error.value().headers.emplace_back("x-amz-bucket-region", bucket.region);
   return error;
 }
 
 S3Status check_owner(const S3Request& request) {
   for (const char* header : {"x-amz-expected-bucket-owner", "x-amz-source-expected-bucket-owner"})
-    if (const auto owner = request.header(header); !owner.empty() && owner != account_id)
-      return access_denied();
+    if (const auto owner = request.header(header); !owner.empty() && owner != account_id) return access_denied();
   return {};
 }
 
@@ -66,8 +64,7 @@ bool is_conditional_write(const S3Request& request) {
 }
 
 /// What conditions of policies may ask about.
-std::map<std::string, std::string> condition_keys(const S3Request& request, const S3Key& key,
-                                                  bool plain_http) {
+std::map<std::string, std::string> condition_keys(const S3Request& request, const S3Key& key, bool plain_http) {
   std::map<std::string, std::string> keys = {
       {"aws:securetransport", plain_http ? "false" : "true"},
       {"aws:sourceip", request.peer},
@@ -78,8 +75,8 @@ std::map<std::string, std::string> condition_keys(const S3Request& request, cons
       {"s3:authtype", request.header("authorization").empty() ? "REST-QUERY-STRING" : "REST-HEADER"}};
   for (const char* param : {"prefix", "delimiter", "max-keys"})
     if (request.has(param)) keys[std::string("s3:") + param] = request.param(param);
-  for (const char* header : {"x-amz-acl", "x-amz-content-sha256", "x-amz-server-side-encryption",
-                             "x-amz-storage-class", "x-amz-copy-source", "if-match", "if-none-match"})
+  for (const char* header : {"x-amz-acl", "x-amz-content-sha256", "x-amz-server-side-encryption", "x-amz-storage-class",
+                             "x-amz-copy-source", "if-match", "if-none-match"})
     if (request.has_header(header)) keys[std::string("s3:") + header] = request.header(header);
   return keys;
 }
@@ -128,8 +125,7 @@ os::ServedReply S3Service::handle(const os::ServedRequest& served, os::BodyReade
   return reply;
 }
 
-S3Result<os::ServedReply> S3Service::answer(const os::ServedRequest& served, os::BodyReader& body,
-                                            Progress& progress) {
+S3Result<os::ServedReply> S3Service::answer(const os::ServedRequest& served, os::BodyReader& body, Progress& progress) {
   carry_out_lifecycle_when_due();
   S3_SET(request, read_s3_request(served));
   progress.resource = request.resource();
@@ -152,15 +148,14 @@ S3Result<os::ServedReply> S3Service::answer(const os::ServedRequest& served, os:
     if (bucket->region != signature.region && std::string_view(action->name) != "GetBucketLocation")
       return other_region(*bucket);
   }
-  const auto allow = [&](const char* permission, const std::string& bucket_name,
-                         const std::string& key) -> S3Status {
+  const auto allow = [&](const char* permission, const std::string& bucket_name, const std::string& key) -> S3Status {
     const auto found = store_->bucket(bucket_name);
     if (!found) return no_such_bucket(bucket_name);
     return check_policies(request, signature.key, permission, &*found, key, trouble.plain_http);
   };
   if (*action->permission != '\0')
-    S3_TRY(check_policies(request, signature.key, action->permission, bucket ? &*bucket : nullptr,
-                          request.key, trouble.plain_http));
+    S3_TRY(check_policies(request, signature.key, action->permission, bucket ? &*bucket : nullptr, request.key,
+                          trouble.plain_http));
   CutBody cut(body, trouble.cut_upload.value_or(0));
   os::BodyReader& shown = trouble.cut_upload ? static_cast<os::BodyReader&>(cut) : body;
   S3Call call{request, signature, shown, *store_, world_.now_ms(), bucket.value_or(S3Bucket{}), allow};
@@ -177,18 +172,17 @@ S3Result<os::ServedReply> S3Service::run(const S3Action& action, S3Call& call, c
   if (trouble.late) {  // as S3 does after minutes of work: the status was sent long before
     os::ServedReply reply;
     reply.headers.emplace_back("Content-Type", "application/xml");
-    const auto xml = s3_error_xml(s3_error_of(*trouble.late), call.request.resource(), new_request_id(),
-                                  base64(random_bytes(56)));
-    const auto line = xml.find('\n') +
-                      1;  // the declaration comes at once, white space while it works, then what came of it
+    const auto xml =
+        s3_error_xml(s3_error_of(*trouble.late), call.request.resource(), new_request_id(), base64(random_bytes(56)));
+    const auto line =
+        xml.find('\n') + 1;  // the declaration comes at once, white space while it works, then what came of it
     reply.body = xml.substr(0, line) + std::string(64, ' ') + xml.substr(line);
     return reply;
   }
   auto done = action.run(call);
   // Who may not list a bucket does not learn what is not there.
   const bool reads = std::string_view(action.permission) == "s3:GetObject";
-  if (!done && reads && done.error().code == "NoSuchKey" &&
-      !call.allow("s3:ListBucket", call.bucket.name, ""))
+  if (!done && reads && done.error().code == "NoSuchKey" && !call.allow("s3:ListBucket", call.bucket.name, ""))
     return access_denied();
   if (!done) return done;
   if (trouble.cut_answer && done->file && *trouble.cut_answer < done->file_bytes) {
@@ -215,8 +209,8 @@ S3Status S3Service::check_policies(const S3Request& request, const S3Key& key, c
                                     : fmt::format("arn:aws:s3:::{}{}{}", bucket_name, about_bucket ? "" : "/",
                                                   about_bucket ? "" : key_name);
   const auto denied = [&](std::string_view by) {
-    return access_denied(fmt::format("User: {} is not authorized to perform: {} on resource: \"{}\" {}",
-                                     key.arn, permission, question.resource, by));
+    return access_denied(fmt::format("User: {} is not authorized to perform: {} on resource: \"{}\" {}", key.arn,
+                                     permission, question.resource, by));
   };
   const bool confined = !key.policy.is_null();
   if (confined && judge(key.policy, question, false) != Ruling::allowed)

@@ -23,14 +23,12 @@ struct S3World {
   /// What a request is to meet; `conditional`: it has a condition and writes.
   std::function<S3Trouble(const Asked& asked, bool conditional)> trouble;
   std::function<void(Millis)> sleep;
-  std::function<void(const std::string&)>
-      log;  ///< a line for each request: "s3:PutObject 200 4 ms"; may be empty
+  std::function<void(const std::string&)> log;  ///< a line for each request: "s3:PutObject 200 4 ms"; may be empty
 };
 
 class S3Service {
  public:
-  S3Service(std::unique_ptr<S3Store> store, S3World world)
-      : store_(std::move(store)), world_(std::move(world)) {}
+  S3Service(std::unique_ptr<S3Store> store, S3World world) : store_(std::move(store)), world_(std::move(world)) {}
   /// For os::HttpServer. Safe from many threads at once.
   os::ServedReply handle(const os::ServedRequest& request, os::BodyReader& body);
   S3Store& store() { return *store_; }
@@ -43,8 +41,8 @@ class S3Service {
   };
   S3Result<os::ServedReply> answer(const os::ServedRequest& served, os::BodyReader& body, Progress& progress);
   S3Result<os::ServedReply> run(const S3Action& action, S3Call& call, const S3Trouble& trouble);
-  S3Status check_policies(const S3Request& request, const S3Key& key, const char* permission,
-                          const S3Bucket* bucket, const std::string& key_name, bool plain_http);
+  S3Status check_policies(const S3Request& request, const S3Key& key, const char* permission, const S3Bucket* bucket,
+                          const std::string& key_name, bool plain_http);
   void carry_out_lifecycle_when_due();
 
   std::unique_ptr<S3Store> store_;

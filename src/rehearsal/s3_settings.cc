@@ -14,8 +14,7 @@ constexpr std::string_view encrypted_by_s3 =
     "<Rule><ApplyServerSideEncryptionByDefault><SSEAlgorithm>AES256</SSEAlgorithm></"
     "ApplyServerSideEncryptionByDefault>"
     "<BucketKeyEnabled>false</BucketKeyEnabled></Rule>";
-constexpr std::string_view owner_enforced =
-    "<Rule><ObjectOwnership>BucketOwnerEnforced</ObjectOwnership></Rule>";
+constexpr std::string_view owner_enforced = "<Rule><ObjectOwnership>BucketOwnerEnforced</ObjectOwnership></Rule>";
 
 struct Setting {
   std::string_view name, root;
@@ -42,10 +41,8 @@ constexpr Setting fixed[] = {
     {"notification", "NotificationConfiguration", "", "", ""},
     {"requestPayment", "RequestPaymentConfiguration", "<Payer>BucketOwner</Payer>", "", ""},
     {"cors", "", "", "NoSuchCORSConfiguration", "The CORS configuration does not exist"},
-    {"website", "", "", "NoSuchWebsiteConfiguration",
-     "The specified bucket does not have a website configuration"},
-    {"replication", "", "", "ReplicationConfigurationNotFoundError",
-     "The replication configuration was not found"},
+    {"website", "", "", "NoSuchWebsiteConfiguration", "The specified bucket does not have a website configuration"},
+    {"replication", "", "", "ReplicationConfigurationNotFoundError", "The replication configuration was not found"},
     {"object-lock", "", "", "ObjectLockConfigurationNotFoundError",
      "Object Lock configuration does not exist for this bucket"},
 };
@@ -56,8 +53,7 @@ const Setting& asked_setting(const S3Call& call, std::span<const Setting> all) {
 }
 
 tl::unexpected<S3Error> not_set(const Setting& setting, const S3Call& call) {
-  return s3_refuse(std::string(setting.absent), std::string(setting.words), 404,
-                   {{"BucketName", call.bucket.name}});
+  return s3_refuse(std::string(setting.absent), std::string(setting.words), 404, {{"BucketName", call.bucket.name}});
 }
 
 S3Status check_encryption(const pugi::xml_node& root) {
@@ -91,14 +87,11 @@ S3Status check_setting(const Setting& setting, const std::string& text, const pu
 
 /// A policy that lets anybody in is refused while public policies are blocked.
 bool lets_anybody_in(const Json& policy) {
-  const auto statements =
-      policy["Statement"].is_array() ? policy["Statement"] : Json::array({policy["Statement"]});
+  const auto statements = policy["Statement"].is_array() ? policy["Statement"] : Json::array({policy["Statement"]});
   return std::any_of(statements.begin(), statements.end(), [](const Json& statement) {
     const auto principal = statement.value("Principal", Json());
     const auto aws = principal.is_object() ? principal.value("AWS", Json()) : principal;
-    const auto is_all = [](const Json& one) {
-      return one.is_string() && one.get_ref<const std::string&>() == "*";
-    };
+    const auto is_all = [](const Json& one) { return one.is_string() && one.get_ref<const std::string&>() == "*"; };
     const bool anybody = is_all(aws) || (aws.is_array() && std::any_of(aws.begin(), aws.end(), is_all));
     return anybody && text_at(statement, "Effect") == "Allow" && !statement.contains("Condition");
   });
@@ -163,8 +156,7 @@ S3Result<os::ServedReply> get_fixed_setting(S3Call& call) {
     add_owner(xml);
     xml.node("AccessControlList", [&] {
       xml.node("Grant", [&] {
-        xml.raw(
-            "<Grantee xmlns:xsi=\"http://www.w3.org/2001/XMLSchema-instance\" xsi:type=\"CanonicalUser\">");
+        xml.raw("<Grantee xmlns:xsi=\"http://www.w3.org/2001/XMLSchema-instance\" xsi:type=\"CanonicalUser\">");
         Xml owner;
         add_owner(owner, "O");
         const auto inner = owner.str();

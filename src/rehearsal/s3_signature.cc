@@ -48,9 +48,8 @@ std::string joined_values(const S3Request& request, std::string_view wanted) {
 }
 
 bool is_hex64(std::string_view text) {
-  return text.size() == 64 && std::all_of(text.begin(), text.end(), [](char c) {
-           return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f');
-         });
+  return text.size() == 64 &&
+         std::all_of(text.begin(), text.end(), [](char c) { return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f'); });
 }
 
 std::string basic_time(std::int64_t ms) {
@@ -93,8 +92,7 @@ S3Result<SignatureClaim> header_claim(const S3Request& request) {
   claim->time = request.header("x-amz-date");
   if (claim->time.empty()) {
     if (const auto date = parse_http_date(request.header("date"))) claim->time = basic_time(*date);
-    if (claim->time.empty())
-      return access_denied("AWS authentication requires a valid Date or x-amz-date header");
+    if (claim->time.empty()) return access_denied("AWS authentication requires a valid Date or x-amz-date header");
   }
   return *std::move(claim);
 }
@@ -120,19 +118,17 @@ S3Result<SignatureClaim> claim_of_s3(const S3Request& request) {
 }
 
 S3Status check_scope(const S3Request& request, const SignatureClaim& claim) {
-  const std::string code =
-      claim.presigned ? "AuthorizationQueryParametersError" : "AuthorizationHeaderMalformed";
+  const std::string code = claim.presigned ? "AuthorizationQueryParametersError" : "AuthorizationHeaderMalformed";
   if (claim.service != "s3")
     return s3_refuse(code, fmt::format("The authorization header is malformed; incorrect service \"{}\". "
                                        "This endpoint belongs to \"s3\".",
                                        claim.service));
   if (claim.day != claim.time.substr(0, 8))
     return s3_refuse(
-        code, fmt::format("Invalid credential date \"{}\". This date is not the same as X-Amz-Date: \"{}\".",
-                          claim.day, claim.time));
+        code, fmt::format("Invalid credential date \"{}\". This date is not the same as X-Amz-Date: \"{}\".", claim.day,
+                          claim.time));
   const auto covers = [&](std::string_view wanted) {
-    return std::find(claim.signed_headers.begin(), claim.signed_headers.end(), wanted) !=
-           claim.signed_headers.end();
+    return std::find(claim.signed_headers.begin(), claim.signed_headers.end(), wanted) != claim.signed_headers.end();
   };
   if (!std::is_sorted(claim.signed_headers.begin(), claim.signed_headers.end()))
     return s3_refuse(code, "SignedHeaders must be sorted.");
@@ -140,8 +136,7 @@ S3Status check_scope(const S3Request& request, const SignatureClaim& claim) {
     if ((key_text == "host" || key_text.starts_with("x-amz-")) && !covers(key_text))
       return s3_refuse("AccessDenied", "There were headers present in the request which were not signed", 403,
                        {{"HeadersNotSigned", key_text}});
-  if (!covers("host"))
-    return access_denied("There were headers present in the request which were not signed");
+  if (!covers("host")) return access_denied("There were headers present in the request which were not signed");
   return {};
 }
 
@@ -168,9 +163,8 @@ S3Status check_time(const SignatureClaim& claim, std::int64_t now_ms) {
 }
 
 S3Status check_token(const S3Request& request, const S3Key& key, std::int64_t now_ms) {
-  const auto given = request.has("X-Amz-Security-Token")
-                         ? request.param("X-Amz-Security-Token")
-                         : std::string(request.header("x-amz-security-token"));
+  const auto given = request.has("X-Amz-Security-Token") ? request.param("X-Amz-Security-Token")
+                                                         : std::string(request.header("x-amz-security-token"));
   if (!same_signature(given, key.token))
     return s3_refuse("InvalidToken", "The provided token is malformed or otherwise invalid.", 400,
                      {{"Token-0", given}});
@@ -189,8 +183,7 @@ bool same_signature(std::string_view a, std::string_view b) {
   return difference == 0;
 }
 
-std::string s3_canonical_request(const S3Request& request, const SignatureClaim& claim,
-                                 std::string_view payload_hash) {
+std::string s3_canonical_request(const S3Request& request, const SignatureClaim& claim, std::string_view payload_hash) {
   // One encoding of the path, whichever the client wrote ("%7E" is "~").
   std::string out = request.method + "\n" + percent_encoded(percent_decoded(request.path), "/") + "\n" +
                     s3_canonical_query(request.query) + "\n";
@@ -208,9 +201,8 @@ std::string s3_signing_key(std::string_view secret, const SignatureClaim& claim)
 }
 
 std::string chunk_signature(const S3Signature& seed, std::string_view before, std::string_view sha256_hex) {
-  return hex(
-      hmac_sha256(seed.signing_key, fmt::format("AWS4-HMAC-SHA256-PAYLOAD\n{}\n{}\n{}\n{}\n{}", seed.time,
-                                                seed.scope, before, empty_sha256, sha256_hex)));
+  return hex(hmac_sha256(seed.signing_key, fmt::format("AWS4-HMAC-SHA256-PAYLOAD\n{}\n{}\n{}\n{}\n{}", seed.time,
+                                                       seed.scope, before, empty_sha256, sha256_hex)));
 }
 
 std::string trailer_signature(const S3Signature& seed, std::string_view before, std::string_view sha256_hex) {
@@ -218,21 +210,18 @@ std::string trailer_signature(const S3Signature& seed, std::string_view before, 
                                                        seed.scope, before, sha256_hex)));
 }
 
-S3Result<S3Signature> check_s3_signature(const S3Request& request, const FindKey& find_key,
-                                         std::int64_t now_ms) {
+S3Result<S3Signature> check_s3_signature(const S3Request& request, const FindKey& find_key, std::int64_t now_ms) {
   S3_SET(claim, claim_of_s3(request));
   S3_TRY(check_scope(request, claim));
   S3Signature out;
   std::string payload(request.header("x-amz-content-sha256"));
   if (payload.empty() && claim.presigned) payload = request.param("X-Amz-Content-Sha256", "UNSIGNED-PAYLOAD");
-  if (payload.empty())
-    return invalid_request("Missing required header for this request: x-amz-content-sha256");
+  if (payload.empty()) return invalid_request("Missing required header for this request: x-amz-content-sha256");
   S3_TRY(take_form(payload, out));
   S3_TRY(check_time(claim, now_ms));
   const auto key = find_key(claim.key_id);
   if (!key)
-    return s3_refuse("InvalidAccessKeyId",
-                     "The AWS Access Key Id you provided does not exist in our records.", 403,
+    return s3_refuse("InvalidAccessKeyId", "The AWS Access Key Id you provided does not exist in our records.", 403,
                      {{"AWSAccessKeyId", claim.key_id}});
   S3_TRY(check_token(request, *key, now_ms));
   const auto canonical = s3_canonical_request(request, claim, payload);

@@ -50,12 +50,10 @@ using FindKey = std::function<std::optional<S3Key>(const std::string& key_id)>;
 /// SignatureDoesNotMatch, InvalidAccessKeyId, RequestTimeTooSkewed (15 minutes),
 /// AuthorizationHeaderMalformed, … What x-amz- headers there are must be signed. The scope's region is not
 /// judged here.
-S3Result<S3Signature> check_s3_signature(const S3Request& request, const FindKey& find_key,
-                                         std::int64_t now_ms);
+S3Result<S3Signature> check_s3_signature(const S3Request& request, const FindKey& find_key, std::int64_t now_ms);
 
 /// The canonical request, for those who sign in tests.
-std::string s3_canonical_request(const S3Request& request, const SignatureClaim& claim,
-                                 std::string_view payload_hash);
+std::string s3_canonical_request(const S3Request& request, const SignatureClaim& claim, std::string_view payload_hash);
 /// The raw key that signs a day's requests for a region.
 std::string s3_signing_key(std::string_view secret, const SignatureClaim& claim);
 /// The parts' own: a chunk's, after the one before, and a trailer's. Hex.

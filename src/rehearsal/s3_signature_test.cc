@@ -16,16 +16,15 @@ TEST(S3Signature, IsTheOneOfAWSsExample) {
   os::ServedRequest served;
   served.method = "GET";
   served.target = "/test.txt";
-  served.headers = {
-      {"host", "examplebucket.s3.amazonaws.com"},
-      {"range", "bytes=0-9"},
-      {"x-amz-content-sha256", "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"},
-      {"x-amz-date", "20130524T000000Z"},
-      {"authorization",
-       "AWS4-HMAC-SHA256 "
-       "Credential=AKIAIOSFODNN7EXAMPLE/20130524/us-east-1/s3/"
-       "aws4_request,SignedHeaders=host;range;x-amz-content-sha256;x-amz-date,"
-       "Signature=f0e8bdb87c964420e857bd35b5d6ed310bd44f0170aba48dd91039c6036bdb41"}};
+  served.headers = {{"host", "examplebucket.s3.amazonaws.com"},
+                    {"range", "bytes=0-9"},
+                    {"x-amz-content-sha256", "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"},
+                    {"x-amz-date", "20130524T000000Z"},
+                    {"authorization",
+                     "AWS4-HMAC-SHA256 "
+                     "Credential=AKIAIOSFODNN7EXAMPLE/20130524/us-east-1/s3/"
+                     "aws4_request,SignedHeaders=host;range;x-amz-content-sha256;x-amz-date,"
+                     "Signature=f0e8bdb87c964420e857bd35b5d6ed310bd44f0170aba48dd91039c6036bdb41"}};
   const auto request = read_s3_request(served);
   ASSERT_TRUE(request);
   EXPECT_EQ(request->bucket, "examplebucket");
@@ -49,8 +48,7 @@ TEST_F(S3Signatures, AChangedByteAnywhereInWhatIsSignedIsRefused) {
   const auto plain = signed_s3(ask, s3.key_id, s3.key, s3.clock.now);
   ASSERT_EQ(s3.send(plain, ask.body).status, 200);
   int tried = 0;
-  const auto refused = [&](const os::ServedRequest& request, const std::string& body,
-                           const std::string& what) {
+  const auto refused = [&](const os::ServedRequest& request, const std::string& body, const std::string& what) {
     ++tried;
     const auto answer = s3.send(request, body);
     EXPECT_GE(answer.status, 400) << what << "\n" << answer.body;
@@ -135,14 +133,13 @@ std::string presigned_target(const TestS3& s3, const std::string& path, const st
   claim.time = time;
   claim.signed_headers = {"host"};
   const auto canonical = s3_canonical_request(*read_s3_request(served), claim, "UNSIGNED-PAYLOAD");
-  return served.target + "&X-Amz-Signature=" +
-         hex(hmac_sha256(s3_signing_key(s3.key.secret, claim), string_to_sign(claim, canonical)));
+  return served.target +
+         "&X-Amz-Signature=" + hex(hmac_sha256(s3_signing_key(s3.key.secret, claim), string_to_sign(claim, canonical)));
 }
 
 TEST_F(S3Signatures, APresignedAddressIsGoodUntilItExpires) {
   ASSERT_EQ(s3.put("/bucket/k", "hello").status, 200);
-  os::ServedRequest served{
-      "GET", presigned_target(s3, "/bucket/k", "3600"), {{"host", "127.0.0.1:4566"}}, "127.0.0.1"};
+  os::ServedRequest served{"GET", presigned_target(s3, "/bucket/k", "3600"), {{"host", "127.0.0.1:4566"}}, "127.0.0.1"};
   EXPECT_EQ(s3.send(served, "").body, "hello");
   s3.clock.advance(Millis(3'601'000));
   EXPECT_EQ(s3.send(served, "").code(), "AccessDenied");
@@ -153,14 +150,12 @@ TEST_F(S3Signatures, APresignedAddressIsGoodUntilItExpires) {
 }
 
 TEST_F(S3Signatures, ASessionNeedsItsTokenAndEnds) {
-  s3.sessions["ASIATEST"] = {
-      "s2", "arn:aws:sts::123456789012:federated-user/x", "token", s3.clock.now + 1000,
-      Json{{"Statement", {{"Effect", "Allow"}, {"Action", "s3:*"}, {"Resource", "*"}}}}};
+  s3.sessions["ASIATEST"] = {"s2", "arn:aws:sts::123456789012:federated-user/x", "token", s3.clock.now + 1000,
+                             Json{{"Statement", {{"Effect", "Allow"}, {"Action", "s3:*"}, {"Resource", "*"}}}}};
   EXPECT_EQ(s3.ask_as("ASIATEST", {"GET", "/bucket"}).status, 200);
   auto without = s3.sessions["ASIATEST"];
   without.token.clear();
-  EXPECT_EQ(s3.send(signed_s3({"GET", "/bucket"}, "ASIATEST", without, s3.clock.now), "").code(),
-            "InvalidToken");
+  EXPECT_EQ(s3.send(signed_s3({"GET", "/bucket"}, "ASIATEST", without, s3.clock.now), "").code(), "InvalidToken");
   s3.clock.advance(Millis(1000));
   EXPECT_EQ(s3.ask_as("ASIATEST", {"GET", "/bucket"}).code(), "ExpiredToken");
 }

@@ -106,12 +106,11 @@ void S3Store::remove_data(const std::vector<std::string>& ids) {
   for (const auto& id : ids) std::filesystem::remove(data_file(id), ignored);
 }
 
-S3Result<std::optional<S3Store::Opened>> S3Store::open_object(const std::string& bucket,
-                                                              const std::string& key) {
+S3Result<std::optional<S3Store::Opened>> S3Store::open_object(const std::string& bucket, const std::string& key) {
   const std::lock_guard lock(mutex_);
   std::optional<S3Object> found;
-  database_.rows("SELECT key,id,etag,size,modified,head FROM objects WHERE bucket=?1 AND key=?2",
-                 {bucket, key}, [&](const auto& row) {
+  database_.rows("SELECT key,id,etag,size,modified,head FROM objects WHERE bucket=?1 AND key=?2", {bucket, key},
+                 [&](const auto& row) {
                    found = S3Object{row.text(0),   row.text(1),
                                     row.text(2),   static_cast<std::uint64_t>(row.number(3)),
                                     row.number(4), parse_json(row.text(5)).value_or(Json::object())};
@@ -145,13 +144,11 @@ S3Result<S3Blob> S3Store::copy(const os::Fd& from, std::uint64_t offset, std::ui
   os::Fd file;
   S3_SET(blob, begin_blob(file));
   auto sums = summings(kinds);
-  if (::lseek(from.get(), static_cast<off_t>(offset), SEEK_SET) < 0)
-    return internal_error("the source cannot be read");
+  if (::lseek(from.get(), static_cast<off_t>(offset), SEEK_SET) < 0) return internal_error("the source cannot be read");
   while (blob.size_ < count) {
     const auto bytes = os::read_some(from.get(), std::min<std::uint64_t>(piece, count - blob.size_));
     if (!bytes || bytes->empty()) return internal_error("the source cannot be read");
-    if (const auto written = os::write_all(file.get(), *bytes); !written)
-      return disk_trouble(written.error());
+    if (const auto written = os::write_all(file.get(), *bytes); !written) return disk_trouble(written.error());
     for (auto& sum : sums) sum.add(*bytes);
     blob.size_ += bytes->size();
   }
@@ -181,8 +178,7 @@ S3Result<S3Blob> S3Store::assemble(const S3Upload& upload, const std::vector<S3P
     while (left > 0) {  // a file system that has no such call
       const auto bytes = os::read_some(from->get(), std::min<std::uint64_t>(piece, left));
       if (!bytes || bytes->empty()) return internal_error("a part cannot be read");
-      if (const auto written = os::write_all(file.get(), *bytes); !written)
-        return disk_trouble(written.error());
+      if (const auto written = os::write_all(file.get(), *bytes); !written) return disk_trouble(written.error());
       left -= bytes->size();
     }
     blob.size_ += part.size;

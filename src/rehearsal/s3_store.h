@@ -128,8 +128,7 @@ class S3Store {
   S3Status put_object(const std::string& bucket, S3Object object, S3Blob blob, const Decide& decide);
   S3Status remove_object(const std::string& bucket, const std::string& key, const Decide& decide);
   /// Its head alone is another (tags). NoSuchKey if it went.
-  S3Status set_head(const std::string& bucket, const std::string& key,
-                    const std::function<void(Json&)>& change);
+  S3Status set_head(const std::string& bucket, const std::string& key, const std::function<void(Json&)>& change);
 
   void add_upload(const S3Upload& upload);
   std::optional<S3Upload> upload(const std::string& id);
@@ -146,8 +145,7 @@ class S3Store {
   /// A payload, written down and summed up (MD5, and `kinds`) as it comes.
   S3Result<S3Blob> receive(S3Payload& payload, const std::set<Checksum>& kinds);
   /// The same of `count` bytes of a file from `offset` on.
-  S3Result<S3Blob> copy(const os::Fd& file, std::uint64_t offset, std::uint64_t count,
-                        const std::set<Checksum>& kinds);
+  S3Result<S3Blob> copy(const os::Fd& file, std::uint64_t offset, std::uint64_t count, const std::set<Checksum>& kinds);
   /// `count` bytes of a file from `offset` on, as a file of their own that has no name.
   S3Result<os::Fd> excerpt(const os::Fd& file, std::uint64_t offset, std::uint64_t count);
   /// Parts of an upload, one behind the other; no sums. NoSuchUpload if one of them went meanwhile.

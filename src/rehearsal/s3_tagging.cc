@@ -21,8 +21,7 @@ S3Result<os::ServedReply> get_object_tagging(S3Call& call) {
   const auto tags = object->head.value("tags", Json::object());
   xml.node("TagSet", [&] {
     for (const auto& [key, value] : tags.items())
-      xml.node("Tag",
-               [&, tag = key, text = value.get<std::string>()] { xml.text("Key", tag).text("Value", text); });
+      xml.node("Tag", [&, tag = key, text = value.get<std::string>()] { xml.text("Key", tag).text("Value", text); });
   });
   return s3_xml_reply("Tagging", xml);
 }

@@ -15,8 +15,7 @@ namespace ferry::rehearsal {
 /// A body in memory, given out in small pieces, as long as it says or not.
 class MemoryBody final : public os::BodyReader {
  public:
-  explicit MemoryBody(std::string bytes, std::optional<std::uint64_t> length = std::nullopt,
-                      std::size_t piece = 4096)
+  explicit MemoryBody(std::string bytes, std::optional<std::uint64_t> length = std::nullopt, std::size_t piece = 4096)
       : bytes_(std::move(bytes)), length_(length), piece_(piece) {}
   std::optional<std::uint64_t> length() const override { return length_; }
   Result<std::size_t> read(std::span<char> into) override {
@@ -72,8 +71,7 @@ struct S3Ask {
 };
 
 /// Signs as AWS describes it.
-inline os::ServedRequest signed_s3(const S3Ask& ask, const std::string& key_id, const S3Key& key,
-                                   std::int64_t now_ms) {
+inline os::ServedRequest signed_s3(const S3Ask& ask, const std::string& key_id, const S3Key& key, std::int64_t now_ms) {
   os::ServedRequest out;
   out.method = ask.method;
   out.target = ask.target;
@@ -83,8 +81,7 @@ inline os::ServedRequest signed_s3(const S3Ask& ask, const std::string& key_id, 
   std::erase_if(time, [](char c) { return c == '-' || c == ':'; });
   const auto payload = ask.payload.empty() ? hex(sha256(ask.body)) : ask.payload;
   const auto has = [&](std::string_view name) {
-    return std::any_of(out.headers.begin(), out.headers.end(),
-                       [&](const auto& line) { return line.first == name; });
+    return std::any_of(out.headers.begin(), out.headers.end(), [&](const auto& line) { return line.first == name; });
   };
   if (!has("host")) out.headers.emplace_back("host", "127.0.0.1:4566");
   out.headers.emplace_back("x-amz-date", time);
@@ -102,13 +99,12 @@ inline os::ServedRequest signed_s3(const S3Ask& ask, const std::string& key_id, 
   claim.signed_headers.assign(names.begin(), names.end());
   const auto request = read_s3_request(out);
   const auto canonical = request ? s3_canonical_request(*request, claim, payload) : "";
-  const auto signature =
-      hex(hmac_sha256(s3_signing_key(key.secret, claim), string_to_sign(claim, canonical)));
+  const auto signature = hex(hmac_sha256(s3_signing_key(key.secret, claim), string_to_sign(claim, canonical)));
   if (sends_length) out.headers.emplace_back("content-length", std::to_string(ask.body.size()));
   out.headers.emplace_back(
       "authorization",
-      fmt::format("AWS4-HMAC-SHA256 Credential={}/{}/{}/s3/aws4_request, SignedHeaders={}, Signature={}",
-                  key_id, claim.day, claim.region, join(claim.signed_headers, ";"), signature));
+      fmt::format("AWS4-HMAC-SHA256 Credential={}/{}/{}/s3/aws4_request, SignedHeaders={}, Signature={}", key_id,
+                  claim.day, claim.region, join(claim.signed_headers, ";"), signature));
   return out;
 }
 
@@ -134,21 +130,17 @@ class TestS3 {
       return found == sessions.end() ? std::nullopt : std::optional(found->second);
     };
     world.now_ms = [this] { return clock.now_ms(); };
-    world.trouble = [this](const Asked& asked, bool conditional) {
-      return faults.s3_trouble(asked, conditional);
-    };
+    world.trouble = [this](const Asked& asked, bool conditional) { return faults.s3_trouble(asked, conditional); };
     world.sleep = [this](Millis time) { clock.sleep(time); };
     service = std::make_unique<S3Service>(S3Store::open(dir.path() / "s3").value(), std::move(world));
   }
 
   S3Answer send(const os::ServedRequest& request, os::BodyReader& body) {
     auto reply = service->handle(request, body);
-    S3Answer answer{reply.status, reply.drop, std::move(reply.headers), std::move(reply.body),
-                    reply.file_bytes};
+    S3Answer answer{reply.status, reply.drop, std::move(reply.headers), std::move(reply.body), reply.file_bytes};
     if (reply.file) {
       const auto all = os::read_to_end(reply.file.get()).value();
-      answer.body =
-          all.substr(static_cast<std::size_t>(reply.file_offset), static_cast<std::size_t>(reply.file_bytes));
+      answer.body = all.substr(static_cast<std::size_t>(reply.file_offset), static_cast<std::size_t>(reply.file_bytes));
     }
     return answer;
   }

@@ -75,7 +75,8 @@ Status serve_until_told(const os::Path& dir, int port) {
                     .sandbox = std::string(sandbox::name(probe.mode)),
                     .why = probe.why};
   TRY("", write_endpoint(dir, endpoint));
-  options.log(fmt::format("serving on 127.0.0.1:{}, S3 on 127.0.0.1:{}, sandbox {}", server->port(), server->s3_port(), endpoint.sandbox));
+  options.log(fmt::format("serving on 127.0.0.1:{}, S3 on 127.0.0.1:{}, sandbox {}", server->port(), server->s3_port(),
+                          endpoint.sandbox));
   while (!signals.next()) os::wait_readable(signals.fd(), Millis(-1));
   options.log("ending");
   return {};

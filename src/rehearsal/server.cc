@@ -12,7 +12,7 @@ namespace ferry::rehearsal {
 namespace {
 
 constexpr std::string_view control_prefix = "/_ferry/";
-constexpr Millis end_limit{60'000};  // for all instances to end
+constexpr Millis end_limit{60'000};                                 // for all instances to end
 constexpr os::ServerLimits http_limits{.silence = Millis(60'000)};  // clients keep connections open between calls
 
 HttpReply json_reply(int status, const Json& body) {
@@ -62,9 +62,11 @@ Server::Server(State state, Store& store, Machines& machines, os::Clock& clock, 
       state_(std::move(state), store),
       service_(state_, clock, options_.boot_ms, machines),
       lifecycle_(state_, machines, clock,
-                 {.keep_ms = options_.keep_ms, .executor = {}, .log = options_.log, .set_door = [this](const std::string& id) {
-                    set_doors(state_, machines_, service_.caller(), id);
-                  }, .equip = [this](sandbox::Spec& spec, const std::string& way_out) { equip(spec, way_out); }}) {}
+                 {.keep_ms = options_.keep_ms,
+                  .executor = {},
+                  .log = options_.log,
+                  .set_door = [this](const std::string& id) { set_doors(state_, machines_, service_.caller(), id); },
+                  .equip = [this](sandbox::Spec& spec, const std::string& way_out) { equip(spec, way_out); }}) {}
 
 void Server::equip(sandbox::Spec& spec, const std::string& way_out) const {
   if (options_.equip) options_.equip(spec, way_out);
@@ -78,7 +80,9 @@ Status Server::start_s3() {
   auto world = service_.s3_world();
   world.log = options_.log;
   s3_ = std::make_unique<S3Service>(std::move(store), std::move(world));
-  const auto handler = [it = s3_.get()](const os::ServedRequest& request, os::BodyReader& body) { return it->handle(request, body); };
+  const auto handler = [it = s3_.get()](const os::ServedRequest& request, os::BodyReader& body) {
+    return it->handle(request, body);
+  };
   auto http = os::HttpServer::start(options_.last_s3_port, handler);
   if (!http && options_.last_s3_port != 0) http = os::HttpServer::start(0, handler);
   if (!http) return fail("", http.error());
@@ -128,8 +132,8 @@ HttpReply Server::handle_control(const HttpRequest& request) {
   if (!body) return json_reply(400, {{"what", body.error().what}});
   const auto answer = run_verb(std::string_view(request.path).substr(control_prefix.size()), *body);
   if (!answer)
-    return json_reply(
-        400, {{"what", answer.error().what}, {"why", answer.error().why}, {"advice", answer.error().advice}});
+    return json_reply(400,
+                      {{"what", answer.error().what}, {"why", answer.error().why}, {"advice", answer.error().advice}});
   return json_reply(200, *answer);
 }
 
@@ -211,8 +215,7 @@ Result<Json> Server::terminate_all() {
     if (left > 0) clock_.sleep(Millis(20));
   }
   if (left > 0)
-    return fail(Kind::timeout,
-                fmt::format("{} instances did not end within {} s", left, end_limit.count() / 1000), "",
+    return fail(Kind::timeout, fmt::format("{} instances did not end within {} s", left, end_limit.count() / 1000), "",
                 "see server.log");
   return Json{{"left", left}};
 }

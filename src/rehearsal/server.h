@@ -4,13 +4,13 @@
 /// behind it, and the lifecycle of instances beside them.
 ///
 /// AWS clients may send anything anywhere: the signature's scope, X-Amz-Target and Action say which service
-/// is meant. Offered are EC2 Query 2016-11-15, STS GetCallerIdentity and GetFederationToken, SSM GetParameter, GetParameters,
-/// GetParametersByPath, StartSession and TerminateSession (without the data channel), EC2 Instance Connect's
-/// SendSSHPublicKey, Service Quotas (EC2's vCPU limits) and the price list's GetProducts. S3 (s3_service.h) has a port of its
-/// own: nothing that S3's clients may send (an unsigned GET of any path, a bucket whose name is a path of this server) can
-/// then be taken for another service's, and what uploads gigabytes takes no connection from EC2. The log has a line
-/// for each call, with the name of its permission: "ec2:RunInstances 200 4 ms with ec2:CreateTags",
-/// "ec2:RunInstances 412 (dry run) 1 ms".
+/// is meant. Offered are EC2 Query 2016-11-15, STS GetCallerIdentity and GetFederationToken, SSM GetParameter,
+/// GetParameters, GetParametersByPath, StartSession and TerminateSession (without the data channel), EC2 Instance
+/// Connect's SendSSHPublicKey, Service Quotas (EC2's vCPU limits) and the price list's GetProducts. S3 (s3_service.h)
+/// has a port of its own: nothing that S3's clients may send (an unsigned GET of any path, a bucket whose name is a
+/// path of this server) can then be taken for another service's, and what uploads gigabytes takes no connection from
+/// EC2. The log has a line for each call, with the name of its permission: "ec2:RunInstances 200 4 ms with
+/// ec2:CreateTags", "ec2:RunInstances 412 (dry run) 1 ms".
 ///
 /// Public addresses are loopback ones. A private one can be reached too if it is: VPCs may have blocks of
 /// 127.0.0.0/8 here (AWS refuses them), and the sshd of an instance in such a subnet answers at its private
@@ -35,12 +35,12 @@ struct ServerOptions {
   int port = 0;       ///< 0: last_port, else what the kernel picks
   int last_port = 0;  ///< 0: none
   int last_s3_port = 0;
-  os::Path s3_dir;    ///< where S3 keeps what it has; empty: there is no S3
+  os::Path s3_dir;  ///< where S3 keeps what it has; empty: there is no S3
   std::int64_t boot_ms = 500;
   std::int64_t keep_ms = 3'600'000;
   std::function<void(const std::string&)> log;
   std::function<void(sandbox::Spec&, const std::string&)> equip;  ///< as Lifecycle::Options has it
-  std::function<void()> on_stop;  ///< asked to end, after the answer is decided
+  std::function<void()> on_stop;                                  ///< asked to end, after the answer is decided
 };
 
 /// Serves until destroyed. Instances stay as they are when it goes.

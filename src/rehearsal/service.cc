@@ -31,8 +31,7 @@ HttpReply reply_with(int status, std::string body, const std::string& request_id
 HttpReply ec2_error(const ApiError& error, const std::string& id) {
   Xml xml;
   xml.raw(xml_heading).node("Response", [&] {
-    xml.node("Errors",
-             [&] { xml.node("Error", [&] { xml.text("Code", error.code).text("Message", error.message); }); })
+    xml.node("Errors", [&] { xml.node("Error", [&] { xml.text("Code", error.code).text("Message", error.message); }); })
         .text("RequestID", id);
   });
   return reply_with(error.status, xml.str(), id);
@@ -172,14 +171,15 @@ std::int64_t Service::server_ms() {
 S3World Service::s3_world() {
   S3World world;
   world.find_key = [this](const std::string& id) -> std::optional<S3Key> {
-    if (id == key_.id) return S3Key{key_.secret, fmt::format("arn:aws:iam::{}:user/rehearsal", account_id), "", 0, Json()};
+    if (id == key_.id)
+      return S3Key{key_.secret, fmt::format("arn:aws:iam::{}:user/rehearsal", account_id), "", 0, Json()};
     std::optional<S3Key> found;
     state_.look([&](const State& state) {
       const auto session = state.federated.find(id);
       if (session == state.federated.end()) return;
       const auto& it = session->second;
-      found = S3Key{it.secret, fmt::format("arn:aws:sts::{}:federated-user/{}", account_id, it.name), it.token, it.expires_ms,
-                    parse_json(it.policy).value_or(Json::object())};
+      found = S3Key{it.secret, fmt::format("arn:aws:sts::{}:federated-user/{}", account_id, it.name), it.token,
+                    it.expires_ms, parse_json(it.policy).value_or(Json::object())};
     });
     return found;
   };
@@ -203,8 +203,8 @@ HttpReply Service::answer(const HttpRequest& request, const std::string& id) {
     return ec2_error({400, "InvalidAction", "Only POST and GET are valid for this web service."}, id);
   const auto asked = read_asked(request);
   const auto fail_with = [&](const ApiError& error) { return error_reply(asked, error, id); };
-  const auto checked = check_signature(request, key_, region_name, server_ms(),
-                                       asked.service == "ec2" ? ec2_skew : usual_skew);
+  const auto checked =
+      check_signature(request, key_, region_name, server_ms(), asked.service == "ec2" ? ec2_skew : usual_skew);
   if (checked.verdict != SignatureVerdict::good) return fail_with(bad_signature(asked.service, checked));
   if (asked.service.empty()) return fail_with({400, "UnknownOperationException", ""});
   if (const auto wrong = wrong_service(asked, checked)) return fail_with(*wrong);
@@ -234,13 +234,8 @@ HttpReply Service::answer_json(const Asked& asked, const HttpRequest& message, c
   const std::lock_guard lock(mutex_);
   Api<Json> answer;
   const auto run_on = [&](State& state) {
-    JsonCall call{asked.action,
-                  *request,
-                  state,
-                  faults_,
-                  clock_.now_ms(),
-                  machines_,
-                  std::string(message.header("host"))};
+    JsonCall call{
+        asked.action, *request, state, faults_, clock_.now_ms(), machines_, std::string(message.header("host"))};
     answer = run(call);
     return answer.has_value();
   };
@@ -252,8 +247,7 @@ HttpReply Service::answer_json(const Asked& asked, const HttpRequest& message, c
     run_on(copy);
   }
   if (!answer) return json_error(answer.error(), id);
-  if (!stored)
-    return json_error({500, "ServiceException", "The rehearsal cloud could not save its state."}, id);
+  if (!stored) return json_error({500, "ServiceException", "The rehearsal cloud could not save its state."}, id);
   return reply_with(200, dump_json(*answer), id, "application/x-amz-json-1.1");
 }
 
@@ -271,8 +265,7 @@ HttpReply Service::answer_sts(const std::string& action, const Params& params, c
     return federation_reply(*answer, id);
   }
   return sts_error(
-      {400, "InvalidAction", fmt::format("Could not find operation {} for version {}", action, sts_version)},
-      id);
+      {400, "InvalidAction", fmt::format("Could not find operation {} for version {}", action, sts_version)}, id);
 }
 
 HttpReply Service::answer_ec2(const std::string& action, const Params& params, const std::string& id) {
@@ -280,23 +273,21 @@ HttpReply Service::answer_ec2(const std::string& action, const Params& params, c
   if (version.empty())
     return ec2_error({400, "MissingParameter", "The request must contain the parameter Version"}, id);
   if (version != ec2_version)
-    return ec2_error({400, "NoSuchVersion",
-                      fmt::format("The requested version ({}) of service AmazonEC2 does not exist", version)},
-                     id);
+    return ec2_error(
+        {400, "NoSuchVersion", fmt::format("The requested version ({}) of service AmazonEC2 does not exist", version)},
+        id);
   const auto answer = run_ec2(action, params);
   if (!answer) return ec2_error(answer.error(), id);
-  return reply_with(
-      200,
-      fmt::format("{}<{}Response "
-                  "xmlns=\"http://ec2.amazonaws.com/doc/{}/\"><requestId>{}</requestId>{}</{}Response>",
-                  xml_heading, action, ec2_version, id, answer->str(), action),
-      id);
+  return reply_with(200,
+                    fmt::format("{}<{}Response "
+                                "xmlns=\"http://ec2.amazonaws.com/doc/{}/\"><requestId>{}</requestId>{}</{}Response>",
+                                xml_heading, action, ec2_version, id, answer->str(), action),
+                    id);
 }
 
 Api<Xml> Service::run_ec2(const std::string& action, const Params& params) {
   const auto* entry = find_ec2_action(action);
-  if (!entry)
-    return refuse("InvalidAction", fmt::format("The action {} is not valid for this web service.", action));
+  if (!entry) return refuse("InvalidAction", fmt::format("The action {} is not valid for this web service.", action));
   API_SET(dry_run, params.flag("DryRun", false));
   const std::lock_guard lock(mutex_);
   Faults trial = faults_.for_dry_run();
@@ -314,8 +305,7 @@ Api<Xml> Service::run_ec2(const std::string& action, const Params& params) {
     State copy = state_.copy();
     run_on(copy);
   }
-  if (answer && dry_run)
-    return refuse("DryRunOperation", "Request would have succeeded, but DryRun flag is set.", 412);
+  if (answer && dry_run) return refuse("DryRunOperation", "Request would have succeeded, but DryRun flag is set.", 412);
   if (answer && !stored)
     return refuse("InternalError", "The rehearsal cloud could not save its state: is its disk full?", 500);
   return answer;

@@ -27,9 +27,8 @@ TEST_F(Ec2, AnswersBadSignaturesAsTheRealServicesDo) {
   EXPECT_EQ(signed_by(key, clock.now - 6 * 60'000).code(), "RequestExpired");
   EXPECT_EQ(signed_by({key.id, "x"}, clock.now, "GetCallerIdentity", "sts", "2011-06-15").code(),
             "SignatureDoesNotMatch");
-  EXPECT_EQ(
-      signed_by({"AKIANOBODY0000000000", "x"}, clock.now, "GetCallerIdentity", "sts", "2011-06-15").code(),
-      "InvalidClientTokenId");
+  EXPECT_EQ(signed_by({"AKIANOBODY0000000000", "x"}, clock.now, "GetCallerIdentity", "sts", "2011-06-15").code(),
+            "InvalidClientTokenId");
   EXPECT_EQ(signed_by(key, clock.now, "DescribeRegions", "s3").code(), "AuthFailure");
   HttpRequest bare;
   bare.method = "POST";
@@ -63,8 +62,7 @@ TEST_F(Ec2, TakesPresignedQueries) {
       "2F20231114%2Fus-east-1%2Fec2%2Faws4_request"
       "&X-Amz-Date={}&X-Amz-Expires=60&X-Amz-SignedHeaders=host",
       key.id, claim.time);
-  const auto signature =
-      expected_signature(key, claim, string_to_sign(claim, canonical_request(request, claim)));
+  const auto signature = expected_signature(key, claim, string_to_sign(claim, canonical_request(request, claim)));
   request.query += "&X-Amz-Signature=" + signature;
   const auto answer = send(request);
   EXPECT_EQ(answer.status, 200) << answer.body;
@@ -109,8 +107,7 @@ TEST_F(Ec2, MakesKeysThatItsOwnParserTakes) {
 }
 
 struct Groups : Ec2 {
-  std::string made =
-      ask("CreateSecurityGroup", {{"GroupName", "web"}, {"GroupDescription", "d"}}).at("//groupId");
+  std::string made = ask("CreateSecurityGroup", {{"GroupName", "web"}, {"GroupDescription", "d"}}).at("//groupId");
   Form ssh_rule(const std::string& cidr) {
     return {{"GroupId", made},
             {"IpPermissions.1.IpProtocol", "tcp"},
@@ -124,23 +121,21 @@ TEST_F(Groups, HoldRulesThatCanBeAddedAndTakenBackOnce) {
   EXPECT_EQ(ask("AuthorizeSecurityGroupIngress", ssh_rule("10.0.0.1/32")).at("//return"), "true");
   const auto twice = ask("AuthorizeSecurityGroupIngress", ssh_rule("10.0.0.1/32"));
   EXPECT_EQ(twice.code(), "InvalidPermission.Duplicate");
-  EXPECT_EQ(
-      twice.at("//Message"),
-      "the specified rule \"peer: 10.0.0.1/32, TCP, from port: 22, to port: 22, ALLOW\" already exists");
-  EXPECT_EQ(
-      ask("DescribeSecurityGroups", {{"GroupId.1", made}}).at("//ipPermissions/item/ipRanges/item/cidrIp"),
-      "10.0.0.1/32");
+  EXPECT_EQ(twice.at("//Message"),
+            "the specified rule \"peer: 10.0.0.1/32, TCP, from port: 22, to port: 22, ALLOW\" already exists");
+  EXPECT_EQ(ask("DescribeSecurityGroups", {{"GroupId.1", made}}).at("//ipPermissions/item/ipRanges/item/cidrIp"),
+            "10.0.0.1/32");
   EXPECT_EQ(ask("DescribeSecurityGroupRules", {{"Filter.1.Name", "group-id"}, {"Filter.1.Value.1", made}})
                 .count("//securityGroupRuleSet/item"),
             2U);
   EXPECT_EQ(ask("RevokeSecurityGroupIngress", ssh_rule("10.0.0.1/32")).status, 200);
   EXPECT_EQ(ask("RevokeSecurityGroupIngress", ssh_rule("10.0.0.1/32")).code(), "InvalidPermission.NotFound");
   EXPECT_EQ(ask("AuthorizeSecurityGroupIngress", ssh_rule("10.0.0.1/8")).code(), "InvalidParameterValue");
-  EXPECT_EQ(ask("RevokeSecurityGroupEgress", {{"GroupId", made},
-                                              {"IpPermissions.1.IpProtocol", "-1"},
-                                              {"IpPermissions.1.IpRanges.1.CidrIp", "0.0.0.0/0"}})
-                .status,
-            200);
+  EXPECT_EQ(
+      ask("RevokeSecurityGroupEgress",
+          {{"GroupId", made}, {"IpPermissions.1.IpProtocol", "-1"}, {"IpPermissions.1.IpRanges.1.CidrIp", "0.0.0.0/0"}})
+          .status,
+      200);
 }
 
 TEST_F(Groups, CannotGoWhileUsed) {
@@ -157,20 +152,17 @@ TEST_F(Groups, CannotGoWhileUsed) {
 
 TEST_F(Ec2, TagsAreSetFoundAndRemoved) {
   const auto id = launch();
-  EXPECT_EQ(ask("CreateTags", {{"ResourceId.1", id},
-                               {"Tag.1.Key", "a"},
-                               {"Tag.1.Value", "1"},
-                               {"Tag.2.Key", "b"},
-                               {"Tag.2.Value", "2"}})
-                .status,
-            200);
+  EXPECT_EQ(
+      ask("CreateTags",
+          {{"ResourceId.1", id}, {"Tag.1.Key", "a"}, {"Tag.1.Value", "1"}, {"Tag.2.Key", "b"}, {"Tag.2.Value", "2"}})
+          .status,
+      200);
   EXPECT_EQ(ask("CreateTags", {{"ResourceId.1", id}, {"Tag.1.Key", "a"}, {"Tag.1.Value", "3"}}).status, 200);
-  EXPECT_EQ(ask("DescribeTags", {{"Filter.1.Name", "resource-type"}, {"Filter.1.Value.1", "inst*"}})
-                .count("//tagSet/item"),
-            2U);
+  EXPECT_EQ(
+      ask("DescribeTags", {{"Filter.1.Name", "resource-type"}, {"Filter.1.Value.1", "inst*"}}).count("//tagSet/item"),
+      2U);
   EXPECT_EQ(ask("DescribeTags", {{"Filter.1.Name", "key"}, {"Filter.1.Value.1", "a"}}).at("//value"), "3");
-  EXPECT_EQ(ask("DeleteTags", {{"ResourceId.1", id}, {"Tag.1.Key", "a"}, {"Tag.1.Value", "other"}}).status,
-            200);
+  EXPECT_EQ(ask("DeleteTags", {{"ResourceId.1", id}, {"Tag.1.Key", "a"}, {"Tag.1.Value", "other"}}).status, 200);
   EXPECT_EQ(ask("DescribeTags").count("//tagSet/item"), 2U) << "another value stays";
   EXPECT_EQ(ask("DeleteTags", {{"ResourceId.1", id}}).status, 200);
   EXPECT_EQ(ask("DescribeTags").count("//tagSet/item"), 0U);
@@ -178,8 +170,7 @@ TEST_F(Ec2, TagsAreSetFoundAndRemoved) {
 }
 
 TEST_F(Ec2, OffersTypesImagesZonesAndPrices) {
-  const auto types =
-      ask("DescribeInstanceTypes", {{"InstanceType.1", "g5.xlarge"}, {"InstanceType.2", "t3.micro"}});
+  const auto types = ask("DescribeInstanceTypes", {{"InstanceType.1", "g5.xlarge"}, {"InstanceType.2", "t3.micro"}});
   EXPECT_EQ(types.count("//instanceTypeSet/item"), 2U);
   EXPECT_EQ(types.at("//gpuInfo/gpus/item/name"), "A10G");
   EXPECT_EQ(ask("DescribeInstanceTypes", {{"InstanceType.1", "x1"}}).code(), "InvalidInstanceType");
@@ -196,11 +187,11 @@ TEST_F(Ec2, OffersTypesImagesZonesAndPrices) {
   EXPECT_EQ(ask("DescribeImages", with_deprecated).count("//imagesSet/item"), 2U);
   EXPECT_EQ(ask("DescribeImages", with_deprecated).at("//imagesSet/item/deprecationTime").substr(0, 6), "2026-0");
   EXPECT_FALSE(ask("DescribeSpotPriceHistory", {{"InstanceType.1", "g5.xlarge"}}).at("//spotPrice").empty());
-  EXPECT_EQ(ask("DescribeInstanceTypeOfferings", {{"LocationType", "availability-zone"},
-                                                  {"Filter.1.Name", "instance-type"},
-                                                  {"Filter.1.Value.1", "t3.micro"}})
-                .count("//item"),
-            6U);
+  EXPECT_EQ(
+      ask("DescribeInstanceTypeOfferings",
+          {{"LocationType", "availability-zone"}, {"Filter.1.Name", "instance-type"}, {"Filter.1.Value.1", "t3.micro"}})
+          .count("//item"),
+      6U);
 }
 
 TEST_F(Ec2, MisbehavesWhenToldTo) {
@@ -208,11 +199,8 @@ TEST_F(Ec2, MisbehavesWhenToldTo) {
   EXPECT_EQ(ask("DescribeRegions").status, 503);
   EXPECT_EQ(ask("DescribeRegions").code(), "RequestLimitExceeded");
   EXPECT_EQ(ask("DescribeRegions").status, 200);
-  ASSERT_TRUE(service->add_fault({{"kind", "error"},
-                                  {"action", "Describe*"},
-                                  {"code", "InternalError"},
-                                  {"status", 500},
-                                  {"count", 1}}));
+  ASSERT_TRUE(service->add_fault(
+      {{"kind", "error"}, {"action", "Describe*"}, {"code", "InternalError"}, {"status", 500}, {"count", 1}}));
   EXPECT_EQ(ask("DescribeRegions").status, 500);
   ASSERT_TRUE(service->add_fault({{"kind", "capacity"}, {"type", "t3.micro"}, {"zone", "*"}, {"count", 1}}));
   EXPECT_EQ(launch(), "");
@@ -240,9 +228,9 @@ TEST_F(Ec2, MisbehavesWhenToldTo) {
 TEST_F(Ec2, HasQuotasWhenToldTo) {
   ASSERT_TRUE(service->add_fault({{"kind", "quota"}, {"bucket", "standard"}, {"limit", 3}}));
   EXPECT_NE(launch(), "");
-  const auto over = ask(
-      "RunInstances",
-      {{"ImageId", images().front().id}, {"InstanceType", "t3.micro"}, {"MinCount", "1"}, {"MaxCount", "1"}});
+  const auto over =
+      ask("RunInstances",
+          {{"ImageId", images().front().id}, {"InstanceType", "t3.micro"}, {"MinCount", "1"}, {"MaxCount", "1"}});
   EXPECT_EQ(over.code(), "VcpuLimitExceeded");
 }
 
@@ -282,8 +270,8 @@ TEST(Filters, MatchWildcardsAsEc2Does) {
 }
 
 TEST(Params, ReadListsInTheOrderOfTheirNumbers) {
-  const auto params = Params::parse(
-      "L.10=ten&L.2=two+%26&L.1=one&Filter.2.Name=b&Filter.1.Name=a&Filter.1.Value.1=x&broken&=&L.x=no");
+  const auto params =
+      Params::parse("L.10=ten&L.2=two+%26&L.1=one&Filter.2.Name=b&Filter.1.Name=a&Filter.1.Value.1=x&broken&=&L.x=no");
   EXPECT_EQ(params.list("L"), (std::vector<std::string>{"one", "two &", "ten"}));
   EXPECT_EQ(params.items("Filter"), (std::vector<std::string>{"Filter.1.", "Filter.2."}));
   EXPECT_FALSE(Params::parse("Flag=maybe").flag("Flag", false));

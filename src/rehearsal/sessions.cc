@@ -27,8 +27,7 @@ Api<std::monostate> check_document(const Json& request) {
 /// The agent on an instance speaks to SSM with the rights of its instance profile.
 bool is_connected(const State& state, const std::string& id) {
   const auto found = state.instances.find(id);
-  return found != state.instances.end() && found->second.phase == Phase::running &&
-         !found->second.iam_profile.empty();
+  return found != state.instances.end() && found->second.phase == Phase::running && !found->second.iam_profile.empty();
 }
 
 }  // namespace
@@ -49,8 +48,7 @@ Api<Json> start_session(JsonCall& call) {
 
 Api<Json> terminate_session(JsonCall& call) {
   const auto id = text_at(call.request, "SessionId");
-  if (call.state.sessions.erase(id) == 0)
-    return refuse("ValidationException", "Session is not in a valid state");
+  if (call.state.sessions.erase(id) == 0) return refuse("ValidationException", "Session is not in a valid state");
   return Json{{"SessionId", id}};
 }
 

@@ -13,8 +13,7 @@ constexpr std::string_view algorithm = "AWS4-HMAC-SHA256";
 Status take_credential(std::string_view credential, SignatureClaim& claim) {
   const auto parts = split(credential, '/');
   if (parts.size() != 5 || parts[4] != "aws4_request")
-    return fail(Kind::corrupt,
-                "Credential must have exactly 5 slash-delimited elements and end with aws4_request");
+    return fail(Kind::corrupt, "Credential must have exactly 5 slash-delimited elements and end with aws4_request");
   claim.key_id = parts[0];
   claim.day = parts[1];
   claim.region = parts[2];
@@ -50,10 +49,8 @@ std::string canonical_query(std::string_view query) {
     for (const auto& part : split(query, '&')) {
       const auto equals = part.find('=');
       const auto name = percent_decoded(std::string_view(part).substr(0, equals));
-      const auto value =
-          equals == part.npos ? "" : percent_decoded(std::string_view(part).substr(equals + 1));
-      if (name != "X-Amz-Signature" && !part.empty())
-        pairs.emplace_back(percent_encoded(name), percent_encoded(value));
+      const auto value = equals == part.npos ? "" : percent_decoded(std::string_view(part).substr(equals + 1));
+      if (name != "X-Amz-Signature" && !part.empty()) pairs.emplace_back(percent_encoded(name), percent_encoded(value));
     }
   }
   std::sort(pairs.begin(), pairs.end());
@@ -97,8 +94,7 @@ bool same_in_constant_time(std::string_view a, std::string_view b) {
 /// The name of a header that AWS insists on and that the signature leaves out, or "".
 std::string unsigned_header(const HttpRequest& request, const SignatureClaim& claim) {
   const auto covers = [&](std::string_view name) {
-    return std::find(claim.signed_headers.begin(), claim.signed_headers.end(), name) !=
-           claim.signed_headers.end();
+    return std::find(claim.signed_headers.begin(), claim.signed_headers.end(), name) != claim.signed_headers.end();
   };
   if (!covers("host")) return "Host";
   for (const auto& [name, value] : request.headers)
@@ -115,8 +111,8 @@ std::string too_far(std::string_view text, std::int64_t time, std::int64_t now_m
   };
   return now_ms > time ? fmt::format("Signature expired: {} is now earlier than {} ({} - {} min.)", text,
                                      basic(now_ms - limit), basic(now_ms), limit / 60'000)
-                       : fmt::format("Signature not yet current: {} is still later than {} ({} + {} min.)",
-                                     text, basic(now_ms + limit), basic(now_ms), limit / 60'000);
+                       : fmt::format("Signature not yet current: {} is still later than {} ({} + {} min.)", text,
+                                     basic(now_ms + limit), basic(now_ms), limit / 60'000);
 }
 
 Result<SignatureClaim> claim_of(const HttpRequest& request) {
@@ -124,8 +120,7 @@ Result<SignatureClaim> claim_of(const HttpRequest& request) {
     TRY_SET(claim, "", parse_authorization(header));
     claim.time = request.header("x-amz-date");
     if (claim.time.empty())
-      return fail(Kind::corrupt,
-                  "Authorization header requires existence of either a 'X-Amz-Date' or a 'Date' header");
+      return fail(Kind::corrupt, "Authorization header requires existence of either a 'X-Amz-Date' or a 'Date' header");
     return claim;
   }
   return parse_presigned(request.query);
@@ -140,8 +135,7 @@ Result<SignatureClaim> parse_authorization(std::string_view header) {
   for (const auto& part : split(header.substr(algorithm.size()), ',')) {
     const auto piece = trim(part);
     const auto equals = piece.find('=');
-    if (equals == piece.npos)
-      return fail(Kind::corrupt, "a parameter of the Authorization header has no equal-sign");
+    if (equals == piece.npos) return fail(Kind::corrupt, "a parameter of the Authorization header has no equal-sign");
     const auto name = piece.substr(0, equals), value = piece.substr(equals + 1);
     if (name == "Credential") {
       TRY("", take_credential(value, claim));
@@ -153,8 +147,7 @@ Result<SignatureClaim> parse_authorization(std::string_view header) {
     }
   }
   if (!has_credential) return fail(Kind::corrupt, "Authorization header requires 'Credential' parameter");
-  if (claim.signature.empty())
-    return fail(Kind::corrupt, "Authorization header requires 'Signature' parameter");
+  if (claim.signature.empty()) return fail(Kind::corrupt, "Authorization header requires 'Signature' parameter");
   if (claim.signed_headers.empty())
     return fail(Kind::corrupt, "Authorization header requires 'SignedHeaders' parameter");
   return claim;
@@ -163,8 +156,8 @@ Result<SignatureClaim> parse_authorization(std::string_view header) {
 Result<SignatureClaim> parse_presigned(std::string_view query) {
   const auto params = Params::parse(query);
   if (!params.any("X-Amz-")) return fail(Kind::not_found, "no signature");
-  for (const char* name : {"X-Amz-Algorithm", "X-Amz-Credential", "X-Amz-Date", "X-Amz-SignedHeaders",
-                           "X-Amz-Signature", "X-Amz-Expires"})
+  for (const char* name :
+       {"X-Amz-Algorithm", "X-Amz-Credential", "X-Amz-Date", "X-Amz-SignedHeaders", "X-Amz-Signature", "X-Amz-Expires"})
     if (params.get(name).empty())
       return fail(Kind::corrupt, fmt::format("AWS query-string parameters must include '{}'", name));
   if (params.get("X-Amz-Algorithm") != algorithm) return fail(Kind::corrupt, "Unsupported signing algorithm");
@@ -183,15 +176,14 @@ Result<SignatureClaim> parse_presigned(std::string_view query) {
 
 std::string canonical_request(const HttpRequest& request, const SignatureClaim& claim, PathRule rule) {
   const std::string path = rule == PathRule::normalized ? normalized(request.path) : request.path;
-  std::string out =
-      request.method + "\n" + percent_encoded(path, "/") + "\n" + canonical_query(request.query) + "\n";
+  std::string out = request.method + "\n" + percent_encoded(path, "/") + "\n" + canonical_query(request.query) + "\n";
   for (const auto& name : claim.signed_headers) out += name + ":" + header_values(request, name) + "\n";
   return out + "\n" + join(claim.signed_headers, ";") + "\n" + hex(sha256(request.body));
 }
 
 std::string string_to_sign(const SignatureClaim& claim, std::string_view canonical) {
-  return fmt::format("{}\n{}\n{}/{}/{}/aws4_request\n{}", algorithm, claim.time, claim.day, claim.region,
-                     claim.service, hex(sha256(canonical)));
+  return fmt::format("{}\n{}\n{}/{}/{}/aws4_request\n{}", algorithm, claim.time, claim.day, claim.region, claim.service,
+                     hex(sha256(canonical)));
 }
 
 std::string expected_signature(const AccessKey& key, const SignatureClaim& claim, std::string_view to_sign) {
@@ -209,15 +201,13 @@ Result<std::int64_t> parse_amz_time(std::string_view text) {
       value = c >= '0' && c <= '9' && value >= 0 ? value * 10 + (c - '0') : -1;
     return value;
   };
-  if (text.size() != 16 || text[8] != 'T' || text[15] != 'Z')
-    return fail(Kind::corrupt, "not a basic ISO 8601 time");
+  if (text.size() != 16 || text[8] != 'T' || text[15] != 'Z') return fail(Kind::corrupt, "not a basic ISO 8601 time");
   const int year = digits(0, 4), month = digits(4, 2), day = digits(6, 2);
   const int hour = digits(9, 2), minute = digits(11, 2), second = digits(13, 2);
-  const std::chrono::year_month_day date{std::chrono::year(year),
-                                         std::chrono::month(static_cast<unsigned>(month)),
+  const std::chrono::year_month_day date{std::chrono::year(year), std::chrono::month(static_cast<unsigned>(month)),
                                          std::chrono::day(static_cast<unsigned>(day))};
-  if (year < 1970 || month < 0 || day < 0 || !date.ok() || hour < 0 || hour > 23 || minute < 0 ||
-      minute > 59 || second < 0 || second > 60)
+  if (year < 1970 || month < 0 || day < 0 || !date.ok() || hour < 0 || hour > 23 || minute < 0 || minute > 59 ||
+      second < 0 || second > 60)
     return fail(Kind::corrupt, "not a basic ISO 8601 time");
   const auto days = std::chrono::sys_days(date).time_since_epoch().count();
   return ((static_cast<std::int64_t>(days) * 24 + hour) * 60 + minute) * 60'000 + second * 1000;
@@ -227,28 +217,22 @@ SignatureCheck check_signature(const HttpRequest& request, const AccessKey& key,
                                std::int64_t now_ms, Millis skew) {
   using enum SignatureVerdict;
   auto claimed = claim_of(request);
-  if (!claimed)
-    return {claimed.error().kind == Kind::not_found ? missing : incomplete, claimed.error().what, ""};
+  if (!claimed) return {claimed.error().kind == Kind::not_found ? missing : incomplete, claimed.error().what, ""};
   const SignatureClaim& claim = *claimed;
   const auto time = parse_amz_time(claim.time);
-  if (!time)
-    return {incomplete, "Date must be in ISO-8601 'basic format'. Got '" + claim.time + "'.", claim.service};
+  if (!time) return {incomplete, "Date must be in ISO-8601 'basic format'. Got '" + claim.time + "'.", claim.service};
   if (!claim.time.starts_with(claim.day))
-    return {mismatch,
-            "Date in Credential scope does not match YYYYMMDD from ISO-8601 version of date from HTTP",
+    return {mismatch, "Date in Credential scope does not match YYYYMMDD from ISO-8601 version of date from HTTP",
             claim.service};
   if (claim.key_id != key.id || !request.header("x-amz-security-token").empty() ||
       Params::parse(request.query).has("X-Amz-Security-Token"))
     return {unknown_key, "The security token included in the request is invalid.", claim.service};
   if (claim.region != region)
-    return {wrong_scope,
-            fmt::format("Credential should be scoped to a valid region, not '{}'.", claim.region),
+    return {wrong_scope, fmt::format("Credential should be scoped to a valid region, not '{}'.", claim.region),
             claim.service};
   if (const auto name = unsigned_header(request, claim); !name.empty())
-    return {mismatch, fmt::format("'{}' must be a 'SignedHeader' in the AWS Authorization.", name),
-            claim.service};
-  const auto wanted =
-      expected_signature(key, claim, string_to_sign(claim, canonical_request(request, claim)));
+    return {mismatch, fmt::format("'{}' must be a 'SignedHeader' in the AWS Authorization.", name), claim.service};
+  const auto wanted = expected_signature(key, claim, string_to_sign(claim, canonical_request(request, claim)));
   if (!same_in_constant_time(wanted, claim.signature))
     return {mismatch,
             "The request signature we calculated does not match the signature you provided. Check your AWS "
@@ -257,8 +241,7 @@ SignatureCheck check_signature(const HttpRequest& request, const AccessKey& key,
             claim.service};
   const std::int64_t limit = claim.presigned ? claim.expires_s * 1000 : skew.count();
   if (now_ms - *time > limit || *time - now_ms > skew.count())
-    return {expired, too_far(claim.time, *time, now_ms, now_ms > *time ? limit : skew.count()),
-            claim.service};
+    return {expired, too_far(claim.time, *time, now_ms, now_ms > *time ? limit : skew.count()), claim.service};
   return {good, "", claim.service};
 }
 

@@ -120,9 +120,8 @@ TEST_F(Signed, IsGoodWithinTheAllowedSkewAndExpiredBeyond) {
 
 TEST_F(Signed, IsAMismatchWhenAnythingSignedChanges) {
   for (auto change : std::vector<std::function<void(HttpRequest&)>>{
-           [](auto& it) { it.body += "&More=1"; }, [](auto& it) { it.path = "/x"; },
-           [](auto& it) { it.query = "a=b"; }, [](auto& it) { it.method = "PUT"; },
-           [](auto& it) { it.headers[0].second = "elsewhere"; },
+           [](auto& it) { it.body += "&More=1"; }, [](auto& it) { it.path = "/x"; }, [](auto& it) { it.query = "a=b"; },
+           [](auto& it) { it.method = "PUT"; }, [](auto& it) { it.headers[0].second = "elsewhere"; },
            [](auto& it) { it.headers.emplace_back("x-amz-extra", "unsigned"); }}) {
     request = signed_form({{"Action", "DescribeInstances"}}, key, now);
     change(request);

@@ -14,8 +14,7 @@ namespace {
 std::optional<std::string_view> take_field(std::string_view& blob) {
   if (blob.size() < 4) return std::nullopt;
   std::size_t size = 0;
-  for (int i = 0; i < 4; ++i)
-    size = size << 8 | static_cast<unsigned char>(blob[static_cast<std::size_t>(i)]);
+  for (int i = 0; i < 4; ++i) size = size << 8 | static_cast<unsigned char>(blob[static_cast<std::size_t>(i)]);
   blob.remove_prefix(4);
   if (size > blob.size()) return std::nullopt;
   const auto field = blob.substr(0, size);
@@ -26,9 +25,7 @@ std::optional<std::string_view> take_field(std::string_view& blob) {
 std::size_t bits(std::string_view integer) {
   while (!integer.empty() && integer.front() == 0) integer.remove_prefix(1);
   std::size_t count = integer.size() * 8;
-  for (auto top = integer.empty() ? 0x80U : static_cast<unsigned char>(integer.front()); top < 0x80;
-       top <<= 1)
-    --count;
+  for (auto top = integer.empty() ? 0x80U : static_cast<unsigned char>(integer.front()); top < 0x80; top <<= 1) --count;
   return count;
 }
 
@@ -75,8 +72,7 @@ std::string md5_with_colons(std::string_view bytes) {
 Result<PublicKey> parse_public_key(std::string_view text) {
   const auto line = trim(text);
   const auto gap = line.find_first_of(" \t");
-  if (gap == line.npos || line.find('\n') != line.npos)
-    return fail(Kind::corrupt, "not one line of type and key");
+  if (gap == line.npos || line.find('\n') != line.npos) return fail(Kind::corrupt, "not one line of type and key");
   const auto type = line.substr(0, gap);
   const auto rest = trim(line.substr(gap));
   const auto encoded = rest.substr(0, rest.find_first_of(" \t"));

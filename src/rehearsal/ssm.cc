@@ -48,20 +48,17 @@ Api<Json> get_several(const Json& request) {
 
 Api<Json> get_below(const Json& request) {
   std::string path = text_at(request, "Path");
-  if (!path.starts_with('/'))
-    return refuse("ValidationException", "The parameter path must begin with a slash");
+  if (!path.starts_with('/')) return refuse("ValidationException", "The parameter path must begin with a slash");
   if (!path.ends_with('/')) path += '/';
   const bool recursive = request.contains("Recursive") && request["Recursive"] == true;
   const auto limit = int_at(request, "MaxResults", 10);
   if (limit < 1 || limit > 10)
-    return refuse(
-        "ValidationException",
-        "Value at 'maxResults' failed to satisfy constraint: Member must have value between 1 and 10");
+    return refuse("ValidationException",
+                  "Value at 'maxResults' failed to satisfy constraint: Member must have value between 1 and 10");
   const std::string after = text_at(request, "NextToken");
   Json found = Json::array(), answer;
   for (const auto& [name, image] : parameters()) {
-    if (!name.starts_with(path) || (!recursive && name.find('/', path.size()) != name.npos) || name <= after)
-      continue;
+    if (!name.starts_with(path) || (!recursive && name.find('/', path.size()) != name.npos) || name <= after) continue;
     if (found.size() == static_cast<std::size_t>(limit)) {
       answer["NextToken"] = found.back()["Name"];
       break;

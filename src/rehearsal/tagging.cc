@@ -10,8 +10,7 @@ constexpr std::size_t most_tags = 50;
 Api<std::monostate> check_tag(const std::string& key, const std::string& value) {
   if (key.empty()) return refuse("InvalidParameterValue", "Tag key cannot be null or empty.");
   if (key.size() > 127 * 4)
-    return refuse("InvalidParameterValue",
-                  fmt::format("Tag key exceeds the maximum length of 127 characters"));
+    return refuse("InvalidParameterValue", fmt::format("Tag key exceeds the maximum length of 127 characters"));
   if (value.size() > 255 * 4)
     return refuse("InvalidParameterValue", "Tag value exceeds the maximum length of 255 characters");
   if (key.starts_with("aws:"))
@@ -39,8 +38,7 @@ std::string_view resource_type(const State& state, const std::string& id) {
   for (const auto& [group_id, group] : state.groups)
     for (const auto& rule : group.rules)
       if (rule.id == id) return "security-group-rule";
-  if (any_instance(state, [&](const Instance& instance) { return instance.eni_id == id; }))
-    return "network-interface";
+  if (any_instance(state, [&](const Instance& instance) { return instance.eni_id == id; })) return "network-interface";
   if (any_instance(state, [&](const Instance& instance) { return instance.spot_request_id == id; }))
     return "spot-instances-request";
   if (any_instance(state, [&](const Instance& instance) {
@@ -73,8 +71,7 @@ Api<std::map<std::string, Tags>> read_tag_specifications(const Params& params,
     if (std::find(allowed.begin(), allowed.end(), type) == allowed.end())
       return refuse("InvalidParameterValue",
                     fmt::format("'{}' is not a valid taggable resource type for this operation.", type));
-    if (out.contains(type))
-      return refuse("InvalidParameterValue", "Tag specification resource types must be unique");
+    if (out.contains(type)) return refuse("InvalidParameterValue", "Tag specification resource types must be unique");
     API_SET(tags, read_tags(params, item));
     if (tags.empty()) return refuse("InvalidParameterValue", "Tag specification must have at least one tag");
     out[type] = std::move(tags);
@@ -103,8 +100,7 @@ Api<Xml> create_tags(Call& call) {
   API_SET(tags, read_tags(call.params, ""));
   if (tags.empty()) return missing_parameter("tagSet");
   for (const auto& id : ids) {
-    if (resource_type(call.state, id).empty())
-      return refuse("InvalidID", fmt::format("The ID '{}' is not valid", id));
+    if (resource_type(call.state, id).empty()) return refuse("InvalidID", fmt::format("The ID '{}' is not valid", id));
     Tags merged = tags;
     merged.merge(Tags(tags_of(call.state, id)));
     if (merged.size() > most_tags)
@@ -119,15 +115,13 @@ Api<Xml> delete_tags(Call& call) {
   if (ids.empty()) return missing_parameter("resourceIdSet");
   const auto items = call.params.items("Tag");
   for (const auto& id : ids) {
-    if (resource_type(call.state, id).empty())
-      return refuse("InvalidID", fmt::format("The ID '{}' is not valid", id));
+    if (resource_type(call.state, id).empty()) return refuse("InvalidID", fmt::format("The ID '{}' is not valid", id));
     auto& tags = call.state.tags[id];
     if (items.empty()) tags.clear();
     for (const auto& item : items) {
       const auto found = tags.find(call.params.get(item + "Key"));
       const bool any_value = !call.params.has(item + "Value");
-      if (found != tags.end() && (any_value || found->second == call.params.get(item + "Value")))
-        tags.erase(found);
+      if (found != tags.end() && (any_value || found->second == call.params.get(item + "Value"))) tags.erase(found);
     }
     if (tags.empty()) call.state.tags.erase(id);
   }
@@ -158,10 +152,7 @@ Api<Xml> describe_tags(Call& call) {
   Xml xml;
   xml.list("tagSet", page.keys, [&](const std::string& key) {
     const Row& row = rows[key];
-    xml.text("resourceId", row.id)
-        .text("resourceType", row.type)
-        .text("key", row.key)
-        .text("value", row.value);
+    xml.text("resourceId", row.id).text("resourceType", row.type).text("key", row.key).text("value", row.value);
   });
   xml.some("nextToken", page.next_token);
   return xml;

@@ -19,8 +19,8 @@ class FakeMachines final : public Machines {
   std::map<std::string, sandbox::Status> now;
   std::map<std::string, sandbox::Spec> specs;  ///< of the last boot
   std::map<std::string, sandbox::Door> doors;
-  std::vector<std::string> asked;              ///< "boot i-…", "stop i-…", …
-  Status next_boot;                            ///< what boot() answers
+  std::vector<std::string> asked;  ///< "boot i-…", "stop i-…", …
+  Status next_boot;                ///< what boot() answers
 
   sandbox::Status status(const std::string& id) override {
     const std::lock_guard lock(mutex_);
@@ -88,12 +88,12 @@ class MemoryStore final : public Store {
 using Form = std::vector<std::pair<std::string, std::string>>;
 
 /// A POST of `form` signed with `key` at `now_ms`.
-HttpRequest signed_form(const Form& form, const AccessKey& key, std::int64_t now_ms,
-                        const std::string& service = "ec2", const std::string& region = "us-east-1");
+HttpRequest signed_form(const Form& form, const AccessKey& key, std::int64_t now_ms, const std::string& service = "ec2",
+                        const std::string& region = "us-east-1");
 
 /// A POST of `body` to a JSON service ("ServiceQuotasV20190624.GetServiceQuota"), signed as `service`.
-HttpRequest signed_json(const std::string& target, const Json& body, const AccessKey& key,
-                        std::int64_t now_ms, const std::string& service);
+HttpRequest signed_json(const std::string& target, const Json& body, const AccessKey& key, std::int64_t now_ms,
+                        const std::string& service);
 
 /// What came back, with the XML at hand.
 struct Answer {

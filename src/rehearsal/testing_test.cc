@@ -32,18 +32,17 @@ void sign(HttpRequest& request, const AccessKey& key, std::int64_t now_ms, const
   request.headers.emplace_back("x-amz-date", claim.time);
   for (const auto& [name, value] : request.headers) claim.signed_headers.push_back(name);
   std::sort(claim.signed_headers.begin(), claim.signed_headers.end());
-  const auto signature =
-      expected_signature(key, claim, string_to_sign(claim, canonical_request(request, claim)));
+  const auto signature = expected_signature(key, claim, string_to_sign(claim, canonical_request(request, claim)));
   request.headers.emplace_back(
       "authorization",
-      fmt::format("AWS4-HMAC-SHA256 Credential={}/{}/{}/{}/aws4_request, SignedHeaders={}, Signature={}",
-                  key.id, claim.day, region, service, join(claim.signed_headers, ";"), signature));
+      fmt::format("AWS4-HMAC-SHA256 Credential={}/{}/{}/{}/aws4_request, SignedHeaders={}, Signature={}", key.id,
+                  claim.day, region, service, join(claim.signed_headers, ";"), signature));
 }
 
 }  // namespace
 
-HttpRequest signed_form(const Form& form, const AccessKey& key, std::int64_t now_ms,
-                        const std::string& service, const std::string& region) {
+HttpRequest signed_form(const Form& form, const AccessKey& key, std::int64_t now_ms, const std::string& service,
+                        const std::string& region) {
   HttpRequest request;
   request.method = "POST";
   request.path = "/";
@@ -54,8 +53,8 @@ HttpRequest signed_form(const Form& form, const AccessKey& key, std::int64_t now
   return request;
 }
 
-HttpRequest signed_json(const std::string& target, const Json& body, const AccessKey& key,
-                        std::int64_t now_ms, const std::string& service) {
+HttpRequest signed_json(const std::string& target, const Json& body, const AccessKey& key, std::int64_t now_ms,
+                        const std::string& service) {
   HttpRequest request;
   request.method = "POST";
   request.path = "/";
@@ -111,9 +110,8 @@ void TestCloud::settle(int port) {
 }
 
 std::string TestCloud::launch(Form more) {
-  more.insert(
-      more.begin(),
-      {{"ImageId", images().front().id}, {"InstanceType", "t3.micro"}, {"MinCount", "1"}, {"MaxCount", "1"}});
+  more.insert(more.begin(),
+              {{"ImageId", images().front().id}, {"InstanceType", "t3.micro"}, {"MinCount", "1"}, {"MaxCount", "1"}});
   return ask("RunInstances", more).at("//instanceId");
 }
 

@@ -29,8 +29,7 @@ Facts facts_of(const InstanceType& type) {
       .add("current-generation", !is_old(type))
       .add("bare-metal", is_metal(type))
       .add("hypervisor", hypervisor(type));
-  facts.add("burstable-performance-supported", type.burstable())
-      .add("instance-storage-supported", type.nvme_gb > 0);
+  facts.add("burstable-performance-supported", type.burstable()).add("instance-storage-supported", type.nvme_gb > 0);
   facts.add("memory-info.size-in-mib", std::to_string(type.memory_mib))
       .add("vcpu-info.default-vcpus", std::to_string(type.vcpus));
   facts.add("processor-info.supported-architecture", type.arch)
@@ -74,9 +73,7 @@ void write_accelerators(Xml& xml, const InstanceType& type) {
 
 void write_network(Xml& xml, const InstanceType& type) {
   xml.node("networkInfo", [&] {
-    xml.text("networkPerformance", type.network)
-        .number("maximumNetworkInterfaces", 4)
-        .number("maximumNetworkCards", 1);
+    xml.text("networkPerformance", type.network).number("maximumNetworkInterfaces", 4).number("maximumNetworkCards", 1);
     xml.number("defaultNetworkCardIndex", 0)
         .number("ipv4AddressesPerInterface", 15)
         .number("ipv6AddressesPerInterface", 15);
@@ -93,8 +90,7 @@ void write_type(Xml& xml, const InstanceType& type) {
   if (!type.spot.empty()) classes.push_back("spot");
   if (sold_in_blocks(type.name)) classes.push_back("capacity-block");
   xml.texts("supportedUsageClasses", classes);
-  xml.texts("supportedRootDeviceTypes", std::array{"ebs"})
-      .texts("supportedVirtualizationTypes", std::array{"hvm"});
+  xml.texts("supportedRootDeviceTypes", std::array{"ebs"}).texts("supportedVirtualizationTypes", std::array{"hvm"});
   xml.flag("bareMetal", is_metal(type));
   if (!is_metal(type)) xml.text("hypervisor", hypervisor(type));
   xml.node("processorInfo", [&] {
@@ -110,9 +106,7 @@ void write_type(Xml& xml, const InstanceType& type) {
   xml.node("memoryInfo", [&] { xml.number("sizeInMiB", type.memory_mib); });
   write_storage(xml, type);
   xml.node("ebsInfo", [&] {
-    xml.text("ebsOptimizedSupport", "default")
-        .text("encryptionSupport", "supported")
-        .text("nvmeSupport", "required");
+    xml.text("ebsOptimizedSupport", "default").text("encryptionSupport", "supported").text("nvmeSupport", "required");
   });
   write_network(xml, type);
   write_accelerators(xml, type);
@@ -131,12 +125,11 @@ void write_type(Xml& xml, const InstanceType& type) {
 
 Api<Xml> describe_instance_types(Call& call) {
   API_SET(filters,
-          Filters::read(call.params,
-                        {"instance-type", "current-generation", "bare-metal", "hypervisor",
-                         "burstable-performance-supported", "instance-storage-supported",
-                         "memory-info.size-in-mib", "vcpu-info.default-vcpus",
-                         "processor-info.supported-architecture", "supported-root-device-type",
-                         "supported-virtualization-type", "supported-usage-class", "free-tier-eligible"}));
+          Filters::read(call.params, {"instance-type", "current-generation", "bare-metal", "hypervisor",
+                                      "burstable-performance-supported", "instance-storage-supported",
+                                      "memory-info.size-in-mib", "vcpu-info.default-vcpus",
+                                      "processor-info.supported-architecture", "supported-root-device-type",
+                                      "supported-virtualization-type", "supported-usage-class", "free-tier-eligible"}));
   const auto wanted = call.params.list("InstanceType");
   if (!wanted.empty() && call.params.has("MaxResults"))
     return refuse("InvalidParameterCombination",
@@ -145,9 +138,8 @@ Api<Xml> describe_instance_types(Call& call) {
   for (const auto& name : wanted)
     if (!find_type(name)) unknown.push_back(name);
   if (!unknown.empty())
-    return refuse(
-        "InvalidInstanceType",
-        fmt::format("The following supplied instance types do not exist: [{}]", join(unknown, ", ")));
+    return refuse("InvalidInstanceType",
+                  fmt::format("The following supplied instance types do not exist: [{}]", join(unknown, ", ")));
   std::vector<std::string> found;
   for (const auto& type : instance_types())
     if ((wanted.empty() || std::find(wanted.begin(), wanted.end(), type.name) != wanted.end()) &&
@@ -182,9 +174,7 @@ Api<Xml> describe_instance_type_offerings(Call& call) {
   Xml xml;
   xml.list("instanceTypeOfferingSet", page.keys, [&](const std::string& key) {
     const auto gap = key.find(' ');
-    xml.text("instanceType", key.substr(0, gap))
-        .text("locationType", kind)
-        .text("location", key.substr(gap + 1));
+    xml.text("instanceType", key.substr(0, gap)).text("locationType", kind).text("location", key.substr(gap + 1));
   });
   return xml.some("nextToken", page.next_token);
 }
@@ -205,9 +195,7 @@ Api<Xml> describe_spot_price_history(Call& call) {
         continue;
       if (!listed(products, "Linux/UNIX") && !listed(products, "Linux/UNIX (Amazon VPC)")) continue;
       Facts facts;
-      facts.add("instance-type", type.name)
-          .add("availability-zone", zone)
-          .add("availability-zone-id", zone_id(zone));
+      facts.add("instance-type", type.name).add("availability-zone", zone).add("availability-zone-id", zone_id(zone));
       facts.add("product-description", "Linux/UNIX").add("spot-price", spot_price(type, zone));
       if (filters.match(facts)) found.push_back(type.name + " " + zone);
     }

@@ -30,17 +30,13 @@ Api<std::string> existing_vpc(const Call& call) {
 
 Api<Subnet*> existing_subnet(Call& call) {
   API_SET(id, call.params.required("SubnetId"));
-  API_TRY(
-      check_ids({id}, subnet_ids, [&](const std::string& it) { return call.state.subnet(it) != nullptr; }));
+  API_TRY(check_ids({id}, subnet_ids, [&](const std::string& it) { return call.state.subnet(it) != nullptr; }));
   return &*std::find_if(call.state.subnets.begin(), call.state.subnets.end(),
                         [&](const Subnet& it) { return it.id == id; });
 }
 
 void write_vpc(Xml& xml, const Call& call, const Vpc& vpc) {
-  xml.text("vpcId", vpc.id)
-      .text("ownerId", account_id)
-      .text("state", "available")
-      .text("cidrBlock", vpc.cidr);
+  xml.text("vpcId", vpc.id).text("ownerId", account_id).text("state", "available").text("cidrBlock", vpc.cidr);
   xml.list("cidrBlockAssociationSet", std::array{vpc.cidr}, [&](const std::string& block) {
     xml.text("associationId", "vpc-cidr-assoc-" + vpc.id.substr(4))
         .text("cidrBlock", block)
@@ -103,8 +99,7 @@ Api<Xml> delete_vpc(Call& call) {
   bool used = std::any_of(call.state.subnets.begin(), call.state.subnets.end(), in_it);
   for (const auto& [group_id, group] : call.state.groups) used |= in_it(group) && group.name != "default";
   if (used)
-    return refuse("DependencyViolation",
-                  fmt::format("The vpc '{}' has dependencies and cannot be deleted.", id));
+    return refuse("DependencyViolation", fmt::format("The vpc '{}' has dependencies and cannot be deleted.", id));
   forget_group(call.state, call.state.group_named(id, "default")->id);
   call.state.tags.erase(id);
   call.state.vpcs.erase(id);
@@ -113,10 +108,9 @@ Api<Xml> delete_vpc(Call& call) {
 }
 
 Api<Xml> describe_vpcs(Call& call) {
-  API_SET(filters,
-          Filters::read(call.params, {"vpc-id", "cidr", "cidr-block-association.cidr-block",
-                                      "cidr-block-association.association-id", "cidr-block-association.state",
-                                      "is-default", "isDefault", "owner-id", "state", "dhcp-options-id"}));
+  API_SET(filters, Filters::read(call.params, {"vpc-id", "cidr", "cidr-block-association.cidr-block",
+                                               "cidr-block-association.association-id", "cidr-block-association.state",
+                                               "is-default", "isDefault", "owner-id", "state", "dhcp-options-id"}));
   const auto wanted = call.params.list("VpcId");
   API_TRY(check_ids(wanted, vpc_ids, [&](const std::string& it) { return call.state.vpcs.contains(it); }));
   std::vector<std::string> found;
@@ -153,12 +147,10 @@ Api<Xml> create_subnet(Call& call) {
   for (const auto& other : call.state.subnets) {
     if (other.vpc_id != vpc_id) continue;
     if (parse_cidr4(other.cidr)->overlaps(*cidr))
-      return refuse("InvalidSubnet.Conflict",
-                    fmt::format("The CIDR '{}' conflicts with another subnet", cidr->text()));
+      return refuse("InvalidSubnet.Conflict", fmt::format("The CIDR '{}' conflicts with another subnet", cidr->text()));
     ++siblings;
   }
-  if (siblings >= most_subnets)
-    return refuse("SubnetLimitExceeded", "The maximum number of subnets has been reached.");
+  if (siblings >= most_subnets) return refuse("SubnetLimitExceeded", "The maximum number of subnets has been reached.");
   Subnet subnet{.id = new_id("subnet-"), .vpc_id = vpc_id, .zone = zone, .cidr = cidr->text()};
   set_tags(call.state, subnet.id, tags["subnet"]);
   call.state.subnets.push_back(subnet);
@@ -171,8 +163,7 @@ Api<Xml> delete_subnet(Call& call) {
   const std::string id = subnet->id;
   for (const auto& [instance_id, instance] : call.state.instances)
     if (instance.subnet_id == id && instance.phase != Phase::terminated)
-      return refuse("DependencyViolation",
-                    fmt::format("The subnet '{}' has dependencies and cannot be deleted.", id));
+      return refuse("DependencyViolation", fmt::format("The subnet '{}' has dependencies and cannot be deleted.", id));
   call.state.tags.erase(id);
   std::erase_if(call.state.subnets, [&](const Subnet& it) { return it.id == id; });
   return Xml().flag("return", true);
@@ -181,22 +172,19 @@ Api<Xml> delete_subnet(Call& call) {
 Api<Xml> modify_subnet_attribute(Call& call) {
   API_SET(subnet, existing_subnet(call));
   if (!call.params.has("MapPublicIpOnLaunch.Value"))
-    return refuse("UnsupportedOperation",
-                  "MapPublicIpOnLaunch is the only attribute that can be changed here");
+    return refuse("UnsupportedOperation", "MapPublicIpOnLaunch is the only attribute that can be changed here");
   API_SET(maps, call.params.flag("MapPublicIpOnLaunch.Value", false));
   subnet->maps_public_ip = maps;
   return Xml().flag("return", true);
 }
 
 Api<Xml> describe_subnets(Call& call) {
-  API_SET(filters,
-          Filters::read(call.params, {"subnet-id", "vpc-id", "availability-zone", "availabilityZone",
-                                      "availability-zone-id", "available-ip-address-count", "cidr-block",
-                                      "cidr", "cidrBlock", "default-for-az", "defaultForAz", "state",
-                                      "owner-id", "map-public-ip-on-launch", "subnet-arn"}));
+  API_SET(filters, Filters::read(call.params, {"subnet-id", "vpc-id", "availability-zone", "availabilityZone",
+                                               "availability-zone-id", "available-ip-address-count", "cidr-block",
+                                               "cidr", "cidrBlock", "default-for-az", "defaultForAz", "state",
+                                               "owner-id", "map-public-ip-on-launch", "subnet-arn"}));
   const auto wanted = call.params.list("SubnetId");
-  API_TRY(
-      check_ids(wanted, subnet_ids, [&](const std::string& id) { return call.state.subnet(id) != nullptr; }));
+  API_TRY(check_ids(wanted, subnet_ids, [&](const std::string& id) { return call.state.subnet(id) != nullptr; }));
   std::vector<std::string> found;
   for (const auto& subnet : call.state.subnets) {
     const bool zone_default = subnet.default_for_zone && is_default(call, subnet.vpc_id);
@@ -220,8 +208,7 @@ Api<Xml> describe_subnets(Call& call) {
   std::sort(found.begin(), found.end());
   API_SET(page, page_of(call.params, found));
   Xml xml;
-  xml.list("subnetSet", page.keys,
-           [&](const std::string& id) { write_subnet(xml, call, *call.state.subnet(id)); });
+  xml.list("subnetSet", page.keys, [&](const std::string& id) { write_subnet(xml, call, *call.state.subnet(id)); });
   return xml.some("nextToken", page.next_token);
 }
 

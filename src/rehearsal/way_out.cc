@@ -17,11 +17,13 @@ constexpr std::pair<const char*, const char*> pip_keys[] = {{"index-url", "PIP_I
                                                             {"extra-index-url", "PIP_EXTRA_INDEX_URL"},
                                                             {"trusted-host", "PIP_TRUSTED_HOST"},
                                                             {"cert", "PIP_CERT"}};
-constexpr const char* other_variables[] = {"UV_INDEX_URL", "UV_EXTRA_INDEX_URL", "UV_DEFAULT_INDEX", "UV_INDEX", "UV_INSECURE_HOST"};
-constexpr const char* index_variables[] = {"PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL", "UV_INDEX_URL", "UV_EXTRA_INDEX_URL",
-                                           "UV_DEFAULT_INDEX", "UV_INDEX"};
+constexpr const char* other_variables[] = {"UV_INDEX_URL", "UV_EXTRA_INDEX_URL", "UV_DEFAULT_INDEX", "UV_INDEX",
+                                           "UV_INSECURE_HOST"};
+constexpr const char* index_variables[] = {"PIP_INDEX_URL",      "PIP_EXTRA_INDEX_URL", "UV_INDEX_URL",
+                                           "UV_EXTRA_INDEX_URL", "UV_DEFAULT_INDEX",    "UV_INDEX"};
 /// Files of certificates; those that show inside, too, are passed on.
-constexpr const char* certificates[] = {"PIP_CERT", "REQUESTS_CA_BUNDLE", "SSL_CERT_FILE", "CURL_CA_BUNDLE", "GIT_SSL_CAINFO"};
+constexpr const char* certificates[] = {"PIP_CERT", "REQUESTS_CA_BUNDLE", "SSL_CERT_FILE", "CURL_CA_BUNDLE",
+                                        "GIT_SSL_CAINFO"};
 
 /// What [global] and [install] say, the latter stronger; values of several lines become words.
 void read_pip_file(std::string_view text, std::map<std::string, std::string>& into) {
@@ -69,8 +71,8 @@ Status add_reach(const std::vector<std::string>& reach, sandbox::WayOut& way) {
       return fail(Kind::bad_input, "not a place to reach: " + short_line(text, 100), "it takes a host and its port",
                   "write HOST:PORT, as in --reach localhost:8080");
     if (sandbox::is_loopback(target->host) && target->host.find(':') != std::string::npos)
-      return fail(Kind::bad_input, "not a place to reach: " + short_line(text, 100), "rehearsal machines have no such address",
-                  fmt::format("write localhost:{}", target->port));
+      return fail(Kind::bad_input, "not a place to reach: " + short_line(text, 100),
+                  "rehearsal machines have no such address", fmt::format("write localhost:{}", target->port));
     if (!way.names(*target)) way.named.push_back(*target);
   }
   if (way.named.size() > most_named)
@@ -125,7 +127,8 @@ Result<sandbox::WayOut> persons_way_out(const std::vector<std::string>& reach) {
   std::vector<std::string> texts;
   if (config != "/dev/null") {  // pip's way to say: none at all
     const auto xdg = variables("XDG_CONFIG_HOME").value_or((os::home_dir() / ".config").string());
-    for (const os::Path& file : {os::Path("/etc/pip.conf"), os::home_dir() / ".pip/pip.conf", os::Path(xdg) / "pip/pip.conf", os::Path(config)})
+    for (const os::Path& file : {os::Path("/etc/pip.conf"), os::home_dir() / ".pip/pip.conf",
+                                 os::Path(xdg) / "pip/pip.conf", os::Path(config)})
       texts.push_back(file.empty() ? "" : os::read_file(file, most).value_or(""));
   }
   return way_out_of(variables, texts, reach);

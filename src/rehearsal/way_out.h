@@ -1,6 +1,6 @@
 #pragma once
 /// \file
-/// The way of rehearsal machines to the internet (sandbox/way_out.h), as the person's own settings have it: proxies,
+/// The way of rehearsal machines to the internet (sandbox/way_out.h), as the user's own settings have it: proxies,
 /// package indexes, what they named. A run notes it once; its machines carry a tag that leads there.
 
 #include <functional>
@@ -13,11 +13,12 @@
 
 namespace ferry::rehearsal {
 
-/// A variable of the person's environment; nothing if unset or empty.
+/// A variable of the user's environment; nothing if unset or empty.
 using Variables = std::function<std::optional<std::string>(const char* name)>;
 
-/// What an open way leads to. `pip_files`: texts of the person's pip.conf files, the strongest last; variables are
-/// stronger still. `reach`: HOST:PORT each, in addition to the hosts of the package indexes; bad_input for anything else. Pure.
+/// What an open way leads to. `pip_files`: texts of the user's pip.conf files, the strongest last; variables are
+/// stronger still. `reach`: HOST:PORT each, in addition to the hosts of the package indexes; bad_input for anything
+/// else. Pure.
 Result<sandbox::WayOut> way_out_of(const Variables& variables, const std::vector<std::string>& pip_files,
                                    const std::vector<std::string>& reach);
 /// The same with this process's environment and the files that pip reads.

@@ -18,15 +18,13 @@ TEST_F(Sessions, StartOnARunningInstanceThatHasAProfile) {
   settle();
   EXPECT_EQ(text_at(start(without), "__type"), "TargetNotConnected");
   EXPECT_EQ(text_at(start("i-00000000"), "__type"), "TargetNotConnected");
-  const auto begun =
-      start(with, {{"DocumentName", "AWS-StartSSHSession"}, {"Parameters", {{"portNumber", {"22"}}}}});
+  const auto begun = start(with, {{"DocumentName", "AWS-StartSSHSession"}, {"Parameters", {{"portNumber", {"22"}}}}});
   const auto id = text_at(begun, "SessionId");
   EXPECT_FALSE(text_at(begun, "TokenValue").empty()) << begun;
   EXPECT_EQ(text_at(begun, "StreamUrl"), "ws://127.0.0.1/v1/data-channel/" + id);
   restart();
   EXPECT_EQ(text_at(ask_json("ssm", "TerminateSession", {{"SessionId", id}}), "SessionId"), id);
-  EXPECT_EQ(text_at(ask_json("ssm", "TerminateSession", {{"SessionId", id}}), "__type"),
-            "ValidationException");
+  EXPECT_EQ(text_at(ask_json("ssm", "TerminateSession", {{"SessionId", id}}), "__type"), "ValidationException");
 }
 
 TEST_F(Sessions, AreRefusedForUnknownDocumentsAndPorts) {
@@ -35,8 +33,7 @@ TEST_F(Sessions, AreRefusedForUnknownDocumentsAndPorts) {
   EXPECT_EQ(text_at(start(id, {{"DocumentName", "Mine"}}), "__type"), "InvalidDocument");
   for (const Json& port : {Json("22"), Json::array({"0"}), Json::array({"22", "23"}), Json::array({22})})
     EXPECT_EQ(
-        text_at(start(id, {{"DocumentName", "AWS-StartSSHSession"}, {"Parameters", {{"portNumber", port}}}}),
-                "__type"),
+        text_at(start(id, {{"DocumentName", "AWS-StartSSHSession"}, {"Parameters", {{"portNumber", port}}}}), "__type"),
         "ValidationException")
         << port;
   ASSERT_TRUE(service->add_fault({{"kind", "permission"}, {"action", "ssm:StartSession"}}));
@@ -71,8 +68,7 @@ TEST_F(InstanceConnect, RefusesWhatIsNoInstanceZoneOrKey) {
   EXPECT_EQ(text_at(send({{"AvailabilityZone", "us-east-1f"}}), "__type"), "EC2InstanceNotFoundException");
   EXPECT_EQ(text_at(send({{"SSHPublicKey", "ssh-ed25519 AAAA"}}), "__type"), "InvalidArgsException");
   EXPECT_EQ(text_at(send({{"SSHPublicKey", "command=\"x\" " + key}}), "__type"), "InvalidArgsException");
-  ASSERT_TRUE(
-      service->add_fault({{"kind", "permission"}, {"action", "ec2-instance-connect:SendSSHPublicKey"}}));
+  ASSERT_TRUE(service->add_fault({{"kind", "permission"}, {"action", "ec2-instance-connect:SendSSHPublicKey"}}));
   EXPECT_EQ(text_at(send(), "__type"), "AccessDeniedException");
 }
 

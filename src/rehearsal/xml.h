@@ -15,19 +15,11 @@ std::string xml_escaped(std::string_view text);
 class Xml {
  public:
   /// <name>value</name>, escaped.
-  Xml& text(std::string_view name, std::string_view value) {
-    return open(name).raw(xml_escaped(value)).close(name);
-  }
-  Xml& flag(std::string_view name, bool value) {
-    return open(name).raw(value ? "true" : "false").close(name);
-  }
-  Xml& number(std::string_view name, std::int64_t value) {
-    return open(name).raw(std::to_string(value)).close(name);
-  }
+  Xml& text(std::string_view name, std::string_view value) { return open(name).raw(xml_escaped(value)).close(name); }
+  Xml& flag(std::string_view name, bool value) { return open(name).raw(value ? "true" : "false").close(name); }
+  Xml& number(std::string_view name, std::int64_t value) { return open(name).raw(std::to_string(value)).close(name); }
   /// text(), unless it is empty.
-  Xml& some(std::string_view name, std::string_view value) {
-    return value.empty() ? *this : text(name, value);
-  }
+  Xml& some(std::string_view name, std::string_view value) { return value.empty() ? *this : text(name, value); }
   /// <name>…</name> around what `body` writes.
   template <class Body>
   Xml& node(std::string_view name, Body body) {

@@ -6,11 +6,11 @@
 #include <functional>
 
 #include "fleet/context.h"
-#include "fleet/run_dir.h"
-#include "run/run_lock.h"
 #include "fleet/machine.h"
+#include "fleet/run_dir.h"
 #include "fleet/untracked.h"
 #include "job/outputs.h"
+#include "run/run_lock.h"
 
 namespace ferry::run {
 
@@ -56,8 +56,9 @@ struct Sweep {
   bool incomplete = false;                    ///< a place could not be looked at, or a host not cleared; told
 };
 /// down() for every run; then ends what ferry left on machines of the user's own; then adopts and ends every
-/// machine that carries this user's tag and removes what was made for machines that are gone, in every place of the ledger, in the rehearsal cloud and in
-/// every region of the environment's own AWS account. What could not be looked at is told first.
+/// machine that carries this user's tag and removes what was made for machines that are gone, in every place of the
+/// ledger, in the rehearsal cloud and in every region of the environment's own AWS account. What could not be looked at
+/// is told first.
 Result<Sweep> down_all(fleet::Context& context, const SweepOptions& options);
 
 struct Orphans {
@@ -65,8 +66,8 @@ struct Orphans {
   std::vector<fleet::Leftover> leftovers;  ///< cost nothing
   bool incomplete = false;                 ///< a place could not be looked at; told
 };
-/// What is alive of the owner (empty: this user on this computer; else user@host) and in no ledger here, in every place. Ends
-/// and notes nothing.
+/// What is alive of the owner (empty: this user on this computer; else user@host) and in no ledger here, in every
+/// place. Ends and notes nothing.
 Result<Orphans> find_orphans(fleet::Context& context, const std::string& owner);
 
 struct Recovered {
@@ -74,9 +75,9 @@ struct Recovered {
   std::vector<fleet::Untracked> of_other_ledgers;  ///< left alone
   bool incomplete = false;                         ///< as in Orphans
 };
-/// Takes such machines into this ledger by their tags, each as a run that a follower goes on with: the log is attached, outputs
-/// come home below the current folder, the machine is given back. `names`: runs or instance ids, whichever ledger made them;
-/// empty: all that this ledger made. A key that was lost is replaced by EC2 Instance Connect.
+/// Takes such machines into this ledger by their tags, each as a run that a follower goes on with: the log is attached,
+/// outputs come home below the current folder, the machine is given back. `names`: runs or instance ids, whichever
+/// ledger made them; empty: all that this ledger made. A key that was lost is replaced by EC2 Instance Connect.
 Result<Recovered> recover(fleet::Context& context, const std::vector<std::string>& names, const std::string& owner);
 
 /// Brings the outputs home as they are now, and the log where nobody else writes it. Conflict with
@@ -97,8 +98,8 @@ Status logs(fleet::Context& context, const std::string& run, bool follow,
 /// The words of the ssh command with which visit() does.
 Result<os::Argv> visit_argv(fleet::Context& context, const std::string& run, const os::Argv& command);
 
-/// Logs in to the run's machine, or runs `command` there, on this terminal; the exit code of ssh. As long as it lasts, no
-/// follower fetches from a run that was left with outputs on its machine, nor gives that machine back.
+/// Logs in to the run's machine, or runs `command` there, on this terminal; the exit code of ssh. As long as it lasts,
+/// no follower fetches from a run that was left with outputs on its machine, nor gives that machine back.
 Result<int> visit(fleet::Context& context, const std::string& run, const os::Argv& command);
 
 }  // namespace ferry::run

@@ -1,10 +1,10 @@
 #include "run/bring_home.h"
 
 #include "base/text.h"
-#include "run/actions.h"
-#include "job/local_log.h"
 #include "fleet/untracked.h"
+#include "job/local_log.h"
 #include "job/training.h"
+#include "run/actions.h"
 
 namespace ferry::run {
 
@@ -27,8 +27,8 @@ Result<os::Path> put_log_home(fleet::Context& context, const ledger::Run& run, c
 }
 
 void tell_not_written(fleet::Context& context, const ledger::Run& run, const Error& error) {
-  context.progress.warn("fetch", fmt::format("the log of {} is not in {}: {}; later ferry commands try again",
-                                           run.name, run.output_dir, error.what));
+  context.progress.warn("fetch", fmt::format("the log of {} is not in {}: {}; later ferry commands try again", run.name,
+                                             run.output_dir, error.what));
 }
 
 /// True if no ferry ever got so far as to put anything of a run there, whatever that run was called.
@@ -52,7 +52,8 @@ Result<BroughtHome> bring_home(fleet::Context& context, const ledger::Run& run, 
   if (owned && fleet::was_adopted(reached.connection.instance())) {
     TRY_SET(unused, "", was_never_used(reached.connection));
     if (unused)
-      return fail(Kind::not_found, "nothing was ever put on " + reached.connection.instance().id, {}, {}, never_used_code);
+      return fail(Kind::not_found, "nothing was ever put on " + reached.connection.instance().id, {}, {},
+                  never_used_code);
   }
   if (owned) {
     auto stopped = job::stop_training(context, reached.connection);
@@ -81,8 +82,8 @@ Result<BroughtHome> bring_home(fleet::Context& context, const ledger::Run& run, 
   return home;
 }
 
-Result<os::Path> bring_log_home(fleet::Context& context, job::Connection& connection, const fleet::RunDir& run_dir, const ledger::Run& run,
-                                std::uint64_t size) {
+Result<os::Path> bring_log_home(fleet::Context& context, job::Connection& connection, const fleet::RunDir& run_dir,
+                                const ledger::Run& run, std::uint64_t size) {
   std::uint64_t whole_size = 0;
   const auto whole = [&]() -> Status {
     // The file, not our memory of it: somebody may have cut it meanwhile.
@@ -104,8 +105,7 @@ Result<os::Path> bring_log_home(fleet::Context& context, job::Connection& connec
   };
   if (whole) {
     auto written = put_log_home(context, run, rest);
-    if (written && !streamed)
-      context.progress.warn("fetch", "train.log may not be whole: " + streamed.error().what);
+    if (written && !streamed) context.progress.warn("fetch", "train.log may not be whole: " + streamed.error().what);
     return written;
   }
   const auto& error = whole.error();
@@ -114,8 +114,8 @@ Result<os::Path> bring_log_home(fleet::Context& context, job::Connection& connec
   if (!is_here) streamed = tl::unexpected<Error>(error);
   auto written = put_log_home(context, run, is_here ? job::LogRest(rest) : job::LogRest());
   context.progress.warn("fetch", streamed && written
-                                   ? fmt::format("train.log is whole; what ferry logs shows may not be: {}", why)
-                                   : "the log may not be whole here: " + why);
+                                     ? fmt::format("train.log is whole; what ferry logs shows may not be: {}", why)
+                                     : "the log may not be whole here: " + why);
   return written;
 }
 
@@ -143,8 +143,7 @@ void write_log_home(fleet::Context& context, const ledger::Run& run) {
     return Status(fail(Kind::cancelled, "one is enough"));
   });
   if (!has_any) return;
-  if (const auto written = put_log_home(context, run); !written)
-    tell_not_written(context, run, written.error());
+  if (const auto written = put_log_home(context, run); !written) tell_not_written(context, run, written.error());
 }
 
 void pay_owed_logs(fleet::Context& context) {

@@ -22,10 +22,11 @@ Result<BroughtHome> bring_home(fleet::Context& context, const ledger::Run& run, 
 /// Makes the copy of the log here whole from the machine, as far as that can be, and writes train.log: from the
 /// machine itself, where there is no room for the copy. What is missing then is told. `size`: what a whole log
 /// has, if known; 0: ask the machine. Returns where train.log is. Only for the run's owner.
-Result<os::Path> bring_log_home(fleet::Context& context, job::Connection& connection, const fleet::RunDir& run_dir, const ledger::Run& run,
-                                std::uint64_t size = 0);
+Result<os::Path> bring_log_home(fleet::Context& context, job::Connection& connection, const fleet::RunDir& run_dir,
+                                const ledger::Run& run, std::uint64_t size = 0);
 
-/// Writes the log that is here, if there is any, to the run's folder of outputs. Trouble is only told: it holds up nothing.
+/// Writes the log that is here, if there is any, to the run's folder of outputs. Trouble is only told: it holds up
+/// nothing.
 void write_log_home(fleet::Context& context, const ledger::Run& run);
 
 /// Writes train.log of runs that are over where that could not be done when they ended. Cheap when there are none.

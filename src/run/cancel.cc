@@ -42,15 +42,13 @@ Status cancel(fleet::Context& context, const std::string& run_name) {
       continue;
     }
     // Only who follows is asked: who looks, releases or is about to hand over is waited for.
-    if (holder->role == Role::follow && (!asked || asked->pid != holder->pid) &&
-        RunLock::signal(*holder, SIGTERM))
+    if (holder->role == Role::follow && (!asked || asked->pid != holder->pid) && RunLock::signal(*holder, SIGTERM))
       asked = holder;
     if (context.check_signals(false) != fleet::Interrupt::go_on)
-      return fail(Kind::cancelled, "stopped waiting" + std::string(asked ? "; " + name + " ends without us"
-                                                                         : "; " + name + " goes on"));
+      return fail(Kind::cancelled,
+                  "stopped waiting" + std::string(asked ? "; " + name + " ends without us" : "; " + name + " goes on"));
     if (context.clock.steady_ms() > end)
-      return fail(Kind::timeout,
-                  fmt::format("{} did not end within {}", name, show_duration(owner_limit)), {},
+      return fail(Kind::timeout, fmt::format("{} did not end within {}", name, show_duration(owner_limit)), {},
                   "ferry down " + name);
     context.clock.sleep(Millis(50));
   }

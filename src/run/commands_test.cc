@@ -53,8 +53,7 @@ TEST(Down, WithoutItsOutputsNeedsNoConnection) {
 }
 
 TEST(Down, AMachineThatRefusesUsIsKeptAndSaidSo) {
-  for (const auto kind :
-       {Kind::denied, Kind::bad_input, Kind::io, Kind::unsupported, Kind::corrupt, Kind::disk_full}) {
+  for (const auto kind : {Kind::denied, Kind::bad_input, Kind::io, Kind::unsupported, Kind::corrupt, Kind::disk_full}) {
     SCOPED_TRACE(name(kind));
     Stage stage;
     stage.leave_at(Phase::training, "");
@@ -133,8 +132,7 @@ TEST(Cancel, OfAKeptRunReleasesItAndLeavesItsOutcome) {
 }
 
 TEST(Looking, ACloudThatDoesNotAnswerChangesNothing) {
-  for (const auto kind :
-       {Kind::denied, Kind::throttled, Kind::lost, Kind::timeout, Kind::io, Kind::bad_input}) {
+  for (const auto kind : {Kind::denied, Kind::throttled, Kind::lost, Kind::timeout, Kind::io, Kind::bad_input}) {
     SCOPED_TRACE(name(kind));
     Stage stage;
     stage.leave_at(Phase::training, "");

@@ -1,11 +1,11 @@
 // How a run ends: outputs home, the machine given back or left, and the exit code. The one place that decides
 // about release.
 #include "base/text.h"
+#include "job/packages.h"
 #include "run/bring_home.h"
 #include "run/ending.h"
-#include "run/run_controller.h"
-#include "job/packages.h"
 #include "run/record.h"
+#include "run/run_controller.h"
 #include "watch/report.h"
 
 namespace ferry::run {
@@ -35,8 +35,7 @@ Status RunController::fetch() {
     return context_.letting_go;
   };
   options.progress = [&](const sync::Progress& now) {
-    context_.progress.update(
-        fmt::format("{} of {} are home", show_bytes(now.bytes_done), show_bytes(now.bytes_total)));
+    context_.progress.update(fmt::format("{} of {} are home", show_bytes(now.bytes_done), show_bytes(now.bytes_total)));
   };
   auto fetched = job::fetch_outputs(context_, *connection_, run_dir_, run_, options);
   finish_log();
@@ -57,23 +56,20 @@ Status RunController::fetch() {
                      {"bytes", report.bytes},
                      {"home", run_.output_dir},
                      {"missing", outputs.missing}};
-  const auto text =
-      fmt::format("{} {}, {}, sha-256 verified  → {}/", report.files, report.files == 1 ? "file" : "files",
-                  show_bytes(report.bytes), shown(run_.output_dir));
+  const auto text = fmt::format("{} {}, {}, sha-256 verified  → {}/", report.files,
+                                report.files == 1 ? "file" : "files", show_bytes(report.bytes), shown(run_.output_dir));
   if (outputs.made() > 0) {
     context_.progress.done("fetch", text, data);
   } else {
     context_.progress.nothing(
-        "fetch", report.files == 0 ? "no outputs: the run wrote no file" : "nothing of this run; " + text,
-        data);
+        "fetch", report.files == 0 ? "no outputs: the run wrote no file" : "nothing of this run; " + text, data);
   }
   return {};
 }
 
 void RunController::finish_log() {
   const auto written = bring_log_home(context_, *connection_, run_dir_, run_, log_size_);
-  if (!written)
-    context_.progress.warn("fetch", written.error().what + "; later ferry commands try again");
+  if (!written) context_.progress.warn("fetch", written.error().what + "; later ferry commands try again");
   if (written && written->parent_path() != os::Path(run_.output_dir))
     context_.progress.warn("fetch", "the training has a train.log of its own; ferry's is " + shown(*written));
 }
@@ -104,18 +100,18 @@ Status RunController::release() {
   std::string text = watch::release_text(instances, resources, now, at_most);
   if (const auto estimate = int_at(run_.task, "estimate_micros"); estimate > 0)
     text += fmt::format(" (estimated {})", show(Usd{estimate}));
-  nothing_made
-      ? context_.progress.pause()
-      : context_.progress.done("release", text, watch::release_json(instances, resources, now, at_most));
+  nothing_made ? context_.progress.pause()
+               : context_.progress.done("release", text, watch::release_json(instances, resources, now, at_most));
   if (run_.outputs_home)
     context_.progress.note(watch::closing_line(run_.name, shown(run_.output_dir), fetched_files_),
-                         {{"home", run_.output_dir}});
+                           {{"home", run_.output_dir}});
   if (run_.outcome != Outcome::succeeded && run_.exit_code.value_or(0) != 0) {
     if (const auto line = job::lacking_line(run_dir_.log(), run_.workdir); !line.empty()) context_.progress.note(line);
   }
   if (was_cut_ && run_.outputs_home && fetched_files_.empty())
-    context_.progress.note("nothing had been saved by then: write a checkpoint to outputs/ after each epoch, and it comes "
-                         "home whatever happens; or raise max_duration");
+    context_.progress.note(
+        "nothing had been saved by then: write a checkpoint to outputs/ after each epoch, and it comes "
+        "home whatever happens; or raise max_duration");
   return {};
 }
 
@@ -136,19 +132,18 @@ int RunController::detach() {
   const auto end = run_.keep ? fmt::format("then the machine is kept and costs {}/h, until: ferry down {}",
                                            show_hourly(instance_.hourly), run_.name)
                              : "and it is released when done";
-  context_.progress.note(
-      fmt::format("{} is training on {}, for {} at most; its outputs come home to {}, {}", run_.name,
-                  instance_.id, show_duration(lifetime_.max_duration), run_.output_dir, end),
-      {{"run", run_.name}, {"instance_id", instance_.id}, {"follower_pid", *follower}});
-  context_.progress.note(
-      fmt::format("follow: ferry logs -f {}     stop: ferry cancel {}", run_.name, run_.name));
+  context_.progress.note(fmt::format("{} is training on {}, for {} at most; its outputs come home to {}, {}", run_.name,
+                                     instance_.id, show_duration(lifetime_.max_duration), run_.output_dir, end),
+                         {{"run", run_.name}, {"instance_id", instance_.id}, {"follower_pid", *follower}});
+  context_.progress.note(fmt::format("follow: ferry logs -f {}     stop: ferry cancel {}", run_.name, run_.name));
   return 0;
 }
 
 int RunController::give_up() {
-  context_.progress.note(fmt::format("{0} is given up: another ferry releases it now, without its outputs, as ferry "
-                                   "down {0} --no-fetch asks for",
-                                   run_.name));
+  context_.progress.note(
+      fmt::format("{0} is given up: another ferry releases it now, without its outputs, as ferry "
+                  "down {0} --no-fetch asks for",
+                  run_.name));
   connection_.reset();
   owner_.reset();
   return run_.exit_code.value_or(0) != 0 ? *run_.exit_code : exit_cancelled;  // the training's own code stays
@@ -160,9 +155,9 @@ int RunController::leave(const std::string& why, const Error& problem) {
     run_.task[cancel_asked] = context_.clock.now_ms();
     (void)context_.ledger.update(run_);
   }
-  const bool may_mend =
-      problem.kind == Kind::lost || problem.kind == Kind::timeout || problem.kind == Kind::cancelled ||
-      problem.kind == Kind::not_found;  // not known for certain to be gone, or it would not be left
+  const bool may_mend = problem.kind == Kind::lost || problem.kind == Kind::timeout ||
+                        problem.kind == Kind::cancelled ||
+                        problem.kind == Kind::not_found;  // not known for certain to be gone, or it would not be left
   std::string follower;
   if (may_mend && !is_background_) {
     if (const auto started = start_follower())
@@ -175,8 +170,8 @@ int RunController::leave(const std::string& why, const Error& problem) {
                                              show_duration(lifetime_.until_power_off()))
                                : std::string();
   context_.progress.note(
-      fmt::format("{} is kept: {}.{}{} Come back to it: ferry {} {}   give it up: ferry down {}",
-                  instance_.id, why, follower, end, is_over() ? "fetch" : "logs -f", run_.name, run_.name),
+      fmt::format("{} is kept: {}.{}{} Come back to it: ferry {} {}   give it up: ferry down {}", instance_.id, why,
+                  follower, end, is_over() ? "fetch" : "logs -f", run_.name, run_.name),
       {{"kept", instance_.id}});
   return ferry_failed;
 }
@@ -184,7 +179,7 @@ int RunController::leave(const std::string& why, const Error& problem) {
 int RunController::leave_stopped() {
   (void)fleet::record_power(context_, *seen_.now, instance_);
   context_.progress.note(fleet::stopped_words(instance_) + "; " + fleet::stopped_advice(run_.name),
-                       {{"kept", instance_.id}, {"stopped", true}});
+                         {{"kept", instance_.id}, {"stopped", true}});
   return ferry_failed;
 }
 
@@ -199,8 +194,7 @@ std::string RunController::told_of_pulled() {
 
 void RunController::call_lost(const std::string& why) {
   if (run_.outcome == Outcome::lost) return;
-  const auto trained =
-      run_.exit_code ? fmt::format("the training ended (exit {}), but ", *run_.exit_code) : "";
+  const auto trained = run_.exit_code ? fmt::format("the training ended (exit {}), but ", *run_.exit_code) : "";
   run_.error = trained + why;
   run_.error += told_of_pulled();
   run_.outcome = Outcome::lost;
@@ -214,7 +208,9 @@ Status RunController::fetch_stubbornly() {
   const bool was_left = is_background_ && run_.phase == Phase::fetching;
   auto fetched = Status();
   do {
-    while (was_left && context_.interrupt == fleet::Interrupt::go_on && has_visitor(run_dir_) && context_.sleep(Millis(500), true)) continue;
+    while (was_left && context_.interrupt == fleet::Interrupt::go_on && has_visitor(run_dir_) &&
+           context_.sleep(Millis(500), true))
+      continue;
     fetched = try_to_fetch();
   } while (fetched && was_left && has_visitor(run_dir_) && context_.interrupt == fleet::Interrupt::go_on);
   return fetched;
@@ -279,13 +275,11 @@ int RunController::finish(const Status& done) {
     call_lost(seen_.words + (is_over() ? ", and its outputs are lost" : ", and the training with it"));
   }
   if (holds_outputs && machine == Standing::there && !done && !is_over())
-    return leave(cancelled ? "nobody waits for its training any more" : "its training may still go on",
-                 done.error());
+    return leave(cancelled ? "nobody waits for its training any more" : "its training may still go on", done.error());
   if (!done && !is_over()) {
     const bool ran = run_.phase >= Phase::setup && !nothing_ran_;
     run_.outcome = cancelled ? Outcome::cancelled : ran ? Outcome::lost : Outcome::not_started;
-    run_.error = (run_.outcome == Outcome::not_started ? "the training did not start: " : "") +
-                 why;
+    run_.error = (run_.outcome == Outcome::not_started ? "the training did not start: " : "") + why;
     const auto rented = context_.ledger.instances(run_.name);
     if (run_.outcome == Outcome::not_started && may_work_later(done.error().kind) && rented && !ever_rented(*rented))
       run_.task[may_start_later] = true;
@@ -310,8 +304,8 @@ int RunController::finish(const Status& done) {
   if (run_.keep && run_.outputs_home && done) {
     write_record(context_, run_);
     context_.progress.note(fmt::format("{} is kept and costs {}/h: ferry ssh {} · ferry down {}", instance_.id,
-                                     show_hourly(instance_.hourly), run_.name, run_.name),
-                         {{"kept", instance_.id}});
+                                       show_hourly(instance_.hourly), run_.name, run_.name),
+                           {{"kept", instance_.id}});
     return exit_code_of(run_);
   }
   if (auto released = release(); !released) {
@@ -321,10 +315,10 @@ int RunController::finish(const Status& done) {
     context_.progress.error(error);
     const bool goes_on = context_.letting_go && !is_background_ && start_follower();
     if (!instance_.id.empty())
-      context_.progress.note(fmt::format(
-          "{} may still run, for {}/h, at the latest until {} after its start; {} to end it", instance_.id,
-          show_hourly(instance_.hourly), show_duration(lifetime_.until_power_off()),
-          goes_on ? "a follower in the background goes on trying" : "every ferry command tries again"));
+      context_.progress.note(
+          fmt::format("{} may still run, for {}/h, at the latest until {} after its start; {} to end it", instance_.id,
+                      show_hourly(instance_.hourly), show_duration(lifetime_.until_power_off()),
+                      goes_on ? "a follower in the background goes on trying" : "every ferry command tries again"));
     return ferry_failed;
   }
   // A cancelled run went the way it was meant to.

@@ -1,11 +1,11 @@
 // The part of a run in which something runs on the machine that only it has: starting the job, following it
 // to its end, and finding it again when the connection is lost.
 #include "base/text.h"
+#include "fleet/polling.h"
+#include "job/why_failed.h"
 #include "os/env.h"
 #include "run/ending.h"
 #include "run/run_controller.h"
-#include "fleet/polling.h"
-#include "job/why_failed.h"
 
 namespace ferry::run {
 
@@ -53,7 +53,8 @@ std::string end_of_log(const os::Path& file) {
 Status RunController::setup(const RunRequest& request, const job::Preflight& ready) {
   // Before the phase begins: until then nothing of the training is on the machine, and it can just be given
   // back.
-  TRY_SET(environment, "", job::prepare_environment(context_, *connection_, request.task, ready.requirements_file, ready.installers));
+  TRY_SET(environment, "",
+          job::prepare_environment(context_, *connection_, request.task, ready.requirements_file, ready.installers));
   environment_ = std::move(environment);
   run_.task["environment"] = environment_.facts;
   TRY("", context_.ledger.update(run_));
@@ -107,11 +108,11 @@ void RunController::open_tunnels() {
     }
     if (!opened || local > last_port) {
       context_.progress.warn("setup", fmt::format("no tunnel leads to port {} of the machine: {}", port,
-                                                opened ? "none is free here" : opened.error().what));
+                                                  opened ? "none is free here" : opened.error().what));
     } else if (known == tunnels_.end() || known->second != local) {
       tunnels_[port] = local;
-      context_.progress.note(fmt::format("port {} of the machine is http://localhost:{} while ferry is attached{}", port,
-                                       local, local == port || is_here ? "" : " (that port is taken here)"));
+      context_.progress.note(fmt::format("port {} of the machine is http://localhost:{} while ferry is attached{}",
+                                         port, local, local == port || is_here ? "" : " (that port is taken here)"));
     }
   }
 }
@@ -133,10 +134,9 @@ Status RunController::record_end(const agent::JobStatus& status) {
     const auto cure = instance_.provider == "ssh"
                           ? "make room there"
                           : "a larger one is rented with disk_size, as in  resources: {disk_size: 200}";
-    context_.progress.warn("train",
-                         fmt::format("the machine's disk is full: {} bytes of what the training printed are "
-                                     "lost, and what it saved may be; {}",
-                                     status.dropped, cure));
+    context_.progress.warn("train", fmt::format("the machine's disk is full: {} bytes of what the training printed are "
+                                                "lost, and what it saved may be; {}",
+                                                status.dropped, cure));
   }
   return context_.ledger.update(run_);
 }
@@ -158,11 +158,12 @@ Status RunController::reopen_connection(job::MayInterrupt interruption) {
     const auto kind = opened.error().kind;
     const bool may_come_back = kind == Kind::lost || kind == Kind::timeout ||
                                (kind == Kind::not_found && look_at_machine() == Standing::there);
-    if (!may_come_back || context_.interrupt != fleet::Interrupt::go_on || context_.clock.now_ms() > its_end) return opened;
+    if (!may_come_back || context_.interrupt != fleet::Interrupt::go_on || context_.clock.now_ms() > its_end)
+      return opened;
     if (!std::exchange(told, true)) {
       context_.progress.warn("connect", fmt::format("{}; the cloud does not say that it is gone, so ferry goes "
-                                                  "on trying, every {} in the end",
-                                                  opened.error().what, show_duration(longest_rest)));
+                                                    "on trying, every {} in the end",
+                                                    opened.error().what, show_duration(longest_rest)));
     }
     // Whoever wants something of this run meanwhile, wants one more serious try.
     opened = open(context_.sleep(rest, true) ? Seconds(0) : lost_limit());
@@ -171,7 +172,8 @@ Status RunController::reopen_connection(job::MayInterrupt interruption) {
   return opened;
 }
 
-Status RunController::connect_again(const char* phase, job::Training& training, Error lost, job::MayInterrupt interruption) {
+Status RunController::connect_again(const char* phase, job::Training& training, Error lost,
+                                    job::MayInterrupt interruption) {
   context_.check_signals(interruption != job::MayInterrupt::any);
   if (context_.letting_go) return fail(Kind::cancelled, "stopped waiting for the connection", lost.what);
   fruitless_ = training.heard() ? 0 : fruitless_ + 1;
@@ -185,7 +187,8 @@ Status RunController::connect_again(const char* phase, job::Training& training, 
   if (!told.empty()) context_.progress.warn(phase, told);
   if (fruitless_ > 0) context_.sleep(std::min(Millis(500) * fruitless_, longest_rest), true);
   auto opened = reopen_connection(interruption);
-  if (!opened && context_.interrupt == fleet::Interrupt::detach && interruption == job::MayInterrupt::detach) detaching_ = true;
+  if (!opened && context_.interrupt == fleet::Interrupt::detach && interruption == job::MayInterrupt::detach)
+    detaching_ = true;
   if (opened) training.is_connected_again();
   return opened;
 }
@@ -217,14 +220,12 @@ Status RunController::follow_job() {
       return record_end(followed->status);
     }
     const auto kind = followed.error().kind;
-    if (kind != Kind::lost && kind != Kind::timeout)
-      return tl::unexpected<Error>(std::move(followed).error());
+    if (kind != Kind::lost && kind != Kind::timeout) return tl::unexpected<Error>(std::move(followed).error());
     unheard_ = followed.error().code == job::no_agent_code ? unheard_ + 1 : 0;
     if (unheard_ >= most_unheard) {
       if (const auto ended = end_unheard()) return record_end(*ended);
     }
-    if (auto again = connect_again("train", training, std::move(followed).error(), job::MayInterrupt::detach);
-        !again)
+    if (auto again = connect_again("train", training, std::move(followed).error(), job::MayInterrupt::detach); !again)
       return detaching_ ? Status() : again;
   }
 }
@@ -244,8 +245,8 @@ std::optional<agent::JobStatus> RunController::end_unheard() {
   const auto limit = Millis(lifetime_.max_duration + beyond_max_duration).count();
   if (!is_cancelled && context_.clock.now_ms() - run_.train_start_ms < limit) return std::nullopt;
   context_.progress.warn("train",
-                       "the training cannot be asked to stop, for the agent on the machine does not answer: "
-                       "what it has written by now is brought home");
+                         "the training cannot be asked to stop, for the agent on the machine does not answer: "
+                         "what it has written by now is brought home");
   agent::JobStatus ended;
   ended.state = agent::JobState::done;
   ended.reason = is_cancelled ? "cancelled" : "max_duration";
@@ -272,8 +273,7 @@ Status RunController::train() {
   if (run_.exit_code) text = fmt::format("exit {} after {}", *run_.exit_code, show_duration(took));
   if (!run_.error.empty()) text += (text.empty() ? "" : " · ") + run_.error;
   const Json data = {{"exit_code", run_.exit_code ? Json(*run_.exit_code) : Json()}, {"ms", took.count()}};
-  awaits_outputs(run_) ? context_.progress.done("train", text, data)
-                       : context_.progress.failed("train", text, data);
+  awaits_outputs(run_) ? context_.progress.done("train", text, data) : context_.progress.failed("train", text, data);
   return {};
 }
 

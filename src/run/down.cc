@@ -1,9 +1,9 @@
 // Giving up a run: its outputs come home first, unless the user says otherwise.
 #include "base/text.h"
+#include "fleet/own_machine.h"
 #include "run/actions.h"
 #include "run/bring_home.h"
 #include "run/ending.h"
-#include "fleet/own_machine.h"
 
 namespace ferry::run {
 
@@ -59,9 +59,9 @@ Result<Saved> save_or_lose(fleet::Context& context, ledger::Run& run) {
     context.progress.warn("down", fmt::format("the outputs of {} are lost: {} is gone", run.name, instance.id));
     return Saved::lost;
   }
-  error.advice += (error.advice.empty() ? "" : "; ") +
-                  fmt::format("then again  ferry down {0}; or without its outputs: ferry down {0} --no-fetch",
-                              run.name);
+  error.advice +=
+      (error.advice.empty() ? "" : "; ") +
+      fmt::format("then again  ferry down {0}; or without its outputs: ferry down {0} --no-fetch", run.name);
   return fail(fmt::format("{} is kept, on {}: its outputs could not be brought home", run.name, instance.id),
               std::move(error));
 }
@@ -91,8 +91,7 @@ Result<std::vector<std::string>> down(fleet::Context& context, const std::string
   TRY_SET(run, "", context.ledger.run(seen.name));
   // Whoever owned it may have ended it properly when asked.
   if (run.phase == Phase::released) return ids_of_live(before);
-  const bool holds_outputs =
-      run.phase >= Phase::setup && !run.outputs_home && live_instance(context, run).has_value();
+  const bool holds_outputs = run.phase >= Phase::setup && !run.outputs_home && live_instance(context, run).has_value();
   std::optional<Saved> saved;
   if (holds_outputs && with_outputs) {
     auto done = save_or_lose(context, run);
@@ -125,12 +124,13 @@ Result<std::vector<std::string>> forget(fleet::Context& context, const std::stri
   std::vector<std::string> left;
   for (const auto& one : instances) {
     if (!one.id.empty())
-      return fail(Kind::conflict, fmt::format("{} is not forgotten: {} was rented for it", run.name, one.id),
-                  {}, "release it: ferry down " + run.name);
+      return fail(Kind::conflict, fmt::format("{} is not forgotten: {} was rented for it", run.name, one.id), {},
+                  "release it: ferry down " + run.name);
     if (one.state != ledger::Rent::released)
-      left.push_back(fmt::format("a launch in {} was never answered; if it became a machine, that ends itself. "
-                                 "Its client token: {}",
-                                 one.region, one.token));
+      left.push_back(
+          fmt::format("a launch in {} was never answered; if it became a machine, that ends itself. "
+                      "Its client token: {}",
+                      one.region, one.token));
   }
   for (auto& one : instances) {
     one.state = ledger::Rent::released;

@@ -3,8 +3,8 @@
 #include <map>
 
 #include "base/text.h"
-#include "run/actions.h"
 #include "fleet/own_machine.h"
+#include "run/actions.h"
 #include "run/reach.h"
 #include "run/search.h"
 
@@ -49,8 +49,8 @@ void Sweeper::clear_hosts(const std::vector<ledger::Run>& runs) {
     const auto cleared = fleet::clear_own_machine(context_, host, names);
     if (cleared) continue;
     const auto& error = cleared.error();
-    context_.progress.warn("down", fmt::format("{}: {}{}", host, error.what,
-                                             error.why.empty() ? "" : " (" + error.why + ")"));
+    context_.progress.warn("down",
+                           fmt::format("{}: {}{}", host, error.what, error.why.empty() ? "" : " (" + error.why + ")"));
     if (error.kind == Kind::io) sweep_.incomplete = true;
   }
 }
@@ -85,11 +85,10 @@ void Sweeper::end_untracked(const fleet::Untracked& untracked) {
     const auto noted = context_.ledger.run(*run);
     const auto reached = noted ? reach(context_, *noted, true) : tl::unexpected<Error>(noted.error());
     // Its key or host key is not here, or was another ledger's: no waiting will bring its outputs home.
-    const bool no_keys = !reached && (reached.error().kind == Kind::denied ||
-                                      reached.error().kind == Kind::not_found);
+    const bool no_keys = !reached && (reached.error().kind == Kind::denied || reached.error().kind == Kind::not_found);
     if (no_keys) {
-      context_.progress.warn("down", fmt::format("{} is ended without its outputs: {}", fleet::describe_untracked(untracked),
-                                               reached.error().what));
+      context_.progress.warn("down", fmt::format("{} is ended without its outputs: {}",
+                                                 fleet::describe_untracked(untracked), reached.error().what));
       with_outputs = false;
     }
   }
@@ -114,13 +113,17 @@ Result<Sweep> Sweeper::run() {
   const auto is_mine = [&](const auto& one) { return one.is_ours || options_.every_ledger; };
   std::vector<fleet::Untracked> others;
   for (auto& one : search.machines()) {
-    if (is_mine(one)) end_untracked(one);
-    else others.push_back(std::move(one));
+    if (is_mine(one))
+      end_untracked(one);
+    else
+      others.push_back(std::move(one));
   }
   std::vector<fleet::Leftover> others_leftovers;
   for (auto& one : search.leftovers()) {
-    if (is_mine(one)) remove(one);
-    else others_leftovers.push_back(std::move(one));
+    if (is_mine(one))
+      remove(one);
+    else
+      others_leftovers.push_back(std::move(one));
   }
   if (search.incomplete()) sweep_.incomplete = true;
   auto& lines = sweep_.of_other_ledgers;

@@ -67,8 +67,7 @@ TEST(Ending, OutcomeAndExitCodeAreThoseOfTheTable) {
     auto run = ended(one);
     run.outputs_home = true;
     run.outcome = final_outcome(run, Outcome::lost);
-    const auto what =
-        fmt::format("{} {} {}", one.reason, one.setup_exit.value_or(-1), one.run_exit.value_or(-1));
+    const auto what = fmt::format("{} {} {}", one.reason, one.setup_exit.value_or(-1), one.run_exit.value_or(-1));
     EXPECT_EQ(name(run.outcome), name(one.outcome)) << what;
     EXPECT_EQ(exit_code_of(run), one.exit_code) << what;
     EXPECT_EQ(exit_code_of(run) == 0, run.outcome == Outcome::succeeded) << what;

@@ -34,7 +34,7 @@ class FakeCloud {
     std::int64_t rented_ms = 0;
     std::int64_t running_ms = 0;  ///< since when; 0: it does not
     std::int64_t ran_ms = 0;      ///< how long before that
-    bool by_ferry = false;      ///< by terminate(), or by something on it
+    bool by_ferry = false;        ///< by terminate(), or by something on it
   };
 
   explicit FakeCloud(os::Clock& clock) : clock_(clock) {}
@@ -47,7 +47,7 @@ class FakeCloud {
   void heal() { faults_.clear(); }
   std::function<std::optional<Error>(const cloud::LaunchRequest&)> refuse;  ///< asked at each new launch
   Millis boot{2'000};                                                       ///< from launch to running
-  Millis ending{1'000};     ///< from shutting-down to terminated
+  Millis ending{1'000};                                                     ///< from shutting-down to terminated
   Millis invisible{0};      ///< so long after its launch nobody finds a machine; who rented it waits for it
   int ignored_ends = 0;     ///< so many orders to end a machine are taken and change nothing
   bool tells_ends = true;   ///< when a machine ended, beside that it did

@@ -25,8 +25,7 @@ std::optional<FakeCloud::Fault> FakeCloud::meet(const std::string& call) {
 void FakeCloud::tick() {
   const auto now = clock_.now_ms();
   for (const auto& one : machines_) {
-    if (one->ended_ms == 0 && one->timer_ms > 0 && now >= one->timer_ms &&
-        one->now.state != cloud::State::stopped)
+    if (one->ended_ms == 0 && one->timer_ms > 0 && now >= one->timer_ms && one->now.state != cloud::State::stopped)
       end_at(*one, one->timer_ms, "Client.InstanceInitiatedShutdown");
     if (one->ended_ms == 0 && is_off && is_off(one->now.id)) {
       one->by_ferry = true;
@@ -106,8 +105,8 @@ FakeCloud::Machine* FakeCloud::find(const std::string& region, const std::string
 }
 
 int FakeCloud::count(const std::string& call) const {
-  return static_cast<int>(std::ranges::count_if(
-      calls_, [&](const std::string& one) { return one.substr(0, one.find(' ')) == call; }));
+  return static_cast<int>(
+      std::ranges::count_if(calls_, [&](const std::string& one) { return one.substr(0, one.find(' ')) == call; }));
 }
 
 std::vector<FakeCloud::Machine> FakeCloud::machines() {

@@ -42,8 +42,8 @@ class FakeRegion final : public cloud::Cloud {
   Status send_key(const std::string& id, const std::string&, const std::string&) override {
     return call<void>("send_key", id, []() -> Status { return {}; });
   }
-  Result<cloud::SecurityGroup> ensure_group(const std::string& name, const std::string& cidr,
-                                            const cloud::Tags& tags, const std::string&) override {
+  Result<cloud::SecurityGroup> ensure_group(const std::string& name, const std::string& cidr, const cloud::Tags& tags,
+                                            const std::string&) override {
     return call<cloud::SecurityGroup>("ensure_group", name + " " + cidr, [&] {
       all_.groups_.try_emplace({region_, name}, tags);
       return cloud::SecurityGroup{"sg-" + name, name};
@@ -52,8 +52,7 @@ class FakeRegion final : public cloud::Cloud {
   Status delete_group(const std::string& name) override {
     return call<void>("delete_group", name, [&]() -> Status {
       for (const auto& one : all_.machines_) {
-        if (one->now.region == region_ && one->group == "sg-" + name &&
-            one->now.state != cloud::State::terminated)
+        if (one->now.region == region_ && one->group == "sg-" + name && one->now.state != cloud::State::terminated)
           return fail(Kind::conflict, name + " is in use", {}, {}, "DependencyViolation");
       }
       all_.groups_.erase({region_, name});
@@ -106,8 +105,7 @@ class FakeRegion final : public cloud::Cloud {
       return machine->now;
     });
   }
-  Result<std::vector<cloud::Instance>> find_by_tag(const std::string& key,
-                                                   const std::string& value) override {
+  Result<std::vector<cloud::Instance>> find_by_tag(const std::string& key, const std::string& value) override {
     return call<std::vector<cloud::Instance>>("find_by_tag", key, [&] {
       return seen([&](const cloud::Instance& one) {
         const auto tag = one.tags.find(key);

@@ -58,13 +58,10 @@ std::string beginning(Phase phase) {
 }
 
 /// Where a follower is when the phase begins for it: setup is one with the training.
-std::string seen_by_follower(Phase phase) {
-  return beginning(phase == Phase::setup ? Phase::training : phase);
-}
+std::string seen_by_follower(Phase phase) { return beginning(phase == Phase::setup ? Phase::training : phase); }
 
-const std::vector<Phase> from_planning = {Phase::planning, Phase::launching, Phase::connecting,
-                                          Phase::syncing,  Phase::setup,     Phase::training,
-                                          Phase::fetching, Phase::releasing};
+const std::vector<Phase> from_planning = {Phase::planning, Phase::launching, Phase::connecting, Phase::syncing,
+                                          Phase::setup,    Phase::training,  Phase::fetching,   Phase::releasing};
 
 TEST(Finish, TheTrainingsOwnCodeIsTheRunsAndWhatItSavedIsHome) {
   struct Row {
@@ -87,8 +84,7 @@ TEST(Finish, TheTrainingsOwnCodeIsTheRunsAndWhatItSavedIsHome) {
 }
 
 TEST(Finish, AMachineThatIsEndedByTheCloudInAnyPhaseIsLostAndNothingIsLeft) {
-  for (const auto phase :
-       {Phase::connecting, Phase::syncing, Phase::setup, Phase::training, Phase::releasing}) {
+  for (const auto phase : {Phase::connecting, Phase::syncing, Phase::setup, Phase::training, Phase::releasing}) {
     SCOPED_TRACE(beginning(phase));
     Stage stage;
     stage.when(beginning(phase), [&] { stage.cloud.end(stage.machine_id()); });
@@ -97,7 +93,7 @@ TEST(Finish, AMachineThatIsEndedByTheCloudInAnyPhaseIsLostAndNothingIsLeft) {
     stage.let_followers_end();
     const bool was_home = phase == Phase::releasing;
     EXPECT_EQ(code, was_home ? 0 : ferry_failed) << stage.everything_shown();
-    EXPECT_EQ(stage.run().outcome, was_home                 ? Outcome::succeeded
+    EXPECT_EQ(stage.run().outcome, was_home                ? Outcome::succeeded
                                    : phase <= Phase::setup ? Outcome::not_started
                                                            : Outcome::lost);
     EXPECT_EQ(stage.model().empty(), was_home);

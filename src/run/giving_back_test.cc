@@ -31,8 +31,7 @@ std::string untrue(Stage& stage) {
   }
   const auto resources = stage.ledger().resources(name);
   for (const auto& one : *resources) {
-    if (one.released && is_left((one.kind == "key-pair" ? "key " : "group ") + one.name))
-      found += one.kind + "; ";
+    if (one.released && is_left((one.kind == "key-pair" ? "key " : "group ") + one.name)) found += one.kind + "; ";
   }
   return found;
 }

@@ -4,11 +4,11 @@
 #include <algorithm>
 
 #include "base/text.h"
-#include "os/terminal.h"
 #include "fleet/access.h"
+#include "job/local_log.h"
+#include "os/terminal.h"
 #include "run/actions.h"
 #include "run/bring_home.h"
-#include "job/local_log.h"
 
 namespace ferry::run {
 
@@ -20,17 +20,24 @@ namespace {
 Error nothing_to_fetch(fleet::Context& context, const ledger::Run& run) {
   if (run.phase == Phase::released) {
     if (run.outputs_home)
-      return {Kind::not_found, "the outputs of " + run.name + " are home already: " + run.output_dir,
-              "its machine was released", "ls " + printable(shell_quoted(run.output_dir)), {}};
-    return {Kind::not_found, run.name + " has no machine any more to fetch from",
+      return {Kind::not_found,
+              "the outputs of " + run.name + " are home already: " + run.output_dir,
+              "its machine was released",
+              "ls " + printable(shell_quoted(run.output_dir)),
+              {}};
+    return {Kind::not_found,
+            run.name + " has no machine any more to fetch from",
             "it was released" + (run.error.empty() ? "" : ": " + run.error),
-            "what there is of it: ferry show " + run.name + ", ferry logs " + run.name, {}};
+            "what there is of it: ferry show " + run.name + ", ferry logs " + run.name,
+            {}};
   }
   const auto instance = live_instance(context, run);
-  const auto where = instance ? fmt::format("its machine is {}", instance->id)
-                              : std::string("it has no machine yet");
-  return {Kind::not_found, fmt::format("{} has no outputs yet: it is {}", run.name, name(run.phase)),
-          where + (run.error.empty() ? "" : "; " + run.error), "see how it goes: ferry logs -f " + run.name, {}};
+  const auto where = instance ? fmt::format("its machine is {}", instance->id) : std::string("it has no machine yet");
+  return {Kind::not_found,
+          fmt::format("{} has no outputs yet: it is {}", run.name, name(run.phase)),
+          where + (run.error.empty() ? "" : "; " + run.error),
+          "see how it goes: ferry logs -f " + run.name,
+          {}};
 }
 
 /// One file for each visitor, which it holds locked.
@@ -93,7 +100,8 @@ Status logs(fleet::Context& context, const std::string& run_name, bool follow,
     if (now.phase >= Phase::fetching || is_kept(now)) return {};
     if (context.check_signals(false) != fleet::Interrupt::go_on) return {};
     if (!RunLock::holder_of(run_dir)) {
-      // Whoever followed it is gone: once, somebody is found, as `ferry wait` does. After that, what the machine has is shown.
+      // Whoever followed it is gone: once, somebody is found, as `ferry wait` does. After that, what the machine has is
+      // shown.
       if (std::exchange(looked_after, true)) break;
       if (const auto recovered = recover_orphan(context, run.name); !recovered) {
         context.progress.warn("logs", fmt::format("nobody follows {}: {}", run.name, recovered.error().what));

@@ -5,9 +5,9 @@
 #include <csignal>
 
 #include "base/text.h"
+#include "fleet/labels.h"
 #include "run/actions.h"
 #include "run/bring_home.h"
-#include "fleet/labels.h"
 #include "run/stage.h"
 
 namespace ferry::run {
@@ -186,7 +186,8 @@ TEST(Mended, WhatAnotherLedgersMachineUsesOrIsJustBeingLaunchedWithIsNobodysBusi
   stage.lose_ledger();
   ASSERT_TRUE(os::write_file(stage.data() / "ledger-id", "0123456789abcdef\n", 0600));
   const auto region = stage.cloud.open("us-east-1");
-  cloud::Tags tags = {{"ferry:run", "b-1"}, {fleet::launch_tag, "00112233445566ff"}, {fleet::owner_tag, fleet::owner_name()}};
+  cloud::Tags tags = {
+      {"ferry:run", "b-1"}, {fleet::launch_tag, "00112233445566ff"}, {fleet::owner_tag, fleet::owner_name()}};
   tags[fleet::made_tag] = os::iso_time(stage.clock.now_ms());
   ASSERT_TRUE(region->import_key(fleet::resource_name("b-1", tags[fleet::launch_tag]), "", tags));
   tags["ferry:run"] = "c-1";
@@ -219,7 +220,9 @@ TEST(Mended, AMachineThatIsStoppedInTheTrainingIsToldOnceAndGetsNoFollowers) {
   const auto shown = stage.everything_shown();
   const auto first = shown.find("was left behind");
   ASSERT_NE(first, std::string::npos) << shown;
-  const auto told_again = [&] { return stage.everything_shown().find("was left behind", first + 1) != std::string::npos; };
+  const auto told_again = [&] {
+    return stage.everything_shown().find("was left behind", first + 1) != std::string::npos;
+  };
   EXPECT_FALSE(told_again()) << shown;
   stage.clock.sleep(Millis(25 * 3'600'000));
   stage.process([](fleet::Context& here) { (void)recover_orphans(here); });
@@ -242,7 +245,7 @@ TEST(Mended, AFerryWhoseRunIsGivenUpByAnotherLetsGoAtOnceAndSaysWhy) {
     stage.when(moment, ask_to_let_go);
     const bool ends = std::string_view(moment) != "output : ready";
     const auto code = stage.start(stage.request(std::string("mkdir -p outputs; echo model >outputs/model; echo ready") +
-                                              (ends ? "" : "; exec sleep 1000")));
+                                                (ends ? "" : "; exec sleep 1000")));
     EXPECT_EQ(stage.followers(), 0U) << "nobody takes it over";
     if (stage.run().phase == Phase::released) {
       EXPECT_EQ(code, 0) << "it was all but over";
@@ -359,12 +362,14 @@ TEST(Mended, WhatTheTrainingBroughtUnderANameOfFerrysStaysThoughTheRunsFolderIsG
       {"mkdir logs; echo its own >logs/1; ln -s logs/1 train.log", "train.log", ".ferry/train.log", "run.json"},
       {"echo its own >run.json", "run.json", "train.log", ".ferry/run.json"},
       {"echo its own >train.log; echo its own >.ferry", ".ferry", ".ferry-/train.log", "run.json"},
-      {"echo its own >run.json; mkdir .ferry; echo its own >.ferry/run.json", ".ferry/run.json", "train.log", ".ferry-/run.json"}};
+      {"echo its own >run.json; mkdir .ferry; echo its own >.ferry/run.json", ".ferry/run.json", "train.log",
+       ".ferry-/run.json"}};
   for (const auto& row : rows) {
     for (const std::string moment : {"before the fetch is noted", "before the release"}) {
       SCOPED_TRACE(fmt::format("{} {}", row.command, moment));
       Stage stage;
-      stage.leave_at(Phase::training, fmt::format("echo one; mkdir -p outputs; echo model >outputs/model; {}", row.command));
+      stage.leave_at(Phase::training,
+                     fmt::format("echo one; mkdir -p outputs; echo model >outputs/model; {}", row.command));
       auto run = stage.run();
       run.task["outputs"] = {"outputs/", "train.log", "logs", "run.json", ".ferry"};
       ASSERT_TRUE(stage.ledger().update(run));

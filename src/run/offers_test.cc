@@ -45,12 +45,12 @@ class Offers {
   Result<fleet::Launched> launch() {
     auto here = stage.context();
     const fleet::LaunchOrder request{.run = noted,
-                            .location = {"aws", "us-east-1", "", "", ""},
-                            .offers = offers,
-                            .candidates = candidates,
-                            .framework = framework,
-                            .lifetime = fleet::TimeLimits{Seconds(3600)},
-                            .aws = settings};
+                                     .location = {"aws", "us-east-1", "", "", ""},
+                                     .offers = offers,
+                                     .candidates = candidates,
+                                     .framework = framework,
+                                     .lifetime = fleet::TimeLimits{Seconds(3600)},
+                                     .aws = settings};
     return fleet::launch(here, request);
   }
 
@@ -98,8 +98,8 @@ struct Walk {
   int launches;        ///< calls that may have rented
 };
 
-const std::set<std::string> g5_in_us = {"g5.2xlarge us-east-1", "g5.2xlarge us-east-1a",
-                                        "g5.2xlarge us-east-1b", "g5.2xlarge us-east-1c"};
+const std::set<std::string> g5_in_us = {"g5.2xlarge us-east-1", "g5.2xlarge us-east-1a", "g5.2xlarge us-east-1b",
+                                        "g5.2xlarge us-east-1c"};
 
 const std::vector<Walk> walks = {
     {"all is well: the first offer", [](Offers&) {}, "g5.2xlarge us-east-1a", {}, 1},
@@ -113,9 +113,7 @@ const std::vector<Walk> walks = {
      {},
      3},
     {"no room in a region: the next region",
-     [](Offers& it) {
-       it.stage.cloud.refuse = [](const auto& request) { return no_room_in(request, g5_in_us); };
-     },
+     [](Offers& it) { it.stage.cloud.refuse = [](const auto& request) { return no_room_in(request, g5_in_us); }; },
      "g5.2xlarge eu-west-1a",
      {},
      5},
@@ -135,9 +133,7 @@ const std::vector<Walk> walks = {
      {},
      2},
     {"quotas everywhere",
-     [](Offers& it) {
-       it.stage.cloud.refuse = [](const auto&) { return failure(Kind::quota, "VcpuLimitExceeded"); };
-     },
+     [](Offers& it) { it.stage.cloud.refuse = [](const auto&) { return failure(Kind::quota, "VcpuLimitExceeded"); }; },
      "", Kind::quota, 3},
     {"a type that the region does not have",
      [](Offers& it) {
@@ -177,9 +173,8 @@ const std::vector<Walk> walks = {
     {"the cloud ends the machine while it starts: the next offer",
      [](Offers& it) {
        it.stage.cloud.boot = Millis(10'000);
-       it.stage.clock.in(Millis(100), [&] {
-         it.stage.cloud.end(it.stage.machine_id(), "Server.InsufficientInstanceCapacity");
-       });
+       it.stage.clock.in(Millis(100),
+                         [&] { it.stage.cloud.end(it.stage.machine_id(), "Server.InsufficientInstanceCapacity"); });
      },
      "g5.2xlarge us-east-1a",
      {},
@@ -201,8 +196,7 @@ const std::vector<Walk> walks = {
      2},
     {"an image that is never there stops it",
      [](Offers& it) {
-       it.stage.cloud.add(
-           {.call = "launch", .error = failure(Kind::not_found, "InvalidAMIID.NotFound"), .times = -1});
+       it.stage.cloud.add({.call = "launch", .error = failure(Kind::not_found, "InvalidAMIID.NotFound"), .times = -1});
      },
      "", Kind::not_found, 2},
     {"the person cancels while it starts",
@@ -211,8 +205,8 @@ const std::vector<Walk> walks = {
        it.stage.clock.in(Millis(1'000), [] { ::raise(SIGTERM); });
      },
      "g5.2xlarge us-east-1a", Kind::cancelled, 1},
-    {"a machine that never runs", [](Offers& it) { it.stage.cloud.boot = Millis(3'600'000); },
-     "g5.2xlarge us-east-1a", Kind::timeout, 1},
+    {"a machine that never runs", [](Offers& it) { it.stage.cloud.boot = Millis(3'600'000); }, "g5.2xlarge us-east-1a",
+     Kind::timeout, 1},
 };
 
 TEST(OffersWalk, LeadsToTheMachineThatCanBeHadOrToNoneAndAllIsGivenBack) {
@@ -256,8 +250,8 @@ TEST(OffersWalk, AnyCallThatFailsInAnyWayLeavesNothingThatIsNotNoted) {
       Offers it;
       it.stage.cloud.add({.error = failure(way.kind), .after = at, .took_effect = way.took_effect});
       const auto launched = it.launch();
-      const auto where = fmt::format("{} {} {}", it.stage.cloud.calls()[static_cast<std::size_t>(at)],
-                                     name(way.kind), way.took_effect ? "after it took effect" : "");
+      const auto where = fmt::format("{} {} {}", it.stage.cloud.calls()[static_cast<std::size_t>(at)], name(way.kind),
+                                     way.took_effect ? "after it took effect" : "");
       EXPECT_LE(it.rented().size(), 1U) << where;
       EXPECT_EQ(it.stage.broken_promise({}), "") << where;
       EXPECT_EQ(it.give_back(), "") << where << it.stage.everything_shown();

@@ -14,7 +14,8 @@ namespace {
 bool is_named(const fleet::Untracked& machine, const std::vector<std::string>& names) {
   const auto tag = machine.instance.tags.find("ferry:run");
   const auto run = tag == machine.instance.tags.end() ? std::string() : tag->second;
-  return std::ranges::any_of(names, [&](const auto& name) { return name == machine.instance.id || (!run.empty() && name == run); });
+  return std::ranges::any_of(
+      names, [&](const auto& name) { return name == machine.instance.id || (!run.empty() && name == run); });
 }
 
 }  // namespace

@@ -35,7 +35,8 @@ TEST(Orphans, AreFollowedAgainToTheirEnd) {
   leave_behind(stage);
   const auto before = std::filesystem::current_path();
   std::filesystem::current_path(stage.data());
-  stage.process([&](fleet::Context& here) { EXPECT_EQ(must(recover(here, {}, "")).runs, std::vector<std::string>{"t-left"}); });
+  stage.process(
+      [&](fleet::Context& here) { EXPECT_EQ(must(recover(here, {}, "")).runs, std::vector<std::string>{"t-left"}); });
   stage.let_followers_end();
   std::filesystem::current_path(before);
   EXPECT_EQ(stage.model(), "") << stage.everything_shown();
@@ -82,7 +83,8 @@ TEST(Orphans, TagsThatNoFerryWritesAreNotBelieved) {
     const auto task = stage.run().task;
     Json known = row.task;
     if (!known.contains("outputs")) known["outputs"] = Json::array();
-    for (const char* key : {"host_key", "outputs", "max_duration_s"}) EXPECT_EQ(task.value(key, Json()), known.value(key, Json())) << key;
+    for (const char* key : {"host_key", "outputs", "max_duration_s"})
+      EXPECT_EQ(task.value(key, Json()), known.value(key, Json())) << key;
   }
 }
 

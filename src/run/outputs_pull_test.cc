@@ -6,8 +6,8 @@
 #include <thread>
 
 #include "base/text.h"
-#include "run/actions.h"
 #include "job/outputs.h"
+#include "run/actions.h"
 #include "run/reach.h"
 #include "run/stage.h"
 
@@ -22,12 +22,12 @@ TEST(OutputsPull, RestsSoThatItTakesLittleTimeAndLittleMoney) {
     std::int64_t rest_ms;
   };
   const Row rows[] = {
-      {0, 0, 0, 10'000},                              // never less than the least
-      {100, 50'000'000'000, 0, 10'000},               // a machine of one's own: data costs nothing
-      {2'000, 0, 1'000'000, 20'000},                  // ten times what it took
-      {1'000, 1'000'000'000, 1'800'000, 3'600'000},   // 9 cents: a twentieth of an hour at $1.80
-      {1'000, 1'000'000'000, 36'000'000, 180'000},    // of a large machine: three minutes
-      {1'000, 1'000'000, 1'000'000, 10'000},          // what is small is free
+      {0, 0, 0, 10'000},                             // never less than the least
+      {100, 50'000'000'000, 0, 10'000},              // a machine of one's own: data costs nothing
+      {2'000, 0, 1'000'000, 20'000},                 // ten times what it took
+      {1'000, 1'000'000'000, 1'800'000, 3'600'000},  // 9 cents: a twentieth of an hour at $1.80
+      {1'000, 1'000'000'000, 36'000'000, 180'000},   // of a large machine: three minutes
+      {1'000, 1'000'000, 1'000'000, 10'000},         // what is small is free
       {0, ~std::uint64_t{0}, 1, 365LL * 24 * 3'600'000},
   };
   for (const auto& row : rows) {
@@ -40,9 +40,13 @@ TEST(OutputsPull, RestsSoThatItTakesLittleTimeAndLittleMoney) {
 /// A job that trains on, with pulls that are ticked by hand.
 class Pulls : public ::testing::Test {
  protected:
-  Pulls() { stage_.leave_at(ledger::Phase::training, "mkdir outputs; cd outputs; echo 1 >one; echo 2 >two; exec sleep 1000"); }
+  Pulls() {
+    stage_.leave_at(ledger::Phase::training, "mkdir outputs; cd outputs; echo 1 >one; echo 2 >two; exec sleep 1000");
+  }
 
-  os::Path on_machine(const char* file) { return stage_.machine().home() / "ferry" / stage_.run().name / "outputs" / file; }
+  os::Path on_machine(const char* file) {
+    return stage_.machine().home() / "ferry" / stage_.run().name / "outputs" / file;
+  }
   std::string at_home(const char* file) { return os::read_file(stage_.home() / "outputs" / file).value_or("(none)"); }
   /// Ticks until `done` holds; the file system's times and the job are real.
   void pull_until(job::OutputsPull& pull, const std::function<bool()>& done) {

@@ -95,7 +95,7 @@ TEST(Promises, ATrainingThatSavesAndEndsWellWhenItIsStoppedIsStillStopped) {
     stage.when("output : ready", [number] { ::raise(number); });
     const auto code =
         stage.start(stage.request("mkdir outputs; trap 'echo model >outputs/model; exit 0' TERM; echo ready; "
-                                "while :; do sleep 0.05; done"));
+                                  "while :; do sleep 0.05; done"));
     EXPECT_EQ(code, 130) << stage.everything_shown();
     EXPECT_EQ(stage.run().outcome, Outcome::cancelled);
     EXPECT_EQ(stage.model(), "");
@@ -130,8 +130,7 @@ TEST(Promises, TheLedgersTimesAreTheClouds) {
     Stage stage;
     stage.leave_at(Phase::connecting);
     stage.cloud.ending = Millis(30'000);
-    stage.cloud.add(
-        {.call = "terminate", .error = failure(Kind::throttled), .times = busy_calls, .took_effect = true});
+    stage.cloud.add({.call = "terminate", .error = failure(Kind::throttled), .times = busy_calls, .took_effect = true});
     stage.recover_all();
     const auto machine = stage.cloud.machines().front();
     const auto noted = stage.ledger().instances(stage.run().name)->front();

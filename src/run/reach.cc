@@ -23,10 +23,11 @@ Result<ledger::Instance> live_instance(fleet::Context& context, const ledger::Ru
   for (auto one = instances.rbegin(); one != instances.rend(); ++one) {
     if (one->state == ledger::Rent::live && !one->id.empty()) return *one;
   }
-  const auto why = run.phase == Phase::released ? std::string("it was released")
-                                                : "it is " + std::string(name(run.phase));
-  return fail(Kind::not_found, run.name + " has no running instance", why,
-              run.phase == Phase::released ? "a run whose machine stays: ferry run --keep …" : "ferry logs -f " + run.name);
+  const auto why =
+      run.phase == Phase::released ? std::string("it was released") : "it is " + std::string(name(run.phase));
+  return fail(
+      Kind::not_found, run.name + " has no running instance", why,
+      run.phase == Phase::released ? "a run whose machine stays: ferry run --keep …" : "ferry logs -f " + run.name);
 }
 
 Result<Reached> reach(fleet::Context& context, const ledger::Run& run, bool may_start) {
@@ -42,7 +43,9 @@ Result<Reached> reach(fleet::Context& context, const ledger::Run& run, bool may_
   }
   // A machine that was started has yet to boot.
   const auto limit = now ? reach_limit : Seconds(300);
-  TRY_SET(connection, "", job::Connection::open(context, *cloud, fleet::RunDir(context.data, run.name), instance, limit, job::MayInterrupt::any));
+  TRY_SET(connection, "",
+          job::Connection::open(context, *cloud, fleet::RunDir(context.data, run.name), instance, limit,
+                                job::MayInterrupt::any));
   return Reached{std::move(cloud), std::move(connection)};
 }
 
@@ -54,13 +57,11 @@ Result<Seen> see(fleet::Context& context, cloud::Cloud& cloud, const ledger::Ins
     const auto now = cloud.describe(instance.id);
     if (now) {
       const auto& why = now->state_reason;
-      const auto standing = !now->alive()   ? Standing::gone
-                            : now->is_off() ? Standing::stopped
-                                            : Standing::there;
-      return Seen{standing,
-                  fmt::format("{} is {}{}", instance.id, name(now->state),
-                              why.empty() ? "" : " (" + printable(why) + ")"),
-                  *now};
+      const auto standing = !now->alive() ? Standing::gone : now->is_off() ? Standing::stopped : Standing::there;
+      return Seen{
+          standing,
+          fmt::format("{} is {}{}", instance.id, name(now->state), why.empty() ? "" : " (" + printable(why) + ")"),
+          *now};
     }
     if (now.error().kind != Kind::not_found) return tl::unexpected<Error>(now.error());
     TRY("", fleet::confirm_account(cloud, fleet::location_of(instance)));

@@ -6,8 +6,8 @@
 
 #include "fleet/context.h"
 #include "fleet/run_dir.h"
-#include "run/run_lock.h"
 #include "job/connection.h"
+#include "run/run_lock.h"
 
 namespace ferry::run {
 

@@ -23,7 +23,8 @@ namespace {
 /// What of a variable's value may be shown is told by its name.
 bool may_be_secret(const std::string& variable) {
   const auto name = lower(variable);
-  constexpr std::array<std::string_view, 7> words = {"key", "token", "secret", "passw", "passphrase", "credential", "auth"};
+  constexpr std::array<std::string_view, 7> words = {"key",        "token",      "secret", "passw",
+                                                     "passphrase", "credential", "auth"};
   return std::ranges::any_of(words, [&](auto word) { return name.find(word) != std::string::npos; });
 }
 
@@ -144,10 +145,10 @@ Json code_of(const sync::Tree& tree) {
   Sha256 all;
   for (const auto& one : tree.entries) {
     const bool is_file = one.type == sync::Type::file;
-    const std::string_view type = one.type == sync::Type::folder  ? "folder"
-                                  : one.type == sync::Type::link  ? "link"
-                                  : (one.mode & owner_executes) ? "program"
-                                                                  : "file";
+    const std::string_view type = one.type == sync::Type::folder ? "folder"
+                                  : one.type == sync::Type::link ? "link"
+                                  : (one.mode & owner_executes)  ? "program"
+                                                                 : "file";
     const auto content = is_file ? one.sha256 : one.type == sync::Type::link ? sha256(one.target) : "";
     all.add(fmt::format("{} {}", type, one.path));
     all.add(std::string_view("\0", 1));
@@ -157,7 +158,8 @@ Json code_of(const sync::Tree& tree) {
 }
 
 /// What the run was tried on, each with its machines.
-Result<Json> attempts_of(fleet::Context& context, const std::string& run, const std::vector<ledger::Instance>& instances) {
+Result<Json> attempts_of(fleet::Context& context, const std::string& run,
+                         const std::vector<ledger::Instance>& instances) {
   TRY_SET(attempts, "", context.ledger.attempts(run));
   TRY_SET(nodes, "", context.ledger.nodes(run));
   Json told = Json::array();
@@ -227,21 +229,23 @@ void write_record(fleet::Context& context, const ledger::Run& run) {
     return write_complete(job::own_place(context, run, job::record_file), text);
   }();
   if (!written)
-    context.progress.warn("release", fmt::format("run.json of {} could not be written: {}", run.name, written.error().what));
+    context.progress.warn("release",
+                          fmt::format("run.json of {} could not be written: {}", run.name, written.error().what));
 }
 
 Json result_of(fleet::Context& context, const std::string& name, int exit_code, const std::optional<Error>& error) {
   constexpr std::size_t most_files = 1000;
-  Json told = {{"run", Json()},       {"infra", Json()},   {"outcome", ledger::name(Outcome::not_started)},
-               {"exit_code", exit_code}, {"outputs", Json()}, {"cost", Json()},
-               {"error", error ? error_json(*error) : Json()}};
+  Json told = {
+      {"run", Json()},     {"infra", Json()}, {"outcome", ledger::name(Outcome::not_started)}, {"exit_code", exit_code},
+      {"outputs", Json()}, {"cost", Json()},  {"error", error ? error_json(*error) : Json()}};
   const auto run = name.empty() ? tl::unexpected(Error{}) : context.ledger.run(name);
   if (!run) return told;
   told["run"] = run->name;
   told["infra"] = run->infra;
   told["outcome"] = run->outcome == Outcome::none ? Json() : Json(ledger::name(run->outcome));
   told["outputs"] = outputs_of(context, *run, most_files);
-  if (const auto instances = context.ledger.instances(run->name)) told["cost"] = cost_of(*run, *instances, context.clock.now_ms());
+  if (const auto instances = context.ledger.instances(run->name))
+    told["cost"] = cost_of(*run, *instances, context.clock.now_ms());
   if (const auto reason = reason_of(*run); reason && !error) told["error"] = error_json(*reason);
   return told;
 }

@@ -27,9 +27,9 @@ Json code_of(const sync::Tree& tree);
 /// What run.json says of the run as the ledger has it now.
 Result<Json> record_of(fleet::Context& context, const ledger::Run& run);
 
-/// Writes run.output_dir/run.json (run.output_dir/.ferry/run.json where the training brought a run.json of its own): complete
-/// or not at all. Nothing where the run has no folder there. Trouble is told, and holds up nothing. Only for the
-/// run's owner.
+/// Writes run.output_dir/run.json (run.output_dir/.ferry/run.json where the training brought a run.json of its own):
+/// complete or not at all. Nothing where the run has no folder there. Trouble is told, and holds up nothing. Only for
+/// the run's owner.
 void write_record(fleet::Context& context, const ledger::Run& run);
 
 /// What the last event says: run, infra, outcome, exit_code (what ferry exits with), outputs, cost, error. `name`:

@@ -63,13 +63,13 @@ Status recover_patiently(fleet::Context& context, const std::string& name) {
   TRY("", context.ledger.add_event(name, recovery_failed, {{"what", error.what}, {"told", tell ? 1 : 0}}));
   if (!tell) return {};
   const auto cure = ever_rented(instances) ? "ferry down " + name
-                                           : fmt::format("ferry down {0}; no machine of it is known: to give "
-                                                         "it up, ferry down --forget {0}",
-                                                         name);
+                                           : fmt::format(
+                                                 "ferry down {0}; no machine of it is known: to give "
+                                                 "it up, ferry down --forget {0}",
+                                                 name);
   context.progress.warn("settle", fmt::format("{} could not be settled now: {}{}; this is tried again later, "
-                                            "or by {}",
-                                            name, error.what, error.why.empty() ? "" : " (" + error.why + ")",
-                                            cure));
+                                              "or by {}",
+                                              name, error.what, error.why.empty() ? "" : " (" + error.why + ")", cure));
   return {};
 }
 
@@ -98,7 +98,7 @@ Status note_stopped(fleet::Context& context, ledger::Run run, ledger::Instance i
   if (last != events.rend() && context.clock.now_ms() - last->time_ms < a_day) return {};
   TRY("", context.ledger.add_event(run.name, told, Json::object()));
   context.progress.note(fmt::format("{} was left behind while {}: {}; {}", run.name, ledger::name(run.phase),
-                                  fleet::stopped_words(instance, now.state), fleet::stopped_advice(run.name)));
+                                    fleet::stopped_words(instance, now.state), fleet::stopped_advice(run.name)));
   return {};
 }
 
@@ -116,9 +116,9 @@ Status recover_orphan(fleet::Context& context, const std::string& name) {
   if (holds_something) {
     if (const auto now = stopped_one(context, *machine)) return note_stopped(context, std::move(run), *machine, *now);
     TRY_SET(pid, "", hand_over(context, run_dir, run.name, std::move(*owner)));
-    context.progress.note(fmt::format("{} was left behind while {}; following it again in the background",
-                                    run.name, ledger::name(run.phase)),
-                        {{"run", run.name}, {"follower_pid", pid}});
+    context.progress.note(fmt::format("{} was left behind while {}; following it again in the background", run.name,
+                                      ledger::name(run.phase)),
+                          {{"run", run.name}, {"follower_pid", pid}});
     return {};
   }
   TRY_SET(ended, "", fleet::release_all(context, run));
@@ -127,8 +127,8 @@ Status recover_orphan(fleet::Context& context, const std::string& name) {
   TRY("", mark_released(context, run, rented ? Outcome::lost : Outcome::not_started,
                         rented ? left : left + ": nothing was rented"));
   context.progress.note(fmt::format("{} was left behind while {}; {}", run.name, ledger::name(run.phase),
-                                  ended.empty() ? "nothing was rented" : "released " + join(ended, ", ")),
-                      {{"run", run.name}, {"terminated", ended}});
+                                    ended.empty() ? "nothing was rented" : "released " + join(ended, ", ")),
+                        {{"run", run.name}, {"terminated", ended}});
   return {};
 }
 
@@ -138,8 +138,8 @@ Status recover_orphans(fleet::Context& context) {
   for (const auto& run : unfinished) {
     if (is_kept(run) || os::is_locked(fleet::RunDir(context.data, run.name).owner_lock())) continue;
     if (const auto recovered = recover_patiently(context, run.name); !recovered)
-      context.progress.warn("settle", fmt::format("{} could not be looked after: {}", run.name,
-                                                recovered.error().what));
+      context.progress.warn("settle",
+                            fmt::format("{} could not be looked after: {}", run.name, recovered.error().what));
   }
   return {};
 }
@@ -181,8 +181,7 @@ Status look_at_clouds(fleet::Context& context) {
     const auto now = fleet::look(*cloud, instance);
     if (now) continue;
     const auto& error = now.error();
-    const bool tells = error.kind == Kind::denied || error.kind == Kind::not_found ||
-                       error.code == fleet::stopped_code;
+    const bool tells = error.kind == Kind::denied || error.kind == Kind::not_found || error.code == fleet::stopped_code;
     if (tells) {
       const auto why = error.kind == Kind::denied && !error.why.empty() ? " (" + error.why + ")" : "";
       context.progress.warn("ps", fmt::format("{}: {}{}", instance.run, error.what, why));

@@ -3,15 +3,15 @@
 #include "base/hash.h"
 #include "base/text.h"
 #include "fleet/access.h"
+#include "fleet/labels.h"
 #include "job/environment.h"
 #include "job/git_state.h"
-#include "run/run_controller.h"
-#include "fleet/labels.h"
 #include "job/mounts.h"
 #include "job/preflight.h"
-#include "run/record.h"
-#include "job/sent.h"
 #include "job/requirements.h"
+#include "job/sent.h"
+#include "run/record.h"
+#include "run/run_controller.h"
 #include "watch/report.h"
 
 namespace ferry::run {
@@ -50,8 +50,7 @@ Result<Added> add_run(fleet::Context& context, const RunRequest& request) {
     TRY_SET(owner, "", RunLock::try_take(fleet::RunDir(context.data, run.name)));
     auto added = owner ? context.ledger.add_run(run) : fail(Kind::exists, "another ferry owns " + run.name);
     if (added) return Added{std::move(run), std::move(*owner)};
-    if (added.error().kind != Kind::exists || tries > 50)
-      return tl::unexpected<Error>(std::move(added).error());
+    if (added.error().kind != Kind::exists || tries > 50) return tl::unexpected<Error>(std::move(added).error());
   }
 }
 
@@ -127,7 +126,8 @@ int start(fleet::Context& context, const RunRequest& request) {
     TRY("", check_task(request));
     if (request.check) {
       TRY("", job::check_environment(request.task, request.workdir));
-      TRY_SET(found, "", job::preflight(request.task, request.workdir, {request.follow, request.results, request.cut_off}));
+      TRY_SET(found, "",
+              job::preflight(request.task, request.workdir, {request.follow, request.results, request.cut_off}));
       ready = std::move(found);
     } else {
       TRY_SET(tree, "", job::list_workdir(request.workdir, request.follow));
@@ -136,15 +136,16 @@ int start(fleet::Context& context, const RunRequest& request) {
       TRY_SET(candidates, "", job::find_requirements(request.task, request.workdir, ready.tree));
       ready.requirements_file = candidates.file;
       ready.installers = candidates.installers;
-      for (auto& line : job::tell_sent(ready.tree, request.workdir, request.task.outputs)) ready.warnings.push_back(std::move(line));
-      ready.summary = fmt::format("{}, {} to send", watch::counted(ready.tree.files, "file"),
-                                  show_bytes(ready.tree.bytes));
+      for (auto& line : job::tell_sent(ready.tree, request.workdir, request.task.outputs))
+        ready.warnings.push_back(std::move(line));
+      ready.summary =
+          fmt::format("{}, {} to send", watch::counted(ready.tree.files, "file"), show_bytes(ready.tree.bytes));
     }
     TRY("make the folder for outputs", job::make_results(request.results));
     constexpr std::uint64_t little = 1'000'000'000;
     if (const auto free = os::free_space(request.results); free < little) {
-      ready.warnings.push_back(fmt::format("only {} are free where the outputs are to come home ({})",
-                                           show_bytes(free), request.results.string()));
+      ready.warnings.push_back(fmt::format("only {} are free where the outputs are to come home ({})", show_bytes(free),
+                                           request.results.string()));
     }
     return {};
   }();
@@ -156,9 +157,8 @@ int start(fleet::Context& context, const RunRequest& request) {
     return exit_code_for(checked.error().kind);
   }
   for (const auto& warning : ready.warnings) progress.warn("check", warning);
-  progress.done(
-      "check", ready.summary,
-      {{"files", ready.tree.files}, {"bytes", ready.tree.bytes}, {"ms", context.clock.steady_ms() - began}});
+  progress.done("check", ready.summary,
+                {{"files", ready.tree.files}, {"bytes", ready.tree.bytes}, {"ms", context.clock.steady_ms() - began}});
 
   auto added = add_run(context, request);
   if (!added) {

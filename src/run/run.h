@@ -15,19 +15,19 @@ namespace ferry::run {
 struct Confirmation {
   std::span<const plan::Offer> offers;  ///< best first
   Seconds until_power_off;              ///< from its boot on, whatever happens to ferry
-  std::optional<Usd> at_most;  ///< that the run can cost with any offer that is taken; nothing: unknown
-  std::optional<Usd> ceiling;  ///< an hour of the dearest offer that is taken if better ones cannot be had
+  std::optional<Usd> at_most;           ///< that the run can cost with any offer that is taken; nothing: unknown
+  std::optional<Usd> ceiling;           ///< an hour of the dearest offer that is taken if better ones cannot be had
 };
 
 struct RunRequest {
   task::Task task;
   std::vector<std::string> arguments;  ///< the words of the command, where it was given as words
-  os::Path workdir;     ///< absolute; what is sent
-  os::Path results;     ///< absolute; outputs come home to results/RUN (normally ./runs)
-  bool detach = false;  ///< return once training started
-  bool keep = false;    ///< leave the instance when done
-  bool check = true;    ///< look at scripts before renting
-  bool follow = false;  ///< links out of the workdir go as what they lead to
+  os::Path workdir;                    ///< absolute; what is sent
+  os::Path results;                    ///< absolute; outputs come home to results/RUN (normally ./runs)
+  bool detach = false;                 ///< return once training started
+  bool keep = false;                   ///< leave the instance when done
+  bool check = true;                   ///< look at scripts before renting
+  bool follow = false;                 ///< links out of the workdir go as what they lead to
   /// Asks whether to spend; called once, before the first call that costs, for AWS and whatever stands in for
   /// it. Empty: do not ask.
   std::function<Status(const Confirmation&)> confirm;

@@ -4,14 +4,14 @@
 
 #include <csignal>
 
-#include "base/text.h"
-#include "os/env.h"
 #include "account/account.h"
+#include "base/text.h"
 #include "fleet/images.h"
 #include "fleet/launch.h"
 #include "fleet/planning.h"
-#include "run/record.h"
 #include "fleet/reservation.h"
+#include "os/env.h"
+#include "run/record.h"
 
 namespace ferry::run {
 
@@ -32,14 +32,16 @@ Seconds connect_limit(const plan::InstanceType& type) {
 
 RunController::RunController(fleet::Context& context, ledger::Run run, RunLock owner)
     : context_(context), run_(std::move(run)), owner_(std::move(owner)), run_dir_(context.data, run_.name) {
-  if (const auto seconds = int_at(run_.task, "max_duration_s"); seconds > 0)
-    lifetime_.max_duration = Seconds(seconds);
+  if (const auto seconds = int_at(run_.task, "max_duration_s"); seconds > 0) lifetime_.max_duration = Seconds(seconds);
   context_.while_waiting = [this] {
     if (pull_) pull_->tick(context_.clock.steady_ms(), context_.clock.now_ms());
     if (!owner_ || owner_->still_mine()) return;
     // Its folder was removed, and somebody else owns it by now. As if we had been killed: two would ruin it.
-    context_.progress.error({Kind::conflict, "another ferry looks after " + run_.name + " by now",
-                           "its folder was removed meanwhile", "ferry logs -f " + run_.name, {}});
+    context_.progress.error({Kind::conflict,
+                             "another ferry looks after " + run_.name + " by now",
+                             "its folder was removed meanwhile",
+                             "ferry logs -f " + run_.name,
+                             {}});
     context_.progress.result(result_of(context_, run_.name, ferry_failed, std::nullopt));
     pull_.reset();
     connection_.reset();  // its socket's folder is nobody's afterwards
@@ -94,14 +96,14 @@ Status RunController::plan(const RunRequest& request, const std::string& framewo
     return money ? Json(static_cast<double>(money->micros) / 1e6) : Json();
   };
   context_.progress.done("plan", fleet::describe_plan(best, lifetime_, most_),
-                       {{"instance_type", best.type.name},
-                        {"region", best.region},
-                        {"zone", best.zone},
-                        {"market", plan::name(best.market)},
-                        {"hourly_usd", dollars(best.hourly)},
-                        {"estimate_usd", dollars(best.total)},
-                        {"at_most_usd", dollars(most_)},
-                        {"considered", planned.ranking.considered}});
+                         {{"instance_type", best.type.name},
+                          {"region", best.region},
+                          {"zone", best.zone},
+                          {"market", plan::name(best.market)},
+                          {"hourly_usd", dollars(best.hourly)},
+                          {"estimate_usd", dollars(best.total)},
+                          {"at_most_usd", dollars(most_)},
+                          {"considered", planned.ranking.considered}});
   if (request.way_out) context_.progress.note(request.way_out());
   return location_.provider == "aws" ? ask(request) : Status();
 }
@@ -116,7 +118,8 @@ Status RunController::look_at_account(const task::Task& task, const std::string&
     planned.location.region = best.region;  // the limits may have led to another one
     TRY_SET(there, "", fleet::open_cloud(context_, planned.location));
     TRY_SET(image, "find an image",
-            fleet::find_image(context_, *there, planned.location, best, task.all_candidates()[best.candidate].image, framework));
+            fleet::find_image(context_, *there, planned.location, best, task.all_candidates()[best.candidate].image,
+                              framework));
     image_ = std::move(image);
     fleet::warn_of_support(context_, image_, "plan");
     fleet::enlarge_disks(task, image_.root_size_gib, planned.ranking);
@@ -125,8 +128,8 @@ Status RunController::look_at_account(const task::Task& task, const std::string&
   // Reserved capacity counts against the limits when it is reserved.
   if (reservation_) {
     if (reservation_->is_block)
-      planned.ranking.notes.push_back(fmt::format(
-          "{} is a capacity block: it is paid already, whatever the price below says", reservation_->id));
+      planned.ranking.notes.push_back(
+          fmt::format("{} is a capacity block: it is paid already, whatever the price below says", reservation_->id));
     return look_at_image();
   }
   TRY_SET(allowed, "", account::within_quotas(context_, planned.location, std::move(planned.ranking.offers)));
@@ -146,7 +149,7 @@ Status RunController::plan_own_machine(const std::string& host) {
   TRY_SET(cloud, "", fleet::open_cloud(context_, location_));
   cloud_ = std::move(cloud);
   context_.progress.done("plan", host + ", as your ssh config has it; nothing is rented",
-                       {{"instance_type", host}, {"hourly_usd", 0}});
+                         {{"instance_type", host}, {"hourly_usd", 0}});
   return {};
 }
 
@@ -157,35 +160,34 @@ Status RunController::launch(const RunRequest& request, const std::string& frame
     TRY_SET(borrowed, "", fleet::attach_host(context_, run_, location_));
     instance_ = std::move(borrowed);
     context_.progress.done("launch", fmt::format("nothing to rent; the run is {}", run_.name),
-                         {{"instance_id", instance_.id}, {"run", run_.name}});
+                           {{"instance_id", instance_.id}, {"run", run_.name}});
     return {};
   }
   context_.progress.begin("launch", offers_.front().type.name);
   TRY_SET(launched, "",
           fleet::launch(context_, {.run = run_,
-                               .location = location_,
-                               .offers = offers_,
-                               .candidates = candidates_,
-                               .framework = framework,
-                               .lifetime = lifetime_,
-                               .ceiling = ceiling_,
-                               .budget = request.task.budget,
-                               .aws = request.task.aws,
-                               .capacity_block = reservation_ && reservation_->is_block}));
+                                   .location = location_,
+                                   .offers = offers_,
+                                   .candidates = candidates_,
+                                   .framework = framework,
+                                   .lifetime = lifetime_,
+                                   .ceiling = ceiling_,
+                                   .budget = request.task.budget,
+                                   .aws = request.task.aws,
+                                   .capacity_block = reservation_ && reservation_->is_block}));
   if (launched.image.id != image_.id) fleet::warn_of_support(context_, launched.image, "launch");
   instance_ = std::move(launched.instance);
   cloud_ = std::move(launched.cloud);
   location_ = std::move(launched.location);
   offers_ = {std::move(launched.offer)};
   run_.task["host_key"] = launched.host_key;
-  run_.task["image"] = {
-      {"id", launched.image.id},
-      {"name", launched.image.name},
-      {"created", launched.image.created},
-      {"supported_until", launched.image.supported_until}};
+  run_.task["image"] = {{"id", launched.image.id},
+                        {"name", launched.image.name},
+                        {"created", launched.image.created},
+                        {"supported_until", launched.image.supported_until}};
   TRY("", context_.ledger.update(run_));
   context_.progress.done("launch", fmt::format("{} running as {}", instance_.id, run_.name),
-                       {{"instance_id", instance_.id}, {"run", run_.name}, {"zone", instance_.zone}});
+                         {{"instance_id", instance_.id}, {"run", run_.name}, {"zone", instance_.zone}});
   return {};
 }
 
@@ -194,8 +196,8 @@ Status RunController::connect() {
   context_.progress.begin("connect", instance_.address);
   TRY_SET(connection, "",
           job::Connection::open(context_, *cloud_, run_dir_, instance_,
-                     connect_limit(offers_.empty() ? plan::InstanceType{} : offers_.front().type),
-                     job::MayInterrupt::any));
+                                connect_limit(offers_.empty() ? plan::InstanceType{} : offers_.front().type),
+                                job::MayInterrupt::any));
   connection_.emplace(std::move(connection));
   instance_ = connection_->instance();
   context_.progress.done("connect", "ssh ready, host key pinned", {{"address", instance_.address}});
@@ -212,12 +214,11 @@ Status RunController::sync(const sync::Tree& tree) {
   run_.task["code"] = code_of(tree);
   TRY_SET(receiver, "",
           connection_->start_agent_program({"receive", connection_->paths().workdir, "--mirror", "--state",
-                                      connection_->paths().run_dir + "-sync.state"}));
+                                            connection_->paths().run_dir + "-sync.state"}));
   sync::Options options;
   options.cancelled = [&] { return context_.check_signals(false) != fleet::Interrupt::go_on; };
   options.progress = [&](const sync::Progress& now) {
-    context_.progress.update(
-        fmt::format("{} of {} sent", show_bytes(now.bytes_done), show_bytes(now.bytes_total)));
+    context_.progress.update(fmt::format("{} of {} sent", show_bytes(now.bytes_done), show_bytes(now.bytes_total)));
   };
   auto report = sync::send_tree(receiver.out.get(), receiver.in.get(), run_.workdir, tree, options);
   if (!report) {
@@ -229,14 +230,13 @@ Status RunController::sync(const sync::Tree& tree) {
   receiver.in.reset();
   receiver.wait(Millis(2000));
   for (const auto& note : first_few(report->notes)) context_.progress.warn("sync", note);
-  context_.progress.done(
-      "sync",
-      fmt::format("{} {}, {} sent", report->files_moved, report->files_moved == 1 ? "file" : "files",
-                  show_bytes(report->bytes_moved)),
-      {{"files", report->files},
-       {"files_moved", report->files_moved},
-       {"bytes_moved", report->bytes_moved},
-       {"wire_bytes", report->wire_bytes}});
+  context_.progress.done("sync",
+                         fmt::format("{} {}, {} sent", report->files_moved, report->files_moved == 1 ? "file" : "files",
+                                     show_bytes(report->bytes_moved)),
+                         {{"files", report->files},
+                          {"files_moved", report->files_moved},
+                          {"bytes_moved", report->bytes_moved},
+                          {"wire_bytes", report->wire_bytes}});
   return {};
 }
 

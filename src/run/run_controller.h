@@ -5,17 +5,17 @@
 #include <future>
 #include <map>
 
-#include "job/environment.h"
+#include "fleet/planning.h"
 #include "job/connection.h"
+#include "job/environment.h"
 #include "job/local_log.h"
 #include "job/outputs.h"
 #include "job/outputs_pull.h"
-#include "fleet/planning.h"
 #include "job/preflight.h"
-#include "run/reach.h"
 #include "job/repeats.h"
-#include "run/run.h"
 #include "job/training.h"
+#include "run/reach.h"
+#include "run/run.h"
 
 namespace ferry::run {
 
@@ -102,7 +102,7 @@ class RunController {
   fleet::TimeLimits lifetime_;
   std::unique_ptr<cloud::Cloud> cloud_;
   fleet::CloudLocation location_;
-  std::vector<plan::Offer> offers_;      // best first; once launched, the one that was had
+  std::vector<plan::Offer> offers_;          // best first; once launched, the one that was had
   std::vector<task::Resources> candidates_;  // that the offers are for
   std::optional<cloud::Reservation> reservation_;
   std::optional<Usd> ceiling_;  // no dearer machine is rented, an hour
@@ -120,7 +120,7 @@ class RunController {
   std::map<int, int> tunnels_;              // of those, the ports here
   int fruitless_ = 0;                       // connections in a row over which the agent said nothing
   int unheard_ = 0;                         // of them, the last ones that were well themselves
-  job::Repeats repeats_;                         // what is told of those
+  job::Repeats repeats_;                    // what is told of those
   std::uint64_t log_size_ = 0;              // as the agent told it in the end; 0: not yet
   bool detaching_ = false;
   bool was_cut_ = false;        // at max_duration, while this process followed it

@@ -10,8 +10,8 @@
 #include <csignal>
 
 #include "base/text.h"
-#include "os/process.h"
 #include "fleet/context.h"
+#include "os/process.h"
 
 namespace ferry::run {
 
@@ -37,9 +37,7 @@ std::optional<Holder> read_signature(std::string_view text) {
                 static_cast<std::uint64_t>(*start)};
 }
 
-bool is_alive(const Holder& holder) {
-  return holder.start != 0 && os::process_start_time(holder.pid) == holder.start;
-}
+bool is_alive(const Holder& holder) { return holder.start != 0 && os::process_start_time(holder.pid) == holder.start; }
 
 }  // namespace
 
@@ -78,7 +76,8 @@ Status RunLock::become(Role role) {
 }
 
 bool RunLock::is_in_place() const {
-  struct stat held {}, there {};
+  struct stat held {
+  }, there{};
   if (::fstat(lock_.fd(), &held) < 0 || ::stat(run_dir_.owner_lock().c_str(), &there) < 0) return false;
   return held.st_dev == there.st_dev && held.st_ino == there.st_ino;
 }
@@ -105,8 +104,7 @@ std::optional<Holder> RunLock::holder_of(const fleet::RunDir& run_dir) {
 }
 
 bool RunLock::signal(const Holder& holder, int number, int word) {
-  if (holder.role != Role::follow || holder.pid <= 1 || holder.pid == ::getpid() || !is_alive(holder))
-    return false;
+  if (holder.role != Role::follow || holder.pid <= 1 || holder.pid == ::getpid() || !is_alive(holder)) return false;
   if (word == 0) return ::kill(holder.pid, number) == 0;
   sigval value{};
   value.sival_int = word;

@@ -14,7 +14,7 @@ namespace ferry::run {
 /// What the holder of a run's lock does with it.
 enum class Role {
   follow,     ///< moves the run from phase to phase: SIGTERM asks it to cancel
-  recover,     ///< looks, or releases: to be waited for, never signalled
+  recover,    ///< looks, or releases: to be waited for, never signalled
   hand_over,  ///< has started a follower that has not signed yet: to be waited for
 };
 

@@ -67,9 +67,7 @@ std::vector<pid_t> processes_of(const os::Path& home, bool ours) {
 /// True for what ssh would have started for us; whatever goes on by itself reads from no pipe.
 bool is_channel(pid_t pid) {
   std::error_code ignored;
-  return std::filesystem::read_symlink(fmt::format("/proc/{}/fd/0", pid), ignored)
-      .string()
-      .starts_with("pipe:");
+  return std::filesystem::read_symlink(fmt::format("/proc/{}/fd/0", pid), ignored).string().starts_with("pipe:");
 }
 
 /// Where every machine of this process has its programs: an agent that was sent once is there.
@@ -128,9 +126,9 @@ bool ScriptedMachine::is_off() const { return os::exists(home_ / "is-off"); }
 std::string_view scripted_agent() {
   static const std::string script = [] {
     const auto shipped = os::env("FERRY_AGENT");
-    return shipped ? fmt::format("#!/bin/sh\nexec {} \"$@\"\n", shell_quoted(*shipped))
-                   : fmt::format("#!/bin/sh\n{}=1 exec {} \"$@\"\n", as_agent,
-                                 shell_quoted(os::self_program().string()));
+    return shipped
+               ? fmt::format("#!/bin/sh\nexec {} \"$@\"\n", shell_quoted(*shipped))
+               : fmt::format("#!/bin/sh\n{}=1 exec {} \"$@\"\n", as_agent, shell_quoted(os::self_program().string()));
   }();
   return script;
 }

@@ -46,8 +46,9 @@ std::vector<fleet::Untracked> Search::machines() {
   std::erase_if(locations_, [&](const auto& location) {
     auto found = fleet::find_untracked(context_, location, owner_);
     if (!found) {
-      context_.progress.warn(phase_, fmt::format("could not look in {}{}: {}", location.provider,
-                                                 location.region.empty() ? "" : "/" + location.region, because(found.error())));
+      context_.progress.warn(phase_,
+                             fmt::format("could not look in {}{}: {}", location.provider,
+                                         location.region.empty() ? "" : "/" + location.region, because(found.error())));
       return incomplete_ = true;
     }
     for (auto& one : *found) {

@@ -1,7 +1,7 @@
 #pragma once
 /// \file
-/// Looks for what ferry made and no ledger here knows, in every place where something of the user may be. Internal to this
-/// room.
+/// Looks for what ferry made and no ledger here knows, in every place where something of the user may be. Internal to
+/// this room.
 
 #include <set>
 #include <string>
@@ -17,13 +17,13 @@ class Search {
   Search(fleet::Context& context, std::string phase, std::string owner = fleet::owner_name())
       : context_(context), phase_(std::move(phase)), owner_(std::move(owner)) {}
 
-  /// Where to look: every place of the ledger, the rehearsal cloud if there is one, and every region of the environment's own
-  /// AWS account. Tells first what will not be looked at. Fails as the ledger does.
+  /// Where to look: every place of the ledger, the rehearsal cloud if there is one, and every region of the
+  /// environment's own AWS account. Tells first what will not be looked at. Fails as the ledger does.
   Status choose_locations();
   const std::vector<fleet::CloudLocation>& locations() const { return locations_; }
 
-  /// Machines that are alive and in no ledger here, each once. A location that could not be looked at is told, and is none of
-  /// locations() any more.
+  /// Machines that are alive and in no ledger here, each once. A location that could not be looked at is told, and is
+  /// none of locations() any more.
   std::vector<fleet::Untracked> machines();
   /// Key pairs and security groups whose machine is gone, each once.
   std::vector<fleet::Leftover> leftovers();

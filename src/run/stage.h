@@ -7,8 +7,8 @@
 #include <csignal>
 #include <deque>
 
-#include "run/fake_cloud.h"
 #include "fleet/run_dir.h"
+#include "run/fake_cloud.h"
 #include "run/run.h"
 #include "run/scripted_machine.h"
 
@@ -38,9 +38,7 @@ class HeardProgress final : public watch::Progress {
   void begin(std::string_view phase, std::string_view text) override { put("begin", phase, text); }
   void update(std::string_view) override {}
   void done(std::string_view phase, std::string_view text, const Json&) override { put("done", phase, text); }
-  void failed(std::string_view phase, std::string_view text, const Json&) override {
-    put("failed", phase, text);
-  }
+  void failed(std::string_view phase, std::string_view text, const Json&) override { put("failed", phase, text); }
   void warn(std::string_view phase, std::string_view text) override { put("warn", phase, text); }
   void note(std::string_view text, const Json&) override { put("note", "", text); }
   void error(const Error& error) override {
@@ -84,8 +82,7 @@ class Stage {
   std::size_t followers() const { return followers_.size(); }
   /// What an earlier process left, made by hand: a run at `phase` (launching or later) with a machine that
   /// the ledger holds for live; from setup on the agent there was asked to run `command` (empty: it was not).
-  void leave_at(ledger::Phase phase,
-                const std::string& command = "mkdir -p outputs; echo model >outputs/model");
+  void leave_at(ledger::Phase phase, const std::string& command = "mkdir -p outputs; echo model >outputs/model");
   /// The ledger's file is gone; which ledger it was is still known, and so is the rehearsal cloud.
   void lose_ledger();
   /// run::follow() of the newest run in a process of its own; nothing if it was killed.

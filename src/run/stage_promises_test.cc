@@ -30,8 +30,7 @@ std::string Stage::broken_promise(std::optional<int> code) {
     for (const auto& machine : cloud.machines()) {
       const auto tag = machine.now.tags.find("ferry:run");
       if (tag == machine.now.tags.end() || tag->second != one.name) continue;
-      if (reached_setup && !is_home && machine.by_ferry)
-        found += machine.now.id + " was ended with its model; ";
+      if (reached_setup && !is_home && machine.by_ferry) found += machine.now.id + " was ended with its model; ";
     }
   }
   int rented = 0;
@@ -57,8 +56,7 @@ std::string Stage::trouble() {
   std::map<std::string, ledger::Rent> noted;
   const auto runs = ledger_->runs(false);
   for (const auto& one : runs.value_or(std::vector<ledger::Run>())) {
-    if (one.phase != ledger::Phase::released)
-      found += fmt::format("{} is {}; ", one.name, ledger::name(one.phase));
+    if (one.phase != ledger::Phase::released) found += fmt::format("{} is {}; ", one.name, ledger::name(one.phase));
     const auto instances = ledger_->instances(one.name);
     for (const auto& instance : instances.value_or(std::vector<ledger::Instance>())) {
       if (!instance.id.empty()) noted[instance.id] = instance.state;

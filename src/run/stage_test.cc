@@ -8,9 +8,9 @@
 
 #include "agent/client.h"
 #include "base/text.h"
-#include "run/actions.h"
 #include "fleet/labels.h"
 #include "fleet/machine.h"
+#include "run/actions.h"
 #include "ssh/keys.h"
 
 namespace ferry::run {
@@ -52,19 +52,13 @@ class SteppedLedger final : public ledger::Ledger {
   Status record_instance(const ledger::Instance& instance) override {
     return write("note_instance", [&] { return real_->record_instance(instance); });
   }
-  Result<std::vector<ledger::Instance>> instances(std::string_view run) override {
-    return real_->instances(run);
-  }
+  Result<std::vector<ledger::Instance>> instances(std::string_view run) override { return real_->instances(run); }
   Result<std::vector<ledger::Instance>> unreleased() override { return real_->unreleased(); }
   Status record_resource(const ledger::Resource& resource) override {
     return write("note_resource", [&] { return real_->record_resource(resource); });
   }
-  Result<std::vector<ledger::Resource>> resources(std::string_view run) override {
-    return real_->resources(run);
-  }
-  Result<std::vector<ledger::Resource>> unreleased_resources() override {
-    return real_->unreleased_resources();
-  }
+  Result<std::vector<ledger::Resource>> resources(std::string_view run) override { return real_->resources(run); }
+  Result<std::vector<ledger::Resource>> unreleased_resources() override { return real_->unreleased_resources(); }
   Status adopt(const ledger::Run& run, const ledger::Instance& instance,
                const std::vector<ledger::Resource>& resources) override {
     return write("adopt", [&] { return real_->adopt(run, instance, resources); });
@@ -114,8 +108,7 @@ void HeardProgress::put(std::string_view what, std::string_view about, std::stri
 /// Nothing of a test need outlive the computer: a file system in memory makes fsync(2) free.
 void write_to_memory() {
   struct statvfs there;
-  if (::statvfs("/dev/shm", &there) == 0 && (there.f_flag & ST_NOEXEC) == 0 &&
-      ::access("/dev/shm", W_OK) == 0)
+  if (::statvfs("/dev/shm", &there) == 0 && (there.f_flag & ST_NOEXEC) == 0 && ::access("/dev/shm", W_OK) == 0)
     ::setenv("TMPDIR", "/dev/shm", 0);
 }
 
@@ -238,7 +231,9 @@ void Stage::leave_at(ledger::Phase phase, const std::string& command) {
   left.output_dir = (dir_.path() / "runs" / left.name).string();
   left.workdir = (dir_.path() / "work").string();
   left.created_ms = clock.now_ms();
-  left.task = {{"run", command}, {"max_duration_s", 3600}, {"host_key", "ssh-ed25519 AAAA"},
+  left.task = {{"run", command},
+               {"max_duration_s", 3600},
+               {"host_key", "ssh-ed25519 AAAA"},
                {"ledger", must(fleet::ledger_id(data()))}};
   must(ledger_->add_run(left));
   ledger::Instance machine;
@@ -286,8 +281,7 @@ void Stage::leave_at(ledger::Phase phase, const std::string& command) {
   auto client = must(agent::Client::connect(std::move(channel.out), std::move(channel.in), Millis(60'000)));
   must(client.start(job));
   // Where outputs are fetched, the training is over.
-  while (phase >= Phase::fetching && must(client.status()).state != agent::JobState::done)
-    std::this_thread::yield();
+  while (phase >= Phase::fetching && must(client.status()).state != agent::JobState::done) std::this_thread::yield();
 }
 
 void Stage::recover_all() {

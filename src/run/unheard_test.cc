@@ -4,9 +4,9 @@
 
 #include <csignal>
 
+#include "job/repeats.h"
 #include "os/socket.h"
 #include "run/actions.h"
-#include "job/repeats.h"
 #include "run/stage.h"
 
 namespace ferry::run {

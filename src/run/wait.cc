@@ -19,8 +19,9 @@ Result<int> wait(fleet::Context& context, const std::string& run_name) {
     if (!holder) {
       // Whoever followed it is gone: once, somebody is found. After that it is the user's turn.
       if (recovered) {
-        return fail(Kind::conflict, fmt::format("{} is not over, and nobody follows it: it is {}", run.name, name(run.phase)),
-                    run.error, fmt::format("ferry fetch {0} brings its outputs home; ferry down {0} ends it", run.name));
+        return fail(
+            Kind::conflict, fmt::format("{} is not over, and nobody follows it: it is {}", run.name, name(run.phase)),
+            run.error, fmt::format("ferry fetch {0} brings its outputs home; ferry down {0} ends it", run.name));
       }
       TRY("", recover_orphan(context, run.name));
       recovered = true;

@@ -33,11 +33,10 @@ class Bucket {
     }
     TRY("", add_lifecycle_rule());
     if (!encrypted) {
-      TRY("",
-          configure("PutEncryptionConfiguration", "encryption",
-                    "<ServerSideEncryptionConfiguration" + xmlns() +
-                        "<Rule><ApplyServerSideEncryptionByDefault><SSEAlgorithm>AES256</SSEAlgorithm>"
-                        "</ApplyServerSideEncryptionByDefault></Rule></ServerSideEncryptionConfiguration>"));
+      TRY("", configure("PutEncryptionConfiguration", "encryption",
+                        "<ServerSideEncryptionConfiguration" + xmlns() +
+                            "<Rule><ApplyServerSideEncryptionByDefault><SSEAlgorithm>AES256</SSEAlgorithm>"
+                            "</ApplyServerSideEncryptionByDefault></Rule></ServerSideEncryptionConfiguration>"));
     }
     if (!ruled) TRY("", configure("PutBucketPolicy", "policy", tls_only_policy(session_->place())));
     return made;
@@ -85,8 +84,7 @@ class Bucket {
 
   Status add_lifecycle_rule() {
     auto now = line_.call(call_for("GetLifecycleConfiguration", "GET", "lifecycle="));
-    if (!now && now.error().code != "NoSuchLifecycleConfiguration")
-      return tl::unexpected(std::move(now).error());
+    if (!now && now.error().code != "NoSuchLifecycleConfiguration") return tl::unexpected(std::move(now).error());
     TRY_SET(merged, doing(), merged_lifecycle(now ? now->body : "", sweeping_rule));
     return merged.empty() ? Status() : configure("PutLifecycleConfiguration", "lifecycle", merged);
   }
@@ -102,14 +100,13 @@ std::string tls_only_policy(const Place& place) {
                                 : place.region.starts_with("us-gov-") ? "aws-us-gov"
                                                                       : "aws";
   const std::string arn = "arn:" + partition + ":s3:::" + place.bucket;
-  const Json policy = {
-      {"Version", "2012-10-17"},
-      {"Statement", Json::array({{{"Sid", "FerryTlsOnly"},
-                                  {"Effect", "Deny"},
-                                  {"Principal", "*"},
-                                  {"Action", "s3:*"},
-                                  {"Resource", Json::array({arn, arn + "/*"})},
-                                  {"Condition", {{"Bool", {{"aws:SecureTransport", "false"}}}}}}})}};
+  const Json policy = {{"Version", "2012-10-17"},
+                       {"Statement", Json::array({{{"Sid", "FerryTlsOnly"},
+                                                   {"Effect", "Deny"},
+                                                   {"Principal", "*"},
+                                                   {"Action", "s3:*"},
+                                                   {"Resource", Json::array({arn, arn + "/*"})},
+                                                   {"Condition", {{"Bool", {{"aws:SecureTransport", "false"}}}}}}})}};
   return dump_json(policy);
 }
 

@@ -18,8 +18,7 @@ std::shared_ptr<Session> live_session(const std::string& uri, const std::string&
   Limits limits;
   limits.part = std::uint64_t{5} << 20;
   return std::make_shared<Session>(
-      place,
-      aws::fixed_provider({.access_key_id = "A", .secret_access_key = "secret", .session_token = "token"}),
+      place, aws::fixed_provider({.access_key_id = "A", .secret_access_key = "secret", .session_token = "token"}),
       os::system_clock(), limits);
 }
 

@@ -35,18 +35,15 @@ class Fetch {
     count_ = (head_.bytes + piece_ - 1) / piece_;
     const auto left = count_ - std::min<std::uint64_t>(count_, journal_.pieces().size());
     if (left > 0) {
-      const auto threads =
-          std::min<std::uint64_t>(left, static_cast<std::uint64_t>(session_->limits().connections));
+      const auto threads = std::min<std::uint64_t>(left, static_cast<std::uint64_t>(session_->limits().connections));
       Together::run(static_cast<int>(threads), [this] { work(); });
       if (auto error = together_.error()) return tl::unexpected(*std::move(error));
     }
-    if (::ftruncate(fd_.get(), static_cast<off_t>(head_.bytes)) < 0)
-      return fail_errno("write " + what_.path.string());
+    if (::ftruncate(fd_.get(), static_cast<off_t>(head_.bytes)) < 0) return fail_errno("write " + what_.path.string());
     TRY_SET(found, "", store::content_of(temp_, [this](std::uint64_t) { return together_.moved(0); }));
     const std::string name = "the stored " + what_.key, advice = "store it again from where it is whole";
     if (what_.expected) TRY("", store::check_content(found, *what_.expected, name, advice));
-    if (!head_.sha256.empty())
-      TRY("", store::check_content(found, {head_.sha256, head_.bytes}, name, advice));
+    if (!head_.sha256.empty()) TRY("", store::check_content(found, {head_.sha256, head_.bytes}, name, advice));
     TRY("", store::into_place(fd_.get(), temp_, what_.path));
     journal_.forget();
     head_.sha256 = found.sha256;

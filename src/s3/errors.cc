@@ -12,24 +12,17 @@ namespace {
 
 using Codes = std::span<const std::string_view>;
 
-constexpr std::array<std::string_view, 9> pausing_codes = {"SlowDown",
-                                                           "ServiceUnavailable",
-                                                           "RequestTimeout",
-                                                           "Busy",
-                                                           "ThrottlingException",
-                                                           "RequestThrottled",
-                                                           "ConditionalRequestConflict",
-                                                           "OperationAborted",
-                                                           "TooManyRequests"};
-constexpr std::array<std::string_view, 4> digest_codes = {
-    "BadDigest", "InvalidDigest", "XAmzContentSHA256Mismatch", "XAmzContentChecksumMismatch"};
+constexpr std::array<std::string_view, 9> pausing_codes = {
+    "SlowDown",         "ServiceUnavailable",         "RequestTimeout",   "Busy",           "ThrottlingException",
+    "RequestThrottled", "ConditionalRequestConflict", "OperationAborted", "TooManyRequests"};
+constexpr std::array<std::string_view, 4> digest_codes = {"BadDigest", "InvalidDigest", "XAmzContentSHA256Mismatch",
+                                                          "XAmzContentChecksumMismatch"};
 constexpr std::array<std::string_view, 3> region_codes = {"PermanentRedirect", "TemporaryRedirect",
                                                           "AuthorizationHeaderMalformed"};
 constexpr std::array<std::string_view, 3> clock_codes = {"RequestTimeTooSkewed", "RequestExpired",
                                                          "RequestInTheFuture"};
 constexpr std::array<std::string_view, 2> expired_codes = {"ExpiredToken", "TokenRefreshRequired"};
-constexpr std::array<std::string_view, 3> stranger_codes = {"AccessDenied", "InvalidAccessKeyId",
-                                                            "InvalidToken"};
+constexpr std::array<std::string_view, 3> stranger_codes = {"AccessDenied", "InvalidAccessKeyId", "InvalidToken"};
 constexpr std::array<std::string_view, 5> refused_codes = {
     "AllAccessDisabled", "AccountProblem", "SignatureDoesNotMatch", "NotSignedUp", "InvalidObjectState"};
 constexpr std::array<std::string_view, 8> missing_codes = {
@@ -37,8 +30,8 @@ constexpr std::array<std::string_view, 8> missing_codes = {
     "NoSuchUpload",       "NoSuchVersion",
     "NotFound",           "NoSuchLifecycleConfiguration",
     "NoSuchBucketPolicy", "NoSuchPublicAccessBlockConfiguration"};
-constexpr std::array<std::string_view, 3> conflict_codes = {"PreconditionFailed",
-                                                            "ConditionalRequestConflict", "OperationAborted"};
+constexpr std::array<std::string_view, 3> conflict_codes = {"PreconditionFailed", "ConditionalRequestConflict",
+                                                            "OperationAborted"};
 
 bool is_one_of(std::string_view code, Codes codes) {
   return std::find(codes.begin(), codes.end(), code) != codes.end();
@@ -98,8 +91,7 @@ aws::Fault fault_of(const os::HttpResponse& answer) {
 Verdict judge(int status, std::string_view code) {
   if (is_one_of(code, pausing_codes)) return Verdict::again;
   if (is_one_of(code, digest_codes)) return Verdict::damaged;
-  if (is_one_of(code, region_codes) || code == "IllegalLocationConstraintException" || status == 301 ||
-      status == 307)
+  if (is_one_of(code, region_codes) || code == "IllegalLocationConstraintException" || status == 301 || status == 307)
     return Verdict::moved;
   if (is_one_of(code, clock_codes)) return Verdict::clock;
   if (is_one_of(code, expired_codes)) return Verdict::expired;
@@ -136,8 +128,7 @@ Kind kind_of(int status, std::string_view code) {
 Error error_of(const aws::Fault& fault, int status, const std::string& doing, std::string_view action) {
   const Kind kind = kind_of(status, fault.code);
   const std::string code = fault.code.empty() ? "HTTP status " + std::to_string(status) : fault.code;
-  return {kind, doing + ": S3 says " + code, fault.message, advice_for(kind, fault.code, action), fault.code,
-          {}};
+  return {kind, doing + ": S3 says " + code, fault.message, advice_for(kind, fault.code, action), fault.code, {}};
 }
 
 std::string region_said(const os::HttpResponse& answer) {
@@ -147,8 +138,8 @@ std::string region_said(const os::HttpResponse& answer) {
     if (document.load_buffer(answer.body.data(), answer.body.size()))
       region = document.document_element().child_value("Region");
   }
-  const bool good = region.size() <= 40 &&
-                    region.find_first_not_of("abcdefghijklmnopqrstuvwxyz0123456789-") == std::string::npos;
+  const bool good =
+      region.size() <= 40 && region.find_first_not_of("abcdefghijklmnopqrstuvwxyz0123456789-") == std::string::npos;
   return good ? region : "";
 }
 

@@ -28,10 +28,10 @@ inline std::string sent_header(const os::HttpRequest& request, std::string_view 
 }
 
 inline os::HttpResponse fault(int status, const std::string& code, const std::string& more = {}) {
-  return {.status = status,
-          .headers = {},
-          .body = "<?xml version=\"1.0\"?><Error><Code>" + code + "</Code><Message>because</Message>" + more +
-                  "</Error>"};
+  return {
+      .status = status,
+      .headers = {},
+      .body = "<?xml version=\"1.0\"?><Error><Code>" + code + "</Code><Message>because</Message>" + more + "</Error>"};
 }
 
 class FakeS3 {
@@ -158,10 +158,10 @@ class FakeS3 {
     if (request.method == "POST" && id.empty()) {
       const std::string fresh = "upload/" + std::to_string(asked.size()) + "+=";
       uploads[fresh] = {key, metadata_of(request), {}};
-      return {.status = 200,
-              .headers = {},
-              .body = "<InitiateMultipartUploadResult><UploadId>" + fresh +
-                      "</UploadId></InitiateMultipartUploadResult>"};
+      return {
+          .status = 200,
+          .headers = {},
+          .body = "<InitiateMultipartUploadResult><UploadId>" + fresh + "</UploadId></InitiateMultipartUploadResult>"};
     }
     if (request.method == "POST") return completed(request, id);
     if (request.method == "DELETE" && !id.empty()) {
@@ -202,8 +202,7 @@ class FakeS3 {
     uploads.erase(id);
     return {.status = 200,
             .headers = {},
-            .body = "  \n<CompleteMultipartUploadResult><ETag>\"" + etag +
-                    "\"</ETag></CompleteMultipartUploadResult>"};
+            .body = "  \n<CompleteMultipartUploadResult><ETag>\"" + etag + "\"</ETag></CompleteMultipartUploadResult>"};
   }
 
   os::HttpResponse listed(const std::string& id) {
@@ -216,8 +215,7 @@ class FakeS3 {
   }
 
   os::HttpResponse got(const os::HttpRequest& request, const Object& object) {
-    if (const auto etag = sent_header(request, "if-match");
-        !etag.empty() && etag != "\"" + object.etag + "\"")
+    if (const auto etag = sent_header(request, "if-match"); !etag.empty() && etag != "\"" + object.etag + "\"")
       return fault(412, "PreconditionFailed");
     os::HttpResponse answer = with_etag(object.etag);
     answer.headers.insert(answer.headers.end(), object.metadata.begin(), object.metadata.end());
@@ -228,8 +226,7 @@ class FakeS3 {
       const auto bounds = split(range.substr(6), '-');
       from = static_cast<std::size_t>(*parse_int(bounds[0]));
       if (from >= object.bytes.size()) return fault(416, "InvalidRange");
-      size = std::min<std::size_t>(object.bytes.size(), static_cast<std::size_t>(*parse_int(bounds[1])) + 1) -
-             from;
+      size = std::min<std::size_t>(object.bytes.size(), static_cast<std::size_t>(*parse_int(bounds[1])) + 1) - from;
       answer.status = 206;
       answer.headers.emplace_back("content-range", "bytes " + std::to_string(from) + "-" +
                                                        std::to_string(from + size - 1) + "/" +

@@ -22,8 +22,7 @@ Head head_of(const os::HttpResponse& answer) {
   head.modified_ms = aws::parse_http_date(answer.header("last-modified")).value_or(0);
   const std::string range = answer.header("content-range");
   const auto slash = range.rfind('/');
-  const auto bytes =
-      parse_int(slash == std::string::npos ? answer.header("content-length") : range.substr(slash + 1));
+  const auto bytes = parse_int(slash == std::string::npos ? answer.header("content-length") : range.substr(slash + 1));
   head.bytes = static_cast<std::uint64_t>(std::max<std::int64_t>(bytes.value_or(0), 0));
   return head;
 }
@@ -48,8 +47,7 @@ Error conditional(Error error, const store::Condition& condition) {
 }
 
 Result<Head> head_object(Line& line, const std::string& key) {
-  const Call call{
-      .action = "GetObject", .doing = "look at the stored " + printable(key), .method = "HEAD", .key = key};
+  const Call call{.action = "GetObject", .doing = "look at the stored " + printable(key), .method = "HEAD", .key = key};
   TRY_SET(answer, "", line.call(call));
   return head_of(answer);
 }
@@ -95,17 +93,14 @@ Result<std::pair<std::string, Head>> get_bytes(Line& line, const std::string& ke
   Head head = head_of(answer);
   head.bytes = bytes.size();
   if (!head.sha256.empty()) {
-    TRY("", store::check_content(store::content_of_bytes(bytes), {head.sha256, bytes.size()},
-                                 "the stored " + key, "store it again from where it is whole"));
+    TRY("", store::check_content(store::content_of_bytes(bytes), {head.sha256, bytes.size()}, "the stored " + key,
+                                 "store it again from where it is whole"));
   }
   return std::pair(std::move(bytes), std::move(head));
 }
 
 Status remove_object(Line& line, const std::string& key, const store::Condition& condition) {
-  Call call{.action = "DeleteObject",
-            .doing = "remove the stored " + printable(key),
-            .method = "DELETE",
-            .key = key};
+  Call call{.action = "DeleteObject", .doing = "remove the stored " + printable(key), .method = "DELETE", .key = key};
   add_condition(call, condition);
   if (condition.is == store::Condition::Is::unchanged) {
     // S3 calls it a success to delete what is not there, whatever the condition.
@@ -116,8 +111,7 @@ Status remove_object(Line& line, const std::string& key, const store::Condition&
   }
   History history;
   auto answer = line.call(call, &history);
-  if (answer || (condition.is == store::Condition::Is::always && answer.error().code == "NoSuchKey"))
-    return {};
+  if (answer || (condition.is == store::Condition::Is::always && answer.error().code == "NoSuchKey")) return {};
   Error error = conditional(std::move(answer).error(), condition);
   if (error.kind == Kind::conflict && history.uncertain) {
     auto head = head_object(line, key);
@@ -142,15 +136,13 @@ Status remove_objects(Line& line, const std::vector<std::string>& keys) {
   return {};
 }
 
-Result<std::string> presigned(Session& session, const std::string& method, const std::string& key,
-                              Seconds lasts) {
+Result<std::string> presigned(Session& session, const std::string& method, const std::string& key, Seconds lasts) {
   if (method != "GET" && method != "PUT") return fail(Kind::bug, "no method for a presigned URL: " + method);
   TRY_SET(credentials, "sign a URL", session.credentials().get());
   const std::int64_t now = session.clock().now_ms() + session.skew_ms();
   if (credentials.expires_ms > 0) lasts = std::min(lasts, Seconds((credentials.expires_ms - now) / 1000));
   lasts = std::min(lasts, Seconds(7 * 24 * 3600));
-  if (lasts.count() <= 0)
-    return fail(Kind::denied, "sign a URL: the credentials' time is over", {}, "sign in again");
+  if (lasts.count() <= 0) return fail(Kind::denied, "sign a URL: the credentials' time is over", {}, "sign in again");
   const Place place = session.place();
   os::HttpRequest request;
   request.method = method;

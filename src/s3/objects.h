@@ -64,8 +64,7 @@ Result<Head> download(const std::shared_ptr<Session>& session, const Download& w
 
 /// A URL that whoever has it may use until `lasts` is over (at most 7 days, and not past the end of temporary
 /// credentials): method "GET" or "PUT". A PUT by it is unconditional.
-Result<std::string> presigned(Session& session, const std::string& method, const std::string& key,
-                              Seconds lasts);
+Result<std::string> presigned(Session& session, const std::string& method, const std::string& key, Seconds lasts);
 
 // ---- for the files of this room
 

@@ -11,8 +11,7 @@ namespace ferry::s3 {
 bool is_bucket_name(std::string_view name) {
   const auto is_plain = [](char c) { return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9'); };
   if (name.size() < 3 || name.size() > 63 || !is_plain(name.front()) || !is_plain(name.back())) return false;
-  if (name.find("..") != std::string_view::npos ||
-      name.find_first_not_of("0123456789.") == std::string_view::npos)
+  if (name.find("..") != std::string_view::npos || name.find_first_not_of("0123456789.") == std::string_view::npos)
     return false;
   return std::all_of(name.begin(), name.end(), [&](char c) { return is_plain(c) || c == '-' || c == '.'; });
 }

@@ -12,19 +12,18 @@ namespace ferry::s3 {
 
 struct Place {
   std::string bucket;
-  std::string prefix;    ///< "" or ends with '/': before every key
-  std::string region;    ///< of the bucket, as far as known ("": not at all): a session corrects it when S3
-                         ///< says otherwise
-  std::string endpoint;  ///< AWS_ENDPOINT_URL_S3 or AWS_ENDPOINT_URL; "" for AWS's own
-  std::string
-      account;  ///< whose the bucket must be (12 digits); "": whoever's. S3 refuses when it is another's
+  std::string prefix;     ///< "" or ends with '/': before every key
+  std::string region;     ///< of the bucket, as far as known ("": not at all): a session corrects it when S3
+                          ///< says otherwise
+  std::string endpoint;   ///< AWS_ENDPOINT_URL_S3 or AWS_ENDPOINT_URL; "" for AWS's own
+  std::string account;    ///< whose the bucket must be (12 digits); "": whoever's. S3 refuses when it is another's
   std::string ca_bundle;  ///< certificates to trust; "": see os/http.h
 };
 
 /// "s3://BUCKET" or "s3://BUCKET/PREFIX/…". Fails bad_input.
 Result<Place> parse_place(std::string_view uri);
 std::string uri_of(const Place& place);
-/// With what the person's AWS settings say of region, endpoint and certificates, where the place says nothing
+/// With what the user's AWS settings say of region, endpoint and certificates, where the place says nothing
 /// itself. Without any region it has none: S3 tells it. Fails bad_input for a region that is none.
 Result<Place> with_settings(Place place, const aws::Config& config);
 

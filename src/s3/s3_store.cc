@@ -19,8 +19,7 @@ class S3Store final : public store::Store {
     return upload(session_, {prefix_ + key, path, content, condition, moved});
   }
 
-  Result<std::string> put(const std::string& key, std::string_view bytes,
-                          const store::Condition& condition) override {
+  Result<std::string> put(const std::string& key, std::string_view bytes, const store::Condition& condition) override {
     TRY("", store::check_key(key));
     if (bytes.size() > store::most_small)
       return fail(Kind::bad_input, "too much at once for the stored " + printable(key));
@@ -28,8 +27,7 @@ class S3Store final : public store::Store {
   }
 
   Result<store::Object> get_file(const std::string& key, const os::Path& path,
-                                 const std::optional<store::Content>& expected,
-                                 const store::Moved& moved) override {
+                                 const std::optional<store::Content>& expected, const store::Moved& moved) override {
     TRY("", store::check_key(key));
     TRY_SET(head, "", download(session_, {prefix_ + key, path, expected, moved}));
     return object_of(key, head);
@@ -75,8 +73,7 @@ class S3Store final : public store::Store {
   }
 
   Status remove_all(const std::string& prefix) override {
-    if (!prefix.ends_with('/'))
-      return fail(Kind::bad_input, "no whole level of the store: " + printable(prefix));
+    if (!prefix.ends_with('/')) return fail(Kind::bad_input, "no whole level of the store: " + printable(prefix));
     constexpr std::size_t page = 1000;  // S3's limit of DeleteObjects
     std::vector<std::string> keys;
     Line other(session_);  // while a page of the list is being walked

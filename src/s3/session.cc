@@ -96,8 +96,7 @@ os::HttpRequest Line::signed_request(const Call& call, const aws::Credentials& c
   request.headers.emplace_back("x-amz-content-sha256", tls && has_body ? "UNSIGNED-PAYLOAD" : hash);
   request.headers.emplace_back("User-Agent", "ferry/" + ferry_version());
   const aws::SigningScope scope{place.region, "s3"};
-  aws::sign(request, credentials, scope, session_->clock().now_ms() + session_->skew_ms(),
-            aws::signing_options("s3"));
+  aws::sign(request, credentials, scope, session_->clock().now_ms() + session_->skew_ms(), aws::signing_options("s3"));
   return request;
 }
 

@@ -30,8 +30,8 @@ namespace ferry::s3 {
 struct Limits {
   int attempts = 8;          ///< of each request
   Millis patience{300'000};  ///< from a request's first attempt to the beginning of its last
-  Millis newcomer{0};  ///< since the session began: how long a refusal may mean that S3 does not know us yet
-  Millis silence{30'000};  ///< without a byte; then the connection counts as broken
+  Millis newcomer{0};        ///< since the session began: how long a refusal may mean that S3 does not know us yet
+  Millis silence{30'000};    ///< without a byte; then the connection counts as broken
   Millis longest_pause{20'000};
   /// Of a transfer in pieces, at least 5 MiB; grows where 10,000 are too few. Measured: 1 GiB to a server
   /// that takes 90 MB/s a connection and 60 ms a request went in 28, 24, 21, 18, 17 s in parts of 5, 8, 16,
@@ -90,8 +90,7 @@ struct Call {
   os::Streams streams = {};
   std::string sha256 = {};  ///< of the file's bytes in `streams`, hexadecimal; the body's is computed
   Millis silence{0};        ///< longer than Limits::silence where the answer takes its time
-  int attempts =
-      0;  ///< fewer than Limits::attempts, for what is better left undone than waited for; 0: as many
+  int attempts = 0;         ///< fewer than Limits::attempts, for what is better left undone than waited for; 0: as many
   /// Before each attempt: a download begins again where it began.
   std::function<Status()> begin = {};
   /// Which answers of status 200 hold an error all the same: the code, or "".
@@ -117,8 +116,7 @@ class Line {
   struct Once;
   os::HttpRequest signed_request(const Call& call, const aws::Credentials& credentials) const;
   bool pause(int attempt, std::int64_t began_ms, const Call& call);
-  bool is_once_more(const os::HttpResponse& answer, const std::string& code, const aws::Credentials& used,
-                    Once& once);
+  bool is_once_more(const os::HttpResponse& answer, const std::string& code, const aws::Credentials& used, Once& once);
 
   std::shared_ptr<Session> session_;
   std::unique_ptr<os::Transport> transport_;

@@ -72,20 +72,20 @@ TEST(Session, AsksAgainWhereThatHelpsAndOnlyThere) {
       {"409 of an operation", fault(409, "OperationAborted"), 2, Kind::bug},
       {"a digest that is wrong", fault(400, "BadDigest"), 2, Kind::bug},
       {"expired credentials", fault(400, "ExpiredToken"), 2, Kind::bug},
-      {"another region, said in XML",
-       fault(400, "AuthorizationHeaderMalformed", "<Region>eu-west-1</Region>"), 2, Kind::bug},
-      {"another region, said in a header",
-       with(fault(301, "PermanentRedirect"), "x-amz-bucket-region", "eu-west-1"), 2, Kind::bug},
+      {"another region, said in XML", fault(400, "AuthorizationHeaderMalformed", "<Region>eu-west-1</Region>"), 2,
+       Kind::bug},
+      {"another region, said in a header", with(fault(301, "PermanentRedirect"), "x-amz-bucket-region", "eu-west-1"), 2,
+       Kind::bug},
       {"another region, not said which", fault(301, "PermanentRedirect"), 1, Kind::bad_input},
       {"the same region again", with(fault(301, "PermanentRedirect"), "x-amz-bucket-region", "us-east-1"), 1,
        Kind::bad_input},
       {"403", fault(403, "AccessDenied"), 1, Kind::denied},
       {"403 key", fault(403, "InvalidAccessKeyId"), 1, Kind::denied},
       {"403 signature", fault(403, "SignatureDoesNotMatch"), 1, Kind::denied},
-      {"a clock that is right",
-       with(fault(403, "RequestTimeTooSkewed"), "date", "Tue, 14 Nov 2023 22:13:20 GMT"), 1, Kind::denied},
-      {"a clock that is wrong",
-       with(fault(403, "RequestTimeTooSkewed"), "date", "Tue, 14 Nov 2023 23:13:20 GMT"), 2, Kind::bug},
+      {"a clock that is right", with(fault(403, "RequestTimeTooSkewed"), "date", "Tue, 14 Nov 2023 22:13:20 GMT"), 1,
+       Kind::denied},
+      {"a clock that is wrong", with(fault(403, "RequestTimeTooSkewed"), "date", "Tue, 14 Nov 2023 23:13:20 GMT"), 2,
+       Kind::bug},
       {"404", fault(404, "NoSuchBucket"), 1, Kind::not_found},
       {"412", fault(412, "PreconditionFailed"), 1, Kind::conflict},
       {"400", fault(400, "InvalidRequest"), 1, Kind::bad_input},
@@ -153,8 +153,8 @@ TEST(Session, WaitsLongerFromTryToTryAndNeverForEver) {
 TEST(Session, OnceWrongAboutARegionIsRightForAllThatFollows) {
   Scene scene;
   scene.place.endpoint.clear();
-  scene.s3.before = answers(
-      {with(os::HttpResponse{.status = 400, .headers = {}, .body = {}}, "x-amz-bucket-region", "eu-west-1")});
+  scene.s3.before =
+      answers({with(os::HttpResponse{.status = 400, .headers = {}, .body = {}}, "x-amz-bucket-region", "eu-west-1")});
   const auto session = scene.session();
   Line line(session), other(session);
   EXPECT_EQ(kind_of_failure(head_object(line, "k")), Kind::not_found);
@@ -168,8 +168,7 @@ TEST(Session, OnceWrongAboutARegionIsRightForAllThatFollows) {
 TEST(Session, TakesARefusalAsNewsOfAnUnknownRoleOnlyWhileThatMayBe) {
   Scene scene;
   scene.limits.newcomer = Millis(60'000);
-  scene.s3.before =
-      answers({fault(403, "InvalidAccessKeyId"), fault(403, "AccessDenied"), fault(403, "AccessDenied")});
+  scene.s3.before = answers({fault(403, "InvalidAccessKeyId"), fault(403, "AccessDenied"), fault(403, "AccessDenied")});
   const auto session = scene.session();
   Line line(session);
   EXPECT_TRUE(put_bytes(line, "k", "hello", {}));
@@ -180,8 +179,7 @@ TEST(Session, TakesARefusalAsNewsOfAnUnknownRoleOnlyWhileThatMayBe) {
   EXPECT_EQ(kind_of_failure(put_bytes(line, "k", "hello", {})), Kind::denied);
 }
 
-TEST(Session,
-     signs_bodies_over_http_and_leaves_them_to_tls_elsewhere_and_always_sends_their_checksum_and_the_owner) {
+TEST(Session, signs_bodies_over_http_and_leaves_them_to_tls_elsewhere_and_always_sends_their_checksum_and_the_owner) {
   for (const bool tls : {false, true}) {
     Scene scene;
     if (tls) scene.place.endpoint.clear();
@@ -204,8 +202,7 @@ TEST(Conditions, ThatFailedBecauseOfOnesOwnLostAnswerHold) {
   EXPECT_EQ(scene.s3.count("PUT", "/k"), 2);
   // Where that cannot be seen, it is not called a conflict.
   scene.s3.objects.clear();
-  scene.s3.after =
-      [first = true](const os::HttpRequest& request) mutable -> std::optional<Result<os::HttpResponse>> {
+  scene.s3.after = [first = true](const os::HttpRequest& request) mutable -> std::optional<Result<os::HttpResponse>> {
     if (request.method != "HEAD" && !std::exchange(first, false)) return std::nullopt;
     return broken();
   };
@@ -220,8 +217,7 @@ TEST(Conditions, ThatFailedBecauseOfOnesOwnLostAnswerHold) {
   EXPECT_TRUE(put_bytes(line, "k", "next", store::if_still(etag)));
   EXPECT_EQ(scene.s3.objects["k"].bytes, "next");
   const auto last = head_object(line, "k")->etag;
-  scene.s3.after =
-      [lost = false](const os::HttpRequest& request) mutable -> std::optional<Result<os::HttpResponse>> {
+  scene.s3.after = [lost = false](const os::HttpRequest& request) mutable -> std::optional<Result<os::HttpResponse>> {
     if (request.method != "DELETE" || std::exchange(lost, true)) return std::nullopt;
     return broken();
   };
@@ -252,16 +248,13 @@ TEST(Place, IsReadAndHasTheUrlThatItsNameAndEndpointAllow) {
     place.endpoint = endpoint;
     return url_of(place, place.prefix + "k \xc3\xbc", "list-type=2");
   };
-  EXPECT_EQ(url("s3://my-bucket/p/q/", ""),
-            "https://my-bucket.s3.eu-west-1.amazonaws.com/p/q/k%20%C3%BC?list-type=2");
+  EXPECT_EQ(url("s3://my-bucket/p/q/", ""), "https://my-bucket.s3.eu-west-1.amazonaws.com/p/q/k%20%C3%BC?list-type=2");
   EXPECT_EQ(url("s3://my.bucket", ""), "https://s3.eu-west-1.amazonaws.com/my.bucket/k%20%C3%BC?list-type=2");
-  EXPECT_EQ(url("s3://my-bucket", "http://127.0.0.1:5000/"),
-            "http://127.0.0.1:5000/my-bucket/k%20%C3%BC?list-type=2");
+  EXPECT_EQ(url("s3://my-bucket", "http://127.0.0.1:5000/"), "http://127.0.0.1:5000/my-bucket/k%20%C3%BC?list-type=2");
   EXPECT_EQ(url("s3://my-bucket", "http://[::1]:5000"), "http://[::1]:5000/my-bucket/k%20%C3%BC?list-type=2");
-  EXPECT_EQ(url("s3://my-bucket", "https://store.example"),
-            "https://my-bucket.store.example/k%20%C3%BC?list-type=2");
-  for (const char* bad : {"my-bucket", "s3://", "s3://ab", "s3://UPPER", "s3://1.2.3.4", "s3://a..b",
-                          "s3://-ab", "s3://bucket//x", "s3://bucket/../x"}) {
+  EXPECT_EQ(url("s3://my-bucket", "https://store.example"), "https://my-bucket.store.example/k%20%C3%BC?list-type=2");
+  for (const char* bad : {"my-bucket", "s3://", "s3://ab", "s3://UPPER", "s3://1.2.3.4", "s3://a..b", "s3://-ab",
+                          "s3://bucket//x", "s3://bucket/../x"}) {
     EXPECT_FALSE(parse_place(bad)) << bad;
   }
   EXPECT_EQ(uri_of(*parse_place("s3://my-bucket/p/q")), "s3://my-bucket/p/q");
@@ -288,14 +281,11 @@ TEST(Place, TakesWhatItDoesNotSayFromThePersonsSettings) {
   EXPECT_EQ(place->region + " " + place->endpoint + " " + place->ca_bundle, "eu-west-1 http://b /c");
   Place own = *place;
   EXPECT_EQ(with({{"AWS_REGION", "us-west-2"}, {"AWS_ENDPOINT_URL", "http://a"}}, own)->region, "eu-west-1");
-  EXPECT_EQ(
-      with({},
-           {.bucket = "bucket", .prefix = {}, .region = {}, .endpoint = {}, .account = {}, .ca_bundle = {}})
-          ->region,
-      "");
-  EXPECT_FALSE(
-      with({{"AWS_REGION", "us-east-1a"}},
-           {.bucket = "bucket", .prefix = {}, .region = {}, .endpoint = {}, .account = {}, .ca_bundle = {}}));
+  EXPECT_EQ(with({}, {.bucket = "bucket", .prefix = {}, .region = {}, .endpoint = {}, .account = {}, .ca_bundle = {}})
+                ->region,
+            "");
+  EXPECT_FALSE(with({{"AWS_REGION", "us-east-1a"}},
+                    {.bucket = "bucket", .prefix = {}, .region = {}, .endpoint = {}, .account = {}, .ca_bundle = {}}));
 }
 
 TEST(Xml, OfListsAndPartsIsReadStrictly) {
@@ -309,14 +299,13 @@ TEST(Xml, OfListsAndPartsIsReadStrictly) {
   EXPECT_EQ(page->objects.front().etag, "e-2");
   EXPECT_EQ(page->objects.front().modified_ms, 1'769'860'800'000);
   EXPECT_EQ(page->next, "t=");
-  for (const char* bad :
-       {"", "<html/>", "<ListBucketResult><Contents><Key>a</Key></Contents></ListBucketResult>",
-        "<ListBucketResult><IsTruncated>true</IsTruncated></ListBucketResult>",
-        "<ListBucketResult><Contents><Key>a</Key><Size>-1</Size></Contents></ListBucketResult>"}) {
+  for (const char* bad : {"", "<html/>", "<ListBucketResult><Contents><Key>a</Key></Contents></ListBucketResult>",
+                          "<ListBucketResult><IsTruncated>true</IsTruncated></ListBucketResult>",
+                          "<ListBucketResult><Contents><Key>a</Key><Size>-1</Size></Contents></ListBucketResult>"}) {
     EXPECT_FALSE(parse_list(bad)) << bad;
   }
-  EXPECT_FALSE(parse_upload_id(
-      "<InitiateMultipartUploadResult><UploadId>a b</UploadId></InitiateMultipartUploadResult>"));
+  EXPECT_FALSE(
+      parse_upload_id("<InitiateMultipartUploadResult><UploadId>a b</UploadId></InitiateMultipartUploadResult>"));
   EXPECT_FALSE(parse_parts("<ListPartsResult><Part><PartNumber>10001</PartNumber></Part></ListPartsResult>"));
   EXPECT_EQ(parse_completed("  <Error><Code>SlowDown</Code></Error>").error_code, "SlowDown");
   EXPECT_EQ(parse_completed("<Compl").error_code, "InternalError");

@@ -44,15 +44,13 @@ struct Transfer {
                                            .endpoint = "http://127.0.0.1:9",
                                            .account = {},
                                            .ca_bundle = {}},
-                                     aws::fixed_provider({.access_key_id = "A", .secret_access_key = "s"}),
-                                     clock, limits, s3.door());
+                                     aws::fixed_provider({.access_key_id = "A", .secret_access_key = "s"}), clock,
+                                     limits, s3.door());
   }
   Result<std::string> put(const store::Condition& condition = {}, const store::Moved& moved = {}) {
     return upload(session(), {"k", file(), content, condition, moved});
   }
-  Result<Head> get(const store::Moved& moved = {}) {
-    return download(session(), {"k", target(), content, moved});
-  }
+  Result<Head> get(const store::Moved& moved = {}) { return download(session(), {"k", target(), content, moved}); }
   void expect_stored() {
     ASSERT_TRUE(s3.objects.contains("k"));
     EXPECT_TRUE(s3.objects["k"].bytes == bytes);
@@ -161,8 +159,7 @@ TEST(Upload, IsCompleteWhateverS3SaysOfItsCompletion) {
       {"a lost request", false, fail(Kind::lost, "the connection broke"), Kind::bug},
       {"500, and yet", true, fault(500, "InternalError"), Kind::bug},
       {"SlowDown", false,
-       os::HttpResponse{.status = 200, .headers = {}, .body = "<Error><Code>SlowDown</Code></Error>"},
-       Kind::bug},
+       os::HttpResponse{.status = 200, .headers = {}, .body = "<Error><Code>SlowDown</Code></Error>"}, Kind::bug},
       {"a refusal", false, fault(403, "AccessDenied"), Kind::denied},
       {"somebody removed it", false, fault(404, "NoSuchUpload"), Kind::bug},
   };
@@ -170,10 +167,8 @@ TEST(Upload, IsCompleteWhateverS3SaysOfItsCompletion) {
     for (const bool conditional : {false, true}) {
       Transfer transfer(part + 1000);
       const auto once =
-          [&,
-           said = false](const os::HttpRequest& request) mutable -> std::optional<Result<os::HttpResponse>> {
-        const bool completion =
-            request.method == "POST" && request.url.find("uploadId=") != std::string::npos;
+          [&, said = false](const os::HttpRequest& request) mutable -> std::optional<Result<os::HttpResponse>> {
+        const bool completion = request.method == "POST" && request.url.find("uploadId=") != std::string::npos;
         if (!completion || std::exchange(said, true)) return std::nullopt;
         return row.said;
       };
@@ -214,8 +209,7 @@ TEST(Download, ThatBrokeGoesOnWithThePiecesItLacks) {
   ASSERT_TRUE(transfer.get());
   ASSERT_TRUE(os::remove_all(transfer.target()));
   transfer.s3.before = [](const os::HttpRequest& request) -> std::optional<Result<os::HttpResponse>> {
-    if (sent_header(request, "range").find(std::to_string(2 * part)) == std::string::npos)
-      return std::nullopt;
+    if (sent_header(request, "range").find(std::to_string(2 * part)) == std::string::npos) return std::nullopt;
     return fail(Kind::lost, "the connection broke");
   };
   EXPECT_EQ(kind_of_failure(transfer.get()), Kind::lost);
@@ -233,8 +227,7 @@ TEST(Download, BeginsAnewWhereTheObjectOrWhatWasLeftIsAnother) {
     Transfer transfer;
     ASSERT_TRUE(transfer.put());
     transfer.s3.before = [](const os::HttpRequest& request) -> std::optional<Result<os::HttpResponse>> {
-      if (sent_header(request, "range").find(std::to_string(2 * part)) == std::string::npos)
-        return std::nullopt;
+      if (sent_header(request, "range").find(std::to_string(2 * part)) == std::string::npos) return std::nullopt;
       return fail(Kind::lost, "the connection broke");
     };
     EXPECT_FALSE(transfer.get());

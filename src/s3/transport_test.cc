@@ -17,8 +17,7 @@ namespace {
 class Raw {
  public:
   explicit Raw(std::string bytes, bool waits = false)
-      : listener_(std::move(*os::listen_tcp("127.0.0.1", 0))),
-        thread_([this, bytes = std::move(bytes), waits] {
+      : listener_(std::move(*os::listen_tcp("127.0.0.1", 0))), thread_([this, bytes = std::move(bytes), waits] {
           auto connection = os::accept_one(listener_.get(), Millis(20'000));
           if (!connection) return;
           std::string got;
@@ -34,9 +33,7 @@ class Raw {
           }
         }) {}
   ~Raw() { thread_.join(); }
-  std::string url() const {
-    return "http://127.0.0.1:" + std::to_string(os::local_port(listener_.get())) + "/x";
-  }
+  std::string url() const { return "http://127.0.0.1:" + std::to_string(os::local_port(listener_.get())) + "/x"; }
 
  private:
   os::Fd listener_;
@@ -114,8 +111,8 @@ TEST(Transport, ReadsWhatServersSayInTheirWays) {
 
 TEST(Transport, CallsLostWhatIsCutShortOrNoHttp) {
   for (const char* bytes : {"", "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhi",
-                            "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhi",
-                            "SSH-2.0-OpenSSH\r\n\r\n", "HTTP/1.1 200 OK\r\nContent-Length: -1\r\n\r\n"}) {
+                            "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhi", "SSH-2.0-OpenSSH\r\n\r\n",
+                            "HTTP/1.1 200 OK\r\nContent-Length: -1\r\n\r\n"}) {
     Raw server(bytes);
     const auto answer = os::make_transport()->exchange(asking(server.url()));
     ASSERT_FALSE(answer) << bytes;

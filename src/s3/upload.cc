@@ -39,8 +39,7 @@ Error changed(const os::Path& path) {
           {}};
 }
 
-std::vector<std::pair<std::string, std::string>> metadata(const store::Content& content,
-                                                          const std::string& nonce) {
+std::vector<std::pair<std::string, std::string>> metadata(const store::Content& content, const std::string& nonce) {
   return {{"x-amz-meta-sha256", content.sha256}, {"x-amz-meta-ferry-nonce", nonce}};
 }
 
@@ -58,8 +57,7 @@ Result<std::string> upload_whole(Line& line, const Upload& what, int fd) {
   auto answer = line.call(call, &history);
   if (answer) return unquoted(answer->header("etag"));
   Error error = conditional(std::move(answer).error(), what.condition);
-  if (error.kind == Kind::conflict && history.uncertain)
-    return settled(line, what.key, nonce, std::move(error));
+  if (error.kind == Kind::conflict && history.uncertain) return settled(line, what.key, nonce, std::move(error));
   return tl::unexpected(std::move(error));
 }
 
@@ -100,17 +98,13 @@ class Multipart {
 
   os::Path journal_path() const {
     const os::Path& folder = session_->limits().state_folder;
-    const std::string name =
-        hex(sha256(uri_of(session_->place()) + "\n" + what_.key)).substr(0, 32) + ".upload";
+    const std::string name = hex(sha256(uri_of(session_->place()) + "\n" + what_.key)).substr(0, 32) + ".upload";
     return folder.empty() ? os::Path() : folder / name;
   }
 
   Call call_for(const char* action, const char* method, const std::string& query) const {
-    return {.action = action,
-            .doing = "store " + printable(what_.key),
-            .method = method,
-            .key = what_.key,
-            .query = query};
+    return {
+        .action = action, .doing = "store " + printable(what_.key), .method = method, .key = what_.key, .query = query};
   }
   std::string upload_query() const { return "uploadId=" + percent_encoded(id_); }
 
@@ -207,13 +201,11 @@ class Multipart {
       }
       there_.erase(piece.number);
     }
-    Call call =
-        call_for("PutObject", "PUT", "partNumber=" + std::to_string(piece.number) + "&" + upload_query());
-    call.streams = {.file = fd_,
-                    .offset = piece.offset,
-                    .size = piece.size,
-                    .take = {},
-                    .moved = [this](std::uint64_t bytes) { return together_.moved(bytes); }};
+    Call call = call_for("PutObject", "PUT", "partNumber=" + std::to_string(piece.number) + "&" + upload_query());
+    call.streams = {
+        .file = fd_, .offset = piece.offset, .size = piece.size, .take = {}, .moved = [this](std::uint64_t bytes) {
+          return together_.moved(bytes);
+        }};
     call.sha256 = piece.sha256;
     TRY_SET(answer, "", line.call(call));
     std::string etag = unquoted(answer.header("etag"));
@@ -223,8 +215,7 @@ class Multipart {
 
   Result<std::string> complete() {
     Call call = call_for("PutObject", "POST", upload_query());
-    call.headers = {{"Content-Type", "application/xml"},
-                    {"x-amz-mp-object-size", std::to_string(what_.content.bytes)}};
+    call.headers = {{"Content-Type", "application/xml"}, {"x-amz-mp-object-size", std::to_string(what_.content.bytes)}};
     add_condition(call, what_.condition);
     call.body = complete_xml(parts_);
     call.silence = completion_silence;
@@ -243,8 +234,7 @@ class Multipart {
 
   /// What may work later keeps its parts, where it is noted how to go on.
   tl::unexpected<Error> give_up(Error error) {
-    const bool later =
-        may_work_later(error.kind) || error.kind == Kind::cancelled || error.kind == Kind::denied;
+    const bool later = may_work_later(error.kind) || error.kind == Kind::cancelled || error.kind == Kind::denied;
     if (!later || journal_path().empty()) remove_parts(id_);
     return tl::unexpected(std::move(error));
   }
@@ -266,8 +256,7 @@ class Multipart {
   Journal journal_;
   Together together_;
   std::string id_, nonce_;
-  std::map<int, std::string>
-      there_;  ///< ETags of the parts that S3 had when this began, and that were not sent again
+  std::map<int, std::string> there_;  ///< ETags of the parts that S3 had when this began, and that were not sent again
 
   std::mutex mutex_;  ///< of all that follows, and of journal_ and there_ while threads run
   int next_ = 1;
@@ -282,14 +271,13 @@ Result<std::string> upload(const std::shared_ptr<Session>& session, const Upload
   TRY_SET(fd, "store " + what.path.string(), os::open_file(what.path, O_RDONLY));
   struct stat info;
   if (::fstat(fd.get(), &info) < 0) return fail_errno("store " + what.path.string());
-  if (static_cast<std::uint64_t>(info.st_size) != what.content.bytes)
-    return tl::unexpected(changed(what.path));
+  if (static_cast<std::uint64_t>(info.st_size) != what.content.bytes) return tl::unexpected(changed(what.path));
   if (what.content.bytes <= part_size(what.content.bytes, session->limits().part)) {
     Line line(session);
     return upload_whole(line, what, fd.get());
   }
   auto etag = Multipart(session, what, fd.get()).run();
-  // Somebody (a lifecycle rule, a person) removed the upload: once more from its beginning.
+  // Somebody (a lifecycle rule, a user) removed the upload: once more from its beginning.
   if (!etag && etag.error().code == "NoSuchUpload") etag = Multipart(session, what, fd.get()).run();
   return etag;
 }

@@ -26,9 +26,7 @@ Status load(pugi::xml_document& document, std::string_view xml, const char* root
               "check the endpoint's address: something else may answer there");
 }
 
-std::string text_of(const pugi::xml_node& node, const char* name) {
-  return std::string(trim(node.child_value(name)));
-}
+std::string text_of(const pugi::xml_node& node, const char* name) { return std::string(trim(node.child_value(name))); }
 
 bool is_plain(std::string_view text) {
   return std::all_of(text.begin(), text.end(), [](char c) { return c > ' ' && c < 0x7f && c != '"'; });
@@ -92,8 +90,7 @@ Result<PartPage> parse_parts(std::string_view xml) {
   }
   if (text_of(root, "IsTruncated") == "true") {
     const auto next = parse_int(text_of(root, "NextPartNumberMarker"));
-    if (!next || *next < 1 || *next > 10'000)
-      return fail(Kind::corrupt, "S3's list of parts cannot be right");
+    if (!next || *next < 1 || *next > 10'000) return fail(Kind::corrupt, "S3's list of parts cannot be right");
     page.next = static_cast<int>(*next);
   }
   return page;
@@ -151,9 +148,8 @@ std::string escaped(std::string_view text) {
 std::string complete_xml(const std::vector<UploadedPart>& parts) {
   std::string xml = std::string("<CompleteMultipartUpload xmlns=\"") + xml_namespace + "\">";
   for (const UploadedPart& part : parts) {
-    xml += "<Part><PartNumber>" + std::to_string(part.number) + "</PartNumber><ETag>&quot;" +
-           escaped(part.etag) + "&quot;</ETag><ChecksumSHA256>" + base64_of_hex(part.sha256) +
-           "</ChecksumSHA256></Part>";
+    xml += "<Part><PartNumber>" + std::to_string(part.number) + "</PartNumber><ETag>&quot;" + escaped(part.etag) +
+           "&quot;</ETag><ChecksumSHA256>" + base64_of_hex(part.sha256) + "</ChecksumSHA256></Part>";
   }
   return xml + "</CompleteMultipartUpload>";
 }

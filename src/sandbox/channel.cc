@@ -14,8 +14,7 @@ constexpr std::size_t longest_message = 4096;
 
 Result<std::pair<Channel, Channel>> Channel::make() {
   std::array<int, 2> ends{};
-  if (::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends.data()) < 0)
-    return fail_errno("socketpair");
+  if (::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends.data()) < 0) return fail_errno("socketpair");
   return std::pair(Channel(os::Fd(ends[0])), Channel(os::Fd(ends[1])));
 }
 

@@ -18,8 +18,7 @@ constexpr std::size_t console_share = 1 << 20;
 /// A child that copies what is written to the returned descriptor, for as long as anyone holds it. Programs
 /// may go on printing after the step that started them is over.
 Result<os::Fd> open_output(const Machine& machine) {
-  TRY_SET(log, "",
-          os::open_file(machine.at("var/log/cloud-init-output.log"), O_WRONLY | O_CREAT | O_APPEND, 0644));
+  TRY_SET(log, "", os::open_file(machine.at("var/log/cloud-init-output.log"), O_WRONLY | O_CREAT | O_APPEND, 0644));
   TRY_SET(pipe, "", os::make_pipe());
   const pid_t pid = ::fork();
   if (pid < 0) return fail_errno("fork");
@@ -43,8 +42,7 @@ void run_step(const Machine& machine, const os::Fd& output, const std::string& w
   os::SpawnOptions options;
   options.argv = std::move(argv);
   options.env = machine.environment();
-  if (machine.isolated())
-    options.env["HOME"] = machine.has_root() ? "/root" : machine.home().string();
+  if (machine.isolated()) options.env["HOME"] = machine.has_root() ? "/root" : machine.home().string();
   options.env["USER"] = machine.has_root() ? "root" : machine.login_user;
   options.clean_env = true;
   options.cwd = machine.isolated() ? os::Path("/") : machine.home();
@@ -71,16 +69,14 @@ ferry::Status give_to(const os::Path& path, const std::string& owner) {
   const auto names = split(owner, ':');
   const passwd* account = ::getpwnam(names[0].c_str());
   if (!account) return fail(Kind::not_found, "no user " + names[0]);
-  if (::chown(path.c_str(), account->pw_uid, account->pw_gid) < 0)
-    return fail_errno("chown " + path.string());
+  if (::chown(path.c_str(), account->pw_uid, account->pw_gid) < 0) return fail_errno("chown " + path.string());
   return {};
 }
 
 ferry::Status write_one(const Machine& machine, const FileToWrite& file) {
   const auto path = destination(machine, file.path);
   if (!path)
-    return fail(Kind::unsupported,
-                file.path + " is outside the home, and this sandbox has no file system of its own");
+    return fail(Kind::unsupported, file.path + " is outside the home, and this sandbox has no file system of its own");
   TRY("", os::make_dirs(path->parent_path()));
   if (file.append) {
     TRY("", os::append_file(*path, file.content, file.mode));

@@ -31,8 +31,7 @@ Result<Record> settle(const Folder& folder, const std::string& ended) {
   if (record->state == State::stopped) return record;
   for (const Identity& process : {record->host, record->init}) {
     send_signal(process, SIGKILL);
-    if (!wait_gone(process, patience))
-      return fail(Kind::timeout, fmt::format("process {} does not end", process.pid));
+    if (!wait_gone(process, patience)) return fail(Kind::timeout, fmt::format("process {} does not end", process.pid));
   }
   if (record->mode == Mode::plain && !sweep(record->instance_id, patience)) {
     return fail(Kind::timeout, "processes of " + record->instance_id + " do not end");
@@ -123,8 +122,7 @@ ferry::Status boot(const os::Path& dir, const Spec& given) {
   }
   if (spec.mode == name(Mode::plain)) TRY("", check_own_account());
   TRY("", os::make_dirs(folder.dir, 0700));
-  if (const auto now = sandbox::status(folder.dir);
-      now.state == State::booting || now.state == State::running) {
+  if (const auto now = sandbox::status(folder.dir); now.state == State::booting || now.state == State::running) {
     return fail(Kind::conflict, spec.instance_id + " runs already");
   }
   // status() above and others like it hold the lock for a moment.

@@ -26,9 +26,7 @@ bool is_within(std::uint32_t address, const std::string& range) {
 
 }  // namespace
 
-std::string text_of(const Door& door) {
-  return dump_json(Json{{"from", door.from}, {"caller", door.caller}}) + "\n";
-}
+std::string text_of(const Door& door) { return dump_json(Json{{"from", door.from}, {"caller", door.caller}}) + "\n"; }
 
 Result<Door> door_from(std::string_view text) try {
   TRY_SET(json, "", parse_json(text));

@@ -92,8 +92,7 @@ void Host::run() {
     if (ending_ == "stop") return end(State::stopped, "stopped", "");
     if (ending_ == "poweroff") return end(State::stopped, "poweroff", "");
     if (ending_ != "reboot") return end(State::stopped, "died", failure_);
-    if (auto paused = listener_->pause(); !paused)
-      return end(State::stopped, "died", describe(paused.error()));
+    if (auto paused = listener_->pause(); !paused) return end(State::stopped, "died", describe(paused.error()));
   }
 }
 
@@ -150,9 +149,8 @@ ferry::Status Host::boot_once() {
 
 void Host::watch() {
   while (!exit_status_) {
-    std::array<pollfd, 3> polls{{{signals_.fd(), POLLIN, 0},
-                                 {inside_->channel.fd(), POLLIN, 0},
-                                 {open_ ? listener_->fd() : -1, POLLIN, 0}}};
+    std::array<pollfd, 3> polls{
+        {{signals_.fd(), POLLIN, 0}, {inside_->channel.fd(), POLLIN, 0}, {open_ ? listener_->fd() : -1, POLLIN, 0}}};
     ::poll(polls.data(), polls.size(), nap());
     if (polls[1].revents) on_inside();
     if (polls[0].revents) on_signals();
@@ -253,8 +251,7 @@ void Host::on_connection() {
     return;
   }
   // In this order, so that sshd knows the keys when the client shows its own.
-  if (const auto keys = os::open_file(folder_.lent_keys(), O_RDONLY))
-    inside_->channel.send(word::keys, keys->get());
+  if (const auto keys = os::open_file(folder_.lent_keys(), O_RDONLY)) inside_->channel.send(word::keys, keys->get());
   inside_->channel.send(word::login, connection->get());
 }
 

@@ -81,8 +81,7 @@ constexpr std::string_view login_profile =
 
 ferry::Status write_settings(const Machine& machine) {
   TRY("", os::write_file(machine.at("etc/profile"), login_profile));
-  TRY("",
-      os::write_file(machine.at("etc/environment"), "PATH=\"" + machine.environment().at("PATH") + "\"\n"));
+  TRY("", os::write_file(machine.at("etc/environment"), "PATH=\"" + machine.environment().at("PATH") + "\"\n"));
   TRY("", os::write_file(machine.at("etc/nsswitch.conf"),
                          "passwd: files\ngroup: files\nshadow: files\nhosts: files dns\nservices: "
                          "files\nprotocols: files\n"));
@@ -132,8 +131,7 @@ ferry::Status write_identity(const Machine& machine) {
   const Spec& spec = machine.spec;
   if (::sethostname(spec.hostname.data(), spec.hostname.size()) < 0) return fail_errno("set the host name");
   TRY("", os::write_file(machine.at("etc/hostname"), spec.hostname + "\n"));
-  std::string hosts =
-      "127.0.0.1 localhost\n::1 localhost ip6-localhost ip6-loopback\n169.254.169.254 instance-data\n";
+  std::string hosts = "127.0.0.1 localhost\n::1 localhost ip6-localhost ip6-loopback\n169.254.169.254 instance-data\n";
   const std::string short_name = spec.hostname.substr(0, spec.hostname.find('.'));
   hosts += (spec.private_ip.empty() ? "127.0.1.1" : spec.private_ip) + " " + spec.hostname;
   hosts += (short_name == spec.hostname ? "" : " " + short_name) + "\n";

@@ -82,7 +82,8 @@ std::uint32_t first_id_for(std::string_view instance_id, const std::vector<IdRan
 
 std::uint32_t first_id_for(std::string_view instance_id) {
   const auto text = [](const char* file) { return os::read_file(file).value_or("") + "\n"; };
-  return first_id_for(instance_id, ids_in(text("/etc/passwd") + text("/etc/group"), text("/etc/subuid") + text("/etc/subgid")));
+  return first_id_for(instance_id,
+                      ids_in(text("/etc/passwd") + text("/etc/group"), text("/etc/subuid") + text("/etc/subgid")));
 }
 
 Result<os::Fd> make_id_space(std::uint32_t first_id) {

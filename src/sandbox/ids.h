@@ -2,7 +2,8 @@
 /// \file
 /// Whose uids and gids an instance's are outside. In root mode its ids 0 to 65,535 are a range of the computer's that
 /// belongs to nobody: root inside is no more than one of these. What lies on disks keeps the ids that it has: the
-/// instance's mounts translate (mounts.h: map_ids), so a disk may be used by instances with other ranges, and with none.
+/// instance's mounts translate (mounts.h: map_ids), so a disk may be used by instances with other ranges, and with
+/// none.
 
 #include <cstdint>
 #include <string_view>
@@ -27,8 +28,8 @@ std::uint32_t first_id_for(std::string_view instance_id, const std::vector<IdRan
 /// The same, with what this computer's files say is taken.
 std::uint32_t first_id_for(std::string_view instance_id);
 
-/// A network namespace that belongs to a user namespace with the range that begins at `first_id`. Nobody runs in either.
-/// Needs root; denied, or io, where the computer makes none. Call in a process with one thread.
+/// A network namespace that belongs to a user namespace with the range that begins at `first_id`. Nobody runs in
+/// either. Needs root; denied, or io, where the computer makes none. Call in a process with one thread.
 Result<os::Fd> make_id_space(std::uint32_t first_id);
 /// This process's network is that one from here on. Gives the user namespace that it belongs to.
 Result<os::Fd> join_network(const os::Fd& network);

@@ -18,7 +18,8 @@ TEST(Ids, TheRangeOfAnInstanceIsAlwaysTheSameAndOneOfThoseForContainers) {
 
 TEST(Ids, ARangeThatSomebodyHasAnIdOfIsNotTaken) {
   const auto wanted = first_id_for("i-1", {});
-  for (const IdRange& taken : {IdRange{wanted, wanted}, {wanted + 65'535, wanted + 65'535}, {wanted - 10, wanted + 10}, {0, wanted}})
+  for (const IdRange& taken :
+       {IdRange{wanted, wanted}, {wanted + 65'535, wanted + 65'535}, {wanted - 10, wanted + 10}, {0, wanted}})
     EXPECT_NE(first_id_for("i-1", {{1, 5}, taken}), wanted);
   EXPECT_EQ(first_id_for("i-1", {{0, wanted - 1}, {wanted + 65'536, UINT32_MAX}}), wanted);
   EXPECT_EQ(first_id_for("i-1", {{0, UINT32_MAX}}), wanted) << "who has them all has none";

@@ -40,17 +40,16 @@ os::ServedReply reply_with(int status, std::string type, std::string text) {
 os::ServedReply plain_error(int status) {
   return reply_with(
       status, "text/html",
-      fmt::format(
-          "<?xml version=\"1.0\" encoding=\"iso-8859-1\"?>\n<html><head><title>{0} - {1}</title></head>"
-          "<body><h1>{0} - {1}</h1></body></html>\n",
-          status, reason(status)));
+      fmt::format("<?xml version=\"1.0\" encoding=\"iso-8859-1\"?>\n<html><head><title>{0} - {1}</title></head>"
+                  "<body><h1>{0} - {1}</h1></body></html>\n",
+                  status, reason(status)));
 }
 
 /// "latest", or one of the dated versions older clients ask for ("2021-07-15", "1.0").
 bool is_version(std::string_view segment) {
   if (segment == "latest" || segment == "1.0") return true;
-  return segment.size() == 10 && std::all_of(segment.begin(), segment.end(),
-                                             [](char c) { return c == '-' || (c >= '0' && c <= '9'); });
+  return segment.size() == 10 &&
+         std::all_of(segment.begin(), segment.end(), [](char c) { return c == '-' || (c >= '0' && c <= '9'); });
 }
 
 }  // namespace
@@ -74,8 +73,7 @@ os::ServedReply Imds::answer(const os::ServedRequest& request, std::int64_t now)
                   [](const auto& header) { return header.first == "x-forwarded-for"; }))
     return plain_error(403);
   if (request.method == "PUT") {
-    return path == "/latest/api/token" || path == "/latest/api/token/" ? give_token(request, now)
-                                                                       : plain_error(405);
+    return path == "/latest/api/token" || path == "/latest/api/token/" ? give_token(request, now) : plain_error(405);
   }
   if (request.method != "GET" && request.method != "HEAD") return plain_error(405);
   const std::string token = request.header("x-aws-ec2-metadata-token");
@@ -122,8 +120,7 @@ os::ServedReply Imds::look_up(std::string path) const {
   if (!is_version(path.substr(0, slash))) return plain_error(404);
   path = "latest" + (slash == std::string::npos ? "" : path.substr(slash));
   if (const auto leaf = tree_.find(path); leaf != tree_.end()) {
-    return reply_with(200, path == "latest/user-data" ? "application/octet-stream" : "text/plain",
-                      leaf->second);
+    return reply_with(200, path == "latest/user-data" ? "application/octet-stream" : "text/plain", leaf->second);
   }
   std::string names = listing(path + "/");
   return names.empty() ? plain_error(404) : text_reply(std::move(names));

@@ -84,18 +84,16 @@ TEST(Imds, TalksHttpWithOneClientUntilItSendsABodyOrWhatIsNoRequest) {
     return os::read_to_end(ends.write.get()).value_or("?");
   };
   const std::string id = "GET /latest/meta-data/instance-id HTTP/1.1\r\n";
-  EXPECT_EQ(told(id + "\r\nHEAD /latest/meta-data/instance-id HTTP/1.1\r\n\r\n" + id +
-                 "Connection: close\r\n\r\n" + id),
-            "HTTP/1.1 200 OK\r\nServer: EC2ws\r\nContent-Type: text/plain\r\nContent-Length: 3\r\n\r\ni-1"
-            "HTTP/1.1 200 OK\r\nServer: EC2ws\r\nContent-Type: text/plain\r\nContent-Length: 3\r\n\r\n"
-            "HTTP/1.1 200 OK\r\nServer: EC2ws\r\nContent-Type: text/plain\r\nContent-Length: "
-            "3\r\nConnection: close\r\n\r\ni-1");
-  EXPECT_TRUE(
-      told(id + "Content-Length: 1\r\n\r\nx" + id + "\r\n").ends_with("Connection: close\r\n\r\ni-1"));
+  EXPECT_EQ(
+      told(id + "\r\nHEAD /latest/meta-data/instance-id HTTP/1.1\r\n\r\n" + id + "Connection: close\r\n\r\n" + id),
+      "HTTP/1.1 200 OK\r\nServer: EC2ws\r\nContent-Type: text/plain\r\nContent-Length: 3\r\n\r\ni-1"
+      "HTTP/1.1 200 OK\r\nServer: EC2ws\r\nContent-Type: text/plain\r\nContent-Length: 3\r\n\r\n"
+      "HTTP/1.1 200 OK\r\nServer: EC2ws\r\nContent-Type: text/plain\r\nContent-Length: "
+      "3\r\nConnection: close\r\n\r\ni-1");
+  EXPECT_TRUE(told(id + "Content-Length: 1\r\n\r\nx" + id + "\r\n").ends_with("Connection: close\r\n\r\ni-1"));
   for (const std::string& bytes :
-       {std::string("GET\r\n\r\n"), std::string("GET / HTTP/2.0\r\n\r\n"),
-        std::string("GET x HTTP/1.1\r\n\r\n"), std::string("GET / HTTP/1.1\r\nno colon\r\n\r\n"),
-        std::string("GET / HTTP/1.1\r\n: empty\r\n\r\n"),
+       {std::string("GET\r\n\r\n"), std::string("GET / HTTP/2.0\r\n\r\n"), std::string("GET x HTTP/1.1\r\n\r\n"),
+        std::string("GET / HTTP/1.1\r\nno colon\r\n\r\n"), std::string("GET / HTTP/1.1\r\n: empty\r\n\r\n"),
         "GET /" + std::string(9000, 'a') + " HTTP/1.1\r\n\r\n"}) {
     const auto text = told(bytes + id + "\r\n");
     EXPECT_TRUE(text.starts_with("HTTP/1.1 4") || text.starts_with("HTTP/1.1 505")) << text;

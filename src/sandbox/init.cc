@@ -118,11 +118,9 @@ ferry::Status Init::serve_imds() {
     tree["latest/meta-data/public-ipv4"] = machine_.address;
     tree["latest/meta-data/public-hostname"] = machine_.address;
   }
-  tree["latest/meta-data/local-ipv4"] =
-      machine_.spec.private_ip.empty() ? machine_.address : machine_.spec.private_ip;
+  tree["latest/meta-data/local-ipv4"] = machine_.spec.private_ip.empty() ? machine_.address : machine_.spec.private_ip;
   imds_ = std::make_unique<Imds>(tree, machine_.spec.user_data, machine_.spec.imds_token_required);
-  auto listener =
-      machine_.isolated() ? os::listen_tcp("169.254.169.254", 80) : os::listen_tcp("127.0.0.1", 0);
+  auto listener = machine_.isolated() ? os::listen_tcp("169.254.169.254", 80) : os::listen_tcp("127.0.0.1", 0);
   if (!listener) return fail("serve metadata", std::move(listener).error());
   imds_listener_ = std::move(*listener);
   if (!machine_.isolated())
@@ -184,8 +182,7 @@ void Init::loop() {
     if (polls[2].revents) on_metadata_client();
     if (power_due_s_ >= 0 && os::system_clock().now_ms() / 1000 >= power_due_s_) obey_power_request();
     const auto now = os::system_clock().now_ms();
-    if (std::any_of(lent_keys_.begin(), lent_keys_.end(),
-                    [&](const LentKey& key) { return key.until_ms <= now; }))
+    if (std::any_of(lent_keys_.begin(), lent_keys_.end(), [&](const LentKey& key) { return key.until_ms <= now; }))
       take_lent_keys(text_of(lent_keys_));
     if (!ending_.empty()) {
       reap();
@@ -200,8 +197,7 @@ int Init::nap() const {
     wait = wait < 0 ? std::max<std::int64_t>(ms, 0) : std::clamp<std::int64_t>(ms, 0, wait);
   };
   if (power_due_s_ >= 0) sooner(std::min(power_due_s_ * 1000 - os::system_clock().now_ms(), longest_nap_ms));
-  for (const auto& key : lent_keys_)
-    sooner(std::min(key.until_ms - os::system_clock().now_ms(), longest_nap_ms));
+  for (const auto& key : lent_keys_) sooner(std::min(key.until_ms - os::system_clock().now_ms(), longest_nap_ms));
   // While ending, also look again now and then: SIGKILL may meet a process that was just being made.
   if (!ending_.empty()) sooner(std::max<std::int64_t>(kill_at_ms_ - os::system_clock().steady_ms(), 20));
   return static_cast<int>(wait);
@@ -215,8 +211,7 @@ void Init::on_host() {
     ::_exit(1);
   }
   if (message->text == word::login && ending_.empty()) {
-    if (auto done = answer_login(machine_, message->passed); !done)
-      fmt::print(stderr, "{}\n", describe(done.error()));
+    if (auto done = answer_login(machine_, message->passed); !done) fmt::print(stderr, "{}\n", describe(done.error()));
   } else if (message->text == word::keys) {
     take_lent_keys(os::read_to_end(message->passed.get(), 1 << 20).value_or(""));
   } else if (message->text == word::open) {
@@ -229,8 +224,7 @@ void Init::on_host() {
 /// Those of them that are still good open the account from now on.
 void Init::take_lent_keys(std::string_view text) {
   lent_keys_ = lent_keys_from(text, os::system_clock().now_ms());
-  if (auto done = open_account(machine_, lent_keys_); !done)
-    fmt::print(stderr, "{}\n", describe(done.error()));
+  if (auto done = open_account(machine_, lent_keys_); !done) fmt::print(stderr, "{}\n", describe(done.error()));
 }
 
 void Init::on_signals() {

@@ -16,9 +16,8 @@ inline constexpr std::string_view open = "open";    ///< to the inside: sshd's a
 inline constexpr std::string_view stop = "stop";    ///< to the inside: end everything
 /// To the outside, with a socket that listens inside: serve it as the proxy, or with " HOST:PORT" as the door to that.
 inline constexpr std::string_view way_out = "way out";
-inline constexpr std::string_view ready = "ready";  ///< to the outside: logins can be answered
-inline constexpr std::string_view ended =
-    "ended ";  ///< to the outside, last: "ended poweroff", "ended reboot"
+inline constexpr std::string_view ready = "ready";     ///< to the outside: logins can be answered
+inline constexpr std::string_view ended = "ended ";    ///< to the outside, last: "ended poweroff", "ended reboot"
 inline constexpr std::string_view failed = "failed ";  ///< to the outside, last: "failed <what went wrong>"
 }  // namespace word
 

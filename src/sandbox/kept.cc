@@ -15,7 +15,8 @@ struct KeptFolder {
 };
 constexpr KeptFolder kept_folders[] = {{".ferry", "envs", "envs"}, {".cache", "pip", "pip"}, {".cache", "uv", "uv"}};
 
-/// Environments hold their own paths, so each login user has folders of their own; in plain mode the computer's account.
+/// Environments hold their own paths, so each login user has folders of their own; in plain mode the computer's
+/// account.
 os::Path place_of(const Machine& machine) {
   return os::Path(machine.spec.kept) / (machine.isolated() ? machine.spec.login_user : "plain");
 }
@@ -32,7 +33,8 @@ ferry::Status show_folder(const Machine& machine, const KeptFolder& folder, cons
   if (!machine.isolated()) {
     TRY("", os::make_dirs(parent, 0700));
     const auto source = place_of(machine) / folder.kept;
-    if (::symlink(source.c_str(), shown_at.c_str()) < 0 && errno != EEXIST) return fail_errno("link " + shown_at.string());
+    if (::symlink(source.c_str(), shown_at.c_str()) < 0 && errno != EEXIST)
+      return fail_errno("link " + shown_at.string());
     return {};
   }
   const auto owner = machine.has_root() ? std::optional<unsigned>(machine.first_id + login_uid) : std::nullopt;

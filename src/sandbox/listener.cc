@@ -71,8 +71,7 @@ ferry::Status Listener::start() {
 
 ferry::Status Listener::pause() {
   // On Linux this ends listening and keeps the address.
-  if (::shutdown(fd_.get(), SHUT_RDWR) < 0 && errno != ENOTCONN)
-    return fail_errno("stop listening on " + address_);
+  if (::shutdown(fd_.get(), SHUT_RDWR) < 0 && errno != ENOTCONN) return fail_errno("stop listening on " + address_);
   return {};
 }
 

@@ -17,7 +17,8 @@ std::map<std::string, std::string> Machine::environment() const {
       const auto short_name = spec.hostname.substr(0, spec.hostname.find('.'));
       out.merge(proxy_variables({spec.hostname, short_name == spec.hostname ? "" : short_name, spec.private_ip}));
     } else {
-      for (const auto& [name, value] : {std::pair{"http_proxy", way.http_proxy}, {"https_proxy", way.https_proxy}, {"no_proxy", way.no_proxy}})
+      for (const auto& [name, value] :
+           {std::pair{"http_proxy", way.http_proxy}, {"https_proxy", way.https_proxy}, {"no_proxy", way.no_proxy}})
         if (!value.empty()) out[name] = value;
     }
   }

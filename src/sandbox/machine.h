@@ -9,14 +9,14 @@ namespace ferry::sandbox {
 struct Machine {
   Spec spec;
   Mode mode = Mode::plain;
-  Folder folder;  ///< out of sight once the instance has its own root
-  os::Path root;  ///< what stands for the instance's / : Folder::root() from outside and in plain mode, "/"
-                  ///< from inside
+  Folder folder;            ///< out of sight once the instance has its own root
+  os::Path root;            ///< what stands for the instance's / : Folder::root() from outside and in plain mode, "/"
+                            ///< from inside
   std::string login_user;   ///< spec.login_user; in plain mode this computer's own account
   std::string address;      ///< of this boot
   std::string imds_url;     ///< plain mode: where its metadata is served; else empty (169.254.169.254)
   bool fresh_disk = false;  ///< nothing was ever written to the disk
-  bool is_trial = false;       ///< nobody is let in, so nothing need be hidden
+  bool is_trial = false;    ///< nobody is let in, so nothing need be hidden
   std::uint32_t first_id = 0;  ///< root mode: what root inside is outside
   os::Fd network{};            ///< root mode, until open_disk(): what make_id_space() made
   os::Fd owner{};              ///< root mode, from then on: the user namespace with these ids

@@ -36,8 +36,7 @@ ferry::Status add_attributes(const os::Path& target, std::uint64_t attributes) {
   if (info.f_flag & ST_NOSUID) flags |= MS_NOSUID;
   if (info.f_flag & ST_NOEXEC) flags |= MS_NOEXEC;
   flags |= info.f_flag & ST_NOATIME ? MS_NOATIME : MS_RELATIME;
-  if (::mount(nullptr, target.c_str(), nullptr, flags, nullptr) < 0)
-    return fail_errno("remount " + target.string());
+  if (::mount(nullptr, target.c_str(), nullptr, flags, nullptr) < 0) return fail_errno("remount " + target.string());
   return {};
 }
 
@@ -99,8 +98,7 @@ ferry::Status mount_overlay(const os::Path& lower, const os::Path& layer, const 
   return mount_with(options) ? ferry::Status() : fail_errno("overlay of " + lower.string());
 }
 
-ferry::Status mount_new(const char* type, const os::Path& target, unsigned long flags,
-                        const std::string& options) {
+ferry::Status mount_new(const char* type, const os::Path& target, unsigned long flags, const std::string& options) {
   TRY("", os::make_dirs(target));
   if (::mount(type, target.c_str(), type, flags, options.c_str()) < 0) {
     return fail_errno(std::string("mount ") + type + " at " + target.string());

@@ -17,8 +17,8 @@ struct FirstProcess {
 
 /// Forks it and waits until it cannot outlive this process: from then on the kernel kills it with us (in
 /// plain mode it is told by SIGTERM). It waits for the word "go" on the channel and then runs `body` with the
-/// descriptor that came along; the value is its exit code; without "go" it ends. The child keeps no descriptor but 0, 1,
-/// 2 and the channel. In root mode the network is the caller's until `body` enters another. Call with one thread.
+/// descriptor that came along; the value is its exit code; without "go" it ends. The child keeps no descriptor but 0,
+/// 1, 2 and the channel. In root mode the network is the caller's until `body` enters another. Call with one thread.
 Result<FirstProcess> start_first_process(Mode mode, const std::function<int(Channel, os::Fd)>& body);
 
 /// Whether this process may make the namespaces of `mode` and mount in them: tries it all in a child. (A root

@@ -71,8 +71,7 @@ std::vector<pid_t> marked_processes(std::string_view instance_id) {
     const auto environment = os::read_file("/proc/" + std::to_string(pid) + "/environ", 4 << 20);
     if (!environment) continue;
     const auto entries = split(*environment, '\0');
-    if (std::find(entries.begin(), entries.end(), entry) != entries.end() && !is_zombie(pid))
-      found.push_back(pid);
+    if (std::find(entries.begin(), entries.end(), entry) != entries.end() && !is_zombie(pid)) found.push_back(pid);
   }
   return found;
 }

@@ -42,7 +42,8 @@ Result<std::vector<Place>> look_up(const Target& target) {
   wish.ai_flags = AI_NUMERICSERV;
   const int code = ::getaddrinfo(target.host.c_str(), std::to_string(target.port).c_str(), &wish, &found);
   if (code != 0)
-    return fail(Kind::not_found, fmt::format("{} cannot be found from this computer ({})", target.host, ::gai_strerror(code)));
+    return fail(Kind::not_found,
+                fmt::format("{} cannot be found from this computer ({})", target.host, ::gai_strerror(code)));
   std::vector<Place> out;
   for (const auto* one = found; one && out.size() < most; one = one->ai_next) {
     if (one->ai_addrlen > sizeof(sockaddr_storage)) continue;
@@ -128,15 +129,15 @@ Result<os::Fd> reach_through(const std::string& url, const WayOut& way, const Pr
 /// The sentence is the reason, too: of a tunnel's answer, pip and others show nothing else.
 void answer(const os::Fd& client, int status, std::string_view reason, const std::string& sentence) {
   const auto body = "ferry: " + short_line(sentence) + "\n";
-  (void)os::write_all(client.get(),
-                      fmt::format("HTTP/1.1 {} {} ({})\r\nContent-Type: text/plain; charset=utf-8\r\n"
-                                  "Content-Length: {}\r\nConnection: close\r\n\r\n{}",
-                                  status, reason, trim(body), body.size(), body));
+  (void)os::write_all(client.get(), fmt::format("HTTP/1.1 {} {} ({})\r\nContent-Type: text/plain; charset=utf-8\r\n"
+                                                "Content-Length: {}\r\nConnection: close\r\n\r\n{}",
+                                                status, reason, trim(body), body.size(), body));
   // Closing with bytes unread would reset the connection, and the client might never see the answer.
   ::shutdown(client.get(), SHUT_WR);
   const auto end = os::system_clock().steady_ms() + 2'000;
   std::size_t left = std::size_t{1} << 20;
-  while (left > 0 && os::wait_readable(client.get(), Millis(std::max<std::int64_t>(end - os::system_clock().steady_ms(), 0)))) {
+  while (left > 0 &&
+         os::wait_readable(client.get(), Millis(std::max<std::int64_t>(end - os::system_clock().steady_ms(), 0)))) {
     const auto part = os::read_some(client.get());
     if (!part || part->empty()) return;
     left -= std::min(left, part->size());

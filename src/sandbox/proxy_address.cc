@@ -45,9 +45,7 @@ bool begins_with(const Address& address, std::initializer_list<int> bytes) {
   return std::equal(bytes.begin(), bytes.end(), address.s6_addr);
 }
 
-bool is_mapped(const Address& address) {
-  return begins_with(address, {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff});
-}
+bool is_mapped(const Address& address) { return begins_with(address, {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff}); }
 
 bool is_same(const Address& a, const Address& b) { return std::memcmp(&a, &b, sizeof a) == 0; }
 

@@ -1,6 +1,7 @@
 #pragma once
 /// \file
-/// Which addresses a rehearsal machine may reach without being named: those of the internet. Pure but for own_addresses().
+/// Which addresses a rehearsal machine may reach without being named: those of the internet. Pure but for
+/// own_addresses().
 
 #include <netinet/in.h>
 #include <sys/socket.h>

@@ -17,21 +17,24 @@ bool is_token(std::string_view text) { return !text.empty() && std::ranges::all_
 
 /// Neither a line's end nor anything else that only control characters say. (A tab is white space.)
 bool is_visible(std::string_view text) {
-  return std::ranges::all_of(text, [](char c) { return c == '\t' || (static_cast<unsigned char>(c) >= 0x20 && c != 0x7f); });
+  return std::ranges::all_of(text,
+                             [](char c) { return c == '\t' || (static_cast<unsigned char>(c) >= 0x20 && c != 0x7f); });
 }
 
 tl::unexpected<Error> wrong(std::string what) { return fail(Kind::corrupt, std::move(what)); }
 
 /// Between the client and this proxy only (RFC 9110, 7.6.1).
 bool is_for_the_proxy(const std::string& name, const std::set<std::string>& named) {
-  static const std::set<std::string> always = {"connection", "proxy-connection", "keep-alive", "proxy-authorization",
-                                               "proxy-authenticate", "te", "trailer", "upgrade", "host"};
+  static const std::set<std::string> always = {
+      "connection", "proxy-connection", "keep-alive", "proxy-authorization", "proxy-authenticate", "te",
+      "trailer",    "upgrade",          "host"};
   return always.contains(name) || (named.contains(name) && name != "content-length" && name != "transfer-encoding");
 }
 
 Result<ProxyRequest> parse_request_line(std::string_view line) {
   const auto words = split(line, ' ');
-  if (words.size() != 3 || line.find('\t') != line.npos || !is_token(words[0]) || (words[2] != "HTTP/1.1" && words[2] != "HTTP/1.0"))
+  if (words.size() != 3 || line.find('\t') != line.npos || !is_token(words[0]) ||
+      (words[2] != "HTTP/1.1" && words[2] != "HTTP/1.0"))
     return wrong("not an HTTP request line");
   ProxyRequest request;
   request.method = words[0];
@@ -119,7 +122,8 @@ Result<Upstream> parse_upstream(std::string_view url) {
   if (const auto end = url.find("://"); end != url.npos) {
     const auto scheme = lower(url.substr(0, end));
     if (scheme != "http")
-      return fail(Kind::unsupported, fmt::format("the proxy of this computer is reached by {}://", short_line(scheme, 20)),
+      return fail(Kind::unsupported,
+                  fmt::format("the proxy of this computer is reached by {}://", short_line(scheme, 20)),
                   "rehearsal machines can be led through an http:// one only");
     url.remove_prefix(end + 3);
   }

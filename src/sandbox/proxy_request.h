@@ -32,7 +32,7 @@ Result<ProxyRequest> parse_proxy_request(std::string_view head);
 /// What is sent to the origin itself: one request, after which the origin closes. Not for tunnels.
 std::string head_to_origin(const ProxyRequest& request);
 
-/// The person's own proxy, as its variable names it.
+/// The user's own proxy, as its variable names it.
 struct Upstream {
   Target target;
   std::string authorization;  ///< value of Proxy-Authorization; empty: none
@@ -41,7 +41,7 @@ struct Upstream {
 /// (https://, socks5://); its text never holds the password.
 Result<Upstream> parse_upstream(std::string_view url);
 
-/// What is sent to the person's proxy.
+/// What is sent to the user's proxy.
 std::string head_to_upstream(const ProxyRequest& request, const Upstream& upstream);
 
 }  // namespace ferry::sandbox

@@ -17,6 +17,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   // What was just short enough may be too long with what is added.
   if (!again && size + 200 < longest_proxy_head && request->headers.size() + 5 < most_proxy_headers) std::abort();
   if (again && (!(again->target == request->target) || again->body != request->body)) std::abort();
-  if (!request->is_tunnel && head_to_origin(*request).find("\r\n\r\n") + 4 != head_to_origin(*request).size()) std::abort();
+  if (!request->is_tunnel && head_to_origin(*request).find("\r\n\r\n") + 4 != head_to_origin(*request).size())
+    std::abort();
   return 0;
 }

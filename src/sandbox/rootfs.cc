@@ -51,8 +51,7 @@ constexpr std::array shared_settings{"alternatives",
                                      "emacs"};
 
 ferry::Status make_link(const os::Path& target, const os::Path& link) {
-  if (::symlink(target.c_str(), link.c_str()) < 0 && errno != EEXIST)
-    return fail_errno("link " + link.string());
+  if (::symlink(target.c_str(), link.c_str()) < 0 && errno != EEXIST) return fail_errno("link " + link.string());
   return {};
 }
 
@@ -64,8 +63,7 @@ bool is_link(const os::Path& path) {
 /// Folders of programs besides /usr; on a merged system they are links into it.
 constexpr std::array program_folders{"bin", "sbin", "lib", "lib32", "lib64", "libx32"};
 
-ferry::Status mount_programs(const Machine& machine,
-                             const std::function<ferry::Status(const std::string&)>& show) {
+ferry::Status mount_programs(const Machine& machine, const std::function<ferry::Status(const std::string&)>& show) {
   TRY("", show("usr"));
   for (const char* folder : program_folders) {
     const os::Path outside = os::Path("/") / folder;
@@ -154,7 +152,8 @@ ferry::Status mount_kernel_views(const Machine& machine) {
 /// A device of our own where that is allowed: whoever changes its mode inside changes nothing of the computer's.
 ferry::Status show_device(const os::Path& outside, const os::Path& inside) {
   struct stat info;
-  if (::stat(outside.c_str(), &info) == 0 && S_ISCHR(info.st_mode) && ::mknod(inside.c_str(), info.st_mode, info.st_rdev) == 0)
+  if (::stat(outside.c_str(), &info) == 0 && S_ISCHR(info.st_mode) &&
+      ::mknod(inside.c_str(), info.st_mode, info.st_rdev) == 0)
     return ::chmod(inside.c_str(), info.st_mode & 07777) < 0 ? fail_errno("chmod " + inside.string()) : ferry::Status();
   return bind(outside, inside, Access::read_write);
 }
@@ -166,10 +165,8 @@ ferry::Status mount_devices(const Machine& machine) {
     TRY("", show_device(os::Path("/dev") / device, dev / device));
   }
   TRY_SET(devices, "", os::list_dir("/dev"));
-  for (const auto& device :
-       devices) {  // the graphics cards of this computer, for those who rehearse with them
-    if (device.starts_with("nvidia"))
-      TRY("", show_device(os::Path("/dev") / device, dev / device));
+  for (const auto& device : devices) {  // the graphics cards of this computer, for those who rehearse with them
+    if (device.starts_with("nvidia")) TRY("", show_device(os::Path("/dev") / device, dev / device));
   }
   // In user mode group tty has no gid there.
   const std::string options = "newinstance,ptmxmode=0666,mode=620";
@@ -186,8 +183,7 @@ ferry::Status mount_devices(const Machine& machine) {
 }  // namespace
 
 ferry::Status open_disk(Machine& machine) {
-  if (::mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr) < 0)
-    return fail_errno("make mounts private");
+  if (::mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr) < 0) return fail_errno("make mounts private");
   if (machine.mode != Mode::root) return {};
   TRY_SET(owner, "", join_network(std::exchange(machine.network, os::Fd())));
   machine.owner = std::move(owner);
@@ -196,12 +192,9 @@ ferry::Status open_disk(Machine& machine) {
 }
 
 ferry::Status make_skeleton(const Machine& machine) {
-  const auto make = [&](std::string_view inside, mode_t mode) {
-    return os::make_dirs(machine.at(inside), mode);
-  };
-  for (const char* folder :
-       {"etc", "home", "mnt", "opt", "proc", "run", "srv", "sys", "dev", "usr", "var", "var/cache", "var/lib",
-        "var/log", "var/mail", "var/spool", "var/lib/cloud", "run/ferry"}) {
+  const auto make = [&](std::string_view inside, mode_t mode) { return os::make_dirs(machine.at(inside), mode); };
+  for (const char* folder : {"etc", "home", "mnt", "opt", "proc", "run", "srv", "sys", "dev", "usr", "var", "var/cache",
+                             "var/lib", "var/log", "var/mail", "var/spool", "var/lib/cloud", "run/ferry"}) {
     TRY("", make(folder, 0755));
   }
   for (const char* folder : {"tmp", "var/tmp"}) TRY("", make(folder, 01777));

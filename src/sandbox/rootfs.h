@@ -16,8 +16,8 @@ ferry::Status make_skeleton(const Machine& machine);
 
 /// Mounts the instance's whole file system at Folder::root() (all but plain mode):
 ///   root mode, root-unmapped   overlays of /usr, /etc and dpkg's database, with what is secret of the computer taken
-///                              away. Where overlays do not work (the folder is on an overlay itself), root-unmapped does
-///                              as user mode.
+///                              away. Where overlays do not work (the folder is on an overlay itself), root-unmapped
+///                              does as user mode.
 ///   user mode                  /usr and chosen parts of /etc, read-only.
 /// Nothing else of the computer is visible: no /home, /root, /tmp, /srv, /opt, /mnt.
 ferry::Status mount_system(const Machine& machine);

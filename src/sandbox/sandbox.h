@@ -28,11 +28,14 @@
 namespace ferry::sandbox {
 
 /// The strongest first.
-///   root           own namespaces, overlays of the system folders (apt and deleted files stay inside and survive a stop),
+///   root           own namespaces, overlays of the system folders (apt and deleted files stay inside and survive a
+///   stop),
 ///                  real sudo; its root and all its users are ids of the computer's that nobody has (ids.h)
-///   root-unmapped  the same where the kernel or a file system cannot translate ids (before Linux 5.19; a folder on NFS, on
+///   root-unmapped  the same where the kernel or a file system cannot translate ids (before Linux 5.19; a folder on
+///   NFS, on
 ///                  an overlay, or before 6.3 on tmpfs): root inside is the computer's uid 0
-///   user           own namespaces inside a user namespace; the system is read-only, the only uid is 1000, sudo just runs
+///   user           own namespaces inside a user namespace; the system is read-only, the only uid is 1000, sudo just
+///   runs
 ///                  the command
 ///   plain          processes without namespaces (containers that forbid them): own home, sshd and metadata, but the
 ///                  computer's files, network and process list. Only the computer's own account can log in: see
@@ -71,8 +74,9 @@ struct Spec {
                               ///< itself that they ran
   std::int64_t disk_mib = 0;  ///< for tests of a full disk: the home is a memory file system of this size,
                               ///< lost at a stop (not plain)
-  WayOut way_out;             ///< in plain mode, which shares the computer's network, only its settings and proxies count
-  std::string kept;           ///< folder on the computer of what outlives instances (kept.h), below DIR's own file system; empty: nothing does
+  WayOut way_out;    ///< in plain mode, which shares the computer's network, only its settings and proxies count
+  std::string kept;  ///< folder on the computer of what outlives instances (kept.h), below DIR's own file system;
+                     ///< empty: nothing does
 };
 Json to_json(const Spec& spec);
 Result<Spec> spec_from(const Json& json);
@@ -99,7 +103,7 @@ Status status(const os::Path& dir);
 /// already, not_found where the computer has no sshd, unsupported where plain mode finds no account of its
 /// own that can log in.
 ferry::Status boot(const os::Path& dir, const Spec& spec);
-/// Ends every process: SIGTERM inside, SIGKILL after `grace`. Returns when all are gone. Calm if it does not
+/// Ends every process: SIGTERM inside, SIGKILL after `grace`. Returns when all are gone. Does nothing if it does not
 /// run.
 ferry::Status stop(const os::Path& dir, Millis grace);
 /// stop() with half a second's grace, and removes the folder: no process and no file stays.

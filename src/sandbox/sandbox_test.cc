@@ -68,9 +68,8 @@ TEST(Sandbox, ATerminalSftpAndForwardingWork) {
 
   auto forward = instance.client();
   const std::string socket = instance.said("echo $HOME/remote.sock");
-  forward.insert(forward.end(),
-                 {"-oExitOnForwardFailure=yes", "-R", socket + ":" + (local.path() / "none").string(),
-                  instance.host(), "test -S ~/remote.sock && echo there"});
+  forward.insert(forward.end(), {"-oExitOnForwardFailure=yes", "-R", socket + ":" + (local.path() / "none").string(),
+                                 instance.host(), "test -S ~/remote.sock && echo there"});
   const auto forwarded = os::run_command({.argv = forward});
   EXPECT_EQ(trim(forwarded->out), "there") << forwarded->err;
 }
@@ -88,9 +87,8 @@ TEST(Sandbox, TheHostsFilesAreInvisibleAndUntouched) {
   EXPECT_EQ(instance.said("echo mine > /tmp/x && echo mine > /var/tmp/x && cat /tmp/x"), "mine");
   EXPECT_EQ(instance.said("ps -e -o pid= | wc -l | xargs test 15 -gt && echo few"), "few");
   if (!root()) return;
-  EXPECT_EQ(
-      instance.said("sudo rm /usr/bin/scp && ! test -e /usr/bin/scp && sudo touch /usr/made && echo done"),
-      "done");
+  EXPECT_EQ(instance.said("sudo rm /usr/bin/scp && ! test -e /usr/bin/scp && sudo touch /usr/made && echo done"),
+            "done");
   EXPECT_TRUE(os::exists("/usr/bin/scp"));
   EXPECT_FALSE(os::exists("/usr/made"));
 }
@@ -98,20 +96,16 @@ TEST(Sandbox, TheHostsFilesAreInvisibleAndUntouched) {
 TEST(Sandbox, PythonRunsWithTheHostsLibraries) {
   TestInstance instance;
   instance.start();
-  EXPECT_EQ(
-      instance.said("python3 -c 'import ssl, multiprocessing as m; m.Lock(); print(m.cpu_count() > 0)'"),
-      "True");
+  EXPECT_EQ(instance.said("python3 -c 'import ssl, multiprocessing as m; m.Lock(); print(m.cpu_count() > 0)'"), "True");
 }
 
 TEST(Sandbox, MetadataIsServedWithATokenOnly) {
   TestInstance instance;
   instance.start();
   const auto now = instance.now();
-  EXPECT_EQ(instance.said(std::string(ask_metadata) + "ask meta-data/instance-id"),
-            instance.spec.instance_id);
-  EXPECT_EQ(
-      instance.said(std::string(ask_metadata) + "ask meta-data/public-ipv4; echo; ask meta-data/local-ipv4"),
-      now.address + "\n10.0.0.10");
+  EXPECT_EQ(instance.said(std::string(ask_metadata) + "ask meta-data/instance-id"), instance.spec.instance_id);
+  EXPECT_EQ(instance.said(std::string(ask_metadata) + "ask meta-data/public-ipv4; echo; ask meta-data/local-ipv4"),
+            now.address + "\n10.0.0.10");
   EXPECT_EQ(instance.said(std::string(ask_metadata) + "status meta-data/"), "401");
   EXPECT_EQ(instance.said(std::string(ask_metadata) + "ask user-data | grep -c 404"), "1");
 }
@@ -120,16 +114,14 @@ TEST(Sandbox, AUserDataScriptRunsOnTheFirstBootOnly) {
   TestInstance instance;
   instance.spec.user_data = "#!/bin/sh\necho \"runs as $(id -u) in $PWD\"; echo once >> $HOME/ran\n";
   instance.start();
-  ASSERT_TRUE(
-      eventually([&] { return instance.console().find("cloud-init: finished") != std::string::npos; }));
+  ASSERT_TRUE(eventually([&] { return instance.console().find("cloud-init: finished") != std::string::npos; }));
   if (root()) {
     EXPECT_NE(instance.console().find("runs as 0 in /"), std::string::npos) << instance.console();
     EXPECT_NE(instance.said("cat /var/log/cloud-init-output.log").find("runs as 0"), std::string::npos);
   }
   ASSERT_TRUE(stop(instance.dir, Millis(2000)));
   instance.start();
-  ASSERT_TRUE(
-      eventually([&] { return instance.console().find("cloud-init: finished") != std::string::npos; }));
+  ASSERT_TRUE(eventually([&] { return instance.console().find("cloud-init: finished") != std::string::npos; }));
   EXPECT_EQ(instance.said("sudo sh -c 'cat ~/ran'"), "once");
 }
 
@@ -153,8 +145,7 @@ TEST(Sandbox, CloudConfigSetsHostKeyFilesAndCommandsInOrder) {
       "runcmd:\n  - echo ran >> " +
       home + "/order\n  - [touch, " + (plain() ? std::string("done") : "/home/ubuntu/done") + "]\n";
   instance.start();
-  EXPECT_NE(instance.console().find(trim(*os::read_file(key + ".pub"))), std::string::npos)
-      << instance.console();
+  EXPECT_NE(instance.console().find(trim(*os::read_file(key + ".pub"))), std::string::npos) << instance.console();
   ASSERT_TRUE(eventually([&] { return instance.run("test -e done").exit.code == 0; })) << instance.console();
   EXPECT_EQ(instance.said("cat order"), "booted\nran");
   EXPECT_EQ(instance.said("sudo cat note; sudo stat -c %a note"), "hi600");
@@ -167,8 +158,7 @@ TEST(Sandbox, AStopKeepsTheDiskAndAStartChangesTheAddress) {
   TestInstance instance;
   instance.start();
   const auto before = instance.now();
-  ASSERT_EQ(instance.said("echo kept > file; (setsid sleep 1000 </dev/null >/dev/null 2>&1 &); echo ok"),
-            "ok");
+  ASSERT_EQ(instance.said("echo kept > file; (setsid sleep 1000 </dev/null >/dev/null 2>&1 &); echo ok"), "ok");
   ASSERT_TRUE(stop(instance.dir, Millis(5000)));
   EXPECT_EQ(instance.now().state, State::stopped);
   EXPECT_EQ(instance.now().ended, "stopped");
@@ -185,8 +175,7 @@ TEST(Sandbox, DestroyLeavesNoProcessAndNoFile) {
   TestInstance instance;
   instance.start();
   ASSERT_EQ(
-      instance.said(
-          "(setsid sh -c 'trap \"\" TERM; while :; do sleep 1; done' </dev/null >/dev/null 2>&1 &); echo ok"),
+      instance.said("(setsid sh -c 'trap \"\" TERM; while :; do sleep 1; done' </dev/null >/dev/null 2>&1 &); echo ok"),
       "ok");
   EXPECT_GT(instance.processes(), 0U);
   const auto gone = destroy(instance.dir);
@@ -311,9 +300,9 @@ TEST(Sandbox, AnAddressThatIsToldIsTakenAndSharedByPort) {
     ASSERT_TRUE(eventually([&] { return instance->now().state == State::running; })) << instance->console();
     EXPECT_EQ(instance->now().address, "127.80.7.10");
     EXPECT_EQ(instance->said("echo $FERRY_INSTANCE"), instance->spec.instance_id);
-    EXPECT_EQ(instance->said(std::string(ask_metadata) +
-                             "ask meta-data/local-ipv4; ask meta-data/public-ipv4 | grep -c 404"),
-              "127.80.7.101");
+    EXPECT_EQ(
+        instance->said(std::string(ask_metadata) + "ask meta-data/local-ipv4; ask meta-data/public-ipv4 | grep -c 404"),
+        "127.80.7.101");
   }
   EXPECT_NE(one.now().port, two.now().port);
 }
@@ -384,8 +373,7 @@ TEST(Sandbox, ASpecSurvivesItsFile) {
 
 /// The host process of an instance is this program too.
 int main(int argc, char** argv) {
-  if (argc == 3 && std::string_view(argv[1]) == "rehearsal-instance")
-    return ferry::sandbox::instance_main(argv[2]);
+  if (argc == 3 && std::string_view(argv[1]) == "rehearsal-instance") return ferry::sandbox::instance_main(argv[2]);
   testing::InitGoogleTest(&argc, argv);
   return RUN_ALL_TESTS();
 }

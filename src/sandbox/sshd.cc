@@ -95,8 +95,8 @@ ferry::Status write_host_key(const Machine& machine, const HostKey& given) {
   if (os::exists(file) && os::exists(public_key_file(machine))) return {};
   if (given.private_key.empty()) {
     TRY("", os::remove_all(file));
-    return run_tool({"ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "root@" + machine.spec.hostname,
-                     "-f", file.string()});
+    return run_tool(
+        {"ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "root@" + machine.spec.hostname, "-f", file.string()});
   }
   std::string private_key(trim(given.private_key));
   TRY("", os::write_file(file, private_key + "\n", 0600));
@@ -170,8 +170,7 @@ ferry::Status answer_login(const Machine& machine, const os::Fd& connection) {
   ::setsockopt(connection.get(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
   TRY_SET(log, "", os::open_file(machine.at("var/log/auth.log"), O_WRONLY | O_CREAT | O_APPEND, 0640));
   os::SpawnOptions options;
-  options.argv = {find_sshd().value_or("/usr/sbin/sshd").string(), "-i", "-e", "-f",
-                  config_file(machine).string()};
+  options.argv = {find_sshd().value_or("/usr/sbin/sshd").string(), "-i", "-e", "-f", config_file(machine).string()};
   options.env = machine.environment();
   options.clean_env = true;
   options.in_fd = options.out_fd = connection.get();

@@ -56,14 +56,14 @@ class TestInstance {
   std::string console() const { return os::read_file(dir / "console.log").value_or(""); }
   std::size_t processes() const { return marked_processes(spec.instance_id).size(); }
 
-  /// The client's words up to and with the host. The host key is pinned from the console, as a careful person
+  /// The client's words up to and with the host. The host key is pinned from the console, as a careful user
   /// would.
   os::Argv client(const std::string& program = "ssh") const {
     const auto at = now();
     std::string line = console();
     line.erase(0, std::min(line.size(), line.rfind("HOST KEY KEYS-----\nssh-") + 19));
-    (void)os::write_file(temp_.path() / "known", fmt::format("[{0}]:{1} {2}\n{0} {2}\n", at.address, at.port,
-                                                             line.substr(0, line.find('\n'))));
+    (void)os::write_file(temp_.path() / "known",
+                         fmt::format("[{0}]:{1} {2}\n{0} {2}\n", at.address, at.port, line.substr(0, line.find('\n'))));
     return {program,
             "-F",
             "none",

@@ -74,8 +74,7 @@ void take_key(UserData& out, const std::string& key, const YAML::Node& value) {
     if (value["ed25519_public"]) out.host_key_public = text_of(value["ed25519_public"], "ed25519_public");
   } else if (key == "ssh_authorized_keys") {
     if (!value.IsSequence()) throw Misshapen("ssh_authorized_keys must be a list");
-    for (const auto& item : value)
-      out.authorized_keys.push_back(text_of(item, "a key of ssh_authorized_keys"));
+    for (const auto& item : value) out.authorized_keys.push_back(text_of(item, "a key of ssh_authorized_keys"));
   } else if (key == "bootcmd") {
     out.boot_commands = commands_of(value, key);
   } else if (key == "runcmd") {

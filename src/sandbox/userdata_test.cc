@@ -41,10 +41,9 @@ TEST(UserData, WhatIsNotDoneIsSaid) {
 }
 
 TEST(UserData, WrongShapesAreCorrupt) {
-  for (const char* text :
-       {"a: [", "- a", "runcmd: ls", "bootcmd: [{a: b}]", "write_files: [{content: x}]",
-        "write_files: [{path: a}]", "write_files: [{path: /a, permissions: rw}]",
-        "write_files: [{path: /a, content: '*', encoding: b64}]", "ssh_keys: x", "hostname: [a]"}) {
+  for (const char* text : {"a: [", "- a", "runcmd: ls", "bootcmd: [{a: b}]", "write_files: [{content: x}]",
+                           "write_files: [{path: a}]", "write_files: [{path: /a, permissions: rw}]",
+                           "write_files: [{path: /a, content: '*', encoding: b64}]", "ssh_keys: x", "hostname: [a]"}) {
     const auto data = parse_user_data(std::string("#cloud-config\n") + text);
     ASSERT_FALSE(data) << text;
     EXPECT_EQ(data.error().kind, Kind::corrupt);

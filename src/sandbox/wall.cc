@@ -19,11 +19,11 @@ namespace ferry::sandbox {
 
 namespace {
 
-constexpr std::array kept_capabilities{
-    CAP_CHOWN,   CAP_DAC_OVERRIDE, CAP_FOWNER,           CAP_FSETID,  CAP_KILL,       CAP_SETGID,
-    CAP_SETUID,  CAP_SETPCAP,      CAP_SETFCAP,          CAP_NET_RAW, CAP_SYS_CHROOT, CAP_NET_BIND_SERVICE,
-    CAP_SYS_BOOT,  // of the instance's own process space
-    CAP_SYS_NICE, CAP_IPC_LOCK,    CAP_AUDIT_WRITE};
+constexpr std::array kept_capabilities{CAP_CHOWN,    CAP_DAC_OVERRIDE, CAP_FOWNER,     CAP_FSETID,
+                                       CAP_KILL,     CAP_SETGID,       CAP_SETUID,     CAP_SETPCAP,
+                                       CAP_SETFCAP,  CAP_NET_RAW,      CAP_SYS_CHROOT, CAP_NET_BIND_SERVICE,
+                                       CAP_SYS_BOOT,  // of the instance's own process space
+                                       CAP_SYS_NICE, CAP_IPC_LOCK,     CAP_AUDIT_WRITE};
 
 #if defined(__x86_64__)
 constexpr std::uint32_t native = AUDIT_ARCH_X86_64;
@@ -33,19 +33,45 @@ constexpr std::uint32_t native = AUDIT_ARCH_AARCH64;
 
 /// Denied whatever their arguments. Numbers that headers of this age do not have are the same everywhere.
 constexpr long denied_calls[] = {
-    SYS_mount,        SYS_umount2,      SYS_pivot_root,   SYS_setns,         SYS_open_by_handle_at,
-    SYS_kexec_load,   SYS_init_module,  SYS_finit_module, SYS_delete_module, SYS_bpf,
-    SYS_add_key,      SYS_request_key,  SYS_keyctl,       SYS_swapon,        SYS_swapoff,
-    SYS_acct,         SYS_quotactl,     SYS_syslog,       SYS_settimeofday,  SYS_clock_settime,
-    SYS_adjtimex,     SYS_clock_adjtime, SYS_fanotify_init, SYS_perf_event_open,
-    428 /* open_tree */, 429 /* move_mount */, 430 /* fsopen */, 431 /* fsconfig */,
-    432 /* fsmount */, 433 /* fspick */, 442 /* mount_setattr */,
+    SYS_mount,
+    SYS_umount2,
+    SYS_pivot_root,
+    SYS_setns,
+    SYS_open_by_handle_at,
+    SYS_kexec_load,
+    SYS_init_module,
+    SYS_finit_module,
+    SYS_delete_module,
+    SYS_bpf,
+    SYS_add_key,
+    SYS_request_key,
+    SYS_keyctl,
+    SYS_swapon,
+    SYS_swapoff,
+    SYS_acct,
+    SYS_quotactl,
+    SYS_syslog,
+    SYS_settimeofday,
+    SYS_clock_settime,
+    SYS_adjtimex,
+    SYS_clock_adjtime,
+    SYS_fanotify_init,
+    SYS_perf_event_open,
+    428 /* open_tree */,
+    429 /* move_mount */,
+    430 /* fsopen */,
+    431 /* fsconfig */,
+    432 /* fsmount */,
+    433 /* fspick */,
+    442 /* mount_setattr */,
 #if defined(__x86_64__)
-    SYS_kexec_file_load, SYS_iopl, SYS_ioperm,
+    SYS_kexec_file_load,
+    SYS_iopl,
+    SYS_ioperm,
 #endif
 };
-constexpr std::uint32_t new_namespaces = CLONE_NEWNS | CLONE_NEWCGROUP | CLONE_NEWUTS | CLONE_NEWIPC |
-                                         CLONE_NEWUSER | CLONE_NEWPID | CLONE_NEWNET | CLONE_NEWTIME;
+constexpr std::uint32_t new_namespaces = CLONE_NEWNS | CLONE_NEWCGROUP | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWUSER |
+                                         CLONE_NEWPID | CLONE_NEWNET | CLONE_NEWTIME;
 
 std::vector<sock_filter> filter_program() {
   constexpr std::uint32_t allow = SECCOMP_RET_ALLOW, deny = SECCOMP_RET_ERRNO | EPERM,
@@ -102,8 +128,8 @@ ferry::Status cover(const os::Path& path) {
 ferry::Status cover_kernel_views(const os::Path& proc, const os::Path& sys) {
   for (const char* entry : {"sys", "sysrq-trigger", "irq", "bus", "fs"})
     if (os::exists(proc / entry)) TRY("", bind(proc / entry, proc / entry, Access::read_only));
-  for (const char* entry : {"acpi", "asound", "kcore", "keys", "key-users", "latency_stats", "mtrr", "sched_debug",
-                            "scsi", "timer_list"})
+  for (const char* entry :
+       {"acpi", "asound", "kcore", "keys", "key-users", "latency_stats", "mtrr", "sched_debug", "scsi", "timer_list"})
     TRY("", cover(proc / entry));
   for (const char* entry : {"firmware", "kernel/debug", "kernel/tracing", "kernel/security"})
     TRY("", cover(sys / entry));

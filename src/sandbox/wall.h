@@ -7,8 +7,8 @@
 
 namespace ferry::sandbox {
 
-/// Where there is a root inside, with `proc` and `sys` just mounted: covers or makes read-only what belongs to the whole
-/// computer, whoever asks (core_pattern, sysrq-trigger, kcore, kernel keys, interrupts, buses, firmware). Only
+/// Where there is a root inside, with `proc` and `sys` just mounted: covers or makes read-only what belongs to the
+/// whole computer, whoever asks (core_pattern, sysrq-trigger, kcore, kernel keys, interrupts, buses, firmware). Only
 /// who may mount could take that away again.
 ferry::Status cover_kernel_views(const os::Path& proc, const os::Path& sys);
 

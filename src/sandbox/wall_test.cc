@@ -30,15 +30,18 @@ TEST(Sandbox, IdsInsideAreNobodysOnTheComputer) {
   EXPECT_EQ(as_root("find /proc/sys/kernel /proc/sys/vm /sys/block /sys/devices -maxdepth 1 -user 0").out, "");
   EXPECT_EQ(as_root("readlink /proc/1/exe").out, "");
   // Files keep their ids on the disk, so that the next boot may translate others.
-  EXPECT_EQ(instance.said("sudo touch /usr/roots mine; touch own; stat -c %u /usr/roots mine own | tr '\n' ' '"), "0 0 1000");
-  for (const auto& [file, uid] : {std::pair{"layers/usr/up/roots", 0U}, {"root/home/ubuntu/mine", 0U}, {"root/home/ubuntu/own", login_uid}}) {
+  EXPECT_EQ(instance.said("sudo touch /usr/roots mine; touch own; stat -c %u /usr/roots mine own | tr '\n' ' '"),
+            "0 0 1000");
+  for (const auto& [file, uid] :
+       {std::pair{"layers/usr/up/roots", 0U}, {"root/home/ubuntu/mine", 0U}, {"root/home/ubuntu/own", login_uid}}) {
     ASSERT_EQ(::stat((instance.dir / "disk" / file).c_str(), &info), 0) << file;
     EXPECT_EQ(info.st_uid, uid) << file;
   }
   ASSERT_TRUE(stop(instance.dir, Millis(5000)));
   instance.spec.mode = name(Mode::unmapped);
   instance.start();
-  EXPECT_EQ(instance.said("stat -c %u /usr/roots mine own | tr '\n' ' '; sudo id -u"), "0 0 1000 0") << "the same disk, without a translation";
+  EXPECT_EQ(instance.said("stat -c %u /usr/roots mine own | tr '\n' ' '; sudo id -u"), "0 0 1000 0")
+      << "the same disk, without a translation";
 }
 
 class WithRoot : public testing::TestWithParam<Mode> {};
@@ -58,10 +61,11 @@ TEST_P(WithRoot, RootInsideIsNotRootOfTheComputer) {
   EXPECT_EQ(as_root("mkdir -p /mnt/p; mount -t proc proc /mnt/p && " + tries("/mnt/p")).out, "");
   EXPECT_EQ(as_root("umount /proc/sys && echo gone; mount -o remount,rw,bind /proc/sys && echo open").out, "");
   for (const std::string with : {"-m", "-Um", "-Umr", "-Umrpf", "-pf", "-n"})
-    EXPECT_EQ(as_root("unshare " + with + " sh -c " +
-                      shell_quoted("mount -t proc proc /proc; mount -t proc proc /mnt; " + tries("/proc") + tries("/mnt")))
-                  .out,
-              "")
+    EXPECT_EQ(
+        as_root("unshare " + with + " sh -c " +
+                shell_quoted("mount -t proc proc /proc; mount -t proc proc /mnt; " + tries("/proc") + tries("/mnt")))
+            .out,
+        "")
         << with;
   EXPECT_EQ(instance.run("unshare -Umrpf sh -c " + shell_quoted(tries("/proc"))).out, "") << "nor without sudo";
   EXPECT_EQ(as_root("printf h >/proc/sysrq-trigger && echo asked").out, "");
@@ -71,18 +75,20 @@ TEST_P(WithRoot, RootInsideIsNotRootOfTheComputer) {
   struct stat full;
   ASSERT_EQ(::stat("/dev/full", &full), 0);
   EXPECT_EQ(full.st_mode & 07777, 0666U);
-  EXPECT_EQ(as_root("mknod /tmp/disk b 7 0 && echo made; date -s 2001-01-01 && echo set").out.find("made"), std::string::npos);
+  EXPECT_EQ(as_root("mknod /tmp/disk b 7 0 && echo made; date -s 2001-01-01 && echo set").out.find("made"),
+            std::string::npos);
   const auto held = std::stoull("0" + as_root("grep ^CapEff /proc/self/status | cut -f2").out, nullptr, 16);
   for (const int capability : {CAP_DAC_READ_SEARCH, CAP_NET_ADMIN, CAP_SYS_MODULE, CAP_SYS_RAWIO, CAP_SYS_PTRACE,
                                CAP_SYS_ADMIN, CAP_SYS_TIME, CAP_MKNOD, CAP_BPF})
     EXPECT_EQ(held >> capability & 1, 0U) << capability;
   EXPECT_EQ(held >> CAP_SETUID & 1, 1U);
   // What a machine needs goes on.
-  EXPECT_EQ(as_root("install -o ubuntu -g sudo -m 4755 /bin/true /usr/local/bin/t && stat -c '%U %G %a' /usr/local/bin/t; "
-                    "su ubuntu -c 'id -un'; python3 -c 'import threading as t; x = t.Thread(target=print, args=[1]); "
-                    "x.start(); x.join()'")
-                .out,
-            "ubuntu sudo 4755\nubuntu\n1\n");
+  EXPECT_EQ(
+      as_root("install -o ubuntu -g sudo -m 4755 /bin/true /usr/local/bin/t && stat -c '%U %G %a' /usr/local/bin/t; "
+              "su ubuntu -c 'id -un'; python3 -c 'import threading as t; x = t.Thread(target=print, args=[1]); "
+              "x.start(); x.join()'")
+          .out,
+      "ubuntu sudo 4755\nubuntu\n1\n");
 }
 
 }  // namespace ferry::sandbox

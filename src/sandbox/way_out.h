@@ -1,6 +1,6 @@
 #pragma once
 /// \file
-/// The way from inside an instance to the internet, as the person allows it: what may be reached, through whom, and
+/// The way from inside an instance to the internet, as the user allows it: what may be reached, through whom, and
 /// what package managers inside are told. Pure.
 
 #include <map>
@@ -29,12 +29,12 @@ std::optional<Target> target_from(std::string_view text, int default_port = 0);
 struct WayOut {
   bool is_open = false;       ///< false: nothing is reached
   std::vector<Target> named;  ///< reached whatever their addresses are, by exactly this host and port
-  /// The person's own proxies, as in the variables of these names; empty: none.
+  /// The user's own proxies, as in the variables of these names; empty: none.
   std::string http_proxy, https_proxy, no_proxy;
   std::map<std::string, std::string> settings;  ///< variables for pip and uv inside. They may hold passwords
 
   bool names(const Target& target) const;
-  /// The person's proxy for `target`; empty: none, or `no_proxy` has it. Places of this computer itself are never
+  /// The user's proxy for `target`; empty: none, or `no_proxy` has it. Places of this computer itself are never
   /// looked for through a proxy.
   std::string proxy_for(const Target& target, bool is_tunnel) const;
 };

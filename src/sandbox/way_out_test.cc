@@ -10,15 +10,16 @@ namespace ferry::sandbox {
 
 namespace {
 
-/// Greets whoever connects, until destroyed: something of the person's that listens on this computer.
+/// Greets whoever connects, until destroyed: something of the user's that listens on this computer.
 class Greeter {
  public:
-  Greeter() : socket_(*os::listen_tcp("127.0.0.1", 0)), thread_([this] {
-    while (!ending_) {
-      const auto client = os::accept_one(socket_.get(), Millis(50));
-      if (client) (void)os::write_all(client->get(), "hello\n");
-    }
-  }) {}
+  Greeter()
+      : socket_(*os::listen_tcp("127.0.0.1", 0)), thread_([this] {
+          while (!ending_) {
+            const auto client = os::accept_one(socket_.get(), Millis(50));
+            if (client) (void)os::write_all(client->get(), "hello\n");
+          }
+        }) {}
   ~Greeter() {
     ending_ = true;
     thread_.join();
@@ -45,14 +46,16 @@ TEST(SandboxWayOut, WhatIsNamedOfTheComputerIsReachedAtTheSamePlaceAndNothingEls
   if (shares_the_network()) GTEST_SKIP() << "plain mode shares the network";
   Greeter named, other;
   TestInstance instance;
-  instance.spec.way_out = {.is_open = true, .named = {named.target()}, .settings = {{"PIP_INDEX_URL", "http://x/simple"}}};
+  instance.spec.way_out = {
+      .is_open = true, .named = {named.target()}, .settings = {{"PIP_INDEX_URL", "http://x/simple"}}};
   instance.start();
   EXPECT_EQ(instance.said(tools + ("line " + named.target().text())), "hello");
   EXPECT_EQ(instance.run(tools + ("line " + other.target().text())).out, "");
   const auto through = instance.said(tools + ("http " + named.target().text()));
   EXPECT_EQ(through, "HTTP/1.1 200 Connection established\n\nhello");
-  for (const auto& place : {other.target().text(), "localhost:" + std::to_string(other.target().port), std::string("169.254.169.254:80"),
-                            instance.now().address + ":" + std::to_string(instance.now().port)}) {
+  for (const auto& place :
+       {other.target().text(), "localhost:" + std::to_string(other.target().port), std::string("169.254.169.254:80"),
+        instance.now().address + ":" + std::to_string(instance.now().port)}) {
     const auto refused = instance.said(tools + ("http " + place));
     EXPECT_TRUE(refused.starts_with("HTTP/1.1 403 Forbidden (ferry: " + place + " is ")) << refused;
   }
@@ -63,17 +66,21 @@ TEST(SandboxWayOut, EveryShellInsideIsToldOfIt) {
   TestInstance instance;
   instance.spec.way_out = {.is_open = true, .named = {}, .settings = {{"PIP_INDEX_URL", "http://x/simple?a b"}}};
   instance.start();
-  const std::string show = "echo $https_proxy $HTTP_PROXY $PIP_INDEX_URL; echo \",$no_proxy,\" | grep -c ',127.0.0.1,.*,169.254.169.254,.*,ip-10-0-0-10,10.0.0.10,'";
+  const std::string show =
+      "echo $https_proxy $HTTP_PROXY $PIP_INDEX_URL; echo \",$no_proxy,\" | grep -c "
+      "',127.0.0.1,.*,169.254.169.254,.*,ip-10-0-0-10,10.0.0.10,'";
   const std::string all = "http://127.0.0.2:3128 http://127.0.0.2:3128 http://x/simple?a b\n1";
   EXPECT_EQ(instance.said(show), all);
   EXPECT_EQ(instance.said("bash -l -c '" + std::string("echo $https_proxy") + "'"), "http://127.0.0.2:3128");
-  EXPECT_EQ(instance.said("sudo sh -c 'echo $https_proxy $PIP_INDEX_URL'"), "http://127.0.0.2:3128 http://x/simple?a b");
+  EXPECT_EQ(instance.said("sudo sh -c 'echo $https_proxy $PIP_INDEX_URL'"),
+            "http://127.0.0.2:3128 http://x/simple?a b");
 }
 
 TEST(SandboxWayOut, AClosedOneIsNotThereAndNotSpokenOf) {
   if (shares_the_network()) GTEST_SKIP() << "plain mode shares the network";
   TestInstance instance;
-  instance.spec.way_out = {.is_open = false, .named = {{"127.0.0.1", 9}}, .settings = {{"PIP_INDEX_URL", "http://x/simple"}}};
+  instance.spec.way_out = {
+      .is_open = false, .named = {{"127.0.0.1", 9}}, .settings = {{"PIP_INDEX_URL", "http://x/simple"}}};
   instance.start();
   EXPECT_EQ(instance.said("echo $https_proxy$PIP_INDEX_URL-$PIP_NO_INDEX"), "-1");
   EXPECT_EQ(instance.run(tools + std::string("http pypi.org:443")).out, "");
@@ -88,13 +95,17 @@ TEST(SandboxKept, WhatOneInstanceInstalledTheNextOneFindsAsItsOwn) {
     instance.start();
     where = instance.said("cd ~/.ferry/envs && pwd -P");
     if (first) {
-      EXPECT_EQ(instance.said("for f in ~/.ferry/envs ~/.cache/pip ~/.cache/uv; do echo one > $f/made; done; chmod 700 ~/.ferry/envs/made"), "");
+      EXPECT_EQ(instance.said("for f in ~/.ferry/envs ~/.cache/pip ~/.cache/uv; do echo one > $f/made; done; chmod 700 "
+                              "~/.ferry/envs/made"),
+                "");
     } else {
-      EXPECT_EQ(instance.said("cat ~/.ferry/envs/made ~/.cache/pip/made ~/.cache/uv/made; stat -c '%U %a' ~/.ferry/envs/made; "
-                              "echo two > ~/.ferry/envs/made"),
+      EXPECT_EQ(instance.said(
+                    "cat ~/.ferry/envs/made ~/.cache/pip/made ~/.cache/uv/made; stat -c '%U %a' ~/.ferry/envs/made; "
+                    "echo two > ~/.ferry/envs/made"),
                 "one\none\none\n" + instance.now().login_user + " 700");
     }
-    EXPECT_EQ(instance.said("stat -c %U ~ ~/.ferry ~/.cache | sort -u"), instance.now().login_user) << instance.console();
+    EXPECT_EQ(instance.said("stat -c %U ~ ~/.ferry ~/.cache | sort -u"), instance.now().login_user)
+        << instance.console();
     ASSERT_TRUE(destroy(instance.dir));
   }
   EXPECT_TRUE(where == "/home/ubuntu/.ferry/envs" || where.starts_with(kept.path().string())) << where;

@@ -15,8 +15,7 @@ Result<Key> make_key(const os::Path& folder, const std::string& comment) {
   (void)os::remove_all(file);
   (void)os::remove_all(public_file);
   if (!done) return fail("make an ssh key", done.error());
-  if (done->exit.code != 0)
-    return fail(Kind::io, "ssh-keygen could not make a key", printable(trim(done->err)));
+  if (done->exit.code != 0) return fail(Kind::io, "ssh-keygen could not make a key", printable(trim(done->err)));
   if (!private_text) return tl::unexpected<Error>(std::move(private_text).error());
   if (!public_line) return tl::unexpected<Error>(std::move(public_line).error());
   return Key{std::move(*private_text), std::string(trim(*public_line))};
@@ -38,8 +37,7 @@ Result<Key> ensure_key(const os::Path& file, const std::string& comment) {
 
 Result<std::string> public_half(const os::Path& file) {
   if (!os::exists(file))
-    return fail(Kind::not_found, "there is no private key " + file.string(), {},
-                "give its file with --key-file");
+    return fail(Kind::not_found, "there is no private key " + file.string(), {}, "give its file with --key-file");
   os::SpawnOptions keygen;
   keygen.argv = {"ssh-keygen", "-y", "-P", "", "-f", file.string()};
   TRY_SET(done, "read the key " + file.string(), os::run_command(keygen, {}, Millis(10'000)));

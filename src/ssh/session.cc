@@ -11,11 +11,10 @@ namespace {
 
 bool is_of(std::string_view text, std::string_view more) {
   constexpr std::size_t longest = 255;
-  return !text.empty() && text.size() <= longest && text.front() != '-' &&
-         std::ranges::all_of(text, [&](char c) {
-           return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-                  more.find(c) != std::string_view::npos;
-         });
+  return !text.empty() && text.size() <= longest && text.front() != '-' && std::ranges::all_of(text, [&](char c) {
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+           more.find(c) != std::string_view::npos;
+  });
 }
 
 /// Nothing of the target may be taken for an option, or for a word of the shell that runs a proxy.
@@ -131,18 +130,19 @@ tl::unexpected<Error> login_shell_ended(const Target& target, int code, std::str
   const auto begin = at == said.npos ? said.npos : said.rfind(' ', at) + 1;
   const bool names_file = begin != said.npos && said.find('/', begin) < at;
   const auto file = names_file ? said.substr(begin, at - begin)
-                               : std::string("~/.bashrc (bash), ~/.zshenv (zsh), ~/.config/fish/config.fish or what "
-                                             "else that shell reads first");
-  return fail(Kind::lost, fmt::format("the login shell of {} ended with code {} before it ran anything", who, code),
-              said.empty() ? "something that it reads at its start ends it: exit, set -e, exec of what is not there"
-                           : said,
-              fmt::format("look at {} there: it must leave a shell alone that has no terminal (to try:  ssh {} true)",
-                          file, target.own_config ? target.address : who),
-              login_shell_code);
+                               : std::string(
+                                     "~/.bashrc (bash), ~/.zshenv (zsh), ~/.config/fish/config.fish or what "
+                                     "else that shell reads first");
+  return fail(
+      Kind::lost, fmt::format("the login shell of {} ended with code {} before it ran anything", who, code),
+      said.empty() ? "something that it reads at its start ends it: exit, set -e, exec of what is not there" : said,
+      fmt::format("look at {} there: it must leave a shell alone that has no terminal (to try:  ssh {} true)", file,
+                  target.own_config ? target.address : who),
+      login_shell_code);
 }
 
-/// True if the one who did not let us in is another than the target: "root@bastion: Permission denied (publickey)." (OpenSSH 10
-/// says nothing else of a jump host's refusal.)
+/// True if the one who did not let us in is another than the target: "root@bastion: Permission denied (publickey)."
+/// (OpenSSH 10 says nothing else of a jump host's refusal.)
 bool is_refused_elsewhere(const Target& target, std::string_view complaint) {
   constexpr std::string_view words = ": Permission denied (";
   const auto at = complaint.find(words);
@@ -165,13 +165,19 @@ std::string file_complained_of(std::string_view complaint) {
 
 /// What OpenSSH says of its own words and files before it looks for anybody.
 bool is_about_configuration(std::string_view complaint) {
-  constexpr std::array<std::string_view, 12> signs{
-      "Bad configuration option",  "Bad owner or permissions",   "terminating, ",
-      "command-line: line ",       "command-line line ",         "config line ",
-      "config: line ",             "extra arguments at end of",  "percent_expand: ",
-      "too long for Unix domain",  "ControlPath too long",       "invalid quotes"};
-  return std::ranges::any_of(
-      signs, [&](auto sign) { return complaint.find(sign) != std::string_view::npos; });
+  constexpr std::array<std::string_view, 12> signs{"Bad configuration option",
+                                                   "Bad owner or permissions",
+                                                   "terminating, ",
+                                                   "command-line: line ",
+                                                   "command-line line ",
+                                                   "config line ",
+                                                   "config: line ",
+                                                   "extra arguments at end of",
+                                                   "percent_expand: ",
+                                                   "too long for Unix domain",
+                                                   "ControlPath too long",
+                                                   "invalid quotes"};
+  return std::ranges::any_of(signs, [&](auto sign) { return complaint.find(sign) != std::string_view::npos; });
 }
 
 }  // namespace
@@ -188,11 +194,10 @@ Result<std::string> option_path(const os::Path& path) {
   const auto& text = path.string();
   // ${NAME} is replaced by the environment's NAME, and nothing can be written in its place.
   if (text.find("${") != std::string::npos || text.find('\n') != std::string::npos) {
-    return fail(Kind::bad_input, "ssh cannot be given the file " + printable(text), "of \"${\" or a line's end in its name",
-                "let XDG_DATA_HOME (or --key-file) name another folder");
+    return fail(Kind::bad_input, "ssh cannot be given the file " + printable(text),
+                "of \"${\" or a line's end in its name", "let XDG_DATA_HOME (or --key-file) name another folder");
   }
-  constexpr std::string_view plain =
-      "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789/._-+@:,";
+  constexpr std::string_view plain = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789/._-+@:,";
   if (text.find_first_not_of(plain) == std::string::npos) return text;
   std::string out = "\"";
   for (const char c : text) {
@@ -205,17 +210,14 @@ Result<std::string> option_path(const os::Path& path) {
 
 Error classify(const Target& target, std::string_view complaint) {
   const auto has = [&](std::string_view words) { return complaint.find(words) != std::string_view::npos; };
-  const std::string where = target.own_config
-                                ? target.address
-                                : fmt::format("{}@{} port {}", target.user, target.address, target.port);
+  const std::string where =
+      target.own_config ? target.address : fmt::format("{}@{} port {}", target.user, target.address, target.port);
   const std::string why = printable(trim(complaint.substr(0, 600)));
   // What OpenSSH says when a proxy ended before the machine had said a word.
-  const bool proxy_ended =
-      !target.proxy.empty() && (has("UNKNOWN port 65535") || has("kex_exchange_identification"));
+  const bool proxy_ended = !target.proxy.empty() && (has("UNKNOWN port 65535") || has("kex_exchange_identification"));
   if (has(proxy_refused)) return fail(Kind::denied, "the way to " + where + " is closed", why).value();
   if (is_refused_elsewhere(target, complaint) ||
-      (proxy_ended &&
-       (has("Permission denied") || has("Host key verification failed") || has("Could not resolve")))) {
+      (proxy_ended && (has("Permission denied") || has("Host key verification failed") || has("Could not resolve")))) {
     return fail(Kind::denied, "the jump host does not let us through to " + where, why,
                 "make `ssh " + target.proxy + " true` work without a question first")
         .value();
@@ -234,8 +236,7 @@ Error classify(const Target& target, std::string_view complaint) {
     return fail(Kind::bad_input, "ssh refuses its own configuration", why, "look at " + file_complained_of(complaint))
         .value();
   }
-  if (has("Host key verification failed") || has("IDENTIFICATION HAS CHANGED") ||
-      has("no matching host key type")) {
+  if (has("Host key verification failed") || has("IDENTIFICATION HAS CHANGED") || has("no matching host key type")) {
     return fail(Kind::denied, "another machine answers at " + where,
                 "its host key is not the one ferry gave the instance",
                 "do not send anything there; give it back without its outputs: ferry down " + target.alias +
@@ -270,9 +271,9 @@ Result<Session> Session::open(const Target& target, Millis limit) {
   append(options.argv, proxy_options(target, false));
   append(options.argv, batch_options());
   const auto seconds = std::max<std::int64_t>(1, limit.count() / 1000);
-  append(options.argv, {"-o", "ControlMaster=yes", "-o", "ControlPersist=no", "-o",
-                        "ControlPath=" + (folder.path() / "c").string(), "-o",
-                        "ConnectTimeout=" + std::to_string(seconds)});
+  append(options.argv,
+         {"-o", "ControlMaster=yes", "-o", "ControlPersist=no", "-o", "ControlPath=" + (folder.path() / "c").string(),
+          "-o", "ConnectTimeout=" + std::to_string(seconds)});
   // The connection holds a session (TCP_NODELAY is set only then) that ends when our pipe to it closes.
   append(options.argv, {"--", target.address, "echo ferry-ready; exec cat >/dev/null"});
   options.in = options.out = options.err = os::Stream::pipe;
@@ -297,8 +298,7 @@ Result<Session> Session::open(const Target& target, Millis limit) {
       }
       const auto complaint = drain(master);
       // ssh's own end is 255; any other code is the other end's.
-      if (ended && ended->signal == 0 && ended->code != 255)
-        return login_shell_ended(target, ended->code, complaint);
+      if (ended && ended->signal == 0 && ended->code != 255) return login_shell_ended(target, ended->code, complaint);
       return tl::unexpected<Error>(classify(target, complaint));
     }
     greeting += *part;

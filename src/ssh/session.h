@@ -38,8 +38,8 @@ bool is_login(std::string_view text);    ///< [A-Za-z0-9._@-]
 /// What a user may call a host in their ssh config: nothing that a shell takes for more than itself.
 bool is_host(std::string_view text);
 
-/// A file's path as the value of an option of ssh: in quotes where it needs them, and nothing in it is expanded. Fails bad_input
-/// for the one thing that ssh gives no way to write.
+/// A file's path as the value of an option of ssh: in quotes where it needs them, and nothing in it is expanded. Fails
+/// bad_input for the one thing that ssh gives no way to write.
 Result<std::string> option_path(const os::Path& path);
 
 /// The ssh command line for a user at a terminal (`ferry ssh`); `command` may be empty; one
@@ -64,8 +64,7 @@ class Session {
   ~Session();
 
   /// Runs a shell command line to its end. The remote exit code is a value; a broken connection is `lost`.
-  Result<os::Output> run(const std::string& command, std::string_view input = {},
-                         Millis limit = Millis(60'000));
+  Result<os::Output> run(const std::string& command, std::string_view input = {}, Millis limit = Millis(60'000));
   /// Starts a shell command line with pipes on its standard input and output; its standard error is collected
   /// in a pipe, too.
   Result<os::Process> spawn(const std::string& command);
@@ -78,10 +77,7 @@ class Session {
 
  private:
   Session(Target target, os::Argv trust, os::PrivateDir folder, os::Process master)
-      : target_(std::move(target)),
-        trust_(std::move(trust)),
-        folder_(std::move(folder)),
-        master_(std::move(master)) {}
+      : target_(std::move(target)), trust_(std::move(trust)), folder_(std::move(folder)), master_(std::move(master)) {}
   os::SpawnOptions channel(const std::string& command);
 
   os::SpawnOptions local_;  // what starts a command on this computer; no argv: ssh does

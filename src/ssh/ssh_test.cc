@@ -103,7 +103,8 @@ TEST_F(Sshd, ASpawnedCommandHasPipes) {
 }
 
 TEST_F(Sshd, AnotherHostKeyThanThePinnedOneIsDeniedBeforeAnythingIsSent) {
-  ASSERT_TRUE(os::write_file(target_.known_hosts, known_hosts_line("run-1", make_key(dir_.path(), "other")->public_line)));
+  ASSERT_TRUE(
+      os::write_file(target_.known_hosts, known_hosts_line("run-1", make_key(dir_.path(), "other")->public_line)));
   const auto session = Session::open(target_, Millis(10'000));
   ASSERT_FALSE(session);
   EXPECT_EQ(session.error().kind, Kind::denied);
@@ -292,9 +293,7 @@ TEST_F(Sshd, TheConnectionEndsWithTheSession) {
     auto session = Session::open(target_, Millis(10'000));
     ASSERT_TRUE(session);
   }
-  EXPECT_EQ(
-      run_(fmt::format("pgrep -f '[s]sh -o UserKnownHostsFile={}' || true", target_.known_hosts.string())),
-      "");
+  EXPECT_EQ(run_(fmt::format("pgrep -f '[s]sh -o UserKnownHostsFile={}' || true", target_.known_hosts.string())), "");
 }
 
 TEST_F(Sshd, KeysAreMadeOnceAndPrivate) {

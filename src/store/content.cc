@@ -55,9 +55,7 @@ Status check_content(const Content& found, const Content& expected, const std::s
   return fail(Kind::corrupt, what + " does not hold what it should", why, advice);
 }
 
-tl::unexpected<Error> stopped(const std::string& doing) {
-  return fail(Kind::cancelled, doing + ": was stopped");
-}
+tl::unexpected<Error> stopped(const std::string& doing) { return fail(Kind::cancelled, doing + ": was stopped"); }
 
 os::Path part_of(const os::Path& path) {
   return path.parent_path() / (".ferry-part-" + hex(sha256(path.filename().string())).substr(0, 20));
@@ -65,8 +63,7 @@ os::Path part_of(const os::Path& path) {
 
 Status flush_folder(const os::Path& folder) {
   TRY_SET(fd, "", os::open_file(folder.empty() ? "." : folder, O_RDONLY | O_DIRECTORY));
-  if (::fsync(fd.get()) < 0 && errno != EINVAL && errno != ENOTSUP)
-    return fail_errno("flush " + folder.string());
+  if (::fsync(fd.get()) < 0 && errno != EINVAL && errno != ENOTSUP) return fail_errno("flush " + folder.string());
   return {};
 }
 

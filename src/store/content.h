@@ -17,8 +17,7 @@ Result<Content> copy(int from, int to, const Moved& moved = {});
 Content content_of_bytes(std::string_view bytes);
 
 /// Fails corrupt unless `found` is `expected`; `what` names the thing ("model.pt"), `advice` the way on.
-Status check_content(const Content& found, const Content& expected, const std::string& what,
-                     const std::string& advice);
+Status check_content(const Content& found, const Content& expected, const std::string& what, const std::string& advice);
 
 /// The error of who was told to stop.
 tl::unexpected<Error> stopped(const std::string& doing);
@@ -28,7 +27,7 @@ os::Path part_of(const os::Path& path);
 
 /// Flushes the file, then puts it at `path` and flushes the folder: after this it survives a power cut.
 Status into_place(int fd, const os::Path& temp, const os::Path& path);
-/// fsync of a folder. Calm about file systems that cannot.
+/// fsync of a folder. Does nothing about file systems that cannot.
 Status flush_folder(const os::Path& folder);
 
 }  // namespace ferry::store

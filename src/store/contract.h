@@ -61,14 +61,12 @@ inline void keeps_bytes_and_files(Store& store, const std::string& at) {
     const auto object = store.get_file(at + "file", to, content);
     ASSERT_TRUE(object) << describe(object.error());
     EXPECT_EQ(*content_of(to), content);
-    EXPECT_EQ(kind_of_failure(
-                  store.get_file(at + "file", temp.path() / "other", Content{std::string(64, '0'), size})),
+    EXPECT_EQ(kind_of_failure(store.get_file(at + "file", temp.path() / "other", Content{std::string(64, '0'), size})),
               Kind::corrupt);
     EXPECT_FALSE(os::exists(temp.path() / "other"));
     EXPECT_EQ(kind_of_failure(store.put_file(at + "changed", from, Content{std::string(64, '0'), size})),
               Kind::corrupt);
-    EXPECT_EQ(kind_of_failure(store.put_file(at + "changed", from, Content{content.sha256, size + 1})),
-              Kind::corrupt);
+    EXPECT_EQ(kind_of_failure(store.put_file(at + "changed", from, Content{content.sha256, size + 1})), Kind::corrupt);
     EXPECT_EQ(kind_of_failure(store.look(at + "changed")), Kind::not_found);
   }
   EXPECT_EQ(os::list_dir(temp.path())->size(), 2u) << "something half-written was left";
@@ -95,8 +93,7 @@ inline void keeps_conditions(Store& store, const std::string& at) {
 }
 
 inline void keeps_listings(Store& store, const std::string& at) {
-  for (const char* name : {"b/x", "b-", "b0", "a b+c\xc3\xbc&<", "b/y/z", "c"})
-    ASSERT_TRUE(store.put(at + name, name));
+  for (const char* name : {"b/x", "b-", "b0", "a b+c\xc3\xbc&<", "b/y/z", "c"}) ASSERT_TRUE(store.put(at + name, name));
   // By bytes: '-' comes before '/', '/' before '0'.
   const std::vector<std::string> all = {at + "a b+c\xc3\xbc&<", at + "b-", at + "b/x",
                                         at + "b/y/z",           at + "b0", at + "c"};
@@ -127,8 +124,7 @@ inline void refuses_keys_that_are_none(Store& store) {
   for (const std::string key :
        {"", "/a", "a/", "a//b", "../a", "a/../b", "a/.", "a\nb", "a\\b", "a\xff", ".ferry-store/x"}) {
     EXPECT_EQ(kind_of_failure(store.put(key, "x")), Kind::bad_input) << key;
-    EXPECT_EQ(kind_of_failure(store.put_file(key, temp.path() / "f", content_of_bytes("x"))), Kind::bad_input)
-        << key;
+    EXPECT_EQ(kind_of_failure(store.put_file(key, temp.path() / "f", content_of_bytes("x"))), Kind::bad_input) << key;
     EXPECT_EQ(kind_of_failure(store.get(key)), Kind::bad_input) << key;
     EXPECT_EQ(kind_of_failure(store.get_file(key, temp.path() / "g")), Kind::bad_input) << key;
     EXPECT_EQ(kind_of_failure(store.remove(key)), Kind::bad_input) << key;

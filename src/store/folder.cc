@@ -66,19 +66,17 @@ class FolderStore final : public Store {
     });
   }
 
-  Result<std::string> put(const std::string& key, std::string_view bytes,
-                          const Condition& condition) override {
+  Result<std::string> put(const std::string& key, std::string_view bytes, const Condition& condition) override {
     TRY("", check_key(key));
-    if (bytes.size() > most_small)
-      return fail(Kind::bad_input, "too much at once for the stored " + printable(key));
+    if (bytes.size() > most_small) return fail(Kind::bad_input, "too much at once for the stored " + printable(key));
     return put_whole(key, condition, [&](int to) -> Result<Content> {
       TRY("store " + printable(key), os::write_all(to, bytes));
       return content_of_bytes(bytes);
     });
   }
 
-  Result<Object> get_file(const std::string& key, const os::Path& path,
-                          const std::optional<Content>& expected, const Moved& moved) override {
+  Result<Object> get_file(const std::string& key, const os::Path& path, const std::optional<Content>& expected,
+                          const Moved& moved) override {
     TRY_SET(from, "", open_object(key));
     const os::Path temp = part_of(path);
     TRY_SET(to, "", os::open_file(temp, O_WRONLY | O_CREAT | O_TRUNC));
@@ -89,8 +87,7 @@ class FolderStore final : public Store {
     auto found = copy(from.get(), to.get(), moved);
     if (!found) return undo(std::move(found).error());
     if (expected) {
-      if (auto good =
-              check_content(*found, *expected, "the stored " + key, "store it again from where it is whole");
+      if (auto good = check_content(*found, *expected, "the stored " + key, "store it again from where it is whole");
           !good) {
         return undo(std::move(good).error());
       }
@@ -126,8 +123,7 @@ class FolderStore final : public Store {
 
   Status remove(const std::string& key, const Condition& condition) override {
     TRY("", check_key(key));
-    if (condition.is == Condition::Is::absent)
-      return fail(Kind::bad_input, "nothing to remove where nothing may be");
+    if (condition.is == Condition::Is::absent) return fail(Kind::bad_input, "nothing to remove where nothing may be");
     TRY_SET(lock, "", lock_of(key));
     if (condition.is == Condition::Is::unchanged) TRY("", check_unchanged(key, condition.version));
     step("unlink");
@@ -138,8 +134,7 @@ class FolderStore final : public Store {
   }
 
   Status remove_all(const std::string& prefix) override {
-    if (!prefix.ends_with('/'))
-      return fail(Kind::bad_input, "no whole level of the store: " + printable(prefix));
+    if (!prefix.ends_with('/')) return fail(Kind::bad_input, "no whole level of the store: " + printable(prefix));
     TRY("", list(prefix, [&](const Object& object) { return remove(object.key, {}); }));
     // The empty folders, too. Somebody who puts there meanwhile makes them again.
     prune(place(prefix.substr(0, prefix.size() - 1)));
@@ -167,8 +162,7 @@ class FolderStore final : public Store {
   }
 
   tl::unexpected<Error> missing(const std::string& key) const {
-    return fail(Kind::not_found, "nothing is stored as " + printable(key), {},
-                "look what is there: " + uri());
+    return fail(Kind::not_found, "nothing is stored as " + printable(key), {}, "look what is there: " + uri());
   }
 
   Result<Object> described(const std::string& key, int fd, const std::string& sha) const {
@@ -222,21 +216,18 @@ class FolderStore final : public Store {
       // NFS may lose the answer of a link that was made.
       if (code == EEXIST && ::stat(temp.c_str(), &info) == 0 && info.st_nlink == 2) return {};
       if (code == EEXIST) return changed(key, "it is there already");
-      if (code != EPERM && code != ENOTSUP && code != ENOSYS)
-        return fail_errno("store " + printable(key), code);
+      if (code != EPERM && code != ENOTSUP && code != ENOSYS) return fail_errno("store " + printable(key), code);
     }
     TRY_SET(lock, "", lock_of(key));
     if (condition.is == Condition::Is::unchanged) TRY("", check_unchanged(key, condition.version));
-    if (condition.is == Condition::Is::absent && os::exists(target))
-      return changed(key, "it is there already");
+    if (condition.is == Condition::Is::absent && os::exists(target)) return changed(key, "it is there already");
     step("place");
     if (::rename(temp.c_str(), target.c_str()) < 0) return fail_errno("store " + printable(key));
     return {};
   }
 
   /// The folder's objects in the order of their keys: a folder's name stands there with its slash.
-  Status walk(const std::string& folder, const std::string& prefix,
-              const std::function<Status(const Object&)>& each) {
+  Status walk(const std::string& folder, const std::string& prefix, const std::function<Status(const Object&)>& each) {
     auto names = os::list_dir(place(folder));
     if (!names && (names.error().kind == Kind::not_found || !os::is_directory(place(folder)))) return {};
     if (!names) return tl::unexpected(names.error());

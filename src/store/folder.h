@@ -18,8 +18,7 @@
 namespace ferry::store {
 
 struct FolderOptions {
-  Millis lock_limit{
-      60'000};  ///< how long somebody else's change of the same key is waited for; then `timeout`
+  Millis lock_limit{60'000};  ///< how long somebody else's change of the same key is waited for; then `timeout`
   /// For tests: called before each step that changes the disk ("write", "flush", "lock", "place", "unlink").
   std::function<void(const char*)> step = {};
   bool has_links = true;  ///< false: as on a file system without link(2)

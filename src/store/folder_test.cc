@@ -51,12 +51,8 @@ TEST(Folder, HasTheOldOrTheNewContentWhateverStepItsWriterIsKilledAt) {
   using Change = std::function<void(Store&)>;
   const std::vector<std::pair<std::string, Change>> changes = {
       {"put_file", [&](Store& store) { (void)store.put_file("k/x", temp.path() / "new", content); }},
-      {"put",
-       [&](Store& store) {
-         (void)store.put("k/x", std::string(100'000, 'n'), if_still(hex(sha256("old"))));
-       }},
-      {"first",
-       [&](Store& store) { (void)store.put_file("k/first", temp.path() / "new", content, if_absent()); }},
+      {"put", [&](Store& store) { (void)store.put("k/x", std::string(100'000, 'n'), if_still(hex(sha256("old")))); }},
+      {"first", [&](Store& store) { (void)store.put_file("k/first", temp.path() / "new", content, if_absent()); }},
       {"remove", [&](Store& store) { (void)store.remove("k/x"); }},
   };
   for (const bool links : {true, false}) {
@@ -136,8 +132,7 @@ TEST(Folder, RemovesWhatTheKilledLeftADayAgoAndNothingYounger) {
   (void)opened(temp.path());
   const os::Path left = temp.path() / ".ferry-store/tmp/old", young = temp.path() / ".ferry-store/tmp/young";
   ASSERT_TRUE(os::write_file(left, "x") && os::write_file(young, "x"));
-  std::filesystem::last_write_time(left,
-                                   std::filesystem::file_time_type::clock::now() - std::chrono::hours(25));
+  std::filesystem::last_write_time(left, std::filesystem::file_time_type::clock::now() - std::chrono::hours(25));
   (void)opened(temp.path());
   EXPECT_FALSE(os::exists(left));
   EXPECT_TRUE(os::exists(young));

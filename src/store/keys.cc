@@ -40,8 +40,8 @@ auto no_key(std::string_view text) {
 }  // namespace
 
 Status check_key(std::string_view key) {
-  const bool good = key.size() <= most_key_bytes && has_only_key_bytes(key) && is_utf8(key) &&
-                    all_components(key, is_key_component);
+  const bool good =
+      key.size() <= most_key_bytes && has_only_key_bytes(key) && is_utf8(key) && all_components(key, is_key_component);
   if (!good) return no_key(key);
   return {};
 }
@@ -88,11 +88,10 @@ std::string file_key(std::string_view run, int attempt, int rank, FileKind kind,
 }
 
 bool is_run_name(std::string_view run) {
-  return !run.empty() && run.size() <= 100 && run.front() != '.' &&
-         std::all_of(run.begin(), run.end(), [](char c) {
-           return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' ||
-                  c == '_' || c == '.';
-         });
+  return !run.empty() && run.size() <= 100 && run.front() != '.' && std::all_of(run.begin(), run.end(), [](char c) {
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' || c == '_' ||
+           c == '.';
+  });
 }
 
 bool is_sha256(std::string_view text) {
@@ -113,8 +112,8 @@ bool is_utf8(std::string_view text) {
       if ((static_cast<unsigned char>(text[i + k]) & 0xc0) != 0x80) return false;
     }
     const auto second = more > 0 ? static_cast<unsigned char>(text[i + 1]) : 0;
-    if ((first == 0xe0 && second < 0xa0) || (first == 0xed && second > 0x9f) ||
-        (first == 0xf0 && second < 0x90) || (first == 0xf4 && second > 0x8f)) {
+    if ((first == 0xe0 && second < 0xa0) || (first == 0xed && second > 0x9f) || (first == 0xf0 && second < 0x90) ||
+        (first == 0xf4 && second > 0x8f)) {
       return false;
     }
     i += 1 + more;
@@ -124,8 +123,7 @@ bool is_utf8(std::string_view text) {
 
 bool is_clean_path(std::string_view path) {
   return path.size() <= most_path && path.find('\0') == std::string_view::npos &&
-         all_components(path,
-                        [](std::string_view part) { return !is_dots(part) && part.size() <= most_name; });
+         all_components(path, [](std::string_view part) { return !is_dots(part) && part.size() <= most_name; });
 }
 
 }  // namespace ferry::store

@@ -16,8 +16,7 @@ namespace {
 constexpr int format = 1;
 constexpr std::uint64_t most_bytes = std::uint64_t{1} << 56;
 constexpr int most_count = 1'000'000;  // attempts, ranks
-constexpr std::array<FileKind, 4> kinds = {FileKind::output, FileKind::checkpoint, FileKind::log,
-                                           FileKind::record};
+constexpr std::array<FileKind, 4> kinds = {FileKind::output, FileKind::checkpoint, FileKind::log, FileKind::record};
 
 auto bad(const std::string& why, std::string_view what = {}) {
   return fail(Kind::corrupt, "the manifest of a stored run cannot be right",
@@ -35,13 +34,11 @@ std::optional<Number> number(const Json& object, const char* name, Number least,
   if (at->is_number_unsigned()) {
     const auto value = at->get<std::uint64_t>();
     if (value > static_cast<std::uint64_t>(most)) return std::nullopt;
-    return static_cast<Number>(value) < least ? std::nullopt
-                                              : std::optional<Number>(static_cast<Number>(value));
+    return static_cast<Number>(value) < least ? std::nullopt : std::optional<Number>(static_cast<Number>(value));
   }
   const auto value = at->get<std::int64_t>();  // negative: only signed numbers may be
   if constexpr (std::is_unsigned_v<Number>) return std::nullopt;
-  return value < static_cast<std::int64_t>(least) ? std::nullopt
-                                                  : std::optional<Number>(static_cast<Number>(value));
+  return value < static_cast<std::int64_t>(least) ? std::nullopt : std::optional<Number>(static_cast<Number>(value));
 }
 
 std::optional<std::string> text(const Json& object, const char* name) {
@@ -59,14 +56,12 @@ Result<ManifestEntry> read_entry(const Json& json, const std::string& run) {
     entry.path = *plain;
   } else if (const auto coded = text(json, "path_base64")) {
     const auto bytes = from_base64(*coded);
-    if (!bytes || is_utf8(*bytes) || base64(*bytes) != *coded)
-      return bad("a path is written wrongly", *coded);
+    if (!bytes || is_utf8(*bytes) || base64(*bytes) != *coded) return bad("a path is written wrongly", *coded);
     entry.path = *bytes;
   }
   if (!is_clean_path(entry.path)) return bad("not a clean relative path", entry.path);
   const auto kind = text(json, "kind"), sha = text(json, "sha256"), key = text(json, "key");
-  const auto at =
-      std::find_if(kinds.begin(), kinds.end(), [&](FileKind one) { return kind && name(one) == *kind; });
+  const auto at = std::find_if(kinds.begin(), kinds.end(), [&](FileKind one) { return kind && name(one) == *kind; });
   const auto bytes = number<std::uint64_t>(json, "bytes", 0, most_bytes);
   const auto mode = number<std::uint32_t>(json, "mode", 0, 0777);
   const auto mtime = number<std::int64_t>(json, "mtime_ns", INT64_MIN, INT64_MAX);
@@ -95,8 +90,7 @@ Status check_folders(const std::vector<ManifestEntry>& entries) {
       if (entry.kind != kind) continue;
       const std::string_view path = entry.path;
       for (auto slash = path.find('/'); slash != std::string_view::npos; slash = path.find('/', slash + 1)) {
-        if (files.contains(path.substr(0, slash)))
-          return bad("a path is a file and a folder", path.substr(0, slash));
+        if (files.contains(path.substr(0, slash))) return bad("a path is a file and a folder", path.substr(0, slash));
       }
     }
   }
@@ -170,13 +164,11 @@ Result<Manifest> parse_manifest(std::string_view manifest) {
   if (!hash || hash_of(json) != *hash) return bad("its own hash is wrong: it was cut or changed");
   Manifest out;
   const auto run = text(json, "run");
-  const auto attempt = number<int>(json, "attempt", 1, most_count),
-             rank = number<int>(json, "rank", 0, most_count);
+  const auto attempt = number<int>(json, "attempt", 1, most_count), rank = number<int>(json, "rank", 0, most_count);
   const auto made = number<std::int64_t>(json, "made_ms", 0, INT64_MAX);
   const auto complete = json.find("complete"), entries = json.find("entries");
-  if (json.size() != 7 || !run || !is_run_name(*run) || !attempt || !rank || !made ||
-      complete == json.end() || !complete->is_boolean() || entries == json.end() || !entries->is_array() ||
-      entries->size() > most_entries) {
+  if (json.size() != 7 || !run || !is_run_name(*run) || !attempt || !rank || !made || complete == json.end() ||
+      !complete->is_boolean() || entries == json.end() || !entries->is_array() || entries->size() > most_entries) {
     return bad("its members are not those of a manifest");
   }
   out.run = *run;

@@ -20,8 +20,7 @@
 namespace ferry::store {
 
 struct ManifestEntry {
-  std::string
-      path;  ///< relative, clean (is_clean_path), as bytes; below the workdir for outputs and checkpoints
+  std::string path;  ///< relative, clean (is_clean_path), as bytes; below the workdir for outputs and checkpoints
   FileKind kind = FileKind::output;
   std::uint64_t bytes = 0;
   std::string sha256;      ///< hexadecimal
@@ -35,8 +34,7 @@ struct Manifest {
   std::string run;
   int attempt = 1, rank = 0;
   std::int64_t made_ms = 0;  ///< since 1970, by the clock of who wrote it
-  bool complete =
-      false;  ///< all of the attempt's outputs are in it; false: what there was so far (checkpoints)
+  bool complete = false;     ///< all of the attempt's outputs are in it; false: what there was so far (checkpoints)
   std::vector<ManifestEntry> entries;
   bool operator==(const Manifest&) const = default;
 };

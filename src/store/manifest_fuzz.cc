@@ -22,8 +22,7 @@ void check(std::string_view text) {
   const auto manifest = ferry::store::parse_manifest(text);
   if (!manifest) return;
   for (const auto& entry : manifest->entries) {
-    if (entry.path.starts_with('/') || ("/" + entry.path + "/").find("/../") != std::string::npos)
-      std::abort();
+    if (entry.path.starts_with('/') || ("/" + entry.path + "/").find("/../") != std::string::npos) std::abort();
   }
   const auto written = ferry::store::manifest_text(*manifest);
   if (!written || ferry::store::parse_manifest(*written) != *manifest) std::abort();

@@ -10,22 +10,17 @@ namespace ferry::store {
 namespace {
 
 Manifest small_manifest() {
-  Manifest manifest{.run = "digits-gvw",
-                    .attempt = 2,
-                    .rank = 1,
-                    .made_ms = 1'700'000'000'000,
-                    .complete = true,
-                    .entries = {}};
+  Manifest manifest{
+      .run = "digits-gvw", .attempt = 2, .rank = 1, .made_ms = 1'700'000'000'000, .complete = true, .entries = {}};
   const std::vector<std::string> paths = {"outputs/model.pt", "outputs/a b/ü.txt", "outputs/\xff\n"};
   for (const std::string& path : paths) {
-    manifest.entries.push_back(
-        {.path = path,
-         .kind = FileKind::output,
-         .bytes = 7,
-         .sha256 = hex(sha256(path)),
-         .mode = 0644,
-         .key = file_key("digits-gvw", 2, 1, FileKind::output, path, hex(sha256(path))),
-         .mtime_ns = -5});
+    manifest.entries.push_back({.path = path,
+                                .kind = FileKind::output,
+                                .bytes = 7,
+                                .sha256 = hex(sha256(path)),
+                                .mode = 0644,
+                                .key = file_key("digits-gvw", 2, 1, FileKind::output, path, hex(sha256(path))),
+                                .mtime_ns = -5});
   }
   manifest.entries.push_back({.path = "outputs/model.pt",
                               .kind = FileKind::log,
@@ -111,8 +106,7 @@ TEST(Manifest, FromOutsideNamesNothingOutsideAndNothingThatCannotBe) {
         json["entries"][0]["path"] = "outputs";  // and outputs/model.pt is there, too
       },
   };
-  for (std::size_t i = 0; i < changes.size(); ++i)
-    EXPECT_EQ(refusal(changed(changes[i])), Kind::corrupt) << i;
+  for (std::size_t i = 0; i < changes.size(); ++i) EXPECT_EQ(refusal(changed(changes[i])), Kind::corrupt) << i;
 }
 
 TEST(Manifest, OfAnyDepthOrWithNoEndTakesLittleMemory) {
@@ -129,13 +123,11 @@ TEST(Manifest, ThatCouldNotBeReadBackIsNotWritten) {
 }
 
 TEST(Keys, AreCleanRelativePathsInUtf8WithRoomForAPrefix) {
-  const std::vector<std::string> keys = {
-      "a",    "runs/x/a1/r0/outputs/a b.txt", "\xc3\xbc", "\xf0\x9f\x98\x80", "...",
-      "a..b", std::string(200, 'a')};
+  const std::vector<std::string> keys = {"a",    "runs/x/a1/r0/outputs/a b.txt", "\xc3\xbc", "\xf0\x9f\x98\x80", "...",
+                                         "a..b", std::string(200, 'a')};
   for (const std::string& key : keys) EXPECT_TRUE(check_key(key)) << key;
-  const std::vector<std::string> none = {
-      std::string(201, 'a'), "\xc0\xaf", "\xed\xa0\x80", "\xf5\x80\x80\x80", "a\x7f",
-      "a/.ferry-part",       "\xc3"};
+  const std::vector<std::string> none = {std::string(201, 'a'), "\xc0\xaf", "\xed\xa0\x80", "\xf5\x80\x80\x80", "a\x7f",
+                                         "a/.ferry-part",       "\xc3"};
   for (const std::string& key : none) EXPECT_FALSE(check_key(key)) << key;
   EXPECT_TRUE(check_prefix("runs/x/") && check_prefix("") && check_prefix("runs/x"));
   EXPECT_FALSE(check_prefix("/") || check_prefix("a//") || check_prefix("../"));

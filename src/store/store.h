@@ -32,9 +32,8 @@ struct Content {
 struct Object {
   std::string key;
   std::uint64_t bytes = 0;
-  std::string version;  ///< opaque: another content has another one; "" where a listing cannot tell
-  std::string sha256 =
-      {};  ///< of the content; "" where the backend does not tell (listings, other tools' objects)
+  std::string version;      ///< opaque: another content has another one; "" where a listing cannot tell
+  std::string sha256 = {};  ///< of the content; "" where the backend does not tell (listings, other tools' objects)
   std::int64_t modified_ms = 0;  ///< since 1970, by the store's clock
 };
 
@@ -72,8 +71,7 @@ class Store {
   virtual Result<std::string> put_file(const std::string& key, const os::Path& path, const Content& content,
                                        const Condition& condition = {}, const Moved& moved = {}) = 0;
   /// The same with bytes, at most most_small of them.
-  virtual Result<std::string> put(const std::string& key, std::string_view bytes,
-                                  const Condition& condition = {}) = 0;
+  virtual Result<std::string> put(const std::string& key, std::string_view bytes, const Condition& condition = {}) = 0;
 
   /// The object at `path`, complete and flushed to disk, or not at all; its folder must exist, what stood at
   /// `path` is replaced. Fails corrupt when it is not `expected` (where that is given), nor what the store

@@ -57,8 +57,7 @@ struct Channel::Zstd {
   Zstd& operator=(const Zstd&) = delete;
 };
 
-Channel::Channel(int in, int out, std::function<bool()> cancelled, std::chrono::milliseconds silence,
-                 int window_log)
+Channel::Channel(int in, int out, std::function<bool()> cancelled, std::chrono::milliseconds silence, int window_log)
     : in_(in),
       out_(out),
       in_flags_(::fcntl(in, F_GETFL)),
@@ -99,8 +98,7 @@ Status Channel::wait(For what) {
   while (true) {
     TRY("", check_cancelled());
     const auto now = Clock::now();
-    if ((deadline_ && now >= *deadline_) || now - begin >= silence_)
-      return broken("the other side fell silent");
+    if ((deadline_ && now >= *deadline_) || now - begin >= silence_) return broken("the other side fell silent");
     if (what == For::writing && attentive_ && peer_spoke()) return broken("the other side stopped");
     pollfd wanted[2] = {{in_, POLLIN, 0}, {out_, POLLOUT, 0}};
     if (what == For::reading) wanted[1].fd = -1;
@@ -154,8 +152,7 @@ Status Channel::greet() {
     auto more = receive();
     if (!more) {
       Error error = std::move(more).error();
-      if (error.kind == Kind::lost && !heard.empty())
-        error.why = "it said: " + printable(trim(heard.substr(0, 300)));
+      if (error.kind == Kind::lost && !heard.empty()) error.why = "it said: " + printable(trim(heard.substr(0, 300)));
       return tl::unexpected(std::move(error));
     }
     heard += *more;
@@ -171,8 +168,8 @@ Status Channel::greet() {
   const char version = heard[at + greeting.size()];
   if (version != protocol_version) {
     return fail(Kind::unsupported,
-                "the other side speaks version " + std::to_string(int{version}) +
-                    " of the sync protocol, we speak " + std::to_string(int{protocol_version}),
+                "the other side speaks version " + std::to_string(int{version}) + " of the sync protocol, we speak " +
+                    std::to_string(int{protocol_version}),
                 {}, "use the same version of ferry on both sides");
   }
   heard.erase(0, at + greeting.size() + 1);

@@ -100,10 +100,10 @@ class Channel {
   std::optional<Clock::time_point> deadline_;
   bool attentive_ = false;
   std::unique_ptr<Zstd> zstd_;
-  std::string pending_;               ///< to be compressed
+  std::string pending_;                  ///< to be compressed
   std::unique_ptr<char[]> raw_, plain_;  ///< buffers of bytes read and of bytes decompressed
-  std::string_view raw_rest_, rest_;  ///< what is still unused of them
-  bool more_inside_ = false;          ///< the decompressor may hold bytes that did not fit
+  std::string_view raw_rest_, rest_;     ///< what is still unused of them
+  bool more_inside_ = false;             ///< the decompressor may hold bytes that did not fit
   std::uint64_t sent_ = 0, received_ = 0;
 };
 

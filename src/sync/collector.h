@@ -94,13 +94,12 @@ class Collector {
 
   /// Where in the tree a true place comes home, if it does.
   std::optional<std::string> place_in_tree(const std::string& real) const;
-  const char* why_not_followed(const struct stat& info, const std::string& real,
-                               const std::string& here) const;
+  const char* why_not_followed(const struct stat& info, const std::string& real, const std::string& here) const;
   static std::int64_t changed_ns(const struct stat& info);
 
   /// Puts what the link points to in its place.
-  Status follow(const std::string& path, const std::string& target, const std::string& real,
-                const struct stat& info, Globs::Reach reach);
+  Status follow(const std::string& path, const std::string& target, const std::string& real, const struct stat& info,
+                Globs::Reach reach);
   Status look_elsewhere();
 
   /// Adds the folders on the way to what was chosen, and counts.

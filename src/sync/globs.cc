@@ -28,8 +28,7 @@ Result<Globs> Globs::parse(const std::vector<std::string>& globs) {
     }
     if (written[0] == '/') {
       return fail(Kind::bad_input, "absolute path among the outputs: " + shown,
-                  "only files below the working folder can be chosen",
-                  "write it relative to the working folder");
+                  "only files below the working folder can be chosen", "write it relative to the working folder");
     }
     Glob glob{.written = written, .components = {}, .folders_only = written.ends_with('/')};
     for (const std::string_view part : components_of(written)) {

@@ -39,8 +39,8 @@ void hash_some(Root root, const std::vector<Entry*>& files, const State& known, 
   }
 }
 
-Status hash_all(const os::Path& root, const Root::Grafts& grafts, const std::vector<Entry*>& files,
-                const State& known, std::vector<Found>& found) {
+Status hash_all(const os::Path& root, const Root::Grafts& grafts, const std::vector<Entry*>& files, const State& known,
+                std::vector<Found>& found) {
   const std::size_t cores = std::max(1U, std::thread::hardware_concurrency());
   std::atomic<std::size_t> next{0};
   std::vector<std::thread> workers;

@@ -72,8 +72,7 @@ TEST(HostileSender, CountsAndBytesAreBounded) {
   });
   ASSERT_FALSE(huge);
   EXPECT_EQ(huge.error().kind, Kind::corrupt);
-  const auto garbage =
-      receive_from(temp.path() / "to", [](Channel& channel) { channel.put(random_bytes(5000)); });
+  const auto garbage = receive_from(temp.path() / "to", [](Channel& channel) { channel.put(random_bytes(5000)); });
   ASSERT_FALSE(garbage);
 }
 
@@ -274,8 +273,7 @@ TEST(Receiver, KilledInTheMiddleItLeavesNoPartialFileAndTheNextOneCleansUp) {
 /// Gives this process its own mounts, as root or as the root of its own user namespace.
 bool mounts_apart() {
   if (os::is_root()) return ::unshare(CLONE_NEWNS) == 0;
-  const std::string user = "0 " + std::to_string(::getuid()) + " 1",
-                    group = "0 " + std::to_string(::getgid()) + " 1";
+  const std::string user = "0 " + std::to_string(::getuid()) + " 1", group = "0 " + std::to_string(::getgid()) + " 1";
   return ::unshare(CLONE_NEWUSER | CLONE_NEWNS) == 0 && os::append_file("/proc/self/uid_map", user) &&
          os::append_file("/proc/self/setgroups", "deny") && os::append_file("/proc/self/gid_map", group);
 }
@@ -301,8 +299,7 @@ TEST(Receiver, AFullDiskIsNamedBeforeAnythingMovesAndAlsoWhenItComesAsASurprise)
   write(temp.path() / "from" / "big", std::string(3'000'000, 'x'));
   const int result = on_tiny_disk(disk, [&] {
     const Both both = move_tree(temp.path() / "from", disk / "to");
-    if (both.sent || both.sent.error().kind != Kind::disk_full ||
-        both.received.error().kind != Kind::disk_full)
+    if (both.sent || both.sent.error().kind != Kind::disk_full || both.received.error().kind != Kind::disk_full)
       return 1;
     if (both.sent.error().advice.empty() || both.sent.error().what != both.received.error().what) return 2;
     const auto lied_to = receive_from(disk / "to", [](Channel& channel) {

@@ -105,8 +105,7 @@ Judgement IgnoreStack::judge(std::string_view path, bool is_folder) const {
     if (!git_speaks && level->file.of() == IgnoreFile::Of::git) continue;
     std::string_view line;
     const auto verdict = level->file.verdict(path, is_folder, &line);
-    if (verdict != IgnoreFile::Verdict::silent)
-      return {verdict == IgnoreFile::Verdict::ignored, &level->file, line};
+    if (verdict != IgnoreFile::Verdict::silent) return {verdict == IgnoreFile::Verdict::ignored, &level->file, line};
   }
   return {};
 }

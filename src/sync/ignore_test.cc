@@ -57,9 +57,8 @@ class Dice {
   std::mt19937 engine_;
 };
 
-constexpr const char* names[] = {"a",   "b",   "ab",    "abc", "foo",      "foo.o", "bar", ".x",
-                                 "a b", "x ",  "#c",    "!d",  "f*",       "q?",    "[k]", "-",
-                                 "\\",  "Foo", "a.txt", "9",   "\xff\xfe", "n\nl"};
+constexpr const char* names[] = {"a",  "b",  "ab", "abc", "foo", "foo.o", "bar", ".x",    "a b", "x ",       "#c",
+                                 "!d", "f*", "q?", "[k]", "-",   "\\",    "Foo", "a.txt", "9",   "\xff\xfe", "n\nl"};
 constexpr const char* pieces[] = {"a",
                                   "b",
                                   "ab",
@@ -147,9 +146,7 @@ std::vector<std::string> git_list(const os::Path& repository, const os::Path& ro
 TEST(Ignore, RandomTreesAndRulesGiveExactlyWhatGitLists) {
   const os::TempDir temp;
   const os::Path repository = temp.path() / "repository";
-  ASSERT_EQ(
-      std::system((plain_git + ("init -q --bare --template= " + shell_quoted(repository.string()))).c_str()),
-      0);
+  ASSERT_EQ(std::system((plain_git + ("init -q --bare --template= " + shell_quoted(repository.string()))).c_str()), 0);
   for (unsigned seed = 1; seed <= 120; ++seed) {
     Dice dice(seed);
     const os::Path root = temp.path() / std::to_string(seed);
@@ -178,8 +175,8 @@ TEST(Ignore, RandomFoldersOfRandomRepositoriesGiveExactlyWhatGitLists) {
     random_tree(dice, top, 0);
     std::filesystem::copy(temp.path() / "empty/.git", top / ".git", std::filesystem::copy_options::recursive);
     write(temp.path() / "excludes", random_rules(dice));
-    write(top / ".git/config", "[core]\n\trepositoryformatversion = 0\n\texcludesFile = " +
-                                   (temp.path() / "excludes").string() + "\n");
+    write(top / ".git/config",
+          "[core]\n\trepositoryformatversion = 0\n\texcludesFile = " + (temp.path() / "excludes").string() + "\n");
     write(top / ".git/info/exclude", random_rules(dice));
     std::set<std::string> files;  // in an order that is no file system's
     for (const auto& one : std::filesystem::recursive_directory_iterator(top)) {
@@ -250,8 +247,8 @@ TEST(Ignore, FerryignoreWinsInItsFolderAndDeeperFilesWinOverHigher) {
   ASSERT_OK(tree);
   std::vector<std::string> paths;
   for (const Entry& entry : tree->entries) paths.push_back(entry.path);
-  EXPECT_EQ(paths, (std::vector<std::string>{".ferryignore", ".gitignore", "small.csv", "sub",
-                                             "sub/.gitignore", "sub/notes.txt"}));
+  EXPECT_EQ(paths, (std::vector<std::string>{".ferryignore", ".gitignore", "small.csv", "sub", "sub/.gitignore",
+                                             "sub/notes.txt"}));
 }
 
 std::vector<std::string> chosen(const os::Path& root, const std::vector<std::string>& globs,

@@ -101,9 +101,8 @@ Status check_entry(const std::vector<Entry>& before, const Entry& next) {
   }
   const std::string_view parent = split_last(path).first;
   if (parent.empty()) return {};
-  const auto found =
-      std::lower_bound(before.begin(), before.end(), parent,
-                       [](const Entry& entry, std::string_view wanted) { return entry.path < wanted; });
+  const auto found = std::lower_bound(before.begin(), before.end(), parent,
+                                      [](const Entry& entry, std::string_view wanted) { return entry.path < wanted; });
   if (found == before.end() || found->path != parent) return bad("its folder is not in the list", path);
   if (found->type != Type::folder) return bad("it lies below something that is no folder", path);
   return {};
@@ -147,8 +146,7 @@ Status put_manifest(Channel& channel, const std::vector<Entry>& entries) {
   return {};
 }
 
-Result<std::vector<Entry>> read_manifest(Channel& channel, std::uint64_t most_entries,
-                                         std::uint64_t most_bytes) {
+Result<std::vector<Entry>> read_manifest(Channel& channel, std::uint64_t most_entries, std::uint64_t most_bytes) {
   TRY_SET(count, "", channel.number(std::numeric_limits<std::uint64_t>::max()));
   if (count > most_entries) return too_long(fmt::format("it has {} entries", count), most_entries);
   std::vector<Entry> entries;

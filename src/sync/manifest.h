@@ -24,11 +24,11 @@ tl::unexpected<Error> too_deep(std::string_view folder);
 /// a folder. Otherwise `corrupt`.
 Status check_entry(const std::vector<Entry>& before, const Entry& next);
 
-/// number (entries), then for each: type ('f', 'd', 'l'; as a capital: as it once went over; 'u': a file that is unsettled),
-/// path, mode, mtime (zigzag), then size and SHA-256 of a file (not of an unsettled one) or target of a link.
+/// number (entries), then for each: type ('f', 'd', 'l'; as a capital: as it once went over; 'u': a file that is
+/// unsettled), path, mode, mtime (zigzag), then size and SHA-256 of a file (not of an unsettled one) or target of a
+/// link.
 Status put_manifest(Channel& channel, const std::vector<Entry>& entries);
-Result<std::vector<Entry>> read_manifest(Channel& channel, std::uint64_t most_entries,
-                                         std::uint64_t most_bytes);
+Result<std::vector<Entry>> read_manifest(Channel& channel, std::uint64_t most_entries, std::uint64_t most_bytes);
 
 void put_mtime(Channel& channel, std::int64_t mtime_ns);
 Result<std::int64_t> read_mtime(Channel& channel);

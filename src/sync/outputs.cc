@@ -27,8 +27,7 @@ bool is_of_others(std::string_view name) {
       "npm-", "torchinductor_", "hsperfdata_", "nvidia-mps", "snap-private-tmp"};
   static constexpr std::string_view names[] = {"ferry", "snap", "miniconda3", "anaconda3", "miniforge3"};
   return is_made_by_tools(name) || std::find(std::begin(names), std::end(names), name) != std::end(names) ||
-         std::any_of(std::begin(starts), std::end(starts),
-                     [&](auto start) { return name.starts_with(start); });
+         std::any_of(std::begin(starts), std::end(starts), [&](auto start) { return name.starts_with(start); });
 }
 
 }  // namespace
@@ -40,9 +39,8 @@ Result<Tree> Collector::run() {
     const std::string path = links_[i];
     TRY("", settle_link(path));
   }
-  const bool made = std::any_of(tree_.entries.begin(), tree_.entries.end(), [](const Entry& entry) {
-    return entry.type == Type::file && !entry.as_sent;
-  });
+  const bool made = std::any_of(tree_.entries.begin(), tree_.entries.end(),
+                                [](const Entry& entry) { return entry.type == Type::file && !entry.as_sent; });
   if (!made && !query_.elsewhere.empty()) TRY("", look_elsewhere());
   finish();
   return std::move(tree_);
@@ -198,8 +196,7 @@ Status Collector::look_elsewhere() {
         const auto now = root_.look(path);
         if (!now) continue;
         if (now->is == Standing::Is::folder) folders.push_back(joined(folder, name));
-        if (now->is != Standing::Is::file || now->size == 0 || now->ctime_ns < query_.elsewhere_since_ns)
-          continue;
+        if (now->is != Standing::Is::file || now->size == 0 || now->ctime_ns < query_.elsewhere_since_ns) continue;
         bytes += now->size;
         found.push_back({.path = path, .mode = now->mode, .size = now->size, .mtime_ns = now->mtime_ns});
       }
@@ -238,8 +235,7 @@ void Collector::finish() {
   for (Entry& folder : passing_) {
     if (needed.contains(folder.path)) tree_.entries.push_back(std::move(folder));
   }
-  std::sort(tree_.entries.begin(), tree_.entries.end(),
-            [](const Entry& a, const Entry& b) { return a.path < b.path; });
+  std::sort(tree_.entries.begin(), tree_.entries.end(), [](const Entry& a, const Entry& b) { return a.path < b.path; });
   for (const Entry& entry : tree_.entries) {
     tree_.files += entry.type == Type::file && !entry.unsettled ? 1 : 0;
     tree_.bytes += entry.size;
@@ -250,8 +246,7 @@ void Collector::finish() {
 
 bool is_made_by_tools(std::string_view path) {
   static const std::set<std::string, std::less<>> folders = {
-      "__pycache__",  ".git",   ".venv",         "venv",
-      "node_modules", ".cache", ".pytest_cache", ".ipynb_checkpoints"};
+      "__pycache__", ".git", ".venv", "venv", "node_modules", ".cache", ".pytest_cache", ".ipynb_checkpoints"};
   const auto parts = split(path, '/');
   return std::any_of(parts.begin(), parts.end(), [](const auto& part) { return folders.contains(part); });
 }

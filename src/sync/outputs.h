@@ -19,8 +19,7 @@ namespace ferry::sync {
 
 struct OutputsQuery {
   std::vector<std::string> globs;  ///< what the task names; empty: all that the run made
-  os::Path
-      sent;  ///< the state file of the receive_tree that brought the code; empty or lost: nothing went over
+  os::Path sent;  ///< the state file of the receive_tree that brought the code; empty or lost: nothing went over
   std::int64_t since_ns = 0;  ///< when the run began; 0: unknown, then nothing is older
   /// Folders in which files that were written since `elsewhere_since_ns` are looked for if the run made
   /// nothing in the tree. They come below "outputs-elsewhere/"; too many are only named, in Tree::left_out.

@@ -38,9 +38,8 @@ std::optional<std::string> by_words(std::string_view folder, std::string_view ta
 
 bool is_the_systems(std::string_view path) {
   if (is_below(path, "/dev/shm")) return false;
-  static constexpr std::string_view places[] = {"/etc",  "/proc", "/dev",        "/sys",   "/usr",
-                                                "/bin",  "/sbin", "/lib",        "/lib32", "/lib64",
-                                                "/boot", "/snap", "/run/secrets"};
+  static constexpr std::string_view places[] = {"/etc", "/proc",  "/dev",   "/sys",  "/usr",  "/bin",        "/sbin",
+                                                "/lib", "/lib32", "/lib64", "/boot", "/snap", "/run/secrets"};
   return path == "/" ||
          std::any_of(std::begin(places), std::end(places), [&](auto place) { return is_below(path, place); });
 }
@@ -145,8 +144,7 @@ std::string Collector::resolved(const Root::Place& at) {
 std::optional<std::string> Collector::place_in_tree(const std::string& real) const {
   for (const Base& base : bases_) {
     if (!is_below(real, base.real)) continue;
-    const auto rest =
-        base.real == "/" ? real.substr(1) : real.substr(std::min(real.size(), base.real.size() + 1));
+    const auto rest = base.real == "/" ? real.substr(1) : real.substr(std::min(real.size(), base.real.size() + 1));
     auto path = joined(base.path, rest);
     if (selected_.contains(path)) return path;
   }
@@ -170,8 +168,7 @@ Status Collector::follow(const std::string& path, const std::string& target, con
                          const struct stat& info, Globs::Reach reach) {
   root_.graft(path, real);
   tree_.grafts[path] = real;
-  Entry entry{
-      .path = path, .type = S_ISDIR(info.st_mode) ? Type::folder : Type::file, .mode = info.st_mode & 07777};
+  Entry entry{.path = path, .type = S_ISDIR(info.st_mode) ? Type::folder : Type::file, .mode = info.st_mode & 07777};
   entry.mtime_ns = std::int64_t{info.st_mtim.tv_sec} * 1'000'000'000 + info.st_mtim.tv_nsec;
   if (entry.type == Type::file) {
     entry.size = static_cast<std::uint64_t>(info.st_size);
@@ -191,10 +188,9 @@ Status Collector::follow(const std::string& path, const std::string& target, con
   const auto walked = walk(path);
   grafted_.clear();
   TRY("", walked);
-  const bool brought =
-      links_.size() > links ||
-      std::any_of(tree_.entries.begin() + static_cast<std::ptrdiff_t>(entries), tree_.entries.end(),
-                  [](const Entry& one) { return one.type == Type::file; });
+  const bool brought = links_.size() > links ||
+                       std::any_of(tree_.entries.begin() + static_cast<std::ptrdiff_t>(entries), tree_.entries.end(),
+                                   [](const Entry& one) { return one.type == Type::file; });
   if (!brought && nothing_left == left_out_.empty() && changed_ns(info) < query_.since_ns) {
     tree_.entries.resize(entries);
     passing_.resize(passing);
@@ -206,10 +202,9 @@ Status Collector::follow(const std::string& path, const std::string& target, con
     return {};
   }
   if (!older_.empty()) {
-    skipped_.add(
-        fmt::format("not brought with {}: {} of {} that {} there before the run, as {}", printable(path),
-                    older_.size() == 1 ? "1 file" : std::to_string(older_.size()) + " files", printable(real),
-                    older_.size() == 1 ? "was" : "were", printable(older_.front())));
+    skipped_.add(fmt::format("not brought with {}: {} of {} that {} there before the run, as {}", printable(path),
+                             older_.size() == 1 ? "1 file" : std::to_string(older_.size()) + " files", printable(real),
+                             older_.size() == 1 ? "was" : "were", printable(older_.front())));
     older_.clear();
   }
   return {};

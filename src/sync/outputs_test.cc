@@ -84,15 +84,14 @@ TEST(Outputs, OfTheTreeStayLinksAndOthersBringWhatTheRunWrote) {
   it.link(it.disk / "before", it.work / "outputs" / "before");
   it.link(it.disk / "mixed", it.work / "outputs" / "mixed");
   it.link(it.disk / "only-before", it.work / "outputs" / "only-before");
-  EXPECT_EQ(it.bring({"outputs/"}),
-            (Brought{{"outputs/a", "1"},
-                     {"outputs/in", "-> a"},
-                     {"outputs/absolute", "-> a"},
-                     {"outputs/model", "new"},
-                     {"outputs/to-a-link", "-> model"},
-                     {"outputs/before", "-> " + (it.disk / "before").string()},
-                     {"outputs/mixed/after", "new"},
-                     {"outputs/only-before", "-> " + (it.disk / "only-before").string()}}));
+  EXPECT_EQ(it.bring({"outputs/"}), (Brought{{"outputs/a", "1"},
+                                             {"outputs/in", "-> a"},
+                                             {"outputs/absolute", "-> a"},
+                                             {"outputs/model", "new"},
+                                             {"outputs/to-a-link", "-> model"},
+                                             {"outputs/before", "-> " + (it.disk / "before").string()},
+                                             {"outputs/mixed/after", "new"},
+                                             {"outputs/only-before", "-> " + (it.disk / "only-before").string()}}));
   EXPECT_EQ(it.skipped.size(), 3U) << join(it.skipped, "\n");
   EXPECT_EQ(it.left_out, std::vector<std::string>{});
 }
@@ -178,8 +177,7 @@ TEST(Outputs, FilesElsewhereComeOnlyWhereTheTreeHasNothing) {
   write(it.disk / "sub" / "model", "new");
   write(it.disk / ".cache" / "x", "new");
   write(it.disk / "empty", "");
-  it.query.elsewhere = {it.disk.string(), it.work.string(), (it.disk / "absent").string(),
-                       (it.disk / "sub").string()};
+  it.query.elsewhere = {it.disk.string(), it.work.string(), (it.disk / "absent").string(), (it.disk / "sub").string()};
   EXPECT_EQ(it.bring({}), (Brought{{"outputs-elsewhere" + (it.disk / "sub" / "model").string(), "new"}}));
   write(it.work / "made", "1");
   EXPECT_EQ(it.bring({}), (Brought{{"made", "1"}}));
@@ -200,8 +198,7 @@ TEST(Outputs, WhatIsForbiddenIsToldAndOursIsOpenedUp) {
   EXPECT_EQ(it.left_out.size(), 2U);
   it.query.open_up = true;
   it.receiving.without_mode = 022;
-  EXPECT_EQ(it.bring({"outputs/"}),
-            (Brought{{"outputs/a", "1"}, {"outputs/closed", "2"}, {"outputs/folder/b", "3"}}));
+  EXPECT_EQ(it.bring({"outputs/"}), (Brought{{"outputs/a", "1"}, {"outputs/closed", "2"}, {"outputs/folder/b", "3"}}));
   EXPECT_EQ(it.left_out.size(), 0U);
 }
 

@@ -69,12 +69,8 @@ class Matcher {
   }
 
  private:
-  unsigned char at(std::size_t p) const {
-    return p < pattern_.size() ? static_cast<unsigned char>(pattern_[p]) : 0;
-  }
-  unsigned char text(std::size_t t) const {
-    return t < text_.size() ? static_cast<unsigned char>(text_[t]) : 0;
-  }
+  unsigned char at(std::size_t p) const { return p < pattern_.size() ? static_cast<unsigned char>(pattern_[p]) : 0; }
+  unsigned char text(std::size_t t) const { return t < text_.size() ? static_cast<unsigned char>(text_[t]) : 0; }
 
   /// At a star. Nothing if it stands before a slash and both were consumed: the loop goes on after them.
   std::optional<Answer> star(std::size_t start, std::size_t& p, std::size_t& t) {

@@ -7,10 +7,7 @@
 
 namespace ferry::sync {
 
-enum class Slash {
-  ordinary,
-  separates
-};  ///< `separates`: `*`, `?` and `[…]` never match '/'; only `**` does
+enum class Slash { ordinary, separates };  ///< `separates`: `*`, `?` and `[…]` never match '/'; only `**` does
 
 /// True if the whole of `text` matches. Bytes are compared as they are. A pattern so tangled that it would
 /// take more than a million steps matches nothing.

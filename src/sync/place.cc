@@ -35,8 +35,7 @@ int with_access(int folder, Call call) {
 }
 
 bool fits(Type type, Standing::Is is) {
-  return (type == Type::file && is == Standing::Is::file) ||
-         (type == Type::folder && is == Standing::Is::folder) ||
+  return (type == Type::file && is == Standing::Is::file) || (type == Type::folder && is == Standing::Is::folder) ||
          (type == Type::link && is == Standing::Is::link);
 }
 
@@ -51,11 +50,9 @@ auto in_the_way(const std::string& shown, const std::string& what) {
 Status Placer::begin() {
   TRY("", sweep());
   temp_name_ = std::string(temp_prefix) + random_name(8);
-  if (::mkdirat(root_.fd(), temp_name_.c_str(), 0700) < 0)
-    return fail_errno("make a folder in " + root_.shown(""));
+  if (::mkdirat(root_.fd(), temp_name_.c_str(), 0700) < 0) return fail_errno("make a folder in " + root_.shown(""));
   temp_ = os::Fd(::openat(root_.fd(), temp_name_.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
-  if (!temp_ || ::flock(temp_.get(), LOCK_EX | LOCK_NB) < 0)
-    return fail_errno("open " + root_.shown(temp_name_));
+  if (!temp_ || ::flock(temp_.get(), LOCK_EX | LOCK_NB) < 0) return fail_errno("open " + root_.shown(temp_name_));
   return {};
 }
 
@@ -170,13 +167,11 @@ Result<bool> Placer::make_folder(const Entry& entry) {
 
 Status Placer::move_into_place(const Entry& entry, const char* temp_name) {
   const auto move = [&](const Root::Place& at) {
-    return with_access(at.folder,
-                       [&] { return ::renameat(temp_.get(), temp_name, at.folder, at.name.c_str()); });
+    return with_access(at.folder, [&] { return ::renameat(temp_.get(), temp_name, at.folder, at.name.c_str()); });
   };
   TRY_SET(at, "", root_.place(entry.path));
   if (move(at) == 0) return {};
-  if (errno != EISDIR && errno != ENOTEMPTY && errno != EEXIST)
-    return fail_errno("place " + root_.shown(entry.path));
+  if (errno != EISDIR && errno != ENOTEMPTY && errno != EEXIST) return fail_errno("place " + root_.shown(entry.path));
   TRY("", make_room(entry));
   TRY_SET(again, "", root_.place(entry.path));
   if (move(again) < 0) return fail_errno("place " + root_.shown(entry.path));
@@ -197,8 +192,7 @@ Result<bool> Placer::make_link(const Entry& entry) {
 
 Result<os::Fd> Placer::new_file() {
   ::unlinkat(temp_.get(), new_file_name, 0);
-  os::Fd file(
-      ::openat(temp_.get(), new_file_name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600));
+  os::Fd file(::openat(temp_.get(), new_file_name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600));
   if (!file) return fail_errno("make a file in " + root_.shown(temp_name_));
   return file;
 }

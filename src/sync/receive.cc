@@ -17,7 +17,9 @@ constexpr auto between_reports = std::chrono::milliseconds(50);
 }  // namespace
 
 Receiver::Receiver(int in, int out, os::Path root, const ReceiveOptions& options)
-    : root_path_(std::move(root)), options_(options), channel_(in, out, options.cancelled, options.silence, answers_window_log) {}
+    : root_path_(std::move(root)),
+      options_(options),
+      channel_(in, out, options.cancelled, options.silence, answers_window_log) {}
 
 Result<Report> Receiver::run() {
   TRY("", channel_.greet());
@@ -106,8 +108,7 @@ Result<bool> Receiver::stands_here(std::size_t index) {
   if (!now || now->is != Standing::Is::file || now->size != entry.size) return false;
   mtimes_[index] = now->mtime_ns;
   if (const std::string* known = before_.hash_of(entry.path, *now)) return *known == entry.sha256;
-  const auto hashed =
-      hash_file(*root_, entry.path, buffer_, [&](std::string_view) { return channel_.beat(); });
+  const auto hashed = hash_file(*root_, entry.path, buffer_, [&](std::string_view) { return channel_.beat(); });
   TRY("", channel_.check_cancelled());
   if (!hashed || !hashed->stable || hashed->sha256 != entry.sha256) return false;
   mtimes_[index] = hashed->marks.mtime_ns;
@@ -191,8 +192,7 @@ Status Receiver::settle_file(std::size_t index) {
   const Entry& entry = entries_[index];
   if (entry.sha256.empty()) return {};  // left out by the sender, or unsettled
   auto marks = root_->look(entry.path);
-  if (!marks || marks->is != Standing::Is::file || marks->size != entry.size ||
-      marks->mtime_ns != mtimes_[index]) {
+  if (!marks || marks->is != Standing::Is::file || marks->size != entry.size || marks->mtime_ns != mtimes_[index]) {
     notes_.push_back("changed here while files were moving: " + printable(entry.path));
     now_.note(entry.path, Record{.type = Type::file, .size = entry.size, .sha256 = entry.sha256});
     return {};
@@ -200,8 +200,8 @@ Status Receiver::settle_file(std::size_t index) {
   const std::uint32_t mode = placer_->allowed_mode(entry);
   if (marks->mode != mode || marks->mtime_ns != entry.mtime_ns) {
     TRY_SET(at, "", root_->place(entry.path));
-    const bool adjusted = (marks->mode == mode || set_mode(at.folder, at.name, mode)) &&
-                          set_mtime(at.folder, at.name, entry.mtime_ns);
+    const bool adjusted =
+        (marks->mode == mode || set_mode(at.folder, at.name, mode)) && set_mtime(at.folder, at.name, entry.mtime_ns);
     if (!adjusted) notes_.push_back("mode or time could not be set: " + printable(entry.path));
     marks = root_->look(entry.path);
     changed_ = true;
@@ -257,8 +257,7 @@ Report Receiver::report() {
   for (const Entry& entry : entries_) {
     if (entry.unsettled) unsettled.push_back(entry.path);
   }
-  std::erase_if(entries_,
-                [](const Entry& entry) { return entry.type == Type::file && entry.sha256.empty(); });
+  std::erase_if(entries_, [](const Entry& entry) { return entry.type == Type::file && entry.sha256.empty(); });
   Report made{.files_moved = progress_.files_done,
               .bytes_moved = progress_.bytes_done,
               .wire_bytes = channel_.bytes_received()};

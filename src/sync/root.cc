@@ -61,8 +61,7 @@ Status set_mode(int folder, const std::string& name, std::uint32_t mode) {
   if (::fchmodat(folder, name.c_str(), mode, AT_SYMLINK_NOFOLLOW) == 0) return {};
   if (errno != EOPNOTSUPP && errno != ENOSYS) return fail_errno("chmod " + printable(name));
   struct stat info;  // no /proc here: look first, then change
-  if (::fstatat(folder, name.c_str(), &info, AT_SYMLINK_NOFOLLOW) < 0)
-    return fail_errno("chmod " + printable(name));
+  if (::fstatat(folder, name.c_str(), &info, AT_SYMLINK_NOFOLLOW) < 0) return fail_errno("chmod " + printable(name));
   if (S_ISLNK(info.st_mode)) return fail(Kind::io, "chmod " + printable(name) + ": a link is in the way");
   if (::fchmodat(folder, name.c_str(), mode, 0) < 0) return fail_errno("chmod " + printable(name));
   return {};
@@ -176,10 +175,8 @@ Result<Standing> Root::look(std::string_view path) {
 
 Result<os::Fd> Root::open_file(std::string_view path) {
   TRY_SET(at, "", place(path));
-  const int fd =
-      ::openat(at.folder, at.name.c_str(), O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
-  if (fd < 0 && (errno == ELOOP || errno == ENXIO))
-    return fail(Kind::bad_input, "not a regular file: " + shown(path));
+  const int fd = ::openat(at.folder, at.name.c_str(), O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+  if (fd < 0 && (errno == ELOOP || errno == ENXIO)) return fail(Kind::bad_input, "not a regular file: " + shown(path));
   if (fd < 0) return fail_errno("open " + shown(path));
   os::Fd file(fd);
   struct stat info;

@@ -69,7 +69,7 @@ class Root {
   Grafts grafts_;
   os::Fd beside_;  ///< the folder that holds the last grafted thing that place() was asked for
   std::vector<std::pair<std::string, os::Fd>> chain_;  ///< the way to the last folder, its first levels
-  os::Fd deep_;  ///< the last folder, where it lies deeper than the chain
+  os::Fd deep_;                                        ///< the last folder, where it lies deeper than the chain
 };
 
 Result<Standing> standing_of(int fd);

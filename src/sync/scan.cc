@@ -254,14 +254,13 @@ class Walk {
       const auto found = root_.look(entry.path);
       if (!found) return skip(entry.path, found.error().what);
       const auto real = tree_.grafts[entry.path];
-      if (!is_secret(entry.path, split_last(real).second, *found))
-        return take(std::move(entry.path), *found, folders);
+      if (!is_secret(entry.path, split_last(real).second, *found)) return take(std::move(entry.path), *found, folders);
       tree_.grafts.erase(entry.path);
       return root_.remove_graft(entry.path);
     }
     if (chosen_ && leads_outside(entry.path, entry.target)) {
-      tree_.skipped.push_back("only the link itself is copied, not what it points to: " +
-                              printable(entry.path) + " -> " + printable(entry.target));
+      tree_.skipped.push_back("only the link itself is copied, not what it points to: " + printable(entry.path) +
+                              " -> " + printable(entry.target));
     }
     tree_.entries.push_back(std::move(entry));
   }
@@ -340,7 +339,7 @@ class Walk {
   Globs globs_;
   bool rules_, follow_, chosen_;
   IgnoreStack ignore_;
-  KeySearch keys_{{}};  ///< of the folder that is being walked
+  KeySearch keys_{{}};               ///< of the folder that is being walked
   Paths tracked_, tracked_folders_;  ///< which git's rules would leave out
   Paths held_;                       ///< folders that are walked only for what is tracked in them
   Paths insisted_;                   ///< folders of keys that go

@@ -126,8 +126,8 @@ Result<Sender::Fate> Sender::send_once(std::size_t index, int attempt) {
 
   // Other content under the marks it was listed with: someone writes between two ticks of the file clock.
   // Look again.
-  const bool surprising = attempt == 1 && read->sha256 != entry.sha256 && marks.size == entry.size &&
-                          marks.mtime_ns == entry.mtime_ns;
+  const bool surprising =
+      attempt == 1 && read->sha256 != entry.sha256 && marks.size == entry.size && marks.mtime_ns == entry.mtime_ns;
   const bool good = read->stable && !surprising;
   if (!good && attempt < most_readings) {
     if (attempt == 1) notes_.push_back("changed while it was read, sent again: " + printable(entry.path));
@@ -166,8 +166,8 @@ Result<Sender::Fate> Sender::leave_out(std::size_t index, std::string_view lette
   channel_.put(letter);
   if (letter == "V") channel_.put_number(index);
   const bool vanished = reason.kind == Kind::not_found;
-  notes_.push_back((vanished ? "vanished, left out: " : "could not be read, left out: ") +
-                   printable(entry.path) + (vanished ? "" : " (" + reason.what + ")"));
+  notes_.push_back((vanished ? "vanished, left out: " : "could not be read, left out: ") + printable(entry.path) +
+                   (vanished ? "" : " (" + reason.what + ")"));
   if (!vanished) left_out_.push_back(printable(entry.path) + ": " + reason.what);
   entry.path.clear();
   return Fate::gone;
@@ -183,9 +183,8 @@ void Sender::show(bool always) {
 
 Report Sender::report() {
   std::erase_if(tree_.entries, [](const Entry& entry) { return entry.path.empty() || entry.unsettled; });
-  Report made{.files_moved = progress_.files_done,
-              .bytes_moved = progress_.bytes_done,
-              .wire_bytes = channel_.bytes_sent()};
+  Report made{
+      .files_moved = progress_.files_done, .bytes_moved = progress_.bytes_done, .wire_bytes = channel_.bytes_sent()};
   for (const Entry& entry : tree_.entries) {
     made.files += entry.type == Type::file ? 1 : 0;
     made.bytes += entry.size;

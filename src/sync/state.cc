@@ -26,8 +26,7 @@ class Bytes {
   std::uint64_t number() {
     const std::string_view raw = take(8);
     std::uint64_t value = 0;
-    for (std::size_t i = 0; i < raw.size(); ++i)
-      value |= std::uint64_t{static_cast<unsigned char>(raw[i])} << (8 * i);
+    for (std::size_t i = 0; i < raw.size(); ++i) value |= std::uint64_t{static_cast<unsigned char>(raw[i])} << (8 * i);
     return value;
   }
   std::string text() { return std::string(take(number())); }
@@ -109,11 +108,10 @@ const std::string* State::hash_of(std::string_view path, const Standing& now) co
   return same ? &known->sha256 : nullptr;
 }
 
-void State::note_file(const std::string& path, const Standing& marks, std::string sha256,
-                      std::int64_t now_ns) {
+void State::note_file(const std::string& path, const Standing& marks, std::string sha256, std::int64_t now_ns) {
   const bool settled = std::max(marks.mtime_ns, marks.ctime_ns) < now_ns - clock_tick_ns;
-  records_[path] = Record{Type::file,     marks.size,     settled ? marks.inode : 0,
-                          marks.mtime_ns, marks.ctime_ns, std::move(sha256)};
+  records_[path] =
+      Record{Type::file, marks.size, settled ? marks.inode : 0, marks.mtime_ns, marks.ctime_ns, std::move(sha256)};
 }
 
 }  // namespace ferry::sync

@@ -72,8 +72,7 @@ struct Tree {
   std::vector<Entry> entries;  ///< sorted by path bytes; a folder before what is in it
   std::uint64_t bytes = 0;     ///< sum of file sizes
   std::uint64_t files = 0;
-  std::vector<std::string>
-      skipped;  ///< sockets, devices and unreadable files, with the reason; one line each
+  std::vector<std::string> skipped;    ///< sockets, devices and unreadable files, with the reason; one line each
   std::vector<Unsent> unsent;          ///< in the order of the walk, the first 10,000
   std::string git_trouble;             ///< not empty: git could not be asked which files are tracked
   std::vector<std::string> unmatched;  ///< globs of the selection that matched nothing
@@ -105,16 +104,15 @@ struct Options {
 };
 
 struct Report {
-  std::uint64_t files = 0;        ///< in the tree
-  std::uint64_t bytes = 0;        ///< in the tree
-  std::uint64_t files_moved = 0;  ///< whose content went over
-  std::uint64_t bytes_moved = 0;  ///< of content, before compression
-  std::uint64_t wire_bytes = 0;   ///< after compression
-  std::vector<std::string>
-      notes;  ///< changed while read and sent again, skipped, unmatched globs; one line each
-  std::vector<std::string> left_out;  ///< what belongs to the tree and did not come; one line each
-  std::vector<Entry> entries;         ///< what now stands at the receiver, with hashes
-  std::vector<std::string> unsettled; ///< paths of Entry::unsettled, sorted
+  std::uint64_t files = 0;             ///< in the tree
+  std::uint64_t bytes = 0;             ///< in the tree
+  std::uint64_t files_moved = 0;       ///< whose content went over
+  std::uint64_t bytes_moved = 0;       ///< of content, before compression
+  std::uint64_t wire_bytes = 0;        ///< after compression
+  std::vector<std::string> notes;      ///< changed while read and sent again, skipped, unmatched globs; one line each
+  std::vector<std::string> left_out;   ///< what belongs to the tree and did not come; one line each
+  std::vector<Entry> entries;          ///< what now stands at the receiver, with hashes
+  std::vector<std::string> unsettled;  ///< paths of Entry::unsettled, sorted
 };
 
 /// Sends the tree as scanned; hashes it first if that was not done. Success means that the receiver

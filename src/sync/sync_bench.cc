@@ -74,8 +74,8 @@ void by_command(benchmark::State& state, const std::string& command) {
   (void)tree();
   for (auto _ : state) {
     const os::TempDir temp("bench");
-    const std::string line = "cd " + shell_quoted(tree().string()) +
-                             " && TO=" + shell_quoted(temp.path().string()) + " && " + command;
+    const std::string line =
+        "cd " + shell_quoted(tree().string()) + " && TO=" + shell_quoted(temp.path().string()) + " && " + command;
     if (std::system(line.c_str()) != 0) state.SkipWithError("the command failed");
   }
 }

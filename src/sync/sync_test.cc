@@ -11,8 +11,7 @@ void make_awkward_tree(const os::Path& root, int files) {
       " lead", "trail ", "new\nline", "\xff\xfe\x80",        "-rf",  "--",   "quo'te\"",
       "$HOME", "a\\b",   "*",         std::string(255, 'n'), "\x01", ".dot", "tab\t"};
   for (int i = 0; i < files; ++i) {
-    const os::Path folder =
-        root / ("d" + std::to_string(i % 37)) / odd[static_cast<std::size_t>(i) % odd.size()];
+    const os::Path folder = root / ("d" + std::to_string(i % 37)) / odd[static_cast<std::size_t>(i) % odd.size()];
     std::string content;
     for (std::uint64_t size = random() % (i % 50 == 0 ? 300'000 : 3'000), at = 0; at < size; at += 8)
       content += std::to_string(random() % 1000);
@@ -176,9 +175,7 @@ TEST(Sync, AFileThatNeverRestsIsLeftAsLastReadWithANote) {
   write(from / "log", "begin");
   int writes = 0;
   const Both both = move_tree(from, to, {}, {}, Options{}, [&](Sender& sender) {
-    sender.while_reading = [&](std::string_view) {
-      (void)os::append_file(from / "log", std::to_string(writes++));
-    };
+    sender.while_reading = [&](std::string_view) { (void)os::append_file(from / "log", std::to_string(writes++)); };
   });
   ASSERT_OK(both.sent);
   EXPECT_EQ(writes, 5);
@@ -218,9 +215,8 @@ TEST(Sync, CancellingEndsBothSides) {
   std::atomic<bool> stop{false};
   Options sending;
   sending.cancelled = [&] { return stop.load(); };
-  const Both both = move_tree(from, to, {}, {}, sending, [&](Sender& sender) {
-    sender.while_reading = [&](std::string_view) { stop = true; };
-  });
+  const Both both = move_tree(from, to, {}, {}, sending,
+                              [&](Sender& sender) { sender.while_reading = [&](std::string_view) { stop = true; }; });
   ASSERT_FALSE(both.sent);
   ASSERT_FALSE(both.received);
   EXPECT_EQ(both.sent.error().kind, Kind::cancelled);

@@ -51,9 +51,9 @@ inline std::map<std::string, std::string> picture(const os::Path& root, bool tim
   EXPECT_TRUE(hash_tree(root, *tree, {}).has_value());
   for (const Entry& entry : tree->entries) {
     seen[entry.path] = std::to_string(static_cast<int>(entry.type)) + " " +
-                       std::to_string(entry.type == Type::link ? 0 : entry.mode) + " " +
-                       std::to_string(entry.size) + " " + (times ? std::to_string(entry.mtime_ns) : "") +
-                       " " + hex(entry.sha256) + " " + entry.target;
+                       std::to_string(entry.type == Type::link ? 0 : entry.mode) + " " + std::to_string(entry.size) +
+                       " " + (times ? std::to_string(entry.mtime_ns) : "") + " " + hex(entry.sha256) + " " +
+                       entry.target;
   }
   return seen;
 }

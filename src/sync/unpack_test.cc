@@ -21,9 +21,14 @@ TEST(Unpack, GivesBackWhatWasPackedAndNothingForWhatIsDamaged) {
   ASSERT_TRUE(back) << describe(back.error());
   EXPECT_EQ(*back, text);
   EXPECT_EQ(unpack(packed(""), 10).value(), "");
-  EXPECT_FALSE(is_packed("\x7f" "ELF"));
-  for (const std::string& wrong : {std::string(), std::string("\x7f" "ELF"), frame.substr(0, 4), frame.substr(0, frame.size() - 1),
-                                   frame + "x", frame.substr(0, 1000) + frame.substr(1001)})
+  EXPECT_FALSE(
+      is_packed("\x7f"
+                "ELF"));
+  for (const std::string& wrong :
+       {std::string(),
+        std::string("\x7f"
+                    "ELF"),
+        frame.substr(0, 4), frame.substr(0, frame.size() - 1), frame + "x", frame.substr(0, 1000) + frame.substr(1001)})
     EXPECT_EQ(unpack(wrong, 4'000'000).error().kind, Kind::corrupt) << wrong.size();
   EXPECT_EQ(unpack(frame, 2'000'000).error().kind, Kind::corrupt);
 }

@@ -22,8 +22,7 @@ std::vector<std::string> files_of(const Tree& tree) {
 std::vector<std::string> unsent_of(const Tree& tree, Unsent::Why why) {
   std::vector<std::string> lines;
   for (const Unsent& one : tree.unsent) {
-    if (one.why == why)
-      lines.push_back(one.path + (one.is_folder ? "/" : "") + " " + one.by + " " + one.rule);
+    if (one.why == why) lines.push_back(one.path + (one.is_folder ? "/" : "") + " " + one.by + " " + one.rule);
   }
   return lines;
 }
@@ -129,9 +128,8 @@ TEST(Sent, ALinkOutOfTheTreeIsNamedAndOnRequestGoesAsWhatItLeadsTo) {
   ASSERT_OK(tree);
   EXPECT_EQ(files_of(*tree),
             (Lines{"dangling", "data", "file", "harmless", "inside", "raw/one", "system", "train.py"}));
-  EXPECT_EQ(unsent_of(*tree, Unsent::Why::link),
-            (Lines{"data/ " + (disk / "data").string() + " ", "file ../disk/file ",
-                   "harmless " + (disk / "id_rsa").string() + " "}));
+  EXPECT_EQ(unsent_of(*tree, Unsent::Why::link), (Lines{"data/ " + (disk / "data").string() + " ", "file ../disk/file ",
+                                                        "harmless " + (disk / "id_rsa").string() + " "}));
   for (const Entry& entry : tree->entries) {
     if (entry.path != "inside") continue;
     EXPECT_EQ(entry.target, "raw");
@@ -146,12 +144,10 @@ TEST(Sent, ALinkOutOfTheTreeIsNamedAndOnRequestGoesAsWhatItLeadsTo) {
 TEST(Sent, SocketsPipesAndDevicesAreOneLine) {
   const os::TempDir temp;
   write(temp.path() / "a", "");
-  for (int i = 0; i < 20; ++i)
-    ASSERT_EQ(::mkfifo((temp.path() / ("pipe" + std::to_string(10 + i))).c_str(), 0600), 0);
+  for (int i = 0; i < 20; ++i) ASSERT_EQ(::mkfifo((temp.path() / ("pipe" + std::to_string(10 + i))).c_str(), 0600), 0);
   const auto tree = scan(temp.path(), {.ignore_rules = true});
   ASSERT_OK(tree);
-  EXPECT_EQ(tree->skipped,
-            Lines{"skipped 20 sockets, pipes and devices: pipe10, pipe11, pipe12, pipe13, pipe14, …"});
+  EXPECT_EQ(tree->skipped, Lines{"skipped 20 sockets, pipes and devices: pipe10, pipe11, pipe12, pipe13, pipe14, …"});
 }
 
 TEST(Sent, ARepositoryInTheTreeGoesByItsOwnRulesAndIndex) {
@@ -169,9 +165,7 @@ TEST(Sent, ARepositoryInTheTreeGoesByItsOwnRulesAndIndex) {
   write(temp.path() / "lib/b.o", "tracked there");
   write(temp.path() / "lib/c.o", "");
   write(temp.path() / "lib/huge", "");
-  ASSERT_EQ(
-      shell("git init -q . && git add -f weights/kept huge && git init -q lib && cd lib && git add -f b.o"),
-      0);
+  ASSERT_EQ(shell("git init -q . && git add -f weights/kept huge && git init -q lib && cd lib && git add -f b.o"), 0);
   const auto tree = scan(temp.path(), {.ignore_rules = true});
   ASSERT_OK(tree);
   EXPECT_EQ(files_of(*tree),

@@ -69,8 +69,7 @@ Status set_range(std::string& into, std::string_view text) {
                 "name your own range; or make a security group as you want it, and give it with "
                 "security_group_id (--security-group)");
   address &= ~std::uint32_t{0} << (32 - *length);
-  into = fmt::format("{}.{}.{}.{}/{}", address >> 24, address >> 16 & 255, address >> 8 & 255, address & 255,
-                     *length);
+  into = fmt::format("{}.{}.{}.{}/{}", address >> 24, address >> 16 & 255, address >> 8 & 255, address & 255, *length);
   return {};
 }
 
@@ -83,12 +82,9 @@ const std::vector<std::string>& AwsSettings::subnets_in(const std::string& regio
   return found == subnets.end() ? none : found->second;
 }
 
-bool AwsSettings::excludes(const std::string& region) const {
-  return !subnets.empty() && subnets_in(region).empty();
-}
+bool AwsSettings::excludes(const std::string& region) const { return !subnets.empty() && subnets_in(region).empty(); }
 
-Status set_field(AwsSettings& settings, std::string_view field, std::string_view text,
-                 std::string_view region) {
+Status set_field(AwsSettings& settings, std::string_view field, std::string_view text, std::string_view region) {
   text = trim(text);
   if (field == "subnet_id") {
     std::string id;
@@ -102,10 +98,8 @@ Status set_field(AwsSettings& settings, std::string_view field, std::string_view
   if (field == "key_name") return set_word(settings.key_name, text, "the name of a key pair");
   if (field == "login_user") return set_word(settings.login_user, text, "a user", 32);
   if (field == "key_file") return set_word(settings.key_file, text, "a private key's file", 4096);
-  if (field == "placement_group")
-    return set_word(settings.placement_group, text, "the name of a placement group");
-  if (field == "instance_profile")
-    return set_word(settings.instance_profile, text, "an instance profile", 2048);
+  if (field == "placement_group") return set_word(settings.placement_group, text, "the name of a placement group");
+  if (field == "instance_profile") return set_word(settings.instance_profile, text, "an instance profile", 2048);
   if (field == "ssh_proxy") return set_word(settings.ssh_proxy, text, "a jump host or a command", 4096);
   if (field == "ssh_from") return set_range(settings.ssh_from, text);
   return fail(Kind::bug, fmt::format("there is no setting '{}'", field));
@@ -114,9 +108,9 @@ Status set_field(AwsSettings& settings, std::string_view field, std::string_view
 void lay_over(AwsSettings& settings, const AwsSettings& above) {
   if (!above.subnets.empty()) settings.subnets = above.subnets;
   if (above.public_address) settings.public_address = above.public_address;
-  for (const auto field : {&AwsSettings::security_group, &AwsSettings::ssh_from, &AwsSettings::ssh_proxy,
-                           &AwsSettings::placement_group, &AwsSettings::login_user,
-                           &AwsSettings::capacity_reservation, &AwsSettings::instance_profile}) {
+  for (const auto field :
+       {&AwsSettings::security_group, &AwsSettings::ssh_from, &AwsSettings::ssh_proxy, &AwsSettings::placement_group,
+        &AwsSettings::login_user, &AwsSettings::capacity_reservation, &AwsSettings::instance_profile}) {
     if (!(above.*field).empty()) settings.*field = above.*field;
   }
   // A key pair and its private half belong together.
@@ -151,8 +145,8 @@ Status AwsReader::read_subnets(const Entry& entry) {
   if (entry.value->type != Type::map) return add_subnets(entry, {});
   for (const auto& region : entry.value->entries) {
     if (const auto known = parse_infra("aws/" + region.name); !known || known->region != region.name)
-      return complain_at(region.at, fmt::format("'{}' does not look like a region", printable(region.name)),
-                         {}, "write us-east-1: subnet-…");
+      return complain_at(region.at, fmt::format("'{}' does not look like a region", printable(region.name)), {},
+                         "write us-east-1: subnet-…");
     TRY("", add_subnets(region, region.name));
   }
   return {};
@@ -161,8 +155,7 @@ Status AwsReader::read_subnets(const Entry& entry) {
 Status AwsReader::add_subnets(const Entry& entry, std::string_view region) {
   const auto add = [&](const Entry& one) -> Status {
     TRY_SET(text, "", text_of(one));
-    if (const auto set = set_field(task_.aws, "subnet_id", text, region); !set)
-      return complain_in(one, set.error());
+    if (const auto set = set_field(task_.aws, "subnet_id", text, region); !set) return complain_in(one, set.error());
     return {};
   };
   if (entry.value->type != Type::list) return add(entry);

@@ -25,9 +25,8 @@ struct AwsSettings {
   /// has it), or a command that ends at the machine's port (`nc -X connect -x proxy:3128 %h %p`, as ssh's
   /// ProxyCommand).
   std::string ssh_proxy;
-  std::string key_name;  ///< of a key pair that the account has
-  std::string
-      key_file;  ///< its private half, or with no key_name the private key to use; ~/ is the home folder
+  std::string key_name;    ///< of a key pair that the account has
+  std::string key_file;    ///< its private half, or with no key_name the private key to use; ~/ is the home folder
   std::string login_user;  ///< of the image; empty: as the image's name tells
   std::string placement_group;
   std::string capacity_reservation;  ///< cr-…, also of a capacity block
@@ -41,8 +40,7 @@ struct AwsSettings {
 
 /// Sets one field (`subnet_id`, `ssh_proxy`, … as the task file has them) from text; for several subnets,
 /// again. Fails bad_input with what it should look like.
-Status set_field(AwsSettings& settings, std::string_view field, std::string_view text,
-                 std::string_view region = {});
+Status set_field(AwsSettings& settings, std::string_view field, std::string_view text, std::string_view region = {});
 
 /// What `above` gives replaces what `settings` has.
 void lay_over(AwsSettings& settings, const AwsSettings& above);

@@ -58,8 +58,7 @@ TEST(AwsSettings, SshFromIsARangeAndNeverEverybody) {
   EXPECT_EQ(parsed("  ssh_from: 1.2.3.4\n").ssh_from, "1.2.3.4/32");
   EXPECT_EQ(parsed("  ssh_from: 10.1.2.3/8\n").ssh_from, "10.0.0.0/8");
   for (const char* bad : {"300.1.1.1/24", "1.2.3/24", "1.2.3.4/33", "1.2.3.4/", "::/0", "1.2.3.4/-1", "x"})
-    EXPECT_THAT(refused("  ssh_from: '" + std::string(bad) + "'\n").what,
-                HasSubstr("is not an IPv4 address range"))
+    EXPECT_THAT(refused("  ssh_from: '" + std::string(bad) + "'\n").what, HasSubstr("is not an IPv4 address range"))
         << bad;
   const auto everybody = refused("  ssh_from: 0.0.0.0/0\n");
   EXPECT_EQ(everybody.what, "task.yaml:3:13: ssh_from: '0.0.0.0/0' lets anybody knock at port 22");
@@ -85,8 +84,7 @@ TEST(AwsSettings, SubnetsMayBeSeveralAndByRegion) {
 TEST(AwsSettings, WhatAwsWouldRefuseIsRefusedWithItsPlace) {
   EXPECT_THAT(refused("  subnet_id: vpc-0123456789abcdef0\n").what, HasSubstr("task.yaml:3:14: subnet_id"));
   EXPECT_THAT(refused("  subnet_id: [subnet-11111111, subnet-XY]\n").what, HasSubstr("task.yaml:3:32"));
-  EXPECT_THAT(refused("  subnet_id: {mars: subnet-11111111}\n").what,
-              HasSubstr("'mars' does not look like a region"));
+  EXPECT_THAT(refused("  subnet_id: {mars: subnet-11111111}\n").what, HasSubstr("'mars' does not look like a region"));
   EXPECT_THAT(refused("  security_group_id: default\n").advice, HasSubstr("sg-"));
   EXPECT_THAT(refused("  capacity_reservation_id: cr-\n").what, HasSubstr("not a capacity reservation"));
   EXPECT_THAT(refused("  public_address: maybe\n").what, HasSubstr("true or false"));

@@ -24,8 +24,8 @@ std::string_view called(Node::Type type) {
   return "";
 }
 
-tl::unexpected<Error> FieldReader::complain_at(Place at, std::string_view what, std::string why,
-                                               std::string advice, Kind kind) const {
+tl::unexpected<Error> FieldReader::complain_at(Place at, std::string_view what, std::string why, std::string advice,
+                                               Kind kind) const {
   return complain(file_, at, what, std::move(why), std::move(advice), kind);
 }
 
@@ -34,10 +34,8 @@ tl::unexpected<Error> FieldReader::complain_in(const Entry& entry, const Error& 
                   cause.advice, cause.kind);
 }
 
-tl::unexpected<Error> FieldReader::wrong_type(const Entry& entry, std::string_view wanted,
-                                              std::string advice) const {
-  const auto what =
-      fmt::format("'{}' must be {}, not {}", printable(entry.name), wanted, called(entry.value->type));
+tl::unexpected<Error> FieldReader::wrong_type(const Entry& entry, std::string_view wanted, std::string advice) const {
+  const auto what = fmt::format("'{}' must be {}, not {}", printable(entry.name), wanted, called(entry.value->type));
   return complain(file_, entry.value->at, what, {}, std::move(advice));
 }
 
@@ -57,22 +55,19 @@ Result<bool> FieldReader::bool_of(const Entry& entry) const {
   const auto word = lower(trim(text));
   if (word == "true" || word == "yes" || word == "on") return true;
   if (word == "false" || word == "no" || word == "off") return false;
-  return complain_at(
-      entry.value->at,
-      fmt::format("'{}' must be true or false, not '{}'", printable(entry.name), printable(text)), {},
-      fmt::format("write {}: true, or leave it out", printable(entry.name)));
+  return complain_at(entry.value->at,
+                     fmt::format("'{}' must be true or false, not '{}'", printable(entry.name), printable(text)), {},
+                     fmt::format("write {}: true, or leave it out", printable(entry.name)));
 }
 
-Result<std::string> FieldReader::choice_of(const Entry& entry,
-                                           std::span<const std::string_view> known) const {
+Result<std::string> FieldReader::choice_of(const Entry& entry, std::span<const std::string_view> known) const {
   TRY_SET(text, "", text_of(entry));
   const auto word = lower(trim(text));
   if (std::ranges::find(known, word) != known.end()) return word;
   const std::vector<std::string> names(known.begin(), known.end());
   const auto near = nearest(word, names);
-  return complain_at(
-      entry.value->at, fmt::format("unknown {} '{}'", printable(entry.name), printable(text)), {},
-      near ? fmt::format("did you mean '{}'?", *near) : fmt::format("it takes {}", join(names, ", ")));
+  return complain_at(entry.value->at, fmt::format("unknown {} '{}'", printable(entry.name), printable(text)), {},
+                     near ? fmt::format("did you mean '{}'?", *near) : fmt::format("it takes {}", join(names, ", ")));
 }
 
 void FieldReader::keep(Status read) {

@@ -21,8 +21,7 @@ std::string_view called(Node::Type type);
 /// the next is read: a user wants to know of all of it at once.
 class FieldReader {
  public:
-  FieldReader(std::string_view file, Task& task, std::vector<Error>& found)
-      : file_(file), task_(task), found_(found) {}
+  FieldReader(std::string_view file, Task& task, std::vector<Error>& found) : file_(file), task_(task), found_(found) {}
 
  protected:
   [[nodiscard]] tl::unexpected<Error> complain_at(Place at, std::string_view what, std::string why = {},
@@ -39,8 +38,7 @@ class FieldReader {
   /// One of `known`, in lower case; else a complaint with the nearest.
   Result<std::string> choice_of(const Entry& entry, std::span<const std::string_view> known) const;
   /// Notes that `entry` is not acted on; `instead` is what happens.
-  void not_yet(const Entry& entry, std::string_view meaning,
-               std::string_view instead = "this version ignores it");
+  void not_yet(const Entry& entry, std::string_view meaning, std::string_view instead = "this version ignores it");
 
   /// Keeps what was wrong.
   void keep(Status read);
@@ -81,8 +79,7 @@ class ResourcesReader : FieldReader {
   Status read_place(const Node& map, Candidate& candidate);
   Status read_accelerators(const Entry& entry, Accelerators& into);
   Status add_accelerator(const Entry& field, Place at, std::string_view text, Accelerators& into);
-  Status read_amount(const Entry& entry, std::optional<Amount>& amount,
-                     Result<Amount> (*parse)(std::string_view));
+  Status read_amount(const Entry& entry, std::optional<Amount>& amount, Result<Amount> (*parse)(std::string_view));
   Status read_disk_size(const Entry& entry, int& gib);
   Status read_image(const Entry& entry, Image& image);
   Status read_labels(const Entry& entry, std::map<std::string, std::string>& labels);

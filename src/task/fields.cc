@@ -13,8 +13,8 @@ namespace {
 
 struct Field {
   std::string_view section, name;
-  std::string_view meaning = {};  ///< empty: this version acts on it
-  std::string_view inside = {};   ///< the section of the fields below it; empty: not looked at
+  std::string_view meaning = {};        ///< empty: this version acts on it
+  std::string_view inside = {};         ///< the section of the fields below it; empty: not looked at
   std::string_view default_value = {};  ///< the value that asks for nothing
   std::string_view instead = "this version ignores it";
   /// Not empty: without it the training would be another one, so that the task is refused; what to do.
@@ -302,10 +302,9 @@ tl::unexpected<Error> unknown(std::string_view file, const Entry& entry, std::st
   return complain(file, entry.at, what, {}, fmt::format("it takes {}", join(names, ", ")));
 }
 
-void check_inside(std::string_view file, const Entry& entry, const Field& field,
-                  std::vector<std::string>& ignored, std::vector<Error>& found) {
-  if (entry.value->type == Node::Type::map)
-    return check_fields(file, *entry.value, field.inside, ignored, found);
+void check_inside(std::string_view file, const Entry& entry, const Field& field, std::vector<std::string>& ignored,
+                  std::vector<Error>& found) {
+  if (entry.value->type == Node::Type::map) return check_fields(file, *entry.value, field.inside, ignored, found);
   if (entry.value->type != Node::Type::list) return;
   for (const auto& item : entry.value->entries) {
     if (item.value->type == Node::Type::map) check_fields(file, *item.value, field.inside, ignored, found);
@@ -322,12 +321,12 @@ bool asks_for_something(const Node& value, const Field& field) {
 
 std::string not_yet_line(std::string_view file, const Entry& entry, std::string_view meaning,
                          std::string_view instead) {
-  return fmt::format("{}:{}: {}: not yet, {} ({})", printable(file), entry.at.line, printable(entry.name),
-                     instead, meaning);
+  return fmt::format("{}:{}: {}: not yet, {} ({})", printable(file), entry.at.line, printable(entry.name), instead,
+                     meaning);
 }
 
-void check_fields(std::string_view file, const Node& map, std::string_view section,
-                  std::vector<std::string>& not_yet, std::vector<Error>& found) {
+void check_fields(std::string_view file, const Node& map, std::string_view section, std::vector<std::string>& not_yet,
+                  std::vector<Error>& found) {
   for (const auto& entry : map.entries) {
     if (found.size() >= most_found) return;
     const Field* field = find_field(section, entry.name);
@@ -346,8 +345,7 @@ void check_fields(std::string_view file, const Node& map, std::string_view secti
     if (!field->cure.empty()) {
       found.push_back(complain(file, entry.at,
                                fmt::format("'{}' is not there yet ({})", printable(entry.name), field->meaning),
-                               "without it this would be another training", std::string(field->cure),
-                               Kind::unsupported)
+                               "without it this would be another training", std::string(field->cure), Kind::unsupported)
                           .value());
       continue;
     }
@@ -372,9 +370,8 @@ std::int64_t number_in(const Error& error, std::string_view file, std::size_t in
 std::int64_t line_of(const Error& error, std::string_view file) { return number_in(error, file, 0); }
 
 void in_order(std::vector<Error>& found, std::string_view file) {
-  std::ranges::stable_sort(found, {}, [&](const Error& error) {
-    return std::pair(number_in(error, file, 0), number_in(error, file, 1));
-  });
+  std::ranges::stable_sort(
+      found, {}, [&](const Error& error) { return std::pair(number_in(error, file, 0), number_in(error, file, 1)); });
 }
 
 }  // namespace ferry::task

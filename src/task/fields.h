@@ -15,8 +15,8 @@ namespace ferry::task {
 /// not act on and that asks for something; if the training would be another one without it, that is a
 /// complaint of Kind::unsupported. An unknown name is a complaint with the nearest known one. Adds all complaints
 /// to `found`.
-void check_fields(std::string_view file, const Node& map, std::string_view section,
-                  std::vector<std::string>& not_yet, std::vector<Error>& found);
+void check_fields(std::string_view file, const Node& map, std::string_view section, std::vector<std::string>& not_yet,
+                  std::vector<Error>& found);
 
 /// Whether `section` has a field of that name.
 bool is_field(std::string_view section, std::string_view name);

@@ -49,20 +49,22 @@ envs:
 service: {port: 80}
 outputs: [/abs, ok/]
 )");
-  EXPECT_THAT(all_of(error),
-              ElementsAre(StartsWith("task.yaml:1:7: 'bad name!' cannot be"), StartsWith("task.yaml:2:12: num_nodes: 2"),
-                          StartsWith("task.yaml:4:3: unknown field 'accelerator'"),
-                          StartsWith("task.yaml:5:13: 'use_spot' must be"), StartsWith("task.yaml:6:9: cpus: not a"),
-                          StartsWith("task.yaml:8:3: file_mounts:"), StartsWith("task.yaml:10:3: envs: '2FAST'"),
-                          StartsWith("task.yaml:11:6: 'B' must be text"), StartsWith("task.yaml:12:1: 'service'"),
-                          StartsWith("task.yaml:13:11: output '/abs' is outside")));
+  EXPECT_THAT(
+      all_of(error),
+      ElementsAre(StartsWith("task.yaml:1:7: 'bad name!' cannot be"), StartsWith("task.yaml:2:12: num_nodes: 2"),
+                  StartsWith("task.yaml:4:3: unknown field 'accelerator'"),
+                  StartsWith("task.yaml:5:13: 'use_spot' must be"), StartsWith("task.yaml:6:9: cpus: not a"),
+                  StartsWith("task.yaml:8:3: file_mounts:"), StartsWith("task.yaml:10:3: envs: '2FAST'"),
+                  StartsWith("task.yaml:11:6: 'B' must be text"), StartsWith("task.yaml:12:1: 'service'"),
+                  StartsWith("task.yaml:13:11: output '/abs' is outside")));
   EXPECT_THAT(describe(error), HasSubstr("'service' is not there yet"));
 }
 
 TEST(Obstacles, ARefusalSaysWhichFlagSettlesIt) {
   const auto foreign = obstacle("resources:\n  cloud: gcp\n  image_id: projects/p/global/images/i\nrun: a\n");
-  EXPECT_THAT(all_of(foreign), ElementsAre("task.yaml:2:10: cloud: 'gcp' is not on AWS",
-                                           HasSubstr("3:13: image_id: 'projects/p/global/images/i' is no image on AWS")));
+  EXPECT_THAT(all_of(foreign),
+              ElementsAre("task.yaml:2:10: cloud: 'gcp' is not on AWS",
+                          HasSubstr("3:13: image_id: 'projects/p/global/images/i' is no image on AWS")));
   EXPECT_EQ(foreign.advice, "pass --infra aws, which outranks the file");
   EXPECT_THAT(foreign.more.at(0).advice, HasSubstr("pass --image pytorch"));
   const auto region = obstacle("resources:\n  region: us-central1\nrun: a\n");
@@ -135,13 +137,17 @@ TEST(Obstacles, GpusIsAnotherNameOfAccelerators) {
 }
 
 TEST(Obstacles, WordsOfOtherToolsAreAnsweredWithFerrys) {
-  const std::pair<const char*, const char*> words[] = {
-      {"working_dir: .", "workdir: ."},   {"commands: [a]", "run: python train.py"},
-      {"script: a.py", "run:"},           {"env: {A: b}", "'envs:'"},
-      {"image: a/b", "image_id: docker"}, {"gpu: 1", "accelerators: A10G:1"},
-      {"spot: true", "use_spot: true"},   {"type: g5.xlarge", "instance_type"},
-      {"resources: {gpu: A100}", "accelerators"}, {"resources: {spot: true}", "use_spot"},
-      {"environment: {WANDB_MODE: offline}", "'envs:'"}};
+  const std::pair<const char*, const char*> words[] = {{"working_dir: .", "workdir: ."},
+                                                       {"commands: [a]", "run: python train.py"},
+                                                       {"script: a.py", "run:"},
+                                                       {"env: {A: b}", "'envs:'"},
+                                                       {"image: a/b", "image_id: docker"},
+                                                       {"gpu: 1", "accelerators: A10G:1"},
+                                                       {"spot: true", "use_spot: true"},
+                                                       {"type: g5.xlarge", "instance_type"},
+                                                       {"resources: {gpu: A100}", "accelerators"},
+                                                       {"resources: {spot: true}", "use_spot"},
+                                                       {"environment: {WANDB_MODE: offline}", "'envs:'"}};
   for (const auto& [line, answer] : words)
     EXPECT_THAT(obstacle(std::string(line) + "\nrun: a\n").advice, HasSubstr(answer)) << line;
 }
@@ -151,7 +157,8 @@ TEST(Obstacles, ConfigurationsOfOtherToolsAreKnownAndTheLineToTypeIsSaid) {
     const char *yaml, *what, *line;
   };
   const Case cases[] = {
-      {"base_model: a/b\ndatasets: []\nadapter: lora\n", "an axolotl configuration", "ferry run -- axolotl train task.yaml"},
+      {"base_model: a/b\ndatasets: []\nadapter: lora\n", "an axolotl configuration",
+       "ferry run -- axolotl train task.yaml"},
       {"model: {model_name: a/b}\ntraining: {output_dir: o}\n", "an oumi configuration",
        "ferry run -- oumi train -c task.yaml"},
       {"model: {_component_: torchtune.models.llama3.llama3_8b}\nepochs: 1\n", "a torchtune configuration",
@@ -166,7 +173,8 @@ TEST(Obstacles, ConfigurationsOfOtherToolsAreKnownAndTheLineToTypeIsSaid) {
        "ferry run --gpus 24GB+ -- COMMAND"},
       {"services:\n  train: {image: a/b, command: python t.py}\n", "a docker compose file",
        "ferry run --image docker:a/b -- python t.py"},
-      {"apiVersion: batch/v1\nkind: Job\nspec: {template: {spec: {containers: [{image: a/b, command: [python, 'x y.py'],"
+      {"apiVersion: batch/v1\nkind: Job\nspec: {template: {spec: {containers: [{image: a/b, command: [python, 'x "
+       "y.py'],"
        " resources: {limits: {nvidia.com/gpu: 2}}}]}}}\n",
        "a manifest of Kubernetes", "ferry run --gpus A10G:2 --image docker:a/b -- python 'x y.py'"},
       {"name: e\nchannels: [conda-forge]\ndependencies: [python=3.10]\n", "a conda environment file",
@@ -180,22 +188,24 @@ TEST(Obstacles, ConfigurationsOfOtherToolsAreKnownAndTheLineToTypeIsSaid) {
 }
 
 TEST(Obstacles, ABlankOfATemplateIsToBeFilledInFirst) {
-  for (const auto* yaml : {"name: a\nresources: {accelerators: {{ gpu }}}\nrun: a\n", "name: a\nnum_nodes: {{ nodes }}\n",
-                           "run: a\n{% if spot %}\nresources: {use_spot: true}\n{% endif %}\n",
-                           "name: \"{{ name }}\"\nrun: a\n", "workdir: '{{ w }}'\n", "envs: {A: '{{ a }}'}\nrun: a\n"}) {
+  for (const auto* yaml :
+       {"name: a\nresources: {accelerators: {{ gpu }}}\nrun: a\n", "name: a\nnum_nodes: {{ nodes }}\n",
+        "run: a\n{% if spot %}\nresources: {use_spot: true}\n{% endif %}\n", "name: \"{{ name }}\"\nrun: a\n",
+        "workdir: '{{ w }}'\n", "envs: {A: '{{ a }}'}\nrun: a\n"}) {
     const auto error = obstacle(yaml);
     EXPECT_THAT(error.what, HasSubstr("this is a template: {")) << yaml;
     EXPECT_THAT(error.advice, StartsWith("fill it in first")) << yaml;
     EXPECT_THAT(error.more, IsEmpty()) << yaml;
   }
-  EXPECT_THAT(obstacle("run: a\nnum_nodes: '{{ n }}'\n").what, StartsWith("task.yaml:2:13: this is a template: {{ n }}"));
+  EXPECT_THAT(obstacle("run: a\nnum_nodes: '{{ n }}'\n").what,
+              StartsWith("task.yaml:2:13: this is a template: {{ n }}"));
   // In a script they may be meant for another program.
   accepted("run: docker ps --format '{{.Names}}'\n");
 }
 
 TEST(Obstacles, ImagesOfRegistriesNeedNoPrefix) {
-  for (const auto* image : {"nvcr.io/nvidia/pytorch:24.10-py3", "pytorch/pytorch", "ghcr.io/a/b@sha256:00",
-                            "localhost:5000/a"})
+  for (const auto* image :
+       {"nvcr.io/nvidia/pytorch:24.10-py3", "pytorch/pytorch", "ghcr.io/a/b@sha256:00", "localhost:5000/a"})
     EXPECT_EQ(accepted(fmt::format("resources: {{image_id: '{}'}}\n", image)).environment.name, image);
   for (const auto* image : {"projects/a/b", "Deep/Learning", "a//b", "/abs/path"})
     EXPECT_FALSE(parse_task(fmt::format("resources: {{image_id: '{}'}}\n", image), "t")) << image;
@@ -210,8 +220,9 @@ TEST(Obstacles, AFirstDocumentWithANameOnlyIsNoPipeline) {
 }
 
 TEST(Obstacles, MountsOfThisComputersFilesAreReadAndOthersRefusedWithTheirPlaces) {
-  auto task = accepted("envs: {WHERE: data}\nfile_mounts:\n  ~/${WHERE}: ~/sets/$WHERE\n  /far: ./far\n  conf/a.json: /etc/a\n"
-                       "  /home/ubuntu/x: x\n  nothing: null\n");
+  auto task = accepted(
+      "envs: {WHERE: data}\nfile_mounts:\n  ~/${WHERE}: ~/sets/$WHERE\n  /far: ./far\n  conf/a.json: /etc/a\n"
+      "  /home/ubuntu/x: x\n  nothing: null\n");
   ASSERT_EQ(task.mounts.size(), 4U);
   EXPECT_EQ(task.mounts[0].at, "task.yaml:3:15");
   ASSERT_TRUE(fill_variables(task));
@@ -220,11 +231,13 @@ TEST(Obstacles, MountsOfThisComputersFilesAreReadAndOthersRefusedWithTheirPlaces
   EXPECT_EQ(accepted("file_mounts: {./a//b/: x}\n").mounts.at(0).target, "a/b");
   EXPECT_EQ(accepted("file_mounts: {~/sky_workdir/a/: x}\n").mounts.at(0).target, "a");
   for (const auto* target : {"./", "/.", "~/.", "~/sky_workdir", "~/sky_workdir/.", "/home/me/", "//", "a/.."})
-    EXPECT_THAT(obstacle(fmt::format("file_mounts: {{'{}': x}}\n", target)).what, HasSubstr(":1:15: file_mounts: '")) << target;
+    EXPECT_THAT(obstacle(fmt::format("file_mounts: {{'{}': x}}\n", target)).what, HasSubstr(":1:15: file_mounts: '"))
+        << target;
   auto hidden = accepted("envs: {W: /etc}\nfile_mounts: {$W/x: a}\n");
   EXPECT_THAT(fill_variables(hidden).error().what, HasSubstr("task.yaml:2:21: file_mounts: '/etc/x' belongs to"));
-  const auto error = obstacle("file_mounts:\n  /etc/x: a\n  ../up: a\n  ~/: a\n  /data: gs://b/c\n  /home/x: a\n  a: {source: s3://b}\n"
-                              "  b: $NOBODY\n");
+  const auto error = obstacle(
+      "file_mounts:\n  /etc/x: a\n  ../up: a\n  ~/: a\n  /data: gs://b/c\n  /home/x: a\n  a: {source: s3://b}\n"
+      "  b: $NOBODY\n");
   EXPECT_THAT(all_of(error), ElementsAre(HasSubstr(":2:3: file_mounts: '/etc/x' belongs to the machine's system"),
                                          HasSubstr(":3:3: file_mounts: '../up' is no place"), HasSubstr(":4:3: "),
                                          HasSubstr(":5:3: file_mounts: '/data' cannot be there yet"),
@@ -247,8 +260,10 @@ TEST(Obstacles, WhatCanBeReadBesideThemIsThereForWhoWantsToLookFurther) {
 
 TEST(Obstacles, WhatIsNoMappingIsNamedForWhatItIs) {
   const std::tuple<const char*, const char*, const char*, const char*> table[] = {
-      {"Dockerfile", "# syntax\nFROM python:3.11\nRUN pip install x\n", "this is a Dockerfile, not a task", "--image docker:IMAGE"},
-      {"a/requirements-dev.txt", "torch>=2\nnumpy\n", "this is a list of packages, not a task", "it is installed before"},
+      {"Dockerfile", "# syntax\nFROM python:3.11\nRUN pip install x\n", "this is a Dockerfile, not a task",
+       "--image docker:IMAGE"},
+      {"a/requirements-dev.txt", "torch>=2\nnumpy\n", "this is a list of packages, not a task",
+       "it is installed before"},
       {"Makefile", "all:\n\tcc x.c\n", "this is a Makefile, not a task", "ferry run -- make"},
       {"pyproject.toml", "[project]\nname = 'x'\n", "this is TOML, not a task", "installed by itself"},
       {"job", "#!/usr/bin/perl\nprint 1\n", "this is a script, not a task", "ferry run -- bash job"},

@@ -18,7 +18,8 @@ bool is_number(char c) { return c >= '0' && c <= '9'; }
 /// "2.11" or "2.11.1" at the beginning of `text`.
 std::string_view version_in(std::string_view text) {
   std::size_t at = 0;
-  while (at < text.size() && (is_number(text[at]) || (text[at] == '.' && at + 1 < text.size() && is_number(text[at + 1]))))
+  while (at < text.size() &&
+         (is_number(text[at]) || (text[at] == '.' && at + 1 < text.size() && is_number(text[at + 1]))))
     ++at;
   return at && is_number(text[0]) ? text.substr(0, at) : std::string_view();
 }
@@ -49,8 +50,7 @@ std::optional<Image> short_name(std::string_view word) {
 std::string_view current_system(std::string_view small) {
   if (small.find("ubuntu 24.04") != small.npos) return "ubuntu-24.04";
   if (small.find("ubuntu 22.04") != small.npos) return "ubuntu-22.04";
-  if (small.find("amazon linux 2023") != small.npos || small.find("al2023") != small.npos)
-    return "amazon-linux-2023";
+  if (small.find("amazon linux 2023") != small.npos || small.find("al2023") != small.npos) return "amazon-linux-2023";
   return {};
 }
 
@@ -198,7 +198,8 @@ std::string container_named(std::string_view written) {
   if (is_short && (first.front() == ':' || first.back() == ':' || written.find(' ') != written.npos)) return {};
   if ((slash == written.npos && !is_short) || first.empty() || written.size() > 255 || first == "projects") return {};
   const auto fine = [](char c) {
-    return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || std::string_view("._-/:@").find(c) != std::string_view::npos;
+    return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') ||
+           std::string_view("._-/:@").find(c) != std::string_view::npos;
   };
   // A tag may have capitals, a name may not.
   const auto name = written.substr(0, written.find_first_of(":@", is_short ? 0 : slash));
@@ -221,12 +222,14 @@ std::vector<std::string> leave_out_old_environments(Task& task) {
   std::set<std::string> told;
   const auto tell = [&](std::string_view what, const std::string& name) {
     if (!told.insert(name).second) return;
-    notes.push_back(fmt::format("{}: left out: {} was a conda environment of AWS's images of years ago, and "
-                                "today's have none; {}",
-                                printable(what), printable(name), meaning_today(name)));
+    notes.push_back(
+        fmt::format("{}: left out: {} was a conda environment of AWS's images of years ago, and "
+                    "today's have none; {}",
+                    printable(what), printable(name), meaning_today(name)));
   };
   auto& candidate = task.environment;
-  if (!candidate.name.empty() && (candidate.kind == "conda" || candidate.kind == "auto") && is_aws_environment(candidate.name)) {
+  if (!candidate.name.empty() && (candidate.kind == "conda" || candidate.kind == "auto") &&
+      is_aws_environment(candidate.name)) {
     tell("environment: " + candidate.name, candidate.name);
     candidate = {};
   }

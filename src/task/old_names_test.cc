@@ -104,7 +104,8 @@ TEST(OldNames, TheFieldEnvironmentIsReadTheSameWay) {
 }
 
 TEST(OldNames, ATaskFileMayNameAnOldImage) {
-  const auto task = parse_task("resources:\n  image_id: Deep Learning AMI (Amazon Linux)\nrun: python t.py\n", "t.yaml");
+  const auto task =
+      parse_task("resources:\n  image_id: Deep Learning AMI (Amazon Linux)\nrun: python t.py\n", "t.yaml");
   ASSERT_TRUE(task) << describe(task.error());
   EXPECT_THAT(task->not_yet, ElementsAre(HasSubstr("t.yaml:2: image_id: 'Deep Learning AMI (Amazon Linux)' was")));
 }
@@ -115,10 +116,12 @@ TEST(OldNames, LinesOfAScriptThatChooseThemAreFound) {
 }
 
 TEST(OldNames, AnImageWithATagIsAContainerWithOrWithoutARegistry) {
-  for (const char* image : {"ubuntu:22.04", "python:3.12-slim", "pytorch/pytorch:latest", "ghcr.io/a/b", "localhost:5000/x"})
+  for (const char* image :
+       {"ubuntu:22.04", "python:3.12-slim", "pytorch/pytorch:latest", "ghcr.io/a/b", "localhost:5000/x"})
     EXPECT_EQ(container_named(image), image);
   EXPECT_EQ(container_named("docker:x"), "x");
-  for (const char* other : {"ubuntu", "ami-0123", "pytorch", ":x", "x:", "My Image: 3", "Upper:1", ""}) EXPECT_EQ(container_named(other), "") << other;
+  for (const char* other : {"ubuntu", "ami-0123", "pytorch", ":x", "x:", "My Image: 3", "Upper:1", ""})
+    EXPECT_EQ(container_named(other), "") << other;
 }
 
 }  // namespace

@@ -105,8 +105,10 @@ std::string kubernetes_line(const Node& root) {
   if (const auto more = command_of(at(first, "args")); !more.empty()) command += (command.empty() ? "" : " ") + more;
   const auto image = text_at(first, "image");
   const auto count = text_at(at(at(first, "resources"), "limits"), "nvidia.com/gpu");
-  return run_line(count.empty() ? "" : count == "1" ? "A10G" : "A10G:" + count, image.empty() ? "IMAGE" : image,
-                  command);
+  return run_line(count.empty()  ? ""
+                  : count == "1" ? "A10G"
+                                 : "A10G:" + count,
+                  image.empty() ? "IMAGE" : image, command);
 }
 
 bool is_conda(const Node& root) {
@@ -120,14 +122,13 @@ bool is_torchtune(const Node& root) {
 
 bool is_dstack(const Node& root) {
   const auto type = text_at(&root, "type");
-  return type == "task" || type == "dev-environment" || type == "service" || type == "fleet" ||
-         type == "volume" || type == "gateway";
+  return type == "task" || type == "dev-environment" || type == "service" || type == "fleet" || type == "volume" ||
+         type == "gateway";
 }
 
 bool is_compose(const Node& root) {
   const auto* services = at(&root, "services");
-  return services && services->type == Type::map &&
-         std::ranges::any_of(services->entries, [](const Entry& one) {
+  return services && services->type == Type::map && std::ranges::any_of(services->entries, [](const Entry& one) {
            return at(one.value.get(), "image") || at(one.value.get(), "build");
          });
 }
@@ -156,11 +157,12 @@ std::map<std::int64_t, Error> blanks_in(std::string_view text, std::string_view 
     ++number;
     const auto mark = mark_in(line);
     if (!mark) continue;
-    out[number] = complain(file, {number, static_cast<int>(mark->from) + 1},
-                           fmt::format("this is a template: {} is a blank",
-                                       short_line(std::string_view(line).substr(mark->from, mark->size), 60)),
-                           {}, "fill it in first, with the tool that it was written for, and give ferry what comes of it")
-                      .value();
+    out[number] =
+        complain(file, {number, static_cast<int>(mark->from) + 1},
+                 fmt::format("this is a template: {} is a blank",
+                             short_line(std::string_view(line).substr(mark->from, mark->size), 60)),
+                 {}, "fill it in first, with the tool that it was written for, and give ferry what comes of it")
+            .value();
     if (out.size() == most) break;
   }
   return out;
@@ -183,8 +185,7 @@ std::optional<Error> other_tools_file(const Node& root, std::string_view file) {
   if (root.find("base_model") &&
       has_any(root, {"datasets", "sequence_len", "micro_batch_size", "adapter", "pretraining_dataset"}))
     return is("an axolotl configuration", command("axolotl train"));
-  if (is_torchtune(root))
-    return is("a torchtune configuration", "ferry run -- tune run RECIPE --config " + name);
+  if (is_torchtune(root)) return is("a torchtune configuration", "ferry run -- tune run RECIPE --config " + name);
   if (at(at(&root, "model"), "model_name") && !root.find("run")) {
     const auto* tool = root.find("tasks")      ? "oumi evaluate -c"
                        : root.find("tuning")   ? "oumi tune -c"
@@ -226,8 +227,9 @@ std::optional<Error> other_kind_of_file(std::string_view text, std::string_view 
   const auto own_name = file.substr(file.rfind('/') + 1);  // npos + 1 is 0
   if (first.starts_with("#!")) return is("a script", "ferry run -- bash " + name);
   if (first.starts_with("FROM ") || first.starts_with("ARG "))
-    return is("a Dockerfile", "ferry run --image docker:IMAGE -- COMMAND   (build and push the image first; or packages: "
-                              "--setup 'pip install …')");
+    return is("a Dockerfile",
+              "ferry run --image docker:IMAGE -- COMMAND   (build and push the image first; or packages: "
+              "--setup 'pip install …')");
   if (own_name.starts_with("requirements") && own_name.ends_with(".txt"))
     return is("a list of packages", "keep it beside the code: it is installed before  ferry run -- python train.py");
   if (own_name == "Makefile" || own_name.ends_with(".mk")) return is("a Makefile", "ferry run -- make TARGET");

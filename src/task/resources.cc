@@ -13,13 +13,11 @@
 namespace ferry::task {
 namespace {
 
-constexpr std::array other_clouds = {"azure",      "cudo",   "do",     "fluidstack", "gcp",
-                                     "hyperbolic", "ibm",    "k8s",    "kubernetes", "lambda",
-                                     "local",      "nebius", "oci",    "paperspace", "primeintellect",
-                                     "runpod",     "scp",    "seeweb", "shadeform",  "slurm",
-                                     "vast",       "vsphere"};
-constexpr const char* infra_forms =
-    "write aws, aws/us-east-1, aws/us-east-1/us-east-1a, rehearsal or ssh/HOST";
+constexpr std::array other_clouds = {
+    "azure",     "cudo",  "do",     "fluidstack", "gcp",        "hyperbolic",     "ibm",    "k8s", "kubernetes",
+    "lambda",    "local", "nebius", "oci",        "paperspace", "primeintellect", "runpod", "scp", "seeweb",
+    "shadeform", "slurm", "vast",   "vsphere"};
+constexpr const char* infra_forms = "write aws, aws/us-east-1, aws/us-east-1/us-east-1a, rehearsal or ssh/HOST";
 
 bool is_digit(char c) { return c >= '0' && c <= '9'; }
 bool is_lower(char c) { return c >= 'a' && c <= 'z'; }
@@ -45,9 +43,9 @@ std::string_view region_in(std::string_view text) {
 std::string_view foreign_region(std::string_view text) {
   const auto word = lower(text);
   const auto part = std::string_view(word);
-  constexpr std::array google = {"us-",           "europe-",       "asia-", "northamerica-", "southamerica-",
-                                 "australia-", "me-", "africa-"};
-  constexpr std::array sides = {"central", "east",      "west",      "north",     "south",
+  constexpr std::array google = {"us-",           "europe-",    "asia-", "northamerica-",
+                                 "southamerica-", "australia-", "me-",   "africa-"};
+  constexpr std::array sides = {"central",   "east",      "west",      "north",    "south",
                                 "northeast", "northwest", "southeast", "southwest"};
   for (const std::string_view head : google) {
     if (!part.starts_with(head)) continue;
@@ -58,8 +56,8 @@ std::string_view foreign_region(std::string_view text) {
     }
   }
   // eastus2, westeurope, southcentralus
-  for (const std::string_view side : {"east", "west", "central", "north", "south", "southeast", "northcentral",
-                                      "southcentral", "westcentral"}) {
+  for (const std::string_view side :
+       {"east", "west", "central", "north", "south", "southeast", "northcentral", "southcentral", "westcentral"}) {
     if (!part.starts_with(side)) continue;
     auto rest = part.substr(side.size());
     while (!rest.empty() && is_digit(rest.back())) rest.remove_suffix(1);
@@ -88,8 +86,7 @@ bool is_host(std::string_view text) {
 Result<Infra> aws_infra(std::string_view text, std::span<const std::string> parts) {
   Infra infra;
   const auto bad = [&](std::string why, std::string advice) {
-    return fail(Kind::bad_input, fmt::format("not an infra: '{}'", printable(text)), std::move(why),
-                std::move(advice));
+    return fail(Kind::bad_input, fmt::format("not an infra: '{}'", printable(text)), std::move(why), std::move(advice));
   };
   infra.any_region = parts.size() > 1 && parts[1] == "*";
   if (parts.size() > 1 && parts[1] != "*") {
@@ -101,8 +98,7 @@ Result<Infra> aws_infra(std::string_view text, std::span<const std::string> part
     }
     if (is_zone(infra.region)) {
       const std::string region(region_in(infra.region));
-      return bad(fmt::format("'{}' is a zone", infra.region),
-                 fmt::format("write aws/{}/{}", region, infra.region));
+      return bad(fmt::format("'{}' is a zone", infra.region), fmt::format("write aws/{}/{}", region, infra.region));
     }
     if (region_in(infra.region) != infra.region) {
       return bad(fmt::format("'{}' does not look like a region", printable(infra.region)),
@@ -117,8 +113,7 @@ Result<Infra> aws_infra(std::string_view text, std::span<const std::string> part
                   std::string(whose));
     }
     if (!is_zone(infra.zone)) {
-      return bad(fmt::format("'{}' does not look like a zone", printable(infra.zone)),
-                 "zones look like us-east-1a");
+      return bad(fmt::format("'{}' does not look like a zone", printable(infra.zone)), "zones look like us-east-1a");
     }
     const std::string region(region_in(infra.zone));
     if (!infra.region.empty() && infra.region != region) {
@@ -158,15 +153,13 @@ Result<Infra> parse_infra(std::string_view text) {
   const auto parts = split(trim(text), '/');
   const std::string kind = lower(parts[0]);
   const auto bad = [&](std::string why, std::string advice) {
-    return fail(Kind::bad_input, fmt::format("not an infra: '{}'", printable(text)), std::move(why),
-                std::move(advice));
+    return fail(Kind::bad_input, fmt::format("not an infra: '{}'", printable(text)), std::move(why), std::move(advice));
   };
   if (std::any_of(parts.begin(), parts.end(), [](const auto& part) { return part.empty(); })) {
     return bad(parts.size() > 1 ? "a part between the slashes is empty" : "it is empty", infra_forms);
   }
   if (kind == "ssh") {
-    if (parts.size() != 2 || !is_host(parts[1]))
-      return bad("ssh takes one host", "write ssh/HOST or ssh/USER@HOST");
+    if (parts.size() != 2 || !is_host(parts[1])) return bad("ssh takes one host", "write ssh/HOST or ssh/USER@HOST");
     return Infra{.provider = Provider::ssh, .host = parts[1]};
   }
   if (kind == "rehearsal") {
@@ -179,7 +172,8 @@ Result<Infra> parse_infra(std::string_view text) {
   }
   if (std::find(other_clouds.begin(), other_clouds.end(), kind) != other_clouds.end()) {
     return fail(Kind::unsupported, fmt::format("'{}' is not on AWS", printable(text)),
-                kind == "local" ? "this computer is called rehearsal here" : fmt::format("ferry trains on AWS, not on {}", kind),
+                kind == "local" ? "this computer is called rehearsal here"
+                                : fmt::format("ferry trains on AWS, not on {}", kind),
                 infra_forms, kind);
   }
   const std::vector<std::string> known = {"aws", "rehearsal", "ssh"};
@@ -214,8 +208,8 @@ Result<Amount> parse_cpus(std::string_view text) {
 Result<Amount> parse_memory(std::string_view text) {
   const auto read = measure(text);
   const auto bad = [&](std::string why) {
-    return fail(Kind::bad_input, fmt::format("not an amount of memory: '{}'", printable(text)),
-                std::move(why), "write 16 (exactly 16 GiB), 16+ (16 GiB or more), 16GB or 512MB");
+    return fail(Kind::bad_input, fmt::format("not an amount of memory: '{}'", printable(text)), std::move(why),
+                "write 16 (exactly 16 GiB), 16+ (16 GiB or more), 16GB or 512MB");
   };
   if (!read) return bad({});
   double gib = read->value;
@@ -238,8 +232,8 @@ Result<Amount> parse_memory(std::string_view text) {
 
 Result<Amount> parse_local_disk(std::string_view text) {
   const auto bad = [&](std::string why) {
-    return fail(Kind::bad_input, fmt::format("not a disk inside the machine: '{}'", printable(text)),
-                std::move(why), "write nvme (any), nvme:500+ or 500+ (500 GB or more)");
+    return fail(Kind::bad_input, fmt::format("not a disk inside the machine: '{}'", printable(text)), std::move(why),
+                "write nvme (any), nvme:500+ or 500+ (500 GB or more)");
   };
   auto rest = trim(text);
   const auto colon = rest.find(':');
@@ -298,9 +292,7 @@ Result<Accelerator> parse_accelerator(std::string_view text) {
   auto memory = std::string_view(out.name);  // NVIDIA:40GB+
   if (const auto maker = memory.find(':'); maker != memory.npos) memory = trim(memory.substr(maker + 1));
   const bool by_memory = is_memory(memory);
-  const auto fine = [](char c) {
-    return is_alnum(c) || std::string_view(" ._-").find(c) != std::string_view::npos;
-  };
+  const auto fine = [](char c) { return is_alnum(c) || std::string_view(" ._-").find(c) != std::string_view::npos; };
   if (out.name.empty()) return bad("it has no name");
   if (out.name.size() > 64 || (!by_memory && !std::all_of(out.name.begin(), out.name.end(), fine))) {
     return bad("names are letters, digits, hyphens and dots");

@@ -57,8 +57,7 @@ Status ResourcesReader::read(const Entry& entry) {
   }
   read_fields(map, outer.resources);
   if (any_of && ordered) {
-    return complain_at(ordered->at, "'ordered' beside 'any_of': both list the candidates", {},
-                       "keep one of them");
+    return complain_at(ordered->at, "'ordered' beside 'any_of': both list the candidates", {}, "keep one of them");
   }
   task_.ordered = ordered != nullptr;
   if (const Entry* list = any_of ? any_of : ordered) return read_candidates(*list, outer);
@@ -76,8 +75,7 @@ void ResourcesReader::read_fields(const Node& map, Resources& into) {
 
 /// Those on other clouds are left out; where all are and the command line says where, they are for there.
 Status ResourcesReader::read_candidates(const Entry& list, const Candidate& outer) {
-  if (list.value->type != Node::Type::list)
-    return wrong_type(list, "a list", "begin each candidate with '- '");
+  if (list.value->type != Node::Type::list) return wrong_type(list, "a list", "begin each candidate with '- '");
   std::vector<std::pair<const Entry*, Candidate>> here, elsewhere;
   std::vector<std::string> clouds;
   for (const auto& item : list.value->entries) {
@@ -86,7 +84,8 @@ Status ResourcesReader::read_candidates(const Entry& list, const Candidate& oute
       found_.push_back(std::move(candidate).error());
       continue;
     }
-    if (candidate->elsewhere && std::ranges::find(clouds, candidate->cloud) == clouds.end()) clouds.push_back(candidate->cloud);
+    if (candidate->elsewhere && std::ranges::find(clouds, candidate->cloud) == clouds.end())
+      clouds.push_back(candidate->cloud);
     (candidate->elsewhere ? elsewhere : here).emplace_back(&item, *std::move(candidate));
   }
   if (here.empty() && !elsewhere.empty() && !decided_.place) {
@@ -99,8 +98,7 @@ Status ResourcesReader::read_candidates(const Entry& list, const Candidate& oute
   } else if (!elsewhere.empty()) {
     task_.not_yet.push_back(fmt::format("{}:{}: {}: left out: {} on {}: ferry trains on AWS", printable(file_),
                                         elsewhere.front().first->at.line, list.name,
-                                        elsewhere.size() == 1 ? "a candidate" : "candidates",
-                                        join(clouds, ", ")));
+                                        elsewhere.size() == 1 ? "a candidate" : "candidates", join(clouds, ", ")));
   }
   for (auto& [item, candidate] : here) {
     if (item->value->type == Node::Type::map) read_fields(*item->value, candidate.resources);
@@ -131,14 +129,13 @@ void ResourcesReader::read_foreign(std::vector<std::pair<const Entry*, Candidate
 }
 
 Result<ResourcesReader::Candidate> ResourcesReader::placed_candidate(const Entry& list, const Entry& item,
-                                                                const Candidate& outer) {
+                                                                     const Candidate& outer) {
   Candidate candidate = outer;
   candidate.resources.at = show(file_, item.at);
   if (item.value->type == Node::Type::null) return candidate;
   if (item.value->type != Node::Type::map) {
     return complain_at(
-        item.at,
-        fmt::format("a candidate of '{}' must be a mapping, not {}", list.name, called(item.value->type)), {},
+        item.at, fmt::format("a candidate of '{}' must be a mapping, not {}", list.name, called(item.value->type)), {},
         "write it like '- accelerators: A10G:1'");
   }
   for (const auto* name : {"any_of", "ordered"}) {
@@ -218,15 +215,15 @@ Status ResourcesReader::read_field(const Entry& entry, Resources& into) {
     std::vector<Entry> ports = entry.value->entries;
     if (entry.value->type == Node::Type::text) ports = {entry};
     into.ports.clear();
-    auto line = fmt::format("{}:{}: ports: not open to the internet: while ferry run is attached, a tunnel leads there from "
-                            "this computer",
-                            printable(file_), entry.at.line);
+    auto line = fmt::format(
+        "{}:{}: ports: not open to the internet: while ferry run is attached, a tunnel leads there from "
+        "this computer",
+        printable(file_), entry.at.line);
     if (!ports.empty() && std::ranges::find(task_.not_yet, line) == task_.not_yet.end())
       task_.not_yet.push_back(std::move(line));
     for (const auto& port : ports) {
       if (port.value->type != Node::Type::text || !is_ports(port.value->text)) {
-        return complain_at(port.value->at,
-                           "ports: a port is a number up to 65535, or a range like 10052-10100");
+        return complain_at(port.value->at, "ports: a port is a number up to 65535, or a range like 10052-10100");
       }
       constexpr std::size_t most = 32;
       const auto dash = port.value->text.find('-');
@@ -255,8 +252,8 @@ Status ResourcesReader::read_disk_size(const Entry& entry, int& gib) {
     gib = static_cast<int>(std::floor(size->value));
     return {};
   }
-  return complain_at(entry.value->at, fmt::format("disk_size: not the size of a disk: '{}'", printable(text)),
-                     {}, "write 256, 256GB or 1TB; at most 64 TB");
+  return complain_at(entry.value->at, fmt::format("disk_size: not the size of a disk: '{}'", printable(text)), {},
+                     "write 256, 256GB or 1TB; at most 64 TB");
 }
 
 /// What the command line decides is not judged; only whether the file speaks of another cloud.
@@ -302,8 +299,8 @@ Status ResourcesReader::read_place(const Node& map, Candidate& candidate) {
     if (infra.error().kind != Kind::unsupported) return error;
     candidate.elsewhere = error.value();
     candidate.elsewhere->advice = place->name == "region" || place->name == "zone"
-                                 ? "pass --region us-east-1 ('*' for any), which outranks the file"
-                                 : "pass --infra aws, which outranks the file";
+                                      ? "pass --region us-east-1 ('*' for any), which outranks the file"
+                                      : "pass --infra aws, which outranks the file";
     candidate.cloud = infra.error().code;
     return {};
   }
@@ -314,8 +311,7 @@ Status ResourcesReader::read_place(const Node& map, Candidate& candidate) {
   return {};
 }
 
-Status ResourcesReader::add_accelerator(const Entry& field, Place at, std::string_view text,
-                                        Accelerators& into) {
+Status ResourcesReader::add_accelerator(const Entry& field, Place at, std::string_view text, Accelerators& into) {
   auto accelerator = parse_accelerator(trim(text));
   if (!accelerator) {
     const auto& error = accelerator.error();
@@ -384,8 +380,9 @@ Status ResourcesReader::read_image(const Entry& entry, Image& image) {
     auto named = named_image(text);
     if (!named) return complain_in(entry, named.error());
     if (!*named) {
-      return complain_at(entry.value->at, fmt::format("image_id: '{}' is no image on AWS", printable(text)), {},
-                         "pass --image pytorch (or base, ami-…, docker:IMAGE), which outranks the file, or leave it out");
+      return complain_at(
+          entry.value->at, fmt::format("image_id: '{}' is no image on AWS", printable(text)), {},
+          "pass --image pytorch (or base, ami-…, docker:IMAGE), which outranks the file, or leave it out");
     }
     image = std::move((*named)->image);
     if (!(*named)->note.empty())
@@ -396,8 +393,7 @@ Status ResourcesReader::read_image(const Entry& entry, Image& image) {
 }
 
 Status ResourcesReader::read_labels(const Entry& entry, std::map<std::string, std::string>& labels) {
-  if (entry.value->type != Node::Type::map)
-    return wrong_type(entry, "a mapping", "write one 'key: value' a line");
+  if (entry.value->type != Node::Type::map) return wrong_type(entry, "a mapping", "write one 'key: value' a line");
   constexpr std::size_t most = 40;  // EC2 allows 50 tags; ferry needs some itself
   for (const auto& label : entry.value->entries) {
     const auto key = lower(label.name);

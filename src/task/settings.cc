@@ -69,8 +69,7 @@ Result<Settings> parse_settings(std::string_view yaml, std::string_view file) tr
   TRY_SET(root, "", read_yaml(yaml, file));
   if (root->type == Type::null) return Settings();
   if (root->type != Type::map) {
-    return complain(file, root->at,
-                    fmt::format("settings are a mapping of fields, not {}", called(root->type)), {},
+    return complain(file, root->at, fmt::format("settings are a mapping of fields, not {}", called(root->type)), {},
                     "write aws: and its fields below it");
   }
   Task task;

@@ -14,7 +14,8 @@ TEST(Settings, HoldTheFieldsOfATasksAws) {
   EXPECT_EQ(settings->aws.ssh_proxy, "ssm");
   EXPECT_FALSE(settings->skypilot_defaults);
   EXPECT_TRUE(parse_settings("defaults: skypilot\n", "config.yaml")->skypilot_defaults);
-  EXPECT_THAT(parse_settings("defaults: sky\n", "config.yaml").error().what, HasSubstr("config.yaml:1:11: unknown defaults"));
+  EXPECT_THAT(parse_settings("defaults: sky\n", "config.yaml").error().what,
+              HasSubstr("config.yaml:1:11: unknown defaults"));
   EXPECT_TRUE(parse_settings("", "config.yaml"));
   EXPECT_THAT(parse_settings("asw:\n", "config.yaml").error().advice, HasSubstr("did you mean 'aws'?"));
   EXPECT_THAT(parse_settings("run: 'true'\n", "config.yaml").error().what,
@@ -29,7 +30,8 @@ TEST(Settings, OfRehearsalsSayWhetherThereIsInternetAndWhatElseIsReached) {
   EXPECT_EQ(both->rehearsal.internet, false);
   EXPECT_THAT(both->rehearsal.reach, testing::ElementsAre("localhost:3141", "10.0.0.5:80"));
   EXPECT_EQ(both->aws.key_name, "k");
-  EXPECT_THAT(parse_settings("rehearsal: {reach: 'localhost:1'}", "c")->rehearsal.reach, testing::ElementsAre("localhost:1"));
+  EXPECT_THAT(parse_settings("rehearsal: {reach: 'localhost:1'}", "c")->rehearsal.reach,
+              testing::ElementsAre("localhost:1"));
   for (const char* nothing : {"", "aws:\n", "rehearsal:\n", "rehearsal: {internet: }\n"}) {
     const auto read = parse_settings(nothing, "c");
     ASSERT_TRUE(read) << nothing;
@@ -39,7 +41,8 @@ TEST(Settings, OfRehearsalsSayWhetherThereIsInternetAndWhatElseIsReached) {
 
 TEST(Settings, MistakesAreSaidWithTheirPlace) {
   EXPECT_THAT(parse_settings("rehearsal: {internt: no}", "c.yaml").error().advice, HasSubstr("internet"));
-  for (const char* wrong : {"rehearsal: 1", "rehearsal: {internet: 7x}", "rehearsal: {reach: {a: 1}}", "rehersal: {}", "- a"}) {
+  for (const char* wrong :
+       {"rehearsal: 1", "rehearsal: {internet: 7x}", "rehearsal: {reach: {a: 1}}", "rehersal: {}", "- a"}) {
     const auto read = parse_settings(wrong, "c.yaml");
     ASSERT_FALSE(read) << wrong;
     EXPECT_THAT(read.error().what, HasSubstr("c.yaml:1:")) << wrong;

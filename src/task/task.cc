@@ -43,17 +43,16 @@ class TaskReader : FieldReader {
     const auto& first = task_.all_candidates()[0].image.docker;
     for (const auto& candidate : task_.all_candidates()) {
       if (candidate.image.docker == first) continue;
-      return fail(Kind::unsupported, candidate.at + ": image_id: every alternative must have the same container",
-                  {}, "write the image once, beside any_of or ordered");
+      return fail(Kind::unsupported, candidate.at + ": image_id: every alternative must have the same container", {},
+                  "write the image once, beside any_of or ordered");
     }
     auto& environment = task_.environment;
     if (first.empty()) return {};
     const bool plain = environment.kind == "auto" || environment.kind == "none";
     if (!plain && environment.kind != "docker")
-      return fail(
-          Kind::unsupported,
-          fmt::format("{}: environment: {} inside of a container is not there yet", file_, environment.kind),
-          {}, "leave environment out, and make it in the image or in setup");
+      return fail(Kind::unsupported,
+                  fmt::format("{}: environment: {} inside of a container is not there yet", file_, environment.kind),
+                  {}, "leave environment out, and make it in the image or in setup");
     if (plain || (environment.name.empty() && environment.file.empty()))
       environment = {.kind = "docker", .name = first};
     return {};
@@ -102,9 +101,8 @@ class TaskReader : FieldReader {
     TRY_SET(path, "", text_of(entry));
     if (trim(path).empty()) return complain_at(entry.value->at, "'workdir' is empty", {}, "workdir: .");
     if (path.find("://") != path.npos) {
-      return complain_at(entry.value->at,
-                         fmt::format("workdir '{}' is not a folder of this computer", printable(path)), {},
-                         "write the name of a folder, as in workdir: .");
+      return complain_at(entry.value->at, fmt::format("workdir '{}' is not a folder of this computer", printable(path)),
+                         {}, "write the name of a folder, as in workdir: .");
     }
     task_.workdir = path;
     return {};
@@ -126,8 +124,7 @@ class TaskReader : FieldReader {
                          fmt::format("'num_nodes' must be a whole number from 1, not '{}'", printable(text)));
     }
     if (*count > 1) {
-      return complain_at(entry.value->at,
-                         fmt::format("num_nodes: {} machines for one task are not there yet", *count),
+      return complain_at(entry.value->at, fmt::format("num_nodes: {} machines for one task are not there yet", *count),
                          "ferry rents one machine a run",
                          "write num_nodes: 1, with more GPUs in that machine (as in accelerators: A100:8)",
                          Kind::unsupported);
@@ -183,8 +180,7 @@ class TaskReader : FieldReader {
     if (entry.value->type == Type::text && trim(entry.value->text).empty()) return {};
     if (entry.value->type != Type::map) return wrong_type(entry, "a mapping");
     for (const auto& mount : entry.value->entries) {
-      if (mount.value->type == Type::null ||
-          (mount.value->type != Type::text && mount.value->entries.empty())) {
+      if (mount.value->type == Type::null || (mount.value->type != Type::text && mount.value->entries.empty())) {
         continue;
       }
       keep(read_mount(mount));
@@ -219,8 +215,8 @@ class TaskReader : FieldReader {
     for (const auto& mount : task_.mounts) {
       for (const auto& text : {mount.target, mount.source.string()}) {
         if (const auto filled = filled_in(text, envs); !filled)
-          found_.push_back(fail(filled.error().kind, fmt::format("{}: file_mounts: {}", mount.at, filled.error().what), {},
-                                filled.error().advice)
+          found_.push_back(fail(filled.error().kind, fmt::format("{}: file_mounts: {}", mount.at, filled.error().what),
+                                {}, filled.error().advice)
                                .value());
       }
     }
@@ -259,8 +255,7 @@ class TaskReader : FieldReader {
     if (entry.value->type != Type::list) return read_variables(entry, task_.secrets, task_.missing_secrets);
     for (const auto& item : entry.value->entries) {
       if (item.value->type != Type::text) {
-        return complain_at(item.at, "a list of secrets holds names only", {},
-                           "write 'NAME: value' lines instead");
+        return complain_at(item.at, "a list of secrets holds names only", {}, "write 'NAME: value' lines instead");
       }
       std::string_view name = item.value->text;
       if (name.starts_with("secrets:")) name.remove_prefix(8);
@@ -282,12 +277,10 @@ class TaskReader : FieldReader {
 
   Status add_output(const Node& node) {
     if (node.type != Type::text || trim(node.text).empty()) {
-      return complain_at(node.at, "an output must be a path or a pattern", {},
-                         "outputs: [outputs/, '*.log']");
+      return complain_at(node.at, "an output must be a path or a pattern", {}, "outputs: [outputs/, '*.log']");
     }
     const std::filesystem::path path = node.text;
-    if (path.is_absolute() || node.text.starts_with('~') ||
-        std::find(path.begin(), path.end(), "..") != path.end()) {
+    if (path.is_absolute() || node.text.starts_with('~') || std::find(path.begin(), path.end(), "..") != path.end()) {
       return complain_at(node.at, fmt::format("output '{}' is outside the workdir", printable(node.text)),
                          "only what the training writes below its working folder comes home",
                          "write it below the folder that 'run' starts in, as in outputs/model.pt");
@@ -301,7 +294,7 @@ class TaskReader : FieldReader {
 };
 
 bool may_be_skypilots(const Node& root) {
-  constexpr std::array<std::string_view, 8> own = {"budget",      "max_duration", "duration", "environment",
+  constexpr std::array<std::string_view, 8> own = {"budget",     "max_duration", "duration", "environment",
                                                    "checkpoint", "guard",        "metrics",  "aws"};
   constexpr std::array<std::string_view, 5> theirs = {"resources", "setup", "num_nodes", "file_mounts", "envs"};
   const auto has = [&](std::string_view name) { return root.find(name) != nullptr; };
@@ -327,14 +320,12 @@ Reading read_task(std::string_view yaml, std::string_view file, const Decided& d
   if (!tree) return nothing(unfilled_template(yaml, file).value_or(tree.error()));
   const auto& root = **tree;
   if (root.type == Type::null) {
-    return nothing(complain(file, root.at, "the task file is empty", {},
-                            "the least it needs is 'run: python train.py'")
-                       .value());
+    return nothing(
+        complain(file, root.at, "the task file is empty", {}, "the least it needs is 'run: python train.py'").value());
   }
   if (root.type != Type::map) {
-    return nothing(complain(file, root.at,
-                            fmt::format("a task file is a mapping of fields, not {}", called(root.type)), {},
-                            "write 'name: value' lines, with a space after the colon")
+    return nothing(complain(file, root.at, fmt::format("a task file is a mapping of fields, not {}", called(root.type)),
+                            {}, "write 'name: value' lines, with a space after the colon")
                        .value());
   }
   if (auto other = other_tools_file(root, file)) return nothing(*std::move(other));

@@ -47,7 +47,7 @@ struct Accelerator {
   std::string name;
   int count = 1;
   double part = 0;  ///< the fraction that was written and rounded up to `count`, as in T4:0.5; 0: none was
-  std::string at;  ///< "FILE:LINE:COLUMN" for complaints; empty: not from a file
+  std::string at;   ///< "FILE:LINE:COLUMN" for complaints; empty: not from a file
 };
 Result<Accelerator> parse_accelerator(std::string_view text);
 
@@ -62,10 +62,10 @@ Result<Accelerators> parse_accelerators(std::string_view text);
 
 /// What the machine boots. All empty: the image that ferry chooses for the machine.
 struct Image {
-  std::string docker;                       ///< of the container on it, as in docker:IMAGE
-  std::string flavour;                      ///< "base", "pytorch", "tensorflow": of the Deep Learning AMIs
-  std::string version;                      ///< of that framework, as "2.11"; empty: the newest
-  std::string system;  ///< "ubuntu-24.04", "ubuntu-22.04", "amazon-linux-2023"; empty: ferry chooses
+  std::string docker;   ///< of the container on it, as in docker:IMAGE
+  std::string flavour;  ///< "base", "pytorch", "tensorflow": of the Deep Learning AMIs
+  std::string version;  ///< of that framework, as "2.11"; empty: the newest
+  std::string system;   ///< "ubuntu-24.04", "ubuntu-22.04", "amazon-linux-2023"; empty: ferry chooses
   std::map<std::string, std::string> amis;  ///< by region; under "" for whatever region
 };
 
@@ -82,7 +82,7 @@ struct Resources {
   int disk_gib = 0;                    ///< the root disk; 0: ferry chooses
   std::string disk_tier;               ///< "low", "medium", "high", "ultra" or "best"
   Image image;
-  std::vector<int> ports;  ///< of the machine, that a tunnel leads to while the user is attached
+  std::vector<int> ports;                     ///< of the machine, that a tunnel leads to while the user is attached
   std::map<std::string, std::string> labels;  ///< tags of the user's own
   std::string at;                             ///< "FILE:LINE:COLUMN" for complaints; empty: not from a file
   std::map<std::string, std::string> places;  ///< the same for each field that a file gives
@@ -92,7 +92,7 @@ struct Resources {
 struct Environment {
   std::string kind = "auto";  ///< "auto", "conda", "venv", "uv", "docker" or "none"
   std::string name;           ///< of the conda environment, or the docker image
-  std::string file;  ///< environment.yml, requirements.txt, Dockerfile and the like; relative to workdir
+  std::string file;           ///< environment.yml, requirements.txt, Dockerfile and the like; relative to workdir
 };
 
 /// A file or folder of this computer that goes to the machine beside the workdir.
@@ -114,9 +114,9 @@ struct Task {
   std::map<std::string, std::string> secrets;
   std::vector<std::string> missing_envs;  ///< written as null: must be supplied by --env or the environment
   std::vector<std::string> missing_secrets;
-  std::string setup, run;            ///< bash
-  std::vector<std::string> outputs;  ///< paths or globs relative to workdir; empty: `outputs/` if it exists
-  std::optional<Usd> budget;         ///< hard cap for the whole run
+  std::string setup, run;               ///< bash
+  std::vector<std::string> outputs;     ///< paths or globs relative to workdir; empty: `outputs/` if it exists
+  std::optional<Usd> budget;            ///< hard cap for the whole run
   std::optional<Seconds> max_duration;  ///< hard cap on the training's time
   std::optional<Seconds> duration;      ///< how long it is expected to take, for estimates
   Environment environment;
@@ -135,11 +135,11 @@ struct Task {
 
 /// What the command line decides. What a file says of the same is not judged: it may be another cloud's.
 struct Decided {
-  bool place = false;  ///< --infra, --region
-  bool image = false;  ///< --image; a file's container still counts beside an AMI
+  bool place = false;      ///< --infra, --region
+  bool image = false;      ///< --image; a file's container still counts beside an AMI
   bool container = false;  ///< --image docker:…
-  bool type = false;   ///< --instance-type; a file's accelerators are not asked for then, either
-  bool gpus = false;   ///< --gpus; a file's instance type is not asked for then, either
+  bool type = false;       ///< --instance-type; a file's accelerators are not asked for then, either
+  bool gpus = false;       ///< --gpus; a file's instance type is not asked for then, either
 };
 
 /// Reads a task file. Nothing in it is required here: whoever runs the task says so if `run` is empty. Values

@@ -134,20 +134,18 @@ run: torchrun --nproc_per_node $SKYPILOT_NUM_GPUS_PER_NODE train.py
   EXPECT_THAT(task.missing_envs, ElementsAre("WANDB_API_KEY"));
   EXPECT_THAT(
       task.not_yet,
-      ElementsAre(
-          StartsWith("task.yaml:19: job_recovery: not yet"),
-          "task.yaml:20: autostop: not yet, the machine is released when the run ends (stopping when idle)",
-          StartsWith("task.yaml:9: ports: not open to the internet: while ferry run is attached, a tunnel"),
-          "task.yaml:10: image_id: not yet, ferry takes the base Deep Learning AMI (SkyPilot's own images)",
-          "task.yaml:16: any_of: left out: a candidate on gcp: ferry trains on AWS"));
+      ElementsAre(StartsWith("task.yaml:19: job_recovery: not yet"),
+                  "task.yaml:20: autostop: not yet, the machine is released when the run ends (stopping when idle)",
+                  StartsWith("task.yaml:9: ports: not open to the internet: while ferry run is attached, a tunnel"),
+                  "task.yaml:10: image_id: not yet, ferry takes the base Deep Learning AMI (SkyPilot's own images)",
+                  "task.yaml:16: any_of: left out: a candidate on gcp: ferry trains on AWS"));
 }
 
 TEST(Task, WhatWouldMakeItAnotherTrainingIsRefusedAsNotThereYet) {
   for (const char* yaml :
        {"num_nodes: 2\n", "workdir: {url: https://github.com/org/repo, ref: main}\n",
-        "file_mounts:\n  /data: s3://bucket/data\n",
-        "file_mounts: {/ckpt: {name: my-ckpts, mode: MOUNT}}\n", "service: {replicas: 2}\n",
-        "pool: {workers: 2}\n", "volumes: {/mnt: vol}\n", "managed_secrets: [A]\n",
+        "file_mounts:\n  /data: s3://bucket/data\n", "file_mounts: {/ckpt: {name: my-ckpts, mode: MOUNT}}\n",
+        "service: {replicas: 2}\n", "pool: {workers: 2}\n", "volumes: {/mnt: vol}\n", "managed_secrets: [A]\n",
         "resources: {infra: gcp}\n", "resources: {cloud: kubernetes}\n",
         "resources: {any_of: [{infra: gcp}, {infra: azure/eastus}]}\n"}) {
     const auto task = parse_task(yaml, "task.yaml");
@@ -176,13 +174,11 @@ resources:
   EXPECT_EQ(task.candidates[0].cpus->value, 8);
   EXPECT_EQ(task.candidates[1].accelerators.choices.at(0).name, "T4");
   EXPECT_EQ(task.candidates[1].infra->zone, "us-west-2b");
-  EXPECT_THAT(task.not_yet,
-              ElementsAre("task.yaml:9: ordered: left out: a candidate on gcp: ferry trains on AWS"));
-  EXPECT_EQ(
-      show(*parsed("resources: {region: eu-west-1, any_of: [{zone: eu-west-1a}, {region: eu-west-2}]}\n")
-                .candidates[1]
-                .infra),
-      "aws/eu-west-2");
+  EXPECT_THAT(task.not_yet, ElementsAre("task.yaml:9: ordered: left out: a candidate on gcp: ferry trains on AWS"));
+  EXPECT_EQ(show(*parsed("resources: {region: eu-west-1, any_of: [{zone: eu-west-1a}, {region: eu-west-2}]}\n")
+                      .candidates[1]
+                      .infra),
+            "aws/eu-west-2");
 }
 
 TEST(Task, VariablesInTheWorkdirAreFilledInWithTheEnvs) {
@@ -191,14 +187,12 @@ TEST(Task, VariablesInTheWorkdirAreFilledInWithTheEnvs) {
   task.envs["B"] = "two";
   ASSERT_TRUE(fill_variables(task));
   EXPECT_EQ(task.workdir, "~/one_two/x");
-  EXPECT_EQ(refused("workdir: a$\n").what,
-            "task.yaml:1:10: workdir: 'a$' has a '$' without a variable's name");
+  EXPECT_EQ(refused("workdir: a$\n").what, "task.yaml:1:10: workdir: 'a$' has a '$' without a variable's name");
 }
 
 TEST(Task, AFieldThatAsksForNothingDrawsNoLine) {
   EXPECT_THAT(
-      parsed("num_nodes: 1\nfile_mounts:\nresources: {use_spot: false, autostop: false, image_id: null}\n")
-          .not_yet,
+      parsed("num_nodes: 1\nfile_mounts:\nresources: {use_spot: false, autostop: false, image_id: null}\n").not_yet,
       IsEmpty());
 }
 
@@ -243,16 +237,14 @@ TEST(Task, AnUnknownFieldIsRefusedWithItsPlaceAndTheNearestName) {
   EXPECT_EQ(error.what, "task.yaml:3:3: unknown field 'acelerators' in resources");
   EXPECT_EQ(error.advice, "did you mean 'accelerators'?");
   EXPECT_EQ(refused("checkpoint:\n  pth: x\n").advice, "did you mean 'path'?");
-  EXPECT_EQ(refused("resources:\n  any_of:\n    - cpuz: 4\n").what,
-            "task.yaml:3:7: unknown field 'cpuz' in resources");
+  EXPECT_EQ(refused("resources:\n  any_of:\n    - cpuz: 4\n").what, "task.yaml:3:7: unknown field 'cpuz' in resources");
   EXPECT_EQ(refused("accelerators: A100\n").advice, "'accelerators' belongs under 'resources:'");
   EXPECT_EQ(refused("resources: {num_nodes: 2}\n").advice, "'num_nodes' belongs at the top level");
   EXPECT_THAT(refused("epochs: 5\n").advice, HasSubstr("envs"));
 }
 
 TEST(Task, ValuesAreKeptAsWritten) {
-  const auto task =
-      parsed("envs: {A: yes, B: 1.50, C: 0x10, D: '', E: 1:30, F: \"a\\nb\", G: 007, H: 'null'}\n");
+  const auto task = parsed("envs: {A: yes, B: 1.50, C: 0x10, D: '', E: 1:30, F: \"a\\nb\", G: 007, H: 'null'}\n");
   EXPECT_EQ(task.envs.at("A"), "yes");
   EXPECT_EQ(task.envs.at("B"), "1.50");
   EXPECT_EQ(task.envs.at("C"), "0x10");
@@ -349,8 +341,7 @@ TEST(Task, EveryMistakeIsNamedWithItsPlace) {
       {"resources: A100\n", "task.yaml:1:12: 'resources' must be a mapping, not text"},
       {"envs: [A=1]\n", "task.yaml:1:7: 'envs' must be a mapping, not a list"},
       {"envs:\n  9A: 1\n", "task.yaml:2:3: envs: '9A' cannot be a variable's name"},
-      {"resources: {cpus: 2, any_of: [3]}\n",
-       "task.yaml:1:31: a candidate of 'any_of' must be a mapping, not text"},
+      {"resources: {cpus: 2, any_of: [3]}\n", "task.yaml:1:31: a candidate of 'any_of' must be a mapping, not text"},
       {"num_nodes: 0\n", "task.yaml:1:12: 'num_nodes' must be a whole number from 1, not '0'"},
       {"max_duration: long\n", "task.yaml:1:15: max_duration: not a duration: 'long'"},
       {"name: my task\n", "task.yaml:1:7: 'my task' cannot be a task's name"},
@@ -363,8 +354,7 @@ TEST(Task, EveryMistakeIsNamedWithItsPlace) {
       {"resources: {use_spot: maybe}\n", "task.yaml:1:23: 'use_spot' must be true or false, not 'maybe'"},
       {"resources: {disk_size: 256+}\n", "task.yaml:1:24: disk_size: not the size of a disk: '256+'"},
       {"resources: {disk_tier: fast}\n", "task.yaml:1:24: unknown disk_tier 'fast'"},
-      {"resources: {local_disk: hdd:5}\n",
-       "task.yaml:1:25: local_disk: not a disk inside the machine: 'hdd:5'"},
+      {"resources: {local_disk: hdd:5}\n", "task.yaml:1:25: local_disk: not a disk inside the machine: 'hdd:5'"},
       {"resources: {max_hourly_cost: 0}\n", "task.yaml:1:30: 'max_hourly_cost' must be above zero"},
       {"resources: {image_id: ubuntu}\n", "task.yaml:1:23: image_id: 'ubuntu' is no image on AWS"},
       {"resources: {image_id: {us-east-1: x}}\n", "task.yaml:1:35: image_id: 'x' is not an AMI"},
@@ -402,8 +392,7 @@ TEST(Task, AHugeOrDeepFileIsRefusedAndNotFollowed) {
     return out;
   };
   EXPECT_THAT(refused(many("x", (1U << 20) + 1)).what, HasSubstr("1 MiB"));
-  for (const char* piece :
-       {"[", "{", "- ", "? ", "[a,", "{a: ", "? - ", ", ", "]", "--- \n", "*a ", "&a ", "!"}) {
+  for (const char* piece : {"[", "{", "- ", "? ", "[a,", "{a: ", "? - ", ", ", "]", "--- \n", "*a ", "&a ", "!"}) {
     refused(many(piece, 1U << 14));
   }
   EXPECT_THAT(refused("envs: " + many("[", 1000)).what, HasSubstr("nested deeper than 64 levels"));
@@ -427,8 +416,8 @@ TEST(Task, ASecretsValueIsNeverRepeatedInAComplaint) {
 }
 
 TEST(Infra, EachFormIsReadAndShown) {
-  for (const char* text : {"aws", "aws/us-east-1", "aws/us-gov-west-1", "aws/us-east-1/us-east-1a",
-                           "rehearsal", "aws/us-east-1/us-east-1-bos-1a", "ssh/box", "ssh/me@10.0.0.1"}) {
+  for (const char* text : {"aws", "aws/us-east-1", "aws/us-gov-west-1", "aws/us-east-1/us-east-1a", "rehearsal",
+                           "aws/us-east-1/us-east-1-bos-1a", "ssh/box", "ssh/me@10.0.0.1"}) {
     const auto infra = parse_infra(text);
     ASSERT_TRUE(infra) << text;
     EXPECT_EQ(show(*infra), text);
@@ -442,12 +431,10 @@ TEST(Infra, AWrongOneIsRefusedWithTheRightFormBesideIt) {
   EXPECT_EQ(parse_infra("asw").error().advice, "did you mean 'aws'?");
   EXPECT_EQ(parse_infra("us-east-1").error().advice, "write aws/us-east-1");
   EXPECT_EQ(parse_infra("aws/us-east-1a").error().advice, "write aws/us-east-1/us-east-1a");
-  EXPECT_EQ(parse_infra("aws/us-east-1/us-west-2a").error().why,
-            "zone us-west-2a is not in region us-east-1");
+  EXPECT_EQ(parse_infra("aws/us-east-1/us-west-2a").error().why, "zone us-west-2a is not in region us-east-1");
   EXPECT_EQ(parse_infra("gcp/us-central1").error().why, "ferry trains on AWS, not on gcp");
-  for (const char* text :
-       {"", "/", "aws/", "ssh", "ssh/", "ssh/-oProxyCommand=x", "ssh/a b", "ssh/me@-x", "ssh/a/b",
-        "rehearsal/x", "aws/a/b/c", "aws/moon", "aws/us-east-1/x", "aws//us-east-1a"}) {
+  for (const char* text : {"", "/", "aws/", "ssh", "ssh/", "ssh/-oProxyCommand=x", "ssh/a b", "ssh/me@-x", "ssh/a/b",
+                           "rehearsal/x", "aws/a/b/c", "aws/moon", "aws/us-east-1/x", "aws//us-east-1a"}) {
     const auto infra = parse_infra(text);
     ASSERT_FALSE(infra) << text;
     EXPECT_EQ(infra.error().kind, Kind::bad_input);
@@ -475,8 +462,7 @@ TEST(Accelerators, HaveANameAndACount) {
   EXPECT_EQ(parse_accelerator("A100:8")->count, 8);
   EXPECT_EQ(parse_accelerator("A10G")->count, 1);
   EXPECT_EQ(parse_accelerator(" A100-80GB : 4 ")->name, "A100-80GB");
-  for (const char* text :
-       {"", ":", ":4", "A100:", "A100:0", "A100:x", "A100:-1", "A\n1", "$(x)"}) {
+  for (const char* text : {"", ":", ":4", "A100:", "A100:0", "A100:x", "A100:-1", "A\n1", "$(x)"}) {
     EXPECT_FALSE(parse_accelerator(text)) << text;
   }
 }
@@ -493,8 +479,7 @@ TEST(Amounts, OfDisksInsideTheMachine) {
   EXPECT_EQ(parse_local_disk("nvme:1000+")->value, 1000);
   EXPECT_EQ(parse_local_disk("2TB+")->value, 2000);
   EXPECT_FALSE(parse_local_disk("500")->at_least);
-  for (const char* text : {"", "hdd", "nvme:", "nvme:x", "0", "5 apples"})
-    EXPECT_FALSE(parse_local_disk(text)) << text;
+  for (const char* text : {"", "hdd", "nvme:", "nvme:x", "0", "5 apples"}) EXPECT_FALSE(parse_local_disk(text)) << text;
 }
 
 TEST(NameFrom, AnyTextGivesAValidName) {

@@ -13,9 +13,7 @@ namespace ferry::task {
 
 namespace {
 
-bool is_letter_or_digit(char c) {
-  return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
-}
+bool is_letter_or_digit(char c) { return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z'); }
 
 bool is_variable(std::string_view text) {
   const auto fine = [](char c) { return is_letter_or_digit(c) || c == '_'; };
@@ -48,8 +46,8 @@ Result<std::string> filled_in(std::string_view text, const std::map<std::string,
     const std::string name(text.substr(start, end - start));
     const auto value = values.find(name);
     if (!is_variable(name) || (braces && !text.substr(end).starts_with('}'))) {
-      return fail(Kind::bad_input, fmt::format("'{}' has a '$' without a variable's name", printable(text)),
-                  {}, "write $NAME or ${NAME}");
+      return fail(Kind::bad_input, fmt::format("'{}' has a '$' without a variable's name", printable(text)), {},
+                  "write $NAME or ${NAME}");
     }
     if (value == values.end()) {
       return fail(Kind::bad_input, fmt::format("nothing is known of the variable '{}'", name), {},
@@ -71,8 +69,8 @@ Result<std::string> mount_target(std::string_view written) {
   if (is_in_sky) text.erase(0, sky_folder.size() + 1);
   if (climbs || text.empty() || text == "." || text == "/" || text == sky_folder ||
       (text.starts_with('~') && !text.starts_with("~/"))) {
-    return fail(Kind::bad_input, fmt::format("'{}' is no place for a file or folder of its own", printable(written)), {},
-                "name it as it shall be called there: data, ~/data or /data");
+    return fail(Kind::bad_input, fmt::format("'{}' is no place for a file or folder of its own", printable(written)),
+                {}, "name it as it shall be called there: data, ~/data or /data");
   }
   constexpr std::array<std::string_view, 14> of_system = {"bin",  "boot", "dev",  "etc", "lib", "lib64", "proc",
                                                           "root", "run",  "sbin", "sys", "usr", "var",   "home"};

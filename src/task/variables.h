@@ -1,7 +1,7 @@
 #pragma once
 /// \file
-/// Names, `$VARIABLES` and places that a task's text is made of. Inside this room only; check_variable_name(), fill_variables()
-/// and name_from() of task.h are defined beside them.
+/// Names, `$VARIABLES` and places that a task's text is made of. Inside this room only; check_variable_name(),
+/// fill_variables() and name_from() of task.h are defined beside them.
 
 #include <map>
 #include <string>

@@ -97,8 +97,8 @@ class Builder final : public YAML::EventHandler {
   };
 
   static bool is_name_only(const Node* node) {
-    return node && node->type == Node::Type::map && node->entries.size() == 1 &&
-           node->entries.front().name == "name" && node->entries.front().value->type == Node::Type::text;
+    return node && node->type == Node::Type::map && node->entries.size() == 1 && node->entries.front().name == "name" &&
+           node->entries.front().value->type == Node::Type::text;
   }
 
   std::size_t position(const YAML::Mark& mark) const {

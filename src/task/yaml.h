@@ -32,7 +32,7 @@ struct Node {
   enum class Type { null, text, list, map };
   Type type = Type::null;
   Place at;
-  std::string text;  ///< as written, quotes and escapes undone: `yes` stays "yes", `1.50` stays "1.50"
+  std::string text;            ///< as written, quotes and escapes undone: `yes` stays "yes", `1.50` stays "1.50"
   std::vector<Entry> entries;  ///< of lists and maps, in the order written; names in a map are unique
   int height = 1;              ///< levels below and including this one
 
@@ -47,8 +47,9 @@ std::string show(std::string_view file, Place at);
                                              std::string why = {}, std::string advice = {},
                                              Kind kind = Kind::bad_input);
 
-/// Reads the one document in `text` (behind a first one, perhaps, that has a `name` and nothing else): at most 1 MiB of UTF-8, 64 levels deep. Aliases and merge keys (`<<`)
-/// are resolved. An empty file is a null node. Every failure is Kind::bad_input with its place.
+/// Reads the one document in `text` (behind a first one, perhaps, that has a `name` and nothing else): at most 1 MiB of
+/// UTF-8, 64 levels deep. Aliases and merge keys (`<<`) are resolved. An empty file is a null node. Every failure is
+/// Kind::bad_input with its place.
 Result<NodePtr> read_yaml(std::string_view text, std::string_view file);
 
 }  // namespace ferry::task

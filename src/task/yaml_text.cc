@@ -77,10 +77,8 @@ const Words dictionary[] = {
     {YAML::ErrorMsg::MAP_KEY, "this '?' is out of place", "", line_up},
     {YAML::ErrorMsg::END_OF_MAP, "the indentation of this line fits no field above it", "", line_up},
     {YAML::ErrorMsg::END_OF_SEQ, "this line does not continue the list above it", "", line_up},
-    {YAML::ErrorMsg::END_OF_SEQ_FLOW, "the '[' that opens here is not closed", "",
-     "add the missing ']' or ','"},
-    {YAML::ErrorMsg::END_OF_MAP_FLOW, "the '{' that opens here is not closed", "",
-     "add the missing '}' or ','"},
+    {YAML::ErrorMsg::END_OF_SEQ_FLOW, "the '[' that opens here is not closed", "", "add the missing ']' or ','"},
+    {YAML::ErrorMsg::END_OF_MAP_FLOW, "the '{' that opens here is not closed", "", "add the missing '}' or ','"},
     {YAML::ErrorMsg::EOF_IN_SCALAR, "a quote above is never closed", "", "add the closing quote"},
     {YAML::ErrorMsg::DOC_IN_SCALAR, "a quote above is not closed before this", "", "add the closing quote"},
     {YAML::ErrorMsg::FLOW_END, "a ']' or '}' that closes nothing", "", "remove it, or quote the text"},
@@ -99,11 +97,10 @@ const Words dictionary[] = {
 
 std::optional<Flaw> flaw_in_bytes(std::string_view text) {
   if (text.size() > max_bytes) {
-    return Flaw{
-        {},
-        fmt::format("the file is {}, more than a task file's limit of 1 MiB", show_bytes(text.size())),
-        "",
-        "is this really the task file?"};
+    return Flaw{{},
+                fmt::format("the file is {}, more than a task file's limit of 1 MiB", show_bytes(text.size())),
+                "",
+                "is this really the task file?"};
   }
   if (text.starts_with("\xff\xfe") || text.starts_with("\xfe\xff")) {
     return Flaw{{}, "the file is UTF-16, not UTF-8", "", "save it as UTF-8"};
@@ -112,8 +109,7 @@ std::optional<Flaw> flaw_in_bytes(std::string_view text) {
     const auto length = utf8_length(text.substr(i));
     const auto byte = static_cast<unsigned char>(text[i]);
     if (length == 0) {
-      return Flaw{place_at(text, i), fmt::format("byte 0x{:02x} is not UTF-8", byte), "",
-                  "save the file as UTF-8"};
+      return Flaw{place_at(text, i), fmt::format("byte 0x{:02x} is not UTF-8", byte), "", "save the file as UTF-8"};
     }
     if (byte < 0x20 && byte != '\t' && byte != '\n' && byte != '\r') {
       if (byte == 0) return Flaw{place_at(text, i), "a NUL byte", "this does not look like a text file", ""};
@@ -151,8 +147,7 @@ Flaw explained(std::string_view text, const YAML::Exception& exception, std::siz
   const auto line = line_of(text, flaw.at.line);
   if (const int tab = line_with_tab(text, flaw.at.line)) {
     flaw.at = {tab, static_cast<int>(line_of(text, tab).find('\t')) + 1};
-    return {flaw.at, "a tab in the indentation", "YAML indents with spaces only",
-            "replace the tab by spaces"};
+    return {flaw.at, "a tab in the indentation", "YAML indents with spaces only", "replace the tab by spaces"};
   }
   if (theirs == YAML::ErrorMsg::EOF_IN_SCALAR || theirs == YAML::ErrorMsg::DOC_IN_SCALAR) {
     auto at = text.find_first_of("\"'", read_to);

@@ -88,9 +88,8 @@ std::string cost_table(const CostReport& report, CostBy by, std::size_t width) {
   Table table({std::string(title(by)), ">LAUNCHES", ">TIME", ">MACHINE", ">DISK", ">ADDRESS", ">TOTAL"},
               {address, disk, machine, launches, time});
   const auto add_row = [&](const CostLine& line) {
-    table.add({printable(line.key), std::to_string(line.launches), show_duration(line.sum.time),
-               show(line.sum.machine), show(line.sum.disk), show(line.sum.address),
-               show(line.sum.total()) + (line.unpriced ? " + ?" : "")});
+    table.add({printable(line.key), std::to_string(line.launches), show_duration(line.sum.time), show(line.sum.machine),
+               show(line.sum.disk), show(line.sum.address), show(line.sum.total()) + (line.unpriced ? " + ?" : "")});
   };
   for (const auto& line : report.lines) add_row(line);
   auto total = report.total;

@@ -35,8 +35,7 @@ RunView view(std::string name, std::vector<ledger::Instance> instances) {
 }
 
 TEST(Cost, MachineDiskAndAddressAreBilledByTheSecond) {
-  const std::vector<RunView> runs = {
-      view("a", {rented("a", "g5.xlarge", {1'006'000}, noon, noon + 2 * hour)})};
+  const std::vector<RunView> runs = {view("a", {rented("a", "g5.xlarge", {1'006'000}, noon, noon + 2 * hour)})};
   const auto report = cost_report(runs, CostBy::run, 0, noon + 9 * hour);
   ASSERT_EQ(report.lines.size(), 1U);
   const auto& sum = report.lines[0].sum;

@@ -1,7 +1,7 @@
 #include "base/text.h"
 #include "base/version.h"
-#include "watch/renderers.h"
 #include "watch/metrics.h"
+#include "watch/renderers.h"
 
 namespace ferry::watch {
 namespace {
@@ -114,8 +114,7 @@ class JsonLines final : public Progress {
     write("output", std::move(fields));
   }
   void flush_tails() {
-    for (const bool is_error : {false, true})
-      emit_output(std::exchange(tails_[is_error ? 1 : 0], {}), is_error);
+    for (const bool is_error : {false, true}) emit_output(std::exchange(tails_[is_error ? 1 : 0], {}), is_error);
   }
 
   Sink out_;

@@ -50,8 +50,7 @@ void add_progress(std::vector<Part>& parts, const Metric* metric) {
 void add_figure(std::vector<Part>& parts, const Paint& paint, const Metric* metric, int rank) {
   if (!metric) return;
   const std::string name = clipped(metric->name, 24) + " ", value = show_figure(metric->value);
-  parts.push_back(
-      {rank, name + value, name + paint(std::isfinite(metric->value) ? Colour::bold : Colour::red, value)});
+  parts.push_back({rank, name + value, name + paint(std::isfinite(metric->value) ? Colour::bold : Colour::red, value)});
 }
 
 void add_metrics(std::vector<Part>& parts, const Paint& paint, const Metrics& metrics) {
@@ -69,9 +68,7 @@ void add_metrics(std::vector<Part>& parts, const Paint& paint, const Metrics& me
 
 void add_live(std::vector<Part>& parts, const Paint& paint, const Live& live) {
   const std::size_t first = parts.size();
-  const auto add = [&](int rank, std::string text) {
-    parts.push_back({rank, text, paint(Colour::dim, text)});
-  };
+  const auto add = [&](int rank, std::string text) { parts.push_back({rank, text, paint(Colour::dim, text)}); };
   if (live.cpu_percent) add(50, fmt::format("cpu {:.0f}%", *live.cpu_percent));
   const auto s = live.elapsed.count() / 1000;
   add(60, s < 3600 ? fmt::format("{:02}:{:02}", s / 60, s % 60) : show_duration(live.elapsed));
@@ -190,13 +187,12 @@ std::string status_line(const Paint& paint, const Status& status, std::size_t wi
   }
   const std::size_t room = width - std::min(width, 2 + columns(head));
   while (parts.size() > 1 && width_of(parts) > room) {
-    parts.erase(std::min_element(parts.begin(), parts.end(),
-                                 [](const Part& a, const Part& b) { return a.rank < b.rank; }));
+    parts.erase(
+        std::min_element(parts.begin(), parts.end(), [](const Part& a, const Part& b) { return a.rank < b.rank; }));
   }
   std::string line = paint(Colour::cyan, "▸") + " " + head;
   if (parts.size() == 1 && width_of(parts) > room) return line + clipped(parts[0].plain, room);
-  for (std::size_t i = 0; i < parts.size(); ++i)
-    line += (i ? std::string(parts[i].gap) : "") + parts[i].painted;
+  for (std::size_t i = 0; i < parts.size(); ++i) line += (i ? std::string(parts[i].gap) : "") + parts[i].painted;
   return line;
 }
 

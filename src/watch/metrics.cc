@@ -22,10 +22,9 @@ bool among(const std::array<std::string_view, N>& words, std::string_view word) 
 }
 
 Role role_of(std::string_view name) {
-  static constexpr std::array<std::string_view, 9> progress = {
-      "epoch", "step", "iter", "iteration", "batch", "round", "episode", "global_step", "global-step"};
-  static constexpr std::array<std::string_view, 6> losses = {"nll",  "perplexity", "ppl",
-                                                             "rmse", "mae",        "mse"};
+  static constexpr std::array<std::string_view, 9> progress = {"epoch", "step",    "iter",        "iteration",  "batch",
+                                                               "round", "episode", "global_step", "global-step"};
+  static constexpr std::array<std::string_view, 6> losses = {"nll", "perplexity", "ppl", "rmse", "mae", "mse"};
   static constexpr std::array<std::string_view, 18> scores = {
       "acc", "accuracy", "auc", "aucpr",  "auroc", "f1",   "precision", "recall", "iou",
       "map", "bleu",     "r2",  "reward", "score", "dice", "top1",      "top5",   "ndcg"};
@@ -68,8 +67,7 @@ class Reader {
     round_prefix();
     bar();
     while (at_ < text_.size()) {
-      const bool starts =
-          is_letter(peek()) && (at_ == 0 || !is_name(text_[at_ - 1]) || text_[at_ - 1] == '-');
+      const bool starts = is_letter(peek()) && (at_ == 0 || !is_name(text_[at_ - 1]) || text_[at_ - 1] == '-');
       if (!starts) {
         if (peek() != ' ') before_.clear();
         ++at_;
@@ -186,8 +184,7 @@ class Reader {
 
   /// "val loss 0.2" is val_loss.
   std::string prefixed(const std::string& name) const {
-    static constexpr std::array<std::string_view, 5> prefixes = {"val", "valid", "validation", "test",
-                                                                 "eval"};
+    static constexpr std::array<std::string_view, 5> prefixes = {"val", "valid", "validation", "test", "eval"};
     return among(prefixes, before_) && role_of(name) != Role::progress ? before_ + "_" + name : name;
   }
 

@@ -27,8 +27,7 @@ TEST(Metrics, TheUsualWaysOfWritingFiguresAreRecognised) {
   EXPECT_EQ(seen("epoch  7/20  loss 0.118  accuracy 0.964"), "epoch=7/20 loss=0.118 accuracy=0.964");
   EXPECT_EQ(seen(R"({"loss":0.1,"step":3})"), "loss=0.1 step=3");
   EXPECT_EQ(seen("{'loss': 0.4, 'grad_norm': 2.5, 'epoch': 1.0}"), "loss=0.4 grad_norm=2.5 epoch=1");
-  EXPECT_EQ(seen("[0]\ttrain-logloss:0.52\teval-logloss:0.61"),
-            "round=0 train-logloss=0.52 eval-logloss=0.61");
+  EXPECT_EQ(seen("[0]\ttrain-logloss:0.52\teval-logloss:0.61"), "round=0 train-logloss=0.52 eval-logloss=0.61");
   EXPECT_EQ(seen("[10]\tvalidation_0-auc:0.97"), "round=10 validation_0-auc=0.97");
   EXPECT_EQ(seen("Epoch [7/20], Step [100/600], Loss: 0.45"), "epoch=7/20 step=100/600 loss=0.45");
   EXPECT_EQ(seen("Train Epoch: 1 [6400/60000 (11%)]\tLoss: 0.3"), "epoch=1 loss=0.3");
@@ -41,8 +40,7 @@ TEST(Metrics, TheUsualWaysOfWritingFiguresAreRecognised) {
 TEST(Metrics, ProgressBarsTellStepsAndWhatFollows) {
   EXPECT_EQ(seen(" 45%|████▌     | 9/20 [00:03<00:04, 2.5it/s, loss=0.12]"), "step=9/20 loss=0.12");
   EXPECT_EQ(seen("Epoch 3:  45%|###   | 9/20 [00:03<00:04]"), "step=9/20 epoch=3");
-  EXPECT_EQ(seen("10/10 [====] - 1s 5ms/step - loss: 0.118 - val_accuracy: 0.96"),
-            "loss=0.118 val_accuracy=0.96");
+  EXPECT_EQ(seen("10/10 [====] - 1s 5ms/step - loss: 0.118 - val_accuracy: 0.96"), "loss=0.118 val_accuracy=0.96");
 }
 
 TEST(Metrics, NotANumberAndInfinityAreFigures) {

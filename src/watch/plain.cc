@@ -1,8 +1,8 @@
 #include <map>
 #include <optional>
 
-#include "watch/renderers.h"
 #include "watch/lines.h"
+#include "watch/renderers.h"
 #include "watch/screen_filter.h"
 
 namespace ferry::watch {
@@ -31,9 +31,7 @@ class Plain final : public Progress {
     told_ms_ = now;
     line(phase_line(paint_, Mark::going_on, phase_, text, std::nullopt, edge));
   }
-  void done(std::string_view phase, std::string_view text, const Json&) override {
-    finish(Mark::done, phase, text);
-  }
+  void done(std::string_view phase, std::string_view text, const Json&) override { finish(Mark::done, phase, text); }
   void nothing(std::string_view phase, std::string_view text, const Json&) override {
     finish(Mark::nothing, phase, text);
   }

@@ -26,9 +26,10 @@ struct Live {
 };
 
 /// The training's own bytes go to standard output and standard error exactly as written (also carriage
-/// returns), but to a terminal only what cannot harm it (screen_filter.h); everything of ferry's goes to standard error (terminal, plain) or, with Renderer::json, all is one
-/// JSON object a line on standard output. Renderer::quiet is plain without what goes well: warnings, failures and errors; of
-/// a run that was left to itself its name, on standard output. Use from one thread.
+/// returns), but to a terminal only what cannot harm it (screen_filter.h); everything of ferry's goes to standard error
+/// (terminal, plain) or, with Renderer::json, all is one JSON object a line on standard output. Renderer::quiet is
+/// plain without what goes well: warnings, failures and errors; of a run that was left to itself its name, on standard
+/// output. Use from one thread.
 class Progress {
  public:
   virtual ~Progress() = default;

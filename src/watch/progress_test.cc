@@ -278,8 +278,7 @@ TEST_F(OnTerminal, TextFromOutsideIsCutAndIsNeverALineOfFerrysOwn) {
 }
 
 TEST_F(OnTerminal, AnErrorSaysWhatWhyAndWhatToTry) {
-  progress->error(
-      {Kind::quota, "g5.xlarge needs 4 vCPUs", "the quota is 0", "ferry run --on-demand\nferry quota", ""});
+  progress->error({Kind::quota, "g5.xlarge needs 4 vCPUs", "the quota is 0", "ferry run --on-demand\nferry quota", ""});
   EXPECT_EQ(shown(),
             "ferry: error: g5.xlarge needs 4 vCPUs\n"
             "  why:  the quota is 0\n"
@@ -367,8 +366,7 @@ TEST_F(Piped, JsonIsOneObjectALine) {
   progress->title("again", "rehearsal");
   progress->result({{"run", nullptr}, {"exit_code", 125}, {"error", nullptr}});
   std::vector<Json> events;
-  for (const auto& line : split(trim(take_all(out.read.get())), '\n'))
-    events.push_back(parse_json(line).value());
+  for (const auto& line : split(trim(take_all(out.read.get())), '\n')) events.push_back(parse_json(line).value());
   ASSERT_EQ(events.size(), 13U);
   EXPECT_EQ(events[0]["event"], "title");
   EXPECT_EQ(events[0]["time"], "2023-11-14T22:13:20.000Z");
@@ -416,9 +414,7 @@ TEST(Plain, AStepThatTakesLongSaysEveryMinuteWhatItWaitsFor) {
   }
   pipe.write.reset();
   const std::string said = *os::read_some(pipe.read.get(), 4096);
-  EXPECT_NE(said.find("▸ launch    waiting (60 s)\n▸ launch    waiting (120 s)\n✓ launch    there"),
-            said.npos)
-      << said;
+  EXPECT_NE(said.find("▸ launch    waiting (60 s)\n▸ launch    waiting (120 s)\n✓ launch    there"), said.npos) << said;
   EXPECT_EQ(split(said, '\n').size(), 4U) << said;
 }
 

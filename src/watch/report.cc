@@ -219,8 +219,8 @@ std::string release_text(std::span<const Instance> instances, std::span<const le
   return join(parts, " · ");
 }
 
-Json release_json(std::span<const Instance> instances, std::span<const ledger::Resource> resources,
-                  std::int64_t now_ms, const std::optional<Usd>& at_most) {
+Json release_json(std::span<const Instance> instances, std::span<const ledger::Resource> resources, std::int64_t now_ms,
+                  const std::optional<Usd>& at_most) {
   Json json{{"instances", Json::array()}, {"resources", Json::array()}, {"all_released", true}};
   for (const auto& it : instances) {
     json["instances"].push_back(instance_json(it, now_ms));
@@ -236,12 +236,14 @@ Json release_json(std::span<const Instance> instances, std::span<const ledger::R
 }
 
 std::optional<std::string> model_among(std::span<const std::string> files) {
-  static constexpr std::array endings = {".safetensors", ".pt",  ".pth", ".ckpt",  ".onnx", ".gguf",
+  static constexpr std::array endings = {".safetensors", ".pt", ".pth", ".ckpt",  ".onnx",  ".gguf",
                                          ".keras",       ".h5", ".ubj", ".model", ".joblib"};
   static constexpr std::array any_kind = {".pkl", ".npz", ".bin"};  // a model only where the name says so
-  static constexpr std::array names = {"model", "best", "weights", "checkpoint", "ckpt", "adapter", "classifier", "final"};
-  static constexpr std::array others = {"data",  "train_",  "test_", "val_",      "valid_", "features", "embedding", "cache",
-                                        "batch", "samples", "optim", "scheduler", "rng",    "token",    "vocab"};
+  static constexpr std::array names = {"model", "best",    "weights",    "checkpoint",
+                                       "ckpt",  "adapter", "classifier", "final"};
+  static constexpr std::array others = {"data",     "train_",    "test_", "val_",  "valid_",
+                                        "features", "embedding", "cache", "batch", "samples",
+                                        "optim",    "scheduler", "rng",   "token", "vocab"};
   const auto score = [](const std::string& file) {
     const std::string base = lower(file.substr(file.rfind('/') + 1));
     const auto has = [&](std::string_view word) { return base.find(word) != std::string::npos; };

@@ -33,7 +33,8 @@ Json json_usd(const std::optional<Usd>& money);
 /// `width` (0: any) has no room for all of them, columns are left out. A run whose setup failed says so.
 std::string runs_table(std::span<const RunView> runs, std::int64_t now_ms, std::size_t width = 0);
 /// An array with one object a run: everything of the ledger but the task, times as "…_ms", money as numbers
-/// in "…_usd"; "labels" where it has some; "state" is the table's, in one word: the phase, or "stopped", "kept", "still_rented".
+/// in "…_usd"; "labels" where it has some; "state" is the table's, in one word: the phase, or "stopped", "kept",
+/// "still_rented".
 Json runs_json(std::span<const RunView> runs, std::int64_t now_ms);
 
 /// Where the run stands, for people: its phase, or "stopped", "kept", "still rented".
@@ -45,9 +46,8 @@ std::optional<Usd> total_spent(std::span<const ledger::Instance> instances, std:
 /// "i-0f3c…9a1 terminated · nothing left running · total $0.0004 of at most $0.19"; `at_most`: what was said
 /// before anything was rented. Of a machine of the user's own: "ssh/box is free again, and runs on". What
 /// is not released is named instead of the all-clear: "still rented: i-0f3c…9a1, key-pair ferry-a".
-std::string release_text(std::span<const ledger::Instance> instances,
-                         std::span<const ledger::Resource> resources, std::int64_t now_ms,
-                         const std::optional<Usd>& at_most = {});
+std::string release_text(std::span<const ledger::Instance> instances, std::span<const ledger::Resource> resources,
+                         std::int64_t now_ms, const std::optional<Usd>& at_most = {});
 /// The same facts as JSON: {"instances": […], "resources": […], "all_released": true, "total_usd": 0.0004,
 /// "at_most_usd": 0.19}.
 Json release_json(std::span<const ledger::Instance> instances, std::span<const ledger::Resource> resources,
@@ -58,8 +58,8 @@ Json release_json(std::span<const ledger::Instance> instances, std::span<const l
 /// a vocabulary; .pkl, .npz and .bin hold anything, and count only by such a name.
 std::optional<std::string> model_among(std::span<const std::string> files);
 /// "model: runs/digits-7k2/outputs/model.pt      log: ferry logs digits-7k2"; without a model, "outputs:
-/// runs/digits-7k2/"; without any file the log alone. `folder` is where the outputs are, as the user would write it; `files` are relative to
-/// it.
+/// runs/digits-7k2/"; without any file the log alone. `folder` is where the outputs are, as the user would write it;
+/// `files` are relative to it.
 std::string closing_line(std::string_view run, std::string_view folder, std::span<const std::string> files);
 
 /// "1 file", "2 files".

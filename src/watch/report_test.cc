@@ -106,7 +106,9 @@ TEST(Report, ACodingAgentReadsTenRunsInFewCharactersAndEveryIdWhole) {
   EXPECT_NE(runs_table(runs, now), table);
   ::unsetenv("AI_AGENT");
   EXPECT_LE(table.size(), 1600U) << table;
-  EXPECT_NE(table.find("\ndigits-7k2\treleased\tt3.medium us-east-1a (rehearsal)\tfailed (exit 3)\t-\t-\t$0.0010\t2 d\t-\n"), table.npos)
+  EXPECT_NE(
+      table.find("\ndigits-7k2\treleased\tt3.medium us-east-1a (rehearsal)\tfailed (exit 3)\t-\t-\t$0.0010\t2 d\t-\n"),
+      table.npos)
       << table;
   EXPECT_NE(receipt.find("i-0f3c5e2a77b1d09a1 terminated"), receipt.npos) << receipt;
 }
@@ -142,8 +144,7 @@ TEST(Report, JsonHasTheSameFacts) {
 
 TEST(Report, TheReceiptSaysWhatIsGoneAndWhatItCost) {
   const auto gone = finished().instances;
-  const std::vector<ledger::Resource> key = {
-      {"digits-7k2", "aws", "us-east-1", "", "key-pair", "ferry-d", true}};
+  const std::vector<ledger::Resource> key = {{"digits-7k2", "aws", "us-east-1", "", "key-pair", "ferry-d", true}};
   EXPECT_EQ(release_text(gone, key, now), "i-0f3c…9a1 terminated · nothing left running · total $0.0010");
   EXPECT_EQ(release_text(gone, key, now, Usd{190'000}),
             "i-0f3c…9a1 terminated · nothing left running · total $0.0010 of at most $0.1900");
@@ -193,7 +194,8 @@ TEST(Report, TheClosingLinePointsAtTheModel) {
             "model: runs/digits-7k2/outputs/model.pt      log: ferry logs digits-7k2");
   const std::vector<std::string> booster = {"outputs/plot.png", "outputs/model.json"};
   EXPECT_EQ(model_among(booster), "outputs/model.json");
-  EXPECT_EQ(closing_line("a", "runs/a/", std::vector<std::string>{"plot.png"}), "outputs: runs/a/      log: ferry logs a");
+  EXPECT_EQ(closing_line("a", "runs/a/", std::vector<std::string>{"plot.png"}),
+            "outputs: runs/a/      log: ferry logs a");
   EXPECT_EQ(closing_line("a", "runs/a/", {}), "log: ferry logs a");
 }
 
@@ -206,7 +208,8 @@ TEST(Report, WhereAWideColumnMadeRoomANarrowerOneStays) {
 }
 
 TEST(Report, WhatItsNameCallsDataIsNotCalledTheModel) {
-  for (const char* file : {"traindata.pt", "outputs/train_data.npz", "optimizer.pt", "scores.pkl", "outputs/x.bin", "vocab.bin"})
+  for (const char* file :
+       {"traindata.pt", "outputs/train_data.npz", "optimizer.pt", "scores.pkl", "outputs/x.bin", "vocab.bin"})
     EXPECT_EQ(model_among(std::vector<std::string>{file}), std::nullopt) << file;
   for (const char* file : {"epoch3.pt", "model_data.pt", "best.pkl", "outputs/pytorch_model.bin", "net.onnx"})
     EXPECT_EQ(model_among(std::vector<std::string>{file}), file);

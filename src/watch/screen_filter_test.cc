@@ -41,11 +41,30 @@ TEST(ScreenFilter, WhatElseATerminalObeysIsDropped) {
       {"a\x1b[6n\x1b[c\x1b[>c\x1b[=c\x1b[5n\x1b[18t\x1b[?1$pb", "ab"},
       {"a\x1b[?1049h\x1b[?25l\x1b[?1000h\x1b[?2004h\x1b[4hb", "ab"},
       {"a\x1b[2J\x1b[3J\x1b[1J\x1b[H\x1b[5;5H\x1b[s\x1b[u\x1b[10;20r\x1b[1S\x1b[1T\x1b[L\x1b[Mb", "ab"},
-      {"a\x1b" "7\x1b" "8\x1b" "c\x1b" "D\x1b" "E\x1b" "M\x1b=\x1b>\x1b(0\x1b#8b", "ab"},
-      {std::string("a\0\a\v\f\x0e\x0f\x05\x7f" "b", 10), "ab"},
-      {"a\x9b" "31mb\x9d" "0;t\x9c\x90\x85z", "a31mb0;tz"},
-      {"a\xc2\x9b" "31mb\xc2\x85", "a\xef\xbf\xbd" "31mb\xef\xbf\xbd"},
-      {"a\xe2\x80\xae" "b\xe2\x81\xa6", "a\xef\xbf\xbd" "b\xef\xbf\xbd"},
+      {"a\x1b"
+       "7\x1b"
+       "8\x1b"
+       "c\x1b"
+       "D\x1b"
+       "E\x1b"
+       "M\x1b=\x1b>\x1b(0\x1b#8b",
+       "ab"},
+      {std::string("a\0\a\v\f\x0e\x0f\x05\x7f"
+                   "b",
+                   10),
+       "ab"},
+      {"a\x9b"
+       "31mb\x9d"
+       "0;t\x9c\x90\x85z",
+       "a31mb0;tz"},
+      {"a\xc2\x9b"
+       "31mb\xc2\x85",
+       "a\xef\xbf\xbd"
+       "31mb\xef\xbf\xbd"},
+      {"a\xe2\x80\xae"
+       "b\xe2\x81\xa6",
+       "a\xef\xbf\xbd"
+       "b\xef\xbf\xbd"},
       {"\x1b[31", ""},
       {"\x1b[>4;2mx", "x"},
       {"\x1b[1;2\x1b[1mx", "\x1b[1mx\x1b[0m"},
@@ -56,7 +75,10 @@ TEST(ScreenFilter, WhatElseATerminalObeysIsDropped) {
 }
 
 TEST(ScreenFilter, HalvesOfACharacterDoNotMeetOverWhatWasDropped) {
-  EXPECT_EQ(shown("\xc2\x1b]0;t\a\x9b" "31m"), "\xef\xbf\xbd" "31m");
+  EXPECT_EQ(shown("\xc2\x1b]0;t\a\x9b"
+                  "31m"),
+            "\xef\xbf\xbd"
+            "31m");
   EXPECT_EQ(shown("caf\xe9 \xff\n"), "caf\xef\xbf\xbd \xef\xbf\xbd\n") << "Latin-1 is no UTF-8";
 }
 

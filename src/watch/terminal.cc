@@ -6,8 +6,8 @@
 
 #include "os/env.h"
 #include "watch/cursor.h"
-#include "watch/renderers.h"
 #include "watch/lines.h"
+#include "watch/renderers.h"
 #include "watch/screen_filter.h"
 
 namespace ferry::watch {
@@ -28,9 +28,7 @@ class Terminal final : public Progress {
       if (*filter) sink->write((*filter)->finish());
   }
 
-  void title(std::string_view name, std::string_view where) override {
-    line(title_line(paint_, name, where));
-  }
+  void title(std::string_view name, std::string_view where) override { line(title_line(paint_, name, where)); }
 
   void begin(std::string_view phase, std::string_view text) override {
     status_ = Status{.phase = std::string(phase), .text = std::string(text)};
@@ -43,9 +41,7 @@ class Terminal final : public Progress {
     status_->text = text;
     if (due()) redraw();
   }
-  void done(std::string_view phase, std::string_view text, const Json&) override {
-    finish(Mark::done, phase, text);
-  }
+  void done(std::string_view phase, std::string_view text, const Json&) override { finish(Mark::done, phase, text); }
   void nothing(std::string_view phase, std::string_view text, const Json&) override {
     finish(Mark::nothing, phase, text);
   }

@@ -50,11 +50,10 @@ struct Probe {
     limits.newcomer = Millis(1000 * number("FERRY_NEWCOMER_S", 0));
     limits.state_folder = os::env("FERRY_STATE").value_or("");
     const auto key = os::env("AWS_ACCESS_KEY_ID");
-    auto provider =
-        key ? aws::fixed_provider({.access_key_id = *key,
-                                   .secret_access_key = os::env("AWS_SECRET_ACCESS_KEY").value_or(""),
-                                   .session_token = os::env("AWS_SESSION_TOKEN").value_or("")})
-            : s3::role_of_this_machine(*http, os::system_clock());
+    auto provider = key ? aws::fixed_provider({.access_key_id = *key,
+                                               .secret_access_key = os::env("AWS_SECRET_ACCESS_KEY").value_or(""),
+                                               .session_token = os::env("AWS_SESSION_TOKEN").value_or("")})
+                        : s3::role_of_this_machine(*http, os::system_clock());
     session = std::make_shared<s3::Session>(place, provider, os::system_clock(), limits);
     return {};
   }
@@ -108,8 +107,7 @@ Result<Json> run(Probe& probe, const std::vector<std::string>& words) {
     return Json(made == s3::Made::here ? "made" : "there");
   }
   if (what == "presign") {
-    TRY_SET(url, "",
-            s3::presigned(*probe.session, word(1), probe.session->place().prefix + word(2), Seconds(300)));
+    TRY_SET(url, "", s3::presigned(*probe.session, word(1), probe.session->place().prefix + word(2), Seconds(300)));
     return Json(url);
   }
   TRY_SET(store, "", probe.open());
@@ -157,9 +155,9 @@ Result<Json> run(Probe& probe, const std::vector<std::string>& words) {
   }
   if (what == "put-if-absent" || what == "put-if") {
     const bool absent = what == "put-if-absent";
-    TRY_SET(version, "",
-            store->put(word(absent ? 1 : 2), word(absent ? 2 : 3),
-                       absent ? store::if_absent() : store::if_still(word(1))));
+    TRY_SET(
+        version, "",
+        store->put(word(absent ? 1 : 2), word(absent ? 2 : 3), absent ? store::if_absent() : store::if_still(word(1))));
     return Json(version);
   }
   if (what == "remove" || what == "remove-all") {
