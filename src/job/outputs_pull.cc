@@ -119,10 +119,10 @@ void OutputsPull::end(std::int64_t steady_ms, std::int64_t now_ms) {
     std::erase_if(pulled_.home, [](const auto& entry) { return entry.type != sync::Type::file || entry.as_sent; });
     remove_vanished(*report);
     pulled_.state_ns = mtime_of(run_dir_.outputs_state());
-    next_ms_ =
-        steady_ms + rest_after_pull(Millis(steady_ms - began_ms_), report->files_moved > 0 ? report->wire_bytes : 0,
-                                    connection_.instance().hourly, least_)
-                        .count();
+    const auto& machine = connection_.instance();
+    const Usd hourly = machine.provider == "aws" ? machine.hourly : Usd{};  // elsewhere data costs nothing
+    const auto moved = report->files_moved > 0 ? report->wire_bytes : 0;
+    next_ms_ = steady_ms + rest_after_pull(Millis(steady_ms - began_ms_), moved, hourly, least_).count();
   }
   transfer_.reset();
 }
