@@ -155,7 +155,7 @@ Result<std::int64_t> moment_of(const std::string& flag, const std::string& text,
               "write 2026-01-31, 2026-01-31T12:00:00Z, 7d or 5m", mistake_code);
 }
 
-Result<std::string> one_run(Context& context, const std::string& name, const RunFilter& filter) {
+Result<std::string> one_run(Context& context, const std::string& name, const RunFilter& filter, Prefer prefer) {
   if (!name.empty() && filter.empty()) {
     TRY_SET(run, "", context.ledger().run(name));
     return run.name;
@@ -164,9 +164,15 @@ Result<std::string> one_run(Context& context, const std::string& name, const Run
   std::vector<ledger::Run> runs;
   std::vector<std::vector<ledger::Instance>> instances;
   TRY_SET(all, "", all_of(context, false, runs, instances));
-  for (const auto& one : all) {
-    if (one.run.name.starts_with(name) && sieve.passes(one)) return one.run.name;
-  }
+  const auto newest = [&](bool started) -> const ledger::Run* {
+    const auto at = std::ranges::find_if(all, [&](const Filtered& one) {
+      return one.run.name.starts_with(name) && sieve.passes(one) &&
+             (!started || one.run.outcome != ledger::Outcome::not_started);
+    });
+    return at == all.end() ? nullptr : &at->run;
+  };
+  const auto* started = prefer == Prefer::started ? newest(true) : nullptr;
+  if (const auto* found = started ? started : newest(false)) return found->name;
   if (all.empty())
     return fail(Kind::not_found, "there are no runs yet", {}, "ferry run examples/digits --infra rehearsal");
   return fail(Kind::not_found, "no run has that label", {}, "ferry ps --all lists them");

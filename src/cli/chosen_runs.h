@@ -50,8 +50,11 @@ class RunSieve {
 /// 1970. `flag` begins the complaint about anything else.
 Result<std::int64_t> moment_of(const std::string& flag, const std::string& text, std::int64_t now_ms);
 
+/// `started`: one of which something ever ran, where there is one: what it made is asked for.
+enum class Prefer { newest, started };
 /// The run that was named; else the newest one that passes.
-Result<std::string> one_run(Context& context, const std::string& name, const RunFilter& filter);
+Result<std::string> one_run(Context& context, const std::string& name, const RunFilter& filter,
+                            Prefer prefer = Prefer::newest);
 
 /// Runs that are to be ended.
 struct EndChoice {

@@ -114,7 +114,7 @@ Result<int> say_fetched(Context& context, const std::string& name, const std::ve
 }
 
 Result<int> fetch(Context& context, const std::string& name, const RunFilter& filter, bool yes) {
-  TRY_SET(found, "", one_run(context, name, filter));
+  TRY_SET(found, "", one_run(context, name, filter, Prefer::started));
   TRY_SET(run, "", context.ledger().run(found));
   if (run.outputs_home) {
     if (const auto whole = run::complete_log(context.run_context(), run.name); !whole)

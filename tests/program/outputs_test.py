@@ -208,10 +208,10 @@ def test_names_that_are_not_utf8_keep_their_bytes_in_the_ledger():
     with Home() as home:
         run(home, r"mkdir outputs; echo 1 > $'outputs/bad\xff\xfe.pt'; echo 2 > outputs/good.pt")
         with sqlite3.connect(home.root / "data/ferry/ledger.db") as base:
-            rows = [json.loads(data) for (data,) in base.execute("SELECT data FROM events WHERE kind = 'outputs'")]
-        files = rows[-1]["files"]
-        assert sorted(bytes.fromhex(one["path_hex"]) if "path_hex" in one else one["path"].encode() for one in files) == [
-            b"outputs/bad\xff\xfe.pt", b"outputs/good.pt"], files
+            paths = sorted(path for (path,) in base.execute("SELECT CAST(path AS BLOB) FROM objects"))
+        assert paths == [b"outputs/bad\xff\xfe.pt", b"outputs/good.pt"], paths
+        record = json.loads((home.home_of(home.newest()) / "run.json").read_text())
+        assert sorted(bytes.fromhex(one["path_hex"]) if "path_hex" in one else one["path"].encode() for one in record["outputs"]["files"]) == paths
 
 
 def test_fetch_hears_signals_and_goes_on_later():
@@ -236,6 +236,15 @@ def test_fetch_hears_signals_and_goes_on_later():
         assert len(list(top.glob("outputs/*"))) == 8 and (top / "outputs/1").stat().st_ino == first
         home.good("down", name, "--no-fetch")
         home.nothing_left()
+
+
+def test_fetch_without_a_name_takes_the_newest_run_that_started():
+    with Home() as home:
+        home.good("run", "--infra", "rehearsal", "--", "sh", "-c", "mkdir outputs; echo model > outputs/m")
+        trained, = home.runs("--all")
+        failed = home.ferry("run", "--infra", "rehearsal", "--instance-type", "t3.medium", "--max-hourly-cost", "0.0001", "--", "true")
+        assert failed.returncode != 0 and home.newest()["outcome"] == "not_started", home.newest()
+        assert trained["run"] in home.good("fetch").out
 
 
 if __name__ == "__main__":
