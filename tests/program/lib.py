@@ -10,6 +10,11 @@ import tempfile
 import time
 import traceback
 
+# Whoever starts tests in the background of a shell without job control, or by nohup, has them ignored; ferry would inherit that.
+for one in (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP):
+    if signal.getsignal(one) == signal.SIG_IGN:
+        signal.signal(one, signal.default_int_handler if one == signal.SIGINT else signal.SIG_DFL)
+
 FERRY = str(pathlib.Path(sys.argv[1] if len(sys.argv) > 1 else "build/ferry").resolve())
 # With these ferry speaks to a coding agent, which may run the tests.
 AGENTS = ("AI_AGENT", "CLAUDECODE", "CODEX_SANDBOX", "CURSOR_AGENT", "GEMINI_CLI")
