@@ -1,6 +1,6 @@
 #pragma once
 /// \file
-/// How ssh gets into a run's machines: whose key, and which way. Internal to this room.
+/// How ssh gets into a run's machines: whose key, and which way.
 
 #include "fleet/machine.h"
 

@@ -1,6 +1,6 @@
 #pragma once
 /// \file
-/// The image a machine boots, looked up once a day. Internal to this room.
+/// The image a machine boots, looked up once a day.
 
 #include "fleet/machine.h"
 

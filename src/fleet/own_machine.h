@@ -1,7 +1,6 @@
 #pragma once
 /// \file
 /// Machines of the user's own (infra: ssh/HOST), which are never ended: what ferry started there is.
-/// Internal to this room.
 
 #include <string>
 #include <vector>

@@ -1,6 +1,6 @@
 #pragma once
 /// \file
-/// Waiting for a cloud. Internal to this room.
+/// Waiting for a cloud.
 
 #include "fleet/context.h"
 

@@ -1,7 +1,6 @@
 #pragma once
 /// \file
-/// Capacity that the account has reserved: what a task becomes when it is to run there. Internal to this
-/// room.
+/// Capacity that the account has reserved: what a task becomes when it is to run there.
 
 #include "fleet/machine.h"
 

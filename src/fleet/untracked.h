@@ -1,7 +1,6 @@
 #pragma once
 /// \file
-/// What carries this user's tag and is in no ledger here: the ledger was lost, or it is another one's. Internal
-/// to this room.
+/// What carries this user's tag and is in no ledger here: the ledger was lost, or it is another one's.
 
 #include <set>
 

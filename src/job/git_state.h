@@ -1,6 +1,6 @@
 #pragma once
 /// \file
-/// Which commit a workdir is at. Internal to this room.
+/// Which commit a workdir is at.
 
 #include "base/json.h"
 #include "os/file.h"

@@ -2,7 +2,7 @@
 /// \file
 /// A task's file_mounts: files and folders of this computer that go to the machine beside the workdir. They go with
 /// the workdir, in the same transfer; what is meant to be outside of it lies in a folder of the workdir there, and
-/// a link leads to it. Internal to this room.
+/// a link leads to it.
 
 #include <string>
 #include <vector>

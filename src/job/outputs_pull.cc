@@ -71,19 +71,18 @@ OutputsPull::~OutputsPull() {
   if (!transfer_) return;
   if (!transfer_->done) transfer_->sender.signal(SIGKILL);
   transfer_->cancelled = true;
-  end(0, began_now_ms_);
+  end(0);
 }
 
-void OutputsPull::tick(std::int64_t steady_ms, std::int64_t now_ms) {
+void OutputsPull::tick(std::int64_t steady_ms) {
   if (next_ms_ < 0) next_ms_ = steady_ms + least_.count();
-  if (transfer_ && transfer_->done) end(steady_ms, now_ms);
-  if (!transfer_ && steady_ms >= next_ms_) begin(steady_ms, now_ms);
+  if (transfer_ && transfer_->done) end(steady_ms);
+  if (!transfer_ && steady_ms >= next_ms_) begin(steady_ms);
 }
 
-void OutputsPull::begin(std::int64_t steady_ms, std::int64_t now_ms) {
+void OutputsPull::begin(std::int64_t steady_ms) {
   next_ms_ = steady_ms + least_.count();  // if it cannot begin
   began_ms_ = steady_ms;
-  began_now_ms_ = now_ms;
   if (job_began_ms_ == 0) {
     const auto job = connection_.job();
     if (!job) return;
@@ -109,12 +108,11 @@ void OutputsPull::begin(std::int64_t steady_ms, std::int64_t now_ms) {
   });
 }
 
-void OutputsPull::end(std::int64_t steady_ms, std::int64_t now_ms) {
+void OutputsPull::end(std::int64_t steady_ms) {
   transfer_->thread.join();
   transfer_->sender.signal(SIGKILL);
   if (const auto& report = transfer_->report) {
     pulled_.wire_bytes += report->wire_bytes;
-    if (report->files_moved > 0) pulled_.last_ms = now_ms;
     pulled_.home = report->entries;
     std::erase_if(pulled_.home, [](const auto& entry) { return entry.type != sync::Type::file || entry.as_sent; });
     remove_vanished(*report);
@@ -141,8 +139,10 @@ void OutputsPull::remove_vanished(const sync::Report& report) {
     if (!pulled_.of_others.contains(entry.path)) now[entry.path] = {entry.size, entry.mtime_ns};
   }
   const os::Path home = run_.output_dir;
+  // What cannot be read just now, or a folder that is moved away, takes nothing from here: this may be the last copy.
+  const bool may_be_gone = report.left_out.empty() && !pulled_.home.empty();
   for (const auto& [path, came] : pulled_.files) {
-    if (std::ranges::binary_search(report.unsettled, path)) now.emplace(path, came);
+    if (!may_be_gone || std::ranges::binary_search(report.unsettled, path)) now.emplace(path, came);
     if (!now.contains(path) && is_as_it_came(home / path, came)) ::unlink((home / path).c_str());
   }
   pulled_.files = std::move(now);
@@ -150,7 +150,7 @@ void OutputsPull::remove_vanished(const sync::Report& report) {
 
 void OutputsPull::finish(fleet::Context& context) {
   while (transfer_ && !transfer_->done && !context.letting_go) context.sleep(Millis(100), true);
-  if (transfer_ && transfer_->done) end(context.clock.steady_ms(), context.clock.now_ms());
+  if (transfer_ && transfer_->done) end(context.clock.steady_ms());
 }
 
 }  // namespace ferry::job

@@ -2,7 +2,7 @@
 /// \file
 /// Brings home what a run has saved so far, again and again while it trains: should its machine be lost, that is here.
 /// Only what the task calls outputs (or outputs/), only files that are not being written (sync/outputs.h), each
-/// complete or not at all. Internal to this room.
+/// complete or not at all.
 
 #include <atomic>
 #include <map>
@@ -37,7 +37,6 @@ struct Pulled {
   std::set<std::string> of_others;    ///< paths that another fetch brought before
   std::int64_t state_ns = 0;          ///< mtime of the state that the last pull left (RunDir::outputs_state); 0: none
   std::uint64_t wire_bytes = 0;
-  std::int64_t last_ms = 0;  ///< when the last pull ended that found something new; 0: none did
 };
 
 /// Over one connection. The transfer runs in a thread of its own, which touches neither ledger nor progress; everything
@@ -53,17 +52,18 @@ class OutputsPull {
 
   /// Begins a pull when it is time, and takes in one that has ended; returns at once. Whatever goes wrong is no
   /// trouble: the next one tries again, and the fetch at the end brings everything.
-  void tick(std::int64_t steady_ms, std::int64_t now_ms);
+  void tick(std::int64_t steady_ms);
   /// Waits for the transfer that is under way, if any: the fetch would only begin it anew.
   void finish(fleet::Context& context);
 
  private:
   struct Transfer;
-  void begin(std::int64_t steady_ms, std::int64_t now_ms);
-  void end(std::int64_t steady_ms, std::int64_t now_ms);
+  void begin(std::int64_t steady_ms);
+  void end(std::int64_t steady_ms);
   /// Takes over from fetches that others made meanwhile.
   void look_at_state();
-  /// Of what the machine has no more: old checkpoints would fill this computer's disk.
+  /// Of what the machine has no more, where it still has something and all of it could be read: old checkpoints would
+  /// fill this computer's disk.
   void remove_vanished(const sync::Report& report);
 
   Connection& connection_;
@@ -71,9 +71,8 @@ class OutputsPull {
   fleet::RunDir run_dir_;
   Millis least_;
   Pulled& pulled_;
-  std::int64_t next_ms_;       // steady; when the next may begin; -1: least_ after the first tick
-  std::int64_t began_ms_ = 0;  // steady
-  std::int64_t began_now_ms_ = 0;
+  std::int64_t next_ms_;           // steady; when the next may begin; -1: least_ after the first tick
+  std::int64_t began_ms_ = 0;      // steady
   std::int64_t job_began_ms_ = 0;  // by the machine's clock; 0: not asked yet
   std::unique_ptr<Transfer> transfer_;
 };

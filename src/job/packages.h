@@ -1,7 +1,7 @@
 #pragma once
 /// \file
 /// Which package brings a Python module, where their names differ, and what a training lacked that ended for want of
-/// one. Internal to this room.
+/// one.
 
 #include <optional>
 #include <string>

@@ -1,7 +1,6 @@
 #pragma once
 /// \file
 /// What a workdir asks to be installed: one list, by which check judges imports and the machine installs.
-/// Internal to this room.
 
 #include <optional>
 #include <string>

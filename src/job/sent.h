@@ -1,6 +1,6 @@
 #pragma once
 /// \file
-/// What goes to the machine, and what is said of it before anything is rented. Internal to this room.
+/// What goes to the machine, and what is said of it before anything is rented.
 
 #include <string>
 #include <vector>

@@ -1,7 +1,6 @@
 #pragma once
 /// \file
-/// A light reading of shell text: enough to see which files it names, never to judge what it does. Internal
-/// to this room.
+/// A light reading of shell text: enough to see which files it names, never to judge what it does.
 
 #include <string>
 #include <string_view>

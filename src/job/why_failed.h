@@ -1,6 +1,6 @@
 #pragma once
 /// \file
-/// What a shell's exit code says about a command line, in words. Pure. Internal to this room.
+/// What a shell's exit code says about a command line, in words. Pure.
 
 #include <string>
 #include <string_view>

@@ -52,7 +52,7 @@ class Pulls : public ::testing::Test {
   void pull_until(job::OutputsPull& pull, const std::function<bool()>& done) {
     for (int i = 0; i < 3000 && !done(); ++i) {
       std::this_thread::sleep_for(std::chrono::milliseconds(10));
-      pull.tick(steady_ += 10, 7);
+      pull.tick(steady_ += 10);
     }
     EXPECT_TRUE(done());
   }
@@ -74,7 +74,6 @@ TEST_F(Pulls, BringWhatIsCompleteAndAgainWhatIsNew) {
   with_pulls([&](job::OutputsPull& pull) {
     pull_until(pull, [&] { return pulled_.home.size() == 2; });
     EXPECT_EQ(at_home("one") + at_home("two"), "1\n2\n");
-    EXPECT_EQ(pulled_.last_ms, 7);
     const auto half = must(os::open_file(on_machine("three"), O_WRONLY | O_CREAT, 0644));
     ASSERT_TRUE(os::write_all(half.get(), "half"));
     ASSERT_TRUE(os::write_file(on_machine("one"), "one and a half"));
@@ -93,6 +92,20 @@ TEST_F(Pulls, TakeAwayWhatTheTrainingTookAwayButNotWhatSomebodyFetched) {
     stage_.process([&](fleet::Context& context) { EXPECT_TRUE(fetch(context, stage_.run().name)); });
     std::filesystem::remove(on_machine("two"));
     pull_until(pull, [&] { return pulled_.home.empty(); });
+    EXPECT_EQ(at_home("two"), "2\n");
+  });
+}
+
+TEST_F(Pulls, TakeNothingAwayWhereTheWholeFolderIsGone) {
+  with_pulls([&](job::OutputsPull& pull) {
+    pull_until(pull, [&] { return pulled_.home.size() == 2; });
+    const auto outputs = on_machine("one").parent_path();
+    std::filesystem::rename(outputs, outputs.parent_path() / "old");
+    pull_until(pull, [&] { return pulled_.home.empty(); });
+    EXPECT_EQ(at_home("one") + at_home("two"), "1\n2\n");
+    std::filesystem::rename(outputs.parent_path() / "old", outputs);
+    std::filesystem::remove(on_machine("one"));
+    pull_until(pull, [&] { return at_home("one") == "(none)"; });
     EXPECT_EQ(at_home("two"), "2\n");
   });
 }

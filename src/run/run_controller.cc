@@ -34,7 +34,7 @@ RunController::RunController(fleet::Context& context, ledger::Run run, RunLock o
     : context_(context), run_(std::move(run)), owner_(std::move(owner)), run_dir_(context.data, run_.name) {
   if (const auto seconds = int_at(run_.task, "max_duration_s"); seconds > 0) lifetime_.max_duration = Seconds(seconds);
   context_.while_waiting = [this] {
-    if (pull_) pull_->tick(context_.clock.steady_ms(), context_.clock.now_ms());
+    if (pull_) pull_->tick(context_.clock.steady_ms());
     if (!owner_ || owner_->still_mine()) return;
     // Its folder was removed, and somebody else owns it by now. As if we had been killed: two would ruin it.
     context_.progress.error({Kind::conflict,
