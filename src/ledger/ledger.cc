@@ -73,10 +73,10 @@ class SqliteLedger final : public Ledger {
       TRY("",
           database_.run("UPDATE runs SET task_name = ?2, infra = ?3, task = ?4, workdir = ?5, home = ?6, outcome = ?7, "
                         "exit_code = ?8, error = ?9, keep = ?10, outputs_home = ?11, train_start_ms = ?12, "
-                        "train_end_ms = ?13, ended_ms = ?14 WHERE name = ?1",
+                        "train_end_ms = ?13, ended_ms = ?14, store = ?15, outputs_stored = ?16 WHERE name = ?1",
                         run.name, run.task_name, run.infra, dump_json(run.task), run.workdir, run.output_dir,
                         name(run.outcome), run.exit_code, run.error, run.keep, run.outputs_home, run.train_start_ms,
-                        run.train_end_ms, run.ended_ms));
+                        run.train_end_ms, run.ended_ms, run.store, run.outputs_stored));
       if (database_.changes() == 0) return no_such_run(run.name);
       return {};
     });
@@ -202,7 +202,8 @@ class SqliteLedger final : public Ledger {
     return database_.run(insert("runs", run_columns), run.name, run.task_name, run.infra, dump_json(run.task),
                          run.workdir, run.output_dir, name(run.phase), name(run.outcome), run.exit_code, run.error,
                          run.keep, run.outputs_home, run.created_ms ? run.created_ms : now,
-                         run.phase_ms ? run.phase_ms : now, run.train_start_ms, run.train_end_ms, run.ended_ms);
+                         run.phase_ms ? run.phase_ms : now, run.train_start_ms, run.train_end_ms, run.ended_ms,
+                         run.store, run.outputs_stored);
   }
 
   Status insert_instance(const Instance& it) {

@@ -31,8 +31,8 @@ constexpr bool may_move(Phase from, Phase to) {
   return static_cast<int>(to) > static_cast<int>(from);
 }
 
-/// succeeded: the training did, and its outputs are home; failed: setup or training failed, or was cut at its
-/// limit; lost: ferry or the machine failed, or the outputs are; not_started: nothing of it ever ran.
+/// succeeded: the training did, and its outputs are home or in the run's store; failed: setup or training failed, or
+/// was cut at its limit; lost: ferry or the machine failed, or the outputs are; not_started: nothing of it ever ran.
 enum class Outcome { none, succeeded, failed, cancelled, lost, not_started };
 /// One word, for machines: in the ledger and in JSON.
 std::string_view name(Outcome outcome);
@@ -53,6 +53,8 @@ struct Run {
   std::string error;             ///< why it failed, one line
   bool keep = false;             ///< leave the instance when done
   bool outputs_home = false;     ///< all outputs are here and their hashes checked
+  std::string store;             ///< where its machine stores what it saves (store::Store::uri()); empty: nowhere
+  bool outputs_stored = false;   ///< all outputs are in the store, which says so by a complete manifest
   std::int64_t created_ms = 0;   ///< add_run() fills it in when 0
   std::int64_t phase_ms = 0;     ///< when the phase began; move() sets it
   std::int64_t train_start_ms = 0, train_end_ms = 0, ended_ms = 0;

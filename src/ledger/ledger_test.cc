@@ -72,6 +72,7 @@ TEST_F(LedgerTest, ARunComesBackAsItWasWritten) {
   run.exit_code = 3;
   run.error = "exit 3";
   run.keep = true;
+  run.store = "s3://b/runs/";
   run.created_ms = 5;
   run.train_start_ms = 6;
   ASSERT_TRUE(open()->add_run(run));
@@ -82,6 +83,8 @@ TEST_F(LedgerTest, ARunComesBackAsItWasWritten) {
   EXPECT_EQ(back->outcome, Outcome::failed);
   EXPECT_EQ(back->exit_code, 3);
   EXPECT_TRUE(back->keep);
+  EXPECT_EQ(back->store, run.store);
+  EXPECT_FALSE(back->outputs_stored);
   EXPECT_FALSE(back->outputs_home);
   EXPECT_EQ(back->created_ms, 5);
   EXPECT_EQ(back->train_start_ms, 6);

@@ -38,6 +38,8 @@ Result<Run> read_run(const Statement& row) {
   run.train_start_ms = row.integer(14);
   run.train_end_ms = row.integer(15);
   run.ended_ms = row.integer(16);
+  run.store = row.text(17);
+  run.outputs_stored = row.integer(18) != 0;
   return run;
 }
 

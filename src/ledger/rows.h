@@ -10,7 +10,7 @@ namespace ferry::ledger {
 inline constexpr std::string_view run_columns =
     "name, task_name, infra, task, workdir, home, phase, outcome, exit_code, error, keep, outputs_home, "
     "created_ms, "
-    "phase_ms, train_start_ms, train_end_ms, ended_ms";
+    "phase_ms, train_start_ms, train_end_ms, ended_ms, store, outputs_stored";
 inline constexpr std::string_view instance_columns =
     "token, run, world, region, endpoint, id, type, zone, address, ssh_port, login_user, hourly_micros, "
     "state, "

@@ -115,6 +115,10 @@ CREATE TRIGGER instance_placed AFTER UPDATE OF zone ON instances WHEN NEW.zone <
   UPDATE attempts SET place = NEW.world || '/' || NEW.zone
     WHERE run = NEW.run AND n = (SELECT attempt FROM nodes WHERE run = NEW.run AND token = NEW.token);
 END;
+)",
+    R"(
+ALTER TABLE runs ADD COLUMN store TEXT NOT NULL DEFAULT '';
+ALTER TABLE runs ADD COLUMN outputs_stored INTEGER NOT NULL DEFAULT 0;
 )"};
 
 Status check_not_newer(std::int64_t version, const os::Path& file) {

@@ -29,20 +29,22 @@ JobEnding ending_of(const agent::JobStatus& status, Seconds max_duration) {
   return {Outcome::failed, is_well ? std::nullopt : own, printable(reason)};  // a later agent's word
 }
 
+bool is_durable(const ledger::Run& run) { return run.outputs_home || run.outputs_stored; }
+
 bool awaits_outputs(const ledger::Run& run) {
   return run.outcome == Outcome::none && run.train_end_ms > 0 && run.exit_code == 0;
 }
 
 Outcome final_outcome(const ledger::Run& run, Outcome otherwise) {
-  if (run.outcome == Outcome::succeeded && !run.outputs_home) return Outcome::lost;  // of an older ferry
+  if (run.outcome == Outcome::succeeded && !is_durable(run)) return Outcome::lost;  // of an older ferry
   if (run.outcome != Outcome::none) return run.outcome;
-  return awaits_outputs(run) && run.outputs_home ? Outcome::succeeded : otherwise;
+  return awaits_outputs(run) && is_durable(run) ? Outcome::succeeded : otherwise;
 }
 
 int exit_code_of(const ledger::Run& run) {
   switch (run.outcome) {
     case Outcome::succeeded:
-      return run.outputs_home ? run.exit_code.value_or(ferry_failed) : ferry_failed;
+      return is_durable(run) ? run.exit_code.value_or(ferry_failed) : ferry_failed;
     case Outcome::cancelled:
       return run.exit_code.value_or(0) != 0 ? *run.exit_code : exit_cancelled;
     case Outcome::failed:  // 0 was never a failure's own code

@@ -25,10 +25,13 @@ struct JobEnding {
 };
 JobEnding ending_of(const agent::JobStatus& status, Seconds max_duration);
 
+/// What the run made is safe without its machine: all of it is home, or in the run's store.
+bool is_durable(const ledger::Run& run);
+
 /// The job ended by itself and well; only its outputs are awaited.
 bool awaits_outputs(const ledger::Run& run);
 
-/// What the run is called once nothing more can come of it: succeeded only with its outputs here.
+/// What the run is called once nothing more can come of it: succeeded only where it is durable.
 /// `otherwise`: when it is neither that nor decided already.
 ledger::Outcome final_outcome(const ledger::Run& run, ledger::Outcome otherwise);
 

@@ -71,8 +71,8 @@ Result<Seen> see(fleet::Context& context, cloud::Cloud& cloud, const ledger::Ins
 }
 
 Status mark_released(fleet::Context& context, ledger::Run run, Outcome outcome, const std::string& error) {
-  // No run is called succeeded whose outputs are not home.
-  if (run.outcome == Outcome::succeeded && !run.outputs_home) run.outcome = Outcome::none;
+  // No run is called succeeded whose outputs are not safe.
+  if (run.outcome == Outcome::succeeded && !is_durable(run)) run.outcome = Outcome::none;
   if (run.outcome == Outcome::none) {
     run.outcome = final_outcome(run, outcome);
     if (run.outcome != Outcome::succeeded) run.error = error;

@@ -49,33 +49,57 @@ std::optional<std::string> text(const Json& object, const char* name) {
 
 std::string hash_of(const Json& without_hash) { return hex(sha256(dump_json(without_hash))); }
 
-Result<ManifestEntry> read_entry(const Json& json, const std::string& run) {
-  if (!json.is_object() || json.size() != 7) return bad("an entry has other members than it should");
-  ManifestEntry entry;
-  if (const auto plain = text(json, "path")) {
-    entry.path = *plain;
-  } else if (const auto coded = text(json, "path_base64")) {
-    const auto bytes = from_base64(*coded);
-    if (!bytes || is_utf8(*bytes) || base64(*bytes) != *coded) return bad("a path is written wrongly", *coded);
-    entry.path = *bytes;
-  }
-  if (!is_clean_path(entry.path)) return bad("not a clean relative path", entry.path);
-  const auto kind = text(json, "kind"), sha = text(json, "sha256"), key = text(json, "key");
-  const auto at = std::find_if(kinds.begin(), kinds.end(), [&](FileKind one) { return kind && name(one) == *kind; });
+/// Bytes at `name`, or where they are not UTF-8 at `name`_base64. Empty where there are none.
+Result<std::string> bytes_at(const Json& object, const std::string& name) {
+  if (const auto plain = text(object, name.c_str())) return *plain;
+  const auto coded = text(object, (name + "_base64").c_str());
+  if (!coded) return std::string();
+  const auto bytes = from_base64(*coded);
+  if (!bytes || is_utf8(*bytes) || base64(*bytes) != *coded) return bad("a " + name + " is written wrongly", *coded);
+  return *bytes;
+}
+
+void put_bytes(Json& object, const std::string& name, const std::string& bytes) {
+  is_utf8(bytes) ? object[name] = bytes : object[name + "_base64"] = base64(bytes);
+}
+
+Status read_content(const Json& json, const std::string& run, ManifestEntry& entry) {
+  const auto sha = text(json, "sha256"), key = text(json, "key");
   const auto bytes = number<std::uint64_t>(json, "bytes", 0, most_bytes);
   const auto mode = number<std::uint32_t>(json, "mode", 0, 0777);
-  const auto mtime = number<std::int64_t>(json, "mtime_ns", INT64_MIN, INT64_MAX);
-  if (at == kinds.end()) return bad("an entry is of no kind", entry.path);
   if (!sha || !is_sha256(*sha)) return bad("an entry has no SHA-256", entry.path);
-  if (!bytes || !mode || !mtime) return bad("an entry's size, mode or time cannot be", entry.path);
+  if (!bytes || !mode) return bad("an entry's size or mode cannot be", entry.path);
   if (!key || !check_key(*key) || !key->starts_with(run_prefix(run)))
     return bad("an entry's key is not the run's", entry.path);
-  entry.kind = *at;
   entry.bytes = *bytes;
   entry.sha256 = *sha;
   entry.mode = *mode;
   entry.key = *key;
+  return {};
+}
+
+Result<ManifestEntry> read_entry(const Json& json, const std::string& run) {
+  if (!json.is_object()) return bad("an entry is none");
+  ManifestEntry entry;
+  TRY_SET(path, "", bytes_at(json, "path"));
+  TRY_SET(link, "", bytes_at(json, "link"));
+  entry.path = std::move(path);
+  entry.link = std::move(link);
+  if (!is_clean_path(entry.path)) return bad("not a clean relative path", entry.path);
+  if (json.size() != (entry.link.empty() ? 7U : 4U))
+    return bad("an entry has other members than it should", entry.path);
+  const auto kind = text(json, "kind");
+  const auto at = std::find_if(kinds.begin(), kinds.end(), [&](FileKind one) { return kind && name(one) == *kind; });
+  const auto mtime = number<std::int64_t>(json, "mtime_ns", INT64_MIN, INT64_MAX);
+  if (at == kinds.end()) return bad("an entry is of no kind", entry.path);
+  if (!mtime) return bad("an entry's time cannot be", entry.path);
+  entry.kind = *at;
   entry.mtime_ns = *mtime;
+  if (entry.link.empty()) {
+    TRY("", read_content(json, run, entry));
+  } else if (entry.link.size() > most_link || entry.link.find('\0') != std::string::npos) {
+    return bad("a link that cannot be", entry.path);
+  }
   return entry;
 }
 
@@ -119,16 +143,15 @@ Result<std::string> manifest_text(Manifest manifest) {
             [](const auto& a, const auto& b) { return order_of(a) < order_of(b); });
   Json entries = Json::array();
   for (const ManifestEntry& entry : manifest.entries) {
-    Json json = {{"kind", std::string(name(entry.kind))},
-                 {"bytes", entry.bytes},
-                 {"sha256", entry.sha256},
-                 {"mode", entry.mode},
-                 {"key", entry.key},
-                 {"mtime_ns", entry.mtime_ns}};
-    if (is_utf8(entry.path)) {
-      json["path"] = entry.path;
+    Json json = {{"kind", std::string(name(entry.kind))}, {"mtime_ns", entry.mtime_ns}};
+    put_bytes(json, "path", entry.path);
+    if (entry.link.empty()) {
+      json["bytes"] = entry.bytes;
+      json["sha256"] = entry.sha256;
+      json["mode"] = entry.mode;
+      json["key"] = entry.key;
     } else {
-      json["path_base64"] = base64(entry.path);
+      put_bytes(json, "link", entry.link);
     }
     entries.push_back(std::move(json));
   }

@@ -4,9 +4,11 @@
 /// is there. Whoever reads a run from a store goes by it alone. JSON:
 ///
 ///     {"format": 1, "run": "digits-gvw", "attempt": 1, "rank": 0, "made_ms": …, "complete": true,
-///      "entries": [{"path", "kind", "bytes", "sha256", "mode", "key", "mtime_ns"} …], "sha256": …}
+///      "entries": [{"path", "kind", "bytes", "sha256", "mode", "key", "mtime_ns"},
+///                  {"path", "kind", "link", "mtime_ns"} …], "sha256": …}
 ///
-/// Entries are in the order of kind and path. A path that is not UTF-8 is "path_base64" instead of "path".
+/// Entries are in the order of kind and path. What is not UTF-8 is "path_base64" instead of "path", "link_base64"
+/// instead of "link".
 /// The last member is the SHA-256 of the object without it, written with sorted names and no spaces.
 
 #include <cstdint>
@@ -27,6 +29,9 @@ struct ManifestEntry {
   std::uint32_t mode = 0;  ///< permission bits, at most 0777
   std::string key;         ///< below runs/RUN/, maybe of an earlier attempt that stored the same
   std::int64_t mtime_ns = 0;
+  /// Not empty: a symbolic link, and what it holds (at most most_link bytes, no NUL). It has no content and no object:
+  /// bytes, sha256, mode and key are empty.
+  std::string link = {};
   bool operator==(const ManifestEntry&) const = default;
 };
 
@@ -40,6 +45,7 @@ struct Manifest {
 };
 
 inline constexpr std::size_t most_manifest_bytes = std::size_t{256} << 20;
+inline constexpr std::size_t most_link = 4096;
 inline constexpr std::size_t most_entries = 500'000;
 
 /// The entries are put in order. Fails bad_input when it would not be read back: what parse_manifest()

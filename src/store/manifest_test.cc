@@ -109,6 +109,23 @@ TEST(Manifest, FromOutsideNamesNothingOutsideAndNothingThatCannotBe) {
   for (std::size_t i = 0; i < changes.size(); ++i) EXPECT_EQ(refusal(changed(changes[i])), Kind::corrupt) << i;
 }
 
+TEST(Manifest, NamesLinksByWhatTheyHold) {
+  Manifest manifest = small_manifest();
+  const ManifestEntry latest{.path = "outputs/latest", .kind = FileKind::checkpoint, .mtime_ns = 3, .link = "step-9"};
+  manifest.entries = {latest, latest};
+  manifest.entries[1].path = "outputs/odd";
+  manifest.entries[1].link = "\xff";
+  const auto text = manifest_text(manifest);
+  ASSERT_TRUE(text) << describe(text.error());
+  EXPECT_EQ(parse_manifest(*text)->entries, manifest.entries);
+  manifest.entries[0].link = std::string("a\0b", 3);
+  EXPECT_FALSE(manifest_text(manifest));
+  manifest.entries[0].link = std::string(most_link + 1, 'a');
+  EXPECT_FALSE(manifest_text(manifest));
+  const auto with_link = [](Json& json) { json["entries"][0]["link"] = "x"; };
+  EXPECT_EQ(refusal(changed(with_link)), Kind::corrupt) << "with content, too";
+}
+
 TEST(Manifest, OfAnyDepthOrWithNoEndTakesLittleMemory) {
   EXPECT_EQ(refusal(std::string(1'000'000, '[')), Kind::corrupt);
   EXPECT_EQ(refusal("{\"entries\":[" + std::string(2'000'000, '[') + "]}"), Kind::corrupt);

@@ -165,9 +165,9 @@ Result<bool> Placer::make_folder(const Entry& entry) {
   return true;
 }
 
-Status Placer::move_into_place(const Entry& entry, const char* temp_name) {
+Status Placer::move_into_place(const Entry& entry, int from, const char* name) {
   const auto move = [&](const Root::Place& at) {
-    return with_access(at.folder, [&] { return ::renameat(temp_.get(), temp_name, at.folder, at.name.c_str()); });
+    return with_access(at.folder, [&] { return ::renameat(from, name, at.folder, at.name.c_str()); });
   };
   TRY_SET(at, "", root_.place(entry.path));
   if (move(at) == 0) return {};
@@ -186,7 +186,7 @@ Result<bool> Placer::make_link(const Entry& entry) {
   }
   if (::symlinkat(entry.target.c_str(), temp_.get(), new_link_name) < 0)
     return fail_errno("make link " + root_.shown(entry.path));
-  TRY("", move_into_place(entry, new_link_name));
+  TRY("", move_into_place(entry, temp_.get(), new_link_name));
   return true;
 }
 
@@ -198,10 +198,20 @@ Result<os::Fd> Placer::new_file() {
 }
 
 Result<Standing> Placer::place_file(const os::Fd& file, const Entry& entry) {
-  TRY("", set_mtime(temp_.get(), new_file_name, entry.mtime_ns));
-  if (::fchmod(file.get(), allowed_mode(entry)) < 0) return fail_errno("chmod " + root_.shown(entry.path));
-  TRY_SET(marks, "", standing_of(file.get()));
-  TRY("", move_into_place(entry, new_file_name));
+  return place_open(file.get(), temp_.get(), new_file_name, entry);
+}
+
+Result<Standing> Placer::place_made(int from, const std::string& name, const Entry& entry) {
+  const os::Fd file(::openat(from, name.c_str(), O_RDONLY | O_NOFOLLOW | O_CLOEXEC));
+  if (!file) return fail_errno("open what was made for " + root_.shown(entry.path));
+  return place_open(file.get(), from, name.c_str(), entry);
+}
+
+Result<Standing> Placer::place_open(int file, int from, const char* name, const Entry& entry) {
+  TRY("", set_mtime(from, name, entry.mtime_ns));
+  if (::fchmod(file, allowed_mode(entry)) < 0) return fail_errno("chmod " + root_.shown(entry.path));
+  TRY_SET(marks, "", standing_of(file));
+  TRY("", move_into_place(entry, from, name));
   return marks;
 }
 

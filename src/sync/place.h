@@ -39,6 +39,9 @@ class Placer {
   /// Gives the new file mode and time and moves it to its place. Returns its marks before the move.
   Result<Standing> place_file(const os::Fd& file, const Entry& entry);
 
+  /// The same with a file that was made elsewhere on this file system: `name` in the folder `from`.
+  Result<Standing> place_made(int from, const std::string& name, const Entry& entry);
+
   /// Removes what a former sync brought, if it is still as it came. False if it was kept.
   Result<bool> remove_received(const std::string& path, Type type);
   /// Whether `path` still is what a former sync brought.
@@ -54,9 +57,10 @@ class Placer {
 
  private:
   Status sweep();
+  Result<Standing> place_open(int file, int from, const char* name, const Entry& entry);
   Status clear_folder(const std::string& path);
   Result<std::vector<std::pair<std::string, Standing>>> below(const std::string& path);
-  Status move_into_place(const Entry& entry, const char* temp_name);
+  Status move_into_place(const Entry& entry, int from, const char* name);
   Status make_room(const Entry& entry);
 
   Root& root_;
