@@ -6,11 +6,12 @@
 namespace ferry::aws {
 namespace {
 
-constexpr std::array<Service, 9> all_services = {{
+constexpr std::array<Service, 10> all_services = {{
     {"ec2", "ec2", "ec2", "2016-11-15"},
     {"ec2_instance_connect", "ec2-instance-connect", "ec2-instance-connect", ""},
     {"iam", "iam", "iam", "2010-05-08"},
     {"pricing", "api.pricing", "pricing", ""},
+    {"s3", "s3", "s3", ""},
     {"service_quotas", "servicequotas", "servicequotas", ""},
     {"ssm", "ssm", "ssm", ""},
     {"sso", "portal.sso", "sso", ""},

@@ -13,6 +13,7 @@ Result<cloud::AwsContext> rehearsal_context() {
   cloud::AwsContext context;
   context.region = info.region;
   context.endpoint_url = info.endpoint_url;
+  context.service_endpoints["s3"] = info.s3_endpoint_url;
   context.credentials = cloud::fixed_credentials(info.access_key_id, info.secret_access_key);
   return context;
 }

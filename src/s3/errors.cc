@@ -61,7 +61,7 @@ std::string_view code_of_status(int status) {
 }
 
 std::string advice_for(Kind kind, std::string_view code, std::string_view action) {
-  if (code == "NoSuchBucket") return "check the bucket's name and region";
+  if (code == "NoSuchBucket") return "check the bucket's name; `ferry store setup s3://BUCKET/PREFIX` makes it";
   if (kind == Kind::denied) {
     return "have s3:" + std::string(action) +
            " allowed for this identity (`aws sts get-caller-identity` shows it) on this bucket; "

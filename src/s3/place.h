@@ -20,16 +20,13 @@ struct Place {
   std::string ca_bundle;  ///< certificates to trust; "": see os/http.h
 };
 
-/// "s3://BUCKET" or "s3://BUCKET/PREFIX/…". Fails bad_input.
+/// "s3://BUCKET" or "s3://BUCKET/PREFIX/…" (base/store_place.h). Fails bad_input.
 Result<Place> parse_place(std::string_view uri);
 std::string uri_of(const Place& place);
 /// With what the user's AWS settings say of region, endpoint and certificates, where the place says nothing
 /// itself. Without any region it has none: S3 tells it. Fails bad_input for a region that is none.
 Result<Place> with_settings(Place place, const aws::Config& config);
 
-/// 3 to 63 of lower-case letters, digits, dots and hyphens, beginning and ending with a letter or digit, no
-/// IPv4 address.
-bool is_bucket_name(std::string_view name);
 /// False for names that *.s3.REGION.amazonaws.com has no certificate for (dots), and for endpoints that are
 /// an address or this computer: there the bucket is the first part of the path.
 bool is_virtual_host(const Place& place);
