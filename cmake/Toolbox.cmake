@@ -227,7 +227,7 @@ function(ferry_agent_aarch64 target)
   add_dependencies(base aarch64-pch)
   # The files of a room are compiled together, as in the quick preset.
   set(objects)
-  foreach(room base os sync agent)
+  foreach(room base os store sync agent)
     file(GLOB sources CONFIGURE_DEPENDS src/${room}/*.cc)
     # The agent speaks no HTTP; the rest are tests.
     list(FILTER sources EXCLUDE REGEX "_(test|fuzz|bench)\\.cc$|/(http(_[a-z]+)?|machine_http|transport)\\.cc$")

@@ -54,7 +54,9 @@ Status Client::read_hello(Millis limit) {
   if (frame->type != FrameType::hello) return fail(Kind::corrupt, "the agent does not begin with a hello");
   TRY_SET(hello, "the agent's hello", parse_json(frame->body));
   agent_version_ = short_line(text_at(hello, "version"), 40);
-  if (int_at(hello, "protocol") != protocol_version) {
+  const auto oldest = int_at(hello, "protocol"), newest = int_at(hello, "speaks", oldest);
+  protocol_ = static_cast<int>(std::clamp<std::int64_t>(newest, 0, protocol_version));
+  if (protocol_ < oldest_protocol || oldest > protocol_) {
     return fail(Kind::unsupported, "the agent on the instance speaks another version of the protocol",
                 "its version is " + agent_version_);
   }

@@ -27,6 +27,9 @@ class Client {
 
   /// What the agent said of itself.
   const std::string& agent_version() const { return agent_version_; }
+  /// The newest version of the protocol that both ends know. An agent of version 1 runs a job whose spec has a
+  /// store, and stores nothing.
+  int protocol() const { return protocol_; }
 
   /// Starts the job. Asking again for a job that was started is no error and answers its status. A start that is
   /// refused, there or here (a request that is too large), is a value: done, reason not_started.
@@ -75,6 +78,7 @@ class Client {
   FrameReader reader_;
   std::deque<Event> waiting_;
   std::string agent_version_;
+  int protocol_ = 0;
   std::int64_t next_id_ = 1;
   std::size_t waiting_bytes_ = 0;
   Millis silent_{0};  ///< time waited since the agent last said something whole

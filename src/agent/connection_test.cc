@@ -227,9 +227,8 @@ Result<Client> connect_to(const std::string& bytes, os::Fd& peer, Millis limit =
   return Client::connect(std::move(pair->read), std::move(out), limit);
 }
 
-std::string hello(int protocol = protocol_version) {
-  return std::string(greeting) +
-         encode(FrameType::hello, R"({"protocol":)" + std::to_string(protocol) + R"(,"version":"9"})");
+std::string hello(const std::string& versions = R"("protocol":1,"speaks":2)") {
+  return std::string(greeting) + encode(FrameType::hello, "{" + versions + R"(,"version":"9"})");
 }
 
 TEST(Client, FindsTheHelloBehindALoginShellsNoise) {
@@ -245,9 +244,44 @@ TEST(Client, SaysWhatCameInsteadOfAHello) {
   EXPECT_EQ(silent.error().why, "bash: ferry-agent: command not found");
 }
 
-TEST(Client, RefusesAnotherProtocol) {
-  os::Fd peer;
-  EXPECT_EQ(connect_to(hello(2), peer).error().kind, Kind::unsupported);
+TEST(Client, SpeaksTheNewestVersionThatBothEndsKnowAndRefusesWhereThereIsNone) {
+  const struct {
+    const char* versions;
+    int spoken;  // 0: none
+  } table[] = {{R"("protocol":1)", 1},
+               {R"("protocol":1,"speaks":2)", 2},
+               {R"("protocol":1,"speaks":7)", 2},
+               {R"("protocol":2,"speaks":7)", 2},
+               {R"("protocol":3)", 0},
+               {R"("protocol":3,"speaks":4)", 0},
+               {R"("protocol":2,"speaks":1)", 0},
+               {R"("protocol":0)", 0},
+               {R"("protocol":"1")", 0},
+               {R"("speaks":2)", 2},
+               {R"("x":1)", 0}};
+  for (const auto& row : table) {
+    os::Fd peer;
+    const auto client = connect_to(hello(row.versions), peer);
+    ASSERT_EQ(client.has_value(), row.spoken > 0) << row.versions;
+    if (client) {
+      EXPECT_EQ(client->protocol(), row.spoken) << row.versions;
+    } else {
+      EXPECT_EQ(client.error().kind, Kind::unsupported) << row.versions;
+    }
+  }
+}
+
+TEST(Client, AnAgentCanBeSpokenToByAFerryOfVersionOne) {
+  Served served;
+  auto socket = os::connect_unix(served.dir() / "sock");
+  ASSERT_TRUE(socket);
+  FrameReader reader;
+  while (!reader.skip_to_hello()) reader.add(*os::read_some(socket->get()));
+  const auto frame = reader.next();
+  ASSERT_TRUE(frame && *frame);
+  const auto said = *parse_json((*frame)->body);
+  EXPECT_EQ(int_at(said, "protocol"), 1);  // all that such a ferry looks at
+  EXPECT_EQ(int_at(said, "speaks"), protocol_version);
 }
 
 TEST(Client, ASilentAgentIsLost) {

@@ -8,12 +8,19 @@
 ///   frame    = length (4 bytes, little-endian, of what follows) type (1 byte) body; how long a body may be
 ///   is
 ///              its type's (most_body): 4 MiB a request, 1 MiB + 64 a log frame, 64 KiB the others
-///   hello    = 'H'  JSON {"protocol":1,"version":"…","run":"…"}          agent → laptop, first
+///   hello    = 'H'  JSON {"protocol":1,"speaks":2,"version":"…","run":"…"}    agent → laptop, first
 ///   request  = 'Q'  JSON {"id":N,"op":"…",…}                              laptop → agent
 ///   answer   = 'A'  JSON {"id":N, …}  or {"id":N,"error":{"kind","what","why","advice"}}
 ///   log      = 'L'  offset (8) stream (1: 1 stdout, 2 stderr) phase (1: 1 setup, 2 run) time_ms (8)  bytes
 ///   state    = 'S'  JSON, the same as the answer to "status", pushed to attached clients when it changes and
 ///              every few seconds besides, so that silence means a broken connection
+///
+/// Versions: an agent goes on with its run when ferry is upgraded, and a ferry of before may look at the run of
+/// a later one. So "protocol" is the oldest version that an agent can still be spoken to in (ferries of version
+/// 1 know nothing else) and "speaks" the newest; what a later version adds are members, which both ends
+/// skip where they do not know them.
+///   1  all below but the store
+///   2  a start may have a store ("attempt", "rank", "store"), and a status then says what is stored
 ///
 /// Requests: start {"spec"}, status, cancel {"grace_s"}, attach {"offset"}, release {"power_off"}.
 ///
@@ -39,7 +46,7 @@
 
 namespace ferry::agent {
 
-inline constexpr int protocol_version = 1;
+inline constexpr int protocol_version = 2, oldest_protocol = 1;
 /// What a login shell may print before the greeting; more is not a login shell.
 inline constexpr std::size_t max_noise = std::size_t{1} << 20;
 inline constexpr std::string_view greeting =
@@ -95,6 +102,24 @@ Result<LogChunk> decode_log(std::string_view body);
 enum class JobState { idle, setup, running, done };
 std::string_view name(JobState state);
 
+/// What of the run is in its store.
+struct StoreStatus {
+  /// none: it has no store. storing: what is there is in the store, and more will come. stored: the complete
+  /// manifest is there and nothing more will come. failed: it will not be, `problem` says why; the machine then
+  /// waits for its retention as without a store.
+  enum class State { none, storing, stored, failed } state = State::none;
+  std::uint64_t files = 0, bytes = 0;  ///< outputs and checkpoints that the last manifest names
+  std::int64_t stored_ms = 0;          ///< when that manifest was put, by the machine's clock; 0: not yet
+  std::string problem;                 ///< one line: what keeps it from storing now, or did for good
+  bool operator==(const StoreStatus&) const = default;
+};
+/// "none", "storing", "stored", "failed".
+std::string_view name(StoreStatus::State state);
+/// For messages of the store process (store_process.h), too. The texts are cut to one short line.
+Json to_json(const StoreStatus& status);
+/// Corrupt for an unknown state or a member of the wrong type.
+Result<StoreStatus> store_status_from(const Json& json);
+
 struct JobStatus {
   JobState state = JobState::idle;
   std::optional<int> setup_exit, run_exit;  ///< 128 + signal when a signal ended it
@@ -108,6 +133,7 @@ struct JobStatus {
   std::uint64_t dropped = 0;   ///< bytes of output that nobody will see: the disk is full, and memory was
   std::int64_t started_ms = 0, run_started_ms = 0, ended_ms = 0, deadline_ms = 0;  ///< 0: not (yet)
   double cpu_percent = 0;  ///< of the whole machine, over the last seconds
+  StoreStatus store;
 };
 inline constexpr std::string_view not_started = "not_started";
 /// What a start that failed with `error` is answered with.
@@ -116,10 +142,23 @@ Json to_json(const JobStatus& status);
 /// Corrupt if a field has the wrong type; absent ones keep their defaults. Text is cut to one short line.
 Result<JobStatus> status_from(const Json& json);
 
+/// Where the machine stores by itself what the run makes, and what of it.
+struct StoreSpec {
+  std::string uri;               ///< "s3://BUCKET/PREFIX", or an absolute folder on the machine; "": no store
+  std::string region, endpoint;  ///< of S3; "": asked of S3; "": AWS's own
+  std::vector<std::string> outputs, checkpoints;  ///< patterns as in the task; outputs empty: "outputs/"
+  std::int64_t every_s = 30;                      ///< between two looks at what is new
+  bool operator==(const StoreSpec&) const = default;
+};
+Json to_json(const StoreSpec& spec);
+/// bad_input for what can be no store, and for times and lists without reason.
+Result<StoreSpec> store_spec_from(const Json& json);
+
 /// What the agent is asked to run (op "start"). Secrets travel only here, over ssh, and are never written to
 /// disk.
 struct JobSpec {
   std::string run;                                           ///< run's name
+  int attempt = 1, rank = 0;                                 ///< for the keys in the store
   std::string workdir;                                       ///< absolute on the instance; made if absent
   std::string setup, command;                                ///< bash -c texts; setup may be empty
   std::vector<std::pair<std::string, std::string>> env;      ///< both kinds of FERRY_* and the task's envs
@@ -128,10 +167,12 @@ struct JobSpec {
   std::int64_t retention_s =
       600;                ///< how long the machine waits for its outputs to be fetched after the limit, then powers off
   bool power_off = true;  ///< whether the agent may end the machine
+  StoreSpec store;
 };
 inline constexpr std::int64_t default_max_duration_s = 24 * 3600;
 Json to_json(const JobSpec& spec);
-/// bad_input for what cannot be run: no command, a relative workdir, NUL bytes, impossible names or times.
+/// bad_input for what cannot be run: no command, a relative workdir, NUL bytes, impossible names or times, a
+/// store that is none.
 Result<JobSpec> spec_from(const Json& json);
 
 /// The wire form of an error, in the member "error" of an answer: one short line each.

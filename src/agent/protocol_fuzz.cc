@@ -14,6 +14,9 @@ void look_into(const Frame& frame) {
   if (const auto spec = spec_from(*json)) {
     if (!spec_from(to_json(*spec))) __builtin_trap();
   }
+  if (const auto store = store_status_from(*json)) {
+    if (!store_status_from(to_json(*store))) __builtin_trap();
+  }
   (void)error_from(*json);
 }
 

@@ -97,6 +97,44 @@ TEST(Protocol, AStatusComesBackAsItWas) {
   EXPECT_EQ(to_json(*back), to_json(status));
 }
 
+TEST(Protocol, WhatIsStoredComesBackAsItWas) {
+  using State = StoreStatus::State;
+  for (const State state : {State::none, State::storing, State::stored, State::failed}) {
+    JobStatus status{.state = JobState::running};
+    status.store = {
+        .state = state, .files = 3, .bytes = std::uint64_t{1} << 60, .stored_ms = 7, .problem = "the bucket is full"};
+    if (state == State::none) status.store = {};
+    const auto back = status_from(*parse_json(dump_json(to_json(status))));
+    ASSERT_TRUE(back);
+    EXPECT_EQ(back->store, status.store) << name(state);
+    EXPECT_EQ(to_json(status).contains("store"), state != State::none);
+  }
+}
+
+TEST(Protocol, AStatusOfAnAgentOfVersionOneHasNoStore) {
+  const auto status = status_from(*parse_json(R"({"state":"running","reason":"","note":"","log_size":12,"dropped":0,
+      "started_ms":1,"run_started_ms":2,"ended_ms":0,"deadline_ms":9,"cpu_percent":3.5,"setup_exit":0})"));
+  ASSERT_TRUE(status);
+  EXPECT_EQ(status->store, StoreStatus());
+  EXPECT_EQ(status->log_size, 12u);
+}
+
+TEST(Protocol, WhatTheMachineSaysOfAStoreIsOneShortLineOrCorrupt) {
+  const auto back =
+      status_from(*parse_json(R"({"state":"done","store":{"state":"failed","stored_ms":-5,"problem":"a\nb )" +
+                              std::string(5000, 'x') + "\"}}"));
+  ASSERT_TRUE(back);
+  EXPECT_TRUE(back->store.problem.starts_with("a\\x0ab "));
+  EXPECT_LT(back->store.problem.size(), 2000u);
+  EXPECT_EQ(back->store.stored_ms, 0);
+  for (const char* store : {"[]", "{}", "7", R"({"state":"elsewhere"})", R"({"state":"stored","files":-1})",
+                            R"({"state":"stored","bytes":"1"})", R"({"state":"stored","problem":1})",
+                            R"({"state":"stored","stored_ms":1.5})"})
+    EXPECT_EQ(status_from(*parse_json(R"({"state":"done","store":)" + std::string(store) + "}")).error().kind,
+              Kind::corrupt)
+        << store;
+}
+
 TEST(Protocol, AStatusOfWrongTypesIsCorrupt) {
   for (const char* text : {"[]", "{}", R"({"state":"elsewhere"})", R"({"state":"done","log_size":-1})",
                            R"({"state":"done","reason":7})", R"({"state":"done","ended_ms":1e300})"}) {
@@ -117,6 +155,58 @@ TEST(Protocol, ASpecComesBackAsItWas) {
   const auto back = spec_from(*parse_json(dump_json(to_json(spec))));
   ASSERT_TRUE(back);
   EXPECT_EQ(to_json(*back), to_json(spec));
+}
+
+TEST(Protocol, ASpecWithAStoreComesBackAsItWas) {
+  JobSpec spec{.run = "digits-gvw", .attempt = 3, .rank = 2, .workdir = "/w", .command = "c"};
+  spec.store = {.uri = "s3://bucket/some/prefix",
+                .region = "eu-west-1",
+                .endpoint = "http://127.0.0.1:9000",
+                .outputs = {"outputs/", "*.pt"},
+                .checkpoints = {"checkpoints/"},
+                .every_s = 5};
+  const auto back = spec_from(*parse_json(dump_json(to_json(spec))));
+  ASSERT_TRUE(back);
+  EXPECT_EQ(back->store, spec.store);
+  EXPECT_EQ(back->attempt, 3);
+  EXPECT_EQ(back->rank, 2);
+}
+
+TEST(Protocol, ASpecOfAFerryOfVersionOneHasNoStoreAndWhatIsNotKnownIsSkipped) {
+  const auto spec = spec_from(*parse_json(R"({"run":"r","workdir":"/w","setup":"","command":"c","env":[],"secrets":[],
+      "max_duration_s":0,"linger_s":600,"power_off":true,"of a later version":{"x":1}})"));
+  ASSERT_TRUE(spec);
+  EXPECT_EQ(spec->store, StoreSpec());
+  EXPECT_EQ(spec->attempt, 1);
+  EXPECT_EQ(spec->rank, 0);
+}
+
+TEST(Protocol, AStoreThatIsNoneIsBadInput) {
+  JobSpec good{.run = "r", .workdir = "/w", .command = "true"};
+  good.store.uri = "/mnt/shared";
+  ASSERT_TRUE(spec_from(to_json(good)));
+  const auto refused = [&](auto change) {
+    JobSpec spec = good;
+    change(spec);
+    const auto back = spec_from(to_json(spec));
+    return !back && back.error().kind == Kind::bad_input;
+  };
+  EXPECT_TRUE(refused([](JobSpec& spec) { spec.store.uri = "relative/folder"; }));
+  EXPECT_TRUE(refused([](JobSpec& spec) { spec.store.uri = "gs://bucket"; }));
+  EXPECT_TRUE(refused([](JobSpec& spec) { spec.store.uri = "s3://"; }));
+  EXPECT_TRUE(refused([](JobSpec& spec) { spec.store.uri = "/a\nb"; }));
+  EXPECT_TRUE(refused([](JobSpec& spec) { spec.store.region = "eu\nwest"; }));
+  EXPECT_TRUE(refused([](JobSpec& spec) { spec.store.outputs = {""}; }));
+  EXPECT_TRUE(refused([](JobSpec& spec) { spec.store.checkpoints = {std::string("a\0b", 3)}; }));
+  EXPECT_TRUE(refused([](JobSpec& spec) { spec.store.outputs.assign(1001, "x"); }));
+  EXPECT_TRUE(refused([](JobSpec& spec) { spec.store.every_s = 0; }));
+  EXPECT_TRUE(refused([](JobSpec& spec) { spec.store.every_s = 86401; }));
+  EXPECT_TRUE(refused([](JobSpec& spec) { spec.attempt = 0; }));
+  EXPECT_TRUE(refused([](JobSpec& spec) { spec.rank = -1; }));
+  EXPECT_TRUE(refused([](JobSpec& spec) { spec.run = "no/name"; }));
+  Json json = to_json(good);
+  json["store"]["outputs"] = {1, 2};
+  EXPECT_EQ(spec_from(json).error().kind, Kind::bad_input);
 }
 
 TEST(Protocol, ASpecThatCannotRunIsBadInput) {

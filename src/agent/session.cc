@@ -17,7 +17,10 @@ constexpr int parts_a_turn = 8;
 
 Session::Session(os::Fd socket, Supervisor& supervisor)
     : socket_(std::move(socket)), supervisor_(supervisor), last_active_(os::system_clock().steady_ms()) {
-  const Json hello{{"protocol", protocol_version}, {"version", ferry_version()}, {"run", supervisor_.run()}};
+  const Json hello{{"protocol", oldest_protocol},
+                   {"speaks", protocol_version},
+                   {"version", ferry_version()},
+                   {"run", supervisor_.run()}};
   out_ = std::string(greeting) + encode(FrameType::hello, dump_json(hello));
 }
 
