@@ -187,6 +187,7 @@ Result<int> show(Context& context, const std::string& name) {
   line("workdir", run.workdir);
   line("home", run.output_dir + "/" +
                    (run.outputs_home ? "  (outputs are home, sha-256 verified)" : "  (outputs are not home)"));
+  line("store", run.store + (run.outputs_stored ? "  (all outputs are there)" : ""));
   for (std::size_t i = 0; i < std::min(files.size(), shown); ++i)
     line(i ? "" : "files", files[i].first + "  " + show_bytes(files[i].second));
   if (files.size() > shown)

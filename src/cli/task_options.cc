@@ -36,6 +36,10 @@ void TaskOptions::add_to(CLI::App& command) {
   command.add_option("--region", region, "Rent in this region only; '*' for any");
   auto* spot_flag = command.add_flag("--spot", spot, "Spot machines: cheaper, and AWS may take them back");
   command.add_flag("--on-demand", on_demand, "No spot machines, whatever the task says")->excludes(spot_flag);
+  command.add_option(
+      "--store", store,
+      "Where the machine itself stores outputs and log while it trains: s3://BUCKET[/PREFIX], or none; it "
+      "ends itself when all are there");
   command.add_option("--budget", budget, "Most the run may cost, in dollars: time is cut to fit");
   command.add_option("--max-hourly-cost", max_hourly_cost, "Most an hour of the machine may cost, in dollars");
   command.add_option("-w,--workdir", workdir, "Folder to send (default: the task's own, or this one)");
@@ -322,6 +326,10 @@ Status lay_flags(const TaskOptions& options, task::Task& task) {
     TRY_SET(expected, "--duration", parse_duration(options.duration));
     task.duration = expected;
   }
+  if (!options.store.empty()) {
+    TRY_SET(place, "--store", task::parse_store(options.store));
+    task.store = place;
+  }
   if (!options.budget.empty()) {
     TRY_SET(most, "--budget", parse_usd(options.budget));
     task.budget = most;
@@ -405,7 +413,8 @@ Result<Described> describe_task(const TaskOptions& given, const std::vector<std:
   }
   if (const auto laid = lay_flags(options, out.task); !laid) return mistake(laid.error());
   for (auto& line : task::leave_out_old_environments(out.task)) out.task.not_yet.push_back(std::move(line));
-  const bool on_aws = out.task.all_candidates()[0].infra.value_or(task::Infra{}).provider == task::Provider::aws;
+  const auto provider = out.task.all_candidates()[0].infra.value_or(task::Infra{}).provider;
+  const bool on_aws = provider == task::Provider::aws;
   task::Settings own;
   if (on_aws) {
     TRY_SET(settings, "", personal_settings());
@@ -413,6 +422,7 @@ Result<Described> describe_task(const TaskOptions& given, const std::vector<std:
   }
   if (const auto laid = lay_aws(options, own.aws, out.task.aws); !laid) return mistake(laid.error());
   if (on_aws) lay_defaults(own.skypilot_defaults, out);
+  if (!out.task.store) out.task.store = own.store;
   if (const auto laid = lay_variables(options, out.task); !laid) return mistake(laid.error());
   TRY("", task::fill_variables(out.task));
   find_sources(out.task, file);

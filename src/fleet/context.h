@@ -14,6 +14,7 @@
 #include "os/process.h"
 #include "os/signals.h"
 #include "ssh/session.h"
+#include "store/store.h"
 #include "watch/progress.h"
 
 namespace ferry::fleet {
@@ -62,6 +63,8 @@ struct Context {
   std::function<Result<std::unique_ptr<cloud::Cloud>>(CloudLocation& location)> cloud;
   /// In place of ssh::Session::open().
   std::function<Result<ssh::Session>(const ssh::Target& target, Millis limit)> connect;
+  /// In place of opening a run's store: as open_store() in fleet/store_access.h.
+  std::function<Result<std::unique_ptr<store::Store>>(const std::string& uri)> store;
   /// In place of starting `ferry follow-run`: gives its process id. The owner's lock is the one in keep_fds.
   std::function<Result<int>(const os::SpawnOptions& options)> start_follower;
 

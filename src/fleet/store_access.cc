@@ -34,7 +34,8 @@ Result<cloud::AwsContext> aws_context(Context& context, const std::string& regio
 }
 
 Result<std::shared_ptr<s3::Session>> session_at(Context& context, const StorePlace& where, const std::string& region,
-                                                const std::string& profile, const std::string& provider) {
+                                                const std::string& profile, const std::string& provider,
+                                                Hurry hurry = Hurry::no) {
   TRY_SET(access, "", aws_context(context, region, profile, provider));
   s3::Place place;
   place.bucket = where.bucket;
@@ -45,6 +46,10 @@ Result<std::shared_ptr<s3::Session>> session_at(Context& context, const StorePla
   place.ca_bundle = access.ca_bundle;
   if (provider != "rehearsal") place.account = account_of(where.bucket);
   s3::Limits limits;
+  if (hurry == Hurry::yes) {
+    limits.attempts = 1;
+    limits.silence = Millis(5'000);
+  }
   limits.state_folder = context.data / "uploads";
   TRY("note uploads", os::make_dirs(limits.state_folder, 0700));
   return std::make_shared<s3::Session>(place, access.credentials, context.clock, limits);
@@ -53,13 +58,14 @@ Result<std::shared_ptr<s3::Session>> session_at(Context& context, const StorePla
 }  // namespace
 
 Result<std::unique_ptr<store::Store>> open_store(Context& context, const std::string& uri, const std::string& region,
-                                                 const std::string& profile, const std::string& provider) {
+                                                 const std::string& profile, const std::string& provider, Hurry hurry) {
+  if (context.store) return context.store(uri);
   TRY_SET(place, "", parse_store_place(uri));
   if (place.bucket.empty()) {
     const bool at_home = place.folder.starts_with("~/");
     return store::open_folder(at_home ? os::home_dir() / place.folder.substr(2) : os::Path(place.folder));
   }
-  TRY_SET(session, "open the store " + uri_of(place), session_at(context, place, region, profile, provider));
+  TRY_SET(session, "open the store " + uri_of(place), session_at(context, place, region, profile, provider, hurry));
   return s3::make_store(session);
 }
 

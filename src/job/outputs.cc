@@ -43,14 +43,6 @@ std::uint32_t umask_now() {
   return static_cast<std::uint32_t>(std::strtoul(status->c_str() + at + 6, nullptr, 8)) & 0777;
 }
 
-Result<os::FileLock> take_lock(const os::Path& path, const sync::Options& options) {
-  for (auto left = Millis(lock_limit);; left -= Millis(100)) {
-    auto lock = os::FileLock::take(path, Millis(100));
-    if (lock || lock.error().kind != Kind::timeout || left <= Millis(0)) return lock;
-    if (options.cancelled && options.cancelled()) return fail(Kind::cancelled, "stopped waiting");
-  }
-}
-
 Result<sync::Report> pull(Connection& connection, const fleet::RunDir& run_dir, const ledger::Run& run,
                           const os::Argv& selection, const sync::Options& options) {
   os::Argv words = {"send", connection.paths().workdir};
@@ -187,6 +179,14 @@ Result<Outputs> bring(Connection& connection, const fleet::RunDir& run_dir, cons
 
 }  // namespace
 
+Result<os::FileLock> lock_fetch(const fleet::RunDir& run_dir, const sync::Options& options) {
+  for (auto left = Millis(lock_limit);; left -= Millis(100)) {
+    auto lock = os::FileLock::take(run_dir.fetch_lock(), Millis(100));
+    if (lock || lock.error().kind != Kind::timeout || left <= Millis(0)) return lock;
+    if (options.cancelled && options.cancelled()) return fail(Kind::cancelled, "stopped waiting");
+  }
+}
+
 os::Argv selection_of(const Connection& connection, const ledger::Run& run, std::int64_t job_began_ms) {
   auto selection = about_run(connection, job_began_ms);
   const auto named = named_outputs(run);
@@ -223,7 +223,7 @@ std::vector<std::string> Outputs::from_elsewhere() const {
 
 Result<Outputs> fetch_outputs(fleet::Context& context, Connection& connection, const fleet::RunDir& run_dir,
                               const ledger::Run& run, const sync::Options& options) {
-  TRY_SET(lock, "another ferry is fetching this run", take_lock(run_dir.fetch_lock(), options));
+  TRY_SET(lock, "another ferry is fetching this run", lock_fetch(run_dir, options));
   TRY("", os::make_dirs(run.output_dir, 0777 & ~umask_now()));
   TRY_SET(outputs, "", bring(connection, run_dir, run, options));
   TRY("", record_home(context, run.name, outputs.report.entries));

@@ -42,6 +42,9 @@ os::Argv selection_of(const Connection& connection, const ledger::Run& run, std:
 /// How everything is received that comes from a machine, which may be hostile.
 sync::ReceiveOptions receive_options(const fleet::RunDir& run_dir, const sync::Options& options = {});
 
+/// One fetch of a run at a time, in whichever process. Fails timeout after ten minutes, cancelled.
+Result<os::FileLock> lock_fetch(const fleet::RunDir& run_dir, const sync::Options& options);
+
 /// Notes in the ledger what of a run is home: all of it, instead of what was noted before.
 Status record_home(fleet::Context& context, const std::string& run, const std::vector<sync::Entry>& entries);
 

@@ -40,17 +40,25 @@ Status RunController::fetch() {
   auto fetched = job::fetch_outputs(context_, *connection_, run_dir_, run_, options);
   finish_log();
   if (!fetched) return fail("bring the outputs home", std::move(fetched).error());
-  const job::Outputs outputs = *std::move(fetched);
+  run_.outputs_home = true;
+  run_.outcome = final_outcome(run_, run_.outcome);
+  TRY("", context_.ledger.update(run_));
+  told_of_home(*fetched);
+  return {};
+}
+
+void RunController::told_of_home(const job::Outputs& outputs) {
   for (const auto& line : job::tell(outputs, run_)) context_.progress.warn("fetch", line);
   for (const auto& entry : outputs.report.entries) {
     if (entry.type == sync::Type::file && !entry.as_sent) fetched_files_.push_back(entry.path);
   }
-  run_.outputs_home = true;
-  run_.outcome = final_outcome(run_, run_.outcome);
-  TRY("", context_.ledger.update(run_));
-  instance_.bytes_out += static_cast<std::int64_t>(outputs.report.wire_bytes + std::exchange(pulled_.wire_bytes, 0));
-  TRY("", context_.ledger.record_instance(instance_));
   const auto& report = outputs.report;
+  instance_.bytes_out += static_cast<std::int64_t>(report.wire_bytes + std::exchange(pulled_.wire_bytes, 0));
+  for (auto noted : context_.ledger.instances(run_.name).value_or(std::vector<ledger::Instance>())) {
+    if (noted.token != instance_.token) continue;
+    noted.bytes_out = instance_.bytes_out;  // all else as it is there: it may be released by now
+    (void)context_.ledger.record_instance(noted);
+  }
   const Json data = {{"files", report.files},
                      {"made", outputs.made()},
                      {"bytes", report.bytes},
@@ -64,7 +72,6 @@ Status RunController::fetch() {
     context_.progress.nothing(
         "fetch", report.files == 0 ? "no outputs: the run wrote no file" : "nothing of this run; " + text, data);
   }
-  return {};
 }
 
 void RunController::finish_log() {
@@ -83,15 +90,18 @@ Status RunController::release() {
   if (connection_ && !context_.letting_go) {
     // With all outputs home the machine may end itself at once: even if AWS does not listen to us now, the
     // bill stops.
-    const bool may_end = run_.outputs_home && instance_.provider != "ssh";
+    const bool may_end = is_durable(run_) && instance_.provider != "ssh";
     if (auto channel = connection_->agent()) (void)channel->client.release(may_end);
   }
   connection_.reset();
   TRY("", fleet::release_all(context_, run_));
+  bring_stored();
   run_.ended_ms = context_.clock.now_ms();
   TRY("", context_.ledger.update(run_));
   write_record(context_, run_);
   TRY("", enter(Phase::released));
+  if (lease_) lease_->give_back();
+  lease_.reset();
   TRY_SET(instances, "", context_.ledger.instances(run_.name));
   TRY_SET(resources, "", context_.ledger.resources(run_.name));
   const auto now = context_.clock.now_ms();
@@ -117,6 +127,7 @@ Status RunController::release() {
 
 Result<int> RunController::start_follower() {
   connection_.reset();
+  lease_.reset();  // which is this ledger's, and so the follower's
   TRY("", os::make_dirs(run_dir_.path, 0700));
   auto follower = hand_over(context_, run_dir_, run_.name, std::move(*owner_));
   owner_.reset();
@@ -196,7 +207,7 @@ void RunController::call_lost(const std::string& why) {
   if (run_.outcome == Outcome::lost) return;
   const auto trained = run_.exit_code ? fmt::format("the training ended (exit {}), but ", *run_.exit_code) : "";
   run_.error = trained + why;
-  run_.error += told_of_pulled();
+  run_.error += run_.store.empty() ? told_of_pulled() : told_of_stored();
   run_.outcome = Outcome::lost;
   run_.exit_code.reset();
   (void)context_.ledger.update(run_);
@@ -244,17 +255,23 @@ Standing RunController::look_at_machine() {
   return seen_.standing;
 }
 
-int RunController::finish(const Status& done) {
+int RunController::finish(const Status& ended) {
   if (context_.given_up) return give_up();
-  if (detaching_ && done) return detach();
-  const auto machine = done ? Standing::there : look_at_machine();
+  if (detaching_ && ended) return detach();
+  const auto machine = ended ? Standing::there : look_at_machine();
+  auto done = ended;
+  const bool may_be_stored = !run_.store.empty() && run_.phase >= Phase::setup && run_.phase < Phase::releasing;
+  if (may_be_stored && !is_durable(run_) && machine != Standing::there) {
+    // A machine that has stored everything ends itself: that is how it should be.
+    if (const auto whole = is_stored(); whole && *whole) done = Status();
+  }
 
   // From setup on the machine holds what only it has. It is given back when that is home, or when it is gone
   // anyway, or when the agent said that nothing was ever started.
   const bool nothing_ran =
       nothing_ran_ || (run_.outcome == Outcome::not_started && trim(text_at(run_.task, "setup")).empty());
   const bool holds_outputs =
-      run_.phase >= Phase::setup && run_.phase < Phase::releasing && !run_.outputs_home && !nothing_ran;
+      run_.phase >= Phase::setup && run_.phase < Phase::releasing && !is_durable(run_) && !nothing_ran;
   const bool cancelled = !done && done.error().kind == Kind::cancelled;
   std::string why = done ? "" : done.error().what;
   if (!done && !cancelled) {
@@ -288,7 +305,18 @@ int RunController::finish(const Status& done) {
   context_.is_ending = true;
   if (holds_outputs && machine == Standing::there) {
     const bool is_reached = done || connection_;
-    const auto fetched = is_reached ? fetch_stubbornly() : done;
+    auto fetched = is_reached ? Status() : done;
+    bool stored = false;
+    if (is_reached && may_be_stored) {
+      const auto awaited = await_stored();
+      stored = awaited.value_or(false);
+      if (!awaited) fetched = tl::unexpected<Error>(awaited.error());
+    }
+    if (stored) {
+      finish_log();
+    } else if (is_reached && fetched) {
+      fetched = fetch_stubbornly();
+    }
     if (!fetched) {
       const auto now = look_at_machine();
       if (now == Standing::there) {
@@ -322,6 +350,7 @@ int RunController::finish(const Status& done) {
     return ferry_failed;
   }
   // A cancelled run went the way it was meant to.
+  if (run_.outputs_stored && !run_.outputs_home) return ferry_failed;  // told; whoever goes on with them must know
   const bool has_code = done || run_.outcome == Outcome::cancelled || run_.outcome == Outcome::not_started;
   return has_code ? exit_code_of(run_) : ferry_failed;
 }

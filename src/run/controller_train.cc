@@ -64,7 +64,10 @@ Status RunController::setup(const RunRequest& request, const job::Preflight& rea
   job::Training training(context_, run_, *log_, false);
   if (!request.detach) ports_ = request.task.all_candidates()[0].ports;
   open_tunnels();
-  const auto spec = job_spec(request.task);
+  TRY_SET(store, "", store_spec());
+  auto spec = job_spec(request.task);
+  spec.store = std::move(store);
+  spec.store.outputs = request.task.outputs;
   auto begun = training.setup(*connection_, spec);
   while (!begun && (begun.error().kind == Kind::lost || begun.error().kind == Kind::timeout)) {
     // Until the agent has confirmed the start, nobody else could make it: secrets are in this process only.
@@ -194,7 +197,8 @@ Status RunController::connect_again(const char* phase, job::Training& training, 
 }
 
 Result<job::Followed> RunController::follow_and_pull(job::Training& training) {
-  if (const auto least = job::pull_every()) pull_.emplace(*connection_, run_, run_dir_, *least, pulled_);
+  const auto least = run_.store.empty() ? job::pull_every() : std::nullopt;  // with a store, what is saved is safe
+  if (least) pull_.emplace(*connection_, run_, run_dir_, *least, pulled_);
   auto followed = training.follow(*connection_);
   if (followed && followed->status.state == agent::JobState::done && pull_) pull_->finish(context_);
   pull_.reset();
@@ -279,6 +283,10 @@ Status RunController::train() {
 
 int RunController::from_training() {
   is_background_ = true;
+  if (const auto leased = take_lease(); !leased) {
+    context_.progress.error(leased.error());
+    return ferry_failed;
+  }
   const auto done = [&]() -> Status {
     TRY_SET(instances, "", context_.ledger.instances(run_.name));
     for (const auto& one : instances) {
@@ -293,7 +301,7 @@ int RunController::from_training() {
     location_ = fleet::location_of(instance_);
     TRY_SET(cloud, "", fleet::open_cloud(context_, location_));
     cloud_ = std::move(cloud);
-    if (run_.outputs_home) return {};
+    if (is_durable(run_)) return {};
     context_.is_ending = run_.phase > Phase::training;
     TRY("", reopen_connection(job::MayInterrupt::detach));
     if (run_.phase > Phase::training) return {};

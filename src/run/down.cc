@@ -4,6 +4,7 @@
 #include "run/actions.h"
 #include "run/bring_home.h"
 #include "run/ending.h"
+#include "run/stored.h"
 
 namespace ferry::run {
 
@@ -48,6 +49,14 @@ Result<Saved> save_or_lose(fleet::Context& context, ledger::Run& run) {
     context.progress.note(fmt::format("{} has no outputs: {}", run.name, error.what));
     return Saved::never_were;
   }
+  // A machine that has stored everything ends itself.
+  if (const auto stored = look_in_store(context, run); stored && *stored && (*stored)->is_complete()) {
+    TRY("", adopt_stored(context, run, **stored));
+    TRY_SET(outputs, "", bring_stored_home(context, run, **stored, {}));
+    for (const auto& line : job::tell(outputs, run)) context.progress.warn("down", line);
+    run.outputs_home = true;
+    return Saved::home;
+  }
   TRY_SET(instance, "", live_instance(context, run));
   auto place = fleet::location_of(instance);
   const auto gone = [&]() -> Result<bool> {
@@ -57,6 +66,8 @@ Result<Saved> save_or_lose(fleet::Context& context, ledger::Run& run) {
   }();
   if (gone && *gone) {
     context.progress.warn("down", fmt::format("the outputs of {} are lost: {} is gone", run.name, instance.id));
+    if (const auto stored = look_in_store(context, run); stored && *stored)
+      (void)bring_stored_home(context, run, **stored, {});
     return Saved::lost;
   }
   error.advice +=

@@ -9,6 +9,8 @@
 #include "os/terminal.h"
 #include "run/actions.h"
 #include "run/bring_home.h"
+#include "run/record.h"
+#include "run/stored.h"
 
 namespace ferry::run {
 
@@ -40,6 +42,28 @@ Error nothing_to_fetch(fleet::Context& context, const ledger::Run& run) {
           {}};
 }
 
+/// The machine was not reached, or is gone: the store may have what it had.
+bool may_be_elsewhere(const Error& error) {
+  return error.kind == Kind::lost || error.kind == Kind::timeout || error.kind == Kind::not_found ||
+         error.code == fleet::stopped_code;
+}
+
+Result<job::Outputs> fetch_from_store(fleet::Context& context, const ledger::Run& seen, const job::Stored& stored) {
+  bool stopped = context.interrupt != fleet::Interrupt::go_on;
+  sync::Options options;
+  options.cancelled = [&] { return stopped = stopped || context.signals.next().has_value(); };
+  TRY_SET(outputs, "", bring_stored_home(context, seen, stored, options));
+  // Whoever owns the run notes it otherwise.
+  TRY_SET(owner, "", RunLock::try_take(fleet::RunDir(context.data, seen.name), Role::recover));
+  if (!owner || !stored.is_complete()) return outputs;
+  TRY_SET(run, "", context.ledger.run(seen.name));
+  TRY("", adopt_stored(context, run, stored));
+  run.outputs_home = true;
+  TRY("", context.ledger.update(run));
+  write_record(context, run);
+  return outputs;
+}
+
 /// One file for each visitor, which it holds locked.
 os::Path visits_of(const fleet::RunDir& run_dir) { return run_dir.path / "visits"; }
 
@@ -48,10 +72,14 @@ os::Path visits_of(const fleet::RunDir& run_dir) { return run_dir.path / "visits
 Result<job::Outputs> fetch(fleet::Context& context, const std::string& run_name) {
   TRY_SET(run, "", context.ledger.run(run_name));
   if (run.phase == Phase::released) TRY("", complete_log(context, run.name));
-  if (run.phase == Phase::released || run.phase < Phase::setup)
-    return tl::unexpected<Error>(nothing_to_fetch(context, run));
-  TRY_SET(home, "", bring_home(context, run, false, false));
-  return std::move(home.outputs);
+  if (run.phase >= Phase::setup && run.phase < Phase::releasing) {
+    auto home = bring_home(context, run, false, false);
+    if (home) return std::move(home->outputs);
+    if (run.store.empty() || !may_be_elsewhere(home.error())) return tl::unexpected<Error>(std::move(home).error());
+  }
+  TRY_SET(stored, "", look_in_store(context, run));
+  if (!stored) return tl::unexpected<Error>(nothing_to_fetch(context, run));
+  return fetch_from_store(context, run, *stored);
 }
 
 namespace {

@@ -57,10 +57,8 @@ Json outputs_of(fleet::Context& context, const ledger::Run& run, std::size_t mos
     bytes += one.bytes;
     if (files.size() < most) files.push_back(described(one));
   }
-  return {{"home", run.output_dir},
-          {"at_home", run.outputs_home},
-          {"files", std::move(files)},
-          {"files_total", total},
+  return {{"home", run.output_dir},       {"at_home", run.outputs_home}, {"store", run.store},
+          {"stored", run.outputs_stored}, {"files", std::move(files)},   {"files_total", total},
           {"bytes_total", bytes}};
 }
 

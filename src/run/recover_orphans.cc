@@ -113,8 +113,10 @@ Status recover_orphan(fleet::Context& context, const std::string& name) {
   TRY_SET(instances, "", context.ledger.instances(name));
   const auto machine = live_instance(context, run);
   const bool holds_something = run.phase >= Phase::setup && machine;
-  if (holds_something) {
-    if (const auto now = stopped_one(context, *machine)) return note_stopped(context, std::move(run), *machine, *now);
+  const bool is_awaited = run.outputs_stored && !run.outputs_home;  // from the store
+  if (holds_something || is_awaited) {
+    if (const auto now = machine ? stopped_one(context, *machine) : std::nullopt)
+      return note_stopped(context, std::move(run), *machine, *now);
     TRY_SET(pid, "", hand_over(context, run_dir, run.name, std::move(*owner)));
     context.progress.note(fmt::format("{} was left behind while {}; following it again in the background", run.name,
                                       ledger::name(run.phase)),

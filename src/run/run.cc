@@ -18,6 +18,15 @@ namespace ferry::run {
 
 namespace {
 
+/// The store that the run's machine is to fill; empty: none, or none that it could.
+std::string store_of(const RunRequest& request) {
+  const auto store = request.task.store.value_or("");
+  const auto infra = request.task.all_candidates()[0].infra.value_or(task::Infra{});
+  const bool is_own = infra.provider == task::Provider::ssh;
+  // A machine of one's own has no role that S3 knows; one that is kept must not end itself.
+  return (is_own && store.starts_with("s3://")) || request.keep ? "" : store;
+}
+
 struct Added {
   ledger::Run run;
   RunLock owner;
@@ -30,6 +39,7 @@ Result<Added> add_run(fleet::Context& context, const RunRequest& request) {
   run.infra = task::show(request.task.resources.infra.value_or(task::Infra{}));
   run.workdir = request.workdir.string();
   run.keep = request.keep;
+  run.store = store_of(request);
   run.created_ms = run.phase_ms = context.clock.now_ms();
   run.task = {{"run", request.task.run}, {"setup", request.task.setup}, {"outputs", request.task.outputs}};
   run.task["envs"] = envs_to_keep(request.task.envs);
@@ -78,8 +88,18 @@ std::string not_on_own_machine(const task::Task& task) {
   add(interrupt.use_spot, "spot");
   add(interrupt.max_hourly_cost.has_value(), "max_hourly_cost");
   add(task.budget.has_value(), "budget");
+  add(task.store.value_or("").starts_with("s3://"), "store");
   if (names.empty()) return {};
   return fmt::format("{} is taken as it is: nothing is done about {}", interrupt.infra->host, join(names, ", "));
+}
+
+Status check_store(const task::Task& task) {
+  const auto infra = task.all_candidates()[0].infra.value_or(task::Infra{});
+  const auto store = task.store.value_or("");
+  if (store.empty() || store.starts_with("s3://") || infra.provider == task::Provider::ssh) return {};
+  return fail(Kind::bad_input, "a folder is no store for a machine that is rented: " + printable(store),
+              "it would be on that machine, and end with it",
+              "store: s3://BUCKET/PREFIX (ferry store setup makes one), or --store none");
 }
 
 /// All that is missing at once.
@@ -101,6 +121,7 @@ Status check_task(const RunRequest& request) {
   missing(request.task.missing_envs, "variable", "--env");
   missing(request.task.missing_secrets, "secret", "run ferry again after: export");
   keep(job::check_outputs(request.task));
+  if (request.check) keep(check_store(request.task));
   keep(job::check_start(request.task));
   if (!os::is_directory(request.workdir)) {
     keep(fail(Kind::bad_input, "the workdir is no folder: " + request.workdir.string(), {},
@@ -156,6 +177,8 @@ int start(fleet::Context& context, const RunRequest& request) {
     progress.error(checked.error());
     return exit_code_for(checked.error().kind);
   }
+  if (request.keep && !request.task.store.value_or("").empty())
+    ready.warnings.push_back("nothing is stored of a machine that is kept: its outputs come home");
   for (const auto& warning : ready.warnings) progress.warn("check", warning);
   progress.done("check", ready.summary,
                 {{"files", ready.tree.files}, {"bytes", ready.tree.bytes}, {"ms", context.clock.steady_ms() - began}});

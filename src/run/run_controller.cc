@@ -35,18 +35,19 @@ RunController::RunController(fleet::Context& context, ledger::Run run, RunLock o
   if (const auto seconds = int_at(run_.task, "max_duration_s"); seconds > 0) lifetime_.max_duration = Seconds(seconds);
   context_.while_waiting = [this] {
     if (pull_) pull_->tick(context_.clock.steady_ms());
-    if (!owner_ || owner_->still_mine()) return;
-    // Its folder was removed, and somebody else owns it by now. As if we had been killed: two would ruin it.
-    context_.progress.error({Kind::conflict,
-                             "another ferry looks after " + run_.name + " by now",
-                             "its folder was removed meanwhile",
-                             "ferry logs -f " + run_.name,
-                             {}});
-    context_.progress.result(result_of(context_, run_.name, ferry_failed, std::nullopt));
-    pull_.reset();
-    connection_.reset();  // its socket's folder is nobody's afterwards
-    ::_exit(ferry_failed);
+    if (owner_ && !owner_->still_mine()) stop_at_once("its folder was removed meanwhile");
+    if (lease_ && !lease_->keep()) stop_at_once("another computer took it over while this one was not heard of");
   };
+}
+
+void RunController::stop_at_once(const std::string& why) {
+  // As if we had been killed: two would ruin it.
+  context_.progress.error(
+      {Kind::conflict, "another ferry looks after " + run_.name + " by now", why, "ferry logs -f " + run_.name, {}});
+  context_.progress.result(result_of(context_, run_.name, ferry_failed, std::nullopt));
+  pull_.reset();
+  connection_.reset();  // its socket's folder is nobody's afterwards
+  ::_exit(ferry_failed);
 }
 
 RunController::~RunController() { context_.while_waiting = nullptr; }
@@ -155,6 +156,7 @@ Status RunController::plan_own_machine(const std::string& host) {
 
 Status RunController::launch(const RunRequest& request, const std::string& framework) {
   TRY("", enter(Phase::launching));
+  TRY("", prepare_store());
   if (location_.provider == "ssh") {
     context_.progress.begin("launch", location_.endpoint);
     TRY_SET(borrowed, "", fleet::attach_host(context_, run_, location_));

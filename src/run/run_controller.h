@@ -14,6 +14,7 @@
 #include "job/preflight.h"
 #include "job/repeats.h"
 #include "job/training.h"
+#include "run/lease.h"
 #include "run/reach.h"
 #include "run/run.h"
 
@@ -45,6 +46,23 @@ class RunController {
   Status train();
   /// Brings home what there is.
   Status fetch();
+  /// What came: told, and noted with its cost.
+  void told_of_home(const job::Outputs& outputs);
+  /// That the run's store, if it has one, can be used is known before anything is rented.
+  Status prepare_store();
+  /// Fails conflict where another computer's ferry works on the run; waits for one that may be gone. Where the store is
+  /// out of reach the run goes on without.
+  Status take_lease();
+  /// Ends this process without another word to the run: somebody else works on it, for `why`.
+  [[noreturn]] void stop_at_once(const std::string& why);
+  /// What the agent is told of it.
+  Result<agent::StoreSpec> store_spec() const;
+  /// The store has all of the run: noted in the ledger, with how the job ended.
+  Result<bool> is_stored();
+  /// Waits, after the training's end, until the machine has stored everything. False: it cannot, or is gone.
+  Result<bool> await_stored();
+  /// Brings home what is stored, when the machine is given back. Trouble is told: it is safe where it is.
+  void bring_stored();
   Status release();
 
   Status enter(ledger::Phase phase);
@@ -59,6 +77,8 @@ class RunController {
   Result<job::Followed> follow_and_pull(job::Training& training);
   /// Tells, and notes in the ledger, what the pulls brought of a run that is lost; as the end of its error.
   std::string told_of_pulled();
+  /// The same of what is in the store.
+  std::string told_of_stored();
   /// An agent that knows of no job: whether there was one all the same, as when its folder was removed and it
   /// was killed. What it wrote is there.
   Result<bool> was_forgotten();
@@ -75,8 +95,8 @@ class RunController {
   Result<int> start_follower();
   /// start_follower(), and tells how to come back.
   int detach();
-  /// After `done`, or what went wrong: fetch if something ran, release, tell, and the exit code.
-  int finish(const Status& done);
+  /// After `ended`, or what went wrong: fetch if something ran, release, tell, and the exit code.
+  int finish(const Status& ended);
   /// Ends without releasing, telling why and how to come back. Where time may mend `problem`, a follower goes
   /// on.
   int leave(const std::string& why, const Error& problem);
@@ -98,6 +118,7 @@ class RunController {
   fleet::Context& context_;
   ledger::Run run_;
   std::optional<RunLock> owner_;
+  std::optional<Lease> lease_;  // of a run that has a store
   fleet::RunDir run_dir_;
   fleet::TimeLimits lifetime_;
   std::unique_ptr<cloud::Cloud> cloud_;

@@ -11,6 +11,7 @@
 #include "run/fake_cloud.h"
 #include "run/run.h"
 #include "run/scripted_machine.h"
+#include "store/store.h"
 
 namespace ferry::run {
 
@@ -102,6 +103,14 @@ class Stage {
   /// A ledger's write that is about to be made, by its number: what it fails with instead.
   std::function<std::optional<Error>(const std::string& write)> refuse_write;
 
+  /// From now on runs have a store, a folder that outlives machines; each call to it is two steps.
+  void give_store() { has_store_ = true; }
+  std::unique_ptr<store::Store> store() const;  ///< as it is, without steps
+  /// The store's complete manifest names the model, and it is there.
+  bool is_stored(const std::string& run);
+  /// What a machine that was lost had stored: the model, and with `end` that the training ended well.
+  void put_stored(const std::string& run, const std::string& model, bool complete);
+
   /// The running machine; it must be the only one.
   ScriptedMachine& machine();
   std::string machine_id();
@@ -133,6 +142,7 @@ class Stage {
 
  private:
   friend class SteppedLedger;
+  friend class SteppedStore;
   struct Follower {
     std::string run;
     os::Fd lock;
@@ -154,6 +164,7 @@ class Stage {
   std::vector<Follower> followers_;
   std::vector<Plan> plans_;
   int steps_ = 0, kill_at_ = 0;
+  bool has_store_ = false;
 };
 
 /// One way in which something fails, for tables.

@@ -23,14 +23,15 @@ std::string Stage::broken_promise(std::optional<int> code) {
     }
     if (one.phase == Phase::released && is_live) found += one.name + " is released and holds an instance; ";
     const bool is_home = os::exists(os::Path(one.output_dir) / "outputs/model");
-    if (one.outcome == Outcome::succeeded && !is_home && one.phase == Phase::released)
+    const bool is_safe = is_home || is_stored(one.name);
+    if (one.outcome == Outcome::succeeded && !is_safe && one.phase == Phase::released)
       found += one.name + " is called succeeded without its model; ";
     if (code == 0 && followers_.empty() && !one.keep && (one.phase != Phase::released || !is_home))
       found += one.name + " ended with 0; ";
     for (const auto& machine : cloud.machines()) {
       const auto tag = machine.now.tags.find("ferry:run");
       if (tag == machine.now.tags.end() || tag->second != one.name) continue;
-      if (reached_setup && !is_home && machine.by_ferry) found += machine.now.id + " was ended with its model; ";
+      if (reached_setup && !is_safe && machine.by_ferry) found += machine.now.id + " was ended with its model; ";
     }
   }
   int rented = 0;

@@ -10,8 +10,11 @@
 #include "base/text.h"
 #include "fleet/labels.h"
 #include "fleet/machine.h"
+#include "job/stored.h"
 #include "run/actions.h"
 #include "ssh/keys.h"
+#include "store/content.h"
+#include "store/folder.h"
 
 namespace ferry::run {
 
@@ -89,6 +92,83 @@ class SteppedLedger final : public ledger::Ledger {
   Stage& stage_;
   std::unique_ptr<Ledger> real_;
 };
+
+/// Files come by threads, which are no steps of the process.
+class SteppedStore final : public store::Store {
+ public:
+  SteppedStore(Stage& stage, std::unique_ptr<Store> real) : stage_(stage), real_(std::move(real)) {}
+
+  Result<std::string> put_file(const std::string& key, const os::Path& path, const store::Content& content,
+                               const store::Condition& condition, const store::Moved& moved) override {
+    return step([&] { return real_->put_file(key, path, content, condition, moved); });
+  }
+  Result<std::string> put(const std::string& key, std::string_view bytes, const store::Condition& condition) override {
+    return step([&] { return real_->put(key, bytes, condition); });
+  }
+  Result<store::Object> get_file(const std::string& key, const os::Path& path,
+                                 const std::optional<store::Content>& expected, const store::Moved& moved) override {
+    return real_->get_file(key, path, expected, moved);
+  }
+  Result<store::SmallObject> get(const std::string& key, std::size_t limit) override {
+    return step([&] { return real_->get(key, limit); });
+  }
+  Result<store::Object> look(const std::string& key) override {
+    return step([&] { return real_->look(key); });
+  }
+  Status list(const std::string& prefix, const std::function<Status(const store::Object&)>& each) override {
+    return step([&] { return real_->list(prefix, each); });
+  }
+  Status remove(const std::string& key, const store::Condition& condition) override {
+    return step([&] { return real_->remove(key, condition); });
+  }
+  Status remove_all(const std::string& prefix) override {
+    return step([&] { return real_->remove_all(prefix); });
+  }
+  std::string uri() const override { return real_->uri(); }
+
+ private:
+  template <class Act>
+  auto step(Act act) -> decltype(act()) {
+    stage_.step();
+    auto done = act();
+    stage_.step();
+    return done;
+  }
+
+  Stage& stage_;
+  std::unique_ptr<Store> real_;
+};
+
+std::unique_ptr<store::Store> Stage::store() const { return must(store::open_folder(dir_.path() / "store")); }
+
+void Stage::put_stored(const std::string& run, const std::string& model, bool complete) {
+  const auto there = store();
+  store::Manifest manifest{.run = run, .made_ms = 1, .complete = complete};
+  const auto put = [&](store::FileKind kind, const std::string& path, const std::string& bytes) {
+    const auto content = store::content_of_bytes(bytes);
+    const auto key = store::file_key(run, 1, 0, kind, path, content.sha256);
+    must(there->put(key, bytes));
+    manifest.entries.push_back({path, kind, content.bytes, content.sha256, 0644, key, 5});
+  };
+  put(store::FileKind::output, "outputs/model", model);
+  agent::JobStatus end;
+  end.state = agent::JobState::done;
+  end.run_exit = 0;
+  end.run_started_ms = clock.now_ms();
+  end.ended_ms = clock.now_ms() + 1;
+  if (complete) put(store::FileKind::record, job::end_record, dump_json(agent::to_json(end)));
+  must(there->put(store::manifest_key(run, 1, 0), must(store::manifest_text(manifest))));
+}
+
+bool Stage::is_stored(const std::string& run) {
+  if (!has_store_) return false;
+  const auto stored = job::look_at_stored(*store(), run, 1, 0);
+  if (!stored || !*stored || !(*stored)->is_complete()) return false;
+  return std::ranges::any_of((*stored)->manifest.entries, [&](const auto& entry) {
+    const auto object = store()->get(entry.key);
+    return entry.path == "outputs/model" && object && object->bytes == "model\n";
+  });
+}
 
 void HandClock::sleep(Millis time) {
   const auto end = now_ + std::max<std::int64_t>(0, time.count());
@@ -179,6 +259,9 @@ fleet::Context Stage::context() {
     return cloud.open(location.region);
   };
   context.connect = [this](const ssh::Target& target, Millis) { return connect(target); };
+  context.store = [this](const std::string&) -> Result<std::unique_ptr<store::Store>> {
+    return std::make_unique<SteppedStore>(*this, store());
+  };
   context.start_follower = [this](const os::SpawnOptions& options) { return start_follower(options); };
   return context;
 }
@@ -192,6 +275,7 @@ RunRequest Stage::request(const std::string& run) const {
   request.workdir = dir_.path() / "work";
   request.results = dir_.path() / "runs";
   request.check = false;
+  if (has_store_) request.task.store = (dir_.path() / "store").string();
   return request;
 }
 
@@ -235,6 +319,7 @@ void Stage::leave_at(ledger::Phase phase, const std::string& command) {
                {"max_duration_s", 3600},
                {"host_key", "ssh-ed25519 AAAA"},
                {"ledger", must(fleet::ledger_id(data()))}};
+  if (has_store_) left.store = (dir_.path() / "store").string();
   must(ledger_->add_run(left));
   ledger::Instance machine;
   machine.run = left.name;
@@ -274,6 +359,7 @@ void Stage::leave_at(ledger::Phase phase, const std::string& command) {
   job.run = left.name;
   job.workdir = (there.home() / "ferry" / left.name).string();
   job.command = command;
+  job.store.uri = left.store;
   job.max_duration_s = 3600;
   must(os::write_file(there.home() / "agent", scripted_agent(), 0700));
   auto session = must(there.connect());

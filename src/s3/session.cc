@@ -10,6 +10,7 @@
 #include "base/text.h"
 #include "base/version.h"
 #include "s3/errors.h"
+#include "store/content.h"
 
 namespace ferry::s3 {
 namespace {
@@ -62,13 +63,7 @@ double Session::random() {
   return random_();
 }
 
-std::string base64_of_hex(std::string_view text) {
-  const auto digit = [](char c) { return c <= '9' ? c - '0' : c - 'a' + 10; };
-  std::string bytes;
-  for (std::size_t i = 0; i + 1 < text.size(); i += 2)
-    bytes += static_cast<char>(digit(text[i]) * 16 + digit(text[i + 1]));
-  return base64(bytes);
-}
+std::string base64_of_hex(std::string_view hex) { return base64(store::raw_sha256(hex)); }
 
 /// What is done once in a request's life.
 struct Line::Once {

@@ -46,6 +46,14 @@ Result<Content> copy(int from, int to, const Moved& moved) { return pass(from, t
 
 Content content_of_bytes(std::string_view bytes) { return {hex(sha256(bytes)), bytes.size()}; }
 
+std::string raw_sha256(std::string_view hex) {
+  const auto digit = [](char c) { return c <= '9' ? c - '0' : c - 'a' + 10; };
+  std::string bytes;
+  for (std::size_t i = 0; i + 1 < hex.size(); i += 2)
+    bytes += static_cast<char>(digit(hex[i]) * 16 + digit(hex[i + 1]));
+  return bytes;
+}
+
 Status check_content(const Content& found, const Content& expected, const std::string& what,
                      const std::string& advice) {
   if (found == expected) return {};

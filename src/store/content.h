@@ -16,6 +16,9 @@ Result<Content> copy(int from, int to, const Moved& moved = {});
 /// Bytes as content.
 Content content_of_bytes(std::string_view bytes);
 
+/// The 32 bytes that a SHA-256 in hexadecimal (keys.h: is_sha256) stands for.
+std::string raw_sha256(std::string_view hex);
+
 /// Fails corrupt unless `found` is `expected`; `what` names the thing ("model.pt"), `advice` the way on.
 Status check_content(const Content& found, const Content& expected, const std::string& what, const std::string& advice);
 

@@ -96,8 +96,8 @@ Result<std::vector<std::size_t>> Deposit::compare() {
     const bool is_file = now && now->is == Standing::Is::file;
     if (is_file && now->size == entry.size) {
       const std::string* known = before_->hash_of(entry.path, *now);
-      const auto hashed = known ? Result<Hashed>(Hashed{.sha256 = *known, .stable = true})
-                                : hash_file(*root_, entry.path, buffer);
+      const auto hashed =
+          known ? Result<Hashed>(Hashed{.sha256 = *known, .stable = true}) : hash_file(*root_, entry.path, buffer);
       if (hashed && hashed->stable && hashed->sha256 == entry.sha256) continue;
     }
     wanted.push_back(i);
@@ -139,7 +139,8 @@ Status Deposit::make_folders() {
 Status Deposit::place(std::size_t index) {
   const Entry& entry = entries_[index];
   TRY_SET(marks, "", placer_->place_made(incoming_.get(), incoming_name(index), entry));
-  if (marks.size != entry.size) return fail(Kind::corrupt, "a file was changed before it was in its place: " + entry.path);
+  if (marks.size != entry.size)
+    return fail(Kind::corrupt, "a file was changed before it was in its place: " + entry.path);
   return {};
 }
 

@@ -9,7 +9,10 @@ class Deposits : public ::testing::Test {
  protected:
   Entry file(const std::string& path, const std::string& content) {
     contents_[sha256(content)] = content;
-    return {.path = path, .mode = 0644, .size = content.size(), .mtime_ns = 1'600'000'000'000'000'005,
+    return {.path = path,
+            .mode = 0644,
+            .size = content.size(),
+            .mtime_ns = 1'600'000'000'000'000'005,
             .sha256 = sha256(content)};
   }
   Result<Deposit> open(std::vector<Entry> entries) { return Deposit::open(home_, std::move(entries), options_); }
@@ -90,10 +93,15 @@ TEST_F(Deposits, GoOnWithWhatABrokenOneLeft) {
 }
 
 TEST_F(Deposits, RefuseListsThatNoSenderCouldSend) {
-  const std::vector<std::vector<Entry>> lists = {
-      {file("../x", "")}, {file("/x", "")}, {file("", "")}, {file("a//b", "")}, {file("a", ""), file("a", "")},
-      {file("a", ""), file("a/b", "")}, {{.path = "a", .type = Type::link, .target = "/etc"}, file("a/b", "")},
-      {file(".ferry-tmp-incoming/x", "")}, {{.path = "a", .type = Type::link}}};
+  const std::vector<std::vector<Entry>> lists = {{file("../x", "")},
+                                                 {file("/x", "")},
+                                                 {file("", "")},
+                                                 {file("a//b", "")},
+                                                 {file("a", ""), file("a", "")},
+                                                 {file("a", ""), file("a/b", "")},
+                                                 {{.path = "a", .type = Type::link, .target = "/etc"}, file("a/b", "")},
+                                                 {file(".ferry-tmp-incoming/x", "")},
+                                                 {{.path = "a", .type = Type::link}}};
   for (const auto& list : lists) {
     const auto got = open(list);
     ASSERT_FALSE(got) << list[0].path;

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "base/store_place.h"
 #include "base/text.h"
 #include "task/fields.h"
 #include "task/other_files.h"
@@ -72,6 +73,14 @@ Result<std::string> FieldReader::choice_of(const Entry& entry, std::span<const s
 
 void FieldReader::keep(Status read) {
   if (!read && found_.size() < 2 * most_found) found_.push_back(std::move(read).error());
+}
+
+Status FieldReader::read_store(const Entry& entry, std::optional<std::string>& store) const {
+  TRY_SET(text, "", text_of(entry));
+  auto place = parse_store(text);
+  if (!place) return complain_in(entry, place.error());
+  store = *std::move(place);
+  return {};
 }
 
 void FieldReader::not_yet(const Entry& entry, std::string_view meaning, std::string_view instead) {

@@ -37,6 +37,8 @@ class FieldReader {
   Result<bool> bool_of(const Entry& entry) const;
   /// One of `known`, in lower case; else a complaint with the nearest.
   Result<std::string> choice_of(const Entry& entry, std::span<const std::string_view> known) const;
+  /// A place of a store, or none.
+  Status read_store(const Entry& entry, std::optional<std::string>& store) const;
   /// Notes that `entry` is not acted on; `instead` is what happens.
   void not_yet(const Entry& entry, std::string_view meaning, std::string_view instead = "this version ignores it");
 

@@ -94,6 +94,7 @@ constexpr Field fields[] = {
     {"task", "setup"},
     {"task", "run"},
     {"task", "outputs"},
+    {"task", "store"},
     {"task", "budget"},
     {"task", "max_duration"},
     {"task", "duration"},
@@ -189,6 +190,7 @@ constexpr Field fields[] = {
     {"rehearsal", "internet"},
     {"rehearsal", "reach"},
     {"settings", "defaults"},
+    {"settings", "store"},
 
     {"checkpoint", "path"},
     {"checkpoint", "every"},

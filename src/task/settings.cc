@@ -21,6 +21,7 @@ class SettingsReader : FieldReader {
       if (entry.name == "aws") keep(AwsReader(file_, task_, found_).read(entry));
       if (entry.name == "rehearsal") keep(read_rehearsal(entry, out.rehearsal));
       if (entry.name == "defaults") keep(read_defaults(entry, out));
+      if (entry.name == "store") keep(read_store(entry, out.store));
     }
     out.aws = task_.aws;
     return out;

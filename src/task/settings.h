@@ -21,6 +21,7 @@ struct RehearsalSettings {
 struct Settings {
   AwsSettings aws;
   RehearsalSettings rehearsal;
+  std::optional<std::string> store;  ///< as Task::store, for machines that are rented
   /// `defaults: skypilot`: a task that says nothing of its size gets what SkyPilot gives it.
   bool skypilot_defaults = false;
 };

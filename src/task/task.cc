@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <array>
 
+#include "base/store_place.h"
 #include "base/text.h"
 #include "task/field_reader.h"
 #include "task/fields.h"
@@ -73,6 +74,7 @@ class TaskReader : FieldReader {
     if (entry.name == "setup") return read_script(entry, task_.setup);
     if (entry.name == "run") return read_script(entry, task_.run);
     if (entry.name == "outputs") return read_outputs(entry);
+    if (entry.name == "store") return read_store(entry, task_.store);
     if (entry.name == "budget") return read_budget(entry);
     if (entry.name == "max_duration") return read_duration(entry, task_.max_duration);
     if (entry.name == "duration") return read_duration(entry, task_.duration);
@@ -294,8 +296,8 @@ class TaskReader : FieldReader {
 };
 
 bool may_be_skypilots(const Node& root) {
-  constexpr std::array<std::string_view, 8> own = {"budget",     "max_duration", "duration", "environment",
-                                                   "checkpoint", "guard",        "metrics",  "aws"};
+  constexpr std::array<std::string_view, 9> own = {"budget", "max_duration", "duration", "environment", "checkpoint",
+                                                   "guard",  "metrics",      "aws",      "store"};
   constexpr std::array<std::string_view, 5> theirs = {"resources", "setup", "num_nodes", "file_mounts", "envs"};
   const auto has = [&](std::string_view name) { return root.find(name) != nullptr; };
   const auto* outputs = root.find("outputs");
@@ -304,6 +306,12 @@ bool may_be_skypilots(const Node& root) {
 }
 
 }  // namespace
+
+Result<std::string> parse_store(std::string_view text) {
+  if (lower(trim(text)) == "none") return std::string();
+  TRY_SET(place, "", parse_store_place(trim(text)));
+  return uri_of(place);
+}
 
 Result<Task> parse_task(std::string_view yaml, std::string_view file, const Decided& decided) {
   auto reading = read_task(yaml, file, decided);

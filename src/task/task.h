@@ -116,6 +116,7 @@ struct Task {
   std::vector<std::string> missing_secrets;
   std::string setup, run;               ///< bash
   std::vector<std::string> outputs;     ///< paths or globs relative to workdir; empty: `outputs/` if it exists
+  std::optional<std::string> store;     ///< place of a store (base/store_place.h); "": none, whatever the settings say
   std::optional<Usd> budget;            ///< hard cap for the whole run
   std::optional<Seconds> max_duration;  ///< hard cap on the training's time
   std::optional<Seconds> duration;      ///< how long it is expected to take, for estimates
@@ -158,6 +159,9 @@ struct Reading {
 };
 /// As parse_task(), for those who have something to find out beside it.
 Reading read_task(std::string_view yaml, std::string_view file, const Decided& decided = {});
+
+/// Reads a store as people write it: a place, or "none", which is "". Fails bad_input.
+Result<std::string> parse_store(std::string_view text);
 
 /// Fails bad_input unless `name` can be a variable's: letters, digits and '_', no digit first.
 Status check_variable_name(std::string_view name);

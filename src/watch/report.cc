@@ -59,6 +59,7 @@ std::string outcome_of(const ledger::Run& run) {
                         !trim(text_at(run.task, "setup")).empty();
   std::string text(in_setup ? "setup failed" : words(run.outcome));
   if (run.exit_code && *run.exit_code != 0) text += fmt::format(" (exit {})", *run.exit_code);
+  if (run.outputs_stored && !run.outputs_home) text += " · in the store";
   return text;
 }
 
@@ -161,6 +162,8 @@ Json runs_json(std::span<const RunView> runs, std::int64_t now_ms) {
               {"home", run.output_dir},
               {"keep", run.keep},
               {"outputs_home", run.outputs_home},
+              {"store", run.store},
+              {"outputs_stored", run.outputs_stored},
               {"created", json_time(run.created_ms)},
               {"phase_since", json_time(run.phase_ms)},
               {"train_start", json_time(run.train_start_ms)},

@@ -1,0 +1,157 @@
+// A run whose machine stores by itself what it makes: what that machine is told, and what follows from it. The store
+// holds the run when the machine is gone.
+#include "base/text.h"
+#include "fleet/labels.h"
+#include "fleet/store_access.h"
+#include "run/ending.h"
+#include "run/run_controller.h"
+#include "run/stored.h"
+#include "s3/bucket.h"
+#include "watch/report.h"
+
+namespace ferry::run {
+
+namespace {
+
+/// Once the training is over: how long a machine may say that it is in trouble and store nothing, before its outputs
+/// are fetched from it.
+constexpr Seconds most_trouble{60};
+
+}  // namespace
+
+Status RunController::prepare_store() {
+  if (run_.store.empty()) return {};
+  if (location_.provider == "rehearsal" && run_.store.starts_with("s3://") && !context_.store) {
+    // Its bucket costs nothing, and is nobody's whom one would have to ask.
+    TRY_SET(session, "", fleet::open_s3(context_, run_.store, "", "", location_.provider));
+    TRY("make the rehearsal's bucket", s3::ensure_bucket(session));
+  }
+  TRY("", put_record(context_, run_));
+  return take_lease();
+}
+
+Status RunController::take_lease() {
+  if (run_.store.empty()) return {};
+  const auto taken = [&]() -> Status {
+    TRY_SET(ledger, "", fleet::ledger_id(context_.data));
+    TRY_SET(store, "", store_of(context_, run_, fleet::Hurry::yes)());
+    bool told = false;
+    const auto waiting = [&](const LeaseHolder& holder) {
+      if (!std::exchange(told, true))
+        context_.progress.update(fmt::format("waiting for the ferry of {}, which may be gone", holder.who));
+      return context_.check_signals(true) == fleet::Interrupt::go_on;
+    };
+    TRY_SET(lease, "",
+            Lease::take(std::move(store), run_.name, {ledger, fleet::owner_name()}, context_.clock, waiting));
+    lease_ = std::move(lease);
+    return {};
+  }();
+  if (taken || taken.error().kind == Kind::conflict || taken.error().kind == Kind::bug) return taken;
+  context_.progress.warn("store", "it is not known whether another computer works on the run: " + taken.error().what);
+  return {};
+}
+
+Result<agent::StoreSpec> RunController::store_spec() const {
+  agent::StoreSpec spec;
+  spec.uri = run_.store;
+  if (!run_.store.starts_with("s3://")) return spec;
+  TRY_SET(session, "", fleet::open_s3(context_, run_.store, "", location_.profile, location_.provider));
+  const auto place = session->place();
+  spec.endpoint = place.endpoint;
+  spec.region = place.region;
+  return spec;
+}
+
+Result<bool> RunController::is_stored() {
+  TRY_SET(stored, "", look_in_store(context_, run_));
+  if (!stored || !stored->is_complete()) return false;
+  TRY("", adopt_stored(context_, run_, *stored));
+  return true;
+}
+
+Result<bool> RunController::await_stored() {
+  context_.progress.begin("store", "the machine stores its outputs in " + run_.store);
+  agent::StoreStatus before;
+  auto moved_at = context_.clock.steady_ms();
+  while (true) {
+    const auto status = connection_ ? connection_->job() : Result<agent::JobStatus>(fail(Kind::lost, "no connection"));
+    if (!status) {
+      // It ends itself when it is done, and that may be all that is left of it.
+      if (const auto whole = is_stored(); whole && *whole) break;
+      if (look_at_machine() != Standing::there) return false;
+      if (context_.letting_go) return fail(Kind::cancelled, "stopped waiting for the store");
+      TRY("", reopen_connection(job::MayInterrupt::detach));
+      continue;
+    }
+    const auto& now = status->store;
+    if (now.state == agent::StoreStatus::State::stored) {
+      TRY_SET(whole, "", is_stored());
+      if (whole) break;
+      return false;  // what it says is not so
+    }
+    if (now.state != agent::StoreStatus::State::storing) {
+      context_.progress.warn("store", "the machine could not store its outputs: " + printable(now.problem));
+      return false;
+    }
+    const auto steady = context_.clock.steady_ms();
+    if (now.bytes != before.bytes || now.files != before.files || now.problem.empty()) moved_at = steady;
+    before = now;
+    if (steady - moved_at > Millis(most_trouble).count()) {
+      context_.progress.warn("store", "the machine cannot store its outputs now: " + printable(now.problem));
+      return false;
+    }
+    context_.progress.update(fmt::format("{}, {} are in {}", watch::counted(now.files, "file"), show_bytes(now.bytes),
+                                         run_.store));
+    context_.sleep(Millis(250), true);
+    if (context_.letting_go) return fail(Kind::cancelled, "stopped waiting for the store");
+  }
+  context_.progress.done("store", "all outputs are in " + run_.store, {{"store", run_.store}});
+  return true;
+}
+
+void RunController::bring_stored() {
+  if (!run_.outputs_stored || run_.outputs_home) return;
+  context_.progress.begin("fetch", "bringing outputs home from " + run_.store);
+  sync::Options options;
+  options.cancelled = [&] {
+    context_.check_signals(true);
+    return context_.letting_go;
+  };
+  options.progress = [&](const sync::Progress& now) {
+    context_.progress.update(fmt::format("{} of {} are home", show_bytes(now.bytes_done), show_bytes(now.bytes_total)));
+  };
+  const auto fetched = [&]() -> Result<job::Outputs> {
+    TRY_SET(stored, "", look_in_store(context_, run_));
+    if (!stored) return fail(Kind::not_found, "the store has nothing of " + run_.name + " any more");
+    return bring_stored_home(context_, run_, *stored, options);
+  };
+  constexpr int most_tries = 4;
+  auto outputs = fetched();
+  for (int tries = 1; !outputs && may_work_later(outputs.error().kind) && tries < most_tries; ++tries) {
+    context_.progress.warn("fetch", outputs.error().what + "; trying again");
+    if (!context_.sleep(Millis(2000) * tries, true) || context_.letting_go) break;
+    outputs = fetched();
+  }
+  if (!outputs) {
+    auto error = outputs.error();
+    error.advice = fmt::format("they are safe in {}; bring them home at any time: ferry fetch {}", run_.store, run_.name);
+    context_.progress.error(error);
+    return;
+  }
+  run_.outputs_home = true;
+  (void)context_.ledger.update(run_);
+  told_of_home(*outputs);
+}
+
+std::string RunController::told_of_stored() {
+  const auto stored = look_in_store(context_, run_);
+  if (!stored || !*stored || (*stored)->manifest.entries.empty()) return {};
+  const auto brought = bring_stored_home(context_, run_, **stored, {});
+  const auto files = (*stored)->count(store::FileKind::output) + (*stored)->count(store::FileKind::checkpoint);
+  const auto told = fmt::format("{} that it had stored {}", watch::counted(files, "file"),
+                                brought ? files == 1 ? "is home" : "are home" : "stay in " + run_.store);
+  context_.progress.note(told, {{"home", run_.output_dir}, {"store", run_.store}});
+  return "; " + told;
+}
+
+}  // namespace ferry::run

@@ -1,0 +1,28 @@
+#pragma once
+/// \file
+/// A run and its store, from the ledger's point of view. Internal to this room.
+
+#include "fleet/store_access.h"
+#include "job/stored.h"
+
+namespace ferry::run {
+
+/// Opens the run's store, with the credentials that its machine was rented with.
+job::OpenStore store_of(fleet::Context& context, const ledger::Run& run, fleet::Hurry hurry = fleet::Hurry::no);
+
+/// What is in the store of the newest attempt that has stored anything; nothing: the run has no store, or it is empty.
+Result<std::optional<job::Stored>> look_in_store(fleet::Context& context, const ledger::Run& run);
+
+/// Puts there what another ferry needs to go on with the run when this computer is gone: runs/RUN/record.json. No
+/// secret's value. Shows before anything is rented that the store can be used.
+Status put_record(fleet::Context& context, const ledger::Run& run);
+
+/// How the job ended, as its machine left word in the store, unless that is known already; and that its outputs are
+/// there. Changes `run` and what is noted of it in the ledger. Only for the run's owner.
+Status adopt_stored(fleet::Context& context, ledger::Run& run, const job::Stored& stored);
+
+/// Brings home what is there, and what of the log is longer there than here.
+Result<job::Outputs> bring_stored_home(fleet::Context& context, const ledger::Run& run, const job::Stored& stored,
+                                       const sync::Options& options);
+
+}  // namespace ferry::run

@@ -1,0 +1,124 @@
+// Runs that have a store: what is there counts, whatever became of the machine.
+#include "run/stored.h"
+
+#include <gtest/gtest.h>
+
+#include "base/text.h"
+#include "run/actions.h"
+#include "run/stage.h"
+
+namespace ferry::run {
+namespace {
+
+using ledger::Outcome;
+using ledger::Phase;
+
+class WithStore : public ::testing::Test {
+ protected:
+  WithStore() { stage_.give_store(); }
+  std::string run() { return stage_.run().name; }
+  /// Its machine is gone, and nobody at home knows how the training went.
+  void lose_machine() { stage_.cloud.end(stage_.machine_id(), "Client.InstanceInitiatedShutdown"); }
+
+  Stage stage_;
+};
+
+TEST_F(WithStore, AMachineThatStoredEverythingAndEndedItselfIsASuccess) {
+  stage_.leave_at(Phase::training, "sleep 1000");
+  stage_.put_stored(run(), "model\n", true);
+  lose_machine();
+  EXPECT_EQ(stage_.follow(), 0) << stage_.everything_shown();
+  EXPECT_EQ(stage_.model(), "");
+  EXPECT_EQ(stage_.broken_promise(0), "");
+  EXPECT_EQ(stage_.trouble(), "");
+  EXPECT_EQ(stage_.run().outcome, Outcome::succeeded);
+  EXPECT_TRUE(stage_.run().outputs_home && stage_.run().outputs_stored);
+  EXPECT_FALSE(stage_.was_shown("error")) << stage_.everything_shown();
+}
+
+TEST_F(WithStore, WhatALostMachineHadStoredComesHomeAndTheRunIsLost) {
+  stage_.leave_at(Phase::training, "sleep 1000");
+  stage_.put_stored(run(), "half a model\n", false);
+  lose_machine();
+  EXPECT_EQ(stage_.follow(), 125);
+  EXPECT_EQ(stage_.run().outcome, Outcome::lost);
+  EXPECT_EQ(stage_.model(), "it is: half a model\n");
+  EXPECT_NE(stage_.run().error.find("1 file that it had stored is home"), std::string::npos) << stage_.run().error;
+  EXPECT_EQ(stage_.trouble(), "");
+}
+
+TEST_F(WithStore, AManifestThatCannotBeRightSavesNothingAndLosesNothing) {
+  stage_.leave_at(Phase::training, "sleep 1000");
+  stage_.put_stored(run(), "model\n", true);
+  const auto key = store::manifest_key(run(), 1, 0);
+  auto text = must(stage_.store()->get(key)).bytes;
+  text[text.size() / 2] ^= 1;
+  must(stage_.store()->put(key, text));
+  lose_machine();
+  EXPECT_EQ(stage_.follow(), 125);
+  EXPECT_EQ(stage_.run().outcome, Outcome::lost);
+  EXPECT_EQ(stage_.trouble(), "");
+}
+
+TEST_F(WithStore, DownOfARunWhoseMachineIsGoneBringsWhatIsStored) {
+  stage_.leave_at(Phase::training, "sleep 1000");
+  stage_.put_stored(run(), "model\n", true);
+  lose_machine();
+  stage_.process([&](fleet::Context& here) { EXPECT_TRUE(down(here, run(), true)); });
+  EXPECT_EQ(stage_.model(), "");
+  EXPECT_EQ(stage_.run().outcome, Outcome::succeeded);
+  EXPECT_EQ(stage_.trouble(), "");
+}
+
+TEST_F(WithStore, FetchTakesItFromTheStoreLongAfterTheMachine) {
+  stage_.leave_at(Phase::training, "sleep 1000");
+  stage_.put_stored(run(), "model\n", true);
+  lose_machine();
+  stage_.follow();
+  for (const bool lost : {false, true}) {
+    std::filesystem::remove_all(stage_.home());
+    if (lost) {  // as when the laptop was away for so long that it could not bring them home
+      auto run = stage_.run();
+      run.outputs_home = false;
+      must(stage_.ledger().update(run));
+    }
+    stage_.process([&](fleet::Context& here) { EXPECT_TRUE(fetch(here, run())); });
+    EXPECT_EQ(stage_.model(), "");
+    EXPECT_TRUE(stage_.run().outputs_home);
+  }
+}
+
+TEST_F(WithStore, AnyFollowerMayBeKilledWhileItTakesOverWhatIsStored) {
+  for (int step = 1;; step += 2) {
+    ASSERT_LT(step, 300);
+    SCOPED_TRACE(step);
+    Stage stage;
+    stage.give_store();
+    stage.leave_at(Phase::training, "sleep 1000");
+    stage.put_stored(stage.run().name, "model\n", true);
+    stage.cloud.end(stage.machine_id(), "Client.InstanceInitiatedShutdown");
+    stage.kill_at(step);
+    const auto code = stage.follow();
+    EXPECT_EQ(stage.broken_promise(code), "");
+    stage.recover_all();
+    EXPECT_EQ(stage.model(), "");
+    EXPECT_EQ(stage.run().outcome, Outcome::succeeded);
+    EXPECT_EQ(stage.trouble(), "");
+    if (code) {
+      EXPECT_EQ(code, 0);
+      return;
+    }
+  }
+}
+
+TEST_F(WithStore, AStoreThatCannotBeUsedIsToldBeforeAnythingIsRented) {
+  std::filesystem::create_directories(stage_.data());
+  must(os::write_file(stage_.data().parent_path() / "store", "no folder"));
+  EXPECT_NE(stage_.start(stage_.request()), 0);
+  EXPECT_EQ(stage_.cloud.count("launch"), 0);
+  EXPECT_TRUE(stage_.was_shown("--store none")) << stage_.everything_shown();
+  EXPECT_EQ(stage_.run().outcome, Outcome::not_started);
+}
+
+}  // namespace
+}  // namespace ferry::run
