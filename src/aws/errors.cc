@@ -53,13 +53,21 @@ constexpr std::array<std::string_view, 12> credential_codes = {"AuthFailure",
                                                                "IncompleteSignatureException",
                                                                "MissingAuthenticationToken",
                                                                "MissingAuthenticationTokenException"};
-constexpr std::array<std::string_view, 8> conflict_codes = {"DependencyViolation",    "IdempotentParameterMismatch",
-                                                            "IncorrectInstanceState", "IncorrectState",
-                                                            "OperationNotPermitted",  "ResourceInUse",
-                                                            "ConflictException",      "TargetNotConnected"};
-constexpr std::array<std::string_view, 6> missing_codes = {"ParameterNotFound",        "ResourceNotFoundException",
-                                                           "InvalidAMIID.Unavailable", "NoSuchKey",
-                                                           "NoSuchResourceException",  "NotFoundException"};
+constexpr std::array<std::string_view, 12> conflict_codes = {"DependencyViolation",
+                                                             "IdempotentParameterMismatch",
+                                                             "DeleteConflict",
+                                                             "ConcurrentModification",
+                                                             "ConcurrentModificationException",
+                                                             "EntityTemporarilyUnmodifiable",
+                                                             "IncorrectInstanceState",
+                                                             "IncorrectState",
+                                                             "OperationNotPermitted",
+                                                             "ResourceInUse",
+                                                             "ConflictException",
+                                                             "TargetNotConnected"};
+constexpr std::array<std::string_view, 7> missing_codes = {
+    "NoSuchEntity", "ParameterNotFound",       "ResourceNotFoundException", "InvalidAMIID.Unavailable",
+    "NoSuchKey",    "NoSuchResourceException", "NotFoundException"};
 
 bool is_one_of(std::string_view code, Codes codes) {
   return std::find(codes.begin(), codes.end(), code) != codes.end();

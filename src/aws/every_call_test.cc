@@ -6,6 +6,7 @@
 #include "aws/ec2.h"
 #include "aws/ec2_account.h"
 #include "aws/ec2_catalog.h"
+#include "aws/iam.h"
 #include "aws/machine_access.h"
 #include "aws/permissions.h"
 #include "aws/person.h"
@@ -147,6 +148,33 @@ TEST_F(EveryCall, OfTheOtherServices) {
                                                     .session_name = "ferry-1",
                                                     .token = "eyJhbGciOi",
                                                     .duration_seconds = 900}));
+}
+
+TEST_F(EveryCall, OfRolesOfMachines) {
+  auto connection = client();
+  const std::string document = R"({"Version":"2012-10-17","Statement":[]})", role = "ferry-r", profile = "ferry-p";
+  const std::string arn = iam_arn("eu-west-1", "123456789012", "policy", "/ferry/", "ferry-store");
+  must(create_role(connection, {.name = role,
+                                .path = "/ferry/",
+                                .trust = document,
+                                .boundary = arn,
+                                .description = "stores by itself",
+                                .tags = {{"ferry:owner", "me@here"}, {"ferry:run", "r"}}}));
+  must(get_role(connection, role));
+  must(list_roles(connection, "/ferry/"));
+  must(put_role_policy(connection, role, "ferry-store", document));
+  must(create_instance_profile(connection, profile, "/ferry/", {{"ferry:run", "r"}}));
+  must(get_instance_profile(connection, profile));
+  must(list_instance_profiles(connection, "/ferry/"));
+  must(add_role_to_instance_profile(connection, profile, role));
+  must(remove_role_from_instance_profile(connection, profile, role));
+  must(delete_instance_profile(connection, profile));
+  must(delete_role_policy(connection, role, "ferry-store"));
+  must(delete_role(connection, role));
+  must(create_policy(connection, "ferry-store", "/ferry/", document, "what stores"));
+  must(get_policy(connection, arn));
+  must(get_policy_version(connection, arn, "v1"));
+  must(replace_policy(connection, arn, document));
 }
 
 TEST_F(EveryCall, OfSingleSignOn) {

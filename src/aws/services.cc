@@ -43,6 +43,11 @@ std::string home_region(std::string_view service, const std::string& region) {
   return region;
 }
 
+std::string partition_of(std::string_view region) {
+  if (region.starts_with("cn-")) return "aws-cn";
+  return region.starts_with("us-gov-") ? "aws-us-gov" : "aws";
+}
+
 std::string own_endpoint(std::string_view service, const std::string& region) {
   const std::string home = home_region(service, region);
   const Service* known = find_service(service);

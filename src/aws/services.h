@@ -23,6 +23,8 @@ const Service* find_service(std::string_view id);
 /// Where calls of a region go: `region` itself, except for services that live in a few places only (iam,
 /// pricing).
 std::string home_region(std::string_view service, const std::string& region);
+/// The first part of an ARN after "arn:" in that region: "aws", "aws-cn", "aws-us-gov".
+std::string partition_of(std::string_view region);
 /// AWS's own endpoint: "https://ec2.us-east-1.amazonaws.com".
 std::string own_endpoint(std::string_view service, const std::string& region);
 

@@ -32,6 +32,8 @@ Result<StorePlace> bucket_of(std::string_view text) {
   while (rest.ends_with('/')) rest.remove_suffix(1);
   if (rest.empty()) return place;
   if (!is_clean(rest)) return no_place(text, "the prefix is a clean path");
+  if (rest.find_first_of("*?$") != std::string_view::npos)
+    return no_place(text, "in policies *, ? and $ would stand for more than themselves");
   if (rest.size() > 100) return no_place(text, "the prefix has at most 100 bytes");
   place.prefix = std::string(rest) + "/";
   return place;

@@ -17,7 +17,8 @@ struct StorePlace {
 };
 
 /// Fails bad_input, with what is understood, for anything else: other clouds' places, relative folders, names that S3
-/// takes for no bucket's, prefixes that are no clean path of at most 100 bytes.
+/// takes for no bucket's, prefixes that are no clean path of at most 100 bytes, or
+/// that a policy would read as more than one.
 Result<StorePlace> parse_store_place(std::string_view text);
 
 /// As parse_store_place() reads it, with nothing to spare at its end.

@@ -45,7 +45,9 @@ TEST(StorePlace, SaysWhatIsUnderstoodForAnythingElse) {
                           "s3://192.168.0.1",
                           "s3://bucket//x",
                           "s3://bucket/../x",
-                          "s3://bucket/a\nb"}) {
+                          "s3://bucket/a\nb",
+                          "s3://bucket/a*",
+                          "s3://bucket/${aws:x}"}) {
     const auto place = parse_store_place(bad);
     ASSERT_FALSE(place) << bad;
     EXPECT_EQ(place.error().kind, Kind::bad_input) << bad;

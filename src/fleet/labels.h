@@ -37,6 +37,9 @@ inline constexpr const char *host_key_tag = "ferry:host-key", *outputs_tag = "fe
                             *max_duration_tag = "ferry:max-duration";
 cloud::Tags tags_for_recovery(const ledger::Run& run, const std::string& host_key);
 
+/// The tag of an instance that names the role which was made for it (store_role.h).
+inline constexpr const char* role_tag = "ferry:role";
+
 /// ferry's own tags, and the user's `labels`, which cannot replace them.
 /// The ledger's is run.task["ledger"].
 cloud::Tags tags_of(const ledger::Run& run, const cloud::Tags& labels = {});

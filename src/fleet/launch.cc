@@ -10,6 +10,7 @@
 #include "fleet/labels.h"
 #include "fleet/planning.h"
 #include "fleet/polling.h"
+#include "fleet/store_role.h"
 #include "ssh/keys.h"
 
 namespace ferry::fleet {
@@ -20,6 +21,8 @@ namespace {
 constexpr Seconds running_limit{600};
 /// A public address is there when a machine runs, or a moment later.
 constexpr Seconds address_limit{20};
+/// IAM's own estimate for what was just made to be known everywhere is seconds.
+constexpr Seconds profile_known_within{60};
 constexpr int most_attempts = 60;
 
 /// A region where something is to be rented: its cloud, with the run's key and group in it.
@@ -71,6 +74,7 @@ class Launcher {
 
  private:
   Status prepare_keys();
+  Status prepare_role();
   Result<Site*> site_in(const std::string& region);
   Status find_group(Site& site, const std::string& name);
   Status record_resource(const Site& site, const char* kind, const std::string& name, bool released = false);
@@ -86,6 +90,8 @@ class Launcher {
   /// The rented instance, or nothing when the next offer is to be tried.
   Result<std::optional<ledger::Instance>> attempt(const plan::Offer& offer, Site& site);
   Result<cloud::Instance> rent(const plan::Offer& offer, Site& site, ledger::Instance& instance);
+  /// Asks again while EC2 does not know the profile that was made for it a moment ago.
+  Result<cloud::Instance> launch_with_role(Site& site, const cloud::LaunchRequest& launch);
   void move_on(const plan::Offer& offer, Site& site, const Error& why);
   /// Remembers it, the whole region only once every zone was tried; leads on to the zones.
   void note_shortage(const plan::Offer& offer, Site& site);
@@ -104,6 +110,8 @@ class Launcher {
   std::vector<plan::Offer> over_quota_;
   Access access_;
   std::string user_data_, host_key_;
+  std::string role_;            // made for this run; empty: none
+  std::int64_t role_made_ = 0;  // steady
   std::optional<Error> last_;
   cloud::Image image_;  // of the last attempt
   int attempts_ = 0;
@@ -121,6 +129,15 @@ Status Launcher::prepare_keys() {
   noted.task["host_key"] = host_key_;
   TRY("", context_.ledger.update(noted));
   user_data_ = user_data(host.private_text, host.public_line, request_.lifetime.until_power_off());
+  return {};
+}
+
+Status Launcher::prepare_role() {
+  if (!request_.store_uri.starts_with("s3://") || !request_.aws.instance_profile.empty()) return {};
+  context_.progress.update("making the machine's role");
+  TRY_SET(made, "", ensure_store_role(context_, request_.run, request_.location, request_.store_uri));
+  role_ = std::move(made);
+  role_made_ = context_.clock.steady_ms();
   return {};
 }
 
@@ -242,23 +259,36 @@ Result<cloud::Instance> Launcher::rent(const plan::Offer& offer, Site& site, led
                 "give a larger --budget, a shorter --max-duration, or another image");
   auto tags = tags_of(request_.run, candidate.labels);
   tags.merge(tags_for_recovery(request_.run, host_key_));
-  return site.cloud->launch(
-      {.offer = offer,
-       .image = image,
-       .client_token = instance.token,
-       .key_name = access_.key_name.empty() ? resource_name(request_.run) : access_.key_name,
-       .security_group = site.group,
-       .user_data = user_data_,
-       .disk_gib = candidate.disk_gib,
-       .disk_tier = candidate.disk_tier,
-       .tags = tags,
-       .subnet_id = own_subnet ? subnet->id : "",
-       .public_address = request_.aws.public_address,
-       .instance_profile = request_.aws.instance_profile,
-       .placement_group = request_.aws.placement_group,
-       .capacity_reservation_id = request_.aws.capacity_reservation,
-       .capacity_block = request_.capacity_block,
-       .spot_max_price = offer.market == plan::Market::spot ? candidate.max_hourly_cost : std::nullopt});
+  if (!role_.empty()) tags[role_tag] = role_;
+  return launch_with_role(
+      site, {.offer = offer,
+             .image = image,
+             .client_token = instance.token,
+             .key_name = access_.key_name.empty() ? resource_name(request_.run) : access_.key_name,
+             .security_group = site.group,
+             .user_data = user_data_,
+             .disk_gib = candidate.disk_gib,
+             .disk_tier = candidate.disk_tier,
+             .tags = tags,
+             .subnet_id = own_subnet ? subnet->id : "",
+             .public_address = request_.aws.public_address,
+             .instance_profile = role_.empty() ? request_.aws.instance_profile : role_,
+             .placement_group = request_.aws.placement_group,
+             .capacity_reservation_id = request_.aws.capacity_reservation,
+             .capacity_block = request_.capacity_block,
+             .spot_max_price = offer.market == plan::Market::spot ? candidate.max_hourly_cost : std::nullopt});
+}
+
+Result<cloud::Instance> Launcher::launch_with_role(Site& site, const cloud::LaunchRequest& launch) {
+  while (true) {
+    auto rented = site.cloud->launch(launch);
+    const bool is_early = !role_.empty() && !rented && is_young_profile(rented.error()) &&
+                          context_.clock.steady_ms() - role_made_ < profile_known_within.count() * 1000;
+    if (!is_early) return rented;
+    context_.progress.update("EC2 does not know the machine's role yet; asking again");
+    context_.sleep(Millis(2000), false);
+    if (context_.interrupt == Interrupt::cancel) return fail(Kind::cancelled, "cancelled");
+  }
 }
 
 Status Launcher::wait_until_running(Site& site, ledger::Instance& instance) {
@@ -393,6 +423,7 @@ void Launcher::move_on(const plan::Offer& offer, Site& site, const Error& why) {
 
 Result<Launched> Launcher::run() {
   TRY("", prepare_keys());
+  TRY("", prepare_role());
   while (!waiting_.empty() && attempts_ < most_attempts) {
     const auto offer = waiting_.front();
     waiting_.pop_front();

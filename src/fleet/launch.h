@@ -20,6 +20,7 @@ struct LaunchOrder {
   std::optional<Usd> ceiling;      ///< dearer offers (an hour) are not taken; nothing: any
   std::optional<Usd> budget = {};  ///< that the whole run must keep
   const task::AwsSettings& aws;
+  std::string store_uri = {};   ///< the run's store; in S3, a machine without a role of the user's gets one for it
   bool capacity_block = false;  ///< aws.capacity_reservation is a block
 };
 

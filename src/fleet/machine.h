@@ -89,7 +89,8 @@ Result<ledger::Instance> refresh(Context& context, cloud::Cloud& cloud, ledger::
 Result<ledger::Instance> start_again(Context& context, cloud::Cloud& cloud, ledger::Instance instance);
 
 /// Terminates every instance of the run that may exist (found by id, by token and by tag), waits until they
-/// are gone, then removes the security group and key pair, and notes each. Does nothing where things are gone
+/// are gone, then removes the security group, key pair and role, and notes each. A role that cannot be removed is told
+/// and stays noted: it costs nothing. Does nothing where things are gone
 /// already; may be repeated until it succeeds. A machine's end is noted as the cloud tells it. Returns the ids
 /// that are gone.
 Result<std::vector<std::string>> release_all(Context& context, const ledger::Run& run);

@@ -7,6 +7,7 @@
 #include "fleet/labels.h"
 #include "fleet/own_machine.h"
 #include "fleet/polling.h"
+#include "fleet/store_role.h"
 #include "fleet/untracked.h"
 #include "os/env.h"
 
@@ -207,7 +208,7 @@ Status release_at(Context& context, const ledger::Run& run, const CloudLocation&
   Release release(context, *cloud, run, location);
   TRY("", release.instances(noted, ended));
   for (auto& resource : resources) {
-    if (location_of(resource) == location) TRY("", release.resource(resource));
+    if (location_of(resource) == location && !is_of_store_role(resource)) TRY("", release.resource(resource));
   }
   return {};
 }
@@ -238,6 +239,7 @@ Result<std::vector<std::string>> release_all(Context& context, const ledger::Run
     if (!released && !failed) failed = released.error();
   }
   if (failed) return tl::unexpected<Error>(std::move(*failed));
+  TRY("", release_store_roles(context, resources));  // whose machines are gone
   return ended;
 }
 

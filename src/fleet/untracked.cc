@@ -4,12 +4,14 @@
 
 #include "aws/ec2_catalog.h"
 #include "aws/ec2_xml.h"
+#include "aws/services.h"
 #include "base/hash.h"
 #include "base/text.h"
 #include "cloud/aws_client.h"
 #include "fleet/labels.h"
 #include "fleet/planning.h"
 #include "fleet/polling.h"
+#include "fleet/store_role.h"
 
 namespace ferry::fleet {
 
@@ -133,6 +135,9 @@ Result<std::string> adopt_untracked(Context& context, const Untracked& untracked
     for (const char* kind : {"key-pair", "security-group"})
       made.push_back({run.name, instance.provider, instance.region, instance.endpoint, kind,
                       resource_name(tagged, launch), false, instance.account, instance.profile});
+    if (const auto role = store_role_name(tagged, launch); tag_of(one, role_tag) == role)
+      made.push_back({run.name, instance.provider, instance.region, instance.endpoint, "role", role, false,
+                      instance.account, instance.profile});
   }
   TRY("", context.ledger.adopt(run, instance, made));
   return run.name;
@@ -140,9 +145,10 @@ Result<std::string> adopt_untracked(Context& context, const Untracked& untracked
 
 std::string describe_leftover(const Leftover& leftover) {
   const auto& region = leftover.location.region;
-  return fmt::format("{} {} in {}{}", leftover.made.kind == "key-pair" ? "key pair" : "security group",
-                     printable(leftover.made.name), region.empty() ? leftover.location.provider : region,
-                     whose(leftover.made, leftover.is_ours));
+  const auto name = printable(leftover.made.name), others = whose(leftover.made, leftover.is_ours);
+  if (leftover.made.kind == "role") return "role " + name + others;
+  return fmt::format("{} {} in {}{}", leftover.made.kind == "key-pair" ? "key pair" : "security group", name,
+                     region.empty() ? leftover.location.provider : region, others);
 }
 
 Result<std::vector<Leftover>> find_leftovers(Context& context, const CloudLocation& location,
@@ -152,10 +158,16 @@ Result<std::vector<Leftover>> find_leftovers(Context& context, const CloudLocati
   TRY_SET(cloud, "", open_cloud(context, reached));
   TRY("", confirm_account(*cloud, location));
   TRY_SET(made, "", cloud->find_made(owner_tag, owner));
+  // Roles are of no region: they are looked for once. A test's own cloud has none.
+  if (!context.cloud && location.provider != "ssh" && aws::home_region("iam", reached.region) == reached.region) {
+    TRY_SET(roles, "", find_store_roles(context, reached, owner));
+    std::move(roles.begin(), roles.end(), std::back_inserter(made));
+  }
   // Only what is called as ferry calls it.
   std::erase_if(made, [](const auto& one) {
     const auto run = tag_of(one, "ferry:run"), launch = tag_of(one, launch_tag);
-    return !is_run_name(run) || launch.size() < 8 || one.name != resource_name(run, launch);
+    const auto name = one.kind == "role" ? store_role_name(run, launch) : resource_name(run, launch);
+    return !is_run_name(run) || launch.size() < 8 || one.name != name;
   });
   if (made.empty()) return std::vector<Leftover>();
   TRY_SET(machines, "", cloud->find_by_tag(owner_tag, owner));
@@ -179,8 +191,9 @@ Result<std::vector<Leftover>> find_leftovers(Context& context, const CloudLocati
 
 Status remove_leftover(Context& context, const Leftover& leftover) {
   auto location = leftover.location;
-  TRY_SET(cloud, "", open_cloud(context, location));
   const auto& name = leftover.made.name;
+  if (leftover.made.kind == "role") return remove_store_role(context, location, name);
+  TRY_SET(cloud, "", open_cloud(context, location));
   return patiently(
       context, [&] { return leftover.made.kind == "key-pair" ? cloud->delete_key(name) : cloud->delete_group(name); });
 }

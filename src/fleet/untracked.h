@@ -31,7 +31,8 @@ Result<std::string> adopt_untracked(Context& context, const Untracked& untracked
 /// True for a machine that adopt_untracked() noted.
 bool was_adopted(const ledger::Instance& instance);
 
-/// A key pair or security group whose machine is gone already: it costs nothing, and nobody will remove it.
+/// A key pair, security group or role (of kind "role") whose machine is gone already: it costs nothing, and nobody will
+/// remove it.
 struct Leftover {
   CloudLocation location;
   cloud::Made made;

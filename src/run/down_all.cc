@@ -4,6 +4,7 @@
 
 #include "base/text.h"
 #include "fleet/own_machine.h"
+#include "fleet/store_role.h"
 #include "run/actions.h"
 #include "run/reach.h"
 #include "run/search.h"
@@ -109,6 +110,8 @@ Result<Sweep> Sweeper::run() {
   Search search(context_, "down");
   // What is not looked at is said before anything is ended.
   TRY("", search.choose_locations());
+  TRY_SET(roles, "", fleet::remove_noted_store_roles(context_));
+  sweep_.removed = std::move(roles);
   TRY("", end_runs());
   const auto is_mine = [&](const auto& one) { return one.is_ours || options_.every_ledger; };
   std::vector<fleet::Untracked> others;

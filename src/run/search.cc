@@ -52,6 +52,9 @@ std::vector<fleet::Untracked> Search::machines() {
       return incomplete_ = true;
     }
     for (auto& one : *found) {
+      // A role's machine may be in any region.
+      if (const auto tag = one.instance.tags.find(fleet::launch_tag); tag != one.instance.tags.end())
+        launches_.insert(tag->second);
       if (told.insert(one.instance.id).second) all.push_back(std::move(one));
     }
     return false;
@@ -74,6 +77,8 @@ std::vector<fleet::Leftover> Search::leftovers() {
       continue;
     }
     for (auto& one : *found) {
+      const auto launch = one.made.tags.find(fleet::launch_tag);
+      if (launch != one.made.tags.end() && launches_.contains(launch->second)) continue;
       if (told.insert(fleet::describe_leftover(one)).second) all.push_back(std::move(one));
     }
   }

@@ -25,7 +25,7 @@ class Search {
   /// Machines that are alive and in no ledger here, each once. A location that could not be looked at is told, and is
   /// none of locations() any more.
   std::vector<fleet::Untracked> machines();
-  /// Key pairs and security groups whose machine is gone, each once.
+  /// Key pairs, security groups and roles whose machine is gone, each once; of machines that machines() found, none.
   std::vector<fleet::Leftover> leftovers();
 
   /// Something could not be looked at; told.
@@ -38,6 +38,7 @@ class Search {
   std::string phase_, owner_;
   std::vector<fleet::CloudLocation> locations_;
   bool incomplete_ = false;
+  std::set<std::string> launches_;  // of machines()
 };
 
 }  // namespace ferry::run

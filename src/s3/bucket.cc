@@ -1,5 +1,6 @@
 #include "s3/bucket.h"
 
+#include "aws/services.h"
 #include "base/json.h"
 #include "base/text.h"
 #include "s3/objects.h"
@@ -96,10 +97,7 @@ class Bucket {
 }  // namespace
 
 std::string tls_only_policy(const Place& place) {
-  const std::string partition = place.region.starts_with("cn-")       ? "aws-cn"
-                                : place.region.starts_with("us-gov-") ? "aws-us-gov"
-                                                                      : "aws";
-  const std::string arn = "arn:" + partition + ":s3:::" + place.bucket;
+  const std::string arn = "arn:" + aws::partition_of(place.region) + ":s3:::" + place.bucket;
   const Json policy = {{"Version", "2012-10-17"},
                        {"Statement", Json::array({{{"Sid", "FerryTlsOnly"},
                                                    {"Effect", "Deny"},

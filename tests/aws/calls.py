@@ -34,6 +34,15 @@ ANSWERS = {
     "ListServiceQuotas": '{"Quotas": []%s}',
     "CreateToken": '{"accessToken": "A2", "expiresIn": 3600}',
     "GetRoleCredentials": '{"roleCredentials": {"accessKeyId": "A", "secretAccessKey": "s", "sessionToken": "t"}}',
+    "CreateRole": "<Role><RoleName>ferry-r</RoleName></Role>",
+    "GetRole": "<Role><RoleName>ferry-r</RoleName></Role>",
+    "ListRoles": "<Roles><member><RoleName>ferry-r</RoleName></member></Roles>",
+    "CreateInstanceProfile": "<InstanceProfile><InstanceProfileName>ferry-p</InstanceProfileName></InstanceProfile>",
+    "GetInstanceProfile": "<InstanceProfile><InstanceProfileName>ferry-p</InstanceProfileName></InstanceProfile>",
+    "CreatePolicy": "<Policy><PolicyName>ferry-store</PolicyName></Policy>",
+    "GetPolicy": "<Policy><PolicyName>ferry-store</PolicyName></Policy>",
+    "GetPolicyVersion": "<PolicyVersion><Document>%7B%7D</Document></PolicyVersion>",
+    "ListPolicyVersions": "<Versions>" + "".join(f"<member><VersionId>v{n}</VersionId></member>" for n in range(1, 6)) + "</Versions>",
     "RequestServiceQuotaIncrease": '{"RequestedQuota": {"Id": "r-1"}}',
 }
 UNSIGNED = {"AssumeRoleWithWebIdentity", "GetRoleCredentials", "CreateToken"}
@@ -74,6 +83,10 @@ class Judge(http.server.BaseHTTPRequestHandler):
         # Whatever has pages has two, so that the second page's request is judged too.
         shape = models.operation(service, action).input_shape
         more = shape is not None and "NextToken" in shape.members and "NextToken" not in params
+        if service == "iam":
+            more = shape is not None and "Marker" in shape.members and "Marker" not in params
+            paged = "<IsTruncated>true</IsTruncated><Marker>more</Marker>" if more else ""
+            return 200, f"<{action}Response><{action}Result>{text}{paged}</{action}Result></{action}Response>"
         if service not in ("ec2", "sts"):
             return 200, text.replace("%s", ', "NextToken": "more"' if more else "")
         paged = "<nextToken>more</nextToken>" if more else ""
@@ -128,10 +141,10 @@ def main():
     for name in os.listdir(sources) if os.path.isdir(sources) else []:
         if name.endswith(".cc") and not name.endswith("_test.cc"):
             with open(os.path.join(sources, name)) as source:
-                declared |= set(re.findall(r'"((?:Describe|Get|List|Run|Start|Stop|Terminate|Create|Delete|Import|Authorize|Revoke|'
+                declared |= set(re.findall(r'"((?:Describe|Get|List|Run|Start|Stop|Terminate|Create|Delete|Import|Authorize|Revoke|Put|Add|Remove|'
                                            r'Assume|Request)[A-Z]\w+)"', source.read()))
     missed = {name for name in declared if any(models.operation(service, name) for service in ("ec2", "sts", "ssm", "pricing",
-              "service-quotas"))} - {action for _, action in seen}
+              "service-quotas", "iam"))} - {action for _, action in seen}
     complaints.extend(f"{name} is in src/aws and was never called" for name in sorted(missed))
     for complaint in complaints:
         print(complaint)

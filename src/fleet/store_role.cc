@@ -1,0 +1,274 @@
+#include "fleet/store_role.h"
+
+#include <algorithm>
+#include <set>
+
+#include "aws/errors.h"
+#include "aws/iam.h"
+#include "aws/services.h"
+#include "aws/sts.h"
+#include "base/store_place.h"
+#include "base/text.h"
+#include "cloud/aws_client.h"
+#include "fleet/labels.h"
+#include "fleet/polling.h"
+#include "store/keys.h"
+
+namespace ferry::fleet {
+namespace {
+
+constexpr const char *role_kind = "role", *profile_kind = "instance-profile", *policy_name = "ferry-store";
+/// What IAM was told a moment ago may not be known to each of its servers.
+constexpr Seconds settles_within{20};
+
+Result<aws::Client> iam_client(Context& context, CloudLocation& location) {
+  TRY_SET(access, "", open_aws_context(context, location));
+  return cloud::aws_client(access, context.http, context.clock);
+}
+
+/// Asks again while IAM's answer is `of_the_past`, and while time alone may cure it.
+template <class Call>
+auto settled(Context& context, Kind of_the_past, const Call& call) -> decltype(call()) {
+  const auto end = context.clock.steady_ms() + settles_within.count() * 1000;
+  while (true) {
+    auto done = patiently(context, call);
+    const bool is_over = done || done.error().kind != of_the_past || context.clock.steady_ms() > end;
+    if (is_over || !context.sleep(Millis(2000), false)) return done;
+  }
+}
+
+/// Only machines may be it.
+std::string trust_of(const std::string& region) {
+  const std::string service = aws::partition_of(region) == "aws-cn" ? "ec2.amazonaws.com.cn" : "ec2.amazonaws.com";
+  return dump_json(
+      {{"Version", "2012-10-17"},
+       {"Statement",
+        Json::array({{{"Effect", "Allow"}, {"Principal", {{"Service", service}}}, {"Action", "sts:AssumeRole"}}})}});
+}
+
+/// Those of tags_of() that stay the same however often the role is made.
+cloud::Tags role_tags(const ledger::Run& run) {
+  auto tags = tags_of(run);
+  tags.erase("ferry:version");
+  return tags;
+}
+
+Error cannot_make(Error error, const std::string& store_uri) {
+  if (error.kind != Kind::denied || aws::is_expired(error)) return error;
+  error.why = "the machine stores in " + printable(store_uri) + " by itself, as a role that is made for it" +
+              (error.why.empty() ? "" : "; AWS says: " + error.why);
+  error.advice =
+      "`ferry policy --store " + shell_quoted(store_uri) +
+      "` prints what allows it; or name a role that an administrator made (aws: instance_profile: NAME), or go "
+      "on without a store";
+  return error;
+}
+
+class Maker {
+ public:
+  Maker(Context& context, const ledger::Run& run, CloudLocation location, aws::Client& client)
+      : context_(context),
+        run_(run),
+        location_(std::move(location)),
+        client_(client),
+        name_(store_role_name(run.name, launch_id(run))),
+        tags_(role_tags(run)) {}
+
+  Result<std::string> make(const std::string& store_uri) {
+    TRY_SET(policy, "", store_policy(store_uri, run_.name, aws::partition_of(location_.region)));
+    TRY_SET(boundary, "", find_boundary());
+    TRY("", make_role(boundary, store_uri));
+    TRY("", settled(context_, Kind::not_found,
+                    [&] { return aws::put_role_policy(client_, name_, policy_name, dump_json(policy)); }));
+    TRY("", noted(profile_kind, [&] { return aws::create_instance_profile(client_, name_, iam_path, tags_); }));
+    TRY("",
+        settled(context_, Kind::not_found, [&] { return aws::add_role_to_instance_profile(client_, name_, name_); }));
+    return name_;
+  }
+
+ private:
+  /// Its ARN; "" where the account has none. Where it may not be looked for there may be one.
+  Result<std::string> find_boundary() {
+    std::string account = location_.account;
+    if (account.empty()) {
+      TRY_SET(caller, "", patiently(context_, [&] { return aws::get_caller_identity(client_); }));
+      account = caller.account;
+    }
+    const auto arn = aws::iam_arn(location_.region, account, "policy", iam_path, boundary_name);
+    const auto there = patiently(context_, [&] { return aws::get_policy(client_, arn); });
+    if (there || there.error().kind == Kind::denied) return arn;
+    if (there.error().kind == Kind::not_found) return std::string();
+    return tl::unexpected(there.error());
+  }
+
+  Status make_role(const std::string& boundary, const std::string& store_uri) {
+    aws::RoleOrder order{.name = name_,
+                         .path = iam_path,
+                         .trust = trust_of(location_.region),
+                         .boundary = boundary,
+                         .description = "ferry run " + run_.name + " stores in " + store_uri,
+                         .tags = tags_};
+    return noted(role_kind, [&] { return aws::create_role(client_, order); });
+  }
+
+  /// Notes what may be made, makes it, and takes the note back where it was refused.
+  template <class Make>
+  Status noted(const char* kind, const Make& make) {
+    TRY_SET(before, "", context_.ledger.resources(run_.name));
+    const bool is_noted = std::ranges::any_of(
+        before, [&](const auto& one) { return one.kind == kind && one.name == name_ && !one.released; });
+    TRY("", record(kind, false));
+    const auto made = patiently(context_, make);
+    if (made) return {};
+    if (!is_noted && is_refusal_to_make(made.error())) TRY("", record(kind, true));
+    return tl::unexpected(made.error());
+  }
+
+  /// Nothing was made, or what is there is somebody else's.
+  static bool is_refusal_to_make(const Error& error) {
+    return error.kind == Kind::denied || error.kind == Kind::not_found || error.kind == Kind::unsupported ||
+           (error.kind == Kind::conflict && error.code.empty());
+  }
+
+  Status record(const char* kind, bool released) {
+    return context_.ledger.record_resource({run_.name, location_.provider, location_.region, location_.endpoint, kind,
+                                            name_, released, location_.account, location_.profile});
+  }
+
+  Context& context_;
+  const ledger::Run& run_;
+  CloudLocation location_;
+  aws::Client& client_;
+  std::string name_;
+  cloud::Tags tags_;
+};
+
+/// Fails denied where today's credentials are another account's: what that does not know may be there.
+Status remove_of_account(Context& context, const CloudLocation& location, const std::string& name) {
+  auto reached = location;
+  TRY_SET(cloud, "", open_cloud(context, reached));
+  TRY("", patiently(context, [&] { return confirm_account(*cloud, location); }));
+  return remove_store_role(context, location, name);
+}
+
+}  // namespace
+
+std::string store_role_name(const std::string& run, const std::string& launch_id) {
+  constexpr std::size_t longest = 64;
+  const std::size_t beside = resource_name("", launch_id).size();
+  return resource_name(run.substr(0, longest - beside), launch_id);  // the launch's id is of the whole name
+}
+
+Result<Json> store_policy(const std::string& uri, const std::string& run, const std::string& partition) {
+  TRY_SET(place, "", parse_store_place(uri));
+  if (place.bucket.empty()) return fail(Kind::bad_input, "nobody needs a policy for the folder " + place.folder);
+  if (!run.empty() && !store::is_run_name(run)) return fail(Kind::bad_input, "no run's name: " + printable(run));
+  const std::string bucket = "arn:" + partition + ":s3:::" + place.bucket;
+  const std::string below = place.prefix + (run.empty() ? "runs/" : store::run_prefix(run)) + "*";
+  const Json objects = {
+      {"Sid", "FerryStores"},
+      {"Effect", "Allow"},
+      {"Action",
+       {"s3:AbortMultipartUpload", "s3:DeleteObject", "s3:GetObject", "s3:ListMultipartUploadParts", "s3:PutObject"}},
+      {"Resource", Json::array({bucket + "/" + below})}};
+  const Json list = {{"Sid", "FerryListsWhatIsStored"},
+                     {"Effect", "Allow"},
+                     {"Action", Json::array({"s3:ListBucket"})},
+                     {"Resource", Json::array({bucket})},
+                     {"Condition", {{"StringLike", {{"s3:prefix", Json::array({below})}}}}}};
+  return Json{{"Version", "2012-10-17"}, {"Statement", Json::array({objects, list})}};
+}
+
+Result<std::string> ensure_store_role(Context& context, const ledger::Run& run, const CloudLocation& location,
+                                      const std::string& store_uri) {
+  auto reached = location;
+  TRY_SET(client, "", iam_client(context, reached));
+  auto name = Maker(context, run, reached, client).make(store_uri);
+  if (!name) return fail("make the machine's role", cannot_make(std::move(name).error(), store_uri));
+  return name;
+}
+
+bool is_young_profile(const Error& error) {
+  // EC2 has one code for every value that is wrong: only its sentence tells.
+  return error.code == "InvalidParameterValue" && error.why.find("Invalid IAM Instance Profile") != std::string::npos;
+}
+
+Status remove_store_role(Context& context, const CloudLocation& location, const std::string& name) {
+  auto reached = location;
+  TRY_SET(client, "", iam_client(context, reached));
+  TRY("", patiently(context, [&] { return aws::remove_role_from_instance_profile(client, name, name); }));
+  TRY("", settled(context, Kind::conflict, [&] { return aws::delete_instance_profile(client, name); }));
+  TRY("", patiently(context, [&] { return aws::delete_role_policy(client, name, policy_name); }));
+  return settled(context, Kind::conflict, [&] { return aws::delete_role(client, name); });
+}
+
+bool is_of_store_role(const ledger::Resource& resource) {
+  return resource.kind == role_kind || resource.kind == profile_kind;
+}
+
+Status release_store_roles(Context& context, std::vector<ledger::Resource>& resources) {
+  const auto is_left = [](const ledger::Resource& one) { return is_of_store_role(one) && !one.released; };
+  std::set<std::pair<CloudLocation, std::string>> roles;  // a run normally has one
+  for (const auto& one : resources) {
+    if (is_left(one)) roles.emplace(location_of(one), one.name);
+  }
+  for (const auto& [location, name] : roles) {
+    if (const auto removed = remove_of_account(context, location, name); !removed) {
+      context.progress.warn("release",
+                            fmt::format("the role {} is left; it costs nothing: {}; to try again: ferry down "
+                                        "--all",
+                                        name, removed.error().what));
+      continue;
+    }
+    for (auto& one : resources) {
+      if (!is_left(one) || one.name != name || location_of(one) != location) continue;
+      one.released = true;
+      TRY("", context.ledger.record_resource(one));
+    }
+  }
+  return {};
+}
+
+Result<std::vector<std::string>> remove_noted_store_roles(Context& context) {
+  TRY_SET(noted, "", context.ledger.unreleased_resources());
+  std::set<std::string> runs;
+  for (const auto& one : noted) {
+    if (is_of_store_role(one)) runs.insert(one.run);
+  }
+  std::vector<std::string> removed;
+  for (const auto& name : runs) {
+    TRY_SET(run, "", context.ledger.run(name));
+    if (run.phase != ledger::Phase::released) continue;  // whoever ends it removes it
+    TRY_SET(all, "", context.ledger.resources(name));
+    std::erase_if(all, [](const auto& one) { return !is_of_store_role(one) || one.released; });
+    TRY("", release_store_roles(context, all));
+    for (const auto& one : all) {
+      if (one.released && one.kind == role_kind) removed.push_back("role " + one.name);
+    }
+  }
+  return removed;
+}
+
+Result<std::vector<cloud::Made>> find_store_roles(Context& context, const CloudLocation& location,
+                                                  const std::string& owner) {
+  auto reached = location;
+  TRY_SET(client, "", iam_client(context, reached));
+  std::vector<cloud::Made> found;
+  const auto may_not = [](const Error& error) { return error.kind == Kind::denied || error.kind == Kind::unsupported; };
+  const auto roles = aws::list_roles(client, iam_path);
+  if (!roles && may_not(roles.error())) return found;
+  if (!roles) return tl::unexpected(roles.error());
+  for (const auto& one : *roles) {
+    if (!one.name.starts_with("ferry-")) continue;
+    const auto role = aws::get_role(client, one.name);
+    if (!role && (may_not(role.error()) || role.error().kind == Kind::not_found)) continue;
+    if (!role) return tl::unexpected(role.error());
+    const auto tag = role->tags.find(owner_tag);
+    if (tag == role->tags.end() || tag->second != owner) continue;
+    found.push_back({role_kind, role->name, role->tags});
+    found.back().tags[made_tag] = os::iso_time(role->made_ms);
+  }
+  return found;
+}
+
+}  // namespace ferry::fleet
