@@ -259,6 +259,8 @@ endfunction()
 function(ferry_apps)
   add_executable(ferry-agent apps/ferry-agent.cc)
   target_link_libraries(ferry-agent PRIVATE agent)
+  # S3 without libcurl.
+  set_target_properties(ferry-agent PROPERTIES FERRY_ON_MACHINE ON)
   if(NOT FERRY_SANITIZE AND NOT FERRY_FUZZ)
     # Static, so that it runs on any Linux of this architecture, whatever libraries it has.
     target_sources(ferry-agent PRIVATE apps/static_names.cc)

@@ -30,6 +30,9 @@ class Background {
   Background(os::Path workdir, std::set<Named> expected, Patience patience)
       : workdir_(std::move(workdir)), expected_(std::move(expected)), patience_(patience) {}
 
+  /// One more of these.
+  void expect(Named process) { expected_.insert(process); }
+
   /// Looks at what is left of the job (ten times a second at most) and says whether it is waited for: it
   /// writes below the workdir, or works. `now`: Clock::steady_ms.
   bool waits(std::int64_t now);

@@ -158,7 +158,7 @@ void Job::terminate_readers(std::int64_t now, bool all) {
   send_signal(told, SIGTERM);
 }
 
-void Job::kill_all() { send_signal(descendants(), SIGKILL); }
+void Job::kill_all(const std::set<pid_t>& without) { send_signal(descendants(without), SIGKILL); }
 
 bool Job::group_alive() const { return shell_ && !group_members(shell_->pid()).empty(); }
 

@@ -48,8 +48,8 @@ class Job {
   void terminate_readers(std::int64_t now, bool all);
   /// Some of the group were not told to end yet.
   bool has_readers() const { return !readers_.empty(); }
-  /// SIGKILL to every process of the job.
-  void kill_all();
+  /// SIGKILL to every process below this one but `without` and what is below those.
+  void kill_all(const std::set<pid_t>& without);
   /// Some process of the phase's group is left.
   bool group_alive() const;
 

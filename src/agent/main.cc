@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <condition_variable>
-#include <csignal>
 #include <cstdio>
 #include <mutex>
 #include <optional>
@@ -10,8 +9,10 @@
 #include <thread>
 #include <vector>
 
+#include "agent/as_root.h"
 #include "agent/client.h"
 #include "agent/server.h"
+#include "agent/store_process.h"
 #include "base/text.h"
 #include "base/version.h"
 #include "os/process.h"
@@ -40,14 +41,16 @@ constexpr const char* usage =
     "           --hashes: FILE remembers the hashes of files that have not changed since\n"
     "       ferry-agent receive ROOT [--mirror] [--state FILE]\n"
     "           receive one; FILE remembers what was received\n"
+    "       ferry-agent store DIR [--as-root --done STATUS --with NAME=VALUE...]\n"
+    "           keep the store of the run in DIR; started by its agent, not by hand\n"
     "       ferry-agent --version\n";
 
 /// What follows the command, understood as far as the command allows.
 struct Arguments {
   std::string target;
   std::vector<std::string> words;  ///< all of them
-  std::vector<std::string> globs, elsewhere;
-  std::string state, sent, hashes;
+  std::vector<std::string> globs, elsewhere, with;
+  std::string state, sent, hashes, done;
   std::int64_t orphan_s = 1800, since_ms = 0, elsewhere_since_ms = 0, settle_ms = 0;
   bool no_power_off = false, mirror = false, as_root = false;
 };
@@ -76,6 +79,8 @@ Result<Arguments> parse(const std::vector<std::string>& words, const std::vector
       if (word == "--state") out.state = words[i];
       if (word == "--sent") out.sent = words[i];
       if (word == "--hashes") out.hashes = words[i];
+      if (word == "--done") out.done = words[i];
+      if (word == "--with") out.with.push_back(words[i]);
       if (word == "--elsewhere") out.elsewhere.push_back(words[i]);
       if (word == "--since" || word == "--elsewhere-since") {
         const auto ms = parse_int(words[i]);
@@ -133,28 +138,6 @@ class StillAtWork {
   std::thread thread_;
 };
 
-/// Whether this program runs as root when asked, without a password.
-bool may_be_root(const std::string& program) {
-  os::SpawnOptions options;
-  options.argv = {"sudo", "-n", "--", program, "--version"};
-  options.out = options.err = os::Stream::null;
-  auto process = os::Process::spawn(options);
-  if (!process) return false;
-  const auto exit = process->wait(Millis(20'000));
-  if (!exit) process->signal(SIGKILL);
-  return exit && exit->code == 0;
-}
-
-/// The same command as root, in place of this process. Returns only if it cannot be started.
-void go_on_as_root(const std::string& program, const std::vector<std::string>& words) {
-  std::vector<std::string> line = {"sudo", "-n", "--", program, "send", "--as-root"};
-  line.insert(line.end(), words.begin(), words.end());
-  std::vector<char*> argv;
-  for (auto& word : line) argv.push_back(word.data());
-  argv.push_back(nullptr);
-  ::execvp(argv[0], argv.data());
-}
-
 Result<sync::Tree> collect(const Arguments& arguments) {
   std::optional<StillAtWork> telling(std::in_place);
   sync::OutputsQuery query{.globs = arguments.globs,
@@ -171,7 +154,9 @@ Result<sync::Tree> collect(const Arguments& arguments) {
     const auto program = os::self_program().string();
     if (!arguments.as_root && may_be_root(program)) {
       telling.reset();
-      go_on_as_root(program, arguments.words);
+      os::Argv line = {program, "send", "--as-root"};
+      line.insert(line.end(), arguments.words.begin(), arguments.words.end());
+      go_on_as_root(line);
       telling.emplace();
     }
     query.open_up = true;
@@ -218,6 +203,12 @@ const std::vector<Command>& commands() {
        {"--glob", "--sent", "--since", "--elsewhere", "--elsewhere-since", "--settle", "--hashes", "--as-root"},
        send},
       {"receive", {"--mirror", "--state"}, receive},
+      {"store",
+       {"--as-root", "--done", "--with"},
+       [](const Arguments& given) {
+         return run_store_process(
+             {.dir = given.target, .done = given.done, .as_root = given.as_root, .with = given.with});
+       }},
   };
   return all;
 }

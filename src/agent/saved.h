@@ -6,7 +6,7 @@
 #include <optional>
 #include <string>
 
-#include "agent/protocol.h"
+#include "agent/store_settings.h"
 #include "os/file.h"
 
 namespace ferry::agent {
@@ -15,10 +15,11 @@ struct Saved {
   std::string run;  ///< the run's name
   JobStatus status;
   std::int64_t retention_s = 0;
-  bool power_off = true;  ///< whether the job's owner lets the agent end the machine
-  bool released = false;  ///< outputs are safe
-  std::string marker;     ///< "NAME=value" in the environment of each process of the job
-  std::string boot;       ///< the kernel's boot_id when the job was started
+  bool power_off = true;               ///< whether the job's owner lets the agent end the machine
+  bool released = false;               ///< outputs are safe
+  std::string marker;                  ///< "NAME=value" in the environment of each process of the job
+  std::string boot;                    ///< the kernel's boot_id when the job was started
+  std::optional<StoreSettings> store;  ///< none: what the run makes is not stored
 };
 
 Status save(const os::Path& file, const Saved& saved);

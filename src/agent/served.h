@@ -14,7 +14,7 @@
 
 namespace ferry::agent {
 
-/// Ends the agent, and its job with it, when it goes.
+/// Ends the agent, and its job with it, when it goes. A run with a store needs FERRY_AGENT, the agent's program.
 class Served {
  public:
   explicit Served(Seconds orphan = Seconds(1800), bool may_power_off = true);

@@ -8,6 +8,7 @@
 #include <stdexcept>
 
 #include "os/clock.h"
+#include "os/env.h"
 #include "os/socket.h"
 
 namespace ferry::agent {
@@ -18,7 +19,9 @@ Served::Served(Seconds orphan, bool may_power_off) : temp_("agent") {
              .may_power_off = may_power_off,
              .term_grace = Millis(500),
              .drain = Millis(300),
-             .patience = {.quiet = Millis(1500), .small = Millis(6000), .large = Millis(12000)}};
+             .patience = {.quiet = Millis(1500), .small = Millis(6000), .large = Millis(12000)},
+             .program = os::env("FERRY_AGENT").value_or(""),
+             .elsewhere = std::vector<std::string>()};
   const os::Path hook = path("power-off");
   EXPECT_TRUE(os::write_file(hook, "#!/bin/sh\necho off >> '" + path("offs").string() + "'\n", 0755));
   ::setenv("FERRY_AGENT_POWEROFF", hook.c_str(), 1);

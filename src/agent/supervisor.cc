@@ -18,8 +18,9 @@ constexpr std::int64_t look_again_ms = 100;
 constexpr std::int64_t save_retry_ms = 10'000;
 /// An answer should reach the laptop before the machine goes.
 constexpr std::int64_t last_words_ms = 300;
-constexpr std::int64_t power_off_retry_ms = 60'000;
 constexpr std::int64_t leave_ms = 1'000;
+/// For the store, when the agent is asked to end: systemd gives 90 s.
+constexpr std::int64_t store_leave_ms = 60'000;
 /// An agent that starts again stays at least so long.
 constexpr std::int64_t again_ms = 300'000;
 constexpr Millis leave_grace{5'000};
@@ -73,7 +74,10 @@ void Supervisor::take_up(Saved saved) {
   deadline_at_ = clock_.steady_ms() + left;
   plan_end();
   // Whoever started the agent again, perhaps after the machine was stopped for a week, wants something of it.
-  end_at_ = std::max(end_at_, clock_.steady_ms() + std::max(again_ms, saved_.retention_s * 1000));
+  const bool is_stored = status.store.state == StoreStatus::State::stored && may_power_off() && !saved_.released;
+  const auto longest = clock_.steady_ms() + std::max(again_ms, saved_.retention_s * 1000);
+  end_at_ = is_stored ? longest : std::max(end_at_, longest);
+  keep_store();
 }
 
 JobStatus Supervisor::status() const {
@@ -94,14 +98,17 @@ JobStatus Supervisor::start(JobSpec spec) {
                  .boot = boot_id()};
   saved_.status.started_ms = now_ms;
   saved_.status.deadline_ms = now_ms + duration_ms;
+  if (!spec.store.uri.empty()) note_store(spec);
   deadline_at_ = clock_.steady_ms() + duration_ms;
   const auto first = spec.setup.empty() ? LogPhase::run : LogPhase::setup;
   job_.emplace(options_.dir, std::move(spec), saved_.marker);
   if (const auto begun = begin(first); !begun) {
     job_.reset();
     saved_.status = {};
+    saved_.store.reset();
     return refuse(begun.error());
   }
+  keep_store();
   return status();
 }
 
@@ -174,11 +181,19 @@ Status Supervisor::release(bool power_off) {
   persist();
   if (saved_.status.state == JobState::done || !may_power_off()) plan_end();
   if (power_off) end_at_ = clock_.steady_ms() + last_words_ms;
+  if (store_) {
+    store_.reset();
+    if (saved_.status.store.state != StoreStatus::State::stored)
+      saved_.status.store = {.state = StoreStatus::State::failed, .problem = "ferry brought the outputs home instead"};
+    persist();
+    ++version_;
+  }
   return {};
 }
 
 void Supervisor::leave() {
   leaving_ = true;
+  leave_at_ = clock_.steady_ms() + store_leave_ms;
   if (active()) stop("stopped", leave_grace);
 }
 
@@ -196,7 +211,14 @@ void Supervisor::touch() {
   }
 }
 
+std::vector<int> Supervisor::sources() const {
+  auto out = job_ ? job_->sources() : std::vector<int>{};
+  if (store_ && store_->source() >= 0) out.push_back(store_->source());
+  return out;
+}
+
 void Supervisor::read(int source) {
+  if (store_ && source == store_->source()) return hear_of_store();
   if (job_) job_->read(source, spool_);
 }
 
@@ -208,6 +230,7 @@ void Supervisor::step() {
   } else if (clock_.steady_ms() >= end_at_) {
     end_machine();
   }
+  if (store_) step_store();
   if (clock_.steady_ms() >= beat_at_) beat();
   if (save_at_ && clock_.steady_ms() >= *save_at_) persist();
 }
@@ -226,14 +249,14 @@ void Supervisor::enforce_limits() {
 void Supervisor::kill_job() {
   const auto now = clock_.steady_ms();
   std::vector<std::string> names;
-  for (const pid_t pid : descendants()) names.push_back(command_line(pid));
+  for (const pid_t pid : descendants(spared())) names.push_back(command_line(pid));
   if (!names.empty()) {
     const auto given = Seconds((stop_->kill_at - stop_->begun_at) / 1000);
     tell(given.count() > 0
              ? fmt::format("{} after SIGTERM were not enough: killed {}", show_duration(given), few(names))
              : "killed without waiting: " + few(names));
   }
-  job_->kill_all();
+  job_->kill_all(spared());
   stop_->killed = true;
   stop_->kill_at = now;
 }
@@ -280,7 +303,7 @@ void Supervisor::finish(const std::string& reason) {
   // After SIGKILL all is told; services that setup started are expected to be there.
   const bool is_told = (stop_ && stop_->killed) || !background_;
   const auto left = is_told ? std::vector<std::string>() : background_->left();
-  end_descendants(Millis(1000));
+  end_descendants(Millis(1000), spared());
   job_->read_rest(spool_);
   if (!left.empty()) tell("stopped what still ran in the background: " + few(left));
   JobStatus& status = saved_.status;
@@ -297,6 +320,7 @@ void Supervisor::finish(const std::string& reason) {
   status.cpu_percent = 0;
   plan_end();
   persist();
+  if (store_) store_->tell_done(this->status());
   ++version_;
 }
 
@@ -307,17 +331,6 @@ void Supervisor::plan_end() {
   if (may_power_off()) return;
   // Nobody waits for an agent whose outputs are safe and who may not end the machine; the result is on disk.
   end_at_ = saved_.released ? now + leave_ms : std::min(end_at_, now + options_.idle.count());
-}
-
-void Supervisor::end_machine() {
-  if (!may_power_off()) {
-    over_ = clients_ == 0 || saved_.released;
-    end_at_ = clock_.steady_ms() + options_.idle.count();
-    return;
-  }
-  log("powering the machine off");
-  if (const auto off = power_off(); !off) log(off.error().what + ": " + off.error().why);
-  end_at_ = clock_.steady_ms() + power_off_retry_ms;
 }
 
 void Supervisor::persist() {
@@ -355,6 +368,7 @@ void Supervisor::beat() {
 std::int64_t Supervisor::due() const {
   std::int64_t out = beat_at_;
   if (save_at_) out = std::min(out, *save_at_);
+  if (store_) out = std::min(out, store_->due());
   if (!active()) return std::min(out, end_at_);
   if (!stop_) out = std::min(out, deadline_at_);
   if (stop_) out = std::min({out, clock_.steady_ms() + look_again_ms, stop_->killed ? out : stop_->kill_at});
@@ -362,7 +376,10 @@ std::int64_t Supervisor::due() const {
   return out;
 }
 
-bool Supervisor::over() const { return over_ || (leaving_ && !active()); }
+bool Supervisor::over() const {
+  const bool stores = store_ && store_->has_hope() && !is_abandoned() && clock_.steady_ms() < leave_at_;
+  return over_ || (leaving_ && !active() && !stores);
+}
 
 void Supervisor::log(const std::string& text) const {
   (void)os::append_file(options_.dir / "agent.log", os::iso_time(clock_.now_ms(), true) + " " + text + "\n", 0600);

@@ -15,6 +15,11 @@
 /// If the agent itself is killed, the job's output has nowhere to go: the job's shell is killed with it
 /// (PR_SET_PDEATHSIG), the next agent kills the rest and reports done, reason "lost", and why.
 ///
+/// A run with a store has a process of its own for that (store_process.h), which is none of the job's. When that says
+/// that all is stored, the agent ends the machine, if it may and ferry has not released it; while bytes move to the
+/// store it waits for that. Where the store fails, the machine waits as without one. An agent that is asked to end
+/// gives it a minute.
+///
 /// Where it may not end the machine (a user's own), the agent ends itself: soon after the release, `idle`
 /// after the end of the job or the last sign of a client, and at once, with its job, when its folder was
 /// removed. On a machine that is only the run's, nobody who means well removes it: the folder is made anew,
@@ -33,6 +38,7 @@
 #include "agent/protocol.h"
 #include "agent/saved.h"
 #include "agent/spool.h"
+#include "agent/store_child.h"
 #include "os/clock.h"
 
 namespace ferry::agent {
@@ -44,6 +50,10 @@ struct ServeOptions {
   Millis term_grace{10'000};  ///< between SIGTERM and SIGKILL at the limit
   Millis drain{2'000};        ///< how long pipes that someone else holds are read after the shell ended
   Patience patience{};        ///< with what the training left in the background
+  os::Path program{};         ///< this one, for the store's process; empty: the file that runs
+  /// Where a run may have put its model that made nothing in its workdir (OutputsQuery::elsewhere); none: the usual
+  /// places.
+  std::optional<std::vector<std::string>> elsewhere{};
   Millis idle{600'000};  ///< an agent that may not end the machine ends itself after so long without job and client
 };
 
@@ -82,7 +92,7 @@ class Supervisor {
   /// So many are connected now.
   void set_clients(std::size_t count) { clients_ = count; }
 
-  std::vector<int> sources() const { return job_ ? job_->sources() : std::vector<int>{}; }
+  std::vector<int> sources() const;
   void read(int source);
   /// Does what is due now.
   void step();
@@ -114,6 +124,11 @@ class Supervisor {
   void end_machine();
   void persist();
   void beat();
+  void note_store(const JobSpec& spec);
+  void keep_store();
+  void step_store();
+  void hear_of_store();
+  std::set<pid_t> spared() const { return store_ ? store_->processes() : std::set<pid_t>(); }
   /// One line in the training's log, and in the status.
   void tell(const std::string& text);
   /// One in the training's log.
@@ -127,8 +142,9 @@ class Supervisor {
   std::optional<Job> job_;
   std::optional<Stop> stop_;
   std::optional<Background> background_;
+  std::optional<StoreChild> store_;
   std::optional<std::int64_t> exited_at_;  ///< the phase's shell was seen ended. All times here: steady_ms
-  std::int64_t deadline_at_ = 0, end_at_ = 0, beat_at_ = 0;
+  std::int64_t deadline_at_ = 0, end_at_ = 0, beat_at_ = 0, leave_at_ = 0;
   std::optional<std::int64_t> save_at_;  ///< the state on disk is old; try again then
   std::uint64_t version_ = 1;
   std::size_t clients_ = 0;

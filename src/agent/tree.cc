@@ -135,11 +135,11 @@ std::optional<pid_t> ended_child() {
 
 void reap(pid_t child) { ::waitpid(child, nullptr, WNOHANG); }
 
-void end_descendants(Millis limit) {
+void end_descendants(Millis limit, const std::set<pid_t>& without) {
   auto& clock = os::system_clock();
   const auto end = clock.steady_ms() + limit.count();
   while (true) {
-    const auto left = descendants();
+    const auto left = descendants(without);
     send_signal(left, SIGKILL);
     while (const auto child = ended_child()) reap(*child);
     if (left.empty() || clock.steady_ms() >= end) return;

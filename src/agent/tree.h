@@ -47,9 +47,9 @@ std::optional<pid_t> ended_child();
 /// Reaps a child that ended.
 void reap(pid_t child);
 
-/// SIGKILL to everything below this process, again until nothing is left or `limit` passed. Reaps all of it:
-/// no other child may be waited for elsewhere.
-void end_descendants(Millis limit);
+/// SIGKILL to everything below this process but `without` and what is below those, again until nothing is left or
+/// `limit` passed. Reaps whatever ended.
+void end_descendants(Millis limit, const std::set<pid_t>& without = {});
 
 /// SIGKILL to every process of this user that has `entry` ("NAME=value") in the environment it was started
 /// with.

@@ -118,23 +118,6 @@ std::set<std::string> noted_beside(fleet::Context& context, const std::string& r
   return names;
 }
 
-/// Where else on the machine a training may have put its model.
-os::Argv elsewhere(const Connection& connection) {
-  const auto& paths = connection.paths();
-  os::Argv words;
-  const auto add = [&](const std::string& run_dir) { words.insert(words.end(), {"--elsewhere", run_dir}); };
-  add(paths.home);
-  add(paths.run_dir + "/scratch");  // FERRY_SCRATCH, as job/scratch.sh offers it
-  add("/mnt/ferry-scratch");
-  add("/opt/dlami/nvme/ferry");
-  // A rehearsal without namespaces shares these with everything else on the laptop.
-  if (paths.home.find("/rehearsal/instances/") == std::string::npos) {
-    add("/tmp");
-    add("/var/tmp");
-  }
-  return words;
-}
-
 /// Outputs do not wait for an agent that cannot start (on a full disk) or does not answer. Where it noted
 /// nothing either, nothing is known to be older than the run.
 Result<agent::JobStatus> when_it_ran(Connection& connection) {
@@ -166,8 +149,8 @@ Result<Outputs> bring(Connection& connection, const fleet::RunDir& run_dir, cons
   if (outputs.missing.empty() && outputs.unmade.empty() && !unsaid) return outputs;
   auto selection = about_run(connection, job.started_ms);
   if (job.run_started_ms > 0) {
-    const auto places = elsewhere(connection);
-    selection.insert(selection.end(), places.begin(), places.end());
+    for (const auto& place : sync::usual_elsewhere(connection.paths().home, connection.paths().run_dir))
+      selection.insert(selection.end(), {"--elsewhere", place});
     selection.insert(selection.end(), {"--elsewhere-since", moment(job.run_started_ms)});
   }
   TRY_SET(all, "", pull(connection, run_dir, run, selection, options));

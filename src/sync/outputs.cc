@@ -244,6 +244,13 @@ void Collector::finish() {
   left_out_.move_to(tree_.left_out);
 }
 
+std::vector<std::string> usual_elsewhere(const std::string& home, const std::string& run_dir) {
+  std::vector<std::string> places = {home, run_dir + "/scratch", "/mnt/ferry-scratch", "/opt/dlami/nvme/ferry"};
+  // A rehearsal without namespaces shares these with everything else on the laptop.
+  if (home.find("/rehearsal/instances/") == std::string::npos) places.insert(places.end(), {"/tmp", "/var/tmp"});
+  return places;
+}
+
 bool is_made_by_tools(std::string_view path) {
   static const std::set<std::string, std::less<>> folders = {
       "__pycache__", ".git", ".venv", "venv", "node_modules", ".cache", ".pytest_cache", ".ipynb_checkpoints"};
