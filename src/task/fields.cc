@@ -189,6 +189,7 @@ constexpr Field fields[] = {
     {"rehearsal", "internet"},
     {"rehearsal", "reach"},
     {"settings", "defaults"},
+    {"settings", "store"},
 
     {"checkpoint", "path"},
     {"checkpoint", "every"},
