@@ -8,6 +8,7 @@
 #include "aws/provider.h"
 #include "aws/quotas.h"
 #include "aws/sts.h"
+#include "base/store_place.h"
 #include "base/text.h"
 #include "cloud/aws_client.h"
 #include "fleet/access.h"
@@ -392,17 +393,29 @@ Result<std::string> iam_policy(const PolicyFor& whom) {
     TRY_SET(arn, "", role_arn(role));
     roles.push_back(std::move(arn));
   }
+  StorePlace store;
+  if (!whom.store.empty()) {
+    TRY_SET(place, "", parse_store_place(whom.store));
+    store = std::move(place);
+  }
   const std::string_view text(ferry_embed_iam_policy_json, ferry_embed_iam_policy_json_end);
   auto policy = nlohmann::ordered_json::parse(text);  // people know the order of a policy's fields
   auto& statements = policy["Statement"];
   for (auto one = statements.begin(); one != statements.end();) {
     const auto sid = one->at("Sid").get<std::string>();
     const bool is_about_roles = sid == "OptionalRolesOfMachines";
-    const bool wanted = is_about_roles ? !roles.empty() : whom.all || !sid.starts_with("Optional");
+    const bool is_about_store = sid.starts_with("Store");
+    const bool wanted = is_about_roles   ? !roles.empty()
+                        : is_about_store ? !store.bucket.empty()
+                                         : whom.all || !sid.starts_with("Optional");
     one = wanted ? one + 1 : statements.erase(one);
   }
   fill(policy, "@owners@", whom.owners);
   fill(policy, "@roles@", roles);
+  const std::string bucket = "arn:aws:s3:::" + store.bucket, below = store.prefix + "runs/*";
+  fill(policy, "@buckets@", {bucket});
+  fill(policy, "@objects@", {bucket + "/" + below});
+  fill(policy, "@prefixes@", {below});
   return policy.dump(2) + "\n";
 }
 

@@ -59,13 +59,17 @@ struct PolicyFor {
   std::vector<std::string> owners;
   /// Names or ARNs of roles that machines may get; empty: none.
   std::vector<std::string> roles;
+  /// An s3:// place of runs that store (base/store_place.h): the holder may use what is below it, and make roles for
+  /// machines that nobody's boundary (`ferry store setup`) lets do more. Empty: none. A folder needs no policy.
+  std::string store;
   /// Also what only people need whose task has aws: settings (own key pairs, reservations, Systems Manager).
   bool all = false;
 };
 
 /// The smallest IAM policy with which every ferry command works, as JSON text. Its holder makes things with
 /// one of the owners' tags only, tags nothing that is there already, and ends and opens only what has such a
-/// tag. Fails bad_input for an owner or a role that IAM would read as more than one.
+/// tag. Fails bad_input for an owner, a role
+/// or a store that IAM would read as more than one.
 Result<std::string> iam_policy(const PolicyFor& whom);
 
 }  // namespace ferry::account

@@ -92,6 +92,11 @@ int print_policy(account::PolicyFor whom) {
     if (!settings) return report(settings.error());
     if (!settings->aws.instance_profile.empty()) whom.roles = {settings->aws.instance_profile};
   }
+  if (whom.store.empty()) {
+    const auto settings = personal_settings();
+    if (!settings) return report(settings.error());
+    whom.store = settings->store;
+  }
   const auto text = account::iam_policy(whom);
   if (!text) return report(text.error());
   if (in_json()) {
@@ -181,6 +186,10 @@ void add_account_commands(CLI::App& app, Program& program) {
                    "A role that machines may get, by name or ARN; may be repeated (default: that of your settings)")
       ->type_name("ROLE")
       ->allow_extra_args(false);
+  policy
+      ->add_option("--store", whom->store,
+                   "Runs store there (s3://BUCKET/PREFIX): with their own roles (default: that of your settings)")
+      ->type_name("URI");
   policy->callback([&program, whom] { program.chosen = [whom] { return print_policy(*whom); }; });
 
   auto* catalog = app.add_subcommand("catalog", "Instance types and prices: how old they are, and fetching new ones");

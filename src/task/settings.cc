@@ -1,7 +1,10 @@
 #include "task/settings.h"
 
+#include <algorithm>
 #include <array>
 
+#include "base/json.h"
+#include "base/store_place.h"
 #include "base/text.h"
 #include "task/field_reader.h"
 #include "task/fields.h"
@@ -28,6 +31,14 @@ class SettingsReader : FieldReader {
   }
 
  private:
+  Status read_store(const Entry& entry, std::string& out) {
+    TRY_SET(text, "", text_of(entry));
+    const auto place = parse_store_place(text);
+    if (!place) return complain(file_, entry.value->at, place.error().what, place.error().why, place.error().advice);
+    out = uri_of(*place);
+    return {};
+  }
+
   Status read_defaults(const Entry& entry, Settings& out) {
     constexpr std::array<std::string_view, 2> whose = {"ferry", "skypilot"};
     TRY_SET(choice, "", choice_of(entry, whose));
@@ -82,6 +93,30 @@ Result<Settings> parse_settings(std::string_view yaml, std::string_view file) tr
   return settings;
 } catch (const std::exception& e) {
   return complain(file, {}, "the settings cannot be read", e.what());
+}
+
+Result<std::string> with_store(std::string_view yaml, std::string_view file, const std::string& uri) {
+  constexpr std::string_view name = "store:";
+  const bool is_plain = std::ranges::all_of(uri, [](char c) {
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+           std::string_view("/:._-~").find(c) != std::string_view::npos;
+  });
+  const std::string line = std::string(name) + " " + (is_plain ? uri : dump_json(uri));
+  std::vector<std::string> lines = split(yaml, '\n');
+  const auto at = std::ranges::find_if(lines, [&](const auto& one) { return one.starts_with(name); });
+  if (at != lines.end()) {
+    const auto comment = at->find(" #");
+    *at = line + (comment == std::string::npos ? "" : at->substr(comment));
+  } else {
+    if (!lines.empty() && lines.back().empty()) lines.pop_back();
+    lines.push_back(line);
+    lines.emplace_back();
+  }
+  auto written = join(lines, "\n");
+  const auto read = parse_settings(written, file);
+  if (read && read->store == uri) return written;
+  return fail(Kind::bad_input, fmt::format("{} could not be written into {}", line, file),
+              read ? "it would not be read as meant" : read.error().what, "write that line into it yourself");
 }
 
 }  // namespace ferry::task

@@ -24,8 +24,12 @@ struct Settings {
   std::optional<std::string> store;  ///< as Task::store, for machines that are rented
   /// `defaults: skypilot`: a task that says nothing of its size gets what SkyPilot gives it.
   bool skypilot_defaults = false;
+  std::string store;  ///< where runs store (base/store_place.h); empty: nowhere
 };
 /// Complaints as parse_task()'s.
 Result<Settings> parse_settings(std::string_view yaml, std::string_view file);
+/// The settings with `store: URI`: in the place of the line that says so, else at the end; all else, comments too, as
+/// it was. Fails bad_input where that would not be read as meant (settings in braces, for example).
+Result<std::string> with_store(std::string_view yaml, std::string_view file, const std::string& uri);
 
 }  // namespace ferry::task

@@ -39,6 +39,33 @@ TEST(Settings, OfRehearsalsSayWhetherThereIsInternetAndWhatElseIsReached) {
   }
 }
 
+TEST(Settings, NameTheStoreOfEveryRun) {
+  EXPECT_EQ(parse_settings("store: s3://bucket/team/\n", "c")->store, "s3://bucket/team");
+  EXPECT_EQ(parse_settings("store: /shared/runs\n", "c")->store, "/shared/runs");
+  EXPECT_EQ(parse_settings("store:\n", "c")->store, "");
+  const auto wrong = parse_settings("aws: {}\nstore: gs://bucket\n", "c.yaml");
+  ASSERT_FALSE(wrong);
+  EXPECT_THAT(wrong.error().what, HasSubstr("c.yaml:2:8: no place for a store: gs://bucket"));
+  EXPECT_THAT(wrong.error().advice, HasSubstr("s3://BUCKET/PREFIX"));
+}
+
+TEST(Settings, AreWrittenWithAStoreAndAllElseAsItWas) {
+  const std::string uri = "s3://bucket/team";
+  EXPECT_EQ(with_store("", "c", uri).value(), "store: s3://bucket/team\n");
+  EXPECT_EQ(with_store("# mine\naws:\n  key_name: k  # this one\n", "c", uri).value(),
+            "# mine\naws:\n  key_name: k  # this one\nstore: s3://bucket/team\n");
+  EXPECT_EQ(with_store("aws: {}", "c", uri).value(), "aws: {}\nstore: s3://bucket/team\n");
+  EXPECT_EQ(with_store("store: /old  # the team's\naws: {}\n", "c", uri).value(),
+            "store: s3://bucket/team  # the team's\naws: {}\n");
+  EXPECT_EQ(with_store("", "c", "/a b/#c").value(), "store: \"/a b/#c\"\n");
+  for (const char* other : {"{aws: {}}", "store: >\n  /old\n", "nonsense: 1\n"}) {
+    const auto written = with_store(other, "c", uri);
+    ASSERT_FALSE(written) << other;
+    EXPECT_EQ(written.error().kind, Kind::bad_input);
+    EXPECT_THAT(written.error().what, HasSubstr("store: s3://bucket/team"));
+  }
+}
+
 TEST(Settings, MistakesAreSaidWithTheirPlace) {
   EXPECT_THAT(parse_settings("rehearsal: {internt: no}", "c.yaml").error().advice, HasSubstr("internet"));
   for (const char* wrong :

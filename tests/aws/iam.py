@@ -182,7 +182,48 @@ def ec2_needs(action, params, there):
     return ON[action](action, params, there)
 
 
+def iam_tags(params):
+    return {params[f"Tags.member.{n}.Key"]: params.get(f"Tags.member.{n}.Value", "") for n in range(1, 50) if f"Tags.member.{n}.Key" in params}
+
+
+def iam_needs(action, params, there):
+    """Of roles, instance profiles and policies. `there`: {"role/ferry/x": {"tags": {…}, "boundary": ARN}} by what follows the account."""
+    if action.startswith("List"):
+        return [Need(f"iam:{action}", "*")]
+    if "PolicyArn" in params or action == "CreatePolicy":
+        arn = params.get("PolicyArn") or f"arn:aws:iam::{ACCOUNT}:policy{params.get('Path', '/')}{params['PolicyName']}"
+        return [Need(f"iam:{action}", arn)]
+    kind, name = ("instance-profile", params["InstanceProfileName"]) if "InstanceProfileName" in params else ("role", params["RoleName"])
+    known = next((one for one in there if re.fullmatch(rf"{kind}/(.*/)?{re.escape(name)}", one)), None)
+    has = there.get(known, {}) if known else {}
+    path = known or f"{kind}{params.get('Path', '/')}{name}"
+    own = {f"aws:ResourceTag/{key}": value for key, value in has.get("tags", {}).items()}
+    context = {**own, **asked_tags(iam_tags(params))}
+    if action == "CreateRole" and "PermissionsBoundary" in params:
+        context["iam:PermissionsBoundary"] = params["PermissionsBoundary"]
+    elif action in ("PutRolePolicy", "DeleteRolePolicy", "AttachRolePolicy", "DetachRolePolicy", "DeleteRolePermissionsBoundary") and has.get("boundary"):
+        context["iam:PermissionsBoundary"] = has["boundary"]
+    elif action == "PutRolePermissionsBoundary":
+        context["iam:PermissionsBoundary"] = params["PermissionsBoundary"]
+    arn = f"arn:aws:iam::{ACCOUNT}:{path}"
+    found = [Need(f"iam:{action}", arn, context)]
+    if action in ("CreateRole", "CreateInstanceProfile") and iam_tags(params):
+        found.append(Need("iam:Tag" + action.removeprefix("Create"), arn, asked_tags(iam_tags(params))))
+    if action == "AddRoleToInstanceProfile":
+        role = next((one for one in there if re.fullmatch(rf"role/(.*/)?{re.escape(params['RoleName'])}", one)), f"role/{params['RoleName']}")
+        found.append(Need("iam:PassRole", f"arn:aws:iam::{ACCOUNT}:{role}", {"iam:PassedToService": "ec2.amazonaws.com"}))
+    return found
+
+
+def s3_need(action, bucket, key=None, prefix=None):
+    """Of an object, or with no key of the bucket, of which what begins with `prefix` is listed."""
+    resource = f"arn:aws:s3:::{bucket}" + ("" if key is None else f"/{key}")
+    return Need(f"s3:{action}", resource, {} if prefix is None else {"s3:prefix": prefix})
+
+
 def needs_of(service, action, params, there):
+    if service == "iam":
+        return iam_needs(action, params, there)
     if service == "ec2":
         return ec2_needs(action, params, there)
     if service == "ssm":

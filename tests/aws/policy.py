@@ -7,7 +7,7 @@ import subprocess
 import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "program"))
-from iam import ACCOUNT, Need, Policy, ec2_arn, needs_of
+from iam import ACCOUNT, Need, Policy, ec2_arn, needs_of, s3_need
 from lib import FERRY, Home, main
 
 ME, OTHER = "anna@laptop", "ben@tower"
@@ -122,6 +122,92 @@ def test_no_role_is_passed_on_but_those_that_are_named():
     for action in ("iam:CreateRole", "iam:AttachRolePolicy", "iam:CreateAccessKey", "sts:AssumeRole", "s3:GetObject", "ec2:CreateVolume"):
         assert not named.allows(Need(action, "*")), action
     assert not named.allows(Need("iam:CreateServiceLinkedRole", f"arn:aws:iam::{ACCOUNT}:role/aws-service-role/x", {"iam:AWSServiceName": "x.amazonaws.com"}))
+
+
+BOUNDARY = f"arn:aws:iam::{ACCOUNT}:policy/ferry/ferry-store"
+ROLES = {
+    "role/ferry/ferry-mine": {"tags": {"ferry:owner": ME}, "boundary": BOUNDARY}, "instance-profile/ferry/ferry-mine": {"tags": {"ferry:owner": ME}},
+    "role/ferry/ferry-bens": {"tags": {"ferry:owner": OTHER}, "boundary": BOUNDARY}, "instance-profile/ferry/ferry-bens": {"tags": {"ferry:owner": OTHER}},
+    "role/ferry/ferry-free": {"tags": {"ferry:owner": ME}}, "role/admin": {}, "instance-profile/admin": {},
+}
+
+
+def iam_tag(owner=ME):
+    return {"Tags.member.1.Key": "ferry:owner", "Tags.member.1.Value": owner}
+
+
+def may_iam(document, action, **params):
+    return all(document.allows(need) for need in needs_of("iam", action, params, ROLES))
+
+
+def test_a_store_gives_roles_that_its_boundary_holds_and_no_other_way_to_any_right():
+    new = {"RoleName": "ferry-new", "Path": "/ferry/", "AssumeRolePolicyDocument": "{}"}
+    profile = {"InstanceProfileName": "ferry-new", "Path": "/ferry/"}
+    for document in (policy("--owner", ME, "--store", "s3://bucket/team"), policy("--owner", ME, "--store", "s3://bucket/team", "--all")):
+        # What ferry does.
+        for action, params in [
+                ("CreateRole", {**new, "PermissionsBoundary": BOUNDARY, **iam_tag()}), ("CreateInstanceProfile", {**profile, **iam_tag()}),
+                ("PutRolePolicy", {"RoleName": "ferry-mine", "PolicyName": "x"}), ("DeleteRolePolicy", {"RoleName": "ferry-mine", "PolicyName": "x"}),
+                ("AddRoleToInstanceProfile", {"InstanceProfileName": "ferry-mine", "RoleName": "ferry-mine"}),
+                ("RemoveRoleFromInstanceProfile", {"InstanceProfileName": "ferry-mine", "RoleName": "ferry-mine"}),
+                ("DeleteInstanceProfile", {"InstanceProfileName": "ferry-mine"}), ("DeleteRole", {"RoleName": "ferry-mine"}),
+                ("GetRole", {"RoleName": "ferry-mine"}), ("GetInstanceProfile", {"InstanceProfileName": "ferry-mine"}), ("ListRoles", {}),
+                ("GetPolicy", {"PolicyArn": BOUNDARY})]:
+            assert may_iam(document, action, **params), (action, params)
+        assert document.allows(Need("iam:PassRole", f"arn:aws:iam::{ACCOUNT}:role/ferry/ferry-mine", {"iam:PassedToService": "ec2.amazonaws.com"}))
+        # What an attacker would do.
+        for action, params in [
+                ("CreateRole", {**new, **iam_tag()}), ("CreateRole", {**new, "PermissionsBoundary": BOUNDARY}),
+                ("CreateRole", {**new, "PermissionsBoundary": "arn:aws:iam::aws:policy/AdministratorAccess", **iam_tag()}),
+                ("CreateRole", {**new, "PermissionsBoundary": f"arn:aws:iam::{ACCOUNT}:policy/ferry-store", **iam_tag()}),
+                ("CreateRole", {**new, "Path": "/", "PermissionsBoundary": BOUNDARY, **iam_tag()}),
+                ("CreateRole", {**new, "Path": "/ferry/x/", "RoleName": "y", "PermissionsBoundary": BOUNDARY, **iam_tag()}),
+                ("CreateRole", {**new, "RoleName": "admin", "PermissionsBoundary": BOUNDARY, **iam_tag()}),
+                ("CreateRole", {**new, "PermissionsBoundary": BOUNDARY, **iam_tag(OTHER)}),
+                ("PutRolePolicy", {"RoleName": "ferry-free", "PolicyName": "x"}), ("PutRolePolicy", {"RoleName": "ferry-bens", "PolicyName": "x"}),
+                ("PutRolePolicy", {"RoleName": "admin", "PolicyName": "x"}), ("AttachRolePolicy", {"RoleName": "ferry-mine"}),
+                ("DeleteRolePermissionsBoundary", {"RoleName": "ferry-mine"}),
+                ("PutRolePermissionsBoundary", {"RoleName": "ferry-mine", "PermissionsBoundary": BOUNDARY}),
+                ("UpdateAssumeRolePolicy", {"RoleName": "ferry-mine"}), ("DeleteRole", {"RoleName": "ferry-bens"}), ("DeleteRole", {"RoleName": "admin"}),
+                ("TagRole", {"RoleName": "ferry-bens", **iam_tag()}), ("TagRole", {"RoleName": "admin", **iam_tag()}), ("UntagRole", {"RoleName": "ferry-bens"}),
+                ("TagInstanceProfile", {"InstanceProfileName": "ferry-bens", **iam_tag()}),
+                ("AddRoleToInstanceProfile", {"InstanceProfileName": "ferry-mine", "RoleName": "admin"}),
+                ("AddRoleToInstanceProfile", {"InstanceProfileName": "admin", "RoleName": "ferry-mine"}),
+                ("AddRoleToInstanceProfile", {"InstanceProfileName": "ferry-bens", "RoleName": "ferry-mine"}),
+                ("RemoveRoleFromInstanceProfile", {"InstanceProfileName": "ferry-bens", "RoleName": "ferry-bens"}),
+                ("CreatePolicyVersion", {"PolicyArn": BOUNDARY}), ("SetDefaultPolicyVersion", {"PolicyArn": BOUNDARY}), ("DeletePolicy", {"PolicyArn": BOUNDARY}),
+                ("CreatePolicy", {"PolicyName": "ferry-store", "Path": "/ferry/"})]:
+            assert not may_iam(document, action, **params), f"its holder may {action} {params}"
+        for role, service in [("admin", "ec2"), ("ferry/ferry-mine", "lambda"), ("ferry-mine", "ec2"), ("x/ferry/ferry-mine", "ec2")]:
+            passed = Need("iam:PassRole", f"arn:aws:iam::{ACCOUNT}:role/{role}", {"iam:PassedToService": f"{service}.amazonaws.com"})
+            assert not document.allows(passed), (role, service)
+
+
+def test_a_store_gives_its_own_part_of_its_own_bucket():
+    document = policy("--owner", ME, "--store", "s3://bucket/team")
+    for action in ("GetObject", "PutObject", "DeleteObject", "AbortMultipartUpload", "ListMultipartUploadParts"):
+        assert document.allows(s3_need(action, "bucket", "team/runs/a/a1/r0/manifest.json")), action
+        for bucket, key in [("bucket", "team/secret"), ("bucket", "runs/a/lease"), ("bucket", "other/runs/a/lease"), ("bucket2", "team/runs/a/lease"), ("bucket", "")]:
+            assert not document.allows(s3_need(action, bucket, key)), (action, bucket, key)
+    for prefix in ("team/runs/", "team/runs/a/"):
+        assert document.allows(s3_need("ListBucket", "bucket", prefix=prefix))
+    for prefix in (None, "", "team/", "other/runs/"):
+        assert not document.allows(s3_need("ListBucket", "bucket", prefix=prefix)), prefix
+    assert document.allows(s3_need("ListBucketMultipartUploads", "bucket"))
+    for action in ("DeleteBucket", "PutBucketPolicy", "PutLifecycleConfiguration", "CreateBucket", "GetBucketPolicy"):
+        assert not document.allows(s3_need(action, "bucket")), action
+    plain = policy("--owner", ME)
+    for need in (s3_need("GetObject", "bucket", "team/runs/a/lease"), Need("iam:PassRole", f"arn:aws:iam::{ACCOUNT}:role/ferry/ferry-mine",
+                                                                             {"iam:PassedToService": "ec2.amazonaws.com"})):
+        assert not plain.allows(need), "who has no store needs none of it"
+    for bad in ("gs://bucket", "s3://bucket/*", "s3://b*", "s3://bucket/${aws:username}", "here"):
+        done = subprocess.run([FERRY, "policy", "--store", bad], capture_output=True, text=True)
+        assert done.returncode == 125 and not done.stdout and "try:" in done.stderr, (bad, done)
+    with Home() as home:
+        settings = home.root / ".config/ferry/config.yaml"
+        settings.parent.mkdir(parents=True)
+        settings.write_text("store: s3://bucket/team\n")
+        assert json.loads(home.good("policy", "--owner", ME).out) == json.loads(home.good("policy", "--owner", ME, "--store", "s3://bucket/team").out)
 
 
 def test_what_is_ones_own_is_made_reached_and_ended():
