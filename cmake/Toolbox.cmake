@@ -201,13 +201,15 @@ function(ferry_carries target file architecture)
   target_compile_definitions(${target} PRIVATE FERRY_HAS_${name}_AGENT)
 endfunction()
 
-# ferry-agent for aarch64 machines, where this computer has the cross compiler and the two static libraries for it:
-#   dpkg --add-architecture arm64; apt-get install g++-aarch64-linux-gnu libssl-dev:arm64 libzstd-dev:arm64
+# ferry-agent for aarch64 machines, where this computer has the cross compiler and the static libraries for it:
+#   dpkg --add-architecture arm64; apt-get install g++-aarch64-linux-gnu lib{ssl,zstd,pugixml}-dev:arm64
 function(ferry_agent_aarch64 target)
   find_program(CROSS_CXX aarch64-linux-gnu-g++)
   find_library(CROSS_CRYPTO libcrypto.a PATHS /usr/lib/aarch64-linux-gnu NO_DEFAULT_PATH)
+  find_library(CROSS_SSL libssl.a PATHS /usr/lib/aarch64-linux-gnu NO_DEFAULT_PATH)
   find_library(CROSS_ZSTD libzstd.a PATHS /usr/lib/aarch64-linux-gnu NO_DEFAULT_PATH)
-  if(NOT CROSS_CXX OR NOT CROSS_CRYPTO OR NOT CROSS_ZSTD)
+  find_library(CROSS_PUGIXML libpugixml.a PATHS /usr/lib/aarch64-linux-gnu NO_DEFAULT_PATH)
+  if(NOT CROSS_CXX OR NOT CROSS_CRYPTO OR NOT CROSS_SSL OR NOT CROSS_ZSTD OR NOT CROSS_PUGIXML)
     return()
   endif()
   set(folder ${CMAKE_BINARY_DIR}/aarch64)
@@ -225,12 +227,15 @@ function(ferry_agent_aarch64 target)
   # Made beside the other precompiled header, while every other compilation waits for that.
   add_custom_target(aarch64-pch DEPENDS ${folder}/pch.h.gch)
   add_dependencies(base aarch64-pch)
-  # The files of a room are compiled together, as in the quick preset.
+  # The files of a room are compiled together, as in the quick preset; those that speak HTTP, apart.
   set(objects)
-  foreach(room base os store sync agent)
+  foreach(room base os transport store aws s3 sync agent)
     file(GLOB sources CONFIGURE_DEPENDS src/${room}/*.cc)
-    # The agent speaks no HTTP; the rest are tests.
+    # libcurl and the server are not for machines; the rest are tests.
     list(FILTER sources EXCLUDE REGEX "_(test|fuzz|bench)\\.cc$|/(http(_[a-z]+)?|machine_http|transport)\\.cc$")
+    if(room STREQUAL "transport")
+      set(sources ${CMAKE_SOURCE_DIR}/src/os/transport.cc ${CMAKE_SOURCE_DIR}/src/os/machine_http.cc)
+    endif()
     if(room STREQUAL "agent")
       list(APPEND sources ${CMAKE_SOURCE_DIR}/apps/ferry-agent.cc ${CMAKE_SOURCE_DIR}/apps/static_names.cc)
     endif()
@@ -249,7 +254,7 @@ function(ferry_agent_aarch64 target)
   list(APPEND objects ${folder}/version.o)
   set(program ${CMAKE_BINARY_DIR}/ferry-agent-aarch64)
   add_custom_command(OUTPUT ${program}
-                     COMMAND ${CROSS_CXX} -static -s -Wl,--gc-sections -o ${program} ${objects} ${CROSS_ZSTD} ${CROSS_CRYPTO}
+                     COMMAND ${CROSS_CXX} -static -s -Wl,--gc-sections -o ${program} ${objects} ${CROSS_PUGIXML} ${CROSS_ZSTD} ${CROSS_SSL} ${CROSS_CRYPTO}
                      DEPENDS ${objects} VERBATIM)
   ferry_carries(${target} ${program} aarch64)
 endfunction()

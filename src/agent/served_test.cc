@@ -20,6 +20,7 @@ Served::Served(Seconds orphan, bool may_power_off) : temp_("agent") {
              .term_grace = Millis(500),
              .drain = Millis(300),
              .patience = {.quiet = Millis(1500), .small = Millis(6000), .large = Millis(12000)},
+             .farewell = Millis(400),
              .program = os::env("FERRY_AGENT").value_or(""),
              .elsewhere = std::vector<std::string>()};
   const os::Path hook = path("power-off");

@@ -133,7 +133,7 @@ TEST_F(StoreTest, AMachineThatMayNotBeEndedStays) {
   auto client = served.client();
   ASSERT_TRUE(client.start(mine));
   wait_for(client, State::stored);
-  os::system_clock().sleep(Millis(2500));
+  os::system_clock().sleep(served.options.farewell * 2);
   EXPECT_EQ(served.power_offs(), 0u);
   EXPECT_TRUE(served.running());
 }

@@ -50,7 +50,9 @@ struct ServeOptions {
   Millis term_grace{10'000};  ///< between SIGTERM and SIGKILL at the limit
   Millis drain{2'000};        ///< how long pipes that someone else holds are read after the shell ended
   Patience patience{};        ///< with what the training left in the background
-  os::Path program{};         ///< this one, for the store's process; empty: the file that runs
+  /// Between the news that all is stored and the end of the machine: clients should hear it.
+  Millis farewell{2'000};
+  os::Path program{};  ///< this one, for the store's process; empty: the file that runs
   /// Where a run may have put its model that made nothing in its workdir (OutputsQuery::elsewhere); none: the usual
   /// places.
   std::optional<std::vector<std::string>> elsewhere{};

@@ -9,8 +9,6 @@
 namespace ferry::agent {
 namespace {
 
-/// Clients should hear that all is stored before the machine goes.
-constexpr std::int64_t stored_ms = 2'000;
 constexpr std::int64_t store_look_ms = 1'000;
 constexpr std::int64_t power_off_retry_ms = 60'000;
 
@@ -59,7 +57,7 @@ void Supervisor::hear_of_store() {
   persist();
   // The job is done, or it could not say so.
   if (store.state == State::stored && may_power_off() && !saved_.released)
-    end_at_ = std::min(end_at_, clock_.steady_ms() + stored_ms);
+    end_at_ = std::min(end_at_, clock_.steady_ms() + options_.farewell.count());
 }
 
 void Supervisor::end_machine() {
