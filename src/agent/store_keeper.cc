@@ -64,8 +64,9 @@ Result<StoreKeeper::End> StoreKeeper::last_pass(const JobStatus& done, bool open
   end_->mtime_ns = done.ended_ms * 1'000'000;
   TRY("", commit_all(now, now.left_out.empty() && restless_.empty(), true));
   if (!restless_.empty()) {
-    return fail(Kind::corrupt, "some files changed while they were stored",
-                join(first_few(std::vector<std::string>(restless_.begin(), restless_.end()), most_restless_shown), ", "));
+    return fail(
+        Kind::corrupt, "some files changed while they were stored",
+        join(first_few(std::vector<std::string>(restless_.begin(), restless_.end()), most_restless_shown), ", "));
   }
   return End{now.left_out};
 }

@@ -95,7 +95,7 @@ int print_policy(account::PolicyFor whom) {
   if (whom.store.empty()) {
     const auto settings = personal_settings();
     if (!settings) return report(settings.error());
-    whom.store = settings->store;
+    whom.store = settings->store.value_or("");
   }
   const auto text = account::iam_policy(whom);
   if (!text) return report(text.error());

@@ -133,9 +133,10 @@ Status Launcher::prepare_keys() {
 }
 
 Status Launcher::prepare_role() {
-  if (!request_.store_uri.starts_with("s3://") || !request_.aws.instance_profile.empty()) return {};
+  const auto& store = request_.run.store;
+  if (!store.starts_with("s3://") || !request_.aws.instance_profile.empty()) return {};
   context_.progress.update("making the machine's role");
-  TRY_SET(made, "", ensure_store_role(context_, request_.run, request_.location, request_.store_uri));
+  TRY_SET(made, "", ensure_store_role(context_, request_.run, request_.location, store));
   role_ = std::move(made);
   role_made_ = context_.clock.steady_ms();
   return {};

@@ -11,7 +11,7 @@
 namespace ferry::fleet {
 
 struct LaunchOrder {
-  const ledger::Run& run;
+  const ledger::Run& run;  ///< whose store, if it is in S3, a machine without a role of the user's gets one for
   CloudLocation location;  ///< provider and endpoint; each offer says its region
   std::span<const plan::Offer> offers;
   std::span<const task::Resources> candidates;  ///< of the task; an offer says which is its
@@ -20,7 +20,6 @@ struct LaunchOrder {
   std::optional<Usd> ceiling;      ///< dearer offers (an hour) are not taken; nothing: any
   std::optional<Usd> budget = {};  ///< that the whole run must keep
   const task::AwsSettings& aws;
-  std::string store_uri = {};   ///< the run's store; in S3, a machine without a role of the user's gets one for it
   bool capacity_block = false;  ///< aws.capacity_reservation is a block
 };
 

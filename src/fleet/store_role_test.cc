@@ -269,6 +269,7 @@ struct Launching {
   std::string store = the_store;
 
   Result<Launched> launch_it() {
+    laptop.run.store = store;
     laptop.doors.context.cloud = [&](CloudLocation& location) -> Result<std::unique_ptr<cloud::Cloud>> {
       location.region = "us-east-1";
       auto made = std::make_unique<LaunchingCloud>();
@@ -290,8 +291,7 @@ struct Launching {
                             .framework = framework,
                             .lifetime = {},
                             .ceiling = {},
-                            .aws = settings,
-                            .store_uri = store};
+                            .aws = settings};
     return launch(laptop.doors.context, order);
   }
   std::string framework;

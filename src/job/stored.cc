@@ -184,8 +184,8 @@ Status add_records(std::string& pending, LocalLog& log) {
 }  // namespace
 
 std::size_t Stored::count(store::FileKind kind) const {
-  return static_cast<std::size_t>(
-      std::count_if(manifest.entries.begin(), manifest.entries.end(), [&](const auto& one) { return one.kind == kind; }));
+  return static_cast<std::size_t>(std::count_if(manifest.entries.begin(), manifest.entries.end(),
+                                                [&](const auto& one) { return one.kind == kind; }));
 }
 
 Result<std::optional<Stored>> look_at_stored(store::Store& store, const std::string& run, int attempt, int rank) {
@@ -217,8 +217,7 @@ Result<Outputs> fetch_stored(fleet::Context& context, const OpenStore& open, con
     entries.push_back(entry_of(entry));
     by_path[entry.path] = &entry;
   }
-  TRY_SET(deposit, "",
-          sync::Deposit::open(run.output_dir, std::move(entries), receive_options(run_dir, options)));
+  TRY_SET(deposit, "", sync::Deposit::open(run.output_dir, std::move(entries), receive_options(run_dir, options)));
   TRY_SET(missing, "", deposit.compare());
   std::vector<Wanted> wanted;
   for (const auto index : missing) {

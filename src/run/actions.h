@@ -49,8 +49,8 @@ struct SweepOptions {
   std::function<bool(const std::vector<std::string>& lines)> ask;
 };
 struct Sweep {
-  std::vector<std::string> ended;             ///< ids
-  std::vector<std::string> removed;           ///< key pairs, security groups and roles whose machine was gone, one line each
+  std::vector<std::string> ended;    ///< ids
+  std::vector<std::string> removed;  ///< key pairs, security groups and roles whose machine was gone, one line each
   std::vector<std::string> of_other_ledgers;  ///< left alone, one line each
   bool failed = false;                        ///< a machine could not be ended; told
   bool incomplete = false;                    ///< a place could not be looked at, or a host not cleared; told

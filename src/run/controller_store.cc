@@ -100,8 +100,8 @@ Result<bool> RunController::await_stored() {
       context_.progress.warn("store", "the machine cannot store its outputs now: " + printable(now.problem));
       return false;
     }
-    context_.progress.update(fmt::format("{}, {} are in {}", watch::counted(now.files, "file"), show_bytes(now.bytes),
-                                         run_.store));
+    context_.progress.update(
+        fmt::format("{}, {} are in {}", watch::counted(now.files, "file"), show_bytes(now.bytes), run_.store));
     context_.sleep(Millis(250), true);
     if (context_.letting_go) return fail(Kind::cancelled, "stopped waiting for the store");
   }
@@ -134,7 +134,8 @@ void RunController::bring_stored() {
   }
   if (!outputs) {
     auto error = outputs.error();
-    error.advice = fmt::format("they are safe in {}; bring them home at any time: ferry fetch {}", run_.store, run_.name);
+    error.advice =
+        fmt::format("they are safe in {}; bring them home at any time: ferry fetch {}", run_.store, run_.name);
     context_.progress.error(error);
     return;
   }

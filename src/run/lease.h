@@ -6,8 +6,8 @@
 ///
 /// No clock is trusted but one's own for how long something takes: whoever wants a lease that another ledger holds
 /// watches it, and takes it when it has not changed for `patience`; its holder changes it every `pulse`. Each owner has
-/// a higher epoch than the one before. (The scheme of Chubby's and of DynamoDB's lock client: Gray and Cheriton, Leases,
-/// SOSP 1989; AWS Builders' Library, Leader election in distributed systems.)
+/// a higher epoch than the one before. (The scheme of Chubby's and of DynamoDB's lock client: Gray and Cheriton,
+/// Leases, SOSP 1989; AWS Builders' Library, Leader election in distributed systems.)
 
 #include <memory>
 #include <optional>

@@ -96,9 +96,12 @@ TEST_F(Leases, ThatManyWantAtOnceAreHadByOne) {
         auto mine = store();
         ++ready;
         while (ready < 4) std::this_thread::yield();
-        const auto lease = Lease::take(std::move(mine), run, {"ledger-" + std::to_string(i), "x"}, os::system_clock(), never);
-        if (lease) ++owners;
-        else EXPECT_EQ(lease.error().kind, Kind::conflict);
+        const auto lease =
+            Lease::take(std::move(mine), run, {"ledger-" + std::to_string(i), "x"}, os::system_clock(), never);
+        if (lease)
+          ++owners;
+        else
+          EXPECT_EQ(lease.error().kind, Kind::conflict);
       });
     }
     for (auto& one : computers) one.join();
@@ -121,10 +124,13 @@ TEST_F(Leases, ThatRanOutAreTakenByOneOfManyWhoWatch) {
         std::this_thread::sleep_for(wait);
         HandClock clock;
         const LeaseTimes mine{Millis(20'000), Millis(90'000)};
-        const auto lease = Lease::take(store(), run, {"ledger-" + std::to_string(i), "x"}, clock,
-                                       [](const LeaseHolder& holder) { return holder.ledger == "dead"; }, mine);
-        if (lease) ++owners;
-        else EXPECT_EQ(lease.error().kind, Kind::conflict);
+        const auto lease = Lease::take(
+            store(), run, {"ledger-" + std::to_string(i), "x"}, clock,
+            [](const LeaseHolder& holder) { return holder.ledger == "dead"; }, mine);
+        if (lease)
+          ++owners;
+        else
+          EXPECT_EQ(lease.error().kind, Kind::conflict);
       });
     }
     for (auto& one : computers) one.join();

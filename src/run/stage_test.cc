@@ -260,7 +260,8 @@ fleet::Context Stage::context() {
   };
   context.connect = [this](const ssh::Target& target, Millis) { return connect(target); };
   context.store = [this](const std::string&) -> Result<std::unique_ptr<store::Store>> {
-    return std::make_unique<SteppedStore>(*this, store());
+    TRY_SET(folder, "", store::open_folder(dir_.path() / "store"));
+    return std::make_unique<SteppedStore>(*this, std::move(folder));
   };
   context.start_follower = [this](const os::SpawnOptions& options) { return start_follower(options); };
   return context;

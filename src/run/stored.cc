@@ -41,9 +41,8 @@ Result<std::optional<job::Stored>> look_in_store(fleet::Context& context, const 
 }
 
 Status put_record(fleet::Context& context, const ledger::Run& run) {
-  const Json record = {{"schema", record_schema_in_store}, {"ferry", ferry_version()},
-                       {"run", run.name},                  {"task_name", run.task_name},
-                       {"infra", run.infra},               {"task", run.task},
+  const Json record = {{"schema", record_schema_in_store}, {"ferry", ferry_version()},    {"run", run.name},
+                       {"task_name", run.task_name},       {"infra", run.infra},          {"task", run.task},
                        {"created_ms", run.created_ms},     {"output_dir", run.output_dir}};
   const auto put = [&]() -> Status {
     TRY_SET(store, "", store_of(context, run)());

@@ -4,7 +4,6 @@
 #include <array>
 
 #include "base/json.h"
-#include "base/store_place.h"
 #include "base/text.h"
 #include "task/field_reader.h"
 #include "task/fields.h"
@@ -31,14 +30,6 @@ class SettingsReader : FieldReader {
   }
 
  private:
-  Status read_store(const Entry& entry, std::string& out) {
-    TRY_SET(text, "", text_of(entry));
-    const auto place = parse_store_place(text);
-    if (!place) return complain(file_, entry.value->at, place.error().what, place.error().why, place.error().advice);
-    out = uri_of(*place);
-    return {};
-  }
-
   Status read_defaults(const Entry& entry, Settings& out) {
     constexpr std::array<std::string_view, 2> whose = {"ferry", "skypilot"};
     TRY_SET(choice, "", choice_of(entry, whose));

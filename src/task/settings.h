@@ -24,7 +24,6 @@ struct Settings {
   std::optional<std::string> store;  ///< as Task::store, for machines that are rented
   /// `defaults: skypilot`: a task that says nothing of its size gets what SkyPilot gives it.
   bool skypilot_defaults = false;
-  std::string store;  ///< where runs store (base/store_place.h); empty: nowhere
 };
 /// Complaints as parse_task()'s.
 Result<Settings> parse_settings(std::string_view yaml, std::string_view file);
