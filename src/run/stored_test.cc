@@ -3,8 +3,12 @@
 
 #include <gtest/gtest.h>
 
+#include <csignal>
+#include <thread>
+
 #include "base/text.h"
 #include "run/actions.h"
+#include "run/lease.h"
 #include "run/stage.h"
 
 namespace ferry::run {
@@ -17,7 +21,7 @@ class WithStore : public ::testing::Test {
  protected:
   WithStore() { stage_.give_store(); }
   std::string run() { return stage_.run().name; }
-  /// Its machine is gone, and nobody at home knows how the training went.
+  /// Its machine is gone, and nobody at home knows how the training went. (It stores nothing any more.)
   void lose_machine() { stage_.cloud.end(stage_.machine_id(), "Client.InstanceInitiatedShutdown"); }
 
   Stage stage_;
@@ -25,8 +29,8 @@ class WithStore : public ::testing::Test {
 
 TEST_F(WithStore, AMachineThatStoredEverythingAndEndedItselfIsASuccess) {
   stage_.leave_at(Phase::training, "sleep 1000");
-  stage_.put_stored(run(), "model\n", true);
   lose_machine();
+  stage_.put_stored(run(), "model\n", true);
   EXPECT_EQ(stage_.follow(), 0) << stage_.everything_shown();
   EXPECT_EQ(stage_.model(), "");
   EXPECT_EQ(stage_.broken_promise(0), "");
@@ -38,8 +42,8 @@ TEST_F(WithStore, AMachineThatStoredEverythingAndEndedItselfIsASuccess) {
 
 TEST_F(WithStore, WhatALostMachineHadStoredComesHomeAndTheRunIsLost) {
   stage_.leave_at(Phase::training, "sleep 1000");
-  stage_.put_stored(run(), "half a model\n", false);
   lose_machine();
+  stage_.put_stored(run(), "half a model\n", false);
   EXPECT_EQ(stage_.follow(), 125);
   EXPECT_EQ(stage_.run().outcome, Outcome::lost);
   EXPECT_EQ(stage_.model(), "it is: half a model\n");
@@ -49,12 +53,12 @@ TEST_F(WithStore, WhatALostMachineHadStoredComesHomeAndTheRunIsLost) {
 
 TEST_F(WithStore, AManifestThatCannotBeRightSavesNothingAndLosesNothing) {
   stage_.leave_at(Phase::training, "sleep 1000");
+  lose_machine();
   stage_.put_stored(run(), "model\n", true);
   const auto key = store::manifest_key(run(), 1, 0);
   auto text = must(stage_.store()->get(key)).bytes;
   text[text.size() / 2] ^= 1;
   must(stage_.store()->put(key, text));
-  lose_machine();
   EXPECT_EQ(stage_.follow(), 125);
   EXPECT_EQ(stage_.run().outcome, Outcome::lost);
   EXPECT_EQ(stage_.trouble(), "");
@@ -62,8 +66,8 @@ TEST_F(WithStore, AManifestThatCannotBeRightSavesNothingAndLosesNothing) {
 
 TEST_F(WithStore, DownOfARunWhoseMachineIsGoneBringsWhatIsStored) {
   stage_.leave_at(Phase::training, "sleep 1000");
-  stage_.put_stored(run(), "model\n", true);
   lose_machine();
+  stage_.put_stored(run(), "model\n", true);
   stage_.process([&](fleet::Context& here) { EXPECT_TRUE(down(here, run(), true)); });
   EXPECT_EQ(stage_.model(), "");
   EXPECT_EQ(stage_.run().outcome, Outcome::succeeded);
@@ -72,8 +76,8 @@ TEST_F(WithStore, DownOfARunWhoseMachineIsGoneBringsWhatIsStored) {
 
 TEST_F(WithStore, FetchTakesItFromTheStoreLongAfterTheMachine) {
   stage_.leave_at(Phase::training, "sleep 1000");
-  stage_.put_stored(run(), "model\n", true);
   lose_machine();
+  stage_.put_stored(run(), "model\n", true);
   stage_.follow();
   for (const bool lost : {false, true}) {
     std::filesystem::remove_all(stage_.home());
@@ -95,8 +99,81 @@ TEST_F(WithStore, AnyFollowerMayBeKilledWhileItTakesOverWhatIsStored) {
     Stage stage;
     stage.give_store();
     stage.leave_at(Phase::training, "sleep 1000");
-    stage.put_stored(stage.run().name, "model\n", true);
     stage.cloud.end(stage.machine_id(), "Client.InstanceInitiatedShutdown");
+    stage.put_stored(stage.run().name, "model\n", true);
+    stage.kill_at(step);
+    const auto code = stage.follow();
+    EXPECT_EQ(stage.broken_promise(code), "");
+    stage.recover_all();
+    EXPECT_EQ(stage.model(), "");
+    EXPECT_EQ(stage.run().outcome, Outcome::succeeded) << stage.run().error << stage.everything_shown();
+    EXPECT_EQ(stage.trouble(), "");
+    if (code) {
+      EXPECT_EQ(code, 0);
+      return;
+    }
+  }
+}
+
+TEST_F(WithStore, AMachineStoresByItselfAndItsOutputsComeHomeFromThere) {
+  EXPECT_EQ(stage_.start(stage_.request()), 0) << stage_.everything_shown();
+  EXPECT_TRUE(stage_.is_stored(run()));
+  EXPECT_EQ(stage_.model(), "");
+  EXPECT_EQ(stage_.broken_promise(0), "");
+  EXPECT_EQ(stage_.trouble(), "");
+  EXPECT_TRUE(stage_.was_shown("done store: all outputs are in")) << stage_.everything_shown();
+}
+
+TEST_F(WithStore, AMachineEndsItselfWhenAllIsStoredThoughNobodyIsThere) {
+  auto request = stage_.request("mkdir -p outputs; echo model >outputs/model; echo trained");
+  request.detach = true;
+  ASSERT_EQ(stage_.start(request), 0) << stage_.everything_shown();
+  // Real time passes for what is real there.
+  for (int i = 0; i < 600 && !stage_.cloud.left().empty() && stage_.cloud.machines().front().ended_ms == 0; ++i) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(100));
+    (void)stage_.cloud.open("us-east-1")->whoami();  // looks at the machines
+  }
+  ASSERT_GT(stage_.cloud.machines().front().ended_ms, 0) << "it ended itself";
+  EXPECT_TRUE(stage_.is_stored(run()));
+  EXPECT_EQ(stage_.let_followers_end(), 0) << stage_.everything_shown();
+  EXPECT_EQ(stage_.model(), "");
+  EXPECT_EQ(os::read_file(stage_.home() / "train.log").value_or(""), "trained\n");
+  EXPECT_EQ(stage_.trouble(), "");
+}
+
+TEST_F(WithStore, AFerryMayBeKilledAnywhereBeforeTheTraining) {
+  for (int step = 1;; step += 2) {
+    ASSERT_LT(step, 300);
+    SCOPED_TRACE(step);
+    Stage stage;
+    stage.give_store();
+    bool is_training = false, is_first = true;
+    stage.when("begin train", [&] {
+      is_training = is_first;
+      if (is_first) throw Killed();
+    });
+    stage.kill_at(step);
+    ASSERT_EQ(stage.start(stage.request()), std::nullopt);
+    is_first = false;
+    stage.recover_all();
+    const auto runs = stage.ledger().runs(false);
+    if (runs && runs->empty()) continue;
+    EXPECT_EQ(stage.trouble(), "");
+    EXPECT_EQ(stage.run().outcome == Outcome::succeeded, stage.model().empty());
+    if (is_training) {
+      EXPECT_EQ(stage.model(), "");
+      return;
+    }
+  }
+}
+
+TEST_F(WithStore, AFollowerMayBeKilledAnywhereWhileItsMachineStoresAndEndsItself) {
+  for (int step = 1;; step += 2) {
+    ASSERT_LT(step, 300);
+    SCOPED_TRACE(step);
+    Stage stage;
+    stage.give_store();
+    stage.leave_at(Phase::training);
     stage.kill_at(step);
     const auto code = stage.follow();
     EXPECT_EQ(stage.broken_promise(code), "");
@@ -109,6 +186,23 @@ TEST_F(WithStore, AnyFollowerMayBeKilledWhileItTakesOverWhatIsStored) {
       return;
     }
   }
+}
+
+TEST_F(WithStore, AnotherComputersRunIsLeftAloneUntilItHasNotShownItself) {
+  stage_.leave_at(Phase::training, "sleep 1000");
+  const auto other = Lease::take(stage_.store(), run(), {"another-ledger", "ann@elsewhere"}, stage_.clock,
+                                 [](const LeaseHolder&) { return false; });
+  ASSERT_TRUE(other);
+  bool is_asked = false;
+  stage_.clock.in(Millis(10'000), [&] { is_asked = ::kill(::getpid(), SIGTERM) == 0; });
+  EXPECT_EQ(stage_.follow(), 125) << "whoever wants to end it is told whose it is";
+  EXPECT_TRUE(is_asked);
+  EXPECT_TRUE(stage_.was_shown("ann@elsewhere works on")) << stage_.everything_shown();
+  EXPECT_EQ(stage_.cloud.left().size(), 3U) << "nothing was released";
+  lose_machine();
+  stage_.put_stored(run(), "model\n", true);
+  EXPECT_EQ(stage_.follow(), 0) << stage_.everything_shown();
+  EXPECT_EQ(stage_.model(), "");
 }
 
 TEST_F(WithStore, AStoreThatCannotBeUsedIsToldBeforeAnythingIsRented) {
