@@ -20,7 +20,8 @@ using testing::Contains;
 using testing::ElementsAre;
 using testing::HasSubstr;
 
-constexpr const char* the_store = "s3://bucket/team";
+constexpr const char *the_store = "s3://bucket/team",
+                     *the_boundary = "arn:aws:iam::123456789012:policy/ferry/ferry-store";
 
 /// A laptop with a run, and an account.
 struct Laptop {
@@ -73,7 +74,7 @@ TEST(StoreRole, IsNamedAfterItsRunInTheRoomThatIamGives) {
 
 TEST(StoreRole, IsMadeWithItsProfileAndNotedBeforeEachIsMade) {
   Laptop laptop;
-  laptop.iam.policies.insert("arn:aws:iam::123456789012:policy/ferry/ferry-store");
+  laptop.iam.policies[the_boundary] = dump_json(*store_policy(the_store, "", "aws"));
   laptop.iam.before = [&](const std::string& action) {
     if (action == "CreateRole") {
       EXPECT_THAT(laptop.noted(), ElementsAre("role"));
@@ -85,7 +86,7 @@ TEST(StoreRole, IsMadeWithItsProfileAndNotedBeforeEachIsMade) {
   ASSERT_TRUE(name) << describe(name.error());
   const auto& role = laptop.iam.roles.at(*name);
   EXPECT_EQ(role.path, "/ferry/");
-  EXPECT_EQ(role.boundary, "arn:aws:iam::123456789012:policy/ferry/ferry-store");
+  EXPECT_EQ(role.boundary, the_boundary);
   EXPECT_EQ(role.tags.at(owner_tag), owner_name());
   EXPECT_EQ(role.tags.at("ferry:run"), laptop.run.name);
   EXPECT_EQ(parse_json(role.policies.at("ferry-store")).value(), *store_policy(the_store, laptop.run.name, "aws"));
@@ -105,10 +106,36 @@ TEST(StoreRole, IsUnboundedOnlyWhereTheAccountHasNoBoundary) {
   ASSERT_TRUE(without.ensure());
   EXPECT_EQ(without.iam.roles.begin()->second.boundary, "");
   Laptop blind;  // who may not look may make bounded roles only
-  blind.iam.policies.insert("arn:aws:iam::123456789012:policy/ferry/ferry-store");
+  blind.iam.policies[the_boundary] = "";
   blind.iam.denied.insert("GetPolicy");
   ASSERT_TRUE(blind.ensure());
   EXPECT_NE(blind.iam.roles.begin()->second.boundary, "");
+}
+
+TEST(StoreRole, IsNotMadeWhereTheBoundaryWouldNotLetItStore) {
+  Laptop laptop;
+  laptop.iam.policies[the_boundary] = dump_json(*store_policy("s3://other", "", "aws"));
+  const auto role = laptop.ensure();
+  ASSERT_FALSE(role);
+  EXPECT_EQ(role.error().kind, Kind::denied);
+  EXPECT_THAT(role.error().advice, HasSubstr("ferry store setup 's3://bucket/team'"));
+  EXPECT_TRUE(laptop.iam.is_empty());
+  EXPECT_TRUE(laptop.noted().empty());
+}
+
+TEST(StoreRole, WhetherAPolicyLetsOneStoreIsReadInEveryFormThatIamTakes) {
+  const auto lets = [](const char* text) { return lets_store(parse_json(text).value(), the_store, "aws"); };
+  EXPECT_TRUE(lets_store(*store_policy(the_store, "", "aws"), the_store, "aws"));
+  EXPECT_TRUE(lets_store(*store_policy("s3://bucket/team", "", "aws"), "s3://bucket/team/", "aws"));
+  EXPECT_TRUE(lets(R"({"Statement": {"Effect": "Allow", "Action": "s3:*", "Resource": "*"}})"));
+  EXPECT_TRUE(
+      lets(R"({"Statement": [{"Effect": "Allow", "Action": ["s3:Put*"], "Resource": "arn:aws:s3:::bucket/*"}]})"));
+  EXPECT_FALSE(lets(R"({"Statement": {"Effect": "Deny", "Action": "s3:*", "Resource": "*"}})"));
+  EXPECT_FALSE(lets(R"({"Statement": {"Effect": "Allow", "Action": "s3:Get*", "Resource": "*"}})"));
+  EXPECT_FALSE(
+      lets(R"({"Statement": {"Effect": "Allow", "Action": "s3:*", "Resource": "arn:aws:s3:::bucket/other/*"}})"));
+  for (const char* none : {"{}", "[]", R"({"Statement": 1})", R"({"Statement": [1, {"Action": 1}]})"})
+    EXPECT_FALSE(lets(none)) << none;
 }
 
 TEST(StoreRole, NothingOfItIsLeftHoweverFarAKilledFerryCame) {
