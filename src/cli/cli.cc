@@ -237,6 +237,7 @@ int answer_to(int argc, char** argv, const Carried& carried) {
   add_runs_commands(app, program);
   add_look_commands(app, program);
   add_orphans_commands(app, program);
+  add_store_commands(app, program);
   add_service_commands(app, program);
   add_account_commands(app, program);
   add_rehearsal_commands(app, program);

@@ -1,6 +1,7 @@
 #include "cli/variables.h"
 
 #include "base/text.h"
+#include "cli/command.h"
 #include "os/env.h"
 
 namespace ferry::cli {

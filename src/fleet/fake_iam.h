@@ -32,11 +32,11 @@ class FakeIam final : public os::HttpClient {
 
   std::map<std::string, Role> roles;
   std::map<std::string, Profile> profiles;
-  std::set<std::string> policies;  ///< ARNs
-  std::set<std::string> denied;    ///< actions
-  std::vector<std::string> asked;  ///< actions, in order
-  int kill_at = -1;                ///< the number of a call, from 0, that is the last
-  bool kill_after = false;         ///< it is done all the same
+  std::map<std::string, std::string> policies;  ///< documents by ARN
+  std::set<std::string> denied;                 ///< actions
+  std::vector<std::string> asked;               ///< actions, in order
+  int kill_at = -1;                             ///< the number of a call, from 0, that is the last
+  bool kill_after = false;                      ///< it is done all the same
   std::function<void(const std::string& action)> before;
 
   Result<os::HttpResponse> send(const os::HttpRequest& request) override {
@@ -107,6 +107,9 @@ class FakeIam final : public os::HttpClient {
     if (action == "GetPolicy")
       return policies.contains(form["PolicyArn"]) ? good(action, element("Policy", element("PolicyName", "p")))
                                                   : fault("NoSuchEntity", 404);
+    if (action == "GetPolicyVersion")
+      return good(action,
+                  element("PolicyVersion", element("Document", percent_encoded(policies.at(form["PolicyArn"])))));
     if (action == "ListRoles") {
       std::string all;
       for (const auto& [name, one] : roles) all += element("member", element("RoleName", name));

@@ -61,10 +61,7 @@ Result<std::unique_ptr<store::Store>> open_store(Context& context, const std::st
                                                  const std::string& profile, const std::string& provider, Hurry hurry) {
   if (context.store) return context.store(uri);
   TRY_SET(place, "", parse_store_place(uri));
-  if (place.bucket.empty()) {
-    const bool at_home = place.folder.starts_with("~/");
-    return store::open_folder(at_home ? os::home_dir() / place.folder.substr(2) : os::Path(place.folder));
-  }
+  if (place.bucket.empty()) return store::open_folder(folder_of(place.folder));
   TRY_SET(session, "open the store " + uri_of(place), session_at(context, place, region, profile, provider, hurry));
   return s3::make_store(session);
 }
@@ -77,6 +74,10 @@ Result<std::shared_ptr<s3::Session>> open_s3(Context& context, const std::string
                 "write s3://BUCKET/PREFIX");
   }
   return session_at(context, place, region, profile, provider);
+}
+
+os::Path folder_of(const std::string& folder) {
+  return folder.starts_with("~/") ? os::home_dir() / folder.substr(2) : os::Path(folder);
 }
 
 std::string own_bucket(const std::string& account, const std::string& region) {

@@ -29,6 +29,9 @@ Result<std::unique_ptr<store::Store>> open_store(Context& context, const std::st
 Result<std::shared_ptr<s3::Session>> open_s3(Context& context, const std::string& uri, const std::string& region,
                                              const std::string& profile, const std::string& provider = "aws");
 
+/// A folder as people write it, with their home folder in the place of "~".
+os::Path folder_of(const std::string& folder);
+
 /// The bucket that `ferry store setup` makes: "ferry-ACCOUNT-REGION".
 std::string own_bucket(const std::string& account, const std::string& region);
 

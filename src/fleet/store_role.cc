@@ -1,5 +1,7 @@
 #include "fleet/store_role.h"
 
+#include <fnmatch.h>
+
 #include <algorithm>
 #include <set>
 
@@ -18,6 +20,7 @@ namespace ferry::fleet {
 namespace {
 
 constexpr const char *role_kind = "role", *profile_kind = "instance-profile", *policy_name = "ferry-store";
+constexpr const char* not_set_up = "StoreNotSetUp";  // Error::code
 /// What IAM was told a moment ago may not be known to each of its servers.
 constexpr Seconds settles_within{20};
 
@@ -54,7 +57,7 @@ cloud::Tags role_tags(const ledger::Run& run) {
 }
 
 Error cannot_make(Error error, const std::string& store_uri) {
-  if (error.kind != Kind::denied || aws::is_expired(error)) return error;
+  if (error.kind != Kind::denied || error.code == not_set_up || aws::is_expired(error)) return error;
   error.why = "the machine stores in " + printable(store_uri) + " by itself, as a role that is made for it" +
               (error.why.empty() ? "" : "; AWS says: " + error.why);
   error.advice =
@@ -76,7 +79,7 @@ class Maker {
 
   Result<std::string> make(const std::string& store_uri) {
     TRY_SET(policy, "", store_policy(store_uri, run_.name, aws::partition_of(location_.region)));
-    TRY_SET(boundary, "", find_boundary());
+    TRY_SET(boundary, "", find_boundary(store_uri));
     TRY("", make_role(boundary, store_uri));
     TRY("", settled(context_, Kind::not_found,
                     [&] { return aws::put_role_policy(client_, name_, policy_name, dump_json(policy)); }));
@@ -88,7 +91,7 @@ class Maker {
 
  private:
   /// Its ARN; "" where the account has none. Where it may not be looked for there may be one.
-  Result<std::string> find_boundary() {
+  Result<std::string> find_boundary(const std::string& store_uri) {
     std::string account = location_.account;
     if (account.empty()) {
       TRY_SET(caller, "", patiently(context_, [&] { return aws::get_caller_identity(client_); }));
@@ -96,9 +99,20 @@ class Maker {
     }
     const auto arn = aws::iam_arn(location_.region, account, "policy", iam_path, boundary_name);
     const auto there = patiently(context_, [&] { return aws::get_policy(client_, arn); });
-    if (there || there.error().kind == Kind::denied) return arn;
-    if (there.error().kind == Kind::not_found) return std::string();
-    return tl::unexpected(there.error());
+    if (!there && there.error().kind == Kind::denied) return arn;
+    if (!there && there.error().kind == Kind::not_found) return std::string();
+    if (!there) return tl::unexpected(there.error());
+    const auto text =
+        patiently(context_, [&] { return aws::get_policy_version(client_, arn, there->default_version); });
+    const auto document = text ? parse_json(*text) : tl::unexpected(text.error());
+    // Where it cannot be read the machine will find out.
+    if (document && !lets_store(*document, store_uri, aws::partition_of(location_.region))) {
+      return fail(Kind::denied,
+                  "the policy ferry-store of this account lets no machine store in " + printable(store_uri),
+                  "it bounds every role that is made for a machine",
+                  "have an administrator run: ferry store setup " + shell_quoted(store_uri), not_set_up);
+    }
+    return arn;
   }
 
   Status make_role(const std::string& boundary, const std::string& store_uri) {
@@ -186,6 +200,27 @@ Result<std::string> ensure_store_role(Context& context, const ledger::Run& run, 
   auto name = Maker(context, run, reached, client).make(store_uri);
   if (!name) return fail("make the machine's role", cannot_make(std::move(name).error(), store_uri));
   return name;
+}
+
+bool lets_store(const Json& policy, const std::string& uri, const std::string& partition) {
+  const auto wanted = store_policy(uri, "run", partition);
+  if (!wanted || !policy.is_object() || !policy.contains("Statement")) return false;
+  const auto& statements = policy["Statement"];
+  const std::string object = wanted->at("Statement")[0]["Resource"][0].get<std::string>();
+  // IAM's wildcards are those of a shell but for brackets, of which neither actions nor buckets have any.
+  const auto has = [](const Json& statement, const char* member, const std::string& what) {
+    const auto at = statement.find(member);
+    if (at == statement.end()) return false;
+    const auto fits = [&](const Json& one) {
+      return one.is_string() && ::fnmatch(one.get_ref<const std::string&>().c_str(), what.c_str(), FNM_NOESCAPE) == 0;
+    };
+    return at->is_array() ? std::ranges::any_of(*at, fits) : fits(*at);
+  };
+  const auto lets = [&](const Json& one) {
+    return one.is_object() && text_at(one, "Effect") == "Allow" && has(one, "Action", "s3:PutObject") &&
+           has(one, "Resource", object);
+  };
+  return statements.is_array() ? std::ranges::any_of(statements, lets) : lets(statements);
 }
 
 bool is_young_profile(const Error& error) {

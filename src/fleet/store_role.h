@@ -25,9 +25,11 @@ Result<Json> store_policy(const std::string& uri, const std::string& run, const 
 /// run's, at `location`, before it is made.
 ///
 /// The role is bounded by the account's boundary where there is one. Fails denied, with the ways out, where these
-/// credentials may not make roles.
+/// credentials may not make roles, or where the boundary would not let the role store.
 Result<std::string> ensure_store_role(Context& context, const ledger::Run& run, const CloudLocation& location,
                                       const std::string& store_uri);
+/// Whether a policy lets somebody store below the store's uri, as far as its Allow statements say. Pure.
+bool lets_store(const Json& policy, const std::string& uri, const std::string& partition);
 /// The error of a launch with a profile that EC2 does not know yet.
 bool is_young_profile(const Error& error);
 

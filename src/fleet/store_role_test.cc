@@ -11,6 +11,7 @@
 #include "fleet/labels.h"
 #include "fleet/launch.h"
 #include "fleet/untracked.h"
+#include "os/env.h"
 
 namespace ferry::fleet {
 namespace {
@@ -19,7 +20,8 @@ using testing::Contains;
 using testing::ElementsAre;
 using testing::HasSubstr;
 
-constexpr const char* the_store = "s3://bucket/team";
+constexpr const char *the_store = "s3://bucket/team",
+                     *the_boundary = "arn:aws:iam::123456789012:policy/ferry/ferry-store";
 
 /// A laptop with a run, and an account.
 struct Laptop {
@@ -72,7 +74,7 @@ TEST(StoreRole, IsNamedAfterItsRunInTheRoomThatIamGives) {
 
 TEST(StoreRole, IsMadeWithItsProfileAndNotedBeforeEachIsMade) {
   Laptop laptop;
-  laptop.iam.policies.insert("arn:aws:iam::123456789012:policy/ferry/ferry-store");
+  laptop.iam.policies[the_boundary] = dump_json(*store_policy(the_store, "", "aws"));
   laptop.iam.before = [&](const std::string& action) {
     if (action == "CreateRole") {
       EXPECT_THAT(laptop.noted(), ElementsAre("role"));
@@ -84,7 +86,7 @@ TEST(StoreRole, IsMadeWithItsProfileAndNotedBeforeEachIsMade) {
   ASSERT_TRUE(name) << describe(name.error());
   const auto& role = laptop.iam.roles.at(*name);
   EXPECT_EQ(role.path, "/ferry/");
-  EXPECT_EQ(role.boundary, "arn:aws:iam::123456789012:policy/ferry/ferry-store");
+  EXPECT_EQ(role.boundary, the_boundary);
   EXPECT_EQ(role.tags.at(owner_tag), owner_name());
   EXPECT_EQ(role.tags.at("ferry:run"), laptop.run.name);
   EXPECT_EQ(parse_json(role.policies.at("ferry-store")).value(), *store_policy(the_store, laptop.run.name, "aws"));
@@ -104,10 +106,36 @@ TEST(StoreRole, IsUnboundedOnlyWhereTheAccountHasNoBoundary) {
   ASSERT_TRUE(without.ensure());
   EXPECT_EQ(without.iam.roles.begin()->second.boundary, "");
   Laptop blind;  // who may not look may make bounded roles only
-  blind.iam.policies.insert("arn:aws:iam::123456789012:policy/ferry/ferry-store");
+  blind.iam.policies[the_boundary] = "";
   blind.iam.denied.insert("GetPolicy");
   ASSERT_TRUE(blind.ensure());
   EXPECT_NE(blind.iam.roles.begin()->second.boundary, "");
+}
+
+TEST(StoreRole, IsNotMadeWhereTheBoundaryWouldNotLetItStore) {
+  Laptop laptop;
+  laptop.iam.policies[the_boundary] = dump_json(*store_policy("s3://other", "", "aws"));
+  const auto role = laptop.ensure();
+  ASSERT_FALSE(role);
+  EXPECT_EQ(role.error().kind, Kind::denied);
+  EXPECT_THAT(role.error().advice, HasSubstr("ferry store setup 's3://bucket/team'"));
+  EXPECT_TRUE(laptop.iam.is_empty());
+  EXPECT_TRUE(laptop.noted().empty());
+}
+
+TEST(StoreRole, WhetherAPolicyLetsOneStoreIsReadInEveryFormThatIamTakes) {
+  const auto lets = [](const char* text) { return lets_store(parse_json(text).value(), the_store, "aws"); };
+  EXPECT_TRUE(lets_store(*store_policy(the_store, "", "aws"), the_store, "aws"));
+  EXPECT_TRUE(lets_store(*store_policy("s3://bucket/team", "", "aws"), "s3://bucket/team/", "aws"));
+  EXPECT_TRUE(lets(R"({"Statement": {"Effect": "Allow", "Action": "s3:*", "Resource": "*"}})"));
+  EXPECT_TRUE(
+      lets(R"({"Statement": [{"Effect": "Allow", "Action": ["s3:Put*"], "Resource": "arn:aws:s3:::bucket/*"}]})"));
+  EXPECT_FALSE(lets(R"({"Statement": {"Effect": "Deny", "Action": "s3:*", "Resource": "*"}})"));
+  EXPECT_FALSE(lets(R"({"Statement": {"Effect": "Allow", "Action": "s3:Get*", "Resource": "*"}})"));
+  EXPECT_FALSE(
+      lets(R"({"Statement": {"Effect": "Allow", "Action": "s3:*", "Resource": "arn:aws:s3:::bucket/other/*"}})"));
+  for (const char* none : {"{}", "[]", R"({"Statement": 1})", R"({"Statement": [1, {"Action": 1}]})"})
+    EXPECT_FALSE(lets(none)) << none;
 }
 
 TEST(StoreRole, NothingOfItIsLeftHoweverFarAKilledFerryCame) {
@@ -231,7 +259,7 @@ class LaunchingCloud final : public cloud::Cloud {
   Result<cloud::Instance> describe(const std::string& id) override {
     cloud::Instance one;
     one.id = id;
-    one.state = cloud::State::running;
+    one.state = is_gone_ ? cloud::State::terminated : cloud::State::running;
     one.address = "host";
     return one;
   }
@@ -245,15 +273,21 @@ class LaunchingCloud final : public cloud::Cloud {
   Result<std::string> vpc_cidr(const std::string&) override { return none(); }
   Result<cloud::Reservation> reservation(const std::string&) override { return none(); }
   Result<std::vector<std::string>> zones_with(const std::string&) override { return std::vector<std::string>(); }
-  Result<std::vector<cloud::Instance>> find_by_tag(const std::string&, const std::string&) override { return none(); }
+  Result<std::vector<cloud::Instance>> find_by_tag(const std::string&, const std::string&) override {
+    return std::vector<cloud::Instance>();
+  }
   Result<std::optional<cloud::Instance>> find_by_token(const std::string&) override { return none(); }
-  Status terminate(const std::string&) override { return {}; }
+  Status terminate(const std::string&) override {
+    is_gone_ = true;
+    return {};
+  }
   Status stop(const std::string&) override { return none(); }
   Status start(const std::string&) override { return none(); }
 
  private:
   static tl::unexpected<Error> none() { return fail(Kind::bug, "not of this test"); }
   std::string region_ = "us-east-1";
+  bool is_gone_ = false;
 };
 
 const Error young{Kind::bad_input, "ec2:RunInstances failed (InvalidParameterValue)",
@@ -268,9 +302,10 @@ struct Launching {
   task::AwsSettings settings;
   std::string store = the_store;
 
-  Result<Launched> launch_it() {
+  Result<Launched> launch_it(Context* other = nullptr) {
     laptop.run.store = store;
-    laptop.doors.context.cloud = [&](CloudLocation& location) -> Result<std::unique_ptr<cloud::Cloud>> {
+    Context& context = other ? *other : laptop.doors.context;
+    context.cloud = [&](CloudLocation& location) -> Result<std::unique_ptr<cloud::Cloud>> {
       location.region = "us-east-1";
       auto made = std::make_unique<LaunchingCloud>();
       made->refusals.assign(refusals.begin(), refusals.end());
@@ -292,7 +327,7 @@ struct Launching {
                             .lifetime = {},
                             .ceiling = {},
                             .aws = settings};
-    return launch(laptop.doors.context, order);
+    return launch(context, order);
   }
   std::string framework;
 };
@@ -340,6 +375,41 @@ TEST(StoreRole, IsMadeOnlyForAStoreInS3AndWhereTheUserNamesNoneAndNothingIsRente
   denied.laptop.iam.denied.insert("CreateRole");
   EXPECT_EQ(denied.launch_it().error().kind, Kind::denied);
   EXPECT_TRUE(denied.laptop.noted().empty()) << "not even a key pair was made";
+}
+
+/// Against the IAM that FERRY_MOTO_URL names; tests/aws/store.py starts one.
+TEST(StoreRoleOverMoto, LivesFromItsLaunchToItsRelease) {
+  const auto url = os::env("FERRY_MOTO_URL");
+  if (!url) GTEST_SKIP() << "tests/aws/store.py sets FERRY_MOTO_URL";
+  Doors doors;
+  cloud::AwsContext access{
+      .region = "us-east-1", .endpoint_url = *url, .credentials = cloud::fixed_credentials("AKIDEXAMPLE", "secret")};
+  doors.context.rehearsal = [&]() -> Result<cloud::AwsContext> { return access; };
+  Launching it;
+  it.refusals = {young, young};
+  it.laptop.doors.context.rehearsal = doors.context.rehearsal;
+  fleet::Context real{it.laptop.doors.clock,
+                      *doors.http,
+                      *it.laptop.doors.ledger,
+                      *it.laptop.doors.progress,
+                      it.laptop.doors.signals,
+                      it.laptop.doors.dir.path(),
+                      doors.context.rehearsal,
+                      {},
+                      {}};
+  const auto launched = it.launch_it(&real);
+  ASSERT_TRUE(launched) << describe(launched.error());
+  EXPECT_EQ(static_cast<LaunchingCloud&>(*launched->cloud).launches.size(), 3u);
+  const auto role = store_role_name(it.laptop.run.name, launch_id(it.laptop.run));
+  EXPECT_EQ(static_cast<LaunchingCloud&>(*launched->cloud).launches.back().instance_profile, role);
+  const auto there = find_store_roles(real, it.laptop.location, owner_name());
+  ASSERT_TRUE(there) << describe(there.error());
+  ASSERT_EQ(there->size(), 1u);
+  EXPECT_EQ(there->front().name, role);
+  const auto released = release_all(real, it.laptop.run);
+  ASSERT_TRUE(released) << describe(released.error());
+  EXPECT_TRUE(it.laptop.noted().empty());
+  EXPECT_TRUE(find_store_roles(real, it.laptop.location, owner_name()).value().empty());
 }
 
 }  // namespace

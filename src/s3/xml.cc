@@ -67,6 +67,27 @@ Result<ListPage> parse_list(std::string_view xml) {
   return page;
 }
 
+Result<UploadsPage> parse_uploads(std::string_view xml) {
+  pugi::xml_document document;
+  TRY("", load(document, xml, "ListMultipartUploads"));
+  UploadsPage page;
+  const auto root = document.document_element();
+  for (const auto& item : root.children("Upload")) {
+    BegunUpload one{percent_decoded(item.child_value("Key"), true), text_of(item, "UploadId"),
+                    parse_time(text_of(item, "Initiated"))};
+    if (one.key.empty() || one.id.empty() || one.id.size() > 2048 || !is_plain(one.id))
+      return fail(Kind::corrupt, "S3's list of uploads cannot be right", "one without a key or a name");
+    page.uploads.push_back(std::move(one));
+  }
+  if (text_of(root, "IsTruncated") == "true") {
+    page.next_key = percent_decoded(root.child_value("NextKeyMarker"), true);
+    page.next_id = text_of(root, "NextUploadIdMarker");
+    if (page.next_key.empty() || !is_plain(page.next_id))
+      return fail(Kind::corrupt, "S3's list of uploads cannot be right", "more is promised, but not how to get it");
+  }
+  return page;
+}
+
 Result<std::string> parse_upload_id(std::string_view xml) {
   pugi::xml_document document;
   TRY("", load(document, xml, "InitiateMultipartUpload"));

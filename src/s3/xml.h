@@ -44,6 +44,18 @@ Completed parse_completed(std::string_view xml);
 /// DeleteObjects' answer: the keys that are still there, with S3's codes.
 std::vector<std::pair<std::string, std::string>> parse_delete_errors(std::string_view xml);
 
+/// An upload in parts that is not finished.
+struct BegunUpload {
+  std::string key, id;  ///< the key with the place's prefix
+  std::int64_t begun_ms = 0;
+};
+struct UploadsPage {
+  std::vector<BegunUpload> uploads;
+  std::string next_key, next_id;  ///< where the next page begins; both "": this is the last
+};
+/// ListMultipartUploads with encoding-type=url. Fails corrupt.
+Result<UploadsPage> parse_uploads(std::string_view xml);
+
 struct UploadedPart {
   int number = 0;
   std::string etag, sha256;  ///< hexadecimal

@@ -8,6 +8,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   (void)ferry::s3::parse_list(text);
   (void)ferry::s3::parse_upload_id(text);
   (void)ferry::s3::parse_parts(text);
+  (void)ferry::s3::parse_uploads(text);
   (void)ferry::s3::parse_completed(text);
   (void)ferry::s3::parse_delete_errors(text);
   (void)ferry::s3::merged_lifecycle(text, "<Rule><ID>x</ID></Rule>");

@@ -97,7 +97,8 @@ Result<std::string> with_store(std::string_view yaml, std::string_view file, con
   const auto at = std::ranges::find_if(lines, [&](const auto& one) { return one.starts_with(name); });
   if (at != lines.end()) {
     const auto comment = at->find(" #");
-    *at = line + (comment == std::string::npos ? "" : at->substr(comment));
+    const auto kept = comment == std::string::npos ? at->size() : at->find_last_not_of(' ', comment) + 1;
+    *at = line + at->substr(kept);
   } else {
     if (!lines.empty() && lines.back().empty()) lines.pop_back();
     lines.push_back(line);

@@ -152,7 +152,7 @@ def test_a_store_gives_roles_that_its_boundary_holds_and_no_other_way_to_any_rig
                 ("RemoveRoleFromInstanceProfile", {"InstanceProfileName": "ferry-mine", "RoleName": "ferry-mine"}),
                 ("DeleteInstanceProfile", {"InstanceProfileName": "ferry-mine"}), ("DeleteRole", {"RoleName": "ferry-mine"}),
                 ("GetRole", {"RoleName": "ferry-mine"}), ("GetInstanceProfile", {"InstanceProfileName": "ferry-mine"}), ("ListRoles", {}),
-                ("GetPolicy", {"PolicyArn": BOUNDARY})]:
+                ("GetPolicy", {"PolicyArn": BOUNDARY}), ("GetPolicyVersion", {"PolicyArn": BOUNDARY, "VersionId": "v1"})]:
             assert may_iam(document, action, **params), (action, params)
         assert document.allows(Need("iam:PassRole", f"arn:aws:iam::{ACCOUNT}:role/ferry/ferry-mine", {"iam:PassedToService": "ec2.amazonaws.com"}))
         # What an attacker would do.

@@ -24,9 +24,10 @@ GOOD = {"ps": ["-a"], "show": ["KEPT"], "cost": ["--infra", "rehearsal"], "env":
         "policy": [], "images": [], "catalog": [], "catalog update": ["--region", "us-east-1"], "logs": ["KEPT"], "fetch": ["KEPT"], "ssh": ["KEPT"], "cancel": ["GOING"],
         "wait": ["GOING"], "down": ["KEPT"], "rehearsal start": [], "rehearsal status": [], "rehearsal env": [], "rehearsal fault": ["clear"],
         "help": ["ps"], "version": [], "orphans": [], "recover": [],
+        "store ls": ["--store", "STORE"], "store du": ["--store", "STORE"], "store gc": ["--store", "STORE"],
         "service": ["status"]}
 ELSEWHERE = ("run", "rehearse", "completion", "rehearsal", "quota request", "rehearsal stop", "rehearsal serve", "service install",
-             "service uninstall", "service status")
+             "service uninstall", "service status", "store", "store setup", "store rm")
 
 
 def strict(schema):
@@ -94,7 +95,7 @@ def commands(home):
     text = home.good("completion", "fish").out
     top = re.findall(r"__fish_use_subcommand -a (\S+)", text)
     below = {"catalog": ["update"], "quota": ["request"], "rehearsal": ["start", "status", "stop", "env", "fault", "serve"],
-             "service": ["install", "uninstall", "status"]}
+             "service": ["install", "uninstall", "status"], "store": ["setup", "ls", "du", "rm", "gc"]}
     script = home.good("completion", "bash").out
     for name, children in below.items():
         words = re.search(rf"^    {name}\) words=\"(.*)\";;", script, re.MULTILINE)[1].split()
@@ -108,7 +109,7 @@ def test_every_command_answers_and_its_mistakes_too():
         kept = home.runs()[0]["run"]
         home.good("run", "-d", "-n", "going", "--infra", "rehearsal", "--", "sleep", "1000")
         going = home.runs()[0]["run"]
-        names = {"KEPT": kept, "GOING": going}
+        names = {"KEPT": kept, "GOING": going, "STORE": str(home.root / "store")}
         env = aws(home)
         assert set(commands(home)) - {"help"} == (set(GOOD) | set(ELSEWHERE)) - {"help", "version"}
         for command, words in GOOD.items():

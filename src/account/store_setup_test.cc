@@ -1,0 +1,34 @@
+#include "account/store_setup.h"
+
+#include <gtest/gtest.h>
+
+namespace ferry::account {
+namespace {
+
+Json statements_of(const std::string& document) { return parse_json(document).value().at("Statement"); }
+
+TEST(StoreSetup, TheBoundaryAllowsEachStoreThatWasSetUpAndNothingElse) {
+  const auto first = widened("", "s3://bucket/team", "aws");
+  ASSERT_TRUE(first) << describe(first.error());
+  EXPECT_EQ(statements_of(*first).size(), 2u);
+  EXPECT_EQ(statements_of(*first)[0]["Resource"], Json::array({"arn:aws:s3:::bucket/team/runs/*"}));
+  EXPECT_EQ(widened(*first, "s3://bucket/team", "aws").value(), "") << "there is nothing to add";
+  const auto second = widened(*first, "s3://other", "aws");
+  ASSERT_TRUE(second) << describe(second.error());
+  EXPECT_EQ(statements_of(*second).size(), 4u);
+  EXPECT_EQ(statements_of(*second)[2]["Resource"], Json::array({"arn:aws:s3:::other/runs/*"}));
+  EXPECT_EQ(widened(*second, "s3://bucket/team", "aws").value(), "");
+}
+
+TEST(StoreSetup, WhatSomebodyWroteIntoTheBoundaryStays) {
+  const auto wider =
+      widened(R"({"Statement": {"Effect": "Deny", "Action": "s3:*", "Resource": "x"}})", "s3://bucket", "aws");
+  ASSERT_TRUE(wider) << describe(wider.error());
+  EXPECT_EQ(statements_of(*wider).size(), 3u);
+  EXPECT_EQ(statements_of(*wider)[0]["Effect"].get<std::string>(), "Deny");
+  for (const char* bad : {"[]", "{}", "{\"Statement\": 1}", "not JSON"})
+    EXPECT_EQ(widened(bad, "s3://bucket", "aws").error().kind, Kind::corrupt) << bad;
+}
+
+}  // namespace
+}  // namespace ferry::account
