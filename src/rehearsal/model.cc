@@ -44,7 +44,7 @@ NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(QuotaRequest, id, code, desired,
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(Federated, secret, token, name, policy, expires_ms)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(State, access_key_id, secret_access_key, vpc_id, vpcs, subnets,
                                                 instances, keys, groups, placement_groups, capacity_reservations,
-                                                block_offers, tokens, sessions, tags, quota_requests, federated)
+                                                block_offers, tokens, sessions, tags, quota_requests, federated, iam)
 
 std::string_view name(Phase phase) {
   switch (phase) {
@@ -155,9 +155,13 @@ void know_default_vpc(State& state) {
 
 }  // namespace
 
+std::string new_iam_id(std::string_view prefix, std::size_t size) {
+  return std::string(prefix) + random_of("ABCDEFGHIJKLMNOPQRSTUVWXYZ234567", size - prefix.size());
+}
+
 State fresh_state(const std::string& region) {
   State state;
-  state.access_key_id = "AKIA" + random_of("ABCDEFGHIJKLMNOPQRSTUVWXYZ234567", 16);
+  state.access_key_id = new_iam_id("AKIA", 20);
   state.secret_access_key = random_of("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/", 40);
   state.vpc_id = add_vpc(state, std::string(default_cidr));
   for (int i = 0; i < 6; ++i)

@@ -9,6 +9,7 @@
 
 #include "base/error.h"
 #include "base/json.h"
+#include "rehearsal/iam_state.h"
 
 namespace ferry::rehearsal {
 
@@ -152,6 +153,7 @@ struct State {
   std::map<std::string, Tags> tags;             ///< by resource id, of any kind
   std::vector<QuotaRequest> quota_requests;     ///< oldest first
   std::map<std::string, Federated> federated;   ///< by access key id
+  Iam iam;
 
   const KeyPair* key_named(std::string_view key_name) const;
   /// Names are unique within a VPC.
@@ -170,6 +172,9 @@ State fresh_state(const std::string& region);
 std::string add_vpc(State& state, const std::string& cidr);
 /// "i-" and 17 random hexadecimal digits, for any prefix.
 std::string new_id(std::string_view prefix);
+
+/// As IAM names things and keys: `prefix` ("AROA", "ASIA") and capitals and digits, random, `size` in all.
+std::string new_iam_id(std::string_view prefix, std::size_t size);
 
 /// "5f7a2c1e-…", random.
 std::string new_uuid();

@@ -1,6 +1,6 @@
 #pragma once
 /// \file
-/// The same refusal in each service's own words. `service` is what its permissions begin with: "ec2", "sts",
+/// The same refusal in each service's own words. `service` is what its permissions begin with: "ec2", "sts", "iam",
 /// "ssm", "servicequotas", "pricing", "ec2-instance-connect", "s3".
 
 #include <string_view>

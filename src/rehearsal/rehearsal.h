@@ -69,8 +69,9 @@ std::string env_lines(const Info& info);
 ///                                                  Service Quotas shows the same limit (10000 without it)
 ///   {"kind":"permission","action":"ec2:Run*","count":1}   no policy allows it, under DryRun neither:
 ///   UnauthorizedOperation, AccessDenied or AccessDeniedException. Actions as IAM writes them (ec2:, sts:,
-///   ssm:, servicequotas:, pricing:, ec2-instance-connect:); ec2:CreateTags is also needed for tags on what a
-///   call creates, iam:PassRole for an instance profile
+///   iam:, ssm:, servicequotas:, pricing:, ec2-instance-connect:); ec2:CreateTags is also needed for tags on what a
+///   call creates, iam:PassRole for an instance profile and for
+///   adding a role to one, iam:TagRole and its like for tags on what IAM makes
 ///   {"kind":"expired-token","count":1}             the session is over: RequestExpired (EC2), ExpiredToken
 ///   (STS), ExpiredTokenException
 ///   {"kind":"clock","ms":600000}                   its clock is that far ahead (negative: behind): the Date

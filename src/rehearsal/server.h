@@ -4,7 +4,8 @@
 /// behind it, and the lifecycle of instances beside them.
 ///
 /// AWS clients may send anything anywhere: the signature's scope, X-Amz-Target and Action say which service
-/// is meant. Offered are EC2 Query 2016-11-15, STS GetCallerIdentity and GetFederationToken, SSM GetParameter,
+/// is meant. Offered are EC2 Query 2016-11-15, STS GetCallerIdentity and GetFederationToken, IAM's
+/// roles, instance profiles and policies (iam.h), SSM GetParameter,
 /// GetParameters, GetParametersByPath, StartSession and TerminateSession (without the data channel), EC2 Instance
 /// Connect's SendSSHPublicKey, Service Quotas (EC2's vCPU limits) and the price list's GetProducts. S3 (s3_service.h)
 /// has a port of its own: nothing that S3's clients may send (an unsigned GET of any path, a bucket whose name is a

@@ -63,6 +63,7 @@ class Service {
   HttpReply answer(const HttpRequest& request, const std::string& id);
   HttpReply answer_ec2(const std::string& action, const Params& params, const std::string& id);
   HttpReply answer_sts(const std::string& action, const Params& params, const std::string& id);
+  HttpReply answer_iam(const std::string& action, const Params& params, const std::string& id);
   HttpReply answer_json(const Asked& asked, const HttpRequest& request, const std::string& id);
   Api<Xml> run_ec2(const std::string& action, const Params& params);
   std::int64_t server_ms();  // as this cloud's clock shows it

@@ -95,6 +95,11 @@ Answer TestCloud::ask(const std::string& action, Form form) {
   return send(signed_form(form, key, clock.now));
 }
 
+Answer TestCloud::ask_iam(const std::string& action, Form form) {
+  form.insert(form.begin(), {{"Action", action}, {"Version", "2010-05-08"}});
+  return send(signed_form(form, key, clock.now, "iam"));
+}
+
 Json TestCloud::ask_json(const std::string& service_name, const std::string& operation, const Json& body) {
   const auto target = fmt::format("{}.{}", target_prefix(service_name), operation);
   return *parse_json(service->handle(signed_json(target, body, key, clock.now, service_name)).body);

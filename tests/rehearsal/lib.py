@@ -60,22 +60,22 @@ def local(tag):
     return tag.split("}")[-1]
 
 
-def check_xml(node, shape, path):
+def check_xml(node, shape, path, item="item"):
     """Reports every element that the service model does not know, and numbers and booleans that are none."""
     if shape.type_name == "structure":
         members = {m.serialization.get("name", name): m for name, m in shape.members.items()}
         for child in node:
             name = local(child.tag)
             if name in members:
-                check_xml(child, members[name], f"{path}/{name}")
+                check_xml(child, members[name], f"{path}/{name}", item)
             elif not (path.count("/") == 0 and name in ("requestId", "ResponseMetadata")):
                 problems.append(f"{path}: unknown element {name}")
     elif shape.type_name == "list":
-        wanted = shape.member.serialization.get("name", "item")
+        wanted = shape.member.serialization.get("name", item)
         for child in node:
-            if local(child.tag) not in (wanted, "item"):
+            if local(child.tag) not in (wanted, item):
                 problems.append(f"{path}: list element {local(child.tag)}, expected {wanted}")
-            check_xml(child, shape.member, path + "[]")
+            check_xml(child, shape.member, path + "[]", item)
     elif len(node):
         problems.append(f"{path}: a {shape.type_name} with children")
     elif shape.type_name in ("integer", "long"):
@@ -116,8 +116,14 @@ def check_xml_answer(model, answer):
         return
     root = ET.fromstring(answer.content)
     operation = model.operation_model(local(root.tag).removesuffix("Response"))
-    if operation.output_shape is not None:
-        check_xml(root, operation.output_shape, operation.name)
+    if operation.output_shape is None:
+        return
+    result = operation.output_shape.serialization.get("resultWrapper")  # of IAM
+    inside = root if result is None else next((child for child in root if local(child.tag) == result), None)
+    if inside is None:
+        problems.append(f"{operation.name}: no {result}")
+    else:
+        check_xml(inside, operation.output_shape, operation.name, "item" if result is None else "member")
 
 
 def check_json_answer(model, request, answer):
@@ -140,7 +146,7 @@ def client(service):
         answer = send(request)
         if model.metadata["protocol"] == "json":
             check_json_answer(model, request, answer)
-        elif service == "ec2":
+        elif service in ("ec2", "iam"):
             check_xml_answer(model, answer)
         return answer
     made._endpoint._send = checked
