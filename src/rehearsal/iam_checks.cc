@@ -78,7 +78,8 @@ Api<std::monostate> check_trusting(const Json& statement) {
       return bad_document("AssumeRole policy may only specify STS AssumeRole actions.");
   const auto principal = statement.value(statement.contains("Principal") ? "Principal" : "NotPrincipal", Json());
   if (principal.is_string() && principal == "*") return std::monostate{};
-  if (!principal.is_object() || principal.empty()) return bad_document("AssumeRolepolicy contained an invalid principal");
+  if (!principal.is_object() || principal.empty())
+    return bad_document("AssumeRolepolicy contained an invalid principal");
   for (const auto& [kind, whom] : principal.items()) {
     const auto named = texts(whom);
     if ((kind != "Service" && kind != "AWS" && kind != "Federated") || !named || named->empty())

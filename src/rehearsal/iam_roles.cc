@@ -40,8 +40,9 @@ void write_role(Xml& xml, const IamRole& role, bool whole) {
       .number("MaxSessionDuration", role.longest_session_s);
   if (!whole) return;
   if (!role.boundary.empty())
-    xml.node("PermissionsBoundary",
-             [&] { xml.text("PermissionsBoundaryType", "PermissionsBoundaryPolicy").text("PermissionsBoundaryArn", role.boundary); });
+    xml.node("PermissionsBoundary", [&] {
+      xml.text("PermissionsBoundaryType", "PermissionsBoundaryPolicy").text("PermissionsBoundaryArn", role.boundary);
+    });
   write_iam_tags(xml, role.tags);
 }
 

@@ -42,19 +42,20 @@ struct Instance {
   bool has_public_ip = true;  ///< `address` is a public one; else it is reached, if at all, by private_ip
   std::vector<std::string> groups;
   std::vector<Disk> disks;
-  std::string user_data;                     ///< base64 of the raw bytes
-  std::string placement_group;               ///< by name
-  std::string capacity_reservation;          ///< the one it runs in
-  std::string capacity_target;               ///< the one it was told to run in
-  std::string capacity_preference = "open";  ///< or "none", "capacity-reservations-only"
-  std::string iam_profile, tenancy = "default", credits = "unlimited", spot_request_id;
+  std::string user_data;                                        ///< base64 of the raw bytes
+  std::string placement_group;                                  ///< by name
+  std::string capacity_reservation;                             ///< the one it runs in
+  std::string capacity_target;                                  ///< the one it was told to run in
+  std::string capacity_preference = "open";                     ///< or "none", "capacity-reservations-only"
+  std::string iam_profile, iam_profile_id, iam_association_id;  ///< iam_profile: its ARN
+  std::string tenancy = "default", credits = "unlimited", spot_request_id;
   Phase phase = Phase::pending;
   OnPoweroff on_poweroff = OnPoweroff::stop;
   std::int64_t launched_ms = 0;  ///< of the last start, as EC2 reports it
   std::int64_t phase_ms = 0;     ///< since when `phase` holds
   std::int64_t boot_ms = 0;      ///< how long a boot takes at least
   std::int64_t disk_mib = 0;     ///< the home's size when it was told to be small; 0: no limit
-  std::int64_t launch_index = 0;
+  std::int64_t launch_index = 0, iam_associated_ms = 0;
   bool in_block = false;  ///< of the capacity-block market
   bool booted_before = false, reboot_wanted = false, never_boots = false;
   bool protect_termination = false, protect_stop = false, ebs_optimized = false, monitoring = false,

@@ -61,12 +61,13 @@ ApiError expired_credentials(std::string_view service) {
   return speaks_query(service) ? ApiError{403, "ExpiredToken", what} : ApiError{400, "ExpiredTokenException", what};
 }
 
-ApiError not_authorized(std::string_view service, std::string_view permission) {
+ApiError not_authorized(std::string_view service, std::string_view permission, std::string_view who) {
   const auto what = fmt::format(
-      "User: arn:aws:iam::{}:user/rehearsal is not authorized to perform: {} because no identity-based "
+      "User: {} is not authorized to perform: {} because no identity-based "
       "policy "
       "allows the {} action",
-      account_id, permission, permission);
+      who.empty() ? fmt::format("arn:aws:iam::{}:user/rehearsal", account_id) : std::string(who), permission,
+      permission);
   if (service == "ec2")
     return {403, "UnauthorizedOperation", "You are not authorized to perform this operation. " + what};
   return speaks_query(service) || service == "s3" ? ApiError{403, "AccessDenied", what}

@@ -14,8 +14,8 @@ namespace ferry::rehearsal {
 ApiError bad_signature(std::string_view service, const SignatureCheck& check);
 /// The session that the credentials belong to is over.
 ApiError expired_credentials(std::string_view service);
-/// No policy allows `permission` ("ec2:RunInstances").
-ApiError not_authorized(std::string_view service, std::string_view permission);
+/// No policy allows `permission` ("ec2:RunInstances"). `who`: the caller's ARN; "": the cloud's own user.
+ApiError not_authorized(std::string_view service, std::string_view permission, std::string_view who = {});
 /// Too many requests.
 ApiError throttled(std::string_view service);
 

@@ -82,6 +82,11 @@ std::string env_lines(const Info& info);
 ///   {"kind":"caller","address":"203.0.113.9"}      this computer has moved: what comes from it (from 127.0.0.1)
 ///                                                  counts as from there, and GET /checkip says so. Security
 ///                                                  groups let in whom they name and nobody else
+///   {"kind":"late-profile","ms":10000}             EC2 does not know a new instance profile, or its new role, for so
+///                                                  long: InvalidParameterValue, as for one that does not exist. 0
+///                                                  puts it right
+///   {"kind":"role-session","seconds":60}           new credentials of machines' roles last that long, not six hours,
+///                                                  and are replaced when half of it is over
 /// Of S3 (throttle, error, drop, permission and expired-token know its operations, too: "action":"s3:PutObject"):
 ///   {"kind":"slow-down","action":"…","percent":25}  503 SlowDown for so many of a hundred requests, evenly
 ///   {"kind":"cut-upload","action":"…","bytes":1000,"count":1}   the connection breaks after so much of the body

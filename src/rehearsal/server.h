@@ -28,6 +28,7 @@
 #include "os/http_server.h"
 #include "rehearsal/endpoint.h"
 #include "rehearsal/lifecycle.h"
+#include "rehearsal/roles.h"
 #include "rehearsal/s3_service.h"
 
 namespace ferry::rehearsal {
@@ -66,7 +67,6 @@ class Server {
   Status take_fault(const Json& fault);
   void log(const std::string& line) const;
   Status start_s3();
-  void equip(sandbox::Spec& spec, const std::string& way_out) const;
 
   ServerOptions options_;
   os::Clock& clock_;
@@ -74,6 +74,8 @@ class Server {
   std::string token_;
   Guarded state_;
   Service service_;
+  std::atomic<int> s3_port_{0};
+  RoleKeeper roles_;
   Lifecycle lifecycle_;
   std::thread worker_;
   std::unique_ptr<os::HttpServer> http_;

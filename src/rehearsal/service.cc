@@ -9,6 +9,7 @@
 #include "rehearsal/iam.h"
 #include "rehearsal/refusals.h"
 #include "rehearsal/replies.h"
+#include "rehearsal/roles.h"
 
 namespace ferry::rehearsal {
 namespace {
@@ -18,11 +19,9 @@ constexpr Millis usual_skew{15 * 60'000};
 constexpr std::string_view ec2_version = "2016-11-15";
 constexpr std::string_view sts_version = "2011-06-15";
 
-Xml caller_identity(const AccessKey& key) {
+Xml identity_of(const std::string& arn, const std::string& user_id) {
   Xml xml;
-  return xml.text("Arn", fmt::format("arn:aws:iam::{}:user/rehearsal", account_id))
-      .text("UserId", "AIDA" + key.id.substr(4))
-      .text("Account", account_id);
+  return xml.text("Arn", arn).text("UserId", user_id).text("Account", account_id);
 }
 
 /// "Tue, 14 Nov 2023 22:13:20 GMT"
@@ -119,6 +118,11 @@ void Service::set_boot_ms(std::int64_t ms) {
   boot_ms_ = ms;
 }
 
+std::int64_t Service::session_ms() {
+  const std::lock_guard lock(mutex_);
+  return faults_.session_ms(usual_session_ms);
+}
+
 std::int64_t Service::server_ms() {
   const std::lock_guard lock(mutex_);
   return clock_.now_ms() + faults_.clock_ms();
@@ -131,9 +135,10 @@ S3World Service::s3_world() {
       return S3Key{key_.secret, fmt::format("arn:aws:iam::{}:user/rehearsal", account_id), "", 0, Json()};
     std::optional<S3Key> found;
     state_.look([&](const State& state) {
-      const auto session = state.federated.find(id);
-      if (session == state.federated.end()) return;
-      const auto& it = session->second;
+      if (const auto* session = session_of(state, id)) found = s3_key_of(state, *session);
+      const auto federated = state.federated.find(id);
+      if (federated == state.federated.end()) return;
+      const auto& it = federated->second;
       found = S3Key{it.secret, fmt::format("arn:aws:sts::{}:federated-user/{}", account_id, it.name), it.token,
                     it.expires_ms, parse_json(it.policy).value_or(Json::object())};
     });
@@ -159,11 +164,18 @@ HttpReply Service::answer(const HttpRequest& request, const std::string& id) {
     return ec2_error({400, "InvalidAction", "Only POST and GET are valid for this web service."}, id);
   const auto asked = read_asked(request);
   const auto fail_with = [&](const ApiError& error) { return error_reply(asked, error, id); };
+  std::optional<RoleSession> session;
+  const auto key_id = claimed_key(request);
+  state_.look([&](const State& state) {
+    if (const auto* found = session_of(state, key_id)) session = *found;
+  });
+  const auto key = session ? AccessKey{key_id, session->secret, session->token} : key_;
   const auto checked =
-      check_signature(request, key_, region_name, server_ms(), asked.service == "ec2" ? ec2_skew : usual_skew);
+      check_signature(request, key, region_name, server_ms(), asked.service == "ec2" ? ec2_skew : usual_skew);
   if (checked.verdict != SignatureVerdict::good) return fail_with(bad_signature(asked.service, checked));
   if (asked.service.empty()) return fail_with({400, "UnknownOperationException", ""});
   if (const auto wrong = wrong_service(asked, checked)) return fail_with(*wrong);
+  if (session && server_ms() >= session->expires_ms) return fail_with(expired_credentials(asked.service));
   if (asked.action == "?" || asked.action.empty())
     return fail_with({400, "MissingParameter", "The request must contain the parameter Action"});
   bool drop = false;
@@ -172,7 +184,8 @@ HttpReply Service::answer(const HttpRequest& request, const std::string& id) {
     if (const auto fault = faults_.refusal(asked)) return fail_with(*fault);
     drop = faults_.drops(asked);
   }
-  auto reply = asked.service == "ec2"   ? answer_ec2(asked.action, request_params(request), id)
+  auto reply = session                  ? answer_session(asked, *session, id)
+               : asked.service == "ec2" ? answer_ec2(asked.action, request_params(request), id)
                : asked.service == "sts" ? answer_sts(asked.action, request_params(request), id)
                : asked.service == "iam" ? answer_iam(asked.action, request_params(request), id)
                                         : answer_json(asked, request, id);
@@ -208,8 +221,19 @@ HttpReply Service::answer_json(const Asked& asked, const HttpRequest& message, c
   return json_text_reply(dump_json(*answer), id);
 }
 
+/// Machines' roles have S3; of the rest, only what needs no permission.
+HttpReply Service::answer_session(const Asked& asked, const RoleSession& session, const std::string& id) {
+  const auto arn = session_arn(session);
+  if (asked.name() == "sts:GetCallerIdentity")
+    return query_reply("sts", asked.action, identity_of(arn, session_user_id(session)), id);
+  return error_reply(asked, not_authorized(asked.service, asked.name(), arn), id);
+}
+
 HttpReply Service::answer_sts(const std::string& action, const Params& params, const std::string& id) {
-  if (action == "GetCallerIdentity") return query_reply("sts", action, caller_identity(key_), id);
+  if (action == "GetCallerIdentity")
+    return query_reply(
+        "sts", action,
+        identity_of(fmt::format("arn:aws:iam::{}:user/rehearsal", account_id), "AIDA" + key_.id.substr(4)), id);
   if (action != "GetFederationToken") return query_error("sts", unknown_action(action, sts_version), id);
   Api<Xml> answer;
   const auto now = server_ms();

@@ -5,9 +5,8 @@ import json
 import shutil
 import subprocess
 
-from lib import boto3, client, expect, fault, refuses, run
+from lib import TRUST, boto3, client, expect, fault, refuses, run
 
-TRUST = json.dumps({"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Principal": {"Service": "ec2.amazonaws.com"}, "Action": "sts:AssumeRole"}]})
 PUTS = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": ["s3:PutObject"], "Resource": ["arn:aws:s3:::b/*"]}]}
 
 

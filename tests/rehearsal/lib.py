@@ -153,6 +153,19 @@ def client(service):
     return made
 
 
+TRUST = json.dumps({"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Principal": {"Service": "ec2.amazonaws.com"}, "Action": "sts:AssumeRole"}]})
+
+
+def make_profile(name, policy=None):
+    """An instance profile with a role of the same name that EC2 may take, and its policy."""
+    iam = boto3.client("iam")
+    iam.create_role(RoleName=name, AssumeRolePolicyDocument=TRUST)
+    if policy:
+        iam.put_role_policy(RoleName=name, PolicyName="its", PolicyDocument=json.dumps(policy))
+    iam.create_instance_profile(InstanceProfileName=name)
+    iam.add_role_to_instance_profile(InstanceProfileName=name, RoleName=name)
+
+
 def newest_ubuntu():
     return boto3.client("ssm").get_parameter(Name=UBUNTU)["Parameter"]["Value"]
 

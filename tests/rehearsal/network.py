@@ -4,7 +4,7 @@ models judge. Usage: network.py FERRY"""
 import subprocess
 from datetime import datetime, timedelta, timezone
 
-from lib import client, expect, fault, log_lines, newest_ubuntu, refuses, run, scratch
+from lib import client, expect, fault, log_lines, make_profile, newest_ubuntu, refuses, run, scratch
 
 
 def only(items):
@@ -139,6 +139,8 @@ def reserved_capacity(ec2, order):
 
 def instance_profiles(ec2, order):
     profile = {"IamInstanceProfile": {"Name": "trainer"}}
+    refuses("InvalidParameterValue", ec2.run_instances, **order, **profile)
+    make_profile("trainer")
     fault("permission", "action=iam:PassRole")
     refuses("UnauthorizedOperation", ec2.run_instances, **order, **profile)
     refuses("UnauthorizedOperation", ec2.run_instances, **order, **profile, DryRun=True)
@@ -152,6 +154,12 @@ ask = lambda path, method, name, value: u.urlopen(u.Request(at + path, method=me
 print(ask("meta-data/iam/info", "GET", "", ask("api/token", "PUT", "-ttl-seconds", "60")))'"""
     ec2.authorize_security_group_ingress(GroupName="default", IpProtocol="tcp", FromPort=22, ToPort=22, CidrIp="127.0.0.1/32")
     expect(arn in ssh(machine, machine["PublicIpAddress"], asked), "iam/info")
+    association = only(ec2.describe_iam_instance_profile_associations()["IamInstanceProfileAssociations"])
+    expect(association["InstanceId"] == machine["InstanceId"] and association["State"] == "associated", f"association {association}")
+    refuses("IncorrectState", ec2.associate_iam_instance_profile, InstanceId=machine["InstanceId"], **profile)
+    ec2.disassociate_iam_instance_profile(AssociationId=association["AssociationId"])
+    expect("IamInstanceProfile" not in described(ec2, machine["InstanceId"]), "a profile that was taken away")
+    ec2.associate_iam_instance_profile(InstanceId=machine["InstanceId"], **profile)
     return machine
 
 
