@@ -40,7 +40,7 @@ Result<Opened> open(Context& context, const StoreFlags& flags) {
   std::string uri = flags.uri;
   if (uri.empty()) {
     TRY_SET(settings, "", personal_settings());
-    uri = settings.store;
+    uri = settings.store.value_or("");
   }
   if (uri.empty())
     return fail(Kind::bad_input, "which store? None is named", "neither --store nor the settings (store: URI) say",

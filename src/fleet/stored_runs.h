@@ -28,9 +28,10 @@ struct Clearing {
   bool is_empty() const { return runs.empty() && objects.empty() && uploads.empty(); }
 };
 /// What `ferry store gc` would remove: of runs that are over (in the ledger; or, where another computer began them, by
-/// a complete manifest) what no manifest names, and uploads that broke off (of other computers' runs after a week); with `older_than` whole runs, of which
-/// nothing was written for so long. A run that this ledger has as going, or of which anything was written within a day,
-/// is never touched: who stores a large file names it only when it is there whole. Removes nothing.
+/// a complete manifest) what no manifest names, and uploads that broke off (of other computers' runs after a week);
+/// with `older_than` whole runs, of which nothing was written for so long. A run that this ledger has as going, or of
+/// which anything was written within a day, is never touched: who stores a large file names it only when it is there
+/// whole. Removes nothing.
 Result<Clearing> find_clearing(Context& context, store::Store& store, const std::shared_ptr<s3::Session>& session,
                                std::optional<Seconds> older_than);
 /// Removes it. An object that was changed meanwhile stays. Killed on the way, the next one finds the rest.

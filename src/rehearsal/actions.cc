@@ -5,6 +5,7 @@ namespace ferry::rehearsal {
 const ActionEntry* find_ec2_action(std::string_view name) {
   using enum Effect;
   static const std::map<std::string_view, ActionEntry> all = {
+      {"AssociateIamInstanceProfile", {associate_iam_instance_profile, writes}},
       {"AuthorizeSecurityGroupEgress", {authorize_security_group_egress, writes}},
       {"AuthorizeSecurityGroupIngress", {authorize_security_group_ingress, writes}},
       {"CancelCapacityReservation", {cancel_capacity_reservation, writes}},
@@ -25,6 +26,7 @@ const ActionEntry* find_ec2_action(std::string_view name) {
       {"DescribeAvailabilityZones", {describe_availability_zones, reads}},
       {"DescribeCapacityBlockOfferings", {describe_capacity_block_offerings, writes}},  // offers are kept
       {"DescribeCapacityReservations", {describe_capacity_reservations, reads}},
+      {"DescribeIamInstanceProfileAssociations", {describe_iam_instance_profile_associations, reads}},
       {"DescribeImages", {describe_images, reads}},
       {"DescribeInstanceAttribute", {describe_instance_attribute, reads}},
       {"DescribeInstanceCreditSpecifications", {describe_instance_credit_specifications, reads}},
@@ -45,6 +47,7 @@ const ActionEntry* find_ec2_action(std::string_view name) {
       {"DescribeVpcAttribute", {describe_vpc_attribute, reads}},
       {"DescribeVpcs", {describe_vpcs, reads}},
       {"GetConsoleOutput", {get_console_output, reads}},
+      {"DisassociateIamInstanceProfile", {disassociate_iam_instance_profile, writes}},
       {"ImportKeyPair", {import_key_pair, writes}},
       {"ModifyInstanceAttribute", {modify_instance_attribute, writes}},
       {"ModifyInstanceMetadataOptions", {modify_instance_metadata_options, writes}},

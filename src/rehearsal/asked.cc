@@ -1,6 +1,7 @@
 #include "rehearsal/asked.h"
 
 #include "base/text.h"
+#include "rehearsal/sigv4.h"
 
 namespace ferry::rehearsal {
 namespace {
@@ -29,6 +30,21 @@ Asked asked_as_json(std::string_view target) {
   return asked;
 }
 
+/// What tags on something new need, by the action that makes it.
+std::string_view iam_tagging(std::string_view action) {
+  if (action == "CreateRole") return "iam:TagRole";
+  if (action == "CreatePolicy") return "iam:TagPolicy";
+  return action == "CreateInstanceProfile" ? "iam:TagInstanceProfile" : "";
+}
+
+/// The Query service that a request is for: what it is signed for or, of what is signed for none, its version.
+std::string_view query_service(const HttpRequest& request, const Params& params) {
+  if (params.get("Version") == "2010-05-08") return "iam";
+  const auto claim = parse_authorization(request.header("authorization"));
+  if (claim && claim->service == "iam") return "iam";
+  return params.get("Version") == "2011-06-15" || params.get("Action") == "GetCallerIdentity" ? "sts" : "ec2";
+}
+
 }  // namespace
 
 Params request_params(const HttpRequest& request) {
@@ -50,8 +66,13 @@ Asked read_asked(const HttpRequest& request) {
   const auto params = request_params(request);
   Asked asked;
   asked.action = params.get("Action", "?");
-  asked.service = params.get("Version") == "2011-06-15" || asked.action == "GetCallerIdentity" ? "sts" : "ec2";
+  asked.service = query_service(request, params);
   asked.needs = {asked.name()};
+  if (asked.service == "iam") {
+    if (const auto tagging = iam_tagging(asked.action); !tagging.empty() && params.any("Tags.member."))
+      asked.needs.emplace_back(tagging);
+    if (asked.action == "AddRoleToInstanceProfile") asked.needs.emplace_back("iam:PassRole");
+  }
   if (asked.service != "ec2") return asked;
   asked.dry_run = params.flag("DryRun", false).value_or(false);
   if (params.any("TagSpecification.") || params.any("TagSpecifications.")) asked.needs.emplace_back("ec2:CreateTags");

@@ -1,6 +1,5 @@
 #include "rehearsal/describe.h"
 
-#include "base/hash.h"
 #include "base/text.h"
 #include "os/clock.h"
 #include "rehearsal/actions.h"
@@ -12,12 +11,6 @@ std::string private_dns(const Instance& instance) {
   std::string dashed = instance.private_ip;
   std::replace(dashed.begin(), dashed.end(), '.', '-');
   return "ip-" + dashed + ".ec2.internal";
-}
-
-std::string profile_id(const std::string& profile_arn) {
-  std::string digits = hex(sha256(profile_arn)).substr(0, 17);
-  for (char& c : digits) c = static_cast<char>(std::toupper(static_cast<unsigned char>(c)));
-  return "AIPA" + digits;
 }
 
 void write_groups(Xml& xml, const State& state, const Instance& instance) {
@@ -163,8 +156,7 @@ void write_instance(Xml& xml, const State& state, const Instance& instance) {
     xml.text("instanceLifecycle", "spot").text("spotInstanceRequestId", instance.spot_request_id);
   if (instance.in_block) xml.text("instanceLifecycle", "capacity-block");
   if (!instance.iam_profile.empty())
-    xml.node("iamInstanceProfile",
-             [&] { xml.text("arn", instance.iam_profile).text("id", profile_id(instance.iam_profile)); });
+    xml.node("iamInstanceProfile", [&] { xml.text("arn", instance.iam_profile).text("id", instance.iam_profile_id); });
   write_tags(xml, state, instance.id);
   write_metadata_options(xml, "metadataOptions", instance.metadata);
 }

@@ -9,8 +9,6 @@ namespace ferry::rehearsal {
 
 /// "ip-172-31-0-10.ec2.internal"
 std::string private_dns(const Instance& instance);
-/// "AIPA…", the same for the same profile.
-std::string profile_id(const std::string& profile_arn);
 /// The inside of one <item> of instancesSet.
 void write_instance(Xml& xml, const State& state, const Instance& instance);
 /// One reservation as RunInstances and DescribeInstances show it: ids, groups, <instancesSet>.

@@ -37,7 +37,7 @@ Facts facts_of(const State& state, const Instance& instance) {
       .add("monitoring-state", instance.monitoring ? "enabled" : "disabled");
   if (!instance.iam_profile.empty()) {
     facts.add("iam-instance-profile.arn", instance.iam_profile)
-        .add("iam-instance-profile.id", profile_id(instance.iam_profile))
+        .add("iam-instance-profile.id", instance.iam_profile_id)
         .add("iam-instance-profile.name", instance.iam_profile.substr(instance.iam_profile.rfind('/') + 1));
   }
   facts.add("metadata-options.http-tokens", instance.metadata.token_required ? "required" : "optional");

@@ -25,6 +25,8 @@ const std::map<std::string, std::vector<std::string>>& kinds() {
       {"clock", {"ms"}},
       {"no-default-vpc", {}},
       {"caller", {"address"}},
+      {"late-profile", {"ms"}},
+      {"role-session", {"seconds"}},
       {"slow-down", {"action", "percent", "count"}},
       {"cut-upload", {"action", "bytes", "count"}},
       {"cut-answer", {"action", "bytes", "count"}},
@@ -59,7 +61,8 @@ bool takes_away(const Json& fault, const std::string& permission) {
 /// Kinds of which the last one given holds: what tells two of them apart, or "" if only one can be.
 const std::map<std::string, std::string>& replaced_kinds() {
   static const std::map<std::string, std::string> all = {
-      {"quota", "bucket"}, {"clock", ""}, {"no-default-vpc", ""}, {"caller", ""}, {"plain-http", ""}};
+      {"quota", "bucket"}, {"clock", ""},        {"no-default-vpc", ""}, {"caller", ""},
+      {"plain-http", ""},  {"late-profile", ""}, {"role-session", ""}};
   return all;
 }
 
@@ -205,6 +208,18 @@ std::string Faults::caller() const {
   for (const auto& fault : faults_)
     if (text_at(fault, "kind") == "caller") return text_at(fault, "address");
   return usual_caller;
+}
+
+std::int64_t Faults::late_profile_ms() const {
+  for (const auto& fault : faults_)
+    if (text_at(fault, "kind") == "late-profile") return int_at(fault, "ms", 10'000);
+  return 0;
+}
+
+std::int64_t Faults::session_ms(std::int64_t otherwise) const {
+  for (const auto& fault : faults_)
+    if (text_at(fault, "kind") == "role-session") return std::max<std::int64_t>(int_at(fault, "seconds"), 1) * 1000;
+  return otherwise;
 }
 
 bool Faults::no_default_vpc() const {

@@ -57,6 +57,10 @@ class Faults {
   std::int64_t clock_ms() const;
   /// Where this computer's connections come from, as the cloud sees it (caller).
   std::string caller() const;
+  /// How long EC2 does not know a new instance profile, or its new role (late-profile).
+  std::int64_t late_profile_ms() const;
+  /// How long sessions of machines' roles last (role-session); `otherwise` without such a fault.
+  std::int64_t session_ms(std::int64_t otherwise) const;
   /// The account has its VPC, but not as the default one (no-default-vpc).
   bool no_default_vpc() const;
 

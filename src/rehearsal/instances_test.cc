@@ -93,6 +93,7 @@ TEST_F(Instances, WrongOrdersAreRefusedWithAwsOwnCodes) {
       {{{"TagSpecification.1.ResourceType", "instance"}, {"TagSpecification.1.Tag.1.Key", "aws:x"}},
        "InvalidParameterValue"},
       {{{"IamInstanceProfile.Name", "no spaces"}}, "InvalidParameterValue"},
+      {{{"IamInstanceProfile.Name", "unknown"}}, "InvalidParameterValue"},
       {{{"IamInstanceProfile.Arn", "arn:aws:iam::1:role/x"}}, "InvalidParameterValue"},
       {{{"InstanceType", "g5.xlarge"},
         {"InstanceMarketOptions.MarketType", "spot"},
@@ -113,13 +114,14 @@ TEST_F(Instances, WrongOrdersAreRefusedWithAwsOwnCodes) {
 }
 
 TEST_F(Instances, AProfileIsShownAndInMetadata) {
+  make_profile("trainer");
   const auto id = ask("RunInstances", order({{"IamInstanceProfile.Name", "trainer"}})).at("//instanceId");
   const auto arn = fmt::format("arn:aws:iam::{}:instance-profile/trainer", account_id);
   const auto shown =
       ask("DescribeInstances", {{"Filter.1.Name", "iam-instance-profile.name"}, {"Filter.1.Value.1", "trainer"}});
   EXPECT_EQ(shown.at("//iamInstanceProfile/arn"), arn);
   lifecycle->pass();
-  const auto info = parse_json(text_at(machines.specs[id].metadata, "latest/meta-data/iam/info"));
+  const auto info = parse_json(text_at(machines.lives[id].metadata, "latest/meta-data/iam/info"));
   ASSERT_TRUE(info);
   EXPECT_EQ(text_at(*info, "InstanceProfileArn"), arn);
   EXPECT_EQ(text_at(*info, "InstanceProfileId"), shown.at("//iamInstanceProfile/id"));

@@ -1,6 +1,7 @@
 #include "rehearsal/launch.h"
 
 #include "base/text.h"
+#include "rehearsal/profiles.h"
 #include "rehearsal/tagging.h"
 
 namespace ferry::rehearsal {
@@ -120,23 +121,6 @@ Checked read_metadata(const Params& params, MetadataOptions& options) {
   return std::monostate{};
 }
 
-/// There is no IAM here: every well-formed name is a profile.
-Checked read_profile(const Params& params, Instance& instance) {
-  const auto name = params.get("IamInstanceProfile.Name"), arn = params.get("IamInstanceProfile.Arn");
-  const auto prefix = fmt::format("arn:aws:iam::{}:instance-profile/", account_id);
-  constexpr std::string_view letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+=,.@_-";
-  if (!name.empty() && !arn.empty())
-    return refuse("InvalidParameterCombination",
-                  "The parameter 'iamInstanceProfile.name' may not be used in combination with "
-                  "'iamInstanceProfile.arn'");
-  if (name.size() > 128 || name.find_first_not_of(letters) != name.npos)
-    return invalid_value(name, "iamInstanceProfile.name", "Invalid IAM Instance Profile name");
-  if (!arn.empty() && (!arn.starts_with(prefix) || arn.size() == prefix.size()))
-    return invalid_value(arn, "iamInstanceProfile.arn", "Invalid IAM Instance Profile ARN");
-  instance.iam_profile = name.empty() ? arn : prefix + name;
-  return std::monostate{};
-}
-
 Checked read_habits(const Params& params, LaunchOrder& order) {
   Instance& instance = order.instance;
   const auto at_end = params.get("InstanceInitiatedShutdownBehavior", "stop");
@@ -183,10 +167,10 @@ Api<LaunchOrder> read_launch(Call& call) {
   API_TRY(read_market(params, order));
   API_TRY(read_reservation(call, order));
   API_TRY(read_habits(params, order));
-  API_TRY(read_profile(params, order.instance));
   API_SET(tags, read_tag_specifications(
                     params, {"instance", "volume", "network-interface", "spot-instances-request", "elastic-gpu"}));
   order.tags = tags;
+  API_TRY(read_profile(call, order.tags["instance"], order.instance));
   return order;
 }
 

@@ -164,6 +164,7 @@ void Lifecycle::crash_at(const std::string& id, std::int64_t at_ms) {
 }
 
 Millis Lifecycle::pass() {
+  if (options_.before_pass) options_.before_pass();
   const auto now = clock_.now_ms();
   crash_due(now);
   std::map<std::string, Instance> instances;
@@ -352,6 +353,7 @@ void Lifecycle::forget(const std::string& id) {
   state_.update([&](State& state) {
     state.instances.erase(id);
     state.tags.erase(id);
+    std::erase_if(state.iam.sessions, [&](const auto& entry) { return entry.second.instance == id; });
     std::erase_if(state.sessions, [&](const auto& entry) { return entry.second == id; });
     std::erase_if(state.tokens, [&](const auto& entry) {
       const auto& ids = entry.second.instance_ids;

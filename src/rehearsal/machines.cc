@@ -16,6 +16,11 @@ Status SandboxMachines::set_door(const std::string& instance_id, const sandbox::
   return sandbox::set_door(dir_ / instance_id, door);
 }
 
+Status SandboxMachines::tell(const std::string& instance_id, const sandbox::Live& live) {
+  TRY("", os::make_dirs(dir_ / instance_id, 0700));
+  return sandbox::tell(dir_ / instance_id, live);
+}
+
 Status SandboxMachines::break_sshd(const std::string& instance_id, bool on) {
   const auto file = dir_ / instance_id / "fault-no-sshd";
   return on ? os::write_file(file, "") : os::remove_all(file);

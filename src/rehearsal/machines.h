@@ -29,6 +29,8 @@ class Machines {
   virtual Status lend_key(const std::string& instance_id, const std::string& key, Millis limit) = 0;
   /// Whose connections reach its sshd from now on, before its first boot, too.
   virtual Status set_door(const std::string& instance_id, const sandbox::Door& door) = 0;
+  /// What it is told while it runs, before its first boot, too.
+  virtual Status tell(const std::string& instance_id, const sandbox::Live& live) = 0;
   /// The mode that instances are given, and why it is not a stronger one.
   virtual sandbox::Probe probe() = 0;
 };
@@ -48,6 +50,7 @@ class SandboxMachines final : public Machines {
     return sandbox::lend_key(dir_ / instance_id, key, limit);
   }
   Status set_door(const std::string& instance_id, const sandbox::Door& door) override;
+  Status tell(const std::string& instance_id, const sandbox::Live& live) override;
   sandbox::Probe probe() override { return probe_; }
 
  private:

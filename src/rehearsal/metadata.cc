@@ -76,12 +76,6 @@ Json metadata_tree(const State& state, const Instance& instance) {
     add("public-keys", "0=" + key->name);
     add("public-keys/0/openssh-key", key->public_key + "\n");
   }
-  if (!instance.iam_profile.empty())
-    add("iam/info", Json{{"Code", "Success"},
-                         {"LastUpdated", os::iso_time(instance.launched_ms)},
-                         {"InstanceProfileArn", instance.iam_profile},
-                         {"InstanceProfileId", profile_id(instance.iam_profile)}}
-                        .dump(2));
   if (instance.metadata.tags)
     for (const auto& [key, value] : tags_of(state, instance.id)) add("tags/instance/" + key, value);
   add_network(tree, state, instance);

@@ -1,7 +1,7 @@
 #pragma once
 /// \file
 /// What an instance is told at boot: its sandbox's spec, with the tree its metadata service (IMDS) answers
-/// from.
+/// from. What changes while it runs, its role, is told apart from that (roles.h).
 
 #include "rehearsal/model.h"
 #include "sandbox/sandbox.h"

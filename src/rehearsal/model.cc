@@ -18,15 +18,13 @@ NLOHMANN_JSON_SERIALIZE_ENUM(Direction, {{Direction::ingress, "ingress"}, {Direc
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(Disk, volume_id, device, snapshot_id, type, gib, iops, throughput,
                                                 attached_ms, encrypted, delete_on_termination)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(MetadataOptions, endpoint_enabled, token_required, tags, hop_limit)
-NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(Instance, id, reservation_id, image_id, type, zone, subnet_id, key_name,
-                                                client_token, private_ip, eni_id, eni_attachment_id, mac, address,
-                                                ssh_port, has_public_ip, groups, disks, user_data, placement_group,
-                                                capacity_reservation, capacity_target, capacity_preference, in_block,
-                                                iam_profile, tenancy, credits, spot_request_id, phase, on_poweroff,
-                                                launched_ms, phase_ms, boot_ms, disk_mib, launch_index, booted_before,
-                                                reboot_wanted, never_boots, protect_termination, protect_stop,
-                                                ebs_optimized, monitoring, check_source_dest, metadata, reason_code,
-                                                reason_message, transition_reason)
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(
+    Instance, id, reservation_id, image_id, type, zone, subnet_id, key_name, client_token, private_ip, eni_id,
+    eni_attachment_id, mac, address, ssh_port, has_public_ip, groups, disks, user_data, placement_group,
+    capacity_reservation, capacity_target, capacity_preference, in_block, iam_profile, iam_profile_id,
+    iam_association_id, iam_associated_ms, tenancy, credits, spot_request_id, phase, on_poweroff, launched_ms, phase_ms,
+    boot_ms, disk_mib, launch_index, booted_before, reboot_wanted, never_boots, protect_termination, protect_stop,
+    ebs_optimized, monitoring, check_source_dest, metadata, reason_code, reason_message, transition_reason)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(KeyPair, id, name, type, fingerprint, public_key, created_ms)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(Rule, id, protocol, cidr4, cidr6, group_id, prefix_list_id, description,
                                                 direction, from_port, to_port)
@@ -44,7 +42,7 @@ NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(QuotaRequest, id, code, desired,
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(Federated, secret, token, name, policy, expires_ms)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(State, access_key_id, secret_access_key, vpc_id, vpcs, subnets,
                                                 instances, keys, groups, placement_groups, capacity_reservations,
-                                                block_offers, tokens, sessions, tags, quota_requests, federated)
+                                                block_offers, tokens, sessions, tags, quota_requests, federated, iam)
 
 std::string_view name(Phase phase) {
   switch (phase) {
@@ -153,11 +151,26 @@ void know_default_vpc(State& state) {
   }
 }
 
+/// Earlier states had machines with profiles, and no IAM that knew them.
+void know_profiles(State& state) {
+  for (auto& [id, instance] : state.instances) {
+    if (instance.iam_profile.empty() || !instance.iam_association_id.empty()) continue;
+    const auto digits = hex(sha256(instance.iam_profile + id));
+    instance.iam_profile_id = "AIPA" + digits.substr(0, 17);
+    instance.iam_association_id = "iip-assoc-" + digits.substr(17, 17);
+    instance.iam_associated_ms = instance.launched_ms;
+  }
+}
+
 }  // namespace
+
+std::string new_iam_id(std::string_view prefix, std::size_t size) {
+  return std::string(prefix) + random_of("ABCDEFGHIJKLMNOPQRSTUVWXYZ234567", size - prefix.size());
+}
 
 State fresh_state(const std::string& region) {
   State state;
-  state.access_key_id = "AKIA" + random_of("ABCDEFGHIJKLMNOPQRSTUVWXYZ234567", 16);
+  state.access_key_id = new_iam_id("AKIA", 20);
   state.secret_access_key = random_of("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/", 40);
   state.vpc_id = add_vpc(state, std::string(default_cidr));
   for (int i = 0; i < 6; ++i)
@@ -196,6 +209,7 @@ Result<State> state_from(const Json& json) {
   try {
     auto state = json.get<State>();
     know_default_vpc(state);
+    know_profiles(state);
     return state;
   } catch (const Json::exception& wrong) {
     return fail(Kind::corrupt, "the rehearsal cloud's state cannot be read", wrong.what());

@@ -9,6 +9,7 @@
 
 #include "base/error.h"
 #include "base/json.h"
+#include "rehearsal/iam_state.h"
 
 namespace ferry::rehearsal {
 
@@ -41,19 +42,20 @@ struct Instance {
   bool has_public_ip = true;  ///< `address` is a public one; else it is reached, if at all, by private_ip
   std::vector<std::string> groups;
   std::vector<Disk> disks;
-  std::string user_data;                     ///< base64 of the raw bytes
-  std::string placement_group;               ///< by name
-  std::string capacity_reservation;          ///< the one it runs in
-  std::string capacity_target;               ///< the one it was told to run in
-  std::string capacity_preference = "open";  ///< or "none", "capacity-reservations-only"
-  std::string iam_profile, tenancy = "default", credits = "unlimited", spot_request_id;
+  std::string user_data;                                        ///< base64 of the raw bytes
+  std::string placement_group;                                  ///< by name
+  std::string capacity_reservation;                             ///< the one it runs in
+  std::string capacity_target;                                  ///< the one it was told to run in
+  std::string capacity_preference = "open";                     ///< or "none", "capacity-reservations-only"
+  std::string iam_profile, iam_profile_id, iam_association_id;  ///< iam_profile: its ARN
+  std::string tenancy = "default", credits = "unlimited", spot_request_id;
   Phase phase = Phase::pending;
   OnPoweroff on_poweroff = OnPoweroff::stop;
   std::int64_t launched_ms = 0;  ///< of the last start, as EC2 reports it
   std::int64_t phase_ms = 0;     ///< since when `phase` holds
   std::int64_t boot_ms = 0;      ///< how long a boot takes at least
   std::int64_t disk_mib = 0;     ///< the home's size when it was told to be small; 0: no limit
-  std::int64_t launch_index = 0;
+  std::int64_t launch_index = 0, iam_associated_ms = 0;
   bool in_block = false;  ///< of the capacity-block market
   bool booted_before = false, reboot_wanted = false, never_boots = false;
   bool protect_termination = false, protect_stop = false, ebs_optimized = false, monitoring = false,
@@ -152,6 +154,7 @@ struct State {
   std::map<std::string, Tags> tags;             ///< by resource id, of any kind
   std::vector<QuotaRequest> quota_requests;     ///< oldest first
   std::map<std::string, Federated> federated;   ///< by access key id
+  Iam iam;
 
   const KeyPair* key_named(std::string_view key_name) const;
   /// Names are unique within a VPC.
@@ -170,6 +173,9 @@ State fresh_state(const std::string& region);
 std::string add_vpc(State& state, const std::string& cidr);
 /// "i-" and 17 random hexadecimal digits, for any prefix.
 std::string new_id(std::string_view prefix);
+
+/// As IAM names things and keys: `prefix` ("AROA", "ASIA") and capitals and digits, random, `size` in all.
+std::string new_iam_id(std::string_view prefix, std::size_t size);
 
 /// "5f7a2c1e-…", random.
 std::string new_uuid();

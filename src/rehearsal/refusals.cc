@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include "rehearsal/asked.h"
 #include "rehearsal/catalog.h"
 
 namespace ferry::rehearsal {
@@ -50,31 +51,32 @@ ApiError json_refusal(const SignatureCheck& check) {
 }  // namespace
 
 ApiError bad_signature(std::string_view service, const SignatureCheck& check) {
-  return service == "ec2" ? ec2_refusal(check) : service == "sts" ? sts_refusal(check) : json_refusal(check);
+  return service == "ec2" ? ec2_refusal(check) : speaks_query(service) ? sts_refusal(check) : json_refusal(check);
 }
 
 ApiError expired_credentials(std::string_view service) {
   if (service == "ec2") return {400, "RequestExpired", "Request has expired."};
   if (service == "s3") return {400, "ExpiredToken", "The provided token has expired."};
   const std::string what = "The security token included in the request is expired";
-  return service == "sts" ? ApiError{403, "ExpiredToken", what} : ApiError{400, "ExpiredTokenException", what};
+  return speaks_query(service) ? ApiError{403, "ExpiredToken", what} : ApiError{400, "ExpiredTokenException", what};
 }
 
-ApiError not_authorized(std::string_view service, std::string_view permission) {
+ApiError not_authorized(std::string_view service, std::string_view permission, std::string_view who) {
   const auto what = fmt::format(
-      "User: arn:aws:iam::{}:user/rehearsal is not authorized to perform: {} because no identity-based "
+      "User: {} is not authorized to perform: {} because no identity-based "
       "policy "
       "allows the {} action",
-      account_id, permission, permission);
+      who.empty() ? fmt::format("arn:aws:iam::{}:user/rehearsal", account_id) : std::string(who), permission,
+      permission);
   if (service == "ec2")
     return {403, "UnauthorizedOperation", "You are not authorized to perform this operation. " + what};
-  return service == "sts" || service == "s3" ? ApiError{403, "AccessDenied", what}
-                                             : ApiError{400, "AccessDeniedException", what};
+  return speaks_query(service) || service == "s3" ? ApiError{403, "AccessDenied", what}
+                                                  : ApiError{400, "AccessDeniedException", what};
 }
 
 ApiError throttled(std::string_view service) {
   if (service == "ec2") return {503, "RequestLimitExceeded", "Request limit exceeded."};
-  if (service == "sts") return {400, "Throttling", "Rate exceeded"};
+  if (speaks_query(service)) return {400, "Throttling", "Rate exceeded"};
   if (service == "s3") return {503, "SlowDown", "Please reduce your request rate."};
   return {400, service == "servicequotas" ? "TooManyRequestsException" : "ThrottlingException", "Rate exceeded"};
 }

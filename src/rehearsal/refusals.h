@@ -1,6 +1,6 @@
 #pragma once
 /// \file
-/// The same refusal in each service's own words. `service` is what its permissions begin with: "ec2", "sts",
+/// The same refusal in each service's own words. `service` is what its permissions begin with: "ec2", "sts", "iam",
 /// "ssm", "servicequotas", "pricing", "ec2-instance-connect", "s3".
 
 #include <string_view>
@@ -14,8 +14,8 @@ namespace ferry::rehearsal {
 ApiError bad_signature(std::string_view service, const SignatureCheck& check);
 /// The session that the credentials belong to is over.
 ApiError expired_credentials(std::string_view service);
-/// No policy allows `permission` ("ec2:RunInstances").
-ApiError not_authorized(std::string_view service, std::string_view permission);
+/// No policy allows `permission` ("ec2:RunInstances"). `who`: the caller's ARN; "": the cloud's own user.
+ApiError not_authorized(std::string_view service, std::string_view permission, std::string_view who = {});
 /// Too many requests.
 ApiError throttled(std::string_view service);
 

@@ -69,8 +69,9 @@ std::string env_lines(const Info& info);
 ///                                                  Service Quotas shows the same limit (10000 without it)
 ///   {"kind":"permission","action":"ec2:Run*","count":1}   no policy allows it, under DryRun neither:
 ///   UnauthorizedOperation, AccessDenied or AccessDeniedException. Actions as IAM writes them (ec2:, sts:,
-///   ssm:, servicequotas:, pricing:, ec2-instance-connect:); ec2:CreateTags is also needed for tags on what a
-///   call creates, iam:PassRole for an instance profile
+///   iam:, ssm:, servicequotas:, pricing:, ec2-instance-connect:); ec2:CreateTags is also needed for tags on what a
+///   call creates, iam:PassRole for an instance profile and for
+///   adding a role to one, iam:TagRole and its like for tags on what IAM makes
 ///   {"kind":"expired-token","count":1}             the session is over: RequestExpired (EC2), ExpiredToken
 ///   (STS), ExpiredTokenException
 ///   {"kind":"clock","ms":600000}                   its clock is that far ahead (negative: behind): the Date
@@ -81,6 +82,11 @@ std::string env_lines(const Info& info);
 ///   {"kind":"caller","address":"203.0.113.9"}      this computer has moved: what comes from it (from 127.0.0.1)
 ///                                                  counts as from there, and GET /checkip says so. Security
 ///                                                  groups let in whom they name and nobody else
+///   {"kind":"late-profile","ms":10000}             EC2 does not know a new instance profile, or its new role, for so
+///                                                  long: InvalidParameterValue, as for one that does not exist. 0
+///                                                  puts it right
+///   {"kind":"role-session","seconds":60}           new credentials of machines' roles last that long, not six hours,
+///                                                  and are replaced when half of it is over
 /// Of S3 (throttle, error, drop, permission and expired-token know its operations, too: "action":"s3:PutObject"):
 ///   {"kind":"slow-down","action":"…","percent":25}  503 SlowDown for so many of a hundred requests, evenly
 ///   {"kind":"cut-upload","action":"…","bytes":1000,"count":1}   the connection breaks after so much of the body

@@ -38,18 +38,53 @@ bool action_is_among(const Json& patterns, const std::string& action) {
                      [&](const std::string& pattern) { return wildcard_match(lower(pattern), lower(action)); });
 }
 
-bool resource_is_among(const Json& patterns, const std::string& resource) {
+/// `text` for wildcard_match(), where each character stands for itself.
+std::string without_wildcards(const std::string& text) {
+  std::string out;
+  for (const char c : text) {
+    if (c == '*' || c == '?' || c == '\\') out += '\\';
+    out += c;
+  }
+  return out;
+}
+
+/// A pattern with its variables replaced, for wildcard_match() or (`exact`) to be compared; nothing if one of them is
+/// not known.
+std::optional<std::string> replaced(const std::string& pattern, const PolicyQuestion& question, bool exact) {
+  std::string out;
+  std::size_t at = 0;
+  while (true) {
+    const auto begin = pattern.find("${", at);
+    out += pattern.substr(at, begin == pattern.npos ? begin : begin - at);
+    if (begin == pattern.npos) return out;
+    const auto end = pattern.find('}', begin);
+    if (end == pattern.npos) return std::nullopt;
+    const auto word = pattern.substr(begin + 2, end - begin - 2);
+    at = end + 1;
+    if (word == "*" || word == "?" || word == "$") {
+      out += exact || word == "$" ? word : "\\" + word;
+      continue;
+    }
+    const auto known = question.keys.find(lower(word));
+    if (known == question.keys.end()) return std::nullopt;
+    out += exact ? known->second : without_wildcards(known->second);
+  }
+}
+
+bool resource_is_among(const Json& patterns, const PolicyQuestion& question) {
   const auto all = texts_of(patterns);
   return std::any_of(all.begin(), all.end(), [&](const std::string& pattern) {
-    return pattern.find("${") == pattern.npos && wildcard_match(pattern, resource);
+    const auto plain = replaced(pattern, question, false);
+    return plain && wildcard_match(*plain, question.resource);
   });
 }
 
-bool names_principal(const Json& principals, const std::string& caller) {
+bool names_principal(const Json& principals, const PolicyQuestion& question) {
   const auto root = fmt::format("arn:aws:iam::{}:root", account_id);
   const auto all = principals.is_object() ? texts_of(principals.value("AWS", Json())) : texts_of(principals);
   return std::any_of(all.begin(), all.end(), [&](const std::string& one) {
-    return one == "*" || one == caller || one == root || one == account_id;
+    return one == "*" || one == question.principal || (!one.empty() && one == question.role) || one == root ||
+           one == account_id;
   });
 }
 
@@ -79,7 +114,7 @@ const std::map<std::string, Operator>& operators() {
     return lower(is) == lower(wanted);
   };
   static const Compare like = [](const std::string& is, const std::string& wanted) {
-    return wanted.find("${") == wanted.npos && wildcard_match(wanted, is);
+    return wildcard_match(wanted, is);
   };
   static const std::map<std::string, Operator> all = {
       {"StringEquals", {equal}},
@@ -140,24 +175,27 @@ bool condition_holds(const std::string& word, const std::string& key, const Json
   const auto known = operators().find(bare);
   if (known == operators().end()) return false;
   if (!is_there) return known->second.negated || word.ends_with(if_exists);
-  const bool any = std::any_of(values.begin(), values.end(),
-                               [&](const std::string& one) { return known->second.compare(found->second, one); });
+  const bool takes_patterns = bare.find("Like") != bare.npos || bare.starts_with("Arn");
+  const bool any = std::any_of(values.begin(), values.end(), [&](const std::string& one) {
+    const auto plain = replaced(one, question, !takes_patterns);
+    return plain && known->second.compare(found->second, *plain);
+  });
   return any != known->second.negated;
 }
 
 bool applies(const Json& statement, const PolicyQuestion& question, bool of_bucket) {
   if (of_bucket) {
     const bool named = statement.contains("NotPrincipal")
-                           ? !names_principal(statement["NotPrincipal"], question.principal)
-                           : names_principal(statement.value("Principal", Json()), question.principal);
+                           ? !names_principal(statement["NotPrincipal"], question)
+                           : names_principal(statement.value("Principal", Json()), question);
     if (!named) return false;
   }
   const bool action = statement.contains("NotAction")
                           ? !action_is_among(statement["NotAction"], question.action)
                           : action_is_among(statement.value("Action", Json()), question.action);
   const bool resource = statement.contains("NotResource")
-                            ? !resource_is_among(statement["NotResource"], question.resource)
-                            : resource_is_among(statement.value("Resource", Json()), question.resource);
+                            ? !resource_is_among(statement["NotResource"], question)
+                            : resource_is_among(statement.value("Resource", Json()), question);
   if (!action || !resource) return false;
   const auto conditions = statement.value("Condition", Json::object());
   for (const auto& [word, keys] : conditions.items())
@@ -212,6 +250,19 @@ Ruling judge(const Json& policy, const PolicyQuestion& question, bool of_bucket)
     ruling = Ruling::allowed;
   }
   return ruling;
+}
+
+std::string_view why_not_allowed(const S3Rights& rights, const PolicyQuestion& question) {
+  bool allowed = false;
+  for (const auto& policy : rights.policies) {
+    const auto ruling = judge(policy, question, false);
+    if (ruling == Ruling::denied) return "with an explicit deny in an identity-based policy";
+    allowed = allowed || ruling == Ruling::allowed;
+  }
+  const auto bound = rights.boundary ? judge(*rights.boundary, question, false) : Ruling::allowed;
+  if (bound == Ruling::denied) return "with an explicit deny in a permissions boundary";
+  if (!allowed) return "because no identity-based policy allows the action";
+  return bound == Ruling::allowed ? "" : "because no permissions boundary allows the action";
 }
 
 S3Result<Json> parse_policy(std::string_view text, std::string_view bucket) {

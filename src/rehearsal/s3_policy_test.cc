@@ -110,13 +110,22 @@ TEST(S3Policy, ComparesAsIAMDoes) {
       {R"({"IpAddress": {"aws:SourceIp": "127.0.0.0/8"}})", true},
       {R"({"NotIpAddress": {"aws:SourceIp": "127.0.0.1"}})", false},
       {R"({"StringLike": {"s3:prefix": "${aws:username}*"}})", false},
+      {R"({"StringLike": {"s3:prefix": "${aws:userid}/?"}})", true},
+      {R"({"StringEquals": {"s3:prefix": "${aws:userid}/1"}})", true},
+      {R"({"StringLike": {"s3:prefix": "${aws:PrincipalTag/star}"}})", false},
+      {R"({"StringLike": {"s3:prefix": "run${*}"}})", false},
+      {R"({"StringLike": {"s3:prefix": "runs/${s3:max-keys"}})", false},
       {R"({"StringEquals": {"s3:prefix": "runs/1"}, "Bool": {"aws:SecureTransport": "false"}})", false},
   };
-  const PolicyQuestion question{
-      "s3:ListBucket",
-      "arn:aws:s3:::b",
-      "arn:aws:iam::123456789012:user/u",
-      {{"s3:prefix", "runs/1"}, {"aws:securetransport", "true"}, {"s3:max-keys", "10"}, {"aws:sourceip", "127.0.0.1"}}};
+  const PolicyQuestion question{"s3:ListBucket",
+                                "arn:aws:s3:::b",
+                                "arn:aws:iam::123456789012:user/u",
+                                {{"s3:prefix", "runs/1"},
+                                 {"aws:securetransport", "true"},
+                                 {"s3:max-keys", "10"},
+                                 {"aws:sourceip", "127.0.0.1"},
+                                 {"aws:userid", "runs"},
+                                 {"aws:principaltag/star", "*"}}};
   for (const auto& one : table) {
     const Json policy = {{"Statement",
                           {{{"Effect", "Allow"},

@@ -73,6 +73,8 @@ std::map<std::string, std::string> condition_keys(const S3Request& request, cons
       {"s3:resourceaccount", std::string(account_id)},
       {"s3:signatureversion", "AWS4-HMAC-SHA256"},
       {"s3:authtype", request.header("authorization").empty() ? "REST-QUERY-STRING" : "REST-HEADER"}};
+  if (key.role)
+    for (const auto& [name, value] : key.role->keys) keys[name] = value;
   for (const char* param : {"prefix", "delimiter", "max-keys"})
     if (request.has(param)) keys[std::string("s3:") + param] = request.param(param);
   for (const char* header : {"x-amz-acl", "x-amz-content-sha256", "x-amz-server-side-encryption", "x-amz-storage-class",
@@ -201,6 +203,7 @@ S3Status S3Service::check_policies(const S3Request& request, const S3Key& key, c
   PolicyQuestion question;
   question.action = permission;
   question.principal = key.arn;
+  if (key.role) question.role = key.role->role_arn;
   question.keys = condition_keys(request, key, plain_http);
   const auto bucket_name = bucket ? bucket->name : request.bucket;
   const bool about_account = question.action == "s3:ListAllMyBuckets";
@@ -212,9 +215,12 @@ S3Status S3Service::check_policies(const S3Request& request, const S3Key& key, c
     return access_denied(fmt::format("User: {} is not authorized to perform: {} on resource: \"{}\" {}", key.arn,
                                      permission, question.resource, by));
   };
-  const bool confined = !key.policy.is_null();
-  if (confined && judge(key.policy, question, false) != Ruling::allowed)
+  const bool confined = !key.policy.is_null() || key.role;
+  if (key.role) {
+    if (const auto why = why_not_allowed(*key.role, question); !why.empty()) return denied(why);
+  } else if (confined && judge(key.policy, question, false) != Ruling::allowed) {
     return denied("because no session policy allows the action");
+  }
   const auto policy = bucket ? text_at(bucket->settings, "policy") : std::string();
   // The account can always mend its own policy.
   if (policy.empty() || (!confined && question.action.ends_with("BucketPolicy"))) return {};

@@ -10,6 +10,7 @@
 
 #include "base/json.h"
 #include "rehearsal/s3_error.h"
+#include "rehearsal/s3_policy.h"
 #include "rehearsal/s3_request.h"
 #include "rehearsal/sigv4.h"
 
@@ -27,10 +28,11 @@ enum class PayloadForm {
 /// What belongs to an access key.
 struct S3Key {
   std::string secret;
-  std::string arn;              ///< whose it is
-  std::string token;            ///< of a session; "" for one that lasts
-  std::int64_t expires_ms = 0;  ///< of a session
-  Json policy;                  ///< what a session is confined to; null: may do everything
+  std::string arn;               ///< whose it is
+  std::string token;             ///< of a session; "" for one that lasts
+  std::int64_t expires_ms = 0;   ///< of a session
+  Json policy;                   ///< what a session is confined to; null: may do everything
+  std::optional<S3Rights> role;  ///< of a role's session: what it may do
 };
 
 /// A signature that is good, and what the body's own signatures go on from.

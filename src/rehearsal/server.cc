@@ -61,18 +61,17 @@ Server::Server(State state, Store& store, Machines& machines, os::Clock& clock, 
       token_(hex(random_bytes(24))),
       state_(std::move(state), store),
       service_(state_, clock, options_.boot_ms, machines),
+      roles_(state_, machines,
+             {.now_ms = [this] { return service_.server_ms(); },
+              .session_ms = [this] { return service_.session_ms(); },
+              .s3_port = [this] { return s3_port_.load(); }}),
       lifecycle_(state_, machines, clock,
                  {.keep_ms = options_.keep_ms,
                   .executor = {},
                   .log = options_.log,
+                  .before_pass = [this] { roles_.pass(); },
                   .set_door = [this](const std::string& id) { set_doors(state_, machines_, service_.caller(), id); },
-                  .equip = [this](sandbox::Spec& spec, const std::string& way_out) { equip(spec, way_out); }}) {}
-
-void Server::equip(sandbox::Spec& spec, const std::string& way_out) const {
-  if (options_.equip) options_.equip(spec, way_out);
-  // Machines reach S3 by the address that this computer has for it, as those of AWS do: it is of the same cloud.
-  if (s3_http_ && spec.way_out.is_open) spec.way_out.named.push_back({"127.0.0.1", s3_http_->port()});
-}
+                  .equip = options_.equip}) {}
 
 Status Server::start_s3() {
   if (options_.s3_dir.empty()) return {};
@@ -87,6 +86,7 @@ Status Server::start_s3() {
   if (!http && options_.last_s3_port != 0) http = os::HttpServer::start(0, handler);
   if (!http) return fail("", http.error());
   s3_http_ = *std::move(http);
+  s3_port_ = s3_http_->port();
   return {};
 }
 

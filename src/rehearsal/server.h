@@ -4,7 +4,8 @@
 /// behind it, and the lifecycle of instances beside them.
 ///
 /// AWS clients may send anything anywhere: the signature's scope, X-Amz-Target and Action say which service
-/// is meant. Offered are EC2 Query 2016-11-15, STS GetCallerIdentity and GetFederationToken, SSM GetParameter,
+/// is meant. Offered are EC2 Query 2016-11-15, STS GetCallerIdentity and GetFederationToken, IAM's
+/// roles, instance profiles and policies (iam.h), SSM GetParameter,
 /// GetParameters, GetParametersByPath, StartSession and TerminateSession (without the data channel), EC2 Instance
 /// Connect's SendSSHPublicKey, Service Quotas (EC2's vCPU limits) and the price list's GetProducts. S3 (s3_service.h)
 /// has a port of its own: nothing that S3's clients may send (an unsigned GET of any path, a bucket whose name is a
@@ -27,6 +28,7 @@
 #include "os/http_server.h"
 #include "rehearsal/endpoint.h"
 #include "rehearsal/lifecycle.h"
+#include "rehearsal/roles.h"
 #include "rehearsal/s3_service.h"
 
 namespace ferry::rehearsal {
@@ -65,7 +67,6 @@ class Server {
   Status take_fault(const Json& fault);
   void log(const std::string& line) const;
   Status start_s3();
-  void equip(sandbox::Spec& spec, const std::string& way_out) const;
 
   ServerOptions options_;
   os::Clock& clock_;
@@ -73,6 +74,8 @@ class Server {
   std::string token_;
   Guarded state_;
   Service service_;
+  std::atomic<int> s3_port_{0};
+  RoleKeeper roles_;
   Lifecycle lifecycle_;
   std::thread worker_;
   std::unique_ptr<os::HttpServer> http_;

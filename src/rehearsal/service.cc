@@ -6,7 +6,10 @@
 #include "rehearsal/actions.h"
 #include "rehearsal/doors.h"
 #include "rehearsal/federation.h"
+#include "rehearsal/iam.h"
 #include "rehearsal/refusals.h"
+#include "rehearsal/replies.h"
+#include "rehearsal/roles.h"
 
 namespace ferry::rehearsal {
 namespace {
@@ -16,62 +19,9 @@ constexpr Millis usual_skew{15 * 60'000};
 constexpr std::string_view ec2_version = "2016-11-15";
 constexpr std::string_view sts_version = "2011-06-15";
 
-constexpr std::string_view xml_heading = "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n";
-
-HttpReply reply_with(int status, std::string body, const std::string& request_id,
-                     std::string_view type = "text/xml;charset=UTF-8") {
-  HttpReply reply;
-  reply.status = status;
-  reply.content_type = type;
-  reply.headers = {{"x-amzn-RequestId", request_id}, {"Cache-Control", "no-cache, no-store"}};
-  reply.body = std::move(body);
-  return reply;
-}
-
-HttpReply ec2_error(const ApiError& error, const std::string& id) {
+Xml identity_of(const std::string& arn, const std::string& user_id) {
   Xml xml;
-  xml.raw(xml_heading).node("Response", [&] {
-    xml.node("Errors", [&] { xml.node("Error", [&] { xml.text("Code", error.code).text("Message", error.message); }); })
-        .text("RequestID", id);
-  });
-  return reply_with(error.status, xml.str(), id);
-}
-
-HttpReply sts_error(const ApiError& error, const std::string& id) {
-  Xml xml;
-  xml.raw(xml_heading).raw("<ErrorResponse xmlns=\"https://sts.amazonaws.com/doc/2011-06-15/\">");
-  xml.node("Error", [&] {
-    xml.text("Type", error.status < 500 ? "Sender" : "Receiver")
-        .text("Code", error.code)
-        .text("Message", error.message);
-  });
-  xml.text("RequestId", id).raw("</ErrorResponse>");
-  return reply_with(error.status, xml.str(), id);
-}
-
-HttpReply json_error(const ApiError& error, const std::string& id) {
-  return reply_with(error.status, dump_json({{"__type", error.code}, {"message", error.message}}), id,
-                    "application/x-amz-json-1.1");
-}
-
-HttpReply caller_identity(const AccessKey& key, const std::string& id) {
-  Xml xml;
-  xml.raw(xml_heading).raw("<GetCallerIdentityResponse xmlns=\"https://sts.amazonaws.com/doc/2011-06-15/\">");
-  xml.node("GetCallerIdentityResult", [&] {
-    xml.text("Arn", fmt::format("arn:aws:iam::{}:user/rehearsal", account_id))
-        .text("UserId", "AIDA" + key.id.substr(4))
-        .text("Account", account_id);
-  });
-  xml.node("ResponseMetadata", [&] { xml.text("RequestId", id); }).raw("</GetCallerIdentityResponse>");
-  return reply_with(200, xml.str(), id);
-}
-
-HttpReply federation_reply(const Xml& result, const std::string& id) {
-  Xml xml;
-  xml.raw(xml_heading).raw("<GetFederationTokenResponse xmlns=\"https://sts.amazonaws.com/doc/2011-06-15/\">");
-  xml.node("GetFederationTokenResult", [&] { xml.raw(result.str()); });
-  xml.node("ResponseMetadata", [&] { xml.text("RequestId", id); }).raw("</GetFederationTokenResponse>");
-  return reply_with(200, xml.str(), id);
+  return xml.text("Arn", arn).text("UserId", user_id).text("Account", account_id);
 }
 
 /// "Tue, 14 Nov 2023 22:13:20 GMT"
@@ -83,10 +33,15 @@ std::string http_date(std::int64_t ms) {
   return {text.data(), std::strftime(text.data(), text.size(), "%a, %d %b %Y %H:%M:%S GMT", &parts)};
 }
 
+ApiError unknown_action(std::string_view action, std::string_view version) {
+  return {400, "InvalidAction", fmt::format("Could not find operation {} for version {}", action, version)};
+}
+
+ApiError not_saved() { return {500, "InternalFailure", "The rehearsal cloud could not save its state."}; }
+
 HttpReply error_reply(const Asked& asked, const ApiError& error, const std::string& id) {
-  return asked.service == "ec2"   ? ec2_error(error, id)
-         : asked.service == "sts" ? sts_error(error, id)
-                                  : json_error(error, id);
+  if (asked.service == "ec2") return ec2_error(error, id);
+  return speaks_query(asked.service) ? query_error(asked.service, error, id) : json_error(error, id);
 }
 
 /// The refusal of a signature that is good, but made for another service; nothing if it is for this one.
@@ -94,7 +49,7 @@ std::optional<ApiError> wrong_service(const Asked& asked, const SignatureCheck& 
   if (check.service == asked.service) return std::nullopt;
   const auto what = fmt::format("Credential should be scoped to correct service: '{}'.", asked.service);
   if (asked.service == "ec2") return ApiError{401, "AuthFailure", what};
-  if (asked.service == "sts") return ApiError{403, "SignatureDoesNotMatch", what};
+  if (speaks_query(asked.service)) return ApiError{403, "SignatureDoesNotMatch", what};
   return ApiError{400, "InvalidSignatureException", what};
 }
 
@@ -163,6 +118,11 @@ void Service::set_boot_ms(std::int64_t ms) {
   boot_ms_ = ms;
 }
 
+std::int64_t Service::session_ms() {
+  const std::lock_guard lock(mutex_);
+  return faults_.session_ms(usual_session_ms);
+}
+
 std::int64_t Service::server_ms() {
   const std::lock_guard lock(mutex_);
   return clock_.now_ms() + faults_.clock_ms();
@@ -175,9 +135,10 @@ S3World Service::s3_world() {
       return S3Key{key_.secret, fmt::format("arn:aws:iam::{}:user/rehearsal", account_id), "", 0, Json()};
     std::optional<S3Key> found;
     state_.look([&](const State& state) {
-      const auto session = state.federated.find(id);
-      if (session == state.federated.end()) return;
-      const auto& it = session->second;
+      if (const auto* session = session_of(state, id)) found = s3_key_of(state, *session);
+      const auto federated = state.federated.find(id);
+      if (federated == state.federated.end()) return;
+      const auto& it = federated->second;
       found = S3Key{it.secret, fmt::format("arn:aws:sts::{}:federated-user/{}", account_id, it.name), it.token,
                     it.expires_ms, parse_json(it.policy).value_or(Json::object())};
     });
@@ -203,11 +164,18 @@ HttpReply Service::answer(const HttpRequest& request, const std::string& id) {
     return ec2_error({400, "InvalidAction", "Only POST and GET are valid for this web service."}, id);
   const auto asked = read_asked(request);
   const auto fail_with = [&](const ApiError& error) { return error_reply(asked, error, id); };
+  std::optional<RoleSession> session;
+  const auto key_id = claimed_key(request);
+  state_.look([&](const State& state) {
+    if (const auto* found = session_of(state, key_id)) session = *found;
+  });
+  const auto key = session ? AccessKey{key_id, session->secret, session->token} : key_;
   const auto checked =
-      check_signature(request, key_, region_name, server_ms(), asked.service == "ec2" ? ec2_skew : usual_skew);
+      check_signature(request, key, region_name, server_ms(), asked.service == "ec2" ? ec2_skew : usual_skew);
   if (checked.verdict != SignatureVerdict::good) return fail_with(bad_signature(asked.service, checked));
   if (asked.service.empty()) return fail_with({400, "UnknownOperationException", ""});
   if (const auto wrong = wrong_service(asked, checked)) return fail_with(*wrong);
+  if (session && server_ms() >= session->expires_ms) return fail_with(expired_credentials(asked.service));
   if (asked.action == "?" || asked.action.empty())
     return fail_with({400, "MissingParameter", "The request must contain the parameter Action"});
   bool drop = false;
@@ -216,8 +184,10 @@ HttpReply Service::answer(const HttpRequest& request, const std::string& id) {
     if (const auto fault = faults_.refusal(asked)) return fail_with(*fault);
     drop = faults_.drops(asked);
   }
-  auto reply = asked.service == "ec2"   ? answer_ec2(asked.action, request_params(request), id)
+  auto reply = session                  ? answer_session(asked, *session, id)
+               : asked.service == "ec2" ? answer_ec2(asked.action, request_params(request), id)
                : asked.service == "sts" ? answer_sts(asked.action, request_params(request), id)
+               : asked.service == "iam" ? answer_iam(asked.action, request_params(request), id)
                                         : answer_json(asked, request, id);
   reply.drop = drop;
   return reply;
@@ -248,24 +218,53 @@ HttpReply Service::answer_json(const Asked& asked, const HttpRequest& message, c
   }
   if (!answer) return json_error(answer.error(), id);
   if (!stored) return json_error({500, "ServiceException", "The rehearsal cloud could not save its state."}, id);
-  return reply_with(200, dump_json(*answer), id, "application/x-amz-json-1.1");
+  return json_text_reply(dump_json(*answer), id);
+}
+
+/// Machines' roles have S3; of the rest, only what needs no permission.
+HttpReply Service::answer_session(const Asked& asked, const RoleSession& session, const std::string& id) {
+  const auto arn = session_arn(session);
+  if (asked.name() == "sts:GetCallerIdentity")
+    return query_reply("sts", asked.action, identity_of(arn, session_user_id(session)), id);
+  return error_reply(asked, not_authorized(asked.service, asked.name(), arn), id);
 }
 
 HttpReply Service::answer_sts(const std::string& action, const Params& params, const std::string& id) {
-  if (action == "GetCallerIdentity") return caller_identity(key_, id);
-  if (action == "GetFederationToken") {
-    Api<Xml> answer;
-    const auto now = server_ms();
-    const bool stored = state_.update([&](State& state) {
-      answer = get_federation_token(params, state, now);
-      return answer.has_value();
-    });
-    if (!answer) return sts_error(answer.error(), id);
-    if (!stored) return sts_error({500, "InternalFailure", "The rehearsal cloud could not save its state."}, id);
-    return federation_reply(*answer, id);
+  if (action == "GetCallerIdentity")
+    return query_reply(
+        "sts", action,
+        identity_of(fmt::format("arn:aws:iam::{}:user/rehearsal", account_id), "AIDA" + key_.id.substr(4)), id);
+  if (action != "GetFederationToken") return query_error("sts", unknown_action(action, sts_version), id);
+  Api<Xml> answer;
+  const auto now = server_ms();
+  const bool stored = state_.update([&](State& state) {
+    answer = get_federation_token(params, state, now);
+    return answer.has_value();
+  });
+  if (!answer) return query_error("sts", answer.error(), id);
+  return stored ? query_reply("sts", action, *answer, id) : query_error("sts", not_saved(), id);
+}
+
+HttpReply Service::answer_iam(const std::string& action, const Params& params, const std::string& id) {
+  const auto* entry = find_iam_action(action);
+  if (!entry || params.get("Version", iam_version) != iam_version)
+    return query_error("iam", unknown_action(action, params.get("Version", iam_version)), id);
+  Api<Xml> answer;
+  const auto now = clock_.now_ms();
+  const auto run_on = [&](State& state) {
+    IamCall call{params, state, now};
+    answer = entry->run(call);
+    return answer.has_value();
+  };
+  bool stored = true;
+  if (entry->effect == Effect::writes) {
+    stored = state_.update(run_on);
+  } else {
+    State copy = state_.copy();
+    run_on(copy);
   }
-  return sts_error(
-      {400, "InvalidAction", fmt::format("Could not find operation {} for version {}", action, sts_version)}, id);
+  if (!answer) return query_error("iam", answer.error(), id);
+  return stored ? query_reply("iam", action, *answer, id) : query_error("iam", not_saved(), id);
 }
 
 HttpReply Service::answer_ec2(const std::string& action, const Params& params, const std::string& id) {
@@ -278,11 +277,7 @@ HttpReply Service::answer_ec2(const std::string& action, const Params& params, c
         id);
   const auto answer = run_ec2(action, params);
   if (!answer) return ec2_error(answer.error(), id);
-  return reply_with(200,
-                    fmt::format("{}<{}Response "
-                                "xmlns=\"http://ec2.amazonaws.com/doc/{}/\"><requestId>{}</requestId>{}</{}Response>",
-                                xml_heading, action, ec2_version, id, answer->str(), action),
-                    id);
+  return ec2_reply(action, ec2_version, *answer, id);
 }
 
 Api<Xml> Service::run_ec2(const std::string& action, const Params& params) {

@@ -56,16 +56,20 @@ class Service {
   void set_boot_ms(std::int64_t ms);
   /// What its S3 needs to know of it: keys, clock and faults. This object must outlive those who ask.
   S3World s3_world();
+  std::int64_t server_ms();  ///< as this cloud's clock shows it
+  /// How long new sessions of machines' roles last.
+  std::int64_t session_ms();
   /// This computer's address, as checkip.amazonaws.com would tell it.
   std::string caller();
 
  private:
   HttpReply answer(const HttpRequest& request, const std::string& id);
   HttpReply answer_ec2(const std::string& action, const Params& params, const std::string& id);
+  HttpReply answer_session(const Asked& asked, const RoleSession& session, const std::string& id);
   HttpReply answer_sts(const std::string& action, const Params& params, const std::string& id);
+  HttpReply answer_iam(const std::string& action, const Params& params, const std::string& id);
   HttpReply answer_json(const Asked& asked, const HttpRequest& request, const std::string& id);
   Api<Xml> run_ec2(const std::string& action, const Params& params);
-  std::int64_t server_ms();  // as this cloud's clock shows it
 
   Guarded& state_;
   os::Clock& clock_;

@@ -174,6 +174,11 @@ Result<SignatureClaim> parse_presigned(std::string_view query) {
   return claim;
 }
 
+std::string claimed_key(const HttpRequest& request) {
+  const auto claim = claim_of(request);
+  return claim ? claim->key_id : std::string();
+}
+
 std::string canonical_request(const HttpRequest& request, const SignatureClaim& claim, PathRule rule) {
   const std::string path = rule == PathRule::normalized ? normalized(request.path) : request.path;
   std::string out = request.method + "\n" + percent_encoded(path, "/") + "\n" + canonical_query(request.query) + "\n";
@@ -224,8 +229,9 @@ SignatureCheck check_signature(const HttpRequest& request, const AccessKey& key,
   if (!claim.time.starts_with(claim.day))
     return {mismatch, "Date in Credential scope does not match YYYYMMDD from ISO-8601 version of date from HTTP",
             claim.service};
-  if (claim.key_id != key.id || !request.header("x-amz-security-token").empty() ||
-      Params::parse(request.query).has("X-Amz-Security-Token"))
+  const auto in_query = Params::parse(request.query).get("X-Amz-Security-Token");
+  const std::string token(in_query.empty() ? request.header("x-amz-security-token") : in_query);
+  if (claim.key_id != key.id || !same_in_constant_time(token, key.token))
     return {unknown_key, "The security token included in the request is invalid.", claim.service};
   if (claim.region != region)
     return {wrong_scope, fmt::format("Credential should be scoped to a valid region, not '{}'.", claim.region),

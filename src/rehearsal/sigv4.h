@@ -16,6 +16,7 @@ namespace ferry::rehearsal {
 
 struct AccessKey {
   std::string id, secret;
+  std::string token = {};  ///< of a session; "" for a key that lasts
 };
 
 /// What a signed request says about its signature.
@@ -49,6 +50,9 @@ Result<SignatureClaim> parse_authorization(std::string_view header);
 /// Reads the X-Amz-… parameters of a presigned query. not_found if there are none, corrupt if they are
 /// malformed.
 Result<SignatureClaim> parse_presigned(std::string_view query);
+
+/// The access key that a request says it is signed with; "" if it says none.
+std::string claimed_key(const HttpRequest& request);
 
 enum class PathRule { normalized, as_is };
 /// The canonical request of SigV4 for services other than S3.

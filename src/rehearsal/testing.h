@@ -9,6 +9,7 @@
 
 #include "rehearsal/lifecycle.h"
 #include "rehearsal/machines.h"
+#include "rehearsal/roles.h"
 #include "rehearsal/service.h"
 
 namespace ferry::rehearsal {
@@ -19,6 +20,7 @@ class FakeMachines final : public Machines {
   std::map<std::string, sandbox::Status> now;
   std::map<std::string, sandbox::Spec> specs;  ///< of the last boot
   std::map<std::string, sandbox::Door> doors;
+  std::map<std::string, sandbox::Live> lives;
   std::vector<std::string> asked;  ///< "boot i-…", "stop i-…", …
   Status next_boot;                ///< what boot() answers
 
@@ -47,6 +49,11 @@ class FakeMachines final : public Machines {
   Status set_door(const std::string& id, const sandbox::Door& door) override {
     const std::lock_guard lock(mutex_);
     doors[id] = door;
+    return {};
+  }
+  Status tell(const std::string& id, const sandbox::Live& live) override {
+    const std::lock_guard lock(mutex_);
+    lives[id] = live;
     return {};
   }
   sandbox::Probe probe() override { return {sandbox::Mode::plain, "a fake"}; }
@@ -116,6 +123,7 @@ class TestCloud {
   AccessKey key;
   std::unique_ptr<Guarded> state;
   std::unique_ptr<Service> service;
+  std::unique_ptr<RoleKeeper> roles;
   std::unique_ptr<Lifecycle> lifecycle;
 
   TestCloud();
@@ -123,12 +131,16 @@ class TestCloud {
   void restart();
   /// Asks with Action and Version added.
   Answer ask(const std::string& action, Form form = {});
+  /// The same of IAM.
+  Answer ask_iam(const std::string& action, Form form = {});
   Answer send(const HttpRequest& request);
   /// Asks the JSON service whose permissions begin with `service`. An error's code is at "__type".
   Json ask_json(const std::string& service, const std::string& operation, const Json& body);
   /// One pass of the lifecycle, then the machines that boot come up at 127.0.0.9 on `port`, and another pass
   /// after their boot time.
   void settle(int port = 22);
+  /// An instance profile with a role of the same name that EC2 may take, which has this policy ("": none).
+  void make_profile(const std::string& name, const std::string& policy = "");
   /// RunInstances of one t3.micro with these further parameters; the id.
   std::string launch(Form more = {});
   Instance instance(const std::string& id) const;

@@ -30,6 +30,7 @@ void sign(HttpRequest& request, const AccessKey& key, std::int64_t now_ms, const
   claim.key_id = key.id;
   request.headers.emplace_back("host", "127.0.0.1");
   request.headers.emplace_back("x-amz-date", claim.time);
+  if (!key.token.empty()) request.headers.emplace_back("x-amz-security-token", key.token);
   for (const auto& [name, value] : request.headers) claim.signed_headers.push_back(name);
   std::sort(claim.signed_headers.begin(), claim.signed_headers.end());
   const auto signature = expected_signature(key, claim, string_to_sign(claim, canonical_request(request, claim)));
@@ -75,9 +76,15 @@ void TestCloud::restart() {
   service.reset();
   state = std::make_unique<Guarded>(store.saved, store);
   service = std::make_unique<Service>(*state, clock, 500, machines);
-  lifecycle = std::make_unique<Lifecycle>(
-      *state, machines, clock,
-      Lifecycle::Options{.keep_ms = 3'600'000, .executor = [](auto work) { work(); }, .log = {}});
+  roles = std::make_unique<RoleKeeper>(*state, machines,
+                                       RoleKeeper::Options{.now_ms = [this] { return service->server_ms(); },
+                                                           .session_ms = [this] { return service->session_ms(); },
+                                                           .s3_port = [] { return 4567; }});
+  lifecycle = std::make_unique<Lifecycle>(*state, machines, clock,
+                                          Lifecycle::Options{.keep_ms = 3'600'000,
+                                                             .executor = [](auto work) { work(); },
+                                                             .log = {},
+                                                             .before_pass = [this] { roles->pass(); }});
 }
 
 Answer TestCloud::send(const HttpRequest& request) {
@@ -95,6 +102,11 @@ Answer TestCloud::ask(const std::string& action, Form form) {
   return send(signed_form(form, key, clock.now));
 }
 
+Answer TestCloud::ask_iam(const std::string& action, Form form) {
+  form.insert(form.begin(), {{"Action", action}, {"Version", "2010-05-08"}});
+  return send(signed_form(form, key, clock.now, "iam"));
+}
+
 Json TestCloud::ask_json(const std::string& service_name, const std::string& operation, const Json& body) {
   const auto target = fmt::format("{}.{}", target_prefix(service_name), operation);
   return *parse_json(service->handle(signed_json(target, body, key, clock.now, service_name)).body);
@@ -107,6 +119,18 @@ void TestCloud::settle(int port) {
   clock.advance(Millis(500));
   lifecycle->pass();
   lifecycle->pass();
+}
+
+void TestCloud::make_profile(const std::string& name, const std::string& policy) {
+  ask_iam(
+      "CreateRole",
+      {{"RoleName", name},
+       {"AssumeRolePolicyDocument",
+        R"({"Statement":{"Effect":"Allow","Principal":{"Service":"ec2.amazonaws.com"},"Action":"sts:AssumeRole"}})"}});
+  if (!policy.empty())
+    ask_iam("PutRolePolicy", {{"RoleName", name}, {"PolicyName", "its"}, {"PolicyDocument", policy}});
+  ask_iam("CreateInstanceProfile", {{"InstanceProfileName", name}});
+  ask_iam("AddRoleToInstanceProfile", {{"InstanceProfileName", name}, {"RoleName", name}});
 }
 
 std::string TestCloud::launch(Form more) {

@@ -13,6 +13,7 @@ struct Sessions : testing::Test, TestCloud {
 };
 
 TEST_F(Sessions, StartOnARunningInstanceThatHasAProfile) {
+  make_profile("p");
   const auto with = launch({{"IamInstanceProfile.Name", "p"}}), without = launch();
   EXPECT_EQ(text_at(start(with), "__type"), "TargetNotConnected") << "it boots";
   settle();
@@ -28,6 +29,7 @@ TEST_F(Sessions, StartOnARunningInstanceThatHasAProfile) {
 }
 
 TEST_F(Sessions, AreRefusedForUnknownDocumentsAndPorts) {
+  make_profile("p");
   const auto id = launch({{"IamInstanceProfile.Name", "p"}});
   settle();
   EXPECT_EQ(text_at(start(id, {{"DocumentName", "Mine"}}), "__type"), "InvalidDocument");

@@ -174,4 +174,15 @@ ferry::Status set_door(const os::Path& dir, const Door& door) {
   return os::write_file(folder.door(), text, 0600);
 }
 
+ferry::Status tell(const os::Path& dir, const Live& live) {
+  const Folder folder{std::filesystem::absolute(dir)};
+  const auto text = dump_json(to_json(live)) + "\n";
+  if (os::read_file(folder.live(), 1 << 20).value_or("") != text) TRY("", os::write_file(folder.live(), text, 0600));
+  // The file first: a host process that begins only now reads it by itself. It is told even of what stands there
+  // already, for whoever wrote that may have died before this line.
+  if (const auto record = read_record(folder); record && record->state != State::stopped)
+    send_signal(record->host, news_signal);
+  return {};
+}
+
 }  // namespace ferry::sandbox

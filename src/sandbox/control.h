@@ -2,6 +2,8 @@
 /// \file
 /// Shared between those who control an instance and its host process.
 
+#include <csignal>
+
 #include "base/error.h"
 
 namespace ferry::sandbox {
@@ -13,5 +15,9 @@ ferry::Status check_own_account();
 /// Names the descriptor of DIR/lock that boot() hands to the host process, so that the lock is never free in
 /// between.
 inline constexpr const char* lock_variable = "FERRY_INSTANCE_LOCK";
+
+/// Tells the host process that tell() told something new. One that does nothing by default: the host process of an
+/// earlier ferry, which knows nothing of it, lives on.
+inline constexpr int news_signal = SIGURG;
 
 }  // namespace ferry::sandbox

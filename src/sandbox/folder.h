@@ -16,6 +16,7 @@ struct Folder {
   os::Path fault_no_sshd() const { return dir / "fault-no-sshd"; }
   os::Path lent_keys() const { return dir / "lent-keys"; }
   os::Path door() const { return dir / "door"; }
+  os::Path live() const { return dir / "live"; }
   os::Path disk() const { return dir / "disk"; }
   os::Path root() const { return disk() / "root"; }      ///< the instance's / (in plain mode: stands for it)
   os::Path layers() const { return disk() / "layers"; }  ///< what root mode's overlays wrote

@@ -30,11 +30,17 @@ namespace {
 
 constexpr std::size_t most_left_waiting = 64;
 
+/// A socket that listens inside, and the process that leads from there to S3.
+struct S3Door {
+  os::Fd listener;
+  pid_t pid = 0;
+};
+
 /// The host process: outside the instance, its only link to the computer.
 class Host {
  public:
   Host(Folder folder, Spec spec, Mode mode)
-      : folder_(std::move(folder)), spec_(std::move(spec)), signals_({SIGCHLD, SIGTERM}), mode_(mode) {}
+      : folder_(std::move(folder)), spec_(std::move(spec)), signals_({SIGCHLD, SIGTERM, news_signal}), mode_(mode) {}
 
   /// The first record, so that everyone can find this process.
   ferry::Status introduce();
@@ -48,7 +54,10 @@ class Host {
   void on_connection();
   bool is_let_in(const os::Fd& connection) const;
   void on_inside();
-  void open_way_out(std::string_view door, const os::Fd& listener);
+  void pass_on_news();
+  void open_way_out(std::string_view door, os::Fd listener);
+  void open_s3_door(os::Fd listener);
+  void lead_to_s3(S3Door& door);
   void close_ways_out();
   void open_if_due();
   int nap() const;
@@ -65,7 +74,10 @@ class Host {
   bool ready_ = false, open_ = false;
   std::string ending_, failure_;  // what the inside said last
   std::optional<int> exit_status_;
-  std::vector<pid_t> ways_out_;      // processes that serve this boot's
+  std::vector<pid_t> ways_out_;  // processes that serve this boot's
+  std::set<int> s3_ports_;       // that this boot was told of
+  int s3_port_ = 0;              // the last of them: where S3 is now
+  std::deque<S3Door> s3_doors_;
   std::deque<os::Fd> left_waiting_;  // connections that the door does not let in, newest last
 };
 
@@ -144,6 +156,7 @@ ferry::Status Host::boot_once() {
   record_.init = identity_of(inside_->pid);
   TRY("", write_record(folder_, record_));
   inside_->channel.send("go", network.get());
+  pass_on_news();
   return {};
 }
 
@@ -167,6 +180,7 @@ int Host::nap() const {
 void Host::on_signals() {
   while (const auto number = signals_.next()) {
     if (*number == SIGTERM) inside_->channel.send(word::stop);
+    if (*number == news_signal) pass_on_news();
     int status = 0;
     if (*number == SIGCHLD) std::erase_if(ways_out_, [](pid_t pid) { return ::waitpid(pid, nullptr, WNOHANG) == pid; });
     if (*number == SIGCHLD && ::waitpid(inside_->pid, &status, WNOHANG) == inside_->pid) {
@@ -178,7 +192,7 @@ void Host::on_signals() {
 }
 
 void Host::on_inside() {
-  const auto message = inside_->channel.receive();
+  auto message = inside_->channel.receive();
   if (!message) {
     inside_->channel.close();  // its end follows as a signal
   } else if (message->text == word::ready) {
@@ -188,15 +202,49 @@ void Host::on_inside() {
   } else if (message->text.starts_with(word::failed)) {
     failure_ = message->text.substr(word::failed.size());
   } else if (message->text.starts_with(word::way_out)) {
-    open_way_out(std::string_view(message->text).substr(word::way_out.size()), message->passed);
+    open_way_out(std::string_view(message->text).substr(word::way_out.size()), std::move(message->passed));
   }
 }
 
-void Host::open_way_out(std::string_view door, const os::Fd& listener) {
-  // What comes from inside is a wish; whether it is granted, the spec says.
+/// What tell() told: to the inside with the first message of a boot, and whenever it changed.
+void Host::pass_on_news() {
+  const auto file = os::open_file(folder_.live(), O_RDONLY);
+  const auto json = parse_json(file ? os::read_to_end(file->get(), 1 << 20).value_or("") : "");
+  const auto live = json ? live_from(*json) : Result<Live>(Live{});
+  if (live && live->s3_port != 0 && live->s3_port != s3_port_) {
+    s3_port_ = live->s3_port;
+    s3_ports_.insert(s3_port_);
+    for (auto& door : s3_doors_) lead_to_s3(door);
+  }
+  if (file) ::lseek(file->get(), 0, SEEK_SET);
+  inside_->channel.send(word::live, file ? file->get() : -1);
+}
+
+/// Also those that were opened before S3 moved.
+void Host::lead_to_s3(S3Door& door) {
+  if (std::erase(ways_out_, door.pid) > 0) {  // not reaped yet
+    ::kill(door.pid, SIGKILL);
+    ::waitpid(door.pid, nullptr, 0);
+  }
+  const Target s3{"127.0.0.1", s3_port_};
+  const auto pid = start_way_out(door.listener, {.is_open = true, .named = {s3}}, s3);
+  door.pid = pid.value_or(0);
+  if (pid) ways_out_.push_back(*pid);
+  if (!pid) fmt::print("{}\n", describe(pid.error()));
+}
+
+void Host::open_s3_door(os::Fd listener) {
+  s3_doors_.push_back({std::move(listener), 0});
+  lead_to_s3(s3_doors_.back());
+}
+
+void Host::open_way_out(std::string_view door, os::Fd listener) {
+  // What comes from inside is a wish; whether it is granted, the spec says, and what was told since.
   constexpr std::size_t most_ways_out = 64;
   const auto target = target_from(trim(door));
   if (!listener || (!target && !door.empty()) || ways_out_.size() >= most_ways_out) return;
+  if (target && target->host == "127.0.0.1" && s3_ports_.contains(target->port))
+    return open_s3_door(std::move(listener));
   const auto pid = start_way_out(listener, spec_.way_out, target);
   if (pid) ways_out_.push_back(*pid);
   if (!pid) fmt::print("{}\n", describe(pid.error()));
@@ -208,6 +256,9 @@ void Host::close_ways_out() {
     ::waitpid(pid, nullptr, 0);
   }
   ways_out_.clear();
+  s3_doors_.clear();
+  s3_ports_.clear();
+  s3_port_ = 0;
 }
 
 void Host::open_if_due() {

@@ -52,17 +52,26 @@ bool is_version(std::string_view segment) {
          std::all_of(segment.begin(), segment.end(), [](char c) { return c == '-' || (c >= '0' && c <= '9'); });
 }
 
+void add_to(std::map<std::string, std::string>& all, const Json& tree) {
+  if (!tree.is_object()) return;
+  for (const auto& [path, text] : tree.items()) {
+    const std::string key = path.substr(std::min(path.find_first_not_of('/'), path.size()));
+    if (!key.empty()) all[key] = text.is_string() ? text.get<std::string>() : dump_json(text);
+  }
+}
+
 }  // namespace
 
 Imds::Imds(const Json& tree, std::string user_data, bool token_required)
     : token_required_(token_required), secret_(random_bytes(32)) {
-  if (tree.is_object()) {
-    for (const auto& [path, text] : tree.items()) {
-      const std::string key = path.substr(std::min(path.find_first_not_of('/'), path.size()));
-      if (!key.empty()) tree_[key] = text.is_string() ? text.get<std::string>() : dump_json(text);
-    }
-  }
-  if (!user_data.empty()) tree_["latest/user-data"] = std::move(user_data);
+  add_to(fixed_, tree);
+  if (!user_data.empty()) fixed_["latest/user-data"] = std::move(user_data);
+  tree_ = fixed_;
+}
+
+void Imds::set_live(const Json& tree) {
+  tree_ = fixed_;
+  add_to(tree_, tree);
 }
 
 os::ServedReply Imds::answer(const os::ServedRequest& request, std::int64_t now) const {

@@ -17,6 +17,9 @@ class Imds {
   /// `tree`: path → text. `user_data` may be empty: there is none.
   Imds(const Json& tree, std::string user_data, bool token_required);
 
+  /// What comes beside `tree` from now on, in the same form, in place of what was given so before.
+  void set_live(const Json& tree);
+
   /// Answers at the moment `now` (seconds, any origin that does not jump).
   os::ServedReply answer(const os::ServedRequest& request, std::int64_t now) const;
 
@@ -27,6 +30,7 @@ class Imds {
   std::string listing(const std::string& folder) const;
 
   std::map<std::string, std::string> tree_;
+  std::map<std::string, std::string> fixed_;  // what of it does not change
   bool token_required_;
   std::string secret_;  // tokens are signed with it, so none need be remembered
 };

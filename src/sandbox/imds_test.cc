@@ -75,6 +75,19 @@ TEST(Imds, GivesUserDataAsItIs) {
   EXPECT_EQ(ask(Imds(Json::object(), bytes, false), "GET", "/latest/user-data").body, bytes);
 }
 
+TEST(Imds, WhatChangesWhileTheMachineRunsComesBesideTheRest) {
+  Imds imds = service(false);
+  const std::string role = "/latest/meta-data/iam/security-credentials/";
+  EXPECT_EQ(ask(imds, "GET", role).status, 404);
+  imds.set_live({{"latest/meta-data/iam/security-credentials/trainer", "{}"}});
+  EXPECT_EQ(ask(imds, "GET", role).body, "trainer");
+  EXPECT_EQ(ask(imds, "GET", role + "trainer").body, "{}");
+  EXPECT_EQ(ask(imds, "GET", "/latest/meta-data/").body, "iam/\ninstance-id\nplacement/\npublic-keys/");
+  imds.set_live(Json::object());
+  EXPECT_EQ(ask(imds, "GET", role).status, 404);
+  EXPECT_EQ(ask(imds, "GET", "/latest/meta-data/instance-id").body, "i-1");
+}
+
 TEST(Imds, TalksHttpWithOneClientUntilItSendsABodyOrWhatIsNoRequest) {
   const auto told = [](const std::string& bytes) {
     auto ends = *os::make_socketpair();

@@ -43,6 +43,9 @@ class Init {
   ferry::Status set_up();
   void loop();
   ferry::Status serve_imds();
+  ferry::Status hear_first();
+  ferry::Status hear(const os::Fd& file);
+  void open_s3(int port);
   ferry::Status open_way_out();
   void start_child(pid_t& slot, void (*step)(const Machine&, const UserData&));
   void on_host();
@@ -63,6 +66,7 @@ class Init {
   os::Fd imds_listener_;
   std::set<pid_t> metadata_children_;
   std::vector<LentKey> lent_keys_;
+  std::set<int> s3_ports_;  // at which S3 is reached inside
   pid_t before_login_ = 0, after_login_ = 0;
   std::string ending_;             // "poweroff", "reboot" or "stop" once everything is being ended
   std::int64_t kill_at_ms_ = 0;    // on the steady clock
@@ -102,6 +106,7 @@ ferry::Status Init::set_up() {
     TRY("", prepare_home(machine_, keys));
   }
   TRY("", serve_imds());
+  TRY("", hear_first());
   TRY("", open_way_out());
   TRY("", write_power_commands(machine_, ::getpid()));
   TRY("", open_account(machine_, {}));
@@ -128,6 +133,34 @@ ferry::Status Init::serve_imds() {
   return {};
 }
 
+/// What the host process says of its own accord, first of all: before any program of the machine asks.
+ferry::Status Init::hear_first() {
+  const auto message = host_.receive();
+  if (!message || message->text != word::live) return fail(Kind::lost, "the host process is gone");
+  return hear(message->passed);
+}
+
+/// Takes what tell() told; nothing was told yet where there is no file.
+ferry::Status Init::hear(const os::Fd& file) {
+  if (!file) return {};
+  TRY_SET(text, "", os::read_to_end(file.get(), 1 << 20));
+  TRY_SET(json, "", parse_json(text));
+  TRY_SET(live, "", live_from(json));
+  imds_->set_live(live.metadata);
+  if (live.s3_port != 0) open_s3(live.s3_port);
+  return {};
+}
+
+/// Asks the host process to serve what comes to that port of this machine's own loopback. Ports that were told before
+/// go on: programs inside may know no other.
+void Init::open_s3(int port) {
+  if (!machine_.isolated() || s3_ports_.contains(port)) return;
+  const auto door = os::listen_tcp("127.0.0.1", port);
+  if (!door) return fmt::print("S3 is not reached at port {}: {}\n", port, describe(door.error()));
+  s3_ports_.insert(port);
+  host_.send(fmt::format("{} 127.0.0.1:{}", word::way_out, port), door->get());
+}
+
 ferry::Status Init::open_way_out() {
   const auto& way = machine_.spec.way_out;
   if (!machine_.isolated() || !way.is_open) return {};
@@ -135,7 +168,7 @@ ferry::Status Init::open_way_out() {
   host_.send(word::way_out, proxy.get());
   // What is named of the computer itself is at the same place inside, where no program asks a proxy for it.
   for (const auto& target : way.named) {
-    if (!is_loopback(target.host)) continue;
+    if (!is_loopback(target.host) || s3_ports_.contains(target.port)) continue;
     const auto door = os::listen_tcp(target.host.starts_with("127.") ? target.host : "127.0.0.1", target.port);
     if (door) host_.send(fmt::format("{} {}", word::way_out, target.text()), door->get());
     if (!door) fmt::print("{} is not reached: {}\n", target.text(), describe(door.error()));
@@ -214,6 +247,8 @@ void Init::on_host() {
     if (auto done = answer_login(machine_, message->passed); !done) fmt::print(stderr, "{}\n", describe(done.error()));
   } else if (message->text == word::keys) {
     take_lent_keys(os::read_to_end(message->passed.get(), 1 << 20).value_or(""));
+  } else if (message->text == word::live) {
+    if (auto done = hear(message->passed); !done) fmt::print(stderr, "{}\n", describe(done.error()));
   } else if (message->text == word::open) {
     start_child(after_login_, run_after_login);
   } else if (message->text == word::stop) {

@@ -12,6 +12,7 @@ namespace ferry::sandbox {
 namespace word {
 inline constexpr std::string_view login = "login";  ///< to the inside, with a connection for sshd
 inline constexpr std::string_view keys = "keys";    ///< to the inside, with the file of lend_key()
+inline constexpr std::string_view live = "live";    ///< to the inside, with the file of tell(), if there is one
 inline constexpr std::string_view open = "open";    ///< to the inside: sshd's address answers now
 inline constexpr std::string_view stop = "stop";    ///< to the inside: end everything
 /// To the outside, with a socket that listens inside: serve it as the proxy, or with " HOST:PORT" as the door to that.

@@ -9,7 +9,8 @@
 ///
 /// What else stands in DIR: spec.json (the boot's order), status.json (how it stands), console.log (what the
 /// machine printed since its last boot, host key fingerprints included). If a file DIR/fault-no-sshd exists,
-/// every new connection to sshd is reset. DIR/lent-keys holds the keys of lend_key(), DIR/door set_door()'s.
+/// every new connection to sshd is reset. DIR/lent-keys holds the keys of lend_key(), DIR/door set_door()'s, DIR/live
+/// what tell() told.
 ///
 /// The sandbox keeps rehearsals apart from the computer and from each other. It is no wall against code that
 /// means harm (SECURITY.md; wall.h says what root inside may not do).
@@ -123,6 +124,20 @@ struct Door {
 /// Holds for connections made from now on; the others are accepted and left without a word, so that whoever
 /// knocks waits in vain. The machine's own address always passes. Before the first call everybody passes.
 ferry::Status set_door(const os::Path& dir, const Door& door);
+
+/// What an instance knows of the cloud around it, and what may change while it runs.
+struct Live {
+  Json metadata = Json::object();  ///< beside Spec::metadata, in the same form
+  /// Where the cloud's S3 listens, on 127.0.0.1; 0: nowhere. With a network of its own, an instance reaches it at
+  /// 127.0.0.1 and each port that was told since it booted, whatever its way out: its host process listens there and
+  /// leads to the port that was told last. In plain mode it is reached anyway, as it is.
+  int s3_port = 0;
+};
+Json to_json(const Live& live);
+Result<Live> live_from(const Json& json);
+/// Holds at once where the instance runs, and for each later boot: a file of DIR (0600) that its host process reads.
+/// It may be told before the first boot.
+ferry::Status tell(const os::Path& dir, const Live& live);
 
 /// The host process's main, reached through the hidden subcommand `ferry rehearsal-instance DIR`: boot() runs
 /// this program with these two words. Goes on in the background and returns 0 once the host process is

@@ -71,6 +71,16 @@ Json to_json(const Spec& spec) {
               {"kept", spec.kept}};
 }
 
+Json to_json(const Live& live) { return Json{{"metadata", live.metadata}, {"s3_port", live.s3_port}}; }
+
+Result<Live> live_from(const Json& json) {
+  const auto metadata = json.find("metadata");
+  const auto port = int_at(json, "s3_port");
+  if (!json.is_object() || metadata == json.end() || !metadata->is_object() || port < 0 || port > 65535)
+    return fail(Kind::corrupt, "what an instance is told");
+  return Live{*metadata, static_cast<int>(port)};
+}
+
 Result<Spec> spec_from(const Json& json) try {
   Spec spec;
   spec.instance_id = text_at(json, "instance_id");

@@ -20,14 +20,17 @@ class Greeter {
             if (client) (void)os::write_all(client->get(), "hello\n");
           }
         }) {}
-  ~Greeter() {
+  ~Greeter() { end(); }
+  void end() {
     ending_ = true;
-    thread_.join();
+    if (thread_.joinable()) thread_.join();
+    socket_.reset();
   }
-  Target target() const { return {"127.0.0.1", os::local_port(socket_.get())}; }
+  Target target() const { return {"127.0.0.1", port_}; }
 
  private:
   os::Fd socket_;
+  const int port_ = os::local_port(socket_.get());
   std::atomic<bool> ending_ = false;
   std::thread thread_;
 };
@@ -109,6 +112,49 @@ TEST(SandboxKept, WhatOneInstanceInstalledTheNextOneFindsAsItsOwn) {
     ASSERT_TRUE(destroy(instance.dir));
   }
   EXPECT_TRUE(where == "/home/ubuntu/.ferry/envs" || where.starts_with(kept.path().string())) << where;
+}
+
+TEST(SandboxLive, S3IsReachedWhateverTheWayOutAndNothingElseAndFollowsWhereItMoves) {
+  if (shares_the_network()) GTEST_SKIP() << "plain mode shares the network";
+  Greeter s3, moved, other;
+  TestInstance instance;
+  ASSERT_TRUE(os::make_dirs(instance.dir));
+  ASSERT_TRUE(tell(instance.dir, {Json::object(), s3.target().port})) << "before its first boot";
+  instance.start();
+  EXPECT_EQ(instance.said(tools + ("line " + s3.target().text())), "hello");
+  EXPECT_EQ(instance.run(tools + ("line " + other.target().text())).out, "");
+  EXPECT_EQ(instance.run(tools + std::string("http pypi.org:443")).out, "") << "there is no other way out";
+  s3.end();
+  ASSERT_TRUE(tell(instance.dir, {Json::object(), moved.target().port}));
+  EXPECT_TRUE(eventually([&] { return instance.run(tools + ("line " + moved.target().text())).out == "hello\n"; }));
+  EXPECT_EQ(instance.said(tools + ("line " + s3.target().text())), "hello") << "what programs inside were told first";
+  (void)instance.run("sudo reboot");
+  EXPECT_TRUE(eventually([&] { return instance.run(tools + ("line " + moved.target().text())).out == "hello\n"; }));
+  EXPECT_EQ(instance.run(tools + ("line " + s3.target().text())).out, "");
+}
+
+TEST(SandboxLive, MetadataChangesWhileTheMachineRuns) {
+  TestInstance instance;
+  instance.spec.imds_token_required = false;
+  const std::string path = "latest/meta-data/iam/security-credentials/trainer";
+  const auto told = [&](const std::string& text) { return tell(instance.dir, {{{path, text}}, 0}); };
+  ASSERT_TRUE(os::make_dirs(instance.dir));
+  ASSERT_TRUE(told("first"));
+  EXPECT_EQ(std::filesystem::status(instance.dir / "live").permissions(),
+            std::filesystem::perms::owner_read | std::filesystem::perms::owner_write);
+  instance.start();
+  const auto seen = [&] {
+    return instance.said(
+        "python3 -c 'import os, urllib.request as u; print(u.urlopen(os.environ.get(\"AWS_EC2_METADATA_"
+        "SERVICE_ENDPOINT\", \"http://169.254.169.254\") + \"/" +
+        path + "\").read().decode())'");
+  };
+  EXPECT_EQ(seen(), "first");
+  ASSERT_TRUE(told("second"));
+  EXPECT_TRUE(eventually([&] { return seen() == "second"; }));
+  ASSERT_TRUE(tell(instance.dir, {Json::object(), 0}));
+  EXPECT_TRUE(eventually([&] { return seen().find("404") != std::string::npos; }));
+  EXPECT_EQ(instance.now().state, State::running);
 }
 
 TEST(SandboxWayOut, ItEndsWithTheInstanceAndIsThereAgainAfterAReboot) {

@@ -17,7 +17,7 @@ except ImportError as error:
     print(f"SKIP: {error.name} is not installed")
     sys.exit(77)
 from lib import Home
-from network_test import make_key, own_network, session_plugin
+from network_test import make_key, make_profile, own_network, session_plugin
 
 
 def main():
@@ -73,6 +73,8 @@ def main():
 
         # What only aws: settings need.
         usual = set(proxy.actions)
+        make_profile(boto3.client("iam", endpoint_url=f"http://{upstream}", region_name="us-east-1", aws_access_key_id=env["AWS_ACCESS_KEY_ID"],
+                                  aws_secret_access_key=env["AWS_SECRET_ACCESS_KEY"]), "ssm")
         boto_only = use_settings(home, ec2)
         document = json.loads(home.good("policy", "--all", "--role", "ssm").out)
         needed = hold_against(calls, document) - needed | {"ec2:RunInstances"}  # on reserved capacity

@@ -23,6 +23,14 @@ def client(home, service, region="us-east-1"):
                         aws_secret_access_key=env["AWS_SECRET_ACCESS_KEY"])
 
 
+def make_profile(iam, name):
+    """An instance profile with a role of the same name, which EC2 may take and which may do nothing."""
+    trust = {"Statement": {"Effect": "Allow", "Principal": {"Service": "ec2.amazonaws.com"}, "Action": "sts:AssumeRole"}}
+    iam.create_role(RoleName=name, AssumeRolePolicyDocument=json.dumps(trust))
+    iam.create_instance_profile(InstanceProfileName=name)
+    iam.add_role_to_instance_profile(InstanceProfileName=name, RoleName=name)
+
+
 def is_recent_aws():
     said = subprocess.run(["aws", "--version"], capture_output=True, text=True, check=True).stdout
     return tuple(int(part) for part in said.split()[0].split("/")[1].split(".")[:2]) >= (2, 13) or said.startswith("aws-cli/1.")
@@ -306,6 +314,9 @@ def test_a_placement_group_a_role_and_a_security_group_are_passed_on_and_missing
         aws_env(home)
         ec2 = client(home, "ec2")
         ec2.create_placement_group(GroupName="together", Strategy="cluster")
+        done = home.ferry("run", "--infra", "aws", "--instance-profile", "trainer", "--", "true")
+        assert done.returncode == 125 and "trainer" in done.err and not home.alive(), done.err
+        make_profile(client(home, "iam"), "trainer")
         own = ec2.create_security_group(GroupName="mine", Description="mine")["GroupId"]
         ec2.authorize_security_group_ingress(GroupId=own, IpProtocol="tcp", FromPort=22, ToPort=22, CidrIp="127.0.0.0/8")
         home.good("run", "--keep", "--infra", "aws", "-t", "m5.large", "--placement-group", "together", "--instance-profile", "trainer",
@@ -399,6 +410,7 @@ def test_systems_manager_leads_to_a_machine_that_nothing_may_come_in_to():
         aws_env(home)
         ec2 = client(home, "ec2")
         _, (subnet,) = own_network(ec2)
+        make_profile(client(home, "iam"), "ssm")
         order = ("run", "--keep", "--infra", "aws", "--subnet", subnet, "--private", "--ssh-proxy", "ssm", "--instance-profile", "ssm")
         done = home.ferry(*order, "--", "true")
         assert done.returncode == 125 and "session-manager-plugin, which is not on this computer" in done.err and not home.alive(), done.err

@@ -60,22 +60,22 @@ def local(tag):
     return tag.split("}")[-1]
 
 
-def check_xml(node, shape, path):
+def check_xml(node, shape, path, item="item"):
     """Reports every element that the service model does not know, and numbers and booleans that are none."""
     if shape.type_name == "structure":
         members = {m.serialization.get("name", name): m for name, m in shape.members.items()}
         for child in node:
             name = local(child.tag)
             if name in members:
-                check_xml(child, members[name], f"{path}/{name}")
+                check_xml(child, members[name], f"{path}/{name}", item)
             elif not (path.count("/") == 0 and name in ("requestId", "ResponseMetadata")):
                 problems.append(f"{path}: unknown element {name}")
     elif shape.type_name == "list":
-        wanted = shape.member.serialization.get("name", "item")
+        wanted = shape.member.serialization.get("name", item)
         for child in node:
-            if local(child.tag) not in (wanted, "item"):
+            if local(child.tag) not in (wanted, item):
                 problems.append(f"{path}: list element {local(child.tag)}, expected {wanted}")
-            check_xml(child, shape.member, path + "[]")
+            check_xml(child, shape.member, path + "[]", item)
     elif len(node):
         problems.append(f"{path}: a {shape.type_name} with children")
     elif shape.type_name in ("integer", "long"):
@@ -116,8 +116,14 @@ def check_xml_answer(model, answer):
         return
     root = ET.fromstring(answer.content)
     operation = model.operation_model(local(root.tag).removesuffix("Response"))
-    if operation.output_shape is not None:
-        check_xml(root, operation.output_shape, operation.name)
+    if operation.output_shape is None:
+        return
+    result = operation.output_shape.serialization.get("resultWrapper")  # of IAM
+    inside = root if result is None else next((child for child in root if local(child.tag) == result), None)
+    if inside is None:
+        problems.append(f"{operation.name}: no {result}")
+    else:
+        check_xml(inside, operation.output_shape, operation.name, "item" if result is None else "member")
 
 
 def check_json_answer(model, request, answer):
@@ -140,15 +146,70 @@ def client(service):
         answer = send(request)
         if model.metadata["protocol"] == "json":
             check_json_answer(model, request, answer)
-        elif service == "ec2":
+        elif service in ("ec2", "iam"):
             check_xml_answer(model, answer)
         return answer
     made._endpoint._send = checked
     return made
 
 
+TRUST = json.dumps({"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Principal": {"Service": "ec2.amazonaws.com"}, "Action": "sts:AssumeRole"}]})
+
+
+def make_role(name, policy=None):
+    """A role that EC2 may take, and its policy."""
+    iam = boto3.client("iam")
+    iam.create_role(RoleName=name, AssumeRolePolicyDocument=TRUST)
+    if policy:
+        iam.put_role_policy(RoleName=name, PolicyName="its", PolicyDocument=json.dumps(policy))
+
+
+def make_profile(name, policy=None):
+    """An instance profile with a role of the same name."""
+    make_role(name, policy)
+    iam = boto3.client("iam")
+    iam.create_instance_profile(InstanceProfileName=name)
+    iam.add_role_to_instance_profile(InstanceProfileName=name, RoleName=name)
+
+
 def newest_ubuntu():
     return boto3.client("ssm").get_parameter(Name=UBUNTU)["Parameter"]["Value"]
+
+
+def only(items):
+    expect(len(items) == 1, f"{len(items)} instead of one: {items}")
+    return items[0]
+
+
+def described(ec2, instance_id):
+    return only(only(ec2.describe_instances(InstanceIds=[instance_id])["Reservations"])["Instances"])
+
+
+def launch(ec2, order, **more):
+    """Runs one instance and waits until it runs; as it is described then."""
+    made = only(ec2.run_instances(**{**order, **more})["Instances"])["InstanceId"]
+    ec2.get_waiter("instance_running").wait(InstanceIds=[made], WaiterConfig={"Delay": 1, "MaxAttempts": 60})
+    return described(ec2, made)
+
+
+def end(ec2, *ids):
+    ec2.terminate_instances(InstanceIds=list(ids))
+    ec2.get_waiter("instance_terminated").wait(InstanceIds=list(ids), WaiterConfig={"Delay": 1, "MaxAttempts": 60})
+
+
+def ssh(instance, address, command, key=None):
+    """What a command says on the instance; an exception if there is no way in."""
+    tags = {tag["Key"]: tag["Value"] for tag in instance.get("Tags", [])}
+    user, port = tags.get("ferry:login-user", "ubuntu"), tags.get("ferry:ssh-port", "22")
+    argv = ["ssh", "-F", "none", "-i", key or f"{scratch}/key", "-p", port, "-oIdentitiesOnly=yes", "-oBatchMode=yes", "-oStrictHostKeyChecking=no",
+            f"-oUserKnownHostsFile={scratch}/known", "-oLogLevel=ERROR", "-oConnectTimeout=2", f"{user}@{address}", command]
+    return subprocess.run(argv, check=True, capture_output=True, text=True, stdin=subprocess.DEVNULL).stdout.strip()
+
+
+def new_key(ec2):
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", f"{scratch}/key"], check=True)
+    with open(f"{scratch}/key.pub", "rb") as public:
+        ec2.import_key_pair(KeyName="k", PublicKeyMaterial=public.read())
 
 
 def log_lines():

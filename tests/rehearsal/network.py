@@ -4,43 +4,7 @@ models judge. Usage: network.py FERRY"""
 import subprocess
 from datetime import datetime, timedelta, timezone
 
-from lib import client, expect, fault, log_lines, newest_ubuntu, refuses, run, scratch
-
-
-def only(items):
-    expect(len(items) == 1, f"{len(items)} instead of one: {items}")
-    return items[0]
-
-
-def described(ec2, instance_id):
-    return only(only(ec2.describe_instances(InstanceIds=[instance_id])["Reservations"])["Instances"])
-
-
-def launch(ec2, order, **more):
-    """Runs one instance and waits until it runs; as it is described then."""
-    made = only(ec2.run_instances(**{**order, **more})["Instances"])["InstanceId"]
-    ec2.get_waiter("instance_running").wait(InstanceIds=[made], WaiterConfig={"Delay": 1, "MaxAttempts": 60})
-    return described(ec2, made)
-
-
-def end(ec2, *ids):
-    ec2.terminate_instances(InstanceIds=list(ids))
-    ec2.get_waiter("instance_terminated").wait(InstanceIds=list(ids), WaiterConfig={"Delay": 1, "MaxAttempts": 60})
-
-
-def ssh(instance, address, command, key=None):
-    """What a command says on the instance; an exception if there is no way in."""
-    tags = {tag["Key"]: tag["Value"] for tag in instance.get("Tags", [])}
-    user, port = tags.get("ferry:login-user", "ubuntu"), tags.get("ferry:ssh-port", "22")
-    argv = ["ssh", "-F", "none", "-i", key or f"{scratch}/key", "-p", port, "-oIdentitiesOnly=yes", "-oBatchMode=yes", "-oStrictHostKeyChecking=no",
-            f"-oUserKnownHostsFile={scratch}/known", "-oLogLevel=ERROR", "-oConnectTimeout=2", f"{user}@{address}", command]
-    return subprocess.run(argv, check=True, capture_output=True, text=True, stdin=subprocess.DEVNULL).stdout.strip()
-
-
-def new_key(ec2):
-    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", f"{scratch}/key"], check=True)
-    with open(f"{scratch}/key.pub", "rb") as public:
-        ec2.import_key_pair(KeyName="k", PublicKeyMaterial=public.read())
+from lib import client, described, end, expect, fault, launch, log_lines, make_profile, new_key, newest_ubuntu, only, refuses, run, scratch, ssh
 
 
 def networks_of_ones_own(ec2, order):
@@ -139,6 +103,8 @@ def reserved_capacity(ec2, order):
 
 def instance_profiles(ec2, order):
     profile = {"IamInstanceProfile": {"Name": "trainer"}}
+    refuses("InvalidParameterValue", ec2.run_instances, **order, **profile)
+    make_profile("trainer")
     fault("permission", "action=iam:PassRole")
     refuses("UnauthorizedOperation", ec2.run_instances, **order, **profile)
     refuses("UnauthorizedOperation", ec2.run_instances, **order, **profile, DryRun=True)
@@ -152,6 +118,12 @@ ask = lambda path, method, name, value: u.urlopen(u.Request(at + path, method=me
 print(ask("meta-data/iam/info", "GET", "", ask("api/token", "PUT", "-ttl-seconds", "60")))'"""
     ec2.authorize_security_group_ingress(GroupName="default", IpProtocol="tcp", FromPort=22, ToPort=22, CidrIp="127.0.0.1/32")
     expect(arn in ssh(machine, machine["PublicIpAddress"], asked), "iam/info")
+    association = only(ec2.describe_iam_instance_profile_associations()["IamInstanceProfileAssociations"])
+    expect(association["InstanceId"] == machine["InstanceId"] and association["State"] == "associated", f"association {association}")
+    refuses("IncorrectState", ec2.associate_iam_instance_profile, InstanceId=machine["InstanceId"], **profile)
+    ec2.disassociate_iam_instance_profile(AssociationId=association["AssociationId"])
+    expect("IamInstanceProfile" not in described(ec2, machine["InstanceId"]), "a profile that was taken away")
+    ec2.associate_iam_instance_profile(InstanceId=machine["InstanceId"], **profile)
     return machine
 
 

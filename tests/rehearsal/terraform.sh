@@ -1,5 +1,5 @@
 #!/bin/sh
-# terraform applies and destroys one instance, key pair and security group.
+# terraform applies and destroys one instance with a role, key pair and security group.
 . "$(dirname "$0")/lib.sh"
 need terraform ssh-keygen
 for folder in ${FERRY_TF_MIRROR:-} /opt/tf-plugins /usr/local/share/terraform/plugins /usr/share/terraform/plugins "$HOME/.terraform.d/plugins"; do
@@ -47,10 +47,50 @@ resource "aws_security_group" "ssh" {
     cidr_blocks = ["0.0.0.0/0"]
   }
 }
+data "aws_iam_policy_document" "trust" {
+  statement {
+    actions = ["sts:AssumeRole"]
+    principals {
+      type        = "Service"
+      identifiers = ["ec2.amazonaws.com"]
+    }
+  }
+}
+data "aws_iam_policy_document" "store" {
+  statement {
+    actions   = ["s3:GetObject", "s3:PutObject"]
+    resources = ["arn:aws:s3:::store/runs/*"]
+  }
+}
+resource "aws_iam_policy" "bound" {
+  name   = "tf-bound"
+  path   = "/tf/"
+  policy = data.aws_iam_policy_document.store.json
+}
+resource "aws_iam_role" "trainer" {
+  name                 = "tf-trainer"
+  assume_role_policy   = data.aws_iam_policy_document.trust.json
+  permissions_boundary = aws_iam_policy.bound.arn
+  tags                 = { owner = "tf" }
+}
+resource "aws_iam_role_policy" "store" {
+  name   = "store"
+  role   = aws_iam_role.trainer.id
+  policy = data.aws_iam_policy_document.store.json
+}
+resource "aws_iam_role_policy_attachment" "bound" {
+  role       = aws_iam_role.trainer.name
+  policy_arn = aws_iam_policy.bound.arn
+}
+resource "aws_iam_instance_profile" "trainer" {
+  name = "tf-trainer"
+  role = aws_iam_role.trainer.name
+}
 resource "aws_instance" "box" {
   ami                    = data.aws_ami.deep.id
   instance_type          = "g5.xlarge"
   key_name               = aws_key_pair.key.key_name
+  iam_instance_profile   = aws_iam_instance_profile.trainer.name
   vpc_security_group_ids = [aws_security_group.ssh.id]
   tags                   = { Name = "tf-box" }
   lifecycle { ignore_changes = [tags["ferry:ssh-port"], tags_all["ferry:ssh-port"]] }
