@@ -9,6 +9,7 @@
 
 #include "agent/spool.h"
 #include "base/hash.h"
+#include "base/text.h"
 #include "os/clock.h"
 
 namespace ferry::agent {

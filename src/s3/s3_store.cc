@@ -35,14 +35,23 @@ class S3Store final : public store::Store {
 
   Result<store::SmallObject> get(const std::string& key, std::size_t limit) override {
     TRY("", store::check_key(key));
-    TRY_SET(got, "", get_bytes(line_, prefix_ + key, limit));
-    return store::SmallObject{std::move(got.first), object_of(key, got.second)};
+    // A refusal of somebody new would be asked about again and again.
+    if (session_->limits().newcomer > Millis(0)) {
+      TRY_SET(listed, "", is_listed(key));
+      if (!listed) return missing(key);
+    }
+    auto got = get_bytes(line_, prefix_ + key, limit);
+    if (!got && is_only_unlisted(got.error(), key)) return missing(key);
+    if (!got) return tl::unexpected<Error>(std::move(got).error());
+    return store::SmallObject{std::move(got->first), object_of(key, got->second)};
   }
 
   Result<store::Object> look(const std::string& key) override {
     TRY("", store::check_key(key));
-    TRY_SET(head, "", head_object(line_, prefix_ + key));
-    return object_of(key, head);
+    const auto head = head_object(line_, prefix_ + key);
+    if (!head && is_only_unlisted(head.error(), key)) return missing(key);
+    if (!head) return tl::unexpected<Error>(head.error());
+    return object_of(key, *head);
   }
 
   Status list(const std::string& prefix, const std::function<Status(const store::Object&)>& each) override {
@@ -88,6 +97,25 @@ class S3Store final : public store::Store {
   std::string uri() const override { return uri_of(session_->place()); }
 
  private:
+  /// An object of just that key is there.
+  Result<bool> is_listed(const std::string& key) {
+    std::optional<bool> first;  // of the keys that begin so it is the least
+    const auto listed = list(key, [&](const store::Object& object) -> Status {
+      first = object.key == key;
+      return fail(Kind::cancelled, "one is enough");
+    });
+    if (!listed && !first) return tl::unexpected<Error>(listed.error());
+    return first.value_or(false);
+  }
+  /// To who may list a prefix only, S3 says that what is missing is denied.
+  bool is_only_unlisted(const Error& error, const std::string& key) {
+    if (error.kind != Kind::denied) return false;
+    const auto listed = is_listed(key);
+    return listed && !*listed;
+  }
+  static tl::unexpected<Error> missing(const std::string& key) {
+    return fail(Kind::not_found, "there is nothing stored at " + printable(key));
+  }
   static store::Object object_of(const std::string& key, const Head& head) {
     return {key, head.bytes, head.etag, head.sha256, head.modified_ms};
   }
