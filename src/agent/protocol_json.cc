@@ -1,9 +1,11 @@
 #include <algorithm>
+#include <filesystem>
 #include <set>
 
 #include "agent/protocol.h"
 #include "base/text.h"
 #include "store/keys.h"
+#include "sync/globs.h"
 
 namespace ferry::agent {
 namespace {
@@ -71,6 +73,11 @@ Status read_texts(const Json& object, const char* key, std::vector<std::string>&
 
 bool has_nul(std::string_view text) { return text.find('\0') != text.npos; }
 
+bool is_within(const std::string& path, const std::string& folder) {
+  const auto clean = (std::filesystem::path(path) / "").lexically_normal().string();
+  return clean.starts_with((std::filesystem::path(folder) / "").lexically_normal().string());
+}
+
 Status check(const StoreSpec& spec) {
   const bool is_s3 = spec.uri.starts_with("s3://") && spec.uri.size() > 5;
   if (!spec.uri.empty() && !is_s3 && spec.uri[0] != '/')
@@ -86,6 +93,7 @@ Status check(const StoreSpec& spec) {
         return fail(Kind::bad_input, "not a pattern for what is stored: " + short_line(one));
     }
   }
+  for (const auto* patterns : {&spec.outputs, &spec.checkpoints}) TRY("", sync::Globs::parse(*patterns));
   if (spec.every_s < 1 || spec.every_s > 86400)
     return fail(Kind::bad_input, "what is new is looked for every 1 to 86400 seconds");
   return {};
@@ -112,6 +120,9 @@ Status check(const JobSpec& spec) {
   }
   if (!spec.store.uri.empty() && !store::is_run_name(spec.run))
     return fail(Kind::bad_input, "the run's name is none that a store can have");
+  // It would hold itself.
+  if (is_within(spec.store.uri, spec.workdir))
+    return fail(Kind::bad_input, "the store " + short_line(spec.store.uri) + " is in the run's own workdir");
   return {};
 }
 

@@ -195,6 +195,11 @@ TEST(Protocol, AStoreThatIsNoneIsBadInput) {
   EXPECT_TRUE(refused([](JobSpec& spec) { spec.store.uri = "gs://bucket"; }));
   EXPECT_TRUE(refused([](JobSpec& spec) { spec.store.uri = "s3://"; }));
   EXPECT_TRUE(refused([](JobSpec& spec) { spec.store.uri = "/a\nb"; }));
+  EXPECT_TRUE(refused([](JobSpec& spec) { spec.store.uri = "/w/./outputs/store"; }));
+  EXPECT_TRUE(refused([](JobSpec& spec) { spec.store.uri = "/w"; }));
+  EXPECT_FALSE(refused([](JobSpec& spec) { spec.store.uri = "/wider"; }));
+  EXPECT_TRUE(refused([](JobSpec& spec) { spec.store.outputs = {"../out"}; }));
+  EXPECT_TRUE(refused([](JobSpec& spec) { spec.store.checkpoints = {"/ckpt"}; }));
   EXPECT_TRUE(refused([](JobSpec& spec) { spec.store.region = "eu\nwest"; }));
   EXPECT_TRUE(refused([](JobSpec& spec) { spec.store.outputs = {""}; }));
   EXPECT_TRUE(refused([](JobSpec& spec) { spec.store.checkpoints = {std::string("a\0b", 3)}; }));
