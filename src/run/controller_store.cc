@@ -16,6 +16,8 @@ namespace {
 /// Once the training is over: how long a machine may say that it is in trouble and store nothing, before its outputs
 /// are fetched from it.
 constexpr Seconds most_trouble{60};
+/// The same of one that says nothing, which may have a large file under way.
+constexpr Seconds most_silence{600};
 
 }  // namespace
 
@@ -94,10 +96,11 @@ Result<bool> RunController::await_stored() {
       return false;
     }
     const auto steady = context_.clock.steady_ms();
-    if (now.bytes != before.bytes || now.files != before.files || now.problem.empty()) moved_at = steady;
+    if (now.bytes != before.bytes || now.files != before.files || now.stored_ms != before.stored_ms) moved_at = steady;
     before = now;
-    if (steady - moved_at > Millis(most_trouble).count()) {
-      context_.progress.warn("store", "the machine cannot store its outputs now: " + printable(now.problem));
+    if (steady - moved_at > Millis(now.problem.empty() ? most_silence : most_trouble).count()) {
+      context_.progress.warn("store", "the machine cannot store its outputs now: " +
+                                          (now.problem.empty() ? "nothing moves" : printable(now.problem)));
       return false;
     }
     context_.progress.update(

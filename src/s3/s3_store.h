@@ -4,8 +4,8 @@
 /// what a broken transfer got is not fetched or sent again (objects.h).
 ///
 /// Who may use it: s3:GetObject, PutObject, DeleteObject, AbortMultipartUpload and ListMultipartUploadParts
-/// on what is below the place's prefix, and s3:ListBucket on the bucket for that prefix. Without ListBucket
-/// what is missing is `denied` instead of `not_found`: S3 does not tell.
+/// on what is below the place's prefix, and s3:ListBucket on the bucket for that prefix (s3:prefix):
+/// without, what is missing is `denied` instead of `not_found`, for S3 does not tell.
 
 #include <memory>
 

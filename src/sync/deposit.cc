@@ -76,7 +76,9 @@ Status Deposit::begin() {
   return fail(Kind::conflict, "another ferry is bringing files to " + root_->shown(""), {}, "wait for it");
 }
 
-std::string Deposit::incoming_name(std::size_t index) const { return hex(entries_[index].sha256); }
+std::string Deposit::incoming_name(std::size_t index) const {
+  return hex(sha256(entries_[index].path + '\0' + entries_[index].sha256));
+}
 
 os::Path Deposit::incoming(std::size_t index) const {
   return "/proc/self/fd/" + std::to_string(incoming_.get()) + "/" + incoming_name(index);

@@ -26,8 +26,8 @@ class Deposit {
   /// Places in entries() of the files that do not stand here yet. Fails conflict where something of other origin would
   /// be lost, disk_full where they have no room, cancelled. Call once, first.
   Result<std::vector<std::size_t>> compare();
-  /// Where the file is to be made: in a folder of the root that stays from one try to the next and has the same name
-  /// for the same content. Good as long as this lives.
+  /// Where the file is to be made: in a folder of the root that stays from one try to the next, by a name that is the
+  /// same for the same path and content. Good as long as this lives.
   os::Path incoming(std::size_t index) const;
   /// The file of entries()[index] is at incoming(), whole; it moves to its place.
   Status place(std::size_t index);

@@ -74,6 +74,13 @@ TEST_F(Deposits, BringWhatIsNotHereYetAndNothingTwice) {
   EXPECT_EQ(put({file("a", "one"), file("b", "two and a half")}).value(), Paths{}) << "read again, not brought";
 }
 
+TEST_F(Deposits, HaveAPlaceOfItsOwnForEachOfTwoFilesWithOneContent) {
+  auto deposit = open({file("a", "same"), file("b", "same")});
+  ASSERT_OK(deposit);
+  ASSERT_EQ(deposit->compare().value().size(), 2U);
+  EXPECT_NE(deposit->incoming(0), deposit->incoming(1));
+}
+
 TEST_F(Deposits, GoOnWithWhatABrokenOneLeft) {
   {
     auto deposit = open({file("a", "one"), file("b", "two")});
