@@ -113,10 +113,19 @@ Result<int> say_fetched(Context& context, const std::string& name, const std::ve
   return 0;
 }
 
+/// Something of it was removed here since it came home.
+bool is_missing_here(Context& context, const ledger::Run& run) {
+  const auto objects = context.ledger().objects(run.name).value_or(std::vector<ledger::Object>());
+  return std::ranges::any_of(objects, [&](const auto& one) {
+    std::error_code ignored;
+    return !std::filesystem::exists(std::filesystem::symlink_status(os::Path(run.output_dir) / one.path, ignored));
+  });
+}
+
 Result<int> fetch(Context& context, const std::string& name, const RunFilter& filter, bool yes) {
   TRY_SET(found, "", one_run(context, name, filter, Prefer::started));
   TRY_SET(run, "", context.ledger().run(found));
-  if (run.outputs_home) {
+  if (run.outputs_home && !(run.outputs_stored && is_missing_here(context, run))) {
     if (const auto whole = run::complete_log(context.run_context(), run.name); !whole)
       context.progress().warn("fetch", "the log could not be looked after: " + whole.error().what);
     return say_fetched(context, run.name, {});
@@ -131,7 +140,7 @@ Result<int> fetch(Context& context, const std::string& name, const RunFilter& fi
   if (!outputs) {
     // Its owner may have brought them home just now.
     TRY_SET(again, "", context.ledger().run(found));
-    if (again.outputs_home) return fetch(context, found, {}, yes);
+    if (again.outputs_home && !run.outputs_home) return fetch(context, found, {}, yes);
     return tl::unexpected<Error>(std::move(outputs).error());
   }
   for (const auto& missing : outputs->missing)

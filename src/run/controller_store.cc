@@ -3,6 +3,7 @@
 #include "base/text.h"
 #include "fleet/labels.h"
 #include "fleet/store_access.h"
+#include "os/env.h"
 #include "run/ending.h"
 #include "run/run_controller.h"
 #include "run/stored.h"
@@ -56,6 +57,9 @@ Status RunController::take_lease() {
 Result<agent::StoreSpec> RunController::store_spec() const {
   agent::StoreSpec spec;
   spec.uri = run_.store;
+  if (const auto text = os::env("FERRY_STORE_EVERY")) {
+    if (const auto every = parse_duration(*text)) spec.every_s = every->count();
+  }
   if (!run_.store.starts_with("s3://")) return spec;
   TRY_SET(session, "", fleet::open_s3(context_, run_.store, "", location_.profile, location_.provider));
   const auto place = session->place();

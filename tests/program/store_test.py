@@ -1,110 +1,86 @@
 #!/usr/bin/env python3
-"""ferry store …, with a folder as the store: what is asked, what is refused, what is written into the settings."""
-import hashlib
+"""Runs whose machine stores by itself what it makes, in the rehearsal cloud's S3: what is there outlives the machine."""
 import json
 import os
-import time
+import re
+import shutil
+import signal
 
 from lib import Home, main
 
-
-def stored(folder, run, complete=True, age_days=0):
-    """A run with one output and a piece that no manifest names."""
-    below = folder / "runs" / run / "a1/r0"
-    key = f"runs/{run}/a1/r0/outputs/outputs/m"
-    manifest = {"format": 1, "run": run, "attempt": 1, "rank": 0, "made_ms": 1, "complete": complete,
-                "entries": [{"path": "outputs/m", "kind": "output", "bytes": 5, "sha256": hashlib.sha256(b"model").hexdigest(), "mode": 0o644, "key": key,
-                             "mtime_ns": 1}]}
-    written = lambda value: json.dumps(value, sort_keys=True, separators=(",", ":"))
-    manifest["sha256"] = hashlib.sha256(written(manifest).encode()).hexdigest()
-    (below / "outputs/outputs").mkdir(parents=True)
-    (below / "outputs/outputs/m").write_text("model")
-    (below / "outputs/half").write_text("unnamed")
-    (below / "manifest.json").write_text(written(manifest))
-    at = time.time() - age_days * 86400
-    for file in below.rglob("*"):
-        os.utime(file, (at, at))
-    return below
+STORE = "s3://a-bucket/team"
+SOON = {"FERRY_STORE_EVERY": "1s"}
 
 
-def settings_of(home):
-    return home.root / ".config/ferry/config.yaml"
+def task(home, run):
+    home.file("task.yaml", f"name: tiny\nresources: {{infra: rehearsal}}\nstore: {STORE}\nrun: {json.dumps(run)}\n")
 
 
-def test_a_folder_becomes_the_store_of_every_run_and_the_settings_keep_their_comments():
+def stored(home):
+    said = home.ferry("store", "ls", "--infra", "rehearsal", "--store", STORE, "--json")
+    return {one["run"]: one for one in json.loads(said.out).get("runs", [])}  # none before there is a bucket
+
+
+def no_roles(home):
+    """The cloud's own count of what was made for machines to store with."""
+    state = json.loads((home.root / "data/ferry/rehearsal/state.json").read_text())
+    assert "ferry-tiny" not in json.dumps(state.get("iam", {})), state["iam"]
+
+
+def test_a_machine_stores_and_its_outputs_come_home_from_there_again_and_again():
     with Home() as home:
-        settings_of(home).parent.mkdir(parents=True)
-        settings_of(home).write_text("# mine\ndefaults: ferry  # as ever\n")
-        folder = home.root / "shared"
-        none = home.ferry("store", "ls")
-        assert none.returncode == 2 and "ferry store setup" in none.err, none.err
-        asked = home.ferry("store", "setup", str(folder))
-        assert asked.returncode == 2 and "--yes" in asked.err and not folder.exists(), asked.err
-        home.good("store", "setup", str(folder), "--yes")
-        assert folder.is_dir() and settings_of(home).read_text() == f"# mine\ndefaults: ferry  # as ever\nstore: {folder}\n"
-        home.good("store", "setup", f"{folder}2", "--yes")
-        assert settings_of(home).read_text() == f"# mine\ndefaults: ferry  # as ever\nstore: {folder}2\n"
-        assert "nothing is stored" in home.good("store", "ls").out
-        for bad in ("gs://bucket", "relative", "s3://UPPER"):
-            done = home.ferry("store", "setup", bad, "--yes")
-            assert done.returncode == 125 and "s3://BUCKET/PREFIX" in done.err, (bad, done.err)
-        assert settings_of(home).read_text().endswith(f"store: {folder}2\n")
+        task(home, "mkdir -p outputs; echo model >outputs/model; echo trained")
+        done = home.good("run", "task.yaml")
+        assert f"all outputs are in {STORE}" in done.err, done.err
+        run = home.newest()
+        assert run["outcome"] == "succeeded" and run["outputs_stored"] and run["outputs_home"], run
+        home.nothing_left()
+        no_roles(home)
+        assert stored(home)[run["run"]]["state"] == "complete", stored(home)
+        shutil.rmtree(home.home_of(run))
+        home.good("fetch", run["run"])
+        assert (home.home_of(run) / "outputs/model").read_text() == "model\n"
 
 
-def test_settings_that_are_a_link_stay_one():
+def test_a_machine_ends_itself_when_all_is_stored_and_nobody_is_there():
     with Home() as home:
-        real = home.file("dotfiles/ferry.yaml", "defaults: ferry\n")
-        settings_of(home).parent.mkdir(parents=True)
-        settings_of(home).symlink_to(real)
-        home.good("store", "setup", str(home.root / "shared"), "--yes")
-        assert settings_of(home).is_symlink() and "store: " in real.read_text()
+        task(home, "mkdir -p outputs; sleep 3; echo model >outputs/model; echo trained")
+        done = home.good("run", "--detach", "task.yaml", "--json")
+        os.kill(int(re.search(r'"follower_pid":\s*(\d+)', done.out)[1]), signal.SIGKILL)
+        home.wait_for("the machine ends itself", lambda: not home.alive())
+        home.wait_for("any ferry command goes on with the run",
+                      lambda: home.newest()["phase"] == "released" and home.newest()["outputs_home"])
+        run = home.newest()
+        assert run["outcome"] == "succeeded" and run["exit_code"] == 0, run
+        assert (home.home_of(run) / "outputs/model").read_text() == "model\n"
+        assert (home.home_of(run) / "train.log").read_text() == "trained\n"
+        home.nothing_left()
+        no_roles(home)
 
 
-def test_runs_and_their_files_are_listed():
+def test_what_a_machine_that_dies_had_stored_comes_home():
     with Home() as home:
-        folder = home.root / "shared"
-        stored(folder, "digits-abc")
-        stored(folder, "other-abc", complete=False)
-        (folder / "runs/torn-abc/a1/r0").mkdir(parents=True)
-        (folder / "runs/torn-abc/a1/r0/manifest.json").write_text("{}")
-        at = ("--store", str(folder))
-        lines = home.good("store", "ls", *at).out.splitlines()
-        assert [line.split()[:2] for line in lines[1:]] == [["digits-abc", "complete"], ["other-abc", "partial"], ["torn-abc", "unreadable"]], lines
-        assert "outputs/m" in home.good("store", "ls", "digits-abc", *at).out
-        assert home.ferry("store", "ls", "nobody", *at).returncode == 125
+        task(home, "mkdir -p outputs; echo saved >outputs/checkpoint; sleep 1000")
+        training = home.start("run", "task.yaml", env=SOON)
+        home.wait_for("the checkpoint is stored", lambda: any(one["files"] == 1 for one in stored(home).values()))
+        home.good("rehearsal", "fault", "die", f"instance={home.alive()[0]}")
+        _, err = training.communicate(timeout=240)
+        assert training.returncode == 125, err
+        run = home.newest()
+        assert run["outcome"] == "lost" and "1 file that it had stored is home" in run["error"], run
+        assert (home.home_of(run) / "outputs/checkpoint").read_text() == "saved\n"
+        home.nothing_left()
+        no_roles(home)
 
 
-def test_only_what_nothing_names_is_cleared_and_only_after_a_yes():
+def test_a_store_that_cannot_be_is_refused_before_anything_is_rented():
     with Home() as home:
-        folder = home.root / "shared"
-        old, fresh = stored(folder, "old-abc", age_days=3), stored(folder, "fresh-abc")
-        at = ("--store", str(folder))
-        shown = home.good("store", "gc", "--dry-run", *at).out
-        assert "runs/old-abc/a1/r0/outputs/half" in shown and "fresh" not in shown, shown
-        assert home.ferry("store", "gc", *at).returncode == 2 and (old / "outputs/half").exists()
-        assert "7 B removed" in home.good("store", "gc", "--yes", *at).out
-        assert not (old / "outputs/half").exists() and (old / "outputs/outputs/m").exists() and (fresh / "outputs/half").exists()
-        assert "nothing to clear" in home.good("store", "gc", *at).out
-        assert "run     old-abc" in home.good("store", "gc", "--dry-run", "--older-than", "2d", *at).out
-        home.good("store", "gc", "--older-than", "2d", "--yes", *at)
-        assert not old.exists() and fresh.exists()
-        assert home.ferry("store", "gc", "--older-than", "soon", *at).returncode == 2
-
-
-def test_a_run_that_is_not_over_is_not_removed_unless_one_insists():
-    with Home() as home:
-        folder = home.root / "shared"
-        at = ("--store", str(folder))
-        home.good("run", "-d", "--infra", "rehearsal", "--", "sleep", "1000")
-        run = home.runs()[0]["run"]
-        going = stored(folder, run, age_days=30)
-        stored(folder, "over-abc")
-        refused = home.ferry("store", "rm", run, "--yes", *at)
-        assert refused.returncode == 125 and "is not over" in refused.err and (going / "manifest.json").exists(), refused.err
-        assert "nothing to clear" in home.good("store", "gc", "--older-than", "1d", *at).out
-        home.good("store", "rm", "over-abc", "--yes", *at)
-        home.good("store", "rm", run, "--yes", "--force", *at)
-        assert not list(folder.glob("runs/*/a1/r0/manifest.json"))
+        for store, said in (("gs://bucket/x", "s3://"), ("/shared/runs", "a folder is no store"), ("s3://Bad_Bucket", "bucket")):
+            home.file("task.yaml", f"name: tiny\nresources: {{infra: rehearsal}}\nstore: {store}\nrun: 'true'\n")
+            done = home.ferry("run", "task.yaml")
+            assert done.returncode in (2, 125) and said in done.err and "launch" not in done.err, done.err
+        assert home.runs("--all") == []
+        home.good("run", "--store", "none", "--infra", "rehearsal", "--", "true")
 
 
 if __name__ == "__main__":
