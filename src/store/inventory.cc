@@ -47,7 +47,7 @@ void count(StoredRun& run, const Object& object) {
 }
 
 Result<Manifest> read_manifest(Store& store, const std::string& key) {
-  TRY_SET(stored, "", store.get(key));
+  TRY_SET(stored, "", store.get(key, most_manifest_bytes));
   TRY_SET(manifest, "the stored " + key, parse_manifest(stored.bytes));
   if (manifest_key(manifest.run, manifest.attempt, manifest.rank) != key)
     return fail(Kind::corrupt, "the stored " + key + " is of another run or place",
