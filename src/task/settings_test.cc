@@ -42,10 +42,11 @@ TEST(Settings, OfRehearsalsSayWhetherThereIsInternetAndWhatElseIsReached) {
 TEST(Settings, NameTheStoreOfEveryRun) {
   EXPECT_EQ(parse_settings("store: s3://bucket/team/\n", "c")->store, "s3://bucket/team");
   EXPECT_EQ(parse_settings("store: /shared/runs\n", "c")->store, "/shared/runs");
-  EXPECT_EQ(parse_settings("store:\n", "c")->store, "");
+  EXPECT_EQ(parse_settings("store:\n", "c")->store, std::nullopt);
+  EXPECT_EQ(parse_settings("store: none\n", "c")->store, "");
   const auto wrong = parse_settings("aws: {}\nstore: gs://bucket\n", "c.yaml");
   ASSERT_FALSE(wrong);
-  EXPECT_THAT(wrong.error().what, HasSubstr("c.yaml:2:8: no place for a store: gs://bucket"));
+  EXPECT_THAT(wrong.error().what, HasSubstr("c.yaml:2:8: store: no place for a store: gs://bucket"));
   EXPECT_THAT(wrong.error().advice, HasSubstr("s3://BUCKET/PREFIX"));
 }
 
