@@ -8,8 +8,8 @@
 namespace ferry::cloud {
 namespace {
 
-constexpr const char* trust =
-    R"({"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"Service":"ec2.amazonaws.com"},"Action":"sts:AssumeRole"}]})";
+constexpr const char* trust = R"({"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"sts:AssumeRole",)"
+                              R"("Principal":{"Service":"ec2.amazonaws.com"}}]})";
 std::string allowing(const std::string& action) {
   return R"({"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":")" + action + R"(","Resource":"*"}]})";
 }

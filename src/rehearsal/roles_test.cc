@@ -128,11 +128,9 @@ TEST_F(Roles, AreGoneWithTheRoleAtOnce) {
 
 TEST_F(Roles, EC2MustBeTrusted) {
   make_profile("trainer", store_policy);
-  ask_iam(
-      "UpdateAssumeRolePolicy",
-      {{"RoleName", "trainer"},
-       {"PolicyDocument",
-        R"({"Statement":{"Effect":"Allow","Principal":{"Service":"lambda.amazonaws.com"},"Action":"sts:AssumeRole"}})"}});
+  ask_iam("UpdateAssumeRolePolicy", {{"RoleName", "trainer"},
+                                     {"PolicyDocument", R"({"Statement":{"Effect":"Allow","Action":"sts:AssumeRole",)"
+                                                        R"("Principal":{"Service":"lambda.amazonaws.com"}}})"}});
   const auto id = launch_with("trainer");
   lifecycle->pass();
   EXPECT_EQ(text_at(credentials(id, "trainer"), "Code"), "AssumeRoleUnauthorizedAccess");

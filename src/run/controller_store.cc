@@ -23,7 +23,7 @@ constexpr Seconds most_silence{600};
 }  // namespace
 
 Status RunController::prepare_store() {
-  if (run_.store.empty()) return {};
+  if (!is_seen_from_here(context_, run_)) return {};
   if (location_.provider == "rehearsal" && run_.store.starts_with("s3://") && !context_.store) {
     // Its bucket costs nothing, and is nobody's whom one would have to ask.
     TRY_SET(session, "", fleet::open_s3(context_, run_.store, "", "", location_.provider));
@@ -34,7 +34,7 @@ Status RunController::prepare_store() {
 }
 
 Status RunController::take_lease() {
-  if (run_.store.empty()) return {};
+  if (!is_seen_from_here(context_, run_)) return {};
   const auto taken = [&]() -> Status {
     TRY_SET(ledger, "", fleet::ledger_id(context_.data));
     TRY_SET(store, "", store_of(context_, run_, fleet::Hurry::yes)());
@@ -60,6 +60,7 @@ Result<agent::StoreSpec> RunController::store_spec() const {
   if (const auto text = os::env("FERRY_STORE_EVERY")) {
     if (const auto every = parse_duration(*text)) spec.every_s = every->count();
   }
+  if (spec.uri.starts_with("~/")) spec.uri = connection_->paths().home + spec.uri.substr(1);
   if (!run_.store.starts_with("s3://")) return spec;
   TRY_SET(session, "", fleet::open_s3(context_, run_.store, "", location_.profile, location_.provider));
   const auto place = session->place();

@@ -29,8 +29,13 @@ job::OpenStore store_of(fleet::Context& context, const ledger::Run& run, fleet::
   };
 }
 
+bool is_seen_from_here(const fleet::Context& context, const ledger::Run& run) {
+  if (run.store.empty()) return false;
+  return context.store || run.store.starts_with("s3://") || os::is_directory(fleet::folder_of(run.store));
+}
+
 Result<std::optional<job::Stored>> look_in_store(fleet::Context& context, const ledger::Run& run) {
-  if (run.store.empty()) return std::optional<job::Stored>();
+  if (!is_seen_from_here(context, run)) return std::optional<job::Stored>();
   TRY_SET(store, "", store_of(context, run)());
   TRY_SET(attempts, "", context.ledger.attempts(run.name));
   for (auto attempt = attempts.rbegin(); attempt != attempts.rend(); ++attempt) {

@@ -10,7 +10,11 @@ namespace ferry::run {
 /// Opens the run's store, with the credentials that its machine was rented with.
 job::OpenStore store_of(fleet::Context& context, const ledger::Run& run, fleet::Hurry hurry = fleet::Hurry::no);
 
-/// What is in the store of the newest attempt that has stored anything; nothing: the run has no store, or it is empty.
+/// Whether it can be asked from here. A folder of a machine of one's own may be that machine's alone.
+bool is_seen_from_here(const fleet::Context& context, const ledger::Run& run);
+
+/// What is in the store of the newest attempt that has stored anything; nothing: the run has no store, none that is
+/// seen from here, or it is empty.
 Result<std::optional<job::Stored>> look_in_store(fleet::Context& context, const ledger::Run& run);
 
 /// Puts there what another ferry needs to go on with the run when this computer is gone: runs/RUN/record.json. No

@@ -50,6 +50,16 @@ def test_a_run_on_an_own_machine_rents_nothing_and_leaves_only_ferrys_folder():
         assert on_box(home, "find .ferry -xdev ! -type d 2>/dev/null || true") == "", on_box(home, "find .ferry")
 
 
+def test_a_folder_of_an_own_machine_is_its_store():
+    with Home() as home:
+        own_machine(home)
+        home.good("run", "--infra", "ssh/box", "--store", "~/kept", "--", "sh", "-c", "mkdir outputs; echo model > outputs/m")
+        run = home.newest()
+        assert run["outcome"] == "succeeded" and (home.home_of(run) / "outputs/m").read_text() == "model\n", run
+        assert on_box(home, f"cat ~/kept/runs/{run['run']}/a1/r0/outputs/outputs/m").strip() == "model"
+        assert not (home.root / "kept").exists(), "it is that machine's alone"
+
+
 def test_a_login_shell_that_ends_or_speaks_no_sense_is_told_within_seconds_with_the_file_to_look_at():
     with Home() as home:
         own_machine(home)
