@@ -17,30 +17,12 @@ namespace {
 constexpr std::int64_t ns_in_ms = 1'000'000;
 /// A file's time comes from the kernel's coarse clock, which lags by up to a tick (10 ms).
 constexpr std::int64_t coarse_ms = 50;
-constexpr int most_links = 16;  // one behind the other
 
 std::vector<std::string> named_outputs(const StoreSpec& spec) {
   return spec.outputs.empty() ? std::vector<std::string>{"outputs/"} : spec.outputs;
 }
 
 std::int64_t moment_ns(std::int64_t ms) { return std::max<std::int64_t>(0, ms - coarse_ms) * ns_in_ms; }
-
-/// Where a link in `folder` leads, by its words; nothing if out of the tree.
-std::optional<std::string> target_of(std::string_view folder, std::string_view target) {
-  if (target.starts_with('/')) return std::nullopt;
-  auto parts = folder.empty() ? std::vector<std::string>{} : split(folder, '/');
-  for (auto& part : split(target, '/')) {
-    if (part.empty() || part == ".") continue;
-    if (part != "..") {
-      parts.push_back(std::move(part));
-    } else if (parts.empty()) {
-      return std::nullopt;
-    } else {
-      parts.pop_back();
-    }
-  }
-  return join(parts, "/");
-}
 
 /// A full disk takes no notes of the hashes: they are there all the same.
 Status hash(const StoreSettings& settings, sync::Tree& tree, const os::Path& notes) {
@@ -57,6 +39,7 @@ class Gatherer {
   Gatherer(const sync::Tree& tree, const os::Path& root, std::optional<sync::Globs> checkpoints, StoreFiles& into)
       : tree_(tree), root_(root), checkpoints_(std::move(checkpoints)), into_(into) {
     for (const StoreFile& one : into_.files) there_.insert(one.path);
+    for (const auto& one : into_.links) there_.insert(one.path);
   }
 
   Status gather() {
@@ -64,7 +47,7 @@ class Gatherer {
       if (entry.type == sync::Type::file) TRY("", add(entry.path, entry));
     }
     for (const sync::Entry& entry : tree_.entries) {
-      if (entry.type == sync::Type::link) TRY("", add_link(entry));
+      if (entry.type == sync::Type::link) add_link(entry);
     }
     return {};
   }
@@ -78,9 +61,8 @@ class Gatherer {
     }
     if (into_.files.size() >= store::most_entries - 100'000)  // the log has pieces, too
       return fail(Kind::bad_input, "there are too many files to store", {}, "put them into an archive there");
-    const bool is_checkpoint = checkpoints_ && checkpoints_->reach(path, false) == sync::Globs::Reach::inside;
     into_.files.push_back({.path = path,
-                           .kind = is_checkpoint ? store::FileKind::checkpoint : store::FileKind::output,
+                           .kind = kind_of(path),
                            .content = {hex(entry.sha256), entry.size},
                            .mode = entry.mode & 0777,
                            .mtime_ns = entry.mtime_ns,
@@ -89,32 +71,15 @@ class Gatherer {
     return {};
   }
 
-  Status add_link(const sync::Entry& link) {
-    std::string at = link.path, target = link.target;
-    for (int steps = 0; steps < most_links; ++steps) {
-      const auto leads_to = target_of(sync::split_last(at).first, target);
-      // One to a folder that holds it would have no end.
-      if (!leads_to || leads_to->empty() || link.path.starts_with(*leads_to + "/")) return {};
-      const auto found = find(*leads_to);
-      if (found == tree_.entries.end() || found->path != *leads_to) return {};
-      if (found->type == sync::Type::file) return add(link.path, *found);
-      if (found->type == sync::Type::folder) return add_folder(link.path, *leads_to);
-      at = found->path;
-      target = found->target;
-    }
-    return {};
+  void add_link(const sync::Entry& link) {
+    if (link.target.size() > store::most_link || !there_.insert(link.path).second) return;
+    into_.links.push_back(
+        {.path = link.path, .kind = kind_of(link.path), .mtime_ns = link.mtime_ns, .link = link.target});
   }
 
-  Status add_folder(const std::string& path, const std::string& folder) {
-    for (auto at = find(folder + "/"); at != tree_.entries.end() && at->path.starts_with(folder + "/"); ++at) {
-      if (at->type == sync::Type::file) TRY("", add(path + at->path.substr(folder.size()), *at));
-    }
-    return {};
-  }
-
-  std::vector<sync::Entry>::const_iterator find(const std::string& path) const {
-    return std::lower_bound(tree_.entries.begin(), tree_.entries.end(), path,
-                            [](const sync::Entry& entry, const std::string& wanted) { return entry.path < wanted; });
+  store::FileKind kind_of(const std::string& path) {
+    const bool is_checkpoint = checkpoints_ && checkpoints_->reach(path, false) == sync::Globs::Reach::inside;
+    return is_checkpoint ? store::FileKind::checkpoint : store::FileKind::output;
   }
 
   os::Path place_of(const std::string& path) const {

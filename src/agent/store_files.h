@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "agent/store_settings.h"
-#include "store/keys.h"
+#include "store/manifest.h"
 #include "store/store.h"
 
 namespace ferry::agent {
@@ -24,8 +24,9 @@ struct StoreFile {
 
 struct StoreFiles {
   std::vector<StoreFile> files;
-  std::set<std::string> unsettled;    ///< paths of files that are being written
-  std::vector<std::string> left_out;  ///< what belongs to them and cannot be read; one line each
+  std::vector<store::ManifestEntry> links;  ///< which stay links: what they lead to is stored, too, or leads nowhere
+  std::set<std::string> unsettled;          ///< paths of files that are being written
+  std::vector<std::string> left_out;        ///< what belongs to them and cannot be read; one line each
 
   /// Everything could be read, and something of the run's own is there: what is not, was removed by the run.
   bool tells_what_vanished() const;
@@ -42,9 +43,6 @@ struct Look {
 /// Hashes what is new. While the run goes on: what the task calls outputs (or outputs/) and checkpoints, of
 /// which nobody writes. At its end all of these, and, as a fetch does (job/outputs.h), everything the run made
 /// where some of what the task names is not there.
-///
-/// A store has no links: what stays a link to something that is stored, too, becomes files of the same
-/// content.
 Result<StoreFiles> look_for_files(const StoreSettings& settings, const Look& look);
 
 }  // namespace ferry::agent

@@ -95,7 +95,7 @@ Status StoreKeeper::take_up() {
     for (auto& entry : manifest->entries) {
       learn(entry);
       committed_[{entry.kind, entry.path}] = entry;
-      if (!is_file(entry.kind)) continue;
+      if (!is_file(entry.kind) || !entry.link.empty()) continue;
       ++there.files;
       there.bytes += entry.bytes;
     }
@@ -139,6 +139,7 @@ Result<std::optional<store::Manifest>> StoreKeeper::read_manifest(int attempt) {
 }
 
 void StoreKeeper::learn(const store::ManifestEntry& entry) {
+  if (!entry.link.empty()) return;
   const std::lock_guard lock(mutex_);
   keys_.emplace(entry.sha256, entry.key);
   used_[entry.key] = entry.sha256;
@@ -264,6 +265,7 @@ StoreKeeper::Entries StoreKeeper::entries_of(const StoreFiles& now) const {
                                        .key = key->second,
                                        .mtime_ns = file.mtime_ns};
   }
+  for (const auto& link : now.links) entries[{link.kind, link.path}] = link;
   keep_old(now, entries);
   for (const auto& piece : log_.pieces()) entries[{piece.kind, piece.path}] = piece;
   if (end_) entries[{end_->kind, end_->path}] = *end_;
@@ -312,7 +314,7 @@ Status StoreKeeper::commit(Entries entries, bool complete) {
   Committed told{.made_ms = manifest.made_ms};
   for (const auto& [name, entry] : entries) {
     manifest.entries.push_back(entry);
-    if (!is_file(entry.kind)) continue;
+    if (!is_file(entry.kind) || !entry.link.empty()) continue;
     ++told.files;
     told.bytes += entry.bytes;
   }

@@ -185,7 +185,7 @@ Status add_records(std::string& pending, LocalLog& log) {
 
 std::size_t Stored::count(store::FileKind kind) const {
   return static_cast<std::size_t>(std::count_if(manifest.entries.begin(), manifest.entries.end(),
-                                                [&](const auto& one) { return one.kind == kind; }));
+                                                [&](const auto& one) { return one.kind == kind && one.link.empty(); }));
 }
 
 Result<std::optional<Stored>> look_at_stored(store::Store& store, const std::string& run, int attempt, int rank) {

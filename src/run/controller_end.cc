@@ -26,18 +26,22 @@ std::string shown(const os::Path& path) {
 
 }  // namespace
 
-Status RunController::fetch() {
-  TRY("", enter(Phase::fetching));
-  context_.progress.begin("fetch", "bringing outputs home");
+sync::Options RunController::fetch_options() {
   sync::Options options;
-  options.cancelled = [&] {
+  options.cancelled = [this] {
     context_.check_signals(true);
     return context_.letting_go;
   };
-  options.progress = [&](const sync::Progress& now) {
+  options.progress = [this](const sync::Progress& now) {
     context_.progress.update(fmt::format("{} of {} are home", show_bytes(now.bytes_done), show_bytes(now.bytes_total)));
   };
-  auto fetched = job::fetch_outputs(context_, *connection_, run_dir_, run_, options);
+  return options;
+}
+
+Status RunController::fetch() {
+  TRY("", enter(Phase::fetching));
+  context_.progress.begin("fetch", "bringing outputs home");
+  auto fetched = job::fetch_outputs(context_, *connection_, run_dir_, run_, fetch_options());
   finish_log();
   if (!fetched) return fail("bring the outputs home", std::move(fetched).error());
   run_.outputs_home = true;

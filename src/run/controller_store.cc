@@ -120,14 +120,7 @@ Result<bool> RunController::await_stored() {
 void RunController::bring_stored() {
   if (!run_.outputs_stored || run_.outputs_home) return;
   context_.progress.begin("fetch", "bringing outputs home from " + run_.store);
-  sync::Options options;
-  options.cancelled = [&] {
-    context_.check_signals(true);
-    return context_.letting_go;
-  };
-  options.progress = [&](const sync::Progress& now) {
-    context_.progress.update(fmt::format("{} of {} are home", show_bytes(now.bytes_done), show_bytes(now.bytes_total)));
-  };
+  const auto options = fetch_options();
   const auto fetched = [&]() -> Result<job::Outputs> {
     TRY_SET(stored, "", look_in_store(context_, run_));
     if (!stored) return fail(Kind::not_found, "the store has nothing of " + run_.name + " any more");

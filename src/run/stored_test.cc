@@ -116,9 +116,11 @@ TEST_F(WithStore, AnyFollowerMayBeKilledWhileItTakesOverWhatIsStored) {
 }
 
 TEST_F(WithStore, AMachineStoresByItselfAndItsOutputsComeHomeFromThere) {
-  EXPECT_EQ(stage_.start(stage_.request()), 0) << stage_.everything_shown();
+  EXPECT_EQ(stage_.start(stage_.request("mkdir outputs; echo model >outputs/model; ln -s model outputs/latest")), 0)
+      << stage_.everything_shown();
   EXPECT_TRUE(stage_.is_stored(run()));
   EXPECT_EQ(stage_.model(), "");
+  EXPECT_EQ(std::filesystem::read_symlink(stage_.home() / "outputs/latest"), "model");
   EXPECT_EQ(stage_.broken_promise(0), "");
   EXPECT_EQ(stage_.trouble(), "");
   EXPECT_TRUE(stage_.was_shown("done store: all outputs are in")) << stage_.everything_shown();
