@@ -350,9 +350,9 @@ def test_a_full_disk_on_the_machine_is_told_and_what_is_there_comes_home():
         home.good("rehearsal", "start")
         if home.sandbox() == "plain":
             return  # its machines have no disk of their own
-        home.good("rehearsal", "fault", "small-disk", "mib=8", "count=1")
+        home.good("rehearsal", "fault", "small-disk", "mib=24", "count=1")
         done = home.ferry("run", "--infra", "rehearsal", "--", "sh", "-c",
-                          "exec 2>&1; mkdir outputs; echo first > outputs/a; head -c 20000000 /dev/zero > outputs/b || { seq 30000; exit 3; }; echo never")
+                          "exec 2>&1; mkdir outputs; echo first > outputs/a; head -c 60000000 /dev/zero > outputs/b || { seq 30000; exit 3; }; echo never")
         assert done.returncode == 3 and "No space left" in done.out and "never" not in done.out, (done.returncode, done.out, done.err)
         run = home.newest()
         assert (home.home_of(run) / "outputs/a").read_text() == "first\n"
@@ -361,8 +361,8 @@ def test_a_full_disk_on_the_machine_is_told_and_what_is_there_comes_home():
         assert "No space left" in complaint and numbers == "".join(f"{i}\n" for i in range(1, 30001)), (complaint, log[:1000], log[-1000:])
         home.nothing_left()
         # Too small even for the code.
-        home.file("big.bin", "x" * 12_000_000)
-        home.good("rehearsal", "fault", "small-disk", "mib=8", "count=1")
+        home.file("big.bin", "x" * 30_000_000)
+        home.good("rehearsal", "fault", "small-disk", "mib=24", "count=1")
         done = home.ferry("run", "--infra", "rehearsal", "--", "true")
         assert done.returncode == 125 and "not enough space" in done.err, done.err
         home.nothing_left()
