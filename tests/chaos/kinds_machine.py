@@ -115,7 +115,7 @@ def small_disk(trial, dice):
     trial.allow("failed", "not_started", "lost", why="the machine's disk is full")
     trial.exempt.add("outputs")
     trial.disk_is_full = True
-    trial.fault("small-disk", f"mib={dice.choice((2, 3, 6))}", "count=1")
+    trial.fault("small-disk", f"mib={dice.choice((6, 11, 16))}", "count=1")
 
 
 @kind("machine-boots-slowly", phases=("planning",), modes=RENTED)
