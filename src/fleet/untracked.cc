@@ -6,6 +6,7 @@
 #include "aws/ec2_xml.h"
 #include "aws/services.h"
 #include "base/hash.h"
+#include "base/store_place.h"
 #include "base/text.h"
 #include "cloud/aws_client.h"
 #include "fleet/labels.h"
@@ -107,6 +108,9 @@ Result<std::string> adopt_untracked(Context& context, const Untracked& untracked
   if (const auto key = tag_of(one, host_key_tag); is_host_key(key)) run.task["host_key"] = key;
   if (const auto seconds = parse_int(tag_of(one, max_duration_tag)); seconds && *seconds > 0 && *seconds <= a_year_s)
     run.task["max_duration_s"] = *seconds;
+  // What it stored is called by the name that it had.
+  if (const auto place = parse_store_place(tag_of(one, store_tag)); place && !place->bucket.empty() && !taken)
+    run.store = uri_of(*place);
   run.output_dir = (std::filesystem::current_path() / "runs" / run.name).string();
   run.workdir = std::filesystem::current_path().string();
   run.phase = ledger::Phase::training;  // it may hold what only it has

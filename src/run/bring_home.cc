@@ -44,6 +44,14 @@ Result<bool> was_never_used(job::Connection& connection) {
 
 }  // namespace
 
+sync::Options unless_interrupted(fleet::Context& context) {
+  sync::Options options;
+  options.cancelled = [&context, stopped = context.interrupt != fleet::Interrupt::go_on]() mutable {
+    return stopped = stopped || context.signals.next().has_value();
+  };
+  return options;
+}
+
 Result<BroughtHome> bring_home(fleet::Context& context, const ledger::Run& run, bool may_start, bool owned) {
   const fleet::RunDir run_dir(context.data, run.name);
   TRY_SET(reached, "", reach(context, run, may_start));
@@ -60,11 +68,7 @@ Result<BroughtHome> bring_home(fleet::Context& context, const ledger::Run& run, 
     if (!stopped) context.progress.warn("down", "the training could not be stopped: " + stopped.error().what);
     if (stopped) home.job = *std::move(stopped);
   }
-  // Nothing is lost by ending here: whatever the signal, it means just that.
-  sync::Options options;
-  bool stopped = context.interrupt != fleet::Interrupt::go_on;
-  options.cancelled = [&] { return stopped = stopped || context.signals.next().has_value(); };
-  auto outputs = job::fetch_outputs(context, reached.connection, run_dir, run, options);
+  auto outputs = job::fetch_outputs(context, reached.connection, run_dir, run, unless_interrupted(context));
   if (!outputs && outputs.error().kind == Kind::cancelled)
     return fail(Kind::cancelled, "stopped; what came home stays, and the machine goes on", {},
                 "ferry fetch " + run.name + "  goes on from here");

@@ -25,6 +25,9 @@ Result<BroughtHome> bring_home(fleet::Context& context, const ledger::Run& run, 
 Result<os::Path> bring_log_home(fleet::Context& context, job::Connection& connection, const fleet::RunDir& run_dir,
                                 const ledger::Run& run, std::uint64_t size = 0);
 
+/// For bringing something home where nothing is lost by ending: whatever signal comes ends it.
+sync::Options unless_interrupted(fleet::Context& context);
+
 /// Writes the log that is here, if there is any, to the run's folder of outputs. Trouble is only told: it holds up
 /// nothing.
 void write_log_home(fleet::Context& context, const ledger::Run& run);

@@ -321,8 +321,10 @@ int RunController::finish(const Status& ended) {
     } else if (is_reached && fetched) {
       fetched = fetch_stubbornly();
     }
-    if (!fetched) {
-      const auto now = look_at_machine();
+    // While it was fetched from, the machine may have stored the rest and ended itself.
+    const auto now = fetched ? Standing::there : look_at_machine();
+    const bool is_safe = now != Standing::there && may_be_stored && is_stored().value_or(false);
+    if (!fetched && !is_safe) {
       if (now == Standing::there) {
         if (is_reached && fetched.error().kind != Kind::cancelled) context_.progress.error(fetched.error());
         return leave("its outputs are not home", fetched.error());
@@ -353,8 +355,8 @@ int RunController::finish(const Status& ended) {
                       goes_on ? "a follower in the background goes on trying" : "every ferry command tries again"));
     return ferry_failed;
   }
-  // A cancelled run went the way it was meant to.
   if (run_.outputs_stored && !run_.outputs_home) return ferry_failed;  // told; whoever goes on with them must know
+  // A cancelled run went the way it was meant to.
   const bool has_code = done || run_.outcome == Outcome::cancelled || run_.outcome == Outcome::not_started;
   return has_code ? exit_code_of(run_) : ferry_failed;
 }

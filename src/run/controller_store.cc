@@ -147,8 +147,14 @@ void RunController::bring_stored() {
 
 std::string RunController::told_of_stored() {
   const auto stored = look_in_store(context_, run_);
-  if (!stored || !*stored || (*stored)->manifest.entries.empty()) return {};
-  const auto brought = bring_stored_home(context_, run_, **stored, {});
+  if (!stored) {
+    const auto told =
+        fmt::format("{} could not be asked what it has of the run: ferry fetch {} tries again", run_.store, run_.name);
+    context_.progress.note(told, {{"store", run_.store}});
+    return "; " + told;
+  }
+  if (!*stored || (*stored)->manifest.entries.empty()) return {};
+  const auto brought = bring_stored_home(context_, run_, **stored, fetch_options());
   const auto files = (*stored)->count(store::FileKind::output) + (*stored)->count(store::FileKind::checkpoint);
   const auto told = fmt::format("{} that it had stored {}", watch::counted(files, "file"),
                                 brought ? files == 1 ? "is home" : "are home" : "stay in " + run_.store);

@@ -52,7 +52,7 @@ Result<Saved> save_or_lose(fleet::Context& context, ledger::Run& run) {
   // A machine that has stored everything ends itself.
   if (const auto stored = look_in_store(context, run); stored && *stored && (*stored)->is_complete()) {
     TRY("", adopt_stored(context, run, **stored));
-    TRY_SET(outputs, "", bring_stored_home(context, run, **stored, {}));
+    TRY_SET(outputs, "", bring_stored_home(context, run, **stored, unless_interrupted(context)));
     for (const auto& line : job::tell(outputs, run)) context.progress.warn("down", line);
     run.outputs_home = true;
     return Saved::home;
@@ -67,7 +67,7 @@ Result<Saved> save_or_lose(fleet::Context& context, ledger::Run& run) {
   if (gone && *gone) {
     context.progress.warn("down", fmt::format("the outputs of {} are lost: {} is gone", run.name, instance.id));
     if (const auto stored = look_in_store(context, run); stored && *stored)
-      (void)bring_stored_home(context, run, **stored, {});
+      (void)bring_stored_home(context, run, **stored, unless_interrupted(context));
     return Saved::lost;
   }
   error.advice +=

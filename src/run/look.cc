@@ -49,10 +49,7 @@ bool may_be_elsewhere(const Error& error) {
 }
 
 Result<job::Outputs> fetch_from_store(fleet::Context& context, const ledger::Run& seen, const job::Stored& stored) {
-  bool stopped = context.interrupt != fleet::Interrupt::go_on;
-  sync::Options options;
-  options.cancelled = [&] { return stopped = stopped || context.signals.next().has_value(); };
-  TRY_SET(outputs, "", bring_stored_home(context, seen, stored, options));
+  TRY_SET(outputs, "", bring_stored_home(context, seen, stored, unless_interrupted(context)));
   // Whoever owns the run notes it otherwise.
   TRY_SET(owner, "", RunLock::try_take(fleet::RunDir(context.data, seen.name), Role::recover));
   if (!owner || !stored.is_complete()) return outputs;

@@ -88,5 +88,25 @@ TEST(Orphans, TagsThatNoFerryWritesAreNotBelieved) {
   }
 }
 
+TEST(Orphans, HaveTheStoreThatTheirTagNames) {
+  ledger::Run tagged;
+  tagged.store = "s3://a-bucket/team";
+  const auto tags = fleet::tags_for_recovery(tagged, "");
+  ASSERT_TRUE(tags.contains(fleet::store_tag));
+  const std::pair<std::string, std::string> rows[] = {{tags.at(fleet::store_tag), tagged.store},
+                                                      {"/a/folder", ""},
+                                                      {"http://elsewhere/x", ""},
+                                                      {"s3://a-bucket/../x", ""}};
+  for (const auto& [value, store] : rows) {
+    Stage stage;
+    fleet::Untracked machine;
+    machine.location.provider = "rehearsal";
+    machine.instance.id = "i-0123456789abcdef0";
+    machine.instance.tags = {{"ferry:run", "digits-7k2"}, {fleet::store_tag, value}};
+    stage.process([&](fleet::Context& here) { must(fleet::adopt_untracked(here, machine)); });
+    EXPECT_EQ(stage.run().store, store) << value;
+  }
+}
+
 }  // namespace
 }  // namespace ferry::run

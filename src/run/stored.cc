@@ -51,8 +51,13 @@ Status put_record(fleet::Context& context, const ledger::Run& run) {
                        {"created_ms", run.created_ms},     {"output_dir", run.output_dir}};
   const auto put = [&]() -> Status {
     TRY_SET(store, "", store_of(context, run)());
-    TRY("", store->put(record_key(run.name), record.dump(1, ' ', false, Json::error_handler_t::replace)));
-    return {};
+    const auto key = record_key(run.name), text = record.dump(1, ' ', false, Json::error_handler_t::replace);
+    const auto made = store->put(key, text, store::if_absent());
+    if (made) return {};
+    if (made.error().kind != Kind::conflict) return tl::unexpected<Error>(made.error());
+    TRY_SET(there, "", store->get(key));
+    if (there.bytes == text) return {};
+    return fail(Kind::exists, "another run is called " + run.name + " there", {}, "run it again: it gets another name");
   }();
   if (put) return put;
   auto error = put.error();

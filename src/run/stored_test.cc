@@ -207,6 +207,40 @@ TEST_F(WithStore, AnotherComputersRunIsLeftAloneUntilItHasNotShownItself) {
   EXPECT_EQ(stage_.model(), "");
 }
 
+TEST_F(WithStore, AnotherRunOfThatNameThereIsToldAndNotTakenForThisOne) {
+  ledger::Run mine;
+  mine.name = "t-abc";
+  mine.infra = "rehearsal";
+  mine.store = "(the stage's)";
+  mine.created_ms = 1;
+  auto anothers = mine;
+  anothers.created_ms = 2;
+  stage_.process([&](fleet::Context& here) {
+    EXPECT_TRUE(put_record(here, mine));
+    EXPECT_TRUE(put_record(here, mine)) << "its answer was lost";
+    const auto refused = put_record(here, anothers);
+    ASSERT_FALSE(refused);
+    EXPECT_EQ(refused.error().kind, Kind::exists);
+  });
+}
+
+TEST(StoredMeanwhile, AMachineThatStoresTheRestAndEndsWhileItIsFetchedFromIsASuccess) {
+  Stage stage;
+  stage.leave_at(Phase::fetching);
+  stage.give_store();  // of which its agent says nothing: it is fetched from
+  auto run = stage.run();
+  run.store = "(the stage's)";
+  must(stage.ledger().update(run));
+  stage.when("begin fetch", [&] {
+    stage.cloud.end(stage.machine_id(), "Client.InstanceInitiatedShutdown");
+    stage.put_stored(run.name, "model\n", true);
+  });
+  EXPECT_EQ(stage.follow(), 0) << stage.everything_shown();
+  EXPECT_EQ(stage.model(), "");
+  EXPECT_EQ(stage.run().outcome, Outcome::succeeded);
+  EXPECT_EQ(stage.trouble(), "");
+}
+
 TEST_F(WithStore, AStoreThatCannotBeUsedIsToldBeforeAnythingIsRented) {
   std::filesystem::create_directories(stage_.data());
   must(os::write_file(stage_.data().parent_path() / "store", "no folder"));
