@@ -77,7 +77,7 @@ Api<std::monostate> check_trusting(const Json& statement) {
     if (!lower(action).starts_with("sts:"))
       return bad_document("AssumeRole policy may only specify STS AssumeRole actions.");
   const auto principal = statement.value(statement.contains("Principal") ? "Principal" : "NotPrincipal", Json());
-  if (principal.is_string() && principal == "*") return std::monostate{};
+  if (principal == Json("*")) return std::monostate{};
   if (!principal.is_object() || principal.empty())
     return bad_document("AssumeRolepolicy contained an invalid principal");
   for (const auto& [kind, whom] : principal.items()) {
@@ -220,7 +220,7 @@ bool trusts_service(const std::string& trust, std::string_view service) {
     const auto named = principal.is_object()
                            ? texts(principal.value("Service", Json())).value_or(std::vector<std::string>())
                            : std::vector<std::string>();
-    const bool everybody = principal.is_string() && principal == "*";
+    const bool everybody = principal == Json("*");
     if (!takes || (!everybody && std::find(named.begin(), named.end(), service) == named.end())) continue;
     if (text_at(statement, "Effect") == "Deny") return false;
     trusts = true;

@@ -1,7 +1,8 @@
 // What S3 clients send: the target with its query, the body's framing in each form, and the XML and JSON
-// documents.
+// documents; and the documents that IAM is given.
 #include <cstddef>
 
+#include "rehearsal/iam_checks.h"
 #include "rehearsal/s3_lifecycle.h"
 #include "rehearsal/s3_object.h"
 #include "rehearsal/s3_payload.h"
@@ -56,7 +57,16 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     (void)parse_byte_range(text, size);
   }
   (void)parse_lifecycle(text);
-  if (const auto policy = parse_policy(text, ""))
-    (void)judge(*policy, {"s3:GetObject", "arn:aws:s3:::b/k", "u", {{"s3:prefix", "x"}}}, false);
+  const PolicyQuestion question{"s3:GetObject", "arn:aws:s3:::b/k", "u", {{"s3:prefix", "x"}, {"aws:userid", "a*?"}}};
+  if (const auto policy = parse_policy(text, "")) {
+    (void)judge(*policy, question, false);
+    S3Rights rights;
+    rights.policies = {*policy};
+    rights.boundary = *policy;
+    (void)why_not_allowed(rights, question);
+  }
+  const std::string document(text);
+  (void)check_identity_document(document);
+  if (check_trust_document(document)) (void)trusts_service(document, "ec2.amazonaws.com");
   return 0;
 }
