@@ -85,7 +85,9 @@ Status remove_at(int folder, const char* name, const Path& shown_path) {
     return errno == ENOENT ? Status() : fail_errno(shown("remove", shown_path));
   }
   if (!S_ISDIR(info.st_mode)) return fail_errno(shown("remove", shown_path), EACCES);
-  if ((info.st_mode & 0700) != 0700) ::fchmodat(folder, name, (info.st_mode & 07777) | 0700, 0);
+  if ((info.st_mode & 0700) != 0700) {
+    [[maybe_unused]] const int tried = ::fchmodat(folder, name, (info.st_mode & 07777) | 0700, 0);
+  }
   const int fd = ::openat(folder, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
   if (fd < 0) return fail_errno(shown("remove", shown_path));
   DIR* listing = ::fdopendir(fd);
