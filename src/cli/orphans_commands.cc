@@ -1,7 +1,9 @@
 // What is in no ledger here: ferry orphans looks, ferry recover takes it over.
 #include "base/text.h"
 #include "cli/command.h"
+#include "cli/task_options.h"
 #include "run/actions.h"
+#include "task/settings.h"
 #include "watch/report.h"
 
 namespace ferry::cli {
@@ -61,33 +63,59 @@ Result<int> orphans(Context& context, const std::string& owner) {
   return code;
 }
 
-Result<int> recover(Context& context, const std::vector<std::string>& names, const std::string& owner) {
-  TRY_SET(done, "", run::recover(context.run_context(), names, owner));
+struct RecoverFlags {
+  std::vector<std::string> names;
+  std::string owner, store, infra = "aws";
+};
+
+Result<int> recover(Context& context, const RecoverFlags& flags) {
+  run::RecoverOptions options{flags.names, flags.owner, flags.store, flags.infra};
+  if (options.store.empty()) {
+    TRY_SET(settings, "", personal_settings());
+    options.store = settings.store.value_or("");
+  } else if (options.store == "none") {
+    options.store.clear();
+  } else {
+    TRY_SET(place, "--store", task::parse_store(options.store));
+    options.store = place;
+  }
+  TRY_SET(done, "", run::recover(context.run_context(), options));
   const int code = done.incomplete ? 1 : 0;
   if (in_json()) {
-    reply("ferry.recover/1",
-          {{"runs", done.runs}, {"of_other_ledgers", told(done.of_other_ledgers)}, {"incomplete", done.incomplete}});
+    Json others = Json::array();
+    for (const auto& [run, why] : done.stored_of_others)
+      others.push_back({{"run", printable(run)}, {"why", printable(why)}});
+    reply("ferry.recover/1", {{"runs", done.runs},
+                              {"stored", done.stored},
+                              {"of_other_ledgers", told(done.of_other_ledgers)},
+                              {"stored_of_others", std::move(others)},
+                              {"incomplete", done.incomplete}});
     return code;
   }
   for (const auto& run : done.runs)
     fmt::print("{} is in this ledger again; its outputs come home to runs/{}   follow it: ferry logs -f {}\n", run, run,
                run);
+  for (const auto& run : done.stored)
+    fmt::print(
+        "{} is in this ledger again; its machine is gone, what it stored is in {}   bring it home: ferry fetch {}\n",
+        run, printable(options.store), run);
   for (const auto& one : done.of_other_ledgers) fmt::print("left alone: {}\n", fleet::describe_untracked(one));
-  if (names.empty() && !done.of_other_ledgers.empty())
+  for (const auto& [run, why] : done.stored_of_others)
+    fmt::print("left alone: {} in {} ({})\n", printable(run), printable(options.store), printable(why));
+  const bool is_left = !done.of_other_ledgers.empty() || !done.stored_of_others.empty();
+  if (flags.names.empty() && is_left)
     fmt::print("  if no ferry is at work with it any more, take it over: ferry recover {}{}\n",
-               name_of(done.of_other_ledgers.front()), with_owner(owner));
-  if (done.runs.empty() && done.of_other_ledgers.empty()) fmt::print("there is nothing to recover\n");
+               done.of_other_ledgers.empty() ? printable(done.stored_of_others.front().first)
+                                             : name_of(done.of_other_ledgers.front()),
+               with_owner(flags.owner));
+  if (done.runs.empty() && done.stored.empty() && !is_left) fmt::print("there is nothing to recover\n");
   return code;
 }
 
 }  // namespace
 
 void add_orphans_commands(CLI::App& app, Program& program) {
-  struct Options {
-    std::vector<std::string> names;
-    std::string owner;
-  };
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<RecoverFlags>();
   const auto add_owner = [&](CLI::App* command) {
     command->add_option("--owner", options->owner, "Whose: user@host of another computer (default: of this one)")
         ->type_name("USER@HOST");
@@ -99,12 +127,16 @@ void add_orphans_commands(CLI::App& app, Program& program) {
   auto* look = app.add_subcommand("orphans", "List machines of yours that are in no ledger here; ends nothing");
   add_owner(look);
   choose(look, [options](Context& context) { return orphans(context, options->owner); });
-  auto* take =
-      app.add_subcommand("recover", "Go on with machines whose ledger was lost, or that another computer began");
+  auto* take = app.add_subcommand("recover", "Go on with runs whose ledger was lost, or that another computer began");
   take->add_option("run", options->names, "Runs or instance ids (default: all that this computer's lost ledger made)")
       ->type_name("RUN");
   add_owner(take);
-  choose(take, [options](Context& context) { return recover(context, options->names, options->owner); });
+  take->add_option("--store", options->store,
+                   "Look there, too, for runs whose machine is gone (default: the settings' store; none: nowhere)")
+      ->type_name("URI");
+  take->add_option("--infra", options->infra, "Whose S3 that is: aws or rehearsal")
+      ->check(CLI::IsMember({"aws", "rehearsal"}));
+  choose(take, [options](Context& context) { return recover(context, *options); });
 }
 
 }  // namespace ferry::cli

@@ -70,15 +70,26 @@ struct Orphans {
 /// place. Ends and notes nothing.
 Result<Orphans> find_orphans(fleet::Context& context, const std::string& owner);
 
-struct Recovered {
-  std::vector<std::string> runs;                   ///< their names here
-  std::vector<fleet::Untracked> of_other_ledgers;  ///< left alone
-  bool incomplete = false;                         ///< as in Orphans
+struct RecoverOptions {
+  std::vector<std::string> names;  ///< runs or instance ids, whichever ledger made them; empty: all that this one made
+  std::string owner;               ///< user@host; empty: this user on this computer
+  std::string store;               ///< where runs may have stored what they made (base/store_place.h); empty: not asked
+  std::string provider = "aws";    ///< whose S3 that is
 };
-/// Takes such machines into this ledger by their tags, each as a run that a follower goes on with: the log is attached,
-/// outputs come home below the current folder, the machine is given back. `names`: runs or instance ids, whichever
-/// ledger made them; empty: all that this ledger made. A key that was lost is replaced by EC2 Instance Connect.
-Result<Recovered> recover(fleet::Context& context, const std::vector<std::string>& names, const std::string& owner);
+struct Recovered {
+  std::vector<std::string> runs;    ///< with a machine: their names here
+  std::vector<std::string> stored;  ///< without one, over: what they made is in the store
+  /// Left alone. Of those in the store the first is the run, the second whose it is, or why.
+  std::vector<fleet::Untracked> of_other_ledgers;
+  std::vector<std::pair<std::string, std::string>> stored_of_others;
+  bool incomplete = false;  ///< as in Orphans
+};
+/// Takes machines that are in no ledger here into this one by their tags, each as a run that a follower goes on with:
+/// the log is attached, outputs come home below the current folder, the machine is given back. A key that was lost is
+/// replaced by EC2 Instance Connect. Then runs whose machine is gone, by their records in the store: they are over, and
+/// what they stored is fetched when it is asked for. Fails not_found for a name that is nowhere, before anything is
+/// taken.
+Result<Recovered> recover(fleet::Context& context, const RecoverOptions& options);
 
 /// Brings the outputs home as they are now, and the log where nobody else writes it. Conflict with
 /// stopped_code when the machine is stopped.

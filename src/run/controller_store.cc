@@ -7,6 +7,7 @@
 #include "run/ending.h"
 #include "run/run_controller.h"
 #include "run/stored.h"
+#include "run/stored_record.h"
 #include "s3/bucket.h"
 #include "watch/report.h"
 

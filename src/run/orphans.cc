@@ -2,9 +2,11 @@
 #include <algorithm>
 
 #include "base/text.h"
+#include "fleet/store_access.h"
 #include "run/actions.h"
 #include "run/reach.h"
 #include "run/search.h"
+#include "run/stored_record.h"
 
 namespace ferry::run {
 
@@ -30,18 +32,44 @@ Result<Orphans> find_orphans(fleet::Context& context, const std::string& owner) 
   return orphans;
 }
 
-Result<Recovered> recover(fleet::Context& context, const std::vector<std::string>& names, const std::string& owner) {
-  Search search(context, "recover", owner.empty() ? fleet::owner_name() : owner);
+namespace {
+
+/// What the store of `options` knows of runs, of those that this ledger lacks. One that cannot be asked is told.
+std::vector<StoredRecord> ask_store(fleet::Context& context, const RecoverOptions& options, bool& incomplete) {
+  if (options.store.empty()) return {};
+  const auto found = [&]() -> Result<std::vector<StoredRecord>> {
+    TRY_SET(store, "", fleet::open_store(context, options.store, "", "", options.provider));
+    return find_records(context, *store);
+  }();
+  if (found) return *found;
+  incomplete = true;
+  context.progress.warn("recover",
+                        fmt::format("{} was NOT looked into: {}", printable(options.store), found.error().what));
+  return {};
+}
+
+}  // namespace
+
+Result<Recovered> recover(fleet::Context& context, const RecoverOptions& options) {
+  const auto& names = options.names;
+  const auto owner = options.owner.empty() ? fleet::owner_name() : options.owner;
+  Search search(context, "recover", owner);
   TRY("", search.choose_locations());
   const auto machines = search.machines();
-  for (const auto& name : names) {
-    if (!std::ranges::any_of(machines, [&](const auto& one) { return is_named(one, {name}); }))
-      return fail(Kind::not_found, "no machine that is in no ledger here is called " + printable(name),
-                  search.incomplete() ? "not everything could be looked at" : "", "see them: ferry orphans");
-  }
   Recovered recovered;
   recovered.incomplete = search.incomplete();
+  auto records = ask_store(context, options, recovered.incomplete);
+  for (const auto& name : names) {
+    if (!std::ranges::any_of(machines, [&](const auto& one) { return is_named(one, {name}); }) &&
+        !std::ranges::any_of(records, [&](const auto& one) { return one.run.name == name; }))
+      return fail(Kind::not_found, "nothing that is in no ledger here is called " + printable(name),
+                  recovered.incomplete ? "not everything could be looked at" : "",
+                  options.store.empty() ? "see machines: ferry orphans; or look in a store: --store s3://BUCKET/PREFIX"
+                                        : "see machines: ferry orphans; what is stored: ferry store ls");
+  }
   for (const auto& machine : machines) {
+    // Its machine lives: what it stored is not all of it.
+    std::erase_if(records, [&](const auto& one) { return is_named(machine, {one.run.name}); });
     if (names.empty() ? !machine.is_ours : !is_named(machine, names)) {
       recovered.of_other_ledgers.push_back(machine);
       continue;
@@ -50,7 +78,26 @@ Result<Recovered> recover(fleet::Context& context, const std::vector<std::string
     if (!run && run.error().kind == Kind::exists) continue;  // another process was faster
     TRY_SET(name, "take " + machine.instance.id + " into this ledger", run);
     recovered.runs.push_back(name);
+    add_record(context, name);
     TRY("", recover_orphan(context, name));
+  }
+  TRY_SET(ledger, "", fleet::ledger_id(context.data));
+  for (const auto& record : records) {
+    const auto& name = record.run.name;
+    const bool is_meant = names.empty() ? record.ledger == ledger : std::ranges::find(names, name) != names.end();
+    if (!is_meant) {
+      if (names.empty() && record.owner == owner) recovered.stored_of_others.emplace_back(name, "of another ledger");
+      continue;
+    }
+    const auto taken = take_stored(
+        context, record,
+        {.is_named = !names.empty(), .may_live = search.incomplete() && record.run.infra.starts_with("aws")});
+    if (taken)
+      recovered.stored.push_back(name);
+    else if (names.empty() && taken.error().kind == Kind::conflict)
+      recovered.stored_of_others.emplace_back(name, taken.error().what);
+    else if (!names.empty() || taken.error().kind != Kind::not_found)  // nothing was stored: nothing is lost
+      TRY("take " + name + " into this ledger", taken);
   }
   return recovered;
 }

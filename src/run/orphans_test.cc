@@ -36,7 +36,7 @@ TEST(Orphans, AreFollowedAgainToTheirEnd) {
   const auto before = std::filesystem::current_path();
   std::filesystem::current_path(stage.data());
   stage.process(
-      [&](fleet::Context& here) { EXPECT_EQ(must(recover(here, {}, "")).runs, std::vector<std::string>{"t-left"}); });
+      [&](fleet::Context& here) { EXPECT_EQ(must(recover(here, {})).runs, std::vector<std::string>{"t-left"}); });
   stage.let_followers_end();
   std::filesystem::current_path(before);
   EXPECT_EQ(stage.model(), "") << stage.everything_shown();
@@ -48,7 +48,7 @@ TEST(Orphans, OnesThatAreNamedAndNotThereAreToldBeforeAnyIsTaken) {
   Stage stage;
   leave_behind(stage);
   stage.process([&](fleet::Context& here) {
-    const auto done = recover(here, {"t-left", "t-other"}, "");
+    const auto done = recover(here, {.names = {"t-left", "t-other"}});
     ASSERT_FALSE(done);
     EXPECT_EQ(done.error().kind, Kind::not_found);
     EXPECT_NE(done.error().what.find("t-other"), std::string::npos);

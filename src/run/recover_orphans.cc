@@ -113,7 +113,9 @@ Status recover_orphan(fleet::Context& context, const std::string& name) {
   TRY_SET(instances, "", context.ledger.instances(name));
   const auto machine = live_instance(context, run);
   const bool holds_something = run.phase >= Phase::setup && machine;
-  const bool is_awaited = run.outputs_stored && !run.outputs_home;  // from the store
+  // From the store, which may have it all, though nobody here has looked yet.
+  const bool may_be_stored = run.phase >= Phase::setup && run.phase < Phase::releasing && !run.store.empty();
+  const bool is_awaited = !run.outputs_home && (run.outputs_stored || may_be_stored);
   if (holds_something || is_awaited) {
     if (const auto now = machine ? stopped_one(context, *machine) : std::nullopt)
       return note_stopped(context, std::move(run), *machine, *now);

@@ -1,7 +1,6 @@
 #include "run/stored.h"
 
 #include "base/text.h"
-#include "base/version.h"
 #include "run/bring_home.h"
 #include "run/ending.h"
 #include "run/record.h"
@@ -9,14 +8,6 @@
 namespace ferry::run {
 
 using ledger::Outcome;
-
-namespace {
-
-constexpr const char* record_schema_in_store = "ferry.run.stored/1";
-
-std::string record_key(const std::string& run) { return store::run_prefix(run) + "record.json"; }
-
-}  // namespace
 
 job::OpenStore store_of(fleet::Context& context, const ledger::Run& run, fleet::Hurry hurry) {
   const auto infra = task::parse_infra(run.infra);
@@ -43,26 +34,6 @@ Result<std::optional<job::Stored>> look_in_store(fleet::Context& context, const 
     if (stored) return stored;
   }
   return std::optional<job::Stored>();
-}
-
-Status put_record(fleet::Context& context, const ledger::Run& run) {
-  const Json record = {{"schema", record_schema_in_store}, {"ferry", ferry_version()},    {"run", run.name},
-                       {"task_name", run.task_name},       {"infra", run.infra},          {"task", run.task},
-                       {"created_ms", run.created_ms},     {"output_dir", run.output_dir}};
-  const auto put = [&]() -> Status {
-    TRY_SET(store, "", store_of(context, run)());
-    const auto key = record_key(run.name), text = record.dump(1, ' ', false, Json::error_handler_t::replace);
-    const auto made = store->put(key, text, store::if_absent());
-    if (made) return {};
-    if (made.error().kind != Kind::conflict) return tl::unexpected<Error>(made.error());
-    TRY_SET(there, "", store->get(key));
-    if (there.bytes == text) return {};
-    return fail(Kind::exists, "another run is called " + run.name + " there", {}, "run it again: it gets another name");
-  }();
-  if (put) return put;
-  auto error = put.error();
-  error.advice += std::string(error.advice.empty() ? "" : "; or ") + "go on without a store: --store none";
-  return fail("the store " + run.store + " cannot be used", std::move(error));
 }
 
 Status adopt_stored(fleet::Context& context, ledger::Run& run, const job::Stored& stored) {

@@ -17,11 +17,6 @@ bool is_seen_from_here(const fleet::Context& context, const ledger::Run& run);
 /// seen from here, or it is empty.
 Result<std::optional<job::Stored>> look_in_store(fleet::Context& context, const ledger::Run& run);
 
-/// Puts there what another ferry needs to go on with the run when this computer is gone: runs/RUN/record.json. No
-/// secret's value. Shows before anything is rented that the store can be used, and that nobody else's run is called so
-/// there: names are few, and what that one stored is not this one's. Fails exists.
-Status put_record(fleet::Context& context, const ledger::Run& run);
-
 /// How the job ended, as its machine left word in the store, unless that is known already; and that its outputs are
 /// there. Changes `run` and what is noted of it in the ledger. Only for the run's owner.
 Status adopt_stored(fleet::Context& context, ledger::Run& run, const job::Stored& stored);

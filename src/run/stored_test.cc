@@ -10,6 +10,7 @@
 #include "run/actions.h"
 #include "run/lease.h"
 #include "run/stage.h"
+#include "run/stored_record.h"
 
 namespace ferry::run {
 namespace {

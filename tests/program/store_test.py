@@ -58,6 +58,26 @@ def test_a_machine_ends_itself_when_all_is_stored_and_nobody_is_there():
         no_roles(home)
 
 
+def test_another_computer_knows_a_run_by_its_store_alone():
+    with Home() as home:
+        task(home, "mkdir -p outputs; echo model >outputs/model; echo trained")
+        run = home.good("run", "task.yaml") and home.newest()
+        shutil.rmtree(home.home_of(run))
+        ledger = home.root / "data/ferry"
+        for one in [*ledger.glob("ledger*"), ledger / "runs" / run["run"]]:
+            shutil.rmtree(one) if one.is_dir() else one.unlink()
+        where = ("--store", STORE, "--infra", "rehearsal")
+        listed = home.ferry("recover", *where)
+        assert f"left alone: {run['run']}" in listed.out and f"ferry recover {run['run']}" in listed.out, listed.out + listed.err
+        taken = json.loads(home.ferry("recover", run["run"], *where, "--json").out)
+        assert taken["stored"] == [run["run"]] and taken["runs"] == [], taken
+        assert home.newest()["outcome"] == "succeeded" and home.newest()["exit_code"] == 0, home.newest()
+        home.good("fetch", run["run"])
+        assert (home.work / "runs" / run["run"] / "outputs/model").read_text() == "model\n"
+        assert "trained" in home.good("logs", run["run"]).out
+        home.nothing_left()
+
+
 def test_what_a_machine_that_dies_had_stored_comes_home():
     with Home() as home:
         task(home, "mkdir -p outputs; echo saved >outputs/checkpoint; sleep 1000")
