@@ -25,15 +25,17 @@ constexpr Seconds lock_limit{600};
 /// A machine may be hostile: what its list may make us hold.
 constexpr std::uint64_t most_outputs = 500'000, most_names = std::uint64_t{64} << 20;
 
-std::vector<std::string> named_outputs(const ledger::Run& run) {
+std::vector<std::string> named_in_task(const ledger::Run& run, const char* key) {
   std::vector<std::string> names;
-  if (const auto at = run.task.find("outputs"); at != run.task.end() && at->is_array()) {
+  if (const auto at = run.task.find(key); at != run.task.end() && at->is_array()) {
     for (const auto& one : *at) {
       if (one.is_string()) names.push_back(one.get<std::string>());
     }
   }
   return names;
 }
+
+std::vector<std::string> named_outputs(const ledger::Run& run) { return named_in_task(run, "outputs"); }
 
 /// The user's umask(2), without a moment in which it is another: threads make files meanwhile.
 std::uint32_t umask_now() {
@@ -145,7 +147,10 @@ Result<Outputs> bring(Connection& connection, const fleet::RunDir& run_dir, cons
   outputs.report = std::move(report);
   TRY("", look_for(named, outputs));
   // Nobody said what the outputs are, and outputs/ has nothing new: then it is whatever the run made.
-  const bool unsaid = named.empty() && outputs.made() == 0;
+  const bool has_some = std::ranges::any_of(outputs.report.entries, [](const auto& one) {
+    return one.type == sync::Type::file && !one.as_sent && one.path.starts_with("outputs/");  // no checkpoint elsewhere
+  });
+  const bool unsaid = named.empty() && !has_some;
   if (outputs.missing.empty() && outputs.unmade.empty() && !unsaid) return outputs;
   auto selection = about_run(connection, job.started_ms);
   if (job.run_started_ms > 0) {
@@ -176,6 +181,7 @@ os::Argv selection_of(const Connection& connection, const ledger::Run& run, std:
   for (const auto& one : named.empty() ? std::vector<std::string>{"outputs/"} : named) {
     selection.insert(selection.end(), {"--glob", one});
   }
+  for (const auto& one : named_in_task(run, "checkpoints")) selection.insert(selection.end(), {"--glob", one});
   return selection;
 }
 

@@ -96,7 +96,9 @@ void look_at_installing(const std::string& setup, const std::string& cut_off, st
 Status look_at_path(const task::Task& task, const os::Path& workdir, const sync::Tree& tree, const std::string& who,
                     const std::string& path) {
   const auto* unsent = unsent_at(tree, path);
-  if (unsent == nullptr || !os::exists(workdir / path) || is_output(task.outputs, path)) return {};
+  if (unsent == nullptr || !os::exists(workdir / path) || is_output(task.outputs, path) ||
+      is_output(task.checkpoints, path))
+    return {};
   // What setup speaks of, it may make.
   const auto top = path.substr(0, path.find('/'));
   if (task.setup.find(path) != std::string::npos || task.setup.find(top + "/") != std::string::npos) return {};
@@ -389,6 +391,7 @@ Result<Preflight> preflight(const task::Task& task, const os::Path& workdir, con
   TRY("", look_at_python(task, workdir, python, candidates, looking.cut_off, out));
   auto quiet = task.outputs;
   if (quiet.empty()) quiet.emplace_back("outputs/");
+  quiet.insert(quiet.end(), task.checkpoints.begin(), task.checkpoints.end());
   if (const auto results = looking.results.lexically_relative(workdir); !results.empty() && *results.begin() != "..")
     quiet.push_back(results.string());
   auto lines = tell_sent(out.tree, workdir, quiet);

@@ -19,7 +19,9 @@ std::optional<std::size_t> measured(const Json& json) {
 }  // namespace
 
 Status check_outputs(const task::Task& task) {
-  for (const auto& output : task.outputs) {
+  auto named = task.outputs;
+  named.insert(named.end(), task.checkpoints.begin(), task.checkpoints.end());
+  for (const auto& output : named) {
     const auto open = output.find('{');
     const bool has_braces = open != std::string::npos && output.find(',', open) != std::string::npos;
     const bool is_unclosed = output.find('[') != std::string::npos && output.find(']') == std::string::npos;

@@ -68,6 +68,7 @@ Status RunController::setup(const RunRequest& request, const job::Preflight& rea
   auto spec = job_spec(request.task);
   spec.store = std::move(store);
   spec.store.outputs = request.task.outputs;
+  spec.store.checkpoints = request.task.checkpoints;
   auto begun = training.setup(*connection_, spec);
   while (!begun && (begun.error().kind == Kind::lost || begun.error().kind == Kind::timeout)) {
     // Until the agent has confirmed the start, nobody else could make it: secrets are in this process only.

@@ -140,8 +140,8 @@ TEST_F(RecoverStored, WhatAMachineWroteIntoItsRecordLeadsNowhere) {
   const auto key = store::run_prefix("t-left") + "record.json";
   const auto good = parse_json(must(stage_.store()->get(key)).bytes);
   ASSERT_TRUE(good);
-  for (const auto& text : {std::string("{"), std::string("[]"), std::string(), std::string("{\"schema\": \"ferry.run.stored/1\"}"),
-                           std::string(2 << 20, ' ')}) {
+  for (const auto& text : {std::string("{"), std::string("[]"), std::string(),
+                           std::string("{\"schema\": \"ferry.run.stored/1\"}"), std::string(2 << 20, ' ')}) {
     must(stage_.store()->put(key, text));
     stage_.process([&](fleet::Context& here) {
       const auto done = recover(here, options());
@@ -152,8 +152,14 @@ TEST_F(RecoverStored, WhatAMachineWroteIntoItsRecordLeadsNowhere) {
   auto bad = *good;
   bad["output_dir"] = "/etc", bad["workdir"] = "/", bad["infra"] = "ssh/../x", bad["task_name"] = {1};
   bad["created_ms"] = 9'000'000'000'000'000;
-  bad["task"] = {{"run", {1}}, {"outputs", {1, "a"}}, {"envs", {{"A", 1}}}, {"host_key", "ssh-ed25519 AAAA"},
-                 {"max_duration_s", 99'999'999'999}, {"setup", Json()}, {"cancel_asked_ms", 5}, {"ledger", "x"}};
+  bad["task"] = {{"run", {1}},
+                 {"outputs", {1, "a"}},
+                 {"envs", {{"A", 1}}},
+                 {"host_key", "ssh-ed25519 AAAA"},
+                 {"max_duration_s", 99'999'999'999},
+                 {"setup", Json()},
+                 {"cancel_asked_ms", 5},
+                 {"ledger", "x"}};
   must(stage_.store()->put(key, dump_json(bad)));
   another_computer();
   EXPECT_EQ(recovered({"t-left"}).stored, std::vector<std::string>{"t-left"});
@@ -161,7 +167,8 @@ TEST_F(RecoverStored, WhatAMachineWroteIntoItsRecordLeadsNowhere) {
   EXPECT_EQ(run.output_dir, (std::filesystem::current_path() / "runs/t-left").string());
   EXPECT_EQ(text_at(run.task, "run"), "");
   EXPECT_EQ(run.task["outputs"], Json::array());
-  for (const char* gone : {"envs", "host_key", "max_duration_s", "cancel_asked_ms"}) EXPECT_FALSE(run.task.contains(gone)) << gone;
+  for (const char* gone : {"envs", "host_key", "max_duration_s", "cancel_asked_ms"})
+    EXPECT_FALSE(run.task.contains(gone)) << gone;
   EXPECT_NE(text_at(run.task, "ledger"), "x");
   fetch_it();
   EXPECT_EQ(stage_.model(), "");

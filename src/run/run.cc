@@ -42,6 +42,7 @@ Result<Added> add_run(fleet::Context& context, const RunRequest& request) {
   run.store = store_of(request);
   run.created_ms = run.phase_ms = context.clock.now_ms();
   run.task = {{"run", request.task.run}, {"setup", request.task.setup}, {"outputs", request.task.outputs}};
+  if (!request.task.checkpoints.empty()) run.task["checkpoints"] = request.task.checkpoints;
   run.task["envs"] = envs_to_keep(request.task.envs);
   if (!request.arguments.empty()) run.task["arguments"] = request.arguments;
   for (const auto& [secret, value] : request.task.secrets) run.task["secrets"].push_back(secret);

@@ -44,7 +44,8 @@ Json meant_by(const Json& task) {
   Json meant = {{"run", ""}, {"setup", ""}, {"outputs", Json::array()}};
   if (!task.is_object()) return meant;
   for (const auto& [key, value] : task.items()) {
-    const bool is_text = key == "run" || key == "setup", is_list = key == "outputs" || key == "arguments" || key == "secrets";
+    const bool is_text = key == "run" || key == "setup",
+               is_list = key == "outputs" || key == "checkpoints" || key == "arguments" || key == "secrets";
     const bool is_said = key == "git" || key == "environment_wish";
     if (is_text ? value.is_string() : is_list ? are_strings(value) : is_said && value.is_object()) meant[key] = value;
     if (key == "envs" && value.is_object() &&
@@ -122,7 +123,8 @@ void add_record(fleet::Context& context, const std::string& name) {
     // Tags, which the machine cannot change, have the last word.
     auto task = record->run.task;
     for (const auto& [key, value] : run.task.items()) {
-      const bool says_nothing = (value.is_string() && value.get<std::string>().empty()) || (value.is_array() && value.empty());
+      const bool says_nothing =
+          (value.is_string() && value.get<std::string>().empty()) || (value.is_array() && value.empty());
       if (!says_nothing) task[key] = value;
     }
     run.task = std::move(task);

@@ -20,9 +20,9 @@ struct StoredRecord {
   ledger::Run run;
 };
 
-/// Puts there what another ferry needs to go on with the run when this computer is gone. No secret's value. Shows before
-/// anything is rented that the store can be used, and that nobody else's run is called so there: names are few, and what
-/// that one stored is not this one's. Fails exists.
+/// Puts there what another ferry needs to go on with the run when this computer is gone. No secret's value. Shows
+/// before anything is rented that the store can be used, and that nobody else's run is called so there: names are few,
+/// and what that one stored is not this one's. Fails exists.
 Status put_record(fleet::Context& context, const ledger::Run& run);
 
 /// Of one run; nothing where the store has none. Fails corrupt for what no ferry wrote.

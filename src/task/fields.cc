@@ -94,6 +94,7 @@ constexpr Field fields[] = {
     {"task", "setup"},
     {"task", "run"},
     {"task", "outputs"},
+    {"task", "checkpoints"},
     {"task", "store"},
     {"task", "budget"},
     {"task", "max_duration"},

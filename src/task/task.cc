@@ -74,6 +74,7 @@ class TaskReader : FieldReader {
     if (entry.name == "setup") return read_script(entry, task_.setup);
     if (entry.name == "run") return read_script(entry, task_.run);
     if (entry.name == "outputs") return read_outputs(entry);
+    if (entry.name == "checkpoints") return read_paths(entry, task_.checkpoints);
     if (entry.name == "store") return read_store(entry, task_.store);
     if (entry.name == "budget") return read_budget(entry);
     if (entry.name == "max_duration") return read_duration(entry, task_.max_duration);
@@ -272,22 +273,34 @@ class TaskReader : FieldReader {
       not_yet(entry, "estimated sizes of outputs");
       return {};
     }
-    if (entry.value->type == Type::text) return add_output(*entry.value);
-    for (const auto& item : entry.value->entries) keep(add_output(*item.value));
+    return read_paths(entry, task_.outputs);
+  }
+
+  Status read_paths(const Entry& entry, std::vector<std::string>& paths) {
+    const bool is_outputs = &paths == &task_.outputs;
+    if (entry.value->type == Type::map)
+      return complain_at(entry.at, "checkpoints are paths or patterns", {}, "checkpoints: [checkpoints/, '*.ckpt']");
+    if (entry.value->type == Type::text) return add_path(*entry.value, paths, is_outputs);
+    for (const auto& item : entry.value->entries) keep(add_path(*item.value, paths, is_outputs));
     return {};
   }
 
-  Status add_output(const Node& node) {
+  Status add_path(const Node& node, std::vector<std::string>& paths, bool is_output) {
     if (node.type != Type::text || trim(node.text).empty()) {
-      return complain_at(node.at, "an output must be a path or a pattern", {}, "outputs: [outputs/, '*.log']");
+      return is_output
+                 ? complain_at(node.at, "an output must be a path or a pattern", {}, "outputs: [outputs/, '*.log']")
+                 : complain_at(node.at, "a checkpoint must be a path or a pattern", {},
+                               "checkpoints: [checkpoints/, '*.ckpt']");
     }
     const std::filesystem::path path = node.text;
     if (path.is_absolute() || node.text.starts_with('~') || std::find(path.begin(), path.end(), "..") != path.end()) {
-      return complain_at(node.at, fmt::format("output '{}' is outside the workdir", printable(node.text)),
-                         "only what the training writes below its working folder comes home",
-                         "write it below the folder that 'run' starts in, as in outputs/model.pt");
+      return complain_at(
+          node.at,
+          fmt::format("{} '{}' is outside the workdir", is_output ? "output" : "checkpoint", printable(node.text)),
+          "only what the training writes below its working folder comes home",
+          "write it below the folder that 'run' starts in, as in outputs/model.pt");
     }
-    task_.outputs.push_back(node.text);
+    paths.push_back(node.text);
     return {};
   }
 
@@ -296,8 +309,9 @@ class TaskReader : FieldReader {
 };
 
 bool may_be_skypilots(const Node& root) {
-  constexpr std::array<std::string_view, 9> own = {"budget", "max_duration", "duration", "environment", "checkpoint",
-                                                   "guard",  "metrics",      "aws",      "store"};
+  constexpr std::array<std::string_view, 10> own = {"budget",     "max_duration", "duration", "environment",
+                                                    "checkpoint", "checkpoints",  "guard",    "metrics",
+                                                    "aws",        "store"};
   constexpr std::array<std::string_view, 5> theirs = {"resources", "setup", "num_nodes", "file_mounts", "envs"};
   const auto has = [&](std::string_view name) { return root.find(name) != nullptr; };
   const auto* outputs = root.find("outputs");

@@ -114,12 +114,13 @@ struct Task {
   std::map<std::string, std::string> secrets;
   std::vector<std::string> missing_envs;  ///< written as null: must be supplied by --env or the environment
   std::vector<std::string> missing_secrets;
-  std::string setup, run;               ///< bash
-  std::vector<std::string> outputs;     ///< paths or globs relative to workdir; empty: `outputs/` if it exists
-  std::optional<std::string> store;     ///< place of a store (base/store_place.h); "": none, whatever the settings say
-  std::optional<Usd> budget;            ///< hard cap for the whole run
-  std::optional<Seconds> max_duration;  ///< hard cap on the training's time
-  std::optional<Seconds> duration;      ///< how long it is expected to take, for estimates
+  std::string setup, run;                ///< bash
+  std::vector<std::string> checkpoints;  ///< the same of what is saved while it trains, and comes home with the outputs
+  std::vector<std::string> outputs;      ///< paths or globs relative to workdir; empty: `outputs/` if it exists
+  std::optional<std::string> store;      ///< place of a store (base/store_place.h); "": none, whatever the settings say
+  std::optional<Usd> budget;             ///< hard cap for the whole run
+  std::optional<Seconds> max_duration;   ///< hard cap on the training's time
+  std::optional<Seconds> duration;       ///< how long it is expected to take, for estimates
   Environment environment;
   std::vector<Mount> mounts;
   AwsSettings aws;

@@ -272,6 +272,8 @@ TEST(Task, AnchorsAndMergeKeysAreFollowed) {
 
 TEST(Task, OutputsAreAListOrOnePathAndSkyPilotsEstimateStaysOne) {
   EXPECT_THAT(parsed("outputs: model.pt\n").outputs, ElementsAre("model.pt"));
+  EXPECT_THAT(parsed("checkpoints: [ckpt/, a.pt]\n").checkpoints, ElementsAre("ckpt/", "a.pt"));
+  EXPECT_THAT(refused("checkpoints: {path: x}\n").what, HasSubstr("checkpoints are paths"));
   const auto task = parsed("outputs: {\"s3://bucket/out\": 5}\n");
   EXPECT_THAT(task.outputs, IsEmpty());
   EXPECT_EQ(task.not_yet.size(), 1U);
@@ -279,7 +281,8 @@ TEST(Task, OutputsAreAListOrOnePathAndSkyPilotsEstimateStaysOne) {
 
 TEST(Task, AnOutputOutsideTheWorkdirIsRefused) {
   for (const char* path : {"/tmp/x", "../x", "a/../../x", "~/x"}) {
-    EXPECT_THAT(refused(std::string("outputs: [\"") + path + "\"]\n").what, HasSubstr("outside the workdir"));
+    for (const char* field : {"outputs", "checkpoints"})
+      EXPECT_THAT(refused(fmt::format("{}: [\"{}\"]\n", field, path)).what, HasSubstr("outside the workdir"));
   }
 }
 

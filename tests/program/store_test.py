@@ -58,6 +58,33 @@ def test_a_machine_ends_itself_when_all_is_stored_and_nobody_is_there():
         no_roles(home)
 
 
+def test_checkpoints_that_are_no_outputs_are_stored_while_it_trains_and_come_home():
+    with Home() as home:
+        home.file("task.yaml", f"name: tiny\nresources: {{infra: rehearsal}}\nstore: {STORE}\ncheckpoints: ['ckpt/*.pt']\n"
+                               "run: mkdir -p ckpt; echo saved >ckpt/1.pt; echo no >ckpt/notes; sleep 1000\n")
+        training = home.start("run", "task.yaml", env=SOON)
+        home.wait_for("the checkpoint is stored", lambda: any(one["files"] == 1 for one in stored(home).values()))
+        home.good("rehearsal", "fault", "die", f"instance={home.alive()[0]}")
+        _, err = training.communicate(timeout=240)
+        assert training.returncode == 125, err
+        files = [str(one.relative_to(home.home_of(home.newest()))) for one in (home.home_of(home.newest()) / "ckpt").iterdir()]
+        assert files == ["ckpt/1.pt"], files
+        home.nothing_left()
+
+
+def test_checkpoints_come_home_without_a_store_beside_whatever_the_run_made():
+    with Home() as home:
+        home.file("task.yaml", "name: tiny\nresources: {infra: rehearsal}\ncheckpoints: [ckpt/]\n"
+                               "run: mkdir -p ckpt; echo saved >ckpt/1.pt; echo model >model.pt\n")
+        home.good("run", "task.yaml")
+        there = home.home_of(home.newest())
+        assert (there / "ckpt/1.pt").read_text() == "saved\n" and (there / "model.pt").read_text() == "model\n"
+        home.good("run", "-o", "model.pt", "task.yaml")
+        there = home.home_of(home.newest())
+        assert (there / "ckpt/1.pt").exists() and (there / "model.pt").exists()
+        home.nothing_left()
+
+
 def test_another_computer_knows_a_run_by_its_store_alone():
     with Home() as home:
         task(home, "mkdir -p outputs; echo model >outputs/model; echo trained")
