@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "base/text.h"
+#include "ledger/mend.h"
 #include "ledger/rows.h"
 #include "ledger/schema.h"
 #include "ledger/sqlite.h"
@@ -20,9 +21,52 @@ std::string insert(std::string_view table, std::string_view columns) {
   return fmt::format("INSERT INTO {}({}) VALUES({})", table, columns, places);
 }
 
+/// Makes the folder and an empty private file where they are missing; takes group's and others' rights away.
+Status make_private_file(const os::Path& file) {
+  namespace fs = std::filesystem;
+  std::error_code code;
+  const auto status = fs::status(file, code);
+  if (fs::exists(status)) {
+    constexpr auto strangers = fs::perms::group_all | fs::perms::others_all;
+    if ((status.permissions() & strangers) != fs::perms::none) {
+      fs::permissions(file, strangers, fs::perm_options::remove, code);
+    }
+    return {};
+  }
+  TRY("", os::make_dirs(file.parent_path(), 0700));
+  return os::append_file(file, {}, 0600);
+}
+
+/// Smaller ones are looked through whole whenever they are opened: a few milliseconds.
+constexpr std::uintmax_t small_file = 512 << 10;
+
+Result<Database> open_database(const os::Path& file) {
+  if (os::exists(os::Path(file) += ".mended")) TRY("", mend(file));
+  TRY_SET(database, "", Database::open(file));
+  TRY("", bring_up_to_date(database, file));
+  // Also where a distribution's SQLite was built to promise less; costs no disk access.
+  TRY("", database.execute("PRAGMA synchronous=FULL"));
+  std::error_code code;
+  if (const auto size = std::filesystem::file_size(file, code); !code && size <= small_file) {
+    TRY_SET(check, "", database.prepare("PRAGMA integrity_check(1)"));
+    TRY("", check.step());
+    if (check.text(0) != "ok")
+      return fail(Kind::corrupt, "the ledger " + printable(file.string()) + " is damaged", check.text(0));
+  }
+  return database;
+}
+
+Result<Database> open_mended(const os::Path& file) {
+  auto opened = open_database(file);
+  if (opened || opened.error().kind != Kind::corrupt || opened.error().code == other_program) return opened;
+  TRY_SET(mended, "", mend(file));
+  return mended ? open_database(file) : std::move(opened);
+}
+
 class SqliteLedger final : public Ledger {
  public:
-  SqliteLedger(Database database, os::Clock& clock) : database_(std::move(database)), clock_(clock) {}
+  SqliteLedger(os::Path file, Database database, os::Clock& clock)
+      : file_(std::move(file)), database_(std::move(database)), clock_(clock) {}
 
   Status add_run(const Run& run) override {
     auto added = write([&] { return insert_run(run); });
@@ -53,8 +97,8 @@ class SqliteLedger final : public Ledger {
   }
 
   Status move(std::string_view run_name, Phase to) override {
-    return write([&]() -> Status {
-      TRY_SET(found, "", select(run_columns, "FROM runs WHERE name = ?1", read_run, run_name));
+    return write_into_file([&]() -> Status {
+      TRY_SET(found, "", read_all(run_columns, "FROM runs WHERE name = ?1", read_run, run_name));
       if (found.empty()) return no_such_run(run_name);
       const Phase from = found.front().phase;
       if (!may_move(from, to)) {
@@ -83,7 +127,7 @@ class SqliteLedger final : public Ledger {
   }
 
   Status record_intent(const Instance& it) override {
-    auto noted = write([&] { return insert_instance(it); });
+    auto noted = write_into_file([&] { return insert_instance(it); });
     if (!noted && noted.error().kind == Kind::exists) {
       return fail(Kind::exists, "the launch token " + printable(it.token) + " is in the ledger already");
     }
@@ -91,7 +135,7 @@ class SqliteLedger final : public Ledger {
   }
 
   Status record_instance(const Instance& it) override {
-    return write([&]() -> Status {
+    return write_into_file([&]() -> Status {
       TRY("",
           database_.run("UPDATE instances SET run = ?2, world = ?3, region = ?4, endpoint = ?5, id = ?6, type = ?7, "
                         "zone = ?8, address = ?9, ssh_port = ?10, login_user = ?11, hourly_micros = ?12, state = ?13, "
@@ -178,14 +222,59 @@ class SqliteLedger final : public Ledger {
  private:
   template <class Work>
   Status write(const Work& work) {
-    TRY_SET(transaction, "", Transaction::begin(database_));
-    TRY("", work());
-    return transaction.commit();
+    return on_whole_file([&]() -> Status {
+      for (int tries = 0;; ++tries) {
+        {
+          TRY_SET(transaction, "", Transaction::begin(database_));
+          // Replaced while we waited for our turn? A few file systems give one file several numbers, though.
+          if (database_.is_in_place() || tries > 1) {
+            TRY("", work());
+            return transaction.commit();
+          }
+        }
+        TRY("", stay_with_file());
+      }
+    });
+  }
+
+  /// For what decides about machines: it is in the file itself, should the log beside it (-wal) be lost or damaged.
+  template <class Work>
+  Status write_into_file(const Work& work) {
+    TRY("", write(work));
+    (void)database_.execute("PRAGMA wal_checkpoint(PASSIVE)");
+    return {};
+  }
+
+  /// Does `work`; if it meets damage, once more on what was made of the ledger.
+  template <class Work>
+  auto on_whole_file(const Work& work) -> decltype(work()) {
+    TRY("", stay_with_file());
+    auto done = work();
+    if (done || done.error().kind != Kind::corrupt) return done;
+    const auto mended = mend(file_);
+    if (!mended || !*mended) return done;
+    TRY("", stay_with_file());
+    return work();
+  }
+
+  /// Goes over to the file that stands in the place of the one that was opened, and gives it what it lacks.
+  Status stay_with_file() {
+    if (database_.is_in_place()) return {};
+    if (!make_private_file(file_)) return {};  // what we hold is the only one
+    TRY_SET(now, "", open_mended(file_));
+    std::swap(database_, now);
+    return add_missing(now, database_);
   }
 
   template <class Row, class... Values>
   Result<std::vector<Row>> select(std::string_view columns, std::string_view rest,
                                   Result<Row> (*read)(const Statement&), const Values&... values) {
+    return on_whole_file([&]() -> Result<std::vector<Row>> { return read_all(columns, rest, read, values...); });
+  }
+
+  template <class Row, class... Values>
+  Result<std::vector<Row>> read_all(std::string_view columns, std::string_view rest,
+                                    Result<Row> (*read)(const Statement&), const Values&... values) {
     TRY_SET(statement, "", database_.prepare(fmt::format("SELECT {} {}", columns, rest)));
     statement.bind(values...);
     std::vector<Row> rows;
@@ -251,29 +340,15 @@ class SqliteLedger final : public Ledger {
     return fail(Kind::not_found, "no such run: " + printable(wanted), std::move(why), std::move(advice));
   }
 
+  os::Path file_;
   Database database_;
   os::Clock& clock_;
 };
 
-/// Makes the folder and an empty private file where they are missing; takes group's and others' rights away.
-Status make_private_file(const os::Path& file) {
-  namespace fs = std::filesystem;
-  std::error_code code;
-  const auto status = fs::status(file, code);
-  if (fs::exists(status)) {
-    constexpr auto strangers = fs::perms::group_all | fs::perms::others_all;
-    if ((status.permissions() & strangers) != fs::perms::none) {
-      fs::permissions(file, strangers, fs::perm_options::remove, code);
-    }
-    return {};
-  }
-  TRY("", os::make_dirs(file.parent_path(), 0700));
-  return os::append_file(file, {}, 0600);
-}
-
 }  // namespace
 
 Result<std::unique_ptr<Ledger>> Ledger::open(const os::Path& file, os::Clock& clock) {
+  note_if_emptied(file);
   if (auto made = make_private_file(file); !made) {
     Error error = std::move(made).error();
     const std::string folder = printable(file.parent_path().string());
@@ -283,11 +358,8 @@ Result<std::unique_ptr<Ledger>> Ledger::open(const os::Path& file, os::Clock& cl
                         : "make the folder " + folder + " writable, or set XDG_DATA_HOME to one that is";
     return fail("", std::move(error));
   }
-  TRY_SET(database, "", Database::open(file));
-  TRY("", bring_up_to_date(database, file));
-  // Also where a distribution's SQLite was built to promise less; costs no disk access.
-  TRY("", database.execute("PRAGMA synchronous=FULL"));
-  return std::make_unique<SqliteLedger>(std::move(database), clock);
+  TRY_SET(database, "", open_mended(file));
+  return std::make_unique<SqliteLedger>(file, std::move(database), clock);
 }
 
 }  // namespace ferry::ledger

@@ -151,14 +151,24 @@ struct Event {
   Json data;
 };
 
+/// What was done about a damaged ledger, until a command has told it and done the rest.
+struct Mending {
+  std::string line;       ///< one line for people
+  bool lost_some = false;  ///< what is rented may be in no ledger: it is to be looked for by its tags
+};
+std::optional<Mending> last_mending(const os::Path& file);
+void forget_mending(const os::Path& file);
+
 /// Every write is one transaction and on the disk (fsync) when it returns. Any call may fail disk_full,
 /// denied (read-only), corrupt, io, or timeout when other processes kept the file busy for 10 s. Use one
 /// object from one thread, and never across a fork.
+///
+/// A damaged file is set aside as soon as that is noticed, and another is made of what can be read of it: see
+/// last_mending(). A file that was removed or replaced while it is open has what only this process still holds again.
 class Ledger {
  public:
   /// Opens or makes it (missing folders 0700, file 0600). An older schema is brought up to date; a newer one
-  /// is Kind::unsupported; a damaged file Kind::corrupt, with what to do. Read-only home: denied, with the
-  /// folder named.
+  /// is Kind::unsupported; another program's database Kind::corrupt. Read-only home: denied, with the folder named.
   static Result<std::unique_ptr<Ledger>> open(const os::Path& file, os::Clock& clock);
   virtual ~Ledger() = default;
 

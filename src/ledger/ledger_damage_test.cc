@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include <fstream>
+#include <random>
 
 #include "ledger/ledger.h"
 #include "ledger/schema.h"
@@ -34,48 +35,201 @@ Error open_error(const os::Path& file) {
   return opened ? Error{Kind::bug, "it opened", {}, {}, {}} : opened.error();
 }
 
-TEST(LedgerDamage, AFileThatIsNoDatabaseIsCorruptWithAWayOut) {
-  const os::TempDir dir;
-  const os::Path file = dir.path() / "ledger.db";
-  std::ofstream(file) << std::string(5000, 'x');
-  const Error error = open_error(file);
-  EXPECT_EQ(error.kind, Kind::corrupt);
-  EXPECT_NE(error.what.find(file.string()), std::string::npos);
-  EXPECT_NE(error.why.find("not a database"), std::string::npos) << error.why;
-  EXPECT_NE(error.advice.find("ferry down --all"), std::string::npos);
-}
-
-TEST(LedgerDamage, ABrokenPageIsCorruptWhenItIsRead) {
-  const os::TempDir dir;
-  const os::Path file = dir.path() / "ledger.db";
-  os::FakeClock clock;
-  {
-    auto ledger = Ledger::open(file, clock).value();
+/// A ledger with three runs, the machine of the first, and an event each.
+void fill(const os::Path& file, os::Clock& clock) {
+  auto ledger = Ledger::open(file, clock).value();
+  for (const char* name : {"a-1", "b-1", "c-1"}) {
     ledger::Run run;
-    run.name = "a";
+    run.name = name;
+    run.task = {{"run", std::string(1500, 'r')}};
     ASSERT_TRUE(ledger->add_run(run));
+    ASSERT_TRUE(ledger->add_event(name, "note", std::string(3000, 'n')));
   }
-  std::fstream bytes(file, std::ios::in | std::ios::out | std::ios::binary);
-  const auto size = std::filesystem::file_size(file);
-  bytes.seekp(4096);
-  bytes << std::string(size - 4096, '\xee');
-  bytes.close();
-  auto ledger = Ledger::open(file, clock);
-  const Error error = ledger ? (*ledger)->runs(false).error() : ledger.error();
-  EXPECT_EQ(error.kind, Kind::corrupt) << describe(error);
+  Instance machine;
+  machine.token = "t-1";
+  machine.run = "a-1";
+  machine.id = "i-1";
+  ASSERT_TRUE(ledger->record_intent(machine));
+  ASSERT_TRUE(ledger->move("a-1", Phase::training));
 }
 
-TEST(LedgerDamage, ANewerSchemaIsUnsupportedAndStaysUntouched) {
+void overwrite(const os::Path& file, std::uintmax_t from, const std::string& bytes) {
+  std::fstream stream(file, std::ios::in | std::ios::out | std::ios::binary);
+  stream.seekp(static_cast<std::streamoff>(from));
+  stream << bytes;
+}
+
+TEST(LedgerDamage, AFileThatIsNoDatabaseIsSetAsideAndAnotherMade) {
+  const os::TempDir dir;
+  const os::Path file = dir.path() / "ledger.db";
+  const std::string garbage(5000, 'x');
+  std::ofstream(file) << garbage;
+  os::FakeClock clock;
+  auto ledger = Ledger::open(file, clock);
+  ASSERT_TRUE(ledger) << describe(ledger.error());
+  EXPECT_TRUE((*ledger)->runs(false)->empty());
+  EXPECT_EQ(os::read_file(dir.path() / "ledger.db.damaged").value(), garbage);
+  const auto mending = last_mending(file);
+  ASSERT_TRUE(mending);
+  EXPECT_TRUE(mending->lost_some);
+  EXPECT_NE(mending->line.find("ledger.db.damaged"), std::string::npos) << mending->line;
+  EXPECT_EQ(mending->line.find('\n'), std::string::npos);
+  forget_mending(file);
+  EXPECT_FALSE(last_mending(file));
+  ledger->reset();
+  EXPECT_TRUE(Ledger::open(file, clock));
+  EXPECT_FALSE(last_mending(file)) << "once is enough";
+}
+
+TEST(LedgerDamage, OfABrokenPageWhatIsElsewhereStays) {
+  const os::TempDir dir;
+  os::FakeClock clock;
+  fill(dir.path() / "whole.db", clock);
+  const auto size = std::filesystem::file_size(dir.path() / "whole.db");
+  int with_runs = 0;
+  for (std::uintmax_t page = 1; page < size / 4096; ++page) {
+    SCOPED_TRACE(page);
+    const os::Path file = dir.path() / fmt::format("{}.db", page);
+    std::filesystem::copy_file(dir.path() / "whole.db", file);
+    overwrite(file, page * 4096, std::string(4096, '\xee'));
+    auto ledger = Ledger::open(file, clock);
+    ASSERT_TRUE(ledger) << describe(ledger.error());
+    const auto runs = (*ledger)->runs(false);
+    ASSERT_TRUE(runs) << describe(runs.error());
+    with_runs += runs->size() >= 2;
+    for (const auto& run : *runs) {
+      EXPECT_TRUE((*ledger)->events(run.name));
+      EXPECT_EQ(run.name == "a-1", (*ledger)->instances(run.name)->size() == 1) << "a run whole, or not at all";
+      EXPECT_EQ((*ledger)->attempts(run.name)->size(), 1U);
+    }
+    EXPECT_TRUE((*ledger)->add_event("b-1", "note", {}));
+  }
+  EXPECT_GT(with_runs, 5);
+}
+
+TEST(LedgerDamage, AtAnyPlaceARunIsThereWholeOrNotAtAll) {
+  // Nothing of it need outlive the computer.
+  if (::access("/dev/shm", W_OK) == 0) ::setenv("TMPDIR", "/dev/shm", 0);
+  const os::TempDir dir;
+  os::FakeClock clock;
+  const os::Path whole = dir.path() / "whole.db", file = dir.path() / "ledger.db";
+  fill(whole, clock);
+  const auto size = std::filesystem::file_size(whole);
+  int kept = 0;
+  constexpr unsigned seeds = 400;
+  for (unsigned seed = 1; seed <= seeds; ++seed) {
+    SCOPED_TRACE(seed);
+    std::mt19937 chance(seed);
+    for (const auto& one : std::filesystem::directory_iterator(dir.path())) {
+      if (one.path() != whole) std::filesystem::remove(one.path());
+    }
+    std::filesystem::copy_file(whole, file);
+    const auto at = chance() % size;
+    std::string bytes(1 + chance() % (seed % 3 == 0 ? 5000 : 40), '\0');
+    for (auto& byte : bytes) byte = static_cast<char>(chance());
+    if (seed % 4 == 0)
+      std::filesystem::resize_file(file, at);
+    else
+      overwrite(file, at, bytes);
+    auto ledger = Ledger::open(file, clock);
+    ASSERT_TRUE(ledger) << describe(ledger.error());
+    const auto runs = (*ledger)->runs(false);
+    ASSERT_TRUE(runs) << describe(runs.error());
+    kept += static_cast<int>(runs->size());
+    for (const auto& run : *runs) {
+      const auto machines = (*ledger)->instances(run.name);
+      ASSERT_TRUE(machines) << describe(machines.error());
+      EXPECT_TRUE(run.phase != Phase::training || machines->size() == 1U);
+      EXPECT_TRUE((*ledger)->events(run.name));
+    }
+    EXPECT_TRUE((*ledger)->unreleased());
+    ledger::Run next;
+    next.name = "d-1";
+    const auto added = (*ledger)->add_run(next);
+    ASSERT_TRUE(added) << describe(added.error());
+    ASSERT_TRUE((*ledger)->move("d-1", Phase::releasing));
+  }
+  EXPECT_GT(kept, 400);
+}
+
+TEST(LedgerDamage, IsMendedUnderTheProcessThatHasItOpen) {
   const os::TempDir dir;
   const os::Path file = dir.path() / "ledger.db";
   os::FakeClock clock;
-  Ledger::open(file, clock).value().reset();
-  ASSERT_TRUE(Database::open(file).value().execute("PRAGMA user_version=99"));
-  const Error error = open_error(file);
-  EXPECT_EQ(error.kind, Kind::unsupported);
-  EXPECT_NE(error.why.find("schema 99"), std::string::npos);
-  EXPECT_NE(error.advice.find(dir.path().string()), std::string::npos);
-  EXPECT_EQ(Database::open(file).value().number("PRAGMA user_version").value(), 99);
+  fill(file, clock);
+  auto ledger = Ledger::open(file, clock).value(), other = Ledger::open(file, clock).value();
+  ASSERT_TRUE(ledger->move("a-1", Phase::fetching) && other->runs(false));
+  // Of the pages behind the first two, all are gone: what runs are there, the tables' own text says.
+  const auto size = std::filesystem::file_size(file);
+  overwrite(file, 8192, std::string(size - 8192, '\xee'));
+  for (int i = 0; i < 2; ++i) {
+    ledger::Run run;
+    run.name = fmt::format("d-{}", i);
+    auto& writer = i == 0 ? *ledger : *other;
+    const auto added = writer.add_run(run);
+    ASSERT_TRUE(added) << describe(added.error());
+    EXPECT_TRUE(ledger->run(run.name) && other->run(run.name)) << "both are on the same file";
+  }
+}
+
+TEST(LedgerDamage, AFileThatWasRemovedUnderAFerryIsMadeAgainOfWhatItHolds) {
+  const os::TempDir dir;
+  const os::Path file = dir.path() / "ledger.db";
+  os::FakeClock clock;
+  fill(file, clock);
+  auto held = Ledger::open(file, clock).value();
+  ASSERT_TRUE(held->runs(false));
+  for (const char* end : {"", "-wal", "-shm"}) std::filesystem::remove(os::Path(file) += end);
+  auto fresh = Ledger::open(file, clock).value();
+  EXPECT_TRUE(fresh->runs(false)->empty());
+  ASSERT_TRUE(held->move("a-1", Phase::fetching));
+  EXPECT_EQ(fresh->run("a-1")->phase, Phase::fetching);
+  EXPECT_EQ(fresh->instances("a-1")->size(), 1U);
+  EXPECT_EQ(fresh->events("b-1")->size(), 1U);
+  EXPECT_EQ(fresh->attempts("b-1")->size(), 1U);
+  EXPECT_FALSE(last_mending(file)) << "nothing was damaged";
+}
+
+TEST(LedgerDamage, ANumberOfTheSchemaThatWasDamagedIsPutRight) {
+  for (const int number : {0, 1, 5, 77, 2'000'000'000, -3}) {
+    SCOPED_TRACE(number);
+    const os::TempDir dir;
+    const os::Path file = dir.path() / "ledger.db";
+    os::FakeClock clock;
+    fill(file, clock);
+    ASSERT_TRUE(Database::open(file).value().execute(fmt::format("PRAGMA user_version={}", number).c_str()));
+    auto ledger = Ledger::open(file, clock);
+    ASSERT_TRUE(ledger) << describe(ledger.error());
+    EXPECT_EQ((*ledger)->runs(false)->size(), 3U);
+    EXPECT_FALSE(last_mending(file)) << "nothing else was damaged";
+  }
+}
+
+TEST(LedgerDamage, AHeaderThatForbidsToWriteIsDamage) {
+  const os::TempDir dir;
+  const os::Path file = dir.path() / "ledger.db";
+  os::FakeClock clock;
+  fill(file, clock);
+  overwrite(file, 18, "\x07");
+  auto ledger = Ledger::open(file, clock);
+  ASSERT_TRUE(ledger) << describe(ledger.error());
+  EXPECT_TRUE((*ledger)->add_event("b-1", "note", {}));
+}
+
+TEST(LedgerDamage, WhatAKilledMenderLeftIsFinished) {
+  const os::TempDir dir;
+  const os::Path file = dir.path() / "ledger.db";
+  os::FakeClock clock;
+  fill(dir.path() / "made.db", clock);
+  std::filesystem::rename(dir.path() / "made.db", dir.path() / "ledger.db.mended");
+  std::ofstream(file) << "damaged";
+  std::ofstream(dir.path() / "ledger.db-wal") << "of the damaged one";
+  auto ledger = Ledger::open(file, clock);
+  ASSERT_TRUE(ledger) << describe(ledger.error());
+  EXPECT_EQ((*ledger)->runs(false)->size(), 3U);
+  EXPECT_EQ(os::read_file(dir.path() / "ledger.db.damaged").value(), "damaged");
+  EXPECT_EQ(os::read_file(dir.path() / "ledger.db.damaged-wal").value(), "of the damaged one");
+  EXPECT_FALSE(os::exists(dir.path() / "ledger.db.mended"));
 }
 
 TEST(LedgerDamage, WhatAnOlderFerryCalledNotStartedIsCalledSoInOneWord) {

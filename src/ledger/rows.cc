@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "base/text.h"
 
 namespace ferry::ledger {
@@ -12,11 +14,17 @@ tl::unexpected<Error> bad(std::string_view field, const std::string& value, cons
               printable(value));
 }
 
+/// What decides about a machine is plain text: a byte that no ferry writes there was damaged.
+bool is_plain(std::string_view text) {
+  return std::all_of(text.begin(), text.end(), [](char byte) { return byte > ' ' && byte < 127; });
+}
+
 }  // namespace
 
 Result<Run> read_run(const Statement& row) {
   Run run;
   run.name = row.text(0);
+  if (!is_plain(run.name)) return bad("name", run.name, run.name);
   run.task_name = row.text(1);
   run.infra = row.text(2);
   TRY_SET(task, "ledger, task of " + printable(run.name), parse_json(row.text(3)));
@@ -47,6 +55,9 @@ Result<Instance> read_instance(const Statement& row) {
   Instance instance;
   instance.token = row.text(0);
   instance.run = row.text(1);
+  for (const int column : {0, 1, 2, 3, 5}) {
+    if (!is_plain(row.text(column))) return bad("name", row.text(column), instance.token);
+  }
   instance.provider = row.text(2);
   instance.region = row.text(3);
   instance.endpoint = row.text(4);

@@ -121,8 +121,27 @@ ALTER TABLE runs ADD COLUMN store TEXT NOT NULL DEFAULT '';
 ALTER TABLE runs ADD COLUMN outputs_stored INTEGER NOT NULL DEFAULT 0;
 )"};
 
+/// Everything that is made by migrations, as text; empty: it cannot be read.
+std::string schema_of(Database& database) {
+  auto rows = database.prepare("SELECT type || ' ' || name || ' ' || coalesce(sql, '') FROM sqlite_schema ORDER BY 1");
+  std::string all;
+  while (rows) {
+    const auto more = rows->step();
+    if (!more) return {};
+    if (!*more) break;
+    all += rows->text(0) + "\n";
+  }
+  return all;
+}
+
+/// No ferry to come has so many: then the number itself is damaged.
+constexpr std::int64_t most_schemas = 10'000;
+
 Status check_not_newer(std::int64_t version, const os::Path& file) {
   if (version <= schema_version) return {};
+  if (version > most_schemas)
+    return fail(Kind::corrupt, fmt::format("the ledger {} is damaged", printable(file.string())),
+                fmt::format("it has schema {}, which there cannot be", version));
   const std::string folder = printable(file.parent_path().string());
   return fail(Kind::unsupported, fmt::format("the ledger {} was written by a newer ferry", printable(file.string())),
               fmt::format("it has schema {}; this ferry ({}) knows {}", version, ferry_version(), schema_version),
@@ -134,7 +153,8 @@ Status check_ours(Database& database, const os::Path& file) {
   if (tables == 0) return {};
   return fail(Kind::corrupt, fmt::format("{} is not a ledger of ferry", printable(file.string())),
               "it is a database of some other program",
-              "set it aside: mv " + shell_quoted(file.string()) + " " + shell_quoted(file.string() + ".other"));
+              "set it aside: mv " + shell_quoted(file.string()) + " " + shell_quoted(file.string() + ".other"),
+              other_program);
 }
 
 }  // namespace
@@ -146,10 +166,18 @@ Status migrate(Database& database, std::int64_t from, std::int64_t to) {
   return database.execute(fmt::format("PRAGMA user_version={}", to).c_str());
 }
 
+bool has_current_schema(Database& database) {
+  auto fresh = Database::open(":memory:");
+  return fresh && migrate(*fresh, 0, schema_version) && schema_of(database) == schema_of(*fresh);
+}
+
 Status bring_up_to_date(Database& database, const os::Path& file) {
   TRY_SET(seen, "", database.number("PRAGMA user_version"));
-  TRY("", check_not_newer(seen, file));
   if (seen == schema_version) return {};
+  // A number that was damaged must not make it a newer ferry's for ever.
+  if (seen != 0 && has_current_schema(database))
+    return database.execute(fmt::format("PRAGMA user_version={}", schema_version).c_str());
+  TRY("", check_not_newer(seen, file));
 
   // One process at a time: the switch to WAL does not wait for others by itself.
   auto lock = os::FileLock::take(os::Path(file) += ".lock", Millis(10'000));
@@ -158,7 +186,12 @@ Status bring_up_to_date(Database& database, const os::Path& file) {
   TRY_SET(transaction, "", Transaction::begin(database));
   TRY_SET(version, "", database.number("PRAGMA user_version"));
   TRY("", check_not_newer(version, file));
-  if (version == 0) TRY("", check_ours(database, file));
+  const bool is_only_unnumbered = version == 0 && has_current_schema(database);
+  if (version == 0 && !is_only_unnumbered) TRY("", check_ours(database, file));
+  if (is_only_unnumbered) {
+    TRY("", database.execute(fmt::format("PRAGMA user_version={}", schema_version).c_str()));
+    return transaction.commit();
+  }
   TRY("", migrate(database, version, schema_version));
   return transaction.commit();
 }

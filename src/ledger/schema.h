@@ -14,6 +14,12 @@ extern const std::int64_t schema_version;
 /// From one schema to a later one, in the transaction that the caller has begun.
 Status migrate(Database& database, std::int64_t from, std::int64_t to);
 
+/// Whether its tables, indexes and triggers are those of schema_version, whatever its user_version says.
+bool has_current_schema(Database& database);
+
+/// Error::code of a database that is some other program's: it is left alone.
+inline constexpr const char* other_program = "other-program";
+
 /// Makes the tables in an empty file, migrates an older one, does nothing to a current one. Fails unsupported
 /// for a newer one and corrupt for a database of some other program. Safe when several processes come at
 /// once.

@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 #include <sqlite3.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include <cerrno>
 
@@ -24,8 +26,10 @@ int wait_for_others(void* waiting_since, int attempt) {
   return 1;
 }
 
-Kind kind_of(int extended, int system_errno) {
+Kind kind_of(int extended, int system_errno, const os::Path& file) {
   if (system_errno == ENOSPC || system_errno == EDQUOT) return Kind::disk_full;
+  // A header that says that it is of a format which may only be read, and nothing else forbids to write.
+  if (extended == SQLITE_READONLY && ::access(file.c_str(), W_OK) == 0) return Kind::corrupt;
   switch (extended & 0xff) {
     case SQLITE_FULL:
       return Kind::disk_full;
@@ -36,6 +40,7 @@ Kind kind_of(int extended, int system_errno) {
       return Kind::denied;
     case SQLITE_CORRUPT:
     case SQLITE_NOTADB:
+    case SQLITE_ERROR:  // each statement is well-formed: it is the schema that is not what it was
       return Kind::corrupt;
     case SQLITE_BUSY:
     case SQLITE_LOCKED:
@@ -77,7 +82,7 @@ std::string advice_of(Kind kind, const os::Path& file) {
     case Kind::denied:
       return "make the folder " + folder + " writable" + elsewhere;
     case Kind::corrupt:
-      return fmt::format("set it aside (mv {0} {1}), then release by their tags what is still rented: ferry down --all",
+      return fmt::format("set it aside (mv {0} {1}), then go on with what is still rented: ferry recover (or release it: ferry down --all)",
                          shell_quoted(file.string()), shell_quoted(file.string() + ".damaged"));
     case Kind::timeout:
       return "try again; see which processes hold it with: fuser " + shell_quoted(file.string());
@@ -90,7 +95,7 @@ tl::unexpected<Error> failure(sqlite3* connection, const os::Path& file) {
   const int extended = connection ? sqlite3_extended_errcode(connection) : SQLITE_NOMEM;
   const int system_errno = connection ? sqlite3_system_errno(connection) : 0;
   const bool about_files = (extended & 0xff) == SQLITE_IOERR || (extended & 0xff) == SQLITE_CANTOPEN;
-  const Kind kind = kind_of(extended, about_files ? system_errno : 0);
+  const Kind kind = kind_of(extended, about_files ? system_errno : 0, file);
   std::string why = connection ? sqlite3_errmsg(connection) : sqlite3_errstr(extended);
   if (about_files && system_errno) why += fmt::format(" ({})", std::strerror(system_errno));
   return fail(kind, what_of(kind, printable(file.string())), std::move(why), advice_of(kind, file));
@@ -124,6 +129,9 @@ Result<bool> Statement::step() {
 }
 
 void Statement::reset() { sqlite3_reset(statement_.get()); }
+void Statement::bind_column(int index, const Statement& row, int column) {
+  sqlite3_bind_value(statement_.get(), index, sqlite3_column_value(row.statement_.get(), column));
+}
 
 std::string Statement::text(int column) const {
   const auto* bytes = sqlite3_column_text(statement_.get(), column);
@@ -146,7 +154,16 @@ Result<Database> Database::open(const os::Path& file) {
     return fail(Kind::denied, what_of(Kind::denied, printable(file.string())), "it is write-protected",
                 advice_of(Kind::denied, file));
   }
+  if (struct stat there {}; ::stat(file.c_str(), &there) == 0) {
+    database.device_ = there.st_dev;
+    database.inode_ = there.st_ino;
+  }
   return database;
+}
+
+bool Database::is_in_place() const {
+  struct stat there {};
+  return ::stat(file_->c_str(), &there) == 0 && there.st_dev == device_ && there.st_ino == inode_;
 }
 
 Status Database::execute(const char* sql) {

@@ -32,6 +32,8 @@ class Statement {
   Result<bool> step();
   /// May be bound and stepped through anew.
   void reset();
+  /// What stands in a column of another statement's row, whatever it is, for the placeholder `index` (from 1).
+  void bind_column(int index, const Statement& row, int column);
   std::string text(int column) const;
   std::int64_t integer(int column) const;  ///< 0 for NULL
   bool is_null(int column) const;
@@ -56,7 +58,7 @@ class Statement {
 /// One connection to one file. Waits up to 10 s for locks of other processes. Use from one thread.
 class Database {
  public:
-  /// The file must exist (it may be empty). A write-protected one is denied.
+  /// The file must exist (it may be empty), or be ":memory:". A write-protected one is denied.
   static Result<Database> open(const os::Path& file);
 
   /// Runs one or more statements without values.
@@ -73,6 +75,8 @@ class Database {
   Result<std::int64_t> number(std::string_view sql);
   /// Rows that the last statement changed.
   int changes() const;
+  /// Whether the file that is open is still the one at its path.
+  bool is_in_place() const;
 
  private:
   struct Close {
@@ -82,6 +86,7 @@ class Database {
   std::unique_ptr<os::Path> file_;  ///< its address is stable, for statements
   std::unique_ptr<std::int64_t> waiting_since_ = std::make_unique<std::int64_t>(0);  ///< likewise, for the busy handler
   std::unique_ptr<sqlite3, Close> connection_;
+  std::uint64_t device_ = 0, inode_ = 0;
 };
 
 /// BEGIN IMMEDIATE … COMMIT. Rolls back when destroyed without commit().

@@ -5,6 +5,7 @@
 #include "base/text.h"
 #include "run/actions.h"
 #include "run/bring_home.h"
+#include "run/damaged_ledger.h"
 #include "run/reach.h"
 
 namespace ferry::run {
@@ -137,6 +138,7 @@ Status recover_orphan(fleet::Context& context, const std::string& name) {
 }
 
 Status recover_orphans(fleet::Context& context) {
+  finish_mending(context);
   pay_owed_logs(context);
   TRY_SET(unfinished, "", context.ledger.runs(true));
   for (const auto& run : unfinished) {

@@ -86,6 +86,9 @@ class Stage {
   void leave_at(ledger::Phase phase, const std::string& command = "mkdir -p outputs; echo model >outputs/model");
   /// The ledger's file is gone; which ledger it was is still known, and so is the rehearsal cloud.
   void lose_ledger();
+  /// `act` happens while no process has the ledger open; what the last one had not taken over from the file beside it
+  /// (-wal) still stands there, as after kill -9.
+  void between_processes(const std::function<void()>& act);
   /// run::follow() of the newest run in a process of its own; nothing if it was killed.
   std::optional<int> follow();
   /// Any other command in a process of its own; false if it was killed.

@@ -235,6 +235,18 @@ void Stage::lose_ledger() {
   open_ledger();
 }
 
+void Stage::between_processes(const std::function<void()>& act) {
+  const auto aside = dir_.path() / "as-killed";
+  must(os::make_dirs(aside));
+  const char* const names[] = {"ledger.db", "ledger.db-wal", "ledger.db-shm"};
+  std::error_code missing;
+  for (const char* name : names) std::filesystem::copy_file(data() / name, aside / name, missing);
+  ledger_.reset();
+  for (const char* name : names) std::filesystem::rename(aside / name, data() / name, missing);
+  act();
+  open_ledger();
+}
+
 Stage::~Stage() {
   while (signals.next()) continue;
 }
