@@ -153,7 +153,7 @@ struct Event {
 
 /// What was done about a damaged ledger, until a command has told it and done the rest.
 struct Mending {
-  std::string line;       ///< one line for people
+  std::string line;        ///< one line for people
   bool lost_some = false;  ///< what is rented may be in no ledger: it is to be looked for by its tags
 };
 std::optional<Mending> last_mending(const os::Path& file);

@@ -134,9 +134,6 @@ std::string schema_of(Database& database) {
   return all;
 }
 
-/// No ferry to come has so many: then the number itself is damaged.
-constexpr std::int64_t most_schemas = 10'000;
-
 Status check_not_newer(std::int64_t version, const os::Path& file) {
   if (version <= schema_version) return {};
   if (version > most_schemas)

@@ -10,6 +10,8 @@ namespace ferry::ledger {
 
 /// The schema this program writes, kept in the file as PRAGMA user_version.
 extern const std::int64_t schema_version;
+/// No ferry to come has so many: a larger number is damage.
+inline constexpr std::int64_t most_schemas = 10'000;
 
 /// From one schema to a later one, in the transaction that the caller has begun.
 Status migrate(Database& database, std::int64_t from, std::int64_t to);

@@ -82,8 +82,10 @@ std::string advice_of(Kind kind, const os::Path& file) {
     case Kind::denied:
       return "make the folder " + folder + " writable" + elsewhere;
     case Kind::corrupt:
-      return fmt::format("set it aside (mv {0} {1}), then go on with what is still rented: ferry recover (or release it: ferry down --all)",
-                         shell_quoted(file.string()), shell_quoted(file.string() + ".damaged"));
+      return fmt::format(
+          "set it aside (mv {0} {1}), then go on with what is still rented: ferry recover (or release it: ferry down "
+          "--all)",
+          shell_quoted(file.string()), shell_quoted(file.string() + ".damaged"));
     case Kind::timeout:
       return "try again; see which processes hold it with: fuser " + shell_quoted(file.string());
     default:
@@ -154,7 +156,7 @@ Result<Database> Database::open(const os::Path& file) {
     return fail(Kind::denied, what_of(Kind::denied, printable(file.string())), "it is write-protected",
                 advice_of(Kind::denied, file));
   }
-  if (struct stat there {}; ::stat(file.c_str(), &there) == 0) {
+  if (struct stat there{}; ::stat(file.c_str(), &there) == 0) {
     database.device_ = there.st_dev;
     database.inode_ = there.st_ino;
   }

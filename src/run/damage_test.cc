@@ -102,7 +102,7 @@ class DamagedRun {
     }
     // A ledger that is simply gone says nothing: the person does.
     if (!stage.cloud.left().empty()) {
-      stage.process([](fleet::Context& here) { (void)recover(here, {}, ""); });
+      stage.process([](fleet::Context& here) { (void)recover(here, {}); });
       stage.let_followers_end();
     }
     if (!stage.cloud.left().empty()) {
@@ -122,7 +122,8 @@ class DamagedRun {
       homes.emplace_back(run.output_dir);
     }
     const auto holds = [&](const char* name, const char* text) {
-      return std::ranges::any_of(homes, [&](const auto& one) { return os::read_file(one / name).value_or("") == text; });
+      return std::ranges::any_of(homes,
+                                 [&](const auto& one) { return os::read_file(one / name).value_or("") == text; });
     };
     if (!holds("outputs/model", "model\n")) found += "the model is not home; ";
     if (!holds("train.log", "one\ntwo\n")) found += "the log is not home; ";

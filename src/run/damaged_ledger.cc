@@ -36,9 +36,10 @@ void finish_mending(fleet::Context& context) {
   const auto file = context.data / "ledger.db";
   const auto mending = ledger::last_mending(file);
   if (!mending) return;
-  context.progress.warn("settle", mending->line + (mending->lost_some ? "; looking for its machines by their tags" : ""));
+  context.progress.warn("settle",
+                        mending->line + (mending->lost_some ? "; looking for its machines by their tags" : ""));
   if (mending->lost_some) {
-    const auto found = recover(context, {}, "");
+    const auto found = recover(context, {});
     if (!found || found->incomplete)
       context.progress.warn("settle", fmt::format("not everything could be looked at{}: ferry orphans shows what is "
                                                   "there still, ferry recover goes on with it",

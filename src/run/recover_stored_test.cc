@@ -25,7 +25,8 @@ class RecoverStored : public ::testing::Test {
   }
   ~RecoverStored() override { std::filesystem::current_path(here_); }
 
-  /// The machine is gone, and so is the ledger, and the run's folder.
+  /// Before what it had stored is put there, for until then it may store itself. The machine is gone, and so is the
+  /// ledger, and the run's folder.
   void lose_all() {
     stage_.cloud.end(stage_.machine_id(), "Client.InstanceInitiatedShutdown");
     stage_.lose_ledger();
@@ -55,8 +56,8 @@ class RecoverStored : public ::testing::Test {
 };
 
 TEST_F(RecoverStored, OneThatStoredEverythingIsASuccessAndItsModelComesHomeWhenItIsAskedFor) {
-  stage_.put_stored("t-left", "model\n", true);
   lose_all();
+  stage_.put_stored("t-left", "model\n", true);
   EXPECT_EQ(recovered().stored, std::vector<std::string>{"t-left"}) << stage_.everything_shown();
   EXPECT_EQ(stage_.run().outcome, Outcome::succeeded);
   EXPECT_EQ(stage_.run().exit_code, 0);
@@ -70,8 +71,8 @@ TEST_F(RecoverStored, OneThatStoredEverythingIsASuccessAndItsModelComesHomeWhenI
 }
 
 TEST_F(RecoverStored, OneThatDidNotIsLostAndWhatIsThereComesHome) {
-  stage_.put_stored("t-left", "half a model\n", false);
   lose_all();
+  stage_.put_stored("t-left", "half a model\n", false);
   EXPECT_EQ(recovered().stored, std::vector<std::string>{"t-left"});
   EXPECT_EQ(stage_.run().outcome, Outcome::lost);
   fetch_it();
@@ -80,8 +81,8 @@ TEST_F(RecoverStored, OneThatDidNotIsLostAndWhatIsThereComesHome) {
 }
 
 TEST_F(RecoverStored, AnotherComputersIsListedAndTakenByItsName) {
-  stage_.put_stored("t-left", "model\n", true);
   lose_all();
+  stage_.put_stored("t-left", "model\n", true);
   another_computer();
   const auto listed = recovered();
   EXPECT_TRUE(listed.stored.empty());
@@ -93,10 +94,10 @@ TEST_F(RecoverStored, AnotherComputersIsListedAndTakenByItsName) {
 }
 
 TEST_F(RecoverStored, OneThatAnotherComputerWorksOnIsLeftAloneUntilItIsSurelyGone) {
-  stage_.put_stored("t-left", "half a model\n", false);
   ASSERT_TRUE(Lease::take(stage_.store(), "t-left", {"another-ledger", "ann@elsewhere"}, stage_.clock,
                           [](const LeaseHolder&) { return false; }));
   lose_all();
+  stage_.put_stored("t-left", "half a model\n", false);
   const auto left = recovered();
   ASSERT_EQ(left.stored_of_others.size(), 1U) << stage_.everything_shown();
   EXPECT_NE(left.stored_of_others[0].second.find("ann@elsewhere"), std::string::npos);
@@ -108,6 +109,7 @@ TEST_F(RecoverStored, OneThatAnotherComputerWorksOnIsLeftAloneUntilItIsSurelyGon
 
 TEST_F(RecoverStored, OneThatStoredNothingIsNoLossAndIsSaidWhenItIsNamed) {
   lose_all();
+  must(stage_.store()->remove_all("runs/t-left/a1/"));
   EXPECT_TRUE(recovered().stored.empty());
   stage_.process([&](fleet::Context& here) {
     const auto done = recover(here, options({"t-left"}));
@@ -135,8 +137,8 @@ TEST_F(RecoverStored, AMachineThatLivesIsTakenByItsTagsAndTheRecordTellsWhatWasM
 }
 
 TEST_F(RecoverStored, WhatAMachineWroteIntoItsRecordLeadsNowhere) {
-  stage_.put_stored("t-left", "model\n", true);
   lose_all();
+  stage_.put_stored("t-left", "model\n", true);
   const auto key = store::run_prefix("t-left") + "record.json";
   const auto good = parse_json(must(stage_.store()->get(key)).bytes);
   ASSERT_TRUE(good);
@@ -175,8 +177,8 @@ TEST_F(RecoverStored, WhatAMachineWroteIntoItsRecordLeadsNowhere) {
 }
 
 TEST_F(RecoverStored, AFerryThatIsKilledWhileItTakesOneLosesNothing) {
-  stage_.put_stored("t-left", "model\n", true);
   lose_all();
+  stage_.put_stored("t-left", "model\n", true);
   for (int step = 1;; ++step) {
     ASSERT_LT(step, 100);
     SCOPED_TRACE(fmt::format("step {}", step));

@@ -20,6 +20,8 @@ class ScriptedMachine {
   Result<ssh::Session> connect();
   /// Every connection breaks; what runs goes on.
   void cut();
+  /// Kills the agent of the run (SIGKILL); the next connection starts another. False: none runs.
+  bool kill_agent(const std::string& run);
   /// The power fails: everything that runs on it is killed.
   void die();
   /// True when something on it switched it off.

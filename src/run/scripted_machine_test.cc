@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 
 #include <csignal>
@@ -10,6 +11,7 @@
 #include "agent/client.h"
 #include "base/text.h"
 #include "os/env.h"
+#include "os/socket.h"
 
 namespace ferry::run {
 
@@ -111,6 +113,18 @@ void ScriptedMachine::cut() {
   for (const auto pid : processes_of(home_, true)) {
     if (is_channel(pid)) ::kill(-pid, SIGKILL);
   }
+}
+
+bool ScriptedMachine::kill_agent(const std::string& run) {
+  const auto folder = home_ / ".ferry/runs" / run;
+  const auto socket = os::connect_unix(folder / "sock");
+  if (!socket) return false;
+  ucred peer{};
+  socklen_t size = sizeof peer;
+  if (::getsockopt(socket->get(), SOL_SOCKET, SO_PEERCRED, &peer, &size) != 0 || peer.pid <= 0) return false;
+  ::kill(peer.pid, SIGKILL);
+  while (os::is_locked(folder / "lock") || os::connect_unix(folder / "sock")) std::this_thread::yield();
+  return true;
 }
 
 void ScriptedMachine::die() {

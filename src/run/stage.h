@@ -89,6 +89,9 @@ class Stage {
   /// `act` happens while no process has the ledger open; what the last one had not taken over from the file beside it
   /// (-wal) still stands there, as after kill -9.
   void between_processes(const std::function<void()>& act);
+  /// Everything on the laptop is gone: its ledger and which it was, keys, logs, what had come home. This one is new;
+  /// what it brings home is below its current folder.
+  void lose_laptop();
   /// run::follow() of the newest run in a process of its own; nothing if it was killed.
   std::optional<int> follow();
   /// Any other command in a process of its own; false if it was killed.
@@ -122,6 +125,11 @@ class Stage {
   /// the ledger is one. 0: not at all.
   void kill_at(int step) { steps_ = 0, kill_at_ = step; }
   int steps() const { return steps_; }
+  /// What was passed, each once, as "PHASE: before ec2 RunInstances": each step, and where a connection is opened or a
+  /// line is shown. Names are the same in every walk; what comes again in a phase has the name of the first.
+  const std::vector<std::string>& points() const { return points_; }
+  /// Called when a point is passed first. May throw Killed.
+  std::function<void(const std::string& point)> on_point;
 
   ledger::Run run();  ///< the newest
   os::Path home();    ///< where its outputs come home
@@ -154,7 +162,10 @@ class Stage {
     std::string text;
     std::function<void()> act;
   };
-  void step();
+  void step(const std::string& point);
+  void pass(const std::string& point);
+  std::unique_ptr<ledger::Ledger> in_steps(std::unique_ptr<ledger::Ledger> real);
+  std::unique_ptr<store::Store> in_steps(std::unique_ptr<store::Store> real);
   Result<ssh::Session> connect(const ssh::Target& target);
   ScriptedMachine& machine_of(const std::string& id);
   Result<int> start_follower(const os::SpawnOptions& options);
@@ -167,8 +178,16 @@ class Stage {
   std::vector<Follower> followers_;
   std::vector<Plan> plans_;
   int steps_ = 0, kill_at_ = 0;
+  std::string phase_ = "checking";  // of the newest run, as it was noted last
+  std::vector<std::string> points_;
+  std::set<std::string> passed_;
   bool has_store_ = false;
 };
+
+/// Names of points, for Stage.
+std::string point_of_call(const std::string& phase, const std::string& call, bool done);
+/// Empty for a line that is no point.
+std::string point_of_line(const std::string& phase, const std::string& line);
 
 /// One way in which something fails, for tables.
 Error failure(Kind kind, const std::string& code = "");

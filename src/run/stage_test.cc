@@ -33,112 +33,6 @@ class NoNetwork final : public os::HttpClient {
 
 }  // namespace
 
-/// The real ledger, each of whose writes is two steps of the process and may be refused.
-class SteppedLedger final : public ledger::Ledger {
- public:
-  SteppedLedger(Stage& stage, std::unique_ptr<Ledger> real) : stage_(stage), real_(std::move(real)) {}
-
-  Status add_run(const ledger::Run& run) override {
-    return write("add_run", [&] { return real_->add_run(run); });
-  }
-  Result<ledger::Run> run(std::string_view name) override { return real_->run(name); }
-  Result<std::vector<ledger::Run>> runs(bool unfinished) override { return real_->runs(unfinished); }
-  Status move(std::string_view run, ledger::Phase to) override {
-    return write("move", [&] { return real_->move(run, to); });
-  }
-  Status update(const ledger::Run& run) override {
-    return write("update", [&] { return real_->update(run); });
-  }
-  Status record_intent(const ledger::Instance& instance) override {
-    return write("note_intent", [&] { return real_->record_intent(instance); });
-  }
-  Status record_instance(const ledger::Instance& instance) override {
-    return write("note_instance", [&] { return real_->record_instance(instance); });
-  }
-  Result<std::vector<ledger::Instance>> instances(std::string_view run) override { return real_->instances(run); }
-  Result<std::vector<ledger::Instance>> unreleased() override { return real_->unreleased(); }
-  Status record_resource(const ledger::Resource& resource) override {
-    return write("note_resource", [&] { return real_->record_resource(resource); });
-  }
-  Result<std::vector<ledger::Resource>> resources(std::string_view run) override { return real_->resources(run); }
-  Result<std::vector<ledger::Resource>> unreleased_resources() override { return real_->unreleased_resources(); }
-  Status adopt(const ledger::Run& run, const ledger::Instance& instance,
-               const std::vector<ledger::Resource>& resources) override {
-    return write("adopt", [&] { return real_->adopt(run, instance, resources); });
-  }
-  Status add_event(std::string_view run, std::string_view kind, const Json& data) override {
-    return write("add_event", [&] { return real_->add_event(run, kind, data); });
-  }
-  Result<std::vector<ledger::Event>> events(std::string_view run) override { return real_->events(run); }
-  Result<std::vector<ledger::Attempt>> attempts(std::string_view run) override { return real_->attempts(run); }
-  Result<std::vector<ledger::Node>> nodes(std::string_view run) override { return real_->nodes(run); }
-  Status record_objects(std::string_view run, const std::vector<ledger::Object>& objects) override {
-    return write("record_objects", [&] { return real_->record_objects(run, objects); });
-  }
-  Result<std::vector<ledger::Object>> objects(std::string_view run) override { return real_->objects(run); }
-
- private:
-  template <class Act>
-  Status write(const char* name, Act act) {
-    stage_.step();
-    if (stage_.refuse_write) {
-      if (auto error = stage_.refuse_write(name)) return tl::unexpected<Error>(std::move(*error));
-    }
-    auto done = act();
-    stage_.step();
-    return done;
-  }
-
-  Stage& stage_;
-  std::unique_ptr<Ledger> real_;
-};
-
-/// Files come by threads, which are no steps of the process.
-class SteppedStore final : public store::Store {
- public:
-  SteppedStore(Stage& stage, std::unique_ptr<Store> real) : stage_(stage), real_(std::move(real)) {}
-
-  Result<std::string> put_file(const std::string& key, const os::Path& path, const store::Content& content,
-                               const store::Condition& condition, const store::Moved& moved) override {
-    return step([&] { return real_->put_file(key, path, content, condition, moved); });
-  }
-  Result<std::string> put(const std::string& key, std::string_view bytes, const store::Condition& condition) override {
-    return step([&] { return real_->put(key, bytes, condition); });
-  }
-  Result<store::Object> get_file(const std::string& key, const os::Path& path,
-                                 const std::optional<store::Content>& expected, const store::Moved& moved) override {
-    return real_->get_file(key, path, expected, moved);
-  }
-  Result<store::SmallObject> get(const std::string& key, std::size_t limit) override {
-    return step([&] { return real_->get(key, limit); });
-  }
-  Result<store::Object> look(const std::string& key) override {
-    return step([&] { return real_->look(key); });
-  }
-  Status list(const std::string& prefix, const std::function<Status(const store::Object&)>& each) override {
-    return step([&] { return real_->list(prefix, each); });
-  }
-  Status remove(const std::string& key, const store::Condition& condition) override {
-    return step([&] { return real_->remove(key, condition); });
-  }
-  Status remove_all(const std::string& prefix) override {
-    return step([&] { return real_->remove_all(prefix); });
-  }
-  std::string uri() const override { return real_->uri(); }
-
- private:
-  template <class Act>
-  auto step(Act act) -> decltype(act()) {
-    stage_.step();
-    auto done = act();
-    stage_.step();
-    return done;
-  }
-
-  Stage& stage_;
-  std::unique_ptr<Store> real_;
-};
-
 std::unique_ptr<store::Store> Stage::store() const { return must(store::open_folder(dir_.path() / "store")); }
 
 void Stage::put_stored(const std::string& run, const std::string& model, bool complete) {
@@ -204,7 +98,7 @@ Stage::Stage() : dir_((write_to_memory(), "ferry-stage")), http_(std::make_uniqu
   (void)os::make_dirs(dir_.path() / "work");
   if (auto made = os::write_file(dir_.path() / "work" / "data", "1\n"); !made)
     throw std::runtime_error(describe(made.error()));
-  cloud.on_call = [this](const std::string&, bool) { step(); };
+  cloud.on_call = [this](const std::string& call, bool done) { step(point_of_call(phase_, call, done)); };
   cloud.is_off = [this](const std::string& id) {
     const auto found = machines_.find(id);
     return found != machines_.end() && found->second->is_off();
@@ -213,6 +107,7 @@ Stage::Stage() : dir_((write_to_memory(), "ferry-stage")), http_(std::make_uniqu
     if (const auto found = machines_.find(id); found != machines_.end()) found->second->die();
   };
   progress.on_line = [this](const std::string& line) {
+    if (const auto point = point_of_line(phase_, line); !point.empty()) pass(point);
     for (std::size_t i = 0; i < plans_.size(); ++i) {
       if (line.find(plans_[i].text) == std::string::npos) continue;
       const auto act = std::move(plans_[i].act);
@@ -223,9 +118,7 @@ Stage::Stage() : dir_((write_to_memory(), "ferry-stage")), http_(std::make_uniqu
   };
 }
 
-void Stage::open_ledger() {
-  ledger_ = std::make_unique<SteppedLedger>(*this, must(ledger::Ledger::open(data() / "ledger.db", clock)));
-}
+void Stage::open_ledger() { ledger_ = in_steps(must(ledger::Ledger::open(data() / "ledger.db", clock))); }
 
 void Stage::lose_ledger() {
   ledger_.reset();
@@ -251,7 +144,8 @@ Stage::~Stage() {
   while (signals.next()) continue;
 }
 
-void Stage::step() {
+void Stage::step(const std::string& point) {
+  pass(point);
   ++steps_;
   if (kill_at_ > 0 && steps_ == kill_at_) throw Killed();
 }
@@ -273,7 +167,7 @@ fleet::Context Stage::context() {
   context.connect = [this](const ssh::Target& target, Millis) { return connect(target); };
   context.store = [this](const std::string&) -> Result<std::unique_ptr<store::Store>> {
     TRY_SET(folder, "", store::open_folder(dir_.path() / "store"));
-    return std::make_unique<SteppedStore>(*this, std::move(folder));
+    return in_steps(std::move(folder));
   };
   context.start_follower = [this](const os::SpawnOptions& options) { return start_follower(options); };
   return context;
@@ -416,7 +310,10 @@ Result<ssh::Session> Stage::connect(const ssh::Target& target) {
   }
   for (const auto& one : cloud.machines()) {
     if (is_deaf || one.now.state != cloud::State::running || one.now.address != target.address) continue;
-    return machine_of(one.now.id).connect();
+    pass(phase_ + ": before ssh to the machine");
+    auto session = machine_of(one.now.id).connect();
+    pass(phase_ + ": after ssh to the machine");
+    return session;
   }
   clock.sleep(Millis(1'000));
   return fail(Kind::lost, "nobody answers at " + target.address);

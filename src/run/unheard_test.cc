@@ -1,11 +1,9 @@
 // Agents that do not answer although ssh does: what is on the machine comes home without them.
 #include <gtest/gtest.h>
-#include <sys/socket.h>
 
 #include <csignal>
 
 #include "job/repeats.h"
-#include "os/socket.h"
 #include "run/actions.h"
 #include "run/stage.h"
 
@@ -35,12 +33,7 @@ void wait_for_note(Stage& stage, const std::string& wanted) {
 /// Kills the agent. Another one can be started unless `for_good`.
 void kill_agent(Stage& stage, bool for_good) {
   const auto folder = agents_folder(stage);
-  const auto socket = must(os::connect_unix(folder / "sock"));
-  ucred peer{};
-  socklen_t size = sizeof peer;
-  ASSERT_EQ(::getsockopt(socket.get(), SOL_SOCKET, SO_PEERCRED, &peer, &size), 0);
-  ::kill(peer.pid, SIGKILL);
-  wait_for([&] { return !os::is_locked(folder / "lock") && !os::connect_unix(folder / "sock"); });
+  ASSERT_TRUE(stage.machine().kill_agent(stage.run().name));
   std::filesystem::remove(folder / "lock");
   if (!for_good) return;
   ASSERT_TRUE(os::make_dirs(folder / "lock/in-the-way"));
