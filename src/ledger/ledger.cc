@@ -48,10 +48,7 @@ Result<Database> open_database(const os::Path& file) {
   TRY("", database.execute("PRAGMA synchronous=FULL"));
   std::error_code code;
   if (const auto size = std::filesystem::file_size(file, code); !code && size <= small_file) {
-    TRY_SET(check, "", database.prepare("PRAGMA integrity_check(1)"));
-    TRY("", check.step());
-    if (check.text(0) != "ok")
-      return fail(Kind::corrupt, "the ledger " + printable(file.string()) + " is damaged", check.text(0));
+    TRY("the ledger " + printable(file.string()), check_pages(database));
   }
   return database;
 }

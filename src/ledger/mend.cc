@@ -208,12 +208,17 @@ Status move_into_place(const os::Path& made, const os::Path& file) {
 
 }  // namespace
 
+Status check_pages(Database& database) {
+  TRY_SET(check, "", database.prepare("PRAGMA integrity_check(1)"));
+  TRY("", check.step());
+  return check.text(0) == "ok" ? Status() : fail(Kind::corrupt, "it is damaged", check.text(0));
+}
+
 bool is_whole(Database& database) {
   // A newer ferry has brought it up to date while this one ran: what it has is that one's to judge.
   const auto version = database.number("PRAGMA user_version");
   if (version && *version > schema_version && *version <= most_schemas && !has_current_schema(database)) return true;
-  auto check = database.prepare("PRAGMA integrity_check(1)");
-  if (!check || !check->step().value_or(false) || check->text(0) != "ok") return false;
+  if (!check_pages(database)) return false;
   return has_current_schema(database) && check_all_rows(database, false);
 }
 

@@ -24,7 +24,9 @@ void note_if_emptied(const os::Path& file);
 /// process still holds open, when it was removed or replaced.
 Status add_missing(Database& from, Database& into);
 
-/// Whether SQLite finds every page and index of it in order, and each row is one that a ferry wrote.
+/// Fails corrupt where SQLite does not find every page and index of it in order.
+Status check_pages(Database& database);
+/// check_pages(), and each row is one that a ferry wrote.
 bool is_whole(Database& database);
 
 }  // namespace ferry::ledger
