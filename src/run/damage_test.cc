@@ -29,6 +29,21 @@ std::string any_bytes(Chance& chance, std::size_t count) {
   return bytes;
 }
 
+/// One character of `file` that can be read becomes another one: nothing notices by itself.
+std::string change_character(const os::Path& file, Chance& chance) {
+  const auto bytes = os::read_file(file).value_or("");
+  std::vector<std::size_t> places;
+  for (std::size_t i = 0; i < bytes.size(); ++i) {
+    if (bytes[i] > ' ' && bytes[i] < 127) places.push_back(i);
+  }
+  if (places.empty()) return {};
+  const auto at = places[any_of(chance, places.size())];
+  std::fstream stream(file, std::ios::in | std::ios::out | std::ios::binary);
+  stream.seekp(static_cast<std::streamoff>(at));
+  stream << static_cast<char>('!' + any_of(chance, 94));
+  return fmt::format("the character at {} of {} changed", at, file.filename().string());
+}
+
 /// What was done to `file`, in words; empty: it is not there.
 std::string damage_file(const os::Path& file, Chance& chance) {
   std::error_code code;
@@ -155,6 +170,47 @@ TEST(DamagedAnywhere, ALedgerIsMendedAndNothingIsLost) {
       // The index of -wal that living processes share is memory: it goes with them.
       const char* const names[] = {"ledger.db", "ledger.db", "ledger.db-wal", "ledger.db-shm"};
       return damage_file(run.stage.data() / names[any_of(chance, is_live ? 3 : 4)], chance);
+    });
+    EXPECT_EQ(run.lost(), "");
+  }
+}
+
+TEST(DamagedAnywhere, ACharacterOfALedgerIsPutRightAndNothingIsLost) {
+  for (unsigned seed = first_seed(), end = seed + runs_to_damage() / 2; seed < end; ++seed) {
+    SCOPED_TRACE(fmt::format("seed {}", seed));
+    DamagedRun run(seed);
+    run.play([&](Chance& chance, bool) {
+      std::string said;
+      for (auto count = 1 + any_of(chance, 4); count > 0; --count)
+        said += change_character(run.stage.data() / "ledger.db", chance) + "; ";
+      return said;
+    });
+    EXPECT_EQ(run.lost(), "");
+  }
+}
+
+TEST(DamagedAnywhere, WhatTheLedgerSaysOfAMachineIsPutRightAndNothingIsLost) {
+  for (unsigned seed = first_seed(), end = seed + runs_to_damage() / 2; seed < end; ++seed) {
+    SCOPED_TRACE(fmt::format("seed {}", seed));
+    DamagedRun run(seed);
+    run.play([&](Chance& chance, bool) {
+      // Its id, wherever it stands, one place or several.
+      const auto file = run.stage.data() / "ledger.db";
+      const auto bytes = os::read_file(file).value_or("");
+      const auto machines = run.stage.cloud.machines();
+      if (machines.empty()) return std::string("there was none");
+      const auto& id = machines.front().now.id;
+      std::vector<std::size_t> places;
+      for (auto at = bytes.find(id); at != bytes.npos; at = bytes.find(id, at + 1)) places.push_back(at);
+      std::string said;
+      for (auto count = 1 + any_of(chance, 3); count > 0 && !places.empty(); --count) {
+        const auto at = places[any_of(chance, places.size())] + 2 + any_of(chance, id.size() - 2);
+        std::fstream stream(file, std::ios::in | std::ios::out | std::ios::binary);
+        stream.seekp(static_cast<std::streamoff>(at));
+        stream << "0123456789abcdef"[any_of(chance, 16)];
+        said += fmt::format("the id changed at {}; ", at);
+      }
+      return said;
     });
     EXPECT_EQ(run.lost(), "");
   }
