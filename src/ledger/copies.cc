@@ -48,16 +48,18 @@ Status take_over_agreed(Database& database, const Copied& it) {
                                    "WHERE {4} IN (SELECT a.{4} {5})",
                                    it.table, it.columns, list, it.copies, it.key, agreed(it))));
   // OR IGNORE: for the triggers, too, which would make an attempt or node that is there.
-  return database.run(fmt::format("INSERT OR IGNORE INTO {0}({1}) SELECT {2} {3} AND a.{4} NOT IN (SELECT {4} FROM {0})",
-                                  it.table, it.columns, list, agreed(it), it.key));
+  return database.run(
+      fmt::format("INSERT OR IGNORE INTO {0}({1}) SELECT {2} {3} AND a.{4} NOT IN (SELECT {4} FROM {0})", it.table,
+                  it.columns, list, agreed(it), it.key));
 }
 
 /// What is not settled yet: two copies that differ, or one.
 Status remove_doubtful(Database& database, const Copied& it, bool copies_are_whole) {
   // One copy alone, without a row, was another one's: its key was damaged.
-  const auto alone = fmt::format("(c.{0} NOT IN (SELECT {0} FROM {1}) AND (SELECT count(*) FROM {2} c3 WHERE "
-                                 "c3.{0} = c.{0}) = 1)",
-                                 it.key, it.table, it.copies);
+  const auto alone = fmt::format(
+      "(c.{0} NOT IN (SELECT {0} FROM {1}) AND (SELECT count(*) FROM {2} c3 WHERE "
+      "c3.{0} = c.{0}) = 1)",
+      it.key, it.table, it.copies);
   // No copy is like its row: whichever run any of them names is doubtful.
   TRY("", database.run(fmt::format(
               "DELETE FROM runs WHERE name IN (SELECT c.{1} FROM {0} c WHERE {2} AND NOT EXISTS (SELECT 1 FROM {0} c2 "
@@ -71,8 +73,9 @@ Status remove_doubtful(Database& database, const Copied& it, bool copies_are_who
 
 Status copy_again(Database& database, const Copied& it) {
   TRY("", database.run(fmt::format("DELETE FROM {}", it.copies)));
-  return database.run(fmt::format("INSERT INTO {0} SELECT n, {1}.* FROM {1}, (SELECT 1 AS n UNION ALL SELECT 2) WHERE {2}",
-                                  it.copies, it.table, it.unreleased));
+  return database.run(
+      fmt::format("INSERT INTO {0} SELECT n, {1}.* FROM {1}, (SELECT 1 AS n UNION ALL SELECT 2) WHERE {2}", it.copies,
+                  it.table, it.unreleased));
 }
 
 }  // namespace
@@ -81,9 +84,10 @@ Status check_copies(Database& database) {
   static const std::vector<std::string> checks = [] {
     std::vector<std::string> all;
     for (const auto& it : copied_tables)
-      all.push_back(fmt::format("SELECT EXISTS (SELECT 1 FROM {0} c WHERE {1}) OR EXISTS (SELECT 1 FROM {2} WHERE {3} "
-                                "AND (SELECT count(*) FROM {0} c WHERE c.{4} = {2}.{4}) <> 2)",
-                                it.copies, without_row(it), it.table, it.unreleased, it.key));
+      all.push_back(
+          fmt::format("SELECT EXISTS (SELECT 1 FROM {0} c WHERE {1}) OR EXISTS (SELECT 1 FROM {2} WHERE {3} "
+                      "AND (SELECT count(*) FROM {0} c WHERE c.{4} = {2}.{4}) <> 2)",
+                      it.copies, without_row(it), it.table, it.unreleased, it.key));
     return all;
   }();
   for (const auto& check : checks) {

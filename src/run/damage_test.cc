@@ -240,6 +240,35 @@ TEST(DamagedAnywhere, ARunsFolderIsMendedAndNothingIsLost) {
   }
 }
 
+TEST(Damaged, AKeyThatTheMachineRefusesIsRenewedOnceAndThatIsSaid) {
+  Stage stage;
+  stage.leave_at(Phase::training, damaged_task);
+  const auto key = stage.data() / "runs/t-left/id_ed25519";
+  must(os::write_file(key, "a k3y", 0600));
+  EXPECT_EQ(stage.follow(), 0) << stage.everything_shown();
+  EXPECT_TRUE(stage.was_shown("does not take the private key of t-left")) << stage.everything_shown();
+  EXPECT_TRUE(stage.was_shown("t-left has a new key")) << stage.everything_shown();
+  EXPECT_EQ(stage.cloud.count("send_key"), 1);
+  EXPECT_EQ(stage.model(), "");
+  EXPECT_EQ(stage.trouble(), "");
+}
+
+TEST(Damaged, WhereNoOtherKeyIsLetInTheOldOneStaysAndTheModelWaits) {
+  Stage stage;
+  stage.leave_at(Phase::training, damaged_task);
+  const auto key = stage.data() / "runs/t-left/id_ed25519";
+  must(os::write_file(key, "a k3y", 0600));
+  stage.cloud.add({"send_key", failure(Kind::denied), -1});
+  EXPECT_EQ(stage.follow(), ferry_failed) << stage.everything_shown();
+  EXPECT_TRUE(stage.was_shown("EC2 lets no other key in")) << stage.everything_shown();
+  EXPECT_EQ(os::read_file(key).value(), "a k3y") << "it may be mended by hand";
+  EXPECT_EQ(stage.cloud.left().size(), 3U) << "what only the machine has is not given up";
+  stage.cloud.heal();
+  stage.recover_all();
+  EXPECT_EQ(stage.model(), "") << stage.everything_shown();
+  EXPECT_EQ(stage.trouble(), "");
+}
+
 TEST(DamagedAnywhere, ACopyOfALogIsCompletedFromTheMachinesOwn) {
   const os::TempDir dir;
   const auto file = dir.path() / "log";
