@@ -195,6 +195,7 @@ Status RunController::launch(const RunRequest& request, const std::string& frame
 
 Status RunController::connect() {
   TRY("", enter(Phase::connecting));
+  TRY("", take_lease());
   context_.progress.begin("connect", instance_.address);
   TRY_SET(connection, "",
           job::Connection::open(context_, *cloud_, run_dir_, instance_,
