@@ -13,6 +13,7 @@
 #include "fleet/planning.h"
 #include "fleet/polling.h"
 #include "fleet/store_role.h"
+#include "ssh/keys.h"
 
 namespace ferry::fleet {
 
@@ -53,6 +54,14 @@ bool is_host_key(const std::string& line) {
              line.npos;
 }
 
+/// Whether this ledger made the host key that the machine was given: the run's private folder has pinned it.
+bool has_host_key_of(const Context& context, const cloud::Instance& one) {
+  const auto run = tag_of(one, "ferry:run"), key = tag_of(one, host_key_tag);
+  if (!is_run_name(run) || !is_host_key(key)) return false;
+  const auto pinned = os::read_file(RunDir(context.data, run).known_hosts(), 64 << 10);
+  return pinned && *pinned == ssh::known_hosts_line(run, key);
+}
+
 Json outputs_in(const cloud::Tags& tags) {
   const auto tag = tags.find(outputs_tag);
   const auto list = tag == tags.end() ? Result<Json>(Json::array()) : parse_json(tag->second);
@@ -80,14 +89,16 @@ Result<std::vector<Untracked>> find_untracked(Context& context, const CloudLocat
   TRY_SET(noted, "", context.ledger.unreleased());
   TRY_SET(runs, "", context.ledger.runs(false));
   TRY_SET(id, "", ledger_id(context.data));
-  // Machines of older ferries do not say whose they are; a run that is noted here does.
+  // Machines of older ferries do not say whose they are; a run that is noted here does. Where the ledger and its id
+  // were lost, what was made for the machine is here.
   std::set<std::string> launches;
   for (const auto& run : runs) launches.insert(launch_id(run));
   std::vector<Untracked> machines;
   for (auto& one : found) {
     const bool known = std::ranges::any_of(noted, [&](const auto& it) { return it.id == one.id; });
     if (!one.alive() || known) continue;
-    const bool ours = tag_of(one, ledger_tag) == id || launches.contains(tag_of(one, launch_tag));
+    const bool ours =
+        tag_of(one, ledger_tag) == id || launches.contains(tag_of(one, launch_tag)) || has_host_key_of(context, one);
     machines.push_back({reached, std::move(one), ours});
   }
   return machines;

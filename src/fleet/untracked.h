@@ -12,7 +12,8 @@ namespace ferry::fleet {
 struct Untracked {
   CloudLocation location;
   cloud::Instance instance;
-  bool is_ours = false;  ///< of this ledger; otherwise of another one of the same user@host, or an old ferry's
+  bool is_ours = false;  ///< of this ledger, or of the one that was in its folder before; otherwise of another one of
+                         ///< the same user@host, or an old ferry's
 };
 
 /// "i-0abc (t3.medium in us-east-1, run digits-7k2)", for people.

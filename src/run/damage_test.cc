@@ -6,6 +6,7 @@
 #include <random>
 
 #include "base/text.h"
+#include "fleet/labels.h"
 #include "job/local_log.h"
 #include "os/env.h"
 #include "run/actions.h"
@@ -101,6 +102,10 @@ class DamagedRun {
     const auto moment = any_of(chance, 3);
     must(os::make_dirs(stage.data() / "rehearsal", 0700));  // where its cloud is, whatever the ledger says
     stage.leave_at(Phase::training, damaged_task);
+    // What a launch tags its machine with.
+    const auto machine = must(stage.ledger().instances("t-left")).front();
+    must(stage.cloud.open(machine.region)
+             ->tag(machine.id, fleet::tags_for_recovery(stage.run(), text_at(stage.run().task, "host_key"))));
     home_ = stage.home();
     if (moment == 1) {
       stage.when("begin fetch", [&] { done = "while it fetches: " + damage(chance, true); });
@@ -238,6 +243,33 @@ TEST(DamagedAnywhere, ARunsFolderIsMendedAndNothingIsLost) {
     });
     EXPECT_EQ(run.lost(), "");
   }
+}
+
+TEST(DamagedAnywhere, ALedgerAndItsIdTogetherAreMendedAndNothingIsLost) {
+  for (unsigned seed = first_seed(), end = seed + runs_to_damage() / 2; seed < end; ++seed) {
+    SCOPED_TRACE(fmt::format("seed {}", seed));
+    DamagedRun run(seed);
+    run.play([&](Chance& chance, bool) {
+      return damage_file(run.stage.data() / "ledger.db", chance) + "; " +
+             damage_file(run.stage.data() / "ledger-id", chance);
+    });
+    EXPECT_EQ(run.lost(), "");
+  }
+}
+
+TEST(Damaged, ALedgersIdIsFoundInADamagedLedgerWhereNothingElseHasIt) {
+  Stage stage;
+  stage.leave_at(Phase::training, damaged_task);
+  const auto id = must(fleet::ledger_id(stage.data()));
+  stage.between_processes([&] {
+    std::fstream stream(stage.data() / "ledger.db", std::ios::in | std::ios::out | std::ios::binary);
+    stream << std::string(100, 'x');
+    fs::remove(stage.data() / "ledger-id");
+    fs::remove(stage.data() / "runs/t-left/known_hosts");
+  });
+  stage.process([](fleet::Context& here) { (void)recover_orphans(here); });
+  EXPECT_TRUE(stage.was_shown("it is written again, as runs in a damaged ledger have it")) << stage.everything_shown();
+  EXPECT_EQ(must(fleet::ledger_id(stage.data())), id);
 }
 
 TEST(Damaged, AKeyThatTheMachineRefusesIsRenewedOnceAndThatIsSaid) {

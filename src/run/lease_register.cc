@@ -42,7 +42,8 @@ class TagRegister final : public Register {
     // Nobody has taken it yet but who rented the machine.
     const auto ledger = now.tags.find(fleet::ledger_tag), owner = now.tags.find(fleet::owner_tag);
     if (ledger == now.tags.end()) return Value();
-    return Value{dump_json({{"ledger", ledger->second}, {"who", owner == now.tags.end() ? "" : owner->second}}), "none"};
+    return Value{dump_json({{"ledger", ledger->second}, {"who", owner == now.tags.end() ? "" : owner->second}}),
+                 "none"};
   }
   Result<std::string> write(const std::string& text, const std::string&) override {
     TRY("", cloud_->tag(id_, {{fleet::lease_tag, text}}));

@@ -28,9 +28,8 @@ class Register {
 /// An object of a run's store.
 std::unique_ptr<Register> store_register(std::unique_ptr<store::Store> store, const std::string& run);
 
-/// The tag fleet::lease_tag of a machine; until there is one, the ledger that rented it has it. EC2 has no condition for
-/// it. Fails not_found when the machine is gone, denied
-/// where tags may not be changed.
+/// The tag fleet::lease_tag of a machine; until there is one, the ledger that rented it has it. EC2 has no condition
+/// for it. Fails not_found when the machine is gone, denied where tags may not be changed.
 std::unique_ptr<Register> tag_register(std::unique_ptr<cloud::Cloud> cloud, std::string instance_id);
 
 }  // namespace ferry::run

@@ -90,6 +90,17 @@ TEST_F(Leases, AreGivenUpInTimeWhereTheStoreIsOutOfReach) {
   EXPECT_LT(clock_.steady_ms() - begun, 90'000) << "nobody can have taken it yet";
 }
 
+TEST_F(Leases, ThatMayHaveRunOutAreLookedAtBeforeTheNextPulse) {
+  auto first = take("one");
+  clock_.sleep(Millis(60'000));
+  const auto place = dir_.path() / "store";
+  std::filesystem::rename(place, dir_.path() / "away");
+  must(os::write_file(place, "no folder"));
+  EXPECT_TRUE(first->keep());
+  clock_.sleep(Millis(15'000));
+  EXPECT_FALSE(first->keep());
+}
+
 /// Threads that take turns on one clock which is turned by hand: each goes on when its sleep is over, one at a time,
 /// and always in the same order.
 class Turns {

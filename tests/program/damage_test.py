@@ -42,6 +42,29 @@ def test_a_ledger_and_a_runs_folder_that_are_damaged_while_it_trains_are_mended(
         home.nothing_left()
 
 
+def test_a_ledger_that_is_garbage_with_the_file_that_names_it_finds_its_machine_by_what_it_made_for_it():
+    with Home() as home:
+        home.env["FERRY_LEASE_PULSE"] = "1s"  # the ledger is another one now: it waits for the first to be gone
+        go = home.root / "go"
+        home.good("run", "--detach", "--infra", "rehearsal", "--", "bash", "-c",
+                  f"mkdir -p outputs; echo up; echo model > outputs/m; while ! [ -e {go} ] && [ $SECONDS -lt 20 ]; do sleep 0.1; done")
+        run, = home.runs()
+        home.wait_for("the first line", lambda: home.good("logs", run["run"]).out == "up\n")
+        data = home.root / "data/ferry"
+        os.kill(int((data / "runs" / run["run"] / "owner").read_text().split()[1]), signal.SIGKILL)
+        for name in ("ledger.db", "ledger-id"):
+            (data / name).write_bytes(b"\x55" * (data / name).stat().st_size)
+        for name in data.glob("ledger.db-*"):
+            name.unlink()
+        told = home.good("ps").err
+        assert f"{run['run']} was left behind while training" in told, told
+        go.touch()
+        home.wait_for("the end of the run", lambda: [one for one in home.runs("--all") if one["phase"] == "released"])
+        assert home.newest()["outcome"] == "succeeded", home.newest()
+        assert (home.work / "runs" / run["run"] / "outputs/m").read_text() == "model\n"
+        home.nothing_left()
+
+
 def test_a_key_of_ferrys_own_that_was_damaged_in_part_is_renewed_once():
     with Home() as home:
         go = home.root / "go"
