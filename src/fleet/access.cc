@@ -131,20 +131,29 @@ bool key_is_lost(const RunDir& run_dir, const ledger::Instance& instance) {
   return !identity.empty() && !os::exists(identity);  // a host of the user's own ssh config has none
 }
 
+bool key_is_unreadable(const RunDir& run_dir, const ledger::Instance& instance) {
+  if (key_is_lost(run_dir, instance)) return true;
+  if (instance.provider == "ssh" || !instance.identity.empty()) return false;
+  const auto read =
+      os::run_command({.argv = {"ssh-keygen", "-y", "-P", "", "-f", run_dir.identity().string()}}, {}, Millis(10'000));
+  return read && read->exit.code != 0;
+}
+
 Status renew_key(Context& context, cloud::Cloud& cloud, const RunDir& run_dir, ledger::Instance& instance) {
   const auto lost = target_of(run_dir, instance).identity.string();
+  const bool is_gone = !os::exists(lost);
   context.progress.warn("connect",
-                        fmt::format("the private key of {} is gone from this computer ({}); asking EC2 to let a "
-                                    "new one in",
-                                    instance.run, lost));
+                        fmt::format("{} ({}); asking EC2 to let a new one in",
+                                    is_gone ? "the private key of " + instance.run + " is gone from this computer"
+                                            : instance.id + " does not take the private key of " + instance.run,
+                                    lost));
   auto renewed = instance;
   renewed.identity.clear();
-  TRY_SET(key, "", ssh::ensure_key(run_dir.identity(), "ferry-" + instance.run));
+  TRY("", os::make_dirs(run_dir.path, 0700));
+  TRY_SET(key, "", ssh::make_key(run_dir.path, "ferry-" + instance.run));
   if (auto sent = cloud.send_key(instance.id, instance.login_user, key.public_line); !sent) {
-    // A key that opens nothing must not be taken for one that does.
-    std::error_code ignored;
-    std::filesystem::remove(run_dir.identity(), ignored);
     auto error = std::move(sent).error();
+    if (!is_gone) return tl::unexpected<Error>(std::move(error));
     error.advice = fmt::format(
         "put {} back if there is a copy, or allow ec2-instance-connect:SendSSHPublicKey; "
         "`ferry down {} --no-fetch` gives the machine back without its outputs",
@@ -152,6 +161,8 @@ Status renew_key(Context& context, cloud::Cloud& cloud, const RunDir& run_dir, l
     return fail(Kind::denied, fmt::format("{} cannot be entered: its private key is lost", instance.id),
                 error.what + (error.why.empty() ? "" : ": " + error.why), error.advice);
   }
+  TRY("", os::write_file(run_dir.identity(), key.private_text, 0600));
+  TRY("", os::write_file(run_dir.identity().string() + ".pub", key.public_line + "\n", 0644));
   instance = std::move(renewed);
   return context.ledger.record_instance(instance);
 }

@@ -27,10 +27,13 @@ Status check_access(const task::AwsSettings& settings);
 
 /// True when this computer has not got the private key any more that opens the machine.
 bool key_is_lost(const RunDir& run_dir, const ledger::Instance& instance);
+/// The same, and true as well of a key of ferry's own that ssh cannot read any more. What else of it may be damaged
+/// shows when the machine refuses it.
+bool key_is_unreadable(const RunDir& run_dir, const ledger::Instance& instance);
 
-/// Puts a new key on a running machine whose private key was lost on this computer, through EC2 Instance
-/// Connect; then `instance` has it, and for good once keep_key() was called over the connection (the door is
-/// open for a minute).
+/// Puts a new key on a running machine whose private key is lost on this computer, or is refused there because it was
+/// damaged here, through EC2 Instance Connect; then `instance` has it, and for good once keep_key() was called over the
+/// connection (the door is open for a minute). Where that fails, the old one stays. Told in one line.
 Status renew_key(Context& context, cloud::Cloud& cloud, const RunDir& run_dir, ledger::Instance& instance);
 Status keep_key(Context& context, ssh::Session& session, const RunDir& run_dir, const ledger::Instance& instance);
 

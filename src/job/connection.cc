@@ -127,7 +127,7 @@ Result<Connection> Connection::open(fleet::Context& context, cloud::Cloud& cloud
   bool looked_again = false;
   int ended_shells = 0;
   TRY("", ensure_known_hosts(context, run_dir, instance));
-  const bool lost_key = fleet::key_is_lost(run_dir, instance);
+  bool lost_key = fleet::key_is_lost(run_dir, instance);
   if (lost_key) TRY("", fleet::renew_key(context, cloud, run_dir, instance));
   while (true) {
     const auto left =
@@ -139,6 +139,17 @@ Result<Connection> Connection::open(fleet::Context& context, cloud::Cloud& cloud
       if (paths) return Connection(std::move(*session), std::move(*paths), std::move(instance));
       if (paths.error().kind != Kind::lost) return tl::unexpected<Error>(std::move(paths).error());
       session = tl::unexpected<Error>(std::move(paths).error());
+    }
+    if (session.error().code == ssh::key_refused_code && !std::exchange(lost_key, true)) {
+      // Damaged here, as the machine that its host key says it is does not take it.
+      const auto renewed = fleet::renew_key(context, cloud, run_dir, instance);
+      if (renewed) continue;
+      auto error = std::move(session).error();
+      error.advice = fmt::format(
+          "the machine is given back without its outputs by: ferry down {} --no-fetch; EC2 lets "
+          "no other key in: {}",
+          instance.run, renewed.error().what);
+      return tl::unexpected<Error>(std::move(error));
     }
     const auto kind = session.error().kind;
     ended_shells = session.error().code == ssh::login_shell_code ? ended_shells + 1 : 0;

@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "base/text.h"
+#include "ledger/copies.h"
 #include "ledger/mend.h"
 #include "ledger/rows.h"
 #include "ledger/schema.h"
@@ -252,6 +253,7 @@ class SqliteLedger final : public Ledger {
           TRY_SET(transaction, "", Transaction::begin(database_));
           // Replaced while we waited for our turn? A few file systems give one file several numbers, though.
           if (database_.is_in_place() || tries > 1) {
+            TRY("", check_copies(database_));  // a write takes into them what the row has
             TRY("", work());
             return transaction.commit();
           }
@@ -293,7 +295,10 @@ class SqliteLedger final : public Ledger {
   template <class Row, class... Values>
   Result<std::vector<Row>> select(std::string_view columns, std::string_view rest,
                                   Result<Row> (*read)(const Statement&), const Values&... values) {
-    return on_whole_file([&]() -> Result<std::vector<Row>> { return read_all(columns, rest, read, values...); });
+    return on_whole_file([&]() -> Result<std::vector<Row>> {
+      TRY("", check_copies(database_));
+      return read_all(columns, rest, read, values...);
+    });
   }
 
   template <class Row, class... Values>

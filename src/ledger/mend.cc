@@ -9,6 +9,7 @@
 #include <set>
 
 #include "base/text.h"
+#include "ledger/copies.h"
 #include "ledger/rows.h"
 #include "ledger/schema.h"
 
@@ -29,6 +30,8 @@ constexpr std::array<Table, 7> ledger_tables = {{{"runs", "name"},
                                                  {"nodes", "run"},
                                                  {"objects", "run"},
                                                  {"events", "run"}}};
+
+constexpr std::array<Table, 2> copy_tables = {{{"run_copies", "name"}, {"instance_copies", "run"}}};
 
 os::Path beside(const os::Path& file, std::string_view end) { return os::Path(file) += end; }
 
@@ -144,17 +147,31 @@ INSERT OR IGNORE INTO attempts SELECT name, 1, phase, outcome, error, '', '', cr
   NOT EXISTS (SELECT 1 FROM attempts WHERE run = runs.name);
 )";
 
+/// Makes rows of what they and their copies say; true if nothing was lost.
+Result<bool> settle(Database* from, Database& into) {
+  bool are_whole = from && has_current_schema(*from);
+  for (const auto& table : copy_tables) {
+    // Those that triggers made of the rows say nothing about them.
+    if (are_whole) TRY("", into.run(fmt::format("DELETE FROM {}", table.name)));
+  }
+  if (!are_whole) return true;
+  for (const auto& table : copy_tables) are_whole = TableCopy(*from, into, table, {}, true).run() && are_whole;
+  return settle_copies(into, are_whole);
+}
+
 struct Salvaged {
   std::int64_t runs = 0;
   bool all = false;
 };
 
+void remove_database(const os::Path& file) {
+  std::error_code ignored;
+  for (const char* end : {"", "-wal", "-shm", "-journal"}) fs::remove(beside(file, end), ignored);
+}
+
 /// Makes `file`, a whole ledger, of what can be read of `from` (none: nothing can).
 Result<Salvaged> salvage(Database* from, const os::Path& file) {
-  for (const char* end : {"", "-wal", "-shm", "-journal"}) {
-    std::error_code ignored;
-    fs::remove(beside(file, end), ignored);
-  }
+  remove_database(file);
   TRY("", os::append_file(file, {}, 0600));
   TRY_SET(into, "", Database::open(file));
   Salvaged salvaged{0, from != nullptr};
@@ -164,7 +181,8 @@ Result<Salvaged> salvage(Database* from, const os::Path& file) {
     for (const auto& table : ledger_tables) {
       if (from) salvaged.all = TableCopy(*from, into, table, {}, true).run() && salvaged.all;
     }
-    salvaged.all = check_all_rows(into, true) && salvaged.all;
+    TRY_SET(settled, "", settle(from, into));
+    salvaged.all = check_all_rows(into, true) && settled && salvaged.all;
     TRY_SET(before, "", into.number("SELECT count(*) FROM runs"));
     TRY("", into.execute(leave_out_halves));
     TRY_SET(runs, "", into.number("SELECT count(*) FROM runs"));
@@ -174,6 +192,34 @@ Result<Salvaged> salvage(Database* from, const os::Path& file) {
   }
   TRY("", into.execute("PRAGMA journal_mode=WAL"));
   return salvaged;
+}
+
+/// A copy of the ledger in which the tables' own text, which is known, is as it was; nothing if that is not enough. The
+/// caller removes it (remove_database).
+std::optional<Database> open_with_known_schema(const os::Path& file, const os::Path& copy) {
+  std::error_code code;
+  for (const char* end : {"", "-wal"}) {
+    fs::remove(beside(copy, end), code);
+    fs::copy_file(beside(file, end), beside(copy, end), code);
+  }
+  {
+    auto fresh = Database::open(":memory:"), old = Database::open(copy);
+    if (!fresh || !old || !migrate(*fresh, 0, schema_version)) return std::nullopt;
+    constexpr const char* count = "SELECT count(*) FROM sqlite_schema";
+    if (!old->execute("PRAGMA writable_schema=ON") ||
+        old->number(count).value_or(0) != fresh->number(count).value_or(-1))
+      return std::nullopt;
+    auto known = fresh->prepare("SELECT type, name, tbl_name, sql, rowid FROM sqlite_schema");
+    auto put = old->prepare("UPDATE sqlite_schema SET type=?1, name=?2, tbl_name=?3, sql=?4 WHERE rowid=?5");
+    if (!known || !put) return std::nullopt;
+    while (known->step().value_or(false)) {
+      for (int i = 0; i < 5; ++i) put->bind_column(i + 1, *known, i);
+      if (!put->step()) return std::nullopt;
+      put->reset();
+    }
+  }
+  auto opened = Database::open(copy);
+  return opened && has_current_schema(*opened) ? std::optional(std::move(*opened)) : std::nullopt;
 }
 
 /// A name that is free for the damaged ledger.
@@ -219,7 +265,7 @@ bool is_whole(Database& database) {
   const auto version = database.number("PRAGMA user_version");
   if (version && *version > schema_version && *version <= most_schemas && !has_current_schema(database)) return true;
   if (!check_pages(database)) return false;
-  return has_current_schema(database) && check_all_rows(database, false);
+  return has_current_schema(database) && check_all_rows(database, false) && check_copies(database);
 }
 
 Status finish_mending(const os::Path& file) {
@@ -240,8 +286,12 @@ Result<bool> mend(const os::Path& file) {
     if (begun) held.emplace(std::move(*begun));
     if (held && is_whole(*old)) return false;
   }
-  const auto made = beside(file, ".mending");
-  TRY_SET(salvaged, "make another ledger", salvage(old ? &*old : nullptr, made));
+  const auto made = beside(file, ".mending"), copy = beside(file, ".mending-copy");
+  auto read = old && !has_current_schema(*old) ? open_with_known_schema(file, copy) : std::nullopt;
+  auto salvaging = salvage(read ? &*read : old ? &*old : nullptr, made);
+  read.reset();
+  remove_database(copy);
+  TRY_SET(salvaged, "make another ledger", std::move(salvaging));
   const auto place = printable(place_aside(file).string());
   const auto line = fmt::format("the ledger was damaged: it is set aside as {}, and another is made of {}", place,
                                 salvaged.all ? "all that was in it"

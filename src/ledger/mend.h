@@ -1,7 +1,8 @@
 #pragma once
 /// \file
-/// A damaged ledger is set aside, and another is made of what can still be read of it. What cannot be read of a run
-/// that may hold a machine is left out as a whole, so that the machine is in no ledger and is found by its tags.
+/// A damaged ledger is set aside, and another is made of what can still be read of it and of its copies (copies.h). A
+/// run that may hold a machine, of which something can be had from neither, is left out as a whole, so that the machine
+/// is in no ledger and is found by its tags.
 
 #include "base/error.h"
 #include "ledger/sqlite.h"

@@ -119,6 +119,50 @@ END;
     R"(
 ALTER TABLE runs ADD COLUMN store TEXT NOT NULL DEFAULT '';
 ALTER TABLE runs ADD COLUMN outputs_stored INTEGER NOT NULL DEFAULT 0;
+)",
+    // See copies.h. Whoever adds a column to runs or instances adds it to their copies, too.
+    R"(
+CREATE TABLE run_copies(
+  n INTEGER NOT NULL, name TEXT NOT NULL, task_name TEXT, infra TEXT, task TEXT, workdir TEXT, home TEXT,
+  phase TEXT, outcome TEXT, exit_code INTEGER, error TEXT, keep INTEGER, outputs_home INTEGER, created_ms INTEGER,
+  phase_ms INTEGER, train_start_ms INTEGER, train_end_ms INTEGER, ended_ms INTEGER, store TEXT,
+  outputs_stored INTEGER, PRIMARY KEY(name, n)) STRICT;
+CREATE TABLE instance_copies(
+  n INTEGER NOT NULL, token TEXT NOT NULL, run TEXT, world TEXT, region TEXT, endpoint TEXT, id TEXT, type TEXT,
+  zone TEXT, address TEXT, ssh_port INTEGER, login_user TEXT, hourly_micros INTEGER, state TEXT, intent_ms INTEGER,
+  launched_ms INTEGER, released_ms INTEGER, market TEXT, disk_gib INTEGER, public_address INTEGER,
+  bytes_out INTEGER, account TEXT, profile TEXT, identity TEXT, ssh_proxy TEXT, disk_type TEXT, disk_iops INTEGER,
+  disk_mib_per_s INTEGER, running_ms INTEGER, stopped_ms INTEGER, paused_ms INTEGER, PRIMARY KEY(token, n)) STRICT;
+INSERT INTO run_copies SELECT n, runs.* FROM runs, (SELECT 1 AS n UNION ALL SELECT 2) WHERE phase <> 'released';
+INSERT INTO instance_copies SELECT n, instances.* FROM instances, (SELECT 1 AS n UNION ALL SELECT 2)
+  WHERE state <> 'released';
+
+CREATE TRIGGER run_added_copied AFTER INSERT ON runs BEGIN
+  DELETE FROM run_copies WHERE name = NEW.name;
+  INSERT INTO run_copies SELECT n, runs.* FROM runs, (SELECT 1 AS n UNION ALL SELECT 2)
+    WHERE name = NEW.name AND phase <> 'released';
+END;
+CREATE TRIGGER run_changed_copied AFTER UPDATE ON runs BEGIN
+  DELETE FROM run_copies WHERE name = OLD.name;
+  INSERT INTO run_copies SELECT n, runs.* FROM runs, (SELECT 1 AS n UNION ALL SELECT 2)
+    WHERE name = NEW.name AND phase <> 'released';
+END;
+CREATE TRIGGER run_removed_copied AFTER DELETE ON runs BEGIN
+  DELETE FROM run_copies WHERE name = OLD.name;
+END;
+CREATE TRIGGER instance_added_copied AFTER INSERT ON instances BEGIN
+  DELETE FROM instance_copies WHERE token = NEW.token;
+  INSERT INTO instance_copies SELECT n, instances.* FROM instances, (SELECT 1 AS n UNION ALL SELECT 2)
+    WHERE token = NEW.token AND state <> 'released';
+END;
+CREATE TRIGGER instance_changed_copied AFTER UPDATE ON instances BEGIN
+  DELETE FROM instance_copies WHERE token = OLD.token;
+  INSERT INTO instance_copies SELECT n, instances.* FROM instances, (SELECT 1 AS n UNION ALL SELECT 2)
+    WHERE token = NEW.token AND state <> 'released';
+END;
+CREATE TRIGGER instance_removed_copied AFTER DELETE ON instances BEGIN
+  DELETE FROM instance_copies WHERE token = OLD.token;
+END;
 )"};
 
 /// Everything that is made by migrations, as text; empty: it cannot be read.

@@ -29,6 +29,21 @@ std::string any_bytes(Chance& chance, std::size_t count) {
   return bytes;
 }
 
+/// One character of `file` that can be read becomes another one: nothing notices by itself.
+std::string change_character(const os::Path& file, Chance& chance) {
+  const auto bytes = os::read_file(file).value_or("");
+  std::vector<std::size_t> places;
+  for (std::size_t i = 0; i < bytes.size(); ++i) {
+    if (bytes[i] > ' ' && bytes[i] < 127) places.push_back(i);
+  }
+  if (places.empty()) return {};
+  const auto at = places[any_of(chance, places.size())];
+  std::fstream stream(file, std::ios::in | std::ios::out | std::ios::binary);
+  stream.seekp(static_cast<std::streamoff>(at));
+  stream << static_cast<char>('!' + any_of(chance, 94));
+  return fmt::format("the character at {} of {} changed", at, file.filename().string());
+}
+
 /// What was done to `file`, in words; empty: it is not there.
 std::string damage_file(const os::Path& file, Chance& chance) {
   std::error_code code;
@@ -160,6 +175,47 @@ TEST(DamagedAnywhere, ALedgerIsMendedAndNothingIsLost) {
   }
 }
 
+TEST(DamagedAnywhere, ACharacterOfALedgerIsPutRightAndNothingIsLost) {
+  for (unsigned seed = first_seed(), end = seed + runs_to_damage() / 2; seed < end; ++seed) {
+    SCOPED_TRACE(fmt::format("seed {}", seed));
+    DamagedRun run(seed);
+    run.play([&](Chance& chance, bool) {
+      std::string said;
+      for (auto count = 1 + any_of(chance, 4); count > 0; --count)
+        said += change_character(run.stage.data() / "ledger.db", chance) + "; ";
+      return said;
+    });
+    EXPECT_EQ(run.lost(), "");
+  }
+}
+
+TEST(DamagedAnywhere, WhatTheLedgerSaysOfAMachineIsPutRightAndNothingIsLost) {
+  for (unsigned seed = first_seed(), end = seed + runs_to_damage() / 2; seed < end; ++seed) {
+    SCOPED_TRACE(fmt::format("seed {}", seed));
+    DamagedRun run(seed);
+    run.play([&](Chance& chance, bool) {
+      // Its id, wherever it stands, one place or several.
+      const auto file = run.stage.data() / "ledger.db";
+      const auto bytes = os::read_file(file).value_or("");
+      const auto machines = run.stage.cloud.machines();
+      if (machines.empty()) return std::string("there was none");
+      const auto& id = machines.front().now.id;
+      std::vector<std::size_t> places;
+      for (auto at = bytes.find(id); at != bytes.npos; at = bytes.find(id, at + 1)) places.push_back(at);
+      std::string said;
+      for (auto count = 1 + any_of(chance, 3); count > 0 && !places.empty(); --count) {
+        const auto at = places[any_of(chance, places.size())] + 2 + any_of(chance, id.size() - 2);
+        std::fstream stream(file, std::ios::in | std::ios::out | std::ios::binary);
+        stream.seekp(static_cast<std::streamoff>(at));
+        stream << "0123456789abcdef"[any_of(chance, 16)];
+        said += fmt::format("the id changed at {}; ", at);
+      }
+      return said;
+    });
+    EXPECT_EQ(run.lost(), "");
+  }
+}
+
 TEST(DamagedAnywhere, ARunsFolderIsMendedAndNothingIsLost) {
   for (unsigned seed = first_seed(), end = seed + runs_to_damage(); seed < end; ++seed) {
     SCOPED_TRACE(fmt::format("seed {}", seed));
@@ -182,6 +238,35 @@ TEST(DamagedAnywhere, ARunsFolderIsMendedAndNothingIsLost) {
     });
     EXPECT_EQ(run.lost(), "");
   }
+}
+
+TEST(Damaged, AKeyThatTheMachineRefusesIsRenewedOnceAndThatIsSaid) {
+  Stage stage;
+  stage.leave_at(Phase::training, damaged_task);
+  const auto key = stage.data() / "runs/t-left/id_ed25519";
+  must(os::write_file(key, "a k3y", 0600));
+  EXPECT_EQ(stage.follow(), 0) << stage.everything_shown();
+  EXPECT_TRUE(stage.was_shown("does not take the private key of t-left")) << stage.everything_shown();
+  EXPECT_TRUE(stage.was_shown("t-left has a new key")) << stage.everything_shown();
+  EXPECT_EQ(stage.cloud.count("send_key"), 1);
+  EXPECT_EQ(stage.model(), "");
+  EXPECT_EQ(stage.trouble(), "");
+}
+
+TEST(Damaged, WhereNoOtherKeyIsLetInTheOldOneStaysAndTheModelWaits) {
+  Stage stage;
+  stage.leave_at(Phase::training, damaged_task);
+  const auto key = stage.data() / "runs/t-left/id_ed25519";
+  must(os::write_file(key, "a k3y", 0600));
+  stage.cloud.add({"send_key", failure(Kind::denied), -1});
+  EXPECT_EQ(stage.follow(), ferry_failed) << stage.everything_shown();
+  EXPECT_TRUE(stage.was_shown("EC2 lets no other key in")) << stage.everything_shown();
+  EXPECT_EQ(os::read_file(key).value(), "a k3y") << "it may be mended by hand";
+  EXPECT_EQ(stage.cloud.left().size(), 3U) << "what only the machine has is not given up";
+  stage.cloud.heal();
+  stage.recover_all();
+  EXPECT_EQ(stage.model(), "") << stage.everything_shown();
+  EXPECT_EQ(stage.trouble(), "");
 }
 
 TEST(DamagedAnywhere, ACopyOfALogIsCompletedFromTheMachinesOwn) {

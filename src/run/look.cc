@@ -159,7 +159,7 @@ Result<os::Argv> visit_argv(fleet::Context& context, const std::string& run_name
   TRY_SET(run, "", context.ledger.run(run_name));
   TRY_SET(instance, "", live_instance(context, run));
   const fleet::RunDir run_dir(context.data, run.name);
-  if (fleet::key_is_lost(run_dir, instance)) {
+  if (fleet::key_is_unreadable(run_dir, instance)) {
     TRY_SET(reached, "", reach(context, run));
     instance = reached.connection.instance();
   }

@@ -175,6 +175,13 @@ class Stage {
   std::unique_ptr<ledger::Ledger> ledger_;
   void open_ledger();
   std::map<std::string, std::unique_ptr<ScriptedMachine>> machines_;
+  struct LetIn {
+    std::string key;   // as its private half stands in a file
+    int renewals = 0;  // by then, of any machine
+  };
+  std::map<std::string, LetIn>
+      let_in_;  // by id: each machine takes one key, or another one that the cloud was asked for
+  bool lets_in(const std::string& id, const os::Path& key);
   std::vector<Follower> followers_;
   std::vector<Plan> plans_;
   int steps_ = 0, kill_at_ = 0;

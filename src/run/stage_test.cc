@@ -254,6 +254,7 @@ void Stage::leave_at(ledger::Phase phase, const std::string& command) {
   request.user_data = fleet::user_data("", "", fleet::TimeLimits{Seconds(3600)}.until_power_off());
   request.tags = fleet::tags_of(left);
   machine.id = must(region->launch(request)).id;
+  let_in_[machine.id].key = os::read_file(run_dir.identity()).value_or("");
   machine.state = ledger::Rent::live;
   machine.launched_ms = clock.now_ms();
   clock.sleep(cloud.boot);
@@ -300,6 +301,14 @@ bool Stage::was_shown(const std::string& text) const {
 
 std::string Stage::everything_shown() const { return "\n" + join(progress.lines, "\n"); }
 
+bool Stage::lets_in(const std::string& id, const os::Path& file) {
+  const auto key = os::read_file(file).value_or("");
+  const LetIn now{key, cloud.count("send_key")};
+  auto& known = let_in_.try_emplace(id, now).first->second;
+  if (now.renewals > known.renewals) known = now;
+  return known.key == key;
+}
+
 Result<ssh::Session> Stage::connect(const ssh::Target& target) {
   ++connects;
   if (!refused.empty()) {
@@ -310,6 +319,8 @@ Result<ssh::Session> Stage::connect(const ssh::Target& target) {
   }
   for (const auto& one : cloud.machines()) {
     if (is_deaf || one.now.state != cloud::State::running || one.now.address != target.address) continue;
+    if (!lets_in(one.now.id, target.identity))
+      return fail(Kind::denied, "the ssh key was refused", {}, {}, ssh::key_refused_code);
     pass(phase_ + ": before ssh to the machine");
     auto session = machine_of(one.now.id).connect();
     pass(phase_ + ": after ssh to the machine");

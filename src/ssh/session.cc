@@ -245,7 +245,7 @@ Error classify(const Target& target, std::string_view complaint) {
         .value();
   }
   if (has("Permission denied") || has("Too many authentication failures")) {
-    return fail(Kind::denied, "the ssh key was refused by " + where, why).value();
+    return fail(Kind::denied, "the ssh key was refused by " + where, why, {}, key_refused_code).value();
   }
   if (has("timed out")) return fail(Kind::timeout, where + " does not answer ssh", why).value();
   return fail(Kind::lost, "no ssh connection to " + where, why).value();

@@ -89,6 +89,8 @@ class Session {
 
 /// Error::code when a host key answers that is not the pinned one.
 inline constexpr const char* host_key_code = "another-host-key";
+/// Error::code of what failed denied because the machine itself does not take our key.
+inline constexpr const char* key_refused_code = "key-refused";
 
 /// Error::code when we were let in, and the login shell there ended before it ran our command: asking again
 /// changes nothing, unless the machine is still booting.

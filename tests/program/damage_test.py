@@ -42,5 +42,34 @@ def test_a_ledger_and_a_runs_folder_that_are_damaged_while_it_trains_are_mended(
         home.nothing_left()
 
 
+def test_a_key_of_ferrys_own_that_was_damaged_in_part_is_renewed_once():
+    with Home() as home:
+        go = home.root / "go"
+        home.good("run", "--detach", "--infra", "rehearsal", "--", "bash", "-c",
+                  f"mkdir -p outputs; echo up; echo model > outputs/m; while ! [ -e {go} ] && [ $SECONDS -lt 20 ]; do sleep 0.1; done")
+        run, = home.runs()
+        home.wait_for("the first line", lambda: home.good("logs", run["run"]).out == "up\n")
+        folder = home.root / "data/ferry/runs" / run["run"]
+        key = (folder / "id_ed25519").read_text()
+        # Its seed: the file is a key still, and its public half is the same, but it signs nothing.
+        lines = key.splitlines()
+        lines[3] = lines[3][:40] + ("B" if lines[3][40] == "A" else "A") + lines[3][41:]
+        (folder / "id_ed25519").write_text("\n".join(lines) + "\n")
+        os.kill(int((folder / "owner").read_text().split()[1]), signal.SIGKILL)
+        home.good("ps")
+        told = lambda: (folder / "follower.txt").read_text()
+        home.wait_for("a new key", lambda: "has a new key" in told())
+        assert told().count("does not take the private key of") == 1, told()
+        assert (folder / "id_ed25519").read_text() != key
+        # One that cannot be read at all: who logs in is let in, too.
+        (folder / "id_ed25519").write_text("no key")
+        assert "has a new key" in home.good("ssh", run["run"], "--", "true").err
+        go.touch()
+        home.wait_for("the end of the run", lambda: [one for one in home.runs("--all") if one["phase"] == "released"])
+        assert home.newest()["outcome"] == "succeeded"
+        assert (home.work / "runs" / run["run"] / "outputs/m").read_text() == "model\n"
+        home.nothing_left()
+
+
 if __name__ == "__main__":
     main(globals())
