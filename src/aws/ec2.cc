@@ -130,6 +130,17 @@ Status Ec2::terminate_instance(const std::string& id) {
   return plain(client_.query("ec2", "TerminateInstances", Params().add("InstanceId.1", id), Repeat::freely));
 }
 
+Status Ec2::create_tags(const std::string& id, const Tags& tags) {
+  Params params;
+  params.add("ResourceId.1", id);
+  int n = 0;
+  for (const auto& [key, value] : tags) {
+    const auto prefix = fmt::format("Tag.{}.", ++n);
+    params.add(prefix + "Key", key).add(prefix + "Value", value);
+  }
+  return plain(client_.query("ec2", "CreateTags", std::move(params), Repeat::freely));
+}
+
 Status Ec2::stop_instance(const std::string& id) {
   return plain(client_.query("ec2", "StopInstances", Params().add("InstanceId.1", id), Repeat::freely));
 }

@@ -54,6 +54,8 @@ class Ec2 {
   Result<std::vector<InstanceRecord>> describe_instances(const std::vector<std::string>& ids,
                                                          const std::vector<Filter>& filters);
   Status terminate_instance(const std::string& id);
+  /// Adds tags, or gives them other values.
+  Status create_tags(const std::string& id, const Tags& tags);
   Status stop_instance(const std::string& id);
   Status start_instance(const std::string& id);
 

@@ -79,6 +79,7 @@ TEST_F(EveryCall, OfEc2) {
   must(ec2.describe_instances({}, {{"tag:ferry:run", {"a", "b"}}, {"instance-state-name", {"running"}}}));
   must(ec2.describe_instances({"i-1", "i-2"}, {}));
   must(ec2.terminate_instance("i-1"));
+  must(ec2.create_tags("i-1", {{"a", "b"}, {"c", "{\"d\": 1}"}}));
   must(ec2.stop_instance("i-1"));
   must(ec2.start_instance("i-1"));
   must(ec2.describe_images({"amazon"}, {{"name", {"Deep*"}}}));

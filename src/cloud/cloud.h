@@ -156,6 +156,8 @@ class Cloud {
   /// may not show yet.
   virtual Result<std::optional<Instance>> find_by_token(const std::string& client_token) = 0;
   virtual Status terminate(const std::string& instance_id) = 0;  ///< Does nothing if already gone
+  /// Adds tags to a machine, or gives them other values; denied where the policy is of an older ferry.
+  virtual Status tag(const std::string& instance_id, const Tags& tags) = 0;
   /// Both fail conflict in a state that does not allow it.
   virtual Status stop(const std::string& instance_id) = 0;
   virtual Status start(const std::string& instance_id) = 0;

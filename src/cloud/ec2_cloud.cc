@@ -245,6 +245,9 @@ class Ec2Cloud final : public Cloud {
     // "Not found" right after the launch is no proof that nothing is rented.
     return calm_about(Kind::not_found, once_visible({id}, [&] { return ec2_.terminate_instance(id); }));
   }
+  Status tag(const std::string& id, const Tags& tags) override {
+    return once_visible({id}, [&] { return ec2_.create_tags(id, tags); });
+  }
   Status stop(const std::string& id) override {
     return once_visible({id}, [&] { return ec2_.stop_instance(id); });
   }

@@ -42,6 +42,7 @@ class HostCloud final : public Cloud {
     given_back_.insert(id);
     return {};
   }
+  Status tag(const std::string&, const Tags&) override { return not_rented(); }
   Status stop(const std::string&) override { return not_rented(); }
   Status start(const std::string&) override { return not_rented(); }
   Result<std::string> caller_cidr() override { return not_rented(); }

@@ -39,6 +39,9 @@ inline constexpr const char *host_key_tag = "ferry:host-key", *outputs_tag = "fe
                             *attempt_tag = "ferry:attempt";
 cloud::Tags tags_for_recovery(const ledger::Run& run, const std::string& host_key);
 
+/// The tag of an instance that says whose ferry works on its run, where the run has no store (run/lease.h).
+inline constexpr const char* lease_tag = "ferry:lease";
+
 /// The tag of an instance that names the role which was made for it (store_role.h).
 inline constexpr const char* role_tag = "ferry:role";
 

@@ -281,6 +281,7 @@ class LaunchingCloud final : public cloud::Cloud {
     is_gone_ = true;
     return {};
   }
+  Status tag(const std::string&, const cloud::Tags&) override { return none(); }
   Status stop(const std::string&) override { return none(); }
   Status start(const std::string&) override { return none(); }
 

@@ -77,6 +77,8 @@ Status RunController::begin_again() {
     if (auto channel = node_.connection->agent()) (void)channel->client.release(true);
     node_.connection.reset();
   }
+  if (lease_ && !lease_->confirm()) stop_at_once("another computer took it over while this one was not heard of");
+  if (run_.store.empty()) lease_.reset();  // it stood on that machine
   // Never two machines for one node.
   TRY("give back the machine before the next one", fleet::release_all(context_, run_));
   TRY_SET(objects, "", context_.ledger.objects(run_.name));
@@ -124,7 +126,8 @@ Status RunController::restore() {
                   "begin a new run from what is below " + run_.output_dir);
   }
   TRY_SET(report, "send what the run had saved", send(run_.output_dir, tree, {}));
-  context_.progress.done("restore", fmt::format("{}, {} sent", watch::counted(report.files, "file"), show_bytes(report.bytes_moved)),
+  const auto files = watch::counted(report.files, "file");
+  context_.progress.done("restore", fmt::format("{}, {} sent", files, show_bytes(report.bytes_moved)),
                          {{"files", report.files}, {"bytes_moved", report.bytes_moved}});
   return {};
 }

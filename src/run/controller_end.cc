@@ -89,6 +89,7 @@ Status RunController::release() {
   TRY_SET(made, "", context_.ledger.resources(run_.name));
   TRY_SET(rented, "", context_.ledger.instances(run_.name));
   const bool nothing_made = made.empty() && rented.empty();
+  if (lease_ && !lease_->confirm()) stop_at_once("another computer took it over while this one was not heard of");
   TRY("", enter(Phase::releasing));
   context_.progress.begin("release", node_.instance.id);
   if (node_.connection && !context_.letting_go) {

@@ -36,23 +36,26 @@ Status RunController::prepare_store() {
 }
 
 Status RunController::take_lease() {
-  if (!is_seen_from_here(context_, run_)) return {};
+  if (lease_) return {};
   const auto taken = [&]() -> Status {
+    TRY_SET(place, "", register_of(context_, run_));
+    if (!place) return {};
     TRY_SET(ledger, "", fleet::ledger_id(context_.data));
-    TRY_SET(store, "", store_of(context_, run_, fleet::Hurry::yes)());
     bool told = false;
     const auto waiting = [&](const LeaseHolder& holder) {
-      if (!std::exchange(told, true))
+      if (holder.ledger != ledger && !std::exchange(told, true))
         context_.progress.update(fmt::format("waiting for the ferry of {}, which may be gone", holder.who));
       return context_.check_signals(true) == fleet::Interrupt::go_on;
     };
     TRY_SET(lease, "",
-            Lease::take(std::move(store), run_.name, {ledger, fleet::owner_name()}, context_.clock, waiting));
+            Lease::take(std::move(place), run_.name, {ledger, fleet::owner_name()}, context_.clock, waiting));
     lease_ = std::move(lease);
     return {};
   }();
   if (taken || taken.error().kind == Kind::conflict || taken.error().kind == Kind::bug) return taken;
-  context_.progress.warn("store", "it is not known whether another computer works on the run: " + taken.error().what);
+  if (taken.error().kind == Kind::not_found) return {};  // its machine is gone, as will be seen
+  context_.progress.warn(run_.store.empty() ? "connect" : "store",
+                         "it is not known whether another computer works on the run: " + taken.error().what);
   return {};
 }
 

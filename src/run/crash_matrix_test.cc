@@ -50,8 +50,11 @@ class CrashedRun {
     std::vector<Point> points;
     stage_.on_point = [&](const std::string& point) {
       // When a lease is renewed is the real clock's to say.
-      const bool is_renewal =
-          point.ends_with("put lease") && !point.starts_with("launching") && !point.starts_with("releas");
+      const auto any_ends = [&](auto... ends) { return (point.ends_with(ends) || ...); };
+      const auto any_begins = [&](auto... begins) { return (point.starts_with(begins) || ...); };
+      const bool is_renewal = (any_ends("put lease") && !any_begins("launching", "releas")) ||
+                              (any_ends("ec2 CreateTags", "ec2 DescribeInstances of the machine") &&
+                               !any_begins("launching", "connecting", "releas"));
       if (!is_renewal) points.push_back({point, agents_folder().has_value()});
     };
     EXPECT_EQ(stage_.start(stage_.request(training)), 0) << stage_.everything_shown();

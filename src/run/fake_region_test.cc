@@ -130,6 +130,14 @@ class FakeRegion final : public cloud::Cloud {
       return {};
     });
   }
+  Status tag(const std::string& id, const cloud::Tags& tags) override {
+    return call<void>("tag", id, [&]() -> Status {
+      auto* machine = all_.find(region_, id);
+      if (!machine) return not_found("InvalidInstanceID.NotFound", id);
+      for (const auto& [key, value] : tags) machine->now.tags[key] = value;
+      return {};
+    });
+  }
   Status stop(const std::string& id) override { return turn("stop", id); }
   Status start(const std::string& id) override { return turn("start", id); }
   Result<std::string> caller_cidr() override {

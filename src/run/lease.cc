@@ -1,104 +1,208 @@
 #include "run/lease.h"
 
+#include <algorithm>
+
 #include "base/hash.h"
 #include "base/json.h"
 #include "base/text.h"
-#include "store/keys.h"
+#include "base/units.h"
+#include "os/env.h"
 
 namespace ferry::run {
 
 namespace {
 
-constexpr std::size_t most_bytes = 4096;
-constexpr Millis between_looks{1'000};
+constexpr Millis again_soon{1'000};  // out of reach
 
-struct Written {
-  std::optional<LeaseHolder> holder;  ///< nothing: nobody's
-  std::string version;                ///< "": there is no such object
-  std::int64_t epoch = 0;             ///< of the last one
-};
+/// Versions are those of texts: the nonce makes each another.
+std::string text_of(const LeaseHolder& holder) {
+  Json body = {{"ledger", holder.ledger}, {"who", holder.who}, {"epoch", holder.epoch}, {"nonce", random_name(12)}};
+  if (holder.claims) body["claims"] = true;
+  return dump_json(body);
+}
 
-/// What cannot be understood is somebody's all the same: it runs out as any other.
-Result<Written> look(store::Store& store, const std::string& key) {
-  const auto object = store.get(key, most_bytes);
-  if (!object && object.error().kind == Kind::not_found) return Written();
-  if (!object) return tl::unexpected<Error>(object.error());
-  Written seen{LeaseHolder{}, object->object.version, 0};
-  const auto json = parse_json(object->bytes);
-  if (!json || !json->is_object()) return seen;
-  seen.epoch = int_at(*json, "epoch");
-  seen.holder = LeaseHolder{text_at(*json, "ledger"), printable(text_at(*json, "who")), seen.epoch};
-  if (seen.holder->ledger.empty() && seen.epoch > 0) seen.holder.reset();
-  return seen;
+/// Nothing: nobody has it. What cannot be understood is somebody's all the same: it runs out as any other.
+std::optional<LeaseHolder> holder_in(const Register::Value& value) {
+  if (value.version.empty()) return std::nullopt;
+  const auto json = parse_json(value.text);
+  if (!json || !json->is_object()) return LeaseHolder{};
+  LeaseHolder holder{text_at(*json, "ledger"), printable(text_at(*json, "who")), int_at(*json, "epoch")};
+  holder.claims = json->contains("claims");
+  if (holder.ledger.empty() && holder.epoch > 0) return std::nullopt;
+  return holder;
+}
+
+std::int64_t epoch_in(const Register::Value& value) {
+  const auto json = parse_json(value.text);
+  return json && json->is_object() ? int_at(*json, "epoch") : 0;
+}
+
+tl::unexpected<Error> held(const LeaseHolder& holder, const std::string& run, const LeaseTimes& times) {
+  return fail(Kind::conflict, fmt::format("the ferry of {} works on {}", holder.who, run),
+              "one computer at a time does, and it has shown itself lately",
+              "end it there, or wait until it has not shown itself for " + show_duration(times.patience));
 }
 
 }  // namespace
 
-Lease::Lease(std::unique_ptr<store::Store> store, std::string key, LeaseHolder me, os::Clock& clock, LeaseTimes times)
-    : store_(std::move(store)), key_(std::move(key)), me_(std::move(me)), clock_(&clock), times_(times) {}
+LeaseTimes usual_lease_times() {
+  LeaseTimes times;
+  const auto text = os::env("FERRY_LEASE_PULSE");
+  const auto pulse = text ? parse_duration(*text) : Result<Seconds>(fail(Kind::not_found, ""));
+  if (!pulse || pulse->count() <= 0) return times;
+  times.patience = Millis(times.patience * Millis(*pulse).count() / times.pulse.count());
+  times.pulse = Millis(*pulse);
+  return times;
+}
 
-Status Lease::write(const store::Condition& condition) {
-  tried_ms_ = clock_->steady_ms();
-  // Versions are those of contents: the nonce makes each another.
-  const Json body = {{"ledger", me_.ledger}, {"who", me_.who}, {"epoch", me_.epoch}, {"nonce", random_name(16)}};
-  TRY_SET(version, "", store_->put(key_, dump_json(body), condition));
+Lease::Lease(std::unique_ptr<Register> place, LeaseHolder me, os::Clock& clock, LeaseTimes times)
+    : place_(std::move(place)), me_(std::move(me)), clock_(&clock), times_(times) {}
+
+std::int64_t Lease::since(const Moment& then) const {
+  const auto here = now();
+  return std::max(here.steady_ms - then.steady_ms, here.wall_ms - then.wall_ms);
+}
+
+Status Lease::write(bool claims, const std::string& expected) {
+  const auto begun = now();
+  me_.claims = claims;
+  const auto text = text_of(me_);
+  TRY_SET(version, "", place_->write(text, expected));
   version_ = version;
-  written_ms_ = tried_ms_;
+  written_ = tried_ = begun;
   return {};
 }
 
-Result<Lease> Lease::take(std::unique_ptr<store::Store> store, const std::string& run, LeaseHolder me, os::Clock& clock,
+bool Lease::is_mine(const std::string& text) const {
+  const auto holder = holder_in({text, "?"});
+  return holder && holder->ledger == me_.ledger && holder->epoch == me_.epoch;
+}
+
+Result<bool> Lease::settle(const Moment& begun, Millis wait, const LeaseHolder& before,
+                           const std::function<bool(const LeaseHolder&)>& waiting) {
+  // It came too late to be waited for by others.
+  if (since(begun) > times_.slow().count()) return false;
+  const auto from = now();
+  while (since(from) < wait.count()) {
+    if (!waiting(before)) return fail(Kind::cancelled, "stopped waiting");
+    clock_->sleep(std::min(wait, times_.pulse / 4));
+  }
+  const auto look = now();
+  TRY_SET(seen, "", place_->read());
+  if (seen.version != version_) return false;
+  TRY("", write(false, version_));
+  if (since(look) <= times_.slow().count()) return true;
+  TRY_SET(again, "", place_->read());
+  return again.version == version_;
+}
+
+Result<Lease> Lease::take(std::unique_ptr<Register> place, const std::string& run, LeaseHolder me, os::Clock& clock,
                           const std::function<bool(const LeaseHolder&)>& waiting, LeaseTimes times) {
-  Lease lease(std::move(store), store::lease_key(run), std::move(me), clock, times);
-  std::string watched;
-  std::int64_t since = 0;
+  Lease lease(std::move(place), std::move(me), clock, times);
+  const bool has_conditions = lease.place_->is_conditional();
+  std::optional<std::string> watched;
+  Moment changed;
+  int shown = -1;
   while (true) {
-    TRY_SET(seen, "", look(*lease.store_, lease.key_));
-    const bool is_mine = seen.holder && seen.holder->ledger == lease.me_.ledger;
+    const auto look = lease.now();
+    TRY_SET(seen, "", lease.place_->read());
+    auto holder = holder_in(seen);
+    const bool was_mine = holder && holder->ledger == lease.me_.ledger && !holder->claims;
     if (watched != seen.version) {
       watched = seen.version;
-      since = clock.steady_ms();
+      changed = lease.now();
+      ++shown;
     }
-    const bool has_run_out = clock.steady_ms() - since >= times.patience.count();
-    if (!seen.holder || is_mine || has_run_out) {
-      lease.me_.epoch = seen.epoch + 1;
-      const auto taken = lease.write(seen.version.empty() ? store::if_absent() : store::if_still(seen.version));
-      if (taken) return lease;
-      if (taken.error().kind != Kind::conflict) return tl::unexpected<Error>(taken.error());
-      continue;  // somebody was faster
+    if (holder) holder->shown = shown;
+    // From when it was certainly seen to when it was still there: either look may have taken long.
+    const bool has_run_out = look.steady_ms - changed.steady_ms >= times.patience.count();
+    if (!holder || was_mine || has_run_out) {
+      lease.me_.epoch = epoch_in(seen) + 1;
+      const bool claims = !has_conditions && !was_mine;
+      const auto taken = lease.write(claims, seen.version);
+      if (!taken && taken.error().kind != Kind::conflict) return tl::unexpected<Error>(taken.error());
+      if (!taken) continue;  // somebody was faster
+      if (has_conditions && lease.is_fresh()) return lease;
+      if (has_conditions) continue;  // it may have run out on the way
+      if (was_mine && lease.since(look) <= times.slow().count()) return lease;
+      if (was_mine) continue;
+      const auto wait = holder ? times.pulse + 2 * times.slow() : 2 * times.slow();
+      auto settled = lease.settle(look, wait, holder ? *holder : lease.me_, waiting);
+      if (settled && *settled) return lease;
+      if (!settled && settled.error().kind != Kind::cancelled) return tl::unexpected<Error>(settled.error());
+      if (!settled) return held(holder ? *holder : lease.me_, run, times);
+      continue;
     }
-    if (!waiting(*seen.holder))
-      return fail(Kind::conflict, fmt::format("the ferry of {} works on {}", seen.holder->who, run),
-                  "one computer at a time does, and it has shown itself lately",
-                  "end it there, or wait until it has not shown itself for " + show_duration(times.patience));
-    clock.sleep(between_looks);
+    if (!waiting(*holder)) return held(*holder, run, times);
+    clock.sleep(has_conditions ? std::min(Millis(1'000), times.pulse) : times.pulse / 4);
   }
 }
 
+bool Lease::is_fresh() const { return since(written_) <= times_.patience.count() - times_.pulse.count(); }
+
+bool Lease::is_sure() const { return off_ || place_->is_conditional() || is_fresh(); }
+
 bool Lease::keep() {
   if (lost_) return false;
-  const auto now = clock_->steady_ms();
-  if (now - tried_ms_ < times_.pulse.count()) return true;
-  const auto written = write(store::if_still(version_));
-  if (written) return true;
-  // Where an answer was lost our own change may have been made: it is ours by what it says.
-  if (written.error().kind == Kind::conflict) {
-    const auto seen = look(*store_, key_);
-    const bool is_mine = seen && seen->holder && seen->holder->ledger == me_.ledger && seen->holder->epoch == me_.epoch;
-    if (is_mine) {
-      version_ = seen->version;
-      return true;
-    }
-    lost_ = seen.has_value();
+  const auto pause = is_fresh() ? times_.pulse : again_soon;
+  if (off_ || since(tried_) < pause.count()) return true;
+  return place_->is_conditional() ? pulse_on_condition() : pulse_by_time();
+}
+
+bool Lease::pulse_on_condition() {
+  constexpr int most = 3;
+  for (int tries = 0; tries < most; ++tries) {
+    tried_ = now();
+    const auto written = write(false, version_);
+    if (written && is_fresh()) return true;
+    if (written) continue;  // it took so long that it may have run out since
+    if (written.error().kind != Kind::conflict) break;
+    // Where an answer was lost our own change may have been made: it is ours by what it says, if it still is.
+    const auto seen = place_->read();
+    if (!seen) break;
+    lost_ = !is_mine(seen->text);
+    if (lost_) return false;
+    version_ = seen->version;
   }
-  if (clock_->steady_ms() - written_ms_ > times_.patience.count() - times_.pulse.count()) lost_ = true;
+  lost_ = !is_fresh();
+  return !lost_;
+}
+
+bool Lease::pulse_by_time() {
+  const auto look = now(), before = written_;
+  tried_ = look;
+  const auto seen = place_->read();
+  if (!seen) {
+    off_ = seen.error().kind == Kind::denied;
+    return true;
+  }
+  lost_ = !is_mine(seen->text);
+  if (lost_) return false;
+  const auto written = write(false, seen->version);
+  tried_ = look;
+  if (!written) {
+    off_ = written.error().kind == Kind::denied;
+    return true;
+  }
+  written_ = look;
+  if (since(look) <= times_.slow().count()) return true;
+  // It may have come after somebody's claim.
+  written_ = before;
+  const auto again = place_->read();
+  if (!again) return true;
+  lost_ = !is_mine(again->text);
+  if (!lost_) written_ = look;
   return !lost_;
 }
 
 void Lease::give_back() {
   if (lost_) return;
-  const Json body = {{"ledger", ""}, {"who", ""}, {"epoch", me_.epoch}, {"nonce", random_name(16)}};
-  (void)store_->put(key_, dump_json(body), store::if_still(version_));
+  if (place_->is_conditional()) {
+    auto nobody = me_;
+    nobody.ledger = nobody.who = "";
+    nobody.claims = false;
+    (void)place_->write(text_of(nobody), version_);
+  }
   lost_ = true;
 }
 

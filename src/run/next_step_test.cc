@@ -98,7 +98,8 @@ std::string document() {
       if (holds && machine == Machine::none) continue;  // there is nothing that could
       for (const auto& [how, how_word] : hows) {
         text += fmt::format("| {} | {} | {} |", how_word, machine_word, holds ? "yes" : "no");
-        for (const auto& [policy, name] : policies) text += fmt::format(" {} |", words(next_step({how, machine, holds}, policy)));
+        const AttemptEnd end{how, machine, holds};
+        for (const auto& [policy, name] : policies) text += fmt::format(" {} |", words(next_step(end, policy)));
         text += "\n";
       }
     }

@@ -1,9 +1,11 @@
 // What is somewhere of this user and in no ledger here: looked at, or taken into this ledger so that it goes on.
 #include <algorithm>
 
+#include "base/store_place.h"
 #include "base/text.h"
 #include "fleet/store_access.h"
 #include "run/actions.h"
+#include "run/lease.h"
 #include "run/reach.h"
 #include "run/search.h"
 #include "run/stored_record.h"
@@ -48,6 +50,41 @@ std::vector<StoredRecord> ask_store(fleet::Context& context, const RecoverOption
   return {};
 }
 
+/// Who takes over another ledger's machine must be the only one. A ferry that shows itself is not waited for.
+Status take_over_machine(fleet::Context& context, const fleet::Untracked& machine) {
+  const auto& tags = machine.instance.tags;
+  const auto tag = [&](const char* key) {
+    const auto found = tags.find(key);
+    return found == tags.end() ? std::string() : found->second;
+  };
+  const auto run = tag("ferry:run");
+  const auto place = parse_store_place(tag(fleet::store_tag));
+  const auto taken = [&]() -> Status {
+    TRY_SET(ledger, "", fleet::ledger_id(context.data));
+    std::unique_ptr<Register> where;
+    if (place && !place->bucket.empty() && !run.empty()) {
+      TRY_SET(store, "", fleet::open_store(context, uri_of(*place), "", "", machine.location.provider));
+      where = store_register(std::move(store), run);
+    } else {
+      auto location = machine.location;
+      TRY_SET(cloud, "", fleet::open_cloud(context, location));
+      where = tag_register(std::move(cloud), machine.instance.id);
+    }
+    const auto waiting = [&](const LeaseHolder& holder) {
+      if (holder.ledger != ledger)
+        context.progress.update(fmt::format("waiting for the ferry of {}, which may be gone", holder.who));
+      return holder.shown == 0 && context.check_signals(true) == fleet::Interrupt::go_on;
+    };
+    // Not given back: it is this ledger's from now on, and so the follower's.
+    TRY("", Lease::take(std::move(where), printable(run), {ledger, fleet::owner_name()}, context.clock, waiting));
+    return {};
+  }();
+  if (taken || taken.error().kind == Kind::conflict) return taken;
+  context.progress.warn("recover", fmt::format("it is not known whether another computer works on {}: {}",
+                                               fleet::describe_untracked(machine), taken.error().what));
+  return {};
+}
+
 }  // namespace
 
 Result<Recovered> recover(fleet::Context& context, const RecoverOptions& options) {
@@ -74,6 +111,7 @@ Result<Recovered> recover(fleet::Context& context, const RecoverOptions& options
       recovered.of_other_ledgers.push_back(machine);
       continue;
     }
+    if (!machine.is_ours) TRY("", take_over_machine(context, machine));
     const auto run = fleet::adopt_untracked(context, machine);
     if (!run && run.error().kind == Kind::exists) continue;  // another process was faster
     TRY_SET(name, "take " + machine.instance.id + " into this ledger", run);

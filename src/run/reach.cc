@@ -6,6 +6,7 @@
 #include "base/text.h"
 #include "run/ending.h"
 #include "run/record.h"
+#include "run/stored.h"
 
 namespace ferry::run {
 
@@ -76,6 +77,18 @@ Result<Seen> see(fleet::Context& context, cloud::Cloud& cloud, const ledger::Ins
     if (context.clock.now_ms() - instance.launched_ms < young.count() * 1000) return Seen{};
   }
   return Seen{Standing::gone, fmt::format("the cloud does not know {} any more", instance.id), {}};
+}
+
+Result<std::unique_ptr<Register>> register_of(fleet::Context& context, const ledger::Run& run) {
+  if (is_seen_from_here(context, run)) {
+    TRY_SET(store, "", store_of(context, run, fleet::Hurry::yes)());
+    return store_register(std::move(store), run.name);
+  }
+  const auto machine = live_instance(context, run);
+  if (!machine || machine->provider == "ssh" || run.phase >= Phase::releasing) return std::unique_ptr<Register>();
+  auto place = fleet::location_of(*machine);
+  TRY_SET(cloud, "", fleet::open_cloud(context, place));
+  return tag_register(std::move(cloud), machine->id);
 }
 
 Status mark_released(fleet::Context& context, ledger::Run run, Outcome outcome, const std::string& error) {

@@ -7,6 +7,7 @@
 #include "fleet/context.h"
 #include "fleet/run_dir.h"
 #include "job/connection.h"
+#include "run/lease_register.h"
 #include "run/run_lock.h"
 
 namespace ferry::run {
@@ -52,6 +53,10 @@ struct Seen {
 /// A young machine that the cloud does not know (yet) is there. Fails as the call does, and denied in an account
 /// that cannot know.
 Result<Seen> see(fleet::Context& context, cloud::Cloud& cloud, const ledger::Instance& instance);
+
+/// Where it stands who works on the run (lease.h): in its store, if that is seen from here, or on its machine. Nothing:
+/// it has neither, or only a machine of the user's own, which no other ledger finds.
+Result<std::unique_ptr<Register>> register_of(fleet::Context& context, const ledger::Run& run);
 
 /// Notes that nothing is rented for the run any more. An outcome that it has already stays; one whose training
 /// ended well and whose outputs are home succeeded, whoever released it. `error` says why it is `outcome`.

@@ -94,8 +94,8 @@ TEST_F(RecoverStored, AnotherComputersIsListedAndTakenByItsName) {
 }
 
 TEST_F(RecoverStored, OneThatAnotherComputerWorksOnIsLeftAloneUntilItIsSurelyGone) {
-  ASSERT_TRUE(Lease::take(stage_.store(), "t-left", {"another-ledger", "ann@elsewhere"}, stage_.clock,
-                          [](const LeaseHolder&) { return false; }));
+  ASSERT_TRUE(Lease::take(store_register(stage_.store(), "t-left"), "t-left", {"another-ledger", "ann@elsewhere"},
+                          stage_.clock, [](const LeaseHolder&) { return false; }));
   lose_all();
   stage_.put_stored("t-left", "half a model\n", false);
   const auto left = recovered();

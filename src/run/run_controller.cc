@@ -218,6 +218,7 @@ Status RunController::launch(const RunRequest& request, const std::string& frame
 
 Status RunController::connect() {
   TRY("", enter(Phase::connecting));
+  TRY("", take_lease());
   context_.progress.begin("connect", node_.instance.address);
   const auto type = trial_.offers.empty() ? plan::InstanceType{} : trial_.offers.front().type;
   TRY("", node_.connect(connect_limit(type), job::MayInterrupt::any));

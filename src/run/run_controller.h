@@ -61,8 +61,8 @@ class RunController {
   void told_of_home(const job::Outputs& outputs);
   /// That the run's store, if it has one, can be used is known before anything is rented.
   Status prepare_store();
-  /// Fails conflict where another computer's ferry works on the run; waits for one that may be gone. Where the store is
-  /// out of reach the run goes on without.
+  /// Fails conflict where another computer's ferry works on the run; waits for one that may be gone. Where the store,
+  /// or without one the machine's tag, is out of reach or may not be written, the run goes on without.
   Status take_lease();
   /// Ends this process without another word to the run: somebody else works on it, for `why`.
   [[noreturn]] void stop_at_once(const std::string& why);
@@ -155,7 +155,7 @@ class RunController {
   fleet::Context& context_;
   ledger::Run run_;
   std::optional<RunLock> owner_;
-  std::optional<Lease> lease_;  // of a run that has a store
+  std::optional<Lease> lease_;  // in its store, or on its machine
   fleet::RunDir run_dir_;
   Node node_;
   Trial trial_;

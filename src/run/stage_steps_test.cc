@@ -198,6 +198,7 @@ std::string point_of_call(const std::string& phase, const std::string& call, boo
                                                            {"find_by_tag", "ec2 DescribeInstances by tag"},
                                                            {"find_by_token", "ec2 DescribeInstances by token"},
                                                            {"terminate", "ec2 TerminateInstances"},
+                                                           {"tag", "ec2 CreateTags"},
                                                            {"caller_cidr", "this computer's own address is asked for"}};
   const auto found = words.find(call);
   return phase + ": " + side(done) + (found == words.end() ? call : found->second);

@@ -174,7 +174,9 @@ Status take_stored(fleet::Context& context, const StoredRecord& record, const Ta
         context.progress.update(fmt::format("waiting for the ferry of {}, which may be gone", holder.who));
       return options.is_named && context.check_signals(true) == fleet::Interrupt::go_on;
     };
-    TRY_SET(taken, "", Lease::take(std::move(store), run.name, {id, fleet::owner_name()}, context.clock, waiting));
+    TRY_SET(taken, "",
+            Lease::take(store_register(std::move(store), run.name), run.name, {id, fleet::owner_name()}, context.clock,
+                        waiting));
     lease = std::move(taken);
   }
   // Killed from here on: whoever looks after orphans next finds a run without a machine whose store may have it.

@@ -193,8 +193,8 @@ TEST_F(WithStore, AFollowerMayBeKilledAnywhereWhileItsMachineStoresAndEndsItself
 
 TEST_F(WithStore, AnotherComputersRunIsLeftAloneUntilItHasNotShownItself) {
   stage_.leave_at(Phase::training, "sleep 1000");
-  const auto other = Lease::take(stage_.store(), run(), {"another-ledger", "ann@elsewhere"}, stage_.clock,
-                                 [](const LeaseHolder&) { return false; });
+  const auto other = Lease::take(store_register(stage_.store(), run()), run(), {"another-ledger", "ann@elsewhere"},
+                                 stage_.clock, [](const LeaseHolder&) { return false; });
   ASSERT_TRUE(other);
   bool is_asked = false;
   stage_.clock.in(Millis(10'000), [&] { is_asked = ::kill(::getpid(), SIGTERM) == 0; });

@@ -81,6 +81,11 @@ def test_nobody_takes_what_is_anothers():
                 refused(document, "CreateTags", {"ResourceId.1": name, "Tag.1.Key": "ferry:owner", "Tag.1.Value": tag})
         refused(document, "CreateTags", {"ResourceId.1": "sg-office", "Tag.1.Key": "ferry:owner", "Tag.1.Value": ME})
         refused(document, "CreateTags", {"ResourceId.1": "i-mine", "Tag.1.Key": "Name", "Tag.1.Value": "x"})
+        lease = {"Tag.1.Key": "ferry:lease", "Tag.1.Value": "{}"}
+        allowed(document, "CreateTags", {"ResourceId.1": "i-mine", **lease})
+        refused(document, "CreateTags", {"ResourceId.1": "i-mine", **lease, "Tag.2.Key": "ferry:owner", "Tag.2.Value": OTHER})
+        for name in ("i-bens", "i-database", "sg-mine"):
+            refused(document, "CreateTags", {"ResourceId.1": name, **lease})
         for name in ("sg-bens", "sg-office"):
             for action in ("AuthorizeSecurityGroupIngress", "RevokeSecurityGroupIngress", "DeleteSecurityGroup"):
                 refused(document, action, {"GroupId": name})

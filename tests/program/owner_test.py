@@ -5,6 +5,7 @@ import shutil
 import signal
 import time
 
+from aws_test import aws_env
 from lib import Home, main
 
 # Saves what it has when it is asked to end.
@@ -105,6 +106,62 @@ def test_who_lost_its_run_to_another_lets_go_of_it():
         assert "another ferry looks after" in (folder / "follower.txt").read_text()
         home.good("cancel", run["run"])
         is_cancelled_with_what_it_saved(home, run)
+
+
+def laptops(home, *others):
+    """Computers of one owner with one account, each with a ledger of its own; a lease runs out in seconds."""
+    aws_env(home)
+    for one in others:
+        one.env.update({key: value for key, value in home.env.items() if key.startswith("AWS_")})
+    for one in (home, *others):
+        one.env["FERRY_LEASE_PULSE"] = "1s"
+
+
+def begin_on(home):
+    """In the foreground, until ~/go is there."""
+    ferry = home.start("run", "--infra", "aws", "--", "bash", "-c",
+                       "mkdir -p outputs; echo up; while ! [ -e ~/go ]; do sleep 0.1; done; echo model > outputs/m")
+    assert ferry.stdout.readline() == b"up\n"
+    return ferry, home.runs()[0]["run"]
+
+
+def let_end(home, run):
+    home.good("ssh", run, "--", "touch ~/go")
+    home.wait_for("the end of the run", lambda: home.newest()["phase"] == "released")
+    assert home.newest()["outcome"] == "succeeded", home.newest()
+    assert (home.work / "runs" / run / "outputs/m").read_text() == "model\n"
+
+
+def test_a_run_whose_laptop_died_is_taken_over_by_one_of_two_others_when_it_has_not_shown_itself():
+    with Home() as home, Home() as second, Home() as third:
+        laptops(home, second, third)
+        ferry, run = begin_on(home)
+        refused = second.ferry("recover", run)
+        assert refused.returncode == 125 and f"works on {run}" in refused.err, refused.err
+        assert second.runs("--all") == [], "what is refused is not noted"
+        ferry.kill()
+        ferry.communicate()
+        tries = [(one, one.start("recover", run)) for one in (second, third)]
+        told = [(one, one_try.communicate(timeout=120), one_try.returncode) for one, one_try in tries]
+        winners = [one for one, _, code in told if code == 0]
+        assert len(winners) == 1, told
+        assert all(code == 0 or f"works on {run}".encode() in err for _, (_, err), code in told), told
+        let_end(winners[0], run)
+        home.nothing_left()
+        home.ferry("ps")  # finds that its machine is gone
+
+
+def test_a_laptop_that_slept_while_its_run_was_taken_over_lets_go_of_it():
+    with Home() as home, Home() as other:
+        laptops(home, other)
+        ferry, run = begin_on(home)
+        ferry.send_signal(signal.SIGSTOP)
+        other.good("recover", run)
+        ferry.send_signal(signal.SIGCONT)
+        _, err = ferry.communicate(timeout=60)
+        assert ferry.returncode == 125 and b"another computer took it over" in err, err
+        let_end(other, run)
+        home.nothing_left()
 
 
 def test_a_follower_names_paths_from_the_root():
