@@ -12,6 +12,7 @@
 #include "s3/errors.h"
 #include "s3/journal.h"
 #include "s3/objects.h"
+#include "s3/parts_sha256.h"
 #include "s3/xml.h"
 #include "store/content.h"
 
@@ -79,7 +80,7 @@ class Multipart {
     TRY("", start());
     Together::run(std::min(session_->limits().connections, count_), [this] { work(); });
     if (auto error = together_.error()) return give_up(*std::move(error));
-    if (hex(whole_.finish()) != what_.content.sha256) {
+    if (hex(hash_.finish()) != what_.content.sha256) {
       remove_parts(id_);
       return tl::unexpected(changed(what_.path));
     }
@@ -173,7 +174,6 @@ class Multipart {
     piece.number = next_++;
     piece.offset = size_ * static_cast<std::uint64_t>(piece.number - 1);
     piece.size = std::min(size_, what_.content.bytes - piece.offset);
-    Sha256 hash;
     buffer_.resize(hashed_at_once);
     for (std::uint64_t done = 0; done < piece.size;) {
       const auto most = static_cast<std::size_t>(std::min<std::uint64_t>(buffer_.size(), piece.size - done));
@@ -181,12 +181,10 @@ class Multipart {
       if (got < 0 && errno == EINTR) continue;
       if (got < 0) return fail_errno("read " + what_.path.string());
       if (got == 0) return tl::unexpected(changed(what_.path));
-      const std::string_view bytes(buffer_.data(), static_cast<std::size_t>(got));
-      hash.add(bytes);
-      whole_.add(bytes);
-      done += bytes.size();
+      hash_.add({buffer_.data(), static_cast<std::size_t>(got)});
+      done += static_cast<std::uint64_t>(got);
     }
-    piece.sha256 = hex(hash.finish());
+    piece.sha256 = hex(hash_.end_part());
     return piece;
   }
 
@@ -260,7 +258,7 @@ class Multipart {
 
   std::mutex mutex_;  ///< of all that follows, and of journal_ and there_ while threads run
   int next_ = 1;
-  Sha256 whole_;
+  PartsSha256 hash_;
   std::string buffer_;
   std::vector<UploadedPart> parts_;
 };
