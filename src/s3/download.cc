@@ -21,9 +21,9 @@ constexpr std::size_t hashed_at_once_in_order = std::size_t{128} << 10;
 
 class Fetch {
  public:
-  Fetch(std::shared_ptr<Session> session, const Download& what)
-      : session_(std::move(session)),
-        line_(session_),
+  Fetch(Line& line, const Download& what)
+      : session_(line.shared()),
+        line_(line),
         what_(what),
         temp_(store::part_of(what.path)),
         journal_(temp_.string() + ".pieces"),
@@ -194,7 +194,7 @@ class Fetch {
   }
 
   std::shared_ptr<Session> session_;
-  Line line_;
+  Line& line_;
   const Download& what_;
   os::Path temp_;
   Journal journal_;
@@ -214,9 +214,9 @@ class Fetch {
 
 }  // namespace
 
-Result<Head> download(const std::shared_ptr<Session>& session, const Download& what) {
+Result<Head> download(Line& line, const Download& what) {
   for (int attempt = 1;; ++attempt) {
-    Fetch fetch(session, what);
+    Fetch fetch(line, what);
     auto head = fetch.run();
     if (head) return head;
     const Kind kind = head.error().kind;

@@ -1,7 +1,7 @@
 #pragma once
 /// \file
-/// The SHA-256 of a file and, in the same pass, those of its parts: what a manifest promises, and what S3 holds each part
-/// against.
+/// The SHA-256 of a file and, in the same pass, those of its parts: what a manifest promises, and what S3 holds each
+/// part against.
 
 #include <array>
 #include <cstdint>

@@ -65,9 +65,9 @@ Result<std::string> upload_whole(Line& line, const Upload& what, int fd) {
 /// One multipart upload, from its beginning (here or in an earlier process) to its end.
 class Multipart {
  public:
-  Multipart(std::shared_ptr<Session> session, const Upload& what, int fd)
-      : session_(std::move(session)),
-        line_(session_),
+  Multipart(Line& line, const Upload& what, int fd)
+      : session_(line.shared()),
+        line_(line),
         what_(what),
         fd_(fd),
         size_(part_size(what.content.bytes, session_->limits().part)),
@@ -246,7 +246,7 @@ class Multipart {
   }
 
   std::shared_ptr<Session> session_;
-  Line line_;
+  Line& line_;
   const Upload& what_;
   int fd_;
   std::uint64_t size_;
@@ -265,18 +265,16 @@ class Multipart {
 
 }  // namespace
 
-Result<std::string> upload(const std::shared_ptr<Session>& session, const Upload& what) {
+Result<std::string> upload(Line& line, const Upload& what) {
   TRY_SET(fd, "store " + what.path.string(), os::open_file(what.path, O_RDONLY));
   struct stat info;
   if (::fstat(fd.get(), &info) < 0) return fail_errno("store " + what.path.string());
   if (static_cast<std::uint64_t>(info.st_size) != what.content.bytes) return tl::unexpected(changed(what.path));
-  if (what.content.bytes <= part_size(what.content.bytes, session->limits().part)) {
-    Line line(session);
+  if (what.content.bytes <= part_size(what.content.bytes, line.session().limits().part))
     return upload_whole(line, what, fd.get());
-  }
-  auto etag = Multipart(session, what, fd.get()).run();
+  auto etag = Multipart(line, what, fd.get()).run();
   // Somebody (a lifecycle rule, a user) removed the upload: once more from its beginning.
-  if (!etag && etag.error().code == "NoSuchUpload") etag = Multipart(session, what, fd.get()).run();
+  if (!etag && etag.error().code == "NoSuchUpload") etag = Multipart(line, what, fd.get()).run();
   return etag;
 }
 
