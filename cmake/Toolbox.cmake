@@ -78,6 +78,9 @@ if(FERRY_TESTS)
   add_library(test_main STATIC ${CMAKE_SOURCE_DIR}/cmake/test_main.cc)
   target_link_libraries(test_main PUBLIC GTest::gtest GTest::gmock)
   target_precompile_headers(test_main PRIVATE ${CMAKE_SOURCE_DIR}/cmake/pch_tests.h)
+  if(FERRY_FUZZ)
+    target_compile_options(test_main PRIVATE -O0)
+  endif()
 endif()
 
 # Instantiated once for everybody (base/json.cc, base/fmt.cc), and not ours to check: without sanitizers, which make them
@@ -99,6 +102,14 @@ std::string ferry_version() { return "@FERRY_VERSION@"; }
 
 }  // namespace ferry
 ]] @ONLY)
+
+# With sanitizers, optimizing takes most of a compilation. In the tree of the fuzz targets, whose inputs a second count, only what
+# they run is optimized: not the tests, and not the rooms without such a target.
+if(FERRY_FUZZ)
+  add_library(not_optimized STATIC EXCLUDE_FROM_ALL ${CMAKE_SOURCE_DIR}/cmake/empty.cc)
+  target_compile_options(not_optimized PRIVATE -O0)
+  target_precompile_headers(not_optimized PRIVATE ${CMAKE_SOURCE_DIR}/cmake/pch.h)
+endif()
 
 # ferry_room(NAME [ROOMS rooms…] [LINK libraries…] [APART files…])
 # src/NAME/*.cc become the library; *_test.cc the program NAME_test (run in the build folder); *_fuzz.cc one fuzz program each;
@@ -129,6 +140,9 @@ function(ferry_room name)
   elseif(FERRY_SMALL AND name STREQUAL "sync")
     target_compile_options(${name} PRIVATE -O2)
     target_precompile_headers(${name} PRIVATE ${CMAKE_SOURCE_DIR}/cmake/pch.h)  # compiled so, too
+  elseif(FERRY_FUZZ AND NOT fuzzers)
+    target_compile_options(${name} PRIVATE -O0)
+    target_precompile_headers(${name} REUSE_FROM not_optimized)
   else()
     target_precompile_headers(${name} REUSE_FROM base)
   endif()
@@ -137,6 +151,9 @@ function(ferry_room name)
     target_link_libraries(${name}_test PRIVATE ${name} test_main)
     target_precompile_headers(${name}_test REUSE_FROM test_main)
     set_target_properties(${name}_test PROPERTIES UNITY_BUILD ${FERRY_UNITY} UNITY_BUILD_BATCH_SIZE 8)
+    if(FERRY_FUZZ)
+      target_compile_options(${name}_test PRIVATE -O0)
+    endif()
     add_test(NAME ${name}_test COMMAND ${name}_test WORKING_DIRECTORY ${CMAKE_BINARY_DIR})
     set(environment AWS_EC2_METADATA_DISABLED=true)
     if(NOT FERRY_SANITIZE AND NOT FERRY_FUZZ)  # the agent as it is shipped: static, which a sanitizer cannot be

@@ -67,6 +67,7 @@ cloud::Tags tags_for_recovery(const ledger::Run& run, const std::string& host_ke
   if (const auto seconds = int_at(run.task, "max_duration_s"); seconds > 0)
     tags[max_duration_tag] = std::to_string(seconds);
   if (run.store.starts_with("s3://")) tags[store_tag] = run.store;  // at most 63 + 100 characters, and plain ones
+  if (const auto attempt = int_at(run.task, "attempt"); attempt > 1) tags[attempt_tag] = std::to_string(attempt);
   return tags;
 }
 

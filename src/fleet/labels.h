@@ -32,9 +32,11 @@ std::string owner_name();
 inline constexpr const char* made_tag = "ferry:made";
 
 /// The tags of an instance that let another ledger go on with its run: its host key ("ssh-ed25519 AAAA…"), the task's
-/// outputs (a JSON list; none where that does not fit into a tag), its max_duration in seconds, and its store.
+/// outputs (a JSON list; none where that does not fit into a tag), its max_duration in seconds, its store, and which
+/// attempt of the run it is for (none: the first; Run::task "attempt").
 inline constexpr const char *host_key_tag = "ferry:host-key", *outputs_tag = "ferry:outputs",
-                            *max_duration_tag = "ferry:max-duration", *store_tag = "ferry:store";
+                            *max_duration_tag = "ferry:max-duration", *store_tag = "ferry:store",
+                            *attempt_tag = "ferry:attempt";
 cloud::Tags tags_for_recovery(const ledger::Run& run, const std::string& host_key);
 
 /// The tag of an instance that says whose ferry works on its run, where the run has no store (run/lease.h).

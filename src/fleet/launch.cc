@@ -114,7 +114,7 @@ class Launcher {
   std::int64_t role_made_ = 0;  // steady
   std::optional<Error> last_;
   cloud::Image image_;  // of the last attempt
-  int attempts_ = 0;
+  int attempts_ = 0, tokens_before_ = 0;
   bool image_looked_up_again_ = false;
 };
 
@@ -239,7 +239,7 @@ Result<cloud::Instance> Launcher::rent(const plan::Offer& offer, Site& site, led
   instance.endpoint = site.location.endpoint;
   instance.account = site.location.account;
   instance.profile = site.location.profile;
-  instance.token = client_token(request_.run, ++attempts_);
+  instance.token = client_token(request_.run, tokens_before_ + ++attempts_);
   instance.type = offer.type.name;
   instance.zone = offer.zone;
   instance.hourly = offer.hourly.value_or(Usd{});
@@ -423,6 +423,8 @@ void Launcher::move_on(const plan::Offer& offer, Site& site, const Error& why) {
 }
 
 Result<Launched> Launcher::run() {
+  TRY_SET(before, "", context_.ledger.instances(request_.run.name));
+  tokens_before_ = static_cast<int>(before.size());  // no token is ever used again
   TRY("", prepare_keys());
   TRY("", prepare_role());
   while (!waiting_.empty() && attempts_ < most_attempts) {

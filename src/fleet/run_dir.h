@@ -14,7 +14,8 @@ struct RunDir {
   RunDir(const os::Path& data, const std::string& run) : path(data / "runs" / run) {}
   os::Path identity() const { return path / "id_ed25519"; }
   os::Path known_hosts() const { return path / "known_hosts"; }
-  os::Path log() const { return path / "log"; }
+  /// Of the training's output on the attempt's machine: the first one's is "log", the second one's "log.a2".
+  os::Path log(int attempt = 1) const { return path / (attempt == 1 ? "log" : "log.a" + std::to_string(attempt)); }
   os::Path owner_lock() const { return path / "owner"; }
   os::Path fetch_lock() const { return path / "fetch"; }
   os::Path outputs_state() const { return path / "outputs.state"; }

@@ -127,4 +127,17 @@ Status LogReader::read_from(int fd, const std::function<Status(const agent::LogC
   }
 }
 
+Status LogsReader::read(int attempts, const std::function<Status(const agent::LogChunk&)>& take) {
+  while (static_cast<int>(logs_.size()) < attempts)
+    logs_.emplace_back(run_dir_.log(static_cast<int>(logs_.size()) + 1));
+  for (auto& log : logs_) TRY("", log.read(take));
+  return {};
+}
+
+std::uint64_t LogsReader::total() const {
+  std::uint64_t bytes = 0;
+  for (const auto& log : logs_) bytes += log.offset();
+  return bytes;
+}
+
 }  // namespace ferry::job

@@ -8,9 +8,11 @@
 ///
 /// Files of older ferries have neither header nor hashes and are read all the same.
 
+#include <deque>
 #include <functional>
 
 #include "agent/protocol.h"
+#include "fleet/run_dir.h"
 #include "os/file.h"
 
 namespace ferry::job {
@@ -67,6 +69,22 @@ class LogReader {
   std::uint64_t offset_ = 0;
   std::int64_t damaged_size_ = -1;  // of the file when it was last read again from the beginning, in vain
   bool damaged_ = false, has_hashes_ = true;
+};
+
+/// The same of a run that was tried more than once: the logs of its attempts, one behind the other.
+class LogsReader {
+ public:
+  explicit LogsReader(fleet::RunDir run_dir) : run_dir_(std::move(run_dir)) {}
+  /// As LogReader::read(), of so many attempts.
+  Status read(int attempts, const std::function<Status(const agent::LogChunk&)>& take);
+  /// One past the last byte of the newest attempt's log that was handed out.
+  std::uint64_t offset() const { return logs_.empty() ? 0 : logs_.back().offset(); }
+  /// Bytes of all logs that were handed out.
+  std::uint64_t total() const;
+
+ private:
+  fleet::RunDir run_dir_;
+  std::deque<LogReader> logs_;
 };
 
 }  // namespace ferry::job

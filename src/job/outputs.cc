@@ -311,7 +311,8 @@ Result<os::Path> write_train_log(fleet::Context& context, const ledger::Run& run
   const os::Path place = own_place(context, run, train_log);
   const os::Path temp = place.parent_path() / (".train.log." + random_name(8));
   TRY("", make_home_folder(place.parent_path()));
-  LogReader reader(fleet::RunDir(context.data, run.name).log());
+  TRY_SET(attempts, "", context.ledger.attempts(run.name));
+  LogsReader reader(fleet::RunDir(context.data, run.name));
   TRY_SET(fd, "", os::open_file(temp, O_WRONLY | O_CREAT | O_EXCL, 0644));
   std::int64_t length = 0;
   const auto write = [&](std::string_view bytes) -> Status {
@@ -319,7 +320,8 @@ Result<os::Path> write_train_log(fleet::Context& context, const ledger::Run& run
     length += static_cast<std::int64_t>(bytes.size());
     return {};
   };
-  auto written = reader.read([&](const agent::LogChunk& chunk) { return write(chunk.bytes); });
+  auto written =
+      reader.read(static_cast<int>(attempts.size()), [&](const agent::LogChunk& chunk) { return write(chunk.bytes); });
   if (rest) {
     rest(reader.offset(), write);
     written = {};

@@ -184,6 +184,33 @@ class SqliteLedger final : public Ledger {
   Result<std::vector<Attempt>> attempts(std::string_view run_name) override {
     return select(attempt_columns, "FROM attempts WHERE run = ?1 ORDER BY n", read_attempt, run_name);
   }
+  Result<int> begin_attempt(std::string_view run_name, const std::string& resumed_from) override {
+    int n = 0;
+    auto begun = write_into_file([&]() -> Status {
+      TRY_SET(found, "", read_all(run_columns, "FROM runs WHERE name = ?1", read_run, run_name));
+      if (found.empty()) return no_such_run(run_name);
+      if (found.front().phase == Phase::released) {
+        return fail(Kind::conflict, fmt::format("run {} is released; no attempt begins", printable(run_name)),
+                    "another ferry process may be looking after it", "see where it stands: ferry ps");
+      }
+      TRY_SET(before, "", read_all(attempt_columns, "FROM attempts WHERE run = ?1 ORDER BY n", read_attempt, run_name));
+      const int last = before.empty() ? 0 : before.back().n;
+      n = last + 1;
+      const std::int64_t now = clock_.now_ms();
+      TRY("", database_.run("UPDATE attempts SET ended_ms = ?3 WHERE run = ?1 AND n = ?2 AND ended_ms = 0", run_name,
+                            last, now));
+      TRY("", database_.run(insert("attempts", attempt_columns), run_name, n, name(Phase::planning),
+                            name(Outcome::none), "", "", resumed_from, now, 0));
+      // The trigger gives the new attempt what the run has from now on.
+      TRY("", database_.run("UPDATE runs SET phase = ?2, phase_ms = ?3, outcome = ?4, exit_code = NULL, error = '', "
+                            "outputs_home = 0, outputs_stored = 0, train_start_ms = 0, train_end_ms = 0, ended_ms = 0 "
+                            "WHERE name = ?1",
+                            run_name, name(Phase::planning), now, name(Outcome::none)));
+      return insert_event(run_name, "attempt", Json{{"attempt", n}, {"resumed_from", resumed_from}});
+    });
+    if (!begun) return tl::unexpected<Error>(std::move(begun).error());
+    return n;
+  }
   Result<std::vector<Node>> nodes(std::string_view run_name) override {
     return select(node_columns, "FROM nodes WHERE run = ?1 ORDER BY attempt, rank", read_node, run_name);
   }

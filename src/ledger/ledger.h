@@ -197,7 +197,11 @@ class Ledger {
   /// nothing. Fails exists if the run's name or the instance's token is taken.
   virtual Status adopt(const Run& run, const Instance& instance, const std::vector<Resource>& resources) = 0;
   virtual Result<std::vector<Attempt>> attempts(std::string_view run) = 0;  ///< in order
-  virtual Result<std::vector<Node>> nodes(std::string_view run) = 0;        ///< by attempt and rank
+  /// The run's newest attempt is over, and nothing is rented for it any more: another one begins, in phase planning,
+  /// and the run is open again, with neither an outcome nor outputs of its own. Returns its number. Fails conflict for
+  /// a run that is released.
+  virtual Result<int> begin_attempt(std::string_view run, const std::string& resumed_from) = 0;
+  virtual Result<std::vector<Node>> nodes(std::string_view run) = 0;  ///< by attempt and rank
   /// These are the objects of rank 0 of the newest attempt from now on, instead of those that there were. All or
   /// nothing.
   virtual Status record_objects(std::string_view run, const std::vector<Object>& objects) = 0;

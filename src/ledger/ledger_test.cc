@@ -306,6 +306,45 @@ TEST_F(LedgerTest, ARunHasOneAttemptWhichIsAsTheRunIsAndItsNodeIsTheMachineThatW
   EXPECT_TRUE(ledger->nodes("another")->empty());
 }
 
+TEST_F(LedgerTest, AnotherAttemptOpensTheRunAgainAndKeepsWhatTheOneBeforeCameTo) {
+  auto ledger = open();
+  auto run = some_run("a");
+  ASSERT_TRUE(ledger->add_run(run));
+  ASSERT_TRUE(ledger->move("a", Phase::training));
+  auto machine = some_instance("t-1");
+  machine.run = "a";
+  ASSERT_TRUE(ledger->record_intent(machine));
+  run.outcome = Outcome::lost;
+  run.error = "taken";
+  run.outputs_home = true;
+  run.train_start_ms = 5;
+  ASSERT_TRUE(ledger->update(run));
+  EXPECT_EQ(ledger->begin_attempt("a", "/home/runs/a").value(), 2);
+  const auto now = ledger->run("a").value();
+  EXPECT_EQ(now.phase, Phase::planning);
+  EXPECT_EQ(now.outcome, Outcome::none);
+  EXPECT_FALSE(now.exit_code || now.outputs_home || now.outputs_stored);
+  EXPECT_EQ(now.error, "");
+  EXPECT_EQ(now.train_start_ms, 0);
+  machine.token = "t-2";
+  ASSERT_TRUE(ledger->record_intent(machine));
+  const auto attempts = ledger->attempts("a").value();
+  ASSERT_EQ(attempts.size(), 2U);
+  EXPECT_EQ(attempts[0].outcome, Outcome::lost);
+  EXPECT_EQ(attempts[0].reason, "taken");
+  EXPECT_EQ(attempts[0].phase, Phase::training);
+  EXPECT_GT(attempts[0].ended_ms, 0);
+  EXPECT_EQ(attempts[1].resumed_from, "/home/runs/a");
+  EXPECT_EQ(attempts[1].phase, Phase::planning);
+  const auto nodes = ledger->nodes("a").value();
+  ASSERT_EQ(nodes.size(), 2U);
+  EXPECT_EQ(nodes[0].token, "t-1");
+  EXPECT_EQ(nodes[0].train_start_ms, 5);
+  EXPECT_EQ(nodes[1].token, "t-2");
+  ASSERT_TRUE(ledger->move("a", Phase::released));
+  EXPECT_EQ(ledger->begin_attempt("a", "").error().kind, Kind::conflict);
+}
+
 TEST_F(LedgerTest, ObjectsAreRecordedAsAWholeInsteadOfThoseBefore) {
   auto ledger = open();
   ASSERT_TRUE(ledger->add_run(some_run("a")));

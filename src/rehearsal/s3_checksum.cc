@@ -187,6 +187,14 @@ std::string checksum(Checksum kind, std::string_view bytes) {
   return sum.finish();
 }
 
+std::string raw_of_hex(std::string_view text) {
+  const auto digit = [](char c) { return c <= '9' ? c - '0' : c - 'a' + 10; };
+  std::string out;
+  for (std::size_t i = 0; i + 1 < text.size(); i += 2)
+    out += static_cast<char>(digit(text[i]) * 16 + digit(text[i + 1]));
+  return out;
+}
+
 std::string combined(Checksum kind, std::string_view first, std::string_view second, std::uint64_t second_size) {
   const auto moved = product(from_big_endian(first), power_of_bytes(second_size, kind), kind);
   return big_endian(moved ^ from_big_endian(second), bytes_of(kind));

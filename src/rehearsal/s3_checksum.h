@@ -51,6 +51,9 @@ class Summing {
 
 std::string checksum(Checksum kind, std::string_view bytes);
 
+/// The bytes that hexadecimal digits in lower case stand for.
+std::string raw_of_hex(std::string_view text);
+
 /// The checksum of A followed by B, where B has `second_size` bytes: no byte of them is read again. Only of
 /// those that combines() names.
 std::string combined(Checksum kind, std::string_view first, std::string_view second, std::uint64_t second_size);

@@ -73,14 +73,6 @@ S3Result<std::vector<S3Part>> chosen_parts(S3Call& call, const S3Upload& upload,
   return out;
 }
 
-std::string raw_of_hex(std::string_view text) {
-  const auto digit = [](char c) { return c <= '9' ? c - '0' : c - 'a' + 10; };
-  std::string out;
-  for (std::size_t i = 0; i + 1 < text.size(); i += 2)
-    out += static_cast<char>(digit(text[i]) * 16 + digit(text[i + 1]));
-  return out;
-}
-
 /// The MD5 of the parts' MD5s, and how many there are.
 std::string etag_of_parts(const std::vector<S3Part>& parts) {
   std::string all;

@@ -4,6 +4,7 @@
 
 #include "base/hash.h"
 #include "base/text.h"
+#include "rehearsal/s3_checksum.h"
 
 namespace ferry::rehearsal {
 namespace {
@@ -62,6 +63,7 @@ class PlainPayload final : public S3Payload {
     return std::size_t{0};
   }
   std::optional<std::uint64_t> size() const override { return body_.length(); }
+  std::string signed_sha256() const override { return raw_of_hex(wanted_); }
   const std::map<std::string, std::string>& trailers() const override { return none_; }
 
  private:

@@ -28,6 +28,8 @@ class S3Payload {
   virtual std::optional<std::uint64_t> size() const = 0;
   /// What came behind the body; complete after the end. Names in lower case.
   virtual const std::map<std::string, std::string>& trailers() const = 0;
+  /// The SHA-256 that it was signed with, raw, where there is one of the whole: at the end it is known to be right.
+  virtual std::string signed_sha256() const { return {}; }
   /// All of it; `too_long` beyond `most` bytes.
   S3Result<std::string> read_all(std::size_t most, const S3Error& too_long);
 };

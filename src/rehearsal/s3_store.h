@@ -142,7 +142,8 @@ class S3Store {
   /// False if there is none.
   bool abort(const std::string& upload);
 
-  /// A payload, written down and summed up (MD5, and `kinds`) as it comes.
+  /// A payload, written down and summed up (MD5, and `kinds`) as it comes; a SHA-256 that it is held against
+  /// already is not computed twice.
   S3Result<S3Blob> receive(S3Payload& payload, const std::set<Checksum>& kinds);
   /// The same of `count` bytes of a file from `offset` on.
   S3Result<S3Blob> copy(const os::Fd& file, std::uint64_t offset, std::uint64_t count, const std::set<Checksum>& kinds);

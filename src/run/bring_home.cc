@@ -91,7 +91,7 @@ Result<os::Path> bring_log_home(fleet::Context& context, job::Connection& connec
   std::uint64_t whole_size = 0;
   const auto whole = [&]() -> Status {
     // The file, not our memory of it: somebody may have cut it meanwhile.
-    TRY_SET(log, "", job::LocalLog::open(run_dir.log()));
+    TRY_SET(log, "", job::LocalLog::open(run_dir.log(newest_attempt(context, run.name))));
     if (size == 0 || log.size() < size) TRY("", complete_log(context, connection, log));
     whole_size = log.size();
     return {};
@@ -140,12 +140,12 @@ Status complete_log(fleet::Context& context, const std::string& run_name) {
 }
 
 void write_log_home(fleet::Context& context, const ledger::Run& run) {
-  const fleet::RunDir run_dir(context.data, run.name);
   bool has_any = false;
-  (void)job::LogReader(run_dir.log()).read([&](const agent::LogChunk&) {
+  const auto note = [&](const agent::LogChunk&) {
     has_any = true;
     return Status(fail(Kind::cancelled, "one is enough"));
-  });
+  };
+  (void)job::LogsReader(fleet::RunDir(context.data, run.name)).read(newest_attempt(context, run.name), note);
   if (!has_any) return;
   if (const auto written = put_log_home(context, run); !written) tell_not_written(context, run, written.error());
 }

@@ -41,7 +41,7 @@ sync::Options RunController::fetch_options() {
 Status RunController::fetch() {
   TRY("", enter(Phase::fetching));
   context_.progress.begin("fetch", "bringing outputs home");
-  auto fetched = job::fetch_outputs(context_, *connection_, run_dir_, run_, fetch_options());
+  auto fetched = job::fetch_outputs(context_, *node_.connection, run_dir_, run_, fetch_options());
   finish_log();
   if (!fetched) return fail("bring the outputs home", std::move(fetched).error());
   run_.outputs_home = true;
@@ -57,10 +57,10 @@ void RunController::told_of_home(const job::Outputs& outputs) {
     if (entry.type == sync::Type::file && !entry.as_sent) fetched_files_.push_back(entry.path);
   }
   const auto& report = outputs.report;
-  instance_.bytes_out += static_cast<std::int64_t>(report.wire_bytes + std::exchange(pulled_.wire_bytes, 0));
+  node_.instance.bytes_out += static_cast<std::int64_t>(report.wire_bytes + std::exchange(trial_.pulled.wire_bytes, 0));
   for (auto noted : context_.ledger.instances(run_.name).value_or(std::vector<ledger::Instance>())) {
-    if (noted.token != instance_.token) continue;
-    noted.bytes_out = instance_.bytes_out;  // all else as it is there: it may be released by now
+    if (noted.token != node_.instance.token) continue;
+    noted.bytes_out = node_.instance.bytes_out;  // all else as it is there: it may be released by now
     (void)context_.ledger.record_instance(noted);
   }
   const Json data = {{"files", report.files},
@@ -79,7 +79,7 @@ void RunController::told_of_home(const job::Outputs& outputs) {
 }
 
 void RunController::finish_log() {
-  const auto written = bring_log_home(context_, *connection_, run_dir_, run_, log_size_);
+  const auto written = bring_log_home(context_, *node_.connection, run_dir_, run_, trial_.log_size);
   if (!written) context_.progress.warn("fetch", written.error().what + "; later ferry commands try again");
   if (written && written->parent_path() != os::Path(run_.output_dir))
     context_.progress.warn("fetch", "the training has a train.log of its own; ferry's is " + shown(*written));
@@ -91,14 +91,14 @@ Status RunController::release() {
   const bool nothing_made = made.empty() && rented.empty();
   if (lease_ && !lease_->confirm()) stop_at_once("another computer took it over while this one was not heard of");
   TRY("", enter(Phase::releasing));
-  context_.progress.begin("release", instance_.id);
-  if (connection_ && !context_.letting_go) {
+  context_.progress.begin("release", node_.instance.id);
+  if (node_.connection && !context_.letting_go) {
     // With all outputs home the machine may end itself at once: even if AWS does not listen to us now, the
     // bill stops.
-    const bool may_end = is_durable(run_) && instance_.provider != "ssh";
-    if (auto channel = connection_->agent()) (void)channel->client.release(may_end);
+    const bool may_end = is_durable(run_) && node_.instance.provider != "ssh";
+    if (auto channel = node_.connection->agent()) (void)channel->client.release(may_end);
   }
-  connection_.reset();
+  node_.connection.reset();
   TRY("", fleet::release_all(context_, run_));
   bring_stored();
   run_.ended_ms = context_.clock.now_ms();
@@ -121,9 +121,10 @@ Status RunController::release() {
     context_.progress.note(watch::closing_line(run_.name, shown(run_.output_dir), fetched_files_),
                            {{"home", run_.output_dir}});
   if (run_.outcome != Outcome::succeeded && run_.exit_code.value_or(0) != 0) {
-    if (const auto line = job::lacking_line(run_dir_.log(), run_.workdir); !line.empty()) context_.progress.note(line);
+    if (const auto line = job::lacking_line(run_dir_.log(trial_.n), run_.workdir); !line.empty())
+      context_.progress.note(line);
   }
-  if (was_cut_ && run_.outputs_home && fetched_files_.empty())
+  if (trial_.was_cut && run_.outputs_home && fetched_files_.empty())
     context_.progress.note(
         "nothing had been saved by then: write a checkpoint to outputs/ after each epoch, and it comes "
         "home whatever happens; or raise max_duration");
@@ -131,7 +132,7 @@ Status RunController::release() {
 }
 
 Result<int> RunController::start_follower() {
-  connection_.reset();
+  node_.connection.reset();
   lease_.reset();  // which is this ledger's, and so the follower's
   TRY("", os::make_dirs(run_dir_.path, 0700));
   auto follower = hand_over(context_, run_dir_, run_.name, std::move(*owner_));
@@ -146,11 +147,12 @@ int RunController::detach() {
     return ferry_failed;
   }
   const auto end = run_.keep ? fmt::format("then the machine is kept and costs {}/h, until: ferry down {}",
-                                           show_hourly(instance_.hourly), run_.name)
+                                           show_hourly(node_.instance.hourly), run_.name)
                              : "and it is released when done";
-  context_.progress.note(fmt::format("{} is training on {}, for {} at most; its outputs come home to {}, {}", run_.name,
-                                     instance_.id, show_duration(lifetime_.max_duration), run_.output_dir, end),
-                         {{"run", run_.name}, {"instance_id", instance_.id}, {"follower_pid", *follower}});
+  context_.progress.note(
+      fmt::format("{} is training on {}, for {} at most; its outputs come home to {}, {}", run_.name, node_.instance.id,
+                  show_duration(node_.lifetime.max_duration), run_.output_dir, end),
+      {{"run", run_.name}, {"instance_id", node_.instance.id}, {"follower_pid", *follower}});
   context_.progress.note(fmt::format("follow: ferry logs -f {}     stop: ferry cancel {}", run_.name, run_.name));
   return 0;
 }
@@ -160,7 +162,7 @@ int RunController::give_up() {
       fmt::format("{0} is given up: another ferry releases it now, without its outputs, as ferry "
                   "down {0} --no-fetch asks for",
                   run_.name));
-  connection_.reset();
+  node_.connection.reset();
   owner_.reset();
   return run_.exit_code.value_or(0) != 0 ? *run_.exit_code : exit_cancelled;  // the training's own code stays
 }
@@ -175,35 +177,36 @@ int RunController::leave(const std::string& why, const Error& problem) {
                         problem.kind == Kind::cancelled ||
                         problem.kind == Kind::not_found;  // not known for certain to be gone, or it would not be left
   std::string follower;
-  if (may_mend && !is_background_) {
+  if (may_mend && !node_.is_patient) {
     if (const auto started = start_follower())
       follower = " A follower in the background goes on with it.";
     else
       context_.progress.error(started.error());
   }
-  const bool ends_itself = instance_.provider != "ssh";
+  const bool ends_itself = node_.instance.provider != "ssh";
   const auto end = ends_itself ? fmt::format(" It ends itself at the latest {} after its start.",
-                                             show_duration(lifetime_.until_power_off()))
+                                             show_duration(node_.lifetime.until_power_off()))
                                : std::string();
   context_.progress.note(
-      fmt::format("{} is kept: {}.{}{} Come back to it: ferry {} {}   give it up: ferry down {}", instance_.id, why,
-                  follower, end, is_over() ? "fetch" : "logs -f", run_.name, run_.name),
-      {{"kept", instance_.id}});
+      fmt::format("{} is kept: {}.{}{} Come back to it: ferry {} {}   give it up: ferry down {}", node_.instance.id,
+                  why, follower, end, is_over() ? "fetch" : "logs -f", run_.name, run_.name),
+      {{"kept", node_.instance.id}});
   return ferry_failed;
 }
 
 int RunController::leave_stopped() {
-  (void)fleet::record_power(context_, *seen_.now, instance_);
-  context_.progress.note(fleet::stopped_words(instance_) + "; " + fleet::stopped_advice(run_.name),
-                         {{"kept", instance_.id}, {"stopped", true}});
+  (void)fleet::record_power(context_, *node_.seen.now, node_.instance);
+  context_.progress.note(fleet::stopped_words(node_.instance) + "; " + fleet::stopped_advice(run_.name),
+                         {{"kept", node_.instance.id}, {"stopped", true}});
   return ferry_failed;
 }
 
 std::string RunController::told_of_pulled() {
-  if (pulled_.home.empty()) return {};
-  (void)job::record_home(context_, run_.name, pulled_.home);
-  const auto told = pulled_.home.size() == 1 ? "one file that it had saved is home"
-                                             : fmt::format("{} files that it had saved are home", pulled_.home.size());
+  if (trial_.pulled.home.empty()) return {};
+  (void)job::record_home(context_, run_.name, trial_.pulled.home);
+  const auto told = trial_.pulled.home.size() == 1
+                        ? "one file that it had saved is home"
+                        : fmt::format("{} files that it had saved are home", trial_.pulled.home.size());
   context_.progress.note(fmt::format("{}: {}/", told, shown(run_.output_dir)), {{"home", run_.output_dir}});
   return "; " + told;
 }
@@ -221,7 +224,7 @@ void RunController::call_lost(const std::string& why) {
 Status RunController::fetch_stubbornly() {
   // An earlier try brought nothing home, and the user may be at the machine to put that right: what they are at is
   // neither fetched by halves nor taken from under them. The machine's own timer bounds what that costs.
-  const bool was_left = is_background_ && run_.phase == Phase::fetching;
+  const bool was_left = node_.is_patient && run_.phase == Phase::fetching;
   auto fetched = Status();
   do {
     while (was_left && context_.interrupt == fleet::Interrupt::go_on && has_visitor(run_dir_) &&
@@ -235,125 +238,163 @@ Status RunController::fetch_stubbornly() {
 Status RunController::try_to_fetch() {
   constexpr int most_tries = 4;
   constexpr Millis longest_rest{30'000};
-  if (!connection_) TRY("", reopen_connection(job::MayInterrupt::detach));
+  if (!node_.connection) TRY("", node_.reopen(job::MayInterrupt::detach));
   auto fetched = fetch();
-  for (int tries = 1; !fetched && (tries < most_tries || is_background_); ++tries) {
+  for (int tries = 1; !fetched && (tries < most_tries || node_.is_patient); ++tries) {
     const auto kind = fetched.error().kind;
     if ((kind != Kind::lost && kind != Kind::timeout) || context_.letting_go) break;
-    if (const auto told = repeats_.tell(fetched.error().what + "; trying again"); !told.empty())
+    if (const auto told = node_.repeats.tell(fetched.error().what + "; trying again"); !told.empty())
       context_.progress.warn("fetch", told);
     if (tries >= most_tries) context_.sleep(std::min(Millis(1000) * tries, longest_rest), true);
-    if (auto again = reopen_connection(job::MayInterrupt::detach); !again) return again;
+    if (auto again = node_.reopen(job::MayInterrupt::detach); !again) return again;
     fetched = fetch();
   }
   return fetched;
 }
 
-Standing RunController::look_at_machine() {
-  const auto noted = context_.ledger.instances(run_.name);
-  const auto is_released = [](const auto& one) { return one.state == ledger::Rent::released; };
-  seen_ = {};
-  if (noted && std::ranges::all_of(*noted, is_released))
-    seen_ = {Standing::gone, "its machine is gone", {}};
-  else if (noted && cloud_ && !instance_.id.empty())
-    seen_ = see(context_, *cloud_, instance_).value_or(Seen{});
-  return seen_.standing;
+bool RunController::may_be_stored() const {
+  return !run_.store.empty() && run_.phase >= Phase::setup && run_.phase < Phase::releasing;
 }
 
-int RunController::finish(const Status& ended) {
+AttemptEnd RunController::end_of(const Status& done, Standing machine) const {
+  using How = AttemptEnd::How;
+  using Machine = AttemptEnd::Machine;
+  AttemptEnd end;
+  const bool has_failed = run_.outcome == Outcome::failed && run_.exit_code && !trial_.was_cut;
+  if (done || is_over())
+    end.how = has_failed ? How::failed : How::over;
+  else
+    end.how = done.error().kind == Kind::cancelled ? How::cancelled : How::trouble;
+  if (machine == Standing::stopped) end.machine = Machine::stopped;
+  if (machine == Standing::gone) {
+    const bool by_the_cloud = node_.seen.now && node_.seen.now->state_reason.starts_with("Server.");
+    end.machine = node_.instance.id.empty() ? Machine::none : by_the_cloud ? Machine::taken : Machine::ended;
+  }
+  // From setup on the machine holds what only it has: unless the agent said that nothing was ever started.
+  const bool nothing_ran =
+      trial_.nothing_ran || (run_.outcome == Outcome::not_started && trim(text_at(run_.task, "setup")).empty());
+  end.holds_outputs = run_.phase >= Phase::setup && run_.phase < Phase::releasing && !is_durable(run_) && !nothing_ran;
+  return end;
+}
+
+std::string RunController::tell_trouble(const Status& done, const AttemptEnd& end) {
+  if (done) return {};
+  if (done.error().kind == Kind::cancelled) return done.error().what;
+  using Machine = AttemptEnd::Machine;
+  const bool is_gone = end.machine != Machine::there && end.machine != Machine::stopped;
+  auto problem = done.error();
+  // Nothing comes of starting a machine that is given back, nor does its disk cost on.
+  if ((!end.holds_outputs || is_gone) && problem.code == fleet::stopped_code)
+    problem = {Kind::conflict, node_.instance.id + " was stopped from outside", {}, {}, {}};
+  if (end.machine != Machine::there && !node_.instance.id.empty() && problem.why.empty())
+    problem.why = node_.seen.words;
+  context_.progress.error(problem);
+  return problem.what;
+}
+
+void RunController::note_outcome(const Status& done, const AttemptEnd& end, const std::string& why) {
+  using Machine = AttemptEnd::Machine;
+  if (end.holds_outputs && end.machine != Machine::there) {
+    const auto of_outputs =
+        end.machine == Machine::stopped ? ", and its outputs are not home" : ", and its outputs are lost";
+    return call_lost(node_.seen.words + (is_over() ? of_outputs : ", and the training with it"));
+  }
+  if (done || is_over()) return;
+  const bool ran = run_.phase >= Phase::setup && !trial_.nothing_ran;
+  run_.outcome = end.how == AttemptEnd::How::cancelled ? Outcome::cancelled
+                 : ran                                 ? Outcome::lost
+                                                       : Outcome::not_started;
+  run_.error = (run_.outcome == Outcome::not_started ? "the training did not start: " : "") + why;
+  const auto rented = context_.ledger.instances(run_.name);
+  if (run_.outcome == Outcome::not_started && may_work_later(done.error().kind) && rented && !ever_rented(*rented))
+    run_.task[may_start_later] = true;
+  (void)context_.ledger.update(run_);
+}
+
+Status RunController::make_durable(const Status& done, AttemptEnd& end) {
+  const bool is_reached = done || node_.connection;
+  auto fetched = is_reached ? Status() : done;
+  bool stored = false;
+  if (is_reached && may_be_stored()) {
+    const auto awaited = await_stored();
+    stored = awaited.value_or(false);
+    if (!awaited) fetched = tl::unexpected<Error>(awaited.error());
+  }
+  if (stored)
+    finish_log();
+  else if (is_reached && fetched)
+    fetched = fetch_stubbornly();
+  // While it was fetched from, the machine may have stored the rest and ended itself.
+  const auto now = fetched ? Standing::there : node_.look(run_.name);
+  end = end_of(done, now);
+  if (fetched || (now != Standing::there && may_be_stored() && is_stored().value_or(false))) {
+    end.holds_outputs = false;
+    return {};
+  }
+  end.how = AttemptEnd::How::trouble;
+  if (now == Standing::there && is_reached && fetched.error().kind != Kind::cancelled)
+    context_.progress.error(fetched.error());
+  return fetched;
+}
+
+std::optional<int> RunController::finish(const Status& ended) {
   if (context_.given_up) return give_up();
   if (detaching_ && ended) return detach();
-  const auto machine = ended ? Standing::there : look_at_machine();
   auto done = ended;
-  const bool may_be_stored = !run_.store.empty() && run_.phase >= Phase::setup && run_.phase < Phase::releasing;
-  if (may_be_stored && !is_durable(run_) && machine != Standing::there) {
+  const auto machine = ended ? Standing::there : node_.look(run_.name);
+  if (may_be_stored() && !is_durable(run_) && machine != Standing::there) {
     // A machine that has stored everything ends itself: that is how it should be.
     if (const auto whole = is_stored(); whole && *whole) done = Status();
   }
-
-  // From setup on the machine holds what only it has. It is given back when that is home, or when it is gone
-  // anyway, or when the agent said that nothing was ever started.
-  const bool nothing_ran =
-      nothing_ran_ || (run_.outcome == Outcome::not_started && trim(text_at(run_.task, "setup")).empty());
-  const bool holds_outputs =
-      run_.phase >= Phase::setup && run_.phase < Phase::releasing && !is_durable(run_) && !nothing_ran;
-  const bool cancelled = !done && done.error().kind == Kind::cancelled;
-  std::string why = done ? "" : done.error().what;
-  if (!done && !cancelled) {
-    auto problem = done.error();
-    const bool is_given_back = !holds_outputs || machine == Standing::gone;
-    // Nothing comes of starting a machine that is given back, nor does its disk cost on.
-    if (is_given_back && problem.code == fleet::stopped_code)
-      problem = {Kind::conflict, instance_.id + " was stopped from outside", {}, {}, {}};
-    if (machine != Standing::there && !instance_.id.empty() && problem.why.empty()) problem.why = seen_.words;
-    context_.progress.error(problem);
-    why = problem.what;
+  auto end = end_of(done, machine);
+  const auto why = tell_trouble(done, end);
+  auto step = next_step(end, policy(done));
+  if (step == Step::leave)
+    return leave(end.how == AttemptEnd::How::cancelled ? "nobody waits for its training any more"
+                                                       : "its training may still go on",
+                 done.error());
+  note_outcome(done, end, why);
+  if (step == Step::bring_home) {
+    context_.is_ending = true;
+    const auto durable = make_durable(done, end);
+    step = next_step(end, policy(done));
+    if (step == Step::leave) return leave("its outputs are not home", durable.error());
+    if (!durable) {
+      note_outcome(done, end, {});
+      context_.progress.failed("fetch", run_.error);
+    }
   }
-  if (holds_outputs && machine == Standing::stopped) {
-    call_lost(seen_.words + (is_over() ? ", and its outputs are not home" : ", and the training with it"));
-    return leave_stopped();
-  }
-  if (holds_outputs && machine == Standing::gone) {
-    call_lost(seen_.words + (is_over() ? ", and its outputs are lost" : ", and the training with it"));
-  }
-  if (holds_outputs && machine == Standing::there && !done && !is_over())
-    return leave(cancelled ? "nobody waits for its training any more" : "its training may still go on", done.error());
-  if (!done && !is_over()) {
-    const bool ran = run_.phase >= Phase::setup && !nothing_ran_;
-    run_.outcome = cancelled ? Outcome::cancelled : ran ? Outcome::lost : Outcome::not_started;
-    run_.error = (run_.outcome == Outcome::not_started ? "the training did not start: " : "") + why;
-    const auto rented = context_.ledger.instances(run_.name);
-    if (run_.outcome == Outcome::not_started && may_work_later(done.error().kind) && rented && !ever_rented(*rented))
-      run_.task[may_start_later] = true;
-    (void)context_.ledger.update(run_);
+  if (step == Step::leave_stopped) return leave_stopped();
+  if (step == Step::begin_again) {
+    const auto begun = begin_again();
+    if (begun) return std::nullopt;
+    if (context_.given_up) return give_up();
+    context_.progress.error(begun.error());
   }
   context_.is_ending = true;
-  if (holds_outputs && machine == Standing::there) {
-    const bool is_reached = done || connection_;
-    auto fetched = is_reached ? Status() : done;
-    bool stored = false;
-    if (is_reached && may_be_stored) {
-      const auto awaited = await_stored();
-      stored = awaited.value_or(false);
-      if (!awaited) fetched = tl::unexpected<Error>(awaited.error());
-    }
-    if (stored) {
-      finish_log();
-    } else if (is_reached && fetched) {
-      fetched = fetch_stubbornly();
-    }
-    // While it was fetched from, the machine may have stored the rest and ended itself.
-    const auto now = fetched ? Standing::there : look_at_machine();
-    const bool is_safe = now != Standing::there && may_be_stored && is_stored().value_or(false);
-    if (!fetched && !is_safe) {
-      if (now == Standing::there) {
-        if (is_reached && fetched.error().kind != Kind::cancelled) context_.progress.error(fetched.error());
-        return leave("its outputs are not home", fetched.error());
-      }
-      call_lost(seen_.words +
-                (now == Standing::stopped ? ", and its outputs are not home" : ", and its outputs are lost"));
-      context_.progress.failed("fetch", run_.error);
-      if (now == Standing::stopped) return leave_stopped();
-    }
-  }
-  if (run_.keep && run_.outputs_home && done) {
-    write_record(context_, run_);
-    context_.progress.note(fmt::format("{} is kept and costs {}/h: ferry ssh {} · ferry down {}", instance_.id,
-                                       show_hourly(instance_.hourly), run_.name, run_.name),
-                           {{"kept", instance_.id}});
-    return exit_code_of(run_);
-  }
+  return step == Step::keep ? keep_machine() : give_back(done);
+}
+
+int RunController::keep_machine() {
+  write_record(context_, run_);
+  context_.progress.note(fmt::format("{} is kept and costs {}/h: ferry ssh {} · ferry down {}", node_.instance.id,
+                                     show_hourly(node_.instance.hourly), run_.name, run_.name),
+                         {{"kept", node_.instance.id}});
+  return exit_code_of(run_);
+}
+
+int RunController::give_back(const Status& done) {
   if (auto released = release(); !released) {
     if (context_.given_up) return give_up();
     auto error = released.error();
     error.advice += (error.advice.empty() ? "" : "; then  ") + std::string("ferry down ") + run_.name;
     context_.progress.error(error);
-    const bool goes_on = context_.letting_go && !is_background_ && start_follower();
-    if (!instance_.id.empty())
-      context_.progress.note(
-          fmt::format("{} may still run, for {}/h, at the latest until {} after its start; {} to end it", instance_.id,
-                      show_hourly(instance_.hourly), show_duration(lifetime_.until_power_off()),
-                      goes_on ? "a follower in the background goes on trying" : "every ferry command tries again"));
+    const bool goes_on = context_.letting_go && !node_.is_patient && start_follower();
+    if (!node_.instance.id.empty())
+      context_.progress.note(fmt::format(
+          "{} may still run, for {}/h, at the latest until {} after its start; {} to end it", node_.instance.id,
+          show_hourly(node_.instance.hourly), show_duration(node_.lifetime.until_power_off()),
+          goes_on ? "a follower in the background goes on trying" : "every ferry command tries again"));
     return ferry_failed;
   }
   if (run_.outputs_stored && !run_.outputs_home) return ferry_failed;  // told; whoever goes on with them must know

@@ -25,11 +25,12 @@ constexpr Seconds most_silence{600};
 
 Status RunController::prepare_store() {
   if (!is_seen_from_here(context_, run_)) return {};
-  if (location_.provider == "rehearsal" && run_.store.starts_with("s3://") && !context_.store) {
+  if (node_.location.provider == "rehearsal" && run_.store.starts_with("s3://") && !context_.store) {
     // Its bucket costs nothing, and is nobody's whom one would have to ask.
-    TRY_SET(session, "", fleet::open_s3(context_, run_.store, "", "", location_.provider));
+    TRY_SET(session, "", fleet::open_s3(context_, run_.store, "", "", node_.location.provider));
     TRY("make the rehearsal's bucket", s3::ensure_bucket(session));
   }
+  if (trial_.n > 1) return {};  // both are there
   TRY("", put_record(context_, run_));
   return take_lease();
 }
@@ -64,9 +65,9 @@ Result<agent::StoreSpec> RunController::store_spec() const {
   if (const auto text = os::env("FERRY_STORE_EVERY")) {
     if (const auto every = parse_duration(*text)) spec.every_s = every->count();
   }
-  if (spec.uri.starts_with("~/")) spec.uri = connection_->paths().home + spec.uri.substr(1);
+  if (spec.uri.starts_with("~/")) spec.uri = node_.connection->paths().home + spec.uri.substr(1);
   if (!run_.store.starts_with("s3://")) return spec;
-  TRY_SET(session, "", fleet::open_s3(context_, run_.store, "", location_.profile, location_.provider));
+  TRY_SET(session, "", fleet::open_s3(context_, run_.store, "", node_.location.profile, node_.location.provider));
   const auto place = session->place();
   spec.endpoint = place.endpoint;
   spec.region = place.region;
@@ -75,7 +76,8 @@ Result<agent::StoreSpec> RunController::store_spec() const {
 
 Result<bool> RunController::is_stored() {
   TRY_SET(stored, "", look_in_store(context_, run_));
-  if (!stored || !stored->is_complete()) return false;
+  // What an attempt before stored is not what this one makes.
+  if (!stored || !stored->is_complete() || stored->manifest.attempt != trial_.n) return false;
   TRY("", adopt_stored(context_, run_, *stored));
   return true;
 }
@@ -85,13 +87,14 @@ Result<bool> RunController::await_stored() {
   agent::StoreStatus before;
   auto moved_at = context_.clock.steady_ms();
   while (true) {
-    const auto status = connection_ ? connection_->job() : Result<agent::JobStatus>(fail(Kind::lost, "no connection"));
+    const auto status =
+        node_.connection ? node_.connection->job() : Result<agent::JobStatus>(fail(Kind::lost, "no connection"));
     if (!status) {
       // It ends itself when it is done, and that may be all that is left of it.
       if (const auto whole = is_stored(); whole && *whole) break;
-      if (look_at_machine() != Standing::there) return false;
+      if (node_.look(run_.name) != Standing::there) return false;
       if (context_.letting_go) return fail(Kind::cancelled, "stopped waiting for the store");
-      TRY("", reopen_connection(job::MayInterrupt::detach));
+      TRY("", node_.reopen(job::MayInterrupt::detach));
       continue;
     }
     const auto& now = status->store;

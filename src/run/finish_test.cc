@@ -83,11 +83,11 @@ TEST(Finish, TheTrainingsOwnCodeIsTheRunsAndWhatItSavedIsHome) {
   }
 }
 
-TEST(Finish, AMachineThatIsEndedByTheCloudInAnyPhaseIsLostAndNothingIsLeft) {
+TEST(Finish, AMachineThatIsEndedInAnyPhaseIsLostAndNothingIsLeft) {
   for (const auto phase : {Phase::connecting, Phase::syncing, Phase::setup, Phase::training, Phase::releasing}) {
     SCOPED_TRACE(beginning(phase));
     Stage stage;
-    stage.when(beginning(phase), [&] { stage.cloud.end(stage.machine_id()); });
+    stage.when(beginning(phase), [&] { stage.cloud.end(stage.machine_id(), "Client.UserInitiatedShutdown"); });
     const auto code = stage.start(stage.request());
     EXPECT_EQ(stage.broken_promise(code), "");
     stage.let_followers_end();
@@ -97,6 +97,20 @@ TEST(Finish, AMachineThatIsEndedByTheCloudInAnyPhaseIsLostAndNothingIsLeft) {
                                    : phase <= Phase::setup ? Outcome::not_started
                                                            : Outcome::lost);
     EXPECT_EQ(stage.model().empty(), was_home);
+    EXPECT_EQ(stage.trouble(), "");
+  }
+}
+
+TEST(Finish, AMachineThatTheCloudTakesBeforeTheTrainingIsReplaced) {
+  for (const auto phase : {Phase::connecting, Phase::syncing, Phase::setup}) {
+    SCOPED_TRACE(beginning(phase));
+    Stage stage;
+    stage.when(beginning(phase), [&] { stage.cloud.end(stage.machine_id(), "Server.InternalError"); });
+    const auto code = stage.start(stage.request());
+    EXPECT_EQ(stage.broken_promise(code), "");
+    EXPECT_EQ(code, 0) << stage.everything_shown();
+    EXPECT_EQ(stage.model(), "");
+    EXPECT_EQ(must(stage.ledger().attempts(stage.run().name)).size(), 2U);
     EXPECT_EQ(stage.trouble(), "");
   }
 }

@@ -109,19 +109,21 @@ Status logs(fleet::Context& context, const std::string& run_name, bool follow,
             const std::function<Status(std::string_view, bool is_error, std::int64_t time_ms)>& write,
             const std::function<Status()>& caught_up) {
   TRY_SET(run, "", context.ledger.run(run_name));
-  job::LogReader reader(fleet::RunDir(context.data, run.name).log());
-  const auto show = [&](const agent::LogChunk& chunk) {
-    return write(chunk.bytes, chunk.stream == agent::LogStream::err, chunk.time_ms);
+  job::LogsReader reader(fleet::RunDir(context.data, run.name));
+  const auto show = [&]() -> Status {
+    return reader.read(newest_attempt(context, run.name), [&](const agent::LogChunk& chunk) {
+      return write(chunk.bytes, chunk.stream == agent::LogStream::err, chunk.time_ms);
+    });
   };
   if (follow && caught_up) {
-    TRY("", reader.read(show));
+    TRY("", show());
     TRY("", caught_up());
   }
   const fleet::RunDir run_dir(context.data, run.name);
   bool looked_after = false;
   while (follow) {
     TRY_SET(now, "", context.ledger.run(run.name));
-    TRY("", reader.read(show));
+    TRY("", show());
     if (now.phase >= Phase::fetching || is_kept(now)) return {};
     if (context.check_signals(false) != fleet::Interrupt::go_on) return {};
     if (!RunLock::holder_of(run_dir)) {
@@ -136,16 +138,16 @@ Status logs(fleet::Context& context, const std::string& run_name, bool follow,
     }
     context.clock.sleep(Millis(50));
   }
-  TRY("", reader.read(show));
+  TRY("", show());
   // What there was no room for in the run's folder may be beside its outputs; which stream it was is not noted.
   if (run.phase == Phase::released) {
-    const auto rest = job::read_train_log(context, run, reader.offset());
+    const auto rest = job::read_train_log(context, run, reader.total());
     return rest.empty() ? Status() : write(rest, false, 0);
   }
   if (run.phase < Phase::setup || run.phase > Phase::training) return {};
   if (auto rest = rest_of_log(context, run, reader.offset(), write); !rest) {
     // The run may have ended meanwhile, and its log is here then.
-    TRY("", reader.read(show));
+    TRY("", show());
     TRY_SET(now, "", context.ledger.run(run.name));
     if (now.phase <= Phase::training)
       context.progress.warn("logs", "what the machine wrote since is out of reach: " + rest.error().what);

@@ -19,6 +19,14 @@ bool ever_rented(const std::vector<ledger::Instance>& instances) {
   return std::ranges::any_of(instances, [](const auto& one) { return !one.id.empty(); });
 }
 
+int newest_attempt(fleet::Context& context, const std::string& run) {
+  const auto attempts = context.ledger.attempts(run);
+  const auto known = attempts && !attempts->empty() ? attempts->back().n : 1;
+  const auto noted = context.ledger.run(run);
+  const auto found = noted ? int_at(noted->task, "attempt") : 0;
+  return static_cast<int>(std::clamp<std::int64_t>(found, known, std::max(known, most_attempts_ever)));
+}
+
 Result<ledger::Instance> live_instance(fleet::Context& context, const ledger::Run& run) {
   TRY_SET(instances, "", context.ledger.instances(run.name));
   for (auto one = instances.rbegin(); one != instances.rend(); ++one) {

@@ -28,11 +28,27 @@ Seconds connect_limit(const plan::InstanceType& type) {
   return type.vcpus >= large || type.name.ends_with(".metal") ? Seconds(900) : Seconds(300);
 }
 
+/// Where the task wants that, offers in the region of the machine that was lost come after all others.
+void prefer_other_region(std::vector<plan::Offer>& offers, const std::vector<task::Resources>& candidates,
+                         const ledger::Instance& lost) {
+  const auto is_elsewhere = [&](const plan::Offer& offer) {
+    const auto& recovery = candidates[offer.candidate].recovery;
+    return offer.region != lost.region || !recovery || !recovery->other_region_first;
+  };
+  std::ranges::stable_partition(offers, is_elsewhere);
+}
+
 }  // namespace
 
 RunController::RunController(fleet::Context& context, ledger::Run run, RunLock owner)
-    : context_(context), run_(std::move(run)), owner_(std::move(owner)), run_dir_(context.data, run_.name) {
-  if (const auto seconds = int_at(run_.task, "max_duration_s"); seconds > 0) lifetime_.max_duration = Seconds(seconds);
+    : context_(context),
+      run_(std::move(run)),
+      owner_(std::move(owner)),
+      run_dir_(context.data, run_.name),
+      node_(context, run_dir_) {
+  trial_.n = newest_attempt(context, run_.name);
+  if (const auto seconds = int_at(run_.task, "max_duration_s"); seconds > 0)
+    node_.lifetime.max_duration = Seconds(seconds);
   context_.while_waiting = [this] {
     if (pull_) pull_->tick(context_.clock.steady_ms());
     if (owner_ && !owner_->still_mine()) stop_at_once("its folder was removed meanwhile");
@@ -46,7 +62,7 @@ void RunController::stop_at_once(const std::string& why) {
       {Kind::conflict, "another ferry looks after " + run_.name + " by now", why, "ferry logs -f " + run_.name, {}});
   context_.progress.result(result_of(context_, run_.name, ferry_failed, std::nullopt));
   pull_.reset();
-  connection_.reset();  // its socket's folder is nobody's afterwards
+  node_.connection.reset();  // its socket's folder is nobody's afterwards
   ::_exit(ferry_failed);
 }
 
@@ -71,42 +87,48 @@ Status RunController::plan(const RunRequest& request, const std::string& framewo
     rehearsal_region = aws_context.region;
   }
   auto task = request.task;
+  if (trial_.n > 1) task.budget = money_left();
   if (infra.provider == task::Provider::aws) {
     TRY_SET(reserved, "", fleet::confine_to_reservation(context_, task));
-    reservation_ = std::move(reserved);
+    trial_.reservation = std::move(reserved);
   }
-  if (reservation_) {
-    TRY_SET(limited, "", fleet::within_block(*reservation_, lifetime_, context_.clock.now_ms()));
-    lifetime_ = limited;
+  if (trial_.reservation) {
+    TRY_SET(limited, "", fleet::within_block(*trial_.reservation, node_.lifetime, context_.clock.now_ms()));
+    node_.lifetime = limited;
   }
-  TRY_SET(planned, "", fleet::plan_task(task, lifetime_, context_.data, context_.clock.now_ms(), rehearsal_region));
+  TRY_SET(planned, "",
+          fleet::plan_task(task, node_.lifetime, context_.data, context_.clock.now_ms(), rehearsal_region));
   if (planned.location.provider == "aws") TRY("", look_at_account(task, framework, planned));
   for (const auto& note : planned.ranking.notes) context_.progress.warn("plan", note);
-  candidates_.assign(task.all_candidates().begin(), task.all_candidates().end());
-  offers_ = std::move(planned.ranking.offers);
-  location_ = std::move(planned.location);
-  lifetime_ = planned.lifetime;
-  ceiling_ = planned.ceiling;
-  most_ = planned.most;
-  const auto& best = offers_.front();
-  run_.task["max_duration_s"] = lifetime_.max_duration.count();
-  if (best.total) run_.task["estimate_micros"] = best.total->micros;
-  if (most_) run_.task["at_most_micros"] = most_->micros;
+  trial_.candidates.assign(task.all_candidates().begin(), task.all_candidates().end());
+  trial_.offers = std::move(planned.ranking.offers);
+  node_.location = std::move(planned.location);
+  node_.lifetime = planned.lifetime;
+  trial_.ceiling = planned.ceiling;
+  trial_.most = planned.most;
+  if (trial_.n > 1) prefer_other_region(trial_.offers, trial_.candidates, last_);
+  const auto& best = trial_.offers.front();
+  run_.task["max_duration_s"] = node_.lifetime.max_duration.count();
+  if (trial_.n == 1) {
+    whole_ = node_.lifetime;
+    if (best.total) run_.task["estimate_micros"] = best.total->micros;
+    if (trial_.most) run_.task["at_most_micros"] = trial_.most->micros;
+  }
   TRY("", context_.ledger.update(run_));
   const auto dollars = [](const std::optional<Usd>& money) {
     return money ? Json(static_cast<double>(money->micros) / 1e6) : Json();
   };
-  context_.progress.done("plan", fleet::describe_plan(best, lifetime_, most_),
+  context_.progress.done("plan", fleet::describe_plan(best, node_.lifetime, trial_.most),
                          {{"instance_type", best.type.name},
                           {"region", best.region},
                           {"zone", best.zone},
                           {"market", plan::name(best.market)},
                           {"hourly_usd", dollars(best.hourly)},
                           {"estimate_usd", dollars(best.total)},
-                          {"at_most_usd", dollars(most_)},
+                          {"at_most_usd", dollars(trial_.most)},
                           {"considered", planned.ranking.considered}});
-  if (request.way_out) context_.progress.note(request.way_out());
-  return location_.provider == "aws" ? ask(request) : Status();
+  if (request.way_out && trial_.n == 1) context_.progress.note(request.way_out());
+  return node_.location.provider == "aws" ? ask(request) : Status();
 }
 
 Status RunController::look_at_account(const task::Task& task, const std::string& framework, fleet::Planned& planned) {
@@ -121,16 +143,16 @@ Status RunController::look_at_account(const task::Task& task, const std::string&
     TRY_SET(image, "find an image",
             fleet::find_image(context_, *there, planned.location, best, task.all_candidates()[best.candidate].image,
                               framework));
-    image_ = std::move(image);
-    fleet::warn_of_support(context_, image_, "plan");
-    fleet::enlarge_disks(task, image_.root_size_gib, planned.ranking);
-    return fleet::set_terms(task, lifetime_, planned);
+    trial_.image = std::move(image);
+    fleet::warn_of_support(context_, trial_.image, "plan");
+    fleet::enlarge_disks(task, trial_.image.root_size_gib, planned.ranking);
+    return fleet::set_terms(task, node_.lifetime, planned);
   };
   // Reserved capacity counts against the limits when it is reserved.
-  if (reservation_) {
-    if (reservation_->is_block)
-      planned.ranking.notes.push_back(
-          fmt::format("{} is a capacity block: it is paid already, whatever the price below says", reservation_->id));
+  if (trial_.reservation) {
+    if (trial_.reservation->is_block)
+      planned.ranking.notes.push_back(fmt::format(
+          "{} is a capacity block: it is paid already, whatever the price below says", trial_.reservation->id));
     return look_at_image();
   }
   TRY_SET(allowed, "", account::within_quotas(context_, planned.location, std::move(planned.ranking.offers)));
@@ -139,16 +161,17 @@ Status RunController::look_at_account(const task::Task& task, const std::string&
 }
 
 Status RunController::ask(const RunRequest& request) {
-  TRY("", account::may_launch(context_, offers_.front(), image_, request.task.aws));
-  if (!request.confirm || (request.is_free && request.is_free(location_.endpoint))) return {};
+  TRY("", account::may_launch(context_, trial_.offers.front(), trial_.image, request.task.aws));
+  if (trial_.n > 1) return {};  // what was agreed to holds for all of them
+  if (!request.confirm || (request.is_free && request.is_free(node_.location.endpoint))) return {};
   context_.progress.pause();
-  return request.confirm({offers_, lifetime_.until_power_off(), most_, ceiling_});
+  return request.confirm({trial_.offers, node_.lifetime.until_power_off(), trial_.most, trial_.ceiling});
 }
 
 Status RunController::plan_own_machine(const std::string& host) {
-  location_ = {"ssh", "", host};
-  TRY_SET(cloud, "", fleet::open_cloud(context_, location_));
-  cloud_ = std::move(cloud);
+  node_.location = {"ssh", "", host};
+  TRY_SET(cloud, "", fleet::open_cloud(context_, node_.location));
+  node_.cloud = std::move(cloud);
   context_.progress.done("plan", host + ", as your ssh config has it; nothing is rented",
                          {{"instance_type", host}, {"hourly_usd", 0}});
   return {};
@@ -157,54 +180,71 @@ Status RunController::plan_own_machine(const std::string& host) {
 Status RunController::launch(const RunRequest& request, const std::string& framework) {
   TRY("", enter(Phase::launching));
   TRY("", prepare_store());
-  if (location_.provider == "ssh") {
-    context_.progress.begin("launch", location_.endpoint);
-    TRY_SET(borrowed, "", fleet::attach_host(context_, run_, location_));
-    instance_ = std::move(borrowed);
+  if (node_.location.provider == "ssh") {
+    context_.progress.begin("launch", node_.location.endpoint);
+    TRY_SET(borrowed, "", fleet::attach_host(context_, run_, node_.location));
+    node_.instance = std::move(borrowed);
     context_.progress.done("launch", fmt::format("nothing to rent; the run is {}", run_.name),
-                           {{"instance_id", instance_.id}, {"run", run_.name}});
+                           {{"instance_id", node_.instance.id}, {"run", run_.name}});
     return {};
   }
-  context_.progress.begin("launch", offers_.front().type.name);
+  context_.progress.begin("launch", trial_.offers.front().type.name);
   TRY_SET(launched, "",
           fleet::launch(context_, {.run = run_,
-                                   .location = location_,
-                                   .offers = offers_,
-                                   .candidates = candidates_,
+                                   .location = node_.location,
+                                   .offers = trial_.offers,
+                                   .candidates = trial_.candidates,
                                    .framework = framework,
-                                   .lifetime = lifetime_,
-                                   .ceiling = ceiling_,
-                                   .budget = request.task.budget,
+                                   .lifetime = node_.lifetime,
+                                   .ceiling = trial_.ceiling,
+                                   .budget = trial_.n > 1 ? money_left() : request.task.budget,
                                    .aws = request.task.aws,
-                                   .capacity_block = reservation_ && reservation_->is_block}));
-  if (launched.image.id != image_.id) fleet::warn_of_support(context_, launched.image, "launch");
-  instance_ = std::move(launched.instance);
-  cloud_ = std::move(launched.cloud);
-  location_ = std::move(launched.location);
-  offers_ = {std::move(launched.offer)};
+                                   .capacity_block = trial_.reservation && trial_.reservation->is_block}));
+  if (launched.image.id != trial_.image.id) fleet::warn_of_support(context_, launched.image, "launch");
+  node_.instance = std::move(launched.instance);
+  node_.cloud = std::move(launched.cloud);
+  node_.location = std::move(launched.location);
+  trial_.offers = {std::move(launched.offer)};
   run_.task["host_key"] = launched.host_key;
   run_.task["image"] = {{"id", launched.image.id},
                         {"name", launched.image.name},
                         {"created", launched.image.created},
                         {"supported_until", launched.image.supported_until}};
   TRY("", context_.ledger.update(run_));
-  context_.progress.done("launch", fmt::format("{} running as {}", instance_.id, run_.name),
-                         {{"instance_id", instance_.id}, {"run", run_.name}, {"zone", instance_.zone}});
+  context_.progress.done("launch", fmt::format("{} running as {}", node_.instance.id, run_.name),
+                         {{"instance_id", node_.instance.id}, {"run", run_.name}, {"zone", node_.instance.zone}});
   return {};
 }
 
 Status RunController::connect() {
   TRY("", enter(Phase::connecting));
   TRY("", take_lease());
-  context_.progress.begin("connect", instance_.address);
-  TRY_SET(connection, "",
-          job::Connection::open(context_, *cloud_, run_dir_, instance_,
-                                connect_limit(offers_.empty() ? plan::InstanceType{} : offers_.front().type),
-                                job::MayInterrupt::any));
-  connection_.emplace(std::move(connection));
-  instance_ = connection_->instance();
-  context_.progress.done("connect", "ssh ready, host key pinned", {{"address", instance_.address}});
+  context_.progress.begin("connect", node_.instance.address);
+  const auto type = trial_.offers.empty() ? plan::InstanceType{} : trial_.offers.front().type;
+  TRY("", node_.connect(connect_limit(type), job::MayInterrupt::any));
+  context_.progress.done("connect", "ssh ready, host key pinned", {{"address", node_.instance.address}});
   return {};
+}
+
+Result<sync::Report> RunController::send(const os::Path& root, const sync::Tree& tree, const os::Argv& how) {
+  os::Argv words = {"receive", node_.connection->paths().workdir};
+  words.insert(words.end(), how.begin(), how.end());
+  TRY_SET(receiver, "", node_.connection->start_agent_program(words));
+  sync::Options options;
+  options.cancelled = [&] { return context_.check_signals(false) != fleet::Interrupt::go_on; };
+  options.progress = [&](const sync::Progress& now) {
+    context_.progress.update(fmt::format("{} of {} sent", show_bytes(now.bytes_done), show_bytes(now.bytes_total)));
+  };
+  auto report = sync::send_tree(receiver.out.get(), receiver.in.get(), root, tree, options);
+  if (!report) {
+    auto error = std::move(report).error();
+    if (error.kind != Kind::cancelled) error = job::explain(receiver, std::move(error));
+    receiver.signal(SIGKILL);
+    return tl::unexpected<Error>(std::move(error));
+  }
+  receiver.in.reset();
+  receiver.wait(Millis(2000));
+  return report;
 }
 
 Status RunController::sync(const sync::Tree& tree) {
@@ -214,53 +254,45 @@ Status RunController::sync(const sync::Tree& tree) {
     if (context_.check_signals(false) == fleet::Interrupt::cancel) return fail(Kind::cancelled, "cancelled");
   }
   TRY("read the workdir", hashing_.get());
-  run_.task["code"] = code_of(tree);
-  TRY_SET(receiver, "",
-          connection_->start_agent_program({"receive", connection_->paths().workdir, "--mirror", "--state",
-                                            connection_->paths().run_dir + "-sync.state"}));
-  sync::Options options;
-  options.cancelled = [&] { return context_.check_signals(false) != fleet::Interrupt::go_on; };
-  options.progress = [&](const sync::Progress& now) {
-    context_.progress.update(fmt::format("{} of {} sent", show_bytes(now.bytes_done), show_bytes(now.bytes_total)));
-  };
-  auto report = sync::send_tree(receiver.out.get(), receiver.in.get(), run_.workdir, tree, options);
-  if (!report) {
-    auto error = std::move(report).error();
-    if (error.kind != Kind::cancelled) error = job::explain(receiver, std::move(error));
-    receiver.signal(SIGKILL);
-    return fail("send the workdir", std::move(error));
-  }
-  receiver.in.reset();
-  receiver.wait(Millis(2000));
-  for (const auto& note : first_few(report->notes)) context_.progress.warn("sync", note);
+  auto code = code_of(tree);
+  // It may have changed since begin_again() looked.
+  if (trial_.n > 1 && run_.task.contains("code") && run_.task["code"] != code)
+    return fail(Kind::conflict, "the workdir is not what it was when the run began");
+  run_.task["code"] = std::move(code);
+  TRY_SET(report, "send the workdir",
+          send(run_.workdir, tree, {"--mirror", "--state", node_.connection->paths().run_dir + "-sync.state"}));
+  for (const auto& note : first_few(report.notes)) context_.progress.warn("sync", note);
   context_.progress.done("sync",
-                         fmt::format("{} {}, {} sent", report->files_moved, report->files_moved == 1 ? "file" : "files",
-                                     show_bytes(report->bytes_moved)),
-                         {{"files", report->files},
-                          {"files_moved", report->files_moved},
-                          {"bytes_moved", report->bytes_moved},
-                          {"wire_bytes", report->wire_bytes}});
+                         fmt::format("{} {}, {} sent", report.files_moved, report.files_moved == 1 ? "file" : "files",
+                                     show_bytes(report.bytes_moved)),
+                         {{"files", report.files},
+                          {"files_moved", report.files_moved},
+                          {"bytes_moved", report.bytes_moved},
+                          {"wire_bytes", report.wire_bytes}});
   return {};
 }
 
 agent::JobSpec RunController::job_spec(const task::Task& task) const {
   agent::JobSpec spec;
   spec.run = run_.name;
-  spec.workdir = connection_->paths().workdir;
+  spec.attempt = trial_.n;
+  spec.workdir = node_.connection->paths().workdir;
   const auto& wanted = task.resources.accelerators.choices;
-  const int asked =
-      offers_.empty() ? (wanted.empty() ? 0 : wanted.front().count) : offers_.front().type.accelerator_count;
+  const int asked = trial_.offers.empty() ? (wanted.empty() ? 0 : wanted.front().count)
+                                          : trial_.offers.front().type.accelerator_count;
   const auto gpus = std::to_string(asked);
-  spec.setup = trim(task.setup).empty() ? "" : environment_.setup(task.setup);
-  spec.command = (location_.provider == "ssh" ? job::queue_line(asked) : "") + environment_.training(task.run);
-  spec.power_off = location_.provider != "ssh";
+  spec.setup = trim(task.setup).empty() ? "" : trial_.environment.setup(task.setup);
+  spec.command =
+      (node_.location.provider == "ssh" ? job::queue_line(asked) : "") + trial_.environment.training(task.run);
+  spec.power_off = node_.location.provider != "ssh";
   spec.env = {{"FERRY_RUN", run_.name},
               {"FERRY_NODE_RANK", "0"},
               {"FERRY_NODE_IPS", "127.0.0.1"},
               {"FERRY_NUM_NODES", "1"},
               {"FERRY_NUM_GPUS", gpus},
               {"FERRY_OUTPUTS", spec.workdir + "/outputs"},
-              {"FERRY_RESUMED", "0"},
+              {"FERRY_RESUMED", trial_.resumes ? "1" : "0"},
+              {"FERRY_ATTEMPT", std::to_string(trial_.n)},
               {"SKYPILOT_NODE_RANK", "0"},
               {"SKYPILOT_NODE_IPS", "127.0.0.1"},
               {"SKYPILOT_NUM_NODES", "1"},
@@ -270,10 +302,11 @@ agent::JobSpec RunController::job_spec(const task::Task& task) const {
               {"SKYPILOT_SETUP_NUM_GPUS_PER_NODE", gpus},
               {"SKYPILOT_JOB_RANK", "0"},
               {"SKYPILOT_NUM_JOBS", "1"},
-              {"SKYPILOT_CLUSTER_INFO", dump_json({{"cluster_name", run_.name},
-                                                   {"cloud", location_.provider == "aws" ? "AWS" : location_.provider},
-                                                   {"region", location_.region},
-                                                   {"zone", instance_.zone}})},
+              {"SKYPILOT_CLUSTER_INFO",
+               dump_json({{"cluster_name", run_.name},
+                          {"cloud", node_.location.provider == "aws" ? "AWS" : node_.location.provider},
+                          {"region", node_.location.region},
+                          {"zone", node_.instance.zone}})},
               {"SKYPILOT_TASK_ID", run_.name}};
   if (const auto git = run_.task.find("git"); git != run_.task.end() && git->is_object()) {
     spec.env.emplace_back("FERRY_GIT_COMMIT", text_at(*git, "commit"));
@@ -282,38 +315,45 @@ agent::JobSpec RunController::job_spec(const task::Task& task) const {
   }
   for (const auto& [key, value] : task.envs) spec.env.emplace_back(key, value);
   for (const auto& [key, value] : task.secrets) spec.secrets.emplace_back(key, value);
-  spec.max_duration_s = lifetime_.max_duration.count();
-  spec.retention_s = lifetime_.retention().count();
+  spec.max_duration_s = node_.lifetime.max_duration.count();
+  spec.retention_s = node_.lifetime.retention().count();
   return spec;
+}
+
+Status RunController::attempt(const RunRequest& request, job::Preflight& ready) {
+  auto& tree = ready.tree;
+  TRY_SET(log, "", job::LocalLog::open(run_dir_.log(trial_.n)));
+  trial_.log.emplace(std::move(log));
+  TRY("", plan(request, ready.framework));
+  TRY("", launch(request, ready.framework));
+  TRY("", connect());
+  TRY("", sync(tree));
+  TRY("", restore());
+  TRY("", setup(request, ready));
+  if (is_over() || detaching_) return {};
+  if (request.detach) {
+    TRY("", enter(Phase::training));
+    run_.train_start_ms = context_.clock.now_ms();
+    detaching_ = true;
+    return context_.ledger.update(run_);
+  }
+  return train();
 }
 
 int RunController::from_the_start(const RunRequest& request, job::Preflight&& ready) {
   auto& tree = ready.tree;
-  // Nothing waits that could overlap: the workdir is read while the machine is rented and boots.
-  hashing_ = std::async(std::launch::async, [&tree, root = request.workdir, cache = context_.data / "hashes"] {
-    return sync::hash_tree(root, tree, cache);
-  });
-  const auto done = [&]() -> Status {
-    TRY_SET(log, "", job::LocalLog::open(run_dir_.log()));
-    log_.emplace(std::move(log));
-    TRY("", plan(request, ready.framework));
-    TRY("", launch(request, ready.framework));
-    TRY("", connect());
-    TRY("", sync(tree));
-    TRY("", setup(request, ready));
-    if (is_over() || detaching_) return {};
-    if (request.detach) {
-      TRY("", enter(Phase::training));
-      run_.train_start_ms = context_.clock.now_ms();
-      detaching_ = true;
-      return context_.ledger.update(run_);
-    }
-    return train();
-  }();
-  // Released first: a machine does not wait, and cost, while a large workdir is still being read.
-  const int code = finish(done);
-  if (hashing_.valid()) hashing_.wait();
-  return code;
+  request_ = &request;
+  sent_ = &tree;
+  while (true) {
+    // Nothing waits that could overlap: the workdir is read while the machine is rented and boots.
+    hashing_ = std::async(std::launch::async, [&tree, root = request.workdir, cache = context_.data / "hashes"] {
+      return sync::hash_tree(root, tree, cache);
+    });
+    // Released first: a machine does not wait, and cost, while a large workdir is still being read.
+    const auto code = finish(attempt(request, ready));
+    if (hashing_.valid()) hashing_.wait();
+    if (code) return *code;
+  }
 }
 
 }  // namespace ferry::run

@@ -1,9 +1,8 @@
 #pragma once
 /// \file
-/// One run on its way through the phases, with what it holds at the moment. Internal to this room.
+/// One run on its way through its attempts and their phases, with what it holds at the moment. Internal to this room.
 
 #include <future>
-#include <map>
 
 #include "fleet/planning.h"
 #include "job/connection.h"
@@ -12,10 +11,10 @@
 #include "job/outputs.h"
 #include "job/outputs_pull.h"
 #include "job/preflight.h"
-#include "job/repeats.h"
 #include "job/training.h"
 #include "run/lease.h"
-#include "run/reach.h"
+#include "run/next_step.h"
+#include "run/node.h"
 #include "run/run.h"
 
 namespace ferry::run {
@@ -28,12 +27,20 @@ class RunController {
   RunController(fleet::Context& context, ledger::Run run, RunLock owner);
   ~RunController();
 
-  /// check is done; goes on with plan, launch, connect, sync, setup, train, fetch, release. The exit code.
+  /// check is done; goes on with plan, launch, connect, sync, setup, train, fetch, release, and with another attempt
+  /// where next_step() says so. The exit code.
   int from_the_start(const RunRequest& request, job::Preflight&& ready);
   /// The job may have been started: train, fetch, release. The exit code.
   int from_training();
 
  private:
+  /// plan, launch, connect, sync, setup, train, on one machine.
+  Status attempt(const RunRequest& request, job::Preflight& ready);
+  /// The machine is given back and the run open again. Fails without either where the same cannot be begun again, or
+  /// with the machine perhaps still there.
+  Status begin_again();
+  /// Puts what an attempt before had saved, and is home, where the training will look for it.
+  Status restore();
   Status plan(const RunRequest& request, const std::string& framework);
   Status plan_own_machine(const std::string& host);
   /// What the account's limits and permissions leave of what was planned, and its reservations.
@@ -42,6 +49,8 @@ class RunController {
   Status launch(const RunRequest& request, const std::string& framework);
   Status connect();
   Status sync(const sync::Tree& tree);
+  /// Sends what is below `root` to the machine's workdir; `how`: further words behind `ferry-agent receive WORKDIR`.
+  Result<sync::Report> send(const os::Path& root, const sync::Tree& tree, const os::Argv& how);
   Status setup(const RunRequest& request, const job::Preflight& ready);
   Status train();
   /// Brings home what there is.
@@ -68,11 +77,7 @@ class RunController {
   Status release();
 
   Status enter(ledger::Phase phase);
-  /// In the foreground for a few minutes; in the background, more and more seldom, as long as the machine may
-  /// be there and nobody wants something else of it.
-  Status reopen_connection(job::MayInterrupt interruption);
-  /// After a lost connection: tells why and opens another, slower each time that the agent said nothing over
-  /// the last one. In the foreground, gives up when it never does. May set detaching_, with an error.
+  /// Node::connect_again(). May set detaching_, with an error.
   Status connect_again(const char* phase, job::Training& training, Error lost, job::MayInterrupt interruption);
   Status follow_job();
   /// One connection's worth of it, with pulls.
@@ -90,15 +95,31 @@ class RunController {
   Status record_end(const agent::JobStatus& status);
   /// The job is known to have ended, or never to have begun.
   bool is_over() const { return run_.outcome != ledger::Outcome::none || run_.train_end_ms > 0; }
-  /// From this computer to the machine's `ports_`, as long as the connection lives.
-  void open_tunnels();
   agent::JobSpec job_spec(const task::Task& task) const;
   /// Hands the run to a background process; its process id.
   Result<int> start_follower();
   /// start_follower(), and tells how to come back.
   int detach();
-  /// After `ended`, or what went wrong: fetch if something ran, release, tell, and the exit code.
-  int finish(const Status& ended);
+  /// After `ended`, or what went wrong: does what next_step() says, tells, and the exit code; nothing: another attempt
+  /// is to begin.
+  std::optional<int> finish(const Status& ended);
+  /// Of a run whose machine is to have stored what it made, and may have done so.
+  bool may_be_stored() const;
+  AttemptEnd end_of(const Status& done, Standing machine) const;
+  Policy policy(const Status& done) const;
+  /// How much of max_duration the attempts have left until now.
+  Seconds time_left() const;
+  /// What the attempts have left until now of what the whole run may cost; nothing: no bound is known.
+  std::optional<Usd> money_left() const;
+  /// Shows what went wrong; why, in few words.
+  std::string tell_trouble(const Status& done, const AttemptEnd& end);
+  /// What the attempt is called that ends so, where that is not decided yet.
+  void note_outcome(const Status& done, const AttemptEnd& end, const std::string& why);
+  /// Whether all that the machine holds is home, or stored, now; otherwise why not, and `end` is how it stands then.
+  Status make_durable(const Status& done, AttemptEnd& end);
+  /// The rest of a run that is given back, or kept.
+  int give_back(const Status& done);
+  int keep_machine();
   /// Ends without releasing, telling why and how to come back. Where time may mend `problem`, a follower goes
   /// on.
   int leave(const std::string& why, const Error& problem);
@@ -112,44 +133,44 @@ class RunController {
   Status try_to_fetch();
   /// Makes the laptop's log whole, and writes train.log. Nothing that goes wrong there ends more than itself.
   void finish_log();
-  /// gone only if the ledger holds nothing for rented, or the cloud itself says so. An error's kind is no
-  /// proof: a program missing on the laptop is not_found, too. there, too, when nobody knows.
-  Standing look_at_machine();
-  Seen seen_;  // what was heard then
+  /// What belongs to one attempt, and begins anew with the next.
+  struct Trial {
+    int n = 1;
+    bool resumes = false;                     // it has what an attempt before had saved
+    std::vector<plan::Offer> offers;          // best first; once launched, the one that was had
+    std::vector<task::Resources> candidates;  // that the offers are for
+    std::optional<cloud::Reservation> reservation;
+    std::optional<Usd> ceiling;  // no dearer machine is rented, an hour
+    std::optional<Usd> most;     // that it can cost
+    cloud::Image image;          // of the best offer
+    job::Environment environment;
+    std::optional<job::LocalLog> log;
+    job::Pulled pulled;
+    std::uint64_t log_size = 0;  // as the agent told it in the end; 0: not yet
+    bool was_cut = false;        // at max_duration, while this process followed it
+    bool nothing_ran = false;    // whatever the phase: the job certainly was not started
+    bool was_started = false;    // the agent has confirmed that it started the job, to us or to a ferry before
+  };
 
   fleet::Context& context_;
   ledger::Run run_;
   std::optional<RunLock> owner_;
   std::optional<Lease> lease_;  // in its store, or on its machine
   fleet::RunDir run_dir_;
-  fleet::TimeLimits lifetime_;
-  std::unique_ptr<cloud::Cloud> cloud_;
-  fleet::CloudLocation location_;
-  std::vector<plan::Offer> offers_;          // best first; once launched, the one that was had
-  std::vector<task::Resources> candidates_;  // that the offers are for
-  std::optional<cloud::Reservation> reservation_;
-  std::optional<Usd> ceiling_;  // no dearer machine is rented, an hour
-  std::optional<Usd> most_;     // that the run can cost
-  cloud::Image image_;          // of the best offer
-  ledger::Instance instance_;
-  std::optional<job::Connection> connection_;
-  std::optional<job::OutputsPull> pull_;  // over connection_; while the job runs
-  job::Pulled pulled_;
-  job::Environment environment_;
-  std::optional<job::LocalLog> log_;
+  Node node_;
+  Trial trial_;
+  std::optional<job::OutputsPull> pull_;    // over node_.connection; while the job runs
   std::future<Status> hashing_;             // of the workdir; goes on in a thread of its own
   std::vector<std::string> fetched_files_;  // relative to run_.output_dir
-  std::vector<int> ports_;                  // of the machine, that tunnels lead to
-  std::map<int, int> tunnels_;              // of those, the ports here
-  int fruitless_ = 0;                       // connections in a row over which the agent said nothing
-  int unheard_ = 0;                         // of them, the last ones that were well themselves
-  job::Repeats repeats_;                    // what is told of those
-  std::uint64_t log_size_ = 0;              // as the agent told it in the end; 0: not yet
   bool detaching_ = false;
-  bool was_cut_ = false;        // at max_duration, while this process followed it
-  bool nothing_ran_ = false;    // whatever the phase: the job certainly was not started
-  bool is_background_ = false;  // a follower
-  bool was_started_ = false;    // the agent has confirmed that it started the job, to us or to a ferry before
+
+  // Of a process that can begin another attempt; none in one that only follows.
+  const RunRequest* request_ = nullptr;
+  const sync::Tree* sent_ = nullptr;
+  fleet::TimeLimits whole_;  // of all attempts
+  Seconds trained_{0};       // in the attempts before
+  ledger::Instance last_;    // the machine before
+  int retried_ = 0;          // attempts that followed a training that failed
 };
 
 }  // namespace ferry::run

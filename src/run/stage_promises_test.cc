@@ -16,6 +16,7 @@ std::string Stage::broken_promise(std::optional<int> code) {
     for (const auto& event : must(ledger_->events(one.name))) {
       const auto to = event.kind == "phase" ? ledger::phase_from(text_at(event.data, "to")) : std::nullopt;
       if (to && *to >= Phase::setup && *to <= Phase::fetching) reached_setup = true;
+      if (event.kind == "attempt") reached_setup = false;  // on another machine
     }
     for (const auto& instance : instances) {
       noted.insert(instance.token);

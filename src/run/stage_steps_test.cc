@@ -77,6 +77,17 @@ class SteppedLedger final : public ledger::Ledger {
   }
   Result<std::vector<ledger::Event>> events(std::string_view run) override { return real_->events(run); }
   Result<std::vector<ledger::Attempt>> attempts(std::string_view run) override { return real_->attempts(run); }
+  Result<int> begin_attempt(std::string_view run, const std::string& resumed_from) override {
+    int n = 0;
+    auto begun = write("begin_attempt", "another attempt", [&]() -> Status {
+      TRY_SET(number, "", real_->begin_attempt(run, resumed_from));
+      n = number;
+      next_ = ledger::name(ledger::Phase::planning);
+      return {};
+    });
+    if (!begun) return tl::unexpected<Error>(std::move(begun).error());
+    return n;
+  }
   Result<std::vector<ledger::Node>> nodes(std::string_view run) override { return real_->nodes(run); }
   Status record_objects(std::string_view run, const std::vector<ledger::Object>& objects) override {
     return write("record_objects", "what is stored", [&] { return real_->record_objects(run, objects); });

@@ -28,9 +28,8 @@ bool is_seen_from_here(const fleet::Context& context, const ledger::Run& run) {
 Result<std::optional<job::Stored>> look_in_store(fleet::Context& context, const ledger::Run& run) {
   if (!is_seen_from_here(context, run)) return std::optional<job::Stored>();
   TRY_SET(store, "", store_of(context, run)());
-  TRY_SET(attempts, "", context.ledger.attempts(run.name));
-  for (auto attempt = attempts.rbegin(); attempt != attempts.rend(); ++attempt) {
-    TRY_SET(stored, "", job::look_at_stored(*store, run.name, attempt->n, 0));
+  for (int attempt = newest_attempt(context, run.name); attempt > 0; --attempt) {
+    TRY_SET(stored, "", job::look_at_stored(*store, run.name, attempt, 0));
     if (stored) return stored;
   }
   return std::optional<job::Stored>();
@@ -60,7 +59,7 @@ Result<job::Outputs> bring_stored_home(fleet::Context& context, const ledger::Ru
   TRY_SET(outputs, "", job::fetch_stored(context, open, run_dir, run, stored, options));
   const auto log = [&]() -> Status {
     TRY_SET(store, "", open());
-    TRY_SET(local, "", job::LocalLog::open(run_dir.log()));
+    TRY_SET(local, "", job::LocalLog::open(run_dir.log(stored.manifest.attempt)));
     return job::add_stored_log(*store, stored, local);
   }();
   if (!log) context.progress.warn("fetch", "the log may not be whole here: " + log.error().what);

@@ -156,7 +156,11 @@ Status take_stored(fleet::Context& context, const StoredRecord& record, const Ta
   if (!owner) return fail(Kind::conflict, "another ferry here is at work with " + run.name);
   const auto open = store_of(context, run, fleet::Hurry::yes);
   TRY_SET(there, "", open());
-  TRY_SET(stored, "", job::look_at_stored(*there, run.name, 1, 0));  // the ledger here knows of no attempts
+  TRY_SET(objects, "", store::stored_run(*there, run.name));
+  TRY_SET(manifests, "", store::newest_manifests(*there, objects));  // the ledger here knows of no attempts
+  const int attempt = manifests.empty() ? 1 : std::min(manifests.front().attempt, most_attempts_ever);
+  if (attempt > 1) run.task["attempt"] = attempt;
+  TRY_SET(stored, "", job::look_at_stored(*there, run.name, attempt, 0));
   if (!stored) return fail(Kind::not_found, "the store has nothing of " + run.name + " but that it was begun");
   std::optional<Lease> lease;
   if (!stored->is_complete()) {

@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <cerrno>
 
+#include "base/hash.h"
 #include "base/text.h"
 #include "s3/journal.h"
 #include "s3/objects.h"
@@ -16,12 +17,13 @@ namespace ferry::s3 {
 namespace {
 
 constexpr std::uint64_t most_pieces = 1'000'000;
+constexpr std::size_t hashed_at_once_in_order = std::size_t{128} << 10;
 
 class Fetch {
  public:
-  Fetch(std::shared_ptr<Session> session, const Download& what)
-      : session_(std::move(session)),
-        line_(session_),
+  Fetch(Line& line, const Download& what)
+      : session_(line.shared()),
+        line_(line),
         what_(what),
         temp_(store::part_of(what.path)),
         journal_(temp_.string() + ".pieces"),
@@ -34,13 +36,14 @@ class Fetch {
     TRY("", begin());
     count_ = (head_.bytes + piece_ - 1) / piece_;
     const auto left = count_ - std::min<std::uint64_t>(count_, journal_.pieces().size());
-    if (left > 0) {
+    if (count_ > 1 && left > 0) {
       const auto threads = std::min<std::uint64_t>(left, static_cast<std::uint64_t>(session_->limits().connections));
       Together::run(static_cast<int>(threads), [this] { work(); });
       if (auto error = together_.error()) return tl::unexpected(*std::move(error));
     }
     if (::ftruncate(fd_.get(), static_cast<off_t>(head_.bytes)) < 0) return fail_errno("write " + what_.path.string());
-    TRY_SET(found, "", store::content_of(temp_, [this](std::uint64_t) { return together_.moved(0); }));
+    while (hashed_ < count_) TRY("", hash_piece());
+    const store::Content found{hex(hash_.finish()), head_.bytes};
     const std::string name = "the stored " + what_.key, advice = "store it again from where it is whole";
     if (what_.expected) TRY("", store::check_content(found, *what_.expected, name, advice));
     if (!head_.sha256.empty()) TRY("", store::check_content(found, {head_.sha256, head_.bytes}, name, advice));
@@ -98,6 +101,10 @@ class Fetch {
       if (resumed_) return check_size();
     }
     TRY("", first_piece());
+    if (head_.bytes <= piece_) {  // it is all there
+      if (!noted.is_null()) journal_.forget();
+      return check_size();
+    }
     journal_.begin({{"etag", head_.etag}, {"bytes", head_.bytes}, {"piece", piece_}});
     journal_.add(0, "");
     return check_size();
@@ -147,13 +154,47 @@ class Fetch {
         return together_.fail_with(
             {Kind::corrupt, call.doing + ": S3 sent another piece than was asked for", {}, {}, {}, {}});
       }
-      const std::lock_guard lock(mutex_);
-      journal_.add(static_cast<int>(number), "");
+      {
+        const std::lock_guard lock(mutex_);
+        journal_.add(static_cast<int>(number), "");
+      }
+      if (auto hashed = hash_on(); !hashed) return together_.fail_with(std::move(hashed).error());
     }
   }
 
+  /// While others still fetch: hashes what is there without a gap, unless one of them is at it.
+  Status hash_on() {
+    const std::unique_lock at_it(hashing_, std::try_to_lock);
+    while (at_it) {
+      {
+        const std::lock_guard lock(mutex_);
+        if (!journal_.pieces().contains(static_cast<int>(hashed_))) break;
+      }
+      TRY("", hash_piece());
+    }
+    return {};
+  }
+
+  /// The next one in order.
+  Status hash_piece() {
+    buffer_.resize(hashed_at_once_in_order);
+    const std::uint64_t end = std::min((hashed_ + 1) * piece_, head_.bytes);
+    for (std::uint64_t at = hashed_ * piece_; at < end;) {
+      const auto most = static_cast<std::size_t>(std::min<std::uint64_t>(buffer_.size(), end - at));
+      const auto got = ::pread(fd_.get(), buffer_.data(), most, static_cast<off_t>(at));
+      if (got < 0 && errno == EINTR) continue;
+      if (got < 0) return fail_errno("read " + temp_.string());
+      if (got == 0) return fail(Kind::corrupt, "what was fetched of the stored " + printable(what_.key) + " is gone");
+      hash_.add({buffer_.data(), static_cast<std::size_t>(got)});
+      at += static_cast<std::uint64_t>(got);
+      if (!together_.moved(0)) return store::stopped("fetch the stored " + printable(what_.key));
+    }
+    ++hashed_;
+    return {};
+  }
+
   std::shared_ptr<Session> session_;
-  Line line_;
+  Line& line_;
   const Download& what_;
   os::Path temp_;
   Journal journal_;
@@ -165,13 +206,17 @@ class Fetch {
 
   std::mutex mutex_;  ///< of next_, and of journal_ while threads run
   std::uint64_t next_ = 0;
+  std::mutex hashing_;  ///< of all that follows, while threads run
+  std::uint64_t hashed_ = 0;
+  Sha256 hash_;
+  std::string buffer_;
 };
 
 }  // namespace
 
-Result<Head> download(const std::shared_ptr<Session>& session, const Download& what) {
+Result<Head> download(Line& line, const Download& what) {
   for (int attempt = 1;; ++attempt) {
-    Fetch fetch(session, what);
+    Fetch fetch(line, what);
     auto head = fetch.run();
     if (head) return head;
     const Kind kind = head.error().kind;

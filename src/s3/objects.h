@@ -49,7 +49,10 @@ struct Upload {
 /// With Limits::state_folder what is done is noted: the next upload of the same content under the same key,
 /// by whatever process, sends only what S3 lacks. Without, or when the content is another one, the parts are
 /// removed.
-Result<std::string> upload(const std::shared_ptr<Session>& session, const Upload& what);
+///
+/// What is asked one after the other goes over `line`, so that many small files need one connection; parts have
+/// their own.
+Result<std::string> upload(Line& line, const Upload& what);
 
 struct Download {
   std::string key;
@@ -60,7 +63,7 @@ struct Download {
 /// In pieces, several at once, all of one version; into a hidden file beside `path`, which is renamed when
 /// its SHA-256 is the expected one (and the one in the object's metadata). What a broken download got stays
 /// there, and the next one goes on with it.
-Result<Head> download(const std::shared_ptr<Session>& session, const Download& what);
+Result<Head> download(Line& line, const Download& what);
 
 /// A URL that whoever has it may use until `lasts` is over (at most 7 days, and not past the end of temporary
 /// credentials): method "GET" or "PUT". A PUT by it is unconditional.

@@ -16,7 +16,7 @@ class S3Store final : public store::Store {
   Result<std::string> put_file(const std::string& key, const os::Path& path, const store::Content& content,
                                const store::Condition& condition, const store::Moved& moved) override {
     TRY("", store::check_key(key));
-    return upload(session_, {prefix_ + key, path, content, condition, moved});
+    return upload(line_, {prefix_ + key, path, content, condition, moved});
   }
 
   Result<std::string> put(const std::string& key, std::string_view bytes, const store::Condition& condition) override {
@@ -29,7 +29,7 @@ class S3Store final : public store::Store {
   Result<store::Object> get_file(const std::string& key, const os::Path& path,
                                  const std::optional<store::Content>& expected, const store::Moved& moved) override {
     TRY("", store::check_key(key));
-    TRY_SET(head, "", download(session_, {prefix_ + key, path, expected, moved}));
+    TRY_SET(head, "", download(line_, {prefix_ + key, path, expected, moved}));
     return object_of(key, head);
   }
 

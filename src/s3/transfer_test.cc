@@ -48,9 +48,13 @@ struct Transfer {
                                      limits, s3.door());
   }
   Result<std::string> put(const store::Condition& condition = {}, const store::Moved& moved = {}) {
-    return upload(session(), {"k", file(), content, condition, moved});
+    Line line(session());
+    return upload(line, {"k", file(), content, condition, moved});
   }
-  Result<Head> get(const store::Moved& moved = {}) { return download(session(), {"k", target(), content, moved}); }
+  Result<Head> get(const store::Moved& moved = {}) {
+    Line line(session());
+    return download(line, {"k", target(), content, moved});
+  }
   void expect_stored() {
     ASSERT_TRUE(s3.objects.contains("k"));
     EXPECT_TRUE(s3.objects["k"].bytes == bytes);
@@ -202,6 +206,25 @@ TEST(Upload, StopsWhenToldToAndGoesOnTheNextTime) {
   transfer.expect_stored();
 }
 
+TEST(Store, SendsAndFetchesManySmallFilesOverOneConnection) {
+  Transfer transfer(1000);
+  int connections = 0;
+  const auto session = transfer.session();
+  auto counted =
+      std::make_shared<Session>(session->place(), aws::fixed_provider({.access_key_id = "A", .secret_access_key = "s"}),
+                                transfer.clock, transfer.limits, [&] {
+                                  ++connections;
+                                  return session->make_transport();
+                                });
+  const auto store = make_store(counted);
+  for (const char* key : {"runs/a", "runs/b", "runs/c"}) {
+    ASSERT_TRUE(store->put_file(key, transfer.file(), transfer.content));
+    ASSERT_TRUE(store->get_file(key, transfer.target(), transfer.content));
+    EXPECT_TRUE(os::read_file(transfer.target()).value_or("") == transfer.bytes);
+  }
+  EXPECT_EQ(connections, 1);
+}
+
 TEST(Download, ThatBrokeGoesOnWithThePiecesItLacks) {
   Transfer transfer;
   ASSERT_TRUE(transfer.put());
@@ -258,7 +281,8 @@ TEST(Download, OfAnObjectThatIsReplacedMeanwhileIsAllOfOneVersion) {
     }
     return std::nullopt;
   };
-  const auto got = download(transfer.session(), {"k", transfer.target(), {}, {}});
+  Line line(transfer.session());
+  const auto got = download(line, {"k", transfer.target(), {}, {}});
   ASSERT_TRUE(got) << describe(got.error());
   EXPECT_EQ(got->etag, "other");
   EXPECT_EQ(*store::content_of(transfer.target()), store::content_of_bytes(transfer.s3.objects["k"].bytes));

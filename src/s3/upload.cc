@@ -12,6 +12,7 @@
 #include "s3/errors.h"
 #include "s3/journal.h"
 #include "s3/objects.h"
+#include "s3/parts_sha256.h"
 #include "s3/xml.h"
 #include "store/content.h"
 
@@ -64,9 +65,9 @@ Result<std::string> upload_whole(Line& line, const Upload& what, int fd) {
 /// One multipart upload, from its beginning (here or in an earlier process) to its end.
 class Multipart {
  public:
-  Multipart(std::shared_ptr<Session> session, const Upload& what, int fd)
-      : session_(std::move(session)),
-        line_(session_),
+  Multipart(Line& line, const Upload& what, int fd)
+      : session_(line.shared()),
+        line_(line),
         what_(what),
         fd_(fd),
         size_(part_size(what.content.bytes, session_->limits().part)),
@@ -79,7 +80,7 @@ class Multipart {
     TRY("", start());
     Together::run(std::min(session_->limits().connections, count_), [this] { work(); });
     if (auto error = together_.error()) return give_up(*std::move(error));
-    if (hex(whole_.finish()) != what_.content.sha256) {
+    if (hex(hash_.finish()) != what_.content.sha256) {
       remove_parts(id_);
       return tl::unexpected(changed(what_.path));
     }
@@ -173,7 +174,6 @@ class Multipart {
     piece.number = next_++;
     piece.offset = size_ * static_cast<std::uint64_t>(piece.number - 1);
     piece.size = std::min(size_, what_.content.bytes - piece.offset);
-    Sha256 hash;
     buffer_.resize(hashed_at_once);
     for (std::uint64_t done = 0; done < piece.size;) {
       const auto most = static_cast<std::size_t>(std::min<std::uint64_t>(buffer_.size(), piece.size - done));
@@ -181,12 +181,10 @@ class Multipart {
       if (got < 0 && errno == EINTR) continue;
       if (got < 0) return fail_errno("read " + what_.path.string());
       if (got == 0) return tl::unexpected(changed(what_.path));
-      const std::string_view bytes(buffer_.data(), static_cast<std::size_t>(got));
-      hash.add(bytes);
-      whole_.add(bytes);
-      done += bytes.size();
+      hash_.add({buffer_.data(), static_cast<std::size_t>(got)});
+      done += static_cast<std::uint64_t>(got);
     }
-    piece.sha256 = hex(hash.finish());
+    piece.sha256 = hex(hash_.end_part());
     return piece;
   }
 
@@ -248,7 +246,7 @@ class Multipart {
   }
 
   std::shared_ptr<Session> session_;
-  Line line_;
+  Line& line_;
   const Upload& what_;
   int fd_;
   std::uint64_t size_;
@@ -260,25 +258,23 @@ class Multipart {
 
   std::mutex mutex_;  ///< of all that follows, and of journal_ and there_ while threads run
   int next_ = 1;
-  Sha256 whole_;
+  PartsSha256 hash_;
   std::string buffer_;
   std::vector<UploadedPart> parts_;
 };
 
 }  // namespace
 
-Result<std::string> upload(const std::shared_ptr<Session>& session, const Upload& what) {
+Result<std::string> upload(Line& line, const Upload& what) {
   TRY_SET(fd, "store " + what.path.string(), os::open_file(what.path, O_RDONLY));
   struct stat info;
   if (::fstat(fd.get(), &info) < 0) return fail_errno("store " + what.path.string());
   if (static_cast<std::uint64_t>(info.st_size) != what.content.bytes) return tl::unexpected(changed(what.path));
-  if (what.content.bytes <= part_size(what.content.bytes, session->limits().part)) {
-    Line line(session);
+  if (what.content.bytes <= part_size(what.content.bytes, line.session().limits().part))
     return upload_whole(line, what, fd.get());
-  }
-  auto etag = Multipart(session, what, fd.get()).run();
+  auto etag = Multipart(line, what, fd.get()).run();
   // Somebody (a lifecycle rule, a user) removed the upload: once more from its beginning.
-  if (!etag && etag.error().code == "NoSuchUpload") etag = Multipart(session, what, fd.get()).run();
+  if (!etag && etag.error().code == "NoSuchUpload") etag = Multipart(line, what, fd.get()).run();
   return etag;
 }
 

@@ -40,6 +40,29 @@ bool is_ports(std::string_view text) {
   return is_port(text.substr(0, dash)) && (dash == text.npos || is_port(text.substr(dash + 1)));
 }
 
+/// What check_recovery() (fields.cc) lets through.
+std::optional<Recovery> recovery_of(const Node& value) {
+  Recovery recovery{.other_region_first = true};  // as SkyPilot has it
+  const auto set_strategy = [&](const std::string& text) {
+    const auto strategy = lower(trim(text));
+    recovery.is_wanted = strategy != "none";
+    recovery.other_region_first = strategy == "eager_next_region";
+  };
+  const auto number = [](const Node& node) { return static_cast<int>(parse_int(trim(node.text)).value_or(0)); };
+  if (value.type == Node::Type::null) return std::nullopt;
+  if (value.type == Node::Type::text) set_strategy(value.text);
+  for (const auto& field : value.entries) {
+    const auto& node = *field.value;
+    if (node.type == Node::Type::null) continue;
+    if (field.name == "strategy") set_strategy(node.text);
+    if (field.name == "max_restarts_on_errors") recovery.restarts_on_errors = number(node);
+    if (field.name != "recover_on_exit_codes") continue;
+    if (node.type == Node::Type::text) recovery.exit_codes.push_back(number(node));
+    for (const auto& code : node.entries) recovery.exit_codes.push_back(number(*code.value));
+  }
+  return recovery;
+}
+
 }  // namespace
 
 Status ResourcesReader::read(const Entry& entry) {
@@ -190,6 +213,7 @@ Status ResourcesReader::read_field(const Entry& entry, Resources& into) {
   if (name == "disk_size") return read_disk_size(entry, into.disk_gib);
   if (name == "image_id") return read_image(entry, into.image);
   if (name == "labels") return read_labels(entry, into.labels);
+  if (name == "job_recovery" || name == "spot_recovery") into.recovery = recovery_of(*entry.value);
   if (name == "instance_type") {
     TRY_SET(text, "", text_of(entry));
     into.instance_type = trim(text);

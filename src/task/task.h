@@ -69,6 +69,14 @@ struct Image {
   std::map<std::string, std::string> amis;  ///< by region; under "" for whatever region
 };
 
+/// What to do when the cloud takes the machine away, or the training fails (SkyPilot's job_recovery).
+struct Recovery {
+  bool is_wanted = true;            ///< false: strategy none
+  bool other_region_first = false;  ///< strategy EAGER_NEXT_REGION
+  int restarts_on_errors = 0;       ///< so many times after an exit code other than 0
+  std::vector<int> exit_codes;      ///< after these, however often
+};
+
 /// What one machine must have. Empty and nothing mean: no candidate.
 struct Resources {
   std::optional<Infra> infra;
@@ -78,6 +86,7 @@ struct Resources {
   std::optional<Amount> local_disk;    ///< GB
   std::string arch;                    ///< "x86_64" or "arm64"
   bool use_spot = false;
+  std::optional<Recovery> recovery;    ///< nothing said: a spot machine's run recovers, another's does not
   std::optional<Usd> max_hourly_cost;  ///< of one machine; of its spot price with use_spot
   int disk_gib = 0;                    ///< the root disk; 0: ferry chooses
   std::string disk_tier;               ///< "low", "medium", "high", "ultra" or "best"

@@ -8,12 +8,17 @@ these, each of which makes up for something that moto lacks:
   pending, stopping or shutting-down for as long as the twin is. In moto everything has happened already.
 - A ClientToken that was seen before gets the first answer again, and DescribeInstances filters by client-token. moto does neither.
 - moto has no quotas of EC2's, and breaks where it is asked for the default ones: there are none here either, said as AWS says it.
+- An instance profile is one of moto's IAM. The twin gets one of its own cloud's, so that its metadata service has keys for it.
 - Stopping, starting and terminating happen to the twin too; a twin that ended by itself ends the instance.
 """
 import base64
 import datetime
+import hashlib
+import json
 import logging
+import http.server
 import os
+import re
 import threading
 import urllib.parse
 import xml.etree.ElementTree as ET
@@ -23,13 +28,15 @@ os.environ.update(MOTO_ENABLE_KEYPAIR_VALIDATION="true", MOTO_ENABLE_AMI_VALIDAT
                   MOTO_EC2_ENABLE_INSTANCE_TYPE_VALIDATION="true", MOTO_EC2_LOAD_DEFAULT_AMIS="false")
 
 import boto3
+import models
 from botocore.exceptions import ClientError
 from moto.core.base_backend import BackendDict
 from moto.ec2.models import ec2_backends
 from moto.ec2.models.amis import Ami
 from moto.server import ThreadedMotoServer
 from moto.ssm.models import Parameter, ssm_backends
-from proxy import Answer, Proxy, pass_on, rehearsal_env
+from proxy import Answer, Proxy, Request, pass_on, rehearsal_env
+from s3_model import check_model
 
 ACCOUNT = "123456789012"
 UBUNTU = "/aws/service/canonical/ubuntu/server/22.04/stable/current/amd64/hvm/ebs-gp2/ami-id"
@@ -51,6 +58,55 @@ def start_moto():
     server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
     server.start()
     return "%s:%d" % server.get_host_and_port()
+
+
+class S3Handler(http.server.BaseHTTPRequestHandler):
+    """Judges what is asked of S3, by whomever, and passes it on to moto."""
+    protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True  # head and body are written apart
+
+    def do_GET(self):
+        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        request = Request(self.command, self.path, dict(self.headers), body)
+        self.server.judge(request, f"http://{self.headers['Host']}{self.path}")
+        answer = pass_on(MotoCloud.moto, request)
+        self.send_response(answer.status)
+        for name, value in answer.headers:
+            self.send_header(name, value)
+        size = {name.lower(): value for name, value in answer.headers}.get("content-length") if self.command == "HEAD" else None
+        if size is None:
+            self.send_header("Content-Length", str(len(answer.body)))
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(answer.body)
+
+    do_PUT = do_POST = do_DELETE = do_HEAD = do_GET
+
+    def log_message(self, *_):
+        pass
+
+
+class JudgedS3(http.server.ThreadingHTTPServer):
+    """moto's S3 behind a judge: AWS's own model, botocore's signer, and the body against what was signed. `secrets(key)` gives the secret
+    that belongs to an access key; `asked` tells by whom what was asked: {access key: {"PUT /bucket/key", …}}."""
+
+    def __init__(self, secrets, complaints):
+        super().__init__(("127.0.0.1", 0), S3Handler)
+        self.secrets, self.complaints, self.asked = secrets, complaints, {}
+        threading.Thread(target=self.serve_forever, args=(0.05,), daemon=True).start()
+
+    def judge(self, request, url):
+        match = re.search(r"Credential=([^/]+)/", request.headers.get("Authorization", ""))
+        key = match[1] if match else ""
+        self.asked.setdefault(key, set()).add(f"{request.method} {request.path.partition('?')[0]}")
+        whole = (request.method, url, request.headers, request.body)
+        found = models.check_signature(*whole, self.secrets(key))
+        if not models.check_signature(*whole, "another secret"):
+            found.append("botocore's signer is blind")
+        if {name.lower(): value for name, value in request.headers.items()}.get("x-amz-content-sha256") != hashlib.sha256(request.body).hexdigest():
+            found.append("the body is not what was signed")
+        found += check_model(request.method, url, request.headers)
+        self.complaints.extend(f"S3 {request.method} {request.path}: {one}" for one in found)
 
 
 class MotoCloud:
@@ -80,6 +136,21 @@ class MotoCloud:
         self.through = boto3.client("ec2", endpoint_url=self.proxy.url, region_name=region, **self.keys)
         home.env.update({**self.env, "AWS_ENDPOINT_URL": self.proxy.url, "AWS_REGION": region, "AWS_DEFAULT_REGION": region,
                          "FERRY_CALLER_CIDR": "127.0.0.1/32"})
+
+    def serve_s3(self, home, bucket):
+        """Lets `home` and the machines ask moto's S3, where there is a bucket then; they must share this computer's loopback (the plain
+        sandbox). Answers the judge."""
+        def secret_of(key):
+            if key == self.keys["aws_access_key_id"]:
+                return self.keys["aws_secret_access_key"]
+            state = json.loads((home.root / "data/ferry/rehearsal/state.json").read_text())
+            return state["iam"]["sessions"].get(key, {}).get("secret", "")  # a machine's, from its metadata service
+        judged = JudgedS3(secret_of, self.proxy.complaints)
+        self.s3 = boto3.client("s3", endpoint_url=f"http://{self.moto}", region_name=self.region, **self.keys)
+        elsewhere = {} if self.region == "us-east-1" else {"CreateBucketConfiguration": {"LocationConstraint": self.region}}
+        self.s3.create_bucket(Bucket=bucket, **elsewhere)
+        home.env["AWS_ENDPOINT_URL_S3"] = f"http://127.0.0.1:{judged.server_port}"
+        return judged
 
     def publish_image(self, name, parameter=None, owner="099720109477", alias=None, created=None):
         """An image of someone else's, and the public parameter that names it. Gives its id. (In process: over the network nobody
@@ -135,8 +206,19 @@ class MotoCloud:
             self.rent_twin(ET.fromstring(answer.body).find(f".//{tag('instanceId')}").text, request.params)
         return answer
 
+    def profile_of_twin(self, name):
+        """One of the rehearsal cloud's, as moto has one of that name: what its role may is moto's matter, which lets everybody."""
+        iam = boto3.client("iam", endpoint_url=self.env["AWS_ENDPOINT_URL"], region_name="us-east-1", **self.keys)
+        trust = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Principal": {"Service": "ec2.amazonaws.com"}, "Action": "sts:AssumeRole"}]}
+        iam.create_role(RoleName=name, AssumeRolePolicyDocument=json.dumps(trust))
+        iam.create_instance_profile(InstanceProfileName=name)
+        iam.add_role_to_instance_profile(InstanceProfileName=name, RoleName=name)
+        return {"IamInstanceProfile": {"Name": name}}
+
     def rent_twin(self, instance_id, asked):
+        profile = asked.get("IamInstanceProfile.Name")
         made = self.machines.run_instances(
+            **(self.profile_of_twin(profile) if profile else {}),
             ImageId=self.image, InstanceType=asked["InstanceType"], KeyName=asked["KeyName"], MinCount=1, MaxCount=1,
             UserData=base64.b64decode(asked["UserData"]).decode(), ClientToken=asked["ClientToken"],
             InstanceInitiatedShutdownBehavior=asked["InstanceInitiatedShutdownBehavior"])

@@ -3,14 +3,17 @@
 what another reading of AWS's documents expects, and nothing of it is left. Usage: moto_run.py FERRY [test_name]"""
 import contextlib
 import datetime
+import hashlib
 import json
 import pathlib
+import shutil
 import signal
 import subprocess
 import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "program"))
 try:
+    import boto3
     from moto_cloud import UBUNTU, Answer, MotoCloud, nothing
 except ImportError as error:
     print(f"SKIP: {error.name} is not installed")
@@ -24,8 +27,9 @@ WAITS = "echo up; until [ -e go ]; do sleep 0.1; done"
 
 
 @contextlib.contextmanager
-def account(region="us-east-1", image=True):
+def account(region="us-east-1", image=True, sandbox=None):
     with contextlib.ExitStack() as afterwards, Home() as home:  # home's last commands need the proxy still
+        home.env.update({"FERRY_SANDBOX": sandbox} if sandbox else {})
         cloud = MotoCloud(home, region)
         afterwards.callback(cloud.proxy.close)
         cloud.ami = cloud.publish_image(JAMMY, UBUNTU) if image else None
@@ -77,6 +81,36 @@ def test_a_run_brings_its_outputs_home_and_leaves_nothing_in_the_account():
         assert "terminated · nothing left running · total $0.0" in done.err, done.err
         total = json.loads(home.good("cost", "--json").out)["total"]
         assert total["machine_usd"] > 0 and total["disk_usd"] > 0 and total["address_usd"] > 0, total
+        cloud.nothing_left()
+        home.nothing_left()
+
+
+def test_a_run_with_a_store_saves_itself_by_a_role_that_goes_with_the_machine():
+    with account(sandbox="plain") as (home, cloud):
+        s3 = cloud.serve_s3(home, "a-bucket")
+        home.file("task.yaml", "name: tiny\nresources: {infra: aws, instance_type: t3.large}\nstore: s3://a-bucket/team\n"
+                  "run: mkdir -p outputs/deep; echo model > outputs/m; head -c 17000000 /dev/zero > outputs/deep/large; echo trained\n")
+        done = home.good("run", "--yes", "task.yaml")
+        assert "all outputs are in s3://a-bucket/team" in done.err, done.err
+        run = home.newest()
+        assert run["outcome"] == "succeeded" and run["outputs_stored"] and run["outputs_home"], run
+        assert (home.home_of(run) / "outputs/m").read_text() == "model\n"
+        below = f"team/runs/{run['run']}/a1/r0/"
+        manifest = json.loads(cloud.s3.get_object(Bucket="a-bucket", Key=below + "manifest.json")["Body"].read())
+        assert manifest["complete"] and {"outputs/m", "outputs/deep/large"} <= {one["path"] for one in manifest["entries"]}, manifest
+        for entry in manifest["entries"]:
+            if entry.get("key"):
+                stored = cloud.s3.get_object(Bucket="a-bucket", Key="team/" + entry["key"])["Body"].read()
+                assert hashlib.sha256(stored).hexdigest() == entry["sha256"] and len(stored) == entry["bytes"], entry
+        assert "Uploads" not in cloud.s3.list_multipart_uploads(Bucket="a-bucket")
+        machine = {key for key, asked in s3.asked.items() if f"PUT /a-bucket/{below}manifest.json" in asked}
+        assert machine and all(key.startswith("ASIA") for key in machine), "the machine stores by its role's own keys"
+        assert all(one.split(" ")[1].startswith(f"/a-bucket/team/runs/{run['run']}/") or one == "GET /a-bucket" for key in machine for one in s3.asked[key]), s3.asked
+        iam = boto3.client("iam", endpoint_url=f"http://{cloud.moto}", region_name="us-east-1", **cloud.keys)
+        assert not iam.list_roles(PathPrefix="/ferry/")["Roles"] and not iam.list_instance_profiles()["InstanceProfiles"], "the role goes with the machine"
+        shutil.rmtree(home.home_of(run))
+        home.good("fetch", run["run"])
+        assert (home.home_of(run) / "outputs/deep/large").read_bytes() == bytes(17_000_000)
         cloud.nothing_left()
         home.nothing_left()
 

@@ -1,0 +1,105 @@
+#!/usr/bin/env python3
+"""Runs whose machine the cloud takes back while they train: another attempt goes on from what was saved, on another machine."""
+import json
+
+from lib import Home, main
+
+# Each step depends on all before it, so that one that is lost, repeated or begun anew shows in the model.
+TRAINING = """
+import hashlib, json, os, pathlib, time
+out = pathlib.Path("outputs")
+out.mkdir(exist_ok=True)
+saved = out / "state.json"
+state = json.loads(saved.read_text()) if saved.exists() else {"step": 0, "weights": "none"}
+print(f"attempt {os.environ['FERRY_ATTEMPT']} resumed {os.environ['FERRY_RESUMED']} at {state['step']}", flush=True)
+while state["step"] < 12:
+    state = {"step": state["step"] + 1, "weights": hashlib.sha256(f"{state}".encode()).hexdigest()}
+    part = out / ".state.part"
+    part.write_text(json.dumps(state))
+    part.rename(saved)
+    (out / f"step-{state['step']}").write_text(state["weights"])
+    while state["step"] in (4, 8) and os.environ["FERRY_ATTEMPT"] == str(state["step"] // 4) and os.environ["DISTURBED"] == "1":
+        time.sleep(0.1)
+(out / "model").write_text(state["weights"])
+"""
+STORE = "s3://a-bucket/team"
+
+
+def write_task(home, store, disturbed):
+    home.file("train.py", TRAINING)
+    home.file("task.yaml", "name: tiny\nresources: {infra: rehearsal, job_recovery: FAILOVER}\n" + store +
+              f"envs: {{DISTURBED: '{disturbed}'}}\nrun: python3 train.py\n")
+
+
+def undisturbed():
+    with Home() as home:
+        write_task(home, "", 0)
+        home.good("run", "task.yaml")
+        return (home.home_of(home.newest()) / "outputs/model").read_text()
+
+
+def disturbed(store, env, is_safe):
+    """A run that is interrupted twice, each time when what it saved last is safe."""
+    with Home() as home:
+        write_task(home, store, 1)
+        training = home.start("run", "task.yaml", env=env)
+        gone = set()
+        for step in (4, 8):
+            home.wait_for(f"step {step} is safe", lambda: home.runs() and is_safe(home, step))
+            machine, = (one for one in home.alive() if one not in gone)
+            gone.add(machine)
+            home.good("rehearsal", "fault", "die", f"instance={machine}")
+        out, err = training.communicate(timeout=300)
+        assert training.returncode == 0, err
+        run = home.newest()
+        record = json.loads((home.home_of(run) / "run.json").read_text())
+        assert [one["outcome"] for one in record["attempts"]] == ["lost", "lost", "succeeded"], record["attempts"]
+        assert len({one["nodes"][0]["instance"] for one in record["attempts"]}) == 3, record["attempts"]
+        log = (home.home_of(run) / "train.log").read_text()
+        assert log == "attempt 1 resumed 0 at 0\nattempt 2 resumed 1 at 4\nattempt 3 resumed 1 at 8\n", log
+        assert home.good("logs", run["run"]).out == log
+        files = {one.name for one in (home.home_of(run) / "outputs").iterdir()}
+        assert files == {"state.json", "model", *(f"step-{n}" for n in range(1, 13))}, files
+        home.nothing_left()
+        return (home.home_of(run) / "outputs/model").read_text()
+
+
+def test_a_training_without_a_store_goes_on_from_what_had_come_home():
+    def is_home(home, step):
+        outputs = home.home_of(home.newest()) / "outputs"
+        saved = outputs / "state.json"
+        return saved.exists() and json.loads(saved.read_text())["step"] == step and (outputs / f"step-{step}").exists()
+    assert disturbed("", {"FERRY_PULL_EVERY": "1s"}, is_home) == undisturbed()
+
+
+def test_a_training_with_a_store_goes_on_from_what_was_stored():
+    def is_stored(home, step):
+        said = home.ferry("store", "ls", "--infra", "rehearsal", "--store", STORE, "--json")
+        return any(one["files"] >= step + 1 for one in json.loads(said.out).get("runs", []))
+    assert disturbed(f"store: {STORE}\n", {"FERRY_STORE_EVERY": "1s"}, is_stored) == undisturbed()
+
+
+def test_a_machine_that_the_cloud_takes_while_it_is_set_up_is_replaced():
+    with Home() as home:
+        home.file("task.yaml", "name: tiny\nresources: {infra: rehearsal}\nrun: mkdir -p outputs; echo model >outputs/model\n")
+        home.good("rehearsal", "start")
+        home.good("rehearsal", "fault", "die", "after_ms=500", "times=1")
+        done = home.good("run", "task.yaml")
+        assert "begins again (attempt 2), from its start" in done.err, done.err
+        home.nothing_left()
+
+
+def test_a_workdir_that_changed_meanwhile_is_not_what_the_run_goes_on_with():
+    with Home() as home:
+        home.file("task.yaml", "name: tiny\nresources: {infra: rehearsal, job_recovery: FAILOVER}\nrun: echo begun; sleep 1000\n")
+        training = home.start("run", "task.yaml")
+        home.wait_for("it trains", lambda: [one["phase"] for one in home.runs()] == ["training"])
+        home.file("task.yaml", "name: other\n")
+        home.good("rehearsal", "fault", "die", f"instance={home.alive()[0]}")
+        _, err = training.communicate(timeout=240)
+        assert training.returncode == 125 and b"the workdir is not what it was when it began" in err, err
+        home.nothing_left()
+
+
+if __name__ == "__main__":
+    main(globals())
