@@ -104,7 +104,7 @@ std::string ferry_version() { return "@FERRY_VERSION@"; }
 ]] @ONLY)
 
 # With sanitizers, optimizing takes most of a compilation. In the tree of the fuzz targets, whose inputs a second count, only what
-# they run is optimized: not the tests, and not the rooms without such a target.
+# they run is optimized: not the tests, and not the rooms without such a target (but the ledger, whose tests compute).
 if(FERRY_FUZZ)
   add_library(not_optimized STATIC EXCLUDE_FROM_ALL ${CMAKE_SOURCE_DIR}/cmake/empty.cc)
   target_compile_options(not_optimized PRIVATE -O0)
@@ -140,7 +140,7 @@ function(ferry_room name)
   elseif(FERRY_SMALL AND name STREQUAL "sync")
     target_compile_options(${name} PRIVATE -O2)
     target_precompile_headers(${name} PRIVATE ${CMAKE_SOURCE_DIR}/cmake/pch.h)  # compiled so, too
-  elseif(FERRY_FUZZ AND NOT fuzzers)
+  elseif(FERRY_FUZZ AND NOT fuzzers AND NOT name STREQUAL "ledger")
     target_compile_options(${name} PRIVATE -O0)
     target_precompile_headers(${name} REUSE_FROM not_optimized)
   else()

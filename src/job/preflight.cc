@@ -377,7 +377,7 @@ Result<Preflight> preflight(const task::Task& task, const os::Path& workdir, con
   }
   if (auto fine = look_at_paths(task, workdir, out.tree); !fine) found.push_back(std::move(fine).error());
   auto requirements_file = find_requirements(task, workdir, out.tree);
-  if (!requirements_file) found.push_back(std::move(requirements_file).error());
+  if (!requirements_file) found.push_back(requirements_file.error());
   if (!found.empty()) return fail(std::move(found));
   const auto& candidates = *requirements_file;
   out.requirements_file = candidates.file;

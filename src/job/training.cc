@@ -40,7 +40,7 @@ Result<Followed> Training::follow(Connection& connection) {
 void Training::take(agent::LogChunk chunk) {
   const bool is_error = chunk.stream == agent::LogStream::err;
   // What cannot be stored here is no reason to look away from the training.
-  auto fresh = log_is_broken_ ? Result<std::string>(log_.only_count(std::move(chunk))) : log_.append(chunk);
+  auto fresh = log_is_broken_ ? Result<std::string>(log_.only_count(chunk)) : log_.append(chunk);
   if (!fresh) {
     log_is_broken_ = true;
     context_.progress.warn("train",

@@ -118,7 +118,7 @@ class Multipart {
     if (same) {
       id_ = earlier;
       nonce_ = text_at(noted, "nonce");
-      const auto listed = list_parts();
+      auto listed = list_parts();
       if (listed || listed.error().code != "NoSuchUpload") return listed;
     } else if (!earlier.empty()) {
       remove_parts(earlier);

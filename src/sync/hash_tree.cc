@@ -51,10 +51,10 @@ Status hash_all(const os::Path& root, const Root::Grafts& grafts, const std::vec
         [&, mine = *std::move(own)]() mutable { hash_some(std::move(mine), files, known, found, next); });
   }
   auto own = Root::open(root, grafts);
+  Status opened = own ? Status() : fail("", own.error());
   if (own) hash_some(*std::move(own), files, known, found, next);
   for (std::thread& worker : workers) worker.join();
-  if (!own && workers.empty()) return fail("", std::move(own).error());
-  return {};
+  return opened || !workers.empty() ? Status() : opened;
 }
 
 }  // namespace
