@@ -17,10 +17,8 @@ namespace {
 using How = AttemptEnd::How;
 using Machine = AttemptEnd::Machine;
 
-constexpr std::array<std::pair<How, const char*>, 4> hows = {{{How::over, "over"},
-                                                              {How::failed, "failed"},
-                                                              {How::trouble, "trouble"},
-                                                              {How::cancelled, "cancelled"}}};
+constexpr std::array<std::pair<How, const char*>, 4> hows = {
+    {{How::over, "over"}, {How::failed, "failed"}, {How::trouble, "trouble"}, {How::cancelled, "cancelled"}}};
 constexpr std::array<std::pair<Machine, const char*>, 5> machines = {{{Machine::none, "none"},
                                                                       {Machine::there, "there"},
                                                                       {Machine::stopped, "stopped"},

@@ -62,8 +62,8 @@ Status Node::reopen(job::MayInterrupt interruption) {
       return opened;
     if (!std::exchange(told, true)) {
       context.progress.warn("connect", fmt::format("{}; the cloud does not say that it is gone, so ferry goes "
-                                                    "on trying, every {} in the end",
-                                                    opened.error().what, show_duration(longest_rest)));
+                                                   "on trying, every {} in the end",
+                                                   opened.error().what, show_duration(longest_rest)));
     }
     // Whoever wants something of this run meanwhile, wants one more serious try.
     opened = open(context.sleep(rest, true) ? Seconds(0) : lost_limit());
@@ -72,8 +72,7 @@ Status Node::reopen(job::MayInterrupt interruption) {
   return opened;
 }
 
-Status Node::connect_again(const char* phase, job::Training& training, Error lost,
-                                    job::MayInterrupt interruption) {
+Status Node::connect_again(const char* phase, job::Training& training, Error lost, job::MayInterrupt interruption) {
   context.check_signals(interruption != job::MayInterrupt::any);
   if (context.letting_go) return fail(Kind::cancelled, "stopped waiting for the connection", lost.what);
   fruitless_ = training.heard() ? 0 : fruitless_ + 1;
@@ -82,8 +81,8 @@ Status Node::connect_again(const char* phase, job::Training& training, Error los
   if (fruitless_ == 0) repeats.clear();
   const auto why = lost.why.empty() ? lost.what : lost.why;
   const auto told = repeats.tell(lost.code == job::no_agent_code
-                                      ? "the agent on the machine does not answer (" + why + "); asking again"
-                                      : "connection lost (" + why + "); connecting again");
+                                     ? "the agent on the machine does not answer (" + why + "); asking again"
+                                     : "connection lost (" + why + "); connecting again");
   if (!told.empty()) context.progress.warn(phase, told);
   if (fruitless_ > 0) context.sleep(std::min(Millis(500) * fruitless_, longest_rest), true);
   auto opened = reopen(interruption);
@@ -121,11 +120,11 @@ void Node::open_tunnels() {
     }
     if (!opened || local > last_port) {
       context.progress.warn("setup", fmt::format("no tunnel leads to port {} of the machine: {}", port,
-                                                  opened ? "none is free here" : opened.error().what));
+                                                 opened ? "none is free here" : opened.error().what));
     } else if (known == tunnels_.end() || known->second != local) {
       tunnels_[port] = local;
-      context.progress.note(fmt::format("port {} of the machine is http://localhost:{} while ferry is attached{}",
-                                         port, local, local == port || is_here ? "" : " (that port is taken here)"));
+      context.progress.note(fmt::format("port {} of the machine is http://localhost:{} while ferry is attached{}", port,
+                                        local, local == port || is_here ? "" : " (that port is taken here)"));
     }
   }
 }
