@@ -9,7 +9,7 @@ namespace ferry::rehearsal {
 
 class Store {
  public:
-  explicit Store(os::Path dir) : file_(std::move(dir) / "state.json") {}
+  explicit Store(const os::Path& dir) : file_(dir / "state.json") {}
   virtual ~Store() = default;
   /// What was saved last; a fresh cloud for `region` (saved at once) when there is nothing yet. Corrupt if
   /// the file is damaged.
