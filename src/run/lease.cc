@@ -16,7 +16,9 @@ constexpr Millis again_soon{1'000};  // out of reach
 
 /// Versions are those of texts: the nonce makes each another.
 std::string text_of(const LeaseHolder& holder) {
-  Json body = {{"ledger", holder.ledger}, {"who", holder.who}, {"epoch", holder.epoch}, {"nonce", random_name(12)}};
+  constexpr std::size_t most = 100;  // of a tag's 256 characters: EC2 User Guide, "Tag restrictions"
+  const auto who = holder.who.substr(0, most);
+  Json body = {{"ledger", holder.ledger}, {"who", who}, {"epoch", holder.epoch}, {"nonce", random_name(12)}};
   if (holder.claims) body["claims"] = true;
   return dump_json(body);
 }

@@ -79,16 +79,6 @@ def test_a_training_with_a_store_goes_on_from_what_was_stored():
     assert disturbed(f"store: {STORE}\n", {"FERRY_STORE_EVERY": "1s"}, is_stored) == undisturbed()
 
 
-def test_a_machine_that_the_cloud_takes_while_it_is_set_up_is_replaced():
-    with Home() as home:
-        home.file("task.yaml", "name: tiny\nresources: {infra: rehearsal}\nrun: mkdir -p outputs; echo model >outputs/model\n")
-        home.good("rehearsal", "start")
-        home.good("rehearsal", "fault", "die", "after_ms=500", "times=1")
-        done = home.good("run", "task.yaml")
-        assert "begins again (attempt 2), from its start" in done.err, done.err
-        home.nothing_left()
-
-
 def test_a_workdir_that_changed_meanwhile_is_not_what_the_run_goes_on_with():
     with Home() as home:
         home.file("task.yaml", "name: tiny\nresources: {infra: rehearsal, job_recovery: FAILOVER}\nrun: echo begun; sleep 1000\n")
