@@ -63,6 +63,7 @@ Policy RunController::policy(const Status& done) const {
 }
 
 Status RunController::begin_again() {
+  if (hashing_.valid()) hashing_.wait();  // it writes what is copied here
   // Exactly what the attempt before ran: another code may not understand what that one saved.
   auto tree = *sent_;
   TRY("read the workdir", sync::hash_tree(run_.workdir, tree, context_.data / "hashes"));
