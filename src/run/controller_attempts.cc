@@ -74,12 +74,12 @@ Status RunController::begin_again() {
   const auto lost = node_.instance;
   const bool has_failed = run_.outcome == Outcome::failed;
   pull_.reset();
+  if (lease_ && !lease_->confirm()) stop_at_once("another computer took it over while this one was not heard of");
+  if (run_.store.empty()) lease_.reset();  // it stood on that machine
   if (node_.connection) {
     if (auto channel = node_.connection->agent()) (void)channel->client.release(true);
     node_.connection.reset();
   }
-  if (lease_ && !lease_->confirm()) stop_at_once("another computer took it over while this one was not heard of");
-  if (run_.store.empty()) lease_.reset();  // it stood on that machine
   // Never two machines for one node.
   TRY("give back the machine before the next one", fleet::release_all(context_, run_));
   TRY_SET(objects, "", context_.ledger.objects(run_.name));
@@ -114,10 +114,15 @@ Status RunController::restore() {
     if (is_restored(object)) wanted[object.path] = object.sha256;
   }
   TRY_SET(tree, "read what is home", sync::scan(run_.output_dir, {}));
+  const auto holds_some = [&](const std::string& folder) {
+    const auto below = wanted.lower_bound(folder + "/");
+    return below != wanted.end() && below->first.starts_with(folder + "/");
+  };
   std::erase_if(tree.entries, [&](const sync::Entry& entry) {
-    if (entry.type != sync::Type::folder) return !wanted.contains(entry.path);
-    const auto below = wanted.lower_bound(entry.path + "/");
-    return below == wanted.end() || !below->first.starts_with(entry.path + "/");
+    if (entry.type == sync::Type::folder) return !holds_some(entry.path);
+    if (entry.type == sync::Type::file) return !wanted.contains(entry.path);
+    const auto slash = entry.path.rfind('/');  // a link to the newest checkpoint, say, beside it
+    return slash == std::string::npos || !holds_some(entry.path.substr(0, slash));
   });
   TRY("read what is home", sync::hash_tree(run_.output_dir, tree, {}));
   // A file that somebody changed at home meanwhile is not what the training saved.

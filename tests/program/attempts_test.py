@@ -11,7 +11,10 @@ out = pathlib.Path("outputs")
 out.mkdir(exist_ok=True)
 saved = out / "state.json"
 state = json.loads(saved.read_text()) if saved.exists() else {"step": 0, "weights": "none"}
-print(f"attempt {os.environ['FERRY_ATTEMPT']} resumed {os.environ['FERRY_RESUMED']} at {state['step']}", flush=True)
+link = out / "latest"
+print(f"attempt {os.environ['FERRY_ATTEMPT']} resumed {os.environ['FERRY_RESUMED']} at {state['step']} link {link.is_symlink()}", flush=True)
+if not link.is_symlink():
+    link.symlink_to("state.json")
 while state["step"] < 12:
     state = {"step": state["step"] + 1, "weights": hashlib.sha256(f"{state}".encode()).hexdigest()}
     part = out / ".state.part"
@@ -56,10 +59,10 @@ def disturbed(store, env, is_safe):
         assert [one["outcome"] for one in record["attempts"]] == ["lost", "lost", "succeeded"], record["attempts"]
         assert len({one["nodes"][0]["instance"] for one in record["attempts"]}) == 3, record["attempts"]
         log = (home.home_of(run) / "train.log").read_text()
-        assert log == "attempt 1 resumed 0 at 0\nattempt 2 resumed 1 at 4\nattempt 3 resumed 1 at 8\n", log
+        assert log == "".join(f"attempt {n + 1} resumed {int(n > 0)} at {4 * n} link {n > 0}\n" for n in range(3)), log
         assert home.good("logs", run["run"]).out == log
         files = {one.name for one in (home.home_of(run) / "outputs").iterdir()}
-        assert files == {"state.json", "model", *(f"step-{n}" for n in range(1, 13))}, files
+        assert files == {"state.json", "latest", "model", *(f"step-{n}" for n in range(1, 13))}, files
         home.nothing_left()
         return (home.home_of(run) / "outputs/model").read_text()
 
