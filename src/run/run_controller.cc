@@ -2,6 +2,7 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <csignal>
 
 #include "account/account.h"
@@ -35,7 +36,7 @@ void prefer_other_region(std::vector<plan::Offer>& offers, const std::vector<tas
     const auto& recovery = candidates[offer.candidate].recovery;
     return offer.region != lost.region || !recovery || !recovery->other_region_first;
   };
-  std::ranges::stable_partition(offers, is_elsewhere);
+  std::stable_partition(offers.begin(), offers.end(), is_elsewhere);
 }
 
 }  // namespace
