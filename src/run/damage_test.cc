@@ -163,12 +163,12 @@ unsigned first_seed() {
   return static_cast<unsigned>(parse_int(os::env("FERRY_DAMAGE_SEED").value_or("1")).value_or(1));
 }
 
-/// Of each kind: with 400 in the ledger's own room a thousand. A sanitizer makes a run many times as slow.
-unsigned runs_to_damage() { return os::env("FERRY_AGENT") ? 100 : 20; }
+/// Of each kind: with those in the ledger's own room more than a thousand.
+constexpr unsigned runs_to_damage = is_sanitized ? 8 : 100;
 constexpr unsigned logs_of_trainings = 400;
 
 TEST(DamagedAnywhere, ALedgerIsMendedAndNothingIsLost) {
-  for (unsigned seed = first_seed(), end = seed + runs_to_damage(); seed < end; ++seed) {
+  for (unsigned seed = first_seed(), end = seed + runs_to_damage; seed < end; ++seed) {
     SCOPED_TRACE(fmt::format("seed {}", seed));
     DamagedRun run(seed);
     run.play([&](Chance& chance, bool is_live) {
@@ -181,7 +181,7 @@ TEST(DamagedAnywhere, ALedgerIsMendedAndNothingIsLost) {
 }
 
 TEST(DamagedAnywhere, ACharacterOfALedgerIsPutRightAndNothingIsLost) {
-  for (unsigned seed = first_seed(), end = seed + runs_to_damage() / 2; seed < end; ++seed) {
+  for (unsigned seed = first_seed(), end = seed + runs_to_damage / 2; seed < end; ++seed) {
     SCOPED_TRACE(fmt::format("seed {}", seed));
     DamagedRun run(seed);
     run.play([&](Chance& chance, bool) {
@@ -195,7 +195,7 @@ TEST(DamagedAnywhere, ACharacterOfALedgerIsPutRightAndNothingIsLost) {
 }
 
 TEST(DamagedAnywhere, WhatTheLedgerSaysOfAMachineIsPutRightAndNothingIsLost) {
-  for (unsigned seed = first_seed(), end = seed + runs_to_damage() / 2; seed < end; ++seed) {
+  for (unsigned seed = first_seed(), end = seed + runs_to_damage / 2; seed < end; ++seed) {
     SCOPED_TRACE(fmt::format("seed {}", seed));
     DamagedRun run(seed);
     run.play([&](Chance& chance, bool) {
@@ -222,7 +222,7 @@ TEST(DamagedAnywhere, WhatTheLedgerSaysOfAMachineIsPutRightAndNothingIsLost) {
 }
 
 TEST(DamagedAnywhere, ARunsFolderIsMendedAndNothingIsLost) {
-  for (unsigned seed = first_seed(), end = seed + runs_to_damage(); seed < end; ++seed) {
+  for (unsigned seed = first_seed(), end = seed + runs_to_damage; seed < end; ++seed) {
     SCOPED_TRACE(fmt::format("seed {}", seed));
     DamagedRun run(seed);
     run.play([&](Chance& chance, bool) {
@@ -246,7 +246,7 @@ TEST(DamagedAnywhere, ARunsFolderIsMendedAndNothingIsLost) {
 }
 
 TEST(DamagedAnywhere, ALedgerAndItsIdTogetherAreMendedAndNothingIsLost) {
-  for (unsigned seed = first_seed(), end = seed + runs_to_damage() / 2; seed < end; ++seed) {
+  for (unsigned seed = first_seed(), end = seed + runs_to_damage / 2; seed < end; ++seed) {
     SCOPED_TRACE(fmt::format("seed {}", seed));
     DamagedRun run(seed);
     run.play([&](Chance& chance, bool) {

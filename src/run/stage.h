@@ -15,6 +15,19 @@
 
 namespace ferry::run {
 
+/// A sanitizer watches this program: a run takes many times as long.
+#if defined(__SANITIZE_ADDRESS__)
+inline constexpr bool is_sanitized = true;
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+inline constexpr bool is_sanitized = true;
+#else
+inline constexpr bool is_sanitized = false;
+#endif
+#else
+inline constexpr bool is_sanitized = false;
+#endif
+
 /// Sleeping turns it, and what was to happen meanwhile happens.
 class HandClock final : public os::Clock {
  public:
