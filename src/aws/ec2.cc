@@ -138,7 +138,7 @@ Status Ec2::create_tags(const std::string& id, const Tags& tags) {
     const auto prefix = fmt::format("Tag.{}.", ++n);
     params.add(prefix + "Key", key).add(prefix + "Value", value);
   }
-  return plain(client_.query("ec2", "CreateTags", std::move(params), Repeat::freely));
+  return plain(client_.query("ec2", "CreateTags", params, Repeat::freely));
 }
 
 Status Ec2::stop_instance(const std::string& id) {
