@@ -120,8 +120,8 @@ Result<std::string> adopt_untracked(Context& context, const Untracked& untracked
   if (const auto seconds = parse_int(tag_of(one, max_duration_tag)); seconds && *seconds > 0 && *seconds <= a_year_s)
     run.task["max_duration_s"] = *seconds;
   // What it stored is called by the name that it had.
-  constexpr std::int64_t most_attempts = 100;
-  if (const auto attempt = parse_int(tag_of(one, attempt_tag)); attempt && *attempt > 1 && *attempt <= most_attempts)
+  if (const auto attempt = parse_int(tag_of(one, attempt_tag));
+      attempt && *attempt > 1 && *attempt <= ledger::most_attempts)
     run.task["attempt"] = *attempt;
   if (const auto place = parse_store_place(tag_of(one, store_tag)); place && !place->bucket.empty() && !taken)
     run.store = uri_of(*place);

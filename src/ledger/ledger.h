@@ -60,6 +60,9 @@ struct Run {
   std::int64_t train_start_ms = 0, train_end_ms = 0, ended_ms = 0;
 };
 
+/// No run is tried so often: what says so from outside is not believed.
+inline constexpr int most_attempts = 100;
+
 /// One group of machines on which a run was tried. A run has its first from the moment it is added; the run's own phase
 /// and outcome are the newest one's.
 struct Attempt {

@@ -24,7 +24,7 @@ int newest_attempt(fleet::Context& context, const std::string& run) {
   const auto known = attempts && !attempts->empty() ? attempts->back().n : 1;
   const auto noted = context.ledger.run(run);
   const auto found = noted ? int_at(noted->task, "attempt") : 0;
-  return static_cast<int>(std::clamp<std::int64_t>(found, known, std::max(known, most_attempts_ever)));
+  return static_cast<int>(std::clamp<std::int64_t>(found, known, std::max(known, ledger::most_attempts)));
 }
 
 Result<ledger::Instance> live_instance(fleet::Context& context, const ledger::Run& run) {

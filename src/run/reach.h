@@ -21,8 +21,6 @@ bool has_visitor(const fleet::RunDir& run_dir);
 /// True if a machine was ever rented for one of them, as far as the ledger knows.
 bool ever_rented(const std::vector<ledger::Instance>& instances);
 
-/// No run is tried so often.
-inline constexpr int most_attempts_ever = 100;
 /// The number of the run's newest attempt, by the ledger and by what its machine was found with; 1 where neither is
 /// known.
 int newest_attempt(fleet::Context& context, const std::string& run);

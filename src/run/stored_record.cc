@@ -158,7 +158,7 @@ Status take_stored(fleet::Context& context, const StoredRecord& record, const Ta
   TRY_SET(there, "", open());
   TRY_SET(objects, "", store::stored_run(*there, run.name));
   TRY_SET(manifests, "", store::newest_manifests(*there, objects));  // the ledger here knows of no attempts
-  const int attempt = manifests.empty() ? 1 : std::min(manifests.front().attempt, most_attempts_ever);
+  const int attempt = manifests.empty() ? 1 : std::min(manifests.front().attempt, ledger::most_attempts);
   if (attempt > 1) run.task["attempt"] = attempt;
   TRY_SET(stored, "", job::look_at_stored(*there, run.name, attempt, 0));
   if (!stored) return fail(Kind::not_found, "the store has nothing of " + run.name + " but that it was begun");

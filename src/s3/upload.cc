@@ -12,7 +12,6 @@
 #include "s3/errors.h"
 #include "s3/journal.h"
 #include "s3/objects.h"
-#include "s3/parts_sha256.h"
 #include "s3/xml.h"
 #include "store/content.h"
 
@@ -80,7 +79,7 @@ class Multipart {
     TRY("", start());
     Together::run(std::min(session_->limits().connections, count_), [this] { work(); });
     if (auto error = together_.error()) return give_up(*std::move(error));
-    if (hex(hash_.finish()) != what_.content.sha256) {
+    if (hex(whole_.finish()) != what_.content.sha256) {
       remove_parts(id_);
       return tl::unexpected(changed(what_.path));
     }
@@ -175,16 +174,19 @@ class Multipart {
     piece.offset = size_ * static_cast<std::uint64_t>(piece.number - 1);
     piece.size = std::min(size_, what_.content.bytes - piece.offset);
     buffer_.resize(hashed_at_once);
+    Sha256 part;
     for (std::uint64_t done = 0; done < piece.size;) {
       const auto most = static_cast<std::size_t>(std::min<std::uint64_t>(buffer_.size(), piece.size - done));
       const auto got = ::pread(fd_, buffer_.data(), most, static_cast<off_t>(piece.offset + done));
       if (got < 0 && errno == EINTR) continue;
       if (got < 0) return fail_errno("read " + what_.path.string());
       if (got == 0) return tl::unexpected(changed(what_.path));
-      hash_.add({buffer_.data(), static_cast<std::size_t>(got)});
+      const std::string_view bytes(buffer_.data(), static_cast<std::size_t>(got));
+      whole_.add(bytes);
+      part.add(bytes);
       done += static_cast<std::uint64_t>(got);
     }
-    piece.sha256 = hex(hash_.end_part());
+    piece.sha256 = hex(part.finish());
     return piece;
   }
 
@@ -258,7 +260,7 @@ class Multipart {
 
   std::mutex mutex_;  ///< of all that follows, and of journal_ and there_ while threads run
   int next_ = 1;
-  PartsSha256 hash_;
+  Sha256 whole_;
   std::string buffer_;
   std::vector<UploadedPart> parts_;
 };
