@@ -51,7 +51,7 @@ struct RunOptions {
   TaskOptions task;
   WayOutOptions way_out;
   bool detach = false, keep = false, no_check = false, follow = false, yes = false, rehearse = false, quiet = false;
-  std::string results = "runs";
+  std::string results = "runs", wait;
 };
 
 /// One question before the first call that costs, showing price and cap.
@@ -133,6 +133,11 @@ int run_command(const Program& program, const RunOptions& options, bool only_reh
   order.results = std::filesystem::absolute(options.results).lexically_normal();
   order.check = !options.no_check;
   order.follow = options.follow;
+  if (!options.wait.empty()) {
+    const auto wait = parse_duration(options.wait);
+    if (!wait) return report_usage("--wait: " + wait.error().what, wait.error().advice);
+    order.wait = *wait;
+  }
   if (const auto laid = lay_way_out(options.way_out, order); !laid) return report(laid.error());
   std::string name;
   const int code = run_in(**context, options, only_rehearse, std::move(order), name);
@@ -151,6 +156,9 @@ void add_run_commands(CLI::App& app, Program& program) {
   options->way_out.add_to(*run);
   run->add_flag("-d,--detach", options->detach,
                 "Return once the training started; a background process brings the outputs home");
+  run->add_option("--wait", options->wait,
+                  "Where no machine can be had now, or a limit is too low: wait for one, as long as this, e.g. 6h; "
+                  "nothing is rented meanwhile (Ctrl-C can leave it to the background)");
   run->add_flag("--keep", options->keep, "Leave the instance when done (it costs until: ferry down RUN)");
   run->add_flag("--no-check", options->no_check, "Do not look at scripts before renting");
   run->add_flag("--follow", options->follow, "Send what links out of the workdir lead to, not only the links");

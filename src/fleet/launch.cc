@@ -416,7 +416,8 @@ void Launcher::note_shortage(const plan::Offer& offer, Site& site) {
 }
 
 void Launcher::move_on(const plan::Offer& offer, Site& site, const Error& why) {
-  last_ = why;
+  // What may pass by itself is the answer, whatever was said of the others: who waits for room goes by it.
+  if (!last_ || !may_work_later(last_->kind) || may_work_later(why.kind)) last_ = why;
   if (why.kind == Kind::quota) over_quota_.push_back(offer);
   if (why.kind == Kind::no_capacity) note_shortage(offer, site);
   tell_next(offer, why);

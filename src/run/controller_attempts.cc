@@ -1,4 +1,6 @@
 // Another attempt: whether there may be one, and with what it begins.
+#include <algorithm>
+
 #include "base/hash.h"
 #include "base/text.h"
 #include "fleet/machine.h"
@@ -36,7 +38,8 @@ Seconds RunController::time_left() const {
 std::optional<Usd> RunController::money_left() const {
   const auto agreed = int_at(run_.task, "at_most_micros");
   auto bound = agreed > 0 ? std::optional(Usd{agreed}) : std::nullopt;
-  if (request_ && request_->task.budget && (!bound || *request_->task.budget < *bound)) bound = request_->task.budget;
+  const auto budget = beginning_ ? beginning_->request.task.budget : std::nullopt;
+  if (budget && (!bound || *budget < *bound)) bound = budget;
   if (!bound) return std::nullopt;
   const auto instances = context_.ledger.instances(run_.name);
   if (!instances) return Usd{};
@@ -47,8 +50,10 @@ std::optional<Usd> RunController::money_left() const {
 Policy RunController::policy(const Status& done) const {
   Policy policy;
   policy.keeps_machine = run_.keep && run_.outputs_home && done;
-  if (!request_ || trial_.offers.empty()) return policy;
-  const auto& wanted = trial_.candidates[trial_.offers.front().candidate];
+  const auto rented = int_at(run_.task, rented_candidate, -1);
+  if (!beginning_ || rented < 0) return policy;
+  const auto candidates = beginning_->request.task.all_candidates();
+  const auto& wanted = candidates[std::min(static_cast<std::size_t>(rented), candidates.size() - 1)];
   const bool is_wanted = context_.interrupt == fleet::Interrupt::go_on && !context_.letting_go && !detaching_ &&
                          int_at(run_.task, cancel_asked) == 0;
   const auto money = money_left();
@@ -62,17 +67,56 @@ Policy RunController::policy(const Status& done) const {
   return policy;
 }
 
+Status RunController::take_stock() {
+  TRY_SET(attempts, "", context_.ledger.attempts(run_.name));
+  TRY_SET(nodes, "", context_.ledger.nodes(run_.name));
+  TRY_SET(instances, "", context_.ledger.instances(run_.name));
+  TRY_SET(objects, "", context_.ledger.objects(run_.name));
+  whole_.max_duration = Seconds(int_at(run_.task, "whole_max_duration_s", whole_.max_duration.count()));
+  trained_ = Seconds(0);
+  retried_ = 0;
+  for (const auto& attempt : attempts) {
+    if (attempt.n >= trial_.n) continue;
+    retried_ += attempt.outcome == Outcome::failed ? 1 : 0;
+    for (const auto& node : nodes) {
+      if (node.attempt != attempt.n || node.rank != 0 || node.train_start_ms == 0) continue;
+      const auto end = node.train_end_ms > 0 ? node.train_end_ms : attempt.ended_ms;
+      trained_ += std::chrono::ceil<Seconds>(Millis(std::max<std::int64_t>(0, end - node.train_start_ms)));
+    }
+  }
+  for (const auto& one : instances) {
+    if (!one.id.empty()) last_ = one;
+  }
+  trial_.resumes = trial_.n > 1 && std::ranges::any_of(objects, is_restored);
+  return {};
+}
+
+Status RunController::begin_attempt() {
+  TRY_SET(objects, "", context_.ledger.objects(run_.name));
+  const bool resumes = std::ranges::any_of(objects, is_restored);
+  TRY_SET(n, "", context_.ledger.begin_attempt(run_.name, resumes ? run_.output_dir : ""));
+  TRY_SET(run, "", context_.ledger.run(run_.name));
+  run_ = std::move(run);
+  run_.task["attempt"] = n;  // for the machine's tags
+  trial_ = {};
+  trial_.n = n;
+  node_.start_over();
+  TRY("", take_stock());
+  node_.lifetime = whole_;
+  node_.lifetime.max_duration = time_left();
+  return context_.ledger.update(run_);
+}
+
 Status RunController::begin_again() {
-  if (hashing_.valid()) hashing_.wait();  // it writes what is copied here
   // Exactly what the attempt before ran: another code may not understand what that one saved.
-  auto tree = *sent_;
-  TRY("read the workdir", sync::hash_tree(run_.workdir, tree, context_.data / "hashes"));
-  if (run_.task.contains("code") && run_.task["code"] != code_of(tree))
-    return fail(Kind::conflict, run_.name + " cannot begin again: the workdir is not what it was when it began", {},
-                "what it had saved is below " + run_.output_dir + "; begin a new run from there");
+  begin_reading(true);
+  if (const auto read = hashing_.get(); !read) {
+    auto error = read.error();
+    error.what = run_.name + " cannot begin again: " + error.what;
+    error.advice = "what it had saved is below " + run_.output_dir + "; begin a new run from there";
+    return tl::unexpected<Error>(std::move(error));
+  }
   context_.is_ending = false;
-  const auto lost = node_.instance;
-  const bool has_failed = run_.outcome == Outcome::failed;
   pull_.reset();
   if (lease_ && !lease_->confirm()) stop_at_once("another computer took it over while this one was not heard of");
   if (run_.store.empty()) lease_.reset();  // it stood on that machine
@@ -82,26 +126,11 @@ Status RunController::begin_again() {
   }
   // Never two machines for one node.
   TRY("give back the machine before the next one", fleet::release_all(context_, run_));
-  TRY_SET(objects, "", context_.ledger.objects(run_.name));
-  const bool resumes = std::ranges::any_of(objects, is_restored);
-  const auto left = time_left();
   const auto why = run_.error.empty() && run_.exit_code ? fmt::format("exit {}", *run_.exit_code) : run_.error;
-  TRY_SET(n, "", context_.ledger.begin_attempt(run_.name, resumes ? run_.output_dir : ""));
-  TRY_SET(run, "", context_.ledger.run(run_.name));
-  run_ = std::move(run);
-  run_.task["attempt"] = n;  // for the machine's tags
-  trained_ = whole_.max_duration - left;
-  if (has_failed) ++retried_;
-  last_ = lost;
-  trial_ = {};
-  trial_.n = n;
-  trial_.resumes = resumes;
-  node_.start_over();
-  node_.lifetime = whole_;
-  node_.lifetime.max_duration = left;
-  context_.progress.note(fmt::format("{}; {} begins again (attempt {}){}", why, run_.name, n,
-                                     resumes ? ", from what it had saved" : ", from its start"),
-                         {{"run", run_.name}, {"attempt", n}, {"resumes", resumes}, {"why", why}});
+  TRY("", begin_attempt());
+  context_.progress.note(fmt::format("{}; {} begins again (attempt {}){}", why, run_.name, trial_.n,
+                                     trial_.resumes ? ", from what it had saved" : ", from its start"),
+                         {{"run", run_.name}, {"attempt", trial_.n}, {"resumes", trial_.resumes}, {"why", why}});
   return {};
 }
 

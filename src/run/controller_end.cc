@@ -105,6 +105,7 @@ Status RunController::release() {
   TRY("", context_.ledger.update(run_));
   write_record(context_, run_);
   TRY("", enter(Phase::released));
+  forget_sent(run_dir_);
   if (lease_) lease_->give_back();
   lease_.reset();
   TRY_SET(instances, "", context_.ledger.instances(run_.name));
@@ -135,16 +136,28 @@ Result<int> RunController::start_follower() {
   node_.connection.reset();
   lease_.reset();  // which is this ledger's, and so the follower's
   TRY("", os::make_dirs(run_dir_.path, 0700));
-  auto follower = hand_over(context_, run_dir_, run_.name, std::move(*owner_));
+  auto follower =
+      hand_over(context_, run_dir_, run_.name, std::move(*owner_),
+                beginning_ ? unkept_values(beginning_->request.task) : std::map<std::string, std::string>());
   owner_.reset();
   return follower;
 }
 
 int RunController::detach() {
+  const auto told_how = [this] {
+    context_.progress.note(fmt::format("follow: ferry logs -f {}     stop: ferry cancel {}", run_.name, run_.name));
+    return 0;
+  };
   const auto follower = start_follower();
   if (!follower) {
     context_.progress.error(follower.error());
     return ferry_failed;
+  }
+  if (node_.instance.id.empty()) {
+    context_.progress.note(
+        fmt::format("{} waits for a machine in the background, and trains when it has one", run_.name),
+        {{"run", run_.name}, {"follower_pid", *follower}});
+    return told_how();
   }
   const auto end = run_.keep ? fmt::format("then the machine is kept and costs {}/h, until: ferry down {}",
                                            show_hourly(node_.instance.hourly), run_.name)
@@ -153,8 +166,7 @@ int RunController::detach() {
       fmt::format("{} is training on {}, for {} at most; its outputs come home to {}, {}", run_.name, node_.instance.id,
                   show_duration(node_.lifetime.max_duration), run_.output_dir, end),
       {{"run", run_.name}, {"instance_id", node_.instance.id}, {"follower_pid", *follower}});
-  context_.progress.note(fmt::format("follow: ferry logs -f {}     stop: ferry cancel {}", run_.name, run_.name));
-  return 0;
+  return told_how();
 }
 
 int RunController::give_up() {
@@ -300,7 +312,7 @@ void RunController::note_outcome(const Status& done, const AttemptEnd& end, cons
     return call_lost(node_.seen.words + (is_over() ? of_outputs : ", and the training with it"));
   }
   if (done || is_over()) return;
-  const bool ran = run_.phase >= Phase::setup && !trial_.nothing_ran;
+  const bool ran = trial_.n > 1 || (run_.phase >= Phase::setup && !trial_.nothing_ran);
   run_.outcome = end.how == AttemptEnd::How::cancelled ? Outcome::cancelled
                  : ran                                 ? Outcome::lost
                                                        : Outcome::not_started;
@@ -340,6 +352,7 @@ Status RunController::make_durable(const Status& done, AttemptEnd& end) {
 std::optional<int> RunController::finish(const Status& ended) {
   if (context_.given_up) return give_up();
   if (detaching_ && ended) return detach();
+  if (!ended && ended.error().code == lacks_code) return leave_waiting(ended.error());
   auto done = ended;
   const auto machine = ended ? Standing::there : node_.look(run_.name);
   if (may_be_stored() && !is_durable(run_) && machine != Standing::there) {

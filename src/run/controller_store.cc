@@ -30,7 +30,7 @@ Status RunController::prepare_store() {
     TRY_SET(session, "", fleet::open_s3(context_, run_.store, "", "", node_.location.provider));
     TRY("make the rehearsal's bucket", s3::ensure_bucket(session));
   }
-  if (trial_.n > 1) return {};  // both are there
+  if (trial_.n > 1) return take_lease();  // the record is there
   TRY("", put_record(context_, run_));
   return take_lease();
 }

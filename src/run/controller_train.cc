@@ -32,7 +32,8 @@ std::string end_of_log(const os::Path& file) {
 
 }  // namespace
 
-Status RunController::setup(const RunRequest& request, const job::Preflight& ready) {
+Status RunController::setup() {
+  const auto& [request, ready] = *beginning_;
   // Before the phase begins: until then nothing of the training is on the machine, and it can just be given
   // back.
   TRY_SET(
@@ -64,6 +65,7 @@ Status RunController::setup(const RunRequest& request, const job::Preflight& rea
   }
   trial_.nothing_ran = training.nothing_ran();
   TRY_SET(started, "", std::move(begun));
+  trial_.was_started = true;
   if (started.interrupt == fleet::Interrupt::detach) {
     detaching_ = true;
     return {};
@@ -175,7 +177,7 @@ std::optional<agent::JobStatus> RunController::end_unheard() {
 
 Status RunController::train() {
   // A ferry before us noted the phase only when it knew.
-  trial_.was_started = !node_.is_patient || run_.phase >= Phase::training;
+  trial_.was_started = trial_.was_started || run_.phase >= Phase::training;
   TRY("", enter(Phase::training));
   if (run_.train_start_ms == 0) {
     run_.train_start_ms = context_.clock.now_ms();
@@ -203,27 +205,35 @@ int RunController::from_training() {
     context_.progress.error(leased.error());
     return ferry_failed;
   }
-  const auto done = [&]() -> Status {
-    TRY_SET(instances, "", context_.ledger.instances(run_.name));
-    for (const auto& one : instances) {
-      if (one.state == ledger::Rent::live) node_.instance = one;
-    }
-    // That nothing on it is needed any more was decided before.
-    if (run_.phase >= Phase::releasing) return {};
-    auto log = job::LocalLog::open(run_dir_.log(trial_.n));
-    if (!log) context_.progress.warn("train", "the log cannot be kept here: " + log.error().what);
-    trial_.log.emplace(log ? std::move(*log) : job::LocalLog::without_file());
-    if (node_.instance.id.empty()) return fail(Kind::not_found, "the ledger knows no instance of " + run_.name);
-    node_.location = fleet::location_of(node_.instance);
-    TRY_SET(cloud, "", fleet::open_cloud(context_, node_.location));
-    node_.cloud = std::move(cloud);
-    if (is_durable(run_)) return {};
-    context_.is_ending = run_.phase > Phase::training;
-    TRY("", node_.reopen(job::MayInterrupt::detach));
-    if (run_.phase > Phase::training) return {};
-    return train();
-  }();
-  return finish(done).value_or(ferry_failed);  // no follower can begin an attempt
+  if (auto kept = kept_beginning(run_, lacking_)) beginning_ = std::move(*kept);
+  const auto taken = take_stock();
+  if (taken && goes_on_later(context_, run_)) {
+    if (!lacking_.empty()) return leave_waiting(lacks(run_.name, lacking_));
+    auto begun = take_up_waiting();
+    return go_on(begun ? attempt() : begun);
+  }
+  return go_on(taken ? follow_attempt() : taken);
+}
+
+Status RunController::follow_attempt() {
+  TRY_SET(instances, "", context_.ledger.instances(run_.name));
+  for (const auto& one : instances) {
+    if (one.state == ledger::Rent::live) node_.instance = one;
+  }
+  // That nothing on it is needed any more was decided before.
+  if (run_.phase >= Phase::releasing) return {};
+  auto log = job::LocalLog::open(run_dir_.log(trial_.n));
+  if (!log) context_.progress.warn("train", "the log cannot be kept here: " + log.error().what);
+  trial_.log.emplace(log ? std::move(*log) : job::LocalLog::without_file());
+  if (node_.instance.id.empty()) return fail(Kind::not_found, "the ledger knows no instance of " + run_.name);
+  node_.location = fleet::location_of(node_.instance);
+  TRY_SET(cloud, "", fleet::open_cloud(context_, node_.location));
+  node_.cloud = std::move(cloud);
+  if (is_durable(run_)) return {};
+  context_.is_ending = run_.phase > Phase::training;
+  TRY("", node_.reopen(job::MayInterrupt::detach));
+  if (run_.phase > Phase::training) return {};
+  return train();
 }
 
 }  // namespace ferry::run

@@ -5,6 +5,7 @@
 
 #include "base/text.h"
 #include "run/ending.h"
+#include "run/kept.h"
 #include "run/record.h"
 #include "run/stored.h"
 
@@ -103,6 +104,7 @@ Status mark_released(fleet::Context& context, ledger::Run run, Outcome outcome, 
   TRY("", context.ledger.update(run));
   write_record(context, run);
   if (run.phase != Phase::released) TRY("", context.ledger.move(run.name, Phase::released));
+  forget_sent(fleet::RunDir(context.data, run.name));
   return {};
 }
 

@@ -12,6 +12,9 @@
 
 namespace ferry::run {
 
+/// In Run::task: when the user wanted the job cancelled. Whoever follows it next asks for it (again).
+inline constexpr const char* cancel_asked = "cancel_asked_ms";
+
 /// A run that was left on its machine on purpose.
 bool is_kept(const ledger::Run& run);
 

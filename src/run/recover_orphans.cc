@@ -6,6 +6,7 @@
 #include "run/actions.h"
 #include "run/bring_home.h"
 #include "run/damaged_ledger.h"
+#include "run/kept.h"
 #include "run/reach.h"
 
 namespace ferry::run {
@@ -82,6 +83,13 @@ std::optional<cloud::Instance> stopped_one(fleet::Context& context, const ledger
   return seen && seen->standing == Standing::stopped ? std::move(seen->now) : std::nullopt;
 }
 
+/// Whether what is noted as such an event was not noted within a day.
+Result<bool> is_due(fleet::Context& context, const std::string& run, std::string_view told) {
+  TRY_SET(events, "", context.ledger.events(run));
+  const auto last = std::find_if(events.rbegin(), events.rend(), [&](const auto& one) { return one.kind == told; });
+  return last == events.rend() || context.clock.now_ms() - last->time_ms >= a_day;
+}
+
 /// Nobody can follow a run whose machine is stopped, and what is to become of it is the user's to say. Told once a
 /// day; what looks at the cloud goes on telling.
 Status note_stopped(fleet::Context& context, ledger::Run run, ledger::Instance instance, const cloud::Instance& now) {
@@ -94,12 +102,32 @@ Status note_stopped(fleet::Context& context, ledger::Run run, ledger::Instance i
     run.exit_code.reset();
     TRY("", context.ledger.update(run));
   }
-  TRY_SET(events, "", context.ledger.events(run.name));
-  const auto last = std::find_if(events.rbegin(), events.rend(), [](const auto& one) { return one.kind == told; });
-  if (last != events.rend() && context.clock.now_ms() - last->time_ms < a_day) return {};
+  TRY_SET(due, "", is_due(context, run.name, told));
+  if (!due) return {};
   TRY("", context.ledger.add_event(run.name, told, Json::object()));
   context.progress.note(fmt::format("{} was left behind while {}: {}; {}", run.name, ledger::name(run.phase),
                                     fleet::stopped_words(instance, now.state), fleet::stopped_advice(run.name)));
+  return {};
+}
+
+/// A run that waits for its next attempt is followed again, by a process that has all that the attempt needs. That it
+/// lacks something is told once a day.
+Status go_on_waiting(fleet::Context& context, const ledger::Run& run, RunLock owner) {
+  constexpr const char* told = "waiting-told";
+  std::vector<std::string> lacking;
+  TRY("", kept_beginning(run, lacking));
+  if (lacking.empty()) {
+    TRY_SET(pid, "", hand_over(context, fleet::RunDir(context.data, run.name), run.name, std::move(owner)));
+    context.progress.note(run.name + " waits for its next attempt; going on with it in the background",
+                          {{"run", run.name}, {"follower_pid", pid}});
+    return {};
+  }
+  // Whatever was made for it costs nothing while it waits.
+  if (run.phase > Phase::planning) TRY("", fleet::release_all(context, run));
+  TRY_SET(due, "", is_due(context, run.name, told));
+  if (!due) return {};
+  TRY("", context.ledger.add_event(run.name, told, Json::object()));
+  context.progress.error(lacks(run.name, lacking));
   return {};
 }
 
@@ -126,6 +154,7 @@ Status recover_orphan(fleet::Context& context, const std::string& name) {
                           {{"run", run.name}, {"follower_pid", pid}});
     return {};
   }
+  if (goes_on_later(context, run)) return go_on_waiting(context, run, std::move(*owner));
   TRY_SET(ended, "", fleet::release_all(context, run));
   const bool rented = ever_rented(instances) || !ended.empty();
   const auto left = "ferry died while " + std::string(ledger::name(run.phase));

@@ -10,6 +10,7 @@
 #include "job/preflight.h"
 #include "job/requirements.h"
 #include "job/sent.h"
+#include "run/kept.h"
 #include "run/record.h"
 #include "run/run_controller.h"
 #include "watch/report.h"
@@ -33,7 +34,7 @@ struct Added {
 };
 
 /// Owned before it is in the ledger: an unfinished run without an owner is recovered by the next ferry command.
-Result<Added> add_run(fleet::Context& context, const RunRequest& request) {
+Result<Added> add_run(fleet::Context& context, const RunRequest& request, const job::Preflight& ready) {
   ledger::Run run;
   run.task_name = request.task.name;
   run.infra = task::show(request.task.resources.infra.value_or(task::Infra{}));
@@ -55,6 +56,8 @@ Result<Added> add_run(fleet::Context& context, const RunRequest& request) {
     if (!key.starts_with("ferry:")) run.task["labels"][key] = value;  // those are between ferry and its own cloud
   }
   if (request.task.max_duration) run.task["max_duration_s"] = request.task.max_duration->count();
+  if (request.wait || may_recover(request.task)) run.task[kept_request] = request_to_keep(request, ready);
+  if (request.wait) run.task[waits_until_ms] = context.clock.now_ms() + Millis(*request.wait).count();
   for (int tries = 0;; ++tries) {
     run.name = request.task.name + "-" + random_name(3 + static_cast<std::size_t>(tries) / 8);
     run.output_dir = (request.results / run.name).string();
@@ -184,7 +187,7 @@ int start(fleet::Context& context, const RunRequest& request) {
   progress.done("check", ready.summary,
                 {{"files", ready.tree.files}, {"bytes", ready.tree.bytes}, {"ms", context.clock.steady_ms() - began}});
 
-  auto added = add_run(context, request);
+  auto added = add_run(context, request, ready);
   if (!added) {
     progress.error(added.error());
     return exit_code_for(added.error().kind);

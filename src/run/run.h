@@ -25,6 +25,7 @@ struct RunRequest {
   os::Path workdir;                    ///< absolute; what is sent
   os::Path results;                    ///< absolute; outputs come home to results/RUN (normally ./runs)
   bool detach = false;                 ///< return once training started
+  std::optional<Seconds> wait;         ///< how long no room for a machine, and what else passes, is waited out
   bool keep = false;                   ///< leave the instance when done
   bool check = true;                   ///< look at scripts before renting
   bool follow = false;                 ///< links out of the workdir go as what they lead to

@@ -77,8 +77,9 @@ Status RunController::enter(Phase phase) {
   return {};
 }
 
-Status RunController::plan(const RunRequest& request, const std::string& framework) {
-  TRY("", enter(Phase::planning));
+Status RunController::plan() {
+  const auto& [request, ready] = *beginning_;
+  if (run_.phase < Phase::planning) TRY("", enter(Phase::planning));
   const auto infra = request.task.all_candidates()[0].infra.value_or(task::Infra{});
   context_.progress.begin("plan", "choosing a machine");
   if (infra.provider == task::Provider::ssh) return plan_own_machine(infra.host);
@@ -88,7 +89,7 @@ Status RunController::plan(const RunRequest& request, const std::string& framewo
     rehearsal_region = aws_context.region;
   }
   auto task = request.task;
-  if (trial_.n > 1) task.budget = money_left();
+  if (is_agreed()) task.budget = money_left();
   if (infra.provider == task::Provider::aws) {
     TRY_SET(reserved, "", fleet::confine_to_reservation(context_, task));
     trial_.reservation = std::move(reserved);
@@ -99,7 +100,7 @@ Status RunController::plan(const RunRequest& request, const std::string& framewo
   }
   TRY_SET(planned, "",
           fleet::plan_task(task, node_.lifetime, context_.data, context_.clock.now_ms(), rehearsal_region));
-  if (planned.location.provider == "aws") TRY("", look_at_account(task, framework, planned));
+  if (planned.location.provider == "aws") TRY("", look_at_account(task, ready.framework, planned));
   for (const auto& note : planned.ranking.notes) context_.progress.warn("plan", note);
   trial_.candidates.assign(task.all_candidates().begin(), task.all_candidates().end());
   trial_.offers = std::move(planned.ranking.offers);
@@ -110,8 +111,9 @@ Status RunController::plan(const RunRequest& request, const std::string& framewo
   if (trial_.n > 1) prefer_other_region(trial_.offers, trial_.candidates, last_);
   const auto& best = trial_.offers.front();
   run_.task["max_duration_s"] = node_.lifetime.max_duration.count();
-  if (trial_.n == 1) {
+  if (!is_agreed()) {
     whole_ = node_.lifetime;
+    run_.task["whole_max_duration_s"] = whole_.max_duration.count();
     if (best.total) run_.task["estimate_micros"] = best.total->micros;
     if (trial_.most) run_.task["at_most_micros"] = trial_.most->micros;
   }
@@ -129,7 +131,7 @@ Status RunController::plan(const RunRequest& request, const std::string& framewo
                           {"at_most_usd", dollars(trial_.most)},
                           {"considered", planned.ranking.considered}});
   if (request.way_out && trial_.n == 1) context_.progress.note(request.way_out());
-  return node_.location.provider == "aws" ? ask(request) : Status();
+  return node_.location.provider == "aws" ? ask() : Status();
 }
 
 Status RunController::look_at_account(const task::Task& task, const std::string& framework, fleet::Planned& planned) {
@@ -161,12 +163,16 @@ Status RunController::look_at_account(const task::Task& task, const std::string&
   return look_at_image();
 }
 
-Status RunController::ask(const RunRequest& request) {
+Status RunController::ask() {
+  const auto& request = beginning_->request;
   TRY("", account::may_launch(context_, trial_.offers.front(), trial_.image, request.task.aws));
-  if (trial_.n > 1) return {};  // what was agreed to holds for all of them
-  if (!request.confirm || (request.is_free && request.is_free(node_.location.endpoint))) return {};
-  context_.progress.pause();
-  return request.confirm({trial_.offers, node_.lifetime.until_power_off(), trial_.most, trial_.ceiling});
+  if (is_agreed()) return {};  // what was agreed to holds for all attempts, and all tries
+  if (request.confirm && !(request.is_free && request.is_free(node_.location.endpoint))) {
+    context_.progress.pause();
+    TRY("", request.confirm({trial_.offers, node_.lifetime.until_power_off(), trial_.most, trial_.ceiling}));
+  }
+  run_.task["agreed"] = true;
+  return context_.ledger.update(run_);
 }
 
 Status RunController::plan_own_machine(const std::string& host) {
@@ -178,9 +184,11 @@ Status RunController::plan_own_machine(const std::string& host) {
   return {};
 }
 
-Status RunController::launch(const RunRequest& request, const std::string& framework) {
+Status RunController::launch() {
+  const auto& [request, ready] = *beginning_;
   TRY("", enter(Phase::launching));
-  TRY("", prepare_store());
+  if (!is_store_ready_) TRY("", prepare_store());
+  is_store_ready_ = true;
   if (node_.location.provider == "ssh") {
     context_.progress.begin("launch", node_.location.endpoint);
     TRY_SET(borrowed, "", fleet::attach_host(context_, run_, node_.location));
@@ -195,10 +203,10 @@ Status RunController::launch(const RunRequest& request, const std::string& frame
                                    .location = node_.location,
                                    .offers = trial_.offers,
                                    .candidates = trial_.candidates,
-                                   .framework = framework,
+                                   .framework = ready.framework,
                                    .lifetime = node_.lifetime,
                                    .ceiling = trial_.ceiling,
-                                   .budget = trial_.n > 1 ? money_left() : request.task.budget,
+                                   .budget = is_agreed() ? money_left() : request.task.budget,
                                    .aws = request.task.aws,
                                    .capacity_block = trial_.reservation && trial_.reservation->is_block}));
   if (launched.image.id != trial_.image.id) fleet::warn_of_support(context_, launched.image, "launch");
@@ -206,6 +214,7 @@ Status RunController::launch(const RunRequest& request, const std::string& frame
   node_.cloud = std::move(launched.cloud);
   node_.location = std::move(launched.location);
   trial_.offers = {std::move(launched.offer)};
+  run_.task[rented_candidate] = trial_.offers.front().candidate;
   run_.task["host_key"] = launched.host_key;
   run_.task["image"] = {{"id", launched.image.id},
                         {"name", launched.image.name},
@@ -248,18 +257,15 @@ Result<sync::Report> RunController::send(const os::Path& root, const sync::Tree&
   return report;
 }
 
-Status RunController::sync(const sync::Tree& tree) {
+Status RunController::sync() {
+  const auto& tree = beginning_->ready.tree;
   TRY("", enter(Phase::syncing));
   context_.progress.begin("sync", fmt::format("{} files, {}", tree.files, show_bytes(tree.bytes)));
   while (hashing_.wait_for(std::chrono::milliseconds(100)) != std::future_status::ready) {
     if (context_.check_signals(false) == fleet::Interrupt::cancel) return fail(Kind::cancelled, "cancelled");
   }
   TRY("read the workdir", hashing_.get());
-  auto code = code_of(tree);
-  // It may have changed since begin_again() looked.
-  if (trial_.n > 1 && run_.task.contains("code") && run_.task["code"] != code)
-    return fail(Kind::conflict, "the workdir is not what it was when the run began");
-  run_.task["code"] = std::move(code);
+  run_.task["code"] = code_of(tree);
   TRY_SET(report, "send the workdir",
           send(run_.workdir, tree, {"--mirror", "--state", node_.connection->paths().run_dir + "-sync.state"}));
   for (const auto& note : first_few(report.notes)) context_.progress.warn("sync", note);
@@ -321,16 +327,19 @@ agent::JobSpec RunController::job_spec(const task::Task& task) const {
   return spec;
 }
 
-Status RunController::attempt(const RunRequest& request, job::Preflight& ready) {
-  auto& tree = ready.tree;
+Status RunController::attempt() {
+  const auto& request = beginning_->request;
+  if (!lacking_.empty()) return tl::unexpected<Error>(lacks(run_.name, lacking_));
+  // Nothing waits that could overlap: the workdir is read while the machine is rented and boots.
+  begin_reading(trial_.n > 1);
   TRY_SET(log, "", job::LocalLog::open(run_dir_.log(trial_.n)));
   trial_.log.emplace(std::move(log));
-  TRY("", plan(request, ready.framework));
-  TRY("", launch(request, ready.framework));
+  TRY("", rent());
+  if (detaching_) return {};
   TRY("", connect());
-  TRY("", sync(tree));
+  TRY("", sync());
   TRY("", restore());
-  TRY("", setup(request, ready));
+  TRY("", setup());
   if (is_over() || detaching_) return {};
   if (request.detach) {
     TRY("", enter(Phase::training));
@@ -341,20 +350,19 @@ Status RunController::attempt(const RunRequest& request, job::Preflight& ready) 
   return train();
 }
 
-int RunController::from_the_start(const RunRequest& request, job::Preflight&& ready) {
-  auto& tree = ready.tree;
-  request_ = &request;
-  sent_ = &tree;
+int RunController::go_on(Status done) {
   while (true) {
-    // Nothing waits that could overlap: the workdir is read while the machine is rented and boots.
-    hashing_ = std::async(std::launch::async, [&tree, root = request.workdir, cache = context_.data / "hashes"] {
-      return sync::hash_tree(root, tree, cache);
-    });
     // Released first: a machine does not wait, and cost, while a large workdir is still being read.
-    const auto code = finish(attempt(request, ready));
+    const auto code = finish(done);
     if (hashing_.valid()) hashing_.wait();
     if (code) return *code;
+    done = attempt();
   }
+}
+
+int RunController::from_the_start(const RunRequest& request, job::Preflight&& ready) {
+  beginning_.emplace(Beginning{request, std::move(ready)});
+  return go_on(attempt());
 }
 
 }  // namespace ferry::run

@@ -12,15 +12,13 @@
 #include "job/outputs_pull.h"
 #include "job/preflight.h"
 #include "job/training.h"
+#include "run/kept.h"
 #include "run/lease.h"
 #include "run/next_step.h"
 #include "run/node.h"
 #include "run/run.h"
 
 namespace ferry::run {
-
-/// In Run::task: when the user wanted the job cancelled. Whoever follows it next asks for it (again).
-inline constexpr const char* cancel_asked = "cancel_asked_ms";
 
 class RunController {
  public:
@@ -30,28 +28,51 @@ class RunController {
   /// check is done; goes on with plan, launch, connect, sync, setup, train, fetch, release, and with another attempt
   /// where next_step() says so. The exit code.
   int from_the_start(const RunRequest& request, job::Preflight&& ready);
-  /// The job may have been started: train, fetch, release. The exit code.
+  /// In another process than the one that began the run. The job may have been started: train, fetch, release, and
+  /// further attempts; or the run waits for its next attempt. The exit code.
   int from_training();
 
  private:
+  /// Of an attempt whose job may have been started: connects, and follows it.
+  Status follow_attempt();
+  /// Begins to read what is sent, in a thread of its own: what is in the workdir, or, with `again`, what an attempt
+  /// before sent.
+  void begin_reading(bool again);
+  /// After an attempt that ended so: finishes, and makes further attempts where finish() says so.
+  int go_on(Status done);
   /// plan, launch, connect, sync, setup, train, on one machine.
-  Status attempt(const RunRequest& request, job::Preflight& ready);
+  Status attempt();
+  /// plan and launch; again and again where the run waits for room (waits_until()).
+  Status rent();
+  /// Until when no room, and what else passes by itself, is waited out; 0: it is not.
+  std::int64_t waits_until() const;
+  /// Between two tries to rent: all that the one before may have made is given back. Fails when the wait is over, for
+  /// `why`, or nobody waits any more. May set detaching_, without an error.
+  Status wait_for_room(const Error& why, Millis rest, std::int64_t until);
+  /// The run waits for an attempt that a process before was about to make: with nothing rented, and in phase planning.
+  Status take_up_waiting();
+  /// From the ledger: what the attempts before this one used, and what they left.
+  Status take_stock();
   /// The machine is given back and the run open again. Fails without either where the same cannot be begun again, or
   /// with the machine perhaps still there.
   Status begin_again();
+  /// The ledger has another attempt, which is this one from now on.
+  Status begin_attempt();
   /// Puts what an attempt before had saved, and is home, where the training will look for it.
   Status restore();
-  Status plan(const RunRequest& request, const std::string& framework);
+  Status plan();
   Status plan_own_machine(const std::string& host);
   /// What the account's limits and permissions leave of what was planned, and its reservations.
   Status look_at_account(const task::Task& task, const std::string& framework, fleet::Planned& planned);
-  Status ask(const RunRequest& request);
-  Status launch(const RunRequest& request, const std::string& framework);
+  Status ask();
+  /// The price was agreed to, or there is nobody to ask.
+  bool is_agreed() const { return trial_.n > 1 || run_.task.contains("agreed"); }
+  Status launch();
   Status connect();
-  Status sync(const sync::Tree& tree);
+  Status sync();
   /// Sends what is below `root` to the machine's workdir; `how`: further words behind `ferry-agent receive WORKDIR`.
   Result<sync::Report> send(const os::Path& root, const sync::Tree& tree, const os::Argv& how);
-  Status setup(const RunRequest& request, const job::Preflight& ready);
+  Status setup();
   Status train();
   /// Brings home what there is.
   Status fetch();
@@ -100,6 +121,8 @@ class RunController {
   Result<int> start_follower();
   /// start_follower(), and tells how to come back.
   int detach();
+  /// Of a run without a machine, for what this process lacks to begin its next attempt: it waits for one that has it.
+  int leave_waiting(const Error& lacking);
   /// After `ended`, or what went wrong: does what next_step() says, tells, and the exit code; nothing: another attempt
   /// is to begin.
   std::optional<int> finish(const Status& ended);
@@ -164,9 +187,9 @@ class RunController {
   std::vector<std::string> fetched_files_;  // relative to run_.output_dir
   bool detaching_ = false;
 
-  // Of a process that can begin another attempt; none in one that only follows.
-  const RunRequest* request_ = nullptr;
-  const sync::Tree* sent_ = nullptr;
+  std::optional<Beginning> beginning_;  // none: this process cannot begin an attempt
+  std::vector<std::string> lacking_;    // what beginning_ has no value of
+  bool is_store_ready_ = false;
   fleet::TimeLimits whole_;  // of all attempts
   Seconds trained_{0};       // in the attempts before
   ledger::Instance last_;    // the machine before

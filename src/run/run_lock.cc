@@ -111,8 +111,10 @@ bool RunLock::signal(const Holder& holder, int number, int word) {
   return ::sigqueue(holder.pid, number, value) == 0;
 }
 
-Result<int> hand_over(fleet::Context& context, const fleet::RunDir& run_dir, const std::string& run, RunLock owner) {
+Result<int> hand_over(fleet::Context& context, const fleet::RunDir& run_dir, const std::string& run, RunLock owner,
+                      const std::map<std::string, std::string>& env) {
   os::SpawnOptions options;
+  options.env = env;
   options.argv = {os::self_program().string(), "follow-run", run, std::to_string(owner.fd())};
   TRY_SET(output, "", os::open_file(run_dir.follower_output(), O_WRONLY | O_CREAT | O_APPEND, 0600));
   options.out_fd = options.err_fd = output.get();

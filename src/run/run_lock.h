@@ -59,6 +59,7 @@ class RunLock {
 /// Starts `ferry follow-run NAME` in the background: it inherits the ownership (no moment without an owner),
 /// goes on with the run from the ledger's phase to the end, and writes what it does to
 /// folder.follower_output(). Returns its process id.
-Result<int> hand_over(fleet::Context& context, const fleet::RunDir& folder, const std::string& run, RunLock owner);
+Result<int> hand_over(fleet::Context& context, const fleet::RunDir& folder, const std::string& run, RunLock owner,
+                      const std::map<std::string, std::string>& env = {});
 
 }  // namespace ferry::run

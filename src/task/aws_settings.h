@@ -36,6 +36,7 @@ struct AwsSettings {
   const std::vector<std::string>& subnets_in(const std::string& region) const;
   /// True if subnets are named, but none that could be in `region`.
   bool excludes(const std::string& region) const;
+  bool operator==(const AwsSettings&) const = default;
 };
 
 /// Sets one field (`subnet_id`, `ssh_proxy`, … as the task file has them) from text; for several subnets,

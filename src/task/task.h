@@ -24,6 +24,7 @@ struct Infra {
   Provider provider = Provider::aws;
   std::string region, zone, host;  ///< empty: none named
   bool any_region = false;         ///< written as aws/*: wherever it is cheapest
+  bool operator==(const Infra&) const = default;
 };
 /// Fails unsupported for another cloud's, whose name is the error's code.
 Result<Infra> parse_infra(std::string_view text);
@@ -33,6 +34,7 @@ std::string show(const Infra& infra);
 struct Amount {
   double value = 0;
   bool at_least = false;
+  bool operator==(const Amount&) const = default;
 };
 Result<Amount> parse_cpus(std::string_view text);
 /// `16`, `16+`, `16GB`, `64GiB`; bare numbers are GiB (as SkyPilot has it).
@@ -48,6 +50,7 @@ struct Accelerator {
   int count = 1;
   double part = 0;  ///< the fraction that was written and rounded up to `count`, as in T4:0.5; 0: none was
   std::string at;   ///< "FILE:LINE:COLUMN" for complaints; empty: not from a file
+  bool operator==(const Accelerator&) const = default;
 };
 Result<Accelerator> parse_accelerator(std::string_view text);
 
@@ -56,6 +59,7 @@ Result<Accelerator> parse_accelerator(std::string_view text);
 struct Accelerators {
   std::vector<Accelerator> choices;  ///< empty: none asked for
   bool ordered = false;
+  bool operator==(const Accelerators&) const = default;
 };
 /// One, or several as in `A10G:1, L4:1` or `{A10G:1, L4:1}`; then the cheapest is meant.
 Result<Accelerators> parse_accelerators(std::string_view text);
@@ -67,6 +71,7 @@ struct Image {
   std::string version;  ///< of that framework, as "2.11"; empty: the newest
   std::string system;   ///< "ubuntu-24.04", "ubuntu-22.04", "amazon-linux-2023"; empty: ferry chooses
   std::map<std::string, std::string> amis;  ///< by region; under "" for whatever region
+  bool operator==(const Image&) const = default;
 };
 
 /// What to do when the cloud takes the machine away, or the training fails (SkyPilot's job_recovery).
@@ -75,6 +80,7 @@ struct Recovery {
   bool other_region_first = false;  ///< strategy EAGER_NEXT_REGION
   int restarts_on_errors = 0;       ///< so many times after an exit code other than 0
   std::vector<int> exit_codes;      ///< after these, however often
+  bool operator==(const Recovery&) const = default;
 };
 
 /// What one machine must have. Empty and nothing mean: no candidate.
@@ -95,6 +101,7 @@ struct Resources {
   std::map<std::string, std::string> labels;  ///< tags of the user's own
   std::string at;                             ///< "FILE:LINE:COLUMN" for complaints; empty: not from a file
   std::map<std::string, std::string> places;  ///< the same for each field that a file gives
+  bool operator==(const Resources&) const = default;
 };
 
 /// How setup and run find their Python.
@@ -102,6 +109,7 @@ struct Environment {
   std::string kind = "auto";  ///< "auto", "conda", "venv", "uv", "docker" or "none"
   std::string name;           ///< of the conda environment, or the docker image
   std::string file;           ///< environment.yml, requirements.txt, Dockerfile and the like; relative to workdir
+  bool operator==(const Environment&) const = default;
 };
 
 /// A file or folder of this computer that goes to the machine beside the workdir.
@@ -110,6 +118,7 @@ struct Mount {
   std::string target;
   std::filesystem::path source;  ///< as written; relative to the caller's folder, or ~/…
   std::string at;                ///< "FILE:LINE:COLUMN" for complaints
+  bool operator==(const Mount&) const = default;
 };
 
 struct Task {
@@ -142,6 +151,7 @@ struct Task {
   std::span<const Resources> all_candidates() const {
     return candidates.empty() ? std::span(&resources, 1) : std::span(candidates);
   }
+  bool operator==(const Task&) const = default;
 };
 
 /// What the command line decides. What a file says of the same is not judged: it may be another cloud's.

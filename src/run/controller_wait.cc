@@ -1,0 +1,148 @@
+// A run that has no machine and goes on all the same: it waits until there is room for one, or for a process that can
+// begin its next attempt.
+#include <algorithm>
+#include <random>
+
+#include "base/text.h"
+#include "fleet/machine.h"
+#include "job/mounts.h"
+#include "job/sent.h"
+#include "os/env.h"
+#include "run/record.h"
+#include "run/run_controller.h"
+
+namespace ferry::run {
+
+using ledger::Phase;
+
+namespace {
+
+/// Between two tries; a little more or less, so that many who wait do not ask at once.
+constexpr Millis first_rest{30'000}, longest_rest{600'000};
+/// How long an attempt after the first waits for room where nothing else is said.
+constexpr Millis recovery_patience{24 * 3'600'000};
+
+Millis first_rest_now() {
+  if (const auto text = os::env("FERRY_WAIT_EVERY")) {
+    if (const auto every = parse_duration(*text)) return *every;
+  }
+  return first_rest;
+}
+
+Millis about(Millis rest) {
+  std::minstd_rand random(std::random_device{}());
+  return rest * std::uniform_int_distribution(80, 120)(random) / 100;
+}
+
+/// What passes by itself, or may be given meanwhile: room, limits, a network, a session of AWS that ran out.
+bool passes(const Error& error) {
+  return may_work_later(error.kind) || error.kind == Kind::quota || error.code.starts_with("ExpiredToken");
+}
+
+struct ToRead {
+  const fleet::RunDir& run_dir;
+  const os::Path& workdir;
+  os::Path cache;
+  bool again = false;
+  bool keeps = false;  // for the next attempts
+  Json code;           // what code_of() must be; null: nothing of it was sent yet
+};
+
+/// What is sent, hashed.
+Status read_sent(Beginning& beginning, const ToRead& what) {
+  auto& [request, ready] = beginning;
+  if (what.again) {
+    auto kept = sent_again(what.run_dir, what.workdir);
+    if (!kept && kept.error().kind != Kind::not_found) return tl::unexpected<Error>(kept.error());
+    if (kept) {
+      ready.tree = *std::move(kept);
+      return {};
+    }
+  }
+  if (ready.tree.entries.empty()) {
+    TRY_SET(tree, "", job::list_workdir(what.workdir, request.follow));
+    ready.tree = std::move(tree);
+    std::vector<std::string> told_already;
+    TRY("", job::add_mounts(request.task, request.follow, ready.tree, told_already));
+  }
+  TRY("", sync::hash_tree(what.workdir, ready.tree, what.cache));
+  if (what.again && !what.code.is_null() && code_of(ready.tree) != what.code)
+    return fail(Kind::conflict, "the workdir is not what it was when the run began");
+  if (what.keeps) (void)keep_sent(what.run_dir, what.workdir, ready.tree);  // without, it must be unchanged then
+  return {};
+}
+
+}  // namespace
+
+void RunController::begin_reading(bool again) {
+  if (hashing_.valid()) hashing_.wait();  // it writes what is read here
+  hashing_ = std::async(std::launch::async,
+                        [this, what = ToRead{run_dir_, beginning_->request.workdir, context_.data / "hashes", again,
+                                             run_.task.contains(kept_request), run_.task.value("code", Json())}] {
+                          return read_sent(*beginning_, what);
+                        });
+}
+
+std::int64_t RunController::waits_until() const {
+  const auto asked = int_at(run_.task, waits_until_ms);
+  const bool recovers = trial_.n > 1 && policy(Status()).recovers;
+  return std::max(asked, recovers ? run_.phase_ms + recovery_patience.count() : 0);
+}
+
+Status RunController::rent() {
+  bool told = false;
+  const auto began = context_.clock.now_ms();
+  for (auto rest = first_rest_now();; rest = std::min(rest * 3 / 2, longest_rest)) {
+    auto had = plan();
+    if (had) had = launch();
+    const auto until = waits_until();
+    if (had && told)
+      context_.progress.note(
+          fmt::format("there was room after {}", show_duration(Millis(context_.clock.now_ms() - began))));
+    if (had || until == 0 || !passes(had.error())) return had;
+    if (!std::exchange(told, true))
+      context_.progress.warn(
+          "launch", fmt::format("no machine can be had now: {}. {} waits for one, at most until {}; nothing is rented "
+                                "meanwhile, and nothing costs",
+                                had.error().what, run_.name, os::iso_time(until)));
+    TRY("", wait_for_room(had.error(), rest, until));
+    if (detaching_) return {};
+  }
+}
+
+Status RunController::wait_for_room(const Error& why, Millis rest, std::int64_t until) {
+  context_.progress.begin("wait", why.what);
+  while (true) {
+    const auto now = context_.clock.now_ms();
+    if (now >= until)
+      return fail(Kind::no_capacity, "no machine could be had in all the time that was waited", why.what, why.advice);
+    if (!context_.sleep(std::clamp(about(rest), Millis(1), Millis(until - now)), true)) {
+      if (context_.interrupt != fleet::Interrupt::detach) return fail(Kind::cancelled, "cancelled");
+      detaching_ = true;
+      return {};
+    }
+    // Exactly one machine: what was asked for, and may have been had all the same, is given back before the next try.
+    const auto released = fleet::release_all(context_, run_);
+    if (released) break;
+    if (!passes(released.error())) return tl::unexpected<Error>(released.error());
+  }
+  node_.start_over();
+  return {};
+}
+
+Status RunController::take_up_waiting() {
+  if (run_.phase > Phase::planning) {
+    TRY("give back what was made for the attempt before", fleet::release_all(context_, run_));
+    return begin_attempt();
+  }
+  node_.lifetime = whole_;
+  node_.lifetime.max_duration = time_left();
+  return {};
+}
+
+int RunController::leave_waiting(const Error& lacking) {
+  context_.progress.error(lacking);
+  return ferry_failed;
+}
+
+}  // namespace ferry::run
