@@ -11,6 +11,7 @@
 
 #include "agent/as_root.h"
 #include "agent/client.h"
+#include "agent/restore.h"
 #include "agent/server.h"
 #include "agent/store_process.h"
 #include "base/text.h"
@@ -41,6 +42,8 @@ constexpr const char* usage =
     "           --hashes: FILE remembers the hashes of files that have not changed since\n"
     "       ferry-agent receive ROOT [--mirror] [--state FILE]\n"
     "           receive one; FILE remembers what was received\n"
+    "       ferry-agent restore DIR\n"
+    "           bring back what a run has stored; standard input says of which (restore.h)\n"
     "       ferry-agent store DIR [--as-root --done STATUS --with NAME=VALUE...]\n"
     "           keep the store of the run in DIR; started by its agent, not by hand\n"
     "       ferry-agent --version\n";
@@ -203,6 +206,7 @@ const std::vector<Command>& commands() {
        {"--glob", "--sent", "--since", "--elsewhere", "--elsewhere-since", "--settle", "--hashes", "--as-root"},
        send},
       {"receive", {"--mirror", "--state"}, receive},
+      {"restore", {}, [](const Arguments& given) { return run_restore(given.target, STDIN_FILENO, STDOUT_FILENO); }},
       {"store",
        {"--as-root", "--done", "--with"},
        [](const Arguments& given) {

@@ -7,6 +7,7 @@
 #include <memory>
 #include <optional>
 
+#include "agent/stored_files.h"
 #include "job/local_log.h"
 #include "job/outputs.h"
 #include "store/manifest.h"
@@ -29,7 +30,7 @@ struct Stored {
 /// Of one node; nothing where it has stored nothing (yet). Fails corrupt for what cannot be right.
 Result<std::optional<Stored>> look_at_stored(store::Store& store, const std::string& run, int attempt, int rank);
 
-using OpenStore = std::function<Result<std::unique_ptr<store::Store>>()>;
+using agent::OpenStore;
 
 /// Outputs and checkpoints come to run.output_dir, several at once, each over a store of its own that `open` gives.
 /// Otherwise as fetch_outputs(): one fetch of a run at a time, and one that was cancelled goes on where it was.

@@ -67,7 +67,7 @@ TEST_F(Attempts, ATrainingThatItsMachineIsTakenFromGoesOnOnAnotherFromWhatItHadS
   EXPECT_NE(all[0].reason.find("Server.SpotInstanceTermination"), std::string::npos) << all[0].reason;
   EXPECT_GT(all[0].ended_ms, 0);
   EXPECT_EQ(all[1].outcome, Outcome::succeeded);
-  EXPECT_EQ(all[1].resumed_from, stage_.home().string());
+  EXPECT_EQ(all[1].resumed_from, stage_.request().task.store);
   EXPECT_EQ(must(stage_.ledger().nodes(stage_.run().name)).size(), 2U);
   expect_well(0);
 }

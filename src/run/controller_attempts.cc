@@ -4,6 +4,7 @@
 #include "base/hash.h"
 #include "base/text.h"
 #include "fleet/machine.h"
+#include "job/restore.h"
 #include "run/record.h"
 #include "run/run_controller.h"
 #include "sync/outputs.h"
@@ -25,6 +26,11 @@ constexpr Seconds least_time{60};
 bool is_restored(const ledger::Object& object) {
   const bool is_made = object.kind == "output" || object.kind == "checkpoint";
   return is_made && object.home_ms > 0 && !object.sha256.empty() && !object.path.starts_with(sync::elsewhere_folder);
+}
+
+/// Of what is in the store: the same.
+bool is_stored_file(const ledger::Object& object) {
+  return (object.kind == "output" || object.kind == "checkpoint") && object.stored_ms > 0;
 }
 
 }  // namespace
@@ -93,15 +99,18 @@ Status RunController::take_stock() {
 
 Status RunController::begin_attempt() {
   TRY_SET(objects, "", context_.ledger.objects(run_.name));
-  const bool resumes = std::ranges::any_of(objects, is_restored);
-  TRY_SET(n, "", context_.ledger.begin_attempt(run_.name, resumes ? run_.output_dir : ""));
+  const bool resumes = std::ranges::any_of(objects, run_.store.empty() ? is_restored : is_stored_file);
+  const auto& from = run_.store.empty() ? run_.output_dir : run_.store;
+  TRY_SET(n, "", context_.ledger.begin_attempt(run_.name, resumes ? from : ""));
   TRY_SET(run, "", context_.ledger.run(run_.name));
   run_ = std::move(run);
   run_.task["attempt"] = n;  // for the machine's tags
   trial_ = {};
   trial_.n = n;
   node_.start_over();
+  run_.task.erase(was_interrupted);
   TRY("", take_stock());
+  trial_.resumes = resumes;
   node_.lifetime = whole_;
   node_.lifetime.max_duration = time_left();
   return context_.ledger.update(run_);
@@ -125,7 +134,7 @@ Status RunController::begin_again() {
     node_.connection.reset();
   }
   // Never two machines for one node.
-  TRY("give back the machine before the next one", fleet::release_all(context_, run_));
+  TRY("give back the machine before the next one", release_patiently());
   const auto why = run_.error.empty() && run_.exit_code ? fmt::format("exit {}", *run_.exit_code) : run_.error;
   TRY("", begin_attempt());
   context_.progress.note(fmt::format("{}; {} begins again (attempt {}){}", why, run_.name, trial_.n,
@@ -135,6 +144,8 @@ Status RunController::begin_again() {
 }
 
 Status RunController::restore() {
+  if (trial_.n == 1) return {};
+  if (!run_.store.empty()) return restore_stored();
   if (!trial_.resumes) return {};
   context_.progress.begin("restore", "sending what the run had saved");
   TRY_SET(objects, "", context_.ledger.objects(run_.name));
@@ -164,6 +175,21 @@ Status RunController::restore() {
   const auto files = watch::counted(report.files, "file");
   context_.progress.done("restore", fmt::format("{}, {} sent", files, show_bytes(report.bytes_moved)),
                          {{"files", report.files}, {"bytes_moved", report.bytes_moved}});
+  return {};
+}
+
+Status RunController::restore_stored() {
+  context_.progress.begin("restore", "bringing back what the run had stored");
+  agent::RestoreOrder order{.run = run_.name, .attempt = trial_.n - 1, .workdir = node_.connection->paths().workdir};
+  TRY_SET(spec, "", store_spec());
+  order.store = std::move(spec);
+  TRY_SET(report, "bring back what the run had stored", job::restore_stored(context_, *node_.connection, order));
+  trial_.resumes = report.attempt > 0;
+  const auto files = watch::counted(report.files, "file");
+  context_.progress.done("restore",
+                         trial_.resumes ? fmt::format("{}, {}, from {}", files, show_bytes(report.bytes), run_.store)
+                                        : "nothing was stored yet: from its start",
+                         {{"files", report.files}, {"bytes_moved", report.bytes}});
   return {};
 }
 

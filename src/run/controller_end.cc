@@ -223,11 +223,11 @@ std::string RunController::told_of_pulled() {
   return "; " + told;
 }
 
-void RunController::call_lost(const std::string& why) {
+void RunController::call_lost(const std::string& why, Step step) {
   if (run_.outcome == Outcome::lost) return;
   const auto trained = run_.exit_code ? fmt::format("the training ended (exit {}), but ", *run_.exit_code) : "";
   run_.error = trained + why;
-  run_.error += run_.store.empty() ? told_of_pulled() : told_of_stored();
+  run_.error += run_.store.empty() ? told_of_pulled() : step == Step::begin_again ? noted_stored() : told_of_stored();
   run_.outcome = Outcome::lost;
   run_.exit_code.reset();
   (void)context_.ledger.update(run_);
@@ -274,9 +274,11 @@ AttemptEnd RunController::end_of(const Status& done, Standing machine) const {
   AttemptEnd end;
   const bool has_failed = run_.outcome == Outcome::failed && run_.exit_code && !trial_.was_cut;
   if (done || is_over())
-    end.how = has_failed ? How::failed : How::over;
+    end.how = run_.task.contains(was_interrupted) ? How::interrupted : has_failed ? How::failed : How::over;
+  else if (done.error().kind == Kind::cancelled)
+    end.how = How::cancelled;
   else
-    end.how = done.error().kind == Kind::cancelled ? How::cancelled : How::trouble;
+    end.how = passes(done.error()) ? How::passing : How::trouble;
   if (machine == Standing::stopped) end.machine = Machine::stopped;
   if (machine == Standing::gone) {
     const bool by_the_cloud = node_.seen.now && node_.seen.now->state_reason.starts_with("Server.");
@@ -304,12 +306,12 @@ std::string RunController::tell_trouble(const Status& done, const AttemptEnd& en
   return problem.what;
 }
 
-void RunController::note_outcome(const Status& done, const AttemptEnd& end, const std::string& why) {
+void RunController::note_outcome(const Status& done, const AttemptEnd& end, Step step, const std::string& why) {
   using Machine = AttemptEnd::Machine;
   if (end.holds_outputs && end.machine != Machine::there) {
     const auto of_outputs =
         end.machine == Machine::stopped ? ", and its outputs are not home" : ", and its outputs are lost";
-    return call_lost(node_.seen.words + (is_over() ? of_outputs : ", and the training with it"));
+    return call_lost(node_.seen.words + (is_over() ? of_outputs : ", and the training with it"), step);
   }
   if (done || is_over()) return;
   const bool ran = trial_.n > 1 || (run_.phase >= Phase::setup && !trial_.nothing_ran);
@@ -366,14 +368,14 @@ std::optional<int> RunController::finish(const Status& ended) {
     return leave(end.how == AttemptEnd::How::cancelled ? "nobody waits for its training any more"
                                                        : "its training may still go on",
                  done.error());
-  note_outcome(done, end, why);
+  note_outcome(done, end, step, why);
   if (step == Step::bring_home) {
     context_.is_ending = true;
     const auto durable = make_durable(done, end);
     step = next_step(end, policy(done));
     if (step == Step::leave) return leave("its outputs are not home", durable.error());
     if (!durable) {
-      note_outcome(done, end, {});
+      note_outcome(done, end, step, {});
       context_.progress.failed("fetch", run_.error);
     }
   }
@@ -383,6 +385,7 @@ std::optional<int> RunController::finish(const Status& ended) {
     if (begun) return std::nullopt;
     if (context_.given_up) return give_up();
     context_.progress.error(begun.error());
+    if (!run_.store.empty() && !is_durable(run_)) run_.error += told_of_stored();
   }
   context_.is_ending = true;
   return step == Step::keep ? keep_machine() : give_back(done);

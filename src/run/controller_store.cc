@@ -152,6 +152,15 @@ void RunController::bring_stored() {
   told_of_home(*outputs);
 }
 
+std::string RunController::noted_stored() {
+  const auto stored = look_in_store(context_, run_);
+  if (!stored || !*stored) return {};  // the next attempt's machine looks for itself
+  (void)job::record_stored(context_, run_, **stored);
+  const auto files = (*stored)->count(store::FileKind::output) + (*stored)->count(store::FileKind::checkpoint);
+  return fmt::format("; {} that it had stored {} in {}", watch::counted(files, "file"), files == 1 ? "is" : "are",
+                     run_.store);
+}
+
 std::string RunController::told_of_stored() {
   const auto stored = look_in_store(context_, run_);
   if (!stored) {

@@ -19,8 +19,11 @@ namespace {
 
 /// Between two tries; a little more or less, so that many who wait do not ask at once.
 constexpr Millis first_rest{30'000}, longest_rest{600'000};
+constexpr const char* waited_enough = "waited-enough";
 /// How long an attempt after the first waits for room where nothing else is said.
 constexpr Millis recovery_patience{24 * 3'600'000};
+/// Between two tries to give back the machine of the attempt before; and how long a user is kept waiting for that.
+constexpr Millis first_release_rest{2'000}, most_foreground{600'000};
 
 Millis first_rest_now() {
   if (const auto text = os::env("FERRY_WAIT_EVERY")) {
@@ -32,11 +35,6 @@ Millis first_rest_now() {
 Millis about(Millis rest) {
   std::minstd_rand random(std::random_device{}());
   return rest * std::uniform_int_distribution(80, 120)(random) / 100;
-}
-
-/// What passes by itself, or may be given meanwhile: room, limits, a network, a session of AWS that ran out.
-bool passes(const Error& error) {
-  return may_work_later(error.kind) || error.kind == Kind::quota || error.code.starts_with("ExpiredToken");
 }
 
 struct ToRead {
@@ -73,6 +71,24 @@ Status read_sent(Beginning& beginning, const ToRead& what) {
 }
 
 }  // namespace
+
+bool passes(const Error& error) {
+  if (error.code == waited_enough) return false;
+  return may_work_later(error.kind) || error.kind == Kind::quota || error.code.starts_with("ExpiredToken");
+}
+
+Status RunController::release_patiently() {
+  const auto end = context_.clock.now_ms() + (node_.is_patient ? recovery_patience : most_foreground).count();
+  bool told = false;
+  for (auto rest = first_release_rest;; rest = std::min(rest * 2, longest_rest)) {
+    const auto released = fleet::release_all(context_, run_);
+    if (released) return {};
+    const auto& error = released.error();
+    if (!passes(error) || context_.clock.now_ms() > end || context_.letting_go) return tl::unexpected<Error>(error);
+    if (!std::exchange(told, true)) context_.progress.warn("release", error.what + "; trying again");
+    if (!context_.sleep(rest, false)) return tl::unexpected<Error>(error);
+  }
+}
 
 void RunController::begin_reading(bool again) {
   if (hashing_.valid()) hashing_.wait();  // it writes what is read here
@@ -115,7 +131,8 @@ Status RunController::wait_for_room(const Error& why, Millis rest, std::int64_t 
   while (true) {
     const auto now = context_.clock.now_ms();
     if (now >= until)
-      return fail(Kind::no_capacity, "no machine could be had in all the time that was waited", why.what, why.advice);
+      return tl::unexpected<Error>({Kind::no_capacity, "no machine could be had in all the time that was waited",
+                                    why.what, why.advice, waited_enough});
     if (!context_.sleep(std::clamp(about(rest), Millis(1), Millis(until - now)), true)) {
       if (context_.interrupt != fleet::Interrupt::detach) return fail(Kind::cancelled, "cancelled");
       detaching_ = true;

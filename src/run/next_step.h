@@ -7,10 +7,12 @@ namespace ferry::run {
 
 struct AttemptEnd {
   enum class How {
-    over,       ///< the job ended well, or was stopped; or there is none, and nothing failed
-    failed,     ///< the job ended by itself with an exit code other than 0
-    trouble,    ///< something failed, and the job is not known to have ended, or what it made cannot be had
-    cancelled,  ///< the user waits no more, and the job is not known to have ended
+    over,         ///< the job ended well, or was stopped; or there is none, and nothing failed
+    failed,       ///< the job ended by itself with an exit code other than 0
+    interrupted,  ///< the cloud said that it wants the machine back, and the job was stopped for that, or left
+    trouble,      ///< something failed, and the job is not known to have ended, or what it made cannot be had
+    passing,      ///< the same, by what passes by itself: a network, no room, a limit
+    cancelled,    ///< the user waits no more, and the job is not known to have ended
   } how = How::over;
   enum class Machine {
     none,     ///< none was rented
@@ -46,9 +48,10 @@ constexpr Step next_step(const AttemptEnd& end, const Policy& policy) {
   const bool is_taken = end.machine == Machine::taken && end.how != How::cancelled;
   if (end.holds_outputs) {
     if (end.machine == Machine::stopped) return Step::leave_stopped;
-    if (end.machine == Machine::there)
-      return end.how == How::trouble || end.how == How::cancelled ? Step::leave : Step::bring_home;
-    return is_taken && policy.may_begin_again && policy.recovers ? Step::begin_again : Step::give_back;
+    const bool is_unknown = end.how == How::trouble || end.how == How::passing || end.how == How::cancelled;
+    if (end.machine == Machine::there) return is_unknown ? Step::leave : Step::bring_home;
+    const bool goes_on = is_taken || end.how == How::interrupted;
+    return goes_on && policy.may_begin_again && policy.recovers ? Step::begin_again : Step::give_back;
   }
   switch (end.how) {
     case How::over:
@@ -56,8 +59,12 @@ constexpr Step next_step(const AttemptEnd& end, const Policy& policy) {
     case How::failed:
       if (policy.may_begin_again && policy.retries_failures) return Step::begin_again;
       return policy.keeps_machine ? Step::keep : Step::give_back;
+    case How::interrupted:
+      return policy.may_begin_again && policy.recovers ? Step::begin_again : Step::give_back;
     case How::trouble:
       return is_taken && policy.may_begin_again ? Step::begin_again : Step::give_back;
+    case How::passing:
+      return policy.may_begin_again && (is_taken || policy.recovers) ? Step::begin_again : Step::give_back;
     case How::cancelled:
       return Step::give_back;
   }

@@ -17,8 +17,12 @@ namespace {
 using How = AttemptEnd::How;
 using Machine = AttemptEnd::Machine;
 
-constexpr std::array<std::pair<How, const char*>, 4> hows = {
-    {{How::over, "over"}, {How::failed, "failed"}, {How::trouble, "trouble"}, {How::cancelled, "cancelled"}}};
+constexpr std::array<std::pair<How, const char*>, 6> hows = {{{How::over, "over"},
+                                                              {How::failed, "failed"},
+                                                              {How::interrupted, "interrupted"},
+                                                              {How::trouble, "trouble"},
+                                                              {How::passing, "passing"},
+                                                              {How::cancelled, "cancelled"}}};
 constexpr std::array<std::pair<Machine, const char*>, 5> machines = {{{Machine::none, "none"},
                                                                       {Machine::there, "there"},
                                                                       {Machine::stopped, "stopped"},
@@ -59,8 +63,10 @@ inputs than the columns below, and this table is made from it by its test, which
 How the attempt stands:
 
 * **over**: the job ended well or was stopped, or nothing failed. **failed**: it ended by itself with an exit code other
-  than 0. **trouble**: something else failed, and the job may still run, or what it made cannot be had. **cancelled**:
-  nobody waits for it any more.
+  than 0. **interrupted**: the cloud said that it wants the machine back, and the job was stopped for that, or saved and
+  left. **trouble**: something else failed, and the job may still run, or what it made cannot be had. **passing**: the
+  same, by what passes by itself: the network, no room for a machine, a limit. **cancelled**: nobody waits for it any
+  more.
 * **machine**: *none* was rented; it is *there*, or nobody knows better; it is *stopped*; it *ended* by itself or
   because somebody called for that; it was *taken* by the cloud, as EC2 tells it (`Server.…`: a spot machine that was
   wanted back, hardware that failed).
@@ -79,8 +85,9 @@ What is done:
 * *give back*: the machine is ended, and so is the run.
 
 An attempt is left as long as there were fewer than twenty, time is left of `max_duration` and money of what was agreed
-to or of `budget`, for all attempts together, the ferry that began the run is still there, and you have not asked it to
-stop. `job_recovery` is a field of the task's `resources`; with `use_spot` and without that field it is on, without both
+to or of `budget`, for all attempts together, and you have not asked it to stop. Any ferry of the ledger that the run is
+in can begin it: what was asked for and what was sent were kept, secrets excepted, which it must have in its environment.
+`job_recovery` is a field of the task's `resources`; with `use_spot` and without that field it is on, without both
 it is off: then a training that its machine is taken from is lost, and only one that had not begun begins again.
 
 | attempt | machine | holds outputs |)";
@@ -155,7 +162,9 @@ TEST(NextStep, NothingBeginsAgainThatNobodyWantsOrThatSomebodyEnded) {
     if (next_step(end, policy) != Step::begin_again) return;
     EXPECT_TRUE(policy.may_begin_again);
     EXPECT_NE(end.how, How::cancelled);
-    EXPECT_TRUE(end.machine == Machine::taken || (end.how == How::failed && policy.retries_failures));
+    const bool recovers = end.how == How::interrupted || end.how == How::passing;
+    EXPECT_TRUE(end.machine == Machine::taken || (end.how == How::failed && policy.retries_failures) ||
+                (recovers && policy.recovers));
   });
 }
 

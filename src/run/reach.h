@@ -15,6 +15,9 @@ namespace ferry::run {
 /// In Run::task: when the user wanted the job cancelled. Whoever follows it next asks for it (again).
 inline constexpr const char* cancel_asked = "cancel_asked_ms";
 
+/// In Run::task: the cloud said that it takes the newest attempt's machine, and its job ended for that.
+inline constexpr const char* was_interrupted = "interrupted";
+
 /// A run that was left on its machine on purpose.
 bool is_kept(const ledger::Run& run);
 

@@ -53,6 +53,8 @@ class RunController {
   Status take_up_waiting();
   /// From the ledger: what the attempts before this one used, and what they left.
   Status take_stock();
+  /// As fleet::release_all(), as long as what is in the way passes by itself and the run is still wanted.
+  Status release_patiently();
   /// The machine is given back and the run open again. Fails without either where the same cannot be begun again, or
   /// with the machine perhaps still there.
   Status begin_again();
@@ -60,6 +62,8 @@ class RunController {
   Status begin_attempt();
   /// Puts what an attempt before had saved, and is home, where the training will look for it.
   Status restore();
+  /// The same, from the store: the machine does it.
+  Status restore_stored();
   Status plan();
   Status plan_own_machine(const std::string& host);
   /// What the account's limits and permissions leave of what was planned, and its reservations.
@@ -107,6 +111,8 @@ class RunController {
   std::string told_of_pulled();
   /// The same of what is in the store.
   std::string told_of_stored();
+  /// The same where the next attempt goes on from what is there: it comes home in the end.
+  std::string noted_stored();
   /// An agent that knows of no job: whether there was one all the same, as when its folder was removed and it
   /// was killed. What it wrote is there.
   Result<bool> was_forgotten();
@@ -137,7 +143,7 @@ class RunController {
   /// Shows what went wrong; why, in few words.
   std::string tell_trouble(const Status& done, const AttemptEnd& end);
   /// What the attempt is called that ends so, where that is not decided yet.
-  void note_outcome(const Status& done, const AttemptEnd& end, const std::string& why);
+  void note_outcome(const Status& done, const AttemptEnd& end, Step step, const std::string& why);
   /// Whether all that the machine holds is home, or stored, now; otherwise why not, and `end` is how it stands then.
   Status make_durable(const Status& done, AttemptEnd& end);
   /// The rest of a run that is given back, or kept.
@@ -150,7 +156,7 @@ class RunController {
   /// Ends at once, for the ferry that waits for the run.
   int give_up();
   /// Calls the run lost, unless something worse is noted already, for `why`.
-  void call_lost(const std::string& why);
+  void call_lost(const std::string& why, Step step);
   /// As long as trying again may help; in a follower of a run that was left, not while somebody is logged in.
   Status fetch_stubbornly();
   Status try_to_fetch();
@@ -195,5 +201,8 @@ class RunController {
   ledger::Instance last_;    // the machine before
   int retried_ = 0;          // attempts that followed a training that failed
 };
+
+/// What passes by itself, or may be given meanwhile: no room, a limit, a network, a session of AWS that ran out.
+bool passes(const Error& error);
 
 }  // namespace ferry::run

@@ -56,7 +56,11 @@ void Stage::put_stored(const std::string& run, const std::string& model, bool co
 
 bool Stage::is_stored(const std::string& run) {
   if (!has_store_) return false;
-  const auto stored = job::look_at_stored(*store(), run, 1, 0);
+  auto stored = job::look_at_stored(*store(), run, 1, 0);
+  for (int attempt = 2; attempt < 5; ++attempt) {
+    auto newer = job::look_at_stored(*store(), run, attempt, 0);
+    if (newer && *newer) stored = std::move(newer);
+  }
   if (!stored || !*stored || !(*stored)->is_complete()) return false;
   return std::ranges::any_of((*stored)->manifest.entries, [&](const auto& entry) {
     const auto object = store()->get(entry.key);
