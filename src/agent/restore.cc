@@ -41,7 +41,11 @@ Result<RestoreOrder> read_order(int in) {
 }  // namespace
 
 Json to_json(const RestoreOrder& order) {
-  return {{"run", order.run}, {"attempt", order.attempt}, {"rank", order.rank}, {"workdir", order.workdir}, {"store", to_json(order.store)}};
+  return {{"run", order.run},
+          {"attempt", order.attempt},
+          {"rank", order.rank},
+          {"workdir", order.workdir},
+          {"store", to_json(order.store)}};
 }
 
 Result<RestoreOrder> restore_order_from(const Json& json) {
@@ -53,8 +57,8 @@ Result<RestoreOrder> restore_order_from(const Json& json) {
   order.workdir = text_at(json, "workdir");
   constexpr std::int64_t most = 1'000'000;
   const auto attempt = int_at(json, "attempt"), rank = int_at(json, "rank", -1);
-  if (!store::is_run_name(order.run) || !order.workdir.starts_with('/') || order.store.uri.empty() || attempt < 1 || attempt > most || rank < 0 ||
-      rank > most)
+  if (!store::is_run_name(order.run) || !order.workdir.starts_with('/') || order.store.uri.empty() || attempt < 1 ||
+      attempt > most || rank < 0 || rank > most)
     return fail(Kind::bad_input, "that is no run's store");
   order.attempt = static_cast<int>(attempt);
   order.rank = static_cast<int>(rank);
@@ -62,15 +66,17 @@ Result<RestoreOrder> restore_order_from(const Json& json) {
 }
 
 Json to_json(const RestoreReport& report) {
-  Json json = {{"attempt", report.attempt},         {"files", report.files}, {"files_total", report.files_total},
-               {"bytes", report.bytes},             {"done", report.done},   {"bytes_total", report.bytes_total}};
+  Json json = {{"attempt", report.attempt}, {"files", report.files}, {"files_total", report.files_total},
+               {"bytes", report.bytes},     {"done", report.done},   {"bytes_total", report.bytes_total}};
   if (report.error) json["error"] = to_json(*report.error);
   return json;
 }
 
 Result<RestoreReport> restore_report_from(const Json& json) {
   if (!json.is_object()) return fail(Kind::corrupt, "the machine's word on what it restored cannot be read");
-  const auto count = [&](const char* key) { return static_cast<std::uint64_t>(std::max<std::int64_t>(0, int_at(json, key))); };
+  const auto count = [&](const char* key) {
+    return static_cast<std::uint64_t>(std::max<std::int64_t>(0, int_at(json, key)));
+  };
   RestoreReport report{.attempt = static_cast<int>(std::clamp<std::int64_t>(int_at(json, "attempt"), 0, 1'000'000)),
                        .files = count("files"),
                        .files_total = count("files_total"),
@@ -99,8 +105,9 @@ Result<RestoreReport> restore(const RestoreOrder& order, const os::Path& dir,
     const auto at = os::system_clock().steady_ms();
     if (at - told < tell_every.count()) return;
     told = at;
-    now = {manifest->attempt, progress.files_done, progress.files_total, progress.bytes_done, progress.bytes_total,
-           false, std::nullopt};
+    now = {manifest->attempt,   progress.files_done,  progress.files_total,
+           progress.bytes_done, progress.bytes_total, false,
+           std::nullopt};
     goes_on = tell(now);
   };
   options.cancelled = [&] { return !goes_on; };

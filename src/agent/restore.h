@@ -37,8 +37,9 @@ Json to_json(const RestoreReport& report);
 /// Corrupt for a member of another type. What the error says is the machine's words.
 Result<RestoreReport> restore_report_from(const Json& json);
 
-/// Brings them, telling `tell` now and then until it says false. `dir`: the agent's folder of the run. What stood elsewhere than in the workdir (sync::elsewhere_folder) stays
-/// where it is stored. Fails as take_stored(), corrupt for a manifest that is none.
+/// Brings them, telling `tell` now and then until it says false. `dir`: the agent's folder of the run. What stood
+/// elsewhere than in the workdir (sync::elsewhere_folder) stays where it is stored. Fails as take_stored(), corrupt for
+/// a manifest that is none.
 Result<RestoreReport> restore(const RestoreOrder& order, const os::Path& dir,
                               const std::function<bool(const RestoreReport&)>& tell);
 

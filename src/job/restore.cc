@@ -19,7 +19,8 @@ Result<agent::RestoreReport> restore_stored(fleet::Context& context, Connection&
   TRY_SET(machine, "", connection.start_agent_program({"restore", connection.paths().run_dir}));
   const auto failed = [&](Error error) { return tl::unexpected<Error>(explain(machine, std::move(error))); };
   if (const auto asked = os::write_all(machine.in.get(), dump_json(agent::to_json(order)) + "\n"); !asked)
-    return failed({Kind::lost, "the connection broke while the machine was asked to restore", asked.error().what, {}, {}});
+    return failed(
+        {Kind::lost, "the connection broke while the machine was asked to restore", asked.error().what, {}, {}});
   std::string pending;
   auto heard = context.clock.steady_ms();
   while (true) {
@@ -47,7 +48,8 @@ Result<agent::RestoreReport> restore_stored(fleet::Context& context, Connection&
         machine.wait(Millis(2000));
         return report;
       }
-      context.progress.update(fmt::format("{} of {} are back", show_bytes(report.bytes), show_bytes(report.bytes_total)));
+      context.progress.update(
+          fmt::format("{} of {} are back", show_bytes(report.bytes), show_bytes(report.bytes_total)));
     }
   }
 }

@@ -86,9 +86,9 @@ What is done:
 
 An attempt is left as long as there were fewer than twenty, time is left of `max_duration` and money of what was agreed
 to or of `budget`, for all attempts together, and you have not asked it to stop. Any ferry of the ledger that the run is
-in can begin it: what was asked for and what was sent were kept, secrets excepted, which it must have in its environment.
-`job_recovery` is a field of the task's `resources`; with `use_spot` and without that field it is on, without both
-it is off: then a training that its machine is taken from is lost, and only one that had not begun begins again.
+in can begin it: what was asked for and what was sent were kept, secrets excepted, which must be in its environment.
+`job_recovery` is a field of the task's `resources`; with `use_spot` and without that field it is on, without both it is
+off: then a training that its machine is taken from is lost, and only one that had not begun begins again.
 
 | attempt | machine | holds outputs |)";
 

@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """Runs whose machine the cloud takes back while they train: another attempt goes on from what was saved, on another machine."""
 import json
+import subprocess
 
 from lib import Home, main
 
@@ -82,15 +83,58 @@ def test_a_training_with_a_store_goes_on_from_what_was_stored():
     assert disturbed(f"store: {STORE}\n", {"FERRY_STORE_EVERY": "1s"}, is_stored) == undisturbed()
 
 
-def test_a_workdir_that_changed_meanwhile_is_not_what_the_run_goes_on_with():
+def test_each_attempt_runs_what_the_first_one_ran_whatever_became_of_the_workdir():
     with Home() as home:
-        home.file("task.yaml", "name: tiny\nresources: {infra: rehearsal, job_recovery: FAILOVER}\nrun: echo begun; sleep 1000\n")
+        home.file("train.sh", "echo as it was; [ $FERRY_ATTEMPT = 2 ] || sleep 1000\n")
+        home.file("task.yaml", "name: tiny\nresources: {infra: rehearsal, job_recovery: FAILOVER}\nrun: sh train.sh\n")
         training = home.start("run", "task.yaml")
-        home.wait_for("it trains", lambda: [one["phase"] for one in home.runs()] == ["training"])
+        home.wait_for("it trains", lambda: "as it was" in home.ferry("logs").out)
+        home.file("train.sh", "echo changed; exit 3\n")
         home.file("task.yaml", "name: other\n")
         home.good("rehearsal", "fault", "die", f"instance={home.alive()[0]}")
-        _, err = training.communicate(timeout=240)
-        assert training.returncode == 125 and b"the workdir is not what it was when it began" in err, err
+        _, err = training.communicate(timeout=300)
+        assert training.returncode == 0, err
+        assert home.good("logs").out == "as it was\nas it was\n"
+        home.nothing_left()
+
+
+def test_a_run_whose_ferries_are_gone_goes_on_with_the_next_command_and_its_secret():
+    with Home() as home:
+        home.file("train.sh", "echo \"$FERRY_ATTEMPT $PASSWORD\"; [ $FERRY_ATTEMPT = 2 ] || sleep 1000\n"
+                              "mkdir outputs; echo model >outputs/model\n")
+        home.file("task.yaml", "name: tiny\nresources: {infra: rehearsal, job_recovery: FAILOVER}\nrun: sh train.sh\n")
+        home.file("secrets", "PASSWORD=hush\n")
+        home.good("run", "task.yaml", "--detach", "--secrets-file", "secrets")
+        home.wait_for("it trains", lambda: "1 hush" in home.ferry("logs").out)
+        name = home.newest()["run"]
+        subprocess.run(["pkill", "-9", "-f", f"follow-run {name}"], check=True)
+        machine, = home.alive()
+        home.good("rehearsal", "fault", "die", f"instance={machine}")
+        home.wait_for("its machine is gone", lambda: machine not in home.alive())
+        # Followed again, but by nobody who has the secret.
+        home.wait_for("it waits", lambda: "needs PASSWORD" in home.ferry("ps").err)
+        assert home.newest()["phase"] != "released"
+        home.good("ps", env={"PASSWORD": "hush"})
+        home.wait_for("it is over", lambda: home.newest()["phase"] == "released")
+        run = home.newest()
+        assert run["outcome"] == "succeeded", run
+        assert (home.home_of(run) / "outputs/model").read_text() == "model\n"
+        assert home.good("logs", run["run"]).out == "1 hush\n2 hush\n"
+        assert not any(b"hush" in one.read_bytes() for one in (home.root / "data/ferry").glob("ledger*"))
+        home.nothing_left()
+
+
+def test_a_run_that_waits_for_room_trains_when_there_is_some():
+    with Home() as home:
+        home.file("task.yaml", "name: tiny\nresources: {infra: rehearsal}\nrun: mkdir outputs; echo model >outputs/model\n")
+        home.good("rehearsal", "start")
+        home.good("rehearsal", "fault", "capacity")
+        waiting = home.start("run", "task.yaml", "--wait", "10m", env={"FERRY_WAIT_EVERY": "1s"})
+        asked = home.root / "data/ferry/rehearsal/server.log"
+        home.wait_for("it asked in vain", lambda: asked.read_text().count("RunInstances") > 20)
+        home.good("rehearsal", "fault", "clear")
+        _, err = waiting.communicate(timeout=300)
+        assert waiting.returncode == 0 and b"waits for one, at most until" in err, err
         home.nothing_left()
 
 
