@@ -35,7 +35,8 @@ struct NoticeSpec {
   /// that handle the signal get it; what still runs 10 s before its time is over gets SIGTERM, too. "none": only the
   /// file is written, and SIGTERM comes then.
   std::string signal = "SIGTERM";
-  std::int64_t grace_s = 100;  ///< from the notice: then what still runs is killed, and the rest of the time is the store's
+  std::int64_t grace_s =
+      100;  ///< from the notice: then what still runs is killed, and the rest of the time is the store's
   bool operator==(const NoticeSpec&) const = default;
 };
 Json to_json(const NoticeSpec& spec);

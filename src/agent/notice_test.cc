@@ -110,7 +110,8 @@ TEST(NoticeReader, AClockThatIsWrongChangesNothingOfTheTimeThatIsLeft) {
 
 TEST(NoticeReader, WhatIsNoNoticeIsAnErrorAndTheNextOneCounts) {
   Reading it;
-  for (const char* wrong : {"", "terminate", "[]", R"({"action": "terminate"})", R"({"time": "soon"})", R"({"time": 3})"}) {
+  for (const char* wrong :
+       {"", "terminate", "[]", R"({"action": "terminate"})", R"({"time": "soon"})", R"({"time": 3})"}) {
     it.state->tree[action_path] = wrong;
     EXPECT_FALSE(it.reader.read()) << wrong;
   }
@@ -157,8 +158,8 @@ class NoticeTest : public testing::Test {
                       "http://127.0.0.1:" + std::to_string(os::local_port(listener_.get())));
     enabled_.emplace("AWS_EC2_METADATA_DISABLED", "false");
     served.emplace();  // before there are threads
-    server_ = std::move(*os::HttpServer::serve(std::move(listener_),
-                                               [this](const auto& request, auto&) { return answer(request); }));
+    server_ = std::move(
+        *os::HttpServer::serve(std::move(listener_), [this](const auto& request, auto&) { return answer(request); }));
   }
 
   JobSpec spec(const std::string& command, const std::string& signal = "SIGTERM", const std::string& setup = {}) const {
@@ -235,9 +236,9 @@ TEST_F(NoticeTest, TheTrainingIsToldBySigtermAndByTheFileAndWhatItSavesIsNoSucce
 }
 
 TEST_F(NoticeTest, AShellThatDiesOfTheSignalTakesNoSavingChildAlong) {
-  const auto end = interrupted_when_ready(
-      spec("sh -c 'trap \"sleep 1; echo saved > model; exit 0\" TERM; echo ready; while :; do sleep 0.05; done'; echo on > on"),
-      Millis(30'000));
+  const auto end = interrupted_when_ready(spec("sh -c 'trap \"sleep 1; echo saved > model; exit 0\" TERM; echo ready; "
+                                               "while :; do sleep 0.05; done'; echo on > on"),
+                                          Millis(30'000));
   EXPECT_EQ(end.reason, interrupted);
   EXPECT_EQ(made("model"), "saved\n");
   EXPECT_EQ(made("on"), "(missing)") << "the script went on";
@@ -285,8 +286,9 @@ TEST_F(NoticeTest, ASetupIsStoppedAndTheTrainingDoesNotBegin) {
 TEST_F(NoticeTest, ARecommendationIsToldAndEndsNothing) {
   auto client = served->client();
   recommend();
-  ASSERT_TRUE(client.start(spec("until [ -e \"$FERRY_NOTICE\" ]; do sleep 0.05; done; cat \"$FERRY_NOTICE\" > notice; "
-                                "echo told; sleep 0.3; exit 0")));
+  ASSERT_TRUE(
+      client.start(spec("until [ -e \"$FERRY_NOTICE\" ]; do sleep 0.05; done; cat \"$FERRY_NOTICE\" > notice; "
+                        "echo told; sleep 0.3; exit 0")));
   ASSERT_TRUE(client.attach(0));
   seen = follow(client);
   ASSERT_TRUE(seen.done);

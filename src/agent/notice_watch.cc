@@ -114,8 +114,8 @@ std::unique_ptr<NoticeWatch> NoticeWatch::of_this_machine() {
   if (!pipe) return nullptr;
   try {
     return std::make_unique<NoticeWatch>(
-        std::make_unique<NoticeReader>(
-            os::make_http_client(), os::env("AWS_EC2_METADATA_SERVICE_ENDPOINT").value_or("http://169.254.169.254")),
+        std::make_unique<NoticeReader>(os::make_http_client(),
+                                       os::env("AWS_EC2_METADATA_SERVICE_ENDPOINT").value_or("http://169.254.169.254")),
         *std::move(pipe));
   } catch (const std::system_error&) {  // no thread can be had
     return nullptr;

@@ -40,9 +40,8 @@ class StoreHurryTest : public StoreKeeperTest {
     return count;
   }
   Notice notice() const {
-    return {.kind = Notice::Kind::interruption,
-            .action = "terminate",
-            .time_ms = os::system_clock().now_ms() + 120'000};
+    return {
+        .kind = Notice::Kind::interruption, .action = "terminate", .time_ms = os::system_clock().now_ms() + 120'000};
   }
 };
 

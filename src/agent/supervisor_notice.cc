@@ -47,8 +47,8 @@ void Supervisor::take_notice(const Notice& notice) {
   known = notice;
   ++version_;
   const auto now = clock_.now_ms();
-  const auto written = os::write_file(options_.dir / notice_folder / "notice.json",
-                                      dump_json(notice_file(notice, now)) + "\n", 0644);
+  const auto written =
+      os::write_file(options_.dir / notice_folder / "notice.json", dump_json(notice_file(notice, now)) + "\n", 0644);
   if (!written) log(written.error().what);
   if (!is_interruption) {
     log("the cloud says that it may soon take this machine back");

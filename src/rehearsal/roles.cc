@@ -8,6 +8,7 @@
 #include "rehearsal/catalog.h"
 #include "rehearsal/iam_checks.h"
 #include "rehearsal/service.h"
+#include "rehearsal/spot.h"
 
 namespace ferry::rehearsal {
 namespace {
@@ -153,10 +154,14 @@ void RoleKeeper::pass() {
   state_.look([&](const State& state) { due = has_work(state, now); });
   if (due) state_.update([&](State& state) { return renew_sessions(state, now, options_.session_ms()); });
   std::map<std::string, sandbox::Live> all;
+  const auto machine_ms = options_.machine_ms();
   const int port = options_.s3_port ? options_.s3_port() : 0;
   state_.look([&](const State& state) {
-    for (const auto& [id, instance] : state.instances)
-      if (is_alive(instance)) all[id] = {role_metadata(state, instance), port};
+    for (const auto& [id, instance] : state.instances) {
+      if (!is_alive(instance)) continue;
+      all[id] = {role_metadata(state, instance), port};
+      all[id].metadata.update(spot_metadata(instance, machine_ms));
+    }
   });
   std::erase_if(told_, [&](const auto& entry) { return !all.contains(entry.first); });
   for (const auto& [id, live] : all) {

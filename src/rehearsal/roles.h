@@ -10,6 +10,7 @@
 #include <functional>
 #include <map>
 
+#include "os/clock.h"
 #include "rehearsal/machines.h"
 #include "rehearsal/model.h"
 #include "rehearsal/s3_signature.h"
@@ -42,6 +43,8 @@ class RoleKeeper {
     std::function<std::int64_t()> now_ms;      ///< as the cloud's clock shows it
     std::function<std::int64_t()> session_ms;  ///< how long a new session lasts
     std::function<int()> s3_port;              ///< may be empty: there is no S3
+    /// As the machines' own clocks show it: this computer's.
+    std::function<std::int64_t()> machine_ms = [] { return os::system_clock().now_ms(); };
   };
   RoleKeeper(Guarded& state, Machines& machines, Options options)
       : state_(state), machines_(machines), options_(std::move(options)) {}

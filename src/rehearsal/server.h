@@ -40,6 +40,7 @@ struct ServerOptions {
   os::Path s3_dir;  ///< where S3 keeps what it has; empty: there is no S3
   std::int64_t boot_ms = 500;
   std::int64_t keep_ms = 3'600'000;
+  std::int64_t spot_notice_ms = usual_spot_notice_ms;  ///< between the notice and the end of a spot machine
   std::function<void(const std::string&)> log;
   std::function<void(sandbox::Spec&, const std::string&)> equip;  ///< as Lifecycle::Options has it
   std::function<void()> on_stop;                                  ///< asked to end, after the answer is decided

@@ -118,6 +118,31 @@ void Service::set_boot_ms(std::int64_t ms) {
   boot_ms_ = ms;
 }
 
+void Service::set_spot_notice_ms(std::int64_t ms) {
+  const std::lock_guard lock(mutex_);
+  spot_notice_ms_ = ms;
+}
+
+void Service::interrupt_spot() {
+  const std::lock_guard lock(mutex_);
+  if (faults_.interruptions_per_hour() == 0 && !faults_.market()) return;
+  const auto now = clock_.now_ms();
+  State trial = state_.copy();
+  if (plan_interruptions(trial, faults_, now, spot_notice_ms_))
+    state_.update([&](State& state) { return plan_interruptions(state, faults_, now, spot_notice_ms_); });
+}
+
+Status Service::interrupt(const std::string& instance, std::int64_t after_ms) {
+  const std::lock_guard lock(mutex_);
+  const auto now = clock_.now_ms();
+  const bool done = state_.update([&](State& state) {
+    const auto found = state.instances.find(instance);
+    return found != state.instances.end() && take_back(found->second, now, after_ms, spot_notice_ms_, "no-capacity");
+  });
+  if (done) return {};
+  return fail(Kind::bad_input, printable(instance) + " is no running spot machine, or is being taken back already");
+}
+
 std::int64_t Service::session_ms() {
   const std::lock_guard lock(mutex_);
   return faults_.session_ms(usual_session_ms);

@@ -79,12 +79,17 @@ void TestCloud::restart() {
   roles = std::make_unique<RoleKeeper>(*state, machines,
                                        RoleKeeper::Options{.now_ms = [this] { return service->server_ms(); },
                                                            .session_ms = [this] { return service->session_ms(); },
-                                                           .s3_port = [] { return 4567; }});
+                                                           .s3_port = [] { return 4567; },
+                                                           .machine_ms = [this] { return clock.now_ms(); }});
   lifecycle = std::make_unique<Lifecycle>(*state, machines, clock,
                                           Lifecycle::Options{.keep_ms = 3'600'000,
                                                              .executor = [](auto work) { work(); },
                                                              .log = {},
-                                                             .before_pass = [this] { roles->pass(); }});
+                                                             .before_pass =
+                                                                 [this] {
+                                                                   service->interrupt_spot();
+                                                                   roles->pass();
+                                                                 }});
 }
 
 Answer TestCloud::send(const HttpRequest& request) {
