@@ -24,7 +24,8 @@ RequestStatus status_of(const Instance& instance, std::int64_t now_ms) {
             "Your Spot Instance was terminated: " + instance.taking.cause + "."};
   if (is_gone && instance.reason_code.starts_with("Server."))
     return {"closed", "instance-terminated-no-capacity", "Your Spot Instance was terminated."};
-  if (is_gone) return {"closed", "instance-terminated-by-user", "Spot Instance terminated due to user-initiated termination."};
+  if (is_gone)
+    return {"closed", "instance-terminated-by-user", "Spot Instance terminated due to user-initiated termination."};
   if (instance.taking.gone_ms != 0 && now_ms >= instance.taking.notice_ms)
     return {"active", "marked-for-termination", "Your Spot Instance is marked for termination."};
   return {"active", "fulfilled", "Your spot request is fulfilled."};
@@ -39,8 +40,8 @@ std::string price_of(const Instance& instance) {
 }  // namespace
 
 Api<Xml> describe_spot_instance_requests(Call& call) {
-  API_SET(filters, Filters::read(call.params, {"spot-instance-request-id", "instance-id", "state", "status-code", "type",
-                                               "launched-availability-zone", "launch.instance-type",
+  API_SET(filters, Filters::read(call.params, {"spot-instance-request-id", "instance-id", "state", "status-code",
+                                               "type", "launched-availability-zone", "launch.instance-type",
                                                "launch.image-id", "product-description"}));
   std::map<std::string, const Instance*> all;
   for (const auto& [id, instance] : call.state.instances)
@@ -90,8 +91,8 @@ Api<Xml> describe_spot_instance_requests(Call& call) {
 
 /// What DescribeSpotPriceHistory tells of one type in one zone: with a market, each step from StartTime on, newest
 /// first; without, the price that has been one for long.
-std::vector<PricePoint> price_points(const InstanceType& type, const std::string& zone, const std::optional<Market>& market,
-                                     std::int64_t from_ms, std::int64_t until_ms) {
+std::vector<PricePoint> price_points(const InstanceType& type, const std::string& zone,
+                                     const std::optional<Market>& market, std::int64_t from_ms, std::int64_t until_ms) {
   constexpr std::int64_t hour_ms = 3'600'000;
   constexpr std::size_t most_points = 1'000;
   if (!market) return {{until_ms / hour_ms * hour_ms, spot_price(type, zone)}};
