@@ -125,9 +125,7 @@ const RoleSession* session_of(const State& state, const std::string& key_id) {
   return role && role->id == found->second.role_id ? &found->second : nullptr;
 }
 
-S3Key s3_key_of(const State& state, const RoleSession& session) {
-  S3Key key{session.secret, session_arn(session), session.token, session.expires_ms, Json()};
-  const auto& role = *state.iam.role(session.role);
+S3Rights rights_of(const State& state, const IamRole& role) {
   S3Rights rights;
   const auto add = [](std::vector<Json>& to, const std::string& document) {
     to.push_back(parse_json(document).value_or(Json::object()));
@@ -141,10 +139,15 @@ S3Key s3_key_of(const State& state, const RoleSession& session) {
     rights.boundary = Json::object();  // whatever it was, it allows nothing now
   }
   rights.role_arn = role.arn();
-  rights.keys = {
-      {"aws:principalarn", role.arn()}, {"aws:principaltype", "AssumedRole"}, {"aws:userid", session_user_id(session)}};
+  rights.keys = {{"aws:principalarn", role.arn()}, {"aws:principaltype", "AssumedRole"}};
   for (const auto& [tag, value] : role.tags) rights.keys["aws:principaltag/" + lower(tag)] = value;
-  key.role = std::move(rights);
+  return rights;
+}
+
+S3Key s3_key_of(const State& state, const RoleSession& session) {
+  S3Key key{session.secret, session_arn(session), session.token, session.expires_ms, Json()};
+  key.role = rights_of(state, *state.iam.role(session.role));
+  key.role->keys["aws:userid"] = session_user_id(session);
   return key;
 }
 

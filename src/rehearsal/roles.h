@@ -33,6 +33,8 @@ std::string session_arn(const RoleSession& session);
 std::string session_user_id(const RoleSession& session);
 /// The session with that access key, if its role is still there.
 const RoleSession* session_of(const State& state, const std::string& key_id);
+/// What a role may do, by its policies as they are now.
+S3Rights rights_of(const State& state, const IamRole& role);
 /// What S3 needs to know of it.
 S3Key s3_key_of(const State& state, const RoleSession& session);
 
