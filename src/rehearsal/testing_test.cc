@@ -65,6 +65,17 @@ HttpRequest signed_json(const std::string& target, const Json& body, const Acces
   return request;
 }
 
+HttpRequest signed_rest(const std::string& method, const std::string& path, const Json& body, const AccessKey& key,
+                        std::int64_t now_ms, const std::string& service) {
+  HttpRequest request;
+  request.method = method;
+  request.path = path;
+  if (method == "POST") request.body = dump_json(body);
+  request.headers = {{"content-type", "application/json"}};
+  sign(request, key, now_ms, service, "us-east-1");
+  return request;
+}
+
 TestCloud::TestCloud() {
   store.saved = fresh_state("us-east-1");
   key = {store.saved.access_key_id, store.saved.secret_access_key};
