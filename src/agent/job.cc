@@ -127,6 +127,19 @@ void Job::terminate() {
   send_signal(first, SIGTERM);
 }
 
+std::size_t Job::tell(int number) {
+  if (!shell_) return 0;
+  auto processes = family_of(shell_->pid());
+  const auto group = group_members(shell_->pid());
+  processes.insert(processes.end(), group.begin(), group.end());
+  std::vector<pid_t> handling;
+  for (const pid_t pid : std::set<pid_t>(processes.begin(), processes.end())) {
+    if (handles(pid, number)) handling.push_back(pid);
+  }
+  send_signal(handling, number);
+  return handling.size();
+}
+
 void Job::terminate_readers(std::int64_t now, bool all) {
   if (!shell_ || readers_.empty()) return;
   const auto group = group_members(shell_->pid());

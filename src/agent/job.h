@@ -28,6 +28,8 @@ class Job {
       : dir_(std::move(dir)), spec_(std::move(spec)), marker_(std::move(marker)) {}
 
   const JobSpec& spec() const { return spec_; }
+  /// A variable for what is launched from now on.
+  void add_variable(const std::string& name, std::string value) { spec_.env.emplace_back(name, std::move(value)); }
   /// Starts the phase's script: with bash, or sh where there is no bash. Only SIGKILL to the agent takes it
   /// along.
   Status launch(LogPhase phase);
@@ -43,6 +45,8 @@ class Job {
   /// SIGTERM to the phase's process group, but not yet to those of it that read what others of it write: the
   /// writers must be able to say what they saved.
   void terminate();
+  /// A signal to those processes of the phase that handle it. Returns how many those are.
+  std::size_t tell(int number);
   /// SIGTERM to those whose writers have been gone for a moment, or, with `all`, to every one that was left
   /// out, and to what they started meanwhile. Call it now and then after terminate().
   void terminate_readers(std::int64_t now, bool all);

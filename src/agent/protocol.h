@@ -20,7 +20,8 @@
 /// 1 know nothing else) and "speaks" the newest; what a later version adds are members, which both ends
 /// skip where they do not know them.
 ///   1  all below but the store
-///   2  a start may have a store ("attempt", "rank", "store"), and a status then says what is stored
+///   2  a start may have a store ("attempt", "rank", "store"), and a status then says what is stored; it may have
+///      "notices", and a status then says what the cloud told the machine ("notice")
 ///
 /// Requests: start {"spec"}, status, cancel {"grace_s"}, attach {"offset"}, release {"power_off"}.
 ///
@@ -41,6 +42,7 @@
 #include <utility>
 #include <vector>
 
+#include "agent/notice.h"
 #include "base/error.h"
 #include "base/json.h"
 
@@ -125,7 +127,8 @@ struct JobStatus {
   std::optional<int> setup_exit, run_exit;  ///< 128 + signal when a signal ended it
   /// Why it ended, if not by itself: "" or "cancelled", "max_duration", "lost" (the agent was killed and the
   /// job with it), "stopped" (the agent was asked to end, as when the machine shuts down), "not_started" (the
-  /// start was refused: nothing of the training ran).
+  /// start was refused: nothing of the training ran), "interrupted" (the cloud takes the machine back: however it
+  /// ended once it was told so, well or not).
   std::string reason;
   /// What is worth showing, one line: why it is lost or was not started, what had to be killed.
   std::string note;
@@ -134,7 +137,10 @@ struct JobStatus {
   std::int64_t started_ms = 0, run_started_ms = 0, ended_ms = 0, deadline_ms = 0;  ///< 0: not (yet)
   double cpu_percent = 0;  ///< of the whole machine, over the last seconds
   StoreStatus store;
+  std::optional<Notice> notice;  ///< what the cloud told the machine
+  bool killed = false;           ///< it had to be: it was asked to end, and some of it did not in time
 };
+inline constexpr std::string_view interrupted = "interrupted";
 inline constexpr std::string_view not_started = "not_started";
 /// What a start that failed with `error` is answered with.
 JobStatus refused_start(const Error& error);
@@ -168,6 +174,7 @@ struct JobSpec {
       600;                ///< how long the machine waits for its outputs to be fetched after the limit, then powers off
   bool power_off = true;  ///< whether the agent may end the machine
   StoreSpec store;
+  std::optional<NoticeSpec> notices;  ///< the machine may be taken back: its metadata service is asked
 };
 inline constexpr std::int64_t default_max_duration_s = 24 * 3600;
 Json to_json(const JobSpec& spec);

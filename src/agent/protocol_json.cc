@@ -202,6 +202,8 @@ Json to_json(const JobStatus& status) {
   if (status.setup_exit) out["setup_exit"] = *status.setup_exit;
   if (status.run_exit) out["run_exit"] = *status.run_exit;
   if (status.store.state != StoreStatus::State::none) out["store"] = to_json(status.store);
+  if (status.notice) out["notice"] = to_json(*status.notice);
+  if (status.killed) out["killed"] = true;
   return out;
 }
 
@@ -228,6 +230,11 @@ Result<JobStatus> status_from(const Json& json) {
     TRY_SET(said, "", store_status_from(*store));
     status.store = std::move(said);
   }
+  if (const auto notice = json.find("notice"); notice != json.end() && !notice->is_null()) {
+    TRY_SET(told, "", notice_from(*notice));
+    status.notice = std::move(told);
+  }
+  TRY("", read_member(json, "killed", status.killed));
   status.reason = short_line(status.reason, longest_reason);
   status.note = short_line(status.note, longest_text);
   for (auto* time : {&status.started_ms, &status.run_started_ms, &status.ended_ms, &status.deadline_ms})
@@ -267,6 +274,7 @@ Json to_json(const JobSpec& spec) {
            {"attempt", spec.attempt},
            {"rank", spec.rank}};
   if (!spec.store.uri.empty()) out["store"] = to_json(spec.store);
+  if (spec.notices) out["notices"] = to_json(*spec.notices);
   return out;
 }
 
@@ -292,6 +300,10 @@ Result<JobSpec> spec_from(const Json& json) {
   if (const auto store = json.find("store"); store != json.end() && !store->is_null()) {
     TRY_SET(asked, "", store_spec_from(*store));
     spec.store = std::move(asked);
+  }
+  if (const auto notices = json.find("notices"); notices != json.end() && !notices->is_null()) {
+    TRY_SET(asked, "", notice_spec_from(*notices));
+    spec.notices = std::move(asked);
   }
   TRY("", check(spec));
   return spec;

@@ -111,6 +111,22 @@ TEST(Protocol, WhatIsStoredComesBackAsItWas) {
   }
 }
 
+TEST(Protocol, WhatTheCloudToldAMachineComesBackAsItWas) {
+  JobStatus status{.state = JobState::running, .killed = true};
+  status.notice = Notice{.kind = Notice::Kind::interruption, .action = "terminate", .time_ms = 120'000};
+  const auto back = status_from(*parse_json(dump_json(to_json(status))));
+  ASSERT_TRUE(back);
+  EXPECT_EQ(back->notice, status.notice);
+  EXPECT_TRUE(back->killed);
+  EXPECT_FALSE(status_from(to_json(JobStatus()))->notice);
+  for (const char* wrong : {R"(3)", R"({})", R"({"kind": "flood", "time_ms": 1})", R"({"kind": "rebalance"})",
+                            R"({"kind": "rebalance", "time_ms": "soon"})"}) {
+    Json json = to_json(JobStatus());
+    json["notice"] = *parse_json(wrong);
+    EXPECT_FALSE(status_from(json)) << wrong;
+  }
+}
+
 TEST(Protocol, AStatusOfAnAgentOfVersionOneHasNoStore) {
   const auto status = status_from(*parse_json(R"({"state":"running","reason":"","note":"","log_size":12,"dropped":0,
       "started_ms":1,"run_started_ms":2,"ended_ms":0,"deadline_ms":9,"cpu_percent":3.5,"setup_exit":0})"));
@@ -152,6 +168,7 @@ TEST(Protocol, ASpecComesBackAsItWas) {
                .power_off = false};
   spec.env = {{"A", "1"}, {"B", ""}};
   spec.secrets = {{"TOKEN", "s3cret=="}};
+  spec.notices = NoticeSpec{.signal = "SIGUSR1", .grace_s = 7};
   const auto back = spec_from(*parse_json(dump_json(to_json(spec))));
   ASSERT_TRUE(back);
   EXPECT_EQ(to_json(*back), to_json(spec));
@@ -229,6 +246,8 @@ TEST(Protocol, ASpecThatCannotRunIsBadInput) {
   EXPECT_TRUE(refused([](JobSpec& spec) { spec.env = {{"A=B", "c"}}; }));
   EXPECT_TRUE(refused([](JobSpec& spec) { spec.secrets = {{"", "c"}}; }));
   EXPECT_TRUE(refused([](JobSpec& spec) { spec.max_duration_s = -1; }));
+  EXPECT_TRUE(refused([](JobSpec& spec) { spec.notices = NoticeSpec{.signal = "SIGKILL"}; }));
+  EXPECT_TRUE(refused([](JobSpec& spec) { spec.notices = NoticeSpec{.grace_s = -1}; }));
   EXPECT_TRUE(refused([](JobSpec& spec) { spec.retention_s = std::int64_t{1} << 60; }));
 }
 

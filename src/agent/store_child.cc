@@ -62,13 +62,24 @@ bool StoreChild::step(std::int64_t now) {
   started_at_ = now;
   moved_ = 0;
   line_.clear();
-  if (!done_.empty()) (void)os::write_all(process_->in.get(), done_);
+  say(notice_);
+  say(done_);
   return true;
+}
+
+/// One that is gone is started again, and told then.
+void StoreChild::say(const std::string& line) {
+  if (process_ && !line.empty()) (void)os::write_all(process_->in.get(), line);
+}
+
+void StoreChild::tell_notice(const Notice& notice) {
+  notice_ = dump_json({{"notice", to_json(notice)}}) + "\n";
+  say(notice_);
 }
 
 void StoreChild::tell_done(const JobStatus& status) {
   done_ = dump_json(to_json(status)) + "\n";
-  if (process_) (void)os::write_all(process_->in.get(), done_);  // one that is gone is started again
+  say(done_);
 }
 
 bool StoreChild::read(std::int64_t now) {

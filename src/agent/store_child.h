@@ -26,6 +26,8 @@ class StoreChild {
 
   /// Starts the process when it is time to. True if it was started now.
   bool step(std::int64_t now);
+  /// The machine is taken back: told now, and to each process that is started later.
+  void tell_notice(const Notice& notice);
   /// The job is done: told now, and to each process that is started later.
   void tell_done(const JobStatus& status);
   /// To wait for; -1: there is no process.
@@ -44,11 +46,13 @@ class StoreChild {
  private:
   void end(std::int64_t now);
   void kill();
+  void say(const std::string& line);
 
   os::Path program_, dir_;
   StoreSettings settings_;
   StoreStatus status_;
-  std::string done_;  ///< the line for the process; "" while the job goes on
+  std::string notice_;  ///< the line for the process; "" when nothing was told
+  std::string done_;    ///< likewise; "" while the job goes on
   std::optional<os::Process> process_;
   Named name_;  ///< of the process
   bool looking_ = false;

@@ -6,6 +6,7 @@
 
 #include "base/hash.h"
 #include "base/text.h"
+#include "os/clock.h"
 #include "store/manifest.h"
 #include "sync/globs.h"
 #include "sync/outputs.h"
@@ -17,6 +18,8 @@ namespace {
 constexpr std::int64_t ns_in_ms = 1'000'000;
 /// A file's time comes from the kernel's coarse clock, which lags by up to a tick (10 ms).
 constexpr std::int64_t coarse_ms = 50;
+/// Who was writing when it was killed wrote within so long before.
+constexpr std::int64_t torn_ms = 1'000;
 
 std::vector<std::string> named_outputs(const StoreSpec& spec) {
   return spec.outputs.empty() ? std::vector<std::string>{"outputs/"} : spec.outputs;
@@ -123,6 +126,12 @@ Result<bool> made_its_outputs(const StoreSpec& spec, const sync::Tree& tree) {
   return made.unmatched().empty();
 }
 
+std::int64_t settle_ms_of(const StoreSettings& settings, const Look& look) {
+  if (!look.last) return std::min<std::int64_t>(look.settle.count(), settings.spec.every_s * 1000);
+  if (look.killed_ms == 0) return 0;
+  return std::max<std::int64_t>(1, os::system_clock().now_ms() - look.killed_ms + torn_ms);
+}
+
 /// A store that is a folder of this machine is not what the run made.
 void forget_the_store(const StoreSettings& settings, sync::Tree& tree) {
   if (!settings.spec.uri.starts_with('/')) return;
@@ -139,7 +148,7 @@ bool StoreFiles::tells_what_vanished() const {
 }
 
 Result<StoreFiles> look_for_files(const StoreSettings& settings, const Look& look) {
-  const auto settle_ms = look.last ? 0 : std::min<std::int64_t>(look.settle.count(), settings.spec.every_s * 1000);
+  const auto settle_ms = settle_ms_of(settings, look);
   sync::OutputsQuery query{.globs = named_outputs(settings.spec),
                            .sent = settings.sent,
                            .since_ns = moment_ns(settings.began_ms),

@@ -33,9 +33,10 @@ struct StoreFiles {
 };
 
 struct Look {
-  bool last = false;              ///< the run is over: nothing is being written
-  Millis settle{3'000};           ///< while it goes on: a file that changed less long ago may be half of one
-  bool open_up = false;           ///< as OutputsQuery::open_up
+  bool last = false;           ///< the run is over: nothing is being written
+  std::int64_t killed_ms = 0;  ///< for `last`: when the job had to be killed; what was written just then is unsettled
+  Millis settle{3'000};        ///< while it goes on: a file that changed less long ago may be half of one
+  bool open_up = false;        ///< as OutputsQuery::open_up
   std::int64_t run_began_ms = 0;  ///< for `last`: when its command was started; 0: it never was
   os::Path hashes;                ///< remembers hashes (hash_tree); another file with "-all" behind it, too
 };

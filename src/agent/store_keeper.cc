@@ -25,13 +25,40 @@ struct Threads {
 
 bool is_file(FileKind kind) { return kind == FileKind::output || kind == FileKind::checkpoint; }
 
+/// How often a manifest is put while the machine is taken back.
+constexpr Millis hurried_commit{1'000};
+/// A large manifest takes at most one part of so many of the time.
+constexpr std::int64_t commit_share = 5;
+
+/// The folder whose files belong together: the first whose name has a number in it, else the one the file is in.
+struct Unit {
+  std::string folder;
+  bool is_numbered = false;
+};
+Unit unit_of(const std::string& path) {
+  const auto end = path.rfind('/');
+  for (std::size_t at = 0; end != path.npos && at <= end;) {
+    const auto stop = path.find('/', at);
+    const std::string_view name = std::string_view(path).substr(at, stop - at);
+    if (name.find_first_of("0123456789") != name.npos) return {path.substr(0, stop), true};
+    at = stop + 1;
+  }
+  return {end == path.npos ? "" : path.substr(0, end), false};
+}
+
 }  // namespace
 
 StoreKeeper::StoreKeeper(KeeperOptions options) : options_(std::move(options)), log_(options_.dir / "log") {}
 
+void StoreKeeper::hurry(const Notice& notice) {
+  if (!notice_) options_.commit_every = std::min(options_.commit_every, hurried_commit);
+  notice_ = notice;
+}
+
 Status StoreKeeper::pass() {
   TRY("", take_up());
   TRY_SET(now, "look for what is new", look_for({}));
+  TRY("", note_hurry());
   TRY("", add_log(false));
   TRY("", put_all(now));
   TRY("", add_log(false));
@@ -41,27 +68,31 @@ Status StoreKeeper::pass() {
 Status StoreKeeper::commit_all(const StoreFiles& now, bool complete, bool at_the_end) {
   const Entries before = committed_;
   const auto commits = commits_;
-  TRY("", commit(entries_of(now), complete));
+  TRY("", commit(notice_ ? whole_folders(now) : entries_of(now), complete));
   if (commits != commits_ || at_the_end) remove_replaced(before, at_the_end);
   return {};
 }
 
 Result<StoreKeeper::End> StoreKeeper::last_pass(const JobStatus& done, bool open_up) {
   TRY("", take_up());
-  auto looked = look_for({.last = true, .open_up = open_up, .run_began_ms = done.run_started_ms});
+  auto looked = look_for({.last = true,
+                          .killed_ms = notice_ && done.killed ? done.ended_ms : 0,
+                          .open_up = open_up,
+                          .run_began_ms = done.run_started_ms});
   StoreFiles now;
   if (looked) {
     now = *std::move(looked);
   } else {
     now.left_out.push_back(looked.error().what);  // what there was stays, and so does the machine
   }
+  TRY("", note_hurry());
   TRY("", add_log(true));
+  if (notice_) {
+    TRY("", note_end(done));
+    TRY("", commit_what_is_new(now));
+  }
   TRY("", put_all(now));
-  JobStatus said = done;
-  said.store = {};
-  TRY_SET(end, "", put_bytes(FileKind::record, "end.json", dump_json(to_json(said)) + "\n"));
-  end_ = std::move(end);
-  end_->mtime_ns = done.ended_ms * 1'000'000;
+  TRY("", note_end(done));
   TRY("", commit_all(now, now.left_out.empty() && restless_.empty(), true));
   if (!restless_.empty()) {
     return fail(
@@ -69,6 +100,23 @@ Result<StoreKeeper::End> StoreKeeper::last_pass(const JobStatus& done, bool open
         join(first_few(std::vector<std::string>(restless_.begin(), restless_.end()), most_restless_shown), ", "));
   }
   return End{now.left_out};
+}
+
+Status StoreKeeper::note_end(const JobStatus& done) {
+  JobStatus said = done;
+  said.store = {};
+  TRY_SET(end, "", put_bytes(FileKind::record, "end.json", dump_json(to_json(said)) + "\n"));
+  end_ = std::move(end);
+  end_->mtime_ns = done.ended_ms * 1'000'000;
+  return {};
+}
+
+Status StoreKeeper::note_hurry() {
+  if (!notice_ || told_) return {};
+  TRY_SET(told, "", put_bytes(FileKind::record, "notice.json", dump_json(to_json(*notice_)) + "\n"));
+  told_ = std::move(told);
+  told_->mtime_ns = notice_->time_ms * 1'000'000;
+  return {};
 }
 
 Result<StoreFiles> StoreKeeper::look_for(Look look) const {
@@ -165,6 +213,11 @@ Status StoreKeeper::put_all(const StoreFiles& now) {
     (file.content.bytes <= options_.small ? small : large).push_back(&file);
   }
   if (todo.empty()) return {};
+  if (notice_) {  // as many as can be had in the time
+    const auto by_size = [](const StoreFile* a, const StoreFile* b) { return a->content.bytes < b->content.bytes; };
+    std::stable_sort(small.begin(), small.end(), by_size);
+    std::stable_sort(large.begin(), large.end(), by_size);
+  }
   std::size_t next_small = 0, next_large = 0;
   {
     Threads threads;
@@ -172,10 +225,13 @@ Status StoreKeeper::put_all(const StoreFiles& now) {
     at_work_ = static_cast<int>(count) + (large.empty() ? 0 : 1);
     for (std::size_t i = 0; i < count; ++i) threads.all.emplace_back([&] { put_some(small, next_small); });
     if (!large.empty()) threads.all.emplace_back([&] { put_some(large, next_large); });
+    auto& clock = os::system_clock();
     std::unique_lock lock(mutex_);
-    while (!changed_.wait_for(lock, options_.commit_every, [&] { return at_work_ == 0; })) {
+    for (Millis rest = options_.commit_every; !changed_.wait_for(lock, rest, [&] { return at_work_ == 0; });) {
       lock.unlock();
+      const auto began = clock.steady_ms();
       if (add_log(false)) (void)commit_what_is_new(now);  // what fails here fails again at the end
+      rest = std::max(options_.commit_every, Millis(commit_share * (clock.steady_ms() - began)));
       lock.lock();
     }
   }
@@ -213,7 +269,7 @@ Status StoreKeeper::put_one(store::Store& store, const StoreFile& file) {
   }
   const auto put = store.put_file(key, file.from, file.content, {}, [&](std::uint64_t bytes) {
     options_.moved(bytes);
-    return true;
+    return !options_.cut();
   });
   const std::lock_guard lock(mutex_);
   if (put) {
@@ -268,7 +324,46 @@ StoreKeeper::Entries StoreKeeper::entries_of(const StoreFiles& now) const {
   for (const auto& link : now.links) entries[{link.kind, link.path}] = link;
   keep_old(now, entries);
   for (const auto& piece : log_.pieces()) entries[{piece.kind, piece.path}] = piece;
-  if (end_) entries[{end_->kind, end_->path}] = *end_;
+  for (const auto* record : {&end_, &told_}) {
+    if (*record) entries[{(*record)->kind, (*record)->path}] = **record;
+  }
+  return entries;
+}
+
+namespace {
+
+/// Where now a folder stands in place of the file, or the other way round, the new one wins.
+template <class Entries>
+bool is_in_the_way(const Entries& entries, FileKind kind, const std::string& path) {
+  const auto below = entries.lower_bound({kind, path + "/"});
+  if (below != entries.end() && below->first.first == kind && below->second.path.starts_with(path + "/")) return true;
+  for (auto slash = path.rfind('/'); slash != path.npos; slash = slash > 0 ? path.rfind('/', slash - 1) : path.npos) {
+    if (entries.contains({kind, path.substr(0, slash)})) return true;
+  }
+  return false;
+}
+
+}  // namespace
+
+StoreKeeper::Entries StoreKeeper::whole_folders(const StoreFiles& now) const {
+  Entries entries = entries_of(now);
+  std::set<std::string> lacking;
+  for (const StoreFile& file : now.files) {
+    if (!keys_.contains(file.content.sha256)) lacking.insert(unit_of(file.path).folder);
+  }
+  if (end_) {  // else they are not yet, and are named later
+    for (const auto& path : now.unsettled) lacking.insert(unit_of(path).folder);
+  }
+  std::erase_if(entries, [&](const auto& one) {
+    const auto& [kind, path] = one.first;
+    const auto unit = unit_of(path);
+    return is_file(kind) && lacking.contains(unit.folder) && (unit.is_numbered || committed_.contains(one.first));
+  });
+  for (const auto& [name, entry] : committed_) {
+    const auto& [kind, path] = name;
+    if (is_file(kind) && lacking.contains(unit_of(path).folder) && !is_in_the_way(entries, kind, path))
+      entries[name] = entry;
+  }
   return entries;
 }
 
@@ -278,14 +373,7 @@ void StoreKeeper::keep_old(const StoreFiles& now, Entries& entries) const {
     const std::string& path = entry.path;
     if (!is_file(entry.kind) || entries.contains(name)) continue;
     if (!all && !now.unsettled.contains(path) && !restless_.contains(path)) continue;
-    // Where now a folder stands in place of the file, or the other way round, the new one wins.
-    const auto below = entries.lower_bound({entry.kind, path + "/"});
-    bool in_the_way =
-        below != entries.end() && below->first.first == entry.kind && below->second.path.starts_with(path + "/");
-    for (auto slash = path.rfind('/'); slash != path.npos && !in_the_way;
-         slash = slash > 0 ? path.rfind('/', slash - 1) : path.npos)
-      in_the_way = entries.contains({entry.kind, path.substr(0, slash)});
-    if (!in_the_way) entries[name] = entry;
+    if (!is_in_the_way(entries, entry.kind, path)) entries[name] = entry;
   }
 }
 
@@ -293,8 +381,9 @@ Status StoreKeeper::commit_what_is_new(const StoreFiles& now) {
   Entries entries;
   {
     const std::lock_guard lock(mutex_);
-    entries = entries_of(now);
+    entries = notice_ ? whole_folders(now) : entries_of(now);
   }
+  if (notice_) return commit(std::move(entries), complete_);
   // What is written anew waits for the pass's end. (Where now a folder stands in place of a file, no manifest can have
   // both, and this fails.)
   for (const auto& [name, entry] : committed_) {

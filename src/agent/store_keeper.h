@@ -7,6 +7,13 @@
 /// removed two manifests later. What the run removes stays in the store and leaves the manifest, but when
 /// everything is gone at once, or could not be read.
 ///
+/// When the machine is taken back (hurry()), every pass may be the last. Then what is there is named in the manifest
+/// at once, but folder by folder, for a checkpoint is often several files: of a folder of which something could not be
+/// put yet, no file that is written anew takes the place of the old one, and where the folder's name (or that of one
+/// above it) has a number in it, as that of a checkpoint has, nothing new is named either. What does not go in the time
+/// that is left is absent. The log and the record of the end go first, small files before large ones. Of a job that
+/// had to be killed, what was written in its last second may be half of something, and counts as not put.
+///
 /// While a pass is under way, files of paths that no manifest names yet are committed once a minute: of files
 /// that belong together and are written anew in place, a manifest has those of one pass.
 
@@ -41,6 +48,8 @@ struct KeeperOptions {
   std::function<void(std::uint64_t bytes)> moved = [](std::uint64_t) {};  ///< from several threads
   std::function<void(bool)> looking = [](bool) {};                        ///< begins, ends to look through the files
   std::function<void(const Committed&)> committed = [](const Committed&) {};
+  /// Asked while files move: true ends the pass, as `cancelled`, and what is complete of it helps the next.
+  std::function<bool()> cut = [] { return false; };
   int connections = 8;  ///< for files of at most `small`, one each
   std::uint64_t small = std::uint64_t{16} << 20;
   Millis commit_every{60'000};
@@ -52,6 +61,8 @@ class StoreKeeper {
  public:
   explicit StoreKeeper(KeeperOptions options);
 
+  /// The machine is taken back. Idempotent.
+  void hurry(const Notice& notice);
   /// One look while the run goes on. Fails as the store does, or as the files do: nothing is lost, the next goes
   /// on.
   Status pass();
@@ -75,7 +86,10 @@ class StoreKeeper {
   Result<store::ManifestEntry> put_bytes(store::FileKind kind, const std::string& path, std::string_view bytes);
   std::string key_for(store::FileKind kind, const std::string& path, const std::string& sha256) const;
   Status add_log(bool all);
+  Status note_end(const JobStatus& done);
+  Status note_hurry();
   Entries entries_of(const StoreFiles& now) const;
+  Entries whole_folders(const StoreFiles& now) const;
   void keep_old(const StoreFiles& now, Entries& entries) const;
   Status commit_what_is_new(const StoreFiles& now);
   Status commit_all(const StoreFiles& now, bool complete, bool at_the_end);
@@ -91,6 +105,8 @@ class StoreKeeper {
   std::uint64_t commits_ = 0;
   std::vector<std::string> replaced_;        ///< keys that only the manifest before it named
   std::optional<store::ManifestEntry> end_;  ///< record/end.json
+  std::optional<Notice> notice_;
+  std::optional<store::ManifestEntry> told_;  ///< record/notice.json
 
   mutable std::mutex mutex_;  ///< of what follows, while a pass puts files
   std::condition_variable changed_;

@@ -1,5 +1,4 @@
 // What is in a run's store, at every moment.
-#include "agent/store_keeper.h"
 
 #include <fcntl.h>
 #include <fmt/format.h>
@@ -12,6 +11,7 @@
 #include <stdexcept>
 
 #include "agent/spool.h"
+#include "agent/store_keeper_testing.h"
 #include "base/hash.h"
 #include "os/clock.h"
 #include "store/content.h"
@@ -21,150 +21,6 @@ namespace ferry::agent {
 namespace {
 
 using store::FileKind;
-
-/// A folder as a store, in which after each change the manifest must be whole; and with faults.
-class KeptStore final : public store::Store {
- public:
-  struct Faults {
-    std::function<std::optional<Error>(const std::string& key)> before = {};  ///< instead of a put
-    std::function<void(const std::string& key)> after = {};                   ///< a put
-  };
-  KeptStore(os::Path folder, std::shared_ptr<Faults> faults)
-      : inner_(std::move(*store::open_folder(folder))), faults_(std::move(faults)) {}
-
-  Result<std::string> put_file(const std::string& key, const os::Path& path, const store::Content& content,
-                               const store::Condition& condition, const store::Moved& moved) override {
-    return put_by(key, [&] { return inner_->put_file(key, path, content, condition, moved); });
-  }
-  Result<std::string> put(const std::string& key, std::string_view bytes, const store::Condition& condition) override {
-    return put_by(key, [&] { return inner_->put(key, bytes, condition); });
-  }
-  Result<store::Object> get_file(const std::string& key, const os::Path& path,
-                                 const std::optional<store::Content>& expected, const store::Moved& moved) override {
-    return inner_->get_file(key, path, expected, moved);
-  }
-  Result<store::SmallObject> get(const std::string& key, std::size_t limit) override { return inner_->get(key, limit); }
-  Result<store::Object> look(const std::string& key) override { return inner_->look(key); }
-  Status list(const std::string& prefix, const std::function<Status(const store::Object&)>& each) override {
-    return inner_->list(prefix, each);
-  }
-  Status remove(const std::string& key, const store::Condition& condition) override {
-    auto done = inner_->remove(key, condition);
-    is_whole();
-    return done;
-  }
-  Status remove_all(const std::string& prefix) override { return inner_->remove_all(prefix); }
-  std::string uri() const override { return inner_->uri(); }
-
- private:
-  Result<std::string> put_by(const std::string& key, const std::function<Result<std::string>()>& put) {
-    if (faults_->before) {
-      if (auto error = faults_->before(key)) return tl::unexpected(*std::move(error));
-    }
-    auto done = put();
-    is_whole();
-    if (faults_->after) faults_->after(key);
-    return done;
-  }
-  void is_whole() {
-    const auto text = inner_->get("runs/digits-7k2/a1/r0/manifest.json");
-    if (!text) return;
-    const auto manifest = store::parse_manifest(text->bytes);
-    if (!manifest) {
-      ADD_FAILURE() << "no manifest: " << describe(manifest.error());
-      return;
-    }
-    for (const auto& entry : manifest->entries) {
-      if (!entry.link.empty()) continue;
-      const auto object = inner_->look(entry.key);
-      EXPECT_TRUE(object && object->sha256 == entry.sha256) << entry.path << " is not stored as the manifest says";
-    }
-  }
-  std::unique_ptr<store::Store> inner_;
-  std::shared_ptr<Faults> faults_;
-};
-
-class StoreKeeperTest : public testing::Test {
- protected:
-  StoreKeeperTest() {
-    settings = {.spec = {.uri = path("store"), .every_s = 1},
-                .run = "digits-7k2",
-                .workdir = path("work"),
-                .began_ms = os::system_clock().now_ms() - 1000};
-    EXPECT_TRUE(os::make_dirs(path("work/outputs")));
-    EXPECT_TRUE(os::make_dirs(path("run")));
-  }
-
-  std::string path(const std::string& name) const { return (temp_.path() / name).string(); }
-  void write(const std::string& name, const std::string& text) {
-    const os::Path file = path("work/" + name);
-    EXPECT_TRUE(os::make_dirs(file.parent_path()));
-    EXPECT_TRUE(os::write_file(file, text));
-  }
-  void settle() { os::system_clock().sleep(Millis(150)); }
-  /// Written just now, and not yet closed.
-  os::Fd begin_to_write(const std::string& name, const std::string& text) {
-    auto fd = os::open_file(path("work/" + name), O_WRONLY | O_CREAT | O_TRUNC);
-    EXPECT_TRUE(fd && os::write_all(fd->get(), text));
-    return std::move(*fd);
-  }
-
-  /// A new one, as after a crash.
-  StoreKeeper& keeper() {
-    keeper_.emplace(KeeperOptions{.settings = settings,
-                                  .dir = path("run"),
-                                  .open = [this]() -> Result<std::unique_ptr<store::Store>> {
-                                    if (refused) return tl::unexpected(*refused);
-                                    return std::make_unique<KeptStore>(path("store"), faults);
-                                  },
-                                  .settle = Millis(50)});
-    return *keeper_;
-  }
-  void end(StoreKeeper& keeper) {
-    const auto done = keeper.last_pass(over, false);
-    ASSERT_TRUE(done) << describe(done.error());
-    EXPECT_TRUE(done->left_out.empty()) << done->left_out.front();
-  }
-  store::Manifest manifest(int attempt = 1) {
-    const auto text = os::read_file(path("store/" + store::manifest_key(settings.run, attempt, settings.rank)));
-    return text ? store::parse_manifest(*text).value_or(store::Manifest()) : store::Manifest();
-  }
-  /// "output:a.pt" … in order.
-  std::string names() {
-    std::string out;
-    for (const auto& entry : manifest().entries) {
-      if (entry.kind == FileKind::log || entry.kind == FileKind::record) continue;
-      out += (out.empty() ? "" : " ") + std::string(store::name(entry.kind)) + ":" + entry.path;
-    }
-    return out;
-  }
-  std::string stored(const std::string& name) {
-    for (const auto& entry : manifest().entries) {
-      if (entry.path == name) return os::read_file(path("store/" + entry.key)).value_or("(missing)");
-    }
-    return "(not named)";
-  }
-  std::string link_of(const std::string& name) {
-    for (const auto& entry : manifest().entries) {
-      if (entry.path == name) return entry.link;
-    }
-    return "(not named)";
-  }
-  std::string key_of(const std::string& name) {
-    for (const auto& entry : manifest().entries) {
-      if (entry.path == name) return entry.key;
-    }
-    return {};
-  }
-
-  os::TempDir temp_{"keeper"};
-  StoreSettings settings;
-  JobStatus over{.state = JobState::done, .run_exit = 0, .started_ms = 1, .run_started_ms = 2, .ended_ms = 3};
-  std::shared_ptr<KeptStore::Faults> faults = std::make_shared<KeptStore::Faults>();
-  std::optional<Error> refused;
-  std::optional<StoreKeeper> keeper_;
-  bool first_ = true;
-};
 
 TEST_F(StoreKeeperTest, StoresWhatIsSettledWhileTheRunGoesOnAndTheRestAtItsEnd) {
   settings.spec.checkpoints = {"outputs/checkpoints/", "ckpt/"};

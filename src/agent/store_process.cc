@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <atomic>
 #include <condition_variable>
 #include <mutex>
 #include <thread>
@@ -25,6 +26,8 @@ constexpr Millis tell_every{200}, lock_limit{60'000};
 constexpr Millis first_pause{2'000}, longest_pause{60'000};
 /// After what asking again does not change by itself: somebody may have given the role its permission.
 constexpr Millis refused_pause{180'000};
+/// The machine is taken back in two minutes.
+constexpr Millis hurried_pause{1'000};
 constexpr std::size_t most_unread_shown = 3;
 
 /// What sudo drops and the way to the store needs.
@@ -71,10 +74,20 @@ class Supervised {
     const std::lock_guard lock(mutex_);
     return done_;
   }
-  /// Until the job is done, if it was not at `knew`, or `limit` passed.
-  void wait(bool knew, Millis limit) {
+  /// The machine is taken back.
+  std::optional<Notice> notice() const {
+    const std::lock_guard lock(mutex_);
+    return notice_;
+  }
+  /// How much was heard: grows with what changes what is to be done.
+  int heard() const {
+    const std::lock_guard lock(mutex_);
+    return heard_;
+  }
+  /// Until more than `heard` was heard, or `limit` passed.
+  void wait(int heard, Millis limit) {
     std::unique_lock lock(mutex_);
-    changed_.wait_for(lock, limit, [&] { return done_.has_value() && !knew; });
+    changed_.wait_for(lock, limit, [&] { return heard_ > heard; });
   }
 
   void change(const std::function<void(StoreReport&)>& how) {
@@ -90,9 +103,11 @@ class Supervised {
         const auto bytes = os::read_some(in_);
         if (!bytes || bytes->empty()) ::_exit(3);  // nobody is there any more
         line += *bytes;
-        const auto end = line.find('\n');
-        if (end != line.npos) take(line.substr(0, end));
-        if (end != line.npos || line.size() > longest_done) line.clear();
+        for (auto end = line.find('\n'); end != line.npos; end = line.find('\n')) {
+          take(line.substr(0, end));
+          line.erase(0, end + 1);
+        }
+        if (line.size() > longest_done) line.clear();
       }
       tell();
       const std::lock_guard lock(mutex_);
@@ -102,10 +117,15 @@ class Supervised {
 
   void take(const std::string& line) {
     const auto json = parse_json(line);
-    auto status = json ? status_from(*json) : Result<JobStatus>(tl::unexpected(json.error()));
-    if (!status) return;
+    if (!json || !json->is_object()) return;
+    auto status = status_from(*json);
+    auto notice = status ? Result<Notice>(fail(Kind::not_found, "")) : notice_from(json->value("notice", Json()));
+    if (!status && !notice) return;
     const std::lock_guard lock(mutex_);
-    done_ = *std::move(status);
+    if (status && status->notice && status->notice->kind == Notice::Kind::interruption) notice_ = status->notice;
+    if (notice) notice_ = *std::move(notice);
+    if (status) done_ = *std::move(status);
+    ++heard_;
     changed_.notify_all();
   }
 
@@ -123,6 +143,8 @@ class Supervised {
   mutable std::mutex mutex_;
   std::condition_variable changed_;
   std::optional<JobStatus> done_;
+  std::optional<Notice> notice_;
+  int heard_ = 0;
   StoreReport report_{.status = {.state = StoreStatus::State::storing}};
   bool over_ = false;
   std::string told_;  // the thread's own
@@ -149,11 +171,14 @@ class StoreProcess {
     Millis pause = first_pause;
     while (true) {
       const auto began = clock.steady_ms();
+      heard_ = supervised_.heard();
       const auto done = supervised_.done();
+      const auto notice = supervised_.notice();
+      if (notice) keeper.hurry(*notice);
       const Status result = done ? end(keeper, *done) : keeper.pass();
       note([&](StoreReport& report) {
         report.status.problem = result ? "" : one_line(result.error());
-        const bool waits = result || may_work_later(result.error().kind) || result.error().kind == Kind::corrupt;
+        const bool waits = result || may_go_on(result.error().kind);
         report.status.state = result && done ? StoreStatus::State::stored
                               : waits        ? StoreStatus::State::storing
                                              : StoreStatus::State::failed;
@@ -162,11 +187,12 @@ class StoreProcess {
       if (result) {
         pause = first_pause;
         // No more than half of the time, or the training may miss what the transfers take of the network.
-        supervised_.wait(false, std::max(Millis(1000 * settings_.spec.every_s), Millis(clock.steady_ms() - began)));
+        const auto rest = std::max(Millis(1000 * settings_.spec.every_s), Millis(clock.steady_ms() - began));
+        supervised_.wait(heard_, notice ? hurried_pause : rest);
         continue;
       }
-      const bool later = may_work_later(result.error().kind) || result.error().kind == Kind::corrupt;
-      supervised_.wait(done.has_value(), later ? pause : refused_pause);
+      const bool later = may_go_on(result.error().kind);
+      supervised_.wait(heard_, notice ? hurried_pause : later ? pause : refused_pause);
       pause = later ? std::min(pause * 2, longest_pause) : first_pause;
     }
   }
@@ -178,6 +204,8 @@ class StoreProcess {
     KeeperOptions keeper{
         .settings = settings_, .dir = options_.dir, .open = connections_to(settings_.spec, options_.dir)};
     keeper.moved = [this](std::uint64_t bytes) { note([&](StoreReport& report) { report.moved += bytes; }); };
+    // What is under way is left for what is more urgent now.
+    keeper.cut = [this] { return supervised_.heard() > heard_ && supervised_.notice(); };
     keeper.looking = [this](bool yes) { note([&](StoreReport& report) { report.looking = yes; }); };
     keeper.committed = [this](const Committed& there) {
       note([&](StoreReport& report) {
@@ -209,9 +237,12 @@ class StoreProcess {
     go_on_as_root(line);
   }
 
+  static bool may_go_on(Kind kind) { return may_work_later(kind) || kind == Kind::corrupt || kind == Kind::cancelled; }
+
   const StoreProcessOptions& options_;
   StoreSettings settings_;
   Supervised supervised_;
+  std::atomic<int> heard_{0};  // when the pass under way began
 };
 
 }  // namespace

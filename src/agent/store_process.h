@@ -3,7 +3,8 @@
 /// `ferry-agent store DIR`: the process beside the supervisor that keeps the run's store (store_keeper.h), so that
 /// neither a slow store nor a crash in here touches the training. It has the least claim to the processor.
 ///
-///   standard input   from the supervisor, a line: the job's status as JSON, once the job is done. At its end the
+///   standard input   from the supervisor, a line each: {"notice": …} when the machine is taken back, and then it
+///                    hurries (store_keeper.h); the job's status as JSON, once the job is done. At its end the
 ///                    supervisor is gone, and this process ends at once, wherever it is: what it does may be cut
 ///                    anywhere
 ///   standard output  StoreReport as JSON, a line each, whenever it changed

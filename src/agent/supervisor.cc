@@ -100,10 +100,13 @@ JobStatus Supervisor::start(JobSpec spec) {
   saved_.status.deadline_ms = now_ms + duration_ms;
   if (!spec.store.uri.empty()) note_store(spec);
   deadline_at_ = clock_.steady_ms() + duration_ms;
+  const auto notices = spec.notices;
   const auto first = spec.setup.empty() ? LogPhase::run : LogPhase::setup;
   job_.emplace(options_.dir, std::move(spec), saved_.marker);
+  if (notices) watch_notices(*notices);
   if (const auto begun = begin(first); !begun) {
     job_.reset();
+    notices_.reset();
     saved_.status = {};
     saved_.store.reset();
     return refuse(begun.error());
@@ -170,7 +173,8 @@ void Supervisor::stop(const std::string& reason, Millis grace) {
     return;
   }
   log("stopping the job: " + reason);
-  stop_ = Stop{reason, now, kill_at};
+  // The machine shuts down because it is taken back.
+  stop_ = Stop{reason == "stopped" && is_interrupted() ? std::string(interrupted) : reason, now, kill_at};
   job_->terminate();
 }
 
@@ -214,11 +218,13 @@ void Supervisor::touch() {
 std::vector<int> Supervisor::sources() const {
   auto out = job_ ? job_->sources() : std::vector<int>{};
   if (store_ && store_->source() >= 0) out.push_back(store_->source());
+  if (notices_) out.push_back(notices_->source());
   return out;
 }
 
 void Supervisor::read(int source) {
   if (store_ && source == store_->source()) return hear_of_store();
+  if (notices_ && source == notices_->source()) return hear_notice();
   if (job_) job_->read(source, spool_);
 }
 
@@ -240,6 +246,8 @@ void Supervisor::enforce_limits() {
   // A run whose command has ended is not stopped at its limit: only what it left is.
   const bool is_over = job_->phase() == LogPhase::run && job_->exit_code();
   if (!stop_ && !is_over && now >= deadline_at_) stop("max_duration", options_.term_grace);
+  if (!stop_ && interruption_ && now >= interruption_->term_at)
+    stop(std::string(interrupted), Millis(interruption_->kill_at - now));
   if (!stop_ || stop_->killed) return;
   if (now >= stop_->kill_at) return kill_job();
   const auto last_call = std::min(last_call_ms, (stop_->kill_at - stop_->begun_at) / 4);
@@ -251,6 +259,7 @@ void Supervisor::kill_job() {
   std::vector<std::string> names;
   for (const pid_t pid : descendants(spared())) names.push_back(command_line(pid));
   if (!names.empty()) {
+    saved_.status.killed = true;
     const auto given = Seconds((stop_->kill_at - stop_->begun_at) / 1000);
     tell(given.count() > 0
              ? fmt::format("{} after SIGTERM were not enough: killed {}", show_duration(given), few(names))
@@ -285,13 +294,13 @@ void Supervisor::end_phase() {
   JobStatus& status = saved_.status;
   const int code = job_->exit_code().value_or(128 + 9);
   log((job_->phase() == LogPhase::setup ? "setup ended with " : "run ended with ") + std::to_string(code));
-  const std::string reason = stop_ ? stop_->reason : "";
+  const std::string reason = stop_ ? stop_->reason : is_interrupted() ? std::string(interrupted) : "";
   if (job_->phase() == LogPhase::run) {
     status.run_exit = code;
     return finish(reason);
   }
   status.setup_exit = code;
-  if (code != 0 || stop_) return finish(reason);
+  if (code != 0 || !reason.empty()) return finish(reason);
   if (const auto begun = begin(LogPhase::run); !begun) {
     status.run_started_ms = 0;
     status.note = refused_start(begun.error()).note;
@@ -371,6 +380,7 @@ std::int64_t Supervisor::due() const {
   if (store_) out = std::min(out, store_->due());
   if (!active()) return std::min(out, end_at_);
   if (!stop_) out = std::min(out, deadline_at_);
+  if (!stop_ && interruption_) out = std::min(out, interruption_->term_at);
   if (stop_) out = std::min({out, clock_.steady_ms() + look_again_ms, stop_->killed ? out : stop_->kill_at});
   if (exited_at_) out = std::min(out, clock_.steady_ms() + look_again_ms);
   return out;

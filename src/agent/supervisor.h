@@ -20,6 +20,11 @@
 /// store it waits for that. Where the store fails, the machine waits as without one. An agent that is asked to end
 /// gives it a minute.
 ///
+/// A machine that may be taken back (JobSpec::notices) is asked whether it is (notice_watch.h). Then the job is told as
+/// NoticeSpec says, the file that FERRY_NOTICE names is written, the store's process hurries, and what still runs when
+/// the time to save is over is killed: a sixth of what was left, 20 s at most, is the store's alone. However the job
+/// ended then, its reason is "interrupted".
+///
 /// Where it may not end the machine (a user's own), the agent ends itself: soon after the release, `idle`
 /// after the end of the job or the last sign of a client, and at once, with its job, when its folder was
 /// removed. On a machine that is only the run's, nobody who means well removes it: the folder is made anew,
@@ -34,6 +39,7 @@
 
 #include "agent/background.h"
 #include "agent/job.h"
+#include "agent/notice_watch.h"
 #include "agent/power.h"
 #include "agent/protocol.h"
 #include "agent/saved.h"
@@ -104,6 +110,10 @@ class Supervisor {
   bool over() const;
 
  private:
+  /// The job was told by another way than SIGTERM; then that comes, too. steady_ms.
+  struct Interruption {
+    std::int64_t term_at = 0, kill_at = 0;
+  };
   struct Stop {
     std::string reason;
     std::int64_t begun_at = 0, kill_at = 0;
@@ -127,6 +137,11 @@ class Supervisor {
   void persist();
   void beat();
   void note_store(const JobSpec& spec);
+  void watch_notices(const NoticeSpec& spec);
+  void hear_notice();
+  void take_notice(const Notice& notice);
+  void interrupt(const Notice& notice, std::int64_t left_ms);
+  bool is_interrupted() const;
   void keep_store();
   void step_store();
   void hear_of_store();
@@ -143,6 +158,9 @@ class Supervisor {
   Saved saved_;
   std::optional<Job> job_;
   std::optional<Stop> stop_;
+  std::unique_ptr<NoticeWatch> notices_;
+  NoticeSpec notice_spec_;
+  std::optional<Interruption> interruption_;
   std::optional<Background> background_;
   std::optional<StoreChild> store_;
   std::optional<std::int64_t> exited_at_;  ///< the phase's shell was seen ended. All times here: steady_ms
@@ -151,7 +169,7 @@ class Supervisor {
   std::uint64_t version_ = 1;
   std::size_t clients_ = 0;
   bool leaving_ = false, over_ = false, told_of_background_ = false;
-  bool told_of_folder_ = false;
+  bool told_of_folder_ = false, ended_before_notice_ = false;
 };
 
 }  // namespace ferry::agent

@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <csignal>
+#include <cstdlib>
 #include <set>
 #include <sstream>
 #include <string>
@@ -100,6 +101,16 @@ std::string command_line(pid_t process) {
   if (!trim(words).empty()) return short_line(trim(words), longest);
   const auto name = os::read_file(folder / "comm").value_or("?");
   return "[" + short_line(trim(name), longest) + "]";
+}
+
+bool handles(pid_t process, int number) {
+  const auto text = os::read_file("/proc/" + std::to_string(process) + "/status");
+  if (!text || number < 1) return false;
+  constexpr std::string_view label = "\nSigCgt:";
+  const auto at = text->find(label);
+  if (at == text->npos) return false;
+  const auto mask = std::strtoull(text->c_str() + at + label.size(), nullptr, 16);
+  return ((mask >> (number - 1)) & 1) != 0;
 }
 
 std::vector<pid_t> group_members(pid_t group) {

@@ -33,6 +33,9 @@ Named named(pid_t process);
 /// One short line; the program's name in brackets where there is no command line.
 std::string command_line(pid_t process);
 
+/// The process has a handler for the signal.
+bool handles(pid_t process, int number);
+
 /// Processes of a group; zombies are left out.
 std::vector<pid_t> group_members(pid_t group);
 

@@ -134,10 +134,9 @@ Result<os::HttpResponse> Client::send(const std::string& service, const os::Http
 }
 
 Result<std::string> Client::call(const std::string& service, const std::string& action, os::HttpRequest request,
-                                 Repeat repeat) {
-  request.method = "POST";
+                                 Repeat repeat, const std::string& path) {
   const std::string endpoint = endpoint_of(config_, service);
-  request.url = endpoint + "/";
+  request.url = endpoint + path;
   request.timeout = call_timeout;
   request.ca_bundle = config_.ca_bundle;
   request.headers.emplace_back("User-Agent", "ferry/" + ferry_version());
@@ -166,7 +165,7 @@ Result<std::string> Client::query(const std::string& service, const std::string&
   Params whole;
   const Service* known = find_service(service);
   whole.add("Action", action).add("Version", std::string(known ? known->version : ""));
-  os::HttpRequest request;
+  os::HttpRequest request{.method = "POST"};
   request.headers = {{"Content-Type", "application/x-www-form-urlencoded; charset=utf-8"}};
   request.body = whole.form_body();
   if (!params.all().empty()) request.body += "&" + params.form_body();
@@ -175,11 +174,21 @@ Result<std::string> Client::query(const std::string& service, const std::string&
 
 Result<Json> Client::json(const std::string& service, const std::string& target_prefix, const std::string& action,
                           const Json& body, Repeat repeat) {
-  os::HttpRequest request;
+  os::HttpRequest request{.method = "POST"};
   request.headers = {{"Content-Type", "application/x-amz-json-1.1"}, {"X-Amz-Target", target_prefix + "." + action}};
   request.body = dump_json(body);
   TRY_SET(text, "", call(service, action, std::move(request), repeat));
   return parse_json(text);
+}
+
+Result<Json> Client::rest(const std::string& service, const RestCall& what, const Json& body, Repeat repeat) {
+  os::HttpRequest request{.method = what.method};
+  if (!body.is_null()) {
+    request.headers = {{"Content-Type", "application/json"}};
+    request.body = dump_json(body);
+  }
+  TRY_SET(text, "", call(service, what.action, std::move(request), repeat, what.path));
+  return text.empty() ? Result<Json>(Json()) : parse_json(text);
 }
 
 }  // namespace ferry::aws

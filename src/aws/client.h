@@ -74,13 +74,20 @@ class Client {
   Result<Json> json(const std::string& service, const std::string& target_prefix, const std::string& action,
                     const Json& body, Repeat repeat);
 
+  struct RestCall {
+    std::string action;        ///< as its permission is called
+    std::string method, path;  ///< "DELETE", "/experimentTemplates/EXT…"
+  };
+  /// REST with JSON: FIS. A body that is null is none; so is an empty answer.
+  Result<Json> rest(const std::string& service, const RestCall& what, const Json& body, Repeat repeat);
+
   const ClientConfig& config() const { return config_; }
   os::HttpClient& http() { return http_; }
   os::Clock& clock() { return clock_; }
 
  private:
   Result<std::string> call(const std::string& service, const std::string& action, os::HttpRequest request,
-                           Repeat repeat);
+                           Repeat repeat, const std::string& path = "/");
   Result<os::HttpResponse> send(const std::string& service, const os::HttpRequest& request,
                                 const Credentials& credentials, Repeat repeat);
 

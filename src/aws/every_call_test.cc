@@ -6,6 +6,7 @@
 #include "aws/ec2.h"
 #include "aws/ec2_account.h"
 #include "aws/ec2_catalog.h"
+#include "aws/fis.h"
 #include "aws/iam.h"
 #include "aws/machine_access.h"
 #include "aws/permissions.h"
@@ -176,6 +177,21 @@ TEST_F(EveryCall, OfRolesOfMachines) {
   must(get_policy(connection, arn));
   must(get_policy_version(connection, arn, "v1"));
   must(replace_policy(connection, arn, document));
+}
+
+TEST_F(EveryCall, OfAnInterruption) {
+  auto connection = client();
+  const std::map<std::string, std::string> tags = {{"ferry:owner", "me@here"}};
+  must(create_interruption_template(connection,
+                                    {.instance_arn = "arn:aws:ec2:eu-west-1:123456789012:instance/i-0123456789abcdef0",
+                                     .role_arn = "arn:aws:iam::123456789012:role/ferry/ferry-interrupt-r",
+                                     .description = "ferry interrupt r",
+                                     .client_token = "t1",
+                                     .tags = tags}));
+  must(start_experiment(connection, "EXT1", "t2", tags));
+  must(get_experiment(connection, "EXP1"));
+  const auto deleted = delete_experiment_template(connection, "EXT1");
+  EXPECT_TRUE(deleted) << describe(deleted.error());
 }
 
 TEST_F(EveryCall, OfSingleSignOn) {

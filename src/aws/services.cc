@@ -6,9 +6,10 @@
 namespace ferry::aws {
 namespace {
 
-constexpr std::array<Service, 10> all_services = {{
+constexpr std::array<Service, 11> all_services = {{
     {"ec2", "ec2", "ec2", "2016-11-15"},
     {"ec2_instance_connect", "ec2-instance-connect", "ec2-instance-connect", ""},
+    {"fis", "fis", "fis", ""},
     {"iam", "iam", "iam", "2010-05-08"},
     {"pricing", "api.pricing", "pricing", ""},
     {"s3", "s3", "s3", ""},

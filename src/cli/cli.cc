@@ -236,6 +236,7 @@ int answer_to(int argc, char** argv, const Carried& carried) {
   add_images_command(app, program);
   add_runs_commands(app, program);
   add_look_commands(app, program);
+  add_interrupt_command(app, program);
   add_orphans_commands(app, program);
   add_store_commands(app, program);
   add_service_commands(app, program);

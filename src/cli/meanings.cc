@@ -70,7 +70,6 @@ constexpr Meaning meanings[] = {
     {"bkill", asks, "cancel", stop_note},
     {"abort", asks, "cancel", stop_note},
     {"halt", asks, "cancel", stop_note},
-    {"interrupt", asks, "cancel", stop_note},
     {"stop-instances", asks, "cancel", stop_note},
     {"rm", asks, "down", down_note},
     {"remove", asks, "down", down_note},

@@ -12,6 +12,7 @@
 #include "base/store_place.h"
 #include "base/text.h"
 #include "cloud/aws_client.h"
+#include "fleet/interrupt.h"
 #include "fleet/labels.h"
 #include "fleet/polling.h"
 #include "store/keys.h"
@@ -233,7 +234,8 @@ Status remove_store_role(Context& context, const CloudLocation& location, const 
   TRY_SET(client, "", iam_client(context, reached));
   TRY("", patiently(context, [&] { return aws::remove_role_from_instance_profile(client, name, name); }));
   TRY("", settled(context, Kind::conflict, [&] { return aws::delete_instance_profile(client, name); }));
-  TRY("", patiently(context, [&] { return aws::delete_role_policy(client, name, policy_name); }));
+  for (const char* policy : {policy_name, interrupt_policy_name})
+    TRY("", patiently(context, [&] { return aws::delete_role_policy(client, name, policy); }));
   return settled(context, Kind::conflict, [&] { return aws::delete_role(client, name); });
 }
 

@@ -33,7 +33,8 @@ bool lets_store(const Json& policy, const std::string& uri, const std::string& p
 /// The error of a launch with a profile that EC2 does not know yet.
 bool is_young_profile(const Error& error);
 
-/// Removes the role, what it may, and its instance profile. Does nothing about what is gone already.
+/// Removes the role (that of an interruption, too: interrupt.h), what it may, and its instance profile. Does nothing
+/// about what is gone already.
 Status remove_store_role(Context& context, const CloudLocation& location, const std::string& name);
 /// True for a note of ensure_store_role(): kind "role" or "instance-profile".
 bool is_of_store_role(const ledger::Resource& resource);

@@ -187,10 +187,11 @@ exit $code'
 start_container() {
   local options device said folder=$own_folder/container
   container=ferry-$(basename "$own_folder")
-  mkdir -p "$folder"
+  mkdir -p "$folder" "$own_folder/notice"
   touch "$folder/alive"
   options=(--rm --name "$container" --label "ferry.run=$(basename "$own_folder")" --network host --ipc host --user 0:0
-    --security-opt label=disable --workdir "$PWD" -v "$PWD:$PWD" -v "$folder:$folder" -v "$scratch:$scratch")
+    --security-opt label=disable --workdir "$PWD" -v "$PWD:$PWD" -v "$folder:$folder" -v "$scratch:$scratch"
+    -v "$own_folder/notice:$own_folder/notice:ro") # where FERRY_NOTICE is
   nvidia-smi -L >/dev/null 2>&1 && options+=(--gpus all)
   for device in /dev/neuron*; do [ ! -e "$device" ] || options+=(--device "$device"); done
   "${docker[@]}" rm -f "$container" >/dev/null 2>&1

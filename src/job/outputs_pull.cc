@@ -18,7 +18,7 @@ namespace {
 /// A file is taken for complete when it has not changed for so long (or for the rest between two pulls, if that is
 /// shorter) and nobody has it open for writing.
 constexpr Millis settle{3'000};
-constexpr Millis usual_rest{10'000};
+constexpr Millis usual_rest{10'000}, hurried_rest{1'000};
 /// Of all time, and of what the machine costs.
 constexpr int most_time = 10, most_cost = 20;
 
@@ -74,6 +74,11 @@ OutputsPull::~OutputsPull() {
   end(0);
 }
 
+void OutputsPull::hurry() {
+  if (std::exchange(hurries_, true)) return;
+  next_ms_ = 0;
+}
+
 void OutputsPull::tick(std::int64_t steady_ms) {
   if (next_ms_ < 0) next_ms_ = steady_ms + least_.count();
   if (transfer_ && transfer_->done) end(steady_ms);
@@ -120,7 +125,8 @@ void OutputsPull::end(std::int64_t steady_ms) {
     const auto& machine = connection_.instance();
     const Usd hourly = machine.provider == "aws" ? machine.hourly : Usd{};  // elsewhere data costs nothing
     const auto moved = report->files_moved > 0 ? report->wire_bytes : 0;
-    next_ms_ = steady_ms + rest_after_pull(Millis(steady_ms - began_ms_), moved, hourly, least_).count();
+    const auto rest = rest_after_pull(Millis(steady_ms - began_ms_), moved, hourly, least_);
+    next_ms_ = steady_ms + (hurries_ ? hurried_rest : rest).count();
   }
   transfer_.reset();
 }

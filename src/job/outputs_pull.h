@@ -53,6 +53,9 @@ class OutputsPull {
   /// Begins a pull when it is time, and takes in one that has ended; returns at once. Whatever goes wrong is no
   /// trouble: the next one tries again, and the fetch at the end brings everything.
   void tick(std::int64_t steady_ms);
+  /// The machine may be gone soon: the next pull begins as soon as the one under way is over, and without rest from now
+  /// on.
+  void hurry();
   /// Waits for the transfer that is under way, if any: the fetch would only begin it anew.
   void finish(fleet::Context& context);
 
@@ -71,6 +74,7 @@ class OutputsPull {
   fleet::RunDir run_dir_;
   Millis least_;
   Pulled& pulled_;
+  bool hurries_ = false;
   std::int64_t next_ms_;           // steady; when the next may begin; -1: least_ after the first tick
   std::int64_t began_ms_ = 0;      // steady
   std::int64_t job_began_ms_ = 0;  // by the machine's clock; 0: not asked yet

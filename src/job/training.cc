@@ -61,7 +61,18 @@ void Training::take(const agent::JobStatus& status) {
   live.cpu_percent = status.cpu_percent;
   context_.progress.live(live);
   const bool lived_on = status.state != agent::JobState::idle && status.reason != "lost";
+  if (status.notice && told_notice_ != status.notice->kind) tell(*status.notice);
   if (std::exchange(tell_again_, false) && lived_on) context_.progress.note("connected again; no output is lost");
+}
+
+void Training::tell(const agent::Notice& notice) {
+  told_notice_ = notice.kind;
+  if (noticed) noticed();
+  if (notice.kind == agent::Notice::Kind::rebalance)
+    return context_.progress.warn("train", "the cloud says that it may soon take the machine back");
+  const auto left = Seconds(std::clamp<std::int64_t>((notice.time_ms - context_.clock.now_ms()) / 1000, 0, 600));
+  context_.progress.warn("train", fmt::format("the cloud takes the machine back in {}: the training is told to save",
+                                              show_duration(left)));
 }
 
 Status Training::ask_to_stop(agent::Client& client) {

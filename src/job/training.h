@@ -34,6 +34,8 @@ class Training {
   /// Nothing of the job can ever have run: the agent answered that it will not start it, or was never asked
   /// to.
   bool nothing_ran() const { return refused_ || !asked_to_start_; }
+  /// Called when the machine says that the cloud takes it back, or may soon. May be empty.
+  std::function<void()> noticed;
   /// The connection was lost and is there again: told once the job turns out to have lived on.
   void is_connected_again() { tell_again_ = true; }
 
@@ -43,6 +45,7 @@ class Training {
   Status ask_to_stop(agent::Client& client);
   void take(agent::LogChunk chunk);
   void take(const agent::JobStatus& status);
+  void tell(const agent::Notice& notice);
 
   fleet::Context& context_;
   const ledger::Run& run_;
@@ -51,6 +54,7 @@ class Training {
   std::int64_t asked_to_stop_ms_ = 0;  // steady; 0: was not
   bool asked_to_start_ = false, started_ = false, refused_ = false;
   bool heard_ = false, tell_again_ = false, log_is_broken_ = false;
+  std::optional<agent::Notice::Kind> told_notice_;
 };
 
 /// Hands over the machine's log from `from` on, in order, up to what the machine has by now. Fails lost when it

@@ -40,6 +40,7 @@ const ActionEntry* find_ec2_action(std::string_view name) {
       {"DescribeRegions", {describe_regions, reads}},
       {"DescribeSecurityGroupRules", {describe_security_group_rules, reads}},
       {"DescribeSecurityGroups", {describe_security_groups, reads}},
+      {"DescribeSpotInstanceRequests", {describe_spot_instance_requests, reads}},
       {"DescribeSpotPriceHistory", {describe_spot_price_history, reads}},
       {"DescribeSubnets", {describe_subnets, reads}},
       {"DescribeTags", {describe_tags, reads}},

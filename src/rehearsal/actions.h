@@ -88,6 +88,7 @@ Api<Xml> describe_images(Call& call);
 Api<Xml> describe_instance_types(Call& call);
 Api<Xml> describe_instance_type_offerings(Call& call);
 Api<Xml> describe_spot_price_history(Call& call);
+Api<Xml> describe_spot_instance_requests(Call& call);
 Api<Xml> describe_availability_zones(Call& call);
 Api<Xml> describe_regions(Call& call);
 Api<Xml> describe_account_attributes(Call& call);

@@ -1,6 +1,7 @@
 #include "rehearsal/asked.h"
 
 #include "base/text.h"
+#include "rehearsal/fis.h"
 #include "rehearsal/sigv4.h"
 
 namespace ferry::rehearsal {
@@ -63,6 +64,7 @@ std::string_view target_prefix(std::string_view service) {
 
 Asked read_asked(const HttpRequest& request) {
   if (const auto target = request.header("x-amz-target"); !target.empty()) return asked_as_json(target);
+  if (const auto fis = asked_of_fis(request)) return *fis;
   const auto params = request_params(request);
   Asked asked;
   asked.action = params.get("Action", "?");

@@ -34,6 +34,8 @@ const std::map<std::string, std::vector<std::string>>& kinds() {
       {"conflict", {"action", "count"}},
       {"latency", {"action", "ms", "count"}},
       {"plain-http", {}},
+      {"interruptions", {"per_hour"}},
+      {"market", {"seed", "step_ms"}},
       {"clear", {}},
   };
   return all;
@@ -61,8 +63,8 @@ bool takes_away(const Json& fault, const std::string& permission) {
 /// Kinds of which the last one given holds: what tells two of them apart, or "" if only one can be.
 const std::map<std::string, std::string>& replaced_kinds() {
   static const std::map<std::string, std::string> all = {
-      {"quota", "bucket"}, {"clock", ""},        {"no-default-vpc", ""}, {"caller", ""},
-      {"plain-http", ""},  {"late-profile", ""}, {"role-session", ""}};
+      {"quota", "bucket"},  {"clock", ""},        {"no-default-vpc", ""}, {"caller", ""}, {"plain-http", ""},
+      {"late-profile", ""}, {"role-session", ""}, {"interruptions", ""},  {"market", ""}};
   return all;
 }
 
@@ -72,7 +74,7 @@ Status Faults::add(const Json& fault) {
   const std::string kind = text_at(fault, "kind");
   const auto known = kinds().find(kind);
   if (known == kinds().end()) {
-    std::vector<std::string> names = {"die", "no-sshd"};
+    std::vector<std::string> names = {"die", "interrupt", "no-sshd"};
     for (const auto& [name, members] : kinds()) names.push_back(name);
     return fail(Kind::bad_input, "no such fault: " + kind, "", "the kinds are " + join(names, ", "));
   }
@@ -220,6 +222,20 @@ std::int64_t Faults::session_ms(std::int64_t otherwise) const {
   for (const auto& fault : faults_)
     if (text_at(fault, "kind") == "role-session") return std::max<std::int64_t>(int_at(fault, "seconds"), 1) * 1000;
   return otherwise;
+}
+
+std::int64_t Faults::interruptions_per_hour() const {
+  for (const auto& fault : faults_)
+    if (text_at(fault, "kind") == "interruptions")
+      return std::clamp<std::int64_t>(int_at(fault, "per_hour", 1), 0, 3'600'000);
+  return 0;
+}
+
+std::optional<Market> Faults::market() const {
+  for (const auto& fault : faults_)
+    if (text_at(fault, "kind") == "market")
+      return Market{int_at(fault, "seed", 1), std::max<std::int64_t>(1, int_at(fault, "step_ms", 300'000))};
+  return std::nullopt;
 }
 
 bool Faults::no_default_vpc() const {

@@ -25,6 +25,11 @@ struct S3Trouble {
   Millis latency{0};                        ///< before it is answered
 };
 
+/// Spot prices that move.
+struct Market {
+  std::int64_t seed = 1, step_ms = 300'000;
+};
+
 /// Not safe from several threads: its owner locks.
 class Faults {
  public:
@@ -61,6 +66,10 @@ class Faults {
   std::int64_t late_profile_ms() const;
   /// How long sessions of machines' roles last (role-session); `otherwise` without such a fault.
   std::int64_t session_ms(std::int64_t otherwise) const;
+  /// How often a spot machine is taken back in an hour that it runs (interruptions); 0: it is not.
+  std::int64_t interruptions_per_hour() const;
+  /// How spot prices move (market); nothing: they do not.
+  std::optional<Market> market() const;
   /// The account has its VPC, but not as the default one (no-default-vpc).
   bool no_default_vpc() const;
 

@@ -71,8 +71,15 @@ const IamPolicy* Iam::policy(std::string_view arn) const {
 const std::map<std::string, IamPolicy>& policies_of_aws() {
   static const auto all = [] {
     std::map<std::string, IamPolicy> made;
+    auto of_fis = policy_of_aws(
+        "AWSFaultInjectionSimulatorEC2Access", "ANPA5FJVAZ6PQ4JYMNT2K",
+        R"({"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":["ec2:RebootInstances",)"
+        R"("ec2:SendSpotInstanceInterruptions","ec2:StartInstances","ec2:StopInstances","ec2:TerminateInstances"],)"
+        R"("Resource":"arn:aws:ec2:*:*:instance/*"}]})");
+    of_fis.path = "/service-role/";
     for (auto& policy :
-         {policy_of_aws("AdministratorAccess", "ANPAIWMBCKSKIEE64ZLYK",
+         {of_fis,
+          policy_of_aws("AdministratorAccess", "ANPAIWMBCKSKIEE64ZLYK",
                         R"({"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"*","Resource":"*"}]})"),
           policy_of_aws("AmazonS3FullAccess", "ANPAIFIR6V6BVTRAHWINE",
                         R"({"Version":"2012-10-17","Statement":[{"Effect":"Allow",)"

@@ -4,6 +4,7 @@
 
 #include "rehearsal/catalog.h"
 #include "rehearsal/metadata.h"
+#include "rehearsal/spot.h"
 #include "rehearsal/tagging.h"
 #include "rehearsal/way_out.h"
 
@@ -24,7 +25,10 @@ Millis poll_for(const Instance& instance, std::int64_t now_ms, std::int64_t keep
     case Phase::stopping:
       return changing_poll;
     case Phase::running:
-      return instance.reboot_wanted ? changing_poll : running_poll;
+      if (instance.reboot_wanted) return changing_poll;
+      if (const auto at = next_spot_change(instance, now_ms); at > 0)
+        return Millis(std::clamp<std::int64_t>(at - now_ms, 1, running_poll.count()));
+      return running_poll;
     case Phase::terminated:
       return Millis(std::max<std::int64_t>(instance.phase_ms + keep_ms - now_ms, 0) + 1);
     case Phase::stopped:
@@ -94,6 +98,8 @@ std::string_view name(Step step) {
       return "powered off";
     case Step::died:
       return "died";
+    case Step::taken:
+      return "taken back";
     case Step::destroy:
       return "destroy";
     case Step::forget:
@@ -113,7 +119,7 @@ Step next_step(const Instance& instance, const Sight& sight) {
                  ? Step::up
                  : Step::nothing;
     case Phase::running:
-      return step_when_running(instance, machine);
+      return is_due(instance, sight.now_ms) ? Step::taken : step_when_running(instance, machine);
     case Phase::stopping:
       return Step::stop;
     case Phase::shutting_down:
@@ -211,6 +217,8 @@ void Lifecycle::act(const Instance& instance, Step step, const sandbox::Status& 
       return mark_powered_off(instance);
     case Step::died:
       return mark_dead(instance, machine.why.empty() ? "its processes ended unexpectedly" : machine.why);
+    case Step::taken:
+      return mark_taken(instance);
     case Step::forget:
       return forget(id);
   }
@@ -333,6 +341,17 @@ void Lifecycle::mark_powered_off(const Instance& instance) {
     it.reason_message = "Client.InstanceInitiatedShutdown: Instance initiated shutdown";
     it.transition_reason = initiated("Instance", now);
     set_phase(it, it.on_poweroff == OnPoweroff::terminate ? Phase::shutting_down : Phase::stopping, now);
+  });
+}
+
+void Lifecycle::mark_taken(const Instance& instance) {
+  const auto now = clock_.now_ms();
+  change(instance, [&](State& state, Instance& it) {
+    clear_address(state, it);
+    it.reason_code = "Server.SpotInstanceTermination";
+    it.reason_message = "Server.SpotInstanceTermination: Spot instance termination";
+    it.transition_reason = initiated("Service", now);
+    set_phase(it, Phase::shutting_down, now);
   });
 }
 

@@ -18,7 +18,7 @@
 namespace ferry::rehearsal {
 
 /// What an instance needs next.
-enum class Step { nothing, boot, up, moved, reboot, stop, powered_off, died, destroy, forget };
+enum class Step { nothing, boot, up, moved, reboot, stop, powered_off, died, taken, destroy, forget };
 std::string_view name(Step step);
 
 /// What is known when a step is chosen.
@@ -68,6 +68,7 @@ class Lifecycle {
   void mark_up(const Instance& instance, const sandbox::Status& machine);
   void mark_moved(const Instance& instance, const sandbox::Status& machine);
   void mark_powered_off(const Instance& instance);
+  void mark_taken(const Instance& instance);
   void mark_dead(const Instance& instance, const std::string& why);
   void forget(const std::string& id);
   /// Applies `change` if the instance still is in the phase it was seen in.

@@ -18,13 +18,17 @@ NLOHMANN_JSON_SERIALIZE_ENUM(Direction, {{Direction::ingress, "ingress"}, {Direc
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(Disk, volume_id, device, snapshot_id, type, gib, iops, throughput,
                                                 attached_ms, encrypted, delete_on_termination)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(MetadataOptions, endpoint_enabled, token_required, tags, hop_limit)
-NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(
-    Instance, id, reservation_id, image_id, type, zone, subnet_id, key_name, client_token, private_ip, eni_id,
-    eni_attachment_id, mac, address, ssh_port, has_public_ip, groups, disks, user_data, placement_group,
-    capacity_reservation, capacity_target, capacity_preference, in_block, iam_profile, iam_profile_id,
-    iam_association_id, iam_associated_ms, tenancy, credits, spot_request_id, phase, on_poweroff, launched_ms, phase_ms,
-    boot_ms, disk_mib, launch_index, booted_before, reboot_wanted, never_boots, protect_termination, protect_stop,
-    ebs_optimized, monitoring, check_source_dest, metadata, reason_code, reason_message, transition_reason)
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(Taking, rebalance_ms, notice_ms, gone_ms, cause)
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(Instance, id, reservation_id, image_id, type, zone, subnet_id, key_name,
+                                                client_token, private_ip, eni_id, eni_attachment_id, mac, address,
+                                                ssh_port, has_public_ip, groups, disks, user_data, placement_group,
+                                                capacity_reservation, capacity_target, capacity_preference, in_block,
+                                                iam_profile, iam_profile_id, iam_association_id, iam_associated_ms,
+                                                tenancy, credits, spot_request_id, phase, on_poweroff, launched_ms,
+                                                phase_ms, boot_ms, disk_mib, launch_index, booted_before, reboot_wanted,
+                                                never_boots, protect_termination, protect_stop, ebs_optimized,
+                                                monitoring, check_source_dest, metadata, taking, bid_micros,
+                                                reason_code, reason_message, transition_reason)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(KeyPair, id, name, type, fingerprint, public_key, created_ms)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(Rule, id, protocol, cidr4, cidr6, group_id, prefix_list_id, description,
                                                 direction, from_port, to_port)
@@ -42,7 +46,8 @@ NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(QuotaRequest, id, code, desired,
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(Federated, secret, token, name, policy, expires_ms)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(State, access_key_id, secret_access_key, vpc_id, vpcs, subnets,
                                                 instances, keys, groups, placement_groups, capacity_reservations,
-                                                block_offers, tokens, sessions, tags, quota_requests, federated, iam)
+                                                block_offers, tokens, sessions, tags, quota_requests, federated,
+                                                fis_templates, fis_experiments, iam)
 
 std::string_view name(Phase phase) {
   switch (phase) {

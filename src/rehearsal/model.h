@@ -34,6 +34,14 @@ struct MetadataOptions {
   std::int64_t hop_limit = 2;
 };
 
+/// How a spot machine is taken back. Times are 0 where nothing is planned.
+struct Taking {
+  std::int64_t rebalance_ms = 0;  ///< from then on its metadata recommends to rebalance
+  std::int64_t notice_ms = 0;     ///< from then on its metadata says when it goes
+  std::int64_t gone_ms = 0;       ///< then it goes
+  std::string cause;              ///< the end of its request's code: "by-price", "no-capacity", "by-experiment"
+};
+
 struct Instance {
   std::string id, reservation_id, image_id, type, zone, subnet_id, key_name, client_token;
   std::string private_ip, eni_id, eni_attachment_id, mac;
@@ -61,6 +69,8 @@ struct Instance {
   bool protect_termination = false, protect_stop = false, ebs_optimized = false, monitoring = false,
        check_source_dest = true;
   MetadataOptions metadata;
+  Taking taking;
+  std::int64_t bid_micros = 0;              ///< of a spot machine: the most it may cost an hour; 0: as on demand
   std::string reason_code, reason_message;  ///< StateReason
   std::string transition_reason;            ///< "User initiated (2026-01-31 12:00:00 GMT)"
   /// "" if it has none, or does not run.
@@ -154,6 +164,8 @@ struct State {
   std::map<std::string, Tags> tags;             ///< by resource id, of any kind
   std::vector<QuotaRequest> quota_requests;     ///< oldest first
   std::map<std::string, Federated> federated;   ///< by access key id
+  std::map<std::string, Json> fis_templates;    ///< by id, as they are answered (fis.h); experiments, too
+  std::map<std::string, Json> fis_experiments;
   Iam iam;
 
   const KeyPair* key_named(std::string_view key_name) const;

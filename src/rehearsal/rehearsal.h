@@ -60,6 +60,13 @@ std::string env_lines(const Info& info);
 ///   {"kind":"small-disk","type":"…","mib":16,"count":1}    a home of that size, in memory (root and user
 ///   sandboxes only)
 ///   {"kind":"die","instance":"i-…","after_ms":0}   the machine crashes: terminated, Server.InternalError
+///   {"kind":"interrupt","instance":"i-…","after_ms":0}   a spot machine is taken back: its metadata recommends to
+///   rebalance now, gives the notice then, and two minutes later (spot_notice_ms) it is terminated,
+///   Server.SpotInstanceTermination
+///   {"kind":"interruptions","per_hour":120}        so are all spot machines, when they ran for an hour's so manieth
+///   part
+///   {"kind":"market","seed":7,"step_ms":300000}    spot prices move, as the seed has it, at each step: so does what
+///   DescribeSpotPriceHistory says, and a machine whose highest price is below is taken back
 ///   {"kind":"no-sshd","instance":"i-…","on":"true"}                        its sshd resets connections;
 ///   "false" ends that
 ///   {"kind":"quota","bucket":"g","limit":8}        vCPU limit of standard, g, p, inf, trn, dl, or
@@ -97,11 +104,13 @@ std::string env_lines(const Info& info);
 ///   {"kind":"latency","action":"…","ms":1000,"count":1}         answers come that much later
 ///   {"kind":"plain-http"}                          for policies, requests did not come over TLS (aws:SecureTransport
 ///   is false); without it those over the loopback interface count as secure
-///   {"kind":"settings","boot_ms":500}              no fault: how long boots take from now on
+///   {"kind":"settings","boot_ms":500,"spot_notice_ms":120000}   no fault: how long boots take from now on, and how
+///   long before its end a spot machine is told
 Status inject_fault(const os::Path& dir, const Json& fault);
 
 /// The server's main (`ferry rehearsal serve --dir DIR`, as ensure_running starts it): runs until SIGTERM.
-/// `port` 0: as before, else any. Environment: FERRY_REHEARSAL_BOOT_MS (500), FERRY_REHEARSAL_KEEP_MS (how
+/// `port` 0: as before, else any. Environment: FERRY_REHEARSAL_BOOT_MS (500),
+/// FERRY_REHEARSAL_SPOT_NOTICE_MS (120000), FERRY_REHEARSAL_KEEP_MS (how
 /// long terminated instances stay listed, 3600000), FERRY_PROGRAM (for ensure_running: the program to start
 /// instead of this one).
 int serve(const os::Path& dir, int port);

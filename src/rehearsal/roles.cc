@@ -8,6 +8,7 @@
 #include "rehearsal/catalog.h"
 #include "rehearsal/iam_checks.h"
 #include "rehearsal/service.h"
+#include "rehearsal/spot.h"
 
 namespace ferry::rehearsal {
 namespace {
@@ -124,9 +125,7 @@ const RoleSession* session_of(const State& state, const std::string& key_id) {
   return role && role->id == found->second.role_id ? &found->second : nullptr;
 }
 
-S3Key s3_key_of(const State& state, const RoleSession& session) {
-  S3Key key{session.secret, session_arn(session), session.token, session.expires_ms, Json()};
-  const auto& role = *state.iam.role(session.role);
+S3Rights rights_of(const State& state, const IamRole& role) {
   S3Rights rights;
   const auto add = [](std::vector<Json>& to, const std::string& document) {
     to.push_back(parse_json(document).value_or(Json::object()));
@@ -140,10 +139,15 @@ S3Key s3_key_of(const State& state, const RoleSession& session) {
     rights.boundary = Json::object();  // whatever it was, it allows nothing now
   }
   rights.role_arn = role.arn();
-  rights.keys = {
-      {"aws:principalarn", role.arn()}, {"aws:principaltype", "AssumedRole"}, {"aws:userid", session_user_id(session)}};
+  rights.keys = {{"aws:principalarn", role.arn()}, {"aws:principaltype", "AssumedRole"}};
   for (const auto& [tag, value] : role.tags) rights.keys["aws:principaltag/" + lower(tag)] = value;
-  key.role = std::move(rights);
+  return rights;
+}
+
+S3Key s3_key_of(const State& state, const RoleSession& session) {
+  S3Key key{session.secret, session_arn(session), session.token, session.expires_ms, Json()};
+  key.role = rights_of(state, *state.iam.role(session.role));
+  key.role->keys["aws:userid"] = session_user_id(session);
   return key;
 }
 
@@ -153,10 +157,14 @@ void RoleKeeper::pass() {
   state_.look([&](const State& state) { due = has_work(state, now); });
   if (due) state_.update([&](State& state) { return renew_sessions(state, now, options_.session_ms()); });
   std::map<std::string, sandbox::Live> all;
+  const auto machine_ms = options_.machine_ms();
   const int port = options_.s3_port ? options_.s3_port() : 0;
   state_.look([&](const State& state) {
-    for (const auto& [id, instance] : state.instances)
-      if (is_alive(instance)) all[id] = {role_metadata(state, instance), port};
+    for (const auto& [id, instance] : state.instances) {
+      if (!is_alive(instance)) continue;
+      all[id] = {role_metadata(state, instance), port};
+      all[id].metadata.update(spot_metadata(instance, machine_ms));
+    }
   });
   std::erase_if(told_, [&](const auto& entry) { return !all.contains(entry.first); });
   for (const auto& [id, live] : all) {

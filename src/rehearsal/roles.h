@@ -10,6 +10,7 @@
 #include <functional>
 #include <map>
 
+#include "os/clock.h"
 #include "rehearsal/machines.h"
 #include "rehearsal/model.h"
 #include "rehearsal/s3_signature.h"
@@ -32,6 +33,8 @@ std::string session_arn(const RoleSession& session);
 std::string session_user_id(const RoleSession& session);
 /// The session with that access key, if its role is still there.
 const RoleSession* session_of(const State& state, const std::string& key_id);
+/// What a role may do, by its policies as they are now.
+S3Rights rights_of(const State& state, const IamRole& role);
 /// What S3 needs to know of it.
 S3Key s3_key_of(const State& state, const RoleSession& session);
 
@@ -42,6 +45,8 @@ class RoleKeeper {
     std::function<std::int64_t()> now_ms;      ///< as the cloud's clock shows it
     std::function<std::int64_t()> session_ms;  ///< how long a new session lasts
     std::function<int()> s3_port;              ///< may be empty: there is no S3
+    /// As the machines' own clocks show it: this computer's.
+    std::function<std::int64_t()> machine_ms = [] { return os::system_clock().now_ms(); };
   };
   RoleKeeper(Guarded& state, Machines& machines, Options options)
       : state_(state), machines_(machines), options_(std::move(options)) {}

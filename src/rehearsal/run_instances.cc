@@ -6,6 +6,7 @@
 #include "rehearsal/launch.h"
 #include "rehearsal/quotas.h"
 #include "rehearsal/reservations.h"
+#include "rehearsal/spot.h"
 #include "rehearsal/tagging.h"
 
 namespace ferry::rehearsal {
@@ -101,7 +102,8 @@ Api<Subnet*> place(Call& call, const LaunchOrder& order) {
                                               call.state.vpc_id));
   std::string refused;
   for (Subnet* subnet : allowed) {
-    const auto price = order.highest_bid ? parse_usd(spot_price(*order.type, subnet->zone)) : Usd{};
+    const auto now = spot_price_at(*order.type, subnet->zone, call.faults.market(), call.now_ms);
+    const auto price = order.highest_bid ? parse_usd(now) : Usd{};
     if (order.highest_bid && price && *price > *order.highest_bid) continue;
     if (has_reserved(call, order, subnet->zone)) return subnet;
     const bool only = order.instance.capacity_preference == only_reserved;
@@ -150,6 +152,7 @@ Instance make_instance(Call& call, const LaunchOrder& order, Subnet& subnet) {
   instance.never_boots = fault.never;
   instance.disk_mib = fault.disk_mib;
   if (order.spot) instance.spot_request_id = "sir-" + random_name(8);
+  if (order.highest_bid) instance.bid_micros = order.highest_bid->micros;
   for (auto& disk : instance.disks) {
     disk.volume_id = new_id("vol-");
     disk.attached_ms = call.now_ms;

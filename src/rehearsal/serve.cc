@@ -54,6 +54,7 @@ Status serve_until_told(const os::Path& dir, int port) {
   options.s3_dir = dir / "s3";
   options.boot_ms = setting("FERRY_REHEARSAL_BOOT_MS", options.boot_ms);
   options.keep_ms = setting("FERRY_REHEARSAL_KEEP_MS", options.keep_ms);
+  options.spot_notice_ms = setting("FERRY_REHEARSAL_SPOT_NOTICE_MS", options.spot_notice_ms);
   options.log = [file = log_file(dir)](const std::string& line) {
     (void)os::append_file(file, os::iso_time(os::system_clock().now_ms(), true) + " " + line + "\n", 0600);
   };

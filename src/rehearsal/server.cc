@@ -64,14 +64,21 @@ Server::Server(State state, Store& store, Machines& machines, os::Clock& clock, 
       roles_(state_, machines,
              {.now_ms = [this] { return service_.server_ms(); },
               .session_ms = [this] { return service_.session_ms(); },
-              .s3_port = [this] { return s3_port_.load(); }}),
+              .s3_port = [this] { return s3_port_.load(); },
+              .machine_ms = [this] { return clock_.now_ms(); }}),
       lifecycle_(state_, machines, clock,
                  {.keep_ms = options_.keep_ms,
                   .executor = {},
                   .log = options_.log,
-                  .before_pass = [this] { roles_.pass(); },
+                  .before_pass =
+                      [this] {
+                        service_.interrupt_spot();
+                        roles_.pass();
+                      },
                   .set_door = [this](const std::string& id) { set_doors(state_, machines_, service_.caller(), id); },
-                  .equip = options_.equip}) {}
+                  .equip = options_.equip}) {
+  service_.set_spot_notice_ms(options_.spot_notice_ms);
+}
 
 Status Server::start_s3() {
   if (options_.s3_dir.empty()) return {};
@@ -146,6 +153,7 @@ Result<Json> Server::run_verb(std::string_view verb, const Json& body) {
   }
   if (verb == "settings") {
     if (const auto ms = int_at(body, "boot_ms", -1); ms >= 0) service_.set_boot_ms(ms);
+    if (const auto ms = int_at(body, "spot_notice_ms", -1); ms >= 0) service_.set_spot_notice_ms(ms);
     return Json::object();
   }
   if (verb == "stop") {
@@ -163,11 +171,15 @@ Result<Json> Server::run_verb(std::string_view verb, const Json& body) {
 Status Server::take_fault(const Json& fault) {
   if (!fault.is_object()) return fail(Kind::bad_input, "a fault is a JSON object");
   const auto kind = text_at(fault, "kind");
-  if (kind != "die" && kind != "no-sshd") return service_.add_fault(fault);
+  if (kind != "die" && kind != "no-sshd" && kind != "interrupt") return service_.add_fault(fault);
   const auto id = text_at(fault, "instance");
   bool exists = false;
   state_.look([&](const State& state) { exists = state.instances.contains(id); });
   if (!exists) return fail(Kind::bad_input, "no such instance: " + printable(id));
+  if (kind == "interrupt") {
+    TRY("", service_.interrupt(id, int_at(fault, "after_ms", 0)));
+    return {};
+  }
   if (kind == "no-sshd") return machines_.break_sshd(id, text_at(fault, "on", "true") != "false");
   lifecycle_.crash_at(id, clock_.now_ms() + int_at(fault, "after_ms", 0));
   return {};

@@ -7,7 +7,8 @@
 /// is meant. Offered are EC2 Query 2016-11-15, STS GetCallerIdentity and GetFederationToken, IAM's
 /// roles, instance profiles and policies (iam.h), SSM GetParameter,
 /// GetParameters, GetParametersByPath, StartSession and TerminateSession (without the data channel), EC2 Instance
-/// Connect's SendSSHPublicKey, Service Quotas (EC2's vCPU limits) and the price list's GetProducts. S3 (s3_service.h)
+/// Connect's SendSSHPublicKey, Service Quotas (EC2's vCPU limits), the price list's GetProducts and the Fault Injection
+/// Service's interruptions of spot machines (fis.h). S3 (s3_service.h)
 /// has a port of its own: nothing that S3's clients may send (an unsigned GET of any path, a bucket whose name is a
 /// path of this server) can then be taken for another service's, and what uploads gigabytes takes no connection from
 /// EC2. The log has a line for each call, with the name of its permission: "ec2:RunInstances 200 4 ms with
@@ -40,6 +41,7 @@ struct ServerOptions {
   os::Path s3_dir;  ///< where S3 keeps what it has; empty: there is no S3
   std::int64_t boot_ms = 500;
   std::int64_t keep_ms = 3'600'000;
+  std::int64_t spot_notice_ms = usual_spot_notice_ms;  ///< between the notice and the end of a spot machine
   std::function<void(const std::string&)> log;
   std::function<void(sandbox::Spec&, const std::string&)> equip;  ///< as Lifecycle::Options has it
   std::function<void()> on_stop;                                  ///< asked to end, after the answer is decided

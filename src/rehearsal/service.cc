@@ -6,6 +6,7 @@
 #include "rehearsal/actions.h"
 #include "rehearsal/doors.h"
 #include "rehearsal/federation.h"
+#include "rehearsal/fis.h"
 #include "rehearsal/iam.h"
 #include "rehearsal/refusals.h"
 #include "rehearsal/replies.h"
@@ -118,6 +119,31 @@ void Service::set_boot_ms(std::int64_t ms) {
   boot_ms_ = ms;
 }
 
+void Service::set_spot_notice_ms(std::int64_t ms) {
+  const std::lock_guard lock(mutex_);
+  spot_notice_ms_ = ms;
+}
+
+void Service::interrupt_spot() {
+  const std::lock_guard lock(mutex_);
+  if (faults_.interruptions_per_hour() == 0 && !faults_.market()) return;
+  const auto now = clock_.now_ms();
+  State trial = state_.copy();
+  if (plan_interruptions(trial, faults_, now, spot_notice_ms_))
+    state_.update([&](State& state) { return plan_interruptions(state, faults_, now, spot_notice_ms_); });
+}
+
+Status Service::interrupt(const std::string& instance, std::int64_t after_ms) {
+  const std::lock_guard lock(mutex_);
+  const auto now = clock_.now_ms();
+  const bool done = state_.update([&](State& state) {
+    const auto found = state.instances.find(instance);
+    return found != state.instances.end() && take_back(found->second, now, after_ms, spot_notice_ms_, "no-capacity");
+  });
+  if (done) return {};
+  return fail(Kind::bad_input, printable(instance) + " is no running spot machine, or is being taken back already");
+}
+
 std::int64_t Service::session_ms() {
   const std::lock_guard lock(mutex_);
   return faults_.session_ms(usual_session_ms);
@@ -160,9 +186,9 @@ HttpReply Service::handle(const HttpRequest& request) {
 }
 
 HttpReply Service::answer(const HttpRequest& request, const std::string& id) {
-  if (request.method != "POST" && request.method != "GET")
-    return ec2_error({400, "InvalidAction", "Only POST and GET are valid for this web service."}, id);
   const auto asked = read_asked(request);
+  if (request.method != "POST" && request.method != "GET" && asked.service != "fis")
+    return ec2_error({400, "InvalidAction", "Only POST and GET are valid for this web service."}, id);
   const auto fail_with = [&](const ApiError& error) { return error_reply(asked, error, id); };
   std::optional<RoleSession> session;
   const auto key_id = claimed_key(request);
@@ -188,9 +214,25 @@ HttpReply Service::answer(const HttpRequest& request, const std::string& id) {
                : asked.service == "ec2" ? answer_ec2(asked.action, request_params(request), id)
                : asked.service == "sts" ? answer_sts(asked.action, request_params(request), id)
                : asked.service == "iam" ? answer_iam(asked.action, request_params(request), id)
+               : asked.service == "fis" ? answer_fis(asked, request, id)
                                         : answer_json(asked, request, id);
   reply.drop = drop;
   return reply;
+}
+
+HttpReply Service::answer_fis(const Asked& asked, const HttpRequest& message, const std::string& id) {
+  const auto body = message.body.empty() ? Result<Json>(Json::object()) : parse_json(message.body);
+  if (!body || !body->is_object()) return json_error({400, "ValidationException", "The body is no JSON object."}, id);
+  const std::lock_guard lock(mutex_);
+  Api<Json> answer;
+  const bool stored = state_.update([&](State& state) {
+    FisCall call{asked.action, fis_id(message.path), *body, state, clock_.now_ms(), spot_notice_ms_};
+    answer = run_fis(call);
+    return answer.has_value() && message.method != "GET";
+  });
+  if (!answer) return json_error(answer.error(), id);
+  if (!stored && message.method != "GET") return json_error(not_saved(), id);
+  return json_text_reply(dump_json(*answer), id);
 }
 
 HttpReply Service::answer_json(const Asked& asked, const HttpRequest& message, const std::string& id) {

@@ -17,6 +17,7 @@
 #include "rehearsal/query.h"
 #include "rehearsal/s3_service.h"
 #include "rehearsal/sigv4.h"
+#include "rehearsal/spot.h"
 #include "rehearsal/store.h"
 #include "rehearsal/xml.h"
 
@@ -54,6 +55,12 @@ class Service {
   Status add_fault(const Json& fault);
   Json faults();
   void set_boot_ms(std::int64_t ms);
+  /// How long before its end a spot machine is told.
+  void set_spot_notice_ms(std::int64_t ms);
+  /// Takes spot machines back that the faults say. Call it now and then.
+  void interrupt_spot();
+  /// The notice comes at once. bad_input where it is no running spot machine.
+  Status interrupt(const std::string& instance, std::int64_t after_ms);
   /// What its S3 needs to know of it: keys, clock and faults. This object must outlive those who ask.
   S3World s3_world();
   std::int64_t server_ms();  ///< as this cloud's clock shows it
@@ -68,6 +75,7 @@ class Service {
   HttpReply answer_session(const Asked& asked, const RoleSession& session, const std::string& id);
   HttpReply answer_sts(const std::string& action, const Params& params, const std::string& id);
   HttpReply answer_iam(const std::string& action, const Params& params, const std::string& id);
+  HttpReply answer_fis(const Asked& asked, const HttpRequest& request, const std::string& id);
   HttpReply answer_json(const Asked& asked, const HttpRequest& request, const std::string& id);
   Api<Xml> run_ec2(const std::string& action, const Params& params);
 
@@ -76,7 +84,7 @@ class Service {
   Machines& machines_;
   std::mutex mutex_;  // of what follows
   Faults faults_;
-  std::int64_t boot_ms_;
+  std::int64_t boot_ms_, spot_notice_ms_ = usual_spot_notice_ms;
   AccessKey key_;
 };
 

@@ -102,6 +102,10 @@ HttpRequest signed_form(const Form& form, const AccessKey& key, std::int64_t now
 HttpRequest signed_json(const std::string& target, const Json& body, const AccessKey& key, std::int64_t now_ms,
                         const std::string& service);
 
+/// The same of a REST service.
+HttpRequest signed_rest(const std::string& method, const std::string& path, const Json& body, const AccessKey& key,
+                        std::int64_t now_ms, const std::string& service);
+
 /// What came back, with the XML at hand.
 struct Answer {
   int status = 0;

@@ -65,6 +65,17 @@ HttpRequest signed_json(const std::string& target, const Json& body, const Acces
   return request;
 }
 
+HttpRequest signed_rest(const std::string& method, const std::string& path, const Json& body, const AccessKey& key,
+                        std::int64_t now_ms, const std::string& service) {
+  HttpRequest request;
+  request.method = method;
+  request.path = path;
+  if (method == "POST") request.body = dump_json(body);
+  request.headers = {{"content-type", "application/json"}};
+  sign(request, key, now_ms, service, "us-east-1");
+  return request;
+}
+
 TestCloud::TestCloud() {
   store.saved = fresh_state("us-east-1");
   key = {store.saved.access_key_id, store.saved.secret_access_key};
@@ -79,12 +90,17 @@ void TestCloud::restart() {
   roles = std::make_unique<RoleKeeper>(*state, machines,
                                        RoleKeeper::Options{.now_ms = [this] { return service->server_ms(); },
                                                            .session_ms = [this] { return service->session_ms(); },
-                                                           .s3_port = [] { return 4567; }});
+                                                           .s3_port = [] { return 4567; },
+                                                           .machine_ms = [this] { return clock.now_ms(); }});
   lifecycle = std::make_unique<Lifecycle>(*state, machines, clock,
                                           Lifecycle::Options{.keep_ms = 3'600'000,
                                                              .executor = [](auto work) { work(); },
                                                              .log = {},
-                                                             .before_pass = [this] { roles->pass(); }});
+                                                             .before_pass =
+                                                                 [this] {
+                                                                   service->interrupt_spot();
+                                                                   roles->pass();
+                                                                 }});
 }
 
 Answer TestCloud::send(const HttpRequest& request) {

@@ -3,6 +3,7 @@
 #include "os/clock.h"
 #include "rehearsal/actions.h"
 #include "rehearsal/reservations.h"
+#include "rehearsal/spot.h"
 
 namespace ferry::rehearsal {
 namespace {
@@ -187,6 +188,10 @@ Api<Xml> describe_spot_price_history(Call& call) {
   const auto listed = [](const auto& list, std::string_view word) {
     return list.empty() || std::find(list.begin(), list.end(), word) != list.end();
   };
+  const auto market = call.faults.market();
+  API_SET(until, call.params.time("EndTime", call.now_ms));
+  until = std::min(until, call.now_ms);
+  API_SET(from, call.params.time("StartTime", until));
   std::vector<std::string> found;
   for (const auto& type : instance_types())
     for (const auto& zone : zones()) {
@@ -194,23 +199,25 @@ Api<Xml> describe_spot_price_history(Call& call) {
           (!only_id.empty() && zone_id(zone) != only_id))
         continue;
       if (!listed(products, "Linux/UNIX") && !listed(products, "Linux/UNIX (Amazon VPC)")) continue;
-      Facts facts;
-      facts.add("instance-type", type.name).add("availability-zone", zone).add("availability-zone-id", zone_id(zone));
-      facts.add("product-description", "Linux/UNIX").add("spot-price", spot_price(type, zone));
-      if (filters.match(facts)) found.push_back(type.name + " " + zone);
+      for (const auto& point : price_points(type, zone, market, from, until)) {
+        Facts facts;
+        facts.add("instance-type", type.name).add("availability-zone", zone).add("availability-zone-id", zone_id(zone));
+        facts.add("product-description", "Linux/UNIX").add("spot-price", point.price);
+        // (Of one place, the newest sorts first.)
+        if (filters.match(facts))
+          found.push_back(fmt::format("{} {} {:020} {}", type.name, zone, INT64_MAX - point.ms, point.price));
+      }
     }
   std::sort(found.begin(), found.end());
   API_SET(page, page_of(call.params, found, 1));
   Xml xml;
   xml.list("spotPriceHistorySet", page.keys, [&](const std::string& key) {
-    const auto gap = key.find(' ');
-    const auto zone = key.substr(gap + 1);
-    xml.text("instanceType", key.substr(0, gap))
-        .text("productDescription", "Linux/UNIX")
-        .text("spotPrice", spot_price(*find_type(key.substr(0, gap)), zone));
-    xml.text("timestamp", os::iso_time(call.now_ms / 3'600'000 * 3'600'000, true))
-        .text("availabilityZone", zone)
-        .text("availabilityZoneId", zone_id(zone));
+    const auto words = split(key, ' ');
+    const auto ms = INT64_MAX - parse_int(words[2]).value_or(INT64_MAX);
+    xml.text("instanceType", words[0]).text("productDescription", "Linux/UNIX").text("spotPrice", words[3]);
+    xml.text("timestamp", os::iso_time(ms, true))
+        .text("availabilityZone", words[1])
+        .text("availabilityZoneId", zone_id(words[1]));
   });
   return xml.text("nextToken", page.next_token);
 }

@@ -20,6 +20,8 @@ JobEnding ending_of(const agent::JobStatus& status, Seconds max_duration) {
     return {Outcome::lost, std::nullopt, "the agent on the machine was killed, and the training with it"};
   if (reason == "stopped")
     return {Outcome::lost, std::nullopt, "the machine was shutting down, and stopped the training"};
+  if (reason == agent::interrupted)
+    return {Outcome::lost, std::nullopt, "the cloud took the machine back, and the training was told to save and end"};
   if (reason == agent::not_started) {
     return {Outcome::not_started, std::nullopt,
             "the training did not start" + (status.note.empty() ? "" : ": " + printable(status.note))};

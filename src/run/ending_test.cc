@@ -56,6 +56,8 @@ const std::vector<Case> cases = {
     {"lost", 0, 0, Outcome::lost, ferry_failed},
     {"stopped", none, 0, Outcome::lost, ferry_failed},
     {"stopped", none, 143, Outcome::lost, ferry_failed},
+    {"interrupted", none, 0, Outcome::lost, ferry_failed},
+    {"interrupted", none, 143, Outcome::lost, ferry_failed},
     {"not_started", none, none, Outcome::not_started, ferry_failed},
     {"not_started", 0, 127, Outcome::not_started, ferry_failed},
     {"a word of a later agent", none, 0, Outcome::failed, ferry_failed},

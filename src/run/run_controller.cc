@@ -322,6 +322,9 @@ agent::JobSpec RunController::job_spec(const task::Task& task) const {
   }
   for (const auto& [key, value] : task.envs) spec.env.emplace_back(key, value);
   for (const auto& [key, value] : task.secrets) spec.secrets.emplace_back(key, value);
+  // (What it was launched from stands alone among the offers.)
+  if (node_.location.provider != "ssh" && !trial_.offers.empty() && trial_.offers.front().market == plan::Market::spot)
+    spec.notices = agent::NoticeSpec{task.on_interruption.signal, task.on_interruption.grace.count()};
   spec.max_duration_s = node_.lifetime.max_duration.count();
   spec.retention_s = node_.lifetime.retention().count();
   return spec;

@@ -136,9 +136,10 @@ os::ServedReply Imds::look_up(std::string path) const {
 }
 
 void serve_metadata(const Imds& service, os::Fd connection) {
-  const auto handler = [&](const os::ServedRequest& request, const os::BodyReader& body) {
+  // One answer a connection: this process knows only what was so when it began.
+  const auto handler = [&](const os::ServedRequest& request, const os::BodyReader&) {
     auto reply = service.answer(request, os::system_clock().steady_ms() / 1000);
-    reply.close = body.length() != 0 || reply.status == 400;
+    reply.close = true;
     return reply;
   };
   os::HttpServer::converse(std::move(connection), handler, limits);

@@ -35,8 +35,7 @@ class Imds {
   std::string secret_;  // tokens are signed with it, so none need be remembered
 };
 
-/// Answers one client until it leaves, stays silent for ten seconds, or sends what is no request, or a body:
-/// no request of this service has one. Starts no thread.
+/// Answers one request of a client: this process would not hear what changes (set_live). Starts no thread.
 void serve_metadata(const Imds& service, os::Fd connection);
 
 }  // namespace ferry::sandbox

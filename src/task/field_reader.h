@@ -90,6 +90,17 @@ class ResourcesReader : FieldReader {
   std::size_t elsewhere_ = 0;
 };
 
+class InterruptionReader : FieldReader {
+ public:
+  using FieldReader::FieldReader;
+  /// Fills the task's `on_interruption`: the signal, or a mapping of signal and grace.
+  Status read(const Entry& field);
+
+ private:
+  Status read_signal(const Entry& entry);
+  Status read_grace(const Entry& entry);
+};
+
 class AwsReader : FieldReader {
  public:
   using FieldReader::FieldReader;

@@ -80,6 +80,7 @@ class TaskReader : FieldReader {
     if (entry.name == "max_duration") return read_duration(entry, task_.max_duration);
     if (entry.name == "duration") return read_duration(entry, task_.duration);
     if (entry.name == "environment") return read_environment(entry);
+    if (entry.name == "on_interruption") return InterruptionReader(file_, task_, found_).read(entry);
     if (entry.name == "aws") return AwsReader(file_, task_, found_).read(entry);
     if (entry.name == "file_mounts") return read_mounts(entry);
     return {};  // a known field that this version does not act on

@@ -121,6 +121,12 @@ struct Mount {
   bool operator==(const Mount&) const = default;
 };
 
+/// What a training is told when the cloud takes its machine back.
+struct OnInterruption {
+  std::string signal = "SIGTERM";  ///< "SIGTERM", "SIGINT", "SIGUSR1", "SIGUSR2", or "none": only FERRY_NOTICE tells
+  Seconds grace{100};              ///< then what still runs is stopped; of EC2's two minutes the rest is for storing
+};
+
 struct Task {
   std::string name;               ///< empty: the caller chooses (folder or file name)
   std::filesystem::path workdir;  ///< as written; empty: none given. Relative to the caller's folder
@@ -140,6 +146,7 @@ struct Task {
   std::optional<Seconds> max_duration;   ///< hard cap on the training's time
   std::optional<Seconds> duration;       ///< how long it is expected to take, for estimates
   Environment environment;
+  OnInterruption on_interruption;
   std::vector<Mount> mounts;
   AwsSettings aws;
   /// It has no field of ferry's own, and more than SkyPilot's simplest: it may have been written for that.

@@ -92,6 +92,21 @@ std::optional<Recovery> recovery_in(const std::string& yaml) {
   return task ? task->all_candidates()[0].recovery : std::nullopt;
 }
 
+TEST(OnInterruption, IsASignalOrAMapping) {
+  const auto read = [](const std::string& yaml) { return parse_task("run: a\n" + yaml, "task.yaml"); };
+  EXPECT_EQ(read("")->on_interruption.signal, "SIGTERM");
+  EXPECT_EQ(read("")->on_interruption.grace, Seconds(100));
+  EXPECT_EQ(read("on_interruption: usr1\n")->on_interruption.signal, "SIGUSR1");
+  EXPECT_EQ(read("on_interruption: none\n")->on_interruption.signal, "none");
+  const auto both = read("on_interruption: {signal: SIGINT, grace: 1m}\n");
+  ASSERT_TRUE(both);
+  EXPECT_EQ(both->on_interruption.signal, "SIGINT");
+  EXPECT_EQ(both->on_interruption.grace, Seconds(60));
+  for (const char* wrong : {"on_interruption: SIGKILL\n", "on_interruption: {grace: 2m}\n", "on_interruption: [a]\n",
+                            "on_interruption: {grace: soon}\n", "on_interruption: {save: now}\n"})
+    EXPECT_FALSE(read(wrong)) << wrong;
+}
+
 TEST(Recovery, IsReadInEachOfSkyPilotsForms) {
   EXPECT_FALSE(recovery_in("resources: {use_spot: true}\n"));
   EXPECT_FALSE(recovery_in("resources: {job_recovery: null}\n"));

@@ -43,6 +43,10 @@ ANSWERS = {
     "GetPolicy": "<Policy><PolicyName>ferry-store</PolicyName></Policy>",
     "GetPolicyVersion": "<PolicyVersion><Document>%7B%7D</Document></PolicyVersion>",
     "ListPolicyVersions": "<Versions>" + "".join(f"<member><VersionId>v{n}</VersionId></member>" for n in range(1, 6)) + "</Versions>",
+    "CreateExperimentTemplate": '{"experimentTemplate": {"id": "EXT1"}}',
+    "StartExperiment": '{"experiment": {"id": "EXP1", "state": {"status": "initiating"}}}',
+    "GetExperiment": '{"experiment": {"id": "EXP1", "state": {"status": "completed"}}}',
+    "DeleteExperimentTemplate": "{}",
     "RequestServiceQuotaIncrease": '{"RequestedQuota": {"Id": "r-1"}}',
 }
 UNSIGNED = {"AssumeRoleWithWebIdentity", "GetRoleCredentials", "CreateToken"}
@@ -71,7 +75,7 @@ class Judge(http.server.BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(text.encode())
 
-    do_GET = do_POST
+    do_GET = do_DELETE = do_POST
 
     def answer(self, service, action):
         _, _, params = models.identify(*self.request)
@@ -144,7 +148,7 @@ def main():
                 declared |= set(re.findall(r'"((?:Describe|Get|List|Run|Start|Stop|Terminate|Create|Delete|Import|Authorize|Revoke|Put|Add|Remove|'
                                            r'Assume|Request)[A-Z]\w+)"', source.read()))
     missed = {name for name in declared if any(models.operation(service, name) for service in ("ec2", "sts", "ssm", "pricing",
-              "service-quotas", "iam"))} - {action for _, action in seen}
+              "service-quotas", "iam", "fis"))} - {action for _, action in seen}
     complaints.extend(f"{name} is in src/aws and was never called" for name in sorted(missed))
     for complaint in complaints:
         print(complaint)

@@ -137,6 +137,8 @@ def check_json(shape, node, path):
             return [f"{path}: {node!r} is no list"]
         return check_limits(shape, len(node), path) + [
             complaint for i, item in enumerate(node) for complaint in check_json(shape.member, item, f"{path}[{i}]")]
+    if kind == "timestamp":
+        return []
     if kind == "map":
         return [complaint for name, item in node.items() for complaint in check_json(shape.value, item, f"{path}.{name}")]
     if kind in ("integer", "long"):
@@ -203,6 +205,12 @@ def identify(method, url, headers, body):
         prefix = model(service).metadata["targetPrefix"] + "."
         if target.startswith(prefix):
             return service, target[len(prefix):], json.loads(body or b"{}")
+    for name in model("fis").operation_names if parts.path.startswith("/experiment") else ():
+        route = operation("fis", name).http
+        names = re.findall(r"{(\w+)}", route["requestUri"])
+        match = re.fullmatch(re.sub(r"{\w+}", "([^/]+)", route["requestUri"]), parts.path)
+        if match and route["method"] == method:
+            return "fis", name, {**json.loads(body or b"{}"), **dict(zip(names, map(urllib.parse.unquote, match.groups())))}
     if (method, parts.path) in REST_ROUTES:
         service, action = REST_ROUTES[method, parts.path]
         return service, action, rest_params(operation(service, action), parts.query, headers, body)
