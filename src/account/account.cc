@@ -405,9 +405,10 @@ Result<std::string> iam_policy(const PolicyFor& whom) {
     const auto sid = one->at("Sid").get<std::string>();
     const bool is_about_roles = sid == "OptionalRolesOfMachines";
     const bool is_about_store = sid.starts_with("Store");
-    const bool wanted = is_about_roles   ? !roles.empty()
-                        : is_about_store ? !store.bucket.empty()
-                                         : whom.all || !sid.starts_with("Optional");
+    const bool wanted = is_about_roles                 ? !roles.empty()
+                        : is_about_store               ? !store.bucket.empty()
+                        : sid.starts_with("Interrupt") ? whom.interrupt
+                                                       : whom.all || !sid.starts_with("Optional");
     one = wanted ? one + 1 : statements.erase(one);
   }
   fill(policy, "@owners@", whom.owners);

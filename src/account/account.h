@@ -64,6 +64,8 @@ struct PolicyFor {
   std::string store;
   /// Also what only people need whose task has aws: settings (own key pairs, reservations, Systems Manager).
   bool all = false;
+  /// Also `ferry interrupt`: AWS's FIS, and the roles that are made for it, bounded by AWS's own policy for FIS.
+  bool interrupt = false;
 };
 
 /// The smallest IAM policy with which every ferry command works, as JSON text. Its holder makes things with

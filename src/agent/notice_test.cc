@@ -134,21 +134,6 @@ TEST(NoticeWatch, AsksASilentServiceMoreAndMoreSeldom) {
   EXPECT_EQ(until_next_look(1'000'000, true), Millis(5'000));
 }
 
-/// A variable of this process, and of the agents it starts, while it lives.
-class Set {
- public:
-  Set(const char* name, const std::string& value) : name_(name), before_(os::env(name)) {
-    ::setenv(name, value.c_str(), 1);
-  }
-  ~Set() { before_ ? ::setenv(name_, before_->c_str(), 1) : ::unsetenv(name_); }
-  Set(const Set&) = delete;
-  Set& operator=(const Set&) = delete;
-
- private:
-  const char* name_;
-  std::optional<std::string> before_;
-};
-
 /// An agent, and the metadata service of its machine.
 class NoticeTest : public testing::Test {
  protected:
@@ -208,7 +193,7 @@ class NoticeTest : public testing::Test {
     return reply;
   }
   os::Fd listener_;
-  std::optional<Set> endpoint_, enabled_;
+  std::optional<Variable> endpoint_, enabled_;
   std::mutex mutex_;
   std::map<std::string, std::string> tree_;
   std::atomic<int> asked_ = 0;
@@ -336,8 +321,8 @@ TEST_F(NoticeTest, ACancelledRunStaysCancelledAndOneWithoutNoticesIsNotAskedFor)
 }
 
 TEST(NoticeWatch, AServiceThatNeverAnswersDisturbsNoTraining) {
-  const Set nowhere("AWS_EC2_METADATA_SERVICE_ENDPOINT", "http://127.0.0.1:1");
-  const Set enabled("AWS_EC2_METADATA_DISABLED", "false");
+  const Variable nowhere("AWS_EC2_METADATA_SERVICE_ENDPOINT", "http://127.0.0.1:1");
+  const Variable enabled("AWS_EC2_METADATA_DISABLED", "false");
   Served served;
   JobSpec job = served.spec("sleep 1; echo fine");
   job.notices = NoticeSpec{};

@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include <functional>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -13,6 +14,19 @@
 #include "os/file.h"
 
 namespace ferry::agent {
+
+/// A variable of this process, and of the agents it starts, while it lives.
+class Variable {
+ public:
+  Variable(const char* name, const std::string& value);
+  ~Variable();
+  Variable(const Variable&) = delete;
+  Variable& operator=(const Variable&) = delete;
+
+ private:
+  const char* name_;
+  std::optional<std::string> before_;
+};
 
 /// Ends the agent, and its job with it, when it goes. A run with a store needs FERRY_AGENT, the agent's program.
 class Served {

@@ -13,6 +13,18 @@
 
 namespace ferry::agent {
 
+Variable::Variable(const char* name, const std::string& value) : name_(name), before_(os::env(name)) {
+  ::setenv(name, value.c_str(), 1);
+}
+
+Variable::~Variable() {
+  if (before_) {
+    ::setenv(name_, before_->c_str(), 1);
+  } else {
+    ::unsetenv(name_);
+  }
+}
+
 Served::Served(Seconds orphan, bool may_power_off) : temp_("agent") {
   options = {.dir = temp_.path() / "run",
              .orphan = orphan,

@@ -17,27 +17,6 @@
 namespace ferry::agent {
 namespace {
 
-/// A variable of this process, and of the agents it starts, while it lives.
-class Variable {
- public:
-  Variable(const char* name, const std::string& value) : name_(name), before_(os::env(name)) {
-    ::setenv(name, value.c_str(), 1);
-  }
-  ~Variable() {
-    if (before_) {
-      ::setenv(name_, before_->c_str(), 1);
-    } else {
-      ::unsetenv(name_);
-    }
-  }
-  Variable(const Variable&) = delete;
-  Variable& operator=(const Variable&) = delete;
-
- private:
-  const char* name_;
-  std::optional<std::string> before_;
-};
-
 /// S3 and a machine's metadata service behind one port.
 class StoreS3Test : public testing::Test {
  protected:

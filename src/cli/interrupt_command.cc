@@ -41,7 +41,7 @@ void add_interrupt_command(CLI::App& app, Program& program) {
   command->footer(
       "The machine is told at once, as when AWS wants it back, and goes two minutes later. What the training saves\n"
       "then, and how the run goes on, is what would happen to it. By AWS's Fault Injection Service, with a role that\n"
-      "is made for this and removed again; ferry policy --all has what it needs.\n");
+      "is made for this and removed again; ferry policy --interrupt has what it needs.\n");
   command->callback([&program, name] {
     program.chosen = [&program, name] {
       return with_context(program.carried, [name](Context& context) { return interrupt(context, *name); });

@@ -1,6 +1,7 @@
 #include "fleet/interrupt.h"
 
 #include "aws/ec2.h"
+#include "aws/errors.h"
 #include "aws/fis.h"
 #include "aws/iam.h"
 #include "aws/services.h"
@@ -21,9 +22,10 @@ constexpr Seconds young_role_limit{60};
 constexpr Seconds experiment_limit{300};
 
 Error cannot_interrupt(Error error) {
-  if (error.kind != Kind::denied || !error.why.empty()) return error;
-  error.why = "a notice is sent by AWS's Fault Injection Service, with a role that is made for it";
-  error.advice = "`ferry policy --all` prints what allows it";
+  if (error.kind != Kind::denied || aws::is_expired(error)) return error;
+  error.why = "a notice is sent by AWS's Fault Injection Service, with a role that is made for it" +
+              (error.why.empty() ? "" : "; AWS says: " + error.why);
+  error.advice = "`ferry policy --interrupt` prints what allows it";
   return error;
 }
 

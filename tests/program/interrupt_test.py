@@ -94,6 +94,23 @@ def test_what_cannot_be_interrupted_is_said():
         home.nothing_left()
 
 
+def test_what_the_account_does_not_allow_leaves_nothing_behind():
+    with Home() as home:
+        task(home)
+        training = started(home)
+        run = home.newest()["run"]
+        for action in ("iam:CreateRole", "iam:PutRolePolicy", "fis:CreateExperimentTemplate", "fis:StartExperiment"):
+            home.good("rehearsal", "fault", "permission", f"action={action}", "count=1")
+            done = home.ferry("interrupt", run)
+            assert done.returncode == 125 and action in done.err and "ferry policy --interrupt" in done.err, done.err
+            state = json.loads((home.root / "data/ferry/rehearsal/state.json").read_text())
+            assert "ferry-interrupt" not in json.dumps(state["iam"]) and state["fis_templates"] == {}, (action, state["iam"])
+        assert home.cloud()["instances"][0]["state"] == "running"
+        home.good("cancel", run)
+        training.communicate(timeout=120)
+        home.nothing_left()
+
+
 def test_aws_own_tools_interrupt_too():
     """Unchanged botocore makes the same calls as ferry."""
     with Home() as home:

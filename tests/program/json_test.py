@@ -27,7 +27,7 @@ GOOD = {"ps": ["-a"], "show": ["KEPT"], "cost": ["--infra", "rehearsal"], "env":
         "store ls": ["--store", "STORE"], "store du": ["--store", "STORE"], "store gc": ["--store", "STORE"],
         "service": ["status"]}
 ELSEWHERE = ("run", "rehearse", "completion", "rehearsal", "quota request", "rehearsal stop", "rehearsal serve", "service install",
-             "service uninstall", "service status", "store", "store setup", "store rm")
+             "service uninstall", "service status", "store", "store setup", "store rm", "interrupt")
 
 
 def strict(schema):

@@ -1,0 +1,162 @@
+// A machine with a store that is taken back at various moments, over an uplink that is too slow for the last: what is
+// in the store when it is gone.
+#include <gtest/gtest.h>
+#include <signal.h>
+
+#include <atomic>
+#include <set>
+
+#include "agent/served.h"
+#include "base/hash.h"
+#include "base/text.h"
+#include "os/clock.h"
+#include "os/env.h"
+#include "os/http_server.h"
+#include "os/socket.h"
+#include "s3/fake_s3.h"
+#include "store/manifest.h"
+
+namespace ferry::agent {
+namespace {
+
+constexpr std::int64_t uplink_bytes_ms = 2'000;  // 2 MB a second
+constexpr Millis window{4'000};
+
+/// S3 behind an uplink that all uploads share, and a machine's metadata service, behind one port.
+class TakenBackTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    if (!os::env("FERRY_AGENT")) GTEST_SKIP() << "FERRY_AGENT is not set";
+    listener_ = std::move(*os::listen_tcp("127.0.0.1", 0));
+    url_ = "http://127.0.0.1:" + std::to_string(os::local_port(listener_.get()));
+    metadata_.emplace("AWS_EC2_METADATA_SERVICE_ENDPOINT", url_);
+    enabled_.emplace("AWS_EC2_METADATA_DISABLED", "false");
+    served.emplace();  // before there are threads
+    server_ = std::move(*os::HttpServer::serve(
+        std::move(listener_), [this](const auto& request, auto& body) { return answer(request, body); }));
+  }
+  void TearDown() override { is_fast_ = true; }
+
+  /// Saves a generation every two seconds: a pair that is written anew, and a file of its own; when it is told, one
+  /// more file, and one that is far too large.
+  JobSpec training() const {
+    JobSpec out = served->spec(
+        "mkdir -p ckpt/last\n"
+        "save() { head -c \"$3\" /dev/zero | tr '\\0' \"$2\" > \"$1.tmp\"; mv \"$1.tmp\" \"$1\"; }\n"
+        "last() { save ckpt/huge.pt h 40000000; save ckpt/told.pt t 1000; exit 0; }\n"
+        "trap last TERM\n"
+        "for i in 1 2 3 4 5 6 7 8 9; do\n"
+        "  save ckpt/last/model $i 2000000; save ckpt/last/optimizer $i 1000; save ckpt/$i.pt $i 50000\n"
+        "  echo saved $i\n"
+        "  for n in $(seq 20); do sleep 0.1; done\n"
+        "done");
+    out.store = {.uri = "s3://bucket/prefix", .endpoint = url_, .checkpoints = {"ckpt/"}, .every_s = 1};
+    out.notices = NoticeSpec{};
+    return out;
+  }
+  void announce() {
+    const std::lock_guard lock(mutex_);
+    action_ =
+        R"({"action": "terminate", "time": ")" + os::iso_time(os::system_clock().now_ms() + window.count()) + "\"}";
+  }
+  std::string bytes_of(const std::string& key) {
+    const std::lock_guard lock(s3.mutex);
+    const auto at = s3.objects.find("prefix/" + key);
+    return at == s3.objects.end() ? "" : at->second.bytes;
+  }
+  store::Manifest manifest() {
+    return store::parse_manifest(bytes_of("runs/digits-7k2/a1/r0/manifest.json")).value_or(store::Manifest());
+  }
+
+  s3::FakeS3 s3;
+  std::optional<Served> served;
+
+ private:
+  os::ServedReply answer(const os::ServedRequest& asked, os::BodyReader& body) {
+    if (asked.target.starts_with("/latest/")) return answer_metadata(asked.target);
+    os::HttpRequest request{.method = asked.method, .url = url_ + asked.target};
+    request.headers = asked.headers;
+    request.body = body.read_all(std::size_t{64} << 20).value_or("");
+    take_uplink(static_cast<std::int64_t>(request.body.size()));
+    const auto done = s3.door()()->exchange(request, {});
+    os::ServedReply reply;
+    reply.status = done ? done->status : 500;
+    if (done) reply.headers = done->headers;
+    if (done) reply.body = done->body;
+    return reply;
+  }
+  os::ServedReply answer_metadata(const std::string& path) {
+    const std::string role = "/latest/meta-data/iam/security-credentials/";
+    os::ServedReply reply;
+    const std::lock_guard lock(mutex_);
+    if (path == "/latest/api/token") reply.body = "token";
+    if (path == "/latest/meta-data/spot/instance-action") reply.body = action_;
+    if (path == role) reply.body = "ferry-digits-7k2";
+    if (path == role + "ferry-digits-7k2")
+      reply.body = R"({"Code":"Success","AccessKeyId":"ROLEKEY","SecretAccessKey":"secret","Token":"session",
+                       "Expiration":"2099-01-01T00:00:00Z"})";
+    if (reply.body.empty()) reply.status = 404;
+    return reply;
+  }
+  /// Returns when so many bytes went over it beside those of others, or nobody waits for them any more.
+  void take_uplink(std::int64_t bytes) {
+    constexpr std::int64_t slice = 50'000;
+    for (; bytes > 0 && !is_fast_; bytes -= slice) {
+      std::int64_t at = 0;
+      {
+        const std::lock_guard lock(mutex_);
+        at = std::max(os::system_clock().steady_ms(), free_at_);
+        free_at_ = at + std::min(bytes, slice) / uplink_bytes_ms;
+      }
+      os::system_clock().sleep(Millis(std::max<std::int64_t>(0, at - os::system_clock().steady_ms())));
+    }
+  }
+
+  os::Fd listener_;
+  std::string url_, action_;
+  std::mutex mutex_;
+  std::int64_t free_at_ = 0;
+  std::atomic<bool> is_fast_ = false;
+  std::optional<Variable> metadata_, enabled_;
+  std::unique_ptr<os::HttpServer> server_;
+};
+
+class TakenBackAtTest : public TakenBackTest, public testing::WithParamInterface<int> {};
+
+TEST_P(TakenBackAtTest, WhatIsStoredIsWholeAndTheManifestSaysWhich) {
+  auto client = served->client();
+  ASSERT_TRUE(client.start(training()));
+  ASSERT_TRUE(client.attach(0));
+  follow_until(client, "saved 2");
+  os::system_clock().sleep(Millis(GetParam()));
+  announce();
+  const auto gone = os::system_clock().steady_ms() + window.count();
+  while (os::system_clock().steady_ms() < gone) os::system_clock().sleep(Millis(20));
+  served->kill_agent();  // and all that is below it
+
+  const auto there = manifest();
+  EXPECT_FALSE(there.complete) << "the largest cannot be there";
+  std::map<std::string, std::string> stored;
+  for (const auto& entry : there.entries) {
+    stored[entry.path] = bytes_of(entry.key);
+    EXPECT_EQ(hex(sha256(stored[entry.path])), entry.sha256) << entry.path;
+    EXPECT_EQ(stored[entry.path].size(), entry.bytes) << entry.path;
+  }
+  EXPECT_FALSE(stored.contains("ckpt/huge.pt"));
+  EXPECT_EQ(stored["ckpt/told.pt"], std::string(1000, 't')) << "what was saved last, and is small";
+  ASSERT_FALSE(stored["ckpt/last/model"].empty());
+  EXPECT_EQ(stored["ckpt/last/model"], std::string(2'000'000, stored["ckpt/last/model"][0])) << "half of two";
+  EXPECT_EQ(stored["ckpt/last/model"][0], stored["ckpt/last/optimizer"][0]) << "of two generations";
+  EXPECT_EQ(stored["ckpt/1.pt"], std::string(50'000, '1'));
+  EXPECT_EQ(stored["ckpt/2.pt"], std::string(50'000, '2'));
+  const auto end = status_from(parse_json(stored["end.json"]).value_or(Json()));
+  ASSERT_TRUE(end) << "how it ended is stored before what is large";
+  EXPECT_EQ(end->reason, interrupted);
+  EXPECT_EQ(end->run_exit, 0);
+  EXPECT_TRUE(stored.contains("notice.json"));
+}
+
+INSTANTIATE_TEST_SUITE_P(Moments, TakenBackAtTest, testing::Values(0, 700, 1'500, 2'300));
+
+}  // namespace
+}  // namespace ferry::agent
