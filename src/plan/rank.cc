@@ -227,7 +227,7 @@ class Ranker {
         return;
       }
     }
-    const bool usual = ask.nothing() && type.name == small_general_machine;
+    const bool usual = ask.nothing() && type.name == small_general_machine && price.micros;
     constexpr std::uint64_t unknown_price = (std::uint64_t{1} << 42) - 1;
     const auto micros = price.micros ? static_cast<std::uint64_t>(price.micros) : unknown_price;
     line.first = (std::uint64_t{std::min(ask.group, 0xffffU)} << 43) | (std::uint64_t{!usual} << 42) |
@@ -306,7 +306,7 @@ class Ranker {
 
   /// What distinguishes the first of its group.
   std::string word(const Line& line) const {
-    if (line.ask->nothing() && line.type->name == small_general_machine)
+    if (line.ask->nothing() && line.type->name == small_general_machine && line.known.price.micros)
       return "the small general machine: the task asks for nothing else";
     const auto* spot = line.ask->market == Market::spot ? " spot" : "";
     if (line.ask->type) return fmt::format("the task names {}{}", line.type->name, spot);

@@ -224,7 +224,8 @@ std::string RunController::told_of_pulled() {
 }
 
 void RunController::call_lost(const std::string& why, Step step) {
-  if (run_.outcome == Outcome::lost) return;
+  if (run_.outcome == Outcome::lost && (trial_.is_called_lost || !run_.task.contains(was_interrupted))) return;
+  trial_.is_called_lost = true;
   const auto trained = run_.exit_code ? fmt::format("the training ended (exit {}), but ", *run_.exit_code) : "";
   run_.error = trained + why;
   run_.error += run_.store.empty() ? told_of_pulled() : step == Step::begin_again ? noted_stored() : told_of_stored();

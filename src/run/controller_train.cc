@@ -86,7 +86,7 @@ Status RunController::setup() {
 Status RunController::record_end(const agent::JobStatus& status) {
   const auto ending = ending_of(status, node_.lifetime.max_duration);
   trial_.was_cut = status.reason == "max_duration";
-  if (status.reason == "interrupted") run_.task[was_interrupted] = true;
+  if (status.reason == agent::interrupted) run_.task[was_interrupted] = true;
   run_.outcome = ending.outcome;
   run_.exit_code = ending.exit_code;
   run_.error = ending.error;

@@ -177,8 +177,9 @@ class RunController {
     job::Pulled pulled;
     std::uint64_t log_size = 0;  // as the agent told it in the end; 0: not yet
     bool was_cut = false;        // at max_duration, while this process followed it
-    bool nothing_ran = false;    // whatever the phase: the job certainly was not started
-    bool was_started = false;    // the agent has confirmed that it started the job, to us or to a ferry before
+    bool is_called_lost = false;
+    bool nothing_ran = false;  // whatever the phase: the job certainly was not started
+    bool was_started = false;  // the agent has confirmed that it started the job, to us or to a ferry before
   };
 
   fleet::Context& context_;

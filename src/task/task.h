@@ -125,6 +125,7 @@ struct Mount {
 struct OnInterruption {
   std::string signal = "SIGTERM";  ///< "SIGTERM", "SIGINT", "SIGUSR1", "SIGUSR2", or "none": only FERRY_NOTICE tells
   Seconds grace{100};              ///< then what still runs is stopped; of EC2's two minutes the rest is for storing
+  bool operator==(const OnInterruption&) const = default;
 };
 
 struct Task {

@@ -41,6 +41,7 @@ NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(Resources, infra, instance_type,
                                                 arch, use_spot, recovery, max_hourly_cost, disk_gib, disk_tier, image,
                                                 ports, labels, at, places)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(Environment, kind, name, file)
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(OnInterruption, signal, grace)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(Mount, target, source, at)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(AwsSettings, subnets, security_group, public_address, ssh_from,
                                                 ssh_proxy, key_name, key_file, login_user, placement_group,
@@ -48,7 +49,7 @@ NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(AwsSettings, subnets, security_g
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(Task, name, workdir, resources, candidates, ordered, envs, missing_envs,
                                                 missing_secrets, setup, run, checkpoints, outputs, store, budget,
                                                 max_duration, duration, environment, mounts, aws, may_be_skypilots,
-                                                not_yet)
+                                                on_interruption, not_yet)
 
 Json to_json(const Task& task) {
   Json json;
