@@ -32,8 +32,9 @@ Json notice_file(const Notice& notice, std::int64_t now_ms);
 /// How a training is told of an interruption (JobSpec::notices).
 struct NoticeSpec {
   /// SIGTERM: as a cancellation does, the job is to save and end. SIGINT, SIGUSR1, SIGUSR2: those of its processes
-  /// that handle the signal get it; what still runs 10 s before its time is over gets SIGTERM, too. "none": only the
-  /// file is written, and SIGTERM comes then.
+  /// that handle the signal get it; what still runs 10 s before its time is over gets SIGTERM, too. Where none handles
+  /// it (in a container, whose processes are not seen from outside), SIGTERM comes at once. "none": only the file is
+  /// written, and SIGTERM comes 10 s before the time is over.
   std::string signal = "SIGTERM";
   std::int64_t grace_s =
       100;  ///< from the notice: then what still runs is killed, and the rest of the time is the store's

@@ -249,6 +249,14 @@ TEST_F(NoticeTest, AnotherSignalReachesOnlyThoseThatHandleItAndSigtermComesInThe
   EXPECT_EQ(end.run_exit, 3);
 }
 
+TEST_F(NoticeTest, WhereNobodyHandlesTheSignalSigtermComesAtOnce) {
+  const auto end = interrupted_when_ready(
+      spec("trap 'echo term > told; exit 3' TERM; echo ready; while :; do sleep 0.05; done", "SIGUSR1"),
+      Millis(60'000));
+  EXPECT_EQ(end.reason, interrupted);
+  EXPECT_EQ(made("told"), "term\n");
+}
+
 TEST_F(NoticeTest, WithoutASignalTheFileAloneTells) {
   const auto end = interrupted_when_ready(
       spec("trap 'echo term > told' TERM; echo ready; until [ -e \"$FERRY_NOTICE\" ]; do sleep 0.05; done; "

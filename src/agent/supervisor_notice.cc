@@ -69,15 +69,13 @@ void Supervisor::interrupt(const Notice& notice, std::int64_t left_ms) {
   const auto grace = std::min(notice_spec_.grace_s * 1000, left_ms - for_store);
   const int number = signal_number(notice_spec_.signal).value_or(SIGTERM);
   // A setup has nothing to save.
-  if (number == SIGTERM || job_->phase() == LogPhase::setup) {
-    tell(when + "; told the training by SIGTERM");
+  const bool is_usual = number == SIGTERM || job_->phase() == LogPhase::setup;
+  if (is_usual || (number != 0 && job_->tell(number) == 0)) {
+    tell(when + (is_usual ? "" : "; nothing of the training handles " + notice_spec_.signal) +
+         "; told the training by SIGTERM");
     return stop(std::string(interrupted), Millis(grace));
   }
-  const auto count = number == 0 ? 0 : job_->tell(number);
-  const auto how = number == 0  ? std::string("FERRY_NOTICE says so")
-                   : count == 0 ? "nothing of the training handles " + notice_spec_.signal
-                                : "told the training by " + notice_spec_.signal;
-  tell(when + "; " + how);
+  tell(when + "; " + (number == 0 ? "FERRY_NOTICE says so" : "told the training by " + notice_spec_.signal));
   const auto steady = clock_.steady_ms();
   interruption_ = Interruption{steady + std::max<std::int64_t>(grace - late_term_ms, grace * 3 / 4), steady + grace};
 }

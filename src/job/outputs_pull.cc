@@ -86,7 +86,7 @@ void OutputsPull::tick(std::int64_t steady_ms) {
 }
 
 void OutputsPull::begin(std::int64_t steady_ms) {
-  next_ms_ = steady_ms + least_.count();  // if it cannot begin
+  next_ms_ = steady_ms + (hurries_ ? hurried_rest : least_).count();  // if it cannot begin
   began_ms_ = steady_ms;
   if (job_began_ms_ == 0) {
     const auto job = connection_.job();

@@ -82,6 +82,19 @@ TEST_F(Pulls, BringWhatIsCompleteAndAgainWhatIsNew) {
   });
 }
 
+TEST_F(Pulls, BeginAtOnceWhenTheMachineMaySoonBeGone) {
+  stage_.process([&](fleet::Context& context) {
+    auto reached = must(reach(context, stage_.run()));
+    const auto run = stage_.run();
+    job::OutputsPull pull(reached.connection, run, fleet::RunDir(stage_.data(), run.name), Seconds(3600), pulled_);
+    pull.tick(steady_);
+    pull.hurry();
+    pull_until(pull, [&] { return pulled_.home.size() == 2; });
+    ASSERT_TRUE(os::write_file(on_machine("three"), "3"));
+    pull_until(pull, [&] { return at_home("three") == "3"; });
+  });
+}
+
 TEST_F(Pulls, TakeAwayWhatTheTrainingTookAwayButNotWhatSomebodyFetched) {
   with_pulls([&](job::OutputsPull& pull) {
     pull_until(pull, [&] { return pulled_.home.size() == 2; });
