@@ -2,6 +2,7 @@
 // to its end, and finding it again when the connection is lost.
 #include "base/text.h"
 #include "fleet/polling.h"
+#include "job/data.h"
 #include "job/why_failed.h"
 #include "os/env.h"
 #include "run/ending.h"
@@ -39,6 +40,7 @@ Status RunController::setup(const RunRequest& request, const job::Preflight& rea
       environment, "",
       job::prepare_environment(context_, *node_.connection, request.task, ready.requirements_file, ready.installers));
   trial_.environment = std::move(environment);
+  TRY("", bring_data(request.task));
   run_.task["environment"] = trial_.environment.facts;
   TRY("", context_.ledger.update(run_));
   TRY("", enter(Phase::setup));
@@ -79,6 +81,15 @@ Status RunController::setup(const RunRequest& request, const job::Preflight& rea
   if (!trial_.environment.summary.empty()) told = trial_.environment.summary + (nothing ? "" : " · done");
   context_.progress.done("setup", told, {{"environment", trial_.environment.facts}});
   return {};
+}
+
+Status RunController::bring_data(const task::Task& task) {
+  constexpr int most_breaks = 5;  // what was copied is not copied again
+  for (int breaks = 0;; ++breaks) {
+    auto brought = job::bring_data(context_, *node_.connection, task, node_.location, trial_.environment);
+    if (brought || brought.error().kind != Kind::lost || breaks == most_breaks) return brought;
+    TRY("", node_.reopen(job::MayInterrupt::any));
+  }
 }
 
 Status RunController::record_end(const agent::JobStatus& status) {

@@ -1,0 +1,140 @@
+#!/usr/bin/env python3
+"""Data sets that the machine fetches itself: from the rehearsal cloud's S3, with the machine's own role; and what goes back."""
+import hashlib
+import json
+import os
+import subprocess
+
+from lib import Home, main
+
+BUCKET = "some-data"
+
+
+def cloud_env(home):
+    said = home.good("rehearsal", "env").out
+    pairs = dict(line.removeprefix("export ").split("=", 1) for line in said.splitlines() if line.startswith("export "))
+    return {**home.env, **{name: value.strip("'\"") for name, value in pairs.items()}}
+
+
+def aws(home, *args):
+    config = home.root / "aws-config"
+    config.write_text("[default]\ns3 =\n    signature_version = s3v4\n")
+    done = subprocess.run(["aws", *args], env={**cloud_env(home), "AWS_CONFIG_FILE": str(config)}, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def fill(home, bucket=BUCKET):
+    """A bucket with 200 small objects and a large one below set/, and one beside."""
+    home.good("rehearsal", "start")
+    source = home.root / "source"
+    (source / "deep").mkdir(parents=True)
+    for i in range(200):
+        (source / "deep" / f"f{i}").write_bytes(os.urandom(10 + 37 * i))
+    (source / "large").write_bytes(os.urandom(40_000_000))
+    aws(home, "s3", "mb", f"s3://{bucket}")
+    aws(home, "s3", "cp", "--quiet", "--recursive", str(source), f"s3://{bucket}/set")
+    (home.root / "one").write_text("one file\n")
+    aws(home, "s3", "cp", "--quiet", str(home.root / "one"), f"s3://{bucket}/beside/one.txt")
+    return source
+
+
+def sums(folder):
+    return {str(one.relative_to(folder)): hashlib.sha256(one.read_bytes()).hexdigest() for one in sorted(folder.rglob("*")) if one.is_file()}
+
+
+def text_of(lines):
+    return "\n".join(lines) + "\n"
+
+
+def test_data_of_every_kind_are_there_and_what_is_written_goes_where_it_belongs():
+    with Home() as home:
+        source = fill(home)
+        (home.work / "here").mkdir()
+        (home.work / "here/a.txt").write_text("a\n")
+        home.file("task.yaml", text_of([
+            "name: tiny", "resources: {infra: rehearsal}", "file_mounts:", f"  data/set: s3://{BUCKET}/set/",
+            f"  ~/one.txt: s3://{BUCKET}/beside/one.txt",
+            f"  ~/shared: {{source: 's3://{BUCKET}/beside', mode: MOUNT}}",
+            "  ~/ckpt: {name: my-new-bucket, mode: MOUNT}",
+            "run: |", "  set -e", "  find data/set/ -type f | wc -l", "  (cd data/set/ && find . -type f | sort | xargs sha256sum) >sums",
+            "  cat ~/one.txt ~/shared/one.txt local/a.txt",
+            "  echo trained >~/shared/model; echo saved >~/ckpt/1.pt; echo more >local/b.txt", "  mkdir -p outputs; mv sums outputs/"]))
+        done = home.good("run", "task.yaml", "-v", "./here:local:rw")
+        run = home.newest()
+        assert run["outcome"] == "succeeded", run
+        there = home.home_of(run)
+        assert done.out.startswith("201\none file\none file\na\n"), done.out
+        assert "no bucket is made of the name my-new-bucket" in done.err, done.err
+        assert "203 files" in done.err and "MOUNT is copied" in done.err, done.err
+        listed = dict(reversed(line.split("  ./", 1)) for line in (there / "outputs/sums").read_text().splitlines())
+        assert listed == sums(source), "what was trained on is not what the bucket has"
+        assert (there / "mounts/ckpt/1.pt").read_text() == "saved\n"
+        assert (there / "local/b.txt").read_text() == "more\n"
+        assert not (home.work / "here/b.txt").exists(), "the folder here is never changed"
+        aws(home, "s3", "cp", "--quiet", f"s3://{BUCKET}/beside/model", str(home.root / "model"))
+        assert (home.root / "model").read_text() == "trained\n"
+        left = sorted(str(one.relative_to(there)) for one in there.rglob("*") if one.is_file())
+        assert "only the link comes home" not in done.err, done.err
+        assert [one for one in left if "deep" in one or one.endswith(("large", "model", "one.txt"))] == [], left
+        assert "my-new-bucket" not in aws(home, "s3", "ls"), "no bucket is made"
+        home.nothing_left()
+        state = json.loads((home.root / "data/ferry/rehearsal/state.json").read_text())
+        assert "ferry-tiny" not in json.dumps(state.get("iam", {})), state["iam"]
+
+
+def test_what_cannot_be_written_back_comes_home():
+    with Home() as home:
+        fill(home)
+        arn = f"arn:aws:s3:::{BUCKET}"
+        deny = {"Version": "2012-10-17", "Statement": [
+            {"Effect": "Deny", "Principal": "*", "Action": "s3:PutObject", "Resource": f"{arn}/*"}]}
+        aws(home, "s3api", "put-bucket-policy", "--bucket", BUCKET, "--policy", json.dumps(deny))
+        home.file("task.yaml", text_of([
+            "name: tiny", "resources: {infra: rehearsal}",
+            f"run: echo trained >~/shared/model; exit 3"]))
+        done = home.ferry("run", "task.yaml", "-v", f"s3://{BUCKET}/beside:~/shared:rw")
+        assert done.returncode == 3, done.err
+        assert "could not be put into" in done.err and "AccessDenied" in done.err, done.err
+        there = home.home_of(home.newest())
+        assert (there / "mounts/shared/model").read_text() == "trained\n"
+        assert not (there / "mounts/shared/one.txt").exists()
+        home.nothing_left()
+
+
+def test_data_that_cannot_be_had_end_the_run_before_it_trains_and_say_why():
+    with Home() as home:
+        fill(home)
+        arn = f"arn:aws:s3:::{BUCKET}"
+        deny = {"Version": "2012-10-17", "Statement": [
+            {"Effect": "Deny", "Principal": "*", "Action": "s3:*", "Resource": [f"{arn}/*", arn],
+             "Condition": {"ArnLike": {"aws:PrincipalArn": "arn:aws:iam::*:role/*"}}}]}
+        aws(home, "s3api", "put-bucket-policy", "--bucket", BUCKET, "--policy", json.dumps(deny))
+        for place, said in (("s3://no-such-bucket-anywhere/x", "NoSuchBucket"), (f"s3://{BUCKET}/set", "may not be read by this machine")):
+            done = home.ferry("run", "--infra", "rehearsal", "-v", f"{place}:data", "--", "echo", "trained")
+            assert done.returncode == 125 and said in done.err and "trained" not in done.out, done.err
+        home.nothing_left()
+
+
+def test_a_file_of_the_web_is_fetched_by_the_machine():
+    with Home() as home:
+        fill(home)
+        url = aws(home, "s3", "presign", f"s3://{BUCKET}/beside/one.txt").strip()
+        done = home.ferry("run", "--infra", "rehearsal", "-v", f"{url}:data/set.txt", "--", "cat data/set.txt")
+        assert done.returncode == 0 and done.out == "one file\n", (done.out, done.err)
+        done = home.ferry("run", "--infra", "rehearsal", "-v", f"{url.replace('one.txt', 'none.txt')}:none", "--", "true")
+        assert done.returncode == 125 and "cannot be fetched" in done.err, done.err
+        home.nothing_left()
+
+
+def test_what_cannot_be_brought_is_refused_before_anything_is_rented():
+    with Home() as home:
+        for words, said in ((["-v", "gs://b/x:/d"], "gcloud storage cp"), (["-v", "x"], "SRC:DST"), (["-v", "./nothing:data"], "there is no "),
+                            (["-v", "s3://some-data/a:data", "-v", "s3://some-data/b:data"], "is there twice")):
+            done = home.ferry("run", "--infra", "rehearsal", *words, "--", "true")
+            assert done.returncode in (2, 125) and said in done.err, done.err
+        assert home.runs("--all") == []
+
+
+if __name__ == "__main__":
+    main(globals())
