@@ -127,8 +127,13 @@ class Carrier {
 
   Result<Opened> attempt(const DataItem& item, bool is_anonymous, Millis patience) {
     auto session = session_of(item, is_anonymous, patience);
-    TRY_SET(found, "", s3::find_objects(session, item.key));
-    return Opened{std::move(session), std::move(found)};
+    const auto listing = [this](std::uint64_t, std::uint64_t) { return teller_.moved(0, 0); };
+    auto found = s3::find_objects(session, item.key, listing);
+    // (A bucket that is not there has a code.)
+    const bool is_empty = !found && found.error().kind == Kind::not_found && found.error().code.empty();
+    if (is_empty && item.may_be_empty) found = s3::Found{};
+    if (!found) return tl::unexpected(std::move(found).error());
+    return Opened{std::move(session), *std::move(found)};
   }
 
   Status find(std::size_t index) {

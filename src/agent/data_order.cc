@@ -30,7 +30,8 @@ Json to_json(const DataOrder& order) {
               {"has_new_role", order.has_new_role},
               {"goes_back", order.goes_back}};
   for (const auto& item : order.items)
-    out["items"].push_back({{"bucket", item.bucket}, {"key", item.key}, {"to", item.to}});
+    out["items"].push_back(
+        {{"bucket", item.bucket}, {"key", item.key}, {"to", item.to}, {"may_be_empty", item.may_be_empty}});
   return out;
 }
 
@@ -42,7 +43,8 @@ Result<DataOrder> data_order_from(const Json& json) {
   DataOrder order;
   for (const auto& one : json["items"]) {
     if (!one.is_object()) return wrong("an item is none");
-    order.items.push_back({text_at(one, "bucket"), text_at(one, "key"), text_at(one, "to")});
+    order.items.push_back(
+        {text_at(one, "bucket"), text_at(one, "key"), text_at(one, "to"), truth_at(one, "may_be_empty")});
     const auto& item = order.items.back();
     if (!is_bucket_name(item.bucket)) return wrong("no bucket's name: " + short_line(item.bucket, 100));
     if (!item.to.starts_with('/') || item.to.find('\0') != item.to.npos)
@@ -76,7 +78,8 @@ Json to_json(const DataEvent& event) {
 Result<DataEvent> data_event_from(const Json& json) {
   if (!json.is_object()) return fail(Kind::corrupt, "no event of a copy");
   const auto found = std::ranges::find(event_names, text_at(json, "is"));
-  if (found == event_names.end()) return fail(Kind::corrupt, "no event of a copy: " + short_line(text_at(json, "is"), 40));
+  if (found == event_names.end())
+    return fail(Kind::corrupt, "no event of a copy: " + short_line(text_at(json, "is"), 40));
   DataEvent event;
   event.is = static_cast<DataEvent::Is>(found - event_names.begin());
   event.item = count_at(json, "item");

@@ -16,8 +16,9 @@ namespace ferry::agent {
 /// One data set of S3 and its place on the machine.
 struct DataItem {
   std::string bucket;
-  std::string key;  ///< of an object, or what is above some; "": the whole bucket
-  std::string to;   ///< absolute
+  std::string key;            ///< of an object, or what is above some; "": the whole bucket
+  std::string to;             ///< absolute
+  bool may_be_empty = false;  ///< it is written to: nothing there is an empty folder
   bool operator==(const DataItem&) const = default;
 };
 
@@ -25,7 +26,7 @@ struct DataOrder {
   std::vector<DataItem> items;
   std::string region, endpoint;  ///< of S3; "": the machine's own, and AWS's
   bool has_new_role = false;     ///< the machine's role was made a moment ago: S3 may not know it yet
-  bool goes_back = false;  ///< what was written in the places after the order's own file goes back to S3
+  bool goes_back = false;        ///< what was written in the places after the order's own file goes back to S3
   bool operator==(const DataOrder&) const = default;
 };
 Json to_json(const DataOrder& order);

@@ -22,7 +22,7 @@ using Is = DataEvent::Is;
 
 TEST(DataOrder, GoesOverAndComesBackTheSameAndBadOnesAreRefused) {
   DataOrder order;
-  order.items = {{"a-bucket", "set/", "/data/0"}, {"b-bucket", "", "/data/1"}};
+  order.items = {{"a-bucket", "set/", "/data/0", false}, {"b-bucket", "", "/data/1", true}};
   order.region = "eu-west-1";
   order.endpoint = "http://127.0.0.1:1";
   order.has_new_role = order.goes_back = true;
@@ -47,13 +47,14 @@ class DataProgram : public testing::Test {
     url_ = "http://127.0.0.1:" + std::to_string(os::local_port(listener.get()));
     server_ = std::move(*os::HttpServer::serve(
         std::move(listener), [this](const auto& request, auto& body) { return answer(request, body); }));
-    for (int i = 0; i < 30; ++i) put("set/deep/f" + std::to_string(i), std::string(static_cast<std::size_t>(i * 100), 'x'));
+    for (int i = 0; i < 30; ++i)
+      put("set/deep/f" + std::to_string(i), std::string(static_cast<std::size_t>(i * 100), 'x'));
   }
   void put(const std::string& key, const std::string& bytes) { s3.objects[key] = {bytes, hex(md5(bytes)), {}}; }
 
   DataOrder order(const std::string& key) const {
     DataOrder out;
-    out.items = {{"bucket", key, (temp.path() / "to").string()}};
+    out.items = {{"bucket", key, (temp.path() / "to").string(), false}};
     out.endpoint = url_;
     return out;
   }
@@ -175,6 +176,14 @@ TEST_F(DataProgram, WaitsForANewRoleThatS3DoesNotKnowYet) {
   auto young = order("set/deep/f3");
   young.has_new_role = true;
   EXPECT_EQ(carry(young).code, 0);
+}
+
+TEST_F(DataProgram, OfNothingIsAnEmptyFolderWhereSomethingWillBeWritten) {
+  auto wanted = order("none");
+  EXPECT_NE(carry(wanted).code, 0);
+  wanted.items[0].may_be_empty = true;
+  EXPECT_EQ(carry(wanted).code, 0);
+  EXPECT_TRUE(os::is_directory(temp.path() / "to"));
 }
 
 TEST_F(DataProgram, GoesOnWhereAKillCutIt) {

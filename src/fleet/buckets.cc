@@ -1,6 +1,12 @@
 #include "fleet/buckets.h"
 
+#include <algorithm>
+
 #include "base/store_place.h"
+#include "base/text.h"
+#include "fleet/store_access.h"
+#include "s3/objects.h"
+#include "s3/xml.h"
 #include "task/data_url.h"
 
 namespace ferry::fleet {
@@ -29,6 +35,43 @@ std::vector<BucketUse> buckets_of(const ledger::Run& run) {
 }
 
 std::string uri_of(const BucketUse& use) { return "s3://" + use.bucket + (use.key.empty() ? "" : "/" + use.key); }
+
+namespace {
+
+/// The first page of a listing is enough.
+Result<os::HttpResponse> list_one(s3::Line& line, const BucketUse& use) {
+  s3::Call list{.action = "ListBucket", .doing = "look for " + uri_of(use)};
+  list.query = "list-type=2&encoding-type=url&max-keys=1&prefix=" + percent_encoded(use.key);
+  list.attempts = 2;
+  return line.call(list);
+}
+
+bool is_public(Context& context, const CloudLocation& location, const BucketUse& use) {
+  const auto own = open_s3(context, "s3://" + use.bucket, "", location.profile, location.provider);
+  if (!own) return false;
+  auto place = (*own)->place();
+  place.account.clear();
+  s3::Line line(std::make_shared<s3::Session>(place, nullptr, context.clock));
+  return list_one(line, use) || (!use.key.empty() && s3::head_object(line, use.key));
+}
+
+}  // namespace
+
+bool needs_no_role(Context& context, const CloudLocation& location, const ledger::Run& run) {
+  const auto is_open = [&](const BucketUse& use) { return !use.is_written && is_public(context, location, use); };
+  return run.store.empty() && std::ranges::all_of(buckets_of(run), is_open);
+}
+
+Seen look_at(Context& context, const std::string& provider, const BucketUse& use) {
+  const auto session = open_s3(context, "s3://" + use.bucket, "", "", provider);
+  if (!session) return Seen::unknown;
+  s3::Line line(*session);
+  const auto answer = list_one(line, use);
+  if (!answer) return answer.error().code == "NoSuchBucket" ? Seen::no_bucket : Seen::unknown;
+  const auto page = s3::parse_list(answer->body);
+  if (!page) return Seen::unknown;
+  return page->objects.empty() ? Seen::nothing : Seen::something;
+}
 
 Json bucket_statements(const BucketUse& use, const std::string& partition) {
   const std::string bucket = "arn:" + partition + ":s3:::" + use.bucket;

@@ -5,6 +5,7 @@
 
 #include "agent/data_order.h"
 #include "base/text.h"
+#include "fleet/buckets.h"
 #include "fleet/store_access.h"
 #include "job/mounts.h"
 #include "task/data_url.h"
@@ -25,8 +26,7 @@ std::string describe_pace(std::uint64_t done, std::uint64_t of, std::int64_t ms)
   if (ms < 1000 || done == 0) return text;
   const auto per_second = done * 1000 / static_cast<std::uint64_t>(ms);
   text += fmt::format(" · {}/s", show_bytes(per_second));
-  if (done < of && per_second > 0)
-    text += fmt::format(" · {} left", show_duration(Seconds((of - done) / per_second)));
+  if (done < of && per_second > 0) text += fmt::format(" · {} left", show_duration(Seconds((of - done) / per_second)));
   return text;
 }
 
@@ -34,10 +34,12 @@ std::string advice_for(Kind kind, const std::string& code, bool is_own_machine) 
   if (kind == Kind::disk_full) return "rent a larger disk: resources: {disk_size: GIB}, or copy a part of it";
   if (code == "InvalidObjectState") return "it is archived (Glacier): restore it first";
   if (kind == Kind::denied && is_own_machine)
-    return "a machine of your own reads buckets with the role that EC2 gave it, and public ones; ferry does not use its "
+    return "a machine of your own reads buckets with the role that EC2 gave it, and public ones; ferry does not use "
+           "its "
            "AWS settings: fetch the data in setup:, as by  aws s3 sync";
   if (kind == Kind::denied)
-    return "check the bucket's policy, and that it is not another account's; of a requester-pays bucket, fetch in setup: "
+    return "check the bucket's policy, and that it is not another account's; of a requester-pays bucket, fetch in "
+           "setup: "
            "aws s3 sync --request-payer requester";
   if (code == "NoSuchBucket" || code == "NoSuchKey") return "check the name, as by  aws s3 ls";
   return "try again; what was copied is not copied twice as long as the machine is there";
@@ -55,9 +57,11 @@ class Telling {
       : context_(context), instance_(instance), data_(std::move(data)), began_ms_(context.clock.steady_ms()) {}
 
   Status hear(std::string_view line) {
-    TRY_SET(json, "", parse_json(line));
-    TRY_SET(event, "", agent::data_event_from(json));
-    if (event.item >= data_.size()) return fail(Kind::corrupt, "the machine tells of a data set that it was not asked for");
+    const auto json = parse_json(line);
+    if (!json || !json->is_object()) return {};  // a login shell's noise
+    TRY_SET(event, "", agent::data_event_from(*json));
+    if (event.item >= data_.size())
+      return fail(Kind::corrupt, "the machine tells of a data set that it was not asked for");
     const auto& data = *data_[event.item];
     switch (event.is) {
       case Is::found:
@@ -106,12 +110,13 @@ class Telling {
     if (event.is_anonymous) told.emplace_back("read without credentials, as it is public");
     const bool is_elsewhere = instance_.provider == "aws" && !event.region.empty() && event.region != instance_.region;
     if (is_elsewhere)
-      told.push_back(fmt::format("the bucket is in {}, the machine in {}: AWS bills each GB that goes over, and it is slower",
-                                 event.region, instance_.region));
+      told.push_back(
+          fmt::format("the bucket is in {}, the machine in {}: AWS bills each GB that goes over, and it is slower",
+                      event.region, instance_.region));
     if (data.mode != task::MountMode::copy)
-      told.push_back(fmt::format("{} is copied ({}), not mounted{}", data.mode == task::MountMode::mount ? "MOUNT" : "MOUNT_CACHED",
-                                 show_bytes(event.bytes),
-                                 data.is_written ? "; what is written there goes back when the training ends" : ""));
+      told.push_back(fmt::format(
+          "{} is copied ({}), not mounted{}", data.mode == task::MountMode::mount ? "MOUNT" : "MOUNT_CACHED",
+          show_bytes(event.bytes), data.is_written ? "; what is written there goes back when the training ends" : ""));
     for (const auto& line : told) context_.progress.warn(data_phase, fmt::format("{}: {}", shown(data.url), line));
   }
 
@@ -151,7 +156,8 @@ Status hear_out(fleet::Context& context, os::Process& agent, Telling& telling) {
 /// S3 as the machine reaches it.
 Status set_endpoint(fleet::Context& context, const fleet::CloudLocation& location, agent::DataOrder& order) {
   if (location.provider != "rehearsal") return {};
-  TRY_SET(session, "", fleet::open_s3(context, "s3://" + order.items.front().bucket, "", location.profile, location.provider));
+  TRY_SET(session, "",
+          fleet::open_s3(context, "s3://" + order.items.front().bucket, "", location.profile, location.provider));
   order.endpoint = session->place().endpoint;
   order.region = session->place().region;
   return {};
@@ -170,7 +176,8 @@ Status copy_buckets(fleet::Context& context, Connection& connection, const task:
   TRY("", hear_out(context, agent, telling));
   const auto ended = agent.wait(Millis(10'000));
   if (!ended || ended->code != 0)
-    return tl::unexpected(explain(agent, {Kind::lost, "the connection broke while the data were copied", {}, {}, {}, {}}));
+    return tl::unexpected(
+        explain(agent, {Kind::lost, "the connection broke while the data were copied", {}, {}, {}, {}}));
   telling.finish();
   return {};
 }
@@ -180,8 +187,10 @@ Status fetch_file(fleet::Context& context, Connection& connection, const task::D
   context.progress.update("fetching " + short_line(shown(data.url), 120));
   const auto place = shell_quoted(to), part = shell_quoted(to + ".ferry-part");
   const auto line = fmt::format(
-      "[ -e {0} ] && exit 0; mkdir -p {3} && command -v curl >/dev/null || {{ echo 'the machine has no curl' >&2; exit 1; }}; "
-      "curl -fsSL --retry 5 --retry-delay 2 --connect-timeout 30 --speed-time 120 --speed-limit 1 -C - -o {1} {2} && mv {1} {0}",
+      "[ -e {0} ] && exit 0; mkdir -p {3} && command -v curl >/dev/null || {{ echo 'the machine has no curl' >&2; exit "
+      "1; }}; "
+      "curl -fsSL --retry 5 --retry-delay 2 --connect-timeout 30 --speed-time 120 --speed-limit 1 -C - -o {1} {2} && "
+      "mv {1} {0}",
       place, part, shell_quoted(data.url), shell_quoted(os::Path(to).parent_path().string()));
   TRY_SET(shell, "", connection.session().spawn(line));
   shell.in.reset();
@@ -200,8 +209,8 @@ Status fetch_file(fleet::Context& context, Connection& connection, const task::D
   if (!ended || ended->code == 255) return fail(Kind::lost, "the connection broke while a file was fetched");
   if (ended->code == 0) return {};
   const auto kind = ended->code == 22 ? Kind::not_found : ended->code == 23 ? Kind::disk_full : Kind::io;
-  return fail(kind, fmt::format("{}: file_mounts: {} cannot be fetched", data.at, shown(data.url)), short_line(trim(said)),
-              "check the address, as by  curl -I; or fetch it in setup:");
+  return fail(kind, fmt::format("{}: file_mounts: {} cannot be fetched", data.at, shown(data.url)),
+              short_line(trim(said)), "check the address, as by  curl -I; or fetch it in setup:");
 }
 
 /// Shell text for the end of a training: puts back what was written, and then takes away the links by which it would
@@ -226,6 +235,26 @@ std::string going_back(const Connection& connection, const task::Task& task, con
 
 }  // namespace
 
+Status look_for_data(fleet::Context& context, const task::Task& task) {
+  const auto infra = task.all_candidates()[0].infra.value_or(task::Infra{});
+  std::vector<Error> found;
+  for (const auto& data : task.data) {
+    if (!data.url.starts_with("s3://") || infra.provider == task::Provider::ssh) continue;
+    const auto path = task::bucket_path(data.url);
+    const auto seen = fleet::look_at(context, infra.provider == task::Provider::rehearsal ? "rehearsal" : "aws",
+                                     {path.bucket, path.key, data.is_written});
+    const bool is_missing = seen == fleet::Seen::no_bucket || (seen == fleet::Seen::nothing && !data.is_written);
+    if (!is_missing) continue;
+    found.push_back(fail(Kind::not_found,
+                         fmt::format("{}: file_mounts: there is nothing at {}", data.at, shown(data.url)),
+                         seen == fleet::Seen::no_bucket ? "S3 knows no such bucket (NoSuchBucket)"
+                                                        : "the bucket has no object that begins so",
+                         "check the name, as by  aws s3 ls")
+                        .value());
+  }
+  return found.empty() ? Status() : fail(std::move(found));
+}
+
 Status bring_data(fleet::Context& context, Connection& connection, const task::Task& task,
                   const fleet::CloudLocation& location, Environment& made) {
   if (task.data.empty()) return {};
@@ -240,7 +269,7 @@ Status bring_data(fleet::Context& context, Connection& connection, const task::T
       continue;
     }
     const auto path = task::bucket_path(data.url);
-    order.items.push_back({path.bucket, path.key, to});
+    order.items.push_back({path.bucket, path.key, to, data.is_written});
     if (data.is_written) back.items.push_back(order.items.back());
   }
   if (order.items.empty()) {

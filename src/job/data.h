@@ -13,6 +13,10 @@
 
 namespace ferry::job {
 
+/// Before anything is rented: fails not_found, with the data sets' places in the task file, where S3 tells this
+/// computer for certain that there is nothing; all of them at once. What it may not see, the machine may.
+Status look_for_data(fleet::Context& context, const task::Task& task);
+
 /// Copies what is not there yet, and says so. Sets what made.training() does when the training is over. Fails
 /// disk_full before anything of a data set is fetched that will not fit; denied, not_found, conflict and the like with
 /// the data set's place in the task file; lost when the connection broke (again goes on); cancelled.

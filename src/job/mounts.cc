@@ -245,8 +245,11 @@ std::string link_line(const task::Task& task, const std::string& scratch) {
   }
   for (std::size_t i = 0; i < task.data.size(); ++i) {
     const auto& data = task.data[i];
-    link(data.target, place_of_data(scratch, i));
-    if (data.is_written && is_outside(data.target)) link(task::home_place(data.target), place_of_data(scratch, i));
+    const auto place = place_of_data(scratch, i), home = task::home_place(data.target);
+    if (data.is_written)  // what an attempt before saved was put there
+      links += fmt::format("ferry_join {} {}; ", shell_quoted("./" + home), shell_quoted(place));
+    link(data.target, place);
+    if (data.is_written && is_outside(data.target)) link(home, place);
   }
   for (const auto& folder : task.output_folders) {
     const auto place = task::home_place(folder.target);
@@ -267,8 +270,10 @@ std::string link_line(const task::Task& task, const std::string& scratch) {
       "{ echo \"ferry: $1 is there already, and is not empty\" >&2; exit 1; }; "
       "mkdir -p \"${1%/*}/\" 2>/dev/null && ln -sfn \"$2\" \"$1\" 2>/dev/null && return 0; "
       "sudo -n mkdir -p \"${1%/*}/\" && sudo -n ln -sfn \"$2\" \"$1\" && return 0; "
-      "echo \"ferry: the link $1 cannot be made\" >&2; exit 1; }; ";
-  return std::string(function) + links + "unset -f ferry_link\n";
+      "echo \"ferry: the link $1 cannot be made\" >&2; exit 1; }; "
+      "ferry_join() { [ -d \"$1\" ] && [ ! -L \"$1\" ] || return 0; mkdir -p \"$2\" && cp -a \"$1/.\" \"$2/\" && "
+      "rm -rf \"$1\" || exit 1; }; ";
+  return std::string(function) + links + "unset -f ferry_link ferry_join\n";
 }
 
 }  // namespace ferry::job

@@ -181,6 +181,14 @@ TEST_F(Mounts, OfDataAndForWhatIsWrittenAreLinksAndFoldersFromWhereverTheyAreWan
     EXPECT_EQ(done->out, "zerooneaa");
   }
   EXPECT_EQ(*os::read_file(work.string() + "/mounts" + far + "/ckpt/c"), "2\n");
+  // In another attempt, what the one before saved is a folder there.
+  const auto saved = work.string() + "/mounts" + far + "/b";
+  ASSERT_TRUE(os::remove_all(saved));
+  put_mounted(saved + "/epoch", "7");
+  const auto resumed = os::run_command(options, {}, Millis(20'000));
+  ASSERT_TRUE(resumed);
+  EXPECT_EQ(resumed->exit.code, 0) << resumed->err;
+  EXPECT_EQ(*os::read_file(scratch + "/data/1/epoch"), "7");
   EXPECT_TRUE(os::exists(work.string() + "/mounts" + far + "/b/y")) << "by which what is written there comes home";
 }
 

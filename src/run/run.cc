@@ -5,6 +5,7 @@
 #include "fleet/access.h"
 #include "fleet/buckets.h"
 #include "fleet/labels.h"
+#include "job/data.h"
 #include "job/environment.h"
 #include "job/git_state.h"
 #include "job/mounts.h"
@@ -153,6 +154,7 @@ int start(fleet::Context& context, const RunRequest& request) {
       TRY_SET(found, "",
               job::preflight(request.task, request.workdir, {request.follow, request.results, request.cut_off}));
       ready = std::move(found);
+      TRY("", job::look_for_data(context, request.task));
     } else {
       TRY_SET(tree, "", job::list_workdir(request.workdir, request.follow));
       ready.tree = std::move(tree);

@@ -99,9 +99,8 @@ class Copy {
       : session_(std::move(session)),
         order_(order),
         piece_(session_->limits().part),
-        together_([this](std::uint64_t bytes) {
-          return !order_.moved || order_.moved(bytes, files_done_.exchange(0));
-        }) {}
+        together_(
+            [this](std::uint64_t bytes) { return !order_.moved || order_.moved(bytes, files_done_.exchange(0)); }) {}
 
   Result<Copied> run(const Found& found) {
     plan(found);

@@ -20,6 +20,10 @@
 
 namespace ferry::s3 {
 
+/// Told about bytes and files that are done since the last call, several times a second also with 0; from one thread at
+/// a time. False: stop; the call fails `cancelled`.
+using Copying = std::function<bool(std::uint64_t bytes, std::uint64_t files)>;
+
 /// What there is to copy.
 struct Found {
   std::vector<Listed> objects;
@@ -29,11 +33,7 @@ struct Found {
 };
 /// The object `key`; or else what is below it ("KEY/…"; "": the whole bucket). Whoever may not list reads single
 /// objects. Fails not_found for nothing at all, denied, and as calls do.
-Result<Found> find_objects(const std::shared_ptr<Session>& session, const std::string& key);
-
-/// Told about bytes and files that are done since the last call, several times a second also with 0; from one thread at
-/// a time. False: stop; the call fails `cancelled`.
-using Copying = std::function<bool(std::uint64_t bytes, std::uint64_t files)>;
+Result<Found> find_objects(const std::shared_ptr<Session>& session, const std::string& key, const Copying& moved = {});
 
 struct CopyOrder {
   os::Path to;  ///< the folder, or of Found::is_file the file; made where it is missing

@@ -8,11 +8,12 @@ namespace ferry::s3 {
 namespace {
 
 /// Adds what is below `prefix`, but for a console's "folder/" markers.
-Status list_below(Line& line, const std::string& prefix, Found& found) {
+Status list_below(Line& line, const std::string& prefix, const Copying& moved, Found& found) {
   for (std::string token;;) {
     Call call{.action = "ListBucket", .doing = "list s3://" + line.session().place().bucket + "/" + printable(prefix)};
     call.query = "list-type=2&encoding-type=url&prefix=" + percent_encoded(prefix);
     if (!token.empty()) call.query += "&continuation-token=" + percent_encoded(token);
+    if (moved) call.streams.moved = [&](std::uint64_t) { return moved(0, 0); };
     TRY_SET(answer, "", line.call(call));
     TRY_SET(page, call.doing, parse_list(answer.body));
     for (auto& one : page.objects) {
@@ -29,11 +30,11 @@ Status list_below(Line& line, const std::string& prefix, Found& found) {
 
 }  // namespace
 
-Result<Found> find_objects(const std::shared_ptr<Session>& session, const std::string& key) {
+Result<Found> find_objects(const std::shared_ptr<Session>& session, const std::string& key, const Copying& moved) {
   Line line(session);
   Found found;
   found.base = key.empty() || key.ends_with('/') ? key : key + "/";
-  auto listed = list_below(line, found.base, found);
+  auto listed = list_below(line, found.base, moved, found);
   if (listed && !found.objects.empty()) return found;
   if (!listed && listed.error().kind != Kind::denied) return tl::unexpected(std::move(listed).error());
   const auto nothing = [&] {

@@ -31,18 +31,17 @@ class Copies : public testing::Test {
     put("set/large", random_text(3 * piece));
     put("setting", "another's");
   }
-  void put(const std::string& key, const std::string& bytes) {
-    s3.objects[key] = {bytes, hex(md5(bytes)), {}};
-  }
+  void put(const std::string& key, const std::string& bytes) { s3.objects[key] = {bytes, hex(md5(bytes)), {}}; }
   std::shared_ptr<Session> session() {
-    return std::make_shared<Session>(Place{.bucket = "bucket",
-                                           .prefix = {},
-                                           .region = "us-east-1",
-                                           .endpoint = "http://127.0.0.1:9",
-                                           .account = {},
-                                           .ca_bundle = {}},
-                                     anonymous ? nullptr : aws::fixed_provider({.access_key_id = "A", .secret_access_key = "s"}),
-                                     clock, Limits{.attempts = 8, .part = piece}, s3.door());
+    return std::make_shared<Session>(
+        Place{.bucket = "bucket",
+              .prefix = {},
+              .region = "us-east-1",
+              .endpoint = "http://127.0.0.1:9",
+              .account = {},
+              .ca_bundle = {}},
+        anonymous ? nullptr : aws::fixed_provider({.access_key_id = "A", .secret_access_key = "s"}), clock,
+        Limits{.attempts = 8, .part = piece}, s3.door());
   }
   Result<Copied> copy(const std::string& key = "set", s3::Copying moved = {}) {
     TRY_SET(found, "", find_objects(session(), key));

@@ -68,8 +68,9 @@ Status MountsReader::read_storage(const Entry& mount, const std::string& target)
   const auto* name = mount.value->find("name");
   if (!is_given(source)) {
     if (!is_given(name))
-      return complain_at(mount.at, fmt::format("file_mounts: '{}' has neither a source nor a name", printable(mount.name)),
-                         {}, "write source: s3://BUCKET/PATH, or name: BUCKET for what the training writes there");
+      return complain_at(mount.at,
+                         fmt::format("file_mounts: '{}' has neither a source nor a name", printable(mount.name)), {},
+                         "write source: s3://BUCKET/PATH, or name: BUCKET for what the training writes there");
     TRY_SET(bucket, "", text_of(*name));
     return add_output_folder(mount, target, bucket);
   }

@@ -33,12 +33,13 @@ TEST(FileMounts, AreReadInEachFormThatSkyPilotHas) {
       {"/d: {source: s3://a-bucket/x}", "/d", "s3://a-bucket/x", MountMode::mount, true},
       {"/d: {name: n, source: s3://a-bucket, mode: mount, store: s3, persistent: true}", "/d", "s3://a-bucket",
        MountMode::mount, true},
-      {"/d: {source: s3://a-bucket, mode: MOUNT_CACHED, config: {mount_cached: {transfers: 4}}}", "/d",
-       "s3://a-bucket", MountMode::cached, true},
+      {"/d: {source: s3://a-bucket, mode: MOUNT_CACHED, config: {mount_cached: {transfers: 4}}}", "/d", "s3://a-bucket",
+       MountMode::cached, true},
       {"/d: {source: s3://a-bucket, type: DATASET_RO}", "/d", "s3://a-bucket", MountMode::mount, false},
       {"/d: {source: s3://a-bucket, config: {mount: {read_only: true}}}", "/d", "s3://a-bucket", MountMode::mount,
        false},
-      {"/d: 'https://a-bucket.s3.eu-west-1.amazonaws.com/a%20b/c'", "/d", "s3://a-bucket/a b/c", MountMode::copy, false},
+      {"/d: 'https://a-bucket.s3.eu-west-1.amazonaws.com/a%20b/c'", "/d", "s3://a-bucket/a b/c", MountMode::copy,
+       false},
       {"/d: https://s3.us-west-2.amazonaws.com/a-bucket/x/", "/d", "s3://a-bucket/x/", MountMode::copy, false},
       {"/d: https://a.b.s3.amazonaws.com/x", "/d", "s3://a.b/x", MountMode::copy, false},
       {"/d: 'https://a-bucket.s3.amazonaws.com/x?X-Amz-Signature=00'", "/d",
@@ -85,7 +86,8 @@ TEST(FileMounts, ThatCannotBeAreAllToldAtOnceWithTheirPlacesAndWhatToDo) {
   const auto task = parse_task(
       "file_mounts:\n  /a: gs://b/c\n  /b: {source: r2://x/y}\n  /c: {sauce: s3://b-b}\n  /d: {mode: MOUNT}\n"
       "  /e: {name: n, mode: MONT}\n  /f: s3://B/x\n  /g: 's3://a-bucket/*.tar'\n  /h: https://example.org/folder/\n"
-      "  /i: hf://datasets/a/b\n  /j: ftp://x/y\n  /k: [a, b]\n  /l: {source: [s3://a-bucket]}\n  /m: s3://a-bucket/a/../b\n",
+      "  /i: hf://datasets/a/b\n  /j: ftp://x/y\n  /k: [a, b]\n  /l: {source: [s3://a-bucket]}\n  /m: "
+      "s3://a-bucket/a/../b\n",
       "t.yaml");
   ASSERT_FALSE(task);
   std::vector<std::string> all = {task.error().what};
@@ -95,10 +97,10 @@ TEST(FileMounts, ThatCannotBeAreAllToldAtOnceWithTheirPlacesAndWhatToDo) {
                                StartsWith("t.yaml:4:8: unknown field 'sauce' in storage"),
                                StartsWith("t.yaml:5:3: file_mounts: '/d' has neither a source nor a name"),
                                StartsWith("t.yaml:6:23: unknown mode 'MONT'"),
-                               StartsWith("t.yaml:7:7: file_mounts: 's3://B/x' is no place"), StartsWith("t.yaml:8:7: "),
-                               StartsWith("t.yaml:9:7: "), StartsWith("t.yaml:10:7: "), StartsWith("t.yaml:11:7: "),
-                               StartsWith("t.yaml:12:7: '/k' must be text or a mapping"), StartsWith("t.yaml:13:17: "),
-                               StartsWith("t.yaml:14:7: ")));
+                               StartsWith("t.yaml:7:7: file_mounts: 's3://B/x' is no place"),
+                               StartsWith("t.yaml:8:7: "), StartsWith("t.yaml:9:7: "), StartsWith("t.yaml:10:7: "),
+                               StartsWith("t.yaml:11:7: "), StartsWith("t.yaml:12:7: '/k' must be text or a mapping"),
+                               StartsWith("t.yaml:13:17: "), StartsWith("t.yaml:14:7: ")));
   EXPECT_EQ(task.error().kind, Kind::unsupported);
   EXPECT_THAT(task.error().advice, HasSubstr("gcloud storage cp -r gs://b/c"));
 }

@@ -110,9 +110,22 @@ def test_data_that_cannot_be_had_end_the_run_before_it_trains_and_say_why():
             {"Effect": "Deny", "Principal": "*", "Action": "s3:*", "Resource": [f"{arn}/*", arn],
              "Condition": {"ArnLike": {"aws:PrincipalArn": "arn:aws:iam::*:role/*"}}}]}
         aws(home, "s3api", "put-bucket-policy", "--bucket", BUCKET, "--policy", json.dumps(deny))
-        for place, said in (("s3://no-such-bucket-anywhere/x", "NoSuchBucket"), (f"s3://{BUCKET}/set", "may not be read by this machine")):
-            done = home.ferry("run", "--infra", "rehearsal", "-v", f"{place}:data", "--", "echo", "trained")
-            assert done.returncode == 125 and said in done.err and "trained" not in done.out, done.err
+        done = home.ferry("run", "--infra", "rehearsal", "-v", f"s3://{BUCKET}/set:data", "--", "echo", "trained")
+        assert done.returncode == 125 and "may not be read by this machine" in done.err and "trained" not in done.out, done.err
+        home.nothing_left()
+
+
+def test_data_that_are_not_there_are_missed_before_anything_is_rented():
+    with Home() as home:
+        fill(home)
+        words = ["-v", "s3://no-such-bucket-anywhere/x:a", "-v", f"s3://{BUCKET}/nothing:b", "-v", f"s3://{BUCKET}/set:c"]
+        done = home.ferry("run", "--infra", "rehearsal", *words, "--", "true")
+        assert done.returncode in (2, 125) and "NoSuchBucket" in done.err and f"there is nothing at s3://{BUCKET}/nothing" in done.err, done.err
+        assert home.runs("--all") == []
+        # Where the training writes, there may be nothing yet.
+        home.good("run", "--infra", "rehearsal", "-v", f"s3://{BUCKET}/fresh:out:rw", "--", "echo trained >out/model")
+        aws(home, "s3", "cp", "--quiet", f"s3://{BUCKET}/fresh/model", str(home.root / "model"))
+        assert (home.root / "model").read_text() == "trained\n"
         home.nothing_left()
 
 
