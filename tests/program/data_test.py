@@ -83,6 +83,26 @@ def test_data_of_every_kind_are_there_and_what_is_written_goes_where_it_belongs(
         assert "ferry-tiny" not in json.dumps(state.get("iam", {})), state["iam"]
 
 
+def test_another_attempt_has_the_data_and_what_the_one_before_wrote_into_a_bucket():
+    with Home() as home:
+        fill(home)
+        home.file("task.yaml", text_of([
+            "name: tiny", "resources: {infra: rehearsal, job_recovery: FAILOVER}",
+            f"file_mounts: {{~/shared: {{source: 's3://{BUCKET}/beside'}}, data: s3://{BUCKET}/set/deep/}}",
+            "run: |", "  set -e", "  ls data/ | wc -l; cat ~/shared/*", "  echo epoch $FERRY_ATTEMPT >~/shared/epoch$FERRY_ATTEMPT",
+            "  while [ $FERRY_ATTEMPT = 1 ]; do sleep 0.1; done"]))
+        training = home.start("run", "task.yaml", env={"FERRY_PULL_EVERY": "1s"})
+        home.wait_for("what was written is home", lambda: home.runs() and (home.home_of(home.newest()) / "mounts/shared/epoch1").exists())
+        machine, = home.alive()
+        home.good("rehearsal", "fault", "die", f"instance={machine}")
+        out, err = training.communicate(timeout=300)
+        assert training.returncode == 0, err
+        assert out.decode() == "200\none file\n200\nepoch 1\none file\n", out
+        there = aws(home, "s3", "ls", f"s3://{BUCKET}/beside/")
+        assert "epoch1" in there and "epoch2" in there, there
+        home.nothing_left()
+
+
 def test_what_cannot_be_written_back_comes_home():
     with Home() as home:
         fill(home)
