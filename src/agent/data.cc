@@ -36,6 +36,11 @@ class Teller {
     const std::lock_guard lock(mutex_);
     return write(event);
   }
+  void kept(std::uint64_t bytes, std::uint64_t files) {
+    const std::lock_guard lock(mutex_);
+    now_.kept_bytes += bytes;
+    now_.kept_files += files;
+  }
   bool moved(std::uint64_t bytes, std::uint64_t files) {
     const std::lock_guard lock(mutex_);
     now_.bytes += bytes;
@@ -153,6 +158,7 @@ class Carrier {
     auto& [session, found] = opened_[index];
     s3::CopyOrder order{.to = item.to, .connections = connections_here()};
     order.moved = [this](std::uint64_t bytes, std::uint64_t files) { return teller_.moved(bytes, files); };
+    order.kept = [this](std::uint64_t bytes, std::uint64_t files) { teller_.kept(bytes, files); };
     TRY_SET(copied, uri_of(item), s3::copy_down(session, found, order));
     found = {};
     for (const auto& line : copied.skipped) teller_.tell({.is = DataEvent::Is::skipped, .item = index, .text = line});

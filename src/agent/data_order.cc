@@ -66,7 +66,7 @@ Json to_json(const DataEvent& event) {
     out["region"] = event.region;
     out["is_anonymous"] = event.is_anonymous;
   }
-  if (event.is == DataEvent::Is::done) {
+  if (event.is == DataEvent::Is::done || event.is == DataEvent::Is::moved) {
     out["kept_files"] = event.kept_files;
     out["kept_bytes"] = event.kept_bytes;
   }

@@ -40,7 +40,7 @@ struct DataEvent {
   enum class Is { found, moved, done, skipped, failed } is = Is::moved;
   std::uint64_t item = 0;
   std::uint64_t files = 0, bytes = 0;            ///< found, done: of the item; moved: since the order began
-  std::uint64_t kept_files = 0, kept_bytes = 0;  ///< done: of these, what was there before
+  std::uint64_t kept_files = 0, kept_bytes = 0;  ///< done: of these, what was there before; moved: besides
   std::string region;                            ///< found: of the bucket
   bool is_anonymous = false;                     ///< found: it is read without credentials
   std::string text;

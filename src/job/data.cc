@@ -69,6 +69,7 @@ class Telling {
         break;
       case Is::moved:
         moved_ = event.bytes;
+        were_there_ = event.kept_bytes;
         break;
       case Is::done:
         files_ += event.files;
@@ -85,7 +86,8 @@ class Telling {
         return fail("copy the data", std::move(error));
       }
     }
-    if (of_ > 0) context_.progress.update(describe_pace(std::min(moved_, of_), of_, passed_ms()));
+    if (const auto of = of_ - std::min(were_there_, of_); of > 0)
+      context_.progress.update(describe_pace(std::min(moved_, of), of, passed_ms()));
     return {};
   }
 
@@ -114,9 +116,8 @@ class Telling {
           fmt::format("the bucket is in {}, the machine in {}: AWS bills each GB that goes over, and it is slower",
                       event.region, instance_.region));
     if (data.mode != task::MountMode::copy)
-      told.push_back(fmt::format(
-          "{} is copied ({}), not mounted{}", data.mode == task::MountMode::mount ? "MOUNT" : "MOUNT_CACHED",
-          show_bytes(event.bytes), data.is_written ? "; what is written there goes back when the training ends" : ""));
+      told.push_back(fmt::format("it is copied ({}), not mounted{}", show_bytes(event.bytes),
+                                 data.is_written ? "; what is written there goes back when the training ends" : ""));
     for (const auto& line : told) context_.progress.warn(data_phase, fmt::format("{}: {}", shown(data.url), line));
   }
 
@@ -124,7 +125,7 @@ class Telling {
   const ledger::Instance& instance_;
   std::vector<const task::Data*> data_;
   std::int64_t began_ms_;
-  std::uint64_t of_ = 0, moved_ = 0, files_ = 0, bytes_ = 0, kept_ = 0, kept_files_ = 0;
+  std::uint64_t of_ = 0, were_there_ = 0, moved_ = 0, files_ = 0, bytes_ = 0, kept_ = 0, kept_files_ = 0;
 };
 
 /// Hands each line of the agent to `telling` until it ends.

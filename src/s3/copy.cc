@@ -104,6 +104,7 @@ class Copy {
 
   Result<Copied> run(const Found& found) {
     plan(found);
+    if (order_.kept) order_.kept(copied_.kept_bytes, copied_.kept_files);
     TRY("", check_space());
     TRY("", make_folders());
     for (int round = 1; !files_.empty(); ++round) {

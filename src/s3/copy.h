@@ -39,6 +39,7 @@ struct CopyOrder {
   os::Path to;  ///< the folder, or of Found::is_file the file; made where it is missing
   int connections = 16;
   Copying moved = {};
+  std::function<void(std::uint64_t bytes, std::uint64_t files)> kept = {};  ///< told once: what was there before
 };
 struct Copied {
   std::uint64_t files = 0, bytes = 0;            ///< all that is there now
