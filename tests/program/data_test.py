@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import signal
 import subprocess
 
 from lib import Home, main
@@ -81,6 +82,37 @@ def test_data_of_every_kind_are_there_and_what_is_written_goes_where_it_belongs(
         home.nothing_left()
         state = json.loads((home.root / "data/ferry/rehearsal/state.json").read_text())
         assert "ferry-tiny" not in json.dumps(state.get("iam", {})), state["iam"]
+
+
+def test_a_server_that_is_busy_and_connections_that_break_cost_time_only():
+    with Home() as home:
+        source = fill(home)
+        home.good("rehearsal", "fault", "slow-down", "percent=20")
+        home.good("rehearsal", "fault", "cut-answer", "action=GetObject", "bytes=1000", "count=30")
+        done = home.good("run", "--infra", "rehearsal", "-v", f"s3://{BUCKET}/set:data", "--",
+                         "cd data && find . -type f | sort | xargs sha256sum")
+        home.good("rehearsal", "fault", "clear")
+        listed = dict(reversed(line.split("  ./", 1)) for line in done.out.splitlines())
+        assert listed == sums(source), done.err
+        home.nothing_left()
+
+
+def test_who_ends_ferry_while_data_are_copied_leaves_nothing_behind():
+    with Home() as home:
+        fill(home)
+        home.good("rehearsal", "fault", "latency", "action=s3:GetObject", "ms=3000")
+        words = ["run", "--infra", "rehearsal", "-v", f"s3://{BUCKET}/set:data", "--", "true"]
+        log = home.root / "data/ferry/rehearsal/server.log"
+        for signal_sent in (signal.SIGTERM, signal.SIGKILL):
+            before = log.read_text().count("s3:GetObject 200")
+            running = home.start(*words)
+            home.wait_for("it is copied", lambda: log.read_text().count("s3:GetObject 200") > before)
+            running.send_signal(signal_sent)
+            running.communicate(timeout=240)
+            assert running.returncode == (130 if signal_sent == signal.SIGTERM else -9), running.returncode
+            home.wait_for("the machine is given back", lambda: home.ferry("ps") and not home.alive())
+            assert home.newest()["phase"] == "released", home.newest()
+        home.nothing_left()
 
 
 def test_another_attempt_has_the_data_and_what_the_one_before_wrote_into_a_bucket():
