@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 
+from host_test import on_box, own_machine
 from lib import Home, main
 
 BUCKET = "some-data"
@@ -165,6 +166,24 @@ def test_data_that_cannot_be_had_end_the_run_before_it_trains_and_say_why():
         done = home.ferry("run", "--infra", "rehearsal", "-v", f"s3://{BUCKET}/set:data", "--", "echo", "trained")
         assert done.returncode == 125 and "may not be read by this machine" in done.err and "trained" not in done.out, done.err
         home.nothing_left()
+
+
+def test_a_machine_of_ones_own_fetches_too_and_keeps_nothing_of_it():
+    with Home() as home:
+        own_machine(home)
+        fill(home)
+        url = aws(home, "s3", "presign", f"s3://{BUCKET}/beside/one.txt").strip()
+        (home.work / "here").mkdir()
+        (home.work / "here/a.txt").write_text("a\n")
+        done = home.good("run", "--infra", "ssh/box", "-v", f"{url}:data/one.txt", "-v", "./here:local:rw", "--",
+                         "cat data/one.txt local/a.txt; echo b >local/b.txt")
+        assert done.out == "one file\na\n", done.out
+        run = home.newest()
+        assert (home.home_of(run) / "local/b.txt").read_text() == "b\n"
+        assert not (home.home_of(run) / "data/one.txt").exists()
+        assert run["run"] not in on_box(home, "find .ferry"), on_box(home, "find .ferry")
+        done = home.ferry("run", "--infra", "ssh/box", "-v", "./here:~/local", "--", "true")
+        assert done.returncode in (2, 125) and "outside of the run's folder" in done.err, done.err
 
 
 def test_data_that_are_not_there_are_missed_before_anything_is_rented():
