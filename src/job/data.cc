@@ -31,7 +31,9 @@ std::string describe_pace(std::uint64_t done, std::uint64_t of, std::int64_t ms)
 }
 
 std::string advice_for(Kind kind, const std::string& code, bool is_own_machine) {
-  if (kind == Kind::disk_full) return "rent a larger disk: resources: {disk_size: GIB}, or copy a part of it";
+  if (kind == Kind::disk_full)
+    return "rent a larger disk: resources: {disk_size: GIB}; or copy a part of it; or mount it in setup:, by mount-s3 "
+           "or rclone";
   if (code == "InvalidObjectState") return "it is archived (Glacier): restore it first";
   if (kind == Kind::denied && is_own_machine)
     return "a machine of your own reads buckets with the role that EC2 gave it, and public ones; ferry does not use "
@@ -237,21 +239,27 @@ std::string going_back(const Connection& connection, const task::Task& task, con
 }  // namespace
 
 Status look_for_data(fleet::Context& context, const task::Task& task) {
+  // Of a rehearsal it is that cloud's own S3.
   const auto infra = task.all_candidates()[0].infra.value_or(task::Infra{});
+  const bool is_rehearsal = infra.provider == task::Provider::rehearsal;
   std::vector<Error> found;
   for (const auto& data : task.data) {
     if (!data.url.starts_with("s3://") || infra.provider == task::Provider::ssh) continue;
     const auto path = task::bucket_path(data.url);
-    const auto seen = fleet::look_at(context, infra.provider == task::Provider::rehearsal ? "rehearsal" : "aws",
-                                     {path.bucket, path.key, data.is_written});
+    const auto seen =
+        fleet::look_at(context, is_rehearsal ? "rehearsal" : "aws", {path.bucket, path.key, data.is_written});
     const bool is_missing = seen == fleet::Seen::no_bucket || (seen == fleet::Seen::nothing && !data.is_written);
     if (!is_missing) continue;
-    found.push_back(fail(Kind::not_found,
-                         fmt::format("{}: file_mounts: there is nothing at {}", data.at, shown(data.url)),
-                         seen == fleet::Seen::no_bucket ? "S3 knows no such bucket (NoSuchBucket)"
-                                                        : "the bucket has no object that begins so",
-                         "check the name, as by  aws s3 ls")
-                        .value());
+    found.push_back(
+        fail(Kind::not_found, fmt::format("{}: file_mounts: there is nothing at {}", data.at, shown(data.url)),
+             seen == fleet::Seen::no_bucket ? "S3 knows no such bucket (NoSuchBucket)"
+                                            : "the bucket has no object that begins so",
+             is_rehearsal
+                 ? fmt::format("rehearsals have an S3 of their own; to fill it: eval \"$(ferry rehearsal env)\"; "
+                               "aws s3 mb s3://{}; aws s3 cp --recursive FOLDER {}",
+                               path.bucket, as_typed(data.url))
+                 : "check the name, as by  aws s3 ls")
+            .value());
   }
   return found.empty() ? Status() : fail(std::move(found));
 }

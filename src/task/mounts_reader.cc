@@ -123,8 +123,8 @@ Status MountsReader::add_output_folder(const Entry& mount, const std::string& ta
   task_.output_folders.push_back({target, std::string(trim(bucket)), show(file_, mount.at)});
   const auto shown = printable(trim(bucket));
   task_.not_yet.push_back(fmt::format(
-      "{}:{}: file_mounts: {}: no bucket is made of the name {}: what is written there comes home, as {}/, and goes to "
-      "the run's store (to reach a bucket that is there: source: s3://{})",
+      "{}:{}: file_mounts: {}: no bucket is made of the name {}: what is written there comes home, as {}/, and is in "
+      "the run's store meanwhile, where it has one (to reach a bucket that is there: source: s3://{})",
       printable(file_), mount.at.line, printable(mount.name), shown, printable(home_place(target)), shown));
   return {};
 }
