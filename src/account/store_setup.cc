@@ -24,13 +24,13 @@ Status bound_roles(fleet::Context& context, const StoreOrder& order) {
   const auto there = fleet::patiently(context, [&] { return aws::get_policy(client, arn); });
   if (!there && there.error().kind != Kind::not_found) return tl::unexpected(there.error());
   if (!there) {
-    TRY_SET(document, "", widened("", order.uri, partition));
+    TRY_SET(document, "", widened("", order.uri, partition, order.data));
     TRY("", aws::create_policy(client, fleet::boundary_name, fleet::iam_path, document,
                                "The most that roles of ferry's machines may do"));
     return {};
   }
   TRY_SET(before, "", aws::get_policy_version(client, arn, there->default_version));
-  TRY_SET(document, "", widened(before, order.uri, partition));
+  TRY_SET(document, "", widened(before, order.uri, partition, order.data));
   return document.empty() ? Status() : aws::replace_policy(client, arn, document);
 }
 
@@ -70,8 +70,13 @@ Result<StoreMade> make_store(fleet::Context& context, const StoreOrder& order) {
   return made;
 }
 
-Result<std::string> widened(const std::string& document, const std::string& uri, const std::string& partition) {
+Result<std::string> widened(const std::string& document, const std::string& uri, const std::string& partition,
+                            const std::vector<fleet::BucketUse>& data) {
   TRY_SET(wanted, "", fleet::store_policy(uri, "", partition));
+  for (const auto& use : data) {
+    for (auto& statement : fleet::bucket_statements(use, partition))
+      wanted["Statement"].push_back(std::move(statement));
+  }
   Json policy = {{"Version", "2012-10-17"}, {"Statement", Json::array()}};
   if (!document.empty()) {
     TRY_SET(there, "the policy that bounds machines' roles", parse_json(document));

@@ -4,7 +4,9 @@
 
 #include <optional>
 #include <string>
+#include <vector>
 
+#include "fleet/buckets.h"
 #include "fleet/machine.h"
 
 namespace ferry::account {
@@ -14,6 +16,8 @@ struct StoreOrder {
   std::string uri;
   std::string account, region;
   std::string provider = "aws";  ///< or "rehearsal"
+  /// Buckets with data sets that machines may read, or write as well.
+  std::vector<fleet::BucketUse> data = {};
 };
 /// With uri "" a bucket of ferry's own: "s3://ferry-ACCOUNT-REGION". Asks who one is, and makes nothing. Fails
 /// bad_input for no place of a store, denied without credentials.
@@ -25,12 +29,13 @@ struct StoreMade {
   std::optional<Error> unbounded;  ///< why the policy that bounds machines' roles is not as it should be
 };
 /// Makes what is missing: the bucket (s3/bucket.h), then the policy (fleet/store_role.h: boundary_name) that allows
-/// roles no more than what is below this store and below those that it allowed before. Killed on the way, the next one
-/// goes on. Fails as ensure_bucket().
+/// roles no more than what is below this store, in these data sets, and in what it allowed before. Killed on the way,
+/// the next one goes on. Fails as ensure_bucket().
 Result<StoreMade> make_store(fleet::Context& context, const StoreOrder& order);
 
-/// `document`, a policy, with the statements of store_policy() for `uri` where it lacks them; "" where it lacks none.
-/// Fails corrupt for what is no policy.
-Result<std::string> widened(const std::string& document, const std::string& uri, const std::string& partition);
+/// `document`, a policy, with the statements of store_policy() for `uri`, and those for the data, where it lacks them;
+/// "" where it lacks none. Fails corrupt for what is no policy.
+Result<std::string> widened(const std::string& document, const std::string& uri, const std::string& partition,
+                            const std::vector<fleet::BucketUse>& data = {});
 
 }  // namespace ferry::account

@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include "fleet/store_role.h"
+
 namespace ferry::account {
 namespace {
 
@@ -18,6 +20,21 @@ TEST(StoreSetup, TheBoundaryAllowsEachStoreThatWasSetUpAndNothingElse) {
   EXPECT_EQ(statements_of(*second).size(), 4u);
   EXPECT_EQ(statements_of(*second)[2]["Resource"], Json::array({"arn:aws:s3:::other/runs/*"}));
   EXPECT_EQ(widened(*second, "s3://bucket/team", "aws").value(), "");
+}
+
+TEST(StoreSetup, TheBoundaryAllowsTheDataSetsThatWereNamed) {
+  const std::vector<fleet::BucketUse> data = {{"sets", "imagenet", false}, {"shared", "", true}};
+  const auto first = widened("", "s3://bucket/team", "aws", data);
+  ASSERT_TRUE(first) << describe(first.error());
+  EXPECT_EQ(statements_of(*first).size(), 6u);
+  EXPECT_EQ(widened(*first, "s3://bucket/team", "aws", data).value(), "");
+  ledger::Run run;
+  run.name = "x";
+  run.store = "s3://bucket/team";
+  run.task["data"] = Json::array({{{"url", "s3://sets/imagenet"}}, {{"url", "s3://shared/x"}, {"is_written", true}}});
+  const auto wanted = fleet::role_policy(run, "aws").value();
+  EXPECT_TRUE(fleet::lets(parse_json(*first).value(), wanted));
+  EXPECT_FALSE(fleet::lets(parse_json(widened("", "s3://bucket/team", "aws").value()).value(), wanted));
 }
 
 TEST(StoreSetup, WhatSomebodyWroteIntoTheBoundaryStays) {

@@ -11,6 +11,7 @@
 
 #include "agent/as_root.h"
 #include "agent/client.h"
+#include "agent/data.h"
 #include "agent/restore.h"
 #include "agent/server.h"
 #include "agent/store_process.h"
@@ -46,6 +47,8 @@ constexpr const char* usage =
     "           bring back what a run has stored; standard input says of which (restore.h)\n"
     "       ferry-agent store DIR [--as-root --done STATUS --with NAME=VALUE...]\n"
     "           keep the store of the run in DIR; started by its agent, not by hand\n"
+    "       ferry-agent data DIR\n"
+    "           for the run in DIR: copy data sets of S3, as standard input says (agent/data_order.h)\n"
     "       ferry-agent --version\n";
 
 /// What follows the command, understood as far as the command allows.
@@ -206,6 +209,7 @@ const std::vector<Command>& commands() {
        {"--glob", "--sent", "--since", "--elsewhere", "--elsewhere-since", "--settle", "--hashes", "--as-root"},
        send},
       {"receive", {"--mirror", "--state"}, receive},
+      {"data", {}, [](const Arguments&) { return run_data(STDIN_FILENO, STDOUT_FILENO); }},
       {"restore", {}, [](const Arguments& given) { return run_restore(given.target, STDIN_FILENO, STDOUT_FILENO); }},
       {"store",
        {"--as-root", "--done", "--with"},

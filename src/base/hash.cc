@@ -1,6 +1,7 @@
 #include "base/hash.h"
 
 #define OPENSSL_SUPPRESS_DEPRECATED  // the SHA256_* calls keep the static agent 4 MB smaller than EVP
+#include <openssl/md5.h>
 #include <openssl/sha.h>
 #include <sys/random.h>
 
@@ -29,6 +30,12 @@ std::string sha256(std::string_view bytes) {
   Sha256 hash;
   hash.add(bytes);
   return hash.finish();
+}
+
+std::string md5(std::string_view bytes) {
+  std::string out(MD5_DIGEST_LENGTH, '\0');
+  MD5(reinterpret_cast<const unsigned char*>(bytes.data()), bytes.size(), reinterpret_cast<unsigned char*>(out.data()));
+  return out;
 }
 
 std::string hmac_sha256(std::string_view key, std::string_view bytes) {

@@ -1,6 +1,6 @@
 #pragma once
 /// \file
-/// SHA-256 (FIPS 180-4, by OpenSSL's libcrypto) and randomness from the kernel.
+/// SHA-256 (FIPS 180-4, by OpenSSL's libcrypto), MD5 and randomness from the kernel.
 
 #include <memory>
 #include <string>
@@ -26,6 +26,9 @@ class Sha256 {
 
 /// 32 raw bytes; show them with hex().
 std::string sha256(std::string_view bytes);
+
+/// 16 raw bytes. For what others say in MD5 only: it proves nothing against an attacker.
+std::string md5(std::string_view bytes);
 
 /// HMAC-SHA-256 (RFC 2104), 32 raw bytes.
 std::string hmac_sha256(std::string_view key, std::string_view bytes);

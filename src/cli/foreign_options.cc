@@ -75,7 +75,7 @@ constexpr Foreign options[] = {
     {tasks, "--outputs --output-dir --out --artifacts", true, rename, "--output"},
     {tasks, "--secrets", true, rename, "--secret"},
     {tasks, "-f --file --config --task --yaml --task-file", true, place},
-    {tasks, "-v --volume --mount --volumes --file-mounts", true, mount},
+    {tasks, "--mount --volumes --file-mounts", true, mount},
     {tasks, "-p --publish --port --ports", true, publish},
     {tasks, "--requirements -r --pip", true, say,
      "ferry run --setup 'pip install -r {}' …   (requirements.txt of the workdir is installed by itself)"},
@@ -96,7 +96,7 @@ constexpr Foreign options[] = {
     {starting, "-i", false, minutes},
     {starting, "--retry-until-up", false, drop, "each offer of the plan is tried by itself"},
     {"run rehearse ssh", "-it -ti --interactive --tty -t", false, drop, streams},
-    {tasks, "--verbose -v", false, drop, all_told},
+    {tasks, "--verbose", false, drop, all_told},
     {tasks, "--ipc --shm-size --network --net --runtime --ulimit -u --user --hostname", true, drop, whole},
     {tasks, "--privileged --init --exclusive", false, drop, whole},
     {tasks, "--partition --account -A --qos --queue --ntasks --ntasks-per-node --constraint", true, drop, no_queue},
@@ -291,8 +291,8 @@ class Translator {
     const auto source = value.substr(0, colon);
     const auto target = colon == value.npos ? "/PATH" : value.substr(colon + 1, value.find(':', colon + 1) - colon - 1);
     if (is_here(source)) return drop(name + " " + value, "the workdir goes over, and the training starts in it");
-    refuse(name, fmt::format("file_mounts: {{{}: {}}} in the task file   (the workdir goes over by itself)",
-                             printable(target), printable(source)));
+    refuse(name, fmt::format("ferry run -v {}:{} …   (the workdir goes over by itself)", printable(source),
+                             printable(target)));
   }
 
   const CLI::App& app_;

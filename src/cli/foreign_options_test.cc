@@ -75,7 +75,7 @@ TEST_F(ForeignOptions, WhatChangesNothingIsTakenOutWithTheReason) {
   EXPECT_EQ(here("run --gpus all -t g5.xlarge task.yaml"), "run -t g5.xlarge task.yaml");
   EXPECT_EQ(here("run --gpus 2 -t g5.12xlarge task.yaml"), "run -t g5.12xlarge task.yaml");
   EXPECT_EQ(here("ps -o wide"), "ps");
-  EXPECT_EQ(here("run -v .:/work -v task.yaml"), "run task.yaml");
+  EXPECT_EQ(here("run --mount .:/work --verbose task.yaml"), "run task.yaml");
   EXPECT_EQ(here("ps --refresh -u me"), "ps");
   EXPECT_EQ(here("ssh -it digits"), "ssh digits");
 }
@@ -90,7 +90,7 @@ TEST_F(ForeignOptions, WhatCannotBeHadSoIsAnsweredByWhatToType) {
   const std::pair<const char*, const char*> table[] = {
       {"run --num-nodes 2 task.yaml", "ferry run has no --num-nodes 2; ferry run --gpus H100:8"},
       {"run --cloud gcp task.yaml", "ferry run has no --cloud gcp; ferry run --infra aws"},
-      {"run -v ./data:/data:ro task.yaml", "ferry run has no -v; file_mounts: {/data: ./data} in the task file"},
+      {"run --mount ./data:/data:ro task.yaml", "ferry run has no --mount; ferry run -v ./data:/data …"},
       {"run -p 80:8888 task.yaml", "ferry run has no -p 80:8888; ports: [8888] in the task file"},
       {"run task.yaml --set lr=0.1", "ferry run has no --set; ferry run -- python train.py …   (lr=0.1 is"},
       {"cancel -a", "ferry cancel has no -a; ferry down --all"},

@@ -211,7 +211,9 @@ constexpr Meaning meanings[] = {
     {"serve", says, "ferry run --keep -- COMMAND",
      "with ports: [8000] in a task file; ferry trains, and keeps nothing alive by itself"},
     {"deploy", says, "ferry run TASK", "ferry trains; the model comes home, and is served from there"},
-    {"s3", says, "aws s3 {*}", "ferry keeps no buckets: outputs come home by themselves"},
+    {"s3", says, "aws s3 {*}",
+     "ferry keeps no buckets: outputs come home by themselves, and -v s3://BUCKET/PATH:data brings data to the "
+     "machine"},
     {"volumes", says, "ferry run --disk GIB TASK", "a run's disk ends with it; outputs come home"},
     {"nohup", says, "ferry run -d -- {*}", "-d: the training goes on without this terminal"},
     {"screen", says, "ferry run -d -- COMMAND",

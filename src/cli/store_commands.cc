@@ -5,11 +5,13 @@
 #include "base/text.h"
 #include "cli/command.h"
 #include "cli/task_options.h"
+#include "fleet/buckets.h"
 #include "fleet/store_access.h"
 #include "fleet/stored_runs.h"
 #include "os/env.h"
 #include "os/terminal.h"
 #include "store/inventory.h"
+#include "task/data_url.h"
 #include "task/settings.h"
 #include "watch/report.h"
 #include "watch/table.h"
@@ -20,7 +22,7 @@ namespace {
 
 struct StoreFlags {
   std::string uri, region, infra = "aws";
-  std::vector<std::string> runs;
+  std::vector<std::string> runs, data, written_data;
   std::string older_than;
   bool yes = false, force = false, dry_run = false;
 };
@@ -84,8 +86,26 @@ Result<std::string> write_settings(const std::string& uri) {
   return file.string();
 }
 
+Result<std::vector<fleet::BucketUse>> data_sets(const StoreFlags& flags) {
+  std::vector<fleet::BucketUse> out;
+  for (const bool is_written : {false, true}) {
+    for (const auto& uri : is_written ? flags.written_data : flags.data) {
+      const char* option = is_written ? "--write-data" : "--data";
+      TRY_SET(url, option, task::data_url(uri));
+      if (!url.starts_with("s3://"))
+        return fail(Kind::bad_input, fmt::format("{}: {} is in no bucket", option, printable(uri)), {},
+                    "s3://BUCKET/PATH", mistake_code);
+      auto path = task::bucket_path(url);
+      out.push_back({std::move(path.bucket), std::move(path.key), is_written});
+    }
+  }
+  return out;
+}
+
 Result<int> setup(Context& context, const StoreFlags& flags) {
   TRY_SET(order, "", account::order_store(context.run_context(), flags.uri, flags.region, flags.infra));
+  TRY_SET(data, "", data_sets(flags));
+  order.data = std::move(data);
   const bool in_s3 = !order.account.empty(), rehearsal = flags.infra == "rehearsal" && in_s3;
   const auto settings = (os::config_dir() / "config.yaml").string();
   const auto write = rehearsal ? "" : fmt::format("write store: {} into {}", order.uri, settings);
@@ -371,6 +391,11 @@ void add_store_commands(CLI::App& app, Program& program) {
   auto* make = add("setup", "Make a bucket of ferry's own, or take a place that you name, for runs to store in", setup);
   make->add_option("place", flags->uri, "s3://BUCKET/PREFIX, or a folder (default: s3://ferry-ACCOUNT-REGION)")
       ->type_name("URI");
+  const auto add_data = [make](const char* option, std::vector<std::string>& into, const char* meaning) {
+    make->add_option(option, into, meaning)->type_name("URI")->allow_extra_args(false);
+  };
+  add_data("--data", flags->data, "Machines may also be let read what is there: s3://BUCKET/PATH; may be repeated");
+  add_data("--write-data", flags->written_data, "The same to read and write; may be repeated");
   add_yes(make);
 
   auto* list = add("ls", "List the runs that stored something, or the files of one", ls);

@@ -70,6 +70,15 @@ void TaskOptions::add_to(CLI::App& command) {
   command.add_option("-o,--output", outputs, "File, folder or glob to bring home (default: outputs/); may be repeated")
       ->type_name("GLOB")
       ->allow_extra_args(false);
+  command
+      .add_option(
+          "-v,--volume", volumes,
+          "SRC:DST[:ro|:rw]: a file or folder of this computer, s3://BUCKET[/PATH] or a file's https://… to be at DST "
+          "on the machine (below the workdir, ~/… or /…); may be repeated. With rw what the training writes there "
+          "goes back: of a bucket into it when the training ends, of this computer's files beside the outputs "
+          "(SRC itself is never changed)")
+      ->type_name("SRC:DST")
+      ->allow_extra_args(false);
   command.add_option("--max-duration,--timeout", max_duration,
                      "Longest the training may take, e.g. 90m or 2h (default: 24h)");
   command.add_option("--duration", duration, "How long it should take, for the estimate, e.g. 40m");
@@ -317,6 +326,7 @@ namespace {
 Status lay_flags(const TaskOptions& options, task::Task& task) {
   if (!options.setup.empty()) task.setup = options.setup;
   if (!options.outputs.empty()) task.outputs = options.outputs;
+  for (const auto& volume : options.volumes) TRY("", task::add_volume(volume, "-v", task));
   if (!options.workdir.empty()) task.workdir = options.workdir;
   if (!options.max_duration.empty()) {
     TRY_SET(limit, "--max-duration", parse_duration(options.max_duration));

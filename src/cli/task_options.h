@@ -19,7 +19,7 @@ struct TaskOptions {
   std::vector<std::string> subnets;
   /// Fields of `aws:`, by name.
   std::map<std::string, std::string> aws;
-  std::vector<std::string> envs, env_files, secrets, secrets_files, labels, outputs;
+  std::vector<std::string> envs, env_files, secrets, secrets_files, labels, outputs, volumes;
 
   void add_to(CLI::App& command);
 };

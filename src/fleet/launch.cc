@@ -133,11 +133,14 @@ Status Launcher::prepare_keys() {
 }
 
 Status Launcher::prepare_role() {
-  const auto& store = request_.run.store;
-  if (!store.starts_with("s3://") || !request_.aws.instance_profile.empty()) return {};
+  const auto& run = request_.run;
+  const bool needs_one = run.store.starts_with("s3://") || !buckets_of(run).empty();
+  if (!needs_one || !request_.aws.instance_profile.empty()) return {};
   context_.progress.update("making the machine's role");
-  TRY_SET(made, "", ensure_store_role(context_, request_.run, request_.location, store));
-  role_ = std::move(made);
+  auto made = ensure_store_role(context_, run, request_.location);
+  if (!made && made.error().kind == Kind::denied && needs_no_role(context_, request_.location, run)) return {};
+  if (!made) return tl::unexpected(std::move(made).error());
+  role_ = *std::move(made);
   role_made_ = context_.clock.steady_ms();
   return {};
 }

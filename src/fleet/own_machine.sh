@@ -64,7 +64,7 @@ end_runs() {
 
 remove_files() {
   for run; do
-    for path in "work/$run" "runs/$run" "runs/$run-sync.state" "runs/$run-outputs.hashes" "runs/$run-env.sh"; do
+    for path in "work/$run" "runs/$run" "runs/$run-sync.state" "runs/$run-outputs.hashes" "runs/$run-env.sh" "runs/$run-data.json"; do
       rm -rf -- "$path" 2>/dev/null || echo "left: $HOME/.ferry/$path, which could not be removed"
     done
   done

@@ -57,14 +57,27 @@ cloud::Tags role_tags(const ledger::Run& run) {
   return tags;
 }
 
-Error cannot_make(Error error, const std::string& store_uri) {
+/// What the role is for: "stores in s3://a, reads s3://b and writes s3://c".
+std::string purpose_of(const ledger::Run& run) {
+  std::vector<std::string> parts;
+  if (run.store.starts_with("s3://")) parts.push_back("stores in " + run.store);
+  for (const auto& use : buckets_of(run)) parts.push_back((use.is_written ? "writes " : "reads ") + uri_of(use));
+  return short_line(join(parts, ", "), 600);
+}
+
+/// What `ferry policy` and `ferry store setup` take.
+std::string store_option(const ledger::Run& run) {
+  return run.store.starts_with("s3://") ? shell_quoted(run.store) : "s3://BUCKET/PREFIX";
+}
+
+Error cannot_make(Error error, const ledger::Run& run) {
   if (error.kind != Kind::denied || error.code == not_set_up || aws::is_expired(error)) return error;
-  error.why = "the machine stores in " + printable(store_uri) + " by itself, as a role that is made for it" +
+  error.why = "the machine " + purpose_of(run) + " by itself, as a role that is made for it" +
               (error.why.empty() ? "" : "; AWS says: " + error.why);
-  error.advice =
-      "`ferry policy --store " + shell_quoted(store_uri) +
-      "` prints what allows it; or name a role that an administrator made (aws: instance_profile: NAME), or go "
-      "on without a store";
+  error.advice = "`ferry policy --store " + store_option(run) +
+                 "` prints what allows it; or name a role that an administrator made (aws: instance_profile: NAME), or "
+                 "go on without " +
+                 (run.store.empty() ? "the bucket" : "a store");
   return error;
 }
 
@@ -78,10 +91,10 @@ class Maker {
         name_(store_role_name(run.name, launch_id(run))),
         tags_(role_tags(run)) {}
 
-  Result<std::string> make(const std::string& store_uri) {
-    TRY_SET(policy, "", store_policy(store_uri, run_.name, aws::partition_of(location_.region)));
-    TRY_SET(boundary, "", find_boundary(store_uri));
-    TRY("", make_role(boundary, store_uri));
+  Result<std::string> make() {
+    TRY_SET(policy, "", role_policy(run_, aws::partition_of(location_.region)));
+    TRY_SET(boundary, "", find_boundary(policy));
+    TRY("", make_role(boundary));
     TRY("", settled(context_, Kind::not_found,
                     [&] { return aws::put_role_policy(client_, name_, policy_name, dump_json(policy)); }));
     TRY("", noted(profile_kind, [&] { return aws::create_instance_profile(client_, name_, iam_path, tags_); }));
@@ -92,7 +105,7 @@ class Maker {
 
  private:
   /// Its ARN; "" where the account has none. Where it may not be looked for there may be one.
-  Result<std::string> find_boundary(const std::string& store_uri) {
+  Result<std::string> find_boundary(const Json& wanted) {
     std::string account = location_.account;
     if (account.empty()) {
       TRY_SET(caller, "", patiently(context_, [&] { return aws::get_caller_identity(client_); }));
@@ -107,21 +120,23 @@ class Maker {
         patiently(context_, [&] { return aws::get_policy_version(client_, arn, there->default_version); });
     const auto document = text ? parse_json(*text) : tl::unexpected(text.error());
     // Where it cannot be read the machine will find out.
-    if (document && !lets_store(*document, store_uri, aws::partition_of(location_.region))) {
-      return fail(Kind::denied,
-                  "the policy ferry-store of this account lets no machine store in " + printable(store_uri),
-                  "it bounds every role that is made for a machine",
-                  "have an administrator run: ferry store setup " + shell_quoted(store_uri), not_set_up);
+    if (document && !lets(*document, wanted)) {
+      std::string setup = "ferry store setup " + store_option(run_);
+      for (const auto& use : buckets_of(run_))
+        setup += (use.is_written ? " --write-data " : " --data ") + shell_quoted(uri_of(use));
+      return fail(Kind::denied, "the policy ferry-store of this account lets no machine do what this run's needs",
+                  "the machine " + purpose_of(run_) + "; the policy bounds every role that is made for a machine",
+                  "have an administrator run: " + setup, not_set_up);
     }
     return arn;
   }
 
-  Status make_role(const std::string& boundary, const std::string& store_uri) {
+  Status make_role(const std::string& boundary) {
     aws::RoleOrder order{.name = name_,
                          .path = iam_path,
                          .trust = trust_of(location_.region),
                          .boundary = boundary,
-                         .description = "ferry run " + run_.name + " stores in " + store_uri,
+                         .description = "ferry run " + run_.name + " " + purpose_of(run_),
                          .tags = tags_};
     return noted(role_kind, [&] { return aws::create_role(client_, order); });
   }
@@ -194,34 +209,54 @@ Result<Json> store_policy(const std::string& uri, const std::string& run, const 
   return Json{{"Version", "2012-10-17"}, {"Statement", Json::array({objects, list})}};
 }
 
-Result<std::string> ensure_store_role(Context& context, const ledger::Run& run, const CloudLocation& location,
-                                      const std::string& store_uri) {
+Result<Json> role_policy(const ledger::Run& run, const std::string& partition) {
+  Json policy = {{"Version", "2012-10-17"}, {"Statement", Json::array()}};
+  if (run.store.starts_with("s3://")) {
+    TRY_SET(stores, "", store_policy(run.store, run.name, partition));
+    policy = std::move(stores);
+  }
+  for (const auto& use : buckets_of(run)) {
+    for (auto& statement : bucket_statements(use, partition)) policy["Statement"].push_back(std::move(statement));
+  }
+  return policy;
+}
+
+Result<std::string> ensure_store_role(Context& context, const ledger::Run& run, const CloudLocation& location) {
   auto reached = location;
   TRY_SET(client, "", iam_client(context, reached));
-  auto name = Maker(context, run, reached, client).make(store_uri);
-  if (!name) return fail("make the machine's role", cannot_make(std::move(name).error(), store_uri));
+  auto name = Maker(context, run, reached, client).make();
+  if (!name) return fail("make the machine's role", cannot_make(std::move(name).error(), run));
   return name;
 }
 
-bool lets_store(const Json& policy, const std::string& uri, const std::string& partition) {
-  const auto wanted = store_policy(uri, "run", partition);
-  if (!wanted || !policy.is_object() || !policy.contains("Statement")) return false;
-  const auto& statements = policy["Statement"];
-  const std::string object = wanted->at("Statement")[0]["Resource"][0].get<std::string>();
+bool lets(const Json& policy, const Json& wanted) {
+  if (!policy.is_object() || !policy.contains("Statement")) return false;
+  const auto& allowed = policy["Statement"];
   // IAM's wildcards are those of a shell but for brackets, of which neither actions nor buckets have any.
-  const auto has = [](const Json& statement, const char* member, const std::string& what) {
+  const auto has = [](const Json& statement, const char* member, const Json& what) {
     const auto at = statement.find(member);
     if (at == statement.end()) return false;
     const auto fits = [&](const Json& one) {
-      return one.is_string() && ::fnmatch(one.get_ref<const std::string&>().c_str(), what.c_str(), FNM_NOESCAPE) == 0;
+      return one.is_string() && ::fnmatch(one.get_ref<const std::string&>().c_str(),
+                                          what.get_ref<const std::string&>().c_str(), FNM_NOESCAPE) == 0;
     };
     return at->is_array() ? std::ranges::any_of(*at, fits) : fits(*at);
   };
-  const auto lets = [&](const Json& one) {
-    return one.is_object() && text_at(one, "Effect") == "Allow" && has(one, "Action", "s3:PutObject") &&
-           has(one, "Resource", object);
+  const auto is_allowed = [&](const Json& action, const Json& resource) {
+    const auto allows = [&](const Json& one) {
+      return one.is_object() && text_at(one, "Effect") == "Allow" && has(one, "Action", action) &&
+             has(one, "Resource", resource);
+    };
+    return allowed.is_array() ? std::ranges::any_of(allowed, allows) : allows(allowed);
   };
-  return statements.is_array() ? std::ranges::any_of(statements, lets) : lets(statements);
+  return std::ranges::all_of(wanted["Statement"], [&](const Json& statement) {
+    const auto& actions = statement["Action"];
+    const auto asks = [&](const char* action) { return std::ranges::find(actions, Json(action)) != actions.end(); };
+    const Json needed = asks("s3:PutObject") ? "s3:PutObject" : "s3:GetObject";
+    if (!asks(needed.get_ref<const std::string&>().c_str())) return true;
+    return std::ranges::all_of(statement["Resource"],
+                               [&](const Json& resource) { return is_allowed(needed, resource); });
+  });
 }
 
 bool is_young_profile(const Error& error) {

@@ -1,11 +1,13 @@
 #pragma once
 /// \file
-/// Who a rented machine is to its run's store: a role of IAM that is made for the run, may touch what is the run's in
-/// the store and nothing else, and goes with the machine. Roles cost nothing.
+/// Who a rented machine is to its run's store and data sets: a role of IAM that is made for the run, may touch what is
+/// the run's in the store, read the data sets that the task names (and put into those that it writes), and nothing
+/// else, and goes with the machine. Roles cost nothing.
 
 #include <string>
 
 #include "aws/client.h"
+#include "fleet/buckets.h"
 #include "fleet/machine.h"
 
 namespace ferry::fleet {
@@ -20,16 +22,19 @@ std::string store_role_name(const std::string& run, const std::string& launch_id
 /// "PREFIX/runs/". `partition`: aws::partition_of(). JSON.
 Result<Json> store_policy(const std::string& uri, const std::string& run, const std::string& partition);
 
+/// What the role of a run may: with its store ("": none) and its data sets.
+Result<Json> role_policy(const ledger::Run& run, const std::string& partition);
+
 /// Makes the role and its instance profile; the profile's name, for RunInstances, which may not know it for the first
 /// seconds (is_young_profile()). What was made already, by a ferry that was killed, is taken. Each is noted as the
 /// run's, at `location`, before it is made.
 ///
 /// The role is bounded by the account's boundary where there is one. Fails denied, with the ways out, where these
-/// credentials may not make roles, or where the boundary would not let the role store.
-Result<std::string> ensure_store_role(Context& context, const ledger::Run& run, const CloudLocation& location,
-                                      const std::string& store_uri);
-/// Whether a policy lets somebody store below the store's uri, as far as its Allow statements say. Pure.
-bool lets_store(const Json& policy, const std::string& uri, const std::string& partition);
+/// credentials may not make roles, or where the boundary would not let the role store or read the data.
+Result<std::string> ensure_store_role(Context& context, const ledger::Run& run, const CloudLocation& location);
+/// Whether a policy lets somebody put and get what `wanted`, a policy of role_policy(), allows them to, as far as its
+/// Allow statements say. Pure.
+bool lets(const Json& policy, const Json& wanted);
 /// The error of a launch with a profile that EC2 does not know yet.
 bool is_young_profile(const Error& error);
 

@@ -36,11 +36,12 @@ struct Laptop {
     one.name = "digits-7k2";
     one.infra = "rehearsal";
     one.task = Json::object();
+    one.store = the_store;
     one.created_ms = 1;
     EXPECT_TRUE(doors.ledger->add_run(one));
     return *doors.ledger->run(one.name);
   }
-  Result<std::string> ensure() { return ensure_store_role(doors.context, run, location, the_store); }
+  Result<std::string> ensure() { return ensure_store_role(doors.context, run, location); }
   std::vector<std::string> noted() {
     std::vector<std::string> kinds;
     const auto all = *doors.ledger->resources(run.name);
@@ -124,9 +125,10 @@ TEST(StoreRole, IsNotMadeWhereTheBoundaryWouldNotLetItStore) {
 }
 
 TEST(StoreRole, WhetherAPolicyLetsOneStoreIsReadInEveryFormThatIamTakes) {
-  const auto lets = [](const char* text) { return lets_store(parse_json(text).value(), the_store, "aws"); };
-  EXPECT_TRUE(lets_store(*store_policy(the_store, "", "aws"), the_store, "aws"));
-  EXPECT_TRUE(lets_store(*store_policy("s3://bucket/team", "", "aws"), "s3://bucket/team/", "aws"));
+  const auto wanted = *store_policy(the_store, "run", "aws");
+  const auto lets = [&](const char* text) { return fleet::lets(parse_json(text).value(), wanted); };
+  EXPECT_TRUE(fleet::lets(*store_policy(the_store, "", "aws"), wanted));
+  EXPECT_TRUE(fleet::lets(*store_policy("s3://bucket/team/", "", "aws"), wanted));
   EXPECT_TRUE(lets(R"({"Statement": {"Effect": "Allow", "Action": "s3:*", "Resource": "*"}})"));
   EXPECT_TRUE(
       lets(R"({"Statement": [{"Effect": "Allow", "Action": ["s3:Put*"], "Resource": "arn:aws:s3:::bucket/*"}]})"));
@@ -136,6 +138,36 @@ TEST(StoreRole, WhetherAPolicyLetsOneStoreIsReadInEveryFormThatIamTakes) {
       lets(R"({"Statement": {"Effect": "Allow", "Action": "s3:*", "Resource": "arn:aws:s3:::bucket/other/*"}})"));
   for (const char* none : {"{}", "[]", R"({"Statement": 1})", R"({"Statement": [1, {"Action": 1}]})"})
     EXPECT_FALSE(lets(none)) << none;
+}
+
+TEST(StoreRole, MayReadTheDataSetsThatTheTaskNamesAndPutIntoThoseThatItWrites) {
+  task::Task task;
+  task.data = {{"/a", "s3://one-bucket/set", task::MountMode::copy, false, ""},
+               {"/b", "s3://two-bucket/", task::MountMode::mount, true, ""},
+               {"/c", "https://example.org/x", task::MountMode::copy, false, ""}};
+  task.data[1].url = "s3://two-bucket";
+  ledger::Run run;
+  run.name = "x";
+  run.task["data"] = buckets_to_keep(task);
+  const auto uses = buckets_of(run);
+  ASSERT_EQ(uses.size(), 2u);
+  EXPECT_EQ(uses[0], (BucketUse{"one-bucket", "set", false}));
+  EXPECT_EQ(uses[1], (BucketUse{"two-bucket", "", true}));
+  const auto policy = *role_policy(run, "aws");
+  const auto& statements = policy.at("Statement");
+  ASSERT_EQ(statements.size(), 4u);
+  EXPECT_EQ(statements[0]["Action"], Json::array({"s3:GetObject"}));
+  EXPECT_EQ(statements[0]["Resource"], Json::array({"arn:aws:s3:::one-bucket/set/*", "arn:aws:s3:::one-bucket/set"}));
+  EXPECT_EQ(statements[1]["Condition"]["StringLike"]["s3:prefix"], Json::array({"set/*", "set"}));
+  EXPECT_THAT(statements[2]["Action"].dump(), HasSubstr("s3:PutObject"));
+  EXPECT_EQ(statements[2]["Resource"], Json::array({"arn:aws:s3:::two-bucket/*"}));
+  const auto bounds = [&](const char* resource, const char* action) {
+    const Json one = {{"Effect", "Allow"}, {"Action", action}, {"Resource", resource}};
+    return lets(Json{{"Statement", Json::array({one})}}, policy);
+  };
+  EXPECT_TRUE(bounds("*", "s3:*"));
+  EXPECT_FALSE(bounds("*", "s3:Get*")) << "the second is written";
+  EXPECT_FALSE(bounds("arn:aws:s3:::two-bucket/*", "*"));
 }
 
 TEST(StoreRole, NothingOfItIsLeftHoweverFarAKilledFerryCame) {

@@ -95,7 +95,17 @@ std::string Environment::setup(const std::string& script) const {
 }
 
 std::string Environment::training(const std::string& script) const {
-  return activate + (container ? "ferry_inside " + shell_quoted(links + script) + " last\n" : links + script);
+  const auto text =
+      activate + (container ? "ferry_inside " + shell_quoted(links + script) + " last\n" : links + script);
+  if (back.empty()) return text;
+  // Whoever ends the training asks this shell, too, which then has its grace for what follows.
+  return "trap : TERM\nbash -c " + shell_quoted(text) + "\nferry_code=$?\n" + back + "exit $ferry_code\n";
+}
+
+std::string Environment::scratch(const Connection& connection) const {
+  const auto at = facts.find("scratch");
+  const auto folder = at == facts.end() ? std::string() : text_at(*at, "folder");
+  return folder.starts_with('/') ? folder : connection.paths().run_dir + "/scratch";
 }
 
 Status check_environment(const task::Task& task, const os::Path& workdir) {
@@ -188,7 +198,7 @@ Result<Environment> prepare_environment(fleet::Context& context, Connection& con
   made.summary = describe_environment(made.facts);
   made.container = kind == "docker";
   made.activate = ". " + shell_quoted(activate) + "\n";
-  made.links = link_line(task);
+  made.links = link_line(task, made.scratch(connection));
   return made;
 }
 

@@ -15,12 +15,15 @@ struct Environment {
   Json facts;              ///< what the machine said: python, program, packages, cuda, driver, gpus, made, scratch
   std::string activate;    ///< a line for setup's and the training's shell, before anything of theirs
   std::string links;       ///< the same, inside the container where there is one: mounts.h
+  std::string back;        ///< lines for the machine's shell when the training is over: data.h
   bool container = false;  ///< setup and training run inside the run's container
 
   /// The shell text that runs setup's `script` in this environment.
   std::string setup(const std::string& script) const;
   /// The same for the training's, with which a container ends.
   std::string training(const std::string& script) const;
+  /// The machine's scratch space, which a container sees, too.
+  std::string scratch(const Connection& connection) const;
 };
 
 /// Fails bad_input, before anything is rented, when the files that the task's environment is to be made from

@@ -18,10 +18,11 @@ struct Destination {
   std::string path;
   bool is_outside = false;
 };
+bool is_outside(std::string_view target) { return target.starts_with('/') || target.starts_with('~'); }
+
 Destination destination_of(const task::Mount& mount, std::size_t index) {
-  if (mount.target.starts_with('/') || mount.target.starts_with('~'))
-    return {fmt::format(".ferry-mounts/{}", index), true};
-  return {mount.target, false};
+  if (!is_outside(mount.target)) return {mount.target, false};
+  return {mount.comes_home ? task::home_place(mount.target) : fmt::format(".ferry-mounts/{}", index), true};
 }
 
 bool is_below(std::string_view path, std::string_view top) {
@@ -152,21 +153,69 @@ Status add_mount(const task::Mount& mount, std::size_t index, bool follow, sync:
 
 }  // namespace
 
-Status add_mounts(const task::Task& task, bool follow, sync::Tree& tree, std::vector<std::string>& lines) {
-  std::vector<Error> found;
+namespace {
+
+/// What is to be where, and in whose name complaints are made.
+struct Wanted {
+  std::string target, at;
+};
+
+std::vector<Wanted> all_wanted(const task::Task& task) {
+  std::vector<Wanted> out;
+  for (const auto& one : task.mounts) out.push_back({one.target, one.at});
+  for (const auto& one : task.data) out.push_back({one.target, one.at});
+  for (const auto& one : task.output_folders) out.push_back({one.target, one.at});
+  return out;
+}
+
+/// Whether each can be where it is wanted, and nothing else is.
+void check_targets(const task::Task& task, std::vector<Error>& found) {
   const bool is_own_machine = task.all_candidates()[0].infra.value_or(task::Infra{}).provider == task::Provider::ssh;
-  for (std::size_t i = 0; i < task.mounts.size(); ++i) {
-    const auto& mount = task.mounts[i];
-    if (is_own_machine && destination_of(mount, i).is_outside) {
-      found.push_back(
-          fail(Kind::bad_input,
-               fmt::format("{}: file_mounts: {} is outside of the run's folder", mount.at, printable(mount.target)),
-               "on a machine of your own, ferry keeps to one folder",
-               "let it be below the workdir: write its target without ~/ or / in front")
-              .value());
+  const auto all = all_wanted(task);
+  const auto complain = [&](const Wanted& one, const std::string& what, const char* why, const char* advice) {
+    found.push_back(fail(Kind::bad_input, fmt::format("{}: file_mounts: {}", one.at, what), why, advice).value());
+  };
+  for (std::size_t i = 0; i < all.size(); ++i) {
+    const auto shown = printable(all[i].target);
+    if (is_own_machine && is_outside(all[i].target)) {
+      complain(all[i], shown + " is outside of the run's folder", "on a machine of your own, ferry keeps to one folder",
+               "let it be below the workdir: write its target without ~/ or / in front");
       continue;
     }
-    if (auto added = add_mount(mount, i, follow, tree, lines); !added) found.push_back(std::move(added).error());
+    const auto is_same = [&](const Wanted& other) {
+      return task::home_place(other.target) == task::home_place(all[i].target);
+    };
+    if (std::any_of(all.begin(), all.begin() + static_cast<std::ptrdiff_t>(i), is_same))
+      complain(all[i], shown + " is there twice", "one would hide the other", "give each a place of its own");
+  }
+  for (const auto& data : task.data) {
+    for (const auto& other : all) {
+      if (other.at == data.at || !is_below(other.target, data.target) || other.target == data.target) continue;
+      complain(other, fmt::format("{} lies in the data at {}", printable(other.target), printable(data.target)),
+               "what is there would be the bucket's", "give it a place beside it");
+    }
+  }
+}
+
+/// A link will stand there, or a folder.
+void make_way(const task::Task& task, sync::Tree& tree, std::vector<std::string>& lines) {
+  for (const auto& data : task.data) {
+    if (!is_outside(data.target) && clear_place(tree, data.target))
+      lines.push_back(fmt::format("file_mounts: {} comes from {}, in place of the workdir's own",
+                                  printable(data.target), printable(data.url)));
+  }
+}
+
+}  // namespace
+
+Status add_mounts(const task::Task& task, bool follow, sync::Tree& tree, std::vector<std::string>& lines) {
+  std::vector<Error> found;
+  check_targets(task, found);
+  if (!found.empty()) return fail(std::move(found));
+  make_way(task, tree, lines);
+  for (std::size_t i = 0; i < task.mounts.size(); ++i) {
+    if (auto added = add_mount(task.mounts[i], i, follow, tree, lines); !added)
+      found.push_back(std::move(added).error());
   }
   if (!found.empty()) return fail(std::move(found));
   return {};
@@ -181,27 +230,50 @@ os::Path source_of(const sync::Tree& tree, const os::Path& workdir, const std::s
   return workdir / path;
 }
 
-std::string link_line(const task::Task& task) {
+std::string place_of_data(const std::string& scratch, std::size_t index) {
+  return fmt::format("{}/data/{}", scratch, index);
+}
+
+std::string link_line(const task::Task& task, const std::string& scratch) {
   std::string links;
+  const auto link = [&](const std::string& from, const std::string& to) {
+    links += fmt::format("ferry_link {} {}; ", shell_quoted(from), shell_quoted(to));
+  };
   for (std::size_t i = 0; i < task.mounts.size(); ++i) {
     const auto place = destination_of(task.mounts[i], i);
-    if (!place.is_outside) continue;
-    links += fmt::format("ferry_link {} {}; ", shell_quoted(task.mounts[i].target), shell_quoted("/" + place.path));
+    if (place.is_outside) link(task.mounts[i].target, place.path);
+  }
+  for (std::size_t i = 0; i < task.data.size(); ++i) {
+    const auto& data = task.data[i];
+    const auto place = place_of_data(scratch, i), home = task::home_place(data.target);
+    if (data.is_written)  // what an attempt before saved was put there
+      links += fmt::format("ferry_join {} {}; ", shell_quoted("./" + home), shell_quoted(place));
+    link(data.target, place);
+    if (data.is_written && is_outside(data.target)) link(home, place);
+  }
+  for (const auto& folder : task.output_folders) {
+    const auto place = task::home_place(folder.target);
+    links += fmt::format("mkdir -p {} || exit 1; ", shell_quoted("./" + place));
+    if (is_outside(folder.target)) link(folder.target, place);
   }
   const bool is_own_machine = task.all_candidates()[0].infra.value_or(task::Infra{}).provider == task::Provider::ssh;
   const bool names_sky = (task.setup + task.run).find("sky_workdir") != std::string::npos;
   if (names_sky && !is_own_machine) links += "ferry_link '~/sky_workdir' ''; ";
   if (links.empty()) return {};
-  // What the machine has of its own at such a place gives way, but not a folder with something in it.
+  // A place is below the workdir unless it is absolute. What the machine has of its own there gives way, but not a
+  // folder with something in it.
   constexpr std::string_view function =
-      "ferry_link() { set -- \"$1\" \"$PWD$2\"; case $1 in '~/'*) set -- \"$HOME/${1#??}\" \"$2\" ;; esac; "
+      "ferry_link() { case $2 in /*) ;; *) set -- \"$1\" \"$PWD${2:+/}$2\" ;; esac; "
+      "case $1 in '~/'*) set -- \"$HOME/${1#??}\" \"$2\" ;; /*) ;; *) set -- \"$PWD/$1\" \"$2\" ;; esac; "
       "[ \"$(readlink \"$1\" 2>/dev/null)\" != \"$2\" ] || return 0; "
       "[ -L \"$1\" ] || [ ! -d \"$1\" ] || rmdir \"$1\" 2>/dev/null || "
       "{ echo \"ferry: $1 is there already, and is not empty\" >&2; exit 1; }; "
       "mkdir -p \"${1%/*}/\" 2>/dev/null && ln -sfn \"$2\" \"$1\" 2>/dev/null && return 0; "
       "sudo -n mkdir -p \"${1%/*}/\" && sudo -n ln -sfn \"$2\" \"$1\" && return 0; "
-      "echo \"ferry: the link $1 cannot be made\" >&2; exit 1; }; ";
-  return std::string(function) + links + "unset -f ferry_link\n";
+      "echo \"ferry: the link $1 cannot be made\" >&2; exit 1; }; "
+      "ferry_join() { [ -d \"$1\" ] && [ ! -L \"$1\" ] || return 0; mkdir -p \"$2\" && cp -a \"$1/.\" \"$2/\" && "
+      "rm -rf \"$1\" || exit 1; }; ";
+  return std::string(function) + links + "unset -f ferry_link ferry_join\n";
 }
 
 }  // namespace ferry::job

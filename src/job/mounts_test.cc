@@ -102,7 +102,7 @@ TEST_F(Mounts, OnAMachineOfTheirOwnNothingIsMadeOutsideOfTheRunsFolder) {
   ASSERT_FALSE(tree);
   EXPECT_NE(tree.error().what.find("outside of the run's folder"), std::string::npos);
   task.mounts.clear();
-  EXPECT_EQ(link_line(task), "");
+  EXPECT_EQ(link_line(task, "/scratch"), "");
 }
 
 TEST_F(Mounts, CheckCountsThemAndLooksAtScriptsInThem) {
@@ -124,7 +124,7 @@ TEST_F(Mounts, LinksLeadToThemFromOutsideTheWorkdirAndFromSkyPilotsName) {
                         {"data", beside / "set"},
                         {"x", beside / "one.json"}});
   task.run = "cat ~/sky_workdir/train.py";
-  const auto line = link_line(task);
+  const auto line = link_line(task, "/scratch");
   EXPECT_EQ(std::ranges::count(line, '\n'), 1);
   const auto home = dir.path() / "home";
   ASSERT_TRUE(os::make_dirs(home));
@@ -153,6 +153,61 @@ TEST_F(Mounts, LinksLeadToThemFromOutsideTheWorkdirAndFromSkyPilotsName) {
   EXPECT_EQ(done->exit.code, 1);
   EXPECT_NE(done->err.find("is there already"), std::string::npos) << done->err;
   EXPECT_TRUE(os::exists(home / "sky_workdir/mine"));
+}
+
+TEST_F(Mounts, OfDataAndForWhatIsWrittenAreLinksAndFoldersFromWhereverTheyAreWanted) {
+  const auto scratch = (dir.path() / "scratch").string(), far = (dir.path() / "far").string();
+  put_mounted(scratch + "/data/0/x", "zero");
+  put_mounted(scratch + "/data/1/y", "one");
+  auto task = mounting({{far + "/mine", beside / "set"}});
+  task.mounts[0].comes_home = true;
+  task.data = {{"sets/a", "s3://a-bucket", task::MountMode::copy, false, "t:1:1"},
+               {far + "/b", "s3://b-bucket", task::MountMode::mount, true, "t:2:1"}};
+  task.output_folders = {{"logs", "l-bucket", "t:3:1"}, {far + "/ckpt", "c-bucket", "t:4:1"}};
+  const auto tree = sent(task);
+  ASSERT_TRUE(tree) << describe(tree.error());
+  EXPECT_EQ(std::ranges::count(paths_of(*tree), "mounts" + far + "/mine/a"), 1);
+  put_mounted(work.string() + "/mounts" + far + "/mine/a", "aa");  // as it would go over
+  os::SpawnOptions options;
+  options.argv = {
+      "sh", "-ec",
+      link_line(task, scratch) + "cat sets/a/x \"$1/b/y\" \"$1/mine/a\"; echo 1 >logs/l; echo 2 >\"$1/ckpt/c\"", "sh",
+      far};
+  options.cwd = work;
+  for (int again = 0; again < 2; ++again) {
+    const auto done = os::run_command(options, {}, Millis(20'000));
+    ASSERT_TRUE(done);
+    EXPECT_EQ(done->exit.code, 0) << done->err;
+    EXPECT_EQ(done->out, "zerooneaa");
+  }
+  EXPECT_EQ(*os::read_file(work.string() + "/mounts" + far + "/ckpt/c"), "2\n");
+  // In another attempt, what the one before saved is a folder there.
+  const auto saved = work.string() + "/mounts" + far + "/b";
+  ASSERT_TRUE(os::remove_all(saved));
+  put_mounted(saved + "/epoch", "7");
+  const auto resumed = os::run_command(options, {}, Millis(20'000));
+  ASSERT_TRUE(resumed);
+  EXPECT_EQ(resumed->exit.code, 0) << resumed->err;
+  EXPECT_EQ(*os::read_file(scratch + "/data/1/epoch"), "7");
+  EXPECT_TRUE(os::exists(work.string() + "/mounts" + far + "/b/y")) << "by which what is written there comes home";
+}
+
+TEST_F(Mounts, ThatStandInEachOthersWayAreRefusedAndTheWorkdirGivesWayToData) {
+  task::Task task;
+  task.run = "true";
+  task.data = {{"data", "s3://a-bucket", task::MountMode::copy, false, "t:1:1"},
+               {"data", "s3://b-bucket", task::MountMode::copy, false, "t:2:1"}};
+  task.mounts = {{"data/x", beside / "set", "t:3:1"}};
+  auto tree = sent(task);
+  ASSERT_FALSE(tree);
+  EXPECT_TRUE(tree.error().what.starts_with("t:2:1: file_mounts: data is there twice")) << tree.error().what;
+  EXPECT_TRUE(tree.error().more.at(0).what.starts_with("t:3:1: file_mounts: data/x lies in the data at data"));
+  task.data.pop_back();
+  task.mounts.clear();
+  tree = sent(task);
+  ASSERT_TRUE(tree);
+  EXPECT_EQ(std::ranges::count(paths_of(*tree), "data/old"), 0);
+  EXPECT_EQ(lines.size(), 1U);
 }
 
 }  // namespace

@@ -3,6 +3,7 @@
 
 #include "base/hash.h"
 #include "base/text.h"
+#include "fleet/capacity.h"
 #include "fleet/machine.h"
 #include "job/restore.h"
 #include "run/record.h"
@@ -124,6 +125,14 @@ Status RunController::begin_again() {
     error.what = run_.name + " cannot begin again: " + error.what;
     error.advice = "what it had saved is below " + run_.output_dir + "; begin a new run from there";
     return tl::unexpected<Error>(std::move(error));
+  }
+  // Where a spot machine was taken others are, too: for a while the next one is looked for elsewhere first.
+  if (const auto& lost = node_.instance;
+      lost.market == "spot" && (run_.task.contains(was_interrupted) || node_.seen.now)) {
+    plan::Offer taken{.region = lost.region, .zone = lost.zone, .market = plan::Market::spot};
+    taken.type.name = lost.type;
+    fleet::CapacityMemory(context_.data / "capacity.json", context_.clock.now_ms())
+        .note(taken, context_.clock.now_ms());
   }
   context_.is_ending = false;
   pull_.reset();

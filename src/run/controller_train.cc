@@ -2,6 +2,7 @@
 // to its end, and finding it again when the connection is lost.
 #include "base/text.h"
 #include "fleet/polling.h"
+#include "job/data.h"
 #include "job/why_failed.h"
 #include "os/env.h"
 #include "run/ending.h"
@@ -16,6 +17,8 @@ namespace {
 
 /// Beyond max_duration, before an agent that does not answer is taken for one that cannot stop the training.
 constexpr Seconds beyond_max_duration{300};
+
+constexpr const char* data_phase = "data";
 
 /// The last few kilobytes of what the job wrote.
 std::string end_of_log(const os::Path& file) {
@@ -40,6 +43,7 @@ Status RunController::setup() {
       environment, "",
       job::prepare_environment(context_, *node_.connection, request.task, ready.requirements_file, ready.installers));
   trial_.environment = std::move(environment);
+  TRY("", bring_data(request.task));
   run_.task["environment"] = trial_.environment.facts;
   TRY("", context_.ledger.update(run_));
   TRY("", enter(Phase::setup));
@@ -53,6 +57,7 @@ Status RunController::setup() {
   spec.store = std::move(store);
   spec.store.outputs = request.task.outputs;
   spec.store.checkpoints = request.task.checkpoints;
+  if (!request.task.data.empty()) TRY("", keep_in_time(spec));
   auto begun = training.setup(*node_.connection, spec);
   while (!begun && (begun.error().kind == Kind::lost || begun.error().kind == Kind::timeout)) {
     // Until the agent has confirmed the start, nobody else could make it: secrets are in this process only.
@@ -80,6 +85,34 @@ Status RunController::setup() {
   std::string told = nothing ? "nothing to do" : "done";
   if (!trial_.environment.summary.empty()) told = trial_.environment.summary + (nothing ? "" : " · done");
   context_.progress.done("setup", told, {{"environment", trial_.environment.facts}});
+  return {};
+}
+
+Status RunController::bring_data(const task::Task& task) {
+  constexpr int most_breaks = 5;  // what was copied is not copied again
+  for (int breaks = 0;; ++breaks) {
+    auto brought = job::bring_data(context_, *node_.connection, task, node_.location, trial_.environment);
+    if (brought || brought.error().kind != Kind::lost || breaks == most_breaks) return brought;
+    TRY("", node_.reopen(job::MayInterrupt::any));
+  }
+}
+
+Status RunController::keep_in_time(agent::JobSpec& spec) const {
+  if (node_.instance.launched_ms == 0 || node_.instance.provider == "ssh") return {};
+  constexpr std::int64_t least_s = 60;
+  const auto passed_s = (context_.clock.now_ms() - node_.instance.launched_ms) / 1000;
+  const auto left_s = (node_.lifetime.until_power_off() - node_.lifetime.retention()).count() - passed_s;
+  if (spec.max_duration_s <= left_s) return {};
+  const auto took = show_duration(Seconds(passed_s));
+  if (left_s < least_s)
+    return fail(Kind::timeout, "no time is left to train in",
+                fmt::format("the data took {} of the machine's time", took),
+                "a longer --max-duration pays for the copy, too");
+  context_.progress.warn(
+      data_phase, fmt::format("the copy took its time ({} since the machine began): the training has {} "
+                              "of {} left, for the machine ends itself as it was told when it was rented",
+                              took, show_duration(Seconds(left_s)), show_duration(Seconds(spec.max_duration_s))));
+  spec.max_duration_s = left_s;
   return {};
 }
 

@@ -3,7 +3,9 @@
 #include "base/hash.h"
 #include "base/text.h"
 #include "fleet/access.h"
+#include "fleet/buckets.h"
 #include "fleet/labels.h"
+#include "job/data.h"
 #include "job/environment.h"
 #include "job/git_state.h"
 #include "job/mounts.h"
@@ -44,6 +46,7 @@ Result<Added> add_run(fleet::Context& context, const RunRequest& request, const 
   run.created_ms = run.phase_ms = context.clock.now_ms();
   run.task = {{"run", request.task.run}, {"setup", request.task.setup}, {"outputs", request.task.outputs}};
   if (!request.task.checkpoints.empty()) run.task["checkpoints"] = request.task.checkpoints;
+  if (auto data = fleet::buckets_to_keep(request.task); !data.is_null()) run.task["data"] = std::move(data);
   run.task["envs"] = envs_to_keep(request.task.envs);
   if (!request.arguments.empty()) run.task["arguments"] = request.arguments;
   for (const auto& [secret, value] : request.task.secrets) run.task["secrets"].push_back(secret);
@@ -154,6 +157,7 @@ int start(fleet::Context& context, const RunRequest& request) {
       TRY_SET(found, "",
               job::preflight(request.task, request.workdir, {request.follow, request.results, request.cut_off}));
       ready = std::move(found);
+      TRY("", job::look_for_data(context, request.task));
     } else {
       TRY_SET(tree, "", job::list_workdir(request.workdir, request.follow));
       ready.tree = std::move(tree);

@@ -119,6 +119,11 @@ class RunController {
   /// The agent has not answered for a while, though ssh works: how the training ended by its note, or ends
   /// now, because the user or the limit wants it. Nothing: it may go on.
   std::optional<agent::JobStatus> end_unheard();
+  /// The task's data sets; goes on where a connection broke.
+  Status bring_data(const task::Task& task);
+  /// Cuts the training's time where data took so long that the machine's own timer would end it first. Fails timeout
+  /// where nothing is left.
+  Status keep_in_time(agent::JobSpec& spec) const;
   Status record_end(const agent::JobStatus& status);
   /// The job is known to have ended, or never to have begun.
   bool is_over() const { return run_.outcome != ledger::Outcome::none || run_.train_end_ms > 0; }

@@ -16,6 +16,7 @@
 #include "base/hash.h"
 #include "base/text.h"
 #include "os/transport.h"
+#include "s3/crc.h"
 #include "s3/session.h"
 
 namespace ferry::s3 {
@@ -93,7 +94,9 @@ class FakeS3 {
   };
 
  public:
-  int cut_downloads = 0;  ///< so many answers break in their middle
+  int cut_downloads = 0;    ///< so many answers break in their middle
+  int page = 1000;          ///< of listings
+  bool tells_sums = false;  ///< of whole objects, to who asks
 
  private:
   Result<os::HttpResponse> answer(const os::HttpRequest& request) {
@@ -169,6 +172,8 @@ class FakeS3 {
       return {.status = 204, .headers = {}, .body = {}};
     }
     if (request.method == "GET" && !id.empty()) return listed(id);
+    if (request.method == "GET" && key.empty() && query_of(request, "list-type") == "2")
+      return page_below(query_of(request, "prefix"), query_of(request, "continuation-token"));
     const auto at = objects.find(key);
     if (request.method == "DELETE") {
       if (!holds(request, key)) return fault(412, "PreconditionFailed");
@@ -214,12 +219,35 @@ class FakeS3 {
     return {.status = 200, .headers = {}, .body = body + "</ListPartsResult>"};
   }
 
+  os::HttpResponse page_below(const std::string& prefix, const std::string& token) {
+    std::string body = "<ListBucketResult>", last;
+    int count = 0;
+    bool is_cut = false;
+    for (const auto& [key, object] : objects) {
+      if (!key.starts_with(prefix) || (!token.empty() && key <= token)) continue;
+      is_cut = count++ == page;
+      if (is_cut) break;
+      last = key;
+      body += "<Contents><Key>" + percent_encoded(key, "/") + "</Key><ETag>&quot;" + object.etag +
+              "&quot;</ETag><Size>" + std::to_string(object.bytes.size()) +
+              "</Size><LastModified>2022-11-06T08:49:37.000Z</LastModified></Contents>";
+    }
+    if (is_cut) body += "<IsTruncated>true</IsTruncated><NextContinuationToken>" + last + "</NextContinuationToken>";
+    return {.status = 200, .headers = {}, .body = body + "</ListBucketResult>"};
+  }
+
   os::HttpResponse got(const os::HttpRequest& request, const Object& object) {
     if (const auto etag = sent_header(request, "if-match"); !etag.empty() && etag != "\"" + object.etag + "\"")
       return fault(412, "PreconditionFailed");
     os::HttpResponse answer = with_etag(object.etag);
     answer.headers.insert(answer.headers.end(), object.metadata.begin(), object.metadata.end());
     answer.headers.emplace_back("last-modified", "Sun, 06 Nov 2022 08:49:37 GMT");
+    if (tells_sums && sent_header(request, "x-amz-checksum-mode") == "ENABLED") {
+      auto sum = crc(Sum::crc64nvme, object.bytes);
+      std::string raw(8, '\0');
+      for (int i = 7; i >= 0; --i, sum >>= 8) raw[static_cast<std::size_t>(i)] = static_cast<char>(sum & 0xff);
+      answer.headers.emplace_back("x-amz-checksum-crc64nvme", base64(raw));
+    }
     const std::string range = sent_header(request, "range");
     std::size_t from = 0, size = object.bytes.size();
     if (!range.empty()) {

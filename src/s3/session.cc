@@ -90,6 +90,7 @@ os::HttpRequest Line::signed_request(const Call& call, const aws::Credentials& c
   const bool tls = lower(request.url.substr(0, 6)) == "https:";
   request.headers.emplace_back("x-amz-content-sha256", tls && has_body ? "UNSIGNED-PAYLOAD" : hash);
   request.headers.emplace_back("User-Agent", "ferry/" + ferry_version());
+  if (session_->is_anonymous()) return request;
   const aws::SigningScope scope{place.region, "s3"};
   aws::sign(request, credentials, scope, session_->clock().now_ms() + session_->skew_ms(), aws::signing_options("s3"));
   return request;
@@ -132,6 +133,7 @@ bool Line::is_once_more(const os::HttpResponse& answer, const std::string& code,
       return true;
     }
     case Verdict::expired:
+      if (session_->is_anonymous()) return false;
       session_->credentials().refused(used);
       return !std::exchange(once.expired, true);
     default:
@@ -148,7 +150,8 @@ Result<os::HttpResponse> Line::call(const Call& call, History* history) {
   const auto cancelled = [&] { return fail(Kind::cancelled, call.doing + ": was stopped"); };
   Once once;
   for (int attempt = 1;;) {
-    const auto found = session_->credentials().get();
+    const auto found =
+        session_->is_anonymous() ? Result<aws::Credentials>(aws::Credentials{}) : session_->credentials().get();
     if (!found && is_new() && found.error().kind == Kind::denied) {  // the role may come yet
       session_->clock().sleep(newcomer_pause);
       continue;
@@ -171,7 +174,7 @@ Result<os::HttpResponse> Line::call(const Call& call, History* history) {
     if (!late.empty()) fault.code = late;
     if (is_once_more(*answer, fault.code, credentials, once)) continue;
     const Verdict verdict = judge(answer->status, fault.code);
-    if (verdict == Verdict::newcomer && is_new()) {
+    if (verdict == Verdict::newcomer && is_new() && !session_->is_anonymous()) {
       session_->credentials().refused(credentials);  // the machine may have had none of the role's yet
       session_->clock().sleep(newcomer_pause);
       stopped_ = call.streams.moved && !call.streams.moved(0);

@@ -50,6 +50,7 @@ struct Limits {
 class Session {
  public:
   using MakeTransport = std::function<std::unique_ptr<os::Transport>()>;
+  /// Without `credentials` calls are anonymous: unsigned, as public buckets take them.
   /// `random` gives numbers in [0, 1); the default is unpredictable.
   Session(Place place, std::shared_ptr<aws::Provider> credentials, os::Clock& clock, Limits limits = {},
           MakeTransport make_transport = os::make_transport, std::function<double()> random = {});
@@ -62,7 +63,8 @@ class Session {
   double random();
 
   const Limits& limits() const { return limits_; }
-  aws::Provider& credentials() { return *credentials_; }
+  bool is_anonymous() const { return !credentials_; }
+  aws::Provider& credentials() { return *credentials_; }  ///< unless it is anonymous
   os::Clock& clock() { return clock_; }
   std::int64_t began_ms() const { return began_ms_; }
   std::unique_ptr<os::Transport> make_transport() const { return make_transport_(); }

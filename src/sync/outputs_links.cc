@@ -34,6 +34,13 @@ std::optional<std::string> by_words(std::string_view folder, std::string_view ta
   return join(parts, "/");
 }
 
+/// In the data sets that ferry itself brought to the machine (job/data.h): of those, only what is of this run comes.
+bool is_data(std::string_view real) {
+  const auto own = real.find("/.ferry/runs/");
+  if (own != real.npos) return real.find("/scratch/data/", own) != real.npos;
+  return is_below(real, "/mnt/ferry-scratch/data") || is_below(real, "/opt/dlami/nvme/ferry/data");
+}
+
 }  // namespace
 
 bool is_the_systems(std::string_view path) {
@@ -125,7 +132,8 @@ Status Collector::settle_link(const std::string& path) {
     }
   }
   if (const char* why = why_not_followed(info, real, here)) {
-    if (reach == Globs::Reach::inside) keep_link(path, target, why);
+    if (reach != Globs::Reach::inside) return {};
+    is_data(real) ? void(selected_.erase(path)) : keep_link(path, target, why);
     return {};
   }
   return follow(path, target, real, info, reach);
@@ -198,7 +206,7 @@ Status Collector::follow(const std::string& path, const std::string& target, con
     tree_.grafts.erase(path);
     root_.remove_graft(path);
     older_.clear();
-    keep_link(path, target, "nothing in it is of this run");
+    is_data(real) ? void(selected_.erase(path)) : keep_link(path, target, "nothing in it is of this run");
     return {};
   }
   if (!older_.empty()) {

@@ -101,6 +101,23 @@ class InterruptionReader : FieldReader {
   Status read_grace(const Entry& entry);
 };
 
+class MountsReader : FieldReader {
+ public:
+  using FieldReader::FieldReader;
+  /// Fills the task's mounts, data and output folders. A training without its files fails on a machine that is paid
+  /// for: what cannot be brought is a complaint.
+  void read(const Entry& mounts);
+  /// Complains about variables in them that are not among the task's envs, which may stand below.
+  void check_variables();
+
+ private:
+  Status read_one(const Entry& mount);
+  Status read_storage(const Entry& mount, const std::string& target);
+  Status add_source(const Entry& source, const std::string& target, MountMode mode, bool is_written);
+  Status add_output_folder(const Entry& mount, const std::string& target, const std::string& bucket);
+  Result<bool> is_read_only(const Node& storage) const;
+};
+
 class AwsReader : FieldReader {
  public:
   using FieldReader::FieldReader;

@@ -42,7 +42,7 @@ resources:
   use_spot: sometimes
   cpus: lots
 file_mounts:
-  /data: s3://bucket/data
+  /data: gs://bucket/data
 envs:
   2FAST: a
   B: [1]
@@ -54,7 +54,7 @@ outputs: [/abs, ok/]
       ElementsAre(StartsWith("task.yaml:1:7: 'bad name!' cannot be"), StartsWith("task.yaml:2:12: num_nodes: 2"),
                   StartsWith("task.yaml:4:3: unknown field 'accelerator'"),
                   StartsWith("task.yaml:5:13: 'use_spot' must be"), StartsWith("task.yaml:6:9: cpus: not a"),
-                  StartsWith("task.yaml:8:3: file_mounts:"), StartsWith("task.yaml:10:3: envs: '2FAST'"),
+                  StartsWith("task.yaml:8:10: file_mounts:"), StartsWith("task.yaml:10:3: envs: '2FAST'"),
                   StartsWith("task.yaml:11:6: 'B' must be text"), StartsWith("task.yaml:12:1: 'service'"),
                   StartsWith("task.yaml:13:11: output '/abs' is outside")));
   EXPECT_THAT(describe(error), HasSubstr("'service' is not there yet"));
@@ -236,12 +236,12 @@ TEST(Obstacles, MountsOfThisComputersFilesAreReadAndOthersRefusedWithTheirPlaces
   auto hidden = accepted("envs: {W: /etc}\nfile_mounts: {$W/x: a}\n");
   EXPECT_THAT(fill_variables(hidden).error().what, HasSubstr("task.yaml:2:21: file_mounts: '/etc/x' belongs to"));
   const auto error = obstacle(
-      "file_mounts:\n  /etc/x: a\n  ../up: a\n  ~/: a\n  /data: gs://b/c\n  /home/x: a\n  a: {source: s3://b}\n"
+      "file_mounts:\n  /etc/x: a\n  ../up: a\n  ~/: a\n  /data: gs://b/c\n  /home/x: a\n  a: {source: s3://B}\n"
       "  b: $NOBODY\n");
   EXPECT_THAT(all_of(error), ElementsAre(HasSubstr(":2:3: file_mounts: '/etc/x' belongs to the machine's system"),
                                          HasSubstr(":3:3: file_mounts: '../up' is no place"), HasSubstr(":4:3: "),
-                                         HasSubstr(":5:3: file_mounts: '/data' cannot be there yet"),
-                                         HasSubstr(":6:3: "), HasSubstr(":7:3: "),
+                                         HasSubstr(":5:10: file_mounts: 'gs://b/c' cannot be brought"),
+                                         HasSubstr(":6:3: "), HasSubstr(":7:15: "),
                                          HasSubstr(":8:6: file_mounts: nothing is known of the variable 'NOBODY'")));
 }
 

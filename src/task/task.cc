@@ -33,7 +33,7 @@ class TaskReader : FieldReader {
     }
     keep(choose_container());
     if (!task_.workdir.empty()) keep(check_workdir(root));
-    check_mounts();
+    MountsReader(file_, task_, found_).check_variables();
     return hardware;
   }
 
@@ -82,7 +82,10 @@ class TaskReader : FieldReader {
     if (entry.name == "environment") return read_environment(entry);
     if (entry.name == "on_interruption") return InterruptionReader(file_, task_, found_).read(entry);
     if (entry.name == "aws") return AwsReader(file_, task_, found_).read(entry);
-    if (entry.name == "file_mounts") return read_mounts(entry);
+    if (entry.name == "file_mounts") {
+      MountsReader(file_, task_, found_).read(entry);
+      return {};
+    }
     return {};  // a known field that this version does not act on
   }
 
@@ -177,53 +180,6 @@ class TaskReader : FieldReader {
       if (field.name == "file") task_.environment.file = text;
     }
     return {};
-  }
-
-  /// A training without its files fails on a machine that is paid for: what cannot be brought is refused.
-  Status read_mounts(const Entry& entry) {
-    if (entry.value->type == Type::text && trim(entry.value->text).empty()) return {};
-    if (entry.value->type != Type::map) return wrong_type(entry, "a mapping");
-    for (const auto& mount : entry.value->entries) {
-      if (mount.value->type == Type::null || (mount.value->type != Type::text && mount.value->entries.empty())) {
-        continue;
-      }
-      keep(read_mount(mount));
-    }
-    return {};
-  }
-
-  Status read_mount(const Entry& mount) {
-    const bool is_store = mount.value->type != Type::text || mount.value->text.find("://") != std::string::npos;
-    if (is_store) {
-      return complain_at(mount.at, fmt::format("file_mounts: '{}' cannot be there yet", printable(mount.name)),
-                         "this version does not reach buckets and stores: only files and folders of this computer "
-                         "go over",
-                         "fetch the files in setup:, and list what must come home in outputs:", Kind::unsupported);
-    }
-    TRY("", check_blank(mount));
-    std::string target(trim(mount.name));
-    if (target.find('$') == target.npos) {
-      auto place = mount_target(target);
-      if (!place) return complain(file_, mount.at, "file_mounts: " + place.error().what, {}, place.error().advice);
-      target = *std::move(place);
-    }
-    if (trim(mount.value->text).empty()) return complain_at(mount.value->at, "file_mounts: nothing is named");
-    task_.mounts.push_back({std::move(target), std::string(trim(mount.value->text)), show(file_, mount.value->at)});
-    return {};
-  }
-
-  /// As check_workdir().
-  void check_mounts() {
-    auto envs = task_.envs;
-    for (const auto& name : task_.missing_envs) envs.try_emplace(name);
-    for (const auto& mount : task_.mounts) {
-      for (const auto& text : {mount.target, mount.source.string()}) {
-        if (const auto filled = filled_in(text, envs); !filled)
-          found_.push_back(fail(filled.error().kind, fmt::format("{}: file_mounts: {}", mount.at, filled.error().what),
-                                {}, filled.error().advice)
-                               .value());
-      }
-    }
   }
 
   Status read_variables(const Entry& entry, std::map<std::string, std::string>& values,

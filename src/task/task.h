@@ -118,6 +118,7 @@ struct Mount {
   std::string target;
   std::filesystem::path source;  ///< as written; relative to the caller's folder, or ~/…
   std::string at;                ///< "FILE:LINE:COLUMN" for complaints
+  bool comes_home = false;       ///< what the training writes there comes home, below home_place()
   bool operator==(const Mount&) const = default;
 };
 
@@ -127,6 +128,32 @@ struct OnInterruption {
   Seconds grace{100};              ///< then what still runs is stopped; of EC2's two minutes the rest is for storing
   bool operator==(const OnInterruption&) const = default;
 };
+
+/// How the files of a bucket are to be there, in SkyPilot's words: copied before the training, mounted, or mounted
+/// behind a cache on the machine's disk.
+enum class MountMode { copy, mount, cached };
+
+/// Files that the machine itself fetches before setup.
+struct Data {
+  std::string target;  ///< as a Mount's
+  std::string url;     ///< "s3://BUCKET[/KEY]" (data_url.h), or a file's http(s)://…
+  MountMode mode = MountMode::copy;
+  bool is_written = false;  ///< what the training writes there goes back to the bucket
+  std::string at;           ///< "FILE:LINE:COLUMN" for complaints
+  bool operator==(const Data&) const = default;
+};
+
+/// A bucket that another tool would make for what the training writes: here a folder whose files come home.
+struct OutputFolder {
+  std::string target;  ///< as a Mount's
+  std::string bucket;  ///< as it is called there
+  std::string at;      ///< "FILE:LINE:COLUMN" for complaints
+  bool operator==(const OutputFolder&) const = default;
+};
+
+/// Where below the workdir lies, and comes home, what a mount's target calls by another place: "data" stays, "/data/x"
+/// and "~/data/x" are "mounts/data/x".
+std::string home_place(std::string_view target);
 
 struct Task {
   std::string name;               ///< empty: the caller chooses (folder or file name)
@@ -149,6 +176,8 @@ struct Task {
   Environment environment;
   OnInterruption on_interruption;
   std::vector<Mount> mounts;
+  std::vector<Data> data;
+  std::vector<OutputFolder> output_folders;
   AwsSettings aws;
   /// It has no field of ferry's own, and more than SkyPilot's simplest: it may have been written for that.
   bool may_be_skypilots = false;
@@ -191,11 +220,17 @@ Reading read_task(std::string_view yaml, std::string_view file, const Decided& d
 /// Reads a store as people write it: a place, or "none", which is "". Fails bad_input.
 Result<std::string> parse_store(std::string_view text);
 
+/// Adds a mount as a command line has it, `SRC:DST`, `SRC:DST:ro` or `SRC:DST:rw`: SRC is a file or folder of this
+/// computer, s3://BUCKET[/KEY], or a file's http(s)://…; `at` stands before complaints. Fails bad_input, and
+/// unsupported for other clouds' places.
+Status add_volume(std::string_view written, std::string_view at, Task& task);
+
 /// Fails bad_input unless `name` can be a variable's: letters, digits and '_', no digit first.
 Status check_variable_name(std::string_view name);
 
-/// Fills `$NAME` and `${NAME}` in the workdir and the mounts with the task's envs, as SkyPilot does. To be called when
-/// `envs` is complete. Fails bad_input for a name that `envs` does not have.
+/// Fills `$NAME` and `${NAME}` in the workdir and the mounts with the task's envs, as SkyPilot does, and adds to the
+/// checkpoints where mounts may be written to. To be called once, when `envs` is complete. Fails bad_input for a name
+/// that `envs` does not have, and for what then is no place and no URL.
 Status fill_variables(Task& task);
 
 /// A name valid for runs and tags made from any text: [a-z0-9-], at most 32 characters, never empty.

@@ -42,14 +42,18 @@ NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(Resources, infra, instance_type,
                                                 ports, labels, at, places)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(Environment, kind, name, file)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(OnInterruption, signal, grace)
-NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(Mount, target, source, at)
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(Mount, target, source, at, comes_home)
+NLOHMANN_JSON_SERIALIZE_ENUM(MountMode,
+                             {{MountMode::copy, "copy"}, {MountMode::mount, "mount"}, {MountMode::cached, "cached"}})
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(Data, target, url, mode, is_written, at)
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(OutputFolder, target, bucket, at)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(AwsSettings, subnets, security_group, public_address, ssh_from,
                                                 ssh_proxy, key_name, key_file, login_user, placement_group,
                                                 capacity_reservation, instance_profile)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(Task, name, workdir, resources, candidates, ordered, envs, missing_envs,
                                                 missing_secrets, setup, run, checkpoints, outputs, store, budget,
-                                                max_duration, duration, environment, mounts, aws, may_be_skypilots,
-                                                on_interruption, not_yet)
+                                                max_duration, duration, environment, mounts, data, output_folders, aws,
+                                                may_be_skypilots, on_interruption, not_yet)
 
 Json to_json(const Task& task) {
   Json json;

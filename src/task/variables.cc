@@ -5,8 +5,10 @@
 #include <algorithm>
 #include <array>
 #include <filesystem>
+#include <utility>
 
 #include "base/text.h"
+#include "task/data_url.h"
 #include "task/task.h"
 
 namespace ferry::task {
@@ -89,17 +91,57 @@ Status check_variable_name(std::string_view name) {
               "names are letters, digits and '_', and do not begin with a digit", "LEARNING_RATE");
 }
 
+namespace {
+
+/// A target, filled in and judged.
+Status fill_target(const Task& task, const std::string& at, std::string& target) {
+  TRY_SET(filled, at, filled_in(target, task.envs));
+  TRY_SET(place, at + ": file_mounts", mount_target(filled));
+  target = place;
+  return {};
+}
+
+}  // namespace
+
 Status fill_variables(Task& task) {
   TRY_SET(workdir, "workdir", filled_in(task.workdir.native(), task.envs));
   task.workdir = workdir;
-  for (auto& mount : task.mounts) {
-    TRY_SET(target, mount.at, filled_in(mount.target, task.envs));
+  const auto comes_home = [&](const std::string& target) { task.checkpoints.push_back(home_place(target) + "/"); };
+  std::vector<Mount> mounts;
+  for (auto& mount : std::exchange(task.mounts, {})) {
     TRY_SET(source, mount.at, filled_in(mount.source.native(), task.envs));
-    TRY_SET(place, mount.at + ": file_mounts", mount_target(target));
-    mount.target = place;
+    if (is_url(source)) {  // a whole URL was a variable's value
+      const auto mode = mount.comes_home ? MountMode::mount : MountMode::copy;
+      task.data.push_back({mount.target, source, mode, mount.comes_home && source.starts_with("s3://"), mount.at});
+      continue;
+    }
+    TRY("", fill_target(task, mount.at, mount.target));
     mount.source = source;
+    if (mount.comes_home) comes_home(mount.target);
+    mounts.push_back(std::move(mount));
+  }
+  task.mounts = std::move(mounts);
+  for (auto& data : task.data) {
+    auto filled = Result<std::string>(data.url);
+    if (data.url.find('$') != data.url.npos) filled = filled_in(data.url, task.envs);
+    if (!filled) return fail(data.at, std::move(filled).error());
+    TRY_SET(url, data.at + ": file_mounts", data_url(*filled));
+    TRY("", fill_target(task, data.at, data.target));
+    data.url = url;
+    if (data.is_written) comes_home(data.target);
+  }
+  for (auto& folder : task.output_folders) {
+    TRY_SET(bucket, folder.at, filled_in(folder.bucket, task.envs));
+    TRY("", fill_target(task, folder.at, folder.target));
+    folder.bucket = bucket;
+    comes_home(folder.target);
   }
   return {};
+}
+
+std::string home_place(std::string_view target) {
+  if (target.starts_with("~/")) return "mounts/" + std::string(target.substr(2));
+  return target.starts_with('/') ? "mounts" + std::string(target) : std::string(target);
 }
 
 std::string name_from(std::string_view text) {

@@ -2,7 +2,8 @@
 // tests/aws/s3.py and scripts/bench-store. store_probe STORE COMMAND WORD…, with the commands
 //   put FILE KEY, get KEY FILE, put-tree FOLDER PREFIX, get-tree PREFIX FOLDER, list PREFIX, look KEY,
 //   put-if-absent KEY TEXT, put-if VERSION KEY TEXT, remove KEY, remove-all PREFIX,
-//   bucket, presign METHOD KEY, region
+//   bucket, presign METHOD KEY, region, copy-down KEY FOLDER (as data sets go: s3/copy.h), copy-back FOLDER KEY
+//   SINCE_MS
 // STORE is s3://BUCKET/PREFIX or a folder. Credentials: AWS_ACCESS_KEY_ID …, else the machine's role. Region,
 // endpoint and certificates: AWS's usual settings. FERRY_ACCOUNT, FERRY_PART_MB, FERRY_CONNECTIONS,
 // FERRY_STATE, FERRY_ATTEMPTS, FERRY_NEWCOMER_S. Prints one line of JSON; exits 1 with an error.
@@ -17,6 +18,7 @@
 #include "base/text.h"
 #include "os/env.h"
 #include "s3/bucket.h"
+#include "s3/copy.h"
 #include "s3/objects.h"
 #include "s3/role.h"
 #include "s3/s3_store.h"
@@ -109,6 +111,16 @@ Result<Json> run(Probe& probe, const std::vector<std::string>& words) {
   if (what == "presign") {
     TRY_SET(url, "", s3::presigned(*probe.session, word(1), probe.session->place().prefix + word(2), Seconds(300)));
     return Json(url);
+  }
+  if (what == "copy-down") {
+    TRY_SET(found, "", s3::find_objects(probe.session, word(1)));
+    const auto connections = static_cast<int>(number("FERRY_CONNECTIONS", 16));
+    TRY_SET(copied, "", s3::copy_down(probe.session, found, {.to = word(2), .connections = connections}));
+    return Json{{"files", copied.files}, {"bytes", copied.bytes}, {"kept_files", copied.kept_files}};
+  }
+  if (what == "copy-back") {
+    TRY_SET(copied, "", s3::copy_back(probe.session, word(1), word(2), parse_int(word(3)).value_or(0)));
+    return Json{{"files", copied.files}, {"bytes", copied.bytes}};
   }
   TRY_SET(store, "", probe.open());
   if (what == "put") {

@@ -1,0 +1,301 @@
+#include "job/data.h"
+
+#include <algorithm>
+#include <csignal>
+
+#include "agent/data_order.h"
+#include "base/text.h"
+#include "fleet/buckets.h"
+#include "fleet/store_access.h"
+#include "job/mounts.h"
+#include "task/data_url.h"
+#include "watch/report.h"
+
+namespace ferry::job {
+namespace {
+
+using Is = agent::DataEvent::Is;
+
+constexpr std::size_t most_line = std::size_t{1} << 20;
+constexpr std::int64_t silence_ms = 10 * 60'000;  // the agent tells twice a second while bytes move
+constexpr const char* data_phase = "data";
+
+/// "1.2 of 40 GB · 850 MB/s · 45 s left"
+std::string describe_pace(std::uint64_t done, std::uint64_t of, std::int64_t ms) {
+  std::string text = fmt::format("{} of {}", show_bytes(done), show_bytes(of));
+  if (ms < 1000 || done == 0) return text;
+  const auto per_second = done * 1000 / static_cast<std::uint64_t>(ms);
+  text += fmt::format(" · {}/s", show_bytes(per_second));
+  if (done < of && per_second > 0) text += fmt::format(" · {} left", show_duration(Seconds((of - done) / per_second)));
+  return text;
+}
+
+std::string advice_for(Kind kind, const std::string& code, bool is_own_machine) {
+  if (kind == Kind::disk_full)
+    return "rent a larger disk: resources: {disk_size: GIB}; or copy a part of it; or mount it in setup:, by mount-s3 "
+           "or rclone";
+  if (code == "InvalidObjectState") return "it is archived (Glacier): restore it first";
+  if (kind == Kind::denied && is_own_machine)
+    return "a machine of your own reads buckets with the role that EC2 gave it, and public ones; ferry does not use "
+           "its "
+           "AWS settings: fetch the data in setup:, as by  aws s3 sync";
+  if (kind == Kind::denied)
+    return "check the bucket's policy, and that it is not another account's; of a requester-pays bucket, fetch in "
+           "setup: "
+           "aws s3 sync --request-payer requester";
+  if (code == "NoSuchBucket" || code == "NoSuchKey") return "check the name, as by  aws s3 ls";
+  return "try again; what was copied is not copied twice as long as the machine is there";
+}
+
+/// Without what may be a signature.
+std::string shown(const std::string& url) {
+  return printable(url.starts_with("s3://") ? url : url.substr(0, url.find('?')));
+}
+
+/// One copy under way, as it is told.
+class Telling {
+ public:
+  Telling(fleet::Context& context, const ledger::Instance& instance, std::vector<const task::Data*> data)
+      : context_(context), instance_(instance), data_(std::move(data)), began_ms_(context.clock.steady_ms()) {}
+
+  Status hear(std::string_view line) {
+    const auto json = parse_json(line);
+    if (!json || !json->is_object()) return {};  // a login shell's noise
+    TRY_SET(event, "", agent::data_event_from(*json));
+    if (event.item >= data_.size())
+      return fail(Kind::corrupt, "the machine tells of a data set that it was not asked for");
+    const auto& data = *data_[event.item];
+    switch (event.is) {
+      case Is::found:
+        found(data, event);
+        break;
+      case Is::moved:
+        moved_ = event.bytes;
+        were_there_ = event.kept_bytes;
+        break;
+      case Is::done:
+        files_ += event.files;
+        bytes_ += event.bytes;
+        kept_ += event.kept_bytes;
+        kept_files_ += event.kept_files;
+        break;
+      case Is::skipped:
+        context_.progress.warn(data_phase, fmt::format("{}: {}", shown(data.url), event.text));
+        break;
+      case Is::failed: {
+        Error error = *std::move(event.error);
+        error.advice = advice_for(error.kind, event.text, instance_.provider == "ssh");
+        return fail("copy the data", std::move(error));
+      }
+    }
+    if (const auto of = of_ - std::min(were_there_, of_); of > 0)
+      context_.progress.update(describe_pace(std::min(moved_, of), of, passed_ms()));
+    return {};
+  }
+
+  void finish() const {
+    const auto fresh = bytes_ - std::min(kept_, bytes_);
+    std::string text = fmt::format("{}, {}", show_bytes(bytes_), watch::counted(files_, "file"));
+    if (kept_files_ > 0) text += fmt::format(" · {} were there", show_bytes(kept_));
+    const auto ms = passed_ms();
+    if (fresh > 0 && ms >= 1000)
+      text += fmt::format(" · {}/s", show_bytes(fresh * 1000 / static_cast<std::uint64_t>(ms)));
+    context_.progress.done(
+        data_phase, text,
+        {{"files", files_}, {"bytes", bytes_}, {"kept_files", kept_files_}, {"kept_bytes", kept_}, {"ms", ms}});
+  }
+
+ private:
+  std::int64_t passed_ms() const { return context_.clock.steady_ms() - began_ms_; }
+
+  void found(const task::Data& data, const agent::DataEvent& event) {
+    of_ += event.bytes;
+    std::vector<std::string> told;
+    if (event.is_anonymous) told.emplace_back("read without credentials, as it is public");
+    const bool is_elsewhere = instance_.provider == "aws" && !event.region.empty() && event.region != instance_.region;
+    if (is_elsewhere)
+      told.push_back(
+          fmt::format("the bucket is in {}, the machine in {}: AWS bills each GB that goes over, and it is slower",
+                      event.region, instance_.region));
+    if (data.mode != task::MountMode::copy)
+      told.push_back(fmt::format("it is copied ({}), not mounted{}", show_bytes(event.bytes),
+                                 data.is_written ? "; what is written there goes back when the training ends" : ""));
+    for (const auto& line : told) context_.progress.warn(data_phase, fmt::format("{}: {}", shown(data.url), line));
+  }
+
+  fleet::Context& context_;
+  const ledger::Instance& instance_;
+  std::vector<const task::Data*> data_;
+  std::int64_t began_ms_;
+  std::uint64_t of_ = 0, were_there_ = 0, moved_ = 0, files_ = 0, bytes_ = 0, kept_ = 0, kept_files_ = 0;
+};
+
+/// Hands each line of the agent to `telling` until it ends.
+Status hear_out(fleet::Context& context, os::Process& agent, Telling& telling) {
+  std::string text;
+  auto heard_ms = context.clock.steady_ms();
+  while (true) {
+    if (context.check_signals(false) == fleet::Interrupt::cancel) {
+      agent.signal(SIGTERM);
+      return fail(Kind::cancelled, "cancelled");
+    }
+    if (!os::wait_readable(agent.out.get(), Millis(200))) {
+      if (context.clock.steady_ms() - heard_ms < silence_ms) continue;
+      agent.signal(SIGTERM);
+      return fail(Kind::lost, "the machine said nothing of the copy for minutes");
+    }
+    TRY_SET(part, "", os::read_some(agent.out.get()));
+    if (part.empty()) return {};
+    heard_ms = context.clock.steady_ms();
+    text += part;
+    for (auto end = text.find('\n'); end != text.npos; end = text.find('\n')) {
+      TRY("", telling.hear(std::string_view(text).substr(0, end)));
+      text.erase(0, end + 1);
+    }
+    if (text.size() > most_line) return fail(Kind::corrupt, "the machine's words of the copy have no end");
+  }
+}
+
+/// S3 as the machine reaches it.
+Status set_endpoint(fleet::Context& context, const fleet::CloudLocation& location, agent::DataOrder& order) {
+  if (location.provider != "rehearsal") return {};
+  TRY_SET(session, "",
+          fleet::open_s3(context, "s3://" + order.items.front().bucket, "", location.profile, location.provider));
+  order.endpoint = session->place().endpoint;
+  order.region = session->place().region;
+  return {};
+}
+
+Status copy_buckets(fleet::Context& context, Connection& connection, const task::Task& task,
+                    const agent::DataOrder& order) {
+  std::vector<const task::Data*> data;
+  for (const auto& one : task.data) {
+    if (one.url.starts_with("s3://")) data.push_back(&one);
+  }
+  TRY_SET(agent, "", connection.start_agent_program({"data", connection.paths().run_dir}));
+  TRY("tell the machine what to copy", os::write_all(agent.in.get(), dump_json(to_json(order))));
+  agent.in.reset();
+  Telling telling(context, connection.instance(), std::move(data));
+  TRY("", hear_out(context, agent, telling));
+  const auto ended = agent.wait(Millis(10'000));
+  if (!ended || ended->code != 0)
+    return tl::unexpected(
+        explain(agent, {Kind::lost, "the connection broke while the data were copied", {}, {}, {}, {}}));
+  telling.finish();
+  return {};
+}
+
+/// One file of the web. What curl has of it is gone on with.
+Status fetch_file(fleet::Context& context, Connection& connection, const task::Data& data, const std::string& to) {
+  context.progress.update("fetching " + short_line(shown(data.url), 120));
+  const auto place = shell_quoted(to), part = shell_quoted(to + ".ferry-part");
+  const auto line = fmt::format(
+      "[ -e {0} ] && exit 0; mkdir -p {3} && command -v curl >/dev/null || {{ echo 'the machine has no curl' >&2; exit "
+      "1; }}; "
+      "curl -fsSL --retry 5 --retry-delay 2 --connect-timeout 30 --speed-time 120 --speed-limit 1 -C - -o {1} {2} && "
+      "mv {1} {0}",
+      place, part, shell_quoted(data.url), shell_quoted(os::Path(to).parent_path().string()));
+  TRY_SET(shell, "", connection.session().spawn(line));
+  shell.in.reset();
+  std::string said;
+  while (true) {
+    if (context.check_signals(false) == fleet::Interrupt::cancel) {
+      shell.signal(SIGTERM);
+      return fail(Kind::cancelled, "cancelled");
+    }
+    if (!os::wait_readable(shell.err.get(), Millis(200))) continue;
+    TRY_SET(words, "", os::read_some(shell.err.get()));
+    if (words.empty()) break;
+    if (said.size() < 4096) said += words;
+  }
+  const auto ended = shell.wait(Millis(10'000));
+  if (!ended || ended->code == 255) return fail(Kind::lost, "the connection broke while a file was fetched");
+  if (ended->code == 0) return {};
+  const auto kind = ended->code == 22 ? Kind::not_found : ended->code == 23 ? Kind::disk_full : Kind::io;
+  return fail(kind, fmt::format("{}: file_mounts: {} cannot be fetched", data.at, shown(data.url)),
+              short_line(trim(said)), "check the address, as by  curl -I; or fetch it in setup:");
+}
+
+/// Shell text for the end of a training: puts back what was written, and then takes away the links by which it would
+/// come home.
+std::string going_back(const Connection& connection, const task::Task& task, const std::string& order_file) {
+  std::string links, names;
+  for (const auto& data : task.data) {
+    if (!data.is_written) continue;
+    links += " " + shell_quoted(task::home_place(data.target));
+    names += (names.empty() ? "" : ", ") + data.url;
+  }
+  return fmt::format(
+      "if ferry_said=$({0} data {6} <{1} 2>&1 >/dev/null); then\n"
+      "  echo {2} >&2\n"
+      "  cd {3} && for link in{4}; do [ ! -L \"$link\" ] || rm -f \"$link\"; done\n"
+      "else printf '%s\\n' {5} \"$ferry_said\" >&2; fi\n",
+      shell_quoted(connection.paths().agent), shell_quoted(order_file),
+      shell_quoted("ferry: what was written there is in " + names), shell_quoted(connection.paths().workdir), links,
+      shell_quoted("ferry: what was written could not be put into " + names + "; it comes home:"),
+      shell_quoted(connection.paths().run_dir));
+}
+
+}  // namespace
+
+Status look_for_data(fleet::Context& context, const task::Task& task) {
+  // Of a rehearsal it is that cloud's own S3.
+  const auto infra = task.all_candidates()[0].infra.value_or(task::Infra{});
+  const bool is_rehearsal = infra.provider == task::Provider::rehearsal;
+  std::vector<Error> found;
+  for (const auto& data : task.data) {
+    if (!data.url.starts_with("s3://") || infra.provider == task::Provider::ssh) continue;
+    const auto path = task::bucket_path(data.url);
+    const auto seen =
+        fleet::look_at(context, is_rehearsal ? "rehearsal" : "aws", {path.bucket, path.key, data.is_written});
+    const bool is_missing = seen == fleet::Seen::no_bucket || (seen == fleet::Seen::nothing && !data.is_written);
+    if (!is_missing) continue;
+    found.push_back(
+        fail(Kind::not_found, fmt::format("{}: file_mounts: there is nothing at {}", data.at, shown(data.url)),
+             seen == fleet::Seen::no_bucket ? "S3 knows no such bucket (NoSuchBucket)"
+                                            : "the bucket has no object that begins so",
+             is_rehearsal
+                 ? fmt::format("rehearsals have an S3 of their own; to fill it: eval \"$(ferry rehearsal env)\"; "
+                               "aws s3 mb s3://{}; aws s3 cp --recursive FOLDER {}",
+                               path.bucket, as_typed(data.url))
+                 : "check the name, as by  aws s3 ls")
+            .value());
+  }
+  return found.empty() ? Status() : fail(std::move(found));
+}
+
+Status bring_data(fleet::Context& context, Connection& connection, const task::Task& task,
+                  const fleet::CloudLocation& location, Environment& made) {
+  if (task.data.empty()) return {};
+  context.progress.begin(data_phase, "looking at the data");
+  agent::DataOrder order, back;
+  order.has_new_role = location.provider == "aws" && task.aws.instance_profile.empty();
+  for (std::size_t i = 0; i < task.data.size(); ++i) {
+    const auto& data = task.data[i];
+    const auto to = place_of_data(made.scratch(connection), i);
+    if (!data.url.starts_with("s3://")) {
+      TRY("", fetch_file(context, connection, data, to));
+      continue;
+    }
+    const auto path = task::bucket_path(data.url);
+    order.items.push_back({path.bucket, path.key, to, data.is_written});
+    if (data.is_written) back.items.push_back(order.items.back());
+  }
+  if (order.items.empty()) {
+    context.progress.done(data_phase, watch::counted(task.data.size(), "file"));
+    return {};
+  }
+  TRY("", set_endpoint(context, location, order));
+  TRY("", copy_buckets(context, connection, task, order));
+  if (back.items.empty()) return {};
+  back.goes_back = true;
+  back.endpoint = order.endpoint;
+  back.region = order.region;
+  const auto file = connection.paths().run_dir + "-data.json";  // its time says what was written since
+  TRY_SET(wrote, "", connection.session().run("cat >" + shell_quoted(file), dump_json(to_json(back))));
+  if (wrote.exit.code != 0) return fail(Kind::io, "the machine cannot note its data", printable(trim(wrote.err)));
+  made.back = going_back(connection, task, file);
+  return {};
+}
+
+}  // namespace ferry::job
