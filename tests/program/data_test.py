@@ -168,6 +168,19 @@ def test_data_that_cannot_be_had_end_the_run_before_it_trains_and_say_why():
         home.nothing_left()
 
 
+def test_the_accounts_boundary_is_told_of_the_buckets_by_who_may():
+    with Home() as home:
+        fill(home)
+        setup = ["store", "setup", "s3://a-bucket/team", "--infra", "rehearsal", "--yes"]
+        home.good(*setup)
+        words = ["run", "--infra", "rehearsal", "-v", f"s3://{BUCKET}/set:data", "--", "ls data/deep/ | wc -l"]
+        done = home.ferry(*words)
+        assert done.returncode == 125 and f"--data 's3://{BUCKET}/set'" in done.err and home.alive() == [], done.err
+        home.good(*setup, "--data", f"s3://{BUCKET}/set")
+        assert home.good(*words).out == "200\n"
+        home.nothing_left()
+
+
 def test_a_machine_of_ones_own_fetches_too_and_keeps_nothing_of_it():
     with Home() as home:
         own_machine(home)
