@@ -16,6 +16,8 @@ namespace {
 
 using Is = agent::DataEvent::Is;
 
+/// What was there before a job is no output of it: told by the times of files, which are coarse (sync/outputs.h).
+constexpr Millis older_than_the_job{150};
 constexpr std::size_t most_line = std::size_t{1} << 20;
 constexpr std::int64_t silence_ms = 10 * 60'000;  // the agent tells twice a second while bytes move
 constexpr const char* data_phase = "data";
@@ -282,11 +284,13 @@ Status bring_data(fleet::Context& context, Connection& connection, const task::T
     if (data.is_written) back.items.push_back(order.items.back());
   }
   if (order.items.empty()) {
+    context.clock.sleep(older_than_the_job);
     context.progress.done(data_phase, watch::counted(task.data.size(), "file"));
     return {};
   }
   TRY("", set_endpoint(context, location, order));
   TRY("", copy_buckets(context, connection, task, order));
+  context.clock.sleep(older_than_the_job);
   if (back.items.empty()) return {};
   back.goes_back = true;
   back.endpoint = order.endpoint;

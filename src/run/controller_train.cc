@@ -152,6 +152,9 @@ Status RunController::connect_again(const char* phase, job::Training& training, 
 Result<job::Followed> RunController::follow_and_pull(job::Training& training) {
   const auto least = run_.store.empty() ? job::pull_every() : std::nullopt;  // with a store, what is saved is safe
   if (least) pull_.emplace(*node_.connection, run_, run_dir_, *least, trial_.pulled);
+  training.noticed = [this] {
+    if (pull_) pull_->hurry();
+  };
   auto followed = training.follow(*node_.connection);
   if (followed && followed->status.state == agent::JobState::done && pull_) pull_->finish(context_);
   pull_.reset();

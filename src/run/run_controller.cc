@@ -101,6 +101,9 @@ Status RunController::plan() {
   TRY_SET(planned, "",
           fleet::plan_task(task, node_.lifetime, context_.data, context_.clock.now_ms(), rehearsal_region));
   if (planned.location.provider == "aws") TRY("", look_at_account(task, ready.framework, planned));
+  // Where it is money that matters, an image's disk counts in a rehearsal, too.
+  const bool counts = planned.location.provider == "rehearsal" && task.budget;
+  if (counts) TRY("", look_at_image(task, ready.framework, planned));
   for (const auto& note : planned.ranking.notes) context_.progress.warn("plan", note);
   trial_.candidates.assign(task.all_candidates().begin(), task.all_candidates().end());
   trial_.offers = std::move(planned.ranking.offers);
@@ -134,33 +137,34 @@ Status RunController::plan() {
   return node_.location.provider == "aws" ? ask() : Status();
 }
 
+Status RunController::look_at_image(const task::Task& task, const std::string& framework, fleet::Planned& planned) {
+  const auto& best = planned.ranking.offers.front();
+  planned.location.region = best.region;  // the account's limits may have led to another one
+  TRY_SET(there, "", fleet::open_cloud(context_, planned.location));
+  TRY_SET(image, "find an image",
+          fleet::find_image(context_, *there, planned.location, best, task.all_candidates()[best.candidate].image,
+                            framework));
+  trial_.image = std::move(image);
+  fleet::warn_of_support(context_, trial_.image, "plan");
+  fleet::enlarge_disks(task, trial_.image.root_size_gib, planned.ranking);
+  return fleet::set_terms(task, node_.lifetime, planned);
+}
+
 Status RunController::look_at_account(const task::Task& task, const std::string& framework, fleet::Planned& planned) {
   // The account is looked at before anyone is asked: a question that leads nowhere is a bad one.
   TRY_SET(cloud, "", fleet::open_cloud(context_, planned.location));
   TRY_SET(caller, "", cloud->whoami());
   planned.location.account = caller.account;
-  const auto look_at_image = [&]() -> Status {
-    const auto& best = planned.ranking.offers.front();
-    planned.location.region = best.region;  // the limits may have led to another one
-    TRY_SET(there, "", fleet::open_cloud(context_, planned.location));
-    TRY_SET(image, "find an image",
-            fleet::find_image(context_, *there, planned.location, best, task.all_candidates()[best.candidate].image,
-                              framework));
-    trial_.image = std::move(image);
-    fleet::warn_of_support(context_, trial_.image, "plan");
-    fleet::enlarge_disks(task, trial_.image.root_size_gib, planned.ranking);
-    return fleet::set_terms(task, node_.lifetime, planned);
-  };
   // Reserved capacity counts against the limits when it is reserved.
   if (trial_.reservation) {
     if (trial_.reservation->is_block)
       planned.ranking.notes.push_back(fmt::format(
           "{} is a capacity block: it is paid already, whatever the price below says", trial_.reservation->id));
-    return look_at_image();
+    return look_at_image(task, framework, planned);
   }
   TRY_SET(allowed, "", account::within_quotas(context_, planned.location, std::move(planned.ranking.offers)));
   planned.ranking.offers = std::move(allowed);
-  return look_at_image();
+  return look_at_image(task, framework, planned);
 }
 
 Status RunController::ask() {

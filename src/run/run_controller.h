@@ -68,6 +68,8 @@ class RunController {
   Status plan_own_machine(const std::string& host);
   /// What the account's limits and permissions leave of what was planned, and its reservations.
   Status look_at_account(const task::Task& task, const std::string& framework, fleet::Planned& planned);
+  /// Its disk belongs to the price.
+  Status look_at_image(const task::Task& task, const std::string& framework, fleet::Planned& planned);
   Status ask();
   /// The price was agreed to, or there is nobody to ask.
   bool is_agreed() const { return trial_.n > 1 || run_.task.contains("agreed"); }

@@ -50,9 +50,9 @@ def started(home, *words):
     return training
 
 
-def test_a_training_that_is_told_saves_and_what_it_saved_is_stored_as_interrupted():
+def test_a_training_that_is_told_saves_and_another_goes_on_from_what_it_stored_as_interrupted():
     with Home() as home:
-        task(home, f"store: {STORE}\nbudget: 100\n")
+        task(home, f"store: {STORE}\n")
         training = started(home)
         run = home.newest()["run"]
         said = home.good("interrupt", run)
@@ -63,13 +63,15 @@ def test_a_training_that_is_told_saves_and_what_it_saved_is_stored_as_interrupte
         assert len(state["fis_experiments"]) == 1, state["fis_experiments"]
         err = training.communicate(timeout=240)[1].decode(errors="replace")
         assert "the cloud takes the machine back in" in err, err
+        assert training.returncode == 0, err
         where = home.home_of(home.newest())
         step = int((where / "outputs/checkpoint").read_text())
         assert step > 0 and f"saved step {step}" in (where / "train.log").read_text()
         told = json.loads((where / "outputs/notice.json").read_text())
         assert told["kind"] == "interruption" and told["action"] == "terminate" and 0 < told["seconds_left"] <= NOTICE_MS / 1000, told
         attempts = json.loads((where / "run.json").read_text())["attempts"]
-        assert attempts[0]["outcome"] != "succeeded", attempts
+        assert [one["outcome"] for one in attempts] == ["lost", "succeeded"], attempts
+        assert (where / "outputs/model").read_text() == str(step), "the next attempt went on from there"
         manifest = json.loads(stored(home, f"runs/{run}/a1/r0/manifest.json"))
         records = {one["path"] for one in manifest["entries"] if one["kind"] == "record"}
         assert records == {"end.json", "notice.json"} and manifest["complete"], manifest
