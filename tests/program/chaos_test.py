@@ -7,6 +7,7 @@ import sys
 from lib import main
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "chaos"))
+import interrupted
 import judge
 import one
 import seen
@@ -20,6 +21,15 @@ def test_a_dozen_trainings_broken_at_chosen_moments_keep_what_ferry_promises():
     one.kinds()
     with concurrent.futures.ThreadPoolExecutor(6) as pool:
         results = list(pool.map(lambda pair: one.trial(*pair), DOZEN))
+    for result in results:
+        print(result.line())
+    failed = [result for result in results if result.problems]
+    assert not failed, "\n".join(result.whole() for result in failed)
+
+
+def test_trainings_that_are_interrupted_again_and_again_end_with_the_undisturbed_model():
+    with concurrent.futures.ThreadPoolExecutor(4) as pool:
+        results = list(pool.map(interrupted.trial, (2010, 2002, 1000, 2000)))
     for result in results:
         print(result.line())
     failed = [result for result in results if result.problems]
