@@ -8,12 +8,11 @@
 #include <atomic>
 
 #include "agent/data_order.h"
+#include "agent/served_s3.h"
 #include "os/clock.h"
 #include "os/env.h"
-#include "os/http_server.h"
 #include "os/process.h"
 #include "os/socket.h"
-#include "s3/fake_s3.h"
 
 namespace ferry::agent {
 namespace {
@@ -101,25 +100,8 @@ class DataProgram : public testing::Test {
 
  private:
   os::ServedReply answer(const os::ServedRequest& asked, os::BodyReader& body) {
-    const std::string role = "/latest/meta-data/iam/security-credentials/";
-    os::ServedReply reply;
-    if (asked.target.starts_with("/latest/")) {
-      if (asked.target == "/latest/api/token") reply.body = "token";
-      if (asked.target == role && has_role) reply.body = "role";
-      if (asked.target == role + "role")
-        reply.body = R"({"Code":"Success","AccessKeyId":"ROLEKEY","SecretAccessKey":"secret","Token":"session",
-                         "Expiration":"2099-01-01T00:00:00Z"})";
-      if (reply.body.empty()) reply.status = 404;
-      return reply;
-    }
-    os::HttpRequest request{.method = asked.method, .url = url_ + asked.target};
-    request.headers = asked.headers;
-    request.body = body.read_all(std::size_t{64} << 20).value_or("");
-    const auto done = s3.door()()->exchange(request, {});
-    reply.status = done ? done->status : 500;
-    if (done) reply.headers = done->headers;
-    if (done) reply.body = done->body;
-    return reply;
+    if (asked.target.starts_with("/latest/")) return answer_of_role(asked.target, has_role ? "role" : "");
+    return answer_of_s3(s3, url_, asked, whole(body));
   }
   std::string url_;
   std::unique_ptr<os::HttpServer> server_;

@@ -7,13 +7,12 @@
 #include <set>
 
 #include "agent/served.h"
+#include "agent/served_s3.h"
 #include "base/hash.h"
 #include "base/text.h"
 #include "os/clock.h"
 #include "os/env.h"
-#include "os/http_server.h"
 #include "os/socket.h"
-#include "s3/fake_s3.h"
 #include "store/manifest.h"
 
 namespace ferry::agent {
@@ -74,28 +73,17 @@ class TakenBackTest : public testing::Test {
  private:
   os::ServedReply answer(const os::ServedRequest& asked, os::BodyReader& body) {
     if (asked.target.starts_with("/latest/")) return answer_metadata(asked.target);
-    os::HttpRequest request{.method = asked.method, .url = url_ + asked.target};
-    request.headers = asked.headers;
-    request.body = body.read_all(std::size_t{64} << 20).value_or("");
-    take_uplink(static_cast<std::int64_t>(request.body.size()));
-    const auto done = s3.door()()->exchange(request, {});
-    os::ServedReply reply;
-    reply.status = done ? done->status : 500;
-    if (done) reply.headers = done->headers;
-    if (done) reply.body = done->body;
-    return reply;
+    auto bytes = whole(body);
+    take_uplink(static_cast<std::int64_t>(bytes.size()));
+    return answer_of_s3(s3, url_, asked, std::move(bytes));
   }
   os::ServedReply answer_metadata(const std::string& path) {
-    const std::string role = "/latest/meta-data/iam/security-credentials/";
-    os::ServedReply reply;
     const std::lock_guard lock(mutex_);
-    if (path == "/latest/api/token") reply.body = "token";
-    if (path == "/latest/meta-data/spot/instance-action") reply.body = action_;
-    if (path == role) reply.body = "ferry-digits-7k2";
-    if (path == role + "ferry-digits-7k2")
-      reply.body = R"({"Code":"Success","AccessKeyId":"ROLEKEY","SecretAccessKey":"secret","Token":"session",
-                       "Expiration":"2099-01-01T00:00:00Z"})";
-    if (reply.body.empty()) reply.status = 404;
+    auto reply = answer_of_role(path, "ferry-digits-7k2");
+    if (path == "/latest/meta-data/spot/instance-action" && !action_.empty()) {
+      reply.status = 200;
+      reply.body = action_;
+    }
     return reply;
   }
   /// Returns when so many bytes went over it beside those of others, or nobody waits for them any more.

@@ -110,6 +110,7 @@ Status RunController::begin_attempt() {
   trial_.n = n;
   node_.start_over();
   run_.task.erase(was_interrupted);
+  run_.task.erase(begins_again);
   TRY("", take_stock());
   trial_.resumes = resumes;
   node_.lifetime = whole_;
@@ -142,6 +143,9 @@ Status RunController::begin_again() {
     if (auto channel = node_.connection->agent()) (void)channel->client.release(true);
     node_.connection.reset();
   }
+  // Killed from here on: the next ferry goes on with it.
+  run_.task[begins_again] = true;
+  TRY("", context_.ledger.update(run_));
   // Never two machines for one node.
   TRY("give back the machine before the next one", release_patiently());
   const auto why = run_.error.empty() && run_.exit_code ? fmt::format("exit {}", *run_.exit_code) : run_.error;

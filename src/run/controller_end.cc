@@ -289,6 +289,9 @@ AttemptEnd RunController::end_of(const Status& done, Standing machine) const {
   const bool nothing_ran =
       trial_.nothing_ran || (run_.outcome == Outcome::not_started && trim(text_at(run_.task, "setup")).empty());
   end.holds_outputs = run_.phase >= Phase::setup && run_.phase < Phase::releasing && !is_durable(run_) && !nothing_ran;
+  // A ferry that died before it had started the next attempt's job is no reason to give up the run.
+  const bool was_not_begun = end.how == How::over && run_.outcome == Outcome::not_started && !end.holds_outputs;
+  if (was_not_begun && trial_.n > 1) end.how = How::passing;
   return end;
 }
 
@@ -386,6 +389,7 @@ std::optional<int> RunController::finish(const Status& ended) {
     if (begun) return std::nullopt;
     if (context_.given_up) return give_up();
     context_.progress.error(begun.error());
+    run_.task.erase(begins_again);
     if (!run_.store.empty() && !is_durable(run_)) run_.error += told_of_stored();
   }
   context_.is_ending = true;

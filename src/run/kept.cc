@@ -135,7 +135,9 @@ bool may_recover(const task::Task& task) {
 
 bool goes_on_later(fleet::Context& context, const ledger::Run& run) {
   const bool is_open = run.phase >= ledger::Phase::planning && run.phase < ledger::Phase::setup;
-  if (!is_open || !run.task.contains(kept_request) || int_at(run.task, cancel_asked) > 0) return false;
+  const bool is_decided = run.task.contains(begins_again) && run.phase < ledger::Phase::releasing;
+  if (!run.task.contains(kept_request) || int_at(run.task, cancel_asked) > 0) return false;
+  if (is_decided || !is_open) return is_decided;
   return newest_attempt(context, run.name) > 1 || int_at(run.task, waits_until_ms) > context.clock.now_ms();
 }
 

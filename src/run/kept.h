@@ -31,6 +31,8 @@ inline constexpr const char* lacks_code = "lacks-values";
 
 /// In Run::task: which of the task's candidates the newest machine was rented for.
 inline constexpr const char* rented_candidate = "candidate";
+/// In Run::task: its newest attempt is over, nothing that its machine has is needed, and another is to begin.
+inline constexpr const char* begins_again = "begins_again";
 /// In Run::task: until when a machine is waited for, as the user asked for.
 inline constexpr const char* waits_until_ms = "waits_until_ms";
 /// Whether a run of the task may have more than one attempt.

@@ -139,6 +139,7 @@ Status recover_orphan(fleet::Context& context, const std::string& name) {
   if (!owner) return {};
   TRY_SET(run, "", context.ledger.run(name));  // it may have moved on before we held the lock
   if (run.phase == Phase::released || is_kept(run)) return {};
+  if (goes_on_later(context, run)) return go_on_waiting(context, run, std::move(*owner));
   TRY_SET(instances, "", context.ledger.instances(name));
   const auto machine = live_instance(context, run);
   const bool holds_something = run.phase >= Phase::setup && machine;
@@ -154,7 +155,6 @@ Status recover_orphan(fleet::Context& context, const std::string& name) {
                           {{"run", run.name}, {"follower_pid", pid}});
     return {};
   }
-  if (goes_on_later(context, run)) return go_on_waiting(context, run, std::move(*owner));
   TRY_SET(ended, "", fleet::release_all(context, run));
   const bool rented = ever_rented(instances) || !ended.empty();
   const auto left = "ferry died while " + std::string(ledger::name(run.phase));

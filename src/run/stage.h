@@ -127,8 +127,9 @@ class Stage {
   std::unique_ptr<store::Store> store() const;  ///< as it is, without steps
   /// The store's complete manifest names the model, and it is there.
   bool is_stored(const std::string& run);
-  /// What a machine that was lost had stored: the model, and with `end` that the training ended well.
-  void put_stored(const std::string& run, const std::string& model, bool complete);
+  /// What a machine that was lost had stored: the model, and if it is complete that the training ended well, or with
+  /// the agent's `reason`.
+  void put_stored(const std::string& run, const std::string& model, bool complete, const std::string& reason = {});
 
   /// The running machine; it must be the only one.
   ScriptedMachine& machine();

@@ -35,7 +35,7 @@ class NoNetwork final : public os::HttpClient {
 
 std::unique_ptr<store::Store> Stage::store() const { return must(store::open_folder(dir_.path() / "store")); }
 
-void Stage::put_stored(const std::string& run, const std::string& model, bool complete) {
+void Stage::put_stored(const std::string& run, const std::string& model, bool complete, const std::string& reason) {
   const auto there = store();
   store::Manifest manifest{.run = run, .made_ms = 1, .complete = complete};
   const auto put = [&](store::FileKind kind, const std::string& path, const std::string& bytes) {
@@ -48,6 +48,7 @@ void Stage::put_stored(const std::string& run, const std::string& model, bool co
   agent::JobStatus end;
   end.state = agent::JobState::done;
   end.run_exit = 0;
+  end.reason = reason;
   end.run_started_ms = clock.now_ms();
   end.ended_ms = clock.now_ms() + 1;
   if (complete) put(store::FileKind::record, job::end_record, dump_json(agent::to_json(end)));

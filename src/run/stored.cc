@@ -3,6 +3,7 @@
 #include "base/text.h"
 #include "run/bring_home.h"
 #include "run/ending.h"
+#include "run/reach.h"
 #include "run/record.h"
 
 namespace ferry::run {
@@ -43,6 +44,7 @@ Status adopt_stored(fleet::Context& context, ledger::Run& run, const job::Stored
     run.outcome = ending.outcome;
     run.exit_code = ending.exit_code;
     run.error = ending.error;
+    if (stored.end->reason == agent::interrupted) run.task[was_interrupted] = true;
     run.train_end_ms = stored.end->ended_ms > 0 ? stored.end->ended_ms : context.clock.now_ms();
     if (run.train_start_ms == 0) run.train_start_ms = std::min(stored.end->run_started_ms, run.train_end_ms);
   }

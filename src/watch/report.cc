@@ -44,6 +44,11 @@ std::string_view state_of(const RunView& view) {
   if (view.run.phase == ledger::Phase::released) return is_rented ? "still_rented" : name(view.run.phase);
   if (is_rented && current(view.instances)->stopped_ms > 0) return "stopped";
   if (view.run.keep && view.run.outputs_home && view.run.phase == ledger::Phase::fetching) return "kept";
+  // For room, for its next attempt, or for somebody who has its secrets (run/kept.h).
+  const auto& task = view.run.task;
+  const bool may_wait = int_at(task, "attempt") > 1 || int_at(task, "waits_until_ms") > 0;
+  const bool is_looking = view.run.phase == ledger::Phase::planning || view.run.phase == ledger::Phase::launching;
+  if (may_wait && is_looking && !is_rented) return "waiting";
   return name(view.run.phase);
 }
 

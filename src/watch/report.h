@@ -34,10 +34,10 @@ Json json_usd(const std::optional<Usd>& money);
 std::string runs_table(std::span<const RunView> runs, std::int64_t now_ms, std::size_t width = 0);
 /// An array with one object a run: everything of the ledger but the task, times as "…_ms", money as numbers
 /// in "…_usd"; "labels" where it has some; "state" is the table's, in one word: the phase, or "stopped", "kept",
-/// "still_rented".
+/// "waiting", "still_rented".
 Json runs_json(std::span<const RunView> runs, std::int64_t now_ms);
 
-/// Where the run stands, for people: its phase, or "stopped", "kept", "still rented".
+/// Where the run stands, for people: its phase, or "stopped", "kept", "waiting", "still rented".
 std::string state_words(const RunView& view);
 
 /// What all of them cost by now; nothing when the price of one is unknown.

@@ -119,6 +119,22 @@ TEST(Report, StatesInJsonAreOneWord) {
   EXPECT_EQ(runs_json(std::vector{view}, now)[0]["state"].get<std::string>(), "still_rented");
 }
 
+TEST(Report, ARunThatHasNoMachineAndGoesOnLaterWaits) {
+  RunView view = finished();
+  const auto state = [&] { return runs_json(std::vector{view}, now)[0]["state"].get<std::string>(); };
+  view.run.phase = ledger::Phase::launching;
+  view.instances[0].state = ledger::Rent::released;
+  EXPECT_EQ(state(), "launching");
+  view.run.task["attempt"] = 2;
+  EXPECT_EQ(state(), "waiting");
+  view.instances[0].state = ledger::Rent::intent;
+  EXPECT_EQ(state(), "launching");
+  view.instances[0].state = ledger::Rent::released;
+  view.run.task.erase("attempt");
+  view.run.task["waits_until_ms"] = now;
+  EXPECT_EQ(state(), "waiting");
+}
+
 TEST(Report, TextFromOutsideCannotSteerTheTerminal) {
   RunView view = finished();
   view.run.name = "a\x1b[2J";

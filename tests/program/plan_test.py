@@ -140,7 +140,7 @@ def test_flags_outrank_what_a_file_says_of_other_clouds_and_the_refusal_names_th
         done = home.ferry("plan", "task.yaml")
         assert done.returncode == 125 and done.err.count("ferry: error: ") == 4, done.err
         places = [line.split("task.yaml:")[1].split(": ")[0] for line in done.err.splitlines() if "ferry: error: " in line]
-        assert places == ["1:12", "3:10", "4:13", "6:15"], done.err
+        assert places == ["1:12", "3:10", "4:13", "6:22"], done.err
         assert "pass --infra aws, which outranks the file" in done.err and "pass --image pytorch" in done.err, done.err
         home.file("task.yaml", "resources:\n  infra: gcp/us-central1\n  image_id: projects/a/global/images/b\n  accelerators: L4\nrun: a\n")
         assert home.ferry("plan", "task.yaml", "--infra", "aws").returncode == 125
