@@ -105,14 +105,19 @@ Status RunController::begin_attempt() {
   TRY_SET(n, "", context_.ledger.begin_attempt(run_.name, resumes ? from : ""));
   TRY_SET(run, "", context_.ledger.run(run_.name));
   run_ = std::move(run);
-  run_.task["attempt"] = n;  // for the machine's tags
   trial_ = {};
   trial_.n = n;
   node_.start_over();
+  TRY("", note_begun());
+  trial_.resumes = resumes;
+  return {};
+}
+
+Status RunController::note_begun() {
+  if (trial_.n > 1) run_.task["attempt"] = trial_.n;  // for the machine's tags
   run_.task.erase(was_interrupted);
   run_.task.erase(begins_again);
   TRY("", take_stock());
-  trial_.resumes = resumes;
   node_.lifetime = whole_;
   node_.lifetime.max_duration = time_left();
   return context_.ledger.update(run_);

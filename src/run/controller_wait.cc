@@ -148,13 +148,9 @@ Status RunController::wait_for_room(const Error& why, Millis rest, std::int64_t 
 }
 
 Status RunController::take_up_waiting() {
-  if (run_.phase > Phase::planning) {
-    TRY("give back what was made for the attempt before", fleet::release_all(context_, run_));
-    return begin_attempt();
-  }
-  node_.lifetime = whole_;
-  node_.lifetime.max_duration = time_left();
-  return {};
+  if (run_.phase == Phase::planning) return note_begun();
+  TRY("give back what was made for the attempt before", fleet::release_all(context_, run_));
+  return begin_attempt();
 }
 
 int RunController::leave_waiting(const Error& lacking) {

@@ -138,7 +138,8 @@ bool goes_on_later(fleet::Context& context, const ledger::Run& run) {
   const bool is_decided = run.task.contains(begins_again) && run.phase < ledger::Phase::releasing;
   if (!run.task.contains(kept_request) || int_at(run.task, cancel_asked) > 0) return false;
   if (is_decided || !is_open) return is_decided;
-  return newest_attempt(context, run.name) > 1 || int_at(run.task, waits_until_ms) > context.clock.now_ms();
+  const bool waits = run.task.contains(is_agreed_to) && int_at(run.task, waits_until_ms) > context.clock.now_ms();
+  return waits || newest_attempt(context, run.name) > 1;
 }
 
 Status keep_sent(const fleet::RunDir& run_dir, const os::Path& root, const sync::Tree& tree) {

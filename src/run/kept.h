@@ -33,12 +33,14 @@ inline constexpr const char* lacks_code = "lacks-values";
 inline constexpr const char* rented_candidate = "candidate";
 /// In Run::task: its newest attempt is over, nothing that its machine has is needed, and another is to begin.
 inline constexpr const char* begins_again = "begins_again";
+/// In Run::task: whoever pays agreed to the price, or nobody had to be asked.
+inline constexpr const char* is_agreed_to = "agreed";
 /// In Run::task: until when a machine is waited for, as the user asked for.
 inline constexpr const char* waits_until_ms = "waits_until_ms";
 /// Whether a run of the task may have more than one attempt.
 bool may_recover(const task::Task& task);
 /// Of a run that is not over: whether nothing is rented for it, or nothing that it needs, because its next attempt is
-/// about to be made.
+/// about to be made. Never before somebody agreed to the price.
 bool goes_on_later(fleet::Context& context, const ledger::Run& run);
 
 /// Keeps a copy of what is sent, as far as its files are small (most_kept_file) and room is plenty; of the others, what

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "base/text.h"
+#include "run/reach.h"
 #include "run/stage.h"
 
 namespace ferry::run {
@@ -92,6 +93,27 @@ TEST_F(Kept, AListThatIsNoneIsCorrupt) {
     ASSERT_FALSE(again) << text;
     EXPECT_EQ(again.error().kind, Kind::corrupt) << text;
   }
+}
+
+TEST(GoesOnLater, NoRunWaitsForAMachineThatNobodyAgreedToPayFor) {
+  Stage stage;
+  auto here = stage.context();
+  ledger::Run run;
+  run.name = "t-abc";
+  run.phase = ledger::Phase::planning;
+  run.task = {{kept_request, Json::object()}, {waits_until_ms, stage.clock.now_ms() + 1000}};
+  EXPECT_FALSE(goes_on_later(here, run)) << "it was killed at the question";
+  run.task[is_agreed_to] = true;
+  EXPECT_TRUE(goes_on_later(here, run));
+  run.phase = ledger::Phase::setup;
+  EXPECT_FALSE(goes_on_later(here, run)) << "its machine may hold what nothing else has";
+  run.task[begins_again] = true;
+  EXPECT_TRUE(goes_on_later(here, run));
+  run.task[cancel_asked] = 1;
+  EXPECT_FALSE(goes_on_later(here, run));
+  run.task.erase(cancel_asked);
+  run.phase = ledger::Phase::releasing;
+  EXPECT_FALSE(goes_on_later(here, run));
 }
 
 TEST_F(Kept, ARequestComesBackWithoutItsSecretsWhichAreWantedOfTheEnvironment) {

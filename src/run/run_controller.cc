@@ -134,7 +134,8 @@ Status RunController::plan() {
                           {"at_most_usd", dollars(trial_.most)},
                           {"considered", planned.ranking.considered}});
   if (request.way_out && trial_.n == 1) context_.progress.note(request.way_out());
-  return node_.location.provider == "aws" ? ask() : Status();
+  if (node_.location.provider == "aws") return ask();
+  return run_.task.contains(waits_until_ms) ? note_agreed() : Status();
 }
 
 Status RunController::look_at_image(const task::Task& task, const std::string& framework, fleet::Planned& planned) {
@@ -175,7 +176,11 @@ Status RunController::ask() {
     context_.progress.pause();
     TRY("", request.confirm({trial_.offers, node_.lifetime.until_power_off(), trial_.most, trial_.ceiling}));
   }
-  run_.task["agreed"] = true;
+  return note_agreed();
+}
+
+Status RunController::note_agreed() {
+  run_.task[is_agreed_to] = true;
   return context_.ledger.update(run_);
 }
 

@@ -58,6 +58,8 @@ class RunController {
   /// The machine is given back and the run open again. Fails without either where the same cannot be begun again, or
   /// with the machine perhaps still there.
   Status begin_again();
+  /// What the ledger says of the attempt that this process begins now: nothing of the one before.
+  Status note_begun();
   /// The ledger has another attempt, which is this one from now on.
   Status begin_attempt();
   /// Puts what an attempt before had saved, and is home, where the training will look for it.
@@ -72,7 +74,8 @@ class RunController {
   Status look_at_image(const task::Task& task, const std::string& framework, fleet::Planned& planned);
   Status ask();
   /// The price was agreed to, or there is nobody to ask.
-  bool is_agreed() const { return trial_.n > 1 || run_.task.contains("agreed"); }
+  bool is_agreed() const { return trial_.n > 1 || run_.task.contains(is_agreed_to); }
+  Status note_agreed();
   Status launch();
   Status connect();
   Status sync();

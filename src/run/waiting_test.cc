@@ -120,7 +120,7 @@ TEST_F(Waiting, AFerryThatIsKilledAtAnyStepOfItIsGoneOnFromWithExactlyOneMachine
     walked = code.has_value();
     stage.recover_all();
     EXPECT_EQ(stage.trouble(), "") << stage.everything_shown();
-    EXPECT_TRUE(!stage.was_shown("begin plan") || stage.model().empty()) << stage.everything_shown();
+    EXPECT_TRUE(!stage.was_shown("begin launch") || stage.model().empty()) << stage.everything_shown();
   }
 }
 
