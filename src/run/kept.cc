@@ -113,7 +113,8 @@ Result<Beginning> kept_beginning(const ledger::Run& run, std::vector<std::string
 
 std::map<std::string, std::string> unkept_values(const task::Task& task) {
   auto values = task.secrets;
-  for (const auto& [name, kept] : envs_to_keep(task.envs).items()) {
+  const auto envs = envs_to_keep(task.envs);
+  for (const auto& [name, kept] : envs.items()) {
     if (kept.is_null()) values[name] = task.envs.at(name);
   }
   return values;

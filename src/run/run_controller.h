@@ -200,7 +200,6 @@ class RunController {
   Node node_;
   Trial trial_;
   std::optional<job::OutputsPull> pull_;    // over node_.connection; while the job runs
-  std::future<Status> hashing_;             // of the workdir; goes on in a thread of its own
   std::vector<std::string> fetched_files_;  // relative to run_.output_dir
   bool detaching_ = false;
 
@@ -211,6 +210,8 @@ class RunController {
   Seconds trained_{0};       // in the attempts before
   ledger::Instance last_;    // the machine before
   int retried_ = 0;          // attempts that followed a training that failed
+  // The last: its thread reads and writes what stands above, and is waited for where it goes.
+  std::future<Status> hashing_;  // of what is sent
 };
 
 /// What passes by itself, or may be given meanwhile: no room, a limit, a network, a session of AWS that ran out.

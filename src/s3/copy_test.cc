@@ -197,7 +197,7 @@ TEST_F(Copies, LeavesOutWhatCanBeNoFileAndSaysSo) {
 
 TEST_F(Copies, OfOneObjectIsThatFileAlsoForWhoMayNotList) {
   for (const bool may_list : {true, false}) {
-    s3.before = [&](const os::HttpRequest& request) -> std::optional<Result<os::HttpResponse>> {
+    s3.before = [may_list](const os::HttpRequest& request) -> std::optional<Result<os::HttpResponse>> {
       if (!may_list && request.url.find("list-type") != std::string::npos) return fault(403, "AccessDenied");
       return std::nullopt;
     };
