@@ -244,7 +244,7 @@ int RunController::from_training() {
   }
   if (auto kept = kept_beginning(run_, lacking_)) beginning_ = std::move(*kept);
   const auto taken = take_stock();
-  if (taken && goes_on_later(context_, run_)) {
+  if (taken && beginning_ && goes_on_later(context_, run_)) {
     if (!lacking_.empty()) return leave_waiting(lacks(run_.name, lacking_));
     auto begun = take_up_waiting();
     return go_on(begun ? attempt() : begun);

@@ -112,10 +112,9 @@ Status note_stopped(fleet::Context& context, ledger::Run run, ledger::Instance i
 
 /// A run that waits for its next attempt is followed again, by a process that has all that the attempt needs. That it
 /// lacks something is told once a day.
-Status go_on_waiting(fleet::Context& context, const ledger::Run& run, RunLock owner) {
+Status go_on_waiting(fleet::Context& context, const ledger::Run& run, RunLock owner,
+                     const std::vector<std::string>& lacking) {
   constexpr const char* told = "waiting-told";
-  std::vector<std::string> lacking;
-  TRY("", kept_beginning(run, lacking));
   if (lacking.empty()) {
     TRY_SET(pid, "", hand_over(context, fleet::RunDir(context.data, run.name), run.name, std::move(owner)));
     context.progress.note(run.name + " waits for its next attempt; going on with it in the background",
@@ -139,7 +138,10 @@ Status recover_orphan(fleet::Context& context, const std::string& name) {
   if (!owner) return {};
   TRY_SET(run, "", context.ledger.run(name));  // it may have moved on before we held the lock
   if (run.phase == Phase::released || is_kept(run)) return {};
-  if (goes_on_later(context, run)) return go_on_waiting(context, run, std::move(*owner));
+  std::vector<std::string> lacking;
+  // What was kept may be damaged: then there is nothing to go on with, and what is rented is given back as usual.
+  if (goes_on_later(context, run) && kept_beginning(run, lacking))
+    return go_on_waiting(context, run, std::move(*owner), lacking);
   TRY_SET(instances, "", context.ledger.instances(name));
   const auto machine = live_instance(context, run);
   const bool holds_something = run.phase >= Phase::setup && machine;

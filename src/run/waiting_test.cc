@@ -124,6 +124,18 @@ TEST_F(Waiting, AFerryThatIsKilledAtAnyStepOfItIsGoneOnFromWithExactlyOneMachine
   }
 }
 
+TEST_F(Waiting, WhatWasKeptIsDamagedAndWhatIsRentedIsGivenBackAllTheSame) {
+  stage_.when("begin connect", [] { throw Killed(); });
+  EXPECT_EQ(stage_.start(request()), std::nullopt);
+  auto run = stage_.run();
+  run.task[kept_request] = {{"task", 7}};
+  must(stage_.ledger().update(run));
+  EXPECT_FALSE(stage_.cloud.left().empty());
+  stage_.recover_all();
+  EXPECT_EQ(stage_.run().phase, Phase::released) << stage_.everything_shown();
+  EXPECT_EQ(stage_.trouble(), "");
+}
+
 TEST_F(Waiting, ANextAttemptWaitsWithoutBeingAskedTo) {
   auto wanted = stage_.request("[ $FERRY_ATTEMPT = 2 ] || exec sleep 1000; mkdir outputs; echo model >outputs/model");
   wanted.task.resources.recovery = task::Recovery{};
