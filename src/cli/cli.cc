@@ -241,6 +241,7 @@ int answer_to(int argc, char** argv, const Carried& carried) {
   add_store_commands(app, program);
   add_service_commands(app, program);
   add_account_commands(app, program);
+  add_charges_command(app, program);
   add_rehearsal_commands(app, program);
   add_other_commands(app, program);
   add_json_flags(app, program);

@@ -20,7 +20,7 @@ SCHEMAS = pathlib.Path(__file__).resolve().parent.parent.parent / "docs/schemas"
 GOES_ON = ("run", "rehearse", "logs", "wait")
 # Of each command the words with which it can do what it is asked for, in this order, with a kept run KEPT and one GOING. Some leave off: they have
 # no answer for programs (completion), or are tried by themselves.
-GOOD = {"ps": ["-a"], "show": ["KEPT"], "cost": ["--infra", "rehearsal"], "env": ["KEPT"], "plan": ["--gpus", "T4"], "gpus": ["T4"], "check": [], "quota": [],
+GOOD = {"ps": ["-a"], "show": ["KEPT"], "cost": ["--infra", "rehearsal"], "env": ["KEPT"], "plan": ["--gpus", "T4"], "gpus": ["T4"], "check": [], "account": [], "quota": [],
         "policy": [], "images": [], "catalog": [], "catalog update": ["--region", "us-east-1"], "logs": ["KEPT"], "fetch": ["KEPT"], "ssh": ["KEPT"], "cancel": ["GOING"],
         "wait": ["GOING"], "down": ["KEPT"], "rehearsal start": [], "rehearsal status": [], "rehearsal env": [], "rehearsal fault": ["clear"],
         "help": ["ps"], "version": [], "orphans": [], "recover": [],
@@ -114,7 +114,7 @@ def test_every_command_answers_and_its_mistakes_too():
         assert set(commands(home)) - {"help"} == (set(GOOD) | set(ELSEWHERE)) - {"help", "version"}
         for command, words in GOOD.items():
             words = [names.get(word, word) for word in words]
-            code, answer = ask(home, command, *words, env=env if command in ("check", "quota", "images", "catalog update") else None)
+            code, answer = ask(home, command, *words, env=env if command in ("check", "account", "quota", "images", "catalog update") else None)
             assert code == (143 if command == "wait" else 0) or command == "check", (command, code, answer)
         assert ask(home, "wait", kept, going)[1]["run"] == going
         for compact in (home.good("--agent", "ps", "-a").out, home.good("ps", "-a", env={"CLAUDECODE": "1"}).out):
