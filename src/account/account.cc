@@ -414,10 +414,11 @@ Result<std::string> iam_policy(const PolicyFor& whom) {
   }
   fill(policy, "@owners@", whom.owners);
   fill(policy, "@roles@", roles);
-  const std::string bucket = "arn:aws:s3:::" + store.bucket, below = store.prefix + "runs/*";
+  const std::string bucket = "arn:aws:s3:::" + store.bucket, runs = store.prefix + "runs/*",
+                    data = store.prefix + "data/*";
   fill(policy, "@buckets@", {bucket});
-  fill(policy, "@objects@", {bucket + "/" + below});
-  fill(policy, "@prefixes@", {below});
+  fill(policy, "@objects@", {bucket + "/" + runs, bucket + "/" + data});
+  fill(policy, "@prefixes@", {runs, data});
   return policy.dump(2) + "\n";
 }
 

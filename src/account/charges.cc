@@ -50,8 +50,7 @@ std::string tag_of(const std::map<std::string, std::string>& tags, const std::st
 
 /// Quoted where a shell would take it for more than a word.
 std::string shell_word(const std::string& text) {
-  constexpr std::string_view plain =
-      "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_./:@";
+  constexpr std::string_view plain = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_./:@";
   return !text.empty() && text.find_first_not_of(plain) == std::string::npos ? text : shell_quoted(text);
 }
 
@@ -88,7 +87,8 @@ class Collector {
   static void tell_tags(Charge& charge, const std::map<std::string, std::string>& tags) {
     charge.owner = tag_of(tags, std::string(fleet::owner_tag));
     charge.run = tag_of(tags, "ferry:run");
-    if (const auto name = tag_of(tags, "Name"); !name.empty() && name != charge.run) charge.about += ", \"" + name + '"';
+    if (const auto name = tag_of(tags, "Name"); !name.empty() && name != charge.run)
+      charge.about += ", \"" + name + '"';
   }
   /// A call of the aws program there.
   std::string call(const std::string& words, const std::string& option, const std::string& value) const {
@@ -123,8 +123,8 @@ class Collector {
           machine != from_.machines.end() && (machine->state == "stopped" || machine->state == "stopping");
       of = "of " + one.instance + (is_stopped ? ", which is stopped" : "");
     }
-    auto& charge = put("disk", one.id, fmt::format("{} GiB {}, {}", one.gib, one.type, of),
-                       month_of(one, from_.region));
+    auto& charge =
+        put("disk", one.id, fmt::format("{} GiB {}, {}", one.gib, one.type, of), month_of(one, from_.region));
     charge.since_ms = one.created_ms;
     charge.end_by = one.instance.empty() ? call("ec2 delete-volume", "--volume-id", one.id)
                                          : call("ec2 terminate-instances", "--instance-ids", one.instance);
@@ -142,8 +142,9 @@ class Collector {
     charge.is_estimate = true;  // what it shares with others is charged once
     charge.since_ms = one.created_ms;
     charge.end_by = call("ec2 delete-snapshot", "--snapshot-id", one.id);
-    const auto image = std::ranges::find_if(
-        from_.images, [&](const auto& each) { return std::ranges::find(each.snapshots, one.id) != each.snapshots.end(); });
+    const auto image = std::ranges::find_if(from_.images, [&](const auto& each) {
+      return std::ranges::find(each.snapshots, one.id) != each.snapshots.end();
+    });
     if (image != from_.images.end()) {  // which must go first
       charge.about += fmt::format(", of the image {} \"{}\"", image->id, image->name);
       charge.end_by = call("ec2 deregister-image", "--image-id", image->id) + " && " + *charge.end_by;
@@ -172,9 +173,9 @@ class Collector {
   void add(const aws::VpcEndpointRecord& one) {
     if (one.type == "Gateway" || one.state == "deleted" || one.state == "deleting") return;
     const int zones = std::max(1, one.zones);
-    auto& charge = put("VPC endpoint", one.id,
-                       fmt::format("{}, in {} {}", one.service, zones, zones == 1 ? "zone" : "zones"),
-                       month_of(price_in(from_.region, {vpc_endpoint_hour.micros * zones})));
+    auto& charge =
+        put("VPC endpoint", one.id, fmt::format("{}, in {} {}", one.service, zones, zones == 1 ? "zone" : "zones"),
+            month_of(price_in(from_.region, {vpc_endpoint_hour.micros * zones})));
     charge.since_ms = one.created_ms;
     charge.end_by = call("ec2 delete-vpc-endpoints", "--vpc-endpoint-ids", one.id);
     tell_tags(charge, one.tags);

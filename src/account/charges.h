@@ -22,12 +22,12 @@ struct Charge {
   std::string kind;  ///< "machine", "disk", "snapshot", "address", "NAT gateway", "load balancer", "VPC endpoint",
                      ///< "capacity reservation", "SageMaker endpoint", "SageMaker notebook"
   std::string id, region;
-  std::string about;            ///< "g5.xlarge on demand, running, with a public address"
-  std::int64_t since_ms = 0;    ///< 0: not told
-  std::optional<Usd> month;     ///< of 730 hours, as it stands now, at list prices; nothing: no price is known
-  bool is_estimate = false;     ///< the price moves, or is made from another one's
-  std::string run, owner;       ///< ferry's, by its tags; empty: not ferry's
-  bool is_own = false;          ///< of this user's ferry on this computer
+  std::string about;                  ///< "g5.xlarge on demand, running, with a public address"
+  std::int64_t since_ms = 0;          ///< 0: not told
+  std::optional<Usd> month;           ///< of 730 hours, as it stands now, at list prices; nothing: no price is known
+  bool is_estimate = false;           ///< the price moves, or is made from another one's
+  std::string run, owner;             ///< ferry's, by its tags; empty: not ferry's
+  bool is_own = false;                ///< of this user's ferry on this computer
   std::optional<std::string> end_by;  ///< a command that ends it, for a shell; nothing: it ends by itself only
 };
 
@@ -59,11 +59,11 @@ struct Unseen {
 };
 
 struct Charges {
-  std::string account;          ///< whose, by STS; "" where it could not be asked
-  std::vector<Charge> all;      ///< what has no price first, then the dearest
+  std::string account;      ///< whose, by STS; "" where it could not be asked
+  std::vector<Charge> all;  ///< what has no price first, then the dearest
   std::vector<Unseen> unseen;
-  std::size_t regions = 0;      ///< that were looked at
-  Usd month() const;            ///< of those that have a price
+  std::size_t regions = 0;  ///< that were looked at
+  Usd month() const;        ///< of those that have a price
 };
 
 /// Asks every region that the account has enabled (`only` empty), or those named, several at once. Progress is shown.

@@ -9,11 +9,12 @@ namespace {
 
 const plan::Catalog& prices() {
   static const auto catalog = *plan::Catalog::parse(
-"instance_type,accelerator_name,accelerator_count,accelerator_memory_mib,vcpus,memory_mib,arch,network_gbps,"
+      "instance_type,accelerator_name,accelerator_count,accelerator_memory_mib,vcpus,memory_mib,arch,network_gbps,"
       "local_nvme_gb,last_seen\n"
       "g5.xlarge,A10G,1,24576,4,16384,x86_64,Up to 10 Gigabit,250,2025-10\n",
       "instance_type,region,on_demand_usd_per_hour,spot_usd_per_hour,source\ng5.xlarge,us-east-1,1.0,0.4,test\n"
-      "g5.xlarge,sa-east-1,1.0,0.4,test\n", "2025-10");
+      "g5.xlarge,sa-east-1,1.0,0.4,test\n",
+      "2025-10");
   return catalog;
 }
 
@@ -77,7 +78,8 @@ TEST(Charges, OfDisksAreByTypeAndRegionWhetherAttachedOrNot) {
 
 TEST(Charges, AreOfEverythingThatIsPaidForByTheHour) {
   auto standing = in("us-east-1");
-  standing.snapshots = {{"snap-1", "", false, 100, -1, 1, {}}, {"snap-2", "", true, 100, std::int64_t{10} << 30, 1, {}}};
+  standing.snapshots = {{"snap-1", "", false, 100, -1, 1, {}},
+                        {"snap-2", "", true, 100, std::int64_t{10} << 30, 1, {}}};
   standing.images.emplace_back();
   standing.images[0].id = "ami-1";
   standing.images[0].snapshots = {"snap-2"};
@@ -98,16 +100,16 @@ TEST(Charges, AreOfEverythingThatIsPaidForByTheHour) {
     by_id[one.id] = one.month;
     EXPECT_TRUE(one.end_by) << one.id;
     if (one.id == "snap-2") {
-      EXPECT_EQ(one.end_by, "aws ec2 deregister-image --region us-east-1 --image-id ami-1 && "
-                            "aws ec2 delete-snapshot --region us-east-1 --snapshot-id snap-2");
+      EXPECT_EQ(one.end_by,
+                "aws ec2 deregister-image --region us-east-1 --image-id ami-1 && "
+                "aws ec2 delete-snapshot --region us-east-1 --snapshot-id snap-2");
     }
   }
   const std::map<std::string, std::optional<Usd>> expected = {
-      {"snap-1", Usd{5'000'000}},          {"snap-2", Usd{125'000}},
-      {"nat-1", Usd{45'000 * 730}},        {"vpce-1", Usd{30'000 * 730}},
-      {"cr-1", Usd{2'000'000 * 730}},      {"front", Usd{22'500 * 730}},
-      {"old", Usd{25'000 * 730}},          {"serving", Usd{2'800'000 * 730L}},
-      {"odd", std::nullopt},               {"book", Usd{1'400'000 * 730}},
+      {"snap-1", Usd{5'000'000}},     {"snap-2", Usd{125'000}},           {"nat-1", Usd{45'000 * 730}},
+      {"vpce-1", Usd{30'000 * 730}},  {"cr-1", Usd{2'000'000 * 730}},     {"front", Usd{22'500 * 730}},
+      {"old", Usd{25'000 * 730}},     {"serving", Usd{2'800'000 * 730L}}, {"odd", std::nullopt},
+      {"book", Usd{1'400'000 * 730}},
   };
   EXPECT_EQ(by_id, expected);
 }

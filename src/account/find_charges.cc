@@ -77,8 +77,9 @@ Result<Charges> find_charges(fleet::Context& context, const std::vector<std::str
   charges.regions = regions.size();
   context.progress.begin("account",
                          fmt::format("asking {} {}", regions.size(), regions.size() == 1 ? "region" : "regions"));
-  auto answers = ask_every_region(
-      context, regions, [&](const std::string& region) { return ask_what_stands(*aws_context, context.clock, region); });
+  auto answers = ask_every_region(context, regions, [&](const std::string& region) {
+    return ask_what_stands(*aws_context, context.clock, region);
+  });
   std::ranges::sort(answers, {}, [](const Answer& answer) { return answer.standing.region; });
   for (auto& answer : answers) {
     auto found = charges_of(answer.standing, fleet::catalog_in_force());

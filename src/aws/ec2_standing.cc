@@ -103,8 +103,7 @@ Result<Page<VpcEndpointRecord>> parse_describe_vpc_endpoints(std::string_view xm
 }
 
 Result<std::vector<VolumeRecord>> describe_volumes(Client& client) {
-  return describe_all<VolumeRecord>(client, "DescribeVolumes", large_pages(),
-                                    parse_describe_volumes);
+  return describe_all<VolumeRecord>(client, "DescribeVolumes", large_pages(), parse_describe_volumes);
 }
 
 Result<std::vector<SnapshotRecord>> describe_own_snapshots(Client& client) {

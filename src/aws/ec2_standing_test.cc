@@ -45,9 +45,10 @@ TEST(Standing, IsReadAsEc2DocumentsItsAnswers) {
   EXPECT_EQ(snapshots->items[0].bytes, 12);
   EXPECT_EQ(snapshots->items[1].bytes, -1);
 
-  const auto gateways = parse_describe_nat_gateways(answer(
-      "DescribeNatGateways", "<natGatewaySet><item><natGatewayId>nat-1</natGatewayId><vpcId>vpc-1</vpcId>"
-                             "<state>available</state></item></natGatewaySet>"));
+  const auto gateways =
+      parse_describe_nat_gateways(answer("DescribeNatGateways",
+                                         "<natGatewaySet><item><natGatewayId>nat-1</natGatewayId><vpcId>vpc-1</vpcId>"
+                                         "<state>available</state></item></natGatewaySet>"));
   ASSERT_TRUE(gateways);
   EXPECT_EQ(gateways->items.front().state, "available");
 
@@ -60,9 +61,10 @@ TEST(Standing, IsReadAsEc2DocumentsItsAnswers) {
   EXPECT_EQ(endpoints->items.front().zones, 2);
   EXPECT_EQ(endpoints->items.front().state, "available");
 
-  const auto addresses = parse_describe_addresses(answer(
-      "DescribeAddresses", "<addressesSet><item><publicIp>203.0.113.7</publicIp><allocationId>eipalloc-1</allocationId>"
-                           "</item></addressesSet>"));
+  const auto addresses = parse_describe_addresses(
+      answer("DescribeAddresses",
+             "<addressesSet><item><publicIp>203.0.113.7</publicIp><allocationId>eipalloc-1</allocationId>"
+             "</item></addressesSet>"));
   ASSERT_TRUE(addresses);
   EXPECT_EQ(addresses->items.front().ip, "203.0.113.7");
 }

@@ -67,8 +67,8 @@ Result<std::vector<SageMakerEndpoint>> list_sagemaker_endpoints(Client& client) 
   TRY_SET(listed, "", list_all(client, "ListEndpoints", "Endpoints"));
   std::vector<SageMakerEndpoint> all;
   for (const auto& each : listed) {
-    SageMakerEndpoint one{text_at(each, "EndpointName"), text_at(each, "EndpointStatus"), time_at(each, "CreationTime"),
-                          {}};
+    SageMakerEndpoint one{
+        text_at(each, "EndpointName"), text_at(each, "EndpointStatus"), time_at(each, "CreationTime"), {}};
     const auto endpoint = ask(client, "DescribeEndpoint", {{"EndpointName", one.name}});
     if (!endpoint && is_gone(endpoint.error())) continue;
     if (!endpoint) return tl::unexpected<Error>(endpoint.error());

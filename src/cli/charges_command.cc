@@ -99,10 +99,9 @@ Result<int> show_account(Context& context, const std::vector<std::string>& regio
   }
   for (const auto& one : charges.unseen) {
     const auto where = one.regions.size() == 1 ? one.regions.front() : fmt::format("{} regions", one.regions.size());
-    context.progress().warn("account", fmt::format("{} were NOT looked at in {}: {}{}", one.kind, where, one.error.what,
-                                                   one.error.kind == Kind::denied
-                                                       ? "; what allows it: ferry policy --account"
-                                                       : ""));
+    context.progress().warn(
+        "account", fmt::format("{} were NOT looked at in {}: {}{}", one.kind, where, one.error.what,
+                               one.error.kind == Kind::denied ? "; what allows it: ferry policy --account" : ""));
   }
   return code;
 }
@@ -112,7 +111,8 @@ Result<int> show_account(Context& context, const std::vector<std::string>& regio
 void add_charges_command(CLI::App& app, Program& program) {
   auto regions = std::make_shared<std::vector<std::string>>();
   auto* command = app.add_subcommand(
-      "account", "Everything in the AWS account that costs money, ferry's or not: its price a month, and how to end it");
+      "account",
+      "Everything in the AWS account that costs money, ferry's or not: its price a month, and how to end it");
   command->add_option("--region", *regions, "Only there; may be repeated (default: every region)")
       ->type_name("REGION")
       ->allow_extra_args(false);

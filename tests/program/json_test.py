@@ -24,10 +24,11 @@ GOOD = {"ps": ["-a"], "show": ["KEPT"], "cost": ["--infra", "rehearsal"], "env":
         "policy": [], "images": [], "catalog": [], "catalog update": ["--region", "us-east-1"], "logs": ["KEPT"], "fetch": ["KEPT"], "ssh": ["KEPT"], "cancel": ["GOING"],
         "wait": ["GOING"], "down": ["KEPT"], "rehearsal start": [], "rehearsal status": [], "rehearsal env": [], "rehearsal fault": ["clear"],
         "help": ["ps"], "version": [], "orphans": [], "recover": [],
+        "data push": ["FOLDER", "--store", "STORE"], "data ls": ["--store", "STORE"], "data rm": ["--yes", "sources", "--store", "STORE"],
         "store ls": ["--store", "STORE"], "store du": ["--store", "STORE"], "store gc": ["--store", "STORE"],
         "service": ["status"]}
 ELSEWHERE = ("run", "rehearse", "completion", "rehearsal", "quota request", "rehearsal stop", "rehearsal serve", "service install",
-             "service uninstall", "service status", "store", "store setup", "store rm", "interrupt")
+             "service uninstall", "service status", "store", "data", "store setup", "store rm", "interrupt")
 
 
 def strict(schema):
@@ -95,7 +96,7 @@ def commands(home):
     text = home.good("completion", "fish").out
     top = re.findall(r"__fish_use_subcommand -a (\S+)", text)
     below = {"catalog": ["update"], "quota": ["request"], "rehearsal": ["start", "status", "stop", "env", "fault", "serve"],
-             "service": ["install", "uninstall", "status"], "store": ["setup", "ls", "du", "rm", "gc"]}
+             "service": ["install", "uninstall", "status"], "store": ["setup", "ls", "du", "rm", "gc"], "data": ["push", "ls", "rm"]}
     script = home.good("completion", "bash").out
     for name, children in below.items():
         words = re.search(rf"^    {name}\) words=\"(.*)\";;", script, re.MULTILINE)[1].split()
@@ -109,7 +110,9 @@ def test_every_command_answers_and_its_mistakes_too():
         kept = home.runs()[0]["run"]
         home.good("run", "-d", "-n", "going", "--infra", "rehearsal", "--", "sleep", "1000")
         going = home.runs()[0]["run"]
-        names = {"KEPT": kept, "GOING": going, "STORE": str(home.root / "store")}
+        (home.work / "sources").mkdir()
+        (home.work / "sources/a").write_text("a")
+        names = {"KEPT": kept, "GOING": going, "STORE": str(home.root / "store"), "FOLDER": "sources"}
         env = aws(home)
         assert set(commands(home)) - {"help"} == (set(GOOD) | set(ELSEWHERE)) - {"help", "version"}
         for command, words in GOOD.items():
