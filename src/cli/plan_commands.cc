@@ -109,6 +109,16 @@ Json image_json(const std::optional<account::KnownImage>& known) {
           {"seen", known->seen}};
 }
 
+/// A folder, or the repository that will be one.
+std::string workdir_words(const Described& described) {
+  return described.task.git.url.empty() ? described.workdir.string() : task::show(described.task.git);
+}
+
+Json git_json(const task::GitSource& git) {
+  if (git.url.empty()) return {};
+  return {{"url", git.url}, {"ref", git.ref}};
+}
+
 Json plan_json(const Described& described, const fleet::Planned& planned) {
   const auto& task = described.task;
   Json offers = Json::array();
@@ -123,7 +133,8 @@ Json plan_json(const Described& described, const fleet::Planned& planned) {
           {"ceiling_usd", money(planned.ceiling)},
           {"at_most_usd", money(planned.most)},
           {"image_wish", image_words(task)},
-          {"workdir", described.workdir.string()},
+          {"workdir", workdir_words(described)},
+          {"git", git_json(task.git)},
           {"missing_envs", task.missing_envs},
           {"missing_secrets", task.missing_secrets},
           {"notes", planned.ranking.notes},
@@ -166,7 +177,8 @@ void print_plan(const Described& described, const fleet::Planned& planned) {
   const auto width = os::is_terminal(1) ? static_cast<std::size_t>(os::terminal_width(1)) : 0;
   fmt::print("{}", table.text(width));
   if (planned.ranking.considered > shown) fmt::print("  … and {} more\n", planned.ranking.considered - shown);
-  fmt::print("image: {} · workdir: {}\n", printable(image_words(task)), printable(described.workdir.string()));
+  fmt::print("image: {} · workdir: {}{}\n", printable(image_words(task)), printable(workdir_words(described)),
+             task.git.url.empty() ? "" : " (a run clones it; this plan has not looked into it)");
   if (std::ranges::any_of(std::span(offers).first(std::min(offers.size(), shown)), &plan::Offer::price_is_old))
     fmt::print("{}\n", old_price_line());
   if (const auto known = image_of(task, planned)) {

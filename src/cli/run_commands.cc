@@ -4,6 +4,8 @@
 #include "cli/command.h"
 #include "cli/task_options.h"
 #include "cli/way_out.h"
+#include "job/git_workdir.h"
+#include "os/env.h"
 #include "os/terminal.h"
 #include "rehearsal/identity.h"
 #include "rehearsal/rehearsal.h"
@@ -113,6 +115,21 @@ int run_in(Context& context, const RunOptions& options, bool only_rehearse, run:
   return run::start(context.run_context(), order);
 }
 
+/// Clones the task's repository, where it has one, and makes it the workdir.
+Status clone_if_asked(Context& context, const task::GitSource& git, os::Path& workdir) {
+  if (git.url.empty()) return {};
+  auto& run_context = context.run_context();
+  const auto is_stopped = [&] { return run_context.check_signals(false) != fleet::Interrupt::go_on; };
+  job::CloneOptions options{.cache = os::cache_dir() / "git",
+                            .may_prompt = os::is_terminal(0) && may_ask(),
+                            .is_stopped = is_stopped,
+                            .tell = [&](const std::string& line) { context.progress().note(line); }};
+  TRY_SET(clone, "", job::clone_workdir(git, options));
+  context.progress().note(fmt::format("the workdir is {}: {}", task::show(git), clone.commit));
+  workdir = clone.folder;
+  return {};
+}
+
 int run_command(const Program& program, const RunOptions& options, bool only_rehearse) {
   auto described = describe_task(options.task, program.after_dashes, program.has_dashes);
   if (!described) return report(described.error());
@@ -126,6 +143,8 @@ int run_command(const Program& program, const RunOptions& options, bool only_reh
                                options.quiet && !in_json() ? watch::Renderer::quiet : renderer_for(in_json()), true);
   if (!context) return report(context.error(), true);
   if (auto recovered = (*context)->recover_orphans(); !recovered) (*context)->progress().error(recovered.error());
+  if (const auto cloned = clone_if_asked(**context, described->task.git, described->workdir); !cloned)
+    return report(cloned.error(), true);
   run::RunRequest order;
   order.task = std::move(described->task);
   order.arguments = program.after_dashes;

@@ -3,9 +3,11 @@
 #include "account/asked_types.h"
 #include "base/text.h"
 #include "cli/command.h"
+#include "cli/found_files.h"
 #include "cli/loose.h"
 #include "cli/variables.h"
 #include "fleet/planning.h"
+#include "job/git_workdir.h"
 #include "os/env.h"
 #include "plan/nearest.h"
 #include "task/old_names.h"
@@ -124,38 +126,6 @@ Result<os::Path> task_file(const std::string& path) {
   }
   return fail(Kind::not_found, "no task.yaml in " + path, {},
               "write one, or: ferry run --workdir " + path + " -- COMMAND");
-}
-
-os::Path absolute_path(const os::Path& path) {
-  auto text = std::filesystem::absolute(path).lexically_normal();
-  return text.has_filename() ? text : text.parent_path();  // without a trailing slash
-}
-
-/// The task's folder where it says none; a relative workdir is looked for from here, then beside the task
-/// file.
-os::Path find_workdir(const task::Task& task, const os::Path& file) {
-  const os::Path beside = file.empty() ? os::Path(".") : file.parent_path();
-  if (task.workdir.empty()) return absolute_path(beside.empty() ? os::Path(".") : beside);
-  if (task.workdir.is_absolute()) return absolute_path(task.workdir);
-  const auto& text = task.workdir.native();
-  if (text.starts_with("~/")) return absolute_path(os::home_dir() / text.substr(2));
-  const bool relative_to_file = text == "." || !os::is_directory(task.workdir);
-  return absolute_path(relative_to_file && os::is_directory(beside / task.workdir) ? beside / task.workdir
-                                                                                   : task.workdir);
-}
-
-/// Where a mount's source is: as with a workdir, from the caller's folder, then beside the task file.
-void find_sources(task::Task& task, const os::Path& file) {
-  for (auto& mount : task.mounts) {
-    const auto text = mount.source.native();
-    if (text == "~" || text.starts_with("~/")) {
-      mount.source = os::home_dir() / (text.size() > 2 ? text.substr(2) : "");
-    } else if (mount.source.is_relative() && !os::exists(mount.source) &&
-               os::exists(file.parent_path() / mount.source)) {
-      mount.source = file.parent_path() / mount.source;
-    }
-    mount.source = absolute_path(mount.source);
-  }
 }
 
 Status lay_image(const std::string& written, task::Image& image, std::vector<std::string>& told) {
@@ -327,7 +297,10 @@ Status lay_flags(const TaskOptions& options, task::Task& task) {
   if (!options.setup.empty()) task.setup = options.setup;
   if (!options.outputs.empty()) task.outputs = options.outputs;
   for (const auto& volume : options.volumes) TRY("", task::add_volume(volume, "-v", task));
-  if (!options.workdir.empty()) task.workdir = options.workdir;
+  if (!options.workdir.empty()) {
+    task.workdir = options.workdir;
+    task.git = {};
+  }
   if (!options.max_duration.empty()) {
     TRY_SET(limit, "--max-duration", parse_duration(options.max_duration));
     task.max_duration = limit;
@@ -436,8 +409,10 @@ Result<Described> describe_task(const TaskOptions& given, const std::vector<std:
   if (const auto laid = lay_variables(options, out.task); !laid) return mistake(laid.error());
   TRY("", task::fill_variables(out.task));
   find_sources(out.task, file);
+  TRY("", find_repository(out.task.git, file));
   out.workdir = options.workdir.empty() ? find_workdir(out.task, file) : absolute_path(options.workdir);
   std::string name = !options.name.empty() ? options.name : out.task.name;
+  if (name.empty() && !out.task.git.url.empty()) name = job::repository_name(out.task.git.url);
   if (name.empty()) name = out.workdir.filename().string();
   out.task.name = task::name_from(name);
   return out;

@@ -26,7 +26,7 @@ struct TaskOptions {
 
 struct Described {
   task::Task task;
-  os::Path workdir;                        ///< absolute
+  os::Path workdir;                        ///< absolute; of a git repository, what stands in for it until it is cloned
   bool unsized = false, undisked = false;  ///< nothing is said of vCPUs, memory or a type; of the disk
 };
 

@@ -55,6 +55,10 @@ Result<Added> add_run(fleet::Context& context, const RunRequest& request, const 
   TRY_SET(ledger, "", fleet::ledger_id(context.data));
   run.task["ledger"] = ledger;  // what is made for the run says whose it is
   if (auto git = job::git_state(request.workdir); !git.is_null()) run.task["git"] = std::move(git);
+  if (const auto& source = request.task.git; !source.url.empty()) {
+    run.task["git"]["url"] = source.url;
+    if (!source.ref.empty()) run.task["git"]["ref"] = source.ref;
+  }
   for (const auto& [key, value] : request.task.all_candidates()[0].labels) {
     if (!key.starts_with("ferry:")) run.task["labels"][key] = value;  // those are between ferry and its own cloud
   }

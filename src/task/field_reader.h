@@ -90,6 +90,18 @@ class ResourcesReader : FieldReader {
   std::size_t elsewhere_ = 0;
 };
 
+class WorkdirReader : FieldReader {
+ public:
+  using FieldReader::FieldReader;
+  /// Fills the task's `workdir`, or its `git`.
+  Status read(const Entry& workdir);
+  /// Complains about variables in them that are not among the task's envs, which may stand below.
+  Status check_variables(const Node& root) const;
+
+ private:
+  Status read_git(const Entry& workdir);
+};
+
 class InterruptionReader : FieldReader {
  public:
   using FieldReader::FieldReader;

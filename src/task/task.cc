@@ -32,7 +32,7 @@ class TaskReader : FieldReader {
       if (entry.name == "resources") hardware = found_.size() == before + elsewhere_;
     }
     keep(choose_container());
-    if (!task_.workdir.empty()) keep(check_workdir(root));
+    keep(WorkdirReader(file_, task_, found_).check_variables(root));
     MountsReader(file_, task_, found_).check_variables();
     return hardware;
   }
@@ -61,7 +61,7 @@ class TaskReader : FieldReader {
 
   Status read_field(const Entry& entry) {
     if (entry.name == "name") return read_name(entry);
-    if (entry.name == "workdir") return read_workdir(entry);
+    if (entry.name == "workdir") return WorkdirReader(file_, task_, found_).read(entry);
     if (entry.name == "num_nodes") return read_nodes(entry);
     if (entry.name == "resources") {
       ResourcesReader reader(file_, task_, found_, decided_);
@@ -98,29 +98,6 @@ class TaskReader : FieldReader {
     }
     task_.name = name;
     return {};
-  }
-
-  Status read_workdir(const Entry& entry) {
-    if (entry.value->type == Type::map) {
-      return complain_at(entry.at, "a git repository as the workdir is not there yet", {},
-                         "clone it and write workdir: FOLDER", Kind::unsupported);
-    }
-    TRY_SET(path, "", text_of(entry));
-    if (trim(path).empty()) return complain_at(entry.value->at, "'workdir' is empty", {}, "workdir: .");
-    if (path.find("://") != path.npos) {
-      return complain_at(entry.value->at, fmt::format("workdir '{}' is not a folder of this computer", printable(path)),
-                         {}, "write the name of a folder, as in workdir: .");
-    }
-    task_.workdir = path;
-    return {};
-  }
-
-  /// Its variables must be among `envs`, which may stand below it.
-  Status check_workdir(const Node& root) const {
-    auto envs = task_.envs;
-    for (const auto& name : task_.missing_envs) envs.try_emplace(name);
-    const auto filled = filled_in(task_.workdir.native(), envs);
-    return filled ? Status() : complain_in(*root.find("workdir"), filled.error());
   }
 
   Status read_nodes(const Entry& entry) {

@@ -112,6 +112,18 @@ struct Environment {
   bool operator==(const Environment&) const = default;
 };
 
+/// A git repository, a commit of which is cloned to be the workdir.
+struct GitSource {
+  std::string url;    ///< as git takes it, without a login; empty: there is none
+  std::string ref;    ///< a branch, a tag or a commit; empty: the repository's own default
+  std::string login;  ///< "USER:PASSWORD" that stood in an https URL; never kept or shown
+  std::string at;     ///< "FILE:LINE:COLUMN" for complaints
+  bool operator==(const GitSource&) const = default;
+};
+
+/// "URL at REF": for people.
+std::string show(const GitSource& git);
+
 /// A file or folder of this computer that goes to the machine beside the workdir.
 struct Mount {
   /// On the machine: relative (below the workdir), ~/… or absolute; plain, no place of the system's.
@@ -158,6 +170,7 @@ std::string home_place(std::string_view target);
 struct Task {
   std::string name;               ///< empty: the caller chooses (folder or file name)
   std::filesystem::path workdir;  ///< as written; empty: none given. Relative to the caller's folder
+  GitSource git;                  ///< in place of a workdir that is a folder
   Resources resources;            ///< what stands outside any_of and ordered
   /// Of any_of or ordered: each with the outer fields that it does not override. Empty: `resources` alone.
   std::vector<Resources> candidates;
@@ -228,9 +241,10 @@ Status add_volume(std::string_view written, std::string_view at, Task& task);
 /// Fails bad_input unless `name` can be a variable's: letters, digits and '_', no digit first.
 Status check_variable_name(std::string_view name);
 
-/// Fills `$NAME` and `${NAME}` in the workdir and the mounts with the task's envs, as SkyPilot does, and adds to the
-/// checkpoints where mounts may be written to. To be called once, when `envs` is complete. Fails bad_input for a name
-/// that `envs` does not have, and for what then is no place and no URL.
+/// Fills `$NAME` and `${NAME}` in the workdir and the mounts with the task's envs (and secrets, in a repository's URL,
+/// whose login is then taken out of it), as SkyPilot does, and adds to the checkpoints where mounts may be written to.
+/// To be called once, when `envs` is complete. Fails bad_input for a name that `envs` does not have, and for what then
+/// is no place and no URL.
 Status fill_variables(Task& task);
 
 /// A name valid for runs and tags made from any text: [a-z0-9-], at most 32 characters, never empty.

@@ -28,6 +28,7 @@ Task full() {
   Task task;
   task.name = "digits";
   task.workdir = "/home/me/digits";
+  task.git = {"https://example.org/lab/code.git", "main", "", "t.yaml:4:1"};
   task.resources = resources;
   task.candidates = {resources, Resources{}};
   task.ordered = true;
@@ -86,6 +87,7 @@ TEST(TaskJson, EveryFieldOfATaskComesBack) {
 TEST(TaskJson, ASecretComesBackWithItsNameAlone) {
   auto task = full();
   task.secrets = {{"HF_TOKEN", "hf_secret"}};
+  task.git.login = "me:hf_secret";
   const auto json = to_json(task);
   EXPECT_EQ(dump_json(json).find("hf_secret"), std::string::npos);
   const auto back = task_from(json);

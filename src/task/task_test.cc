@@ -145,9 +145,8 @@ run: torchrun --nproc_per_node $SKYPILOT_NUM_GPUS_PER_NODE train.py
 
 TEST(Task, WhatWouldMakeItAnotherTrainingIsRefusedAsNotThereYet) {
   for (const char* yaml :
-       {"num_nodes: 2\n", "workdir: {url: https://github.com/org/repo, ref: main}\n",
-        "file_mounts:\n  /data: gs://bucket/data\n", "service: {replicas: 2}\n", "pool: {workers: 2}\n",
-        "volumes: {/mnt: vol}\n", "managed_secrets: [A]\n", "resources: {infra: gcp}\n",
+       {"num_nodes: 2\n", "file_mounts:\n  /data: gs://bucket/data\n", "service: {replicas: 2}\n",
+        "pool: {workers: 2}\n", "volumes: {/mnt: vol}\n", "managed_secrets: [A]\n", "resources: {infra: gcp}\n",
         "resources: {cloud: kubernetes}\n", "resources: {any_of: [{infra: gcp}, {infra: azure/eastus}]}\n"}) {
     const auto task = parse_task(yaml, "task.yaml");
     ASSERT_FALSE(task) << yaml;
