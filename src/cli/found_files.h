@@ -16,8 +16,8 @@ os::Path find_workdir(const task::Task& task, const os::Path& file);
 /// Where a mount's source is: as with a workdir, from the caller's folder, then beside the task file.
 void find_sources(task::Task& task, const os::Path& file);
 
-/// The same of a repository that is a folder of this computer. Fails bad_input where there is none, and it is no address
-/// either.
+/// The same of a repository that is a folder of this computer. Fails bad_input where there is none, and it is no
+/// address either.
 Status find_repository(task::GitSource& git, const os::Path& file);
 
 }  // namespace ferry::cli

@@ -46,20 +46,26 @@ std::string dates_of(const std::vector<plan::Offer>& offers) {
   return span_of(std::move(dates));
 }
 
-std::vector<std::string> offer_cells(const plan::Offer& offer, bool first) {
+std::optional<Usd> times(std::optional<Usd> usd, int nodes) {
+  if (usd) usd->micros *= nodes;
+  return usd;
+}
+
+/// "2 × g5.xlarge": of several machines each is what the row says, and the task's price is that of all.
+std::vector<std::string> offer_cells(const plan::Offer& offer, bool first, int nodes) {
   return {
       first ? "▸" : " ",
-      offer.type.name,
+      nodes > 1 ? fmt::format("{} × {}", nodes, offer.type.name) : offer.type.name,
       std::to_string(offer.type.vcpus),
       gib(offer.type.memory_mib),
       offer.type.accelerator_count ? fmt::format("{} ×{}", offer.type.accelerator, offer.type.accelerator_count) : "-",
       (offer.zone.empty() ? offer.region : offer.zone) + (offer.market == plan::Market::spot ? " spot" : ""),
       offer.hourly ? show_hourly(*offer.hourly) + "/h" + (offer.price_is_old ? "*" : "") : "unknown",
-      offer.total ? show(*offer.total) : "",
+      offer.total ? show(*times(offer.total, nodes)) : "",
       offer.not_taken.empty() ? offer.reason : offer.reason + "; not taken by itself: " + offer.not_taken};
 }
 
-Json offer_json(const plan::Offer& offer, Seconds until_power_off) {
+Json offer_json(const plan::Offer& offer, Seconds until_power_off, int nodes) {
   return {{"instance_type", offer.type.name},
           {"vcpus", offer.type.vcpus},
           {"memory_mib", offer.type.memory_mib},
@@ -70,8 +76,8 @@ Json offer_json(const plan::Offer& offer, Seconds until_power_off) {
           {"market", plan::name(offer.market)},
           {"hourly_usd", money(offer.hourly)},
           {"beside_usd", money(offer.beside())},
-          {"total_usd", money(offer.total)},
-          {"at_most_usd", money(plan::most(offer, until_power_off))},
+          {"total_usd", money(times(offer.total, nodes))},
+          {"at_most_usd", money(times(plan::most(offer, until_power_off), nodes))},
           {"not_taken", offer.not_taken},
           {"price_date", offer.price_date},
           {"price_old", offer.price_is_old},
@@ -123,8 +129,9 @@ Json plan_json(const Described& described, const fleet::Planned& planned) {
   const auto& task = described.task;
   Json offers = Json::array();
   const auto until_power_off = planned.lifetime.until_power_off();
-  for (const auto& offer : planned.ranking.offers) offers.push_back(offer_json(offer, until_power_off));
+  for (const auto& offer : planned.ranking.offers) offers.push_back(offer_json(offer, until_power_off, task.num_nodes));
   return {{"task", task.name},
+          {"num_nodes", task.num_nodes},
           {"catalog_date", fleet::catalog_in_force().date()},
           {"prices_of", dates_of(planned.ranking.offers)},
           {"considered", planned.ranking.considered},
@@ -163,6 +170,16 @@ std::string smaller_than_skypilots(const Described& described, const plan::Offer
       join(theirs, ", "), join(ours, ", "), printable((os::config_dir() / "config.yaml").string()));
 }
 
+/// What several machines need together.
+std::string nodes_words(const task::Task& task, const plan::Offer& best) {
+  const auto hourly = times(best.rate(), task.num_nodes);
+  return fmt::format(
+      "num_nodes: {} machines of {} in one zone of {}: {}/h together with disks and addresses, and {} vCPUs of the "
+      "account's limit; all prices of the task are of all of them. ferry plans them; running several comes later",
+      task.num_nodes, best.type.name, best.region, hourly ? show_hourly(*hourly) : "an unknown price",
+      task.num_nodes * best.type.vcpus);
+}
+
 void print_plan(const Described& described, const fleet::Planned& planned) {
   const auto& task = described.task;
   constexpr std::size_t shown = 8;
@@ -173,7 +190,8 @@ void print_plan(const Described& described, const fleet::Planned& planned) {
   fmt::print("{} would be trained on the first of these that can be had ({}; nothing was rented):\n", task.name,
              dates.empty() ? "no price is known" : "prices of " + dates);
   watch::Table table({" ", "TYPE", ">VCPU", ">MEMORY", "GPU", "WHERE", ">PRICE", ">TASK", "WHY"}, {8, 3, 2, 7, 4});
-  for (std::size_t i = 0; i < std::min(offers.size(), shown); ++i) table.add(offer_cells(offers[i], i == 0));
+  for (std::size_t i = 0; i < std::min(offers.size(), shown); ++i)
+    table.add(offer_cells(offers[i], i == 0, task.num_nodes));
   const auto width = os::is_terminal(1) ? static_cast<std::size_t>(os::terminal_width(1)) : 0;
   fmt::print("{}", table.text(width));
   if (planned.ranking.considered > shown) fmt::print("  … and {} more\n", planned.ranking.considered - shown);
@@ -227,6 +245,7 @@ int plan_command(const Program& program, const TaskOptions& options) {
   if (const auto& id = task.aws.capacity_reservation; !id.empty())
     planned->ranking.notes.push_back(id +
                                      " decides type and zone; a run looks at it before it rents, this plan does not");
+  if (task.num_nodes > 1) planned->ranking.notes.push_back(nodes_words(task, planned->ranking.offers.front()));
   if (in_json()) {
     reply("ferry.plan/1", plan_json(*described, *planned));
   } else {

@@ -133,6 +133,7 @@ Status clone_if_asked(Context& context, const task::GitSource& git, os::Path& wo
 int run_command(const Program& program, const RunOptions& options, bool only_rehearse) {
   auto described = describe_task(options.task, program.after_dashes, program.has_dashes);
   if (!described) return report(described.error());
+  if (const auto checked = run::check_nodes(described->task); !checked) return report(checked.error());
   if (only_rehearse) move_to_rehearsal(described->task);
   if (const auto exists = settle_hardware(options.task, described->task); !exists) return report(exists.error());
   const auto infra = described->task.all_candidates()[0].infra.value_or(task::Infra{});

@@ -86,7 +86,8 @@ class Cloning {
 
   std::string without_secrets(std::string text) const {
     auto secrets = std::vector<std::string>{git_.login, os::env("GIT_TOKEN").value_or("")};
-    if (const auto colon = git_.login.find(':'); colon != std::string::npos) secrets.push_back(git_.login.substr(colon + 1));
+    if (const auto colon = git_.login.find(':'); colon != std::string::npos)
+      secrets.push_back(git_.login.substr(colon + 1));
     for (const auto& secret : secrets) {
       for (auto at = text.find(secret); !secret.empty() && at != std::string::npos; at = text.find(secret, at + 3))
         text.replace(at, secret.size(), "***");
@@ -147,12 +148,13 @@ class Cloning {
     }
     const auto words = lines.empty() ? fmt::format("git exited {}", said.code) : join(lines, "; ");
     // git says by words alone what kind of failure it was.
-    constexpr std::array<std::string_view, 8> passing = {"Failed to connect", "Could not resolve host", "Connection timed out",
-                                                         "Connection refused",     "Network is unreachable",
-                                                         "unable to connect",      "Operation too slow",
-                                                         "Temporary failure in name resolution"};
-    const bool is_out_of_reach = std::ranges::any_of(
-        passing, [&](std::string_view word) { return words.find(word) != std::string::npos; });
+    constexpr std::array<std::string_view, 8> passing = {
+        "Failed to connect",      "Could not resolve host",
+        "Connection timed out",   "Connection refused",
+        "Network is unreachable", "unable to connect",
+        "Operation too slow",     "Temporary failure in name resolution"};
+    const bool is_out_of_reach =
+        std::ranges::any_of(passing, [&](std::string_view word) { return words.find(word) != std::string::npos; });
     const auto what = fmt::format("{}: the workdir's repository cannot be cloned: {}", git_.at, printable(git_.url));
     if (is_out_of_reach) return fail(Kind::lost, what, words, "look whether this computer reaches it, and try again");
     if (is_local())
@@ -189,12 +191,14 @@ class Cloning {
     }
     const auto near = nearest(wanted, names);
     if (git_.ref.empty())
-      return fail(Kind::bad_input, fmt::format("{}: {} has no branch of its own choice (HEAD)", git_.at, printable(git_.url)),
+      return fail(Kind::bad_input,
+                  fmt::format("{}: {} has no branch of its own choice (HEAD)", git_.at, printable(git_.url)),
                   "it has " + join(std::span(names).first(std::min<std::size_t>(names.size(), 5)), ", "),
                   "write workdir: {url: …, ref: BRANCH}");
-    return fail(Kind::bad_input,
-                fmt::format("{}: {} has no branch, tag or commit '{}'", git_.at, printable(git_.url), printable(git_.ref)),
-                {}, near ? fmt::format("did you mean '{}'?", printable(*near)) : "write ref: a branch, a tag or a commit's hash");
+    return fail(
+        Kind::bad_input,
+        fmt::format("{}: {} has no branch, tag or commit '{}'", git_.at, printable(git_.url), printable(git_.ref)), {},
+        near ? fmt::format("did you mean '{}'?", printable(*near)) : "write ref: a branch, a tag or a commit's hash");
   }
 
   Status fetch(const std::string& name) {
@@ -207,13 +211,15 @@ class Cloning {
       TRY_SET(hash, "", must(at(), {"rev-parse", "--verify", "FETCH_HEAD^{commit}"}));
       commit_ = trim(hash);
     } else {
-      TRY("", must(at(), {"fetch", "--quiet", "origin", "+refs/heads/*:refs/remotes/origin/*", "+refs/tags/*:refs/tags/*"}));
+      TRY("", must(at(),
+                   {"fetch", "--quiet", "origin", "+refs/heads/*:refs/remotes/origin/*", "+refs/tags/*:refs/tags/*"}));
       TRY_SET(found, "", ask(at(), {"rev-parse", "--verify", "--quiet", name + "^{commit}"}));
       commit_ = trim(found.out);
       if (found.code != 0)
-        return fail(Kind::bad_input,
-                    fmt::format("{}: {} has no branch, tag or commit '{}'", git_.at, printable(git_.url), printable(name)),
-                    "it is on none of its branches and tags", "write ref: a branch, a tag or a commit's hash");
+        return fail(
+            Kind::bad_input,
+            fmt::format("{}: {} has no branch, tag or commit '{}'", git_.at, printable(git_.url), printable(name)),
+            "it is on none of its branches and tags", "write ref: a branch, a tag or a commit's hash");
     }
     TRY("", check_large_files());
     TRY("", must(at(), {"checkout", "--quiet", "--detach", commit_}));

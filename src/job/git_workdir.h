@@ -13,7 +13,7 @@ namespace ferry::job {
 struct CloneOptions {
   os::Path cache;           ///< the folder of all clones: CACHE/REPOSITORY/COMMIT/NAME
   bool may_prompt = false;  ///< git and ssh may ask for a password at the terminal; otherwise they fail
-  std::function<bool()> is_stopped = [] { return false; };    ///< asked several times a second
+  std::function<bool()> is_stopped = [] { return false; };            ///< asked several times a second
   std::function<void(const std::string&)> tell = [](const auto&) {};  ///< a line before what takes time
 };
 

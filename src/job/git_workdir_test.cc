@@ -22,10 +22,15 @@ class GitWorkdir : public testing::Test {
 
   std::string git(os::Argv words, os::Path folder = {}) {
     os::SpawnOptions options;
-    options.argv = {"git",           "-C", (folder.empty() ? source() : folder).string(),
-                    "-c",            "user.name=t",
-                    "-c",            "user.email=t@t",
-                    "-c",            "protocol.file.allow=always"};
+    options.argv = {"git",
+                    "-C",
+                    (folder.empty() ? source() : folder).string(),
+                    "-c",
+                    "user.name=t",
+                    "-c",
+                    "user.email=t@t",
+                    "-c",
+                    "protocol.file.allow=always"};
     options.argv.insert(options.argv.end(), words.begin(), words.end());
     options.env = {{"HOME", dir_.path()}};
     std::error_code failed;

@@ -1,6 +1,6 @@
 // Whole task files, as people write them for SkyPilot and for ferry, in tests/tasks/. The first line of each
 // says what must come of it:
-//   # planned: TYPE [spot] [REGION] [; told: FIELD, FIELD]
+//   # planned: [N ×] TYPE [spot] [REGION] [; told: FIELD, FIELD]
 //   # refused: LINE: words of the reason
 // `told` are the fields about which there is a line for the user, no others.
 
@@ -35,9 +35,10 @@ std::vector<File> corpus() {
   return out;
 }
 
-Result<Ranking> planned(const File& file, std::vector<std::string>& lines) {
+Result<Ranking> planned(const File& file, std::vector<std::string>& lines, int& nodes) {
   TRY_SET(task, "", task::parse_task(file.text, file.name));
   lines = task.not_yet;
+  nodes = task.num_nodes;
   return rank(task, Catalog::builtin(), {.home_region = "us-east-1"});
 }
 
@@ -50,7 +51,8 @@ std::string field_of(const std::string& line) {
 /// What the first line would have to be.
 std::string outcome(const File& file) {
   std::vector<std::string> lines;
-  const auto ranking = planned(file, lines);
+  int nodes = 1;
+  const auto ranking = planned(file, lines, nodes);
   if (!ranking) {
     const auto& what = ranking.error().what;
     if (!what.starts_with(file.name + ":")) return "refused without a place: " + what;
@@ -58,7 +60,7 @@ std::string outcome(const File& file) {
     return "# refused: " + line.substr(0, line.find(':')) + ": " + what.substr(what.find(": ") + 2);
   }
   const auto& best = ranking->offers.front();
-  auto out = "# planned: " + best.type.name;
+  auto out = "# planned: " + (nodes > 1 ? fmt::format("{} × ", nodes) : "") + best.type.name;
   if (best.market == Market::spot) out += " spot";
   if (best.region != "us-east-1") out += " " + best.region;
   for (const auto& note : ranking->notes) {
@@ -87,7 +89,8 @@ TEST(Corpus, EveryTaskFileIsPlannedOrRefusedAsItsFirstLineSays) {
 TEST(Corpus, EveryRefusalSaysWhatToDo) {
   for (const auto& file : corpus()) {
     std::vector<std::string> lines;
-    const auto ranking = planned(file, lines);
+    int nodes = 1;
+    const auto ranking = planned(file, lines, nodes);
     if (ranking) continue;
     EXPECT_NE(ranking.error().advice, "") << file.name << ": " << ranking.error().what;
   }

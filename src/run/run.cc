@@ -131,6 +131,7 @@ Status check_task(const RunRequest& request) {
   };
   missing(request.task.missing_envs, "variable", "--env");
   missing(request.task.missing_secrets, "secret", "run ferry again after: export");
+  keep(check_nodes(request.task));
   keep(job::check_outputs(request.task));
   if (request.check) keep(check_store(request.task));
   keep(job::check_start(request.task));
@@ -145,6 +146,14 @@ Status check_task(const RunRequest& request) {
 }
 
 }  // namespace
+
+Status check_nodes(const task::Task& task) {
+  if (task.num_nodes == 1) return {};
+  return fail(Kind::unsupported,
+              fmt::format("{}: num_nodes: running {} machines for one task comes later", task.nodes_at, task.num_nodes),
+              "ferry plan plans and prices them; a run has one machine, and nothing was rented",
+              "write num_nodes: 1, with more GPUs in that machine (as in accelerators: A100:8)");
+}
 
 int start(fleet::Context& context, const RunRequest& request) {
   auto& progress = context.progress;

@@ -6,7 +6,8 @@
 
 namespace ferry::task {
 
-/// Fails bad_input for what git would not take for a repository, or take for something else: an option, a helper to run.
+/// Fails bad_input for what git would not take for a repository, or take for something else: an option, a helper to
+/// run.
 Status check_git_url(std::string_view url);
 /// The same of a branch, a tag or a commit.
 Status check_git_ref(std::string_view ref);

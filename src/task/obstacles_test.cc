@@ -36,7 +36,7 @@ std::vector<std::string> all_of(const Error& error) {
 
 TEST(Obstacles, AllOfThemAreToldAtOnceInTheOrderOfTheFileEachWithItsPlace) {
   const auto error = obstacle(R"(name: bad name!
-num_nodes: 2
+num_nodes: many
 resources:
   accelerator: A10G:1
   use_spot: sometimes
@@ -51,7 +51,7 @@ outputs: [/abs, ok/]
 )");
   EXPECT_THAT(
       all_of(error),
-      ElementsAre(StartsWith("task.yaml:1:7: 'bad name!' cannot be"), StartsWith("task.yaml:2:12: num_nodes: 2"),
+      ElementsAre(StartsWith("task.yaml:1:7: 'bad name!' cannot be"), StartsWith("task.yaml:2:12: 'num_nodes' must be"),
                   StartsWith("task.yaml:4:3: unknown field 'accelerator'"),
                   StartsWith("task.yaml:5:13: 'use_spot' must be"), StartsWith("task.yaml:6:9: cpus: not a"),
                   StartsWith("task.yaml:8:10: file_mounts:"), StartsWith("task.yaml:10:3: envs: '2FAST'"),
@@ -246,7 +246,7 @@ TEST(Obstacles, MountsOfThisComputersFilesAreReadAndOthersRefusedWithTheirPlaces
 }
 
 TEST(Obstacles, WhatCanBeReadBesideThemIsThereForWhoWantsToLookFurther) {
-  const auto reading = read_task("num_nodes: 2\nresources: {accelerators: A10}\nrun: a\n", "t");
+  const auto reading = read_task("num_nodes: 0\nresources: {accelerators: A10}\nrun: a\n", "t");
   EXPECT_EQ(reading.found.size(), 1U);
   EXPECT_TRUE(reading.hardware);
   EXPECT_EQ(reading.task.resources.accelerators.choices.at(0).name, "A10");

@@ -105,14 +105,15 @@ class TaskReader : FieldReader {
     const auto count = parse_int(text);
     if (!count || *count < 1) {
       return complain_at(entry.value->at,
-                         fmt::format("'num_nodes' must be a whole number from 1, not '{}'", printable(text)));
+                         fmt::format("'num_nodes' must be a whole number from 1, not '{}'", printable(text)), {},
+                         "write num_nodes: 1, or leave it out");
     }
-    if (*count > 1) {
-      return complain_at(entry.value->at, fmt::format("num_nodes: {} machines for one task are not there yet", *count),
-                         "ferry rents one machine a run",
-                         "write num_nodes: 1, with more GPUs in that machine (as in accelerators: A100:8)",
-                         Kind::unsupported);
-    }
+    constexpr int most = 1000;
+    if (*count > most)
+      return complain_at(entry.value->at, fmt::format("'num_nodes' must be at most {}, not {}", most, *count), {},
+                         "write the number of machines, each with the resources that the task names");
+    task_.num_nodes = static_cast<int>(*count);
+    if (*count > 1) task_.nodes_at = show(file_, entry.value->at);
     return {};
   }
 

@@ -171,6 +171,8 @@ struct Task {
   std::string name;               ///< empty: the caller chooses (folder or file name)
   std::filesystem::path workdir;  ///< as written; empty: none given. Relative to the caller's folder
   GitSource git;                  ///< in place of a workdir that is a folder
+  int num_nodes = 1;              ///< machines, each as `resources` say; several are planned for, and not run yet
+  std::string nodes_at;           ///< "FILE:LINE:COLUMN" of that, for complaints; empty: one machine
   Resources resources;            ///< what stands outside any_of and ordered
   /// Of any_of or ordered: each with the outer fields that it does not override. Empty: `resources` alone.
   std::vector<Resources> candidates;

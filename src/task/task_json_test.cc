@@ -29,6 +29,8 @@ Task full() {
   task.name = "digits";
   task.workdir = "/home/me/digits";
   task.git = {"https://example.org/lab/code.git", "main", "", "t.yaml:4:1"};
+  task.num_nodes = 2;
+  task.nodes_at = "t.yaml:5:1";
   task.resources = resources;
   task.candidates = {resources, Resources{}};
   task.ordered = true;

@@ -145,8 +145,8 @@ run: torchrun --nproc_per_node $SKYPILOT_NUM_GPUS_PER_NODE train.py
 
 TEST(Task, WhatWouldMakeItAnotherTrainingIsRefusedAsNotThereYet) {
   for (const char* yaml :
-       {"num_nodes: 2\n", "file_mounts:\n  /data: gs://bucket/data\n", "service: {replicas: 2}\n",
-        "pool: {workers: 2}\n", "volumes: {/mnt: vol}\n", "managed_secrets: [A]\n", "resources: {infra: gcp}\n",
+       {"file_mounts:\n  /data: gs://bucket/data\n", "service: {replicas: 2}\n", "pool: {workers: 2}\n",
+        "volumes: {/mnt: vol}\n", "managed_secrets: [A]\n", "resources: {infra: gcp}\n",
         "resources: {cloud: kubernetes}\n", "resources: {any_of: [{infra: gcp}, {infra: azure/eastus}]}\n"}) {
     const auto task = parse_task(yaml, "task.yaml");
     ASSERT_FALSE(task) << yaml;
@@ -346,6 +346,7 @@ TEST(Task, EveryMistakeIsNamedWithItsPlace) {
       {"envs:\n  9A: 1\n", "task.yaml:2:3: envs: '9A' cannot be a variable's name"},
       {"resources: {cpus: 2, any_of: [3]}\n", "task.yaml:1:31: a candidate of 'any_of' must be a mapping, not text"},
       {"num_nodes: 0\n", "task.yaml:1:12: 'num_nodes' must be a whole number from 1, not '0'"},
+      {"num_nodes: 1001\n", "task.yaml:1:12: 'num_nodes' must be at most 1000, not 1001"},
       {"max_duration: long\n", "task.yaml:1:15: max_duration: not a duration: 'long'"},
       {"name: my task\n", "task.yaml:1:7: 'my task' cannot be a task's name"},
       {"workdir: $DIR\n", "task.yaml:1:10: workdir: nothing is known of the variable 'DIR'"},

@@ -15,7 +15,8 @@ Status WorkdirReader::read(const Entry& workdir) {
   if (path.find("://") != path.npos) {
     const bool is_git = path.find(".git") != path.npos || path.starts_with("ssh://");
     return complain_at(
-        workdir.value->at, fmt::format("workdir '{}' is not a folder of this computer", printable(without_login(path))), {},
+        workdir.value->at, fmt::format("workdir '{}' is not a folder of this computer", printable(without_login(path))),
+        {},
         is_git ? "a git repository is written as workdir: {url: URL, ref: BRANCH}"
                : "write the name of a folder, as in workdir: .; a git repository as workdir: {url: URL, ref: BRANCH}");
   }
@@ -51,8 +52,8 @@ Status WorkdirReader::check_variables(const Node& root) const {
   auto all = envs;
   all.insert(task_.secrets.begin(), task_.secrets.end());
   for (const auto& name : task_.missing_secrets) all.try_emplace(name);
-  for (const auto& filled : {filled_in(task_.workdir.native(), envs), filled_url(task_.git.url, all),
-                             filled_in(task_.git.ref, envs)}) {
+  for (const auto& filled :
+       {filled_in(task_.workdir.native(), envs), filled_url(task_.git.url, all), filled_in(task_.git.ref, envs)}) {
     if (!filled) return complain_in(*field, filled.error());
   }
   return {};

@@ -28,8 +28,8 @@ TEST(WorkdirField, AGitRepositoryIsReadWithItsRef) {
   EXPECT_EQ(task.git.at, "task.yaml:1:1");
   EXPECT_TRUE(task.workdir.empty());
   EXPECT_EQ(show(task.git), "https://example.org/lab/code.git at main");
-  for (const auto* url : {"git@example.org:lab/code.git", "ssh://git@example.org:22/x", "git://example.org/x", "../code",
-                          "/srv/code.git", "file:///srv/code", "~/code"})
+  for (const auto* url : {"git@example.org:lab/code.git", "ssh://git@example.org:22/x", "git://example.org/x",
+                          "../code", "/srv/code.git", "file:///srv/code", "~/code"})
     EXPECT_EQ(accepted(fmt::format("workdir: {{url: '{}'}}\nrun: a\n", url)).git.url, url);
 }
 
@@ -48,11 +48,12 @@ TEST(WorkdirField, VariablesAreFilledInAndALoginIsTakenOutOfTheUrl) {
 
 TEST(WorkdirField, WhatGitWouldTakeForSomethingElseIsRefusedWithItsPlace) {
   for (const auto* url : {"--upload-pack=x", "ext::sh -c x", "s3://bucket/x", "fd::3"})
-    EXPECT_THAT(refused(fmt::format("workdir:\n  url: '{}'\nrun: a\n", url)),
-                HasSubstr("task.yaml:2:8: url: '")) << url;
+    EXPECT_THAT(refused(fmt::format("workdir:\n  url: '{}'\nrun: a\n", url)), HasSubstr("task.yaml:2:8: url: '"))
+        << url;
   for (const auto* ref : {"--force", "a b", "a..b", "main:x"})
     EXPECT_THAT(refused(fmt::format("workdir:\n  url: /x\n  ref: '{}'\nrun: a\n", ref)),
-                HasSubstr("task.yaml:3:8: ref: '")) << ref;
+                HasSubstr("task.yaml:3:8: ref: '"))
+        << ref;
   EXPECT_THAT(refused("workdir: {ref: main}\nrun: a\n"), HasSubstr("task.yaml:1:1: workdir: no url is given"));
   EXPECT_THAT(refused("workdir: {url: $WHERE}\nrun: a\n"), HasSubstr("nothing is known of the variable 'WHERE'"));
   EXPECT_THAT(refused("workdir: {url: /x, branch: main}\nrun: a\n"), HasSubstr("unknown field 'branch' in workdir"));
