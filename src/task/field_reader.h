@@ -102,6 +102,18 @@ class WorkdirReader : FieldReader {
   Status read_git(const Entry& workdir);
 };
 
+class ConfigReader : FieldReader {
+ public:
+  using FieldReader::FieldReader;
+  /// Fills the task's `run_options` from `config` or `experimental`, and tells of what else is in there.
+  Status read(const Entry& config);
+
+ private:
+  void tell(const Entry& config, const Entry& field);
+  Status read_docker(const Entry& config, const Entry& docker);
+  Status add_options(const Entry& entry);
+};
+
 class InterruptionReader : FieldReader {
  public:
   using FieldReader::FieldReader;

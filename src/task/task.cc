@@ -48,6 +48,11 @@ class TaskReader : FieldReader {
                   "write the image once, beside any_of or ordered");
     }
     auto& environment = task_.environment;
+    if (first.empty() && environment.kind != "docker" && !task_.run_options.empty())
+      task_.not_yet.push_back(
+          fmt::format("{}: config: docker.run_options: nothing is done with them: the task has no container (image_id: "
+                      "docker:IMAGE)",
+                      printable(file_)));
     if (first.empty()) return {};
     const bool plain = environment.kind == "auto" || environment.kind == "none";
     if (!plain && environment.kind != "docker")
@@ -81,6 +86,7 @@ class TaskReader : FieldReader {
     if (entry.name == "duration") return read_duration(entry, task_.duration);
     if (entry.name == "environment") return read_environment(entry);
     if (entry.name == "on_interruption") return InterruptionReader(file_, task_, found_).read(entry);
+    if (entry.name == "config" || entry.name == "experimental") return ConfigReader(file_, task_, found_).read(entry);
     if (entry.name == "aws") return AwsReader(file_, task_, found_).read(entry);
     if (entry.name == "file_mounts") {
       MountsReader(file_, task_, found_).read(entry);

@@ -189,6 +189,7 @@ struct Task {
   std::optional<Seconds> max_duration;   ///< hard cap on the training's time
   std::optional<Seconds> duration;       ///< how long it is expected to take, for estimates
   Environment environment;
+  std::vector<std::string> run_options;  ///< for docker run, where the environment is a container: one word each
   OnInterruption on_interruption;
   std::vector<Mount> mounts;
   std::vector<Data> data;

@@ -46,6 +46,7 @@ Task full() {
   task.max_duration = Seconds(7200);
   task.duration = Seconds(60);
   task.environment = {"conda", "base", "environment.yml"};
+  task.run_options = {"--shm-size=16g"};
   task.mounts = {{"~/data", "/home/me/data", "t.yaml:9:1", true}};
   task.data = {{"/data", "s3://bucket/set", MountMode::cached, true, "t.yaml:10:1"}};
   task.output_folders = {{"/out", "my-bucket", "t.yaml:11:1"}};
