@@ -12,6 +12,7 @@
 #include "job/preflight.h"
 #include "job/requirements.h"
 #include "job/sent.h"
+#include "run/event_callback.h"
 #include "run/kept.h"
 #include "run/record.h"
 #include "run/run_controller.h"
@@ -48,6 +49,7 @@ Result<Added> add_run(fleet::Context& context, const RunRequest& request, const 
   if (!request.task.checkpoints.empty()) run.task["checkpoints"] = request.task.checkpoints;
   if (auto data = fleet::buckets_to_keep(request.task); !data.is_null()) run.task["data"] = std::move(data);
   run.task["envs"] = envs_to_keep(request.task.envs);
+  if (!trim(request.task.event_callback).empty()) run.task[callback_command] = request.task.event_callback;
   if (!request.arguments.empty()) run.task["arguments"] = request.arguments;
   for (const auto& [secret, value] : request.task.secrets) run.task["secrets"].push_back(secret);
   const auto& interrupt = request.task.environment;

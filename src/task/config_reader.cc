@@ -8,8 +8,6 @@
 
 namespace ferry::task {
 
-
-
 Status ConfigReader::read(const Entry& config) {
   const auto* inside = config.value.get();
   if (config.name == "experimental") {  // as SkyPilot had it before

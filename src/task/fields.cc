@@ -107,7 +107,7 @@ constexpr Field fields[] = {
     {"task", "guard", "watching for NaN losses, stalls and idle GPUs", "guard"},
     {"task", "metrics", "reading metrics out of the training's output"},
     {"task", "inputs", "estimated sizes of inputs"},
-    {"task", "event_callback", "a command on every change of state"},
+    {"task", "event_callback"},
     {"task", "config"},
     {"task", "experimental"},
     {"task", "api_server_access", "access to SkyPilot's server"},

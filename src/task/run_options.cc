@@ -14,39 +14,120 @@ namespace ferry::task {
 namespace {
 
 /// docker run's options that take no value of their own.
-constexpr std::array<std::string_view, 14> flags = {
-    "detach",    "disable-content-trust", "init",       "interactive", "no-healthcheck", "oom-kill-disable", "privileged",
-    "publish-all", "quiet",               "read-only", "rm",          "sig-proxy",      "tty",              "help"};
+constexpr std::array<std::string_view, 14> flags = {"detach",
+                                                    "disable-content-trust",
+                                                    "init",
+                                                    "interactive",
+                                                    "no-healthcheck",
+                                                    "oom-kill-disable",
+                                                    "privileged",
+                                                    "publish-all",
+                                                    "quiet",
+                                                    "read-only",
+                                                    "rm",
+                                                    "sig-proxy",
+                                                    "tty",
+                                                    "help"};
 
 /// And those that do.
-constexpr std::array<std::string_view, 88> valued = {
-    "add-host",          "annotation",        "attach",           "blkio-weight",       "blkio-weight-device",
-    "cap-add",           "cap-drop",          "cgroup-parent",    "cgroupns",           "cidfile",
-    "cpu-count",         "cpu-percent",       "cpu-period",       "cpu-quota",          "cpu-rt-period",
-    "cpu-rt-runtime",    "cpu-shares",        "cpus",             "cpuset-cpus",        "cpuset-mems",
-    "detach-keys",       "device",            "device-cgroup-rule", "device-read-bps",  "device-read-iops",
-    "device-write-bps",  "device-write-iops", "dns",              "dns-opt",            "dns-option",
-    "dns-search",        "domainname",        "entrypoint",       "env",                "env-file",
-    "expose",            "gpus",              "group-add",        "health-cmd",         "health-interval",
-    "health-retries",    "health-start-interval", "health-start-period", "health-timeout", "hostname",
-    "io-maxbandwidth",   "io-maxiops",        "ip",               "ip6",                "ipc",
-    "isolation",         "kernel-memory",     "label",            "label-file",         "link",
-    "link-local-ip",     "log-driver",        "log-opt",          "mac-address",        "memory",
-    "memory-reservation", "memory-swap",      "memory-swappiness", "mount",             "name",
-    "net",               "network",           "network-alias",    "net-alias",          "oom-score-adj",
-    "pid",               "pids-limit",        "platform",         "publish",            "pull",
-    "restart",           "runtime",           "security-opt",     "shm-size",           "stop-signal",
-    "stop-timeout",      "storage-opt",       "sysctl",           "tmpfs",              "ulimit",
-    "user",              "userns",            "uts"};
+constexpr std::array<std::string_view, 88> valued = {"add-host",
+                                                     "annotation",
+                                                     "attach",
+                                                     "blkio-weight",
+                                                     "blkio-weight-device",
+                                                     "cap-add",
+                                                     "cap-drop",
+                                                     "cgroup-parent",
+                                                     "cgroupns",
+                                                     "cidfile",
+                                                     "cpu-count",
+                                                     "cpu-percent",
+                                                     "cpu-period",
+                                                     "cpu-quota",
+                                                     "cpu-rt-period",
+                                                     "cpu-rt-runtime",
+                                                     "cpu-shares",
+                                                     "cpus",
+                                                     "cpuset-cpus",
+                                                     "cpuset-mems",
+                                                     "detach-keys",
+                                                     "device",
+                                                     "device-cgroup-rule",
+                                                     "device-read-bps",
+                                                     "device-read-iops",
+                                                     "device-write-bps",
+                                                     "device-write-iops",
+                                                     "dns",
+                                                     "dns-opt",
+                                                     "dns-option",
+                                                     "dns-search",
+                                                     "domainname",
+                                                     "entrypoint",
+                                                     "env",
+                                                     "env-file",
+                                                     "expose",
+                                                     "gpus",
+                                                     "group-add",
+                                                     "health-cmd",
+                                                     "health-interval",
+                                                     "health-retries",
+                                                     "health-start-interval",
+                                                     "health-start-period",
+                                                     "health-timeout",
+                                                     "hostname",
+                                                     "io-maxbandwidth",
+                                                     "io-maxiops",
+                                                     "ip",
+                                                     "ip6",
+                                                     "ipc",
+                                                     "isolation",
+                                                     "kernel-memory",
+                                                     "label",
+                                                     "label-file",
+                                                     "link",
+                                                     "link-local-ip",
+                                                     "log-driver",
+                                                     "log-opt",
+                                                     "mac-address",
+                                                     "memory",
+                                                     "memory-reservation",
+                                                     "memory-swap",
+                                                     "memory-swappiness",
+                                                     "mount",
+                                                     "name",
+                                                     "net",
+                                                     "network",
+                                                     "network-alias",
+                                                     "net-alias",
+                                                     "oom-score-adj",
+                                                     "pid",
+                                                     "pids-limit",
+                                                     "platform",
+                                                     "publish",
+                                                     "pull",
+                                                     "restart",
+                                                     "runtime",
+                                                     "security-opt",
+                                                     "shm-size",
+                                                     "stop-signal",
+                                                     "stop-timeout",
+                                                     "storage-opt",
+                                                     "sysctl",
+                                                     "tmpfs",
+                                                     "ulimit",
+                                                     "user",
+                                                     "userns",
+                                                     "uts"};
 constexpr std::array<std::string_view, 4> valued_too = {"volume", "volume-driver", "volumes-from", "workdir"};
 
 struct Short {
   char letter;
   std::string_view name;
 };
-constexpr Short shorts[] = {{'a', "attach"},  {'c', "cpu-shares"},  {'d', "detach"}, {'e', "env"},         {'h', "hostname"},
-                            {'i', "interactive"}, {'l', "label"},   {'m', "memory"}, {'P', "publish-all"}, {'p', "publish"},
-                            {'q', "quiet"},   {'t', "tty"},         {'u', "user"},   {'v', "volume"},      {'w', "workdir"}};
+constexpr Short shorts[] = {{'a', "attach"},      {'c', "cpu-shares"},  {'d', "detach"}, {'e', "env"},
+                            {'h', "hostname"},    {'i', "interactive"}, {'l', "label"},  {'m', "memory"},
+                            {'P', "publish-all"}, {'p', "publish"},     {'q', "quiet"},  {'t', "tty"},
+                            {'u', "user"},        {'v', "volume"},      {'w', "workdir"}};
 
 /// What would break the run, and why.
 struct Refused {
@@ -143,7 +224,8 @@ class Options {
         TRY("", read_short(word));
       } else {
         return fail(Kind::bad_input, fmt::format("'{}' is no option of docker run", printable(word)),
-                    "docker would take it for the image", "options begin with '-'; the image is image_id: docker:IMAGE");
+                    "docker would take it for the image",
+                    "options begin with '-'; the image is image_id: docker:IMAGE");
       }
     }
     return std::move(out_);
@@ -210,16 +292,18 @@ class Options {
   static Status check_user(const std::string& user) {
     if (user == "root" || user == "0" || user == "0:0" || user == "root:root") return {};
     return fail(Kind::bad_input, fmt::format("--user={} cannot be had in a run's container", printable(user)),
-                "setup installs as root there, and what is written belongs to the login user afterwards", "leave it out");
+                "setup installs as root there, and what is written belongs to the login user afterwards",
+                "leave it out");
   }
 
   static Status check_target(std::string_view name, const std::string& value) {
     const auto target = target_of(name, value);
     if (!target.starts_with('/'))
-      return fail(Kind::bad_input, fmt::format("--{}: '{}' names no place in the container", name, printable(value)), {},
-                  "write -v HOST:CONTAINER, where CONTAINER begins with /");
+      return fail(Kind::bad_input, fmt::format("--{}: '{}' names no place in the container", name, printable(value)),
+                  {}, "write -v HOST:CONTAINER, where CONTAINER begins with /");
     if (target.find("..") == target.npos && !covers_ferrys(target)) return {};
-    return fail(Kind::bad_input, fmt::format("--{}: '{}' would cover what ferry has in the container", name, printable(target)),
+    return fail(Kind::bad_input,
+                fmt::format("--{}: '{}' would cover what ferry has in the container", name, printable(target)),
                 "the run's workdir and ferry's own folder are there under their own names",
                 "mount it at a place of its own, such as /data");
   }

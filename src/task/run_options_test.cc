@@ -24,7 +24,8 @@ std::string option_refused(std::string_view text) {
 }
 
 TEST(RunOptions, EveryFormThatDockerTakesIsOneWordAnOption) {
-  EXPECT_THAT(option_words("--gpus all --shm-size=16g --ipc host"), ElementsAre("--gpus=all", "--shm-size=16g", "--ipc=host"));
+  EXPECT_THAT(option_words("--gpus all --shm-size=16g --ipc host"),
+              ElementsAre("--gpus=all", "--shm-size=16g", "--ipc=host"));
   EXPECT_THAT(option_words("-v ~/a:/a:ro -v/b:/b --net host --privileged"),
               ElementsAre("--volume=~/a:/a:ro", "--volume=/b:/b", "--network=host", "--privileged"));
   EXPECT_THAT(option_words("--ulimit memlock=-1 --ulimit\nstack=67108864"),
@@ -39,13 +40,13 @@ TEST(RunOptions, EveryFormThatDockerTakesIsOneWordAnOption) {
 }
 
 TEST(RunOptions, WhatWouldBreakTheRunIsRefusedWithItsReason) {
-  for (const auto* text : {"-d", "--detach", "--rm", "--rm=false", "--name x", "--name=x", "--entrypoint bash", "-w /x",
-                           "--workdir=/x", "--pid host", "--init", "--restart always", "--cidfile x", "--userns keep-id",
-                           "--read-only", "-itd"})
+  for (const auto* text :
+       {"-d", "--detach", "--rm", "--rm=false", "--name x", "--name=x", "--entrypoint bash", "-w /x", "--workdir=/x",
+        "--pid host", "--init", "--restart always", "--cidfile x", "--userns keep-id", "--read-only", "-itd"})
     EXPECT_THAT(option_refused(text), HasSubstr("cannot be had in a run's container")) << text;
   EXPECT_THAT(option_refused("--user 1000:1000"), HasSubstr("--user=1000:1000 cannot be had"));
-  for (const auto* target : {"/", "/home", "/home/ubuntu", "/home/ubuntu/", "/home/ubuntu/ferry/x", "/home/ec2-user/.ferry",
-                             "/proc", "/a/../home/ubuntu"})
+  for (const auto* target : {"/", "/home", "/home/ubuntu", "/home/ubuntu/", "/home/ubuntu/ferry/x",
+                             "/home/ec2-user/.ferry", "/proc", "/a/../home/ubuntu"})
     EXPECT_THAT(option_refused(std::string("-v /x:") + target), HasSubstr("would cover what ferry has")) << target;
   EXPECT_THAT(option_refused("--mount type=bind,src=/x,dst=/home"), HasSubstr("would cover"));
   EXPECT_THAT(option_refused("--tmpfs /dev:size=1g"), HasSubstr("would cover"));
@@ -79,7 +80,8 @@ TEST(ConfigField, DockersOptionsAreReadAsTextAndAsAListAndInTheFormOfBefore) {
               ElementsAre(HasSubstr("t:3: config: kubernetes: not yet")));
   EXPECT_THAT(options("run: a\nconfig: {docker: {run_options: -P}}\n").not_yet,
               ElementsAre(HasSubstr("the task has no container")));
-  const auto wrong = parse_task("run: a\nconfig:\n  docker:\n    run_options:\n      - --gpus all\n      - --name=x\n", "t");
+  const auto wrong =
+      parse_task("run: a\nconfig:\n  docker:\n    run_options:\n      - --gpus all\n      - --name=x\n", "t");
   ASSERT_FALSE(wrong);
   EXPECT_THAT(wrong.error().what, HasSubstr("t:6:9: run_options: --name cannot be had"));
 }

@@ -78,6 +78,7 @@ class TaskReader : FieldReader {
     if (entry.name == "secrets") return read_secrets(entry);
     if (entry.name == "setup") return read_script(entry, task_.setup);
     if (entry.name == "run") return read_script(entry, task_.run);
+    if (entry.name == "event_callback") return read_callback(entry);
     if (entry.name == "outputs") return read_outputs(entry);
     if (entry.name == "checkpoints") return read_paths(entry, task_.checkpoints);
     if (entry.name == "store") return read_store(entry, task_.store);
@@ -128,6 +129,16 @@ class TaskReader : FieldReader {
       return wrong_type(entry, "text", fmt::format("write '{}: |' and one command a line", entry.name));
     TRY_SET(text, "", text_of(entry));
     script = text;
+    return {};
+  }
+
+  Status read_callback(const Entry& entry) {
+    TRY("", read_script(entry, task_.event_callback));
+    // All else that a task names runs on the machine.
+    if (!trim(task_.event_callback).empty())
+      task_.not_yet.push_back(
+          fmt::format("{}:{}: event_callback: this command runs on this computer, when the run's state changes",
+                      printable(file_), entry.at.line));
     return {};
   }
 

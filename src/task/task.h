@@ -182,6 +182,7 @@ struct Task {
   std::vector<std::string> missing_envs;  ///< written as null: must be supplied by --env or the environment
   std::vector<std::string> missing_secrets;
   std::string setup, run;                ///< bash
+  std::string event_callback;            ///< bash, on the caller's computer, when the run's state changes
   std::vector<std::string> checkpoints;  ///< the same of what is saved while it trains, and comes home with the outputs
   std::vector<std::string> outputs;      ///< paths or globs relative to workdir; empty: `outputs/` if it exists
   std::optional<std::string> store;      ///< place of a store (base/store_place.h); "": none, whatever the settings say

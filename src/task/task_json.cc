@@ -52,10 +52,10 @@ NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(AwsSettings, subnets, security_g
                                                 ssh_proxy, key_name, key_file, login_user, placement_group,
                                                 capacity_reservation, instance_profile)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(Task, name, workdir, git, num_nodes, nodes_at, resources, candidates,
-                                                ordered, envs, missing_envs, missing_secrets, setup, run, checkpoints,
-                                                outputs, store, budget, max_duration, duration, environment,
-                                                run_options, mounts, data, output_folders, aws, may_be_skypilots,
-                                                on_interruption, not_yet)
+                                                ordered, envs, missing_envs, missing_secrets, setup, run,
+                                                event_callback, checkpoints, outputs, store, budget, max_duration,
+                                                duration, environment, run_options, mounts, data, output_folders, aws,
+                                                may_be_skypilots, on_interruption, not_yet)
 
 Json to_json(const Task& task) {
   Json json;

@@ -39,6 +39,7 @@ Task full() {
   task.missing_secrets = {"C"};
   task.setup = "pip install x\n";
   task.run = "python train.py \xc3\xa4";
+  task.event_callback = "echo $JOB_STATUS";
   task.checkpoints = {"ckpt/*.pt"};
   task.outputs = {"outputs/", "*.pt"};
   task.store = "s3://bucket/prefix";
