@@ -92,7 +92,7 @@ void EventCallback::tick() {
     running_.reset();
     if (ended->code == 0) continue;
     const auto how = ended->code == 124 || ended->code == 137 ? fmt::format("was ended after {} s", longest.count())
-                                                             : fmt::format("exited {}", ended->code);
+                                                              : fmt::format("exited {}", ended->code);
     context_.progress.warn("event_callback", fmt::format("{}: it {}; what it said is in {}", now_, how,
                                                          (run_dir_.path / "callback.txt").string()));
   }

@@ -18,9 +18,9 @@ inline constexpr const char* told_events = "told_events";
 /// How an ended run is called in JOB_STATUS: "SUCCEEDED", "FAILED", "CANCELLED".
 std::string_view job_status(ledger::Outcome outcome);
 
-/// Runs the command of one run, one event after the other, beside the run: nothing waits for it, it holds no lock, and what
-/// goes wrong with it is a warning. Each event of an attempt is told once, by whichever ferry comes to it first: it is noted
-/// in the ledger before the command is started. The command has a minute.
+/// Runs the command of one run, one event after the other, beside the run: nothing waits for it, it holds no lock, and
+/// what goes wrong with it is a warning. Each event of an attempt is told once, by whichever ferry comes to it first:
+/// it is noted in the ledger before the command is started. The command has a minute.
 class EventCallback {
  public:
   EventCallback(fleet::Context& context, const fleet::RunDir& run_dir) : context_(context), run_dir_(run_dir) {}

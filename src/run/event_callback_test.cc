@@ -39,8 +39,10 @@ TEST_F(Callback, HearsOfEachStateOnceInOrder) {
 TEST_F(Callback, HearsWhatTheTaskIsCalledAndHowItEnded) {
   auto wanted = request("exit 7");
   wanted.task.envs["LR"] = "0.1";
-  wanted.task.event_callback = "[ $JOB_STATUS = FAILED ] && echo \"$FERRY_RUN|$SKYPILOT_TASK_ID|$JOB_ID|$CLUSTER_NAME|$TASK_NAME|"
-                               "$TASK_ID|$FERRY_EXIT_CODE|$LR\" >" + shell_quoted(heard_file().string()) + "; true";
+  wanted.task.event_callback =
+      "[ $JOB_STATUS = FAILED ] && echo \"$FERRY_RUN|$SKYPILOT_TASK_ID|$JOB_ID|$CLUSTER_NAME|$TASK_NAME|"
+      "$TASK_ID|$FERRY_EXIT_CODE|$LR\" >" +
+      shell_quoted(heard_file().string()) + "; true";
   EXPECT_EQ(stage_.start(wanted), 7);
   const auto name = stage_.run().name;
   EXPECT_EQ(heard(), fmt::format("{0}|{0}|{0}|{0}|{1}|0|7|0.1\n", name, stage_.run().task_name));
@@ -52,12 +54,15 @@ TEST_F(Callback, HearsOfFurtherAttempts) {
     stage_.cloud.end(stage_.machine_id());
     stage_.put_stored(stage_.run().name, "half", false);
   });
-  auto wanted = request("echo attempt $FERRY_ATTEMPT; [ $FERRY_ATTEMPT = 2 ] || exec sleep 1000; mkdir -p outputs; echo model >outputs/model");
+  auto wanted = request(
+      "echo attempt $FERRY_ATTEMPT; [ $FERRY_ATTEMPT = 2 ] || exec sleep 1000; mkdir -p outputs; echo model "
+      ">outputs/model");
   wanted.task.resources.recovery = task::Recovery{};
   EXPECT_EQ(stage_.start(wanted), 0) << stage_.everything_shown();
-  EXPECT_EQ(heard(),
-            "1 SUBMITTED planning\n1 STARTING launching\n1 STARTED training\n2 RECOVERING planning\n2 RECOVERED training\n"
-            "2 SUCCEEDED succeeded\n");
+  EXPECT_EQ(
+      heard(),
+      "1 SUBMITTED planning\n1 STARTING launching\n1 STARTED training\n2 RECOVERING planning\n2 RECOVERED training\n"
+      "2 SUCCEEDED succeeded\n");
 }
 
 TEST_F(Callback, WhoeverGoesOnWithARunGoesOnTellingAndNothingIsToldTwice) {
@@ -91,7 +96,8 @@ TEST_F(Callback, OneThatFailsIsToldAndHarmsNothing) {
 
 TEST_F(Callback, OneThatHangsKeepsNothingWaitingWhoseMachineCosts) {
   auto wanted = request();
-  wanted.task.event_callback = "[ $JOB_STATUS = SUBMITTED ] && exec sleep 4; echo x >>" + shell_quoted(heard_file().string());
+  wanted.task.event_callback =
+      "[ $JOB_STATUS = SUBMITTED ] && exec sleep 4; echo x >>" + shell_quoted(heard_file().string());
   bool was_released = false;
   stage_.when("release", [&] { was_released = heard().empty(); });
   EXPECT_EQ(stage_.start(wanted), 0);

@@ -137,10 +137,24 @@ run: torchrun --nproc_per_node $SKYPILOT_NUM_GPUS_PER_NODE train.py
   EXPECT_THAT(task.missing_envs, ElementsAre("WANDB_API_KEY"));
   EXPECT_THAT(
       task.not_yet,
-      ElementsAre("task.yaml:20: autostop: not yet, the machine is released when the run ends (stopping when idle)",
-                  StartsWith("task.yaml:9: ports: not open to the internet: while ferry run is attached, a tunnel"),
-                  "task.yaml:10: image_id: not yet, ferry takes the base Deep Learning AMI (SkyPilot's own images)",
-                  "task.yaml:16: any_of: left out: a candidate on gcp: ferry trains on AWS"));
+      ElementsAre(
+          "task.yaml:20: autostop: the machine is ended when the run ends, so that it never idles; with --keep it "
+          "costs until  ferry down RUN, at the latest until its time limit (max_duration)",
+          StartsWith("task.yaml:9: ports: not open to the internet: while ferry run is attached, a tunnel"),
+          "task.yaml:10: image_id: not yet, ferry takes the base Deep Learning AMI (SkyPilot's own images)",
+          "task.yaml:16: any_of: left out: a candidate on gcp: ferry trains on AWS"));
+}
+
+TEST(Task, OfAutostopItIsSaidWhatBecomesOfItHere) {
+  const auto told = [](const char* yaml) {
+    const auto lines = parsed(yaml).not_yet;
+    return lines.empty() ? std::string() : lines.at(0);
+  };
+  EXPECT_THAT(told("resources: {autostop: 10}\n"), HasSubstr("task.yaml:1: autostop: the machine is ended when"));
+  EXPECT_THAT(told("resources: {autostop: {idle_minutes: 5, down: false}}\n"), HasSubstr("ended, not stopped"));
+  EXPECT_THAT(told("resources: {autostop: {idle_minutes: 5, hook: 'aws s3 sync a b'}}\n"),
+              HasSubstr("its hook is not run: put that at the end of run:"));
+  EXPECT_EQ(told("resources: {autostop: false}\n"), "");
 }
 
 TEST(Task, WhatWouldMakeItAnotherTrainingIsRefusedAsNotThereYet) {
