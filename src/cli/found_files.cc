@@ -7,6 +7,25 @@
 
 namespace ferry::cli {
 
+Result<os::Path> task_file(const std::string& path) {
+  if (!os::exists(path)) {
+    const auto folder = os::Path(path).parent_path();
+    const auto names = os::list_dir(folder.empty() ? "." : folder).value_or(std::vector<std::string>());
+    const auto near = nearest(os::Path(path).filename().string(), names);
+    return fail(Kind::not_found, "no such task file or folder: " + printable(path),
+                names.empty() && !folder.empty() ? "there is no folder " + printable(folder.string())
+                : near                           ? "there is " + printable((folder / *near).string())
+                                                 : std::string(),
+                "give a task file, a folder with task.yaml in it, or: ferry run -- COMMAND");
+  }
+  if (!os::is_directory(path)) return os::Path(path);
+  for (const auto* file : {"task.yaml", "task.yml", "ferry.yaml", "ferry.yml"}) {
+    if (os::exists(os::Path(path) / file)) return os::Path(path) / file;
+  }
+  return fail(Kind::not_found, "no task.yaml in " + path, {},
+              "write one, or: ferry run --workdir " + path + " -- COMMAND");
+}
+
 os::Path absolute_path(const os::Path& path) {
   auto text = std::filesystem::absolute(path).lexically_normal();
   return text.has_filename() ? text : text.parent_path();  // without a trailing slash

@@ -7,6 +7,9 @@
 
 namespace ferry::cli {
 
+/// The task file that `path` means: itself, or task.yaml (ferry.yaml) in that folder. Fails not_found.
+Result<os::Path> task_file(const std::string& path);
+
 os::Path absolute_path(const os::Path& path);
 
 /// The task's folder where it says none; a relative workdir is looked for from here, then beside the task

@@ -120,11 +120,6 @@ std::string workdir_words(const Described& described) {
   return described.task.git.url.empty() ? described.workdir.string() : task::show(described.task.git);
 }
 
-Json git_json(const task::GitSource& git) {
-  if (git.url.empty()) return {};
-  return {{"url", git.url}, {"ref", git.ref}};
-}
-
 Json plan_json(const Described& described, const fleet::Planned& planned) {
   const auto& task = described.task;
   Json offers = Json::array();
@@ -141,7 +136,7 @@ Json plan_json(const Described& described, const fleet::Planned& planned) {
           {"at_most_usd", money(planned.most)},
           {"image_wish", image_words(task)},
           {"workdir", workdir_words(described)},
-          {"git", git_json(task.git)},
+          {"git", task.git.url.empty() ? Json() : Json{{"url", task.git.url}, {"ref", task.git.ref}}},
           {"missing_envs", task.missing_envs},
           {"missing_secrets", task.missing_secrets},
           {"notes", planned.ranking.notes},
@@ -214,43 +209,94 @@ void print_plan(const Described& described, const fleet::Planned& planned) {
   }
 }
 
+/// One task's plan, or that nothing is rented for it.
+struct TaskPlan {
+  Described described;
+  std::string host;  ///< a machine of one's own; then there is no more
+  fleet::Planned planned;
+};
+
+Result<TaskPlan> plan_one(const TaskOptions& options, Described described) {
+  TaskPlan out{std::move(described), {}, {}};
+  auto& task = out.described.task;
+  if (const auto& infra = task.all_candidates()[0].infra; infra && infra->provider == task::Provider::ssh) {
+    out.host = infra->host;
+    return out;
+  }
+  TRY("", settle_hardware(options, task));
+  fleet::TimeLimits lifetime;
+  if (task.max_duration) lifetime.max_duration = *task.max_duration;
+  TRY_SET(planned, "",
+          fleet::plan_task(task, lifetime, os::data_dir(), os::system_clock().now_ms(), rehearsal::region()));
+  out.planned = std::move(planned);
+  auto& notes = out.planned.ranking.notes;
+  for (const auto& name : task.missing_envs)
+    notes.push_back(fmt::format("no value for the variable {}: a run needs one (--env {}=…)", name, name));
+  for (const auto& name : task.missing_secrets)
+    notes.push_back(fmt::format("no value for the secret {}: a run needs one (export {}=…)", name, name));
+  const auto& best = out.planned.ranking.offers.front();
+  if (const auto line = smaller_than_skypilots(out.described, best); !line.empty()) notes.push_back(line);
+  if (const auto& id = task.aws.capacity_reservation; !id.empty())
+    notes.push_back(id + " decides type and zone; a run looks at it before it rents, this plan does not");
+  if (task.num_nodes > 1) notes.push_back(nodes_words(task, best));
+  return out;
+}
+
+Json json_of(const TaskPlan& plan) {
+  const auto& task = plan.described.task;
+  if (!plan.host.empty()) return {{"task", task.name}, {"host", plan.host}, {"offers", Json::array()}};
+  return plan_json(plan.described, plan.planned);
+}
+
+void print(const TaskPlan& plan) {
+  const auto& name = plan.described.task.name;
+  if (!plan.host.empty())
+    fmt::print("{} would be trained on {}, a machine of your own; nothing is rented\n", name, plan.host);
+  else
+    print_plan(plan.described, plan.planned);
+}
+
+/// Of several documents: all of them, and what they can cost together.
+void show_pipeline(const std::vector<TaskPlan>& plans) {
+  std::optional<Usd> most = Usd{};
+  for (const auto& plan : plans) {
+    const auto one = plan.host.empty() ? plan.planned.most : Usd{};
+    most = most && one ? std::optional(*most + *one) : std::nullopt;
+  }
+  const auto& name = plans.front().described.pipeline;
+  if (in_json()) {
+    Json documents = Json::array();
+    for (const auto& plan : plans) documents.push_back(json_of(plan));
+    return reply("ferry.plan/1",
+                 {{"task", name}, {"offers", Json::array()}, {"documents", documents}, {"at_most_usd", money(most)}});
+  }
+  for (std::size_t i = 0; i < plans.size(); ++i) {
+    fmt::print("document {} of {}\n", i + 1, plans.size());
+    print(plans[i]);
+    fmt::print("\n");
+  }
+  fmt::print("{}: one after the other, each on a machine of its own and with what the one before made; {} together\n",
+             printable(name), most ? "at most " + show(*most) : "what they can cost is not known");
+}
+
 int plan_command(const Program& program, const TaskOptions& options) {
   // Without a task, the resources alone are planned for.
   const bool bare = options.path.empty() && !program.has_dashes;
   const auto command = bare ? std::vector<std::string>{"true"} : program.after_dashes;
-  auto described = describe_task(options, command, bare || program.has_dashes);
+  auto described = describe_tasks(options, command, bare || program.has_dashes);
   if (!described) return report(described.error());
-  const auto& task = described->task;
-  if (const auto& infra = task.all_candidates()[0].infra; infra && infra->provider == task::Provider::ssh) {
-    if (in_json()) {
-      reply("ferry.plan/1", {{"task", task.name}, {"host", infra->host}, {"offers", Json::array()}});
-    } else {
-      fmt::print("{} would be trained on {}, a machine of your own; nothing is rented\n", task.name, infra->host);
-    }
-    return 0;
+  std::vector<TaskPlan> plans;
+  for (auto& one : *described) {
+    auto plan = plan_one(options, std::move(one));
+    if (!plan) return report(plan.error());
+    plans.push_back(*std::move(plan));
   }
-  if (const auto exists = settle_hardware(options, described->task); !exists) return report(exists.error());
-  fleet::TimeLimits lifetime;
-  if (task.max_duration) lifetime.max_duration = *task.max_duration;
-  auto planned = fleet::plan_task(task, lifetime, os::data_dir(), os::system_clock().now_ms(), rehearsal::region());
-  if (!planned) return report(planned.error());
-  for (const auto& name : task.missing_envs)
-    planned->ranking.notes.push_back(
-        fmt::format("no value for the variable {}: a run needs one (--env {}=…)", name, name));
-  for (const auto& name : task.missing_secrets)
-    planned->ranking.notes.push_back(
-        fmt::format("no value for the secret {}: a run needs one (export {}=…)", name, name));
-  if (const auto line = smaller_than_skypilots(*described, planned->ranking.offers.front()); !line.empty())
-    planned->ranking.notes.push_back(line);
-  if (const auto& id = task.aws.capacity_reservation; !id.empty())
-    planned->ranking.notes.push_back(id +
-                                     " decides type and zone; a run looks at it before it rents, this plan does not");
-  if (task.num_nodes > 1) planned->ranking.notes.push_back(nodes_words(task, planned->ranking.offers.front()));
-  if (in_json()) {
-    reply("ferry.plan/1", plan_json(*described, *planned));
-  } else {
-    print_plan(*described, *planned);
-  }
+  if (plans.size() > 1)
+    show_pipeline(plans);
+  else if (in_json())
+    reply("ferry.plan/1", json_of(plans.front()));
+  else
+    print(plans.front());
   return 0;
 }
 

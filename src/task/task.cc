@@ -285,24 +285,22 @@ Result<Task> parse_task(std::string_view yaml, std::string_view file, const Deci
   return std::move(reading.task);
 }
 
-Reading read_task(std::string_view yaml, std::string_view file, const Decided& decided) try {
-  const auto nothing = [](Error error) { return Reading{{}, {std::move(error)}, false}; };
-  const auto tree = read_yaml(yaml, file);
-  if (!tree || (*tree)->type != Type::map || file.ends_with("Makefile")) {
-    if (auto other = other_kind_of_file(yaml, file)) return nothing(*std::move(other));
-  }
-  if (!tree) return nothing(unfilled_template(yaml, file).value_or(tree.error()));
-  const auto& root = **tree;
+namespace {
+
+Reading not_read(Error error) { return Reading{{}, {std::move(error)}, false}; }
+
+Reading read_root(const Node& root, std::string_view yaml, std::string_view file, const Decided& decided) {
   if (root.type == Type::null) {
-    return nothing(
+    return not_read(
         complain(file, root.at, "the task file is empty", {}, "the least it needs is 'run: python train.py'").value());
   }
   if (root.type != Type::map) {
-    return nothing(complain(file, root.at, fmt::format("a task file is a mapping of fields, not {}", called(root.type)),
-                            {}, "write 'name: value' lines, with a space after the colon")
-                       .value());
+    return not_read(complain(file, root.at,
+                             fmt::format("a task file is a mapping of fields, not {}", called(root.type)), {},
+                             "write 'name: value' lines, with a space after the colon")
+                        .value());
   }
-  if (auto other = other_tools_file(root, file)) return nothing(*std::move(other));
+  if (auto other = other_tools_file(root, file)) return not_read(*std::move(other));
   Reading out;
   check_fields(file, root, "task", out.task.not_yet, out.found);
   out.hardware = TaskReader(file, out.task, out.found, decided).read(root);
@@ -310,8 +308,28 @@ Reading read_task(std::string_view yaml, std::string_view file, const Decided& d
   in_order(out.found, file);
   explain_blanks(out.found, yaml, file);
   return out;
+}
+
+}  // namespace
+
+Reading read_task(std::string_view yaml, std::string_view file, const Decided& decided) {
+  auto all = read_tasks(yaml, file, decided);
+  if (all.tasks.size() == 1) return std::move(all.tasks.front());
+  return not_read(read_yaml(yaml, file).error());
+}
+
+Pipeline read_tasks(std::string_view yaml, std::string_view file, const Decided& decided) try {
+  const auto only = [](Error error) { return Pipeline{"", {not_read(std::move(error))}}; };
+  const auto read = read_documents(yaml, file);
+  if (!read || read->roots.front()->type != Type::map || file.ends_with("Makefile")) {
+    if (auto other = other_kind_of_file(yaml, file)) return only(*std::move(other));
+  }
+  if (!read) return only(unfilled_template(yaml, file).value_or(read.error()));
+  Pipeline out{read->name, {}};
+  for (const auto& root : read->roots) out.tasks.push_back(read_root(*root, yaml, file, decided));
+  return out;
 } catch (const std::exception& e) {
-  return {{}, {complain(file, {}, "the task file cannot be read", e.what()).value()}, false};
+  return {"", {not_read(complain(file, {}, "the task file cannot be read", e.what()).value())}};
 }
 
 }  // namespace ferry::task

@@ -131,6 +131,7 @@ struct Mount {
   std::filesystem::path source;  ///< as written; relative to the caller's folder, or ~/…
   std::string at;                ///< "FILE:LINE:COLUMN" for complaints
   bool comes_home = false;       ///< what the training writes there comes home, below home_place()
+  bool is_whole = false;         ///< all of it goes, whatever rules there are: what another task made
   bool operator==(const Mount&) const = default;
 };
 
@@ -233,6 +234,14 @@ struct Reading {
 };
 /// As parse_task(), for those who have something to find out beside it.
 Reading read_task(std::string_view yaml, std::string_view file, const Decided& decided = {});
+
+/// A file with several documents: tasks that run one after the other, each with what the one before made.
+struct Pipeline {
+  std::string name;            ///< of a first document that has a name and nothing else; empty: there is none
+  std::vector<Reading> tasks;  ///< at least one
+};
+/// As read_task(), of a file with one document or several.
+Pipeline read_tasks(std::string_view yaml, std::string_view file, const Decided& decided = {});
 
 /// Reads a store as people write it: a place, or "none", which is "". Fails bad_input.
 Result<std::string> parse_store(std::string_view text);
