@@ -115,19 +115,19 @@ Result<int> rm(Context& context, const DataFlags& flags) {
   for (const auto& word : flags.sets) {
     TRY_SET(found, "", chosen(sets, word));
     ids.push_back(found.front().id);
-    words.push_back(fmt::format("{} ({}, {})", printable(found.front().name), ids.back(),
-                                show_bytes(found.front().bytes)));
+    words.push_back(
+        fmt::format("{} ({}, {})", printable(found.front().name), ids.back(), show_bytes(found.front().bytes)));
   }
   const auto what = join(words, ", ");
-  TRY_SET(go, "", confirm("Remove " + what + " from " + printable(opened.store->uri()) +
-                              "? A run that has yet to take it, or to begin again with it, could not.",
-                          flags.yes));
+  TRY_SET(go, "",
+          confirm("Remove " + what + " from " + printable(opened.store->uri()) +
+                      "? A run that has yet to take it, or to begin again with it, could not.",
+                  flags.yes));
   if (!go) {
     fmt::print(stderr, "nothing was removed\n");
     return 1;
   }
-  TRY_SET(removed, "",
-          store::remove_sets(*opened.store, ids, context.run_context().clock.now_ms(), flags.force));
+  TRY_SET(removed, "", store::remove_sets(*opened.store, ids, context.run_context().clock.now_ms(), flags.force));
   if (in_json()) {
     reply("ferry.data.rm/1", {{"store", opened.store->uri()}, {"removed", ids}, {"bytes", removed.bytes}});
   } else {
@@ -157,7 +157,8 @@ void add_data_commands(CLI::App& app, Program& program) {
     });
     return command;
   };
-  auto* push_command = add("push", "Put a folder into the store, by content: what is there does not go over again", push);
+  auto* push_command =
+      add("push", "Put a folder into the store, by content: what is there does not go over again", push);
   push_command->add_option("folder", flags->folder, "What to put there")->required()->type_name("FOLDER");
   push_command->add_flag("--follow", flags->follow, "Links out of the folder go as what they lead to");
   add("ls", "What is there, and about what it costs a month", ls);

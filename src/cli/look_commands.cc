@@ -185,6 +185,11 @@ Result<int> show(Context& context, const std::string& name) {
          (total ? ferry::show(*total) : "unknown") + (at_most ? " of at most " + ferry::show(Usd{at_most}) : ""));
   }
   line("workdir", run.workdir);
+  if (run.task.contains("git") && run.task["git"].contains("url")) {
+    const auto& git = run.task["git"];
+    const auto ref = text_at(git, "ref");
+    line("git", text_at(git, "url") + (ref.empty() ? "" : " at " + ref) + "  " + text_at(git, "commit"));
+  }
   line("home", run.output_dir + "/" +
                    (run.outputs_home ? "  (outputs are home, sha-256 verified)" : "  (outputs are not home)"));
   line("store", run.store + (run.outputs_stored ? "  (all outputs are there)" : ""));

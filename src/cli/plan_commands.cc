@@ -46,20 +46,26 @@ std::string dates_of(const std::vector<plan::Offer>& offers) {
   return span_of(std::move(dates));
 }
 
-std::vector<std::string> offer_cells(const plan::Offer& offer, bool first) {
+std::optional<Usd> times(std::optional<Usd> usd, int nodes) {
+  if (usd) usd->micros *= nodes;
+  return usd;
+}
+
+/// "2 × g5.xlarge": of several machines each is what the row says, and the task's price is that of all.
+std::vector<std::string> offer_cells(const plan::Offer& offer, bool first, int nodes) {
   return {
       first ? "▸" : " ",
-      offer.type.name,
+      nodes > 1 ? fmt::format("{} × {}", nodes, offer.type.name) : offer.type.name,
       std::to_string(offer.type.vcpus),
       gib(offer.type.memory_mib),
       offer.type.accelerator_count ? fmt::format("{} ×{}", offer.type.accelerator, offer.type.accelerator_count) : "-",
       (offer.zone.empty() ? offer.region : offer.zone) + (offer.market == plan::Market::spot ? " spot" : ""),
       offer.hourly ? show_hourly(*offer.hourly) + "/h" + (offer.price_is_old ? "*" : "") : "unknown",
-      offer.total ? show(*offer.total) : "",
+      offer.total ? show(*times(offer.total, nodes)) : "",
       offer.not_taken.empty() ? offer.reason : offer.reason + "; not taken by itself: " + offer.not_taken};
 }
 
-Json offer_json(const plan::Offer& offer, Seconds until_power_off) {
+Json offer_json(const plan::Offer& offer, Seconds until_power_off, int nodes) {
   return {{"instance_type", offer.type.name},
           {"vcpus", offer.type.vcpus},
           {"memory_mib", offer.type.memory_mib},
@@ -70,8 +76,8 @@ Json offer_json(const plan::Offer& offer, Seconds until_power_off) {
           {"market", plan::name(offer.market)},
           {"hourly_usd", money(offer.hourly)},
           {"beside_usd", money(offer.beside())},
-          {"total_usd", money(offer.total)},
-          {"at_most_usd", money(plan::most(offer, until_power_off))},
+          {"total_usd", money(times(offer.total, nodes))},
+          {"at_most_usd", money(times(plan::most(offer, until_power_off), nodes))},
           {"not_taken", offer.not_taken},
           {"price_date", offer.price_date},
           {"price_old", offer.price_is_old},
@@ -109,12 +115,18 @@ Json image_json(const std::optional<account::KnownImage>& known) {
           {"seen", known->seen}};
 }
 
+/// A folder, or the repository that will be one.
+std::string workdir_words(const Described& described) {
+  return described.task.git.url.empty() ? described.workdir.string() : task::show(described.task.git);
+}
+
 Json plan_json(const Described& described, const fleet::Planned& planned) {
   const auto& task = described.task;
   Json offers = Json::array();
   const auto until_power_off = planned.lifetime.until_power_off();
-  for (const auto& offer : planned.ranking.offers) offers.push_back(offer_json(offer, until_power_off));
+  for (const auto& offer : planned.ranking.offers) offers.push_back(offer_json(offer, until_power_off, task.num_nodes));
   return {{"task", task.name},
+          {"num_nodes", task.num_nodes},
           {"catalog_date", fleet::catalog_in_force().date()},
           {"prices_of", dates_of(planned.ranking.offers)},
           {"considered", planned.ranking.considered},
@@ -123,7 +135,8 @@ Json plan_json(const Described& described, const fleet::Planned& planned) {
           {"ceiling_usd", money(planned.ceiling)},
           {"at_most_usd", money(planned.most)},
           {"image_wish", image_words(task)},
-          {"workdir", described.workdir.string()},
+          {"workdir", workdir_words(described)},
+          {"git", task.git.url.empty() ? Json() : Json{{"url", task.git.url}, {"ref", task.git.ref}}},
           {"missing_envs", task.missing_envs},
           {"missing_secrets", task.missing_secrets},
           {"notes", planned.ranking.notes},
@@ -152,6 +165,16 @@ std::string smaller_than_skypilots(const Described& described, const plan::Offer
       join(theirs, ", "), join(ours, ", "), printable((os::config_dir() / "config.yaml").string()));
 }
 
+/// What several machines need together.
+std::string nodes_words(const task::Task& task, const plan::Offer& best) {
+  const auto hourly = times(best.rate(), task.num_nodes);
+  return fmt::format(
+      "num_nodes: {} machines of {} in one zone of {}: {}/h together with disks and addresses, and {} vCPUs of the "
+      "account's limit; all prices of the task are of all of them. ferry plans them; running several comes later",
+      task.num_nodes, best.type.name, best.region, hourly ? show_hourly(*hourly) : "an unknown price",
+      task.num_nodes * best.type.vcpus);
+}
+
 void print_plan(const Described& described, const fleet::Planned& planned) {
   const auto& task = described.task;
   constexpr std::size_t shown = 8;
@@ -162,11 +185,13 @@ void print_plan(const Described& described, const fleet::Planned& planned) {
   fmt::print("{} would be trained on the first of these that can be had ({}; nothing was rented):\n", task.name,
              dates.empty() ? "no price is known" : "prices of " + dates);
   watch::Table table({" ", "TYPE", ">VCPU", ">MEMORY", "GPU", "WHERE", ">PRICE", ">TASK", "WHY"}, {8, 3, 2, 7, 4});
-  for (std::size_t i = 0; i < std::min(offers.size(), shown); ++i) table.add(offer_cells(offers[i], i == 0));
+  for (std::size_t i = 0; i < std::min(offers.size(), shown); ++i)
+    table.add(offer_cells(offers[i], i == 0, task.num_nodes));
   const auto width = os::is_terminal(1) ? static_cast<std::size_t>(os::terminal_width(1)) : 0;
   fmt::print("{}", table.text(width));
   if (planned.ranking.considered > shown) fmt::print("  … and {} more\n", planned.ranking.considered - shown);
-  fmt::print("image: {} · workdir: {}\n", printable(image_words(task)), printable(described.workdir.string()));
+  fmt::print("image: {} · workdir: {}{}\n", printable(image_words(task)), printable(workdir_words(described)),
+             task.git.url.empty() ? "" : " (a run clones it; this plan has not looked into it)");
   if (std::ranges::any_of(std::span(offers).first(std::min(offers.size(), shown)), &plan::Offer::price_is_old))
     fmt::print("{}\n", old_price_line());
   if (const auto known = image_of(task, planned)) {
@@ -184,42 +209,94 @@ void print_plan(const Described& described, const fleet::Planned& planned) {
   }
 }
 
+/// One task's plan, or that nothing is rented for it.
+struct TaskPlan {
+  Described described;
+  std::string host;  ///< a machine of one's own; then there is no more
+  fleet::Planned planned;
+};
+
+Result<TaskPlan> plan_one(const TaskOptions& options, Described described) {
+  TaskPlan out{std::move(described), {}, {}};
+  auto& task = out.described.task;
+  if (const auto& infra = task.all_candidates()[0].infra; infra && infra->provider == task::Provider::ssh) {
+    out.host = infra->host;
+    return out;
+  }
+  TRY("", settle_hardware(options, task));
+  fleet::TimeLimits lifetime;
+  if (task.max_duration) lifetime.max_duration = *task.max_duration;
+  TRY_SET(planned, "",
+          fleet::plan_task(task, lifetime, os::data_dir(), os::system_clock().now_ms(), rehearsal::region()));
+  out.planned = std::move(planned);
+  auto& notes = out.planned.ranking.notes;
+  for (const auto& name : task.missing_envs)
+    notes.push_back(fmt::format("no value for the variable {}: a run needs one (--env {}=…)", name, name));
+  for (const auto& name : task.missing_secrets)
+    notes.push_back(fmt::format("no value for the secret {}: a run needs one (export {}=…)", name, name));
+  const auto& best = out.planned.ranking.offers.front();
+  if (const auto line = smaller_than_skypilots(out.described, best); !line.empty()) notes.push_back(line);
+  if (const auto& id = task.aws.capacity_reservation; !id.empty())
+    notes.push_back(id + " decides type and zone; a run looks at it before it rents, this plan does not");
+  if (task.num_nodes > 1) notes.push_back(nodes_words(task, best));
+  return out;
+}
+
+Json json_of(const TaskPlan& plan) {
+  const auto& task = plan.described.task;
+  if (!plan.host.empty()) return {{"task", task.name}, {"host", plan.host}, {"offers", Json::array()}};
+  return plan_json(plan.described, plan.planned);
+}
+
+void print(const TaskPlan& plan) {
+  const auto& name = plan.described.task.name;
+  if (!plan.host.empty())
+    fmt::print("{} would be trained on {}, a machine of your own; nothing is rented\n", name, plan.host);
+  else
+    print_plan(plan.described, plan.planned);
+}
+
+/// Of several documents: all of them, and what they can cost together.
+void show_pipeline(const std::vector<TaskPlan>& plans) {
+  std::optional<Usd> most = Usd{};
+  for (const auto& plan : plans) {
+    const auto one = plan.host.empty() ? plan.planned.most : Usd{};
+    most = most && one ? std::optional(*most + *one) : std::nullopt;
+  }
+  const auto& name = plans.front().described.pipeline;
+  if (in_json()) {
+    Json documents = Json::array();
+    for (const auto& plan : plans) documents.push_back(json_of(plan));
+    return reply("ferry.plan/1",
+                 {{"task", name}, {"offers", Json::array()}, {"documents", documents}, {"at_most_usd", money(most)}});
+  }
+  for (std::size_t i = 0; i < plans.size(); ++i) {
+    fmt::print("document {} of {}\n", i + 1, plans.size());
+    print(plans[i]);
+    fmt::print("\n");
+  }
+  fmt::print("{}: one after the other, each on a machine of its own and with what the one before made; {} together\n",
+             printable(name), most ? "at most " + show(*most) : "what they can cost is not known");
+}
+
 int plan_command(const Program& program, const TaskOptions& options) {
   // Without a task, the resources alone are planned for.
   const bool bare = options.path.empty() && !program.has_dashes;
   const auto command = bare ? std::vector<std::string>{"true"} : program.after_dashes;
-  auto described = describe_task(options, command, bare || program.has_dashes);
+  auto described = describe_tasks(options, command, bare || program.has_dashes);
   if (!described) return report(described.error());
-  const auto& task = described->task;
-  if (const auto& infra = task.all_candidates()[0].infra; infra && infra->provider == task::Provider::ssh) {
-    if (in_json()) {
-      reply("ferry.plan/1", {{"task", task.name}, {"host", infra->host}, {"offers", Json::array()}});
-    } else {
-      fmt::print("{} would be trained on {}, a machine of your own; nothing is rented\n", task.name, infra->host);
-    }
-    return 0;
+  std::vector<TaskPlan> plans;
+  for (auto& one : *described) {
+    auto plan = plan_one(options, std::move(one));
+    if (!plan) return report(plan.error());
+    plans.push_back(*std::move(plan));
   }
-  if (const auto exists = settle_hardware(options, described->task); !exists) return report(exists.error());
-  fleet::TimeLimits lifetime;
-  if (task.max_duration) lifetime.max_duration = *task.max_duration;
-  auto planned = fleet::plan_task(task, lifetime, os::data_dir(), os::system_clock().now_ms(), rehearsal::region());
-  if (!planned) return report(planned.error());
-  for (const auto& name : task.missing_envs)
-    planned->ranking.notes.push_back(
-        fmt::format("no value for the variable {}: a run needs one (--env {}=…)", name, name));
-  for (const auto& name : task.missing_secrets)
-    planned->ranking.notes.push_back(
-        fmt::format("no value for the secret {}: a run needs one (export {}=…)", name, name));
-  if (const auto line = smaller_than_skypilots(*described, planned->ranking.offers.front()); !line.empty())
-    planned->ranking.notes.push_back(line);
-  if (const auto& id = task.aws.capacity_reservation; !id.empty())
-    planned->ranking.notes.push_back(id +
-                                     " decides type and zone; a run looks at it before it rents, this plan does not");
-  if (in_json()) {
-    reply("ferry.plan/1", plan_json(*described, *planned));
-  } else {
-    print_plan(*described, *planned);
-  }
+  if (plans.size() > 1)
+    show_pipeline(plans);
+  else if (in_json())
+    reply("ferry.plan/1", json_of(plans.front()));
+  else
+    print(plans.front());
   return 0;
 }
 

@@ -3,6 +3,7 @@
 #include "base/text.h"
 #include "cli/chosen_runs.h"
 #include "cli/command.h"
+#include "cli/pipeline.h"
 #include "fleet/machine.h"
 #include "os/env.h"
 #include "os/terminal.h"
@@ -61,6 +62,7 @@ Result<int> ps(Context& context, const PsFlags& flags) {
     for (const auto& view : views) fmt::print("{}\n", view.run.name);
     return 0;
   }
+  tell_of_pipelines(context.ledger());
   const auto now = os::system_clock().now_ms();
   if (in_json()) {
     reply("ferry.ps/1", {{"runs", watch::runs_json(views, now)}});

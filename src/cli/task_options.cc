@@ -3,9 +3,11 @@
 #include "account/asked_types.h"
 #include "base/text.h"
 #include "cli/command.h"
+#include "cli/found_files.h"
 #include "cli/loose.h"
 #include "cli/variables.h"
 #include "fleet/planning.h"
+#include "job/git_workdir.h"
 #include "os/env.h"
 #include "plan/nearest.h"
 #include "task/old_names.h"
@@ -106,57 +108,6 @@ void TaskOptions::add_to(CLI::App& command) {
 namespace {
 
 constexpr std::size_t most_of_a_task_file = std::size_t{1} << 20;
-
-Result<os::Path> task_file(const std::string& path) {
-  if (!os::exists(path)) {
-    const auto folder = os::Path(path).parent_path();
-    const auto names = os::list_dir(folder.empty() ? "." : folder).value_or(std::vector<std::string>());
-    const auto near = nearest(os::Path(path).filename().string(), names);
-    return fail(Kind::not_found, "no such task file or folder: " + printable(path),
-                names.empty() && !folder.empty() ? "there is no folder " + printable(folder.string())
-                : near                           ? "there is " + printable((folder / *near).string())
-                                                 : std::string(),
-                "give a task file, a folder with task.yaml in it, or: ferry run -- COMMAND");
-  }
-  if (!os::is_directory(path)) return os::Path(path);
-  for (const auto* file : {"task.yaml", "task.yml", "ferry.yaml", "ferry.yml"}) {
-    if (os::exists(os::Path(path) / file)) return os::Path(path) / file;
-  }
-  return fail(Kind::not_found, "no task.yaml in " + path, {},
-              "write one, or: ferry run --workdir " + path + " -- COMMAND");
-}
-
-os::Path absolute_path(const os::Path& path) {
-  auto text = std::filesystem::absolute(path).lexically_normal();
-  return text.has_filename() ? text : text.parent_path();  // without a trailing slash
-}
-
-/// The task's folder where it says none; a relative workdir is looked for from here, then beside the task
-/// file.
-os::Path find_workdir(const task::Task& task, const os::Path& file) {
-  const os::Path beside = file.empty() ? os::Path(".") : file.parent_path();
-  if (task.workdir.empty()) return absolute_path(beside.empty() ? os::Path(".") : beside);
-  if (task.workdir.is_absolute()) return absolute_path(task.workdir);
-  const auto& text = task.workdir.native();
-  if (text.starts_with("~/")) return absolute_path(os::home_dir() / text.substr(2));
-  const bool relative_to_file = text == "." || !os::is_directory(task.workdir);
-  return absolute_path(relative_to_file && os::is_directory(beside / task.workdir) ? beside / task.workdir
-                                                                                   : task.workdir);
-}
-
-/// Where a mount's source is: as with a workdir, from the caller's folder, then beside the task file.
-void find_sources(task::Task& task, const os::Path& file) {
-  for (auto& mount : task.mounts) {
-    const auto text = mount.source.native();
-    if (text == "~" || text.starts_with("~/")) {
-      mount.source = os::home_dir() / (text.size() > 2 ? text.substr(2) : "");
-    } else if (mount.source.is_relative() && !os::exists(mount.source) &&
-               os::exists(file.parent_path() / mount.source)) {
-      mount.source = file.parent_path() / mount.source;
-    }
-    mount.source = absolute_path(mount.source);
-  }
-}
 
 Status lay_image(const std::string& written, task::Image& image, std::vector<std::string>& told) {
   image = {};
@@ -295,10 +246,9 @@ void lay_defaults(bool skypilots, Described& described) {
   std::ranges::for_each(task.candidates, lay);
 }
 
-/// The file's text as a task. What cannot be had on AWS, whatever the account, is among what is wrong with it.
-Result<task::Task> read_file(const TaskOptions& options, std::string_view text, const std::string& file) {
-  auto reading = task::read_task(text, file, decided_by(options));
-  if (reading.found.empty()) return std::move(reading.task);
+/// What is wrong with one document. What cannot be had on AWS, whatever the account, is among it.
+std::vector<Error> wrong_with(const TaskOptions& options, task::Reading& reading) {
+  if (reading.found.empty()) return {};
   std::vector<std::string> told;
   bool laid = reading.hardware && lay_resources(options, reading.task.resources, told).has_value();
   for (auto& candidate : reading.task.candidates) laid = laid && lay_resources(options, candidate, told).has_value();
@@ -307,7 +257,21 @@ Result<task::Task> read_file(const TaskOptions& options, std::string_view text, 
     if (auto exists = plan::hardware_exists(reading.task, fleet::catalog_in_force()); !exists)
       reading.found.push_back(std::move(exists).error());
   }
-  return fail(std::move(reading.found));
+  return std::move(reading.found);
+}
+
+/// The file's text as tasks.
+Status read_file(const TaskOptions& options, std::string_view text, const std::string& file, Described& out,
+                 std::vector<task::Task>& tasks) {
+  auto pipeline = task::read_tasks(text, file, decided_by(options));
+  std::vector<Error> found;
+  for (auto& reading : pipeline.tasks) {
+    for (auto& error : wrong_with(options, reading)) found.push_back(std::move(error));
+    tasks.push_back(std::move(reading.task));
+  }
+  if (!found.empty()) return fail(std::move(found));
+  out.pipeline = pipeline.name.empty() ? os::Path(file).stem().string() : pipeline.name;
+  return {};
 }
 
 }  // namespace
@@ -327,7 +291,10 @@ Status lay_flags(const TaskOptions& options, task::Task& task) {
   if (!options.setup.empty()) task.setup = options.setup;
   if (!options.outputs.empty()) task.outputs = options.outputs;
   for (const auto& volume : options.volumes) TRY("", task::add_volume(volume, "-v", task));
-  if (!options.workdir.empty()) task.workdir = options.workdir;
+  if (!options.workdir.empty()) {
+    task.workdir = options.workdir;
+    task.git = {};
+  }
   if (!options.max_duration.empty()) {
     TRY_SET(limit, "--max-duration", parse_duration(options.max_duration));
     task.max_duration = limit;
@@ -371,56 +338,27 @@ Status settle_hardware(const TaskOptions& options, task::Task& task) {
   return exists;
 }
 
-Result<Described> describe_task(const TaskOptions& given, const std::vector<std::string>& command, bool has_command) {
-  auto options = given;
-  if (const auto container = task::container_named(options.image); !container.empty())
-    options.image = "docker:" + container;
-  Described out;
-  os::Path file;
-  if (options.path.empty() && !has_command && task_file(".")) options.path = ".";
-  const os::Path folder = options.path.empty() ? "." : options.path;
-  const bool may_be_loose = !has_command && os::is_directory(folder) && !task_file(folder.string());
-  const auto script = may_be_loose ? lone_script(folder) : std::nullopt;
-  if (script) {
-    out.task.run = *command_for(*script);
-    if (!options.path.empty()) out.task.workdir = folder;
-    out.task.not_yet.push_back(fmt::format("no task file: {} is run, as by  ferry run {}", printable(*script),
-                                           printable((folder == "." ? os::Path(*script) : folder / *script).string())));
-  } else if (options.path == "-") {
-    TRY_SET(text, "standard input", os::read_file("/dev/stdin", most_of_a_task_file));
-    TRY_SET(task, "", read_file(options, text, "standard input"));
-    out.task = std::move(task);
-  } else if (!options.path.empty()) {
-    const auto found = task_file(options.path);
-    if (!found) return mistake(found.error());
-    file = *found;
-    std::error_code unknown;
-    if (const auto size = std::filesystem::file_size(file, unknown); !unknown && size > most_of_a_task_file)
-      return fail(Kind::bad_input, fmt::format("{}:1:1: the file is too large to be a task", printable(file.string())),
-                  fmt::format("it has {}; a task file may have 1 MiB", show_bytes(size)),
-                  "keep data and code in files of the workdir, and name them in run:");
-    TRY_SET(text, "", os::read_file(file, 2 * most_of_a_task_file));
-    TRY_SET(task, "", read_file(options, text, file.string()));
-    out.task = std::move(task);
-  } else if (!has_command) {
-    return fail(Kind::bad_input, "nothing to run", "neither a task nor a command was given",
-                "ferry run examples/digits, or: ferry run -- python train.py", mistake_code);
+namespace {
+
+/// The command behind "--" in place of what the task runs.
+Status lay_command(const std::vector<std::string>& command, Described& out) {
+  if (command.empty())
+    return fail(Kind::bad_input, "there is no command behind --", {}, "ferry run -- python train.py", mistake_code);
+  if (command[0].starts_with('-')) {
+    const auto known = !out.task.run.empty() && out.task.run.find('\n') == std::string::npos
+                           ? std::string(trim(out.task.run))
+                           : "COMMAND";
+    return fail(Kind::bad_input, "behind -- stands a whole command, and " + short_line(command[0], 60) + " begins none",
+                "it takes the place of what the task runs",
+                "ferry run … -- " + printable(known) + " " + as_typed(command), mistake_code);
   }
-  if (has_command) {
-    if (command.empty())
-      return fail(Kind::bad_input, "there is no command behind --", {}, "ferry run -- python train.py", mistake_code);
-    if (command[0].starts_with('-')) {
-      const auto known = !out.task.run.empty() && out.task.run.find('\n') == std::string::npos
-                             ? std::string(trim(out.task.run))
-                             : "COMMAND";
-      return fail(Kind::bad_input,
-                  "behind -- stands a whole command, and " + short_line(command[0], 60) + " begins none",
-                  "it takes the place of what the task runs",
-                  "ferry run … -- " + printable(known) + " " + as_typed(command), mistake_code);
-    }
-    out.task.run = shell_quoted(command);
-    if (command.size() == 1) out.task.run = command[0];  // one word may be a whole shell line
-  }
+  out.task.run = shell_quoted(command);
+  if (command.size() == 1) out.task.run = command[0];  // one word may be a whole shell line
+  return {};
+}
+
+/// What options, settings and the environment say, over what the file does.
+Status complete(const TaskOptions& options, const os::Path& file, Described& out) {
   if (const auto laid = lay_flags(options, out.task); !laid) return mistake(laid.error());
   for (auto& line : task::leave_out_old_environments(out.task)) out.task.not_yet.push_back(std::move(line));
   const auto provider = out.task.all_candidates()[0].infra.value_or(task::Infra{}).provider;
@@ -436,11 +374,66 @@ Result<Described> describe_task(const TaskOptions& given, const std::vector<std:
   if (const auto laid = lay_variables(options, out.task); !laid) return mistake(laid.error());
   TRY("", task::fill_variables(out.task));
   find_sources(out.task, file);
+  TRY("", find_repository(out.task.git, file));
   out.workdir = options.workdir.empty() ? find_workdir(out.task, file) : absolute_path(options.workdir);
   std::string name = !options.name.empty() ? options.name : out.task.name;
+  if (name.empty() && !out.task.git.url.empty()) name = job::repository_name(out.task.git.url);
   if (name.empty()) name = out.workdir.filename().string();
   out.task.name = task::name_from(name);
-  return out;
+  return {};
+}
+
+}  // namespace
+
+Result<std::vector<Described>> describe_tasks(const TaskOptions& given, const std::vector<std::string>& command,
+                                              bool has_command) {
+  auto options = given;
+  if (const auto container = task::container_named(options.image); !container.empty())
+    options.image = "docker:" + container;
+  Described out;
+  std::vector<task::Task> tasks;
+  os::Path file;
+  if (options.path.empty() && !has_command && task_file(".")) options.path = ".";
+  const os::Path folder = options.path.empty() ? "." : options.path;
+  const bool may_be_loose = !has_command && os::is_directory(folder) && !task_file(folder.string());
+  const auto script = may_be_loose ? lone_script(folder) : std::nullopt;
+  if (script) {
+    out.task.run = *command_for(*script);
+    if (!options.path.empty()) out.task.workdir = folder;
+    out.task.not_yet.push_back(fmt::format("no task file: {} is run, as by  ferry run {}", printable(*script),
+                                           printable((folder == "." ? os::Path(*script) : folder / *script).string())));
+  } else if (options.path == "-") {
+    TRY_SET(text, "standard input", os::read_file("/dev/stdin", most_of_a_task_file));
+    TRY("", read_file(options, text, "standard input", out, tasks));
+  } else if (!options.path.empty()) {
+    const auto found = task_file(options.path);
+    if (!found) return mistake(found.error());
+    file = *found;
+    std::error_code unknown;
+    if (const auto size = std::filesystem::file_size(file, unknown); !unknown && size > most_of_a_task_file)
+      return fail(Kind::bad_input, fmt::format("{}:1:1: the file is too large to be a task", printable(file.string())),
+                  fmt::format("it has {}; a task file may have 1 MiB", show_bytes(size)),
+                  "keep data and code in files of the workdir, and name them in run:");
+    TRY_SET(text, "", os::read_file(file, 2 * most_of_a_task_file));
+    TRY("", read_file(options, text, file.string(), out, tasks));
+    out.file = absolute_path(file);
+  } else if (!has_command) {
+    return fail(Kind::bad_input, "nothing to run", "neither a task nor a command was given",
+                "ferry run examples/digits, or: ferry run -- python train.py", mistake_code);
+  }
+  if (tasks.size() > 1 && has_command)
+    return fail(Kind::bad_input, "a command behind -- is for one task, and the file has several",
+                fmt::format("{} has {} documents", printable(file.string()), tasks.size()),
+                "write the document to a file of its own", mistake_code);
+  if (tasks.empty()) tasks.push_back(std::move(out.task));
+  std::vector<Described> all;
+  for (auto& task : tasks) {
+    auto& one = all.emplace_back(out);
+    one.task = std::move(task);
+    if (has_command) TRY("", lay_command(command, one));
+    TRY("", complete(options, file, one));
+  }
+  return all;
 }
 
 }  // namespace ferry::cli

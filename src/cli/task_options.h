@@ -26,7 +26,10 @@ struct TaskOptions {
 
 struct Described {
   task::Task task;
-  os::Path workdir;                        ///< absolute
+  os::Path workdir;                        ///< absolute; of a git repository, what stands in for it until it is cloned
+  os::Path file;                           ///< absolute, of the task; empty: none
+  std::string pipeline;                    ///< where the file has several: what they are called together
+  os::Path carried;                        ///< what another run brought home and this one gets; empty: nothing
   bool unsized = false, undisked = false;  ///< nothing is said of vCPUs, memory or a type; of the disk
 };
 
@@ -39,7 +42,9 @@ Status settle_hardware(const TaskOptions& options, task::Task& task);
 Result<task::Settings> personal_settings();
 
 /// Reads the task file if there is one, lays the options and the command behind "--" over it, takes values
-/// left open from the environment. All that is wrong with the file comes at once (Error::more).
-Result<Described> describe_task(const TaskOptions& given, const std::vector<std::string>& command, bool has_command);
+/// left open from the environment. All that is wrong with the file comes at once (Error::more). At least one; several
+/// are a pipeline.
+Result<std::vector<Described>> describe_tasks(const TaskOptions& given, const std::vector<std::string>& command,
+                                              bool has_command);
 
 }  // namespace ferry::cli

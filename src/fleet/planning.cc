@@ -24,15 +24,17 @@ std::string describe_type(const plan::InstanceType& type) {
 /// An hour of everything at its dearest, where that is known.
 Usd most_hourly(const plan::Offer& offer) { return offer.dearest.value_or(Usd{}) + offer.beside(); }
 
-bool keeps_budget(const std::optional<Usd>& budget, const plan::Offer& offer, const TimeLimits& lifetime) {
+/// `nodes`: machines that the budget is for.
+bool keeps_budget(const std::optional<Usd>& budget, const plan::Offer& offer, const TimeLimits& lifetime,
+                  int nodes = 1) {
   if (!budget || !offer.hourly) return true;
   const auto most = plan::most(offer, lifetime.until_power_off());
-  return most && *most <= *budget;
+  return most && most->micros * nodes <= budget->micros;
 }
 
 /// As much of the time as the budget pays for.
 Result<TimeLimits> within_budget(const task::Task& task, TimeLimits lifetime, const plan::Offer& offer) {
-  if (keeps_budget(task.budget, offer, lifetime)) return lifetime;
+  if (keeps_budget(task.budget, offer, lifetime, task.num_nodes)) return lifetime;
   if (!offer.dearest) {
     return fail(Kind::not_found,
                 fmt::format("the budget of {} cannot be kept: how dear {} {} may become is not known",
@@ -42,17 +44,17 @@ Result<TimeLimits> within_budget(const task::Task& task, TimeLimits lifetime, co
   Seconds pays{0}, too_long = lifetime.max_duration;
   while (pays + Seconds(1) < too_long) {
     const auto middle = (pays + too_long) / 2;
-    (keeps_budget(task.budget, offer, {middle}) ? pays : too_long) = middle;
+    (keeps_budget(task.budget, offer, {middle}, task.num_nodes) ? pays : too_long) = middle;
   }
   constexpr Seconds least{60};
   if (pays < least) {
     const auto needed = plan::most(offer, TimeLimits{least}.until_power_off()).value_or(Usd{});
     return fail(Kind::bad_input,
                 fmt::format("the budget of {} does not pay for a minute of training at {}/h", show(*task.budget),
-                            show_hourly(most_hourly(offer))),
+                            show_hourly(Usd{most_hourly(offer).micros * task.num_nodes})),
                 fmt::format("with a quarter of an hour to start, time to bring the outputs home, disk and address "
                             "a minute can cost {}",
-                            show(needed)),
+                            show(Usd{needed.micros * task.num_nodes})),
                 "raise the budget, or choose a cheaper machine");
   }
   return TimeLimits{pays};
@@ -61,7 +63,7 @@ Result<TimeLimits> within_budget(const task::Task& task, TimeLimits lifetime, co
 /// Why an offer is not taken when those before it cannot be had; `best`: the first of the same candidate.
 std::string why_not_taken(const task::Task& task, const plan::Offer& best, const plan::Offer& offer,
                           const TimeLimits& lifetime) {
-  if (!keeps_budget(task.budget, offer, lifetime))
+  if (!keeps_budget(task.budget, offer, lifetime, task.num_nodes))
     return fmt::format("{} of it would break the budget", show_duration(lifetime.max_duration));
   if (!offer.hourly && best.hourly) return "its price is unknown";
   const bool named = !task.all_candidates()[offer.candidate].instance_type.empty();
@@ -80,7 +82,8 @@ Status find_terms(const task::Task& task, TimeLimits lifetime, Planned& planned)
     planned.budget_note = fmt::format(
         "the budget of {} lasts {} at {}/h at most, with a quarter of an hour to start and time to "
         "bring the outputs home",
-        show(*task.budget), show_duration(limited.max_duration), show_hourly(most_hourly(offers.front())));
+        show(*task.budget), show_duration(limited.max_duration),
+        show_hourly(Usd{most_hourly(offers.front()).micros * task.num_nodes}));
     notes.push_back(planned.budget_note);
   }
   std::map<std::size_t, const plan::Offer*> best;  // of each candidate with each accelerator
@@ -93,6 +96,7 @@ Status find_terms(const task::Task& task, TimeLimits lifetime, Planned& planned)
     const auto most = plan::most(offer, limited.until_power_off());
     planned.most = most && planned.most ? std::optional(std::max(*planned.most, *most)) : std::nullopt;
   }
+  if (planned.most) planned.most->micros *= task.num_nodes;
   return {};
 }
 

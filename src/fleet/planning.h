@@ -12,9 +12,9 @@ struct Planned {
   plan::Ranking ranking;
   CloudLocation location;      ///< of the best offer
   TimeLimits lifetime;         ///< shortened to what the task's budget pays for
-  std::optional<Usd> ceiling;  ///< an hour of the dearest offer to take when better ones cannot be had
-  std::optional<Usd> most;     ///< that the run can cost with any offer that is taken; nothing: unknown
-  std::string budget_note;     ///< among the notes: how long the budget lasts, where it cuts the time
+  std::optional<Usd> ceiling;  ///< an hour of the dearest offer (one machine) to take when better ones cannot be had
+  std::optional<Usd> most;  ///< that the run, all its machines, can cost with any offer that is taken; nothing: unknown
+  std::string budget_note;  ///< among the notes: how long the budget lasts, where it cuts the time
 };
 
 /// `lifetime`: as the task or its default has it. `data`: ferry's data folder, `now_ms`: the time, for what

@@ -184,18 +184,46 @@ while [ -n "$asked" ] && others; do sleep 0.1 2>/dev/null || sleep 1; done
 own_again "$2" "$3"
 exit $code'
 
+# Sets wanted: the task's own options for docker run, in which ~ and $HOME are this machine's; what would hide ferry's own
+# folders is refused.
+look_at_options() {
+  local option target place
+  wanted=()
+  for option in "${run_options[@]}"; do
+    option=${option//'$HOME'/$HOME} option=${option//'${HOME}'/$HOME}
+    case $option in "--volume=~/"*) option="--volume=$HOME/${option#*/}" ;; esac
+    target=
+    case $option in
+      --volume=*:*) target=${option#*:} target=${target%%:*} ;;
+      --volume=* | --tmpfs=*) target=${option#*=} target=${target%%:*} ;;
+      --mount=*) target=${option#*dst=} target=${target#*destination=} target=${target#*target=} target=${target%%,*} ;;
+    esac
+    for place in "$PWD" "$own_folder" "$scratch"; do
+      [ -n "$target" ] || continue
+      case "$place/" in "${target%/}"/*) ;; *) case "${target%/}/" in "$place"/*) ;; *) continue ;; esac ;; esac
+      give_up "config.docker.run_options: $option would cover $place, which is ferry's in the container: mount it elsewhere"
+    done
+    wanted+=("$option")
+  done
+}
+
 start_container() {
-  local options device said folder=$own_folder/container
+  local options wanted device said folder=$own_folder/container all
+  look_at_options
+  all=" ${wanted[*]} "
   container=ferry-$(basename "$own_folder")
   mkdir -p "$folder" "$own_folder/notice"
   touch "$folder/alive"
-  options=(--rm --name "$container" --label "ferry.run=$(basename "$own_folder")" --network host --ipc host --user 0:0
+  options=(--rm --name "$container" --label "ferry.run=$(basename "$own_folder")" --user 0:0
     --security-opt label=disable --workdir "$PWD" -v "$PWD:$PWD" -v "$folder:$folder" -v "$scratch:$scratch"
     -v "$own_folder/notice:$own_folder/notice:ro") # where FERRY_NOTICE is
-  nvidia-smi -L >/dev/null 2>&1 && options+=(--gpus all)
+  # What the task says of these itself is not said twice; a size of its shared memory is of its own.
+  case $all in *" --network="*) ;; *) options+=(--network host) ;; esac
+  case $all in *" --ipc="* | *" --shm-size="*) ;; *) options+=(--ipc host) ;; esac
+  case $all in *" --gpus="*) ;; *) nvidia-smi -L >/dev/null 2>&1 && options+=(--gpus all) ;; esac
   for device in /dev/neuron*; do [ ! -e "$device" ] || options+=(--device "$device"); done
   "${docker[@]}" rm -f "$container" >/dev/null 2>&1
-  said=$("${docker[@]}" run -d "${options[@]}" --entrypoint sh "$image" -c "$ferry_keeper" ferry-keeper "$folder" "$PWD" "$scratch" 2>&1 >/dev/null) && return
+  said=$("${docker[@]}" run -d "${options[@]}" "${wanted[@]}" --entrypoint sh "$image" -c "$ferry_keeper" ferry-keeper "$folder" "$PWD" "$scratch" 2>&1 >/dev/null) && return
   case $said in
     *"device driver"* | *nvidia*) give_up "$said
 the container cannot have the GPUs: install the NVIDIA container toolkit (the Deep Learning AMIs have it)" ;;

@@ -154,17 +154,18 @@ Result<PutSet> put_set(fleet::Context& context, const std::function<Result<std::
       if (context.check_signals(false) != fleet::Interrupt::go_on)
         return fail(Kind::cancelled, "cancelled; what went over stays, and is not sent again");
       context.clock.sleep(Millis(100));
-      context.progress.update(describe_pace(std::min(uploads.moved(), bytes), bytes, context.clock.steady_ms() - began));
+      context.progress.update(
+          describe_pace(std::min(uploads.moved(), bytes), bytes, context.clock.steady_ms() - began));
     }
     if (auto error = uploads.stop()) return fail("store " + name, *std::move(error));
   }
   TRY("", store::commit_set(*store, out.set, files));
   out.sent_files = wanted.size();
   out.sent_bytes = bytes;
-  context.progress.done(phase,
-                        fmt::format("{}, {}: {} sent to {}", name, show_bytes(out.set.bytes), show_bytes(bytes),
-                                    printable(store->uri())),
-                        {{"set", out.set.id}, {"files", out.set.files}, {"bytes", out.set.bytes}, {"sent_bytes", bytes}});
+  context.progress.done(
+      phase,
+      fmt::format("{}, {}: {} sent to {}", name, show_bytes(out.set.bytes), show_bytes(bytes), printable(store->uri())),
+      {{"set", out.set.id}, {"files", out.set.files}, {"bytes", out.set.bytes}, {"sent_bytes", bytes}});
   return out;
 }
 

@@ -21,8 +21,8 @@ struct PutSet {
   std::uint64_t sent_files = 0, sent_bytes = 0;  ///< contents that went over now; 0: all of it was there
 };
 
-/// Puts what `tree` lists below `root` into the store that `open` opens, from several connections at once. Shows how far
-/// it is. `name`: for people. Fails cancelled by the user (what went over stays), corrupt when a file is changed
+/// Puts what `tree` lists below `root` into the store that `open` opens, from several connections at once. Shows how
+/// far it is. `name`: for people. Fails cancelled by the user (what went over stays), corrupt when a file is changed
 /// meanwhile, bad_input for too many files, and as the store does.
 Result<PutSet> put_set(fleet::Context& context, const std::function<Result<std::unique_ptr<store::Store>>()>& open,
                        const os::Path& root, sync::Tree tree, const std::string& name);

@@ -168,9 +168,16 @@ Result<Environment> prepare_environment(fleet::Context& context, Connection& con
   const std::string activate = connection.paths().run_dir + "-env.sh";
   const auto& interrupt = task.environment;
   const std::string kind = interrupt.kind == "auto" && installs_itself(task.setup) ? "present" : interrupt.kind;
-  const auto words = shell_quoted(std::vector<std::string>{kind, interrupt.name, interrupt.file, activate,
-                                                           is_rented(connection.instance()) ? "1" : "0",
-                                                           variable_names(task), requirements_file, installers});
+  std::vector<std::string> given = {kind,
+                                    interrupt.name,
+                                    interrupt.file,
+                                    activate,
+                                    is_rented(connection.instance()) ? "1" : "0",
+                                    variable_names(task),
+                                    requirements_file,
+                                    installers};
+  given.insert(given.end(), task.run_options.begin(), task.run_options.end());
+  const auto words = shell_quoted(given);
   TRY_SET(shell, "",
           connection.session().spawn(
               fmt::format("cd {} && exec bash -s {}", shell_quoted(connection.paths().workdir), words)));

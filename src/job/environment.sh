@@ -1,6 +1,6 @@
 # Finds or makes the environment a training gets. Runs under bash on the machine, in the workdir, behind scratch.sh,
 # container.sh and environment_key.sh:
-#   bash -s KIND NAME FILE ACTIVATE RENTED NAMES FOUND CALLS
+#   bash -s KIND NAME FILE ACTIVATE RENTED NAMES FOUND CALLS [OPTION…]
 # KIND      auto, conda, venv, uv, docker, none; or present: as auto, but nothing is installed
 # NAME      of an environment that is there already (conda name, or a folder), of a docker image, or empty
 # FILE      what the task asks for (requirements.txt, environment.yml, Dockerfile, …), or empty: what the workdir has
@@ -10,13 +10,14 @@
 # NAMES     of the task's variables, in one word
 # FOUND     what the workdir has (run/wishes.h), or empty: nothing
 # CALLS     what setup and run install with: pip, conda, both in one word, or empty
+# OPTION…   for docker run, one word each: --NAME or --NAME=VALUE
 # Progress is told on standard error, one line each. Standard output has one line "ferry-scratch:FOLDER TAB BYTES TAB NOTE", and
 # its last line is "ferry-env:" and JSON.
 # What is made lies in ~/.ferry/envs/HASH, by content: a second run with the same wishes installs nothing. HASH is of all
 # that the wishes lead to on this machine: nested files, constraints, wheels, folders of wheels. What is built from code of
 # the workdir, or points into it, is made for this run alone.
 set -u
-kind=$1 name=$2 file=$3 activate=$4 rented=${5:-0} names=${6:-} found=${7:-} calls=" ${8:-} "
+kind=$1 name=$2 file=$3 activate=$4 rented=${5:-0} names=${6:-} found=${7:-} calls=" ${8:-} " run_options=("${@:9}")
 envs=$HOME/.ferry/envs own_folder=${activate%-env.sh}
 scratch=${scratch:-}
 say() { printf '%s\n' "$*" >&2; }

@@ -58,9 +58,10 @@ Result<sync::Tree> tree_of_mount(const task::Mount& mount, bool follow) {
                 fmt::format("{}: file_mounts: there is no {}", mount.at, printable(mount.source.string())), {},
                 "mend the path, or take the mount out");
   }
-  TRY("", check_file(mount));
+  if (!mount.is_whole) TRY("", check_file(mount));
   if (os::is_directory(mount.source)) {
-    auto tree = list_workdir(std::filesystem::canonical(mount.source, failed), follow);
+    const auto source = std::filesystem::canonical(mount.source, failed);
+    auto tree = mount.is_whole ? sync::scan(source, {}) : list_workdir(source, follow);
     if (tree) return tree;
     auto error = std::move(tree).error();
     error.what = fmt::format("{}: file_mounts: {}: {}", mount.at, printable(mount.source.string()), error.what);
@@ -136,7 +137,7 @@ Status add_mount(const task::Mount& mount, std::size_t index, bool follow, sync:
                  std::vector<std::string>& lines) {
   TRY_SET(own, "", tree_of_mount(mount, follow));
   const auto place = destination_of(mount, index);
-  if (clear_place(tree, place.path) && !place.is_outside)
+  if (clear_place(tree, place.path) && !place.is_outside && !mount.is_whole)
     lines.push_back(fmt::format("file_mounts: {} comes from {}, in place of the workdir's own", printable(place.path),
                                 printable(mount.source.string())));
   TRY("", add_parents(mount, tree, place.path));

@@ -1,6 +1,6 @@
 // Whole task files, as people write them for SkyPilot and for ferry, in tests/tasks/. The first line of each
 // says what must come of it:
-//   # planned: TYPE [spot] [REGION] [; told: FIELD, FIELD]
+//   # planned: [N ×] TYPE [spot] [REGION] [; told: FIELD, FIELD] [, then TYPE … for each further document]
 //   # refused: LINE: words of the reason
 // `told` are the fields about which there is a line for the user, no others.
 
@@ -35,10 +35,23 @@ std::vector<File> corpus() {
   return out;
 }
 
-Result<Ranking> planned(const File& file, std::vector<std::string>& lines) {
-  TRY_SET(task, "", task::parse_task(file.text, file.name));
-  lines = task.not_yet;
-  return rank(task, Catalog::builtin(), {.home_region = "us-east-1"});
+/// What comes of one document.
+struct Outcome {
+  Result<Ranking> ranking;
+  std::vector<std::string> lines;
+  int nodes = 1;
+};
+
+Result<Ranking> ranking_of(const task::Reading& reading) {
+  if (!reading.found.empty()) return tl::unexpected<Error>(reading.found.front());
+  return rank(reading.task, Catalog::builtin(), {.home_region = "us-east-1"});
+}
+
+std::vector<Outcome> outcomes(const File& file) {
+  std::vector<Outcome> out;
+  for (const auto& reading : task::read_tasks(file.text, file.name).tasks)
+    out.push_back({ranking_of(reading), reading.task.not_yet, reading.task.num_nodes});
+  return out;
 }
 
 /// "task.yaml:6: ports: not yet, …" is about ports.
@@ -47,24 +60,25 @@ std::string field_of(const std::string& line) {
   return line.substr(from, line.find(':', from) - from);
 }
 
-/// What the first line would have to be.
+/// What the first line would have to be; of several documents the first that is refused decides.
 std::string outcome(const File& file) {
-  std::vector<std::string> lines;
-  const auto ranking = planned(file, lines);
-  if (!ranking) {
-    const auto& what = ranking.error().what;
-    if (!what.starts_with(file.name + ":")) return "refused without a place: " + what;
-    const auto line = what.substr(file.name.size() + 1);
-    return "# refused: " + line.substr(0, line.find(':')) + ": " + what.substr(what.find(": ") + 2);
+  std::string out;
+  for (auto& [ranking, lines, nodes] : outcomes(file)) {
+    if (!ranking) {
+      const auto& what = ranking.error().what;
+      if (!what.starts_with(file.name + ":")) return "refused without a place: " + what;
+      const auto line = what.substr(file.name.size() + 1);
+      return "# refused: " + line.substr(0, line.find(':')) + ": " + what.substr(what.find(": ") + 2);
+    }
+    const auto& best = ranking->offers.front();
+    out += (out.empty() ? "# planned: " : ", then ") + (nodes > 1 ? fmt::format("{} × ", nodes) : "") + best.type.name;
+    if (best.market == Market::spot) out += " spot";
+    if (best.region != "us-east-1") out += " " + best.region;
+    for (const auto& note : ranking->notes) {
+      if (note.starts_with("left out")) lines.push_back(": alternative: " + note);
+    }
+    for (std::size_t i = 0; i < lines.size(); ++i) out += (i ? ", " : "; told: ") + field_of(lines[i]);
   }
-  const auto& best = ranking->offers.front();
-  auto out = "# planned: " + best.type.name;
-  if (best.market == Market::spot) out += " spot";
-  if (best.region != "us-east-1") out += " " + best.region;
-  for (const auto& note : ranking->notes) {
-    if (note.starts_with("left out")) lines.push_back(": alternative: " + note);
-  }
-  for (std::size_t i = 0; i < lines.size(); ++i) out += (i ? ", " : "; told: ") + field_of(lines[i]);
   return out;
 }
 
@@ -86,10 +100,10 @@ TEST(Corpus, EveryTaskFileIsPlannedOrRefusedAsItsFirstLineSays) {
 
 TEST(Corpus, EveryRefusalSaysWhatToDo) {
   for (const auto& file : corpus()) {
-    std::vector<std::string> lines;
-    const auto ranking = planned(file, lines);
-    if (ranking) continue;
-    EXPECT_NE(ranking.error().advice, "") << file.name << ": " << ranking.error().what;
+    for (const auto& one : outcomes(file)) {
+      if (one.ranking) continue;
+      EXPECT_NE(one.ranking.error().advice, "") << file.name << ": " << one.ranking.error().what;
+    }
   }
 }
 

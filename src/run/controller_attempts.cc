@@ -109,6 +109,7 @@ Status RunController::begin_attempt() {
   trial_.n = n;
   node_.start_over();
   TRY("", note_begun());
+  tell_phase();
   trial_.resumes = resumes;
   return {};
 }

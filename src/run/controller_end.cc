@@ -105,6 +105,7 @@ Status RunController::release() {
   TRY("", context_.ledger.update(run_));
   write_record(context_, run_);
   TRY("", enter(Phase::released));
+  tell_end();
   forget_sent(run_dir_);
   if (lease_) lease_->give_back();
   lease_.reset();
@@ -402,6 +403,7 @@ std::optional<int> RunController::finish(const Status& ended) {
 
 int RunController::keep_machine() {
   write_record(context_, run_);
+  tell_end();
   context_.progress.note(fmt::format("{} is kept and costs {}/h: ferry ssh {} · ferry down {}", node_.instance.id,
                                      show_hourly(node_.instance.hourly), run_.name, run_.name),
                          {{"kept", node_.instance.id}});

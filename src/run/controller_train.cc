@@ -248,6 +248,7 @@ int RunController::from_training() {
     return ferry_failed;
   }
   if (auto kept = kept_beginning(run_, lacking_)) beginning_ = std::move(*kept);
+  tell_phase();  // which the ferry before may not have come to
   const auto taken = take_stock();
   if (taken && beginning_ && goes_on_later(context_, run_)) {
     if (!lacking_.empty()) return leave_waiting(lacks(run_.name, lacking_));

@@ -5,6 +5,7 @@
 
 #include "base/text.h"
 #include "run/ending.h"
+#include "run/event_callback.h"
 #include "run/kept.h"
 #include "run/record.h"
 #include "run/stored.h"
@@ -104,7 +105,12 @@ Status mark_released(fleet::Context& context, ledger::Run run, Outcome outcome, 
   TRY("", context.ledger.update(run));
   write_record(context, run);
   if (run.phase != Phase::released) TRY("", context.ledger.move(run.name, Phase::released));
-  forget_sent(fleet::RunDir(context.data, run.name));
+  const fleet::RunDir run_dir(context.data, run.name);
+  forget_sent(run_dir);
+  EventCallback callback(context, run_dir);
+  callback.tell(run, std::max(1, static_cast<int>(int_at(run.task, "attempt"))), job_status(run.outcome),
+                ledger::name(run.outcome));
+  callback.let_go();  // this process may hold the run, and ends soon
   return {};
 }
 

@@ -12,6 +12,7 @@
 #include "job/preflight.h"
 #include "job/requirements.h"
 #include "job/sent.h"
+#include "run/event_callback.h"
 #include "run/kept.h"
 #include "run/record.h"
 #include "run/run_controller.h"
@@ -48,6 +49,7 @@ Result<Added> add_run(fleet::Context& context, const RunRequest& request, const 
   if (!request.task.checkpoints.empty()) run.task["checkpoints"] = request.task.checkpoints;
   if (auto data = fleet::buckets_to_keep(request.task); !data.is_null()) run.task["data"] = std::move(data);
   run.task["envs"] = envs_to_keep(request.task.envs);
+  if (!trim(request.task.event_callback).empty()) run.task[callback_command] = request.task.event_callback;
   if (!request.arguments.empty()) run.task["arguments"] = request.arguments;
   for (const auto& [secret, value] : request.task.secrets) run.task["secrets"].push_back(secret);
   const auto& interrupt = request.task.environment;
@@ -55,6 +57,10 @@ Result<Added> add_run(fleet::Context& context, const RunRequest& request, const 
   TRY_SET(ledger, "", fleet::ledger_id(context.data));
   run.task["ledger"] = ledger;  // what is made for the run says whose it is
   if (auto git = job::git_state(request.workdir); !git.is_null()) run.task["git"] = std::move(git);
+  if (const auto& source = request.task.git; !source.url.empty()) {
+    run.task["git"]["url"] = source.url;
+    if (!source.ref.empty()) run.task["git"]["ref"] = source.ref;
+  }
   for (const auto& [key, value] : request.task.all_candidates()[0].labels) {
     if (!key.starts_with("ferry:")) run.task["labels"][key] = value;  // those are between ferry and its own cloud
   }
@@ -127,6 +133,7 @@ Status check_task(const RunRequest& request) {
   };
   missing(request.task.missing_envs, "variable", "--env");
   missing(request.task.missing_secrets, "secret", "run ferry again after: export");
+  keep(check_nodes(request.task));
   keep(job::check_outputs(request.task));
   if (request.check) keep(check_store(request.task));
   keep(job::check_start(request.task));
@@ -141,6 +148,14 @@ Status check_task(const RunRequest& request) {
 }
 
 }  // namespace
+
+Status check_nodes(const task::Task& task) {
+  if (task.num_nodes == 1) return {};
+  return fail(Kind::unsupported,
+              fmt::format("{}: num_nodes: running {} machines for one task comes later", task.nodes_at, task.num_nodes),
+              "ferry plan plans and prices them; a run has one machine, and nothing was rented",
+              "write num_nodes: 1, with more GPUs in that machine (as in accelerators: A100:8)");
+}
 
 int start(fleet::Context& context, const RunRequest& asked) {
   auto& progress = context.progress;

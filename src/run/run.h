@@ -52,6 +52,9 @@ inline constexpr int try_later = 75;
 /// Which of the two it is.
 constexpr int exit_code_for(Kind kind) { return may_work_later(kind) ? try_later : ferry_failed; }
 
+/// Fails unsupported for a task that wants several machines: they are planned and priced, and not run yet.
+Status check_nodes(const task::Task& task);
+
 /// Runs a task from check to release. The value is the exit code to leave with: the training's own (130 when
 /// cancelled before it had one), try_later or ferry_failed; every error has been shown by then. Whatever happens, what
 /// was rented is released or noted in the ledger for the next ferry command.

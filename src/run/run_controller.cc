@@ -46,12 +46,14 @@ RunController::RunController(fleet::Context& context, ledger::Run run, RunLock o
       run_(std::move(run)),
       owner_(std::move(owner)),
       run_dir_(context.data, run_.name),
-      node_(context, run_dir_) {
+      node_(context, run_dir_),
+      callback_(context, run_dir_) {
   trial_.n = newest_attempt(context, run_.name);
   if (const auto seconds = int_at(run_.task, "max_duration_s"); seconds > 0)
     node_.lifetime.max_duration = Seconds(seconds);
   context_.while_waiting = [this] {
     if (pull_) pull_->tick(context_.clock.steady_ms());
+    callback_.tick();
     if (owner_ && !owner_->still_mine()) stop_at_once("its folder was removed meanwhile");
     if (lease_ && !lease_->keep()) stop_at_once("another computer took it over while this one was not heard of");
   };
@@ -67,13 +69,29 @@ void RunController::stop_at_once(const std::string& why) {
   ::_exit(ferry_failed);
 }
 
-RunController::~RunController() { context_.while_waiting = nullptr; }
+RunController::~RunController() {
+  context_.while_waiting = nullptr;
+  // What the command may want of this run, nothing here keeps from it.
+  owner_.reset();
+  if (std::uncaught_exceptions() == 0) callback_.finish();
+}
+
+void RunController::tell_phase() {
+  const bool is_first = trial_.n == 1;
+  const auto state = ledger::name(run_.phase);
+  if (run_.phase == Phase::planning) callback_.tell(run_, trial_.n, is_first ? "SUBMITTED" : "RECOVERING", state);
+  if (run_.phase == Phase::launching && is_first) callback_.tell(run_, trial_.n, "STARTING", state);
+  if (run_.phase == Phase::training) callback_.tell(run_, trial_.n, is_first ? "STARTED" : "RECOVERED", state);
+}
+
+void RunController::tell_end() { callback_.tell(run_, trial_.n, job_status(run_.outcome), ledger::name(run_.outcome)); }
 
 Status RunController::enter(Phase phase) {
   if (run_.phase == phase) return {};
   TRY("", context_.ledger.move(run_.name, phase));
   run_.phase = phase;
   run_.phase_ms = context_.clock.now_ms();
+  tell_phase();
   return {};
 }
 

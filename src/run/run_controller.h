@@ -12,6 +12,7 @@
 #include "job/outputs_pull.h"
 #include "job/preflight.h"
 #include "job/training.h"
+#include "run/event_callback.h"
 #include "run/kept.h"
 #include "run/lease.h"
 #include "run/next_step.h"
@@ -109,6 +110,10 @@ class RunController {
   Status release();
 
   Status enter(ledger::Phase phase);
+  /// The task's event_callback hears of the phase, where that is one of those that it hears of.
+  void tell_phase();
+  /// And of the run's end.
+  void tell_end();
   /// Node::connect_again(). May set detaching_, with an error.
   Status connect_again(const char* phase, job::Training& training, Error lost, job::MayInterrupt interruption);
   Status follow_job();
@@ -201,7 +206,8 @@ class RunController {
   fleet::RunDir run_dir_;
   Node node_;
   Trial trial_;
-  std::optional<job::OutputsPull> pull_;    // over node_.connection; while the job runs
+  std::optional<job::OutputsPull> pull_;  // over node_.connection; while the job runs
+  EventCallback callback_;
   std::vector<std::string> fetched_files_;  // relative to run_.output_dir
   bool detaching_ = false;
 

@@ -150,7 +150,8 @@ Result<std::vector<DataSet>> list_sets(Store& store) {
   std::vector<DataSet> all;
   for (const auto& id : ids) {
     auto set = look_up_set(store, id);
-    if (set) all.push_back(*std::move(set));
+    if (set)
+      all.push_back(*std::move(set));
     else if (set.error().kind != Kind::not_found && set.error().kind != Kind::corrupt)
       return tl::unexpected<Error>(set.error());
   }

@@ -18,8 +18,12 @@ struct Sets : testing::Test {
   ManifestEntry put(const std::string& path, const std::string& bytes) {
     const auto content = content_of_bytes(bytes);
     EXPECT_TRUE(store->put(content_key(content.sha256), bytes));
-    return {.path = path, .bytes = content.bytes, .sha256 = content.sha256, .mode = 0644,
-            .key = content_key(content.sha256), .mtime_ns = 5};
+    return {.path = path,
+            .bytes = content.bytes,
+            .sha256 = content.sha256,
+            .mode = 0644,
+            .key = content_key(content.sha256),
+            .mtime_ns = 5};
   }
   std::string commit(const std::vector<ManifestEntry>& files, const std::string& name, std::int64_t made_ms = 1) {
     const auto id = set_id(files);
@@ -87,9 +91,9 @@ TEST_F(Sets, ThatAreDamagedAreCorruptAndKeepOthersFromBeingRemoved) {
   ASSERT_TRUE(store->put("data/sets/" + other + ".files.json", "[]"));
   EXPECT_EQ(kind_of_failure(files_of_set(*store, other)), Kind::corrupt);
   EXPECT_EQ(kind_of_failure(remove_sets(*store, {id}, 10, false)), Kind::corrupt);
-  ASSERT_TRUE(store->put("data/sets/" + other + ".files.json",
-                         R"([{"path": "../x", "bytes": 1, "mode": 420, "mtime_ns": 1, "sha256": ")" + second.sha256 +
-                             R"("}])"));
+  ASSERT_TRUE(store->put(
+      "data/sets/" + other + ".files.json",
+      R"([{"path": "../x", "bytes": 1, "mode": 420, "mtime_ns": 1, "sha256": ")" + second.sha256 + R"("}])"));
   EXPECT_EQ(kind_of_failure(files_of_set(*store, other)), Kind::corrupt);
 }
 

@@ -90,6 +90,30 @@ class ResourcesReader : FieldReader {
   std::size_t elsewhere_ = 0;
 };
 
+class WorkdirReader : FieldReader {
+ public:
+  using FieldReader::FieldReader;
+  /// Fills the task's `workdir`, or its `git`.
+  Status read(const Entry& workdir);
+  /// Complains about variables in them that are not among the task's envs, which may stand below.
+  Status check_variables(const Node& root) const;
+
+ private:
+  Status read_git(const Entry& workdir);
+};
+
+class ConfigReader : FieldReader {
+ public:
+  using FieldReader::FieldReader;
+  /// Fills the task's `run_options` from `config` or `experimental`, and tells of what else is in there.
+  Status read(const Entry& config);
+
+ private:
+  void tell(const Entry& config, const Entry& field);
+  Status read_docker(const Entry& config, const Entry& docker);
+  Status add_options(const Entry& entry);
+};
+
 class InterruptionReader : FieldReader {
  public:
   using FieldReader::FieldReader;

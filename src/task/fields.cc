@@ -21,6 +21,8 @@ struct Field {
   std::string_view cure = {};
   /// What is not acted on must still mean something: looks at the value.
   Status (*check)(std::string_view file, const Entry& entry) = nullptr;
+  /// What becomes of it instead, where that hangs on its value: for the line behind its name.
+  std::string (*told)(const Entry& entry) = nullptr;
 };
 
 tl::unexpected<Error> means_nothing(std::string_view file, const Entry& entry, std::string advice) {
@@ -65,6 +67,20 @@ Status check_autostop(std::string_view file, const Entry& entry) {
   return {};
 }
 
+/// A run's machine never idles; of the rest, what is another thing here.
+std::string autostop_words(const Entry& entry) {
+  const auto is_given = [&](const char* name) {
+    const auto* field = entry.value->type == Node::Type::map ? entry.value->find(name) : nullptr;
+    return field && field->value->type == Node::Type::text && !field->value->text.empty();
+  };
+  std::string words = "the machine is ended when the run ends, so that it never idles";
+  if (is_given("down") && lower(trim(entry.value->find("down")->value->text)) != "true")
+    words += " (ended, not stopped: outputs come home first)";
+  words += "; with --keep it costs until  ferry down RUN, at the latest until its time limit (max_duration)";
+  if (is_given("hook")) words += "; its hook is not run: put that at the end of run:";
+  return words;
+}
+
 /// A strategy, or {strategy: FAILOVER, max_restarts_on_errors: 3, recover_on_exit_codes: [33]}.
 Status check_recovery(std::string_view file, const Entry& entry) {
   const std::vector<std::string> strategies = {"eager_next_region", "failover", "none"};
@@ -82,7 +98,9 @@ Status check_recovery(std::string_view file, const Entry& entry) {
 }
 
 constexpr std::string_view no_volumes =
-    "put the files below the workdir, or fetch them in setup:, and list what must come home in outputs:";
+    "for data, write file_mounts: {/data: s3://BUCKET/PATH}; for what the training writes, outputs: or checkpoints:, "
+    "or "
+    "file_mounts: {/out: {name: NAME}}, which comes home; space for work is disk_size:";
 
 constexpr Field fields[] = {
     {"task", "name"},
@@ -107,9 +125,9 @@ constexpr Field fields[] = {
     {"task", "guard", "watching for NaN losses, stalls and idle GPUs", "guard"},
     {"task", "metrics", "reading metrics out of the training's output"},
     {"task", "inputs", "estimated sizes of inputs"},
-    {"task", "event_callback", "a command on every change of state"},
-    {"task", "config", "SkyPilot's own configuration"},
-    {"task", "experimental", "SkyPilot's own configuration"},
+    {"task", "event_callback"},
+    {"task", "config"},
+    {"task", "experimental"},
     {"task", "api_server_access", "access to SkyPilot's server"},
     {"task", "file_mounts_mapping", "SkyPilot's own bookkeeping"},
     {"task", "_metadata", "SkyPilot's own bookkeeping"},
@@ -120,13 +138,15 @@ constexpr Field fields[] = {
     {.section = "task",
      .name = "service",
      .meaning = "serving a model",
-     .cure = "ferry trains; take 'service:' out to run the command once"},
+     .cure =
+         "ferry trains, and a run ends: take 'service:' out to run the command once, on a machine that is given back "
+         "afterwards (ports: are reached through a tunnel meanwhile)"},
     {.section = "task",
      .name = "pool",
      .meaning = "a pool of workers",
-     .cure = "take 'pool:' out; every run rents a machine of its own"},
-    {.section = "task", .name = "volumes", .meaning = "network volumes", .cure = no_volumes},
-    {.section = "task", .name = "volume_mounts", .meaning = "network volumes", .cure = no_volumes},
+     .cure = "take 'pool:' out: every run rents a machine of its own; several at once are several  ferry run --detach"},
+    {.section = "task", .name = "volumes", .meaning = "volumes that outlive a machine", .cure = no_volumes},
+    {.section = "task", .name = "volume_mounts", .meaning = "volumes that outlive a machine", .cure = no_volumes},
 
     {"workdir", "url"},
     {"workdir", "ref"},
@@ -157,15 +177,15 @@ constexpr Field fields[] = {
      .meaning = "stopping when idle",
      .inside = "autostop",
      .default_value = "false",
-     .instead = "the machine is released when the run ends",
-     .check = check_autostop},
+     .check = check_autostop,
+     .told = autostop_words},
     {.section = "resources", .name = "job_recovery", .inside = "job_recovery", .check = check_recovery},
     {.section = "resources", .name = "spot_recovery", .check = check_recovery},
     {"resources", "priority", "priorities between jobs"},
     {"resources", "priority_class", "priorities between jobs"},
     {"resources", "accelerator_args", "settings of TPUs"},
     {"resources", "ephemeral_storage", "scratch space on Kubernetes"},
-    {.section = "resources", .name = "volumes", .meaning = "network volumes", .cure = no_volumes},
+    {.section = "resources", .name = "volumes", .meaning = "volumes that outlive a machine", .cure = no_volumes},
 
     {"aws", "subnet_id"},
     {"aws", "security_group_id"},
@@ -357,7 +377,11 @@ void check_fields(std::string_view file, const Node& map, std::string_view secti
                           .value());
       continue;
     }
-    not_yet.push_back(not_yet_line(file, entry, field->meaning, field->instead));
+    if (field->told)
+      not_yet.push_back(
+          fmt::format("{}:{}: {}: {}", printable(file), entry.at.line, printable(entry.name), field->told(entry)));
+    else
+      not_yet.push_back(not_yet_line(file, entry, field->meaning, field->instead));
   }
 }
 

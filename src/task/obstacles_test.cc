@@ -36,7 +36,7 @@ std::vector<std::string> all_of(const Error& error) {
 
 TEST(Obstacles, AllOfThemAreToldAtOnceInTheOrderOfTheFileEachWithItsPlace) {
   const auto error = obstacle(R"(name: bad name!
-num_nodes: 2
+num_nodes: many
 resources:
   accelerator: A10G:1
   use_spot: sometimes
@@ -51,7 +51,7 @@ outputs: [/abs, ok/]
 )");
   EXPECT_THAT(
       all_of(error),
-      ElementsAre(StartsWith("task.yaml:1:7: 'bad name!' cannot be"), StartsWith("task.yaml:2:12: num_nodes: 2"),
+      ElementsAre(StartsWith("task.yaml:1:7: 'bad name!' cannot be"), StartsWith("task.yaml:2:12: 'num_nodes' must be"),
                   StartsWith("task.yaml:4:3: unknown field 'accelerator'"),
                   StartsWith("task.yaml:5:13: 'use_spot' must be"), StartsWith("task.yaml:6:9: cpus: not a"),
                   StartsWith("task.yaml:8:10: file_mounts:"), StartsWith("task.yaml:10:3: envs: '2FAST'"),
@@ -211,6 +211,23 @@ TEST(Obstacles, ImagesOfRegistriesNeedNoPrefix) {
     EXPECT_FALSE(parse_task(fmt::format("resources: {{image_id: '{}'}}\n", image), "t")) << image;
 }
 
+TEST(Obstacles, SeveralDocumentsArePipelinesWhoseComplaintsHaveTheirPlaces) {
+  const auto all = read_tasks("name: whole\n---\nname: one\nrun: a\n---\nrun: b\nnum_nodes: 0\n---\n- x\n", "t.yaml");
+  EXPECT_EQ(all.name, "whole");
+  ASSERT_EQ(all.tasks.size(), 3U);
+  EXPECT_EQ(all.tasks[0].task.name, "one");
+  EXPECT_THAT(all.tasks[0].found, IsEmpty());
+  EXPECT_EQ(all.tasks[1].task.run, "b");
+  EXPECT_THAT(all.tasks[1].found.at(0).what, StartsWith("t.yaml:7:12: 'num_nodes'"));
+  EXPECT_THAT(all.tasks[2].found.at(0).what, StartsWith("t.yaml:9:1: a task file is a mapping"));
+  EXPECT_EQ(read_tasks("run: a\n---\nrun: b\n---\n", "t").tasks.size(), 2U);
+  EXPECT_EQ(read_tasks("name: whole\n---\nrun: a\n", "t").tasks.at(0).task.name, "whole");
+  EXPECT_THAT(read_tasks("run: a\n---\n---\nrun: b\n", "t").tasks.at(1).found.at(0).what, HasSubstr("is empty"));
+  std::string many = "run: a\n";
+  for (int i = 0; i < 100; ++i) many += "---\nrun: a\n";
+  EXPECT_THAT(read_tasks(many, "t").tasks.at(0).found.at(0).what, HasSubstr("more than 100 documents"));
+}
+
 TEST(Obstacles, AFirstDocumentWithANameOnlyIsNoPipeline) {
   EXPECT_EQ(accepted("name: whole\n---\nrun: a\n").name, "whole");
   EXPECT_EQ(accepted("name: whole\n---\nname: one\nrun: a\n").name, "one");
@@ -246,7 +263,7 @@ TEST(Obstacles, MountsOfThisComputersFilesAreReadAndOthersRefusedWithTheirPlaces
 }
 
 TEST(Obstacles, WhatCanBeReadBesideThemIsThereForWhoWantsToLookFurther) {
-  const auto reading = read_task("num_nodes: 2\nresources: {accelerators: A10}\nrun: a\n", "t");
+  const auto reading = read_task("num_nodes: 0\nresources: {accelerators: A10}\nrun: a\n", "t");
   EXPECT_EQ(reading.found.size(), 1U);
   EXPECT_TRUE(reading.hardware);
   EXPECT_EQ(reading.task.resources.accelerators.choices.at(0).name, "A10");

@@ -32,7 +32,7 @@ class TaskReader : FieldReader {
       if (entry.name == "resources") hardware = found_.size() == before + elsewhere_;
     }
     keep(choose_container());
-    if (!task_.workdir.empty()) keep(check_workdir(root));
+    keep(WorkdirReader(file_, task_, found_).check_variables(root));
     MountsReader(file_, task_, found_).check_variables();
     return hardware;
   }
@@ -48,6 +48,11 @@ class TaskReader : FieldReader {
                   "write the image once, beside any_of or ordered");
     }
     auto& environment = task_.environment;
+    if (first.empty() && environment.kind != "docker" && !task_.run_options.empty())
+      task_.not_yet.push_back(
+          fmt::format("{}: config: docker.run_options: nothing is done with them: the task has no container (image_id: "
+                      "docker:IMAGE)",
+                      printable(file_)));
     if (first.empty()) return {};
     const bool plain = environment.kind == "auto" || environment.kind == "none";
     if (!plain && environment.kind != "docker")
@@ -61,7 +66,7 @@ class TaskReader : FieldReader {
 
   Status read_field(const Entry& entry) {
     if (entry.name == "name") return read_name(entry);
-    if (entry.name == "workdir") return read_workdir(entry);
+    if (entry.name == "workdir") return WorkdirReader(file_, task_, found_).read(entry);
     if (entry.name == "num_nodes") return read_nodes(entry);
     if (entry.name == "resources") {
       ResourcesReader reader(file_, task_, found_, decided_);
@@ -73,6 +78,7 @@ class TaskReader : FieldReader {
     if (entry.name == "secrets") return read_secrets(entry);
     if (entry.name == "setup") return read_script(entry, task_.setup);
     if (entry.name == "run") return read_script(entry, task_.run);
+    if (entry.name == "event_callback") return read_callback(entry);
     if (entry.name == "outputs") return read_outputs(entry);
     if (entry.name == "checkpoints") return read_paths(entry, task_.checkpoints);
     if (entry.name == "store") return read_store(entry, task_.store);
@@ -81,6 +87,7 @@ class TaskReader : FieldReader {
     if (entry.name == "duration") return read_duration(entry, task_.duration);
     if (entry.name == "environment") return read_environment(entry);
     if (entry.name == "on_interruption") return InterruptionReader(file_, task_, found_).read(entry);
+    if (entry.name == "config" || entry.name == "experimental") return ConfigReader(file_, task_, found_).read(entry);
     if (entry.name == "aws") return AwsReader(file_, task_, found_).read(entry);
     if (entry.name == "file_mounts") {
       MountsReader(file_, task_, found_).read(entry);
@@ -100,42 +107,20 @@ class TaskReader : FieldReader {
     return {};
   }
 
-  Status read_workdir(const Entry& entry) {
-    if (entry.value->type == Type::map) {
-      return complain_at(entry.at, "a git repository as the workdir is not there yet", {},
-                         "clone it and write workdir: FOLDER", Kind::unsupported);
-    }
-    TRY_SET(path, "", text_of(entry));
-    if (trim(path).empty()) return complain_at(entry.value->at, "'workdir' is empty", {}, "workdir: .");
-    if (path.find("://") != path.npos) {
-      return complain_at(entry.value->at, fmt::format("workdir '{}' is not a folder of this computer", printable(path)),
-                         {}, "write the name of a folder, as in workdir: .");
-    }
-    task_.workdir = path;
-    return {};
-  }
-
-  /// Its variables must be among `envs`, which may stand below it.
-  Status check_workdir(const Node& root) const {
-    auto envs = task_.envs;
-    for (const auto& name : task_.missing_envs) envs.try_emplace(name);
-    const auto filled = filled_in(task_.workdir.native(), envs);
-    return filled ? Status() : complain_in(*root.find("workdir"), filled.error());
-  }
-
   Status read_nodes(const Entry& entry) {
     TRY_SET(text, "", text_of(entry));
     const auto count = parse_int(text);
     if (!count || *count < 1) {
       return complain_at(entry.value->at,
-                         fmt::format("'num_nodes' must be a whole number from 1, not '{}'", printable(text)));
+                         fmt::format("'num_nodes' must be a whole number from 1, not '{}'", printable(text)), {},
+                         "write num_nodes: 1, or leave it out");
     }
-    if (*count > 1) {
-      return complain_at(entry.value->at, fmt::format("num_nodes: {} machines for one task are not there yet", *count),
-                         "ferry rents one machine a run",
-                         "write num_nodes: 1, with more GPUs in that machine (as in accelerators: A100:8)",
-                         Kind::unsupported);
-    }
+    constexpr int most = 1000;
+    if (*count > most)
+      return complain_at(entry.value->at, fmt::format("'num_nodes' must be at most {}, not {}", most, *count), {},
+                         "write the number of machines, each with the resources that the task names");
+    task_.num_nodes = static_cast<int>(*count);
+    if (*count > 1) task_.nodes_at = show(file_, entry.value->at);
     return {};
   }
 
@@ -144,6 +129,16 @@ class TaskReader : FieldReader {
       return wrong_type(entry, "text", fmt::format("write '{}: |' and one command a line", entry.name));
     TRY_SET(text, "", text_of(entry));
     script = text;
+    return {};
+  }
+
+  Status read_callback(const Entry& entry) {
+    TRY("", read_script(entry, task_.event_callback));
+    // All else that a task names runs on the machine.
+    if (!trim(task_.event_callback).empty())
+      task_.not_yet.push_back(
+          fmt::format("{}:{}: event_callback: this command runs on this computer, when the run's state changes",
+                      printable(file_), entry.at.line));
     return {};
   }
 
@@ -290,24 +285,22 @@ Result<Task> parse_task(std::string_view yaml, std::string_view file, const Deci
   return std::move(reading.task);
 }
 
-Reading read_task(std::string_view yaml, std::string_view file, const Decided& decided) try {
-  const auto nothing = [](Error error) { return Reading{{}, {std::move(error)}, false}; };
-  const auto tree = read_yaml(yaml, file);
-  if (!tree || (*tree)->type != Type::map || file.ends_with("Makefile")) {
-    if (auto other = other_kind_of_file(yaml, file)) return nothing(*std::move(other));
-  }
-  if (!tree) return nothing(unfilled_template(yaml, file).value_or(tree.error()));
-  const auto& root = **tree;
+namespace {
+
+Reading not_read(Error error) { return Reading{{}, {std::move(error)}, false}; }
+
+Reading read_root(const Node& root, std::string_view yaml, std::string_view file, const Decided& decided) {
   if (root.type == Type::null) {
-    return nothing(
+    return not_read(
         complain(file, root.at, "the task file is empty", {}, "the least it needs is 'run: python train.py'").value());
   }
   if (root.type != Type::map) {
-    return nothing(complain(file, root.at, fmt::format("a task file is a mapping of fields, not {}", called(root.type)),
-                            {}, "write 'name: value' lines, with a space after the colon")
-                       .value());
+    return not_read(complain(file, root.at,
+                             fmt::format("a task file is a mapping of fields, not {}", called(root.type)), {},
+                             "write 'name: value' lines, with a space after the colon")
+                        .value());
   }
-  if (auto other = other_tools_file(root, file)) return nothing(*std::move(other));
+  if (auto other = other_tools_file(root, file)) return not_read(*std::move(other));
   Reading out;
   check_fields(file, root, "task", out.task.not_yet, out.found);
   out.hardware = TaskReader(file, out.task, out.found, decided).read(root);
@@ -315,8 +308,28 @@ Reading read_task(std::string_view yaml, std::string_view file, const Decided& d
   in_order(out.found, file);
   explain_blanks(out.found, yaml, file);
   return out;
+}
+
+}  // namespace
+
+Reading read_task(std::string_view yaml, std::string_view file, const Decided& decided) {
+  auto all = read_tasks(yaml, file, decided);
+  if (all.tasks.size() == 1) return std::move(all.tasks.front());
+  return not_read(read_yaml(yaml, file).error());
+}
+
+Pipeline read_tasks(std::string_view yaml, std::string_view file, const Decided& decided) try {
+  const auto only = [](Error error) { return Pipeline{"", {not_read(std::move(error))}}; };
+  const auto read = read_documents(yaml, file);
+  if (!read || read->roots.front()->type != Type::map || file.ends_with("Makefile")) {
+    if (auto other = other_kind_of_file(yaml, file)) return only(*std::move(other));
+  }
+  if (!read) return only(unfilled_template(yaml, file).value_or(read.error()));
+  Pipeline out{read->name, {}};
+  for (const auto& root : read->roots) out.tasks.push_back(read_root(*root, yaml, file, decided));
+  return out;
 } catch (const std::exception& e) {
-  return {{}, {complain(file, {}, "the task file cannot be read", e.what()).value()}, false};
+  return {"", {not_read(complain(file, {}, "the task file cannot be read", e.what()).value())}};
 }
 
 }  // namespace ferry::task

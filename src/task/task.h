@@ -112,6 +112,18 @@ struct Environment {
   bool operator==(const Environment&) const = default;
 };
 
+/// A git repository, a commit of which is cloned to be the workdir.
+struct GitSource {
+  std::string url;    ///< as git takes it, without a login; empty: there is none
+  std::string ref;    ///< a branch, a tag or a commit; empty: the repository's own default
+  std::string login;  ///< "USER:PASSWORD" that stood in an https URL; never kept or shown
+  std::string at;     ///< "FILE:LINE:COLUMN" for complaints
+  bool operator==(const GitSource&) const = default;
+};
+
+/// "URL at REF": for people.
+std::string show(const GitSource& git);
+
 /// A file or folder of this computer that goes to the machine beside the workdir.
 struct Mount {
   /// On the machine: relative (below the workdir), ~/… or absolute; plain, no place of the system's.
@@ -119,6 +131,7 @@ struct Mount {
   std::filesystem::path source;  ///< as written; relative to the caller's folder, or ~/…
   std::string at;                ///< "FILE:LINE:COLUMN" for complaints
   bool comes_home = false;       ///< what the training writes there comes home, below home_place()
+  bool is_whole = false;         ///< all of it goes, whatever rules there are: what another task made
   bool operator==(const Mount&) const = default;
 };
 
@@ -161,6 +174,9 @@ std::string home_place(std::string_view target);
 struct Task {
   std::string name;               ///< empty: the caller chooses (folder or file name)
   std::filesystem::path workdir;  ///< as written; empty: none given. Relative to the caller's folder
+  GitSource git;                  ///< in place of a workdir that is a folder
+  int num_nodes = 1;              ///< machines, each as `resources` say; several are planned for, and not run yet
+  std::string nodes_at;           ///< "FILE:LINE:COLUMN" of that, for complaints; empty: one machine
   Resources resources;            ///< what stands outside any_of and ordered
   /// Of any_of or ordered: each with the outer fields that it does not override. Empty: `resources` alone.
   std::vector<Resources> candidates;
@@ -170,6 +186,7 @@ struct Task {
   std::vector<std::string> missing_envs;  ///< written as null: must be supplied by --env or the environment
   std::vector<std::string> missing_secrets;
   std::string setup, run;                ///< bash
+  std::string event_callback;            ///< bash, on the caller's computer, when the run's state changes
   std::vector<std::string> checkpoints;  ///< the same of what is saved while it trains, and comes home with the outputs
   std::vector<std::string> outputs;      ///< paths or globs relative to workdir; empty: `outputs/` if it exists
   std::optional<std::string> store;      ///< place of a store (base/store_place.h); "": none, whatever the settings say
@@ -177,6 +194,7 @@ struct Task {
   std::optional<Seconds> max_duration;   ///< hard cap on the training's time
   std::optional<Seconds> duration;       ///< how long it is expected to take, for estimates
   Environment environment;
+  std::vector<std::string> run_options;  ///< for docker run, where the environment is a container: one word each
   OnInterruption on_interruption;
   std::vector<Mount> mounts;
   std::vector<Data> data;
@@ -220,6 +238,14 @@ struct Reading {
 /// As parse_task(), for those who have something to find out beside it.
 Reading read_task(std::string_view yaml, std::string_view file, const Decided& decided = {});
 
+/// A file with several documents: tasks that run one after the other, each with what the one before made.
+struct Pipeline {
+  std::string name;            ///< of a first document that has a name and nothing else; empty: there is none
+  std::vector<Reading> tasks;  ///< at least one
+};
+/// As read_task(), of a file with one document or several.
+Pipeline read_tasks(std::string_view yaml, std::string_view file, const Decided& decided = {});
+
 /// Reads a store as people write it: a place, or "none", which is "". Fails bad_input.
 Result<std::string> parse_store(std::string_view text);
 
@@ -231,9 +257,10 @@ Status add_volume(std::string_view written, std::string_view at, Task& task);
 /// Fails bad_input unless `name` can be a variable's: letters, digits and '_', no digit first.
 Status check_variable_name(std::string_view name);
 
-/// Fills `$NAME` and `${NAME}` in the workdir and the mounts with the task's envs, as SkyPilot does, and adds to the
-/// checkpoints where mounts may be written to. To be called once, when `envs` is complete. Fails bad_input for a name
-/// that `envs` does not have, and for what then is no place and no URL.
+/// Fills `$NAME` and `${NAME}` in the workdir and the mounts with the task's envs (and secrets, in a repository's URL,
+/// whose login is then taken out of it), as SkyPilot does, and adds to the checkpoints where mounts may be written to.
+/// To be called once, when `envs` is complete. Fails bad_input for a name that `envs` does not have, and for what then
+/// is no place and no URL.
 Status fill_variables(Task& task);
 
 /// A name valid for runs and tags made from any text: [a-z0-9-], at most 32 characters, never empty.

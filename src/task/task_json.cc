@@ -42,7 +42,8 @@ NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(Resources, infra, instance_type,
                                                 ports, labels, at, places)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(Environment, kind, name, file)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(OnInterruption, signal, grace)
-NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(Mount, target, source, at, comes_home)
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(GitSource, url, ref, at)  // no login: that is a secret
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(Mount, target, source, at, comes_home, is_whole)
 NLOHMANN_JSON_SERIALIZE_ENUM(MountMode,
                              {{MountMode::copy, "copy"}, {MountMode::mount, "mount"}, {MountMode::cached, "cached"}})
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(Data, target, url, mode, is_written, at, source, set)
@@ -50,9 +51,10 @@ NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(OutputFolder, target, bucket, at
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(AwsSettings, subnets, security_group, public_address, ssh_from,
                                                 ssh_proxy, key_name, key_file, login_user, placement_group,
                                                 capacity_reservation, instance_profile)
-NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(Task, name, workdir, resources, candidates, ordered, envs, missing_envs,
-                                                missing_secrets, setup, run, checkpoints, outputs, store, budget,
-                                                max_duration, duration, environment, mounts, data, output_folders, aws,
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(Task, name, workdir, git, num_nodes, nodes_at, resources, candidates,
+                                                ordered, envs, missing_envs, missing_secrets, setup, run,
+                                                event_callback, checkpoints, outputs, store, budget, max_duration,
+                                                duration, environment, run_options, mounts, data, output_folders, aws,
                                                 may_be_skypilots, on_interruption, not_yet)
 
 Json to_json(const Task& task) {

@@ -28,6 +28,9 @@ Task full() {
   Task task;
   task.name = "digits";
   task.workdir = "/home/me/digits";
+  task.git = {"https://example.org/lab/code.git", "main", "", "t.yaml:4:1"};
+  task.num_nodes = 2;
+  task.nodes_at = "t.yaml:5:1";
   task.resources = resources;
   task.candidates = {resources, Resources{}};
   task.ordered = true;
@@ -36,6 +39,7 @@ Task full() {
   task.missing_secrets = {"C"};
   task.setup = "pip install x\n";
   task.run = "python train.py \xc3\xa4";
+  task.event_callback = "echo $JOB_STATUS";
   task.checkpoints = {"ckpt/*.pt"};
   task.outputs = {"outputs/", "*.pt"};
   task.store = "s3://bucket/prefix";
@@ -43,7 +47,8 @@ Task full() {
   task.max_duration = Seconds(7200);
   task.duration = Seconds(60);
   task.environment = {"conda", "base", "environment.yml"};
-  task.mounts = {{"~/data", "/home/me/data", "t.yaml:9:1", true}};
+  task.run_options = {"--shm-size=16g"};
+  task.mounts = {{"~/data", "/home/me/data", "t.yaml:9:1", true, true}};
   task.data = {{"/data", "s3://bucket/set", MountMode::cached, true, "t.yaml:10:1"},
                {"big", "", MountMode::copy, false, "t.yaml:11:1", "/home/me/sets", std::string(32, 'a')}};
   task.output_folders = {{"/out", "my-bucket", "t.yaml:11:1"}};
@@ -87,6 +92,7 @@ TEST(TaskJson, EveryFieldOfATaskComesBack) {
 TEST(TaskJson, ASecretComesBackWithItsNameAlone) {
   auto task = full();
   task.secrets = {{"HF_TOKEN", "hf_secret"}};
+  task.git.login = "me:hf_secret";
   const auto json = to_json(task);
   EXPECT_EQ(dump_json(json).find("hf_secret"), std::string::npos);
   const auto back = task_from(json);

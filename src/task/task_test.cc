@@ -137,16 +137,29 @@ run: torchrun --nproc_per_node $SKYPILOT_NUM_GPUS_PER_NODE train.py
   EXPECT_THAT(task.missing_envs, ElementsAre("WANDB_API_KEY"));
   EXPECT_THAT(
       task.not_yet,
-      ElementsAre("task.yaml:20: autostop: not yet, the machine is released when the run ends (stopping when idle)",
-                  StartsWith("task.yaml:9: ports: not open to the internet: while ferry run is attached, a tunnel"),
-                  "task.yaml:10: image_id: not yet, ferry takes the base Deep Learning AMI (SkyPilot's own images)",
-                  "task.yaml:16: any_of: left out: a candidate on gcp: ferry trains on AWS"));
+      ElementsAre(
+          "task.yaml:20: autostop: the machine is ended when the run ends, so that it never idles; with --keep it "
+          "costs until  ferry down RUN, at the latest until its time limit (max_duration)",
+          StartsWith("task.yaml:9: ports: not open to the internet: while ferry run is attached, a tunnel"),
+          "task.yaml:10: image_id: not yet, ferry takes the base Deep Learning AMI (SkyPilot's own images)",
+          "task.yaml:16: any_of: left out: a candidate on gcp: ferry trains on AWS"));
+}
+
+TEST(Task, OfAutostopItIsSaidWhatBecomesOfItHere) {
+  const auto told = [](const char* yaml) {
+    const auto lines = parsed(yaml).not_yet;
+    return lines.empty() ? std::string() : lines.at(0);
+  };
+  EXPECT_THAT(told("resources: {autostop: 10}\n"), HasSubstr("task.yaml:1: autostop: the machine is ended when"));
+  EXPECT_THAT(told("resources: {autostop: {idle_minutes: 5, down: false}}\n"), HasSubstr("ended, not stopped"));
+  EXPECT_THAT(told("resources: {autostop: {idle_minutes: 5, hook: 'aws s3 sync a b'}}\n"),
+              HasSubstr("its hook is not run: put that at the end of run:"));
+  EXPECT_EQ(told("resources: {autostop: false}\n"), "");
 }
 
 TEST(Task, WhatWouldMakeItAnotherTrainingIsRefusedAsNotThereYet) {
   for (const char* yaml :
-       {"num_nodes: 2\n", "workdir: {url: https://github.com/org/repo, ref: main}\n",
-        "file_mounts:\n  /data: gs://bucket/data\n", "service: {replicas: 2}\n", "pool: {workers: 2}\n",
+       {"file_mounts:\n  /data: gs://bucket/data\n", "service: {replicas: 2}\n", "pool: {workers: 2}\n",
         "volumes: {/mnt: vol}\n", "managed_secrets: [A]\n", "resources: {infra: gcp}\n",
         "resources: {cloud: kubernetes}\n", "resources: {any_of: [{infra: gcp}, {infra: azure/eastus}]}\n"}) {
     const auto task = parse_task(yaml, "task.yaml");
@@ -347,6 +360,7 @@ TEST(Task, EveryMistakeIsNamedWithItsPlace) {
       {"envs:\n  9A: 1\n", "task.yaml:2:3: envs: '9A' cannot be a variable's name"},
       {"resources: {cpus: 2, any_of: [3]}\n", "task.yaml:1:31: a candidate of 'any_of' must be a mapping, not text"},
       {"num_nodes: 0\n", "task.yaml:1:12: 'num_nodes' must be a whole number from 1, not '0'"},
+      {"num_nodes: 1001\n", "task.yaml:1:12: 'num_nodes' must be at most 1000, not 1001"},
       {"max_duration: long\n", "task.yaml:1:15: max_duration: not a duration: 'long'"},
       {"name: my task\n", "task.yaml:1:7: 'my task' cannot be a task's name"},
       {"workdir: $DIR\n", "task.yaml:1:10: workdir: nothing is known of the variable 'DIR'"},

@@ -9,6 +9,7 @@
 
 #include "base/text.h"
 #include "task/data_url.h"
+#include "task/git_source.h"
 #include "task/task.h"
 
 namespace ferry::task {
@@ -106,6 +107,7 @@ Status fill_target(const Task& task, const std::string& at, std::string& target)
 Status fill_variables(Task& task) {
   TRY_SET(workdir, "workdir", filled_in(task.workdir.native(), task.envs));
   task.workdir = workdir;
+  TRY("", fill_git(task));
   const auto comes_home = [&](const std::string& target) { task.checkpoints.push_back(home_place(target) + "/"); };
   std::vector<Mount> mounts;
   for (auto& mount : std::exchange(task.mounts, {})) {

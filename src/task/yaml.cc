@@ -17,7 +17,7 @@ namespace ferry::task {
 namespace {
 
 constexpr int max_height = 64;
-constexpr std::size_t max_merged = 10'000;
+constexpr std::size_t max_merged = 10'000, most_documents = 100;
 
 /// Leaves yaml-cpp's callbacks, which have no other way to stop a parse. Caught in read_yaml.
 struct Stop {
@@ -32,12 +32,16 @@ class Builder final : public YAML::EventHandler {
  public:
   explicit Builder(std::string_view text) : text_(text) {}
 
-  /// The one document; with the name of a first one that had nothing else.
-  NodePtr root() const {
-    if (!header_ || root_->type != Node::Type::map || root_->find("name")) return root_;
-    auto named = std::make_shared<Node>(*root_);
+  /// What was read; a single document with the name of a first one that had nothing else.
+  Documents documents() {
+    Documents out{header_ ? header_->entries.front().value->text : "", std::move(roots_)};
+    if (out.roots.empty()) out.roots.push_back(std::make_shared<Node>());
+    auto& first = out.roots.front();
+    if (!header_ || out.roots.size() > 1 || first->type != Node::Type::map || first->find("name")) return out;
+    auto named = std::make_shared<Node>(*first);
     named->entries.insert(named->entries.begin(), header_->entries.front());
-    return named;
+    first = std::move(named);
+    return out;
   }
   /// Where the last quoted or plain text began, in bytes.
   std::optional<std::size_t> last_text() const { return last_text_; }
@@ -149,16 +153,13 @@ class Builder final : public YAML::EventHandler {
     if (anchor) anchors_[anchor] = node;
     if (open_.empty()) {
       // SkyPilot's pipelines begin with a document that has their name; behind it, one task is one task.
-      if (documents_ == 2 && is_name_only(root_.get())) {
-        header_ = std::exchange(root_, std::move(node));
-        return;
+      if (documents_ == 2 && roots_.size() == 1 && is_name_only(roots_.front().get())) {
+        header_ = roots_.front();
+        roots_.clear();
       }
-      if (documents_ > 1) {
-        throw Stop{place_of(mark), "more than one document (separated by '---')",
-                   "a file with several documents is a pipeline of tasks; ferry runs one task at a time",
-                   "write each task to a file of its own"};
-      }
-      root_ = std::move(node);
+      if (roots_.size() >= most_documents)
+        throw Stop{place_of(mark), fmt::format("more than {} documents", most_documents), {}, "write several files"};
+      roots_.push_back(std::move(node));
       return;
     }
     Open& parent = open_.back();
@@ -219,7 +220,8 @@ class Builder final : public YAML::EventHandler {
   std::string_view text_;
   int documents_ = 0;
   std::size_t merged_ = 0;
-  NodePtr root_, header_;
+  NodePtr header_;
+  std::vector<NodePtr> roots_;
   std::vector<Open> open_;
   std::map<YAML::anchor_t, NodePtr> anchors_;
   std::optional<std::size_t> last_text_;
@@ -243,7 +245,7 @@ tl::unexpected<Error> complain(std::string_view file, Place at, std::string_view
   return fail(kind, fmt::format("{}: {}", show(file, at), what), std::move(why), std::move(advice));
 }
 
-Result<NodePtr> read_yaml(std::string_view text, std::string_view file) try {
+Result<Documents> read_documents(std::string_view text, std::string_view file) try {
   if (text.starts_with("\xef\xbb\xbf")) text.remove_prefix(3);
   if (auto flaw = flaw_in_bytes(text)) return complain(file, flaw->at, flaw->what, flaw->why, flaw->advice);
   Builder builder(text);
@@ -261,9 +263,18 @@ Result<NodePtr> read_yaml(std::string_view text, std::string_view file) try {
       return complain(file, flaw->at, flaw->what, flaw->why, flaw->advice);
     }
   }
-  return builder.root() ? builder.root() : std::make_shared<Node>();
+  return builder.documents();
 } catch (const Stop& stop) {
   return complain(file, stop.at, stop.what, stop.why, stop.advice);
+}
+
+Result<NodePtr> read_yaml(std::string_view text, std::string_view file) {
+  TRY_SET(read, "", read_documents(text, file));
+  if (read.roots.size() > 1)
+    return complain(file, read.roots[1]->at, "more than one document (separated by '---')",
+                    "a file with several documents is a pipeline of tasks; here one is expected",
+                    "write each task to a file of its own");
+  return read.roots.front();
 }
 
 }  // namespace ferry::task

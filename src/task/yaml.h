@@ -47,9 +47,17 @@ std::string show(std::string_view file, Place at);
                                              std::string why = {}, std::string advice = {},
                                              Kind kind = Kind::bad_input);
 
-/// Reads the one document in `text` (behind a first one, perhaps, that has a `name` and nothing else): at most 1 MiB of
-/// UTF-8, 64 levels deep. Aliases and merge keys (`<<`) are resolved. An empty file is a null node. Every failure is
-/// Kind::bad_input with its place.
+/// The documents of a text. A first one that has a `name` and nothing else is their name.
+struct Documents {
+  std::string name;
+  std::vector<NodePtr> roots;  ///< at least one; without a name of its own, a single one has the name above
+};
+
+/// Reads at most 1 MiB of UTF-8, 64 levels deep. Aliases and merge keys (`<<`) are resolved. An empty file is one null
+/// node. Every failure is Kind::bad_input with its place.
+Result<Documents> read_documents(std::string_view text, std::string_view file);
+
+/// The same of a text that must have one document; more are a failure.
 Result<NodePtr> read_yaml(std::string_view text, std::string_view file);
 
 }  // namespace ferry::task

@@ -136,6 +136,31 @@ run: |
         assert run["run"] not in subprocess.run(["find", box], capture_output=True, text=True).stdout
 
 
+def test_the_tasks_own_options_for_docker_are_used_and_what_would_hide_the_workdir_is_not():
+    with Home() as home:
+        box = own_machine(home)
+        (box / "sets").mkdir()
+        (box / "sets/rows").write_text("12\n")
+        task = "name: options\nresources: {infra: ssh/box, image_id: 'docker:tiny'}\nconfig:\n  docker:\n    run_options: %s\nrun: |\n" \
+               "  cat /sets/rows; echo $GREETING; df -k /dev/shm | tail -n 1; ulimit -n\n"
+        home.file("task.yaml", task % "['-v ~/sets:/sets:ro', -it --shm-size=32m, '-e GREETING=\"two words\"', '--ulimit nofile=512:512']")
+        done = home.good("run", "task.yaml")
+        lines = done.out.splitlines()
+        assert lines[0] == "12" and lines[1] == "two words" and lines[2].split()[1] == "32768" and lines[3] == "512", done.out
+        words = [line for line in (STORE / "words").read_text().splitlines() if line.startswith("run -d ")][-1]
+        assert "--network host" in words and "--ipc" not in words and "--tty" not in words, words
+        gone(home, home.newest())
+        place = box / ".ferry"
+        home.file("task.yaml", task % f"-v /tmp:{place}")
+        done = home.ferry("run", "task.yaml")
+        assert done.returncode == 125 and "would cover " in done.err and "mount it elsewhere" in done.err, done.err
+        before = len(home.runs("--all"))
+        home.file("task.yaml", task % "--gpus all --name mine")
+        done = home.ferry("run", "task.yaml")
+        assert done.returncode == 125 and "task.yaml:5:18: run_options: --name cannot be had" in done.err, done.err
+        assert len(home.runs("--all")) == before
+
+
 def test_an_image_without_bash_or_python_trains_with_sh_and_long_scripts_are_no_matter():
     with Home() as home:
         own_machine(home)

@@ -19,6 +19,28 @@ def test_a_budget_pays_for_the_disk_too():
         assert best["beside_usd"] > 6 and 4.5 < hours * (best["hourly_usd"] + best["beside_usd"]) < told["at_most_usd"] <= 6, told
 
 
+def test_several_machines_are_planned_and_priced_together_and_a_run_says_later():
+    with Home() as home:
+        text = "resources: {instance_type: g5.xlarge}\nduration: 2h\nmax_duration: 4h\nrun: 'true'\n"
+        home.file("one.yaml", text)
+        home.file("four.yaml", "num_nodes: 4\n" + text)
+        one, four = plan(home, "one.yaml"), plan(home, "four.yaml")
+        assert (one["num_nodes"], four["num_nodes"]) == (1, 4)
+        for name in ("total_usd", "at_most_usd"):
+            assert abs(four["offers"][0][name] - 4 * one["offers"][0][name]) < 1e-5, (name, one, four)
+        assert four["offers"][0]["hourly_usd"] == one["offers"][0]["hourly_usd"] and abs(four["at_most_usd"] - 4 * one["at_most_usd"]) < 1e-5
+        assert any("4 machines of g5.xlarge in one zone of us-east-1" in note and "16 vCPUs" in note for note in four["notes"]), four["notes"]
+        assert "4 × g5.xlarge" in home.good("plan", "--region", "us-east-1", "four.yaml").out
+        # What pays for one for four hours pays for four for less than one.
+        enough = one["at_most_usd"] + 0.01
+        assert not plan(home, "one.yaml", "--budget", str(enough))["notes"]
+        cut = plan(home, "four.yaml", "--budget", str(enough))
+        assert 0 < cut["max_duration_s"] < 3600 and cut["at_most_usd"] <= enough, cut
+        done = home.ferry("run", "four.yaml", "--infra", "rehearsal")
+        assert done.returncode == 125 and "four.yaml:1:12: num_nodes: running 4 machines for one task comes later" in done.err, done.err
+        assert home.runs("--all") == []
+
+
 def test_a_budget_that_pays_for_the_best_machine_does_not_cut_its_time():
     with Home() as home:
         told = plan(home, "--gpus", "T4", "--budget", "5.5", "--max-duration", "8h")
@@ -135,7 +157,7 @@ def test_the_nearest_is_taken_only_when_that_is_said():
 
 def test_flags_outrank_what_a_file_says_of_other_clouds_and_the_refusal_names_them():
     with Home() as home:
-        home.file("task.yaml", "num_nodes: 2\nresources:\n  infra: gcp/us-central1\n  image_id: projects/a/global/images/b\n  accelerators: L4\n"
+        home.file("task.yaml", "num_nodes: two\nresources:\n  infra: gcp/us-central1\n  image_id: projects/a/global/images/b\n  accelerators: L4\n"
                   "file_mounts: {/data: gs://bucket}\nrun: a\n")
         done = home.ferry("plan", "task.yaml")
         assert done.returncode == 125 and done.err.count("ferry: error: ") == 4, done.err
@@ -149,9 +171,9 @@ def test_flags_outrank_what_a_file_says_of_other_clouds_and_the_refusal_names_th
         home.file("task.yaml", "resources: {any_of: [{cloud: gcp, instance_type: a2-highgpu-1g}, {infra: lambda}]}\nrun: a\n")
         assert plan(home, "task.yaml", "-t", "g5.xlarge")["offers"][0]["instance_type"] == "g5.xlarge"
         # What AWS does not have is among what is told at once.
-        home.file("task.yaml", "num_nodes: 2\nresources: {cloud: gcp, accelerators: A10}\nrun: a\n")
+        home.file("task.yaml", "num_nodes: 0\nresources: {cloud: gcp, accelerators: A10}\nrun: a\n")
         done = home.ferry("plan", "task.yaml")
-        assert "num_nodes: 2" in done.err and "'gcp' is not on AWS" in done.err and "AWS has no A10" in done.err, done.err
+        assert "'num_nodes' must be" in done.err and "'gcp' is not on AWS" in done.err and "AWS has no A10" in done.err, done.err
 
 
 def test_a_plan_says_what_is_still_to_be_given_and_where_skypilot_gives_more():

@@ -295,5 +295,20 @@ def test_a_tunnel_leads_to_the_tasks_ports_while_the_run_is_attached():
         home.nothing_left()
 
 
+def test_a_command_of_the_task_hears_of_every_state_of_a_run_that_was_left_to_the_background():
+    with Home() as home:
+        home.file("task.yaml", f"name: told\nresources: {{infra: rehearsal}}\nenvs: {{LR: 0.1}}\n"
+                  f"event_callback: |\n  echo \"$TASK_NAME $JOB_STATUS $FERRY_STATE $LR $PWD\" >>{home.root}/heard\n  [ $JOB_STATUS != SUCCEEDED ] || exit 9\n"
+                  "run: sleep 1; mkdir outputs; echo x > outputs/m\n")
+        home.good("run", "-d", "task.yaml")
+        heard = home.root / "heard"
+        home.wait_for("the end", lambda: "SUCCEEDED" in heard.read_text())
+        assert [line.split()[1:4] for line in heard.read_text().splitlines()] == [
+            ["SUBMITTED", "planning", "0.1"], ["STARTING", "launching", "0.1"], ["STARTED", "training", "0.1"], ["SUCCEEDED", "succeeded", "0.1"]]
+        assert heard.read_text().splitlines()[0] == f"told SUBMITTED planning 0.1 {home.work}"
+        assert home.newest()["outcome"] == "succeeded"
+        home.nothing_left()
+
+
 if __name__ == "__main__":
     main(globals())

@@ -1,0 +1,118 @@
+#!/usr/bin/env python3
+"""A task file with several documents: runs one after the other, each with what the one before made."""
+import json
+import signal
+
+from aws_test import aws_env
+from lib import Home, main
+
+THREE = """name: chain
+---
+name: prepare
+outputs: [outputs/, data/made/]
+resources: {infra: rehearsal}
+run: |
+  mkdir -p data/made outputs; echo rows >data/made/rows; echo first >outputs/log; echo kept >outputs/model.pt
+---
+name: train
+resources: {infra: rehearsal}
+run: |
+  cat data/made/rows data/old outputs/model.pt
+  %s
+  echo second >outputs/log; echo weights >outputs/weights
+---
+name: judge
+resources: {infra: rehearsal}
+run: cat outputs/log outputs/weights; mkdir -p outputs; echo good >outputs/verdict
+"""
+
+
+def chain(home, middle="true"):
+    home.file("chain.yaml", THREE % middle)
+    home.file("data/old", "old\n")
+    home.file(".gitignore", "*.pt\nruns/\n")
+
+
+def test_each_document_is_a_run_with_what_the_one_before_made_and_one_receipt_is_over_all():
+    with Home() as home:
+        chain(home)
+        planned = home.good("plan", "chain.yaml")
+        assert "document 3 of 3" in planned.out and "chain: one after the other" in planned.out, planned.out
+        told = json.loads(home.good("plan", "chain.yaml", "--json").out)
+        assert told["task"] == "chain" and [one["task"] for one in told["documents"]] == ["prepare", "train", "judge"], told
+        assert abs(told["at_most_usd"] - sum(one["at_most_usd"] for one in told["documents"])) < 1e-5
+        done = home.good("run", "chain.yaml")
+        assert done.out == "rows\nold\nkept\nsecond\nweights\n", done.out
+        runs = home.runs("--all")[::-1]
+        assert [run["run"].rsplit("-", 1)[0] for run in runs] == ["prepare", "train", "judge"] and all(run["outcome"] == "succeeded" for run in runs)
+        assert (home.home_of(runs[2]) / "outputs/verdict").read_text() == "good\n"
+        receipt = [line for line in done.err.splitlines() if "together $" in line][-1]
+        assert all(run["run"] in receipt for run in runs) and "of at most $" in receipt, receipt
+        assert "was left" not in home.ferry("ps").err
+        home.nothing_left()
+
+
+def test_the_first_that_fails_ends_it_and_from_goes_on():
+    with Home() as home:
+        chain(home, "exit 7")
+        done = home.ferry("run", "chain.yaml")
+        assert done.returncode == 7 and "again, when that is mended:  ferry run " in done.err and "--from 2" in done.err, done.err
+        assert len(home.runs("--all")) == 2 and home.newest()["outcome"] == "failed"
+        done = home.ferry("run", "chain.yaml", "--from", "3")
+        assert done.returncode == 125 and "document 2 has not succeeded" in done.err, done.err
+        chain(home)
+        done = home.good("run", "chain.yaml", "--from", "2")
+        assert done.out == "rows\nold\nkept\nsecond\nweights\n" and len(home.runs("--all")) == 4, done.out
+        assert home.ferry("run", "chain.yaml", "--from", "4").returncode == 2
+        home.nothing_left()
+
+
+def test_killed_in_the_middle_the_next_command_says_where_it_stands_and_how_to_go_on():
+    with Home() as home:
+        chain(home, "[ -e /nowhere ] || { echo up; sleep 4; }")
+        ferry = home.start("run", "chain.yaml")
+        home.wait_for("the second document's training", lambda: any(
+            run["run"].startswith("train") and run["phase"] == "training" for run in home.runs("--all")))
+        assert "was left" not in home.ferry("ps").err, "a ferry is at it"
+        ferry.send_signal(signal.SIGKILL)
+        ferry.communicate()
+        done = home.ferry("ps")
+        train = next(run["run"] for run in home.runs("--all") if run["run"].startswith("train"))
+        assert f"chain.yaml was left: document 2 of 3 ({train}) is not over" in done.err and "--from 3" in done.err, done.err
+        home.good("wait", train)
+        assert f"({train}) has succeeded; go on:  ferry run " in home.ferry("ps").err
+        done = home.good("run", "chain.yaml", "--from", "3")
+        assert done.out == "second\nweights\n", done.out
+        assert "was left" not in home.ferry("ps").err
+        home.nothing_left()
+
+
+def test_nobody_is_asked_twice_and_a_budget_is_for_all_of_them():
+    with Home() as home:
+        aws_env(home)
+        home.file("two.yaml", "name: one\nresources: {infra: aws, cpus: 2}\nrun: mkdir outputs; echo a >outputs/a\n---\nname: two\nresources: {infra: aws, cpus: 2}\nrun: cat outputs/a\n")
+        done = home.good("run", "two.yaml", "--yes", "--budget", "3")
+        assert done.out == "a\n" and "at most $3" in done.err, done.err
+        for words in (("--detach",), ("--keep",), ("--rehearse",), ("--", "true")):
+            done = home.ferry("run", "two.yaml", *words)
+            assert done.returncode == 2 and "several" in done.err, (words, done.err)
+        home.file("one.yaml", "run: 'true'\n")
+        assert home.ferry("run", "one.yaml", "--from", "2", "--infra", "rehearsal").returncode == 2
+        home.file("bad.yaml", "run: a\n---\nrun: b\nservice: {port: 1}\n---\nrun: c\nvolumes: {/a: b}\n")
+        done = home.ferry("run", "bad.yaml", "--yes")
+        assert "bad.yaml:4:1: 'service'" in done.err and "bad.yaml:7:1: 'volumes'" in done.err, done.err
+        home.nothing_left()
+
+
+def test_with_json_the_last_line_is_the_result_and_the_receipt_is_an_event():
+    with Home() as home:
+        chain(home)
+        lines = [json.loads(line) for line in home.good("run", "chain.yaml", "--json").out.splitlines()]
+        assert lines[-1]["event"] == "result" and lines[-1]["run"].startswith("judge"), lines[-1]
+        receipts = [line for line in lines if "pipeline" in line.get("data", {})]
+        assert len(receipts) == 1 and [one["outcome"] for one in receipts[0]["data"]["pipeline"]["runs"]] == ["succeeded"] * 3, receipts
+        home.nothing_left()
+
+
+if __name__ == "__main__":
+    main(globals())
