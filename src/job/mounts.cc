@@ -249,7 +249,7 @@ void store_large_mounts(task::Task& task, bool follow, std::vector<std::string>&
   for (auto& mount : task.mounts) {
     std::error_code failed;
     const auto source = std::filesystem::canonical(mount.source, failed);
-    const auto tree = !failed && !mount.comes_home && os::is_directory(source)
+    const auto tree = !failed && !mount.comes_home && !mount.is_whole && os::is_directory(source)
                           ? tree_of_mount(mount, follow)
                           : Result<sync::Tree>(fail(Kind::not_found, ""));
     if (!tree || tree->bytes < least) {
