@@ -182,7 +182,7 @@ Result<int> show(Context& context, const std::string& name) {
   if (!view.instances.empty()) {
     const auto total = watch::total_spent(view.instances, now);
     line("cost",
-         (total ? ferry::show(*total) : "unknown") + (at_most ? " of at most " + ferry::show(Usd{at_most}) : ""));
+         (total ? ferry::show(*total) : "unknown") + (at_most ? " of at most " + show_at_most(Usd{at_most}) : ""));
   }
   line("workdir", run.workdir);
   line("home", run.output_dir + "/" +

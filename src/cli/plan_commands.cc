@@ -180,7 +180,7 @@ void print_plan(const Described& described, const fleet::Planned& planned) {
         "at most {}: {} of training, a quarter of an hour to start, {} to bring the outputs home; disk, "
         "address "
         "and the dearest machine that is taken by itself are counted in\n",
-        show(*planned.most), show_duration(lifetime.max_duration), show_duration(lifetime.retention()));
+        show_at_most(*planned.most), show_duration(lifetime.max_duration), show_duration(lifetime.retention()));
   }
 }
 
@@ -204,6 +204,10 @@ int plan_command(const Program& program, const TaskOptions& options) {
   if (task.max_duration) lifetime.max_duration = *task.max_duration;
   auto planned = fleet::plan_task(task, lifetime, os::data_dir(), os::system_clock().now_ms(), rehearsal::region());
   if (!planned) return report(planned.error());
+  if (const auto known = image_of(task, *planned); known && known->image.root_size_gib > 0) {
+    const auto counted = fleet::count_image(task, lifetime, known->image.root_size_gib, *planned);
+    if (!counted) return report(counted.error());
+  }
   for (const auto& name : task.missing_envs)
     planned->ranking.notes.push_back(
         fmt::format("no value for the variable {}: a run needs one (--env {}=…)", name, name));

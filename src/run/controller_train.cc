@@ -18,8 +18,6 @@ namespace {
 /// Beyond max_duration, before an agent that does not answer is taken for one that cannot stop the training.
 constexpr Seconds beyond_max_duration{300};
 
-constexpr const char* data_phase = "data";
-
 /// The last few kilobytes of what the job wrote.
 std::string end_of_log(const os::Path& file) {
   constexpr std::size_t most = 8192;
@@ -57,7 +55,7 @@ Status RunController::setup() {
   spec.store = std::move(store);
   spec.store.outputs = request.task.outputs;
   spec.store.checkpoints = request.task.checkpoints;
-  if (!request.task.data.empty()) TRY("", keep_in_time(spec));
+  TRY("", keep_in_time(spec));
   auto begun = training.setup(*node_.connection, spec);
   while (!begun && (begun.error().kind == Kind::lost || begun.error().kind == Kind::timeout)) {
     // Until the agent has confirmed the start, nobody else could make it: secrets are in this process only.
@@ -106,12 +104,12 @@ Status RunController::keep_in_time(agent::JobSpec& spec) const {
   const auto took = show_duration(Seconds(passed_s));
   if (left_s < least_s)
     return fail(Kind::timeout, "no time is left to train in",
-                fmt::format("the data took {} of the machine's time", took),
-                "a longer --max-duration pays for the copy, too");
+                fmt::format("what came before it took {} of the machine's time", took),
+                "a longer --max-duration pays for that, too");
   context_.progress.warn(
-      data_phase, fmt::format("the copy took its time ({} since the machine began): the training has {} "
-                              "of {} left, for the machine ends itself as it was told when it was rented",
-                              took, show_duration(Seconds(left_s)), show_duration(Seconds(spec.max_duration_s))));
+      "setup", fmt::format("what came before took its time ({} since the machine began): the training has {} "
+                           "of {} left, for the machine ends itself as it was told when it was rented",
+                           took, show_duration(Seconds(left_s)), show_duration(Seconds(spec.max_duration_s))));
   spec.max_duration_s = left_s;
   return {};
 }

@@ -118,6 +118,7 @@ Status RunController::plan() {
     whole_ = node_.lifetime;
     run_.task["whole_max_duration_s"] = whole_.max_duration.count();
     if (best.total) run_.task["estimate_micros"] = best.total->micros;
+    run_.task.erase("at_most_micros");
     if (trial_.most) run_.task["at_most_micros"] = trial_.most->micros;
   }
   TRY("", context_.ledger.update(run_));
@@ -215,7 +216,7 @@ Status RunController::launch() {
                                    .framework = ready.framework,
                                    .lifetime = node_.lifetime,
                                    .ceiling = trial_.ceiling,
-                                   .budget = is_agreed() ? money_left() : request.task.budget,
+                                   .budget = money_left(),
                                    .aws = request.task.aws,
                                    .capacity_block = trial_.reservation && trial_.reservation->is_block}));
   if (launched.image.id != trial_.image.id) fleet::warn_of_support(context_, launched.image, "launch");

@@ -126,8 +126,8 @@ class RunController {
   std::optional<agent::JobStatus> end_unheard();
   /// The task's data sets; goes on where a connection broke.
   Status bring_data(const task::Task& task);
-  /// Cuts the training's time where data took so long that the machine's own timer would end it first. Fails timeout
-  /// where nothing is left.
+  /// Cuts the training's time where what came before took so long that the machine's own timer would end it first.
+  /// Fails timeout where nothing is left.
   Status keep_in_time(agent::JobSpec& spec) const;
   Status record_end(const agent::JobStatus& status);
   /// The job is known to have ended, or never to have begun.
