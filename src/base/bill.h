@@ -7,6 +7,7 @@
 /// Machines, disks and addresses are billed by the second, a minute at least (aws.amazon.com/ec2/pricing,
 /// aws.amazon.com/ebs/pricing, aws.amazon.com/vpc/pricing). Rates are of 2025-10.
 
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -75,5 +76,13 @@ Usd launch_allowance(const Rates& rates);
 Usd dearest_hour(const Rates& rates);
 /// Rounded up to the next cent.
 Usd whole_cents(Usd money);
+
+/// What a user wants all runs together to keep (`limits:` of their settings). Nothing: no limit.
+struct Caps {
+  std::optional<Usd> a_day, a_month;  ///< that is spent in a day, and in a month, of UTC, as AWS bills them
+  std::optional<Usd> an_hour;         ///< of all machines at once, at their dearest, with all that is beside them
+  std::optional<int> machines;        ///< at once
+  bool any() const { return a_day || a_month || an_hour || machines; }
+};
 
 }  // namespace ferry

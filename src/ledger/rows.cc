@@ -141,6 +141,20 @@ Result<Object> read_object(const Statement& row) {
                 .home_ms = row.integer(6)};
 }
 
+Result<Reservation> read_reservation(const Statement& row) {
+  Reservation it{.run = row.text(0),
+                 .provider = row.text(1),
+                 .at_most = Usd{row.integer(2)},
+                 .hourly = Usd{row.integer(3)},
+                 .machine_hourly = Usd{row.integer(4)},
+                 .held = row.integer(5) != 0};
+  constexpr std::int64_t most_micros = 1'000'000'000'000'000;
+  for (const auto amount : {it.at_most, it.hourly, it.machine_hourly}) {
+    if (amount.micros < 0 || amount.micros > most_micros) return bad("amount", std::to_string(amount.micros), it.run);
+  }
+  return it;
+}
+
 Result<Event> read_event(const Statement& row) {
   Event event;
   event.id = row.integer(0);

@@ -43,8 +43,7 @@ Seconds RunController::time_left() const {
 }
 
 std::optional<Usd> RunController::money_left() const {
-  const auto agreed = int_at(run_.task, "at_most_micros");
-  auto bound = agreed > 0 ? std::optional(Usd{agreed}) : std::nullopt;
+  auto bound = ledger::at_most(context_.ledger, run_);
   const auto budget = beginning_ ? beginning_->request.task.budget : std::nullopt;
   if (budget && (!bound || *budget < *bound)) bound = budget;
   if (!bound) return std::nullopt;

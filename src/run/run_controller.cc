@@ -134,6 +134,7 @@ Status RunController::plan() {
                           {"estimate_usd", dollars(best.total)},
                           {"at_most_usd", dollars(trial_.most)},
                           {"considered", planned.ranking.considered}});
+  TRY("", reserve());
   if (request.way_out && trial_.n == 1) context_.progress.note(request.way_out());
   if (node_.location.provider == "aws") return ask();
   return run_.task.contains(waits_until_ms) ? note_agreed() : Status();
@@ -167,6 +168,23 @@ Status RunController::look_at_account(const task::Task& task, const std::string&
   TRY_SET(allowed, "", account::within_quotas(context_, planned.location, std::move(planned.ranking.offers)));
   planned.ranking.offers = std::move(allowed);
   return look_at_image(task, framework, planned);
+}
+
+Status RunController::reserve() {
+  ledger::Reservation wanted{.run = run_.name, .provider = node_.location.provider};
+  wanted.at_most = ledger::at_most(context_.ledger, run_).value_or(Usd{});
+  if (!is_agreed()) wanted.at_most = trial_.most.value_or(Usd{});
+  for (const auto& offer : trial_.offers) {
+    const auto rates = offer.not_taken.empty() ? plan::dearest_rates(offer) : std::nullopt;
+    if (!rates) continue;
+    wanted.hourly = std::max(wanted.hourly, dearest_hour(*rates));
+    wanted.machine_hourly = std::max(wanted.machine_hourly, rates->machine);
+  }
+  // Once it is rented, less is noted than before, and nothing is left to refuse.
+  const bool is_rented = !node_.instance.id.empty();
+  auto caps = context_.caps && !is_rented ? context_.caps() : Result<Caps>(Caps{});
+  if (!caps) return tl::unexpected<Error>(std::move(caps).error());
+  return context_.ledger.reserve(wanted, *caps);
 }
 
 Status RunController::ask() {
@@ -224,6 +242,7 @@ Status RunController::launch() {
   node_.cloud = std::move(launched.cloud);
   node_.location = std::move(launched.location);
   trial_.offers = {std::move(launched.offer)};
+  if (const auto noted = reserve(); !noted) context_.progress.warn("launch", noted.error().what);
   run_.task[rented_candidate] = trial_.offers.front().candidate;
   run_.task["host_key"] = launched.host_key;
   run_.task["image"] = {{"id", launched.image.id},

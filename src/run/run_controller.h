@@ -72,6 +72,8 @@ class RunController {
   Status look_at_account(const task::Task& task, const std::string& framework, fleet::Planned& planned);
   /// Its disk belongs to the price.
   Status look_at_image(const task::Task& task, const std::string& framework, fleet::Planned& planned);
+  /// What the run may cost is noted, within what all runs together may; before anything is rented.
+  Status reserve();
   Status ask();
   /// The price was agreed to, or there is nobody to ask.
   bool is_agreed() const { return trial_.n > 1 || run_.task.contains(is_agreed_to); }
