@@ -42,6 +42,7 @@ void add_account_commands(CLI::App& app, Program& program);    // check, quota, 
 void add_logs_command(CLI::App& app, Program& program);        // logs; called by the next
 void add_runs_commands(CLI::App& app, Program& program);       // ps, logs, fetch, ssh, cancel, down
 void add_interrupt_command(CLI::App& app, Program& program);   // interrupt
+void add_extend_command(CLI::App& app, Program& program);      // extend
 void add_orphans_commands(CLI::App& app, Program& program);    // orphans, recover
 void add_store_commands(CLI::App& app, Program& program);      // store …
 void add_service_commands(CLI::App& app, Program& program);    // service …

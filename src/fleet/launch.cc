@@ -129,7 +129,7 @@ Status Launcher::prepare_keys() {
   auto noted = request_.run;
   noted.task["host_key"] = host_key_;
   TRY("", context_.ledger.update(noted));
-  user_data_ = user_data(host.private_text, host.public_line, request_.lifetime.until_power_off());
+  user_data_ = user_data(host.private_text, host.public_line, request_.lifetime.until_power_off(), request_.run.name);
   return {};
 }
 

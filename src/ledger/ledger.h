@@ -145,6 +145,11 @@ struct Reservation {
   Usd hourly;          ///< an hour of its machine and all beside it, at its dearest (dearest_hour())
   Usd machine_hourly;  ///< of the machine alone, at its dearest
   bool held = true;    ///< false: nothing is rented, and before anything is, it is reserved anew
+  // What `ferry extend` added; 0: nothing.
+  Usd budget;                       ///< in place of the task's
+  std::int64_t extended_s = 0;      ///< to the time of all attempts
+  int attempt = 0;                  ///< which was extended last
+  std::int64_t max_duration_s = 0;  ///< of that attempt
 };
 
 /// What all runs together have cost, and may still cost as long as they are not over.

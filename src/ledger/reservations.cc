@@ -142,7 +142,8 @@ Status check_caps(const Caps& caps, const Use& others, const Use& all) {
     return fail(*caps.machines < 1 ? Kind::bad_input : Kind::limit,
                 fmt::format("your limit of {} (machines) would not be kept",
                             *caps.machines == 1 ? "one machine" : fmt::format("{} machines", *caps.machines)),
-                fmt::format("{} rented now, or about to be", others.machines == 1 ? "one is" : fmt::format("{} are", others.machines)),
+                fmt::format("{} rented now, or about to be",
+                            others.machines == 1 ? "one is" : fmt::format("{} are", others.machines)),
                 "wait until another run is over (--wait), or raise limits: machines in your settings", "machines");
   for (const auto& check : checks_of(caps, others, all)) {
     if (check.with > check.cap) return refuse(check);
@@ -179,18 +180,18 @@ Status reserve_in(Database& database, const Reservation& wanted, const Caps& cap
       return fail(Kind::bad_input, "what this run may cost is not known, and so not whether it keeps your limits",
                   "a price of its machine is unknown", "ask AWS for prices: ferry catalog update");
     TRY_SET(others, "", use_of(database, wanted.provider, wanted.run, now_ms));
-    TRY_SET(own, "",
-            rows(database, instance_columns, "FROM instances WHERE run = ?1", read_instance, wanted.run));
+    TRY_SET(own, "", rows(database, instance_columns, "FROM instances WHERE run = ?1", read_instance, wanted.run));
     Use all = others;
     auto now = wanted;
     now.held = true;
     add({now, std::move(own)}, now_ms, all);
     TRY("", check_caps(caps, others, all));
   }
-  return database.run("INSERT OR REPLACE INTO reservations(run, world, at_most_micros, hourly_micros, machine_micros, "
-                      "held) VALUES(?1, ?2, ?3, ?4, ?5, 1)",
-                      wanted.run, wanted.provider, wanted.at_most.micros, wanted.hourly.micros,
-                      wanted.machine_hourly.micros);
+  return database.run(
+      fmt::format("INSERT OR REPLACE INTO reservations({}) VALUES(?1, ?2, ?3, ?4, ?5, 1, ?6, ?7, ?8, ?9)",
+                  reservation_columns),
+      wanted.run, wanted.provider, wanted.at_most.micros, wanted.hourly.micros, wanted.machine_hourly.micros,
+      wanted.budget.micros, wanted.extended_s, wanted.attempt, wanted.max_duration_s);
 }
 
 }  // namespace ferry::ledger

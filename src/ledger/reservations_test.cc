@@ -181,8 +181,8 @@ TEST_F(Caps, AThousandRacesOfTwoFerriesNeverBreakADailyCap) {
     const auto own = open();
     for (auto& race : all) {
       gate.arrive_and_wait();
-      race.had[which] = own->reserve(wish(which == 0 ? "a" : "b", race.wanted[which], 100), {.a_day = usd(race.cap)})
-                            .has_value();
+      race.had[which] =
+          own->reserve(wish(which == 0 ? "a" : "b", race.wanted[which], 100), {.a_day = usd(race.cap)}).has_value();
       gate.arrive_and_wait();
     }
   };

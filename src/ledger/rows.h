@@ -24,7 +24,8 @@ inline constexpr std::string_view node_columns =
     "run, attempt, rank, token, exit_code, log_bytes, train_start_ms, train_end_ms";
 inline constexpr std::string_view object_columns = "path, kind, bytes, sha256, uri, stored_ms, home_ms";
 inline constexpr std::string_view reservation_columns =
-    "run, world, at_most_micros, hourly_micros, machine_micros, held";
+    "run, world, at_most_micros, hourly_micros, machine_micros, held, budget_micros, extended_s, attempt, "
+    "max_duration_s";
 inline constexpr std::string_view event_columns = "id, run, time_ms, kind, data";
 
 /// Kind::corrupt when the row holds what no ferry writes.

@@ -356,6 +356,7 @@ Status RunController::make_durable(const Status& done, AttemptEnd& end) {
 
 std::optional<int> RunController::finish(const Status& ended) {
   if (context_.given_up) return give_up();
+  heed_extension();
   if (detaching_ && ended) return detach();
   if (!ended && ended.error().code == lacks_code) return leave_waiting(ended.error());
   auto done = ended;

@@ -115,6 +115,7 @@ Status RunController::keep_in_time(agent::JobSpec& spec) const {
 }
 
 Status RunController::record_end(const agent::JobStatus& status) {
+  heed_extension();
   const auto ending = ending_of(status, node_.lifetime.max_duration);
   trial_.was_cut = status.reason == "max_duration";
   if (status.reason == agent::interrupted) run_.task[was_interrupted] = true;
@@ -182,6 +183,7 @@ Status RunController::follow_job() {
     if (node_.is_unheard(followed.error())) {
       if (const auto ended = end_unheard()) return record_end(*ended);
     }
+    heed_extension();
     if (auto again = connect_again("train", training, std::move(followed).error(), job::MayInterrupt::detach); !again)
       return detaching_ ? Status() : again;
   }
@@ -197,6 +199,7 @@ Result<bool> RunController::was_forgotten() {
 std::optional<agent::JobStatus> RunController::end_unheard() {
   auto noted = node_.connection->noted_job();
   if (noted && noted->state == agent::JobState::done) return *std::move(noted);
+  heed_extension();
   context_.check_signals(true);
   const bool is_cancelled = context_.interrupt == fleet::Interrupt::cancel || int_at(run_.task, cancel_asked) > 0;
   const auto limit = Millis(node_.lifetime.max_duration + beyond_max_duration).count();

@@ -120,6 +120,7 @@ Status RunController::plan() {
     if (best.total) run_.task["estimate_micros"] = best.total->micros;
     run_.task.erase("at_most_micros");
     if (trial_.most) run_.task["at_most_micros"] = trial_.most->micros;
+    if (request.task.budget) run_.task["budget_micros"] = request.task.budget->micros;
   }
   TRY("", context_.ledger.update(run_));
   const auto dollars = [](const std::optional<Usd>& money) {
@@ -171,7 +172,11 @@ Status RunController::look_at_account(const task::Task& task, const std::string&
 }
 
 Status RunController::reserve() {
-  ledger::Reservation wanted{.run = run_.name, .provider = node_.location.provider};
+  TRY_SET(before, "", context_.ledger.reservation(run_.name));
+  auto wanted = before.value_or(ledger::Reservation{});
+  wanted.run = run_.name;
+  wanted.provider = node_.location.provider;
+  wanted.hourly = wanted.machine_hourly = {};
   wanted.at_most = ledger::at_most(context_.ledger, run_).value_or(Usd{});
   if (!is_agreed()) wanted.at_most = trial_.most.value_or(Usd{});
   for (const auto& offer : trial_.offers) {
@@ -356,6 +361,7 @@ agent::JobSpec RunController::job_spec(const task::Task& task) const {
     spec.notices = agent::NoticeSpec{task.on_interruption.signal, task.on_interruption.grace.count()};
   spec.max_duration_s = node_.lifetime.max_duration.count();
   spec.retention_s = node_.lifetime.retention().count();
+  spec.money = money_spec();
   return spec;
 }
 

@@ -72,6 +72,10 @@ class RunController {
   Status look_at_account(const task::Task& task, const std::string& framework, fleet::Planned& planned);
   /// Its disk belongs to the price.
   Status look_at_image(const task::Task& task, const std::string& framework, fleet::Planned& planned);
+  /// What was added meanwhile, by whichever process, to the run's time.
+  void heed_extension();
+  /// What the training is told of money.
+  std::optional<agent::MoneySpec> money_spec() const;
   /// What the run may cost is noted, within what all runs together may; before anything is rented.
   Status reserve();
   Status ask();
