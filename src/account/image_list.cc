@@ -71,6 +71,7 @@ Status store_images(const std::vector<ListedImage>& images, const std::string& t
                    {"name", image.name},
                    {"created", image.created},
                    {"supported_until", image.supported_until},
+                   {"root_size_gib", image.root_size_gib},
                    {"seen", today}});
   }
   TRY("", os::make_dirs(kept_file().parent_path()));
@@ -89,6 +90,7 @@ std::optional<KnownImage> known_image(const plan::Offer& offer, const task::Imag
     image.name = text_at(one, "name");
     image.created = text_at(one, "created");
     image.supported_until = text_at(one, "supported_until");
+    image.root_size_gib = static_cast<int>(std::clamp<std::int64_t>(int_at(one, "root_size_gib"), 0, 65'536));
     return KnownImage{std::move(image), text_at(one, "seen")};
   }
   return std::nullopt;

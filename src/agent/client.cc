@@ -183,6 +183,11 @@ Status Client::cancel(Seconds grace) {
   return {};
 }
 
+Result<JobStatus> Client::extend(const Extension& extension) {
+  TRY_SET(answer, "", ask({{"op", "extend"}, {"to", to_json(extension)}}));
+  return status_from(answer);
+}
+
 Status Client::release(bool power_off) {
   TRY("", ask({{"op", "release"}, {"power_off", power_off}}));
   return {};

@@ -39,6 +39,9 @@ class Client {
   /// SIGTERM to the job's process group, after `grace` SIGKILL. Returns at once. Does nothing when the job is done; a
   /// job that did not start yet never will.
   Status cancel(Seconds grace);
+  /// The job's limit, and the machine's own end, are later from now on. Asking again is no error. Conflict where no job
+  /// runs or it is being ended, unsupported where the agent, or the machine's timer, is of a ferry before this one.
+  Result<JobStatus> extend(const Extension& extension);
   /// Tells the agent that outputs are safe: it will not retention; with power_off it ends the machine. Without,
   /// the machine still ends at the deadline, if the agent may end it. Conflict while the job runs.
   Status release(bool power_off);

@@ -42,6 +42,27 @@ Status power_off() {
   return fail(Kind::denied, "the machine cannot be powered off from inside", reasons);
 }
 
+Status put_off_power_off(const std::string& run, Seconds in) {
+  const os::Path file = os::Path(os::env("FERRY_AGENT_RUN").value_or("/run")) / ("ferry-end-" + run);
+  if (!os::exists(file))
+    return fail(Kind::unsupported, "the machine's own timer cannot be put off",
+                "it was armed by a ferry before this one, or by nobody");
+  TRY_SET(uptime, "see how long the machine runs", os::read_file("/proc/uptime"));
+  const auto now = parse_int(std::string_view(uptime).substr(0, uptime.find('.')));
+  if (!now) return fail(Kind::corrupt, "/proc/uptime is not what it should be");
+  const auto write =
+      fmt::format("echo {0} >{1}.new && mv -f {1}.new {1}", *now + in.count(), shell_quoted(file.string()));
+  std::string reasons;
+  for (const auto& way : {os::Argv{"sudo", "-n", "/bin/sh", "-c", write}, os::Argv{"/bin/sh", "-c", write}}) {
+    os::SpawnOptions options{.argv = {"/bin/sh", "-c", "exec \"$@\"", "sh"}, .env = {{"PATH", wide_path()}}};
+    options.argv.insert(options.argv.end(), way.begin(), way.end());
+    const auto output = os::run_command(options, {}, Millis(20'000));
+    if (output && output->exit.code == 0) return {};
+    reasons += (output ? printable(trim(output->err)) : output.error().what) + "; ";
+  }
+  return fail(Kind::denied, "the machine's own timer cannot be put off", reasons);
+}
+
 double CpuMeter::percent() {
   const auto text = os::read_file("/proc/stat");
   if (!text) return 0;

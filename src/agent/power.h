@@ -6,6 +6,7 @@
 #include <string>
 
 #include "base/error.h"
+#include "base/units.h"
 
 namespace ferry::agent {
 
@@ -24,5 +25,9 @@ class CpuMeter {
  private:
   double busy_ = 0, total_ = 0;
 };
+
+/// The timer that the machine of this run was booted with (fleet::user_data) ends it `in` from now on, and not sooner.
+/// Unsupported where it was armed in another way.
+Status put_off_power_off(const std::string& run, Seconds in);
 
 }  // namespace ferry::agent

@@ -21,9 +21,10 @@
 /// skip where they do not know them.
 ///   1  all below but the store
 ///   2  a start may have a store ("attempt", "rank", "store"), and a status then says what is stored; it may have
-///      "notices", and a status then says what the cloud told the machine ("notice")
+///      "notices", and a status then says what the cloud told the machine ("notice"); it may have "money", which the
+///      training is told of; a job that runs may be extended
 ///
-/// Requests: start {"spec"}, status, cancel {"grace_s"}, attach {"offset"}, release {"power_off"}.
+/// Requests: start {"spec"}, status, cancel {"grace_s"}, attach {"offset"}, release {"power_off"}, extend {"to"}.
 ///
 /// A start that is refused, whatever the reason, is answered by the job's status, not by an error: state
 /// "done", reason "not_started", no "run_exit" (no "setup_exit" either, unless setup ran and the run could
@@ -160,6 +161,25 @@ Json to_json(const StoreSpec& spec);
 /// bad_input for what can be no store, and for times and lists without reason.
 Result<StoreSpec> store_spec_from(const Json& json);
 
+/// What the training is told of money (FERRY_BUDGET_LEFT), in millionths of a dollar.
+struct MoneySpec {
+  std::int64_t at_most = 0;  ///< that the whole run may cost
+  std::int64_t left = 0;     ///< of that, when it is said
+  std::int64_t hourly = 0;   ///< what an hour costs, as far as is known
+  bool operator==(const MoneySpec&) const = default;
+};
+
+/// A later end of a job that runs (op "extend"). Never an earlier one.
+struct Extension {
+  std::int64_t deadline_ms = 0;     ///< by the machine's clock
+  std::int64_t retention_s = 0;     ///< as JobSpec::retention_s
+  std::int64_t power_off_in_s = 0;  ///< from now on, for the timer that the machine was booted with
+  std::optional<MoneySpec> money;
+};
+Json to_json(const Extension& extension);
+/// bad_input for times and amounts without reason.
+Result<Extension> extension_from(const Json& json);
+
 /// What the agent is asked to run (op "start"). Secrets travel only here, over ssh, and are never written to
 /// disk.
 struct JobSpec {
@@ -174,6 +194,7 @@ struct JobSpec {
       600;                ///< how long the machine waits for its outputs to be fetched after the limit, then powers off
   bool power_off = true;  ///< whether the agent may end the machine
   StoreSpec store;
+  std::optional<MoneySpec> money;     ///< nothing: it is not known, or nothing is paid
   std::optional<NoticeSpec> notices;  ///< the machine may be taken back: its metadata service is asked
 };
 inline constexpr std::int64_t default_max_duration_s = 24 * 3600;

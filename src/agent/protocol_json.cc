@@ -261,6 +261,53 @@ Result<StoreSpec> store_spec_from(const Json& json) {
   return spec;
 }
 
+namespace {
+
+Json money_json(const MoneySpec& money) {
+  return {{"at_most", money.at_most}, {"left", money.left}, {"hourly", money.hourly}};
+}
+
+Result<std::optional<MoneySpec>> money_from(const Json& json) {
+  const auto there = json.find("money");
+  if (there == json.end() || there->is_null()) return std::nullopt;
+  if (!there->is_object()) return fail(Kind::bad_input, "what is said of money is no JSON object");
+  MoneySpec money;
+  TRY("", read_member(*there, "at_most", money.at_most));
+  TRY("", read_member(*there, "left", money.left));
+  TRY("", read_member(*there, "hourly", money.hourly));
+  constexpr std::int64_t most = 1'000'000'000'000'000;
+  for (const auto amount : {money.at_most, money.left, money.hourly}) {
+    if (amount < 0 || amount > most) return fail(Kind::bad_input, "an amount of money without reason");
+  }
+  return money;
+}
+
+}  // namespace
+
+Json to_json(const Extension& extension) {
+  Json out{{"deadline_ms", extension.deadline_ms},
+           {"linger_s", extension.retention_s},
+           {"power_off_in_s", extension.power_off_in_s}};
+  if (extension.money) out["money"] = money_json(*extension.money);
+  return out;
+}
+
+Result<Extension> extension_from(const Json& json) {
+  if (!json.is_object()) return fail(Kind::bad_input, "an extension is no JSON object");
+  Extension extension;
+  TRY("", read_member(json, "deadline_ms", extension.deadline_ms));
+  TRY("", read_member(json, "linger_s", extension.retention_s));
+  TRY("", read_member(json, "power_off_in_s", extension.power_off_in_s));
+  TRY_SET(money, "", money_from(json));
+  extension.money = money;
+  if (extension.deadline_ms < 0 || extension.deadline_ms > latest_ms)
+    return fail(Kind::bad_input, "an end without reason");
+  for (const std::int64_t time : {extension.retention_s, extension.power_off_in_s}) {
+    if (time < 0 || time > longest_s) return fail(Kind::bad_input, "a time limit is negative or above a year");
+  }
+  return extension;
+}
+
 Json to_json(const JobSpec& spec) {
   Json out{{"run", spec.run},
            {"workdir", spec.workdir},
@@ -275,6 +322,7 @@ Json to_json(const JobSpec& spec) {
            {"rank", spec.rank}};
   if (!spec.store.uri.empty()) out["store"] = to_json(spec.store);
   if (spec.notices) out["notices"] = to_json(*spec.notices);
+  if (spec.money) out["money"] = money_json(*spec.money);
   return out;
 }
 
@@ -305,6 +353,8 @@ Result<JobSpec> spec_from(const Json& json) {
     TRY_SET(asked, "", notice_spec_from(*notices));
     spec.notices = std::move(asked);
   }
+  TRY_SET(money, "", money_from(json));
+  spec.money = money;
   TRY("", check(spec));
   return spec;
 }

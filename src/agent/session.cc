@@ -73,6 +73,12 @@ Json Session::act(const Json& request) {
     supervisor_.cancel(Seconds(std::clamp<std::int64_t>(int_at(request, "grace_s"), 0, 86400)));
     return Json::object();
   }
+  if (op == "extend") {
+    const auto to = extension_from(request.value("to", Json()));
+    if (!to) return failed(to.error());
+    const auto extended = supervisor_.extend(*to);
+    return extended ? to_json(*extended) : failed(extended.error());
+  }
   if (op == "release") {
     const auto released = supervisor_.release(request.value("power_off", Json(false)) == Json(true));
     return released ? Json::object() : failed(released.error());

@@ -101,8 +101,10 @@ JobStatus Supervisor::start(JobSpec spec) {
   if (!spec.store.uri.empty()) note_store(spec);
   deadline_at_ = clock_.steady_ms() + duration_ms;
   const auto notices = spec.notices;
+  const auto money = spec.money;
   const auto first = spec.setup.empty() ? LogPhase::run : LogPhase::setup;
   job_.emplace(options_.dir, std::move(spec), saved_.marker);
+  add_limits(money);
   if (notices) watch_notices(*notices);
   if (const auto begun = begin(first); !begun) {
     job_.reset();
@@ -236,6 +238,7 @@ void Supervisor::step() {
   } else if (clock_.steady_ms() >= end_at_) {
     end_machine();
   }
+  if (active() && clock_.steady_ms() >= limits_at_) write_limits();
   if (store_) step_store();
   if (clock_.steady_ms() >= beat_at_) beat();
   if (save_at_ && clock_.steady_ms() >= *save_at_) persist();
@@ -379,6 +382,7 @@ std::int64_t Supervisor::due() const {
   if (save_at_) out = std::min(out, *save_at_);
   if (store_) out = std::min(out, store_->due());
   if (!active()) return std::min(out, end_at_);
+  out = std::min(out, limits_at_);
   if (!stop_) out = std::min(out, deadline_at_);
   if (!stop_ && interruption_) out = std::min(out, interruption_->term_at);
   if (stop_) out = std::min({out, clock_.steady_ms() + look_again_ms, stop_->killed ? out : stop_->kill_at});

@@ -84,6 +84,9 @@ class Supervisor {
   JobStatus refuse(const Error& error);
   /// SIGTERM, SIGKILL after `grace`; a shorter grace than before counts. A job that never started never will.
   void cancel(Millis grace);
+  /// The job's limit, and what the machine was booted with, end later from now on: first the machine's own timer, then
+  /// the limit, so that the machine is never without one nor the job promised more than it has. As Client::extend().
+  Result<JobStatus> extend(const Extension& extension);
   /// Outputs are safe: no retention. With `power_off`, the machine ends in a moment. Conflict while the job
   /// runs; denied when the agent may not end the machine.
   Status release(bool power_off);
@@ -136,6 +139,10 @@ class Supervisor {
   void end_machine();
   void persist();
   void beat();
+  /// What the job's environment says of its limits.
+  void add_limits(const std::optional<MoneySpec>& money);
+  /// Writes anew what FERRY_BUDGET_LEFT names.
+  void write_limits();
   void note_store(const JobSpec& spec);
   void watch_notices(const NoticeSpec& spec);
   void hear_notice();
@@ -161,6 +168,8 @@ class Supervisor {
   std::unique_ptr<NoticeWatch> notices_;
   NoticeSpec notice_spec_;
   std::optional<Interruption> interruption_;
+  std::optional<MoneySpec> money_;  ///< as it was said at money_at_
+  std::int64_t money_at_ = 0, limits_at_ = 0;
   std::optional<Background> background_;
   std::optional<StoreChild> store_;
   std::optional<std::int64_t> exited_at_;  ///< the phase's shell was seen ended. All times here: steady_ms

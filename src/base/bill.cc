@@ -43,6 +43,17 @@ std::int64_t month_of(const Disk& disk) {
          std::max<std::int64_t>(0, disk.mib_per_s - gp3_own_mib_per_s) * gp3_mib_per_s;
 }
 
+/// A virtual machine is billed from when it runs, and arms its timer in its first minute or two; bare metal
+/// tests its memory first. systemd lets services take 90 s to end.
+constexpr Seconds usual_margin{300}, metal_margin{1500};
+
+/// An hour of a disk costs most in February.
+Rates in_a_short_month(Rates rates) {
+  constexpr std::int64_t least_hours = std::int64_t{28} * 24;
+  rates.disk = {(rates.disk.micros * hours_a_month + least_hours - 1) / least_hours};
+  return rates;
+}
+
 }  // namespace
 
 Usd disk_hour(const Disk& disk, std::string_view region) {
@@ -68,6 +79,26 @@ Bill charge(const Rates& rates, Millis there, Millis ran) {
   bill.machine = cost(rates.machine, billed(ran));
   bill.address = cost(rates.address, billed(ran));
   return bill;
+}
+
+Usd launch_allowance(const Rates& rates) {
+  const auto dearest = in_a_short_month(rates);
+  return charge(dearest, Seconds(60)).total() + cost(dearest.disk, Seconds(300));
+}
+
+Usd dearest_hour(const Rates& rates) {
+  const auto dearest = in_a_short_month(rates);
+  return dearest.machine + dearest.disk + dearest.address;
+}
+
+Usd whole_cents(Usd money) {
+  constexpr std::int64_t cent = 10'000;
+  return {(money.micros + cent - 1) / cent * cent};
+}
+
+Usd most(const MostTerms& terms) {
+  const auto longest = terms.until_power_off + (terms.is_metal ? metal_margin : usual_margin);
+  return whole_cents(charge(in_a_short_month(terms.rates), longest).total() + launch_allowance(terms.rates));
 }
 
 }  // namespace ferry

@@ -1,11 +1,13 @@
 #pragma once
 /// \file
-/// What EC2 charges for one Linux machine with its root disk and its public address. Pure. What a run has cost
-/// and the most that it can cost come from the same two functions.
+/// What EC2 charges for one Linux machine with its root disk and its public address. Pure. This is the only place that
+/// says what a run has cost (charge()) and the most that it can cost (most()): the question, the plan, the budget, the
+/// caps across runs, an extension and the receipt ask here, and so agree to the cent.
 ///
 /// Machines, disks and addresses are billed by the second, a minute at least (aws.amazon.com/ec2/pricing,
 /// aws.amazon.com/ebs/pricing, aws.amazon.com/vpc/pricing). Rates are of 2025-10.
 
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -52,5 +54,37 @@ Bill charge(const Rates& rates, Millis time);
 /// not while it is pending, stopped or on its way out, and not at all if it never ran
 /// (docs.aws.amazon.com/AWSEC2/latest/UserGuide/ec2-instance-lifecycle.html); its disk as long as it is there.
 Bill charge(const Rates& rates, Millis there, Millis ran);
+
+/// What bounds the bill of one machine.
+struct MostTerms {
+  Rates rates;              ///< of the machine at its dearest; of disk and address in an average month
+  Seconds until_power_off;  ///< what its own timer is set to when it boots (fleet::TimeLimits)
+  bool is_metal = false;    ///< bare metal, which is billed while it tests its memory, before any timer runs
+};
+/// The most that a run on one machine at a time can cost, in whole cents, rounded up. Counted in are
+///   - the time before the machine's timer is armed, and after it fires until the machine is gone;
+///   - what the timer is set to: setup, max_duration, and the retention of its outputs;
+///   - the minute that EC2 bills at least, and its rounding up to seconds;
+///   - the disk by type, size, IOPS and throughput, in February, when an hour of it costs most;
+///   - the public address;
+///   - launches that come to nothing before one is had (launch_allowance()).
+/// Further attempts are held to what the ones before left of it. Not counted is data out, which AWS bills by the
+/// account's month and beyond its first 100 GB, and what an S3 store keeps.
+Usd most(const MostTerms& terms);
+/// Its share for launches that come to nothing: a minute of everything, and five of the disk. Whoever rents stops
+/// where they cost more.
+Usd launch_allowance(const Rates& rates);
+/// An hour of everything, at most.
+Usd dearest_hour(const Rates& rates);
+/// Rounded up to the next cent.
+Usd whole_cents(Usd money);
+
+/// What a user wants all runs together to keep (`limits:` of their settings). Nothing: no limit.
+struct Caps {
+  std::optional<Usd> a_day, a_month;  ///< that is spent in a day, and in a month, of UTC, as AWS bills them
+  std::optional<Usd> an_hour;         ///< of all machines at once, at their dearest, with all that is beside them
+  std::optional<int> machines;        ///< at once
+  bool any() const { return a_day || a_month || an_hour || machines; }
+};
 
 }  // namespace ferry

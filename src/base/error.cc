@@ -20,6 +20,8 @@ std::string_view name(Kind kind) {
       return "no_capacity";
     case Kind::quota:
       return "quota";
+    case Kind::limit:
+      return "limit";
     case Kind::throttled:
       return "throttled";
     case Kind::lost:

@@ -18,6 +18,7 @@ enum class Kind {
   denied,       ///< credentials, permissions or keys were refused
   no_capacity,  ///< the cloud has no such machine right now; another offer may work
   quota,        ///< the account's limit stands in the way; another offer may work
+  limit,        ///< the user's own limit across runs (`limits:`) stands in the way now; it may not later
   throttled,    ///< asked too often; the same call may work later
   lost,         ///< a connection broke or a peer fell silent; ask again
   timeout,      ///< a limit of time passed
@@ -67,9 +68,11 @@ using Status = Result<void>;
 /// /x".
 [[nodiscard]] tl::unexpected<Error> fail_errno(std::string what, int code = -1);
 
-/// True if the same call may work later, though nobody does anything about it: no_capacity, throttled, lost, timeout.
+/// True if the same call may work later, though nobody does anything about it: no_capacity, limit, throttled, lost,
+/// timeout.
 constexpr bool may_work_later(Kind kind) {
-  return kind == Kind::no_capacity || kind == Kind::throttled || kind == Kind::lost || kind == Kind::timeout;
+  return kind == Kind::no_capacity || kind == Kind::limit || kind == Kind::throttled || kind == Kind::lost ||
+         kind == Kind::timeout;
 }
 
 /// The three lines a user sees: "what", "  why:  …", "  try:  …" (only those that are not empty); for each of

@@ -22,6 +22,11 @@ std::string show(Usd money) {
   return fmt::format("${:.6f}", dollars);
 }
 
+std::string show_at_most(Usd money) {
+  const auto cents = (money.micros + 9'999) / 10'000;
+  return fmt::format("${}.{:02}", cents / 100, cents % 100);
+}
+
 std::string show_hourly(Usd price) {
   if (price.micros < 1'000'000) return show(price);
   std::string text = fmt::format("${:.4f}", static_cast<double>(price.micros) / 1e6);

@@ -28,6 +28,9 @@ Usd cost(Usd hourly, Millis time);
 /// "$1.31", "$0.0416", "$0.0004": two digits from a dollar up, otherwise four (more if all would be zero).
 std::string show(Usd money);
 
+/// "$0.19", "$25.64": whole cents, rounded up; for what something costs at most.
+std::string show_at_most(Usd money);
+
 /// A price an hour: "$0.0416", "$1.006", "$21.96", as AWS lists them.
 std::string show_hourly(Usd price);
 

@@ -17,6 +17,28 @@ namespace {
 
 /// What check_account() finds, and about what it is not told of: the user's own settings, and the region
 /// where none is set; a run then goes by price.
+/// What the user's own limits leave.
+void add_limits(Context& context, const Caps& caps, std::vector<account::Finding>& findings) {
+  using Level = account::Finding::Level;
+  if (!caps.any()) return;
+  const auto use = context.ledger().use("aws");
+  if (!use) return findings.push_back({Level::bad, "limits", use.error().what, use.error().advice});
+  const auto add = [&](const char* name, const std::optional<Usd>& cap, Usd used) {
+    if (!cap) return;
+    const Usd left{std::max<std::int64_t>(0, cap->micros - used.micros)};
+    const bool none = left.micros == 0;
+    findings.push_back({none ? Level::note : Level::good, "limits",
+                        fmt::format("{} of {} are left ({})", show(left), show(*cap), name),
+                        none ? "nothing is rented until another run is over, or the limit is raised" : ""});
+  };
+  add("usd_per_day, today", caps.a_day, use->day);
+  add("usd_per_month, this month", caps.a_month, use->month);
+  add("usd_per_hour, at once", caps.an_hour, use->hour);
+  if (!caps.machines) return;
+  findings.push_back({use->machines < *caps.machines ? Level::good : Level::note, "limits",
+                      fmt::format("{} of {} machines are rented, or about to be", use->machines, *caps.machines), ""});
+}
+
 std::vector<account::Finding> findings_of(Context& context, const std::string& region) {
   using Level = account::Finding::Level;
   std::vector<account::Finding> extra;
@@ -26,6 +48,7 @@ std::vector<account::Finding> findings_of(Context& context, const std::string& r
     extra.push_back(
         {Level::bad, "settings", error.what + (error.why.empty() ? "" : " (" + error.why + ")"), error.advice});
   }
+  if (settings) add_limits(context, settings->limits, extra);
   std::string looked_at = region;
   const auto set = cloud::aws_region_from_environment(region);
   if (!set && set.error().kind == Kind::not_found && cloud::aws_region_from_environment("us-east-1")) {

@@ -237,6 +237,7 @@ int answer_to(int argc, char** argv, const Carried& carried) {
   add_runs_commands(app, program);
   add_look_commands(app, program);
   add_interrupt_command(app, program);
+  add_extend_command(app, program);
   add_orphans_commands(app, program);
   add_store_commands(app, program);
   add_data_commands(app, program);

@@ -1,6 +1,7 @@
 #include <csignal>
 
 #include "cli/command.h"
+#include "cli/task_options.h"
 #include "os/env.h"
 #include "os/terminal.h"
 #include "run/actions.h"
@@ -40,6 +41,11 @@ fleet::Interrupt ask_interrupt(os::SignalQueue& signals, bool can_detach) {
   }
 }
 
+Result<Caps> caps_of_settings() {
+  TRY_SET(settings, "", personal_settings());
+  return settings.limits;
+}
+
 }  // namespace
 
 watch::Renderer renderer_for(bool json) {
@@ -68,6 +74,7 @@ Result<std::unique_ptr<Context>> Context::open(const Carried& carried, watch::Re
                                                  rehearsal_context,
                                                  carried.agent,
                                                  {}});
+  context->run_context_->caps = caps_of_settings;
   if (interactive && os::is_terminal(0) && may_ask()) {
     context->run_context_->ask = [signals = context->signals_.get()](bool can_detach) {
       return ask_interrupt(*signals, can_detach);
@@ -82,6 +89,7 @@ Status Context::recover_orphans() {
   fleet::Context run_context{
       run_context_->clock, run_context_->http,      run_context_->ledger, *aside, run_context_->signals,
       run_context_->data,  run_context_->rehearsal, run_context_->agent,  {}};
+  run_context.caps = run_context_->caps;
   const auto recovered = run::recover_orphans(run_context);
   run_context_->interrupt = run_context.interrupt;
   run_context_->letting_go = run_context.letting_go;

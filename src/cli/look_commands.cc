@@ -22,7 +22,9 @@ struct ExitCode {
 constexpr ExitCode codes_of_runs[] = {
     {"0", "trained to its own end, and its outputs are home"},
     {"1 to 255", "the training's (or setup's) own code; 128 + a signal's number where a signal ended it"},
-    {"75", "nothing was rented, and the same command may work later: no capacity, asked too often, no network"},
+    {"75",
+     "nothing was rented, and the same command may work later: no capacity, a limit of "
+     "your own, asked too often, no network"},
     {"124", "was cut at max_duration or by the budget, and the training said 0"},
     {"125", "ferry, the machine or the start failed; or outputs are not home; or you stopped waiting"},
     {"130", "was cancelled, and the training said 0 or nothing; wait: Ctrl-C, the run goes on"},
@@ -143,13 +145,13 @@ Result<int> show(Context& context, const std::string& name) {
   const auto now = os::system_clock().now_ms();
   constexpr std::size_t most = 1000, shown = 12;
   const auto files = files_in(run.output_dir, most);
-  const auto at_most = int_at(run.task, "at_most_micros", 0);
+  const auto at_most = ledger::at_most(context.ledger(), run);
   if (in_json()) {
     auto told = watch::runs_json({&view, 1}, now).front();
     told["command"] = text_at(run.task, "run");
     told["setup"] = text_at(run.task, "setup");
     told["image"] = run.task.contains("image") ? run.task["image"] : Json();
-    told["at_most_usd"] = watch::json_usd(at_most ? std::optional(Usd{at_most}) : std::nullopt);
+    told["at_most_usd"] = watch::json_usd(at_most);
     told["outputs"] = Json::array();
     for (const auto& [file, bytes] : files) told["outputs"].push_back({{"path", file}, {"bytes", bytes}});
     reply("ferry.show/1", std::move(told));
@@ -181,8 +183,7 @@ Result<int> show(Context& context, const std::string& name) {
   line("ended", moment(run.ended_ms));
   if (!view.instances.empty()) {
     const auto total = watch::total_spent(view.instances, now);
-    line("cost",
-         (total ? ferry::show(*total) : "unknown") + (at_most ? " of at most " + ferry::show(Usd{at_most}) : ""));
+    line("cost", (total ? ferry::show(*total) : "unknown") + (at_most ? " of at most " + show_at_most(*at_most) : ""));
   }
   line("workdir", run.workdir);
   if (run.task.contains("git") && run.task["git"].contains("url")) {

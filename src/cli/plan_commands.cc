@@ -205,7 +205,7 @@ void print_plan(const Described& described, const fleet::Planned& planned) {
         "at most {}: {} of training, a quarter of an hour to start, {} to bring the outputs home; disk, "
         "address "
         "and the dearest machine that is taken by itself are counted in\n",
-        show(*planned.most), show_duration(lifetime.max_duration), show_duration(lifetime.retention()));
+        show_at_most(*planned.most), show_duration(lifetime.max_duration), show_duration(lifetime.retention()));
   }
 }
 
@@ -229,6 +229,8 @@ Result<TaskPlan> plan_one(const TaskOptions& options, Described described) {
   TRY_SET(planned, "",
           fleet::plan_task(task, lifetime, os::data_dir(), os::system_clock().now_ms(), rehearsal::region()));
   out.planned = std::move(planned);
+  if (const auto known = image_of(task, out.planned); known && known->image.root_size_gib > 0)
+    TRY("", fleet::count_image(task, lifetime, known->image.root_size_gib, out.planned));
   auto& notes = out.planned.ranking.notes;
   for (const auto& name : task.missing_envs)
     notes.push_back(fmt::format("no value for the variable {}: a run needs one (--env {}=…)", name, name));

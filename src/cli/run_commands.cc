@@ -68,7 +68,7 @@ Status confirm(const run::Confirmation& question) {
   if (question.ceiling && offer.hourly && *question.ceiling > *offer.hourly)
     text += fmt::format(" (up to {}/h if that is not to be had)", show_hourly(*question.ceiling));
   if (offer.total) text += fmt::format(", estimated {}", show(*offer.total));
-  if (question.at_most) text += fmt::format(", at most {} whatever happens", show(*question.at_most));
+  if (question.at_most) text += fmt::format(", at most {} whatever happens", show_at_most(*question.at_most));
   text += fmt::format(", ending itself at the latest {} after its boot", show_duration(question.until_power_off));
   const auto answer = may_ask() ? os::ask(text + "? [y/N] ") : std::nullopt;
   if (!answer)

@@ -41,6 +41,9 @@ struct Context {
   /// Asks the user at the terminal what Ctrl-C meant; `can_detach` says whether detaching is possible now.
   /// Empty when there is no terminal: then Ctrl-C cancels.
   std::function<Interrupt(bool can_detach)> ask;
+  /// What all runs together are to keep, by the user's settings, whenever something is about to be rented. Empty: they
+  /// keep nothing.
+  std::function<Result<Caps>()> caps = {};
   Interrupt interrupt = Interrupt::go_on;  ///< once it is not go_on, it stays
   /// A further Ctrl-C or SIGTERM after that one: whatever is waited for, stop waiting now. What is rented
   /// stays noted in the ledger, and someone else (a follower, the machine's timer, the next command) is

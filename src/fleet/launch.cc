@@ -114,6 +114,7 @@ class Launcher {
   std::int64_t role_made_ = 0;  // steady
   std::optional<Error> last_;
   cloud::Image image_;  // of the last attempt
+  Usd wasted_;          // by launches that came to nothing
   int attempts_ = 0, tokens_before_ = 0;
   bool image_looked_up_again_ = false;
 };
@@ -128,7 +129,7 @@ Status Launcher::prepare_keys() {
   auto noted = request_.run;
   noted.task["host_key"] = host_key_;
   TRY("", context_.ledger.update(noted));
-  user_data_ = user_data(host.private_text, host.public_line, request_.lifetime.until_power_off());
+  user_data_ = user_data(host.private_text, host.public_line, request_.lifetime.until_power_off(), request_.run.name);
   return {};
 }
 
@@ -256,9 +257,10 @@ Result<cloud::Instance> Launcher::rent(const plan::Offer& offer, Site& site, led
   if (access_.is_own) instance.identity = access_.identity.string();
   instance.intent_ms = context_.clock.now_ms();
   TRY("", context_.ledger.record_intent(instance));
-  if (!keeps_budget(request_.budget, offer, candidate.disk_tier, instance.disk.gib, request_.lifetime))
+  if (!keeps_budget(request_.budget, offer, candidate.disk_tier, instance.disk.gib, request_.lifetime, wasted_))
     return fail(Kind::unsupported,
-                fmt::format("the {} GiB of its image's disk would break the budget", instance.disk.gib),
+                fmt::format("with the {} GiB of its image's disk it may cost more than {}", instance.disk.gib,
+                            show_at_most(*request_.budget)),
                 "a disk is as large as its image's at least, and costs as long as the machine",
                 "give a larger --budget, a shorter --max-duration, or another image");
   auto tags = tags_of(request_.run, candidate.labels);
@@ -360,6 +362,7 @@ Result<std::optional<ledger::Instance>> Launcher::attempt(const plan::Offer& off
   if (!running && running.error().kind == Kind::no_capacity) {
     // EC2 may take the order and end the machine at once when there is no room after all.
     instance.state = ledger::Rent::released;
+    wasted_ = wasted_ + ledger::spent(instance, context_.clock.now_ms()).value_or(Usd{});
     TRY("", context_.ledger.record_instance(instance));
     move_on(offer, site, running.error());
     return std::optional<ledger::Instance>();

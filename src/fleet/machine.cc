@@ -71,16 +71,19 @@ Status confirm_account(cloud::Cloud& cloud, const CloudLocation& location) {
               "use that account's: ferry --profile NAME …, or AWS_PROFILE");
 }
 
-std::string user_data(const std::string& host_private_key, const std::string& host_public_key,
-                      Seconds power_off_after) {
+std::string user_data(const std::string& host_private_key, const std::string& host_public_key, Seconds power_off_after,
+                      const std::string& run) {
   std::string indented;
   for (const auto& line : split(trim(host_private_key), '\n')) indented += "    " + line + "\n";
   // systemd's timer where systemd runs the machine; otherwise a process that outlives the boot scripts.
+  // (Without a dollar sign, which systemd would read as its own.)
+  const auto wait =
+      fmt::format("while [ `cut -d. -f1 /proc/uptime` -lt `cat /run/ferry-end-{}` ]; do sleep 5; done", run);
   const auto timer = fmt::format(
-      "if [ -d /run/systemd/system ] && command -v systemd-run >/dev/null; then "
-      "systemd-run --collect --unit=ferry-end --on-active={0} systemctl poweroff; else "
-      "(setsid sh -c 'sleep {0}; shutdown -h now || poweroff -f' </dev/null >/dev/null 2>&1 &); fi",
-      power_off_after.count());
+      "echo 0 >/run/ferry-end-{2}; if [ -d /run/systemd/system ] && command -v systemd-run >/dev/null; then "
+      "systemd-run --collect --unit=ferry-end --on-active={0} sh -c '{1}; systemctl poweroff'; else "
+      "(setsid sh -c 'sleep {0}; {1}; shutdown -h now || poweroff -f' </dev/null >/dev/null 2>&1 &); fi",
+      power_off_after.count(), wait, run);
   return fmt::format(
       "#cloud-config\n"
       "ssh_deletekeys: true\n"

@@ -48,8 +48,12 @@ Result<std::unique_ptr<cloud::Cloud>> open_cloud(Context& context, CloudLocation
 /// not know may well exist in another one: to be called before "not found" is taken for "gone".
 Status confirm_account(cloud::Cloud& cloud, const CloudLocation& location);
 
-/// cloud-config that gives the machine its host key and arms its timer (bootcmd: at every boot).
-std::string user_data(const std::string& host_private_key, const std::string& host_public_key, Seconds power_off_after);
+/// cloud-config that gives the machine its host key and arms its timer (bootcmd: at every boot). When the time is over,
+/// the timer waits as long as /run/ferry-end-RUN names a later one, in seconds of /proc/uptime: by that alone `ferry
+/// extend` puts it off (agent/power.h), so that the machine is never without a timer. What cannot be read there puts
+/// nothing off.
+std::string user_data(const std::string& host_private_key, const std::string& host_public_key, Seconds power_off_after,
+                      const std::string& run);
 
 /// Notes the machine of the user's own at `place` as the run's; it is not billed.
 Result<ledger::Instance> attach_host(Context& context, const ledger::Run& run, const CloudLocation& location);

@@ -12,6 +12,9 @@ namespace ferry::fleet {
 
 namespace {
 
+/// The root disk of a rehearsal's images.
+constexpr int rehearsal_disk_gib = 8;
+
 /// A machine that costs more than this many times the best one for the same candidate is not taken by itself.
 constexpr std::int64_t dearest_times = 2;
 
@@ -54,7 +57,7 @@ Result<TimeLimits> within_budget(const task::Task& task, TimeLimits lifetime, co
                             show_hourly(Usd{most_hourly(offer).micros * task.num_nodes})),
                 fmt::format("with a quarter of an hour to start, time to bring the outputs home, disk and address "
                             "a minute can cost {}",
-                            show(Usd{needed.micros * task.num_nodes})),
+                            show_at_most(Usd{needed.micros * task.num_nodes})),
                 "raise the budget, or choose a cheaper machine");
   }
   return TimeLimits{pays};
@@ -173,6 +176,7 @@ Result<Planned> plan_task(const task::Task& task, TimeLimits lifetime, const os:
   if (!options.rehearsal) options.avoid = [&](const plan::Offer& offer) { return memory.is_short(offer); };
   TRY_SET(ranking, "", plan::rank(task, catalog_in_force(), options));
   planned.ranking = std::move(ranking);
+  if (options.rehearsal) enlarge_disks(task, rehearsal_disk_gib, planned.ranking);
   auto& offers = planned.ranking.offers;
   if (!options.rehearsal) std::erase_if(offers, [&](const auto& offer) { return task.aws.excludes(offer.region); });
   if (offers.empty())
@@ -195,10 +199,18 @@ void enlarge_disks(const task::Task& task, int gib, plan::Ranking& ranking) {
   }
 }
 
+Status count_image(const task::Task& task, TimeLimits lifetime, int gib, Planned& planned) {
+  enlarge_disks(task, gib, planned.ranking);
+  return find_terms(task, lifetime, planned);
+}
+
 bool keeps_budget(const std::optional<Usd>& budget, plan::Offer offer, const std::string& disk_tier, int gib,
-                  const TimeLimits& lifetime) {
+                  const TimeLimits& lifetime, Usd wasted) {
   offer.disk = disk_hour(plan::disk_of(disk_tier, gib), offer.region);
-  return keeps_budget(budget, offer, lifetime);
+  const auto rates = plan::dearest_rates(offer);
+  if (!budget || !rates) return keeps_budget(budget, offer, lifetime);
+  const Usd beyond{std::max<std::int64_t>(0, wasted.micros - launch_allowance(*rates).micros)};
+  return keeps_budget(Usd{budget->micros - beyond.micros}, offer, lifetime);
 }
 
 std::string describe_plan(const plan::Offer& offer, const TimeLimits& lifetime, const std::optional<Usd>& most) {
@@ -208,7 +220,8 @@ std::string describe_plan(const plan::Offer& offer, const TimeLimits& lifetime, 
                   offer.hourly ? show_hourly(*offer.hourly) + "/h" : "price unknown");
   if (offer.price_is_old) line += " (of " + offer.price_date + ")";
   if (offer.total) line += "  est. " + show(*offer.total);
-  if (most) line += fmt::format("  at most {} for {} of training", show(*most), show_duration(lifetime.max_duration));
+  if (most)
+    line += fmt::format("  at most {} for {} of training", show_at_most(*most), show_duration(lifetime.max_duration));
   return line;
 }
 

@@ -43,9 +43,13 @@ void learn(const plan::Catalog& asked, bool keep);
 /// set_terms() is to be called then.
 void enlarge_disks(const task::Task& task, int gib, plan::Ranking& ranking);
 
-/// Whether the offer with a disk of `gib` GiB still keeps the budget; no budget is always kept.
+/// enlarge_disks(), and the terms that follow; what is not to be taken stays, and says why.
+Status count_image(const task::Task& task, TimeLimits lifetime, int gib, Planned& planned);
+
+/// Whether the offer with a disk of `gib` GiB still keeps the budget, when launches before it came to nothing and cost
+/// `wasted`; no budget is always kept.
 bool keeps_budget(const std::optional<Usd>& budget, plan::Offer offer, const std::string& disk_tier, int gib,
-                  const TimeLimits& lifetime);
+                  const TimeLimits& lifetime, Usd wasted = {});
 
 /// The best offer, and what the run can cost at most: "g5.xlarge  4 vCPU  16 GiB  A10G ×1  us-east-1a
 /// $1.006/h at most $25.64 for 24:00:00 of training"

@@ -42,9 +42,9 @@ TEST(Terms, ABudgetPaysForDiskAndAddressToo) {
   const auto& lifetime = planned->lifetime;
   EXPECT_LT(lifetime.max_duration, Seconds(1200));
   EXPECT_LE(*plan::most(best, lifetime.until_power_off()), Usd{4'000'000});
-  EXPECT_GT(*plan::most(best, lifetime.until_power_off() + Seconds(5)), Usd{4'000'000});
-  EXPECT_THAT(describe_plan(best, lifetime, planned->most), HasSubstr("at most " + show(*planned->most)));
-  EXPECT_THAT(planned->ranking.notes, ElementsAre(HasSubstr("the budget of $4.00 lasts 09:")));
+  EXPECT_GT(*plan::most(best, lifetime.until_power_off() + Seconds(15)), Usd{4'000'000});
+  EXPECT_THAT(describe_plan(best, lifetime, planned->most), HasSubstr("at most " + show_at_most(*planned->most)));
+  EXPECT_THAT(planned->ranking.notes, ElementsAre(HasSubstr("the budget of $4.00 lasts 0")));
 }
 
 TEST(Terms, ABudgetThatDoesNotBindCutsNothingAndLeavesOutWhatWouldBreakIt) {

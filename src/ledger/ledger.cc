@@ -7,6 +7,7 @@
 #include "base/text.h"
 #include "ledger/copies.h"
 #include "ledger/mend.h"
+#include "ledger/reservations.h"
 #include "ledger/rows.h"
 #include "ledger/schema.h"
 #include "ledger/sqlite.h"
@@ -179,6 +180,20 @@ class SqliteLedger final : public Ledger {
   }
   Result<std::vector<Resource>> unreleased_resources() override {
     return select(resource_columns, "FROM resources WHERE released = 0 ORDER BY rowid", read_resource);
+  }
+
+  Status reserve(const Reservation& wanted, const Caps& caps) override {
+    return write_into_file([&] { return reserve_in(database_, wanted, caps, clock_.now_ms()); });
+  }
+  Status let_go(std::string_view run_name) override {
+    return write([&] { return database_.run("UPDATE reservations SET held = 0 WHERE run = ?1", run_name); });
+  }
+  Result<std::optional<Reservation>> reservation(std::string_view run_name) override {
+    TRY_SET(found, "", select(reservation_columns, "FROM reservations WHERE run = ?1", read_reservation, run_name));
+    return found.empty() ? std::nullopt : std::optional(std::move(found.front()));
+  }
+  Result<Use> use(std::string_view provider) override {
+    return on_whole_file([&] { return use_of(database_, provider, "", clock_.now_ms()); });
   }
 
   Result<std::vector<Attempt>> attempts(std::string_view run_name) override {

@@ -138,6 +138,28 @@ std::optional<Bill> bill(const Instance& instance, std::int64_t now_ms);
 /// bill().total().
 std::optional<Usd> spent(const Instance& instance, std::int64_t now_ms);
 
+/// What a run may cost as long as it is not over. Whoever is about to rent has reserved it.
+struct Reservation {
+  std::string run, provider;
+  Usd at_most;         ///< the whole run, what it has cost already counted in; 0: not known
+  Usd hourly;          ///< an hour of its machine and all beside it, at its dearest (dearest_hour())
+  Usd machine_hourly;  ///< of the machine alone, at its dearest
+  bool held = true;    ///< false: nothing is rented, and before anything is, it is reserved anew
+  // What `ferry extend` added; 0: nothing.
+  Usd budget;                       ///< in place of the task's
+  std::int64_t extended_s = 0;      ///< to the time of all attempts
+  int attempt = 0;                  ///< which was extended last
+  std::int64_t max_duration_s = 0;  ///< of that attempt
+};
+
+/// What all runs together have cost, and may still cost as long as they are not over.
+struct Use {
+  Usd day, month;            ///< of UTC: until now, and what may be added until it ends
+  Usd next_day, next_month;  ///< that what is reserved now may cost in a whole one
+  Usd hour;                  ///< of all machines at once
+  int machines = 0;
+};
+
 /// A key pair, security group or anything else made in a cloud for a run.
 struct Resource {
   std::string run, provider, region, endpoint, kind, name;
@@ -199,6 +221,15 @@ class Ledger {
   /// Notes a machine that the ledger does not know, with a run for it and what was made for it: all or
   /// nothing. Fails exists if the run's name or the instance's token is taken.
   virtual Status adopt(const Run& run, const Instance& instance, const std::vector<Resource>& resources) = 0;
+  /// In one step: looks at what all runs of the provider have cost and may still cost, and notes what this one may, in
+  /// place of what it had reserved, if that keeps `caps`. Otherwise it changes nothing, and fails `limit` where it
+  /// would be kept without the others, bad_input where the run alone is too much.
+  virtual Status reserve(const Reservation& reservation, const Caps& caps) = 0;
+  /// The run waits, with nothing rented: what it reserved is free for others.
+  virtual Status let_go(std::string_view run) = 0;
+  /// What the run has reserved, or had; nothing: a run of a ferry before this one, or a machine of the user's own.
+  virtual Result<std::optional<Reservation>> reservation(std::string_view run) = 0;
+  virtual Result<Use> use(std::string_view provider) = 0;
   virtual Result<std::vector<Attempt>> attempts(std::string_view run) = 0;  ///< in order
   /// The run's newest attempt is over, and nothing is rented for it any more: another one begins, in phase planning,
   /// and the run is open again, with neither an outcome nor outputs of its own. Returns its number. Fails conflict for
@@ -214,5 +245,8 @@ class Ledger {
   virtual Status add_event(std::string_view run, std::string_view kind, const Json& data) = 0;
   virtual Result<std::vector<Event>> events(std::string_view run) = 0;  ///< in order
 };
+
+/// What the whole run may cost by what was agreed to; nothing: it is not known.
+std::optional<Usd> at_most(Ledger& ledger, const Run& run);
 
 }  // namespace ferry::ledger

@@ -246,7 +246,7 @@ TEST(LedgerDamage, WhatAnOlderFerryCalledNotStartedIsCalledSoInOneWord) {
       "UPDATE runs SET outcome = 'did not start'; ALTER TABLE instances DROP COLUMN running_ms; "
       "ALTER TABLE instances DROP COLUMN stopped_ms; ALTER TABLE instances DROP COLUMN paused_ms; "
       "DROP TRIGGER run_added; DROP TRIGGER run_changed; DROP TRIGGER instance_added; DROP TRIGGER instance_placed; "
-      "DROP TABLE attempts; DROP TABLE nodes; DROP TABLE objects; "
+      "DROP TABLE attempts; DROP TABLE nodes; DROP TABLE objects; DROP TABLE reservations; "
       "ALTER TABLE runs DROP COLUMN store; ALTER TABLE runs DROP COLUMN outputs_stored; "
       "PRAGMA user_version = 4"));
   EXPECT_EQ(Ledger::open(file, clock).value()->run("a")->outcome, Outcome::not_started);

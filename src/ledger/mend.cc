@@ -23,12 +23,13 @@ struct Table {
   const char* run;  ///< the column that says whose a row is
 };
 /// In this order: triggers make rows of attempts and nodes, which what was read replaces.
-constexpr std::array<Table, 7> ledger_tables = {{{"runs", "name"},
+constexpr std::array<Table, 8> ledger_tables = {{{"runs", "name"},
                                                  {"instances", "run"},
                                                  {"resources", "run"},
                                                  {"attempts", "run"},
                                                  {"nodes", "run"},
                                                  {"objects", "run"},
+                                                 {"reservations", "run"},
                                                  {"events", "run"}}};
 
 constexpr std::array<Table, 2> copy_tables = {{{"run_copies", "name"}, {"instance_copies", "run"}}};
@@ -131,6 +132,7 @@ bool check_all_rows(Database& database, bool remove) {
   good = check_rows(database, attempt_columns, "attempts", read_attempt, remove) && good;
   good = check_rows(database, node_columns, "nodes", read_node, remove) && good;
   good = check_rows(database, object_columns, "objects", read_object, remove) && good;
+  good = check_rows(database, reservation_columns, "reservations", read_reservation, remove) && good;
   return check_rows(database, event_columns, "events", read_event, remove) && good;
 }
 
@@ -143,6 +145,7 @@ DELETE FROM resources WHERE run NOT IN (SELECT name FROM runs);
 DELETE FROM attempts WHERE run NOT IN (SELECT name FROM runs);
 DELETE FROM nodes WHERE run NOT IN (SELECT name FROM runs);
 DELETE FROM objects WHERE run NOT IN (SELECT name FROM runs);
+DELETE FROM reservations WHERE run NOT IN (SELECT name FROM runs);
 INSERT OR IGNORE INTO attempts SELECT name, 1, phase, outcome, error, '', '', created_ms, ended_ms FROM runs WHERE
   NOT EXISTS (SELECT 1 FROM attempts WHERE run = runs.name);
 )";

@@ -59,6 +59,13 @@ std::optional<Bill> bill(const Instance& instance, std::int64_t now_ms) {
   return charge(rates_of(instance), there, Millis(ran));
 }
 
+std::optional<Usd> at_most(Ledger& ledger, const Run& run) {
+  const auto reserved = ledger.reservation(run.name);
+  if (reserved && *reserved && (*reserved)->at_most.micros > 0) return (*reserved)->at_most;
+  const auto noted = int_at(run.task, "at_most_micros");
+  return noted > 0 ? std::optional(Usd{noted}) : std::nullopt;
+}
+
 std::optional<Usd> spent(const Instance& instance, std::int64_t now_ms) {
   const auto sum = bill(instance, now_ms);
   return sum ? std::optional(sum->total()) : std::nullopt;

@@ -141,6 +141,28 @@ Result<Object> read_object(const Statement& row) {
                 .home_ms = row.integer(6)};
 }
 
+Result<Reservation> read_reservation(const Statement& row) {
+  Reservation it{.run = row.text(0),
+                 .provider = row.text(1),
+                 .at_most = Usd{row.integer(2)},
+                 .hourly = Usd{row.integer(3)},
+                 .machine_hourly = Usd{row.integer(4)},
+                 .held = row.integer(5) != 0,
+                 .budget = Usd{row.integer(6)},
+                 .extended_s = row.integer(7),
+                 .attempt = static_cast<int>(row.integer(8)),
+                 .max_duration_s = row.integer(9)};
+  constexpr std::int64_t most_micros = 1'000'000'000'000'000;
+  for (const auto amount : {it.at_most, it.hourly, it.machine_hourly, it.budget}) {
+    if (amount.micros < 0 || amount.micros > most_micros) return bad("amount", std::to_string(amount.micros), it.run);
+  }
+  constexpr std::int64_t longest_s = std::int64_t{10} * 366 * 86'400;
+  for (const auto time : {it.extended_s, it.max_duration_s}) {
+    if (time < 0 || time > longest_s) return bad("time", std::to_string(time), it.run);
+  }
+  return it;
+}
+
 Result<Event> read_event(const Statement& row) {
   Event event;
   event.id = row.integer(0);

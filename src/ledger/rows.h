@@ -23,6 +23,9 @@ inline constexpr std::string_view attempt_columns =
 inline constexpr std::string_view node_columns =
     "run, attempt, rank, token, exit_code, log_bytes, train_start_ms, train_end_ms";
 inline constexpr std::string_view object_columns = "path, kind, bytes, sha256, uri, stored_ms, home_ms";
+inline constexpr std::string_view reservation_columns =
+    "run, world, at_most_micros, hourly_micros, machine_micros, held, budget_micros, extended_s, attempt, "
+    "max_duration_s";
 inline constexpr std::string_view event_columns = "id, run, time_ms, kind, data";
 
 /// Kind::corrupt when the row holds what no ferry writes.
@@ -32,6 +35,8 @@ Result<Resource> read_resource(const Statement& row);
 Result<Attempt> read_attempt(const Statement& row);
 Result<Node> read_node(const Statement& row);
 Result<Object> read_object(const Statement& row);
+/// Corrupt, too, for amounts that nothing costs.
+Result<Reservation> read_reservation(const Statement& row);
 Result<Event> read_event(const Statement& row);
 
 }  // namespace ferry::ledger

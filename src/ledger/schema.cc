@@ -163,6 +163,13 @@ END;
 CREATE TRIGGER instance_removed_copied AFTER DELETE ON instances BEGIN
   DELETE FROM instance_copies WHERE token = OLD.token;
 END;
+)",
+    // See reservations.h. What a run of the version before may cost stands in its task.
+    R"(
+CREATE TABLE reservations(
+  run TEXT PRIMARY KEY NOT NULL, world TEXT NOT NULL, at_most_micros INTEGER NOT NULL, hourly_micros INTEGER NOT NULL,
+  machine_micros INTEGER NOT NULL, held INTEGER NOT NULL, budget_micros INTEGER NOT NULL, extended_s INTEGER NOT NULL,
+  attempt INTEGER NOT NULL, max_duration_s INTEGER NOT NULL) STRICT;
 )"};
 
 /// Everything that is made by migrations, as text; empty: it cannot be read.

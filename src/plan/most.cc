@@ -4,23 +4,6 @@
 #include <algorithm>
 
 namespace ferry::plan {
-namespace {
-
-/// A virtual machine is billed from when it runs, and arms its timer in its first minute or two; bare metal
-/// tests its memory first. systemd lets services take 90 s to end.
-constexpr Seconds usual_margin{300}, metal_margin{1500};
-
-Seconds margin(const InstanceType& type) {
-  return type.name.find(".metal") == std::string::npos ? usual_margin : metal_margin;
-}
-
-/// An hour of a disk costs most in February.
-Usd in_a_short_month(Usd hour) {
-  constexpr std::int64_t usual_hours = 730, least_hours = 28 * 24;
-  return {(hour.micros * usual_hours + least_hours - 1) / least_hours};
-}
-
-}  // namespace
 
 Usd credits(const InstanceType& type) {
   // T3, T3a and T4g are "unlimited" unless asked otherwise: what they use beyond their baseline costs this much a
@@ -43,10 +26,17 @@ Disk disk_of(std::string_view tier, int gib) {
   return {.gib = gib};
 }
 
-std::optional<Usd> most(const Offer& offer, Seconds until_power_off) {
+bool is_metal(std::string_view type) { return type.find(".metal") != std::string_view::npos; }
+
+std::optional<Rates> dearest_rates(const Offer& offer) {
   if (!offer.hourly || !offer.dearest) return std::nullopt;
-  return charge({*offer.dearest, in_a_short_month(offer.disk), offer.address}, until_power_off + margin(offer.type))
-      .total();
+  return Rates{*offer.dearest, offer.disk, offer.address};
+}
+
+std::optional<Usd> most(const Offer& offer, Seconds until_power_off) {
+  const auto rates = dearest_rates(offer);
+  if (!rates) return std::nullopt;
+  return ferry::most({*rates, until_power_off, is_metal(offer.type.name)});
 }
 
 }  // namespace ferry::plan

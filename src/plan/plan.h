@@ -170,12 +170,13 @@ struct Offer {
 /// size allows; an unknown size (0) may turn out to allow them all.
 Disk disk_of(std::string_view tier, int gib);
 
-/// The most that one machine for this offer can be billed when its boot timer ends it `until_power_off` after
-/// it is armed: what a run can cost is said by this function alone. Counted in are the time before the timer
-/// is armed and after it fires, the minute that is billed at least, the disk with its tier in a short month,
-/// the address, spot prices that rise, and CPU credits. Not counted is data out, which AWS bills by the
-/// account's month and beyond its first 100 GB. Nothing when a price is unknown.
+/// An hour of each part of this offer at the very most; nothing when a price is unknown.
+std::optional<Rates> dearest_rates(const Offer& offer);
+/// ferry::most() for this offer, with spot prices that rise and CPU credits: the most that a run can cost with it.
+/// Nothing when a price is unknown.
 std::optional<Usd> most(const Offer& offer, Seconds until_power_off);
+/// Whether a type is bare metal.
+bool is_metal(std::string_view type);
 
 struct RankOptions {
   std::string home_region;          ///< used where the task names no region; empty: every region

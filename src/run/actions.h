@@ -91,6 +91,23 @@ struct Recovered {
 /// taken.
 Result<Recovered> recover(fleet::Context& context, const RecoverOptions& options);
 
+struct ExtendOptions {
+  Seconds time;               ///< that is added to the limit of the training, and to the machine's own
+  std::optional<Usd> budget;  ///< in place of the run's
+  /// Whether to spend what the whole run then may cost, with a line that says so. Empty: nobody is asked.
+  std::function<Status(const std::string& question)> ask;
+};
+struct Extension {
+  std::string run;
+  std::optional<Usd> at_most;    ///< that the whole run may cost now
+  std::int64_t deadline_ms = 0;  ///< when the training is stopped, by the machine's clock
+};
+/// Gives a run whose training goes on more time, whoever follows it: what that may cost is reserved, within the caps
+/// and the budget, then the machine's timer is put off, then the agent's limit. Killed in between, the run has at least
+/// the time that it had. Conflict where no job runs; bad_input where it would break the budget; unsupported where the
+/// machine was rented by a ferry that could not; otherwise as the ledger's reserve(), and as the connection fails.
+Result<Extension> extend(fleet::Context& context, const std::string& run, const ExtendOptions& options);
+
 /// Brings the outputs home as they are now, and the log where nobody else writes it. Conflict with
 /// stopped_code when the machine is stopped.
 Result<job::Outputs> fetch(fleet::Context& context, const std::string& run);

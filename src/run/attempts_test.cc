@@ -195,8 +195,9 @@ TEST_F(Attempts, ASetupThatFailsDoesNotBeginAgain) {
 }
 
 TEST_F(Attempts, EachRunsWhatTheFirstOneRanWhateverBecameOfTheWorkdirMeanwhile) {
-  auto wanted =
-      request("cat data; ls; [ $FERRY_ATTEMPT = 2 ] || exec sleep 1000; mkdir outputs; echo model >outputs/model");
+  auto wanted = request(
+      "said=$(cat data; ls); echo \"$said\"; [ $FERRY_ATTEMPT = 2 ] || exec sleep 1000; "
+      "mkdir outputs; echo model >outputs/model");
   must(os::write_file(wanted.workdir / "data", "1\n"));
   stage_.when("output : 1", [&] {
     must(os::write_file(wanted.workdir / "data", "2\n"));

@@ -43,15 +43,34 @@ Seconds RunController::time_left() const {
 }
 
 std::optional<Usd> RunController::money_left() const {
-  const auto agreed = int_at(run_.task, "at_most_micros");
-  auto bound = agreed > 0 ? std::optional(Usd{agreed}) : std::nullopt;
-  const auto budget = beginning_ ? beginning_->request.task.budget : std::nullopt;
+  auto bound = ledger::at_most(context_.ledger, run_);
+  auto budget = beginning_ ? beginning_->request.task.budget : std::nullopt;
+  const auto reserved = context_.ledger.reservation(run_.name);
+  if (budget && reserved && *reserved) budget = std::max(*budget, (*reserved)->budget);
   if (budget && (!bound || *budget < *bound)) bound = budget;
   if (!bound) return std::nullopt;
   const auto instances = context_.ledger.instances(run_.name);
   if (!instances) return Usd{};
   const auto spent = watch::total_spent(*instances, context_.clock.now_ms());
   return Usd{std::max<std::int64_t>(0, bound->micros - spent.value_or(Usd{}).micros)};
+}
+
+void RunController::heed_extension() {
+  const auto reserved = context_.ledger.reservation(run_.name);
+  if (!reserved || !*reserved) return;
+  const auto& it = **reserved;
+  const auto asked = int_at(run_.task, "whole_max_duration_s", int_at(run_.task, "max_duration_s"));
+  if (asked > 0) whole_.max_duration = Seconds(asked + it.extended_s);
+  if (it.attempt == trial_.n)
+    node_.lifetime.max_duration = std::max(node_.lifetime.max_duration, Seconds(it.max_duration_s));
+}
+
+std::optional<agent::MoneySpec> RunController::money_spec() const {
+  const auto most = ledger::at_most(context_.ledger, run_);
+  const auto left = money_left();
+  if (!most || !left || node_.instance.provider == "ssh") return std::nullopt;
+  const auto rates = ledger::rates_of(node_.instance);
+  return agent::MoneySpec{most->micros, left->micros, (rates.machine + rates.disk + rates.address).micros};
 }
 
 Policy RunController::policy(const Status& done) const {
@@ -80,6 +99,7 @@ Status RunController::take_stock() {
   TRY_SET(instances, "", context_.ledger.instances(run_.name));
   TRY_SET(objects, "", context_.ledger.objects(run_.name));
   whole_.max_duration = Seconds(int_at(run_.task, "whole_max_duration_s", whole_.max_duration.count()));
+  heed_extension();
   trained_ = Seconds(0);
   retried_ = 0;
   for (const auto& attempt : attempts) {

@@ -112,8 +112,7 @@ Status RunController::release() {
   TRY_SET(instances, "", context_.ledger.instances(run_.name));
   TRY_SET(resources, "", context_.ledger.resources(run_.name));
   const auto now = context_.clock.now_ms();
-  const auto said = int_at(run_.task, "at_most_micros");
-  const auto at_most = said > 0 ? std::optional(Usd{said}) : std::nullopt;
+  const auto at_most = ledger::at_most(context_.ledger, run_);
   std::string text = watch::release_text(instances, resources, now, at_most);
   if (const auto estimate = int_at(run_.task, "estimate_micros"); estimate > 0)
     text += fmt::format(" (estimated {})", show(Usd{estimate}));
@@ -362,6 +361,7 @@ Status RunController::make_durable(const Status& done, AttemptEnd& end) {
 
 std::optional<int> RunController::finish(const Status& ended) {
   if (context_.given_up) return give_up();
+  heed_extension();
   if (detaching_ && ended) return detach();
   if (!ended && ended.error().code == lacks_code) return leave_waiting(ended.error());
   auto done = ended;

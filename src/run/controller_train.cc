@@ -18,8 +18,6 @@ namespace {
 /// Beyond max_duration, before an agent that does not answer is taken for one that cannot stop the training.
 constexpr Seconds beyond_max_duration{300};
 
-constexpr const char* data_phase = "data";
-
 /// The last few kilobytes of what the job wrote.
 std::string end_of_log(const os::Path& file) {
   constexpr std::size_t most = 8192;
@@ -57,7 +55,7 @@ Status RunController::setup() {
   spec.store = std::move(store);
   spec.store.outputs = request.task.outputs;
   spec.store.checkpoints = request.task.checkpoints;
-  if (!request.task.data.empty()) TRY("", keep_in_time(spec));
+  TRY("", keep_in_time(spec));
   auto begun = training.setup(*node_.connection, spec);
   while (!begun && (begun.error().kind == Kind::lost || begun.error().kind == Kind::timeout)) {
     // Until the agent has confirmed the start, nobody else could make it: secrets are in this process only.
@@ -111,17 +109,18 @@ Status RunController::keep_in_time(agent::JobSpec& spec) const {
   const auto took = show_duration(Seconds(passed_s));
   if (left_s < least_s)
     return fail(Kind::timeout, "no time is left to train in",
-                fmt::format("the data took {} of the machine's time", took),
-                "a longer --max-duration pays for the copy, too");
+                fmt::format("what came before it took {} of the machine's time", took),
+                "a longer --max-duration pays for that, too");
   context_.progress.warn(
-      data_phase, fmt::format("the copy took its time ({} since the machine began): the training has {} "
-                              "of {} left, for the machine ends itself as it was told when it was rented",
-                              took, show_duration(Seconds(left_s)), show_duration(Seconds(spec.max_duration_s))));
+      "setup", fmt::format("what came before took its time ({} since the machine began): the training has {} "
+                           "of {} left, for the machine ends itself as it was told when it was rented",
+                           took, show_duration(Seconds(left_s)), show_duration(Seconds(spec.max_duration_s))));
   spec.max_duration_s = left_s;
   return {};
 }
 
 Status RunController::record_end(const agent::JobStatus& status) {
+  heed_extension();
   const auto ending = ending_of(status, node_.lifetime.max_duration);
   trial_.was_cut = status.reason == "max_duration";
   if (status.reason == agent::interrupted) run_.task[was_interrupted] = true;
@@ -189,6 +188,7 @@ Status RunController::follow_job() {
     if (node_.is_unheard(followed.error())) {
       if (const auto ended = end_unheard()) return record_end(*ended);
     }
+    heed_extension();
     if (auto again = connect_again("train", training, std::move(followed).error(), job::MayInterrupt::detach); !again)
       return detaching_ ? Status() : again;
   }
@@ -204,6 +204,7 @@ Result<bool> RunController::was_forgotten() {
 std::optional<agent::JobStatus> RunController::end_unheard() {
   auto noted = node_.connection->noted_job();
   if (noted && noted->state == agent::JobState::done) return *std::move(noted);
+  heed_extension();
   context_.check_signals(true);
   const bool is_cancelled = context_.interrupt == fleet::Interrupt::cancel || int_at(run_.task, cancel_asked) > 0;
   const auto limit = Millis(node_.lifetime.max_duration + beyond_max_duration).count();

@@ -129,6 +129,7 @@ Status RunController::rent() {
 
 Status RunController::wait_for_room(const Error& why, Millis rest, std::int64_t until) {
   context_.progress.begin("wait", why.what);
+  TRY("", context_.ledger.let_go(run_.name));
   while (true) {
     const auto now = context_.clock.now_ms();
     if (now >= until)

@@ -9,7 +9,7 @@ namespace ferry::run {
 
 namespace {
 
-constexpr Seconds longest{60};
+constexpr Seconds longest_call{60};
 /// What the command says is kept up to here.
 constexpr std::uintmax_t most_said = 1 << 20;
 
@@ -61,7 +61,7 @@ void EventCallback::start() {
   now_ = trim(event.head.substr(4, event.head.find('\n') - 4));
   os::SpawnOptions spawn;
   // Its end comes even when nobody is left here to bring it about.
-  spawn.argv = {"timeout", "-k", "5", std::to_string(longest.count()), "bash", "-c", event.command};
+  spawn.argv = {"timeout", "-k", "5", std::to_string(longest_call.count()), "bash", "-c", event.command};
   spawn.env = event.env;
   spawn.cwd = event.cwd;
   spawn.out = spawn.err = os::Stream::null;
@@ -91,15 +91,16 @@ void EventCallback::tick() {
     if (!ended) return;
     running_.reset();
     if (ended->code == 0) continue;
-    const auto how = ended->code == 124 || ended->code == 137 ? fmt::format("was ended after {} s", longest.count())
-                                                              : fmt::format("exited {}", ended->code);
+    const auto how = ended->code == 124 || ended->code == 137
+                         ? fmt::format("was ended after {} s", longest_call.count())
+                         : fmt::format("exited {}", ended->code);
     context_.progress.warn("event_callback", fmt::format("{}: it {}; what it said is in {}", now_, how,
                                                          (run_dir_.path / "callback.txt").string()));
   }
 }
 
 void EventCallback::finish() {
-  const auto end = context_.clock.steady_ms() + Millis(longest).count();
+  const auto end = context_.clock.steady_ms() + Millis(longest_call).count();
   for (tick(); running_ || !waiting_.empty(); tick()) {
     if (context_.letting_go || context_.given_up || context_.clock.steady_ms() > end) break;
     if (running_) (void)running_->wait(Millis(50));

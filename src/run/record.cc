@@ -62,11 +62,12 @@ Json outputs_of(fleet::Context& context, const ledger::Run& run, std::size_t mos
           {"bytes_total", bytes}};
 }
 
-Json cost_of(const ledger::Run& run, const std::vector<ledger::Instance>& instances, std::int64_t now_ms) {
+Json cost_of(fleet::Context& context, const ledger::Run& run, const std::vector<ledger::Instance>& instances,
+             std::int64_t now_ms) {
   const bool is_billed = std::ranges::any_of(instances, [](const auto& one) { return one.provider == "aws"; });
   return {{"spent_usd", json_usd(watch::total_spent(instances, now_ms))},
           {"estimate_usd", json_usd(micros_at(run.task, "estimate_micros"))},
-          {"at_most_usd", json_usd(micros_at(run.task, "at_most_micros"))},
+          {"at_most_usd", json_usd(ledger::at_most(context.ledger, run))},
           {"billed", is_billed}};
 }
 
@@ -212,7 +213,7 @@ Result<Json> record_of(fleet::Context& context, const ledger::Run& run) {
                 {"train_start", json_time(run.train_start_ms)},
                 {"train_end", json_time(run.train_end_ms)},
                 {"ended", json_time(run.ended_ms)}}},
-              {"cost", cost_of(run, instances, now)},
+              {"cost", cost_of(context, run, instances, now)},
               {"outputs", outputs_of(context, run, std::string::npos)},
               {"outcome", run.outcome == Outcome::none ? Json() : Json(name(run.outcome))},
               {"exit_code", run.exit_code ? Json(*run.exit_code) : Json()},
@@ -243,7 +244,7 @@ Json result_of(fleet::Context& context, const std::string& name, int exit_code, 
   told["outcome"] = run->outcome == Outcome::none ? Json() : Json(ledger::name(run->outcome));
   told["outputs"] = outputs_of(context, *run, most_files);
   if (const auto instances = context.ledger.instances(run->name))
-    told["cost"] = cost_of(*run, *instances, context.clock.now_ms());
+    told["cost"] = cost_of(context, *run, *instances, context.clock.now_ms());
   if (const auto reason = reason_of(*run); reason && !error) told["error"] = error_json(*reason);
   return told;
 }

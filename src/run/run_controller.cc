@@ -136,7 +136,9 @@ Status RunController::plan() {
     whole_ = node_.lifetime;
     run_.task["whole_max_duration_s"] = whole_.max_duration.count();
     if (best.total) run_.task["estimate_micros"] = best.total->micros;
+    run_.task.erase("at_most_micros");
     if (trial_.most) run_.task["at_most_micros"] = trial_.most->micros;
+    if (request.task.budget) run_.task["budget_micros"] = request.task.budget->micros;
   }
   TRY("", context_.ledger.update(run_));
   const auto dollars = [](const std::optional<Usd>& money) {
@@ -151,6 +153,7 @@ Status RunController::plan() {
                           {"estimate_usd", dollars(best.total)},
                           {"at_most_usd", dollars(trial_.most)},
                           {"considered", planned.ranking.considered}});
+  TRY("", reserve());
   if (request.way_out && trial_.n == 1) context_.progress.note(request.way_out());
   if (node_.location.provider == "aws") return ask();
   return run_.task.contains(waits_until_ms) ? note_agreed() : Status();
@@ -184,6 +187,27 @@ Status RunController::look_at_account(const task::Task& task, const std::string&
   TRY_SET(allowed, "", account::within_quotas(context_, planned.location, std::move(planned.ranking.offers)));
   planned.ranking.offers = std::move(allowed);
   return look_at_image(task, framework, planned);
+}
+
+Status RunController::reserve() {
+  TRY_SET(before, "", context_.ledger.reservation(run_.name));
+  auto wanted = before.value_or(ledger::Reservation{});
+  wanted.run = run_.name;
+  wanted.provider = node_.location.provider;
+  wanted.hourly = wanted.machine_hourly = {};
+  wanted.at_most = ledger::at_most(context_.ledger, run_).value_or(Usd{});
+  if (!is_agreed()) wanted.at_most = trial_.most.value_or(Usd{});
+  for (const auto& offer : trial_.offers) {
+    const auto rates = offer.not_taken.empty() ? plan::dearest_rates(offer) : std::nullopt;
+    if (!rates) continue;
+    wanted.hourly = std::max(wanted.hourly, dearest_hour(*rates));
+    wanted.machine_hourly = std::max(wanted.machine_hourly, rates->machine);
+  }
+  // Once it is rented, less is noted than before, and nothing is left to refuse.
+  const bool is_rented = !node_.instance.id.empty();
+  auto caps = context_.caps && !is_rented ? context_.caps() : Result<Caps>(Caps{});
+  if (!caps) return tl::unexpected<Error>(std::move(caps).error());
+  return context_.ledger.reserve(wanted, *caps);
 }
 
 Status RunController::ask() {
@@ -233,7 +257,7 @@ Status RunController::launch() {
                                    .framework = ready.framework,
                                    .lifetime = node_.lifetime,
                                    .ceiling = trial_.ceiling,
-                                   .budget = is_agreed() ? money_left() : request.task.budget,
+                                   .budget = money_left(),
                                    .aws = request.task.aws,
                                    .capacity_block = trial_.reservation && trial_.reservation->is_block}));
   if (launched.image.id != trial_.image.id) fleet::warn_of_support(context_, launched.image, "launch");
@@ -241,6 +265,7 @@ Status RunController::launch() {
   node_.cloud = std::move(launched.cloud);
   node_.location = std::move(launched.location);
   trial_.offers = {std::move(launched.offer)};
+  if (const auto noted = reserve(); !noted) context_.progress.warn("launch", noted.error().what);
   run_.task[rented_candidate] = trial_.offers.front().candidate;
   run_.task["host_key"] = launched.host_key;
   run_.task["image"] = {{"id", launched.image.id},
@@ -354,6 +379,7 @@ agent::JobSpec RunController::job_spec(const task::Task& task) const {
     spec.notices = agent::NoticeSpec{task.on_interruption.signal, task.on_interruption.grace.count()};
   spec.max_duration_s = node_.lifetime.max_duration.count();
   spec.retention_s = node_.lifetime.retention().count();
+  spec.money = money_spec();
   return spec;
 }
 

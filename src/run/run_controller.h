@@ -75,6 +75,12 @@ class RunController {
   Status look_at_account(const task::Task& task, const std::string& framework, fleet::Planned& planned);
   /// Its disk belongs to the price.
   Status look_at_image(const task::Task& task, const std::string& framework, fleet::Planned& planned);
+  /// What was added meanwhile, by whichever process, to the run's time.
+  void heed_extension();
+  /// What the training is told of money.
+  std::optional<agent::MoneySpec> money_spec() const;
+  /// What the run may cost is noted, within what all runs together may; before anything is rented.
+  Status reserve();
   Status ask();
   /// The price was agreed to, or there is nobody to ask.
   bool is_agreed() const { return trial_.n > 1 || run_.task.contains(is_agreed_to); }
@@ -133,8 +139,8 @@ class RunController {
   std::optional<agent::JobStatus> end_unheard();
   /// The task's data sets; goes on where a connection broke.
   Status bring_data(const task::Task& task);
-  /// Cuts the training's time where data took so long that the machine's own timer would end it first. Fails timeout
-  /// where nothing is left.
+  /// Cuts the training's time where what came before took so long that the machine's own timer would end it first.
+  /// Fails timeout where nothing is left.
   Status keep_in_time(agent::JobSpec& spec) const;
   Status record_end(const agent::JobStatus& status);
   /// The job is known to have ended, or never to have begun.

@@ -161,6 +161,7 @@ class Stage {
   HeardProgress progress;
   os::SignalQueue signals{SIGINT, SIGTERM, SIGHUP};
   std::function<fleet::Interrupt(bool)> ask;
+  std::optional<Caps> caps;  ///< none: nobody set any
 
   ledger::Ledger& ledger() { return *ledger_; }
   os::Path data() const { return dir_.path() / "data"; }

@@ -72,6 +72,14 @@ class SteppedLedger final : public ledger::Ledger {
                const std::vector<ledger::Resource>& resources) override {
     return write("adopt", "a machine that was found", [&] { return real_->adopt(run, instance, resources); });
   }
+  Status reserve(const ledger::Reservation& reservation, const Caps& caps) override {
+    return real_->reserve(reservation, caps);
+  }
+  Status let_go(std::string_view run) override { return real_->let_go(run); }
+  Result<std::optional<ledger::Reservation>> reservation(std::string_view run) override {
+    return real_->reservation(run);
+  }
+  Result<ledger::Use> use(std::string_view provider) override { return real_->use(provider); }
   Status add_event(std::string_view run, std::string_view kind, const Json& data) override {
     return write("add_event", fmt::format("the event {}", kind), [&] { return real_->add_event(run, kind, data); });
   }

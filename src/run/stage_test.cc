@@ -165,6 +165,7 @@ fleet::Context Stage::context() {
   };
   context.agent = [](std::string_view) { return scripted_agent(); };
   context.ask = ask;
+  if (caps) context.caps = [this] { return Result<Caps>(*caps); };
   context.cloud = [this](fleet::CloudLocation& location) -> Result<std::unique_ptr<cloud::Cloud>> {
     if (location.region.empty()) location.region = stage_region;
     return cloud.open(location.region);
@@ -256,7 +257,7 @@ void Stage::leave_at(ledger::Phase phase, const std::string& command) {
   request.client_token = machine.token;
   request.key_name = name;
   request.security_group = must(region->ensure_group(name, "", fleet::tags_of(left), {})).id;
-  request.user_data = fleet::user_data("", "", fleet::TimeLimits{Seconds(3600)}.until_power_off());
+  request.user_data = fleet::user_data("", "", fleet::TimeLimits{Seconds(3600)}.until_power_off(), "one");
   request.tags = fleet::tags_of(left);
   machine.id = must(region->launch(request)).id;
   let_in_[machine.id].key = os::read_file(run_dir.identity()).value_or("");

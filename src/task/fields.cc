@@ -204,6 +204,11 @@ constexpr Field fields[] = {
     {"rehearsal", "reach"},
     {"settings", "defaults"},
     {"settings", "store"},
+    {"settings", "limits", "", "limits"},
+    {"limits", "usd_per_day"},
+    {"limits", "usd_per_month"},
+    {"limits", "usd_per_hour"},
+    {"limits", "machines"},
 
     {"storage", "name"},
     {"storage", "source"},

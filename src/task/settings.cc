@@ -23,6 +23,7 @@ class SettingsReader : FieldReader {
       if (entry.name == "aws") keep(AwsReader(file_, task_, found_).read(entry));
       if (entry.name == "rehearsal") keep(read_rehearsal(entry, out.rehearsal));
       if (entry.name == "defaults") keep(read_defaults(entry, out));
+      if (entry.name == "limits") keep(read_limits(entry, out.limits));
       if (entry.name == "store") keep(read_store(entry, out.store));
     }
     out.aws = task_.aws;
@@ -48,6 +49,30 @@ class SettingsReader : FieldReader {
       } else if (field.name == "reach") {
         TRY("", read_reach(field, out.reach));
       }
+    }
+    return {};
+  }
+
+  Status read_limits(const Entry& entry, Caps& out) {
+    if (entry.value->type != Type::map)
+      return wrong_type(entry, "a mapping of fields", "write usd_per_day: 20 below it");
+    for (const auto& field : entry.value->entries) {
+      if (field.value->type == Type::null) continue;
+      TRY_SET(text, "", text_of(field));
+      if (field.name == "machines") {
+        const auto number = parse_int(trim(text));
+        constexpr std::int64_t most = 10'000;
+        if (!number || *number < 1 || *number > most)
+          return complain_at(field.value->at, fmt::format("machines is a number from 1 to {}", most));
+        out.machines = static_cast<int>(*number);
+        continue;
+      }
+      const auto amount = parse_usd(text);
+      if (!amount) return complain_in(field, amount.error());
+      if (amount->micros <= 0) return complain_at(field.value->at, fmt::format("{} must be above zero", field.name));
+      if (field.name == "usd_per_day") out.a_day = *amount;
+      if (field.name == "usd_per_month") out.a_month = *amount;
+      if (field.name == "usd_per_hour") out.an_hour = *amount;
     }
     return {};
   }

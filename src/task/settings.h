@@ -7,6 +7,7 @@
 #include <string_view>
 #include <vector>
 
+#include "base/bill.h"
 #include "base/error.h"
 #include "task/aws_settings.h"
 
@@ -22,6 +23,7 @@ struct Settings {
   AwsSettings aws;
   RehearsalSettings rehearsal;
   std::optional<std::string> store;  ///< as Task::store, for machines that are rented
+  Caps limits;                       ///< `limits:`, that all runs together keep
   /// `defaults: skypilot`: a task that says nothing of its size gets what SkyPilot gives it.
   bool skypilot_defaults = false;
 };

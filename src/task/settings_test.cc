@@ -67,6 +67,23 @@ TEST(Settings, AreWrittenWithAStoreAndAllElseAsItWas) {
   }
 }
 
+TEST(Settings, LimitsAreAmountsAndANumberOfMachines) {
+  const auto read =
+      parse_settings("limits: {usd_per_day: 20, usd_per_month: $99.50, usd_per_hour: 6, machines: 3}", "c.yaml");
+  ASSERT_TRUE(read) << describe(read.error());
+  EXPECT_EQ(read->limits.a_day, Usd{20'000'000});
+  EXPECT_EQ(read->limits.a_month, Usd{99'500'000});
+  EXPECT_EQ(read->limits.an_hour, Usd{6'000'000});
+  EXPECT_EQ(read->limits.machines, 3);
+  EXPECT_FALSE(parse_settings("limits:", "c.yaml")->limits.any());
+  for (const char* wrong : {"limits: 20", "limits: {usd_per_day: much}", "limits: {usd_per_day: 0}",
+                            "limits: {machines: 0}", "limits: {machines: 1.5}", "limits: {usd_a_day: 3}"}) {
+    const auto failed = parse_settings(wrong, "c.yaml");
+    ASSERT_FALSE(failed) << wrong;
+    EXPECT_THAT(failed.error().what, HasSubstr("c.yaml:1:")) << wrong;
+  }
+}
+
 TEST(Settings, MistakesAreSaidWithTheirPlace) {
   EXPECT_THAT(parse_settings("rehearsal: {internt: no}", "c.yaml").error().advice, HasSubstr("internet"));
   for (const char* wrong :

@@ -223,7 +223,7 @@ std::string release_text(std::span<const Instance> instances, std::span<const le
   }
   if (only_own) return join(parts, " · ");
   if (const auto total = total_spent(instances, now_ms))
-    parts.push_back("total " + show(*total) + (at_most ? " of at most " + show(*at_most) : ""));
+    parts.push_back("total " + show(*total) + (at_most ? " of at most " + show_at_most(*at_most) : ""));
   return join(parts, " · ");
 }
 

@@ -163,7 +163,7 @@ TEST(Report, TheReceiptSaysWhatIsGoneAndWhatItCost) {
   const std::vector<ledger::Resource> key = {{"digits-7k2", "aws", "us-east-1", "", "key-pair", "ferry-d", true}};
   EXPECT_EQ(release_text(gone, key, now), "i-0f3c…9a1 terminated · nothing left running · total $0.0010");
   EXPECT_EQ(release_text(gone, key, now, Usd{190'000}),
-            "i-0f3c…9a1 terminated · nothing left running · total $0.0010 of at most $0.1900");
+            "i-0f3c…9a1 terminated · nothing left running · total $0.0010 of at most $0.19");
   EXPECT_EQ(release_json(gone, key, now, Usd{190'000})["at_most_usd"], 0.19);
   EXPECT_EQ(release_json(gone, key, now)["all_released"], true);
   auto open_key = key;

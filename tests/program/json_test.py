@@ -21,7 +21,8 @@ GOES_ON = ("run", "rehearse", "logs", "wait")
 # Of each command the words with which it can do what it is asked for, in this order, with a kept run KEPT and one GOING. Some leave off: they have
 # no answer for programs (completion), or are tried by themselves.
 GOOD = {"ps": ["-a"], "show": ["KEPT"], "cost": ["--infra", "rehearsal"], "env": ["KEPT"], "plan": ["--gpus", "T4"], "gpus": ["T4"], "check": [], "account": [], "quota": [],
-        "policy": [], "images": [], "catalog": [], "catalog update": ["--region", "us-east-1"], "logs": ["KEPT"], "fetch": ["KEPT"], "ssh": ["KEPT"], "cancel": ["GOING"],
+        "policy": [], "images": [], "catalog": [], "catalog update": ["--region", "us-east-1"], "logs": ["KEPT"], "fetch": ["KEPT"], "ssh": ["KEPT"], "extend": ["GOING", "1h", "--yes"],
+        "cancel": ["GOING"],
         "wait": ["GOING"], "down": ["KEPT"], "rehearsal start": [], "rehearsal status": [], "rehearsal env": [], "rehearsal fault": ["clear"],
         "help": ["ps"], "version": [], "orphans": [], "recover": [],
         "data push": ["FOLDER", "--store", "STORE"], "data ls": ["--store", "STORE"], "data rm": ["--yes", "sources", "--store", "STORE"],
