@@ -408,15 +408,17 @@ Result<std::string> iam_policy(const PolicyFor& whom) {
     const bool wanted = is_about_roles                 ? !roles.empty()
                         : is_about_store               ? !store.bucket.empty()
                         : sid.starts_with("Interrupt") ? whom.interrupt
+                        : sid.starts_with("Account")   ? whom.account
                                                        : whom.all || !sid.starts_with("Optional");
     one = wanted ? one + 1 : statements.erase(one);
   }
   fill(policy, "@owners@", whom.owners);
   fill(policy, "@roles@", roles);
-  const std::string bucket = "arn:aws:s3:::" + store.bucket, below = store.prefix + "runs/*";
+  const std::string bucket = "arn:aws:s3:::" + store.bucket, runs = store.prefix + "runs/*",
+                    data = store.prefix + "data/*";
   fill(policy, "@buckets@", {bucket});
-  fill(policy, "@objects@", {bucket + "/" + below});
-  fill(policy, "@prefixes@", {below});
+  fill(policy, "@objects@", {bucket + "/" + runs, bucket + "/" + data});
+  fill(policy, "@prefixes@", {runs, data});
   return policy.dump(2) + "\n";
 }
 

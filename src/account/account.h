@@ -66,6 +66,8 @@ struct PolicyFor {
   bool all = false;
   /// Also `ferry interrupt`: AWS's FIS, and the roles that are made for it, bounded by AWS's own policy for FIS.
   bool interrupt = false;
+  /// Also `ferry account`: looking at everything that costs.
+  bool account = false;
 };
 
 /// The smallest IAM policy with which every ferry command works, as JSON text. Its holder makes things with

@@ -1,10 +1,7 @@
 #include "account/catalog_update.h"
 
-#include <atomic>
-#include <mutex>
-#include <thread>
-
 #include "account/asked_types.h"
+#include "account/every_region.h"
 #include "account/image_list.h"
 #include "aws/ec2_catalog.h"
 #include "aws/pricing.h"
@@ -16,8 +13,6 @@
 namespace ferry::account {
 
 namespace {
-
-constexpr std::size_t at_once = 8;
 
 /// What one region said; what it did not say is in `problems`.
 struct Region {
@@ -105,32 +100,8 @@ Result<CatalogUpdate> update_catalog(fleet::Context& context, const std::vector<
   }
   context.progress.begin("catalog",
                          fmt::format("asking {} {}", names.size(), names.size() == 1 ? "region" : "regions"));
-  std::mutex mutex;
-  std::vector<Region> answers;
-  std::size_t next = 0;
-  std::atomic<std::size_t> done = 0;
-  std::vector<std::thread> workers;
-  for (std::size_t i = 0; i < std::min(at_once, names.size()); ++i) {
-    workers.emplace_back([&] {
-      while (true) {
-        std::string name;
-        {
-          const std::lock_guard lock(mutex);
-          if (next == names.size()) return;
-          name = names[next++];
-        }
-        auto answer = ask(aws_context, context.clock, name);
-        const std::lock_guard lock(mutex);
-        answers.push_back(std::move(answer));
-        ++done;
-      }
-    });
-  }
-  while (done < names.size()) {
-    context.progress.update(fmt::format("{} of {} regions", done.load(), names.size()));
-    context.clock.sleep(Millis(50));
-  }
-  for (auto& worker : workers) worker.join();
+  auto answers =
+      ask_every_region(context, names, [&](const std::string& name) { return ask(aws_context, context.clock, name); });
   std::ranges::sort(answers, {}, &Region::name);
 
   const auto& known = plan::Catalog::builtin();

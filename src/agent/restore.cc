@@ -6,6 +6,7 @@
 #include "agent/stored_files.h"
 #include "os/clock.h"
 #include "os/process.h"
+#include "store/data_set.h"
 #include "sync/outputs.h"
 
 namespace ferry::agent {
@@ -41,11 +42,8 @@ Result<RestoreOrder> read_order(int in) {
 }  // namespace
 
 Json to_json(const RestoreOrder& order) {
-  return {{"run", order.run},
-          {"attempt", order.attempt},
-          {"rank", order.rank},
-          {"workdir", order.workdir},
-          {"store", to_json(order.store)}};
+  return {{"run", order.run},         {"attempt", order.attempt}, {"rank", order.rank},
+          {"workdir", order.workdir}, {"set", order.set},         {"store", to_json(order.store)}};
 }
 
 Result<RestoreOrder> restore_order_from(const Json& json) {
@@ -55,10 +53,11 @@ Result<RestoreOrder> restore_order_from(const Json& json) {
   order.store = std::move(spec);
   order.run = text_at(json, "run");
   order.workdir = text_at(json, "workdir");
+  order.set = text_at(json, "set");
   constexpr std::int64_t most = 1'000'000;
   const auto attempt = int_at(json, "attempt"), rank = int_at(json, "rank", -1);
-  if (!store::is_run_name(order.run) || !order.workdir.starts_with('/') || order.store.uri.empty() || attempt < 1 ||
-      attempt > most || rank < 0 || rank > most)
+  if (!store::is_run_name(order.run) || !order.workdir.starts_with('/') || order.store.uri.empty() ||
+      (!order.set.empty() && !store::is_set_id(order.set)) || attempt < 1 || attempt > most || rank < 0 || rank > most)
     return fail(Kind::bad_input, "that is no run's store");
   order.attempt = static_cast<int>(attempt);
   order.rank = static_cast<int>(rank);
@@ -91,13 +90,20 @@ Result<RestoreReport> restore(const RestoreOrder& order, const os::Path& dir,
                               const std::function<bool(const RestoreReport&)>& tell) {
   const auto open = connections_to(order.store, dir);
   TRY_SET(store, "", open());
-  TRY_SET(manifest, "look for what is stored", newest_manifest(*store, order));
   RestoreReport report;
   report.done = true;
-  if (!manifest) return report;
-  auto files = files_of(*manifest);
-  std::erase_if(files, [](const auto& one) { return one.path.starts_with(sync::elsewhere_folder); });
-  RestoreReport now{.attempt = manifest->attempt};
+  std::vector<store::ManifestEntry> files;
+  if (order.set.empty()) {
+    TRY_SET(manifest, "look for what is stored", newest_manifest(*store, order));
+    if (!manifest) return report;
+    report.attempt = manifest->attempt;
+    files = files_of(*manifest);
+    std::erase_if(files, [](const auto& one) { return one.path.starts_with(sync::elsewhere_folder); });
+  } else {
+    TRY_SET(listed, "look for the data set", store::files_of_set(*store, order.set));
+    files = std::move(listed);
+  }
+  RestoreReport now;
   bool goes_on = true;
   std::int64_t told = 0;
   sync::ReceiveOptions options;
@@ -105,14 +111,12 @@ Result<RestoreReport> restore(const RestoreOrder& order, const os::Path& dir,
     const auto at = os::system_clock().steady_ms();
     if (at - told < tell_every.count()) return;
     told = at;
-    now = {manifest->attempt,   progress.files_done,  progress.files_total,
-           progress.bytes_done, progress.bytes_total, false,
-           std::nullopt};
+    now = {report.attempt, progress.files_done, progress.files_total, progress.bytes_done, progress.bytes_total,
+           false,          std::nullopt};
     goes_on = tell(now);
   };
   options.cancelled = [&] { return !goes_on; };
   TRY_SET(taken, "", take_stored(open, files, order.workdir, options));
-  report.attempt = manifest->attempt;
   report.files = report.files_total = taken.files;
   report.bytes = report.bytes_total = taken.bytes;
   return report;

@@ -1,7 +1,7 @@
 #pragma once
 /// \file
 /// `ferry-agent restore DIR`: what earlier attempts of a run have stored comes back to where its training left it,
-/// from the store to this machine.
+/// from the store to this machine; or one of the store's data sets.
 ///
 ///   standard input   RestoreOrder as JSON, one line; at its end whoever asked is gone, and so ends this
 ///   standard output  RestoreReport as JSON, a line now and then, the last one with `done` or an error
@@ -21,6 +21,7 @@ struct RestoreOrder {
   int attempt = 1;  ///< whose files are wanted, or those of the newest before it that has stored some
   int rank = 0;
   std::string workdir;  ///< absolute
+  std::string set;      ///< not empty: the data set of the store that is to stand there (store/data_set.h) instead
   StoreSpec store;
 };
 Json to_json(const RestoreOrder& order);

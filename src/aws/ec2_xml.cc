@@ -97,6 +97,8 @@ Result<std::vector<ImageRecord>> parse_describe_images(std::string_view xml) {
     image.creation_date = xml_text(item, "creationDate");
     image.deprecation_time = xml_text(item, "deprecationTime");
     for (const auto& device : item.child("blockDeviceMapping").children("item")) {
+      if (auto snapshot = xml_text(device.child("ebs"), "snapshotId"); !snapshot.empty())
+        image.snapshots.push_back(std::move(snapshot));
       if (xml_text(device, "deviceName") == image.root_device) {
         image.root_size_gib = xml_number(device.child("ebs"), "volumeSize", 0);
       }

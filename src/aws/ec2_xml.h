@@ -32,6 +32,7 @@ struct ImageRecord {
   std::string id, name, architecture, root_device, creation_date;
   std::string deprecation_time;  ///< from then on its owner advises against it; empty: no day is set
   int root_size_gib = 0;
+  std::vector<std::string> snapshots;  ///< that its disks are made from
 };
 
 /// One source that may come in: an ipPermission split by its sources, so that each has exactly one.

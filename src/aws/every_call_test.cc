@@ -6,13 +6,16 @@
 #include "aws/ec2.h"
 #include "aws/ec2_account.h"
 #include "aws/ec2_catalog.h"
+#include "aws/ec2_standing.h"
 #include "aws/fis.h"
 #include "aws/iam.h"
+#include "aws/load_balancers.h"
 #include "aws/machine_access.h"
 #include "aws/permissions.h"
 #include "aws/person.h"
 #include "aws/pricing.h"
 #include "aws/quotas.h"
+#include "aws/sagemaker.h"
 #include "aws/ssm.h"
 #include "aws/sts.h"
 #include "os/env.h"
@@ -126,6 +129,19 @@ TEST_F(EveryCall, OfWhatAnAccountHas) {
                            "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIB6bkGNfVmdbgbyZbGOZvsVNQy6HyKcQLTgVyTKFqgQR x"));
   must(start_ssh_session(connection, "i-0123456789abcdef0", 22));
   must(terminate_session(connection, "me-0123456789abcdef0"));
+}
+
+TEST_F(EveryCall, OfWhatStandsInAnAccount) {
+  auto connection = client();
+  must(describe_volumes(connection));
+  must(describe_own_snapshots(connection));
+  must(describe_addresses(connection));
+  must(describe_nat_gateways(connection));
+  must(describe_vpc_endpoints(connection));
+  must(describe_capacity_reservations(connection));
+  must(describe_load_balancers(connection));
+  must(list_sagemaker_endpoints(connection));
+  must(list_sagemaker_notebooks(connection));
 }
 
 TEST_F(EveryCall, OfTheOtherServices) {

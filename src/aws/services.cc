@@ -6,13 +6,16 @@
 namespace ferry::aws {
 namespace {
 
-constexpr std::array<Service, 11> all_services = {{
+constexpr std::array<Service, 14> all_services = {{
     {"ec2", "ec2", "ec2", "2016-11-15"},
     {"ec2_instance_connect", "ec2-instance-connect", "ec2-instance-connect", ""},
+    {"elastic_load_balancing", "elasticloadbalancing", "elasticloadbalancing", "2012-06-01"},
+    {"elastic_load_balancing_v2", "elasticloadbalancing", "elasticloadbalancing", "2015-12-01"},
     {"fis", "fis", "fis", ""},
     {"iam", "iam", "iam", "2010-05-08"},
     {"pricing", "api.pricing", "pricing", ""},
     {"s3", "s3", "s3", ""},
+    {"sagemaker", "api.sagemaker", "sagemaker", ""},
     {"service_quotas", "servicequotas", "servicequotas", ""},
     {"ssm", "ssm", "ssm", ""},
     {"sso", "portal.sso", "sso", ""},

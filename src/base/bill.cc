@@ -55,6 +55,8 @@ Usd disk_hour(const Disk& disk, std::string_view region) {
 
 Usd disk_month(const Disk& disk, std::string_view region) { return {disk_hour(disk, region).micros * hours_a_month}; }
 
+Usd price_in(std::string_view region, Usd there) { return {(there.micros * permille_of(region) + 999) / 1000}; }
+
 Bill charge(const Rates& rates, Millis time) { return charge(rates, time, std::max(time, Millis(1))); }
 
 Bill charge(const Rates& rates, Millis there, Millis ran) {

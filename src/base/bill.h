@@ -27,6 +27,8 @@ struct Disk {
 Usd disk_hour(const Disk& disk, std::string_view region);
 /// An average month of it.
 Usd disk_month(const Disk& disk, std::string_view region);
+/// About what costs `there` in us-east-1, in another region: made dearer by the same factor.
+Usd price_in(std::string_view region, Usd there);
 
 /// A public IPv4 address, in every commercial region.
 inline constexpr Usd public_ipv4_hour{5'000};

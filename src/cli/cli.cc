@@ -239,8 +239,10 @@ int answer_to(int argc, char** argv, const Carried& carried) {
   add_interrupt_command(app, program);
   add_orphans_commands(app, program);
   add_store_commands(app, program);
+  add_data_commands(app, program);
   add_service_commands(app, program);
   add_account_commands(app, program);
+  add_charges_command(app, program);
   add_rehearsal_commands(app, program);
   add_other_commands(app, program);
   add_json_flags(app, program);

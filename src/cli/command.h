@@ -41,6 +41,8 @@ void add_images_command(CLI::App& app, Program& program);      // images
 void add_account_commands(CLI::App& app, Program& program);    // check, quota, policy, catalog
 void add_logs_command(CLI::App& app, Program& program);        // logs; called by the next
 void add_runs_commands(CLI::App& app, Program& program);       // ps, logs, fetch, ssh, cancel, down
+void add_charges_command(CLI::App& app, Program& program);     // account
+void add_data_commands(CLI::App& app, Program& program);       // data push, ls, rm
 void add_interrupt_command(CLI::App& app, Program& program);   // interrupt
 void add_orphans_commands(CLI::App& app, Program& program);    // orphans, recover
 void add_store_commands(CLI::App& app, Program& program);      // store …

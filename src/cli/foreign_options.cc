@@ -37,7 +37,7 @@ struct Foreign {
   std::string_view ours = {};
 };
 
-constexpr std::string_view tasks = "run rehearse plan", ending = "cancel down", starting = "run rehearse";
+constexpr std::string_view tasks = "run rehearse plan", ends_runs = "cancel down", starting = "run rehearse";
 constexpr std::string_view by_itself = "every machine ends with its run";
 constexpr std::string_view streams = "the training's output streams through; to type to it: ferry ssh RUN";
 constexpr std::string_view whole = "the training has the whole machine";
@@ -105,7 +105,7 @@ constexpr Foreign options[] = {
     {"ps fetch logs show", "-a --all --last", false, drop, "the newest run is taken where none is named"},
     {"ps", "-o --format --output", true, format},
     {"ps", "-u --user --me", true, drop, "they are your own runs"},
-    {ending, "-f --force --no-confirm --purge", false, rename, "--yes"},
+    {ends_runs, "-f --force --no-confirm --purge", false, rename, "--yes"},
     {"down", "-a", false, rename, "--all"},
     {"cancel", "-a --all", false, say, "ferry down --all   (ends every run; of one: ferry cancel RUN)"},
     {"cancel down logs show fetch ssh wait", "--instance-ids --job --job-id --job-name --name --run --run-id --cluster",

@@ -16,19 +16,21 @@ os::Path records_dir() { return os::data_dir() / "pipelines"; }
 /// What a pipeline has come to, on disk.
 struct Record {
   os::Path path;
-  std::string file, name;
+  std::string command, file, name;
   int documents = 0, current = 0;  ///< from 1
   std::vector<std::string> runs;   ///< by document; empty: it has not come to one
   bool is_told = false;            ///< how to go on was said, or it is over
 
-  static os::Path path_of(const os::Path& file) { return records_dir() / (hex(sha256(file.string())).substr(0, 16) + ".json"); }
+  static os::Path path_of(const std::string& command, const os::Path& file) {
+    return records_dir() / fmt::format("{}-{}.json", command, hex(sha256(file.string())).substr(0, 16));
+  }
   os::Path lock() const { return path.string() + ".lock"; }
 
   static std::optional<Record> read(const os::Path& path) {
     const auto text = os::read_file(path, 1 << 20);
     const auto json = text ? parse_json(*text) : Result<Json>(fail(Kind::not_found, ""));
     if (!json || !json->is_object()) return std::nullopt;
-    Record out{path, text_at(*json, "file"), text_at(*json, "name")};
+    Record out{path, text_at(*json, "command"), text_at(*json, "file"), text_at(*json, "name")};
     out.documents = static_cast<int>(int_at(*json, "documents"));
     out.current = static_cast<int>(int_at(*json, "current"));
     out.is_told = json->value("told", Json()) == true;
@@ -43,7 +45,8 @@ struct Record {
   Status write() const {
     TRY("", os::make_dirs(path.parent_path(), 0700));
     return os::write_file(path,
-                          dump_json({{"file", file},
+                          dump_json({{"command", command},
+                                     {"file", file},
                                      {"name", name},
                                      {"documents", documents},
                                      {"current", current},
@@ -62,7 +65,7 @@ bool has_succeeded(ledger::Ledger& ledger, const std::string& run) {
 
 /// "ferry run FILE --from 3"
 std::string line_from(const Record& record, int document) {
-  return fmt::format("ferry run {} --from {}", shell_quoted(record.file), document);
+  return fmt::format("ferry {} {} --from {}", record.command, shell_quoted(record.file), document);
 }
 
 /// Where the current document stands, and how to go on.
@@ -102,8 +105,9 @@ Result<Planned> planned(const Described& document) {
   TRY_SET(plan, task.name,
           fleet::plan_task(task, lifetime, os::data_dir(), os::system_clock().now_ms(), rehearsal::region()));
   const auto& best = plan.ranking.offers.front();
-  return Planned{plan.most, fmt::format("{}{} in {}, {}", best.type.name, best.market == plan::Market::spot ? " (spot)" : "",
-                                        best.region, plan.most ? "at most " + show(*plan.most) : "its price is unknown")};
+  return Planned{plan.most,
+                 fmt::format("{}{} in {}, {}", best.type.name, best.market == plan::Market::spot ? " (spot)" : "",
+                             best.region, plan.most ? "at most " + show(*plan.most) : "its price is unknown")};
 }
 
 class Pipeline {
@@ -120,7 +124,7 @@ class Pipeline {
     for (int document = options_.from; is_done && document <= record_.documents; ++document) {
       TRY_SET(ended, "", run_one(document, confirm));
       code = ended;
-      if (!record_.run_of(document).empty()) last = record_.run_of(document);
+      last = record_.run_of(document);
       is_done = code == 0 && has_succeeded(context_.ledger(), record_.run_of(document));
     }
     tell_receipt();
@@ -141,16 +145,17 @@ class Pipeline {
                   fmt::format("--from {}", count), mistake_code);
     const auto file = first.file.empty() ? os::Path("-") : first.file;
     TRY("make the folder for pipelines", os::make_dirs(records_dir(), 0700));
-    const auto path = Record::path_of(file);
+    const auto path = Record::path_of(options_.command, file);
     auto before = Record::read(path);
-    record_ = {path, file.string(), first.pipeline, count, options_.from};
+    record_ = {path, options_.command, file.string(), first.pipeline, count, options_.from};
     record_.runs.resize(static_cast<std::size_t>(count));
     TRY_SET(lock, "look whether a ferry is at it", os::FileLock::try_take(record_.lock()));
     if (!lock) return fail(Kind::conflict, "another ferry is at work on " + printable(record_.file), {}, "ferry ps");
     if (options_.from == 1) return std::move(*lock);
     if (!before || before->documents != count)
       return fail(Kind::bad_input, fmt::format("--from {}: nothing is known of the documents before", options_.from),
-                  "this file, with as many documents, was not run by this ledger's ferry", "ferry run " + shell_quoted(record_.file));
+                  "this file, with as many documents, was not run by this ledger's ferry",
+                  fmt::format("ferry {} {}", record_.command, shell_quoted(record_.file)));
     for (int document = 1; document < options_.from; ++document) {
       record_.run_of(document) = before->run_of(document);
       if (has_succeeded(context_.ledger(), record_.run_of(document))) continue;
@@ -168,7 +173,8 @@ class Pipeline {
     for (int document = options_.from; document <= record_.documents; ++document) {
       const auto& one = documents_[static_cast<std::size_t>(document - 1)];
       TRY_SET(known, fmt::format("document {}", document), planned(one));
-      progress.note(fmt::format("document {} of {}: {} on {}", document, record_.documents, one.task.name, known.words));
+      progress.note(
+          fmt::format("document {} of {}: {} on {}", document, record_.documents, one.task.name, known.words));
       announced_.push_back(known.most);
       if (most_ && known.most)
         most_ = *most_ + *known.most;
@@ -188,9 +194,10 @@ class Pipeline {
       return one.task.all_candidates()[0].infra.value_or(task::Infra{}).provider == task::Provider::aws;
     };
     if (!options_.asks || std::ranges::none_of(documents_, is_aws) || !may_ask()) return options_.confirm;
-    const auto answer = os::ask(fmt::format("Rent {} machines, one after the other, {}? [y/N] ", announced_.size(),
-                                            most_ ? fmt::format("for at most {} together whatever happens", show(*most_))
-                                                  : "for a price that is not known"));
+    const auto answer =
+        os::ask(fmt::format("Rent {} machines, one after the other, {}? [y/N] ", announced_.size(),
+                            most_ ? fmt::format("for at most {} together whatever happens", show(*most_))
+                                  : "for a price that is not known"));
     if (!answer) return options_.confirm;
     if (!answer->starts_with('y') && !answer->starts_with('Y')) return fail(Kind::cancelled, "not rented");
     return [this](const run::Confirmation& question) -> Status {
@@ -258,8 +265,12 @@ class Pipeline {
     context_.progress().note(
         fmt::format("{}: {} · together {}{}", printable(record_.name), text, sum ? show(*sum) : "unknown",
                     most_ ? fmt::format(" of at most {}", show(*most_)) : ""),
-        {{"pipeline", {{"name", record_.name}, {"documents", record_.documents}, {"runs", runs},
-                       {"total_usd", watch::json_usd(sum)}, {"at_most_usd", watch::json_usd(most_)}}}});
+        {{"pipeline",
+          {{"name", record_.name},
+           {"documents", record_.documents},
+           {"runs", runs},
+           {"total_usd", watch::json_usd(sum)},
+           {"at_most_usd", watch::json_usd(most_)}}}});
   }
 
   Context& context_;
@@ -292,8 +303,8 @@ void carry_outputs(const os::Path& home, const os::Path& workdir, task::Task& ta
   carry({});
 }
 
-int run_pipeline(Context& context, std::vector<Described> documents, const PipelineOptions& options, const RunDocument& run,
-                 std::string& last) {
+int run_pipeline(Context& context, std::vector<Described> documents, const PipelineOptions& options,
+                 const RunDocument& run, std::string& last) {
   auto code = Pipeline(context, std::move(documents), options, run).go(last);
   return code ? *code : report(code.error(), true);
 }

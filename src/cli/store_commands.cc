@@ -4,6 +4,7 @@
 #include "account/store_setup.h"
 #include "base/text.h"
 #include "cli/command.h"
+#include "cli/opened_store.h"
 #include "cli/task_options.h"
 #include "fleet/buckets.h"
 #include "fleet/store_access.h"
@@ -27,44 +28,12 @@ struct StoreFlags {
   bool yes = false, force = false, dry_run = false;
 };
 
-/// S3 Standard in us-east-1, autumn 2025, for a GB and a month.
-constexpr double s3_gb_month = 0.023;
 constexpr const char* s3_price =
     "what is stored costs about $0.023 a GB and month (S3 Standard in us-east-1; up to twice "
     "that elsewhere)";
 
-struct Opened {
-  std::unique_ptr<store::Store> store;
-  std::shared_ptr<s3::Session> session;  // null: a folder
-};
-
-Result<Opened> open(Context& context, const StoreFlags& flags) {
-  std::string uri = flags.uri;
-  if (uri.empty()) {
-    TRY_SET(settings, "", personal_settings());
-    uri = settings.store.value_or("");
-  }
-  if (uri.empty())
-    return fail(Kind::bad_input, "which store? None is named", "neither --store nor the settings (store: URI) say",
-                "give --store s3://BUCKET/PREFIX, or make one: ferry store setup", mistake_code);
-  Opened out;
-  TRY_SET(store, "", fleet::open_store(context.run_context(), uri, flags.region, "", flags.infra));
-  out.store = std::move(store);
-  if (uri.starts_with("s3://")) {
-    TRY_SET(session, "", fleet::open_s3(context.run_context(), uri, flags.region, "", flags.infra));
-    out.session = std::move(session);
-  }
-  return out;
-}
-
-/// Whether to do it. Without anybody to ask, a mistake on the command line, with the line that goes ahead.
-Result<bool> confirm(const std::string& question, bool yes) {
-  if (yes || says_yes()) return true;
-  if (!os::is_terminal(0) || !may_ask())
-    return fail(Kind::bad_input, "this needs a yes: " + question, "nobody is here to be asked",
-                "the same line with --yes", mistake_code);
-  const auto said = os::ask(question + " [y/N] ");
-  return said && (said->starts_with('y') || said->starts_with('Y'));
+Result<OpenedStore> open(Context& context, const StoreFlags& flags) {
+  return open_named_store(context, {flags.uri, flags.region, flags.infra});
 }
 
 // ---- setup

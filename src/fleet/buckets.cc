@@ -7,6 +7,7 @@
 #include "fleet/store_access.h"
 #include "s3/objects.h"
 #include "s3/xml.h"
+#include "store/data_set.h"
 #include "task/data_url.h"
 
 namespace ferry::fleet {
@@ -15,6 +16,11 @@ Json buckets_to_keep(const task::Task& task) {
   Json out;
   for (const auto& data : task.data) {
     if (data.url.starts_with("s3://")) out.push_back({{"url", data.url}, {"is_written", data.is_written}});
+  }
+  const bool has_sets = std::ranges::any_of(task.data, [](const auto& data) { return !data.source.empty(); });
+  if (const auto store = parse_store_place(task.store.value_or("")); has_sets && store && !store->bucket.empty()) {
+    for (const auto part : {store::sets_prefix, store::contents_prefix})
+      out.push_back({{"url", fmt::format("s3://{}/{}{}", store->bucket, store->prefix, part)}, {"is_written", false}});
   }
   return out;
 }

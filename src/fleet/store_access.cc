@@ -5,6 +5,7 @@
 #include "base/store_place.h"
 #include "base/text.h"
 #include "os/env.h"
+#include "s3/bucket.h"
 #include "s3/s3_store.h"
 #include "store/folder.h"
 
@@ -74,6 +75,12 @@ Result<std::shared_ptr<s3::Session>> open_s3(Context& context, const std::string
                 "write s3://BUCKET/PREFIX");
   }
   return session_at(context, place, region, profile, provider);
+}
+
+Status make_rehearsal_bucket(Context& context, const std::string& uri) {
+  TRY_SET(session, "", open_s3(context, uri, "", "", "rehearsal"));
+  TRY("make the rehearsal's bucket", s3::ensure_bucket(session));
+  return {};
 }
 
 os::Path folder_of(const std::string& folder) {

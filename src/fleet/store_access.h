@@ -29,6 +29,9 @@ Result<std::unique_ptr<store::Store>> open_store(Context& context, const std::st
 Result<std::shared_ptr<s3::Session>> open_s3(Context& context, const std::string& uri, const std::string& region,
                                              const std::string& profile, const std::string& provider = "aws");
 
+/// In the rehearsal cloud's S3, unless it is there: it costs nothing, and is nobody's whom one would have to ask.
+Status make_rehearsal_bucket(Context& context, const std::string& uri);
+
 /// A folder as people write it, with their home folder in the place of "~".
 os::Path folder_of(const std::string& folder);
 

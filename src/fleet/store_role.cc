@@ -206,7 +206,16 @@ Result<Json> store_policy(const std::string& uri, const std::string& run, const 
                      {"Action", Json::array({"s3:ListBucket"})},
                      {"Resource", Json::array({bucket})},
                      {"Condition", {{"StringLike", {{"s3:prefix", Json::array({below})}}}}}};
-  return Json{{"Version", "2012-10-17"}, {"Statement", Json::array({objects, list})}};
+  Json policy = {{"Version", "2012-10-17"}, {"Statement", Json::array({objects, list})}};
+  // The data sets that runs share (store/data_set.h). Of one run, buckets_of() says whether it reads any.
+  if (!run.empty()) return policy;
+  const std::string data = place.prefix + "data/*";
+  policy["Statement"][1]["Condition"]["StringLike"]["s3:prefix"].push_back(data);
+  policy["Statement"].push_back({{"Sid", "FerryReadsDataSets"},
+                                 {"Effect", "Allow"},
+                                 {"Action", Json::array({"s3:GetObject"})},
+                                 {"Resource", Json::array({bucket + "/" + data})}});
+  return policy;
 }
 
 Result<Json> role_policy(const ledger::Run& run, const std::string& partition) {

@@ -19,7 +19,7 @@ inline constexpr const char *iam_path = "/ferry/", *boundary_name = "ferry-store
 /// The role and its instance profile: resource_name(), cut to the 64 characters that IAM takes.
 std::string store_role_name(const std::string& run, const std::string& launch_id);
 /// A policy that allows what stores need below "PREFIX/runs/RUN/" of the bucket of an s3:// uri; with run "" below
-/// "PREFIX/runs/". `partition`: aws::partition_of(). JSON.
+/// "PREFIX/runs/", and that reads what is below "PREFIX/data/". `partition`: aws::partition_of(). JSON.
 Result<Json> store_policy(const std::string& uri, const std::string& run, const std::string& partition);
 
 /// What the role of a run may: with its store ("": none) and its data sets.

@@ -7,7 +7,9 @@
 #include "base/text.h"
 #include "fleet/buckets.h"
 #include "fleet/store_access.h"
+#include "job/data_set.h"
 #include "job/mounts.h"
+#include "job/restore.h"
 #include "task/data_url.h"
 #include "watch/report.h"
 
@@ -21,16 +23,6 @@ constexpr Millis older_than_the_job{150};
 constexpr std::size_t most_line = std::size_t{1} << 20;
 constexpr std::int64_t silence_ms = 10 * 60'000;  // the agent tells twice a second while bytes move
 constexpr const char* data_phase = "data";
-
-/// "1.2 of 40 GB · 850 MB/s · 45 s left"
-std::string describe_pace(std::uint64_t done, std::uint64_t of, std::int64_t ms) {
-  std::string text = fmt::format("{} of {}", show_bytes(done), show_bytes(of));
-  if (ms < 1000 || done == 0) return text;
-  const auto per_second = done * 1000 / static_cast<std::uint64_t>(ms);
-  text += fmt::format(" · {}/s", show_bytes(per_second));
-  if (done < of && per_second > 0) text += fmt::format(" · {} left", show_duration(Seconds((of - done) / per_second)));
-  return text;
-}
 
 std::string advice_for(Kind kind, const std::string& code, bool is_own_machine) {
   if (kind == Kind::disk_full)
@@ -238,6 +230,27 @@ std::string going_back(const Connection& connection, const task::Task& task, con
       shell_quoted(connection.paths().run_dir));
 }
 
+/// A folder of this computer, from the run's store.
+Status take_set(fleet::Context& context, Connection& connection, const task::Data& data, const std::string& to,
+                const agent::StoreSpec& store) {
+  const agent::RestoreOrder order{.run = connection.instance().run, .workdir = to, .set = data.set, .store = store};
+  const auto began = context.clock.steady_ms();
+  auto taken = restore_stored(context, connection, order);
+  if (!taken) {
+    auto error = std::move(taken).error();
+    error.what = fmt::format("{}: file_mounts: {} does not come from the store: {}", data.at, printable(data.source),
+                             error.what);
+    return tl::unexpected<Error>(std::move(error));
+  }
+  const auto ms = std::max<std::int64_t>(1, context.clock.steady_ms() - began);
+  context.progress.done(
+      data_phase,
+      fmt::format("{}, {}, from the store · {}/s", watch::counted(taken->files, "file"), show_bytes(taken->bytes),
+                  show_bytes(taken->bytes * 1000 / static_cast<std::uint64_t>(ms))),
+      {{"set", data.set}, {"files", taken->files}, {"bytes", taken->bytes}, {"ms", ms}});
+  return {};
+}
+
 }  // namespace
 
 Status look_for_data(fleet::Context& context, const task::Task& task) {
@@ -267,7 +280,7 @@ Status look_for_data(fleet::Context& context, const task::Task& task) {
 }
 
 Status bring_data(fleet::Context& context, Connection& connection, const task::Task& task,
-                  const fleet::CloudLocation& location, Environment& made) {
+                  const fleet::CloudLocation& location, const agent::StoreSpec& store, Environment& made) {
   if (task.data.empty()) return {};
   context.progress.begin(data_phase, "looking at the data");
   agent::DataOrder order, back;
@@ -275,6 +288,10 @@ Status bring_data(fleet::Context& context, Connection& connection, const task::T
   for (std::size_t i = 0; i < task.data.size(); ++i) {
     const auto& data = task.data[i];
     const auto to = place_of_data(made.scratch(connection), i);
+    if (!data.source.empty()) {
+      TRY("", take_set(context, connection, data, to, store));
+      continue;
+    }
     if (!data.url.starts_with("s3://")) {
       TRY("", fetch_file(context, connection, data, to));
       continue;

@@ -17,10 +17,11 @@ namespace ferry::job {
 /// computer for certain that there is nothing; all of them at once. What it may not see, the machine may.
 Status look_for_data(fleet::Context& context, const task::Task& task);
 
-/// Copies what is not there yet, and says so. Sets what made.training() does when the training is over. Fails
-/// disk_full before anything of a data set is fetched that will not fit; denied, not_found, conflict and the like with
-/// the data set's place in the task file; lost when the connection broke (again goes on); cancelled.
+/// Copies what is not there yet, and says so. `store`: the run's, for what goes by it. Sets what made.training() does
+/// when the training is over. Fails disk_full before anything of a data set is fetched that will not fit; denied,
+/// not_found, conflict and the like with the data set's place in the task file; lost when the connection broke (again
+/// goes on); cancelled.
 Status bring_data(fleet::Context& context, Connection& connection, const task::Task& task,
-                  const fleet::CloudLocation& location, Environment& made);
+                  const fleet::CloudLocation& location, const agent::StoreSpec& store, Environment& made);
 
 }  // namespace ferry::job

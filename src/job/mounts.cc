@@ -7,6 +7,7 @@
 
 #include "base/text.h"
 #include "job/sent.h"
+#include "os/env.h"
 #include "sync/secrets.h"
 
 namespace ferry::job {
@@ -48,7 +49,9 @@ Status check_file(const task::Mount& mount) {
               "(--instance-profile)");
 }
 
-Result<sync::Tree> tree_of(const task::Mount& mount, bool follow) {
+}  // namespace
+
+Result<sync::Tree> tree_of_mount(const task::Mount& mount, bool follow) {
   std::error_code failed;
   if (!std::filesystem::exists(mount.source, failed)) {
     return fail(Kind::bad_input,
@@ -80,6 +83,8 @@ Result<sync::Tree> tree_of(const task::Mount& mount, bool follow) {
   tree.bytes = tree.entries[0].size;
   return tree;
 }
+
+namespace {
 
 /// Takes out of the tree what lies at `path`, and below it. True if there was something.
 bool clear_place(sync::Tree& tree, std::string_view path) {
@@ -130,7 +135,7 @@ void tell(const task::Mount& mount, const sync::Tree& own, std::vector<std::stri
 
 Status add_mount(const task::Mount& mount, std::size_t index, bool follow, sync::Tree& tree,
                  std::vector<std::string>& lines) {
-  TRY_SET(own, "", tree_of(mount, follow));
+  TRY_SET(own, "", tree_of_mount(mount, follow));
   const auto place = destination_of(mount, index);
   if (clear_place(tree, place.path) && !place.is_outside && !mount.is_whole)
     lines.push_back(fmt::format("file_mounts: {} comes from {}, in place of the workdir's own", printable(place.path),
@@ -203,7 +208,7 @@ void make_way(const task::Task& task, sync::Tree& tree, std::vector<std::string>
   for (const auto& data : task.data) {
     if (!is_outside(data.target) && clear_place(tree, data.target))
       lines.push_back(fmt::format("file_mounts: {} comes from {}, in place of the workdir's own",
-                                  printable(data.target), printable(data.url)));
+                                  printable(data.target), printable(data.url.empty() ? data.source : data.url)));
   }
 }
 
@@ -220,6 +225,46 @@ Status add_mounts(const task::Task& task, bool follow, sync::Tree& tree, std::ve
   }
   if (!found.empty()) return fail(std::move(found));
   return {};
+}
+
+namespace {
+
+/// S3 Standard in us-east-1 (aws.amazon.com/s3/pricing), for a GB and a month; up to twice that elsewhere.
+constexpr double s3_gb_month = 0.023;
+
+std::uint64_t large_from() {
+  constexpr std::uint64_t usual = 256'000'000;
+  const auto asked = os::env("FERRY_STORED_DATA_FROM");
+  const auto bytes = asked ? parse_int(*asked) : std::nullopt;
+  return bytes && *bytes >= 0 ? static_cast<std::uint64_t>(*bytes) : usual;
+}
+
+}  // namespace
+
+void store_large_mounts(task::Task& task, bool follow, std::vector<std::string>& lines) {
+  const bool is_rented = task.all_candidates()[0].infra.value_or(task::Infra{}).provider != task::Provider::ssh;
+  if (!is_rented || !task.store.value_or("").starts_with("s3://")) return;
+  const auto least = large_from();
+  std::vector<task::Mount> rest;
+  for (auto& mount : task.mounts) {
+    std::error_code failed;
+    const auto source = std::filesystem::canonical(mount.source, failed);
+    const auto tree = !failed && !mount.comes_home && !mount.is_whole && os::is_directory(source)
+                          ? tree_of_mount(mount, follow)
+                          : Result<sync::Tree>(fail(Kind::not_found, ""));
+    if (!tree || tree->bytes < least) {
+      rest.push_back(std::move(mount));
+      continue;
+    }
+    lines.push_back(fmt::format(
+        "file_mounts: {} ({}) goes by the store, {}: once, and from there to each machine; kept until  ferry data rm, "
+        "about {} a month",
+        printable(mount.source.string()), show_bytes(tree->bytes), printable(*task.store),
+        show(Usd{static_cast<std::int64_t>(static_cast<double>(tree->bytes) / 1e9 * s3_gb_month * 1e6)})));
+    tell(mount, *tree, lines);
+    task.data.push_back({.target = mount.target, .url = {}, .at = mount.at, .source = source.string()});
+  }
+  task.mounts = std::move(rest);
 }
 
 os::Path source_of(const sync::Tree& tree, const os::Path& workdir, const std::string& path) {

@@ -21,6 +21,15 @@ namespace ferry::job {
 /// target that cannot be made or that is another's, too; all of them at once.
 Status add_mounts(const task::Task& task, bool follow, sync::Tree& tree, std::vector<std::string>& lines);
 
+/// What goes over of one mount's source, by the same rules; of a single file, an entry without a path. Fails bad_input.
+Result<sync::Tree> tree_of_mount(const task::Mount& mount, bool follow);
+
+/// Takes the large folders out of the task's mounts, where it has a store in S3 and its machine is rented: they become
+/// data (task::Data::source) that go by the store, once for all runs (data_set.h). `lines` gets what a user should
+/// know. What cannot be read stays a mount, and add_mounts() says why. What is large: 256 MB, or
+/// FERRY_STORED_DATA_FROM.
+void store_large_mounts(task::Task& task, bool follow, std::vector<std::string>& lines);
+
 /// Where the file is read that goes to `path` of the tree.
 os::Path source_of(const sync::Tree& tree, const os::Path& workdir, const std::string& path);
 

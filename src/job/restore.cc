@@ -48,8 +48,8 @@ Result<agent::RestoreReport> restore_stored(fleet::Context& context, Connection&
         machine.wait(Millis(2000));
         return report;
       }
-      context.progress.update(
-          fmt::format("{} of {} are back", show_bytes(report.bytes), show_bytes(report.bytes_total)));
+      context.progress.update(fmt::format("{} of {} are {}", show_bytes(report.bytes), show_bytes(report.bytes_total),
+                                          order.set.empty() ? "back" : "there"));
     }
   }
 }

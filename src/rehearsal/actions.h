@@ -52,6 +52,10 @@ Effect effect_of_json(std::string_view operation);
 Api<Json> run_ssm(JsonCall& call);
 Api<Json> run_service_quotas(JsonCall& call);
 Api<Json> run_pricing(JsonCall& call);
+/// SageMaker, in which nobody can make anything here.
+Api<Json> run_sagemaker(JsonCall& call);
+/// Elastic Load Balancing, of both generations, likewise.
+Api<Xml> run_load_balancing(const std::string& action);
 Api<Json> run_instance_connect(JsonCall& call);
 Api<Json> start_session(JsonCall& call);
 Api<Json> terminate_session(JsonCall& call);
@@ -109,6 +113,11 @@ Api<Xml> create_placement_group(Call& call);
 Api<Xml> delete_placement_group(Call& call);
 Api<Xml> describe_placement_groups(Call& call);
 Api<Xml> describe_volumes(Call& call);
+// Of what nobody can make here.
+Api<Xml> describe_addresses(Call& call);
+Api<Xml> describe_nat_gateways(Call& call);
+Api<Xml> describe_snapshots(Call& call);
+Api<Xml> describe_vpc_endpoints(Call& call);
 Api<Xml> describe_network_interfaces(Call& call);
 Api<Xml> create_tags(Call& call);
 Api<Xml> delete_tags(Call& call);

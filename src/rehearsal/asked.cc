@@ -10,9 +10,10 @@ namespace {
 struct JsonTarget {
   std::string_view prefix, service;
 };
-constexpr std::array<JsonTarget, 4> json_targets = {{{"AmazonSSM", "ssm"},
+constexpr std::array<JsonTarget, 5> json_targets = {{{"AmazonSSM", "ssm"},
                                                      {"ServiceQuotasV20190624", "servicequotas"},
                                                      {"AWSPriceListService", "pricing"},
+                                                     {"SageMaker", "sagemaker"},
                                                      {"AWSEC2InstanceConnectService", "ec2-instance-connect"}}};
 
 Asked asked_as_json(std::string_view target) {
@@ -40,10 +41,12 @@ std::string_view iam_tagging(std::string_view action) {
 
 /// The Query service that a request is for: what it is signed for or, of what is signed for none, its version.
 std::string_view query_service(const HttpRequest& request, const Params& params) {
-  if (params.get("Version") == "2010-05-08") return "iam";
+  const auto version = params.get("Version");
+  if (version == "2010-05-08") return "iam";
+  if (version == "2012-06-01" || version == "2015-12-01") return "elasticloadbalancing";
   const auto claim = parse_authorization(request.header("authorization"));
   if (claim && claim->service == "iam") return "iam";
-  return params.get("Version") == "2011-06-15" || params.get("Action") == "GetCallerIdentity" ? "sts" : "ec2";
+  return version == "2011-06-15" || params.get("Action") == "GetCallerIdentity" ? "sts" : "ec2";
 }
 
 }  // namespace

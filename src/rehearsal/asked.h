@@ -27,8 +27,10 @@ Asked read_asked(const HttpRequest& request);
 /// The form in the body, and what the query adds, without the signature's own parameters.
 Params request_params(const HttpRequest& request);
 
-/// STS and IAM: EC2's protocol with lists of <member>, and errors in the same words.
-inline bool speaks_query(std::string_view service) { return service == "sts" || service == "iam"; }
+/// STS, IAM and Elastic Load Balancing: EC2's protocol with lists of <member>, and errors in the same words.
+inline bool speaks_query(std::string_view service) {
+  return service == "sts" || service == "iam" || service == "elasticloadbalancing";
+}
 
 /// What the service with these permissions calls itself in X-Amz-Target ("AmazonSSM"); "" if it speaks no
 /// JSON.

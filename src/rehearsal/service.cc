@@ -210,14 +210,21 @@ HttpReply Service::answer(const HttpRequest& request, const std::string& id) {
     if (const auto fault = faults_.refusal(asked)) return fail_with(*fault);
     drop = faults_.drops(asked);
   }
-  auto reply = session                  ? answer_session(asked, *session, id)
-               : asked.service == "ec2" ? answer_ec2(asked.action, request_params(request), id)
-               : asked.service == "sts" ? answer_sts(asked.action, request_params(request), id)
-               : asked.service == "iam" ? answer_iam(asked.action, request_params(request), id)
-               : asked.service == "fis" ? answer_fis(asked, request, id)
-                                        : answer_json(asked, request, id);
+  auto reply = session                                   ? answer_session(asked, *session, id)
+               : asked.service == "ec2"                  ? answer_ec2(asked.action, request_params(request), id)
+               : asked.service == "sts"                  ? answer_sts(asked.action, request_params(request), id)
+               : asked.service == "iam"                  ? answer_iam(asked.action, request_params(request), id)
+               : asked.service == "elasticloadbalancing" ? answer_load_balancing(asked.action, id)
+               : asked.service == "fis"                  ? answer_fis(asked, request, id)
+                                                         : answer_json(asked, request, id);
   reply.drop = drop;
   return reply;
+}
+
+HttpReply Service::answer_load_balancing(const std::string& action, const std::string& id) {
+  const auto answer = run_load_balancing(action);
+  return answer ? query_reply("elasticloadbalancing", action, *answer, id)
+                : query_error("elasticloadbalancing", answer.error(), id);
 }
 
 HttpReply Service::answer_fis(const Asked& asked, const HttpRequest& message, const std::string& id) {
@@ -241,6 +248,7 @@ HttpReply Service::answer_json(const Asked& asked, const HttpRequest& message, c
     return json_error({400, "SerializationException", "Expected a JSON object"}, id);
   const auto run = asked.service == "ssm"                    ? run_ssm
                    : asked.service == "servicequotas"        ? run_service_quotas
+                   : asked.service == "sagemaker"            ? run_sagemaker
                    : asked.service == "ec2-instance-connect" ? run_instance_connect
                                                              : run_pricing;
   const std::lock_guard lock(mutex_);

@@ -75,6 +75,7 @@ class Service {
   HttpReply answer_session(const Asked& asked, const RoleSession& session, const std::string& id);
   HttpReply answer_sts(const std::string& action, const Params& params, const std::string& id);
   HttpReply answer_iam(const std::string& action, const Params& params, const std::string& id);
+  HttpReply answer_load_balancing(const std::string& action, const std::string& id);
   HttpReply answer_fis(const Asked& asked, const HttpRequest& request, const std::string& id);
   HttpReply answer_json(const Asked& asked, const HttpRequest& request, const std::string& id);
   Api<Xml> run_ec2(const std::string& action, const Params& params);

@@ -240,12 +240,16 @@ Status RunController::fetch_stubbornly() {
   // neither fetched by halves nor taken from under them. The machine's own timer bounds what that costs.
   const bool was_left = node_.is_patient && run_.phase == Phase::fetching;
   auto fetched = Status();
+  std::uint64_t visits = 0;
   do {
+    visits = visits_so_far(run_dir_);
     while (was_left && context_.interrupt == fleet::Interrupt::go_on && has_visitor(run_dir_) &&
            context_.sleep(Millis(500), true))
       continue;
     fetched = try_to_fetch();
-  } while (fetched && was_left && has_visitor(run_dir_) && context_.interrupt == fleet::Interrupt::go_on);
+    // What somebody wrote who came and left meanwhile may not have come with it.
+  } while (fetched && was_left && (has_visitor(run_dir_) || visits_so_far(run_dir_) != visits) &&
+           context_.interrupt == fleet::Interrupt::go_on);
   return fetched;
 }
 

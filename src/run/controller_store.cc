@@ -8,7 +8,6 @@
 #include "run/run_controller.h"
 #include "run/stored.h"
 #include "run/stored_record.h"
-#include "s3/bucket.h"
 #include "watch/report.h"
 
 namespace ferry::run {
@@ -25,11 +24,8 @@ constexpr Seconds most_silence{600};
 
 Status RunController::prepare_store() {
   if (!is_seen_from_here(context_, run_)) return {};
-  if (node_.location.provider == "rehearsal" && run_.store.starts_with("s3://") && !context_.store) {
-    // Its bucket costs nothing, and is nobody's whom one would have to ask.
-    TRY_SET(session, "", fleet::open_s3(context_, run_.store, "", "", node_.location.provider));
-    TRY("make the rehearsal's bucket", s3::ensure_bucket(session));
-  }
+  if (node_.location.provider == "rehearsal" && run_.store.starts_with("s3://") && !context_.store)
+    TRY("", fleet::make_rehearsal_bucket(context_, run_.store));
   if (trial_.n > 1) return take_lease();  // the record is there
   TRY("", put_record(context_, run_));
   return take_lease();

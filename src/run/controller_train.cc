@@ -91,7 +91,12 @@ Status RunController::setup() {
 Status RunController::bring_data(const task::Task& task) {
   constexpr int most_breaks = 5;  // what was copied is not copied again
   for (int breaks = 0;; ++breaks) {
-    auto brought = job::bring_data(context_, *node_.connection, task, node_.location, trial_.environment);
+    agent::StoreSpec store;
+    if (!run_.store.empty()) {
+      TRY_SET(spec, "", store_spec());
+      store = std::move(spec);
+    }
+    auto brought = job::bring_data(context_, *node_.connection, task, node_.location, store, trial_.environment);
     if (brought || brought.error().kind != Kind::lost || breaks == most_breaks) return brought;
     TRY("", node_.reopen(job::MayInterrupt::any));
   }

@@ -110,6 +110,7 @@ Status RunController::rent() {
   const auto began = context_.clock.now_ms();
   for (auto rest = first_rest_now();; rest = std::min(rest * 3 / 2, longest_rest)) {
     auto had = plan();
+    if (had) had = store_data();
     if (had) had = launch();
     const auto until = waits_until();
     if (had && told)

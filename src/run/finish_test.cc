@@ -148,6 +148,29 @@ TEST(Finish, ACloudThatRefusesToReleaseIsAskedAgainByTheNextCommandAndTheModelIs
   }
 }
 
+TEST(Finish, WhoLogsInWritesAndLeavesWhileTheFollowerFetchesLosesNothing) {
+  Stage stage;
+  stage.leave_at(Phase::fetching);
+  auto run = stage.run();
+  run.outcome = Outcome::succeeded;
+  run.exit_code = 0;
+  run.train_end_ms = stage.clock.now_ms();
+  ASSERT_TRUE(stage.ledger().update(run));
+  stage.when("done fetch", [&] {
+    const auto name = stage.run().name;
+    for (const auto& file : std::filesystem::recursive_directory_iterator(stage.machine().home())) {
+      if (file.path().filename() != "model") continue;
+      ASSERT_TRUE(os::write_file(file.path().parent_path() / "late", "written meanwhile\n"));
+      break;
+    }
+    ASSERT_TRUE(os::write_file(fleet::RunDir(stage.data(), name).path / "visits.log", "1\n"));
+  });
+  EXPECT_EQ(stage.follow(), 0) << stage.everything_shown();
+  EXPECT_EQ(os::read_file(stage.home() / "outputs/late").value_or(""), "written meanwhile\n")
+      << stage.everything_shown();
+  EXPECT_EQ(stage.trouble(), "");
+}
+
 TEST(Finish, ACloudThatRefusesEverythingWhileItTrainsLosesNoModel) {
   for (const auto phase : {Phase::training, Phase::fetching}) {
     for (const auto kind : {Kind::denied, Kind::throttled, Kind::lost}) {

@@ -63,6 +63,8 @@ Result<job::Outputs> fetch_from_store(fleet::Context& context, const ledger::Run
 
 /// One file for each visitor, which it holds locked.
 os::Path visits_of(const fleet::RunDir& run_dir) { return run_dir.path / "visits"; }
+/// One line for each visit that began.
+os::Path visitors_book(const fleet::RunDir& run_dir) { return run_dir.path / "visits.log"; }
 
 }  // namespace
 
@@ -183,6 +185,7 @@ Result<int> visit(fleet::Context& context, const std::string& run_name, const os
   TRY("", os::make_dirs(visits_of(run_dir), 0700));
   const auto file = visits_of(run_dir) / std::to_string(::getpid());
   TRY_SET(here, "", os::FileLock::take(file, Millis(1000)));
+  TRY("", os::append_file(visitors_book(run_dir), std::to_string(::getpid()) + "\n", 0600));
   os::SpawnOptions options;
   options.argv = std::move(argv);
   options.in = os::Stream::inherit;
@@ -195,6 +198,11 @@ Result<int> visit(fleet::Context& context, const std::string& run_name, const os
 bool has_visitor(const fleet::RunDir& run_dir) {
   const auto visits = os::list_dir(visits_of(run_dir)).value_or(std::vector<std::string>());
   return std::ranges::any_of(visits, [&](const auto& one) { return os::is_locked(visits_of(run_dir) / one); });
+}
+
+std::uint64_t visits_so_far(const fleet::RunDir& run_dir) {
+  const auto book = os::read_file(visitors_book(run_dir)).value_or("");
+  return static_cast<std::uint64_t>(std::ranges::count(book, '\n'));
 }
 
 }  // namespace ferry::run

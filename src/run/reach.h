@@ -23,6 +23,8 @@ bool is_kept(const ledger::Run& run);
 
 /// Whether somebody is logged in by ferry's visit() (actions.h), whichever process that is.
 bool has_visitor(const fleet::RunDir& run_dir);
+/// How many such logins there were so far: another number later tells that somebody was there in between.
+std::uint64_t visits_so_far(const fleet::RunDir& run_dir);
 
 /// True if a machine was ever rented for one of them, as far as the ledger knows.
 bool ever_rented(const std::vector<ledger::Instance>& instances);

@@ -157,16 +157,19 @@ Status check_nodes(const task::Task& task) {
               "write num_nodes: 1, with more GPUs in that machine (as in accelerators: A100:8)");
 }
 
-int start(fleet::Context& context, const RunRequest& request) {
+int start(fleet::Context& context, const RunRequest& asked) {
   auto& progress = context.progress;
+  auto request = asked;
   progress.title(request.task.name, where(request.task.resources.infra.value_or(task::Infra{})));
   for (const auto& line : request.task.not_yet) progress.warn("check", line);
 
   const auto began = context.clock.steady_ms();
   progress.begin("check", "looking at the task");
   job::Preflight ready;
+  std::vector<std::string> by_store;
   const auto checked = [&]() -> Status {
     TRY("", check_task(request));
+    job::store_large_mounts(request.task, request.follow, by_store);
     if (request.check) {
       TRY("", job::check_environment(request.task, request.workdir));
       TRY_SET(found, "",
@@ -193,6 +196,7 @@ int start(fleet::Context& context, const RunRequest& request) {
     }
     return {};
   }();
+  std::ranges::move(by_store, std::back_inserter(ready.warnings));
   if (const auto sent = job::sent_outputs(request.task.outputs, ready.tree); !sent.empty())
     ready.warnings.push_back(sent);
   if (const auto unkept = not_on_own_machine(request.task); !unkept.empty()) ready.warnings.push_back(unkept);

@@ -68,6 +68,8 @@ class RunController {
   /// The same, from the store: the machine does it.
   Status restore_stored();
   Status plan();
+  /// The task's large folders are in the run's store, for the machine to take. Does nothing where they are already.
+  Status store_data();
   Status plan_own_machine(const std::string& host);
   /// What the account's limits and permissions leave of what was planned, and its reservations.
   Status look_at_account(const task::Task& task, const std::string& framework, fleet::Planned& planned);

@@ -12,9 +12,9 @@
 
 #include "base/hash.h"
 #include "base/text.h"
-#include "s3/crc.h"
 #include "s3/journal.h"
 #include "s3/objects.h"
+#include "s3/sum_said.h"
 #include "store/content.h"
 #include "store/keys.h"
 

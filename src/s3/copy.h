@@ -7,8 +7,8 @@
 /// seconds are the object's, the nanoseconds are made of its ETag. So a copy that was broken off goes on: what has the
 /// size and the time of its object is not fetched again; of large objects, what is noted piece by piece isn't either.
 ///
-/// Every byte is held against the checksum that S3 keeps of the object (crc.h), or the MD5 that the ETag of a small one
-/// is; where S3 has neither, against the size.
+/// Every byte is held against the checksum that S3 keeps of the object (sum_said.h), or the MD5 that the ETag of a
+/// small one is; where S3 has neither, against the size.
 
 #include <functional>
 #include <memory>

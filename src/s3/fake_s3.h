@@ -16,8 +16,8 @@
 #include "base/hash.h"
 #include "base/text.h"
 #include "os/transport.h"
-#include "s3/crc.h"
 #include "s3/session.h"
+#include "s3/sum_said.h"
 
 namespace ferry::s3 {
 

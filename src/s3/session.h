@@ -10,7 +10,7 @@
 ///
 /// The body: over TLS unsigned, over plain HTTP by its SHA-256; either way with x-amz-checksum-sha256, which
 /// S3 holds the bytes against. SHA-256, because it is computed anyway: it is what a manifest promises, and
-/// what a signature over plain HTTP needs. A CRC would be one more pass for a weaker promise.
+/// what a signature over plain HTTP needs. A CRC would be a weaker promise.
 
 #include <functional>
 #include <memory>

@@ -30,7 +30,7 @@ struct Transfer {
       std::memcpy(&bytes[i], &word, 8);
     }
     EXPECT_TRUE(os::write_file(file(), bytes));
-    content = store::content_of_bytes(bytes);
+    content = *store::content_of(file());
     EXPECT_TRUE(os::make_dirs(temp.path() / "state"));
     limits.state_folder = temp.path() / "state";
   }
@@ -122,10 +122,15 @@ TEST(Upload, ThatBrokeIsBegunAnewWhereTheFileIsAnotherOrS3HasForgotten) {
 
 TEST(Upload, OfAFileThatChangesMeanwhileIsNotPutAndLeavesNoParts) {
   for (const std::size_t size : {std::size_t{1000}, std::size_t{2 * part + 1000}}) {
-    Transfer transfer(size);
-    transfer.content.sha256 = std::string(64, '0');
-    EXPECT_EQ(kind_of_failure(transfer.put()), Kind::corrupt);
-    EXPECT_TRUE(transfer.s3.objects.empty() && transfer.s3.uploads.empty());
+    for (const bool knows_sum : {true, false}) {
+      Transfer transfer(size);
+      EXPECT_TRUE(transfer.content.crc64nvme);
+      if (!knows_sum) transfer.content.crc64nvme.reset();
+      transfer.bytes[size / 2] = static_cast<char>(transfer.bytes[size / 2] + 1);
+      ASSERT_TRUE(os::write_file(transfer.file(), transfer.bytes));
+      EXPECT_EQ(kind_of_failure(transfer.put()), Kind::corrupt);
+      EXPECT_TRUE(transfer.s3.objects.empty() && transfer.s3.uploads.empty());
+    }
     Transfer shorter(size);
     --shorter.content.bytes;
     EXPECT_EQ(kind_of_failure(shorter.put()), Kind::corrupt);

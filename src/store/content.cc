@@ -7,6 +7,7 @@
 #include <cerrno>
 #include <cstdio>
 
+#include "base/crc.h"
 #include "base/hash.h"
 #include "base/text.h"
 
@@ -18,6 +19,7 @@ constexpr std::size_t piece = std::size_t{256} << 10;
 /// Hashes `from`, and copies it to `to` where that is a descriptor.
 Result<Content> pass(int from, int to, const Moved& moved, const std::string& doing) {
   Sha256 hash;
+  std::uint64_t sum = 0;
   Content content;
   std::string buffer(piece, '\0');
   while (true) {
@@ -27,11 +29,13 @@ Result<Content> pass(int from, int to, const Moved& moved, const std::string& do
     if (got == 0) break;
     const std::string_view bytes(buffer.data(), static_cast<std::size_t>(got));
     hash.add(bytes);
+    sum = crc(Sum::crc64nvme, bytes, sum);
     content.bytes += bytes.size();
     if (to >= 0) TRY(doing, os::write_all(to, bytes));
     if (moved && !moved(bytes.size())) return stopped(doing);
   }
   content.sha256 = hex(hash.finish());
+  content.crc64nvme = sum;
   return content;
 }
 

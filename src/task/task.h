@@ -153,6 +153,9 @@ struct Data {
   MountMode mode = MountMode::copy;
   bool is_written = false;  ///< what the training writes there goes back to the bucket
   std::string at;           ///< "FILE:LINE:COLUMN" for complaints
+  /// Not empty: a folder of this computer, absolute, that goes by the run's store; `url` is empty then.
+  std::string source = {};
+  std::string set = {};  ///< what it is called there (store/data_set.h), once it is there
   bool operator==(const Data&) const = default;
 };
 

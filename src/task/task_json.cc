@@ -46,7 +46,7 @@ NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(GitSource, url, ref, at)  // no 
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(Mount, target, source, at, comes_home, is_whole)
 NLOHMANN_JSON_SERIALIZE_ENUM(MountMode,
                              {{MountMode::copy, "copy"}, {MountMode::mount, "mount"}, {MountMode::cached, "cached"}})
-NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(Data, target, url, mode, is_written, at)
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(Data, target, url, mode, is_written, at, source, set)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(OutputFolder, target, bucket, at)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(AwsSettings, subnets, security_group, public_address, ssh_from,
                                                 ssh_proxy, key_name, key_file, login_user, placement_group,

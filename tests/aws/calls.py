@@ -47,6 +47,10 @@ ANSWERS = {
     "StartExperiment": '{"experiment": {"id": "EXP1", "state": {"status": "initiating"}}}',
     "GetExperiment": '{"experiment": {"id": "EXP1", "state": {"status": "completed"}}}',
     "DeleteExperimentTemplate": "{}",
+    "ListEndpoints": '{"Endpoints": [{"EndpointName": "e"}]%s}',
+    "DescribeEndpoint": '{"EndpointName": "e", "EndpointConfigName": "c"}',
+    "DescribeEndpointConfig": '{"ProductionVariants": [{"VariantName": "v", "InstanceType": "ml.g5.xlarge", "InitialInstanceCount": 1}]}',
+    "ListNotebookInstances": '{"NotebookInstances": []%s}',
     "RequestServiceQuotaIncrease": '{"RequestedQuota": {"Id": "r-1"}}',
 }
 UNSIGNED = {"AssumeRoleWithWebIdentity", "GetRoleCredentials", "CreateToken"}
@@ -87,6 +91,10 @@ class Judge(http.server.BaseHTTPRequestHandler):
         # Whatever has pages has two, so that the second page's request is judged too.
         shape = models.operation(service, action).input_shape
         more = shape is not None and "NextToken" in shape.members and "NextToken" not in params
+        if service in ("elb", "elbv2"):
+            more = "Marker" not in params
+            paged = "<NextMarker>more</NextMarker>" if more else ""
+            return 200, f"<{action}Response><{action}Result>{text}{paged}</{action}Result></{action}Response>"
         if service == "iam":
             more = shape is not None and "Marker" in shape.members and "Marker" not in params
             paged = "<IsTruncated>true</IsTruncated><Marker>more</Marker>" if more else ""
@@ -148,7 +156,7 @@ def main():
                 declared |= set(re.findall(r'"((?:Describe|Get|List|Run|Start|Stop|Terminate|Create|Delete|Import|Authorize|Revoke|Put|Add|Remove|'
                                            r'Assume|Request)[A-Z]\w+)"', source.read()))
     missed = {name for name in declared if any(models.operation(service, name) for service in ("ec2", "sts", "ssm", "pricing",
-              "service-quotas", "iam", "fis"))} - {action for _, action in seen}
+              "service-quotas", "iam", "fis", "elb", "elbv2", "sagemaker"))} - {action for _, action in seen}
     complaints.extend(f"{name} is in src/aws and was never called" for name in sorted(missed))
     for complaint in complaints:
         print(complaint)

@@ -20,14 +20,15 @@ SCHEMAS = pathlib.Path(__file__).resolve().parent.parent.parent / "docs/schemas"
 GOES_ON = ("run", "rehearse", "logs", "wait")
 # Of each command the words with which it can do what it is asked for, in this order, with a kept run KEPT and one GOING. Some leave off: they have
 # no answer for programs (completion), or are tried by themselves.
-GOOD = {"ps": ["-a"], "show": ["KEPT"], "cost": ["--infra", "rehearsal"], "env": ["KEPT"], "plan": ["--gpus", "T4"], "gpus": ["T4"], "check": [], "quota": [],
+GOOD = {"ps": ["-a"], "show": ["KEPT"], "cost": ["--infra", "rehearsal"], "env": ["KEPT"], "plan": ["--gpus", "T4"], "gpus": ["T4"], "check": [], "account": [], "quota": [],
         "policy": [], "images": [], "catalog": [], "catalog update": ["--region", "us-east-1"], "logs": ["KEPT"], "fetch": ["KEPT"], "ssh": ["KEPT"], "cancel": ["GOING"],
         "wait": ["GOING"], "down": ["KEPT"], "rehearsal start": [], "rehearsal status": [], "rehearsal env": [], "rehearsal fault": ["clear"],
         "help": ["ps"], "version": [], "orphans": [], "recover": [],
+        "data push": ["FOLDER", "--store", "STORE"], "data ls": ["--store", "STORE"], "data rm": ["--yes", "sources", "--store", "STORE"],
         "store ls": ["--store", "STORE"], "store du": ["--store", "STORE"], "store gc": ["--store", "STORE"],
         "service": ["status"]}
 ELSEWHERE = ("run", "rehearse", "completion", "rehearsal", "quota request", "rehearsal stop", "rehearsal serve", "service install",
-             "service uninstall", "service status", "store", "store setup", "store rm", "interrupt")
+             "service uninstall", "service status", "store", "data", "store setup", "store rm", "interrupt")
 
 
 def strict(schema):
@@ -95,7 +96,7 @@ def commands(home):
     text = home.good("completion", "fish").out
     top = re.findall(r"__fish_use_subcommand -a (\S+)", text)
     below = {"catalog": ["update"], "quota": ["request"], "rehearsal": ["start", "status", "stop", "env", "fault", "serve"],
-             "service": ["install", "uninstall", "status"], "store": ["setup", "ls", "du", "rm", "gc"]}
+             "service": ["install", "uninstall", "status"], "store": ["setup", "ls", "du", "rm", "gc"], "data": ["push", "ls", "rm"]}
     script = home.good("completion", "bash").out
     for name, children in below.items():
         words = re.search(rf"^    {name}\) words=\"(.*)\";;", script, re.MULTILINE)[1].split()
@@ -109,12 +110,14 @@ def test_every_command_answers_and_its_mistakes_too():
         kept = home.runs()[0]["run"]
         home.good("run", "-d", "-n", "going", "--infra", "rehearsal", "--", "sleep", "1000")
         going = home.runs()[0]["run"]
-        names = {"KEPT": kept, "GOING": going, "STORE": str(home.root / "store")}
+        (home.work / "sources").mkdir()
+        (home.work / "sources/a").write_text("a")
+        names = {"KEPT": kept, "GOING": going, "STORE": str(home.root / "store"), "FOLDER": "sources"}
         env = aws(home)
         assert set(commands(home)) - {"help"} == (set(GOOD) | set(ELSEWHERE)) - {"help", "version"}
         for command, words in GOOD.items():
             words = [names.get(word, word) for word in words]
-            code, answer = ask(home, command, *words, env=env if command in ("check", "quota", "images", "catalog update") else None)
+            code, answer = ask(home, command, *words, env=env if command in ("check", "account", "quota", "images", "catalog update") else None)
             assert code == (143 if command == "wait" else 0) or command == "check", (command, code, answer)
         assert ask(home, "wait", kept, going)[1]["run"] == going
         for compact in (home.good("--agent", "ps", "-a").out, home.good("ps", "-a", env={"CLAUDECODE": "1"}).out):

@@ -1,8 +1,8 @@
-#include "s3/crc.h"
+#include "base/crc.h"
 
 #include <gtest/gtest.h>
 
-namespace ferry::s3 {
+namespace ferry {
 namespace {
 
 TEST(Crc, IsWhatTheStandardsSayOfTheirCheckText) {
@@ -24,17 +24,20 @@ TEST(Crc, OfPiecesIsThatOfTheWholeWhereverItIsCut) {
   }
 }
 
-TEST(Crc, IsReadFromAnAnswerThatTellsItOfTheWholeObjectOnly) {
-  os::HttpResponse answer;
-  EXPECT_FALSE(sum_said(answer));
-  answer.headers = {{"x-amz-checksum-crc32", "y/Q5Jg=="}, {"x-amz-checksum-type", "FULL_OBJECT"}};
-  ASSERT_TRUE(sum_said(answer));
-  EXPECT_EQ(sum_said(answer)->value, 0xcbf43926U);
-  answer.headers[1].second = "COMPOSITE";
-  EXPECT_FALSE(sum_said(answer));
-  answer.headers = {{"x-amz-checksum-crc32", "AAA="}};
-  EXPECT_FALSE(sum_said(answer));
+TEST(Crc, ByMultiplicationIsTheSameAsByTablesWhateverTheLengthAndWhereItBegins) {
+  std::string text;
+  std::uint64_t seed = 42;
+  for (int i = 0; i < 5000; ++i)
+    text += static_cast<char>((seed = seed * 6364136223846793005u + 1442695040888963407u) >> 56);
+  for (const auto sum : {Sum::crc32, Sum::crc32c, Sum::crc64nvme}) {
+    for (std::size_t size = 0; size < 700; ++size) {
+      const std::string_view bytes = std::string_view(text).substr(size % 17, size);
+      ASSERT_EQ(crc(sum, bytes), crc_by_tables(sum, bytes)) << size;
+      ASSERT_EQ(crc(sum, bytes, 0xdeadbeef), crc_by_tables(sum, bytes, 0xdeadbeef)) << size;
+    }
+    EXPECT_EQ(crc(sum, text), crc_by_tables(sum, text));
+  }
 }
 
 }  // namespace
-}  // namespace ferry::s3
+}  // namespace ferry

@@ -4,19 +4,11 @@
 
 #include <cstdint>
 #include <optional>
-#include <string>
-#include <string_view>
 
+#include "base/crc.h"
 #include "os/http.h"
 
 namespace ferry::s3 {
-
-enum class Sum { crc32, crc32c, crc64nvme };
-
-/// Goes on from `before` (0: of nothing) with more bytes.
-std::uint64_t crc(Sum sum, std::string_view bytes, std::uint64_t before = 0);
-/// Of two pieces one after the other, from the sum of each; the second has `second_bytes`.
-std::uint64_t joined_crc(Sum sum, std::uint64_t first, std::uint64_t second, std::uint64_t second_bytes);
 
 struct SumSaid {
   Sum sum = Sum::crc64nvme;
