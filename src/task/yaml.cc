@@ -35,6 +35,8 @@ class Builder final : public YAML::EventHandler {
   /// What was read; a single document with the name of a first one that had nothing else.
   Documents documents() {
     Documents out{header_ ? header_->entries.front().value->text : "", std::move(roots_)};
+    if (out.roots.size() > 1)
+      std::erase_if(out.roots, [](const NodePtr& one) { return one->type == Node::Type::null; });
     if (out.roots.empty()) out.roots.push_back(std::make_shared<Node>());
     auto& first = out.roots.front();
     if (!header_ || out.roots.size() > 1 || first->type != Node::Type::map || first->find("name")) return out;
