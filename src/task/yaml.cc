@@ -102,9 +102,14 @@ class Builder final : public YAML::EventHandler {
     std::vector<Entry> merges;    ///< what `<<` names
   };
 
+  /// A name; and perhaps that they run one after the other, as they do.
   static bool is_name_only(const Node* node) {
-    return node && node->type == Node::Type::map && node->entries.size() == 1 && node->entries.front().name == "name" &&
-           node->entries.front().value->type == Node::Type::text;
+    if (!node || node->type != Node::Type::map || node->entries.empty()) return false;
+    const auto& first = node->entries.front();
+    const bool is_serial =
+        node->entries.size() == 1 ||
+        (node->entries.size() == 2 && node->entries[1].name == "execution" && node->entries[1].value->text == "serial");
+    return is_serial && first.name == "name" && first.value->type == Node::Type::text;
   }
 
   std::size_t position(const YAML::Mark& mark) const {
