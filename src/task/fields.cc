@@ -197,6 +197,7 @@ constexpr Field fields[] = {
     {"resources", "priority", "priorities between jobs"},
     {"resources", "priority_class", "priorities between jobs"},
     {"resources", "accelerator_args", "settings of TPUs"},
+    {"resources", "_cluster_config_overrides", "SkyPilot's own bookkeeping"},
     {"resources", "ephemeral_storage", "scratch space on Kubernetes"},
     {.section = "resources", .name = "volumes", .meaning = "volumes that outlive a machine", .cure = no_volumes},
 
@@ -301,6 +302,8 @@ constexpr Synonym synonyms[] = {
     {"resources", "type", "write instance_type: g5.xlarge"},
     {"resources", "machine_type", "write instance_type: g5.xlarge"},
     {"resources", "image", "write image_id: docker:IMAGE"},
+    {"resources", "container_image", "write image_id: docker:IMAGE"},
+    {"resources", "container", "write image_id: docker:IMAGE"},
     {"resources", "disk", "write disk_size: 256 (GiB)"},
     {"resources", "ram", "write memory: 16+ (GiB)"},
     {"resources", "mem", "write memory: 16+ (GiB)"},
