@@ -1,5 +1,11 @@
 #include "cli/pipeline.h"
 
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <chrono>
+#include <filesystem>
+
 #include "base/hash.h"
 #include "base/text.h"
 #include "fleet/planning.h"
@@ -10,6 +16,9 @@
 namespace ferry::cli {
 
 namespace {
+
+/// Whoever has not gone on with a pipeline for so long does not want to.
+constexpr std::chrono::hours told_for{24 * 7};
 
 os::Path records_dir() { return os::data_dir() / "pipelines"; }
 
@@ -312,6 +321,9 @@ int run_pipeline(Context& context, std::vector<Described> documents, const Pipel
 void tell_of_pipelines(ledger::Ledger& ledger) {
   for (const auto& name : os::list_dir(records_dir()).value_or(std::vector<std::string>())) {
     if (!name.ends_with(".json")) continue;
+    std::error_code failed;
+    const auto written = std::filesystem::last_write_time(records_dir() / name, failed);
+    if (!failed && std::filesystem::file_time_type::clock::now() - written > told_for) continue;
     auto record = Record::read(records_dir() / name);
     if (!record || record->is_told || os::is_locked(record->lock())) continue;
     const auto words = standing(ledger, *record);
