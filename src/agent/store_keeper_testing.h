@@ -36,8 +36,9 @@ class KeptStore final : public store::Store {
     return put_by(key, [&] { return inner_->put(key, bytes, condition); });
   }
   Result<store::Object> get_file(const std::string& key, const os::Path& path,
-                                 const std::optional<store::Content>& expected, const store::Moved& moved) override {
-    return inner_->get_file(key, path, expected, moved);
+                                 const std::optional<store::Content>& expected, const store::Moved& moved,
+                                 store::Flush flush) override {
+    return inner_->get_file(key, path, expected, moved, flush);
   }
   Result<store::SmallObject> get(const std::string& key, std::size_t limit) override { return inner_->get(key, limit); }
   Result<store::Object> look(const std::string& key) override { return inner_->look(key); }

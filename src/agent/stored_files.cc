@@ -19,7 +19,7 @@ namespace {
 using store::ManifestEntry;
 
 /// Of a store across the world each file costs a round trip; large ones have several connections of their own.
-constexpr std::size_t most_at_once = 8;
+constexpr std::size_t most_at_once = 16;
 
 sync::Entry entry_of(const ManifestEntry& entry) {
   sync::Entry one{.path = entry.path, .mtime_ns = entry.mtime_ns};
@@ -73,10 +73,13 @@ class Downloads {
   void work(store::Store& store) {
     for (auto at = next_++; at < wanted_.size() && !stop_; at = next_++) {
       const Wanted& one = wanted_[at];
-      const auto got = store.get_file(one.key, one.path, one.content, [this](std::uint64_t bytes) {
-        moved_ += bytes;
-        return !stop_;
-      });
+      const auto got = store.get_file(
+          one.key, one.path, one.content,
+          [this](std::uint64_t bytes) {
+            moved_ += bytes;
+            return !stop_;
+          },
+          store::Flush::no);  // Deposit::finish() flushes all of them
       const std::lock_guard hold(mutex_);
       if (got) {
         whole_.push_back(at);

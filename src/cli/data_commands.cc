@@ -120,9 +120,9 @@ Result<int> rm(Context& context, const DataFlags& flags) {
   }
   const auto what = join(words, ", ");
   TRY_SET(go, "",
-          confirm("Remove " + what + " from " + printable(opened.store->uri()) +
-                      "? A run that has yet to take it, or to begin again with it, could not.",
-                  flags.yes));
+          goes_ahead("Remove " + what + " from " + printable(opened.store->uri()) +
+                         "? A run that has yet to take it, or to begin again with it, could not.",
+                     flags.yes));
   if (!go) {
     fmt::print(stderr, "nothing was removed\n");
     return 1;

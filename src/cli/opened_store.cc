@@ -25,7 +25,7 @@ Result<OpenedStore> open_named_store(Context& context, const NamedStore& named) 
   return out;
 }
 
-Result<bool> confirm(const std::string& question, bool yes) {
+Result<bool> goes_ahead(const std::string& question, bool yes) {
   if (yes || says_yes()) return true;
   if (!os::is_terminal(0) || !may_ask())
     return fail(Kind::bad_input, "this needs a yes: " + question, "nobody is here to be asked",

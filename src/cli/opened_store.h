@@ -26,6 +26,6 @@ struct OpenedStore {
 Result<OpenedStore> open_named_store(Context& context, const NamedStore& named);
 
 /// Whether to do it. Without anybody to ask, a mistake on the command line, with the line that goes ahead.
-Result<bool> confirm(const std::string& question, bool yes);
+Result<bool> goes_ahead(const std::string& question, bool yes);
 
 }  // namespace ferry::cli

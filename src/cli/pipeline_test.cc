@@ -14,8 +14,9 @@ TEST(Pipeline, WhatTheRunBeforeBroughtHomeGoesToItsPlaceBesideWhatTheWorkdirHas)
     EXPECT_TRUE(os::make_dirs((dir.path() / path).parent_path()));
     EXPECT_TRUE(os::write_file(dir.path() / path, "x"));
   };
-  for (const char* path : {"home/outputs/a", "home/outputs/deep/b", "home/data/made/rows", "home/data/old", "home/train.log",
-                           "home/run.json", "home/.ferry/run.json", "home/sub/train.log", "work/data/old", "work/train.py"})
+  for (const char* path :
+       {"home/outputs/a", "home/outputs/deep/b", "home/data/made/rows", "home/data/old", "home/train.log",
+        "home/run.json", "home/.ferry/run.json", "home/sub/train.log", "work/data/old", "work/train.py"})
     put(path);
   std::filesystem::create_symlink("/etc/hostname", dir.path() / "home/link");
   task::Task task;

@@ -83,7 +83,7 @@ Result<int> setup(Context& context, const StoreFlags& flags) {
                               "do there{}{}? That costs nothing; {}.",
                               order.uri, order.region, order.account, write.empty() ? "" : "; ", write, s3_price)
                         : fmt::format("Use the folder {} and {}?", order.uri, write);
-  TRY_SET(go, "", confirm(question, flags.yes));
+  TRY_SET(go, "", goes_ahead(question, flags.yes));
   if (!go) {
     if (in_json()) return fail(Kind::cancelled, "nothing was made");
     fmt::print(stderr, "nothing was made\n");
@@ -262,7 +262,7 @@ Result<int> rm(Context& context, const StoreFlags& flags) {
     runs.push_back(std::move(run));
   }
   const auto what = fmt::format("{} ({}) in {}", words, show_bytes(bytes), printable(opened.store->uri()));
-  TRY_SET(go, "", confirm("Remove all that is stored of " + what + "? It cannot be brought back.", flags.yes));
+  TRY_SET(go, "", goes_ahead("Remove all that is stored of " + what + "? It cannot be brought back.", flags.yes));
   if (!go) {
     fmt::print(stderr, "nothing was removed\n");
     return 1;
@@ -304,7 +304,7 @@ Result<int> gc(Context& context, const StoreFlags& flags) {
   if (!flags.dry_run && !clearing.is_empty()) {
     const auto question =
         fmt::format("Remove that ({}) from {}?", show_bytes(clearing.bytes), printable(opened.store->uri()));
-    TRY_SET(said, "", confirm(question, flags.yes));
+    TRY_SET(said, "", goes_ahead(question, flags.yes));
     go = said;
   }
   if (go) TRY("", fleet::clear(*opened.store, opened.session, clearing));

@@ -126,8 +126,9 @@ class SteppedStore final : public store::Store {
     return step("put", key, [&] { return real_->put(key, bytes, condition); });
   }
   Result<store::Object> get_file(const std::string& key, const os::Path& path,
-                                 const std::optional<store::Content>& expected, const store::Moved& moved) override {
-    return real_->get_file(key, path, expected, moved);
+                                 const std::optional<store::Content>& expected, const store::Moved& moved,
+                                 store::Flush flush) override {
+    return real_->get_file(key, path, expected, moved, flush);
   }
   Result<store::SmallObject> get(const std::string& key, std::size_t limit) override {
     return step("get", key, [&] { return real_->get(key, limit); });

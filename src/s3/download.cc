@@ -47,7 +47,7 @@ class Fetch {
     const std::string name = "the stored " + what_.key, advice = "store it again from where it is whole";
     if (what_.expected) TRY("", store::check_content(found, *what_.expected, name, advice));
     if (!head_.sha256.empty()) TRY("", store::check_content(found, {head_.sha256, head_.bytes}, name, advice));
-    TRY("", store::into_place(fd_.get(), temp_, what_.path));
+    TRY("", store::into_place(fd_.get(), temp_, what_.path, what_.flush));
     journal_.forget();
     head_.sha256 = found.sha256;
     return head_;

@@ -59,6 +59,7 @@ struct Download {
   os::Path path;
   std::optional<store::Content> expected = {};
   store::Moved moved = {};
+  store::Flush flush = store::Flush::yes;
 };
 /// In pieces, several at once, all of one version; into a hidden file beside `path`, which is renamed when
 /// its SHA-256 is the expected one (and the one in the object's metadata). What a broken download got stays

@@ -27,9 +27,10 @@ class S3Store final : public store::Store {
   }
 
   Result<store::Object> get_file(const std::string& key, const os::Path& path,
-                                 const std::optional<store::Content>& expected, const store::Moved& moved) override {
+                                 const std::optional<store::Content>& expected, const store::Moved& moved,
+                                 store::Flush flush) override {
     TRY("", store::check_key(key));
-    TRY_SET(head, "", download(line_, {prefix_ + key, path, expected, moved}));
+    TRY_SET(head, "", download(line_, {prefix_ + key, path, expected, moved, flush}));
     return object_of(key, head);
   }
 

@@ -79,10 +79,10 @@ Status flush_folder(const os::Path& folder) {
   return {};
 }
 
-Status into_place(int fd, const os::Path& temp, const os::Path& path) {
-  if (::fsync(fd) < 0) return fail_errno("write " + path.string());
+Status into_place(int fd, const os::Path& temp, const os::Path& path, Flush flush) {
+  if (flush == Flush::yes && ::fsync(fd) < 0) return fail_errno("write " + path.string());
   if (::rename(temp.c_str(), path.c_str()) < 0) return fail_errno("write " + path.string());
-  return flush_folder(path.parent_path());
+  return flush == Flush::yes ? flush_folder(path.parent_path()) : Status();
 }
 
 }  // namespace ferry::store

@@ -28,8 +28,9 @@ tl::unexpected<Error> stopped(const std::string& doing);
 /// Where a file at `path` is made before it is whole: beside it, hidden, always the same for the same path.
 os::Path part_of(const os::Path& path);
 
-/// Flushes the file, then puts it at `path` and flushes the folder: after this it survives a power cut.
-Status into_place(int fd, const os::Path& temp, const os::Path& path);
+/// Flushes the file, then puts it at `path` and flushes the folder: after this it survives a power cut. With Flush::no
+/// it is only put there.
+Status into_place(int fd, const os::Path& temp, const os::Path& path, Flush flush = Flush::yes);
 /// fsync of a folder. Does nothing about file systems that cannot.
 Status flush_folder(const os::Path& folder);
 

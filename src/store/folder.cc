@@ -76,7 +76,7 @@ class FolderStore final : public Store {
   }
 
   Result<Object> get_file(const std::string& key, const os::Path& path, const std::optional<Content>& expected,
-                          const Moved& moved) override {
+                          const Moved& moved, Flush flush) override {
     TRY_SET(from, "", open_object(key));
     const os::Path temp = part_of(path);
     TRY_SET(to, "", os::open_file(temp, O_WRONLY | O_CREAT | O_TRUNC));
@@ -92,7 +92,7 @@ class FolderStore final : public Store {
         return undo(std::move(good).error());
       }
     }
-    if (auto placed = into_place(to.get(), temp, path); !placed) return undo(std::move(placed).error());
+    if (auto placed = into_place(to.get(), temp, path, flush); !placed) return undo(std::move(placed).error());
     return described(key, from.get(), found->sha256);
   }
 

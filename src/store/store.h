@@ -60,6 +60,10 @@ inline Condition if_still(std::string version) { return {Condition::Is::unchange
 /// backend resumes.
 using Moved = std::function<bool(std::uint64_t bytes)>;
 
+/// Whether what was fetched survives a power cut. no: whoever fetches many files flushes them all at once, which takes
+/// milliseconds a file less.
+enum class Flush { yes, no };
+
 /// The largest object that get() and put() of bytes take.
 inline constexpr std::size_t most_small = std::size_t{64} << 20;
 
@@ -76,12 +80,13 @@ class Store {
   /// The same with bytes, at most most_small of them.
   virtual Result<std::string> put(const std::string& key, std::string_view bytes, const Condition& condition = {}) = 0;
 
-  /// The object at `path`, complete and flushed to disk, or not at all; its folder must exist, what stood at
-  /// `path` is replaced. Fails corrupt when it is not `expected` (where that is given), nor what the store
-  /// says of it. After lost, timeout, throttled and cancelled a backend may leave hidden files beside it
+  /// The object at `path`, complete and (unless told otherwise) flushed to disk, or not at all; its folder must exist,
+  /// what stood at `path` is replaced. Fails corrupt when it is not `expected` (where that is given), nor what the
+  /// store says of it. After lost, timeout, throttled and cancelled a backend may leave hidden files beside it
   /// (".ferry-part-…"), with which the next call for the same path goes on; after all else nothing is left.
   virtual Result<Object> get_file(const std::string& key, const os::Path& path,
-                                  const std::optional<Content>& expected = {}, const Moved& moved = {}) = 0;
+                                  const std::optional<Content>& expected = {}, const Moved& moved = {},
+                                  Flush flush = Flush::yes) = 0;
   /// The object in memory. Fails bad_input when it has more than `limit` bytes.
   virtual Result<SmallObject> get(const std::string& key, std::size_t limit = most_small) = 0;
   /// What is known of it without its bytes.
