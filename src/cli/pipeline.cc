@@ -1,5 +1,11 @@
 #include "cli/pipeline.h"
 
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <chrono>
+#include <filesystem>
+
 #include "base/hash.h"
 #include "base/text.h"
 #include "fleet/planning.h"
@@ -11,18 +17,21 @@ namespace ferry::cli {
 
 namespace {
 
+/// Whoever has not gone on with a pipeline for so long does not want to.
+constexpr std::chrono::hours told_for{24 * 7};
+
 os::Path records_dir() { return os::data_dir() / "pipelines"; }
 
 /// What a pipeline has come to, on disk.
 struct Record {
   os::Path path;
-  std::string file, name;
+  std::string command, file, name;
   int documents = 0, current = 0;  ///< from 1
   std::vector<std::string> runs;   ///< by document; empty: it has not come to one
   bool is_told = false;            ///< how to go on was said, or it is over
 
-  static os::Path path_of(const os::Path& file) {
-    return records_dir() / (hex(sha256(file.string())).substr(0, 16) + ".json");
+  static os::Path path_of(const std::string& command, const os::Path& file) {
+    return records_dir() / fmt::format("{}-{}.json", command, hex(sha256(file.string())).substr(0, 16));
   }
   os::Path lock() const { return path.string() + ".lock"; }
 
@@ -30,7 +39,7 @@ struct Record {
     const auto text = os::read_file(path, 1 << 20);
     const auto json = text ? parse_json(*text) : Result<Json>(fail(Kind::not_found, ""));
     if (!json || !json->is_object()) return std::nullopt;
-    Record out{path, text_at(*json, "file"), text_at(*json, "name")};
+    Record out{path, text_at(*json, "command"), text_at(*json, "file"), text_at(*json, "name")};
     out.documents = static_cast<int>(int_at(*json, "documents"));
     out.current = static_cast<int>(int_at(*json, "current"));
     out.is_told = json->value("told", Json()) == true;
@@ -45,7 +54,8 @@ struct Record {
   Status write() const {
     TRY("", os::make_dirs(path.parent_path(), 0700));
     return os::write_file(path,
-                          dump_json({{"file", file},
+                          dump_json({{"command", command},
+                                     {"file", file},
                                      {"name", name},
                                      {"documents", documents},
                                      {"current", current},
@@ -64,7 +74,7 @@ bool has_succeeded(ledger::Ledger& ledger, const std::string& run) {
 
 /// "ferry run FILE --from 3"
 std::string line_from(const Record& record, int document) {
-  return fmt::format("ferry run {} --from {}", shell_quoted(record.file), document);
+  return fmt::format("ferry {} {} --from {}", record.command, shell_quoted(record.file), document);
 }
 
 /// Where the current document stands, and how to go on.
@@ -123,7 +133,7 @@ class Pipeline {
     for (int document = options_.from; is_done && document <= record_.documents; ++document) {
       TRY_SET(ended, "", run_one(document, confirm));
       code = ended;
-      if (!record_.run_of(document).empty()) last = record_.run_of(document);
+      last = record_.run_of(document);
       is_done = code == 0 && has_succeeded(context_.ledger(), record_.run_of(document));
     }
     tell_receipt();
@@ -144,9 +154,9 @@ class Pipeline {
                   fmt::format("--from {}", count), mistake_code);
     const auto file = first.file.empty() ? os::Path("-") : first.file;
     TRY("make the folder for pipelines", os::make_dirs(records_dir(), 0700));
-    const auto path = Record::path_of(file);
+    const auto path = Record::path_of(options_.command, file);
     auto before = Record::read(path);
-    record_ = {path, file.string(), first.pipeline, count, options_.from};
+    record_ = {path, options_.command, file.string(), first.pipeline, count, options_.from};
     record_.runs.resize(static_cast<std::size_t>(count));
     TRY_SET(lock, "look whether a ferry is at it", os::FileLock::try_take(record_.lock()));
     if (!lock) return fail(Kind::conflict, "another ferry is at work on " + printable(record_.file), {}, "ferry ps");
@@ -154,7 +164,7 @@ class Pipeline {
     if (!before || before->documents != count)
       return fail(Kind::bad_input, fmt::format("--from {}: nothing is known of the documents before", options_.from),
                   "this file, with as many documents, was not run by this ledger's ferry",
-                  "ferry run " + shell_quoted(record_.file));
+                  fmt::format("ferry {} {}", record_.command, shell_quoted(record_.file)));
     for (int document = 1; document < options_.from; ++document) {
       record_.run_of(document) = before->run_of(document);
       if (has_succeeded(context_.ledger(), record_.run_of(document))) continue;
@@ -311,6 +321,9 @@ int run_pipeline(Context& context, std::vector<Described> documents, const Pipel
 void tell_of_pipelines(ledger::Ledger& ledger) {
   for (const auto& name : os::list_dir(records_dir()).value_or(std::vector<std::string>())) {
     if (!name.ends_with(".json")) continue;
+    std::error_code failed;
+    const auto written = std::filesystem::last_write_time(records_dir() / name, failed);
+    if (!failed && std::filesystem::file_time_type::clock::now() - written > told_for) continue;
     auto record = Record::read(records_dir() / name);
     if (!record || record->is_told || os::is_locked(record->lock())) continue;
     const auto words = standing(ledger, *record);

@@ -17,6 +17,7 @@ using RunDocument =
                       const std::function<void(const std::string& run)>& named)>;
 
 struct PipelineOptions {
+  std::string command = "run";                              ///< or "rehearse"; each has its own records
   int from = 1;                                             ///< the document to begin with, from 1
   bool asks = true;                                         ///< whether anyone is to be asked before anything is rented
   std::optional<Usd> budget;                                ///< for all of them together
@@ -28,7 +29,8 @@ struct PipelineOptions {
 int run_pipeline(Context& context, std::vector<Described> documents, const PipelineOptions& options,
                  const RunDocument& run, std::string& last);
 
-/// One line on standard error for every pipeline whose ferry ended without a word: where it stands, and how to go on.
+/// One line on standard error for every pipeline of the last week whose ferry ended without a word: where it stands,
+/// and how to go on.
 void tell_of_pipelines(ledger::Ledger& ledger);
 
 /// What a document's task gets of the run before it: everything in `home`, at the same place in the workdir.

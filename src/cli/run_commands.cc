@@ -59,7 +59,7 @@ struct RunOptions {
 };
 
 /// One question before the first call that costs, showing price and cap.
-Status confirm(const run::Confirmation& question) {
+Status ask_to_rent(const run::Confirmation& question) {
   const auto& offer = question.offers.front();
   std::string text =
       fmt::format("Rent {}{} in {} for {}/h", offer.type.name, offer.market == plan::Market::spot ? " (spot)" : "",
@@ -203,11 +203,15 @@ int run_command(const Program& program, const RunOptions& options, bool only_reh
   if (auto recovered = (*context)->recover_orphans(); !recovered) (*context)->progress().error(recovered.error());
   if (!is_pipeline) tell_of_pipelines((*context)->ledger());
   const bool asks = !options.yes && !says_yes();
-  const auto ask = asks ? confirm : std::function<Status(const run::Confirmation&)>();
+  const auto ask = asks ? ask_to_rent : std::function<Status(const run::Confirmation&)>();
   std::string name;
   const auto noted = [&](const std::string& given) { name = given; };
   if (is_pipeline) {
-    PipelineOptions order{.from = std::max(1, options.from), .asks = asks, .budget = std::nullopt, .confirm = ask};
+    PipelineOptions order{.command = only_rehearse ? "rehearse" : "run",
+                          .from = std::max(1, options.from),
+                          .asks = asks,
+                          .budget = std::nullopt,
+                          .confirm = ask};
     if (!options.task.budget.empty()) order.budget = parse_usd(options.task.budget).value_or(Usd{});
     code = run_pipeline(
         **context, *std::move(all), order,

@@ -1,6 +1,9 @@
 #include "run/event_callback.h"
 
 #include <fcntl.h>
+#include <fmt/format.h>
+
+#include <algorithm>
 
 #include "base/text.h"
 #include "os/env.h"

@@ -28,6 +28,8 @@ class EventCallback {
   void tell(ledger::Run& run, int attempt, std::string_view status, std::string_view state);
   /// Goes on with what waits. Cheap.
   void tick();
+  /// Something runs or waits.
+  bool is_busy() const { return running_ || !waiting_.empty(); }
   /// Waits a minute at most, or until the user asks for something, for what was not run yet. To be called when no lock
   /// is held.
   void finish();

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <csignal>
+#include <exception>
 
 #include "account/account.h"
 #include "base/text.h"
@@ -71,9 +72,14 @@ void RunController::stop_at_once(const std::string& why) {
 
 RunController::~RunController() {
   context_.while_waiting = nullptr;
+  if (!callback_.is_busy() || std::uncaught_exceptions() > 0) return;
   // What the command may want of this run, nothing here keeps from it.
+  if (hashing_.valid()) hashing_.wait();
+  pull_.reset();
+  node_.connection.reset();
+  lease_.reset();
   owner_.reset();
-  if (std::uncaught_exceptions() == 0) callback_.finish();
+  callback_.finish();
 }
 
 void RunController::tell_phase() {

@@ -222,7 +222,7 @@ TEST(Obstacles, SeveralDocumentsArePipelinesWhoseComplaintsHaveTheirPlaces) {
   EXPECT_THAT(all.tasks[2].found.at(0).what, StartsWith("t.yaml:9:1: a task file is a mapping"));
   EXPECT_EQ(read_tasks("run: a\n---\nrun: b\n---\n", "t").tasks.size(), 2U);
   EXPECT_EQ(read_tasks("name: whole\n---\nrun: a\n", "t").tasks.at(0).task.name, "whole");
-  EXPECT_THAT(read_tasks("run: a\n---\n---\nrun: b\n", "t").tasks.at(1).found.at(0).what, HasSubstr("is empty"));
+  EXPECT_EQ(read_tasks("---\n---\nrun: a\n---\n---\nrun: b\n", "t").tasks.size(), 2U);
   std::string many = "run: a\n";
   for (int i = 0; i < 100; ++i) many += "---\nrun: a\n";
   EXPECT_THAT(read_tasks(many, "t").tasks.at(0).found.at(0).what, HasSubstr("more than 100 documents"));

@@ -35,6 +35,8 @@ class Builder final : public YAML::EventHandler {
   /// What was read; a single document with the name of a first one that had nothing else.
   Documents documents() {
     Documents out{header_ ? header_->entries.front().value->text : "", std::move(roots_)};
+    if (out.roots.size() > 1)
+      std::erase_if(out.roots, [](const NodePtr& one) { return one->type == Node::Type::null; });
     if (out.roots.empty()) out.roots.push_back(std::make_shared<Node>());
     auto& first = out.roots.front();
     if (!header_ || out.roots.size() > 1 || first->type != Node::Type::map || first->find("name")) return out;
@@ -100,9 +102,14 @@ class Builder final : public YAML::EventHandler {
     std::vector<Entry> merges;    ///< what `<<` names
   };
 
+  /// A name; and perhaps that they run one after the other, as they do.
   static bool is_name_only(const Node* node) {
-    return node && node->type == Node::Type::map && node->entries.size() == 1 && node->entries.front().name == "name" &&
-           node->entries.front().value->type == Node::Type::text;
+    if (!node || node->type != Node::Type::map || node->entries.empty()) return false;
+    const auto& first = node->entries.front();
+    const bool is_serial =
+        node->entries.size() == 1 ||
+        (node->entries.size() == 2 && node->entries[1].name == "execution" && node->entries[1].value->text == "serial");
+    return is_serial && first.name == "name" && first.value->type == Node::Type::text;
   }
 
   std::size_t position(const YAML::Mark& mark) const {

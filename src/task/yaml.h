@@ -50,7 +50,8 @@ std::string show(std::string_view file, Place at);
 /// The documents of a text. A first one that has a `name` and nothing else is their name.
 struct Documents {
   std::string name;
-  std::vector<NodePtr> roots;  ///< at least one; without a name of its own, a single one has the name above
+  /// At least one; beside others, none is empty. Without a name of its own, a single one has the name above.
+  std::vector<NodePtr> roots;
 };
 
 /// Reads at most 1 MiB of UTF-8, 64 levels deep. Aliases and merge keys (`<<`) are resolved. An empty file is one null
