@@ -36,9 +36,8 @@ Result<int> extend(Context& context, const ExtendFlags& flags) {
   TRY_SET(chosen, "", one_run(context, flags.run, {}));
   TRY_SET(done, "", run::extend(context.run_context(), chosen, options));
   if (in_json()) {
-    reply("ferry.extend/1", {{"run", done.run},
-                             {"deadline", done.deadline_ms / 1000},
-                             {"at_most_usd", watch::json_usd(done.at_most)}});
+    reply("ferry.extend/1",
+          {{"run", done.run}, {"deadline", done.deadline_ms / 1000}, {"at_most_usd", watch::json_usd(done.at_most)}});
     return 0;
   }
   fmt::print("{} may train until {}{}\n", done.run, os::iso_time(done.deadline_ms),
@@ -56,7 +55,8 @@ void add_extend_command(CLI::App& app, Program& program) {
   command->add_option("--budget", flags->budget, "Most the whole run may cost, in dollars, in place of what it had");
   command->add_flag("-y,--yes", flags->yes, "Do not ask about what it may then cost");
   command->footer(
-      "\nAdds to max_duration, and to the time after which the machine ends itself. What the whole run may then cost is\n"
+      "\nAdds to max_duration, and to the time after which the machine ends itself. What the whole run may then cost "
+      "is\n"
       "told and asked, and kept within your limits and its budget. The training sees it in the file that\n"
       "FERRY_BUDGET_LEFT names.\n");
   command->callback([&program, flags] {

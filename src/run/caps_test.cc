@@ -76,7 +76,8 @@ TEST(CapsOfRuns, WhatAKilledFerryReservedIsFreeOnceTheNextCommandHasGivenBackWha
 
 TEST(CapsOfRuns, ARunThatBeginsAgainIsHeldToWhatItReserved) {
   Stage stage;
-  auto request = stage.request("[ \"$FERRY_ATTEMPT\" = 2 ] || exec sleep 1000; mkdir -p outputs; echo model >outputs/model");
+  auto request =
+      stage.request("[ \"$FERRY_ATTEMPT\" = 2 ] || exec sleep 1000; mkdir -p outputs; echo model >outputs/model");
   request.task.resources.recovery.emplace();
   stage.caps = Caps{.machines = 1};
   stage.when("begin train", [&] { stage.cloud.end(stage.machine_id()); });

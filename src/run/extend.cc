@@ -113,8 +113,8 @@ Result<Extension> extend(fleet::Context& context, const std::string& name, const
   if (!told) {
     // Nothing was put off where the agent says no; where it says nothing, it may have been.
     const auto kind = told.error().kind;
-    const bool is_refused = kind == Kind::conflict || kind == Kind::unsupported || kind == Kind::bad_input ||
-                            kind == Kind::denied;
+    const bool is_refused =
+        kind == Kind::conflict || kind == Kind::unsupported || kind == Kind::bad_input || kind == Kind::denied;
     if (is_refused && reserved) (void)context.ledger.reserve(*reserved, {});
     return fail("give " + run.name + " more time", std::move(told).error());
   }
