@@ -12,8 +12,8 @@ namespace ferry::fleet {
 
 namespace {
 
-/// The root disk of a rehearsal's images.
-constexpr int rehearsal_disk_gib = 8;
+/// The root disks of a rehearsal's images, and of those for GPUs.
+constexpr int rehearsal_disk_gib = 8, rehearsal_gpu_disk_gib = 35;
 
 /// A machine that costs more than this many times the best one for the same candidate is not taken by itself.
 constexpr std::int64_t dearest_times = 2;
@@ -176,7 +176,11 @@ Result<Planned> plan_task(const task::Task& task, TimeLimits lifetime, const os:
   if (!options.rehearsal) options.avoid = [&](const plan::Offer& offer) { return memory.is_short(offer); };
   TRY_SET(ranking, "", plan::rank(task, catalog_in_force(), options));
   planned.ranking = std::move(ranking);
-  if (options.rehearsal) enlarge_disks(task, rehearsal_disk_gib, planned.ranking);
+  if (options.rehearsal) {
+    const bool gpus =
+        std::ranges::any_of(planned.ranking.offers, [](const auto& it) { return it.type.accelerator_count > 0; });
+    enlarge_disks(task, gpus ? rehearsal_gpu_disk_gib : rehearsal_disk_gib, planned.ranking);
+  }
   auto& offers = planned.ranking.offers;
   if (!options.rehearsal) std::erase_if(offers, [&](const auto& offer) { return task.aws.excludes(offer.region); });
   if (offers.empty())

@@ -263,7 +263,7 @@ Status RunController::launch() {
                                    .framework = ready.framework,
                                    .lifetime = node_.lifetime,
                                    .ceiling = trial_.ceiling,
-                                   .budget = money_left(),
+                                   .budget = is_agreed() || request.task.budget ? money_left() : std::nullopt,
                                    .aws = request.task.aws,
                                    .capacity_block = trial_.reservation && trial_.reservation->is_block}));
   if (launched.image.id != trial_.image.id) fleet::warn_of_support(context_, launched.image, "launch");

@@ -86,6 +86,18 @@ def test_a_run_that_waits_is_rented_for_when_the_limit_allows_it():
         home.nothing_left()
 
 
+def test_check_says_what_the_limits_leave():
+    with Home() as home:
+        aws_env(home)
+        limit(home, usd_per_day=50, machines=2)
+        home.good("run", "--infra", "aws", "--max-duration", "10m", "--detach", "--", "sleep", "600")
+        said = [one["text"] for one in json.loads(home.ferry("check", "--json").out)["findings"] if one["subject"] == "limits"]
+        assert len(said) == 2 and "of $50.00 are left (usd_per_day, today)" in said[0] and "1 of 2 machines" in said[1], said
+        most = json.loads(home.good("show", home.newest()["run"], "--json").out)["at_most_usd"]
+        left = float(re.search(r"\$([0-9.]+)", said[0])[1])
+        assert abs(50 - most - left) < 0.02, (said, most)
+
+
 def test_settings_that_are_wrong_rent_nothing():
     with Home() as home:
         limit(home, usd_per_day="much")
