@@ -233,6 +233,7 @@ int answer_to(int argc, char** argv, const Carried& carried) {
   app.get_formatter()->column_width(34);
   add_run_commands(app, program);
   add_plan_commands(app, program);
+  add_gpus_command(app, program);
   add_images_command(app, program);
   add_runs_commands(app, program);
   add_look_commands(app, program);

@@ -36,13 +36,14 @@ struct Program {
 
 /// Each adds its subcommands to `app`; their callbacks set program.chosen.
 void add_run_commands(CLI::App& app, Program& program);        // run
-void add_plan_commands(CLI::App& app, Program& program);       // plan, gpus
+void add_plan_commands(CLI::App& app, Program& program);       // plan
 void add_images_command(CLI::App& app, Program& program);      // images
 void add_account_commands(CLI::App& app, Program& program);    // check, quota, policy, catalog
 void add_logs_command(CLI::App& app, Program& program);        // logs; called by the next
 void add_runs_commands(CLI::App& app, Program& program);       // ps, logs, fetch, ssh, cancel, down
 void add_charges_command(CLI::App& app, Program& program);     // account
 void add_data_commands(CLI::App& app, Program& program);       // data push, ls, rm
+void add_gpus_command(CLI::App& app, Program& program);        // gpus
 void add_interrupt_command(CLI::App& app, Program& program);   // interrupt
 void add_extend_command(CLI::App& app, Program& program);      // extend
 void add_orphans_commands(CLI::App& app, Program& program);    // orphans, recover

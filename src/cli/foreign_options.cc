@@ -45,7 +45,7 @@ constexpr std::string_view no_queue = "there is no queue: each run rents a machi
 constexpr std::string_view follows = "ferry run stays with its training; -d leaves it";
 constexpr std::string_view all_told = "all there is to tell is told; ferry show RUN has the rest";
 
-constexpr Foreign options[] = {
+constexpr Foreign all_foreign[] = {
     // hardware
     {tasks, "-g --gpu --gpu-type --gpuType --gpu-name --accelerator --accelerators --gpus-per-node -G", true, rename,
      "--gpus"},
@@ -126,7 +126,7 @@ bool in(std::string_view list, std::string_view word) {
 
 const Foreign* row_of(std::string_view command, std::string_view name, bool with_value) {
   const Foreign* found = nullptr;
-  for (const auto& row : options) {
+  for (const auto& row : all_foreign) {
     if (!in(row.commands, command) || !in(row.flags, name)) continue;
     if (row.has_value == with_value) return &row;  // -v SRC:DST and -v
     if (!found) found = &row;
