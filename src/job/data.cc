@@ -7,6 +7,7 @@
 #include "base/text.h"
 #include "fleet/buckets.h"
 #include "fleet/store_access.h"
+#include "job/agent_lines.h"
 #include "job/data_set.h"
 #include "job/mounts.h"
 #include "job/restore.h"
@@ -20,8 +21,6 @@ using Is = agent::DataEvent::Is;
 
 /// What was there before a job is no output of it: told by the times of files, which are coarse (sync/outputs.h).
 constexpr Millis older_than_the_job{150};
-constexpr std::size_t most_line = std::size_t{1} << 20;
-constexpr std::int64_t silence_ms = 10 * 60'000;  // the agent tells twice a second while bytes move
 constexpr const char* data_phase = "data";
 
 std::string advice_for(Kind kind, const std::string& code, bool is_own_machine) {
@@ -124,32 +123,6 @@ class Telling {
   std::uint64_t of_ = 0, were_there_ = 0, moved_ = 0, files_ = 0, bytes_ = 0, kept_ = 0, kept_files_ = 0;
 };
 
-/// Hands each line of the agent to `telling` until it ends.
-Status hear_out(fleet::Context& context, os::Process& agent, Telling& telling) {
-  std::string text;
-  auto heard_ms = context.clock.steady_ms();
-  while (true) {
-    if (context.check_signals(false) == fleet::Interrupt::cancel) {
-      agent.signal(SIGTERM);
-      return fail(Kind::cancelled, "cancelled");
-    }
-    if (!os::wait_readable(agent.out.get(), Millis(200))) {
-      if (context.clock.steady_ms() - heard_ms < silence_ms) continue;
-      agent.signal(SIGTERM);
-      return fail(Kind::lost, "the machine said nothing of the copy for minutes");
-    }
-    TRY_SET(part, "", os::read_some(agent.out.get()));
-    if (part.empty()) return {};
-    heard_ms = context.clock.steady_ms();
-    text += part;
-    for (auto end = text.find('\n'); end != text.npos; end = text.find('\n')) {
-      TRY("", telling.hear(std::string_view(text).substr(0, end)));
-      text.erase(0, end + 1);
-    }
-    if (text.size() > most_line) return fail(Kind::corrupt, "the machine's words of the copy have no end");
-  }
-}
-
 /// S3 as the machine reaches it.
 Status set_endpoint(fleet::Context& context, const fleet::CloudLocation& location, agent::DataOrder& order) {
   if (location.provider != "rehearsal") return {};
@@ -170,7 +143,11 @@ Status copy_buckets(fleet::Context& context, Connection& connection, const task:
   TRY("tell the machine what to copy", os::write_all(agent.in.get(), dump_json(to_json(order))));
   agent.in.reset();
   Telling telling(context, connection.instance(), std::move(data));
-  TRY("", hear_out(context, agent, telling));
+  TRY_SET(heard, "", hear_lines(context, agent, "the copy", [&](std::string_view line) -> Result<bool> {
+            TRY("", telling.hear(line));
+            return false;
+          }));
+  (void)heard;  // it is over when all was said
   const auto ended = agent.wait(Millis(10'000));
   if (!ended || ended->code != 0)
     return tl::unexpected(
