@@ -154,8 +154,10 @@ TEST(Asked, IsNamedAsPermissionsAre) {
   EXPECT_TRUE(asked.dry_run);
   request.headers = {{"x-amz-target", "AWSPriceListService.GetProducts"}};
   EXPECT_EQ(read_asked(request).name(), "pricing:GetProducts");
-  request.headers = {{"x-amz-target", "SageMaker.CreateTrainingJob"}};
-  EXPECT_EQ(read_asked(request).name(), "SageMaker.CreateTrainingJob");
+  request.headers = {{"x-amz-target", "Comprehend.DetectEntities"}};
+  EXPECT_EQ(read_asked(request).name(), "Comprehend.DetectEntities");
+  request.headers = {{"x-amz-target", "SageMaker.ListEndpoints"}};
+  EXPECT_EQ(read_asked(request).name(), "sagemaker:ListEndpoints");
 }
 
 }  // namespace
