@@ -48,12 +48,6 @@ std::string tag_of(const std::map<std::string, std::string>& tags, const std::st
   return at == tags.end() ? "" : at->second;
 }
 
-/// Quoted where a shell would take it for more than a word.
-std::string shell_word(const std::string& text) {
-  constexpr std::string_view plain = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_./:@";
-  return !text.empty() && text.find_first_not_of(plain) == std::string::npos ? text : shell_quoted(text);
-}
-
 class Collector {
  public:
   Collector(const Standing& standing, const plan::Catalog& catalog) : from_(standing), catalog_(catalog) {}
@@ -92,7 +86,7 @@ class Collector {
   }
   /// A call of the aws program there.
   std::string call(const std::string& words, const std::string& option, const std::string& value) const {
-    return "aws " + words + " --region " + from_.region + " " + option + " " + shell_word(value);
+    return "aws " + words + " --region " + from_.region + " " + option + " " + as_typed(value);
   }
   std::optional<Usd> machine_hour(const std::string& type) const { return catalog_.on_demand(type, from_.region); }
 

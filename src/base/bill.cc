@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cmath>
 
 namespace ferry {
 namespace {
@@ -65,6 +66,11 @@ Usd disk_hour(const Disk& disk, std::string_view region) {
 }
 
 Usd disk_month(const Disk& disk, std::string_view region) { return {disk_hour(disk, region).micros * hours_a_month}; }
+
+Usd stored_month(std::uint64_t bytes) {
+  constexpr double gb_month = 23'000;
+  return {static_cast<std::int64_t>(std::ceil(static_cast<double>(bytes) / 1e9 * gb_month))};
+}
 
 Usd price_in(std::string_view region, Usd there) { return {(there.micros * permille_of(region) + 999) / 1000}; }
 

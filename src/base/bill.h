@@ -79,6 +79,10 @@ Usd dearest_hour(const Rates& rates);
 /// Rounded up to the next cent.
 Usd whole_cents(Usd money);
 
+/// What is stored in S3 costs a month: S3 Standard in us-east-1, of 2025-10 (aws.amazon.com/s3/pricing), without
+/// requests, rounded up to the millionth; up to twice that elsewhere.
+Usd stored_month(std::uint64_t bytes);
+
 /// What a user wants all runs together to keep (`limits:` of their settings). Nothing: no limit.
 struct Caps {
   std::optional<Usd> a_day, a_month;  ///< that is spent in a day, and in a month, of UTC, as AWS bills them

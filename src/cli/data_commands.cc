@@ -1,4 +1,5 @@
 // ferry data …: data sets in a store, once for all runs.
+#include "base/bill.h"
 #include "base/text.h"
 #include "cli/command.h"
 #include "cli/opened_store.h"
@@ -20,8 +21,8 @@ struct DataFlags {
   bool yes = false, force = false, follow = false;
 };
 
-double month_of(std::uint64_t bytes) { return static_cast<double>(bytes) / 1e9 * s3_gb_month; }
-std::string show_month(std::uint64_t bytes) { return show(Usd{static_cast<std::int64_t>(month_of(bytes) * 1e6)}); }
+std::string show_month(std::uint64_t bytes) { return show(stored_month(bytes)); }
+Json json_month(std::uint64_t bytes) { return static_cast<double>(stored_month(bytes).micros) / 1e6; }
 
 Json told(const store::DataSet& set, bool costs) {
   return {{"id", set.id},
@@ -30,7 +31,7 @@ Json told(const store::DataSet& set, bool costs) {
           {"files", set.files},
           {"bytes", set.bytes},
           {"made", watch::json_time(set.made_ms)},
-          {"about_usd_a_month", costs ? Json(month_of(set.bytes)) : Json()}};
+          {"about_usd_a_month", costs ? json_month(set.bytes) : Json()}};
 }
 
 Result<int> push(Context& context, const DataFlags& flags) {
@@ -78,7 +79,7 @@ Result<int> ls(Context& context, const DataFlags& flags) {
     reply("ferry.data.ls/1", {{"store", opened.store->uri()},
                               {"sets", std::move(list)},
                               {"bytes", bytes},
-                              {"about_usd_a_month", opened.session ? Json(month_of(bytes)) : Json()}});
+                              {"about_usd_a_month", opened.session ? json_month(bytes) : Json()}});
     return 0;
   }
   watch::Table table({"SET", "NAME", ">FILES", ">SIZE", ">A MONTH", ">AGE", "BY"}, {6});

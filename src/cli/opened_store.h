@@ -10,9 +10,6 @@
 
 namespace ferry::cli {
 
-/// S3 Standard in us-east-1, autumn 2025, for a GB and a month.
-inline constexpr double s3_gb_month = 0.023;
-
 struct NamedStore {
   std::string uri, region, infra = "aws";  ///< uri "": that of the settings
 };

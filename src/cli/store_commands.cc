@@ -2,6 +2,7 @@
 #include <algorithm>
 
 #include "account/store_setup.h"
+#include "base/bill.h"
 #include "base/text.h"
 #include "cli/command.h"
 #include "cli/opened_store.h"
@@ -230,17 +231,18 @@ Result<int> du(Context& context, const StoreFlags& flags) {
     table.add({show_bytes(run.bytes), show_bytes(kinds["outputs"]), show_bytes(kinds["checkpoints"]),
                show_bytes(kinds["log"]), std::to_string(run.objects), run.name});
   }
-  const double month = static_cast<double>(bytes) / 1e9 * s3_gb_month;
+  const auto month = stored_month(bytes);
   if (in_json()) {
-    reply("ferry.store.du/1", {{"store", opened.store->uri()},
-                               {"runs", std::move(all)},
-                               {"bytes", bytes},
-                               {"about_usd_a_month", opened.session ? Json(month) : Json()}});
+    reply("ferry.store.du/1",
+          {{"store", opened.store->uri()},
+           {"runs", std::move(all)},
+           {"bytes", bytes},
+           {"about_usd_a_month", opened.session ? Json(static_cast<double>(month.micros) / 1e6) : Json()}});
     return 0;
   }
   if (!runs.empty()) fmt::print("{}", table.text());
   fmt::print("{} in {}{}\n", show_bytes(bytes), printable(opened.store->uri()),
-             opened.session ? ", about " + show(Usd{static_cast<std::int64_t>(month * 1e6)}) + " a month" : "");
+             opened.session ? ", about " + show(month) + " a month" : "");
   return 0;
 }
 

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <fstream>
 
+#include "base/bill.h"
 #include "base/text.h"
 #include "job/sent.h"
 #include "os/env.h"
@@ -229,9 +230,6 @@ Status add_mounts(const task::Task& task, bool follow, sync::Tree& tree, std::ve
 
 namespace {
 
-/// S3 Standard in us-east-1 (aws.amazon.com/s3/pricing), for a GB and a month; up to twice that elsewhere.
-constexpr double s3_gb_month = 0.023;
-
 std::uint64_t large_from() {
   constexpr std::uint64_t usual = 256'000'000;
   const auto asked = os::env("FERRY_STORED_DATA_FROM");
@@ -260,7 +258,7 @@ void store_large_mounts(task::Task& task, bool follow, std::vector<std::string>&
         "file_mounts: {} ({}) goes by the store, {}: once, and from there to each machine; kept until  ferry data rm, "
         "about {} a month",
         printable(mount.source.string()), show_bytes(tree->bytes), printable(*task.store),
-        show(Usd{static_cast<std::int64_t>(static_cast<double>(tree->bytes) / 1e9 * s3_gb_month * 1e6)})));
+        show(stored_month(tree->bytes))));
     tell(mount, *tree, lines);
     task.data.push_back({.target = mount.target, .url = {}, .at = mount.at, .source = source.string()});
   }

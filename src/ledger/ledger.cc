@@ -319,15 +319,7 @@ class SqliteLedger final : public Ledger {
   template <class Row, class... Values>
   Result<std::vector<Row>> read_all(std::string_view columns, std::string_view rest,
                                     Result<Row> (*read)(const Statement&), const Values&... values) {
-    TRY_SET(statement, "", database_.prepare(fmt::format("SELECT {} {}", columns, rest)));
-    statement.bind(values...);
-    std::vector<Row> rows;
-    while (true) {
-      TRY_SET(more, "", statement.step());
-      if (!more) return rows;
-      TRY_SET(row, "", read(statement));
-      rows.push_back(std::move(row));
-    }
+    return select_rows(database_, columns, rest, read, values...);
   }
 
   Status insert_run(const Run& run) {

@@ -45,20 +45,6 @@ struct Account {
   std::vector<Instance> machines;
 };
 
-template <class Row, class... Values>
-Result<std::vector<Row>> rows(Database& database, std::string_view columns, std::string_view rest,
-                              Result<Row> (*read)(const Statement&), const Values&... values) {
-  TRY_SET(statement, "", database.prepare(fmt::format("SELECT {} {}", columns, rest)));
-  statement.bind(values...);
-  std::vector<Row> out;
-  while (true) {
-    TRY_SET(more, "", statement.step());
-    if (!more) return out;
-    TRY_SET(row, "", read(statement));
-    out.push_back(std::move(row));
-  }
-}
-
 /// What it has cost within the window.
 Usd cost_in(const Instance& one, const Window& window, std::int64_t now) {
   const auto whole = spent(one, now).value_or(Usd{});
@@ -157,17 +143,17 @@ Result<Use> use_of(Database& database, std::string_view provider, std::string_vi
   const auto month = month_of(now_ms);
   std::map<std::string, Account> accounts;
   TRY_SET(held, "",
-          rows(database, reservation_columns,
-               "FROM reservations WHERE world = ?1 AND held <> 0 AND run <> ?2 AND "
-               "run IN (SELECT name FROM runs WHERE phase <> 'released')",
-               read_reservation, provider, but_run));
+          select_rows(database, reservation_columns,
+                      "FROM reservations WHERE world = ?1 AND held <> 0 AND run <> ?2 AND "
+                      "run IN (SELECT name FROM runs WHERE phase <> 'released')",
+                      read_reservation, provider, but_run));
   for (auto& one : held) accounts[one.run].reservation = one;
   // Of a run of which one machine counts, all do: what it has left is what they have not cost.
   TRY_SET(machines, "",
-          rows(database, instance_columns,
-               "FROM instances WHERE world = ?1 AND run <> ?2 AND (state <> 'released' OR released_ms >= ?3 OR "
-               "run IN (SELECT name FROM runs WHERE phase <> 'released'))",
-               read_instance, provider, but_run, month.from));
+          select_rows(database, instance_columns,
+                      "FROM instances WHERE world = ?1 AND run <> ?2 AND (state <> 'released' OR released_ms >= ?3 OR "
+                      "run IN (SELECT name FROM runs WHERE phase <> 'released'))",
+                      read_instance, provider, but_run, month.from));
   for (auto& one : machines) accounts[one.run].machines.push_back(std::move(one));
   Use use;
   for (const auto& [run, account] : accounts) add(account, now_ms, use);
@@ -180,7 +166,8 @@ Status reserve_in(Database& database, const Reservation& wanted, const Caps& cap
       return fail(Kind::bad_input, "what this run may cost is not known, and so not whether it keeps your limits",
                   "a price of its machine is unknown", "ask AWS for prices: ferry catalog update");
     TRY_SET(others, "", use_of(database, wanted.provider, wanted.run, now_ms));
-    TRY_SET(own, "", rows(database, instance_columns, "FROM instances WHERE run = ?1", read_instance, wanted.run));
+    TRY_SET(own, "",
+            select_rows(database, instance_columns, "FROM instances WHERE run = ?1", read_instance, wanted.run));
     Use all = others;
     auto now = wanted;
     now.held = true;

@@ -2,6 +2,8 @@
 /// \file
 /// The ledger's values as rows: the columns to select, and a reader for each that matches them.
 
+#include <fmt/format.h>
+
 #include "ledger/ledger.h"
 #include "ledger/sqlite.h"
 
@@ -38,5 +40,20 @@ Result<Object> read_object(const Statement& row);
 /// Corrupt, too, for amounts that nothing costs.
 Result<Reservation> read_reservation(const Statement& row);
 Result<Event> read_event(const Statement& row);
+
+/// Every row of `SELECT columns rest`, with the values for its placeholders, each read by `read`.
+template <class Row, class... Values>
+Result<std::vector<Row>> select_rows(Database& database, std::string_view columns, std::string_view rest,
+                                     Result<Row> (*read)(const Statement&), const Values&... values) {
+  TRY_SET(statement, "", database.prepare(fmt::format("SELECT {} {}", columns, rest)));
+  statement.bind(values...);
+  std::vector<Row> rows;
+  while (true) {
+    TRY_SET(more, "", statement.step());
+    if (!more) return rows;
+    TRY_SET(row, "", read(statement));
+    rows.push_back(std::move(row));
+  }
+}
 
 }  // namespace ferry::ledger
