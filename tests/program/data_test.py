@@ -21,7 +21,9 @@ def cloud_env(home):
 def aws(home, *args):
     config = home.root / "aws-config"
     config.write_text("[default]\ns3 =\n    signature_version = s3v4\n")
-    done = subprocess.run(["aws", *args], env={**cloud_env(home), "AWS_CONFIG_FILE": str(config)}, capture_output=True, text=True, timeout=120)
+    env = {**cloud_env(home), "AWS_CONFIG_FILE": str(config)}
+    # An aws CLI before 2.13, as Debian 12's, knows no AWS_ENDPOINT_URL, and would ask AWS.
+    done = subprocess.run(["aws", "--endpoint-url", env["AWS_ENDPOINT_URL_S3"], *args], env=env, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
     return done.stdout
 

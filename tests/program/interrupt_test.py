@@ -121,8 +121,8 @@ def test_aws_own_tools_interrupt_too():
             return
         home.good("rehearsal", "start")
         home.file("fis.py", """
-import boto3, json, time, uuid
-ec2, iam, fis = (boto3.client(name) for name in ("ec2", "iam", "fis"))
+import boto3, json, os, time, uuid
+ec2, iam, fis = (boto3.client(name, endpoint_url=os.environ["AWS_ENDPOINT_URL"]) for name in ("ec2", "iam", "fis"))
 image = ec2.describe_images(Owners=["amazon"])["Images"][0]["ImageId"]
 machine = ec2.run_instances(ImageId=image, InstanceType="g4dn.xlarge", MinCount=1, MaxCount=1, InstanceMarketOptions={"MarketType": "spot"})["Instances"][0]
 request = machine["SpotInstanceRequestId"]
