@@ -66,10 +66,25 @@ Result<int> orphans(Context& context, const std::string& owner) {
 struct RecoverFlags {
   std::vector<std::string> names;
   std::string owner, store, infra = "aws";
+  bool yes = false, over = false;
 };
 
+/// Who may say whether a run that another computer began is gone on with, which rents machines.
+run::GoOnQuestion question_for(Context& context, const RecoverFlags& flags) {
+  if (flags.over) return {};
+  if (flags.yes) return [](const std::string&) { return true; };
+  return [&context](const std::string& question) -> Result<bool> {
+    if (!os::is_terminal(0) || !may_ask())
+      return fail(Kind::cancelled, "it could be gone on with, and nobody is here to be asked", question,
+                  "--yes goes on with it; --over takes it as one that is over");
+    context.progress().pause();
+    const auto said = os::ask(question + ".\nGo on? [y/N] ");
+    return said && (*said == "y" || *said == "yes");
+  };
+}
+
 Result<int> recover(Context& context, const RecoverFlags& flags) {
-  run::RecoverOptions options{flags.names, flags.owner, flags.store, flags.infra};
+  run::RecoverOptions options{flags.names, flags.owner, flags.store, flags.infra, question_for(context, flags)};
   if (options.store.empty()) {
     TRY_SET(settings, "", personal_settings());
     options.store = settings.store.value_or("");
@@ -87,6 +102,7 @@ Result<int> recover(Context& context, const RecoverFlags& flags) {
       others.push_back({{"run", printable(run)}, {"why", printable(why)}});
     reply("ferry.recover/1", {{"runs", done.runs},
                               {"stored", done.stored},
+                              {"going_on", done.going_on},
                               {"of_other_ledgers", told(done.of_other_ledgers)},
                               {"stored_of_others", std::move(others)},
                               {"incomplete", done.incomplete}});
@@ -99,6 +115,9 @@ Result<int> recover(Context& context, const RecoverFlags& flags) {
     fmt::print(
         "{} is in this ledger again; its machine is gone, what it stored is in {}   bring it home: ferry fetch {}\n",
         run, printable(options.store), run);
+  for (const auto& run : done.going_on)
+    fmt::print("{} is gone on with here; its outputs come home to runs/{}   follow it: ferry logs -f {}\n", run, run,
+               run);
   for (const auto& one : done.of_other_ledgers) fmt::print("left alone: {}\n", fleet::describe_untracked(one));
   for (const auto& [run, why] : done.stored_of_others)
     fmt::print("left alone: {} in {} ({})\n", printable(run), printable(options.store), printable(why));
@@ -108,7 +127,8 @@ Result<int> recover(Context& context, const RecoverFlags& flags) {
                done.of_other_ledgers.empty() ? printable(done.stored_of_others.front().first)
                                              : name_of(done.of_other_ledgers.front()),
                with_owner(flags.owner));
-  if (done.runs.empty() && done.stored.empty() && !is_left) fmt::print("there is nothing to recover\n");
+  if (done.runs.empty() && done.stored.empty() && done.going_on.empty() && !is_left)
+    fmt::print("there is nothing to recover\n");
   return code;
 }
 
@@ -136,6 +156,8 @@ void add_orphans_commands(CLI::App& app, Program& program) {
       ->type_name("URI");
   take->add_option("--infra", options->infra, "Whose S3 that is: aws or rehearsal")
       ->check(CLI::IsMember({"aws", "rehearsal"}));
+  auto* yes = take->add_flag("-y,--yes", options->yes, "Go on with runs that may be tried again, without asking");
+  take->add_flag("--over", options->over, "Go on with none: those whose machine is gone are over")->excludes(yes);
   choose(take, [options](Context& context) { return recover(context, *options); });
 }
 

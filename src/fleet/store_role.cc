@@ -195,12 +195,14 @@ Result<Json> store_policy(const std::string& uri, const std::string& run, const 
   if (!run.empty() && !store::is_run_name(run)) return fail(Kind::bad_input, "no run's name: " + printable(run));
   const std::string bucket = "arn:" + partition + ":s3:::" + place.bucket;
   const std::string below = place.prefix + (run.empty() ? "runs/" : store::run_prefix(run)) + "*";
+  // What ferry itself says of the run there (store/keys.h), which other computers go by, is beside its attempts.
+  const std::string written = run.empty() ? below : place.prefix + store::run_prefix(run) + "a*";
   const Json objects = {
       {"Sid", "FerryStores"},
       {"Effect", "Allow"},
       {"Action",
        {"s3:AbortMultipartUpload", "s3:DeleteObject", "s3:GetObject", "s3:ListMultipartUploadParts", "s3:PutObject"}},
-      {"Resource", Json::array({bucket + "/" + below})}};
+      {"Resource", Json::array({bucket + "/" + written})}};
   const Json list = {{"Sid", "FerryListsWhatIsStored"},
                      {"Effect", "Allow"},
                      {"Action", Json::array({"s3:ListBucket"})},

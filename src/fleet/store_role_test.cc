@@ -57,7 +57,8 @@ TEST(StoreRole, MayTouchWhatIsTheRunsInTheStoreAndNothingElse) {
   ASSERT_TRUE(policy) << describe(policy.error());
   const auto& statements = policy->at("Statement");
   ASSERT_EQ(statements.size(), 2u);
-  EXPECT_EQ(statements[0]["Resource"], Json::array({"arn:aws:s3:::bucket/team/x/runs/digits-7k2/*"}));
+  EXPECT_EQ(statements[0]["Resource"], Json::array({"arn:aws:s3:::bucket/team/x/runs/digits-7k2/a*"}))
+      << "the record, the history and the lease are beside that";
   EXPECT_EQ(statements[1]["Resource"], Json::array({"arn:aws:s3:::bucket"}));
   EXPECT_EQ(statements[1]["Condition"]["StringLike"]["s3:prefix"], Json::array({"team/x/runs/digits-7k2/*"}));
   EXPECT_EQ(store_policy("s3://bucket", "", "aws-cn")->at("Statement")[0]["Resource"],

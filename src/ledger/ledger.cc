@@ -6,6 +6,7 @@
 
 #include "base/text.h"
 #include "ledger/copies.h"
+#include "ledger/history.h"
 #include "ledger/mend.h"
 #include "ledger/reservations.h"
 #include "ledger/rows.h"
@@ -14,14 +15,6 @@
 
 namespace ferry::ledger {
 namespace {
-
-/// "INSERT INTO table(a, b) VALUES(?1,?2)". The columns are named: another ferry may have added some.
-std::string insert(std::string_view table, std::string_view columns) {
-  std::string places;
-  const auto count = std::count(columns.begin(), columns.end(), ',') + 1;
-  for (std::ptrdiff_t i = 1; i <= count; ++i) places += fmt::format("{}?{}", i == 1 ? "" : ",", i);
-  return fmt::format("INSERT INTO {}({}) VALUES({})", table, columns, places);
-}
 
 /// Makes the folder and an empty private file where they are missing; takes group's and others' rights away.
 Status make_private_file(const os::Path& file) {
@@ -68,7 +61,7 @@ class SqliteLedger final : public Ledger {
       : file_(std::move(file)), database_(std::move(database)), clock_(clock) {}
 
   Status add_run(const Run& run) override {
-    auto added = write([&] { return insert_run(run); });
+    auto added = write([&] { return add_row(database_, run, clock_.now_ms()); });
     if (!added && added.error().kind == Kind::exists) {
       return fail(Kind::exists, "a run named " + printable(run.name) + " exists already", {},
                   "choose another name with --name");
@@ -107,7 +100,7 @@ class SqliteLedger final : public Ledger {
       }
       const std::int64_t now = clock_.now_ms();
       TRY("", database_.run("UPDATE runs SET phase = ?2, phase_ms = ?3 WHERE name = ?1", run_name, name(to), now));
-      return insert_event(run_name, "phase", Json{{"from", name(from)}, {"to", name(to)}});
+      return add_event_row(database_, run_name, now, "phase", {{"from", name(from)}, {"to", name(to)}});
     });
   }
 
@@ -126,7 +119,7 @@ class SqliteLedger final : public Ledger {
   }
 
   Status record_intent(const Instance& it) override {
-    auto noted = write_into_file([&] { return insert_instance(it); });
+    auto noted = write_into_file([&] { return add_row(database_, it, clock_.now_ms()); });
     if (!noted && noted.error().kind == Kind::exists) {
       return fail(Kind::exists, "the launch token " + printable(it.token) + " is in the ledger already");
     }
@@ -165,15 +158,18 @@ class SqliteLedger final : public Ledger {
   }
 
   Status record_resource(const Resource& it) override {
-    return write([&] { return insert_resource(it); });
+    return write([&] { return add_row(database_, it); });
   }
   Status adopt(const Run& run, const Instance& instance, const std::vector<Resource>& resources) override {
     return write([&]() -> Status {
-      TRY("adopt " + instance.id, insert_run(run));
-      TRY("adopt " + instance.id, insert_instance(instance));
-      for (const auto& one : resources) TRY("adopt " + instance.id, insert_resource(one));
-      return insert_event(run.name, "adopted", Json{{"instance", instance.id}});
+      TRY("adopt " + instance.id, add_row(database_, run, clock_.now_ms()));
+      TRY("adopt " + instance.id, add_row(database_, instance, clock_.now_ms()));
+      for (const auto& one : resources) TRY("adopt " + instance.id, add_row(database_, one));
+      return add_event_row(database_, run.name, clock_.now_ms(), "adopted", {{"instance", instance.id}});
     });
+  }
+  Status take_history(const Run& run, const History& history) override {
+    return write_into_file([&] { return replace_history(database_, run, history, clock_.now_ms()); });
   }
   Result<std::vector<Resource>> resources(std::string_view run_name) override {
     return select(resource_columns, "FROM resources WHERE run = ?1 ORDER BY rowid", read_resource, run_name);
@@ -214,14 +210,16 @@ class SqliteLedger final : public Ledger {
       const std::int64_t now = clock_.now_ms();
       TRY("", database_.run("UPDATE attempts SET ended_ms = ?3 WHERE run = ?1 AND n = ?2 AND ended_ms = 0", run_name,
                             last, now));
-      TRY("", database_.run(insert("attempts", attempt_columns), run_name, n, name(Phase::planning),
-                            name(Outcome::none), "", "", resumed_from, now, 0));
+      Attempt next{.run = std::string(run_name), .n = n, .phase = Phase::planning};
+      next.resumed_from = resumed_from;
+      next.started_ms = now;
+      TRY("", add_row(database_, next));
       // The trigger gives the new attempt what the run has from now on.
       TRY("", database_.run("UPDATE runs SET phase = ?2, phase_ms = ?3, outcome = ?4, exit_code = NULL, error = '', "
                             "outputs_home = 0, outputs_stored = 0, train_start_ms = 0, train_end_ms = 0, ended_ms = 0 "
                             "WHERE name = ?1",
                             run_name, name(Phase::planning), now, name(Outcome::none)));
-      return insert_event(run_name, "attempt", Json{{"attempt", n}, {"resumed_from", resumed_from}});
+      return add_event_row(database_, run_name, now, "attempt", {{"attempt", n}, {"resumed_from", resumed_from}});
     });
     if (!begun) return tl::unexpected<Error>(std::move(begun).error());
     return n;
@@ -253,7 +251,7 @@ class SqliteLedger final : public Ledger {
   }
 
   Status add_event(std::string_view run_name, std::string_view kind, const Json& data) override {
-    return write([&] { return insert_event(run_name, kind, data); });
+    return write([&] { return add_event_row(database_, run_name, clock_.now_ms(), kind, data); });
   }
   Result<std::vector<Event>> events(std::string_view run_name) override {
     return select(event_columns, "FROM events WHERE run = ?1 ORDER BY id", read_event, run_name);
@@ -320,35 +318,6 @@ class SqliteLedger final : public Ledger {
   Result<std::vector<Row>> read_all(std::string_view columns, std::string_view rest,
                                     Result<Row> (*read)(const Statement&), const Values&... values) {
     return select_rows(database_, columns, rest, read, values...);
-  }
-
-  Status insert_run(const Run& run) {
-    const std::int64_t now = clock_.now_ms();
-    return database_.run(insert("runs", run_columns), run.name, run.task_name, run.infra, dump_json(run.task),
-                         run.workdir, run.output_dir, name(run.phase), name(run.outcome), run.exit_code, run.error,
-                         run.keep, run.outputs_home, run.created_ms ? run.created_ms : now,
-                         run.phase_ms ? run.phase_ms : now, run.train_start_ms, run.train_end_ms, run.ended_ms,
-                         run.store, run.outputs_stored);
-  }
-
-  Status insert_instance(const Instance& it) {
-    return database_.run(insert("instances", instance_columns), it.token, it.run, it.provider, it.region, it.endpoint,
-                         it.id, it.type, it.zone, it.address, it.ssh_port, it.login_user, it.hourly.micros,
-                         name(it.state), it.intent_ms ? it.intent_ms : clock_.now_ms(), it.launched_ms, it.released_ms,
-                         it.market, it.disk.gib, it.public_address, it.bytes_out, it.account, it.profile, it.identity,
-                         it.ssh_proxy, it.disk.type, it.disk.iops, it.disk.mib_per_s, it.running_ms, it.stopped_ms,
-                         it.paused_ms);
-  }
-
-  Status insert_resource(const Resource& it) {
-    return database_.run(
-        insert("resources", resource_columns) + " ON CONFLICT DO UPDATE SET released = excluded.released", it.run,
-        it.provider, it.region, it.endpoint, it.kind, it.name, it.released, it.account, it.profile);
-  }
-
-  Status insert_event(std::string_view run_name, std::string_view kind, const Json& data) {
-    return database_.run("INSERT INTO events(run, time_ms, kind, data) VALUES(?1,?2,?3,?4)", run_name, clock_.now_ms(),
-                         kind, dump_json(data));
   }
 
   static tl::unexpected<Error> ambiguous(std::string_view wanted, const std::vector<Run>& begun) {

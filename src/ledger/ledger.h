@@ -168,6 +168,14 @@ struct Resource {
   std::string profile;  ///< of the AWS settings files; empty: credentials were not from a profile
 };
 
+/// What a run was tried on, and what was made for that.
+struct History {
+  std::vector<Attempt> attempts;  ///< from the first on, without a gap
+  std::vector<Node> nodes;
+  std::vector<Instance> instances;
+  std::vector<Resource> resources;
+};
+
 struct Event {
   std::int64_t id = 0;  ///< ascending
   std::string run;
@@ -221,6 +229,10 @@ class Ledger {
   /// Notes a machine that the ledger does not know, with a run for it and what was made for it: all or
   /// nothing. Fails exists if the run's name or the instance's token is taken.
   virtual Status adopt(const Run& run, const Instance& instance, const std::vector<Resource>& resources) = 0;
+  /// What another ledger knows of the run, which is added if it is none here: its attempts and nodes in place of those
+  /// here, and the instances and resources that are not here; what is here of one stays. All or nothing. Fails conflict
+  /// for a run that is released here, bad_input for attempts with a gap, exists for another run's instance.
+  virtual Status take_history(const Run& run, const History& history) = 0;
   /// In one step: looks at what all runs of the provider have cost and may still cost, and notes what this one may, in
   /// place of what it had reserved, if that keeps `caps`. Otherwise it changes nothing, and fails `limit` where it
   /// would be kept without the others, bad_input where the run alone is too much.

@@ -19,6 +19,14 @@ bool is_plain(std::string_view text) {
   return std::all_of(text.begin(), text.end(), [](char byte) { return byte > ' ' && byte < 127; });
 }
 
+/// "INSERT INTO table(a, b) VALUES(?1,?2)". The columns are named: another ferry may have added some.
+std::string insert(std::string_view table, std::string_view columns) {
+  std::string places;
+  const auto count = std::count(columns.begin(), columns.end(), ',') + 1;
+  for (std::ptrdiff_t i = 1; i <= count; ++i) places += fmt::format("{}?{}", i == 1 ? "" : ",", i);
+  return fmt::format("INSERT INTO {}({}) VALUES({})", table, columns, places);
+}
+
 }  // namespace
 
 Result<Run> read_run(const Statement& row) {
@@ -172,6 +180,43 @@ Result<Event> read_event(const Statement& row) {
   TRY_SET(data, fmt::format("ledger, event {}", event.id), parse_json(row.text(4)));
   event.data = std::move(data);
   return event;
+}
+
+Status add_row(Database& database, const Run& run, std::int64_t now_ms) {
+  return database.run(insert("runs", run_columns), run.name, run.task_name, run.infra, dump_json(run.task), run.workdir,
+                      run.output_dir, name(run.phase), name(run.outcome), run.exit_code, run.error, run.keep,
+                      run.outputs_home, run.created_ms ? run.created_ms : now_ms, run.phase_ms ? run.phase_ms : now_ms,
+                      run.train_start_ms, run.train_end_ms, run.ended_ms, run.store, run.outputs_stored);
+}
+
+Status add_row(Database& database, const Instance& it, std::int64_t now_ms) {
+  return database.run(insert("instances", instance_columns), it.token, it.run, it.provider, it.region, it.endpoint,
+                      it.id, it.type, it.zone, it.address, it.ssh_port, it.login_user, it.hourly.micros, name(it.state),
+                      it.intent_ms ? it.intent_ms : now_ms, it.launched_ms, it.released_ms, it.market, it.disk.gib,
+                      it.public_address, it.bytes_out, it.account, it.profile, it.identity, it.ssh_proxy, it.disk.type,
+                      it.disk.iops, it.disk.mib_per_s, it.running_ms, it.stopped_ms, it.paused_ms);
+}
+
+Status add_row(Database& database, const Resource& it) {
+  return database.run(insert("resources", resource_columns) + " ON CONFLICT DO UPDATE SET released = excluded.released",
+                      it.run, it.provider, it.region, it.endpoint, it.kind, it.name, it.released, it.account,
+                      it.profile);
+}
+
+Status add_row(Database& database, const Attempt& it) {
+  return database.run(insert("attempts", attempt_columns), it.run, it.n, name(it.phase), name(it.outcome), it.reason,
+                      it.place, it.resumed_from, it.started_ms, it.ended_ms);
+}
+
+Status add_row(Database& database, const Node& it) {
+  return database.run(insert("nodes", node_columns), it.run, it.attempt, it.rank, it.token, it.exit_code, it.log_bytes,
+                      it.train_start_ms, it.train_end_ms);
+}
+
+Status add_event_row(Database& database, std::string_view run, std::int64_t now_ms, std::string_view kind,
+                     const Json& data) {
+  return database.run("INSERT INTO events(run, time_ms, kind, data) VALUES(?1,?2,?3,?4)", run, now_ms, kind,
+                      dump_json(data));
 }
 
 }  // namespace ferry::ledger

@@ -41,6 +41,16 @@ Result<Object> read_object(const Statement& row);
 Result<Reservation> read_reservation(const Statement& row);
 Result<Event> read_event(const Statement& row);
 
+/// Adds it. Fails exists for a key that is taken. A moment that is 0 and must be known is `now_ms`.
+Status add_row(Database& database, const Run& run, std::int64_t now_ms);
+Status add_row(Database& database, const Instance& instance, std::int64_t now_ms);
+/// Or updates `released`.
+Status add_row(Database& database, const Resource& resource);
+Status add_row(Database& database, const Attempt& attempt);
+Status add_row(Database& database, const Node& node);
+Status add_event_row(Database& database, std::string_view run, std::int64_t now_ms, std::string_view kind,
+                     const Json& data);
+
 /// Every row of `SELECT columns rest`, with the values for its placeholders, each read by `read`.
 template <class Row, class... Values>
 Result<std::vector<Row>> select_rows(Database& database, std::string_view columns, std::string_view rest,

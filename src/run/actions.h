@@ -70,15 +70,21 @@ struct Orphans {
 /// place. Ends and notes nothing.
 Result<Orphans> find_orphans(fleet::Context& context, const std::string& owner);
 
+/// Whether to go on with a run that another computer began, with a line that says what that means and costs. False:
+/// it is left as it is. Empty: nobody is asked, and none is gone on with.
+using GoOnQuestion = std::function<Result<bool>(const std::string& question)>;
+
 struct RecoverOptions {
   std::vector<std::string> names;  ///< runs or instance ids, whichever ledger made them; empty: all that this one made
   std::string owner;               ///< user@host; empty: this user on this computer
   std::string store;               ///< where runs may have stored what they made (base/store_place.h); empty: not asked
   std::string provider = "aws";    ///< whose S3 that is
+  GoOnQuestion may_go_on = {};
 };
 struct Recovered {
-  std::vector<std::string> runs;    ///< with a machine: their names here
-  std::vector<std::string> stored;  ///< without one, over: what they made is in the store
+  std::vector<std::string> runs;      ///< with a machine: their names here
+  std::vector<std::string> going_on;  ///< without one: their next attempt is about to begin
+  std::vector<std::string> stored;    ///< without one, over: what they made is in the store
   /// Left alone. Of those in the store the first is the run, the second whose it is, or why.
   std::vector<fleet::Untracked> of_other_ledgers;
   std::vector<std::pair<std::string, std::string>> stored_of_others;
@@ -86,9 +92,9 @@ struct Recovered {
 };
 /// Takes machines that are in no ledger here into this one by their tags, each as a run that a follower goes on with:
 /// the log is attached, outputs come home below the current folder, the machine is given back. A key that was lost is
-/// replaced by EC2 Instance Connect. Then runs whose machine is gone, by their records in the store: they are over, and
-/// what they stored is fetched when it is asked for. Fails not_found for a name that is nowhere, before anything is
-/// taken.
+/// replaced by EC2 Instance Connect. Then runs whose machine is gone, by their records in the store: those that may be
+/// tried again go on, if may_go_on says so; the others are over, and what they stored is fetched when it is asked for.
+/// Fails not_found for a name that is nowhere, before anything is taken.
 Result<Recovered> recover(fleet::Context& context, const RecoverOptions& options);
 
 struct ExtendOptions {

@@ -131,6 +131,7 @@ Status RunController::begin_attempt() {
   TRY("", note_begun());
   tell_phase();
   trial_.resumes = resumes;
+  store_history();
   return {};
 }
 
@@ -172,6 +173,7 @@ Status RunController::begin_again() {
   // Killed from here on: the next ferry goes on with it.
   run_.task[begins_again] = true;
   TRY("", context_.ledger.update(run_));
+  store_history();
   // Never two machines for one node.
   TRY("give back the machine before the next one", release_patiently());
   const auto why = run_.error.empty() && run_.exit_code ? fmt::format("exit {}", *run_.exit_code) : run_.error;

@@ -5,9 +5,13 @@
 #include "fleet/store_access.h"
 #include "os/env.h"
 #include "run/ending.h"
+#include "run/history.h"
+#include "run/reach.h"
 #include "run/run_controller.h"
 #include "run/stored.h"
 #include "run/stored_record.h"
+#include "store/content.h"
+#include "store/keys.h"
 #include "watch/report.h"
 
 namespace ferry::run {
@@ -19,6 +23,10 @@ namespace {
 constexpr Seconds most_trouble{60};
 /// The same of one that says nothing, which may have a large file under way.
 constexpr Seconds most_silence{600};
+
+/// Of what is sent, kept in the store for other computers: as much as goes over while a machine boots.
+constexpr std::uint64_t most_stored_sent = std::uint64_t{256} << 20;
+constexpr Seconds most_boot{60};
 
 }  // namespace
 
@@ -52,6 +60,59 @@ Status RunController::take_lease() {
   if (taken.error().kind == Kind::not_found) return {};  // its machine is gone, as will be seen
   context_.progress.warn(run_.store.empty() ? "connect" : "store",
                          "it is not known whether another computer works on the run: " + taken.error().what);
+  return {};
+}
+
+bool RunController::may_go_on_elsewhere() const {
+  return beginning_ && run_.task.contains(kept_request) && run_.store.starts_with(context_.store ? "" : "s3://") &&
+         !run_.store.empty() && may_recover(beginning_->request.task);
+}
+
+void RunController::store_history() {
+  if (!may_go_on_elsewhere()) return;
+  const auto put = [&]() -> Status {
+    TRY_SET(store, "", store_of(context_, run_)());
+    return put_history(context_, *store, run_);
+  }();
+  if (!put) context_.progress.warn("store", "other computers cannot go on with the run: " + put.error().what);
+}
+
+void RunController::store_sent() {
+  if (!may_go_on_elsewhere() || !hashing_.valid()) return;
+  hashing_.wait();
+  const auto& tree = beginning_->ready.tree;
+  const auto pack = run_dir_.path / "sent.pack";
+  const auto put = [&]() -> Status {
+    TRY_SET(store, "", store_of(context_, run_)());
+    const auto key = store::sent_key(run_.name);
+    if (store->look(key)) return {};
+    if (tree.bytes > most_stored_sent)
+      return fail(Kind::bad_input, fmt::format("what is sent is large ({})", show_bytes(tree.bytes)));
+    TRY("", pack_sent(run_dir_, run_.workdir, tree, pack));
+    TRY_SET(content, "", store::content_of(pack));
+    const auto until = context_.clock.steady_ms() + Millis(most_boot).count();
+    const auto moved = [&](std::uint64_t) { return context_.clock.steady_ms() < until; };
+    TRY("", store->put_file(key, pack, content, {}, moved));
+    return {};
+  }();
+  std::error_code ignored;
+  std::filesystem::remove(pack, ignored);
+  if (!put) context_.progress.warn("store", "only this computer can begin its next attempt: " + put.error().what);
+}
+
+Status RunController::catch_up_with_others() {
+  if (!lease_ || run_.store.empty()) return {};
+  const auto caught = catch_up(context_, run_);
+  if (!caught && caught.error().kind == Kind::corrupt) {
+    context_.progress.warn("store", caught.error().what);
+    return {};
+  }
+  TRY_SET(has_news, "see what other computers did with " + run_.name, caught);
+  if (!has_news) return {};
+  TRY_SET(run, "", context_.ledger.run(run_.name));
+  run_ = std::move(run);
+  trial_.n = newest_attempt(context_, run_.name);
+  context_.progress.note(fmt::format("another computer went on with {}, up to attempt {}", run_.name, trial_.n));
   return {};
 }
 

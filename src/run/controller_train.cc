@@ -225,6 +225,7 @@ Status RunController::train() {
   if (run_.train_start_ms == 0) {
     run_.train_start_ms = context_.clock.now_ms();
     TRY("", context_.ledger.update(run_));
+    store_history();
   }
   context_.progress.begin("train", "training");
   TRY("", follow_job());
@@ -246,6 +247,10 @@ int RunController::from_training() {
   node_.is_patient = true;
   if (const auto leased = take_lease(); !leased) {
     context_.progress.error(leased.error());
+    return ferry_failed;
+  }
+  if (const auto caught = catch_up_with_others(); !caught) {
+    context_.progress.error(caught.error());
     return ferry_failed;
   }
   if (auto kept = kept_beginning(run_, lacking_)) beginning_ = std::move(*kept);
@@ -275,6 +280,9 @@ Status RunController::follow_attempt() {
   node_.cloud = std::move(cloud);
   if (is_durable(run_)) return {};
   context_.is_ending = run_.phase > Phase::training;
+  // Of a machine that another computer rented there is no key here: nobody asks for another one where it is gone.
+  if (!os::exists(run_dir_.identity()) && node_.look(run_.name) == Standing::gone)
+    return fail(Kind::not_found, "the machine that another computer rented is gone");
   TRY("", node_.reopen(job::MayInterrupt::detach));
   if (run_.phase > Phase::training) return {};
   return train();

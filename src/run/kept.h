@@ -50,6 +50,13 @@ inline constexpr std::uint64_t most_kept_file = std::uint64_t{32} << 20, most_ke
 /// The same again, hashed: from the copies, and what has none from where it was. Fails not_found where nothing was
 /// kept, conflict where what has no copy is not what it was, corrupt.
 Result<sync::Tree> sent_again(const fleet::RunDir& run_dir, const os::Path& root);
+/// All that keep_sent() kept, in one file, for other computers: "ferry sent 1 BYTES", a newline, the list in so many
+/// bytes, then each content once, in the order of the list. Fails conflict where a file has changed its length
+/// meanwhile.
+Status pack_sent(const fleet::RunDir& run_dir, const os::Path& root, const sync::Tree& tree, const os::Path& pack);
+/// Kept here, then, of a pack from outside, as by keep_sent(): nothing but what is in the pack, and each file with the
+/// SHA-256 that the list says. Fails corrupt, and then sent_again() finds nothing.
+Status unpack_sent(const fleet::RunDir& run_dir, const os::Path& pack);
 /// Of a run that is over.
 void forget_sent(const fleet::RunDir& run_dir);
 

@@ -1,5 +1,6 @@
 // What is somewhere of this user and in no ledger here: looked at, or taken into this ledger so that it goes on.
 #include <algorithm>
+#include <set>
 
 #include "base/store_place.h"
 #include "base/text.h"
@@ -50,6 +51,24 @@ std::vector<StoredRecord> ask_store(fleet::Context& context, const RecoverOption
   return {};
 }
 
+/// Machines of the named records whose owner is another than the one that was looked for: one that lives is not done
+/// without.
+Status add_machines_of(fleet::Context& context, const std::vector<StoredRecord>& records, const RecoverOptions& options,
+                       std::vector<fleet::Untracked>& machines, bool& incomplete) {
+  std::set<std::string> owners = {options.owner.empty() ? fleet::owner_name() : options.owner, ""};
+  for (const auto& record : records) {
+    if (std::ranges::find(options.names, record.run.name) == options.names.end()) continue;
+    if (!owners.insert(record.owner).second) continue;
+    Search search(context, "recover", record.owner);
+    TRY("", search.choose_locations());
+    for (auto& one : search.machines()) {
+      if (is_named(one, options.names)) machines.push_back(std::move(one));
+    }
+    incomplete = incomplete || search.incomplete();
+  }
+  return {};
+}
+
 /// Who takes over another ledger's machine must be the only one. A ferry that shows itself is not waited for.
 Status take_over_machine(fleet::Context& context, const fleet::Untracked& machine) {
   const auto& tags = machine.instance.tags;
@@ -92,10 +111,11 @@ Result<Recovered> recover(fleet::Context& context, const RecoverOptions& options
   const auto owner = options.owner.empty() ? fleet::owner_name() : options.owner;
   Search search(context, "recover", owner);
   TRY("", search.choose_locations());
-  const auto machines = search.machines();
+  auto machines = search.machines();
   Recovered recovered;
   recovered.incomplete = search.incomplete();
   auto records = ask_store(context, options, recovered.incomplete);
+  TRY("", add_machines_of(context, records, options, machines, recovered.incomplete));
   for (const auto& name : names) {
     if (!std::ranges::any_of(machines, [&](const auto& one) { return is_named(one, {name}); }) &&
         !std::ranges::any_of(records, [&](const auto& one) { return one.run.name == name; }))
@@ -127,12 +147,16 @@ Result<Recovered> recover(fleet::Context& context, const RecoverOptions& options
       if (names.empty() && record.owner == owner) recovered.stored_of_others.emplace_back(name, "of another ledger");
       continue;
     }
-    const auto taken = take_stored(
-        context, record,
-        {.is_named = !names.empty(), .may_live = search.incomplete() && record.run.infra.starts_with("aws")});
-    if (taken)
+    const auto taken = take_stored(context, record,
+                                   {.is_named = !names.empty(),
+                                    .may_live = recovered.incomplete && record.run.infra.starts_with("aws"),
+                                    .may_go_on = options.may_go_on});
+    if (taken && *taken) {
+      recovered.going_on.push_back(name);
+      TRY("", recover_orphan(context, name));
+    } else if (taken)
       recovered.stored.push_back(name);
-    else if (names.empty() && taken.error().kind == Kind::conflict)
+    else if (names.empty() && (taken.error().kind == Kind::conflict || taken.error().kind == Kind::cancelled))
       recovered.stored_of_others.emplace_back(name, taken.error().what);
     else if (!names.empty() || taken.error().kind != Kind::not_found)  // nothing was stored: nothing is lost
       TRY("take " + name + " into this ledger", taken);

@@ -398,6 +398,8 @@ Status RunController::attempt() {
   trial_.log.emplace(std::move(log));
   TRY("", rent());
   if (detaching_) return {};
+  store_history();
+  store_sent();
   TRY("", connect());
   TRY("", sync());
   TRY("", restore());
@@ -407,7 +409,9 @@ Status RunController::attempt() {
     TRY("", enter(Phase::training));
     run_.train_start_ms = context_.clock.now_ms();
     detaching_ = true;
-    return context_.ledger.update(run_);
+    TRY("", context_.ledger.update(run_));
+    store_history();
+    return {};
   }
   return train();
 }

@@ -103,6 +103,14 @@ class RunController {
   /// Fails conflict where another computer's ferry works on the run; waits for one that may be gone. Where the store,
   /// or without one the machine's tag, is out of reach or may not be written, the run goes on without.
   Status take_lease();
+  /// Of a run that may be tried again: what another computer needs to begin its next attempt is in its store
+  /// (history.h). Trouble is told, and holds up nothing.
+  void store_history();
+  /// The same of what was sent; while the machine boots.
+  void store_sent();
+  bool may_go_on_elsewhere() const;
+  /// With the lease: what another computer did with the run meanwhile is what this one goes on from.
+  Status catch_up_with_others();
   /// Ends this process without another word to the run: somebody else works on it, for `why`.
   [[noreturn]] void stop_at_once(const std::string& why);
   /// What the agent is told of it.

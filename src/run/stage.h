@@ -129,7 +129,8 @@ class Stage {
   bool is_stored(const std::string& run);
   /// What a machine that was lost had stored: the model, and if it is complete that the training ended well, or with
   /// the agent's `reason`.
-  void put_stored(const std::string& run, const std::string& model, bool complete, const std::string& reason = {});
+  void put_stored(const std::string& run, const std::string& model, bool complete, const std::string& reason = {},
+                  int attempt = 1);
 
   /// The running machine; it must be the only one.
   ScriptedMachine& machine();

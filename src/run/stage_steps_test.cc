@@ -72,6 +72,9 @@ class SteppedLedger final : public ledger::Ledger {
                const std::vector<ledger::Resource>& resources) override {
     return write("adopt", "a machine that was found", [&] { return real_->adopt(run, instance, resources); });
   }
+  Status take_history(const ledger::Run& run, const ledger::History& history) override {
+    return write("take_history", "what another computer did", [&] { return real_->take_history(run, history); });
+  }
   Status reserve(const ledger::Reservation& reservation, const Caps& caps) override {
     return real_->reserve(reservation, caps);
   }

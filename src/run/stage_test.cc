@@ -35,12 +35,13 @@ class NoNetwork final : public os::HttpClient {
 
 std::unique_ptr<store::Store> Stage::store() const { return must(store::open_folder(dir_.path() / "store")); }
 
-void Stage::put_stored(const std::string& run, const std::string& model, bool complete, const std::string& reason) {
+void Stage::put_stored(const std::string& run, const std::string& model, bool complete, const std::string& reason,
+                       int attempt) {
   const auto there = store();
-  store::Manifest manifest{.run = run, .made_ms = 1, .complete = complete};
+  store::Manifest manifest{.run = run, .attempt = attempt, .made_ms = 1, .complete = complete};
   const auto put = [&](store::FileKind kind, const std::string& path, const std::string& bytes) {
     const auto content = store::content_of_bytes(bytes);
-    const auto key = store::file_key(run, 1, 0, kind, path, content.sha256);
+    const auto key = store::file_key(run, attempt, 0, kind, path, content.sha256);
     must(there->put(key, bytes));
     manifest.entries.push_back({path, kind, content.bytes, content.sha256, 0644, key, 5});
   };
@@ -52,7 +53,7 @@ void Stage::put_stored(const std::string& run, const std::string& model, bool co
   end.run_started_ms = clock.now_ms();
   end.ended_ms = clock.now_ms() + 1;
   if (complete) put(store::FileKind::record, job::end_record, dump_json(agent::to_json(end)));
-  must(there->put(store::manifest_key(run, 1, 0), must(store::manifest_text(manifest))));
+  must(there->put(store::manifest_key(run, attempt, 0), must(store::manifest_text(manifest))));
 }
 
 bool Stage::is_stored(const std::string& run) {

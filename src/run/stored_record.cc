@@ -3,6 +3,8 @@
 #include "base/text.h"
 #include "base/version.h"
 #include "fleet/labels.h"
+#include "run/history.h"
+#include "run/kept.h"
 #include "run/lease.h"
 #include "run/reach.h"
 #include "run/stored.h"
@@ -17,8 +19,6 @@ namespace {
 constexpr const char* record_schema_in_store = "ferry.run.stored/1";
 constexpr std::size_t most_record = 1 << 20;
 constexpr std::int64_t a_year_s = 366 * 24 * 3600;
-
-std::string record_key(const std::string& run) { return store::run_prefix(run) + "record.json"; }
 
 std::string record_text(fleet::Context& context, const ledger::Run& run) {
   const auto ledger = fleet::ledger_id(context.data).value_or("");
@@ -91,7 +91,7 @@ Result<StoredRecord> parse_record(fleet::Context& context, const std::string& st
 Status put_record(fleet::Context& context, const ledger::Run& run) {
   const auto put = [&]() -> Status {
     TRY_SET(store, "", store_of(context, run)());
-    const auto key = record_key(run.name), text = record_text(context, run);
+    const auto key = store::record_key(run.name), text = record_text(context, run);
     const auto made = store->put(key, text, store::if_absent());
     if (made) return {};
     if (made.error().kind != Kind::conflict) return tl::unexpected<Error>(made.error());
@@ -111,7 +111,7 @@ Status put_record(fleet::Context& context, const ledger::Run& run) {
 }
 
 Result<std::optional<StoredRecord>> read_record(fleet::Context& context, store::Store& store, const std::string& run) {
-  const auto there = store.get(record_key(run), most_record);
+  const auto there = store.get(store::record_key(run), most_record);
   if (!there && there.error().kind == Kind::not_found) return std::optional<StoredRecord>();
   TRY("", there);
   TRY_SET(record, "", parse_record(context, store.uri(), run, there->bytes));
@@ -155,7 +155,72 @@ Result<std::vector<StoredRecord>> find_records(fleet::Context& context, store::S
   return found;
 }
 
-Status take_stored(fleet::Context& context, const StoredRecord& record, const TakeOptions& options) {
+namespace {
+
+/// Of a run that is not at its end. One that another computer's ferry holds is waited for where it `is_named`.
+Result<Lease> take_lease_of(fleet::Context& context, const job::OpenStore& open, const std::string& run,
+                            bool is_named) {
+  TRY_SET(id, "", fleet::ledger_id(context.data));
+  TRY_SET(store, "", open());
+  bool told = false;
+  const auto waiting = [&](const LeaseHolder& holder) {
+    if (is_named && !std::exchange(told, true))
+      context.progress.update(fmt::format("waiting for the ferry of {}, which may be gone", holder.who));
+    return is_named && context.check_signals(true) == fleet::Interrupt::go_on;
+  };
+  return Lease::take(store_register(std::move(store), run), run, {id, fleet::owner_name()}, context.clock, waiting);
+}
+
+/// What was sent is in the run's folder then, as if this computer had sent it.
+Status bring_sent(fleet::Context& context, store::Store& store, const std::string& run) {
+  const fleet::RunDir run_dir(context.data, run);
+  TRY("", os::make_dirs(run_dir.path, 0700));
+  const auto pack = run_dir.path / "sent.pack";
+  const auto brought = [&]() -> Status {
+    TRY("bring what was sent", store.get_file(store::sent_key(run), pack));
+    return unpack_sent(run_dir, pack);
+  }();
+  std::error_code ignored;
+  std::filesystem::remove(pack, ignored);
+  return brought;
+}
+
+/// What the attempt printed, as far as it is stored: it is the run's log here, too.
+void bring_log(fleet::Context& context, store::Store& store, const job::Stored& stored) {
+  const auto brought = [&]() -> Status {
+    TRY_SET(log, "",
+            job::LocalLog::open(fleet::RunDir(context.data, stored.manifest.run).log(stored.manifest.attempt)));
+    return job::add_stored_log(store, stored, log);
+  }();
+  if (!brought) context.progress.warn("recover", "the log may not be whole here: " + brought.error().what);
+}
+
+/// The run as this ledger is to go on with it; nothing: it cannot, which is told, or it need not.
+Result<std::optional<RunHistory>> gone_on_with(fleet::Context& context, store::Store& store, const ledger::Run& run,
+                                               const TakeOptions& options) {
+  std::optional<RunHistory> none;
+  if (!options.may_go_on) return none;
+  TRY_SET(history, "", read_history(store, run.name));
+  if (!history) return none;
+  auto can = may_go_on_here(*history);
+  if (can && !store.look(store::sent_key(run.name)))
+    can = fail(Kind::not_found, run.name + " cannot be gone on with on this computer",
+               "what was sent is not in the store");
+  if (!can) {
+    context.progress.warn("recover", can.error().what + ": " + can.error().why);
+    return none;
+  }
+  if (options.may_live) return fail(Kind::conflict, "its machine may be where nobody could look");
+  TRY_SET(agreed, "", options.may_go_on(describe_going_on(*history)));
+  if (!agreed) return fail(Kind::cancelled, run.name + " is left as it is");
+  TRY("", bring_sent(context, store, run.name));
+  TRY_SET(here, "", as_noted_here(context, run, *std::move(history)));
+  return std::optional<RunHistory>(std::move(here));
+}
+
+}  // namespace
+
+Result<bool> take_stored(fleet::Context& context, const StoredRecord& record, const TakeOptions& options) {
   auto run = record.run;
   TRY_SET(owner, "", RunLock::try_take(fleet::RunDir(context.data, run.name), Role::recover));
   if (!owner) return fail(Kind::conflict, "another ferry here is at work with " + run.name);
@@ -167,35 +232,40 @@ Status take_stored(fleet::Context& context, const StoredRecord& record, const Ta
   if (attempt > 1) run.task["attempt"] = attempt;
   TRY_SET(stored, "", job::look_at_stored(*there, run.name, attempt, 0));
   if (!stored) return fail(Kind::not_found, "the store has nothing of " + run.name + " but that it was begun");
+  const bool is_whole = stored->is_complete(), is_over = is_whole && stored->end->reason != agent::interrupted;
   std::optional<Lease> lease;
-  if (!stored->is_complete()) {
-    if (options.may_live && !options.is_named)
+  std::optional<RunHistory> goes_on;
+  if (!is_over) {
+    if (!is_whole && options.may_live && !options.is_named)
       return fail(Kind::conflict, "its machine may be where nobody could look");
-    TRY_SET(id, "", fleet::ledger_id(context.data));
-    TRY_SET(store, "", open());
-    bool told = false;
-    const auto waiting = [&](const LeaseHolder& holder) {
-      if (options.is_named && !std::exchange(told, true))
-        context.progress.update(fmt::format("waiting for the ferry of {}, which may be gone", holder.who));
-      return options.is_named && context.check_signals(true) == fleet::Interrupt::go_on;
-    };
-    TRY_SET(taken, "",
-            Lease::take(store_register(std::move(store), run.name), run.name, {id, fleet::owner_name()}, context.clock,
-                        waiting));
+    TRY_SET(taken, "", take_lease_of(context, open, run.name, options.is_named));
     lease = std::move(taken);
+    auto wanted = gone_on_with(context, *there, run, options);
+    if (!wanted) lease->give_back();
+    TRY("", wanted);
+    goes_on = std::move(*wanted);
   }
-  // Killed from here on: whoever looks after orphans next finds a run without a machine whose store may have it.
+  // Killed from here on: whoever looks after orphans next finds a run without a machine whose store may have it, or
+  // that waits for its next attempt.
   const auto taken = [&]() -> Status {
+    if (goes_on) {
+      settle_phase(goes_on->run, static_cast<int>(goes_on->tried.attempts.size()), *stored);
+      TRY("", context.ledger.take_history(goes_on->run, goes_on->tried));
+      TRY("", put_history(context, *there, goes_on->run));  // from now on it is this ledger's
+      bring_log(context, *there, *stored);
+      return job::record_stored(context, goes_on->run, *stored);
+    }
     TRY("", context.ledger.add_run(run));
-    if (stored->is_complete()) {
+    if (is_whole) {
       TRY("", adopt_stored(context, run, *stored));
       return mark_released(context, run, run.outcome, run.error);
     }
     TRY("", job::record_stored(context, run, *stored));
     return mark_released(context, run, Outcome::lost, "its machine is gone, and with it what it had not stored");
   }();
-  if (lease) lease->give_back();
-  return taken;
+  if (lease && !goes_on) lease->give_back();  // otherwise it is this ledger's, and so the follower's
+  TRY("", taken);
+  return goes_on.has_value();
 }
 
 }  // namespace ferry::run

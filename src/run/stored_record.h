@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "fleet/context.h"
+#include "run/actions.h"
 #include "store/store.h"
 
 namespace ferry::run {
@@ -38,11 +39,14 @@ Result<std::vector<StoredRecord>> find_records(fleet::Context& context, store::S
 struct TakeOptions {
   bool is_named = false;  ///< the user wants this one: one that another computer's ferry holds is waited for
   bool may_live = false;  ///< its machine may be where nobody looked
+  GoOnQuestion may_go_on = {};
 };
-/// Takes a run whose machine was not found into this ledger, as one that is over: with its outcome where all of it is
-/// stored, otherwise lost. What is stored stays there until it is fetched. Fails not_found where the store has nothing
-/// but the record; conflict where not all is stored and its machine may live, or another computer's ferry is at work
-/// with it.
-Status take_stored(fleet::Context& context, const StoredRecord& record, const TakeOptions& options);
+/// Takes a run whose machine was not found into this ledger. One that was not at its end, and could be tried again from
+/// here (history.h), waits for its next attempt if `may_go_on` says so: true, and it is for recover_orphan() then.
+/// Others are over: with their outcome where all is stored, otherwise lost; what is stored stays there until it is
+/// fetched. Fails not_found where the store has nothing but the record; conflict where not all is stored and its
+/// machine may live, or another computer's ferry is at work with it; as `may_go_on` does, or cancelled when that says
+/// no.
+Result<bool> take_stored(fleet::Context& context, const StoredRecord& record, const TakeOptions& options);
 
 }  // namespace ferry::run

@@ -107,8 +107,8 @@ bool is_complete(const std::vector<Manifest>& manifests) {
 
 Result<std::vector<Object>> unnamed_objects(Store& store, const StoredRun& run) {
   std::set<std::string> named(run.manifests.begin(), run.manifests.end());
-  named.insert(lease_key(run.name));
-  named.insert(run_prefix(run.name) + "record.json");
+  for (const auto& key : {lease_key(run.name), record_key(run.name), history_key(run.name), sent_key(run.name)})
+    named.insert(key);
   for (const auto& key : run.manifests) {
     TRY_SET(manifest, "", read_manifest(store, key));
     for (const auto& entry : manifest.entries) named.insert(entry.key);

@@ -77,6 +77,9 @@ std::string manifest_key(std::string_view run, int attempt, int rank) {
 }
 
 std::string lease_key(std::string_view run) { return run_prefix(run) + "lease"; }
+std::string record_key(std::string_view run) { return run_prefix(run) + "record.json"; }
+std::string history_key(std::string_view run) { return run_prefix(run) + "history.json"; }
+std::string sent_key(std::string_view run) { return run_prefix(run) + "sent.pack"; }
 
 std::string file_key(std::string_view run, int attempt, int rank, FileKind kind, std::string_view path,
                      std::string_view sha256) {

@@ -9,6 +9,9 @@
 ///     runs/RUN/aN/rR/record/PATH          what ferry itself says of the run
 ///     runs/RUN/aN/rR/KIND-by-content/SHA  a file whose path is no key: not UTF-8, too long …
 ///     runs/RUN/lease                      who works on the run: changed by conditional puts only
+///     runs/RUN/record.json                what the ferry that began the run says of it, before anything is rented
+///     runs/RUN/history.json               what it was tried on so far; by whoever has the lease
+///     runs/RUN/sent.pack                  what was sent: for attempts that another computer begins
 ///
 /// N counts attempts from 1, R ranks from 0. Which file an object is, the manifest says: nothing is read from
 /// a key.
@@ -37,6 +40,9 @@ std::string run_prefix(std::string_view run);
 std::string rank_prefix(std::string_view run, int attempt, int rank);
 std::string manifest_key(std::string_view run, int attempt, int rank);
 std::string lease_key(std::string_view run);
+std::string record_key(std::string_view run);
+std::string history_key(std::string_view run);
+std::string sent_key(std::string_view run);
 /// The key for the file at `path`; by its content where the path makes no key.
 std::string file_key(std::string_view run, int attempt, int rank, FileKind kind, std::string_view path,
                      std::string_view sha256);
