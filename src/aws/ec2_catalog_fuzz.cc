@@ -11,6 +11,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   (void)aws::parse_describe_instance_types(bytes);
   (void)aws::parse_describe_instance_type_offerings(bytes);
   (void)aws::parse_describe_spot_price_history(bytes);
+  (void)aws::parse_get_spot_placement_scores(bytes);
   (void)aws::parse_describe_regions(bytes);
   (void)aws::parse_describe_availability_zones(bytes);
   (void)aws::parse_describe_vpcs(bytes);

@@ -111,6 +111,36 @@ TEST(SpotPrices, TheNewestOfEachTypeAndZoneIsTheAnswer) {
   EXPECT_NE(world.body(0).find("StartTime=2023-11-14T22%3A13%3A20Z"), std::string::npos) << world.body(0);
 }
 
+TEST(SpotPrices, AHistoryIsEveryPageOfItInTheOrderOfTime) {
+  World world;
+  world.http.reply(200, "<DescribeSpotPriceHistoryResponse><spotPriceHistorySet>" +
+                            spot_item("g5.xlarge", "eu-west-1a", "0.500000", "2026-01-03T00:00:00.000Z") +
+                            spot_item("g5.xlarge", "eu-west-1a", "0.400000", "2026-01-02T00:00:00.000Z") +
+                            "</spotPriceHistorySet><nextToken>x</nextToken></DescribeSpotPriceHistoryResponse>");
+  world.http.reply(200, "<DescribeSpotPriceHistoryResponse><spotPriceHistorySet>" +
+                            spot_item("g5.xlarge", "eu-west-1a", "0.300000", "2026-01-01T00:00:00.000Z") +
+                            "</spotPriceHistorySet></DescribeSpotPriceHistoryResponse>");
+  const auto prices = describe_spot_price_history(world.client, {"g5.xlarge", "g6.xlarge"}, 1'767'225'600'000);
+  ASSERT_TRUE(prices) << describe(prices.error());
+  ASSERT_EQ(prices->size(), 3U);
+  EXPECT_EQ((*prices)[0].hourly, Usd{300'000});
+  EXPECT_EQ((*prices)[2].hourly, Usd{500'000});
+  EXPECT_NE(world.body(0).find("StartTime=2026-01-01T00%3A00%3A00Z"), std::string::npos) << world.body(0);
+  EXPECT_NE(world.body(1).find("NextToken=x"), std::string::npos) << world.body(1);
+}
+
+TEST(SpotPrices, PlacementScoresAreOfZones) {
+  const auto scores = parse_get_spot_placement_scores(
+      "<GetSpotPlacementScoresResponse><spotPlacementScoreSet><item><region>eu-west-1</region>"
+      "<availabilityZoneId>euw1-az1</availabilityZoneId><score>9</score></item><item><region>eu-west-1</region>"
+      "<availabilityZoneId>euw1-az2</availabilityZoneId><score>much</score></item></spotPlacementScoreSet>"
+      "</GetSpotPlacementScoresResponse>");
+  ASSERT_EQ(scores.value().items.size(), 2U);
+  EXPECT_EQ(scores->items[0].zone_id, "euw1-az1");
+  EXPECT_EQ(scores->items[0].score, 9);
+  EXPECT_EQ(scores->items[1].score, 0);
+}
+
 TEST(Places, RegionsZonesAndNetworksAreRead) {
   const auto regions = parse_describe_regions(
       "<DescribeRegionsResponse><regionInfo>"

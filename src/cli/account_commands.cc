@@ -140,6 +140,7 @@ Result<int> update(Context& context, const std::vector<std::string>& regions) {
     reply("ferry.catalog.update/1", {{"regions", told.regions},
                                      {"on_demand_prices", told.on_demand},
                                      {"spot_prices", told.spot},
+                                     {"interruption_bands", told.bands},
                                      {"problems", told.problems},
                                      {"catalog_date", fleet::catalog_in_force().date()}});
   } else if (told.on_demand > 0) {
@@ -233,7 +234,10 @@ void add_account_commands(CLI::App& app, Program& program) {
       return 0;
     };
   });
-  auto* refresh = catalog->add_subcommand("update", "Ask your account for types, zones and prices; costs nothing");
+  auto* refresh = catalog->add_subcommand(
+      "update",
+      "Ask your account for types, zones and prices, and AWS how often it takes spot machines back; costs "
+      "nothing");
   refresh->add_option("--region", options->regions, "Only this one; may be repeated")->allow_extra_args(false);
   choose(refresh, [options](Context& context) { return update(context, options->regions); });
 }
