@@ -64,7 +64,8 @@ class Asking {
     for (const auto& [region, names] : types) ask_history(region, names);
     ask_scores(types);
     for (const auto& offer : offers) {
-      out_.offers.push_back({offer.type.name, offer.region, {}, advisor.band(offer.region, offer.type.name), {}, {}, {}, {}});
+      out_.offers.push_back(
+          {offer.type.name, offer.region, {}, advisor.band(offer.region, offer.type.name), {}, {}, {}, {}});
       judge(offer, out_.offers.back());
     }
     return out_;
@@ -110,9 +111,10 @@ class Asking {
     if (!scores) return tell("placement score", scores.error());
     out_.scored_types = types;
     if (!beyond.empty())
-      out_.problems.push_back(fmt::format("placement score: three types are needed, so it counts {}, too, which a run "
-                                          "would not take by itself",
-                                          join(beyond, " and ")));
+      out_.problems.push_back(
+          fmt::format("placement score: three types are needed, so it counts {}, too, which a run "
+                      "would not take by itself",
+                      join(beyond, " and ")));
     std::map<std::string, std::map<std::string, std::string>> zones;
     for (const auto& region : names) zones[region] = zone_names(region);
     for (const auto& one : *scores) {

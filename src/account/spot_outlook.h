@@ -22,11 +22,11 @@ struct OfferOutlook {
   std::string type, region;
   std::vector<ZoneOutlook> zones;  ///< by name; none: the history is not known
   std::optional<plan::InterruptionBand> band;
-  std::optional<Usd> hourly;             ///< by which it is expected: the lowest price now, else the plan's
-  std::optional<plan::Expected> spot;    ///< of all machines of the task, disk and address with it. Where the band is
-                                         ///< not known, without interruptions
+  std::optional<Usd> hourly;           ///< by which it is expected: the lowest price now, else the plan's
+  std::optional<plan::Expected> spot;  ///< of all machines of the task, disk and address with it. Where the band is
+                                       ///< not known, without interruptions
   std::optional<Usd> on_demand_hourly;
-  std::optional<Usd> on_demand;          ///< the same training there
+  std::optional<Usd> on_demand;  ///< the same training there
 };
 
 struct PlacementScore {
@@ -35,13 +35,13 @@ struct PlacementScore {
 };
 
 struct SpotOutlook {
-  int days = 7;               ///< of history
+  int days = 7;  ///< of history
   std::int64_t asked_ms = 0;
-  Seconds work{0};            ///< of training that is counted with
-  bool is_estimate = false;   ///< that is the task's own estimate, else the most it may take
+  Seconds work{0};           ///< of training that is counted with
+  bool is_estimate = false;  ///< that is the task's own estimate, else the most it may take
   plan::RestartTerms terms;
-  std::string advisor_date;   ///< when the bands were fetched; empty: never
-  std::vector<OfferOutlook> offers;  ///< at most three, in the plan's order; none: there are no spot offers
+  std::string advisor_date;               ///< when the bands were fetched; empty: never
+  std::vector<OfferOutlook> offers;       ///< at most three, in the plan's order; none: there are no spot offers
   std::vector<std::string> scored_types;  ///< for all of which together the scores are; sorted
   std::vector<PlacementScore> scores;     ///< best first
   std::vector<std::string> problems;      ///< one line for each thing that could not be had

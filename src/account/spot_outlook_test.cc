@@ -32,8 +32,9 @@ TEST(SpotAdvisor, SaysHowOftenLinuxMachinesAreTakenBack) {
 }
 
 TEST(SpotAdvisor, AnotherFileIsNone) {
-  for (const char* text : {"[]", "null", "{}", R"({"ranges": [], "spot_advisor": {"us-east-1": {"Linux": {"a": {"r": 0}}}}})",
-                           R"({"ranges": {"a": 1}, "spot_advisor": 3})"}) {
+  for (const char* text :
+       {"[]", "null", "{}", R"({"ranges": [], "spot_advisor": {"us-east-1": {"Linux": {"a": {"r": 0}}}}})",
+        R"({"ranges": {"a": 1}, "spot_advisor": 3})"}) {
     const auto advisor = parse_spot_advisor(parse_json(text).value());
     ASSERT_FALSE(advisor) << text;
     EXPECT_EQ(advisor.error().kind, Kind::corrupt);
@@ -126,7 +127,8 @@ TEST(SpotOutlook, WithFewerThanThreeTypesNoScoreIsAskedForAndWhyIsSaid) {
   World world;
   world.http.reply(200, history());
   const auto outlook = world.ask({"g5.xlarge", "g5.2xlarge"});
-  EXPECT_THAT(outlook.problems, ElementsAre(HasSubstr("fewer than three types always score low, and this task takes two")));
+  EXPECT_THAT(outlook.problems,
+              ElementsAre(HasSubstr("fewer than three types always score low, and this task takes two")));
   EXPECT_TRUE(outlook.scores.empty());
   EXPECT_EQ(outlook.offers.size(), 2U);
 }
@@ -134,8 +136,9 @@ TEST(SpotOutlook, WithFewerThanThreeTypesNoScoreIsAskedForAndWhyIsSaid) {
 TEST(SpotOutlook, WhatMayNotBeAskedIsOneLineAndNothingElseIsLost) {
   World world;
   world.http.reply(200, history());
-  world.http.reply(403, "<Response><Errors><Error><Code>UnauthorizedOperation</Code><Message>You are not authorized to "
-                        "perform this operation.</Message></Error></Errors></Response>");
+  world.http.reply(403,
+                   "<Response><Errors><Error><Code>UnauthorizedOperation</Code><Message>You are not authorized to "
+                   "perform this operation.</Message></Error></Errors></Response>");
   const auto outlook = world.ask({"g5.xlarge", "g5.2xlarge", "g5.4xlarge"}, "max_duration: 4h");
   ASSERT_EQ(outlook.problems.size(), 1U);
   EXPECT_THAT(outlook.problems[0], HasSubstr("placement score: "));

@@ -23,6 +23,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     (void)aws::parse_get_products(*json);
     (void)aws::parse_get_service_quota(*json);
     (void)aws::parse_list_service_quotas(*json);
+    (void)aws::parse_list_quota_requests(*json);
     (void)aws::parse_request_service_quota_increase(*json);
   }
   return 0;

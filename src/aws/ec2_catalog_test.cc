@@ -273,6 +273,24 @@ TEST(Quotas, AValueNeverAppliedIsAwsDefault) {
   EXPECT_EQ(header_of(world.http.asked[1], "x-amz-target"), "ServiceQuotasV20190624.GetAWSDefaultServiceQuota");
 }
 
+TEST(Quotas, RequestsAreReadWithWhatBecameOfThemNewestFirst) {
+  World world;
+  world.http.reply(200, R"({"RequestedQuotas": [{"Id": "a", "QuotaCode": "L-DB2E81BA", "Status": "CASE_CLOSED",
+      "DesiredValue": 8.0, "Created": 1700000000.5, "LastUpdated": 1700000100}, {"Status": "PENDING"}],
+      "NextToken": "x"})");
+  world.http.reply(200, R"({"RequestedQuotas": [{"Id": "b", "QuotaCode": "L-DB2E81BA", "Status": "CASE_OPENED",
+      "DesiredValue": 16, "Created": 1700000200, "LastUpdated": "soon"}]})");
+  const auto requests = list_quota_requests(world.client, "ec2");
+  ASSERT_TRUE(requests) << describe(requests.error());
+  ASSERT_EQ(requests->size(), 2U);
+  EXPECT_EQ((*requests)[0].id, "b");
+  EXPECT_EQ((*requests)[0].updated_ms, 0);
+  EXPECT_EQ((*requests)[1].created_ms, 1'700'000'000'500);
+  EXPECT_EQ(state_of((*requests)[0]), QuotaRequestState::open);
+  EXPECT_EQ(state_of((*requests)[1]), QuotaRequestState::refused);
+  EXPECT_EQ(state_of({.status = "APPROVED"}), QuotaRequestState::granted);
+}
+
 TEST(Quotas, ARequestIsNotSentTwiceWhenItsAnswerIsLost) {
   World world;
   world.http.reply_error(Kind::lost);

@@ -160,6 +160,7 @@ TEST_F(EveryCall, OfTheOtherServices) {
   must(get_prices(connection, "", "g5.xlarge"));
   must(get_service_quota(connection, "ec2", "L-1216C47A"));
   must(list_service_quotas(connection, "ec2"));
+  must(list_quota_requests(connection, "ec2"));
   must(request_service_quota_increase(connection, "ec2", "L-DB2E81BA", 8));
   Client without_keys(
       {.credentials = nullptr, .region = "eu-west-1", .endpoint_url = url_, .service_endpoints = {}, .max_attempts = 1},

@@ -24,14 +24,14 @@ std::string picture_of(const plan::PriceHistory& prices) {
 }
 
 std::optional<int> score_in(const SpotOutlook& outlook, const std::string& region, const std::string& zone) {
-  const auto found = std::ranges::find_if(
-      outlook.scores, [&](const auto& one) { return one.region == region && one.zone == zone; });
+  const auto found =
+      std::ranges::find_if(outlook.scores, [&](const auto& one) { return one.region == region && one.zone == zone; });
   return found == outlook.scores.end() ? std::nullopt : std::optional(found->score);
 }
 
 void print_zones(const SpotOutlook& outlook) {
-  watch::Table table(
-      {" ", "TYPE", "ZONE", ">NOW", ">LEAST", ">MEDIAN", ">MOST", ">CHANGES", fmt::format("{} DAYS", outlook.days), ">SCORE"});
+  watch::Table table({" ", "TYPE", "ZONE", ">NOW", ">LEAST", ">MEDIAN", ">MOST", ">CHANGES",
+                      fmt::format("{} DAYS", outlook.days), ">SCORE"});
   bool any = false;
   for (const auto& offer : outlook.offers) {
     for (const auto& [zone, prices] : offer.zones) {
@@ -116,10 +116,11 @@ void print_outlook(const SpotOutlook& outlook) {
                cost_words(offer));
   }
   const auto& terms = outlook.terms;
-  fmt::print("  (counted with {}: {} for each start, {} of training lost with each interruption, a band by its "
-             "upper end)\n",
-             outlook.is_estimate ? "your estimate" : "all the time that it may take, for --duration says nothing else",
-             show_duration(terms.start), show_duration(terms.lost));
+  fmt::print(
+      "  (counted with {}: {} for each start, {} of training lost with each interruption, a band by its "
+      "upper end)\n",
+      outlook.is_estimate ? "your estimate" : "all the time that it may take, for --duration says nothing else",
+      show_duration(terms.start), show_duration(terms.lost));
 }
 
 Json outlook_json(const SpotOutlook& outlook) {

@@ -56,8 +56,8 @@ std::optional<PriceHistory> price_history(std::vector<PricePoint> points, std::i
   history.median = median_of(held);
   const auto time = until_ms - history.from_ms;
   for (std::size_t i = 1; i <= parts; ++i)
-    history.line.push_back(price_at(
-        points, history.from_ms + time / static_cast<std::int64_t>(parts) * static_cast<std::int64_t>(i)));
+    history.line.push_back(
+        price_at(points, history.from_ms + time / static_cast<std::int64_t>(parts) * static_cast<std::int64_t>(i)));
   return history;
 }
 

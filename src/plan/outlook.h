@@ -23,9 +23,9 @@ struct PricePoint {
 struct PriceHistory {
   std::int64_t from_ms = 0;
   Usd now, least, most;
-  Usd median;            ///< by time: half of it the price was no higher
-  int changes = 0;       ///< how often it became another one
-  std::vector<Usd> line; ///< the price at the end of each of equal parts of the time, for a small picture
+  Usd median;             ///< by time: half of it the price was no higher
+  int changes = 0;        ///< how often it became another one
+  std::vector<Usd> line;  ///< the price at the end of each of equal parts of the time, for a small picture
 };
 
 /// Of one type in one zone, in any order, between these times. Nothing where no price is known. `parts`: of the line.

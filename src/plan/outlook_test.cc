@@ -51,7 +51,8 @@ TEST(InterruptionBand, IsReadAsTheAdvisorWritesIt) {
     ASSERT_TRUE(band) << label;
     EXPECT_EQ(show(*band), label);
   }
-  for (const char* label : {"", "%", "5", "<x%", "10-5%", "5-200%", "-%", "<-3%"}) EXPECT_FALSE(parse_band(label)) << label;
+  for (const char* label : {"", "%", "5", "<x%", "10-5%", "5-200%", "-%", "<-3%"})
+    EXPECT_FALSE(parse_band(label)) << label;
 }
 
 TEST(InterruptionBand, BecomesAHazardThatTakesAsManyInAMonth) {
