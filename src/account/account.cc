@@ -279,15 +279,36 @@ Result<std::vector<Quota>> vcpu_quotas(fleet::Context& context, const std::strin
   return out;
 }
 
-Result<std::string> request_quota(fleet::Context& context, const std::string& region, const std::string& code,
-                                  int vcpus) {
+Result<QuotaRequest> request_quota(fleet::Context& context, const std::string& region, const std::string& code,
+                                   int vcpus) {
   TRY_SET(account, "", open_account(context, region));
-  TRY_SET(request, "", aws::request_service_quota_increase(account.client, "ec2", code, vcpus));
-  return fmt::format("{} {}: {} vCPUs asked for in {}", request.status, request.id, vcpus, account.aws_context.region);
+  TRY_SET(record, "", aws::request_service_quota_increase(account.client, "ec2", code, vcpus));
+  auto request = quota_request_of(record);
+  request.code = code;
+  request.desired = vcpus;
+  return request;
 }
 
+namespace {
+
+/// Each limit once, with the smallest machine that it rules out.
+void note_shortage(const plan::Offer& offer, std::optional<int> limit, int used, std::vector<QuotaShortage>& short_of) {
+  auto shortage = shortage_of(offer);
+  if (!shortage) return;
+  shortage->limit = limit;
+  shortage->used = used;
+  const auto same = std::ranges::find_if(
+      short_of, [&](const auto& one) { return one.code == shortage->code && one.region == shortage->region; });
+  if (same == short_of.end())
+    short_of.push_back(*std::move(shortage));
+  else
+    same->needed = std::min(same->needed, shortage->needed);
+}
+
+}  // namespace
+
 Result<std::vector<plan::Offer>> within_quotas(fleet::Context& context, const fleet::CloudLocation& location,
-                                               std::vector<plan::Offer> offers) {
+                                               std::vector<plan::Offer> offers, std::vector<QuotaShortage>& short_of) {
   struct Room {
     std::optional<int> limit;
     int used = 0;
@@ -320,6 +341,7 @@ Result<std::vector<plan::Offer>> within_quotas(fleet::Context& context, const fl
       fitting.push_back(std::move(offer));
       continue;
     }
+    note_shortage(offer, limit, busy, short_of);
     if (first) continue;
     first = Error{
         Kind::quota,

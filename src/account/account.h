@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "account/quota_watch.h"
 #include "fleet/machine.h"
 
 namespace ferry::account {
@@ -36,15 +37,16 @@ struct Quota {
 };
 /// Of the region, in a fixed order. Fails as the calls do.
 Result<std::vector<Quota>> vcpu_quotas(fleet::Context& context, const std::string& region);
-/// Asks AWS to raise a limit. The answer's status and id, for people.
-Result<std::string> request_quota(fleet::Context& context, const std::string& region, const std::string& code,
-                                  int vcpus);
+/// Asks AWS to raise a limit. Fails exists where a request for it is open.
+Result<QuotaRequest> request_quota(fleet::Context& context, const std::string& region, const std::string& code,
+                                   int vcpus);
 
 /// Removes the offers that the account's limits rule out, asking for each limit once; what was removed is
 /// told in one line for each limit. Fails quota, with the next steps, when none is left; denied when the
-/// account may not launch at all. Limits that may not be asked rule nothing out.
+/// account may not launch at all. Limits that may not be asked rule nothing out. `short_of`: those that ruled something
+/// out, each once.
 Result<std::vector<plan::Offer>> within_quotas(fleet::Context& context, const fleet::CloudLocation& location,
-                                               std::vector<plan::Offer> offers);
+                                               std::vector<plan::Offer> offers, std::vector<QuotaShortage>& short_of);
 
 /// Fails denied, with what is missing, when the account may not rent this offer with this image (and pass on
 /// its role). Asked with DryRun: nothing is made. What EC2 does not decide is no error.

@@ -3,6 +3,7 @@
 #include "account/asked_types.h"
 #include "account/every_region.h"
 #include "account/image_list.h"
+#include "account/spot_advisor.h"
 #include "aws/ec2_catalog.h"
 #include "aws/pricing.h"
 #include "base/text.h"
@@ -86,6 +87,25 @@ Status store(const plan::Catalog& catalog) {
   return os::write_file(folder / "date", csv.date + "\n");
 }
 
+/// What the advisor said before stays where it cannot be had.
+void update_advisor(fleet::Context& context, const cloud::AwsContext& aws_context, const std::string& today,
+                    CatalogUpdate& told) {
+  const auto url = spot_advisor_url(aws_context);
+  if (!url) return;
+  auto advisor = fetch_spot_advisor(context.http, *url);
+  Status kept;
+  if (advisor) {
+    advisor->date = today;
+    kept = store_spot_advisor(*advisor);
+  }
+  if (!advisor || !kept) {
+    const auto& error = advisor ? kept.error() : advisor.error();
+    told.problems.push_back("how often spot machines are taken back: " + short_line(error.what));
+    return;
+  }
+  for (const auto& [region, types] : advisor->by) told.bands += types.size();
+}
+
 }  // namespace
 
 Result<CatalogUpdate> update_catalog(fleet::Context& context, const std::vector<std::string>& only) {
@@ -118,6 +138,7 @@ Result<CatalogUpdate> update_catalog(fleet::Context& context, const std::vector<
   std::vector<ListedImage> images;
   for (auto& answer : answers) std::ranges::move(answer.images, std::back_inserter(images));
   TRY("store the images", store_images(images, today));
+  update_advisor(context, aws_context, today, told);
   context.progress.done(
       "catalog", fmt::format("{} {}, {} prices, {} images", told.regions.size(),
                              told.regions.size() == 1 ? "region" : "regions", told.on_demand + told.spot, told.images));

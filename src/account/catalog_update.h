@@ -1,7 +1,7 @@
 #pragma once
 /// \file
 /// `ferry catalog update`: types, zones, prices and images as the user's own account sees them, kept in the
-/// cache folder, over the built-in catalog.
+/// cache folder, over the built-in catalog; and what AWS's Spot Advisor says (spot_advisor.h).
 
 #include "fleet/context.h"
 
@@ -10,6 +10,7 @@ namespace ferry::account {
 struct CatalogUpdate {
   std::size_t types = 0, on_demand = 0, spot = 0;  ///< prices of the last two
   std::size_t images = 0;
+  std::size_t bands = 0;  ///< types and regions of which AWS's Spot Advisor says how often they are taken back
   std::vector<std::string> regions;   ///< that were asked
   std::vector<std::string> problems;  ///< one line for what could not be had; the older facts stay
 };

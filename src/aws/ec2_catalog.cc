@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <map>
+#include <tuple>
 
 #include "aws/xml.h"
 #include "base/text.h"
@@ -122,6 +123,14 @@ Result<Page<SpotPriceRecord>> parse_describe_spot_price_history(std::string_view
                  });
 }
 
+Result<Page<PlacementScoreRecord>> parse_get_spot_placement_scores(std::string_view xml) {
+  return page_of(xml, "GetSpotPlacementScoresResponse", "spotPlacementScoreSet", &PlacementScoreRecord::region,
+                 [](const auto& item) {
+                   return PlacementScoreRecord{xml_text(item, "region"), xml_text(item, "availabilityZoneId"),
+                                               std::clamp(xml_number(item, "score", 0), 0, 10)};
+                 });
+}
+
 Result<std::vector<RegionRecord>> parse_describe_regions(std::string_view xml) {
   TRY_SET(page, "", page_of(xml, "DescribeRegionsResponse", "regionInfo", &RegionRecord::name, [](const auto& item) {
             return RegionRecord{xml_text(item, "regionName"), xml_text(item, "regionEndpoint"),
@@ -189,6 +198,31 @@ Result<std::vector<SpotPriceRecord>> describe_spot_prices(Client& client, const 
   out.reserve(newest.size());
   for (auto& [place, price] : newest) out.push_back(std::move(price));
   return out;
+}
+
+Result<std::vector<SpotPriceRecord>> describe_spot_price_history(Client& client, const std::vector<std::string>& types,
+                                                                 std::int64_t from_ms) {
+  Params params;
+  params.list("InstanceType", types)
+      .list("ProductDescription", {"Linux/UNIX"})
+      .add("StartTime", os::iso_time(from_ms))
+      .add("MaxResults", items_a_page);
+  TRY_SET(all, "",
+          pages_of<SpotPriceRecord>(client, "DescribeSpotPriceHistory", params, parse_describe_spot_price_history));
+  std::ranges::sort(all, {}, [](const auto& it) { return std::tie(it.type, it.zone, it.since_ms); });
+  return all;
+}
+
+Result<std::vector<PlacementScoreRecord>> get_spot_placement_scores(Client& client,
+                                                                    const std::vector<std::string>& types, int machines,
+                                                                    const std::vector<std::string>& regions) {
+  Params params;
+  params.list("InstanceType", types)
+      .add("TargetCapacity", machines)
+      .add("TargetCapacityUnitType", "units")
+      .add("SingleAvailabilityZone", "true")
+      .list("RegionName", regions);
+  return pages_of<PlacementScoreRecord>(client, "GetSpotPlacementScores", params, parse_get_spot_placement_scores);
 }
 
 Result<std::vector<RegionRecord>> describe_regions(Client& client, bool all) {

@@ -60,6 +60,23 @@ struct SpotPriceRecord {
 /// The price now of `types` (none: all) for Linux in each zone; each type and zone once, sorted by them.
 Result<std::vector<SpotPriceRecord>> describe_spot_prices(Client& client, const std::vector<std::string>& types = {});
 
+/// Every price that was in force at some time since `from_ms` (the one at that time with it), of Linux, in each zone
+/// of the region: sorted by type, zone and time. EC2 keeps 90 days.
+Result<std::vector<SpotPriceRecord>> describe_spot_price_history(Client& client, const std::vector<std::string>& types,
+                                                                 std::int64_t from_ms);
+
+/// How likely EC2 thinks it that a request for spot machines succeeds: 1 to 10.
+struct PlacementScoreRecord {
+  std::string region, zone_id;  ///< of zones only the id, "use1-az4"
+  int score = 0;
+};
+/// For `machines` of any of `types`, in the ten best zones of `regions`. With fewer than three types the answer is
+/// always low. EC2 allows few different questions a day, so those who ask about the same thing should ask it in the
+/// same words.
+Result<std::vector<PlacementScoreRecord>> get_spot_placement_scores(Client& client,
+                                                                    const std::vector<std::string>& types, int machines,
+                                                                    const std::vector<std::string>& regions);
+
 struct RegionRecord {
   std::string name, endpoint;
   bool enabled = true;  ///< false: the account must opt in first
@@ -93,6 +110,7 @@ Result<std::vector<SubnetRecord>> describe_subnets(Client& client, const std::ve
 Result<Page<InstanceTypeRecord>> parse_describe_instance_types(std::string_view xml);
 Result<Page<OfferingRecord>> parse_describe_instance_type_offerings(std::string_view xml);
 Result<Page<SpotPriceRecord>> parse_describe_spot_price_history(std::string_view xml);
+Result<Page<PlacementScoreRecord>> parse_get_spot_placement_scores(std::string_view xml);
 Result<std::vector<RegionRecord>> parse_describe_regions(std::string_view xml);
 Result<std::vector<ZoneRecord>> parse_describe_availability_zones(std::string_view xml);
 Result<Page<VpcRecord>> parse_describe_vpcs(std::string_view xml);

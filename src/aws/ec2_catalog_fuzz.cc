@@ -11,6 +11,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   (void)aws::parse_describe_instance_types(bytes);
   (void)aws::parse_describe_instance_type_offerings(bytes);
   (void)aws::parse_describe_spot_price_history(bytes);
+  (void)aws::parse_get_spot_placement_scores(bytes);
   (void)aws::parse_describe_regions(bytes);
   (void)aws::parse_describe_availability_zones(bytes);
   (void)aws::parse_describe_vpcs(bytes);
@@ -22,6 +23,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     (void)aws::parse_get_products(*json);
     (void)aws::parse_get_service_quota(*json);
     (void)aws::parse_list_service_quotas(*json);
+    (void)aws::parse_list_quota_requests(*json);
     (void)aws::parse_request_service_quota_increase(*json);
   }
   return 0;

@@ -111,6 +111,36 @@ TEST(SpotPrices, TheNewestOfEachTypeAndZoneIsTheAnswer) {
   EXPECT_NE(world.body(0).find("StartTime=2023-11-14T22%3A13%3A20Z"), std::string::npos) << world.body(0);
 }
 
+TEST(SpotPrices, AHistoryIsEveryPageOfItInTheOrderOfTime) {
+  World world;
+  world.http.reply(200, "<DescribeSpotPriceHistoryResponse><spotPriceHistorySet>" +
+                            spot_item("g5.xlarge", "eu-west-1a", "0.500000", "2026-01-03T00:00:00.000Z") +
+                            spot_item("g5.xlarge", "eu-west-1a", "0.400000", "2026-01-02T00:00:00.000Z") +
+                            "</spotPriceHistorySet><nextToken>x</nextToken></DescribeSpotPriceHistoryResponse>");
+  world.http.reply(200, "<DescribeSpotPriceHistoryResponse><spotPriceHistorySet>" +
+                            spot_item("g5.xlarge", "eu-west-1a", "0.300000", "2026-01-01T00:00:00.000Z") +
+                            "</spotPriceHistorySet></DescribeSpotPriceHistoryResponse>");
+  const auto prices = describe_spot_price_history(world.client, {"g5.xlarge", "g6.xlarge"}, 1'767'225'600'000);
+  ASSERT_TRUE(prices) << describe(prices.error());
+  ASSERT_EQ(prices->size(), 3U);
+  EXPECT_EQ((*prices)[0].hourly, Usd{300'000});
+  EXPECT_EQ((*prices)[2].hourly, Usd{500'000});
+  EXPECT_NE(world.body(0).find("StartTime=2026-01-01T00%3A00%3A00Z"), std::string::npos) << world.body(0);
+  EXPECT_NE(world.body(1).find("NextToken=x"), std::string::npos) << world.body(1);
+}
+
+TEST(SpotPrices, PlacementScoresAreOfZones) {
+  const auto scores = parse_get_spot_placement_scores(
+      "<GetSpotPlacementScoresResponse><spotPlacementScoreSet><item><region>eu-west-1</region>"
+      "<availabilityZoneId>euw1-az1</availabilityZoneId><score>9</score></item><item><region>eu-west-1</region>"
+      "<availabilityZoneId>euw1-az2</availabilityZoneId><score>much</score></item></spotPlacementScoreSet>"
+      "</GetSpotPlacementScoresResponse>");
+  ASSERT_EQ(scores.value().items.size(), 2U);
+  EXPECT_EQ(scores->items[0].zone_id, "euw1-az1");
+  EXPECT_EQ(scores->items[0].score, 9);
+  EXPECT_EQ(scores->items[1].score, 0);
+}
+
 TEST(Places, RegionsZonesAndNetworksAreRead) {
   const auto regions = parse_describe_regions(
       "<DescribeRegionsResponse><regionInfo>"
@@ -241,6 +271,24 @@ TEST(Quotas, AValueNeverAppliedIsAwsDefault) {
   EXPECT_EQ(world.http.asked[0].url, "https://servicequotas.eu-west-1.amazonaws.com/");
   EXPECT_NE(header_of(world.http.asked[0], "authorization").find("/eu-west-1/servicequotas/"), std::string::npos);
   EXPECT_EQ(header_of(world.http.asked[1], "x-amz-target"), "ServiceQuotasV20190624.GetAWSDefaultServiceQuota");
+}
+
+TEST(Quotas, RequestsAreReadWithWhatBecameOfThemNewestFirst) {
+  World world;
+  world.http.reply(200, R"({"RequestedQuotas": [{"Id": "a", "QuotaCode": "L-DB2E81BA", "Status": "CASE_CLOSED",
+      "DesiredValue": 8.0, "Created": 1700000000.5, "LastUpdated": 1700000100}, {"Status": "PENDING"}],
+      "NextToken": "x"})");
+  world.http.reply(200, R"({"RequestedQuotas": [{"Id": "b", "QuotaCode": "L-DB2E81BA", "Status": "CASE_OPENED",
+      "DesiredValue": 16, "Created": 1700000200, "LastUpdated": "soon"}]})");
+  const auto requests = list_quota_requests(world.client, "ec2");
+  ASSERT_TRUE(requests) << describe(requests.error());
+  ASSERT_EQ(requests->size(), 2U);
+  EXPECT_EQ((*requests)[0].id, "b");
+  EXPECT_EQ((*requests)[0].updated_ms, 0);
+  EXPECT_EQ((*requests)[1].created_ms, 1'700'000'000'500);
+  EXPECT_EQ(state_of((*requests)[0]), QuotaRequestState::open);
+  EXPECT_EQ(state_of((*requests)[1]), QuotaRequestState::refused);
+  EXPECT_EQ(state_of({.status = "APPROVED"}), QuotaRequestState::granted);
 }
 
 TEST(Quotas, ARequestIsNotSentTwiceWhenItsAnswerIsLost) {

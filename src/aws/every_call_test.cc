@@ -109,6 +109,8 @@ TEST_F(EveryCall, OfTheCatalog) {
   must(describe_instance_type_offerings(connection));
   must(describe_instance_type_offerings(connection, {"g5.xlarge"}));
   must(describe_spot_prices(connection, {"g5.xlarge"}));
+  must(describe_spot_price_history(connection, {"g5.xlarge", "g6.xlarge"}, 1'700'000'000'000));
+  must(get_spot_placement_scores(connection, {"g5.xlarge", "g6.xlarge", "g4dn.xlarge"}, 1, {"us-east-1", "eu-west-1"}));
   must(describe_regions(connection));
   must(describe_regions(connection, true));
   must(describe_availability_zones(connection));
@@ -158,6 +160,7 @@ TEST_F(EveryCall, OfTheOtherServices) {
   must(get_prices(connection, "", "g5.xlarge"));
   must(get_service_quota(connection, "ec2", "L-1216C47A"));
   must(list_service_quotas(connection, "ec2"));
+  must(list_quota_requests(connection, "ec2"));
   must(request_service_quota_increase(connection, "ec2", "L-DB2E81BA", 8));
   Client without_keys(
       {.credentials = nullptr, .region = "eu-west-1", .endpoint_url = url_, .service_endpoints = {}, .max_attempts = 1},

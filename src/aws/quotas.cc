@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <functional>
 
 namespace ferry::aws {
 namespace {
@@ -74,6 +75,19 @@ Result<QuotaRecord> quota_of(const Json& json) {
   return quota;
 }
 
+/// Seconds since 1970, with a fraction.
+std::int64_t time_at(const Json& json, const char* name) {
+  constexpr double most_s = 1e11;  // the year 5138
+  return static_cast<std::int64_t>(std::clamp(number_at(json, name), 0.0, most_s) * 1000);
+}
+
+QuotaRequestRecord request_of(const Json& json) {
+  return {text_at(json, "Id"),         text_at(json, "CaseId"),
+          text_at(json, "Status"),     number_at(json, "DesiredValue"),
+          text_at(json, "QuotaCode"),  time_at(json, "Created"),
+          time_at(json, "LastUpdated")};
+}
+
 Json object_at(const Json& json, const char* name) {
   return json.is_object() && json.contains(name) ? json[name] : Json();
 }
@@ -112,14 +126,44 @@ Result<Page<QuotaRecord>> parse_list_service_quotas(const Json& answer) {
 }
 
 Result<QuotaRequestRecord> parse_request_service_quota_increase(const Json& answer) {
-  const Json json = object_at(answer, "RequestedQuota");
-  QuotaRequestRecord request{text_at(json, "Id"), text_at(json, "CaseId"), text_at(json, "Status"),
-                             number_at(json, "DesiredValue")};
+  auto request = request_of(object_at(answer, "RequestedQuota"));
   if (request.id.empty()) {
     return fail(Kind::corrupt, "AWS's answer names no request", "",
                 "look into the Service Quotas console before asking again");
   }
   return request;
+}
+
+Result<Page<QuotaRequestRecord>> parse_list_quota_requests(const Json& answer) {
+  const Json list = object_at(answer, "RequestedQuotas");
+  if (!list.is_array()) return fail(Kind::corrupt, "AWS's answer has no requests", "", "repeat the command");
+  Page<QuotaRequestRecord> page;
+  for (const auto& item : list) {
+    if (auto request = request_of(item); !request.id.empty()) page.items.push_back(std::move(request));
+  }
+  page.next_token = text_at(answer, "NextToken");
+  return page;
+}
+
+QuotaRequestState state_of(const QuotaRequestRecord& request) {
+  // docs.aws.amazon.com/servicequotas/2019-06-24/apireference/API_RequestedServiceQuotaChange.html
+  if (request.status == "APPROVED") return QuotaRequestState::granted;
+  for (const std::string_view refused : {"DENIED", "NOT_APPROVED", "CASE_CLOSED", "INVALID_REQUEST"})
+    if (request.status == refused) return QuotaRequestState::refused;
+  return QuotaRequestState::open;
+}
+
+Result<std::vector<QuotaRequestRecord>> list_quota_requests(Client& client, const std::string& service) {
+  constexpr const char* action = "ListRequestedServiceQuotaChangeHistory";
+  TRY_SET(all, "",
+          every_page<QuotaRequestRecord>(action, [&](const std::string& token) -> Result<Page<QuotaRequestRecord>> {
+            Json request = {{"ServiceCode", service}, {"MaxResults", 100}};
+            if (!token.empty()) request["NextToken"] = token;
+            TRY_SET(answer, "", call_quotas(client, action, request, Repeat::freely));
+            return parse_list_quota_requests(answer);
+          }));
+  std::ranges::stable_sort(all, std::greater(), &QuotaRequestRecord::created_ms);
+  return all;
 }
 
 Result<QuotaRecord> get_service_quota(Client& client, const std::string& service, const std::string& code) {

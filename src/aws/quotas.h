@@ -39,7 +39,14 @@ struct QuotaRequestRecord {
   std::string id, case_id;
   std::string status;  ///< "PENDING", "CASE_OPENED", "APPROVED", …
   double desired = 0;
+  std::string code;                             ///< of the quota
+  std::int64_t created_ms = 0, updated_ms = 0;  ///< 0: AWS does not say
 };
+/// What has become of it, by its status.
+enum class QuotaRequestState { open, granted, refused };
+QuotaRequestState state_of(const QuotaRequestRecord& request);
+/// Of the last 90 days, newest first.
+Result<std::vector<QuotaRequestRecord>> list_quota_requests(Client& client, const std::string& service);
 /// Asks AWS for more; people may look at it for days. Fails exists when a request is open already. Not
 /// repeated when its answer is lost.
 Result<QuotaRequestRecord> request_service_quota_increase(Client& client, const std::string& service,
@@ -49,5 +56,6 @@ Result<QuotaRequestRecord> request_service_quota_increase(Client& client, const 
 Result<QuotaRecord> parse_get_service_quota(const Json& answer);
 Result<Page<QuotaRecord>> parse_list_service_quotas(const Json& answer);
 Result<QuotaRequestRecord> parse_request_service_quota_increase(const Json& answer);
+Result<Page<QuotaRequestRecord>> parse_list_quota_requests(const Json& answer);
 
 }  // namespace ferry::aws

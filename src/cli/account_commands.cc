@@ -85,10 +85,41 @@ Result<int> check(Context& context, const std::string& region) {
   return bad ? 1 : 0;
 }
 
+const char* state_name(account::QuotaRequest::State state) {
+  using State = account::QuotaRequest::State;
+  return state == State::open ? "open" : state == State::granted ? "granted" : "refused";
+}
+
+Json request_json(const account::QuotaRequest& one) {
+  const auto time = [](std::int64_t ms) { return ms > 0 ? Json(os::iso_time(ms)) : Json(); };
+  return {{"id", one.id},
+          {"code", one.code},
+          {"vcpus", one.desired},
+          {"status", one.status},
+          {"state", state_name(one.state)},
+          {"created", time(one.created_ms)},
+          {"updated", time(one.updated_ms)}};
+}
+
+void print_requests(const Result<std::vector<account::QuotaRequest>>& requests) {
+  if (!requests) {
+    fmt::print(stderr, "! requests for more: {}\n", printable(requests.error().what));
+    return;
+  }
+  if (requests->empty()) return;
+  watch::Table table({"REQUESTED", ">VCPUS", "STATUS", "SINCE", "ID"});
+  for (const auto& one : *requests)
+    table.add({printable(one.code), std::to_string(one.desired), one.status,
+               os::iso_time(one.state == account::QuotaRequest::State::open ? one.created_ms : one.updated_ms),
+               one.id});
+  fmt::print("\n{}", table.text());
+}
+
 Result<int> quota(Context& context, const std::string& region) {
   TRY_SET(quotas, "", account::vcpu_quotas(context.run_context(), region));
+  const auto requests = account::quota_requests(context.run_context(), {"aws", region, "", "", ""});
   if (in_json()) {
-    Json list = Json::array();
+    Json list = Json::array(), asked = Json::array();
     for (const auto& one : quotas) {
       list.push_back({{"code", one.code},
                       {"families", one.families},
@@ -96,7 +127,8 @@ Result<int> quota(Context& context, const std::string& region) {
                       {"limit", one.limit ? Json(*one.limit) : Json()},
                       {"used", one.used}});
     }
-    reply("ferry.quota/1", {{"quotas", list}});
+    for (const auto& one : requests.value_or(std::vector<account::QuotaRequest>())) asked.push_back(request_json(one));
+    reply("ferry.quota/1", {{"quotas", list}, {"requests", requests ? asked : Json()}});
     return 0;
   }
   watch::Table table({"CODE", "FAMILIES", "MARKET", ">VCPU LIMIT", ">IN USE"});
@@ -105,6 +137,48 @@ Result<int> quota(Context& context, const std::string& region) {
                std::to_string(one.used)});
   }
   fmt::print("{}", table.text());
+  print_requests(requests);
+  return 0;
+}
+
+struct QuotaWish {
+  std::string region, code, wait;
+  int vcpus = 0;
+};
+
+/// What was asked for before, and makes asking again needless: a request that is open, or one that was granted and is
+/// enough.
+bool is_asked_for(Context& context, const QuotaWish& wish) {
+  const auto requests = account::quota_requests(context.run_context(), {"aws", wish.region, "", "", ""});
+  if (!requests) return false;
+  const auto newest = std::ranges::find(*requests, wish.code, &account::QuotaRequest::code);
+  if (newest == requests->end()) return false;
+  using State = account::QuotaRequest::State;
+  return newest->state == State::open || (newest->state == State::granted && newest->desired >= wish.vcpus);
+}
+
+/// Asks for more; with --wait, until it is answered: repeated, it waits on.
+Result<int> ask_for_more(Context& context, const QuotaWish& wish) {
+  std::optional<Seconds> patience;
+  if (!wish.wait.empty()) {
+    TRY_SET(parsed, "--wait", parse_duration(wish.wait));
+    patience = parsed;
+  }
+  auto request = account::request_quota(context.run_context(), wish.region, wish.code, wish.vcpus);
+  // (Of a limit that is as high by now AWS says bad_input.)
+  const bool may_be_there =
+      !request && (request.error().kind == Kind::exists || request.error().kind == Kind::bad_input);
+  const bool is_there = may_be_there && patience && is_asked_for(context, wish);
+  if (!request && !is_there) return tl::unexpected<Error>(request.error());
+  if (patience) request = account::await_quota(context.run_context(), wish.region, wish.code, *patience);
+  if (!request) return tl::unexpected<Error>(request.error());
+  const auto answer = fmt::format("{} {}: {} vCPUs asked for", request->status, request->id, request->desired);
+  if (in_json()) {
+    reply("ferry.quota.request/1",
+          {{"code", wish.code}, {"vcpus", wish.vcpus}, {"answer", answer}, {"request", request_json(*request)}});
+  } else {
+    fmt::print("{}\n", answer);
+  }
   return 0;
 }
 
@@ -140,6 +214,7 @@ Result<int> update(Context& context, const std::vector<std::string>& regions) {
     reply("ferry.catalog.update/1", {{"regions", told.regions},
                                      {"on_demand_prices", told.on_demand},
                                      {"spot_prices", told.spot},
+                                     {"interruption_bands", told.bands},
                                      {"problems", told.problems},
                                      {"catalog_date", fleet::catalog_in_force().date()}});
   } else if (told.on_demand > 0) {
@@ -156,8 +231,7 @@ Result<int> update(Context& context, const std::vector<std::string>& regions) {
 
 void add_account_commands(CLI::App& app, Program& program) {
   struct Options {
-    std::string region, code;
-    int vcpus = 0;
+    std::string region;
     std::vector<std::string> regions;
   };
   auto options = std::make_shared<Options>();
@@ -171,7 +245,8 @@ void add_account_commands(CLI::App& app, Program& program) {
   check_command->add_option("--region", options->region, "Instead of your own region");
   choose(check_command, [options](Context& context) { return check(context, options->region); });
 
-  auto* quota_command = app.add_subcommand("quota", "How many vCPUs the account may run, by family and market");
+  auto* quota_command =
+      app.add_subcommand("quota", "How many vCPUs the account may run, by family and market, and what was requested");
   quota_command->require_subcommand(0, 1);
   quota_command->add_option("--region", options->region, "Instead of your own region");
   quota_command->callback([&program, options, quota_command] {
@@ -182,18 +257,15 @@ void add_account_commands(CLI::App& app, Program& program) {
     };
   });
   auto* request = quota_command->add_subcommand("request", "Ask AWS for more: ferry quota request L-DB2E81BA 8");
-  request->add_option("code", options->code, "As `ferry quota` lists it")->required();
-  request->add_option("vcpus", options->vcpus, "The limit that you want")->required()->check(CLI::Range(1, 100000));
-  request->add_option("--region", options->region, "Instead of your own region");
-  choose(request, [options](Context& context) -> Result<int> {
-    TRY_SET(answer, "", account::request_quota(context.run_context(), options->region, options->code, options->vcpus));
-    if (in_json()) {
-      reply("ferry.quota.request/1", {{"code", options->code}, {"vcpus", options->vcpus}, {"answer", answer}});
-    } else {
-      fmt::print("{}\n", printable(answer));
-    }
-    return 0;
-  });
+  auto wish = std::make_shared<QuotaWish>();
+  request->add_option("code", wish->code, "As `ferry quota` lists it")->required();
+  request->add_option("vcpus", wish->vcpus, "The limit that you want")->required()->check(CLI::Range(1, 100000));
+  request->add_option("--region", wish->region, "Instead of your own region");
+  request
+      ->add_option("--wait", wish->wait,
+                   "Until AWS has answered, at most so long (3d); also of a request that is open already")
+      ->type_name("TIME");
+  choose(request, [wish](Context& context) { return ask_for_more(context, *wish); });
 
   auto whom = std::make_shared<account::PolicyFor>();
   auto* policy = app.add_subcommand("policy", "Print the smallest IAM policy that ferry needs");
@@ -233,7 +305,10 @@ void add_account_commands(CLI::App& app, Program& program) {
       return 0;
     };
   });
-  auto* refresh = catalog->add_subcommand("update", "Ask your account for types, zones and prices; costs nothing");
+  auto* refresh = catalog->add_subcommand(
+      "update",
+      "Ask your account for types, zones and prices, and AWS how often it takes spot machines back; costs "
+      "nothing");
   refresh->add_option("--region", options->regions, "Only this one; may be repeated")->allow_extra_args(false);
   choose(refresh, [options](Context& context) { return update(context, options->regions); });
 }

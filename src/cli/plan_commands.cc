@@ -8,6 +8,7 @@
 #include "account/image_list.h"
 #include "base/text.h"
 #include "cli/command.h"
+#include "cli/outlook.h"
 #include "cli/price_words.h"
 #include "cli/task_options.h"
 #include "fleet/images.h"
@@ -195,10 +196,11 @@ struct TaskPlan {
   Described described;
   std::string host;  ///< a machine of one's own; then there is no more
   fleet::Planned planned;
+  std::optional<account::SpotOutlook> outlook = {};  ///< with --spot
 };
 
 Result<TaskPlan> plan_one(const TaskOptions& options, Described described) {
-  TaskPlan out{std::move(described), {}, {}};
+  TaskPlan out{.described = std::move(described), .host = {}, .planned = {}};
   auto& task = out.described.task;
   if (const auto& infra = task.all_candidates()[0].infra; infra && infra->provider == task::Provider::ssh) {
     out.host = infra->host;
@@ -222,21 +224,27 @@ Result<TaskPlan> plan_one(const TaskOptions& options, Described described) {
   if (const auto& id = task.aws.capacity_reservation; !id.empty())
     notes.push_back(id + " decides type and zone; a run looks at it before it rents, this plan does not");
   if (task.num_nodes > 1) notes.push_back(nodes_words(task, best));
+  if (options.spot) {
+    const auto http = os::make_http_client();
+    out.outlook = account::spot_outlook(task, out.planned, *http, os::system_clock(), rehearsal_context);
+  }
   return out;
 }
 
 Json json_of(const TaskPlan& plan) {
   const auto& task = plan.described.task;
   if (!plan.host.empty()) return {{"task", task.name}, {"host", plan.host}, {"offers", Json::array()}};
-  return plan_json(plan.described, plan.planned);
+  auto json = plan_json(plan.described, plan.planned);
+  json["spot_outlook"] = plan.outlook ? outlook_json(*plan.outlook) : Json();
+  return json;
 }
 
 void print(const TaskPlan& plan) {
   const auto& name = plan.described.task.name;
   if (!plan.host.empty())
-    fmt::print("{} would be trained on {}, a machine of your own; nothing is rented\n", name, plan.host);
-  else
-    print_plan(plan.described, plan.planned);
+    return fmt::print("{} would be trained on {}, a machine of your own; nothing is rented\n", name, plan.host);
+  print_plan(plan.described, plan.planned);
+  if (plan.outlook) print_outlook(*plan.outlook);
 }
 
 /// Of several documents: all of them, and what they can cost together.
@@ -287,7 +295,8 @@ int plan_command(const Program& program, const TaskOptions& options) {
 
 void add_plan_commands(CLI::App& app, Program& program) {
   auto task = std::make_shared<TaskOptions>();
-  auto* plan = app.add_subcommand("plan", "Show what would be rented, and for how much; spends nothing");
+  auto* plan = app.add_subcommand(
+      "plan", "Show what would be rented, and for how much; with --spot, what may be expected of it. Spends nothing");
   task->add_to(*plan);
   plan->callback([&program, task] { program.chosen = [&program, task] { return plan_command(program, *task); }; });
 }

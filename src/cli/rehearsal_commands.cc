@@ -113,6 +113,7 @@ constexpr const char* fault_footer =
     "  ferry rehearsal fault clock ms=600000                      (the cloud's clock is off)\n"
     "  ferry rehearsal fault no-default-vpc\n"
     "  ferry rehearsal fault quota bucket=g limit=0\n"
+    "  ferry rehearsal fault quota-answer status=APPROVED after_ms=5000   (of requests for more; or DENIED)\n"
     "  ferry rehearsal fault slow-down percent=20                 (S3: 503 SlowDown for every fifth request)\n"
     "  ferry rehearsal fault cut-upload action=UploadPart bytes=1000000 count=1\n"
     "  ferry rehearsal fault cut-answer action=GetObject bytes=1000000 count=1\n"

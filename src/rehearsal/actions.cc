@@ -52,6 +52,7 @@ const ActionEntry* find_ec2_action(std::string_view name) {
       {"DescribeVpcEndpoints", {describe_vpc_endpoints, reads}},
       {"DescribeVpcs", {describe_vpcs, reads}},
       {"GetConsoleOutput", {get_console_output, reads}},
+      {"GetSpotPlacementScores", {get_spot_placement_scores, reads}},
       {"DisassociateIamInstanceProfile", {disassociate_iam_instance_profile, writes}},
       {"ImportKeyPair", {import_key_pair, writes}},
       {"ModifyInstanceAttribute", {modify_instance_attribute, writes}},

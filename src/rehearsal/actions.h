@@ -93,6 +93,7 @@ Api<Xml> describe_instance_types(Call& call);
 Api<Xml> describe_instance_type_offerings(Call& call);
 Api<Xml> describe_spot_price_history(Call& call);
 Api<Xml> describe_spot_instance_requests(Call& call);
+Api<Xml> get_spot_placement_scores(Call& call);
 Api<Xml> describe_availability_zones(Call& call);
 Api<Xml> describe_regions(Call& call);
 Api<Xml> describe_account_attributes(Call& call);

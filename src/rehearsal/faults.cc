@@ -20,6 +20,7 @@ const std::map<std::string, std::vector<std::string>>& kinds() {
       {"no-boot", {"type", "count"}},
       {"small-disk", {"type", "mib", "count"}},
       {"quota", {"bucket", "limit"}},
+      {"quota-answer", {"status", "after_ms"}},
       {"permission", {"action", "count"}},
       {"expired-token", {"count"}},
       {"clock", {"ms"}},
@@ -53,6 +54,12 @@ bool is_about(const Json& fault, const Asked& asked) {
 /// What is counted is kept for calls that act.
 bool is_in_turn(const Json& fault, const Asked& asked) { return !asked.dry_run || !fault.contains("count"); }
 
+bool is_quota_status(std::string_view status) {
+  constexpr std::array<std::string_view, 6> all = {"APPROVED",    "DENIED",      "NOT_APPROVED",
+                                                   "CASE_OPENED", "CASE_CLOSED", "INVALID_REQUEST"};
+  return std::ranges::find(all, status) != all.end();
+}
+
 /// As IAM compares: without regard to case. The service may be left out.
 bool takes_away(const Json& fault, const std::string& permission) {
   const auto pattern = lower(text_at(fault, "action", "*"));
@@ -63,8 +70,8 @@ bool takes_away(const Json& fault, const std::string& permission) {
 /// Kinds of which the last one given holds: what tells two of them apart, or "" if only one can be.
 const std::map<std::string, std::string>& replaced_kinds() {
   static const std::map<std::string, std::string> all = {
-      {"quota", "bucket"},  {"clock", ""},        {"no-default-vpc", ""}, {"caller", ""}, {"plain-http", ""},
-      {"late-profile", ""}, {"role-session", ""}, {"interruptions", ""},  {"market", ""}};
+      {"quota", "bucket"}, {"quota-answer", ""}, {"clock", ""},        {"no-default-vpc", ""}, {"caller", ""},
+      {"plain-http", ""},  {"late-profile", ""}, {"role-session", ""}, {"interruptions", ""},  {"market", ""}};
   return all;
 }
 
@@ -88,6 +95,9 @@ Status Faults::add(const Json& fault) {
   }
   if (kind == "caller" && !parse_cidr4(text_at(fault, "address") + "/32"))
     return fail(Kind::bad_input, "the fault caller needs an IPv4 address", "", "write caller address=203.0.113.9");
+  if (kind == "quota-answer" && !is_quota_status(text_at(fault, "status")))
+    return fail(Kind::bad_input, "the fault quota-answer has no such status: " + printable(text_at(fault, "status")),
+                "", "write status=APPROVED, DENIED, NOT_APPROVED, CASE_OPENED or CASE_CLOSED");
   if (const auto replaced = replaced_kinds().find(kind); replaced != replaced_kinds().end())
     std::erase_if(faults_, [&](const Json& old) {
       return text_at(old, "kind") == kind && text_at(old, replaced->second) == text_at(fault, replaced->second);
@@ -197,6 +207,13 @@ Faults Faults::for_dry_run() const {
 std::optional<std::int64_t> Faults::quota(const std::string& bucket) const {
   for (const auto& fault : faults_)
     if (text_at(fault, "kind") == "quota" && text_at(fault, "bucket") == bucket) return int_at(fault, "limit", 0);
+  return std::nullopt;
+}
+
+std::optional<Faults::QuotaAnswer> Faults::quota_answer() const {
+  for (const auto& fault : faults_)
+    if (text_at(fault, "kind") == "quota-answer")
+      return QuotaAnswer{text_at(fault, "status"), int_at(fault, "after_ms", 0)};
   return std::nullopt;
 }
 

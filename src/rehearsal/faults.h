@@ -58,6 +58,12 @@ class Faults {
   /// The vCPU limit of a bucket ("standard", "g", …; spot has "spot-standard", …), and the limit of instances
   /// ("instances").
   std::optional<std::int64_t> quota(const std::string& bucket) const;
+  struct QuotaAnswer {
+    std::string status;         ///< "APPROVED", "DENIED", …
+    std::int64_t after_ms = 0;  ///< so long after it was asked for
+  };
+  /// What open requests for more get (quota-answer); nothing: they wait.
+  std::optional<QuotaAnswer> quota_answer() const;
   /// How far the server's clock is ahead of the real one (clock).
   std::int64_t clock_ms() const;
   /// Where this computer's connections come from, as the cloud sees it (caller).

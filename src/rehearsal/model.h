@@ -139,6 +139,8 @@ struct QuotaRequest {
   std::string id, code;  ///< code: "L-DB2E81BA"
   double desired = 0;
   std::int64_t created_ms = 0;
+  std::string answer;  ///< the status that people at AWS would have given it (Faults::quota_answer); empty: none yet
+  std::int64_t answered_ms = 0;
 };
 
 /// A session that GetFederationToken made.

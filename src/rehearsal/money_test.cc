@@ -75,6 +75,33 @@ TEST_F(Quotas, TheDefaultIsWhatANewAccountGets) {
   EXPECT_EQ(ask_quotas("GetAWSDefaultServiceQuota", {{"QuotaCode", "L-417A185B"}}).at("Quota").at("Value"), 0.0);
 }
 
+TEST_F(Quotas, ARequestIsAnsweredAfterATimeAndTheLimitFollows) {
+  ASSERT_TRUE(service->add_fault({{"kind", "quota"}, {"bucket", "standard"}, {"limit", 0}}));
+  EXPECT_FALSE(service->add_fault({{"kind", "quota-answer"}, {"status", "MAYBE"}}));
+  ASSERT_TRUE(service->add_fault({{"kind", "quota-answer"}, {"status", "DENIED"}, {"after_ms", 60'000}}));
+  const Json wanted = {{"QuotaCode", "L-1216C47A"}, {"DesiredValue", 8.0}};
+  const auto newest = [&] {
+    lifecycle->pass();
+    return ask_quotas("ListRequestedServiceQuotaChangeHistory", Json::object()).at("RequestedQuotas").at(0);
+  };
+  ask_quotas("RequestServiceQuotaIncrease", wanted);
+  EXPECT_EQ(newest()["Status"], "PENDING");
+  clock.now += 60'000;
+  EXPECT_EQ(newest()["Status"], "DENIED");
+  EXPECT_GT(newest()["LastUpdated"], newest()["Created"]);
+  EXPECT_EQ(value_of("L-1216C47A"), 0);
+  EXPECT_EQ(launch(), "");
+  ASSERT_TRUE(service->add_fault({{"kind", "quota-answer"}, {"status", "CASE_OPENED"}}));
+  EXPECT_EQ(newest()["Status"], "DENIED") << "what was answered stays";
+  ask_quotas("RequestServiceQuotaIncrease", wanted);
+  EXPECT_EQ(newest()["Status"], "CASE_OPENED");
+  EXPECT_EQ(ask_quotas("RequestServiceQuotaIncrease", wanted)["__type"], "ResourceAlreadyExistsException");
+  ASSERT_TRUE(service->add_fault({{"kind", "quota-answer"}, {"status", "APPROVED"}}));
+  EXPECT_EQ(newest()["Status"], "APPROVED");
+  EXPECT_EQ(value_of("L-1216C47A"), 8);
+  EXPECT_NE(launch(), "");
+}
+
 TEST_F(Quotas, OneRequestForMoreIsOpenAtATimeAndOutlivesTheServer) {
   ASSERT_TRUE(service->add_fault({{"kind", "quota"}, {"bucket", "g"}, {"limit", 0}}));
   const Json wanted = {{"QuotaCode", "L-DB2E81BA"}, {"DesiredValue", 8.0}};

@@ -81,6 +81,21 @@ bool is_granted(const QuotaRequest& request, std::int64_t limit) {
   return request.desired <= static_cast<double>(limit);
 }
 
+std::string status_of(const QuotaRequest& request, std::int64_t limit) {
+  if (!request.answer.empty()) return request.answer;
+  return is_granted(request, limit) ? "APPROVED" : "PENDING";
+}
+
+bool is_open(const QuotaRequest& request, std::int64_t limit) {
+  const auto status = status_of(request, limit);
+  return status == "PENDING" || status == "CASE_OPENED";
+}
+
+const VcpuQuota& quota_of(const QuotaRequest& request) {
+  return *std::find_if(all_vcpu_quotas.begin(), all_vcpu_quotas.end(),
+                       [&](const VcpuQuota& quota) { return quota.code == request.code; });
+}
+
 Json described_request(const QuotaRequest& request, const VcpuQuota& quota, std::int64_t limit) {
   const auto created = static_cast<double>(request.created_ms) / 1000;
   const auto caller = fmt::format("arn:aws:iam::{}:user/rehearsal", account_id);
@@ -91,9 +106,9 @@ Json described_request(const QuotaRequest& request, const VcpuQuota& quota, std:
           {"QuotaName", quota.name},
           {"QuotaArn", quota_arn(quota, account_id)},
           {"DesiredValue", request.desired},
-          {"Status", is_granted(request, limit) ? "APPROVED" : "PENDING"},
+          {"Status", status_of(request, limit)},
           {"Created", created},
-          {"LastUpdated", created},
+          {"LastUpdated", request.answer.empty() ? created : static_cast<double>(request.answered_ms) / 1000},
           {"Requester", dump_json({{"accountId", account_id}, {"callerArn", caller}})},
           {"GlobalQuota", false},
           {"Unit", "None"},
@@ -110,7 +125,8 @@ Api<Json> list_quotas(JsonCall& call) {
   API_SET(page, json_page(call.request, found.size(), {"IllegalArgumentException", "InvalidPaginationTokenException"}));
   Json answer = {{"Quotas", Json::array()}};
   for (auto at = page.first; at < page.last; ++at)
-    answer["Quotas"].push_back(described_quota(*found[at], vcpu_limit(call.faults, found[at]->bucket), account_id));
+    answer["Quotas"].push_back(
+        described_quota(*found[at], vcpu_limit(call.state, call.faults, found[at]->bucket), account_id));
   if (!page.next_token.empty()) answer["NextToken"] = page.next_token;
   return answer;
 }
@@ -121,12 +137,12 @@ Api<Json> ask_for_more(JsonCall& call) {
   if (desired == call.request.end() || !desired->is_number() || desired->get<double>() < 0 ||
       desired->get<double>() > 1e10)
     return refuse("IllegalArgumentException", "The DesiredValue must be between 0 and 10000000000.");
-  const auto limit = vcpu_limit(call.faults, quota->bucket);
+  const auto limit = vcpu_limit(call.state, call.faults, quota->bucket);
   for (const auto& old : call.state.quota_requests)
-    if (old.code == quota->code && !is_granted(old, limit))
+    if (old.code == quota->code && is_open(old, limit))
       return refuse("ResourceAlreadyExistsException",
                     "Only one open service quota increase request is allowed per quota.");
-  QuotaRequest request{hex(random_bytes(20)), std::string(quota->code), desired->get<double>(), call.now_ms};
+  QuotaRequest request{hex(random_bytes(20)), std::string(quota->code), desired->get<double>(), call.now_ms, "", 0};
   if (is_granted(request, limit))
     return refuse("IllegalArgumentException",
                   "You must provide a quota value that is greater than the current quota value.");
@@ -134,14 +150,21 @@ Api<Json> ask_for_more(JsonCall& call) {
   return Json{{"RequestedQuota", described_request(request, *quota, limit)}};
 }
 
-Api<Json> list_requests(JsonCall& call) {
-  API_SET(quota, asked_quota(call.request));
-  const auto limit = vcpu_limit(call.faults, quota->bucket);
+/// Of one quota, or of all.
+Api<Json> list_requests(JsonCall& call, bool of_one) {
+  std::string code;
+  if (of_one) {
+    API_SET(quota, asked_quota(call.request));
+    code = quota->code;
+  } else if (call.request.contains("ServiceCode")) {
+    API_TRY(check_service(call.request));
+  }
   const auto status = text_at(call.request, "Status");
   Json found = Json::array();
   for (auto at = call.state.quota_requests.rbegin(); at != call.state.quota_requests.rend(); ++at) {
-    if (at->code != quota->code) continue;
-    auto one = described_request(*at, *quota, limit);
+    if (of_one && at->code != code) continue;
+    const auto& quota = quota_of(*at);
+    auto one = described_request(*at, quota, vcpu_limit(call.state, call.faults, quota.bucket));
     if (status.empty() || text_at(one, "Status") == status) found.push_back(std::move(one));
   }
   API_SET(page, json_page(call.request, found.size(), {"IllegalArgumentException", "InvalidPaginationTokenException"}));
@@ -155,19 +178,40 @@ Api<Json> list_requests(JsonCall& call) {
 
 std::span<const VcpuQuota> vcpu_quotas() { return all_vcpu_quotas; }
 
-std::int64_t vcpu_limit(const Faults& faults, std::string_view bucket) {
-  return faults.quota(std::string(bucket)).value_or(usual_vcpu_limit);
+std::int64_t vcpu_limit(const State& state, const Faults& faults, std::string_view bucket) {
+  auto limit = faults.quota(std::string(bucket)).value_or(usual_vcpu_limit);
+  for (const auto& request : state.quota_requests)
+    if (request.answer == "APPROVED" && quota_of(request).bucket == bucket)
+      limit = std::max(limit, static_cast<std::int64_t>(request.desired));
+  return limit;
+}
+
+bool answer_quota_requests(State& state, const Faults& faults, std::int64_t now_ms) {
+  const auto answer = faults.quota_answer();
+  bool changed = false;
+  if (!answer) return changed;
+  for (auto& request : state.quota_requests) {
+    const auto limit = vcpu_limit(state, faults, quota_of(request).bucket);
+    const bool is_due = now_ms >= request.created_ms + answer->after_ms;
+    if (!is_due || !is_open(request, limit) || request.answer == answer->status) continue;
+    request.answer = answer->status;
+    request.answered_ms = now_ms;
+    changed = true;
+  }
+  return changed;
 }
 
 Api<Json> run_service_quotas(JsonCall& call) {
   if (call.operation == "ListServiceQuotas") return list_quotas(call);
   if (call.operation == "RequestServiceQuotaIncrease") return ask_for_more(call);
-  if (call.operation == "ListRequestedServiceQuotaChangeHistoryByQuota") return list_requests(call);
+  if (call.operation == "ListRequestedServiceQuotaChangeHistoryByQuota") return list_requests(call, true);
+  if (call.operation == "ListRequestedServiceQuotaChangeHistory") return list_requests(call, false);
   const bool applied = call.operation == "GetServiceQuota";
   if (!applied && call.operation != "GetAWSDefaultServiceQuota") return refuse("UnknownOperationException", "");
   API_SET(quota, asked_quota(call.request));
-  return Json{{"Quota", applied ? described_quota(*quota, vcpu_limit(call.faults, quota->bucket), account_id)
-                                : described_quota(*quota, quota->default_for_newcomers, "")}};
+  return Json{{"Quota", applied
+                            ? described_quota(*quota, vcpu_limit(call.state, call.faults, quota->bucket), account_id)
+                            : described_quota(*quota, quota->default_for_newcomers, "")}};
 }
 
 }  // namespace ferry::rehearsal

@@ -7,6 +7,7 @@
 #include <string_view>
 
 #include "rehearsal/faults.h"
+#include "rehearsal/model.h"
 
 namespace ferry::rehearsal {
 
@@ -20,8 +21,11 @@ struct VcpuQuota {
 std::span<const VcpuQuota> vcpu_quotas();
 
 /// What the rehearsal account may run of one bucket at once: the quota fault's limit, else
-/// `usual_vcpu_limit`.
+/// `usual_vcpu_limit`; more where a request for more was approved.
 inline constexpr std::int64_t usual_vcpu_limit = 10'000;
-std::int64_t vcpu_limit(const Faults& faults, std::string_view bucket);
+std::int64_t vcpu_limit(const State& state, const Faults& faults, std::string_view bucket);
+
+/// Answers open requests for more as the faults say. False where there was nothing to do.
+bool answer_quota_requests(State& state, const Faults& faults, std::int64_t now_ms);
 
 }  // namespace ferry::rehearsal

@@ -74,6 +74,9 @@ std::string env_lines(const Info& info);
 ///                                                  instances. VcpuLimitExceeded,
 ///                                                  MaxSpotInstanceCountExceeded, InstanceLimitExceeded
 ///                                                  Service Quotas shows the same limit (10000 without it)
+///   {"kind":"quota-answer","status":"APPROVED","after_ms":5000}   open requests for a higher limit get that status, so
+///   long after they were made: APPROVED raises the limit, DENIED, NOT_APPROVED and CASE_CLOSED do not, CASE_OPENED
+///   is still open. Without it they wait (PENDING) until the quota fault's limit is as high
 ///   {"kind":"permission","action":"ec2:Run*","count":1}   no policy allows it, under DryRun neither:
 ///   UnauthorizedOperation, AccessDenied or AccessDeniedException. Actions as IAM writes them (ec2:, sts:,
 ///   iam:, ssm:, servicequotas:, pricing:, ec2-instance-connect:); ec2:CreateTags is also needed for tags on what a

@@ -44,7 +44,7 @@ Api<std::int64_t> within_quota(const Call& call, const LaunchOrder& order) {
                                 "{} allows for the specified instance type.",
                                 order.least + used_instances, *limit));
   }
-  const auto limit = vcpu_limit(call.faults, bucket);
+  const auto limit = vcpu_limit(call.state, call.faults, bucket);
   room = std::min(room, (limit - used_vcpus) / order.type->vcpus);
   if (room < order.least && order.spot)
     return refuse("MaxSpotInstanceCountExceeded", "Max spot instance count exceeded");

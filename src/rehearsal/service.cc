@@ -8,6 +8,7 @@
 #include "rehearsal/federation.h"
 #include "rehearsal/fis.h"
 #include "rehearsal/iam.h"
+#include "rehearsal/quotas.h"
 #include "rehearsal/refusals.h"
 #include "rehearsal/replies.h"
 #include "rehearsal/roles.h"
@@ -133,6 +134,15 @@ void Service::interrupt_spot() {
     state_.update([&](State& state) { return plan_interruptions(state, faults_, now, spot_notice_ms_); });
 }
 
+void Service::answer_quotas() {
+  const std::lock_guard lock(mutex_);
+  if (!faults_.quota_answer()) return;
+  const auto now = clock_.now_ms();
+  State trial = state_.copy();
+  if (answer_quota_requests(trial, faults_, now))
+    state_.update([&](State& state) { return answer_quota_requests(state, faults_, now); });
+}
+
 Status Service::interrupt(const std::string& instance, std::int64_t after_ms) {
   const std::lock_guard lock(mutex_);
   const auto now = clock_.now_ms();
@@ -180,6 +190,7 @@ S3World Service::s3_world() {
 }
 
 HttpReply Service::handle(const HttpRequest& request) {
+  answer_quotas();
   auto reply = answer(request, new_uuid());
   reply.headers.emplace_back("Date", http_date(server_ms()));
   return reply;

@@ -70,6 +70,8 @@ class Service {
   std::string caller();
 
  private:
+  /// Answers requests for higher limits as the faults say, before anybody looks at them.
+  void answer_quotas();
   HttpReply answer(const HttpRequest& request, const std::string& id);
   HttpReply answer_ec2(const std::string& action, const Params& params, const std::string& id);
   HttpReply answer_session(const Asked& asked, const RoleSession& session, const std::string& id);

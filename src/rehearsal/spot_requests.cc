@@ -94,7 +94,7 @@ Api<Xml> describe_spot_instance_requests(Call& call) {
 std::vector<PricePoint> price_points(const InstanceType& type, const std::string& zone,
                                      const std::optional<Market>& market, std::int64_t from_ms, std::int64_t until_ms) {
   constexpr std::int64_t hour_ms = 3'600'000;
-  constexpr std::size_t most_points = 1'000;
+  constexpr std::size_t most_points = 2'100;  // more than a week of five minutes
   if (!market) return {{until_ms / hour_ms * hour_ms, spot_price(type, zone)}};
   std::vector<PricePoint> points;
   // The price that held when the time begins is told, too.

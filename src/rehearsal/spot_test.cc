@@ -128,5 +128,23 @@ TEST_F(Spot, AMarketOfASeedHasTheSamePricesAgainAndTakesBackWhoBidLess) {
             spot_price_at(type, zone, Market{7, 60'000}, clock.now));
 }
 
+TEST_F(Spot, AScoreIsLowWithFewTypesAndWhereThereIsNoRoom) {
+  const auto score = [&](const Form& form) { return ask("GetSpotPlacementScores", form); };
+  const Form three{{"InstanceType.1", "g5.xlarge"},
+                   {"InstanceType.2", "g5.2xlarge"},
+                   {"InstanceType.3", "g4dn.xlarge"},
+                   {"TargetCapacity", "1"},
+                   {"SingleAvailabilityZone", "true"}};
+  const auto all = score(three);
+  ASSERT_EQ(all.count("//spotPlacementScoreSet/item"), 6u) << all.body;
+  EXPECT_GT(parse_int(all.at("//spotPlacementScoreSet/item[1]/score")).value_or(0), 3);
+  const auto two = score({{"InstanceType.1", "g5.xlarge"}, {"InstanceType.2", "g5.2xlarge"}, {"TargetCapacity", "1"}});
+  ASSERT_EQ(two.count("//spotPlacementScoreSet/item"), 1u) << "one for the region";
+  EXPECT_LE(parse_int(two.at("//score")).value_or(9), 3);
+  ASSERT_TRUE(service->add_fault({{"kind", "capacity"}, {"zone", "us-east-1a"}}));
+  const auto full = score(three);
+  EXPECT_EQ(full.at("//item[availabilityZoneId='" + zone_id("us-east-1a") + "']/score"), "1") << full.body;
+}
+
 }  // namespace
 }  // namespace ferry::rehearsal

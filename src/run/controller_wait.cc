@@ -1,6 +1,7 @@
 // A run that has no machine and goes on all the same: it waits until there is room for one, or for a process that can
 // begin its next attempt.
 #include <algorithm>
+#include <map>
 #include <random>
 
 #include "base/text.h"
@@ -122,9 +123,37 @@ Status RunController::rent() {
           "launch", fmt::format("no machine can be had now: {}. {} waits for one, at most until {}; nothing is rented "
                                 "meanwhile, and nothing costs",
                                 had.error().what, run_.name, os::iso_time(until)));
+    TRY("", look_at_quotas(had.error()));
     TRY("", wait_for_room(had.error(), rest, until));
     if (detaching_) return {};
   }
+}
+
+Status RunController::look_at_quotas(const Error& why) {
+  auto short_of = short_of_;
+  // EC2 said so itself, where Service Quotas was not asked or did not tell.
+  if (short_of.empty() && why.kind == Kind::quota && !trial_.offers.empty()) {
+    if (auto shortage = account::shortage_of(trial_.offers.front())) short_of.push_back(*std::move(shortage));
+  }
+  if (short_of.empty() || context_.cloud) return {};  // (A test's cloud has no Service Quotas.)
+  std::map<std::string, Result<std::vector<account::QuotaRequest>>> requests;  // by region
+  std::vector<std::string> refused;
+  for (auto& one : short_of) {
+    one.is_rehearsal = node_.location.provider == "rehearsal";
+    auto location = node_.location;
+    location.region = one.region;
+    const auto [there, fresh] = requests.try_emplace(one.region, std::vector<account::QuotaRequest>());
+    if (fresh) there->second = account::quota_requests(context_, location);
+    if (!there->second) continue;  // the limit itself is looked at all the same
+    const auto news = account::news_of(one, *there->second, run_.created_ms);
+    if (news.is_hopeless) refused.push_back(news.line);
+    if (told_of_quotas_.insert(news.line).second) context_.progress.warn("quota", news.line);
+  }
+  if (why.kind != Kind::quota || refused.size() < short_of.size()) return {};
+  return fail(Kind::quota, "the account's limit stays too low: " + refused.front(), why.why,
+              "AWS's console says why, and takes an answer to its case; or another region, type or market: --region "
+              "'*', --spot, --on-demand",
+              waited_enough);
 }
 
 Status RunController::wait_for_room(const Error& why, Millis rest, std::int64_t until) {

@@ -190,7 +190,9 @@ Status RunController::look_at_account(const task::Task& task, const std::string&
           "{} is a capacity block: it is paid already, whatever the price below says", trial_.reservation->id));
     return look_at_image(task, framework, planned);
   }
-  TRY_SET(allowed, "", account::within_quotas(context_, planned.location, std::move(planned.ranking.offers)));
+  short_of_.clear();
+  TRY_SET(allowed, "",
+          account::within_quotas(context_, planned.location, std::move(planned.ranking.offers), short_of_));
   planned.ranking.offers = std::move(allowed);
   return look_at_image(task, framework, planned);
 }

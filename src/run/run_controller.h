@@ -3,7 +3,9 @@
 /// One run on its way through its attempts and their phases, with what it holds at the moment. Internal to this room.
 
 #include <future>
+#include <set>
 
+#include "account/quota_watch.h"
 #include "fleet/planning.h"
 #include "job/connection.h"
 #include "job/environment.h"
@@ -50,6 +52,9 @@ class RunController {
   /// Between two tries to rent: all that the one before may have made is given back. Fails when the wait is over, for
   /// `why`, or nobody waits any more. May set detaching_, without an error.
   Status wait_for_room(const Error& why, Millis rest, std::int64_t until);
+  /// Of a run that waits because of limits of the account: tells which request for more is open, once each time that it
+  /// stands otherwise. Fails quota where it was refused and nothing else can be had.
+  Status look_at_quotas(const Error& why);
   /// The run waits for an attempt that a process before was about to make: with nothing rented, and in phase planning.
   Status take_up_waiting();
   /// From the ledger: what the attempts before this one used, and what they left.
@@ -224,6 +229,8 @@ class RunController {
   EventCallback callback_;
   std::vector<std::string> fetched_files_;  // relative to run_.output_dir
   bool detaching_ = false;
+  std::vector<account::QuotaShortage> short_of_;  // what ruled offers out when it was planned last
+  std::set<std::string> told_of_quotas_;          // lines
 
   std::optional<Beginning> beginning_;  // none: this process cannot begin an attempt
   std::vector<std::string> lacking_;    // what beginning_ has no value of

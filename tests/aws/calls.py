@@ -32,6 +32,7 @@ ANSWERS = {
     "GetServiceQuota": None,
     "GetAWSDefaultServiceQuota": '{"Quota": {"QuotaCode": "L-1216C47A", "Value": 5.0}}',
     "ListServiceQuotas": '{"Quotas": []%s}',
+    "ListRequestedServiceQuotaChangeHistory": '{"RequestedQuotas": []%s}',
     "CreateToken": '{"accessToken": "A2", "expiresIn": 3600}',
     "GetRoleCredentials": '{"roleCredentials": {"accessKeyId": "A", "secretAccessKey": "s", "sessionToken": "t"}}',
     "CreateRole": "<Role><RoleName>ferry-r</RoleName></Role>",

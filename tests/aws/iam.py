@@ -167,7 +167,7 @@ KINDS = {"i": "instance", "sg": "security-group", "vol": "volume", "subnet": "su
 
 
 def ec2_needs(action, params, there):
-    if action.startswith("Describe") or action == "GetPasswordData":
+    if action.startswith("Describe") or action in ("GetPasswordData", "GetSpotPlacementScores"):
         return [Need(f"ec2:{action}", "*")]
     if action == "RunInstances":
         return list(run_instances(params, there))

@@ -40,6 +40,7 @@ def main():
         home.good("quota")
         home.good("catalog", "update", timeout=300)
         home.good("plan", "--gpus", "A10G")
+        home.good("plan", "--spot", "--gpus", "A10G")
         home.good("run", "--yes", "--infra", "aws", "--gpus", "T4", "--", "true")
         home.good("run", "--yes", "--keep", "--infra", "aws", "-t", "t3.large", "--disk", "60", "--", "true")
         run = home.runs()[0]

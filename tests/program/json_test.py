@@ -120,6 +120,8 @@ def test_every_command_answers_and_its_mistakes_too():
             words = [names.get(word, word) for word in words]
             code, answer = ask(home, command, *words, env=env if command in ("check", "account", "quota", "images", "catalog update") else None)
             assert code == (143 if command == "wait" else 0) or command == "check", (command, code, answer)
+        outlook = ask(home, "plan", "--spot", "--gpus", "T4", "--infra", "rehearsal")[1]["spot_outlook"]
+        assert outlook["offers"] and outlook["scores"], outlook
         assert ask(home, "wait", kept, going)[1]["run"] == going
         for compact in (home.good("--agent", "ps", "-a").out, home.good("ps", "-a", env={"CLAUDECODE": "1"}).out):
             assert [line.split("\t")[0] for line in compact.splitlines()] == ["RUN", going, kept], compact

@@ -56,7 +56,7 @@ class Home:
 
     def start(self, *args, **more):
         return subprocess.Popen([FERRY, *args], cwd=self.work, env={**self.env, **more.pop("env", {})}, stdin=subprocess.DEVNULL,
-                                stdout=subprocess.PIPE, stderr=subprocess.PIPE, **more)
+                                **{"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **more})
 
     def ferry(self, *args, timeout=300, env=None):
         done = subprocess.run([FERRY, *args], cwd=self.work, env={**self.env, **(env or {})}, stdin=subprocess.DEVNULL,

@@ -66,6 +66,17 @@ def prices_are_in_aws_form(ec2, pricing):
     pages = ec2.get_paginator("describe_spot_price_history").paginate(PaginationConfig={"PageSize": 50})
     rows = [(row["InstanceType"], row["AvailabilityZone"]) for page in pages for row in page["SpotPriceHistory"]]
     expect(len(rows) == len(set(rows)) > 300, f"{len(rows)} spot prices in pages")
+    three = ["g5.xlarge", "g5.2xlarge", "g4dn.xlarge"]
+    scores = ec2.get_spot_placement_scores(InstanceTypes=three, TargetCapacity=1, SingleAvailabilityZone=True, RegionNames=["us-east-1"])["SpotPlacementScores"]
+    expect({row["AvailabilityZoneId"] for row in scores} == {f"use1-az{n}" for n in range(1, 7)}, "a score for each zone")
+    expect(all(3 < row["Score"] <= 10 for row in scores), "scores of three types")
+    region, = ec2.get_spot_placement_scores(InstanceTypes=three, TargetCapacity=4, TargetCapacityUnitType="vcpu")["SpotPlacementScores"]
+    expect(region["Region"] == "us-east-1" and "AvailabilityZoneId" not in region, "a score for the region")
+    low = ec2.get_spot_placement_scores(InstanceTypes=three[:2], TargetCapacity=1)["SpotPlacementScores"]
+    expect(low[0]["Score"] <= 3, "fewer than three types score low")
+    refuses("InvalidParameterValue", ec2.get_spot_placement_scores, InstanceTypes=["g5.tiny"] * 3, TargetCapacity=1)
+    refuses("InvalidParameterValue", ec2.get_spot_placement_scores, InstanceTypes=three, TargetCapacity=1, RegionNames=["us-west-2"])
+    refuses("MissingParameter", ec2.get_spot_placement_scores, TargetCapacity=1)
 
 
 def places_are_described(ec2):
