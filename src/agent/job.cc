@@ -132,12 +132,17 @@ std::size_t Job::tell(int number) {
   auto processes = family_of(shell_->pid());
   const auto group = group_members(shell_->pid());
   processes.insert(processes.end(), group.begin(), group.end());
-  std::vector<pid_t> handling;
-  for (const pid_t pid : std::set<pid_t>(processes.begin(), processes.end())) {
-    if (handles(pid, number)) handling.push_back(pid);
+  std::set<pid_t> handling;
+  for (const pid_t pid : processes) {
+    if (handles(pid, number)) handling.insert(pid);
   }
-  send_signal(handling, number);
-  return handling.size();
+  std::vector<pid_t> first;
+  for (const pid_t pid : handling) {
+    const auto parent = parent_of(pid);
+    if (!handling.contains(parent) || command_line(parent) != command_line(pid)) first.push_back(pid);
+  }
+  send_signal(first, number);
+  return first.size();
 }
 
 void Job::terminate_readers(std::int64_t now, bool all) {

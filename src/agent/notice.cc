@@ -49,6 +49,18 @@ Json notice_file(const Notice& notice, std::int64_t now_ms) {
   return out;
 }
 
+Json notice_file(const LimitNotice& notice, std::int64_t now_ms) {
+  return Json{{"kind", "limit"},
+              {"reason", notice.reason},
+              {"time", os::iso_time(notice.time_ms)},
+              {"seconds_left", std::max<std::int64_t>(0, notice.time_ms - now_ms) / 1000}};
+}
+
+Millis asked_before(std::int64_t grace_s, Millis whole) {
+  constexpr int share = 10;
+  return std::clamp(Millis(Seconds(grace_s)), Millis(0), std::max(Millis(0), whole / share));
+}
+
 Json to_json(const NoticeSpec& spec) { return Json{{"signal", spec.signal}, {"grace_s", spec.grace_s}}; }
 
 Result<NoticeSpec> notice_spec_from(const Json& json) {

@@ -10,6 +10,7 @@
 
 #include "base/error.h"
 #include "base/json.h"
+#include "base/units.h"
 
 namespace ferry::agent {
 
@@ -29,7 +30,17 @@ Result<Notice> notice_from(const Json& json);
 /// {"kind": "rebalance", "time": …}.
 Json notice_file(const Notice& notice, std::int64_t now_ms);
 
-/// How a training is told of an interruption (JobSpec::notices).
+/// A limit of the run is about to end its training.
+struct LimitNotice {
+  std::string reason;        ///< "max_duration", "budget"
+  std::int64_t time_ms = 0;  ///< by the machine's clock: when what still runs gets SIGTERM
+};
+/// Likewise: {"kind": "limit", "reason": "max_duration", "time": "2026-01-31T12:00:00Z", "seconds_left": 60}.
+Json notice_file(const LimitNotice& notice, std::int64_t now_ms);
+/// How long before the end of a time a training is asked to save: its grace, at most a tenth of that time.
+Millis asked_before(std::int64_t grace_s, Millis whole);
+
+/// How a training is told of an interruption (JobSpec::notices) and of the end of its time (JobSpec::on_limit).
 struct NoticeSpec {
   /// SIGTERM: as a cancellation does, the job is to save and end. SIGINT, SIGUSR1, SIGUSR2: those of its processes
   /// that handle the signal get it; what still runs 10 s before its time is over gets SIGTERM, too. Where none handles

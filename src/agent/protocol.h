@@ -22,7 +22,8 @@
 ///   1  all below but the store
 ///   2  a start may have a store ("attempt", "rank", "store"), and a status then says what is stored; it may have
 ///      "notices", and a status then says what the cloud told the machine ("notice"); it may have "money", which the
-///      training is told of; a job that runs may be extended
+///      training is told of; a job that runs may be extended; it may have "on_limit": the training is then asked to
+///      save before its time is over
 ///
 /// Requests: start {"spec"}, status, cancel {"grace_s"}, attach {"offset"}, release {"power_off"}, extend {"to"}.
 ///
@@ -196,6 +197,9 @@ struct JobSpec {
   StoreSpec store;
   std::optional<MoneySpec> money;     ///< nothing: it is not known, or nothing is paid
   std::optional<NoticeSpec> notices;  ///< the machine may be taken back: its metadata service is asked
+  /// How the training is asked to save before its time is over (asked_before()); nothing: it is not.
+  std::optional<NoticeSpec> on_limit;
+  std::string limited_by = "max_duration";  ///< or "budget": what max_duration_s comes from, as the training is told
 };
 inline constexpr std::int64_t default_max_duration_s = 24 * 3600;
 Json to_json(const JobSpec& spec);

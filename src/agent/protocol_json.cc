@@ -282,6 +282,14 @@ Result<std::optional<MoneySpec>> money_from(const Json& json) {
   return money;
 }
 
+Status read_notice_spec(const Json& object, const char* key, std::optional<NoticeSpec>& into) {
+  const auto at = object.find(key);
+  if (at == object.end() || at->is_null()) return {};
+  TRY_SET(asked, "", notice_spec_from(*at));
+  into = std::move(asked);
+  return {};
+}
+
 }  // namespace
 
 Json to_json(const Extension& extension) {
@@ -322,6 +330,10 @@ Json to_json(const JobSpec& spec) {
            {"rank", spec.rank}};
   if (!spec.store.uri.empty()) out["store"] = to_json(spec.store);
   if (spec.notices) out["notices"] = to_json(*spec.notices);
+  if (spec.on_limit) {
+    out["on_limit"] = to_json(*spec.on_limit);
+    out["limited_by"] = spec.limited_by;
+  }
   if (spec.money) out["money"] = money_json(*spec.money);
   return out;
 }
@@ -349,10 +361,10 @@ Result<JobSpec> spec_from(const Json& json) {
     TRY_SET(asked, "", store_spec_from(*store));
     spec.store = std::move(asked);
   }
-  if (const auto notices = json.find("notices"); notices != json.end() && !notices->is_null()) {
-    TRY_SET(asked, "", notice_spec_from(*notices));
-    spec.notices = std::move(asked);
-  }
+  TRY("", read_notice_spec(json, "notices", spec.notices));
+  TRY("", read_notice_spec(json, "on_limit", spec.on_limit));
+  TRY("", read_member(json, "limited_by", spec.limited_by));
+  spec.limited_by = short_line(spec.limited_by, longest_reason);
   TRY_SET(money, "", money_from(json));
   spec.money = money;
   TRY("", check(spec));

@@ -100,12 +100,14 @@ JobStatus Supervisor::start(JobSpec spec) {
   saved_.status.deadline_ms = now_ms + duration_ms;
   if (!spec.store.uri.empty()) note_store(spec);
   deadline_at_ = clock_.steady_ms() + duration_ms;
-  const auto notices = spec.notices;
-  const auto money = spec.money;
   const auto first = spec.setup.empty() ? LogPhase::run : LogPhase::setup;
+  const auto money = spec.money;
+  const auto notices = spec.notices;
+  on_limit_ = spec.on_limit;
+  limited_by_ = spec.limited_by;
   job_.emplace(options_.dir, std::move(spec), saved_.marker);
   add_limits(money);
-  if (notices) watch_notices(*notices);
+  watch_notices(notices);
   if (const auto begun = begin(first); !begun) {
     job_.reset();
     notices_.reset();
@@ -248,6 +250,7 @@ void Supervisor::enforce_limits() {
   const auto now = clock_.steady_ms();
   // A run whose command has ended is not stopped at its limit: only what it left is.
   const bool is_over = job_->phase() == LogPhase::run && job_->exit_code();
+  if (!is_over && now >= ask_at()) ask_to_save(limited_by_, deadline_at_ - now);
   if (!stop_ && !is_over && now >= deadline_at_) stop("max_duration", options_.term_grace);
   if (!stop_ && interruption_ && now >= interruption_->term_at)
     stop(std::string(interrupted), Millis(interruption_->kill_at - now));
@@ -293,11 +296,17 @@ bool Supervisor::background_over() {
   return false;
 }
 
+std::string Supervisor::reason_of_end() const {
+  if (stop_) return stop_->reason;
+  if (is_interrupted()) return std::string(interrupted);
+  return asked_ && asked_->is_told ? "max_duration" : "";
+}
+
 void Supervisor::end_phase() {
   JobStatus& status = saved_.status;
   const int code = job_->exit_code().value_or(128 + 9);
   log((job_->phase() == LogPhase::setup ? "setup ended with " : "run ended with ") + std::to_string(code));
-  const std::string reason = stop_ ? stop_->reason : is_interrupted() ? std::string(interrupted) : "";
+  const auto reason = reason_of_end();
   if (job_->phase() == LogPhase::run) {
     status.run_exit = code;
     return finish(reason);
@@ -383,7 +392,7 @@ std::int64_t Supervisor::due() const {
   if (store_) out = std::min(out, store_->due());
   if (!active()) return std::min(out, end_at_);
   out = std::min(out, limits_at_);
-  if (!stop_) out = std::min(out, deadline_at_);
+  if (!stop_) out = std::min({out, deadline_at_, ask_at()});
   if (!stop_ && interruption_) out = std::min(out, interruption_->term_at);
   if (stop_) out = std::min({out, clock_.steady_ms() + look_again_ms, stop_->killed ? out : stop_->kill_at});
   if (exited_at_) out = std::min(out, clock_.steady_ms() + look_again_ms);

@@ -25,6 +25,10 @@
 /// the time to save is over is killed: a sixth of what was left, 20 s at most, is the store's alone. However the job
 /// ended then, its reason is "interrupted".
 ///
+/// Before the job's time is over (JobSpec::on_limit) it is asked to save: the file that FERRY_NOTICE names is written,
+/// and those of its processes that handle the signal get it; what still runs at the limit gets SIGTERM. However a job
+/// ended that was told so, its reason is the limit's: "max_duration". More time takes it back.
+///
 /// Where it may not end the machine (a user's own), the agent ends itself: soon after the release, `idle`
 /// after the end of the job or the last sign of a client, and at once, with its job, when its folder was
 /// removed. On a machine that is only the run's, nobody who means well removes it: the folder is made anew,
@@ -117,6 +121,11 @@ class Supervisor {
   struct Interruption {
     std::int64_t term_at = 0, kill_at = 0;
   };
+  /// A limit is near, and the job was asked to save.
+  struct Asked {
+    std::string reason;
+    bool is_told = false;  ///< it knows; else it goes on as if nothing were
+  };
   struct Stop {
     std::string reason;
     std::int64_t begun_at = 0, kill_at = 0;
@@ -144,7 +153,16 @@ class Supervisor {
   /// Writes anew what FERRY_BUDGET_LEFT names.
   void write_limits();
   void note_store(const JobSpec& spec);
-  void watch_notices(const NoticeSpec& spec);
+  os::Path notice_path() const;
+  void write_notice(const Json& told);
+  /// `spec`: of interruptions, where the machine may be taken back.
+  void watch_notices(const std::optional<NoticeSpec>& spec);
+  /// When the job is to be asked to save.
+  std::int64_t ask_at() const;
+  void ask_to_save(const std::string& reason, std::int64_t left_ms);
+  void take_back_asking();
+  /// Why the job ended that has ended now; "": by itself.
+  std::string reason_of_end() const;
   void hear_notice();
   void take_notice(const Notice& notice);
   void interrupt(const Notice& notice, std::int64_t left_ms);
@@ -168,6 +186,9 @@ class Supervisor {
   std::unique_ptr<NoticeWatch> notices_;
   NoticeSpec notice_spec_;
   std::optional<Interruption> interruption_;
+  std::optional<NoticeSpec> on_limit_;
+  std::string limited_by_;
+  std::optional<Asked> asked_;
   std::optional<MoneySpec> money_;  ///< as it was said at money_at_
   std::int64_t money_at_ = 0, limits_at_ = 0;
   std::optional<Background> background_;

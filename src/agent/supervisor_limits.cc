@@ -80,6 +80,7 @@ Result<JobStatus> Supervisor::extend(const Extension& extension) {
   }
   persist();
   write_limits();
+  take_back_asking();
   log(fmt::format("the limit is put off: {} s are left", left_ms / 1000));
   ++version_;
   return status();

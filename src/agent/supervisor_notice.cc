@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <csignal>
+#include <limits>
 
 #include "agent/supervisor.h"
 #include "base/text.h"
@@ -17,16 +18,19 @@ constexpr std::int64_t most_left_ms = 600'000;
 constexpr std::int64_t store_share = 6, most_for_store_ms = 20'000;
 /// SIGTERM comes so long before SIGKILL to a job that was told by another signal.
 constexpr std::int64_t late_term_ms = 10'000;
-constexpr const char* notice_folder = "notice";
 
 }  // namespace
 
-void Supervisor::watch_notices(const NoticeSpec& spec) {
-  notice_spec_ = spec;
-  const os::Path file = options_.dir / notice_folder / "notice.json";
+os::Path Supervisor::notice_path() const { return options_.dir / "notice" / "notice.json"; }
+
+void Supervisor::watch_notices(const std::optional<NoticeSpec>& spec) {
+  if (!spec && !on_limit_) return;
+  const auto file = notice_path();
   (void)os::remove_all(file);
   if (const auto made = os::make_dirs(file.parent_path()); !made) log(made.error().what);
   job_->add_variable("FERRY_NOTICE", file.string());
+  if (!spec) return;
+  notice_spec_ = *spec;
   notices_ = NoticeWatch::of_this_machine();
 }
 
@@ -47,9 +51,7 @@ void Supervisor::take_notice(const Notice& notice) {
   known = notice;
   ++version_;
   const auto now = clock_.now_ms();
-  const auto written =
-      os::write_file(options_.dir / notice_folder / "notice.json", dump_json(notice_file(notice, now)) + "\n", 0644);
-  if (!written) log(written.error().what);
+  write_notice(notice_file(notice, now));
   if (!is_interruption) {
     log("the cloud says that it may soon take this machine back");
     persist();
@@ -58,6 +60,11 @@ void Supervisor::take_notice(const Notice& notice) {
   if (store_) store_->tell_notice(notice);
   interrupt(notice, std::clamp<std::int64_t>(notice.time_ms - now, 0, most_left_ms));
   persist();
+}
+
+void Supervisor::write_notice(const Json& told) {
+  if (const auto written = os::write_file(notice_path(), dump_json(told) + "\n", 0644); !written)
+    log(written.error().what);
 }
 
 void Supervisor::interrupt(const Notice& notice, std::int64_t left_ms) {
@@ -78,6 +85,37 @@ void Supervisor::interrupt(const Notice& notice, std::int64_t left_ms) {
   tell(when + "; " + (number == 0 ? "FERRY_NOTICE says so" : "told the training by " + notice_spec_.signal));
   const auto steady = clock_.steady_ms();
   interruption_ = Interruption{steady + std::max<std::int64_t>(grace - late_term_ms, grace * 3 / 4), steady + grace};
+}
+
+std::int64_t Supervisor::ask_at() const {
+  constexpr auto never = std::numeric_limits<std::int64_t>::max();
+  if (!on_limit_ || asked_ || stop_ || interruption_ || is_interrupted()) return never;
+  const Millis whole(saved_.status.deadline_ms - saved_.status.started_ms);
+  return deadline_at_ - asked_before(on_limit_->grace_s, whole).count();
+}
+
+void Supervisor::ask_to_save(const std::string& reason, std::int64_t left_ms) {
+  const auto now = clock_.now_ms();
+  write_notice(notice_file(LimitNotice{reason, now + left_ms}, now));
+  const int number = signal_number(on_limit_->signal).value_or(SIGTERM);
+  std::string how = "FERRY_NOTICE says so";
+  // What does not handle the signal goes on until the end; a setup has nothing to save.
+  asked_ = Asked{.reason = reason, .is_told = number == 0};
+  if (number != 0 && job_->phase() == LogPhase::run) {
+    const bool is_heard = job_->tell(number) > 0;
+    asked_->is_told = is_heard || (number != SIGTERM && job_->tell(SIGTERM) > 0);
+    if (asked_->is_told) how = "told the training by " + (is_heard ? on_limit_->signal : std::string("SIGTERM"));
+  }
+  const auto text = fmt::format("{} ends the training in {} s; {}", reason, left_ms / 1000, how);
+  log(text);
+  add_line(text);
+}
+
+void Supervisor::take_back_asking() {
+  if (!asked_) return;
+  asked_.reset();
+  if (!saved_.status.notice) (void)os::remove_all(notice_path());
+  add_line("more time was given to the training: what FERRY_NOTICE said is taken back");
 }
 
 }  // namespace ferry::agent

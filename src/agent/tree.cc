@@ -93,6 +93,11 @@ std::vector<pid_t> family_of(pid_t process, const std::set<pid_t>& without) {
 
 Named named(pid_t process) { return {process, os::process_start_time(process)}; }
 
+pid_t parent_of(pid_t process) {
+  const auto entry = entry_of(process);
+  return entry ? entry->parent : 0;
+}
+
 std::string command_line(pid_t process) {
   constexpr std::size_t longest = 120;
   const os::Path folder = "/proc/" + std::to_string(process);

@@ -30,6 +30,9 @@ std::vector<pid_t> family_of(pid_t process, const std::set<pid_t>& without = {})
 using Named = std::pair<pid_t, std::uint64_t>;
 Named named(pid_t process);
 
+/// 0: it is gone.
+pid_t parent_of(pid_t process);
+
 /// One short line; the program's name in brackets where there is no command line.
 std::string command_line(pid_t process);
 

@@ -29,6 +29,8 @@ std::map<std::string, std::string> unkept_values(const task::Task& task);
 Error lacks(const std::string& run, const std::vector<std::string>& lacking);
 inline constexpr const char* lacks_code = "lacks-values";
 
+/// In Run::task: "max_duration" or "budget", whichever bounds the time of the training.
+inline constexpr const char* limited_by = "limited_by";
 /// In Run::task: which of the task's candidates the newest machine was rented for.
 inline constexpr const char* rented_candidate = "candidate";
 /// In Run::task: its newest attempt is over, nothing that its machine has is needed, and another is to begin.

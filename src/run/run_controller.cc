@@ -139,6 +139,7 @@ Status RunController::plan() {
   const auto& best = trial_.offers.front();
   run_.task["max_duration_s"] = node_.lifetime.max_duration.count();
   if (!is_agreed()) {
+    run_.task[limited_by] = planned.budget_note.empty() ? "max_duration" : "budget";
     whole_ = node_.lifetime;
     run_.task["whole_max_duration_s"] = whole_.max_duration.count();
     if (best.total) run_.task["estimate_micros"] = best.total->micros;
@@ -385,6 +386,8 @@ agent::JobSpec RunController::job_spec(const task::Task& task) const {
   // (What it was launched from stands alone among the offers.)
   if (node_.location.provider != "ssh" && !trial_.offers.empty() && trial_.offers.front().market == plan::Market::spot)
     spec.notices = agent::NoticeSpec{task.on_interruption.signal, task.on_interruption.grace.count()};
+  spec.on_limit = agent::NoticeSpec{task.on_interruption.signal, task.on_interruption.grace.count()};
+  spec.limited_by = text_at(run_.task, limited_by, "max_duration");
   spec.max_duration_s = node_.lifetime.max_duration.count();
   spec.retention_s = node_.lifetime.retention().count();
   spec.money = money_spec();
