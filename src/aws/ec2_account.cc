@@ -39,6 +39,46 @@ Result<Page<CapacityReservationRecord>> parse_describe_capacity_reservations(std
   return page;
 }
 
+Result<Page<CapacityBlockOfferRecord>> parse_describe_capacity_block_offerings(std::string_view xml) {
+  XmlAnswer answer;
+  TRY("", load_xml(answer, xml, "DescribeCapacityBlockOfferingsResponse"));
+  Page<CapacityBlockOfferRecord> page;
+  for (const auto& item : answer.root.child("capacityBlockOfferingSet").children("item")) {
+    CapacityBlockOfferRecord one;
+    one.id = xml_text(item, "capacityBlockOfferingId");
+    one.instance_type = xml_text(item, "instanceType");
+    one.zone = xml_text(item, "availabilityZone");
+    one.count = std::max(0, xml_number(item, "instanceCount", 0));
+    one.hours = std::max(0, xml_number(item, "capacityBlockDurationHours", 0));
+    one.start_ms = parse_iso_time(xml_text(item, "startDate"));
+    one.end_ms = parse_iso_time(xml_text(item, "endDate"));
+    const auto fee = parse_usd(xml_text(item, "upfrontFee"));
+    const auto currency = xml_text(item, "currencyCode");
+    if (one.id.empty() || !fee || (!currency.empty() && currency != "USD")) continue;
+    one.fee = *fee;
+    page.items.push_back(std::move(one));
+  }
+  page.next_token = xml_text(answer.root, "nextToken");
+  return page;
+}
+
+Result<std::vector<CapacityBlockOfferRecord>> describe_capacity_block_offerings(Client& client,
+                                                                                const CapacityBlockQuery& query) {
+  constexpr const char* action = "DescribeCapacityBlockOfferings";
+  Params params;
+  params.add("InstanceType", query.instance_type)
+      .add("InstanceCount", query.count)
+      .add("CapacityDurationHours", query.hours);
+  if (query.from_ms > 0) params.add("StartDateRange", os::iso_time(query.from_ms));
+  return every_page<CapacityBlockOfferRecord>(action,
+                                              [&](const std::string& token) -> Result<Page<CapacityBlockOfferRecord>> {
+                                                Params more = params;
+                                                if (!token.empty()) more.add("NextToken", token);
+                                                TRY_SET(xml, "", client.query("ec2", action, more, Repeat::freely));
+                                                return parse_describe_capacity_block_offerings(xml);
+                                              });
+}
+
 Result<std::vector<KeyPairRecord>> describe_key_pairs(Client& client, const std::vector<std::string>& names) {
   // A filter, since EC2 answers names that do not exist with an error.
   TRY_SET(pairs, "", describe_key_pairs(client, Filter{"key-name", names}));

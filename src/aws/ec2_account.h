@@ -9,6 +9,7 @@
 #include "aws/client.h"
 #include "aws/ec2.h"
 #include "aws/paging.h"
+#include "base/units.h"
 
 namespace ferry::aws {
 
@@ -35,8 +36,26 @@ struct CapacityReservationRecord {
 /// not_found if there is none of that id in the region.
 Result<CapacityReservationRecord> describe_capacity_reservation(Client& client, const std::string& id);
 
+/// What is looked for: `count` machines for so many hours (AWS sells 1 to 14 days, or whole weeks up to 26).
+struct CapacityBlockQuery {
+  std::string instance_type;
+  int count = 1, hours = 24;
+  std::int64_t from_ms = 0;  ///< that it does not begin before; 0: now
+};
+struct CapacityBlockOfferRecord {
+  std::string id, instance_type, zone;
+  int count = 0, hours = 0;
+  std::int64_t start_ms = 0, end_ms = 0;  ///< since 1970
+  Usd fee;                                ///< for all of it, before it begins; no offer in another currency is told
+};
+/// In the region. Free; the offers are AWS's own for a while, and nothing is kept. Fails with the
+/// code Unsupported where the type is not sold so.
+Result<std::vector<CapacityBlockOfferRecord>> describe_capacity_block_offerings(Client& client,
+                                                                                const CapacityBlockQuery& query);
+
 // The answers, parsed. Bounded, never throw; corrupt for what is not the answer.
 Result<Page<KeyPairRecord>> parse_describe_key_pairs(std::string_view xml);
 Result<Page<CapacityReservationRecord>> parse_describe_capacity_reservations(std::string_view xml);
+Result<Page<CapacityBlockOfferRecord>> parse_describe_capacity_block_offerings(std::string_view xml);
 
 }  // namespace ferry::aws

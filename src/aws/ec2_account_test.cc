@@ -40,6 +40,27 @@ TEST(Ec2Account, AReservationTellsItsTypeItsZoneAndWhatIsLeft) {
   EXPECT_EQ(one.end_ms, 1795519800000);
 }
 
+TEST(Ec2Account, ACapacityBlockIsOfferedForAFeeInDollars) {
+  const auto item = [](const char* id, const char* fee, const char* currency) {
+    return fmt::format(
+        "<item><capacityBlockOfferingId>{}</capacityBlockOfferingId><instanceType>p5.48xlarge</instanceType>"
+        "<availabilityZone>us-east-2a</availabilityZone><instanceCount>2</instanceCount>"
+        "<startDate>2026-12-01T11:30:00.000Z</startDate><endDate>2026-12-03T11:30:00.000Z</endDate>"
+        "<capacityBlockDurationHours>48</capacityBlockDurationHours><upfrontFee>{}</upfrontFee>"
+        "<currencyCode>{}</currencyCode></item>",
+        id, fee, currency);
+  };
+  const auto page = parse_describe_capacity_block_offerings(
+      "<DescribeCapacityBlockOfferingsResponse><capacityBlockOfferingSet>" + item("cb-1", "3020.16", "USD") +
+      item("cb-2", "much", "USD") + item("cb-3", "100", "CNY") +
+      "</capacityBlockOfferingSet><nextToken>x</nextToken></DescribeCapacityBlockOfferingsResponse>");
+  ASSERT_TRUE(page) << describe(page.error());
+  ASSERT_EQ(page->items.size(), 1U) << "what has no price in dollars is none that is told";
+  EXPECT_EQ(page->items[0].fee, Usd{3'020'160'000});
+  EXPECT_EQ(page->items[0].end_ms - page->items[0].start_ms, 48 * 3'600'000);
+  EXPECT_EQ(page->next_token, "x");
+}
+
 TEST(Ec2Account, WhatIsNoAnswerIsCorrupt) {
   EXPECT_EQ(parse_describe_key_pairs("<DescribeImagesResponse/>").error().kind, Kind::corrupt);
   EXPECT_EQ(parse_describe_capacity_reservations("{}").error().kind, Kind::corrupt);

@@ -234,6 +234,7 @@ int answer_to(int argc, char** argv, const Carried& carried) {
   add_run_commands(app, program);
   add_plan_commands(app, program);
   add_gpus_command(app, program);
+  add_capacity_command(app, program);
   add_images_command(app, program);
   add_runs_commands(app, program);
   add_look_commands(app, program);

@@ -44,6 +44,7 @@ void add_runs_commands(CLI::App& app, Program& program);       // ps, logs, fetc
 void add_charges_command(CLI::App& app, Program& program);     // account
 void add_data_commands(CLI::App& app, Program& program);       // data push, ls, rm
 void add_gpus_command(CLI::App& app, Program& program);        // gpus
+void add_capacity_command(CLI::App& app, Program& program);    // capacity, capacity ls
 void add_interrupt_command(CLI::App& app, Program& program);   // interrupt
 void add_extend_command(CLI::App& app, Program& program);      // extend
 void add_orphans_commands(CLI::App& app, Program& program);    // orphans, recover

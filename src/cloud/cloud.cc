@@ -4,10 +4,22 @@
 
 #include "aws/client.h"
 #include "aws/sources.h"
+#include "base/text.h"
 #include "cloud/aws_client.h"
 #include "os/terminal.h"
 
 namespace ferry::cloud {
+
+namespace {
+constexpr std::string_view opens_prefix = "opens-at-";
+}
+
+std::string opens_later(std::int64_t start_ms) { return fmt::format("{}{}", opens_prefix, start_ms); }
+
+std::optional<std::int64_t> opens_at(const Error& error) {
+  const std::string_view code = error.code;
+  return code.starts_with(opens_prefix) ? parse_int(code.substr(opens_prefix.size())) : std::nullopt;
+}
 
 std::string_view name(State state) {
   switch (state) {

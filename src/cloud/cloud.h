@@ -80,6 +80,10 @@ struct Reservation {
   std::int64_t end_ms = 0;  ///< since 1970; 0: open
 };
 
+/// Error::code of a reservation that begins then, in milliseconds since 1970; and when that is, if it is one.
+std::string opens_later(std::int64_t start_ms);
+std::optional<std::int64_t> opens_at(const Error& error);
+
 /// What an image is for.
 struct ImageQuery {
   std::string type;  ///< of the machine: drivers differ by family
@@ -141,7 +145,8 @@ class Cloud {
   virtual Result<std::vector<Subnet>> subnets(const std::vector<std::string>& ids) = 0;
   /// The IPv4 range of a VPC (empty: the default one).
   virtual Result<std::string> vpc_cidr(const std::string& vpc_id) = 0;
-  /// not_found if there is none of that id in this region, conflict if it is not active.
+  /// not_found if there is none of that id in this region; no_capacity with the code opens_later() if it has not begun;
+  /// conflict if it is not active for another reason.
   virtual Result<Reservation> reservation(const std::string& id) = 0;
   /// The zones of this region that have the type, sorted.
   virtual Result<std::vector<std::string>> zones_with(const std::string& instance_type) = 0;

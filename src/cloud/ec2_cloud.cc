@@ -202,10 +202,14 @@ class Ec2Cloud final : public Cloud {
 
   Result<Reservation> reservation(const std::string& id) override {
     TRY_SET(one, "", aws::describe_capacity_reservation(client_, id));
+    if (one.state == "scheduled")
+      return fail(Kind::no_capacity,
+                  fmt::format("{} {} begins {}", one.is_block ? "the capacity block" : "the capacity reservation", id,
+                              os::iso_time(one.start_ms)),
+                  {}, "ferry run --wait TIME waits for it", opens_later(one.start_ms));
     if (one.state != "active")
       return fail(Kind::conflict,
-                  fmt::format("the capacity reservation {} is {}, not active", id, printable(one.state)),
-                  one.state == "scheduled" ? "it begins " + os::iso_time(one.start_ms) : std::string());
+                  fmt::format("the capacity reservation {} is {}, not active", id, printable(one.state)));
     return Reservation{one.id, one.instance_type, one.zone, one.is_block, one.total, one.available, one.end_ms};
   }
 

@@ -12,7 +12,8 @@ namespace ferry::fleet {
 Result<std::optional<cloud::Reservation>> confine_to_reservation(Context& context, task::Task& task);
 
 /// The lifetime, cut to what is left of a capacity block: EC2 ends its machines half an hour before it is
-/// over. Fails bad_input when that leaves no time.
+/// over, and five minutes before that the machine is off, however long setup and bringing the outputs home may take.
+/// Fails bad_input when that leaves no time.
 Result<TimeLimits> within_block(const cloud::Reservation& block, TimeLimits lifetime, std::int64_t now_ms);
 
 }  // namespace ferry::fleet

@@ -106,6 +106,14 @@ std::int64_t RunController::waits_until() const {
   return std::max(asked, recovers ? run_.phase_ms + recovery_patience.count() : 0);
 }
 
+Millis RunController::until_it_opens(const Error& why, Millis rest) const {
+  const auto at = cloud::opens_at(why);
+  if (!at) return rest;
+  // (about() adds a fifth.)
+  const Millis left{std::max<std::int64_t>(0, *at - context_.clock.now_ms())};
+  return std::min(longest_rest, left * 5 / 6 + Millis(1000));
+}
+
 Status RunController::rent() {
   bool told = false;
   const auto began = context_.clock.now_ms();
@@ -124,7 +132,7 @@ Status RunController::rent() {
                                 "meanwhile, and nothing costs",
                                 had.error().what, run_.name, os::iso_time(until)));
     TRY("", look_at_quotas(had.error()));
-    TRY("", wait_for_room(had.error(), rest, until));
+    TRY("", wait_for_room(had.error(), until_it_opens(had.error(), rest), until));
     if (detaching_) return {};
   }
 }

@@ -52,6 +52,9 @@ class RunController {
   /// Between two tries to rent: all that the one before may have made is given back. Fails when the wait is over, for
   /// `why`, or nobody waits any more. May set detaching_, without an error.
   Status wait_for_room(const Error& why, Millis rest, std::int64_t until);
+  /// How long it waits before it asks again: `rest`, and where it waits for a reservation that begins at a known time,
+  /// not beyond that.
+  Millis until_it_opens(const Error& why, Millis rest) const;
   /// Of a run that waits because of limits of the account: tells which request for more is open, once each time that it
   /// stands otherwise. Fails quota where it was refused and nothing else can be had.
   Status look_at_quotas(const Error& why);
