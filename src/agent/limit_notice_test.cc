@@ -45,7 +45,8 @@ class LimitNoticeTest : public testing::Test {
 };
 
 TEST_F(LimitNoticeTest, ATrainingThatIsToldSavesAndEndsBeforeItsLimitAndCountsAsCut) {
-  auto job = spec("trap 'cat \"$FERRY_NOTICE\" >notice; echo saved >model; exit 0' TERM; while :; do sleep 0.02; done", 3);
+  auto job =
+      spec("trap 'cat \"$FERRY_NOTICE\" >notice; echo saved >model; exit 0' TERM; while :; do sleep 0.02; done", 3);
   job.limited_by = "budget";
   const auto end = end_of(job);
   EXPECT_EQ(end.reason, "max_duration");
@@ -57,8 +58,7 @@ TEST_F(LimitNoticeTest, ATrainingThatIsToldSavesAndEndsBeforeItsLimitAndCountsAs
   ASSERT_TRUE(told);
   EXPECT_EQ(text_at(*told, "kind"), "limit");
   EXPECT_EQ(text_at(*told, "reason"), "budget");
-  EXPECT_NE(seen.err.find("ferry: budget ends the training in 0 s; told the training by SIGTERM"), std::string::npos)
-      << seen.err;
+  EXPECT_NE(seen.err.find("ferry: budget ends it in 0 s; told the training by SIGTERM"), std::string::npos) << seen.err;
   EXPECT_FALSE(end.notice) << "the cloud said nothing";
 }
 
@@ -71,9 +71,9 @@ TEST_F(LimitNoticeTest, WhatDoesNotHandleTheSignalLosesNoTime) {
 }
 
 TEST_F(LimitNoticeTest, WhoSavesAndGoesOnIsStoppedAtTheLimit) {
-  const auto end = end_of(
-      spec("trap 'echo saved >>saves' USR1; trap 'echo over >>saves; exit 4' TERM; while :; do sleep 0.02; done", 2,
-           "SIGUSR1"));
+  const auto end =
+      end_of(spec("trap 'echo saved >>saves' USR1; trap 'echo over >>saves; exit 4' TERM; while :; do sleep 0.02; done",
+                  2, "SIGUSR1"));
   EXPECT_EQ(end.reason, "max_duration");
   EXPECT_EQ(end.run_exit, 4);
   EXPECT_EQ(made("saves"), "saved\nover\n");
@@ -114,13 +114,14 @@ TEST_F(LimitNoticeTest, MoreTimeTakesItBack) {
 TEST_F(LimitNoticeTest, WhatATrainingForkedIsNotTold) {
   if (!os::find_program("python3")) GTEST_SKIP() << "no python3";
   ASSERT_TRUE(os::make_dirs(served.path("work")));
-  ASSERT_TRUE(os::write_file(served.path("work") / "train.py",
-                             "import os, signal, time\n"
-                             "signal.signal(signal.SIGUSR1, lambda *_: open('told', 'a').write(str(os.getpid()) + '\\n'))\n"
-                             "if os.fork():\n"
-                             "    open('parent', 'w').write(str(os.getpid()) + '\\n')\n"
-                             "while True:\n"
-                             "    time.sleep(0.02)\n"));
+  ASSERT_TRUE(
+      os::write_file(served.path("work") / "train.py",
+                     "import os, signal, time\n"
+                     "signal.signal(signal.SIGUSR1, lambda *_: open('told', 'a').write(str(os.getpid()) + '\\n'))\n"
+                     "if os.fork():\n"
+                     "    open('parent', 'w').write(str(os.getpid()) + '\\n')\n"
+                     "while True:\n"
+                     "    time.sleep(0.02)\n"));
   const auto end = end_of(spec("python3 train.py", 3, "SIGUSR1"));
   EXPECT_EQ(end.reason, "max_duration");
   EXPECT_EQ(made("told"), made("parent"));

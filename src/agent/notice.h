@@ -32,7 +32,7 @@ Json notice_file(const Notice& notice, std::int64_t now_ms);
 
 /// A limit of the run is about to end its training.
 struct LimitNotice {
-  std::string reason;        ///< "max_duration", "budget"
+  std::string reason;        ///< "max_duration", "budget", "idle"
   std::int64_t time_ms = 0;  ///< by the machine's clock: when what still runs gets SIGTERM
 };
 /// Likewise: {"kind": "limit", "reason": "max_duration", "time": "2026-01-31T12:00:00Z", "seconds_left": 60}.

@@ -23,7 +23,7 @@
 ///   2  a start may have a store ("attempt", "rank", "store"), and a status then says what is stored; it may have
 ///      "notices", and a status then says what the cloud told the machine ("notice"); it may have "money", which the
 ///      training is told of; a job that runs may be extended; it may have "on_limit": the training is then asked to
-///      save before its time is over
+///      save before its time is over; it may have "idle_s"
 ///
 /// Requests: start {"spec"}, status, cancel {"grace_s"}, attach {"offset"}, release {"power_off"}, extend {"to"}.
 ///
@@ -127,10 +127,10 @@ Result<StoreStatus> store_status_from(const Json& json);
 struct JobStatus {
   JobState state = JobState::idle;
   std::optional<int> setup_exit, run_exit;  ///< 128 + signal when a signal ended it
-  /// Why it ended, if not by itself: "" or "cancelled", "max_duration", "lost" (the agent was killed and the
-  /// job with it), "stopped" (the agent was asked to end, as when the machine shuts down), "not_started" (the
-  /// start was refused: nothing of the training ran), "interrupted" (the cloud takes the machine back: however it
-  /// ended once it was told so, well or not).
+  /// Why it ended, if not by itself: "" or "cancelled", "max_duration", "idle" (JobSpec::idle_s), "lost" (the agent
+  /// was killed and the job with it), "stopped" (the agent was asked to end, as when the machine shuts down),
+  /// "not_started" (the start was refused: nothing of the training ran), "interrupted" (the cloud takes the machine
+  /// back: however it ended once it was told so, well or not).
   std::string reason;
   /// What is worth showing, one line: why it is lost or was not started, what had to be killed.
   std::string note;
@@ -143,6 +143,7 @@ struct JobStatus {
   bool killed = false;           ///< it had to be: it was asked to end, and some of it did not in time
 };
 inline constexpr std::string_view interrupted = "interrupted";
+inline constexpr std::string_view idled = "idle";
 inline constexpr std::string_view not_started = "not_started";
 /// What a start that failed with `error` is answered with.
 JobStatus refused_start(const Error& error);
@@ -199,6 +200,7 @@ struct JobSpec {
   std::optional<NoticeSpec> notices;  ///< the machine may be taken back: its metadata service is asked
   /// How the training is asked to save before its time is over (asked_before()); nothing: it is not.
   std::optional<NoticeSpec> on_limit;
+  std::int64_t idle_s = 0;  ///< a job that did nothing for so long (idle.h) is ended; 0: however long it does nothing
   std::string limited_by = "max_duration";  ///< or "budget": what max_duration_s comes from, as the training is told
 };
 inline constexpr std::int64_t default_max_duration_s = 24 * 3600;

@@ -115,7 +115,7 @@ Status check(const JobSpec& spec) {
       if (has_nul(value)) return fail(Kind::bad_input, "the value of " + key + " contains a NUL byte");
     }
   }
-  for (const std::int64_t time : {spec.max_duration_s, spec.retention_s}) {
+  for (const std::int64_t time : {spec.max_duration_s, spec.retention_s, spec.idle_s}) {
     if (time < 0 || time > longest_s) return fail(Kind::bad_input, "a time limit is negative or above a year");
   }
   if (!spec.store.uri.empty() && !store::is_run_name(spec.run))
@@ -334,6 +334,7 @@ Json to_json(const JobSpec& spec) {
     out["on_limit"] = to_json(*spec.on_limit);
     out["limited_by"] = spec.limited_by;
   }
+  if (spec.idle_s > 0) out["idle_s"] = spec.idle_s;
   if (spec.money) out["money"] = money_json(*spec.money);
   return out;
 }
@@ -364,6 +365,7 @@ Result<JobSpec> spec_from(const Json& json) {
   TRY("", read_notice_spec(json, "notices", spec.notices));
   TRY("", read_notice_spec(json, "on_limit", spec.on_limit));
   TRY("", read_member(json, "limited_by", spec.limited_by));
+  TRY("", read_member(json, "idle_s", spec.idle_s));
   spec.limited_by = short_line(spec.limited_by, longest_reason);
   TRY_SET(money, "", money_from(json));
   spec.money = money;

@@ -171,6 +171,7 @@ TEST(Protocol, ASpecComesBackAsItWas) {
   spec.notices = NoticeSpec{.signal = "SIGUSR1", .grace_s = 7};
   spec.on_limit = NoticeSpec{.signal = "SIGINT", .grace_s = 8};
   spec.limited_by = "budget";
+  spec.idle_s = 1200;
   const auto back = spec_from(*parse_json(dump_json(to_json(spec))));
   ASSERT_TRUE(back);
   EXPECT_EQ(to_json(*back), to_json(spec));

@@ -105,6 +105,7 @@ JobStatus Supervisor::start(JobSpec spec) {
   const auto notices = spec.notices;
   on_limit_ = spec.on_limit;
   limited_by_ = spec.limited_by;
+  if (spec.idle_s > 0) idle_.emplace(Seconds(spec.idle_s), clock_.steady_ms(), os::find_program("nvidia-smi"));
   job_.emplace(options_.dir, std::move(spec), saved_.marker);
   add_limits(money);
   watch_notices(notices);
@@ -223,18 +224,24 @@ std::vector<int> Supervisor::sources() const {
   auto out = job_ ? job_->sources() : std::vector<int>{};
   if (store_ && store_->source() >= 0) out.push_back(store_->source());
   if (notices_) out.push_back(notices_->source());
+  if (idle_ && idle_->source() >= 0) out.push_back(idle_->source());
   return out;
 }
 
 void Supervisor::read(int source) {
   if (store_ && source == store_->source()) return hear_of_store();
   if (notices_ && source == notices_->source()) return hear_notice();
-  if (job_) job_->read(source, spool_);
+  if (idle_ && source == idle_->source()) return idle_->read(clock_.steady_ms());
+  if (!job_) return;
+  const auto before = spool_.size();
+  job_->read(source, spool_);
+  printed_ += spool_.size() - before;
 }
 
 void Supervisor::step() {
   if (active()) {
     job_->reap_ended();
+    if (idle_) step_idle();
     enforce_limits();
     if (phase_over()) end_phase();
   } else if (clock_.steady_ms() >= end_at_) {
@@ -250,6 +257,7 @@ void Supervisor::enforce_limits() {
   const auto now = clock_.steady_ms();
   // A run whose command has ended is not stopped at its limit: only what it left is.
   const bool is_over = job_->phase() == LogPhase::run && job_->exit_code();
+  if (!stop_ && !is_over && is_ending_idle() && now >= asked_->end_at) stop(std::string(idled), options_.term_grace);
   if (!is_over && now >= ask_at()) ask_to_save(limited_by_, deadline_at_ - now);
   if (!stop_ && !is_over && now >= deadline_at_) stop("max_duration", options_.term_grace);
   if (!stop_ && interruption_ && now >= interruption_->term_at)
@@ -299,7 +307,8 @@ bool Supervisor::background_over() {
 std::string Supervisor::reason_of_end() const {
   if (stop_) return stop_->reason;
   if (is_interrupted()) return std::string(interrupted);
-  return asked_ && asked_->is_told ? "max_duration" : "";
+  if (!asked_ || !asked_->is_told) return "";
+  return std::string(is_ending_idle() ? idled : "max_duration");
 }
 
 void Supervisor::end_phase() {
@@ -321,6 +330,7 @@ void Supervisor::end_phase() {
 }
 
 void Supervisor::finish(const std::string& reason) {
+  idle_.reset();
   // After SIGKILL all is told; services that setup started are expected to be there.
   const bool is_told = (stop_ && stop_->killed) || !background_;
   const auto left = is_told ? std::vector<std::string>() : background_->left();
@@ -339,6 +349,10 @@ void Supervisor::finish(const std::string& reason) {
   status.reason = reason;
   status.ended_ms = clock_.now_ms();
   status.cpu_percent = 0;
+  if (reason == idled) {
+    deadline_at_ = std::min(deadline_at_, clock_.steady_ms());
+    status.deadline_ms = std::min(status.deadline_ms, status.ended_ms);
+  }
   plan_end();
   persist();
   if (store_) store_->tell_done(this->status());
@@ -393,6 +407,7 @@ std::int64_t Supervisor::due() const {
   if (!active()) return std::min(out, end_at_);
   out = std::min(out, limits_at_);
   if (!stop_) out = std::min({out, deadline_at_, ask_at()});
+  if (!stop_ && idle_) out = std::min({out, idle_->due(), is_ending_idle() ? asked_->end_at : out});
   if (!stop_ && interruption_) out = std::min(out, interruption_->term_at);
   if (stop_) out = std::min({out, clock_.steady_ms() + look_again_ms, stop_->killed ? out : stop_->kill_at});
   if (exited_at_) out = std::min(out, clock_.steady_ms() + look_again_ms);

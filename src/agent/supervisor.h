@@ -27,7 +27,11 @@
 ///
 /// Before the job's time is over (JobSpec::on_limit) it is asked to save: the file that FERRY_NOTICE names is written,
 /// and those of its processes that handle the signal get it; what still runs at the limit gets SIGTERM. However a job
-/// ended that was told so, its reason is the limit's: "max_duration". More time takes it back.
+/// ended that was told so, its reason is the limit's: "max_duration", or "idle". More time takes it back.
+///
+/// A job that does nothing for JobSpec::idle_s (idle.h) is asked to save in the same way, and then stopped. Its limit
+/// has come with that: what it made waits for `retention`, as after max_duration. One that goes on meanwhile, and was
+/// not told, is left alone.
 ///
 /// Where it may not end the machine (a user's own), the agent ends itself: soon after the release, `idle`
 /// after the end of the job or the last sign of a client, and at once, with its job, when its folder was
@@ -42,6 +46,7 @@
 #include <vector>
 
 #include "agent/background.h"
+#include "agent/idle.h"
 #include "agent/job.h"
 #include "agent/notice_watch.h"
 #include "agent/power.h"
@@ -125,6 +130,7 @@ class Supervisor {
   struct Asked {
     std::string reason;
     bool is_told = false;  ///< it knows; else it goes on as if nothing were
+    std::int64_t at = 0, end_at = 0;
   };
   struct Stop {
     std::string reason;
@@ -160,7 +166,7 @@ class Supervisor {
   /// When the job is to be asked to save.
   std::int64_t ask_at() const;
   void ask_to_save(const std::string& reason, std::int64_t left_ms);
-  void take_back_asking();
+  void take_back_asking(const std::string& why);
   /// Why the job ended that has ended now; "": by itself.
   std::string reason_of_end() const;
   void hear_notice();
@@ -170,7 +176,10 @@ class Supervisor {
   void keep_store();
   void step_store();
   void hear_of_store();
-  std::set<pid_t> spared() const { return store_ ? store_->processes() : std::set<pid_t>(); }
+  void step_idle();
+  bool is_ending_idle() const { return asked_ && asked_->reason == idled; }
+  /// What is below the agent, and none of the job's.
+  std::set<pid_t> spared() const;
   /// One line in the training's log, and in the status.
   void tell(const std::string& text);
   /// One in the training's log.
@@ -189,6 +198,8 @@ class Supervisor {
   std::optional<NoticeSpec> on_limit_;
   std::string limited_by_;
   std::optional<Asked> asked_;
+  std::optional<IdleWatch> idle_;
+  std::uint64_t printed_ = 0;       ///< bytes, by the job itself
   std::optional<MoneySpec> money_;  ///< as it was said at money_at_
   std::int64_t money_at_ = 0, limits_at_ = 0;
   std::optional<Background> background_;

@@ -80,7 +80,8 @@ Result<JobStatus> Supervisor::extend(const Extension& extension) {
   }
   persist();
   write_limits();
-  take_back_asking();
+  take_back_asking("the training was given more time");
+  if (idle_) idle_->begin_anew(clock_.steady_ms());
   log(fmt::format("the limit is put off: {} s are left", left_ms / 1000));
   ++version_;
   return status();

@@ -97,25 +97,30 @@ std::int64_t Supervisor::ask_at() const {
 void Supervisor::ask_to_save(const std::string& reason, std::int64_t left_ms) {
   const auto now = clock_.now_ms();
   write_notice(notice_file(LimitNotice{reason, now + left_ms}, now));
-  const int number = signal_number(on_limit_->signal).value_or(SIGTERM);
+  const auto signal = on_limit_ ? on_limit_->signal : NoticeSpec().signal;
+  const int number = signal_number(signal).value_or(SIGTERM);
   std::string how = "FERRY_NOTICE says so";
   // What does not handle the signal goes on until the end; a setup has nothing to save.
-  asked_ = Asked{.reason = reason, .is_told = number == 0};
+  const auto steady = clock_.steady_ms();
+  asked_ = Asked{.reason = reason, .is_told = number == 0, .at = steady, .end_at = steady + left_ms};
   if (number != 0 && job_->phase() == LogPhase::run) {
     const bool is_heard = job_->tell(number) > 0;
     asked_->is_told = is_heard || (number != SIGTERM && job_->tell(SIGTERM) > 0);
-    if (asked_->is_told) how = "told the training by " + (is_heard ? on_limit_->signal : std::string("SIGTERM"));
+    if (asked_->is_told) how = "told the training by " + (is_heard ? signal : std::string("SIGTERM"));
   }
-  const auto text = fmt::format("{} ends the training in {} s; {}", reason, left_ms / 1000, how);
+  const auto why =
+      reason == idled ? "the training did nothing for " + show_duration(idle_->limit()) + ", which" : reason;
+  const auto text = fmt::format("{} ends it in {} s; {}", why, left_ms / 1000, how);
   log(text);
   add_line(text);
 }
 
-void Supervisor::take_back_asking() {
+void Supervisor::take_back_asking(const std::string& why) {
   if (!asked_) return;
   asked_.reset();
   if (!saved_.status.notice) (void)os::remove_all(notice_path());
-  add_line("more time was given to the training: what FERRY_NOTICE said is taken back");
+  log(why);
+  add_line(why + ": what FERRY_NOTICE said is taken back");
 }
 
 }  // namespace ferry::agent

@@ -13,12 +13,13 @@ namespace ferry::cli {
 namespace {
 
 enum class Does {
-  rename,      ///< `ours` is its name here
-  drop,        ///< changes nothing here: `ours` says why
-  place,       ///< its value is what stands without an option here
-  say,         ///< cannot be had so: `ours` is what to type
-  minutes,     ///< -i: with a number SkyPilot's minutes to autostop, without one docker's --interactive
-  gres,        ///< Slurm's gpu:NAME:N
+  rename,   ///< `ours` is its name here
+  drop,     ///< changes nothing here: `ours` says why
+  place,    ///< its value is what stands without an option here
+  say,      ///< cannot be had so: `ours` is what to type
+  minutes,  ///< -i: with a number SkyPilot's minutes to autostop, without one docker's --interactive
+  gres,     ///< Slurm's gpu:NAME:N
+  idle_minutes,
   slurm_time,  ///< a bare number is minutes
   zone,
   cloud,
@@ -92,7 +93,7 @@ constexpr Foreign all_foreign[] = {
     {starting, "--dry-run --dryrun --plan", false, dry_run},
     {starting, "--wait --stream --stream-logs --attach --watch --sync", false, drop, follows},
     {starting, "--down --rm --auto-remove --terminate", false, drop, by_itself},
-    {starting, "--idle-minutes-to-autostop --autostop", true, drop, by_itself},
+    {starting, "--idle-minutes-to-autostop --autostop", true, idle_minutes},
     {starting, "-i", false, minutes},
     {starting, "--retry-until-up", false, drop, "each offer of the plan is tried by itself"},
     {"run rehearse ssh", "-it -ti --interactive --tty -t", false, drop, streams},
@@ -250,9 +251,11 @@ class Translator {
       case minutes:
         if (at_ + 1 < words_.size() && parse_int(words_[at_ + 1])) {
           length_ = 2;
-          return drop(name + " " + words_[at_ + 1], by_itself);
+          return autostop(name, words_[at_ + 1]);
         }
         return drop(name, streams);
+      case idle_minutes:
+        return autostop(name, value);
       case gres: {
         auto gpus = value.starts_with("gpu:") ? value.substr(4) : value;
         return rename(name, "--gpus", &gpus);
@@ -284,6 +287,14 @@ class Translator {
         words_[0] = "plan";
         return put({});
     }
+  }
+
+  /// A number is minutes; none and -1 are never.
+  void autostop(const std::string& name, const std::string& value) {
+    const auto minutes = parse_int(value);
+    if (minutes && *minutes <= 0) return drop(name + " " + value, by_itself);
+    const auto limit = value + (minutes ? "m" : "");
+    rename(name, "--idle", &limit);
   }
 
   void mount_option(const std::string& name, const std::string& value) {

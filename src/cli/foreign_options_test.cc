@@ -54,6 +54,8 @@ TEST_F(ForeignOptions, WhatOtherToolsCallItIsGivenAsOurs) {
       {"run --time 60 task.yaml", "run --max-duration 60m task.yaml"},
       {"run --time 1:00:00 task.yaml", "run --max-duration 1:00:00 task.yaml"},
       {"run --max-cost 5 -f task.yaml --background", "run --budget 5 task.yaml --detach"},
+      {"run --idle-minutes-to-autostop 30 task.yaml", "run --idle 30m task.yaml"},
+      {"run --autostop 2h task.yaml", "run --idle 2h task.yaml"},
       {"run --local task.yaml", "run --infra=rehearsal task.yaml"},
       {"run --dry-run task.yaml", "plan task.yaml"},
       {"down -a", "down --all"},
@@ -70,7 +72,7 @@ TEST_F(ForeignOptions, WhatChangesNothingIsTakenOutWithTheReason) {
             "run --gpus A10G -t g5.xlarge -- docker run --rm -it");
   EXPECT_EQ(split(told, '\n')[0], "--rm: nothing to do here: every machine ends with its run");
   EXPECT_EQ(split(told, '\n').size(), 4U);
-  EXPECT_EQ(here("run -i 10 --down --retry-until-up --cloud aws --num-nodes 1 task.yaml"), "run task.yaml");
+  EXPECT_EQ(here("run -i 10 --down --retry-until-up --cloud aws --num-nodes 1 task.yaml"), "run --idle 10m task.yaml");
   EXPECT_EQ(here("run -i task.yaml"), "run task.yaml");
   EXPECT_EQ(here("run --gpus all -t g5.xlarge task.yaml"), "run -t g5.xlarge task.yaml");
   EXPECT_EQ(here("run --gpus 2 -t g5.12xlarge task.yaml"), "run -t g5.12xlarge task.yaml");

@@ -25,7 +25,7 @@ constexpr ExitCode codes_of_runs[] = {
     {"75",
      "nothing was rented, and the same command may work later: no capacity, a limit of "
      "your own, asked too often, no network"},
-    {"124", "was cut at max_duration or by the budget, and the training said 0"},
+    {"124", "was cut at max_duration, by the budget or because it was idle, and the training said 0"},
     {"125", "ferry, the machine or the start failed; or outputs are not home; or you stopped waiting"},
     {"130", "was cancelled, and the training said 0 or nothing; wait: Ctrl-C, the run goes on"},
 };

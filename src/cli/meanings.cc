@@ -200,7 +200,7 @@ constexpr Meaning meanings[] = {
     {"install", says, "ferry run --setup 'pip install {*}' -- COMMAND", in_the_task},
     {"pip", says, "ferry run --setup 'pip {*}' -- COMMAND", in_the_task},
     {"conda", says, "ferry run --setup 'conda {*}' -- COMMAND", in_the_task},
-    {"autostop", says, "ferry run --max-duration 2h TASK", "every machine ends with its run"},
+    {"autostop", says, "ferry run --idle 20m TASK", "every machine ends with its run"},
     {"storage", says, "ferry fetch RUN", "outputs come home; ferry keeps no buckets"},
     {"volume", says, "ferry run --disk GIB TASK", "a run's disk ends with it; outputs come home"},
     {"port-forward", says, "ports: [8888]", "in the task file: each opens a tunnel while ferry run is attached"},

@@ -83,6 +83,9 @@ void TaskOptions::add_to(CLI::App& command) {
       ->allow_extra_args(false);
   command.add_option("--max-duration,--timeout", max_duration,
                      "Longest the training may take, e.g. 90m or 2h (default: 24h)");
+  command.add_option("--idle", idle,
+                     "End a training that does nothing for so long, e.g. 20m: no output, CPU and GPUs quiet (default: "
+                     "never)");
   command.add_option("--duration", duration, "How long it should take, for the estimate, e.g. 40m");
   constexpr const char* account = "In your AWS account";
   command.add_option("--subnet", subnets, "Subnet to rent in (default VPC otherwise); may be repeated")
@@ -298,6 +301,10 @@ Status lay_flags(const TaskOptions& options, task::Task& task) {
   if (!options.max_duration.empty()) {
     TRY_SET(limit, "--max-duration", parse_duration(options.max_duration));
     task.max_duration = limit;
+  }
+  if (!options.idle.empty()) {
+    TRY_SET(limit, "--idle", parse_duration(options.idle));
+    task.idle = limit;
   }
   if (!options.duration.empty()) {
     TRY_SET(expected, "--duration", parse_duration(options.duration));

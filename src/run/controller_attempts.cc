@@ -88,6 +88,7 @@ Policy RunController::policy(const Status& done) const {
   const auto& recovery = wanted.recovery;
   policy.recovers = recovery ? recovery->is_wanted : wanted.use_spot;
   if (!recovery || !run_.exit_code || run_.train_start_ms == 0) return policy;  // a setup fails as it did
+  if (run_.task.contains(was_idle)) return policy;
   const bool is_named = std::ranges::find(recovery->exit_codes, *run_.exit_code) != recovery->exit_codes.end();
   policy.retries_failures = recovery->is_wanted && (is_named || retried_ < recovery->restarts_on_errors);
   return policy;

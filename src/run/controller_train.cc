@@ -123,6 +123,7 @@ Status RunController::record_end(const agent::JobStatus& status) {
   heed_extension();
   const auto ending = ending_of(status, node_.lifetime.max_duration);
   trial_.was_cut = status.reason == "max_duration";
+  if (status.reason == agent::idled) run_.task[was_idle] = true;
   if (status.reason == agent::interrupted) run_.task[was_interrupted] = true;
   run_.outcome = ending.outcome;
   run_.exit_code = ending.exit_code;

@@ -16,6 +16,8 @@ JobEnding ending_of(const agent::JobStatus& status, Seconds max_duration) {
     return {Outcome::failed, stopped(exit_cut),
             fmt::format("stopped at max_duration ({})", show_duration(max_duration))};
   }
+  if (reason == agent::idled)
+    return {Outcome::failed, stopped(exit_cut), "stopped because it did nothing for the time that idle says"};
   if (reason == "lost")
     return {Outcome::lost, std::nullopt, "the agent on the machine was killed, and the training with it"};
   if (reason == "stopped")

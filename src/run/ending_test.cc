@@ -48,6 +48,8 @@ const std::vector<Case> cases = {
     {"cancelled", none, none, Outcome::cancelled, 130},
     {"cancelled", 143, none, Outcome::cancelled, 143},
     {"cancelled", none, 9, Outcome::cancelled, 9},
+    {"idle", none, 0, Outcome::failed, 124},
+    {"idle", none, 143, Outcome::failed, 143},
     {"max_duration", none, 0, Outcome::failed, 124},
     {"max_duration", 0, none, Outcome::failed, 124},
     {"max_duration", none, 143, Outcome::failed, 143},

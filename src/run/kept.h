@@ -31,6 +31,8 @@ inline constexpr const char* lacks_code = "lacks-values";
 
 /// In Run::task: "max_duration" or "budget", whichever bounds the time of the training.
 inline constexpr const char* limited_by = "limited_by";
+/// In Run::task: its training was ended because it did nothing, and is not begun again for that.
+inline constexpr const char* was_idle = "was_idle";
 /// In Run::task: which of the task's candidates the newest machine was rented for.
 inline constexpr const char* rented_candidate = "candidate";
 /// In Run::task: its newest attempt is over, nothing that its machine has is needed, and another is to begin.

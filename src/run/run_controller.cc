@@ -241,6 +241,8 @@ Status RunController::plan_own_machine(const std::string& host) {
   node_.cloud = std::move(cloud);
   context_.progress.done("plan", host + ", as your ssh config has it; nothing is rented",
                          {{"instance_type", host}, {"hourly_usd", 0}});
+  if (beginning_->request.task.idle)
+    context_.progress.warn("plan", "idle: ends nothing here: a machine of your own costs nothing while it waits");
   return {};
 }
 
@@ -388,6 +390,7 @@ agent::JobSpec RunController::job_spec(const task::Task& task) const {
     spec.notices = agent::NoticeSpec{task.on_interruption.signal, task.on_interruption.grace.count()};
   spec.on_limit = agent::NoticeSpec{task.on_interruption.signal, task.on_interruption.grace.count()};
   spec.limited_by = text_at(run_.task, limited_by, "max_duration");
+  if (task.idle && spec.power_off) spec.idle_s = task.idle->count();
   spec.max_duration_s = node_.lifetime.max_duration.count();
   spec.retention_s = node_.lifetime.retention().count();
   spec.money = money_spec();

@@ -94,6 +94,7 @@ Result<ssh::Session> ScriptedMachine::connect() {
       {"PATH", (home_ / "bin").string() + ":/usr/bin:/bin"},
       {"FERRY_AGENT_POWEROFF", (home_ / "off-switch").string()},
       {"FERRY_SCRATCH_SYS", (home_ / "no-disks").string()},
+      {"FERRY_AGENT_RUN", home_.string()},  // where the timer of a machine is put off
   };
   auto session = ssh::Session::local(home_, env);
   if (session) masters_.push_back(session->master_pid());

@@ -140,6 +140,7 @@ class Stage {
   /// the ledger is one. 0: not at all.
   void kill_at(int step) { steps_ = 0, kill_at_ = step; }
   int steps() const { return steps_; }
+  bool reservations_are_steps = false;  ///< a reservation in the ledger is two steps, too
   /// What was passed, each once, as "PHASE: before ec2 RunInstances": each step, and where a connection is opened or a
   /// line is shown. Names are the same in every walk; what comes again in a phase has the name of the first.
   const std::vector<std::string>& points() const { return points_; }

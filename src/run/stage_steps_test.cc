@@ -76,7 +76,8 @@ class SteppedLedger final : public ledger::Ledger {
     return write("take_history", "what another computer did", [&] { return real_->take_history(run, history); });
   }
   Status reserve(const ledger::Reservation& reservation, const Caps& caps) override {
-    return real_->reserve(reservation, caps);
+    const auto reserve = [&] { return real_->reserve(reservation, caps); };
+    return stage_.reservations_are_steps ? write("reserve", "what it may cost", reserve) : reserve();
   }
   Status let_go(std::string_view run) override { return real_->let_go(run); }
   Result<std::optional<ledger::Reservation>> reservation(std::string_view run) override {

@@ -7,6 +7,7 @@
 
 #include "base/text.h"
 #include "base/units.h"
+#include "task/autostop.h"
 
 namespace ferry::task {
 namespace {
@@ -67,20 +68,6 @@ Status check_autostop(std::string_view file, const Entry& entry) {
   return {};
 }
 
-/// A run's machine never idles; of the rest, what is another thing here.
-std::string autostop_words(const Entry& entry) {
-  const auto is_given = [&](const char* name) {
-    const auto* field = entry.value->type == Node::Type::map ? entry.value->find(name) : nullptr;
-    return field && field->value->type == Node::Type::text && !field->value->text.empty();
-  };
-  std::string words = "the machine is ended when the run ends, so that it never idles";
-  if (is_given("down") && lower(trim(entry.value->find("down")->value->text)) != "true")
-    words += " (ended, not stopped: outputs come home first)";
-  words += "; with --keep it costs until  ferry down RUN, at the latest until its time limit (max_duration)";
-  if (is_given("hook")) words += "; its hook is not run: put that at the end of run:";
-  return words;
-}
-
 /// A strategy, or {strategy: FAILOVER, max_restarts_on_errors: 3, recover_on_exit_codes: [33]}.
 Status check_recovery(std::string_view file, const Entry& entry) {
   const std::vector<std::string> strategies = {"eager_next_region", "failover", "none"};
@@ -116,6 +103,7 @@ constexpr Field fields[] = {
     {"task", "store"},
     {"task", "budget"},
     {"task", "max_duration"},
+    {"task", "idle"},
     {"task", "duration"},
     {"task", "environment", "", "environment"},
     {"task", "on_interruption", "", "on_interruption"},

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "base/text.h"
+#include "task/autostop.h"
 #include "task/field_reader.h"
 #include "task/fields.h"
 #include "task/old_names.h"
@@ -213,6 +214,7 @@ Status ResourcesReader::read_field(const Entry& entry, Resources& into) {
   if (name == "disk_size") return read_disk_size(entry, into.disk_gib);
   if (name == "image_id") return read_image(entry, into.image);
   if (name == "labels") return read_labels(entry, into.labels);
+  if (name == "autostop" && !task_.idle) task_.idle = idle_of_autostop(*entry.value);  // `idle:` outranks it
   if (name == "job_recovery" || name == "spot_recovery") into.recovery = recovery_of(*entry.value);
   if (name == "instance_type") {
     TRY_SET(text, "", text_of(entry));

@@ -84,6 +84,7 @@ class TaskReader : FieldReader {
     if (entry.name == "store") return read_store(entry, task_.store);
     if (entry.name == "budget") return read_budget(entry);
     if (entry.name == "max_duration") return read_duration(entry, task_.max_duration);
+    if (entry.name == "idle") return read_duration(entry, task_.idle);
     if (entry.name == "duration") return read_duration(entry, task_.duration);
     if (entry.name == "environment") return read_environment(entry);
     if (entry.name == "on_interruption") return InterruptionReader(file_, task_, found_).read(entry);
@@ -261,9 +262,9 @@ class TaskReader : FieldReader {
 };
 
 bool may_be_skypilots(const Node& root) {
-  constexpr std::array<std::string_view, 10> own = {"budget",     "max_duration", "duration", "environment",
-                                                    "checkpoint", "checkpoints",  "guard",    "metrics",
-                                                    "aws",        "store"};
+  constexpr std::array<std::string_view, 11> own = {"budget",      "max_duration", "idle",        "duration",
+                                                    "environment", "checkpoint",   "checkpoints", "guard",
+                                                    "metrics",     "aws",          "store"};
   constexpr std::array<std::string_view, 5> theirs = {"resources", "setup", "num_nodes", "file_mounts", "envs"};
   const auto has = [&](std::string_view name) { return root.find(name) != nullptr; };
   const auto* outputs = root.find("outputs");

@@ -192,6 +192,7 @@ struct Task {
   std::optional<std::string> store;      ///< place of a store (base/store_place.h); "": none, whatever the settings say
   std::optional<Usd> budget;             ///< hard cap for the whole run
   std::optional<Seconds> max_duration;   ///< hard cap on the training's time
+  std::optional<Seconds> idle;           ///< a training that does nothing for so long is ended
   std::optional<Seconds> duration;       ///< how long it is expected to take, for estimates
   Environment environment;
   std::vector<std::string> run_options;  ///< for docker run, where the environment is a container: one word each

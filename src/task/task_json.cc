@@ -53,7 +53,7 @@ NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(AwsSettings, subnets, security_g
                                                 capacity_reservation, instance_profile)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(Task, name, workdir, git, num_nodes, nodes_at, resources, candidates,
                                                 ordered, envs, missing_envs, missing_secrets, setup, run,
-                                                event_callback, checkpoints, outputs, store, budget, max_duration,
+                                                event_callback, checkpoints, outputs, store, budget, max_duration, idle,
                                                 duration, environment, run_options, mounts, data, output_folders, aws,
                                                 may_be_skypilots, on_interruption, not_yet)
 

@@ -64,6 +64,7 @@ Task full() {
   task.aws.capacity_reservation = "cr-1";
   task.aws.instance_profile = "role";
   task.on_interruption = {"SIGUSR1", Seconds(30)};
+  task.idle = Seconds(1200);
   task.may_be_skypilots = true;
   task.not_yet = {"num_nodes"};
   return task;

@@ -138,8 +138,9 @@ run: torchrun --nproc_per_node $SKYPILOT_NUM_GPUS_PER_NODE train.py
   EXPECT_THAT(
       task.not_yet,
       ElementsAre(
-          "task.yaml:20: autostop: the machine is ended when the run ends, so that it never idles; with --keep it "
-          "costs until  ferry down RUN, at the latest until its time limit (max_duration)",
+          "task.yaml:20: autostop: the machine is ended when the run ends, and a training that does nothing for 10:00 "
+          "is ended, too (idle: 10m); with --keep it costs until  ferry down RUN, at the latest until its time limit "
+          "(max_duration)",
           StartsWith("task.yaml:9: ports: not open to the internet: while ferry run is attached, a tunnel"),
           "task.yaml:10: image_id: not yet, ferry takes the base Deep Learning AMI (SkyPilot's own images)",
           "task.yaml:16: any_of: left out: a candidate on gcp: ferry trains on AWS"));
@@ -154,7 +155,25 @@ TEST(Task, OfAutostopItIsSaidWhatBecomesOfItHere) {
   EXPECT_THAT(told("resources: {autostop: {idle_minutes: 5, down: false}}\n"), HasSubstr("ended, not stopped"));
   EXPECT_THAT(told("resources: {autostop: {idle_minutes: 5, hook: 'aws s3 sync a b'}}\n"),
               HasSubstr("its hook is not run: put that at the end of run:"));
+  EXPECT_THAT(told("resources: {autostop: {idle_minutes: 5, wait_for: jobs}}\n"),
+              HasSubstr("which is waited for whatever it does"));
   EXPECT_EQ(told("resources: {autostop: false}\n"), "");
+}
+
+TEST(Task, AutostopIsTheLimitOfATrainingThatDoesNothing) {
+  const auto idle = [](const std::string& yaml) { return parsed(yaml.c_str()).idle.value_or(Seconds(0)); };
+  EXPECT_EQ(idle("resources: {autostop: 10}\n"), Seconds(600));
+  EXPECT_EQ(idle("resources: {autostop: 2h}\n"), Seconds(7200));
+  EXPECT_EQ(idle("resources: {autostop: true}\n"), Seconds(300));
+  EXPECT_EQ(idle("resources: {autostop: {idle_minutes: 7, down: true}}\n"), Seconds(420));
+  EXPECT_EQ(idle("resources: {autostop: {idle_minutes: 90s, wait_for: none}}\n"), Seconds(90));
+  EXPECT_EQ(idle("resources: {autostop: {down: true}}\n"), Seconds(300));
+  for (const char* none : {"false", "0", "-1", "{idle_minutes: -1}", "{idle_minutes: 5, wait_for: jobs}",
+                           "{idle_minutes: 5, wait_for: JOBS_AND_SSH}", ""})
+    EXPECT_EQ(idle("resources: {autostop: " + std::string(none) + "}\n"), Seconds(0)) << none;
+  EXPECT_EQ(idle("idle: 20m\nresources: {autostop: 10}\n"), Seconds(1200)) << "ferry's own word outranks it";
+  EXPECT_EQ(idle("resources: {autostop: 10}\nidle: 20m\n"), Seconds(1200));
+  EXPECT_EQ(refused("idle: 0\n").what, "task.yaml:1:7: idle: not a duration: '0'");
 }
 
 TEST(Task, WhatWouldMakeItAnotherTrainingIsRefusedAsNotThereYet) {
