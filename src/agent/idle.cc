@@ -57,15 +57,12 @@ std::vector<Process> all_processes() {
 
 std::string groups_of(const std::string& process) { return os::read_file("/proc/" + process + "/cgroup").value_or(""); }
 
-/// docker's, podman's and containerd's own ones, unless this process is in the same.
-bool is_in_container(pid_t pid) {
-  const auto groups = groups_of(std::to_string(pid));
-  const auto has = [&](std::string_view word) { return groups.find(word) != groups.npos; };
-  if (!has("docker-") && !has("docker/") && !has("libpod") && !has("cri-containerd")) return false;
-  return groups != groups_of("self");
-}
-
 }  // namespace
+
+bool is_containers(std::string_view groups, std::string_view own) {
+  const auto has = [&](std::string_view word) { return groups.find(word) != groups.npos; };
+  return groups != own && (has("docker-") || has("docker/") || has("libpod") || has("cri-containerd"));
+}
 
 bool is_busy(const Activity& before, const Activity& now) {
   if (now.printed != before.printed) return true;
@@ -187,7 +184,9 @@ std::map<Named, std::uint64_t> IdleWatch::worked(const std::set<pid_t>& without)
     bool is_the_jobs = family.contains(pid);
     if (!is_the_jobs) {
       const auto known = in_container_.find(one.name);
-      is_the_jobs = others[one.name] = known == in_container_.end() ? is_in_container(pid) : known->second;
+      is_the_jobs = others[one.name] = known == in_container_.end()
+                                           ? is_containers(groups_of(std::to_string(pid)), groups_of("self"))
+                                           : known->second;
     }
     if (is_the_jobs) out[one.name] = one.worked_ms;
   }

@@ -34,6 +34,8 @@ struct Activity {
 };
 /// Something was done between two looks.
 bool is_busy(const Activity& before, const Activity& now);
+/// By /proc/PID/cgroup of a process, and of this one: docker, podman or containerd has it in a container of its own.
+bool is_containers(std::string_view groups, std::string_view own);
 /// The busiest GPU of what `nvidia-smi --query-gpu=utilization.gpu --format=csv,noheader,nounits` says, in percent;
 /// nothing where it says nothing of any.
 std::optional<int> busiest_gpu(std::string_view said);

@@ -37,6 +37,20 @@ TEST(Idle, ManyProcessesThatEachDoNearlyNothingAreQuietAndANewOneThatWorksIsNot)
   EXPECT_FALSE(is_busy(before, now));
 }
 
+TEST(Idle, WhatIsInAContainerIsKnownByItsControlGroup) {
+  const std::string own = "0::/user.slice/user-1000.slice/session-3.scope\n", id(64, 'a');
+  EXPECT_TRUE(is_containers("0::/system.slice/docker-" + id + ".scope\n", own));
+  EXPECT_TRUE(is_containers("0::/docker/" + id + "\n", own));
+  EXPECT_TRUE(is_containers("12:cpu,cpuacct:/docker/" + id + "\n1:name=systemd:/docker/" + id + "\n", own));
+  EXPECT_TRUE(is_containers("0::/machine.slice/libpod-" + id + ".scope/container\n", own));
+  EXPECT_FALSE(is_containers("0::/system.slice/docker.service\n", own)) << "the daemon";
+  EXPECT_FALSE(is_containers("0::/system.slice/containerd.service\n", own));
+  EXPECT_FALSE(is_containers(own, own));
+  EXPECT_FALSE(is_containers("", own));
+  const auto inside = "0::/docker/" + id + "\n";
+  EXPECT_FALSE(is_containers(inside, inside)) << "this machine is a container itself";
+}
+
 TEST(Idle, TheBusiestGpuCounts) {
   EXPECT_EQ(busiest_gpu("0\n 37\n4\n"), 37);
   EXPECT_EQ(busiest_gpu("0\n"), 0);

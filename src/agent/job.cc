@@ -129,7 +129,8 @@ void Job::terminate() {
 
 std::size_t Job::tell(int number) {
   if (!shell_) return 0;
-  auto processes = family_of(shell_->pid());
+  // What left the group did so to be told of an end by those that stayed: docker's client is one.
+  auto processes = number == SIGTERM ? std::vector<pid_t>() : family_of(shell_->pid());
   const auto group = group_members(shell_->pid());
   processes.insert(processes.end(), group.begin(), group.end());
   std::set<pid_t> handling;

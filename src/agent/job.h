@@ -45,8 +45,9 @@ class Job {
   /// SIGTERM to the phase's process group, but not yet to those of it that read what others of it write: the
   /// writers must be able to say what they saved.
   void terminate();
-  /// A signal to those processes of the phase that handle it, but to none that another one of them has forked (a data
-  /// loader's worker has its parent's handlers, and nothing to save). Returns how many get it.
+  /// A signal to those processes of the phase (SIGTERM: of its group, as in terminate()) that handle it, but to none
+  /// that another one of them has forked (a data loader's worker has its parent's handlers, and nothing to save).
+  /// Returns how many get it.
   std::size_t tell(int number);
   /// SIGTERM to those whose writers have been gone for a moment, or, with `all`, to every one that was left
   /// out, and to what they started meanwhile. Call it now and then after terminate().

@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """environment: docker, in real containers (podman plays docker) on a machine of one's own (a real sshd, without a port)."""
 import contextlib
+import json
 import os
 import pathlib
 import shutil
@@ -198,6 +199,19 @@ def test_cancelling_reaches_the_training_which_saves_and_chooses_its_exit_code()
         run = home.newest()
         assert (home.home_of(run) / "outputs/model").read_text() == "saved\n" and run["outcome"] == "cancelled" and run["exit_code"] == 3, run
         assert home.good("logs", run["run"]).out == "up\nsaving\n" and time.time() - began < 20
+        gone(home, run)
+
+
+def test_before_its_limit_the_training_is_asked_to_save_and_reads_why():
+    with Home() as home:
+        own_machine(home)
+        home.file("task.yaml", "name: cut\nresources: {infra: ssh/box, image_id: 'docker:python'}\nmax_duration: 30s\nrun: |\n"
+                  "  mkdir outputs; trap 'cat \"$FERRY_NOTICE\" >outputs/notice.json; exit 0' TERM\n  echo up; while :; do sleep 0.1; done\n")
+        done = home.ferry("run", "task.yaml")
+        run = home.newest()
+        assert done.returncode == 124, done.err
+        told = json.loads((home.home_of(run) / "outputs/notice.json").read_text())
+        assert told["kind"] == "limit" and told["reason"] == "max_duration" and 1 <= told["seconds_left"] <= 3, told
         gone(home, run)
 
 
