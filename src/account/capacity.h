@@ -1,7 +1,7 @@
 #pragma once
 /// \file
-/// Capacity Blocks: GPU machines for some days, paid when they are bought, begun at a fixed time. Looking for offers, and
-/// at what the account has reserved. Reads only.
+/// Capacity Blocks: GPU machines for some days, paid when they are bought, begun at a fixed time. Looking for offers,
+/// and at what the account has reserved. Reads only.
 
 #include <string>
 #include <vector>

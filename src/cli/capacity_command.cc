@@ -53,7 +53,7 @@ Json offers_json(const account::BlockOffers& found, const account::BlockWish& wi
                     {"hours", one.hours},
                     {"fee_usd", money(one.fee)},
                     {"per_gpu_hour_usd", one.gpus ? money(one.per_gpu_hour) : Json()}});
-  return {{"types", wish.types},       {"machines", wish.machines},     {"hours", wish.hours},
+  return {{"types", wish.types},      {"machines", wish.machines},  {"hours", wish.hours},
           {"regions", found.regions}, {"problems", found.problems}, {"offers", list}};
 }
 
@@ -76,10 +76,11 @@ Result<int> search(Context& context, const CapacityOptions& options) {
     table.add({printable(one.instance_type), std::to_string(one.count), one.gpus ? std::to_string(one.gpus) : "?",
                printable(one.zone), minute(one.start_ms), minute(one.end_ms), show(one.fee),
                one.gpus ? show_hourly(one.per_gpu_hour) : "?", printable(one.id)});
-  fmt::print("{}paid when it is bought, and never given back; machines end from half an hour before its end. ferry "
-             "buys none: aws ec2 purchase-capacity-block --capacity-block-offering-id OFFER --instance-platform "
-             "Linux/UNIX --region REGION; then ferry run --capacity-reservation cr-… --wait TIME\n",
-             table.text());
+  fmt::print(
+      "{}paid when it is bought, and never given back; machines end from half an hour before its end. ferry "
+      "buys none: aws ec2 purchase-capacity-block --capacity-block-offering-id OFFER --instance-platform "
+      "Linux/UNIX --region REGION; then ferry run --capacity-reservation cr-… --wait TIME\n",
+      table.text());
   return 0;
 }
 
@@ -117,11 +118,14 @@ void add_capacity_command(CLI::App& app, Program& program) {
   auto options = std::make_shared<CapacityOptions>();
   const auto act = [&program, options](Result<int> (*what)(Context&, const CapacityOptions&)) {
     program.chosen = [&program, options, what] {
-      return with_context(program.carried, [options, what](Context& context) { return what(context, *options); }, true);
+      return with_context(
+          program.carried, [options, what](Context& context) { return what(context, *options); }, true);
     };
   };
-  auto* capacity = app.add_subcommand("capacity", "Capacity Blocks that AWS offers (GPU machines for some days, paid ahead): "
-                                                  "ferry capacity H100:8 --days 2; buys nothing");
+  auto* capacity = app.add_subcommand(
+      "capacity",
+      "Capacity Blocks that AWS offers (GPU machines for some days, paid ahead): ferry capacity H100:8 --days 2; "
+      "buys nothing");
   capacity->require_subcommand(0, 1);
   capacity->add_option("gpu,--gpus", options->gpu, "A GPU with its count in one machine (H100:8), or an instance type")
       ->type_name("GPU");

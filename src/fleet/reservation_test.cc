@@ -18,7 +18,8 @@ cloud::Reservation block_that_ends_in(Seconds time) {
 
 TEST(CapacityBlock, ItsMachineIsOffThirtyFiveMinutesBeforeItsEndAndNotMuchEarlier) {
   for (const int minutes : {60, 70, 120, 24 * 60, 14 * 24 * 60}) {
-    const auto limits = within_block(block_that_ends_in(Seconds(minutes * 60)), TimeLimits{Seconds(30 * 24 * 3600)}, now);
+    const auto limits =
+        within_block(block_that_ends_in(Seconds(minutes * 60)), TimeLimits{Seconds(30 * 24 * 3600)}, now);
     ASSERT_TRUE(limits) << minutes << describe(limits.error());
     const auto off = limits->until_power_off() + Seconds(35 * 60);
     EXPECT_LE(off, Seconds(minutes * 60)) << minutes;
@@ -27,7 +28,8 @@ TEST(CapacityBlock, ItsMachineIsOffThirtyFiveMinutesBeforeItsEndAndNotMuchEarlie
 }
 
 TEST(CapacityBlock, WhatFitsStaysAndWhatHasNoTimeIsRefused) {
-  EXPECT_EQ(within_block(block_that_ends_in(Seconds(86'400)), TimeLimits{Seconds(3600)}, now)->max_duration, Seconds(3600));
+  EXPECT_EQ(within_block(block_that_ends_in(Seconds(86'400)), TimeLimits{Seconds(3600)}, now)->max_duration,
+            Seconds(3600));
   const auto none = within_block(block_that_ends_in(Seconds(50 * 60)), TimeLimits{Seconds(3600)}, now);
   ASSERT_FALSE(none);
   EXPECT_EQ(none.error().kind, Kind::bad_input);
