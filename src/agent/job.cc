@@ -76,6 +76,7 @@ Status Job::launch(LogPhase phase) {
   (void)os::append_file("/proc/" + std::to_string(shell.pid()) + "/oom_score_adj", "300");
   sources_.push_back({std::move(shell.out), LogStream::out, phase});
   sources_.push_back({std::move(shell.err), LogStream::err, phase});
+  only_outlives_ = phase == LogPhase::run && spec_.command.starts_with(outlives_its_end);
   exit_code_.reset();
   readers_.clear();
   told_.clear();
@@ -133,9 +134,10 @@ std::size_t Job::tell(int number) {
   auto processes = number == SIGTERM ? std::vector<pid_t>() : family_of(shell_->pid());
   const auto group = group_members(shell_->pid());
   processes.insert(processes.end(), group.begin(), group.end());
+  const bool only_outlives = number == SIGTERM && only_outlives_;
   std::set<pid_t> handling;
   for (const pid_t pid : processes) {
-    if (handles(pid, number)) handling.insert(pid);
+    if (handles(pid, number) && !(only_outlives && pid == shell_->pid())) handling.insert(pid);
   }
   std::vector<pid_t> first;
   for (const pid_t pid : handling) {

@@ -80,6 +80,7 @@ class Job {
 
   os::Path dir_;
   JobSpec spec_;
+  bool only_outlives_ = false;  // what runs begins so (outlives_its_end)
   std::string marker_;
   LogPhase phase_ = LogPhase::setup;
   std::optional<os::Process> shell_;

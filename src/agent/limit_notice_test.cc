@@ -44,6 +44,15 @@ class LimitNoticeTest : public testing::Test {
   Seen seen;
 };
 
+TEST_F(LimitNoticeTest, AShellThatOnlyOutlivesItsTrainingMakesNoSuccessACut) {
+  const auto end = end_of(
+      spec(std::string(outlives_its_end) +
+               "bash -c 'until [ -e \"$FERRY_NOTICE\" ]; do sleep 0.01; done; exit 0'\nexit $?\n",
+           5));
+  EXPECT_EQ(end.reason, "");
+  EXPECT_EQ(end.run_exit, 0);
+}
+
 TEST_F(LimitNoticeTest, ATrainingThatIsToldSavesAndEndsBeforeItsLimitAndCountsAsCut) {
   auto job =
       spec("trap 'cat \"$FERRY_NOTICE\" >notice; echo saved >model; exit 0' TERM; while :; do sleep 0.02; done", 3);

@@ -204,6 +204,8 @@ struct JobSpec {
   std::string limited_by = "max_duration";  ///< or "budget": what max_duration_s comes from, as the training is told
 };
 inline constexpr std::int64_t default_max_duration_s = 24 * 3600;
+/// How a command begins whose shell handles SIGTERM only so as to outlive what it runs: it has nothing to save.
+inline constexpr std::string_view outlives_its_end = "trap : TERM\n";
 Json to_json(const JobSpec& spec);
 /// bad_input for what cannot be run: no command, a relative workdir, NUL bytes, impossible names or times, a
 /// store that is none.
