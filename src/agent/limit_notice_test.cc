@@ -45,10 +45,9 @@ class LimitNoticeTest : public testing::Test {
 };
 
 TEST_F(LimitNoticeTest, AShellThatOnlyOutlivesItsTrainingMakesNoSuccessACut) {
-  const auto end = end_of(
-      spec(std::string(outlives_its_end) +
-               "bash -c 'until [ -e \"$FERRY_NOTICE\" ]; do sleep 0.01; done; exit 0'\nexit $?\n",
-           5));
+  const auto end = end_of(spec(std::string(outlives_its_end) +
+                                   "bash -c 'until [ -e \"$FERRY_NOTICE\" ]; do sleep 0.01; done; exit 0'\nexit $?\n",
+                               5));
   EXPECT_EQ(end.reason, "");
   EXPECT_EQ(end.run_exit, 0);
 }

@@ -99,7 +99,8 @@ std::string Environment::training(const std::string& script) const {
       activate + (container ? "ferry_inside " + shell_quoted(links + script) + " last\n" : links + script);
   if (back.empty()) return text;
   // Whoever ends the training asks this shell, too, which then has its grace for what follows.
-  return std::string(agent::outlives_its_end) + "bash -c " + shell_quoted(text) + "\nferry_code=$?\n" + back + "exit $ferry_code\n";
+  return std::string(agent::outlives_its_end) + "bash -c " + shell_quoted(text) + "\nferry_code=$?\n" + back +
+         "exit $ferry_code\n";
 }
 
 std::string Environment::scratch(const Connection& connection) const {
