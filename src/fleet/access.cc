@@ -150,6 +150,13 @@ Status renew_key(Context& context, cloud::Cloud& cloud, const RunDir& run_dir, l
   auto renewed = instance;
   renewed.identity.clear();
   TRY("", os::make_dirs(run_dir.path, 0700));
+  // One process at a time: a follower and `ferry ssh` may both find that it is gone.
+  constexpr Millis most_renewal{60'000};
+  TRY_SET(renewal, "make a new key", os::FileLock::take(run_dir.key_lock(), most_renewal));
+  if (is_gone && os::exists(run_dir.identity())) {
+    instance = std::move(renewed);
+    return context.ledger.record_instance(instance);
+  }
   TRY_SET(key, "", ssh::make_key(run_dir.path, "ferry-" + instance.run));
   if (auto sent = cloud.send_key(instance.id, instance.login_user, key.public_line); !sent) {
     auto error = std::move(sent).error();
@@ -161,8 +168,11 @@ Status renew_key(Context& context, cloud::Cloud& cloud, const RunDir& run_dir, l
     return fail(Kind::denied, fmt::format("{} cannot be entered: its private key is lost", instance.id),
                 error.what + (error.why.empty() ? "" : ": " + error.why), error.advice);
   }
+  // ssh, which may look at any moment, would not take a private key with another one's public half beside it.
+  const os::Path half = run_dir.identity().string() + ".pub";
+  TRY("", os::remove_all(half));
   TRY("", os::write_file(run_dir.identity(), key.private_text, 0600));
-  TRY("", os::write_file(run_dir.identity().string() + ".pub", key.public_line + "\n", 0644));
+  TRY("", os::write_file(half, key.public_line + "\n", 0644));
   instance = std::move(renewed);
   return context.ledger.record_instance(instance);
 }

@@ -17,6 +17,7 @@ struct RunDir {
   /// Of the training's output on the attempt's machine: the first one's is "log", the second one's "log.a2".
   os::Path log(int attempt = 1) const { return path / (attempt == 1 ? "log" : "log.a" + std::to_string(attempt)); }
   os::Path owner_lock() const { return path / "owner"; }
+  os::Path key_lock() const { return path / "key"; }
   os::Path fetch_lock() const { return path / "fetch"; }
   os::Path outputs_state() const { return path / "outputs.state"; }
   os::Path follower_output() const { return path / "follower.txt"; }

@@ -3,6 +3,8 @@
 #include <gtest/gtest.h>
 
 #include "base/text.h"
+#include "fleet/access.h"
+#include "fleet/machine.h"
 #include "run/actions.h"
 #include "run/stage.h"
 
@@ -128,6 +130,24 @@ TEST(Reconnection, AFollowerThatIsKilledIsSucceededByOneThatGoesOnWhereTheLogEnd
   EXPECT_EQ(output(stage), whole_output());
   EXPECT_EQ(stage.model(), "");
   EXPECT_EQ(stage.trouble(), "");
+}
+
+TEST(RenewedKey, OfAnotherProcessIsTakenAndNoneIsMadeBesideIt) {
+  Stage stage;
+  stage.leave_at(ledger::Phase::training, "sleep 1000");
+  stage.process([&](fleet::Context& here) {
+    const auto run = stage.run();
+    const fleet::RunDir dir(here.data, run.name);
+    const auto key = must(os::read_file(dir.identity()));
+    std::filesystem::remove(dir.identity());
+    stage.when("is gone from this computer", [&] { must(os::write_file(dir.identity(), key, 0600)); });
+    auto instance = must(here.ledger.instances(run.name)).front();
+    auto place = fleet::location_of(instance);
+    const auto cloud = must(fleet::open_cloud(here, place));
+    must(fleet::renew_key(here, *cloud, dir, instance));
+    EXPECT_EQ(must(os::read_file(dir.identity())), key);
+    EXPECT_EQ(stage.cloud.count("send_key"), 0);
+  });
 }
 
 }  // namespace

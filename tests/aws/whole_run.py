@@ -77,6 +77,7 @@ def main():
         make_profile(boto3.client("iam", endpoint_url=f"http://{upstream}", region_name="us-east-1", aws_access_key_id=env["AWS_ACCESS_KEY_ID"],
                                   aws_secret_access_key=env["AWS_SECRET_ACCESS_KEY"]), "ssm")
         boto_only = use_settings(home, ec2)
+        home.good("capacity", "H100:8")
         document = json.loads(home.good("policy", "--all", "--role", "ssm").out)
         needed = hold_against(calls, document) - needed | {"ec2:RunInstances"}  # on reserved capacity
         judge_policy(proxy.actions - usual - boto_only | needed, document, "Optional")
