@@ -12,7 +12,10 @@ SOON = {"FERRY_STORE_EVERY": "1s", "FERRY_LEASE_PULSE": "1s"}
 TRAIN = """
 mkdir -p outputs
 cat said.txt
-echo "attempt $FERRY_ATTEMPT resumed $FERRY_RESUMED $PASSWORD" | tee -a outputs/saved
+line="attempt $FERRY_ATTEMPT resumed $FERRY_RESUMED $PASSWORD"
+echo "$line"
+sleep 1  # where the file is stored, so is the line
+echo "$line" >> outputs/saved
 [ $FERRY_ATTEMPT -ge 2 ] || exec sleep 1000
 cp outputs/saved outputs/model
 """
