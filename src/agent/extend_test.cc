@@ -44,7 +44,7 @@ TEST(Extend, PutsOffTheLimitAndTheTrainingSeesIt) {
 
 TEST(Extend, NeverMakesAnythingShorterNorGoesOnAfterTheEnd) {
   Served served;
-  auto spec = served.spec("echo ready; read -r line <go; true");
+  auto spec = served.spec("mkfifo go; echo ready; read -r line <go; true");
   spec.power_off = false;
   auto client = served.client();
   const auto started = client.start(spec);
