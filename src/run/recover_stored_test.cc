@@ -139,7 +139,7 @@ TEST_F(RecoverStored, AMachineThatLivesIsTakenByItsTagsAndTheRecordTellsWhatWasM
 TEST_F(RecoverStored, WhatAMachineWroteIntoItsRecordLeadsNowhere) {
   lose_all();
   stage_.put_stored("t-left", "model\n", true);
-  const auto key = store::run_prefix("t-left") + "record.json";
+  const auto key = store::record_key("t-left");
   const auto good = parse_json(must(stage_.store()->get(key)).bytes);
   ASSERT_TRUE(good);
   for (const auto& text : {std::string("{"), std::string("[]"), std::string(),
