@@ -89,6 +89,9 @@ void add(const Account& account, std::int64_t now, Use& use) {
 struct Check {
   const char *name, *words;
   Usd cap, others, with;
+  Usd wanted() const { return {with.micros - others.micros}; }
+  /// Whatever else runs, and however long one waits.
+  bool never_fits() const { return wanted() > cap; }
 };
 
 std::vector<Check> checks_of(const Caps& caps, const Use& others, const Use& all) {
@@ -106,11 +109,10 @@ std::vector<Check> checks_of(const Caps& caps, const Use& others, const Use& all
 }
 
 tl::unexpected<Error> refuse(const Check& check) {
-  const Usd wanted{check.with.micros - check.others.micros};
-  const bool alone = wanted > check.cap;
+  const bool alone = check.never_fits();
   const Usd left{std::max<std::int64_t>(0, check.cap.micros - check.others.micros)};
   const auto what = fmt::format("your limit of {} ({}) would not be kept", show(check.cap), check.name);
-  const auto why = fmt::format("this run may cost {} {}; {}", show_at_most(wanted), check.words,
+  const auto why = fmt::format("this run may cost {} {}; {}", show_at_most(check.wanted()), check.words,
                                alone ? std::string("that is more than the limit by itself")
                                      : fmt::format("other runs have cost {} and may still, so that {} is left",
                                                    show_at_most(check.others), show(left)));
@@ -131,7 +133,12 @@ Status check_caps(const Caps& caps, const Use& others, const Use& all) {
                 fmt::format("{} rented now, or about to be",
                             others.machines == 1 ? "one is" : fmt::format("{} are", others.machines)),
                 "wait until another run is over (--wait), or raise limits: machines in your settings", "machines");
-  for (const auto& check : checks_of(caps, others, all)) {
+  // What never fits is said first: shortly before midnight a run that is too dear for a whole day would otherwise be
+  // told to wait for the next one.
+  const auto checks = checks_of(caps, others, all);
+  const auto never = std::find_if(checks.begin(), checks.end(), [](const Check& one) { return one.never_fits(); });
+  if (never != checks.end()) return refuse(*never);
+  for (const auto& check : checks) {
     if (check.with > check.cap) return refuse(check);
   }
   return {};

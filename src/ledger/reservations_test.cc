@@ -65,6 +65,17 @@ class Caps : public testing::Test {
   std::unique_ptr<Ledger> ledger;
 };
 
+TEST_F(Caps, BeforeMidnightARunThatIsTooMuchForAWholeDayIsNotToldToWait) {
+  reserve("one", 1);
+  machine("one", noon + 11 * hour_ms, 0);
+  clock.now = noon + 11 * hour_ms + hour_ms / 2;
+  add("two");
+  const auto refused = ledger->reserve(wish("two", 5), {.a_day = usd(1.5)});
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().kind, Kind::bad_input) << describe(refused.error());
+  EXPECT_NE(refused.error().why.find("on a whole day"), std::string::npos) << describe(refused.error());
+}
+
 TEST_F(Caps, WhatARunMayStillCostCountsUntilItIsOverAndThenWhatItHasCost) {
   reserve("one", 8);
   add("two");
