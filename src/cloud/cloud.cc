@@ -39,6 +39,18 @@ std::string_view name(State state) {
   return "unknown";
 }
 
+namespace {
+tl::unexpected<Error> no_stand_ins() {
+  return fail(Kind::unsupported, "this cloud does not start machines by itself", {},
+              "leave recover: aws out of the task, or run it on AWS");
+}
+}  // namespace
+
+Status Cloud::make_stand_in(const StandInOrder&) { return no_stand_ins(); }
+Result<std::optional<StandIn>> Cloud::stand_in(const std::string&) { return no_stand_ins(); }
+Status Cloud::want_none(const std::string&) { return no_stand_ins(); }
+Status Cloud::delete_stand_in(const std::string&) { return no_stand_ins(); }
+
 std::shared_ptr<aws::Provider> fixed_credentials(std::string access_key_id, std::string secret_access_key,
                                                  std::string session_token) {
   return aws::fixed_provider(

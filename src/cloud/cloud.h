@@ -60,9 +60,9 @@ struct SecurityGroup {
   std::string id, name;
 };
 
-/// A key pair or security group as it was made for a run.
+/// What was made for a run, and is no machine.
 struct Made {
-  std::string kind;  ///< "key-pair" or "security-group"
+  std::string kind;  ///< "key-pair", "security-group", "auto-scaling-group" or "launch-template"
   std::string name;
   Tags tags;
 };
@@ -112,6 +112,22 @@ struct LaunchRequest {
   std::optional<Usd> spot_max_price;    ///< an hour; unset: up to the on-demand price
 };
 
+/// What takes a machine's place when it dies while nobody looks: a launch template and an Auto Scaling group of
+/// at most one machine, both called `name`. The cloud starts the next one by itself, from the template.
+struct StandInOrder {
+  std::string name;
+  LaunchRequest machine;      ///< as launch() takes it, but for its ClientToken; zone and subnet are the group's
+  std::string instance_id;    ///< the running machine that the group begins with; empty: none
+  std::int64_t until_ms = 0;  ///< from then on there is to be no machine, whoever asks; since 1970
+  std::vector<std::string> subnet_ids;  ///< of one VPC; empty: the default ones of all zones that have the type
+};
+
+struct StandIn {
+  int wanted = 0;                      ///< how many machines there are to be: 0 or 1
+  bool is_going = false;               ///< it is being deleted
+  std::vector<std::string> instances;  ///< the ids of those that it has now, also those that are ending
+};
+
 /// One region of one account. Every call may be repeated safely. Use from one thread.
 /// Errors carry a kind: denied (credentials, permission), no_capacity, quota, throttled, lost, timeout,
 /// bad_input, not_found.
@@ -139,7 +155,8 @@ class Cloud {
                                              const std::string& vpc_id = {}) = 0;
   /// Deletes by name, in whatever VPC; absent is fine; still in use is Kind::conflict.
   virtual Status delete_group(const std::string& name) = 0;
-  /// Every key pair and security group whose tag `key` has `value`.
+  /// Every key pair, security group, Auto Scaling group and launch template whose tag `key` has `value`; the last two
+  /// only where the policy lets ferry look for them.
   virtual Result<std::vector<Made>> find_made(const std::string& key, const std::string& value) = 0;
   /// In the order of the ids; not_found when one of them is not in this region.
   virtual Result<std::vector<Subnet>> subnets(const std::vector<std::string>& ids) = 0;
@@ -166,6 +183,18 @@ class Cloud {
   /// Both fail conflict in a state that does not allow it.
   virtual Status stop(const std::string& instance_id) = 0;
   virtual Status start(const std::string& instance_id) = 0;
+  /// Makes it, or what is missing of it; one of the same name is made as the order says. Nothing is launched while
+  /// the attached machine lives. Fails conflict where that machine is not running (any more), or belongs to another
+  /// group; quota; denied (the policy of `ferry policy --recover`). What was made before an error stays:
+  /// delete_stand_in(). The four are unsupported where no cloud can start machines by itself.
+  virtual Status make_stand_in(const StandInOrder& order);
+  /// Nothing if there is none of that name.
+  virtual Result<std::optional<StandIn>> stand_in(const std::string& name);
+  /// There is to be no machine: the group ends the one that it has. Absent is fine.
+  virtual Status want_none(const std::string& name);
+  /// Ends the group's machine, then deletes group and template. Absent is fine. The group may still be seen going
+  /// after that, for as long as its machine takes to end.
+  virtual Status delete_stand_in(const std::string& name);
   /// The address the cloud's side sees us come from, as a /32; what ensure_group should open.
   /// FERRY_CALLER_CIDR overrides it. The rehearsal cloud is asked itself; any other endpoint on this computer
   /// may be a tunnel to the real EC2, and AWS is asked as everywhere.
