@@ -20,7 +20,7 @@ constexpr std::array<std::string_view, 10> capacity_codes = {
 constexpr std::array<std::string_view, 5> quota_codes = {
     "MaxSpotInstanceCountExceeded", "MaxSpotFleetRequestCountExceeded", "ServiceQuotaExceededException",
     "InstanceQuotaExceeded", "QuotaExceededException"};
-constexpr std::array<std::string_view, 15> throttling_codes = {"Throttling",
+constexpr std::array<std::string_view, 17> throttling_codes = {"Throttling",
                                                                "ThrottlingException",
                                                                "ThrottledException",
                                                                "RequestThrottled",
@@ -34,6 +34,8 @@ constexpr std::array<std::string_view, 15> throttling_codes = {"Throttling",
                                                                "PriorRequestNotComplete",
                                                                "SlowDown",
                                                                "EC2ThrottledException",
+                                                               "ResourceContention",
+                                                               "ServiceLinkedRoleFailure",  // "not yet ready for use"
                                                                "RateExceeded"};
 constexpr std::array<std::string_view, 6> permission_codes = {
     "UnauthorizedOperation", "AccessDenied",       "AccessDeniedException",
@@ -53,7 +55,7 @@ constexpr std::array<std::string_view, 12> credential_codes = {"AuthFailure",
                                                                "IncompleteSignatureException",
                                                                "MissingAuthenticationToken",
                                                                "MissingAuthenticationTokenException"};
-constexpr std::array<std::string_view, 12> conflict_codes = {"DependencyViolation",
+constexpr std::array<std::string_view, 13> conflict_codes = {"DependencyViolation",
                                                              "IdempotentParameterMismatch",
                                                              "DeleteConflict",
                                                              "ConcurrentModification",
@@ -63,6 +65,7 @@ constexpr std::array<std::string_view, 12> conflict_codes = {"DependencyViolatio
                                                              "IncorrectState",
                                                              "OperationNotPermitted",
                                                              "ResourceInUse",
+                                                             "ScalingActivityInProgress",
                                                              "ConflictException",
                                                              "TargetNotConnected"};
 constexpr std::array<std::string_view, 7> missing_codes = {
@@ -181,6 +184,12 @@ std::string what_for(Kind kind, const Fault& fault, int status, std::string_view
   }
 }
 
+/// Auto Scaling has one code for whatever is wrong with a request; only its words tell that the group is not there.
+bool is_missing_by_text(const Fault& fault, std::string_view service) {
+  return service == "autoscaling" && fault.code == "ValidationError" &&
+         fault.message.find("not found") != std::string::npos;
+}
+
 }  // namespace
 
 Fault fault_of(const os::HttpResponse& response) {
@@ -200,7 +209,8 @@ Kind kind_of(std::string_view code, int status) {
       is_one_of(code, credential_codes)) {
     return Kind::denied;
   }
-  if (code.ends_with(".NotFound") || code.ends_with(".Unknown") || is_one_of(code, missing_codes))
+  if (code.ends_with(".NotFound") || code.ends_with(".NotFoundException") || code.ends_with(".Unknown") ||
+      is_one_of(code, missing_codes))
     return Kind::not_found;
   if (code.ends_with(".Duplicate") || code.ends_with("AlreadyExists") || code.ends_with("AlreadyExistsException"))
     return Kind::exists;
@@ -212,7 +222,7 @@ Kind kind_of(std::string_view code, int status) {
 }
 
 Error error_of(const Fault& fault, int status, std::string_view service, std::string_view action, Clock clock) {
-  const Kind kind = kind_of(fault.code, status);
+  const Kind kind = is_missing_by_text(fault, service) ? Kind::not_found : kind_of(fault.code, status);
   const std::string permission = std::string(service) + ":" + std::string(action);
   return {kind, what_for(kind, fault, status, service, permission, clock), fault.message,
           advice_for(kind, fault.code, permission, clock), fault.code};

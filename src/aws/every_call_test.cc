@@ -3,12 +3,14 @@
 
 #include <gtest/gtest.h>
 
+#include "aws/autoscaling.h"
 #include "aws/ec2.h"
 #include "aws/ec2_account.h"
 #include "aws/ec2_catalog.h"
 #include "aws/ec2_standing.h"
 #include "aws/fis.h"
 #include "aws/iam.h"
+#include "aws/launch_templates.h"
 #include "aws/load_balancers.h"
 #include "aws/machine_access.h"
 #include "aws/permissions.h"
@@ -212,6 +214,30 @@ TEST_F(EveryCall, OfAnInterruption) {
   must(get_experiment(connection, "EXP1"));
   const auto deleted = delete_experiment_template(connection, "EXT1");
   EXPECT_TRUE(deleted) << describe(deleted.error());
+}
+
+TEST_F(EveryCall, OfMachinesThatStandIn) {
+  auto connection = client();
+  auto other = full_order();
+  other.public_address = false;
+  must(create_launch_template(connection, "ferry-r", full_order(), {{"ferry:run", "r + 1"}}));
+  must(create_launch_template_version(connection, "ferry-r", other));
+  must(describe_launch_template(connection, "ferry-r"));
+  must(describe_launch_templates(connection, {{"tag:ferry:owner", {"me@here"}}}));
+  must(delete_launch_template(connection, "ferry-r"));
+  const ScalingGroupOrder order{.name = "ferry-r",
+                                .machine = {"lt-0123456789abcdef0", 2},
+                                .subnet_ids = {"subnet-1", "subnet-2"},
+                                .tags = {{"ferry:run", "r + 1"}, {"Name", "été"}}};
+  must(create_scaling_group(connection, order));
+  must(update_scaling_group(connection, order));
+  must(suspend_processes(connection, "ferry-r", {"AZRebalance"}));
+  must(attach_instance(connection, "ferry-r", "i-0123456789abcdef0"));
+  must(set_desired_capacity(connection, "ferry-r", 0));
+  must(schedule_end(connection, "ferry-r", 1'800'000'000'000));
+  must(describe_scaling_groups(connection, {"ferry-r"}));
+  must(describe_scaling_groups(connection, {}, {{"tag:ferry:owner", {"me@here"}}}));
+  must(delete_scaling_group(connection, "ferry-r"));
 }
 
 TEST_F(EveryCall, OfSingleSignOn) {

@@ -14,7 +14,7 @@ Result<Json> ask(Client& client, const std::string& action, const Json& body) {
 }
 
 /// Seconds since 1970, as a number.
-std::int64_t time_at(const Json& object, const char* name) {
+std::int64_t moment_at(const Json& object, const char* name) {
   const auto at = object.find(name);
   if (at == object.end() || !at->is_number()) return 0;
   const double seconds = at->get<double>();
@@ -68,7 +68,7 @@ Result<std::vector<SageMakerEndpoint>> list_sagemaker_endpoints(Client& client) 
   std::vector<SageMakerEndpoint> all;
   for (const auto& each : listed) {
     SageMakerEndpoint one{
-        text_at(each, "EndpointName"), text_at(each, "EndpointStatus"), time_at(each, "CreationTime"), {}};
+        text_at(each, "EndpointName"), text_at(each, "EndpointStatus"), moment_at(each, "CreationTime"), {}};
     const auto endpoint = ask(client, "DescribeEndpoint", {{"EndpointName", one.name}});
     if (!endpoint && is_gone(endpoint.error())) continue;
     if (!endpoint) return tl::unexpected<Error>(endpoint.error());
@@ -87,7 +87,7 @@ Result<std::vector<SageMakerNotebook>> list_sagemaker_notebooks(Client& client) 
   std::vector<SageMakerNotebook> all;
   for (const auto& each : listed) {
     all.push_back({text_at(each, "NotebookInstanceName"), text_at(each, "InstanceType"),
-                   text_at(each, "NotebookInstanceStatus"), time_at(each, "CreationTime")});
+                   text_at(each, "NotebookInstanceStatus"), moment_at(each, "CreationTime")});
   }
   return all;
 }

@@ -6,7 +6,8 @@
 namespace ferry::aws {
 namespace {
 
-constexpr std::array<Service, 14> all_services = {{
+constexpr std::array<Service, 15> all_services = {{
+    {"auto_scaling", "autoscaling", "autoscaling", "2011-01-01"},
     {"ec2", "ec2", "ec2", "2016-11-15"},
     {"ec2_instance_connect", "ec2-instance-connect", "ec2-instance-connect", ""},
     {"elastic_load_balancing", "elasticloadbalancing", "elasticloadbalancing", "2012-06-01"},

@@ -11,6 +11,7 @@
 #include "cloud/aws_client.h"
 #include "cloud/cloud.h"
 #include "cloud/images.h"
+#include "cloud/stand_in.h"
 #include "os/env.h"
 
 namespace ferry::cloud {
@@ -98,6 +99,38 @@ Status calm_about(Kind kind, Status status) {
   return status;
 }
 
+/// What EC2 is asked for, by RunInstances or in a launch template.
+Result<aws::RunInstances> order_of(const LaunchRequest& request) {
+  if (request.user_data.size() > largest_user_data) {
+    return fail(Kind::bad_input, "launch " + request.offer.type.name + ": the machine's first script is too long",
+                std::to_string(request.user_data.size()) + " bytes; EC2 takes 16,384",
+                "move what is long into setup: or the workdir");
+  }
+  // A root disk cannot be smaller than its image.
+  const auto volume = plan::disk_of(request.disk_tier, std::max(request.disk_gib, request.image.root_size_gib));
+  return aws::RunInstances{.image_id = request.image.id,
+                           .instance_type = request.offer.type.name,
+                           .key_name = request.key_name,
+                           .security_group_id = request.security_group,
+                           .zone = request.offer.zone,
+                           .client_token = request.client_token,
+                           .user_data = request.user_data,
+                           .root_device = request.image.root_device,
+                           .root_size_gib = volume.gib,
+                           .spot = request.offer.market == plan::Market::spot,
+                           .capacity_block = request.capacity_block,
+                           .tags = request.tags,
+                           .subnet_id = request.subnet_id,
+                           .public_address = request.public_address,
+                           .instance_profile = request.instance_profile,
+                           .placement_group = request.placement_group,
+                           .capacity_reservation_id = request.capacity_reservation_id,
+                           .volume_type = volume.type,
+                           .volume_iops = volume.iops,
+                           .volume_mib_per_s = volume.mib_per_s,
+                           .spot_max_price = request.spot_max_price};
+}
+
 class Ec2Cloud final : public Cloud {
  public:
   Ec2Cloud(const AwsContext& context, os::HttpClient& http, os::Clock& clock)
@@ -171,6 +204,8 @@ class Ec2Cloud final : public Cloud {
     std::vector<Made> made;
     for (auto& pair : pairs) made.push_back({"key-pair", std::move(pair.name), std::move(pair.tags)});
     for (auto& group : groups) made.push_back({"security-group", std::move(group.name), std::move(group.tags)});
+    TRY_SET(stand_ins, "", find_made_stand_ins(client_, tagged));
+    std::move(stand_ins.begin(), stand_ins.end(), std::back_inserter(made));
     // An endpoint that ignores the filter must not make us take what is someone else's.
     std::erase_if(made, [&](const Made& one) {
       const auto tag = one.tags.find(key);
@@ -259,6 +294,14 @@ class Ec2Cloud final : public Cloud {
     return once_visible({id}, [&] { return ec2_.start_instance(id); });
   }
 
+  Status make_stand_in(const StandInOrder& order) override {
+    TRY_SET(machine, "", order_of(order.machine));
+    return cloud::make_stand_in(client_, order, machine);
+  }
+  Result<std::optional<StandIn>> stand_in(const std::string& name) override { return cloud::stand_in(client_, name); }
+  Status want_none(const std::string& name) override { return cloud::want_none(client_, name); }
+  Status delete_stand_in(const std::string& name) override { return cloud::delete_stand_in(client_, name); }
+
   Result<std::string> caller_cidr() override;
 
  private:
@@ -291,39 +334,11 @@ class Ec2Cloud final : public Cloud {
 };
 
 Result<Instance> Ec2Cloud::launch(const LaunchRequest& request) {
-  const std::string doing =
-      "launch " + request.offer.type.name + " in " + (request.offer.zone.empty() ? region() : request.offer.zone);
   if (request.client_token.empty() || request.client_token.size() > longest_token) {
-    return fail(Kind::bug, doing + ": the client token must have 1 to 64 characters", request.client_token);
+    return fail(Kind::bug, "launch " + request.offer.type.name + ": the client token must have 1 to 64 characters",
+                request.client_token);
   }
-  if (request.user_data.size() > largest_user_data) {
-    return fail(Kind::bad_input, doing + ": the machine's first script is too long",
-                std::to_string(request.user_data.size()) + " bytes; EC2 takes 16,384",
-                "move what is long into setup: or the workdir");
-  }
-  // A root disk cannot be smaller than its image.
-  const auto volume = plan::disk_of(request.disk_tier, std::max(request.disk_gib, request.image.root_size_gib));
-  const aws::RunInstances order{.image_id = request.image.id,
-                                .instance_type = request.offer.type.name,
-                                .key_name = request.key_name,
-                                .security_group_id = request.security_group,
-                                .zone = request.offer.zone,
-                                .client_token = request.client_token,
-                                .user_data = request.user_data,
-                                .root_device = request.image.root_device,
-                                .root_size_gib = volume.gib,
-                                .spot = request.offer.market == plan::Market::spot,
-                                .capacity_block = request.capacity_block,
-                                .tags = request.tags,
-                                .subnet_id = request.subnet_id,
-                                .public_address = request.public_address,
-                                .instance_profile = request.instance_profile,
-                                .placement_group = request.placement_group,
-                                .capacity_reservation_id = request.capacity_reservation_id,
-                                .volume_type = volume.type,
-                                .volume_iops = volume.iops,
-                                .volume_mib_per_s = volume.mib_per_s,
-                                .spot_max_price = request.spot_max_price};
+  TRY_SET(order, "", order_of(request));
   TRY_SET(record, "",
           once_visible({request.key_name, request.security_group}, [&] { return ec2_.run_instances(order); }));
   made_[record.id] = clock_.steady_ms();

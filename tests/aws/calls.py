@@ -52,6 +52,10 @@ ANSWERS = {
     "DescribeEndpoint": '{"EndpointName": "e", "EndpointConfigName": "c"}',
     "DescribeEndpointConfig": '{"ProductionVariants": [{"VariantName": "v", "InstanceType": "ml.g5.xlarge", "InitialInstanceCount": 1}]}',
     "ListNotebookInstances": '{"NotebookInstances": []%s}',
+    "CreateLaunchTemplate": "<launchTemplate><launchTemplateId>lt-1</launchTemplateId><latestVersionNumber>1</latestVersionNumber>"
+                            "</launchTemplate>",
+    "CreateLaunchTemplateVersion": "<launchTemplateVersion><launchTemplateId>lt-1</launchTemplateId><versionNumber>2</versionNumber>"
+                                   "</launchTemplateVersion>",
     "RequestServiceQuotaIncrease": '{"RequestedQuota": {"Id": "r-1"}}',
 }
 UNSIGNED = {"AssumeRoleWithWebIdentity", "GetRoleCredentials", "CreateToken"}
@@ -98,6 +102,9 @@ class Judge(http.server.BaseHTTPRequestHandler):
         if service in ("elb", "elbv2"):
             more = "Marker" not in params
             paged = "<NextMarker>more</NextMarker>" if more else ""
+            return 200, f"<{action}Response><{action}Result>{text}{paged}</{action}Result></{action}Response>"
+        if service == "autoscaling":
+            paged = "<NextToken>more</NextToken>" if more else ""
             return 200, f"<{action}Response><{action}Result>{text}{paged}</{action}Result></{action}Response>"
         if service == "iam":
             more = shape is not None and "Marker" in shape.members and "Marker" not in params
@@ -157,10 +164,10 @@ def main():
     for name in os.listdir(sources) if os.path.isdir(sources) else []:
         if name.endswith(".cc") and not name.endswith("_test.cc"):
             with open(os.path.join(sources, name)) as source:
-                declared |= set(re.findall(r'"((?:Describe|Get|List|Run|Start|Stop|Terminate|Create|Delete|Import|Authorize|Revoke|Put|Add|Remove|'
+                declared |= set(re.findall(r'"((?:Describe|Get|List|Run|Start|Stop|Terminate|Create|Delete|Import|Authorize|Revoke|Put|Add|Remove|Attach|Set|Suspend|Update|'
                                            r'Assume|Request)[A-Z]\w+)"', source.read()))
     missed = {name for name in declared if any(models.operation(service, name) for service in ("ec2", "sts", "ssm", "pricing",
-              "service-quotas", "iam", "fis", "elb", "elbv2", "sagemaker"))} - {action for _, action in seen}
+              "service-quotas", "iam", "fis", "elb", "elbv2", "sagemaker", "autoscaling"))} - {action for _, action in seen}
     complaints.extend(f"{name} is in src/aws and was never called" for name in sorted(missed))
     for complaint in complaints:
         print(complaint)

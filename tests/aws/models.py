@@ -27,7 +27,8 @@ BEFORE_CAPACITY_BLOCKS = "capacity-block" not in botocore.session.get_session().
 if BEFORE_CAPACITY_BLOCKS:
     GROWING_ENUMS.add("MarketType")
 # Services by the version that a query request names.
-QUERY_SERVICES = {"2016-11-15": "ec2", "2011-06-15": "sts", "2010-05-08": "iam", "2012-06-01": "elb", "2015-12-01": "elbv2"}
+QUERY_SERVICES = {"2016-11-15": "ec2", "2011-06-15": "sts", "2010-05-08": "iam", "2012-06-01": "elb", "2015-12-01": "elbv2",
+                  "2011-01-01": "autoscaling"}
 JSON_SERVICES = ("ssm", "pricing", "service-quotas", "ec2-instance-connect", "sagemaker")
 REST_ROUTES = {("GET", "/federation/credentials"): ("sso", "GetRoleCredentials"), ("POST", "/token"): ("sso-oidc", "CreateToken")}
 
