@@ -14,6 +14,7 @@
 #include "agent/data.h"
 #include "agent/restore.h"
 #include "agent/server.h"
+#include "agent/stand_in.h"
 #include "agent/store_process.h"
 #include "base/text.h"
 #include "base/version.h"
@@ -43,8 +44,12 @@ constexpr const char* usage =
     "           --hashes: FILE remembers the hashes of files that have not changed since\n"
     "       ferry-agent receive ROOT [--mirror] [--state FILE]\n"
     "           receive one; FILE remembers what was received\n"
-    "       ferry-agent restore DIR\n"
-    "           bring back what a run has stored; standard input says of which (restore.h)\n"
+    "       ferry-agent restore DIR [--alone]\n"
+    "           bring back what a run has stored; standard input says of which (restore.h);\n"
+    "           --alone: also when whoever asked is gone\n"
+    "       ferry-agent stand-in DIR\n"
+    "           on a machine that AWS started in the place of one that is gone: goes on with the run of which\n"
+    "           standard input says (stand_in.h); started by the machine's user-data, not by hand\n"
     "       ferry-agent store DIR [--as-root --done STATUS --with NAME=VALUE...]\n"
     "           keep the store of the run in DIR; started by its agent, not by hand\n"
     "       ferry-agent data DIR\n"
@@ -58,7 +63,7 @@ struct Arguments {
   std::vector<std::string> globs, elsewhere, with;
   std::string state, sent, hashes, done;
   std::int64_t orphan_s = 1800, since_ms = 0, elsewhere_since_ms = 0, settle_ms = 0;
-  bool no_power_off = false, mirror = false, as_root = false;
+  bool no_power_off = false, mirror = false, as_root = false, alone = false;
 };
 
 Result<Arguments> parse(const std::vector<std::string>& words, const std::vector<std::string>& allowed) {
@@ -77,6 +82,8 @@ Result<Arguments> parse(const std::vector<std::string>& words, const std::vector
       out.no_power_off = true;
     } else if (word == "--as-root") {
       out.as_root = true;
+    } else if (word == "--alone") {
+      out.alone = true;
     } else if (word == "--mirror") {
       out.mirror = true;
     } else {
@@ -210,7 +217,10 @@ const std::vector<Command>& commands() {
        send},
       {"receive", {"--mirror", "--state"}, receive},
       {"data", {}, [](const Arguments&) { return run_data(STDIN_FILENO, STDOUT_FILENO); }},
-      {"restore", {}, [](const Arguments& given) { return run_restore(given.target, STDIN_FILENO, STDOUT_FILENO); }},
+      {"restore",
+       {"--alone"},
+       [](const Arguments& given) { return run_restore(given.target, STDIN_FILENO, STDOUT_FILENO, given.alone); }},
+      {"stand-in", {}, [](const Arguments& given) { return run_stand_in(given.target, STDIN_FILENO); }},
       {"store",
        {"--as-root", "--done", "--with"},
        [](const Arguments& given) {

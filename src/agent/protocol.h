@@ -23,7 +23,7 @@
 ///   2  a start may have a store ("attempt", "rank", "store"), and a status then says what is stored; it may have
 ///      "notices", and a status then says what the cloud told the machine ("notice"); it may have "money", which the
 ///      training is told of; a job that runs may be extended; it may have "on_limit": the training is then asked to
-///      save before its time is over; it may have "idle_s"
+///      save before its time is over; it may have "idle_s", and "group"
 ///
 /// Requests: start {"spec"}, status, cancel {"grace_s"}, attach {"offset"}, release {"power_off"}, extend {"to"}.
 ///
@@ -171,6 +171,17 @@ struct MoneySpec {
   bool operator==(const MoneySpec&) const = default;
 };
 
+/// The Auto Scaling group of at most one machine that starts another one when this one dies (`recover: aws`). Before
+/// the agent ends the machine, it tells that none is wanted any more, unless the job was interrupted or lost.
+struct GroupSpec {
+  std::string name, region;
+  std::string endpoint;  ///< of AWS; "": its own
+  bool operator==(const GroupSpec&) const = default;
+};
+Json to_json(const GroupSpec& group);
+/// bad_input for what can be no group.
+Result<GroupSpec> group_spec_from(const Json& json);
+
 /// A later end of a job that runs (op "extend"). Never an earlier one.
 struct Extension {
   std::int64_t deadline_ms = 0;     ///< by the machine's clock
@@ -197,6 +208,7 @@ struct JobSpec {
   bool power_off = true;  ///< whether the agent may end the machine
   StoreSpec store;
   std::optional<MoneySpec> money;     ///< nothing: it is not known, or nothing is paid
+  std::optional<GroupSpec> group;     ///< nothing: no other machine comes by itself
   std::optional<NoticeSpec> notices;  ///< the machine may be taken back: its metadata service is asked
   /// How the training is asked to save before its time is over (asked_before()); nothing: it is not.
   std::optional<NoticeSpec> on_limit;

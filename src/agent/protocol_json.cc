@@ -292,6 +292,24 @@ Status read_notice_spec(const Json& object, const char* key, std::optional<Notic
 
 }  // namespace
 
+Json to_json(const GroupSpec& group) {
+  return {{"name", group.name}, {"region", group.region}, {"endpoint", group.endpoint}};
+}
+
+Result<GroupSpec> group_spec_from(const Json& json) {
+  if (!json.is_object()) return fail(Kind::bad_input, "that is no group of machines");
+  GroupSpec group;
+  TRY("", read_member(json, "name", group.name));
+  TRY("", read_member(json, "region", group.region));
+  TRY("", read_member(json, "endpoint", group.endpoint));
+  constexpr std::size_t longest_name = 255;
+  const auto is_plain = [](char c) { return c > ' ' && c < 0x7f; };
+  if (group.name.empty() || group.name.size() > longest_name || group.region.empty() ||
+      !std::ranges::all_of(group.name + group.region + group.endpoint, is_plain))
+    return fail(Kind::bad_input, "that is no group of machines");
+  return group;
+}
+
 Json to_json(const Extension& extension) {
   Json out{{"deadline_ms", extension.deadline_ms},
            {"linger_s", extension.retention_s},
@@ -336,6 +354,7 @@ Json to_json(const JobSpec& spec) {
   }
   if (spec.idle_s > 0) out["idle_s"] = spec.idle_s;
   if (spec.money) out["money"] = money_json(*spec.money);
+  if (spec.group) out["group"] = to_json(*spec.group);
   return out;
 }
 
@@ -361,6 +380,10 @@ Result<JobSpec> spec_from(const Json& json) {
   if (const auto store = json.find("store"); store != json.end() && !store->is_null()) {
     TRY_SET(asked, "", store_spec_from(*store));
     spec.store = std::move(asked);
+  }
+  if (const auto group = json.find("group"); group != json.end() && !group->is_null()) {
+    TRY_SET(asked, "", group_spec_from(*group));
+    spec.group = std::move(asked);
   }
   TRY("", read_notice_spec(json, "notices", spec.notices));
   TRY("", read_notice_spec(json, "on_limit", spec.on_limit));

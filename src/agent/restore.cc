@@ -122,11 +122,11 @@ Result<RestoreReport> restore(const RestoreOrder& order, const os::Path& dir,
   return report;
 }
 
-Status run_restore(const os::Path& dir, int in, int out) {
+Status run_restore(const os::Path& dir, int in, int out, bool alone) {
   os::ignore_sigpipe();
   const auto say = [&](const RestoreReport& report) {
     // Whoever asked says nothing more, and is gone at the end of it.
-    const bool is_over = os::wait_readable(in, Millis(0)) && os::read_some(in).value_or("").empty();
+    const bool is_over = !alone && os::wait_readable(in, Millis(0)) && os::read_some(in).value_or("").empty();
     return !is_over && os::write_all(out, dump_json(to_json(report)) + "\n").has_value();
   };
   const auto restored = [&]() -> Result<RestoreReport> {

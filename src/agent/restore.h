@@ -3,8 +3,8 @@
 /// `ferry-agent restore DIR`: what earlier attempts of a run have stored comes back to where its training left it,
 /// from the store to this machine; or one of the store's data sets.
 ///
-///   standard input   RestoreOrder as JSON, one line; at its end whoever asked is gone, and so ends this
-///   standard output  RestoreReport as JSON, a line now and then, the last one with `done` or an error
+///   standard input   RestoreOrder as JSON, one line; at its end whoever asked is gone, and so ends this (but with
+///   --alone) standard output  RestoreReport as JSON, a line now and then, the last one with `done` or an error
 ///
 /// Killed on the way, the next one goes on with what is there.
 
@@ -44,7 +44,7 @@ Result<RestoreReport> restore_report_from(const Json& json);
 Result<RestoreReport> restore(const RestoreOrder& order, const os::Path& dir,
                               const std::function<bool(const RestoreReport&)>& tell);
 
-/// The program. An error was told by then.
-Status run_restore(const os::Path& dir, int in, int out);
+/// The program. An error was told by then. `alone`: whoever asked need not stay.
+Status run_restore(const os::Path& dir, int in, int out, bool alone = false);
 
 }  // namespace ferry::agent

@@ -10,6 +10,7 @@ Status save(const os::Path& file, const Saved& saved) {
             {"released", saved.released},
             {"marker", saved.marker},
             {"boot", saved.boot}};
+  if (saved.group) json["group"] = to_json(*saved.group);
   if (saved.store) json["store_settings"] = to_json(*saved.store);
   return os::write_file(file, dump_json(json) + "\n", 0600);
 }
@@ -31,6 +32,10 @@ Result<std::optional<Saved>> load(const os::Path& file) {
   saved.boot = text_at(json, "boot");
   saved.retention_s = int_at(json, "linger_s");
   saved.power_off = json.value("power_off", Json(true)) != Json(false);
+  if (const auto group = json.find("group"); group != json.end()) {
+    TRY_SET(spec, file.string(), group_spec_from(*group));
+    saved.group = std::move(spec);
+  }
   if (const auto store = json.find("store_settings"); store != json.end()) {
     TRY_SET(settings, file.string(), store_settings_from(*store));
     saved.store = std::move(settings);

@@ -19,6 +19,7 @@ struct Saved {
   bool released = false;               ///< outputs are safe
   std::string marker;                  ///< "NAME=value" in the environment of each process of the job
   std::string boot;                    ///< the kernel's boot_id when the job was started
+  std::optional<GroupSpec> group;      ///< as JobSpec::group
   std::optional<StoreSettings> store;  ///< none: what the run makes is not stored
 };
 

@@ -105,7 +105,7 @@ Result<StoreKeeper::End> StoreKeeper::last_pass(const JobStatus& done, bool open
 Status StoreKeeper::note_end(const JobStatus& done) {
   JobStatus said = done;
   said.store = {};
-  TRY_SET(end, "", put_bytes(FileKind::record, "end.json", dump_json(to_json(said)) + "\n"));
+  TRY_SET(end, "", put_bytes(FileKind::record, end_record, dump_json(to_json(said)) + "\n"));
   end_ = std::move(end);
   end_->mtime_ns = done.ended_ms * 1'000'000;
   return {};

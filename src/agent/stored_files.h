@@ -13,6 +13,9 @@
 
 namespace ferry::agent {
 
+/// In the store, below a rank's records: how its job ended, as JobStatus.
+inline constexpr const char* end_record = "end.json";
+
 using OpenStore = std::function<Result<std::unique_ptr<store::Store>>()>;
 
 /// Outputs and checkpoints: what a run is for.

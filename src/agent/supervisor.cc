@@ -95,7 +95,8 @@ JobStatus Supervisor::start(JobSpec spec) {
                  .retention_s = spec.retention_s,
                  .power_off = spec.power_off,
                  .marker = "FERRY_AGENT_JOB=" + std::to_string(now_ms) + "-" + std::to_string(::getpid()),
-                 .boot = boot_id()};
+                 .boot = boot_id(),
+                 .group = spec.group};
   saved_.status.started_ms = now_ms;
   saved_.status.deadline_ms = now_ms + duration_ms;
   if (!spec.store.uri.empty()) note_store(spec);

@@ -152,6 +152,8 @@ class Supervisor {
   void finish(const std::string& reason);
   void plan_end();
   void end_machine();
+  /// Where a group of machines would start another one in the place of this one.
+  void want_no_other();
   void persist();
   void beat();
   /// What the job's environment says of its limits.

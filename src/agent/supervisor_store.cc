@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "agent/stand_in.h"
 #include "agent/supervisor.h"
 #include "os/env.h"
 #include "sync/outputs.h"
@@ -60,6 +61,14 @@ void Supervisor::hear_of_store() {
     end_at_ = std::min(end_at_, clock_.steady_ms() + options_.farewell.count());
 }
 
+void Supervisor::want_no_other() {
+  const auto& reason = saved_.status.reason;
+  if (!saved_.group || reason == interrupted || reason == "lost") return;
+  // Unheard, the group starts a machine that sees in the store that the run is over, and tells it again.
+  if (const auto told = want_none(*saved_.group); !told)
+    log("the group " + saved_.group->name + " was not told that no other machine is wanted: " + told.error().what);
+}
+
 void Supervisor::end_machine() {
   const auto now = clock_.steady_ms();
   // On a user's own machine the store has time until the limit, whatever its trouble is.
@@ -74,6 +83,7 @@ void Supervisor::end_machine() {
     end_at_ = clock_.steady_ms() + options_.idle.count();
     return;
   }
+  want_no_other();
   log("powering the machine off");
   if (const auto off = power_off(); !off) log(off.error().what + ": " + off.error().why);
   end_at_ = clock_.steady_ms() + power_off_retry_ms;

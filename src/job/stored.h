@@ -15,8 +15,7 @@
 
 namespace ferry::job {
 
-/// In the store, below a rank's records: how its job ended, as JobStatus.
-inline constexpr const char* end_record = "end.json";
+using agent::end_record;
 
 struct Stored {
   store::Manifest manifest;

@@ -81,6 +81,14 @@ std::string record_key(std::string_view run) { return run_prefix(run) + "record.
 std::string history_key(std::string_view run) { return run_prefix(run) + "history.json"; }
 std::string sent_key(std::string_view run) { return run_prefix(run) + "sent.pack"; }
 
+std::string stand_in_key(std::string_view run) { return run_prefix(run) + "stand-in.json"; }
+
+std::string agent_key(std::string_view run) { return run_prefix(run) + "stand-in.agent"; }
+
+std::string claim_key(std::string_view run, int attempt, int rank) {
+  return rank_prefix(run, attempt, rank) + "machine.json";
+}
+
 std::string file_key(std::string_view run, int attempt, int rank, FileKind kind, std::string_view path,
                      std::string_view sha256) {
   std::string folder(name(kind));

@@ -8,10 +8,13 @@
 ///     runs/RUN/aN/rR/log/PATH             pieces of the log
 ///     runs/RUN/aN/rR/record/PATH          what ferry itself says of the run
 ///     runs/RUN/aN/rR/KIND-by-content/SHA  a file whose path is no key: not UTF-8, too long …
+///     runs/RUN/aN/rR/machine.json         which machine took the attempt up by itself (`recover: aws`)
 ///     runs/RUN/lease                      who works on the run: changed by conditional puts only
 ///     runs/RUN/record.json                what the ferry that began the run says of it, before anything is rented
 ///     runs/RUN/history.json               what it was tried on so far; by whoever has the lease
 ///     runs/RUN/sent.pack                  what was sent: for attempts that another computer begins
+///     runs/RUN/stand-in.json              what a machine does that AWS starts in the place of one that is gone
+///     runs/RUN/stand-in.agent             the agent's program for it
 ///
 /// N counts attempts from 1, R ranks from 0. Which file an object is, the manifest says: nothing is read from
 /// a key.
@@ -43,6 +46,9 @@ std::string lease_key(std::string_view run);
 std::string record_key(std::string_view run);
 std::string history_key(std::string_view run);
 std::string sent_key(std::string_view run);
+std::string stand_in_key(std::string_view run);
+std::string agent_key(std::string_view run);
+std::string claim_key(std::string_view run, int attempt, int rank);
 /// The key for the file at `path`; by its content where the path makes no key.
 std::string file_key(std::string_view run, int attempt, int rank, FileKind kind, std::string_view path,
                      std::string_view sha256);
