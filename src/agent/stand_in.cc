@@ -117,6 +117,9 @@ class StandIn {
 
   Status begin() {
     say(fmt::format("goes on with {}, attempt {}", options_.run, attempt_));
+    // The run may have been given more time since the machine's timer was written down.
+    if (const auto later = put_off_power_off(options_.run, Seconds(left_ms() / 1000)); !later)
+      say(describe(later.error()));
     TRY("bring what was sent", take_sent());
     for (const auto& step : order_.steps) TRY(step.what, run(step));
     if (!order_.scratch.empty() && !os::is_directory(order_.scratch))

@@ -42,6 +42,10 @@ void TaskOptions::add_to(CLI::App& command) {
       "--store", store,
       "Where the machine itself stores outputs and log while it trains: s3://BUCKET[/PREFIX], or none; it "
       "ends itself when all are there");
+  command.add_option("--recover", recover,
+                     "Where the machine is lost: aws starts the next one by itself, while this computer is away (needs "
+                     "a store in S3); "
+                     "or ferry does");
   command.add_option("--budget", budget, "Most the run may cost, in dollars: time is cut to fit");
   command.add_option("--max-hourly-cost", max_hourly_cost, "Most an hour of the machine may cost, in dollars");
   command.add_option("-w,--workdir", workdir, "Folder to send (default: the task's own, or this one)");
@@ -313,6 +317,10 @@ Status lay_flags(const TaskOptions& options, task::Task& task) {
   if (!options.store.empty()) {
     TRY_SET(place, "--store", task::parse_store(options.store));
     task.store = place;
+  }
+  if (!options.recover.empty()) {
+    TRY_SET(by_aws, "--recover", task::parse_recover(options.recover));
+    task.recovers_by_aws = by_aws;
   }
   if (!options.budget.empty()) {
     TRY_SET(most, "--budget", parse_usd(options.budget));

@@ -190,6 +190,8 @@ class Cloud {
   virtual Status make_stand_in(const StandInOrder& order);
   /// Nothing if there is none of that name.
   virtual Result<std::optional<StandIn>> stand_in(const std::string& name);
+  /// There is to be no machine from then on, instead of at the time said before. not_found where there is none.
+  virtual Status end_stand_in_at(const std::string& name, std::int64_t until_ms);
   /// There is to be no machine: the group ends the one that it has. Absent is fine.
   virtual Status want_none(const std::string& name);
   /// Ends the group's machine, then deletes group and template. Absent is fine. The group may still be seen going

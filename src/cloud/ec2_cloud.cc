@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "aws/autoscaling.h"
 #include "aws/ec2.h"
 #include "aws/ec2_account.h"
 #include "aws/ec2_catalog.h"
@@ -299,6 +300,9 @@ class Ec2Cloud final : public Cloud {
     return cloud::make_stand_in(client_, order, machine);
   }
   Result<std::optional<StandIn>> stand_in(const std::string& name) override { return cloud::stand_in(client_, name); }
+  Status end_stand_in_at(const std::string& name, std::int64_t until_ms) override {
+    return aws::schedule_end(client_, name, until_ms);
+  }
   Status want_none(const std::string& name) override { return cloud::want_none(client_, name); }
   Status delete_stand_in(const std::string& name) override { return cloud::delete_stand_in(client_, name); }
 

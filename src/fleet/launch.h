@@ -28,8 +28,9 @@ struct Launched {
   std::unique_ptr<cloud::Cloud> cloud;  ///< of the region where it is
   CloudLocation location;
   plan::Offer offer;
-  cloud::Image image;    ///< that it booted
-  std::string host_key;  ///< its public half, one line; noted in the ledger as the run's task "host_key"
+  cloud::Image image;          ///< that it booted
+  cloud::LaunchRequest order;  ///< that it was launched by
+  std::string host_key;        ///< its public half, one line; noted in the ledger as the run's task "host_key"
 };
 
 /// Rents the first of the offers that can be had and waits until it runs. An offer whose zone is left open is

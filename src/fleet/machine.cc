@@ -71,19 +71,23 @@ Status confirm_account(cloud::Cloud& cloud, const CloudLocation& location) {
               "use that account's: ferry --profile NAME …, or AWS_PROFILE");
 }
 
+std::string power_off_timer(const std::string& after, const std::string& run) {
+  // systemd's timer where systemd runs the machine; otherwise a process that outlives the boot scripts.
+  // (Without a dollar sign of its own, which systemd would read as its own.)
+  const auto wait =
+      fmt::format("while [ `cut -d. -f1 /proc/uptime` -lt `cat /run/ferry-end-{}` ]; do sleep 5; done", run);
+  return fmt::format(
+      "echo 0 >/run/ferry-end-{2}; if [ -d /run/systemd/system ] && command -v systemd-run >/dev/null; then "
+      "systemd-run --collect --unit=ferry-end --on-active={0} sh -c '{1}; systemctl poweroff'; else "
+      "(setsid sh -c 'sleep '{0}'; {1}; shutdown -h now || poweroff -f' </dev/null >/dev/null 2>&1 &); fi",
+      after, wait, run);
+}
+
 std::string user_data(const std::string& host_private_key, const std::string& host_public_key, Seconds power_off_after,
                       const std::string& run) {
   std::string indented;
   for (const auto& line : split(trim(host_private_key), '\n')) indented += "    " + line + "\n";
-  // systemd's timer where systemd runs the machine; otherwise a process that outlives the boot scripts.
-  // (Without a dollar sign, which systemd would read as its own.)
-  const auto wait =
-      fmt::format("while [ `cut -d. -f1 /proc/uptime` -lt `cat /run/ferry-end-{}` ]; do sleep 5; done", run);
-  const auto timer = fmt::format(
-      "echo 0 >/run/ferry-end-{2}; if [ -d /run/systemd/system ] && command -v systemd-run >/dev/null; then "
-      "systemd-run --collect --unit=ferry-end --on-active={0} sh -c '{1}; systemctl poweroff'; else "
-      "(setsid sh -c 'sleep {0}; {1}; shutdown -h now || poweroff -f' </dev/null >/dev/null 2>&1 &); fi",
-      power_off_after.count(), wait, run);
+  const auto timer = power_off_timer(std::to_string(power_off_after.count()), run);
   return fmt::format(
       "#cloud-config\n"
       "ssh_deletekeys: true\n"

@@ -48,6 +48,9 @@ Result<std::unique_ptr<cloud::Cloud>> open_cloud(Context& context, CloudLocation
 /// not know may well exist in another one: to be called before "not found" is taken for "gone".
 Status confirm_account(cloud::Cloud& cloud, const CloudLocation& location);
 
+/// Shell words that arm the machine's own timer: `after`, in seconds, as a shell writes it.
+std::string power_off_timer(const std::string& after, const std::string& run);
+
 /// cloud-config that gives the machine its host key and arms its timer (bootcmd: at every boot). When the time is over,
 /// the timer waits as long as /run/ferry-end-RUN names a later one, in seconds of /proc/uptime: by that alone `ferry
 /// extend` puts it off (agent/power.h), so that the machine is never without a timer. What cannot be read there puts

@@ -7,6 +7,7 @@
 #include "fleet/labels.h"
 #include "fleet/own_machine.h"
 #include "fleet/polling.h"
+#include "fleet/stand_in.h"
 #include "fleet/store_role.h"
 #include "fleet/untracked.h"
 #include "os/env.h"
@@ -40,6 +41,8 @@ class Release {
   /// `noted`: not yet released. Adds the ids that are gone to `ended`.
   Status instances(std::vector<ledger::Instance>& noted, std::vector<std::string>& ended);
   Status resource(ledger::Resource& resource);
+  /// A group or a template; either goes with the other.
+  Status stand_in(ledger::Resource& resource);
 
  private:
   Status be_sure_of_account();
@@ -193,6 +196,13 @@ Status Release::resource(ledger::Resource& resource) {
   return context_.ledger.record_resource(resource);
 }
 
+Status Release::stand_in(ledger::Resource& resource) {
+  TRY("", be_sure_of_account());
+  TRY("", patiently(context_, [&] { return cloud_.delete_stand_in(resource.name); }));
+  resource.released = true;
+  return context_.ledger.record_resource(resource);
+}
+
 Status release_at(Context& context, const ledger::Run& run, const CloudLocation& location,
                   std::vector<ledger::Instance> noted, std::vector<ledger::Resource>& resources,
                   std::vector<std::string>& ended) {
@@ -206,9 +216,14 @@ Status release_at(Context& context, const ledger::Run& run, const CloudLocation&
                                                    run.name, location.endpoint, cleaned.error().what));
   }
   Release release(context, *cloud, run, location);
+  // What would start another machine in the place of one that is ended here goes first.
+  for (auto& resource : resources) {
+    if (location_of(resource) == location && is_of_stand_in(resource.kind)) TRY("", release.stand_in(resource));
+  }
   TRY("", release.instances(noted, ended));
   for (auto& resource : resources) {
-    if (location_of(resource) == location && !is_of_store_role(resource)) TRY("", release.resource(resource));
+    if (location_of(resource) == location && !resource.released && !is_of_store_role(resource))
+      TRY("", release.resource(resource));
   }
   return {};
 }

@@ -15,6 +15,7 @@
 #include "fleet/interrupt.h"
 #include "fleet/labels.h"
 #include "fleet/polling.h"
+#include "fleet/stand_in.h"
 #include "store/keys.h"
 
 namespace ferry::fleet {
@@ -225,6 +226,10 @@ Result<Json> role_policy(const ledger::Run& run, const std::string& partition) {
   if (run.store.starts_with("s3://")) {
     TRY_SET(stores, "", store_policy(run.store, run.name, partition));
     policy = std::move(stores);
+  }
+  if (run.task.contains(recovers_by_aws)) {
+    TRY_SET(statements, "", stand_in_statements(run, partition));
+    for (auto& statement : statements) policy["Statement"].push_back(std::move(statement));
   }
   for (const auto& use : buckets_of(run)) {
     for (auto& statement : bucket_statements(use, partition)) policy["Statement"].push_back(std::move(statement));

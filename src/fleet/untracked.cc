@@ -12,6 +12,7 @@
 #include "fleet/labels.h"
 #include "fleet/planning.h"
 #include "fleet/polling.h"
+#include "fleet/stand_in.h"
 #include "fleet/store_role.h"
 #include "ssh/keys.h"
 
@@ -150,7 +151,9 @@ Result<std::string> adopt_untracked(Context& context, const Untracked& untracked
 
   std::vector<ledger::Resource> made;
   if (!tagged.empty() && launch.size() >= 8) {
-    for (const char* kind : {"key-pair", "security-group"})
+    std::vector<std::string> kinds = {"key-pair", "security-group"};
+    if (!tag_of(one, in_group_tag).empty()) kinds.insert(kinds.end(), {template_kind, group_kind});
+    for (const auto& kind : kinds)
       made.push_back({run.name, instance.provider, instance.region, instance.endpoint, kind,
                       resource_name(tagged, launch), false, instance.account, instance.profile});
     if (const auto role = store_role_name(tagged, launch); tag_of(one, role_tag) == role)
@@ -165,8 +168,9 @@ std::string describe_leftover(const Leftover& leftover) {
   const auto& region = leftover.location.region;
   const auto name = printable(leftover.made.name), others = whose(leftover.made, leftover.is_ours);
   if (leftover.made.kind == "role") return "role " + name + others;
-  return fmt::format("{} {} in {}{}", leftover.made.kind == "key-pair" ? "key pair" : "security group", name,
-                     region.empty() ? leftover.location.provider : region, others);
+  auto kind = leftover.made.kind;
+  std::ranges::replace(kind, '-', ' ');
+  return fmt::format("{} {} in {}{}", kind, name, region.empty() ? leftover.location.provider : region, others);
 }
 
 Result<std::vector<Leftover>> find_leftovers(Context& context, const CloudLocation& location,
@@ -212,8 +216,10 @@ Status remove_leftover(Context& context, const Leftover& leftover) {
   const auto& name = leftover.made.name;
   if (leftover.made.kind == "role") return remove_store_role(context, location, name);
   TRY_SET(cloud, "", open_cloud(context, location));
-  return patiently(
-      context, [&] { return leftover.made.kind == "key-pair" ? cloud->delete_key(name) : cloud->delete_group(name); });
+  return patiently(context, [&] {
+    if (is_of_stand_in(leftover.made.kind)) return cloud->delete_stand_in(name);
+    return leftover.made.kind == "key-pair" ? cloud->delete_key(name) : cloud->delete_group(name);
+  });
 }
 
 bool was_adopted(const ledger::Instance& instance) { return instance.token == untracked_token(instance.id); }

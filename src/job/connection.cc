@@ -78,13 +78,8 @@ Result<RemotePaths> prepare(fleet::Context& context, ssh::Session& session, cons
       "\"$t\" && "
       "mv -f \"$t\" \"$d/{}\" || {{ rm -f \"$t\"; exit 1; }}",
       name);
-  std::string unpacked;
-  if (sync::is_packed(bytes)) {
-    TRY_SET(program, "the agent that this ferry carries", sync::unpack(bytes, largest_agent));
-    unpacked = std::move(program);
-  }
-  TRY_SET(sent, "upload the agent",
-          session.run(upload, unpacked.empty() ? bytes : std::string_view(unpacked), upload_limit));
+  TRY_SET(program, "", agent_program(context, paths));
+  TRY_SET(sent, "upload the agent", session.run(upload, program, upload_limit));
   if (sent.exit.code != 0) {
     const bool full = sent.err.find("No space left") != std::string::npos;
     return fail(full ? Kind::disk_full : Kind::io,
@@ -96,6 +91,17 @@ Result<RemotePaths> prepare(fleet::Context& context, ssh::Session& session, cons
 }
 
 }  // namespace
+
+Result<std::string> agent_program(const fleet::Context& context, const RemotePaths& paths) {
+  for (const char* arch : {"x86_64", "aarch64"}) {
+    const auto bytes = context.agent(arch);
+    if (bytes.empty() || !paths.agent.ends_with("/" + agent_name(bytes))) continue;
+    if (!sync::is_packed(bytes)) return std::string(bytes);
+    TRY_SET(program, "the agent that this ferry carries", sync::unpack(bytes, largest_agent));
+    return program;
+  }
+  return fail(Kind::not_found, "this ferry does not carry the agent " + paths.agent);
+}
 
 Result<bool> ensure_known_hosts(fleet::Context& context, const fleet::RunDir& run_dir,
                                 const ledger::Instance& instance) {
@@ -200,12 +206,14 @@ Result<Connection> Connection::open(fleet::Context& context, cloud::Cloud& cloud
   }
 }
 
-Result<os::Process> Connection::start_agent_program(const os::Argv& words, bool in_background) {
-  os::Argv argv;
-  if (in_background) argv = {"nice", "-n", "19"};
-  argv.push_back(paths_.agent);
+std::string Connection::agent_command(const os::Argv& words) const {
+  os::Argv argv = {paths_.agent};
   argv.insert(argv.end(), words.begin(), words.end());
-  return session_.spawn("exec " + shell_quoted(argv));
+  return shell_quoted(argv);
+}
+
+Result<os::Process> Connection::start_agent_program(const os::Argv& words, bool in_background) {
+  return session_.spawn((in_background ? "exec nice -n 19 " : "exec ") + agent_command(words));
 }
 
 Result<AgentChannel> Connection::agent() {

@@ -56,6 +56,8 @@ class Connection {
   /// What the agent noted of the job on the machine's disk, read without it: as old as the last change. Idle
   /// where there is no such note, or none that can be understood.
   Result<agent::JobStatus> noted_job();
+  /// The shell's words for `ferry-agent WORDS…`.
+  std::string agent_command(const os::Argv& words) const;
   /// Starts `ferry-agent WORDS…` with pipes, for file transfers.
   /// `in_background`: with the least claim to the processor.
   Result<os::Process> start_agent_program(const os::Argv& words, bool in_background = false);
@@ -74,6 +76,9 @@ class Connection {
 /// the user's own. True if it was written.
 Result<bool> ensure_known_hosts(fleet::Context& context, const fleet::RunDir& run_dir,
                                 const ledger::Instance& instance);
+
+/// The program that stands at `paths.agent`, which this ferry carries. Fails not_found for another ferry's.
+Result<std::string> agent_program(const fleet::Context& context, const RemotePaths& paths);
 
 /// Why a file transfer's other end said nothing: its own words from standard error, or the transfer's error.
 Error explain(os::Process& other_end, Error error);

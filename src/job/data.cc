@@ -22,6 +22,7 @@ using Is = agent::DataEvent::Is;
 /// What was there before a job is no output of it: told by the times of files, which are coarse (sync/outputs.h).
 constexpr Millis older_than_the_job{150};
 constexpr const char* data_phase = "data";
+constexpr const char* step_of_data = "bring the data";
 
 std::string advice_for(Kind kind, const std::string& code, bool is_own_machine) {
   if (kind == Kind::disk_full)
@@ -156,16 +157,19 @@ Status copy_buckets(fleet::Context& context, Connection& connection, const task:
   return {};
 }
 
-/// One file of the web. What curl has of it is gone on with.
-Status fetch_file(fleet::Context& context, Connection& connection, const task::Data& data, const std::string& to) {
-  context.progress.update("fetching " + short_line(shown(data.url), 120));
+/// Shell words that fetch one file of the web. What curl has of it is gone on with.
+std::string fetching(const task::Data& data, const std::string& to) {
   const auto place = shell_quoted(to), part = shell_quoted(to + ".ferry-part");
-  const auto line = fmt::format(
+  return fmt::format(
       "[ -e {0} ] && exit 0; mkdir -p {3} && command -v curl >/dev/null || {{ echo 'the machine has no curl' >&2; exit "
       "1; }}; "
       "curl -fsSL --retry 5 --retry-delay 2 --connect-timeout 30 --speed-time 120 --speed-limit 1 -C - -o {1} {2} && "
       "mv {1} {0}",
       place, part, shell_quoted(data.url), shell_quoted(os::Path(to).parent_path().string()));
+}
+
+Status fetch_file(fleet::Context& context, Connection& connection, const task::Data& data, const std::string& line) {
+  context.progress.update("fetching " + short_line(shown(data.url), 120));
   TRY_SET(shell, "", connection.session().spawn(line));
   shell.in.reset();
   std::string said;
@@ -208,9 +212,8 @@ std::string going_back(const Connection& connection, const task::Task& task, con
 }
 
 /// A folder of this computer, from the run's store.
-Status take_set(fleet::Context& context, Connection& connection, const task::Data& data, const std::string& to,
-                const agent::StoreSpec& store) {
-  const agent::RestoreOrder order{.run = connection.instance().run, .workdir = to, .set = data.set, .store = store};
+Status take_set(fleet::Context& context, Connection& connection, const task::Data& data,
+                const agent::RestoreOrder& order) {
   const auto began = context.clock.steady_ms();
   auto taken = restore_stored(context, connection, order);
   if (!taken) {
@@ -260,17 +263,24 @@ Status bring_data(fleet::Context& context, Connection& connection, const task::T
                   const fleet::CloudLocation& location, const agent::StoreSpec& store, Environment& made) {
   if (task.data.empty()) return {};
   context.progress.begin(data_phase, "looking at the data");
+  std::erase_if(made.steps, [](const auto& step) { return step.what == step_of_data; });  // of a try that broke off
   agent::DataOrder order, back;
   order.has_new_role = location.provider == "aws" && task.aws.instance_profile.empty();
   for (std::size_t i = 0; i < task.data.size(); ++i) {
     const auto& data = task.data[i];
     const auto to = place_of_data(made.scratch(connection), i);
     if (!data.source.empty()) {
-      TRY("", take_set(context, connection, data, to, store));
+      const agent::RestoreOrder wanted{
+          .run = connection.instance().run, .workdir = to, .set = data.set, .store = store};
+      TRY("", take_set(context, connection, data, wanted));
+      made.steps.push_back({step_of_data, connection.agent_command({"restore", connection.paths().run_dir, "--alone"}),
+                            dump_json(to_json(wanted)) + "\n"});
       continue;
     }
     if (!data.url.starts_with("s3://")) {
-      TRY("", fetch_file(context, connection, data, to));
+      const auto line = fetching(data, to);
+      TRY("", fetch_file(context, connection, data, line));
+      made.steps.push_back({step_of_data, line, ""});
       continue;
     }
     const auto path = task::bucket_path(data.url);
@@ -284,13 +294,17 @@ Status bring_data(fleet::Context& context, Connection& connection, const task::T
   }
   TRY("", set_endpoint(context, location, order));
   TRY("", copy_buckets(context, connection, task, order));
+  made.steps.push_back(
+      {step_of_data, connection.agent_command({"data", connection.paths().run_dir}), dump_json(to_json(order))});
   context.clock.sleep(older_than_the_job);
   if (back.items.empty()) return {};
   back.goes_back = true;
   back.endpoint = order.endpoint;
   back.region = order.region;
   const auto file = connection.paths().run_dir + "-data.json";  // its time says what was written since
-  TRY_SET(wrote, "", connection.session().run("cat >" + shell_quoted(file), dump_json(to_json(back))));
+  const agent::StandInStep note{step_of_data, "cat >" + shell_quoted(file), dump_json(to_json(back))};
+  TRY_SET(wrote, "", connection.session().run(note.command, note.input));
+  made.steps.push_back(note);
   if (wrote.exit.code != 0) return fail(Kind::io, "the machine cannot note its data", printable(trim(wrote.err)));
   made.back = going_back(connection, task, file);
   return {};

@@ -179,14 +179,15 @@ Result<Environment> prepare_environment(fleet::Context& context, Connection& con
                                     installers};
   given.insert(given.end(), task.run_options.begin(), task.run_options.end());
   const auto words = shell_quoted(given);
-  TRY_SET(shell, "",
-          connection.session().spawn(
-              fmt::format("cd {} && exec bash -s {}", shell_quoted(connection.paths().workdir), words)));
+  const auto command = fmt::format("cd {} && exec bash -s {}", shell_quoted(connection.paths().workdir), words);
+  TRY_SET(shell, "", connection.session().spawn(command));
+  agent::StandInStep step{.what = "make the environment", .command = command};
   for (const auto script : {std::string_view(ferry_embed_scratch_sh, ferry_embed_scratch_sh_end),
                             std::string_view(ferry_embed_container_sh, ferry_embed_container_sh_end),
                             std::string_view(ferry_embed_environment_key_sh, ferry_embed_environment_key_sh_end),
                             std::string_view(ferry_embed_environment_sh, ferry_embed_environment_sh_end)}) {
     TRY("look at the environment", os::write_all(shell.in.get(), script));
+    step.input += script;
   }
   shell.in.reset();
   std::string answer, said;
@@ -207,6 +208,7 @@ Result<Environment> prepare_environment(fleet::Context& context, Connection& con
   made.container = kind == "docker";
   made.activate = ". " + shell_quoted(activate) + "\n";
   made.links = link_line(task, made.scratch(connection));
+  made.steps.push_back(std::move(step));
   return made;
 }
 

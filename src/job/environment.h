@@ -5,18 +5,20 @@
 
 #include <string>
 
+#include "agent/stand_in.h"
 #include "job/connection.h"
 #include "task/task.h"
 
 namespace ferry::job {
 
 struct Environment {
-  std::string summary;     ///< "python 3.11.2 · torch 2.9.1 · CUDA 12.8 · driver 570.133"; empty: nothing known
-  Json facts;              ///< what the machine said: python, program, packages, cuda, driver, gpus, made, scratch
-  std::string activate;    ///< a line for setup's and the training's shell, before anything of theirs
-  std::string links;       ///< the same, inside the container where there is one: mounts.h
-  std::string back;        ///< lines for the machine's shell when the training is over: data.h
-  bool container = false;  ///< setup and training run inside the run's container
+  std::string summary;   ///< "python 3.11.2 · torch 2.9.1 · CUDA 12.8 · driver 570.133"; empty: nothing known
+  Json facts;            ///< what the machine said: python, program, packages, cuda, driver, gpus, made, scratch
+  std::string activate;  ///< a line for setup's and the training's shell, before anything of theirs
+  std::string links;     ///< the same, inside the container where there is one: mounts.h
+  std::string back;      ///< lines for the machine's shell when the training is over: data.h
+  std::vector<agent::StandInStep> steps;  ///< what made it, data included: for a machine that is to have the same
+  bool container = false;                 ///< setup and training run inside the run's container
 
   /// The shell text that runs setup's `script` in this environment.
   std::string setup(const std::string& script) const;

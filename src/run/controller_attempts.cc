@@ -86,7 +86,7 @@ Policy RunController::policy(const Status& done) const {
   policy.may_begin_again =
       is_wanted && trial_.n < most_attempts && time_left() >= least_time && (!money || money->micros > 0);
   const auto& recovery = wanted.recovery;
-  policy.recovers = recovery ? recovery->is_wanted : wanted.use_spot;
+  policy.recovers = recovery ? recovery->is_wanted : wanted.use_spot || beginning_->request.task.recovers_by_aws;
   if (!recovery || !run_.exit_code || run_.train_start_ms == 0) return policy;  // a setup fails as it did
   if (run_.task.contains(was_idle)) return policy;
   const bool is_named = std::ranges::find(recovery->exit_codes, *run_.exit_code) != recovery->exit_codes.end();
@@ -177,6 +177,7 @@ Status RunController::begin_again() {
   store_history();
   // Never two machines for one node.
   TRY("give back the machine before the next one", release_patiently());
+  TRY("see what AWS started in its place", catch_up_with_stand_ins());
   const auto why = run_.error.empty() && run_.exit_code ? fmt::format("exit {}", *run_.exit_code) : run_.error;
   TRY("", begin_attempt());
   context_.progress.note(fmt::format("{}; {} begins again (attempt {}){}", why, run_.name, trial_.n,

@@ -56,6 +56,7 @@ Status RunController::setup() {
   spec.store.outputs = request.task.outputs;
   spec.store.checkpoints = request.task.checkpoints;
   TRY("", keep_in_time(spec));
+  arm_stand_in(spec);
   auto begun = training.setup(*node_.connection, spec);
   while (!begun && (begun.error().kind == Kind::lost || begun.error().kind == Kind::timeout)) {
     // Until the agent has confirmed the start, nobody else could make it: secrets are in this process only.
@@ -176,6 +177,10 @@ Status RunController::follow_job() {
         return {};
       }
       if (followed->status.state == agent::JobState::idle) {
+        if (is_stand_in_beginning()) {
+          context_.sleep(Millis(2000), true);
+          continue;
+        }
         TRY_SET(forgotten, "", was_forgotten());
         run_.outcome = forgotten ? Outcome::lost : Outcome::not_started;
         run_.error = forgotten ? "the agent on the machine knows nothing of the training any more"
@@ -255,6 +260,8 @@ int RunController::from_training() {
     return ferry_failed;
   }
   if (auto kept = kept_beginning(run_, lacking_)) beginning_ = std::move(*kept);
+  if (const auto caught = catch_up_with_stand_ins(); !caught && run_.phase < Phase::releasing)
+    context_.progress.warn("train", describe(caught.error()));
   tell_phase();  // which the ferry before may not have come to
   const auto taken = take_stock();
   if (taken && beginning_ && goes_on_later(context_, run_)) {

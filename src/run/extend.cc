@@ -2,9 +2,12 @@
 #include <algorithm>
 
 #include "base/text.h"
+#include "fleet/stand_in.h"
 #include "plan/plan.h"
 #include "run/actions.h"
 #include "run/reach.h"
+#include "run/stored.h"
+#include "store/keys.h"
 #include "watch/report.h"
 
 namespace ferry::run {
@@ -70,6 +73,25 @@ Status check_budget(const ledger::Run& run, const ledger::Reservation& reserved,
               fmt::format("--budget {:.2f} allows that", static_cast<double>(most->micros) / 1e6));
 }
 
+/// With `recover: aws`: a later end for the group, and for machines that it starts, before the job is promised one.
+Status put_off_stand_in(fleet::Context& context, const ledger::Run& run, const Terms& terms) {
+  TRY_SET(location, "", fleet::stand_in_location(context, run.name));
+  if (!location) return {};
+  TRY_SET(store, "", store_of(context, run)());
+  TRY_SET(text, "", store->get(store::stand_in_key(run.name)));
+  TRY_SET(json, "read what a machine goes on with", parse_json(text.bytes));
+  TRY_SET(order, "", agent::stand_in_order_from(json));
+  const auto now = context.clock.now_ms();
+  order.deadline_ms = std::max(order.deadline_ms, now + Millis(Seconds(terms.order.power_off_in_s)).count());
+  order.spec.max_duration_s =
+      std::max(order.spec.max_duration_s, (terms.order.deadline_ms - order.made_ms) / 1000);
+  auto reached = *location;
+  TRY_SET(cloud, "", fleet::open_cloud(context, reached));
+  TRY("", cloud->end_stand_in_at(fleet::stand_in_name(run), order.deadline_ms));
+  TRY("", store->put(store::stand_in_key(run.name), dump_json(to_json(order))));
+  return {};
+}
+
 }  // namespace
 
 Result<Extension> extend(fleet::Context& context, const std::string& name, const ExtendOptions& options) {
@@ -108,6 +130,7 @@ Result<Extension> extend(fleet::Context& context, const std::string& name, const
                                            (rates.machine + rates.disk + rates.address).micros};
     }
   }
+  TRY("give what would take the machine's place more time", put_off_stand_in(context, run, terms));
   TRY_SET(channel, "", reached.connection.agent());
   auto told = channel.client.extend(terms.order);
   if (!told) {

@@ -81,9 +81,9 @@ Error lacks(const std::string& run, const std::vector<std::string>& lacking) {
 }
 
 bool may_recover(const task::Task& task) {
-  return std::ranges::any_of(task.all_candidates(), [](const task::Resources& one) {
-    return one.recovery ? one.recovery->is_wanted : one.use_spot;
-  });
+  return task.recovers_by_aws || std::ranges::any_of(task.all_candidates(), [](const task::Resources& one) {
+           return one.recovery ? one.recovery->is_wanted : one.use_spot;
+         });
 }
 
 bool goes_on_later(fleet::Context& context, const ledger::Run& run) {

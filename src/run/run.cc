@@ -5,6 +5,7 @@
 #include "fleet/access.h"
 #include "fleet/buckets.h"
 #include "fleet/labels.h"
+#include "fleet/stand_in.h"
 #include "job/data.h"
 #include "job/environment.h"
 #include "job/git_state.h"
@@ -46,6 +47,7 @@ Result<Added> add_run(fleet::Context& context, const RunRequest& request, const 
   run.store = store_of(request);
   run.created_ms = run.phase_ms = context.clock.now_ms();
   run.task = {{"run", request.task.run}, {"setup", request.task.setup}, {"outputs", request.task.outputs}};
+  if (request.task.recovers_by_aws) run.task[fleet::recovers_by_aws] = true;
   if (!request.task.checkpoints.empty()) run.task["checkpoints"] = request.task.checkpoints;
   if (auto data = fleet::buckets_to_keep(request.task); !data.is_null()) run.task["data"] = std::move(data);
   run.task["envs"] = envs_to_keep(request.task.envs);
@@ -115,6 +117,34 @@ Status check_store(const task::Task& task) {
               "store: s3://BUCKET/PREFIX (ferry store setup makes one), or --store none");
 }
 
+/// What AWS goes on with by itself must be where AWS is, and without secrets: nobody is there to give them.
+Status check_recover(const RunRequest& request) {
+  const auto& task = request.task;
+  if (!task.recovers_by_aws) return {};
+  const auto cannot = [](const std::string& why, const std::string& advice) {
+    return fail(Kind::bad_input, "recover: aws cannot be had: " + why, {}, advice);
+  };
+  if (!task.secrets.empty() || !task.missing_secrets.empty())
+    return cannot(
+        "the task has secrets, and what AWS begins by itself holds none",
+        "let the training fetch them by the machine's own role, as from AWS Secrets Manager; or leave recover "
+        "out: a ferry that has them begins the next attempt");
+  if (!task.store.value_or("").starts_with("s3://"))
+    return cannot("the run has no store in S3, from which the next machine takes all",
+                  "store: s3://BUCKET/PREFIX; ferry store setup makes one");
+  if (request.keep) return cannot("a machine that is kept is not replaced", "leave --keep out");
+  const auto infra = task.all_candidates()[0].infra.value_or(task::Infra{});
+  if (infra.provider == task::Provider::ssh)
+    return cannot("AWS knows nothing of a machine of your own", "leave recover out");
+  if (!task.aws.capacity_reservation.empty())
+    return cannot("capacity that was reserved is one machine's", "leave recover out, or the reservation");
+  for (const auto& one : task.all_candidates()) {
+    if (one.recovery && !one.recovery->is_wanted)
+      return cannot("job_recovery: none says that nothing is to be begun again", "leave one of the two out");
+  }
+  return {};
+}
+
 /// All that is missing at once.
 Status check_task(const RunRequest& request) {
   std::vector<Error> found;
@@ -136,6 +166,7 @@ Status check_task(const RunRequest& request) {
   keep(check_nodes(request.task));
   keep(job::check_outputs(request.task));
   if (request.check) keep(check_store(request.task));
+  keep(check_recover(request));
   keep(job::check_start(request.task));
   if (!os::is_directory(request.workdir)) {
     keep(fail(Kind::bad_input, "the workdir is no folder: " + request.workdir.string(), {},

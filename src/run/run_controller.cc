@@ -276,6 +276,7 @@ Status RunController::launch() {
   node_.cloud = std::move(launched.cloud);
   node_.location = std::move(launched.location);
   trial_.offers = {std::move(launched.offer)};
+  trial_.launched_by = std::move(launched.order);
   if (const auto noted = reserve(); !noted) context_.progress.warn("launch", noted.error().what);
   run_.task[rented_candidate] = trial_.offers.front().candidate;
   run_.task["host_key"] = launched.host_key;
@@ -426,6 +427,7 @@ Status RunController::attempt() {
 
 int RunController::go_on(Status done) {
   while (true) {
+    while (const auto followed = follow_stand_in(done)) done = *followed;
     // Released first: a machine does not wait, and cost, while a large workdir is still being read.
     const auto code = finish(done);
     if (hashing_.valid()) hashing_.wait();

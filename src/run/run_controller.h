@@ -119,6 +119,20 @@ class RunController {
   bool may_go_on_elsewhere() const;
   /// With the lease: what another computer did with the run meanwhile is what this one goes on from.
   Status catch_up_with_others();
+  /// The task says `recover: aws`, and this process rented the machine.
+  bool wants_stand_in() const;
+  /// What takes the machine's place when it dies is made ready, before the job starts; `spec` says so. Trouble is told,
+  /// and holds up nothing.
+  void arm_stand_in(agent::JobSpec& spec);
+  /// Machines that AWS started in the place of others are attempts of the run from now on. True: there is another.
+  Result<bool> catch_up_with_stand_ins();
+  Status take_up_stand_in(cloud::Cloud& cloud, const agent::StandInClaim& claim, const Result<cloud::Instance>& found);
+  /// The attempt's machine, which AWS started, is there, and still makes itself ready for the job.
+  bool is_stand_in_beginning();
+  bool may_be_replaced(const Status& done);
+  /// After an attempt that ended so, perhaps with its machine: waits for the one that AWS starts in its place, and
+  /// follows it. Nothing: none comes, or none is wanted. May set detaching_, without an error.
+  std::optional<Status> follow_stand_in(const Status& done);
   /// Ends this process without another word to the run: somebody else works on it, for `why`.
   [[noreturn]] void stop_at_once(const std::string& why);
   /// What the agent is told of it.
@@ -217,8 +231,10 @@ class RunController {
     std::uint64_t log_size = 0;  // as the agent told it in the end; 0: not yet
     bool was_cut = false;        // at max_duration, while this process followed it
     bool is_called_lost = false;
-    bool nothing_ran = false;  // whatever the phase: the job certainly was not started
-    bool was_started = false;  // the agent has confirmed that it started the job, to us or to a ferry before
+    bool nothing_ran = false;          // whatever the phase: the job certainly was not started
+    cloud::LaunchRequest launched_by;  // by this process; without an image: by another
+    bool is_stand_in = false;          // AWS started its machine, and that the job
+    bool was_started = false;          // the agent has confirmed that it started the job, to us or to a ferry before
   };
 
   fleet::Context& context_;

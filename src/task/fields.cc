@@ -107,6 +107,7 @@ constexpr Field fields[] = {
     {"task", "duration"},
     {"task", "environment", "", "environment"},
     {"task", "on_interruption", "", "on_interruption"},
+    {"task", "recover"},
     {"task", "aws", "", "aws"},
     {"task", "file_mounts"},
     {"task", "checkpoint", "saving checkpoints while training", "checkpoint"},

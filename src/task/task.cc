@@ -88,6 +88,7 @@ class TaskReader : FieldReader {
     if (entry.name == "duration") return read_duration(entry, task_.duration);
     if (entry.name == "environment") return read_environment(entry);
     if (entry.name == "on_interruption") return InterruptionReader(file_, task_, found_).read(entry);
+    if (entry.name == "recover") return read_recover(entry);
     if (entry.name == "config" || entry.name == "experimental") return ConfigReader(file_, task_, found_).read(entry);
     if (entry.name == "aws") return AwsReader(file_, task_, found_).read(entry);
     if (entry.name == "file_mounts") {
@@ -105,6 +106,14 @@ class TaskReader : FieldReader {
                          fmt::format("name: {}", name_from(name)));
     }
     task_.name = name;
+    return {};
+  }
+
+  Status read_recover(const Entry& entry) {
+    TRY_SET(text, "", text_of(entry));
+    const auto by_aws = parse_recover(text);
+    if (!by_aws) return complain_at(entry.value->at, by_aws.error().what, by_aws.error().why, by_aws.error().advice);
+    task_.recovers_by_aws = *by_aws;
     return {};
   }
 
@@ -273,6 +282,13 @@ bool may_be_skypilots(const Node& root) {
 }
 
 }  // namespace
+
+Result<bool> parse_recover(std::string_view text) {
+  if (text == "aws" || text == "ferry") return text == "aws";
+  return fail(Kind::bad_input, fmt::format("nobody called '{}' begins a run's next attempt", printable(text)), {},
+              "recover: aws (AWS starts the next machine by itself), or ferry (this computer does, or another that "
+              "has ferry)");
+}
 
 Result<std::string> parse_store(std::string_view text) {
   if (lower(trim(text)) == "none") return std::string();

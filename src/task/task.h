@@ -197,6 +197,7 @@ struct Task {
   Environment environment;
   std::vector<std::string> run_options;  ///< for docker run, where the environment is a container: one word each
   OnInterruption on_interruption;
+  bool recovers_by_aws = false;  ///< `recover: aws`: where a machine is lost, AWS itself starts the next one
   std::vector<Mount> mounts;
   std::vector<Data> data;
   std::vector<OutputFolder> output_folders;
@@ -249,6 +250,10 @@ Pipeline read_tasks(std::string_view yaml, std::string_view file, const Decided&
 
 /// Reads a store as people write it: a place, or "none", which is "". Fails bad_input.
 Result<std::string> parse_store(std::string_view text);
+
+/// Who begins the next attempt where a machine is lost: "aws", which is true, or "ferry", on this computer or another.
+/// Fails bad_input.
+Result<bool> parse_recover(std::string_view text);
 
 /// Adds a mount as a command line has it, `SRC:DST`, `SRC:DST:ro` or `SRC:DST:rw`: SRC is a file or folder of this
 /// computer, s3://BUCKET[/KEY], or a file's http(s)://…; `at` stands before complaints. Fails bad_input, and

@@ -55,7 +55,7 @@ NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(Task, name, workdir, git, num_no
                                                 ordered, envs, missing_envs, missing_secrets, setup, run,
                                                 event_callback, checkpoints, outputs, store, budget, max_duration, idle,
                                                 duration, environment, run_options, mounts, data, output_folders, aws,
-                                                may_be_skypilots, on_interruption, not_yet)
+                                                may_be_skypilots, on_interruption, recovers_by_aws, not_yet)
 
 Json to_json(const Task& task) {
   Json json;

@@ -43,6 +43,7 @@ Task full() {
   task.checkpoints = {"ckpt/*.pt"};
   task.outputs = {"outputs/", "*.pt"};
   task.store = "s3://bucket/prefix";
+  task.recovers_by_aws = true;
   task.budget = Usd{3'000'000};
   task.max_duration = Seconds(7200);
   task.duration = Seconds(60);
