@@ -1,5 +1,7 @@
 #include "rehearsal/actions.h"
 
+#include "rehearsal/launch_templates.h"
+
 namespace ferry::rehearsal {
 
 const ActionEntry* find_ec2_action(std::string_view name) {
@@ -11,12 +13,15 @@ const ActionEntry* find_ec2_action(std::string_view name) {
       {"CancelCapacityReservation", {cancel_capacity_reservation, writes}},
       {"CreateCapacityReservation", {create_capacity_reservation, writes}},
       {"CreateKeyPair", {create_key_pair, writes}},
+      {"CreateLaunchTemplate", {create_launch_template, writes}},
+      {"CreateLaunchTemplateVersion", {create_launch_template_version, writes}},
       {"CreatePlacementGroup", {create_placement_group, writes}},
       {"CreateSecurityGroup", {create_security_group, writes}},
       {"CreateSubnet", {create_subnet, writes}},
       {"CreateTags", {create_tags, writes}},
       {"CreateVpc", {create_vpc, writes}},
       {"DeleteKeyPair", {delete_key_pair, writes}},
+      {"DeleteLaunchTemplate", {delete_launch_template, writes}},
       {"DeletePlacementGroup", {delete_placement_group, writes}},
       {"DeleteSecurityGroup", {delete_security_group, writes}},
       {"DeleteSubnet", {delete_subnet, writes}},
@@ -36,6 +41,8 @@ const ActionEntry* find_ec2_action(std::string_view name) {
       {"DescribeInstanceTypes", {describe_instance_types, reads}},
       {"DescribeInstances", {describe_instances, reads}},
       {"DescribeKeyPairs", {describe_key_pairs, reads}},
+      {"DescribeLaunchTemplateVersions", {describe_launch_template_versions, reads}},
+      {"DescribeLaunchTemplates", {describe_launch_templates, reads}},
       {"DescribeNatGateways", {describe_nat_gateways, reads}},
       {"DescribeNetworkInterfaces", {describe_network_interfaces, reads}},
       {"DescribePlacementGroups", {describe_placement_groups, reads}},
@@ -57,6 +64,7 @@ const ActionEntry* find_ec2_action(std::string_view name) {
       {"ImportKeyPair", {import_key_pair, writes}},
       {"ModifyInstanceAttribute", {modify_instance_attribute, writes}},
       {"ModifyInstanceMetadataOptions", {modify_instance_metadata_options, writes}},
+      {"ModifyLaunchTemplate", {modify_launch_template, writes}},
       {"ModifySubnetAttribute", {modify_subnet_attribute, writes}},
       {"PurchaseCapacityBlock", {purchase_capacity_block, writes}},
       {"RebootInstances", {reboot_instances, writes}},

@@ -43,9 +43,11 @@ std::string_view iam_tagging(std::string_view action) {
 std::string_view query_service(const HttpRequest& request, const Params& params) {
   const auto version = params.get("Version");
   if (version == "2010-05-08") return "iam";
+  if (version == "2011-01-01") return "autoscaling";
   if (version == "2012-06-01" || version == "2015-12-01") return "elasticloadbalancing";
   const auto claim = parse_authorization(request.header("authorization"));
-  if (claim && claim->service == "iam") return "iam";
+  if (claim && (claim->service == "iam" || claim->service == "autoscaling"))
+    return claim->service == "iam" ? "iam" : "autoscaling";
   return version == "2011-06-15" || params.get("Action") == "GetCallerIdentity" ? "sts" : "ec2";
 }
 
@@ -77,6 +79,11 @@ Asked read_asked(const HttpRequest& request) {
     if (const auto tagging = iam_tagging(asked.action); !tagging.empty() && params.any("Tags.member."))
       asked.needs.emplace_back(tagging);
     if (asked.action == "AddRoleToInstanceProfile") asked.needs.emplace_back("iam:PassRole");
+  }
+  if (asked.service == "autoscaling" &&
+      params.any("LaunchTemplate.")) {  // as whoever may not launch may not let launch
+    asked.needs.emplace_back("ec2:RunInstances");
+    if (asked.action.starts_with("Create")) asked.needs.emplace_back("iam:CreateServiceLinkedRole");
   }
   if (asked.service != "ec2") return asked;
   asked.dry_run = params.flag("DryRun", false).value_or(false);

@@ -27,9 +27,10 @@ Asked read_asked(const HttpRequest& request);
 /// The form in the body, and what the query adds, without the signature's own parameters.
 Params request_params(const HttpRequest& request);
 
-/// STS, IAM and Elastic Load Balancing: EC2's protocol with lists of <member>, and errors in the same words.
+/// STS, IAM, Auto Scaling and Elastic Load Balancing: EC2's protocol with lists of <member>, and errors in the same
+/// words.
 inline bool speaks_query(std::string_view service) {
-  return service == "sts" || service == "iam" || service == "elasticloadbalancing";
+  return service == "sts" || service == "iam" || service == "autoscaling" || service == "elasticloadbalancing";
 }
 
 /// What the service with these permissions calls itself in X-Amz-Target ("AmazonSSM"); "" if it speaks no

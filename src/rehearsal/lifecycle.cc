@@ -170,12 +170,11 @@ void Lifecycle::crash_at(const std::string& id, std::int64_t at_ms) {
 }
 
 Millis Lifecycle::pass() {
-  if (options_.before_pass) options_.before_pass();
+  Millis limit = options_.before_pass ? options_.before_pass() : Millis(-1);
   const auto now = clock_.now_ms();
   crash_due(now);
   std::map<std::string, Instance> instances;
   state_.look([&](const State& state) { instances = state.instances; });
-  Millis limit{-1};
   for (const auto& [id, instance] : instances) {
     Sight sight{{}, false, now, options_.keep_ms};
     {

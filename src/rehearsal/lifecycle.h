@@ -37,9 +37,11 @@ class Lifecycle {
   using Executor = std::function<void(std::function<void()>)>;
   struct Options {
     std::int64_t keep_ms = 3'600'000;
-    Executor executor;                                 ///< empty: threads
-    std::function<void(const std::string&)> log;       ///< one line; may be empty
-    std::function<void()> before_pass;                 ///< told before machines are looked at; may be empty
+    Executor executor;                            ///< empty: threads
+    std::function<void(const std::string&)> log;  ///< one line; may be empty
+    /// Told before machines are looked at; how long until it is to be told again, whatever changes; negative: for ever.
+    /// May be empty.
+    std::function<Millis()> before_pass;
     std::function<void(const std::string&)> set_door;  ///< of the machine, before it boots; may be empty
     /// Adds what the computer has for the machine to its spec; `way_out`: the instance's tag. May be empty.
     std::function<void(sandbox::Spec&, const std::string& way_out)> equip;

@@ -47,7 +47,7 @@ NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(Federated, secret, token, name, 
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(State, access_key_id, secret_access_key, vpc_id, vpcs, subnets,
                                                 instances, keys, groups, placement_groups, capacity_reservations,
                                                 block_offers, tokens, sessions, tags, quota_requests, federated,
-                                                fis_templates, fis_experiments, iam)
+                                                fis_templates, fis_experiments, launch_templates, scaling_groups, iam)
 
 std::string_view name(Phase phase) {
   switch (phase) {

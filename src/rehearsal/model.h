@@ -9,6 +9,7 @@
 
 #include "base/error.h"
 #include "base/json.h"
+#include "rehearsal/autoscaling_state.h"
 #include "rehearsal/iam_state.h"
 
 namespace ferry::rehearsal {
@@ -168,6 +169,8 @@ struct State {
   std::map<std::string, Federated> federated;   ///< by access key id
   std::map<std::string, Json> fis_templates;    ///< by id, as they are answered (fis.h); experiments, too
   std::map<std::string, Json> fis_experiments;
+  std::map<std::string, LaunchTemplate> launch_templates;  ///< by id
+  std::map<std::string, ScalingGroup> scaling_groups;      ///< by name
   Iam iam;
 
   const KeyPair* key_named(std::string_view key_name) const;

@@ -22,6 +22,7 @@ HttpReply reply_with(int status, std::string body, const std::string& request_id
 
 std::string_view namespace_of(std::string_view service) {
   if (service == "elasticloadbalancing") return "http://elasticloadbalancing.amazonaws.com/doc/2015-12-01/";
+  if (service == "autoscaling") return "http://autoscaling.amazonaws.com/doc/2011-01-01/";
   return service == "iam" ? "https://iam.amazonaws.com/doc/2010-05-08/" : "https://sts.amazonaws.com/doc/2011-06-15/";
 }
 

@@ -14,7 +14,7 @@ namespace ferry::rehearsal {
 HttpReply ec2_error(const ApiError& error, const std::string& id);
 HttpReply ec2_reply(const std::string& action, std::string_view version, const Xml& inside, const std::string& id);
 
-/// `service`: "sts" or "iam".
+/// `service`: one that speaks_query() (asked.h).
 HttpReply query_error(std::string_view service, const ApiError& error, const std::string& id);
 /// <ACTIONResponse> with <ACTIONResult> around `result`, which is left out where that is empty.
 HttpReply query_reply(std::string_view service, const std::string& action, const Xml& result, const std::string& id);

@@ -73,7 +73,9 @@ Server::Server(State state, Store& store, Machines& machines, os::Clock& clock, 
                   .before_pass =
                       [this] {
                         service_.interrupt_spot();
+                        const auto again = service_.scale_groups();
                         roles_.pass();
+                        return again;
                       },
                   .set_door = [this](const std::string& id) { set_doors(state_, machines_, service_.caller(), id); },
                   .equip = options_.equip}) {
@@ -210,6 +212,10 @@ Json Server::describe() {
 Result<Json> Server::terminate_all() {
   const auto now = clock_.now_ms();
   state_.update([&](State& state) {
+    for (auto& [name, group] : state.scaling_groups) {  // none is to be replaced
+      group.is_going = true;
+      group.min = group.max = group.desired = 0;
+    }
     for (auto& [id, instance] : state.instances)
       if (!is_gone(instance) && instance.phase != Phase::shutting_down) {
         instance.phase = Phase::shutting_down;

@@ -221,7 +221,9 @@ HttpReply Service::answer(const HttpRequest& request, const std::string& id) {
     if (const auto fault = faults_.refusal(asked)) return fail_with(*fault);
     drop = faults_.drops(asked);
   }
-  auto reply = session                                   ? answer_session(asked, *session, id)
+  auto reply = asked.service == "autoscaling"
+                   ? answer_autoscaling(asked, request_params(request), session ? &*session : nullptr, id)
+               : session                                 ? answer_session(asked, *session, id)
                : asked.service == "ec2"                  ? answer_ec2(asked.action, request_params(request), id)
                : asked.service == "sts"                  ? answer_sts(asked.action, request_params(request), id)
                : asked.service == "iam"                  ? answer_iam(asked.action, request_params(request), id)

@@ -59,6 +59,9 @@ class Service {
   void set_spot_notice_ms(std::int64_t ms);
   /// Takes spot machines back that the faults say. Call it now and then.
   void interrupt_spot();
+  /// Makes Auto Scaling's groups true (autoscaling.h). How long until that may be needed by time alone; negative: for
+  /// ever.
+  Millis scale_groups();
   /// The notice comes at once. bad_input where it is no running spot machine.
   Status interrupt(const std::string& instance, std::int64_t after_ms);
   /// What its S3 needs to know of it: keys, clock and faults. This object must outlive those who ask.
@@ -78,6 +81,9 @@ class Service {
   HttpReply answer_sts(const std::string& action, const Params& params, const std::string& id);
   HttpReply answer_iam(const std::string& action, const Params& params, const std::string& id);
   HttpReply answer_load_balancing(const std::string& action, const std::string& id);
+  /// `session`: of the machine that asks, if it is one.
+  HttpReply answer_autoscaling(const Asked& asked, const Params& params, const RoleSession* session,
+                               const std::string& id);
   HttpReply answer_fis(const Asked& asked, const HttpRequest& request, const std::string& id);
   HttpReply answer_json(const Asked& asked, const HttpRequest& request, const std::string& id);
   Api<Xml> run_ec2(const std::string& action, const Params& params);

@@ -32,6 +32,7 @@ std::string_view resource_type(const State& state, const std::string& id) {
   if (state.groups.contains(id)) return "security-group";
   if (state.vpcs.contains(id)) return "vpc";
   if (state.subnet(id)) return "subnet";
+  if (state.launch_templates.contains(id)) return "launch-template";
   if (state.capacity_reservations.contains(id)) return "capacity-reservation";
   for (const auto& [name, group] : state.placement_groups)
     if (group.id == id) return "placement-group";

@@ -137,6 +137,8 @@ class TestCloud {
   Answer ask(const std::string& action, Form form = {});
   /// The same of IAM.
   Answer ask_iam(const std::string& action, Form form = {});
+  /// The same of Auto Scaling.
+  Answer ask_autoscaling(const std::string& action, Form form = {});
   Answer send(const HttpRequest& request);
   /// Asks the JSON service whose permissions begin with `service`. An error's code is at "__type".
   Json ask_json(const std::string& service, const std::string& operation, const Json& body);

@@ -99,7 +99,9 @@ void TestCloud::restart() {
                                                              .before_pass =
                                                                  [this] {
                                                                    service->interrupt_spot();
+                                                                   const auto again = service->scale_groups();
                                                                    roles->pass();
+                                                                   return again;
                                                                  }});
 }
 
@@ -121,6 +123,11 @@ Answer TestCloud::ask(const std::string& action, Form form) {
 Answer TestCloud::ask_iam(const std::string& action, Form form) {
   form.insert(form.begin(), {{"Action", action}, {"Version", "2010-05-08"}});
   return send(signed_form(form, key, clock.now, "iam"));
+}
+
+Answer TestCloud::ask_autoscaling(const std::string& action, Form form) {
+  form.insert(form.begin(), {{"Action", action}, {"Version", "2011-01-01"}});
+  return send(signed_form(form, key, clock.now, "autoscaling"));
 }
 
 Json TestCloud::ask_json(const std::string& service_name, const std::string& operation, const Json& body) {
