@@ -39,7 +39,7 @@ void say(const std::string& line) { fmt::print(stderr, "ferry-agent: {}\n", prin
 /// The newest attempt that the run has, by what machines claimed.
 Result<int> newest_attempt(store::Store& store, const std::string& run, int from) {
   for (int attempt = from; attempt < most_attempts; ++attempt) {
-    const auto next = store.look(store::claim_key(run, attempt + 1, 0));
+    const auto next = store.get(store::claim_key(run, attempt + 1, 0), most_claim);
     if (!next && next.error().kind == Kind::not_found) return attempt;
     if (!next) return tl::unexpected<Error>(next.error());
   }

@@ -1,6 +1,7 @@
 #include "ledger/history_json.h"
 
 #include <algorithm>
+#include <set>
 
 #include "base/text.h"
 
@@ -180,8 +181,9 @@ Result<Resource> resource_from(const Json& json, const std::string& run) {
   one.name = it.plain("name");
   one.released = it.is_true("released");
   it.must(one.provider == "aws" || one.provider == "rehearsal");
-  it.must(one.kind == "key-pair" || one.kind == "security-group" || one.kind == "role" ||
-          one.kind == "instance-profile");
+  static const std::set<std::string_view> kinds = {"key-pair",         "security-group",     "role",
+                                                   "instance-profile", "auto-scaling-group", "launch-template"};
+  it.must(kinds.contains(one.kind));
   it.must(one.name.starts_with("ferry-" + run.substr(0, 40)));
   if (!it.is_good()) return not_ours(run);
   return one;

@@ -83,8 +83,7 @@ Status put_off_stand_in(fleet::Context& context, const ledger::Run& run, const T
   TRY_SET(order, "", agent::stand_in_order_from(json));
   const auto now = context.clock.now_ms();
   order.deadline_ms = std::max(order.deadline_ms, now + Millis(Seconds(terms.order.power_off_in_s)).count());
-  order.spec.max_duration_s =
-      std::max(order.spec.max_duration_s, (terms.order.deadline_ms - order.made_ms) / 1000);
+  order.spec.max_duration_s = std::max(order.spec.max_duration_s, (terms.order.deadline_ms - order.made_ms) / 1000);
   auto reached = *location;
   TRY_SET(cloud, "", fleet::open_cloud(context, reached));
   TRY("", cloud->end_stand_in_at(fleet::stand_in_name(run), order.deadline_ms));
