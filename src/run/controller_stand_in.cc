@@ -106,8 +106,11 @@ Result<bool> RunController::catch_up_with_stand_ins() {
   auto reached = *location;
   TRY_SET(cloud, "", fleet::open_cloud(context_, reached));
   TRY_SET(store, "", store_of(context_, run_)());
-  for (bool news = false;; news = true) {
-    const auto got = store->get(store::claim_key(run_.name, trial_.n + 1, 0), most_claim);
+  // A ferry before this one may have died between the two notes of the newest attempt.
+  bool news = false;
+  for (int attempt = std::max(2, trial_.n);; ++attempt) {
+    const auto got = store->get(store::claim_key(run_.name, attempt, 0), most_claim);
+    if (!got && got.error().kind == Kind::not_found && attempt == trial_.n) continue;
     if (!got && got.error().kind == Kind::not_found) return news;
     if (!got) return tl::unexpected<Error>(got.error());
     TRY_SET(json, "a machine's word on itself", parse_json(got->bytes));
@@ -116,18 +119,22 @@ Result<bool> RunController::catch_up_with_stand_ins() {
     if (!found && found.error().kind != Kind::not_found) return tl::unexpected<Error>(found.error());
     if (!found) TRY("", fleet::confirm_account(*cloud, *location));
     TRY("", confirm_claim(found, run_, claim));
-    TRY("", take_up_stand_in(*cloud, claim, found));
+    TRY_SET(instances, "", context_.ledger.instances(run_.name));
+    if (std::ranges::any_of(instances, [&](const auto& one) { return one.id == claim.instance; })) continue;
+    TRY_SET(before, "", end_those_before(*cloud, claim));
+    if (attempt > trial_.n) TRY("", begin_attempt());
+    TRY("", take_up_stand_in(std::move(before), claim, found));
+    news = true;
   }
 }
 
-Status RunController::take_up_stand_in(cloud::Cloud& cloud, const agent::StandInClaim& claim,
-                                       const Result<cloud::Instance>& found) {
+Result<ledger::Instance> RunController::end_those_before(cloud::Cloud& cloud, const agent::StandInClaim& claim) {
   const auto now = context_.clock.now_ms();
   TRY_SET(instances, "", context_.ledger.instances(run_.name));
-  ledger::Instance next;
+  ledger::Instance last;
   for (auto& one : instances) {
     if (one.id.empty()) continue;
-    next = one;
+    last = one;
     if (one.state != ledger::Rent::live) continue;
     const auto before = cloud.describe(one.id);
     const bool is_gone = before ? before->state == cloud::State::terminated : before.error().kind == Kind::not_found;
@@ -137,7 +144,7 @@ Status RunController::take_up_stand_in(cloud::Cloud& cloud, const agent::StandIn
     one.released_ms = std::max(ended, one.launched_ms);
     TRY("", context_.ledger.record_instance(one));
   }
-  if (next.id.empty()) return fail(Kind::not_found, "the ledger knows no machine of " + run_.name);
+  if (last.id.empty()) return fail(Kind::not_found, "the ledger knows no machine of " + run_.name);
   if (!is_over() || run_.outcome == Outcome::none) {
     run_.outcome = Outcome::lost;
     run_.error = "its machine is gone";
@@ -145,7 +152,12 @@ Status RunController::take_up_stand_in(cloud::Cloud& cloud, const agent::StandIn
   TRY("", context_.ledger.update(run_));
   node_.connection.reset();
   pull_.reset();
-  TRY("", begin_attempt());
+  return last;
+}
+
+Status RunController::take_up_stand_in(ledger::Instance next, const agent::StandInClaim& claim,
+                                       const Result<cloud::Instance>& found) {
+  const auto now = context_.clock.now_ms();
   next.token = fmt::format("{}-a{}-{}", run_.name, trial_.n, claim.instance).substr(0, 64);
   next.id.clear();
   next.address.clear();

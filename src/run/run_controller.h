@@ -126,7 +126,11 @@ class RunController {
   void arm_stand_in(agent::JobSpec& spec);
   /// Machines that AWS started in the place of others are attempts of the run from now on. True: there is another.
   Result<bool> catch_up_with_stand_ins();
-  Status take_up_stand_in(cloud::Cloud& cloud, const agent::StandInClaim& claim, const Result<cloud::Instance>& found);
+  /// The machines before the one that says so are noted as gone, where they are; the last of them.
+  Result<ledger::Instance> end_those_before(cloud::Cloud& cloud, const agent::StandInClaim& claim);
+  /// The newest attempt's machine is that one, like the one before it in all that is not known.
+  Status take_up_stand_in(ledger::Instance next, const agent::StandInClaim& claim,
+                          const Result<cloud::Instance>& found);
   /// The attempt's machine, which AWS started, is there, and still makes itself ready for the job.
   bool is_stand_in_beginning();
   bool may_be_replaced(const Status& done);

@@ -1,8 +1,10 @@
 #!/usr/bin/env python3
 """`recover: aws`: while no ferry runs anywhere, AWS starts the next machine, and that goes on by itself; whoever comes back finds it done."""
 import json
+import sqlite3
 import subprocess
 
+from elsewhere_test import Laptops
 from lib import Home, main
 
 STORE = "s3://a-bucket/team"
@@ -26,29 +28,30 @@ def task(home, last=2, more=""):
               "setup: echo by setup > made.txt\nrun: sh train.sh\n")
 
 
-def groups(home):
-    return home.cloud().get("auto_scaling_groups", [])
-
-
-def has(home, attempt, key="outputs/saved"):
-    said = home.ferry("store", "ls", "--store", STORE, "--infra", "rehearsal", "--json")
-    runs = json.loads(said.out).get("runs", [])
-    return any(attempt in one.get("attempts", []) or one.get("attempt") == attempt for one in runs) if runs else False
-
-
 def begin(home):
     """It trains on its first machine, which has stored something; nobody follows it any more."""
     done = home.good("run", "task.yaml", "--detach", env=SOON)
     assert "AWS will not start" not in done.err, done.err
     run = home.newest()["run"]
-    home.wait_for("something is stored", lambda: stored_files(home) >= 1)
+    home.wait_for("something is stored", lambda: stored(home, 1))
     subprocess.run(["pkill", "-9", "-f", f"follow-run {run}"], check=True)
     return run
 
 
-def stored_files(home):
-    said = json.loads(home.ferry("store", "ls", "--store", STORE, "--infra", "rehearsal", "--json").out)
-    return sum(one["files"] for one in said.get("runs", []))
+def stored(home, attempt):
+    """Whether the attempt's manifest names a file of its own: by the rehearsal cloud's index, for a ferry command would follow the run."""
+    folder = home.root / "data/ferry/rehearsal/s3"
+    if not (folder / "index.db").exists():
+        return False
+    with sqlite3.connect(f"file:{folder / 'index.db'}?mode=ro", uri=True) as index:
+        keys = [key.decode() for key, in index.execute("SELECT key FROM objects").fetchall()]
+    return any(f"/a{attempt}/r0/" in key and key.endswith("outputs/saved") for key in keys) and any(f"/a{attempt}/r0/manifest.json" in key for key in keys)
+
+
+def stored_whole(home, attempt):
+    folder = home.root / "data/ferry/rehearsal/s3"
+    with sqlite3.connect(f"file:{folder / 'index.db'}?mode=ro", uri=True) as index:
+        return any(key.decode().endswith(f"/a{attempt}/r0/record/end.json") for key, in index.execute("SELECT key FROM objects").fetchall())
 
 
 def die(home):
@@ -66,6 +69,7 @@ def test_while_nobody_is_there_aws_starts_the_next_machine_and_who_comes_back_fi
         home.wait_for("another machine is there", lambda: home.alive() and home.alive() != [first])
         second, = home.alive()
         home.wait_for("it has ended itself", lambda: not home.alive(), limit=120)
+        assert "SetDesiredCapacity 200" in (home.root / "data/ferry/rehearsal/server.log").read_text(), "and wants no other"
         shown = home.good("recover")
         home.wait_for("it is over", lambda: home.newest()["phase"] == "released")
         assert home.newest()["outcome"] == "succeeded", (home.newest(), shown.err)
@@ -76,7 +80,106 @@ def test_while_nobody_is_there_aws_starts_the_next_machine_and_who_comes_back_fi
         record = json.loads((home.home_of({"run": run}) / "run.json").read_text())
         assert [one["outcome"] for one in record["attempts"]] == ["lost", "succeeded"], record["attempts"]
         assert [one["id"] for one in record["machines"]] == [first, second], record["machines"]
-        home.nothing_left()
+        nothing_left(home)
+
+
+def test_several_machines_die_one_after_the_other_while_nobody_is_there():
+    with Home() as home:
+        task(home, last=4)
+        run = begin(home)
+        for attempt in (2, 3):
+            die(home)
+            home.wait_for("the next machine has stored what it saved", lambda: stored(home, attempt))
+        die(home)
+        home.wait_for("the last one is there", home.alive)
+        home.wait_for("the last one has ended itself", lambda: not home.alive(), limit=120)
+        home.good("recover")
+        home.wait_for("it is over", lambda: home.newest()["phase"] == "released")
+        saved = (home.home_of({"run": run}) / "outputs/model").read_text().splitlines()
+        assert saved[0] == "attempt 1 resumed 0" and saved[-1] == "attempt 4 resumed 1", saved
+        record = json.loads((home.home_of({"run": run}) / "run.json").read_text())
+        assert [one["outcome"] for one in record["attempts"]] == ["lost"] * 3 + ["succeeded"], record["attempts"]
+        nothing_left(home)
+
+
+def test_another_laptop_finds_done_what_aws_went_on_with():
+    with Home() as home:
+        task(home)
+        run = begin(home)
+        laptops = Laptops(home)
+        laptops.close("first")
+        die(home)
+        home.wait_for("the next machine has stored what it saved", lambda: not home.alive() and stored_whole(home, 2))
+        taken = json.loads(home.ferry("recover", run, "--yes", "--store", STORE, "--infra", "rehearsal", "--json", env=SOON).out)
+        home.wait_for("it is over", lambda: home.newest()["phase"] == "released")
+        assert home.newest()["outcome"] == "succeeded", (taken, home.newest())
+        home.good("fetch", run)
+        assert (home.home_of({"run": run}) / "outputs/model").read_text() == "attempt 1 resumed 0\nattempt 2 resumed 1\n"
+        laptops.close("second")
+        laptops.open("first")
+        home.good("recover")
+        home.wait_for("it is over there, too", lambda: home.newest()["phase"] == "released")
+        assert home.newest()["outcome"] == "succeeded", home.newest()
+        nothing_left(home)
+
+
+def test_who_is_there_follows_the_machine_that_aws_started():
+    with Home() as home:
+        task(home)
+        training = home.start("run", "task.yaml", env=SOON)
+        home.wait_for("something is stored", lambda: stored(home, 1))
+        die(home)
+        assert training.wait(timeout=200) == 0, training.stderr.read().decode()[-3000:]
+        said = training.stdout.read().decode() + training.stderr.read().decode()
+        assert "AWS started i-" in said and "attempt 2 resumed 1" in said, said
+        assert len(home.cloud()["instances"]) == 2, "only AWS rented another one"
+        assert home.newest()["outcome"] == "succeeded", home.newest()
+        nothing_left(home)
+
+
+def test_where_no_machine_can_be_had_in_its_place_this_computer_looks_for_another():
+    with Home() as home:
+        task(home)
+        training = home.start("run", "task.yaml", env={**SOON, "FERRY_STAND_IN_LIMIT": "2s"})
+        home.wait_for("something is stored", lambda: stored(home, 1))
+        kind = next(one["type"] for one in home.cloud()["instances"])
+        home.good("rehearsal", "fault", "capacity", f"type={kind}")
+        die(home)
+        assert training.wait(timeout=200) == 0, training.stderr.read().decode()[-3000:]
+        types = [one["type"] for one in home.cloud()["instances"]]
+        assert len(types) == 2 and types[0] != types[1], types
+        nothing_left(home)
+
+
+def test_what_is_cancelled_or_ends_well_leaves_no_group_that_would_start_another():
+    with Home() as home:
+        task(home, last=1)
+        home.good("run", "task.yaml", env=SOON)
+        assert len(home.cloud()["instances"]) == 1, home.cloud()["instances"]
+        nothing_left(home)
+        task(home)
+        run = begin(home)
+        home.good("cancel", run)
+        home.wait_for("it is over", lambda: home.newest()["phase"] == "released")
+        assert home.newest()["outcome"] == "cancelled" and len(home.cloud()["instances"]) == 2, home.cloud()["instances"]
+        nothing_left(home)
+
+
+def test_what_aws_could_not_go_on_with_is_refused_before_anything_is_rented():
+    with Home() as home:
+        for words, why in ((["--secret", "PASSWORD"], "has secrets"), (["--store", "none"], "no store in S3"), (["--keep"], "kept is not replaced")):
+            task(home)
+            done = home.ferry("run", *words, "task.yaml", env={"PASSWORD": "hush"})
+            assert done.returncode == 125 and "recover: aws cannot be had" in done.err and why in done.err, (words, done.err)
+        assert "recover: aws (AWS starts" in home.ferry("run", "--recover", "me", "task.yaml").err
+        home.good("rehearsal", "start")
+        assert home.cloud()["instances"] == []
+
+
+def nothing_left(home):
+    home.nothing_left()
+    left = {name: things for name, things in home.cloud().items() if things and ("scaling" in name or "template" in name)}
+    assert not left, left
 
 
 if __name__ == "__main__":
