@@ -135,7 +135,11 @@ Status delete_stand_in(aws::Client& client, const std::string& name) {
       return fail("delete the Auto Scaling group " + name, std::move(deleted).error());
     client.clock().sleep(delete_again);
   }
-  return fine_if(Kind::not_found, aws::delete_launch_template(client, name));
+  auto deleted = fine_if(Kind::not_found, aws::delete_launch_template(client, name));
+  if (deleted) return deleted;
+  // Other clouds than AWS say otherwise that there is none.
+  const auto known = aws::describe_launch_template(client, name);
+  return known && !*known ? Status() : fail("delete the launch template " + name, std::move(deleted).error());
 }
 
 Result<std::vector<Made>> find_made_stand_ins(aws::Client& client, const aws::Filter& tagged) {
