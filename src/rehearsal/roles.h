@@ -4,8 +4,8 @@
 /// metadata, and gone with the role.
 ///
 /// A session lasts six hours (the fault role-session makes it shorter) and is followed by a new one when half of that
-/// is over; the earlier one is good to its end. It knows S3 and STS's GetCallerIdentity, nothing else. Sessions are
-/// a part of the state: another server goes on with them.
+/// is over; the earlier one is good to its end. It knows S3, Auto Scaling and STS's GetCallerIdentity, nothing else.
+/// Sessions are a part of the state: another server goes on with them.
 
 #include <functional>
 #include <map>
