@@ -1,9 +1,12 @@
-// What stands in for a machine, against an EC2 and an Auto Scaling that nobody here wrote.
+// What stands in for a machine, against an EC2 and an Auto Scaling that nobody here wrote; with FERRY_TEST_CLOUD=1 also
+// against whatever the AWS_* variables point at, where it really replaces one (a t3.micro, for some minutes).
 
 #include <gtest/gtest.h>
 
+#include "base/hash.h"
 #include "cloud/cloud.h"
 #include "cloud/moto_server.h"
+#include "os/env.h"
 
 namespace ferry::cloud {
 namespace {
@@ -81,6 +84,65 @@ TEST_F(StandInOverMoto, WhatWasMadeForAnotherRunIsLeftAlone) {
   const auto refused = cloud->make_stand_in(other);
   ASSERT_FALSE(refused);
   EXPECT_EQ(refused.error().kind, Kind::conflict);
+}
+
+/// Asks again until it is so, for ten minutes.
+template <class Ask>
+bool comes_true(const Ask& ask) {
+  for (int i = 0; i < 3000; ++i) {
+    if (ask()) return true;
+    os::system_clock().sleep(Millis(200));
+  }
+  return false;
+}
+
+TEST(StandInOverTheCloudOfTheEnvironment, AMachineThatDiesIsReplacedUntilNoneIsWanted) {
+  if (!os::env("FERRY_TEST_CLOUD")) GTEST_SKIP() << "FERRY_TEST_CLOUD is not set";
+  const auto context = aws_context_from_environment("");
+  ASSERT_TRUE(context) << describe(context.error());
+  const auto http = os::make_http_client();
+  const auto cloud = make_ec2_cloud(*context, *http, os::system_clock());
+  const std::string run = "contract-" + random_name(6);
+  const auto image = cloud->newest_image({"t3.medium", "x86_64", false});
+  ASSERT_TRUE(image) << describe(image.error());
+  StandInOrder order;
+  order.name = "ferry-" + run;
+  order.machine.offer.type.name = "t3.micro";
+  order.machine.image = *image;
+  order.machine.client_token = run;
+  order.machine.user_data = "#!/bin/sh\nshutdown -h +30\n";
+  order.machine.tags = {{"ferry:run", run}, {"ferry:owner", "test"}};
+  order.until_ms = os::system_clock().now_ms() + 3'600'000;
+  const auto first = cloud->launch(order.machine);
+  ASSERT_TRUE(first) << describe(first.error());
+  order.instance_id = first->id;
+  order.machine.offer.zone = first->zone;
+  EXPECT_EQ(cloud->make_stand_in(order).error().kind, Kind::conflict) << "it does not run yet";
+  ASSERT_TRUE(comes_true([&] { return cloud->describe(first->id)->state == State::running; }));
+  for (int again = 0; again < 2; ++again) {
+    const auto made = cloud->make_stand_in(order);
+    ASSERT_TRUE(made) << describe(made.error());
+  }
+  EXPECT_TRUE(cloud->terminate(first->id));
+  std::string next;
+  EXPECT_TRUE(comes_true([&] {
+    const auto now = cloud->stand_in(order.name);
+    for (const auto& id : (*now)->instances)
+      if (id != first->id) next = id;
+    return !next.empty();
+  }));
+  if (!next.empty()) {
+    EXPECT_TRUE(comes_true([&] { return cloud->describe(next)->state == State::running; }));
+    EXPECT_EQ(cloud->describe(next)->tags.at("ferry:run"), run);
+  }
+  EXPECT_TRUE(cloud->want_none(order.name));
+  EXPECT_TRUE(comes_true([&] { return (**cloud->stand_in(order.name)).instances.empty(); }));
+  for (int again = 0; again < 2; ++again) {
+    const auto deleted = cloud->delete_stand_in(order.name);
+    EXPECT_TRUE(deleted) << describe(deleted.error());
+  }
+  EXPECT_TRUE(comes_true([&] { return !*cloud->stand_in(order.name); }));
+  EXPECT_TRUE(cloud->find_made("ferry:run", run)->empty());
 }
 
 }  // namespace
