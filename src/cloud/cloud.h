@@ -156,7 +156,7 @@ class Cloud {
   /// Deletes by name, in whatever VPC; absent is fine; still in use is Kind::conflict.
   virtual Status delete_group(const std::string& name) = 0;
   /// Every key pair, security group, Auto Scaling group and launch template whose tag `key` has `value`; the last two
-  /// only where the policy lets ferry look for them.
+  /// only where the policy lets ferry look for them (those of an older ferry do not).
   virtual Result<std::vector<Made>> find_made(const std::string& key, const std::string& value) = 0;
   /// In the order of the ids; not_found when one of them is not in this region.
   virtual Result<std::vector<Subnet>> subnets(const std::vector<std::string>& ids) = 0;
