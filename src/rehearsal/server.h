@@ -76,7 +76,7 @@ class Server {
   std::string token_;
   Guarded state_;
   Service service_;
-  std::atomic<int> s3_port_{0};
+  std::atomic<int> s3_port_{0}, api_port_{0};
   RoleKeeper roles_;
   Lifecycle lifecycle_;
   std::thread worker_;
