@@ -145,6 +145,12 @@ TEST_F(StandIns, TooLongAScriptIsSaidBeforeAnythingIsMade) {
   EXPECT_TRUE(http.asked.empty());
 }
 
+TEST_F(StandIns, OneWhoseEndIsOverIsNotMade) {
+  order.until_ms = clock.now_ms();
+  EXPECT_EQ(cloud->make_stand_in(order).error().kind, Kind::bad_input);
+  EXPECT_TRUE(http.asked.empty());
+}
+
 TEST_F(StandIns, WhatIsGoneOrGoingNeedsNoMore) {
   refuse("ValidationError", "AutoScalingGroup name not found - AutoScalingGroup 'ferry-r' not found");
   EXPECT_TRUE(cloud->want_none("ferry-r"));
