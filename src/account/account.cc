@@ -430,6 +430,7 @@ Result<std::string> iam_policy(const PolicyFor& whom) {
     const bool wanted = is_about_roles                 ? !roles.empty()
                         : is_about_store               ? !store.bucket.empty()
                         : sid.starts_with("Interrupt") ? whom.interrupt
+                        : sid.starts_with("Recover")   ? whom.recover
                         : sid.starts_with("Account")   ? whom.account
                                                        : whom.all || !sid.starts_with("Optional");
     one = wanted ? one + 1 : statements.erase(one);

@@ -68,6 +68,10 @@ struct PolicyFor {
   bool all = false;
   /// Also `ferry interrupt`: AWS's FIS, and the roles that are made for it, bounded by AWS's own policy for FIS.
   bool interrupt = false;
+  /// Also machines that AWS replaces while the computer is away: launch templates and Auto Scaling groups of one
+  /// machine called ferry-…. Auto Scaling lets whoever may put machines into a group put in any of the account, and
+  /// ends what is in it: with this, the holder's reach is not the owners' machines alone.
+  bool recover = false;
   /// Also `ferry account`: looking at everything that costs.
   bool account = false;
 };

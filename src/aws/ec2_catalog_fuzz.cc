@@ -1,5 +1,6 @@
 // Answers about types, places, prices and limits: whatever the bytes, a value or an error.
 
+#include "aws/autoscaling.h"
 #include "aws/ec2_account.h"
 #include "aws/ec2_catalog.h"
 #include "aws/pricing.h"
@@ -19,6 +20,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   (void)aws::parse_describe_key_pairs(bytes);
   (void)aws::parse_describe_capacity_reservations(bytes);
   (void)aws::parse_describe_capacity_block_offerings(bytes);
+  (void)aws::parse_describe_scaling_groups(bytes);
+  (void)aws::parse_describe_launch_templates(bytes);
   (void)aws::vcpu_quota_of(bytes, false);
   if (const auto json = parse_json(bytes)) {
     (void)aws::parse_get_products(*json);

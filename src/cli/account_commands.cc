@@ -270,6 +270,8 @@ void add_account_commands(CLI::App& app, Program& program) {
   auto whom = std::make_shared<account::PolicyFor>();
   auto* policy = app.add_subcommand("policy", "Print the smallest IAM policy that ferry needs");
   policy->add_flag("--interrupt", whom->interrupt, "With what ferry interrupt needs");
+  policy->add_flag("--recover", whom->recover,
+                   "With what recover: aws needs: AWS replaces a machine while this computer is away");
   policy->add_flag("--account", whom->account, "With what ferry account needs: to look at everything that costs");
   policy->add_flag("--all", whom->all,
                    "With what only aws: settings need: own key pairs, reservations, ssm, roles of machines");

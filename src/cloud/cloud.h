@@ -156,7 +156,7 @@ class Cloud {
   /// Deletes by name, in whatever VPC; absent is fine; still in use is Kind::conflict.
   virtual Status delete_group(const std::string& name) = 0;
   /// Every key pair, security group, Auto Scaling group and launch template whose tag `key` has `value`; the last two
-  /// only where the policy lets ferry look for them.
+  /// only where the policy lets ferry look for them (those of an older ferry do not).
   virtual Result<std::vector<Made>> find_made(const std::string& key, const std::string& value) = 0;
   /// In the order of the ids; not_found when one of them is not in this region.
   virtual Result<std::vector<Subnet>> subnets(const std::vector<std::string>& ids) = 0;
@@ -177,14 +177,16 @@ class Cloud {
   /// The machine rented with this ClientToken, if any. A launch of the last seconds, made by another process,
   /// may not show yet.
   virtual Result<std::optional<Instance>> find_by_token(const std::string& client_token) = 0;
-  virtual Status terminate(const std::string& instance_id) = 0;  ///< Does nothing if already gone
+  /// Does nothing if already gone. What a stand-in holds is replaced by it: want_none() comes first.
+  virtual Status terminate(const std::string& instance_id) = 0;
   /// Adds tags to a machine, or gives them other values; denied where the policy is of an older ferry.
   virtual Status tag(const std::string& instance_id, const Tags& tags) = 0;
   /// Both fail conflict in a state that does not allow it.
   virtual Status stop(const std::string& instance_id) = 0;
   virtual Status start(const std::string& instance_id) = 0;
   /// Makes it, or what is missing of it; one of the same name is made as the order says. Nothing is launched while
-  /// the attached machine lives. Fails conflict where that machine is not running (any more), or belongs to another
+  /// the attached machine lives. Those that it launches have the order's tags, and a ClientToken of the cloud's own.
+  /// Fails conflict where that machine is not running (any more), or belongs to another
   /// group; quota; denied (the policy of `ferry policy --recover`). What was made before an error stays:
   /// delete_stand_in(). The four are unsupported where no cloud can start machines by itself.
   virtual Status make_stand_in(const StandInOrder& order);

@@ -6,6 +6,7 @@
 #include "aws/ec2_catalog.h"
 #include "aws/launch_templates.h"
 #include "base/text.h"
+#include "os/clock.h"
 
 namespace ferry::cloud {
 namespace {
@@ -97,6 +98,8 @@ Status attach(aws::Client& client, const StandInOrder& order) {
 
 Status make_stand_in(aws::Client& client, const StandInOrder& order, const aws::RunInstances& machine) {
   const std::string doing = "have AWS replace the machine of " + order.name;
+  if (order.until_ms <= client.clock().now_ms())
+    return fail(Kind::bad_input, doing, "its end, " + os::iso_time(order.until_ms) + ", is over", {});
   // Nothing is launched by a group that is to have no machine: that comes last, after the end is fixed.
   TRY_SET(version, doing, make_template(client, order, machine));
   TRY_SET(subnets, doing, subnets_for(client, order));
@@ -135,7 +138,11 @@ Status delete_stand_in(aws::Client& client, const std::string& name) {
       return fail("delete the Auto Scaling group " + name, std::move(deleted).error());
     client.clock().sleep(delete_again);
   }
-  return fine_if(Kind::not_found, aws::delete_launch_template(client, name));
+  auto deleted = fine_if(Kind::not_found, aws::delete_launch_template(client, name));
+  if (deleted) return deleted;
+  // Other clouds than AWS say otherwise that there is none.
+  const auto known = aws::describe_launch_template(client, name);
+  return known && !*known ? Status() : fail("delete the launch template " + name, std::move(deleted).error());
 }
 
 Result<std::vector<Made>> find_made_stand_ins(aws::Client& client, const aws::Filter& tagged) {

@@ -331,6 +331,10 @@ TEST_F(ScalingGroups, TemplatesAreToldBackAndGone) {
   form.back().second = "a b";
   EXPECT_EQ(ask("CreateLaunchTemplate", form).code(), "InvalidLaunchTemplateName.MalformedException");
   EXPECT_EQ(ask("CreateLaunchTemplate", {{"LaunchTemplateName", "empty"}}).code(), "MissingParameter");
+  std::string deep = "LaunchTemplateData.a";
+  for (int i = 0; i < 100; ++i) deep += ".a";
+  for (const auto& name : {deep, std::string("LaunchTemplateData.a..b"), std::string("LaunchTemplateData.<a")})
+    EXPECT_EQ(ask("CreateLaunchTemplate", {{"LaunchTemplateName", "odd"}, {name, "x"}}).code(), "UnknownParameter");
   restart();
   EXPECT_EQ(ask("DescribeLaunchTemplates").at("//launchTemplateName"), "ferry-r");
   EXPECT_EQ(ask("DeleteLaunchTemplate", {{"LaunchTemplateName", "ferry-r"}}).status, 200);

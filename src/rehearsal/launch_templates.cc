@@ -40,11 +40,24 @@ Api<LaunchTemplate*> named_template(Call& call) {
   return &call.state.launch_templates.at(found->id);
 }
 
+/// "NetworkInterface.1.SubnetId", and nothing that could be no element of an answer.
+bool is_parameter(const std::string& name) {
+  constexpr std::size_t most_parts = 10;
+  const auto parts = split(name, '.');
+  return parts.size() <= most_parts && std::all_of(parts.begin(), parts.end(), [](const auto& part) {
+           return !part.empty() && std::all_of(part.begin(), part.end(), [](char c) {
+             return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
+           });
+         });
+}
+
 /// LaunchTemplateData, without that word.
 Api<std::map<std::string, std::string>> read_data(const Params& params) {
   std::map<std::string, std::string> data;
   for (const auto& [name, value] : params.all())
     if (name.starts_with(data_prefix)) data[name.substr(data_prefix.size())] = value;
+  for (const auto& [name, value] : data)
+    if (!is_parameter(name)) return refuse("UnknownParameter", fmt::format("The parameter {} is not recognized", name));
   if (data.empty()) return missing_parameter("LaunchTemplateData");
   if (const auto script = data.find("UserData"); script != data.end()) {
     API_TRY(read_user_data(script->second));

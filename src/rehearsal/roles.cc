@@ -158,11 +158,12 @@ void RoleKeeper::pass() {
   if (due) state_.update([&](State& state) { return renew_sessions(state, now, options_.session_ms()); });
   std::map<std::string, sandbox::Live> all;
   const auto machine_ms = options_.machine_ms();
-  const int port = options_.s3_port ? options_.s3_port() : 0;
+  const int s3_port = options_.s3_port ? options_.s3_port() : 0;
+  const int api_port = options_.api_port ? options_.api_port() : 0;
   state_.look([&](const State& state) {
     for (const auto& [id, instance] : state.instances) {
       if (!is_alive(instance)) continue;
-      all[id] = {role_metadata(state, instance), port};
+      all[id] = {role_metadata(state, instance), s3_port, api_port};
       all[id].metadata.update(spot_metadata(instance, machine_ms));
     }
   });

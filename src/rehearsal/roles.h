@@ -4,8 +4,8 @@
 /// metadata, and gone with the role.
 ///
 /// A session lasts six hours (the fault role-session makes it shorter) and is followed by a new one when half of that
-/// is over; the earlier one is good to its end. It knows S3 and STS's GetCallerIdentity, nothing else. Sessions are
-/// a part of the state: another server goes on with them.
+/// is over; the earlier one is good to its end. It knows S3, Auto Scaling and STS's GetCallerIdentity, nothing else.
+/// Sessions are a part of the state: another server goes on with them.
 
 #include <functional>
 #include <map>
@@ -38,13 +38,14 @@ S3Rights rights_of(const State& state, const IamRole& role);
 /// What S3 needs to know of it.
 S3Key s3_key_of(const State& state, const RoleSession& session);
 
-/// Tells running machines what changes: their roles, and where S3 is. Use from one thread.
+/// Tells running machines what changes: their roles, and where the cloud is. Use from one thread.
 class RoleKeeper {
  public:
   struct Options {
     std::function<std::int64_t()> now_ms;      ///< as the cloud's clock shows it
     std::function<std::int64_t()> session_ms;  ///< how long a new session lasts
     std::function<int()> s3_port;              ///< may be empty: there is no S3
+    std::function<int()> api_port;             ///< of all else; may be empty: machines do not reach it
     /// As the machines' own clocks show it: this computer's.
     std::function<std::int64_t()> machine_ms = [] { return os::system_clock().now_ms(); };
   };

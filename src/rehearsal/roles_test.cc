@@ -45,6 +45,7 @@ TEST_F(Roles, AMachineHasThoseOfItsProfileFromItsFirstMomentOn) {
   const auto id = launch_with("trainer"), plain = launch();
   lifecycle->pass();
   EXPECT_EQ(machines.lives[id].s3_port, 4567);
+  EXPECT_EQ(machines.lives[id].api_port, 4568);
   EXPECT_TRUE(machines.lives[plain].metadata.empty());
   const auto given = credentials(id, "trainer");
   EXPECT_EQ(text_at(given, "Code"), "Success");

@@ -60,6 +60,7 @@ Result<std::unique_ptr<Server>> Server::start(Store& store, Machines& machines, 
   if (!http && port == 0 && last_port != 0) http = os::HttpServer::start(0, handler, http_limits);
   if (!http) return fail("rehearsal cloud", http.error());
   server->http_ = *std::move(http);
+  server->api_port_ = server->http_->port();
   TRY("rehearsal cloud", server->start_s3());
   set_doors(server->state_, machines, server->service_.caller());  // the last server's faults are forgotten
   server->worker_ = std::thread([it = server.get()] { it->lifecycle_.run(); });
@@ -77,6 +78,7 @@ Server::Server(State state, Store& store, Machines& machines, os::Clock& clock, 
              {.now_ms = [this] { return service_.server_ms(); },
               .session_ms = [this] { return service_.session_ms(); },
               .s3_port = [this] { return s3_port_.load(); },
+              .api_port = [this] { return api_port_.load(); },
               .machine_ms = [this] { return clock_.now_ms(); }}),
       lifecycle_(state_, machines, clock,
                  {.keep_ms = options_.keep_ms,

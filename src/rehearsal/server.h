@@ -7,8 +7,8 @@
 /// is meant. Offered are EC2 Query 2016-11-15, STS GetCallerIdentity and GetFederationToken, IAM's
 /// roles, instance profiles and policies (iam.h), SSM GetParameter,
 /// GetParameters, GetParametersByPath, StartSession and TerminateSession (without the data channel), EC2 Instance
-/// Connect's SendSSHPublicKey, Service Quotas (EC2's vCPU limits), the price list's GetProducts and the Fault Injection
-/// Service's interruptions of spot machines (fis.h). S3 (s3_service.h)
+/// Connect's SendSSHPublicKey, Service Quotas (EC2's vCPU limits), the price list's GetProducts, Auto Scaling's groups
+/// (autoscaling.h) and the Fault Injection Service's interruptions of spot machines (fis.h). S3 (s3_service.h)
 /// has a port of its own: nothing that S3's clients may send (an unsigned GET of any path, a bucket whose name is a
 /// path of this server) can then be taken for another service's, and what uploads gigabytes takes no connection from
 /// EC2. The log has a line for each call, with the name of its permission: "ec2:RunInstances 200 4 ms with
@@ -76,7 +76,7 @@ class Server {
   std::string token_;
   Guarded state_;
   Service service_;
-  std::atomic<int> s3_port_{0};
+  std::atomic<int> s3_port_{0}, api_port_{0};
   RoleKeeper roles_;
   Lifecycle lifecycle_;
   std::thread worker_;

@@ -91,6 +91,7 @@ void TestCloud::restart() {
                                        RoleKeeper::Options{.now_ms = [this] { return service->server_ms(); },
                                                            .session_ms = [this] { return service->session_ms(); },
                                                            .s3_port = [] { return 4567; },
+                                                           .api_port = [] { return 4568; },
                                                            .machine_ms = [this] { return clock.now_ms(); }});
   lifecycle = std::make_unique<Lifecycle>(*state, machines, clock,
                                           Lifecycle::Options{.keep_ms = 3'600'000,

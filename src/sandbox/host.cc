@@ -30,10 +30,17 @@ namespace {
 
 constexpr std::size_t most_left_waiting = 64;
 
-/// A socket that listens inside, and the process that leads from there to S3.
-struct S3Door {
+/// A socket that listens inside, and the process that leads from there to a service of the cloud.
+struct ServiceDoor {
   os::Fd listener;
   pid_t pid = 0;
+};
+
+/// A service of the cloud around the machine, that moves when its server is started again.
+struct Service {
+  std::set<int> ports;  ///< that this boot was told of
+  int port = 0;         ///< the last of them: where it is now
+  std::deque<ServiceDoor> doors;
 };
 
 /// The host process: outside the instance, its only link to the computer.
@@ -56,8 +63,7 @@ class Host {
   void on_inside();
   void pass_on_news();
   void open_way_out(std::string_view door, os::Fd listener);
-  void open_s3_door(os::Fd listener);
-  void lead_to_s3(S3Door& door);
+  void lead_to(int port, ServiceDoor& door);
   void close_ways_out();
   void open_if_due();
   int nap() const;
@@ -75,9 +81,7 @@ class Host {
   std::string ending_, failure_;  // what the inside said last
   std::optional<int> exit_status_;
   std::vector<pid_t> ways_out_;  // processes that serve this boot's
-  std::set<int> s3_ports_;       // that this boot was told of
-  int s3_port_ = 0;              // the last of them: where S3 is now
-  std::deque<S3Door> s3_doors_;
+  Service s3_, api_;
   std::deque<os::Fd> left_waiting_;  // connections that the door does not let in, newest last
 };
 
@@ -211,31 +215,29 @@ void Host::pass_on_news() {
   const auto file = os::open_file(folder_.live(), O_RDONLY);
   const auto json = parse_json(file ? os::read_to_end(file->get(), 1 << 20).value_or("") : "");
   const auto live = json ? live_from(*json) : Result<Live>(Live{});
-  if (live && live->s3_port != 0 && live->s3_port != s3_port_) {
-    s3_port_ = live->s3_port;
-    s3_ports_.insert(s3_port_);
-    for (auto& door : s3_doors_) lead_to_s3(door);
-  }
+  const auto move = [this](Service& service, int port) {
+    if (port == 0 || port == service.port) return;
+    service.port = port;
+    service.ports.insert(port);
+    for (auto& door : service.doors) lead_to(port, door);
+  };
+  if (live) move(s3_, live->s3_port);
+  if (live) move(api_, live->api_port);
   if (file) ::lseek(file->get(), 0, SEEK_SET);
   inside_->channel.send(word::live, file ? file->get() : -1);
 }
 
-/// Also those that were opened before S3 moved.
-void Host::lead_to_s3(S3Door& door) {
+/// Also one that was opened before the service moved.
+void Host::lead_to(int port, ServiceDoor& door) {
   if (std::erase(ways_out_, door.pid) > 0) {  // not reaped yet
     ::kill(door.pid, SIGKILL);
     ::waitpid(door.pid, nullptr, 0);
   }
-  const Target s3{"127.0.0.1", s3_port_};
-  const auto pid = start_way_out(door.listener, {.is_open = true, .named = {s3}}, s3);
+  const Target service{"127.0.0.1", port};
+  const auto pid = start_way_out(door.listener, {.is_open = true, .named = {service}}, service);
   door.pid = pid.value_or(0);
   if (pid) ways_out_.push_back(*pid);
   if (!pid) fmt::print("{}\n", describe(pid.error()));
-}
-
-void Host::open_s3_door(os::Fd listener) {
-  s3_doors_.push_back({std::move(listener), 0});
-  lead_to_s3(s3_doors_.back());
 }
 
 void Host::open_way_out(std::string_view door, os::Fd listener) {
@@ -243,8 +245,11 @@ void Host::open_way_out(std::string_view door, os::Fd listener) {
   constexpr std::size_t most_ways_out = 64;
   const auto target = target_from(trim(door));
   if (!listener || (!target && !door.empty()) || ways_out_.size() >= most_ways_out) return;
-  if (target && target->host == "127.0.0.1" && s3_ports_.contains(target->port))
-    return open_s3_door(std::move(listener));
+  for (Service* service : {&s3_, &api_}) {
+    if (!target || target->host != "127.0.0.1" || !service->ports.contains(target->port)) continue;
+    service->doors.push_back({std::move(listener), 0});
+    return lead_to(service->port, service->doors.back());
+  }
   const auto pid = start_way_out(listener, spec_.way_out, target);
   if (pid) ways_out_.push_back(*pid);
   if (!pid) fmt::print("{}\n", describe(pid.error()));
@@ -256,9 +261,8 @@ void Host::close_ways_out() {
     ::waitpid(pid, nullptr, 0);
   }
   ways_out_.clear();
-  s3_doors_.clear();
-  s3_ports_.clear();
-  s3_port_ = 0;
+  s3_ = {};
+  api_ = {};
 }
 
 void Host::open_if_due() {

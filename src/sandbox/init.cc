@@ -45,7 +45,7 @@ class Init {
   ferry::Status serve_imds();
   ferry::Status hear_first();
   ferry::Status hear(const os::Fd& file);
-  void open_s3(int port);
+  void open_service(int port);
   ferry::Status open_way_out();
   void start_child(pid_t& slot, void (*step)(const Machine&, const UserData&));
   void on_host();
@@ -66,7 +66,7 @@ class Init {
   os::Fd imds_listener_;
   std::set<pid_t> metadata_children_;
   std::vector<LentKey> lent_keys_;
-  std::set<int> s3_ports_;  // at which S3 is reached inside
+  std::set<int> service_ports_;  // at which services of the cloud are reached inside
   pid_t before_login_ = 0, after_login_ = 0;
   std::string ending_;             // "poweroff", "reboot" or "stop" once everything is being ended
   std::int64_t kill_at_ms_ = 0;    // on the steady clock
@@ -147,17 +147,18 @@ ferry::Status Init::hear(const os::Fd& file) {
   TRY_SET(json, "", parse_json(text));
   TRY_SET(live, "", live_from(json));
   imds_->set_live(live.metadata);
-  if (live.s3_port != 0) open_s3(live.s3_port);
+  for (const int port : {live.s3_port, live.api_port})
+    if (port != 0) open_service(port);
   return {};
 }
 
 /// Asks the host process to serve what comes to that port of this machine's own loopback. Ports that were told before
 /// go on: programs inside may know no other.
-void Init::open_s3(int port) {
-  if (!machine_.isolated() || s3_ports_.contains(port)) return;
+void Init::open_service(int port) {
+  if (!machine_.isolated() || service_ports_.contains(port)) return;
   const auto door = os::listen_tcp("127.0.0.1", port);
-  if (!door) return fmt::print("S3 is not reached at port {}: {}\n", port, describe(door.error()));
-  s3_ports_.insert(port);
+  if (!door) return fmt::print("the cloud is not reached at port {}: {}\n", port, describe(door.error()));
+  service_ports_.insert(port);
   host_.send(fmt::format("{} 127.0.0.1:{}", word::way_out, port), door->get());
 }
 
@@ -168,7 +169,7 @@ ferry::Status Init::open_way_out() {
   host_.send(word::way_out, proxy.get());
   // What is named of the computer itself is at the same place inside, where no program asks a proxy for it.
   for (const auto& target : way.named) {
-    if (!is_loopback(target.host) || s3_ports_.contains(target.port)) continue;
+    if (!is_loopback(target.host) || service_ports_.contains(target.port)) continue;
     const auto door = os::listen_tcp(target.host.starts_with("127.") ? target.host : "127.0.0.1", target.port);
     if (door) host_.send(fmt::format("{} {}", word::way_out, target.text()), door->get());
     if (!door) fmt::print("{} is not reached: {}\n", target.text(), describe(door.error()));

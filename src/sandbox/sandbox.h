@@ -128,10 +128,11 @@ ferry::Status set_door(const os::Path& dir, const Door& door);
 /// What an instance knows of the cloud around it, and what may change while it runs.
 struct Live {
   Json metadata = Json::object();  ///< beside Spec::metadata, in the same form
-  /// Where the cloud's S3 listens, on 127.0.0.1; 0: nowhere. With a network of its own, an instance reaches it at
-  /// 127.0.0.1 and each port that was told since it booted, whatever its way out: its host process listens there and
-  /// leads to the port that was told last. In plain mode it is reached anyway, as it is.
-  int s3_port = 0;
+  /// Where the cloud's S3 and its other services listen, on 127.0.0.1; 0: nowhere. With a network of its own, an
+  /// instance reaches each at 127.0.0.1 and every port that was told since it booted, whatever its way out: its host
+  /// process listens there and leads to the port that was told last. In plain mode they are reached anyway, as they
+  /// are.
+  int s3_port = 0, api_port = 0;
 };
 Json to_json(const Live& live);
 Result<Live> live_from(const Json& json);

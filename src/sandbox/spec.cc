@@ -71,14 +71,17 @@ Json to_json(const Spec& spec) {
               {"kept", spec.kept}};
 }
 
-Json to_json(const Live& live) { return Json{{"metadata", live.metadata}, {"s3_port", live.s3_port}}; }
+Json to_json(const Live& live) {
+  return Json{{"metadata", live.metadata}, {"s3_port", live.s3_port}, {"api_port", live.api_port}};
+}
 
 Result<Live> live_from(const Json& json) {
   const auto metadata = json.find("metadata");
-  const auto port = int_at(json, "s3_port");
-  if (!json.is_object() || metadata == json.end() || !metadata->is_object() || port < 0 || port > 65535)
+  const auto s3 = int_at(json, "s3_port"), api = int_at(json, "api_port");
+  const bool are_ports = s3 >= 0 && s3 <= 65535 && api >= 0 && api <= 65535;
+  if (!json.is_object() || metadata == json.end() || !metadata->is_object() || !are_ports)
     return fail(Kind::corrupt, "what an instance is told");
-  return Live{*metadata, static_cast<int>(port)};
+  return Live{*metadata, static_cast<int>(s3), static_cast<int>(api)};
 }
 
 Result<Spec> spec_from(const Json& json) try {

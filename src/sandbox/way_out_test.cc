@@ -114,20 +114,22 @@ TEST(SandboxKept, WhatOneInstanceInstalledTheNextOneFindsAsItsOwn) {
   EXPECT_TRUE(where == "/home/ubuntu/.ferry/envs" || where.starts_with(kept.path().string())) << where;
 }
 
-TEST(SandboxLive, S3IsReachedWhateverTheWayOutAndNothingElseAndFollowsWhereItMoves) {
+TEST(SandboxLive, TheCloudIsReachedWhateverTheWayOutAndNothingElseAndFollowsWhereItMoves) {
   if (shares_the_network()) GTEST_SKIP() << "plain mode shares the network";
-  Greeter s3, moved, other;
+  Greeter s3, moved, other, api;
   TestInstance instance;
   ASSERT_TRUE(os::make_dirs(instance.dir));
-  ASSERT_TRUE(tell(instance.dir, {Json::object(), s3.target().port})) << "before its first boot";
+  ASSERT_TRUE(tell(instance.dir, {Json::object(), s3.target().port, api.target().port})) << "before its first boot";
   instance.start();
   EXPECT_EQ(instance.said(tools + ("line " + s3.target().text())), "hello");
+  EXPECT_EQ(instance.said(tools + ("line " + api.target().text())), "hello");
   EXPECT_EQ(instance.run(tools + ("line " + other.target().text())).out, "");
   EXPECT_EQ(instance.run(tools + std::string("http pypi.org:443")).out, "") << "there is no other way out";
   s3.end();
-  ASSERT_TRUE(tell(instance.dir, {Json::object(), moved.target().port}));
+  ASSERT_TRUE(tell(instance.dir, {Json::object(), moved.target().port, api.target().port}));
   EXPECT_TRUE(eventually([&] { return instance.run(tools + ("line " + moved.target().text())).out == "hello\n"; }));
   EXPECT_EQ(instance.said(tools + ("line " + s3.target().text())), "hello") << "what programs inside were told first";
+  EXPECT_EQ(instance.said(tools + ("line " + api.target().text())), "hello") << "it did not move";
   (void)instance.run("sudo reboot");
   EXPECT_TRUE(eventually([&] { return instance.run(tools + ("line " + moved.target().text())).out == "hello\n"; }));
   EXPECT_EQ(instance.run(tools + ("line " + s3.target().text())).out, "");

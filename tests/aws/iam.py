@@ -69,6 +69,7 @@ OPERATORS = {
     "ArnLike": matches,
     "ArnEquals": matches,
     "Bool": lambda wanted, got: wanted.lower() == got.lower(),
+    "NumericLessThanEquals": lambda wanted, got: int(got) <= int(wanted),
 }
 
 
@@ -163,7 +164,9 @@ ON = {**dict.fromkeys(("TerminateInstances", "StopInstances", "StartInstances", 
       **dict.fromkeys(("AuthorizeSecurityGroupIngress", "RevokeSecurityGroupIngress", "DeleteSecurityGroup"),
                       on("security-group", "GroupId", "GroupName")),
       "DeleteKeyPair": on("key-pair", "KeyName")}
-KINDS = {"i": "instance", "sg": "security-group", "vol": "volume", "subnet": "subnet", "vpc": "vpc", "key": "key-pair", "ami": "image"}
+ON |= dict.fromkeys(("CreateLaunchTemplateVersion", "DeleteLaunchTemplate", "ModifyLaunchTemplate"),
+                    on("launch-template", "LaunchTemplateName", "LaunchTemplateId"))
+KINDS = {"lt": "launch-template", "i": "instance", "sg": "security-group", "vol": "volume", "subnet": "subnet", "vpc": "vpc", "key": "key-pair", "ami": "image"}
 
 
 def ec2_needs(action, params, there):
@@ -175,6 +178,8 @@ def ec2_needs(action, params, there):
         return [*making(action, ["security-group"], params), Need(f"ec2:{action}", ec2_arn("vpc", params.get("VpcId", "default")))]
     if action == "ImportKeyPair":
         return list(making(action, ["key-pair"], params))
+    if action == "CreateLaunchTemplate":
+        return list(making(action, ["launch-template"], params))
     if action in ("CreateTags", "DeleteTags"):
         tags = {params[f"Tag.{n}.Key"]: params.get(f"Tag.{n}.Value", "") for n in range(1, 50) if f"Tag.{n}.Key" in params}
         return [Need(f"ec2:{action}", ec2_arn(KINDS[name.split("-")[0]], name), {**asked_tags(tags), **own_tags(there, name)})
@@ -221,7 +226,28 @@ def s3_need(action, bucket, key=None, prefix=None):
     return Need(f"s3:{action}", resource, {} if prefix is None else {"s3:prefix": prefix})
 
 
+def scaling_needs(action, params, there):
+    """Of Auto Scaling. Whoever has a group launch needs what launching by RunInstances needs; `there` knows the template's parameters as
+    {"lt-1": {…tags}, "lt-1 data": {…parameters of RunInstances}}. Putting a machine into a group needs nothing on the machine."""
+    if action.startswith("Describe"):
+        return [Need(f"autoscaling:{action}", "*")]
+    name = params["AutoScalingGroupName"]
+    context = {**own_tags(there, name), **asked_tags(iam_tags(params))}
+    if "MaxSize" in params:
+        context["autoscaling:MaxSize"] = params["MaxSize"]
+    template = params.get("LaunchTemplate.LaunchTemplateId")
+    if template:
+        context["autoscaling:LaunchTemplateVersionSpecified"] = str(params.get("LaunchTemplate.Version", "").isdigit()).lower()
+    found = [Need(f"autoscaling:{action}", f"arn:aws:autoscaling:us-east-1:{ACCOUNT}:autoScalingGroup:uuid:autoScalingGroupName/{name}", context)]
+    if template:
+        found.append(Need("ec2:RunInstances", ec2_arn("launch-template", template), own_tags(there, template)))
+        found += run_instances(there.get(f"{template} data", {}), there) if f"{template} data" in there else []
+    return found
+
+
 def needs_of(service, action, params, there):
+    if service == "autoscaling":
+        return scaling_needs(action, params, there)
     if service == "iam":
         return iam_needs(action, params, there)
     if service == "ec2":

@@ -253,5 +253,46 @@ def test_the_role_of_ones_settings_is_the_one_that_is_named():
         assert "PassRole" not in done.out and "--role NAME" in done.err, done.err
 
 
+GROUP, OTHERS = "ferry-r", "ferry-bens"
+STANDING = {**THERE, "lt-mine": {"ferry:owner": ME}, "lt-bens": {"ferry:owner": OTHER}, "lt-mine data": {**rental(), "IamInstanceProfile.Name": "ferry/ferry-r"},
+            "lt-admin": {"ferry:owner": ME}, "lt-admin data": {**rental(), "IamInstanceProfile.Name": "admin"}, GROUP: {"ferry:owner": ME}, OTHERS: {"ferry:owner": OTHER}}
+
+
+def group(template="lt-mine", name=GROUP, owner=ME, most="1", version="3", **more):
+    return {"AutoScalingGroupName": name, "MinSize": "0", "MaxSize": most, "LaunchTemplate.LaunchTemplateId": template, "LaunchTemplate.Version": version,
+            "Tags.member.1.Key": "ferry:owner", "Tags.member.1.Value": owner, **more}
+
+
+def test_groups_of_one_are_made_of_templates_that_are_its_owners():
+    document = policy("--owner", ME, "--recover", "--store", "s3://bucket/ferry")
+    def may(service, action, params, expected=True):
+        got = all(document.allows(need) for need in needs_of(service, action, params, STANDING))
+        assert got == expected, f"{action} {params}: {got}"
+    may("ec2", "CreateLaunchTemplate", {"LaunchTemplateName": GROUP, **tags("launch-template")})
+    may("ec2", "CreateLaunchTemplate", {"LaunchTemplateName": GROUP, **tags("launch-template", **{"ferry:owner": OTHER})}, False)
+    for action in ("CreateLaunchTemplateVersion", "DeleteLaunchTemplate"):
+        may("ec2", action, {"LaunchTemplateId": "lt-mine"})
+        may("ec2", action, {"LaunchTemplateId": "lt-bens"}, False)
+    may("ec2", "DescribeLaunchTemplates", {})
+    may("autoscaling", "DescribeAutoScalingGroups", {})
+    for action in ("CreateAutoScalingGroup", "UpdateAutoScalingGroup"):
+        may("autoscaling", action, group())
+        may("autoscaling", action, group(most="2"), False)
+        may("autoscaling", action, group(name="web"), False)
+        may("autoscaling", action, group(template="lt-bens"), False)
+        may("autoscaling", action, group(template="lt-admin"), False)  # a role that is not the store's
+        may("autoscaling", action, group(version="$Latest"), False)    # whose later versions nobody would ask about
+        may("autoscaling", action, {name: value for name, value in group().items() if not name.startswith("LaunchTemplate.")}, False)
+    may("autoscaling", "CreateAutoScalingGroup", group(owner=OTHER, name=OTHERS), False)
+    may("autoscaling", "UpdateAutoScalingGroup", group(name=OTHERS), False)
+    for action in ("AttachInstances", "DeleteAutoScalingGroup", "PutScheduledUpdateGroupAction", "SetDesiredCapacity", "SuspendProcesses"):
+        may("autoscaling", action, {"AutoScalingGroupName": GROUP})
+        may("autoscaling", action, {"AutoScalingGroupName": OTHERS}, False)
+    for action in ("CreateLaunchConfiguration", "PutScalingPolicy", "PutLifecycleHook", "CreateOrUpdateTags", "ExecutePolicy"):
+        may("autoscaling", action, {"AutoScalingGroupName": GROUP}, False)
+    plain = policy("--owner", ME)
+    assert not any(action.startswith("autoscaling:") and "Describe" not in action for one in plain.statements for action in one["Action"]), "it is not asked for"
+
+
 if __name__ == "__main__":
     main(globals())

@@ -104,7 +104,7 @@ def hold_against(calls, document):
     iam.CALLER["aws:userid"] = "rehearsal"  # sessions are called after whoever opened them
     policy, there, needed = iam.Policy(document), {}, set()
     for request, answer in calls:
-        makes = request.action in ("RunInstances", "CreateSecurityGroup", "ImportKeyPair")
+        makes = request.action in ("RunInstances", "CreateSecurityGroup", "ImportKeyPair", "CreateLaunchTemplate")
         if request.params.get("DryRun") == "true" and not makes:
             continue  # a trial on what does not exist
         for need in iam.needs_of(request.service, request.action, request.params, there):
@@ -112,10 +112,16 @@ def hold_against(calls, document):
             needed.add(need.action)
         if makes and answer.status == 200:
             found = iam.tag_specifications(request.params)
-            kind, = {"instance", "security-group", "key-pair"} & set(found)
-            names = [request.params.get("KeyName"), request.params.get("GroupName")] if kind != "instance" else []
-            names += re.findall(r"<(?:instanceId|groupId)>([^<]+)<", answer.body.decode())
+            kind, = {"instance", "security-group", "key-pair", "launch-template"} & set(found)
+            names = [request.params.get(name) for name in ("KeyName", "GroupName", "LaunchTemplateName")] if kind != "instance" else []
+            names += re.findall(r"<(?:instanceId|groupId|launchTemplateId)>([^<]+)<", answer.body.decode())
             there.update({name: found[kind] for name in names if name})
+        if request.action.startswith("CreateLaunchTemplate") and answer.status == 200:  # what whoever uses it launches
+            prefix = "LaunchTemplateData."
+            data = {name.removeprefix(prefix): value for name, value in request.params.items() if name.startswith(prefix)}
+            there.update({f"{name} data": data for name in re.findall(r"<launchTemplateId>([^<]+)<", answer.body.decode())})
+        if request.action == "CreateAutoScalingGroup" and answer.status == 200:
+            there[request.params["AutoScalingGroupName"]] = iam.iam_tags(request.params)
     return needed
 
 

@@ -52,6 +52,25 @@ expect_code InvalidInstanceID.NotFound ec2 terminate-instances --instance-ids i-
 ec2 terminate-instances --instance-ids "$id" >/dev/null
 ec2 wait instance-terminated --instance-ids "$id"
 nothing_left
+
+scaling() { aws autoscaling --output text "$@"; }
+ec2 create-launch-template --launch-template-name next --launch-template-data "ImageId=$ami,InstanceType=t3.micro,SecurityGroupIds=$group" >/dev/null
+expect_code ValidationError scaling set-desired-capacity --auto-scaling-group-name one --desired-capacity 1
+scaling create-auto-scaling-group --auto-scaling-group-name one --launch-template LaunchTemplateName=next --min-size 0 --max-size 1 --desired-capacity 1 --availability-zones us-east-1a us-east-1b
+expect_code AlreadyExists scaling create-auto-scaling-group --auto-scaling-group-name one --launch-template LaunchTemplateName=next --min-size 0 --max-size 1 --availability-zones us-east-1a
+of_group() { scaling describe-auto-scaling-groups --auto-scaling-group-names one --query 'AutoScalingGroups[0].Instances[?LifecycleState==`InService`].InstanceId'; }
+next_machine() {
+  for _ in $(seq 100); do id=$(of_group); [ -n "$id" ] && [ "$id" != None ] && [ "$id" != "${1:-}" ] && return; sleep 0.1; done
+  fail "the group has no machine"
+}
+next_machine
+ec2 terminate-instances --instance-ids "$id" >/dev/null
+first=$id
+next_machine "$first"
+scaling delete-auto-scaling-group --auto-scaling-group-name one --force-delete
+ec2 wait instance-terminated --instance-ids "$id"
+ec2 delete-launch-template --launch-template-name next >/dev/null
+nothing_left
 ec2 delete-security-group --group-id "$group" >/dev/null
 ec2 delete-key-pair --key-name k >/dev/null
 echo PASS

@@ -146,7 +146,7 @@ def client(service):
         answer = send(request)
         if model.metadata["protocol"] == "json":
             check_json_answer(model, request, answer)
-        elif service in ("ec2", "iam"):
+        elif service in ("ec2", "iam", "autoscaling"):
             check_xml_answer(model, answer)
         return answer
     made._endpoint._send = checked

@@ -25,6 +25,21 @@ aws ec2 terminate-instances --instance-ids "$second" >/dev/null
 kill -9 "$(server_pid)"
 begin
 aws ec2 wait instance-terminated --instance-ids "$second"
+
+# A group that replaces its machines goes on with another server, and replaces nothing when all is to end.
+aws ec2 create-launch-template --launch-template-name next --launch-template-data "ImageId=$ami,InstanceType=t3.micro" >/dev/null
+aws autoscaling create-auto-scaling-group --auto-scaling-group-name one --launch-template LaunchTemplateName=next --min-size 0 --max-size 1 --desired-capacity 1 --availability-zones us-east-1a
+of_group() { aws autoscaling describe-auto-scaling-groups --query 'AutoScalingGroups[].Instances[?LifecycleState==`InService`].InstanceId' --output text; }
+for _ in $(seq 100); do third=$(of_group); [ -n "$third" ] && break; sleep 0.1; done
+aws ec2 terminate-instances --instance-ids "$third" >/dev/null
+kill -9 "$(server_pid)"
+begin
+for _ in $(seq 100); do fourth=$(of_group); [ -n "$fourth" ] && [ "$fourth" != "$third" ] && break; sleep 0.1; done
+[ -n "$fourth" ] && [ "$fourth" != "$third" ] || fail "no machine took the place of $third"
+"$ferry" rehearsal stop >/dev/null
+nothing_left
+begin
+[ -z "$(aws autoscaling describe-auto-scaling-groups --query 'AutoScalingGroups[].AutoScalingGroupName' --output text)" ] || fail "a group was left"
 "$ferry" rehearsal stop >/dev/null
 nothing_left
 if pgrep -f "rehearsal serve --dir $home" >/dev/null; then fail "the server lives on"; fi

@@ -1,5 +1,5 @@
 #!/bin/sh
-# terraform applies and destroys one instance with a role, key pair and security group.
+# terraform applies and destroys one instance with a role, key pair and security group, and a group of one from a launch template.
 . "$(dirname "$0")/lib.sh"
 need terraform ssh-keygen
 for folder in ${FERRY_TF_MIRROR:-} /opt/tf-plugins /usr/local/share/terraform/plugins /usr/share/terraform/plugins "$HOME/.terraform.d/plugins"; do
@@ -99,6 +99,60 @@ resource "aws_instance" "box" {
     volume_size = 60
     encrypted   = true
   }
+}
+resource "aws_launch_template" "spot" {
+  name                                 = "tf-spot"
+  image_id                             = data.aws_ami.deep.id
+  instance_type                        = "g4dn.xlarge"
+  key_name                             = aws_key_pair.key.key_name
+  vpc_security_group_ids               = [aws_security_group.ssh.id]
+  instance_initiated_shutdown_behavior = "terminate"
+  user_data                            = base64encode("#!/bin/sh\n")
+  iam_instance_profile { name = aws_iam_instance_profile.trainer.name }
+  instance_market_options { market_type = "spot" }
+  metadata_options { http_tokens = "required" }
+  block_device_mappings {
+    device_name = "/dev/sda1"
+    ebs {
+      volume_size = 60
+      encrypted   = true
+    }
+  }
+  tag_specifications {
+    resource_type = "instance"
+    tags          = { Name = "tf-spot" }
+  }
+}
+data "aws_subnets" "default" {
+  filter {
+    name   = "default-for-az"
+    values = ["true"]
+  }
+}
+resource "aws_autoscaling_group" "one" {
+  name                = "tf-one"
+  min_size            = 0
+  max_size            = 1
+  desired_capacity    = 1
+  vpc_zone_identifier = data.aws_subnets.default.ids
+  suspended_processes = ["AZRebalance"]
+  launch_template {
+    id      = aws_launch_template.spot.id
+    version = aws_launch_template.spot.latest_version
+  }
+  tag {
+    key                 = "owner"
+    value               = "tf"
+    propagate_at_launch = true
+  }
+}
+resource "aws_autoscaling_schedule" "end" {
+  scheduled_action_name  = "end"
+  autoscaling_group_name = aws_autoscaling_group.one.name
+  start_time             = "2099-01-01T00:00:00Z"
+  min_size               = 0
+  max_size               = 0
+  desired_capacity       = 0
 }
 output "address" { value = aws_instance.box.public_ip }
 EOF
