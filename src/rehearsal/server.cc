@@ -33,18 +33,6 @@ std::string log_line(const Asked& asked, const HttpReply& reply, std::int64_t ms
   return line;
 }
 
-/// Machines reach this computer at S3's port alone: calls of other services (the query protocol's, so never of ferry's
-/// own control) come there, too.
-bool is_for_another_service(const os::ServedRequest& request) {
-  if (request.method != "POST" || request.target != "/") return false;
-  for (const auto& [name, value] : request.headers) {
-    if (lower(name) != "authorization") continue;
-    const auto end = value.find("/aws4_request");
-    return end != std::string::npos && !std::string_view(value).substr(0, end).ends_with("/s3");
-  }
-  return false;
-}
-
 }  // namespace
 
 Result<std::unique_ptr<Server>> Server::start(Store& store, Machines& machines, os::Clock& clock,
@@ -102,10 +90,8 @@ Status Server::start_s3() {
   auto world = service_.s3_world();
   world.log = options_.log;
   s3_ = std::make_unique<S3Service>(std::move(store), std::move(world));
-  const auto handler = [this](const os::ServedRequest& request, os::BodyReader& body) {
-    if (!is_for_another_service(request)) return s3_->handle(request, body);
-    const auto message = whole_message(request, body);
-    return message ? served(handle(*message)) : refusal(message.error());
+  const auto handler = [it = s3_.get()](const os::ServedRequest& request, os::BodyReader& body) {
+    return it->handle(request, body);
   };
   auto http = os::HttpServer::start(options_.last_s3_port, handler);
   if (!http && options_.last_s3_port != 0) http = os::HttpServer::start(0, handler);

@@ -53,10 +53,7 @@ void RunController::arm_stand_in(agent::JobSpec& spec) {
   const auto armed = [&]() -> Status {
     TRY_SET(session, "", fleet::open_s3(context_, run_.store, "", node_.location.profile, node_.location.provider));
     const auto place = session->place();
-    // A rehearsal's machines reach all of it as they reach its S3.
-    const bool is_rehearsal = node_.location.provider == "rehearsal";
-    spec.group = agent::GroupSpec{fleet::stand_in_name(run_), node_.location.region,
-                                  is_rehearsal ? place.endpoint : node_.location.endpoint};
+    spec.group = agent::GroupSpec{fleet::stand_in_name(run_), node_.location.region, node_.location.endpoint};
     TRY_SET(store, "", store_of(context_, run_)());
     if (!store->look(store::sent_key(run_.name)))
       return fail(Kind::bad_input, "what was sent is not in the store, from which the next machine would take it");
