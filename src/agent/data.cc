@@ -133,7 +133,7 @@ class Carrier {
   Result<Opened> attempt(const DataItem& item, bool is_anonymous, Millis patience) {
     auto session = session_of(item, is_anonymous, patience);
     const auto listing = [this](std::uint64_t, std::uint64_t) { return teller_.moved(0, 0); };
-    auto found = s3::find_objects(session, item.key, listing);
+    auto found = item.only_looks ? s3::find_first(session, item.key) : s3::find_objects(session, item.key, listing);
     // (A bucket that is not there has a code.)
     const bool is_empty = !found && found.error().kind == Kind::not_found && found.error().code.empty();
     if (is_empty && item.may_be_empty) found = s3::Found{};
@@ -148,13 +148,15 @@ class Carrier {
                   .files = opened.found.objects.size(),
                   .bytes = opened.found.bytes,
                   .region = opened.session->place().region,
-                  .is_anonymous = opened.session->is_anonymous()});
+                  .is_anonymous = opened.session->is_anonymous(),
+                  .is_file = opened.found.is_file});
     opened_.push_back(std::move(opened));
     return {};
   }
 
   Status copy(std::size_t index) {
     const auto& item = order_.items[index];
+    if (item.only_looks) return {};
     auto& [session, found] = opened_[index];
     s3::CopyOrder order{.to = item.to, .connections = connections_here()};
     order.moved = [this](std::uint64_t bytes, std::uint64_t files) { return teller_.moved(bytes, files); };

@@ -30,8 +30,11 @@ Json to_json(const DataOrder& order) {
               {"has_new_role", order.has_new_role},
               {"goes_back", order.goes_back}};
   for (const auto& item : order.items)
-    out["items"].push_back(
-        {{"bucket", item.bucket}, {"key", item.key}, {"to", item.to}, {"may_be_empty", item.may_be_empty}});
+    out["items"].push_back({{"bucket", item.bucket},
+                            {"key", item.key},
+                            {"to", item.to},
+                            {"may_be_empty", item.may_be_empty},
+                            {"only_looks", item.only_looks}});
   return out;
 }
 
@@ -43,8 +46,8 @@ Result<DataOrder> data_order_from(const Json& json) {
   DataOrder order;
   for (const auto& one : json["items"]) {
     if (!one.is_object()) return wrong("an item is none");
-    order.items.push_back(
-        {text_at(one, "bucket"), text_at(one, "key"), text_at(one, "to"), truth_at(one, "may_be_empty")});
+    order.items.push_back({text_at(one, "bucket"), text_at(one, "key"), text_at(one, "to"),
+                           truth_at(one, "may_be_empty"), truth_at(one, "only_looks")});
     const auto& item = order.items.back();
     if (!is_bucket_name(item.bucket)) return wrong("no bucket's name: " + short_line(item.bucket, 100));
     if (!item.to.starts_with('/') || item.to.find('\0') != item.to.npos)
@@ -65,6 +68,7 @@ Json to_json(const DataEvent& event) {
   if (event.is == DataEvent::Is::found) {
     out["region"] = event.region;
     out["is_anonymous"] = event.is_anonymous;
+    out["is_file"] = event.is_file;
   }
   if (event.is == DataEvent::Is::done || event.is == DataEvent::Is::moved) {
     out["kept_files"] = event.kept_files;
@@ -89,6 +93,7 @@ Result<DataEvent> data_event_from(const Json& json) {
   event.kept_bytes = count_at(json, "kept_bytes");
   event.region = short_line(text_at(json, "region"), 40);
   event.is_anonymous = truth_at(json, "is_anonymous");
+  event.is_file = truth_at(json, "is_file");
   event.text = short_line(text_at(json, "text"), 400);
   if (event.is == DataEvent::Is::failed) event.error = error_from(json.value("error", Json::object()));
   return event;

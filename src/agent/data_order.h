@@ -19,6 +19,7 @@ struct DataItem {
   std::string key;            ///< of an object, or what is above some; "": the whole bucket
   std::string to;             ///< absolute
   bool may_be_empty = false;  ///< it is written to: nothing there is an empty folder
+  bool only_looks = false;    ///< it is to be mounted: only whether and how it may be read is told
   bool operator==(const DataItem&) const = default;
 };
 
@@ -43,6 +44,7 @@ struct DataEvent {
   std::uint64_t kept_files = 0, kept_bytes = 0;  ///< done: of these, what was there before; moved: besides
   std::string region;                            ///< found: of the bucket
   bool is_anonymous = false;                     ///< found: it is read without credentials
+  bool is_file = false;                          ///< found: it is one object, which was named itself
   std::string text;
   std::optional<Error> error;
 };

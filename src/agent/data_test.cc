@@ -23,6 +23,7 @@ TEST(DataOrder, GoesOverAndComesBackTheSameAndBadOnesAreRefused) {
   DataOrder order;
   order.items = {{"a-bucket", "set/", "/data/0", false}, {"b-bucket", "", "/data/1", true}};
   order.region = "eu-west-1";
+  order.items[1].only_looks = true;
   order.endpoint = "http://127.0.0.1:1";
   order.has_new_role = order.goes_back = true;
   EXPECT_EQ(*data_order_from(to_json(order)), order);
@@ -120,6 +121,26 @@ TEST_F(DataProgram, CopiesAsTheMachinesRoleAndTellsOfIt) {
   const auto again = carry(order("set"));
   ASSERT_TRUE(again.find(Is::done));
   EXPECT_EQ(again.find(Is::done)->kept_files, 30u);
+}
+
+TEST_F(DataProgram, OnlyLooksAtWhatIsToBeMounted) {
+  judge(true, false);
+  auto looking = order("set/");
+  looking.items[0].only_looks = true;
+  auto ended = carry(looking);
+  EXPECT_EQ(ended.code, 0);
+  ASSERT_TRUE(ended.find(Is::found));
+  EXPECT_FALSE(ended.find(Is::found)->is_file || ended.find(Is::found)->is_anonymous);
+  EXPECT_FALSE(ended.find(Is::done));
+  EXPECT_FALSE(os::exists(temp.path() / "to"));
+  looking.items[0].key = "set/deep/f3";
+  ended = carry(looking);
+  ASSERT_TRUE(ended.find(Is::found));
+  EXPECT_TRUE(ended.find(Is::found)->is_file) << "a folder is mounted, an object is not";
+  looking.items[0].key = "nothing/there";
+  EXPECT_NE(carry(looking).code, 0);
+  looking.items[0].may_be_empty = true;
+  EXPECT_EQ(carry(looking).code, 0) << "it will be written to";
 }
 
 TEST_F(DataProgram, ReadsWhatIsPublicWithoutCredentialsWhereTheRoleMayNotOrThereIsNone) {

@@ -81,7 +81,8 @@ void TaskOptions::add_to(CLI::App& command) {
           "-v,--volume", volumes,
           "SRC:DST[:ro|:rw]: a file or folder of this computer, s3://BUCKET[/PATH] or a file's https://… to be at DST "
           "on the machine (below the workdir, ~/… or /…); may be repeated. With rw what the training writes there "
-          "goes back: of a bucket into it when the training ends, of this computer's files beside the outputs "
+          "goes back: of a bucket into it (mounted, or when the training ends), of this computer's files beside the "
+          "outputs "
           "(SRC itself is never changed)")
       ->type_name("SRC:DST")
       ->allow_extra_args(false);

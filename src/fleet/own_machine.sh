@@ -62,9 +62,32 @@ end_runs() {
   done
 }
 
+# Buckets that a run mounted: nothing below them may be removed. Once they are unmounted, what mounted them is ended.
+unmount_buckets() { # RUN
+  for place in "runs/$1/buckets"/*; do
+    for try in 1 2 3 4 5; do
+      grep -qF " $HOME/.ferry/$place " /proc/self/mountinfo || break
+      fusermount3 -u "$place" 2>/dev/null || fusermount -u "$place" 2>/dev/null || sleep 0.2
+    done
+    grep -qF " $HOME/.ferry/$place " /proc/self/mountinfo || continue
+    fusermount3 -uz "$place" 2>/dev/null || fusermount -uz "$place" 2>/dev/null
+    ! grep -qF " $HOME/.ferry/$place " /proc/self/mountinfo || return 1
+  done
+  for state in "runs/$1/mounted"/*; do
+    for name in tool keeper; do
+      pid=$(cat "$state/$name" 2>/dev/null) && grep -qaF "/.ferry/runs/$1" "/proc/$pid/cmdline" 2>/dev/null && kill "$pid" 2>/dev/null
+    done
+  done
+  return 0
+}
+
 remove_files() {
   for run; do
-    for path in "work/$run" "runs/$run" "runs/$run-sync.state" "runs/$run-outputs.hashes" "runs/$run-env.sh" "runs/$run-data.json"; do
+    unmount_buckets "$run" || {
+      echo "left: $HOME/.ferry/runs/$run/buckets, where a bucket is mounted: nothing of the run was removed"
+      continue
+    }
+    for path in "work/$run" "runs/$run" "runs/$run-sync.state" "runs/$run-outputs.hashes" "runs/$run-env.sh" "runs/$run-data.json" "runs/$run-buckets.sh"; do
       rm -rf -- "$path" 2>/dev/null || echo "left: $HOME/.ferry/$path, which could not be removed"
     done
   done

@@ -22,6 +22,7 @@ namespace ferry::fleet {
 namespace {
 
 constexpr const char *role_kind = "role", *profile_kind = "instance-profile", *policy_name = "ferry-store";
+constexpr const char* store_sid = "FerryStores";
 constexpr const char* not_set_up = "StoreNotSetUp";  // Error::code
 /// What IAM was told a moment ago may not be known to each of its servers.
 constexpr Seconds settles_within{20};
@@ -199,7 +200,7 @@ Result<Json> store_policy(const std::string& uri, const std::string& run, const 
   // What ferry itself says of the run there (store/keys.h), which other computers go by, is beside its attempts.
   const std::string written = run.empty() ? below : place.prefix + store::run_prefix(run) + "a*";
   const Json objects = {
-      {"Sid", "FerryStores"},
+      {"Sid", store_sid},
       {"Effect", "Allow"},
       {"Action",
        {"s3:AbortMultipartUpload", "s3:DeleteObject", "s3:GetObject", "s3:ListMultipartUploadParts", "s3:PutObject"}},
@@ -268,10 +269,14 @@ bool lets(const Json& policy, const Json& wanted) {
   return std::ranges::all_of(wanted["Statement"], [&](const Json& statement) {
     const auto& actions = statement["Action"];
     const auto asks = [&](const char* action) { return std::ranges::find(actions, Json(action)) != actions.end(); };
-    const Json needed = asks("s3:PutObject") ? "s3:PutObject" : "s3:GetObject";
-    if (!asks(needed.get_ref<const std::string&>().c_str())) return true;
-    return std::ranges::all_of(statement["Resource"],
-                               [&](const Json& resource) { return is_allowed(needed, resource); });
+    std::vector<Json> needed;
+    if (asks("s3:PutObject")) needed.emplace_back("s3:PutObject");
+    // A mounted bucket in which nothing may be renamed fails the training; a store does without.
+    if (asks("s3:DeleteObject") && text_at(statement, "Sid") != store_sid) needed.emplace_back("s3:DeleteObject");
+    if (needed.empty() && asks("s3:GetObject")) needed.emplace_back("s3:GetObject");
+    return std::ranges::all_of(statement["Resource"], [&](const Json& resource) {
+      return std::ranges::all_of(needed, [&](const Json& action) { return is_allowed(action, resource); });
+    });
   });
 }
 

@@ -161,6 +161,7 @@ TEST(StoreRole, MayReadTheDataSetsThatTheTaskNamesAndPutIntoThoseThatItWrites) {
   EXPECT_EQ(statements[0]["Resource"], Json::array({"arn:aws:s3:::one-bucket/set/*", "arn:aws:s3:::one-bucket/set"}));
   EXPECT_EQ(statements[1]["Condition"]["StringLike"]["s3:prefix"], Json::array({"set/*", "set"}));
   EXPECT_THAT(statements[2]["Action"].dump(), HasSubstr("s3:PutObject"));
+  EXPECT_THAT(statements[2]["Action"].dump(), HasSubstr("s3:DeleteObject")) << "it is mounted: files are renamed there";
   EXPECT_EQ(statements[2]["Resource"], Json::array({"arn:aws:s3:::two-bucket/*"}));
   const auto bounds = [&](const char* resource, const char* action) {
     const Json one = {{"Effect", "Allow"}, {"Action", action}, {"Resource", resource}};
@@ -169,6 +170,12 @@ TEST(StoreRole, MayReadTheDataSetsThatTheTaskNamesAndPutIntoThoseThatItWrites) {
   EXPECT_TRUE(bounds("*", "s3:*"));
   EXPECT_FALSE(bounds("*", "s3:Get*")) << "the second is written";
   EXPECT_FALSE(bounds("arn:aws:s3:::two-bucket/*", "*"));
+  const auto bound = [&](const Json& actions) {
+    const Json one = {{"Effect", "Allow"}, {"Action", actions}, {"Resource", "*"}};
+    return lets(Json{{"Statement", Json::array({one})}}, policy);
+  };
+  EXPECT_FALSE(bound(Json::array({"s3:Get*", "s3:Put*"}))) << "a file that is renamed is removed";
+  EXPECT_TRUE(bound(Json::array({"s3:Get*", "s3:Put*", "s3:DeleteObject"})));
 }
 
 TEST(StoreRole, NothingOfItIsLeftHoweverFarAKilledFerryCame) {

@@ -222,6 +222,13 @@ start_container() {
   case $all in *" --ipc="* | *" --shm-size="*) ;; *) options+=(--ipc host) ;; esac
   case $all in *" --gpus="*) ;; *) nvidia-smi -L >/dev/null 2>&1 && options+=(--gpus all) ;; esac
   for device in /dev/neuron*; do [ ! -e "$device" ] || options+=(--device "$device"); done
+  # Buckets that are mounted; where the machine lets mounts be told of, their end is seen inside, too.
+  if [ -d "$own_folder/buckets" ]; then
+    case $(findmnt -no PROPAGATION -T "$own_folder/buckets" 2>/dev/null) in
+      *shared* | *slave*) options+=(-v "$own_folder/buckets:$own_folder/buckets:rslave") ;;
+      *) options+=(-v "$own_folder/buckets:$own_folder/buckets") ;;
+    esac
+  fi
   "${docker[@]}" rm -f "$container" >/dev/null 2>&1
   said=$("${docker[@]}" run -d "${options[@]}" "${wanted[@]}" --entrypoint sh "$image" -c "$ferry_keeper" ferry-keeper "$folder" "$PWD" "$scratch" 2>&1 >/dev/null) && return
   case $said in

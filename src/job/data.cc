@@ -6,8 +6,7 @@
 #include "agent/data_order.h"
 #include "base/text.h"
 #include "fleet/buckets.h"
-#include "fleet/store_access.h"
-#include "job/agent_lines.h"
+#include "job/data_order.h"
 #include "job/data_set.h"
 #include "job/mounts.h"
 #include "job/restore.h"
@@ -24,44 +23,23 @@ constexpr Millis older_than_the_job{150};
 constexpr const char* data_phase = "data";
 constexpr const char* step_of_data = "bring the data";
 
-std::string advice_for(Kind kind, const std::string& code, bool is_own_machine) {
-  if (kind == Kind::disk_full)
-    return "rent a larger disk: resources: {disk_size: GIB}; or copy a part of it; or mount it in setup:, by mount-s3 "
-           "or rclone";
-  if (code == "InvalidObjectState") return "it is archived (Glacier): restore it first";
-  if (kind == Kind::denied && is_own_machine)
-    return "a machine of your own reads buckets with the role that EC2 gave it, and public ones; ferry does not use "
-           "its "
-           "AWS settings: fetch the data in setup:, as by  aws s3 sync";
-  if (kind == Kind::denied)
-    return "check the bucket's policy, and that it is not another account's; of a requester-pays bucket, fetch in "
-           "setup: "
-           "aws s3 sync --request-payer requester";
-  if (code == "NoSuchBucket" || code == "NoSuchKey") return "check the name, as by  aws s3 ls";
-  return "try again; what was copied is not copied twice as long as the machine is there";
-}
-
-/// Without what may be a signature.
-std::string shown(const std::string& url) {
-  return printable(url.starts_with("s3://") ? url : url.substr(0, url.find('?')));
-}
-
 /// One copy under way, as it is told.
 class Telling {
  public:
-  Telling(fleet::Context& context, const ledger::Instance& instance, std::vector<const task::Data*> data)
-      : context_(context), instance_(instance), data_(std::move(data)), began_ms_(context.clock.steady_ms()) {}
+  /// `refusals`: of each, why it is not mounted; "": it was not to be.
+  Telling(fleet::Context& context, const ledger::Instance& instance, std::vector<const task::Data*> data,
+          std::vector<std::string> refusals)
+      : context_(context),
+        instance_(instance),
+        data_(std::move(data)),
+        refusals_(std::move(refusals)),
+        began_ms_(context.clock.steady_ms()) {}
 
-  Status hear(std::string_view line) {
-    const auto json = parse_json(line);
-    if (!json || !json->is_object()) return {};  // a login shell's noise
-    TRY_SET(event, "", agent::data_event_from(*json));
-    if (event.item >= data_.size())
-      return fail(Kind::corrupt, "the machine tells of a data set that it was not asked for");
+  void hear(const agent::DataEvent& event) {
     const auto& data = *data_[event.item];
     switch (event.is) {
       case Is::found:
-        found(data, event);
+        found(data, refusals_[event.item], event);
         break;
       case Is::moved:
         moved_ = event.bytes;
@@ -74,17 +52,13 @@ class Telling {
         kept_files_ += event.kept_files;
         break;
       case Is::skipped:
-        context_.progress.warn(data_phase, fmt::format("{}: {}", shown(data.url), event.text));
+        context_.progress.warn(data_phase, fmt::format("{}: {}", shown_address(data.url), event.text));
         break;
-      case Is::failed: {
-        Error error = *std::move(event.error);
-        error.advice = advice_for(error.kind, event.text, instance_.provider == "ssh");
-        return fail("copy the data", std::move(error));
-      }
+      case Is::failed:
+        break;  // carry_out() answers it
     }
     if (const auto of = of_ - std::min(were_there_, of_); of > 0)
       context_.progress.update(describe_pace(std::min(moved_, of), of, passed_ms()));
-    return {};
   }
 
   void finish() const {
@@ -102,7 +76,7 @@ class Telling {
  private:
   std::int64_t passed_ms() const { return context_.clock.steady_ms() - began_ms_; }
 
-  void found(const task::Data& data, const agent::DataEvent& event) {
+  void found(const task::Data& data, const std::string& refusal, const agent::DataEvent& event) {
     of_ += event.bytes;
     std::vector<std::string> told;
     if (event.is_anonymous) told.emplace_back("read without credentials, as it is public");
@@ -111,48 +85,29 @@ class Telling {
       told.push_back(
           fmt::format("the bucket is in {}, the machine in {}: AWS bills each GB that goes over, and it is slower",
                       event.region, instance_.region));
-    if (data.mode != task::MountMode::copy)
-      told.push_back(fmt::format("it is copied ({}), not mounted{}", show_bytes(event.bytes),
+    if (!refusal.empty())
+      told.push_back(fmt::format("it is copied ({}), not mounted: {}{}", show_bytes(event.bytes), refusal,
                                  data.is_written ? "; what is written there goes back when the training ends" : ""));
-    for (const auto& line : told) context_.progress.warn(data_phase, fmt::format("{}: {}", shown(data.url), line));
+    for (const auto& line : told)
+      context_.progress.warn(data_phase, fmt::format("{}: {}", shown_address(data.url), line));
   }
 
   fleet::Context& context_;
   const ledger::Instance& instance_;
   std::vector<const task::Data*> data_;
+  std::vector<std::string> refusals_;
   std::int64_t began_ms_;
   std::uint64_t of_ = 0, were_there_ = 0, moved_ = 0, files_ = 0, bytes_ = 0, kept_ = 0, kept_files_ = 0;
 };
 
-/// S3 as the machine reaches it.
-Status set_endpoint(fleet::Context& context, const fleet::CloudLocation& location, agent::DataOrder& order) {
-  if (location.provider != "rehearsal") return {};
-  TRY_SET(session, "",
-          fleet::open_s3(context, "s3://" + order.items.front().bucket, "", location.profile, location.provider));
-  order.endpoint = session->place().endpoint;
-  order.region = session->place().region;
-  return {};
-}
-
-Status copy_buckets(fleet::Context& context, Connection& connection, const task::Task& task,
-                    const agent::DataOrder& order) {
-  std::vector<const task::Data*> data;
-  for (const auto& one : task.data) {
-    if (one.url.starts_with("s3://")) data.push_back(&one);
-  }
-  TRY_SET(agent, "", connection.start_agent_program({"data", connection.paths().run_dir}));
-  TRY("tell the machine what to copy", os::write_all(agent.in.get(), dump_json(to_json(order))));
-  agent.in.reset();
-  Telling telling(context, connection.instance(), std::move(data));
-  TRY_SET(heard, "", hear_lines(context, agent, "the copy", [&](std::string_view line) -> Result<bool> {
-            TRY("", telling.hear(line));
-            return false;
-          }));
-  (void)heard;  // it is over when all was said
-  const auto ended = agent.wait(Millis(10'000));
-  if (!ended || ended->code != 0)
-    return tl::unexpected(
-        explain(agent, {Kind::lost, "the connection broke while the data were copied", {}, {}, {}, {}}));
+/// `data`: whose the order's items are.
+Status copy_buckets(fleet::Context& context, Connection& connection, std::vector<const task::Data*> data,
+                    const agent::DataOrder& order, std::vector<std::string> refusals) {
+  Telling telling(context, connection.instance(), std::move(data), std::move(refusals));
+  TRY("", carry_out(context, connection, order, "copy the data", [&](const agent::DataEvent& event) -> Status {
+        telling.hear(event);
+        return {};
+      }));
   telling.finish();
   return {};
 }
@@ -169,7 +124,7 @@ std::string fetching(const task::Data& data, const std::string& to) {
 }
 
 Status fetch_file(fleet::Context& context, Connection& connection, const task::Data& data, const std::string& line) {
-  context.progress.update("fetching " + short_line(shown(data.url), 120));
+  context.progress.update("fetching " + short_line(shown_address(data.url), 120));
   TRY_SET(shell, "", connection.session().spawn(line));
   shell.in.reset();
   std::string said;
@@ -187,16 +142,18 @@ Status fetch_file(fleet::Context& context, Connection& connection, const task::D
   if (!ended || ended->code == 255) return fail(Kind::lost, "the connection broke while a file was fetched");
   if (ended->code == 0) return {};
   const auto kind = ended->code == 22 ? Kind::not_found : ended->code == 23 ? Kind::disk_full : Kind::io;
-  return fail(kind, fmt::format("{}: file_mounts: {} cannot be fetched", data.at, shown(data.url)),
+  return fail(kind, fmt::format("{}: file_mounts: {} cannot be fetched", data.at, shown_address(data.url)),
               short_line(trim(said)), "check the address, as by  curl -I; or fetch it in setup:");
 }
 
 /// Shell text for the end of a training: puts back what was written, and then takes away the links by which it would
 /// come home.
-std::string going_back(const Connection& connection, const task::Task& task, const std::string& order_file) {
+std::string going_back(const Connection& connection, const task::Task& task, const Mounted& mounted,
+                       const std::string& order_file) {
   std::string links, names;
-  for (const auto& data : task.data) {
-    if (!data.is_written) continue;
+  for (std::size_t i = 0; i < task.data.size(); ++i) {
+    const auto& data = task.data[i];
+    if (!data.is_written || mounted.places.contains(i)) continue;
     links += " " + shell_quoted(task::home_place(data.target));
     names += (names.empty() ? "" : ", ") + data.url;
   }
@@ -246,7 +203,7 @@ Status look_for_data(fleet::Context& context, const task::Task& task) {
     const bool is_missing = seen == fleet::Seen::no_bucket || (seen == fleet::Seen::nothing && !data.is_written);
     if (!is_missing) continue;
     found.push_back(
-        fail(Kind::not_found, fmt::format("{}: file_mounts: there is nothing at {}", data.at, shown(data.url)),
+        fail(Kind::not_found, fmt::format("{}: file_mounts: there is nothing at {}", data.at, shown_address(data.url)),
              seen == fleet::Seen::no_bucket ? "S3 knows no such bucket (NoSuchBucket)"
                                             : "the bucket has no object that begins so",
              is_rehearsal
@@ -261,12 +218,15 @@ Status look_for_data(fleet::Context& context, const task::Task& task) {
 
 Status bring_data(fleet::Context& context, Connection& connection, const task::Task& task,
                   const fleet::CloudLocation& location, const agent::StoreSpec& store, Environment& made) {
+  const auto& mounted = made.mounted;
   if (task.data.empty()) return {};
   context.progress.begin(data_phase, "looking at the data");
   std::erase_if(made.steps, [](const auto& step) { return step.what == step_of_data; });  // of a try that broke off
   agent::DataOrder order, back;
-  order.has_new_role = location.provider == "aws" && task.aws.instance_profile.empty();
+  std::vector<const task::Data*> copied;
+  std::vector<std::string> refusals;
   for (std::size_t i = 0; i < task.data.size(); ++i) {
+    if (mounted.places.contains(i)) continue;
     const auto& data = task.data[i];
     const auto to = place_of_data(made.scratch(connection), i);
     if (!data.source.empty()) {
@@ -285,15 +245,18 @@ Status bring_data(fleet::Context& context, Connection& connection, const task::T
     }
     const auto path = task::bucket_path(data.url);
     order.items.push_back({path.bucket, path.key, to, data.is_written});
+    copied.push_back(&data);
+    refusals.push_back(mounted.refusals.contains(i) ? mounted.refusals.at(i) : "");
     if (data.is_written) back.items.push_back(order.items.back());
   }
   if (order.items.empty()) {
     context.clock.sleep(older_than_the_job);
-    context.progress.done(data_phase, watch::counted(task.data.size(), "file"));
+    const auto fetched = task.data.size() - mounted.places.size();
+    if (fetched > 0) context.progress.done(data_phase, watch::counted(fetched, "file"));
     return {};
   }
-  TRY("", set_endpoint(context, location, order));
-  TRY("", copy_buckets(context, connection, task, order));
+  TRY("", complete_order(context, task, location, order));
+  TRY("", copy_buckets(context, connection, std::move(copied), order, std::move(refusals)));
   made.steps.push_back(
       {step_of_data, connection.agent_command({"data", connection.paths().run_dir}), dump_json(to_json(order))});
   context.clock.sleep(older_than_the_job);
@@ -306,7 +269,7 @@ Status bring_data(fleet::Context& context, Connection& connection, const task::T
   TRY_SET(wrote, "", connection.session().run(note.command, note.input));
   made.steps.push_back(note);
   if (wrote.exit.code != 0) return fail(Kind::io, "the machine cannot note its data", printable(trim(wrote.err)));
-  made.back = going_back(connection, task, file);
+  made.back = going_back(connection, task, mounted, file);
   return {};
 }
 

@@ -63,11 +63,6 @@ std::string advice(const std::string& kind) {
   return "mend what the workdir asks for, install it in setup, or write  environment: none";
 }
 
-/// A rehearsal's machine, whatever provider it plays, is this computer.
-bool is_rented(const ledger::Instance& instance) {
-  return instance.provider == "aws" && !instance.address.starts_with("127.") && instance.address != "localhost";
-}
-
 /// The names of the task's variables; their values may be secrets.
 std::string variable_names(const task::Task& task) {
   std::vector<std::string> names;
@@ -90,6 +85,10 @@ void note_scratch(fleet::Context& context, std::string_view answer, Json& facts)
 
 }  // namespace
 
+bool is_rented(const ledger::Instance& instance) {
+  return instance.provider == "aws" && !instance.address.starts_with("127.") && instance.address != "localhost";
+}
+
 std::string Environment::setup(const std::string& script) const {
   return activate + (container ? "ferry_inside " + shell_quoted(links + script) + "\n" : links + script);
 }
@@ -97,10 +96,10 @@ std::string Environment::setup(const std::string& script) const {
 std::string Environment::training(const std::string& script) const {
   const auto text =
       activate + (container ? "ferry_inside " + shell_quoted(links + script) + " last\n" : links + script);
-  if (back.empty()) return text;
+  if (back.empty() && mounted.places.empty()) return text;
   // Whoever ends the training asks this shell, too, which then has its grace for what follows.
-  return std::string(agent::outlives_its_end) + "bash -c " + shell_quoted(text) + "\nferry_code=$?\n" + back +
-         "exit $ferry_code\n";
+  return std::string(agent::outlives_its_end) + mounted.before_training() + "bash -c " + shell_quoted(text) +
+         "\nferry_code=$?\n" + mounted.after_training() + back + "exit $ferry_code\n";
 }
 
 std::string Environment::scratch(const Connection& connection) const {
@@ -164,7 +163,8 @@ std::string describe_environment(const Json& facts) {
 }
 
 Result<Environment> prepare_environment(fleet::Context& context, Connection& connection, const task::Task& task,
-                                        const std::string& requirements_file, const std::string& installers) {
+                                        const std::string& requirements_file, const std::string& installers,
+                                        Mounted mounted) {
   context.progress.begin("setup", "looking at the environment");
   const std::string activate = connection.paths().run_dir + "-env.sh";
   const auto& interrupt = task.environment;
@@ -207,8 +207,10 @@ Result<Environment> prepare_environment(fleet::Context& context, Connection& con
   made.summary = describe_environment(made.facts);
   made.container = kind == "docker";
   made.activate = ". " + shell_quoted(activate) + "\n";
-  made.links = link_line(task, made.scratch(connection));
+  made.links = link_line(task, made.scratch(connection), mounted.places);
+  made.steps = mounted.steps;
   made.steps.push_back(std::move(step));
+  made.mounted = std::move(mounted);
   return made;
 }
 

@@ -6,6 +6,7 @@
 #include <string>
 
 #include "agent/stand_in.h"
+#include "job/buckets.h"
 #include "job/connection.h"
 #include "task/task.h"
 
@@ -16,6 +17,7 @@ struct Environment {
   Json facts;            ///< what the machine said: python, program, packages, cuda, driver, gpus, made, scratch
   std::string activate;  ///< a line for setup's and the training's shell, before anything of theirs
   std::string links;     ///< the same, inside the container where there is one: mounts.h
+  Mounted mounted;       ///< of the task's data sets, what is mounted, and so not copied
   std::string back;      ///< lines for the machine's shell when the training is over: data.h
   std::vector<agent::StandInStep> steps;  ///< what made it, data included: for a machine that is to have the same
   bool container = false;                 ///< setup and training run inside the run's container
@@ -28,17 +30,21 @@ struct Environment {
   std::string scratch(const Connection& connection) const;
 };
 
+/// A rehearsal's machine, whatever provider it plays, is this computer, and so is not.
+bool is_rented(const ledger::Instance& instance);
+
 /// Fails bad_input, before anything is rented, when the files that the task's environment is to be made from
 /// are not in the workdir. A Dockerfile is preflight's.
 Status check_environment(const task::Task& task, const os::Path& workdir);
 
 /// Looks at what the machine and the workdir have, and installs what is asked for (cached by content), or
 /// starts the run's container. `requirements_file`, `installers`: the workdir's own file of packages, and what the task
-/// installs with (Requirements). Run it once the workdir is there. Shows what it does as it goes. Fails bad_input when
-/// what is asked for cannot be had, with the tool's last words. Disks are formatted, and system packages installed,
-/// only on machines that AWS rents out.
+/// installs with (Requirements). `mounted`: what the machine has mounted by then. Run it once the workdir is there.
+/// Shows what it does as it goes. Fails bad_input when what is asked for cannot be had, with the tool's last words.
+/// Disks are formatted, and system packages installed, only on machines that AWS rents out.
 Result<Environment> prepare_environment(fleet::Context& context, Connection& connection, const task::Task& task,
-                                        const std::string& requirements_file, const std::string& installers);
+                                        const std::string& requirements_file, const std::string& installers,
+                                        Mounted mounted = {});
 
 /// For the training's shell on a machine that several runs may share: waits until `gpus` of its GPUs are free
 /// (0, or a machine without GPUs: until the whole machine is), keeps them until the training ends, and sets

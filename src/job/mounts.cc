@@ -278,7 +278,8 @@ std::string place_of_data(const std::string& scratch, std::size_t index) {
   return fmt::format("{}/data/{}", scratch, index);
 }
 
-std::string link_line(const task::Task& task, const std::string& scratch) {
+std::string link_line(const task::Task& task, const std::string& scratch,
+                      const std::map<std::size_t, std::string>& mounted) {
   std::string links;
   const auto link = [&](const std::string& from, const std::string& to) {
     links += fmt::format("ferry_link {} {}; ", shell_quoted(from), shell_quoted(to));
@@ -289,6 +290,10 @@ std::string link_line(const task::Task& task, const std::string& scratch) {
   }
   for (std::size_t i = 0; i < task.data.size(); ++i) {
     const auto& data = task.data[i];
+    if (const auto at = mounted.find(i); at != mounted.end()) {
+      link(data.target, at->second);
+      continue;
+    }
     const auto place = place_of_data(scratch, i), home = task::home_place(data.target);
     if (data.is_written)  // what an attempt before saved was put there
       links += fmt::format("ferry_join {} {}; ", shell_quoted("./" + home), shell_quoted(place));

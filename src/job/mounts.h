@@ -5,6 +5,7 @@
 /// the training writes are made there. Data sets that the machine fetches lie in its scratch space (data.h), and links
 /// lead to them.
 
+#include <map>
 #include <string>
 #include <vector>
 
@@ -36,8 +37,10 @@ os::Path source_of(const sync::Tree& tree, const os::Path& workdir, const std::s
 /// One line of shell text for the head of setup and training, which run in the workdir: makes folders and links for
 /// mounts, and ~/sky_workdir where a script names that. Ends the script when a link cannot be made. Empty:
 /// none is needed.
-/// `scratch`: the machine's scratch space, in which its data lie (place_of_data()).
-std::string link_line(const task::Task& task, const std::string& scratch);
+/// `scratch`: the machine's scratch space, in which its data lie (place_of_data()), but for those of an index in
+/// `mounted`, which says where they are.
+std::string link_line(const task::Task& task, const std::string& scratch,
+                      const std::map<std::size_t, std::string>& mounted = {});
 
 /// Where the task's data set of that index lies in the machine's scratch space.
 std::string place_of_data(const std::string& scratch, std::size_t index);

@@ -192,6 +192,26 @@ TEST_F(Mounts, OfDataAndForWhatIsWrittenAreLinksAndFoldersFromWhereverTheyAreWan
   EXPECT_TRUE(os::exists(work.string() + "/mounts" + far + "/b/y")) << "by which what is written there comes home";
 }
 
+TEST_F(Mounts, OfBucketsThatAreMountedAreLinksToTheMountsAlone) {
+  const auto scratch = (dir.path() / "scratch").string(), far = (dir.path() / "far").string(),
+             mounted = (dir.path() / "buckets/1").string();
+  put_mounted(scratch + "/data/0/x", "zero");
+  put_mounted(mounted + "/y", "one");
+  auto task = mounting({});
+  task.data = {{"sets/a", "s3://a-bucket", task::MountMode::copy, false, "t:1:1"},
+               {far + "/b", "s3://b-bucket", task::MountMode::mount, true, "t:2:1"}};
+  os::SpawnOptions options;
+  options.argv = {"sh", "-ec", link_line(task, scratch, {{1, mounted}}) + "cat sets/a/x \"$1/b/y\"; echo 2 >\"$1/b/z\"",
+                  "sh", far};
+  options.cwd = work;
+  const auto done = os::run_command(options, {}, Millis(20'000));
+  ASSERT_TRUE(done);
+  EXPECT_EQ(done->exit.code, 0) << done->err;
+  EXPECT_EQ(done->out, "zeroone");
+  EXPECT_EQ(*os::read_file(mounted + "/z"), "2\n");
+  EXPECT_FALSE(os::exists(work.string() + "/mounts" + far)) << "what is in the bucket need not come home";
+}
+
 TEST_F(Mounts, ThatStandInEachOthersWayAreRefusedAndTheWorkdirGivesWayToData) {
   task::Task task;
   task.run = "true";

@@ -37,9 +37,10 @@ Status RunController::setup() {
   const auto& [request, ready] = *beginning_;
   // Before the phase begins: until then nothing of the training is on the machine, and it can just be given
   // back.
-  TRY_SET(
-      environment, "",
-      job::prepare_environment(context_, *node_.connection, request.task, ready.requirements_file, ready.installers));
+  TRY_SET(mounted, "", mount_buckets(request.task));
+  TRY_SET(environment, "",
+          job::prepare_environment(context_, *node_.connection, request.task, ready.requirements_file, ready.installers,
+                                   std::move(mounted)));
   trial_.environment = std::move(environment);
   TRY("", bring_data(request.task));
   run_.task["environment"] = trial_.environment.facts;
@@ -85,6 +86,15 @@ Status RunController::setup() {
   if (!trial_.environment.summary.empty()) told = trial_.environment.summary + (nothing ? "" : " · done");
   context_.progress.done("setup", told, {{"environment", trial_.environment.facts}});
   return {};
+}
+
+Result<job::Mounted> RunController::mount_buckets(const task::Task& task) {
+  constexpr int most_breaks = 5;  // what is mounted stays
+  for (int breaks = 0;; ++breaks) {
+    auto mounted = job::mount_buckets(context_, *node_.connection, task, node_.location);
+    if (mounted || mounted.error().kind != Kind::lost || breaks == most_breaks) return mounted;
+    TRY("", node_.reopen(job::MayInterrupt::any));
+  }
 }
 
 Status RunController::bring_data(const task::Task& task) {

@@ -6,6 +6,7 @@
 #include "fleet/buckets.h"
 #include "fleet/labels.h"
 #include "fleet/stand_in.h"
+#include "job/buckets.h"
 #include "job/data.h"
 #include "job/environment.h"
 #include "job/git_state.h"
@@ -228,6 +229,7 @@ int start(fleet::Context& context, const RunRequest& asked) {
     return {};
   }();
   std::ranges::move(by_store, std::back_inserter(ready.warnings));
+  std::ranges::move(job::tell_mounts(request.task), std::back_inserter(ready.warnings));
   if (const auto sent = job::sent_outputs(request.task.outputs, ready.tree); !sent.empty())
     ready.warnings.push_back(sent);
   if (const auto unkept = not_on_own_machine(request.task); !unkept.empty()) ready.warnings.push_back(unkept);

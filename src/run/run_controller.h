@@ -171,7 +171,9 @@ class RunController {
   /// The agent has not answered for a while, though ssh works: how the training ended by its note, or ends
   /// now, because the user or the limit wants it. Nothing: it may go on.
   std::optional<agent::JobStatus> end_unheard();
-  /// The task's data sets; goes on where a connection broke.
+  /// Of the task's data sets, those that the machine can mount; goes on where a connection broke.
+  Result<job::Mounted> mount_buckets(const task::Task& task);
+  /// The others; goes on where a connection broke.
   Status bring_data(const task::Task& task);
   /// Cuts the training's time where what came before took so long that the machine's own timer would end it first.
   /// Fails timeout where nothing is left.

@@ -35,6 +35,10 @@ struct Found {
 /// objects. Fails not_found for nothing at all, denied, and as calls do.
 Result<Found> find_objects(const std::shared_ptr<Session>& session, const std::string& key, const Copying& moved = {});
 
+/// The same, but of what is below the key the first object at most: whether there is anything, for a mount, which may
+/// lead to a hundred million.
+Result<Found> find_first(const std::shared_ptr<Session>& session, const std::string& key);
+
 struct CopyOrder {
   os::Path to;  ///< the folder, or of Found::is_file the file; made where it is missing
   int connections = 16;

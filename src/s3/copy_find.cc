@@ -7,11 +7,14 @@
 namespace ferry::s3 {
 namespace {
 
+enum class HowMuch { all, first };
+
 /// Adds what is below `prefix`, but for a console's "folder/" markers.
-Status list_below(Line& line, const std::string& prefix, const Copying& moved, Found& found) {
+Status list_below(Line& line, const std::string& prefix, HowMuch wanted, const Copying& moved, Found& found) {
   for (std::string token;;) {
     Call call{.action = "ListBucket", .doing = "list s3://" + line.session().place().bucket + "/" + printable(prefix)};
     call.query = "list-type=2&encoding-type=url&prefix=" + percent_encoded(prefix);
+    if (wanted == HowMuch::first) call.query += "&max-keys=2";  // a marker may be the first
     if (!token.empty()) call.query += "&continuation-token=" + percent_encoded(token);
     if (moved) call.streams.moved = [&](std::uint64_t) { return moved(0, 0); };
     TRY_SET(answer, "", line.call(call));
@@ -23,18 +26,17 @@ Status list_below(Line& line, const std::string& prefix, const Copying& moved, F
       found.bytes += one.bytes;
       found.objects.push_back(std::move(one));
     }
-    if (page.next.empty()) return {};
+    if (page.next.empty() || wanted == HowMuch::first) return {};
     token = page.next;
   }
 }
 
-}  // namespace
-
-Result<Found> find_objects(const std::shared_ptr<Session>& session, const std::string& key, const Copying& moved) {
+Result<Found> find(const std::shared_ptr<Session>& session, const std::string& key, HowMuch wanted,
+                   const Copying& moved) {
   Line line(session);
   Found found;
   found.base = key.empty() || key.ends_with('/') ? key : key + "/";
-  auto listed = list_below(line, found.base, moved, found);
+  auto listed = list_below(line, found.base, wanted, moved, found);
   if (listed && !found.objects.empty()) return found;
   if (!listed && listed.error().kind != Kind::denied) return tl::unexpected(std::move(listed).error());
   const auto nothing = [&] {
@@ -53,6 +55,16 @@ Result<Found> find_objects(const std::shared_ptr<Session>& session, const std::s
   if (head.error().kind != Kind::not_found && head.error().kind != Kind::denied)
     return tl::unexpected(std::move(head).error());
   return listed ? nothing() : tl::unexpected(std::move(listed).error());
+}
+
+}  // namespace
+
+Result<Found> find_objects(const std::shared_ptr<Session>& session, const std::string& key, const Copying& moved) {
+  return find(session, key, HowMuch::all, moved);
+}
+
+Result<Found> find_first(const std::shared_ptr<Session>& session, const std::string& key) {
+  return find(session, key, HowMuch::first, {});
 }
 
 }  // namespace ferry::s3

@@ -250,5 +250,16 @@ TEST_F(Copies, SaysBeforeItBeginsThatItWillNotFit) {
   EXPECT_TRUE(s3.asked.empty());
 }
 
+TEST_F(Copies, OfWhatIsToBeMountedNoMoreThanTheFirstObjectIsListed) {
+  s3.asked.clear();
+  const auto folder = find_first(session(), "set");
+  ASSERT_TRUE(folder);
+  EXPECT_FALSE(folder->is_file);
+  ASSERT_EQ(s3.asked.size(), 1U);
+  EXPECT_NE(s3.asked[0].url.find("&max-keys=2"), std::string::npos) << s3.asked[0].url;
+  EXPECT_TRUE(find_first(session(), "set/large")->is_file);
+  EXPECT_EQ(find_first(session(), "nothing").error().kind, Kind::not_found);
+}
+
 }  // namespace
 }  // namespace ferry::s3

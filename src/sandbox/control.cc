@@ -13,6 +13,7 @@
 #include "sandbox/door.h"
 #include "sandbox/folder.h"
 #include "sandbox/lent_keys.h"
+#include "sandbox/mounts.h"
 #include "sandbox/sshd.h"
 
 namespace ferry::sandbox {
@@ -149,6 +150,7 @@ ferry::Status destroy(const os::Path& dir) {
   const Folder folder{std::filesystem::absolute(dir)};
   if (!os::exists(folder.dir)) return {};
   TRY("", stop(folder.dir, Millis(500)));
+  TRY("", unmount_below(folder.dir));
   return os::remove_all(folder.dir);
 }
 

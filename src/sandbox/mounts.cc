@@ -7,6 +7,9 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "base/text.h"
+#include "os/process.h"
+
 namespace ferry::sandbox {
 
 namespace {
@@ -46,6 +49,28 @@ std::string overlay_escaped(const os::Path& path) {
   for (const char c : path.string()) {
     if (c == ',' || c == ':' || c == '\\') out += '\\';
     out += c;
+  }
+  return out;
+}
+
+/// Mount points below the folder, in the order in which they were made.
+std::vector<std::string> mounted_below(const os::Path& folder) {
+  std::vector<std::string> out;
+  const auto top = std::filesystem::weakly_canonical(folder).string() + "/";
+  for (const auto& line : split(os::read_file("/proc/self/mountinfo").value_or(""), '\n')) {
+    const auto words = split(line, ' ');
+    if (words.size() < 5) continue;
+    std::string place;  // the kernel writes spaces and the like as \040
+    for (std::size_t i = 0; i < words[4].size(); ++i) {
+      const auto octal = words[4].substr(i, 4);
+      if (octal.size() == 4 && octal[0] == '\\') {
+        place += static_cast<char>((octal[1] - '0') * 64 + (octal[2] - '0') * 8 + (octal[3] - '0'));
+        i += 3;
+      } else {
+        place += words[4][i];
+      }
+    }
+    if (place.starts_with(top)) out.push_back(std::move(place));
   }
   return out;
 }
@@ -107,6 +132,24 @@ ferry::Status mount_new(const char* type, const os::Path& target, unsigned long 
 }
 
 ferry::Status forbid_devices(const os::Path& target) { return add_attributes(target, MOUNT_ATTR_NODEV); }
+
+ferry::Status unmount_below(const os::Path& folder) {
+  auto mounted = mounted_below(folder);
+  for (auto place = mounted.rbegin(); place != mounted.rend(); ++place) {  // the innermost first
+    if (::umount2(place->c_str(), MNT_DETACH) == 0) continue;
+    for (const char* helper : {"fusermount3", "fusermount"}) {  // who is not root may do so with its own
+      if (!os::find_program(helper)) continue;
+      os::SpawnOptions options;
+      options.argv = {helper, "-uz", *place};
+      (void)os::run_command(options, "");
+      break;
+    }
+  }
+  mounted = mounted_below(folder);
+  if (mounted.empty()) return {};
+  return fail(Kind::conflict, "something is mounted at " + printable(mounted.back()), {},
+              "unmount it; until then nothing of " + folder.string() + " is removed");
+}
 
 ferry::Status change_root(const os::Path& root) {
   if (::chdir(root.c_str()) < 0) return fail_errno("enter " + root.string());

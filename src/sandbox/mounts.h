@@ -31,6 +31,9 @@ ferry::Status mount_overlay(const os::Path& lower, const os::Path& layer, const 
 ferry::Status mount_new(const char* type, const os::Path& target, unsigned long flags, const std::string& options = {});
 /// Device files and set-user-id bits below `target` have no meaning any more; nothing else changes.
 ferry::Status forbid_devices(const os::Path& target);
+/// In plain mode an instance mounts, if it may, where everybody does. Lets go of all that is mounted below `folder`, as
+/// before that is removed: what is in there is not the instance's. Fails conflict if something stays.
+ferry::Status unmount_below(const os::Path& folder);
 /// `root` (a mount point) becomes /, the old one goes out of sight.
 ferry::Status change_root(const os::Path& root);
 

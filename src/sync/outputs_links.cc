@@ -34,10 +34,18 @@ std::optional<std::string> by_words(std::string_view folder, std::string_view ta
   return join(parts, "/");
 }
 
+/// A bucket that ferry mounted (job/buckets.h): what is written there is in it.
+bool is_bucket(std::string_view real) {
+  const auto own = real.find("/.ferry/runs/");
+  if (own == real.npos) return false;
+  const auto parts = split(real.substr(own), '/');  // "", ".ferry", "runs", RUN, "buckets", INDEX
+  return parts.size() == 6 && parts[4] == "buckets";
+}
+
 /// In the data sets that ferry itself brought to the machine (job/data.h): of those, only what is of this run comes.
 bool is_data(std::string_view real) {
   const auto own = real.find("/.ferry/runs/");
-  if (own != real.npos) return real.find("/scratch/data/", own) != real.npos;
+  if (own != real.npos) return real.find("/scratch/data/", own) != real.npos || is_bucket(real);
   return is_below(real, "/mnt/ferry-scratch/data") || is_below(real, "/opt/dlami/nvme/ferry/data");
 }
 
@@ -130,6 +138,10 @@ Status Collector::settle_link(const std::string& path) {
       keep_link(path, relative(folder, *home), is_below(path, *home) ? holds_itself : "");
       return {};
     }
+  }
+  if (is_bucket(real)) {
+    selected_.erase(path);
+    return {};
   }
   if (const char* why = why_not_followed(info, real, here)) {
     if (reach != Globs::Reach::inside) return {};

@@ -68,6 +68,23 @@ struct Machine {
 
 using Brought = std::map<std::string, std::string>;
 
+TEST(Outputs, InABucketThatFerryMountedStayThere) {
+  Machine it;
+  const auto bucket = it.temp.path() / ".ferry/runs/r-1/buckets/0";
+  std::filesystem::create_directories(bucket);
+  it.begin();
+  write(bucket / "model", "in the bucket");
+  write(it.disk / "cache/epoch", "not yet");
+  it.link(bucket, it.work / "data");
+  std::filesystem::create_directories(it.work / "mounts/data");
+  it.link(it.disk / "cache/epoch", it.work / "mounts/data/epoch");
+  EXPECT_EQ(it.bring({"data/", "mounts/data/"}), (Brought{{"mounts/data/epoch", "not yet"}}));
+  EXPECT_TRUE(it.skipped.empty() && it.left_out.empty());
+  EXPECT_EQ(it.bring({}), (Brought{{"mounts/data/epoch", "not yet"}}));
+  it.link(bucket / "model", it.work / "best");
+  EXPECT_EQ(it.bring({"best"}), (Brought{{"best", "in the bucket"}})) << "a file of it that is asked for comes";
+}
+
 TEST(Outputs, OfTheTreeStayLinksAndOthersBringWhatTheRunWrote) {
   Machine it;
   write(it.disk / "before", "old");

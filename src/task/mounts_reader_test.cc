@@ -71,6 +71,13 @@ TEST(FileMounts, OfABucketThatIsOnlyNamedAreFoldersThatComeHomeAndALineSaysSo) {
   EXPECT_THAT(task.not_yet[1], HasSubstr("comes home, as mounts/out/"));
 }
 
+TEST(FileMounts, BelowTheWorkdirHaveAPlaceForWhatTheirBucketLacks) {
+  const auto task = mounted("file_mounts:\n  out/x: {source: s3://a-bucket}\n  ~/y: {source: s3://b-bucket}\n");
+  EXPECT_THAT(task.checkpoints, ElementsAre("out/x/", "mounts/out/x/", "mounts/y/"));
+  EXPECT_EQ(unsent_place("out/x"), "mounts/out/x");
+  EXPECT_EQ(unsent_place("/out/x"), "mounts/out/x");
+}
+
 TEST(FileMounts, OfFilesHereThatABucketWouldHoldGoOverAndComeHome) {
   const auto task =
       mounted("file_mounts:\n  /d: {name: b, source: ./x}\n  /e: {name: b, source: [./one, ~/two/], mode: COPY}\n");

@@ -170,6 +170,8 @@ struct OutputFolder {
 /// Where below the workdir lies, and comes home, what a mount's target calls by another place: "data" stays, "/data/x"
 /// and "~/data/x" are "mounts/data/x".
 std::string home_place(std::string_view target);
+/// The same for what a mounted bucket does not have yet, which cannot lie at its target: "data" is "mounts/data".
+std::string unsent_place(std::string_view target);
 
 struct Task {
   std::string name;               ///< empty: the caller chooses (folder or file name)

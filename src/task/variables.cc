@@ -131,6 +131,8 @@ Status fill_variables(Task& task) {
     TRY("", fill_target(task, data.at, data.target));
     data.url = url;
     if (data.is_written) comes_home(data.target);
+    if (data.is_written && unsent_place(data.target) != home_place(data.target))
+      task.checkpoints.push_back(unsent_place(data.target) + "/");
   }
   for (auto& folder : task.output_folders) {
     TRY_SET(bucket, folder.at, filled_in(folder.bucket, task.envs));
@@ -144,6 +146,11 @@ Status fill_variables(Task& task) {
 std::string home_place(std::string_view target) {
   if (target.starts_with("~/")) return "mounts/" + std::string(target.substr(2));
   return target.starts_with('/') ? "mounts" + std::string(target) : std::string(target);
+}
+
+std::string unsent_place(std::string_view target) {
+  const bool is_below_workdir = !target.starts_with("~/") && !target.starts_with('/');
+  return is_below_workdir ? "mounts/" + std::string(target) : home_place(target);
 }
 
 std::string name_from(std::string_view text) {

@@ -87,6 +87,22 @@ def test_data_of_every_kind_are_there_and_what_is_written_goes_where_it_belongs(
         assert "ferry-tiny" not in json.dumps(state.get("iam", {})), state["iam"]
 
 
+def test_where_nothing_can_mount_a_bucket_it_is_copied_and_a_line_says_why():
+    with Home() as home:
+        fill(home)
+        home.file("task.yaml", text_of([
+            "name: tiny", "resources: {infra: rehearsal}", "file_mounts:",
+            f"  data: {{source: 's3://{BUCKET}/set/deep', type: DATASET_RO}}", f"  out: {{source: 's3://{BUCKET}/out', mode: MOUNT_CACHED}}",
+            "run: ls data/ | wc -l; echo new >out/new"]))
+        done = home.good("run", "task.yaml", env={"FERRY_MOUNT_TOOLS": "none"})
+        assert done.out == "200\n", done.out
+        assert "is mounted where the machine has mount-s3 or rclone and FUSE; otherwise copied" in done.err, done.err
+        assert "not mounted: the machine has neither mount-s3 nor rclone" in done.err and "has no rclone, which MOUNT_CACHED needs" in done.err, done.err
+        aws(home, "s3", "cp", "--quiet", f"s3://{BUCKET}/out/new", str(home.root / "new"))
+        assert (home.root / "new").read_text() == "new\n"
+        home.nothing_left()
+
+
 def test_a_server_that_is_busy_and_connections_that_break_cost_time_only():
     with Home() as home:
         source = fill(home)
