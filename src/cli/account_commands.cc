@@ -271,6 +271,7 @@ void add_account_commands(CLI::App& app, Program& program) {
   auto* policy = app.add_subcommand("policy", "Print the smallest IAM policy that ferry needs");
   policy->add_flag("--interrupt", whom->interrupt, "With what ferry interrupt needs");
   policy->add_flag("--account", whom->account, "With what ferry account needs: to look at everything that costs");
+  policy->add_flag("--buy", whom->buy, "With what ferry capacity buy needs: it spends thousands of dollars at once");
   policy->add_flag("--all", whom->all,
                    "With what only aws: settings need: own key pairs, reservations, ssm, roles of machines");
   policy

@@ -164,7 +164,34 @@ Result<Use> use_of(Database& database, std::string_view provider, std::string_vi
   for (auto& one : machines) accounts[one.run].machines.push_back(std::move(one));
   Use use;
   for (const auto& [run, account] : accounts) add(account, now_ms, use);
+  TRY_SET(
+      purchases, "",
+      select_rows(database, purchase_columns, "FROM purchases WHERE world = ?1 AND state <> 'no' AND asked_ms >= ?2",
+                  read_purchase, provider, month.from));
+  for (const auto& one : purchases) {
+    use.month = use.month + one.fee;
+    if (one.asked_ms >= day_of(now_ms).from) use.day = use.day + one.fee;
+  }
   return use;
+}
+
+Status reserve_in(Database& database, const Purchase& wanted, const Caps& caps, std::int64_t now_ms) {
+  if (wanted.fee.micros <= 0) return fail(Kind::bad_input, "a purchase without a price cannot be noted");
+  TRY_SET(others, "", use_of(database, wanted.provider, "", now_ms));
+  const auto check = [&](const std::optional<Usd>& cap, std::string_view name, std::string_view words,
+                         Usd used) -> Status {
+    if (!cap || used + wanted.fee <= *cap) return {};
+    return fail(Kind::limit, fmt::format("your limit of {} ({}) would not be kept", show(*cap), name),
+                fmt::format("this costs {}, at once; {} all else has cost {} or may still", show(wanted.fee), words,
+                            show_at_most(used)),
+                fmt::format("raise limits: {} in your settings for as long as you buy", name), std::string(name));
+  };
+  TRY("", check(caps.a_day, "usd_per_day", "today", others.day));
+  TRY("", check(caps.a_month, "usd_per_month", "this month", others.month));
+  auto noted = wanted;
+  noted.state = Bought::intent;
+  noted.asked_ms = now_ms;
+  return add_row(database, noted);
 }
 
 Status reserve_in(Database& database, const Reservation& wanted, const Caps& caps, std::int64_t now_ms) {
