@@ -59,8 +59,8 @@ Status note(fleet::Context& context, Purchase& purchase, Bought state, const std
   return {};
 }
 
-/// Looks once. The filter is ours: EC2 lists none by tag for reservations. It was not bought when a look that began late
-/// enough does not find it.
+/// Looks once. The filter is ours: EC2 lists none by tag for reservations. It was not bought when a look that began
+/// late enough does not find it.
 Status look_for(fleet::Context& context, BlockSeller& seller, Purchase& purchase) {
   const auto began = context.clock.now_ms();
   TRY_SET(all, "see whether it was bought", seller.reservations());
@@ -224,8 +224,8 @@ void settle_purchases(fleet::Context& context, const OpenSeller& open) {
     if (one.state != Bought::intent) continue;
     const auto seller = seller_of(context, open, one);
     const auto looked = seller ? look_for(context, **seller, one) : Status(tl::unexpected<Error>(seller.error()));
-    const auto what =
-        fmt::format("{} × {} from {} for ${}", one.machines, one.instance_type, os::iso_time(one.start_ms), price(one.fee));
+    const auto what = fmt::format("{} × {} from {} for ${}", one.machines, one.instance_type,
+                                  os::iso_time(one.start_ms), price(one.fee));
     if (!looked)
       context.progress.warn("capacity",
                             "not known whether it was bought: " + what + ": " + short_line(looked.error().what));

@@ -1,10 +1,9 @@
 // Buying a capacity block: once, whatever breaks on the way, and whenever ferry is killed.
 #include "account/purchase.h"
 
+#include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-
-#include <fcntl.h>
 
 #include <csignal>
 
@@ -41,8 +40,8 @@ struct Ec2 {
   std::optional<Error> answers;  ///< having sold
   std::optional<Error> looks;    ///< in place of what it has
   std::int64_t shown_from_ms = 0;
-  int calls = 0;      ///< to sell
-  int kill_at = 0;    ///< that step of the process, from 1; 0: none
+  int calls = 0;    ///< to sell
+  int kill_at = 0;  ///< that step of the process, from 1; 0: none
   int steps = 0;
   void step() {
     if (++steps == kill_at) throw Killed{};
@@ -90,7 +89,8 @@ struct Buying : testing::Test {
   NoHttp http;
   os::SignalQueue signals{SIGUSR2};
   os::Fd nowhere = os::open_file("/dev/null", O_WRONLY).value();
-  std::unique_ptr<watch::Progress> progress = watch::make_progress(watch::Renderer::quiet, nowhere.get(), nowhere.get());
+  std::unique_ptr<watch::Progress> progress =
+      watch::make_progress(watch::Renderer::quiet, nowhere.get(), nowhere.get());
   std::unique_ptr<ledger::Ledger> ledger = open_ledger();
   Ec2 ec2;
   Caps caps;

@@ -58,7 +58,7 @@ Params run_instances_params(const RunInstances& request) {
       .add("InstanceType", request.instance_type)
       .add("MinCount", 1)
       .add("MaxCount", 1)
-      .add("InstanceInitiatedShutdownBehavior", "terminate")
+      .add("InstanceInitiatedShutdownBehavior", request.stops_itself ? "stop" : "terminate")
       .add("MetadataOptions.HttpTokens", "required")
       .add("MetadataOptions.HttpEndpoint", "enabled");
   params.add_given("KeyName", request.key_name);

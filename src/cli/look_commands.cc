@@ -168,7 +168,10 @@ Result<int> show(Context& context, const std::string& name) {
   line("outcome", over ? std::string(ledger::words(run.outcome)) + exit : std::string());
   line("reason", run.error);
   const bool will_be_kept = run.keep && run.phase < ledger::Phase::fetching;
-  line("state", watch::state_words(view) + (will_be_kept ? ", to be kept" : ""));
+  const auto resting = watch::resting_month(view);
+  line("state", watch::state_words(view) + (will_be_kept ? ", to be kept" : "") +
+                    (resting ? fmt::format("; its disk costs {} a month until  ferry down {}", show(*resting), run.name)
+                             : std::string()));
   line("where", run.infra);
   for (const auto& one : view.instances) {
     line("machine", fmt::format("{} {} {}{}  {}", one.type, one.zone.empty() ? one.region : one.zone, one.id,

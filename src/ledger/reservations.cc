@@ -59,14 +59,17 @@ Usd cost_in(const Instance& one, const Window& window, std::int64_t now) {
 void add(const Account& account, std::int64_t now, Use& use) {
   const auto day = day_of(now), month = month_of(now);
   Usd spent_until_now, rate;
-  int live = 0;
+  int live = 0, running = 0;
   for (const auto& one : account.machines) {
     use.day = use.day + cost_in(one, day, now);
     use.month = use.month + cost_in(one, month, now);
     spent_until_now = spent_until_now + spent(one, now).value_or(Usd{});
     if (one.state == Rent::released) continue;
     ++live;
-    rate = rate + dearest_hour(rates_of(one));
+    const bool is_stopped = one.stopped_ms > 0;  // of which only the disk is billed
+    running += is_stopped ? 0 : 1;
+    const auto rates = rates_of(one);
+    rate = rate + dearest_hour(is_stopped ? Rates{{}, rates.disk, {}} : rates);
   }
   const bool is_held = account.reservation && account.reservation->held;
   if (!is_held && live == 0) return;
@@ -83,7 +86,7 @@ void add(const Account& account, std::int64_t now, Use& use) {
   use.next_day = use.next_day + within(Millis(day_ms));
   use.next_month = use.next_month + within(whole_month);
   use.hour = use.hour + rate;
-  use.machines += std::max(1, live);
+  use.machines += std::max(is_held ? 1 : 0, running);
 }
 
 struct Check {
