@@ -36,8 +36,7 @@ Status reserve_start(fleet::Context& context, const ledger::Run& run) {
   auto wanted = before.value_or(ledger::Reservation{.run = run.name, .provider = instance.provider});
   if (instance.hourly.micros <= 0) return {};  // what it costs is not known: as for one that was stopped by hand
   Usd spent;
-  for (const auto& one : machines)
-    spent = spent + ledger::spent(one, context.clock.now_ms()).value_or(Usd{});
+  for (const auto& one : machines) spent = spent + ledger::spent(one, context.clock.now_ms()).value_or(Usd{});
   fleet::TimeLimits lifetime;
   if (const auto asked = int_at(run.task, "max_duration_s"); asked > 0) lifetime.max_duration = Seconds(asked);
   const auto rates = ledger::rates_of(instance);
@@ -64,8 +63,7 @@ std::string resting_words(const ledger::Instance& instance) {
 
 Result<int> visit_started(fleet::Context& context, const std::string& run_name, const os::Argv& command) {
   TRY_SET(owner, "", RunLock::try_take(fleet::RunDir(context.data, run_name), Role::recover));
-  if (!owner)
-    return fail(Kind::conflict, "another ferry is at work on " + run_name, {}, "see what it does: ferry ps");
+  if (!owner) return fail(Kind::conflict, "another ferry is at work on " + run_name, {}, "see what it does: ferry ps");
   TRY_SET(run, "", context.ledger.run(run_name));
   if (!is_kept(run) || !fleet::ends_by_stop(run))
     return fail(Kind::bad_input, run.name + " has no machine that rests", {}, "ferry ssh " + run.name);

@@ -5,6 +5,7 @@ import time
 
 from aws_test import aws_env
 from lib import Home, main
+from words_test import answered
 
 
 def test_offers_are_searched_and_priced_and_nothing_is_bought():
@@ -70,6 +71,18 @@ def test_a_block_is_bought_once_and_only_by_its_price():
         policy = home.good("policy").out
         assert "PurchaseCapacityBlock" not in policy and "PurchaseCapacityBlock" not in home.good("policy", "--all").out
         assert "PurchaseCapacityBlock" in home.good("policy", "--buy").out
+
+
+def test_at_a_terminal_the_price_is_typed_back():
+    with Home() as home:
+        aws_env(home)
+        one = offer(home)
+        for typed, code in ((b"y\n", 2), (b"\n", 125), (f"{one['fee_usd'] - 1:.2f}\n".encode(), 2)):
+            seen, got = answered(home, typed, "capacity", "buy", one["id"])
+            assert got == code and f"To buy {one['id']}, type its price" in seen and not reserved(home)["reservations"], (typed, got, seen)
+        seen, got = answered(home, f"{one['fee_usd']:.2f}\n".encode(), "capacity", "buy", one["id"])
+        row, = reserved(home)["reservations"]
+        assert got == 0 and row["id"] in seen, seen
 
 
 def test_what_was_bought_without_an_answer_is_found_by_its_tag():
