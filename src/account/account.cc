@@ -432,6 +432,7 @@ Result<std::string> iam_policy(const PolicyFor& whom) {
                         : sid.starts_with("Interrupt") ? whom.interrupt
                         : sid.starts_with("Recover")   ? whom.recover
                         : sid.starts_with("Account")   ? whom.account
+                        : sid.starts_with("Buy")       ? whom.buy
                                                        : whom.all || !sid.starts_with("Optional");
     one = wanted ? one + 1 : statements.erase(one);
   }

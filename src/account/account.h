@@ -74,6 +74,8 @@ struct PolicyFor {
   bool recover = false;
   /// Also `ferry account`: looking at everything that costs.
   bool account = false;
+  /// Also `ferry capacity buy`: what is dear and cannot be given back.
+  bool buy = false;
 };
 
 /// The smallest IAM policy with which every ferry command works, as JSON text. Its holder makes things with

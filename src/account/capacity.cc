@@ -68,6 +68,53 @@ BlockOffer offer_of(aws::CapacityBlockOfferRecord record, const std::string& reg
   return offer;
 }
 
+constexpr std::int64_t offers_kept_ms = 86'400'000;
+
+os::Path offers_file(const fleet::Context& context) { return context.data / "block-offers.json"; }
+
+Json json_of(const BlockOffer& offer, std::int64_t found_ms) {
+  return {{"type", offer.instance_type}, {"region", offer.region}, {"zone", offer.zone},
+          {"machines", offer.count},     {"hours", offer.hours},   {"gpus", offer.gpus},
+          {"start_ms", offer.start_ms},  {"end_ms", offer.end_ms}, {"fee_micros", offer.fee.micros},
+          {"found_ms", found_ms}};
+}
+
+std::optional<BlockOffer> kept_offer(const std::string& id, const Json& json, std::int64_t now_ms) {
+  BlockOffer offer;
+  offer.id = id;
+  offer.instance_type = text_at(json, "type");
+  offer.region = text_at(json, "region");
+  offer.zone = text_at(json, "zone");
+  offer.count = static_cast<int>(int_at(json, "machines"));
+  offer.hours = static_cast<int>(int_at(json, "hours"));
+  offer.gpus = static_cast<int>(int_at(json, "gpus"));
+  offer.start_ms = int_at(json, "start_ms");
+  offer.end_ms = int_at(json, "end_ms");
+  offer.fee = Usd{int_at(json, "fee_micros")};
+  const auto age = now_ms - int_at(json, "found_ms");
+  const bool good = age >= 0 && age < offers_kept_ms && offer.count > 0 && offer.hours > 0 && offer.fee.micros > 0 &&
+                    !offer.instance_type.empty() && !offer.region.empty();
+  return good ? std::optional(std::move(offer)) : std::nullopt;
+}
+
+Json kept_offers(const fleet::Context& context) {
+  constexpr std::size_t most_bytes = 4 << 20;
+  const auto text = os::read_file(offers_file(context), most_bytes);
+  const auto json = text ? parse_json(*text) : Result<Json>(Json::object());
+  return json && json->is_object() ? *json : Json::object();
+}
+
+void keep_offers(fleet::Context& context, const std::vector<BlockOffer>& offers) {
+  if (offers.empty()) return;
+  const auto now = context.clock.now_ms();
+  Json kept = Json::object();
+  for (const auto& [id, one] : kept_offers(context).items()) {
+    if (one.is_object() && kept_offer(id, one, now)) kept[id] = one;
+  }
+  for (const auto& one : offers) kept[one.id] = json_of(one, now);
+  (void)os::write_file(offers_file(context), dump_json(kept), 0600);  // whoever buys says that it is not there
+}
+
 /// EC2's word for a type that it has but does not sell so; of a launch it means another thing.
 Error why_none(const std::string& type, Error error) {
   if (error.code != "Unsupported") return error;
@@ -124,8 +171,20 @@ Result<BlockOffers> find_blocks(fleet::Context& context, const BlockWish& wish) 
   std::ranges::stable_sort(out.offers, {}, [](const BlockOffer& one) {
     return std::tuple(one.per_gpu_hour.micros, one.fee.micros, one.start_ms, one.zone);
   });
+  keep_offers(context, out.offers);
   context.progress.done("capacity", fmt::format("{} offers", out.offers.size()));
   return out;
+}
+
+Result<BlockOffer> remembered_offer(fleet::Context& context, const std::string& id) {
+  const auto kept = kept_offers(context);
+  const auto found = kept.find(id);
+  if (found != kept.end() && found->is_object()) {
+    if (auto offer = kept_offer(id, *found, context.clock.now_ms())) return std::move(*offer);
+  }
+  return fail(Kind::not_found, "no offer " + printable(id) + " was shown here in the last day",
+              "EC2 looks up no offer by its id, so what it is and costs is known from the search",
+              "search again, and buy one of what is shown: ferry capacity H100:8 --days 2");
 }
 
 Result<Reservations> find_reservations(fleet::Context& context, const std::vector<std::string>& regions) {

@@ -33,6 +33,10 @@ struct BlockOffers {
 /// Fails when nothing at all could be asked; unsupported when AWS sells none of the types so in any of the regions.
 Result<BlockOffers> find_blocks(fleet::Context& context, const BlockWish& wish);
 
+/// EC2 looks up no offer by its id: those that find_blocks() has found are kept for a day, in data/block-offers.json.
+/// Fails not_found for another.
+Result<BlockOffer> remembered_offer(fleet::Context& context, const std::string& id);
+
 /// A length that AWS sells: 1 to 14 days, or whole weeks up to 26. Fails bad_input for another.
 Status check_block_hours(std::int64_t hours);
 

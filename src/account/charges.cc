@@ -177,7 +177,16 @@ class Collector {
 
   /// Of one that is used, the machines are charged for, and are among them; the rest of it as if it ran.
   void add(const aws::CapacityReservationRecord& one) {
-    if (one.is_block || one.state != "active") return;  // a block was paid beforehand
+    if (one.is_block && (one.state == "active" || one.state == "scheduled")) {
+      auto& paid = put("capacity block", one.id,
+                       fmt::format("{} {}, {}, paid when it was bought; ends {}", one.total, one.instance_type,
+                                   one.state, os::iso_time(one.end_ms)),
+                       Usd{});
+      paid.since_ms = one.start_ms;
+      tell_tags(paid, one.tags);
+      return;
+    }
+    if (one.is_block || one.state != "active") return;
     if (one.available == 0) return;
     const auto hour = machine_hour(one.instance_type);
     auto& charge = put("capacity reservation", one.id,

@@ -20,7 +20,8 @@ namespace ferry::account {
 /// One thing that is charged for as long as nobody ends it.
 struct Charge {
   std::string kind;  ///< "machine", "disk", "snapshot", "address", "NAT gateway", "load balancer", "VPC endpoint",
-                     ///< "capacity reservation", "SageMaker endpoint", "SageMaker notebook"
+                     ///< "capacity reservation", "capacity block" (paid already: $0), "SageMaker endpoint", "SageMaker
+                     ///< notebook"
   std::string id, region;
   std::string about;                  ///< "g5.xlarge on demand, running, with a public address"
   std::int64_t since_ms = 0;          ///< 0: not told

@@ -139,6 +139,7 @@ Result<std::string> Client::call(const std::string& service, const std::string& 
   request.url = endpoint + path;
   request.timeout = call_timeout;
   request.ca_bundle = config_.ca_bundle;
+  request.own_connection = repeat == Repeat::never;
   request.headers.emplace_back("User-Agent", "ferry/" + ferry_version());
   Provider* provider = config_.credentials.get();
   TRY_SET(credentials, "", provider ? provider->get() : Credentials());

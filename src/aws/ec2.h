@@ -25,6 +25,7 @@ struct RunInstances {
   std::string root_device;   ///< "/dev/sda1"
   int root_size_gib = 0;     ///< 0: the image's own
   bool spot = false;
+  bool stops_itself = false;                  ///< a shutdown from inside stops it; else it terminates it
   bool capacity_block = false;                ///< with capacity_reservation_id, which is one
   Tags tags;                                  ///< on the instance and its volumes
   std::string subnet_id;                      ///< empty: the default one of the zone
@@ -48,7 +49,7 @@ class Ec2 {
   explicit Ec2(Client& client) : client_(client) {}
 
   /// Rents one instance: IMDSv2 required, root volume encrypted and deleted with the instance, a
-  /// shutdown from inside terminates. A spot request is one-time.
+  /// shutdown from inside terminates, or stops. A spot request is one-time.
   Result<InstanceRecord> run_instances(const RunInstances& request);
   /// All pages. Ids that EC2 does not know are not_found; a filter without match is an empty answer.
   Result<std::vector<InstanceRecord>> describe_instances(const std::vector<std::string>& ids,

@@ -1,10 +1,29 @@
 #include "aws/ec2_account.h"
 
 #include <algorithm>
+#include <array>
 
 #include "aws/xml.h"
 
 namespace ferry::aws {
+namespace {
+
+CapacityReservationRecord read_reservation(const pugi::xml_node& item) {
+  CapacityReservationRecord one;
+  one.id = xml_text(item, "capacityReservationId");
+  one.instance_type = xml_text(item, "instanceType");
+  one.zone = xml_text(item, "availabilityZone");
+  one.state = xml_text(item, "state");
+  one.total = std::max(0, xml_number(item, "totalInstanceCount", 0));
+  one.available = std::max(0, xml_number(item, "availableInstanceCount", 0));
+  one.is_block = xml_text(item, "reservationType") == "capacity-block";
+  one.start_ms = parse_iso_time(xml_text(item, "startDate"));
+  one.end_ms = parse_iso_time(xml_text(item, "endDate"));
+  one.tags = xml_tags(item);
+  return one;
+}
+
+}  // namespace
 
 Result<Page<KeyPairRecord>> parse_describe_key_pairs(std::string_view xml) {
   XmlAnswer answer;
@@ -23,16 +42,7 @@ Result<Page<CapacityReservationRecord>> parse_describe_capacity_reservations(std
   TRY("", load_xml(answer, xml, "DescribeCapacityReservationsResponse"));
   Page<CapacityReservationRecord> page;
   for (const auto& item : answer.root.child("capacityReservationSet").children("item")) {
-    CapacityReservationRecord one;
-    one.id = xml_text(item, "capacityReservationId");
-    one.instance_type = xml_text(item, "instanceType");
-    one.zone = xml_text(item, "availabilityZone");
-    one.state = xml_text(item, "state");
-    one.total = std::max(0, xml_number(item, "totalInstanceCount", 0));
-    one.available = std::max(0, xml_number(item, "availableInstanceCount", 0));
-    one.is_block = xml_text(item, "reservationType") == "capacity-block";
-    one.start_ms = parse_iso_time(xml_text(item, "startDate"));
-    one.end_ms = parse_iso_time(xml_text(item, "endDate"));
+    auto one = read_reservation(item);
     if (!one.id.empty()) page.items.push_back(std::move(one));
   }
   page.next_token = xml_text(answer.root, "nextToken");
@@ -77,6 +87,29 @@ Result<std::vector<CapacityBlockOfferRecord>> describe_capacity_block_offerings(
                                                 TRY_SET(xml, "", client.query("ec2", action, more, Repeat::freely));
                                                 return parse_describe_capacity_block_offerings(xml);
                                               });
+}
+
+Result<CapacityReservationRecord> parse_purchase_capacity_block(std::string_view xml) {
+  XmlAnswer answer;
+  TRY("", load_xml(answer, xml, "PurchaseCapacityBlockResponse"));
+  auto bought = read_reservation(answer.root.child("capacityReservation"));
+  if (bought.id.empty()) return fail(Kind::corrupt, "EC2 names no capacity reservation for what was bought");
+  return bought;
+}
+
+Result<CapacityReservationRecord> purchase_capacity_block(Client& client, const std::string& offering,
+                                                          const std::map<std::string, std::string>& tags) {
+  Params params;
+  params.add("CapacityBlockOfferingId", offering).add("InstancePlatform", "Linux/UNIX");
+  params.tags("capacity-reservation", tags);
+  TRY_SET(xml, "", client.query("ec2", "PurchaseCapacityBlock", params, Repeat::never));
+  return parse_purchase_capacity_block(xml);
+}
+
+bool is_surely_refused(const Error& error) {
+  constexpr std::array<Kind, 6> refusals = {Kind::denied,      Kind::bad_input, Kind::not_found,
+                                            Kind::no_capacity, Kind::quota,     Kind::unsupported};
+  return !error.code.empty() && std::ranges::find(refusals, error.kind) != refusals.end();
 }
 
 Result<std::vector<KeyPairRecord>> describe_key_pairs(Client& client, const std::vector<std::string>& names) {

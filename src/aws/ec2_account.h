@@ -1,6 +1,6 @@
 #pragma once
 /// \file
-/// Key pairs and capacity reservations of an account. All calls only read.
+/// Key pairs and capacity reservations of an account. All calls but one only read.
 
 #include <string>
 #include <string_view>
@@ -32,6 +32,7 @@ struct CapacityReservationRecord {
   int total = 0, available = 0;
   bool is_block = false;
   std::int64_t start_ms = 0, end_ms = 0;  ///< since 1970; 0: none
+  std::map<std::string, std::string> tags;
 };
 /// not_found if there is none of that id in the region.
 Result<CapacityReservationRecord> describe_capacity_reservation(Client& client, const std::string& id);
@@ -53,9 +54,17 @@ struct CapacityBlockOfferRecord {
 Result<std::vector<CapacityBlockOfferRecord>> describe_capacity_block_offerings(Client& client,
                                                                                 const CapacityBlockQuery& query);
 
+/// Pays for all of it at once; there is no way back. EC2 knows no ClientToken for this, so it is sent once: whatever
+/// failed, it may have been bought, unless `is_surely_refused`, and its tags say so.
+Result<CapacityReservationRecord> purchase_capacity_block(Client& client, const std::string& offering,
+                                                          const std::map<std::string, std::string>& tags);
+/// Whether EC2 answered that it did not do it. Not so of an answer that is lost, or says that EC2 itself failed.
+bool is_surely_refused(const Error& error);
+
 // The answers, parsed. Bounded, never throw; corrupt for what is not the answer.
 Result<Page<KeyPairRecord>> parse_describe_key_pairs(std::string_view xml);
 Result<Page<CapacityReservationRecord>> parse_describe_capacity_reservations(std::string_view xml);
 Result<Page<CapacityBlockOfferRecord>> parse_describe_capacity_block_offerings(std::string_view xml);
+Result<CapacityReservationRecord> parse_purchase_capacity_block(std::string_view xml);
 
 }  // namespace ferry::aws

@@ -61,6 +61,27 @@ TEST(Ec2Account, ACapacityBlockIsOfferedForAFeeInDollars) {
   EXPECT_EQ(page->next_token, "x");
 }
 
+TEST(Ec2Account, ABlockThatWasBoughtNamesItsReservationAndHasItsTags) {
+  const auto bought = parse_purchase_capacity_block(
+      "<PurchaseCapacityBlockResponse><capacityReservation><capacityReservationId>cr-1</capacityReservationId>"
+      "<reservationType>capacity-block</reservationType><tagSet><item><key>ferry:purchase</key><value>buy-1</value>"
+      "</item></tagSet></capacityReservation></PurchaseCapacityBlockResponse>");
+  ASSERT_TRUE(bought) << describe(bought.error());
+  EXPECT_EQ(bought->id, "cr-1");
+  EXPECT_TRUE(bought->is_block);
+  EXPECT_EQ(bought->tags.at("ferry:purchase"), "buy-1");
+  EXPECT_EQ(parse_purchase_capacity_block("<PurchaseCapacityBlockResponse/>").error().kind, Kind::corrupt);
+}
+
+TEST(Ec2Account, OnlyARefusalThatEc2GaveSaysThatNothingWasBought) {
+  EXPECT_TRUE(is_surely_refused({Kind::denied, "", "", "", "UnauthorizedOperation"}));
+  EXPECT_TRUE(is_surely_refused({Kind::no_capacity, "", "", "", "InsufficientCapacity"}));
+  EXPECT_FALSE(is_surely_refused({Kind::denied, "", "", "", ""})) << "a proxy's, perhaps";
+  EXPECT_FALSE(is_surely_refused({Kind::throttled, "", "", "", "RequestLimitExceeded"}));
+  EXPECT_FALSE(is_surely_refused({Kind::io, "", "", "", "InternalError"}));
+  EXPECT_FALSE(is_surely_refused({Kind::lost, "", "", "", ""}));
+}
+
 TEST(Ec2Account, WhatIsNoAnswerIsCorrupt) {
   EXPECT_EQ(parse_describe_key_pairs("<DescribeImagesResponse/>").error().kind, Kind::corrupt);
   EXPECT_EQ(parse_describe_capacity_reservations("{}").error().kind, Kind::corrupt);

@@ -22,6 +22,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   (void)aws::parse_describe_capacity_block_offerings(bytes);
   (void)aws::parse_describe_scaling_groups(bytes);
   (void)aws::parse_describe_launch_templates(bytes);
+  (void)aws::parse_purchase_capacity_block(bytes);
   (void)aws::vcpu_quota_of(bytes, false);
   if (const auto json = parse_json(bytes)) {
     (void)aws::parse_get_products(*json);

@@ -129,6 +129,8 @@ TEST_F(EveryCall, OfWhatAnAccountHas) {
   must(describe_key_pairs(connection, std::vector<std::string>{"clé & co"}));
   must(describe_key_pairs(connection, Filter{"tag:ferry:owner", {"me@here"}}));
   must(describe_capacity_reservation(connection, "cr-1"));
+  must(purchase_capacity_block(connection, "cb-0123456789abcdefa",
+                               {{"ferry:purchase", "buy-1"}, {"ferry:owner", "me"}}));
   must(describe_capacity_block_offerings(connection, {"p5.48xlarge", 2, 48, 1'800'000'000'000}));
   must(send_ssh_public_key(connection, "i-0123456789abcdef0", "ubuntu",
                            "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIB6bkGNfVmdbgbyZbGOZvsVNQy6HyKcQLTgVyTKFqgQR x"));

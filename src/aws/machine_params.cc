@@ -50,7 +50,7 @@ Params machine_params(const RunInstances& request) {
   Params params;
   params.add("ImageId", request.image_id)
       .add("InstanceType", request.instance_type)
-      .add("InstanceInitiatedShutdownBehavior", "terminate")
+      .add("InstanceInitiatedShutdownBehavior", request.stops_itself ? "stop" : "terminate")
       .add("MetadataOptions.HttpTokens", "required")
       .add("MetadataOptions.HttpEndpoint", "enabled");
   params.add_given("KeyName", request.key_name);

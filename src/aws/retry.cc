@@ -108,7 +108,7 @@ Result<os::HttpResponse> Retry::send(os::HttpClient& http, Repeat repeat, const 
       skew_ms_ = skew;
       continue;
     }
-    if (verdict == Verdict::uncertain && repeat == Repeat::unless_uncertain) return answer;
+    if (repeat == Repeat::never || (verdict == Verdict::uncertain && repeat == Repeat::unless_uncertain)) return answer;
     if (!wait_for_next(attempt, verdict, began_ms)) return answer;
     ++attempt;
   }

@@ -17,8 +17,9 @@ namespace ferry::aws {
 
 /// What may happen when nobody knows whether AWS did the work (the answer was lost or late).
 enum class Repeat {
-  freely,           ///< idempotent, or carries a ClientToken: send it again
-  unless_uncertain  ///< send again only what AWS surely did not do
+  freely,            ///< idempotent, or carries a ClientToken: send it again
+  unless_uncertain,  ///< send again only what AWS surely did not do
+  never              ///< once, on a connection of its own: the caller looks before it is sent again
 };
 
 /// What an answer (or its absence) calls for.

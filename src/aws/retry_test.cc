@@ -110,6 +110,19 @@ TEST(Retry, ARefusalIsRepeatedEvenWhereALostAnswerIsNot) {
   EXPECT_EQ(uncertain.call(Repeat::unless_uncertain).error().kind, Kind::io);
 }
 
+TEST(Retry, WhatMustNeverBeDoneTwiceIsSentOnceOnAConnectionOfItsOwn) {
+  World throttled;
+  throttled.http.reply_fault(400, "Throttling");
+  EXPECT_EQ(throttled.call(Repeat::never).error().kind, Kind::throttled);
+  World lost;
+  lost.http.reply_error(Kind::lost);
+  EXPECT_EQ(lost.call(Repeat::never).error().kind, Kind::lost);
+  for (const World* world : {&throttled, &lost}) {
+    ASSERT_EQ(world->http.asked.size(), 1U);
+    EXPECT_TRUE(world->http.asked[0].own_connection);
+  }
+}
+
 TEST(Retry, AfterASkewErrorTheServersDateIsUsedOnceMore) {
   World world;
   const std::string date = "Fri, 24 Nov 2023 22:13:20 GMT";  // ten days after the fake clock

@@ -1,5 +1,6 @@
 #include <csignal>
 
+#include "account/purchase.h"
 #include "cli/command.h"
 #include "cli/task_options.h"
 #include "os/env.h"
@@ -112,6 +113,7 @@ int with_context(const Carried& carried, const std::function<Result<int>(Context
   auto context = Context::open(carried, watch::Renderer::plain, false);
   if (!context) return report(context.error());
   if (auto recovered = run::recover_orphans((*context)->run_context()); !recovered) return report(recovered.error());
+  account::settle_purchases((*context)->run_context());
   auto done = act(**context);
   return done ? *done : report(done.error(), may_try_later);
 }

@@ -168,7 +168,10 @@ Result<int> show(Context& context, const std::string& name) {
   line("outcome", over ? std::string(ledger::words(run.outcome)) + exit : std::string());
   line("reason", run.error);
   const bool will_be_kept = run.keep && run.phase < ledger::Phase::fetching;
-  line("state", watch::state_words(view) + (will_be_kept ? ", to be kept" : ""));
+  const auto resting = watch::resting_month(view);
+  line("state", watch::state_words(view) + (will_be_kept ? ", to be kept" : "") +
+                    (resting ? fmt::format("; its disk costs {} a month until  ferry down {}", show(*resting), run.name)
+                             : std::string()));
   line("where", run.infra);
   for (const auto& one : view.instances) {
     line("machine", fmt::format("{} {} {}{}  {}", one.type, one.zone.empty() ? one.region : one.zone, one.id,
@@ -222,9 +225,36 @@ Result<int> cost(Context& context, const std::string& since, const std::string& 
   const auto width = os::is_terminal(1) ? static_cast<std::size_t>(os::terminal_width(1)) : 0;
   const auto by = by_word == "type" ? watch::CostBy::type : by_word == "day" ? watch::CostBy::day : watch::CostBy::run;
   const auto report = watch::cost_report(views, by, since_ms, now);
+  std::vector<ledger::Purchase> blocks;
+  Usd paid;
+  if (filter.empty()) {
+    TRY_SET(all, "", context.ledger().purchases());
+    for (auto& one : all) {
+      if (one.state == ledger::Bought::no || one.provider != infra || one.asked_ms < since_ms) continue;
+      paid = paid + one.fee;
+      blocks.push_back(std::move(one));
+    }
+  }
   if (in_json()) {
-    reply("ferry.cost/1", watch::cost_json(report, by));
-  } else if (report.lines.empty()) {
+    auto json = watch::cost_json(report, by);
+    json["capacity_blocks"] = Json::array();
+    for (const auto& one : blocks)
+      json["capacity_blocks"].push_back({{"reservation", one.reservation.empty() ? Json() : Json(one.reservation)},
+                                         {"instance_type", one.instance_type},
+                                         {"machines", one.machines},
+                                         {"hours", one.hours},
+                                         {"day", os::iso_time(one.asked_ms).substr(0, 10)},
+                                         {"usd", watch::json_usd(one.fee)}});
+    json["capacity_blocks_usd"] = watch::json_usd(paid);
+    reply("ferry.cost/1", json);
+    return 0;
+  }
+  for (const auto& one : blocks)
+    fmt::print("{} {} × {} for {} h, paid at once on {}: {}\n",
+               one.reservation.empty() ? "a capacity block that may have been bought:" : printable(one.reservation),
+               one.machines, printable(one.instance_type), one.hours, os::iso_time(one.asked_ms).substr(0, 10),
+               show(one.fee));
+  if (report.lines.empty()) {
     fmt::print("nothing was rented on {}{}\n", infra,
                infra == "aws" ? " (rehearsals are not billed; what they would have cost: --infra rehearsal)" : "");
   } else {

@@ -25,7 +25,8 @@ using enum Answer::How;
 constexpr std::string_view stop_note = "its outputs come home, then the machine is released";
 constexpr std::string_view down_note = "outputs that are not home yet come home first";
 constexpr std::string_view own_image = "an image of your own is named in the task: image_id: docker:IMAGE";
-constexpr std::string_view no_disk_left = "ferry keeps no stopped machines: nothing is billed between runs";
+constexpr std::string_view no_disk_left =
+    "nothing is billed between runs; of a machine that rests (ends: stop): ferry ssh --start RUN";
 constexpr std::string_view in_the_task = "setup: in a task file, or --setup";
 
 constexpr Meaning meanings[] = {

@@ -211,7 +211,8 @@ class Pipeline {
     if (!answer->starts_with('y') && !answer->starts_with('Y')) return fail(Kind::cancelled, "not rented");
     return [this](const run::Confirmation& question) -> Status {
       const auto& said = announced_[static_cast<std::size_t>(record_.current - options_.from)];
-      if (said && question.at_most && *question.at_most <= *said) return {};
+      const bool is_agreed = said && question.at_most && *question.at_most <= *said;
+      if (is_agreed && !question.disk_month) return {};  // that a disk stays was not said
       return options_.confirm ? options_.confirm(question) : Status();
     };
   }

@@ -116,6 +116,8 @@ Json plan_json(const Described& described, const fleet::Planned& planned) {
           {"until_power_off_s", until_power_off.count()},
           {"ceiling_usd", money(planned.ceiling)},
           {"at_most_usd", money(planned.most)},
+          {"ends", task.ends == task::Ends::stop ? "stop" : "terminate"},
+          {"resting_usd_month", money(plan::resting_month(task, planned.ranking.offers.front()))},
           {"image_wish", image_words(task)},
           {"workdir", workdir_words(described)},
           {"git", task.git.url.empty() ? Json() : Json{{"url", task.git.url}, {"ref", task.git.ref}}},
@@ -188,6 +190,14 @@ void print_plan(const Described& described, const fleet::Planned& planned) {
         "address "
         "and the dearest machine that is taken by itself are counted in\n",
         show_at_most(*planned.most), show_duration(lifetime.max_duration), show_duration(lifetime.retention()));
+    if (const auto month = plan::resting_month(task, offers.front()))
+      fmt::print("ends: stop: when the run is over its disk stays, and costs {} a month until  ferry down RUN\n",
+                 show(*month));
+    else if (task.store.value_or("").empty())
+      fmt::print(
+          "outputs that nobody has brought home {} after the training's limit go with the machine: a store: "
+          "keeps them, ends: stop keeps the disk\n",
+          show_duration(lifetime.retention()));
   }
 }
 
@@ -207,6 +217,7 @@ Result<TaskPlan> plan_one(const TaskOptions& options, Described described) {
     return out;
   }
   TRY("", settle_hardware(options, task));
+  TRY("", task::check_ends(task));
   fleet::TimeLimits lifetime;
   if (task.max_duration) lifetime.max_duration = *task.max_duration;
   TRY_SET(planned, "",

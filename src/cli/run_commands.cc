@@ -67,7 +67,10 @@ Status ask_to_rent(const run::Confirmation& question) {
     text += fmt::format(" (up to {}/h if that is not to be had)", show_hourly(*question.ceiling));
   if (offer.total) text += fmt::format(", estimated {}", show(*offer.total));
   if (question.at_most) text += fmt::format(", at most {} whatever happens", show_at_most(*question.at_most));
-  text += fmt::format(", ending itself at the latest {} after its boot", show_duration(question.until_power_off));
+  text += fmt::format(", {} itself at the latest {} after its boot", question.disk_month ? "stopping" : "ending",
+                      show_duration(question.until_power_off));
+  if (question.disk_month)
+    text += fmt::format("; then its disk costs {} a month until  ferry down RUN", show(*question.disk_month));
   const auto answer = may_ask() ? os::ask(text + "? [y/N] ") : std::nullopt;
   if (!answer)
     return fail(Kind::bad_input, "nobody is here to say yes to renting a machine", {},

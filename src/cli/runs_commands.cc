@@ -4,6 +4,7 @@
 #include "cli/chosen_runs.h"
 #include "cli/command.h"
 #include "cli/pipeline.h"
+#include "fleet/labels.h"
 #include "fleet/machine.h"
 #include "os/env.h"
 #include "os/terminal.h"
@@ -88,12 +89,21 @@ Result<int> ps(Context& context, const PsFlags& flags) {
   return 0;
 }
 
+/// "$1.006/h while it runs".
+std::string start_price(Context& context, const ledger::Run& run) {
+  const auto instances = context.ledger().instances(run.name).value_or(std::vector<ledger::Instance>());
+  const auto hour = instances.empty() ? Usd{} : instances.back().hourly;
+  return hour.micros > 0 ? show_hourly(hour) + "/h while it runs" : "again while it runs";
+}
+
 /// Whether to start a machine that was stopped, which costs again from then on.
-bool may_start(const std::string& run, const Error& stopped, bool yes) {
+bool may_start(Context& context, const ledger::Run& run, const Error& stopped, bool yes) {
   if (yes || says_yes()) return true;
   if (!may_ask()) return false;
-  const auto answer = os::ask(
-      fmt::format("{}.\nStart it, bring the outputs of {} home and release it? [y/N] ", printable(stopped.what), run));
+  const auto price = start_price(context, run);
+  const auto answer =
+      os::ask(fmt::format("{}.\nStart it, which costs {}, bring the outputs of {} home and {} it? [y/N] ",
+                          printable(stopped.what), price, run.name, fleet::ends_by_stop(run) ? "stop" : "release"));
   return answer && (answer->starts_with('y') || answer->starts_with('Y'));
 }
 
@@ -134,8 +144,8 @@ Result<int> fetch(Context& context, const std::string& name, const RunFilter& fi
   }
   context.run_context().ask = nullptr;  // Ctrl-C means to end here: there is nothing to choose
   auto outputs = run::fetch(context.run_context(), run.name);
-  if (!outputs && outputs.error().code == fleet::stopped_code && may_start(run.name, outputs.error(), yes)) {
-    TRY_SET(ended, "", run::down(context.run_context(), run.name, true));
+  if (!outputs && outputs.error().code == fleet::stopped_code && may_start(context, run, outputs.error(), yes)) {
+    TRY_SET(ended, "", run::fetch_stopped(context.run_context(), run.name));
     if (!in_json()) print_ended(ended);
     return say_fetched(context, run.name, {});
   }
@@ -153,6 +163,25 @@ Result<int> fetch(Context& context, const std::string& name, const RunFilter& fi
   fmt::print("{}, {}, sha-256 verified → {}/\n", watch::counted(outputs->report.files, "file"),
              show_bytes(outputs->report.bytes), run.output_dir);
   return 0;
+}
+
+/// Starts the machine of a run that rests, for a visit. Asks: it costs.
+Result<int> ssh_started(Context& context, const std::string& name, const std::vector<std::string>& command, bool yes) {
+  TRY_SET(found, "", one_run(context, name, {}));
+  TRY_SET(run, "", context.ledger().run(found));
+  if (in_json())
+    return fail(Kind::bad_input, "--start goes with no --json: the machine stops when the visit is over", {},
+                "leave one of them out", mistake_code);
+  if (!yes && !says_yes()) {
+    const auto question = fmt::format("Start the machine of {}, which costs {}, until you leave it? [y/N] ", run.name,
+                                      start_price(context, run));
+    const auto answer = os::is_terminal(0) && may_ask() ? os::ask(question) : std::nullopt;
+    if (!answer)
+      return fail(Kind::bad_input, "nobody is here to say yes to what it costs", question,
+                  "pass --yes (or set FERRY_YES=1)");
+    if (!answer->starts_with('y') && !answer->starts_with('Y')) return fail(Kind::cancelled, "not started");
+  }
+  return run::visit_started(context.run_context(), run.name, command);
 }
 
 Result<int> ssh(Context& context, const std::string& name, const std::vector<std::string>& command) {
@@ -279,7 +308,7 @@ Result<int> down(Context& context, const EndChoice& choice, const DownFlags& fla
 void add_runs_commands(CLI::App& app, Program& program) {
   struct Options {
     std::string run;
-    bool yes = false;
+    bool yes = false, start = false;
     RunFilter filter;
     EndChoice end;
     PsFlags ps;
@@ -315,8 +344,13 @@ void add_runs_commands(CLI::App& app, Program& program) {
   auto* ssh_command =
       app.add_subcommand("ssh", "Log in to a run's machine, or run a command there: ferry ssh RUN -- nvidia-smi");
   ssh_command->add_option("run", options->run, "Name of the run, or the beginning of it")->type_name("RUN");
-  choose(ssh_command,
-         [options, &program](Context& context) { return ssh(context, options->run, program.after_dashes); });
+  ssh_command->add_flag("--start", options->start,
+                        "Start a machine that rests (ends: stop) for it, and stop it again afterwards; asks");
+  ssh_command->add_flag("-y,--yes", options->yes, "Start it without a question");
+  choose(ssh_command, [options, &program](Context& context) {
+    return options->start ? ssh_started(context, options->run, program.after_dashes, options->yes)
+                          : ssh(context, options->run, program.after_dashes);
+  });
 
   auto* cancel_command = app.add_subcommand("cancel", "Stop a training, bring home what there is, release the machine");
   const auto add_choice = [options](CLI::App* command) {

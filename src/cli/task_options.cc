@@ -88,6 +88,11 @@ void TaskOptions::add_to(CLI::App& command) {
       ->allow_extra_args(false);
   command.add_option("--max-duration,--timeout", max_duration,
                      "Longest the training may take, e.g. 90m or 2h (default: 24h)");
+  command
+      .add_option("--ends", ends,
+                  "What becomes of the machine when the run is over: terminate (default), or stop: its disk stays, and "
+                  "costs until ferry down RUN")
+      ->type_name("terminate|stop");
   command.add_option("--idle", idle,
                      "End a training that does nothing for so long, e.g. 20m: no output, CPU and GPUs quiet (default: "
                      "never)");
@@ -306,6 +311,10 @@ Status lay_flags(const TaskOptions& options, task::Task& task) {
   if (!options.max_duration.empty()) {
     TRY_SET(limit, "--max-duration", parse_duration(options.max_duration));
     task.max_duration = limit;
+  }
+  if (!options.ends.empty()) {
+    TRY_SET(ends, "--ends", task::parse_ends(options.ends));
+    task.ends = ends;
   }
   if (!options.idle.empty()) {
     TRY_SET(limit, "--idle", parse_duration(options.idle));

@@ -13,7 +13,7 @@ namespace ferry::cli {
 
 struct TaskOptions {
   std::string path;  ///< a task file, a folder that holds one, or "-" for standard input
-  std::string name, infra, instance_type, gpus, cpus, memory, disk, workdir, setup, max_duration, idle, duration,
+  std::string name, infra, instance_type, gpus, cpus, memory, disk, workdir, setup, max_duration, idle, ends, duration,
       budget, max_hourly_cost, image, region, store, recover;
   bool spot = false, on_demand = false, private_address = false, nearest = false;
   std::vector<std::string> subnets;

@@ -108,6 +108,7 @@ struct LaunchRequest {
   std::string instance_profile;         ///< name or ARN of the machine's own IAM role; empty: none
   std::string placement_group;          ///< name; empty: none
   std::string capacity_reservation_id;  ///< empty: any open one that matches
+  bool stops_itself = false;            ///< when it is shut down from inside, its disk stays; else it is terminated
   bool capacity_block = false;          ///< that reservation is a capacity block
   std::optional<Usd> spot_max_price;    ///< an hour; unset: up to the on-demand price
 };
@@ -168,7 +169,7 @@ class Cloud {
   /// The zones of this region that have the type, sorted.
   virtual Result<std::vector<std::string>> zones_with(const std::string& instance_type) = 0;
   /// Rents one machine: ClientToken, tags, IMDSv2 required, encrypted root disk deleted with the machine,
-  /// shutdown inside terminates it.
+  /// shutdown inside terminates it, or stops it.
   virtual Result<Instance> launch(const LaunchRequest& request) = 0;
   /// not_found if the cloud does not know it (any more).
   virtual Result<Instance> describe(const std::string& instance_id) = 0;

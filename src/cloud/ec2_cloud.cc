@@ -119,6 +119,7 @@ Result<aws::RunInstances> order_of(const LaunchRequest& request) {
                            .root_device = request.image.root_device,
                            .root_size_gib = volume.gib,
                            .spot = request.offer.market == plan::Market::spot,
+                           .stops_itself = request.stops_itself,
                            .capacity_block = request.capacity_block,
                            .tags = request.tags,
                            .subnet_id = request.subnet_id,

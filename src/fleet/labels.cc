@@ -66,10 +66,13 @@ cloud::Tags tags_for_recovery(const ledger::Run& run, const std::string& host_ke
   if (outputs.size() <= longest && is_plain) tags[outputs_tag] = outputs;
   if (const auto seconds = int_at(run.task, "max_duration_s"); seconds > 0)
     tags[max_duration_tag] = std::to_string(seconds);
+  if (ends_by_stop(run)) tags[ends_tag] = ends_stop;
   if (run.store.starts_with("s3://")) tags[store_tag] = run.store;  // at most 63 + 100 characters, and plain ones
   if (const auto attempt = int_at(run.task, "attempt"); attempt > 1) tags[attempt_tag] = std::to_string(attempt);
   return tags;
 }
+
+bool ends_by_stop(const ledger::Run& run) { return text_at(run.task, "ends") == ends_stop; }
 
 std::string resource_name(const ledger::Run& run) { return resource_name(run.name, launch_id(run)); }
 

@@ -37,6 +37,8 @@ inline constexpr const char* made_tag = "ferry:made";
 inline constexpr const char *host_key_tag = "ferry:host-key", *outputs_tag = "ferry:outputs",
                             *max_duration_tag = "ferry:max-duration", *store_tag = "ferry:store",
                             *attempt_tag = "ferry:attempt";
+/// Of a machine that is to be stopped, not ended (`ends: stop`).
+inline constexpr const char *ends_tag = "ferry:ends", *ends_stop = "stop";
 cloud::Tags tags_for_recovery(const ledger::Run& run, const std::string& host_key);
 
 /// The tag of an instance that says whose ferry works on its run, where the run has no store (run/lease.h).
@@ -48,6 +50,9 @@ inline constexpr const char* role_tag = "ferry:role";
 /// ferry's own tags, and the user's `labels`, which cannot replace them.
 /// The ledger's is run.task["ledger"].
 cloud::Tags tags_of(const ledger::Run& run, const cloud::Tags& labels = {});
+
+/// Whether the run's machine is to be stopped in place of given back: Run::task "ends".
+bool ends_by_stop(const ledger::Run& run);
 
 /// Of the key pair and the security group: "ferry-digits-7k2-1f3a99c2".
 std::string resource_name(const ledger::Run& run);

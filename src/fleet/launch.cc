@@ -259,6 +259,7 @@ Result<cloud::Instance> Launcher::rent(const plan::Offer& offer, Site& site, led
                   .instance_profile = role_.empty() ? request_.aws.instance_profile : role_,
                   .placement_group = request_.aws.placement_group,
                   .capacity_reservation_id = request_.aws.capacity_reservation,
+                  .stops_itself = ends_by_stop(request_.run),
                   .capacity_block = request_.capacity_block,
                   .spot_max_price = offer.market == plan::Market::spot ? candidate.max_hourly_cost : std::nullopt};
   return launch_with_role(site, launched_by_);

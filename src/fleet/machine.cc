@@ -210,4 +210,25 @@ Result<ledger::Instance> start_again(Context& context, cloud::Cloud& cloud, ledg
   return refresh(context, cloud, std::move(instance));
 }
 
+Result<ledger::Instance> stop_and_wait(Context& context, cloud::Cloud& cloud, ledger::Instance instance) {
+  constexpr Seconds stopped_limit{600};
+  bool asked = false;
+  const auto is_stopped = [&]() -> Result<bool> {
+    const auto seen = patiently(context, [&] { return cloud.describe(instance.id); });
+    if (!seen && seen.error().kind == Kind::not_found) TRY("", confirm_account(cloud, location_of(instance)));
+    if (!seen) return tl::unexpected<Error>(seen.error());
+    if (!seen->alive())
+      return fail(Kind::not_found, fmt::format("{} is {}", instance.id, name(seen->state)), seen->state_reason);
+    if (seen->state == cloud::State::running && !asked) {
+      TRY("stop " + instance.id, patiently(context, [&] { return cloud.stop(instance.id); }));
+      asked = true;
+    }
+    if (seen->state != cloud::State::stopped) return false;
+    TRY("", record_power(context, *seen, instance));
+    return true;
+  };
+  TRY("", poll_until(context, stopped_limit, false, instance.id + " was stopped", is_stopped));
+  return instance;
+}
+
 }  // namespace ferry::fleet

@@ -95,6 +95,10 @@ Result<ledger::Instance> refresh(Context& context, cloud::Cloud& cloud, ledger::
 /// when it runs already; may be cancelled.
 Result<ledger::Instance> start_again(Context& context, cloud::Cloud& cloud, ledger::Instance instance);
 
+/// Stops a machine and waits until the cloud says that it is, which is noted: from then on it costs its disk. Calm when
+/// it is stopped already. Fails not_found when it is gone.
+Result<ledger::Instance> stop_and_wait(Context& context, cloud::Cloud& cloud, ledger::Instance instance);
+
 /// Terminates every instance of the run that may exist (found by id, by token and by tag), waits until they
 /// are gone, then removes the security group, key pair and role, and notes each. A role that cannot be removed is told
 /// and stays noted: it costs nothing. Does nothing where things are gone

@@ -76,7 +76,7 @@ Json outputs_in(const cloud::Tags& tags) {
 std::string describe_untracked(const Untracked& untracked) {
   const auto& one = untracked.instance;
   const auto run = tag_of(one, "ferry:run");
-  return fmt::format("{} ({} in {}{}{})", printable(one.id), printable(one.type),
+  return fmt::format("{} ({}{} in {}{}{})", printable(one.id), printable(one.type), one.is_off() ? ", stopped," : "",
                      untracked.location.region.empty() ? untracked.location.provider : untracked.location.region,
                      run.empty() ? "" : ", run " + printable(run), whose(one, untracked.is_ours));
 }
@@ -120,6 +120,7 @@ Result<std::string> adopt_untracked(Context& context, const Untracked& untracked
   if (const auto key = tag_of(one, host_key_tag); is_host_key(key)) run.task["host_key"] = key;
   if (const auto seconds = parse_int(tag_of(one, max_duration_tag)); seconds && *seconds > 0 && *seconds <= a_year_s)
     run.task["max_duration_s"] = *seconds;
+  if (tag_of(one, ends_tag) == ends_stop) run.task["ends"] = ends_stop;
   // What it stored is called by the name that it had.
   if (const auto attempt = parse_int(tag_of(one, attempt_tag));
       attempt && *attempt > 1 && *attempt <= ledger::most_attempts)

@@ -192,6 +192,21 @@ class SqliteLedger final : public Ledger {
     return on_whole_file([&] { return use_of(database_, provider, "", clock_.now_ms()); });
   }
 
+  Status reserve_purchase(const Purchase& wanted, const Caps& caps) override {
+    return write_into_file([&] { return reserve_in(database_, wanted, caps, clock_.now_ms()); });
+  }
+  Status record_purchase(const Purchase& it) override {
+    return write_into_file([&]() -> Status {
+      TRY("", database_.run("UPDATE purchases SET state = ?2, reservation = ?3 WHERE tag = ?1", it.tag, name(it.state),
+                            it.reservation));
+      if (database_.changes() > 0) return {};
+      return fail(Kind::not_found, "no purchase was noted with the tag " + printable(it.tag));
+    });
+  }
+  Result<std::vector<Purchase>> purchases() override {
+    return select(purchase_columns, "FROM purchases ORDER BY asked_ms, rowid", read_purchase);
+  }
+
   Result<std::vector<Attempt>> attempts(std::string_view run_name) override {
     return select(attempt_columns, "FROM attempts WHERE run = ?1 ORDER BY n", read_attempt, run_name);
   }

@@ -152,6 +152,24 @@ struct Reservation {
   std::int64_t max_duration_s = 0;  ///< of that attempt
 };
 
+/// A capacity block that is paid for at once: noted before it is bought, for EC2 has no token for that which would keep
+/// two calls from buying twice.
+enum class Bought { intent, yes, no };
+std::string_view name(Bought bought);
+std::optional<Bought> bought_from(std::string_view name);
+
+struct Purchase {
+  std::string tag;  ///< the value of its tag ferry:purchase, by which it is found; unique
+  std::string provider, region, endpoint, account, profile;  ///< as an Instance has them
+  std::string offering, instance_type, zone;
+  int machines = 0, hours = 0;
+  std::int64_t start_ms = 0, end_ms = 0;
+  Usd fee;
+  Bought state = Bought::intent;  ///< intent: it may have been bought, which nobody knows yet
+  std::string reservation;        ///< "cr-…", once it is known
+  std::int64_t asked_ms = 0;      ///< when EC2 was told to; its fee counts on that day
+};
+
 /// What all runs together have cost, and may still cost as long as they are not over.
 struct Use {
   Usd day, month;            ///< of UTC: until now, and what may be added until it ends
@@ -242,6 +260,12 @@ class Ledger {
   /// What the run has reserved, or had; nothing: a run of a ferry before this one, or a machine of the user's own.
   virtual Result<std::optional<Reservation>> reservation(std::string_view run) = 0;
   virtual Result<Use> use(std::string_view provider) = 0;
+  /// Before the call that buys, in one step as reserve(): notes it as an intent of now if its fee keeps what `caps` say
+  /// of a day and a month. Fails limit where it would not, exists for a tag that was noted before.
+  virtual Status reserve_purchase(const Purchase& purchase, const Caps& caps) = 0;
+  /// By tag, what came of it: state and reservation. Fails not_found without an intent.
+  virtual Status record_purchase(const Purchase& purchase) = 0;
+  virtual Result<std::vector<Purchase>> purchases() = 0;                    ///< of all states, oldest first
   virtual Result<std::vector<Attempt>> attempts(std::string_view run) = 0;  ///< in order
   /// The run's newest attempt is over, and nothing is rented for it any more: another one begins, in phase planning,
   /// and the run is open again, with neither an outcome nor outputs of its own. Returns its number. Fails conflict for

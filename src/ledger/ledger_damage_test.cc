@@ -247,6 +247,7 @@ TEST(LedgerDamage, WhatAnOlderFerryCalledNotStartedIsCalledSoInOneWord) {
       "ALTER TABLE instances DROP COLUMN stopped_ms; ALTER TABLE instances DROP COLUMN paused_ms; "
       "DROP TRIGGER run_added; DROP TRIGGER run_changed; DROP TRIGGER instance_added; DROP TRIGGER instance_placed; "
       "DROP TABLE attempts; DROP TABLE nodes; DROP TABLE objects; DROP TABLE reservations; "
+      "DROP TABLE purchases; "
       "ALTER TABLE runs DROP COLUMN store; ALTER TABLE runs DROP COLUMN outputs_stored; "
       "PRAGMA user_version = 4"));
   EXPECT_EQ(Ledger::open(file, clock).value()->run("a")->outcome, Outcome::not_started);

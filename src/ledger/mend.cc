@@ -23,13 +23,14 @@ struct Table {
   const char* run;  ///< the column that says whose a row is
 };
 /// In this order: triggers make rows of attempts and nodes, which what was read replaces.
-constexpr std::array<Table, 8> ledger_tables = {{{"runs", "name"},
+constexpr std::array<Table, 9> ledger_tables = {{{"runs", "name"},
                                                  {"instances", "run"},
                                                  {"resources", "run"},
                                                  {"attempts", "run"},
                                                  {"nodes", "run"},
                                                  {"objects", "run"},
                                                  {"reservations", "run"},
+                                                 {"purchases", "tag"},
                                                  {"events", "run"}}};
 
 constexpr std::array<Table, 2> copy_tables = {{{"run_copies", "name"}, {"instance_copies", "run"}}};
@@ -133,6 +134,7 @@ bool check_all_rows(Database& database, bool remove) {
   good = check_rows(database, node_columns, "nodes", read_node, remove) && good;
   good = check_rows(database, object_columns, "objects", read_object, remove) && good;
   good = check_rows(database, reservation_columns, "reservations", read_reservation, remove) && good;
+  good = check_rows(database, purchase_columns, "purchases", read_purchase, remove) && good;
   return check_rows(database, event_columns, "events", read_event, remove) && good;
 }
 
@@ -321,7 +323,7 @@ Status add_missing(Database& from, Database& into) {
   TRY_SET(transaction, "", Transaction::begin(into));
   std::set<std::string> known;
   {
-    TRY_SET(names, "", into.prepare("SELECT name FROM runs"));
+    TRY_SET(names, "", into.prepare("SELECT name FROM runs UNION SELECT tag FROM purchases"));
     while (true) {
       TRY_SET(more, "", names.step());
       if (!more) break;

@@ -13,6 +13,7 @@ constexpr std::array<std::string_view, 6> outcomes = {"none",      "succeeded", 
 /// What ledgers up to schema 4 say for the last one.
 constexpr std::string_view old_not_started = "did not start";
 constexpr std::array<std::string_view, 3> rents = {"intent", "live", "released"};
+constexpr std::array<std::string_view, 3> boughts = {"intent", "yes", "no"};
 static_assert(phases[static_cast<std::size_t>(Phase::released)] == "released");
 static_assert(outcomes[static_cast<std::size_t>(Outcome::not_started)] == "not_started");
 static_assert(rents[static_cast<std::size_t>(Rent::released)] == "released");
@@ -37,6 +38,9 @@ std::optional<Outcome> outcome_from(std::string_view name) {
 }
 std::string_view words(Outcome outcome) { return outcome == Outcome::not_started ? old_not_started : name(outcome); }
 std::optional<Rent> rent_from(std::string_view name) { return from<Rent>(rents, name); }
+
+std::string_view name(Bought bought) { return boughts.at(static_cast<std::size_t>(bought)); }
+std::optional<Bought> bought_from(std::string_view name) { return from<Bought>(boughts, name); }
 
 Rates rates_of(const Instance& instance) {
   return {instance.hourly, disk_hour(instance.disk, instance.region),

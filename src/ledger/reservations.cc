@@ -59,14 +59,17 @@ Usd cost_in(const Instance& one, const Window& window, std::int64_t now) {
 void add(const Account& account, std::int64_t now, Use& use) {
   const auto day = day_of(now), month = month_of(now);
   Usd spent_until_now, rate;
-  int live = 0;
+  int live = 0, running = 0;
   for (const auto& one : account.machines) {
     use.day = use.day + cost_in(one, day, now);
     use.month = use.month + cost_in(one, month, now);
     spent_until_now = spent_until_now + spent(one, now).value_or(Usd{});
     if (one.state == Rent::released) continue;
     ++live;
-    rate = rate + dearest_hour(rates_of(one));
+    const bool is_stopped = one.stopped_ms > 0;  // of which only the disk is billed
+    running += is_stopped ? 0 : 1;
+    const auto rates = rates_of(one);
+    rate = rate + dearest_hour(is_stopped ? Rates{{}, rates.disk, {}} : rates);
   }
   const bool is_held = account.reservation && account.reservation->held;
   if (!is_held && live == 0) return;
@@ -83,7 +86,7 @@ void add(const Account& account, std::int64_t now, Use& use) {
   use.next_day = use.next_day + within(Millis(day_ms));
   use.next_month = use.next_month + within(whole_month);
   use.hour = use.hour + rate;
-  use.machines += std::max(1, live);
+  use.machines += std::max(is_held ? 1 : 0, running);
 }
 
 struct Check {
@@ -164,7 +167,34 @@ Result<Use> use_of(Database& database, std::string_view provider, std::string_vi
   for (auto& one : machines) accounts[one.run].machines.push_back(std::move(one));
   Use use;
   for (const auto& [run, account] : accounts) add(account, now_ms, use);
+  TRY_SET(
+      purchases, "",
+      select_rows(database, purchase_columns, "FROM purchases WHERE world = ?1 AND state <> 'no' AND asked_ms >= ?2",
+                  read_purchase, provider, month.from));
+  for (const auto& one : purchases) {
+    use.month = use.month + one.fee;
+    if (one.asked_ms >= day_of(now_ms).from) use.day = use.day + one.fee;
+  }
   return use;
+}
+
+Status reserve_in(Database& database, const Purchase& wanted, const Caps& caps, std::int64_t now_ms) {
+  if (wanted.fee.micros <= 0) return fail(Kind::bad_input, "a purchase without a price cannot be noted");
+  TRY_SET(others, "", use_of(database, wanted.provider, "", now_ms));
+  const auto check = [&](const std::optional<Usd>& cap, std::string_view name, std::string_view words,
+                         Usd used) -> Status {
+    if (!cap || used + wanted.fee <= *cap) return {};
+    return fail(Kind::limit, fmt::format("your limit of {} ({}) would not be kept", show(*cap), name),
+                fmt::format("this costs {}, at once; {} all else has cost {} or may still", show(wanted.fee), words,
+                            show_at_most(used)),
+                fmt::format("raise limits: {} in your settings for as long as you buy", name), std::string(name));
+  };
+  TRY("", check(caps.a_day, "usd_per_day", "today", others.day));
+  TRY("", check(caps.a_month, "usd_per_month", "this month", others.month));
+  auto noted = wanted;
+  noted.state = Bought::intent;
+  noted.asked_ms = now_ms;
+  return add_row(database, noted);
 }
 
 Status reserve_in(Database& database, const Reservation& wanted, const Caps& caps, std::int64_t now_ms) {

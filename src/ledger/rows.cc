@@ -171,6 +171,33 @@ Result<Reservation> read_reservation(const Statement& row) {
   return it;
 }
 
+Result<Purchase> read_purchase(const Statement& row) {
+  Purchase it{.tag = row.text(0),
+              .provider = row.text(1),
+              .region = row.text(2),
+              .endpoint = row.text(3),
+              .account = row.text(4),
+              .profile = row.text(5),
+              .offering = row.text(6),
+              .instance_type = row.text(7),
+              .zone = row.text(8),
+              .machines = static_cast<int>(row.integer(9)),
+              .hours = static_cast<int>(row.integer(10)),
+              .start_ms = row.integer(11),
+              .end_ms = row.integer(12),
+              .fee = Usd{row.integer(13)},
+              .state = Bought::intent,
+              .reservation = row.text(15),
+              .asked_ms = row.integer(16)};
+  const auto state = bought_from(row.text(14));
+  if (!state) return bad("state", row.text(14), it.tag);
+  it.state = *state;
+  constexpr std::int64_t most_micros = 1'000'000'000'000'000;
+  if (it.fee.micros < 0 || it.fee.micros > most_micros) return bad("amount", std::to_string(it.fee.micros), it.tag);
+  if (!is_plain(it.tag) || !is_plain(it.offering) || !is_plain(it.reservation)) return bad("name", it.offering, it.tag);
+  return it;
+}
+
 Result<Event> read_event(const Statement& row) {
   Event event;
   event.id = row.integer(0);
@@ -206,6 +233,12 @@ Status add_row(Database& database, const Resource& it) {
 Status add_row(Database& database, const Attempt& it) {
   return database.run(insert("attempts", attempt_columns), it.run, it.n, name(it.phase), name(it.outcome), it.reason,
                       it.place, it.resumed_from, it.started_ms, it.ended_ms);
+}
+
+Status add_row(Database& database, const Purchase& it) {
+  return database.run(insert("purchases", purchase_columns), it.tag, it.provider, it.region, it.endpoint, it.account,
+                      it.profile, it.offering, it.instance_type, it.zone, it.machines, it.hours, it.start_ms, it.end_ms,
+                      it.fee.micros, name(it.state), it.reservation, it.asked_ms);
 }
 
 Status add_row(Database& database, const Node& it) {

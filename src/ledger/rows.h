@@ -28,6 +28,9 @@ inline constexpr std::string_view object_columns = "path, kind, bytes, sha256, u
 inline constexpr std::string_view reservation_columns =
     "run, world, at_most_micros, hourly_micros, machine_micros, held, budget_micros, extended_s, attempt, "
     "max_duration_s";
+inline constexpr std::string_view purchase_columns =
+    "tag, world, region, endpoint, account, profile, offering, type, zone, machines, hours, start_ms, end_ms, "
+    "fee_micros, state, reservation, asked_ms";
 inline constexpr std::string_view event_columns = "id, run, time_ms, kind, data";
 
 /// Kind::corrupt when the row holds what no ferry writes.
@@ -39,6 +42,7 @@ Result<Node> read_node(const Statement& row);
 Result<Object> read_object(const Statement& row);
 /// Corrupt, too, for amounts that nothing costs.
 Result<Reservation> read_reservation(const Statement& row);
+Result<Purchase> read_purchase(const Statement& row);
 Result<Event> read_event(const Statement& row);
 
 /// Adds it. Fails exists for a key that is taken. A moment that is 0 and must be known is `now_ms`.
@@ -47,6 +51,7 @@ Status add_row(Database& database, const Instance& instance, std::int64_t now_ms
 /// Or updates `released`.
 Status add_row(Database& database, const Resource& resource);
 Status add_row(Database& database, const Attempt& attempt);
+Status add_row(Database& database, const Purchase& purchase);
 Status add_row(Database& database, const Node& node);
 Status add_event_row(Database& database, std::string_view run, std::int64_t now_ms, std::string_view kind,
                      const Json& data);

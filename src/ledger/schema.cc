@@ -170,6 +170,13 @@ CREATE TABLE reservations(
   run TEXT PRIMARY KEY NOT NULL, world TEXT NOT NULL, at_most_micros INTEGER NOT NULL, hourly_micros INTEGER NOT NULL,
   machine_micros INTEGER NOT NULL, held INTEGER NOT NULL, budget_micros INTEGER NOT NULL, extended_s INTEGER NOT NULL,
   attempt INTEGER NOT NULL, max_duration_s INTEGER NOT NULL) STRICT;
+)",
+    R"(
+CREATE TABLE purchases(
+  tag TEXT PRIMARY KEY NOT NULL, world TEXT NOT NULL, region TEXT NOT NULL, endpoint TEXT NOT NULL,
+  account TEXT NOT NULL, profile TEXT NOT NULL, offering TEXT NOT NULL, type TEXT NOT NULL, zone TEXT NOT NULL,
+  machines INTEGER NOT NULL, hours INTEGER NOT NULL, start_ms INTEGER NOT NULL, end_ms INTEGER NOT NULL,
+  fee_micros INTEGER NOT NULL, state TEXT NOT NULL, reservation TEXT NOT NULL, asked_ms INTEGER NOT NULL) STRICT;
 )"};
 
 /// Everything that is made by migrations, as text; empty: it cannot be read.

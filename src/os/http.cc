@@ -98,6 +98,7 @@ class CurlClient final : public HttpClient {
     set(CURLOPT_PATH_AS_IS, 1L);
     set(CURLOPT_NOSIGNAL, 1L);
     set(CURLOPT_HTTPHEADER, headers);
+    set(CURLOPT_FRESH_CONNECT, request.own_connection ? 1L : 0L);
     set(CURLOPT_TIMEOUT_MS, static_cast<long>(request.timeout.count()));
     set(CURLOPT_CONNECTTIMEOUT_MS, static_cast<long>(request.connect_timeout.count()));
     set(CURLOPT_WRITEFUNCTION, take_body);

@@ -19,6 +19,9 @@ struct HttpRequest {
   std::string body;
   Millis timeout{30'000};  ///< for the whole exchange
   Millis connect_timeout{5'000};
+  /// On a connection that is opened for it: libcurl sends a request once more where one that was kept open broke before
+  /// an answer came, and then nobody knows whether the server did it twice.
+  bool own_connection = false;
   std::string ca_bundle;  ///< file or folder of the certificates to trust; empty: see make_http_client
 };
 

@@ -175,6 +175,9 @@ std::optional<Rates> dearest_rates(const Offer& offer);
 /// ferry::most() for this offer, with spot prices that rise and CPU credits: the most that a run can cost with it.
 /// Nothing when a price is unknown.
 std::optional<Usd> most(const Offer& offer, Seconds until_power_off);
+/// What its disk costs a month when the machine rests after the run (`ends: stop`); nothing: the task does not ask for
+/// it.
+std::optional<Usd> resting_month(const task::Task& task, const Offer& offer);
 /// Whether a type is bare metal.
 bool is_metal(std::string_view type);
 

@@ -366,4 +366,9 @@ Result<Ranking> rank(const task::Task& task, const Catalog& catalog, const RankO
   return Ranker(task, catalog, options).run();
 }
 
+std::optional<Usd> resting_month(const task::Task& task, const Offer& offer) {
+  constexpr std::int64_t hours_a_month = 730;
+  return task.ends == task::Ends::stop ? std::optional(Usd{offer.disk.micros * hours_a_month}) : std::nullopt;
+}
+
 }  // namespace ferry::plan

@@ -16,6 +16,8 @@ const std::map<std::string, std::vector<std::string>>& kinds() {
       {"throttle", {"action", "count"}},
       {"error", {"action", "code", "status", "message", "count"}},
       {"drop", {"action", "count"}},
+      {"error-after", {"action", "code", "status", "message", "count"}},
+      {"late-reservation", {"ms"}},
       {"slow-boot", {"type", "ms", "count"}},
       {"no-boot", {"type", "count"}},
       {"small-disk", {"type", "mib", "count"}},
@@ -70,8 +72,9 @@ bool takes_away(const Json& fault, const std::string& permission) {
 /// Kinds of which the last one given holds: what tells two of them apart, or "" if only one can be.
 const std::map<std::string, std::string>& replaced_kinds() {
   static const std::map<std::string, std::string> all = {
-      {"quota", "bucket"}, {"quota-answer", ""}, {"clock", ""},        {"no-default-vpc", ""}, {"caller", ""},
-      {"plain-http", ""},  {"late-profile", ""}, {"role-session", ""}, {"interruptions", ""},  {"market", ""}};
+      {"quota", "bucket"},  {"quota-answer", ""},  {"clock", ""},        {"no-default-vpc", ""},
+      {"caller", ""},       {"plain-http", ""},    {"late-profile", ""}, {"late-reservation", ""},
+      {"role-session", ""}, {"interruptions", ""}, {"market", ""}};
   return all;
 }
 
@@ -133,6 +136,14 @@ std::optional<ApiError> Faults::refusal(const Asked& asked) {
     return ApiError{static_cast<int>(int_at(*fault, "status", 500)), text_at(*fault, "code", "InternalError"),
                     text_at(*fault, "message", "An internal error has occurred")};
   return std::nullopt;
+}
+
+std::optional<ApiError> Faults::late_refusal(const Asked& asked) {
+  const auto fault =
+      use("error-after", [&](const Json& one) { return is_in_turn(one, asked) && is_about(one, asked); });
+  if (!fault) return std::nullopt;
+  return ApiError{static_cast<int>(int_at(*fault, "status", 500)), text_at(*fault, "code", "InternalError"),
+                  text_at(*fault, "message", "An internal error has occurred")};
 }
 
 bool Faults::drops(const Asked& asked) {
@@ -232,6 +243,12 @@ std::string Faults::caller() const {
 std::int64_t Faults::late_profile_ms() const {
   for (const auto& fault : faults_)
     if (text_at(fault, "kind") == "late-profile") return int_at(fault, "ms", 10'000);
+  return 0;
+}
+
+std::int64_t Faults::late_reservation_ms() const {
+  for (const auto& fault : faults_)
+    if (text_at(fault, "kind") == "late-reservation") return int_at(fault, "ms", 10'000);
   return 0;
 }
 

@@ -43,6 +43,8 @@ class Faults {
   std::optional<ApiError> refusal(const Asked& asked);
   /// True when the answer is to be lost (drop). Spends one use; those with a "count" not by a dry run.
   bool drops(const Asked& asked);
+  /// What is answered in place of the truth although all was done (error-after). Spends one use as drops() does.
+  std::optional<ApiError> late_refusal(const Asked& asked);
   /// All of that for a request to S3, and what only S3 has (slow-down, cut-upload, cut-answer, late-error, conflict,
   /// latency, plain-http). Spends one use of each that is met. `conditional`: it has a condition and writes.
   S3Trouble s3_trouble(const Asked& asked, bool conditional);
@@ -70,6 +72,8 @@ class Faults {
   std::string caller() const;
   /// How long EC2 does not know a new instance profile, or its new role (late-profile).
   std::int64_t late_profile_ms() const;
+  /// How long EC2 shows no new capacity reservation (late-reservation).
+  std::int64_t late_reservation_ms() const;
   /// How long sessions of machines' roles last (role-session); `otherwise` without such a fault.
   std::int64_t session_ms(std::int64_t otherwise) const;
   /// How often a spot machine is taken back in an hour that it runs (interruptions); 0: it is not.

@@ -92,6 +92,10 @@ std::string env_lines(const Info& info);
 ///   {"kind":"caller","address":"203.0.113.9"}      this computer has moved: what comes from it (from 127.0.0.1)
 ///                                                  counts as from there, and GET /checkip says so. Security
 ///                                                  groups let in whom they name and nobody else
+///   {"kind":"error-after","action":"PurchaseCapacityBlock","code":"InternalError"}   all is done, and then that is
+///   said;
+///                                                  also "status", "message", "count"
+///   {"kind":"late-reservation","ms":10000}         EC2 shows a new capacity reservation only so long after it was made
 ///   {"kind":"late-profile","ms":10000}             EC2 does not know a new instance profile, or its new role, for so
 ///                                                  long: InvalidParameterValue, as for one that does not exist. 0
 ///                                                  puts it right

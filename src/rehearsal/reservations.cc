@@ -182,7 +182,8 @@ Api<Xml> describe_capacity_reservations(Call& call) {
   API_TRY(check_ids(wanted, reservation_ids, [&](const std::string& it) { return all.contains(it); }));
   std::vector<std::string> found;
   for (const auto& [id, it] : all)
-    if ((wanted.empty() || std::find(wanted.begin(), wanted.end(), id) != wanted.end()) &&
+    if (it.created_ms + call.faults.late_reservation_ms() <= call.now_ms &&
+        (wanted.empty() || std::find(wanted.begin(), wanted.end(), id) != wanted.end()) &&
         filters.match(facts_of(call, it)))
       found.push_back(id);
   API_SET(page, page_of(call.params, found, 1));

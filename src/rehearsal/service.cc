@@ -216,10 +216,12 @@ HttpReply Service::answer(const HttpRequest& request, const std::string& id) {
   if (asked.action == "?" || asked.action.empty())
     return fail_with({400, "MissingParameter", "The request must contain the parameter Action"});
   bool drop = false;
+  std::optional<ApiError> late;
   {
     const std::lock_guard lock(mutex_);
     if (const auto fault = faults_.refusal(asked)) return fail_with(*fault);
     drop = faults_.drops(asked);
+    late = faults_.late_refusal(asked);
   }
   auto reply = asked.service == "autoscaling"
                    ? answer_autoscaling(asked, request_params(request), session ? &*session : nullptr, id)
@@ -230,6 +232,7 @@ HttpReply Service::answer(const HttpRequest& request, const std::string& id) {
                : asked.service == "elasticloadbalancing" ? answer_load_balancing(asked.action, id)
                : asked.service == "fis"                  ? answer_fis(asked, request, id)
                                                          : answer_json(asked, request, id);
+  if (late) reply = fail_with(*late);
   reply.drop = drop;
   return reply;
 }

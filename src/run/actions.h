@@ -38,6 +38,11 @@ Result<int> wait(fleet::Context& context, const std::string& run);
 /// the error. The log that is here is written home in any case. Returns the ids that were terminated.
 Result<std::vector<std::string>> down(fleet::Context& context, const std::string& run, bool with_outputs);
 
+/// Of a run whose machine stopped before its outputs were home: starts it, which costs again, brings them home as
+/// down() does, and stops it again where the task says `ends: stop`; otherwise it is given back. What starting it may
+/// cost is reserved first. Returns the ids that were terminated.
+Result<std::vector<std::string>> fetch_stopped(fleet::Context& context, const std::string& run);
+
 /// Gives up a run for which no instance id was ever returned, asking nobody; conflict for any other. Returns a
 /// line for each thing that may be left in an account.
 Result<std::vector<std::string>> forget(fleet::Context& context, const std::string& run);
@@ -134,6 +139,9 @@ Result<os::Argv> visit_argv(fleet::Context& context, const std::string& run, con
 
 /// Logs in to the run's machine, or runs `command` there, on this terminal; the exit code of ssh. As long as it lasts,
 /// no follower fetches from a run that was left with outputs on its machine, nor gives that machine back.
+/// The same with the machine of a run that rests (`ends: stop`): it is started for that, which costs, and stopped again
+/// afterwards. What it may cost until its own timer would stop it is reserved first.
+Result<int> visit_started(fleet::Context& context, const std::string& run, const os::Argv& command);
 Result<int> visit(fleet::Context& context, const std::string& run, const os::Argv& command);
 
 }  // namespace ferry::run

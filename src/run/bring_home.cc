@@ -129,7 +129,7 @@ Status complete_log(fleet::Context& context, const std::string& run_name) {
   TRY_SET(owner, "", RunLock::try_take(run_dir, Role::recover));
   if (!owner) return {};
   TRY_SET(run, "", context.ledger.run(seen.name));
-  if (run.phase == ledger::Phase::released) {
+  if (run.phase == ledger::Phase::released || int_at(run.task, rests) != 0) {
     write_log_home(context, run);
     return {};
   }

@@ -7,6 +7,7 @@
 #include "fleet/machine.h"
 #include "job/restore.h"
 #include "run/record.h"
+#include "run/resting.h"
 #include "run/run_controller.h"
 #include "sync/outputs.h"
 #include "watch/report.h"
@@ -77,6 +78,7 @@ Policy RunController::policy(const Status& done) const {
   Policy policy;
   policy.keeps_machine = run_.keep && run_.outputs_home && done;
   const auto rented = int_at(run_.task, rented_candidate, -1);
+  policy.stops_machine = may_rest(run_) && node_.instance.provider != "ssh";
   if (!beginning_ || rented < 0) return policy;
   const auto candidates = beginning_->request.task.all_candidates();
   const auto& wanted = candidates[std::min(static_cast<std::size_t>(rented), candidates.size() - 1)];

@@ -1,6 +1,7 @@
 // How a run ends: outputs home, the machine given back or left, and the exit code. The one place that decides
 // about release.
 #include "base/text.h"
+#include "fleet/labels.h"
 #include "job/packages.h"
 #include "run/bring_home.h"
 #include "run/ending.h"
@@ -118,9 +119,7 @@ Status RunController::release() {
     text += fmt::format(" (estimated {})", show(Usd{estimate}));
   nothing_made ? context_.progress.pause()
                : context_.progress.done("release", text, watch::release_json(instances, resources, now, at_most));
-  if (run_.outputs_home)
-    context_.progress.note(watch::closing_line(run_.name, shown(run_.output_dir), fetched_files_),
-                           {{"home", run_.output_dir}});
+  note_home();
   if (run_.outcome != Outcome::succeeded && run_.exit_code.value_or(0) != 0) {
     if (const auto line = job::lacking_line(run_dir_.log(trial_.n), run_.workdir); !line.empty())
       context_.progress.note(line);
@@ -130,6 +129,12 @@ Status RunController::release() {
         "nothing had been saved by then: write a checkpoint to outputs/ after each epoch, and it comes "
         "home whatever happens; or raise max_duration");
   return {};
+}
+
+void RunController::note_home() {
+  if (run_.outputs_home)
+    context_.progress.note(watch::closing_line(run_.name, shown(run_.output_dir), fetched_files_),
+                           {{"home", run_.output_dir}});
 }
 
 Result<int> RunController::start_follower() {
@@ -159,9 +164,12 @@ int RunController::detach() {
         {{"run", run_.name}, {"follower_pid", *follower}});
     return told_how();
   }
-  const auto end = run_.keep ? fmt::format("then the machine is kept and costs {}/h, until: ferry down {}",
-                                           show_hourly(node_.instance.hourly), run_.name)
-                             : "and it is released when done";
+  const auto end = fleet::ends_by_stop(run_) && !run_.keep
+                       ? fmt::format("and is stopped when done: its disk costs {} a month until  ferry down {}",
+                                     show(disk_month(node_.instance.disk, node_.instance.region)), run_.name)
+                   : run_.keep ? fmt::format("then the machine is kept and costs {}/h, until: ferry down {}",
+                                             show_hourly(node_.instance.hourly), run_.name)
+                               : "and it is released when done";
   context_.progress.note(
       fmt::format("{} is training on {}, for {} at most; its outputs come home to {}, {}", run_.name, node_.instance.id,
                   show_duration(node_.lifetime.max_duration), run_.output_dir, end),
@@ -398,7 +406,8 @@ std::optional<int> RunController::finish(const Status& ended) {
     if (!run_.store.empty() && !is_durable(run_)) run_.error += told_of_stored();
   }
   context_.is_ending = true;
-  return step == Step::keep ? keep_machine() : give_back(done);
+  if (step == Step::keep) return keep_machine();
+  return step == Step::stop ? stop_machine(done) : give_back(done);
 }
 
 int RunController::keep_machine() {

@@ -4,6 +4,7 @@
 #include "run/actions.h"
 #include "run/bring_home.h"
 #include "run/ending.h"
+#include "run/resting.h"
 #include "run/stored.h"
 
 namespace ferry::run {
@@ -94,7 +95,22 @@ std::vector<std::string> ids_of_live(const std::vector<ledger::Instance>& instan
 
 }  // namespace
 
-Result<std::vector<std::string>> down(fleet::Context& context, const std::string& run_name, bool with_outputs) {
+namespace {
+
+enum class After { release, rest };
+
+/// The run is over, and its machine stops again.
+Status rest_again(fleet::Context& context, ledger::Run run) {
+  if (run.outcome == Outcome::none) {
+    run.outcome = final_outcome(run, Outcome::cancelled);
+    run.error = "stopped by ferry fetch";
+  }
+  TRY("", context.ledger.update(run));
+  return put_to_rest(context, run);
+}
+
+Result<std::vector<std::string>> end_run(fleet::Context& context, const std::string& run_name, bool with_outputs,
+                                         After after) {
   TRY_SET(seen, "", context.ledger.run(run_name));
   if (seen.phase == Phase::released) return down_again(context, seen);
   TRY_SET(before, "", context.ledger.instances(seen.name));
@@ -105,6 +121,7 @@ Result<std::vector<std::string>> down(fleet::Context& context, const std::string
   const bool holds_outputs = run.phase >= Phase::setup && !run.outputs_home && live_instance(context, run).has_value();
   std::optional<Saved> saved;
   if (holds_outputs && with_outputs) {
+    if (after == After::rest) TRY("", reserve_start(context, run));
     auto done = save_or_lose(context, run);
     // Whatever becomes of the machine, the log that is here is the user's.
     if (!done || *done != Saved::home) write_log_home(context, run);
@@ -112,6 +129,10 @@ Result<std::vector<std::string>> down(fleet::Context& context, const std::string
     saved = *done;
   } else if (run.phase >= Phase::setup) {
     write_log_home(context, run);
+  }
+  if (after == After::rest && saved == Saved::home && may_rest(run)) {
+    TRY("", rest_again(context, std::move(run)));
+    return std::vector<std::string>();
   }
   TRY_SET(ended, "", fleet::release_all(context, run));
   if (saved == Saved::lost) {
@@ -122,6 +143,16 @@ Result<std::vector<std::string>> down(fleet::Context& context, const std::string
     TRY("", mark_released(context, run, Outcome::cancelled, released_by_down));
   }
   return ended;
+}
+
+}  // namespace
+
+Result<std::vector<std::string>> down(fleet::Context& context, const std::string& run_name, bool with_outputs) {
+  return end_run(context, run_name, with_outputs, After::release);
+}
+
+Result<std::vector<std::string>> fetch_stopped(fleet::Context& context, const std::string& run_name) {
+  return end_run(context, run_name, true, After::rest);
 }
 
 Result<std::vector<std::string>> forget(fleet::Context& context, const std::string& run_name) {

@@ -34,6 +34,8 @@ class FakeCloud {
     std::int64_t rented_ms = 0;
     std::int64_t running_ms = 0;  ///< since when; 0: it does not
     std::int64_t ran_ms = 0;      ///< how long before that
+    bool stops = false;           ///< when its timer, or something on it, powers it off
+    std::int64_t timer_s = 0;     ///< from each boot on
     bool by_ferry = false;        ///< by terminate(), or by something on it
   };
 
@@ -80,6 +82,7 @@ class FakeCloud {
   friend class FakeRegion;
   void tick();
   void end_at(Machine& machine, std::int64_t when, const std::string& reason);
+  void power_off(Machine& machine, std::int64_t when);
   static void halt(Machine& machine, std::int64_t when);
   std::optional<Fault> meet(const std::string& call);
   Machine* find(const std::string& region, const std::string& id);

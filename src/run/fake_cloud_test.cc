@@ -26,10 +26,10 @@ void FakeCloud::tick() {
   const auto now = clock_.now_ms();
   for (const auto& one : machines_) {
     if (one->ended_ms == 0 && one->timer_ms > 0 && now >= one->timer_ms && one->now.state != cloud::State::stopped)
-      end_at(*one, one->timer_ms, "Client.InstanceInitiatedShutdown");
-    if (one->ended_ms == 0 && is_off && is_off(one->now.id)) {
+      power_off(*one, one->timer_ms);
+    if (one->ended_ms == 0 && one->now.state != cloud::State::stopped && is_off && is_off(one->now.id)) {
       one->by_ferry = true;
-      end_at(*one, now, "Client.InstanceInitiatedShutdown");
+      power_off(*one, now);
     }
     if (one->now.state == cloud::State::pending && now >= one->now.launched_ms + boot.count()) {
       one->now.state = cloud::State::running;
@@ -47,6 +47,17 @@ void FakeCloud::end_at(Machine& machine, std::int64_t when, const std::string& r
   machine.ended_ms = when;
   if (tells_ends) machine.now.ended_ms = when;
   machine.now.state = cloud::State::shutting_down;
+  machine.now.state_reason = reason;
+  machine.now.address.clear();
+  if (on_end) on_end(machine.now.id);
+}
+
+void FakeCloud::power_off(Machine& machine, std::int64_t when) {
+  constexpr const char* reason = "Client.InstanceInitiatedShutdown";
+  if (!machine.stops) return end_at(machine, when, reason);
+  halt(machine, when);
+  machine.now.state = cloud::State::stopped;
+  machine.now.stopped_ms = when;
   machine.now.state_reason = reason;
   machine.now.address.clear();
   if (on_end) on_end(machine.now.id);
@@ -88,6 +99,7 @@ void FakeCloud::start(const std::string& id) {
     one->now.state = cloud::State::running;
     one->now.launched_ms = one->running_ms = clock_.now_ms();  // EC2 tells the last start's
     one->now.stopped_ms = 0;
+    if (one->timer_s > 0) one->timer_ms = clock_.now_ms() + one->timer_s * 1000;  // it is armed at every boot
     one->now.address = fmt::format("127.0.1.{}", ++addresses_);
   }
 }

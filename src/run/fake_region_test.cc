@@ -214,11 +214,13 @@ class FakeRegion final : public cloud::Cloud {
     made->hourly = request.offer.hourly.value_or(Usd{});
     made->key = request.key_name;
     made->group = request.security_group;
+    made->stops = request.stops_itself;
     constexpr std::string_view timer = "--on-active=";
     if (const auto at = request.user_data.find(timer); at != std::string::npos) {
       const auto digits = request.user_data.substr(at + timer.size());
       const auto seconds = parse_int(digits.substr(0, digits.find_first_not_of("0123456789")));
-      made->timer_ms = made->now.launched_ms + seconds.value_or(0) * 1000;
+      made->timer_s = seconds.value_or(0);
+      made->timer_ms = made->now.launched_ms + made->timer_s * 1000;
     }
     made_.insert(made->now.id);
     all_.machines_.push_back(std::move(made));

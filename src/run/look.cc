@@ -167,7 +167,9 @@ Result<os::Argv> visit_argv(fleet::Context& context, const std::string& run_name
   }
   auto place = fleet::location_of(instance);
   TRY_SET(cloud, "", fleet::open_cloud(context, place));
-  TRY_SET(now, "", fleet::refresh(context, *cloud, instance));
+  auto seen = fleet::refresh(context, *cloud, instance);
+  if (!seen) return tl::unexpected<Error>(told_to_rest(run, std::move(seen).error()));
+  const auto& now = *seen;
   // A user begins where the run's files are; a command begins where ssh puts it.
   const bool own_machine = instance.provider == "ssh";
   const auto workdir = (own_machine ? ".ferry/work/" : "ferry/") + run.name;

@@ -30,6 +30,7 @@ struct Policy {
   bool recovers = false;          ///< a training that its machine was taken from begins again from what it had saved
   bool retries_failures = false;  ///< so does one that failed with this exit code
   bool keeps_machine = false;     ///< the user wants to have it longer
+  bool stops_machine = false;     ///< its disk is to stay when the run is over (`ends: stop`)
 };
 
 enum class Step {
@@ -37,6 +38,7 @@ enum class Step {
   leave,          ///< the machine goes on, and a follower, or the next command, comes back to it
   leave_stopped,  ///< it is the user's to start or to give up
   keep,           ///< it stays the user's, as was asked for
+  stop,           ///< the run is over, and its machine rests, as was asked for
   begin_again,    ///< it is given back, and the next attempt begins on another
   give_back,      ///< the run is over
 };
@@ -53,22 +55,24 @@ constexpr Step next_step(const AttemptEnd& end, const Policy& policy) {
     const bool goes_on = is_taken || end.how == How::interrupted;
     return goes_on && policy.may_begin_again && policy.recovers ? Step::begin_again : Step::give_back;
   }
+  const bool is_left = end.machine == Machine::there || end.machine == Machine::stopped;
+  const Step last = is_left && policy.stops_machine ? Step::stop : Step::give_back;
   switch (end.how) {
     case How::over:
-      return policy.keeps_machine ? Step::keep : Step::give_back;
+      return policy.keeps_machine ? Step::keep : last;
     case How::failed:
       if (policy.may_begin_again && policy.retries_failures) return Step::begin_again;
-      return policy.keeps_machine ? Step::keep : Step::give_back;
+      return policy.keeps_machine ? Step::keep : last;
     case How::interrupted:
-      return policy.may_begin_again && policy.recovers ? Step::begin_again : Step::give_back;
+      return policy.may_begin_again && policy.recovers ? Step::begin_again : last;
     case How::trouble:
-      return is_taken && policy.may_begin_again ? Step::begin_again : Step::give_back;
+      return is_taken && policy.may_begin_again ? Step::begin_again : last;
     case How::passing:
-      return policy.may_begin_again && (is_taken || policy.recovers) ? Step::begin_again : Step::give_back;
+      return policy.may_begin_again && (is_taken || policy.recovers) ? Step::begin_again : last;
     case How::cancelled:
-      return Step::give_back;
+      return last;
   }
-  return Step::give_back;
+  return last;
 }
 
 }  // namespace ferry::run

@@ -28,13 +28,14 @@ constexpr std::array<std::pair<Machine, const char*>, 5> machines = {{{Machine::
                                                                       {Machine::stopped, "stopped"},
                                                                       {Machine::ended, "ended"},
                                                                       {Machine::taken, "taken"}}};
-constexpr std::array<std::pair<Policy, const char*>, 6> policies = {
+constexpr std::array<std::pair<Policy, const char*>, 7> policies = {
     {{Policy{}, "one attempt"},
      {Policy{.may_begin_again = true}, "attempts left"},
      {Policy{.may_begin_again = true, .recovers = true}, "… job_recovery"},
      {Policy{.may_begin_again = true, .recovers = true, .retries_failures = true}, "… and of its exit code"},
      {Policy{.recovers = true, .retries_failures = true}, "job_recovery, nothing left"},
-     {Policy{.keeps_machine = true}, "--keep"}}};
+     {Policy{.keeps_machine = true}, "--keep"},
+     {Policy{.stops_machine = true}, "ends: stop"}}};
 
 std::string words(Step step) {
   switch (step) {
@@ -46,6 +47,8 @@ std::string words(Step step) {
       return "leave stopped";
     case Step::keep:
       return "keep";
+    case Step::stop:
+      return "stop";
     case Step::begin_again:
       return "begin again";
     case Step::give_back:
@@ -80,6 +83,7 @@ What is done:
   ends it at the latest.
 * *leave stopped*: it is yours to start again or to give up (`ferry down`); only its disk costs.
 * *keep*: it stays rented, as you asked.
+* *stop*: the run is over; its machine is stopped, as `ends: stop` asks, and its disk stays until `ferry down`.
 * *begin again*: it is given back, and when it is gone the next attempt begins on another machine, with exactly the code
   of the first and with what the run had saved (`FERRY_RESUMED=1`, `FERRY_ATTEMPT=2`).
 * *give back*: the machine is ended, and so is the run.
@@ -130,8 +134,8 @@ void with_each_end_and_policy(Act act) {
   for (const auto& how : hows) {
     for (const auto& machine : machines) {
       for (const bool holds : {false, true}) {
-        for (unsigned bits = 0; bits < 16; ++bits) {
-          const Policy policy{(bits & 1) != 0, (bits & 2) != 0, (bits & 4) != 0, (bits & 8) != 0};
+        for (unsigned bits = 0; bits < 32; ++bits) {
+          const Policy policy{(bits & 1) != 0, (bits & 2) != 0, (bits & 4) != 0, (bits & 8) != 0, (bits & 16) != 0};
           act(AttemptEnd{how.first, machine.first, holds}, policy);
         }
       }
@@ -152,7 +156,8 @@ TEST(NextStep, WithoutOutputsNothingStaysRentedUnlessItWasAskedFor) {
   with_each_end_and_policy([](const AttemptEnd& end, const Policy& policy) {
     if (end.holds_outputs) return;
     const auto step = next_step(end, policy);
-    EXPECT_TRUE(step == Step::give_back || step == Step::begin_again || (step == Step::keep && policy.keeps_machine))
+    EXPECT_TRUE(step == Step::give_back || step == Step::begin_again || (step == Step::keep && policy.keeps_machine) ||
+                (step == Step::stop && policy.stops_machine))
         << words(step);
   });
 }

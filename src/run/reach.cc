@@ -15,7 +15,10 @@ namespace ferry::run {
 using ledger::Outcome;
 using ledger::Phase;
 
-bool is_kept(const ledger::Run& run) { return run.keep && run.outputs_home && run.phase == Phase::fetching; }
+bool is_kept(const ledger::Run& run) {
+  if (run.phase != Phase::fetching) return false;
+  return (run.keep && run.outputs_home) || int_at(run.task, rests) != 0;
+}
 
 bool ever_rented(const std::vector<ledger::Instance>& instances) {
   return std::ranges::any_of(instances, [](const auto& one) { return !one.id.empty(); });
@@ -41,13 +44,20 @@ Result<ledger::Instance> live_instance(fleet::Context& context, const ledger::Ru
       run.phase == Phase::released ? "a run whose machine stays: ferry run --keep …" : "ferry logs -f " + run.name);
 }
 
+Error told_to_rest(const ledger::Run& run, Error error) {
+  if (int_at(run.task, rests) == 0 || error.code != fleet::stopped_code) return error;
+  error.advice =
+      fmt::format("ferry ssh --start {0} starts it for a visit, and stops it again; ferry down {0} ends it", run.name);
+  return error;
+}
+
 Result<Reached> reach(fleet::Context& context, const ledger::Run& run, bool may_start) {
   TRY_SET(instance, "", live_instance(context, run));
   auto place = fleet::location_of(instance);
   TRY_SET(cloud, "", fleet::open_cloud(context, place));
   const auto now = fleet::refresh(context, *cloud, instance);
   if (!now && now.error().code == fleet::stopped_code) {
-    if (!may_start) return tl::unexpected<Error>(now.error());
+    if (!may_start) return tl::unexpected<Error>(told_to_rest(run, now.error()));
     context.progress.note(fmt::format("{} of {} is stopped; starting it", instance.id, run.name));
     TRY_SET(started, "", fleet::start_again(context, *cloud, instance));
     instance = std::move(started);

@@ -18,13 +18,19 @@ inline constexpr const char* cancel_asked = "cancel_asked_ms";
 /// In Run::task: the cloud said that it takes the newest attempt's machine, and its job ended for that.
 inline constexpr const char* was_interrupted = "interrupted";
 
-/// A run that was left on its machine on purpose.
+/// In Run::task: its machine was stopped on purpose, and is left alone (resting.h).
+inline constexpr const char* rests = "rests";
+
+/// A run that was left on its machine on purpose, be it that it runs (--keep) or rests (`ends: stop`).
 bool is_kept(const ledger::Run& run);
 
 /// Whether somebody is logged in by ferry's visit() (actions.h), whichever process that is.
 bool has_visitor(const fleet::RunDir& run_dir);
 /// How many such logins there were so far: another number later tells that somebody was there in between.
 std::uint64_t visits_so_far(const fleet::RunDir& run_dir);
+
+/// `error` of a machine that is stopped, with what can be done where it rests.
+Error told_to_rest(const ledger::Run& run, Error error);
 
 /// True if a machine was ever rented for one of them, as far as the ledger knows.
 bool ever_rented(const std::vector<ledger::Instance>& instances);

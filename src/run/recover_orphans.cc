@@ -3,11 +3,13 @@
 #include <map>
 
 #include "base/text.h"
+#include "fleet/labels.h"
 #include "run/actions.h"
 #include "run/bring_home.h"
 #include "run/damaged_ledger.h"
 #include "run/kept.h"
 #include "run/reach.h"
+#include "run/resting.h"
 
 namespace ferry::run {
 
@@ -96,7 +98,8 @@ Status note_stopped(fleet::Context& context, ledger::Run run, ledger::Instance i
   constexpr const char* told = "stopped-told";
   TRY("", fleet::record_power(context, now, instance));
   if (run.outcome != Outcome::lost) {
-    run.error = std::string("its machine was stopped from outside") +
+    run.error = std::string(fleet::ends_by_stop(run) ? "its machine stopped, as ends: stop has it"
+                                                     : "its machine was stopped from outside") +
                 (run.train_end_ms > 0 ? ", and its outputs are not home" : ", and the training with it");
     run.outcome = Outcome::lost;
     run.exit_code.reset();
@@ -107,6 +110,14 @@ Status note_stopped(fleet::Context& context, ledger::Run run, ledger::Instance i
   TRY("", context.ledger.add_event(run.name, told, Json::object()));
   context.progress.note(fmt::format("{} was left behind while {}: {}; {}", run.name, ledger::name(run.phase),
                                     fleet::stopped_words(instance, now.state), fleet::stopped_advice(run.name)));
+  return {};
+}
+
+/// Its machine stopped as it was to, and whoever told it so was killed before that was noted.
+Status note_rest(fleet::Context& context, ledger::Run run) {
+  TRY("", put_to_rest(context, run));
+  TRY_SET(instance, "", live_instance(context, run));
+  context.progress.note(resting_words(instance));
   return {};
 }
 
@@ -149,8 +160,11 @@ Status recover_orphan(fleet::Context& context, const std::string& name) {
   const bool may_be_stored = run.phase >= Phase::setup && run.phase < Phase::releasing && !run.store.empty();
   const bool is_awaited = !run.outputs_home && (run.outputs_stored || may_be_stored);
   if (holds_something || is_awaited) {
-    if (const auto now = machine ? stopped_one(context, *machine) : std::nullopt)
-      return note_stopped(context, std::move(run), *machine, *now);
+    const auto now = machine ? stopped_one(context, *machine) : std::nullopt;
+    if (now && may_rest(run) && run.outputs_home) return note_rest(context, std::move(run));
+    // One that stops when it has stored everything is looked after in the store, once.
+    const bool may_have_stored = is_awaited && fleet::ends_by_stop(run) && run.outcome != Outcome::lost;
+    if (now && !may_have_stored) return note_stopped(context, std::move(run), *machine, *now);
     TRY_SET(pid, "", hand_over(context, run_dir, run.name, std::move(*owner)));
     context.progress.note(fmt::format("{} was left behind while {}; following it again in the background", run.name,
                                       ledger::name(run.phase)),

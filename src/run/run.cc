@@ -49,6 +49,7 @@ Result<Added> add_run(fleet::Context& context, const RunRequest& request, const 
   run.created_ms = run.phase_ms = context.clock.now_ms();
   run.task = {{"run", request.task.run}, {"setup", request.task.setup}, {"outputs", request.task.outputs}};
   if (request.task.recovers_by_aws) run.task[fleet::recovers_by_aws] = true;
+  if (request.task.ends == task::Ends::stop) run.task["ends"] = fleet::ends_stop;
   if (!request.task.checkpoints.empty()) run.task["checkpoints"] = request.task.checkpoints;
   if (auto data = fleet::buckets_to_keep(request.task); !data.is_null()) run.task["data"] = std::move(data);
   run.task["envs"] = envs_to_keep(request.task.envs);
@@ -165,6 +166,7 @@ Status check_task(const RunRequest& request) {
   missing(request.task.missing_envs, "variable", "--env");
   missing(request.task.missing_secrets, "secret", "run ferry again after: export");
   keep(check_nodes(request.task));
+  keep(task::check_ends(request.task));
   keep(job::check_outputs(request.task));
   if (request.check) keep(check_store(request.task));
   keep(check_recover(request));

@@ -16,6 +16,7 @@ struct Confirmation {
   std::span<const plan::Offer> offers;  ///< best first
   Seconds until_power_off;              ///< from its boot on, whatever happens to ferry
   std::optional<Usd> at_most;           ///< that the run can cost with any offer that is taken; nothing: unknown
+  std::optional<Usd> disk_month;        ///< of a machine that rests when the run is over; nothing: it is ended
   std::optional<Usd> ceiling;           ///< an hour of the dearest offer that is taken if better ones cannot be had
 };
 

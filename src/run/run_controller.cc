@@ -225,7 +225,8 @@ Status RunController::ask() {
   if (is_agreed()) return {};  // what was agreed to holds for all attempts, and all tries
   if (request.confirm && !(request.is_free && request.is_free(node_.location.endpoint))) {
     context_.progress.pause();
-    TRY("", request.confirm({trial_.offers, node_.lifetime.until_power_off(), trial_.most, trial_.ceiling}));
+    TRY("", request.confirm({trial_.offers, node_.lifetime.until_power_off(), trial_.most,
+                             plan::resting_month(request.task, trial_.offers.front()), trial_.ceiling}));
   }
   return note_agreed();
 }

@@ -208,6 +208,8 @@ class RunController {
   /// The rest of a run that is given back, or kept.
   int give_back(const Status& done);
   int keep_machine();
+  int stop_machine(const Status& done);
+  void note_home();
   /// Ends without releasing, telling why and how to come back. Where time may mend `problem`, a follower goes
   /// on.
   int leave(const std::string& why, const Error& problem);

@@ -84,6 +84,11 @@ class SteppedLedger final : public ledger::Ledger {
     return real_->reservation(run);
   }
   Result<ledger::Use> use(std::string_view provider) override { return real_->use(provider); }
+  Status reserve_purchase(const ledger::Purchase& purchase, const Caps& caps) override {
+    return real_->reserve_purchase(purchase, caps);
+  }
+  Status record_purchase(const ledger::Purchase& purchase) override { return real_->record_purchase(purchase); }
+  Result<std::vector<ledger::Purchase>> purchases() override { return real_->purchases(); }
   Status add_event(std::string_view run, std::string_view kind, const Json& data) override {
     return write("add_event", fmt::format("the event {}", kind), [&] { return real_->add_event(run, kind, data); });
   }

@@ -46,7 +46,7 @@ std::string autostop_words(const Entry& entry) {
   if (waits_for_jobs(*entry.value))
     words += ", which is waited for whatever it does (idle: 20m would end one that does nothing)";
   if (const auto down = word_of(*entry.value, "down"); !down.empty() && down != "true")
-    words += " (ended, not stopped: outputs come home first)";
+    words += " (ended, not stopped: outputs come home first; ends: stop keeps its disk)";
   words += "; with --keep it costs until  ferry down RUN, at the latest until its time limit (max_duration)";
   if (!word_of(*entry.value, "hook").empty()) words += "; its hook is not run: put that at the end of run:";
   return words;

@@ -104,6 +104,7 @@ constexpr Field fields[] = {
     {"task", "budget"},
     {"task", "max_duration"},
     {"task", "idle"},
+    {"task", "ends"},
     {"task", "duration"},
     {"task", "environment", "", "environment"},
     {"task", "on_interruption", "", "on_interruption"},

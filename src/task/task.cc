@@ -84,6 +84,7 @@ class TaskReader : FieldReader {
     if (entry.name == "store") return read_store(entry, task_.store);
     if (entry.name == "budget") return read_budget(entry);
     if (entry.name == "max_duration") return read_duration(entry, task_.max_duration);
+    if (entry.name == "ends") return read_ends(entry);
     if (entry.name == "idle") return read_duration(entry, task_.idle);
     if (entry.name == "duration") return read_duration(entry, task_.duration);
     if (entry.name == "environment") return read_environment(entry);
@@ -96,6 +97,14 @@ class TaskReader : FieldReader {
       return {};
     }
     return {};  // a known field that this version does not act on
+  }
+
+  Status read_ends(const Entry& entry) {
+    TRY_SET(text, "", text_of(entry));
+    const auto ends = parse_ends(text);
+    if (!ends) return fail(show(file_, entry.value->at), ends.error());
+    task_.ends = *ends;
+    return {};
   }
 
   Status read_name(const Entry& entry) {
@@ -271,9 +280,9 @@ class TaskReader : FieldReader {
 };
 
 bool may_be_skypilots(const Node& root) {
-  constexpr std::array<std::string_view, 11> own = {"budget",      "max_duration", "idle",        "duration",
-                                                    "environment", "checkpoint",   "checkpoints", "guard",
-                                                    "metrics",     "aws",          "store"};
+  constexpr std::array<std::string_view, 12> own = {"budget", "max_duration", "idle",       "duration",
+                                                    "ends",   "environment",  "checkpoint", "checkpoints",
+                                                    "guard",  "metrics",      "aws",        "store"};
   constexpr std::array<std::string_view, 5> theirs = {"resources", "setup", "num_nodes", "file_mounts", "envs"};
   const auto has = [&](std::string_view name) { return root.find(name) != nullptr; };
   const auto* outputs = root.find("outputs");
@@ -288,6 +297,35 @@ Result<bool> parse_recover(std::string_view text) {
   return fail(Kind::bad_input, fmt::format("nobody called '{}' begins a run's next attempt", printable(text)), {},
               "recover: aws (AWS starts the next machine by itself), or ferry (this computer does, or another that "
               "has ferry)");
+Result<Ends> parse_ends(std::string_view text) {
+  const auto word = lower(trim(text));
+  if (word == "terminate") return Ends::terminate;
+  if (word == "stop") return Ends::stop;
+  return fail(Kind::bad_input, "ends: neither terminate nor stop: '" + printable(text) + "'", {},
+              "ends: stop keeps the machine's disk, which costs on; ends: terminate, or nothing, keeps nothing");
+}
+
+Status check_ends(const Task& task) {
+  if (task.ends != Ends::stop) return {};
+  const auto refuse = [](std::string what, std::string why, std::string advice) -> Status {
+    return fail(Kind::unsupported, "ends: stop: " + what, std::move(why), std::move(advice));
+  };
+  if (!task.aws.capacity_reservation.empty())
+    return refuse("not of a machine in reserved capacity",
+                  "EC2 ends those of a capacity block with it, and one that is stopped is not in the reservation",
+                  "leave ends: out, and give a store: for what is to stay");
+  for (const auto& candidate : task.all_candidates()) {
+    if (candidate.infra && candidate.infra->provider == Provider::ssh)
+      return refuse("a machine of your own is never ended", "it runs on when the run is over", "leave ends: out");
+    if (candidate.use_spot)
+      return refuse("not of a spot machine",
+                    "a one-time spot request cannot be stopped, and AWS takes the machine when it wants",
+                    "use_spot: false, or leave ends: out and give a store: for what is to stay");
+    if (candidate.local_disk)
+      return refuse("not with local_disk", "what is on a machine's own disks is lost when it stops",
+                    "leave local_disk out (the root disk stays: disk_size), or leave ends: out");
+  }
+  return {};
 }
 
 Result<std::string> parse_store(std::string_view text) {

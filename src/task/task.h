@@ -173,6 +173,15 @@ std::string home_place(std::string_view target);
 /// The same for what a mounted bucket does not have yet, which cannot lie at its target: "data" is "mounts/data".
 std::string unsent_place(std::string_view target);
 
+/// What becomes of a rented machine when its run is over, or when anything else ends it: it is given back, or it is
+/// stopped, and its disk stays with all that is on it.
+enum class Ends { terminate, stop };
+/// "terminate" or "stop". Fails bad_input for another word.
+Result<Ends> parse_ends(std::string_view text);
+/// Fails unsupported, at its place, for machines that cannot be stopped, or would lose by it what they were asked for.
+struct Task;
+Status check_ends(const Task& task);
+
 struct Task {
   std::string name;               ///< empty: the caller chooses (folder or file name)
   std::filesystem::path workdir;  ///< as written; empty: none given. Relative to the caller's folder
@@ -194,8 +203,9 @@ struct Task {
   std::optional<std::string> store;      ///< place of a store (base/store_place.h); "": none, whatever the settings say
   std::optional<Usd> budget;             ///< hard cap for the whole run
   std::optional<Seconds> max_duration;   ///< hard cap on the training's time
-  std::optional<Seconds> idle;           ///< a training that does nothing for so long is ended
-  std::optional<Seconds> duration;       ///< how long it is expected to take, for estimates
+  Ends ends = Ends::terminate;
+  std::optional<Seconds> idle;      ///< a training that does nothing for so long is ended
+  std::optional<Seconds> duration;  ///< how long it is expected to take, for estimates
   Environment environment;
   std::vector<std::string> run_options;  ///< for docker run, where the environment is a container: one word each
   OnInterruption on_interruption;

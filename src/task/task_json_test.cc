@@ -66,6 +66,7 @@ Task full() {
   task.aws.instance_profile = "role";
   task.on_interruption = {"SIGUSR1", Seconds(30)};
   task.idle = Seconds(1200);
+  task.ends = Ends::stop;
   task.may_be_skypilots = true;
   task.not_yet = {"num_nodes"};
   return task;

@@ -129,6 +129,12 @@ std::string state_words(const RunView& view) {
   return state == "still_rented" ? "still rented" : std::string(state);
 }
 
+std::optional<Usd> resting_month(const RunView& view) {
+  if (!is_stopped(view)) return std::nullopt;
+  const auto* machine = current(view.instances);
+  return disk_month(machine->disk, machine->region);
+}
+
 std::string runs_table(std::span<const RunView> runs, std::int64_t now_ms, std::size_t width) {
   if (runs.empty()) return "no runs\n";
   enum Column : std::size_t { run, state, where, command, outcome, gpu, loss, price, age, left };
@@ -178,6 +184,7 @@ Json runs_json(std::span<const RunView> runs, std::int64_t now_ms) {
     for (const auto& it : view.instances) json["instances"].push_back(instance_json(it, now_ms));
     if (run.task.is_object() && run.task.contains("labels")) json["labels"] = run.task["labels"];
     json["spent_usd"] = json_usd(total_spent(view.instances, now_ms));
+    json["resting_usd_month"] = json_usd(resting_month(view));
     if (view.gpu_percent) json["gpu_percent"] = *view.gpu_percent;
     if (view.loss) json["loss"] = *view.loss;
     if (!view.left.empty() && !is_stopped(view)) json["left"] = view.left;

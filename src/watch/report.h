@@ -37,6 +37,9 @@ std::string runs_table(std::span<const RunView> runs, std::int64_t now_ms, std::
 /// "waiting", "still_rented".
 Json runs_json(std::span<const RunView> runs, std::int64_t now_ms);
 
+/// What the disk of a run's machine costs a month that is stopped; nothing: it is not.
+std::optional<Usd> resting_month(const RunView& view);
+
 /// Where the run stands, for people: its phase, or "stopped", "kept", "waiting", "still rented".
 std::string state_words(const RunView& view);
 

@@ -22,6 +22,7 @@ ANSWERS = {
     "CreateSecurityGroup": "<groupId>sg-1</groupId>",
     "DescribeCapacityReservations": "<capacityReservationSet><item><capacityReservationId>cr-1</capacityReservationId></item>"
                                     "</capacityReservationSet>",
+    "PurchaseCapacityBlock": "<capacityReservation><capacityReservationId>cr-1</capacityReservationId></capacityReservation>",
     "SendSSHPublicKey": '{"RequestId": "r-1", "Success": true}',
     "TerminateSession": '{"SessionId": "me-1"}',
     "StartSession": '{"SessionId": "me-1", "TokenValue": "t", "StreamUrl": "wss://x"}',
@@ -70,7 +71,7 @@ class Judge(http.server.BaseHTTPRequestHandler):
         url = f"http://{self.headers['Host']}{self.path}"
         self.request = self.command, url, dict(self.headers), body
         service, action, found = models.check_request(*self.request)
-        if action == "DescribeCapacityBlockOfferings" and models.BEFORE_CAPACITY_BLOCKS:
+        if action in ("DescribeCapacityBlockOfferings", "PurchaseCapacityBlock") and models.BEFORE_CAPACITY_BLOCKS:
             found = []  # this botocore has no model of it
         if action not in UNSIGNED:
             found += models.check_signature(*self.request, "secret")

@@ -20,7 +20,7 @@ SCHEMAS = pathlib.Path(__file__).resolve().parent.parent.parent / "docs/schemas"
 GOES_ON = ("run", "rehearse", "logs", "wait")
 # Of each command the words with which it can do what it is asked for, in this order, with a kept run KEPT and one GOING. Some leave off: they have
 # no answer for programs (completion), or are tried by themselves.
-GOOD = {"ps": ["-a"], "show": ["KEPT"], "cost": ["--infra", "rehearsal"], "env": ["KEPT"], "plan": ["--gpus", "T4"], "gpus": ["T4"], "capacity": ["H100:8"], "capacity ls": [], "check": [], "account": [], "quota": [],
+GOOD = {"ps": ["-a"], "show": ["KEPT"], "cost": ["--infra", "rehearsal"], "env": ["KEPT"], "plan": ["--gpus", "T4"], "gpus": ["T4"], "capacity": ["H100:8"], "capacity ls": [], "capacity buy": ["OFFER", "--price", "PRICE"], "check": [], "account": [], "quota": [],
         "policy": [], "images": [], "catalog": [], "catalog update": ["--region", "us-east-1"], "logs": ["KEPT"], "fetch": ["KEPT"], "ssh": ["KEPT"], "extend": ["GOING", "1h", "--yes"],
         "cancel": ["GOING"],
         "wait": ["GOING"], "down": ["KEPT"], "rehearsal start": [], "rehearsal status": [], "rehearsal env": [], "rehearsal fault": ["clear"],
@@ -96,7 +96,7 @@ def commands(home):
     """Of the program's own option table."""
     text = home.good("completion", "fish").out
     top = re.findall(r"__fish_use_subcommand -a (\S+)", text)
-    below = {"catalog": ["update"], "quota": ["request"], "capacity": ["ls"], "rehearsal": ["start", "status", "stop", "env", "fault", "serve"],
+    below = {"catalog": ["update"], "quota": ["request"], "capacity": ["ls", "buy"], "rehearsal": ["start", "status", "stop", "env", "fault", "serve"],
              "service": ["install", "uninstall", "status"], "store": ["setup", "ls", "du", "rm", "gc"], "data": ["push", "ls", "rm"]}
     script = home.good("completion", "bash").out
     for name, children in below.items():
@@ -118,7 +118,9 @@ def test_every_command_answers_and_its_mistakes_too():
         assert set(commands(home)) - {"help"} == (set(GOOD) | set(ELSEWHERE)) - {"help", "version"}
         for command, words in GOOD.items():
             words = [names.get(word, word) for word in words]
-            code, answer = ask(home, command, *words, env=env if command in ("check", "account", "quota", "images", "catalog update", "capacity", "capacity ls") else None)
+            code, answer = ask(home, command, *words, env=env if command in ("check", "account", "quota", "images", "catalog update", "capacity", "capacity ls", "capacity buy") else None)
+            if command == "capacity":
+                names |= {"OFFER": answer["offers"][0]["id"], "PRICE": str(answer["offers"][0]["fee_usd"])}
             assert code == (143 if command == "wait" else 0) or command == "check", (command, code, answer)
         outlook = ask(home, "plan", "--spot", "--gpus", "T4", "--infra", "rehearsal")[1]["spot_outlook"]
         assert outlook["offers"] and outlook["scores"], outlook
