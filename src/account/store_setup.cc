@@ -8,6 +8,7 @@
 #include "base/store_place.h"
 #include "cloud/aws_client.h"
 #include "fleet/polling.h"
+#include "fleet/stand_in.h"
 #include "fleet/store_access.h"
 #include "fleet/store_role.h"
 #include "s3/bucket.h"
@@ -77,6 +78,7 @@ Result<std::string> widened(const std::string& document, const std::string& uri,
     for (auto& statement : fleet::bucket_statements(use, partition))
       wanted["Statement"].push_back(std::move(statement));
   }
+  wanted["Statement"].push_back(fleet::group_statement(partition, "ferry-*"));
   Json policy = {{"Version", "2012-10-17"}, {"Statement", Json::array()}};
   if (!document.empty()) {
     TRY_SET(there, "the policy that bounds machines' roles", parse_json(document));

@@ -12,13 +12,13 @@ Json statements_of(const std::string& document) { return parse_json(document).va
 TEST(StoreSetup, TheBoundaryAllowsEachStoreThatWasSetUpAndNothingElse) {
   const auto first = widened("", "s3://bucket/team", "aws");
   ASSERT_TRUE(first) << describe(first.error());
-  EXPECT_EQ(statements_of(*first).size(), 3u);
+  EXPECT_EQ(statements_of(*first).size(), 4u);
   EXPECT_EQ(statements_of(*first)[0]["Resource"], Json::array({"arn:aws:s3:::bucket/team/runs/*"}));
   EXPECT_EQ(widened(*first, "s3://bucket/team", "aws").value(), "") << "there is nothing to add";
   const auto second = widened(*first, "s3://other", "aws");
   ASSERT_TRUE(second) << describe(second.error());
-  EXPECT_EQ(statements_of(*second).size(), 6u);
-  EXPECT_EQ(statements_of(*second)[3]["Resource"], Json::array({"arn:aws:s3:::other/runs/*"}));
+  EXPECT_EQ(statements_of(*second).size(), 7u);
+  EXPECT_EQ(statements_of(*second)[4]["Resource"], Json::array({"arn:aws:s3:::other/runs/*"}));
   EXPECT_EQ(widened(*second, "s3://bucket/team", "aws").value(), "");
 }
 
@@ -26,7 +26,7 @@ TEST(StoreSetup, TheBoundaryAllowsTheDataSetsThatWereNamed) {
   const std::vector<fleet::BucketUse> data = {{"sets", "imagenet", false}, {"shared", "", true}};
   const auto first = widened("", "s3://bucket/team", "aws", data);
   ASSERT_TRUE(first) << describe(first.error());
-  EXPECT_EQ(statements_of(*first).size(), 7u);
+  EXPECT_EQ(statements_of(*first).size(), 8u);
   EXPECT_EQ(widened(*first, "s3://bucket/team", "aws", data).value(), "");
   ledger::Run run;
   run.name = "x";

@@ -13,22 +13,25 @@ namespace ferry::fleet {
 
 std::string stand_in_name(const ledger::Run& run) { return resource_name(run); }
 
+Json group_statement(const std::string& partition, const std::string& name) {
+  const auto group = fmt::format("arn:{}:autoscaling:*:*:autoScalingGroup:*:autoScalingGroupName/{}", partition, name);
+  return {{"Sid", "FerryWantsNoOtherMachine"},
+          {"Effect", "Allow"},
+          {"Action", Json::array({"autoscaling:SetDesiredCapacity"})},
+          {"Resource", Json::array({group})}};
+}
+
 Result<std::vector<Json>> stand_in_statements(const ledger::Run& run, const std::string& partition) {
   TRY_SET(place, "", parse_store_place(run.store));
   const auto bucket = "arn:" + partition + ":s3:::" + place.bucket + "/" + place.prefix;
   Json keys = Json::array();
   for (const auto& key : {store::sent_key(run.name), store::stand_in_key(run.name), store::agent_key(run.name)})
     keys.push_back(bucket + key);
-  const auto group =
-      fmt::format("arn:{}:autoscaling:*:*:autoScalingGroup:*:autoScalingGroupName/{}", partition, stand_in_name(run));
   return std::vector<Json>{{{"Sid", "FerryReadsWhatToGoOnWith"},
                             {"Effect", "Allow"},
                             {"Action", Json::array({"s3:GetObject"})},
                             {"Resource", keys}},
-                           {{"Sid", "FerryWantsNoOtherMachine"},
-                            {"Effect", "Allow"},
-                            {"Action", Json::array({"autoscaling:SetDesiredCapacity"})},
-                            {"Resource", Json::array({group})}}};
+                           group_statement(partition, stand_in_name(run))};
 }
 
 std::string stand_in_user_data(const StandInBoot& boot) {

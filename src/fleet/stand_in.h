@@ -19,6 +19,8 @@ inline constexpr const char* recovers_by_aws = "recovers_by_aws";
 /// Of the group and the template of a run.
 std::string stand_in_name(const ledger::Run& run);
 
+/// Lets a machine say that no other is wanted: to groups of that name, which may be a pattern.
+Json group_statement(const std::string& partition, const std::string& name);
 /// What the policy of the machine's role needs beside that of its store.
 Result<std::vector<Json>> stand_in_statements(const ledger::Run& run, const std::string& partition);
 

@@ -35,7 +35,8 @@ Words rclone_remote(const BucketMount& mount) {
   const auto set = [](const char* name, const std::string& value) {
     return fmt::format("RCLONE_CONFIG_FERRY_{}={}", name, value);
   };
-  Words words = {"RCLONE_CONFIG=/dev/null", set("TYPE", "s3"), set("PROVIDER", mount.endpoint.empty() ? "AWS" : "Other"),
+  Words words = {"RCLONE_CONFIG=/dev/null", set("TYPE", "s3"),
+                 set("PROVIDER", mount.endpoint.empty() ? "AWS" : "Other"),
                  set("ENV_AUTH", mount.is_anonymous ? "false" : "true"), set("NO_CHECK_BUCKET", "true")};
   if (!mount.region.empty()) words.push_back(set("REGION", mount.region));
   if (!mount.endpoint.empty()) {
@@ -84,7 +85,8 @@ MountTools mount_tools_from(std::string_view lines) {
     if (name == "uid") tools.uid = parse_int(value).value_or(0);
     if (name == "gid") tools.gid = parse_int(value).value_or(0);
     if (name == "scratch" && value.starts_with('/')) tools.scratch = value;
-    if (name == "free") tools.free_bytes = static_cast<std::uint64_t>(std::max<std::int64_t>(0, parse_int(value).value_or(0)));
+    if (name == "free")
+      tools.free_bytes = static_cast<std::uint64_t>(std::max<std::int64_t>(0, parse_int(value).value_or(0)));
   }
   return tools;
 }

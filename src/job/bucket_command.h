@@ -15,10 +15,10 @@ namespace ferry::job {
 /// What a machine has to mount buckets with, as buckets.sh tells it.
 struct MountTools {
   bool has_mount_s3 = false, has_rclone = false;
-  std::string no_fuse;    ///< why FUSE cannot be used; "": it can
+  std::string no_fuse;       ///< why FUSE cannot be used; "": it can
   bool lets_others = false;  ///< others than who mounts may see it: a container's root
   std::int64_t uid = 0, gid = 0;
-  std::string scratch;  ///< absolute
+  std::string scratch;           ///< absolute
   std::uint64_t free_bytes = 0;  ///< there
 };
 /// Reads lines NAME=VALUE; others are a login shell's noise.

@@ -102,8 +102,7 @@ class Mounter {
     const agent::StandInStep note{"mount the data", "cat >" + shell_quoted(out_.script), std::string(buckets_script())};
     TRY_SET(wrote, "", connection_.session().run(note.command, note.input, look_limit));
     out_.steps.push_back(note);
-    if (wrote.exit.code != 0)
-      return fail(Kind::io, "the machine cannot note its mounts", printable(trim(wrote.err)));
+    if (wrote.exit.code != 0) return fail(Kind::io, "the machine cannot note its mounts", printable(trim(wrote.err)));
     return {};
   }
 
@@ -114,26 +113,28 @@ class Mounter {
       return {};
     }
     context_.progress.update("mounting " + short_line(shown_address(data.url), 120));
-    const BucketMount wanted{.bucket = item.bucket,
-                             .key = item.key,
-                             .region = found.region,
-                             .endpoint = order_.endpoint,
-                             .mode = data.mode,
-                             .is_written = data.is_written,
-                             .is_anonymous = found.is_anonymous,
-                             .place = item.to,
-                             .cache = fmt::format("{}/.cache/ferry/{}-{}", tools_->scratch,
-                                                  connection_.instance().run, index)};
+    const BucketMount wanted{
+        .bucket = item.bucket,
+        .key = item.key,
+        .region = found.region,
+        .endpoint = order_.endpoint,
+        .mode = data.mode,
+        .is_written = data.is_written,
+        .is_anonymous = found.is_anonymous,
+        .place = item.to,
+        .cache = fmt::format("{}/.cache/ferry/{}-{}", tools_->scratch, connection_.instance().run, index)};
     const auto state = fmt::format("{}/{}", out_.folder, index);
     auto command = fmt::format("bash {} mount {} {} --", shell_quoted(out_.script), shell_quoted(state),
                                shell_quoted(wanted.place));
     for (const auto& word : mount_words(*tools_, wanted)) command += " " + shell_quoted(word);
-    TRY_SET(said, "mount " + shown_address(data.url), connection_.session().run(command, notes_of(wanted, data), mount_limit));
+    TRY_SET(said, "mount " + shown_address(data.url),
+            connection_.session().run(command, notes_of(wanted, data), mount_limit));
     const agent::StandInStep step{"mount the data", command, notes_of(wanted, data)};
     if (said.exit.code == 255) return fail(Kind::lost, "the connection broke while a bucket was mounted");
     if (said.exit.code != 0) {
       const auto lines = split(trim(said.err), '\n');
-      out_.refusals[index] = "mounting failed: " + short_line(lines.empty() ? "nothing was said" : join(lines, "; "), 400);
+      out_.refusals[index] =
+          "mounting failed: " + short_line(lines.empty() ? "nothing was said" : join(lines, "; "), 400);
       return {};
     }
     out_.places[index] = wanted.place;
@@ -166,17 +167,18 @@ class Mounter {
 
   void tell(const task::Data& data, const agent::DataEvent& found) {
     const bool is_mount_s3 = tool_for(*tools_, data.mode) == MountTool::mount_s3;
-    std::string text = fmt::format("{} is mounted by {}{}", shown_address(data.url), is_mount_s3 ? "mount-s3" : "rclone",
-                                   data.is_written ? "" : ", read-only");
+    std::string text = fmt::format("{} is mounted by {}{}", shown_address(data.url),
+                                   is_mount_s3 ? "mount-s3" : "rclone", data.is_written ? "" : ", read-only");
     if (found.is_anonymous) text += ", without credentials, as it is public";
     context_.progress.done(mount_phase, text,
                            {{"mounted", data.url}, {"tool", is_mount_s3 ? "mount-s3" : "rclone"}, {"at", data.target}});
     const auto& instance = connection_.instance();
     if (instance.provider == "aws" && !found.region.empty() && found.region != instance.region)
       context_.progress.warn(
-          mount_phase, fmt::format("{}: the bucket is in {}, the machine in {}: AWS bills each GB that goes over, and it "
-                                  "is slower",
-                                  shown_address(data.url), found.region, instance.region));
+          mount_phase,
+          fmt::format("{}: the bucket is in {}, the machine in {}: AWS bills each GB that goes over, and it "
+                      "is slower",
+                      shown_address(data.url), found.region, instance.region));
   }
 
   fleet::Context& context_;

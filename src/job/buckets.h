@@ -17,7 +17,7 @@
 namespace ferry::job {
 
 struct Mounted {
-  std::map<std::size_t, std::string> places;  ///< by index of task::Task::data: where on the machine
+  std::map<std::size_t, std::string> places;    ///< by index of task::Task::data: where on the machine
   std::map<std::size_t, std::string> refusals;  ///< of those that were to be mounted: why they are copied
   std::vector<agent::StandInStep> steps;        ///< what mounted them: for a machine that is to have the same
   std::string script, folder;                   ///< buckets.sh there, and ALL of it; "": nothing is mounted

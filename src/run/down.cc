@@ -1,6 +1,7 @@
 // Giving up a run: its outputs come home first, unless the user says otherwise.
 #include "base/text.h"
 #include "fleet/own_machine.h"
+#include "fleet/stand_in.h"
 #include "run/actions.h"
 #include "run/bring_home.h"
 #include "run/ending.h"
@@ -180,8 +181,11 @@ Result<std::vector<std::string>> forget(fleet::Context& context, const std::stri
   }
   for (auto& one : resources) {
     if (one.released) continue;
-    left.push_back(fmt::format("the {} {} in {} may exist, and costs nothing",
-                               one.kind == "key-pair" ? "key pair" : "security group", one.name, one.region));
+    auto kind = one.kind;
+    std::ranges::replace(kind, '-', ' ');
+    left.push_back(
+        fmt::format("the {} {} in {} may exist, and {}", kind, one.name, one.region,
+                    one.kind == fleet::group_kind ? "start a machine, until the run's time is over" : "costs nothing"));
     one.released = true;
     TRY("", context.ledger.record_resource(one));
   }

@@ -138,6 +138,8 @@ Status check_recover(const RunRequest& request) {
   const auto infra = task.all_candidates()[0].infra.value_or(task::Infra{});
   if (infra.provider == task::Provider::ssh)
     return cannot("AWS knows nothing of a machine of your own", "leave recover out");
+  if (task.ends == task::Ends::stop)
+    return cannot("a machine that is stopped is replaced, and ends", "leave out recover, or ends: stop");
   if (!task.aws.capacity_reservation.empty())
     return cannot("capacity that was reserved is one machine's", "leave recover out, or the reservation");
   for (const auto& one : task.all_candidates()) {

@@ -297,6 +297,8 @@ Result<bool> parse_recover(std::string_view text) {
   return fail(Kind::bad_input, fmt::format("nobody called '{}' begins a run's next attempt", printable(text)), {},
               "recover: aws (AWS starts the next machine by itself), or ferry (this computer does, or another that "
               "has ferry)");
+}
+
 Result<Ends> parse_ends(std::string_view text) {
   const auto word = lower(trim(text));
   if (word == "terminate") return Ends::terminate;
