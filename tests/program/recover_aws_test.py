@@ -3,6 +3,7 @@
 import json
 import sqlite3
 import subprocess
+import time
 
 from elsewhere_test import Laptops
 from lib import Home, main
@@ -120,6 +121,27 @@ def test_another_laptop_finds_done_what_aws_went_on_with():
         home.good("recover")
         home.wait_for("it is over there, too", lambda: home.newest()["phase"] == "released")
         assert home.newest()["outcome"] == "succeeded", home.newest()
+        nothing_left(home)
+
+
+def test_who_takes_it_up_may_be_killed_at_any_moment():
+    with Home() as home:
+        task(home)
+        run = begin(home)
+        die(home)
+        home.wait_for("the next machine has stored what it saved", lambda: not home.alive() and stored_whole(home, 2))
+        for n in range(10):
+            one = home.start("recover", env=SOON)
+            time.sleep(0.02 + 0.03 * n)  # whatever it is at by then
+            one.kill()
+            one.wait()
+            subprocess.run(["pkill", "-9", "-f", f"follow-run {run}"], check=False)
+        home.good("recover", env=SOON)
+        home.wait_for("it is over", lambda: home.newest()["phase"] == "released")
+        assert home.newest()["outcome"] == "succeeded", home.newest()
+        assert (home.home_of({"run": run}) / "outputs/model").read_text() == "attempt 1 resumed 0\nattempt 2 resumed 1\n"
+        record = json.loads((home.home_of({"run": run}) / "run.json").read_text())
+        assert len(record["attempts"]) == 2 and len(record["machines"]) == 2, record
         nothing_left(home)
 
 
