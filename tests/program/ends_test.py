@@ -64,6 +64,19 @@ def test_its_own_timer_stops_it_with_its_outputs_and_fetch_brings_them_home():
         home.nothing_left()
 
 
+def test_a_training_that_is_cancelled_leaves_its_machine_too():
+    with Home() as home:
+        home.file("task.yaml", TASK + "  echo up; sleep 1000\n")
+        home.good("run", "-d", "task.yaml")
+        name = name_of(home)
+        assert "its machine rests" in home.good("cancel", name).out
+        run = home.newest()
+        assert run["outcome"] == "cancelled" and run["state"] == "stopped" and run["outputs_home"], run
+        assert states(home) == ["stopped"]
+        home.good("cancel", name)  # of one that rests: its end
+        home.nothing_left()
+
+
 def test_who_lost_the_ledger_is_told_of_it_and_it_is_left_alone():
     with Home() as home:
         home.file("task.yaml", TASK)
