@@ -27,6 +27,13 @@ class Ec2Seller final : public BlockSeller {
     TRY_SET(caller, "see whose account this is", aws::get_caller_identity(client_));
     return caller.account;
   }
+  Result<std::optional<Usd>> fee_of(const BlockOffer& offer) override {
+    constexpr std::int64_t earlier_ms = 3'600'000;
+    const aws::CapacityBlockQuery query{offer.instance_type, offer.count, offer.hours, offer.start_ms - earlier_ms};
+    TRY_SET(all, "look at the offer", aws::describe_capacity_block_offerings(client_, query));
+    const auto found = std::ranges::find(all, offer.id, &aws::CapacityBlockOfferRecord::id);
+    return found == all.end() ? std::nullopt : std::optional(found->fee);
+  }
   Result<aws::CapacityReservationRecord> buy(const std::string& offering,
                                              const std::map<std::string, std::string>& tags) override {
     return aws::purchase_capacity_block(client_, offering, tags);
@@ -108,6 +115,14 @@ Result<std::optional<Purchase>> earlier(fleet::Context& context, const std::stri
     return one.offering == offering && one.state != Bought::no;
   });
   return found == all.rend() ? std::nullopt : std::optional(*found);
+}
+
+/// What was typed is what the search had shown; it may be old.
+Status check_fee(BlockSeller& seller, const BlockOffer& offer) {
+  const auto now = seller.fee_of(offer);  // whoever may not look may still buy
+  if (!now || !*now || cents_of(**now) == cents_of(offer.fee)) return {};
+  return fail(Kind::conflict, fmt::format("nothing is bought: {} costs ${} now", offer.id, price(**now)),
+              fmt::format("it was ${} when it was shown here", price(offer.fee)), "search again: ferry capacity");
 }
 
 Purchase purchase_of(const BlockOffer& offer) {
@@ -195,6 +210,7 @@ Result<BuyDone> buy_block(fleet::Context& context, const std::string& offering, 
   TRY_SET(seller, "", options.open(context, wanted));
   TRY_SET(account, "", seller->account());
   wanted.account = account;
+  TRY("", check_fee(*seller, offer));
   Caps caps;
   if (context.caps) {
     TRY_SET(own, "", context.caps());

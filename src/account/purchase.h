@@ -23,6 +23,8 @@ class BlockSeller {
   virtual ~BlockSeller() = default;
   /// Whose account pays.
   virtual Result<std::string> account() = 0;
+  /// What the offer costs now; nothing where EC2 does not list it among those of its kind, and sells it perhaps.
+  virtual Result<std::optional<Usd>> fee_of(const BlockOffer& offer) = 0;
   /// Once; see aws::purchase_capacity_block().
   virtual Result<aws::CapacityReservationRecord> buy(const std::string& offering,
                                                      const std::map<std::string, std::string>& tags) = 0;
@@ -56,8 +58,9 @@ struct BuyDone {
 
 /// Buys the offer once. An earlier purchase of the same offer of which nobody knows what came of it is settled first,
 /// which takes up to purchase_settles_after(); if it was bought, that is the answer. Fails conflict while another ferry
-/// buys; limit where the fee breaks what `limits:` say; denied and others where EC2 refused; and with
-/// `unsettled_code` where it may have been bought: the purchase stays noted, and is settled by the next command.
+/// buys, and where its price is another one by now; limit where the fee breaks what `limits:` say; denied and others
+/// where EC2 refused; and with `unsettled_code` where it may have been bought: the purchase stays noted, and is settled
+/// by the next command.
 Result<BuyDone> buy_block(fleet::Context& context, const std::string& offering, const BuyOptions& options);
 inline constexpr const char* unsettled_code = "unsettled";
 

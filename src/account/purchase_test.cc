@@ -39,6 +39,7 @@ struct Ec2 {
   std::optional<Error> refuses;  ///< instead of selling
   std::optional<Error> answers;  ///< having sold
   std::optional<Error> looks;    ///< in place of what it has
+  std::optional<Usd> fee;        ///< as it lists the offer; nothing: it does not
   std::int64_t shown_from_ms = 0;
   int calls = 0;    ///< to sell
   int kill_at = 0;  ///< that step of the process, from 1; 0: none
@@ -54,6 +55,10 @@ class FakeSeller final : public BlockSeller {
   Result<std::string> account() override {
     ec2_.step();
     return ec2_.account;
+  }
+  Result<std::optional<Usd>> fee_of(const BlockOffer&) override {
+    ec2_.step();
+    return ec2_.fee;
   }
   Result<aws::CapacityReservationRecord> buy(const std::string&,
                                              const std::map<std::string, std::string>& tags) override {
@@ -240,6 +245,15 @@ TEST_F(Buying, AFeeThatALimitDoesNotHoldIsNotEvenNoted) {
   EXPECT_EQ(done.error().kind, Kind::limit);
   EXPECT_TRUE(purchases().empty());
   EXPECT_EQ(ec2.calls, 0);
+}
+
+TEST_F(Buying, APriceThatIsAnotherOneByNowIsNotPaid) {
+  ec2.fee = Usd{800'000'000};
+  EXPECT_EQ(buy().error().kind, Kind::conflict);
+  EXPECT_EQ(ec2.calls, 0);
+  EXPECT_TRUE(purchases().empty());
+  ec2.fee = Usd{755'160'000};
+  EXPECT_TRUE(buy());
 }
 
 TEST_F(Buying, ASecondFerryBuysNothingMeanwhile) {

@@ -199,7 +199,10 @@ Result<int> cancel(Context& context, const std::string& name, Json& told) {
   TRY_SET(run, "", context.ledger().run(name));
   told = run::result_of(context.run_context(), run.name, 0, std::nullopt);
   if (in_json()) return 0;
-  fmt::print("{} {}{}{}\n", run.name, ledger::words(run.outcome), run.keep ? "; its machine is released" : "",
+  fmt::print("{} {}{}{}\n", run.name, ledger::words(run.outcome),
+             run.phase != ledger::Phase::released ? "; its machine rests, until  ferry down " + run.name
+             : run.keep                           ? "; its machine is released"
+                                                  : "",
              run.outputs_home ? "; what it saved is in " + run.output_dir + "/" : "");
   return 0;
 }

@@ -24,8 +24,8 @@ Status recover_orphans(fleet::Context& context);
 /// is ended, by its lock. Unreachable clouds are warned about.
 Status look_at_clouds(fleet::Context& context);
 
-/// Stops the training, brings home what there is, releases; a kept run is only released. Returns when
-/// released (or when the owner gave up).
+/// Stops the training, brings home what there is, releases, or, with `ends: stop`, leaves the machine stopped; a run
+/// that was kept or rested before is only released. Returns when that is done (or when the owner gave up).
 Status cancel(fleet::Context& context, const std::string& run);
 
 /// Blocks until the run is over (a kept one: until its outputs are home), and gives what `ferry run` would

@@ -31,6 +31,7 @@ Status cancel(fleet::Context& context, const std::string& run_name) {
     const auto holder = RunLock::holder_of(run_dir);
     TRY_SET(run, "", context.ledger.run(name));
     if (run.phase == Phase::released) return {};
+    if (!holder && int_at(run.task, rests) != 0 && int_at(seen.task, rests) == 0) return {};  // `ends: stop`
     if (!holder) {
       // A kept run has nobody, and one that could not be ended by its follower has nobody any more.
       if (is_kept(run) || recovered) {

@@ -3,6 +3,7 @@
 import json
 
 from alone_test import end_ferries, let_timer_come, name_of
+from json_test import valid
 from lib import Home, main
 
 TASK = "outputs: [outputs]\nends: stop\nresources: {infra: rehearsal, disk_size: 100}\nrun: |\n  mkdir -p outputs; echo model >outputs/model; echo kept >beside\n"
@@ -41,6 +42,17 @@ def test_the_machine_rests_and_is_visited_and_ended():
         assert home.newest()["outcome"] == "succeeded"
 
 
+def test_programs_are_told_so_too():
+    with Home() as home:
+        home.file("task.yaml", TASK)
+        told = [valid(json.loads(line)) for line in home.good("run", "task.yaml", "--json").out.splitlines()]
+        assert told[-1]["outcome"] == "succeeded" and any(one.get("data", {}).get("stopped") and one["data"]["disk_usd_month"] > 0 for one in told), told
+        name = told[-1]["run"]
+        for words in (("plan", "task.yaml"), ("ps",), ("show", name)):
+            assert valid(json.loads(home.good(*words, "--json").out))
+        home.good("down", name)
+
+
 def test_its_own_timer_stops_it_with_its_outputs_and_fetch_brings_them_home():
     with Home() as home:
         home.file("task.yaml", TASK.replace("  mkdir", "  trap '' TERM; mkdir") + "  echo up; while :; do sleep 0.1; done\n")
@@ -61,6 +73,19 @@ def test_its_own_timer_stops_it_with_its_outputs_and_fetch_brings_them_home():
         assert run["outputs_home"] and (home.work / run["home"] / "outputs/model").read_text() == "model\n", run
         assert states(home) == ["stopped"] and run["state"] == "stopped", "and it rests again"
         home.good("down", name)
+        home.nothing_left()
+
+
+def test_a_training_that_is_cancelled_leaves_its_machine_too():
+    with Home() as home:
+        home.file("task.yaml", TASK + "  echo up; sleep 1000\n")
+        home.good("run", "-d", "task.yaml")
+        name = name_of(home)
+        assert "its machine rests" in home.good("cancel", name).out
+        run = home.newest()
+        assert run["outcome"] == "cancelled" and run["state"] == "stopped" and run["outputs_home"], run
+        assert states(home) == ["stopped"]
+        home.good("cancel", name)  # of one that rests: its end
         home.nothing_left()
 
 
