@@ -15,10 +15,10 @@ namespace ferry::job {
 /// What a machine has to mount buckets with, as buckets.sh tells it.
 struct MountTools {
   bool has_mount_s3 = false, has_rclone = false;
-  std::string no_fuse;    ///< why FUSE cannot be used; "": it can
+  std::string no_fuse;       ///< why FUSE cannot be used; "": it can
   bool lets_others = false;  ///< others than who mounts may see it: a container's root
   std::int64_t uid = 0, gid = 0;
-  std::string scratch;  ///< absolute
+  std::string scratch;           ///< absolute
   std::uint64_t free_bytes = 0;  ///< there
 };
 /// Reads lines NAME=VALUE; others are a login shell's noise.
@@ -36,8 +36,9 @@ struct BucketMount {
   std::string endpoint;  ///< "": AWS's
   task::MountMode mode = task::MountMode::mount;
   bool is_written = false;
-  bool is_anonymous = false;  ///< public, and read without credentials
-  std::string place, cache;   ///< absolute
+  bool is_anonymous = false;      ///< public, and read without credentials
+  std::string place, cache;       ///< absolute
+  std::uint64_t cache_bytes = 0;  ///< what may be kept there beside what is to be put
 };
 /// VARIABLE=VALUE…, the program and its arguments, which stays in the foreground: words for env(1).
 std::vector<std::string> mount_words(const MountTools& tools, const BucketMount& mount);

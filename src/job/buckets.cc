@@ -18,7 +18,7 @@ namespace ferry::job {
 namespace {
 
 constexpr const char* mount_phase = "data";
-constexpr Seconds look_limit{60}, mount_limit{90};
+constexpr Seconds look_limit{60};
 
 std::string_view buckets_script() { return {ferry_embed_buckets_sh, ferry_embed_buckets_sh_end}; }
 
@@ -99,8 +99,7 @@ class Mounter {
     out_.script = run_dir() + "-buckets.sh";
     out_.folder = run_dir() + "/mounted";
     TRY_SET(wrote, "", connection_.session().run("cat >" + shell_quoted(out_.script), buckets_script(), look_limit));
-    if (wrote.exit.code != 0)
-      return fail(Kind::io, "the machine cannot note its mounts", printable(trim(wrote.err)));
+    if (wrote.exit.code != 0) return fail(Kind::io, "the machine cannot note its mounts", printable(trim(wrote.err)));
     return {};
   }
 
@@ -111,30 +110,53 @@ class Mounter {
       return {};
     }
     context_.progress.update("mounting " + short_line(shown_address(data.url), 120));
-    const BucketMount wanted{.bucket = item.bucket,
-                             .key = item.key,
-                             .region = found.region,
-                             .endpoint = order_.endpoint,
-                             .mode = data.mode,
-                             .is_written = data.is_written,
-                             .is_anonymous = found.is_anonymous,
-                             .place = item.to,
-                             .cache = fmt::format("{}/.cache/ferry/{}-{}", tools_->scratch,
-                                                  connection_.instance().run, index)};
+    const BucketMount wanted{
+        .bucket = item.bucket,
+        .key = item.key,
+        .region = found.region,
+        .endpoint = order_.endpoint,
+        .mode = data.mode,
+        .is_written = data.is_written,
+        .is_anonymous = found.is_anonymous,
+        .place = item.to,
+        .cache = fmt::format("{}/.cache/ferry/{}-{}", tools_->scratch, connection_.instance().run, index),
+        .cache_bytes = tools_->free_bytes / 10 * 8 / indexes_.size()};
     const auto state = fmt::format("{}/{}", out_.folder, index);
     auto command = fmt::format("bash {} mount {} {} --", shell_quoted(out_.script), shell_quoted(state),
                                shell_quoted(wanted.place));
     for (const auto& word : mount_words(*tools_, wanted)) command += " " + shell_quoted(word);
-    TRY_SET(said, "mount " + shown_address(data.url), connection_.session().run(command, notes_of(wanted, data), mount_limit));
-    if (said.exit.code == 255) return fail(Kind::lost, "the connection broke while a bucket was mounted");
-    if (said.exit.code != 0) {
-      const auto lines = split(trim(said.err), '\n');
-      out_.refusals[index] = "mounting failed: " + short_line(lines.empty() ? "nothing was said" : join(lines, "; "), 400);
+    TRY_SET(ended, "mount " + shown_address(data.url), run_mount(command, notes_of(wanted, data)));
+    if (ended.exit.code != 0) {
+      const auto lines = split(trim(ended.err), '\n');
+      out_.refusals[index] =
+          "mounting failed: " + short_line(lines.empty() ? "nothing was said" : join(lines, "; "), 400);
       return {};
     }
     out_.places[index] = wanted.place;
     tell(data, found);
     return {};
+  }
+
+  /// For as long as it takes: what an attempt before saved may have to be put there first. The user may end it.
+  Result<os::Output> run_mount(const std::string& command, const std::string& notes) {
+    TRY_SET(shell, "", connection_.session().spawn(command));
+    TRY("", os::write_all(shell.in.get(), notes));
+    shell.in.reset();
+    os::Output out;
+    while (true) {
+      if (context_.check_signals(false) == fleet::Interrupt::cancel) {
+        shell.signal(SIGTERM);
+        return fail(Kind::cancelled, "cancelled");
+      }
+      if (!os::wait_readable(shell.err.get(), Millis(100))) continue;
+      TRY_SET(words, "", os::read_some(shell.err.get()));
+      if (words.empty()) break;
+      if (out.err.size() < 4096) out.err += words;
+    }
+    const auto ended = shell.wait(Millis(10'000));
+    if (!ended || ended->code == 255) return fail(Kind::lost, "the connection broke while a bucket was mounted");
+    out.exit = *ended;
+    return out;
   }
 
   /// The files of the mount's STATE, for its standard input.
@@ -161,17 +183,18 @@ class Mounter {
 
   void tell(const task::Data& data, const agent::DataEvent& found) {
     const bool is_mount_s3 = tool_for(*tools_, data.mode) == MountTool::mount_s3;
-    std::string text = fmt::format("{} is mounted by {}{}", shown_address(data.url), is_mount_s3 ? "mount-s3" : "rclone",
-                                   data.is_written ? "" : ", read-only");
+    std::string text = fmt::format("{} is mounted by {}{}", shown_address(data.url),
+                                   is_mount_s3 ? "mount-s3" : "rclone", data.is_written ? "" : ", read-only");
     if (found.is_anonymous) text += ", without credentials, as it is public";
     context_.progress.done(mount_phase, text,
                            {{"mounted", data.url}, {"tool", is_mount_s3 ? "mount-s3" : "rclone"}, {"at", data.target}});
     const auto& instance = connection_.instance();
     if (instance.provider == "aws" && !found.region.empty() && found.region != instance.region)
       context_.progress.warn(
-          mount_phase, fmt::format("{}: the bucket is in {}, the machine in {}: AWS bills each GB that goes over, and it "
-                                  "is slower",
-                                  shown_address(data.url), found.region, instance.region));
+          mount_phase,
+          fmt::format("{}: the bucket is in {}, the machine in {}: AWS bills each GB that goes over, and it "
+                      "is slower",
+                      shown_address(data.url), found.region, instance.region));
   }
 
   fleet::Context& context_;

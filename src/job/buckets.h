@@ -16,7 +16,7 @@
 namespace ferry::job {
 
 struct Mounted {
-  std::map<std::size_t, std::string> places;  ///< by index of task::Task::data: where on the machine
+  std::map<std::size_t, std::string> places;    ///< by index of task::Task::data: where on the machine
   std::map<std::size_t, std::string> refusals;  ///< of those that were to be mounted: why they are copied
   std::string script, folder;                   ///< buckets.sh there, and ALL of it; "": nothing is mounted
 
