@@ -18,7 +18,7 @@ namespace ferry::job {
 namespace {
 
 constexpr const char* mount_phase = "data";
-constexpr Seconds look_limit{60};
+constexpr Seconds look_limit{300};  // disks may be formatted meanwhile
 
 std::string_view buckets_script() { return {ferry_embed_buckets_sh, ferry_embed_buckets_sh_end}; }
 
