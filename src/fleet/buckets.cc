@@ -92,9 +92,10 @@ Json bucket_statements(const BucketUse& use, const std::string& partition) {
   }
   Json actions = Json::array({"s3:GetObject"});
   if (use.is_written) {
-    // A mounted bucket is a folder: what is removed or renamed there is removed in it.
-    for (const char* action :
-         {"s3:AbortMultipartUpload", "s3:DeleteObject", "s3:ListMultipartUploadParts", "s3:PutObject"})
+    // A mounted bucket is a folder: what is removed or renamed there is removed in it. rclone says an ACL with each
+    // object.
+    for (const char* action : {"s3:AbortMultipartUpload", "s3:DeleteObject", "s3:ListMultipartUploadParts",
+                               "s3:PutObject", "s3:PutObjectAcl"})
       actions.push_back(action);
   }
   const Json objects = {{"Effect", "Allow"}, {"Action", actions}, {"Resource", resources}};

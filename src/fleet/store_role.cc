@@ -272,7 +272,9 @@ bool lets(const Json& policy, const Json& wanted) {
     std::vector<Json> needed;
     if (asks("s3:PutObject")) needed.emplace_back("s3:PutObject");
     // A mounted bucket in which nothing may be renamed fails the training; a store does without.
-    if (asks("s3:DeleteObject") && text_at(statement, "Sid") != store_sid) needed.emplace_back("s3:DeleteObject");
+    for (const char* action : {"s3:DeleteObject", "s3:PutObjectAcl"}) {
+      if (asks(action) && text_at(statement, "Sid") != store_sid) needed.emplace_back(action);
+    }
     if (needed.empty() && asks("s3:GetObject")) needed.emplace_back("s3:GetObject");
     return std::ranges::all_of(statement["Resource"], [&](const Json& resource) {
       return std::ranges::all_of(needed, [&](const Json& action) { return is_allowed(action, resource); });

@@ -176,6 +176,7 @@ TEST(StoreRole, MayReadTheDataSetsThatTheTaskNamesAndPutIntoThoseThatItWrites) {
   };
   EXPECT_FALSE(bound(Json::array({"s3:Get*", "s3:Put*"}))) << "a file that is renamed is removed";
   EXPECT_TRUE(bound(Json::array({"s3:Get*", "s3:Put*", "s3:DeleteObject"})));
+  EXPECT_FALSE(bound(Json::array({"s3:Get*", "s3:PutObject", "s3:DeleteObject"}))) << "rclone says an ACL";
 }
 
 TEST(StoreRole, NothingOfItIsLeftHoweverFarAKilledFerryCame) {

@@ -30,14 +30,18 @@ Words mount_s3_words(const MountTools& tools, const BucketMount& mount) {
   return words;
 }
 
-/// A remote that no file describes, so that nothing of bucket or key is read as words of rclone's.
+/// A remote that no file describes, so that nothing of bucket or key is read as words of rclone's. It says an ACL in
+/// any case: this one every bucket takes, also those that know no ACLs.
 Words rclone_remote(const BucketMount& mount) {
   const auto set = [](const char* name, const std::string& value) {
     return fmt::format("RCLONE_CONFIG_FERRY_{}={}", name, value);
   };
-  Words words = {"RCLONE_CONFIG=/dev/null", set("TYPE", "s3"),
+  Words words = {"RCLONE_CONFIG=/dev/null",
+                 set("TYPE", "s3"),
                  set("PROVIDER", mount.endpoint.empty() ? "AWS" : "Other"),
-                 set("ENV_AUTH", mount.is_anonymous ? "false" : "true"), set("NO_CHECK_BUCKET", "true")};
+                 set("ENV_AUTH", mount.is_anonymous ? "false" : "true"),
+                 set("NO_CHECK_BUCKET", "true"),
+                 set("ACL", "bucket-owner-full-control")};
   if (!mount.region.empty()) words.push_back(set("REGION", mount.region));
   if (!mount.endpoint.empty()) {
     words.push_back(set("ENDPOINT", mount.endpoint));
@@ -54,7 +58,7 @@ Words rclone_words(const MountTools& tools, const BucketMount& mount) {
   // tried again; what is only read is streamed unless the task asks for a cache.
   const bool is_cached = mount.mode == task::MountMode::cached;
   add({"--vfs-cache-mode", is_cached ? "full" : mount.is_written ? "writes" : "off"});
-  add({"--cache-dir", mount.cache, "--vfs-cache-max-size", std::to_string(tools.free_bytes / 10 * 8) + "B"});
+  add({"--cache-dir", mount.cache, "--vfs-cache-max-size", std::to_string(mount.cache_bytes) + "B"});
   if (mount.is_written)
     add({"--vfs-write-back", "1s", "--s3-chunk-size", "16M", "--s3-upload-concurrency", "8"});
   else

@@ -36,8 +36,9 @@ struct BucketMount {
   std::string endpoint;  ///< "": AWS's
   task::MountMode mode = task::MountMode::mount;
   bool is_written = false;
-  bool is_anonymous = false;  ///< public, and read without credentials
-  std::string place, cache;   ///< absolute
+  bool is_anonymous = false;      ///< public, and read without credentials
+  std::string place, cache;       ///< absolute
+  std::uint64_t cache_bytes = 0;  ///< what may be kept there beside what is to be put
 };
 /// VARIABLE=VALUE…, the program and its arguments, which stays in the foreground: words for env(1).
 std::vector<std::string> mount_words(const MountTools& tools, const BucketMount& mount);

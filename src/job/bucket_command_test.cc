@@ -23,7 +23,8 @@ BucketMount bucket(MountMode mode, bool is_written) {
           .mode = mode,
           .is_written = is_written,
           .place = "/home/u/.ferry/runs/r/buckets/0",
-          .cache = "/mnt/ferry-scratch/.cache/ferry/r-0"};
+          .cache = "/mnt/ferry-scratch/.cache/ferry/r-0",
+          .cache_bytes = 800000};
 }
 std::string words(const MountTools& have, const BucketMount& mount) { return join(mount_words(have, mount), "|"); }
 
@@ -74,6 +75,7 @@ TEST(BucketCommand, OfRcloneHasItsRemoteInItsEnvironmentAndKeepsWhatIsWrittenUnt
   EXPECT_THAT(written, testing::StartsWith(
                            "RCLONE_CONFIG=/dev/null|RCLONE_CONFIG_FERRY_TYPE=s3|RCLONE_CONFIG_FERRY_PROVIDER=AWS|"
                            "RCLONE_CONFIG_FERRY_ENV_AUTH=true|RCLONE_CONFIG_FERRY_NO_CHECK_BUCKET=true|"
+                           "RCLONE_CONFIG_FERRY_ACL=bucket-owner-full-control|"
                            "RCLONE_CONFIG_FERRY_REGION=eu-west-1|rclone|mount|ferry:a-bucket/it's a \"set\"; $x/|"
                            "/home/u/.ferry/runs/r/buckets/0|--vfs-cache-mode|writes|--cache-dir|"
                            "/mnt/ferry-scratch/.cache/ferry/r-0|--vfs-cache-max-size|800000B|--vfs-write-back|1s"));

@@ -18,7 +18,7 @@ namespace ferry::job {
 namespace {
 
 constexpr const char* mount_phase = "data";
-constexpr Seconds look_limit{60}, mount_limit{90};
+constexpr Seconds look_limit{300};  // disks may be formatted meanwhile
 
 std::string_view buckets_script() { return {ferry_embed_buckets_sh, ferry_embed_buckets_sh_end}; }
 
@@ -122,17 +122,16 @@ class Mounter {
         .is_written = data.is_written,
         .is_anonymous = found.is_anonymous,
         .place = item.to,
-        .cache = fmt::format("{}/.cache/ferry/{}-{}", tools_->scratch, connection_.instance().run, index)};
+        .cache = fmt::format("{}/.cache/ferry/{}-{}", tools_->scratch, connection_.instance().run, index),
+        .cache_bytes = tools_->free_bytes / 10 * 8 / indexes_.size()};
     const auto state = fmt::format("{}/{}", out_.folder, index);
     auto command = fmt::format("bash {} mount {} {} --", shell_quoted(out_.script), shell_quoted(state),
                                shell_quoted(wanted.place));
     for (const auto& word : mount_words(*tools_, wanted)) command += " " + shell_quoted(word);
-    TRY_SET(said, "mount " + shown_address(data.url),
-            connection_.session().run(command, notes_of(wanted, data), mount_limit));
+    TRY_SET(ended, "mount " + shown_address(data.url), run_mount(command, notes_of(wanted, data)));
     const agent::StandInStep step{"mount the data", command, notes_of(wanted, data)};
-    if (said.exit.code == 255) return fail(Kind::lost, "the connection broke while a bucket was mounted");
-    if (said.exit.code != 0) {
-      const auto lines = split(trim(said.err), '\n');
+    if (ended.exit.code != 0) {
+      const auto lines = split(trim(ended.err), '\n');
       out_.refusals[index] =
           "mounting failed: " + short_line(lines.empty() ? "nothing was said" : join(lines, "; "), 400);
       return {};
@@ -141,6 +140,28 @@ class Mounter {
     out_.steps.push_back(step);
     tell(data, found);
     return {};
+  }
+
+  /// For as long as it takes: what an attempt before saved may have to be put there first. The user may end it.
+  Result<os::Output> run_mount(const std::string& command, const std::string& notes) {
+    TRY_SET(shell, "", connection_.session().spawn(command));
+    TRY("", os::write_all(shell.in.get(), notes));
+    shell.in.reset();
+    os::Output out;
+    while (true) {
+      if (context_.check_signals(false) == fleet::Interrupt::cancel) {
+        shell.signal(SIGTERM);
+        return fail(Kind::cancelled, "cancelled");
+      }
+      if (!os::wait_readable(shell.err.get(), Millis(100))) continue;
+      TRY_SET(words, "", os::read_some(shell.err.get()));
+      if (words.empty()) break;
+      if (out.err.size() < 4096) out.err += words;
+    }
+    const auto ended = shell.wait(Millis(10'000));
+    if (!ended || ended->code == 255) return fail(Kind::lost, "the connection broke while a bucket was mounted");
+    out.exit = *ended;
+    return out;
   }
 
   /// The files of the mount's STATE, for its standard input.

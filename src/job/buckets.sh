@@ -114,7 +114,7 @@ mount_one() { # STATE PLACE -- WORDS…
   # A role that was made a moment ago may be refused for seconds.
   for _ in 1 2 3 4 5; do
     is_mounted "$place" || break
-    ls "$place" >/dev/null 2>"$state/why" || { sleep 2; continue; }
+    timeout 20 ls "$place" >/dev/null 2>"$state/why" || { sleep 2; continue; }
     join_saved "$state" 2>"$state/why" && exit 0
     break
   done
@@ -143,29 +143,29 @@ refresh_links() { # STATE
   [ -n "$cache" ] && [ -n "$links" ] || return 0
   while IFS= read -rd '' file; do
     inside=${file#"$cache/vfsMeta/"} # rclone's name of the remote, which it makes up, and the path in that
-    rest=${inside#*/} rest=${rest#"$below/"} wanted[$rest]=1
+    rest=${inside#*/} rest=${rest#"$below/"} wanted[/$rest]=1
     [ -L "$links/$rest" ] || ! is_whole "$file" "$cache/vfs/$inside" ||
       { mkdir -p "$(dirname "$links/$rest")" && ln -sfn "$cache/vfs/$inside" "$links/$rest"; }
   done < <(dirty "$cache")
   [ -d "$links" ] || return 0
   while IFS= read -rd '' file; do
     rest=${file#"$links/"}
-    [ -n "${wanted[$rest]:-}" ] || rm -f "$file"
+    [ -n "${wanted[/$rest]:-}" ] || rm -f "$file"
   done < <(find "$links" -type l -print0)
   find "$links" -depth -type d -empty -delete
 }
 
 keep() { # STATE
-  local words tool began
-  mapfile -d '' words <"$1/words"
+  local word words=() tool began
+  while IFS= read -rd '' word; do words+=("$word"); done <"$1/words"
   echo $$ >"$1/keeper"
   (clean "${words[@]}") >>"$1/log" 2>&1 </dev/null &
   tool=$!
   echo "$tool" >"$1/tool"
   while kill -0 "$tool" 2>/dev/null; do
-    began=${EPOCHREALTIME/[.,]/}
+    began=$(date +%s%N)
     refresh_links "$1" 2>/dev/null
-    began=$(((${EPOCHREALTIME/[.,]/} - began) / 100000)) # of a large cache, a tenth of the time
+    began=$((($(date +%s%N) - began) / 100000000)) # of a large cache, a tenth of the time
     sleep "$began.3"
   done
   [ -e "$1/over" ] || touch "$1/dead"
@@ -208,6 +208,7 @@ flush() { # STATE
 
 end_all() { # ALL
   local state code=0
+  trap '' TERM # who ends a training lets it save, and this is that
   for state in "$1"/*; do
     [ -e "$state/place" ] && [ ! -e "$state/over" ] || continue
     flush "$state" || refresh_links "$state"

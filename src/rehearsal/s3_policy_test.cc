@@ -28,6 +28,7 @@ TEST_F(S3Policies, ConfineASessionToItsPrefix) {
   const std::vector<std::pair<S3Ask, int>> table = {
       {{"PUT", "/bucket/runs/1/out", {}, "mine"}, 200},
       {{"GET", "/bucket/runs/1/out"}, 200},
+      {{"PUT", "/bucket/runs/1/out", {{"x-amz-acl", "private"}}, "mine"}, 403},
       {{"GET", "/bucket/runs/2/out"}, 403},
       {{"PUT", "/bucket/runs/2/out", {}, "x"}, 403},
       {{"PUT", "/bucket/runs/1/secret/x", {}, "x"}, 403},

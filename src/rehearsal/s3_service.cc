@@ -158,6 +158,9 @@ S3Result<os::ServedReply> S3Service::answer(const os::ServedRequest& served, os:
   if (*action->permission != '\0')
     S3_TRY(check_policies(request, signature.key, action->permission, bucket ? &*bucket : nullptr, request.key,
                           trouble.plain_http));
+  // Who says an ACL, though it be the owner's, needs leave for that, too.
+  if (std::string_view(action->permission) == "s3:PutObject" && request.has_header("x-amz-acl"))
+    S3_TRY(allow("s3:PutObjectAcl", request.bucket, request.key));
   CutBody cut(body, trouble.cut_upload.value_or(0));
   os::BodyReader& shown = trouble.cut_upload ? static_cast<os::BodyReader&>(cut) : body;
   S3Call call{request, signature, shown, *store_, world_.now_ms(), bucket.value_or(S3Bucket{}), allow};

@@ -1,5 +1,6 @@
 #include "sandbox/sandbox.h"
 
+#include <sys/mount.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -353,6 +354,20 @@ TEST(Sandbox, AFolderWithAnOddNameIsFine) {
   TestInstance instance("odd, name: \\ here");
   instance.start();
   EXPECT_EQ(instance.said("echo in"), "in");
+}
+
+TEST(Sandbox, WhatIsMountedInItsFolderIsLetGoOfAndNothingInItIsRemoved) {
+  if (::geteuid() != 0) GTEST_SKIP() << "only root mounts";
+  os::TempDir temp;
+  const auto precious = temp.path() / "precious", dir = temp.path() / "i 1", at = dir / "disk/a place";
+  ASSERT_TRUE(os::make_dirs(precious));
+  ASSERT_TRUE(os::write_file(precious / "model", "m"));
+  ASSERT_TRUE(os::make_dirs(at));
+  if (::mount(precious.c_str(), at.c_str(), nullptr, MS_BIND, nullptr) < 0) GTEST_SKIP() << "nothing can be mounted";
+  ASSERT_TRUE(os::exists(at / "model"));
+  EXPECT_TRUE(destroy(dir));
+  EXPECT_FALSE(os::exists(dir));
+  EXPECT_EQ(os::read_file(precious / "model").value_or("(gone)"), "m");
 }
 
 TEST(Sandbox, ASpecSurvivesItsFile) {

@@ -124,6 +124,17 @@ def test_what_the_bucket_does_not_take_comes_home():
         home.nothing_left()
 
 
+def test_of_a_training_that_is_killed_what_is_not_in_the_bucket_yet_comes_home():
+    with Home() as home:
+        fill(home)
+        home.good("rehearsal", "fault", "latency", "action=s3:PutObject", "ms=25000")
+        task(home, {"~/ckpt": {"source": f"s3://{BUCKET}/ckpt"}}, ["trap '' TERM", "echo trained >~/ckpt/model", "while :; do sleep 1; done"])
+        done = home.ferry("run", "task.yaml", "--max-duration", "5s")
+        assert done.returncode not in (0, 125), (done.returncode, done.err)
+        assert (home.home_of(home.newest()) / "mounts/ckpt/model").read_text() == "trained\n", done.err
+        home.nothing_left()
+
+
 def test_a_mount_that_dies_ends_the_training_and_says_so():
     with Home() as home:
         fill(home)
