@@ -50,7 +50,7 @@ TEST(StoreSetup, WhatSomebodyWroteIntoTheBoundaryStays) {
   const auto wider =
       widened(R"({"Statement": {"Effect": "Deny", "Action": "s3:*", "Resource": "x"}})", "s3://bucket", "aws");
   ASSERT_TRUE(wider) << describe(wider.error());
-  EXPECT_EQ(statements_of(*wider).size(), 4u);
+  EXPECT_EQ(statements_of(*wider).size(), 5u);
   EXPECT_EQ(statements_of(*wider)[0]["Effect"].get<std::string>(), "Deny");
   for (const char* bad : {"[]", "{}", "{\"Statement\": 1}", "not JSON"})
     EXPECT_EQ(widened(bad, "s3://bucket", "aws").error().kind, Kind::corrupt) << bad;

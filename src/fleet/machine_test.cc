@@ -16,7 +16,7 @@ TEST(Machine, UserDataHoldsTheHostKeyAndATimerThatEndsTheMachine) {
   EXPECT_NE(data.find("    abc\n"), std::string::npos);
   EXPECT_NE(data.find("ed25519_public: ssh-ed25519 AAAA x\n"), std::string::npos);
   EXPECT_NE(data.find("--on-active=4242"), std::string::npos);
-  EXPECT_NE(data.find("sleep 4242"), std::string::npos);
+  EXPECT_NE(data.find("sleep '4242'"), std::string::npos);
 }
 
 std::int64_t uptime() {
