@@ -91,9 +91,9 @@ class Launcher {
   std::string role_;            // made for this run; empty: none
   std::int64_t role_made_ = 0;  // steady
   std::optional<Error> last_;
-  cloud::Image image_;                // of the last attempt
-  cloud::LaunchRequest launched_by_;  // the same
-  Usd wasted_;                        // by launches that came to nothing
+  cloud::Image image_;          // of the last attempt
+  cloud::LaunchRequest order_;  // the same
+  Usd wasted_;                  // by launches that came to nothing
   int attempts_ = 0, tokens_before_ = 0;
   bool image_looked_up_again_ = false;
 };
@@ -245,24 +245,24 @@ Result<cloud::Instance> Launcher::rent(const plan::Offer& offer, Site& site, led
   auto tags = tags_of(request_.run, candidate.labels);
   tags.merge(tags_for_recovery(request_.run, host_key_));
   if (!role_.empty()) tags[role_tag] = role_;
-  launched_by_ = {.offer = offer,
-                  .image = image,
-                  .client_token = instance.token,
-                  .key_name = access_.key_name.empty() ? resource_name(request_.run) : access_.key_name,
-                  .security_group = site.group,
-                  .user_data = user_data_,
-                  .disk_gib = candidate.disk_gib,
-                  .disk_tier = candidate.disk_tier,
-                  .tags = tags,
-                  .subnet_id = own_subnet ? subnet->id : "",
-                  .public_address = request_.aws.public_address,
-                  .instance_profile = role_.empty() ? request_.aws.instance_profile : role_,
-                  .placement_group = request_.aws.placement_group,
-                  .capacity_reservation_id = request_.aws.capacity_reservation,
-                  .stops_itself = ends_by_stop(request_.run),
-                  .capacity_block = request_.capacity_block,
-                  .spot_max_price = offer.market == plan::Market::spot ? candidate.max_hourly_cost : std::nullopt};
-  return launch_with_role(site, launched_by_);
+  order_ = {.offer = offer,
+            .image = image,
+            .client_token = instance.token,
+            .key_name = access_.key_name.empty() ? resource_name(request_.run) : access_.key_name,
+            .security_group = site.group,
+            .user_data = user_data_,
+            .disk_gib = candidate.disk_gib,
+            .disk_tier = candidate.disk_tier,
+            .tags = tags,
+            .subnet_id = own_subnet ? subnet->id : "",
+            .public_address = request_.aws.public_address,
+            .instance_profile = role_.empty() ? request_.aws.instance_profile : role_,
+            .placement_group = request_.aws.placement_group,
+            .capacity_reservation_id = request_.aws.capacity_reservation,
+            .stops_itself = ends_by_stop(request_.run),
+            .capacity_block = request_.capacity_block,
+            .spot_max_price = offer.market == plan::Market::spot ? candidate.max_hourly_cost : std::nullopt};
+  return launch_with_role(site, order_);
 }
 
 Result<cloud::Instance> Launcher::launch_with_role(Site& site, const cloud::LaunchRequest& launch) {
@@ -432,7 +432,7 @@ Result<Launched> Launcher::run() {
     TRY_SET(instance, "", attempt(offer, **site));
     if (!instance) continue;
     return Launched{
-        std::move(*instance), std::move((*site)->cloud), (*site)->location, offer, image_, launched_by_, host_key_};
+        std::move(*instance), std::move((*site)->cloud), (*site)->location, offer, image_, order_, host_key_};
   }
   if (!last_ && !request_.aws.subnets.empty())
     return fail(Kind::not_found, "none of your subnets is in a zone that has such a machine", {},

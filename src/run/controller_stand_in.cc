@@ -89,7 +89,12 @@ void RunController::arm_stand_in(agent::JobSpec& spec) {
                                    .group = to_json(*spec.group)});
     return fleet::make_stand_in(context_, run_, node_.location, *node_.cloud, std::move(wanted));
   }();
-  if (armed) return;
+  if (armed) {
+    const auto end = node_.instance.launched_ms + Millis(node_.lifetime.until_power_off()).count();
+    const auto told = fmt::format("should {} die, AWS starts another machine by itself, until {} at the latest",
+                                  node_.instance.id, os::iso_time(end));
+    return context_.progress.note(told, {{"instance_id", node_.instance.id}, {"until", os::iso_time(end)}});
+  }
   spec.group.reset();
   auto error = armed.error();
   error.what = "AWS will not start the next machine by itself: " + error.what;
