@@ -4,6 +4,8 @@
 
 #include "agent/store_place.h"
 #include "agent/stored_files.h"
+#include "base/hash.h"
+#include "base/text.h"
 #include "os/clock.h"
 #include "os/process.h"
 #include "store/data_set.h"
@@ -28,6 +30,21 @@ Result<std::optional<store::Manifest>> newest_manifest(store::Store& store, cons
   return std::optional<store::Manifest>();
 }
 
+/// The files of another run, as they were when this one began.
+Result<std::vector<store::ManifestEntry>> files_of_other(store::Store& store, const RestoreOrder& order) {
+  const auto got = store.get(store::manifest_key(order.run, order.attempt, order.rank), store::most_manifest_bytes);
+  if (!got && got.error().kind == Kind::not_found)
+    return fail(Kind::not_found, "the store does not have what " + order.run + " made, any more");
+  if (!got) return tl::unexpected<Error>(got.error());
+  TRY_SET(manifest, "", store::parse_manifest(got->bytes));
+  TRY_SET(text, "", store::manifest_text(manifest));
+  if (hex(sha256(text)) != order.manifest)
+    return fail(Kind::conflict, "what the store has of " + order.run + " is not what it had when this run began");
+  auto files = files_of(manifest);
+  std::erase_if(files, [](const auto& one) { return !one.link.empty(); });  // they are sent
+  return files;
+}
+
 Result<RestoreOrder> read_order(int in) {
   std::string line;
   while (line.find('\n') == std::string::npos) {
@@ -42,8 +59,8 @@ Result<RestoreOrder> read_order(int in) {
 }  // namespace
 
 Json to_json(const RestoreOrder& order) {
-  return {{"run", order.run},         {"attempt", order.attempt}, {"rank", order.rank},
-          {"workdir", order.workdir}, {"set", order.set},         {"store", to_json(order.store)}};
+  return {{"run", order.run}, {"attempt", order.attempt},      {"rank", order.rank},        {"workdir", order.workdir},
+          {"set", order.set}, {"store", to_json(order.store)}, {"manifest", order.manifest}};
 }
 
 Result<RestoreOrder> restore_order_from(const Json& json) {
@@ -54,10 +71,13 @@ Result<RestoreOrder> restore_order_from(const Json& json) {
   order.run = text_at(json, "run");
   order.workdir = text_at(json, "workdir");
   order.set = text_at(json, "set");
+  order.manifest = text_at(json, "manifest");
   constexpr std::int64_t most = 1'000'000;
   const auto attempt = int_at(json, "attempt"), rank = int_at(json, "rank", -1);
   if (!store::is_run_name(order.run) || !order.workdir.starts_with('/') || order.store.uri.empty() ||
-      (!order.set.empty() && !store::is_set_id(order.set)) || attempt < 1 || attempt > most || rank < 0 || rank > most)
+      (!order.set.empty() && !store::is_set_id(order.set)) ||
+      (!order.manifest.empty() && !store::is_sha256(order.manifest)) || attempt < 1 || attempt > most || rank < 0 ||
+      rank > most)
     return fail(Kind::bad_input, "that is no run's store");
   order.attempt = static_cast<int>(attempt);
   order.rank = static_cast<int>(rank);
@@ -92,8 +112,14 @@ Result<RestoreReport> restore(const RestoreOrder& order, const os::Path& dir,
   TRY_SET(store, "", open());
   RestoreReport report;
   report.done = true;
+  sync::ReceiveOptions options;
   std::vector<store::ManifestEntry> files;
-  if (order.set.empty()) {
+  if (!order.manifest.empty()) {
+    TRY_SET(others, "look for what is stored", files_of_other(*store, order));
+    files = std::move(others);
+    report.attempt = order.attempt;
+    options.state_file = dir.string() + "-sync.state";
+  } else if (order.set.empty()) {
     TRY_SET(manifest, "look for what is stored", newest_manifest(*store, order));
     if (!manifest) return report;
     report.attempt = manifest->attempt;
@@ -106,7 +132,6 @@ Result<RestoreReport> restore(const RestoreOrder& order, const os::Path& dir,
   RestoreReport now;
   bool goes_on = true;
   std::int64_t told = 0;
-  sync::ReceiveOptions options;
   options.progress = [&](const sync::Progress& progress) {
     const auto at = os::system_clock().steady_ms();
     if (at - told < tell_every.count()) return;

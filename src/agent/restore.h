@@ -1,7 +1,8 @@
 #pragma once
 /// \file
 /// `ferry-agent restore DIR`: what earlier attempts of a run have stored comes back to where its training left it,
-/// from the store to this machine; or one of the store's data sets.
+/// from the store to this machine; or what another run has stored, as if it had been sent; or one of the store's data
+/// sets.
 ///
 ///   standard input   RestoreOrder as JSON, one line; at its end whoever asked is gone, and so ends this (but with
 ///   --alone) standard output  RestoreReport as JSON, a line now and then, the last one with `done` or an error
@@ -21,7 +22,10 @@ struct RestoreOrder {
   int attempt = 1;  ///< whose files are wanted, or those of the newest before it that has stored some
   int rank = 0;
   std::string workdir;  ///< absolute
-  std::string set;      ///< not empty: the data set of the store that is to stand there (store/data_set.h) instead
+  /// Not empty: the files of exactly that attempt, whose manifest_text() has this SHA-256, and which is another run's:
+  /// they count as sent (sync/outputs.h), and are no outputs of the run whose folder DIR is.
+  std::string manifest;
+  std::string set;  ///< not empty: the data set of the store that is to stand there (store/data_set.h) instead
   StoreSpec store;
 };
 Json to_json(const RestoreOrder& order);
@@ -39,8 +43,9 @@ Json to_json(const RestoreReport& report);
 Result<RestoreReport> restore_report_from(const Json& json);
 
 /// Brings them, telling `tell` now and then until it says false. `dir`: the agent's folder of the run. What stood
-/// elsewhere than in the workdir (sync::elsewhere_folder) stays where it is stored. Fails as take_stored(), corrupt for
-/// a manifest that is none.
+/// elsewhere than in the workdir (sync::elsewhere_folder) stays where it is stored, unless it is another run's. Fails
+/// as take_stored(), corrupt for a manifest that is none; not_found, or denied, where another run's files are not in
+/// the store, conflict where they are others than those that are wanted.
 Result<RestoreReport> restore(const RestoreOrder& order, const os::Path& dir,
                               const std::function<bool(const RestoreReport&)>& tell);
 

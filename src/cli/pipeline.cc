@@ -246,6 +246,7 @@ class Pipeline {
     if (document > 1) {
       TRY_SET(before, "", context_.ledger().run(record_.run_of(document - 1)));
       one.carried = before.output_dir;
+      one.carried_run = before.name;
     }
     context_.progress().note(fmt::format("document {} of {}: {}", document, record_.documents, one.task.name));
     return run_(one, confirm, [&](const std::string& name) {

@@ -158,6 +158,7 @@ int run_one(Context& context, const RunOptions& options, bool only_rehearse, Des
   order.task = std::move(described.task);
   order.arguments = arguments;
   order.workdir = described.workdir;
+  order.passed_on = described.carried_run;
   order.results = std::filesystem::absolute(options.results).lexically_normal();
   order.check = !options.no_check;
   order.follow = options.follow;

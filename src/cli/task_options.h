@@ -30,6 +30,7 @@ struct Described {
   os::Path file;                           ///< absolute, of the task; empty: none
   std::string pipeline;                    ///< where the file has several: what they are called together
   os::Path carried;                        ///< what another run brought home and this one gets; empty: nothing
+  std::string carried_run;                 ///< that run
   bool unsized = false, undisked = false;  ///< nothing is said of vCPUs, memory or a type; of the disk
 };
 

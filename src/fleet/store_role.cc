@@ -43,6 +43,25 @@ auto settled(Context& context, Kind of_the_past, const Call& call) -> decltype(c
   }
 }
 
+/// Lets one read what the attempts of a run have stored, and nothing that ferry itself says of it. (Who may not list is
+/// not told that an object is missing.)
+Result<Json> statements_to_read(const std::string& uri, const std::string& run, const std::string& partition) {
+  TRY_SET(place, "", parse_store_place(uri));
+  if (!store::is_run_name(run)) return fail(Kind::bad_input, "no run's name: " + printable(run));
+  const std::string bucket = "arn:" + partition + ":s3:::" + place.bucket;
+  const std::string below = place.prefix + store::run_prefix(run) + "a*";
+  const Json read = {{"Sid", "FerryReadsTheRunBefore"},
+                     {"Effect", "Allow"},
+                     {"Action", Json::array({"s3:GetObject"})},
+                     {"Resource", Json::array({bucket + "/" + below})}};
+  const Json list = {{"Sid", "FerryListsTheRunBefore"},
+                     {"Effect", "Allow"},
+                     {"Action", Json::array({"s3:ListBucket"})},
+                     {"Resource", Json::array({bucket})},
+                     {"Condition", {{"StringLike", {{"s3:prefix", Json::array({below})}}}}}};
+  return Json::array({read, list});
+}
+
 /// Only machines may be it.
 std::string trust_of(const std::string& region) {
   const std::string service = aws::partition_of(region) == "aws-cn" ? "ec2.amazonaws.com.cn" : "ec2.amazonaws.com";
@@ -227,6 +246,10 @@ Result<Json> role_policy(const ledger::Run& run, const std::string& partition) {
   if (run.store.starts_with("s3://")) {
     TRY_SET(stores, "", store_policy(run.store, run.name, partition));
     policy = std::move(stores);
+    if (const auto other = text_at(run.task, reads_run); !other.empty()) {
+      TRY_SET(statements, "", statements_to_read(run.store, other, partition));
+      for (auto& statement : statements) policy["Statement"].push_back(std::move(statement));
+    }
   }
   if (run.task.contains(recovers_by_aws)) {
     TRY_SET(statements, "", stand_in_statements(run, partition));

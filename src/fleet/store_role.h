@@ -16,13 +16,16 @@ namespace ferry::fleet {
 /// administrator makes it once (`ferry store setup`).
 inline constexpr const char *iam_path = "/ferry/", *boundary_name = "ferry-store";
 
+/// In Run::task: the name of another run, what whose attempts stored in the run's store its machine reads, too.
+inline constexpr const char* reads_run = "reads_run";
+
 /// The role and its instance profile: resource_name(), cut to the 64 characters that IAM takes.
 std::string store_role_name(const std::string& run, const std::string& launch_id);
 /// A policy that allows what stores need below "PREFIX/runs/RUN/" of the bucket of an s3:// uri; with run "" below
 /// "PREFIX/runs/", and that reads what is below "PREFIX/data/". `partition`: aws::partition_of(). JSON.
 Result<Json> store_policy(const std::string& uri, const std::string& run, const std::string& partition);
 
-/// What the role of a run may: with its store ("": none) and its data sets.
+/// What the role of a run may: with its store ("": none), the run that it reads there, and its data sets.
 Result<Json> role_policy(const ledger::Run& run, const std::string& partition);
 
 /// Makes the role and its instance profile; the profile's name, for RunInstances, which may not know it for the first

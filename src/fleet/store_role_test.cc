@@ -179,6 +179,25 @@ TEST(StoreRole, MayReadTheDataSetsThatTheTaskNamesAndPutIntoThoseThatItWrites) {
   EXPECT_FALSE(bound(Json::array({"s3:Get*", "s3:PutObject", "s3:DeleteObject"}))) << "rclone says an ACL";
 }
 
+TEST(StoreRole, OfARunThatTakesWhatAnotherMadeMayReadThatAndNothingElseOfIt) {
+  ledger::Run run;
+  run.name = "train-9d4";
+  run.store = the_store;
+  run.task[reads_run] = "prepare-7k2";
+  const auto policy = *role_policy(run, "aws");
+  const auto& statements = policy.at("Statement");
+  ASSERT_EQ(statements.size(), 4u);
+  EXPECT_EQ(statements[3]["Action"], Json::array({"s3:ListBucket"}));
+  EXPECT_EQ(statements[3]["Condition"]["StringLike"]["s3:prefix"], Json::array({"team/runs/prepare-7k2/a*"}));
+  EXPECT_EQ(statements[2]["Action"], Json::array({"s3:GetObject"}));
+  const auto resource = statements[2]["Resource"][0].get<std::string>();
+  EXPECT_TRUE(resource.ends_with("/runs/prepare-7k2/a*")) << resource;
+  EXPECT_TRUE(lets(*store_policy(the_store, "", "aws"), policy)) << "the account's boundary allows runs/*";
+  EXPECT_FALSE(lets(*store_policy(the_store, run.name, "aws"), policy));
+  run.task[reads_run] = "../*";
+  EXPECT_EQ(role_policy(run, "aws").error().kind, Kind::bad_input);
+}
+
 TEST(StoreRole, NothingOfItIsLeftHoweverFarAKilledFerryCame) {
   int calls = 0;
   {

@@ -389,6 +389,11 @@ Result<Preflight> preflight(const task::Task& task, const os::Path& workdir, con
   std::string compiled = python.empty() ? "" : python[0] + " compiles · ";
   for (auto& script : python) script = os::Path(script).lexically_normal().string();
   TRY("", look_at_python(task, workdir, python, candidates, looking.cut_off, out));
+  // From here on it is about what goes over.
+  if (looking.passed_on) {
+    TRY_SET(taken, "see what the store has", leave_to_store(out.tree, workdir, *looking.passed_on));
+    out.taken = taken;
+  }
   auto quiet = task.outputs;
   if (quiet.empty()) quiet.emplace_back("outputs/");
   quiet.insert(quiet.end(), task.checkpoints.begin(), task.checkpoints.end());

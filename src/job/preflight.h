@@ -3,6 +3,7 @@
 /// Errors found on the laptop cost nothing: what is checked before anything is rented.
 
 #include "base/error.h"
+#include "job/passed_on.h"
 #include "os/file.h"
 #include "sync/sync.h"
 #include "task/task.h"
@@ -16,6 +17,7 @@ struct Preflight {
   std::string requirements_file;       ///< the file that the environment is made from (job/requirements.h); empty: none
   std::string installers;              ///< Requirements::installers
   std::string framework;               ///< "pytorch" or "tensorflow": imported, and nothing in the workdir provides it
+  Taken taken;                         ///< what the machine takes from the store, and is not in the tree
   std::vector<std::string> installed;  ///< modules that environment.sh installs on a rented machine
 };
 
@@ -23,6 +25,7 @@ struct Looking {
   bool follow = false;  ///< links out of the workdir go as what they lead to
   os::Path results;     ///< where outputs come home: not sent, and no word about it
   std::string cut_off;  ///< why nothing can be installed on the machine from a package index; empty: it may be
+  const PassedOn* passed_on = nullptr;  ///< what the store has of the run before; none: nothing
 };
 
 /// The script named in `run` exists and is among what will be sent; Python files named there compile (when

@@ -42,6 +42,8 @@ Status RunController::setup() {
           job::prepare_environment(context_, *node_.connection, request.task, ready.requirements_file, ready.installers,
                                    std::move(mounted)));
   trial_.environment = std::move(environment);
+  auto& steps = trial_.environment.steps;
+  if (trial_.taking) steps.insert(steps.begin(), *trial_.taking);
   TRY("", bring_data(request.task));
   run_.task["environment"] = trial_.environment.facts;
   TRY("", context_.ledger.update(run_));

@@ -6,6 +6,7 @@
 #include "fleet/buckets.h"
 #include "fleet/labels.h"
 #include "fleet/stand_in.h"
+#include "fleet/store_role.h"
 #include "job/buckets.h"
 #include "job/data.h"
 #include "job/environment.h"
@@ -16,6 +17,7 @@
 #include "job/sent.h"
 #include "run/event_callback.h"
 #include "run/kept.h"
+#include "run/passed_on.h"
 #include "run/record.h"
 #include "run/run_controller.h"
 #include "watch/report.h"
@@ -49,6 +51,7 @@ Result<Added> add_run(fleet::Context& context, const RunRequest& request, const 
   run.created_ms = run.phase_ms = context.clock.now_ms();
   run.task = {{"run", request.task.run}, {"setup", request.task.setup}, {"outputs", request.task.outputs}};
   if (request.task.recovers_by_aws) run.task[fleet::recovers_by_aws] = true;
+  if (request.task.taken) run.task[fleet::reads_run] = request.task.taken->run;
   if (request.task.ends == task::Ends::stop) run.task["ends"] = fleet::ends_stop;
   if (!request.task.checkpoints.empty()) run.task["checkpoints"] = request.task.checkpoints;
   if (auto data = fleet::buckets_to_keep(request.task); !data.is_null()) run.task["data"] = std::move(data);
@@ -206,10 +209,13 @@ int start(fleet::Context& context, const RunRequest& asked) {
   const auto checked = [&]() -> Status {
     TRY("", check_task(request));
     job::store_large_mounts(request.task, request.follow, by_store);
+    const auto passed_on = find_passed_on(context, request, store_of(request), by_store);
+    const auto* from_store = passed_on ? &passed_on->files : nullptr;
     if (request.check) {
       TRY("", job::check_environment(request.task, request.workdir));
       TRY_SET(found, "",
-              job::preflight(request.task, request.workdir, {request.follow, request.results, request.cut_off}));
+              job::preflight(request.task, request.workdir,
+                             {request.follow, request.results, request.cut_off, from_store}));
       ready = std::move(found);
       TRY("", job::look_for_data(context, request.task));
     } else {
@@ -219,11 +225,16 @@ int start(fleet::Context& context, const RunRequest& asked) {
       TRY_SET(candidates, "", job::find_requirements(request.task, request.workdir, ready.tree));
       ready.requirements_file = candidates.file;
       ready.installers = candidates.installers;
+      if (from_store) {
+        TRY_SET(taken, "", job::leave_to_store(ready.tree, request.workdir, *from_store));
+        ready.taken = taken;
+      }
       for (auto& line : job::tell_sent(ready.tree, request.workdir, request.task.outputs))
         ready.warnings.push_back(std::move(line));
       ready.summary =
           fmt::format("{}, {} to send", watch::counted(ready.tree.files, "file"), show_bytes(ready.tree.bytes));
     }
+    if (passed_on) note_taken(request, *passed_on, ready.taken, by_store);
     TRY("make the folder for outputs", job::make_results(request.results));
     constexpr std::uint64_t little = 1'000'000'000;
     if (const auto free = os::free_space(request.results); free < little) {

@@ -29,6 +29,7 @@ struct RunRequest {
   std::optional<Seconds> wait;         ///< how long no room for a machine, and what else passes, is waited out
   bool keep = false;                   ///< leave the instance when done
   bool check = true;                   ///< look at scripts before renting
+  std::string passed_on;               ///< the run whose outputs are among the task's mounts; empty: none
   bool follow = false;                 ///< links out of the workdir go as what they lead to
   /// Asks whether to spend; called once, before the first call that costs, for AWS and whatever stands in for
   /// it. Empty: do not ask.

@@ -412,6 +412,7 @@ Status RunController::attempt() {
   store_sent();
   TRY("", connect());
   TRY("", sync());
+  TRY("", take_passed_on());
   TRY("", restore());
   TRY("", setup());
   if (is_over() || detaching_) return {};

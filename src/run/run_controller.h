@@ -71,6 +71,8 @@ class RunController {
   Status note_begun();
   /// The ledger has another attempt, which is this one from now on.
   Status begin_attempt();
+  /// What the task takes of another run comes from the store: the machine does it.
+  Status take_passed_on();
   /// Puts what an attempt before had saved, and is home, where the training will look for it.
   Status restore();
   /// The same, from the store: the machine does it.
@@ -230,9 +232,10 @@ class RunController {
     std::vector<plan::Offer> offers;          // best first; once launched, the one that was had
     std::vector<task::Resources> candidates;  // that the offers are for
     std::optional<cloud::Reservation> reservation;
-    std::optional<Usd> ceiling;  // no dearer machine is rented, an hour
-    std::optional<Usd> most;     // that it can cost
-    cloud::Image image;          // of the best offer
+    std::optional<Usd> ceiling;                // no dearer machine is rented, an hour
+    std::optional<Usd> most;                   // that it can cost
+    cloud::Image image;                        // of the best offer
+    std::optional<agent::StandInStep> taking;  // take_passed_on()
     job::Environment environment;
     std::optional<job::LocalLog> log;
     job::Pulled pulled;

@@ -135,6 +135,14 @@ struct Mount {
   bool operator==(const Mount&) const = default;
 };
 
+/// What another run has stored in the same store, which the machine takes from there before it begins.
+struct StoredOutputs {
+  std::string run;
+  int attempt = 0;
+  std::string manifest;  ///< the SHA-256 of the attempt's manifest (store/manifest.h), which names each file by its own
+  bool operator==(const StoredOutputs&) const = default;
+};
+
 /// What a training is told when the cloud takes its machine back.
 struct OnInterruption {
   std::string signal = "SIGTERM";  ///< "SIGTERM", "SIGINT", "SIGUSR1", "SIGUSR2", or "none": only FERRY_NOTICE tells
@@ -212,6 +220,7 @@ struct Task {
   bool recovers_by_aws = false;  ///< `recover: aws`: where a machine is lost, AWS itself starts the next one
   std::vector<Mount> mounts;
   std::vector<Data> data;
+  std::optional<StoredOutputs> taken;  ///< of the document before: not among what is sent
   std::vector<OutputFolder> output_folders;
   AwsSettings aws;
   /// It has no field of ferry's own, and more than SkyPilot's simplest: it may have been written for that.

@@ -47,6 +47,7 @@ NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(Mount, target, source, at, comes
 NLOHMANN_JSON_SERIALIZE_ENUM(MountMode,
                              {{MountMode::copy, "copy"}, {MountMode::mount, "mount"}, {MountMode::cached, "cached"}})
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(Data, target, url, mode, is_written, at, source, set)
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(StoredOutputs, run, attempt, manifest)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(OutputFolder, target, bucket, at)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(AwsSettings, subnets, security_group, public_address, ssh_from,
                                                 ssh_proxy, key_name, key_file, login_user, placement_group,
@@ -55,8 +56,9 @@ NLOHMANN_JSON_SERIALIZE_ENUM(Ends, {{Ends::terminate, "terminate"}, {Ends::stop,
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(Task, name, workdir, git, num_nodes, nodes_at, resources, candidates,
                                                 ordered, envs, missing_envs, missing_secrets, setup, run,
                                                 event_callback, checkpoints, outputs, store, budget, max_duration, idle,
-                                                ends, duration, environment, run_options, mounts, data, output_folders,
-                                                aws, may_be_skypilots, on_interruption, recovers_by_aws, not_yet)
+                                                ends, duration, environment, run_options, mounts, data, taken,
+                                                output_folders, aws, may_be_skypilots, on_interruption, recovers_by_aws,
+                                                not_yet)
 
 Json to_json(const Task& task) {
   Json json;

@@ -52,6 +52,7 @@ Task full() {
   task.mounts = {{"~/data", "/home/me/data", "t.yaml:9:1", true, true}};
   task.data = {{"/data", "s3://bucket/set", MountMode::cached, true, "t.yaml:10:1"},
                {"big", "", MountMode::copy, false, "t.yaml:11:1", "/home/me/sets", std::string(32, 'a')}};
+  task.taken = {"prepare-7k2", 2, std::string(64, 'b')};
   task.output_folders = {{"/out", "my-bucket", "t.yaml:11:1"}};
   task.aws.subnets = {{"", {"subnet-1"}}, {"eu-west-1", {"subnet-2", "subnet-3"}}};
   task.aws.security_group = "sg-1";

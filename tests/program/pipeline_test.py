@@ -1,6 +1,8 @@
 #!/usr/bin/env python3
 """A task file with several documents: runs one after the other, each with what the one before made."""
+import hashlib
 import json
+import os
 import signal
 
 from aws_test import aws_env
@@ -111,6 +113,87 @@ def test_with_json_the_last_line_is_the_result_and_the_receipt_is_an_event():
         assert lines[-1]["event"] == "result" and lines[-1]["run"].startswith("judge"), lines[-1]
         receipts = [line for line in lines if "pipeline" in line.get("data", {})]
         assert len(receipts) == 1 and [one["outcome"] for one in receipts[0]["data"]["pipeline"]["runs"]] == ["succeeded"] * 3, receipts
+        home.nothing_left()
+
+
+STORE = "s3://a-bucket/team"
+BY_STORE = """name: prepare
+store: %s
+resources: {infra: rehearsal}
+run: |
+  mkdir -p outputs/deep; cp blob outputs/deep/big; echo small >outputs/small; ln -s big outputs/deep/newest
+---
+name: train
+store: %s
+resources: {infra: rehearsal, job_recovery: FAILOVER}
+run: |
+  sha256sum <outputs/deep/newest; cat outputs/small
+  mkdir -p outputs; echo "$FERRY_ATTEMPT" >outputs/made
+  [ ! -e hold ] || [ $FERRY_ATTEMPT = 2 ] || { echo up; exec sleep 1000; }
+"""
+SIZE = 20_000_000
+
+
+def by_store(home, second=STORE):
+    """A file of random bytes that the first document passes on, and no file of the workdir once that has it; its digest."""
+    home.file("chain.yaml", BY_STORE % (STORE, second))
+    home.file("outputs/small", "the workdir's own\n")
+    blob = os.urandom(SIZE)
+    (home.work / "blob").write_bytes(blob)
+    return hashlib.sha256(blob).hexdigest()
+
+
+def events(done):
+    return [json.loads(line) for line in done.out.splitlines()]
+
+
+def syncs(lines):
+    """What each sync of each run sent."""
+    return [line["data"] for line in lines if line.get("phase") == "sync" and "wire_bytes" in line.get("data", {})]
+
+
+def test_with_a_store_the_next_machine_takes_from_there_what_the_one_before_made_also_in_its_second_attempt():
+    with Home() as home:
+        digest = by_store(home)
+        home.file("hold", "")
+        ferry = home.start("run", "chain.yaml", "--json")
+        home.wait_for("the second document's training", lambda: home.runs() and home.newest()["run"].startswith("train")
+                      and "up" in home.ferry("logs", home.newest()["run"]).out)
+        machine, = home.alive()
+        home.good("rehearsal", "fault", "die", f"instance={machine}")
+        out, err = ferry.communicate(timeout=300)
+        assert ferry.returncode == 0, (out, err)
+        lines = [json.loads(line) for line in out.splitlines()]
+        first, *rest = syncs(lines)
+        assert first["bytes_moved"] >= SIZE, first
+        # (The workdir's own blob goes over each time; its copy among the outputs does not.)
+        assert len(rest) == 2 and all(one["bytes_moved"] < SIZE + 100_000 and one["wire_bytes"] < SIZE + 200_000 for one in rest), rest
+        train, prepare = home.runs("--all")
+        assert any("comes to the machine from the store" in json.dumps(line) and prepare["run"] in json.dumps(line) for line in lines)
+        log = (home.home_of(train) / "train.log").read_text()
+        assert log == f"{digest}  -\nsmall\nup\n{digest}  -\nsmall\n", log
+        assert (home.home_of(train) / "outputs/made").read_text() == "2\n"
+        assert (home.home_of(prepare) / "outputs/deep/big").stat().st_size == SIZE
+        home.nothing_left()
+
+
+def test_what_is_not_in_the_store_as_it_is_at_home_or_not_in_that_store_is_sent_from_home():
+    with Home() as home:
+        digest = by_store(home)
+        home.good("run", "chain.yaml")
+        prepare = home.runs("--all")[-1]
+        (home.work / "blob").unlink()
+        again = events(home.good("run", "chain.yaml", "--from", "2", "--json"))
+        sent, = syncs(again)
+        assert sent["bytes_moved"] < 100_000 and sent["wire_bytes"] < 100_000, sent
+        (home.home_of(prepare) / "outputs/small").write_text("changed at home\n")
+        changed = home.good("run", "chain.yaml", "--from", "2")
+        assert changed.out == f"{digest}  -\nchanged at home\n" and "is sent from here" in changed.err, (changed.out, changed.err)
+        (home.home_of(prepare) / "outputs/small").write_text("small\n")
+        home.file("chain.yaml", BY_STORE % (STORE, "s3://a-bucket/other"))
+        other = events(home.good("run", "chain.yaml", "--from", "2", "--json"))
+        sent, = syncs(other)
+        assert sent["bytes_moved"] >= SIZE and "from the store" not in json.dumps(other), sent
         home.nothing_left()
 
 
