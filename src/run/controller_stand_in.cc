@@ -121,10 +121,12 @@ Result<bool> RunController::catch_up_with_stand_ins() {
     if (!found && found.error().kind != Kind::not_found) return tl::unexpected<Error>(found.error());
     if (!found) TRY("", fleet::confirm_account(*cloud, *location));
     TRY("", confirm_claim(found, run_, claim));
-    TRY_SET(instances, "", context_.ledger.instances(run_.name));
-    if (std::ranges::any_of(instances, [&](const auto& one) { return one.id == claim.instance; })) continue;
+    const bool is_begun = attempt == trial_.n;
+    // The phase is the last that is noted of it.
+    trial_.is_stand_in = is_begun;
+    if (is_begun && run_.phase >= Phase::training) continue;
     TRY_SET(before, "", end_those_before(*cloud, claim));
-    if (attempt > trial_.n) TRY("", begin_attempt());
+    if (!is_begun) TRY("", lose_attempt());
     TRY("", take_up_stand_in(std::move(before), claim, found));
     news = true;
   }
@@ -137,6 +139,7 @@ Result<ledger::Instance> RunController::end_those_before(cloud::Cloud& cloud, co
   for (auto& one : instances) {
     if (one.id.empty()) continue;
     last = one;
+    if (one.id == claim.instance) continue;
     if (one.state != ledger::Rent::live) continue;
     const auto before = cloud.describe(one.id);
     const bool is_gone = before ? before->state == cloud::State::terminated : before.error().kind == Kind::not_found;
@@ -147,6 +150,10 @@ Result<ledger::Instance> RunController::end_those_before(cloud::Cloud& cloud, co
     TRY("", context_.ledger.record_instance(one));
   }
   if (last.id.empty()) return fail(Kind::not_found, "the ledger knows no machine of " + run_.name);
+  return last;
+}
+
+Status RunController::lose_attempt() {
   if (!is_over() || run_.outcome == Outcome::none) {
     run_.outcome = Outcome::lost;
     run_.error = "its machine is gone";
@@ -154,7 +161,7 @@ Result<ledger::Instance> RunController::end_those_before(cloud::Cloud& cloud, co
   TRY("", context_.ledger.update(run_));
   node_.connection.reset();
   pull_.reset();
-  return last;
+  return begin_attempt();
 }
 
 Status RunController::take_up_stand_in(ledger::Instance next, const agent::StandInClaim& claim,
@@ -166,7 +173,10 @@ Status RunController::take_up_stand_in(ledger::Instance next, const agent::Stand
   next.state = ledger::Rent::intent;
   next.intent_ms = now;
   next.released_ms = next.running_ms = next.bytes_out = 0;
-  TRY("", context_.ledger.record_intent(next));
+  // A ferry that was killed here has noted that already.
+  TRY_SET(noted, "", context_.ledger.instances(run_.name));
+  if (std::ranges::none_of(noted, [&](const auto& one) { return one.token == next.token; }))
+    TRY("", context_.ledger.record_intent(next));
   next.id = claim.instance;
   next.type = found ? found->type : claim.type;
   next.zone = found ? found->zone : claim.zone;

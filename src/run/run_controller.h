@@ -130,6 +130,8 @@ class RunController {
   Result<bool> catch_up_with_stand_ins();
   /// The machines before the one that says so are noted as gone, where they are; the last of them.
   Result<ledger::Instance> end_those_before(cloud::Cloud& cloud, const agent::StandInClaim& claim);
+  /// The attempt ended with its machine, and the next one has begun.
+  Status lose_attempt();
   /// The newest attempt's machine is that one, like the one before it in all that is not known.
   Status take_up_stand_in(ledger::Instance next, const agent::StandInClaim& claim,
                           const Result<cloud::Instance>& found);
