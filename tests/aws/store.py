@@ -123,7 +123,7 @@ def test_a_bucket_of_ones_own_is_made_with_the_boundary_of_roles_and_the_setting
         blocked = client("s3").get_public_access_block(Bucket=OWN)["PublicAccessBlockConfiguration"]
         assert all(blocked.values()), blocked
         version, document = boundary()
-        assert version == "v1" and len(document["Statement"]) == 3, document
+        assert version == "v1" and len(document["Statement"]) == 4, document
         assert document["Statement"][0]["Resource"] == [f"arn:aws:s3:::{OWN}/runs/*"], document
         again = json.loads(home.good("store", "setup", "--yes", "--json").out)
         assert not again["new"] and boundary()[0] == "v1", "there is nothing to add"
@@ -131,7 +131,7 @@ def test_a_bucket_of_ones_own_is_made_with_the_boundary_of_roles_and_the_setting
         other = json.loads(home.good("store", "setup", "s3://team-bucket/x", "--yes", "--json").out)
         assert not other["new"] and settings.read_text().endswith("store: s3://team-bucket/x\n"), other
         version, document = boundary()
-        assert version == "v2" and len(document["Statement"]) == 6, document
+        assert version == "v2" and len(document["Statement"]) == 7, document
         assert not json.loads(home.good("store", "ls", "--json").out)["runs"]
 
 
