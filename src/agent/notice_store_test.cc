@@ -26,13 +26,9 @@ class TakenBackTest : public testing::Test {
  protected:
   void SetUp() override {
     if (!os::env("FERRY_AGENT")) GTEST_SKIP() << "FERRY_AGENT is not set";
-    listener_ = std::move(*os::listen_tcp("127.0.0.1", 0));
-    url_ = "http://127.0.0.1:" + std::to_string(os::local_port(listener_.get()));
-    metadata_.emplace("AWS_EC2_METADATA_SERVICE_ENDPOINT", url_);
-    enabled_.emplace("AWS_EC2_METADATA_DISABLED", "false");
+    aws_.emplace();
     served.emplace();  // before there are threads
-    server_ = std::move(*os::HttpServer::serve(
-        std::move(listener_), [this](const auto& request, auto& body) { return answer(request, body); }));
+    aws_->serve([this](const auto& request, auto& body) { return answer(request, body); });
   }
   void TearDown() override { is_fast_ = true; }
 
@@ -49,7 +45,7 @@ class TakenBackTest : public testing::Test {
         "  echo saved $i\n"
         "  for n in $(seq 20); do sleep 0.1; done\n"
         "done");
-    out.store = {.uri = "s3://bucket/prefix", .endpoint = url_, .checkpoints = {"ckpt/"}, .every_s = 1};
+    out.store = {.uri = "s3://bucket/prefix", .endpoint = aws_->url(), .checkpoints = {"ckpt/"}, .every_s = 1};
     out.notices = NoticeSpec{};
     return out;
   }
@@ -75,7 +71,7 @@ class TakenBackTest : public testing::Test {
     if (asked.target.starts_with("/latest/")) return answer_metadata(asked.target);
     auto bytes = whole(body);
     take_uplink(static_cast<std::int64_t>(bytes.size()));
-    return answer_of_s3(s3, url_, asked, std::move(bytes));
+    return answer_of_s3(s3, aws_->url(), asked, std::move(bytes));
   }
   os::ServedReply answer_metadata(const std::string& path) {
     const std::lock_guard lock(mutex_);
@@ -100,13 +96,11 @@ class TakenBackTest : public testing::Test {
     }
   }
 
-  os::Fd listener_;
-  std::string url_, action_;
+  std::string action_;
   std::mutex mutex_;
   std::int64_t free_at_ = 0;
   std::atomic<bool> is_fast_ = false;
-  std::optional<Variable> metadata_, enabled_;
-  std::unique_ptr<os::HttpServer> server_;
+  std::optional<AwsOfMachine> aws_;
 };
 
 class TakenBackAtTest : public TakenBackTest, public testing::WithParamInterface<int> {};

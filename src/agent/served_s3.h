@@ -2,9 +2,12 @@
 /// \file
 /// For tests only: S3 in memory, and a machine's metadata service, for one HTTP server to answer as.
 
+#include <memory>
 #include <string>
 
+#include "agent/served.h"
 #include "os/http_server.h"
+#include "os/socket.h"
 #include "s3/fake_s3.h"
 
 namespace ferry::agent {
@@ -36,5 +39,26 @@ inline os::ServedReply answer_of_s3(s3::FakeS3& s3, const std::string& url, cons
   return reply;
 }
 inline std::string whole(os::BodyReader& body) { return body.read_all(std::size_t{64} << 20).value_or(""); }
+
+/// The port at which a test is S3 and the metadata service of the machine that it plays: whatever it starts finds them.
+class AwsOfMachine {
+ public:
+  AwsOfMachine()
+      : listener_(std::move(*os::listen_tcp("127.0.0.1", 0))),
+        url_("http://127.0.0.1:" + std::to_string(os::local_port(listener_.get()))),
+        metadata_("AWS_EC2_METADATA_SERVICE_ENDPOINT", url_),
+        enabled_("AWS_EC2_METADATA_DISABLED", "false") {}
+  const std::string& url() const { return url_; }
+  /// From now on it answers. Agents are started before: there are threads then.
+  void serve(os::HttpServer::Handler answer) {
+    server_ = std::move(*os::HttpServer::serve(std::move(listener_), std::move(answer)));
+  }
+
+ private:
+  os::Fd listener_;
+  std::string url_;
+  Variable metadata_, enabled_;
+  std::unique_ptr<os::HttpServer> server_;
+};
 
 }  // namespace ferry::agent

@@ -27,17 +27,13 @@ class StandInTest : public testing::Test {
  protected:
   void SetUp() override {
     if (!os::env("FERRY_AGENT")) GTEST_SKIP() << "FERRY_AGENT is not set";
-    listener_ = std::move(*os::listen_tcp("127.0.0.1", 0));
-    url_ = "http://127.0.0.1:" + std::to_string(os::local_port(listener_.get()));
-    metadata_.emplace("AWS_EC2_METADATA_SERVICE_ENDPOINT", url_);
-    enabled_.emplace("AWS_EC2_METADATA_DISABLED", "false");
+    aws_.emplace();
     home_.emplace("HOME", (folder.path() / "home").string());
     ASSERT_TRUE(os::make_dirs(folder.path() / "home"));
     served.emplace();  // the machine before, before there are threads
-    server_ = std::move(*os::HttpServer::serve(
-        std::move(listener_), [this](const auto& request, auto& body) { return answer(request, body); }));
-    store_ = {.uri = "s3://bucket/prefix", .endpoint = url_, .every_s = 1};
-    group_ = {"ferry-digits-7k2", "us-east-1", url_};
+    aws_->serve([this](const auto& request, auto& body) { return answer(request, body); });
+    store_ = {.uri = "s3://bucket/prefix", .endpoint = aws_->url(), .every_s = 1};
+    group_ = {"ferry-digits-7k2", "us-east-1", aws_->url()};
     dir = folder.path() / "run";
   }
   void TearDown() override {
@@ -116,7 +112,7 @@ class StandInTest : public testing::Test {
   os::ServedReply answer(const os::ServedRequest& asked, os::BodyReader& body) {
     if (asked.target.starts_with("/latest/")) return answer_of_role(asked.target, "ferry-digits-7k2");
     const auto text = whole(body);
-    if (asked.target != "/") return answer_of_s3(s3, url_, asked, text);
+    if (asked.target != "/") return answer_of_s3(s3, aws_->url(), asked, text);
     const bool is_it = text.find("Action=SetDesiredCapacity") != text.npos &&
                        text.find("AutoScalingGroupName=ferry-digits-7k2") != text.npos &&
                        text.find("DesiredCapacity=0") != text.npos;
@@ -127,12 +123,10 @@ class StandInTest : public testing::Test {
     return reply;
   }
 
-  os::Fd listener_;
-  std::string url_;
   StoreSpec store_;
   GroupSpec group_;
-  std::optional<Variable> metadata_, enabled_, home_;
-  std::unique_ptr<os::HttpServer> server_;
+  std::optional<Variable> home_;
+  std::optional<AwsOfMachine> aws_;
 };
 
 TEST_F(StandInTest, GoesOnWithWhatWasSentAndWhatWasStoredAndWantsNoOtherWhenItIsOver) {

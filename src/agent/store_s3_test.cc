@@ -21,18 +21,14 @@ class StoreS3Test : public testing::Test {
  protected:
   void SetUp() override {
     if (!os::env("FERRY_AGENT")) GTEST_SKIP() << "FERRY_AGENT is not set";
-    listener_ = std::move(*os::listen_tcp("127.0.0.1", 0));
-    url_ = "http://127.0.0.1:" + std::to_string(os::local_port(listener_.get()));
-    metadata_.emplace("AWS_EC2_METADATA_SERVICE_ENDPOINT", url_);
-    enabled_.emplace("AWS_EC2_METADATA_DISABLED", "false");
+    aws_.emplace();
     served.emplace();  // before there are threads
-    server_ = std::move(*os::HttpServer::serve(
-        std::move(listener_), [this](const auto& request, auto& body) { return answer(request, body); }));
+    aws_->serve([this](const auto& request, auto& body) { return answer(request, body); });
   }
 
   JobSpec spec(const std::string& command) const {
     JobSpec out = served->spec(command);
-    out.store = {.uri = "s3://bucket/prefix", .endpoint = url_, .every_s = 1};
+    out.store = {.uri = "s3://bucket/prefix", .endpoint = aws_->url(), .every_s = 1};
     return out;
   }
   store::Manifest manifest() {
@@ -59,13 +55,10 @@ class StoreS3Test : public testing::Test {
  private:
   os::ServedReply answer(const os::ServedRequest& asked, os::BodyReader& body) {
     if (asked.target.starts_with("/latest/")) return answer_of_role(asked.target, "ferry-digits-7k2");
-    return answer_of_s3(s3, url_, asked, whole(body));
+    return answer_of_s3(s3, aws_->url(), asked, whole(body));
   }
 
-  os::Fd listener_;
-  std::string url_;
-  std::optional<Variable> metadata_, enabled_;
-  std::unique_ptr<os::HttpServer> server_;
+  std::optional<AwsOfMachine> aws_;
 };
 
 TEST_F(StoreS3Test, StoresByTheMachinesOwnRoleThatS3DoesNotKnowYet) {
