@@ -19,7 +19,7 @@ namespace ferry::agent {
 namespace {
 
 constexpr std::int64_t uplink_bytes_ms = 2'000;  // 2 MB a second
-constexpr Millis window{4'000};
+constexpr Millis window{6'000};
 
 /// S3 behind an uplink that all uploads share, and a machine's metadata service, behind one port.
 class TakenBackTest : public testing::Test {
