@@ -27,6 +27,7 @@ class Home:
         self.root = pathlib.Path(tempfile.mkdtemp(prefix="ft."))
         self.work = self.root / "work"
         self.work.mkdir()
+        self.started = []
         self.env = {k: v for k, v in os.environ.items()
                     if not k.startswith(("AWS_", "FERRY_", "XDG_", "PIP_", "UV_")) and not k.lower().endswith("_proxy") and k not in AGENTS
                     or k == "FERRY_SANDBOX"}
@@ -42,6 +43,8 @@ class Home:
             for log in (self.root / "data/ferry/rehearsal/server.log", *self.root.glob("data/ferry/runs/*/follower.txt")):
                 if log.exists():
                     print(f"--- {log.name} of {log.parent.name}\n" + log.read_text(errors="replace")[-2000:], file=sys.stderr)
+            for process in self.started:
+                print(f"--- {' '.join(map(str, process.args[1:]))[:200]}: " + said_by(process), file=sys.stderr)
         self.ferry("down", "--all", "--no-fetch", timeout=120)
         self.ferry("rehearsal", "stop", timeout=120)
         subprocess.run(["chmod", "-R", "u+rwX", str(self.root)], capture_output=True)
@@ -55,8 +58,9 @@ class Home:
         return path
 
     def start(self, *args, **more):
-        return subprocess.Popen([FERRY, *args], cwd=self.work, env={**self.env, **more.pop("env", {})}, stdin=subprocess.DEVNULL,
-                                **{"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **more})
+        self.started.append(subprocess.Popen([FERRY, *args], cwd=self.work, env={**self.env, **more.pop("env", {})}, stdin=subprocess.DEVNULL,
+                                             **{"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **more}))
+        return self.started[-1]
 
     def ferry(self, *args, timeout=300, env=None):
         done = subprocess.run([FERRY, *args], cwd=self.work, env={**self.env, **(env or {})}, stdin=subprocess.DEVNULL,
@@ -105,6 +109,16 @@ class Home:
                 return got
             time.sleep(0.1)
         raise AssertionError(f"not within {limit} s: {what}")
+
+
+def said_by(process):
+    """Of a process that a failed test had started: whether it runs on, and what of its words nobody has read."""
+    words = "runs on" if process.poll() is None else f"exited {process.returncode}"
+    for stream in (process.stdout, process.stderr):
+        if stream and not stream.closed:
+            os.set_blocking(stream.fileno(), False)
+            words += "\n" + (stream.read() or b"").decode(errors="replace")[-2000:]
+    return words
 
 
 def main(tests):
