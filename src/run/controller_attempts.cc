@@ -179,7 +179,11 @@ Status RunController::begin_again() {
   store_history();
   // Never two machines for one node.
   TRY("give back the machine before the next one", release_patiently());
-  TRY("see what AWS started in its place", catch_up_with_stand_ins());
+  const auto caught_up = patiently([&]() -> Status {
+    TRY("", catch_up_with_stand_ins());
+    return {};
+  });
+  TRY("see what AWS started in its place", caught_up);
   const auto why = run_.error.empty() && run_.exit_code ? fmt::format("exit {}", *run_.exit_code) : run_.error;
   TRY("", begin_attempt());
   context_.progress.note(fmt::format("{}; {} begins again (attempt {}){}", why, run_.name, trial_.n,

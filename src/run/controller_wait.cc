@@ -79,12 +79,19 @@ bool passes(const Error& error) {
 }
 
 Status RunController::release_patiently() {
+  return patiently([&]() -> Status {
+    TRY("", fleet::release_all(context_, run_));
+    return {};
+  });
+}
+
+Status RunController::patiently(const std::function<Status()>& call) {
   const auto end = context_.clock.now_ms() + (node_.is_patient ? recovery_patience : most_foreground).count();
   bool told = false;
   for (auto rest = first_release_rest;; rest = std::min(rest * 2, longest_rest)) {
-    const auto released = fleet::release_all(context_, run_);
-    if (released) return {};
-    const auto& error = released.error();
+    const auto done = call();
+    if (done) return {};
+    const auto& error = done.error();
     if (!passes(error) || context_.clock.now_ms() > end || context_.letting_go) return tl::unexpected<Error>(error);
     if (!std::exchange(told, true)) context_.progress.warn("release", error.what + "; trying again");
     if (!context_.sleep(rest, false)) return tl::unexpected<Error>(error);

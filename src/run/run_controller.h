@@ -64,6 +64,8 @@ class RunController {
   Status take_stock();
   /// As fleet::release_all(), as long as what is in the way passes by itself and the run is still wanted.
   Status release_patiently();
+  /// The same of another call, which may be repeated.
+  Status patiently(const std::function<Status()>& call);
   /// The machine is given back and the run open again. Fails without either where the same cannot be begun again, or
   /// with the machine perhaps still there.
   Status begin_again();
