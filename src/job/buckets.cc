@@ -159,7 +159,7 @@ class Mounter {
       if (out.err.size() < 4096) out.err += words;
     }
     const auto ended = shell.wait(Millis(10'000));
-    if (!ended || ended->code == 255) return fail(Kind::lost, "the connection broke while a bucket was mounted");
+    if (ssh::is_cut_off(ended)) return fail(Kind::lost, "the connection broke while a bucket was mounted");
     out.exit = *ended;
     return out;
   }

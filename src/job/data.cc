@@ -139,7 +139,7 @@ Status fetch_file(fleet::Context& context, Connection& connection, const task::D
     if (said.size() < 4096) said += words;
   }
   const auto ended = shell.wait(Millis(10'000));
-  if (!ended || ended->code == 255) return fail(Kind::lost, "the connection broke while a file was fetched");
+  if (ssh::is_cut_off(ended)) return fail(Kind::lost, "the connection broke while a file was fetched");
   if (ended->code == 0) return {};
   const auto kind = ended->code == 22 ? Kind::not_found : ended->code == 23 ? Kind::disk_full : Kind::io;
   return fail(kind, fmt::format("{}: file_mounts: {} cannot be fetched", data.at, shown_address(data.url)),

@@ -194,7 +194,7 @@ Result<Environment> prepare_environment(fleet::Context& context, Connection& con
   TRY("", hear(context, shell, answer, said));
   const auto ended = shell.wait(Millis(10'000));
   const auto at = answer.rfind(answer_mark);
-  if (!ended || ended->code == 255) return fail(Kind::lost, "the connection broke while the environment was made");
+  if (ssh::is_cut_off(ended)) return fail(Kind::lost, "the connection broke while the environment was made");
   if (ended->code != 0 || at == std::string::npos) {
     const auto why = last_lines(said, 8);
     return fail(said.find("No space left") != std::string::npos ? Kind::disk_full : Kind::bad_input,

@@ -372,6 +372,9 @@ Result<os::Output> Session::run(const std::string& command, std::string_view inp
     if (error.kind == Kind::timeout) error.kind = Kind::lost;  // there was a connection
     return tl::unexpected<Error>(std::move(error));
   }
+  if (output.exit.signal != 0)
+    return fail(Kind::lost, fmt::format("the ssh client was killed (signal {}) before {} had answered",
+                                        output.exit.signal, target_.address));
   return output;
 }
 

@@ -5,6 +5,7 @@
 /// never edited. The host key is pinned before the first byte.
 
 #include <map>
+#include <optional>
 #include <string>
 
 #include "base/error.h"
@@ -63,7 +64,8 @@ class Session {
   /// ours.
   ~Session();
 
-  /// Runs a shell command line to its end. The remote exit code is a value; a broken connection is `lost`.
+  /// Runs a shell command line to its end. The remote exit code is a value; a broken connection, or an ssh client that
+  /// was killed, is `lost`.
   Result<os::Output> run(const std::string& command, std::string_view input = {}, Millis limit = Millis(60'000));
   /// Starts a shell command line with pipes on its standard input and output; its standard error is collected
   /// in a pipe, too.
@@ -86,6 +88,12 @@ class Session {
   os::PrivateDir folder_;  // holds the control socket
   os::Process master_;
 };
+
+/// Whether a command of Session::spawn() ended (nothing: it did not in time) without the other end's exit code: the
+/// connection broke, which ssh calls 255, or the ssh client here was killed.
+inline bool is_cut_off(const std::optional<os::Exit>& ended) {
+  return !ended || ended->signal != 0 || ended->code == 255;
+}
 
 /// Error::code when a host key answers that is not the pinned one.
 inline constexpr const char* host_key_code = "another-host-key";

@@ -296,6 +296,21 @@ TEST_F(Sshd, TheConnectionEndsWithTheSession) {
   EXPECT_EQ(run_(fmt::format("pgrep -f '[s]sh -o UserKnownHostsFile={}' || true", target_.known_hosts.string())), "");
 }
 
+TEST_F(Sshd, ACommandWhoseClientIsKilledHereIsLostAndHasNoExitCode) {
+  auto session = Session::open(target_, Millis(10'000));
+  ASSERT_TRUE(session);
+  const auto kill_client = fmt::format("pkill -9 -f '[s]sh -o UserKnownHostsFile={}.*ControlMaster=no'; sleep 9",
+                                       target_.known_hosts.string());
+  EXPECT_EQ(session->run(kill_client).error().kind, Kind::lost);
+  auto spawned = session->spawn(kill_client);
+  ASSERT_TRUE(spawned);
+  EXPECT_TRUE(is_cut_off(spawned->wait(Millis(10'000))));
+  EXPECT_TRUE(session->alive()) << "which the others share";
+  auto good = session->spawn("exit 7");
+  ASSERT_TRUE(good);
+  EXPECT_FALSE(is_cut_off(good->wait(Millis(10'000))));
+}
+
 TEST_F(Sshd, KeysAreMadeOnceAndPrivate) {
   EXPECT_EQ(os::list_dir(dir_.path()).value(),
             (std::vector<std::string>{"authorized", "config", "host_key", "id", "id.pub", "known"}))

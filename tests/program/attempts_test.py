@@ -88,7 +88,7 @@ def test_each_attempt_runs_what_the_first_one_ran_whatever_became_of_the_workdir
         home.file("train.sh", "echo as it was; [ $FERRY_ATTEMPT = 2 ] || sleep 1000\n")
         home.file("task.yaml", "name: tiny\nresources: {infra: rehearsal, job_recovery: FAILOVER}\nrun: sh train.sh\n")
         training = home.start("run", "task.yaml")
-        home.wait_for("it trains", lambda: "as it was" in home.ferry("logs").out)
+        home.wait_for("it trains", lambda: home.runs() and home.log_is_here("as it was"))
         home.file("train.sh", "echo changed; exit 3\n")
         home.file("task.yaml", "name: other\n")
         home.good("rehearsal", "fault", "die", f"instance={home.alive()[0]}")
@@ -105,7 +105,7 @@ def test_a_run_whose_ferries_are_gone_goes_on_with_the_next_command_and_its_secr
         home.file("task.yaml", "name: tiny\nresources: {infra: rehearsal, job_recovery: FAILOVER}\nrun: sh train.sh\n")
         home.file("secrets", "PASSWORD=hush\n")
         home.good("run", "task.yaml", "--detach", "--secrets-file", "secrets")
-        home.wait_for("it trains", lambda: "1 hush" in home.ferry("logs").out)
+        home.wait_for("it trains", lambda: home.log_is_here("1 hush"))
         name = home.newest()["run"]
         subprocess.run(["pkill", "-9", "-f", f"follow-run {name}"], check=True)
         machine, = home.alive()

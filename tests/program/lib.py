@@ -90,6 +90,11 @@ class Home:
     def newest(self):
         return self.runs("--all")[0]
 
+    def log_is_here(self, text, run=None):
+        """Whether the copy of its log on this laptop has it; `ferry logs` shows what only the machine has, too."""
+        kept = (self.root / "data/ferry/runs" / (run or self.newest()["run"])).glob("log*")
+        return any(text.encode() in one.read_bytes() for one in kept)
+
     def home_of(self, run):
         return self.work / "runs" / run["run"]
 

@@ -158,7 +158,7 @@ def test_with_a_store_the_next_machine_takes_from_there_what_the_one_before_made
         home.file("hold", "")
         ferry = home.start("run", "chain.yaml", "--json")
         home.wait_for("the second document's training", lambda: home.runs() and home.newest()["run"].startswith("train")
-                      and "up" in home.ferry("logs", home.newest()["run"]).out)
+                      and home.log_is_here("up"))
         machine, = home.alive()
         home.good("rehearsal", "fault", "die", f"instance={machine}")
         out, err = ferry.communicate(timeout=300)

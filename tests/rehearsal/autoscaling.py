@@ -13,7 +13,7 @@ os.environ["FERRY_REHEARSAL_SPOT_NOTICE_MS"] = "1000"
 NAME = "ferry-r"
 
 
-def until(what, ask, seconds=30):
+def until(what, ask, seconds=180):
     deadline = time.monotonic() + seconds
     while not (got := ask()):
         if time.monotonic() > deadline:
@@ -80,7 +80,7 @@ def main():
 
     # Taken back: the next one comes by itself, is what the template says, and can be logged in to.
     fault("interrupt", f"instance={first['InstanceId']}")
-    second_id = until("a second machine", lambda: (got := member()) != first["InstanceId"] and got, 180)
+    second_id = until("a second machine", lambda: (got := member()) != first["InstanceId"] and got)
     second = described(ec2, second_id)
     tags = {tag["Key"]: tag["Value"] for tag in second["Tags"]}
     expect(tags["ferry:run"] == "r" and tags["ferry:owner"] == "me" and tags["aws:autoscaling:groupName"] == NAME, f"{tags}")
