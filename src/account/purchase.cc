@@ -170,11 +170,7 @@ Result<std::unique_ptr<BlockSeller>> open_seller(fleet::Context& context, Purcha
   return std::make_unique<Ec2Seller>(std::move(aws_context), context.clock);
 }
 
-Seconds purchase_settles_after() {
-  constexpr Seconds usual{300};
-  const auto text = os::env("FERRY_PURCHASE_SETTLES");
-  return text ? parse_duration(*text).value_or(usual) : usual;
-}
+Seconds purchase_settles_after() { return os::env_duration("FERRY_PURCHASE_SETTLES", Seconds(300)); }
 
 std::int64_t cents_of(Usd fee) {
   constexpr std::int64_t micros_a_cent = 10'000;

@@ -104,9 +104,7 @@ QuotaNews news_of(const QuotaShortage& shortage, const std::vector<QuotaRequest>
           is_new};
 }
 
-Patience::Patience() : rest_(30'000) {
-  if (const auto text = os::env("FERRY_WAIT_EVERY")) rest_ = parse_duration(*text).value_or(Seconds(30));
-}
+Patience::Patience() : rest_(os::env_duration("FERRY_WAIT_EVERY", Seconds(30))) {}
 
 Millis Patience::next() {
   constexpr Millis longest{600'000};

@@ -49,7 +49,6 @@ tl::unexpected<Error> no_stand_ins() {
 Status Cloud::make_stand_in(const StandInOrder&) { return no_stand_ins(); }
 Result<std::optional<StandIn>> Cloud::stand_in(const std::string&) { return no_stand_ins(); }
 Status Cloud::end_stand_in_at(const std::string&, std::int64_t) { return no_stand_ins(); }
-Status Cloud::want_none(const std::string&) { return no_stand_ins(); }
 Status Cloud::delete_stand_in(const std::string&) { return no_stand_ins(); }
 
 std::shared_ptr<aws::Provider> fixed_credentials(std::string access_key_id, std::string secret_access_key,

@@ -178,7 +178,7 @@ class Cloud {
   /// The machine rented with this ClientToken, if any. A launch of the last seconds, made by another process,
   /// may not show yet.
   virtual Result<std::optional<Instance>> find_by_token(const std::string& client_token) = 0;
-  /// Does nothing if already gone. What a stand-in holds is replaced by it: want_none() comes first.
+  /// Does nothing if already gone. What a stand-in holds is replaced by it: delete_stand_in() comes first.
   virtual Status terminate(const std::string& instance_id) = 0;
   /// Adds tags to a machine, or gives them other values; denied where the policy is of an older ferry.
   virtual Status tag(const std::string& instance_id, const Tags& tags) = 0;
@@ -195,8 +195,6 @@ class Cloud {
   virtual Result<std::optional<StandIn>> stand_in(const std::string& name);
   /// There is to be no machine from then on, instead of at the time said before. not_found where there is none.
   virtual Status end_stand_in_at(const std::string& name, std::int64_t until_ms);
-  /// There is to be no machine: the group ends the one that it has. Absent is fine.
-  virtual Status want_none(const std::string& name);
   /// Ends the group's machine, then deletes group and template. Absent is fine. The group may still be seen going
   /// after that, for as long as its machine takes to end.
   virtual Status delete_stand_in(const std::string& name);

@@ -304,7 +304,6 @@ class Ec2Cloud final : public Cloud {
   Status end_stand_in_at(const std::string& name, std::int64_t until_ms) override {
     return aws::schedule_end(client_, name, until_ms);
   }
-  Status want_none(const std::string& name) override { return cloud::want_none(client_, name); }
   Status delete_stand_in(const std::string& name) override { return cloud::delete_stand_in(client_, name); }
 
   Result<std::string> caller_cidr() override;

@@ -119,15 +119,6 @@ Result<std::optional<StandIn>> stand_in(aws::Client& client, const std::string& 
   return out;
 }
 
-Status want_none(aws::Client& client, const std::string& name) {
-  auto set = fine_if(Kind::not_found, aws::set_desired_capacity(client, name, 0));
-  if (set) return set;
-  // One that is being deleted refuses, and needs no more.
-  const auto group = find_group(client, name);
-  if (group && (!*group || (*group)->is_going || (*group)->desired == 0)) return {};
-  return set;
-}
-
 Status delete_stand_in(aws::Client& client, const std::string& name) {
   for (int attempt = 1;; ++attempt) {
     auto deleted = fine_if(Kind::not_found, aws::delete_scaling_group(client, name));

@@ -12,7 +12,6 @@ namespace ferry::cloud {
 /// `machine`: what launch() would ask for.
 Status make_stand_in(aws::Client& client, const StandInOrder& order, const aws::RunInstances& machine);
 Result<std::optional<StandIn>> stand_in(aws::Client& client, const std::string& name);
-Status want_none(aws::Client& client, const std::string& name);
 Status delete_stand_in(aws::Client& client, const std::string& name);
 /// As Cloud::find_made(), of groups and templates; nothing where the policy does not allow to look.
 Result<std::vector<Made>> find_made_stand_ins(aws::Client& client, const aws::Filter& tagged);

@@ -151,17 +151,6 @@ TEST_F(StandIns, OneWhoseEndIsOverIsNotMade) {
   EXPECT_TRUE(http.asked.empty());
 }
 
-TEST_F(StandIns, WhatIsGoneOrGoingNeedsNoMore) {
-  refuse("ValidationError", "AutoScalingGroup name not found - AutoScalingGroup 'ferry-r' not found");
-  EXPECT_TRUE(cloud->want_none("ferry-r"));
-  refuse("ScalingActivityInProgress");
-  reply_group("<Status>Delete in progress</Status>");
-  EXPECT_TRUE(cloud->want_none("ferry-r"));
-  refuse("ScalingActivityInProgress");
-  reply_group("<DesiredCapacity>1</DesiredCapacity>");
-  EXPECT_EQ(cloud->want_none("ferry-r").error().kind, Kind::conflict);
-}
-
 TEST_F(StandIns, DeletingIsTriedAgainWhileTheGroupIsBusy) {
   refuse("ScalingActivityInProgress");
   reply_group("<DesiredCapacity>1</DesiredCapacity>");
@@ -190,7 +179,6 @@ TEST_F(StandIns, OfAMachineOfOnesOwnThereAreNone) {
   const auto host = make_host_cloud("tower");
   EXPECT_EQ(host->make_stand_in(order).error().kind, Kind::unsupported);
   EXPECT_EQ(host->stand_in("ferry-r").error().kind, Kind::unsupported);
-  EXPECT_EQ(host->want_none("ferry-r").error().kind, Kind::unsupported);
   EXPECT_EQ(host->delete_stand_in("ferry-r").error().kind, Kind::unsupported);
 }
 

@@ -230,11 +230,7 @@ Status release_at(Context& context, const ledger::Run& run, const CloudLocation&
 
 }  // namespace
 
-Seconds release_limit() {
-  constexpr Seconds usual{180};
-  const auto text = os::env("FERRY_RELEASE_LIMIT");
-  return text ? parse_duration(*text).value_or(usual) : usual;
-}
+Seconds release_limit() { return os::env_duration("FERRY_RELEASE_LIMIT", Seconds(180)); }
 
 Result<std::vector<std::string>> release_all(Context& context, const ledger::Run& run) {
   TRY_SET(noted, "", context.ledger.instances(run.name));

@@ -14,6 +14,11 @@ std::optional<std::string> env(const char* name) {
   return value;
 }
 
+Seconds env_duration(const char* name, Seconds usual) {
+  const auto text = env(name);
+  return text ? parse_duration(*text).value_or(usual) : usual;
+}
+
 Path home_dir() {
   if (auto home = env("HOME")) return *home;
   if (const passwd* entry = ::getpwuid(::getuid())) return entry->pw_dir;

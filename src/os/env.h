@@ -5,12 +5,15 @@
 #include <optional>
 #include <string>
 
+#include "base/units.h"
 #include "os/file.h"
 
 namespace ferry::os {
 
 /// Nothing if unset or empty.
 std::optional<std::string> env(const char* name);
+/// A length of time, as parse_duration() reads it; `usual` if unset, empty, or none.
+Seconds env_duration(const char* name, Seconds usual);
 /// $HOME, else the password file.
 Path home_dir();
 /// $XDG_DATA_HOME/ferry, else ~/.local/share/ferry: the ledger, run folders, keys, the rehearsal cloud.

@@ -117,6 +117,16 @@ TEST(Processes, AMissingProgramIsNotFoundAndASlowOneTimesOut) {
   EXPECT_EQ(run_command({.argv = {"sleep", "60"}}, {}, Millis(30)).error().kind, Kind::timeout);
 }
 
+TEST(Env, ALengthOfTimeIsTheUsualOneUnlessTheVariableSaysAnother) {
+  constexpr const char* name = "FERRY_TEST_LENGTH_OF_TIME";
+  for (const auto& [text, meant] : {std::pair{"", 30}, {"soon", 30}, {"-1s", 30}, {"5s", 5}, {"2m", 120}}) {
+    ::setenv(name, text, 1);
+    EXPECT_EQ(env_duration(name, Seconds(30)), Seconds(meant)) << text;
+  }
+  ::unsetenv(name);
+  EXPECT_EQ(env_duration(name, Seconds(30)), Seconds(30));
+}
+
 TEST(Processes, EnvironmentIsAddedToAndCanBeCleared) {
   auto added = run_command({.argv = {"/bin/sh", "-c", "echo $FERRY_X; echo ${HOME:+home}"}, .env = {{"FERRY_X", "1"}}});
   EXPECT_TRUE(added->out.starts_with("1\n"));

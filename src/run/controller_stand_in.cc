@@ -26,11 +26,6 @@ constexpr Seconds group_limit{300};
 /// From there until that says in the store that it is there.
 constexpr Seconds boot_limit{900};
 
-Seconds limit_of(const char* variable, Seconds usual) {
-  const auto text = os::env(variable);
-  return text ? parse_duration(*text).value_or(usual) : usual;
-}
-
 /// The machine says of itself what it likes: it is of this run only if the cloud says so, too.
 Status confirm_claim(const Result<cloud::Instance>& found, const ledger::Run& run, const agent::StandInClaim& claim) {
   if (!found) return {};
@@ -229,7 +224,7 @@ bool RunController::may_be_replaced(const Status& done) {
 std::optional<Status> RunController::follow_stand_in(const Status& done) {
   if (!may_be_replaced(done)) return std::nullopt;
   const auto began = context_.clock.steady_ms();
-  const auto until_ordered = Millis(limit_of("FERRY_STAND_IN_LIMIT", group_limit)).count();
+  const auto until_ordered = Millis(os::env_duration("FERRY_STAND_IN_LIMIT", group_limit)).count();
   std::int64_t ordered_at = 0;
   context_.progress.begin("train", "waiting for the machine that AWS starts in its place");
   while (true) {

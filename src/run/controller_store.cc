@@ -119,9 +119,7 @@ Status RunController::catch_up_with_others() {
 Result<agent::StoreSpec> RunController::store_spec() const {
   agent::StoreSpec spec;
   spec.uri = run_.store;
-  if (const auto text = os::env("FERRY_STORE_EVERY")) {
-    if (const auto every = parse_duration(*text)) spec.every_s = every->count();
-  }
+  spec.every_s = os::env_duration("FERRY_STORE_EVERY", Seconds(spec.every_s)).count();
   if (spec.uri.starts_with("~/")) spec.uri = node_.connection->paths().home + spec.uri.substr(1);
   if (!run_.store.starts_with("s3://")) return spec;
   TRY_SET(session, "", fleet::open_s3(context_, run_.store, "", node_.location.profile, node_.location.provider));

@@ -19,19 +19,15 @@ using ledger::Phase;
 namespace {
 
 /// Between two tries; a little more or less, so that many who wait do not ask at once.
-constexpr Millis first_rest{30'000}, longest_rest{600'000};
+constexpr Seconds first_rest{30};
+constexpr Millis longest_rest{600'000};
 constexpr const char* waited_enough = "waited-enough";
 /// How long an attempt after the first waits for room where nothing else is said.
 constexpr Millis recovery_patience{24 * 3'600'000};
 /// Between two tries to give back the machine of the attempt before; and how long a user is kept waiting for that.
 constexpr Millis first_release_rest{2'000}, most_foreground{600'000};
 
-Millis first_rest_now() {
-  if (const auto text = os::env("FERRY_WAIT_EVERY")) {
-    if (const auto every = parse_duration(*text)) return *every;
-  }
-  return first_rest;
-}
+Millis first_rest_now() { return os::env_duration("FERRY_WAIT_EVERY", first_rest); }
 
 Millis about(Millis rest) {
   std::minstd_rand random(std::random_device{}());

@@ -8,12 +8,7 @@ namespace {
 
 /// How long a broken connection is tried again before the user gets the prompt back, and a follower goes
 /// on.
-Seconds lost_limit() {
-  if (const auto text = os::env("FERRY_LOST_LIMIT")) {
-    if (const auto limit = parse_duration(*text)) return *limit;
-  }
-  return Seconds(180);
-}
+Seconds lost_limit() { return os::env_duration("FERRY_LOST_LIMIT", Seconds(180)); }
 
 /// A follower's tries after that come more and more seldom.
 constexpr Millis first_rest{2'000}, longest_rest{30'000};

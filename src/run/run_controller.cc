@@ -24,10 +24,8 @@ namespace {
 /// How long a machine that runs may take to let ssh in. Large and bare-metal ones boot for many minutes.
 Seconds connect_limit(const plan::InstanceType& type) {
   constexpr int large = 90;  // vCPUs: p3dn, p4d, p5, trn1.32xlarge and the like
-  if (const auto text = os::env("FERRY_CONNECT_LIMIT")) {
-    if (const auto limit = parse_duration(*text)) return *limit;
-  }
-  return type.vcpus >= large || type.name.ends_with(".metal") ? Seconds(900) : Seconds(300);
+  const bool is_large = type.vcpus >= large || type.name.ends_with(".metal");
+  return os::env_duration("FERRY_CONNECT_LIMIT", is_large ? Seconds(900) : Seconds(300));
 }
 
 /// Where the task wants that, offers in the region of the machine that was lost come after all others.

@@ -285,10 +285,10 @@ def test_groups_of_one_are_made_of_templates_that_are_its_owners():
         may("autoscaling", action, {name: value for name, value in group().items() if not name.startswith("LaunchTemplate.")}, False)
     may("autoscaling", "CreateAutoScalingGroup", group(owner=OTHER, name=OTHERS), False)
     may("autoscaling", "UpdateAutoScalingGroup", group(name=OTHERS), False)
-    for action in ("AttachInstances", "DeleteAutoScalingGroup", "PutScheduledUpdateGroupAction", "SetDesiredCapacity", "SuspendProcesses"):
+    for action in ("AttachInstances", "DeleteAutoScalingGroup", "PutScheduledUpdateGroupAction", "SuspendProcesses"):
         may("autoscaling", action, {"AutoScalingGroupName": GROUP})
         may("autoscaling", action, {"AutoScalingGroupName": OTHERS}, False)
-    for action in ("CreateLaunchConfiguration", "PutScalingPolicy", "PutLifecycleHook", "CreateOrUpdateTags", "ExecutePolicy"):
+    for action in ("CreateLaunchConfiguration", "PutScalingPolicy", "PutLifecycleHook", "CreateOrUpdateTags", "ExecutePolicy", "SetDesiredCapacity"):
         may("autoscaling", action, {"AutoScalingGroupName": GROUP}, False)
     plain = policy("--owner", ME)
     assert not any(action.startswith("autoscaling:") and "Describe" not in action for one in plain.statements for action in one["Action"]), "it is not asked for"

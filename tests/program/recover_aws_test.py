@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
 """`recover: aws`: while no ferry runs anywhere, AWS starts the next machine, and that goes on by itself; whoever comes back finds it done."""
+import contextlib
 import json
 import sqlite3
 import subprocess
@@ -39,20 +40,25 @@ def begin(home):
     return run
 
 
+def stored_keys(home):
+    """By the rehearsal cloud's index, for a ferry command would follow the run; none while its S3 has not been asked for anything."""
+    file = home.root / "data/ferry/rehearsal/s3/index.db"
+    if not file.exists():
+        return []
+    with contextlib.closing(sqlite3.connect(f"file:{file}?mode=ro", uri=True)) as index:
+        if not index.execute("SELECT 1 FROM sqlite_master WHERE name = 'objects'").fetchall():
+            return []
+        return [key.decode() for key, in index.execute("SELECT key FROM objects").fetchall()]
+
+
 def stored(home, attempt):
-    """Whether the attempt's manifest names a file of its own: by the rehearsal cloud's index, for a ferry command would follow the run."""
-    folder = home.root / "data/ferry/rehearsal/s3"
-    if not (folder / "index.db").exists():
-        return False
-    with sqlite3.connect(f"file:{folder / 'index.db'}?mode=ro", uri=True) as index:
-        keys = [key.decode() for key, in index.execute("SELECT key FROM objects").fetchall()]
-    return any(f"/a{attempt}/r0/" in key and key.endswith("outputs/saved") for key in keys) and any(f"/a{attempt}/r0/manifest.json" in key for key in keys)
+    """Whether the attempt's manifest names a file of its own."""
+    of_it = [key for key in stored_keys(home) if f"/a{attempt}/r0/" in key]
+    return any(key.endswith("outputs/saved") for key in of_it) and any(key.endswith("/manifest.json") for key in of_it)
 
 
 def stored_whole(home, attempt):
-    folder = home.root / "data/ferry/rehearsal/s3"
-    with sqlite3.connect(f"file:{folder / 'index.db'}?mode=ro", uri=True) as index:
-        return any(key.decode().endswith(f"/a{attempt}/r0/record/end.json") for key, in index.execute("SELECT key FROM objects").fetchall())
+    return any(key.endswith(f"/a{attempt}/r0/record/end.json") for key in stored_keys(home))
 
 
 def die(home):
