@@ -13,7 +13,7 @@ namespace ferry::fleet {
 namespace {
 
 /// Context of which only clock, signals and progress are used.
-struct SignalDoors {
+struct SignalContext {
   os::TempDir dir;
   os::FakeClock clock;
   os::SignalQueue signals{SIGINT, SIGTERM, SIGHUP};
@@ -31,13 +31,13 @@ struct SignalDoors {
 };
 
 TEST(Signals, AHangUpDetachesWhereThatIsPossibleAndCancelsElsewhere) {
-  EXPECT_EQ(SignalDoors().after(SIGHUP, true), Interrupt::detach);
-  EXPECT_EQ(SignalDoors().after(SIGHUP, false), Interrupt::cancel);
+  EXPECT_EQ(SignalContext().after(SIGHUP, true), Interrupt::detach);
+  EXPECT_EQ(SignalContext().after(SIGHUP, false), Interrupt::cancel);
 }
 
 TEST(Signals, ASecondRequestToEndLetsGoButNotTheSameOneSentTwice) {
   for (const int second : {SIGINT, SIGTERM}) {
-    SignalDoors aws_context;
+    SignalContext aws_context;
     EXPECT_EQ(aws_context.after(SIGTERM), Interrupt::cancel);
     EXPECT_EQ(aws_context.after(second), Interrupt::cancel);
     EXPECT_FALSE(aws_context.context.letting_go) << "timeout(1) sends its signal twice";
@@ -50,7 +50,7 @@ TEST(Signals, ASecondRequestToEndLetsGoButNotTheSameOneSentTwice) {
 }
 
 TEST(Signals, WhileARunEndsNothingIsAskedAndAHangUpChangesNothing) {
-  SignalDoors aws_context;
+  SignalContext aws_context;
   aws_context.context.ask = [](bool) -> Interrupt { throw std::logic_error("asked"); };
   aws_context.context.is_ending = true;
   EXPECT_EQ(aws_context.after(SIGHUP), Interrupt::go_on);
@@ -61,7 +61,7 @@ TEST(Signals, WhileARunEndsNothingIsAskedAndAHangUpChangesNothing) {
 }
 
 TEST(Signals, LettingGoEndsWaitsThatCancellingDoesNot) {
-  SignalDoors aws_context;
+  SignalContext aws_context;
   aws_context.after(SIGTERM);
   int looks = 0;
   const auto look = [&]() -> Result<bool> {

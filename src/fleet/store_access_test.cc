@@ -4,16 +4,16 @@
 
 #include <cstdlib>
 
-#include "fleet/doors.h"
+#include "fleet/test_context.h"
 #include "store/folder.h"
 
 namespace ferry::fleet {
 namespace {
 
 TEST(StoreAccess, AFolderIsAStore) {
-  Doors doors;
-  const auto folder = doors.dir.path() / "shared" / "runs";
-  const auto store = open_store(doors.context, folder.string(), "", "");
+  TestContext test;
+  const auto folder = test.dir.path() / "shared" / "runs";
+  const auto store = open_store(test.context, folder.string(), "", "");
   ASSERT_TRUE(store) << describe(store.error());
   ASSERT_TRUE((*store)->put("runs/a/x", "1"));
   EXPECT_EQ((*store)->uri(), folder.string());
@@ -21,8 +21,8 @@ TEST(StoreAccess, AFolderIsAStore) {
 }
 
 TEST(StoreAccess, TheRehearsalHasAnS3OfItsOwn) {
-  Doors doors;
-  const auto session = open_s3(doors.context, "s3://my-bucket/team", "", "", "rehearsal");
+  TestContext test;
+  const auto session = open_s3(test.context, "s3://my-bucket/team", "", "", "rehearsal");
   ASSERT_TRUE(session) << describe(session.error());
   const auto place = (*session)->place();
   EXPECT_EQ(place.bucket, "my-bucket");
@@ -30,16 +30,16 @@ TEST(StoreAccess, TheRehearsalHasAnS3OfItsOwn) {
   EXPECT_EQ(place.endpoint, "http://127.0.0.1:10");
   EXPECT_EQ(place.region, "us-east-1");
   EXPECT_TRUE(os::is_directory((*session)->limits().state_folder)) << "an upload that broke off is gone on with";
-  EXPECT_EQ((*open_store(doors.context, "s3://my-bucket/team", "", "", "rehearsal"))->uri(), "s3://my-bucket/team");
+  EXPECT_EQ((*open_store(test.context, "s3://my-bucket/team", "", "", "rehearsal"))->uri(), "s3://my-bucket/team");
 }
 
 TEST(StoreAccess, ABucketOfFerrysOwnIsUsedOnlyWhereItIsStillOfItsAccount) {
   ::setenv("AWS_ACCESS_KEY_ID", "AKIDEXAMPLE", 1);
   ::setenv("AWS_SECRET_ACCESS_KEY", "secret", 1);
   ::setenv("AWS_ENDPOINT_URL_S3", "http://127.0.0.1:11", 1);
-  Doors doors;
+  TestContext test;
   const auto place = [&](const std::string& uri) {
-    const auto session = open_s3(doors.context, uri, "eu-west-1", "");
+    const auto session = open_s3(test.context, uri, "eu-west-1", "");
     EXPECT_TRUE(session) << describe(session.error());
     return session ? (*session)->place() : s3::Place();
   };
@@ -54,9 +54,9 @@ TEST(StoreAccess, ABucketOfFerrysOwnIsUsedOnlyWhereItIsStillOfItsAccount) {
 }
 
 TEST(StoreAccess, WhatIsNoPlaceOfAStoreIsRefused) {
-  Doors doors;
-  EXPECT_EQ(open_store(doors.context, "gs://bucket", "", "").error().kind, Kind::bad_input);
-  EXPECT_EQ(open_s3(doors.context, "/shared/runs", "", "").error().kind, Kind::bad_input);
+  TestContext test;
+  EXPECT_EQ(open_store(test.context, "gs://bucket", "", "").error().kind, Kind::bad_input);
+  EXPECT_EQ(open_s3(test.context, "/shared/runs", "", "").error().kind, Kind::bad_input);
 }
 
 }  // namespace

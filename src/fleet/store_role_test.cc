@@ -6,10 +6,10 @@
 
 #include <deque>
 
-#include "fleet/doors.h"
 #include "fleet/fake_iam.h"
 #include "fleet/labels.h"
 #include "fleet/launch.h"
+#include "fleet/test_context.h"
 #include "fleet/untracked.h"
 #include "os/env.h"
 
@@ -27,7 +27,7 @@ constexpr const char *the_store = "s3://bucket/team",
 struct Laptop {
   std::unique_ptr<FakeIam> owned = std::make_unique<FakeIam>();
   FakeIam& iam = *owned;
-  Doors doors{std::move(owned)};
+  TestContext test{std::move(owned)};
   CloudLocation location{"rehearsal", "", "", "", ""};
   ledger::Run run = added();
 
@@ -38,13 +38,13 @@ struct Laptop {
     one.task = Json::object();
     one.store = the_store;
     one.created_ms = 1;
-    EXPECT_TRUE(doors.ledger->add_run(one));
-    return *doors.ledger->run(one.name);
+    EXPECT_TRUE(test.ledger->add_run(one));
+    return *test.ledger->run(one.name);
   }
-  Result<std::string> ensure() { return ensure_store_role(doors.context, run, location); }
+  Result<std::string> ensure() { return ensure_store_role(test.context, run, location); }
   std::vector<std::string> noted() {
     std::vector<std::string> kinds;
-    const auto all = *doors.ledger->resources(run.name);
+    const auto all = *test.ledger->resources(run.name);
     for (const auto& one : all) {
       if (!one.released) kinds.push_back(one.kind);
     }
@@ -98,7 +98,7 @@ TEST(StoreRole, IsMadeWithItsProfileAndNotedBeforeEachIsMade) {
   const auto again = laptop.ensure();
   ASSERT_TRUE(again) << describe(again.error());
   EXPECT_EQ(*again, *name);
-  ASSERT_TRUE(release_all(laptop.doors.context, laptop.run));
+  ASSERT_TRUE(release_all(laptop.test.context, laptop.run));
   EXPECT_TRUE(laptop.iam.is_empty());
   EXPECT_TRUE(laptop.noted().empty());
 }
@@ -216,13 +216,13 @@ TEST(StoreRole, NothingOfItIsLeftHoweverFarAKilledFerryCame) {
       for (int end = 0; end < 12; ++end) {
         laptop.iam.kill_at = static_cast<int>(laptop.iam.asked.size()) + end;
         try {
-          ASSERT_TRUE(release_all(laptop.doors.context, laptop.run));
+          ASSERT_TRUE(release_all(laptop.test.context, laptop.run));
           break;
         } catch (const Killed&) {
         }
       }
       laptop.iam.kill_at = -1;
-      ASSERT_TRUE(release_all(laptop.doors.context, laptop.run));
+      ASSERT_TRUE(release_all(laptop.test.context, laptop.run));
       EXPECT_TRUE(laptop.iam.is_empty()) << "killed " << (after ? "after" : "before") << " call " << at;
       EXPECT_TRUE(laptop.noted().empty());
     }
@@ -239,7 +239,7 @@ TEST(StoreRole, WhoMayMakeNoneIsToldTheWaysOutAndHasNothingToGiveBack) {
     EXPECT_THAT(role.error().what, HasSubstr(std::string("iam:") + action));
     EXPECT_THAT(role.error().advice, HasSubstr("ferry policy --store 's3://bucket/team'"));
     EXPECT_THAT(role.error().advice, HasSubstr("without a store"));
-    ASSERT_TRUE(release_all(laptop.doors.context, laptop.run));
+    ASSERT_TRUE(release_all(laptop.test.context, laptop.run));
     EXPECT_TRUE(laptop.iam.is_empty()) << action;
     EXPECT_TRUE(laptop.noted().empty()) << action;
   }
@@ -249,14 +249,14 @@ TEST(StoreRole, OneThatCannotBeRemovedKeepsNothingButStaysNotedUntilItCan) {
   Laptop laptop;
   ASSERT_TRUE(laptop.ensure());
   laptop.iam.denied.insert("DeleteRole");
-  EXPECT_TRUE(release_all(laptop.doors.context, laptop.run)) << "a role costs nothing";
+  EXPECT_TRUE(release_all(laptop.test.context, laptop.run)) << "a role costs nothing";
   EXPECT_EQ(laptop.iam.roles.size(), 1u);
   EXPECT_EQ(laptop.noted().size(), 2u);
-  ASSERT_TRUE(laptop.doors.ledger->move(laptop.run.name, ledger::Phase::releasing));
+  ASSERT_TRUE(laptop.test.ledger->move(laptop.run.name, ledger::Phase::releasing));
   laptop.iam.denied.clear();
-  EXPECT_TRUE(remove_noted_store_roles(laptop.doors.context).value().empty()) << "its run is not over";
-  ASSERT_TRUE(laptop.doors.ledger->move(laptop.run.name, ledger::Phase::released));
-  EXPECT_THAT(remove_noted_store_roles(laptop.doors.context).value(),
+  EXPECT_TRUE(remove_noted_store_roles(laptop.test.context).value().empty()) << "its run is not over";
+  ASSERT_TRUE(laptop.test.ledger->move(laptop.run.name, ledger::Phase::released));
+  EXPECT_THAT(remove_noted_store_roles(laptop.test.context).value(),
               ElementsAre("role " + store_role_name(laptop.run.name, launch_id(laptop.run))));
   EXPECT_TRUE(laptop.iam.is_empty());
   EXPECT_TRUE(laptop.noted().empty());
@@ -267,7 +267,7 @@ TEST(StoreRole, AnothersOfTheSameNameIsLeftAlone) {
   const auto name = store_role_name(laptop.run.name, launch_id(laptop.run));
   laptop.iam.roles[name] = {"/ferry/", "", {}, {{owner_tag, "somebody@else"}}};
   EXPECT_EQ(laptop.ensure().error().kind, Kind::conflict);
-  ASSERT_TRUE(release_all(laptop.doors.context, laptop.run));
+  ASSERT_TRUE(release_all(laptop.test.context, laptop.run));
   EXPECT_TRUE(laptop.iam.roles.contains(name));
 }
 
@@ -277,16 +277,16 @@ TEST(StoreRole, WhatALostLedgerKnewIsFoundByItsTags) {
   const auto name = laptop.iam.roles.begin()->first;
   laptop.iam.roles["ferry-other"] = {"/ferry/", "", {}, {{owner_tag, "somebody@else"}}};
   laptop.iam.roles["unrelated"] = {"/ferry/", "", {}, {{owner_tag, owner_name()}}};
-  const auto found = find_store_roles(laptop.doors.context, laptop.location, owner_name());
+  const auto found = find_store_roles(laptop.test.context, laptop.location, owner_name());
   ASSERT_TRUE(found) << describe(found.error());
   ASSERT_EQ(found->size(), 1u);
   const Leftover leftover{laptop.location, found->front(), true};
   EXPECT_EQ(describe_leftover(leftover), "role " + name);
-  ASSERT_TRUE(remove_leftover(laptop.doors.context, leftover));
+  ASSERT_TRUE(remove_leftover(laptop.test.context, leftover));
   EXPECT_FALSE(laptop.iam.roles.contains(name));
   EXPECT_TRUE(laptop.iam.profiles.empty());
   laptop.iam.denied.insert("ListRoles");
-  EXPECT_TRUE(find_store_roles(laptop.doors.context, laptop.location, owner_name()).value().empty());
+  EXPECT_TRUE(find_store_roles(laptop.test.context, laptop.location, owner_name()).value().empty());
 }
 
 /// A cloud that lends one machine, after it has refused as often as it is told to.
@@ -365,7 +365,7 @@ struct Launching {
 
   Result<Launched> launch_it(Context* other = nullptr) {
     laptop.run.store = store;
-    Context& context = other ? *other : laptop.doors.context;
+    Context& context = other ? *other : laptop.test.context;
     context.cloud = [&](CloudLocation& location) -> Result<std::unique_ptr<cloud::Cloud>> {
       location.region = "us-east-1";
       auto made = std::make_unique<LaunchingCloud>();
@@ -412,11 +412,11 @@ TEST(StoreRole, AMachineGetsItOnceEc2KnowsIt) {
 TEST(StoreRole, AProfileThatIsStillUnknownAfterAMinuteIsNoYoungOne) {
   Launching it;
   it.refusals.assign(1000, young);
-  const auto begun = it.laptop.doors.clock.now;
+  const auto begun = it.laptop.test.clock.now;
   const auto launched = it.launch_it();
   ASSERT_FALSE(launched);
   EXPECT_EQ(launched.error().kind, Kind::bad_input);
-  EXPECT_LT(it.laptop.doors.clock.now - begun, 120'000);
+  EXPECT_LT(it.laptop.test.clock.now - begun, 120'000);
 }
 
 TEST(StoreRole, IsMadeOnlyForAStoreInS3AndWhereTheUserNamesNoneAndNothingIsRentedWithoutIt) {
@@ -442,20 +442,20 @@ TEST(StoreRole, IsMadeOnlyForAStoreInS3AndWhereTheUserNamesNoneAndNothingIsRente
 TEST(StoreRoleOverMoto, LivesFromItsLaunchToItsRelease) {
   const auto url = os::env("FERRY_MOTO_URL");
   if (!url) GTEST_SKIP() << "tests/aws/store.py sets FERRY_MOTO_URL";
-  Doors doors;
+  TestContext test;
   cloud::AwsContext access{
       .region = "us-east-1", .endpoint_url = *url, .credentials = cloud::fixed_credentials("AKIDEXAMPLE", "secret")};
-  doors.context.rehearsal = [&]() -> Result<cloud::AwsContext> { return access; };
+  test.context.rehearsal = [&]() -> Result<cloud::AwsContext> { return access; };
   Launching it;
   it.refusals = {young, young};
-  it.laptop.doors.context.rehearsal = doors.context.rehearsal;
-  fleet::Context real{it.laptop.doors.clock,
-                      *doors.http,
-                      *it.laptop.doors.ledger,
-                      *it.laptop.doors.progress,
-                      it.laptop.doors.signals,
-                      it.laptop.doors.dir.path(),
-                      doors.context.rehearsal,
+  it.laptop.test.context.rehearsal = test.context.rehearsal;
+  fleet::Context real{it.laptop.test.clock,
+                      *test.http,
+                      *it.laptop.test.ledger,
+                      *it.laptop.test.progress,
+                      it.laptop.test.signals,
+                      it.laptop.test.dir.path(),
+                      test.context.rehearsal,
                       {},
                       {}};
   const auto launched = it.launch_it(&real);

@@ -3,7 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "fleet/doors.h"
+#include "fleet/test_context.h"
 #include "store/content.h"
 #include "store/folder.h"
 
@@ -17,8 +17,8 @@ constexpr std::int64_t a_day_ms = 24LL * 3600 * 1000;
 
 /// A laptop and a shared store, at a moment so many days after all was written.
 struct Shared {
-  Doors doors;
-  std::unique_ptr<store::Store> store = *store::open_folder(doors.dir.path() / "store");
+  TestContext test;
+  std::unique_ptr<store::Store> store = *store::open_folder(test.dir.path() / "store");
 
   void put(const std::string& run, bool complete) {
     const auto content = store::content_of_bytes("model");
@@ -37,12 +37,12 @@ struct Shared {
     run.name = name;
     run.infra = "aws";
     run.task = Json::object();
-    EXPECT_TRUE(doors.ledger->add_run(run));
-    EXPECT_TRUE(doors.ledger->move(name, phase));
+    EXPECT_TRUE(test.ledger->add_run(run));
+    EXPECT_TRUE(test.ledger->move(name, phase));
   }
   Clearing after(std::int64_t days, std::optional<Seconds> older_than = {}) {
-    doors.clock.now = os::system_clock().now_ms() + days * a_day_ms;
-    const auto found = find_clearing(doors.context, *store, nullptr, older_than);
+    test.clock.now = os::system_clock().now_ms() + days * a_day_ms;
+    const auto found = find_clearing(test.context, *store, nullptr, older_than);
     EXPECT_TRUE(found) << describe(found.error());
     return found ? *found : Clearing();
   }

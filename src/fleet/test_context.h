@@ -12,8 +12,8 @@
 
 namespace ferry::fleet {
 
-struct Doors {
-  explicit Doors(std::unique_ptr<os::HttpClient> client = os::make_http_client()) : http(std::move(client)) {}
+struct TestContext {
+  explicit TestContext(std::unique_ptr<os::HttpClient> client = os::make_http_client()) : http(std::move(client)) {}
 
   os::TempDir dir;
   os::FakeClock clock;
