@@ -16,15 +16,15 @@ constexpr std::int64_t power_off_retry_ms = 60'000;
 }  // namespace
 
 void Supervisor::note_store(const JobSpec& spec) {
-  saved_.store =
-      StoreSettings{.spec = spec.store,
-                    .run = spec.run,
-                    .attempt = spec.attempt,
-                    .rank = spec.rank,
-                    .workdir = spec.workdir,
-                    .sent = options_.dir.string() + "-sync.state",
-                    .began_ms = saved_.status.started_ms,
-                    .elsewhere = options_.elsewhere.value_or(sync::usual_elsewhere(os::home_dir(), options_.dir))};
+  saved_.store = StoreSettings{.spec = spec.store,
+                               .run = spec.run,
+                               .attempt = spec.attempt,
+                               .rank = spec.rank,
+                               .workdir = spec.workdir,
+                               .sent = options_.dir.string() + "-sync.state",
+                               .began_ms = saved_.status.started_ms,
+                               .elsewhere = options_.elsewhere.value_or(
+                                   sync::usual_elsewhere(os::home_dir(), options_.dir, !options_.may_power_off))};
   saved_.status.store.state = StoreStatus::State::storing;
 }
 

@@ -154,7 +154,8 @@ Result<Outputs> bring(Connection& connection, const fleet::RunDir& run_dir, cons
   if (outputs.missing.empty() && outputs.unmade.empty() && !unsaid) return outputs;
   auto selection = about_run(connection, job.started_ms);
   if (job.run_started_ms > 0) {
-    for (const auto& place : sync::usual_elsewhere(connection.paths().home, connection.paths().run_dir))
+    const bool is_own = connection.instance().provider == "ssh";
+    for (const auto& place : sync::usual_elsewhere(connection.paths().home, connection.paths().run_dir, is_own))
       selection.insert(selection.end(), {"--elsewhere", place});
     selection.insert(selection.end(), {"--elsewhere-since", moment(job.run_started_ms)});
   }

@@ -74,8 +74,9 @@ void RunController::told_of_home(const job::Outputs& outputs) {
   if (outputs.made() > 0) {
     context_.progress.done("fetch", text, data);
   } else {
-    context_.progress.nothing(
-        "fetch", report.files == 0 ? "no outputs: the run wrote no file" : "nothing of this run; " + text, data);
+    const auto none = node_.location.provider == "ssh" ? "no outputs: the run wrote no file below its workdir"
+                                                       : "no outputs: the run wrote no file";
+    context_.progress.nothing("fetch", report.files == 0 ? none : "nothing of this run; " + text, data);
   }
 }
 

@@ -244,7 +244,8 @@ void Collector::finish() {
   left_out_.move_to(tree_.left_out);
 }
 
-std::vector<std::string> usual_elsewhere(const std::string& home, const std::string& run_dir) {
+std::vector<std::string> usual_elsewhere(const std::string& home, const std::string& run_dir, bool is_own) {
+  if (is_own) return {run_dir + "/scratch"};
   std::vector<std::string> places = {home, run_dir + "/scratch", "/mnt/ferry-scratch", "/opt/dlami/nvme/ferry"};
   // A rehearsal without namespaces shares these with everything else on the laptop.
   if (home.find("/rehearsal/instances/") == std::string::npos) places.insert(places.end(), {"/tmp", "/var/tmp"});

@@ -40,8 +40,10 @@ inline constexpr std::size_t elsewhere_most_files = 1000;
 Result<Tree> collect_outputs(const os::Path& root, const OutputsQuery& query);
 
 /// Where else than in its workdir a training may have put its model, for OutputsQuery::elsewhere: `home` of the
-/// login user, what job/scratch.sh offers (also below `run_dir`, the agent's folder), and the temporary folders.
-std::vector<std::string> usual_elsewhere(const std::string& home, const std::string& run_dir);
+/// login user, what job/scratch.sh offers (also below `run_dir`, the agent's folder), and the temporary folders. On a
+/// machine of the user's own (`is_own`) others write there, too, and nothing is lost when the run is over: only what is
+/// the run's alone.
+std::vector<std::string> usual_elsewhere(const std::string& home, const std::string& run_dir, bool is_own);
 
 /// Folders whose content tools make anew: nobody's outputs.
 bool is_made_by_tools(std::string_view path);

@@ -204,6 +204,13 @@ TEST(Outputs, FilesElsewhereComeOnlyWhereTheTreeHasNothing) {
   EXPECT_EQ(it.left_out.size(), 11U);
 }
 
+TEST(Outputs, OnAMachineOfOnesOwnWhatLiesElsewhereIsSomebodyElses) {
+  EXPECT_EQ(usual_elsewhere("/home/me", "/home/me/.ferry/runs/r", true),
+            std::vector<std::string>{"/home/me/.ferry/runs/r/scratch"});
+  const auto rented = usual_elsewhere("/home/me", "/home/me/.ferry/runs/r", false);
+  EXPECT_TRUE(std::ranges::count(rented, "/home/me") == 1 && std::ranges::count(rented, "/tmp") == 1);
+}
+
 TEST(Outputs, WhatIsForbiddenIsToldAndOursIsOpenedUp) {
   if (os::is_root()) GTEST_SKIP() << "root can read everything";
   Machine it;
