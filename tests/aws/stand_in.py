@@ -23,6 +23,7 @@ def main():
         print("SKIP: cloud_test is not beside ferry")
         sys.exit(77)
     with Home() as home:
+        home.env["FERRY_REHEARSAL_BOOT_MS"] = "5000"  # it is asked about while it boots
         env = rehearsal_env(home)
         upstream = urllib.parse.urlparse(env["AWS_ENDPOINT_URL"]).netloc
         calls = []
