@@ -30,14 +30,17 @@ while os.environ["FERRY_ATTEMPT"] == "1":
 
 def task(home, more="", spot="true"):
     home.file("train.py", TRAINING)
-    home.file("task.yaml", f"name: tiny\nresources: {{infra: rehearsal, instance_type: g4dn.xlarge, use_spot: {spot}}}\n{more}run: python3 train.py\n")
+    home.file(
+        "task.yaml",
+        f"name: tiny\nresources: {{infra: rehearsal, instance_type: g4dn.xlarge, use_spot: {spot}}}\n{more}run: python3 train.py\n",
+    )
 
 
 def stored(home, key):
     """An object of the rehearsal cloud's S3, by its own index."""
     folder = home.root / "data/ferry/rehearsal/s3"
     with sqlite3.connect(f"file:{folder / 'index.db'}?mode=ro", uri=True) as index:
-        (name,), = index.execute("SELECT id FROM objects WHERE key = ?", (f"team/{key}".encode(),)).fetchall()
+        ((name,),) = index.execute("SELECT id FROM objects WHERE key = ?", (f"team/{key}".encode(),)).fetchall()
     name = name.decode()
     return (folder / "data" / name[:2] / name).read_text()
 
@@ -68,7 +71,11 @@ def test_a_training_that_is_told_saves_and_another_goes_on_from_what_it_stored_a
         step = int((where / "outputs/checkpoint").read_text())
         assert step > 0 and f"saved step {step}" in (where / "train.log").read_text()
         told = json.loads((where / "outputs/notice.json").read_text())
-        assert told["kind"] == "interruption" and told["action"] == "terminate" and 0 < told["seconds_left"] <= NOTICE_MS / 1000, told
+        assert (
+            told["kind"] == "interruption"
+            and told["action"] == "terminate"
+            and 0 < told["seconds_left"] <= NOTICE_MS / 1000
+        ), told
         attempts = json.loads((where / "run.json").read_text())["attempts"]
         assert [one["outcome"] for one in attempts] == ["lost", "succeeded"], attempts
         assert (where / "outputs/model").read_text() == str(step), "the next attempt went on from there"
@@ -106,7 +113,10 @@ def test_what_the_account_does_not_allow_leaves_nothing_behind():
             done = home.ferry("interrupt", run)
             assert done.returncode == 125 and action in done.err and "ferry policy --interrupt" in done.err, done.err
             state = json.loads((home.root / "data/ferry/rehearsal/state.json").read_text())
-            assert "ferry-interrupt" not in json.dumps(state["iam"]) and state["fis_templates"] == {}, (action, state["iam"])
+            assert "ferry-interrupt" not in json.dumps(state["iam"]) and state["fis_templates"] == {}, (
+                action,
+                state["iam"],
+            )
         assert home.cloud()["instances"][0]["state"] == "running"
         home.good("cancel", run)
         training.communicate(timeout=120)
@@ -120,7 +130,9 @@ def test_aws_own_tools_interrupt_too():
             print("SKIP: no boto3")
             return
         home.good("rehearsal", "start")
-        home.file("fis.py", """
+        home.file(
+            "fis.py",
+            """
 import boto3, json, os, time, uuid
 ec2, iam, fis = (boto3.client(name, endpoint_url=os.environ["AWS_ENDPOINT_URL"]) for name in ("ec2", "iam", "fis"))
 image = ec2.describe_images(Owners=["amazon"])["Images"][0]["ImageId"]
@@ -149,10 +161,17 @@ try:
 except fis.exceptions.ResourceNotFoundException:
     print("well")
 ec2.terminate_instances(InstanceIds=[machine["InstanceId"]])
-""")
-        env = dict(one.split("=", 1) for one in home.good("rehearsal", "env").out.replace("export ", "").splitlines() if "=" in one)
+""",
+        )
+        env = dict(
+            one.split("=", 1)
+            for one in home.good("rehearsal", "env").out.replace("export ", "").splitlines()
+            if "=" in one
+        )
         env = {name: value.strip("'") for name, value in env.items()}
-        done = subprocess.run(["python3", "fis.py"], cwd=home.work, env={**home.env, **env}, capture_output=True, text=True, timeout=120)
+        done = subprocess.run(
+            ["python3", "fis.py"], cwd=home.work, env={**home.env, **env}, capture_output=True, text=True, timeout=120
+        )
         assert done.returncode == 0 and done.stdout == "well\n", done.stderr
 
 

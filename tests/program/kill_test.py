@@ -33,8 +33,12 @@ def test_a_killed_ferry_leaks_nothing_and_loses_nothing():
             name = runs[0]["run"]
             told = home.good("ps", "--all").out
             assert name in told
-            run = home.wait_for("the run is settled", lambda: next(
-                (one for one in home.runs("--all") if one["run"] == name and one["phase"] == "released"), None))
+            run = home.wait_for(
+                "the run is settled",
+                lambda: next(
+                    (one for one in home.runs("--all") if one["run"] == name and one["phase"] == "released"), None
+                ),
+            )
             print(f"killed after {wait:.2f} s: {run['outcome']} {run.get('error', '')}")
             if run["outcome"] == "succeeded":
                 logs = home.good("logs", name)

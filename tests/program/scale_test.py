@@ -18,7 +18,13 @@ if not (pathlib.Path(FERRY).parent / "store_probe").exists():
 
 
 def prove(*words):
-    done = subprocess.run([ROOT / "scripts/prove-scale", "--ferry", FERRY, *words], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
+    done = subprocess.run(
+        [ROOT / "scripts/prove-scale", "--ferry", FERRY, *words],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
     assert done.returncode == 0, done.stdout
     return done.stdout
 

@@ -93,9 +93,11 @@ class Tools(Machine):
 
 def machine(test):
     """A machine of its own for each test."""
+
     def run():
         with tempfile.TemporaryDirectory() as folder:
             test(Tools(folder))
+
     return run
 
 
@@ -107,7 +109,10 @@ def program_wheel(folder, name, text):
         program.external_attr = 0o100755 << 16
         archive.writestr(program, text)
         archive.writestr(f"{plain}-1.0.dist-info/METADATA", f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
-        archive.writestr(f"{plain}-1.0.dist-info/WHEEL", "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+        archive.writestr(
+            f"{plain}-1.0.dist-info/WHEEL",
+            "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+        )
         archive.writestr(f"{plain}-1.0.dist-info/RECORD", "")
 
 
@@ -129,7 +134,9 @@ def test_a_file_of_another_name_is_condas_and_says_its_format(here):
     here.with_conda()
     (here.work / "gpu.yaml").write_text("dependencies: [python]\n")
     done, facts = here.ask("conda", "vision", "gpu.yaml")
-    assert done.returncode == 0 and facts["made"] == "gpu.yaml installed" and "--format environment-yaml" in here.words(), done.stderr
+    assert (
+        done.returncode == 0 and facts["made"] == "gpu.yaml installed" and "--format environment-yaml" in here.words()
+    ), done.stderr
 
 
 @machine
@@ -204,7 +211,12 @@ def test_what_a_requirements_file_names_counts_to_its_content(here):
     here.program("bin/uv", UV)
     path = f"{here.home}/bin:{PATH}"
     (here.work / "requirements.txt").write_text("-r more.txt\n")
-    for text, made in (("a-thing\n", "installed"), ("a-thing\n", "as installed before"), ("b-thing\n", "installed"), ("-r requirements.txt\n", "installed")):
+    for text, made in (
+        ("a-thing\n", "installed"),
+        ("a-thing\n", "as installed before"),
+        ("b-thing\n", "installed"),
+        ("-r requirements.txt\n", "installed"),
+    ):
         (here.work / "more.txt").write_text(text)
         done, facts = here.ask("uv", file="requirements.txt", path=path)
         assert facts.get("made") == "requirements.txt " + made, (text, done.stderr)
