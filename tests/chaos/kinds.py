@@ -7,7 +7,14 @@ KINDS = {}
 
 class Kind:
     def __init__(self, name, act, phases, modes, prepare, flags):
-        self.name, self.act, self.phases, self.modes, self._prepare, self.flags = name, act, phases, modes, prepare, flags
+        self.name, self.act, self.phases, self.modes, self._prepare, self.flags = (
+            name,
+            act,
+            phases,
+            modes,
+            prepare,
+            flags,
+        )
 
     def fits(self, mode):
         return self.modes is None or mode in self.modes
@@ -29,10 +36,12 @@ RENTED = ("foreground", "detached", "aws", "aws detached")
 
 def kind(name, phases=ANY, modes=None, prepare=None, flags=()):
     """`modes`: those it makes sense in (None: all). `prepare` is called before the run, whose command gets `flags`."""
+
     def register(act):
         assert name not in KINDS, name
         KINDS[name] = Kind(name, act, phases, modes, prepare, flags)
         return act
+
     return register
 
 
@@ -57,4 +66,5 @@ def load():
     import kinds_person
     import kinds_process
     import kinds_terminal
+
     return KINDS
