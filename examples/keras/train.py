@@ -16,7 +16,9 @@ def choose_backend():
         return
     here = [name for name in BACKENDS if importlib.util.find_spec(name)]
     if not here:
-        sys.exit(f"keras computes with {', '.join(BACKENDS[:-1])} or {BACKENDS[-1]}; this Python ({sys.executable}) has none of them: pip install tensorflow")
+        sys.exit(
+            f"keras computes with {', '.join(BACKENDS[:-1])} or {BACKENDS[-1]}; this Python ({sys.executable}) has none of them: pip install tensorflow"
+        )
     os.environ["KERAS_BACKEND"] = here[0]
 
 
@@ -46,14 +48,16 @@ def draw(count, seed):
 
 
 def make_model():
-    return keras.Sequential([
-        keras.layers.Input((SIZE, SIZE, 1)),
-        keras.layers.Conv2D(12, 3, activation="relu"),
-        keras.layers.MaxPooling2D(),
-        keras.layers.Conv2D(24, 3, activation="relu"),
-        keras.layers.GlobalMaxPooling2D(),
-        keras.layers.Dense(len(NAMES), activation="softmax"),
-    ])
+    return keras.Sequential(
+        [
+            keras.layers.Input((SIZE, SIZE, 1)),
+            keras.layers.Conv2D(12, 3, activation="relu"),
+            keras.layers.MaxPooling2D(),
+            keras.layers.Conv2D(24, 3, activation="relu"),
+            keras.layers.GlobalMaxPooling2D(),
+            keras.layers.Dense(len(NAMES), activation="softmax"),
+        ]
+    )
 
 
 class Progress(keras.callbacks.Callback):
@@ -75,7 +79,14 @@ def main():
     keras.utils.set_random_seed(0)
     model = make_model()
     model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
-    model.fit(*draw(args.images, 1), validation_data=draw(600, 2), epochs=args.epochs, batch_size=64, verbose=0, callbacks=[Progress()])
+    model.fit(
+        *draw(args.images, 1),
+        validation_data=draw(600, 2),
+        epochs=args.epochs,
+        batch_size=64,
+        verbose=0,
+        callbacks=[Progress()],
+    )
 
     model.save(os.path.join(out, "model.keras"))
     model.save(os.path.join(out, "model.h5"))  # for what reads no .keras

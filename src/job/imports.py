@@ -18,7 +18,18 @@ names_of = {row.split(" ", 1)[0]: row.split(" ", 1)[1] for row in os.environ.get
 # What the Deep Learning AMIs bring, or ferry installs there where the workdir asks for nothing.
 installed = {"tensorflow", "keras"}
 images = {"torch", "torchvision", "torchaudio"}
-usual = {"numpy", "torch", "torchvision", "torchaudio", "boto3", "botocore", "pip", "setuptools", "packaging", "typing_extensions"}
+usual = {
+    "numpy",
+    "torch",
+    "torchvision",
+    "torchaudio",
+    "boto3",
+    "botocore",
+    "pip",
+    "setuptools",
+    "packaging",
+    "typing_extensions",
+}
 
 
 def plain(name):
@@ -27,7 +38,9 @@ def plain(name):
 
 setup = os.environ.get("FERRY_SETUP", "")
 # As environment.cc: a setup that installs packages, and a file that asks for some, are left to do so.
-wishes, anything = set(), any(word in setup for word in ("pip install", "pip3 install", "conda ", "mamba ", "uv ", "poetry "))
+wishes, anything = set(), any(
+    word in setup for word in ("pip install", "pip3 install", "conda ", "mamba ", "uv ", "poetry ")
+)
 for name in os.environ.get("FERRY_PROVIDERS", "").splitlines():
     try:
         text = open(os.path.join(root, name), encoding="utf-8", errors="replace").read()
@@ -57,13 +70,67 @@ def provided(module):
     return any(plain(name) in wishes for name in [first, *names_of.get(first, "").split()])
 
 
-readers = {"read_csv", "read_parquet", "read_json", "read_excel", "read_table", "read_pickle", "read_hdf", "read_feather", "read_text",
-           "read_bytes", "loadtxt", "genfromtxt", "fromfile", "load", "load_from_disk", "load_model", "load_weights", "listdir", "scandir",
-           "walk", "iterdir", "imread", "ImageFolder", "DatasetFolder", "image_dataset_from_directory", "text_dataset_from_directory",
-           "flow_from_directory", "load_svmlight_file", "from_file", "DMatrix", "memmap"}
-askers = {"exists", "lexists", "isfile", "isdir", "is_file", "is_dir", "makedirs", "mkdir", "unlink", "remove", "rmtree", "urlretrieve",
-          "savetxt", "savez", "savefig", "imwrite", "copy", "copyfile", "copytree", "move", "rename", "symlink", "extractall"}
-written = re.compile("out|save|log|dest|ckpt|checkpoint|result|export|write|cache|tmp|temp|tensorboard|report|plot|dump", re.I)
+readers = {
+    "read_csv",
+    "read_parquet",
+    "read_json",
+    "read_excel",
+    "read_table",
+    "read_pickle",
+    "read_hdf",
+    "read_feather",
+    "read_text",
+    "read_bytes",
+    "loadtxt",
+    "genfromtxt",
+    "fromfile",
+    "load",
+    "load_from_disk",
+    "load_model",
+    "load_weights",
+    "listdir",
+    "scandir",
+    "walk",
+    "iterdir",
+    "imread",
+    "ImageFolder",
+    "DatasetFolder",
+    "image_dataset_from_directory",
+    "text_dataset_from_directory",
+    "flow_from_directory",
+    "load_svmlight_file",
+    "from_file",
+    "DMatrix",
+    "memmap",
+}
+askers = {
+    "exists",
+    "lexists",
+    "isfile",
+    "isdir",
+    "is_file",
+    "is_dir",
+    "makedirs",
+    "mkdir",
+    "unlink",
+    "remove",
+    "rmtree",
+    "urlretrieve",
+    "savetxt",
+    "savez",
+    "savefig",
+    "imwrite",
+    "copy",
+    "copyfile",
+    "copytree",
+    "move",
+    "rename",
+    "symlink",
+    "extractall",
+}
+written = re.compile(
+    "out|save|log|dest|ckpt|checkpoint|result|export|write|cache|tmp|temp|tensorboard|report|plot|dump", re.I
+)
 paths, made = {}, set()  # path → ("reads" or "names", FILE:LINE)
 
 
@@ -83,7 +150,13 @@ def text_of(node, known):
 
 
 def name_of(call):
-    return call.func.id if isinstance(call.func, ast.Name) else call.func.attr if isinstance(call.func, ast.Attribute) else ""
+    return (
+        call.func.id
+        if isinstance(call.func, ast.Name)
+        else call.func.attr
+        if isinstance(call.func, ast.Attribute)
+        else ""
+    )
 
 
 def plain_path(text):
@@ -98,8 +171,11 @@ def look_at_paths(tree, file, guarded):
     for node in ast.walk(tree):
         if isinstance(node, ast.Assign) and len(node.targets) == 1 and isinstance(node.targets[0], ast.Name):
             assigned.setdefault(node.targets[0].id, []).append(node.value)
-    known = {name: values[0].value for name, values in assigned.items()
-             if len(values) == 1 and isinstance(values[0], ast.Constant) and isinstance(values[0].value, str)}
+    known = {
+        name: values[0].value
+        for name, values in assigned.items()
+        if len(values) == 1 and isinstance(values[0], ast.Constant) and isinstance(values[0].value, str)
+    }
     for node in ast.walk(tree):
         if not isinstance(node, ast.Call):
             continue
@@ -108,7 +184,9 @@ def look_at_paths(tree, file, guarded):
         if isinstance(node.func, ast.Attribute):
             arguments.append(node.func.value)  # Path("data").iterdir()
         mode = [word.value for word in node.keywords if word.arg == "mode"] + node.args[1:2]
-        writes = name == "open" and mode and isinstance(mode[0], ast.Constant) and re.search("[wax+]", str(mode[0].value))
+        writes = (
+            name == "open" and mode and isinstance(mode[0], ast.Constant) and re.search("[wax+]", str(mode[0].value))
+        )
         for argument in node.args + [word.value for word in node.keywords] + arguments[-1:]:
             path = plain_path(text_of(argument, known))
             if not path:
@@ -129,13 +207,17 @@ def ask_system(look, words):
     """What the system's python3 prints: a rehearsal's machine has no other."""
     path = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
     try:
-        return subprocess.run(["env", "PATH=" + path, "python3", "-I", "-c", look, *words], capture_output=True, text=True).stdout
+        return subprocess.run(
+            ["env", "PATH=" + path, "python3", "-I", "-c", look, *words], capture_output=True, text=True
+        ).stdout
     except OSError:
         return ""
 
 
 def absent(names):
-    return ask_system("import importlib.util as u, sys; print(*(name for name in sys.argv[1:] if not u.find_spec(name)))", names).split()
+    return ask_system(
+        "import importlib.util as u, sys; print(*(name for name in sys.argv[1:] if not u.find_spec(name)))", names
+    ).split()
 
 
 def unmet_requirements():
@@ -211,7 +293,9 @@ while waiting and len(seen) < 500:
             modules, names = [node.module], [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom) and node.level:
             here = os.path.dirname(path)
-            waiting += [os.path.join(here, (node.module or alias.name).replace(".", "/") + ".py") for alias in node.names]
+            waiting += [
+                os.path.join(here, (node.module or alias.name).replace(".", "/") + ".py") for alias in node.names
+            ]
             continue
         else:
             continue
@@ -220,7 +304,9 @@ while waiting and len(seen) < 500:
             own = local(module, os.path.dirname(path))
             if not own and id(node) not in guarded:
                 frameworks.update({first} & {"torch", "tensorflow", "keras"})
-                if first in (installed | images) & usual and not any(plain(name) in wishes for name in [first, *names_of.get(first, "").split()]):
+                if first in (installed | images) & usual and not any(
+                    plain(name) in wishes for name in [first, *names_of.get(first, "").split()]
+                ):
                     from_machine.setdefault(first, f"{os.path.relpath(path, root)}:{node.lineno}")
             if own:
                 waiting += [own + ".py", os.path.join(own, "__init__.py")]
@@ -239,7 +325,9 @@ if "torch" in frameworks and "tensorflow" not in frameworks and not wishes & {"t
 elif frameworks & {"tensorflow", "keras"} and not wishes & {"tensorflow", "keras"}:
     print("framework tensorflow")
 for path, (how, where) in paths.items():
-    if not any(path == one or path.startswith(one + "/") or (how == "names" and one.startswith(path + "/")) for one in made):
+    if not any(
+        path == one or path.startswith(one + "/") or (how == "names" and one.startswith(path + "/")) for one in made
+    ):
         print(f"{how}\t{where}\t{path}")
 for name in from_machine:
     if name in installed:
