@@ -1,4 +1,5 @@
-"""Trains a Keras network to tell drawn shapes apart; writes the model, its weights and its architecture to the outputs folder."""
+"""Trains a Keras network to tell drawn shapes apart; writes the model, its weights and its architecture to the outputs
+folder."""
 
 import argparse
 import importlib.util
@@ -11,13 +12,15 @@ BACKENDS = ("tensorflow", "torch", "jax")
 
 
 def choose_backend():
-    """Keras computes with one of these; it takes tensorflow, here or not, unless it is told another before it is imported."""
+    """Keras computes with one of these; it takes tensorflow, here or not, unless it is told another before it is
+    imported."""
     if os.environ.get("KERAS_BACKEND"):
         return
     here = [name for name in BACKENDS if importlib.util.find_spec(name)]
     if not here:
         sys.exit(
-            f"keras computes with {', '.join(BACKENDS[:-1])} or {BACKENDS[-1]}; this Python ({sys.executable}) has none of them: pip install tensorflow"
+            f"keras computes with {', '.join(BACKENDS[:-1])} or {BACKENDS[-1]}; "
+            f"this Python ({sys.executable}) has none of them: pip install tensorflow"
         )
     os.environ["KERAS_BACKEND"] = here[0]
 

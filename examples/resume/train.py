@@ -1,5 +1,5 @@
-"""Learns a curve with a small network, and goes on where it was when its machine is taken away: the weights in the end are
-those of a training that nobody disturbed, bit for bit."""
+"""Learns a curve with a small network, and goes on where it was when its machine is taken away: the weights in the end
+are those of a training that nobody disturbed, bit for bit."""
 
 import os
 import time

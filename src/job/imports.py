@@ -1,11 +1,12 @@
-"""Run by the laptop's python3 before anything is rented: WORKDIR SCRIPT… → one line "lacks FILE:LINE NAME PACKAGE" for every
-module that the scripts import (through the workdir's own modules too) and that neither Python, the workdir nor what the workdir asks
-for provides; where FERRY_CUT_OFF is set, "unmet TAB FILE:LINE TAB REQUIREMENT" for what the workdir asks for and the python3 of a
-rehearsal's machine does not have; one line "framework NAME" for a framework that they import and that only the machine can provide; one line
-"installed NAME" for what ferry then installs there; where FERRY_REHEARSAL is set, one line "absent FILE:LINE NAME" for each of these that
-the python3 of a rehearsal's machine does not have; and for every relative path in them that exists, "reads TAB FILE:LINE TAB PATH" where it
-is certainly opened to be read, or "names TAB …" where it may be. Paths that the code tests for, makes or writes are not told. FERRY_OWN is
-set where nobody knows what the machine has: it may have all."""
+"""Run by the laptop's python3 before anything is rented: WORKDIR SCRIPT… → one line "lacks FILE:LINE NAME PACKAGE" for
+every module that the scripts import (through the workdir's own modules too) and that neither Python, the workdir nor
+what the workdir asks for provides; where FERRY_CUT_OFF is set, "unmet TAB FILE:LINE TAB REQUIREMENT" for what the
+workdir asks for and the python3 of a rehearsal's machine does not have; one line "framework NAME" for a framework that
+they import and that only the machine can provide; one line "installed NAME" for what ferry then installs there; where
+FERRY_REHEARSAL is set, one line "absent FILE:LINE NAME" for each of these that the python3 of a rehearsal's machine
+does not have; and for every relative path in them that exists, "reads TAB FILE:LINE TAB PATH" where it is certainly
+opened to be read, or "names TAB …" where it may be. Paths that the code tests for, makes or writes are not told.
+FERRY_OWN is set where nobody knows what the machine has: it may have all."""
 import ast
 import os
 import re
@@ -18,18 +19,10 @@ names_of = {row.split(" ", 1)[0]: row.split(" ", 1)[1] for row in os.environ.get
 # What the Deep Learning AMIs bring, or ferry installs there where the workdir asks for nothing.
 installed = {"tensorflow", "keras"}
 images = {"torch", "torchvision", "torchaudio"}
-usual = {
-    "numpy",
-    "torch",
-    "torchvision",
-    "torchaudio",
-    "boto3",
-    "botocore",
-    "pip",
-    "setuptools",
-    "packaging",
-    "typing_extensions",
-}
+# fmt: off
+usual = {"numpy", "torch", "torchvision", "torchaudio", "boto3", "botocore", "pip", "setuptools", "packaging",
+         "typing_extensions"}
+# fmt: on
 
 
 def plain(name):
@@ -70,64 +63,16 @@ def provided(module):
     return any(plain(name) in wishes for name in [first, *names_of.get(first, "").split()])
 
 
-readers = {
-    "read_csv",
-    "read_parquet",
-    "read_json",
-    "read_excel",
-    "read_table",
-    "read_pickle",
-    "read_hdf",
-    "read_feather",
-    "read_text",
-    "read_bytes",
-    "loadtxt",
-    "genfromtxt",
-    "fromfile",
-    "load",
-    "load_from_disk",
-    "load_model",
-    "load_weights",
-    "listdir",
-    "scandir",
-    "walk",
-    "iterdir",
-    "imread",
-    "ImageFolder",
-    "DatasetFolder",
-    "image_dataset_from_directory",
-    "text_dataset_from_directory",
-    "flow_from_directory",
-    "load_svmlight_file",
-    "from_file",
-    "DMatrix",
-    "memmap",
-}
-askers = {
-    "exists",
-    "lexists",
-    "isfile",
-    "isdir",
-    "is_file",
-    "is_dir",
-    "makedirs",
-    "mkdir",
-    "unlink",
-    "remove",
-    "rmtree",
-    "urlretrieve",
-    "savetxt",
-    "savez",
-    "savefig",
-    "imwrite",
-    "copy",
-    "copyfile",
-    "copytree",
-    "move",
-    "rename",
-    "symlink",
-    "extractall",
-}
+# fmt: off
+readers = {"read_csv", "read_parquet", "read_json", "read_excel", "read_table", "read_pickle", "read_hdf",
+           "read_feather", "read_text", "read_bytes", "loadtxt", "genfromtxt", "fromfile", "load", "load_from_disk",
+           "load_model", "load_weights", "listdir", "scandir", "walk", "iterdir", "imread", "ImageFolder",
+           "DatasetFolder", "image_dataset_from_directory", "text_dataset_from_directory", "flow_from_directory",
+           "load_svmlight_file", "from_file", "DMatrix", "memmap"}
+askers = {"exists", "lexists", "isfile", "isdir", "is_file", "is_dir", "makedirs", "mkdir", "unlink", "remove",
+          "rmtree", "urlretrieve", "savetxt", "savez", "savefig", "imwrite", "copy", "copyfile", "copytree", "move",
+          "rename", "symlink", "extractall"}
+# fmt: on
 written = re.compile(
     "out|save|log|dest|ckpt|checkpoint|result|export|write|cache|tmp|temp|tensorboard|report|plot|dump", re.I
 )
@@ -221,7 +166,8 @@ def absent(names):
 
 
 def unmet_requirements():
-    """FILE:LINE and text of the requirements that the system's python3 does not meet; nothing where packages lie about as files."""
+    """FILE:LINE and text of the requirements that the system's python3 does not meet; nothing where packages lie about
+    as files."""
     lines = []
     for name in os.environ.get("FERRY_PROVIDERS", "").splitlines():
         if not name.endswith((".txt", ".in")):

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""What `ferry account` tells of an account in moto, in which boto3 made things that cost and things that do not, in two regions: each once,
-with its price a month, and the commands it gives end every one of them. Usage: charges.py FERRY"""
+"""What `ferry account` tells of an account in moto, in which boto3 made things that cost and things that do not, in two
+regions: each once, with its price a month, and the commands it gives end every one of them. Usage: charges.py FERRY"""
 import json
 import logging
 import os

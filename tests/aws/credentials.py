@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""Hundreds of invented people, each with an environment and files of their own: ferry must find the same credentials as botocore.
-Usage: credentials.py FERRY (aws_test is expected beside it)"""
+"""Hundreds of invented people, each with an environment and files of their own: ferry must find the same credentials as
+botocore. Usage: credentials.py FERRY (aws_test is expected beside it)"""
 import hashlib
 import http.server
 import json
@@ -23,7 +23,8 @@ except ImportError:
     print("SKIP: botocore is not installed")
     sys.exit(77)
 
-# Before 1.31 it knows no AWS_ENDPOINT_URL, by which it is led to this computer; before 1.40 it uses single sign-on tokens that are over.
+# Before 1.31 it knows no AWS_ENDPOINT_URL, by which it is led to this computer; before 1.40 it uses single sign-on
+# tokens that are over.
 if tuple(int(part) for part in botocore.__version__.split(".")[:2]) < (1, 40):
     print(f"SKIP: botocore {botocore.__version__} is too old to judge by (1.40 or newer: pip install -U boto3)")
     sys.exit(77)

@@ -5,8 +5,8 @@
     check_request(method, url, headers, body)                                a whole request, whatever its service
     check_signature(method, url, headers, body, secret)                      recomputed by botocore's signer
 
-Each answers a list of complaints in words; an empty list means that AWS's model has none. Unknown names, wrong types, values
-outside an enum or a limit, missing required members and lists with gaps are complaints.
+Each answers a list of complaints in words; an empty list means that AWS's model has none. Unknown names, wrong types,
+values outside an enum or a limit, missing required members and lists with gaps are complaints.
 """
 import base64
 import datetime

@@ -1,14 +1,18 @@
-"""EC2, STS and SSM as moto sees them (an implementation that knows nothing of ferry), with machines that can be reached.
+"""EC2, STS and SSM as moto sees them (an implementation that knows nothing of ferry), with machines that can be
+reached.
 
-moto's instances are rows in a table: nobody answers ssh there. So a proxy stands between ferry and moto, and for each instance that
-moto granted it rents a twin in the rehearsal cloud: same user-data, same public key. What moto answers goes to ferry as it is, but for
-these, each of which makes up for something that moto lacks:
+moto's instances are rows in a table: nobody answers ssh there. So a proxy stands between ferry and moto, and for each
+instance that moto granted it rents a twin in the rehearsal cloud: same user-data, same public key. What moto answers
+goes to ferry as it is, but for these, each of which makes up for something that moto lacks:
 
-- DescribeInstances shows the twin's address, and its tags that say on which port and as whom to log in; and what takes time is
-  pending, stopping or shutting-down for as long as the twin is. In moto everything has happened already.
-- A ClientToken that was seen before gets the first answer again, and DescribeInstances filters by client-token. moto does neither.
-- moto has no quotas of EC2's, and breaks where it is asked for the default ones: there are none here either, said as AWS says it.
-- An instance profile is one of moto's IAM. The twin gets one of its own cloud's, so that its metadata service has keys for it.
+- DescribeInstances shows the twin's address, and its tags that say on which port and as whom to log in; and what takes
+  time is pending, stopping or shutting-down for as long as the twin is. In moto everything has happened already.
+- A ClientToken that was seen before gets the first answer again, and DescribeInstances filters by client-token. moto
+  does neither.
+- moto has no quotas of EC2's, and breaks where it is asked for the default ones: there are none here either, said as
+  AWS says it.
+- An instance profile is one of moto's IAM. The twin gets one of its own cloud's, so that its metadata service has keys
+  for it.
 - Stopping, starting and terminating happen to the twin too; a twin that ended by itself ends the instance.
 """
 import base64
@@ -98,8 +102,9 @@ class S3Handler(http.server.BaseHTTPRequestHandler):
 
 
 class JudgedS3(http.server.ThreadingHTTPServer):
-    """moto's S3 behind a judge: AWS's own model, botocore's signer, and the body against what was signed. `secrets(key)` gives the secret
-    that belongs to an access key; `asked` tells by whom what was asked: {access key: {"PUT /bucket/key", …}}."""
+    """moto's S3 behind a judge: AWS's own model, botocore's signer, and the body against what was signed.
+    `secrets(key)` gives the secret that belongs to an access key; `asked` tells by whom what was asked: {access key:
+    {"PUT /bucket/key", …}}."""
 
     def __init__(self, secrets, complaints):
         super().__init__(("127.0.0.1", 0), S3Handler)
@@ -123,7 +128,8 @@ class JudgedS3(http.server.ThreadingHTTPServer):
 
 
 class MotoCloud:
-    """One account in moto, fresh; one proxy before it; the rehearsal cloud of `home` behind it. Sets AWS_… in home.env."""
+    """One account in moto, fresh; one proxy before it; the rehearsal cloud of `home` behind it. Sets AWS_… in
+    home.env."""
 
     moto = None  # the server: one is enough for all accounts that follow one another
 
@@ -150,7 +156,8 @@ class MotoCloud:
         self.ec2 = boto3.client("ec2", endpoint_url=f"http://{self.moto}", region_name=region, **self.keys)
         self.twins = {}  # ids of instances: moto's → the rehearsal cloud's
         self.granted = {}  # answers to RunInstances by their ClientToken
-        # What a test wants done once, by action: before moto hears of it, after it answered. What it gives is answered instead.
+        # What a test wants done once, by action: before moto hears of it, after it answered. What it gives is answered
+        # instead.
         self.before, self.after = {}, {}
         self.settling = (
             threading.Event()
@@ -170,8 +177,8 @@ class MotoCloud:
         )
 
     def serve_s3(self, home, bucket):
-        """Lets `home` and the machines ask moto's S3, where there is a bucket then; they must share this computer's loopback (the plain
-        sandbox). Answers the judge."""
+        """Lets `home` and the machines ask moto's S3, where there is a bucket then; they must share this computer's
+        loopback (the plain sandbox). Answers the judge."""
 
         def secret_of(key):
             if key == self.keys["aws_access_key_id"]:
@@ -189,8 +196,8 @@ class MotoCloud:
         return judged
 
     def publish_image(self, name, parameter=None, owner="099720109477", alias=None, created=None):
-        """An image of someone else's, and the public parameter that names it. Gives its id. (In process: over the network nobody
-        but AWS may make either.)"""
+        """An image of someone else's, and the public parameter that names it. Gives its id. (In process: over the
+        network nobody but AWS may make either.)"""
         backend = ec2_backends[ACCOUNT][self.region]
         image_id = f"ami-{len(backend.amis) + 1:017x}"
         backend.amis[image_id] = Ami(
@@ -276,7 +283,8 @@ class MotoCloud:
         return answer
 
     def profile_of_twin(self, name):
-        """One of the rehearsal cloud's, as moto has one of that name: what its role may is moto's matter, which lets everybody."""
+        """One of the rehearsal cloud's, as moto has one of that name: what its role may is moto's matter, which lets
+        everybody."""
         iam = boto3.client("iam", endpoint_url=self.env["AWS_ENDPOINT_URL"], region_name="us-east-1", **self.keys)
         trust = {
             "Version": "2012-10-17",

@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
-"""Whole runs of ferry on moto's EC2, STS and SSM, with machines of the rehearsal cloud behind it (moto_cloud.py): what ferry makes is
-what another reading of AWS's documents expects, and nothing of it is left. Usage: moto_run.py FERRY [test_name]"""
+"""Whole runs of ferry on moto's EC2, STS and SSM, with machines of the rehearsal cloud behind it (moto_cloud.py): what
+ferry makes is what another reading of AWS's documents expects, and nothing of it is left. Usage: moto_run.py FERRY
+[test_name]"""
 import contextlib
 import datetime
 import hashlib
@@ -56,7 +57,8 @@ def released(home, run):
 
 
 def run_and_be_killed(home, moments, then=nothing):
-    """A run that dies by SIGKILL while its RunInstances is at the proxy; `moments` is the cloud's `before` or `after`."""
+    """A run that dies by SIGKILL while its RunInstances is at the proxy; `moments` is the cloud's `before` or
+    `after`."""
     ferry = home.start("run", "--yes", "--infra", "aws", "-t", "t3.large", "--", "true")
 
     def kill(request):
@@ -96,7 +98,8 @@ def test_a_run_with_a_store_saves_itself_by_a_role_that_goes_with_the_machine():
         home.file(
             "task.yaml",
             "name: tiny\nresources: {infra: aws, instance_type: t3.large}\nstore: s3://a-bucket/team\n"
-            "run: mkdir -p outputs/deep; echo model > outputs/m; head -c 17000000 /dev/zero > outputs/deep/large; echo trained\n",
+            "run: mkdir -p outputs/deep; echo model > outputs/m; head -c 17000000 /dev/zero > outputs/deep/large; "
+            "echo trained\n",
         )
         done = home.good("run", "--yes", "task.yaml")
         assert "all outputs are in s3://a-bucket/team" in done.err, done.err

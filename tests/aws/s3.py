@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
-"""The S3 store of ferry against moto, every request judged by botocore's signer and AWS's own model of S3 on its way through a proxy that
-can break things: the contract of every store, transfers broken in their middle, TLS and proxies, ferry's own bucket, presigned URLs, the
-role of a machine. Usage: s3.py FERRY (s3_test and store_probe are expected beside it)"""
+"""The S3 store of ferry against moto, every request judged by botocore's signer and AWS's own model of S3 on its way
+through a proxy that can break things: the contract of every store, transfers broken in their middle, TLS and proxies,
+ferry's own bucket, presigned URLs, the role of a machine. Usage: s3.py FERRY (s3_test and store_probe are expected
+beside it)"""
 import hashlib
 import http.client
 import http.server

@@ -1,4 +1,5 @@
-"""AWS's own model of S3 (botocore's) as a judge of requests: is it an operation of S3's, and are all its queries and headers known?"""
+"""AWS's own model of S3 (botocore's) as a judge of requests: is it an operation of S3's, and are all its queries and
+headers known?"""
 import re
 import urllib.parse
 
@@ -8,7 +9,8 @@ SIGNING = {"x-amz-date", "x-amz-content-sha256", "x-amz-security-token"}
 
 
 def operation_of(method, path, query, headers):
-    """The operation of AWS's model that fits best: of the same method and level, with all that its URI and its required members name."""
+    """The operation of AWS's model that fits best: of the same method and level, with all that its URI and its required
+    members name."""
     headers = {name.lower() for name in headers}
     has_key = len(path.strip("/").split("/", 1)) > 1
     best = None

@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
-"""A machine that the cloud replaces by itself: ferry's own calls for it (of cloud_test, expected beside FERRY) through a proxy in front of the
-rehearsal cloud. Each is held against AWS's service models, botocore's signer and what `ferry policy --recover` allows. Usage: stand_in.py FERRY"""
+"""A machine that the cloud replaces by itself: ferry's own calls for it (of cloud_test, expected beside FERRY) through
+a proxy in front of the rehearsal cloud. Each is held against AWS's service models, botocore's signer and what `ferry
+policy --recover` allows. Usage: stand_in.py FERRY"""
 import json
 import pathlib
 import subprocess

@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
-"""`ferry store` and the role of a machine that stores, against moto's S3, IAM and STS; requests to IAM and STS are judged by AWS's own
-models and botocore's signer on their way. Usage: store.py FERRY [test_name] (fleet_test is expected beside it)"""
+"""`ferry store` and the role of a machine that stores, against moto's S3, IAM and STS; requests to IAM and STS are
+judged by AWS's own models and botocore's signer on their way. Usage: store.py FERRY [test_name] (fleet_test is expected
+beside it)"""
 import contextlib
 import datetime
 import hashlib
@@ -31,7 +32,8 @@ moto = start_moto()
 
 
 class WithoutPolicies(http.server.BaseHTTPRequestHandler):
-    """Passes all on to moto's S3 but policies of buckets: it heeds no condition, and what refuses plain HTTP would refuse everything."""
+    """Passes all on to moto's S3 but policies of buckets: it heeds no condition, and what refuses plain HTTP would
+    refuse everything."""
 
     protocol_version = "HTTP/1.1"
 

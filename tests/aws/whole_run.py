@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
-"""Whole commands of ferry through a proxy in front of the rehearsal cloud: every request is held against AWS's own service models
-and botocore's signer, and against the policy that `ferry policy` prints; then boto3 reads back what ferry made."""
+"""Whole commands of ferry through a proxy in front of the rehearsal cloud: every request is held against AWS's own
+service models and botocore's signer, and against the policy that `ferry policy` prints; then boto3 reads back what
+ferry made."""
 import fnmatch
 import json
 import pathlib
@@ -109,7 +110,8 @@ def main():
 
 
 def use_settings(home, ec2):
-    """Runs with an own key pair, reserved capacity and a role, reached through Systems Manager. What boto3 called for it."""
+    """Runs with an own key pair, reserved capacity and a role, reached through Systems Manager. What boto3 called for
+    it."""
     mine = ec2.create_capacity_reservation(
         InstanceType="m5.large", AvailabilityZone="us-east-1c", InstancePlatform="Linux/UNIX", InstanceCount=1
     )

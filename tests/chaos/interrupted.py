@@ -1,5 +1,6 @@
-"""Trials of `scripts/chaos --spot`: a training on spot machines that are taken away, while ferries, the cloud's server and connections are killed and there
-is no room for a while. Each of its steps depends on all before it, so that one that is lost, repeated or begun anew shows in the model."""
+"""Trials of `scripts/chaos --spot`: a training on spot machines that are taken away, while ferries, the cloud's server
+and connections are killed and there is no room for a while. Each of its steps depends on all before it, so that one
+that is lost, repeated or begun anew shows in the model."""
 import hashlib
 import json
 import random
@@ -66,7 +67,10 @@ class Trial:
         return f"scripts/chaos --spot --exactly --seed {self.seed}"
 
     def line(self):
-        return f"{'FAIL' if self.problems else 'ok  '} {self.seconds:5.1f} s  {self.outcome:14} {self.seed}  {' '.join(word for _, word in self.told)}"
+        return (
+            f"{'FAIL' if self.problems else 'ok  '} {self.seconds:5.1f} s  {self.outcome:14} {self.seed}  "
+            f"{' '.join(word for _, word in self.told)}"
+        )
 
     def whole(self):
         return "\n".join(

@@ -32,7 +32,8 @@ COMMANDS = {
     "version",
 }
 BUGS = re.compile(
-    r"Traceback \(most|AddressSanitizer|LeakSanitizer|runtime error:|Assertion .* failed|terminate called|bug of its own|Segmentation fault|core dumped"
+    r"Traceback \(most|AddressSanitizer|LeakSanitizer|runtime error:|Assertion .* failed|terminate called|"
+    r"bug of its own|Segmentation fault|core dumped"
 )
 RULES = (nothing_left, nothing_on_the_box, one_machine, times, money, books, outputs, logs, logs_again, secrets)
 
@@ -67,13 +68,15 @@ def no_nagging(trial):
 
 
 def exit_code(trial):
-    """What the command that ran the training ended with, beside the ledger. A killed one says nothing, one that handed over not the end."""
+    """What the command that ran the training ended with, beside the ledger. A killed one says nothing, one that handed
+    over not the end."""
     run, main = the_run(trial), trial.main
     if not run or main.hung or main.code < 0:
         return []
     if (
         re.search(
-            r"A follower in the background|goes on|is training on|is kept|may still run|ferry fetch \S+ --yes starts it",
+            r"A follower in the background|goes on|is training on|is kept|may still run|"
+            r"ferry fetch \S+ --yes starts it",
             main.err,
         )
         or trial.on_terminal

@@ -78,7 +78,8 @@ def money(trial):
 
 
 def end_of(trial, machine):
-    """When the cloud stopped billing a machine, in milliseconds since 1970: whole seconds where somebody asked for its end."""
+    """When the cloud stopped billing a machine, in milliseconds since 1970: whole seconds where somebody asked for its
+    end."""
     said = re.search(r"\((\d+-\d+-\d+ \d+:\d+:\d+) GMT\)", machine["transition_reason"])
     if said:
         return calendar.timegm(time.strptime(said[1], "%Y-%m-%d %H:%M:%S")) * 1000

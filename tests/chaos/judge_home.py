@@ -14,7 +14,8 @@ def books(trial):
         found.append(f"the ledger says {run['phase']}, {run['outcome']}")
     elif run["outcome"] != natural and run["outcome"] not in trial.allowed:
         found.append(
-            f"the run is called '{run['outcome']}' ({run['error']}): nothing that happened makes it other than '{natural}'"
+            f"the run is called '{run['outcome']}' ({run['error']}): "
+            f"nothing that happened makes it other than '{natural}'"
         )
     if (
         run["outcome"] == "succeeded"
@@ -78,7 +79,8 @@ def outputs(trial):
     missing = sorted(set(promised) - set(there))
     if missing:
         found.append(
-            f"{len(missing)} outputs that were finished are not home, though the run is called '{run['outcome']}': {', '.join(missing[:6])}"
+            f"{len(missing)} outputs that were finished are not home, though the run is called '{run['outcome']}': "
+            f"{', '.join(missing[:6])}"
         )
     said_home = [one for one in trial.commands if one.code == 0 and one.words[0] == "fetch" and "are home" in one.out]
     if said_home and not run["outputs_home"]:
@@ -134,7 +136,8 @@ def logs(trial):
         and training.steps_in(main.out, "out") != training.lines
     ):
         found.append(
-            f"ferry run ended with the training and showed {training.steps_in(main.out, 'out')} of {training.lines} lines"
+            f"ferry run ended with the training and showed {training.steps_in(main.out, 'out')} of "
+            f"{training.lines} lines"
         )
     return found
 

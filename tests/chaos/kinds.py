@@ -1,5 +1,6 @@
-"""The kinds of things that go wrong: a registry. Each kind is a function of the trial and its dice; it breaks something, says with
-trial.allow() which outcomes are right beside the training's own, and puts right what it broke (trial.lasts)."""
+"""The kinds of things that go wrong: a registry. Each kind is a function of the trial and its dice; it breaks
+something, says with trial.allow() which outcomes are right beside the training's own, and puts right what it broke
+(trial.lasts)."""
 from trial import SPAN, WEIGHT
 
 KINDS = {}

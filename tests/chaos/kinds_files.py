@@ -17,7 +17,8 @@ def folder(trial):
 
 
 def damage(name, phases=LATER, kill=True):
-    """A kind that damages something of the run's folder, and kills whoever follows (or not): the next one finds it so."""
+    """A kind that damages something of the run's folder, and kills whoever follows (or not): the next one finds it
+    so."""
 
     def register(act):
         def whole(trial, dice):

@@ -1,4 +1,5 @@
-"""Somebody else's calls to the cloud (a colleague in the console): EC2 with the signature written out, since the aws command takes seconds to start."""
+"""Somebody else's calls to the cloud (a colleague in the console): EC2 with the signature written out, since the aws
+command takes seconds to start."""
 import datetime
 import hashlib
 import hmac

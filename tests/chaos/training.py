@@ -31,8 +31,8 @@ class Training:
             else ""
         )
         rest = f"sleep {self.pace}" if self.pace else ":"
-        # Counted by bash itself: a child (seq) that the end's signal reaches first would leave a step without its files.
-        # What is killed in the middle of a file leaves it under its passing name.
+        # Counted by bash itself: a child (seq) that the end's signal reaches first would leave a step without its
+        # files. What is killed in the middle of a file leaves it under its passing name.
         return (
             f"mkdir -p outputs/many ~/side.$FERRY_RUN\n{trap}"
             f"for i in $(seq {self.lines}); do\n"
@@ -42,7 +42,8 @@ class Training:
             f"  {rest}\n"
             f"done\n"
             f"yes {m} | head -c {self.model} > outputs/.part && mv outputs/.part outputs/model\n"
-            f"echo aside {m} > ~/side.$FERRY_RUN/w; ln -s ~/side.$FERRY_RUN outputs/side; ln -s many/f-1-1 outputs/link\n"
+            f"echo aside {m} > ~/side.$FERRY_RUN/w; ln -s ~/side.$FERRY_RUN outputs/side; "
+            "ln -s many/f-1-1 outputs/link\n"
             f"exit {self.code}\n"
         )
 

@@ -1,4 +1,5 @@
-"""One trial: a small training, broken at moments that its seed chooses, then looked after by a person who does what ferry says."""
+"""One trial: a small training, broken at moments that its seed chooses, then looked after by a person who does what
+ferry says."""
 import random
 import threading
 import time

@@ -1,4 +1,5 @@
-"""Where a trial happens: a laptop of its own, everything that is typed on it written down, and hands that reach every process."""
+"""Where a trial happens: a laptop of its own, everything that is typed on it written down, and hands that reach every
+process."""
 import contextlib
 import json
 import os
@@ -219,7 +220,8 @@ class World(lib.Home):
         return [pid for pid in below if re.search(pattern, words[pid]) and "rehearsal-instance" not in words[pid]]
 
     def files_of(self, instance):
-        """The login's home on a machine, as it is seen from here; None where none of its processes is there to look through."""
+        """The login's home on a machine, as it is seen from here; None where none of its processes is there to look
+        through."""
         for pid in self.inside(instance, r"^ferry-agent|^bash|^sshd|^sh "):
             for home in pathlib.Path(f"/proc/{pid}/root/home").glob("*"):
                 if (home / ".ferry").exists():

@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""Each limit and each switch alone ends the machine: all others are disabled, and the rehearsal cloud says when it is gone."""
+"""Each limit and each switch alone ends the machine: all others are disabled, and the rehearsal cloud says when it is
+gone."""
 import json
 import os
 import pathlib
@@ -69,7 +70,8 @@ def let_timer_come(home, run):
 
 
 def agents(run):
-    """The agent's process on the machine; what bridges a connection to it has the same command line, and another parent."""
+    """The agent's process on the machine; what bridges a connection to it has the same command line, and another
+    parent."""
     return [
         pid
         for pid in processes(f"ferry-agent-[0-9a-f]+ connect .*/runs/{run}$")

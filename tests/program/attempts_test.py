@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""Runs whose machine the cloud takes back while they train: another attempt goes on from what was saved, on another machine."""
+"""Runs whose machine the cloud takes back while they train: another attempt goes on from what was saved, on another
+machine."""
 import json
 import subprocess
 
@@ -13,7 +14,9 @@ out.mkdir(exist_ok=True)
 saved = out / "state.json"
 state = json.loads(saved.read_text()) if saved.exists() else {"step": 0, "weights": "none"}
 link = out / "latest"
-print(f"attempt {os.environ['FERRY_ATTEMPT']} resumed {os.environ['FERRY_RESUMED']} at {state['step']} link {link.is_symlink()}", flush=True)
+attempt = os.environ["FERRY_ATTEMPT"]
+resumed = os.environ["FERRY_RESUMED"]
+print(f"attempt {attempt} resumed {resumed} at {state['step']} link {link.is_symlink()}", flush=True)
 if not link.is_symlink():
     link.symlink_to("state.json")
 while state["step"] < 12:
@@ -22,7 +25,7 @@ while state["step"] < 12:
     part.write_text(json.dumps(state))
     part.rename(saved)
     (out / f"step-{state['step']}").write_text(state["weights"])
-    while state["step"] in (4, 8) and os.environ["FERRY_ATTEMPT"] == str(state["step"] // 4) and os.environ["DISTURBED"] == "1":
+    while state["step"] in (4, 8) and attempt == str(state["step"] // 4) and os.environ["DISTURBED"] == "1":
         time.sleep(0.1)
 (out / "model").write_text(state["weights"])
 """

@@ -74,7 +74,8 @@ def test_an_expired_single_sign_on_is_told_with_the_command_to_sign_in():
         config = home.root / ".aws/config"
         config.parent.mkdir()
         config.write_text(
-            "[profile ml]\nsso_start_url=https://example.awsapps.com/start\nsso_region=us-east-1\nsso_account_id=123456789012\n"
+            "[profile ml]\nsso_start_url=https://example.awsapps.com/start\nsso_region=us-east-1\n"
+            "sso_account_id=123456789012\n"
             "sso_role_name=ml\nregion=us-east-1\n"
         )
         done = home.ferry("run", "--infra", "aws", "--", "true", env={"AWS_PROFILE": "ml"})

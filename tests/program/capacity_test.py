@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""ferry capacity: capacity blocks are searched and priced, what is reserved is listed, and a run waits for a block that begins later."""
+"""ferry capacity: capacity blocks are searched and priced, what is reserved is listed, and a run waits for a block that
+begins later."""
 import json
 import time
 

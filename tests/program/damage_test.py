@@ -27,7 +27,8 @@ def test_a_ledger_and_a_runs_folder_that_are_damaged_while_it_trains_are_mended(
             "--",
             "bash",
             "-c",
-            f"mkdir -p outputs; echo one; echo model > outputs/m; while ! [ -e {go} ] && [ $SECONDS -lt 8 ]; do sleep 0.1; done; echo two",
+            f"mkdir -p outputs; echo one; echo model > outputs/m; while ! [ -e {go} ] && [ $SECONDS -lt 8 ]; "
+            "do sleep 0.1; done; echo two",
         )
         (run,) = home.runs()
         home.wait_for("the first line", lambda: home.good("logs", run["run"]).out == "one\n")
@@ -62,7 +63,8 @@ def test_a_ledger_that_is_garbage_with_the_file_that_names_it_finds_its_machine_
             "--",
             "bash",
             "-c",
-            f"mkdir -p outputs; echo up; echo model > outputs/m; while ! [ -e {go} ] && [ $SECONDS -lt 20 ]; do sleep 0.1; done",
+            f"mkdir -p outputs; echo up; echo model > outputs/m; while ! [ -e {go} ] && [ $SECONDS -lt 20 ]; "
+            "do sleep 0.1; done",
         )
         (run,) = home.runs()
         home.wait_for("the first line", lambda: home.good("logs", run["run"]).out == "up\n")
@@ -92,7 +94,8 @@ def test_a_key_of_ferrys_own_that_was_damaged_in_part_is_renewed_once():
             "--",
             "bash",
             "-c",
-            f"mkdir -p outputs; echo up; echo model > outputs/m; while ! [ -e {go} ] && [ $SECONDS -lt 20 ]; do sleep 0.1; done",
+            f"mkdir -p outputs; echo up; echo model > outputs/m; while ! [ -e {go} ] && [ $SECONDS -lt 20 ]; "
+            "do sleep 0.1; done",
         )
         (run,) = home.runs()
         home.wait_for("the first line", lambda: home.good("logs", run["run"]).out == "up\n")

@@ -11,7 +11,8 @@ from lib import FERRY, Home, main
 STORE = "s3://ferry-rehearsal/team"
 WHERE = ("--store", STORE, "--infra", "rehearsal")
 SEES = (
-    "(cd /data && find . -type f -printf '%P %m ' -exec sha256sum '{}' ';' | sed 's/  .*//' | sort; readlink /data/newest; cd /data && find . -type d "
+    "(cd /data && find . -type f -printf '%P %m ' -exec sha256sum '{}' ';' | sed 's/  .*//' | sort; "
+    "readlink /data/newest; cd /data && find . -type d "
     "| sort) >outputs/seen"
 )
 

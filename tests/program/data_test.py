@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""Data sets that the machine fetches itself: from the rehearsal cloud's S3, with the machine's own role; and what goes back."""
+"""Data sets that the machine fetches itself: from the rehearsal cloud's S3, with the machine's own role; and what goes
+back."""
 import hashlib
 import json
 import os

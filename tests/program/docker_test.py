@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""environment: docker, in real containers (podman plays docker) on a machine of one's own (a real sshd, without a port)."""
+"""environment: docker, in real containers (podman plays docker) on a machine of one's own (a real sshd, without a
+port)."""
 import contextlib
 import json
 import os
@@ -159,7 +160,8 @@ def test_the_tasks_own_options_for_docker_are_used_and_what_would_hide_the_workd
         (box / "sets").mkdir()
         (box / "sets/rows").write_text("12\n")
         task = (
-            "name: options\nresources: {infra: ssh/box, image_id: 'docker:tiny'}\nconfig:\n  docker:\n    run_options: %s\nrun: |\n"
+            "name: options\nresources: {infra: ssh/box, image_id: 'docker:tiny'}\nconfig:\n  docker:\n"
+            "    run_options: %s\nrun: |\n"
             "  cat /sets/rows; echo $GREETING; df -k /dev/shm | tail -n 1; ulimit -n\n"
         )
         home.file(
@@ -205,7 +207,8 @@ def test_a_dockerfile_is_built_with_the_workdir_and_not_built_again():
         home.file("words", "from the workdir\n")
         home.file(
             "task.yaml",
-            "name: built\nresources: {infra: ssh/box}\nenvironment: docker\nrun: mkdir outputs; cp /words outputs/; cat /words\n",
+            "name: built\nresources: {infra: ssh/box}\nenvironment: docker\nrun: mkdir outputs; cp /words outputs/; "
+            "cat /words\n",
         )
         done = home.good("run", "task.yaml")
         assert done.out == "from the workdir\nbuilt\n" and "Dockerfile built" in done.err, done.err
@@ -220,7 +223,8 @@ def test_cancelling_reaches_the_training_which_saves_and_chooses_its_exit_code()
         own_machine(home)
         home.file(
             "train.sh",
-            "trap 'echo saving; mkdir -p outputs; echo saved >outputs/model; exit 3' TERM\necho up\nwhile :; do sleep 0.1; done\n",
+            "trap 'echo saving; mkdir -p outputs; echo saved >outputs/model; exit 3' TERM\necho up\n"
+            "while :; do sleep 0.1; done\n",
         )
         home.file(
             "task.yaml", "name: saves\nresources: {infra: ssh/box, image_id: 'docker:python'}\nrun: bash train.sh\n"
@@ -246,7 +250,8 @@ def test_before_its_limit_the_training_is_asked_to_save_and_reads_why():
         home.file(
             "task.yaml",
             "name: cut\nresources: {infra: ssh/box, image_id: 'docker:python'}\nmax_duration: 30s\nrun: |\n"
-            "  mkdir outputs; trap 'cat \"$FERRY_NOTICE\" >outputs/notice.json; exit 0' TERM\n  echo up; while :; do sleep 0.1; done\n",
+            "  mkdir outputs; trap 'cat \"$FERRY_NOTICE\" >outputs/notice.json; exit 0' TERM\n"
+            "  echo up; while :; do sleep 0.1; done\n",
         )
         done = home.ferry("run", "task.yaml")
         run = home.newest()
@@ -262,13 +267,15 @@ def test_behind_a_pipe_the_training_is_told_to_end_before_who_reads_it():
         # The handler writes to the pipe before it saves: with the reader gone it would end there.
         home.file(
             "train.sh",
-            "trap 'for i in 1 2 3 4 5; do echo saving $i || exit 9; sleep 0.2; done; mkdir -p outputs; echo saved >outputs/model; exit 0' TERM\n"
+            "trap 'for i in 1 2 3 4 5; do echo saving $i || exit 9; sleep 0.2; done; mkdir -p outputs; "
+            "echo saved >outputs/model; exit 0' TERM\n"
             "trap '' PIPE\necho up\nwhile :; do sleep 0.1; done\n",
         )
         for image, shell in (("python", "bash"), ("tiny", "sh")):
             home.file(
                 "task.yaml",
-                f"name: piped\nresources: {{infra: ssh/box, image_id: 'docker:{image}'}}\nrun: {shell} train.sh 2>&1 | tee log | cat\n",
+                f"name: piped\nresources: {{infra: ssh/box, image_id: 'docker:{image}'}}\n"
+                f"run: {shell} train.sh 2>&1 | tee log | cat\n",
             )
             home.good("run", "-d", "task.yaml")
             run = home.runs()[0]
@@ -290,8 +297,10 @@ def test_a_saver_in_the_background_is_waited_for_while_it_writes_and_what_idles_
         for image in ("python", "tiny"):
             home.file(
                 "task.yaml",
-                f"name: later\nresources: {{infra: ssh/box, image_id: 'docker:{image}'}}\nsetup: (sleep 4322 >/dev/null 2>&1 &)\nrun: |\n"
-                "  mkdir outputs\n  (for i in 1 2 3 4 5 6 7; do echo $i; sleep 1; done >outputs/part; mv outputs/part outputs/model) >/dev/null 2>&1 &\n"
+                f"name: later\nresources: {{infra: ssh/box, image_id: 'docker:{image}'}}\n"
+                "setup: (sleep 4322 >/dev/null 2>&1 &)\nrun: |\n"
+                "  mkdir outputs\n  (for i in 1 2 3 4 5 6 7; do echo $i; sleep 1; done >outputs/part; "
+                "mv outputs/part outputs/model) >/dev/null 2>&1 &\n"
                 "  sleep 4321 >/dev/null 2>&1 &\n  echo end\n",
             )
             done = home.good("run", "task.yaml")
@@ -364,7 +373,8 @@ def test_a_machine_without_docker_says_how_to_get_it():
 
 @contextlib.contextmanager
 def workdir(owner, path=f"{STORE}/bin:{PATH}"):
-    """A workdir that is OWNER's, prepared by the scripts as on a machine; gives a function that runs text in the container."""
+    """A workdir that is OWNER's, prepared by the scripts as on a machine; gives a function that runs text in the
+    container."""
     with tempfile.TemporaryDirectory(prefix="ft.") as name:
         folder = pathlib.Path(name)
         os.chmod(folder, 0o755)
@@ -470,7 +480,8 @@ if __name__ == "__main__":
     for program in ("podman", "runc", "busybox", "/usr/sbin/sshd"):
         if not shutil.which(program):
             skip(
-                f"{program} is not here, with which containers are made: apt-get install podman runc busybox-static openssh-server"
+                f"{program} is not here, with which containers are made: "
+                "apt-get install podman runc busybox-static openssh-server"
             )
     try:
         os.makedirs("/run/sshd", exist_ok=True)

@@ -63,7 +63,10 @@ def call(home, action, parameters):
         headers={
             "Content-Type": kind,
             "X-Amz-Date": stamp,
-            "Authorization": f"AWS4-HMAC-SHA256 Credential={env['AWS_ACCESS_KEY_ID']}/{scope}, SignedHeaders=content-type;host;x-amz-date, Signature={signature}",
+            "Authorization": (
+                f"AWS4-HMAC-SHA256 Credential={env['AWS_ACCESS_KEY_ID']}/{scope}, "
+                f"SignedHeaders=content-type;host;x-amz-date, Signature={signature}"
+            ),
         },
     )
     return urllib.request.urlopen(request, timeout=30).read().decode()

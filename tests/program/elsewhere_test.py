@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""A run whose laptop is gone, and whose machine was taken, is gone on with by another laptop; and the first one, when it comes back, knows."""
+"""A run whose laptop is gone, and whose machine was taken, is gone on with by another laptop; and the first one, when
+it comes back, knows."""
 import json
 import shutil
 import subprocess
@@ -47,7 +48,8 @@ def begin(home, more=""):
     home.file("said.txt", "as it was sent\n")
     home.file(
         "task.yaml",
-        f"name: tiny\nresources: {{infra: rehearsal, job_recovery: FAILOVER}}\nstore: {STORE}\n{more}run: sh train.sh\n",
+        f"name: tiny\nresources: {{infra: rehearsal, job_recovery: FAILOVER}}\nstore: {STORE}\n"
+        f"{more}run: sh train.sh\n",
     )
     home.good("run", "task.yaml", "--detach", env={**SOON, "PASSWORD": "hush"})
     run = home.newest()["run"]

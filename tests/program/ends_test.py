@@ -1,12 +1,16 @@
 #!/usr/bin/env python3
-"""ends: stop. A machine that is stopped when its run is over, in place of being ended: what is on its disk stays, its price is said, and ferry down ends it."""
+"""ends: stop. A machine that is stopped when its run is over, in place of being ended: what is on its disk stays, its
+price is said, and ferry down ends it."""
 import json
 
 from alone_test import end_ferries, let_timer_come, name_of
 from json_test import valid
 from lib import Home, main
 
-TASK = "outputs: [outputs]\nends: stop\nresources: {infra: rehearsal, disk_size: 100}\nrun: |\n  mkdir -p outputs; echo model >outputs/model; echo kept >beside\n"
+TASK = (
+    "outputs: [outputs]\nends: stop\nresources: {infra: rehearsal, disk_size: 100}\nrun: |\n"
+    "  mkdir -p outputs; echo model >outputs/model; echo kept >beside\n"
+)
 
 
 def states(home):

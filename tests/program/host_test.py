@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""A machine that the person has already: infra: ssh/HOST. A kept rehearsal machine plays it, known only to ssh's config."""
+"""A machine that the person has already: infra: ssh/HOST. A kept rehearsal machine plays it, known only to ssh's
+config."""
 import shlex
 import subprocess
 import time
@@ -14,7 +15,8 @@ def own_machine(home):
     machine, folder = run["instances"][0], home.root / "data/ferry/runs" / run["run"]
     (home.root / "ssh_config").write_text(
         f"Host box\n HostName {machine['address']}\n Port {machine['ssh_port']}\n User {machine['login_user']}\n"
-        f" IdentityFile {folder}/id_ed25519\n IdentitiesOnly yes\n UserKnownHostsFile {folder}/known_hosts\n HostKeyAlias {run['run']}\n"
+        f" IdentityFile {folder}/id_ed25519\n IdentitiesOnly yes\n UserKnownHostsFile {folder}/known_hosts\n"
+        f" HostKeyAlias {run['run']}\n"
     )
     programs = home.root / "bin"
     programs.mkdir()

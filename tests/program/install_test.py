@@ -124,7 +124,11 @@ def test_completions_load_and_complete():
         zsh = (at.usr / "share/zsh/site-functions/_ferry").read_text()
         assert zsh.startswith("#compdef ferry\n") and "--detach" in zsh
         if shutil.which("zsh"):
-            asked = f"compadd() {{ print -r -- ${{(P)2}}; }}; _files() {{ : }}; fpath=({at.usr}/share/zsh/site-functions $fpath); words=(ferry run --det) CURRENT=3; autoload -Uz _ferry; _ferry"
+            asked = (
+                "compadd() { print -r -- ${(P)2}; }; _files() { : }; "
+                f"fpath=({at.usr}/share/zsh/site-functions $fpath); words=(ferry run --det) CURRENT=3; "
+                "autoload -Uz _ferry; _ferry"
+            )
             assert "--detach" in good("zsh", "-f", "-c", asked, env=path).split()
         if shutil.which("fish"):
             good("fish", "--no-execute", at.usr / "share/fish/vendor_completions.d/ferry.fish")
@@ -161,7 +165,8 @@ def test_cpack_makes_an_archive_and_a_debian_package():
 
 
 class Release:
-    """What scripts/release makes, of the ferry that is tested, on a web server; and a person's home to install it in."""
+    """What scripts/release makes, of the ferry that is tested, on a web server; and a person's home to install it
+    in."""
 
     def __enter__(self):
         self.root = pathlib.Path(tempfile.mkdtemp(prefix="ft."))

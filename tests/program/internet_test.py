@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""The way of rehearsal machines to the internet: through this computer, to a package index of the test's own on loopback. Nobody outside
-is ever asked."""
+"""The way of rehearsal machines to the internet: through this computer, to a package index of the test's own on
+loopback. Nobody outside is ever asked."""
 import contextlib
 import http.server
 import pathlib
@@ -51,7 +51,8 @@ def index():
                 if self.path == "/simple/ferrytiny/":
                     kind, body = (
                         "text/html",
-                        f'<!DOCTYPE html><html><body><a href="/files/{file.name}">{file.name}</a></body></html>'.encode(),
+                        '<!DOCTYPE html><html><body>'
+                        f'<a href="/files/{file.name}">{file.name}</a></body></html>'.encode(),
                     )
                 elif self.path == f"/files/{file.name}":
                     kind, body = "application/octet-stream", file.read_bytes()
@@ -117,8 +118,8 @@ def test_a_package_of_the_persons_own_index_is_installed_and_the_next_rehearsal_
         done = install_and_find_again(home, asked)
         if home.sandbox() != "plain":
             assert (
-                f"reach the internet through this computer: pip, apt, git (not with --no-internet); named besides: 127.0.0.1:{port}"
-                in done.err
+                "reach the internet through this computer: pip, apt, git (not with --no-internet); "
+                f"named besides: 127.0.0.1:{port}" in done.err
             ), done.err
         status = home.good("rehearsal", "status").out
         assert "internet   rehearsal machines" in status and "of environments and caches, in" in status, status
@@ -162,9 +163,9 @@ def test_what_is_not_named_of_this_computer_is_refused_and_what_is_named_is_reac
             ("this computer itself", "this computer itself", "a link-local address"),
             lines[1:],
         ):
-            assert (
-                line
-                == f"{place} 403 Forbidden (ferry: {place} is {why}, which rehearsal machines do not reach; allow it with --reach {place})"
+            assert line == (
+                f"{place} 403 Forbidden (ferry: {place} is {why}, which rehearsal machines do not reach; "
+                f"allow it with --reach {place})"
             ), done.out
 
 
@@ -200,12 +201,15 @@ def test_a_training_that_lacked_a_module_ends_with_the_line_to_write():
         done = home.train("--no-internet")
         assert (
             done.returncode == 1
-            and "train.py:3: nothing in the workdir provides sklearn (no requirements.txt line, no setup; write  scikit-learn  into one)"
+            and (
+                "train.py:3: nothing in the workdir provides sklearn (no requirements.txt line, no setup; "
+                "write  scikit-learn  into one)"
+            )
             in done.err
         ), done.err
         assert (
-            "train.py:4: nothing in the workdir provides torch.utils.tensorboard (no requirements.txt line, no setup; write  tensorboard  into one)"
-            in done.err
+            "train.py:4: nothing in the workdir provides torch.utils.tensorboard (no requirements.txt line, no setup; "
+            "write  tensorboard  into one)" in done.err
         ), done.err
         assert done.err.rstrip().endswith(
             "sklearn was not there: write  scikit-learn  into requirements.txt, or  setup: pip install scikit-learn"

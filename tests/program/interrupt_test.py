@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""Spot machines that the cloud takes back: the training is told, saves, and what it saved is stored before the machine goes."""
+"""Spot machines that the cloud takes back: the training is told, saves, and what it saved is stored before the machine
+goes."""
 import json
 import sqlite3
 import subprocess
@@ -32,7 +33,8 @@ def task(home, more="", spot="true"):
     home.file("train.py", TRAINING)
     home.file(
         "task.yaml",
-        f"name: tiny\nresources: {{infra: rehearsal, instance_type: g4dn.xlarge, use_spot: {spot}}}\n{more}run: python3 train.py\n",
+        f"name: tiny\nresources: {{infra: rehearsal, instance_type: g4dn.xlarge, use_spot: {spot}}}\n"
+        f"{more}run: python3 train.py\n",
     )
 
 
@@ -136,23 +138,45 @@ def test_aws_own_tools_interrupt_too():
 import boto3, json, os, time, uuid
 ec2, iam, fis = (boto3.client(name, endpoint_url=os.environ["AWS_ENDPOINT_URL"]) for name in ("ec2", "iam", "fis"))
 image = ec2.describe_images(Owners=["amazon"])["Images"][0]["ImageId"]
-machine = ec2.run_instances(ImageId=image, InstanceType="g4dn.xlarge", MinCount=1, MaxCount=1, InstanceMarketOptions={"MarketType": "spot"})["Instances"][0]
+machine = ec2.run_instances(
+    ImageId=image,
+    InstanceType="g4dn.xlarge",
+    MinCount=1,
+    MaxCount=1,
+    InstanceMarketOptions={"MarketType": "spot"},
+)["Instances"][0]
 request = machine["SpotInstanceRequestId"]
 ec2.get_waiter("instance_running").wait(InstanceIds=[machine["InstanceId"]], WaiterConfig={"Delay": 1})
-code = lambda: ec2.describe_spot_instance_requests(SpotInstanceRequestIds=[request])["SpotInstanceRequests"][0]["Status"]["Code"]
+def code():
+    requests = ec2.describe_spot_instance_requests(SpotInstanceRequestIds=[request])["SpotInstanceRequests"]
+    return requests[0]["Status"]["Code"]
+def policy(**statement):
+    return json.dumps({"Version": "2012-10-17", "Statement": [{"Effect": "Allow", **statement}]})
 assert code() == "fulfilled", code()
-trust = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Principal": {"Service": "fis.amazonaws.com"}, "Action": "sts:AssumeRole"}]}
-role = iam.create_role(RoleName="chaos", AssumeRolePolicyDocument=json.dumps(trust))["Role"]["Arn"]
+trust = policy(Principal={"Service": "fis.amazonaws.com"}, Action="sts:AssumeRole")
+role = iam.create_role(RoleName="chaos", AssumeRolePolicyDocument=trust)["Role"]["Arn"]
 def experiment():
-    made = fis.create_experiment_template(clientToken=str(uuid.uuid4()), description="interrupt", roleArn=role, stopConditions=[{"source": "none"}],
-        targets={"it": {"resourceType": "aws:ec2:spot-instance", "resourceArns": ["arn:aws:ec2:us-east-1:123456789012:instance/" + machine["InstanceId"]], "selectionMode": "ALL"}},
-        actions={"go": {"actionId": "aws:ec2:send-spot-instance-interruptions", "parameters": {"durationBeforeInterruption": "PT2M"}, "targets": {"SpotInstances": "it"}}})["experimentTemplate"]
+    arn = "arn:aws:ec2:us-east-1:123456789012:instance/" + machine["InstanceId"]
+    target = {"resourceType": "aws:ec2:spot-instance", "resourceArns": [arn], "selectionMode": "ALL"}
+    action = {
+        "actionId": "aws:ec2:send-spot-instance-interruptions",
+        "parameters": {"durationBeforeInterruption": "PT2M"},
+        "targets": {"SpotInstances": "it"},
+    }
+    made = fis.create_experiment_template(
+        clientToken=str(uuid.uuid4()),
+        description="interrupt",
+        roleArn=role,
+        stopConditions=[{"source": "none"}],
+        targets={"it": target},
+        actions={"go": action},
+    )["experimentTemplate"]
     begun = fis.start_experiment(clientToken=str(uuid.uuid4()), experimentTemplateId=made["id"])["experiment"]
     fis.delete_experiment_template(id=made["id"])
     return fis.get_experiment(id=begun["id"])["experiment"]["state"]
 assert experiment()["status"] == "failed", "the role may not"
-may = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "ec2:SendSpotInstanceInterruptions", "Resource": "*"}]}
-iam.put_role_policy(RoleName="chaos", PolicyName="may", PolicyDocument=json.dumps(may))
+may = policy(Action="ec2:SendSpotInstanceInterruptions", Resource="*")
+iam.put_role_policy(RoleName="chaos", PolicyName="may", PolicyDocument=may)
 assert experiment()["status"] == "completed"
 time.sleep(1)
 assert code() == "marked-for-termination", code()

@@ -111,7 +111,8 @@ def test_a_terminal_that_closes_or_ends_at_the_question_detaches():
                 "--",
                 "bash",
                 "-c",
-                "trap 'echo TERM > outputs/m; exit 1' TERM; mkdir outputs; echo up; for i in $(seq 40); do sleep 0.1; done; echo m > outputs/m",
+                "trap 'echo TERM > outputs/m; exit 1' TERM; mkdir outputs; echo up; "
+                "for i in $(seq 40); do sleep 0.1; done; echo m > outputs/m",
             )
             terminal.until(b"up\r\n")
             terminal.press(b"\x03")

@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
-"""Buckets that a machine mounts: with the real rclone, against the rehearsal cloud's S3, in its machines. mount-s3 is a stand-in
-that shows a folder in the bucket's place, for there is none to be had: what it does with a bucket is not shown here."""
+"""Buckets that a machine mounts: with the real rclone, against the rehearsal cloud's S3, in its machines. mount-s3 is a
+stand-in that shows a folder in the bucket's place, for there is none to be had: what it does with a bucket is not shown
+here."""
 import hashlib
 import json
 import os
@@ -71,8 +72,10 @@ def test_a_bucket_is_mounted_and_what_is_written_is_in_it_and_does_not_come_home
                 "head -c 30000000 /dev/urandom >~/shared/model.tmp; mv ~/shared/model.tmp ~/shared/model.pt",
                 "rm ~/shared/deep/'f 3'",
                 "for i in 1 2 3; do echo epoch $i >>out/log; done",
-                "dd if=/dev/zero of=out/sparse bs=1 count=1 seek=9 conv=notrunc status=none; printf X | dd of=out/sparse bs=1 seek=4 conv=notrunc status=none",
-                "mkdir -p outputs; sha256sum <~/shared/model.pt >outputs/model.sum; stat -c %U ~/shared/large >outputs/owner; id -un >>outputs/owner",
+                "dd if=/dev/zero of=out/sparse bs=1 count=1 seek=9 conv=notrunc status=none; "
+                "printf X | dd of=out/sparse bs=1 seek=4 conv=notrunc status=none",
+                "mkdir -p outputs; sha256sum <~/shared/model.pt >outputs/model.sum; "
+                "stat -c %U ~/shared/large >outputs/owner; id -un >>outputs/owner",
             ],
         )
         done = home.good("run", "task.yaml")

@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""Machines where the person's account wants them: own subnets, private addresses, jump hosts, own keys, reservations, roles."""
+"""Machines where the person's account wants them: own subnets, private addresses, jump hosts, own keys, reservations,
+roles."""
 import getpass
 import json
 import os
@@ -220,7 +221,8 @@ def jump_host(home):
         os.makedirs("/run/sshd", exist_ok=True)  # compiled into root's sshd; only a service's script makes it
     server = subprocess.Popen([sshd, "-D", "-f", str(folder / "sshd_config"), "-E", str(folder / "log")])
     (home.root / "ssh_config").write_text(
-        f"Host bastion\n HostName 127.0.0.1\n Port {port}\n User {getpass.getuser()}\n IdentityFile {folder}/mine\n IdentitiesOnly yes\n"
+        f"Host bastion\n HostName 127.0.0.1\n Port {port}\n User {getpass.getuser()}\n IdentityFile {folder}/mine\n"
+        " IdentitiesOnly yes\n"
         f" UserKnownHostsFile {folder}/known\n StrictHostKeyChecking accept-new\n"
     )
     programs = home.root / "bin"
@@ -379,8 +381,8 @@ def test_a_laptop_that_moved_to_another_network_is_let_in_again_and_nobody_else_
         aws_env(home)
         ec2 = client(home, "ec2")
         open_to = lambda: [one["CidrIp"] for rule in groups(ec2)[0]["IpPermissions"] for one in rule["IpRanges"]]
-        waiting = (
-            lambda name: f"mkdir outputs; echo up; while [ ! -e ~/{name} ]; do sleep 0.1; done; echo {name} > outputs/model"
+        waiting = lambda name: (
+            f"mkdir outputs; echo up; while [ ! -e ~/{name} ]; do sleep 0.1; done; echo {name} > outputs/model"
         )
         home.good("run", "-d", "--infra", "aws", "--", "bash", "-c", waiting("go"))
         run = home.newest()
@@ -518,8 +520,8 @@ def test_a_capacity_block_is_used_up_to_half_an_hour_before_its_end():
 
 
 def session_plugin(home, version):
-    """A stand-in for AWS's session-manager-plugin, which no package registry has: it takes what the real one takes and carries the
-    bytes to the instance's sshd by itself (the real one carries them in a web socket)."""
+    """A stand-in for AWS's session-manager-plugin, which no package registry has: it takes what the real one takes and
+    carries the bytes to the instance's sshd by itself (the real one carries them in a web socket)."""
     programs = home.root / "bin"
     programs.mkdir(exist_ok=True)
     plugin = programs / "session-manager-plugin"

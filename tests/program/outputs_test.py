@@ -43,7 +43,8 @@ def test_an_output_that_is_a_link_brings_what_it_points_to():
     with Home() as home:
         run(
             home,
-            "mkdir ~/big; ln -s ~/big outputs; echo 5 > outputs/model; mkdir ~/big/deep; echo 6 > outputs/deep/part; ln -s model ~/big/best",
+            "mkdir ~/big; ln -s ~/big outputs; echo 5 > outputs/model; mkdir ~/big/deep; echo 6 > outputs/deep/part; "
+            "ln -s model ~/big/best",
         )
         assert brought(home) == {
             "outputs/model": "5\n",
@@ -136,7 +137,8 @@ def test_outputs_that_the_login_user_cannot_read_come_home():
         )
         done = run(
             home,
-            "mkdir outputs; echo 1 > outputs/m; sudo chown -R 0 outputs; sudo chmod 700 outputs; sudo chmod 600 outputs/m",
+            "mkdir outputs; echo 1 > outputs/m; sudo chown -R 0 outputs; sudo chmod 700 outputs; "
+            "sudo chmod 600 outputs/m",
         )
         assert brought(home) == {"outputs/m": "1\n"}, (brought(home), done.err)
         home.nothing_left()
@@ -185,9 +187,11 @@ def test_what_the_run_made_is_not_judged_by_its_date():
         run(
             home,
             """
-            mkdir t; echo packed > t/m2024; touch -d 2024-05-05 t/m2024; tar cf m.tar -C t m2024; rm -r t; tar xf m.tar; rm m.tar
+            mkdir t; echo packed > t/m2024; touch -d 2024-05-05 t/m2024
+            tar cf m.tar -C t m2024; rm -r t; tar xf m.tar; rm m.tar
             echo model > model; touch -d 2001-01-01 model
-            touch -d 1999-01-01 touched.txt; echo Edited > edited.txt; touch -r same.txt edited.txt; cp old/inside.txt old/copy.txt
+            touch -d 1999-01-01 touched.txt; echo Edited > edited.txt; touch -r same.txt edited.txt
+            cp old/inside.txt old/copy.txt
             mkdir -p __pycache__; echo c > __pycache__/x.pyc
         """,
         )
@@ -257,7 +261,8 @@ def test_what_comes_home_obeys_the_persons_umask():
         try:
             run(
                 home,
-                "mkdir -p outputs/open; echo 1 > outputs/open/m; chmod 666 outputs/open/m; chmod 777 outputs/open; chmod 000 outputs/open/m",
+                "mkdir -p outputs/open; echo 1 > outputs/open/m; chmod 666 outputs/open/m; chmod 777 outputs/open; "
+                "chmod 000 outputs/open/m",
             )
         finally:
             os.umask(before)
@@ -293,7 +298,8 @@ def test_fetch_hears_signals_and_goes_on_later():
             "--",
             "bash",
             "-c",
-            "mkdir outputs; for i in 1 2 3 4 5 6 7 8; do head -c 100000000 /dev/urandom > outputs/$i; done; echo ready; sleep 1000",
+            "mkdir outputs; for i in 1 2 3 4 5 6 7 8; do head -c 100000000 /dev/urandom > outputs/$i; done; "
+            "echo ready; sleep 1000",
         )
         name = home.runs()[0]["run"]
         home.wait_for("ready", lambda: "ready" in home.good("logs", name).out)

@@ -106,7 +106,8 @@ def test_nobody_is_asked_twice_and_a_budget_is_for_all_of_them():
         aws_env(home)
         home.file(
             "two.yaml",
-            "name: one\nresources: {infra: aws, cpus: 2}\nrun: mkdir outputs; echo a >outputs/a\n---\nname: two\nresources: {infra: aws, cpus: 2}\nrun: cat outputs/a\n",
+            "name: one\nresources: {infra: aws, cpus: 2}\nrun: mkdir outputs; echo a >outputs/a\n"
+            "---\nname: two\nresources: {infra: aws, cpus: 2}\nrun: cat outputs/a\n",
         )
         done = home.good("run", "two.yaml", "--yes", "--budget", "3")
         assert done.out == "a\n" and "at most $3" in done.err, done.err
@@ -153,7 +154,8 @@ SIZE = 20_000_000
 
 
 def by_store(home, second=STORE):
-    """A file of random bytes that the first document passes on, and no file of the workdir once that has it; its digest."""
+    """A file of random bytes that the first document passes on, and no file of the workdir once that has it; its
+    digest."""
     home.file("chain.yaml", BY_STORE % (STORE, second))
     home.file("outputs/small", "the workdir's own\n")
     blob = os.urandom(SIZE)

@@ -213,7 +213,8 @@ def test_flags_outrank_what_a_file_says_of_other_clouds_and_the_refusal_names_th
     with Home() as home:
         home.file(
             "task.yaml",
-            "num_nodes: two\nresources:\n  infra: gcp/us-central1\n  image_id: projects/a/global/images/b\n  accelerators: L4\n"
+            "num_nodes: two\nresources:\n  infra: gcp/us-central1\n  image_id: projects/a/global/images/b\n"
+            "  accelerators: L4\n"
             "file_mounts: {/data: gs://bucket}\nrun: a\n",
         )
         done = home.ferry("plan", "task.yaml")
@@ -225,7 +226,8 @@ def test_flags_outrank_what_a_file_says_of_other_clouds_and_the_refusal_names_th
         assert "pass --infra aws, which outranks the file" in done.err and "pass --image pytorch" in done.err, done.err
         home.file(
             "task.yaml",
-            "resources:\n  infra: gcp/us-central1\n  image_id: projects/a/global/images/b\n  accelerators: L4\nrun: a\n",
+            "resources:\n  infra: gcp/us-central1\n  image_id: projects/a/global/images/b\n"
+            "  accelerators: L4\nrun: a\n",
         )
         assert home.ferry("plan", "task.yaml", "--infra", "aws").returncode == 125
         told = plan(home, "task.yaml", "--image", "pytorch")

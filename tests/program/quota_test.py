@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""From a limit of zero to the first machine: the request for more is filed, watched, and the run starts when it is granted."""
+"""From a limit of zero to the first machine: the request for more is filed, watched, and the run starts when it is
+granted."""
 import json
 
 from aws_test import aws_env
@@ -36,7 +37,8 @@ def test_a_run_waits_for_a_limit_says_which_request_is_open_and_starts_when_it_i
         process, said = waiting_run(home)
         home.wait_for(
             "it says what asks for more",
-            lambda: f"{CODE} in us-east-1 (on-demand G and VT): nobody has requested more yet: ferry quota request {CODE} 4 "
+            lambda: f"{CODE} in us-east-1 (on-demand G and VT): nobody has requested more yet: "
+            f"ferry quota request {CODE} 4 "
             "--region us-east-1" in said(),
         )
         asked = json.loads(home.good("quota", "request", CODE, "8", "--json").out)["request"]

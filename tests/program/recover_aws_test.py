@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""`recover: aws`: while no ferry runs anywhere, AWS starts the next machine, and that goes on by itself; whoever comes back finds it done."""
+"""`recover: aws`: while no ferry runs anywhere, AWS starts the next machine, and that goes on by itself; whoever comes
+back finds it done."""
 import contextlib
 import json
 import sqlite3
@@ -28,7 +29,8 @@ def task(home, last=2, more=""):
     home.file("said.txt", "as it was sent\n")
     home.file(
         "task.yaml",
-        f"name: tiny\nresources: {{infra: rehearsal, use_spot: true}}\nstore: {STORE}\nrecover: aws\nmax_duration: 20m\n{more}"
+        f"name: tiny\nresources: {{infra: rehearsal, use_spot: true}}\nstore: {STORE}\nrecover: aws\n"
+        f"max_duration: 20m\n{more}"
         "setup: echo by setup > made.txt\nrun: sh train.sh\n",
     )
 
@@ -44,7 +46,8 @@ def begin(home):
 
 
 def stored_keys(home):
-    """By the rehearsal cloud's index, for a ferry command would follow the run; none while its S3 has not been asked for anything."""
+    """By the rehearsal cloud's index, for a ferry command would follow the run; none while its S3 has not been asked
+    for anything."""
     file = home.root / "data/ferry/rehearsal/s3/index.db"
     if not file.exists():
         return []

@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""examples/resume on spot machines that are taken away five times (once without a store): in the end the weights are those of an undisturbed training."""
+"""examples/resume on spot machines that are taken away five times (once without a store): in the end the weights are
+those of an undisturbed training."""
 import pathlib
 import re
 import shutil

@@ -91,7 +91,8 @@ def test_a_saver_in_the_background_is_waited_for():
             "--",
             "sh",
             "-c",
-            "mkdir outputs; (for i in 1 2 3 4 5 6 7 8; do echo $i; sleep 1; done > outputs/part; mv outputs/part outputs/model) & echo end",
+            "mkdir outputs; (for i in 1 2 3 4 5 6 7 8; do echo $i; sleep 1; done > outputs/part; "
+            "mv outputs/part outputs/model) & echo end",
         )
         assert (home.home_of(home.newest()) / "outputs/model").exists() and done.out == "end\n", done.err
 
@@ -335,7 +336,8 @@ def test_a_tunnel_leads_to_the_tasks_ports_while_the_run_is_attached():
         home.file(
             "task.yaml",
             f"resources: {{ports: {port}}}\nrun: |\n  echo from the machine > index.html\n"
-            f"  touch ready; timeout 60 python3 -m http.server {port} --bind 127.0.0.1 & while [ ! -e seen ]; do sleep 0.1; done; kill %1\n",
+            f"  touch ready; timeout 60 python3 -m http.server {port} --bind 127.0.0.1 & while [ ! -e seen ]; "
+            "do sleep 0.1; done; kill %1\n",
         )
         taken.close()
         process = subprocess.Popen(
@@ -375,7 +377,8 @@ def test_a_command_of_the_task_hears_of_every_state_of_a_run_that_was_left_to_th
         home.file(
             "task.yaml",
             f"name: told\nresources: {{infra: rehearsal}}\nenvs: {{LR: 0.1}}\n"
-            f"event_callback: |\n  echo \"$TASK_NAME $JOB_STATUS $FERRY_STATE $LR $PWD\" >>{home.root}/heard\n  [ $JOB_STATUS != SUCCEEDED ] || exit 9\n"
+            f"event_callback: |\n  echo \"$TASK_NAME $JOB_STATUS $FERRY_STATE $LR $PWD\" >>{home.root}/heard\n"
+            "  [ $JOB_STATUS != SUCCEEDED ] || exit 9\n"
             "run: sleep 1; mkdir outputs; echo x > outputs/m\n",
         )
         home.good("run", "-d", "task.yaml")

@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""scripts/prove-scale, small: that what it proves by hand at 6 GiB and 20,000 files holds at each change. Usage: scale_test.py FERRY"""
+"""scripts/prove-scale, small: that what it proves by hand at 6 GiB and 20,000 files holds at each change. Usage:
+scale_test.py FERRY"""
 import pathlib
 import subprocess
 import sys

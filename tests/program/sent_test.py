@@ -42,7 +42,8 @@ def test_keys_stay_links_can_be_followed_and_the_training_knows_its_commit():
         git(home, "commit", "-q", "-m", "one")
         home.file(
             "train.py",
-            "import os\nprint(sorted(os.listdir('.')), open('data/rows').read().strip(), os.environ['FERRY_GIT_DIRTY'])\n",
+            "import os\nprint(sorted(os.listdir('.')), open('data/rows').read().strip(), "
+            "os.environ['FERRY_GIT_DIRTY'])\n",
         )
         done = home.ferry("run", "--infra", "rehearsal", "--", "python", "train.py")
         assert done.returncode == 125 and "train.py:2 reads data/rows, which would not be sent" in done.err, done.err
@@ -82,7 +83,8 @@ def test_a_git_repository_is_the_workdir_at_the_commit_that_was_asked_for():
         git(home, "tag", "v1")
         home.file(
             "train.py",
-            "import os\nprint('new', os.environ['FERRY_GIT_COMMIT'])\nos.makedirs('outputs', exist_ok=True)\nopen('outputs/m', 'w').write('x')\n",
+            "import os\nprint('new', os.environ['FERRY_GIT_COMMIT'])\nos.makedirs('outputs', exist_ok=True)\n"
+            "open('outputs/m', 'w').write('x')\n",
         )
         git(home, "commit", "-q", "-a", "-m", "two")
         second = git(home, "rev-parse", "HEAD")
@@ -156,8 +158,10 @@ def test_mounts_go_over_beside_the_workdir_and_are_no_outputs():
         (home.root / "one.json").write_text("{}\n")
         home.file(
             "task.yaml",
-            "envs: {WHERE: ../sets}\nfile_mounts:\n  ~/sets: ${WHERE}\n  conf/one.json: ../one.json\n  ~/sky_workdir/far: ../sets/deep\n"
-            "run: |\n  cat ~/sets/deep/rows conf/one.json ~/sky_workdir/far/rows; ls -A ~/sets; echo new > ~/sky_workdir/model.pt\n"
+            "envs: {WHERE: ../sets}\nfile_mounts:\n  ~/sets: ${WHERE}\n  conf/one.json: ../one.json\n"
+            "  ~/sky_workdir/far: ../sets/deep\n"
+            "run: |\n  cat ~/sets/deep/rows conf/one.json ~/sky_workdir/far/rows; ls -A ~/sets; "
+            "echo new > ~/sky_workdir/model.pt\n"
             "  echo $SKYPILOT_JOB_RANK $SKYPILOT_SETUP_NODE_RANK $SKYPILOT_CLUSTER_INFO\n",
         )
         done = home.good("run", "task.yaml", "--infra", "rehearsal")

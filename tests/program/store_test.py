@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""Runs whose machine stores by itself what it makes, in the rehearsal cloud's S3: what is there outlives the machine."""
+"""Runs whose machine stores by itself what it makes, in the rehearsal cloud's S3: what is there outlives the
+machine."""
 import json
 import os
 import re

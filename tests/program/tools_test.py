@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
-"""The conda and uv branches of src/job/environment.sh against STAND-INS: neither tool is on every computer. They take exactly the
-arguments that the tools' manuals list, refuse all others, and make an environment with nothing in it. The real tools were not run."""
+"""The conda and uv branches of src/job/environment.sh against STAND-INS: neither tool is on every computer. They take
+exactly the arguments that the tools' manuals list, refuse all others, and make an environment with nothing in it. The
+real tools were not run."""
 import pathlib
 import tempfile
 import zipfile
@@ -14,7 +15,10 @@ echo "conda $*" >>"$HOME/words"
 die() { echo "CondaError: $*" >&2; exit 2; }
 [ "$1 $2" = "env create" ] || die "usage"
 shift 2
-[ "$1" != --help ] || { echo "usage: conda env create [-h] [-f FILE] [-n ENVIRONMENT | -p PATH] [--format FORMAT] [-q]"; exit; }
+[ "$1" != --help ] || {
+  echo "usage: conda env create [-h] [-f FILE] [-n ENVIRONMENT | -p PATH] [--format FORMAT] [-q]"
+  exit
+}
 file=environment.yml prefix= format=
 while [ $# -gt 0 ]; do
   case $1 in
@@ -26,10 +30,14 @@ while [ $# -gt 0 ]; do
   esac
 done
 [ -f "$file" ] || die "EnvironmentFileNotFound: $file"
-case $(basename "$file") in environment.yml | environment.yaml) ;; *) [ "$format" = environment-yaml ] || die "custom filenames require --format" ;; esac
+case $(basename "$file") in
+  environment.yml | environment.yaml) ;;
+  *) [ "$format" = environment-yaml ] || die "custom filenames require --format" ;;
+esac
 [ -n "$prefix" ] && [ ! -e "$prefix" ] || die "prefix already exists: $prefix"
 ! grep -q no-such-package "$file" || die "PackagesNotFoundError: no-such-package"
-mkdir -p "$prefix/bin" "$prefix/conda-meta" && ln -s /usr/bin/python3 "$prefix/bin/python" && ln -s /usr/bin/python3 "$prefix/bin/python3"
+mkdir -p "$prefix/bin" "$prefix/conda-meta" &&
+  ln -s /usr/bin/python3 "$prefix/bin/python" && ln -s /usr/bin/python3 "$prefix/bin/python3"
 """
 # As conda's own, it uses variables that may not be set.
 PROFILE = r"""conda() {
@@ -41,9 +49,13 @@ PROFILE = r"""conda() {
 # conda-lock install [--conda EXE] [--dev/--no-dev] [-p/--prefix PREFIX] [LOCK_FILE]: conda.github.io/conda-lock/cli/gen
 CONDA_LOCK = r"""#!/bin/bash
 echo "conda-lock $*" >>"$HOME/words"
-[ "$1 $2 $4 $5" = "install --conda --no-dev --prefix" ] && [ -x "$3" ] && [ $# = 7 ] || { echo "Usage: conda-lock install [OPTIONS] [LOCK_FILE]" >&2; exit 2; }
+[ "$1 $2 $4 $5" = "install --conda --no-dev --prefix" ] && [ -x "$3" ] && [ $# = 7 ] || {
+  echo "Usage: conda-lock install [OPTIONS] [LOCK_FILE]" >&2
+  exit 2
+}
 case $7 in *conda-lock.yml) ;; *) echo "is no unified lockfile: $7" >&2; exit 1 ;; esac
-[ -f "$7" ] && mkdir -p "$6/bin" "$6/conda-meta" && ln -s /usr/bin/python3 "$6/bin/python" && ln -s /usr/bin/python3 "$6/bin/python3"
+[ -f "$7" ] && mkdir -p "$6/bin" "$6/conda-meta" &&
+  ln -s /usr/bin/python3 "$6/bin/python" && ln -s /usr/bin/python3 "$6/bin/python3"
 """
 # uv sync, uv venv and uv pip install: docs.astral.sh/uv/reference/cli; UV_PROJECT_ENVIRONMENT: reference/environment
 UV = r"""#!/bin/bash

@@ -244,7 +244,8 @@ def test_a_hang_up_during_a_reconnection_in_setup_leaves_a_follower():
     with Home() as home:
         home.file(
             "task.yaml",
-            "resources: {infra: rehearsal}\nsetup: echo preparing; sleep 4\nrun: mkdir outputs; echo m > outputs/m; echo end\n",
+            "resources: {infra: rehearsal}\nsetup: echo preparing; sleep 4\n"
+            "run: mkdir outputs; echo m > outputs/m; echo end\n",
         )
         ferry = home.start("run", "task.yaml", env={"FERRY_LOST_LIMIT": "60s"})
         assert ferry.stdout.readline() == b"preparing\n"
@@ -343,7 +344,8 @@ def test_a_damaged_log_is_made_whole_again_from_the_machine():
                 "--",
                 "sh",
                 "-c",
-                "mkdir outputs; seq 500; echo up; while [ ! -e ~/go ]; do sleep 0.1; done; seq 501 600; echo m > outputs/m",
+                "mkdir outputs; seq 500; echo up; while [ ! -e ~/go ]; do sleep 0.1; done; seq 501 600; "
+                "echo m > outputs/m",
             )
             run = home.runs()[0]
             folder = home.root / f"data/ferry/runs/{run['run']}"
@@ -476,7 +478,8 @@ def test_a_full_disk_on_the_machine_is_told_and_what_is_there_comes_home():
             "--",
             "sh",
             "-c",
-            "exec 2>&1; mkdir outputs; echo first > outputs/a; head -c 60000000 /dev/zero > outputs/b || { seq 30000; exit 3; }; echo never",
+            "exec 2>&1; mkdir outputs; echo first > outputs/a; head -c 60000000 /dev/zero > outputs/b "
+            "|| { seq 30000; exit 3; }; echo never",
         )
         assert done.returncode == 3 and "No space left" in done.out and "never" not in done.out, (
             done.returncode,

@@ -84,7 +84,10 @@ def test_a_secret_is_never_a_word_of_the_command_line():
 
 def test_bash_completes_commands_and_options():
     with Home() as home:
-        script = f'source <("{FERRY}" completion bash); COMP_WORDS=(ferry run --det); COMP_CWORD=2; _ferry; echo "${{COMPREPLY[@]}}"'
+        script = (
+            f'source <("{FERRY}" completion bash); COMP_WORDS=(ferry run --det); COMP_CWORD=2; _ferry; '
+            'echo "${COMPREPLY[@]}"'
+        )
         done = subprocess.run(["bash", "-c", script], env=home.env, capture_output=True, text=True)
         assert done.stdout.strip() == "--detach", done
 
@@ -146,7 +149,8 @@ def test_a_training_cannot_steer_the_terminal_that_shows_it():
     with Home() as home:
         home.file(
             "say.py",
-            f"import os, time\nfor part in {evil + [fine]!r}:\n    os.write(1, part[:2])\n    time.sleep(0.02)\n    os.write(1, part[2:])\n",
+            f"import os, time\nfor part in {evil + [fine]!r}:\n    os.write(1, part[:2])\n    time.sleep(0.02)\n"
+            "    os.write(1, part[2:])\n",
         )
         sent, code = on_a_terminal(home, "run", "--infra", "rehearsal", "--", "python3", "say.py")
         assert code == 0, sent
