@@ -30,7 +30,8 @@ if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
   if(FERRY_WERROR AND CMAKE_CXX_COMPILER_VERSION VERSION_LESS 13)
     add_compile_options(-Werror)
   endif()
-  add_compile_options(-Wno-restrict -Wno-maybe-uninitialized -Wno-stringop-overflow -Wno-array-bounds -Wno-stringop-overread -Wno-dangling-pointer)
+  add_compile_options(-Wno-restrict -Wno-maybe-uninitialized -Wno-stringop-overflow -Wno-array-bounds
+                      -Wno-stringop-overread -Wno-dangling-pointer)
   # With ccache, which must see through the precompiled header.
   add_compile_options($<$<COMPILE_LANGUAGE:CXX>:-fpch-preprocess>)
 endif()
@@ -73,7 +74,8 @@ if(FERRY_TESTS)
   enable_testing()
   find_package(GTest QUIET)
   if(NOT GTest_FOUND)
-    message(FATAL_ERROR "The tests need GoogleTest: scripts/setup --tests installs it; or build without them (-DFERRY_TESTS=OFF).")
+    message(FATAL_ERROR "The tests need GoogleTest: scripts/setup --tests installs it; "
+                        "or build without them (-DFERRY_TESTS=OFF).")
   endif()
   add_library(test_main STATIC ${CMAKE_SOURCE_DIR}/cmake/test_main.cc)
   target_link_libraries(test_main PUBLIC GTest::gtest GTest::gmock)
@@ -83,12 +85,12 @@ if(FERRY_TESTS)
   endif()
 endif()
 
-# Instantiated once for everybody (base/json.cc, base/fmt.cc), and not ours to check: without sanitizers, which make them
-# ten times slower to compile.
+# Instantiated once for everybody (base/json.cc, base/fmt.cc), and not ours to check: without sanitizers, which make
+# them ten times slower to compile.
 set(OTHERS_TEMPLATES ${CMAKE_SOURCE_DIR}/src/base/json.cc ${CMAKE_SOURCE_DIR}/src/base/fmt.cc)
 if(FERRY_SANITIZE OR FERRY_FUZZ)
-  set_source_files_properties(${OTHERS_TEMPLATES} PROPERTIES COMPILE_OPTIONS -fno-sanitize=all SKIP_UNITY_BUILD_INCLUSION ON
-                              SKIP_PRECOMPILE_HEADERS ON)
+  set_source_files_properties(${OTHERS_TEMPLATES} PROPERTIES COMPILE_OPTIONS -fno-sanitize=all
+                              SKIP_UNITY_BUILD_INCLUSION ON SKIP_PRECOMPILE_HEADERS ON)
 endif()
 
 # The version's one file: a commit recompiles nothing else.
@@ -103,8 +105,9 @@ std::string ferry_version() { return "@FERRY_VERSION@"; }
 }  // namespace ferry
 ]] @ONLY)
 
-# With sanitizers, optimizing takes most of a compilation. In the tree of the fuzz targets, whose inputs a second count, only what
-# they run is optimized: not the tests, and not the rooms without such a target (but the ledger, whose tests compute).
+# With sanitizers, optimizing takes most of a compilation. In the tree of the fuzz targets, whose inputs a second count,
+# only what they run is optimized: not the tests, and not the rooms without such a target (but the ledger, whose tests
+# compute).
 if(FERRY_FUZZ)
   add_library(not_optimized STATIC EXCLUDE_FROM_ALL ${CMAKE_SOURCE_DIR}/cmake/empty.cc)
   target_compile_options(not_optimized PRIVATE -O0)
@@ -112,8 +115,8 @@ if(FERRY_FUZZ)
 endif()
 
 # ferry_room(NAME [ROOMS rooms…] [LINK libraries…] [APART files…])
-# src/NAME/*.cc become the library; *_test.cc the program NAME_test (run in the build folder); *_fuzz.cc one fuzz program each;
-# *_bench.cc one benchmark each. What is APART is not in the library.
+# src/NAME/*.cc become the library; *_test.cc the program NAME_test (run in the build folder); *_fuzz.cc one fuzz
+# program each; *_bench.cc one benchmark each. What is APART is not in the library.
 function(ferry_room name)
   cmake_parse_arguments(ROOM "" "" "ROOMS;LINK;APART" ${ARGN})
   file(GLOB sources CONFIGURE_DEPENDS src/${name}/*.cc)
@@ -221,7 +224,9 @@ function(ferry_carries target file architecture)
       set(packer -DZSTD=${ZSTD})
     endif()
   endif()
-  add_custom_command(OUTPUT ${packed} COMMAND ${CMAKE_COMMAND} -DFROM=${file} -DTO=${packed} ${packer} -P ${CMAKE_SOURCE_DIR}/cmake/Pack.cmake
+  add_custom_command(OUTPUT ${packed}
+                     COMMAND ${CMAKE_COMMAND} -DFROM=${file} -DTO=${packed} ${packer}
+                             -P ${CMAKE_SOURCE_DIR}/cmake/Pack.cmake
                      DEPENDS ${file} ${CMAKE_SOURCE_DIR}/cmake/Pack.cmake VERBATIM)
   ferry_embed(${target} ${packed} ferry_agent_${architecture})
   string(TOUPPER ${architecture} name)
@@ -243,10 +248,11 @@ function(ferry_agent_aarch64 target)
   # Without optimization: what is hot is in zstd, OpenSSL and the kernel, and it halves the time.
   set(optimized -O0)
   if(FERRY_HARDEN)
-    set(optimized -O2 -DNDEBUG -fstack-protector-strong -ffile-prefix-map=${CMAKE_BINARY_DIR}=. -ffile-prefix-map=${CMAKE_SOURCE_DIR}=.)
+    set(optimized -O2 -DNDEBUG -fstack-protector-strong -ffile-prefix-map=${CMAKE_BINARY_DIR}=.
+        -ffile-prefix-map=${CMAKE_SOURCE_DIR}=.)
   endif()
-  set(compile ${CCACHE} ${CROSS_CXX} -std=c++20 ${optimized} -DFERRY_LITTLE_JSON -ffunction-sections -I${CMAKE_SOURCE_DIR}/src
-      -D_FILE_OFFSET_BITS=64)
+  set(compile ${CCACHE} ${CROSS_CXX} -std=c++20 ${optimized} -DFERRY_LITTLE_JSON -ffunction-sections
+      -I${CMAKE_SOURCE_DIR}/src -D_FILE_OFFSET_BITS=64)
   set(header ${CMAKE_SOURCE_DIR}/cmake/pch.h)
   add_custom_command(OUTPUT ${folder}/pch.h.gch
                      COMMAND ${compile} -x c++-header -MD -MF ${folder}/pch.d ${header} -o ${folder}/pch.h.gch
@@ -271,7 +277,8 @@ function(ferry_agent_aarch64 target)
     file(CONFIGURE OUTPUT ${folder}/${room}.cc CONTENT "${includes}\n" @ONLY)
     set(object ${folder}/${room}.o)
     add_custom_command(OUTPUT ${object}
-                       COMMAND ${compile} -include ${folder}/pch.h -MD -MF ${object}.d -c ${folder}/${room}.cc -o ${object}
+                       COMMAND ${compile} -include ${folder}/pch.h -MD -MF ${object}.d
+                               -c ${folder}/${room}.cc -o ${object}
                        DEPENDS ${folder}/${room}.cc ${folder}/pch.h.gch DEPFILE ${object}.d VERBATIM)
     list(APPEND objects ${object})
   endforeach()
@@ -281,13 +288,15 @@ function(ferry_agent_aarch64 target)
   list(APPEND objects ${folder}/version.o)
   set(program ${CMAKE_BINARY_DIR}/ferry-agent-aarch64)
   add_custom_command(OUTPUT ${program}
-                     COMMAND ${CROSS_CXX} -static -s -Wl,--gc-sections -o ${program} ${objects} ${CROSS_PUGIXML} ${CROSS_ZSTD} ${CROSS_SSL} ${CROSS_CRYPTO}
+                     COMMAND ${CROSS_CXX} -static -s -Wl,--gc-sections -o ${program} ${objects}
+                             ${CROSS_PUGIXML} ${CROSS_ZSTD} ${CROSS_SSL} ${CROSS_CRYPTO}
                      DEPENDS ${objects} VERBATIM)
   ferry_carries(${target} ${program} aarch64)
 endfunction()
 
-# The two programs. ferry carries the agents for both architectures: this one's, and the other's, which FERRY_OTHER_AGENT names
-# or the cross compiler makes. With FERRY_STATIC there is a third, ferry-static: ferry in one file that needs no library.
+# The two programs. ferry carries the agents for both architectures: this one's, and the other's, which
+# FERRY_OTHER_AGENT names or the cross compiler makes. With FERRY_STATIC there is a third, ferry-static: ferry in one
+# file that needs no library.
 function(ferry_apps)
   add_executable(ferry-agent apps/ferry-agent.cc)
   target_link_libraries(ferry-agent PRIVATE agent)

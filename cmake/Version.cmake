@@ -1,5 +1,6 @@
-# FERRY_VERSION: what git says of this checkout when the build is configured; the file VERSION where there is no git, or no
-# tag. "0.1.0" (at the tag v0.1.0, or a folder without git), "0.1.0+12.g1a2b3c4" (12 commits later), "0.1.0+g1a2b3c4" (no tag).
+# FERRY_VERSION: what git says of this checkout when the build is configured; the file VERSION where there is no git, or
+# no tag. "0.1.0" (at the tag v0.1.0, or a folder without git), "0.1.0+12.g1a2b3c4" (12 commits later), "0.1.0+g1a2b3c4"
+# (no tag).
 set(FERRY_VERSION ${FERRY_BASE_VERSION})
 find_program(GIT git)
 # Not the version of a repository around a folder that was unpacked in one.

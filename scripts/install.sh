@@ -73,7 +73,9 @@ uninstall() {
     esac
   done
   say "ferry is uninstalled."
-  if [ -d "$data/ferry" ]; then say "Its ledger, keys and logs of runs are still in $data/ferry: rm -r deletes them."; fi
+  if [ -d "$data/ferry" ]; then
+    say "Its ledger, keys and logs of runs are still in $data/ferry: rm -r deletes them."
+  fi
 }
 
 tell_path() {
@@ -134,7 +136,9 @@ main() {
     if [ -e "$beside/SHA256SUMS" ] && [ -e "$beside/$name" ]; then from=$beside; else from=$published; fi
   fi
   [ -n "$from" ] || die "where from? Give --from URL or --from FOLDER: where a release's files are"
-  if [ -e "$program" ] && ! is_ferry "$program"; then die "$program is there and is no ferry; move it away, or give --to FOLDER"; fi
+  if [ -e "$program" ] && ! is_ferry "$program"; then
+    die "$program is there and is no ferry; move it away, or give --to FOLDER"
+  fi
   mkdir -p "$to" || die "$to cannot be made"
   work=$(mktemp -d "$to/.ferry-install.XXXXXX") || die "nothing can be written in $to"
   trap 'rm -rf "$work"' EXIT
@@ -143,7 +147,8 @@ main() {
   fetch "$name" "$work/ferry"
   expected=$(sed -n "s/^\([0-9a-f]\{64\}\) [ *]$name\$/\1/p" "$work/sums")
   [ -n "$expected" ] || die "$from/SHA256SUMS does not name $name"
-  [ "$(sha256 "$work/ferry")" = "$expected" ] || die "the SHA-256 of $from/$name is not the one in SHA256SUMS: nothing was installed"
+  [ "$(sha256 "$work/ferry")" = "$expected" ] ||
+    die "the SHA-256 of $from/$name is not the one in SHA256SUMS: nothing was installed"
   chmod 755 "$work/ferry"
   version=$("$work/ferry" --version) || die "$name does not run here: nothing was installed"
   mv -f "$work/ferry" "$program"

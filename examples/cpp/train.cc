@@ -86,8 +86,7 @@ class Network {
       const double g = gradient_[i] / count;
       mean_[i] = 0.9 * mean_[i] + 0.1 * g;
       square_[i] = 0.999 * square_[i] + 0.001 * g * g;
-      const double mean = mean_[i] / (1 - std::pow(0.9, steps_)),
-                   square = square_[i] / (1 - std::pow(0.999, steps_));
+      const double mean = mean_[i] / (1 - std::pow(0.9, steps_)), square = square_[i] / (1 - std::pow(0.999, steps_));
       weights_[i] -= rate * mean / (std::sqrt(square) + 1e-8);
       gradient_[i] = 0;
     }

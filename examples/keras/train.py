@@ -1,4 +1,5 @@
-"""Trains a Keras network to tell drawn shapes apart; writes the model, its weights and its architecture to the outputs folder."""
+"""Trains a Keras network to tell drawn shapes apart; writes the model, its weights and its architecture to the outputs
+folder."""
 
 import argparse
 import importlib.util
@@ -11,12 +12,16 @@ BACKENDS = ("tensorflow", "torch", "jax")
 
 
 def choose_backend():
-    """Keras computes with one of these; it takes tensorflow, here or not, unless it is told another before it is imported."""
+    """Keras computes with one of these; it takes tensorflow, here or not, unless it is told another before it is
+    imported."""
     if os.environ.get("KERAS_BACKEND"):
         return
     here = [name for name in BACKENDS if importlib.util.find_spec(name)]
     if not here:
-        sys.exit(f"keras computes with {', '.join(BACKENDS[:-1])} or {BACKENDS[-1]}; this Python ({sys.executable}) has none of them: pip install tensorflow")
+        sys.exit(
+            f"keras computes with {', '.join(BACKENDS[:-1])} or {BACKENDS[-1]}; "
+            f"this Python ({sys.executable}) has none of them: pip install tensorflow"
+        )
     os.environ["KERAS_BACKEND"] = here[0]
 
 
@@ -46,14 +51,16 @@ def draw(count, seed):
 
 
 def make_model():
-    return keras.Sequential([
-        keras.layers.Input((SIZE, SIZE, 1)),
-        keras.layers.Conv2D(12, 3, activation="relu"),
-        keras.layers.MaxPooling2D(),
-        keras.layers.Conv2D(24, 3, activation="relu"),
-        keras.layers.GlobalMaxPooling2D(),
-        keras.layers.Dense(len(NAMES), activation="softmax"),
-    ])
+    return keras.Sequential(
+        [
+            keras.layers.Input((SIZE, SIZE, 1)),
+            keras.layers.Conv2D(12, 3, activation="relu"),
+            keras.layers.MaxPooling2D(),
+            keras.layers.Conv2D(24, 3, activation="relu"),
+            keras.layers.GlobalMaxPooling2D(),
+            keras.layers.Dense(len(NAMES), activation="softmax"),
+        ]
+    )
 
 
 class Progress(keras.callbacks.Callback):
@@ -75,7 +82,14 @@ def main():
     keras.utils.set_random_seed(0)
     model = make_model()
     model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
-    model.fit(*draw(args.images, 1), validation_data=draw(600, 2), epochs=args.epochs, batch_size=64, verbose=0, callbacks=[Progress()])
+    model.fit(
+        *draw(args.images, 1),
+        validation_data=draw(600, 2),
+        epochs=args.epochs,
+        batch_size=64,
+        verbose=0,
+        callbacks=[Progress()],
+    )
 
     model.save(os.path.join(out, "model.keras"))
     model.save(os.path.join(out, "model.h5"))  # for what reads no .keras

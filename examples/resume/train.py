@@ -1,5 +1,5 @@
-"""Learns a curve with a small network, and goes on where it was when its machine is taken away: the weights in the end are
-those of a training that nobody disturbed, bit for bit."""
+"""Learns a curve with a small network, and goes on where it was when its machine is taken away: the weights in the end
+are those of a training that nobody disturbed, bit for bit."""
 
 import os
 import time
@@ -43,8 +43,15 @@ for epoch in range(done + 1, EPOCHS + 1):
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-    replace(checkpoint, {"model": model.state_dict(), "optimizer": optimizer.state_dict(),
-                         "chance": torch.get_rng_state(), "epoch": epoch})
+    replace(
+        checkpoint,
+        {
+            "model": model.state_dict(),
+            "optimizer": optimizer.state_dict(),
+            "chance": torch.get_rng_state(),
+            "epoch": epoch,
+        },
+    )
     print(f"epoch={epoch} loss={loss.item():.6f}", flush=True)
     time.sleep(PAUSE)
 

@@ -75,7 +75,8 @@ unmount_buckets() { # RUN
   done
   for state in "runs/$1/mounted"/*; do
     for name in tool keeper; do
-      pid=$(cat "$state/$name" 2>/dev/null) && grep -qaF "/.ferry/runs/$1" "/proc/$pid/cmdline" 2>/dev/null && kill "$pid" 2>/dev/null
+      pid=$(cat "$state/$name" 2>/dev/null) && grep -qaF "/.ferry/runs/$1" "/proc/$pid/cmdline" 2>/dev/null &&
+        kill "$pid" 2>/dev/null
     done
   done
   return 0
@@ -87,7 +88,8 @@ remove_files() {
       echo "left: $HOME/.ferry/runs/$run/buckets, where a bucket is mounted: nothing of the run was removed"
       continue
     }
-    for path in "work/$run" "runs/$run" "runs/$run-sync.state" "runs/$run-outputs.hashes" "runs/$run-env.sh" "runs/$run-data.json" "runs/$run-buckets.sh"; do
+    for path in "work/$run" "runs/$run" "runs/$run-sync.state" "runs/$run-outputs.hashes" "runs/$run-env.sh" \
+      "runs/$run-data.json" "runs/$run-buckets.sh"; do
       rm -rf -- "$path" 2>/dev/null || echo "left: $HOME/.ferry/$path, which could not be removed"
     done
   done
@@ -105,7 +107,8 @@ others=$(served)
 if [ -z "$others" ] && [ -z "$(ls -A runs work 2>/dev/null | grep -v ':$' | xargs)" ]; then
   # Disks that are mounted there stay, with what is on them.
   cd && find "$HOME/.ferry" -xdev -depth -delete 2>/dev/null
-  [ -z "$(find "$HOME/.ferry" -xdev ! -type d 2>/dev/null | head -n 1)" ] || echo "left: $HOME/.ferry, which could not be removed"
+  [ -z "$(find "$HOME/.ferry" -xdev ! -type d 2>/dev/null | head -n 1)" ] ||
+    echo "left: $HOME/.ferry, which could not be removed"
   exit 0
 fi
 [ -z "$others" ] || echo "others: $(echo $others)"

@@ -9,7 +9,9 @@ direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
 def metadata(path):
-    ask = urllib.request.Request(here + "api/token", method="PUT", headers={"X-aws-ec2-metadata-token-ttl-seconds": "300"})
+    ask = urllib.request.Request(
+        here + "api/token", method="PUT", headers={"X-aws-ec2-metadata-token-ttl-seconds": "300"}
+    )
     token = direct.open(ask, timeout=10).read().decode()
     ask = urllib.request.Request(here + "meta-data/" + path, headers={"X-aws-ec2-metadata-token": token})
     return direct.open(ask, timeout=10).read().decode().strip()
@@ -22,16 +24,39 @@ def call(service, region, method, url, body=b"", headers={}):
     stamp, day = now.strftime("%Y%m%dT%H%M%SZ"), now.strftime("%Y%m%d")
     place = urllib.parse.urlsplit(url)
     digest = hashlib.sha256(body).hexdigest()
-    sent = dict(headers, **{"host": place.netloc, "x-amz-date": stamp, "x-amz-content-sha256": digest, "x-amz-security-token": key["Token"]})
+    sent = dict(
+        headers,
+        **{
+            "host": place.netloc,
+            "x-amz-date": stamp,
+            "x-amz-content-sha256": digest,
+            "x-amz-security-token": key["Token"],
+        }
+    )
     names = ";".join(sorted(sent))
-    lines = [method, place.path or "/", place.query, *("%s:%s" % (one, sent[one]) for one in sorted(sent)), "", names, digest]
+    lines = [
+        method,
+        place.path or "/",
+        place.query,
+        *("%s:%s" % (one, sent[one]) for one in sorted(sent)),
+        "",
+        names,
+        digest,
+    ]
     scope = "%s/%s/%s/aws4_request" % (day, region, service)
     text = "\n".join(["AWS4-HMAC-SHA256", stamp, scope, hashlib.sha256("\n".join(lines).encode()).hexdigest()])
     secret = ("AWS4" + key["SecretAccessKey"]).encode()
     for part in (day, region, service, "aws4_request", text):
         secret = hmac.new(secret, part.encode(), hashlib.sha256).digest()
-    sent["Authorization"] = "AWS4-HMAC-SHA256 Credential=%s/%s, SignedHeaders=%s, Signature=%s" % (key["AccessKeyId"], scope, names, secret.hex())
-    return urllib.request.urlopen(urllib.request.Request(url, data=body or None, method=method, headers=sent), timeout=60).read()
+    sent["Authorization"] = "AWS4-HMAC-SHA256 Credential=%s/%s, SignedHeaders=%s, Signature=%s" % (
+        key["AccessKeyId"],
+        scope,
+        names,
+        secret.hex(),
+    )
+    return urllib.request.urlopen(
+        urllib.request.Request(url, data=body or None, method=method, headers=sent), timeout=60
+    ).read()
 
 
 def suffix(region):
@@ -41,7 +66,11 @@ def suffix(region):
 def agent():
     s3, region = order["s3"], order["s3"]["region"] or metadata("placement/region")
     for wait in (1, 2, 5, 10, 30, 60, 60):
-        base = s3["endpoint"] + "/" + s3["bucket"] if s3["endpoint"] else "https://s3.%s/%s" % (suffix(region), s3["bucket"])
+        base = (
+            s3["endpoint"] + "/" + s3["bucket"]
+            if s3["endpoint"]
+            else "https://s3.%s/%s" % (suffix(region), s3["bucket"])
+        )
         try:
             program = call("s3", region, "GET", base + "/" + urllib.parse.quote(s3["key"]))
             if hashlib.sha256(program).hexdigest() == order["sha256"]:
@@ -58,10 +87,24 @@ def agent():
 
 def give_up():
     group = order["group"]
-    words = urllib.parse.urlencode({"Action": "SetDesiredCapacity", "Version": "2011-01-01", "AutoScalingGroupName": group["name"], "DesiredCapacity": 0})
+    words = urllib.parse.urlencode(
+        {
+            "Action": "SetDesiredCapacity",
+            "Version": "2011-01-01",
+            "AutoScalingGroupName": group["name"],
+            "DesiredCapacity": 0,
+        }
+    )
     url = group["endpoint"] or "https://autoscaling." + suffix(group["region"])
     try:
-        call("autoscaling", group["region"], "POST", url + "/", words.encode(), {"content-type": "application/x-www-form-urlencoded"})
+        call(
+            "autoscaling",
+            group["region"],
+            "POST",
+            url + "/",
+            words.encode(),
+            {"content-type": "application/x-www-form-urlencoded"},
+        )
     finally:
         subprocess.call("shutdown -h now || poweroff", shell=True)
 
@@ -80,8 +123,15 @@ def start(program):
     with open("/proc/uptime") as file:
         launched = time.time() - float(file.read().split()[0])
     zone = metadata("placement/availability-zone")
-    self = {"instance": metadata("instance-id"), "type": metadata("instance-type"), "zone": zone, "region": order["group"]["region"], "host_key": host_key,
-            "launched_ms": int(launched * 1000), "problem": ""}
+    self = {
+        "instance": metadata("instance-id"),
+        "type": metadata("instance-type"),
+        "zone": zone,
+        "region": order["group"]["region"],
+        "host_key": host_key,
+        "launched_ms": int(launched * 1000),
+        "problem": "",
+    }
     if os.fork():
         return
     os.setsid()
@@ -100,8 +150,12 @@ def start(program):
     os.umask(0o022)
     os.chdir(home)
     with open(folder + "/stand-in.log", "ab") as log:
-        agent = subprocess.Popen([path, "stand-in", folder], stdin=subprocess.PIPE, stdout=log, stderr=log, env=surroundings)
-        agent.communicate(json.dumps({"run": order["run"], "store": order["store"], "group": order["group"], "self": self}).encode())
+        agent = subprocess.Popen(
+            [path, "stand-in", folder], stdin=subprocess.PIPE, stdout=log, stderr=log, env=surroundings
+        )
+        agent.communicate(
+            json.dumps({"run": order["run"], "store": order["store"], "group": order["group"], "self": self}).encode()
+        )
 
 
 try:

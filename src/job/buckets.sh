@@ -1,8 +1,9 @@
 # Buckets of S3 as folders of the machine, by mount-s3 or rclone (job/buckets.h). bash FILE VERB …
-#   look RENTED FOLDER TOOLS      what there is to mount with, a line NAME=VALUE each; with scratch.sh ahead. RENTED: 1, scratch
-#                                 disks may be formatted; 0, settings may be changed; "", neither
-#   mount STATE PLACE -- WORDS…   mounts at PLACE by the words (VARIABLE=VALUE… PROGRAM ARGUMENT…), unless they did so already.
-#                                 Standard input: what the STATE's files are to hold, "NAME VALUE" each ended by a NUL
+#   look RENTED FOLDER TOOLS      what there is to mount with, a line NAME=VALUE each; with scratch.sh ahead. RENTED: 1,
+#                                 scratch disks may be formatted; 0, settings may be changed; "", neither
+#   mount STATE PLACE -- WORDS…   mounts at PLACE by the words (VARIABLE=VALUE… PROGRAM ARGUMENT…), unless they did so
+#                                 already. Standard input: what the STATE's files are to hold, "NAME VALUE" each ended
+#                                 by a NUL
 #   keep STATE                    the mount's own process, for as long as it is there
 #   watch ALL                     says which of ALL's mounts is gone, as soon as one is, and ends the training
 #   end ALL                       waits until the buckets have everything, and unmounts. 1: one of them was gone before
@@ -50,10 +51,12 @@ look() {
 # Nothing that the machine's files or the login shell name: the machine's role, or nobody.
 clean() {
   local name kept=()
-  for name in http_proxy https_proxy no_proxy HTTP_PROXY HTTPS_PROXY NO_PROXY AWS_EC2_METADATA_SERVICE_ENDPOINT SSL_CERT_FILE FERRY_INSTANCE; do
+  for name in http_proxy https_proxy no_proxy HTTP_PROXY HTTPS_PROXY NO_PROXY \
+    AWS_EC2_METADATA_SERVICE_ENDPOINT SSL_CERT_FILE FERRY_INSTANCE; do
     [ -z "${!name:-}" ] || kept+=("$name=${!name}")
   done
-  exec env -i "PATH=$PATH" "HOME=$HOME" AWS_CONFIG_FILE=/dev/null AWS_SHARED_CREDENTIALS_FILE=/dev/null "${kept[@]}" "$@"
+  exec env -i "PATH=$PATH" "HOME=$HOME" AWS_CONFIG_FILE=/dev/null AWS_SHARED_CREDENTIALS_FILE=/dev/null \
+    "${kept[@]}" "$@"
 }
 
 unmount() { # PLACE
@@ -95,7 +98,8 @@ mount_one() { # STATE PLACE -- WORDS…
   local state=$1 place=$2 name value
   shift 3
   mkdir -p "$state" "$place" || exit 1
-  if [ "$(printf '%s\0' "$@" | sha256sum)" = "$(sha256sum 2>/dev/null <"$state/words")" ] && [ ! -e "$state/dead" ] && [ ! -e "$state/over" ] &&
+  if [ "$(printf '%s\0' "$@" | sha256sum)" = "$(sha256sum 2>/dev/null <"$state/words")" ] &&
+    [ ! -e "$state/dead" ] && [ ! -e "$state/over" ] &&
     kill -0 "$(of "$state" keeper)" 2>/dev/null && is_mounted "$place"; then
     exit 0
   fi
@@ -128,11 +132,13 @@ dirty() { # CACHE
   [ ! -d "$1/vfsMeta" ] || grep -rlZ '"Dirty": *true' "$1/vfsMeta" 2>/dev/null
 }
 
-# Whether the cache has all of a file, as it was closed: of one that was changed in its middle the bucket may have the rest.
+# Whether the cache has all of a file, as it was closed: of one that was changed in its middle the bucket may have the
+# rest.
 is_whole() { # NOTE FILE
   local size
-  size=$(stat -c %s "$2") && [ "$(tr -dc '0-9":,A-Za-z[]' <"$1" | grep -o '"Pos":[0-9]*,"Size":[0-9]*' | tr '\n' ' ')" = \
-    "$([ "$size" = 0 ] || echo "\"Pos\":0,\"Size\":$size ")" ]
+  size=$(stat -c %s "$2") &&
+    [ "$(tr -dc '0-9":,A-Za-z[]' <"$1" | grep -o '"Pos":[0-9]*,"Size":[0-9]*' | tr '\n' ' ')" = \
+      "$([ "$size" = 0 ] || echo "\"Pos\":0,\"Size\":$size ")" ]
 }
 
 # rclone notes of each file in its cache whether the bucket lacks it, before the first byte is written.
@@ -196,10 +202,12 @@ flush() { # STATE
   while left=$(dirty "$cache" | tr -dc '\0' | wc -c) && [ "$left" -gt 0 ]; do
     [ ! -e "$1/dead" ] || return 1
     failures=$(tac "$1/log" | awk '/upload succeeded/ { exit } /failed to upload/ { n++ } END { print n + 0 }')
-    now="$left $(grep -c 'upload succeeded' "$1/log") $(sed -n 's|.*[^0-9.]\([0-9.]* [KMGTP]*i*B*\) / .*|\1|p' "$1/log" | tail -n 1)"
+    now="$left $(grep -c 'upload succeeded' "$1/log")"
+    now+=" $(sed -n 's|.*[^0-9.]\([0-9.]* [KMGTP]*i*B*\) / .*|\1|p' "$1/log" | tail -n 1)"
     [ "$now" = "$last" ] && quiet=$((quiet + 1)) || quiet=0
     last=$now
-    if [ "$quiet" -ge 240 ] || { [ "$failures" -ge 4 ] && [ "$(grep -c 'failed to upload' "$1/log")" -gt "$fresh" ]; }; then return 1; fi
+    [ "$quiet" -lt 240 ] || return 1
+    if [ "$failures" -ge 4 ] && [ "$(grep -c 'failed to upload' "$1/log")" -gt "$fresh" ]; then return 1; fi
     [ $((told % 60)) != 10 ] || say "$left files are still on their way to $(of "$1" uri)"
     told=$((told + 1))
     sleep 0.5
@@ -213,10 +221,12 @@ end_all() { # ALL
     [ -e "$state/place" ] && [ ! -e "$state/over" ] || continue
     flush "$state" || refresh_links "$state"
     if [ -e "$state/dead" ]; then
-      say "the mount of $(of "$state" uri) had gone before the training's end: what was written after that is not there ($(last_words "$state"))"
+      say "the mount of $(of "$state" uri) had gone before the training's end:" \
+        "what was written after that is not there ($(last_words "$state"))"
       code=1
     elif [ -s "$state/cache" ] && [ -n "$(dirty "$(of "$state" cache)" | tr -d '\0')" ]; then
-      say "what was written could not be put into $(of "$state" uri); it comes home: $(grep 'failed to upload' "$state/log" | tail -n 1 | cut -c 1-400)"
+      say "what was written could not be put into $(of "$state" uri); it comes home:" \
+        "$(grep 'failed to upload' "$state/log" | tail -n 1 | cut -c 1-400)"
     elif [ -e "$state/written" ]; then
       say "what was written there is in $(of "$state" uri)"
     fi

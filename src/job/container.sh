@@ -7,7 +7,8 @@ get_docker() {
   docker=(docker)
   if ! command -v docker >/dev/null; then
     [ "$rented" = 1 ] && command -v apt-get >/dev/null && install_packages docker.io ||
-      give_up "there is no docker on this machine: install it, take an image that has it (image_id: base), or write environment: auto"
+      give_up "there is no docker on this machine: install it, take an image that has it (image_id: base)," \
+        "or write environment: auto"
   fi
   said=$(docker version 2>&1 >/dev/null) && return
   sudo -n docker version >/dev/null 2>&1 && docker=(sudo -n docker) && return
@@ -28,7 +29,8 @@ get_image() {
     file=${file:-Dockerfile}
     [ -e "$file" ] || give_up "the Dockerfile is not there: $file"
     say "building $file"
-    (umask 022 && exec "${docker[@]}" build --iidfile "$own_folder/image" -f "$file" . >&2) || give_up "$file cannot be built"
+    (umask 022 && exec "${docker[@]}" build --iidfile "$own_folder/image" -f "$file" . >&2) ||
+      give_up "$file cannot be built"
     read -r image <"$own_folder/image" || [ -n "$image" ] || give_up "docker did not say what it built"
     made="$file built"
   fi
@@ -49,10 +51,10 @@ while [ -e "$1/alive" ]; do sleep 1; done
 kill -9 -1
 own_again "$2" "$3"'
 
-# Around each script: FIFO WORKDIR SCRATCH LAST, the script on standard input. A line in FIFO is a wish to end; its end means
-# that whoever wished is gone, so that nothing may go on. Asked to end, it waits for all of its group, as a saving training is.
-# As the agent does outside: readers of pipes are told to end after their writers, and what the last script left in the
-# background is waited for while it writes.
+# Around each script: FIFO WORKDIR SCRATCH LAST, the script on standard input. A line in FIFO is a wish to end; its end
+# means that whoever wished is gone, so that nothing may go on. Asked to end, it waits for all of its group, as a saving
+# training is. As the agent does outside: readers of pipes are told to end after their writers, and what the last script
+# left in the background is waited for while it writes.
 ferry_wrapper="$own_again"'
 # Sets group: what runs in the group, but the shell itself and what "me" is and does.
 members() {
@@ -184,8 +186,8 @@ while [ -n "$asked" ] && others; do sleep 0.1 2>/dev/null || sleep 1; done
 own_again "$2" "$3"
 exit $code'
 
-# Sets wanted: the task's own options for docker run, in which ~ and $HOME are this machine's; what would hide ferry's own
-# folders is refused.
+# Sets wanted: the task's own options for docker run, in which ~ and $HOME are this machine's; what would hide ferry's
+# own folders is refused.
 look_at_options() {
   local option target place
   wanted=()
@@ -201,7 +203,8 @@ look_at_options() {
     for place in "$PWD" "$own_folder" "$scratch"; do
       [ -n "$target" ] || continue
       case "$place/" in "${target%/}"/*) ;; *) case "${target%/}/" in "$place"/*) ;; *) continue ;; esac ;; esac
-      give_up "config.docker.run_options: $option would cover $place, which is ferry's in the container: mount it elsewhere"
+      give_up "config.docker.run_options: $option would cover $place, which is ferry's in the container:" \
+        "mount it elsewhere"
     done
     wanted+=("$option")
   done
@@ -230,7 +233,8 @@ start_container() {
     esac
   fi
   "${docker[@]}" rm -f "$container" >/dev/null 2>&1
-  said=$("${docker[@]}" run -d "${options[@]}" "${wanted[@]}" --entrypoint sh "$image" -c "$ferry_keeper" ferry-keeper "$folder" "$PWD" "$scratch" 2>&1 >/dev/null) && return
+  said=$("${docker[@]}" run -d "${options[@]}" "${wanted[@]}" --entrypoint sh "$image" \
+    -c "$ferry_keeper" ferry-keeper "$folder" "$PWD" "$scratch" 2>&1 >/dev/null) && return
   case $said in
     *"device driver"* | *nvidia*) give_up "$said
 the container cannot have the GPUs: install the NVIDIA container toolkit (the Deep Learning AMIs have it)" ;;
@@ -242,8 +246,8 @@ the container cannot be started"
 }
 
 # In the training's shell: runs TEXT in the container, as the shell itself would; LAST, the container ends with it.
-# Variables are passed by name, for values could be secrets. docker does not hand signals on, so that a FIFO does: SIGTERM
-# is a line in it, and when this process is killed, the kernel closes it.
+# Variables are passed by name, for values could be secrets. docker does not hand signals on, so that a FIFO does:
+# SIGTERM is a line in it, and when this process is killed, the kernel closes it.
 ferry_inside() { # TEXT [LAST]
   local fifo=$ferry_folder/wishes.$$ fd client code told variable list= words=("${ferry_docker[@]}") options=()
   for variable in "${!FERRY_@}" "${!SKYPILOT_@}" PYTHONUNBUFFERED CUDA_VISIBLE_DEVICES $ferry_names; do

@@ -11,11 +11,11 @@
 # FOUND     what the workdir has (run/wishes.h), or empty: nothing
 # CALLS     what setup and run install with: pip, conda, both in one word, or empty
 # OPTION…   for docker run, one word each: --NAME or --NAME=VALUE
-# Progress is told on standard error, one line each. Standard output has one line "ferry-scratch:FOLDER TAB BYTES TAB NOTE", and
-# its last line is "ferry-env:" and JSON.
-# What is made lies in ~/.ferry/envs/HASH, by content: a second run with the same wishes installs nothing. HASH is of all
-# that the wishes lead to on this machine: nested files, constraints, wheels, folders of wheels. What is built from code of
-# the workdir, or points into it, is made for this run alone.
+# Progress is told on standard error, one line each. Standard output has one line "ferry-scratch:FOLDER TAB BYTES TAB
+# NOTE", and its last line is "ferry-env:" and JSON. What is made lies in ~/.ferry/envs/HASH, by content: a second run
+# with the same wishes installs nothing. HASH is of all that the wishes lead to on this machine: nested files,
+# constraints, wheels, folders of wheels. What is built from code of the workdir, or points into it, is made for this
+# run alone.
 set -u
 kind=$1 name=$2 file=$3 activate=$4 rented=${5:-0} names=${6:-} found=${7:-} calls=" ${8:-} " run_options=("${@:9}")
 envs=$HOME/.ferry/envs own_folder=${activate%-env.sh}
@@ -50,7 +50,8 @@ provide_conda() {
   { curl -fsSL --retry 3 -o "$folder.sh" "$installer" || wget -q -O "$folder.sh" "$installer"; } >&2 &&
     bash "$folder.sh" -b -p "$folder" >&2 || {
     rm -rf "$folder"
-    give_up "setup or run calls conda, which is not on this machine, and Miniforge could not be installed from github.com: use pip in setup, or an image that has conda (--image docker:IMAGE)"
+    give_up "setup or run calls conda, which is not on this machine, and Miniforge could not be installed from" \
+      "github.com: use pip in setup, or an image that has conda (--image docker:IMAGE)"
   }
   rm -f "$folder.sh"
 }
@@ -66,14 +67,17 @@ present_environments() {
 
 has_package() { # PREFIX PACKAGE
   local found
-  for found in "$1"/lib/python3*/site-packages/"$2" "$1"/lib/python3*/dist-packages/"$2"; do [ -e "$found" ] && return 0; done
+  for found in "$1"/lib/python3*/site-packages/"$2" "$1"/lib/python3*/dist-packages/"$2"; do
+    [ -e "$found" ] && return 0
+  done
   return 1
 }
 
 wanted_framework() {
   local framework
   for framework in torch tensorflow jax mxnet; do
-    grep -rqsE --include='*.py' "^[[:space:]]*(import|from)[[:space:]]+$framework([[:space:].]|\$)" . && echo "$framework" && return
+    grep -rqsE --include='*.py' "^[[:space:]]*(import|from)[[:space:]]+$framework([[:space:].]|\$)" . &&
+      echo "$framework" && return
   done
 }
 
@@ -99,18 +103,23 @@ wish_of() {
     *.yml | *.yaml) echo "conda $1" ;;
     *uv.lock) echo "uv $1" ;;
     *pyproject.toml | *setup.py) echo "project $1" ;;
-    *.py) mkdir -p "$own_folder" && script_wishes "$1" >"$own_folder/script-requirements.txt" && echo "pip $own_folder/script-requirements.txt" ;;
+    *.py)
+      mkdir -p "$own_folder" && script_wishes "$1" >"$own_folder/script-requirements.txt" &&
+        echo "pip $own_folder/script-requirements.txt"
+      ;;
     ?*) echo "pip $1" ;;
   esac
 }
 
-# The dependencies that a script names in its comment block (PEP 723), one a line; the Pythons it is for go to own_folder.
+# The dependencies that a script names in its comment block (PEP 723), one a line; the Pythons it is for go to
+# own_folder.
 script_wishes() { # SCRIPT
   python3 - "$1" "$own_folder/script-python" <<'PYTHON'
 import re, sys
 text = open(sys.argv[1], encoding="utf-8", errors="replace").read()
 block = re.search(r"(?m)^# /// script$\s((?:^#(?:| .*)$\s)+)^# ///$", text)
-lines = "".join(line[2:] if line.startswith("# ") else line[1:] for line in block.group(1).splitlines(True)) if block else ""
+lines = block.group(1).splitlines(True) if block else []
+lines = "".join(line[2:] if line.startswith("# ") else line[1:] for line in lines)
 try:
     import tomllib
     table = tomllib.loads(lines)
@@ -188,14 +197,16 @@ new_venv() { # PYTHON FOLDER OPTION…
   rm -rf "$folder"
   "$python" -m virtualenv -q "$@" "$folder" >&2 2>/dev/null && return
   # Ubuntu's server images have python3 without it.
-  [ "$rented" = 1 ] && command -v apt-get >/dev/null && install_packages python3-venv && "$python" -m venv "$@" "$folder" >&2 && return
+  [ "$rented" = 1 ] && command -v apt-get >/dev/null && install_packages python3-venv &&
+    "$python" -m venv "$@" "$folder" >&2 && return
   rm -rf "$folder"
   return 1
 }
 
 install_packages() { # DEBIAN-PACKAGE…
   say "installing $*"
-  sudo -n apt-get update -q >&2 && sudo -n env DEBIAN_FRONTEND=noninteractive apt-get install -q -y -o DPkg::Lock::Timeout=300 "$@" >&2
+  sudo -n apt-get update -q >&2 &&
+    sudo -n env DEBIAN_FRONTEND=noninteractive apt-get install -q -y -o DPkg::Lock::Timeout=300 "$@" >&2
 }
 
 make_venv() { # PYTHON BASE FOLDER
@@ -229,7 +240,8 @@ tool() { # PROGRAM PYTHON
   command -v "$1" && return
   if [ ! -x "$folder/bin/$1" ]; then
     say "installing $1"
-    new_venv "$2" "$folder" && "$folder/bin/python" -m pip install -q --disable-pip-version-check --no-input "$1" >&2 || {
+    new_venv "$2" "$folder" &&
+      "$folder/bin/python" -m pip install -q --disable-pip-version-check --no-input "$1" >&2 || {
       rm -rf "$folder"
       say "$1 is not on this machine, and could not be installed"
       return 1
@@ -260,21 +272,26 @@ make_environment() { # TOOL FILE BASE PYTHON FOLDER
     pip) make_venv "$4" "$3" "$5" && install_into "$5" -r "$2" ;;
     project) make_venv "$4" "$3" "$5" && install_into "$5" "$(dirname "$2")" ;;
     uv)
-      program=$(tool uv "$4") || { say "$2 needs uv: install it on the machine, or write a requirements.txt"; return 1; }
+      program=$(tool uv "$4") || {
+        say "$2 needs uv: install it on the machine, or write a requirements.txt"
+        return 1
+      }
       UV_PROJECT_ENVIRONMENT=$5 "$program" sync --frozen --no-dev --project "$(dirname "$2")" >&2
       ;;
     conda) make_by_conda "$2" "$5" ;;
   esac
 }
 
-# What the code imports and no image of AWS's has, where the workdir asks for nothing: keras and TensorFlow. A training that
-# imports torch computes with that; its keras is told so.
+# What the code imports and no image of AWS's has, where the workdir asks for nothing: keras and TensorFlow. A training
+# that imports torch computes with that; its keras is told so.
 implied_packages() { # PYTHON
   local framework
   [ "$rented" = 1 ] && [ "$kind" != present ] && [ "$kind" != none ] || return 0
-  framework=$(grep -rhsoE --include='*.py' '^(import|from)[[:space:]]+(tensorflow|keras)([[:space:].,]|$)' . | grep -oE 'tensorflow|keras' | sort -u | tail -n 1)
+  framework=$(grep -rhsoE --include='*.py' '^(import|from)[[:space:]]+(tensorflow|keras)([[:space:].,]|$)' . |
+    grep -oE 'tensorflow|keras' | sort -u | tail -n 1)
   [ -n "$framework" ] || return 0
-  ! "$1" -c 'import importlib.util, sys; sys.exit(not importlib.util.find_spec(sys.argv[1]))' "$framework" 2>/dev/null || return 0
+  ! "$1" -c 'import importlib.util, sys; sys.exit(not importlib.util.find_spec(sys.argv[1]))' "$framework" \
+    2>/dev/null || return 0
   if [ "$(wanted_framework)" = torch ]; then
     [ "$framework" = tensorflow ] || echo keras
   elif command -v nvidia-smi >/dev/null && nvidia-smi -L >/dev/null 2>&1; then
@@ -350,7 +367,8 @@ facts() { # MADE [COMMAND…], by which python3 is reached where the training is
   "$@" python3 - "$made" "$gpus" <<'PYTHON' || printf 'ferry-env:{"python":"","made":"%s"}\n' "$made"
 import glob, importlib.metadata as metadata, json, os, platform, re, sys
 found = {"python": platform.python_version(), "program": sys.executable, "made": sys.argv[1], "packages": {}}
-for name in ("torch", "tensorflow", "jax", "keras", "lightning", "transformers", "xgboost", "lightgbm", "scikit-learn", "numpy"):
+frameworks = ("torch", "tensorflow", "jax", "keras", "lightning", "transformers")
+for name in frameworks + ("xgboost", "lightgbm", "scikit-learn", "numpy"):
     try:
         found["packages"][name] = metadata.version(name)
     except Exception:
@@ -408,12 +426,14 @@ main() {
   case $asked in */script-requirements.txt) shown="what the script asks for" ;; esac
   choose_python "$wish"
   [ -z "$python" ] || is_meant "$python" ||
-    give_up "the script is for Python $(cat "$own_folder/script-python") (requires-python), and this machine's is $("$python" -V 2>&1): --image docker:python:VERSION has any, or widen what the script says"
+    give_up "the script is for Python $(cat "$own_folder/script-python") (requires-python), and this machine's is" \
+      "$("$python" -V 2>&1): --image docker:python:VERSION has any, or widen what the script says"
   local folder=$base made= missing= key
   if [ "$tool" = pip ] && [ -n "$python" ] && missing=$(unmet "$python" "$asked"); then
     made="$shown met"
   elif [ -n "$wish" ]; then
-    [ -n "$python" ] || [ "$tool" = conda ] || give_up "$shown asks for packages, but there is no python3 on this machine"
+    [ -n "$python" ] || [ "$tool" = conda ] ||
+      give_up "$shown asks for packages, but there is no python3 on this machine"
     made="$shown installed"
     content=$(content_of "${python:-$(conda_base)/bin/python}" "$tool" "$asked" 2>/dev/null)
     # What a former way of hashing made is not found again: it did not know what it held.

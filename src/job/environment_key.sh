@@ -1,8 +1,8 @@
 # By what an environment is kept. Sent ahead of environment.sh, which calls it.
 
-# What FILE leads to, as one word: a hash of all of it, or "own" when it is built from code of the workdir (which may read
-# what no line names) or points into it. "-fresh" is added when a package's source is among it: pip keeps what it built from
-# one by its path alone.
+# What FILE leads to, as one word: a hash of all of it, or "own" when it is built from code of the workdir (which may
+# read what no line names) or points into it. "-fresh" is added when a package's source is among it: pip keeps what it
+# built from one by its path alone.
 content_of() { # PYTHON TOOL FILE
   case $2 in uv | project) echo own && return ;; esac
   "$1" - "$3" <<'PYTHON' || echo own
@@ -80,7 +80,8 @@ def take_place(path):
 
 def take_package(word, beside):
     for part in {word, word.split("@", 1)[-1]}:
-        looks_like_path = "/" in part or part.startswith((".", "~")) or part.lower().startswith("file:") or part.endswith(archives)
+        is_file = part.lower().startswith("file:") or part.endswith(archives)
+        looks_like_path = "/" in part or part.startswith((".", "~")) or is_file
         path = path_of(part, beside) if looks_like_path else None
         if path and os.path.isdir(path):
             own()

@@ -1,11 +1,12 @@
-"""Run by the laptop's python3 before anything is rented: WORKDIR SCRIPT… → one line "lacks FILE:LINE NAME PACKAGE" for every
-module that the scripts import (through the workdir's own modules too) and that neither Python, the workdir nor what the workdir asks
-for provides; where FERRY_CUT_OFF is set, "unmet TAB FILE:LINE TAB REQUIREMENT" for what the workdir asks for and the python3 of a
-rehearsal's machine does not have; one line "framework NAME" for a framework that they import and that only the machine can provide; one line
-"installed NAME" for what ferry then installs there; where FERRY_REHEARSAL is set, one line "absent FILE:LINE NAME" for each of these that
-the python3 of a rehearsal's machine does not have; and for every relative path in them that exists, "reads TAB FILE:LINE TAB PATH" where it
-is certainly opened to be read, or "names TAB …" where it may be. Paths that the code tests for, makes or writes are not told. FERRY_OWN is
-set where nobody knows what the machine has: it may have all."""
+"""Run by the laptop's python3 before anything is rented: WORKDIR SCRIPT… → one line "lacks FILE:LINE NAME PACKAGE" for
+every module that the scripts import (through the workdir's own modules too) and that neither Python, the workdir nor
+what the workdir asks for provides; where FERRY_CUT_OFF is set, "unmet TAB FILE:LINE TAB REQUIREMENT" for what the
+workdir asks for and the python3 of a rehearsal's machine does not have; one line "framework NAME" for a framework that
+they import and that only the machine can provide; one line "installed NAME" for what ferry then installs there; where
+FERRY_REHEARSAL is set, one line "absent FILE:LINE NAME" for each of these that the python3 of a rehearsal's machine
+does not have; and for every relative path in them that exists, "reads TAB FILE:LINE TAB PATH" where it is certainly
+opened to be read, or "names TAB …" where it may be. Paths that the code tests for, makes or writes are not told.
+FERRY_OWN is set where nobody knows what the machine has: it may have all."""
 import ast
 import os
 import re
@@ -18,7 +19,10 @@ names_of = {row.split(" ", 1)[0]: row.split(" ", 1)[1] for row in os.environ.get
 # What the Deep Learning AMIs bring, or ferry installs there where the workdir asks for nothing.
 installed = {"tensorflow", "keras"}
 images = {"torch", "torchvision", "torchaudio"}
-usual = {"numpy", "torch", "torchvision", "torchaudio", "boto3", "botocore", "pip", "setuptools", "packaging", "typing_extensions"}
+# fmt: off
+usual = {"numpy", "torch", "torchvision", "torchaudio", "boto3", "botocore", "pip", "setuptools", "packaging",
+         "typing_extensions"}
+# fmt: on
 
 
 def plain(name):
@@ -27,7 +31,9 @@ def plain(name):
 
 setup = os.environ.get("FERRY_SETUP", "")
 # As environment.cc: a setup that installs packages, and a file that asks for some, are left to do so.
-wishes, anything = set(), any(word in setup for word in ("pip install", "pip3 install", "conda ", "mamba ", "uv ", "poetry "))
+wishes, anything = set(), any(
+    word in setup for word in ("pip install", "pip3 install", "conda ", "mamba ", "uv ", "poetry ")
+)
 for name in os.environ.get("FERRY_PROVIDERS", "").splitlines():
     try:
         text = open(os.path.join(root, name), encoding="utf-8", errors="replace").read()
@@ -57,13 +63,19 @@ def provided(module):
     return any(plain(name) in wishes for name in [first, *names_of.get(first, "").split()])
 
 
-readers = {"read_csv", "read_parquet", "read_json", "read_excel", "read_table", "read_pickle", "read_hdf", "read_feather", "read_text",
-           "read_bytes", "loadtxt", "genfromtxt", "fromfile", "load", "load_from_disk", "load_model", "load_weights", "listdir", "scandir",
-           "walk", "iterdir", "imread", "ImageFolder", "DatasetFolder", "image_dataset_from_directory", "text_dataset_from_directory",
-           "flow_from_directory", "load_svmlight_file", "from_file", "DMatrix", "memmap"}
-askers = {"exists", "lexists", "isfile", "isdir", "is_file", "is_dir", "makedirs", "mkdir", "unlink", "remove", "rmtree", "urlretrieve",
-          "savetxt", "savez", "savefig", "imwrite", "copy", "copyfile", "copytree", "move", "rename", "symlink", "extractall"}
-written = re.compile("out|save|log|dest|ckpt|checkpoint|result|export|write|cache|tmp|temp|tensorboard|report|plot|dump", re.I)
+# fmt: off
+readers = {"read_csv", "read_parquet", "read_json", "read_excel", "read_table", "read_pickle", "read_hdf",
+           "read_feather", "read_text", "read_bytes", "loadtxt", "genfromtxt", "fromfile", "load", "load_from_disk",
+           "load_model", "load_weights", "listdir", "scandir", "walk", "iterdir", "imread", "ImageFolder",
+           "DatasetFolder", "image_dataset_from_directory", "text_dataset_from_directory", "flow_from_directory",
+           "load_svmlight_file", "from_file", "DMatrix", "memmap"}
+askers = {"exists", "lexists", "isfile", "isdir", "is_file", "is_dir", "makedirs", "mkdir", "unlink", "remove",
+          "rmtree", "urlretrieve", "savetxt", "savez", "savefig", "imwrite", "copy", "copyfile", "copytree", "move",
+          "rename", "symlink", "extractall"}
+# fmt: on
+written = re.compile(
+    "out|save|log|dest|ckpt|checkpoint|result|export|write|cache|tmp|temp|tensorboard|report|plot|dump", re.I
+)
 paths, made = {}, set()  # path → ("reads" or "names", FILE:LINE)
 
 
@@ -83,7 +95,13 @@ def text_of(node, known):
 
 
 def name_of(call):
-    return call.func.id if isinstance(call.func, ast.Name) else call.func.attr if isinstance(call.func, ast.Attribute) else ""
+    return (
+        call.func.id
+        if isinstance(call.func, ast.Name)
+        else call.func.attr
+        if isinstance(call.func, ast.Attribute)
+        else ""
+    )
 
 
 def plain_path(text):
@@ -98,8 +116,11 @@ def look_at_paths(tree, file, guarded):
     for node in ast.walk(tree):
         if isinstance(node, ast.Assign) and len(node.targets) == 1 and isinstance(node.targets[0], ast.Name):
             assigned.setdefault(node.targets[0].id, []).append(node.value)
-    known = {name: values[0].value for name, values in assigned.items()
-             if len(values) == 1 and isinstance(values[0], ast.Constant) and isinstance(values[0].value, str)}
+    known = {
+        name: values[0].value
+        for name, values in assigned.items()
+        if len(values) == 1 and isinstance(values[0], ast.Constant) and isinstance(values[0].value, str)
+    }
     for node in ast.walk(tree):
         if not isinstance(node, ast.Call):
             continue
@@ -108,7 +129,9 @@ def look_at_paths(tree, file, guarded):
         if isinstance(node.func, ast.Attribute):
             arguments.append(node.func.value)  # Path("data").iterdir()
         mode = [word.value for word in node.keywords if word.arg == "mode"] + node.args[1:2]
-        writes = name == "open" and mode and isinstance(mode[0], ast.Constant) and re.search("[wax+]", str(mode[0].value))
+        writes = (
+            name == "open" and mode and isinstance(mode[0], ast.Constant) and re.search("[wax+]", str(mode[0].value))
+        )
         for argument in node.args + [word.value for word in node.keywords] + arguments[-1:]:
             path = plain_path(text_of(argument, known))
             if not path:
@@ -129,17 +152,22 @@ def ask_system(look, words):
     """What the system's python3 prints: a rehearsal's machine has no other."""
     path = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
     try:
-        return subprocess.run(["env", "PATH=" + path, "python3", "-I", "-c", look, *words], capture_output=True, text=True).stdout
+        return subprocess.run(
+            ["env", "PATH=" + path, "python3", "-I", "-c", look, *words], capture_output=True, text=True
+        ).stdout
     except OSError:
         return ""
 
 
 def absent(names):
-    return ask_system("import importlib.util as u, sys; print(*(name for name in sys.argv[1:] if not u.find_spec(name)))", names).split()
+    return ask_system(
+        "import importlib.util as u, sys; print(*(name for name in sys.argv[1:] if not u.find_spec(name)))", names
+    ).split()
 
 
 def unmet_requirements():
-    """FILE:LINE and text of the requirements that the system's python3 does not meet; nothing where packages lie about as files."""
+    """FILE:LINE and text of the requirements that the system's python3 does not meet; nothing where packages lie about
+    as files."""
     lines = []
     for name in os.environ.get("FERRY_PROVIDERS", "").splitlines():
         if not name.endswith((".txt", ".in")):
@@ -211,7 +239,9 @@ while waiting and len(seen) < 500:
             modules, names = [node.module], [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom) and node.level:
             here = os.path.dirname(path)
-            waiting += [os.path.join(here, (node.module or alias.name).replace(".", "/") + ".py") for alias in node.names]
+            waiting += [
+                os.path.join(here, (node.module or alias.name).replace(".", "/") + ".py") for alias in node.names
+            ]
             continue
         else:
             continue
@@ -220,7 +250,9 @@ while waiting and len(seen) < 500:
             own = local(module, os.path.dirname(path))
             if not own and id(node) not in guarded:
                 frameworks.update({first} & {"torch", "tensorflow", "keras"})
-                if first in (installed | images) & usual and not any(plain(name) in wishes for name in [first, *names_of.get(first, "").split()]):
+                if first in (installed | images) & usual and not any(
+                    plain(name) in wishes for name in [first, *names_of.get(first, "").split()]
+                ):
                     from_machine.setdefault(first, f"{os.path.relpath(path, root)}:{node.lineno}")
             if own:
                 waiting += [own + ".py", os.path.join(own, "__init__.py")]
@@ -239,7 +271,9 @@ if "torch" in frameworks and "tensorflow" not in frameworks and not wishes & {"t
 elif frameworks & {"tensorflow", "keras"} and not wishes & {"tensorflow", "keras"}:
     print("framework tensorflow")
 for path, (how, where) in paths.items():
-    if not any(path == one or path.startswith(one + "/") or (how == "names" and one.startswith(path + "/")) for one in made):
+    if not any(
+        path == one or path.startswith(one + "/") or (how == "names" and one.startswith(path + "/")) for one in made
+    ):
         print(f"{how}\t{where}\t{path}")
 for name in from_machine:
     if name in installed:

@@ -1,5 +1,6 @@
-# Sourced by the training's shell: waits until $ferry_wanted GPUs are free (all of them when it is 0 or too many; without
-# GPUs: the machine). One lock file for each, held open by the training's processes: the kernel frees it when they are gone.
+# Sourced by the training's shell: waits until $ferry_wanted GPUs are free (all of them when it is 0 or too many;
+# without GPUs: the machine). One lock file for each, held open by the training's processes: the kernel frees it when
+# they are gone.
 ferry_queue() {
   local slots=$HOME/.ferry/slots have count slot fd fds free told=
   mkdir -p "$slots"

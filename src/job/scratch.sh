@@ -1,8 +1,8 @@
 # Finds the machine's own fast disks and makes them scratch space. Runs under bash on the machine; defines
 #   offer_scratch RENTED FOLDER
-# which sets scratch (a folder that is there and ours), scratch_bytes (of its disk; 0: it lies on the root disk) and scratch_note
-# (what went wrong, one line). RENTED other than 1: disks are left alone, and the scratch is FOLDER.
-# A disk is formatted only if it says that it is EC2's instance store, holds nothing at all, and is used by nobody. A second
+# which sets scratch (a folder that is there and ours), scratch_bytes (of its disk; 0: it lies on the root disk) and
+# scratch_note (what went wrong, one line). RENTED other than 1: disks are left alone, and the scratch is FOLDER. A disk
+# is formatted only if it says that it is EC2's instance store, holds nothing at all, and is used by nobody. A second
 # call finds what the first one made. Nothing here fails: without disks the scratch is FOLDER.
 scratch='' scratch_bytes=0 scratch_note=''
 # Tests show other disks, and mount elsewhere.
@@ -20,7 +20,8 @@ is_instance_store() { # NAME
 # No partition and nothing built on it, mounted nowhere, no swap, and neither blkid nor wipefs knows anything on it.
 is_unused() { # DEVICE
   local below signs
-  below=$(lsblk -rno NAME,MOUNTPOINT "$1" 2>/dev/null) && [ "$below" = "${1#/dev/} " -o "$below" = "${1#/dev/}" ] || return 1
+  below=$(lsblk -rno NAME,MOUNTPOINT "$1" 2>/dev/null) &&
+    [ "$below" = "${1#/dev/} " -o "$below" = "${1#/dev/}" ] || return 1
   ! grep -q "^$1[[:space:]]" /proc/mounts /proc/swaps || return 1
   as_root blkid -p "$1" >/dev/null 2>&1
   [ $? = 2 ] || return 1

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""Hundreds of invented people, each with an environment and files of their own: ferry must find the same credentials as botocore.
-Usage: credentials.py FERRY (aws_test is expected beside it)"""
+"""Hundreds of invented people, each with an environment and files of their own: ferry must find the same credentials as
+botocore. Usage: credentials.py FERRY (aws_test is expected beside it)"""
 import hashlib
 import http.server
 import json
@@ -23,7 +23,8 @@ except ImportError:
     print("SKIP: botocore is not installed")
     sys.exit(77)
 
-# Before 1.31 it knows no AWS_ENDPOINT_URL, by which it is led to this computer; before 1.40 it uses single sign-on tokens that are over.
+# Before 1.31 it knows no AWS_ENDPOINT_URL, by which it is led to this computer; before 1.40 it uses single sign-on
+# tokens that are over.
 if tuple(int(part) for part in botocore.__version__.split(".")[:2]) < (1, 40):
     print(f"SKIP: botocore {botocore.__version__} is too old to judge by (1.40 or newer: pip install -U boto3)")
     sys.exit(77)
@@ -35,6 +36,7 @@ END = "2035-01-01T00:00:00Z"
 
 class Aws(http.server.BaseHTTPRequestHandler):
     """STS, single sign-on, a container's agent and an instance's metadata in one. Its keys tell how they came about."""
+
     protocol_version = "HTTP/1.1"
 
     def do_POST(self):
@@ -43,10 +45,12 @@ class Aws(http.server.BaseHTTPRequestHandler):
         by = signer[1] if signer else form.get("WebIdentityToken", "nobody")
         name = f"{by}+{form['RoleArn'].split('/')[-1]}"
         action = form["Action"]
-        self.reply(f"<{action}Response><{action}Result><Credentials><AccessKeyId>{name}</AccessKeyId>"
-                   f"<SecretAccessKey>s</SecretAccessKey><SessionToken>t-{name}</SessionToken><Expiration>{END}</Expiration>"
-                   f"</Credentials><AssumedRoleUser><Arn>arn:aws:sts::123456789012:assumed-role/x/y</Arn><AssumedRoleId>A:y"
-                   f"</AssumedRoleId></AssumedRoleUser></{action}Result></{action}Response>")
+        self.reply(
+            f"<{action}Response><{action}Result><Credentials><AccessKeyId>{name}</AccessKeyId>"
+            f"<SecretAccessKey>s</SecretAccessKey><SessionToken>t-{name}</SessionToken><Expiration>{END}</Expiration>"
+            f"</Credentials><AssumedRoleUser><Arn>arn:aws:sts::123456789012:assumed-role/x/y</Arn><AssumedRoleId>A:y"
+            f"</AssumedRoleId></AssumedRoleUser></{action}Result></{action}Response>"
+        )
 
     def do_PUT(self):
         self.reply("TOKEN")
@@ -58,8 +62,18 @@ class Aws(http.server.BaseHTTPRequestHandler):
             token = self.headers.get("x-amz-sso_bearer_token")
             if token != "ACCESS":
                 return self.reply('{"message": "no"}', 401)
-            return self.reply(json.dumps({"roleCredentials": {"accessKeyId": f"SSO+{query['role_name']}", "secretAccessKey": "s",
-                                                              "sessionToken": "t", "expiration": 2051222400000}}))
+            return self.reply(
+                json.dumps(
+                    {
+                        "roleCredentials": {
+                            "accessKeyId": f"SSO+{query['role_name']}",
+                            "secretAccessKey": "s",
+                            "sessionToken": "t",
+                            "expiration": 2051222400000,
+                        }
+                    }
+                )
+            )
         if self.path == "/container":
             return self.reply(json.dumps({**keys, "AccessKeyId": "CONTAINER"}))
         if self.path.endswith("security-credentials/"):
@@ -95,8 +109,14 @@ def config_profile(name, others, home, number):
     if chance(4):
         lines += keys(f"CONFIG.{name}")
     if chance(5):
-        answer = json.dumps({"Version": 1, "AccessKeyId": f"PROCESS.{name}", "SecretAccessKey": "s"}, separators=(",", ":"))
-        lines.append(f"credential_process = echo '{answer}'" if chance(2) else 'credential_process = echo "%s"' % answer.replace('"', '\\"'))
+        answer = json.dumps(
+            {"Version": 1, "AccessKeyId": f"PROCESS.{name}", "SecretAccessKey": "s"}, separators=(",", ":")
+        )
+        lines.append(
+            f"credential_process = echo '{answer}'"
+            if chance(2)
+            else 'credential_process = echo "%s"' % answer.replace('"', '\\"')
+        )
     if chance(3):
         lines.append(f"role_arn = arn:aws:iam::123456789012:role/{name}")
         if not chance(8):
@@ -110,8 +130,12 @@ def config_profile(name, others, home, number):
     if chance(6):
         lines += ["sso_session = corp", "sso_account_id = 123456789012", f"sso_role_name = {name}"]
     elif chance(8):
-        lines += ["sso_start_url = https://old.example/start", "sso_region = eu-west-1", "sso_account_id = 123456789012",
-                  f"sso_role_name = {name}"]
+        lines += [
+            "sso_start_url = https://old.example/start",
+            "sso_region = eu-west-1",
+            "sso_account_id = 123456789012",
+            f"sso_role_name = {name}",
+        ]
     if chance(3):
         lines.append("region = eu-west-3")
     random.shuffle(lines)
@@ -126,7 +150,9 @@ def person(scratch, number, url):
     config, shared = [], []
     for name in names:
         if not chance(6):
-            header = "default" if name == "default" else pick(f"profile {name}", f'profile "{name}"', f"profile  {name}")
+            header = (
+                "default" if name == "default" else pick(f"profile {name}", f'profile "{name}"', f"profile  {name}")
+            )
             config += [f"[{header}]", *config_profile(name, [n for n in names if n != name], home, number), ""]
         if chance(4):
             shared += [f"[{name}]", *keys(f"SHARED.{name}"), ""]
@@ -140,10 +166,23 @@ def person(scratch, number, url):
         if chance(8):
             continue
         with open(os.path.join(cache, hashlib.sha1(key.encode()).hexdigest() + ".json"), "w") as file:
-            json.dump({"accessToken": "ACCESS" if not chance(10) else "REVOKED", "startUrl": "x", "region": "eu-west-1",
-                       "expiresAt": pick(END, END, END, END, END, "2020-01-01T00:00:00Z")}, file)
-    env = {"HOME": home, "AWS_ENDPOINT_URL": url, "AWS_DEFAULT_REGION": "eu-west-1", "AWS_EC2_METADATA_DISABLED": "true",
-           "PATH": os.environ["PATH"], "AWS_MAX_ATTEMPTS": "1"}
+            json.dump(
+                {
+                    "accessToken": "ACCESS" if not chance(10) else "REVOKED",
+                    "startUrl": "x",
+                    "region": "eu-west-1",
+                    "expiresAt": pick(END, END, END, END, END, "2020-01-01T00:00:00Z"),
+                },
+                file,
+            )
+    env = {
+        "HOME": home,
+        "AWS_ENDPOINT_URL": url,
+        "AWS_DEFAULT_REGION": "eu-west-1",
+        "AWS_EC2_METADATA_DISABLED": "true",
+        "PATH": os.environ["PATH"],
+        "AWS_MAX_ATTEMPTS": "1",
+    }
     if chance(4):
         env["AWS_PROFILE"] = pick("a", "b", "a", "nobody" if chance(4) else "b")
     if chance(5):
@@ -195,7 +234,9 @@ def main():
     file = os.path.join(scratch, "people.json")
     with open(file, "w") as out:
         json.dump(people, out)
-    subprocess.run([tests, "--gtest_brief=1", "--gtest_filter=Whoever.*"], env={**own, "FERRY_PEOPLE": file}, check=True)
+    subprocess.run(
+        [tests, "--gtest_brief=1", "--gtest_filter=Whoever.*"], env={**own, "FERRY_PEOPLE": file}, check=True
+    )
     with open(file + ".answers") as answers:
         ours = json.load(answers)
     differing, ways = 0, {}
@@ -208,7 +249,10 @@ def main():
             differing += 1
             print(f"{someone['home']}\n  ferry:    {mine}\n  botocore: {theirs}")
             if differing == 1:
-                print(json.dumps({k: v for k, v in someone["env"].items() if k.startswith("AWS")}, indent=1), someone["profile"])
+                print(
+                    json.dumps({k: v for k, v in someone["env"].items() if k.startswith("AWS")}, indent=1),
+                    someone["profile"],
+                )
                 for name in ("config", "credentials"):
                     print(f"-- {name}\n" + open(os.path.join(someone["home"], ".aws", name)).read())
     print(f"{PEOPLE} people, {differing} of them with other credentials than botocore finds; botocore's: {ways}")

@@ -5,8 +5,8 @@
     check_request(method, url, headers, body)                                a whole request, whatever its service
     check_signature(method, url, headers, body, secret)                      recomputed by botocore's signer
 
-Each answers a list of complaints in words; an empty list means that AWS's model has none. Unknown names, wrong types, values
-outside an enum or a limit, missing required members and lists with gaps are complaints.
+Each answers a list of complaints in words; an empty list means that AWS's model has none. Unknown names, wrong types,
+values outside an enum or a limit, missing required members and lists with gaps are complaints.
 """
 import base64
 import datetime
@@ -23,14 +23,25 @@ import botocore.session
 # Enums that grow with every new machine or region; the rest are complete in any botocore of the last years.
 GROWING_ENUMS = {"InstanceType", "BucketLocationConstraint"}
 # Debian 12's models are of 2022, before capacity blocks could be bought.
-BEFORE_CAPACITY_BLOCKS = "capacity-block" not in botocore.session.get_session().get_service_model("ec2").shape_for("MarketType").enum
+BEFORE_CAPACITY_BLOCKS = (
+    "capacity-block" not in botocore.session.get_session().get_service_model("ec2").shape_for("MarketType").enum
+)
 if BEFORE_CAPACITY_BLOCKS:
     GROWING_ENUMS.add("MarketType")
 # Services by the version that a query request names.
-QUERY_SERVICES = {"2016-11-15": "ec2", "2011-06-15": "sts", "2010-05-08": "iam", "2012-06-01": "elb", "2015-12-01": "elbv2",
-                  "2011-01-01": "autoscaling"}
+QUERY_SERVICES = {
+    "2016-11-15": "ec2",
+    "2011-06-15": "sts",
+    "2010-05-08": "iam",
+    "2012-06-01": "elb",
+    "2015-12-01": "elbv2",
+    "2011-01-01": "autoscaling",
+}
 JSON_SERVICES = ("ssm", "pricing", "service-quotas", "ec2-instance-connect", "sagemaker")
-REST_ROUTES = {("GET", "/federation/credentials"): ("sso", "GetRoleCredentials"), ("POST", "/token"): ("sso-oidc", "CreateToken")}
+REST_ROUTES = {
+    ("GET", "/federation/credentials"): ("sso", "GetRoleCredentials"),
+    ("POST", "/token"): ("sso-oidc", "CreateToken"),
+}
 
 
 @functools.lru_cache(maxsize=None)
@@ -44,6 +55,7 @@ def operation(service, action):
 
 
 # ---- the query protocols: names flattened with dots
+
 
 def ec2_name(name, shape):
     """The wire name of a member: queryName, else locationName capitalised, else the model's."""
@@ -73,8 +85,10 @@ def check_query(shape, node, path, ec2):
     if shape.type_name == "structure":
         if not isinstance(node, dict):
             return [f"{path}: a structure with the value {node!r}"]
-        names = {(ec2_name(name, member) if ec2 else member.serialization.get("name", name)): (name, member)
-                 for name, member in shape.members.items()}
+        names = {
+            (ec2_name(name, member) if ec2 else member.serialization.get("name", name)): (name, member)
+            for name, member in shape.members.items()
+        }
         found = [f"{path}: unknown member {name}" for name in node if name not in names]
         for wire, (name, member) in names.items():
             if wire in node:
@@ -90,7 +104,9 @@ def check_query(shape, node, path, ec2):
                 return [f"{path}: a list goes as {path}.{inner}.N"]
             items = node[inner]
         if not isinstance(items, dict) or sorted(items) != sorted(str(i + 1) for i in range(len(items))):
-            return [f"{path}: a list is numbered 1, 2, 3 …, not {sorted(items) if isinstance(items, dict) else items!r}"]
+            return [
+                f"{path}: a list is numbered 1, 2, 3 …, not {sorted(items) if isinstance(items, dict) else items!r}"
+            ]
         found = check_limits(shape, len(items), path)
         for number, item in items.items():
             found += check_query(shape.member, item, f"{path}.{number}", ec2)
@@ -104,13 +120,17 @@ def check_text(shape, text, path):
     """A scalar as it stands in a form."""
     kind = shape.type_name
     if kind in ("integer", "long"):
-        return check_limits(shape, int(text), path) if re.fullmatch(r"-?\d+", text) else [f"{path}: {text!r} is no number"]
+        return (
+            check_limits(shape, int(text), path) if re.fullmatch(r"-?\d+", text) else [f"{path}: {text!r} is no number"]
+        )
     if kind in ("float", "double"):
         return [] if re.fullmatch(r"-?\d+(\.\d+)?", text) else [f"{path}: {text!r} is no number"]
     if kind == "boolean":
         return [] if text in ("true", "false") else [f"{path}: {text!r} is no boolean"]
     if kind == "timestamp":
-        return [] if re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z", text) else [f"{path}: {text!r} is no time"]
+        return (
+            [] if re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z", text) else [f"{path}: {text!r} is no time"]
+        )
     if kind == "blob":
         try:
             base64.b64decode(text, validate=True)
@@ -121,6 +141,7 @@ def check_text(shape, text, path):
 
 
 # ---- JSON
+
 
 def check_json(shape, node, path):
     kind = shape.type_name
@@ -137,11 +158,14 @@ def check_json(shape, node, path):
         if not isinstance(node, list):
             return [f"{path}: {node!r} is no list"]
         return check_limits(shape, len(node), path) + [
-            complaint for i, item in enumerate(node) for complaint in check_json(shape.member, item, f"{path}[{i}]")]
+            complaint for i, item in enumerate(node) for complaint in check_json(shape.member, item, f"{path}[{i}]")
+        ]
     if kind == "timestamp":
         return []
     if kind == "map":
-        return [complaint for name, item in node.items() for complaint in check_json(shape.value, item, f"{path}.{name}")]
+        return [
+            complaint for name, item in node.items() for complaint in check_json(shape.value, item, f"{path}.{name}")
+        ]
     if kind in ("integer", "long"):
         good = isinstance(node, int) and not isinstance(node, bool)
         return check_limits(shape, node, path) if good else [f"{path}: {node!r} is no whole number"]
@@ -156,6 +180,7 @@ def check_json(shape, node, path):
 
 
 # ---- both
+
 
 def check_string(shape, text, path):
     found = check_limits(shape, len(text), path)
@@ -197,6 +222,7 @@ def check(service, action, params):
 
 # ---- whole requests
 
+
 def identify(method, url, headers, body):
     """(service, action, params) of a request; service is None when it is of no service known here."""
     headers = {name.lower(): value for name, value in headers.items()}
@@ -205,13 +231,17 @@ def identify(method, url, headers, body):
     for service in JSON_SERVICES:
         prefix = model(service).metadata["targetPrefix"] + "."
         if target.startswith(prefix):
-            return service, target[len(prefix):], json.loads(body or b"{}")
+            return service, target[len(prefix) :], json.loads(body or b"{}")
     for name in model("fis").operation_names if parts.path.startswith("/experiment") else ():
         route = operation("fis", name).http
         names = re.findall(r"{(\w+)}", route["requestUri"])
         match = re.fullmatch(re.sub(r"{\w+}", "([^/]+)", route["requestUri"]), parts.path)
         if match and route["method"] == method:
-            return "fis", name, {**json.loads(body or b"{}"), **dict(zip(names, map(urllib.parse.unquote, match.groups())))}
+            return (
+                "fis",
+                name,
+                {**json.loads(body or b"{}"), **dict(zip(names, map(urllib.parse.unquote, match.groups())))},
+            )
     if (method, parts.path) in REST_ROUTES:
         service, action = REST_ROUTES[method, parts.path]
         return service, action, rest_params(operation(service, action), parts.query, headers, body)
@@ -244,8 +274,11 @@ def check_request(method, url, headers, body):
 def check_signature(method, url, headers, body, secret):
     """Recomputes a request's signature with botocore, over exactly the headers that it says are signed."""
     headers = {name.lower(): value for name, value in headers.items()}
-    match = re.fullmatch(r"AWS4-HMAC-SHA256 Credential=([^/]+)/(\d{8})/([^/]+)/([^/]+)/aws4_request, "
-                         r"SignedHeaders=([^,]+), Signature=([0-9a-f]{64})", headers.get("authorization", ""))
+    match = re.fullmatch(
+        r"AWS4-HMAC-SHA256 Credential=([^/]+)/(\d{8})/([^/]+)/([^/]+)/aws4_request, "
+        r"SignedHeaders=([^,]+), Signature=([0-9a-f]{64})",
+        headers.get("authorization", ""),
+    )
     if not match:
         return [f"no signature: {headers.get('authorization')!r}"]
     key, day, region, service, names, theirs = match.groups()
@@ -253,7 +286,8 @@ def check_signature(method, url, headers, body, secret):
     if not headers.get("x-amz-date", "").startswith(day):
         found.append(f"the scope's day {day} is not that of {headers.get('x-amz-date')}")
     age = datetime.datetime.now(datetime.timezone.utc) - datetime.datetime.strptime(
-        headers["x-amz-date"], "%Y%m%dT%H%M%SZ").replace(tzinfo=datetime.timezone.utc)
+        headers["x-amz-date"], "%Y%m%dT%H%M%SZ"
+    ).replace(tzinfo=datetime.timezone.utc)
     if abs(age) > datetime.timedelta(minutes=5):
         found.append(f"signed {age} ago")
     for needed in ["host", "x-amz-date"] + (["x-amz-security-token"] if "x-amz-security-token" in headers else []):

@@ -1,14 +1,18 @@
-"""EC2, STS and SSM as moto sees them (an implementation that knows nothing of ferry), with machines that can be reached.
+"""EC2, STS and SSM as moto sees them (an implementation that knows nothing of ferry), with machines that can be
+reached.
 
-moto's instances are rows in a table: nobody answers ssh there. So a proxy stands between ferry and moto, and for each instance that
-moto granted it rents a twin in the rehearsal cloud: same user-data, same public key. What moto answers goes to ferry as it is, but for
-these, each of which makes up for something that moto lacks:
+moto's instances are rows in a table: nobody answers ssh there. So a proxy stands between ferry and moto, and for each
+instance that moto granted it rents a twin in the rehearsal cloud: same user-data, same public key. What moto answers
+goes to ferry as it is, but for these, each of which makes up for something that moto lacks:
 
-- DescribeInstances shows the twin's address, and its tags that say on which port and as whom to log in; and what takes time is
-  pending, stopping or shutting-down for as long as the twin is. In moto everything has happened already.
-- A ClientToken that was seen before gets the first answer again, and DescribeInstances filters by client-token. moto does neither.
-- moto has no quotas of EC2's, and breaks where it is asked for the default ones: there are none here either, said as AWS says it.
-- An instance profile is one of moto's IAM. The twin gets one of its own cloud's, so that its metadata service has keys for it.
+- DescribeInstances shows the twin's address, and its tags that say on which port and as whom to log in; and what takes
+  time is pending, stopping or shutting-down for as long as the twin is. In moto everything has happened already.
+- A ClientToken that was seen before gets the first answer again, and DescribeInstances filters by client-token. moto
+  does neither.
+- moto has no quotas of EC2's, and breaks where it is asked for the default ones: there are none here either, said as
+  AWS says it.
+- An instance profile is one of moto's IAM. The twin gets one of its own cloud's, so that its metadata service has keys
+  for it.
 - Stopping, starting and terminating happen to the twin too; a twin that ended by itself ends the instance.
 """
 import base64
@@ -24,8 +28,12 @@ import urllib.parse
 import xml.etree.ElementTree as ET
 
 # moto is as strict as it can be. It reads these when it is loaded.
-os.environ.update(MOTO_ENABLE_KEYPAIR_VALIDATION="true", MOTO_ENABLE_AMI_VALIDATION="true",
-                  MOTO_EC2_ENABLE_INSTANCE_TYPE_VALIDATION="true", MOTO_EC2_LOAD_DEFAULT_AMIS="false")
+os.environ.update(
+    MOTO_ENABLE_KEYPAIR_VALIDATION="true",
+    MOTO_ENABLE_AMI_VALIDATION="true",
+    MOTO_EC2_ENABLE_INSTANCE_TYPE_VALIDATION="true",
+    MOTO_EC2_LOAD_DEFAULT_AMIS="false",
+)
 
 import boto3
 import models
@@ -42,7 +50,9 @@ ACCOUNT = "123456789012"
 UBUNTU = "/aws/service/canonical/ubuntu/server/22.04/stable/current/amd64/hvm/ebs-gp2/ami-id"
 NAMESPACE = "http://ec2.amazonaws.com/doc/2016-11-15"  # as moto writes it; AWS has another slash
 ET.register_namespace("", NAMESPACE)
-NO_QUOTA = Answer(400, [], b'{"__type": "NoSuchResourceException", "message": "The request failed because there is no such quota"}')
+NO_QUOTA = Answer(
+    400, [], b'{"__type": "NoSuchResourceException", "message": "The request failed because there is no such quota"}'
+)
 
 
 def nothing(_):
@@ -62,6 +72,7 @@ def start_moto():
 
 class S3Handler(http.server.BaseHTTPRequestHandler):
     """Judges what is asked of S3, by whomever, and passes it on to moto."""
+
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True  # head and body are written apart
 
@@ -73,7 +84,11 @@ class S3Handler(http.server.BaseHTTPRequestHandler):
         self.send_response(answer.status)
         for name, value in answer.headers:
             self.send_header(name, value)
-        size = {name.lower(): value for name, value in answer.headers}.get("content-length") if self.command == "HEAD" else None
+        size = (
+            {name.lower(): value for name, value in answer.headers}.get("content-length")
+            if self.command == "HEAD"
+            else None
+        )
         if size is None:
             self.send_header("Content-Length", str(len(answer.body)))
         self.end_headers()
@@ -87,8 +102,9 @@ class S3Handler(http.server.BaseHTTPRequestHandler):
 
 
 class JudgedS3(http.server.ThreadingHTTPServer):
-    """moto's S3 behind a judge: AWS's own model, botocore's signer, and the body against what was signed. `secrets(key)` gives the secret
-    that belongs to an access key; `asked` tells by whom what was asked: {access key: {"PUT /bucket/key", …}}."""
+    """moto's S3 behind a judge: AWS's own model, botocore's signer, and the body against what was signed.
+    `secrets(key)` gives the secret that belongs to an access key; `asked` tells by whom what was asked: {access key:
+    {"PUT /bucket/key", …}}."""
 
     def __init__(self, secrets, complaints):
         super().__init__(("127.0.0.1", 0), S3Handler)
@@ -103,14 +119,18 @@ class JudgedS3(http.server.ThreadingHTTPServer):
         found = models.check_signature(*whole, self.secrets(key))
         if not models.check_signature(*whole, "another secret"):
             found.append("botocore's signer is blind")
-        if {name.lower(): value for name, value in request.headers.items()}.get("x-amz-content-sha256") != hashlib.sha256(request.body).hexdigest():
+        if {name.lower(): value for name, value in request.headers.items()}.get(
+            "x-amz-content-sha256"
+        ) != hashlib.sha256(request.body).hexdigest():
             found.append("the body is not what was signed")
         found += check_model(request.method, url, request.headers)
         self.complaints.extend(f"S3 {request.method} {request.path}: {one}" for one in found)
 
 
 class MotoCloud:
-    """One account in moto, fresh; one proxy before it; the rehearsal cloud of `home` behind it. Sets AWS_… in home.env."""
+    """One account in moto, fresh; one proxy before it; the rehearsal cloud of `home` behind it. Sets AWS_… in
+    home.env."""
+
     moto = None  # the server: one is enough for all accounts that follow one another
 
     def __init__(self, home, region="us-east-1"):
@@ -118,59 +138,108 @@ class MotoCloud:
         BackendDict.reset()
         self.region = region
         self.env = rehearsal_env(home)
-        self.keys = {"aws_access_key_id": self.env["AWS_ACCESS_KEY_ID"], "aws_secret_access_key": self.env["AWS_SECRET_ACCESS_KEY"]}
-        self.machines = boto3.client("ec2", endpoint_url=self.env["AWS_ENDPOINT_URL"], region_name=self.env["AWS_REGION"], **self.keys)
+        self.keys = {
+            "aws_access_key_id": self.env["AWS_ACCESS_KEY_ID"],
+            "aws_secret_access_key": self.env["AWS_SECRET_ACCESS_KEY"],
+        }
+        self.machines = boto3.client(
+            "ec2", endpoint_url=self.env["AWS_ENDPOINT_URL"], region_name=self.env["AWS_REGION"], **self.keys
+        )
         # Moto's groups are not the twins' own: those let ferry in.
-        self.machines.authorize_security_group_ingress(GroupName="default", IpProtocol="tcp", FromPort=22, ToPort=22, CidrIp="127.0.0.1/32")
-        images = boto3.client("ssm", endpoint_url=self.env["AWS_ENDPOINT_URL"], region_name=self.env["AWS_REGION"], **self.keys)
+        self.machines.authorize_security_group_ingress(
+            GroupName="default", IpProtocol="tcp", FromPort=22, ToPort=22, CidrIp="127.0.0.1/32"
+        )
+        images = boto3.client(
+            "ssm", endpoint_url=self.env["AWS_ENDPOINT_URL"], region_name=self.env["AWS_REGION"], **self.keys
+        )
         self.image = images.get_parameter(Name=UBUNTU)["Parameter"]["Value"]
         self.ec2 = boto3.client("ec2", endpoint_url=f"http://{self.moto}", region_name=region, **self.keys)
-        self.twins = {}    # ids of instances: moto's → the rehearsal cloud's
+        self.twins = {}  # ids of instances: moto's → the rehearsal cloud's
         self.granted = {}  # answers to RunInstances by their ClientToken
-        # What a test wants done once, by action: before moto hears of it, after it answered. What it gives is answered instead.
+        # What a test wants done once, by action: before moto hears of it, after it answered. What it gives is answered
+        # instead.
         self.before, self.after = {}, {}
-        self.settling = threading.Event()  # somebody asked whether a launch, known by its token only, became an instance
+        self.settling = (
+            threading.Event()
+        )  # somebody asked whether a launch, known by its token only, became an instance
         self.one_by_one = threading.Lock()  # an instance is not seen before it has its twin
         self.proxy = Proxy(self.keys["aws_secret_access_key"], self.answer)
         # The proxy sees all that boto3 asks here, and does to the twin what is done to the instance.
         self.through = boto3.client("ec2", endpoint_url=self.proxy.url, region_name=region, **self.keys)
-        home.env.update({**self.env, "AWS_ENDPOINT_URL": self.proxy.url, "AWS_REGION": region, "AWS_DEFAULT_REGION": region,
-                         "FERRY_CALLER_CIDR": "127.0.0.1/32"})
+        home.env.update(
+            {
+                **self.env,
+                "AWS_ENDPOINT_URL": self.proxy.url,
+                "AWS_REGION": region,
+                "AWS_DEFAULT_REGION": region,
+                "FERRY_CALLER_CIDR": "127.0.0.1/32",
+            }
+        )
 
     def serve_s3(self, home, bucket):
-        """Lets `home` and the machines ask moto's S3, where there is a bucket then; they must share this computer's loopback (the plain
-        sandbox). Answers the judge."""
+        """Lets `home` and the machines ask moto's S3, where there is a bucket then; they must share this computer's
+        loopback (the plain sandbox). Answers the judge."""
+
         def secret_of(key):
             if key == self.keys["aws_access_key_id"]:
                 return self.keys["aws_secret_access_key"]
             state = json.loads((home.root / "data/ferry/rehearsal/state.json").read_text())
             return state["iam"]["sessions"].get(key, {}).get("secret", "")  # a machine's, from its metadata service
+
         judged = JudgedS3(secret_of, self.proxy.complaints)
         self.s3 = boto3.client("s3", endpoint_url=f"http://{self.moto}", region_name=self.region, **self.keys)
-        elsewhere = {} if self.region == "us-east-1" else {"CreateBucketConfiguration": {"LocationConstraint": self.region}}
+        elsewhere = (
+            {} if self.region == "us-east-1" else {"CreateBucketConfiguration": {"LocationConstraint": self.region}}
+        )
         self.s3.create_bucket(Bucket=bucket, **elsewhere)
         home.env["AWS_ENDPOINT_URL_S3"] = f"http://127.0.0.1:{judged.server_port}"
         return judged
 
     def publish_image(self, name, parameter=None, owner="099720109477", alias=None, created=None):
-        """An image of someone else's, and the public parameter that names it. Gives its id. (In process: over the network nobody
-        but AWS may make either.)"""
+        """An image of someone else's, and the public parameter that names it. Gives its id. (In process: over the
+        network nobody but AWS may make either.)"""
         backend = ec2_backends[ACCOUNT][self.region]
         image_id = f"ami-{len(backend.amis) + 1:017x}"
-        backend.amis[image_id] = Ami(backend, image_id, name=name, owner_id=owner, owner_alias=alias, public=True,
-                                     virtualization_type="hvm", architecture="x86_64", creation_date=created, hypervisor="xen",
-                                     root_device_type="ebs", root_device_name="/dev/sda1", region_name=self.region + "a")
+        backend.amis[image_id] = Ami(
+            backend,
+            image_id,
+            name=name,
+            owner_id=owner,
+            owner_alias=alias,
+            public=True,
+            virtualization_type="hvm",
+            architecture="x86_64",
+            creation_date=created,
+            hypervisor="xen",
+            root_device_type="ebs",
+            root_device_name="/dev/sda1",
+            region_name=self.region + "a",
+        )
         if parameter:
-            ssm_backends[ACCOUNT][self.region]._parameters[parameter].append(Parameter(
-                account_id=ACCOUNT, name=parameter, value=image_id, parameter_type="String", description="", allowed_pattern=None,
-                keyid=None, last_modified_date=datetime.datetime.now(), version=1, data_type="aws:ec2:image"))
+            ssm_backends[ACCOUNT][self.region]._parameters[parameter].append(
+                Parameter(
+                    account_id=ACCOUNT,
+                    name=parameter,
+                    value=image_id,
+                    parameter_type="String",
+                    description="",
+                    allowed_pattern=None,
+                    keyid=None,
+                    last_modified_date=datetime.datetime.now(),
+                    version=1,
+                    data_type="aws:ec2:image",
+                )
+            )
         return image_id
 
     # ---- what ferry asks
 
     def answer(self, request):
-        mine = {"RunInstances": self.run_instances, "DescribeInstances": self.describe_instances,
-                "GetAWSDefaultServiceQuota": lambda _: NO_QUOTA}
+        mine = {
+            "RunInstances": self.run_instances,
+            "DescribeInstances": self.describe_instances,
+            "GetAWSDefaultServiceQuota": lambda _: NO_QUOTA,
+        }
         dry = "DryRun" in request.params
         said = None if dry else self.before.pop(request.action, nothing)(request)
         if said:
@@ -189,9 +258,16 @@ class MotoCloud:
             self.machines.import_key_pair(KeyName=name, PublicKeyMaterial=material)
         elif request.action == "DeleteKeyPair":
             self.machines.delete_key_pair(KeyName=name)
-        twins = [self.twins[value] for key, value in request.params.items() if key.startswith("InstanceId.") and value in self.twins]
-        change = {"StopInstances": self.machines.stop_instances, "StartInstances": self.machines.start_instances,
-                  "TerminateInstances": self.machines.terminate_instances}.get(request.action)
+        twins = [
+            self.twins[value]
+            for key, value in request.params.items()
+            if key.startswith("InstanceId.") and value in self.twins
+        ]
+        change = {
+            "StopInstances": self.machines.stop_instances,
+            "StartInstances": self.machines.start_instances,
+            "TerminateInstances": self.machines.terminate_instances,
+        }.get(request.action)
         if change and twins:
             change(InstanceIds=twins)
         return answer
@@ -207,9 +283,15 @@ class MotoCloud:
         return answer
 
     def profile_of_twin(self, name):
-        """One of the rehearsal cloud's, as moto has one of that name: what its role may is moto's matter, which lets everybody."""
+        """One of the rehearsal cloud's, as moto has one of that name: what its role may is moto's matter, which lets
+        everybody."""
         iam = boto3.client("iam", endpoint_url=self.env["AWS_ENDPOINT_URL"], region_name="us-east-1", **self.keys)
-        trust = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Principal": {"Service": "ec2.amazonaws.com"}, "Action": "sts:AssumeRole"}]}
+        trust = {
+            "Version": "2012-10-17",
+            "Statement": [
+                {"Effect": "Allow", "Principal": {"Service": "ec2.amazonaws.com"}, "Action": "sts:AssumeRole"}
+            ],
+        }
         iam.create_role(RoleName=name, AssumeRolePolicyDocument=json.dumps(trust))
         iam.create_instance_profile(InstanceProfileName=name)
         iam.add_role_to_instance_profile(InstanceProfileName=name, RoleName=name)
@@ -219,16 +301,24 @@ class MotoCloud:
         profile = asked.get("IamInstanceProfile.Name")
         made = self.machines.run_instances(
             **(self.profile_of_twin(profile) if profile else {}),
-            ImageId=self.image, InstanceType=asked["InstanceType"], KeyName=asked["KeyName"], MinCount=1, MaxCount=1,
-            UserData=base64.b64decode(asked["UserData"]).decode(), ClientToken=asked["ClientToken"],
-            InstanceInitiatedShutdownBehavior=asked["InstanceInitiatedShutdownBehavior"])
+            ImageId=self.image,
+            InstanceType=asked["InstanceType"],
+            KeyName=asked["KeyName"],
+            MinCount=1,
+            MaxCount=1,
+            UserData=base64.b64decode(asked["UserData"]).decode(),
+            ClientToken=asked["ClientToken"],
+            InstanceInitiatedShutdownBehavior=asked["InstanceInitiatedShutdownBehavior"],
+        )
         self.twins[instance_id] = made["Instances"][0]["InstanceId"]
 
     def describe_instances(self, request):
         twins = {instance_id: self.twin(instance_id) for instance_id in self.twins}
         self.end_what_ended_itself(twins)
         asked = urllib.parse.parse_qsl(request.body.decode())
-        number = next((name.split(".")[1] for name, value in asked if name.endswith(".Name") and value == "client-token"), None)
+        number = next(
+            (name.split(".")[1] for name, value in asked if name.endswith(".Name") and value == "client-token"), None
+        )
         tokens = None
         if number:
             self.settling.set()
@@ -271,7 +361,11 @@ class MotoCloud:
         return found["Reservations"][0]["Instances"][0]
 
     def end_what_ended_itself(self, twins):
-        ended = [one for one, twin in twins.items() if twin is None or twin["State"]["Name"] in ("shutting-down", "terminated")]
+        ended = [
+            one
+            for one, twin in twins.items()
+            if twin is None or twin["State"]["Name"] in ("shutting-down", "terminated")
+        ]
         if ended:
             self.ec2.terminate_instances(InstanceIds=ended)
 
@@ -286,6 +380,10 @@ class MotoCloud:
         running = self.instances("pending", "running", "stopping", "stopped")
         assert not running, f"moto still has {[one['InstanceId'] for one in running]}"
         keys = [one["KeyName"] for one in self.ec2.describe_key_pairs()["KeyPairs"]]
-        groups = [one["GroupName"] for one in self.ec2.describe_security_groups()["SecurityGroups"] if one["GroupName"] != "default"]
+        groups = [
+            one["GroupName"]
+            for one in self.ec2.describe_security_groups()["SecurityGroups"]
+            if one["GroupName"] != "default"
+        ]
         volumes = [one["VolumeId"] for one in self.ec2.describe_volumes()["Volumes"]]
         assert not keys and not groups and not volumes, f"moto still has {keys} {groups} {volumes}"

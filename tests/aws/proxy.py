@@ -1,5 +1,5 @@
-"""A server on loopback that stands between ferry and a cloud. It holds every request against AWS's own service models and botocore's
-signer; what it then answers is the caller's matter.
+"""A server on loopback that stands between ferry and a cloud. It holds every request against AWS's own service models
+and botocore's signer; what it then answers is the caller's matter.
 
     proxy = Proxy(secret, answer)     answer(Request) gives an Answer, in a thread of its own
     proxy.url, proxy.complaints, proxy.actions

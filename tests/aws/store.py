@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
-"""`ferry store` and the role of a machine that stores, against moto's S3, IAM and STS; requests to IAM and STS are judged by AWS's own
-models and botocore's signer on their way. Usage: store.py FERRY [test_name] (fleet_test is expected beside it)"""
+"""`ferry store` and the role of a machine that stores, against moto's S3, IAM and STS; requests to IAM and STS are
+judged by AWS's own models and botocore's signer on their way. Usage: store.py FERRY [test_name] (fleet_test is expected
+beside it)"""
 import contextlib
 import datetime
 import hashlib
@@ -31,7 +32,9 @@ moto = start_moto()
 
 
 class WithoutPolicies(http.server.BaseHTTPRequestHandler):
-    """Passes all on to moto's S3 but policies of buckets: it heeds no condition, and what refuses plain HTTP would refuse everything."""
+    """Passes all on to moto's S3 but policies of buckets: it heeds no condition, and what refuses plain HTTP would
+    refuse everything."""
+
     protocol_version = "HTTP/1.1"
 
     def do_GET(self):
@@ -41,14 +44,21 @@ class WithoutPolicies(http.server.BaseHTTPRequestHandler):
             self.end_headers()
             return
         upstream = http.client.HTTPConnection(moto)
-        upstream.request(self.command, self.path, body, {name: value for name, value in self.headers.items() if name.lower() != "connection"})
+        upstream.request(
+            self.command,
+            self.path,
+            body,
+            {name: value for name, value in self.headers.items() if name.lower() != "connection"},
+        )
         answer = upstream.getresponse()
         text = answer.read()
         self.send_response(answer.status)
         for name, value in answer.getheaders():
             if name.lower() not in ("connection", "transfer-encoding", "date", "server", "content-length"):
                 self.send_header(name, value)
-        self.send_header("Content-Length", answer.getheader("Content-Length", "0") if self.command == "HEAD" else str(len(text)))
+        self.send_header(
+            "Content-Length", answer.getheader("Content-Length", "0") if self.command == "HEAD" else str(len(text))
+        )
         self.end_headers()
         if self.command != "HEAD":
             self.wfile.write(text)
@@ -60,7 +70,13 @@ class WithoutPolicies(http.server.BaseHTTPRequestHandler):
 
 
 def client(service):
-    return boto3.client(service, endpoint_url=f"http://{moto}", region_name="us-east-1", aws_access_key_id="A", aws_secret_access_key="secret")
+    return boto3.client(
+        service,
+        endpoint_url=f"http://{moto}",
+        region_name="us-east-1",
+        aws_access_key_id="A",
+        aws_secret_access_key="secret",
+    )
 
 
 @contextlib.contextmanager
@@ -68,13 +84,20 @@ def account(denied=()):
     BackendDict.reset()
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), WithoutPolicies)
     threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
-    refusal = Answer(403, [], b"<ErrorResponse><Error><Code>AccessDenied</Code><Message>no</Message></Error></ErrorResponse>")
+    refusal = Answer(
+        403, [], b"<ErrorResponse><Error><Code>AccessDenied</Code><Message>no</Message></Error></ErrorResponse>"
+    )
     proxy = Proxy("secret", lambda request: refusal if request.action in denied else pass_on(moto, request))
     with contextlib.ExitStack() as afterwards, Home() as home:
         afterwards.callback(server.shutdown)
         afterwards.callback(proxy.close)
-        home.env.update(AWS_ACCESS_KEY_ID="A", AWS_SECRET_ACCESS_KEY="secret", AWS_REGION="us-east-1", AWS_ENDPOINT_URL=proxy.url,
-                        AWS_ENDPOINT_URL_S3=f"http://127.0.0.1:{server.server_port}")
+        home.env.update(
+            AWS_ACCESS_KEY_ID="A",
+            AWS_SECRET_ACCESS_KEY="secret",
+            AWS_REGION="us-east-1",
+            AWS_ENDPOINT_URL=proxy.url,
+            AWS_ENDPOINT_URL_S3=f"http://127.0.0.1:{server.server_port}",
+        )
         yield home
         assert not proxy.complaints, "\n".join(sorted(set(proxy.complaints)))
 
@@ -89,9 +112,25 @@ def stored(bucket, prefix, run, complete=True):
     """A run with one output, a piece that nothing names, and an upload that broke off."""
     s3, below = client("s3"), f"{prefix}runs/{run}/a1/r0/"
     key = f"runs/{run}/a1/r0/outputs/outputs/m"
-    manifest = {"format": 1, "run": run, "attempt": 1, "rank": 0, "made_ms": 1, "complete": complete,
-                "entries": [{"path": "outputs/m", "kind": "output", "bytes": 5, "sha256": hashlib.sha256(b"model").hexdigest(), "mode": 0o644, "key": key,
-                             "mtime_ns": 1}]}
+    manifest = {
+        "format": 1,
+        "run": run,
+        "attempt": 1,
+        "rank": 0,
+        "made_ms": 1,
+        "complete": complete,
+        "entries": [
+            {
+                "path": "outputs/m",
+                "kind": "output",
+                "bytes": 5,
+                "sha256": hashlib.sha256(b"model").hexdigest(),
+                "mode": 0o644,
+                "key": key,
+                "mtime_ns": 1,
+            }
+        ],
+    }
     written = lambda value: json.dumps(value, sort_keys=True, separators=(",", ":"))
     manifest["sha256"] = hashlib.sha256(written(manifest).encode()).hexdigest()
     s3.put_object(Bucket=bucket, Key=prefix + key, Body=b"model")
@@ -154,7 +193,11 @@ def test_what_is_stored_is_listed_cleared_and_removed():
         for run in ("digits-abc", "going-abc"):
             stored(OWN, "", run, complete=run != "going-abc")
         runs = {one["run"]: one for one in json.loads(home.good("store", "ls", "--json").out)["runs"]}
-        assert runs["digits-abc"]["state"] == "complete" and runs["going-abc"]["state"] == "partial" and runs["digits-abc"]["files"] == 1, runs
+        assert (
+            runs["digits-abc"]["state"] == "complete"
+            and runs["going-abc"]["state"] == "partial"
+            and runs["digits-abc"]["files"] == 1
+        ), runs
         files = json.loads(home.good("store", "ls", "digits-abc", "--json").out)["files"]
         assert [(one["path"], one["bytes"]) for one in files] == [("outputs/m", 5)], files
         used = json.loads(home.good("store", "du", "--json").out)
@@ -167,9 +210,13 @@ def test_what_is_stored_is_listed_cleared_and_removed():
         assert "runs/digits-abc/a1/r0/outputs/half" in keys(OWN)
         assert home.ferry("store", "gc").returncode == 2, "nobody said yes"
         home.good("store", "gc", "--yes")
-        assert "runs/digits-abc/a1/r0/outputs/half" not in keys(OWN) and "runs/going-abc/a1/r0/outputs/half" in keys(OWN), keys(OWN)
+        assert "runs/digits-abc/a1/r0/outputs/half" not in keys(OWN) and "runs/going-abc/a1/r0/outputs/half" in keys(
+            OWN
+        ), keys(OWN)
         refused = home.ferry("store", "rm", "digits-abc")
-        assert refused.returncode == 2 and "--yes" in refused.err and "runs/digits-abc/a1/r0/manifest.json" in keys(OWN), refused.err
+        assert (
+            refused.returncode == 2 and "--yes" in refused.err and "runs/digits-abc/a1/r0/manifest.json" in keys(OWN)
+        ), refused.err
         home.good("store", "rm", "digits-abc", "--yes")
         assert all(one.startswith("runs/going-abc/") for one in keys(OWN)), keys(OWN)
         home.good("store", "rm", "going-abc", "--yes")
@@ -182,8 +229,13 @@ def test_the_role_of_a_machine_lives_as_long_as_its_run():
     if not os.access(tests, os.X_OK):
         return
     BackendDict.reset()
-    ran = subprocess.run([tests, "--gtest_filter=StoreRoleOverMoto.*"], capture_output=True, text=True, check=False,
-                         env={**os.environ, "FERRY_MOTO_URL": f"http://{moto}"})
+    ran = subprocess.run(
+        [tests, "--gtest_filter=StoreRoleOverMoto.*"],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "FERRY_MOTO_URL": f"http://{moto}"},
+    )
     assert ran.returncode == 0 and "SKIPPED" not in ran.stdout, ran.stdout + ran.stderr
     assert not client("iam").list_roles(PathPrefix="/ferry/")["Roles"]
 

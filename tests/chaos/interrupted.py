@@ -1,5 +1,6 @@
-"""Trials of `scripts/chaos --spot`: a training on spot machines that are taken away, while ferries, the cloud's server and connections are killed and there
-is no room for a while. Each of its steps depends on all before it, so that one that is lost, repeated or begun anew shows in the model."""
+"""Trials of `scripts/chaos --spot`: a training on spot machines that are taken away, while ferries, the cloud's server
+and connections are killed and there is no room for a while. Each of its steps depends on all before it, so that one
+that is lost, repeated or begun anew shows in the model."""
 import hashlib
 import json
 import random
@@ -12,7 +13,8 @@ import traceback
 import lib
 
 STEPS = 25
-TRAINING = """
+TRAINING = (
+    """
 import hashlib, json, os, pathlib, time
 out = pathlib.Path("outputs")
 out.mkdir(exist_ok=True)
@@ -27,7 +29,9 @@ while state["step"] < %d:
     print(f"step {state['step']}", flush=True)
     time.sleep(0.3)
 (out / "model").write_text(state["weights"])
-""" % STEPS
+"""
+    % STEPS
+)
 
 
 def wanted():
@@ -63,17 +67,29 @@ class Trial:
         return f"scripts/chaos --spot --exactly --seed {self.seed}"
 
     def line(self):
-        return f"{'FAIL' if self.problems else 'ok  '} {self.seconds:5.1f} s  {self.outcome:14} {self.seed}  {' '.join(word for _, word in self.told)}"
+        return (
+            f"{'FAIL' if self.problems else 'ok  '} {self.seconds:5.1f} s  {self.outcome:14} {self.seed}  "
+            f"{' '.join(word for _, word in self.told)}"
+        )
 
     def whole(self):
-        return "\n".join([f"--- {self.repeat()}", *(f"{at:6.2f} {word}" for at, word in self.told), self.transcript, *(f"  ! {one}" for one in self.problems)])
+        return "\n".join(
+            [
+                f"--- {self.repeat()}",
+                *(f"{at:6.2f} {word}" for at, word in self.told),
+                self.transcript,
+                *(f"  ! {one}" for one in self.problems),
+            ]
+        )
 
     def note(self, word):
         self.told.append((time.monotonic() - self.began, word))
 
     def ferries(self, home):
         """The ferry that runs the training, or follows it."""
-        found = subprocess.run(["pgrep", "-f", f"{lib.FERRY} (run|follow-run) "], capture_output=True, text=True).stdout.split()
+        found = subprocess.run(
+            ["pgrep", "-f", f"{lib.FERRY} (run|follow-run) "], capture_output=True, text=True
+        ).stdout.split()
         mine = []
         for pid in found:
             try:
@@ -85,7 +101,9 @@ class Trial:
         return mine
 
     def disturb(self, home):
-        what = self.dice.choices(["interrupt", "die", "kill", "server", "full", "throttle", "ssh"], [6, 2, 4, 1, 2, 1, 1])[0]
+        what = self.dice.choices(
+            ["interrupt", "die", "kill", "server", "full", "throttle", "ssh"], [6, 2, 4, 1, 2, 1, 1]
+        )[0]
         self.note(what)
         if what == "interrupt":
             home.ferry("interrupt", env=self.env)
@@ -120,16 +138,29 @@ class Trial:
         home.file("train.py", TRAINING)
         store = self.dice.random() < 0.5
         self.note("store" if store else "home")
-        home.file("task.yaml", "name: tiny\nresources: {infra: rehearsal, instance_type: r5.large, use_spot: true}\n"
-                  + ("store: s3://a-bucket/team\n" if store else "") + "max_duration: 30m\nrun: python3 train.py\n")
-        self.env = {"FERRY_STORE_EVERY": "1s", "FERRY_PULL_EVERY": "1s", "FERRY_WAIT_EVERY": "1s", "FERRY_LOST_LIMIT": "10s"}
+        home.file(
+            "task.yaml",
+            "name: tiny\nresources: {infra: rehearsal, instance_type: r5.large, use_spot: true}\n"
+            + ("store: s3://a-bucket/team\n" if store else "")
+            + "max_duration: 30m\nrun: python3 train.py\n",
+        )
+        self.env = {
+            "FERRY_STORE_EVERY": "1s",
+            "FERRY_PULL_EVERY": "1s",
+            "FERRY_WAIT_EVERY": "1s",
+            "FERRY_LOST_LIMIT": "10s",
+        }
         home.good("rehearsal", "start")
         home.good("rehearsal", "fault", "settings", f"spot_notice_ms={self.dice.choice((1000, 2000, 5000))}")
         watch = Watch(home)
         watch.start()
         detach = ["--detach"] if self.dice.random() < 0.5 else []
         training = home.start("run", "task.yaml", *detach, env=self.env, start_new_session=True)
-        home.wait_for("it trains", lambda: (runs := json.loads(home.ferry("ps", "--all", "--json").out)["runs"]) and runs[0]["phase"] in ("training", "released"))
+        home.wait_for(
+            "it trains",
+            lambda: (runs := json.loads(home.ferry("ps", "--all", "--json").out)["runs"])
+            and runs[0]["phase"] in ("training", "released"),
+        )
         for _ in range(self.dice.randint(1, 6)):
             time.sleep(self.dice.uniform(0.2, 5))
             self.disturb(home)
@@ -141,6 +172,7 @@ class Trial:
             said = home.ferry("ps", "--all", "--json", env=self.env)
             time.sleep(0.5)
             return said.returncode == 0 and json.loads(said.out)["runs"][0]["phase"] == "released"
+
         home.wait_for("it is over", is_over, limit=300)
         training.send_signal(signal.SIGKILL)
         training.communicate()
@@ -185,8 +217,14 @@ def trial(seed, _only=None):
             except Exception:
                 one.problems.append(traceback.format_exc())
             if one.problems:
-                one.transcript = "\n".join(f"--- {path.name}\n{path.read_text(errors='replace')[-5000:]}" for path in
-                                           (*home.root.glob("data/ferry/runs/*/follower.txt"), home.root / "data/ferry/rehearsal/server.log") if path.exists())
+                one.transcript = "\n".join(
+                    f"--- {path.name}\n{path.read_text(errors='replace')[-5000:]}"
+                    for path in (
+                        *home.root.glob("data/ferry/runs/*/follower.txt"),
+                        home.root / "data/ferry/rehearsal/server.log",
+                    )
+                    if path.exists()
+                )
     except Exception:
         one.problems.append("cleaning up: " + traceback.format_exc())
     one.seconds = time.monotonic() - one.began

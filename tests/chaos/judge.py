@@ -6,23 +6,58 @@ from judge_cloud import furthest, money, nothing_left, nothing_on_the_box, one_m
 from judge_home import books, logs, logs_again, outputs, secrets
 from seen import the_run
 
-COMMANDS = {"run", "rehearse", "plan", "gpus", "ps", "logs", "fetch", "ssh", "cancel", "down", "check", "quota", "policy", "cost", "env", "rehearsal", "catalog",
-            "init", "completion", "help", "wait", "show", "version"}
-BUGS = re.compile(r"Traceback \(most|AddressSanitizer|LeakSanitizer|runtime error:|Assertion .* failed|terminate called|bug of its own|Segmentation fault|core dumped")
+COMMANDS = {
+    "run",
+    "rehearse",
+    "plan",
+    "gpus",
+    "ps",
+    "logs",
+    "fetch",
+    "ssh",
+    "cancel",
+    "down",
+    "check",
+    "quota",
+    "policy",
+    "cost",
+    "env",
+    "rehearsal",
+    "catalog",
+    "init",
+    "completion",
+    "help",
+    "wait",
+    "show",
+    "version",
+}
+BUGS = re.compile(
+    r"Traceback \(most|AddressSanitizer|LeakSanitizer|runtime error:|Assertion .* failed|terminate called|"
+    r"bug of its own|Segmentation fault|core dumped"
+)
 RULES = (nothing_left, nothing_on_the_box, one_machine, times, money, books, outputs, logs, logs_again, secrets)
 
 
 def no_bug(trial):
     texts = {" ".join(one.words)[:60]: one.out + one.err for one in trial.commands}
-    texts |= {str(path.name): path.read_text(errors="replace") for path in
-              (*trial.data.glob("runs/*/follower.txt"), *trial.data.glob("rehearsal/server.log"))}
+    texts |= {
+        str(path.name): path.read_text(errors="replace")
+        for path in (*trial.data.glob("runs/*/follower.txt"), *trial.data.glob("rehearsal/server.log"))
+    }
     found = [f"'{BUGS.search(text)[0]}' in what {name} said" for name, text in texts.items() if BUGS.search(text)]
-    return found + [f"ferry {' '.join(one.words)[:60]} died by signal {-one.code}" for one in trial.commands
-                    if one.code and one.code < 0 and not one.hung and -one.code in (4, 6, 7, 8, 11)]
+    return found + [
+        f"ferry {' '.join(one.words)[:60]} died by signal {-one.code}"
+        for one in trial.commands
+        if one.code and one.code < 0 and not one.hung and -one.code in (4, 6, 7, 8, 11)
+    ]
 
 
 def no_hang(trial):
-    return [f"ferry {' '.join(one.words)[:60]} did not end within {one.ended_at - one.began:.0f} s" for one in trial.commands if one.hung]
+    return [
+        f"ferry {' '.join(one.words)[:60]} did not end within {one.ended_at - one.began:.0f} s"
+        for one in trial.commands
+        if one.hung
+    ]
 
 
 def no_nagging(trial):
@@ -33,16 +68,34 @@ def no_nagging(trial):
 
 
 def exit_code(trial):
-    """What the command that ran the training ended with, beside the ledger. A killed one says nothing, one that handed over not the end."""
+    """What the command that ran the training ended with, beside the ledger. A killed one says nothing, one that handed
+    over not the end."""
     run, main = the_run(trial), trial.main
     if not run or main.hung or main.code < 0:
         return []
-    if re.search(r"A follower in the background|goes on|is training on|is kept|may still run|ferry fetch \S+ --yes starts it", main.err) or \
-            trial.on_terminal and main.code in (0, 9):  # 9: setsid's word for a killed one
+    if (
+        re.search(
+            r"A follower in the background|goes on|is training on|is kept|may still run|"
+            r"ferry fetch \S+ --yes starts it",
+            main.err,
+        )
+        or trial.on_terminal
+        and main.code in (0, 9)
+    ):  # 9: setsid's word for a killed one
         return []
     own = run["exit_code"]
-    right = {"succeeded": (0,), "failed": (own,), "cancelled": (own or 130, 130), "lost": (125,), "not_started": (75, 125, 130)}[run["outcome"]]
-    return [] if main.code in right else [f"ferry run exits {main.code}, and the run is '{run['outcome']}', exit code {own}"]
+    right = {
+        "succeeded": (0,),
+        "failed": (own,),
+        "cancelled": (own or 130, 130),
+        "lost": (125,),
+        "not_started": (75, 125, 130),
+    }[run["outcome"]]
+    return (
+        []
+        if main.code in right
+        else [f"ferry run exits {main.code}, and the run is '{run['outcome']}', exit code {own}"]
+    )
 
 
 def advice(trial):
@@ -50,12 +103,16 @@ def advice(trial):
     found, cloud = set(), trial.state()["instances"]
     runs = {name for (name,) in trial.query("SELECT name FROM runs")}
     for one in trial.commands:
-        for command, name in re.findall(r"(?<![\w/.-])ferry ([a-z]+(?:-[a-z]+)*)(?: -[-a-z]+)* ?((?:tiny|box)-[a-z0-9]+)?", one.err):
+        for command, name in re.findall(
+            r"(?<![\w/.-])ferry ([a-z]+(?:-[a-z]+)*)(?: -[-a-z]+)* ?((?:tiny|box)-[a-z0-9]+)?", one.err
+        ):
             if name and command not in COMMANDS:
                 found.add(f"'ferry {command}' is advised, and there is no such command")
             if name and name not in runs:
                 found.add(f"{name} is advised about, and there is no such run")
-        for advised, name in re.findall(r"ferry (fetch|logs -f|down|cancel) ((?:tiny|box)-[a-z0-9]+)(?=[\s\S]*\n✓ release)", one.err):
+        for advised, name in re.findall(
+            r"ferry (fetch|logs -f|down|cancel) ((?:tiny|box)-[a-z0-9]+)(?=[\s\S]*\n✓ release)", one.err
+        ):
             if f"try:  ferry {advised} {name}" in one.err:
                 found.add(f"ferry {one.words[0]} advises 'ferry {advised} {name}' and then releases the run itself")
         for ident in re.findall(r"(i-[0-9a-f]{8,17}) is kept", one.err):

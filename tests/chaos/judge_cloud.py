@@ -24,7 +24,9 @@ def nothing_left(trial):
         if groups or keys:
             found.append(f"left in the cloud: groups {groups}, key pairs {keys}")
         folder = trial.data / "rehearsal/instances"
-        left = [one.name for one in folder.iterdir() if one.name != ".trial"] if folder.exists() else []  # a server that starts tries what it may
+        left = (
+            [one.name for one in folder.iterdir() if one.name != ".trial"] if folder.exists() else []
+        )  # a server that starts tries what it may
         if left:
             found.append(f"folders of machines are left: {left}")
     end = time.time() + 15
@@ -42,11 +44,16 @@ def nothing_on_the_box(trial):
         return []
     if trial.machine(trial.box) != trial.box_instance:
         return ["the person's own machine is gone"]
-    left = host_test.on_box(trial, f"find .ferry -name '{run}*' -not -name '*.lock'; ps axww -o args | grep '[f]erry-agent.*{run}' || true").strip()
+    left = host_test.on_box(
+        trial, f"find .ferry -name '{run}*' -not -name '*.lock'; ps axww -o args | grep '[f]erry-agent.*{run}' || true"
+    ).strip()
     end = time.time() + 10
     while left and time.time() < end:
         time.sleep(0.5)
-        left = host_test.on_box(trial, f"find .ferry -name '{run}*' -not -name '*.lock'; ps axww -o args | grep '[f]erry-agent.*{run}' || true").strip()
+        left = host_test.on_box(
+            trial,
+            f"find .ferry -name '{run}*' -not -name '*.lock'; ps axww -o args | grep '[f]erry-agent.*{run}' || true",
+        ).strip()
     return [f"left on the person's own machine: {left}"] if left else []
 
 
@@ -55,7 +62,11 @@ def one_machine(trial):
     mine = [token for token in tokens if token.startswith((trial.run() or "?") + "-")]
     log = (trial.data / "rehearsal/server.log").read_text(errors="replace")
     # One that broke down before it ran has a successor.
-    began = [one for one in trial.state()["instances"].values() if one["client_token"] in mine and f" {one['id']} pending: died" not in log]
+    began = [
+        one
+        for one in trial.state()["instances"].values()
+        if one["client_token"] in mine and f" {one['id']} pending: died" not in log
+    ]
     return [f"{len(began)} machines were rented for one run: {mine}"] if len(began) > 1 else []
 
 
@@ -67,7 +78,8 @@ def money(trial):
 
 
 def end_of(trial, machine):
-    """When the cloud stopped billing a machine, in milliseconds since 1970: whole seconds where somebody asked for its end."""
+    """When the cloud stopped billing a machine, in milliseconds since 1970: whole seconds where somebody asked for its
+    end."""
     said = re.search(r"\((\d+-\d+-\d+ \d+:\d+:\d+) GMT\)", machine["transition_reason"])
     if said:
         return calendar.timegm(time.strptime(said[1], "%Y-%m-%d %H:%M:%S")) * 1000
@@ -89,7 +101,9 @@ def start_of(trial, machine):
 def differences(trial):
     """(id, what, ledger minus cloud in milliseconds, the cloud's words) of every machine that both know to be over."""
     cloud = trial.state()["instances"]
-    for ident, launched, released, state in trial.query("SELECT id, launched_ms, released_ms, state FROM instances WHERE id LIKE 'i-%'"):
+    for ident, launched, released, state in trial.query(
+        "SELECT id, launched_ms, released_ms, state FROM instances WHERE id LIKE 'i-%'"
+    ):
         one = cloud.get(ident)
         if one and state == "released" and one["phase"] == "terminated":
             yield ident, "launched", launched - start_of(trial, one), ""
@@ -102,5 +116,8 @@ def furthest(trial):
 
 def times(trial):
     """What is billed by: the ledger beside the cloud, to the second."""
-    return [f"{ident}: {what} by the ledger {ms / 1000:+.3f} s from the cloud's time ({words})"
-            for ident, what, ms, words in differences(trial) if abs(ms) > TOLERANCE_MS]
+    return [
+        f"{ident}: {what} by the ledger {ms / 1000:+.3f} s from the cloud's time ({words})"
+        for ident, what, ms, words in differences(trial)
+        if abs(ms) > TOLERANCE_MS
+    ]

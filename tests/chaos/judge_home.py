@@ -13,19 +13,35 @@ def books(trial):
     if run["phase"] != "released":
         found.append(f"the ledger says {run['phase']}, {run['outcome']}")
     elif run["outcome"] != natural and run["outcome"] not in trial.allowed:
-        found.append(f"the run is called '{run['outcome']}' ({run['error']}): nothing that happened makes it other than '{natural}'")
-    if run["outcome"] == "succeeded" and run["exit_code"] != 0 or run["outcome"] == "failed" and run["exit_code"] in (0, None):
+        found.append(
+            f"the run is called '{run['outcome']}' ({run['error']}): "
+            f"nothing that happened makes it other than '{natural}'"
+        )
+    if (
+        run["outcome"] == "succeeded"
+        and run["exit_code"] != 0
+        or run["outcome"] == "failed"
+        and run["exit_code"] in (0, None)
+    ):
         found.append(f"outcome '{run['outcome']}' with exit code {run['exit_code']}")
     if run["outcome"] in ("cancelled", "lost", "not_started") and run["exit_code"] == 0 and not trial.given_up:
         found.append(f"outcome '{run['outcome']}' with exit code 0")
-    if run["outcome"] in ("succeeded", "failed") and not run["outputs_home"] and not (trial.given_up and run["outcome"] == "failed"):
+    if (
+        run["outcome"] in ("succeeded", "failed")
+        and not run["outputs_home"]
+        and not (trial.given_up and run["outcome"] == "failed")
+    ):
         found.append(f"called '{run['outcome']}', and its outputs are not home")
     if run["outcome"] == "cancelled" and run["train_start"] and not run["outputs_home"] and "lost" not in trial.allowed:
         found.append("cancelled, and what it had written is not home, though its machine answered")
     if trial.cut and run["outcome"] == "succeeded" and seconds_of_training(run) > 3:
         found.append("cut at its limit, and called 'succeeded'")
     if not run["outputs_home"] and run["train_start"] and not (trial.given_up or trial.ended_outside or trial.box):
-        ended = [one["id"] for one in trial.state()["instances"].values() if one["client_token"].startswith(run["run"] + "-") and one["transition_reason"]]
+        ended = [
+            one["id"]
+            for one in trial.state()["instances"].values()
+            if one["client_token"].startswith(run["run"] + "-") and one["transition_reason"]
+        ]
         if ended and f"{ended[0]} died" not in (trial.data / "rehearsal/server.log").read_text(errors="replace"):
             found.append(f"ferry ended {ended[0]}, which was well, and the outputs are not home")
     if trial.query("PRAGMA integrity_check") != [("ok",)]:
@@ -40,12 +56,19 @@ def outputs(trial):
     if not run:
         return []
     home = trial.home_of(run) / "outputs"
-    there = {str(path.relative_to(home)): path for path in home.rglob("*") if path.is_file()} | \
-            {str(path.relative_to(home)): path for path in (home / "side").glob("*")}
+    there = {str(path.relative_to(home)): path for path in home.rglob("*") if path.is_file()} | {
+        str(path.relative_to(home)): path for path in (home / "side").glob("*")
+    }
     ever = training.ever()
     partial = {".part", ".saved"}
-    cut = lambda name, path: name.startswith("many/") and not natural_end(trial, run) and path.stat().st_size == 0  # seen between open and write
-    found = [f"{name} is home with the wrong bytes" for name, path in sorted(there.items()) if name in ever and path.read_bytes() != ever[name] and not cut(name, path)]
+    cut = (
+        lambda name, path: name.startswith("many/") and not natural_end(trial, run) and path.stat().st_size == 0
+    )  # seen between open and write
+    found = [
+        f"{name} is home with the wrong bytes"
+        for name, path in sorted(there.items())
+        if name in ever and path.read_bytes() != ever[name] and not cut(name, path)
+    ]
     found += [f"a file that nobody made is home: {name}" for name in sorted(set(there) - set(ever) - partial)]
     whole = natural_end(trial, run) and (run["outputs_home"] or not trial.given_up)
     promised = training.at_the_end() if whole else training.files(steps_home(trial, run)) if run["outputs_home"] else {}
@@ -55,7 +78,10 @@ def outputs(trial):
         promised = {}
     missing = sorted(set(promised) - set(there))
     if missing:
-        found.append(f"{len(missing)} outputs that were finished are not home, though the run is called '{run['outcome']}': {', '.join(missing[:6])}")
+        found.append(
+            f"{len(missing)} outputs that were finished are not home, though the run is called '{run['outcome']}': "
+            f"{', '.join(missing[:6])}"
+        )
     said_home = [one for one in trial.commands if one.code == 0 and one.words[0] == "fetch" and "are home" in one.out]
     if said_home and not run["outputs_home"]:
         found.append("'are home' was said, and the ledger does not know it")
@@ -101,9 +127,18 @@ def logs(trial):
         if training.steps_in(one.out, "out") is None or training.steps_in(one.err, "err") is None:
             found.append(f"ferry {' '.join(one.words[:3])} showed lines twice, out of order, or with gaps")
     main = trial.main
-    if natural_end(trial, run) and main.code == run["exit_code"] and "detached" not in trial.plan.mode and not trial.on_terminal and \
-            "is training on" not in main.err and training.steps_in(main.out, "out") != training.lines:
-        found.append(f"ferry run ended with the training and showed {training.steps_in(main.out, 'out')} of {training.lines} lines")
+    if (
+        natural_end(trial, run)
+        and main.code == run["exit_code"]
+        and "detached" not in trial.plan.mode
+        and not trial.on_terminal
+        and "is training on" not in main.err
+        and training.steps_in(main.out, "out") != training.lines
+    ):
+        found.append(
+            f"ferry run ended with the training and showed {training.steps_in(main.out, 'out')} of "
+            f"{training.lines} lines"
+        )
     return found
 
 
@@ -114,7 +149,11 @@ def logs_again(trial):
     if text is None:
         return []
     again, count = trial.type("logs", run["run"]).out, trial.plan.training.steps_in
-    return [] if count(again, "out") == count(text, "out") else [f"ferry logs shows {count(again, 'out')} lines, train.log has {count(text, 'out')}"]
+    return (
+        []
+        if count(again, "out") == count(text, "out")
+        else [f"ferry logs shows {count(again, 'out')} lines, train.log has {count(text, 'out')}"]
+    )
 
 
 def secrets(trial):
@@ -123,12 +162,16 @@ def secrets(trial):
     for path in trial.tmp.rglob("*"):
         if path.is_file() and b"PRIVATE KEY" in path.read_bytes():
             found.append(f"a private key lies in TMPDIR: {path.name}")
-    killed = any(text.startswith("SIGKILL") for _, text in trial.notes)  # what that leaves goes with the next connection
+    killed = any(
+        text.startswith("SIGKILL") for _, text in trial.notes
+    )  # what that leaves goes with the next connection
     if (left := [path.name for path in trial.tmp.glob("ferry-link.*")]) and not killed:
         found.append(f"left in TMPDIR: {left}")
     run = the_run(trial)
     if run and trial.plan.private:
-        open_to_others = [path for path in trial.home_of(run).rglob("*") if not path.is_symlink() and path.stat().st_mode & 0o077]
+        open_to_others = [
+            path for path in trial.home_of(run).rglob("*") if not path.is_symlink() and path.stat().st_mode & 0o077
+        ]
         if open_to_others:
             found.append(f"umask is 077, and {len(open_to_others)} files are open to others: {open_to_others[0].name}")
     return found

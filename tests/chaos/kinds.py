@@ -1,5 +1,6 @@
-"""The kinds of things that go wrong: a registry. Each kind is a function of the trial and its dice; it breaks something, says with
-trial.allow() which outcomes are right beside the training's own, and puts right what it broke (trial.lasts)."""
+"""The kinds of things that go wrong: a registry. Each kind is a function of the trial and its dice; it breaks
+something, says with trial.allow() which outcomes are right beside the training's own, and puts right what it broke
+(trial.lasts)."""
 from trial import SPAN, WEIGHT
 
 KINDS = {}
@@ -7,7 +8,14 @@ KINDS = {}
 
 class Kind:
     def __init__(self, name, act, phases, modes, prepare, flags):
-        self.name, self.act, self.phases, self.modes, self._prepare, self.flags = name, act, phases, modes, prepare, flags
+        self.name, self.act, self.phases, self.modes, self._prepare, self.flags = (
+            name,
+            act,
+            phases,
+            modes,
+            prepare,
+            flags,
+        )
 
     def fits(self, mode):
         return self.modes is None or mode in self.modes
@@ -29,10 +37,12 @@ RENTED = ("foreground", "detached", "aws", "aws detached")
 
 def kind(name, phases=ANY, modes=None, prepare=None, flags=()):
     """`modes`: those it makes sense in (None: all). `prepare` is called before the run, whose command gets `flags`."""
+
     def register(act):
         assert name not in KINDS, name
         KINDS[name] = Kind(name, act, phases, modes, prepare, flags)
         return act
+
     return register
 
 
@@ -57,4 +67,5 @@ def load():
     import kinds_person
     import kinds_process
     import kinds_terminal
+
     return KINDS

@@ -6,8 +6,21 @@ import urllib.parse
 
 from kinds import ANY, RENTED, dies_early, kind
 
-ACTIONS = ("RunInstances", "DescribeInstances", "TerminateInstances", "ImportKeyPair", "DeleteKeyPair", "CreateSecurityGroup", "DeleteSecurityGroup",
-           "AuthorizeSecurityGroupIngress", "DescribeSecurityGroups", "GetCallerIdentity", "DescribeImages", "GetParameter", "*")
+ACTIONS = (
+    "RunInstances",
+    "DescribeInstances",
+    "TerminateInstances",
+    "ImportKeyPair",
+    "DeleteKeyPair",
+    "CreateSecurityGroup",
+    "DeleteSecurityGroup",
+    "AuthorizeSecurityGroupIngress",
+    "DescribeSecurityGroups",
+    "GetCallerIdentity",
+    "DescribeImages",
+    "GetParameter",
+    "*",
+)
 BEFORE = ("planning", "launching", "connecting", "training", "fetching", "releasing")
 
 
@@ -56,7 +69,9 @@ def launch_lost(trial, dice):
 
 @kind("group-still-in-use", phases=BEFORE, modes=RENTED)
 def group_in_use(trial, dice):
-    trial.fault("error", "action=DeleteSecurityGroup", "code=DependencyViolation", "status=400", f"count={dice.choice((1, 3))}")
+    trial.fault(
+        "error", "action=DeleteSecurityGroup", "code=DependencyViolation", "status=400", f"count={dice.choice((1, 3))}"
+    )
 
 
 @kind("no-capacity", phases=("planning",), modes=RENTED)

@@ -12,14 +12,26 @@ from kinds import hangs_up, kind
 def beside(trial, dice):
     """It must come to its own end, whatever happens to the one on trial."""
     where = "ssh/box" if trial.box else "rehearsal"
-    other = trial.type("run", "--name", "other", "--infra", where, "--", "sh", "-c", "mkdir outputs; echo other > outputs/o; echo said")
+    other = trial.type(
+        "run", "--name", "other", "--infra", where, "--", "sh", "-c", "mkdir outputs; echo other > outputs/o; echo said"
+    )
     if len(trial.plan.faults) == 1 and (other.code != 0 or other.out != "said\n"):
         trial.problems.append(f"another run beside it exits {other.code}")
 
 
 @kind("another-run-is-killed-beside")
 def killed_beside(trial, dice):
-    other = trial.begin("run", "--name", "other", "--infra", "rehearsal", "--", "sh", "-c", "mkdir outputs; sleep 1; echo other > outputs/o")
+    other = trial.begin(
+        "run",
+        "--name",
+        "other",
+        "--infra",
+        "rehearsal",
+        "--",
+        "sh",
+        "-c",
+        "mkdir outputs; sleep 1; echo other > outputs/o",
+    )
     time.sleep(dice.uniform(0, 3))
     trial.signal(signal.SIGKILL, [other.process.pid], "the other ferry")
     other.wait(60)
@@ -32,7 +44,11 @@ def limit(trial, dice):
     trial.cut = True
 
 
-@kind("ledger-lost", phases=("launching", "connecting", "training", "fetching", "releasing"), modes=("aws", "aws detached"))
+@kind(
+    "ledger-lost",
+    phases=("launching", "connecting", "training", "fetching", "releasing"),
+    modes=("aws", "aws detached"),
+)
 def ledger_lost(trial, dice):
     """Ferry dies and its ledger is gone: down --all finds what it rented by its tags."""
     trial.signal(signal.SIGKILL, trial.followers() + trial.ssh_clients(), "ferry and its ssh")

@@ -17,7 +17,9 @@ def folder(trial):
 
 
 def damage(name, phases=LATER, kill=True):
-    """A kind that damages something of the run's folder, and kills whoever follows (or not): the next one finds it so."""
+    """A kind that damages something of the run's folder, and kills whoever follows (or not): the next one finds it
+    so."""
+
     def register(act):
         def whole(trial, dice):
             dies_early(trial)
@@ -29,8 +31,10 @@ def damage(name, phases=LATER, kill=True):
                 act(folder(trial), dice)
             except FileNotFoundError:
                 pass
+
         kind(name, phases=phases)(whole)
         return act
+
     return register
 
 

@@ -49,7 +49,11 @@ def no_sshd(trial, dice):
     trial.lasts(dice.choice((1, 4, 10)), lambda: trial.fault("no-sshd", f"instance={instance}", "on=false"))
 
 
-@kind("sshd-resets-connections-longer-than-ferry-waits", phases=("setup", "training", "fetching"), prepare=lambda trial: trial.env.update(FERRY_LOST_LIMIT="2s"))
+@kind(
+    "sshd-resets-connections-longer-than-ferry-waits",
+    phases=("setup", "training", "fetching"),
+    prepare=lambda trial: trial.env.update(FERRY_LOST_LIMIT="2s"),
+)
 def no_sshd_for_long(trial, dice):
     dies_early(trial)
     if not (instance := on_machine(trial)):
@@ -126,8 +130,13 @@ def slow_boot(trial, dice):
 def colleague(trial, action, instance):
     """Somebody else's call, with the same account."""
     lines = trial.good("rehearsal", "env").out.splitlines()
-    env = {key: value.strip("'\"") for key, value in (line.removeprefix("export ").split("=", 1) for line in lines if line.startswith("export "))}
-    status, text = outside.call(env["AWS_ENDPOINT_URL"], env["AWS_ACCESS_KEY_ID"], env["AWS_SECRET_ACCESS_KEY"], action, instance)
+    env = {
+        key: value.strip("'\"")
+        for key, value in (line.removeprefix("export ").split("=", 1) for line in lines if line.startswith("export "))
+    }
+    status, text = outside.call(
+        env["AWS_ENDPOINT_URL"], env["AWS_ACCESS_KEY_ID"], env["AWS_SECRET_ACCESS_KEY"], action, instance
+    )
     trial.note(f"somebody calls {action} {instance}: {status}" + ("" if status == 200 else " " + text))
     return status == 200
 
@@ -138,12 +147,19 @@ def from_outside(action, why):
         trial.allow("cancelled", why=why)
         if instance := on_machine(trial):
             trial.ended_outside |= colleague(trial, action, instance) and action == "TerminateInstances"
+
     return act
 
 
-kind("machine-terminated-from-outside", phases=("launching", *WITH_MACHINE), modes=RENTED)(from_outside("TerminateInstances", "somebody ended its machine"))
-kind("machine-stopped-from-outside", phases=WITH_MACHINE, modes=RENTED)(from_outside("StopInstances", "somebody stopped its machine"))
-kind("machine-rebooted-from-outside", phases=WITH_MACHINE, modes=RENTED)(from_outside("RebootInstances", "somebody rebooted its machine"))
+kind("machine-terminated-from-outside", phases=("launching", *WITH_MACHINE), modes=RENTED)(
+    from_outside("TerminateInstances", "somebody ended its machine")
+)
+kind("machine-stopped-from-outside", phases=WITH_MACHINE, modes=RENTED)(
+    from_outside("StopInstances", "somebody stopped its machine")
+)
+kind("machine-rebooted-from-outside", phases=WITH_MACHINE, modes=RENTED)(
+    from_outside("RebootInstances", "somebody rebooted its machine")
+)
 
 
 @kind("machine-stopped-and-started-from-outside", phases=WITH_MACHINE, modes=RENTED)
@@ -193,6 +209,7 @@ def authorized_keys_gone(trial, dice):
         with open("authorized_keys", "r+b", opener=opener) as file:
             file.write(keys)
         os.close(folder)
+
     trial.lasts(dice.choice((2, 6)), heal)
 
 

@@ -104,7 +104,9 @@ def two(trial, dice):
     run = target(trial)
     if not run:
         return
-    choices = [("cancel", run), ("down", run), ("fetch", run), ("ps",)] + [("down", "--all")] * (not trial.box)  # the box is a run, too
+    choices = [("cancel", run), ("down", run), ("fetch", run), ("ps",)] + [("down", "--all")] * (
+        not trial.box
+    )  # the box is a run, too
     words = [dice.choice(choices) for _ in range(2)]
     if any(one[0] in ("cancel", "down") for one in words):
         cancels(trial)

@@ -40,10 +40,14 @@ def trial(seed, only=None):
                 result.problems.append("the harness: " + traceback.format_exc())
             result.transcript = world.transcript()
             for path in world.data.glob("runs/*/follower.txt"):
-                result.transcript += f"\n--- {path.parent.name}/follower.txt\n" + path.read_text(errors="replace")[-6000:]
+                result.transcript += (
+                    f"\n--- {path.parent.name}/follower.txt\n" + path.read_text(errors="replace")[-6000:]
+                )
             if result.problems:
                 log = world.data / "rehearsal/server.log"
-                result.transcript += "\n--- the cloud's log\n" + (log.read_text(errors="replace")[-6000:] if log.exists() else "")
+                result.transcript += "\n--- the cloud's log\n" + (
+                    log.read_text(errors="replace")[-6000:] if log.exists() else ""
+                )
     except Exception:
         result.problems.append("the harness, cleaning up: " + traceback.format_exc())
     result.seconds = time.monotonic() - began

@@ -7,12 +7,18 @@ def the_run(trial):
     """As `ferry ps --all --json` shows it at the end, once asked."""
     if not hasattr(trial, "seen"):
         name, done = trial.run(), trial.type("ps", "--all", "--json")
-        trial.seen = next((run for run in json.loads(done.out or '{"runs": []}')["runs"] if run["run"] == name), None) if name else None
+        trial.seen = (
+            next((run for run in json.loads(done.out or '{"runs": []}')["runs"] if run["run"] == name), None)
+            if name
+            else None
+        )
     return trial.seen
 
 
 def seconds_of_training(run):
-    begun, ended = (datetime.datetime.fromisoformat(run[one].replace("Z", "+00:00")) for one in ("train_start", "train_end"))
+    begun, ended = (
+        datetime.datetime.fromisoformat(run[one].replace("Z", "+00:00")) for one in ("train_start", "train_end")
+    )
     return (ended - begun).total_seconds()
 
 

@@ -25,8 +25,16 @@ class OnTerminal(Typed):
         (self.folder / "err").touch()
         self._master, slave = pty.openpty()
         # setsid -c makes the terminal the one that controls it: Ctrl-C and hang-up arrive as in life.
-        self.process = subprocess.Popen(["setsid", "-c", "-w", home.program, *words], cwd=home.work, env={**home.env, "TERM": "xterm"}, stdin=slave, stdout=slave,
-                                        stderr=slave, start_new_session=True, umask=home.umask)
+        self.process = subprocess.Popen(
+            ["setsid", "-c", "-w", home.program, *words],
+            cwd=home.work,
+            env={**home.env, "TERM": "xterm"},
+            stdin=slave,
+            stdout=slave,
+            stderr=slave,
+            start_new_session=True,
+            umask=home.umask,
+        )
         os.close(slave)
         self._lock = threading.Lock()
         self._reader = threading.Thread(target=self._read, daemon=True)

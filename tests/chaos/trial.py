@@ -1,4 +1,5 @@
-"""One trial: a small training, broken at moments that its seed chooses, then looked after by a person who does what ferry says."""
+"""One trial: a small training, broken at moments that its seed chooses, then looked after by a person who does what
+ferry says."""
 import random
 import threading
 import time
@@ -9,10 +10,39 @@ import training
 from terminal import OnTerminal
 from world import Typed, World
 
-PHASES = ("checking", "planning", "launching", "connecting", "syncing", "setup", "training", "fetching", "releasing", "released")
+PHASES = (
+    "checking",
+    "planning",
+    "launching",
+    "connecting",
+    "syncing",
+    "setup",
+    "training",
+    "fetching",
+    "releasing",
+    "released",
+)
 # How long after a phase has begun something may happen, in seconds; and how often it happens there.
-SPAN = {"planning": 0.1, "launching": 0.6, "connecting": 0.7, "syncing": 0.2, "setup": 0.3, "training": 2.5, "fetching": 0.15, "releasing": 0.6}
-WEIGHT = {"planning": 1, "launching": 3, "connecting": 2, "syncing": 1, "setup": 1, "training": 7, "fetching": 3, "releasing": 3}
+SPAN = {
+    "planning": 0.1,
+    "launching": 0.6,
+    "connecting": 0.7,
+    "syncing": 0.2,
+    "setup": 0.3,
+    "training": 2.5,
+    "fetching": 0.15,
+    "releasing": 0.6,
+}
+WEIGHT = {
+    "planning": 1,
+    "launching": 3,
+    "connecting": 2,
+    "syncing": 1,
+    "setup": 1,
+    "training": 7,
+    "fetching": 3,
+    "releasing": 3,
+}
 MODES = ("foreground", "foreground", "detached", "detached", "aws", "aws detached", "host", "host detached")
 PATIENCE = 150  # seconds that the person waits for what goes on in the background
 
@@ -37,12 +67,16 @@ class Plan:
         self.training = training.Training(dice("training"))
         self.keep = dice("keep").random() < 0.12
         self.boot_ms = dice("boot").choice((20, 50, 400))
-        self.private = dice("umask").random() < 0.15            # umask 077
-        self.pulls = dice("pulls").random() < 0.3               # outputs come home while it trains
-        self.awkward = dice("path").random() < 0.15 and not self.mode.startswith("host")  # a data folder whose name is one
+        self.private = dice("umask").random() < 0.15  # umask 077
+        self.pulls = dice("pulls").random() < 0.3  # outputs come home while it trains
+        self.awkward = dice("path").random() < 0.15 and not self.mode.startswith(
+            "host"
+        )  # a data folder whose name is one
 
     def told(self):
-        when = ", ".join(f"{name} {delay:.2f} s after {phase}" for name, (phase, delay) in zip(self.kinds, self.moments))
+        when = ", ".join(
+            f"{name} {delay:.2f} s after {phase}" for name, (phase, delay) in zip(self.kinds, self.moments)
+        )
         when += f"; {self.mode}{' --keep' if self.keep else ''}"
         when += "; pulls" * self.pulls + "; umask 077" * self.private + "; an awkward path" * self.awkward
         return f"seed {self.seed}: {when}; {self.training.told()}"
@@ -62,15 +96,15 @@ class Trial(World):
             odd.mkdir()
             (self.root / "data").symlink_to(odd)
             self.env["XDG_DATA_HOME"], self.data = str(odd), odd / "ferry"
-        self.allowed = {}        # outcome → why, beside the training's own
-        self.exempt = set()      # rules of the judge that the faults put out of force
-        self.heals = []          # what puts right what a fault still holds broken
+        self.allowed = {}  # outcome → why, beside the training's own
+        self.exempt = set()  # rules of the judge that the faults put out of force
+        self.heals = []  # what puts right what a fault still holds broken
         self.over = threading.Event()
-        self.main = None         # the Typed command that runs the training
-        self.problems = []       # what a fault or the person found itself
+        self.main = None  # the Typed command that runs the training
+        self.problems = []  # what a fault or the person found itself
         self.on_terminal = False
-        self.cut = False         # the training meets its limit
-        self.given_up = False    # the person did not want its outputs
+        self.cut = False  # the training meets its limit
+        self.given_up = False  # the person did not want its outputs
         self.ended_outside = False  # somebody else ended its machine
         self.disk_is_full = False  # of the machine: what is printed may have to be dropped, but not in silence
 
@@ -120,8 +154,10 @@ class Trial(World):
             words += kind.flags
         how = OnTerminal if self.on_terminal else Typed
         self.main = self.begin(*words, *self.plan.training.flags(), "--", "bash", "-c", script, how=how)
-        threads = [threading.Thread(target=self.one_fault, args=(*fault, *moment), daemon=True)
-                   for fault, moment in zip(self.plan.faults, self.plan.moments)]
+        threads = [
+            threading.Thread(target=self.one_fault, args=(*fault, *moment), daemon=True)
+            for fault, moment in zip(self.plan.faults, self.plan.moments)
+        ]
         for thread in threads:
             thread.start()
         self.main.wait()
@@ -204,7 +240,9 @@ class Trial(World):
 
     def clear_host(self):
         """What ferry said to have left on a machine of one's own goes with another down."""
-        said = "".join(one.err for one in self.commands) + "".join(path.read_text(errors="replace") for path in self.data.glob("runs/*/follower.txt"))
+        said = "".join(one.err for one in self.commands) + "".join(
+            path.read_text(errors="replace") for path in self.data.glob("runs/*/follower.txt")
+        )
         if self.run() and f"what {self.run()} left on" in said:
             self.type("down", self.run())
 

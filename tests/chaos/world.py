@@ -1,4 +1,5 @@
-"""Where a trial happens: a laptop of its own, everything that is typed on it written down, and hands that reach every process."""
+"""Where a trial happens: a laptop of its own, everything that is typed on it written down, and hands that reach every
+process."""
 import contextlib
 import json
 import os
@@ -24,11 +25,21 @@ class Typed:
         self.words, self.home, self.hung = words, home, False
         self.began = time.time()
         self.folder = pathlib.Path(tempfile.mkdtemp(dir=home.said))
-        while not os.path.exists(home.program) and time.time() < self.began + 5:  # it is just being updated: typed again
+        while (
+            not os.path.exists(home.program) and time.time() < self.began + 5
+        ):  # it is just being updated: typed again
             time.sleep(0.1)
         with open(self.folder / "out", "wb") as out, open(self.folder / "err", "wb") as err:
-            self.process = subprocess.Popen([home.program, *words], cwd=home.work, env={**home.env, **(env or {})},
-                                            stdin=subprocess.DEVNULL, stdout=out, stderr=err, start_new_session=True, umask=home.umask)
+            self.process = subprocess.Popen(
+                [home.program, *words],
+                cwd=home.work,
+                env={**home.env, **(env or {})},
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=err,
+                start_new_session=True,
+                umask=home.umask,
+            )
         self.ended_at = 0
 
     @property
@@ -118,7 +129,9 @@ class World(lib.Home):
 
     def query(self, sql, *values):
         try:
-            with contextlib.closing(sqlite3.connect(f"file:{self.data}/ledger.db?mode=ro", uri=True, timeout=5)) as ledger:
+            with contextlib.closing(
+                sqlite3.connect(f"file:{self.data}/ledger.db?mode=ro", uri=True, timeout=5)
+            ) as ledger:
                 return ledger.execute(sql, values).fetchall()
         except sqlite3.Error:  # not there yet, locked, or damaged by the trial
             return []
@@ -158,13 +171,21 @@ class World(lib.Home):
     def ferries(self, *commands):
         """Also those that one started whose own file is gone by now: as /proc/PID/exe."""
         named = re.compile(rf"(.*/)?{re.escape(os.path.basename(lib.FERRY))}|/proc/\d+/exe")
-        return [pid for pid, words in self.processes().items() if named.fullmatch(words[0]) and len(words) > 1 and words[1] in commands]
+        return [
+            pid
+            for pid, words in self.processes().items()
+            if named.fullmatch(words[0]) and len(words) > 1 and words[1] in commands
+        ]
 
     def followers(self):
         return self.ferries("run", "follow-run")
 
     def ssh_clients(self):
-        return [pid for pid, words in self.processes().items() if os.path.basename(words[0]) == "ssh" and "ControlMaster=yes" in words]
+        return [
+            pid
+            for pid, words in self.processes().items()
+            if os.path.basename(words[0]) == "ssh" and "ControlMaster=yes" in words
+        ]
 
     def server(self):
         return [pid for pid, words in self.processes().items() if words[1:3] == ["rehearsal", "serve"]]
@@ -177,12 +198,19 @@ class World(lib.Home):
                 continue
             try:
                 parent = int((entry / "stat").read_text().rsplit(")", 1)[1].split()[1])
-                words[int(entry.name)] = (entry / "comm").read_text().strip() + " " + \
-                    (entry / "cmdline").read_bytes().decode(errors="replace").replace("\0", " ")
+                words[int(entry.name)] = (
+                    (entry / "comm").read_text().strip()
+                    + " "
+                    + (entry / "cmdline").read_bytes().decode(errors="replace").replace("\0", " ")
+                )
                 children.setdefault(parent, []).append(int(entry.name))
             except (OSError, ValueError, IndexError):
                 continue
-        todo = [pid for pid, text in words.items() if f"rehearsal-instance {self.data}/rehearsal/instances/{instance}" in text]
+        todo = [
+            pid
+            for pid, text in words.items()
+            if f"rehearsal-instance {self.data}/rehearsal/instances/{instance}" in text
+        ]
         below = set()
         while todo:
             for child in children.get(todo.pop(), []):
@@ -192,7 +220,8 @@ class World(lib.Home):
         return [pid for pid in below if re.search(pattern, words[pid]) and "rehearsal-instance" not in words[pid]]
 
     def files_of(self, instance):
-        """The login's home on a machine, as it is seen from here; None where none of its processes is there to look through."""
+        """The login's home on a machine, as it is seen from here; None where none of its processes is there to look
+        through."""
         for pid in self.inside(instance, r"^ferry-agent|^bash|^sshd|^sh "):
             for home in pathlib.Path(f"/proc/{pid}/root/home").glob("*"):
                 if (home / ".ferry").exists():

@@ -18,7 +18,10 @@ def write_profiles(home, **more):
     keys = {name: home.env.pop(name) for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")}
     folder = home.root / ".aws"
     folder.mkdir(exist_ok=True)
-    sections = {"ml": f"aws_access_key_id={keys['AWS_ACCESS_KEY_ID']}\naws_secret_access_key={keys['AWS_SECRET_ACCESS_KEY']}\n", **more}
+    sections = {
+        "ml": f"aws_access_key_id={keys['AWS_ACCESS_KEY_ID']}\naws_secret_access_key={keys['AWS_SECRET_ACCESS_KEY']}\n",
+        **more,
+    }
     (folder / "credentials").write_text("".join(f"[{name}]\n{text}" for name, text in sections.items()))
     (folder / "config").write_text("".join(f"[profile {name}]\nregion=us-east-1\n" for name in sections))
 
@@ -31,12 +34,16 @@ def test_a_machine_of_another_account_is_not_taken_for_gone():
         machine = home.alive()
         assert len(machine) == 1
         # As with keys of another account: the machine is unknown there.
-        change_ledger(home, "UPDATE instances SET account = '999999999999', id = 'i-0123456789abcdef0' WHERE run = ?", run["run"])
+        change_ledger(
+            home, "UPDATE instances SET account = '999999999999', id = 'i-0123456789abcdef0' WHERE run = ?", run["run"]
+        )
         done = home.ferry("ps")
         assert "rented in the AWS account 999999999999" in done.err and "123456789012" in done.err, done.err
         done = home.ferry("down", run["run"])
         assert done.returncode == 125 and "999999999999" in done.err and "--profile" in done.err, done.err
-        change_ledger(home, "UPDATE instances SET account = '123456789012', id = ? WHERE run = ?", machine[0], run["run"])
+        change_ledger(
+            home, "UPDATE instances SET account = '123456789012', id = ? WHERE run = ?", machine[0], run["run"]
+        )
         change_ledger(home, "UPDATE resources SET account = '123456789012'")
         home.good("down", run["run"])
         home.nothing_left()
@@ -68,9 +75,12 @@ def test_an_image_is_looked_up_once_a_day_and_again_when_it_was_withdrawn():
         assert lookups() == 1, "the second run has to remember it"
         memory = home.root / "data/ferry/images.json"
         known = json.loads(memory.read_text())
-        (key, image), = known.items()
+        ((key, image),) = known.items()
         assert image["name"] and image["created"] and image["id"].startswith("ami-"), image
-        assert image["name"] in home.good("env", home.newest()["run"]).out and image["created"][:10] in home.good("env", home.newest()["run"]).out
+        assert (
+            image["name"] in home.good("env", home.newest()["run"]).out
+            and image["created"][:10] in home.good("env", home.newest()["run"]).out
+        )
         # Withdrawn meanwhile: another is looked up, and one machine rented.
         memory.write_text(json.dumps({key: {**image, "id": "ami-0123456789abcdef0"}}))
         home.good("run", "--infra", "aws", "--", "true")
@@ -88,7 +98,9 @@ def test_an_image_is_looked_up_once_a_day_and_again_when_it_was_withdrawn():
 def test_a_profile_that_is_not_there_is_told_with_the_command_that_makes_one():
     with Home() as home:
         done = home.ferry("check", "--profile", "nobody")
-        assert done.returncode == 1 and 'no AWS profile "nobody"' in done.out and "aws configure" in done.out, done.out + done.err
+        assert done.returncode == 1 and 'no AWS profile "nobody"' in done.out and "aws configure" in done.out, (
+            done.out + done.err
+        )
 
 
 def test_check_and_run_agree_about_the_region_and_the_settings():

@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""Each limit and each switch alone ends the machine: all others are disabled, and the rehearsal cloud says when it is gone."""
+"""Each limit and each switch alone ends the machine: all others are disabled, and the rehearsal cloud says when it is
+gone."""
 import json
 import os
 import pathlib
@@ -12,8 +13,9 @@ from lib import Home, main
 
 FOR_EVER = "mkdir -p outputs; echo model > outputs/m; echo up; while :; do sleep 0.1; done"
 # A training that hears what FERRY_NOTICE says, and saves.
-SAVES = ("mkdir -p outputs; trap 'cp \"$FERRY_NOTICE\" outputs/notice.json; exit 0' TERM; echo up; "
-         "while :; do {}; done")
+SAVES = (
+    "mkdir -p outputs; trap 'cp \"$FERRY_NOTICE\" outputs/notice.json; exit 0' TERM; echo up; " "while :; do {}; done"
+)
 
 
 def asked(home, what):
@@ -28,7 +30,9 @@ def name_of(home):
 
 def processes(*words, parent=None):
     """Of this computer, and so of the machines of its rehearsal cloud, by their command line."""
-    found = subprocess.run(["pgrep", *(["-P", str(parent)] if parent else []), "-f", *words], capture_output=True, text=True, check=False).stdout
+    found = subprocess.run(
+        ["pgrep", *(["-P", str(parent)] if parent else []), "-f", *words], capture_output=True, text=True, check=False
+    ).stdout
     return [int(one) for one in found.split()]
 
 
@@ -59,13 +63,20 @@ def disarm_timer(home, run):
 
 def let_timer_come(home, run):
     """Ends its sleep: to the timer its time has come."""
-    waiting = home.wait_for("the machine's timer", lambda: [one for shell in timers(run) for one in processes("^sleep ", parent=shell)], 30)
+    waiting = home.wait_for(
+        "the machine's timer", lambda: [one for shell in timers(run) for one in processes("^sleep ", parent=shell)], 30
+    )
     send(signal.SIGKILL, waiting)
 
 
 def agents(run):
-    """The agent's process on the machine; what bridges a connection to it has the same command line, and another parent."""
-    return [pid for pid in processes(f"ferry-agent-[0-9a-f]+ connect .*/runs/{run}$") if "rehearsal-instance" in command_line(parent_of(pid))]
+    """The agent's process on the machine; what bridges a connection to it has the same command line, and another
+    parent."""
+    return [
+        pid
+        for pid in processes(f"ferry-agent-[0-9a-f]+ connect .*/runs/{run}$")
+        if "rehearsal-instance" in command_line(parent_of(pid))
+    ]
 
 
 def parent_of(pid):
@@ -96,12 +107,17 @@ def machine(home):
 
 def ended(home, limit=120):
     """The machine, when the cloud says that it is gone; nobody asked ferry for that."""
-    return home.wait_for("the machine to be gone", lambda: (one := machine(home))["state"] == "terminated" and one, limit)
+    return home.wait_for(
+        "the machine to be gone", lambda: (one := machine(home))["state"] == "terminated" and one, limit
+    )
 
 
 def check_receipt(home, run):
     """The next command settles the run; what it has cost is within what was said."""
-    home.wait_for("it is settled", lambda: next((one for one in home.runs("--all") if one["run"] == run and one["phase"] == "released"), None))
+    home.wait_for(
+        "it is settled",
+        lambda: next((one for one in home.runs("--all") if one["run"] == run and one["phase"] == "released"), None),
+    )
     told = json.loads(home.good("show", run, "--json").out)
     assert 0 < told["spent_usd"] <= told["at_most_usd"], told
     home.nothing_left()
@@ -170,8 +186,11 @@ def test_only_the_next_command_for_a_machine_that_trains_nothing_yet():
         home.good("rehearsal", "start")
         home.good("rehearsal", "fault", "slow-boot", "ms=3000")
         ferry = home.start("run", "--infra", "rehearsal", "--", "true")
-        home.wait_for("a machine that boots", lambda: home.cloud()["instances"] and
-                      asked(home, "SELECT phase FROM runs ORDER BY created_ms DESC") in ("launching", "connecting"))
+        home.wait_for(
+            "a machine that boots",
+            lambda: home.cloud()["instances"]
+            and asked(home, "SELECT phase FROM runs ORDER BY created_ms DESC") in ("launching", "connecting"),
+        )
         ferry.kill()
         ferry.communicate()
         run = name_of(home)
@@ -193,8 +212,10 @@ def test_only_the_time_that_outputs_wait_for_whom_nobody_fetches():
 
 
 def test_what_was_asked_for_a_checkpoint_is_home_before_the_machine_goes():
-    for reason, flags, work in (("max_duration", ("--max-duration", "5s"), "sleep 0.1"),
-                                ("idle", ("--max-duration", "5m", "--idle", "2s"), "sleep 1000 & wait")):
+    for reason, flags, work in (
+        ("max_duration", ("--max-duration", "5s"), "sleep 0.1"),
+        ("idle", ("--max-duration", "5m", "--idle", "2s"), "sleep 1000 & wait"),
+    ):
         with Home() as home:
             done = home.ferry("run", "--infra", "rehearsal", *flags, "--", "bash", "-c", SAVES.format(work))
             assert done.returncode == 124, done.err

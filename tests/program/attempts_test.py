@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""Runs whose machine the cloud takes back while they train: another attempt goes on from what was saved, on another machine."""
+"""Runs whose machine the cloud takes back while they train: another attempt goes on from what was saved, on another
+machine."""
 import json
 import subprocess
 
@@ -13,7 +14,9 @@ out.mkdir(exist_ok=True)
 saved = out / "state.json"
 state = json.loads(saved.read_text()) if saved.exists() else {"step": 0, "weights": "none"}
 link = out / "latest"
-print(f"attempt {os.environ['FERRY_ATTEMPT']} resumed {os.environ['FERRY_RESUMED']} at {state['step']} link {link.is_symlink()}", flush=True)
+attempt = os.environ["FERRY_ATTEMPT"]
+resumed = os.environ["FERRY_RESUMED"]
+print(f"attempt {attempt} resumed {resumed} at {state['step']} link {link.is_symlink()}", flush=True)
 if not link.is_symlink():
     link.symlink_to("state.json")
 while state["step"] < 12:
@@ -22,7 +25,7 @@ while state["step"] < 12:
     part.write_text(json.dumps(state))
     part.rename(saved)
     (out / f"step-{state['step']}").write_text(state["weights"])
-    while state["step"] in (4, 8) and os.environ["FERRY_ATTEMPT"] == str(state["step"] // 4) and os.environ["DISTURBED"] == "1":
+    while state["step"] in (4, 8) and attempt == str(state["step"] // 4) and os.environ["DISTURBED"] == "1":
         time.sleep(0.1)
 (out / "model").write_text(state["weights"])
 """
@@ -31,8 +34,12 @@ STORE = "s3://a-bucket/team"
 
 def write_task(home, store, disturbed):
     home.file("train.py", TRAINING)
-    home.file("task.yaml", "name: tiny\nresources: {infra: rehearsal, job_recovery: FAILOVER}\n" + store +
-              f"envs: {{DISTURBED: '{disturbed}'}}\nrun: python3 train.py\n")
+    home.file(
+        "task.yaml",
+        "name: tiny\nresources: {infra: rehearsal, job_recovery: FAILOVER}\n"
+        + store
+        + f"envs: {{DISTURBED: '{disturbed}'}}\nrun: python3 train.py\n",
+    )
 
 
 def undisturbed():
@@ -50,7 +57,7 @@ def disturbed(store, env, is_safe):
         gone = set()
         for step in (4, 8):
             home.wait_for(f"step {step} is safe", lambda: home.runs() and is_safe(home, step))
-            machine, = (one for one in home.alive() if one not in gone)
+            (machine,) = (one for one in home.alive() if one not in gone)
             gone.add(machine)
             home.good("rehearsal", "fault", "die", f"instance={machine}")
         out, err = training.communicate(timeout=300)
@@ -73,6 +80,7 @@ def test_a_training_without_a_store_goes_on_from_what_had_come_home():
         outputs = home.home_of(home.newest()) / "outputs"
         saved = outputs / "state.json"
         return saved.exists() and json.loads(saved.read_text())["step"] == step and (outputs / f"step-{step}").exists()
+
     assert disturbed("", {"FERRY_PULL_EVERY": "1s"}, is_home) == undisturbed()
 
 
@@ -80,6 +88,7 @@ def test_a_training_with_a_store_goes_on_from_what_was_stored():
     def is_stored(home, step):
         said = home.ferry("store", "ls", "--infra", "rehearsal", "--store", STORE, "--json")
         return any(one["files"] >= step + 1 for one in json.loads(said.out).get("runs", []))
+
     assert disturbed(f"store: {STORE}\n", {"FERRY_STORE_EVERY": "1s"}, is_stored) == undisturbed()
 
 
@@ -100,15 +109,18 @@ def test_each_attempt_runs_what_the_first_one_ran_whatever_became_of_the_workdir
 
 def test_a_run_whose_ferries_are_gone_goes_on_with_the_next_command_and_its_secret():
     with Home() as home:
-        home.file("train.sh", "echo \"$FERRY_ATTEMPT $PASSWORD\"; [ $FERRY_ATTEMPT = 2 ] || sleep 1000\n"
-                              "mkdir outputs; echo model >outputs/model\n")
+        home.file(
+            "train.sh",
+            "echo \"$FERRY_ATTEMPT $PASSWORD\"; [ $FERRY_ATTEMPT = 2 ] || sleep 1000\n"
+            "mkdir outputs; echo model >outputs/model\n",
+        )
         home.file("task.yaml", "name: tiny\nresources: {infra: rehearsal, job_recovery: FAILOVER}\nrun: sh train.sh\n")
         home.file("secrets", "PASSWORD=hush\n")
         home.good("run", "task.yaml", "--detach", "--secrets-file", "secrets")
         home.wait_for("it trains", lambda: home.log_is_here("1 hush"))
         name = home.newest()["run"]
         subprocess.run(["pkill", "-9", "-f", f"follow-run {name}"], check=True)
-        machine, = home.alive()
+        (machine,) = home.alive()
         home.good("rehearsal", "fault", "die", f"instance={machine}")
         home.wait_for("its machine is gone", lambda: machine not in home.alive())
         # Followed again, but by nobody who has the secret.
@@ -126,7 +138,9 @@ def test_a_run_whose_ferries_are_gone_goes_on_with_the_next_command_and_its_secr
 
 def test_a_run_that_waits_for_room_trains_when_there_is_some():
     with Home() as home:
-        home.file("task.yaml", "name: tiny\nresources: {infra: rehearsal}\nrun: mkdir outputs; echo model >outputs/model\n")
+        home.file(
+            "task.yaml", "name: tiny\nresources: {infra: rehearsal}\nrun: mkdir outputs; echo model >outputs/model\n"
+        )
         home.good("rehearsal", "start")
         home.good("rehearsal", "fault", "capacity")
         waiting = home.start("run", "task.yaml", "--wait", "10m", env={"FERRY_WAIT_EVERY": "1s"})

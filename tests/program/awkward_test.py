@@ -13,14 +13,41 @@ def fill(root: bytes):
     dice = random.Random(5)
     folders = [root]
     for i in range(300):
-        name = dice.choice([b"plain", b"with space", b"new\nline", b"caf\xc3\xa9", b"bad\xff\xfe", b"-dash", b"quote'\"", b"$HOME", b"*", b"a" * 200])
+        name = dice.choice(
+            [
+                b"plain",
+                b"with space",
+                b"new\nline",
+                b"caf\xc3\xa9",
+                b"bad\xff\xfe",
+                b"-dash",
+                b"quote'\"",
+                b"$HOME",
+                b"*",
+                b"a" * 200,
+            ]
+        )
         folder = os.path.join(dice.choice(folders[-40:]), name + b"-%d" % i)
         if len(folder) < 3000:
             os.mkdir(folder)
             folders.append(folder)
     for i in range(COUNT):
         folder = dice.choice(folders)
-        name = dice.choice([b"f", b"tab\there", b"\x01\x02", b"emoji\xf0\x9f\x98\x80", b"semi;colon", b"back\\slash", b".hidden", b" lead"]) + b"%d" % i
+        name = (
+            dice.choice(
+                [
+                    b"f",
+                    b"tab\there",
+                    b"\x01\x02",
+                    b"emoji\xf0\x9f\x98\x80",
+                    b"semi;colon",
+                    b"back\\slash",
+                    b".hidden",
+                    b" lead",
+                ]
+            )
+            + b"%d" % i
+        )
         path = os.path.join(folder, name)
         kind = dice.random()
         if kind < 0.05:
@@ -59,7 +86,20 @@ def test_five_thousand_awkward_files_come_back_as_they_went():
         fill(os.fsencode(home.work))
         before = look(os.fsencode(home.work))
         assert len(before) > COUNT
-        done = home.good("run", "--infra", "rehearsal", "--workdir", ".", "--results", "../results", "-o", "**", "--", "true", timeout=300)
+        done = home.good(
+            "run",
+            "--infra",
+            "rehearsal",
+            "--workdir",
+            ".",
+            "--results",
+            "../results",
+            "-o",
+            "**",
+            "--",
+            "true",
+            timeout=300,
+        )
         after = look(os.fsencode(next(p for p in (home.root / "results").iterdir() if p.is_dir())))
         after.pop(b"train.log")
         after.pop(b"run.json")

@@ -49,14 +49,18 @@ def test_without_room_anywhere_the_next_types_are_tried_within_twice_the_price()
         assert plan["offers"][0]["instance_type"] == "g5.2xlarge", plan["offers"][:2]
         home.good("rehearsal", "fault", "capacity")
         done = home.ferry("run", "--infra", "aws", "--gpus", "A10G", "--", "true")
-        assert done.returncode == 75 and "g5.8xlarge" not in done.err and "no machine could be rented" in done.err, done.err
+        assert (
+            done.returncode == 75 and "g5.8xlarge" not in done.err and "no machine could be rented" in done.err
+        ), done.err
         home.nothing_left()
 
 
 def test_no_credentials_and_wrong_ones_are_told_with_the_next_step():
     with Home() as home:
         done = home.ferry("run", "--infra", "aws", "--region", "us-east-1", "--", "true")
-        assert done.returncode == 125 and "no AWS credentials found" in done.err and "aws configure" in done.err, done.err
+        assert (
+            done.returncode == 125 and "no AWS credentials found" in done.err and "aws configure" in done.err
+        ), done.err
         done = home.ferry("check", "--region", "us-east-1")
         assert done.returncode == 1 and "✗ credentials" in done.out and "aws sso login" in done.out, done.out
         aws_env(home)
@@ -69,8 +73,11 @@ def test_an_expired_single_sign_on_is_told_with_the_command_to_sign_in():
     with Home() as home:
         config = home.root / ".aws/config"
         config.parent.mkdir()
-        config.write_text("[profile ml]\nsso_start_url=https://example.awsapps.com/start\nsso_region=us-east-1\nsso_account_id=123456789012\n"
-                          "sso_role_name=ml\nregion=us-east-1\n")
+        config.write_text(
+            "[profile ml]\nsso_start_url=https://example.awsapps.com/start\nsso_region=us-east-1\n"
+            "sso_account_id=123456789012\n"
+            "sso_role_name=ml\nregion=us-east-1\n"
+        )
         done = home.ferry("run", "--infra", "aws", "--", "true", env={"AWS_PROFILE": "ml"})
         assert done.returncode == 125 and "aws sso login --profile ml" in done.err, done.err
 
@@ -79,7 +86,9 @@ def test_check_tells_the_account_and_finds_what_was_left_behind():
     with Home() as home:
         aws_env(home)
         done = home.good("check")
-        assert "account 123456789012" in done.out and "default VPC" in done.out and "orphans       none" in done.out, done.out
+        assert (
+            "account 123456789012" in done.out and "default VPC" in done.out and "orphans       none" in done.out
+        ), done.out
         home.good("run", "--keep", "--infra", "aws", "--", "true")
         assert home.ferry("check").returncode == 0
         ledger = home.root / "data/ferry/ledger.db"
@@ -103,7 +112,9 @@ def test_what_a_run_cost_is_added_up():
 
 def test_a_budget_cuts_the_time():
     with Home() as home:
-        plan = json.loads(home.good("plan", "-t", "g4dn.12xlarge", "--budget", "7.8", "--region", "us-east-1", "--json").out)
+        plan = json.loads(
+            home.good("plan", "-t", "g4dn.12xlarge", "--budget", "7.8", "--region", "us-east-1", "--json").out
+        )
         # Two hours, less what it takes to start and to bring the outputs home.
         assert 4800 < plan["max_duration_s"] < 5600 and 7.7 < plan["at_most_usd"] <= 7.8, plan
         assert plan["until_power_off_s"] * plan["offers"][0]["hourly_usd"] / 3600 < plan["at_most_usd"], plan
@@ -114,8 +125,11 @@ def test_a_budget_cuts_the_time():
 def test_the_most_that_was_said_is_never_less_than_what_it_cost():
     with Home() as home:
         aws_env(home)
-        home.file("task.yaml", "resources: {infra: aws, instance_type: m5.large, disk_tier: ultra, disk_size: 200}\nmax_duration: 3s\n"
-                  "run: 'true'\n")
+        home.file(
+            "task.yaml",
+            "resources: {infra: aws, instance_type: m5.large, disk_tier: ultra, disk_size: 200}\nmax_duration: 3s\n"
+            "run: 'true'\n",
+        )
         plan = json.loads(home.good("plan", "task.yaml", "--json").out)
         done = home.good("run", "task.yaml", "--json")
         events = [json.loads(line) for line in done.out.splitlines() if line.startswith("{")]
@@ -128,6 +142,7 @@ def test_the_most_that_was_said_is_never_less_than_what_it_cost():
 
 def relay(to):
     """A tunnel's end: passes every byte on to a port of this computer. Gives its own port."""
+
     class Pass(socketserver.BaseRequestHandler):
         def handle(self):
             with socket.create_connection(("127.0.0.1", to)) as far:
@@ -168,7 +183,9 @@ def test_only_ferrys_own_cloud_rents_without_the_question_whatever_else_is_on_lo
 
 def test_imports_that_nothing_provides_are_told_before_anything_is_rented():
     with Home() as home:
-        home.file("train.py", "import json, wandb\nfrom helper import x\ntry:\n import apex\nexcept ImportError: pass\n")
+        home.file(
+            "train.py", "import json, wandb\nfrom helper import x\ntry:\n import apex\nexcept ImportError: pass\n"
+        )
         home.file("helper.py", "import sklearn.svm, mystery\nx = 1\n")
         home.file("requirements.txt", "scikit-learn\n")
         done = home.ferry("run", "--infra", "aws", "--region", "us-east-1", "--", "python3", "train.py")
@@ -217,13 +234,20 @@ def test_a_session_that_ended_during_the_training_leads_to_signing_in_and_down()
     with Home() as home:
         aws_env(home)
         ferry = home.start("run", "--infra", "aws", "--", "sh", "-c", "echo up; sleep 4")
-        run = home.wait_for("the training", lambda: (found := home.runs()) and found[0]["phase"] == "training" and found[0]["run"])
+        run = home.wait_for(
+            "the training", lambda: (found := home.runs()) and found[0]["phase"] == "training" and found[0]["run"]
+        )
         home.wait_for("a sign of it", lambda: home.good("logs", run).out == "up\n")
         home.good("rehearsal", "fault", "error", "action=*Instances", "code=RequestExpired", "status=400")
         out, err = (text.decode() for text in ferry.communicate(timeout=120))
         assert ferry.returncode in (0, 125), err
         if ferry.returncode == 125:  # it had not been released before the session ended
-            assert "session has ended" in err and "aws sso login" in err and f"ferry down {run}" in err and "clock" not in err, err
+            assert (
+                "session has ended" in err
+                and "aws sso login" in err
+                and f"ferry down {run}" in err
+                and "clock" not in err
+            ), err
         home.good("rehearsal", "fault", "clear")
         home.good("down", run)
         home.nothing_left()
@@ -259,7 +283,9 @@ def test_no_default_vpc_is_told_with_the_command_that_makes_one():
         aws_env(home)
         home.good("rehearsal", "fault", "no-default-vpc")
         done = home.ferry("run", "--infra", "aws", "--", "true")
-        assert done.returncode == 125 and "no default VPC in us-east-1" in done.err and "create-default-vpc" in done.err, done.err
+        assert (
+            done.returncode == 125 and "no default VPC in us-east-1" in done.err and "create-default-vpc" in done.err
+        ), done.err
         assert "create-default-vpc" in home.ferry("check").out
         home.nothing_left()
 
@@ -272,7 +298,9 @@ def test_a_missing_permission_stops_at_once_and_check_says_what_it_breaks():
         assert done.returncode == 125 and "may not call ec2:RunInstances" in done.err, done.err
         assert "→" not in done.err, "another offer cannot cure a missing permission"
         done = home.ferry("check")
-        assert done.returncode == 1 and "ec2:RunInstances ✗" in done.out and "nothing can be rented" in done.out, done.out
+        assert (
+            done.returncode == 1 and "ec2:RunInstances ✗" in done.out and "nothing can be rented" in done.out
+        ), done.out
         home.nothing_left()
 
 

@@ -13,8 +13,20 @@ import one
 import seen
 from trial import Plan, Trial
 
-DOZEN = ((1, "kill-ferry"), (2, "kill-ssh-master"), (3, "hup-ferry"), (4, "api-throttled"), (5, "api-answer-lost"), (6, "machine-crashes"),
-         (7, "sshd-resets-connections"), (8, "agent-killed"), (9, "ferry-cancel"), (10, "two-commands-at-once"), (11, "log-cut-short"), (12, "cloud-server-killed"))
+DOZEN = (
+    (1, "kill-ferry"),
+    (2, "kill-ssh-master"),
+    (3, "hup-ferry"),
+    (4, "api-throttled"),
+    (5, "api-answer-lost"),
+    (6, "machine-crashes"),
+    (7, "sshd-resets-connections"),
+    (8, "agent-killed"),
+    (9, "ferry-cancel"),
+    (10, "two-commands-at-once"),
+    (11, "log-cut-short"),
+    (12, "cloud-server-killed"),
+)
 
 
 def test_a_dozen_trainings_broken_at_chosen_moments_keep_what_ferry_promises():
@@ -60,9 +72,13 @@ def test_the_judge_sees_each_broken_promise():
         sees(judge.logs, "out of order")
         log.write_text("")
         sees(judge.logs, "0 of")
-        for change, rule, word in (({"outputs_home": False}, judge.books, "not home"), ({"outcome": "lost"}, judge.books, "makes it other"),
-                                   ({"phase": "training"}, judge.books, "the ledger says training"), ({"outcome": "lost", "exit_code": None}, judge.books, "without a reason"),
-                                   ({"spent_usd": 1000}, judge.money, "at most")):
+        for change, rule, word in (
+            ({"outputs_home": False}, judge.books, "not home"),
+            ({"outcome": "lost"}, judge.books, "makes it other"),
+            ({"phase": "training"}, judge.books, "the ledger says training"),
+            ({"outcome": "lost", "exit_code": None}, judge.books, "without a reason"),
+            ({"spent_usd": 1000}, judge.money, "at most"),
+        ):
             trial.seen = {**run, **change}
             sees(rule, word)
         trial.seen = {**run, "outcome": "failed", "exit_code": 7}

@@ -19,9 +19,18 @@ def test_a_ledger_and_a_runs_folder_that_are_damaged_while_it_trains_are_mended(
     chance = random.Random(7)
     with Home() as home:
         go = home.root / "go"
-        home.good("run", "--detach", "--infra", "rehearsal", "--", "bash", "-c",
-                  f"mkdir -p outputs; echo one; echo model > outputs/m; while ! [ -e {go} ] && [ $SECONDS -lt 8 ]; do sleep 0.1; done; echo two")
-        run, = home.runs()
+        home.good(
+            "run",
+            "--detach",
+            "--infra",
+            "rehearsal",
+            "--",
+            "bash",
+            "-c",
+            f"mkdir -p outputs; echo one; echo model > outputs/m; while ! [ -e {go} ] && [ $SECONDS -lt 8 ]; "
+            "do sleep 0.1; done; echo two",
+        )
+        (run,) = home.runs()
         home.wait_for("the first line", lambda: home.good("logs", run["run"]).out == "one\n")
         data = home.root / "data/ferry"
         folder = data / "runs" / run["run"]
@@ -46,9 +55,18 @@ def test_a_ledger_that_is_garbage_with_the_file_that_names_it_finds_its_machine_
     with Home() as home:
         home.env["FERRY_LEASE_PULSE"] = "1s"  # the ledger is another one now: it waits for the first to be gone
         go = home.root / "go"
-        home.good("run", "--detach", "--infra", "rehearsal", "--", "bash", "-c",
-                  f"mkdir -p outputs; echo up; echo model > outputs/m; while ! [ -e {go} ] && [ $SECONDS -lt 20 ]; do sleep 0.1; done")
-        run, = home.runs()
+        home.good(
+            "run",
+            "--detach",
+            "--infra",
+            "rehearsal",
+            "--",
+            "bash",
+            "-c",
+            f"mkdir -p outputs; echo up; echo model > outputs/m; while ! [ -e {go} ] && [ $SECONDS -lt 20 ]; "
+            "do sleep 0.1; done",
+        )
+        (run,) = home.runs()
         home.wait_for("the first line", lambda: home.good("logs", run["run"]).out == "up\n")
         data = home.root / "data/ferry"
         os.kill(int((data / "runs" / run["run"] / "owner").read_text().split()[1]), signal.SIGKILL)
@@ -68,9 +86,18 @@ def test_a_ledger_that_is_garbage_with_the_file_that_names_it_finds_its_machine_
 def test_a_key_of_ferrys_own_that_was_damaged_in_part_is_renewed_once():
     with Home() as home:
         go = home.root / "go"
-        home.good("run", "--detach", "--infra", "rehearsal", "--", "bash", "-c",
-                  f"mkdir -p outputs; echo up; echo model > outputs/m; while ! [ -e {go} ] && [ $SECONDS -lt 20 ]; do sleep 0.1; done")
-        run, = home.runs()
+        home.good(
+            "run",
+            "--detach",
+            "--infra",
+            "rehearsal",
+            "--",
+            "bash",
+            "-c",
+            f"mkdir -p outputs; echo up; echo model > outputs/m; while ! [ -e {go} ] && [ $SECONDS -lt 20 ]; "
+            "do sleep 0.1; done",
+        )
+        (run,) = home.runs()
         home.wait_for("the first line", lambda: home.good("logs", run["run"]).out == "up\n")
         folder = home.root / "data/ferry/runs" / run["run"]
         key = (folder / "id_ed25519").read_text()
@@ -80,7 +107,9 @@ def test_a_key_of_ferrys_own_that_was_damaged_in_part_is_renewed_once():
         (folder / "id_ed25519").write_text("\n".join(lines) + "\n")
         os.kill(int((folder / "owner").read_text().split()[1]), signal.SIGKILL)
         told = lambda: (folder / "follower.txt").read_text()
-        home.wait_for("a new key", lambda: home.good("ps") and "has a new key" in told())  # the first may come before the kill
+        home.wait_for(
+            "a new key", lambda: home.good("ps") and "has a new key" in told()
+        )  # the first may come before the kill
         assert told().count("does not take the private key of") == 1, told()
         assert (folder / "id_ed25519").read_text() != key
         # One that cannot be read at all: who logs in is let in, too.

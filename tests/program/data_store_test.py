@@ -10,8 +10,11 @@ from lib import FERRY, Home, main
 
 STORE = "s3://ferry-rehearsal/team"
 WHERE = ("--store", STORE, "--infra", "rehearsal")
-SEES = ("(cd /data && find . -type f -printf '%P %m ' -exec sha256sum '{}' ';' | sed 's/  .*//' | sort; readlink /data/newest; cd /data && find . -type d "
-        "| sort) >outputs/seen")
+SEES = (
+    "(cd /data && find . -type f -printf '%P %m ' -exec sha256sum '{}' ';' | sed 's/  .*//' | sort; "
+    "readlink /data/newest; cd /data && find . -type d "
+    "| sort) >outputs/seen"
+)
 
 
 def folder_of(home, files=60, size=20_000):
@@ -26,14 +29,33 @@ def folder_of(home, files=60, size=20_000):
     (source / "tool.sh").write_text("#!/bin/sh\n")
     (source / "tool.sh").chmod(0o755)
     (source / "newest").symlink_to("deep/er/f1")
-    home.file("task.yaml", "\n".join(["name: tiny", "resources: {infra: rehearsal}", f"store: {STORE}", "file_mounts:", "  /data: ./sets/digits",
-                                      "  small: ./task.yaml", "run: |", "  mkdir outputs", f"  {SEES}", "  test -f small"]) + "\n")
+    home.file(
+        "task.yaml",
+        "\n".join(
+            [
+                "name: tiny",
+                "resources: {infra: rehearsal}",
+                f"store: {STORE}",
+                "file_mounts:",
+                "  /data: ./sets/digits",
+                "  small: ./task.yaml",
+                "run: |",
+                "  mkdir outputs",
+                f"  {SEES}",
+                "  test -f small",
+            ]
+        )
+        + "\n",
+    )
     return source
 
 
 def expected(source):
-    lines = sorted(f"{one.relative_to(source)} {one.stat().st_mode & 0o777:o} {hashlib.sha256(one.read_bytes()).hexdigest()}"
-                   for one in source.rglob("*") if one.is_file() and not one.is_symlink())
+    lines = sorted(
+        f"{one.relative_to(source)} {one.stat().st_mode & 0o777:o} {hashlib.sha256(one.read_bytes()).hexdigest()}"
+        for one in source.rglob("*")
+        if one.is_file() and not one.is_symlink()
+    )
     return lines
 
 
@@ -87,16 +109,32 @@ def test_a_push_that_is_killed_is_gone_on_with_and_no_run_sees_half_of_it():
         sent = 0
         for _ in range(3):
             before = data(home, "ls")["bytes"] if sent else 0
-            push = subprocess.Popen([FERRY, "data", "push", "sets/digits", *WHERE], env=home.env, cwd=home.work, stdout=subprocess.DEVNULL,
-                                    stderr=subprocess.DEVNULL, start_new_session=True)
-            home.wait_for("some of it is there", lambda: push.poll() is not None or (sent == 0 and bucket_is_there(home)) or (sent and data(home, "ls")["bytes"] > before))
+            push = subprocess.Popen(
+                [FERRY, "data", "push", "sets/digits", *WHERE],
+                env=home.env,
+                cwd=home.work,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                start_new_session=True,
+            )
+            home.wait_for(
+                "some of it is there",
+                lambda: push.poll() is not None
+                or (sent == 0 and bucket_is_there(home))
+                or (sent and data(home, "ls")["bytes"] > before),
+            )
             if push.poll() is None:  # on a fast computer it may be done by then, and is no process any more
                 os.killpg(push.pid, signal.SIGKILL)
             push.wait()
             sent += 1
         listed = data(home, "ls")
-        there, total = listed["bytes"], sum({hashlib.sha256(one.read_bytes()).hexdigest(): one.stat().st_size
-                                             for one in source.rglob("*") if one.is_file() and not one.is_symlink()}.values())
+        there, total = listed["bytes"], sum(
+            {
+                hashlib.sha256(one.read_bytes()).hexdigest(): one.stat().st_size
+                for one in source.rglob("*")
+                if one.is_file() and not one.is_symlink()
+            }.values()
+        )
         if not listed["sets"]:
             put = data(home, "push", "sets/digits")
             assert put["sent_bytes"] == total - there, (put, there, total)

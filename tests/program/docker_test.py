@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""environment: docker, in real containers (podman plays docker) on a machine of one's own (a real sshd, without a port)."""
+"""environment: docker, in real containers (podman plays docker) on a machine of one's own (a real sshd, without a
+port)."""
 import contextlib
 import json
 import os
@@ -69,8 +70,15 @@ def make_images():
             shutil.copy(file, tree / file[1:])
     (tree / "usr/bin/python3").symlink_to(python)
     library = "usr/lib/" + os.path.basename(python)
-    shutil.copytree("/" + library, tree / library, dirs_exist_ok=True, symlinks=True,
-                    ignore=shutil.ignore_patterns("test", "__pycache__", "config-*", "idlelib", "lib2to3", "ensurepip", "pydoc_data", "tkinter", "lib-dynload"))
+    shutil.copytree(
+        "/" + library,
+        tree / library,
+        dirs_exist_ok=True,
+        symlinks=True,
+        ignore=shutil.ignore_patterns(
+            "test", "__pycache__", "config-*", "idlelib", "lib2to3", "ensurepip", "pydoc_data", "tkinter", "lib-dynload"
+        ),
+    )
     add("python")
     shutil.rmtree(tree)
 
@@ -82,11 +90,15 @@ def own_machine(home, path=f"{STORE}/bin:{PATH}"):
     (home.root / "box").mkdir()
     for name in ("host", "mine"):
         subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", folder / name], check=True)
-    (folder / "config").write_text(f"HostKey {folder}/host\nAuthorizedKeysFile {folder}/mine.pub\nStrictModes no\nUsePAM no\nPermitRootLogin yes\n"
-                                   f"PidFile none\nSetEnv HOME={home.root}/box PATH={path}\nMaxSessions 50\n")
+    (folder / "config").write_text(
+        f"HostKey {folder}/host\nAuthorizedKeysFile {folder}/mine.pub\nStrictModes no\nUsePAM no\nPermitRootLogin yes\n"
+        f"PidFile none\nSetEnv HOME={home.root}/box PATH={path}\nMaxSessions 50\n"
+    )
     (folder / "known").write_text("box " + (folder / "host.pub").read_text())
-    (folder / "ssh_config").write_text(f"Host box\n User root\n IdentityFile {folder}/mine\n IdentitiesOnly yes\n UserKnownHostsFile {folder}/known\n"
-                                       f" ProxyCommand /usr/sbin/sshd -i -f {folder}/config 2>>{folder}/log\n")
+    (folder / "ssh_config").write_text(
+        f"Host box\n User root\n IdentityFile {folder}/mine\n IdentitiesOnly yes\n UserKnownHostsFile {folder}/known\n"
+        f" ProxyCommand /usr/sbin/sshd -i -f {folder}/config 2>>{folder}/log\n"
+    )
     programs = home.root / "bin"
     programs.mkdir()
     (programs / "ssh").write_text(f'#!/bin/sh\nexec /usr/bin/ssh -F {folder}/ssh_config "$@"\n')
@@ -106,7 +118,9 @@ def gone(home, run, *flags):
 def test_setup_and_run_share_a_container_that_ends_with_the_run():
     with Home() as home:
         box = own_machine(home)
-        home.file("task.yaml", f"""
+        home.file(
+            "task.yaml",
+            f"""
 name: contained
 resources: {{infra: ssh/box, image_id: 'docker:python'}}
 envs: {{GREETING: "two\\nlines"}}
@@ -122,13 +136,16 @@ run: |
   mkdir -p outputs && echo "$FERRY_RUN" >outputs/name
   echo much >"$FERRY_SCRATCH/file" && chmod 600 outputs/name
   exit 7
-""")
+""",
+        )
         done = home.ferry("run", "task.yaml", "--secret", "TOKEN", env={"TOKEN": "hush-hush-hush"})
         run = home.newest()
         assert done.returncode == 7, done.err
         lines = done.out.splitlines()
         assert lines[0] == "setup on 42" and lines[1] == "installed", done.out
-        assert lines[2].startswith("secret of 14, pid ") and lines[2].endswith("home /root, at " + str(box / ".ferry/work" / run["run"]) + ", input 0"), done.out
+        assert lines[2].startswith("secret of 14, pid ") and lines[2].endswith(
+            "home /root, at " + str(box / ".ferry/work" / run["run"]) + ", input 0"
+        ), done.out
         assert len(lines) == 3 and "two\nlines\n" in done.err, (done.out, done.err)
         assert "python 3." in done.err and "python as pulled before" in done.err, done.err
         assert (home.home_of(run) / "outputs/name").read_text() == run["run"] + "\n"
@@ -142,12 +159,20 @@ def test_the_tasks_own_options_for_docker_are_used_and_what_would_hide_the_workd
         box = own_machine(home)
         (box / "sets").mkdir()
         (box / "sets/rows").write_text("12\n")
-        task = "name: options\nresources: {infra: ssh/box, image_id: 'docker:tiny'}\nconfig:\n  docker:\n    run_options: %s\nrun: |\n" \
-               "  cat /sets/rows; echo $GREETING; df -k /dev/shm | tail -n 1; ulimit -n\n"
-        home.file("task.yaml", task % "['-v ~/sets:/sets:ro', -it --shm-size=32m, '-e GREETING=\"two words\"', '--ulimit nofile=512:512']")
+        task = (
+            "name: options\nresources: {infra: ssh/box, image_id: 'docker:tiny'}\nconfig:\n  docker:\n"
+            "    run_options: %s\nrun: |\n"
+            "  cat /sets/rows; echo $GREETING; df -k /dev/shm | tail -n 1; ulimit -n\n"
+        )
+        home.file(
+            "task.yaml",
+            task % "['-v ~/sets:/sets:ro', -it --shm-size=32m, '-e GREETING=\"two words\"', '--ulimit nofile=512:512']",
+        )
         done = home.good("run", "task.yaml")
         lines = done.out.splitlines()
-        assert lines[0] == "12" and lines[1] == "two words" and lines[2].split()[1] == "32768" and lines[3] == "512", done.out
+        assert (
+            lines[0] == "12" and lines[1] == "two words" and lines[2].split()[1] == "32768" and lines[3] == "512"
+        ), done.out
         words = [line for line in (STORE / "words").read_text().splitlines() if line.startswith("run -d ")][-1]
         assert "--network host" in words and "--ipc" not in words and "--tty" not in words, words
         gone(home, home.newest())
@@ -165,8 +190,11 @@ def test_the_tasks_own_options_for_docker_are_used_and_what_would_hide_the_workd
 def test_an_image_without_bash_or_python_trains_with_sh_and_long_scripts_are_no_matter():
     with Home() as home:
         own_machine(home)
-        home.file("task.yaml", "name: small\nresources: {infra: ssh/box}\nenvironment: {kind: docker, name: tiny}\n"
-                  "run: |\n  : '" + "long " * 60000 + "'\n  mkdir outputs; echo small > outputs/a; echo trained\n")
+        home.file(
+            "task.yaml",
+            "name: small\nresources: {infra: ssh/box}\nenvironment: {kind: docker, name: tiny}\n"
+            "run: |\n  : '" + "long " * 60000 + "'\n  mkdir outputs; echo small > outputs/a; echo trained\n",
+        )
         done = home.good("run", "task.yaml")
         assert done.out == "trained\n" and "tiny as pulled before" in done.err, done.err
         gone(home, home.newest())
@@ -177,7 +205,11 @@ def test_a_dockerfile_is_built_with_the_workdir_and_not_built_again():
         own_machine(home)
         home.file("Dockerfile", "FROM tiny\nCOPY words /words\nRUN echo built >> /words\nENTRYPOINT [\"/bin/false\"]\n")
         home.file("words", "from the workdir\n")
-        home.file("task.yaml", "name: built\nresources: {infra: ssh/box}\nenvironment: docker\nrun: mkdir outputs; cp /words outputs/; cat /words\n")
+        home.file(
+            "task.yaml",
+            "name: built\nresources: {infra: ssh/box}\nenvironment: docker\nrun: mkdir outputs; cp /words outputs/; "
+            "cat /words\n",
+        )
         done = home.good("run", "task.yaml")
         assert done.out == "from the workdir\nbuilt\n" and "Dockerfile built" in done.err, done.err
         images = docker("images", "-aq").stdout
@@ -189,15 +221,25 @@ def test_a_dockerfile_is_built_with_the_workdir_and_not_built_again():
 def test_cancelling_reaches_the_training_which_saves_and_chooses_its_exit_code():
     with Home() as home:
         own_machine(home)
-        home.file("train.sh", "trap 'echo saving; mkdir -p outputs; echo saved >outputs/model; exit 3' TERM\necho up\nwhile :; do sleep 0.1; done\n")
-        home.file("task.yaml", "name: saves\nresources: {infra: ssh/box, image_id: 'docker:python'}\nrun: bash train.sh\n")
+        home.file(
+            "train.sh",
+            "trap 'echo saving; mkdir -p outputs; echo saved >outputs/model; exit 3' TERM\necho up\n"
+            "while :; do sleep 0.1; done\n",
+        )
+        home.file(
+            "task.yaml", "name: saves\nresources: {infra: ssh/box, image_id: 'docker:python'}\nrun: bash train.sh\n"
+        )
         home.good("run", "-d", "task.yaml")
         run = home.runs()[0]
         home.wait_for("the first line", lambda: home.good("logs", run["run"]).out == "up\n")
         began = time.time()
         home.good("cancel", run["run"])
         run = home.newest()
-        assert (home.home_of(run) / "outputs/model").read_text() == "saved\n" and run["outcome"] == "cancelled" and run["exit_code"] == 3, run
+        assert (
+            (home.home_of(run) / "outputs/model").read_text() == "saved\n"
+            and run["outcome"] == "cancelled"
+            and run["exit_code"] == 3
+        ), run
         assert home.good("logs", run["run"]).out == "up\nsaving\n" and time.time() - began < 20
         gone(home, run)
 
@@ -205,8 +247,12 @@ def test_cancelling_reaches_the_training_which_saves_and_chooses_its_exit_code()
 def test_before_its_limit_the_training_is_asked_to_save_and_reads_why():
     with Home() as home:
         own_machine(home)
-        home.file("task.yaml", "name: cut\nresources: {infra: ssh/box, image_id: 'docker:python'}\nmax_duration: 30s\nrun: |\n"
-                  "  mkdir outputs; trap 'cat \"$FERRY_NOTICE\" >outputs/notice.json; exit 0' TERM\n  echo up; while :; do sleep 0.1; done\n")
+        home.file(
+            "task.yaml",
+            "name: cut\nresources: {infra: ssh/box, image_id: 'docker:python'}\nmax_duration: 30s\nrun: |\n"
+            "  mkdir outputs; trap 'cat \"$FERRY_NOTICE\" >outputs/notice.json; exit 0' TERM\n"
+            "  echo up; while :; do sleep 0.1; done\n",
+        )
         done = home.ferry("run", "task.yaml")
         run = home.newest()
         assert done.returncode == 124, done.err
@@ -219,16 +265,28 @@ def test_behind_a_pipe_the_training_is_told_to_end_before_who_reads_it():
     with Home() as home:
         own_machine(home)
         # The handler writes to the pipe before it saves: with the reader gone it would end there.
-        home.file("train.sh", "trap 'for i in 1 2 3 4 5; do echo saving $i || exit 9; sleep 0.2; done; mkdir -p outputs; echo saved >outputs/model; exit 0' TERM\n"
-                  "trap '' PIPE\necho up\nwhile :; do sleep 0.1; done\n")
+        home.file(
+            "train.sh",
+            "trap 'for i in 1 2 3 4 5; do echo saving $i || exit 9; sleep 0.2; done; mkdir -p outputs; "
+            "echo saved >outputs/model; exit 0' TERM\n"
+            "trap '' PIPE\necho up\nwhile :; do sleep 0.1; done\n",
+        )
         for image, shell in (("python", "bash"), ("tiny", "sh")):
-            home.file("task.yaml", f"name: piped\nresources: {{infra: ssh/box, image_id: 'docker:{image}'}}\nrun: {shell} train.sh 2>&1 | tee log | cat\n")
+            home.file(
+                "task.yaml",
+                f"name: piped\nresources: {{infra: ssh/box, image_id: 'docker:{image}'}}\n"
+                f"run: {shell} train.sh 2>&1 | tee log | cat\n",
+            )
             home.good("run", "-d", "task.yaml")
             run = home.runs()[0]
             home.wait_for("the first line", lambda: home.good("logs", run["run"]).out == "up\n")
             home.ferry("cancel", run["run"])
             run = home.newest()
-            assert (home.home_of(run) / "outputs/model").read_text() == "saved\n", (image, run, home.good("logs", run["run"]).out)
+            assert (home.home_of(run) / "outputs/model").read_text() == "saved\n", (
+                image,
+                run,
+                home.good("logs", run["run"]).out,
+            )
             assert "saving 5\n" in home.good("logs", run["run"]).out, image
             gone(home, run)
 
@@ -237,9 +295,14 @@ def test_a_saver_in_the_background_is_waited_for_while_it_writes_and_what_idles_
     with Home() as home:
         own_machine(home)
         for image in ("python", "tiny"):
-            home.file("task.yaml", f"name: later\nresources: {{infra: ssh/box, image_id: 'docker:{image}'}}\nsetup: (sleep 4322 >/dev/null 2>&1 &)\nrun: |\n"
-                      "  mkdir outputs\n  (for i in 1 2 3 4 5 6 7; do echo $i; sleep 1; done >outputs/part; mv outputs/part outputs/model) >/dev/null 2>&1 &\n"
-                      "  sleep 4321 >/dev/null 2>&1 &\n  echo end\n")
+            home.file(
+                "task.yaml",
+                f"name: later\nresources: {{infra: ssh/box, image_id: 'docker:{image}'}}\n"
+                "setup: (sleep 4322 >/dev/null 2>&1 &)\nrun: |\n"
+                "  mkdir outputs\n  (for i in 1 2 3 4 5 6 7; do echo $i; sleep 1; done >outputs/part; "
+                "mv outputs/part outputs/model) >/dev/null 2>&1 &\n"
+                "  sleep 4321 >/dev/null 2>&1 &\n  echo end\n",
+            )
             done = home.good("run", "task.yaml")
             run = home.newest()
             assert (home.home_of(run) / "outputs/model").read_text() == "1\n2\n3\n4\n5\n6\n7\n", done.err
@@ -250,25 +313,37 @@ def test_a_saver_in_the_background_is_waited_for_while_it_writes_and_what_idles_
 def test_a_training_that_will_not_end_is_killed_with_all_that_it_started():
     with Home() as home:
         own_machine(home)
-        home.file("task.yaml", "name: stubborn\nresources: {infra: ssh/box, image_id: 'docker:tiny'}\n"
-                  "run: |\n  trap '' TERM\n  setsid sleep 4321.5 &\n  echo up\n  while :; do sleep 0.1; done\n")
+        home.file(
+            "task.yaml",
+            "name: stubborn\nresources: {infra: ssh/box, image_id: 'docker:tiny'}\n"
+            "run: |\n  trap '' TERM\n  setsid sleep 4321.5 &\n  echo up\n  while :; do sleep 0.1; done\n",
+        )
         home.good("run", "-d", "task.yaml")
         run = home.runs()[0]
         home.wait_for("the first line", lambda: home.good("logs", run["run"]).out == "up\n")
         home.good("down", "--no-fetch", run["run"])
         gone(home, run, "--filter", "status=running")  # podman without a daemon keeps the name when its exec was killed
-        home.wait_for("the end of all of it", lambda: "4321.5" not in subprocess.run(["ps", "axww", "-o", "cmd"], capture_output=True, text=True).stdout, 20)
+        home.wait_for(
+            "the end of all of it",
+            lambda: "4321.5" not in subprocess.run(["ps", "axww", "-o", "cmd"], capture_output=True, text=True).stdout,
+            20,
+        )
 
 
 def test_what_cannot_be_had_is_told_before_anything_starts_and_with_its_cure():
     with Home() as home:
         own_machine(home)
+
         def refused(environment, *words):
-            home.file("task.yaml", f"name: no\nresources: {{infra: ssh/box}}\nenvironment: {environment}\nrun: python train.py\n")
+            home.file(
+                "task.yaml",
+                f"name: no\nresources: {{infra: ssh/box}}\nenvironment: {environment}\nrun: python train.py\n",
+            )
             home.file("train.py", "import unheard_of\n")
             done = home.ferry("run", "task.yaml")
             assert done.returncode == 125 and all(word in done.err for word in words), done.err
             assert "unheard_of" not in done.err, done.err
+
         refused("docker", "needs an image or a Dockerfile")
         assert home.runs("--all") == []
         home.file("Dockerfile", "FROM tiny\n")
@@ -288,14 +363,18 @@ def test_a_machine_without_docker_says_how_to_get_it():
                 if program.name not in ("docker", "podman") and not target.is_symlink():
                     target.symlink_to(program)
         own_machine(home, programs)
-        home.file("task.yaml", "name: none\nresources: {infra: ssh/box}\nenvironment: {kind: docker, name: tiny}\nrun: 'true'\n")
+        home.file(
+            "task.yaml",
+            "name: none\nresources: {infra: ssh/box}\nenvironment: {kind: docker, name: tiny}\nrun: 'true'\n",
+        )
         done = home.ferry("run", "task.yaml")
         assert done.returncode == 125 and "there is no docker on this machine: install it" in done.err, done.err
 
 
 @contextlib.contextmanager
 def workdir(owner, path=f"{STORE}/bin:{PATH}"):
-    """A workdir that is OWNER's, prepared by the scripts as on a machine; gives a function that runs text in the container."""
+    """A workdir that is OWNER's, prepared by the scripts as on a machine; gives a function that runs text in the
+    container."""
     with tempfile.TemporaryDirectory(prefix="ft.") as name:
         folder = pathlib.Path(name)
         os.chmod(folder, 0o755)
@@ -304,7 +383,14 @@ def workdir(owner, path=f"{STORE}/bin:{PATH}"):
         os.chown(work, owner, owner)
         env = {"HOME": name, "PATH": path, "TOKEN": "hush", "STORE": str(STORE)}
         scripts = "".join((RUN / f"{one}.sh").read_text() for one in ("scratch", "container", "environment"))
-        done = subprocess.run(["bash", "-s", "docker", "python", "", activate, "0", "TOKEN"], input=scripts, cwd=work, env=env, capture_output=True, text=True)
+        done = subprocess.run(
+            ["bash", "-s", "docker", "python", "", activate, "0", "TOKEN"],
+            input=scripts,
+            cwd=work,
+            env=env,
+            capture_output=True,
+            text=True,
+        )
         try:
             assert done.returncode == 0 and '"python": "3.' in done.stdout, done
 
@@ -312,7 +398,10 @@ def workdir(owner, path=f"{STORE}/bin:{PATH}"):
                 words = ["bash", "-c", f'. "{activate}"\nferry_inside "$1" {last}', "bash", text]
                 if not wait:
                     return subprocess.Popen(words, cwd=work, env=env, stdin=subprocess.DEVNULL)
-                return subprocess.run(words, cwd=work, env=env, stdin=subprocess.DEVNULL, capture_output=True, text=True)
+                return subprocess.run(
+                    words, cwd=work, env=env, stdin=subprocess.DEVNULL, capture_output=True, text=True
+                )
+
             yield work, inside
         finally:
             docker("rm", "-f", "ferry-" + folder.name)
@@ -334,7 +423,10 @@ def test_when_whoever_watches_is_killed_nothing_goes_on_inside_and_the_files_are
             time.sleep(0.05)
         shell.kill()
         shell.wait()
-        while "88" in (left := docker("exec", "ferry-" + work.parent.name, "ps", "-o", "args").stdout) and time.time() < end:
+        while (
+            "88" in (left := docker("exec", "ferry-" + work.parent.name, "ps", "-o", "args").stdout)
+            and time.time() < end
+        ):
             time.sleep(0.1)
         assert "888.5" not in left and "889.5" not in left and "ferry-keeper" in left, left
         assert (work / "model").stat().st_uid == 65534
@@ -343,7 +435,8 @@ def test_when_whoever_watches_is_killed_nothing_goes_on_inside_and_the_files_are
 def test_a_login_user_that_docker_does_not_let_in_goes_by_sudo_and_secrets_with_it():
     """sudo is a stand-in that keeps only the variables it is told to keep; docker one that refuses everyone else."""
     with tempfile.TemporaryDirectory(prefix="ft.") as name:
-        (pathlib.Path(name) / "sudo").write_text("""#!/bin/bash
+        (pathlib.Path(name) / "sudo").write_text(
+            """#!/bin/bash
 [ "$1" = -n ] || exit 99
 shift; keep=()
 case $1 in --preserve-env=*)
@@ -352,9 +445,12 @@ case $1 in --preserve-env=*)
   shift ;;
 esac
 exec env -i PATH="$PATH" BY_SUDO=1 "${keep[@]}" "$@"
-""")
-        (pathlib.Path(name) / "docker").write_text(f"#!/bin/sh\n[ -n \"$BY_SUDO\" ] || {{ echo 'permission denied while trying to connect' >&2; exit 1; }}\n"
-                                                   f"exec {STORE}/bin/docker \"$@\"\n")
+"""
+        )
+        (pathlib.Path(name) / "docker").write_text(
+            f"#!/bin/sh\n[ -n \"$BY_SUDO\" ] || {{ echo 'permission denied while trying to connect' >&2; exit 1; }}\n"
+            f"exec {STORE}/bin/docker \"$@\"\n"
+        )
         for program in pathlib.Path(name).iterdir():
             program.chmod(0o755)
         with workdir(0, f"{name}:{PATH}") as (_, inside):
@@ -383,7 +479,10 @@ if __name__ == "__main__":
         skip("needs root, for containers")
     for program in ("podman", "runc", "busybox", "/usr/sbin/sshd"):
         if not shutil.which(program):
-            skip(f"{program} is not here, with which containers are made: apt-get install podman runc busybox-static openssh-server")
+            skip(
+                f"{program} is not here, with which containers are made: "
+                "apt-get install podman runc busybox-static openssh-server"
+            )
     try:
         os.makedirs("/run/sshd", exist_ok=True)
         make_images()

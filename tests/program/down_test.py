@@ -37,7 +37,10 @@ def state_of(home, instance):
 def call(home, action, parameters):
     """What the console does: a signed request of somebody else's."""
     lines = home.good("rehearsal", "env").out.splitlines()
-    env = {key: value.strip("'\"") for key, value in (line.removeprefix("export ").split("=", 1) for line in lines if line.startswith("export "))}
+    env = {
+        key: value.strip("'\"")
+        for key, value in (line.removeprefix("export ").split("=", 1) for line in lines if line.startswith("export "))
+    }
     body = f"Action={action}&Version=2016-11-15&{parameters}"
     url = env["AWS_ENDPOINT_URL"]
     now = datetime.datetime.now(datetime.timezone.utc)
@@ -45,16 +48,27 @@ def call(home, action, parameters):
     host = url.split("//")[1].rstrip("/")
     digest = hashlib.sha256(body.encode()).hexdigest()
     kind = "application/x-www-form-urlencoded"
-    canonical = f"POST\n/\n\ncontent-type:{kind}\nhost:{host}\nx-amz-date:{stamp}\n\ncontent-type;host;x-amz-date\n{digest}"
+    canonical = (
+        f"POST\n/\n\ncontent-type:{kind}\nhost:{host}\nx-amz-date:{stamp}\n\ncontent-type;host;x-amz-date\n{digest}"
+    )
     scope = f"{day}/us-east-1/ec2/aws4_request"
     text = f"AWS4-HMAC-SHA256\n{stamp}\n{scope}\n{hashlib.sha256(canonical.encode()).hexdigest()}"
     key = ("AWS4" + env["AWS_SECRET_ACCESS_KEY"]).encode()
     for part in (day, "us-east-1", "ec2", "aws4_request"):
         key = hmac.new(key, part.encode(), hashlib.sha256).digest()
     signature = hmac.new(key, text.encode(), hashlib.sha256).hexdigest()
-    request = urllib.request.Request(url, data=body.encode(), headers={
-        "Content-Type": kind, "X-Amz-Date": stamp,
-        "Authorization": f"AWS4-HMAC-SHA256 Credential={env['AWS_ACCESS_KEY_ID']}/{scope}, SignedHeaders=content-type;host;x-amz-date, Signature={signature}"})
+    request = urllib.request.Request(
+        url,
+        data=body.encode(),
+        headers={
+            "Content-Type": kind,
+            "X-Amz-Date": stamp,
+            "Authorization": (
+                f"AWS4-HMAC-SHA256 Credential={env['AWS_ACCESS_KEY_ID']}/{scope}, "
+                f"SignedHeaders=content-type;host;x-amz-date, Signature={signature}"
+            ),
+        },
+    )
     return urllib.request.urlopen(request, timeout=30).read().decode()
 
 
@@ -81,7 +95,9 @@ def test_down_keeps_a_machine_that_ssh_does_not_reach_and_says_so():
         run = left_behind(home)
         instance = block_ssh(home, run)
         done = home.ferry("down", run["run"], timeout=200)
-        assert done.returncode == 125 and f"{run['run']} is kept, on {instance}" in done.err and "--no-fetch" in done.err, done.err
+        assert (
+            done.returncode == 125 and f"{run['run']} is kept, on {instance}" in done.err and "--no-fetch" in done.err
+        ), done.err
         assert "nothing left running" not in done.out and home.alive() == [instance]
         assert (home.home_of(run) / "train.log").read_text() == "up\n", "what is here comes home in any case"
         done = home.good("down", run["run"], "--no-fetch")
@@ -93,7 +109,9 @@ def test_a_ferry_whose_run_is_given_up_says_so_and_leaves_nothing_behind():
     with Home() as home:
         tmp = home.root / "tmp"
         tmp.mkdir()
-        ferry = home.start("run", "--infra", "rehearsal", "--", "bash", "-c", "echo up; exec sleep 1000", env={"TMPDIR": str(tmp)})
+        ferry = home.start(
+            "run", "--infra", "rehearsal", "--", "bash", "-c", "echo up; exec sleep 1000", env={"TMPDIR": str(tmp)}
+        )
         home.wait_for("the training", lambda: home.runs() and home.runs()[0]["phase"] == "training")
         run = home.runs()[0]["run"]
         assert f"{run}: nothing left running" in home.good("down", run, "--no-fetch").out
@@ -125,7 +143,9 @@ def test_a_machine_that_was_stopped_is_told_and_started_again_for_its_outputs():
         instance = run["instances"][0]["id"]
         stop_from_the_console(home, instance)
         told = home.good("ps").err
-        assert f"{instance} is stopped: nothing trains on it, its disk costs $" in told and "no timer ends it" in told, told
+        assert (
+            f"{instance} is stopped: nothing trains on it, its disk costs $" in told and "no timer ends it" in told
+        ), told
         done = home.ferry("fetch", run["run"], timeout=200)
         assert done.returncode == 125 and "--yes" in done.err and state_of(home, instance) == "stopped", done.err
         done = home.good("fetch", "--yes", run["run"], timeout=200)
@@ -157,14 +177,24 @@ def test_the_end_in_the_ledger_is_the_clouds_even_when_nobody_listens():
     with Home() as home:
         aws_env(home)
         home.env["FERRY_RELEASE_LIMIT"] = "60s"
-        running = home.start("run", "--infra", "aws", "--", "sh", "-c", "mkdir outputs; echo m > outputs/m; while [ ! -e ~/go ]; do sleep 0.1; done")
+        running = home.start(
+            "run",
+            "--infra",
+            "aws",
+            "--",
+            "sh",
+            "-c",
+            "mkdir outputs; echo m > outputs/m; while [ ! -e ~/go ]; do sleep 0.1; done",
+        )
         run = home.wait_for("training", lambda: [one for one in home.runs() if one["phase"] == "training"])[0]
         home.good("rehearsal", "fault", "throttle", "action=TerminateInstances", "count=100000")
         home.good("ssh", run["run"], "--", "touch ~/go")
         _, err = running.communicate(timeout=120)
         assert running.returncode == 0, err.decode()  # it ended itself, and that was seen
-        (released,), = ledger_of(home, "SELECT released_ms FROM instances WHERE id <> ''")
-        ended = calendar.timegm(time.strptime(end_in_cloud(home, run["instances"][0]["id"]), "%Y-%m-%d %H:%M:%S")) * 1000
+        ((released,),) = ledger_of(home, "SELECT released_ms FROM instances WHERE id <> ''")
+        ended = (
+            calendar.timegm(time.strptime(end_in_cloud(home, run["instances"][0]["id"]), "%Y-%m-%d %H:%M:%S")) * 1000
+        )
         assert abs(released - ended) <= 1000, (released, ended)
         home.good("rehearsal", "fault", "clear")
         home.nothing_left()
@@ -179,7 +209,7 @@ def test_a_launch_whose_answer_was_lost_begins_when_the_cloud_says():
         answer = call(home, "DescribeInstances", f"InstanceId.1={instance}")
         began = re.search(r"<launchTime>(.*?)</launchTime>", answer).group(1)
         cloud_ms = datetime.datetime.fromisoformat(began.replace("Z", "+00:00")).timestamp() * 1000
-        (noted,), = ledger_of(home, "SELECT launched_ms FROM instances WHERE id = ?", instance)
+        ((noted,),) = ledger_of(home, "SELECT launched_ms FROM instances WHERE id = ?", instance)
         assert abs(noted - cloud_ms) < 1000, (noted, cloud_ms)
         home.good("down", "--all")
         home.nothing_left()
@@ -211,7 +241,9 @@ def test_a_lost_ledger_is_no_reason_to_lose_outputs():
         for name in (home.root / "data/ferry").glob("ledger.db*"):
             name.unlink()
         done = home.ferry("down", "--all")
-        assert done.returncode == 1 and done.err.startswith("! down      AWS was NOT looked at: "), done.err  # no credentials
+        assert done.returncode == 1 and done.err.startswith(
+            "! down      AWS was NOT looked at: "
+        ), done.err  # no credentials
         assert f"{run['instances'][0]['id']} terminated" in done.out, done.out + done.err
         assert (home.work / "runs" / run["run"] / "outputs/m").read_text() == "model\n"
         assert home.newest()["run"] == run["run"], "it is in the ledger again, with its costs"
@@ -220,8 +252,17 @@ def test_a_lost_ledger_is_no_reason_to_lose_outputs():
 
 def test_a_run_whose_ledger_was_lost_goes_on_in_a_new_one():
     with Home() as home:
-        home.good("run", "-d", "--infra", "rehearsal", "--", "sh", "-c", "echo one; sleep 4; mkdir outputs; echo model > outputs/m; echo two")
-        run, = home.runs()
+        home.good(
+            "run",
+            "-d",
+            "--infra",
+            "rehearsal",
+            "--",
+            "sh",
+            "-c",
+            "echo one; sleep 4; mkdir outputs; echo model > outputs/m; echo two",
+        )
+        (run,) = home.runs()
         home.wait_for("the first line", lambda: home.good("logs", run["run"]).out == "one\n")
         pid = int((home.root / "data/ferry/runs" / run["run"] / "owner").read_text().split()[1])
         subprocess.run(["kill", "-9", str(pid)], check=True)
@@ -232,7 +273,9 @@ def test_a_run_whose_ledger_was_lost_goes_on_in_a_new_one():
         shutil.rmtree(home.work / "runs")
         seen = home.ferry("orphans")
         instance = run["instances"][0]["id"]
-        assert instance in seen.out and f"ferry recover {run['run']}" in seen.out and home.alive() == [instance], seen.out + seen.err
+        assert instance in seen.out and f"ferry recover {run['run']}" in seen.out and home.alive() == [instance], (
+            seen.out + seen.err
+        )
         assert home.runs("--all") == [], "looking notes nothing"
         done = home.ferry("recover")
         assert f"{run['run']} is in this ledger again" in done.out, done.out + done.err
@@ -250,7 +293,7 @@ def test_machines_of_another_ledger_are_left_alone_unless_asked_for():
         # Another container of the same account: the same user@host, a ledger of its own.
         other.env.update({key: value for key, value in home.env.items() if key.startswith("AWS_")})
         other.good("run", "--yes", "--keep", "--infra", "aws", "--", "true")
-        run, = other.runs()
+        (run,) = other.runs()
         theirs = run["instances"][0]["id"]
         home.good("run", "--keep", "--infra", "aws", "--", "true")
         done = home.ferry("down", "--all")
@@ -265,11 +308,13 @@ def test_a_run_that_never_rented_is_told_once_and_can_be_given_up():
     with Home() as home:
         aws_env(home)
         home.env["FERRY_RELEASE_LIMIT"] = "1s"
-        home.good("rehearsal", "fault", "error", "action=RunInstances", "code=UnauthorizedOperation", "status=403", "count=1")
+        home.good(
+            "rehearsal", "fault", "error", "action=RunInstances", "code=UnauthorizedOperation", "status=403", "count=1"
+        )
         home.good("rehearsal", "fault", "permission", "action=ec2:DeleteKeyPair")
         done = home.ferry("run", "--infra", "aws", "--", "true")
         assert done.returncode == 125 and home.cloud()["instances"] == [], done.err
-        (run,), = ledger_of(home, "SELECT name FROM runs")
+        ((run,),) = ledger_of(home, "SELECT name FROM runs")
         told = home.ferry("ps", "--all").err
         assert f"{run} could not be settled now" in told and f"ferry down --forget {run}" in told, told
         for _ in range(3):
@@ -277,7 +322,7 @@ def test_a_run_that_never_rented_is_told_once_and_can_be_given_up():
         assert not (home.root / "data/ferry/runs" / run / "follower.txt").exists(), "there is nothing to follow"
         done = home.good("down", "--forget", run)
         assert f"the key pair ferry-{run}" in done.out and "given up" in done.out, done.out
-        (phase,), = ledger_of(home, "SELECT phase FROM runs")
+        ((phase,),) = ledger_of(home, "SELECT phase FROM runs")
         assert phase == "released", phase
         home.good("rehearsal", "fault", "clear")
 

@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""A run whose laptop is gone, and whose machine was taken, is gone on with by another laptop; and the first one, when it comes back, knows."""
+"""A run whose laptop is gone, and whose machine was taken, is gone on with by another laptop; and the first one, when
+it comes back, knows."""
 import json
 import shutil
 import subprocess
@@ -45,17 +46,23 @@ def begin(home, more=""):
     """It trains on the first laptop, which is lost then; its machine, which had stored something, dies."""
     home.file("train.sh", TRAIN)
     home.file("said.txt", "as it was sent\n")
-    home.file("task.yaml", f"name: tiny\nresources: {{infra: rehearsal, job_recovery: FAILOVER}}\nstore: {STORE}\n{more}run: sh train.sh\n")
+    home.file(
+        "task.yaml",
+        f"name: tiny\nresources: {{infra: rehearsal, job_recovery: FAILOVER}}\nstore: {STORE}\n"
+        f"{more}run: sh train.sh\n",
+    )
     home.good("run", "task.yaml", "--detach", env={**SOON, "PASSWORD": "hush"})
     run = home.newest()["run"]
+
     def is_stored():
         said = json.loads(home.ferry("store", "ls", *WHERE, "--json").out)
         return any(one["files"] == 1 for one in said.get("runs", []))
+
     home.wait_for("something is stored", is_stored)
     subprocess.run(["pkill", "-9", "-f", f"follow-run {run}"], check=True)
     laptops = Laptops(home)
     laptops.close("first")
-    machine, = home.alive()
+    (machine,) = home.alive()
     home.good("rehearsal", "fault", "die", f"instance={machine}")
     home.wait_for("its machine is gone", lambda: machine not in home.alive())
     home.file("said.txt", "changed meanwhile\n")
@@ -77,7 +84,9 @@ def test_another_laptop_goes_on_with_what_was_sent_and_stored_and_the_first_one_
         assert log == "as it was sent\nattempt 1 resumed 0 \nas it was sent\nattempt 2 resumed 1 \n", log
         record = json.loads((home.home_of({"run": run}) / "run.json").read_text())
         assert [one["outcome"] for one in record["attempts"]] == ["lost", "succeeded"], record["attempts"]
-        assert len(record["machines"]) == 2 and all(one["state"] == "released" for one in record["machines"]), record["machines"]
+        assert len(record["machines"]) == 2 and all(one["state"] == "released" for one in record["machines"]), record[
+            "machines"
+        ]
         home.nothing_left()
 
         laptops.close("second")

@@ -1,12 +1,16 @@
 #!/usr/bin/env python3
-"""ends: stop. A machine that is stopped when its run is over, in place of being ended: what is on its disk stays, its price is said, and ferry down ends it."""
+"""ends: stop. A machine that is stopped when its run is over, in place of being ended: what is on its disk stays, its
+price is said, and ferry down ends it."""
 import json
 
 from alone_test import end_ferries, let_timer_come, name_of
 from json_test import valid
 from lib import Home, main
 
-TASK = "outputs: [outputs]\nends: stop\nresources: {infra: rehearsal, disk_size: 100}\nrun: |\n  mkdir -p outputs; echo model >outputs/model; echo kept >beside\n"
+TASK = (
+    "outputs: [outputs]\nends: stop\nresources: {infra: rehearsal, disk_size: 100}\nrun: |\n"
+    "  mkdir -p outputs; echo model >outputs/model; echo kept >beside\n"
+)
 
 
 def states(home):
@@ -46,7 +50,9 @@ def test_programs_are_told_so_too():
     with Home() as home:
         home.file("task.yaml", TASK)
         told = [valid(json.loads(line)) for line in home.good("run", "task.yaml", "--json").out.splitlines()]
-        assert told[-1]["outcome"] == "succeeded" and any(one.get("data", {}).get("stopped") and one["data"]["disk_usd_month"] > 0 for one in told), told
+        assert told[-1]["outcome"] == "succeeded" and any(
+            one.get("data", {}).get("stopped") and one["data"]["disk_usd_month"] > 0 for one in told
+        ), told
         name = told[-1]["run"]
         for words in (("plan", "task.yaml"), ("ps",), ("show", name)):
             assert valid(json.loads(home.good(*words, "--json").out))
@@ -55,7 +61,9 @@ def test_programs_are_told_so_too():
 
 def test_its_own_timer_stops_it_with_its_outputs_and_fetch_brings_them_home():
     with Home() as home:
-        home.file("task.yaml", TASK.replace("  mkdir", "  trap '' TERM; mkdir") + "  echo up; while :; do sleep 0.1; done\n")
+        home.file(
+            "task.yaml", TASK.replace("  mkdir", "  trap '' TERM; mkdir") + "  echo up; while :; do sleep 0.1; done\n"
+        )
         home.env["FERRY_PULL_EVERY"] = "off"
         home.good("run", "-d", "task.yaml")
         name = name_of(home)
@@ -65,7 +73,9 @@ def test_its_own_timer_stops_it_with_its_outputs_and_fetch_brings_them_home():
         told = home.good("ps")
         run = home.newest()
         assert run["state"] == "stopped" and not run["outputs_home"] and run["resting_usd_month"] > 0, run
-        assert "its machine stopped, as ends: stop has it" in run["error"] and f"ferry fetch {name} --yes" in told.err, (run, told.err)
+        assert (
+            "its machine stopped, as ends: stop has it" in run["error"] and f"ferry fetch {name} --yes" in told.err
+        ), (run, told.err)
         done = home.ferry("fetch", name)
         assert done.returncode != 0 and "is stopped" in done.err, done.err
         home.good("fetch", name, "--yes")
@@ -104,7 +114,11 @@ def test_who_lost_the_ledger_is_told_of_it_and_it_is_left_alone():
 
 def test_what_cannot_rest_is_refused_with_its_reason():
     with Home() as home:
-        for resources, said in (("use_spot: true", "not of a spot machine"), ("local_disk: 100+", "not with local_disk"), ("infra: ssh/box", "a machine of your own is never ended")):
+        for resources, said in (
+            ("use_spot: true", "not of a spot machine"),
+            ("local_disk: 100+", "not with local_disk"),
+            ("infra: ssh/box", "a machine of your own is never ended"),
+        ):
             home.file("task.yaml", f"ends: stop\nresources: {{{resources}}}\nrun: 'true'\n")
             for words in (("run", "task.yaml", "--yes"), ("plan", "task.yaml")):
                 if words[0] == "plan" and "ssh" in resources:
@@ -116,7 +130,9 @@ def test_what_cannot_rest_is_refused_with_its_reason():
         assert done.returncode != 0 and "reserved capacity" in done.err, done.err
         home.file("task.yaml", "ends: sleep\nrun: 'true'\n")
         done = home.ferry("run", "task.yaml")
-        assert done.returncode != 0 and "task.yaml:1:7" in done.err and "neither terminate nor stop" in done.err, done.err
+        assert (
+            done.returncode != 0 and "task.yaml:1:7" in done.err and "neither terminate nor stop" in done.err
+        ), done.err
         assert home.ferry("run", "--ends", "sleep", "--", "true").returncode != 0
 
 

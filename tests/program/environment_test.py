@@ -12,11 +12,22 @@ import zipfile
 
 from lib import Home, main
 
-SCRIPTS = "".join((pathlib.Path(__file__).resolve().parents[2] / "src/job" / name).read_text() for name in ("environment_key.sh", "environment.sh"))
+SCRIPTS = "".join(
+    (pathlib.Path(__file__).resolve().parents[2] / "src/job" / name).read_text()
+    for name in ("environment_key.sh", "environment.sh")
+)
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
-ORDER = ("uv.lock", "conda-lock.yml", "environment.yml", "environment.yaml", "requirements.txt", "pyproject.toml", "setup.py")  # as job/requirements.cc has it
+ORDER = (
+    "uv.lock",
+    "conda-lock.yml",
+    "environment.yml",
+    "environment.yaml",
+    "requirements.txt",
+    "pyproject.toml",
+    "setup.py",
+)  # as job/requirements.cc has it
 OF = {"conda": ORDER[1:4], "venv": ORDER[4:], "uv": ("uv.lock", "pyproject.toml", "setup.py")}
 
 
@@ -30,18 +41,35 @@ class Machine:
 
     def ask(self, kind="auto", name="", file="", path=PATH, rented=False, calls="", found=None):
         activate = self.home / "run-env.sh"
-        found = found or next((one for one in ORDER if (self.work / one).exists() and (kind in ("auto", "present", "none") or one in OF[kind])), "")
-        done = subprocess.run(["bash", "-s", kind, name, file, str(activate), str(int(rented)), "", found, calls], input=SCRIPTS, cwd=self.work, capture_output=True,
-                              text=True, env={"HOME": str(self.home), "PATH": path, "PIP_NO_INDEX": "1", "PIP_NO_BUILD_ISOLATION": "0"})
+        found = found or next(
+            (
+                one
+                for one in ORDER
+                if (self.work / one).exists() and (kind in ("auto", "present", "none") or one in OF[kind])
+            ),
+            "",
+        )
+        done = subprocess.run(
+            ["bash", "-s", kind, name, file, str(activate), str(int(rented)), "", found, calls],
+            input=SCRIPTS,
+            cwd=self.work,
+            capture_output=True,
+            text=True,
+            env={"HOME": str(self.home), "PATH": path, "PIP_NO_INDEX": "1", "PIP_NO_BUILD_ISOLATION": "0"},
+        )
         facts = {}
         if "ferry-env:" in done.stdout:
             facts = json.loads(done.stdout.rsplit("ferry-env:", 1)[1])
         return done, facts
 
     def in_it(self, command):
-        return subprocess.run(["bash", "-c", f". {self.home}/run-env.sh\n{command}"], cwd=self.work, capture_output=True, text=True,
-                              env={"HOME": str(self.home), "PATH": PATH})
-
+        return subprocess.run(
+            ["bash", "-c", f". {self.home}/run-env.sh\n{command}"],
+            cwd=self.work,
+            capture_output=True,
+            text=True,
+            env={"HOME": str(self.home), "PATH": PATH},
+        )
 
     def project(self, files):
         """Another workdir, as another run has it."""
@@ -54,8 +82,13 @@ class Machine:
     def content(self, file="requirements.txt", tool="pip"):
         """What the environment's key knows of a file: the script's own function."""
         function = re.search(r"^content_of\(\) \{.*?^\}$", SCRIPTS, re.M | re.S).group(0)
-        done = subprocess.run(["bash", "-c", f'{function}\ncontent_of python3 "$1" "$2"', "-", tool, file], cwd=self.work, capture_output=True, text=True,
-                              env={"HOME": str(self.home), "PATH": PATH})
+        done = subprocess.run(
+            ["bash", "-c", f'{function}\ncontent_of python3 "$1" "$2"', "-", tool, file],
+            cwd=self.work,
+            capture_output=True,
+            text=True,
+            env={"HOME": str(self.home), "PATH": PATH},
+        )
         assert done.returncode == 0 and not done.stderr, done.stderr
         return done.stdout.strip()
 
@@ -67,7 +100,9 @@ def wheel(folder, name, version, text=None):
     with zipfile.ZipFile(file, "w") as archive:
         archive.writestr(f"{name}.py", text or f"version = '{version}'\n")
         archive.writestr(f"{info}/METADATA", f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")
-        archive.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+        archive.writestr(
+            f"{info}/WHEEL", "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
+        )
         archive.writestr(f"{info}/RECORD", "")
     return file
 
@@ -174,20 +209,51 @@ def test_the_key_holds_every_file_that_a_line_leads_to():
         outside = pathlib.Path(root) / "outside 1.txt"
         outside.write_text("a\n")
         for lines, changed in (
-                ({"requirements.txt": "-r a.txt", "a.txt": "-rb/b.txt", "b/b.txt": "-r c.txt", "b/c.txt": "-r d.txt", "b/d.txt": "numpy"}, "b/d.txt"),
-                ({"requirements.txt": "numpy\n-c c.txt # tight", "c.txt": "numpy==1"}, "c.txt"),
-                ({"requirements.txt": "numpy \\\n  -c c.txt", "c.txt": "numpy==1"}, "c.txt"),
-                ({"requirements.txt": "numpy\n--constraint=sub/c.txt", "sub/c.txt": "-r more.txt", "sub/more.txt": "a"}, "sub/more.txt"),
-                ({"requirements.txt": "-f wheels\npk8", "wheels/pk8-1.0-py3-none-any.whl": "a"}, "wheels/pk8-1.0-py3-none-any.whl"),
-                ({"requirements.txt": "--find-links=wheels", "wheels/deep/x.whl": "a"}, "wheels/deep/x.whl"),
-                ({"requirements.txt": "-i file:index\npk8", "index/pk8/index.html": "a"}, "index/pk8/index.html"),
-                ({"requirements.txt": "pk8-1.0-py3-none-any.whl", "pk8-1.0-py3-none-any.whl": "a"}, "pk8-1.0-py3-none-any.whl"),
-                ({"requirements.txt": "pk8 @ file:libs/pk8.whl#sha256=00 ; python_version > '3'", "libs/pk8.whl": "a"}, "libs/pk8.whl"),
-                ({"requirements.txt": "pk8[more]@file:./libs/pk8.whl", "libs/pk8.whl": "a"}, "libs/pk8.whl"),
-                ({"requirements.txt": f"-r 'file://{str(outside).replace(' ', '%20')}'"}, outside),
-                ({"requirements.txt": "-r ${FOLDER_NOT_SET}/a.txt\n./libs/pk8.whl[x]", "libs/pk8.whl": "a"}, "libs/pk8.whl"),
-                ({"environment.yml": "dependencies:\n  - python\n  - pip:\n    - -r more.txt", "more.txt": "a"}, "more.txt"),
-                ({"environment.yml": 'dependencies: [python, {pip: ["-r more.txt", "numpy"]}]', "more.txt": "a"}, "more.txt")):
+            (
+                {
+                    "requirements.txt": "-r a.txt",
+                    "a.txt": "-rb/b.txt",
+                    "b/b.txt": "-r c.txt",
+                    "b/c.txt": "-r d.txt",
+                    "b/d.txt": "numpy",
+                },
+                "b/d.txt",
+            ),
+            ({"requirements.txt": "numpy\n-c c.txt # tight", "c.txt": "numpy==1"}, "c.txt"),
+            ({"requirements.txt": "numpy \\\n  -c c.txt", "c.txt": "numpy==1"}, "c.txt"),
+            (
+                {"requirements.txt": "numpy\n--constraint=sub/c.txt", "sub/c.txt": "-r more.txt", "sub/more.txt": "a"},
+                "sub/more.txt",
+            ),
+            (
+                {"requirements.txt": "-f wheels\npk8", "wheels/pk8-1.0-py3-none-any.whl": "a"},
+                "wheels/pk8-1.0-py3-none-any.whl",
+            ),
+            ({"requirements.txt": "--find-links=wheels", "wheels/deep/x.whl": "a"}, "wheels/deep/x.whl"),
+            ({"requirements.txt": "-i file:index\npk8", "index/pk8/index.html": "a"}, "index/pk8/index.html"),
+            (
+                {"requirements.txt": "pk8-1.0-py3-none-any.whl", "pk8-1.0-py3-none-any.whl": "a"},
+                "pk8-1.0-py3-none-any.whl",
+            ),
+            (
+                {"requirements.txt": "pk8 @ file:libs/pk8.whl#sha256=00 ; python_version > '3'", "libs/pk8.whl": "a"},
+                "libs/pk8.whl",
+            ),
+            ({"requirements.txt": "pk8[more]@file:./libs/pk8.whl", "libs/pk8.whl": "a"}, "libs/pk8.whl"),
+            ({"requirements.txt": f"-r 'file://{str(outside).replace(' ', '%20')}'"}, outside),
+            (
+                {"requirements.txt": "-r ${FOLDER_NOT_SET}/a.txt\n./libs/pk8.whl[x]", "libs/pk8.whl": "a"},
+                "libs/pk8.whl",
+            ),
+            (
+                {"environment.yml": "dependencies:\n  - python\n  - pip:\n    - -r more.txt", "more.txt": "a"},
+                "more.txt",
+            ),
+            (
+                {"environment.yml": 'dependencies: [python, {pip: ["-r more.txt", "numpy"]}]', "more.txt": "a"},
+                "more.txt",
+            ),
+        ):
             machine.project(lines)
             file = next(iter(lines))
             tool = "pip" if file.endswith(".txt") else "conda"
@@ -195,15 +261,34 @@ def test_the_key_holds_every_file_that_a_line_leads_to():
             assert len(before) >= 64 and machine.content(file, tool) == before, (lines, before)
             (machine.work / changed).write_text("changed")
             assert machine.content(file, tool) != before, lines
-        for lines in ({"requirements.txt": "pk", "pk/x": "a"}, {"requirements.txt": "numpy[extra]==1.0 ; python_version > '3'\ngit+https://x/y@z\nhttps://x/pk8.whl"}):
+        for lines in (
+            {"requirements.txt": "pk", "pk/x": "a"},
+            {"requirements.txt": "numpy[extra]==1.0 ; python_version > '3'\ngit+https://x/y@z\nhttps://x/pk8.whl"},
+        ):
             assert len(machine.project(lines).content()) == 64, lines  # names of packages, not of folders
 
 
 def test_what_is_built_from_the_workdirs_code_is_the_runs_own():
     with tempfile.TemporaryDirectory() as root:
         machine = Machine(root)
-        for line in (".", "-e .", "-e.", ".[dev]", "./pk[dev]", "pk/", "libs/../pk", "--editable=./pk", "file:pk", "file:./pk#egg=pk", "pk @ file:pk",
-                     "git+file:///somewhere/pk", "-e git+https://x/y#egg=y", "-f ..", "-f page.html", str(pathlib.Path(root).resolve())):
+        for line in (
+            ".",
+            "-e .",
+            "-e.",
+            ".[dev]",
+            "./pk[dev]",
+            "pk/",
+            "libs/../pk",
+            "--editable=./pk",
+            "file:pk",
+            "file:./pk#egg=pk",
+            "pk @ file:pk",
+            "git+file:///somewhere/pk",
+            "-e git+https://x/y#egg=y",
+            "-f ..",
+            "-f page.html",
+            str(pathlib.Path(root).resolve()),
+        ):
             machine.project({"requirements.txt": line, "pk/setup.py": "", "page.html": ""})
             (machine.work / "libs").mkdir()
             assert machine.content() == "own", line
@@ -268,14 +353,30 @@ def test_keras_is_installed_on_a_rented_machine_where_the_code_imports_it_and_no
 
 
 def test_what_is_installed_unasked_goes_by_what_the_code_imports():
-    functions = "\n".join(re.search(rf"^{name}\(\) \{{.*?^\}}$", SCRIPTS, re.M | re.S).group(0) for name in ("wanted_framework", "implied_packages"))
-    for code, expected in (("import keras\n", "tensorflow"), ("from tensorflow.keras import layers\n", "tensorflow"), ("import keras\nimport tensorflow\n", "tensorflow"),
-                           ("import torch\nimport keras\n", "keras"), ("import torch\nimport tensorflow\n", ""), ("import torch\n", ""), ("import keras_tuner\n", ""),
-                           ("try:\n    import keras\nexcept ImportError:\n    pass\n", "")):
+    functions = "\n".join(
+        re.search(rf"^{name}\(\) \{{.*?^\}}$", SCRIPTS, re.M | re.S).group(0)
+        for name in ("wanted_framework", "implied_packages")
+    )
+    for code, expected in (
+        ("import keras\n", "tensorflow"),
+        ("from tensorflow.keras import layers\n", "tensorflow"),
+        ("import keras\nimport tensorflow\n", "tensorflow"),
+        ("import torch\nimport keras\n", "keras"),
+        ("import torch\nimport tensorflow\n", ""),
+        ("import torch\n", ""),
+        ("import keras_tuner\n", ""),
+        ("try:\n    import keras\nexcept ImportError:\n    pass\n", ""),
+    ):
         with tempfile.TemporaryDirectory() as folder:
             (pathlib.Path(folder) / "train.py").write_text(code)
             for rented, kind, wanted in ((1, "auto", expected), (0, "auto", ""), (1, "none", ""), (1, "present", "")):
-                done = subprocess.run(["bash", "-uc", f"rented={rented} kind={kind}\n{functions}\nimplied_packages false"], cwd=folder, capture_output=True, text=True, env={"PATH": PATH})
+                done = subprocess.run(
+                    ["bash", "-uc", f"rented={rented} kind={kind}\n{functions}\nimplied_packages false"],
+                    cwd=folder,
+                    capture_output=True,
+                    text=True,
+                    env={"PATH": PATH},
+                )
                 assert done.returncode == 0 and done.stdout.strip() == wanted, (code, rented, kind, done)
 
 
@@ -285,7 +386,9 @@ def test_what_setup_installs_with_pip_goes_into_a_venv_of_the_runs_own():
         made = wheel(folder, "made_here", "1.0")
         done, facts = machine.ask("present", calls="pip")
         assert done.returncode == 0 and facts["made"] == "a venv of the run's own", done.stderr
-        got = machine.in_it(f"pip install -q {made} && python -c 'import made_here, sys; print(made_here.version, sys.prefix)'")
+        got = machine.in_it(
+            f"pip install -q {made} && python -c 'import made_here, sys; print(made_here.version, sys.prefix)'"
+        )
         assert got.stdout.split() == ["1.0", str(machine.home / "run/env")], got
         # On top of what the machine has.
         assert (machine.home / "run/env/pyvenv.cfg").read_text().count("include-system-site-packages = true") == 1
@@ -318,7 +421,10 @@ def test_conda_is_there_for_scripts_that_call_it_or_the_run_ends_before_them():
             (machine.home / "bin" / name).chmod(0o755)
         path = f"{machine.home / 'bin'}:{PATH}"
         # On a computer that is not rented nothing is installed unasked.
-        assert machine.ask("present", path=path, calls="conda")[0].returncode == 0 and not (machine.home / "fetched").exists()
+        assert (
+            machine.ask("present", path=path, calls="conda")[0].returncode == 0
+            and not (machine.home / "fetched").exists()
+        )
         (machine.home / "offline").touch()
         done, _ = machine.ask("present", path=path, calls="conda", rented=True)
         assert done.returncode == 1 and "calls conda, which is not on this machine" in done.stderr, done.stderr
@@ -344,15 +450,28 @@ def test_a_scripts_own_list_of_packages_is_installed_and_kept():
         assert machine.ask(found="train.py")[1]["made"] == "what the script asks for as installed before"
         (machine.work / "later.py").write_text(block.replace(">=3.9", ">=4.1") + "import made_here\n")
         done, _ = machine.ask(found="later.py")
-        assert done.returncode != 0 and "the script is for Python >=4.1 (requires-python), and this machine's is Python 3." in done.stderr, done.stderr
+        assert (
+            done.returncode != 0
+            and "the script is for Python >=4.1 (requires-python), and this machine's is Python 3." in done.stderr
+        ), done.stderr
 
 
 def test_a_run_tells_what_its_training_sees():
     with Home() as home:
         done = home.good("run", "--infra", "rehearsal", "--", "python", "-c", "print('here')")
         assert done.out == "here\n" and "setup     python 3." in done.err, done.err
-        assert "\npython       3." in home.good("env").out and home.good("env").out.startswith("image        ami-"), home.good("env").out
-        done = home.good("run", "--infra", "rehearsal", "--", "sh", "-c", "mkdir outputs; echo much > $FERRY_SCRATCH/data && tee outputs/data < $FERRY_SCRATCH/data")
+        assert "\npython       3." in home.good("env").out and home.good("env").out.startswith(
+            "image        ami-"
+        ), home.good("env").out
+        done = home.good(
+            "run",
+            "--infra",
+            "rehearsal",
+            "--",
+            "sh",
+            "-c",
+            "mkdir outputs; echo much > $FERRY_SCRATCH/data && tee outputs/data < $FERRY_SCRATCH/data",
+        )
         assert done.out == "much\n" and "scratch" not in done.err, done.err
         home.file("requirements.txt", "ferry-no-such-package==1\n")
         done = home.ferry("run", "--infra", "rehearsal", "--", "true")

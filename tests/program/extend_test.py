@@ -23,7 +23,9 @@ while not pathlib.Path("enough").exists():
 
 def begin(home, *args):
     home.file("watches.py", WATCHES)
-    home.good("run", "--infra", "rehearsal", "--max-duration", "10m", "--detach", *args, "--", "python3", "-u", "watches.py")
+    home.good(
+        "run", "--infra", "rehearsal", "--max-duration", "10m", "--detach", *args, "--", "python3", "-u", "watches.py"
+    )
     run = home.newest()["run"]
     home.wait_for("the training's first words", lambda: "deadline" in home.ferry("logs", run).out)
     return run
@@ -52,7 +54,10 @@ def test_a_training_gets_more_time_while_another_process_follows_it():
         assert 0 <= 2 * 3600 + 600 + 780 + 900 - (until(home, run) - uptime) < 120, (until(home, run), uptime)
         # The timer that it was booted with still waits there.
         assert "sleep" in home.good("ssh", run, "--", "ps", "-eo", "args").out
-        home.wait_for("the training to see it", lambda: "told.json" in home.ferry("ssh", run, "--", "ls", f"ferry/{run}/outputs").out)
+        home.wait_for(
+            "the training to see it",
+            lambda: "told.json" in home.ferry("ssh", run, "--", "ls", f"ferry/{run}/outputs").out,
+        )
         home.good("ssh", run, "--", "touch", f"ferry/{run}/enough")
         assert home.ferry("wait", run).returncode == 0
         first, then = json.loads((home.work / "runs" / run / "outputs/told.json").read_text())
@@ -77,7 +82,9 @@ def test_what_does_not_keep_a_limit_or_the_budget_is_not_extended():
         assert most(home, run) <= 0.20
         settings.unlink()
         if home.sandbox() != "plain":
-            assert json.loads(home.good("extend", run, "2h", "--budget", "5", "--yes", "--json").out)["at_most_usd"] > 0.2
+            assert (
+                json.loads(home.good("extend", run, "2h", "--budget", "5", "--yes", "--json").out)["at_most_usd"] > 0.2
+            )
         home.good("cancel", run)
         over = home.ferry("extend", run, "2h", "--yes")
         assert over.returncode != 0 and "no running instance" in over.err, over.err

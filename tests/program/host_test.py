@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""A machine that the person has already: infra: ssh/HOST. A kept rehearsal machine plays it, known only to ssh's config."""
+"""A machine that the person has already: infra: ssh/HOST. A kept rehearsal machine plays it, known only to ssh's
+config."""
 import shlex
 import subprocess
 import time
@@ -14,7 +15,9 @@ def own_machine(home):
     machine, folder = run["instances"][0], home.root / "data/ferry/runs" / run["run"]
     (home.root / "ssh_config").write_text(
         f"Host box\n HostName {machine['address']}\n Port {machine['ssh_port']}\n User {machine['login_user']}\n"
-        f" IdentityFile {folder}/id_ed25519\n IdentitiesOnly yes\n UserKnownHostsFile {folder}/known_hosts\n HostKeyAlias {run['run']}\n")
+        f" IdentityFile {folder}/id_ed25519\n IdentitiesOnly yes\n UserKnownHostsFile {folder}/known_hosts\n"
+        f" HostKeyAlias {run['run']}\n"
+    )
     programs = home.root / "bin"
     programs.mkdir()
     (programs / "ssh").write_text(f'#!/bin/sh\nexec /usr/bin/ssh -F {home.root}/ssh_config "$@"\n')
@@ -31,7 +34,9 @@ def test_a_run_on_an_own_machine_rents_nothing_and_leaves_only_ferrys_folder():
     with Home() as home:
         own_machine(home)
         before = on_box(home, "ls -A")
-        done = home.good("run", "--infra", "ssh/box", "--", "sh", "-c", "mkdir outputs; hostname > outputs/m; echo trained")
+        done = home.good(
+            "run", "--infra", "ssh/box", "--", "sh", "-c", "mkdir outputs; hostname > outputs/m; echo trained"
+        )
         assert done.out == "trained\n" and "nothing is rented" in done.err, done.err
         assert "ssh/box is free again" in done.err and "terminated" not in done.err, done.err
         run = home.newest()
@@ -40,7 +45,11 @@ def test_a_run_on_an_own_machine_rents_nothing_and_leaves_only_ferrys_folder():
         assert len(home.alive()) == 1, "the machine itself must stay"
         assert on_box(home, "ls -A") == before, on_box(home, "ls -A")
         assert run["run"] not in on_box(home, "find .ferry"), on_box(home, "find .ferry")
-        home.wait_for("the agent's end", lambda: "ferry-agent" not in on_box(home, "ps axww -o cmd | grep '[f]erry-agent.* '" + run["run"] + " || true"))
+        home.wait_for(
+            "the agent's end",
+            lambda: "ferry-agent"
+            not in on_box(home, "ps axww -o cmd | grep '[f]erry-agent.* '" + run["run"] + " || true"),
+        )
         assert home.ferry("run", "--infra", "ssh/box", "--", "sh", "-c", "exit 5").returncode == 5
         home.good("down", run["run"])
         assert ".ferry" in on_box(home, "ls -A"), "the machine's own kept run still needs it"
@@ -65,7 +74,9 @@ def test_what_others_write_on_an_own_machine_is_not_the_runs():
 def test_a_folder_of_an_own_machine_is_its_store():
     with Home() as home:
         own_machine(home)
-        home.good("run", "--infra", "ssh/box", "--store", "~/kept", "--", "sh", "-c", "mkdir outputs; echo model > outputs/m")
+        home.good(
+            "run", "--infra", "ssh/box", "--store", "~/kept", "--", "sh", "-c", "mkdir outputs; echo model > outputs/m"
+        )
         run = home.newest()
         assert run["outcome"] == "succeeded" and (home.home_of(run) / "outputs/m").read_text() == "model\n", run
         assert on_box(home, f"cat ~/kept/runs/{run['run']}/a1/r0/outputs/outputs/m").strip() == "model"
@@ -103,7 +114,9 @@ def test_wishes_that_an_own_machine_cannot_be_asked_for_are_named():
 def test_two_runs_take_turns():
     with Home() as home:
         own_machine(home)
-        script = "date +%s%N > started; echo up; sleep 8; mkdir outputs; date +%s%N > outputs/ended; cp started outputs/"
+        script = (
+            "date +%s%N > started; echo up; sleep 8; mkdir outputs; date +%s%N > outputs/ended; cp started outputs/"
+        )
         first = home.start("run", "--name", "first", "--infra", "ssh/box", "--", "sh", "-c", script)
         assert first.stdout.readline() == b"up\n"
         second = home.start("run", "--name", "second", "--infra", "ssh/box", "--", "sh", "-c", script)
@@ -118,7 +131,16 @@ def test_two_runs_take_turns():
 def test_giving_up_a_run_ends_its_training_and_removes_its_files():
     with Home() as home:
         own_machine(home)
-        home.good("run", "-d", "--infra", "ssh/box", "--", "bash", "-c", "mkdir outputs; echo half > outputs/a; echo up; exec sleep 1234.5")
+        home.good(
+            "run",
+            "-d",
+            "--infra",
+            "ssh/box",
+            "--",
+            "bash",
+            "-c",
+            "mkdir outputs; echo half > outputs/a; echo up; exec sleep 1234.5",
+        )
         run = home.runs()[0]
         home.wait_for("the first line", lambda: home.good("logs", run["run"]).out == "up\n")
         home.good("down", run["run"])

@@ -22,7 +22,15 @@ COMMANDS = ("run", "plan", "ps", "logs", "fetch", "ssh", "cancel", "down", "gpus
 
 
 def good(*command, **more):
-    done = subprocess.run([str(word) for word in command], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=120, check=False, **more)
+    done = subprocess.run(
+        [str(word) for word in command],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+        **more,
+    )
     assert done.returncode == 0, f"{command} exited {done.returncode}\n{done.stdout}\n{done.stderr}"
     return done.stdout
 
@@ -45,14 +53,37 @@ class Installed:
 
 def test_what_is_installed_trains_and_is_all_there_is():
     with Installed() as at, Home() as home:
-        papers = [f"usr/share/doc/ferry/{one.relative_to(ROOT / 'docs')}" for one in (ROOT / "docs").rglob("*") if one.is_file()]
+        papers = [
+            f"usr/share/doc/ferry/{one.relative_to(ROOT / 'docs')}"
+            for one in (ROOT / "docs").rglob("*")
+            if one.is_file()
+        ]
         assert at.files() == sorted(
-            ["usr/bin/ferry", "usr/share/bash-completion/completions/ferry", "usr/share/fish/vendor_completions.d/ferry.fish",
-             "usr/share/man/man1/ferry.1", "usr/share/zsh/site-functions/_ferry", *papers,
-             *(f"usr/share/doc/ferry/{name}" for name in ("AGENTS.md", "LICENSE", "README.md", "copyright", "llms.txt"))]), at.files()
+            [
+                "usr/bin/ferry",
+                "usr/share/bash-completion/completions/ferry",
+                "usr/share/fish/vendor_completions.d/ferry.fish",
+                "usr/share/man/man1/ferry.1",
+                "usr/share/zsh/site-functions/_ferry",
+                *papers,
+                *(
+                    f"usr/share/doc/ferry/{name}"
+                    for name in ("AGENTS.md", "LICENSE", "README.md", "copyright", "llms.txt")
+                ),
+            ]
+        ), at.files()
         built, lib.FERRY = lib.FERRY, str(at.usr / "bin/ferry")
         try:
-            home.good("run", "--infra", "rehearsal", "--yes", "--", "sh", "-c", "mkdir outputs; echo trained >outputs/model.txt")
+            home.good(
+                "run",
+                "--infra",
+                "rehearsal",
+                "--yes",
+                "--",
+                "sh",
+                "-c",
+                "mkdir outputs; echo trained >outputs/model.txt",
+            )
             assert (home.home_of(home.newest()) / "outputs/model.txt").read_text() == "trained\n"
             home.nothing_left()
         finally:
@@ -70,7 +101,9 @@ def test_the_manual_page_has_every_command_and_option_and_man_reads_it():
         read = text
         if shutil.which("man"):
             env = {**os.environ, "LC_ALL": "C.UTF-8", "MANWIDTH": "200", "MANPAGER": "cat"}
-            done = subprocess.run(["man", "--warnings", "-l", str(page)], env=env, capture_output=True, text=True, timeout=60, check=False)
+            done = subprocess.run(
+                ["man", "--warnings", "-l", str(page)], env=env, capture_output=True, text=True, timeout=60, check=False
+            )
             # Where documentation is left out of the system, man is a script that says so.
             if "minimized" not in done.stdout + done.stderr:
                 assert done.returncode == 0 and not done.stderr, done.stderr
@@ -91,7 +124,11 @@ def test_completions_load_and_complete():
         zsh = (at.usr / "share/zsh/site-functions/_ferry").read_text()
         assert zsh.startswith("#compdef ferry\n") and "--detach" in zsh
         if shutil.which("zsh"):
-            asked = f"compadd() {{ print -r -- ${{(P)2}}; }}; _files() {{ : }}; fpath=({at.usr}/share/zsh/site-functions $fpath); words=(ferry run --det) CURRENT=3; autoload -Uz _ferry; _ferry"
+            asked = (
+                "compadd() { print -r -- ${(P)2}; }; _files() { : }; "
+                f"fpath=({at.usr}/share/zsh/site-functions $fpath); words=(ferry run --det) CURRENT=3; "
+                "autoload -Uz _ferry; _ferry"
+            )
             assert "--detach" in good("zsh", "-f", "-c", asked, env=path).split()
         if shutil.which("fish"):
             good("fish", "--no-execute", at.usr / "share/fish/vendor_completions.d/ferry.fish")
@@ -128,7 +165,8 @@ def test_cpack_makes_an_archive_and_a_debian_package():
 
 
 class Release:
-    """What scripts/release makes, of the ferry that is tested, on a web server; and a person's home to install it in."""
+    """What scripts/release makes, of the ferry that is tested, on a web server; and a person's home to install it
+    in."""
 
     def __enter__(self):
         self.root = pathlib.Path(tempfile.mkdtemp(prefix="ft."))
@@ -152,12 +190,28 @@ class Release:
         shutil.rmtree(self.root, ignore_errors=True)
 
     def sums(self, *names):
-        (self.files / "SHA256SUMS").write_text("".join(f"{hashlib.sha256((self.files / one).read_bytes()).hexdigest()}  {one}\n" for one in names))
+        (self.files / "SHA256SUMS").write_text(
+            "".join(f"{hashlib.sha256((self.files / one).read_bytes()).hexdigest()}  {one}\n" for one in names)
+        )
 
     def install(self, *flags, **env):
-        environment = {"PATH": os.environ["PATH"], "HOME": str(self.home), "SHELL": "/bin/bash", "USER": "someone", **env}
-        return subprocess.run(["sh", str(self.files / "install.sh"), *flags], env=environment, cwd=self.root, stdin=subprocess.DEVNULL,
-                              capture_output=True, text=True, timeout=60, check=False)
+        environment = {
+            "PATH": os.environ["PATH"],
+            "HOME": str(self.home),
+            "SHELL": "/bin/bash",
+            "USER": "someone",
+            **env,
+        }
+        return subprocess.run(
+            ["sh", str(self.files / "install.sh"), *flags],
+            env=environment,
+            cwd=self.root,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
 
     def left(self):
         return sorted(str(one.relative_to(self.home)) for one in self.home.rglob("*") if not one.is_dir())
@@ -172,16 +226,24 @@ def test_the_installer_verifies_installs_tells_the_path_and_undoes():
     with Release() as release:
         done = release.install("--from", release.url)
         assert done.returncode == 0, done.stderr
-        assert "verified" in done.stdout and "not in your PATH" in done.stdout and "~/.bashrc" in done.stdout, done.stdout
-        assert release.left() == [".local/bin/ferry", ".local/share/bash-completion/completions/ferry",
-                                  ".local/share/fish/vendor_completions.d/ferry.fish", ".local/share/man/man1/ferry.1",
-                                  ".local/share/zsh/site-functions/_ferry"], release.left()
+        assert (
+            "verified" in done.stdout and "not in your PATH" in done.stdout and "~/.bashrc" in done.stdout
+        ), done.stdout
+        assert release.left() == [
+            ".local/bin/ferry",
+            ".local/share/bash-completion/completions/ferry",
+            ".local/share/fish/vendor_completions.d/ferry.fish",
+            ".local/share/man/man1/ferry.1",
+            ".local/share/zsh/site-functions/_ferry",
+        ], release.left()
         assert good(release.program, "--version") == good(FERRY, "--version")
         # Again, from the files beside it, where the folder is in the PATH: nothing is said about that.
         done = release.install(PATH=f"{release.program.parent}:{os.environ['PATH']}")
         assert done.returncode == 0 and "PATH" not in done.stdout, done.stdout + done.stderr
         done = release.install("--uninstall")
-        assert done.returncode == 0 and release.left() == [] and not release.program.parent.exists(), done.stdout + done.stderr
+        assert done.returncode == 0 and release.left() == [] and not release.program.parent.exists(), (
+            done.stdout + done.stderr
+        )
 
 
 def test_the_installer_installs_nothing_that_is_not_what_it_should_be():
@@ -208,7 +270,14 @@ def test_the_installer_installs_nothing_that_is_not_what_it_should_be():
         # What was cut on its way into sh does nothing.
         script = (release.files / "install.sh").read_text()
         cut = script[: script.rindex("main")]
-        done = subprocess.run(["sh"], input=cut, env={"PATH": os.environ["PATH"], "HOME": str(release.home / "other")}, capture_output=True, text=True, check=False)
+        done = subprocess.run(
+            ["sh"],
+            input=cut,
+            env={"PATH": os.environ["PATH"], "HOME": str(release.home / "other")},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
         assert done.returncode == 0 and not (release.home / "other").exists(), done.stderr
 
 
@@ -220,7 +289,11 @@ def test_a_packagers_flags_are_honoured_and_have_the_last_word():
     try:
         flags = {**os.environ, "CXXFLAGS": "-D_FORTIFY_SOURCE=1 -fno-stack-protector -DPACKAGED"}
         good("cmake", "--preset", "release", "-B", folder, cwd=ROOT, env=flags)
-        commands = [one["command"] for one in json.loads((folder / "compile_commands.json").read_text()) if one["file"].endswith("apps/ferry.cc")]
+        commands = [
+            one["command"]
+            for one in json.loads((folder / "compile_commands.json").read_text())
+            if one["file"].endswith("apps/ferry.cc")
+        ]
         for command in commands:
             words = command.split()
             assert "-DPACKAGED" in words and "-O2" in words and "-fPIE" in words, command
@@ -236,15 +309,31 @@ def test_a_timer_of_systemd_is_written_and_removed():
     with Home() as home:
         config = home.root / "co%n fig"
         # No systemd of whoever runs the tests is reached.
-        env = {"XDG_CONFIG_HOME": str(config), "XDG_RUNTIME_DIR": str(home.root), "DBUS_SESSION_BUS_ADDRESS": "unix:path=/nonexistent", "AWS_PROFILE": 'my "own" $x'}
+        env = {
+            "XDG_CONFIG_HOME": str(config),
+            "XDG_RUNTIME_DIR": str(home.root),
+            "DBUS_SESSION_BUS_ADDRESS": "unix:path=/nonexistent",
+            "AWS_PROFILE": 'my "own" $x',
+        }
         assert "not installed" in home.good("service", "status", env=env).out
         done = home.ferry("service", "install", env=env)
         assert done.returncode == 1 and "systemctl --user enable --now ferry.timer" in done.out, done.out + done.err
         units = config / "systemd/user"
         text = (units / "ferry.service").read_text()
-        assert f'ExecStart="{FERRY}" ps --quiet' in text and "KillMode=process" in text and 'AWS_PROFILE=my \\"own\\" $$x' in text and "co%%n fig" in text, text
+        assert (
+            f'ExecStart="{FERRY}" ps --quiet' in text
+            and "KillMode=process" in text
+            and 'AWS_PROFILE=my \\"own\\" $$x' in text
+            and "co%%n fig" in text
+        ), text
         if shutil.which("systemd-analyze"):
-            done = subprocess.run(["systemd-analyze", "--user", "verify", units / "ferry.timer", units / "ferry.service"], capture_output=True, text=True, env={**os.environ, **env}, check=False)
+            done = subprocess.run(
+                ["systemd-analyze", "--user", "verify", units / "ferry.timer", units / "ferry.service"],
+                capture_output=True,
+                text=True,
+                env={**os.environ, **env},
+                check=False,
+            )
             complaints = [line for line in done.stderr.splitlines() if "ferry." in line]
             assert complaints == [], done.stderr
         assert json.loads(home.ferry("service", "status", "--json", env=env).out)["installed"]

@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""Spot machines that the cloud takes back: the training is told, saves, and what it saved is stored before the machine goes."""
+"""Spot machines that the cloud takes back: the training is told, saves, and what it saved is stored before the machine
+goes."""
 import json
 import sqlite3
 import subprocess
@@ -30,14 +31,18 @@ while os.environ["FERRY_ATTEMPT"] == "1":
 
 def task(home, more="", spot="true"):
     home.file("train.py", TRAINING)
-    home.file("task.yaml", f"name: tiny\nresources: {{infra: rehearsal, instance_type: g4dn.xlarge, use_spot: {spot}}}\n{more}run: python3 train.py\n")
+    home.file(
+        "task.yaml",
+        f"name: tiny\nresources: {{infra: rehearsal, instance_type: g4dn.xlarge, use_spot: {spot}}}\n"
+        f"{more}run: python3 train.py\n",
+    )
 
 
 def stored(home, key):
     """An object of the rehearsal cloud's S3, by its own index."""
     folder = home.root / "data/ferry/rehearsal/s3"
     with sqlite3.connect(f"file:{folder / 'index.db'}?mode=ro", uri=True) as index:
-        (name,), = index.execute("SELECT id FROM objects WHERE key = ?", (f"team/{key}".encode(),)).fetchall()
+        ((name,),) = index.execute("SELECT id FROM objects WHERE key = ?", (f"team/{key}".encode(),)).fetchall()
     name = name.decode()
     return (folder / "data" / name[:2] / name).read_text()
 
@@ -68,7 +73,11 @@ def test_a_training_that_is_told_saves_and_another_goes_on_from_what_it_stored_a
         step = int((where / "outputs/checkpoint").read_text())
         assert step > 0 and f"saved step {step}" in (where / "train.log").read_text()
         told = json.loads((where / "outputs/notice.json").read_text())
-        assert told["kind"] == "interruption" and told["action"] == "terminate" and 0 < told["seconds_left"] <= NOTICE_MS / 1000, told
+        assert (
+            told["kind"] == "interruption"
+            and told["action"] == "terminate"
+            and 0 < told["seconds_left"] <= NOTICE_MS / 1000
+        ), told
         attempts = json.loads((where / "run.json").read_text())["attempts"]
         assert [one["outcome"] for one in attempts] == ["lost", "succeeded"], attempts
         assert (where / "outputs/model").read_text() == str(step), "the next attempt went on from there"
@@ -106,7 +115,10 @@ def test_what_the_account_does_not_allow_leaves_nothing_behind():
             done = home.ferry("interrupt", run)
             assert done.returncode == 125 and action in done.err and "ferry policy --interrupt" in done.err, done.err
             state = json.loads((home.root / "data/ferry/rehearsal/state.json").read_text())
-            assert "ferry-interrupt" not in json.dumps(state["iam"]) and state["fis_templates"] == {}, (action, state["iam"])
+            assert "ferry-interrupt" not in json.dumps(state["iam"]) and state["fis_templates"] == {}, (
+                action,
+                state["iam"],
+            )
         assert home.cloud()["instances"][0]["state"] == "running"
         home.good("cancel", run)
         training.communicate(timeout=120)
@@ -120,27 +132,51 @@ def test_aws_own_tools_interrupt_too():
             print("SKIP: no boto3")
             return
         home.good("rehearsal", "start")
-        home.file("fis.py", """
+        home.file(
+            "fis.py",
+            """
 import boto3, json, os, time, uuid
 ec2, iam, fis = (boto3.client(name, endpoint_url=os.environ["AWS_ENDPOINT_URL"]) for name in ("ec2", "iam", "fis"))
 image = ec2.describe_images(Owners=["amazon"])["Images"][0]["ImageId"]
-machine = ec2.run_instances(ImageId=image, InstanceType="g4dn.xlarge", MinCount=1, MaxCount=1, InstanceMarketOptions={"MarketType": "spot"})["Instances"][0]
+machine = ec2.run_instances(
+    ImageId=image,
+    InstanceType="g4dn.xlarge",
+    MinCount=1,
+    MaxCount=1,
+    InstanceMarketOptions={"MarketType": "spot"},
+)["Instances"][0]
 request = machine["SpotInstanceRequestId"]
 ec2.get_waiter("instance_running").wait(InstanceIds=[machine["InstanceId"]], WaiterConfig={"Delay": 1})
-code = lambda: ec2.describe_spot_instance_requests(SpotInstanceRequestIds=[request])["SpotInstanceRequests"][0]["Status"]["Code"]
+def code():
+    requests = ec2.describe_spot_instance_requests(SpotInstanceRequestIds=[request])["SpotInstanceRequests"]
+    return requests[0]["Status"]["Code"]
+def policy(**statement):
+    return json.dumps({"Version": "2012-10-17", "Statement": [{"Effect": "Allow", **statement}]})
 assert code() == "fulfilled", code()
-trust = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Principal": {"Service": "fis.amazonaws.com"}, "Action": "sts:AssumeRole"}]}
-role = iam.create_role(RoleName="chaos", AssumeRolePolicyDocument=json.dumps(trust))["Role"]["Arn"]
+trust = policy(Principal={"Service": "fis.amazonaws.com"}, Action="sts:AssumeRole")
+role = iam.create_role(RoleName="chaos", AssumeRolePolicyDocument=trust)["Role"]["Arn"]
 def experiment():
-    made = fis.create_experiment_template(clientToken=str(uuid.uuid4()), description="interrupt", roleArn=role, stopConditions=[{"source": "none"}],
-        targets={"it": {"resourceType": "aws:ec2:spot-instance", "resourceArns": ["arn:aws:ec2:us-east-1:123456789012:instance/" + machine["InstanceId"]], "selectionMode": "ALL"}},
-        actions={"go": {"actionId": "aws:ec2:send-spot-instance-interruptions", "parameters": {"durationBeforeInterruption": "PT2M"}, "targets": {"SpotInstances": "it"}}})["experimentTemplate"]
+    arn = "arn:aws:ec2:us-east-1:123456789012:instance/" + machine["InstanceId"]
+    target = {"resourceType": "aws:ec2:spot-instance", "resourceArns": [arn], "selectionMode": "ALL"}
+    action = {
+        "actionId": "aws:ec2:send-spot-instance-interruptions",
+        "parameters": {"durationBeforeInterruption": "PT2M"},
+        "targets": {"SpotInstances": "it"},
+    }
+    made = fis.create_experiment_template(
+        clientToken=str(uuid.uuid4()),
+        description="interrupt",
+        roleArn=role,
+        stopConditions=[{"source": "none"}],
+        targets={"it": target},
+        actions={"go": action},
+    )["experimentTemplate"]
     begun = fis.start_experiment(clientToken=str(uuid.uuid4()), experimentTemplateId=made["id"])["experiment"]
     fis.delete_experiment_template(id=made["id"])
     return fis.get_experiment(id=begun["id"])["experiment"]["state"]
 assert experiment()["status"] == "failed", "the role may not"
-may = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "ec2:SendSpotInstanceInterruptions", "Resource": "*"}]}
-iam.put_role_policy(RoleName="chaos", PolicyName="may", PolicyDocument=json.dumps(may))
+may = policy(Action="ec2:SendSpotInstanceInterruptions", Resource="*")
+iam.put_role_policy(RoleName="chaos", PolicyName="may", PolicyDocument=may)
 assert experiment()["status"] == "completed"
 time.sleep(1)
 assert code() == "marked-for-termination", code()
@@ -149,10 +185,17 @@ try:
 except fis.exceptions.ResourceNotFoundException:
     print("well")
 ec2.terminate_instances(InstanceIds=[machine["InstanceId"]])
-""")
-        env = dict(one.split("=", 1) for one in home.good("rehearsal", "env").out.replace("export ", "").splitlines() if "=" in one)
+""",
+        )
+        env = dict(
+            one.split("=", 1)
+            for one in home.good("rehearsal", "env").out.replace("export ", "").splitlines()
+            if "=" in one
+        )
         env = {name: value.strip("'") for name, value in env.items()}
-        done = subprocess.run(["python3", "fis.py"], cwd=home.work, env={**home.env, **env}, capture_output=True, text=True, timeout=120)
+        done = subprocess.run(
+            ["python3", "fis.py"], cwd=home.work, env={**home.env, **env}, capture_output=True, text=True, timeout=120
+        )
         assert done.returncode == 0 and done.stdout == "well\n", done.stderr
 
 

@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""ferry killed with SIGKILL at random moments: nothing leaks, nothing is lost. FERRY_KILLS says how often (default 6)."""
+"""ferry killed with SIGKILL at random moments: nothing leaks, nothing is lost. FERRY_KILLS says how often (default
+6)."""
 import os
 import random
 import subprocess
@@ -8,7 +9,10 @@ import time
 from lib import Home, main
 
 LINES = 30
-SCRIPT = f"mkdir -p outputs; for i in $(seq {LINES}); do echo line $i; echo err $i >&2; sleep 0.05; done; echo weights > outputs/model"
+SCRIPT = (
+    f"mkdir -p outputs; for i in $(seq {LINES}); do echo line $i; echo err $i >&2; sleep 0.05; done; "
+    "echo weights > outputs/model"
+)
 
 
 def test_a_killed_ferry_leaks_nothing_and_loses_nothing():
@@ -33,8 +37,12 @@ def test_a_killed_ferry_leaks_nothing_and_loses_nothing():
             name = runs[0]["run"]
             told = home.good("ps", "--all").out
             assert name in told
-            run = home.wait_for("the run is settled", lambda: next(
-                (one for one in home.runs("--all") if one["run"] == name and one["phase"] == "released"), None))
+            run = home.wait_for(
+                "the run is settled",
+                lambda: next(
+                    (one for one in home.runs("--all") if one["run"] == name and one["phase"] == "released"), None
+                ),
+            )
             print(f"killed after {wait:.2f} s: {run['outcome']} {run.get('error', '')}")
             if run["outcome"] == "succeeded":
                 logs = home.good("logs", name)

@@ -24,8 +24,15 @@ class Terminal:
             os.setsid()
             fcntl.ioctl(there, termios.TIOCSCTTY, 0)
 
-        self.ferry = subprocess.Popen([FERRY, *args], cwd=home.work, env={**home.env, "TERM": "xterm"}, stdin=there, stdout=there,
-                                      stderr=there, preexec_fn=become_session)
+        self.ferry = subprocess.Popen(
+            [FERRY, *args],
+            cwd=home.work,
+            env={**home.env, "TERM": "xterm"},
+            stdin=there,
+            stdout=there,
+            stderr=there,
+            preexec_fn=become_session,
+        )
         os.close(there)
         self.seen = b""
 
@@ -64,11 +71,19 @@ def test_a_run_that_was_stopped_never_exits_0():
             ferry.send_signal(number)
             _, err = ferry.communicate(timeout=90)
             run = home.newest()
-            assert ferry.returncode == run["exit_code"] == 130 and run["outcome"] == "cancelled", (ferry.returncode, run, err.decode())
+            assert ferry.returncode == run["exit_code"] == 130 and run["outcome"] == "cancelled", (
+                ferry.returncode,
+                run,
+                err.decode(),
+            )
             assert (home.home_of(run) / "outputs/m").read_text() == "saved\n"
         done = home.ferry("run", "--infra", "rehearsal", "--max-duration", "2s", "--", "bash", "-c", SAVES_AND_EXITS_0)
         run = home.newest()
-        assert done.returncode == run["exit_code"] == 124 and run["outcome"] == "failed", (done.returncode, run, done.err)
+        assert done.returncode == run["exit_code"] == 124 and run["outcome"] == "failed", (
+            done.returncode,
+            run,
+            done.err,
+        )
         assert "max_duration" in done.err and "max_duration" in run["error"]
         assert (home.home_of(run) / "outputs/m").read_text() == "saved\n"
         home.nothing_left()
@@ -88,8 +103,17 @@ def test_a_terminal_that_closes_or_ends_at_the_question_detaches():
     with Home() as home:
         home.good("rehearsal", "start")
         for leave in (lambda terminal: terminal.press(b"\x04"), lambda terminal: os.close(terminal.main)):
-            terminal = Terminal(home, "run", "--infra", "rehearsal", "--", "bash", "-c",
-                                "trap 'echo TERM > outputs/m; exit 1' TERM; mkdir outputs; echo up; for i in $(seq 40); do sleep 0.1; done; echo m > outputs/m")
+            terminal = Terminal(
+                home,
+                "run",
+                "--infra",
+                "rehearsal",
+                "--",
+                "bash",
+                "-c",
+                "trap 'echo TERM > outputs/m; exit 1' TERM; mkdir outputs; echo up; "
+                "for i in $(seq 40); do sleep 0.1; done; echo m > outputs/m",
+            )
             terminal.until(b"up\r\n")
             terminal.press(b"\x03")
             terminal.until(b"[g]o on?")
@@ -124,10 +148,23 @@ def test_an_agent_that_does_not_answer_is_let_go_by_a_second_request():
 
 def test_a_second_request_during_a_fetch_leaves_the_rest_to_a_follower():
     with Home() as home:
-        ferry = home.start("run", "--infra", "rehearsal", "--", "sh", "-c", "mkdir outputs; echo up; sleep 1; head -c 100000000 /dev/urandom > outputs/m")
+        ferry = home.start(
+            "run",
+            "--infra",
+            "rehearsal",
+            "--",
+            "sh",
+            "-c",
+            "mkdir outputs; echo up; sleep 1; head -c 100000000 /dev/urandom > outputs/m",
+        )
         assert ferry.stdout.readline() == b"up\n"
         run = home.runs()[0]["run"]
-        home.ferry("ssh", run, "--", "(while :; do pkill -STOP -f '[f]erry-agent-.* send'; done) >/dev/null 2>&1 & echo $! > ~/stopper")
+        home.ferry(
+            "ssh",
+            run,
+            "--",
+            "(while :; do pkill -STOP -f '[f]erry-agent-.* send'; done) >/dev/null 2>&1 & echo $! > ~/stopper",
+        )
         home.wait_for("fetching", lambda: home.runs()[0]["phase"] == "fetching")
         time.sleep(1)
         ferry.send_signal(signal.SIGTERM)
@@ -149,7 +186,10 @@ def test_a_request_to_end_before_the_training_releases_at_once():
         home.file("big.bin", "x" * 1000)
         home.good("rehearsal", "start")
         ferry = home.start("run", "--infra", "rehearsal", "--", "true")
-        home.wait_for("connecting", lambda: [one for one in home.runs() if one["phase"] in ("connecting", "syncing", "setup", "training")])
+        home.wait_for(
+            "connecting",
+            lambda: [one for one in home.runs() if one["phase"] in ("connecting", "syncing", "setup", "training")],
+        )
         ferry.send_signal(signal.SIGTERM)
         _, err = ferry.communicate(timeout=90)
         assert ferry.returncode in (130, 143), err.decode()

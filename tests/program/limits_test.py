@@ -10,8 +10,11 @@ from lib import Home, main
 def test_the_most_is_the_same_number_wherever_it_is_said():
     with Home() as home:
         aws_env(home)
-        home.file("task.yaml", "resources: {infra: aws, instance_type: m5.large, disk_tier: high, disk_size: 200}\nmax_duration: 20m\n"
-                  "run: 'true'\n")
+        home.file(
+            "task.yaml",
+            "resources: {infra: aws, instance_type: m5.large, disk_tier: high, disk_size: 200}\nmax_duration: 20m\n"
+            "run: 'true'\n",
+        )
         told = json.loads(home.good("plan", "task.yaml", "--json").out)["at_most_usd"]
         words = f"at most ${told:.2f}"
         assert round(told * 100) == told * 100, "whole cents"
@@ -27,7 +30,9 @@ def test_the_most_is_the_same_number_wherever_it_is_said():
 
 def test_the_most_of_a_rehearsal_counts_its_disk():
     with Home() as home:
-        told = json.loads(home.good("plan", "--infra", "rehearsal", "--max-duration", "10m", "--json", "--", "true").out)
+        told = json.loads(
+            home.good("plan", "--infra", "rehearsal", "--max-duration", "10m", "--json", "--", "true").out
+        )
         assert told["offers"][0]["beside_usd"] > 0.005, told["offers"][0]
         home.good("run", "--infra", "rehearsal", "--max-duration", "10m", "--", "true")
         assert json.loads(home.good("show", home.newest()["run"], "--json").out)["at_most_usd"] == told["at_most_usd"]
@@ -45,12 +50,16 @@ def rehearse(home, *args, run="true"):
 
 def test_a_run_that_would_break_a_limit_is_refused_and_nothing_is_rented():
     with Home() as home:
-        told = json.loads(home.good("plan", "--infra", "rehearsal", "--max-duration", "10m", "--json", "--", "true").out)["at_most_usd"]
+        told = json.loads(
+            home.good("plan", "--infra", "rehearsal", "--max-duration", "10m", "--json", "--", "true").out
+        )["at_most_usd"]
         limit(home, usd_per_day=told * 1.5)
         assert rehearse(home, "--detach", run="sleep 600").returncode == 0
         refused = rehearse(home)
         assert refused.returncode == 75, refused.err
-        assert "usd_per_day" in refused.err and "would not be kept" in refused.err and "raise limits" in refused.err, refused.err
+        assert (
+            "usd_per_day" in refused.err and "would not be kept" in refused.err and "raise limits" in refused.err
+        ), refused.err
         assert len(home.alive()) == 1 and len(home.cloud()["instances"]) == 1, home.cloud()
         home.good("cancel", home.runs()[0]["run"])
         assert rehearse(home).returncode == 0, "what the first has cost is little"
@@ -91,8 +100,14 @@ def test_check_says_what_the_limits_leave():
         aws_env(home)
         limit(home, usd_per_day=50, machines=2)
         home.good("run", "--infra", "aws", "--max-duration", "10m", "--detach", "--", "sleep", "600")
-        said = [one["text"] for one in json.loads(home.ferry("check", "--json").out)["findings"] if one["subject"] == "limits"]
-        assert len(said) == 2 and "of $50.00 are left (usd_per_day, today)" in said[0] and "1 of 2 machines" in said[1], said
+        said = [
+            one["text"]
+            for one in json.loads(home.ferry("check", "--json").out)["findings"]
+            if one["subject"] == "limits"
+        ]
+        assert (
+            len(said) == 2 and "of $50.00 are left (usd_per_day, today)" in said[0] and "1 of 2 machines" in said[1]
+        ), said
         most = json.loads(home.good("show", home.newest()["run"], "--json").out)["at_most_usd"]
         left = float(re.search(r"\$([0-9.]+)", said[0])[1])
         assert 50 - most - 0.02 < left < 50, (said, most)  # before midnight less than the most falls into the day

@@ -5,8 +5,20 @@ from lib import Home, main
 
 def test_ten_runs_at_once_do_not_meet():
     with Home() as home:
-        runs = [home.start("run", "-n", f"run{i}", "--infra", "rehearsal", "--", "sh", "-c",
-                           f"mkdir outputs; echo {i} > outputs/number; hostname > outputs/host; sleep 1; echo done {i}") for i in range(10)]
+        runs = [
+            home.start(
+                "run",
+                "-n",
+                f"run{i}",
+                "--infra",
+                "rehearsal",
+                "--",
+                "sh",
+                "-c",
+                f"mkdir outputs; echo {i} > outputs/number; hostname > outputs/host; sleep 1; echo done {i}",
+            )
+            for i in range(10)
+        ]
         for i, run in enumerate(runs):
             out, err = run.communicate(timeout=180)
             assert run.returncode == 0, err.decode()

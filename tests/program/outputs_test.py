@@ -41,9 +41,20 @@ def shared_tmp(home):
 
 def test_an_output_that_is_a_link_brings_what_it_points_to():
     with Home() as home:
-        run(home, "mkdir ~/big; ln -s ~/big outputs; echo 5 > outputs/model; mkdir ~/big/deep; echo 6 > outputs/deep/part; ln -s model ~/big/best")
-        assert brought(home) == {"outputs/model": "5\n", "outputs/deep/part": "6\n", "outputs/best": "-> model"}, brought(home)
-        done = run(home, 'mkdir outputs; echo 7 > "$FERRY_SCRATCH/weights"; ln -s "$FERRY_SCRATCH" outputs/ck; echo a > outputs/a')
+        run(
+            home,
+            "mkdir ~/big; ln -s ~/big outputs; echo 5 > outputs/model; mkdir ~/big/deep; echo 6 > outputs/deep/part; "
+            "ln -s model ~/big/best",
+        )
+        assert brought(home) == {
+            "outputs/model": "5\n",
+            "outputs/deep/part": "6\n",
+            "outputs/best": "-> model",
+        }, brought(home)
+        done = run(
+            home,
+            'mkdir outputs; echo 7 > "$FERRY_SCRATCH/weights"; ln -s "$FERRY_SCRATCH" outputs/ck; echo a > outputs/a',
+        )
         assert brought(home) == {"outputs/ck/weights": "7\n", "outputs/a": "a\n"}, (brought(home), done.err)
         home.nothing_left()
 
@@ -51,8 +62,13 @@ def test_an_output_that_is_a_link_brings_what_it_points_to():
 def test_a_named_output_that_is_a_link_is_never_called_unwritten():
     with Home() as home:
         done = run(home, "mkdir ~/real; echo 1 > ~/real/a.pt; echo 2 > ~/real/b.txt; ln -s ~/real ckpt", "-o", "ckpt/")
-        assert brought(home) == {"ckpt/a.pt": "1\n", "ckpt/b.txt": "2\n"} and "did not write" not in done.err, (brought(home), done.err)
-        done = run(home, "mkdir ~/real; echo 1 > ~/real/a.pt; echo 2 > ~/real/b.txt; ln -s ~/real ckpt", "-o", "ckpt/*.pt")
+        assert brought(home) == {"ckpt/a.pt": "1\n", "ckpt/b.txt": "2\n"} and "did not write" not in done.err, (
+            brought(home),
+            done.err,
+        )
+        done = run(
+            home, "mkdir ~/real; echo 1 > ~/real/a.pt; echo 2 > ~/real/b.txt; ln -s ~/real ckpt", "-o", "ckpt/*.pt"
+        )
         assert brought(home) == {"ckpt/a.pt": "1\n"} and "did not write" not in done.err, (brought(home), done.err)
         done = run(home, "echo 1 > ~/m; ln -s ~/m model.pt", "-o", "model.pt")
         assert brought(home) == {"model.pt": "1\n"}, (brought(home), done.err)
@@ -61,7 +77,9 @@ def test_a_named_output_that_is_a_link_is_never_called_unwritten():
 def test_links_below_outputs_bring_what_does_not_come_otherwise():
     with Home() as home:
         home.file("config.yaml", "sent\n")
-        done = run(home, """
+        done = run(
+            home,
+            """
             mkdir -p ~/.cache/hf/blobs ~/.cache/hf/snap outputs/sub steps
             echo blob > ~/.cache/hf/blobs/x; ln -s ../blobs/x ~/.cache/hf/snap/model.bin
             ln -s ~/.cache/hf/snap outputs/hf
@@ -69,12 +87,22 @@ def test_links_below_outputs_bring_what_does_not_come_otherwise():
             echo in > outputs/sub/in; ln -s sub/in outputs/relative; ln -s "$PWD/outputs/sub/in" outputs/absolute
             ln -s ../config.yaml outputs/config; ln -s /etc/passwd outputs/etc; ln -s /dev/null outputs/device
             ln -s loop2 outputs/loop1; ln -s loop1 outputs/loop2; ln -s .. outputs/up; ln -s nowhere outputs/dangling
-        """)
+        """,
+        )
         assert brought(home) == {
-            "outputs/hf/model.bin": "blob\n", "outputs/last": "s9\n", "outputs/sub/in": "in\n",
-            "outputs/relative": "-> sub/in", "outputs/absolute": "-> sub/in",
-            "outputs/config": "-> ../config.yaml", "outputs/etc": "-> /etc/passwd", "outputs/device": "-> /dev/null",
-            "outputs/loop1": "-> loop2", "outputs/loop2": "-> loop1", "outputs/up": "-> ..", "outputs/dangling": "-> nowhere"}, brought(home)
+            "outputs/hf/model.bin": "blob\n",
+            "outputs/last": "s9\n",
+            "outputs/sub/in": "in\n",
+            "outputs/relative": "-> sub/in",
+            "outputs/absolute": "-> sub/in",
+            "outputs/config": "-> ../config.yaml",
+            "outputs/etc": "-> /etc/passwd",
+            "outputs/device": "-> /dev/null",
+            "outputs/loop1": "-> loop2",
+            "outputs/loop2": "-> loop1",
+            "outputs/up": "-> ..",
+            "outputs/dangling": "-> nowhere",
+        }, brought(home)
         for name in ("config", "etc", "device", "loop1", "up", "dangling"):
             assert f"outputs/{name} ->" in done.err, (name, done.err)
         for name in ("hf", "last", "relative", "absolute"):
@@ -98,10 +126,20 @@ def test_a_workdir_of_three_thousand_levels_is_refused_before_anything_is_rented
 
 def test_outputs_that_the_login_user_cannot_read_come_home():
     with Home() as home:
-        done = run(home, "mkdir -p outputs/closed; echo 1 > outputs/mine; echo 2 > outputs/roots; echo 3 > outputs/closed/inside; "
-                         "sudo chown 0 outputs/roots; sudo chmod 600 outputs/roots; chmod 000 outputs/closed")
-        assert brought(home) == {"outputs/mine": "1\n", "outputs/roots": "2\n", "outputs/closed/inside": "3\n"}, (brought(home), done.err)
-        done = run(home, "mkdir outputs; echo 1 > outputs/m; sudo chown -R 0 outputs; sudo chmod 700 outputs; sudo chmod 600 outputs/m")
+        done = run(
+            home,
+            "mkdir -p outputs/closed; echo 1 > outputs/mine; echo 2 > outputs/roots; echo 3 > outputs/closed/inside; "
+            "sudo chown 0 outputs/roots; sudo chmod 600 outputs/roots; chmod 000 outputs/closed",
+        )
+        assert brought(home) == {"outputs/mine": "1\n", "outputs/roots": "2\n", "outputs/closed/inside": "3\n"}, (
+            brought(home),
+            done.err,
+        )
+        done = run(
+            home,
+            "mkdir outputs; echo 1 > outputs/m; sudo chown -R 0 outputs; sudo chmod 700 outputs; "
+            "sudo chmod 600 outputs/m",
+        )
         assert brought(home) == {"outputs/m": "1\n"}, (brought(home), done.err)
         home.nothing_left()
 
@@ -109,7 +147,9 @@ def test_outputs_that_the_login_user_cannot_read_come_home():
 def test_what_cannot_be_read_keeps_the_machine():
     with Home() as home:
         # Root can read nearly everything; deeper than ferry goes is one thing that cannot come.
-        home.file("deep.py", """
+        home.file(
+            "deep.py",
+            """
             import os
             os.mkdir("outputs")
             open("outputs/m", "w").write("1\\n")
@@ -118,12 +158,20 @@ def test_what_cannot_be_read_keeps_the_machine():
                 os.mkdir("d")
                 os.chdir("d")
             open("x", "w").write("x")
-        """.replace("\n            ", "\n"))
+        """.replace(
+                "\n            ", "\n"
+            ),
+        )
         done = home.ferry("run", "--infra", "rehearsal", "--", "python3", "deep.py", timeout=300)
-        assert done.returncode == 125 and "1000 folders" in done.err and "is kept" in done.err, (done.returncode, done.err)
+        assert done.returncode == 125 and "1000 folders" in done.err and "is kept" in done.err, (
+            done.returncode,
+            done.err,
+        )
         assert len(home.alive()) == 1
         # Every ferry command starts a follower, which tries again: not while the person is at it.
-        home.good("ssh", home.newest()["run"], "--", "rm -rf ferry/*/outputs/d; sleep 3; echo 2 > $(echo ferry/*/outputs)/n")
+        home.good(
+            "ssh", home.newest()["run"], "--", "rm -rf ferry/*/outputs/d; sleep 3; echo 2 > $(echo ferry/*/outputs)/n"
+        )
         assert home.ferry("fetch", home.newest()["run"]).returncode == 0
         home.good("down", home.newest()["run"])
         assert brought(home) == {"outputs/m": "1\n", "outputs/n": "2\n"}, brought(home)
@@ -136,14 +184,24 @@ def test_what_the_run_made_is_not_judged_by_its_date():
         home.file("touched.txt", "touched\n")
         home.file("edited.txt", "edited\n")
         home.file("old/inside.txt", "sent\n")
-        run(home, """
-            mkdir t; echo packed > t/m2024; touch -d 2024-05-05 t/m2024; tar cf m.tar -C t m2024; rm -r t; tar xf m.tar; rm m.tar
+        run(
+            home,
+            """
+            mkdir t; echo packed > t/m2024; touch -d 2024-05-05 t/m2024
+            tar cf m.tar -C t m2024; rm -r t; tar xf m.tar; rm m.tar
             echo model > model; touch -d 2001-01-01 model
-            touch -d 1999-01-01 touched.txt; echo Edited > edited.txt; touch -r same.txt edited.txt; cp old/inside.txt old/copy.txt
+            touch -d 1999-01-01 touched.txt; echo Edited > edited.txt; touch -r same.txt edited.txt
+            cp old/inside.txt old/copy.txt
             mkdir -p __pycache__; echo c > __pycache__/x.pyc
-        """)
-        assert brought(home) == {"m2024": "packed\n", "model": "model\n", "touched.txt": "touched\n", "edited.txt": "Edited\n",
-                                 "old/copy.txt": "sent\n"}, brought(home)
+        """,
+        )
+        assert brought(home) == {
+            "m2024": "packed\n",
+            "model": "model\n",
+            "touched.txt": "touched\n",
+            "edited.txt": "Edited\n",
+            "old/copy.txt": "sent\n",
+        }, brought(home)
         home.nothing_left()
 
 
@@ -151,7 +209,11 @@ def test_what_is_written_outside_the_workdir_is_named_and_brought():
     with Home() as home:
         done = run(home, "echo weights > ~/model.pt; mkdir -p ~/.cache/pip; echo c > ~/.cache/pip/x")
         found = brought(home)
-        assert list(found.values()) == ["weights\n"] and list(found)[0].startswith("outputs-elsewhere/") and list(found)[0].endswith("/model.pt"), (found, done.err)
+        assert (
+            list(found.values()) == ["weights\n"]
+            and list(found)[0].startswith("outputs-elsewhere/")
+            and list(found)[0].endswith("/model.pt")
+        ), (found, done.err)
         assert "model.pt" in done.err and "outputs-elsewhere" in done.err, done.err
         if not shared_tmp(home):
             done = run(home, "echo weights > /tmp/model.bin", "-o", "model.pt")
@@ -183,7 +245,9 @@ def test_a_training_that_writes_a_train_log_of_its_own_keeps_it():
     with Home() as home:
         done = run(home, "echo shown; echo own > train.log")
         top = home.home_of(home.newest())
-        assert (top / "train.log").read_text() == "own\n" and (top / ".ferry/train.log").read_text() == "shown\n", done.err
+        assert (top / "train.log").read_text() == "own\n" and (
+            top / ".ferry/train.log"
+        ).read_text() == "shown\n", done.err
         assert ".ferry/train.log" in done.err, done.err
         run(home, "echo shown; mkdir train.log .ferry; echo a > train.log/a; echo b > .ferry/b")
         top = home.home_of(home.newest())
@@ -195,7 +259,11 @@ def test_what_comes_home_obeys_the_persons_umask():
     with Home() as home:
         before = os.umask(0o077)
         try:
-            run(home, "mkdir -p outputs/open; echo 1 > outputs/open/m; chmod 666 outputs/open/m; chmod 777 outputs/open; chmod 000 outputs/open/m")
+            run(
+                home,
+                "mkdir -p outputs/open; echo 1 > outputs/open/m; chmod 666 outputs/open/m; chmod 777 outputs/open; "
+                "chmod 000 outputs/open/m",
+            )
         finally:
             os.umask(before)
         top = home.home_of(home.newest())
@@ -211,13 +279,28 @@ def test_names_that_are_not_utf8_keep_their_bytes_in_the_ledger():
             paths = sorted(path for (path,) in base.execute("SELECT CAST(path AS BLOB) FROM objects"))
         assert paths == [b"outputs/bad\xff\xfe.pt", b"outputs/good.pt"], paths
         record = json.loads((home.home_of(home.newest()) / "run.json").read_text())
-        assert sorted(bytes.fromhex(one["path_hex"]) if "path_hex" in one else one["path"].encode() for one in record["outputs"]["files"]) == paths
+        assert (
+            sorted(
+                bytes.fromhex(one["path_hex"]) if "path_hex" in one else one["path"].encode()
+                for one in record["outputs"]["files"]
+            )
+            == paths
+        )
 
 
 def test_fetch_hears_signals_and_goes_on_later():
     with Home() as home:
-        home.good("run", "-d", "--infra", "rehearsal", "--", "bash", "-c",
-                  "mkdir outputs; for i in 1 2 3 4 5 6 7 8; do head -c 100000000 /dev/urandom > outputs/$i; done; echo ready; sleep 1000")
+        home.good(
+            "run",
+            "-d",
+            "--infra",
+            "rehearsal",
+            "--",
+            "bash",
+            "-c",
+            "mkdir outputs; for i in 1 2 3 4 5 6 7 8; do head -c 100000000 /dev/urandom > outputs/$i; done; "
+            "echo ready; sleep 1000",
+        )
         name = home.runs()[0]["run"]
         home.wait_for("ready", lambda: "ready" in home.good("logs", name).out)
         top = home.work / "runs" / name
@@ -241,8 +324,10 @@ def test_fetch_hears_signals_and_goes_on_later():
 def test_fetch_without_a_name_takes_the_newest_run_that_started():
     with Home() as home:
         home.good("run", "--infra", "rehearsal", "--", "sh", "-c", "mkdir outputs; echo model > outputs/m")
-        trained, = home.runs("--all")
-        failed = home.ferry("run", "--infra", "rehearsal", "--instance-type", "t3.medium", "--max-hourly-cost", "0.0001", "--", "true")
+        (trained,) = home.runs("--all")
+        failed = home.ferry(
+            "run", "--infra", "rehearsal", "--instance-type", "t3.medium", "--max-hourly-cost", "0.0001", "--", "true"
+        )
         assert failed.returncode != 0 and home.newest()["outcome"] == "not_started", home.newest()
         assert trained["run"] in home.good("fetch").out
 

@@ -81,7 +81,9 @@ def test_a_removed_folder_does_not_give_a_run_two_owners():
         run = training(home)
         folder = home.root / "data/ferry/runs" / run["run"]
         shutil.rmtree(folder)
-        lock = home.wait_for("the lock made anew", lambda: (folder / "owner").exists() and (folder / "owner").read_text())
+        lock = home.wait_for(
+            "the lock made anew", lambda: (folder / "owner").exists() and (folder / "owner").read_text()
+        )
         role, pid, _ = lock.split()
         assert role == "follow"
         assert "left behind" not in home.good("ps").err
@@ -101,8 +103,11 @@ def test_who_lost_its_run_to_another_lets_go_of_it():
         other = int((folder / "owner").read_text().split()[1])
         assert other != pid
         os.kill(pid, signal.SIGCONT)
-        home.wait_for("the first one's end", lambda: not os.path.exists(f"/proc/{pid}") or
-                      open(f"/proc/{pid}/stat").read().rsplit(")", 1)[1].split()[0] == "Z")
+        home.wait_for(
+            "the first one's end",
+            lambda: not os.path.exists(f"/proc/{pid}")
+            or open(f"/proc/{pid}/stat").read().rsplit(")", 1)[1].split()[0] == "Z",
+        )
         assert "another ferry looks after" in (folder / "follower.txt").read_text()
         home.good("cancel", run["run"])
         is_cancelled_with_what_it_saved(home, run)
@@ -119,8 +124,15 @@ def laptops(home, *others):
 
 def begin_on(home):
     """In the foreground, until ~/go is there."""
-    ferry = home.start("run", "--infra", "aws", "--", "bash", "-c",
-                       "mkdir -p outputs; echo up; while ! [ -e ~/go ]; do sleep 0.1; done; echo model > outputs/m")
+    ferry = home.start(
+        "run",
+        "--infra",
+        "aws",
+        "--",
+        "bash",
+        "-c",
+        "mkdir -p outputs; echo up; while ! [ -e ~/go ]; do sleep 0.1; done; echo model > outputs/m",
+    )
     assert ferry.stdout.readline() == b"up\n"
     return ferry, home.runs()[0]["run"]
 
@@ -189,10 +201,18 @@ def test_fetch_while_a_machine_is_connected_to_says_so():
         home.good("rehearsal", "start")
         home.good("rehearsal", "fault", "slow-boot", "ms=20000")
         ferry = home.start("run", "--infra", "rehearsal", "--", "true")
-        run = home.wait_for("the launch", lambda: [one for one in home.runs() if one["phase"] == "launching" and any(
-            it["id"] for it in one["instances"])])[0]
+        run = home.wait_for(
+            "the launch",
+            lambda: [
+                one for one in home.runs() if one["phase"] == "launching" and any(it["id"] for it in one["instances"])
+            ],
+        )[0]
         done = home.ferry("fetch", run["run"])
-        assert done.returncode == 125 and "has no outputs yet: it is launching" in done.err and "its machine is i-" in done.err, done.err
+        assert (
+            done.returncode == 125
+            and "has no outputs yet: it is launching" in done.err
+            and "its machine is i-" in done.err
+        ), done.err
         ferry.send_signal(signal.SIGTERM)
         ferry.communicate(timeout=60)
         home.nothing_left()
@@ -200,8 +220,16 @@ def test_fetch_while_a_machine_is_connected_to_says_so():
 
 def test_fetch_by_hand_completes_a_log_that_is_short_here():
     with Home() as home:
-        home.good("run", "--keep", "--infra", "rehearsal", "--", "bash", "-c",
-                  "mkdir outputs; echo m > outputs/m; for i in $(seq 20); do echo line $i; sleep 0.02; done")
+        home.good(
+            "run",
+            "--keep",
+            "--infra",
+            "rehearsal",
+            "--",
+            "bash",
+            "-c",
+            "mkdir outputs; echo m > outputs/m; for i in $(seq 20); do echo line $i; sleep 0.02; done",
+        )
         run = home.newest()
         log = home.root / "data/ferry/runs" / run["run"] / "log"
         whole = home.good("logs", run["run"]).out

@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""`recover: aws`: while no ferry runs anywhere, AWS starts the next machine, and that goes on by itself; whoever comes back finds it done."""
+"""`recover: aws`: while no ferry runs anywhere, AWS starts the next machine, and that goes on by itself; whoever comes
+back finds it done."""
 import contextlib
 import json
 import sqlite3
@@ -26,8 +27,12 @@ cp outputs/saved outputs/model
 def task(home, last=2, more=""):
     home.file("train.sh", TRAIN.replace("LAST", str(last)))
     home.file("said.txt", "as it was sent\n")
-    home.file("task.yaml", f"name: tiny\nresources: {{infra: rehearsal, use_spot: true}}\nstore: {STORE}\nrecover: aws\nmax_duration: 20m\n{more}"
-              "setup: echo by setup > made.txt\nrun: sh train.sh\n")
+    home.file(
+        "task.yaml",
+        f"name: tiny\nresources: {{infra: rehearsal, use_spot: true}}\nstore: {STORE}\nrecover: aws\n"
+        f"max_duration: 20m\n{more}"
+        "setup: echo by setup > made.txt\nrun: sh train.sh\n",
+    )
 
 
 def begin(home):
@@ -41,7 +46,8 @@ def begin(home):
 
 
 def stored_keys(home):
-    """By the rehearsal cloud's index, for a ferry command would follow the run; none while its S3 has not been asked for anything."""
+    """By the rehearsal cloud's index, for a ferry command would follow the run; none while its S3 has not been asked
+    for anything."""
     file = home.root / "data/ferry/rehearsal/s3/index.db"
     if not file.exists():
         return []
@@ -62,7 +68,7 @@ def stored_whole(home, attempt):
 
 
 def die(home):
-    machine, = home.alive()
+    (machine,) = home.alive()
     home.good("rehearsal", "fault", "die", f"instance={machine}")
     home.wait_for("its machine is gone", lambda: machine not in home.alive())
     return machine
@@ -74,16 +80,20 @@ def test_while_nobody_is_there_aws_starts_the_next_machine_and_who_comes_back_fi
         run = begin(home)
         first = die(home)
         home.wait_for("another machine is there", lambda: home.alive() and home.alive() != [first])
-        second, = home.alive()
+        (second,) = home.alive()
         home.wait_for("it has ended itself", lambda: not home.alive(), limit=120)
-        assert "SetDesiredCapacity 200" in (home.root / "data/ferry/rehearsal/server.log").read_text(), "and wants no other"
+        assert (
+            "SetDesiredCapacity 200" in (home.root / "data/ferry/rehearsal/server.log").read_text()
+        ), "and wants no other"
         shown = home.good("recover")
         home.wait_for("it is over", lambda: home.newest()["phase"] == "released")
         assert home.newest()["outcome"] == "succeeded", (home.newest(), shown.err)
         expected = "attempt 1 resumed 0\nattempt 2 resumed 1\n"
         assert (home.home_of({"run": run}) / "outputs/model").read_text() == expected
         log = home.good("logs", run).out
-        assert log == "as it was sent\nby setup\nattempt 1 resumed 0\nas it was sent\nby setup\nattempt 2 resumed 1\n", log
+        assert (
+            log == "as it was sent\nby setup\nattempt 1 resumed 0\nas it was sent\nby setup\nattempt 2 resumed 1\n"
+        ), log
         record = json.loads((home.home_of({"run": run}) / "run.json").read_text())
         assert [one["outcome"] for one in record["attempts"]] == ["lost", "succeeded"], record["attempts"]
         assert [one["id"] for one in record["machines"]] == [first, second], record["machines"]
@@ -117,11 +127,15 @@ def test_another_laptop_finds_done_what_aws_went_on_with():
         laptops.close("first")
         die(home)
         home.wait_for("the next machine has stored what it saved", lambda: not home.alive() and stored_whole(home, 2))
-        taken = json.loads(home.ferry("recover", run, "--yes", "--store", STORE, "--infra", "rehearsal", "--json", env=SOON).out)
+        taken = json.loads(
+            home.ferry("recover", run, "--yes", "--store", STORE, "--infra", "rehearsal", "--json", env=SOON).out
+        )
         home.wait_for("it is over", lambda: home.newest()["phase"] == "released")
         assert home.newest()["outcome"] == "succeeded", (taken, home.newest())
         home.good("fetch", run)
-        assert (home.home_of({"run": run}) / "outputs/model").read_text() == "attempt 1 resumed 0\nattempt 2 resumed 1\n"
+        assert (
+            home.home_of({"run": run}) / "outputs/model"
+        ).read_text() == "attempt 1 resumed 0\nattempt 2 resumed 1\n"
         laptops.close("second")
         laptops.open("first")
         home.good("recover")
@@ -145,7 +159,9 @@ def test_who_takes_it_up_may_be_killed_at_any_moment():
         home.good("recover", env=SOON)
         home.wait_for("it is over", lambda: home.newest()["phase"] == "released")
         assert home.newest()["outcome"] == "succeeded", home.newest()
-        assert (home.home_of({"run": run}) / "outputs/model").read_text() == "attempt 1 resumed 0\nattempt 2 resumed 1\n"
+        assert (
+            home.home_of({"run": run}) / "outputs/model"
+        ).read_text() == "attempt 1 resumed 0\nattempt 2 resumed 1\n"
         record = json.loads((home.home_of({"run": run}) / "run.json").read_text())
         assert len(record["attempts"]) == 2 and len(record["machines"]) == 2, record
         nothing_left(home)
@@ -189,16 +205,25 @@ def test_what_is_cancelled_or_ends_well_leaves_no_group_that_would_start_another
         run = begin(home)
         home.good("cancel", run)
         home.wait_for("it is over", lambda: home.newest()["phase"] == "released")
-        assert home.newest()["outcome"] == "cancelled" and len(home.cloud()["instances"]) == 2, home.cloud()["instances"]
+        assert home.newest()["outcome"] == "cancelled" and len(home.cloud()["instances"]) == 2, home.cloud()[
+            "instances"
+        ]
         nothing_left(home)
 
 
 def test_what_aws_could_not_go_on_with_is_refused_before_anything_is_rented():
     with Home() as home:
-        for words, why in ((["--secret", "PASSWORD"], "has secrets"), (["--store", "none"], "no store in S3"), (["--keep"], "kept is not replaced")):
+        for words, why in (
+            (["--secret", "PASSWORD"], "has secrets"),
+            (["--store", "none"], "no store in S3"),
+            (["--keep"], "kept is not replaced"),
+        ):
             task(home)
             done = home.ferry("run", *words, "task.yaml", env={"PASSWORD": "hush"})
-            assert done.returncode == 125 and "recover: aws cannot be had" in done.err and why in done.err, (words, done.err)
+            assert done.returncode == 125 and "recover: aws cannot be had" in done.err and why in done.err, (
+                words,
+                done.err,
+            )
         assert "recover: aws (AWS starts" in home.ferry("run", "--recover", "me", "task.yaml").err
         home.good("rehearsal", "start")
         assert home.cloud()["instances"] == []
@@ -206,7 +231,9 @@ def test_what_aws_could_not_go_on_with_is_refused_before_anything_is_rented():
 
 def nothing_left(home):
     home.nothing_left()
-    left = {name: things for name, things in home.cloud().items() if things and ("scaling" in name or "template" in name)}
+    left = {
+        name: things for name, things in home.cloud().items() if things and ("scaling" in name or "template" in name)
+    }
     assert not left, left
 
 

@@ -23,7 +23,11 @@ def test_a_lost_ledger_leaves_nothing_behind_after_down_all():
         # The rehearsal cloud is elsewhere, as far as this ferry can see.
         (home.root / "data/ferry/rehearsal").rename(home.root / "elsewhere")
         done = home.ferry("down", "--all", env={"AWS_ACCESS_KEY_ID": "", "AWS_SECRET_ACCESS_KEY": ""})
-        assert done.returncode == 1 and done.err.startswith("! down      AWS was NOT looked at") and "nothing left" not in done.out, done.out + done.err
+        assert (
+            done.returncode == 1
+            and done.err.startswith("! down      AWS was NOT looked at")
+            and "nothing left" not in done.out
+        ), (done.out + done.err)
         (home.root / "elsewhere").rename(home.root / "data/ferry/rehearsal")
         assert len(home.alive()) == 1
         home.env.pop("AWS_REGION", None)
@@ -32,7 +36,9 @@ def test_a_lost_ledger_leaves_nothing_behind_after_down_all():
         state = home.cloud()
         assert home.alive() == [], state
         log = (home.root / "data/ferry/rehearsal/server.log").read_text()
-        assert log.count("ec2:DeleteKeyPair 200") == log.count("ec2:DeleteSecurityGroup 200") == 1, "its key pair and group must go, too"
+        assert (
+            log.count("ec2:DeleteKeyPair 200") == log.count("ec2:DeleteSecurityGroup 200") == 1
+        ), "its key pair and group must go, too"
         home.nothing_left()
 
 
@@ -51,7 +57,11 @@ def test_the_bill_stops_even_when_aws_does_not_listen_and_the_next_command_settl
             home.wait_for("the machine's own end", lambda: home.alive() == [], 60)
             assert (home.home_of(run) / "outputs/m").read_text() == "model\n"
             if running.returncode != 0:
-                assert running.returncode == 125 and b"may still run, for $0.0416/h" in err and f"ferry down {run['run']}".encode() in err, err.decode()
+                assert (
+                    running.returncode == 125
+                    and b"may still run, for $0.0416/h" in err
+                    and f"ferry down {run['run']}".encode() in err
+                ), err.decode()
             home.good("rehearsal", "fault", "clear")
             home.good("down", "--all")
             assert home.runs() == [], home.runs()
@@ -61,7 +71,15 @@ def test_the_bill_stops_even_when_aws_does_not_listen_and_the_next_command_settl
 def test_a_group_still_in_use_is_waited_for():
     with Home() as home:
         aws_env(home)
-        home.good("rehearsal", "fault", "error", "action=DeleteSecurityGroup", "code=DependencyViolation", "status=400", "count=3")
+        home.good(
+            "rehearsal",
+            "fault",
+            "error",
+            "action=DeleteSecurityGroup",
+            "code=DependencyViolation",
+            "status=400",
+            "count=3",
+        )
         home.good("run", "--infra", "aws", "--", "true")
         home.nothing_left()
 
@@ -75,12 +93,26 @@ def test_down_keeps_a_machine_whose_outputs_cannot_be_stored_here():
         if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=300k", "none", str(small)]).returncode != 0:
             return
         try:
-            done = home.ferry("run", "--infra", "rehearsal", "--results", str(small / "runs"), "--", "sh", "-c",
-                              "mkdir outputs; head -c 2000000 /dev/urandom > outputs/m")
+            done = home.ferry(
+                "run",
+                "--infra",
+                "rehearsal",
+                "--results",
+                str(small / "runs"),
+                "--",
+                "sh",
+                "-c",
+                "mkdir outputs; head -c 2000000 /dev/urandom > outputs/m",
+            )
             assert done.returncode == 125, done.err
             run = home.runs()[0]["run"]
             done = home.ferry("down", run)
-            assert done.returncode == 125 and f"{run} is kept" in done.err and "--no-fetch" in done.err and len(home.alive()) == 1, done.err
+            assert (
+                done.returncode == 125
+                and f"{run} is kept" in done.err
+                and "--no-fetch" in done.err
+                and len(home.alive()) == 1
+            ), done.err
             assert home.ferry("down", "--all").returncode == 125 and len(home.alive()) == 1
             subprocess.run(["mount", "-o", "remount,size=20m", str(small)], check=True)
             home.good("down", "--all")

@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""examples/resume on spot machines that are taken away five times (once without a store): in the end the weights are those of an undisturbed training."""
+"""examples/resume on spot machines that are taken away five times (once without a store): in the end the weights are
+those of an undisturbed training."""
 import pathlib
 import re
 import shutil
@@ -22,8 +23,16 @@ def trained(home, *words, pause, interruptions):
     shutil.copytree(EXAMPLE, home.work / "resume")
     home.good("rehearsal", "start")
     home.good("rehearsal", "fault", "settings", "spot_notice_ms=4000")
-    training = home.start("run", "resume", "--infra", "rehearsal", "--env", f"PAUSE={pause}", *words,
-                          env={"FERRY_STORE_EVERY": "1s", "FERRY_PULL_EVERY": "1s"})
+    training = home.start(
+        "run",
+        "resume",
+        "--infra",
+        "rehearsal",
+        "--env",
+        f"PAUSE={pause}",
+        *words,
+        env={"FERRY_STORE_EVERY": "1s", "FERRY_PULL_EVERY": "1s"},
+    )
     log = lambda: home.ferry("logs", home.newest()["run"]).out if home.runs("--all") else ""
     for n in range(1, interruptions + 1):
         began = re.compile(rf"attempt {n} begins at epoch (\d+)")

@@ -40,13 +40,19 @@ def test_what_linux_would_not_start_is_refused_before_anything_is_rented():
             task(home, "true", **fields)
             for flags in ((), ("--no-check",)):
                 done = home.ferry("run", *flags, "task.yaml")
-                assert done.returncode == 125 and "DATA is too large: 140000 bytes" in done.err and "launch" not in done.err, done.err
+                assert (
+                    done.returncode == 125
+                    and "DATA is too large: 140000 bytes" in done.err
+                    and "launch" not in done.err
+                ), done.err
         assert home.runs("--all") == []
 
 
 def test_a_cancelled_training_behind_a_pipe_saves_and_what_it_left_running_is_named():
     with Home() as home:
-        home.file("st.py", """import os, signal, sys, time
+        home.file(
+            "st.py",
+            """import os, signal, sys, time
 def save(*_):
     for part in range(10):
         print("saving", part, flush=True)
@@ -59,7 +65,8 @@ print("ready", flush=True)
 while True:
     print(".", flush=True)
     time.sleep(0.1)
-""")
+""",
+        )
         task(home, "setsid -f sleep 1000 >/dev/null 2>&1; python3 st.py 2>&1 | tee log")
         run = home.start("run", "task.yaml")
         log = home.root / "data/ferry/runs"
@@ -68,20 +75,33 @@ while True:
         out, _ = run.communicate(timeout=120)
         assert b"saving 9" in out, out
         assert (home.home_of(home.newest()) / "outputs/checkpoint").read_text() == "all"
-        assert "ferry: stopped what still ran in the background: sleep 1000\n" in (home.home_of(home.newest()) / "train.log").read_text()
+        assert (
+            "ferry: stopped what still ran in the background: sleep 1000\n"
+            in (home.home_of(home.newest()) / "train.log").read_text()
+        )
         home.nothing_left()
 
 
 def test_a_saver_in_the_background_is_waited_for():
     with Home() as home:
-        done = home.good("run", "--infra", "rehearsal", "--", "sh", "-c",
-                         "mkdir outputs; (for i in 1 2 3 4 5 6 7 8; do echo $i; sleep 1; done > outputs/part; mv outputs/part outputs/model) & echo end")
+        done = home.good(
+            "run",
+            "--infra",
+            "rehearsal",
+            "--",
+            "sh",
+            "-c",
+            "mkdir outputs; (for i in 1 2 3 4 5 6 7 8; do echo $i; sleep 1; done > outputs/part; "
+            "mv outputs/part outputs/model) & echo end",
+        )
         assert (home.home_of(home.newest()) / "outputs/model").exists() and done.out == "end\n", done.err
 
 
 def test_the_exit_code_is_the_trainings_own_and_a_failed_run_brings_what_there_is():
     with Home() as home:
-        done = home.ferry("run", "--infra", "rehearsal", "--", "sh", "-c", "mkdir outputs; echo half > outputs/part; exit 7")
+        done = home.ferry(
+            "run", "--infra", "rehearsal", "--", "sh", "-c", "mkdir outputs; echo half > outputs/part; exit 7"
+        )
         assert done.returncode == 7, (done.returncode, done.err)
         run = home.newest()
         assert run["outcome"] == "failed"
@@ -113,8 +133,15 @@ def test_a_missing_output_is_named_and_what_was_made_comes_home_instead():
 def test_without_named_outputs_what_the_run_made_comes_home():
     with Home() as home:
         home.file("old.txt", "was here before")
-        done = home.good("run", "--infra", "rehearsal", "--", "sh", "-c",
-                         "echo w > model.pt; mkdir -p __pycache__; echo c > __pycache__/x.pyc")
+        done = home.good(
+            "run",
+            "--infra",
+            "rehearsal",
+            "--",
+            "sh",
+            "-c",
+            "echo w > model.pt; mkdir -p __pycache__; echo c > __pycache__/x.pyc",
+        )
         assert "made no outputs/" in done.err, done.err
         home_folder = home.home_of(home.newest())
         assert (home_folder / "model.pt").read_text() == "w\n"
@@ -154,20 +181,29 @@ def test_json_events_are_one_object_a_line():
 
 def test_environment_and_secrets_reach_the_training_and_secrets_nothing_else():
     with Home() as home:
-        task(home, "echo $GREETING $TOKEN $FERRY_RUN $SKYPILOT_NUM_NODES > outputs.txt", envs={"GREETING": "hello"},
-             secrets={"TOKEN": None}, outputs=["outputs.txt"])
+        task(
+            home,
+            "echo $GREETING $TOKEN $FERRY_RUN $SKYPILOT_NUM_NODES > outputs.txt",
+            envs={"GREETING": "hello"},
+            secrets={"TOKEN": None},
+            outputs=["outputs.txt"],
+        )
         done = home.ferry("run", ".")
         assert done.returncode == 125 and "TOKEN" in done.err, done.err
         home.good("run", ".", env={"TOKEN": "s3cr3t-value"})
         run = home.newest()
         assert (home.home_of(run) / "outputs.txt").read_text() == f"hello s3cr3t-value {run['run']} 1\n"
-        found = subprocess.run(["grep", "-rl", "s3cr3t-value", str(home.root / "data")], capture_output=True, text=True).stdout
+        found = subprocess.run(
+            ["grep", "-rl", "s3cr3t-value", str(home.root / "data")], capture_output=True, text=True
+        ).stdout
         assert not found, f"the secret was stored in {found}"
 
 
 def test_sigterm_cancels_saves_and_releases():
     with Home() as home:
-        script = "trap 'echo saved > outputs/ckpt; exit 9' TERM; mkdir outputs; echo started; while :; do sleep 0.1; done"
+        script = (
+            "trap 'echo saved > outputs/ckpt; exit 9' TERM; mkdir outputs; echo started; while :; do sleep 0.1; done"
+        )
         ferry = home.start("run", "--infra", "rehearsal", "--", "bash", "-c", script)
         while b"started" not in ferry.stdout.readline():
             pass
@@ -182,8 +218,16 @@ def test_sigterm_cancels_saves_and_releases():
 
 def test_a_detached_run_finishes_by_itself():
     with Home() as home:
-        done = home.good("run", "-d", "--infra", "rehearsal", "--", "sh", "-c",
-                         "mkdir outputs; for i in 1 2 3 4 5 6; do echo line $i; sleep 0.3; done; echo ok > outputs/m")
+        done = home.good(
+            "run",
+            "-d",
+            "--infra",
+            "rehearsal",
+            "--",
+            "sh",
+            "-c",
+            "mkdir outputs; for i in 1 2 3 4 5 6; do echo line $i; sleep 0.3; done; echo ok > outputs/m",
+        )
         assert "logs -f" in done.err, done.err
         run = home.runs()[0]
         followed = home.good("logs", "-f", run["run"])
@@ -198,8 +242,16 @@ def test_a_detached_run_finishes_by_itself():
 
 def test_a_detached_run_can_be_looked_at_and_cancelled():
     with Home() as home:
-        home.good("run", "-d", "--infra", "rehearsal", "--", "bash", "-c",
-                  "mkdir outputs; echo 1 > outputs/a; echo up; sleep 1000")
+        home.good(
+            "run",
+            "-d",
+            "--infra",
+            "rehearsal",
+            "--",
+            "bash",
+            "-c",
+            "mkdir outputs; echo 1 > outputs/a; echo up; sleep 1000",
+        )
         run = home.runs()[0]
         assert run["phase"] == "training"
         home.wait_for("the first line", lambda: home.good("logs", run["run"]).out == "up\n")
@@ -233,7 +285,12 @@ def test_a_machine_with_another_address_after_a_stop_is_found_again():
         env = dict(line.removeprefix("export ").split("=", 1) for line in lines if line.startswith("export "))
         env = {key: value.strip("'\"") for key, value in env.items()}
         if subprocess.run(["which", "aws"], capture_output=True).returncode == 0:
-            aws = lambda *args: subprocess.run(["aws", "--endpoint-url", env["AWS_ENDPOINT_URL"], "ec2", *args], env={**home.env, **env, "AWS_PAGER": ""}, check=True, capture_output=True)
+            aws = lambda *args: subprocess.run(
+                ["aws", "--endpoint-url", env["AWS_ENDPOINT_URL"], "ec2", *args],
+                env={**home.env, **env, "AWS_PAGER": ""},
+                check=True,
+                capture_output=True,
+            )
             instance = home.alive()[0]
             aws("stop-instances", "--instance-ids", instance)
             aws("wait", "instance-stopped", "--instance-ids", instance)
@@ -257,8 +314,17 @@ def test_infra_aws_with_the_rehearsal_clouds_address_does_the_same():
 
 def test_max_duration_ends_the_job_and_brings_home_what_there_is():
     with Home() as home:
-        done = home.ferry("run", "--infra", "rehearsal", "--max-duration", "2s", "--", "bash", "-c",
-                          "mkdir outputs; echo early > outputs/x; exec sleep 1000")
+        done = home.ferry(
+            "run",
+            "--infra",
+            "rehearsal",
+            "--max-duration",
+            "2s",
+            "--",
+            "bash",
+            "-c",
+            "mkdir outputs; echo early > outputs/x; exec sleep 1000",
+        )
         assert done.returncode not in (0, 125) and "max_duration" in done.err, (done.returncode, done.err)
         assert (home.home_of(home.newest()) / "outputs/x").read_text() == "early\n"
         home.nothing_left()
@@ -267,11 +333,22 @@ def test_max_duration_ends_the_job_and_brings_home_what_there_is():
 def test_a_tunnel_leads_to_the_tasks_ports_while_the_run_is_attached():
     with Home() as home, socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]  # the machine has it for itself, or another one is told
-        home.file("task.yaml", f"resources: {{ports: {port}}}\nrun: |\n  echo from the machine > index.html\n"
-                  f"  touch ready; timeout 60 python3 -m http.server {port} --bind 127.0.0.1 & while [ ! -e seen ]; do sleep 0.1; done; kill %1\n")
+        home.file(
+            "task.yaml",
+            f"resources: {{ports: {port}}}\nrun: |\n  echo from the machine > index.html\n"
+            f"  touch ready; timeout 60 python3 -m http.server {port} --bind 127.0.0.1 & while [ ! -e seen ]; "
+            "do sleep 0.1; done; kill %1\n",
+        )
         taken.close()
-        process = subprocess.Popen([FERRY, "run", "task.yaml", "--infra", "rehearsal"], cwd=home.work, env=home.env, stdin=subprocess.DEVNULL,
-                                   stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        process = subprocess.Popen(
+            [FERRY, "run", "task.yaml", "--infra", "rehearsal"],
+            cwd=home.work,
+            env=home.env,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
         local = None
         for line in process.stdout:
             told = re.search(r"port (\d+) of the machine is http://localhost:(\d+) while ferry is attached", line)
@@ -297,14 +374,22 @@ def test_a_tunnel_leads_to_the_tasks_ports_while_the_run_is_attached():
 
 def test_a_command_of_the_task_hears_of_every_state_of_a_run_that_was_left_to_the_background():
     with Home() as home:
-        home.file("task.yaml", f"name: told\nresources: {{infra: rehearsal}}\nenvs: {{LR: 0.1}}\n"
-                  f"event_callback: |\n  echo \"$TASK_NAME $JOB_STATUS $FERRY_STATE $LR $PWD\" >>{home.root}/heard\n  [ $JOB_STATUS != SUCCEEDED ] || exit 9\n"
-                  "run: sleep 1; mkdir outputs; echo x > outputs/m\n")
+        home.file(
+            "task.yaml",
+            f"name: told\nresources: {{infra: rehearsal}}\nenvs: {{LR: 0.1}}\n"
+            f"event_callback: |\n  echo \"$TASK_NAME $JOB_STATUS $FERRY_STATE $LR $PWD\" >>{home.root}/heard\n"
+            "  [ $JOB_STATUS != SUCCEEDED ] || exit 9\n"
+            "run: sleep 1; mkdir outputs; echo x > outputs/m\n",
+        )
         home.good("run", "-d", "task.yaml")
         heard = home.root / "heard"
         home.wait_for("the end", lambda: "SUCCEEDED" in heard.read_text())
         assert [line.split()[1:4] for line in heard.read_text().splitlines()] == [
-            ["SUBMITTED", "planning", "0.1"], ["STARTING", "launching", "0.1"], ["STARTED", "training", "0.1"], ["SUCCEEDED", "succeeded", "0.1"]]
+            ["SUBMITTED", "planning", "0.1"],
+            ["STARTING", "launching", "0.1"],
+            ["STARTED", "training", "0.1"],
+            ["SUCCEEDED", "succeeded", "0.1"],
+        ]
         assert heard.read_text().splitlines()[0] == f"told SUBMITTED planning 0.1 {home.work}"
         assert home.newest()["outcome"] == "succeeded"
         home.nothing_left()

@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""scripts/prove-scale, small: that what it proves by hand at 6 GiB and 20,000 files holds at each change. Usage: scale_test.py FERRY"""
+"""scripts/prove-scale, small: that what it proves by hand at 6 GiB and 20,000 files holds at each change. Usage:
+scale_test.py FERRY"""
 import pathlib
 import subprocess
 import sys
@@ -18,7 +19,13 @@ if not (pathlib.Path(FERRY).parent / "store_probe").exists():
 
 
 def prove(*words):
-    done = subprocess.run([ROOT / "scripts/prove-scale", "--ferry", FERRY, *words], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
+    done = subprocess.run(
+        [ROOT / "scripts/prove-scale", "--ferry", FERRY, *words],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
     assert done.returncode == 0, done.stdout
     return done.stdout
 

@@ -23,7 +23,11 @@ def disks(*models):
                 image = folder / f"disk{number}"
                 with open(image, "wb") as file:
                     file.truncate(64 << 20)
-                devices.append(subprocess.run(["losetup", "--find", "--show", str(image)], capture_output=True, text=True, check=True).stdout.strip())
+                devices.append(
+                    subprocess.run(
+                        ["losetup", "--find", "--show", str(image)], capture_output=True, text=True, check=True
+                    ).stdout.strip()
+                )
                 shown = folder / "sys" / os.path.basename(devices[-1]) / "device"
                 shown.mkdir(parents=True)
                 (shown / "model").write_text(f"{model}        \n")
@@ -40,10 +44,19 @@ offer_scratch {rented} {folder}/plain
 printf '%s|%s|%s|%s\\n' "$scratch" "$scratch_bytes" "$scratch_note" "$(stat -f -c %T "$scratch")"
 touch "$scratch/mine" && cat "$scratch/kept" 2>/dev/null; echo kept >"$scratch/kept"
 """
-    done = subprocess.run(["unshare", "-m", "bash", "-c", "set -u\n" + before + "\n" + SCRIPT.read_text() + call * calls],
-                          capture_output=True, text=True, env={
-                              "PATH": path or os.environ["PATH"] + ":/usr/sbin:/sbin", "HOME": str(folder), "FERRY_SCRATCH_SYS": f"{folder}/sys",
-                              "FERRY_SCRATCH_MOUNT": f"{folder}/mnt", "FERRY_SCRATCH_ARRAY": f"{folder}/array", "FERRY_SCRATCH_DLAMI": f"{folder}/dlami"})
+    done = subprocess.run(
+        ["unshare", "-m", "bash", "-c", "set -u\n" + before + "\n" + SCRIPT.read_text() + call * calls],
+        capture_output=True,
+        text=True,
+        env={
+            "PATH": path or os.environ["PATH"] + ":/usr/sbin:/sbin",
+            "HOME": str(folder),
+            "FERRY_SCRATCH_SYS": f"{folder}/sys",
+            "FERRY_SCRATCH_MOUNT": f"{folder}/mnt",
+            "FERRY_SCRATCH_ARRAY": f"{folder}/array",
+            "FERRY_SCRATCH_DLAMI": f"{folder}/dlami",
+        },
+    )
     assert done.returncode == 0, done.stderr
     return done.stdout
 
@@ -67,12 +80,20 @@ def test_other_disks_and_disks_that_hold_anything_are_never_formatted():
         subprocess.run(["mkfs.ext4", "-q", "-L", "precious", full], check=True)
         with open(parted, "r+b") as disk:  # a DOS partition table with one Linux partition
             disk.seek(446)
-            disk.write(bytes([0, 0, 0, 0, 0x83, 0, 0, 0]) + (2048).to_bytes(4, "little") + (8192).to_bytes(4, "little") + bytes(48) + b"\x55\xaa")
+            disk.write(
+                bytes([0, 0, 0, 0, 0x83, 0, 0, 0])
+                + (2048).to_bytes(4, "little")
+                + (8192).to_bytes(4, "little")
+                + bytes(48)
+                + b"\x55\xaa"
+            )
         subprocess.run(["mkfs.ext4", "-q", mounted], check=True)
         before = [holds(one) for one in (other, full, parted, mounted)]
         said = offered(folder, before=f"mkdir {folder}/m && mount {mounted} {folder}/m")
         assert said.startswith(f"{folder}/plain|0||"), said
-        assert [holds(one) for one in (other, full, parted, mounted)] == before and before[0] == "" and "dos" in before[2], before
+        assert (
+            [holds(one) for one in (other, full, parted, mounted)] == before and before[0] == "" and "dos" in before[2]
+        ), before
 
 
 def test_on_a_machine_of_ones_own_nothing_is_formatted():
@@ -83,7 +104,9 @@ def test_on_a_machine_of_ones_own_nothing_is_formatted():
 
 def test_a_deep_learning_amis_own_mount_is_used():
     with disks(MODEL) as (folder, (device,)):
-        said = offered(folder, before=f"mkdir -p {folder}/dlami/nvme && mount -t tmpfs -o size=32m none {folder}/dlami/nvme")
+        said = offered(
+            folder, before=f"mkdir -p {folder}/dlami/nvme && mount -t tmpfs -o size=32m none {folder}/dlami/nvme"
+        )
         assert said.startswith(f"{folder}/dlami/nvme/ferry|{32 << 20}||tmpfs"), said
         assert holds(device) == ""
 
@@ -94,7 +117,9 @@ def test_a_disk_that_cannot_be_used_is_told_and_the_training_has_its_folder():
         programs.mkdir()
         (programs / "mkfs.ext4").write_text("#!/bin/sh\necho 'the disk is on fire' >&2; exit 1\n")
         (programs / "mkfs.ext4").chmod(0o755)
-        path, size, note, _ = offered(folder, path=f"{programs}:{os.environ['PATH']}:/usr/sbin:/sbin").splitlines()[0].split("|")
+        path, size, note, _ = (
+            offered(folder, path=f"{programs}:{os.environ['PATH']}:/usr/sbin:/sbin").splitlines()[0].split("|")
+        )
         assert path == f"{folder}/plain" and size == "0" and "the disk is on fire" in note, note
 
 
@@ -107,9 +132,11 @@ def test_several_disks_become_one_where_mdadm_is_and_otherwise_the_first_serves(
     with disks(MODEL, MODEL) as (folder, devices):
         programs = folder / "bin"
         programs.mkdir()
-        (programs / "mdadm").write_text("#!/bin/sh\n"
-                                        f'[ "$*" = "--create {folder}/array --run --level=0 --raid-devices=2 {" ".join(devices)}" ] || exit 2\n'
-                                        f"ln -s {devices[1]} {folder}/array\n")
+        (programs / "mdadm").write_text(
+            "#!/bin/sh\n"
+            f'[ "$*" = "--create {folder}/array --run --level=0 --raid-devices=2 {" ".join(devices)}" ] || exit 2\n'
+            f"ln -s {devices[1]} {folder}/array\n"
+        )
         (programs / "mdadm").chmod(0o755)
         said = offered(folder, path=f"{programs}:{os.environ['PATH']}:/usr/sbin:/sbin")
         assert said.startswith(f"{folder}/mnt|"), said

@@ -8,12 +8,22 @@ import threading
 
 from lib import Home, main
 
-KEY = "-----BEGIN OPENSSH PRIVATE KEY-----\n" + "b3BlbnNzaC1rZXktdjEtbm90LWEtcmVhbC1rZXk\n" * 4 + "-----END OPENSSH PRIVATE KEY-----\n"
+KEY = (
+    "-----BEGIN OPENSSH PRIVATE KEY-----\n"
+    + "b3BlbnNzaC1rZXktdjEtbm90LWEtcmVhbC1rZXk\n" * 4
+    + "-----END OPENSSH PRIVATE KEY-----\n"
+)
 
 
 def git(home, *words):
-    return subprocess.run(["git", "-c", "user.name=t", "-c", "user.email=t@t", *words], cwd=home.work, env=home.env, check=True,
-                          capture_output=True, text=True).stdout.strip()
+    return subprocess.run(
+        ["git", "-c", "user.name=t", "-c", "user.email=t@t", *words],
+        cwd=home.work,
+        env=home.env,
+        check=True,
+        capture_output=True,
+        text=True,
+    ).stdout.strip()
 
 
 def test_keys_stay_links_can_be_followed_and_the_training_knows_its_commit():
@@ -30,14 +40,30 @@ def test_keys_stay_links_can_be_followed_and_the_training_knows_its_commit():
         git(home, "init", "-q", "-b", "topic")
         git(home, "add", "-f", "train.py", "kept.csv", ".gitignore")
         git(home, "commit", "-q", "-m", "one")
-        home.file("train.py", "import os\nprint(sorted(os.listdir('.')), open('data/rows').read().strip(), os.environ['FERRY_GIT_DIRTY'])\n")
+        home.file(
+            "train.py",
+            "import os\nprint(sorted(os.listdir('.')), open('data/rows').read().strip(), "
+            "os.environ['FERRY_GIT_DIRTY'])\n",
+        )
         done = home.ferry("run", "--infra", "rehearsal", "--", "python", "train.py")
         assert done.returncode == 125 and "train.py:2 reads data/rows, which would not be sent" in done.err, done.err
         assert "outside the workdir" in done.err and "--follow" in done.err, done.err
         assert home.runs("--all") == [], "nothing was begun"
 
-        done = home.good("run", "--infra", "rehearsal", "--follow", "--", "sh", "-c", "python train.py; echo $FERRY_GIT_BRANCH $FERRY_GIT_COMMIT")
-        assert done.out == "['.gitignore', 'data', 'kept.csv', 'train.py'] 12 1\n" + f"topic {git(home, 'rev-parse', 'HEAD')}\n", done.out
+        done = home.good(
+            "run",
+            "--infra",
+            "rehearsal",
+            "--follow",
+            "--",
+            "sh",
+            "-c",
+            "python train.py; echo $FERRY_GIT_BRANCH $FERRY_GIT_COMMIT",
+        )
+        assert (
+            done.out
+            == "['.gitignore', 'data', 'kept.csv', 'train.py'] 12 1\n" + f"topic {git(home, 'rev-parse', 'HEAD')}\n"
+        ), done.out
         assert "left out by .gitignore: large/ (2 B)" in done.err, done.err
         assert ".aws/ (AWS credentials), my.pem (a private key)" in done.err and "!/.aws/" in done.err, done.err
 
@@ -55,7 +81,11 @@ def test_a_git_repository_is_the_workdir_at_the_commit_that_was_asked_for():
         git(home, "commit", "-q", "-m", "one")
         first = git(home, "rev-parse", "HEAD")
         git(home, "tag", "v1")
-        home.file("train.py", "import os\nprint('new', os.environ['FERRY_GIT_COMMIT'])\nos.makedirs('outputs', exist_ok=True)\nopen('outputs/m', 'w').write('x')\n")
+        home.file(
+            "train.py",
+            "import os\nprint('new', os.environ['FERRY_GIT_COMMIT'])\nos.makedirs('outputs', exist_ok=True)\n"
+            "open('outputs/m', 'w').write('x')\n",
+        )
         git(home, "commit", "-q", "-a", "-m", "two")
         second = git(home, "rev-parse", "HEAD")
         home.file("train.py", "print('not committed')\n")
@@ -68,7 +98,11 @@ def test_a_git_repository_is_the_workdir_at_the_commit_that_was_asked_for():
         run = home.newest()["run"]
         assert run.startswith("work-") and (home.work / "runs" / run / "outputs/m").exists(), run
         record = json.loads((home.work / "runs" / run / "run.json").read_text())
-        assert record["git"]["commit"] == second and record["git"]["url"] == f"file://{home.work}" and record["git"]["ref"] == "main", record["git"]
+        assert (
+            record["git"]["commit"] == second
+            and record["git"]["url"] == f"file://{home.work}"
+            and record["git"]["ref"] == "main"
+        ), record["git"]
         assert f"file://{home.work} at main  {second}" in home.good("show", run).out
 
         home.file("task.yaml", "workdir: {url: ., ref: v1}\nrun: python train.py\n")
@@ -82,6 +116,7 @@ def test_a_git_repository_is_the_workdir_at_the_commit_that_was_asked_for():
 
 class Askers(http.server.BaseHTTPRequestHandler):
     """A server of private repositories: it wants a password, and remembers which it got."""
+
     def do_GET(self):
         self.server.got.append(self.headers.get("Authorization", ""))
         self.send_response(401)
@@ -99,7 +134,10 @@ def test_a_private_repository_is_asked_for_with_its_login_which_nobody_sees():
         server.got = []
         threading.Thread(target=server.serve_forever, daemon=True).start()
         address = f"127.0.0.1:{server.server_port}/lab/code.git"
-        home.file("task.yaml", f"secrets: {{TOKEN: null}}\nworkdir: {{url: 'http://me:$TOKEN@{address}'}}\nrun: python train.py\n")
+        home.file(
+            "task.yaml",
+            f"secrets: {{TOKEN: null}}\nworkdir: {{url: 'http://me:$TOKEN@{address}'}}\nrun: python train.py\n",
+        )
         done = home.ferry("run", "task.yaml", "--infra", "rehearsal", env={"TOKEN": "hush-hush"})
         assert done.returncode == 125 and "Authentication failed" in done.err and "GIT_TOKEN" in done.err, done.err
         assert f"Basic {base64.b64encode(b'me:hush-hush').decode()}" in server.got, server.got
@@ -118,15 +156,26 @@ def test_mounts_go_over_beside_the_workdir_and_are_no_outputs():
         (home.root / "sets/deep/rows").write_text("12\n")
         (home.root / "sets/.netrc").write_text("machine x password y\n")
         (home.root / "one.json").write_text("{}\n")
-        home.file("task.yaml", "envs: {WHERE: ../sets}\nfile_mounts:\n  ~/sets: ${WHERE}\n  conf/one.json: ../one.json\n  ~/sky_workdir/far: ../sets/deep\n"
-                  "run: |\n  cat ~/sets/deep/rows conf/one.json ~/sky_workdir/far/rows; ls -A ~/sets; echo new > ~/sky_workdir/model.pt\n"
-                  "  echo $SKYPILOT_JOB_RANK $SKYPILOT_SETUP_NODE_RANK $SKYPILOT_CLUSTER_INFO\n")
+        home.file(
+            "task.yaml",
+            "envs: {WHERE: ../sets}\nfile_mounts:\n  ~/sets: ${WHERE}\n  conf/one.json: ../one.json\n"
+            "  ~/sky_workdir/far: ../sets/deep\n"
+            "run: |\n  cat ~/sets/deep/rows conf/one.json ~/sky_workdir/far/rows; ls -A ~/sets; "
+            "echo new > ~/sky_workdir/model.pt\n"
+            "  echo $SKYPILOT_JOB_RANK $SKYPILOT_SETUP_NODE_RANK $SKYPILOT_CLUSTER_INFO\n",
+        )
         done = home.good("run", "task.yaml", "--infra", "rehearsal")
         lines = done.out.splitlines()
-        assert lines[:4] == ["12", "{}", "12", "deep"] and lines[4].startswith("0 0 {") and '"cluster_name"' in lines[4], done.out
+        assert (
+            lines[:4] == ["12", "{}", "12", "deep"] and lines[4].startswith("0 0 {") and '"cluster_name"' in lines[4]
+        ), done.out
         assert "4 files" in done.err and "file_mounts: of " in done.err and ".netrc" in done.err, done.err
         results = home.home_of(home.newest())
-        assert (results / "model.pt").read_text() == "new\n" and not (results / ".ferry-mounts").exists() and not (results / "conf").exists()
+        assert (
+            (results / "model.pt").read_text() == "new\n"
+            and not (results / ".ferry-mounts").exists()
+            and not (results / "conf").exists()
+        )
         home.nothing_left()
 
 

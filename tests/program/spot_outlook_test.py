@@ -7,12 +7,15 @@ import threading
 from aws_test import aws_env
 from lib import Home, main
 
-ADVISOR = {"ranges": [{"index": 0, "label": "<5%"}, {"index": 3, "label": "15-20%"}],
-           "spot_advisor": {"us-east-1": {"Linux": {"g4dn.xlarge": {"s": 60, "r": 3}, "g4dn.2xlarge": {"s": 60, "r": 0}}}}}
+ADVISOR = {
+    "ranges": [{"index": 0, "label": "<5%"}, {"index": 3, "label": "15-20%"}],
+    "spot_advisor": {"us-east-1": {"Linux": {"g4dn.xlarge": {"s": 60, "r": 3}, "g4dn.2xlarge": {"s": 60, "r": 0}}}},
+}
 
 
 class Advisor:
     """AWS's public file, on this computer."""
+
     def __enter__(self):
         advisor = self
         self.asked, self.status = 0, 200
@@ -28,6 +31,7 @@ class Advisor:
 
             def log_message(self, *ignored):
                 pass
+
         self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self.url = f"http://127.0.0.1:{self.server.server_port}/spot-advisor-data.json"
         threading.Thread(target=self.server.serve_forever, daemon=True).start()
@@ -39,12 +43,16 @@ class Advisor:
 
 
 def outlook(home, *words):
-    return json.loads(home.good("plan", "--spot", "--gpus", "T4", "--duration", "10h", *words, "--json").out)["spot_outlook"]
+    return json.loads(home.good("plan", "--spot", "--gpus", "T4", "--duration", "10h", *words, "--json").out)[
+        "spot_outlook"
+    ]
 
 
 def test_the_market_of_a_rehearsal_is_the_history_and_no_call_is_made_without_spot():
     with Home() as home:
-        assert json.loads(home.good("plan", "--gpus", "T4", "--infra", "rehearsal", "--json").out)["spot_outlook"] is None
+        assert (
+            json.loads(home.good("plan", "--gpus", "T4", "--infra", "rehearsal", "--json").out)["spot_outlook"] is None
+        )
         home.good("rehearsal", "start")
         home.good("rehearsal", "fault", "market", "seed=7", "step_ms=3600000")
         told = outlook(home, "--infra", "rehearsal")
@@ -55,10 +63,15 @@ def test_the_market_of_a_rehearsal_is_the_history_and_no_call_is_made_without_sp
             assert zone["least_usd"] < zone["median_usd"] < zone["most_usd"] and len(zone["line_usd"]) == 24, zone
             assert zone["now_usd"] == zone["line_usd"][-1], zone
         assert best["hourly_usd"] == min(zone["now_usd"] for zone in best["zones"])
-        assert told["scored_types"] == ["g4dn.2xlarge", "g4dn.4xlarge", "g4dn.xlarge"] and len(told["scores"]) == 6, told
+        assert (
+            told["scored_types"] == ["g4dn.2xlarge", "g4dn.4xlarge", "g4dn.xlarge"] and len(told["scores"]) == 6
+        ), told
         assert best["interruption_band"] is None and best["expected"]["interruptions"] is None, best
         shown = home.good("plan", "--spot", "--gpus", "T4", "--infra", "rehearsal")
-        assert "is not known (ferry catalog update asks)" in shown.out and "if there are no interruptions, on-demand $" in shown.out, shown.out
+        assert (
+            "is not known (ferry catalog update asks)" in shown.out
+            and "if there are no interruptions, on-demand $" in shown.out
+        ), shown.out
 
 
 def test_what_the_advisor_says_is_kept_and_counted_with():
@@ -67,13 +80,21 @@ def test_what_the_advisor_says_is_kept_and_counted_with():
         home.good("catalog", "update", env={"FERRY_SPOT_ADVISOR_URL": advisor.url})
         assert advisor.asked == 1
         told = outlook(home)
-        first, second = (next(one for one in told["offers"] if one["instance_type"] == name) for name in ("g4dn.xlarge", "g4dn.2xlarge"))
+        first, second = (
+            next(one for one in told["offers"] if one["instance_type"] == name)
+            for name in ("g4dn.xlarge", "g4dn.2xlarge")
+        )
         assert first["interruption_band"]["label"] == "15-20%" and second["interruption_band"]["label"] == "<5%", told
         # 20 of a hundred in 730 hours, for ten hours and a start of five minutes.
         assert 0.0030 < first["expected"]["interruptions"] < 0.0032, first
-        assert 10 < first["expected"]["machine_s"] / 3600 < 10.1 and first["expected"]["usd"] < first["on_demand_usd"], first
+        assert (
+            10 < first["expected"]["machine_s"] / 3600 < 10.1 and first["expected"]["usd"] < first["on_demand_usd"]
+        ), first
         shown = home.good("plan", "--spot", "--gpus", "T4", "--duration", "10h").out
-        assert f"15-20% of such machines were taken back in a month (AWS's Spot Advisor of {told['advisor_date']})" in shown, shown
+        assert (
+            f"15-20% of such machines were taken back in a month (AWS's Spot Advisor of {told['advisor_date']})"
+            in shown
+        ), shown
         assert "(0.0031 interruptions expected), on-demand $" in shown, shown
         # What was kept stays where the file cannot be had.
         advisor.status = 403
@@ -87,7 +108,7 @@ def test_what_may_not_be_asked_fails_no_plan():
         aws_env(home)
         home.good("rehearsal", "fault", "permission", "action=ec2:GetSpotPlacementScores")
         told = outlook(home)
-        line, = told["problems"]
+        (line,) = told["problems"]
         assert line.startswith("placement score: ") and "`ferry policy` prints what is needed" in line, line
         assert told["offers"][0]["zones"], told
         home.good("rehearsal", "fault", "permission", "action=ec2:DescribeSpotPriceHistory")

@@ -12,9 +12,25 @@ def stored(folder, run, complete=True, age_days=0):
     """A run with one output and a piece that no manifest names."""
     below = folder / "runs" / run / "a1/r0"
     key = f"runs/{run}/a1/r0/outputs/outputs/m"
-    manifest = {"format": 1, "run": run, "attempt": 1, "rank": 0, "made_ms": 1, "complete": complete,
-                "entries": [{"path": "outputs/m", "kind": "output", "bytes": 5, "sha256": hashlib.sha256(b"model").hexdigest(), "mode": 0o644, "key": key,
-                             "mtime_ns": 1}]}
+    manifest = {
+        "format": 1,
+        "run": run,
+        "attempt": 1,
+        "rank": 0,
+        "made_ms": 1,
+        "complete": complete,
+        "entries": [
+            {
+                "path": "outputs/m",
+                "kind": "output",
+                "bytes": 5,
+                "sha256": hashlib.sha256(b"model").hexdigest(),
+                "mode": 0o644,
+                "key": key,
+                "mtime_ns": 1,
+            }
+        ],
+    }
     written = lambda value: json.dumps(value, sort_keys=True, separators=(",", ":"))
     manifest["sha256"] = hashlib.sha256(written(manifest).encode()).hexdigest()
     (below / "outputs/outputs").mkdir(parents=True)
@@ -41,7 +57,10 @@ def test_a_folder_becomes_the_store_of_every_run_and_the_settings_keep_their_com
         asked = home.ferry("store", "setup", str(folder))
         assert asked.returncode == 2 and "--yes" in asked.err and not folder.exists(), asked.err
         home.good("store", "setup", str(folder), "--yes")
-        assert folder.is_dir() and settings_of(home).read_text() == f"# mine\ndefaults: ferry  # as ever\nstore: {folder}\n"
+        assert (
+            folder.is_dir()
+            and settings_of(home).read_text() == f"# mine\ndefaults: ferry  # as ever\nstore: {folder}\n"
+        )
         home.good("store", "setup", f"{folder}2", "--yes")
         assert settings_of(home).read_text() == f"# mine\ndefaults: ferry  # as ever\nstore: {folder}2\n"
         assert "nothing is stored" in home.good("store", "ls").out
@@ -69,7 +88,11 @@ def test_runs_and_their_files_are_listed():
         (folder / "runs/torn-abc/a1/r0/manifest.json").write_text("{}")
         at = ("--store", str(folder))
         lines = home.good("store", "ls", *at).out.splitlines()
-        assert [line.split()[:2] for line in lines[1:]] == [["digits-abc", "complete"], ["other-abc", "partial"], ["torn-abc", "unreadable"]], lines
+        assert [line.split()[:2] for line in lines[1:]] == [
+            ["digits-abc", "complete"],
+            ["other-abc", "partial"],
+            ["torn-abc", "unreadable"],
+        ], lines
         assert "outputs/m" in home.good("store", "ls", "digits-abc", *at).out
         assert home.ferry("store", "ls", "nobody", *at).returncode == 125
 
@@ -83,7 +106,11 @@ def test_only_what_nothing_names_is_cleared_and_only_after_a_yes():
         assert "runs/old-abc/a1/r0/outputs/half" in shown and "fresh" not in shown, shown
         assert home.ferry("store", "gc", *at).returncode == 2 and (old / "outputs/half").exists()
         assert "7 B removed" in home.good("store", "gc", "--yes", *at).out
-        assert not (old / "outputs/half").exists() and (old / "outputs/outputs/m").exists() and (fresh / "outputs/half").exists()
+        assert (
+            not (old / "outputs/half").exists()
+            and (old / "outputs/outputs/m").exists()
+            and (fresh / "outputs/half").exists()
+        )
         assert "nothing to clear" in home.good("store", "gc", *at).out
         assert "run     old-abc" in home.good("store", "gc", "--dry-run", "--older-than", "2d", *at).out
         home.good("store", "gc", "--older-than", "2d", "--yes", *at)
@@ -100,7 +127,9 @@ def test_a_run_that_is_not_over_is_not_removed_unless_one_insists():
         going = stored(folder, run, age_days=30)
         stored(folder, "over-abc")
         refused = home.ferry("store", "rm", run, "--yes", *at)
-        assert refused.returncode == 125 and "is not over" in refused.err and (going / "manifest.json").exists(), refused.err
+        assert (
+            refused.returncode == 125 and "is not over" in refused.err and (going / "manifest.json").exists()
+        ), refused.err
         assert "nothing to clear" in home.good("store", "gc", "--older-than", "1d", *at).out
         home.good("store", "rm", "over-abc", "--yes", *at)
         home.good("store", "rm", run, "--yes", "--force", *at)

@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
-"""The conda and uv branches of src/job/environment.sh against STAND-INS: neither tool is on every computer. They take exactly the
-arguments that the tools' manuals list, refuse all others, and make an environment with nothing in it. The real tools were not run."""
+"""The conda and uv branches of src/job/environment.sh against STAND-INS: neither tool is on every computer. They take
+exactly the arguments that the tools' manuals list, refuse all others, and make an environment with nothing in it. The
+real tools were not run."""
 import pathlib
 import tempfile
 import zipfile
@@ -14,7 +15,10 @@ echo "conda $*" >>"$HOME/words"
 die() { echo "CondaError: $*" >&2; exit 2; }
 [ "$1 $2" = "env create" ] || die "usage"
 shift 2
-[ "$1" != --help ] || { echo "usage: conda env create [-h] [-f FILE] [-n ENVIRONMENT | -p PATH] [--format FORMAT] [-q]"; exit; }
+[ "$1" != --help ] || {
+  echo "usage: conda env create [-h] [-f FILE] [-n ENVIRONMENT | -p PATH] [--format FORMAT] [-q]"
+  exit
+}
 file=environment.yml prefix= format=
 while [ $# -gt 0 ]; do
   case $1 in
@@ -26,10 +30,14 @@ while [ $# -gt 0 ]; do
   esac
 done
 [ -f "$file" ] || die "EnvironmentFileNotFound: $file"
-case $(basename "$file") in environment.yml | environment.yaml) ;; *) [ "$format" = environment-yaml ] || die "custom filenames require --format" ;; esac
+case $(basename "$file") in
+  environment.yml | environment.yaml) ;;
+  *) [ "$format" = environment-yaml ] || die "custom filenames require --format" ;;
+esac
 [ -n "$prefix" ] && [ ! -e "$prefix" ] || die "prefix already exists: $prefix"
 ! grep -q no-such-package "$file" || die "PackagesNotFoundError: no-such-package"
-mkdir -p "$prefix/bin" "$prefix/conda-meta" && ln -s /usr/bin/python3 "$prefix/bin/python" && ln -s /usr/bin/python3 "$prefix/bin/python3"
+mkdir -p "$prefix/bin" "$prefix/conda-meta" &&
+  ln -s /usr/bin/python3 "$prefix/bin/python" && ln -s /usr/bin/python3 "$prefix/bin/python3"
 """
 # As conda's own, it uses variables that may not be set.
 PROFILE = r"""conda() {
@@ -41,9 +49,13 @@ PROFILE = r"""conda() {
 # conda-lock install [--conda EXE] [--dev/--no-dev] [-p/--prefix PREFIX] [LOCK_FILE]: conda.github.io/conda-lock/cli/gen
 CONDA_LOCK = r"""#!/bin/bash
 echo "conda-lock $*" >>"$HOME/words"
-[ "$1 $2 $4 $5" = "install --conda --no-dev --prefix" ] && [ -x "$3" ] && [ $# = 7 ] || { echo "Usage: conda-lock install [OPTIONS] [LOCK_FILE]" >&2; exit 2; }
+[ "$1 $2 $4 $5" = "install --conda --no-dev --prefix" ] && [ -x "$3" ] && [ $# = 7 ] || {
+  echo "Usage: conda-lock install [OPTIONS] [LOCK_FILE]" >&2
+  exit 2
+}
 case $7 in *conda-lock.yml) ;; *) echo "is no unified lockfile: $7" >&2; exit 1 ;; esac
-[ -f "$7" ] && mkdir -p "$6/bin" "$6/conda-meta" && ln -s /usr/bin/python3 "$6/bin/python" && ln -s /usr/bin/python3 "$6/bin/python3"
+[ -f "$7" ] && mkdir -p "$6/bin" "$6/conda-meta" &&
+  ln -s /usr/bin/python3 "$6/bin/python" && ln -s /usr/bin/python3 "$6/bin/python3"
 """
 # uv sync, uv venv and uv pip install: docs.astral.sh/uv/reference/cli; UV_PROJECT_ENVIRONMENT: reference/environment
 UV = r"""#!/bin/bash
@@ -93,9 +105,11 @@ class Tools(Machine):
 
 def machine(test):
     """A machine of its own for each test."""
+
     def run():
         with tempfile.TemporaryDirectory() as folder:
             test(Tools(folder))
+
     return run
 
 
@@ -107,7 +121,10 @@ def program_wheel(folder, name, text):
         program.external_attr = 0o100755 << 16
         archive.writestr(program, text)
         archive.writestr(f"{plain}-1.0.dist-info/METADATA", f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
-        archive.writestr(f"{plain}-1.0.dist-info/WHEEL", "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+        archive.writestr(
+            f"{plain}-1.0.dist-info/WHEEL",
+            "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+        )
         archive.writestr(f"{plain}-1.0.dist-info/RECORD", "")
 
 
@@ -129,7 +146,9 @@ def test_a_file_of_another_name_is_condas_and_says_its_format(here):
     here.with_conda()
     (here.work / "gpu.yaml").write_text("dependencies: [python]\n")
     done, facts = here.ask("conda", "vision", "gpu.yaml")
-    assert done.returncode == 0 and facts["made"] == "gpu.yaml installed" and "--format environment-yaml" in here.words(), done.stderr
+    assert (
+        done.returncode == 0 and facts["made"] == "gpu.yaml installed" and "--format environment-yaml" in here.words()
+    ), done.stderr
 
 
 @machine
@@ -204,7 +223,12 @@ def test_what_a_requirements_file_names_counts_to_its_content(here):
     here.program("bin/uv", UV)
     path = f"{here.home}/bin:{PATH}"
     (here.work / "requirements.txt").write_text("-r more.txt\n")
-    for text, made in (("a-thing\n", "installed"), ("a-thing\n", "as installed before"), ("b-thing\n", "installed"), ("-r requirements.txt\n", "installed")):
+    for text, made in (
+        ("a-thing\n", "installed"),
+        ("a-thing\n", "as installed before"),
+        ("b-thing\n", "installed"),
+        ("-r requirements.txt\n", "installed"),
+    ):
         (here.work / "more.txt").write_text(text)
         done, facts = here.ask("uv", file="requirements.txt", path=path)
         assert facts.get("made") == "requirements.txt " + made, (text, done.stderr)

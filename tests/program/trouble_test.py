@@ -30,8 +30,13 @@ def test_a_read_only_home_is_told_before_anything_is_rented():
         if os.geteuid() == 0:
             # root writes anywhere, but not into a file system that is mounted read-only.
             script = f"mount -t tmpfs -o ro none {data} && exec {FERRY} run --infra rehearsal -- true"
-            done = subprocess.run(["unshare", "-m", "sh", "-c", script], env={**home.env, "XDG_DATA_HOME": str(data)}, cwd=home.work,
-                                  capture_output=True, text=True)
+            done = subprocess.run(
+                ["unshare", "-m", "sh", "-c", script],
+                env={**home.env, "XDG_DATA_HOME": str(data)},
+                cwd=home.work,
+                capture_output=True,
+                text=True,
+            )
             if "unshare" in done.stderr or "mount:" in done.stderr:
                 return
             code, err = done.returncode, done.stderr
@@ -64,12 +69,22 @@ def test_an_instance_that_dies_is_told_and_released():
 
 def test_what_was_saved_while_training_is_home_though_the_machine_dies():
     with Home() as home:
-        ferry = home.start("run", "--infra", "rehearsal", "--", "sh", "-c",
-                           "mkdir outputs; echo 1 > outputs/ck-1; echo 2 > outputs/ck-2; echo saved; sleep 1000", env={"FERRY_PULL_EVERY": "1s"})
+        ferry = home.start(
+            "run",
+            "--infra",
+            "rehearsal",
+            "--",
+            "sh",
+            "-c",
+            "mkdir outputs; echo 1 > outputs/ck-1; echo 2 > outputs/ck-2; echo saved; sleep 1000",
+            env={"FERRY_PULL_EVERY": "1s"},
+        )
         assert ferry.stdout.readline() == b"saved\n"
         run = home.runs()[0]
         outputs = home.home_of(run) / "outputs"
-        home.wait_for("both checkpoints at home", lambda: outputs.is_dir() and sorted(os.listdir(outputs)) == ["ck-1", "ck-2"])
+        home.wait_for(
+            "both checkpoints at home", lambda: outputs.is_dir() and sorted(os.listdir(outputs)) == ["ck-1", "ck-2"]
+        )
         assert run["phase"] == "training", run
         home.good("rehearsal", "fault", "die", f"instance={home.alive()[0]}")
         _, err = ferry.communicate(timeout=60)
@@ -85,8 +100,16 @@ def test_what_was_saved_while_training_is_home_though_the_machine_dies():
 
 def test_a_dead_sshd_is_told_and_the_run_is_found_again_when_it_is_back():
     with Home() as home:
-        ferry = home.start("run", "--infra", "rehearsal", "--", "sh", "-c", "mkdir outputs; echo up; sleep 6; echo m > outputs/m; echo end",
-                           env={"FERRY_LOST_LIMIT": "2s"})
+        ferry = home.start(
+            "run",
+            "--infra",
+            "rehearsal",
+            "--",
+            "sh",
+            "-c",
+            "mkdir outputs; echo up; sleep 6; echo m > outputs/m; echo end",
+            env={"FERRY_LOST_LIMIT": "2s"},
+        )
         assert ferry.stdout.readline() == b"up\n"
         instance, run = home.alive()[0], home.runs()[0]
         home.good("rehearsal", "fault", "no-sshd", f"instance={instance}")
@@ -107,7 +130,16 @@ def test_a_dead_sshd_is_told_and_the_run_is_found_again_when_it_is_back():
 def test_a_follower_outlasts_an_outage_however_long_it_is():
     with Home() as home:
         home.env["FERRY_LOST_LIMIT"] = "1s"
-        home.good("run", "-d", "--infra", "rehearsal", "--", "sh", "-c", "mkdir outputs; echo m > outputs/m; echo up; sleep 3; echo end")
+        home.good(
+            "run",
+            "-d",
+            "--infra",
+            "rehearsal",
+            "--",
+            "sh",
+            "-c",
+            "mkdir outputs; echo m > outputs/m; echo up; sleep 3; echo end",
+        )
         instance, run = home.alive()[0], home.runs()[0]
         home.wait_for("the first line", lambda: home.good("logs", run["run"]).out == "up\n")
         home.good("rehearsal", "fault", "no-sshd", f"instance={instance}")
@@ -124,9 +156,16 @@ def test_a_follower_outlasts_an_outage_however_long_it_is():
 
 def test_a_cancellation_that_cannot_be_delivered_is_delivered_later():
     with Home() as home:
-        ferry = home.start("run", "--infra", "rehearsal", "--", "bash", "-c",
-                           "trap 'echo saved > outputs/m; exit 0' TERM; mkdir outputs; echo up; while :; do sleep 0.1; done",
-                           env={"FERRY_LOST_LIMIT": "2s"})
+        ferry = home.start(
+            "run",
+            "--infra",
+            "rehearsal",
+            "--",
+            "bash",
+            "-c",
+            "trap 'echo saved > outputs/m; exit 0' TERM; mkdir outputs; echo up; while :; do sleep 0.1; done",
+            env={"FERRY_LOST_LIMIT": "2s"},
+        )
         assert ferry.stdout.readline() == b"up\n"
         instance, run = home.alive()[0], home.runs()[0]
         home.good("rehearsal", "fault", "no-sshd", f"instance={instance}")
@@ -139,7 +178,11 @@ def test_a_cancellation_that_cannot_be_delivered_is_delivered_later():
         home.good("rehearsal", "fault", "no-sshd", f"instance={instance}", "on=false")
         home.wait_for("released, though nobody typed anything", lambda: phase(home) == "released")
         one = home.newest()
-        assert one["outcome"] == "cancelled" and one["exit_code"] == 130 and (home.home_of(run) / "outputs/m").read_text() == "saved\n", one
+        assert (
+            one["outcome"] == "cancelled"
+            and one["exit_code"] == 130
+            and (home.home_of(run) / "outputs/m").read_text() == "saved\n"
+        ), one
         home.nothing_left()
 
 
@@ -149,18 +192,37 @@ def test_a_machine_that_somebody_stopped_is_told_as_what_it_is():
     except ImportError:
         return
     with Home() as home:
-        ferry = home.start("run", "--infra", "rehearsal", "--", "sh", "-c", "mkdir outputs; echo half > outputs/m; echo up; sleep 1000",
-                           env={"FERRY_LOST_LIMIT": "5s"})
+        ferry = home.start(
+            "run",
+            "--infra",
+            "rehearsal",
+            "--",
+            "sh",
+            "-c",
+            "mkdir outputs; echo half > outputs/m; echo up; sleep 1000",
+            env={"FERRY_LOST_LIMIT": "5s"},
+        )
         assert ferry.stdout.readline() == b"up\n"
         instance, run = home.alive()[0], home.runs()[0]["run"]
         lines = home.good("rehearsal", "env").out.splitlines()
-        env = dict(line.removeprefix("export ").replace("'", "").replace('"', "").split("=", 1) for line in lines if line.startswith("export "))
-        ec2 = boto3.client("ec2", endpoint_url=env["AWS_ENDPOINT_URL"], region_name=env["AWS_REGION"],
-                           aws_access_key_id=env["AWS_ACCESS_KEY_ID"], aws_secret_access_key=env["AWS_SECRET_ACCESS_KEY"])
+        env = dict(
+            line.removeprefix("export ").replace("'", "").replace('"', "").split("=", 1)
+            for line in lines
+            if line.startswith("export ")
+        )
+        ec2 = boto3.client(
+            "ec2",
+            endpoint_url=env["AWS_ENDPOINT_URL"],
+            region_name=env["AWS_REGION"],
+            aws_access_key_id=env["AWS_ACCESS_KEY_ID"],
+            aws_secret_access_key=env["AWS_SECRET_ACCESS_KEY"],
+        )
         ec2.stop_instances(InstanceIds=[instance])
         _, err = ferry.communicate(timeout=120)
         err = err.decode()
-        assert ferry.returncode == 125 and f"{instance} is stopped: nothing trains on it" in err and "a month" in err, err
+        assert (
+            ferry.returncode == 125 and f"{instance} is stopped: nothing trains on it" in err and "a month" in err
+        ), err
         assert f"ferry fetch {run}" in err and "may still go on" not in err and "no timer ends it" in err, err
         assert home.alive() == [instance], "what is on its disk is kept"
         one = home.runs()[0]
@@ -180,7 +242,11 @@ def test_what_linux_would_not_start_is_refused_before_anything_is_rented():
 
 def test_a_hang_up_during_a_reconnection_in_setup_leaves_a_follower():
     with Home() as home:
-        home.file("task.yaml", "resources: {infra: rehearsal}\nsetup: echo preparing; sleep 4\nrun: mkdir outputs; echo m > outputs/m; echo end\n")
+        home.file(
+            "task.yaml",
+            "resources: {infra: rehearsal}\nsetup: echo preparing; sleep 4\n"
+            "run: mkdir outputs; echo m > outputs/m; echo end\n",
+        )
         ferry = home.start("run", "task.yaml", env={"FERRY_LOST_LIMIT": "60s"})
         assert ferry.stdout.readline() == b"preparing\n"
         instance, run = home.alive()[0], home.runs()[0]
@@ -201,7 +267,9 @@ def test_a_hang_up_during_a_reconnection_in_setup_leaves_a_follower():
 
 def test_a_machine_that_dies_while_outputs_move_is_told_as_lost():
     with Home() as home:
-        ferry = home.start("run", "--infra", "rehearsal", "--", "sh", "-c", "mkdir outputs; echo up; sleep 1; echo m > outputs/m")
+        ferry = home.start(
+            "run", "--infra", "rehearsal", "--", "sh", "-c", "mkdir outputs; echo up; sleep 1; echo m > outputs/m"
+        )
         assert ferry.stdout.readline() == b"up\n"
         instance, run = home.alive()[0], home.runs()[0]
         with open(home.root / f"data/ferry/runs/{run['run']}/fetch", "w") as lock:
@@ -214,7 +282,12 @@ def test_a_machine_that_dies_while_outputs_move_is_told_as_lost():
         assert ferry.returncode == 125 and f"but {instance} is " in err and "outputs are lost" in err, err
         assert "ferry fetch" not in err and "is kept" not in err, err
         run = home.newest()
-        assert (run["phase"], run["outcome"], run["outputs_home"], run["exit_code"]) == ("released", "lost", False, None), run
+        assert (run["phase"], run["outcome"], run["outputs_home"], run["exit_code"]) == (
+            "released",
+            "lost",
+            False,
+            None,
+        ), run
         assert "outputs are lost" in run["error"] and "exit 0" in run["error"], run
         assert "succeeded" not in home.good("ps", "--all").out
         home.nothing_left()
@@ -222,13 +295,17 @@ def test_a_machine_that_dies_while_outputs_move_is_told_as_lost():
 
 def test_the_death_of_the_agent_is_told_and_not_taken_for_a_lost_connection():
     with Home() as home:
-        ferry = home.start("run", "--infra", "rehearsal", "--", "sh", "-c", "mkdir outputs; echo half > outputs/m; echo up; sleep 1000")
+        ferry = home.start(
+            "run", "--infra", "rehearsal", "--", "sh", "-c", "mkdir outputs; echo half > outputs/m; echo up; sleep 1000"
+        )
         assert ferry.stdout.readline() == b"up\n"
         run = home.runs()[0]
         home.ferry("ssh", run["run"], "--", "pkill -9 -f '[f]erry-agent-'")
         _, err = ferry.communicate(timeout=120)
         err = err.decode()
-        assert ferry.returncode == 125 and "the agent on the machine was killed" in err and "no output is lost" not in err, err
+        assert (
+            ferry.returncode == 125 and "the agent on the machine was killed" in err and "no output is lost" not in err
+        ), err
         assert home.newest()["outcome"] == "lost" and (home.home_of(run) / "outputs/m").read_text() == "half\n"
         home.nothing_left()
 
@@ -240,7 +317,7 @@ def test_a_damaged_log_is_made_whole_again_from_the_machine():
 
     def cut_in_the_middle(log):
         held = log.read_bytes()
-        log.write_bytes(held[:len(held) // 3] + held[len(held) // 2:])
+        log.write_bytes(held[: len(held) // 3] + held[len(held) // 2 :])
 
     def one_byte(log):
         with log.open("r+b") as file:
@@ -251,10 +328,25 @@ def test_a_damaged_log_is_made_whole_again_from_the_machine():
 
     with Home() as home:
         home.good("rehearsal", "start")
-        for damage, kill in ((zeros, True), (zeros, False), (cut_in_the_middle, False), (one_byte, True), (lambda log: log.unlink(), False),
-                             (lambda log: os.truncate(log, 7), True)):
-            home.good("run", "-d", "--infra", "rehearsal", "--", "sh", "-c",
-                      "mkdir outputs; seq 500; echo up; while [ ! -e ~/go ]; do sleep 0.1; done; seq 501 600; echo m > outputs/m")
+        for damage, kill in (
+            (zeros, True),
+            (zeros, False),
+            (cut_in_the_middle, False),
+            (one_byte, True),
+            (lambda log: log.unlink(), False),
+            (lambda log: os.truncate(log, 7), True),
+        ):
+            home.good(
+                "run",
+                "-d",
+                "--infra",
+                "rehearsal",
+                "--",
+                "sh",
+                "-c",
+                "mkdir outputs; seq 500; echo up; while [ ! -e ~/go ]; do sleep 0.1; done; seq 501 600; "
+                "echo m > outputs/m",
+            )
             run = home.runs()[0]
             folder = home.root / f"data/ferry/runs/{run['run']}"
             home.wait_for("its first lines are here", lambda: b"up\n" in (folder / "log").read_bytes())
@@ -272,7 +364,16 @@ def test_a_damaged_log_is_made_whole_again_from_the_machine():
 
 def test_a_log_that_cannot_be_kept_holds_up_no_release():
     with Home() as home:
-        home.good("run", "-d", "--infra", "rehearsal", "--", "sh", "-c", "mkdir outputs; echo up; while [ ! -e ~/go ]; do sleep 0.1; done; echo m > outputs/m")
+        home.good(
+            "run",
+            "-d",
+            "--infra",
+            "rehearsal",
+            "--",
+            "sh",
+            "-c",
+            "mkdir outputs; echo up; while [ ! -e ~/go ]; do sleep 0.1; done; echo m > outputs/m",
+        )
         run = home.runs()[0]
         folder = home.root / f"data/ferry/runs/{run['run']}"
         home.wait_for("its first line is here", lambda: b"up\n" in (folder / "log").read_bytes())
@@ -291,11 +392,22 @@ def test_files_of_a_run_that_are_gone_are_made_anew():
     with Home() as home:
         home.good("rehearsal", "start")
         for lost in ("known_hosts", "."):
-            home.good("run", "-d", "--infra", "rehearsal", "--", "sh", "-c", "mkdir outputs; echo up; sleep 3; echo m > outputs/m")
+            home.good(
+                "run",
+                "-d",
+                "--infra",
+                "rehearsal",
+                "--",
+                "sh",
+                "-c",
+                "mkdir outputs; echo up; sleep 3; echo m > outputs/m",
+            )
             run = home.runs()[0]
             folder = home.root / f"data/ferry/runs/{run['run']}"
             home.wait_for("its first line is here", lambda: b"up\n" in (folder / "log").read_bytes())
-            follower = subprocess.run(["pgrep", "-f", f"follow-run {run['run']} "], capture_output=True, text=True, check=True).stdout
+            follower = subprocess.run(
+                ["pgrep", "-f", f"follow-run {run['run']} "], capture_output=True, text=True, check=True
+            ).stdout
             subprocess.run(["kill", "-9", *follower.split()], check=True)
             if lost == ".":
                 shutil.rmtree(folder)
@@ -330,11 +442,19 @@ def test_a_full_disk_at_home_keeps_the_machine_until_there_is_room():
         results = home.work / "runs"
         results.mkdir()
         # Where root is nobody, ssh trusts none of the system's settings: it has none there.
-        hidden = "" if os.geteuid() == 0 else "if [ -d /etc/ssh/ssh_config.d ]; then mount -t tmpfs none /etc/ssh/ssh_config.d; fi && "
-        script = (f"{hidden}mount -t tmpfs -o size=300k none {results} && exec {FERRY} run --infra rehearsal -- "
-                  "sh -c 'mkdir outputs; head -c 2000000 /dev/urandom > outputs/model.pt'")
+        hidden = (
+            ""
+            if os.geteuid() == 0
+            else "if [ -d /etc/ssh/ssh_config.d ]; then mount -t tmpfs none /etc/ssh/ssh_config.d; fi && "
+        )
+        script = (
+            f"{hidden}mount -t tmpfs -o size=300k none {results} && exec {FERRY} run --infra rehearsal -- "
+            "sh -c 'mkdir outputs; head -c 2000000 /dev/urandom > outputs/model.pt'"
+        )
         namespace = ["unshare", "-m"] if os.geteuid() == 0 else ["unshare", "-rm"]
-        done = subprocess.run([*namespace, "sh", "-c", script], env=home.env, cwd=home.work, capture_output=True, text=True)
+        done = subprocess.run(
+            [*namespace, "sh", "-c", script], env=home.env, cwd=home.work, capture_output=True, text=True
+        )
         assert done.returncode == 125 and "not enough space" in done.stderr, done.stderr
         run = home.runs()[0]
         assert len(home.alive()) == 1, "the machine was released with the model on it"
@@ -351,14 +471,30 @@ def test_a_full_disk_on_the_machine_is_told_and_what_is_there_comes_home():
         if home.sandbox() == "plain":
             return  # its machines have no disk of their own
         home.good("rehearsal", "fault", "small-disk", "mib=24", "count=1")
-        done = home.ferry("run", "--infra", "rehearsal", "--", "sh", "-c",
-                          "exec 2>&1; mkdir outputs; echo first > outputs/a; head -c 60000000 /dev/zero > outputs/b || { seq 30000; exit 3; }; echo never")
-        assert done.returncode == 3 and "No space left" in done.out and "never" not in done.out, (done.returncode, done.out, done.err)
+        done = home.ferry(
+            "run",
+            "--infra",
+            "rehearsal",
+            "--",
+            "sh",
+            "-c",
+            "exec 2>&1; mkdir outputs; echo first > outputs/a; head -c 60000000 /dev/zero > outputs/b "
+            "|| { seq 30000; exit 3; }; echo never",
+        )
+        assert done.returncode == 3 and "No space left" in done.out and "never" not in done.out, (
+            done.returncode,
+            done.out,
+            done.err,
+        )
         run = home.newest()
         assert (home.home_of(run) / "outputs/a").read_text() == "first\n"
         log = (home.home_of(run) / "train.log").read_text()  # there was no room for it on the machine
         complaint, numbers = log.split("\n", 1)
-        assert "No space left" in complaint and numbers == "".join(f"{i}\n" for i in range(1, 30001)), (complaint, log[:1000], log[-1000:])
+        assert "No space left" in complaint and numbers == "".join(f"{i}\n" for i in range(1, 30001)), (
+            complaint,
+            log[:1000],
+            log[-1000:],
+        )
         home.nothing_left()
         # Too small even for the code.
         home.file("big.bin", "x" * 30_000_000)
@@ -397,8 +533,16 @@ def test_throttling_is_waited_out():
 
 def test_a_detached_job_outlives_its_killed_follower():
     with Home() as home:
-        home.good("run", "-d", "--infra", "rehearsal", "--", "sh", "-c",
-                  "mkdir outputs; for i in 1 2 3 4 5 6 7 8 9 10; do echo $i; sleep 0.2; done; echo m > outputs/m")
+        home.good(
+            "run",
+            "-d",
+            "--infra",
+            "rehearsal",
+            "--",
+            "sh",
+            "-c",
+            "mkdir outputs; for i in 1 2 3 4 5 6 7 8 9 10; do echo $i; sleep 0.2; done; echo m > outputs/m",
+        )
         run = home.runs()[0]
         subprocess.run(["pkill", "-9", "-f", f"follow-run {run['run']} "], check=True)
         # A process that was killed holds its lock until it is scheduled once more.
