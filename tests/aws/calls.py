@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""Every typed AWS call of ferry against a server that judges it by AWS's own service models and by botocore's signer; then the
-judge itself, which must not be blind. Usage: calls.py FERRY (aws_test is expected beside it)"""
+"""Every typed AWS call of ferry against a server that judges it by AWS's own service models and by botocore's signer;
+then the judge itself, which must not be blind. Usage: calls.py FERRY (aws_test is expected beside it)"""
 import http.server
 import os
 import re
@@ -14,15 +14,21 @@ except ImportError as error:
     print(f"SKIP: {error.name} is not installed")
     sys.exit(77)
 
-KEYS = ("<Credentials><AccessKeyId>A</AccessKeyId><SecretAccessKey>s</SecretAccessKey><SessionToken>t</SessionToken>"
-        "<Expiration>2035-01-01T00:00:00Z</Expiration></Credentials>")
+KEYS = (
+    "<Credentials><AccessKeyId>A</AccessKeyId><SecretAccessKey>s</SecretAccessKey><SessionToken>t</SessionToken>"
+    "<Expiration>2035-01-01T00:00:00Z</Expiration></Credentials>"
+)
 ANSWERS = {
     "RunInstances": "<instancesSet><item><instanceId>i-1</instanceId></item></instancesSet>",
     "DescribeImages": "<imagesSet><item><imageId>ami-1</imageId></item></imagesSet>",
     "CreateSecurityGroup": "<groupId>sg-1</groupId>",
-    "DescribeCapacityReservations": "<capacityReservationSet><item><capacityReservationId>cr-1</capacityReservationId></item>"
-                                    "</capacityReservationSet>",
-    "PurchaseCapacityBlock": "<capacityReservation><capacityReservationId>cr-1</capacityReservationId></capacityReservation>",
+    "DescribeCapacityReservations": (
+        "<capacityReservationSet><item><capacityReservationId>cr-1</capacityReservationId></item>"
+        "</capacityReservationSet>"
+    ),
+    "PurchaseCapacityBlock": (
+        "<capacityReservation><capacityReservationId>cr-1</capacityReservationId></capacityReservation>"
+    ),
     "SendSSHPublicKey": '{"RequestId": "r-1", "Success": true}',
     "TerminateSession": '{"SessionId": "me-1"}',
     "StartSession": '{"SessionId": "me-1", "TokenValue": "t", "StreamUrl": "wss://x"}',
@@ -44,19 +50,27 @@ ANSWERS = {
     "CreatePolicy": "<Policy><PolicyName>ferry-store</PolicyName></Policy>",
     "GetPolicy": "<Policy><PolicyName>ferry-store</PolicyName></Policy>",
     "GetPolicyVersion": "<PolicyVersion><Document>%7B%7D</Document></PolicyVersion>",
-    "ListPolicyVersions": "<Versions>" + "".join(f"<member><VersionId>v{n}</VersionId></member>" for n in range(1, 6)) + "</Versions>",
+    "ListPolicyVersions": "<Versions>"
+    + "".join((f"<member><VersionId>v{n}</VersionId></member>") for n in range(1, 6))
+    + "</Versions>",
     "CreateExperimentTemplate": '{"experimentTemplate": {"id": "EXT1"}}',
     "StartExperiment": '{"experiment": {"id": "EXP1", "state": {"status": "initiating"}}}',
     "GetExperiment": '{"experiment": {"id": "EXP1", "state": {"status": "completed"}}}',
     "DeleteExperimentTemplate": "{}",
     "ListEndpoints": '{"Endpoints": [{"EndpointName": "e"}]%s}',
     "DescribeEndpoint": '{"EndpointName": "e", "EndpointConfigName": "c"}',
-    "DescribeEndpointConfig": '{"ProductionVariants": [{"VariantName": "v", "InstanceType": "ml.g5.xlarge", "InitialInstanceCount": 1}]}',
+    "DescribeEndpointConfig": (
+        '{"ProductionVariants": [{"VariantName": "v", "InstanceType": "ml.g5.xlarge", "InitialInstanceCount": 1}]}'
+    ),
     "ListNotebookInstances": '{"NotebookInstances": []%s}',
-    "CreateLaunchTemplate": "<launchTemplate><launchTemplateId>lt-1</launchTemplateId><latestVersionNumber>1</latestVersionNumber>"
-                            "</launchTemplate>",
-    "CreateLaunchTemplateVersion": "<launchTemplateVersion><launchTemplateId>lt-1</launchTemplateId><versionNumber>2</versionNumber>"
-                                   "</launchTemplateVersion>",
+    "CreateLaunchTemplate": (
+        "<launchTemplate><launchTemplateId>lt-1</launchTemplateId><latestVersionNumber>1</latestVersionNumber>"
+        "</launchTemplate>"
+    ),
+    "CreateLaunchTemplateVersion": (
+        "<launchTemplateVersion><launchTemplateId>lt-1</launchTemplateId><versionNumber>2</versionNumber>"
+        "</launchTemplateVersion>"
+    ),
     "RequestServiceQuotaIncrease": '{"RequestedQuota": {"Id": "r-1"}}',
 }
 UNSIGNED = {"AssumeRoleWithWebIdentity", "GetRoleCredentials", "CreateToken"}
@@ -122,28 +136,53 @@ class Judge(http.server.BaseHTTPRequestHandler):
 
 def judge_is_not_blind():
     """The judge must complain where AWS would."""
-    good = {"ImageId": "ami-1", "MinCount": "1", "MaxCount": "1", "BlockDeviceMapping.1.Ebs.VolumeSize": "8",
-            "InstanceMarketOptions.MarketType": "spot", "TagSpecification.1.ResourceType": "instance",
-            "TagSpecification.1.Tag.1.Key": "a", "UserData": "YQ=="}
+    good = {
+        "ImageId": "ami-1",
+        "MinCount": "1",
+        "MaxCount": "1",
+        "BlockDeviceMapping.1.Ebs.VolumeSize": "8",
+        "InstanceMarketOptions.MarketType": "spot",
+        "TagSpecification.1.ResourceType": "instance",
+        "TagSpecification.1.Tag.1.Key": "a",
+        "UserData": "YQ==",
+    }
     assert models.check("ec2", "RunInstances", good) == [], models.check("ec2", "RunInstances", good)
-    bad = {"ImageID": "ami-1", "MinCount": "one", "BlockDeviceMapping.1.EBS.VolumeSize": "8", "SecurityGroupIds.1": "sg",
-           "InstanceMarketOptions.MarketType": "cheap", "TagSpecification.3.ResourceType": "instance",
-           "EbsOptimized": "yes", "ImageId.1": "x", "SubnetId.Name": "x"}
+    bad = {
+        "ImageID": "ami-1",
+        "MinCount": "one",
+        "BlockDeviceMapping.1.EBS.VolumeSize": "8",
+        "SecurityGroupIds.1": "sg",
+        "InstanceMarketOptions.MarketType": "cheap",
+        "TagSpecification.3.ResourceType": "instance",
+        "EbsOptimized": "yes",
+        "ImageId.1": "x",
+        "SubnetId.Name": "x",
+    }
     if models.BEFORE_CAPACITY_BLOCKS:
         del bad["InstanceMarketOptions.MarketType"]
     for name, value in bad.items():
         assert models.check("ec2", "RunInstances", {**good, name: value}), f"{name}={value} passes"
-    assert models.check("ec2", "ImportKeyPair", {"KeyName": "k", "PublicKeyMaterial": "ssh-ed25519 AAAA"}), "raw bytes pass"
+    assert models.check(
+        "ec2", "ImportKeyPair", {"KeyName": "k", "PublicKeyMaterial": "ssh-ed25519 AAAA"}
+    ), "raw bytes pass"
     assert models.check("ec2", "RunInstances", {}), "required members are not missed"
     assert models.check("ec2", "RunInstance", good), "unknown actions pass"
     assert not models.check("sts", "AssumeRole", {"RoleArn": "a" * 20, "RoleSessionName": "me"})
     assert models.check("sts", "AssumeRole", {"RoleArn": "a" * 20, "RoleSessionName": "a b"}), "patterns are ignored"
     assert models.check("sts", "AssumeRole", {"RoleArn": "a" * 20, "RoleSessionName": "me", "DurationSeconds": "60"})
-    assert not models.check("sts", "AssumeRole", {"RoleArn": "a" * 20, "RoleSessionName": "me", "TransitiveTagKeys.member.1": "a"})
+    assert not models.check(
+        "sts", "AssumeRole", {"RoleArn": "a" * 20, "RoleSessionName": "me", "TransitiveTagKeys.member.1": "a"}
+    )
     assert models.check("sts", "AssumeRole", {"RoleArn": "a" * 20, "RoleSessionName": "me", "TransitiveTagKeys.1": "a"})
     assert not models.check("pricing", "GetProducts", {"ServiceCode": "A", "MaxResults": 100})
-    for wrong in ({"ServiceCode": "A", "MaxResults": "100"}, {"ServiceCode": "A", "MaxResults": 101}, {}, {"ServiceCode": 1},
-                  {"ServiceCode": "A", "Filters": [{"Type": "LIKE", "Field": "a", "Value": "b"}]}, {"ServiceCode": "A", "X": 1}):
+    for wrong in (
+        {("ServiceCode"): "A", "MaxResults": "100"},
+        {"ServiceCode": "A", "MaxResults": 101},
+        {},
+        {"ServiceCode": 1},
+        {("ServiceCode"): "A", "Filters": [{"Type": "LIKE", "Field": "a", "Value": "b"}]},
+        {"ServiceCode": "A", "X": 1},
+    ):
         assert models.check("pricing", "GetProducts", wrong), f"{wrong} passes"
 
 
@@ -155,8 +194,12 @@ def main():
         sys.exit(77)
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Judge)
     threading.Thread(target=server.serve_forever, daemon=True).start()
-    ran = subprocess.run([tests, "--gtest_filter=EveryCall.*"], capture_output=True, text=True,
-                         env={**os.environ, "FERRY_CAPTURE_URL": f"http://127.0.0.1:{server.server_port}"})
+    ran = subprocess.run(
+        [tests, "--gtest_filter=EveryCall.*"],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "FERRY_CAPTURE_URL": f"http://127.0.0.1:{server.server_port}"},
+    )
     if ran.returncode != 0 or "SKIPPED" in ran.stdout:
         print(ran.stdout + ran.stderr)
         complaints.append("aws_test failed")
@@ -165,10 +208,34 @@ def main():
     for name in os.listdir(sources) if os.path.isdir(sources) else []:
         if name.endswith(".cc") and not name.endswith("_test.cc"):
             with open(os.path.join(sources, name)) as source:
-                declared |= set(re.findall(r'"((?:Describe|Get|List|Run|Start|Stop|Terminate|Create|Delete|Import|Authorize|Revoke|Put|Add|Remove|Attach|Set|Suspend|Update|'
-                                           r'Assume|Request)[A-Z]\w+)"', source.read()))
-    missed = {name for name in declared if any(models.operation(service, name) for service in ("ec2", "sts", "ssm", "pricing",
-              "service-quotas", "iam", "fis", "elb", "elbv2", "sagemaker", "autoscaling"))} - {action for _, action in seen}
+                declared |= set(
+                    re.findall(
+                        r'"((?:Describe|Get|List|Run|Start|Stop|Terminate|Create|Delete|Import|'
+                        r'Authorize|Revoke|Put|Add|Remove|Attach|Set|Suspend|Update|'
+                        r'Assume|Request)[A-Z]\w+)"',
+                        source.read(),
+                    )
+                )
+    missed = {
+        name
+        for name in declared
+        if any(
+            models.operation(service, name)
+            for service in (
+                "ec2",
+                "sts",
+                "ssm",
+                "pricing",
+                "service-quotas",
+                "iam",
+                "fis",
+                "elb",
+                "elbv2",
+                "sagemaker",
+                "autoscaling",
+            )
+        )
+    } - {action for _, action in seen}
     complaints.extend(f"{name} is in src/aws and was never called" for name in sorted(missed))
     for complaint in complaints:
         print(complaint)

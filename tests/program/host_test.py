@@ -62,11 +62,18 @@ def test_a_run_on_an_own_machine_rents_nothing_and_leaves_only_ferrys_folder():
 def test_what_others_write_on_an_own_machine_is_not_the_runs():
     with Home() as home:
         own_machine(home)
-        beside = "cd && mkdir -p theirs && touch theirs/{0..1200} && echo other >theirs/model.pt && for f in theirs/*; do echo x >$f; done"
+        beside = (
+            "cd && mkdir -p theirs && touch theirs/{0..1200} && echo other >theirs/model.pt && for f in theirs/*; "
+            "do echo x >$f; done"
+        )
         done = home.good("run", "--infra", "ssh/box", "--", "bash", "-c", beside)
         assert "the run wrote no file below its workdir" in done.err and "is free again" in done.err, done.err
-        assert sorted(one.name for one in home.home_of(home.newest()).iterdir() if one.name != "train.log") == ["run.json"], done.err
-        done = home.good("run", "--infra", "ssh/box", "--", "bash", "-c", "echo mine >$FERRY_SCRATCH/model.pt; " + beside)
+        assert sorted(one.name for one in home.home_of(home.newest()).iterdir() if one.name != "train.log") == [
+            "run.json"
+        ], done.err
+        done = home.good(
+            "run", "--infra", "ssh/box", "--", "bash", "-c", "echo mine >$FERRY_SCRATCH/model.pt; " + beside
+        )
         brought = [one for one in home.home_of(home.newest()).rglob("outputs-elsewhere/**/*") if one.is_file()]
         assert [one.name for one in brought] == ["model.pt"] and brought[0].read_text() == "mine\n", (brought, done.err)
 

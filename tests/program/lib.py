@@ -10,7 +10,8 @@ import tempfile
 import time
 import traceback
 
-# Whoever starts tests in the background of a shell without job control, or by nohup, has them ignored; ferry would inherit that.
+# Whoever starts tests in the background of a shell without job control, or by nohup, has them ignored; ferry would
+# inherit that.
 for one in (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP):
     if signal.getsignal(one) == signal.SIG_IGN:
         signal.signal(one, signal.default_int_handler if one == signal.SIGINT else signal.SIG_DFL)
@@ -28,21 +29,37 @@ class Home:
         self.work = self.root / "work"
         self.work.mkdir()
         self.started = []
-        self.env = {k: v for k, v in os.environ.items()
-                    if not k.startswith(("AWS_", "FERRY_", "XDG_", "PIP_", "UV_")) and not k.lower().endswith("_proxy") and k not in AGENTS
-                    or k == "FERRY_SANDBOX"}
-        self.env.update(XDG_DATA_HOME=str(self.root / "data"), XDG_CACHE_HOME=str(self.root / "cache"),
-                        HOME=str(self.root), AWS_EC2_METADATA_DISABLED="true", FERRY_REHEARSAL_BOOT_MS="50",
-                        FERRY_NO_INTERNET="1")  # no test talks to anybody outside
+        self.env = {
+            k: v
+            for k, v in os.environ.items()
+            if not k.startswith(("AWS_", "FERRY_", "XDG_", "PIP_", "UV_"))
+            and not k.lower().endswith("_proxy")
+            and k not in AGENTS
+            or k == "FERRY_SANDBOX"
+        }
+        self.env.update(
+            XDG_DATA_HOME=str(self.root / "data"),
+            XDG_CACHE_HOME=str(self.root / "cache"),
+            HOME=str(self.root),
+            AWS_EC2_METADATA_DISABLED="true",
+            FERRY_REHEARSAL_BOOT_MS="50",
+            FERRY_NO_INTERNET="1",
+        )  # no test talks to anybody outside
 
     def __enter__(self):
         return self
 
     def __exit__(self, kind, *_):
         if kind:
-            for log in (self.root / "data/ferry/rehearsal/server.log", *self.root.glob("data/ferry/runs/*/follower.txt")):
+            for log in (
+                self.root / "data/ferry/rehearsal/server.log",
+                *self.root.glob("data/ferry/runs/*/follower.txt"),
+            ):
                 if log.exists():
-                    print(f"--- {log.name} of {log.parent.name}\n" + log.read_text(errors="replace")[-2000:], file=sys.stderr)
+                    print(
+                        (f"--- {log.name} of {log.parent.name}\n") + log.read_text(errors="replace")[-2000:],
+                        file=sys.stderr,
+                    )
             for process in self.started:
                 print(f"--- {' '.join(map(str, process.args[1:]))[:200]}: " + said_by(process), file=sys.stderr)
         self.ferry("down", "--all", "--no-fetch", timeout=120)
@@ -58,13 +75,26 @@ class Home:
         return path
 
     def start(self, *args, **more):
-        self.started.append(subprocess.Popen([FERRY, *args], cwd=self.work, env={**self.env, **more.pop("env", {})}, stdin=subprocess.DEVNULL,
-                                             **{"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **more}))
+        self.started.append(
+            subprocess.Popen(
+                [FERRY, *args],
+                cwd=self.work,
+                env={**self.env, **more.pop(("env"), {})},
+                stdin=subprocess.DEVNULL,
+                **{"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **more},
+            )
+        )
         return self.started[-1]
 
     def ferry(self, *args, timeout=300, env=None):
-        done = subprocess.run([FERRY, *args], cwd=self.work, env={**self.env, **(env or {})}, stdin=subprocess.DEVNULL,
-                              capture_output=True, timeout=timeout)
+        done = subprocess.run(
+            [FERRY, *args],
+            cwd=self.work,
+            env={**self.env, **(env or {})},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=timeout,
+        )
         done.out, done.err = done.stdout.decode(errors="replace"), done.stderr.decode(errors="replace")
         return done
 

@@ -1,4 +1,5 @@
-"""What the boto3 tests of this folder share: a rehearsal cloud of their own, and AWS's models of its services as judges of every answer."""
+"""What the boto3 tests of this folder share: a rehearsal cloud of their own, and AWS's models of its services as judges
+of every answer."""
 import json
 import os
 import re
@@ -23,10 +24,18 @@ if tuple(int(part) for part in botocore.__version__.split(".")[:2]) < (1, 40):
 
 ferry = sys.argv[1]
 # boto3 before 1.28 knows no AWS_ENDPOINT_URL.
-boto3.client = (lambda make: lambda service, **more: make(service, **{"endpoint_url": os.environ.get("AWS_ENDPOINT_URL"), **more}))(boto3.client)
+boto3.client = (
+    lambda make: lambda service, **more: make(service, **{"endpoint_url": os.environ.get(("AWS_ENDPOINT_URL")), **more})
+)(boto3.client)
 scratch = tempfile.mkdtemp()
-os.environ.update(XDG_DATA_HOME=scratch, FERRY_REHEARSAL_BOOT_MS="50", AWS_CONFIG_FILE=os.devnull,
-                  AWS_SHARED_CREDENTIALS_FILE=os.devnull, AWS_MAX_ATTEMPTS="1", AWS_EC2_METADATA_DISABLED="true")
+os.environ.update(
+    XDG_DATA_HOME=scratch,
+    FERRY_REHEARSAL_BOOT_MS="50",
+    AWS_CONFIG_FILE=os.devnull,
+    AWS_SHARED_CREDENTIALS_FILE=os.devnull,
+    AWS_MAX_ATTEMPTS="1",
+    AWS_EC2_METADATA_DISABLED="true",
+)
 problems = []
 UBUNTU = "/aws/service/canonical/ubuntu/server/24.04/stable/current/amd64/hvm/ebs-gp3/ami-id"
 # What any operation of the JSON services may answer, though no model lists it.
@@ -82,12 +91,18 @@ def check_xml(node, shape, path, item="item"):
         int(node.text)
     elif shape.type_name == "boolean" and node.text not in ("true", "false"):
         problems.append(f"{path}: {node.text!r} is no boolean")
-    elif getattr(shape, "enum", None) and node.text is not None and node.text not in shape.enum and shape.name != "InstanceType":  # grows every month
+    elif (
+        getattr(shape, "enum", None)
+        and node.text is not None
+        and node.text not in shape.enum
+        and shape.name != "InstanceType"
+    ):  # grows every month
         problems.append(f"{path}: {node.text!r} is not among {shape.enum}")
 
 
 def check_json(value, shape, path):
-    """Reports each member that the service model does not know, each of the wrong type, each word that is not in its list."""
+    """Reports each member that the service model does not know, each of the wrong type, each word that is not in its
+    list."""
     if shape.type_name == "structure":
         for name, member in value.items():
             if name in shape.members:
@@ -101,7 +116,14 @@ def check_json(value, shape, path):
         for member in value:
             check_json(member, shape.member, path + "[]")
     else:
-        types = {"string": str, "boolean": bool, "integer": int, "long": int, "double": float, "timestamp": (int, float)}
+        types = {
+            "string": str,
+            "boolean": bool,
+            "integer": int,
+            "long": int,
+            "double": float,
+            "timestamp": (int, float),
+        }
         expect(isinstance(value, types[shape.type_name]), f"{path}: {value!r} is no {shape.type_name}")
         if shape.type_name == "string":
             limit = shape.metadata.get("max", 1 << 30)
@@ -134,7 +156,10 @@ def check_json_answer(model, request, answer):
         check_json(body, operation.output_shape, operation.name)
     else:
         known = [shape.name for shape in operation.error_shapes]
-        expect(body["__type"] in known or body["__type"] in COMMON_ERRORS, f"{operation.name} has no error {body['__type']}")
+        expect(
+            body["__type"] in known or body["__type"] in COMMON_ERRORS,
+            f"{operation.name} has no error {body['__type']}",
+        )
 
 
 def client(service):
@@ -149,11 +174,17 @@ def client(service):
         elif service in ("ec2", "iam", "autoscaling"):
             check_xml_answer(model, answer)
         return answer
+
     made._endpoint._send = checked
     return made
 
 
-TRUST = json.dumps({"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Principal": {"Service": "ec2.amazonaws.com"}, "Action": "sts:AssumeRole"}]})
+TRUST = json.dumps(
+    {
+        "Version": "2012-10-17",
+        "Statement": [{"Effect": "Allow", "Principal": {"Service": "ec2.amazonaws.com"}, "Action": "sts:AssumeRole"}],
+    }
+)
 
 
 def make_role(name, policy=None):
@@ -201,8 +232,23 @@ def ssh(instance, address, command, key=None):
     """What a command says on the instance; an exception if there is no way in."""
     tags = {tag["Key"]: tag["Value"] for tag in instance.get("Tags", [])}
     user, port = tags.get("ferry:login-user", "ubuntu"), tags.get("ferry:ssh-port", "22")
-    argv = ["ssh", "-F", "none", "-i", key or f"{scratch}/key", "-p", port, "-oIdentitiesOnly=yes", "-oBatchMode=yes", "-oStrictHostKeyChecking=no",
-            f"-oUserKnownHostsFile={scratch}/known", "-oLogLevel=ERROR", "-oConnectTimeout=2", f"{user}@{address}", command]
+    argv = [
+        "ssh",
+        "-F",
+        "none",
+        "-i",
+        key or f"{scratch}/key",
+        "-p",
+        port,
+        "-oIdentitiesOnly=yes",
+        "-oBatchMode=yes",
+        "-oStrictHostKeyChecking=no",
+        f"-oUserKnownHostsFile={scratch}/known",
+        "-oLogLevel=ERROR",
+        "-oConnectTimeout=2",
+        f"{user}@{address}",
+        command,
+    ]
     return subprocess.run(argv, check=True, capture_output=True, text=True, stdin=subprocess.DEVNULL).stdout.strip()
 
 
@@ -223,7 +269,7 @@ def start():
     lines = subprocess.run([ferry, "rehearsal", "env"], check=True, capture_output=True, text=True).stdout
     for line in lines.splitlines():
         if line.startswith("export "):
-            name, value = line[len("export "):].split("=", 1)
+            name, value = line[len("export ") :].split("=", 1)
             os.environ[name] = value.strip("'")
 
 

@@ -28,7 +28,9 @@ expect_code() {
 finish() {
   status=$?
   "$ferry" rehearsal stop >/dev/null 2>&1 || true
-  if [ $status -ne 0 ] && [ $status -ne 77 ]; then tail -n 30 "$XDG_DATA_HOME/ferry/rehearsal/server.log" 2>/dev/null >&2 || true; fi
+  if [ $status -ne 0 ] && [ $status -ne 77 ]; then
+    tail -n 30 "$XDG_DATA_HOME/ferry/rehearsal/server.log" 2>/dev/null >&2 || true
+  fi
   rm -rf "$scratch"
   exit $status
 }

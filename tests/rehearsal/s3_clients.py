@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
-"""S3 clients that nobody here wrote against the rehearsal cloud's S3, unchanged: boto3, the aws CLI, rclone, s3cmd and restic. What of them is not
-installed is left out, and said. botocore's own signer shows how strict the endpoint is. Usage: s3_clients.py FERRY"""
+"""S3 clients that nobody here wrote against the rehearsal cloud's S3, unchanged: boto3, the aws CLI, rclone, s3cmd and
+restic. What of them is not installed is left out, and said. botocore's own signer shows how strict the endpoint is.
+Usage: s3_clients.py FERRY"""
 import hashlib
 import http.client
 import io
@@ -65,7 +66,16 @@ def same(one, other):
 
 def run(*command, env=None, cwd=None):
     """Its output; a failure is a problem of the test."""
-    done = subprocess.run([str(word) for word in command], env={**os.environ, **(env or {})}, cwd=cwd, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=120, check=False)
+    done = subprocess.run(
+        [str(word) for word in command],
+        env={**os.environ, **(env or {})},
+        cwd=cwd,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=120,
+        check=False,
+    )
     expect(done.returncode == 0, f"{' '.join(str(w) for w in command)}: exit {done.returncode}: {done.stdout[-1500:]}")
     return done.stdout
 
@@ -73,11 +83,26 @@ def run(*command, env=None, cwd=None):
 def test_boto3():
     s3 = s3_client()
     s3.create_bucket(Bucket="boto")
-    refuses("InvalidLocationConstraint", s3.create_bucket, Bucket="boto2", CreateBucketConfiguration={"LocationConstraint": "us-east-1"})
-    put = s3.put_object(Bucket="boto", Key="a/sp ace+ü", Body=b"hello", Metadata={"sha256": "x"}, ContentType="text/plain")
-    expect(put["ETag"] == '"%s"' % hashlib.md5(b"hello").hexdigest() and put["ChecksumCRC32"] == "NhCmhg==", f"put: {put}")
+    refuses(
+        "InvalidLocationConstraint",
+        s3.create_bucket,
+        Bucket="boto2",
+        CreateBucketConfiguration={"LocationConstraint": "us-east-1"},
+    )
+    put = s3.put_object(
+        Bucket="boto", Key="a/sp ace+ü", Body=b"hello", Metadata={"sha256": "x"}, ContentType="text/plain"
+    )
+    expect(
+        put["ETag"] == '"%s"' % hashlib.md5(b"hello").hexdigest() and put["ChecksumCRC32"] == "NhCmhg==", f"put: {put}"
+    )
     got = s3.get_object(Bucket="boto", Key="a/sp ace+ü", ChecksumMode="ENABLED")
-    expect(got["Body"].read() == b"hello" and got["Metadata"] == {"sha256": "x"} and got["ChecksumType"] == "FULL_OBJECT" and "VersionId" not in got, f"get: {got}")
+    expect(
+        got["Body"].read() == b"hello"
+        and got["Metadata"] == {"sha256": "x"}
+        and got["ChecksumType"] == "FULL_OBJECT"
+        and "VersionId" not in got,
+        f"get: {got}",
+    )
     expect(s3.get_object(Bucket="boto", Key="a/sp ace+ü", Range="bytes=1-2")["Body"].read() == b"el", "a range")
     refuses("PreconditionFailed", s3.put_object, Bucket="boto", Key="a/sp ace+ü", Body=b"x", IfNoneMatch="*")
     refuses("PreconditionFailed", s3.delete_object, Bucket="boto", Key="a/sp ace+ü", IfMatch='"x"')
@@ -90,46 +115,126 @@ def test_boto3():
         expect(answer["Body"].read() == b"hello" and answer.get("Checksum" + algorithm), f"checksum {algorithm}")
 
     data = os.urandom(11 * MIB)
-    s3.upload_fileobj(io.BytesIO(data), "boto", "big", Config=TransferConfig(multipart_threshold=5 * MIB, multipart_chunksize=5 * MIB, max_concurrency=3))
-    parts = [hashlib.md5(data[i:i + 5 * MIB]).digest() for i in range(0, len(data), 5 * MIB)]
-    expect(s3.head_object(Bucket="boto", Key="big")["ETag"] == '"%s-3"' % hashlib.md5(b"".join(parts)).hexdigest(), "the ETag of parts")
-    told = s3.get_object_attributes(Bucket="boto", Key="big", ObjectAttributes=["ETag", "Checksum", "ObjectParts", "ObjectSize"])
-    expect(told["ObjectSize"] == len(data) and told["ObjectParts"]["TotalPartsCount"] == 3 and len(told["ObjectParts"]["Parts"]) == 3, f"attributes: {told}")
+    s3.upload_fileobj(
+        io.BytesIO(data),
+        "boto",
+        "big",
+        Config=TransferConfig(multipart_threshold=5 * MIB, multipart_chunksize=5 * MIB, max_concurrency=3),
+    )
+    parts = [hashlib.md5(data[i : i + 5 * MIB]).digest() for i in range(0, len(data), 5 * MIB)]
+    expect(
+        s3.head_object(Bucket="boto", Key="big")["ETag"] == '"%s-3"' % hashlib.md5(b"".join(parts)).hexdigest(),
+        "the ETag of parts",
+    )
+    told = s3.get_object_attributes(
+        Bucket="boto", Key="big", ObjectAttributes=["ETag", "Checksum", "ObjectParts", "ObjectSize"]
+    )
+    expect(
+        told["ObjectSize"] == len(data)
+        and told["ObjectParts"]["TotalPartsCount"] == 3
+        and len(told["ObjectParts"]["Parts"]) == 3,
+        f"attributes: {told}",
+    )
     home = io.BytesIO()
-    s3.download_fileobj("boto", "big", home, Config=TransferConfig(multipart_threshold=5 * MIB, multipart_chunksize=5 * MIB))
+    s3.download_fileobj(
+        "boto", "big", home, Config=TransferConfig(multipart_threshold=5 * MIB, multipart_chunksize=5 * MIB)
+    )
     expect(home.getvalue() == data, "a download in ranges")
-    s3.copy({"Bucket": "boto", "Key": "big"}, "boto", "copy", Config=TransferConfig(multipart_threshold=5 * MIB, multipart_chunksize=5 * MIB))
+    s3.copy(
+        {("Bucket"): "boto", "Key": "big"},
+        "boto",
+        "copy",
+        Config=TransferConfig(multipart_threshold=5 * MIB, multipart_chunksize=5 * MIB),
+    )
     expect(s3.get_object(Bucket="boto", Key="copy")["Body"].read() == data, "a copy in parts")
     begun = s3.create_multipart_upload(Bucket="boto", Key="left")["UploadId"]
     s3.upload_part(Bucket="boto", Key="left", UploadId=begun, PartNumber=2, Body=b"x")
-    expect([p["PartNumber"] for p in s3.list_parts(Bucket="boto", Key="left", UploadId=begun)["Parts"]] == [2], "list_parts")
-    expect([u["Key"] for u in s3.list_multipart_uploads(Bucket="boto")["Uploads"]] == ["left"], "list_multipart_uploads")
+    expect(
+        [p["PartNumber"] for p in s3.list_parts(Bucket="boto", Key="left", UploadId=begun)["Parts"]] == [2],
+        "list_parts",
+    )
+    expect(
+        [u["Key"] for u in s3.list_multipart_uploads(Bucket="boto")["Uploads"]] == ["left"], "list_multipart_uploads"
+    )
     s3.abort_multipart_upload(Bucket="boto", Key="left", UploadId=begun)
     refuses("NoSuchUpload", s3.abort_multipart_upload, Bucket="boto", Key="left", UploadId=begun)
 
     keys = [f"list/{i:02}/x y" for i in range(25)]
     for key in keys:
         s3.put_object(Bucket="boto", Key=key, Body=b"")
-    pages = list(s3.get_paginator("list_objects_v2").paginate(Bucket="boto", Prefix="list/", PaginationConfig={"PageSize": 7}))
+    pages = list(
+        s3.get_paginator(("list_objects_v2")).paginate(Bucket="boto", Prefix="list/", PaginationConfig={"PageSize": 7})
+    )
     expect(len(pages) == 4 and [o["Key"] for p in pages for o in p["Contents"]] == keys, "list_objects_v2 in pages")
-    pages = list(s3.get_paginator("list_objects").paginate(Bucket="boto", Prefix="list/", Delimiter="/", PaginationConfig={"PageSize": 7}))
-    expect([c["Prefix"] for p in pages for c in p["CommonPrefixes"]] == [f"list/{i:02}/" for i in range(25)], "list_objects with a delimiter")
+    pages = list(
+        s3.get_paginator(("list_objects")).paginate(
+            Bucket="boto", Prefix="list/", Delimiter="/", PaginationConfig={"PageSize": 7}
+        )
+    )
+    expect(
+        [c["Prefix"] for p in pages for c in p["CommonPrefixes"]] == [f"list/{i:02}/" for i in range(25)],
+        "list_objects with a delimiter",
+    )
     gone = s3.delete_objects(Bucket="boto", Delete={"Objects": [{"Key": key} for key in keys] + [{"Key": "none"}]})
     expect(len(gone["Deleted"]) == 26, "delete_objects")
 
-    s3.put_bucket_lifecycle_configuration(Bucket="boto", LifecycleConfiguration={"Rules": [
-        {"ID": "a", "Status": "Enabled", "Filter": {"Prefix": "tmp/"}, "Expiration": {"Days": 3}, "AbortIncompleteMultipartUpload": {"DaysAfterInitiation": 1}}]})
+    s3.put_bucket_lifecycle_configuration(
+        Bucket="boto",
+        LifecycleConfiguration={
+            "Rules": [
+                {
+                    "ID": "a",
+                    "Status": "Enabled",
+                    "Filter": {"Prefix": "tmp/"},
+                    "Expiration": {"Days": 3},
+                    "AbortIncompleteMultipartUpload": {"DaysAfterInitiation": 1},
+                }
+            ]
+        },
+    )
     expect(s3.get_bucket_lifecycle_configuration(Bucket="boto")["Rules"][0]["Expiration"]["Days"] == 3, "lifecycle")
-    s3.put_public_access_block(Bucket="boto", PublicAccessBlockConfiguration={"BlockPublicAcls": True, "IgnorePublicAcls": True, "BlockPublicPolicy": True, "RestrictPublicBuckets": True})
-    expect(s3.get_public_access_block(Bucket="boto")["PublicAccessBlockConfiguration"]["BlockPublicPolicy"], "public access block")
-    s3.put_bucket_encryption(Bucket="boto", ServerSideEncryptionConfiguration={"Rules": [{"ApplyServerSideEncryptionByDefault": {"SSEAlgorithm": "AES256"}}]})
-    expect(s3.get_bucket_encryption(Bucket="boto")["ServerSideEncryptionConfiguration"]["Rules"][0]["ApplyServerSideEncryptionByDefault"]["SSEAlgorithm"] == "AES256", "encryption")
+    s3.put_public_access_block(
+        Bucket="boto",
+        PublicAccessBlockConfiguration={
+            "BlockPublicAcls": True,
+            "IgnorePublicAcls": True,
+            "BlockPublicPolicy": True,
+            "RestrictPublicBuckets": True,
+        },
+    )
+    expect(
+        s3.get_public_access_block(Bucket="boto")["PublicAccessBlockConfiguration"]["BlockPublicPolicy"],
+        "public access block",
+    )
+    s3.put_bucket_encryption(
+        Bucket="boto",
+        ServerSideEncryptionConfiguration={
+            "Rules": [{("ApplyServerSideEncryptionByDefault"): {"SSEAlgorithm": "AES256"}}]
+        },
+    )
+    expect(
+        s3.get_bucket_encryption(Bucket="boto")["ServerSideEncryptionConfiguration"]["Rules"][0][
+            "ApplyServerSideEncryptionByDefault"
+        ]["SSEAlgorithm"]
+        == "AES256",
+        "encryption",
+    )
     expect("Status" not in s3.get_bucket_versioning(Bucket="boto"), "versioning")
     s3.put_bucket_tagging(Bucket="boto", Tagging={"TagSet": [{"Key": "a", "Value": "b"}]})
     expect(s3.get_bucket_tagging(Bucket="boto")["TagSet"] == [{"Key": "a", "Value": "b"}], "bucket tags")
     s3.put_object_tagging(Bucket="boto", Key="sum", Tagging={"TagSet": [{"Key": "a", "Value": "b"}]})
     expect(s3.get_object_tagging(Bucket="boto", Key="sum")["TagSet"] == [{"Key": "a", "Value": "b"}], "object tags")
-    tls_only = {"Statement": [{"Effect": "Deny", "Principal": "*", "Action": "s3:*", "Resource": ["arn:aws:s3:::boto", "arn:aws:s3:::boto/*"], "Condition": {"Bool": {"aws:SecureTransport": "false"}}}]}
+    tls_only = {
+        "Statement": [
+            {
+                "Effect": "Deny",
+                "Principal": "*",
+                "Action": "s3:*",
+                "Resource": ["arn:aws:s3:::boto", "arn:aws:s3:::boto/*"],
+                "Condition": {"Bool": {"aws:SecureTransport": "false"}},
+            }
+        ]
+    }
     s3.put_bucket_policy(Bucket="boto", Policy=json.dumps(tls_only))
     expect(refusal(s3.get_object, Bucket="boto", Key="sum") == "", "loopback counts as secure")
 
@@ -137,23 +242,49 @@ def test_boto3():
 def test_regions_and_sessions():
     west, east = s3_client("eu-west-1"), s3_client()
     west.create_bucket(Bucket="west", CreateBucketConfiguration={"LocationConstraint": "eu-west-1"})
-    refuses("BucketAlreadyOwnedByYou", west.create_bucket, Bucket="west", CreateBucketConfiguration={"LocationConstraint": "eu-west-1"})
+    refuses(
+        "BucketAlreadyOwnedByYou",
+        west.create_bucket,
+        Bucket="west",
+        CreateBucketConfiguration={"LocationConstraint": "eu-west-1"},
+    )
     expect(east.get_bucket_location(Bucket="west")["LocationConstraint"] == "eu-west-1", "the location")
-    east.put_object(Bucket="west", Key="k", Body=b"found by the redirect")  # botocore signs anew for x-amz-bucket-region
+    east.put_object(
+        Bucket="west", Key="k", Body=(b"found by the redirect")
+    )  # botocore signs anew for x-amz-bucket-region
     refuses("AccessDenied", west.get_object, Bucket="west", Key="k", ExpectedBucketOwner="999999999999")
-    refuses("SignatureDoesNotMatch", s3_client(aws_secret_access_key="wrong", aws_access_key_id=os.environ["AWS_ACCESS_KEY_ID"]).list_buckets)
+    refuses(
+        "SignatureDoesNotMatch",
+        s3_client(aws_secret_access_key="wrong", aws_access_key_id=os.environ["AWS_ACCESS_KEY_ID"]).list_buckets,
+    )
     refuses("InvalidAccessKeyId", s3_client(aws_secret_access_key="wrong", aws_access_key_id="AKIAWRONG").list_buckets)
-    policy = {"Version": "2012-10-17", "Statement": [
-        {"Effect": "Allow", "Action": ["s3:GetObject", "s3:PutObject"], "Resource": "arn:aws:s3:::west/runs/1/*"},
-        {"Effect": "Allow", "Action": "s3:ListBucket", "Resource": "arn:aws:s3:::west", "Condition": {"StringLike": {"s3:prefix": "runs/1/*"}}}]}
+    policy = {
+        "Version": "2012-10-17",
+        "Statement": [
+            {"Effect": "Allow", "Action": ["s3:GetObject", "s3:PutObject"], "Resource": "arn:aws:s3:::west/runs/1/*"},
+            {
+                "Effect": "Allow",
+                "Action": "s3:ListBucket",
+                "Resource": "arn:aws:s3:::west",
+                "Condition": {"StringLike": {"s3:prefix": "runs/1/*"}},
+            },
+        ],
+    }
     made = boto3.client("sts").get_federation_token(Name="run-1", Policy=json.dumps(policy))["Credentials"]
-    run_1 = s3_client("eu-west-1", aws_access_key_id=made["AccessKeyId"], aws_secret_access_key=made["SecretAccessKey"], aws_session_token=made["SessionToken"])
+    run_1 = s3_client(
+        "eu-west-1",
+        aws_access_key_id=made["AccessKeyId"],
+        aws_secret_access_key=made["SecretAccessKey"],
+        aws_session_token=made["SessionToken"],
+    )
     run_1.put_object(Bucket="west", Key="runs/1/out", Body=b"mine")
     expect(run_1.list_objects_v2(Bucket="west", Prefix="runs/1/")["KeyCount"] == 1, "a session lists its prefix")
     refuses("AccessDenied", run_1.get_object, Bucket="west", Key="k")
     refuses("AccessDenied", run_1.put_object, Bucket="west", Key="runs/2/out", Body=b"x")
     refuses("AccessDenied", run_1.list_objects_v2, Bucket="west", Prefix="runs/")
-    refuses("AccessDenied", run_1.get_object, Bucket="west", Key="runs/1/none")  # what it may not list it does not learn
+    refuses(
+        "AccessDenied", run_1.get_object, Bucket="west", Key="runs/1/none"
+    )  # what it may not list it does not learn
 
 
 def raw(method, target, headers, body=b""):
@@ -176,12 +307,14 @@ def signed(method, path, body=b"", headers=None, trailer=None):
     request.context["client_config"] = Config(s3={"payload_signing_enabled": True})
     if trailer:
         request.context["checksum"] = {"request_algorithm": {"in": "trailer", "algorithm": "crc32", "name": trailer}}
-    S3SigV4Auth(Credentials(os.environ["AWS_ACCESS_KEY_ID"], os.environ["AWS_SECRET_ACCESS_KEY"]), "s3", "us-east-1").add_auth(request)
+    S3SigV4Auth(
+        Credentials(os.environ["AWS_ACCESS_KEY_ID"], os.environ["AWS_SECRET_ACCESS_KEY"]), "s3", "us-east-1"
+    ).add_auth(request)
     return dict(request.headers.items())
 
 
 def flipped(text, place_in_it):
-    return text[:place_in_it] + chr(ord(text[place_in_it]) ^ 1) + text[place_in_it + 1:]
+    return text[:place_in_it] + chr(ord(text[place_in_it]) ^ 1) + text[place_in_it + 1 :]
 
 
 def test_strictness():
@@ -201,14 +334,18 @@ def test_strictness():
             if raw("PUT", path, {**headers, name: other}, body)[0] < 400:
                 accepted.append(f"{name}: {other}")
     for i in range(len(body)):
-        if raw("PUT", path, headers, body[:i] + bytes([body[i] ^ 1]) + body[i + 1:])[0] < 400:
+        if raw("PUT", path, headers, body[:i] + bytes([body[i] ^ 1]) + body[i + 1 :])[0] < 400:
             accepted.append(f"body {i}")
     expect(not accepted, f"taken though a byte was changed: {accepted[:5]}")
 
     sent = b"5\r\nhello\r\n0\r\nx-amz-checksum-crc32:NhCmhg==\r\n\r\n"
     for good, piece in ((True, sent), (False, sent.replace(b"hello", b"hellp"))):
         framed = b"%x\r\n%s\r\n0\r\n\r\n" % (len(piece), piece)
-        more = {"Content-Encoding": "aws-chunked", "X-Amz-Trailer": "x-amz-checksum-crc32", "X-Amz-Decoded-Content-Length": "5"}
+        more = {
+            "Content-Encoding": "aws-chunked",
+            "X-Amz-Trailer": "x-amz-checksum-crc32",
+            "X-Amz-Decoded-Content-Length": "5",
+        }
         head = signed("PUT", "/strict/trailer", b"", more, trailer="x-amz-checksum-crc32")
         status, answer = raw("PUT", "/strict/trailer", {**head, "Transfer-Encoding": "chunked"}, framed)
         expect(status == (200 if good else 400), f"a trailer: {status} {answer}")
@@ -241,7 +378,11 @@ def test_faults():
     try:
         s3.put_object(Bucket="faults", Key="cut", Body=data)
         expect(False, "an upload that breaks off")
-    except (botocore.exceptions.ConnectionClosedError, botocore.exceptions.EndpointConnectionError, botocore.exceptions.HTTPClientError):
+    except (
+        botocore.exceptions.ConnectionClosedError,
+        botocore.exceptions.EndpointConnectionError,
+        botocore.exceptions.HTTPClientError,
+    ):
         pass
     refuses("404", s3.head_object, Bucket="faults", Key="cut")
     fault("late-error", "count=1")
@@ -253,7 +394,9 @@ def test_a_killed_server_leaves_nothing_half():
     s3 = s3_client()
     s3.create_bucket(Bucket="killed")
     s3.put_object(Bucket="killed", Key="k", Body=b"kept")
-    before = lib.subprocess.run([lib.ferry, "rehearsal", "status", "--json"], check=True, capture_output=True, text=True).stdout
+    before = lib.subprocess.run(
+        [lib.ferry, "rehearsal", "status", "--json"], check=True, capture_output=True, text=True
+    ).stdout
     host, port = place().split(":")
     head = signed("PUT", "/killed/k", b"x" * 5 * MIB)
     connection = socket.create_connection((host, int(port)))
@@ -287,9 +430,17 @@ def test_aws_cli(folder):
 
 
 def test_rclone(folder):
-    env = {"RCLONE_CONFIG": os.devnull, "RCLONE_CONFIG_R_TYPE": "s3", "RCLONE_CONFIG_R_PROVIDER": "Other", "RCLONE_CONFIG_R_ENV_AUTH": "true",
-           "RCLONE_CONFIG_R_ENDPOINT": endpoint(), "RCLONE_CONFIG_R_REGION": "us-east-1"}
-    rclone = lambda *words: run("rclone", *words, "--s3-upload-cutoff=5M", "--s3-chunk-size=5M", "--retries=1", "--low-level-retries=1", env=env)
+    env = {
+        "RCLONE_CONFIG": os.devnull,
+        "RCLONE_CONFIG_R_TYPE": "s3",
+        "RCLONE_CONFIG_R_PROVIDER": "Other",
+        "RCLONE_CONFIG_R_ENV_AUTH": "true",
+        "RCLONE_CONFIG_R_ENDPOINT": endpoint(),
+        "RCLONE_CONFIG_R_REGION": "us-east-1",
+    }
+    rclone = lambda *words: run(
+        "rclone", *words, "--s3-upload-cutoff=5M", "--s3-chunk-size=5M", "--retries=1", "--low-level-retries=1", env=env
+    )
     rclone("mkdir", "r:rclone")
     rclone("sync", folder, "r:rclone/tree")
     rclone("check", folder, "r:rclone/tree", "--download")
@@ -302,8 +453,13 @@ def test_rclone(folder):
 
 def test_s3cmd(folder):
     config = pathlib.Path(scratch, "s3cfg")
-    config.write_text(f"[default]\naccess_key = {os.environ['AWS_ACCESS_KEY_ID']}\nsecret_key = {os.environ['AWS_SECRET_ACCESS_KEY']}\nhost_base = {place()}\n"
-                      f"host_bucket = {place()}\nuse_https = False\nbucket_location = us-east-1\nmax_retries = 1\n", encoding="utf-8")
+    config.write_text(
+        f"[default]\naccess_key = {os.environ['AWS_ACCESS_KEY_ID']}\n"
+        f"secret_key = {os.environ['AWS_SECRET_ACCESS_KEY']}\nhost_base = {place()}\n"
+        f"host_bucket = {place()}\nuse_https = False\nbucket_location = us-east-1\n"
+        "max_retries = 1\n",
+        encoding="utf-8",
+    )
     s3cmd = lambda *words: run("s3cmd", "-c", config, "--no-progress", *words)
     s3cmd("mb", "s3://s3cmd")
     s3cmd("sync", "--multipart-chunk-size-mb=5", f"{folder}/", "s3://s3cmd/tree/")
@@ -319,7 +475,11 @@ def test_s3cmd(folder):
 
 
 def test_restic(folder):
-    env = {"RESTIC_REPOSITORY": f"s3:{endpoint()}/restic", "RESTIC_PASSWORD": "password", "RESTIC_CACHE_DIR": os.path.join(scratch, "restic-cache")}
+    env = {
+        "RESTIC_REPOSITORY": f"s3:{endpoint()}/restic",
+        "RESTIC_PASSWORD": "password",
+        "RESTIC_CACHE_DIR": os.path.join(scratch, "restic-cache"),
+    }
     restic = lambda *words: run("restic", "-q", *words, env=env)
     restic("init")
     restic("backup", folder)
@@ -333,19 +493,49 @@ def test_a_machine_reaches_it():
     """By the address that this computer has for it, and without being named."""
     folder = pathlib.Path(scratch, "task")
     folder.mkdir()
-    (folder / "train.py").write_text("import os, urllib.error, urllib.request\n"
-                                     "try:\n    urllib.request.urlopen(os.environ['S3URL'], timeout=20)\n"
-                                     "except urllib.error.HTTPError as error:\n    print('it says', error.headers['Server'], error.read().decode())\n", encoding="utf-8")
+    (folder / "train.py").write_text(
+        "import os, urllib.error, urllib.request\n"
+        "try:\n    urllib.request.urlopen(os.environ['S3URL'], timeout=20)\n"
+        "except urllib.error.HTTPError as error:\n"
+        "    print('it says', error.headers['Server'], "
+        "error.read().decode())\n",
+        encoding="utf-8",
+    )
     env = {"HOME": scratch, "FERRY_NO_INTERNET": "0"}
-    said = run(os.path.abspath(lib.ferry), "run", "--workdir", folder, "--infra", "rehearsal", "--env", f"S3URL={endpoint()}", "--", "python3", "train.py", env=env, cwd=scratch)
-    expect("it says AmazonS3" in said and "AccessDenied" in said, f"a machine of the rehearsal cloud does not reach S3: {said[-1500:]}")
+    said = run(
+        os.path.abspath(lib.ferry),
+        "run",
+        "--workdir",
+        folder,
+        "--infra",
+        "rehearsal",
+        "--env",
+        f"S3URL={endpoint()}",
+        "--",
+        "python3",
+        "train.py",
+        env=env,
+        cwd=scratch,
+    )
+    expect(
+        "it says AmazonS3" in said and "AccessDenied" in said,
+        f"a machine of the rehearsal cloud does not reach S3: {said[-1500:]}",
+    )
 
 
 def clients():
     """Two at a time: they wait more than they compute."""
     folder = some_files("tree")
-    waiting = [test for name, test in (("aws", test_aws_cli), ("restic", test_restic), ("s3cmd", test_s3cmd), ("rclone", test_rclone))
-               if shutil.which(name) or print(f"left out: {name} is not installed")]
+    waiting = [
+        test
+        for name, test in (
+            ("aws", test_aws_cli),
+            (("restic"), test_restic),
+            ("s3cmd", test_s3cmd),
+            ("rclone", test_rclone),
+        )
+        if shutil.which(name) or print(f"left out: {name} is not installed")
+    ]
     lock = threading.Lock()
 
     def work():
@@ -358,6 +548,7 @@ def clients():
                 test(folder)
             except Exception as error:  # a thread's own would be lost
                 lib.problems.append(f"{test.__name__}: {error!r}")
+
     threads = [threading.Thread(target=work) for _ in range(2)]
     for thread in threads:
         thread.start()
@@ -366,7 +557,15 @@ def clients():
 
 
 def main():
-    for test in (test_boto3, test_regions_and_sessions, test_strictness, test_faults, test_a_machine_reaches_it, clients, test_a_killed_server_leaves_nothing_half):
+    for test in (
+        test_boto3,
+        test_regions_and_sessions,
+        test_strictness,
+        test_faults,
+        test_a_machine_reaches_it,
+        clients,
+        test_a_killed_server_leaves_nothing_half,
+    ):
         began = time.monotonic()
         test()
         print(f"{test.__name__}  {time.monotonic() - began:.1f} s")
