@@ -17,7 +17,8 @@ bool is_volume_id(std::string_view text) {
 
 Result<std::vector<Volume>> find_volumes(aws::Client& client, const std::string& named) {
   const bool by_id = is_volume_id(named);
-  TRY_SET(records, "", aws::describe_volumes(client, {{by_id ? "volume-id" : "tag:Name", {by_id ? named : literal(named)}}}));
+  TRY_SET(records, "",
+          aws::describe_volumes(client, {{by_id ? "volume-id" : "tag:Name", {by_id ? named : literal(named)}}}));
   std::vector<Volume> out;
   for (auto& record : records) {
     const auto tag = record.tags.find("Name");

@@ -104,7 +104,8 @@ Api<Volume*> volume_named(Call& call) {
   API_TRY(check_ids({id}, volume_ids, [&](const std::string& it) { return all.contains(it); }));
   const auto found = call.state.volumes.find(id);
   if (found == call.state.volumes.end())
-    return refuse("OperationNotPermitted", fmt::format("The volume '{}' is a disk that an instance was launched with", id));
+    return refuse("OperationNotPermitted",
+                  fmt::format("The volume '{}' is a disk that an instance was launched with", id));
   if (attachment_state(found->second, call.now_ms).empty()) forget_attachment(found->second);
   return &found->second;
 }
@@ -141,8 +142,7 @@ Api<Xml> create_volume(Call& call) {
   if (params.has("SnapshotId"))
     return refuse("InvalidSnapshot.NotFound",
                   fmt::format("The snapshot '{}' does not exist.", params.get("SnapshotId")));
-  if (!params.has("Size"))
-    return refuse("MissingParameter", "The request must contain the parameter size/snapshot");
+  if (!params.has("Size")) return refuse("MissingParameter", "The request must contain the parameter size/snapshot");
   API_SET(gib, params.number("Size", 8));
   volume.type = params.get("VolumeType", "gp2");
   if (std::ranges::find(volume_kinds, volume.type) == volume_kinds.end())
@@ -176,21 +176,24 @@ Api<Xml> attach_volume(Call& call) {
   API_SET(instance_id, call.params.required("InstanceId"));
   API_SET(volume, volume_named(call));
   const auto found = call.state.instances.find(instance_id);
-  API_TRY(check_ids({instance_id}, instance_ids, [&](const std::string&) { return found != call.state.instances.end(); }));
+  API_TRY(
+      check_ids({instance_id}, instance_ids, [&](const std::string&) { return found != call.state.instances.end(); }));
   const auto& instance = found->second;
   const auto state = volume_state(*volume, call.now_ms);
-  if (state == "in-use")
-    return refuse("VolumeInUse", fmt::format("{} is already attached to an instance", volume->id));
+  if (state == "in-use") return refuse("VolumeInUse", fmt::format("{} is already attached to an instance", volume->id));
   if (state != "available")
-    return refuse("IncorrectState", fmt::format("Volume '{}' cannot be attached: it is in the '{}' state.", volume->id, state));
+    return refuse("IncorrectState",
+                  fmt::format("Volume '{}' cannot be attached: it is in the '{}' state.", volume->id, state));
   if (instance.phase != Phase::running && instance.phase != Phase::stopped)
     return refuse("IncorrectState", fmt::format("Instance '{}' is not 'running'.", instance_id));
   if (instance.zone != volume->zone)
-    return refuse("InvalidVolume.ZoneMismatch",
-                  fmt::format("The volume '{}' is not in the same availability zone as instance '{}'", volume->id, instance_id));
+    return refuse(
+        "InvalidVolume.ZoneMismatch",
+        fmt::format("The volume '{}' is not in the same availability zone as instance '{}'", volume->id, instance_id));
   bool is_taken = std::ranges::any_of(instance.disks, [&](const Disk& disk) { return disk.device == device; });
   for (const auto& [id, other] : call.state.volumes)
-    is_taken |= other.instance_id == instance_id && other.device == device && !attachment_state(other, call.now_ms).empty();
+    is_taken |=
+        other.instance_id == instance_id && other.device == device && !attachment_state(other, call.now_ms).empty();
   if (is_taken)
     return refuse("InvalidParameterValue",
                   fmt::format("Invalid value '{0}' for unixDevice. Attachment point {0} is already in use", device));
@@ -209,8 +212,9 @@ Api<Xml> detach_volume(Call& call) {
     return refuse("IncorrectState", fmt::format("Volume '{}' is in the '{}' state.", volume->id, state));
   const auto instance_id = call.params.get("InstanceId", volume->instance_id);
   if (instance_id != volume->instance_id || call.params.get("Device", volume->device) != volume->device)
-    return refuse("InvalidAttachment.NotFound",
-                  fmt::format("The volume '{}' is not attached to instance '{}' as that device", volume->id, instance_id));
+    return refuse(
+        "InvalidAttachment.NotFound",
+        fmt::format("The volume '{}' is not attached to instance '{}' as that device", volume->id, instance_id));
   if (volume->detached_ms == 0) {
     if (!call.machines.take_volume(instance_id, volume->id))
       return refuse("InternalError", "The volume's folder cannot be taken from the instance");

@@ -1,9 +1,10 @@
 // Volumes that live by themselves. tests/rehearsal/volumes.py has what is refused, in AWS's words.
 
+#include "rehearsal/volumes.h"
+
 #include <gtest/gtest.h>
 
 #include "rehearsal/testing.h"
-#include "rehearsal/volumes.h"
 
 namespace ferry::rehearsal {
 namespace {
