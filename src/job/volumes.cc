@@ -60,8 +60,8 @@ void tell(fleet::Context& context, const task::Volume& wanted, const cloud::Volu
   context.progress.done(
       volumes_phase,
       fmt::format("{}: {} at {}, {} free{}", fleet::describe_volume(volume),
-                  is_new ? "held nothing, and was formatted (ext4);" : short_line(said[2]) + "," , printable(wanted.target),
-                  show_bytes(static_cast<std::uint64_t>(std::max<std::int64_t>(0, free))),
+                  is_new ? "held nothing, and was formatted (ext4);" : short_line(said[2]) + ",",
+                  printable(wanted.target), show_bytes(static_cast<std::uint64_t>(std::max<std::int64_t>(0, free))),
                   wanted.read_only ? ", read-only" : ""),
       {{"volume", volume.id}, {"at", wanted.target}, {"is_new", is_new}, {"read_only", wanted.read_only}});
 }

@@ -1,8 +1,7 @@
 // The task's volumes: where they are decides where a machine is rented; they are attached to it, and mounted, before
 // anything of the training is there, by each attempt anew.
-#include "fleet/volumes.h"
-
 #include "base/text.h"
+#include "fleet/volumes.h"
 #include "job/volumes.h"
 #include "run/run_controller.h"
 
@@ -24,8 +23,7 @@ Status RunController::look_for_volumes(const task::Task& task, const std::string
 
 Result<fleet::Planned> RunController::plan_in_zone(const task::Task& task, const std::string& rehearsal_region) {
   const auto now_ms = context_.clock.now_ms();
-  if (task.volumes.empty())
-    return fleet::plan_task(task, node_.lifetime, context_.data, now_ms, rehearsal_region);
+  if (task.volumes.empty()) return fleet::plan_task(task, node_.lifetime, context_.data, now_ms, rehearsal_region);
   TRY("", look_for_volumes(task, rehearsal_region));
   return fleet::plan_beside(task, trial_.volumes, node_.lifetime, context_.data, now_ms, rehearsal_region);
 }

@@ -1,9 +1,10 @@
 // Volumes that a task names, before a cloud that loses answers and machines: found once, never taken from another
 // machine, attached once.
+#include "fleet/volumes.h"
+
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "fleet/volumes.h"
 #include "run/stage.h"
 
 namespace ferry::run {
@@ -23,7 +24,8 @@ class VolumesOfATask : public testing::Test {
     regions = {"us-east-1", "eu-west-1"};
   }
   fleet::OpenRegion open() {
-    return [this](const std::string& region) -> Result<std::unique_ptr<cloud::Cloud>> { return stage.cloud.open(region); };
+    return
+        [this](const std::string& region) -> Result<std::unique_ptr<cloud::Cloud>> { return stage.cloud.open(region); };
   }
   Result<std::vector<cloud::Volume>> find() { return fleet::find_volumes(task, regions, open()); }
   /// A machine that has nothing to do with this run, unless it is its own.
@@ -69,7 +71,8 @@ TEST_F(VolumesOfATask, AreFoundInWhicheverRegionAndOneThatIsThereTwiceOrNotAtAll
   ASSERT_FALSE(none);
   EXPECT_EQ(none.error().kind, Kind::not_found);
   EXPECT_EQ(none.error().what, "t.yaml:3:3: volumes: there is no volume my-data in us-east-1, eu-west-1");
-  EXPECT_THAT(none.error().advice, HasSubstr("aws ec2 create-volume --region us-east-1 --availability-zone us-east-1a"));
+  EXPECT_THAT(none.error().advice,
+              HasSubstr("aws ec2 create-volume --region us-east-1 --availability-zone us-east-1a"));
 }
 
 TEST_F(VolumesOfATask, AreNotCalledMissingWhereARegionCouldNotBeAsked) {

@@ -14,7 +14,6 @@ inline constexpr std::string_view no_volumes =
     "a disk of EBS that is there already is named so:  volumes: {/mnt/data: my-volume}; data can come from "
     "file_mounts: {/data: s3://BUCKET/PATH}, and space for work is disk_size:";
 
-
 Status check_volume_type(std::string_view file, const Entry& entry);
 Status check_storage_type(std::string_view file, const Entry& entry);
 Status check_attach_mode(std::string_view file, const Entry& entry);

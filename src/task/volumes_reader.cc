@@ -49,14 +49,13 @@ Status check_storage_type(std::string_view file, const Entry& entry) {
 Status check_attach_mode(std::string_view file, const Entry& entry) {
   const auto word = lower(trim(entry.value->text));
   if (word == "read_only" || word == "read_write") return {};
-  return complain(file, entry.value->at, fmt::format("attach_mode: '{}' means nothing", printable(entry.value->text)), {},
-                  "it takes read_only, read_write");
+  return complain(file, entry.value->at, fmt::format("attach_mode: '{}' means nothing", printable(entry.value->text)),
+                  {}, "it takes read_only, read_write");
 }
 
 std::string volume_size_words(const Entry&) { return "the volume is there already, and keeps the size that it has"; }
 std::string volume_speed_words(const Entry&) { return "the volume is there already, and keeps the speed that it has"; }
 std::string volume_by_name_words(const Entry&) { return "nothing is done with it: the volume is found by its name"; }
-
 
 Status ResourcesReader::read_volumes(const Entry& entry) {
   if (reads_candidates_)
@@ -122,7 +121,8 @@ Status VolumesReader::add(const Entry& volume, const std::string& path, const No
                        std::string(name_it));
   const std::string written(trim(name.text));
   if (written.size() > longest_name)
-    return complain_at(name.at, fmt::format("volumes: the name at '{}' is longer than {} bytes", printable(path), longest_name),
+    return complain_at(name.at,
+                       fmt::format("volumes: the name at '{}' is longer than {} bytes", printable(path), longest_name),
                        "it is the volume's tag Name", std::string(name_it));
   std::string target(trim(path));
   if (target.find('$') == target.npos) {

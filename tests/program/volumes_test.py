@@ -35,8 +35,6 @@ def test_what_one_run_writes_the_next_one_reads_on_another_machine_and_down_leav
         first = home.newest()
         assert (home.home_of(first) / "train.log").read_text().splitlines() == ["0"]
         assert not (home.home_of(first) / "answer").exists()
-        record = json.loads((home.home_of(first) / "run.json").read_text())
-        assert record["attempts"][0]["nodes"][0]["zone"] == "us-east-1c" if "zone" in record["attempts"][0]["nodes"][0] else True, record
         home.nothing_left()
         for one in (volume, other):
             assert state_of(home, one)["State"] == "available", state_of(home, one)
@@ -109,7 +107,7 @@ def test_a_ferry_that_is_killed_while_it_attaches_leaks_nothing():
         home.good("rehearsal", "fault", "latency", "action=AttachVolume", "ms=3000")
         killed = home.start("run", "task.yaml")
         home.wait_for("it attaches", lambda: home.runs() and "AttachVolume" in (home.root / "data/ferry/rehearsal/server.log").read_text()
-                      or b"attaching the volume" in b"" or state_of(home, volume)["State"] == "in-use", 60)
+                      or state_of(home, volume)["State"] == "in-use", 60)
         killed.send_signal(signal.SIGKILL)
         killed.wait(60)
         home.good("rehearsal", "fault", "clear")
