@@ -44,7 +44,12 @@ Result<Page<VolumeRecord>> parse_describe_volumes(std::string_view xml) {
     one.id = xml_text(item, "volumeId");
     one.zone = xml_text(item, "availabilityZone");
     one.type = xml_text(item, "volumeType");
-    one.instance = xml_text(item.child("attachmentSet").child("item"), "instanceId");
+    one.state = xml_text(item, "status");
+    const auto attachment = item.child("attachmentSet").child("item");
+    one.instance = xml_text(attachment, "instanceId");
+    one.device = xml_text(attachment, "device");
+    one.attachment = xml_text(attachment, "status");
+    one.ends_with_instance = xml_text(attachment, "deleteOnTermination") == "true";
     one.gib = std::max(0, xml_number(item, "size", 0));
     one.iops = std::max(0, xml_number(item, "iops", 0));
     one.mib_per_s = std::max(0, xml_number(item, "throughput", 0));
@@ -102,8 +107,17 @@ Result<Page<VpcEndpointRecord>> parse_describe_vpc_endpoints(std::string_view xm
   });
 }
 
-Result<std::vector<VolumeRecord>> describe_volumes(Client& client) {
-  return describe_all<VolumeRecord>(client, "DescribeVolumes", large_pages(), parse_describe_volumes);
+Result<std::vector<VolumeRecord>> describe_volumes(Client& client, const std::vector<Filter>& filters) {
+  auto params = large_pages();
+  for (const auto& filter : filters) params.filter(filter.name, filter.values);
+  return describe_all<VolumeRecord>(client, "DescribeVolumes", params, parse_describe_volumes);
+}
+
+Status attach_volume(Client& client, const std::string& volume, const std::string& instance,
+                     const std::string& device) {
+  const auto params = Params().add("VolumeId", volume).add("InstanceId", instance).add("Device", device);
+  TRY("", client.query("ec2", "AttachVolume", params, Repeat::unless_uncertain));
+  return {};
 }
 
 Result<std::vector<SnapshotRecord>> describe_own_snapshots(Client& client) {

@@ -1,7 +1,7 @@
 #pragma once
 /// \file
 /// What stands in an account's region and is charged for while it stands: volumes, snapshots, addresses, NAT gateways,
-/// VPC endpoints, capacity reservations. All calls only read, and answer all pages.
+/// VPC endpoints, capacity reservations. All calls but one only read, and answer all pages.
 
 #include <cstdint>
 #include <map>
@@ -17,7 +17,11 @@ namespace ferry::aws {
 
 struct VolumeRecord {
   std::string id, zone, type;
-  std::string instance;  ///< that it is attached to; empty: none
+  std::string state;                ///< "creating", "available", "in-use", "deleting", "deleted", "error"
+  std::string instance;             ///< that it is attached to; empty: none
+  std::string device;               ///< as which; empty: none
+  std::string attachment;           ///< "attaching", "attached", "detaching", "busy"; empty: none
+  bool ends_with_instance = false;  ///< it is deleted when that instance is terminated
   int gib = 0, iops = 0, mib_per_s = 0;
   std::int64_t created_ms = 0;
   std::map<std::string, std::string> tags;
@@ -56,7 +60,10 @@ struct VpcEndpointRecord {
   std::map<std::string, std::string> tags;
 };
 
-Result<std::vector<VolumeRecord>> describe_volumes(Client& client);
+Result<std::vector<VolumeRecord>> describe_volumes(Client& client, const std::vector<Filter>& filters = {});
+/// EC2 knows no ClientToken for this: where the answer is lost it may be attached, and a repeated call fails with the
+/// code VolumeInUse. `device`: "/dev/sdf".
+Status attach_volume(Client& client, const std::string& volume, const std::string& instance, const std::string& device);
 /// Those that the account owns.
 Result<std::vector<SnapshotRecord>> describe_own_snapshots(Client& client);
 Result<std::vector<AddressRecord>> describe_addresses(Client& client);

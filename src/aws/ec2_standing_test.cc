@@ -18,7 +18,9 @@ TEST(Standing, IsReadAsEc2DocumentsItsAnswers) {
       answer("DescribeVolumes",
              "<volumeSet><item><volumeId>vol-1</volumeId><size>80</size><availabilityZone>us-east-1a</availabilityZone>"
              "<status>in-use</status><createTime>2026-01-31T12:00:00.000Z</createTime><attachmentSet><item>"
-             "<volumeId>vol-1</volumeId><instanceId>i-1</instanceId></item></attachmentSet><tagSet><item><key>a</key>"
+             "<volumeId>vol-1</volumeId><instanceId>i-1</instanceId><device>/dev/sdf</device><status>attaching</status>"
+             "<deleteOnTermination>true</deleteOnTermination></item></attachmentSet><status>in-use</"
+             "status><tagSet><item><key>a</key>"
              "<value>b</value></item></tagSet><volumeType>gp3</volumeType><iops>3000</iops><throughput>125</throughput>"
              "</item><item><size>1</size></item></volumeSet><nextToken>more</nextToken>"));
   ASSERT_TRUE(volumes) << describe(volumes.error());
@@ -26,6 +28,10 @@ TEST(Standing, IsReadAsEc2DocumentsItsAnswers) {
   const auto& volume = volumes->items.front();
   EXPECT_EQ(volume.id, "vol-1");
   EXPECT_EQ(volume.instance, "i-1");
+  EXPECT_EQ(volume.state, "in-use");
+  EXPECT_EQ(volume.device, "/dev/sdf");
+  EXPECT_EQ(volume.attachment, "attaching");
+  EXPECT_TRUE(volume.ends_with_instance);
   EXPECT_EQ(volume.type, "gp3");
   EXPECT_EQ(volume.gib, 80);
   EXPECT_EQ(volume.iops, 3000);

@@ -1,5 +1,6 @@
 // EC2's and STS's XML answers, and error answers of both protocols: whatever the bytes, a value or an error.
 
+#include "aws/ec2_standing.h"
 #include "aws/ec2_xml.h"
 #include "aws/errors.h"
 #include "aws/retry.h"
@@ -12,6 +13,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   (void)aws::parse_describe_images(bytes);
   (void)aws::parse_describe_security_groups(bytes);
   (void)aws::parse_create_security_group(bytes);
+  (void)aws::parse_describe_volumes(bytes);
   (void)aws::parse_assume_role(bytes, "AssumeRole");
   (void)aws::parse_get_caller_identity(bytes);
   (void)aws::parse_iso_time(bytes);

@@ -55,7 +55,7 @@ constexpr std::array<std::string_view, 12> credential_codes = {"AuthFailure",
                                                                "IncompleteSignatureException",
                                                                "MissingAuthenticationToken",
                                                                "MissingAuthenticationTokenException"};
-constexpr std::array<std::string_view, 13> conflict_codes = {"DependencyViolation",
+constexpr std::array<std::string_view, 14> conflict_codes = {"DependencyViolation",
                                                              "IdempotentParameterMismatch",
                                                              "DeleteConflict",
                                                              "ConcurrentModification",
@@ -67,7 +67,8 @@ constexpr std::array<std::string_view, 13> conflict_codes = {"DependencyViolatio
                                                              "ResourceInUse",
                                                              "ScalingActivityInProgress",
                                                              "ConflictException",
-                                                             "TargetNotConnected"};
+                                                             "TargetNotConnected",
+                                                             "VolumeInUse"};
 constexpr std::array<std::string_view, 7> missing_codes = {
     "NoSuchEntity", "ParameterNotFound",       "ResourceNotFoundException", "InvalidAMIID.Unavailable",
     "NoSuchKey",    "NoSuchResourceException", "NotFoundException"};

@@ -141,6 +141,9 @@ TEST_F(EveryCall, OfWhatAnAccountHas) {
 TEST_F(EveryCall, OfWhatStandsInAnAccount) {
   auto connection = client();
   must(describe_volumes(connection));
+  must(describe_volumes(connection, {{"tag:Name", {"my data"}}, {"volume-id", {"vol-1", "vol-2"}}}));
+  const auto attached = attach_volume(connection, "vol-0123456789abcdef0", "i-0123456789abcdef0", "/dev/sdf");
+  EXPECT_TRUE(attached) << describe(attached.error());
   must(describe_own_snapshots(connection));
   must(describe_addresses(connection));
   must(describe_nat_gateways(connection));

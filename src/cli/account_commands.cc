@@ -274,8 +274,9 @@ void add_account_commands(CLI::App& app, Program& program) {
                    "With what recover: aws needs: AWS replaces a machine while this computer is away");
   policy->add_flag("--account", whom->account, "With what ferry account needs: to look at everything that costs");
   policy->add_flag("--buy", whom->buy, "With what ferry capacity buy needs: it spends thousands of dollars at once");
-  policy->add_flag("--all", whom->all,
-                   "With what only aws: settings need: own key pairs, reservations, ssm, roles of machines");
+  policy->add_flag(
+      "--all", whom->all,
+      "With what only aws: settings and volumes: need: own key pairs, reservations, ssm, roles of machines");
   policy
       ->add_option("--owner", whom->owners,
                    "For whose machines: user@host of each of a person's computers (default: of this one)")

@@ -9,10 +9,12 @@
 #include "base/text.h"
 #include "cli/command.h"
 #include "cli/outlook.h"
+#include "cli/planned_volumes.h"
 #include "cli/price_words.h"
 #include "cli/task_options.h"
 #include "fleet/images.h"
 #include "fleet/planning.h"
+#include "fleet/volumes.h"
 #include "os/env.h"
 #include "os/terminal.h"
 #include "rehearsal/rehearsal.h"
@@ -207,6 +209,7 @@ struct TaskPlan {
   std::string host;  ///< a machine of one's own; then there is no more
   fleet::Planned planned;
   std::optional<account::SpotOutlook> outlook = {};  ///< with --spot
+  PlannedVolumes volumes = {};
 };
 
 Result<TaskPlan> plan_one(const TaskOptions& options, Described described) {
@@ -218,11 +221,23 @@ Result<TaskPlan> plan_one(const TaskOptions& options, Described described) {
   }
   TRY("", settle_hardware(options, task));
   TRY("", task::check_ends(task));
+  TRY("", task::check_volumes(task));
   fleet::TimeLimits lifetime;
   if (task.max_duration) lifetime.max_duration = *task.max_duration;
   TRY_SET(planned, "",
           fleet::plan_task(task, lifetime, os::data_dir(), os::system_clock().now_ms(), rehearsal::region()));
   out.planned = std::move(planned);
+  TRY_SET(volumes, "", look_at_volumes(task, out.planned));
+  out.volumes = std::move(volumes);
+  if (!out.volumes.found.empty()) {
+    TRY_SET(beside, "",
+            fleet::plan_beside(task, out.volumes.found, lifetime, os::data_dir(), os::system_clock().now_ms(),
+                               rehearsal::region()));
+    out.planned = std::move(beside);
+  }
+  if (!out.volumes.why_not.empty())
+    out.planned.ranking.notes.push_back("volumes: where they are is not known, which decides the zone: " +
+                                        out.volumes.why_not);
   if (const auto known = image_of(task, out.planned); known && known->image.root_size_gib > 0)
     TRY("", fleet::count_image(task, lifetime, known->image.root_size_gib, out.planned));
   auto& notes = out.planned.ranking.notes;
@@ -246,6 +261,7 @@ Json json_of(const TaskPlan& plan) {
   const auto& task = plan.described.task;
   if (!plan.host.empty()) return {{"task", task.name}, {"host", plan.host}, {"offers", Json::array()}};
   auto json = plan_json(plan.described, plan.planned);
+  json["volumes"] = volumes_json(task, plan.volumes);
   json["spot_outlook"] = plan.outlook ? outlook_json(*plan.outlook) : Json();
   return json;
 }
@@ -255,6 +271,7 @@ void print(const TaskPlan& plan) {
   if (!plan.host.empty())
     return fmt::print("{} would be trained on {}, a machine of your own; nothing is rented\n", name, plan.host);
   print_plan(plan.described, plan.planned);
+  fmt::print("{}", volumes_text(plan.described.task, plan.volumes));
   if (plan.outlook) print_outlook(*plan.outlook);
 }
 

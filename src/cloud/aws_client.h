@@ -12,4 +12,7 @@ namespace ferry::cloud {
 aws::Client aws_client(const AwsContext& context, os::HttpClient& http, os::Clock& clock,
                        const std::string& region = {});
 
+/// Filters take * and ? as wildcards; this is meant literally.
+std::string literal(std::string_view value);
+
 }  // namespace ferry::cloud

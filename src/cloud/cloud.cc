@@ -51,6 +51,15 @@ Result<std::optional<StandIn>> Cloud::stand_in(const std::string&) { return no_s
 Status Cloud::end_stand_in_at(const std::string&, std::int64_t) { return no_stand_ins(); }
 Status Cloud::delete_stand_in(const std::string&) { return no_stand_ins(); }
 
+namespace {
+tl::unexpected<Error> no_volumes() {
+  return fail(Kind::unsupported, "this cloud has no volumes", {}, "leave volumes: out of the task, or run it on AWS");
+}
+}  // namespace
+
+Result<std::vector<Volume>> Cloud::volumes(const std::string&) { return no_volumes(); }
+Status Cloud::attach_volume(const std::string&, const std::string&, const std::string&) { return no_volumes(); }
+
 std::shared_ptr<aws::Provider> fixed_credentials(std::string access_key_id, std::string secret_access_key,
                                                  std::string session_token) {
   return aws::fixed_provider(
@@ -102,6 +111,15 @@ aws::Client aws_client(const AwsContext& context, os::HttpClient& http, os::Cloc
                       .max_attempts = context.max_attempts,
                       .ca_bundle = context.ca_bundle},
                      http, clock);
+}
+
+std::string literal(std::string_view value) {
+  std::string out;
+  for (const char c : value) {
+    if (c == '*' || c == '?' || c == '\\') out += '\\';
+    out += c;
+  }
+  return out;
 }
 
 Result<std::string> aws_region_from_environment(const std::string& region) {

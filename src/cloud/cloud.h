@@ -84,6 +84,16 @@ struct Reservation {
 std::string opens_later(std::int64_t start_ms);
 std::optional<std::int64_t> opens_at(const Error& error);
 
+/// A disk that lives by itself, in one zone.
+struct Volume {
+  std::string id, name, zone, region;  ///< name: its tag Name
+  int gib = 0;
+  std::string state;                ///< EC2's word: "creating", "available", "in-use", "deleting", "deleted", "error"
+  std::string instance, device;     ///< what it is attached to, and as what; empty: to nothing
+  std::string attachment;           ///< "attaching", "attached", "detaching", "busy"; empty: to nothing
+  bool ends_with_instance = false;  ///< it would be deleted with that machine
+};
+
 /// What an image is for.
 struct ImageQuery {
   std::string type;  ///< of the machine: drivers differ by family
@@ -198,6 +208,12 @@ class Cloud {
   /// Ends the group's machine, then deletes group and template. Absent is fine. The group may still be seen going
   /// after that, for as long as its machine takes to end.
   virtual Status delete_stand_in(const std::string& name);
+  /// Of the region: the one of that id ("vol-…"), or all whose tag Name is `named`. None is an empty answer. Those that
+  /// are being deleted are none.
+  virtual Result<std::vector<Volume>> volumes(const std::string& named);
+  /// Asks for it; when it is there, volumes() tells. Such a volume stays when its machine is terminated. Not to be
+  /// repeated before volumes() was asked: conflict where it is attached already, or in the wrong state.
+  virtual Status attach_volume(const std::string& volume_id, const std::string& instance_id, const std::string& device);
   /// The address the cloud's side sees us come from, as a /32; what ensure_group should open.
   /// FERRY_CALLER_CIDR overrides it. The rehearsal cloud is asked itself; any other endpoint on this computer
   /// may be a tunnel to the real EC2, and AWS is asked as everywhere.

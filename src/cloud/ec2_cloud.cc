@@ -6,6 +6,7 @@
 #include "aws/ec2.h"
 #include "aws/ec2_account.h"
 #include "aws/ec2_catalog.h"
+#include "aws/ec2_standing.h"
 #include "aws/machine_access.h"
 #include "aws/sts.h"
 #include "base/text.h"
@@ -13,6 +14,7 @@
 #include "cloud/cloud.h"
 #include "cloud/images.h"
 #include "cloud/stand_in.h"
+#include "cloud/volumes.h"
 #include "os/env.h"
 
 namespace ferry::cloud {
@@ -55,16 +57,6 @@ Instance instance_of(aws::InstanceRecord record, const std::string& region) {
   return instance;
 }
 
-/// Filters take * and ? as wildcards; a tag's value is meant literally.
-std::string literal(std::string_view value) {
-  std::string out;
-  for (const char c : value) {
-    if (c == '*' || c == '?' || c == '\\') out += '\\';
-    out += c;
-  }
-  return out;
-}
-
 /// "203.0.113.7/32": an IPv4 range.
 bool is_cidr(const std::string& text) {
   const auto halves = split(text, '/');
@@ -89,7 +81,8 @@ bool is_about_default_vpc(const Error& error) {
 
 /// True for what ferry uses and never makes: if it is not found, it will not be found in a moment either.
 bool is_never_ours(const Error& error) {
-  for (const char* thing : {"InvalidAMIID", "InvalidPlacementGroup", "InvalidSubnetID", "InvalidCapacityReservation"}) {
+  for (const char* thing :
+       {"InvalidAMIID", "InvalidPlacementGroup", "InvalidSubnetID", "InvalidCapacityReservation", "InvalidVolume"}) {
     if (error.code.starts_with(thing)) return true;
   }
   return false;
@@ -305,6 +298,11 @@ class Ec2Cloud final : public Cloud {
     return aws::schedule_end(client_, name, until_ms);
   }
   Status delete_stand_in(const std::string& name) override { return cloud::delete_stand_in(client_, name); }
+
+  Result<std::vector<Volume>> volumes(const std::string& named) override { return cloud::find_volumes(client_, named); }
+  Status attach_volume(const std::string& volume, const std::string& instance, const std::string& device) override {
+    return once_visible({instance}, [&] { return aws::attach_volume(client_, volume, instance, device); });
+  }
 
   Result<std::string> caller_cidr() override;
 

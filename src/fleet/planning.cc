@@ -140,6 +140,17 @@ std::deque<plan::Catalog>& catalogs() {
   return all;
 }
 
+/// Where no zone of an offer is known, it may be in any.
+Status keep_to(const Zone& zone, plan::Ranking& ranking) {
+  for (auto& offer : ranking.offers) {
+    if (offer.zone.empty() && offer.region == zone.region) offer.zone = zone.name;
+  }
+  std::erase_if(ranking.offers, [&](const auto& offer) { return offer.zone != zone.name; });
+  if (!ranking.offers.empty()) return {};
+  return fail(Kind::not_found, "there are no such machines in " + zone.name, {},
+              "ask for other machines, or for those of that region and zone: --region " + zone.region);
+}
+
 }  // namespace
 
 const plan::Catalog& catalog_in_force() { return catalogs().back(); }
@@ -159,7 +170,7 @@ void learn(const plan::Catalog& asked, bool keep) {
 }
 
 Result<Planned> plan_task(const task::Task& task, TimeLimits lifetime, const os::Path& data, std::int64_t now_ms,
-                          const std::string& rehearsal_region) {
+                          const std::string& rehearsal_region, const std::optional<Zone>& zone) {
   const auto infra = task.all_candidates()[0].infra.value_or(task::Infra{});
   Planned planned;
   planned.location = {infra.provider == task::Provider::rehearsal ? "rehearsal" : "aws", "", ""};
@@ -186,6 +197,7 @@ Result<Planned> plan_task(const task::Task& task, TimeLimits lifetime, const os:
   if (offers.empty())
     return fail(Kind::not_found, "no subnet is named for a region that has such machines", {},
                 "add one to aws: subnet_id:, or choose its region with --region");
+  if (zone) TRY("", keep_to(*zone, planned.ranking));
   TRY("", find_terms(task, lifetime, planned));
   return planned;
 }

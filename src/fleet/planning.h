@@ -17,11 +17,17 @@ struct Planned {
   std::string budget_note;  ///< among the notes: how long the budget lasts, where it cuts the time
 };
 
+/// Of a region, by its name.
+struct Zone {
+  std::string region, name;
+};
+
 /// `lifetime`: as the task or its default has it. `data`: ferry's data folder, `now_ms`: the time, for what
 /// had no capacity lately. `rehearsal_region` is the local cloud's; for AWS the user's own region is used,
-/// or every region where they have none. Offers that are not to be taken are there too, and say why not.
+/// or every region where they have none. With `zone`, all offers are in that one; not_found where there are none.
+/// Offers that are not to be taken are there too, and say why not.
 Result<Planned> plan_task(const task::Task& task, TimeLimits lifetime, const os::Path& data, std::int64_t now_ms,
-                          const std::string& rehearsal_region);
+                          const std::string& rehearsal_region, const std::optional<Zone>& zone = {});
 
 /// CloudLocation, ceiling and lifetime by the best of the offers; to be called again when some were taken out. Offers
 /// that are not to be taken are taken out too.

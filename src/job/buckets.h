@@ -20,6 +20,7 @@ struct Mounted {
   std::map<std::size_t, std::string> places;    ///< by index of task::Task::data: where on the machine
   std::map<std::size_t, std::string> refusals;  ///< of those that were to be mounted: why they are copied
   std::vector<agent::StandInStep> steps;        ///< what mounted them: for a machine that is to have the same
+  std::vector<std::string> volumes;             ///< where each of the task's volumes is (volumes.h)
   std::string script, folder;                   ///< buckets.sh there, and ALL of it; "": nothing is mounted
 
   /// Shell text: before the training is started, `ferry_watch` being what ends it when a mount dies.

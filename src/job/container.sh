@@ -211,7 +211,7 @@ look_at_options() {
 }
 
 start_container() {
-  local options wanted device said folder=$own_folder/container all
+  local options wanted device said folder=$own_folder/container all place
   look_at_options
   all=" ${wanted[*]} "
   container=ferry-$(basename "$own_folder")
@@ -231,6 +231,9 @@ start_container() {
       *shared* | *slave*) options+=(-v "$own_folder/buckets:$own_folder/buckets:rslave") ;;
       *) options+=(-v "$own_folder/buckets:$own_folder/buckets") ;;
     esac
+  fi
+  if [ -e "$own_folder-volumes" ]; then
+    while IFS= read -r place; do options+=(-v "$place:$place"); done <"$own_folder-volumes"
   fi
   "${docker[@]}" rm -f "$container" >/dev/null 2>&1
   said=$("${docker[@]}" run -d "${options[@]}" "${wanted[@]}" --entrypoint sh "$image" \

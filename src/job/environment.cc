@@ -207,7 +207,7 @@ Result<Environment> prepare_environment(fleet::Context& context, Connection& con
   made.summary = describe_environment(made.facts);
   made.container = kind == "docker";
   made.activate = ". " + shell_quoted(activate) + "\n";
-  made.links = link_line(task, made.scratch(connection), mounted.places);
+  made.links = link_line(task, made.scratch(connection), mounted.places, mounted.volumes);
   made.steps = mounted.steps;
   made.steps.push_back(std::move(step));
   made.mounted = std::move(mounted);

@@ -165,6 +165,7 @@ namespace {
 /// What is to be where, and in whose name complaints are made.
 struct Wanted {
   std::string target, at;
+  const char* field = "file_mounts";
 };
 
 std::vector<Wanted> all_wanted(const task::Task& task) {
@@ -172,7 +173,36 @@ std::vector<Wanted> all_wanted(const task::Task& task) {
   for (const auto& one : task.mounts) out.push_back({one.target, one.at});
   for (const auto& one : task.data) out.push_back({one.target, one.at});
   for (const auto& one : task.output_folders) out.push_back({one.target, one.at});
+  for (const auto& one : task.volumes) out.push_back({one.target, one.at, "volumes"});
   return out;
+}
+
+/// What is there of a pattern before its first wildcard: "outputs" of "outputs/", "logs" of "logs/*.txt".
+std::string plain_part(std::string_view pattern) {
+  pattern = pattern.substr(0, pattern.find_first_of("*?[{"));
+  if (const auto slash = pattern.rfind('/'); slash != pattern.npos) return std::string(pattern.substr(0, slash));
+  return std::string(pattern);
+}
+
+/// What comes home is not on a volume, which would come home with it each time.
+void check_volume_places(const task::Task& task, std::vector<Error>& found) {
+  auto patterns = task.outputs.empty() ? std::vector<std::string>{"outputs/"} : task.outputs;
+  patterns.insert(patterns.end(), task.checkpoints.begin(), task.checkpoints.end());
+  for (const auto& volume : task.volumes) {
+    if (is_outside(volume.target)) continue;
+    for (const auto& pattern : patterns) {
+      const bool ends_plain = pattern.find_first_of("*?[{") == pattern.npos && !pattern.ends_with('/');
+      const auto part = ends_plain ? pattern : plain_part(pattern);
+      if (part.empty() || (!is_below(volume.target, part) && !is_below(part, volume.target))) continue;
+      found.push_back(fail(Kind::bad_input,
+                           fmt::format("{}: volumes: {} is where outputs come home from ({})", volume.at,
+                                       printable(volume.target), printable(pattern)),
+                           "all that is on the volume would come home with them, each time",
+                           "give the volume another place, as in /mnt/data: what is on it stays there")
+                          .value());
+      break;
+    }
+  }
 }
 
 /// Whether each can be where it is wanted, and nothing else is.
@@ -180,7 +210,7 @@ void check_targets(const task::Task& task, std::vector<Error>& found) {
   const bool is_own_machine = task.all_candidates()[0].infra.value_or(task::Infra{}).provider == task::Provider::ssh;
   const auto all = all_wanted(task);
   const auto complain = [&](const Wanted& one, const std::string& what, const char* why, const char* advice) {
-    found.push_back(fail(Kind::bad_input, fmt::format("{}: file_mounts: {}", one.at, what), why, advice).value());
+    found.push_back(fail(Kind::bad_input, fmt::format("{}: {}: {}", one.at, one.field, what), why, advice).value());
   };
   for (std::size_t i = 0; i < all.size(); ++i) {
     const auto shown = printable(all[i].target);
@@ -202,6 +232,19 @@ void check_targets(const task::Task& task, std::vector<Error>& found) {
                "what is there would be the bucket's", "give it a place beside it");
     }
   }
+  for (const auto& volume : task.volumes) {
+    for (const auto& other : all) {
+      if (other.at == volume.at || other.target == volume.target) continue;
+      if (is_below(other.target, volume.target))
+        complain(other, fmt::format("{} lies in the volume at {}", printable(other.target), printable(volume.target)),
+                 "what is there would be the volume's", "give it a place beside it");
+      else if (is_below(volume.target, other.target))
+        complain({volume.target, volume.at, "volumes"},
+                 fmt::format("{} lies in {}, which is another's", printable(volume.target), printable(other.target)),
+                 "what is there would hide the volume", "give it a place beside it");
+    }
+  }
+  check_volume_places(task, found);
 }
 
 /// A link will stand there, or a folder.
@@ -210,6 +253,11 @@ void make_way(const task::Task& task, sync::Tree& tree, std::vector<std::string>
     if (!is_outside(data.target) && clear_place(tree, data.target))
       lines.push_back(fmt::format("file_mounts: {} comes from {}, in place of the workdir's own",
                                   printable(data.target), printable(data.url.empty() ? data.source : data.url)));
+  }
+  for (const auto& volume : task.volumes) {
+    if (!is_outside(volume.target) && clear_place(tree, volume.target))
+      lines.push_back(fmt::format("volumes: {} comes from the volume {}, in place of the workdir's own",
+                                  printable(volume.target), printable(volume.name)));
   }
 }
 
@@ -279,7 +327,7 @@ std::string place_of_data(const std::string& scratch, std::size_t index) {
 }
 
 std::string link_line(const task::Task& task, const std::string& scratch,
-                      const std::map<std::size_t, std::string>& mounted) {
+                      const std::map<std::size_t, std::string>& mounted, const std::vector<std::string>& volumes) {
   std::string links;
   const auto link = [&](const std::string& from, const std::string& to) {
     links += fmt::format("ferry_link {} {}; ", shell_quoted(from), shell_quoted(to));
@@ -300,6 +348,7 @@ std::string link_line(const task::Task& task, const std::string& scratch,
     link(data.target, place);
     if (data.is_written && is_outside(data.target)) link(home, place);
   }
+  for (std::size_t i = 0; i < volumes.size(); ++i) link(task.volumes[i].target, volumes[i]);
   for (const auto& folder : task.output_folders) {
     const auto place = task::home_place(folder.target);
     links += fmt::format("mkdir -p {} || exit 1; ", shell_quoted("./" + place));

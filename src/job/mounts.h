@@ -38,9 +38,10 @@ os::Path source_of(const sync::Tree& tree, const os::Path& workdir, const std::s
 /// mounts, and ~/sky_workdir where a script names that. Ends the script when a link cannot be made. Empty:
 /// none is needed.
 /// `scratch`: the machine's scratch space, in which its data lie (place_of_data()), but for those of an index in
-/// `mounted`, which says where they are.
+/// `mounted`, which says where they are. `volumes`: where each of the task's is mounted.
 std::string link_line(const task::Task& task, const std::string& scratch,
-                      const std::map<std::size_t, std::string>& mounted = {});
+                      const std::map<std::size_t, std::string>& mounted = {},
+                      const std::vector<std::string>& volumes = {});
 
 /// Where the task's data set of that index lies in the machine's scratch space.
 std::string place_of_data(const std::string& scratch, std::size_t index);

@@ -230,5 +230,35 @@ TEST_F(Mounts, ThatStandInEachOthersWayAreRefusedAndTheWorkdirGivesWayToData) {
   EXPECT_EQ(lines.size(), 1U);
 }
 
+TEST_F(Mounts, VolumesHaveAPlaceOfTheirOwnAndNothingThatComesHomeLiesThere) {
+  task::Task task;
+  task.run = "true";
+  task.volumes = {{"data", "my-volume", "t:1:1"}, {"/mnt/x", "other", "t:2:1"}};
+  const auto tree = sent(task);
+  ASSERT_TRUE(tree);
+  EXPECT_EQ(std::ranges::count(paths_of(*tree), "data/old"), 0) << "the workdir gives way";
+  EXPECT_EQ(lines.size(), 1U);
+  const auto links = link_line(task, "/scratch", {}, {"/mnt/ferry-volumes/vol-1", "/mnt/ferry-volumes/vol-2"});
+  EXPECT_NE(links.find("ferry_link 'data' '/mnt/ferry-volumes/vol-1'"), links.npos) << links;
+  EXPECT_NE(links.find("ferry_link '/mnt/x' '/mnt/ferry-volumes/vol-2'"), links.npos) << links;
+  const auto refused = [&](const std::string& target, const std::string& says) {
+    task.volumes = {{target, "v", "t:1:1"}};
+    const auto refusal = sent(task);
+    ASSERT_FALSE(refusal) << target;
+    EXPECT_NE(describe(refusal.error()).find(says), std::string::npos) << describe(refusal.error());
+  };
+  refused("outputs", "outputs is where outputs come home from (outputs/)");
+  refused("outputs/deep", "is where outputs come home from");
+  task.outputs = {"runs/*.pt", "model.bin"};
+  task.checkpoints = {"ckpt/"};
+  refused("runs", "come home from (runs/*.pt)");
+  refused("ckpt/x", "come home from (ckpt/)");
+  task.mounts = {{"set", beside / "set", "t:3:1"}};
+  refused("set", "set is there twice");
+  refused("set/x", "set/x lies in set, which is another's");
+  task.mounts = {{"v/one.json", beside / "one.json", "t:3:1"}};
+  refused("v", "v/one.json lies in the volume at v");
+}
+
 }  // namespace
 }  // namespace ferry::job

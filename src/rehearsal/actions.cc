@@ -8,6 +8,7 @@ const ActionEntry* find_ec2_action(std::string_view name) {
   using enum Effect;
   static const std::map<std::string_view, ActionEntry> all = {
       {"AssociateIamInstanceProfile", {associate_iam_instance_profile, writes}},
+      {"AttachVolume", {attach_volume, writes}},
       {"AuthorizeSecurityGroupEgress", {authorize_security_group_egress, writes}},
       {"AuthorizeSecurityGroupIngress", {authorize_security_group_ingress, writes}},
       {"CancelCapacityReservation", {cancel_capacity_reservation, writes}},
@@ -19,6 +20,7 @@ const ActionEntry* find_ec2_action(std::string_view name) {
       {"CreateSecurityGroup", {create_security_group, writes}},
       {"CreateSubnet", {create_subnet, writes}},
       {"CreateTags", {create_tags, writes}},
+      {"CreateVolume", {create_volume, writes}},
       {"CreateVpc", {create_vpc, writes}},
       {"DeleteKeyPair", {delete_key_pair, writes}},
       {"DeleteLaunchTemplate", {delete_launch_template, writes}},
@@ -26,6 +28,7 @@ const ActionEntry* find_ec2_action(std::string_view name) {
       {"DeleteSecurityGroup", {delete_security_group, writes}},
       {"DeleteSubnet", {delete_subnet, writes}},
       {"DeleteTags", {delete_tags, writes}},
+      {"DeleteVolume", {delete_volume, writes}},
       {"DeleteVpc", {delete_vpc, writes}},
       {"DescribeAccountAttributes", {describe_account_attributes, reads}},
       {"DescribeAddresses", {describe_addresses, reads}},
@@ -58,6 +61,7 @@ const ActionEntry* find_ec2_action(std::string_view name) {
       {"DescribeVpcAttribute", {describe_vpc_attribute, reads}},
       {"DescribeVpcEndpoints", {describe_vpc_endpoints, reads}},
       {"DescribeVpcs", {describe_vpcs, reads}},
+      {"DetachVolume", {detach_volume, writes}},
       {"GetConsoleOutput", {get_console_output, reads}},
       {"GetSpotPlacementScores", {get_spot_placement_scores, reads}},
       {"DisassociateIamInstanceProfile", {disassociate_iam_instance_profile, writes}},

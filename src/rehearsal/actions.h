@@ -113,6 +113,10 @@ Api<Xml> purchase_capacity_block(Call& call);
 Api<Xml> create_placement_group(Call& call);
 Api<Xml> delete_placement_group(Call& call);
 Api<Xml> describe_placement_groups(Call& call);
+Api<Xml> create_volume(Call& call);
+Api<Xml> attach_volume(Call& call);
+Api<Xml> detach_volume(Call& call);
+Api<Xml> delete_volume(Call& call);
 Api<Xml> describe_volumes(Call& call);
 // Of what nobody can make here.
 Api<Xml> describe_addresses(Call& call);

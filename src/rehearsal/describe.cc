@@ -67,8 +67,17 @@ void write_interface(Xml& xml, const State& state, const Instance& instance, Int
 
 namespace {
 
-void write_disks(Xml& xml, const Instance& instance) {
-  xml.list("blockDeviceMapping", instance.disks, [&](const Disk& disk) {
+void write_disks(Xml& xml, const State& state, const Instance& instance) {
+  auto disks = instance.disks;
+  for (const auto& [id, volume] : state.volumes) {
+    if (volume.instance_id != instance.id) continue;
+    disks.push_back({.volume_id = id,
+                     .device = volume.device,
+                     .snapshot_id = volume.snapshot_id,
+                     .attached_ms = volume.attached_ms,
+                     .delete_on_termination = false});
+  }
+  xml.list("blockDeviceMapping", disks, [&](const Disk& disk) {
     xml.text("deviceName", disk.device).node("ebs", [&] {
       xml.text("volumeId", disk.volume_id)
           .text("status", "attached")
@@ -150,7 +159,7 @@ void write_instance(Xml& xml, const State& state, const Instance& instance) {
   if (!instance.reason_code.empty())
     xml.node("stateReason", [&] { xml.text("code", instance.reason_code).text("message", instance.reason_message); });
   write_hardware(xml, instance);
-  write_disks(xml, instance);
+  write_disks(xml, state, instance);
   xml.text("clientToken", instance.client_token);
   if (!instance.spot_request_id.empty())
     xml.text("instanceLifecycle", "spot").text("spotInstanceRequestId", instance.spot_request_id);

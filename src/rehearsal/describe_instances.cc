@@ -1,4 +1,4 @@
-// DescribeInstances, DescribeInstanceStatus, DescribeVolumes: reading what runs.
+// DescribeInstances, DescribeInstanceStatus: reading what runs.
 #include "os/clock.h"
 #include "rehearsal/actions.h"
 #include "rehearsal/describe.h"
@@ -194,68 +194,6 @@ Api<Xml> describe_instance_status(Call& call) {
     write_health(xml, "systemStatus", status);
     write_health(xml, "instanceStatus", status);
     write_health(xml, "attachedEbsStatus", status);
-  });
-  return xml.some("nextToken", page.next_token);
-}
-
-Api<Xml> describe_volumes(Call& call) {
-  API_SET(filters,
-          Filters::read(call.params, {"volume-id", "attachment.instance-id", "attachment.device", "attachment.status",
-                                      "attachment.delete-on-termination", "availability-zone", "status", "size",
-                                      "volume-type", "encrypted", "snapshot-id", "create-time"}));
-  struct Found {
-    const Instance* instance;
-    const Disk* disk;
-  };
-  std::map<std::string, Found> all;
-  for (const auto& [id, instance] : call.state.instances)
-    if (instance.phase != Phase::terminated)
-      for (const auto& disk : instance.disks) all[disk.volume_id] = {&instance, &disk};
-  const auto wanted = call.params.list("VolumeId");
-  API_TRY(check_ids(wanted, volume_ids, [&](const std::string& id) { return all.contains(id); }));
-  std::vector<std::string> keys;
-  for (const auto& [id, it] : all) {
-    Facts facts;
-    facts.add("volume-id", id)
-        .add("attachment.instance-id", it.instance->id)
-        .add("attachment.device", it.disk->device)
-        .add("attachment.status", "attached")
-        .add("status", "in-use");
-    facts.add("attachment.delete-on-termination", it.disk->delete_on_termination)
-        .add("availability-zone", it.instance->zone)
-        .add("size", std::to_string(it.disk->gib));
-    facts.add("volume-type", it.disk->type)
-        .add("encrypted", it.disk->encrypted)
-        .add("snapshot-id", it.disk->snapshot_id)
-        .add("create-time", os::iso_time(it.disk->attached_ms, true));
-    facts.add_tags(tags_of(call.state, id));
-    if ((wanted.empty() || std::find(wanted.begin(), wanted.end(), id) != wanted.end()) && filters.match(facts))
-      keys.push_back(id);
-  }
-  API_SET(page, page_of(call.params, keys));
-  Xml xml;
-  xml.list("volumeSet", page.keys, [&](const std::string& id) {
-    const Instance* instance = all[id].instance;
-    const Disk* disk = all[id].disk;
-    xml.text("volumeId", id)
-        .number("size", disk->gib)
-        .text("snapshotId", disk->snapshot_id)
-        .text("availabilityZone", instance->zone)
-        .text("status", "in-use");
-    xml.text("createTime", os::iso_time(disk->attached_ms, true))
-        .text("volumeType", disk->type)
-        .number("iops", disk->iops);
-    if (disk->type == "gp3") xml.number("throughput", disk->throughput);
-    xml.flag("encrypted", disk->encrypted).flag("multiAttachEnabled", false);
-    if (disk->encrypted)
-      xml.text("kmsKeyId",
-               fmt::format("arn:aws:kms:{}:{}:key/00000000-0000-0000-0000-000000000000", region_name, account_id));
-    xml.list("attachmentSet", std::array{disk}, [&](const auto&) {
-      xml.text("volumeId", id).text("instanceId", instance->id).text("device", disk->device).text("status", "attached");
-      xml.text("attachTime", os::iso_time(disk->attached_ms, true))
-          .flag("deleteOnTermination", disk->delete_on_termination);
-    });
-    write_tags(xml, call.state, id);
   });
   return xml.some("nextToken", page.next_token);
 }

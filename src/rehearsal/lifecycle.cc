@@ -6,6 +6,7 @@
 #include "rehearsal/metadata.h"
 #include "rehearsal/spot.h"
 #include "rehearsal/tagging.h"
+#include "rehearsal/volumes.h"
 #include "rehearsal/way_out.h"
 
 namespace ferry::rehearsal {
@@ -290,8 +291,23 @@ void Lifecycle::work_stop(const Instance& instance) {
   });
 }
 
+/// Before its folder goes: what is on volumes outlives it.
+Status Lifecycle::take_volumes(const Instance& instance) {
+  std::vector<std::string> attached;
+  state_.look([&](const State& state) {
+    for (const auto& [id, volume] : state.volumes)
+      if (volume.instance_id == instance.id) attached.push_back(id);
+  });
+  if (attached.empty()) return {};
+  TRY("", machines_.stop(instance.id));
+  for (const auto& id : attached) TRY("", machines_.take_volume(instance.id, id));
+  return {};
+}
+
 void Lifecycle::work_destroy(const Instance& instance) {
-  if (const auto gone = machines_.destroy(instance.id); !gone) {
+  auto gone = take_volumes(instance);
+  if (gone) gone = machines_.destroy(instance.id);
+  if (!gone) {
     log(instance.id + " destroy: " + gone.error().what + " " + gone.error().why);
     const std::lock_guard lock(mutex_);
     not_before_[instance.id] = clock_.now_ms() + retry_ms;
@@ -303,6 +319,8 @@ void Lifecycle::work_destroy(const Instance& instance) {
     state.tags.erase(it.eni_id);
     for (const auto& disk : it.disks) state.tags.erase(disk.volume_id);
     it.disks.clear();
+    for (auto& [id, volume] : state.volumes)
+      if (volume.instance_id == it.id) forget_attachment(volume);
     set_phase(it, Phase::terminated, now);
   });
 }

@@ -66,6 +66,7 @@ class Lifecycle {
   void work_boot(const Instance& instance);
   void work_reboot(const Instance& instance);
   void work_stop(const Instance& instance);
+  Status take_volumes(const Instance& instance);
   void work_destroy(const Instance& instance);
   void mark_up(const Instance& instance, const sandbox::Status& machine);
   void mark_moved(const Instance& instance, const sandbox::Status& machine);

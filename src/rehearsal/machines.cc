@@ -1,5 +1,7 @@
 #include "rehearsal/machines.h"
 
+#include "sandbox/volume.h"
+
 namespace ferry::rehearsal {
 
 Status SandboxMachines::boot(const std::string& instance_id, const sandbox::Spec& spec) {
@@ -25,5 +27,17 @@ Status SandboxMachines::break_sshd(const std::string& instance_id, bool on) {
   const auto file = dir_ / instance_id / "fault-no-sshd";
   return on ? os::write_file(file, "") : os::remove_all(file);
 }
+
+Status SandboxMachines::give_volume(const std::string& instance_id, const std::string& volume_id) {
+  TRY("", os::make_dirs(volumes(), 0700));
+  return sandbox::give_volume(dir_ / instance_id, volumes(), volume_id);
+}
+
+Status SandboxMachines::take_volume(const std::string& instance_id, const std::string& volume_id) {
+  TRY("", os::make_dirs(volumes(), 0700));
+  return sandbox::take_volume(dir_ / instance_id, volumes(), volume_id);
+}
+
+Status SandboxMachines::drop_volume(const std::string& volume_id) { return os::remove_all(volumes() / volume_id); }
 
 }  // namespace ferry::rehearsal

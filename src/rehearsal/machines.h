@@ -31,6 +31,13 @@ class Machines {
   virtual Status set_door(const std::string& instance_id, const sandbox::Door& door) = 0;
   /// What it is told while it runs, before its first boot, too.
   virtual Status tell(const std::string& instance_id, const sandbox::Live& live) = 0;
+  /// What is on a volume is on the instance's disk from then on: a folder (sandbox/volume.h). Calm if it is there
+  /// already.
+  virtual Status give_volume(const std::string& instance_id, const std::string& volume_id) = 0;
+  /// And is nowhere but with us again. Calm if it is.
+  virtual Status take_volume(const std::string& instance_id, const std::string& volume_id) = 0;
+  /// What is on it is gone.
+  virtual Status drop_volume(const std::string& volume_id) = 0;
   /// The mode that instances are given, and why it is not a stronger one.
   virtual sandbox::Probe probe() = 0;
 };
@@ -51,9 +58,15 @@ class SandboxMachines final : public Machines {
   }
   Status set_door(const std::string& instance_id, const sandbox::Door& door) override;
   Status tell(const std::string& instance_id, const sandbox::Live& live) override;
+  Status give_volume(const std::string& instance_id, const std::string& volume_id) override;
+  Status take_volume(const std::string& instance_id, const std::string& volume_id) override;
+  Status drop_volume(const std::string& volume_id) override;
   sandbox::Probe probe() override { return probe_; }
 
  private:
+  /// Of volumes that are attached to none: beside the instances, on the same file system.
+  os::Path volumes() const { return dir_.parent_path() / "volumes"; }
+
   os::Path dir_;
   sandbox::Probe probe_;
 };

@@ -17,6 +17,9 @@ NLOHMANN_JSON_SERIALIZE_ENUM(OnPoweroff, {{OnPoweroff::stop, "stop"}, {OnPowerof
 NLOHMANN_JSON_SERIALIZE_ENUM(Direction, {{Direction::ingress, "ingress"}, {Direction::egress, "egress"}})
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(Disk, volume_id, device, snapshot_id, type, gib, iops, throughput,
                                                 attached_ms, encrypted, delete_on_termination)
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(Volume, id, zone, snapshot_id, type, client_token, gib, iops,
+                                                throughput, created_ms, encrypted, instance_id, device, attached_ms,
+                                                detached_ms)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(MetadataOptions, endpoint_enabled, token_required, tags, hop_limit)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(Taking, rebalance_ms, notice_ms, gone_ms, cause)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(Instance, id, reservation_id, image_id, type, zone, subnet_id, key_name,
@@ -45,9 +48,10 @@ NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(LaunchToken, parameters, instanc
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(QuotaRequest, id, code, desired, created_ms, answer, answered_ms)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(Federated, secret, token, name, policy, expires_ms)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(State, access_key_id, secret_access_key, vpc_id, vpcs, subnets,
-                                                instances, keys, groups, placement_groups, capacity_reservations,
-                                                block_offers, tokens, sessions, tags, quota_requests, federated,
-                                                fis_templates, fis_experiments, launch_templates, scaling_groups, iam)
+                                                instances, volumes, keys, groups, placement_groups,
+                                                capacity_reservations, block_offers, tokens, sessions, tags,
+                                                quota_requests, federated, fis_templates, fis_experiments,
+                                                launch_templates, scaling_groups, iam)
 
 std::string_view name(Phase phase) {
   switch (phase) {

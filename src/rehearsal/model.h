@@ -30,6 +30,17 @@ struct Disk {
   bool encrypted = false, delete_on_termination = true;
 };
 
+/// A volume that lives by itself, attached or not; an instance's root disk and its like are Disks. Its states follow
+/// from the times (volumes.h).
+struct Volume {
+  std::string id, zone, snapshot_id, type = "gp3", client_token;
+  std::int64_t gib = 8, iops = 3000, throughput = 125, created_ms = 0;
+  bool encrypted = false;
+  std::string instance_id, device;  ///< "": attached to none
+  std::int64_t attached_ms = 0;     ///< when that was asked for
+  std::int64_t detached_ms = 0;     ///< when the opposite was; 0: it was not
+};
+
 struct MetadataOptions {
   bool endpoint_enabled = true, token_required = true, tags = false;
   std::int64_t hop_limit = 2;
@@ -157,6 +168,7 @@ struct State {
   std::map<std::string, Vpc> vpcs;  ///< by id; the default one too
   std::vector<Subnet> subnets;
   std::map<std::string, Instance> instances;  ///< by id, as are keys and groups
+  std::map<std::string, Volume> volumes;
   std::map<std::string, KeyPair> keys;
   std::map<std::string, Group> groups;
   std::map<std::string, PlacementGroup> placement_groups;            ///< by name

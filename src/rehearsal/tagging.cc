@@ -28,6 +28,7 @@ bool any_instance(const State& state, Has has) {
 
 std::string_view resource_type(const State& state, const std::string& id) {
   if (state.instances.contains(id)) return "instance";
+  if (state.volumes.contains(id)) return "volume";
   if (state.keys.contains(id)) return "key-pair";
   if (state.groups.contains(id)) return "security-group";
   if (state.vpcs.contains(id)) return "vpc";

@@ -56,6 +56,9 @@ class FakeMachines final : public Machines {
     lives[id] = live;
     return {};
   }
+  Status give_volume(const std::string& id, const std::string& volume) override { return note("give", volume, id); }
+  Status take_volume(const std::string& id, const std::string& volume) override { return note("take", volume, id); }
+  Status drop_volume(const std::string& volume) override { return note("drop", volume, "all"); }
   sandbox::Probe probe() override { return {sandbox::Mode::plain, "a fake"}; }
 
   void come_up(const std::string& id, const std::string& address, int port) {
@@ -73,6 +76,11 @@ class FakeMachines final : public Machines {
     now[id] = {};
     now[id].state = state;
     now[id].ended = how;
+    return {};
+  }
+  Status note(const char* verb, const std::string& volume, const std::string& id) {
+    const std::lock_guard lock(mutex_);
+    asked.push_back(fmt::format("{} {} {}", verb, volume, id));
     return {};
   }
   std::mutex mutex_;

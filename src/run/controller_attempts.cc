@@ -170,6 +170,7 @@ Status RunController::begin_again() {
   if (lease_ && !lease_->confirm()) stop_at_once("another computer took it over while this one was not heard of");
   if (run_.store.empty()) lease_.reset();  // it stood on that machine
   if (node_.connection) {
+    let_go_of_volumes();
     if (auto channel = node_.connection->agent()) (void)channel->client.release(true);
     node_.connection.reset();
   }

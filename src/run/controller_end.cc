@@ -95,6 +95,7 @@ Status RunController::release() {
   TRY("", enter(Phase::releasing));
   context_.progress.begin("release", node_.instance.id);
   if (node_.connection && !context_.letting_go) {
+    let_go_of_volumes();
     // With all outputs home the machine may end itself at once: even if AWS does not listen to us now, the
     // bill stops.
     const bool may_end = is_durable(run_) && node_.instance.provider != "ssh";

@@ -37,7 +37,9 @@ Status RunController::setup() {
   const auto& [request, ready] = *beginning_;
   // Before the phase begins: until then nothing of the training is on the machine, and it can just be given
   // back.
+  TRY_SET(volumes, "", bring_volumes(request.task));
   TRY_SET(mounted, "", mount_buckets(request.task));
+  mounted.volumes = std::move(volumes);
   TRY_SET(environment, "",
           job::prepare_environment(context_, *node_.connection, request.task, ready.requirements_file, ready.installers,
                                    std::move(mounted)));

@@ -1,6 +1,7 @@
 // `ferry extend`: more time for a training that runs, and what that may cost.
 #include <algorithm>
 
+#include "agent/stand_in.h"
 #include "base/text.h"
 #include "fleet/stand_in.h"
 #include "plan/plan.h"

@@ -56,6 +56,7 @@ class FakeCloud {
   Millis memory{3600'000};  ///< how long a terminated machine is still told of
   std::string account = "123456789012";
   std::vector<std::string> zones = {"a", "b", "c"};
+  std::vector<cloud::Volume> volumes;  ///< that stand there; a machine that is terminated lets go of its own
   /// At each call, before it does anything (`done` false) and after (true). May throw.
   std::function<void(const std::string& call, bool done)> on_call;
 

@@ -130,6 +130,35 @@ class FakeRegion final : public cloud::Cloud {
       return {};
     });
   }
+  Result<std::vector<cloud::Volume>> volumes(const std::string& named) override {
+    return call<std::vector<cloud::Volume>>("volumes", named, [&] {
+      std::vector<cloud::Volume> out;
+      for (auto& one : all_.volumes) {
+        const auto* machine = all_.find(one.region, one.instance);
+        if (!one.instance.empty() && (!machine || machine->now.state == cloud::State::terminated)) {
+          one.instance = one.device = one.attachment = "";
+          one.state = "available";
+        }
+        if (one.region == region_ && (one.id == named || one.name == named)) out.push_back(one);
+        if (one.attachment == "attaching") one.attachment = "attached";
+      }
+      return out;
+    });
+  }
+  Status attach_volume(const std::string& id, const std::string& instance, const std::string& device) override {
+    return call<void>("attach_volume", id + " " + instance + " " + device, [&]() -> Status {
+      for (auto& one : all_.volumes) {
+        if (one.region != region_ || one.id != id) continue;
+        if (one.state != "available") return fail(Kind::conflict, id + " is attached", {}, {}, "VolumeInUse");
+        one.state = "in-use";
+        one.instance = instance;
+        one.device = device;
+        one.attachment = "attaching";
+        return {};
+      }
+      return not_found("InvalidVolume.NotFound", id);
+    });
+  }
   Status tag(const std::string& id, const cloud::Tags& tags) override {
     return call<void>("tag", id, [&]() -> Status {
       auto* machine = all_.find(region_, id);

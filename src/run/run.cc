@@ -172,6 +172,7 @@ Status check_task(const RunRequest& request) {
   missing(request.task.missing_secrets, "secret", "run ferry again after: export");
   keep(check_nodes(request.task));
   keep(task::check_ends(request.task));
+  keep(task::check_volumes(request.task));
   keep(job::check_outputs(request.task));
   if (request.check) keep(check_store(request.task));
   keep(check_recover(request));

@@ -120,8 +120,7 @@ Status RunController::plan() {
     TRY_SET(limited, "", fleet::within_block(*trial_.reservation, node_.lifetime, context_.clock.now_ms()));
     node_.lifetime = limited;
   }
-  TRY_SET(planned, "",
-          fleet::plan_task(task, node_.lifetime, context_.data, context_.clock.now_ms(), rehearsal_region));
+  TRY_SET(planned, "", plan_in_zone(task, rehearsal_region));
   if (planned.location.provider == "aws") TRY("", look_at_account(task, ready.framework, planned));
   // Where it is money that matters, an image's disk counts in a rehearsal, too.
   const bool counts = planned.location.provider == "rehearsal" && task.budget;

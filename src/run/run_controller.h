@@ -87,6 +87,14 @@ class RunController {
   Status look_at_account(const task::Task& task, const std::string& framework, fleet::Planned& planned);
   /// Its disk belongs to the price.
   Status look_at_image(const task::Task& task, const std::string& framework, fleet::Planned& planned);
+  /// What the task's volumes are, and that they can be had, before anything is rented.
+  Status look_for_volumes(const task::Task& task, const std::string& rehearsal_region);
+  /// fleet::plan_task(), where the task's volumes are.
+  Result<fleet::Planned> plan_in_zone(const task::Task& task, const std::string& rehearsal_region);
+  /// They are attached to the machine, and mounted; where.
+  Result<std::vector<std::string>> bring_volumes(const task::Task& task);
+  /// Before its machine is given back.
+  void let_go_of_volumes();
   /// What was added meanwhile, by whichever process, to the run's time.
   void heed_extension();
   /// What the training is told of money.
@@ -236,6 +244,7 @@ class RunController {
     std::vector<plan::Offer> offers;          // best first; once launched, the one that was had
     std::vector<task::Resources> candidates;  // that the offers are for
     std::optional<cloud::Reservation> reservation;
+    std::vector<cloud::Volume> volumes;        // in the task's order
     std::optional<Usd> ceiling;                // no dearer machine is rented, an hour
     std::optional<Usd> most;                   // that it can cost
     cloud::Image image;                        // of the best offer

@@ -85,8 +85,10 @@ class ResourcesReader : FieldReader {
   Status read_disk_size(const Entry& entry, int& gib);
   Status read_image(const Entry& entry, Image& image);
   Status read_labels(const Entry& entry, std::map<std::string, std::string>& labels);
+  Status read_volumes(const Entry& entry);
 
   const Decided& decided_;
+  bool reads_candidates_ = false;  // of any_of or ordered, no more what stands outside
   std::size_t elsewhere_ = 0;
 };
 
@@ -131,7 +133,7 @@ class MountsReader : FieldReader {
   /// Fills the task's mounts, data and output folders. A training without its files fails on a machine that is paid
   /// for: what cannot be brought is a complaint.
   void read(const Entry& mounts);
-  /// Complains about variables in them that are not among the task's envs, which may stand below.
+  /// Complains about variables in them, and in the task's volumes, that are not among its envs, which may stand below.
   void check_variables();
 
  private:
@@ -140,6 +142,19 @@ class MountsReader : FieldReader {
   Status add_source(const Entry& source, const std::string& target, MountMode mode, bool is_written);
   Status add_output_folder(const Entry& mount, const std::string& target, const std::string& bucket);
   Result<bool> is_read_only(const Node& storage) const;
+};
+
+class VolumesReader : FieldReader {
+ public:
+  using FieldReader::FieldReader;
+  /// Fills the task's volumes, from `volumes: {PATH: NAME}`.
+  void read(const Entry& volumes);
+  /// The same from what SkyPilot had below `resources:`, a list.
+  void read_list(const Entry& volumes);
+
+ private:
+  Status read_fields(const Node& map, const Entry& volume, const std::string& path);
+  Status add(const Entry& volume, const std::string& path, const Node& name, bool read_only = false);
 };
 
 class AwsReader : FieldReader {

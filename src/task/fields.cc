@@ -8,6 +8,7 @@
 #include "base/text.h"
 #include "base/units.h"
 #include "task/autostop.h"
+#include "task/volume_fields.h"
 
 namespace ferry::task {
 namespace {
@@ -84,11 +85,6 @@ Status check_recovery(std::string_view file, const Entry& entry) {
   return {};
 }
 
-constexpr std::string_view no_volumes =
-    "for data, write file_mounts: {/data: s3://BUCKET/PATH}; for what the training writes, outputs: or checkpoints:, "
-    "or "
-    "file_mounts: {/out: {name: NAME}}, which comes home; space for work is disk_size:";
-
 constexpr Field fields[] = {
     {"task", "name"},
     {"task", "workdir", "", "workdir"},
@@ -146,8 +142,8 @@ constexpr Field fields[] = {
      .name = "pool",
      .meaning = "a pool of workers",
      .cure = "take 'pool:' out: every run rents a machine of its own; several at once are several  ferry run --detach"},
-    {.section = "task", .name = "volumes", .meaning = "volumes that outlive a machine", .cure = no_volumes},
-    {.section = "task", .name = "volume_mounts", .meaning = "volumes that outlive a machine", .cure = no_volumes},
+    {"task", "volumes"},
+    {.section = "task", .name = "volume_mounts", .meaning = "volumes of Kubernetes", .cure = no_volumes},
 
     {"workdir", "url"},
     {"workdir", "ref"},
@@ -189,7 +185,28 @@ constexpr Field fields[] = {
     {"resources", "accelerator_args", "settings of TPUs"},
     {"resources", "_cluster_config_overrides", "SkyPilot's own bookkeeping"},
     {"resources", "ephemeral_storage", "scratch space on Kubernetes"},
-    {.section = "resources", .name = "volumes", .meaning = "volumes that outlive a machine", .cure = no_volumes},
+    {"resources", "volumes"},
+
+    {"volume", "name"},
+    {"volume", "path"},
+    {.section = "volume", .name = "attach_mode", .check = check_attach_mode},
+    {.section = "volume", .name = "storage_type", .check = check_storage_type},
+    {.section = "volume", .name = "type", .check = check_volume_type},
+    {.section = "volume", .name = "size", .meaning = "a size", .told = volume_size_words},
+    {.section = "volume", .name = "disk_tier", .meaning = "a speed", .told = volume_speed_words},
+    {.section = "volume",
+     .name = "use_existing",
+     .meaning = "whose it is",
+     .default_value = "true",
+     .told = volume_by_name_words},
+    {.section = "volume", .name = "labels", .meaning = "labels", .told = volume_by_name_words},
+    {.section = "volume", .name = "config", .meaning = "settings of its making", .told = volume_by_name_words},
+    {.section = "volume", .name = "infra", .meaning = "where it is", .told = volume_by_name_words},
+    {.section = "volume",
+     .name = "auto_delete",
+     .meaning = "deleting a volume with its machine",
+     .default_value = "false",
+     .cure = "leave it out: ferry never deletes a volume; aws ec2 delete-volume --volume-id vol-… does"},
 
     {"aws", "subnet_id"},
     {"aws", "security_group_id"},

@@ -132,9 +132,9 @@ Status MountsReader::add_output_folder(const Entry& mount, const std::string& ta
 void MountsReader::check_variables() {
   auto envs = task_.envs;
   for (const auto& name : task_.missing_envs) envs.try_emplace(name);
-  const auto check = [&](const std::string& at, const std::string& text) {
+  const auto check = [&](const std::string& at, const std::string& text, const char* field = "file_mounts") {
     if (const auto filled = filled_in(text, envs); !filled)
-      found_.push_back(fail(filled.error().kind, fmt::format("{}: file_mounts: {}", at, filled.error().what), {},
+      found_.push_back(fail(filled.error().kind, fmt::format("{}: {}: {}", at, field, filled.error().what), {},
                             filled.error().advice)
                            .value());
   };
@@ -149,6 +149,10 @@ void MountsReader::check_variables() {
   for (const auto& folder : task_.output_folders) {
     check(folder.at, folder.target);
     check(folder.at, folder.bucket);
+  }
+  for (const auto& volume : task_.volumes) {
+    check(volume.at, volume.target, "volumes");
+    check(volume.at, volume.name, "volumes");
   }
 }
 

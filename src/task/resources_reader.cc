@@ -84,6 +84,7 @@ Status ResourcesReader::read(const Entry& entry) {
     return complain_at(ordered->at, "'ordered' beside 'any_of': both list the candidates", {}, "keep one of them");
   }
   task_.ordered = ordered != nullptr;
+  reads_candidates_ = true;
   if (const Entry* list = any_of ? any_of : ordered) return read_candidates(*list, outer);
   task_.resources = std::move(outer.resources);
   return {};
@@ -204,6 +205,7 @@ Status ResourcesReader::read_field(const Entry& entry, Resources& into) {
   const auto& name = entry.name;
   if (is_decided(entry)) return {};
   into.places[name] = show(file_, entry.value->at);
+  if (name == "volumes") return read_volumes(entry);
   if (name == "accelerators" || name == "gpus") {
     into.places["accelerators"] = into.places[name];
     return read_accelerators(entry, into.accelerators);

@@ -92,6 +92,10 @@ class TaskReader : FieldReader {
     if (entry.name == "recover") return read_recover(entry);
     if (entry.name == "config" || entry.name == "experimental") return ConfigReader(file_, task_, found_).read(entry);
     if (entry.name == "aws") return AwsReader(file_, task_, found_).read(entry);
+    if (entry.name == "volumes") {
+      VolumesReader(file_, task_, found_).read(entry);
+      return {};
+    }
     if (entry.name == "file_mounts") {
       MountsReader(file_, task_, found_).read(entry);
       return {};

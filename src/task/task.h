@@ -175,6 +175,15 @@ struct OutputFolder {
   bool operator==(const OutputFolder&) const = default;
 };
 
+/// A disk of EBS that is there before the run and after it.
+struct Volume {
+  std::string target;      ///< as a Mount's
+  std::string name;        ///< its tag Name, or its id: "vol-…"
+  std::string at;          ///< "FILE:LINE:COLUMN" for complaints
+  bool read_only = false;  ///< mounted so
+  bool operator==(const Volume&) const = default;
+};
+
 /// Where below the workdir lies, and comes home, what a mount's target calls by another place: "data" stays, "/data/x"
 /// and "~/data/x" are "mounts/data/x".
 std::string home_place(std::string_view target);
@@ -189,6 +198,9 @@ Result<Ends> parse_ends(std::string_view text);
 /// Fails unsupported, at its place, for machines that cannot be stopped, or would lose by it what they were asked for.
 struct Task;
 Status check_ends(const Task& task);
+/// Fails unsupported, at the place of the task's volumes, where they cannot be had; bad_input for one that is named
+/// twice.
+Status check_volumes(const Task& task);
 
 struct Task {
   std::string name;               ///< empty: the caller chooses (folder or file name)
@@ -222,6 +234,7 @@ struct Task {
   std::vector<Data> data;
   std::optional<StoredOutputs> taken;  ///< of the document before: not among what is sent
   std::vector<OutputFolder> output_folders;
+  std::vector<Volume> volumes;
   AwsSettings aws;
   /// It has no field of ferry's own, and more than SkyPilot's simplest: it may have been written for that.
   bool may_be_skypilots = false;

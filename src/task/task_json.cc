@@ -49,6 +49,7 @@ NLOHMANN_JSON_SERIALIZE_ENUM(MountMode,
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(Data, target, url, mode, is_written, at, source, set)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(StoredOutputs, run, attempt, manifest)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(OutputFolder, target, bucket, at)
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(Volume, target, name, at, read_only)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(AwsSettings, subnets, security_group, public_address, ssh_from,
                                                 ssh_proxy, key_name, key_file, login_user, placement_group,
                                                 capacity_reservation, instance_profile)
@@ -57,8 +58,8 @@ NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(Task, name, workdir, git, num_no
                                                 ordered, envs, missing_envs, missing_secrets, setup, run,
                                                 event_callback, checkpoints, outputs, store, budget, max_duration, idle,
                                                 ends, duration, environment, run_options, mounts, data, taken,
-                                                output_folders, aws, may_be_skypilots, on_interruption, recovers_by_aws,
-                                                not_yet)
+                                                output_folders, volumes, aws, may_be_skypilots, on_interruption,
+                                                recovers_by_aws, not_yet)
 
 Json to_json(const Task& task) {
   Json json;

@@ -54,6 +54,7 @@ Task full() {
                {"big", "", MountMode::copy, false, "t.yaml:11:1", "/home/me/sets", std::string(32, 'a')}};
   task.taken = {"prepare-7k2", 2, std::string(64, 'b')};
   task.output_folders = {{"/out", "my-bucket", "t.yaml:11:1"}};
+  task.volumes = {{"/mnt/data", "my-volume", "t.yaml:12:1", true}};
   task.aws.subnets = {{"", {"subnet-1"}}, {"eu-west-1", {"subnet-2", "subnet-3"}}};
   task.aws.security_group = "sg-1";
   task.aws.public_address = false;

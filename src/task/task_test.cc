@@ -179,8 +179,12 @@ TEST(Task, AutostopIsTheLimitOfATrainingThatDoesNothing) {
 TEST(Task, WhatWouldMakeItAnotherTrainingIsRefusedAsNotThereYet) {
   for (const char* yaml :
        {"file_mounts:\n  /data: gs://bucket/data\n", "service: {replicas: 2}\n", "pool: {workers: 2}\n",
-        "volumes: {/mnt: vol}\n", "managed_secrets: [A]\n", "resources: {infra: gcp}\n",
-        "resources: {cloud: kubernetes}\n", "resources: {any_of: [{infra: gcp}, {infra: azure/eastus}]}\n"}) {
+        "volume_mounts: {/mnt: vol}\n", "volumes: {/mnt: {size: 100}}\n", "volumes: {/mnt: {name: v, type: k8s-pvc}}\n",
+        "resources: {volumes: [{path: /mnt, name: v, storage_type: instance}]}\n",
+        "volumes: {/mnt: {name: v, auto_delete: true}}\n",
+        "resources: {any_of: [{cpus: 4, volumes: [{path: /mnt, name: v}]}, {cpus: 8}]}\n", "managed_secrets: [A]\n",
+        "resources: {infra: gcp}\n", "resources: {cloud: kubernetes}\n",
+        "resources: {any_of: [{infra: gcp}, {infra: azure/eastus}]}\n"}) {
     const auto task = parse_task(yaml, "task.yaml");
     ASSERT_FALSE(task) << yaml;
     EXPECT_EQ(task.error().kind, Kind::unsupported) << yaml;

@@ -95,9 +95,9 @@ Status check_variable_name(std::string_view name) {
 namespace {
 
 /// A target, filled in and judged.
-Status fill_target(const Task& task, const std::string& at, std::string& target) {
+Status fill_target(const Task& task, const std::string& at, std::string& target, const char* field = "file_mounts") {
   TRY_SET(filled, at, filled_in(target, task.envs));
-  TRY_SET(place, at + ": file_mounts", mount_target(filled));
+  TRY_SET(place, at + ": " + field, mount_target(filled));
   target = place;
   return {};
 }
@@ -133,6 +133,14 @@ Status fill_variables(Task& task) {
     if (data.is_written) comes_home(data.target);
     if (data.is_written && unsent_place(data.target) != home_place(data.target))
       task.checkpoints.push_back(unsent_place(data.target) + "/");
+  }
+  for (auto& volume : task.volumes) {
+    TRY_SET(name, volume.at, filled_in(volume.name, task.envs));
+    TRY("", fill_target(task, volume.at, volume.target, "volumes"));
+    if (trim(name).empty())
+      return fail(Kind::bad_input, volume.at + ": volumes: no volume is named", "a variable in its place is empty",
+                  "give the variable a value: --env NAME=VALUE");
+    volume.name = name;
   }
   for (auto& folder : task.output_folders) {
     TRY_SET(bucket, folder.at, filled_in(folder.bucket, task.envs));

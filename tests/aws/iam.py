@@ -164,6 +164,8 @@ ON = {**dict.fromkeys(("TerminateInstances", "StopInstances", "StartInstances", 
       **dict.fromkeys(("AuthorizeSecurityGroupIngress", "RevokeSecurityGroupIngress", "DeleteSecurityGroup"),
                       on("security-group", "GroupId", "GroupName")),
       "DeleteKeyPair": on("key-pair", "KeyName")}
+ON["AttachVolume"] = ON["DetachVolume"] = lambda *call: on("instance", "InstanceId")(*call) + on("volume", "VolumeId")(*call)
+ON["DeleteVolume"] = on("volume", "VolumeId")
 ON |= dict.fromkeys(("CreateLaunchTemplateVersion", "DeleteLaunchTemplate", "ModifyLaunchTemplate"),
                     on("launch-template", "LaunchTemplateName", "LaunchTemplateId"))
 KINDS = {"lt": "launch-template", "i": "instance", "sg": "security-group", "vol": "volume", "subnet": "subnet", "vpc": "vpc", "key": "key-pair", "ami": "image"}

@@ -234,6 +234,19 @@ def test_what_is_ones_own_is_made_reached_and_ended():
         allowed(document, action, {})
 
 
+def test_volumes_are_attached_to_ones_own_machines_alone_and_never_taken_away_or_deleted():
+    attached = {"VolumeId": "vol-data", "Device": "/dev/sdf"}
+    document = policy("--owner", ME, "--all")
+    allowed(document, "AttachVolume", {**attached, "InstanceId": "i-mine"})
+    allowed(document, "DescribeVolumes", {})
+    for name in ("i-bens", "i-database"):
+        refused(document, "AttachVolume", {**attached, "InstanceId": name})
+    refused(document, "DetachVolume", {**attached, "InstanceId": "i-mine"})
+    refused(document, "DeleteVolume", attached)
+    refused(policy("--owner", ME), "AttachVolume", {**attached, "InstanceId": "i-mine"})
+    assert not document.allows(Need("ec2:CreateVolume", "*"))
+
+
 def test_names_that_iam_would_read_as_many_are_refused():
     for flags in (("--owner", "*"), ("--owner", "anna@*"), ("--owner", "${aws:username}"), ("--role", "*"), ("--role", "arn:aws:iam::1:role/*"),
                   ("--role", "a b"), ("--role", "arn:aws:iam::1:user/x"), ("--owner", "")):

@@ -381,6 +381,9 @@ def workdir(owner, path=f"{STORE}/bin:{PATH}"):
         work, activate = folder / "work", folder / f"{folder.name}-env.sh"
         work.mkdir()
         os.chown(work, owner, owner)
+        (folder / "volume").mkdir()
+        (folder / "volume/kept").write_text("42\n")
+        (folder / f"{folder.name}-volumes").write_text(f"{folder}/volume\n")  # as src/job/volumes.sh leaves it
         env = {"HOME": name, "PATH": path, "TOKEN": "hush", "STORE": str(STORE)}
         scripts = "".join((RUN / f"{one}.sh").read_text() for one in ("scratch", "container", "environment"))
         done = subprocess.run(
@@ -413,6 +416,13 @@ def test_files_that_root_wrote_in_the_container_belong_to_the_workdirs_owner():
         assert done.stdout == "0\n", done
         assert {one.stat().st_uid for one in work.rglob("*")} == {65534}
         assert inside("exit 9").returncode == 9 and inside("kill -KILL $$").returncode == 137
+
+
+def test_volumes_that_the_machine_has_mounted_are_seen_and_written_in_the_container():
+    with workdir(65534) as (work, inside):
+        volume = work.parent / "volume"
+        assert inside(f"cat {volume}/kept && echo more >{volume}/written").stdout == "42\n"
+        assert (volume / "written").read_text() == "more\n"
 
 
 def test_when_whoever_watches_is_killed_nothing_goes_on_inside_and_the_files_are_the_owners():

@@ -1,5 +1,5 @@
 #!/bin/sh
-# terraform applies and destroys one instance with a role, key pair and security group, and a group of one from a launch template.
+# terraform applies and destroys one instance with a role, key pair, security group and a volume of its own, and a group of one from a launch template.
 . "$(dirname "$0")/lib.sh"
 need terraform ssh-keygen
 for folder in ${FERRY_TF_MIRROR:-} /opt/tf-plugins /usr/local/share/terraform/plugins /usr/share/terraform/plugins "$HOME/.terraform.d/plugins"; do
@@ -99,6 +99,17 @@ resource "aws_instance" "box" {
     volume_size = 60
     encrypted   = true
   }
+}
+resource "aws_ebs_volume" "data" {
+  availability_zone = aws_instance.box.availability_zone
+  size              = 20
+  type              = "gp3"
+  tags              = { Name = "tf-data" }
+}
+resource "aws_volume_attachment" "data" {
+  device_name = "/dev/sdf"
+  volume_id   = aws_ebs_volume.data.id
+  instance_id = aws_instance.box.id
 }
 resource "aws_launch_template" "spot" {
   name                                 = "tf-spot"
