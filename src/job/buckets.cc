@@ -1,11 +1,10 @@
 #include "job/buckets.h"
 
-#include <csignal>
-
 #include "base/text.h"
 #include "job/bucket_command.h"
 #include "job/data_order.h"
 #include "job/environment.h"
+#include "job/long_command.h"
 #include "os/env.h"
 #include "task/data_url.h"
 
@@ -144,24 +143,7 @@ class Mounter {
 
   /// For as long as it takes: what an attempt before saved may have to be put there first. The user may end it.
   Result<os::Output> run_mount(const std::string& command, const std::string& notes) {
-    TRY_SET(shell, "", connection_.session().spawn(command));
-    TRY("", os::write_all(shell.in.get(), notes));
-    shell.in.reset();
-    os::Output out;
-    while (true) {
-      if (context_.check_signals(false) == fleet::Interrupt::cancel) {
-        shell.signal(SIGTERM);
-        return fail(Kind::cancelled, "cancelled");
-      }
-      if (!os::wait_readable(shell.err.get(), Millis(100))) continue;
-      TRY_SET(words, "", os::read_some(shell.err.get()));
-      if (words.empty()) break;
-      if (out.err.size() < 4096) out.err += words;
-    }
-    const auto ended = shell.wait(Millis(10'000));
-    if (ssh::is_cut_off(ended)) return fail(Kind::lost, "the connection broke while a bucket was mounted");
-    out.exit = *ended;
-    return out;
+    return run_for_long(context_, connection_.session(), command, notes, "a bucket was mounted");
   }
 
   /// The files of the mount's STATE, for its standard input.

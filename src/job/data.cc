@@ -1,13 +1,13 @@
 #include "job/data.h"
 
 #include <algorithm>
-#include <csignal>
 
 #include "agent/data_order.h"
 #include "base/text.h"
 #include "fleet/buckets.h"
 #include "job/data_order.h"
 #include "job/data_set.h"
+#include "job/long_command.h"
 #include "job/mounts.h"
 #include "job/restore.h"
 #include "task/data_url.h"
@@ -125,25 +125,12 @@ std::string fetching(const task::Data& data, const std::string& to) {
 
 Status fetch_file(fleet::Context& context, Connection& connection, const task::Data& data, const std::string& line) {
   context.progress.update("fetching " + short_line(shown_address(data.url), 120));
-  TRY_SET(shell, "", connection.session().spawn(line));
-  shell.in.reset();
-  std::string said;
-  while (true) {
-    if (context.check_signals(false) == fleet::Interrupt::cancel) {
-      shell.signal(SIGTERM);
-      return fail(Kind::cancelled, "cancelled");
-    }
-    if (!os::wait_readable(shell.err.get(), Millis(200))) continue;
-    TRY_SET(words, "", os::read_some(shell.err.get()));
-    if (words.empty()) break;
-    if (said.size() < 4096) said += words;
-  }
-  const auto ended = shell.wait(Millis(10'000));
-  if (ssh::is_cut_off(ended)) return fail(Kind::lost, "the connection broke while a file was fetched");
-  if (ended->code == 0) return {};
-  const auto kind = ended->code == 22 ? Kind::not_found : ended->code == 23 ? Kind::disk_full : Kind::io;
+  TRY_SET(ended, "", run_for_long(context, connection.session(), line, {}, "a file was fetched"));
+  const int code = ended.exit.code;
+  if (code == 0) return {};
+  const auto kind = code == 22 ? Kind::not_found : code == 23 ? Kind::disk_full : Kind::io;
   return fail(kind, fmt::format("{}: file_mounts: {} cannot be fetched", data.at, shown_address(data.url)),
-              short_line(trim(said)), "check the address, as by  curl -I; or fetch it in setup:");
+              short_line(trim(ended.err)), "check the address, as by  curl -I; or fetch it in setup:");
 }
 
 /// Shell text for the end of a training: puts back what was written, and then takes away the links by which it would

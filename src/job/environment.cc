@@ -1,8 +1,7 @@
 #include "job/environment.h"
 
-#include <csignal>
-
 #include "base/text.h"
+#include "job/long_command.h"
 #include "job/mounts.h"
 #include "job/requirements.h"
 
@@ -19,32 +18,6 @@ namespace ferry::job {
 namespace {
 
 constexpr std::string_view answer_mark = "ferry-env:", scratch_mark = "ferry-scratch:";
-constexpr std::size_t most_words = 64 * 1024;
-
-/// Reads what there is; shows the newest line of `words`.
-Status hear(fleet::Context& context, os::Process& shell, std::string& answer, std::string& words) {
-  bool out_open = true, err_open = true;
-  while (out_open || err_open) {
-    if (context.check_signals(false) == fleet::Interrupt::cancel) {
-      shell.signal(SIGTERM);
-      return fail(Kind::cancelled, "cancelled");
-    }
-    if (out_open && os::wait_readable(shell.out.get(), Millis(20))) {
-      TRY_SET(part, "", os::read_some(shell.out.get()));
-      out_open = !part.empty();
-      if (answer.size() < most_words) answer += part;
-    }
-    if (err_open && os::wait_readable(shell.err.get(), Millis(20))) {
-      TRY_SET(part, "", os::read_some(shell.err.get()));
-      err_open = !part.empty();
-      words += part;
-      if (words.size() > most_words) words.erase(0, words.size() - most_words / 2);
-      const auto lines = split(trim(words), '\n');
-      if (!lines.empty()) context.progress.update(short_line(trim(lines.back()), 200));
-    }
-  }
-  return {};
-}
 
 std::string last_lines(std::string_view text, std::size_t count) {
   auto lines = split(trim(text), '\n');
@@ -180,30 +153,24 @@ Result<Environment> prepare_environment(fleet::Context& context, Connection& con
   given.insert(given.end(), task.run_options.begin(), task.run_options.end());
   const auto words = shell_quoted(given);
   const auto command = fmt::format("cd {} && exec bash -s {}", shell_quoted(connection.paths().workdir), words);
-  TRY_SET(shell, "", connection.session().spawn(command));
   agent::StandInStep step{.what = "make the environment", .command = command};
   for (const auto script : {std::string_view(ferry_embed_scratch_sh, ferry_embed_scratch_sh_end),
                             std::string_view(ferry_embed_container_sh, ferry_embed_container_sh_end),
                             std::string_view(ferry_embed_environment_key_sh, ferry_embed_environment_key_sh_end),
-                            std::string_view(ferry_embed_environment_sh, ferry_embed_environment_sh_end)}) {
-    TRY("look at the environment", os::write_all(shell.in.get(), script));
+                            std::string_view(ferry_embed_environment_sh, ferry_embed_environment_sh_end)})
     step.input += script;
-  }
-  shell.in.reset();
-  std::string answer, said;
-  TRY("", hear(context, shell, answer, said));
-  const auto ended = shell.wait(Millis(10'000));
-  const auto at = answer.rfind(answer_mark);
-  if (ssh::is_cut_off(ended)) return fail(Kind::lost, "the connection broke while the environment was made");
-  if (ended->code != 0 || at == std::string::npos) {
-    const auto why = last_lines(said, 8);
-    return fail(said.find("No space left") != std::string::npos ? Kind::disk_full : Kind::bad_input,
+  const auto show = [&](std::string_view line) { context.progress.update(short_line(line, 200)); };
+  TRY_SET(said, "", run_for_long(context, connection.session(), command, step.input, "the environment was made", show));
+  const auto at = said.out.rfind(answer_mark);
+  if (said.exit.code != 0 || at == std::string::npos) {
+    const auto why = last_lines(said.err, 8);
+    return fail(said.err.find("No space left") != std::string::npos ? Kind::disk_full : Kind::bad_input,
                 "the training's environment cannot be had on this machine", why, advice(kind));
   }
-  const auto facts = parse_json(trim(std::string_view(answer).substr(at + answer_mark.size())));
+  const auto facts = parse_json(trim(std::string_view(said.out).substr(at + answer_mark.size())));
   Environment made;
   if (facts && facts->is_object()) made.facts = *facts;
-  note_scratch(context, answer, made.facts);
+  note_scratch(context, said.out, made.facts);
   made.summary = describe_environment(made.facts);
   made.container = kind == "docker";
   made.activate = ". " + shell_quoted(activate) + "\n";

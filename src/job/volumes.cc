@@ -1,10 +1,9 @@
 #include "job/volumes.h"
 
-#include <csignal>
-
 #include "base/text.h"
 #include "fleet/volumes.h"
 #include "job/environment.h"
+#include "job/long_command.h"
 #include "job/shell_words.h"
 
 extern "C" {
@@ -24,33 +23,6 @@ std::string list_of(const Connection& connection) { return connection.paths().ru
 std::string whole_script() {
   return std::string(ferry_embed_scratch_sh, ferry_embed_scratch_sh_end) +
          std::string(ferry_embed_volumes_sh, ferry_embed_volumes_sh_end);
-}
-
-/// Waits for `shell`, whose words are few; the user may end it.
-Result<os::Output> hear_to_the_end(fleet::Context& context, os::Process& shell) {
-  os::Output out;
-  bool out_open = true, err_open = true;
-  constexpr std::size_t most = 16 * 1024;
-  while (out_open || err_open) {
-    if (context.check_signals(false) == fleet::Interrupt::cancel) {
-      shell.signal(SIGTERM);
-      return fail(Kind::cancelled, "cancelled");
-    }
-    if (out_open && os::wait_readable(shell.out.get(), Millis(50))) {
-      TRY_SET(part, "", os::read_some(shell.out.get()));
-      out_open = !part.empty();
-      if (out.out.size() < most) out.out += part;
-    }
-    if (err_open && os::wait_readable(shell.err.get(), Millis(50))) {
-      TRY_SET(part, "", os::read_some(shell.err.get()));
-      err_open = !part.empty();
-      if (out.err.size() < most) out.err += part;
-    }
-  }
-  const auto ended = shell.wait(Millis(10'000));
-  if (!ended || ended->code == 255) return fail(Kind::lost, "the connection broke while volumes were mounted");
-  out.exit = *ended;
-  return out;
 }
 
 void tell(fleet::Context& context, const task::Volume& wanted, const cloud::Volume& volume,
@@ -74,10 +46,9 @@ Result<std::vector<std::string>> mount_volumes(fleet::Context& context, Connecti
   for (std::size_t i = 0; i < volumes.size(); ++i)
     words.insert(words.end(), {volumes[i].id, volumes[i].device.empty() ? fleet::device_of(i) : volumes[i].device,
                                task.volumes[i].read_only ? "read_only" : "read_write"});
-  TRY_SET(shell, "", connection.session().spawn("bash -s " + shell_quoted(words)));
-  TRY("mount the volumes", os::write_all(shell.in.get(), whole_script()));
-  shell.in.reset();
-  TRY_SET(ended, "", hear_to_the_end(context, shell));
+  TRY_SET(ended, "",
+          run_for_long(context, connection.session(), "bash -s " + shell_quoted(words), whole_script(),
+                       "volumes were mounted"));
   std::vector<std::string> places;
   for (const auto& line : split(trim(ended.out), '\n')) {
     const auto parts = split(line, '\t');
