@@ -59,7 +59,14 @@ TEST(Charges, OfDisksAreByTypeAndRegionWhetherAttachedOrNot) {
   auto standing = in("us-east-1");
   standing.machines = {machine("i-1", "stopped")};
   const auto disk = [](const char* id, const char* type, const char* of) {
-    return aws::VolumeRecord{id, "us-east-1a", type, of, 100, 3000, 125, 1, {}};
+    return aws::VolumeRecord{.id = id,
+                             .zone = "us-east-1a",
+                             .type = type,
+                             .instance = of,
+                             .gib = 100,
+                             .iops = 3000,
+                             .mib_per_s = 125,
+                             .created_ms = 1};
   };
   standing.disks = {disk("vol-1", "gp3", "i-1"), disk("vol-2", "gp2", ""), disk("vol-3", "io1", ""),
                     disk("vol-4", "sc1", "i-9")};

@@ -6,14 +6,15 @@
 # Exit code 3: the volume cannot be used as it is; why is on standard error, a line.
 # Tests show other disks, and mount elsewhere.
 volumes_mount=${FERRY_VOLUMES_MOUNT:-/mnt/ferry-volumes} volumes_by_id=${FERRY_VOLUMES_BY_ID:-/dev/disk/by-id}
-volumes_wait=${FERRY_VOLUMES_WAIT:-60}
+volumes_wait=${FERRY_VOLUMES_WAIT:-60} volumes_dev=${FERRY_VOLUMES_DEV:-/dev}
 
 refuse() {
   echo "$*" >&2
   exit 3
 }
 
-# Sets device: what VOLUME is called here. On Nitro its serial number is its id; on Xen the kernel names it like DEVICE.
+# Sets device: what VOLUME is called here. On Nitro its serial number is its id; on Xen, where no disk of EBS is an NVMe one, the
+# kernel names it like DEVICE.
 find_device() { # VOLUME DEVICE
   local name tries serial=${1//-/}
   for ((tries = 0; tries <= volumes_wait * 2; tries++)); do
@@ -21,8 +22,8 @@ find_device() { # VOLUME DEVICE
     for name in "$scratch_sys"/nvme*; do
       [ "$(cat "$name/device/serial" 2>/dev/null | tr -d ' ')" = "$serial" ] && device=/dev/${name##*/} && [ -b "$device" ] && return
     done
-    if ! compgen -G "$scratch_sys/nvme*" >/dev/null; then
-      for name in "/dev/xvd${2#/dev/sd}" "$2"; do
+    if ! grep -qs "Amazon Elastic Block Store" "$scratch_sys"/nvme*/device/model; then
+      for name in "$volumes_dev/xvd${2#/dev/sd}" "$volumes_dev/${2#/dev/}"; do
         device=$(readlink -e "$name") && [ -b "$device" ] && return
       done
     fi
@@ -91,7 +92,7 @@ mount_folder() { # VOLUME DEVICE MODE; sets place, how, kind
   place=$folder/data how=kept kind=folder
   [ ! -d "$place" ] || return 0
   [ "$3" != read_only ] || refuse "the volume $1 is empty, and is to be mounted read-only: there is nothing to read"
-  as_root mkdir "$place" && as_root chown "$(id -u):$(id -g)" "$place" || refuse "the volume $1 cannot be written"
+  mkdir "$place" 2>/dev/null || { as_root mkdir "$place" && as_root chown "$(id -u):$(id -g)" "$place"; } || refuse "the volume $1 cannot be written"
   how=new
 }
 

@@ -11,7 +11,8 @@
 /// other brings what it points to: a file or folder stands in its place. It stays a link, with a line, where
 /// it leads nowhere, round in a circle, to a folder that holds it, into the system (/etc, /proc, /usr …), to
 /// a device or socket, or to what was there before the run; files that are older than the run do not come
-/// with a folder. A link of ferry's own to a data set in which nothing is of the run is left out without a line.
+/// with a folder. A link of ferry's own to a data set in which nothing is of the run, or to a volume, is left out
+/// without a line.
 
 #include "sync/sync.h"
 

@@ -42,6 +42,16 @@ bool is_bucket(std::string_view real) {
   return parts.size() == 6 && parts[4] == "buckets";
 }
 
+/// A volume of the task's (job/volumes.h), all of it: what is on it stays there.
+bool is_volume(std::string_view real) {
+  constexpr std::string_view mounted = "/mnt/ferry-volumes/", rehearsed = "/srv/rehearsal-volumes/";
+  if (real.starts_with(mounted)) return real.find('/', mounted.size()) == real.npos;
+  const auto at = real.find(rehearsed);
+  if (at == real.npos) return false;
+  const auto slash = real.find('/', at + rehearsed.size());
+  return slash != real.npos && real.substr(slash) == "/data";
+}
+
 /// In the data sets that ferry itself brought to the machine (job/data.h): of those, only what is of this run comes.
 bool is_data(std::string_view real) {
   const auto own = real.find("/.ferry/runs/");
@@ -139,7 +149,7 @@ Status Collector::settle_link(const std::string& path) {
       return {};
     }
   }
-  if (is_bucket(real)) {
+  if (is_bucket(real) || is_volume(real)) {
     selected_.erase(path);
     return {};
   }

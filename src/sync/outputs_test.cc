@@ -85,6 +85,20 @@ TEST(Outputs, InABucketThatFerryMountedStayThere) {
   EXPECT_EQ(it.bring({"best"}), (Brought{{"best", "in the bucket"}})) << "a file of it that is asked for comes";
 }
 
+TEST(Outputs, OnAVolumeOfTheTasksStayThereUnlessALinkAsksForOne) {
+  Machine it;
+  const auto volume = it.temp.path() / "srv/rehearsal-volumes/vol-1/data";
+  std::filesystem::create_directories(volume);
+  it.begin();
+  write(volume / "model", "on the volume");
+  write(it.work / "log", "1");
+  it.link(volume, it.work / "data");
+  EXPECT_EQ(it.bring({}), (Brought{{"log", "1"}}));
+  EXPECT_TRUE(it.skipped.empty() && it.left_out.empty());
+  it.link(volume / "model", it.work / "best");
+  EXPECT_EQ(it.bring({}), (Brought{{"log", "1"}, {"best", "on the volume"}}));
+}
+
 TEST(Outputs, OfTheTreeStayLinksAndOthersBringWhatTheRunWrote) {
   Machine it;
   write(it.disk / "before", "old");

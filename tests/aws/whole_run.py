@@ -110,8 +110,8 @@ def main():
 
 
 def use_settings(home, ec2):
-    """Runs with an own key pair, reserved capacity and a role, reached through Systems Manager. What boto3 called for
-    it."""
+    """Runs with an own key pair, reserved capacity and a role, reached through Systems Manager; and with a volume. What
+    boto3 called for it."""
     mine = ec2.create_capacity_reservation(
         InstanceType="m5.large", AvailabilityZone="us-east-1c", InstancePlatform="Linux/UNIX", InstanceCount=1
     )
@@ -142,7 +142,13 @@ def use_settings(home, ec2):
         "true",
     )
     home.nothing_left()
-    return {"ec2:CreateCapacityReservation", "ec2:CreateVpc", "ec2:CreateSubnet"}
+    volume = ec2.create_volume(AvailabilityZone="us-east-1b", Size=20, TagSpecifications=[
+        {"ResourceType": "volume", "Tags": [{"Key": "Name", "Value": "my-data"}]}])["VolumeId"]
+    home.file("volume.yaml", "resources: {infra: aws, cpus: 2}\nvolumes: {~/vol: my-data}\nrun: touch ~/vol/written\n")
+    home.good("run", "--yes", "volume.yaml")
+    home.nothing_left()
+    assert ec2.describe_volumes(VolumeIds=[volume])["Volumes"][0]["State"] == "available"
+    return {"ec2:CreateCapacityReservation", "ec2:CreateVpc", "ec2:CreateSubnet", "ec2:CreateVolume"}
 
 
 def hold_against(calls, document):

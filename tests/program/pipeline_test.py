@@ -116,9 +116,9 @@ def test_nobody_is_asked_twice_and_a_budget_is_for_all_of_them():
             assert done.returncode == 2 and "several" in done.err, (words, done.err)
         home.file("one.yaml", "run: 'true'\n")
         assert home.ferry("run", "one.yaml", "--from", "2", "--infra", "rehearsal").returncode == 2
-        home.file("bad.yaml", "run: a\n---\nrun: b\nservice: {port: 1}\n---\nrun: c\nvolumes: {/a: b}\n")
+        home.file("bad.yaml", "run: a\n---\nrun: b\nservice: {port: 1}\n---\nrun: c\nvolume_mounts: {/a: b}\n")
         done = home.ferry("run", "bad.yaml", "--yes")
-        assert "bad.yaml:4:1: 'service'" in done.err and "bad.yaml:7:1: 'volumes'" in done.err, done.err
+        assert "bad.yaml:4:1: 'service'" in done.err and "bad.yaml:7:1: 'volume_mounts'" in done.err, done.err
         home.nothing_left()
 
 

@@ -128,10 +128,24 @@ def test_one_that_is_mounted_elsewhere_or_not_seen_or_empty_and_read_only_is_ref
         code, _, err = mounted(folder, before=f"mkdir {folder}/m && mount {device} {folder}/m")
         assert code == 3 and f"is mounted at {folder}/m already" in err[-1], err
         next((folder / "by-id").iterdir()).unlink()
+        (folder / "dev").mkdir()
+        (folder / "dev/xvdf").symlink_to(device)  # of something else: on Nitro nothing of ours is called so
         (folder / "sys/nvme1n1/device").mkdir(parents=True)
+        (folder / "sys/nvme1n1/device/model").write_text("Amazon Elastic Block Store              \n")
         (folder / "sys/nvme1n1/device/serial").write_text("vol0000\n")
-        code, _, err = mounted(folder)
+        code, _, err = mounted(folder, FERRY_VOLUMES_DEV=f"{folder}/dev")
         assert code == 3 and "the machine does not see the volume" in err[-1], err
+
+
+def test_on_xen_the_kernels_name_of_the_device_is_used_also_beside_nvme_disks_of_the_machine():
+    with disk() as (folder, device):
+        next((folder / "by-id").iterdir()).unlink()
+        (folder / "dev").mkdir()
+        (folder / "dev/xvdf").symlink_to(device)
+        (folder / "sys/nvme0n1/device").mkdir(parents=True)
+        (folder / "sys/nvme0n1/device/model").write_text("Amazon EC2 NVMe Instance Storage        \n")
+        code, out, err = mounted(folder, FERRY_VOLUMES_DEV=f"{folder}/dev")
+        assert code == 0 and out[0].split("\t")[1] == "new", (out, err)
 
 
 if __name__ == "__main__":

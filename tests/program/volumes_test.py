@@ -20,25 +20,26 @@ def state_of(home, volume):
     return aws_ec2(home, "describe-volumes", "--volume-ids", volume)["Volumes"][0]
 
 
-def task(home, run, volumes="{/mnt/data: my-data}", name="task.yaml", more=""):
+def task(home, run, volumes="{~/vol: my-data}", name="task.yaml", more=""):
     home.file(name, f"name: tiny\nresources: {{infra: rehearsal}}\nvolumes: {volumes}\n{more}run: |\n" + "".join(f"  {line}\n" for line in run.splitlines()))
 
 
 def test_what_one_run_writes_the_next_one_reads_on_another_machine_and_down_leaves_it():
     with Home() as home:
         volume = make(home, "my-data", "us-east-1c")
-        task(home, "set -e\nls -A /mnt/data | wc -l\necho 42 >/mnt/data/answer\nmkdir -p deep && ls data >/dev/null\nln -s /mnt/data/answer outputs-link\n",
-             "{/mnt/data: my-data, data: $OTHER}", more="envs: {OTHER: my-other}\n")
+        task(home, "set -e\nls -A ~/vol | wc -l\necho 42 >~/vol/answer\necho other >data/inside\necho model >model\n",
+             "{~/vol: my-data, data: $OTHER}", more="envs: {OTHER: my-other}\n")
         other = make(home, "my-other", "us-east-1c")
         done = home.good("run", "task.yaml")
         assert f"the volume my-data, {volume} (20 GiB, in us-east-1c): held nothing, and was formatted" in done.err, done.err
         first = home.newest()
         assert (home.home_of(first) / "train.log").read_text().splitlines() == ["0"]
-        assert not (home.home_of(first) / "answer").exists()
+        came = {str(one.relative_to(home.home_of(first))) for one in home.home_of(first).rglob("*")}
+        assert "model" in came and not any(name.endswith(("answer", "inside", "data")) for name in came), came
         home.nothing_left()
         for one in (volume, other):
             assert state_of(home, one)["State"] == "available", state_of(home, one)
-        task(home, "cat /mnt/data/answer\ntouch /mnt/data/more\n", f"{{/mnt/data: {volume}}}")
+        task(home, "cat ~/vol/answer\ntouch ~/vol/more\n", f"{{~/vol: {volume}}}")
         done = home.good("run", "task.yaml")
         assert "held nothing" not in done.err and f"{volume}" in done.err, done.err
         assert (home.home_of(home.newest()) / "train.log").read_text() == "42\n"
@@ -49,7 +50,7 @@ def test_what_one_run_writes_the_next_one_reads_on_another_machine_and_down_leav
 def test_a_machine_that_dies_gives_its_volume_to_the_next_attempts():
     with Home() as home:
         volume = make(home, "my-data")
-        task(home, "echo attempt $FERRY_ATTEMPT sees $(cat /mnt/data/step 2>/dev/null || echo nothing)\necho $FERRY_ATTEMPT >/mnt/data/step\n"
+        task(home, "echo attempt $FERRY_ATTEMPT sees $(cat ~/vol/step 2>/dev/null || echo nothing)\necho $FERRY_ATTEMPT >~/vol/step\n"
              "sync; touch outputs-ready\n[ $FERRY_ATTEMPT = 3 ] || sleep 1000\n", more="")
         text = (home.work / "task.yaml").read_text().replace("infra: rehearsal}", "infra: rehearsal, job_recovery: FAILOVER}")
         home.file("task.yaml", text)
@@ -80,14 +81,14 @@ def test_one_that_is_in_use_and_one_that_is_not_there_are_refused_before_anythin
         done = home.ferry("run", "task.yaml")
         assert done.returncode != 0 and f"{volume} (20 GiB, in us-east-1a) is attached to {machine} (of the run {holder})" in done.err, done.err
         assert home.alive() == [machine]
-        task(home, "true\n", "{/mnt/data: nowhere}")
+        task(home, "true\n", "{~/vol: nowhere}")
         done = home.ferry("run", "task.yaml")
         assert done.returncode != 0 and "task.yaml:3:11: volumes: there is no volume nowhere in us-east-1" in done.err, done.err
         assert "aws ec2 create-volume --region us-east-1 --availability-zone us-east-1a" in done.err, done.err
         assert home.alive() == [machine]
         for _ in "12":
             make(home, "twice")
-        task(home, "true\n", "{/mnt/data: twice}")
+        task(home, "true\n", "{~/vol: twice}")
         done = home.ferry("run", "task.yaml")
         assert done.returncode != 0 and "2 volumes are called twice" in done.err, done.err
         elsewhere = make(home, "elsewhere", "us-east-1b")
@@ -103,7 +104,7 @@ def test_one_that_is_in_use_and_one_that_is_not_there_are_refused_before_anythin
 def test_a_ferry_that_is_killed_while_it_attaches_leaks_nothing():
     with Home() as home:
         volume = make(home, "my-data")
-        task(home, "echo done >/mnt/data/done\n")
+        task(home, "echo done >~/vol/done\n")
         home.good("rehearsal", "fault", "latency", "action=AttachVolume", "ms=3000")
         killed = home.start("run", "task.yaml")
         home.wait_for("it attaches", lambda: home.runs() and "AttachVolume" in (home.root / "data/ferry/rehearsal/server.log").read_text()
@@ -123,12 +124,12 @@ def test_a_plan_shows_the_volumes_and_is_confined_to_their_zone():
         volume = make(home, "my-data", "us-east-1d")
         task(home, "true\n")
         said = home.good("plan", "task.yaml").out
-        assert f"volumes: my-data at /mnt/data: {volume}, 20 GiB, in us-east-1d" in said, said
+        assert f"volumes: my-data at ~/vol: {volume}, 20 GiB, in us-east-1d" in said, said
         plan = json.loads(home.good("plan", "--json", "task.yaml").out)
-        assert plan["volumes"] == [{"name": "my-data", "at": "/mnt/data", "read_only": False, "id": volume, "gib": 20, "zone": "us-east-1d",
+        assert plan["volumes"] == [{"name": "my-data", "at": "~/vol", "read_only": False, "id": volume, "gib": 20, "zone": "us-east-1d",
                                     "used_by": ""}], plan["volumes"]
         assert {one["zone"] for one in plan["offers"]} == {"us-east-1d"}
-        task(home, "true\n", "{/mnt/data: nowhere}")
+        task(home, "true\n", "{~/vol: nowhere}")
         done = home.ferry("plan", "task.yaml")
         assert done.returncode != 0 and "there is no volume nowhere" in done.err, done.err
 
