@@ -142,8 +142,11 @@ def use_settings(home, ec2):
         "true",
     )
     home.nothing_left()
-    volume = ec2.create_volume(AvailabilityZone="us-east-1b", Size=20, TagSpecifications=[
-        {"ResourceType": "volume", "Tags": [{"Key": "Name", "Value": "my-data"}]}])["VolumeId"]
+    volume = ec2.create_volume(
+        AvailabilityZone="us-east-1b",
+        Size=20,
+        TagSpecifications=[{"ResourceType": "volume", "Tags": [{"Key": "Name", "Value": "my-data"}]}],
+    )["VolumeId"]
     home.file("volume.yaml", "resources: {infra: aws, cpus: 2}\nvolumes: {~/vol: my-data}\nrun: touch ~/vol/written\n")
     home.good("run", "--yes", "volume.yaml")
     home.nothing_left()

@@ -38,7 +38,13 @@ def aws(home, *args):
 def aws_ec2(home, *args):
     """What a call of EC2's says."""
     env = cloud_env(home)
-    done = subprocess.run(["aws", "--endpoint-url", env["AWS_ENDPOINT_URL"], "--output", "json", "ec2", *args], env=env, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(
+        ["aws", "--endpoint-url", env["AWS_ENDPOINT_URL"], "--output", "json", "ec2", *args],
+        env=env,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout or "null")
 

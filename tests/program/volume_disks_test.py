@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""Volumes on a machine: src/job/volumes.sh, run by bash as root on real (loop) devices in a mount namespace of its own. What it must never
-do: format anything that is not certainly empty."""
+"""Volumes on a machine: src/job/volumes.sh, run by bash as root on real (loop) devices in a mount namespace of its own.
+What it must never do: format anything that is not certainly empty."""
 import contextlib
 import os
 import pathlib
@@ -21,7 +21,9 @@ def disk(mib=64, volume=VOLUME):
         folder = pathlib.Path(name)
         with open(folder / "image", "wb") as file:
             file.truncate(mib << 20)
-        device = subprocess.run(["losetup", "--find", "--show", str(folder / "image")], capture_output=True, text=True, check=True).stdout.strip()
+        device = subprocess.run(
+            ["losetup", "--find", "--show", str(folder / "image")], capture_output=True, text=True, check=True
+        ).stdout.strip()
         try:
             (folder / "by-id").mkdir()
             (folder / "sys").mkdir()
@@ -32,13 +34,25 @@ def disk(mib=64, volume=VOLUME):
 
 
 def mounted(folder, mode="read_write", before="", after="", calls=1, **more):
-    """Exit code, lines on standard output and on standard error, of as many calls as are wanted in one mount namespace."""
+    """Exit code, lines on standard output and on standard error, of as many calls as are wanted in one mount
+    namespace."""
     whole = (SOURCES / "scratch.sh").read_text() + (SOURCES / "volumes.sh").read_text()
     (folder / "script").write_text(whole)
     call = f"bash -s mount 1 {folder}/list {VOLUME} /dev/sdf {mode} <{folder}/script || exit $?\n"
-    done = subprocess.run(["unshare", "-m", "bash", "-c", f"set -u\n{before}\n{call * calls}{after}\n"], capture_output=True, text=True, env={
-        "PATH": os.environ["PATH"] + ":/usr/sbin:/sbin", "HOME": str(folder), "FERRY_VOLUMES_MOUNT": f"{folder}/mnt", "FERRY_VOLUMES_BY_ID": f"{folder}/by-id",
-        "FERRY_SCRATCH_SYS": f"{folder}/sys", "FERRY_VOLUMES_WAIT": "1", **more})
+    done = subprocess.run(
+        ["unshare", "-m", "bash", "-c", (f"set -u\n{before}\n{call * calls}{after}\n")],
+        capture_output=True,
+        text=True,
+        env={
+            "PATH": os.environ["PATH"] + ":/usr/sbin:/sbin",
+            "HOME": str(folder),
+            "FERRY_VOLUMES_MOUNT": f"{folder}/mnt",
+            "FERRY_VOLUMES_BY_ID": f"{folder}/by-id",
+            "FERRY_SCRATCH_SYS": f"{folder}/sys",
+            "FERRY_VOLUMES_WAIT": "1",
+            **more,
+        },
+    )
     return done.returncode, done.stdout.splitlines(), done.stderr.splitlines()
 
 
@@ -52,20 +66,33 @@ def bytes_of(folder):
 
 def test_an_empty_volume_is_formatted_once_and_what_is_written_on_it_stays():
     with disk() as (folder, device):
-        code, out, err = mounted(folder, calls=2, after=f"echo 42 >{folder}/mnt/{VOLUME}/answer\nbash -s end {folder}/list <{folder}/script\n! mountpoint -q {folder}/mnt/{VOLUME}")
+        code, out, err = mounted(
+            folder,
+            calls=2,
+            after=(
+                f"echo 42 >{folder}/mnt/{VOLUME}/answer\nbash -s end {folder}/list <{folder}/script\n"
+                f"! mountpoint -q {folder}/mnt/{VOLUME}"
+            ),
+        )
         assert code == 0, err
         first, second = (line.split("\t") for line in out)
         assert first[:3] == [f"{folder}/mnt/{VOLUME}", "new", "ext4"] and int(first[3]) > 40e6, first
         assert second[:3] == [f"{folder}/mnt/{VOLUME}", "kept", "ext4"], second
         assert (folder / "list").read_text() == f"{folder}/mnt/{VOLUME}\n"
-        code, out, err = mounted(folder, after=f"cat {folder}/mnt/{VOLUME}/answer\necho x >{folder}/mnt/{VOLUME}/x && echo written")
+        code, out, err = mounted(
+            folder, after=(f"cat {folder}/mnt/{VOLUME}/answer\necho x >{folder}/mnt/{VOLUME}/x && echo written")
+        )
         assert code == 0 and out[0].split("\t")[1] == "kept" and out[1:] == ["42", "written"], (out, err)
-        code, out, err = mounted(folder, "read_only", after=f"cat {folder}/mnt/{VOLUME}/answer\necho y >{folder}/mnt/{VOLUME}/x")
+        code, out, err = mounted(
+            folder, "read_only", after=(f"cat {folder}/mnt/{VOLUME}/answer\necho y >{folder}/mnt/{VOLUME}/x")
+        )
         assert code != 0 and out[1:] == ["42"] and "Read-only file system" in err[-1], (out, err)
 
 
 def test_a_file_system_that_is_there_is_mounted_as_it_is():
-    kinds = [("ext4", ["mkfs.ext4", "-q"])] + [("xfs", ["mkfs.xfs", "-q"])] * bool(subprocess.run(["sh", "-c", "command -v mkfs.xfs"], capture_output=True).stdout)
+    kinds = [("ext4", ["mkfs.ext4", "-q"])] + [("xfs", ["mkfs.xfs", "-q"])] * bool(
+        subprocess.run(["sh", "-c", "command -v mkfs.xfs"], capture_output=True).stdout
+    )
     for kind, make in kinds:
         with disk(400) as (folder, device):
             subprocess.run([*make, device], check=True)
@@ -78,7 +105,13 @@ def test_a_file_system_that_is_there_is_mounted_as_it_is():
 def test_nothing_that_holds_anything_is_formatted_whatever_it_is():
     def parted(file):  # a DOS partition table with one Linux partition
         file.seek(446)
-        file.write(bytes([0, 0, 0, 0, 0x83, 0, 0, 0]) + (2048).to_bytes(4, "little") + (8192).to_bytes(4, "little") + bytes(48) + b"\x55\xaa")
+        file.write(
+            bytes([0, 0, 0, 0, 0x83, 0, 0, 0])
+            + (2048).to_bytes(4, "little")
+            + (8192).to_bytes(4, "little")
+            + bytes(48)
+            + (b"\x55\xaa")
+        )
 
     def raw_at_the_begin(file):
         file.write(b"a database of its own")
@@ -94,7 +127,13 @@ def test_nothing_that_holds_anything_is_formatted_whatever_it_is():
     def swap(_):
         subprocess.run(["mkswap", device], check=True, capture_output=True)
 
-    for fill, says in ((parted, "has partitions"), (raw_at_the_begin, "is not empty"), (raw_in_the_middle, "is not empty"), (raw_at_the_end, "is not empty"), (swap, "swap that is no file system")):
+    for fill, says in (
+        (parted, "has partitions"),
+        (raw_at_the_begin, "is not empty"),
+        (raw_in_the_middle, "is not empty"),
+        (raw_at_the_end, "is not empty"),
+        (swap, "swap that is no file system"),
+    ):
         with disk() as (folder, device):
             with open(device, "r+b") as file:
                 fill(file)
@@ -107,7 +146,15 @@ def test_nothing_that_holds_anything_is_formatted_whatever_it_is():
 
 def test_a_program_that_fails_never_leads_to_formatting():
     # blkid says 8 where it finds signs of several things.
-    for broken, code_of in (("blkid", 1), ("blkid", 8), ("wipefs", 1), ("lsblk", 1), ("blockdev", 1), ("dd", 1), ("tr", 1)):
+    for broken, code_of in (
+        ("blkid", 1),
+        ("blkid", 8),
+        ("wipefs", 1),
+        ("lsblk", 1),
+        (("blockdev"), 1),
+        ("dd", 1),
+        ("tr", 1),
+    ):
         with disk() as (folder, _):
             programs = folder / "bin"
             programs.mkdir()

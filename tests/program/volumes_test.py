@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""Volumes that outlive machines: found by name, attached, mounted, and what is on them is there for the next machine. On the rehearsal
-cloud, whose volumes are folders that move from machine to machine (src/sandbox/volume.h)."""
+"""Volumes that outlive machines: found by name, attached, mounted, and what is on them is there for the next machine.
+On the rehearsal cloud, whose volumes are folders that move from machine to machine (src/sandbox/volume.h)."""
 import json
 import signal
 
@@ -10,8 +10,18 @@ from lib import Home, main
 
 def make(home, name, zone="us-east-1a"):
     home.good("rehearsal", "start")
-    volume = aws_ec2(home, "create-volume", "--availability-zone", zone, "--size", "20", "--volume-type", "gp3", "--tag-specifications",
-                     f"ResourceType=volume,Tags=[{{Key=Name,Value={name}}}]")["VolumeId"]
+    volume = aws_ec2(
+        home,
+        "create-volume",
+        "--availability-zone",
+        zone,
+        "--size",
+        "20",
+        "--volume-type",
+        "gp3",
+        "--tag-specifications",
+        f"ResourceType=volume,Tags=[{{Key=Name,Value={name}}}]",
+    )["VolumeId"]
     home.wait_for("the volume is there", lambda: state_of(home, volume)["State"] == "available", 30)
     return volume
 
@@ -21,17 +31,27 @@ def state_of(home, volume):
 
 
 def task(home, run, volumes="{~/vol: my-data}", name="task.yaml", more=""):
-    home.file(name, f"name: tiny\nresources: {{infra: rehearsal}}\nvolumes: {volumes}\n{more}run: |\n" + "".join(f"  {line}\n" for line in run.splitlines()))
+    home.file(
+        name,
+        (f"name: tiny\nresources: {{infra: rehearsal}}\nvolumes: {volumes}\n{more}run: |\n")
+        + "".join(f"  {line}\n" for line in run.splitlines()),
+    )
 
 
 def test_what_one_run_writes_the_next_one_reads_on_another_machine_and_down_leaves_it():
     with Home() as home:
         volume = make(home, "my-data", "us-east-1c")
-        task(home, "set -e\nls -A ~/vol | wc -l\necho 42 >~/vol/answer\necho other >data/inside\necho model >model\n",
-             "{~/vol: my-data, data: $OTHER}", more="envs: {OTHER: my-other}\n")
+        task(
+            home,
+            "set -e\nls -A ~/vol | wc -l\necho 42 >~/vol/answer\necho other >data/inside\necho model >model\n",
+            "{~/vol: my-data, data: $OTHER}",
+            more="envs: {OTHER: my-other}\n",
+        )
         other = make(home, "my-other", "us-east-1c")
         done = home.good("run", "task.yaml")
-        assert f"the volume my-data, {volume} (20 GiB, in us-east-1c): held nothing, and was formatted" in done.err, done.err
+        assert (
+            f"the volume my-data, {volume} (20 GiB, in us-east-1c): held nothing, and was formatted"
+        ) in done.err, done.err
         first = home.newest()
         assert (home.home_of(first) / "train.log").read_text().splitlines() == ["0"]
         came = {str(one.relative_to(home.home_of(first))) for one in home.home_of(first).rglob("*")}
@@ -50,15 +70,27 @@ def test_what_one_run_writes_the_next_one_reads_on_another_machine_and_down_leav
 def test_a_machine_that_dies_gives_its_volume_to_the_next_attempts():
     with Home() as home:
         volume = make(home, "my-data")
-        task(home, "echo attempt $FERRY_ATTEMPT sees $(cat ~/vol/step 2>/dev/null || echo nothing)\necho $FERRY_ATTEMPT >~/vol/step\n"
-             "sync; touch outputs-ready\n[ $FERRY_ATTEMPT = 3 ] || sleep 1000\n", more="")
-        text = (home.work / "task.yaml").read_text().replace("infra: rehearsal}", "infra: rehearsal, job_recovery: FAILOVER}")
+        task(
+            home,
+            "echo attempt $FERRY_ATTEMPT sees $(cat ~/vol/step 2>/dev/null || echo nothing)\n"
+            "echo $FERRY_ATTEMPT >~/vol/step\n"
+            "sync; touch outputs-ready\n[ $FERRY_ATTEMPT = 3 ] || sleep 1000\n",
+            more="",
+        )
+        text = (
+            (home.work / "task.yaml")
+            .read_text()
+            .replace("infra: rehearsal}", "infra: rehearsal, job_recovery: FAILOVER}")
+        )
         home.file("task.yaml", text)
         training = home.start("run", "task.yaml")
         gone = set()
         for n in (1, 2):
-            home.wait_for(f"attempt {n} trains", lambda: home.runs() and f"attempt {n} sees" in home.good("logs", home.newest()["run"]).out)
-            machine, = (one for one in home.alive() if one not in gone)
+            home.wait_for(
+                f"attempt {n} trains",
+                lambda: home.runs() and f"attempt {n} sees" in home.good("logs", home.newest()["run"]).out,
+            )
+            (machine,) = (one for one in home.alive() if one not in gone)
             gone.add(machine)
             assert state_of(home, volume)["Attachments"][0]["InstanceId"] == machine
             home.good("rehearsal", "fault", "die", f"instance={machine}")
@@ -77,13 +109,18 @@ def test_one_that_is_in_use_and_one_that_is_not_there_are_refused_before_anythin
         home.good("run", "-d", "task.yaml")
         holder = home.newest()["run"]
         home.wait_for("it trains", lambda: home.newest()["phase"] == "training")
-        machine, = home.alive()
+        (machine,) = home.alive()
         done = home.ferry("run", "task.yaml")
-        assert done.returncode != 0 and f"{volume} (20 GiB, in us-east-1a) is attached to {machine} (of the run {holder})" in done.err, done.err
+        assert (
+            done.returncode != 0
+            and f"{volume} (20 GiB, in us-east-1a) is attached to {machine} (of the run {holder})" in done.err
+        ), done.err
         assert home.alive() == [machine]
         task(home, "true\n", "{~/vol: nowhere}")
         done = home.ferry("run", "task.yaml")
-        assert done.returncode != 0 and "task.yaml:3:11: volumes: there is no volume nowhere in us-east-1" in done.err, done.err
+        assert (
+            done.returncode != 0 and "task.yaml:3:11: volumes: there is no volume nowhere in us-east-1" in done.err
+        ), done.err
         assert "aws ec2 create-volume --region us-east-1 --availability-zone us-east-1a" in done.err, done.err
         assert home.alive() == [machine]
         for _ in "12":
@@ -107,12 +144,19 @@ def test_a_ferry_that_is_killed_while_it_attaches_leaks_nothing():
         task(home, "echo done >~/vol/done\n")
         home.good("rehearsal", "fault", "latency", "action=AttachVolume", "ms=3000")
         killed = home.start("run", "task.yaml")
-        home.wait_for("it attaches", lambda: home.runs() and "AttachVolume" in (home.root / "data/ferry/rehearsal/server.log").read_text()
-                      or state_of(home, volume)["State"] == "in-use", 60)
+        home.wait_for(
+            "it attaches",
+            lambda: home.runs()
+            and "AttachVolume" in (home.root / "data/ferry/rehearsal/server.log").read_text()
+            or state_of(home, volume)["State"] == "in-use",
+            60,
+        )
         killed.send_signal(signal.SIGKILL)
         killed.wait(60)
         home.good("rehearsal", "fault", "clear")
-        home.wait_for("the next command has released it", lambda: home.good("ps").returncode == 0 and not home.alive(), 60)
+        home.wait_for(
+            "the next command has released it", lambda: home.good("ps").returncode == 0 and not home.alive(), 60
+        )
         home.wait_for("the volume is free", lambda: state_of(home, volume)["State"] == "available", 30)
         home.nothing_left()
         home.good("run", "task.yaml")
@@ -126,8 +170,17 @@ def test_a_plan_shows_the_volumes_and_is_confined_to_their_zone():
         said = home.good("plan", "task.yaml").out
         assert f"volumes: my-data at ~/vol: {volume}, 20 GiB, in us-east-1d" in said, said
         plan = json.loads(home.good("plan", "--json", "task.yaml").out)
-        assert plan["volumes"] == [{"name": "my-data", "at": "~/vol", "read_only": False, "id": volume, "gib": 20, "zone": "us-east-1d",
-                                    "used_by": ""}], plan["volumes"]
+        assert plan["volumes"] == [
+            {
+                "name": "my-data",
+                "at": "~/vol",
+                "read_only": False,
+                "id": volume,
+                "gib": 20,
+                "zone": "us-east-1d",
+                "used_by": "",
+            }
+        ], plan["volumes"]
         assert {one["zone"] for one in plan["offers"]} == {"us-east-1d"}
         task(home, "true\n", "{~/vol: nowhere}")
         done = home.ferry("plan", "task.yaml")

@@ -1,8 +1,10 @@
 #!/bin/sh
-# terraform applies and destroys one instance with a role, key pair, security group and a volume of its own, and a group of one from a launch template.
+# terraform applies and destroys one instance with a role, key pair, security group and a volume of its own, and a group
+# of one from a launch template.
 . "$(dirname "$0")/lib.sh"
 need terraform ssh-keygen
-for folder in ${FERRY_TF_MIRROR:-} /opt/tf-plugins /usr/local/share/terraform/plugins /usr/share/terraform/plugins "$HOME/.terraform.d/plugins"; do
+for folder in ${FERRY_TF_MIRROR:-} /opt/tf-plugins /usr/local/share/terraform/plugins /usr/share/terraform/plugins \
+  "$HOME/.terraform.d/plugins"; do
   if [ -d "$folder/registry.terraform.io/hashicorp/aws" ]; then mirror=$folder; break; fi
 done
 [ -n "${mirror:-}" ] || skip "no mirror of terraform's aws provider (set FERRY_TF_MIRROR)"
