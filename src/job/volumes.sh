@@ -20,7 +20,7 @@ find_device() { # VOLUME DEVICE
   for ((tries = 0; tries <= volumes_wait * 2; tries++)); do
     device=$(readlink -e "$volumes_by_id/nvme-Amazon_Elastic_Block_Store_$serial") && [ -b "$device" ] && return
     for name in "$scratch_sys"/nvme*; do
-      [ "$(cat "$name/device/serial" 2>/dev/null | tr -d ' ')" = "$serial" ] && device=/dev/${name##*/} && [ -b "$device" ] && return
+      [ "$(tr -d ' ' 2>/dev/null <"$name/device/serial")" = "$serial" ] && device=/dev/${name##*/} && [ -b "$device" ] && return
     done
     if ! grep -qs "Amazon Elastic Block Store" "$scratch_sys"/nvme*/device/model; then
       for name in "$volumes_dev/xvd${2#/dev/sd}" "$volumes_dev/${2#/dev/}"; do
