@@ -21,7 +21,7 @@ find_device() { # VOLUME DEVICE
   for ((tries = 0; tries <= volumes_wait * 2; tries++)); do
     device=$(readlink -e "$volumes_by_id/nvme-Amazon_Elastic_Block_Store_$serial") && [ -b "$device" ] && return
     for name in "$scratch_sys"/nvme*; do
-      [ "$(cat "$name/device/serial" 2>/dev/null | tr -d ' ')" = "$serial" ] || continue
+      [ "$(tr -d ' ' 2>/dev/null <"$name/device/serial")" = "$serial" ] || continue
       device=/dev/${name##*/}
       [ ! -b "$device" ] || return 0
     done
