@@ -94,6 +94,9 @@ struct Volume {
   bool ends_with_instance = false;  ///< it would be deleted with that machine
 };
 
+/// "vol-" and 8 or 17 hexadecimal digits: what volumes() takes for an id. All else is a name.
+bool is_volume_id(std::string_view text);
+
 /// What an image is for.
 struct ImageQuery {
   std::string type;  ///< of the machine: drivers differ by family

@@ -7,9 +7,6 @@
 
 namespace ferry::cloud {
 
-/// "vol-" and hexadecimal digits.
-bool is_volume_id(std::string_view text);
-
 Result<std::vector<Volume>> find_volumes(aws::Client& client, const std::string& named);
 
 }  // namespace ferry::cloud

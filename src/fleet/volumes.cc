@@ -23,7 +23,7 @@ tl::unexpected<Error> none_there(const task::Volume& wanted, std::span<const std
   const auto what = fmt::format("{}: volumes: there is no volume {} in {}", wanted.at, name,
                                 join(first_few({regions.begin(), regions.end()}, 4), ", "));
   const auto& region = regions.front();
-  if (wanted.name.starts_with("vol-"))
+  if (cloud::is_volume_id(wanted.name))
     return fail(Kind::not_found, what, "volumes belong to one zone of one region",
                 fmt::format("check its id, and the region: aws ec2 describe-volumes --region {}", region));
   return fail(Kind::not_found, what,

@@ -73,6 +73,10 @@ TEST_F(VolumesOfATask, AreFoundInWhicheverRegionAndOneThatIsThereTwiceOrNotAtAll
   EXPECT_EQ(none.error().what, "t.yaml:3:3: volumes: there is no volume my-data in us-east-1, eu-west-1");
   EXPECT_THAT(none.error().advice,
               HasSubstr("aws ec2 create-volume --region us-east-1 --availability-zone us-east-1a"));
+  task.volumes[0].name = "vol-training";  // a name like any other
+  EXPECT_THAT(find().error().advice, HasSubstr("create-volume"));
+  task.volumes[0].name = "vol-0fedcba9876543210";
+  EXPECT_THAT(find().error().advice, HasSubstr("check its id"));
 }
 
 TEST_F(VolumesOfATask, AreNotCalledMissingWhereARegionCouldNotBeAsked) {
