@@ -4,7 +4,7 @@ import socket
 import time
 import urllib.parse
 
-from kinds import ANY, RENTED, dies_early, kind
+from kinds import ANY, RENTED, WITH_MACHINE, dies_early, kind
 
 ACTIONS = (
     "RunInstances",
@@ -109,7 +109,8 @@ def server_killed(trial, dice):
     trial.lasts(dice.choice((0, 1, 4)), lambda: trial.type("rehearsal", "start"))
 
 
-@kind("cloud-server-comes-back-at-another-port", modes=("foreground", "detached"))
+# (While a run is planned the cloud may not have been started yet.)
+@kind("cloud-server-comes-back-at-another-port", phases=("launching", *WITH_MACHINE), modes=("foreground", "detached"))
 def other_port(trial, dice):
     dies_early(trial)
     port = urllib.parse.urlsplit(trial.cloud()["endpoint_url"]).port
