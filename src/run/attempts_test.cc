@@ -199,7 +199,7 @@ TEST_F(Attempts, EachRunsWhatTheFirstOneRanWhateverBecameOfTheWorkdirMeanwhile) 
       "said=$(cat data; ls); echo \"$said\"; [ $FERRY_ATTEMPT = 2 ] || exec sleep 1000; "
       "mkdir outputs; echo model >outputs/model");
   must(os::write_file(wanted.workdir / "data", "1\n"));
-  stage_.when("output : 1", [&] {
+  stage_.when("data\n", [&] {
     must(os::write_file(wanted.workdir / "data", "2\n"));
     must(os::write_file(wanted.workdir / "new", "\n"));
     stage_.cloud.end(stage_.machine_id());
