@@ -18,6 +18,7 @@
 #include "agent/store_process.h"
 #include "base/text.h"
 #include "base/version.h"
+#include "mux/server.h"
 #include "os/process.h"
 #include "sync/outputs.h"
 #include "sync/sync.h"
@@ -34,6 +35,8 @@ constexpr const char* usage =
     "           look after one run, its files in DIR; idempotent, returns once it is served\n"
     "       ferry-agent connect DIR [--orphan-s N] [--no-power-off]\n"
     "           standard input and output to the agent of DIR, which is started if need be\n"
+    "       ferry-agent mux\n"
+    "           serve a connection: run what it asks for (mux/server.h)\n"
     "       ferry-agent send ROOT [--glob G]... [--sent FILE] [--since MS]\n"
     "           [--elsewhere DIR]... [--elsewhere-since MS] [--settle MS] [--hashes FILE] [--as-root]\n"
     "           send outputs over standard input and output: what matches a G, or all that was made since "
@@ -240,6 +243,10 @@ int dispatch(const std::vector<std::string>& words) {
   const std::string name = words.empty() ? "" : words[0];
   if (name == "--version") return std::puts(("ferry-agent " + ferry_version()).c_str()) < 0 ? failed_code : 0;
   if (name == "--help") return std::fputs(usage, stdout) < 0 ? failed_code : 0;
+  if (name == "mux" && words.size() == 1) {
+    const auto served = mux::serve(STDIN_FILENO, STDOUT_FILENO);
+    return served ? 0 : complain(served.error(), failed_code);
+  }
   for (const Command& command : commands()) {
     if (command.name != name) continue;
     const auto arguments = parse({words.begin() + 1, words.end()}, command.options);

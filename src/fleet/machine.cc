@@ -1,5 +1,6 @@
 #include "fleet/machine.h"
 
+#include "fleet/agent_programs.h"
 #include "base/text.h"
 #include "fleet/labels.h"
 #include "fleet/polling.h"
@@ -59,7 +60,8 @@ Result<std::unique_ptr<cloud::Cloud>> open_cloud(Context& context, CloudLocation
 }
 
 Result<ssh::Session> open_session(Context& context, const ssh::Target& target, Millis limit) {
-  return context.connect ? context.connect(target, limit) : ssh::Session::open(target, limit);
+  return context.connect ? context.connect(target, limit)
+                         : ssh::Session::open(target, agent_programs(context), limit);
 }
 
 Status confirm_account(cloud::Cloud& cloud, const CloudLocation& location) {

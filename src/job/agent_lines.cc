@@ -12,7 +12,7 @@ constexpr Millis most_silence{600'000}, look{100};
 
 }  // namespace
 
-Result<bool> hear_lines(fleet::Context& context, os::Process& program, const std::string& what,
+Result<bool> hear_lines(fleet::Context& context, mux::Command& program, const std::string& what,
                         const std::function<Result<bool>(std::string_view line)>& hear) {
   std::string pending;
   auto heard = context.clock.steady_ms();

@@ -1,107 +1,32 @@
 #include "job/connection.h"
 
-#include "base/hash.h"
 #include "base/text.h"
 #include "fleet/access.h"
 #include "fleet/polling.h"
 #include "ssh/keys.h"
-#include "sync/unpack.h"
 
 namespace ferry::job {
 
 namespace {
 
-constexpr Millis first_try{15'000}, upload_limit{300'000}, hello_limit{20'000}, longest_nap{2'000};
-constexpr std::size_t most_talk = 60'000;  // of a login shell; the ends of a transfer bear little more
+constexpr Millis first_try{15'000}, hello_limit{20'000}, longest_nap{2'000};
 /// A login shell that ends at once does so for good, unless the machine is still booting.
 constexpr int shells_of_own_machine = 2, shells_of_rented_machine = 20;
 constexpr Millis echo_limit{10'000};
-constexpr int most_noted = 65'536;  // bytes of the agent's note
-constexpr std::size_t largest_agent = std::size_t{64} << 20;
+constexpr int most_noted = 65'536;       // bytes of the agent's note
 constexpr Millis between_looks{30'000};  // at whom port 22 lets in
 
-/// `bytes`: the program, or what it is packed in.
-std::string agent_name(std::string_view bytes) { return "ferry-agent-" + hex(sha256(bytes)).substr(0, 16); }
-
-/// Asks the machine who it is and whether it has the agent, and uploads it if not.
-Result<RemotePaths> prepare(fleet::Context& context, ssh::Session& session, const ledger::Instance& instance) {
-  const auto x86 = context.agent("x86_64"), arm = context.agent("aarch64");
-  const auto x86_name = agent_name(x86), arm_name = agent_name(arm);
-  const auto question = fmt::format(
-      "echo; echo \"ferry-home:${{HOME-}}\"; echo \"ferry-arch:$(uname -m)\"; "
-      "for a in {} {}; do [ -x \"$HOME/.ferry/bin/$a\" ] && echo \"ferry-has:$a\"; done; true",
-      x86_name, arm_name);
-  TRY_SET(answer, "look at the machine", session.run(question, {}, Millis(30'000)));
+RemotePaths paths_of(const ssh::Machine& machine, const ledger::Instance& instance) {
   RemotePaths paths;
-  std::string arch;
-  std::set<std::string> have;
-  const auto begin = answer.out.rfind("\nferry-home:");
-  if (begin != std::string::npos && begin > most_talk) {
-    return fail(Kind::corrupt,
-                fmt::format("the login shell of {} says too much before it runs a command: {}", instance.address,
-                            show_bytes(begin)),
-                "it begins with: " + short_line(trim(answer.out), 80),
-                "let ~/.bashrc (or what else that shell reads first) print nothing where there is no terminal");
-  }
-  for (const auto& line : split(answer.out, '\n')) {
-    if (line.starts_with("ferry-home:")) paths.home = line.substr(11);
-    if (line.starts_with("ferry-arch:")) arch = line.substr(11);
-    if (line.starts_with("ferry-has:")) have.insert(line.substr(10));
-  }
-  // Cut short, as by a connection that broke: to be asked again.
-  if (answer.exit.code == 255 || (paths.home.starts_with('/') && arch.empty()))
-    return fail(Kind::lost, "the machine did not answer to its end", printable(trim(answer.err).substr(0, 300)));
-  if (paths.home.empty() && begin != std::string::npos) {
-    return fail(Kind::bad_input, "the login shell of " + instance.address + " has no HOME",
-                "something that it reads at its start unsets it",
-                "look at ~/.bashrc (or what else that shell reads first) there");
-  }
-  if (!paths.home.starts_with('/')) {
-    return fail(Kind::corrupt, "the machine's login shell does not answer as a shell does",
-                printable(trim(answer.out + answer.err).substr(0, 300)),
-                "log in there with ssh, and look at what its shell says at its start");
-  }
-  const auto bytes = arch == "aarch64" ? arm : x86;
-  if ((arch != "x86_64" && arch != "aarch64") || bytes.empty()) {
-    return fail(Kind::unsupported, "this ferry carries no agent for " + printable(arch) + " machines",
-                "it has one for x86_64" + std::string(arm.empty() ? "" : " and one for aarch64"),
-                "choose another instance type; a ferry of a release has both");
-  }
-  const auto& name = arch == "aarch64" ? arm_name : x86_name;
-  paths.agent = paths.home + "/.ferry/bin/" + name;
+  paths.home = machine.home;
+  paths.agent = machine.program;
   paths.run_dir = paths.home + "/.ferry/runs/" + instance.run;
   // On a machine of the user's own, one folder holds all that is ferry's.
   paths.workdir = paths.home + (instance.provider == "ssh" ? "/.ferry/work/" : "/ferry/") + instance.run;
-  if (have.contains(name)) return paths;
-  const auto upload = fmt::format(
-      "umask 077; d=\"$HOME/.ferry/bin\"; t=\"$d/.new.$$\"; mkdir -p \"$d\" && cat >\"$t\" && chmod 700 "
-      "\"$t\" && "
-      "mv -f \"$t\" \"$d/{}\" || {{ rm -f \"$t\"; exit 1; }}",
-      name);
-  TRY_SET(program, "", agent_program(context, paths));
-  TRY_SET(sent, "upload the agent", session.run(upload, program, upload_limit));
-  if (sent.exit.code != 0) {
-    const bool full = sent.err.find("No space left") != std::string::npos;
-    return fail(full ? Kind::disk_full : Kind::io,
-                full ? "the machine's disk is full: the agent could not be stored"
-                     : "the agent could not be stored on the machine",
-                printable(trim(sent.err)));
-  }
   return paths;
 }
 
 }  // namespace
-
-Result<std::string> agent_program(const fleet::Context& context, const RemotePaths& paths) {
-  for (const char* arch : {"x86_64", "aarch64"}) {
-    const auto bytes = context.agent(arch);
-    if (bytes.empty() || !paths.agent.ends_with("/" + agent_name(bytes))) continue;
-    if (!sync::is_packed(bytes)) return std::string(bytes);
-    TRY_SET(program, "the agent that this ferry carries", sync::unpack(bytes, largest_agent));
-    return program;
-  }
-  return fail(Kind::not_found, "this ferry does not carry the agent " + paths.agent);
-}
 
 Result<bool> ensure_known_hosts(fleet::Context& context, const fleet::RunDir& run_dir,
                                 const ledger::Instance& instance) {
@@ -141,10 +66,8 @@ Result<Connection> Connection::open(fleet::Context& context, cloud::Cloud& cloud
     auto session = fleet::open_session(context, fleet::target_of(run_dir, instance), std::min(first_try, left));
     if (session) {
       if (lost_key) TRY("", fleet::keep_key(context, *session, run_dir, instance));
-      auto paths = prepare(context, *session, instance);
-      if (paths) return Connection(std::move(*session), std::move(*paths), std::move(instance));
-      if (paths.error().kind != Kind::lost) return tl::unexpected<Error>(std::move(paths).error());
-      session = tl::unexpected<Error>(std::move(paths).error());
+      auto paths = paths_of(session->machine(), instance);
+      return Connection(std::move(*session), std::move(paths), std::move(instance));
     }
     if (session.error().code == ssh::key_refused_code && !std::exchange(lost_key, true)) {
       // Damaged here, as the machine that its host key says it is does not take it.
@@ -212,14 +135,18 @@ std::string Connection::agent_command(const os::Argv& words) const {
   return shell_quoted(argv);
 }
 
-Result<os::Process> Connection::start_agent_program(const os::Argv& words, bool in_background) {
-  return session_.spawn((in_background ? "exec nice -n 19 " : "exec ") + agent_command(words));
+Result<mux::Command> Connection::start_agent_program(const os::Argv& words, mux::Lane lane) {
+  os::Argv argv;
+  if (lane == mux::Lane::background) argv = {"nice", "-n", "19"};
+  argv.push_back(paths_.agent);
+  argv.insert(argv.end(), words.begin(), words.end());
+  return session_.start(argv, lane);
 }
 
 Result<AgentChannel> Connection::agent() {
   os::Argv words = {"connect", paths_.run_dir};
   if (instance_.provider == "ssh") words.push_back("--no-power-off");
-  TRY_SET(process, "", start_agent_program(words));
+  TRY_SET(process, "", start_agent_program(words, mux::Lane::talk));
   auto client = agent::Client::connect(std::move(process.out), std::move(process.in), hello_limit);
   if (!client) return tl::unexpected<Error>(with_code(explain(process, std::move(client).error())));
   return AgentChannel{std::move(process), std::move(*client)};
@@ -248,7 +175,7 @@ Result<agent::JobStatus> Connection::noted_job() {
   return is_note ? agent::status_from((*json)["status"]).value_or(agent::JobStatus{}) : agent::JobStatus{};
 }
 
-Error explain(os::Process& other_end, Error error) {
+Error explain(mux::Command& other_end, Error error) {
   if (!other_end.err) return error;
   std::string words;
   while (words.size() < 4096 && os::wait_readable(other_end.err.get(), Millis(200))) {

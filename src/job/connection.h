@@ -19,9 +19,9 @@ struct RemotePaths {
   std::string workdir;  ///< ~/ferry/NAME, or ~/.ferry/work/NAME on a machine of the user's own: the user's files
 };
 
-/// An agent client and the ssh channel that carries it.
+/// An agent client and the program that carries it.
 struct AgentChannel {
-  os::Process process;
+  mux::Command process;
   agent::Client client;
 };
 
@@ -58,9 +58,8 @@ class Connection {
   Result<agent::JobStatus> noted_job();
   /// The shell's words for `ferry-agent WORDS…`.
   std::string agent_command(const os::Argv& words) const;
-  /// Starts `ferry-agent WORDS…` with pipes, for file transfers.
-  /// `in_background`: with the least claim to the processor.
-  Result<os::Process> start_agent_program(const os::Argv& words, bool in_background = false);
+  /// Starts `ferry-agent WORDS…` with pipes. In the background: with the least claim to the processor as well.
+  Result<mux::Command> start_agent_program(const os::Argv& words, mux::Lane lane = mux::Lane::work);
 
  private:
   Connection(ssh::Session session, RemotePaths paths, ledger::Instance instance)
@@ -77,10 +76,7 @@ class Connection {
 Result<bool> ensure_known_hosts(fleet::Context& context, const fleet::RunDir& run_dir,
                                 const ledger::Instance& instance);
 
-/// The program that stands at `paths.agent`, which this ferry carries. Fails not_found for another ferry's.
-Result<std::string> agent_program(const fleet::Context& context, const RemotePaths& paths);
-
 /// Why a file transfer's other end said nothing: its own words from standard error, or the transfer's error.
-Error explain(os::Process& other_end, Error error);
+Error explain(mux::Command& other_end, Error error);
 
 }  // namespace ferry::job

@@ -24,12 +24,13 @@ Result<os::Output> run_for_long(fleet::Context& context, ssh::Session& session, 
       shell.signal(SIGTERM);
       return fail(Kind::cancelled, "cancelled");
     }
-    if (out_open && os::wait_readable(shell.out.get(), look_every)) {
+    const auto waits = os::wait_readable(out_open ? shell.out.get() : -1, err_open ? shell.err.get() : -1, look_every);
+    if (waits.one) {
       TRY_SET(part, "", os::read_some(shell.out.get()));
       out_open = !part.empty();
       if (said.out.size() < most_kept) said.out += part;
     }
-    if (err_open && os::wait_readable(shell.err.get(), look_every)) {
+    if (waits.other) {
       TRY_SET(part, "", os::read_some(shell.err.get()));
       err_open = !part.empty();
       said.err += part;

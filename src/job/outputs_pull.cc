@@ -56,7 +56,7 @@ std::optional<Millis> pull_every() {
 }
 
 struct OutputsPull::Transfer {
-  os::Process sender;
+  mux::Command sender;
   os::FileLock lock;  // no fetch at the same time
   std::atomic<bool> cancelled{false}, done{false};
   Result<sync::Report> report = sync::Report{};
@@ -101,7 +101,7 @@ void OutputsPull::begin(std::int64_t steady_ms) {
                     "--hashes", connection_.paths().run_dir + "-outputs.hashes"};
   const auto selection = selection_of(connection_, run_, job_began_ms_);
   words.insert(words.end(), selection.begin(), selection.end());
-  auto sender = connection_.start_agent_program(words, true);
+  auto sender = connection_.start_agent_program(words, mux::Lane::background);
   if (!sender) return;
   look_at_state();
   transfer_.reset(new Transfer{std::move(*sender), std::move(**lock)});

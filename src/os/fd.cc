@@ -5,6 +5,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <array>
 #include <cerrno>
 #include <csignal>
 
@@ -91,14 +92,17 @@ Result<std::string> read_to_end(int fd, std::size_t limit) {
   }
 }
 
-bool wait_readable(int fd, Millis limit) {
-  pollfd wanted{fd, POLLIN, 0};
+bool wait_readable(int fd, Millis limit) { return wait_readable(fd, -1, limit).one; }
+
+Waiting wait_readable(int one, int other, Millis limit) {
+  std::array<pollfd, 2> wanted{{{one, POLLIN, 0}, {other, POLLIN, 0}}};
   const auto ms = limit.count() < 0 ? -1 : static_cast<int>(std::min<std::int64_t>(limit.count(), 1 << 30));
   int ready;
   do {
-    ready = ::poll(&wanted, 1, ms);
+    ready = ::poll(wanted.data(), wanted.size(), ms);
   } while (ready < 0 && errno == EINTR && ms < 0);
-  return ready > 0;
+  if (ready <= 0) return {};
+  return {wanted[0].revents != 0, wanted[1].revents != 0};
 }
 
 Status set_nonblocking(int fd, bool on) {

@@ -52,6 +52,11 @@ Result<std::string> read_to_end(int fd, std::size_t limit = std::size_t{1} << 30
 
 /// True once `fd` can be read (or is at its end), false when `limit` passed. Negative waits for ever.
 bool wait_readable(int fd, Millis limit);
+struct Waiting {
+  bool one = false, other = false;
+};
+/// The same for two (a negative descriptor is left out): which of them can be read, or are at their end.
+Waiting wait_readable(int one, int other, Millis limit);
 Status set_nonblocking(int fd, bool on);
 void ignore_sigpipe();
 

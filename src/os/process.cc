@@ -203,10 +203,7 @@ void Process::signal(int number) {
   if (pid_ > 0 && !exit_) ::kill(group_ ? -pid_ : pid_, number);
 }
 
-namespace {
-
-/// Feeds `input` and collects both outputs until both are closed or the time is over (false).
-Result<bool> exchange(Process& process, std::string_view input, Output& output, std::int64_t end) {
+Result<bool> exchange(StandardStreams process, std::string_view input, Output& output, std::int64_t end) {
   if (input.empty()) process.in.reset();
   if (process.in) TRY("", set_nonblocking(process.in.get(), true));
   while (process.out || process.err) {
@@ -235,15 +232,13 @@ Result<bool> exchange(Process& process, std::string_view input, Output& output, 
   return true;
 }
 
-}  // namespace
-
 Result<Output> run_command(SpawnOptions options, std::string_view input, Millis limit) {
   options.in = input.empty() && options.in_fd < 0 ? Stream::null : Stream::pipe;
   options.out = options.err = Stream::pipe;
   TRY_SET(process, "", Process::spawn(options));
   const auto end = system_clock().steady_ms() + limit.count();
   Output output;
-  TRY_SET(finished, "", exchange(process, input, output, end));
+  TRY_SET(finished, "", exchange({process.in, process.out, process.err}, input, output, end));
   std::optional<Exit> ended;
   if (finished) ended = process.wait(Millis(std::max<std::int64_t>(0, end - system_clock().steady_ms())));
   if (!ended) {

@@ -68,6 +68,13 @@ struct Output {
   Exit exit;
   std::string out, err;
 };
+/// Our ends of a program's standard streams.
+struct StandardStreams {
+  Fd &in, &out, &err;
+};
+/// Feeds `input` and collects both outputs (at most 64 MiB each) until both are closed, or the time is over (false):
+/// `end`, of Clock::steady_ms().
+Result<bool> exchange(StandardStreams process, std::string_view input, Output& output, std::int64_t end);
 /// Runs to the end with `input` on its standard input, collecting both outputs (at most 64 MiB each).
 /// A non-zero exit is a value. After `limit` it is killed: Kind::timeout.
 Result<Output> run_command(SpawnOptions options, std::string_view input = {}, Millis limit = Millis(60'000));

@@ -4,6 +4,7 @@
 #include "base/store_place.h"
 #include "base/text.h"
 #include "fleet/labels.h"
+#include "fleet/agent_programs.h"
 #include "fleet/stand_in.h"
 #include "fleet/store_access.h"
 #include "os/env.h"
@@ -52,7 +53,7 @@ void RunController::arm_stand_in(agent::JobSpec& spec) {
     TRY_SET(store, "", store_of(context_, run_)());
     if (!store->look(store::sent_key(run_.name)))
       return fail(Kind::bad_input, "what was sent is not in the store, from which the next machine would take it");
-    TRY_SET(program, "", job::agent_program(context_, node_.connection->paths()));
+    TRY_SET(program, "", fleet::agent_program(context_, node_.connection->paths().agent));
     if (!store->look(store::agent_key(run_.name))) TRY("", store->put(store::agent_key(run_.name), program));
     const auto deadline = node_.instance.launched_ms + Millis(node_.lifetime.until_power_off()).count();
     const auto scratch = trial_.environment.facts.value("scratch", Json::object());

@@ -30,7 +30,7 @@ class ScriptedMachine {
 
  private:
   os::Path home_;
-  std::vector<pid_t> masters_;
+  std::vector<pid_t> carriers_;
 };
 
 /// What a ferry carries as its agent in these tests: a script that starts the shipped one (FERRY_AGENT), or

@@ -96,21 +96,25 @@ Result<ssh::Session> ScriptedMachine::connect() {
       {"FERRY_SCRATCH_SYS", (home_ / "no-disks").string()},
       {"FERRY_AGENT_RUN", home_.string()},  // where the timer of a machine is put off
   };
-  auto session = ssh::Session::local(home_, env);
-  if (session) masters_.push_back(session->master_pid());
+  const auto script = scripted_agent();
+  ssh::Programs agents;
+  for (const char* arch : {"x86_64", "aarch64"})
+    agents.push_back({arch, "ferry-agent-test", script.size(), [script] { return Result<std::string>(script); }});
+  auto session = ssh::Session::local(home_, agents, env);
+  if (session) carriers_.push_back(session->pid());
   return session;
 }
 
 void ScriptedMachine::cut() {
   std::vector<pid_t> children;
   add_children(::getpid(), false, children);
-  for (const auto pid : masters_) {
+  for (const auto pid : carriers_) {
     if (std::ranges::find(children, pid) == children.end()) continue;
     ::kill(pid, SIGKILL);
     siginfo_t ended;
     ::waitid(P_PID, static_cast<id_t>(pid), &ended, WEXITED | WNOWAIT);  // the session itself waits for it later
   }
-  masters_.clear();
+  carriers_.clear();
   for (const auto pid : processes_of(home_, true)) {
     if (is_channel(pid)) ::kill(-pid, SIGKILL);
   }

@@ -4,386 +4,101 @@
 #include <csignal>
 
 #include "base/text.h"
+#include "os/clock.h"
+#include "os/socket.h"
+#include "ssh/bootstrap.h"
 
 namespace ferry::ssh {
 
-namespace {
-
-bool is_of(std::string_view text, std::string_view more) {
-  constexpr std::size_t longest = 255;
-  return !text.empty() && text.size() <= longest && text.front() != '-' && std::ranges::all_of(text, [&](char c) {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-           more.find(c) != std::string_view::npos;
-  });
-}
-
-/// Nothing of the target may be taken for an option, or for a word of the shell that runs a proxy.
-Status check(const Target& target) {
-  const auto refuse = [](std::string_view what, std::string_view text) {
-    return fail(Kind::denied, fmt::format("ssh is not called with the {} '{}'", what, printable(text.substr(0, 80))),
-                "ssh or a shell could take it for an order",
-                "whoever answers for the cloud, or wrote the ledger, is not to be trusted");
-  };
-  if (target.own_config) {
-    if (!is_host(target.address)) return refuse("host", target.address);
-    return {};
-  }
-  if (target.address.empty()) return fail(Kind::lost, "the machine has no address at the moment");
-  if (!is_address(target.address)) return refuse("address", target.address);
-  if (!is_login(target.user)) return refuse("user", target.user);
-  if (!is_login(target.alias)) return refuse("name", target.alias);
-  if (target.port < 1 || target.port > 65535) return refuse("port", std::to_string(target.port));
-  if (target.proxy.starts_with('-')) return refuse("proxy", target.proxy);
-  return {};
-}
-
-/// Options that decide whom we trust and as whom we come; they win over the user's own config.
-Result<os::Argv> trust_options(const Target& target) {
-  TRY("", check(target));
-  if (target.own_config) return os::Argv{"-o", "ForwardX11=no"};
-  if (!os::exists(target.known_hosts)) {
-    // Otherwise ssh would take whoever answers for another machine.
-    return fail(Kind::io, "the machine's host key is not known here any more",
-                target.known_hosts.string() + " is gone");
-  }
-  TRY_SET(known_hosts, "", option_path(target.known_hosts));
-  TRY_SET(identity, "", option_path(target.identity));
-  return os::Argv{"-o", "UserKnownHostsFile=" + known_hosts,
-                  "-o", "GlobalKnownHostsFile=/dev/null",
-                  "-o", "StrictHostKeyChecking=yes",
-                  "-o", "HostKeyAlias=" + target.alias,
-                  "-o", "HostKeyAlgorithms=ssh-ed25519",
-                  "-o", "CheckHostIP=no",
-                  "-o", "UpdateHostKeys=no",
-                  "-o", "IdentityFile=" + identity,
-                  "-o", "IdentitiesOnly=yes",
-                  "-o", "PasswordAuthentication=no",
-                  "-o", "KbdInteractiveAuthentication=no",
-                  "-o", "ForwardAgent=no",
-                  "-o", "ForwardX11=no",
-                  "-p", std::to_string(target.port),
-                  "-l", target.user};
-}
-
-/// Not for channels of a shared connection, which need no way of their own. Not ProxyJump: without a user
-/// to answer it, the jump host must not ask anything.
-os::Argv proxy_options(const Target& target, bool has_person) {
-  if (target.proxy.empty()) return {};
-  if (target.proxy.find_first_of(" %") != std::string::npos) return {"-o", "ProxyCommand=" + target.proxy};
-  if (has_person) return {"-o", "ProxyJump=" + target.proxy};
-  const auto comma = target.proxy.rfind(',');
-  auto last = comma == std::string::npos ? target.proxy : target.proxy.substr(comma + 1);
-  if (last.find(':') != std::string::npos && !last.starts_with("ssh://")) last = "ssh://" + last;
-  std::string command = "ssh -o BatchMode=yes -W [%h]:%p ";
-  if (comma != std::string::npos) command += "-J " + shell_quoted(target.proxy.substr(0, comma)) + " ";
-  return {"-o", "ProxyCommand=" + command + "-- " + shell_quoted(last)};
-}
-
-/// What a connection without a user needs. curve25519 first: the post-quantum default costs 0.12 s of CPU a
-/// login; AES-GCM first: with AES instructions it is the fastest cipher.
-os::Argv batch_options() {
-  return {"-o", "BatchMode=yes",
-          "-o", "RemoteCommand=none",
-          "-o", "RequestTTY=no",
-          "-o", "PermitLocalCommand=no",
-          "-o", "Compression=no",
-          "-o", "LogLevel=ERROR",
-          "-o", "ServerAliveInterval=10",
-          "-o", "ServerAliveCountMax=3",
-          "-o", "KexAlgorithms=^curve25519-sha256",
-          "-o", "Ciphers=^aes128-gcm@openssh.com"};
-}
-
-void append(os::Argv& to, os::Argv more) { to.insert(to.end(), more.begin(), more.end()); }
-
-/// What a process that ended has said on standard error. A proxy of its may still be about to say why.
-std::string drain(os::Process& process) {
-  if (!process.err) return {};
-  std::string text;
-  while (os::wait_readable(process.err.get(), Millis(300)) && text.size() < 65536) {
-    const auto part = os::read_some(process.err.get());
-    if (!part || part->empty()) break;
-    text += *part;
-  }
-  return text;
-}
-
-/// Who logs in where; of a host of the user's own configuration, what that makes of it.
-std::string whose(const Target& target) {
-  if (!target.own_config) return target.user + "@" + target.address;
-  if (target.address.find('@') != std::string::npos) return target.address;
+Result<Session> Session::open(const Target& target, const Programs& programs, Millis limit) {
   os::SpawnOptions options;
-  options.argv = {"ssh", "-G", "--", target.address};
-  const auto told = os::run_command(options, {}, Millis(5'000));
-  if (told && told->exit.code == 0) {
-    for (const auto& line : split(told->out, '\n'))
-      if (line.starts_with("user ")) return short_line(line.substr(5), 64) + "@" + target.address;
-  }
-  return target.address;
-}
-
-tl::unexpected<Error> login_shell_ended(const Target& target, int code, std::string_view complaint) {
-  const auto who = whose(target);
-  const auto said = short_line(trim(complaint), 300);
-  // bash and zsh name the file and the line: "/home/me/.bashrc: line 3: exec: fish: not found".
-  const auto at = said.find(": line ");
-  const auto begin = at == said.npos ? said.npos : said.rfind(' ', at) + 1;
-  const bool names_file = begin != said.npos && said.find('/', begin) < at;
-  const auto file = names_file ? said.substr(begin, at - begin)
-                               : std::string(
-                                     "~/.bashrc (bash), ~/.zshenv (zsh), ~/.config/fish/config.fish or what "
-                                     "else that shell reads first");
-  return fail(
-      Kind::lost, fmt::format("the login shell of {} ended with code {} before it ran anything", who, code),
-      said.empty() ? "something that it reads at its start ends it: exit, set -e, exec of what is not there" : said,
-      fmt::format("look at {} there: it must leave a shell alone that has no terminal (to try:  ssh {} true)", file,
-                  target.own_config ? target.address : who),
-      login_shell_code);
-}
-
-/// True if the one who did not let us in is another than the target: "root@bastion: Permission denied (publickey)."
-/// (OpenSSH 10 says nothing else of a jump host's refusal.)
-bool is_refused_elsewhere(const Target& target, std::string_view complaint) {
-  constexpr std::string_view words = ": Permission denied (";
-  const auto at = complaint.find(words);
-  if (target.proxy.empty() || at == std::string_view::npos) return false;
-  const auto line = complaint.substr(0, at);
-  const auto begin = line.find_last_of(" \r\n");
-  return line.substr(begin == std::string_view::npos ? 0 : begin + 1) != target.user + "@" + target.address;
-}
-
-/// The file that ssh complains of, in "Bad owner or permissions on FILE" and "FILE: line 3: Bad configuration option".
-std::string file_complained_of(std::string_view complaint) {
-  constexpr std::string_view owner = "Bad owner or permissions on ";
-  const auto at = complaint.find(owner);
-  const auto begin = at != complaint.npos ? at + owner.size() : complaint.find('/');
-  if (begin == complaint.npos) return "~/.ssh/config";
-  const auto file = complaint.substr(begin, complaint.find_first_of(":\r\n", begin) - begin);
-  const bool is_one = at != complaint.npos || complaint.substr(begin + file.size()).starts_with(": line ");
-  return is_one ? printable(file) : "~/.ssh/config";
-}
-
-/// What OpenSSH says of its own words and files before it looks for anybody.
-bool is_about_configuration(std::string_view complaint) {
-  constexpr std::array<std::string_view, 12> signs{"Bad configuration option",
-                                                   "Bad owner or permissions",
-                                                   "terminating, ",
-                                                   "command-line: line ",
-                                                   "command-line line ",
-                                                   "config line ",
-                                                   "config: line ",
-                                                   "extra arguments at end of",
-                                                   "percent_expand: ",
-                                                   "too long for Unix domain",
-                                                   "ControlPath too long",
-                                                   "invalid quotes"};
-  return std::ranges::any_of(signs, [&](auto sign) { return complaint.find(sign) != std::string_view::npos; });
-}
-
-}  // namespace
-
-bool is_address(std::string_view text) { return is_of(text, ".:-"); }
-bool is_login(std::string_view text) { return is_of(text, "._@-"); }
-bool is_host(std::string_view text) {
-  const auto at = text.rfind('@');
-  const auto host = at == std::string_view::npos ? text : text.substr(at + 1);
-  return is_of(text, "._:@%+,/[]~-") && is_of(host, "._:%+,/[]~-");
-}
-
-Result<std::string> option_path(const os::Path& path) {
-  const auto& text = path.string();
-  // ${NAME} is replaced by the environment's NAME, and nothing can be written in its place.
-  if (text.find("${") != std::string::npos || text.find('\n') != std::string::npos) {
-    return fail(Kind::bad_input, "ssh cannot be given the file " + printable(text),
-                "of \"${\" or a line's end in its name", "let XDG_DATA_HOME (or --key-file) name another folder");
-  }
-  constexpr std::string_view plain = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789/._-+@:,";
-  if (text.find_first_not_of(plain) == std::string::npos) return text;
-  std::string out = "\"";
-  for (const char c : text) {
-    if (c == '"' || c == '\\') out += '\\';
-    if (c == '%') out += '%';
-    out += c;
-  }
-  return out + "\"";
-}
-
-Error classify(const Target& target, std::string_view complaint) {
-  const auto has = [&](std::string_view words) { return complaint.find(words) != std::string_view::npos; };
-  const std::string where =
-      target.own_config ? target.address : fmt::format("{}@{} port {}", target.user, target.address, target.port);
-  const std::string why = printable(trim(complaint.substr(0, 600)));
-  // What OpenSSH says when a proxy ended before the machine had said a word.
-  const bool proxy_ended = !target.proxy.empty() && (has("UNKNOWN port 65535") || has("kex_exchange_identification"));
-  if (has(proxy_refused)) return fail(Kind::denied, "the way to " + where + " is closed", why).value();
-  if (is_refused_elsewhere(target, complaint) ||
-      (proxy_ended && (has("Permission denied") || has("Host key verification failed") || has("Could not resolve")))) {
-    return fail(Kind::denied, "the jump host does not let us through to " + where, why,
-                "make `ssh " + target.proxy + " true` work without a question first")
-        .value();
-  }
-  if (target.own_config && (has("Host key verification failed") || has("Permission denied"))) {
-    return fail(Kind::denied, "ssh does not let us into " + where + " without questions", why,
-                "make `ssh " + where + " true` work without a password first")
-        .value();
-  }
-  if (target.own_config && has("Could not resolve hostname")) {
-    return fail(Kind::not_found, "ssh does not know the host " + where, why,
-                "check the name, or add it to ~/.ssh/config")
-        .value();
-  }
-  if (is_about_configuration(complaint)) {
-    return fail(Kind::bad_input, "ssh refuses its own configuration", why, "look at " + file_complained_of(complaint))
-        .value();
-  }
-  if (has("Host key verification failed") || has("IDENTIFICATION HAS CHANGED") || has("no matching host key type")) {
-    return fail(Kind::denied, "another machine answers at " + where,
-                "its host key is not the one ferry gave the instance",
-                "do not send anything there; give it back without its outputs: ferry down " + target.alias +
-                    " --no-fetch",
-                host_key_code)
-        .value();
-  }
-  if (has("Permission denied") || has("Too many authentication failures")) {
-    return fail(Kind::denied, "the ssh key was refused by " + where, why, {}, key_refused_code).value();
-  }
-  if (has("timed out")) return fail(Kind::timeout, where + " does not answer ssh", why).value();
-  return fail(Kind::lost, "no ssh connection to " + where, why).value();
-}
-
-Result<os::Argv> interactive_argv(const Target& target, const os::Argv& command) {
-  TRY_SET(trust, "", trust_options(target));
-  os::Argv argv = {"ssh"};
-  append(argv, std::move(trust));
-  append(argv, proxy_options(target, true));
-  append(argv, {"-o", "LogLevel=ERROR", "-o", "ServerAliveInterval=15", "-o", "ControlPath=none"});
-  append(argv, {"--", target.address});
-  if (!command.empty()) argv.push_back(command.size() == 1 ? command[0] : shell_quoted(command));
-  return argv;
-}
-
-Result<Session> Session::open(const Target& target, Millis limit) {
-  TRY_SET(trust, "", trust_options(target));
-  TRY_SET(folder, "", os::PrivateDir::make("ferry-link"));
-  os::SpawnOptions options;
-  options.argv = {"ssh"};
-  append(options.argv, trust);
-  append(options.argv, proxy_options(target, false));
-  append(options.argv, batch_options());
-  const auto seconds = std::max<std::int64_t>(1, limit.count() / 1000);
-  append(options.argv,
-         {"-o", "ControlMaster=yes", "-o", "ControlPersist=no", "-o", "ControlPath=" + (folder.path() / "c").string(),
-          "-o", "ConnectTimeout=" + std::to_string(seconds)});
-  // The connection holds a session (TCP_NODELAY is set only then) that ends when our pipe to it closes.
-  append(options.argv, {"--", target.address, "echo ferry-ready; exec cat >/dev/null"});
+  TRY_SET(argv, "", session_argv(target, limit, bootstrap_line(programs)));
+  options.argv = std::move(argv);
   options.in = options.out = options.err = os::Stream::pipe;
   options.new_session = true;  // Ctrl-C at the terminal is ours to answer
-  TRY_SET(master, "", os::Process::spawn(options));
-  std::string greeting;
-  const auto end = os::system_clock().steady_ms() + limit.count();
-  while (greeting.find("ferry-ready\n") == std::string::npos) {
-    const auto left = end - os::system_clock().steady_ms();
-    if (left <= 0 || !os::wait_readable(master.out.get(), Millis(left))) {
-      master.signal(SIGKILL);
-      master.wait(Millis(-1));
-      return fail(Kind::timeout,
-                  fmt::format("ssh to {} did not answer within {}", target.address, show_duration(limit)));
-    }
-    const auto part = os::read_some(master.out.get());
-    if (!part || part->empty()) {
-      auto ended = master.wait(Millis(2'000));  // its code tells who ended
-      if (!ended) {
-        master.signal(SIGKILL);
-        ended = master.wait(Millis(-1));
-      }
-      const auto complaint = drain(master);
-      // ssh's own end is 255; any other code is the other end's.
-      if (ended && ended->signal == 0 && ended->code != 255) return login_shell_ended(target, ended->code, complaint);
-      return tl::unexpected<Error>(classify(target, complaint));
-    }
-    greeting += *part;
-    if (greeting.size() > 65536) greeting.erase(0, greeting.size() - 64);
+  TRY_SET(carrier, "", os::Process::spawn(options));
+  return begin(target, programs, std::move(carrier), limit);
+}
+
+Result<Session> Session::local(const os::Path& home, const Programs& programs,
+                               const std::map<std::string, std::string>& env) {
+  os::SpawnOptions options;
+  options.argv = {"sh", "-c", bootstrap_line(programs)};
+  options.env = env;
+  options.env["HOME"] = home.string();
+  options.cwd = home;
+  options.in = options.out = options.err = os::Stream::pipe;
+  options.new_session = true;
+  TRY_SET(carrier, "", os::Process::spawn(options));
+  Target target;
+  target.address = "localhost";
+  constexpr Millis limit{60'000};
+  return begin(target, programs, std::move(carrier), limit);
+}
+
+Result<Session> Session::begin(const Target& target, const Programs& programs, os::Process carrier, Millis limit) {
+  auto begun = begin_program(target, programs, carrier, limit);
+  if (!begun) {
+    carrier.signal(SIGKILL);
+    carrier.wait(Millis(-1));
+    return tl::unexpected<Error>(std::move(begun).error());
   }
-  return Session(target, std::move(trust), std::move(folder), std::move(master));
+  auto client = std::make_unique<mux::Client>(std::move(carrier.out), std::move(carrier.in), std::move(carrier.err),
+                                              std::move(begun->first));
+  return Session(target, std::move(begun->machine), std::move(carrier), std::move(client));
 }
 
 Session::~Session() {
-  if (master_.pid() <= 0) return;
-  master_.in.reset();
-  if (!master_.wait(Millis(500))) {
-    master_.signal(SIGKILL);
-    master_.wait(Millis(-1));
+  if (!client_) return;  // moved from
+  client_.reset();
+  if (!carrier_.wait(Millis(500))) {
+    carrier_.signal(SIGKILL);
+    carrier_.wait(Millis(-1));
   }
 }
 
-Result<Session> Session::local(const os::Path& home, const std::map<std::string, std::string>& env) {
-  os::SpawnOptions options;
-  options.argv = {"cat"};
-  options.in = os::Stream::pipe;
-  options.out = os::Stream::null;
-  options.new_session = true;
-  TRY_SET(master, "", os::Process::spawn(options));
-  Target target;
-  target.address = "localhost";
-  TRY_SET(folder, "", os::PrivateDir::make("ferry-local"));
-  Session session(target, {}, std::move(folder), std::move(master));
-  session.local_ = {.argv = {"sh", "-c"}, .env = env, .cwd = home};
-  session.local_.env["HOME"] = home.string();
-  return session;
+Error Session::lost() const {
+  auto error = client_->why();
+  if (error.kind != Kind::lost) return error;  // the other end broke the protocol
+  error = classify(target_, client_->complaint());
+  if (error.kind == Kind::timeout) error.kind = Kind::lost;  // there was a connection
+  return error;
 }
 
-os::SpawnOptions Session::channel(const std::string& command) {
-  os::SpawnOptions options = local_;
-  options.new_session = true;
-  auto& argv = options.argv;
-  if (!argv.empty()) {
-    argv.push_back(alive() ? command : "exit 255");
-    return options;
-  }
-  argv = {"ssh"};
-  append(argv, trust_);
-  append(argv, batch_options());
-  append(argv, {"-o", "ControlMaster=no", "-o", "ControlPath=" + (folder_.path() / "c").string()});
-  // Should the shared connection be gone, fail instead of opening another one.
-  append(argv, {"-o", "ProxyCommand=false", "--", target_.address, command});
-  return options;
+Result<mux::Command> Session::start(const os::Argv& argv, mux::Lane lane) {
+  auto command = client_->open({.argv = argv, .port = 0}, lane);
+  if (!command && command.error().kind == Kind::lost) return tl::unexpected<Error>(lost());
+  return command;
 }
 
-Status Session::forward(int local, int remote) {
-  if (!local_.argv.empty()) return fail(Kind::unsupported, "there is no ssh here");
-  os::SpawnOptions options;
-  options.new_session = true;
-  options.argv = {"ssh"};
-  append(options.argv, trust_);
-  append(options.argv, batch_options());
-  append(options.argv, {"-o", "ControlPath=" + (folder_.path() / "c").string(), "-O", "forward", "-L",
-                        fmt::format("127.0.0.1:{}:localhost:{}", local, remote), "--", target_.address});
-  TRY_SET(output, "", os::run_command(options, {}, Millis(10'000)));
-  if (output.exit.code == 0) return {};
-  return fail(alive() ? Kind::conflict : Kind::lost, fmt::format("port {} of this computer cannot be had", local),
-              printable(trim(output.err).substr(0, 300)));
-}
+Result<mux::Command> Session::spawn(const std::string& command) { return start({"sh", "-c", command}, mux::Lane::talk); }
 
 Result<os::Output> Session::run(const std::string& command, std::string_view input, Millis limit) {
-  TRY_SET(output, "", os::run_command(channel(command), input, limit));
-  const bool is_broken = output.exit.code == 255 || !local_.argv.empty();
-  if (is_broken && !alive()) {
-    auto error = classify(target_, output.err);
-    if (error.kind == Kind::timeout) error.kind = Kind::lost;  // there was a connection
-    return tl::unexpected<Error>(std::move(error));
+  TRY_SET(running, "", spawn(command));
+  const auto end = os::system_clock().steady_ms() + limit.count();
+  os::Output output;
+  TRY_SET(finished, "", os::exchange({running.in, running.out, running.err}, input, output, end));
+  std::optional<os::Exit> ended;
+  if (finished) ended = running.wait(Millis(std::max<std::int64_t>(0, end - os::system_clock().steady_ms())));
+  if (!ended) {
+    running.signal(SIGKILL);
+    return fail(Kind::timeout, fmt::format("{} did not answer within {}", target_.address, show_duration(limit)));
   }
-  if (output.exit.signal != 0)
-    return fail(Kind::lost, fmt::format("the ssh client was killed (signal {}) before {} had answered",
-                                        output.exit.signal, target_.address));
+  if (is_cut_off(ended) && !alive()) return tl::unexpected<Error>(lost());
+  if (is_cut_off(ended))
+    return fail(Kind::lost, fmt::format("a command was killed (signal {}) before {} had answered", ended->signal,
+                                        target_.address));
+  output.exit = *ended;
   return output;
 }
 
-Result<os::Process> Session::spawn(const std::string& command) {
-  auto options = channel(command);
-  options.in = options.out = options.err = os::Stream::pipe;
-  return os::Process::spawn(options);
+Status Session::forward(int local, int remote) {
+  auto listener = os::listen_tcp("127.0.0.1", local);
+  if (!listener)
+    return fail(Kind::conflict, fmt::format("port {} of this computer cannot be had", local), listener.error().what);
+  auto led = client_->forward(std::move(*listener), remote);
+  if (!led) return tl::unexpected<Error>(lost());
+  return led;
 }
-
-bool Session::alive() { return !master_.wait(Millis(0)).has_value(); }
 
 }  // namespace ferry::ssh

@@ -8,6 +8,8 @@
 #include <thread>
 
 #include "base/text.h"
+#include "mux/testing.h"
+#include "os/clock.h"
 #include "os/env.h"
 #include "os/socket.h"
 #include "ssh/keys.h"
@@ -15,6 +17,15 @@
 
 namespace ferry::ssh {
 namespace {
+
+/// This test program, for any processor.
+Programs serving_programs(const std::string& name = "ferry-agent-test") {
+  const auto script = mux::serving_script();
+  Programs out;
+  for (const char* arch : {"x86_64", "aarch64"})
+    out.push_back({arch, name, script.size(), [script] { return Result<std::string>(script); }});
+  return out;
+}
 
 class Sshd : public testing::Test {
  protected:
@@ -33,8 +44,9 @@ class Sshd : public testing::Test {
     const auto config = fmt::format(
         "ListenAddress 127.0.0.1:{}\nHostKey {}\nAuthorizedKeysFile {}\nPidFile none\nUsePAM no\nStrictModes "
         "no\n"
-        "PasswordAuthentication no\nPermitRootLogin yes\n",
-        port_, (dir_.path() / "host_key").string(), (dir_.path() / "authorized").string());
+        "PasswordAuthentication no\nPermitRootLogin yes\nSetEnv HOME={}\n",
+        port_, (dir_.path() / "host_key").string(), (dir_.path() / "authorized").string(),
+        home_.path().string());
     ASSERT_TRUE(os::write_file(dir_.path() / "config", config));
     start();
     target_ = {user_, "127.0.0.1", port_, dir_.path() / "id", dir_.path() / "known", "run-1"};
@@ -58,6 +70,7 @@ class Sshd : public testing::Test {
     sshd_->wait(Millis(-1));
     sshd_.reset();
   }
+  static Programs programs() { return serving_programs(); }
   static std::string run_(const std::string& shell) {
     os::SpawnOptions options;
     options.argv = {"sh", "-c", shell};
@@ -72,7 +85,7 @@ class Sshd : public testing::Test {
     return ::stat(path.c_str(), &info) == 0 ? static_cast<int>(info.st_mode & 07777) : -1;
   }
 
-  os::TempDir dir_;
+  os::TempDir dir_, home_;
   std::string user_;
   Key host_, key_;
   int port_ = 0;
@@ -81,7 +94,7 @@ class Sshd : public testing::Test {
 };
 
 TEST_F(Sshd, CommandsShareOneConnectionAndKeepTheirExitCodes) {
-  auto session = Session::open(target_, Millis(10'000));
+  auto session = Session::open(target_, programs(), Millis(10'000));
   ASSERT_TRUE(session) << describe(session.error());
   auto out = session->run("cat; echo err >&2; exit 3", "input");
   ASSERT_TRUE(out);
@@ -92,7 +105,7 @@ TEST_F(Sshd, CommandsShareOneConnectionAndKeepTheirExitCodes) {
 }
 
 TEST_F(Sshd, ASpawnedCommandHasPipes) {
-  auto session = Session::open(target_, Millis(10'000));
+  auto session = Session::open(target_, programs(), Millis(10'000));
   ASSERT_TRUE(session);
   auto cat = session->spawn("exec cat");
   ASSERT_TRUE(cat);
@@ -105,7 +118,7 @@ TEST_F(Sshd, ASpawnedCommandHasPipes) {
 TEST_F(Sshd, AnotherHostKeyThanThePinnedOneIsDeniedBeforeAnythingIsSent) {
   ASSERT_TRUE(
       os::write_file(target_.known_hosts, known_hosts_line("run-1", make_key(dir_.path(), "other")->public_line)));
-  const auto session = Session::open(target_, Millis(10'000));
+  const auto session = Session::open(target_, programs(), Millis(10'000));
   ASSERT_FALSE(session);
   EXPECT_EQ(session.error().kind, Kind::denied);
   EXPECT_NE(session.error().what.find("another machine"), std::string::npos);
@@ -113,7 +126,7 @@ TEST_F(Sshd, AnotherHostKeyThanThePinnedOneIsDeniedBeforeAnythingIsSent) {
 
 TEST_F(Sshd, AKeyThatIsNotAcceptedIsDenied) {
   ASSERT_TRUE(os::write_file(dir_.path() / "authorized", make_key(dir_.path(), "x")->public_line + "\n", 0600));
-  EXPECT_EQ(Session::open(target_, Millis(10'000)).error().kind, Kind::denied);
+  EXPECT_EQ(Session::open(target_, programs(), Millis(10'000)).error().kind, Kind::denied);
 }
 
 TEST_F(Sshd, AProxyCommandLeadsToTheMachineWhereverItIs) {
@@ -122,7 +135,7 @@ TEST_F(Sshd, AProxyCommandLeadsToTheMachineWhereverItIs) {
   target.port = 9;
   target.address = "nowhere.invalid";
   target.proxy = "bash -c 'exec 3<>/dev/tcp/127.0.0.1/" + port + "; cat <&3 & cat >&3; wait' %h";
-  auto session = Session::open(target, Millis(20'000));
+  auto session = Session::open(target, programs(), Millis(20'000));
   ASSERT_TRUE(session) << describe(session.error());
   EXPECT_EQ(session->run("echo through")->out, "through\n");
 }
@@ -131,11 +144,11 @@ TEST_F(Sshd, AProxyThatRefusesIsDeniedAndOneThatFailsIsAskedAgain) {
   auto target = target_;
   const auto proxy = [](const std::string& words) { return "sh -c 'echo " + words + " >&2; exit 1' %h"; };
   target.proxy = proxy(std::string(proxy_refused) + " no plugin");
-  EXPECT_EQ(Session::open(target, Millis(20'000)).error().kind, Kind::denied);
+  EXPECT_EQ(Session::open(target, programs(), Millis(20'000)).error().kind, Kind::denied);
   target.proxy = proxy("Permission denied");
-  EXPECT_EQ(Session::open(target, Millis(20'000)).error().kind, Kind::denied);
+  EXPECT_EQ(Session::open(target, programs(), Millis(20'000)).error().kind, Kind::denied);
   target.proxy = proxy("the machine is booting");
-  EXPECT_EQ(Session::open(target, Millis(20'000)).error().kind, Kind::lost);
+  EXPECT_EQ(Session::open(target, programs(), Millis(20'000)).error().kind, Kind::lost);
 }
 
 TEST_F(Sshd, ALoginShellThatEndsIsToldWithItsCodeAndTheFileToLookAt) {
@@ -144,7 +157,7 @@ TEST_F(Sshd, ALoginShellThatEndsIsToldWithItsCodeAndTheFileToLookAt) {
     stop();
     EXPECT_TRUE(os::write_file(dir_.path() / "config", config + "ForceCommand " + command + "\n"));
     start();
-    return Session::open(target_, Millis(20'000)).error();
+    return Session::open(target_, programs(), Millis(20'000)).error();
   };
   auto error = with("exit 3");
   EXPECT_EQ(error.kind, Kind::lost);
@@ -175,7 +188,7 @@ TEST_F(Sshd, FilesMayBeCalledAnything) {
     target.known_hosts = folder / "known";
     ASSERT_TRUE(os::write_file(target.identity, key_.private_text, 0600));
     ASSERT_TRUE(os::write_file(target.known_hosts, known_hosts_line("run-1", host_.public_line)));
-    auto session = Session::open(target, Millis(10'000));
+    auto session = Session::open(target, programs(), Millis(10'000));
     ASSERT_TRUE(session) << name << ": " << describe(session.error());
     EXPECT_EQ(session->run("echo in")->out, "in\n") << name;
     auto words = interactive_argv(target, {"echo by hand"}).value();
@@ -184,7 +197,7 @@ TEST_F(Sshd, FilesMayBeCalledAnything) {
   }
   auto target = target_;
   target.identity = dir_.path() / "${HOME}";
-  EXPECT_EQ(Session::open(target, Millis(10'000)).error().kind, Kind::bad_input);
+  EXPECT_EQ(Session::open(target, programs(), Millis(10'000)).error().kind, Kind::bad_input);
 }
 
 TEST_F(Sshd, AFolderForTemporaryFilesWithALongOrOddNameIsNoHindrance) {
@@ -193,7 +206,7 @@ TEST_F(Sshd, AFolderForTemporaryFilesWithALongOrOddNameIsNoHindrance) {
     const auto folder = dir_.path() / name;
     ASSERT_TRUE(os::make_dirs(folder, 0700));
     ::setenv("TMPDIR", folder.c_str(), 1);
-    auto session = Session::open(target_, Millis(10'000));
+    auto session = Session::open(target_, programs(), Millis(10'000));
     before.empty() ? ::unsetenv("TMPDIR") : ::setenv("TMPDIR", before.c_str(), 1);
     ASSERT_TRUE(session) << name << ": " << describe(session.error());
     EXPECT_EQ(session->run("echo in")->out, "in\n") << name;
@@ -203,7 +216,7 @@ TEST_F(Sshd, AFolderForTemporaryFilesWithALongOrOddNameIsNoHindrance) {
 TEST_F(Sshd, WhatSshRefusesOfItsOwnConfigurationIsToldAtOnce) {
   auto target = target_;
   target.proxy = "nc %q %p";
-  EXPECT_EQ(Session::open(target, Millis(20'000)).error().kind, Kind::bad_input);
+  EXPECT_EQ(Session::open(target, programs(), Millis(20'000)).error().kind, Kind::bad_input);
   for (const char* words :
        {"command-line: line 0: Bad configuration option: nonsense", "command-line line 0: missing argument.",
         "/home/me/.ssh/config: line 3: Bad configuration option: usekeychain",
@@ -234,7 +247,7 @@ TEST(Ssh, AJumpHostThatLetsNobodyInIsNotTakenForTheMachine) {
 
 TEST_F(Sshd, AHostKeyThatWasLostHereIsNoOtherMachine) {
   ASSERT_TRUE(os::remove_all(target_.known_hosts));
-  const auto error = Session::open(target_, Millis(10'000)).error();
+  const auto error = Session::open(target_, programs(), Millis(10'000)).error();
   EXPECT_EQ(error.kind, Kind::io);
   EXPECT_EQ(describe(error).find("another machine"), std::string::npos) << describe(error);
 }
@@ -261,7 +274,7 @@ TEST_F(Sshd, NothingThatACloudSaysBecomesAnOptionOrAWordOfAShell) {
   }
   for (auto& target : targets) {
     target.proxy = "nc %h %p";
-    const auto session = Session::open(target, Millis(10'000));
+    const auto session = Session::open(target, programs(), Millis(10'000));
     ASSERT_FALSE(session);
     EXPECT_EQ(session.error().kind, Kind::denied) << printable(target.address) << " " << printable(target.user);
     EXPECT_FALSE(interactive_argv(target, {}));
@@ -277,38 +290,92 @@ TEST_F(Sshd, NothingThatACloudSaysBecomesAnOptionOrAWordOfAShell) {
 
 TEST_F(Sshd, NobodyListeningIsLost) {
   stop();
-  EXPECT_EQ(Session::open(target_, Millis(10'000)).error().kind, Kind::lost);
+  EXPECT_EQ(Session::open(target_, programs(), Millis(10'000)).error().kind, Kind::lost);
 }
 
 TEST_F(Sshd, SomeoneWhoNeverAnswersIsATimeoutOrLost) {
   auto silent = os::listen_tcp("127.0.0.1", 0);
   target_.port = os::local_port(silent->get());
-  const auto kind = Session::open(target_, Millis(1'000)).error().kind;
+  const auto kind = Session::open(target_, programs(), Millis(1'000)).error().kind;
   EXPECT_TRUE(kind == Kind::timeout || kind == Kind::lost);
 }
 
 TEST_F(Sshd, TheConnectionEndsWithTheSession) {
-  std::string control;
   {
-    auto session = Session::open(target_, Millis(10'000));
+    auto session = Session::open(target_, programs(), Millis(10'000));
     ASSERT_TRUE(session);
   }
   EXPECT_EQ(run_(fmt::format("pgrep -f '[s]sh -o UserKnownHostsFile={}' || true", target_.known_hosts.string())), "");
 }
 
-TEST_F(Sshd, ACommandWhoseClientIsKilledHereIsLostAndHasNoExitCode) {
-  auto session = Session::open(target_, Millis(10'000));
+TEST_F(Sshd, WhoeverKillsSshCutsEverythingOffAndNothingHasAnExitCode) {
+  auto session = Session::open(target_, programs(), Millis(10'000));
   ASSERT_TRUE(session);
-  const auto kill_client = fmt::format("pkill -9 -f '[s]sh -o UserKnownHostsFile={}.*ControlMaster=no'; sleep 9",
-                                       target_.known_hosts.string());
-  EXPECT_EQ(session->run(kill_client).error().kind, Kind::lost);
-  auto spawned = session->spawn(kill_client);
-  ASSERT_TRUE(spawned);
-  EXPECT_TRUE(is_cut_off(spawned->wait(Millis(10'000))));
-  EXPECT_TRUE(session->alive()) << "which the others share";
   auto good = session->spawn("exit 7");
   ASSERT_TRUE(good);
   EXPECT_FALSE(is_cut_off(good->wait(Millis(10'000))));
+  auto spawned = session->spawn("sleep 9");
+  ASSERT_TRUE(spawned);
+  EXPECT_EQ(session->run(fmt::format("kill -9 {}; sleep 9", session->pid())).error().kind, Kind::lost);
+  EXPECT_TRUE(is_cut_off(spawned->wait(Millis(10'000))));
+  EXPECT_FALSE(session->alive());
+  EXPECT_EQ(session->run("true").error().kind, Kind::lost);
+}
+
+TEST_F(Sshd, TheProgramIsSentOnceAndAnotherOneIsSentBesideIt) {
+  const auto bin = home_.path() / ".ferry/bin";
+  int sent = 0;
+  const auto counted = [&](const std::string& name) {
+    auto all = serving_programs(name);
+    for (auto& one : all) one.bytes = [&sent, bytes = one.bytes] { return ++sent, bytes(); };
+    return all;
+  };
+  for (int i = 0; i < 2; ++i) {
+    auto session = Session::open(target_, counted("first"), Millis(10'000));
+    ASSERT_TRUE(session) << describe(session.error());
+    EXPECT_EQ(session->machine().home, home_.path().string());
+    EXPECT_EQ(session->machine().program, (bin / "first").string());
+    EXPECT_EQ(session->run("umask")->out, run_("umask") + "\n") << "which sending changed for itself alone";
+  }
+  EXPECT_EQ(sent, 1);
+  ASSERT_TRUE(Session::open(target_, counted("second"), Millis(10'000)));
+  EXPECT_EQ(sent, 2);
+  EXPECT_EQ(os::list_dir(bin).value(), (std::vector<std::string>{"first", "second"}));
+  EXPECT_EQ(mode_of(bin / "second"), 0700);
+}
+
+TEST_F(Sshd, AProgramThatIsCutShortIsNotLeftThere) {
+  auto programs = serving_programs();
+  for (auto& one : programs) one.bytes = [] { return Result<std::string>("#!/bin/sh\n"); };
+  const auto error = Session::open(target_, programs, Millis(2'000)).error();
+  EXPECT_EQ(error.kind, Kind::timeout) << describe(error);
+  const auto bin = home_.path() / ".ferry/bin";
+  for (int i = 0; i < 1000 && !os::list_dir(bin)->empty(); ++i) os::system_clock().sleep(Millis(10));
+  EXPECT_EQ(os::list_dir(bin)->size(), 0U);
+}
+
+TEST_F(Sshd, AMachineOfAnotherKindIsToldAtOnce) {
+  const auto error = Session::open(target_, {{"vax", "p", 1, {}}}, Millis(10'000)).error();
+  EXPECT_EQ(error.kind, Kind::unsupported);
+  EXPECT_EQ(error.why, "it has one for vax");
+}
+
+TEST_F(Sshd, APortOfTheMachineIsReachedThroughOneOfThisComputer) {
+  auto session = Session::open(target_, programs(), Millis(10'000));
+  ASSERT_TRUE(session);
+  auto there = os::listen_tcp("127.0.0.1", 0);
+  const int here = free_port();
+  ASSERT_TRUE(session->forward(here, os::local_port(there->get())));
+  EXPECT_EQ(session->forward(here, 9).error().kind, Kind::conflict);
+  auto caller = os::connect_tcp("127.0.0.1", here, Millis(5'000));
+  ASSERT_TRUE(caller);
+  auto called = os::accept_one(there->get(), Millis(10'000));
+  ASSERT_TRUE(called);
+  ASSERT_TRUE(os::write_all(caller->get(), "question"));
+  EXPECT_EQ(*os::read_exactly(called->get(), 8), "question");
+  ASSERT_TRUE(os::write_all(called->get(), "answer"));
+  called->reset();
+  EXPECT_EQ(*os::read_to_end(caller->get()), "answer");
 }
 
 TEST_F(Sshd, KeysAreMadeOnceAndPrivate) {
@@ -336,13 +403,13 @@ TEST(Keys, ThePublicHalfOfAPrivateKeyIsFoundAndTroubleWithItTold) {
 
 TEST(LocalSession, CommandsRunHereWithAHomeOfTheirOwnAndAreLostWithTheConnection) {
   os::TempDir home;
-  auto session = Session::local(home.path(), {{"MACHINE", "7"}});
+  auto session = Session::local(home.path(), serving_programs(), {{"MACHINE", "7"}});
   ASSERT_TRUE(session);
   const auto told = session->run("cat; echo $HOME $MACHINE; pwd; exit 3", "input ");
-  ASSERT_TRUE(told);
+  ASSERT_TRUE(told) << describe(told.error());
   EXPECT_EQ(told->exit.code, 3);
   EXPECT_EQ(told->out, fmt::format("input {0} 7\n{0}\n", home.path().string()));
-  ::kill(session->master_pid(), SIGKILL);
+  ::kill(session->pid(), SIGKILL);
   while (session->alive()) std::this_thread::yield();
   EXPECT_EQ(session->run("true").error().kind, Kind::lost);
 }

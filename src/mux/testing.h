@@ -1,0 +1,31 @@
+#pragma once
+/// \file
+/// For tests only: the test program itself as the one that serves a machine's streams. To be included by one file of a
+/// test program.
+
+#include <unistd.h>
+
+#include <cstdlib>
+#include <string>
+
+#include "base/text.h"
+#include "mux/server.h"
+#include "os/process.h"
+
+namespace ferry::mux {
+
+inline constexpr const char* serves_streams = "FERRY_TEST_SERVES_STREAMS";
+
+/// A script that is this test program in that role.
+inline std::string serving_script() {
+  return fmt::format("#!/bin/sh\n{}=1 exec {} \"$@\"\n", serves_streams, shell_quoted(os::self_program().string()));
+}
+
+/// Before main(): what is asked for by the script is done, and the process ends.
+inline const bool has_served = [] {
+  if (std::getenv(serves_streams) == nullptr) return false;
+  ::unsetenv(serves_streams);
+  ::_exit(serve(STDIN_FILENO, STDOUT_FILENO) ? 0 : 1);
+}();
+
+}  // namespace ferry::mux
