@@ -1,7 +1,7 @@
 #include "fleet/machine.h"
 
-#include "fleet/agent_programs.h"
 #include "base/text.h"
+#include "fleet/agent_programs.h"
 #include "fleet/labels.h"
 #include "fleet/polling.h"
 #include "os/env.h"
@@ -60,8 +60,7 @@ Result<std::unique_ptr<cloud::Cloud>> open_cloud(Context& context, CloudLocation
 }
 
 Result<ssh::Session> open_session(Context& context, const ssh::Target& target, Millis limit) {
-  return context.connect ? context.connect(target, limit)
-                         : ssh::Session::open(target, agent_programs(context), limit);
+  return context.connect ? context.connect(target, limit) : ssh::Session::open(target, agent_programs(context), limit);
 }
 
 Status confirm_account(cloud::Cloud& cloud, const CloudLocation& location) {

@@ -91,8 +91,7 @@ class Client::Mover {
     if (state_->over) return tl::unexpected<Error>(state_->why);
     opening.id = state_->next_id++;
     opening.shared->kill = [state = std::weak_ptr(state_), id = opening.id](int number) {
-      if (const auto there = state.lock())
-        there->ask([&](State& now) { now.kills.emplace_back(id, number); });
+      if (const auto there = state.lock()) there->ask([&](State& now) { now.kills.emplace_back(id, number); });
     };
     state_->openings.push_back(std::move(opening));
     state_->poke();

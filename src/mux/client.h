@@ -16,8 +16,8 @@ namespace ferry::mux {
 
 class Client;
 
-/// A program on the machine (or one of its ports) with pipes to it. Destroyed, it closes those; the program sees the ends
-/// of its own, and is not killed.
+/// A program on the machine (or one of its ports) with pipes to it. Destroyed, it closes those; the program sees the
+/// ends of its own, and is not killed.
 class Command {
  public:
   Command(Command&&) noexcept = default;
@@ -41,8 +41,8 @@ class Command {
 /// One connection. Any thread may call; a thread of its own moves the bytes.
 class Client {
  public:
-  /// `in` is read and `out` written; they lead to a mux::serve(). `err` (may be none) is what carries them complaining, `first` what was read
-  /// of `in` already.
+  /// `in` is read and `out` written; they lead to a mux::serve(). `err` (may be none) is what carries them complaining,
+  /// `first` what was read of `in` already.
   Client(os::Fd in, os::Fd out, os::Fd err, std::string first);
   ~Client();
   Client(const Client&) = delete;

@@ -145,7 +145,8 @@ Status Engine::take(const Frame& frame) {
   }
   const auto at = streams_.find(frame.stream);
   if (at == streams_.end()) {
-    if (frame.stream == 0 || frame.stream > newest_) return fail(Kind::corrupt, "the connection names an unknown stream");
+    if (frame.stream == 0 || frame.stream > newest_)
+      return fail(Kind::corrupt, "the connection names an unknown stream");
     return {};  // it was on its way when the stream ended
   }
   auto& stream = at->second;

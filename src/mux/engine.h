@@ -63,8 +63,8 @@ class Engine {
   struct Sink {
     os::Fd fd;
     std::string pending;
-    std::size_t at = 0;         // of pending: before it is written
-    std::uint64_t allowed = 0;  // that the peer may still send
+    std::size_t at = 0;          // of pending: before it is written
+    std::uint64_t allowed = 0;   // that the peer may still send
     std::uint64_t returned = 0;  // written, and not yet told
     bool ended = false;
     bool idle() const { return at == pending.size(); }

@@ -48,8 +48,8 @@ struct Frame {
   std::string_view body;
 };
 
-/// How many bytes of a stream may be on their way, of data and of error each, before the reader says that there is room.
-/// 4 MiB in 60 ms are 560 Mbit/s. In the background less, so that it never stands in the way of others for long.
+/// How many bytes of a stream may be on their way, of data and of error each, before the reader says that there is
+/// room. 4 MiB in 60 ms are 560 Mbit/s. In the background less, so that it never stands in the way of others for long.
 constexpr std::uint64_t window(Lane lane) {
   return lane == Lane::background ? std::uint64_t{256} << 10 : std::uint64_t{4} << 20;
 }

@@ -24,11 +24,12 @@ Status check_hello(std::string_view body) {
   if (newest >= oldest_version && oldest <= protocol_version) return {};
   const auto theirs = short_line(text_at(hello, "ferry", "unknown"), 40);
   const bool is_newer = oldest > protocol_version;
-  return fail(Kind::unsupported,
-              fmt::format("ferry {} at the other end of the connection speaks version {} of its streams, and this one {}",
-                          theirs, is_newer ? oldest : newest, protocol_version),
-              "this ferry has version " + ferry_version(),
-              is_newer ? "update the older of the two: it is this one" : "update the older of the two: it is the other one");
+  return fail(
+      Kind::unsupported,
+      fmt::format("ferry {} at the other end of the connection speaks version {} of its streams, and this one {}",
+                  theirs, is_newer ? oldest : newest, protocol_version),
+      "this ferry has version " + ferry_version(),
+      is_newer ? "update the older of the two: it is this one" : "update the older of the two: it is the other one");
 }
 
 }  // namespace ferry::mux

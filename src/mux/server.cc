@@ -90,7 +90,8 @@ class Server {
     TRY_SET(order, "", decode_order(frame.body));
     const auto id = frame.stream;
     engine_.join(id, frame.lane);
-    auto begun = engine_.size() > most_streams ? fail(Kind::io, "too many streams at once") : begin(id, frame.lane, order);
+    auto begun =
+        engine_.size() > most_streams ? fail(Kind::io, "too many streams at once") : begin(id, frame.lane, order);
     if (!begun) {
       engine_.send(id, Type::error, describe(begun.error()) + "\n");
       const bool is_absent = begun.error().kind == Kind::not_found || begun.error().kind == Kind::denied;

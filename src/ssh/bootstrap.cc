@@ -18,7 +18,7 @@ namespace {
 
 constexpr std::size_t most_talk = 60'000;  // of a login shell before it runs a command
 constexpr std::size_t endless_talk = 1 << 20;
-constexpr Millis upload_limit{300'000};    // of the program: 10 MB at 280 kbit/s
+constexpr Millis upload_limit{300'000};  // of the program: 10 MB at 280 kbit/s
 /// How long the process that carries a connection may take to say why it ended.
 constexpr Millis last_words{2'000};
 constexpr int no_room_code = 4;  // of the bootstrap: the program could not be stored

@@ -71,7 +71,9 @@ Result<mux::Command> Session::start(const os::Argv& argv, mux::Lane lane) {
   return command;
 }
 
-Result<mux::Command> Session::spawn(const std::string& command) { return start({"sh", "-c", command}, mux::Lane::talk); }
+Result<mux::Command> Session::spawn(const std::string& command) {
+  return start({"sh", "-c", command}, mux::Lane::talk);
+}
 
 Result<os::Output> Session::run(const std::string& command, std::string_view input, Millis limit) {
   TRY_SET(running, "", spawn(command));
@@ -86,8 +88,8 @@ Result<os::Output> Session::run(const std::string& command, std::string_view inp
   }
   if (is_cut_off(ended) && !alive()) return tl::unexpected<Error>(lost());
   if (is_cut_off(ended))
-    return fail(Kind::lost, fmt::format("a command was killed (signal {}) before {} had answered", ended->signal,
-                                        target_.address));
+    return fail(Kind::lost,
+                fmt::format("a command was killed (signal {}) before {} had answered", ended->signal, target_.address));
   output.exit = *ended;
   return output;
 }

@@ -1,9 +1,9 @@
 #pragma once
 /// \file
-/// One OpenSSH connection to one machine, shared by everything that ferry does there: one process of ssh, and over it the
-/// streams of mux/frame.h, served by ferry's own program on the machine. The system's ssh client is used, so the user's
-/// own config, jump hosts and agents keep working; the config is read and never edited. The host key is pinned before
-/// the first byte.
+/// One OpenSSH connection to one machine, shared by everything that ferry does there: one process of ssh, and over it
+/// the streams of mux/frame.h, served by ferry's own program on the machine. The system's ssh client is used, so the
+/// user's own config, jump hosts and agents keep working; the config is read and never edited. The host key is pinned
+/// before the first byte.
 
 #include <functional>
 #include <map>
@@ -37,14 +37,14 @@ struct Machine {
 
 class Session {
  public:
-  /// One try, at most `limit`, or as long as it takes to send the program. Fails `lost` or `timeout` when nobody answers
-  /// (a booting machine: ask again), `denied` when our key is refused or another host key answers than the pinned one,
-  /// or when the target is none that ssh may be given; `bad_input` when ssh refuses its configuration, or the login shell
-  /// has no HOME (do not ask again), `corrupt` when it does not answer as a shell does, `unsupported` for a processor
-  /// without a program, `disk_full`.
+  /// One try, at most `limit`, or as long as it takes to send the program. Fails `lost` or `timeout` when nobody
+  /// answers (a booting machine: ask again), `denied` when our key is refused or another host key answers than the
+  /// pinned one, or when the target is none that ssh may be given; `bad_input` when ssh refuses its configuration, or
+  /// the login shell has no HOME (do not ask again), `corrupt` when it does not answer as a shell does, `unsupported`
+  /// for a processor without a program, `disk_full`.
   static Result<Session> open(const Target& target, const Programs& programs, Millis limit);
-  /// For tests, without ssh: a machine that is this computer, with `home` as its HOME and working folder and `env` added
-  /// to its environment. As with ssh, the connection is lost when its process is killed: pid().
+  /// For tests, without ssh: a machine that is this computer, with `home` as its HOME and working folder and `env`
+  /// added to its environment. As with ssh, the connection is lost when its process is killed: pid().
   static Result<Session> local(const os::Path& home, const Programs& programs,
                                const std::map<std::string, std::string>& env = {});
   Session(Session&&) noexcept = default;

@@ -45,8 +45,7 @@ class Sshd : public testing::Test {
         "ListenAddress 127.0.0.1:{}\nHostKey {}\nAuthorizedKeysFile {}\nPidFile none\nUsePAM no\nStrictModes "
         "no\n"
         "PasswordAuthentication no\nPermitRootLogin yes\nSetEnv HOME={}\n",
-        port_, (dir_.path() / "host_key").string(), (dir_.path() / "authorized").string(),
-        home_.path().string());
+        port_, (dir_.path() / "host_key").string(), (dir_.path() / "authorized").string(), home_.path().string());
     ASSERT_TRUE(os::write_file(dir_.path() / "config", config));
     start();
     target_ = {user_, "127.0.0.1", port_, dir_.path() / "id", dir_.path() / "known", "run-1"};

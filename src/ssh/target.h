@@ -43,8 +43,9 @@ Result<std::string> option_path(const os::Path& path);
 /// Fails denied when the target is one that ssh could take for an option.
 Result<os::Argv> interactive_argv(const Target& target, const os::Argv& command);
 
-/// The same for a connection without a person at it: never a question, nothing of the person's own that would get in the
-/// way (a command, a terminal, a shared connection). `command`: a line for the login shell there, whichever that is.
+/// The same for a connection without a person at it: never a question, nothing of the person's own that would get in
+/// the way (a command, a terminal, a shared connection). `command`: a line for the login shell there, whichever that
+/// is.
 Result<os::Argv> session_argv(const Target& target, Millis connect_limit, const std::string& command);
 
 /// Who logs in where; of a host of the user's own configuration, what that makes of it.
