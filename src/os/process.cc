@@ -164,6 +164,7 @@ Process::Process(Process&& from) noexcept
 Process& Process::operator=(Process&& from) noexcept {
   std::swap(pid_, from.pid_);
   std::swap(group_, from.group_);
+  std::swap(group_, from.group_);
   std::swap(exit_, from.exit_);
   std::swap(in, from.in);
   std::swap(out, from.out);

@@ -21,7 +21,8 @@ constexpr std::size_t endless_talk = 1 << 20;
 constexpr Millis upload_limit{300'000};  // of the program: 10 MB at 280 kbit/s
 /// How long the process that carries a connection may take to say why it ended.
 constexpr Millis last_words{2'000};
-constexpr int no_room_code = 4;  // of the bootstrap: the program could not be stored
+constexpr int not_run_code = 126, absent_code = 127;  // a shell's own
+constexpr int no_room_code = 4;                       // of the bootstrap: the program could not be stored
 
 std::int64_t steady_ms() { return os::system_clock().steady_ms(); }
 
@@ -140,7 +141,7 @@ class Talk {
     if (has_line("ferry-arch:")) TRY("", program_for(word("ferry-arch:")));
     const bool is_full = complaint.find("No space left") != std::string::npos;
     const auto why = printable(short_line(trim(complaint), 300));
-    if (has_line("ferry-has:"))
+    if (has_line("ferry-has:") && (how->code == not_run_code || how->code == absent_code))
       return fail(Kind::io, "the agent cannot be run on " + target_.address, why,
                   "programs must be allowed to run in the login user's ~/.ferry/bin");
     if (has_line("ferry-needs:") && how->code == no_room_code)
