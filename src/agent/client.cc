@@ -33,13 +33,19 @@ std::size_t weight(const Client::Event& event) { return sizeof event + (event.lo
 }  // namespace
 
 Result<Client> Client::connect(os::Fd in, os::Fd out, Millis limit) {
-  Client client(std::move(in), std::move(out));
-  TRY("", client.read_hello(limit));
+  auto client = begin(std::move(in), std::move(out), limit);
+  TRY("", client.read_hello());
   return client;
 }
 
-Status Client::read_hello(Millis limit) {
-  const auto end = steady_ms() + limit.count();
+Client Client::begin(os::Fd in, os::Fd out, Millis limit) {
+  Client client(std::move(in), std::move(out));
+  client.hello_limit_ = limit;
+  return client;
+}
+
+Status Client::read_hello() {
+  const auto end = steady_ms() + hello_limit_.count();
   while (!reader_.skip_to_hello()) {
     if (reader_.noise().size() > max_noise)
       return fail(Kind::corrupt, "the instance talks without end, and not as an agent");
@@ -49,7 +55,7 @@ Status Client::read_hello(Millis limit) {
     if (const auto got = receive(); !got)
       return fail(got.error().kind, "the connection ended before the agent greeted", tail_of(reader_.noise()));
   }
-  TRY_SET(frame, "read the agent's hello", read_frame(Millis(std::max<std::int64_t>(0, end - steady_ms()))));
+  TRY_SET(frame, "read the agent's hello", next_frame(Millis(std::max<std::int64_t>(0, end - steady_ms()))));
   if (!frame) return fail(Kind::lost, "the agent's hello did not come in time");
   if (frame->type != FrameType::hello) return fail(Kind::corrupt, "the agent does not begin with a hello");
   TRY_SET(hello, "the agent's hello", parse_json(frame->body));
@@ -60,6 +66,7 @@ Status Client::read_hello(Millis limit) {
     return fail(Kind::unsupported, "the agent on the instance speaks another version of the protocol",
                 "its version is " + agent_version_);
   }
+  has_greeted_ = true;
   return {};
 }
 
@@ -72,6 +79,11 @@ Status Client::receive() {
 }
 
 Result<std::optional<Frame>> Client::read_frame(Millis limit) {
+  if (!has_greeted_) TRY("", read_hello());
+  return next_frame(limit);
+}
+
+Result<std::optional<Frame>> Client::next_frame(Millis limit) {
   const auto end = steady_ms() + limit.count();
   for (bool late = false;; late = steady_ms() >= end) {
     TRY_SET(frame, "", reader_.next());

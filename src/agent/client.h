@@ -25,7 +25,13 @@ class Client {
   /// (`why` has what came instead), unsupported when the agent speaks another version of the protocol.
   static Result<Client> connect(os::Fd in, os::Fd out, Millis limit);
 
-  /// What the agent said of itself.
+  /// Without waiting for the hello, so that a question is on its way at once: the first answer comes after it, or fails
+  /// as connect() does.
+  static Client begin(os::Fd in, os::Fd out, Millis limit);
+  /// True once the hello came.
+  bool has_greeted() const { return has_greeted_; }
+
+  /// What the agent said of itself, once it has.
   const std::string& agent_version() const { return agent_version_; }
   /// The newest version of the protocol that both ends know. An agent of version 1 runs a job whose spec has a
   /// store, and stores nothing.
@@ -74,12 +80,15 @@ class Client {
   Status send(std::string_view bytes);
   Status receive();
   Result<std::optional<Frame>> read_frame(Millis limit);
-  Status read_hello(Millis limit);
+  Result<std::optional<Frame>> next_frame(Millis limit);
+  Status read_hello();
   Status keep(const Frame& frame);
 
   os::Fd in_, out_;
   FrameReader reader_;
   std::deque<Event> waiting_;
+  bool has_greeted_ = false;
+  Millis hello_limit_{0};
   std::string agent_version_;
   int protocol_ = 0;
   std::int64_t next_id_ = 1;

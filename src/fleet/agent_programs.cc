@@ -24,9 +24,7 @@ ssh::Programs agent_programs(const Context& context) {
   ssh::Programs out;
   for (const char* arch : {"x86_64", "aarch64"}) {
     const auto bytes = context.agent(arch);
-    if (bytes.empty()) continue;
-    const auto size = sync::is_packed(bytes) ? sync::unpacked_size(bytes) : bytes.size();
-    out.push_back({arch, name_of(bytes), size, [bytes] { return unpacked(bytes); }});
+    if (!bytes.empty()) out.push_back({arch, name_of(bytes), [bytes] { return unpacked(bytes); }});
   }
   return out;
 }

@@ -104,6 +104,7 @@ Result<ledger::Instance> stop_and_wait(Context& context, cloud::Cloud& cloud, le
 /// and stays noted: it costs nothing. Does nothing where things are gone
 /// already; may be repeated until it succeeds. A machine's end is noted as the cloud tells it. Returns the ids
 /// that are gone.
-Result<std::vector<std::string>> release_all(Context& context, const ledger::Run& run);
+Result<std::vector<std::string>> release_all(Context& context, const ledger::Run& run,
+                                             ssh::Session* connected = nullptr);
 
 }  // namespace ferry::fleet

@@ -34,7 +34,12 @@ Status tidy(ssh::Session& session, const std::string& host, const char* mode, co
 
 }  // namespace
 
-Status clean_own_machine(Context& context, const RunDir& run_dir, const ledger::Instance& instance) {
+Status clean_own_machine(Context& context, const RunDir& run_dir, const ledger::Instance& instance,
+                         ssh::Session* connected) {
+  if (connected && connected->alive()) {
+    auto cleaned = tidy(*connected, instance.address, "run", {instance.run});
+    if (cleaned || cleaned.error().kind != Kind::lost) return cleaned;
+  }
   TRY_SET(session, "", open_session(context, target_of(run_dir, instance), Millis(15'000)));
   return tidy(session, instance.address, "run", {instance.run});
 }

@@ -12,7 +12,9 @@ namespace ferry::fleet {
 /// Ends the run's agent and whatever its training started there, and removes its files. What serves later
 /// runs (the agent's program, environments) stays in ~/.ferry until clear_own_machine(). Fails io with what
 /// is left; lost, timeout or denied when the machine cannot be reached.
-Status clean_own_machine(Context& context, const RunDir& run_dir, const ledger::Instance& instance);
+/// `connected`: a connection that is there already; may be null, or broken.
+Status clean_own_machine(Context& context, const RunDir& run_dir, const ledger::Instance& instance,
+                         ssh::Session* connected = nullptr);
 
 /// The same for `runs` as the user's ssh config knows `host`; then removes ~/.ferry, unless other runs
 /// need it. An agent whose run has no files there any more needs nothing: it is ended.

@@ -32,12 +32,12 @@ served() {
 
 # wait_for LIST SECONDS RUN…: true when LIST has become empty.
 wait_for() {
-  list=$1 tries=$(($2 * 10))
+  list=$1 tries=$(($2 * 50))
   shift 2
   while [ -n "$($list "$@")" ]; do
     [ "$tries" -gt 0 ] || return 1
     tries=$((tries - 1))
-    sleep 0.1
+    sleep 0.02
   done
 }
 
@@ -90,8 +90,36 @@ remove_files() {
     }
     for path in "work/$run" "runs/$run" "runs/$run-sync.state" "runs/$run-outputs.hashes" "runs/$run-env.sh" \
       "runs/$run-data.json" "runs/$run-buckets.sh"; do
-      rm -rf -- "$path" 2>/dev/null || echo "left: $HOME/.ferry/$path, which could not be removed"
+      [ ! -e "$path" ] && [ ! -h "$path" ] || put_away "$path"
     done
+  done
+  empty_trash
+}
+
+# Out of the way at once; removing many files takes its time.
+put_away() { # PATH
+  mkdir -p trash && away=$(mktemp -d trash/XXXXXX) && mv -- "$1" "$away" 2>/dev/null ||
+    rm -rf -- "$1" 2>/dev/null || echo "left: $HOME/.ferry/$1, which could not be removed"
+}
+
+# What is soon done is waited for, and what cannot be removed is told; the rest goes on in the background. What that
+# leaves, or one that was killed, the next one removes.
+empty_trash() {
+  [ -d trash ] || return 0
+  # Folders without write permission are opened up, as long as they are ours.
+  (
+    rm -rf trash/* 2>/dev/null && exit
+    find trash -xdev -type d ! -perm -700 -exec chmod u+rwx {} + 2>/dev/null
+    rm -rf trash/* 2>/dev/null
+  ) </dev/null >/dev/null 2>&1 &
+  tries=15
+  while kill -0 $! 2>/dev/null; do
+    [ "$mode" = host ] || [ "$tries" -gt 0 ] || return 0
+    tries=$((tries - 1))
+    sleep 0.02
+  done
+  for place in trash/*/*; do
+    [ ! -e "$place" ] && [ ! -h "$place" ] || echo "left: $HOME/.ferry/$place, which could not be removed"
   done
 }
 

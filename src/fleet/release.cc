@@ -205,11 +205,11 @@ Status Release::stand_in(ledger::Resource& resource) {
 
 Status release_at(Context& context, const ledger::Run& run, const CloudLocation& location,
                   std::vector<ledger::Instance> noted, std::vector<ledger::Resource>& resources,
-                  std::vector<std::string>& ended) {
+                  std::vector<std::string>& ended, ssh::Session* connected) {
   auto reached = location;
   TRY_SET(cloud, "", open_cloud(context, reached));
   if (location.provider == "ssh" && !noted.empty()) {
-    const auto cleaned = clean_own_machine(context, RunDir(context.data, run.name), noted.front());
+    const auto cleaned = clean_own_machine(context, RunDir(context.data, run.name), noted.front(), connected);
     if (!cleaned)
       context.progress.warn("release", fmt::format("what {0} left on {1} is still there: {2}; to end "
                                                    "it later: ferry down {0}",
@@ -232,7 +232,7 @@ Status release_at(Context& context, const ledger::Run& run, const CloudLocation&
 
 Seconds release_limit() { return os::env_duration("FERRY_RELEASE_LIMIT", Seconds(180)); }
 
-Result<std::vector<std::string>> release_all(Context& context, const ledger::Run& run) {
+Result<std::vector<std::string>> release_all(Context& context, const ledger::Run& run, ssh::Session* connected) {
   TRY_SET(noted, "", context.ledger.instances(run.name));
   TRY_SET(resources, "", context.ledger.resources(run.name));
   std::erase_if(noted, [](const auto& one) { return one.state == ledger::Rent::released; });
@@ -246,7 +246,7 @@ Result<std::vector<std::string>> release_all(Context& context, const ledger::Run
     std::vector<ledger::Instance> here;
     std::copy_if(noted.begin(), noted.end(), std::back_inserter(here),
                  [&](const auto& one) { return location_of(one) == location; });
-    const auto released = release_at(context, run, location, std::move(here), resources, ended);
+    const auto released = release_at(context, run, location, std::move(here), resources, ended, connected);
     if (!released && !failed) failed = released.error();
   }
   if (failed) return tl::unexpected<Error>(std::move(*failed));

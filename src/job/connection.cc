@@ -143,13 +143,28 @@ Result<mux::Command> Connection::start_agent_program(const os::Argv& words, mux:
   return session_.start(argv, lane);
 }
 
-Result<AgentChannel> Connection::agent() {
+Result<mux::Command> Connection::start_agent() {
   os::Argv words = {"connect", paths_.run_dir};
   if (instance_.provider == "ssh") words.push_back("--no-power-off");
-  TRY_SET(process, "", start_agent_program(words, mux::Lane::talk));
+  return start_agent_program(words, mux::Lane::talk);
+}
+
+Result<AgentChannel> Connection::agent() {
+  TRY_SET(process, "", start_agent());
   auto client = agent::Client::connect(std::move(process.out), std::move(process.in), hello_limit);
   if (!client) return tl::unexpected<Error>(with_code(explain(process, std::move(client).error())));
   return AgentChannel{std::move(process), std::move(*client)};
+}
+
+Result<AgentChannel> Connection::agent_at_once() {
+  if (kept_) return *std::exchange(kept_, std::nullopt);
+  TRY_SET(process, "", start_agent());
+  auto client = agent::Client::begin(std::move(process.out), std::move(process.in), hello_limit);
+  return AgentChannel{std::move(process), std::move(client)};
+}
+
+Error Connection::explained(AgentChannel& channel, Error error) {
+  return channel.client.has_greeted() ? error : with_code(explain(channel.process, std::move(error)));
 }
 
 Error Connection::with_code(Error error) {
@@ -160,9 +175,9 @@ Error Connection::with_code(Error error) {
 }
 
 Result<agent::JobStatus> Connection::job() {
-  TRY_SET(channel, "", agent());
+  TRY_SET(channel, "", agent_at_once());
   auto status = channel.client.status();
-  if (!status) return tl::unexpected<Error>(with_code(std::move(status).error()));
+  if (!status) return tl::unexpected<Error>(with_code(explained(channel, std::move(status).error())));
   return status;
 }
 

@@ -51,6 +51,13 @@ class Connection {
   /// One more channel to the agent (which is started if it does not run). Fails lost; with no_agent_code
   /// where ssh works all the same.
   Result<AgentChannel> agent();
+  /// The same (or the one that was kept), without waiting for the agent's first word: what is asked next goes at once.
+  /// Where that fails: explained().
+  Result<AgentChannel> agent_at_once();
+  /// For whoever needs one next.
+  void keep(AgentChannel channel) { kept_.emplace(std::move(channel)); }
+  /// The error of a question asked over agent_at_once(): if the agent never answered, as agent() would have failed.
+  Error explained(AgentChannel& channel, Error error);
   /// What the agent says of the job; fails as agent().
   Result<agent::JobStatus> job();
   /// What the agent noted of the job on the machine's disk, read without it: as old as the last change. Idle
@@ -64,10 +71,12 @@ class Connection {
  private:
   Connection(ssh::Session session, RemotePaths paths, ledger::Instance instance)
       : session_(std::move(session)), paths_(std::move(paths)), instance_(std::move(instance)) {}
+  Result<mux::Command> start_agent();
   Error with_code(Error error);
   ssh::Session session_;
   RemotePaths paths_;
   ledger::Instance instance_;
+  std::optional<AgentChannel> kept_;
 };
 
 /// Writes the run's known_hosts anew, from the host key that the ledger has (Run::task "host_key"), if it is

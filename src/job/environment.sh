@@ -359,6 +359,37 @@ write_activation() { # FOLDER (empty: the system's)
   } >>"$activate"
 }
 
+# What the facts depend on: the interpreter, what is installed for it, the driver. Fails where that cannot be told without
+# asking Python (pyenv's names lead anywhere).
+facts_key() { # MADE
+  local program
+  program=$(command -v python3) || return 1
+  case $program in */shims/*) return 1 ;; esac
+  {
+    printf '%s\n' 1 "$1" "$program" "$PATH" "${PYTHONPATH-}" "${PYTHONHOME-}" "${CONDA_PREFIX-}"
+    stat -Lc '%n %i %s %y' "$program" "${program%/*}"/../lib/python3*/*-packages /usr/lib/python3*/dist-packages \
+      /usr/local/lib/python3*/*-packages "$HOME"/.local/lib/python3*/site-packages
+    cat /proc/driver/nvidia/version
+    ls /dev/nvidia*
+  } 2>/dev/null | sha256sum | cut -c1-16
+}
+
+# As facts(), from what was found the last time.
+known_facts() { # MADE
+  local key known=$HOME/.ferry/facts
+  key=$(facts_key "$1") || {
+    facts "$1" env
+    return
+  }
+  if [ ! -s "$known/$key" ]; then
+    mkdir -p "$known"
+    facts "$1" env >"$known/.$key.$$" && mv -f "$known/.$key.$$" "$known/$key"
+    # Some hundred are of environments that are not there any more.
+    find "$known" -type f -mtime +90 -delete 2>/dev/null
+  fi
+  cat "$known/$key"
+}
+
 facts() { # MADE [COMMAND…], by which python3 is reached where the training is
   local gpus
   gpus=$(nvidia-smi --query-gpu=driver_version,name --format=csv,noheader 2>/dev/null | head -64)
@@ -466,7 +497,7 @@ main() {
   # conda's scripts use variables that are not set.
   set +u
   . "$activate"
-  facts "$made" env
+  known_facts "$made"
 }
 # The script itself comes on standard input; what it starts must not read it.
 main </dev/null

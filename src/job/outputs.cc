@@ -139,9 +139,9 @@ os::Argv about_run(const Connection& connection, std::int64_t job_began_ms) {
 
 /// Brings what there is; what could not come is in the report.
 Result<Outputs> bring(Connection& connection, const fleet::RunDir& run_dir, const ledger::Run& run,
-                      const sync::Options& options) {
+                      const sync::Options& options, const std::optional<agent::JobStatus>& ended) {
   const auto named = named_outputs(run);
-  TRY_SET(job, "", when_it_ran(connection));
+  TRY_SET(job, "", ended ? Result<agent::JobStatus>(*ended) : when_it_ran(connection));
   Outputs outputs;
   TRY_SET(report, "", pull(connection, run_dir, run, selection_of(connection, run, job.started_ms), options));
   outputs.report = std::move(report);
@@ -212,10 +212,11 @@ std::vector<std::string> Outputs::from_elsewhere() const {
 }
 
 Result<Outputs> fetch_outputs(fleet::Context& context, Connection& connection, const fleet::RunDir& run_dir,
-                              const ledger::Run& run, const sync::Options& options) {
+                              const ledger::Run& run, const sync::Options& options,
+                              const std::optional<agent::JobStatus>& ended) {
   TRY_SET(lock, "another ferry is fetching this run", lock_fetch(run_dir, options));
   TRY("", os::make_dirs(run.output_dir, 0777 & ~umask_now()));
-  TRY_SET(outputs, "", bring(connection, run_dir, run, options));
+  TRY_SET(outputs, "", bring(connection, run_dir, run, options, ended));
   TRY("", record_home(context, run.name, outputs.report.entries));
   if (const auto& left = outputs.report.left_out; !left.empty()) {
     return fail(Kind::denied, "some outputs could not be brought home", join(first_few(left), "\n"),

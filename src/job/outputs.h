@@ -25,9 +25,11 @@ struct Outputs {
 /// home, too: the model may be there under another name; and if it made nothing in the workdir, what it wrote
 /// in its home, scratch and /tmp. `denied` with the list, if something could not come: then what could is
 /// here, and the machine must stay. The agent is not needed where ssh works. A fetch that was cancelled goes on where
-/// it was the next time. One fetch of a run at a time (a lock), in whichever process.
+/// it was the next time. One fetch of a run at a time (a lock), in whichever process. `ended`: what the agent said
+/// when the job was over, if that is known; it is asked otherwise.
 Result<Outputs> fetch_outputs(fleet::Context& context, Connection& connection, const fleet::RunDir& run_dir,
-                              const ledger::Run& run, const sync::Options& options = {});
+                              const ledger::Run& run, const sync::Options& options = {},
+                              const std::optional<agent::JobStatus>& ended = std::nullopt);
 
 /// What a user should know about them, one line each.
 std::vector<std::string> tell(const Outputs& outputs, const ledger::Run& run);

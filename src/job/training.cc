@@ -20,21 +20,33 @@ bool is_answer(const Error& error) {
 }  // namespace
 
 Result<Followed> Training::setup(Connection& connection, const agent::JobSpec& spec) {
-  TRY_SET(channel, "", connection.agent());
+  TRY_SET(channel, "", connection.agent_at_once());
   if (!cancelled_ && context_.interrupt != fleet::Interrupt::cancel) {
     asked_to_start_ = true;
     auto begun = channel.client.start(spec);
     refused_ = begun ? begun->reason == agent::not_started : is_answer(begun.error());
+    if (!begun) begun = tl::unexpected<Error>(connection.explained(channel, std::move(begun).error()));
     TRY_SET(status, "start the job", std::move(begun));
     if (refused_) return Followed{.status = std::move(status)};
     started_ = true;
+    if (status.state == agent::JobState::running) {
+      // There was no setup. What the training says meanwhile, follow() hears over the same channel.
+      heard_ = true;
+      connection.keep(std::move(channel));
+      return Followed{.status = std::move(status)};
+    }
   }
-  return watch(channel.client, Until::running);
+  auto followed = watch(channel.client, Until::running);
+  if (!followed) return tl::unexpected<Error>(connection.explained(channel, std::move(followed).error()));
+  if (followed->status.state == agent::JobState::running) connection.keep(std::move(channel));
+  return followed;
 }
 
 Result<Followed> Training::follow(Connection& connection) {
-  TRY_SET(channel, "", connection.agent());
-  return watch(channel.client, Until::done);
+  TRY_SET(channel, "", connection.agent_at_once());
+  auto followed = watch(channel.client, Until::done);
+  if (!followed) return tl::unexpected<Error>(connection.explained(channel, std::move(followed).error()));
+  return followed;
 }
 
 void Training::take(agent::LogChunk chunk) {

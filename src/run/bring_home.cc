@@ -87,12 +87,12 @@ Result<BroughtHome> bring_home(fleet::Context& context, const ledger::Run& run, 
 }
 
 Result<os::Path> bring_log_home(fleet::Context& context, job::Connection& connection, const fleet::RunDir& run_dir,
-                                const ledger::Run& run, std::uint64_t size) {
+                                const ledger::Run& run, std::optional<std::uint64_t> size) {
   std::uint64_t whole_size = 0;
   const auto whole = [&]() -> Status {
     // The file, not our memory of it: somebody may have cut it meanwhile.
     TRY_SET(log, "", job::LocalLog::open(run_dir.log(newest_attempt(context, run.name))));
-    if (size == 0 || log.size() < size) TRY("", complete_log(context, connection, log));
+    if (!size || log.size() < *size) TRY("", complete_log(context, connection, log));
     whole_size = log.size();
     return {};
   }();

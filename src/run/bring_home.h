@@ -21,9 +21,9 @@ Result<BroughtHome> bring_home(fleet::Context& context, const ledger::Run& run, 
 
 /// Makes the copy of the log here whole from the machine, as far as that can be, and writes train.log: from the
 /// machine itself, where there is no room for the copy. What is missing then is told. `size`: what a whole log
-/// has, if known; 0: ask the machine. Returns where train.log is. Only for the run's owner.
+/// has; if it is not known, the machine is asked. Returns where train.log is. Only for the run's owner.
 Result<os::Path> bring_log_home(fleet::Context& context, job::Connection& connection, const fleet::RunDir& run_dir,
-                                const ledger::Run& run, std::uint64_t size = 0);
+                                const ledger::Run& run, std::optional<std::uint64_t> size = std::nullopt);
 
 /// For bringing something home where nothing is lost by ending: whatever signal comes ends it.
 sync::Options unless_interrupted(fleet::Context& context);

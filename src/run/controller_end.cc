@@ -42,7 +42,7 @@ sync::Options RunController::fetch_options() {
 Status RunController::fetch() {
   TRY("", enter(Phase::fetching));
   context_.progress.begin("fetch", "bringing outputs home");
-  auto fetched = job::fetch_outputs(context_, *node_.connection, run_dir_, run_, fetch_options());
+  auto fetched = job::fetch_outputs(context_, *node_.connection, run_dir_, run_, fetch_options(), trial_.ended);
   finish_log();
   if (!fetched) return fail("bring the outputs home", std::move(fetched).error());
   run_.outputs_home = true;
@@ -81,7 +81,8 @@ void RunController::told_of_home(const job::Outputs& outputs) {
 }
 
 void RunController::finish_log() {
-  const auto written = bring_log_home(context_, *node_.connection, run_dir_, run_, trial_.log_size);
+  const auto size = trial_.ended ? std::optional(trial_.ended->log_size) : std::nullopt;
+  const auto written = bring_log_home(context_, *node_.connection, run_dir_, run_, size);
   if (!written) context_.progress.warn("fetch", written.error().what + "; later ferry commands try again");
   if (written && written->parent_path() != os::Path(run_.output_dir))
     context_.progress.warn("fetch", "the training has a train.log of its own; ferry's is " + shown(*written));
@@ -97,12 +98,15 @@ Status RunController::release() {
   if (node_.connection && !context_.letting_go) {
     let_go_of_volumes();
     // With all outputs home the machine may end itself at once: even if AWS does not listen to us now, the
-    // bill stops.
-    const bool may_end = is_durable(run_) && node_.instance.provider != "ssh";
-    if (auto channel = node_.connection->agent()) (void)channel->client.release(may_end);
+    // bill stops. On one of the user's own the agent is about to be ended.
+    auto channel = node_.instance.provider == "ssh" ? fail(Kind::unsupported, "") : node_.connection->agent_at_once();
+    if (channel) (void)channel->client.release(is_durable(run_));
   }
+  const bool borrowed = node_.connection && node_.instance.provider == "ssh";
+  if (!borrowed) node_.connection.reset();
+  auto given_back = fleet::release_all(context_, run_, borrowed ? &node_.connection->session() : nullptr);
   node_.connection.reset();
-  TRY("", fleet::release_all(context_, run_));
+  TRY("", std::move(given_back));
   bring_stored();
   run_.ended_ms = context_.clock.now_ms();
   TRY("", context_.ledger.update(run_));

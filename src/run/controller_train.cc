@@ -146,7 +146,7 @@ Status RunController::record_end(const agent::JobStatus& status) {
   if (run_.error.empty() && (ending.exit_code == 126 || ending.exit_code == 127))
     run_.error = job::why_failed(*ending.exit_code, end_of_log(run_dir_.log(trial_.n)));
   run_.train_end_ms = context_.clock.now_ms();
-  trial_.log_size = status.log_size;
+  trial_.ended = status;
   // What the agent has to say besides, of what became of the output or of what was left running.
   if (const auto note = printable(status.note); !note.empty() && ending.error.find(note) == std::string::npos)
     context_.progress.warn("train", note);

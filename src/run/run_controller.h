@@ -252,7 +252,7 @@ class RunController {
     job::Environment environment;
     std::optional<job::LocalLog> log;
     job::Pulled pulled;
-    std::uint64_t log_size = 0;  // as the agent told it in the end; 0: not yet
+    std::optional<agent::JobStatus> ended;  // as the agent told it in the end
     bool was_cut = false;        // at max_duration, while this process followed it
     bool is_called_lost = false;
     bool nothing_ran = false;          // whatever the phase: the job certainly was not started

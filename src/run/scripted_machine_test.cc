@@ -99,7 +99,7 @@ Result<ssh::Session> ScriptedMachine::connect() {
   const auto script = scripted_agent();
   ssh::Programs agents;
   for (const char* arch : {"x86_64", "aarch64"})
-    agents.push_back({arch, "ferry-agent-test", script.size(), [script] { return Result<std::string>(script); }});
+    agents.push_back({arch, "ferry-agent-test", [script] { return Result<std::string>(script); }});
   auto session = ssh::Session::local(home_, agents, env);
   if (session) carriers_.push_back(session->pid());
   return session;

@@ -180,7 +180,8 @@ class Talk {
     TRY_SET(bytes, "", program.bytes());
     TRY("", os::set_nonblocking(carrier_.in.get(), true));
     const auto until = steady_ms() + upload_limit.count();
-    for (std::string_view rest = bytes; !rest.empty();) {
+    const auto whole = fmt::format("{}\n", bytes.size()) + bytes;
+    for (std::string_view rest = whole; !rest.empty();) {
       const auto left = until - steady_ms();
       std::array<pollfd, 2> polls{{{carrier_.in.get(), POLLOUT, 0}, {carrier_.out.get(), POLLIN, 0}}};
       if (left <= 0 || ::poll(polls.data(), polls.size(), static_cast<int>(left)) == 0)
@@ -207,7 +208,7 @@ class Talk {
 
 std::string bootstrap_line(const Programs& programs) {
   std::string known;
-  for (const auto& one : programs) known += fmt::format("{}) n={} s={};; ", one.arch, one.name, one.size);
+  for (const auto& one : programs) known += fmt::format("{}) n={};; ", one.arch, one.name);
   // No quote of ' may stand in it, and no line's end: csh has no way to write one.
   return "exec sh -c '" +
          fmt::format(
@@ -215,8 +216,8 @@ std::string bootstrap_line(const Programs& programs) {
              "case \"${{HOME-}}\" in /*) ;; *) exit 3;; esac; "
              "case \"$m\" in {}*) exit 3;; esac; "
              "cd; d=\"$HOME/.ferry/bin\"; "
-             "[ -x \"$d/$n\" ] || ( echo \"ferry-needs:$n\"; umask 077; t=\"$d/.new.$$\"; "
-             "mkdir -p \"$d\" && head -c $s >\"$t\" && [ $(wc -c <\"$t\") -eq $s ] && chmod 700 \"$t\" && "
+             "[ -x \"$d/$n\" ] || ( echo \"ferry-needs:$n\"; read -r s; umask 077; t=\"$d/.new.$$\"; "
+             "mkdir -p \"$d\" && head -c \"$s\" >\"$t\" && [ $(wc -c <\"$t\") -eq \"$s\" ] && chmod 700 \"$t\" && "
              "mv -f \"$t\" \"$d/$n\" || {{ rm -f \"$t\"; exit 1; }} ) || exit {}; "
              "echo \"ferry-has:$n\"; exec \"$d/$n\" mux",
              known, no_room_code) +

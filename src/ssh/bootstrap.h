@@ -10,7 +10,7 @@ namespace ferry::ssh {
 /// missing, and becomes it. Its words:
 ///
 ///   ferry-home:DIR  ferry-arch:ARCH       what it is
-///   ferry-needs:NAME                      then `size` bytes of the program are to be sent
+///   ferry-needs:NAME                      then a line with its size is to be sent, and that many bytes of the program
 ///   ferry-has:NAME                        what follows the line's end comes from the program
 std::string bootstrap_line(const Programs& programs);
 

@@ -24,8 +24,7 @@ namespace ferry::ssh {
 struct Program {
   std::string arch;  ///< as `uname -m` says it
   std::string name;  ///< of its file in ~/.ferry/bin; another program has another name
-  std::uint64_t size = 0;
-  std::function<Result<std::string>()> bytes;  ///< `size` of them; called when the machine has no such file
+  std::function<Result<std::string>()> bytes;  ///< called when the machine has no such file
 };
 using Programs = std::vector<Program>;
 

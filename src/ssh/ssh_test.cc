@@ -12,6 +12,7 @@
 #include "os/clock.h"
 #include "os/env.h"
 #include "os/socket.h"
+#include "ssh/bootstrap.h"
 #include "ssh/keys.h"
 #include "ssh/session.h"
 
@@ -23,7 +24,7 @@ Programs serving_programs(const std::string& name = "ferry-agent-test") {
   const auto script = mux::serving_script();
   Programs out;
   for (const char* arch : {"x86_64", "aarch64"})
-    out.push_back({arch, name, script.size(), [script] { return Result<std::string>(script); }});
+    out.push_back({arch, name, [script] { return Result<std::string>(script); }});
   return out;
 }
 
@@ -344,17 +345,21 @@ TEST_F(Sshd, TheProgramIsSentOnceAndAnotherOneIsSentBesideIt) {
 }
 
 TEST_F(Sshd, AProgramThatIsCutShortIsNotLeftThere) {
-  auto programs = serving_programs();
-  for (auto& one : programs) one.bytes = [] { return Result<std::string>("#!/bin/sh\n"); };
-  const auto error = Session::open(target_, programs, Millis(2'000)).error();
-  EXPECT_EQ(error.kind, Kind::timeout) << describe(error);
-  const auto bin = home_.path() / ".ferry/bin";
-  for (int i = 0; i < 1000 && !os::list_dir(bin)->empty(); ++i) os::system_clock().sleep(Millis(10));
-  EXPECT_EQ(os::list_dir(bin)->size(), 0U);
+  auto line = session_argv(target_, Millis(10'000), bootstrap_line(serving_programs())).value();
+  os::SpawnOptions options{.argv = std::move(line)};
+  options.in = options.out = os::Stream::pipe;
+  auto ssh = *os::Process::spawn(options);
+  std::string said;
+  while (said.find("ferry-needs:") == said.npos) said += *os::read_some(ssh.out.get());
+  ASSERT_TRUE(os::write_all(ssh.in.get(), "1000\n#!/bin/sh\n"));
+  ssh.in.reset();
+  EXPECT_EQ(os::read_to_end(ssh.out.get())->find("ferry-has:"), std::string::npos);
+  EXPECT_EQ(ssh.wait(Millis(60'000))->code, 4);
+  EXPECT_EQ(os::list_dir(home_.path() / ".ferry/bin")->size(), 0U);
 }
 
 TEST_F(Sshd, AMachineOfAnotherKindIsToldAtOnce) {
-  const auto error = Session::open(target_, {{"vax", "p", 1, {}}}, Millis(10'000)).error();
+  const auto error = Session::open(target_, {{"vax", "p", {}}}, Millis(10'000)).error();
   EXPECT_EQ(error.kind, Kind::unsupported);
   EXPECT_EQ(error.why, "it has one for vax");
 }

@@ -8,11 +8,6 @@ namespace ferry::sync {
 
 bool is_packed(std::string_view bytes) { return bytes.starts_with("\x28\xb5\x2f\xfd"); }
 
-std::uint64_t unpacked_size(std::string_view frame) {
-  const auto size = ZSTD_getFrameContentSize(frame.data(), frame.size());
-  return size == ZSTD_CONTENTSIZE_UNKNOWN || size == ZSTD_CONTENTSIZE_ERROR ? 0 : size;
-}
-
 Result<std::string> unpack(std::string_view frame, std::size_t most) {
   constexpr std::size_t piece = std::size_t{1} << 20;
   const std::unique_ptr<ZSTD_DCtx, decltype(&ZSTD_freeDCtx)> context(ZSTD_createDCtx(), &ZSTD_freeDCtx);

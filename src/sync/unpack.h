@@ -3,7 +3,6 @@
 /// What was packed as one zstd frame (RFC 8878): the agents that ferry carries.
 
 #include <cstddef>
-#include <cstdint>
 #include <string>
 #include <string_view>
 
@@ -13,9 +12,6 @@ namespace ferry::sync {
 
 /// True if the bytes begin as a zstd frame does. No program for Linux does.
 bool is_packed(std::string_view bytes);
-
-/// How many bytes the frame holds, as its header says; 0 when that does not.
-std::uint64_t unpacked_size(std::string_view frame);
 
 /// What the one frame holds. Kind::corrupt for anything else, for a frame that is cut short, and for more than `most`
 /// bytes.
