@@ -359,8 +359,8 @@ write_activation() { # FOLDER (empty: the system's)
   } >>"$activate"
 }
 
-# What the facts depend on: the interpreter, what is installed for it, the driver. Fails where that cannot be told without
-# asking Python (pyenv's names lead anywhere).
+# What the facts depend on: the interpreter, what is installed for it, the driver. Fails where that cannot be told
+# without asking Python (pyenv's names lead anywhere).
 facts_key() { # MADE
   local program
   program=$(command -v python3) || return 1

@@ -18,7 +18,7 @@ namespace ferry::os {
 /// killed processes left under the same prefix is removed when the next one is made.
 class PrivateDir {
  public:
-  /// At most this many bytes: ssh adds 19 ("/c." and 16 of its own) to the path of a control socket.
+  /// At most this many bytes: a unix socket's path, of which a program may add a part of its own, has 108.
   static constexpr std::size_t longest = 80;
 
   /// `prefix` begins the folder's name. Fails when no such folder can be made anywhere.

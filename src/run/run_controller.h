@@ -253,7 +253,7 @@ class RunController {
     std::optional<job::LocalLog> log;
     job::Pulled pulled;
     std::optional<agent::JobStatus> ended;  // as the agent told it in the end
-    bool was_cut = false;        // at max_duration, while this process followed it
+    bool was_cut = false;                   // at max_duration, while this process followed it
     bool is_called_lost = false;
     bool nothing_ran = false;          // whatever the phase: the job certainly was not started
     cloud::LaunchRequest launched_by;  // by this process; without an image: by another

@@ -22,8 +22,8 @@ namespace ferry::ssh {
 
 /// The program that serves the streams on a machine, for one kind of processor.
 struct Program {
-  std::string arch;  ///< as `uname -m` says it
-  std::string name;  ///< of its file in ~/.ferry/bin; another program has another name
+  std::string arch;                            ///< as `uname -m` says it
+  std::string name;                            ///< of its file in ~/.ferry/bin; another program has another name
   std::function<Result<std::string>()> bytes;  ///< called when the machine has no such file
 };
 using Programs = std::vector<Program>;

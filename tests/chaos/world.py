@@ -184,7 +184,7 @@ class World(lib.Home):
         return [
             pid
             for pid, words in self.processes().items()
-            if os.path.basename(words[0]) == "ssh" and "ControlMaster=yes" in words
+            if os.path.basename(words[0]) == "ssh" and "ControlMaster=no" in words
         ]
 
     def server(self):

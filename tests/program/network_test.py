@@ -391,11 +391,7 @@ def test_a_laptop_that_moved_to_another_network_is_let_in_again_and_nobody_else_
         # What is connected stays so; what breaks is opened again from the new address.
         home.good("rehearsal", "fault", "caller", "address=203.0.113.9")
         subprocess.run(
-            [
-                "pkill",
-                "-f",
-                f"ControlMaster=yes.*HostKeyAlias={run['run']}|HostKeyAlias={run['run']}.*ControlMaster=yes",
-            ],
+            ["pkill", "-f", f"ControlMaster=no.*HostKeyAlias={run['run']}|HostKeyAlias={run['run']}.*ControlMaster=no"],
             check=True,
         )
         home.wait_for("the new rule", lambda: open_to() == ["203.0.113.9/32"])
