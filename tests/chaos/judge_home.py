@@ -165,7 +165,7 @@ def secrets(trial):
     killed = any(
         text.startswith("SIGKILL") for _, text in trial.notes
     )  # what that leaves goes with the next connection
-    if (left := [path.name for path in trial.tmp.glob("ferry-link.*")]) and not killed:
+    if (left := [path.name for path in trial.tmp.glob("ferry-[a-z]*")]) and not killed:
         found.append(f"left in TMPDIR: {left}")
     run = the_run(trial)
     if run and trial.plan.private:
