@@ -1,5 +1,5 @@
-"""scripts/bench --log: how fast the output of a training comes home, from its pipe into the machine's spool, through ssh,
-into this computer's copy and to where it is shown. What came is compared with what was printed, byte by byte."""
+"""scripts/bench --log: how fast the output of a training comes home, from its pipe into the machine's spool, through
+ssh, into this computer's copy and to where it is shown. What came is compared with what was printed, byte by byte."""
 import hashlib
 import os
 import pty

@@ -1,9 +1,9 @@
 """scripts/bench --sync: how long it takes to bring files to a machine and home, by ferry's engine and by its peers.
 
-A row is one kind of data, brought by each tool in turn, round after round; its figures are medians. A row's data is made
-once; rows of what changed bring it over without the link first (that is not measured), then change it, the same for all
-tools, and measure what brings the other end up to date. Each tool's first result is compared with the source, byte by
-byte."""
+A row is one kind of data, brought by each tool in turn, round after round; its figures are medians. A row's data is
+made once; rows of what changed bring it over without the link first (that is not measured), then change it, the same
+for all tools, and measure what brings the other end up to date. Each tool's first result is compared with the source,
+byte by byte."""
 import dataclasses
 import shutil
 import statistics

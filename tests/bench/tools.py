@@ -131,9 +131,7 @@ class Tar(Tool):
 
     def down(self, source, target):
         pack = f"tar -C {source} -cf - . | zstd -T0 -3 -q"
-        return self.start(
-            shlex.join([*self.ssh, pack]), f"(mkdir -p {target} && zstd -dq | tar -C {target} -xf -)"
-        )
+        return self.start(shlex.join([*self.ssh, pack]), f"(mkdir -p {target} && zstd -dq | tar -C {target} -xf -)")
 
 
 class Rclone(Tool):

@@ -1,6 +1,7 @@
 /// \file
 /// A long way between two network namespaces that it makes itself, for kernels without netem: what is sent into a TUN
-/// device at one end comes out of the other one after a delay, at a rate, through a buffer that drops what does not fit.
+/// device at one end comes out of the other one after a delay, at a rate, through a buffer that drops what does not
+/// fit.
 ///
 ///   wan ONE_WAY_MS MBIT_PER_S BUFFER_KIB
 ///

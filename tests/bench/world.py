@@ -63,8 +63,9 @@ class World:
                 while os.waitpid(-1, os.WNOHANG)[0]:
                     pass
             time.sleep(0.01)
-        subprocess.run(["chmod", "-R", "u+rwX", str(self.root)], capture_output=True)
-        shutil.rmtree(self.root, ignore_errors=True)
+        if subprocess.run(["rm", "-rf", str(self.root)], capture_output=True).returncode:
+            subprocess.run(["chmod", "-R", "u+rwX", str(self.root)], capture_output=True)
+            subprocess.run(["rm", "-rf", str(self.root)], capture_output=True)
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
     def folder(self, name):
