@@ -218,6 +218,8 @@ def rows_of(names):
 def run(world, ferry, agent, options):
     rows, scale = rows_of(options.row), 1 / 200 if options.quick else 1
     rounds = 1 if options.quick else options.rounds
+    if options.quick:
+        trees.phrase_bits = 14
     peers = [tool for tool in tools.PEERS if tool.is_here()]
     left_out = ", ".join(tool.name for tool in tools.PEERS if tool not in peers)
     if left_out:

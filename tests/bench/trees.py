@@ -9,25 +9,30 @@ import shutil
 KIB, MIB = 1 << 10, 1 << 20
 
 
+phrase_bits = 20  # of the number of a phrase: a million of them; less for a try
+
+
 @functools.cache
 def phrases():
-    """A million pairs of words by Zipf's law."""
+    """Pairs of words by Zipf's law."""
     rng = random.Random(1)
     parts = "ba ce di fo gu la me ni po ru sa te vi xo ze tra con per str int ret val num get set key".split()
     words = ["".join(rng.choices(parts, k=rng.choice((1, 2, 2, 3, 3, 4)))) for _ in range(6000)]
     weights = [1 / (i + 1) for i in range(len(words))]
     joins = [" ", " ", " ", " = ", "(", "), ", ".", "_", ":\n    ", "\n", ";\n"]
-    first, second = rng.choices(words, weights, k=1 << 20), rng.choices(words, weights, k=1 << 20)
-    between = rng.choices(joins, k=1 << 21)
+    count = 1 << phrase_bits
+    first, second = rng.choices(words, weights, k=count), rng.choices(words, weights, k=count)
+    between = rng.choices(joins, k=2 * count)
     return [f"{a}{between[i]}{b}{between[-1 - i]}" for i, (a, b) in enumerate(zip(first, second))]
 
 
 def text(rng, size):
     """`size` bytes."""
     table, got, out = phrases(), 0, []
+    mask = len(table) - 1
     while got < size:
         numbers = array.array("I", rng.randbytes(4 * (size // 12 + 8)))
-        part = "".join([table[number & 0xFFFFF] for number in numbers])
+        part = "".join([table[number & mask] for number in numbers])
         out.append(part)
         got += len(part)
     return "".join(out).encode()[:size]
