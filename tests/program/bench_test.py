@@ -28,7 +28,7 @@ def bench(*flags):
     """What it prints; its folder must be empty afterwards, and no process may name it."""
     with tempfile.TemporaryDirectory(prefix="ft.") as folder:
         process = start(folder, *flags)
-        out, err = process.communicate(timeout=120)
+        out, err = process.communicate(timeout=600)
         assert process.returncode == 0, err
         nothing_left(folder)
         return out
@@ -65,7 +65,7 @@ def test_ctrl_c_ends_it_with_a_line_and_leaves_nothing():
             assert process.poll() is None, process.stderr.read()
             time.sleep(0.05)
         process.send_signal(signal.SIGINT)
-        _, err = process.communicate(timeout=60)
+        _, err = process.communicate(timeout=600)
         assert process.returncode == 1 and err == "bench: stopped; nothing is left\n", err
         nothing_left(folder)
 
