@@ -99,7 +99,8 @@ void Backlog::read(std::uint64_t& offset, std::size_t enough, std::string& out) 
     const auto behind = at + piece.bytes.size();
     if (behind > offset) {
       if (out.size() >= enough) break;
-      out += encode_log({offset, piece.stream, piece.phase, piece.time_ms, piece.bytes.substr(offset - at)});
+      append_log(out,
+                 {offset, piece.stream, piece.phase, piece.time_ms, std::string_view(piece.bytes).substr(offset - at)});
       offset = behind;
     }
     at = behind;

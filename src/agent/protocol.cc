@@ -6,7 +6,7 @@
 namespace ferry::agent {
 namespace {
 
-constexpr std::size_t log_header = 8 + 1 + 1 + 8;
+constexpr std::size_t frame_head = 4 + 1, log_header = 8 + 1 + 1 + 8;
 
 template <class T>
 void put(std::string& out, T value) {
@@ -21,6 +21,12 @@ T get(std::string_view bytes, std::size_t at) {
     bits = static_cast<decltype(bits)>(bits << 8 | static_cast<unsigned char>(bytes[at + i]));
   }
   return static_cast<T>(bits);
+}
+
+void begin_frame(std::string& out, FrameType type, std::size_t body) {
+  if (body > most_body(type)) throw std::length_error("a frame's body is too large");
+  put(out, static_cast<std::uint32_t>(body + 1));
+  out += static_cast<char>(type);
 }
 
 bool known(char type) { return type == 'H' || type == 'Q' || type == 'A' || type == 'L' || type == 'S'; }
@@ -52,12 +58,12 @@ void FrameReader::add(std::string_view bytes) {
 
 Result<std::optional<Frame>> FrameReader::next() {
   const std::string_view rest = std::string_view(buffer_).substr(at_);
-  if (rest.size() < 5) return std::nullopt;
+  if (rest.size() < frame_head) return std::nullopt;
   const auto length = get<std::uint32_t>(rest, 0);
   if (length < 1 || !known(rest[4]) || length - 1 > most_body(static_cast<FrameType>(rest[4])))
     return fail(Kind::corrupt, "not a frame of the agent protocol");
   if (rest.size() - 4 < length) return std::nullopt;
-  Frame frame{static_cast<FrameType>(rest[4]), std::string(rest.substr(5, length - 1))};
+  Frame frame{static_cast<FrameType>(rest[4]), std::string(rest.substr(frame_head, length - 1))};
   at_ += 4 + length;
   return frame;
 }
@@ -73,24 +79,27 @@ bool FrameReader::skip_to_hello() {
 }
 
 std::string encode(FrameType type, std::string_view body) {
-  if (body.size() > most_body(type)) throw std::length_error("a frame's body is too large");
   std::string out;
-  out.reserve(5 + body.size());
-  put(out, static_cast<std::uint32_t>(body.size() + 1));
-  out += static_cast<char>(type);
+  out.reserve(frame_head + body.size());
+  begin_frame(out, type, body.size());
   out += body;
   return out;
 }
 
 std::string encode_log(const LogChunk& chunk) {
-  std::string body;
-  body.reserve(log_header + chunk.bytes.size());
-  put(body, chunk.offset);
-  put(body, static_cast<std::uint8_t>(chunk.stream));
-  put(body, static_cast<std::uint8_t>(chunk.phase));
-  put(body, chunk.time_ms);
-  body += chunk.bytes;
-  return encode(FrameType::log, body);
+  std::string out;
+  out.reserve(frame_head + log_header + chunk.bytes.size());
+  append_log(out, {chunk.offset, chunk.stream, chunk.phase, chunk.time_ms, chunk.bytes});
+  return out;
+}
+
+void append_log(std::string& out, const LogView& view) {
+  begin_frame(out, FrameType::log, log_header + view.bytes.size());
+  put(out, view.offset);
+  put(out, static_cast<std::uint8_t>(view.stream));
+  put(out, static_cast<std::uint8_t>(view.phase));
+  put(out, view.time_ms);
+  out += view.bytes;
 }
 
 Result<LogChunk> decode_log(std::string_view body) {

@@ -98,7 +98,16 @@ struct LogChunk {
   std::int64_t time_ms = 0;
   std::string bytes;
 };
-std::string encode_log(const LogChunk& chunk);  ///< a whole frame
+/// The same, of bytes that somebody else holds.
+struct LogView {
+  std::uint64_t offset = 0;
+  LogStream stream = LogStream::out;
+  LogPhase phase = LogPhase::run;
+  std::int64_t time_ms = 0;
+  std::string_view bytes;
+};
+std::string encode_log(const LogChunk& chunk);           ///< a whole frame
+void append_log(std::string& out, const LogView& view);  ///< a whole frame, behind what is there
 Result<LogChunk> decode_log(std::string_view body);
 
 /// Where the job is. `idle`: started nothing yet; `done`: both setup and run ended (or setup failed, or it

@@ -8,6 +8,8 @@
 #include <cerrno>
 #include <cstdlib>
 
+#include "base/crc.h"
+
 namespace ferry::agent {
 namespace {
 
@@ -26,10 +28,15 @@ std::uint64_t get(std::string_view bytes, std::size_t at, std::size_t count) {
   return value;
 }
 
-/// FNV-1a over length, the header behind the sum, and the bytes.
-std::uint32_t sum_of(std::string_view length, std::string_view rest) {
+/// Of a whole record: over all but the sum itself.
+std::uint32_t sum_of(std::string_view record) {
+  return static_cast<std::uint32_t>(crc(Sum::crc32c, record.substr(8), crc(Sum::crc32c, record.substr(0, 4))));
+}
+
+/// As agents before wrote it: FNV-1a, which goes byte by byte.
+std::uint32_t former_sum_of(std::string_view record) {
   std::uint64_t hash = 0xcbf29ce484222325u;
-  for (const std::string_view part : {length, rest}) {
+  for (const std::string_view part : {record.substr(0, 4), record.substr(8)}) {
     for (const char c : part) hash = (hash ^ static_cast<unsigned char>(c)) * 0x100000001b3u;
   }
   return static_cast<std::uint32_t>(hash ^ hash >> 32);
@@ -74,7 +81,7 @@ std::string encode_record(const Record& record) {
   put(out, static_cast<std::uint64_t>(record.phase), 1);
   out += record.bytes;
   std::string sum;
-  put(sum, sum_of(std::string_view(out).substr(0, 4), std::string_view(out).substr(8)), 4);
+  put(sum, sum_of(out), 4);
   return out.replace(4, 4, sum);
 }
 
@@ -83,7 +90,8 @@ std::optional<Record> parse_record(std::string_view bytes) {
   const std::size_t length = get(bytes, 0, 4);
   if (length == 0 || length > max_record_bytes || bytes.size() - record_header < length) return std::nullopt;
   const std::string_view whole = bytes.substr(0, record_header + length);
-  if (get(whole, 4, 4) != sum_of(whole.substr(0, 4), whole.substr(8))) return std::nullopt;
+  const auto sum = get(whole, 4, 4);
+  if (sum != sum_of(whole) && sum != former_sum_of(whole)) return std::nullopt;
   const auto stream = get(whole, 24, 1), phase = get(whole, 25, 1);
   if (stream < 1 || stream > 2 || phase < 1 || phase > 2) return std::nullopt;
   return Record{get(whole, 8, 8), static_cast<std::int64_t>(get(whole, 16, 8)), static_cast<LogStream>(stream),
@@ -209,8 +217,7 @@ Status Spool::read(Place& place, std::size_t budget, std::string& out) {
         fill_hole(place.offset, record->offset, enough, out);
         if (place.offset < record->offset) break;
         const std::size_t skip = place.offset - record->offset;
-        out += encode_log(
-            {place.offset, record->stream, record->phase, record->time_ms, std::string(record->bytes.substr(skip))});
+        append_log(out, {place.offset, record->stream, record->phase, record->time_ms, record->bytes.substr(skip)});
         place.offset = behind;
       }
       used += record_header + record->bytes.size();

@@ -5,9 +5,9 @@
 ///
 ///   record = length (4, of the bytes) sum (4) offset (8) time_ms (8) stream (1) phase (1)  bytes
 ///
-/// All little-endian; `sum` is FNV-1a (folded to 32 bits) over everything else in the record. A record that
-/// is cut short or damaged, which only a crash leaves behind, ends the log: it and what follows are cut off
-/// when the file is opened.
+/// All little-endian; `sum` is CRC-32C over everything else in the record (in those of agents before, which are read
+/// all the same, FNV-1a folded to 32 bits). A record that is cut short or damaged, which only a crash leaves behind,
+/// ends the log: it and what follows are cut off when the file is opened.
 ///
 /// A disk that is full never stops the job. Space ahead of the end is reserved (fallocate), so that the last
 /// words of a program that filled the disk are kept. What it refuses is held in memory (backlog.h), read from

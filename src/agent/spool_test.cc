@@ -6,6 +6,8 @@
 
 #include <random>
 
+#include "base/text.h"
+
 namespace ferry::agent {
 namespace {
 
@@ -120,6 +122,32 @@ TEST(Spool, ADamagedRecordEndsTheLog) {
     bad[at] = static_cast<char>(bad[at] ^ 0x10);
     ASSERT_TRUE(os::write_file(file, bad));
     EXPECT_EQ(opened(file).size(), 0u) << at;
+  }
+}
+
+TEST(Spool, ARecordHasTheSumThatIsSaid) {
+  // Reckoned by the definition of CRC-32C, bit by bit, and not by base/crc.h.
+  EXPECT_EQ(hex(encode_record({7, 2, LogStream::out, LogPhase::run, "good"})),
+            "04000000dbd10f0e070000000000000002000000000000000102676f6f64");
+}
+
+TEST(Spool, TheLogOfAnAgentBeforeIsReadAndGoneOnWith) {
+  const os::TempDir temp;
+  const os::Path file = temp.path() / "log";
+  // The same record with FNV-1a.
+  const std::string former("\4\0\0\0\x84\xf0\xa7\x7e\7\0\0\0\0\0\0\0\2\0\0\0\0\0\0\0\1\2good", 30);
+  ASSERT_TRUE(os::write_file(file, former));
+  {
+    Spool spool = opened(file);
+    spool.add(LogStream::out, LogPhase::run, 3, " and more");
+  }
+  Spool spool = opened(file);
+  EXPECT_EQ(spool.size(), 20u);
+  EXPECT_EQ(bytes_of(read_all(spool, 7)), "good and more");
+  for (std::size_t at = 0; at < former.size(); ++at) {
+    std::string bad = former;
+    bad[at] = static_cast<char>(bad[at] ^ 0x10);
+    EXPECT_FALSE(parse_record(bad)) << at;
   }
 }
 

@@ -16,7 +16,9 @@ constexpr std::size_t frame_head = 5;  // length and type come before the body
 std::string check_of(std::string_view body) { return sha256(body).substr(0, 8); }
 
 std::string record_of(const agent::LogChunk& chunk, bool with_hash) {
-  auto record = agent::encode_log(chunk);
+  std::string record;
+  record.reserve(chunk.bytes.size() + 64);
+  agent::append_log(record, {chunk.offset, chunk.stream, chunk.phase, chunk.time_ms, chunk.bytes});
   if (with_hash) record += agent::encode(FrameType::answer, check_of(std::string_view(record).substr(frame_head)));
   return record;
 }

@@ -8,6 +8,7 @@
 #include <array>
 #include <cerrno>
 #include <csignal>
+#include <span>
 
 namespace ferry::os {
 
@@ -55,12 +56,16 @@ Status write_all(int fd, std::string_view bytes) {
 }
 
 Result<std::string> read_some(int fd, std::size_t limit) {
-  std::string out(limit, '\0');
+  // Mostly little is there: a string as long as the limit would be cleared for nothing.
+  std::array<char, 65536> room;
+  std::string more(limit > room.size() ? limit : 0, '\0');
+  const auto into = more.empty() ? std::span<char>(room).first(limit) : std::span<char>(more);
   while (true) {
-    const ssize_t got = ::read(fd, out.data(), out.size());
+    const ssize_t got = ::read(fd, into.data(), into.size());
+    if (got >= 0 && more.empty()) return std::string(into.data(), static_cast<std::size_t>(got));
     if (got >= 0) {
-      out.resize(static_cast<std::size_t>(got));
-      return out;
+      more.resize(static_cast<std::size_t>(got));
+      return more;
     }
     if (errno == EAGAIN) {
       wait_for(fd, POLLIN);
