@@ -24,7 +24,7 @@ void hash_some(Root root, const std::vector<Entry*>& files, const State& known, 
   for (std::size_t i = next++; i < files.size(); i = next++) {
     const std::string& path = files[i]->path;
     if (const auto marks = root.look(path)) {
-      if (const std::string* sha256 = known.hash_of(path, *marks)) {
+      if (const Digest* sha256 = known.hash_of(path, *marks)) {
         found[i].hashed = Hashed{*marks, marks->size, *sha256, true};
         continue;
       }
@@ -84,7 +84,7 @@ Status hash_tree(const os::Path& root, Tree& tree, const os::Path& cache_file) {
     entry.mtime_ns = hashed.marks.mtime_ns;
     entry.mode = hashed.marks.mode;
     entry.sha256 = hashed.sha256;
-    if (hashed.stable) now.note_file(entry.path, hashed.marks, std::move(hashed.sha256), begin);
+    if (hashed.stable) now.note_file(entry.path, hashed.marks, hashed.sha256, begin);
   }
   std::erase_if(tree.entries, [](const Entry& entry) { return entry.path.empty(); });
   tree.files = tree.bytes = 0;

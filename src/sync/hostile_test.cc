@@ -57,7 +57,7 @@ TEST(HostileSender, ListsThatCannotBeRightAreRefusedBeforeAnythingChanges) {
   expect_refused({file(std::string(256, 'n'))}, "component too long");
   expect_refused({folder(".ferry-tmp-x"), file(".ferry-tmp-x/file")}, "the receiver's own name");
   Entry cut = file("a");
-  cut.sha256 = "short";
+  cut.sha256.clear();
   expect_refused({cut}, "hash of the wrong length");
   Entry odd = file("a");
   odd.mode = 0170000;

@@ -96,7 +96,7 @@ Status check_entry(const std::vector<Entry>& before, const Entry& next) {
   if (is_temp(path)) return bad("a name that the receiver keeps for itself", path);
   if (!before.empty() && before.back().path == path) return bad("a path that comes twice", path);
   if (!before.empty() && before.back().path > path) return bad("the list is not sorted", path);
-  if (next.type == Type::link && (next.target.empty() || next.target.find('\0') != std::string::npos)) {
+  if (next.type == Type::link && (next.target.empty() || next.target.str().find('\0') != std::string::npos)) {
     return bad("a link without a usable target", path);
   }
   const std::string_view parent = split_last(path).first;

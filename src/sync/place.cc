@@ -184,7 +184,7 @@ Result<bool> Placer::make_link(const Entry& entry) {
     const auto target = root_.read_link(entry.path);
     if (target && *target == entry.target) return false;
   }
-  if (::symlinkat(entry.target.c_str(), temp_.get(), new_link_name) < 0)
+  if (::symlinkat(entry.target.str().c_str(), temp_.get(), new_link_name) < 0)
     return fail_errno("make link " + root_.shown(entry.path));
   TRY("", move_into_place(entry, temp_.get(), new_link_name));
   return true;

@@ -107,7 +107,7 @@ Result<bool> Receiver::stands_here(std::size_t index) {
   const auto now = root_->look(entry.path);
   if (!now || now->is != Standing::Is::file || now->size != entry.size) return false;
   mtimes_[index] = now->mtime_ns;
-  if (const std::string* known = before_.hash_of(entry.path, *now)) return *known == entry.sha256;
+  if (const Digest* known = before_.hash_of(entry.path, *now)) return *known == entry.sha256;
   const auto hashed = hash_file(*root_, entry.path, buffer_, [&](std::string_view) { return channel_.beat(); });
   TRY("", channel_.check_cancelled());
   if (!hashed || !hashed->stable || hashed->sha256 != entry.sha256) return false;

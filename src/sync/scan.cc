@@ -276,14 +276,14 @@ class Walk {
     if (real.empty() || is_the_systems(real) || is_made_by_tools(entry.path)) return false;
     if (is_below(real, real_root_) && graft.empty()) {
       const auto to = real == real_root_ ? std::string() : real.substr(real_root_.size() + 1);
-      if (entry.target.starts_with('/')) entry.target = relative(split_last(entry.path).first, to);
+      if (entry.target.str().starts_with('/')) entry.target = relative(split_last(entry.path).first, to);
       return false;
     }
     bool is_circle = is_below(real_root_, real);
     for (auto at = graft; !at.empty(); at = graft_above(split_last(at).first))
       is_circle = is_circle || is_below(tree_.grafts.find(at)->second, real);
     if (!follow_ || is_circle || tree_.grafts.size() >= most_followed) {
-      note(Unsent::Why::link, entry.path, os::is_directory(real), entry.target);
+      note(Unsent::Why::link, entry.path, os::is_directory(real), entry.target.str());
       return false;
     }
     tree_.grafts[entry.path] = real;

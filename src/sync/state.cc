@@ -100,7 +100,7 @@ const Record* State::find(std::string_view path) const {
   return found == records_.end() ? nullptr : &found->second;
 }
 
-const std::string* State::hash_of(std::string_view path, const Standing& now) const {
+const Digest* State::hash_of(std::string_view path, const Standing& now) const {
   const Record* known = find(path);
   const bool same = known != nullptr && known->type == Type::file && now.is == Standing::Is::file &&
                     known->inode != 0 && known->inode == now.inode && known->size == now.size &&
@@ -108,10 +108,9 @@ const std::string* State::hash_of(std::string_view path, const Standing& now) co
   return same ? &known->sha256 : nullptr;
 }
 
-void State::note_file(const std::string& path, const Standing& marks, std::string sha256, std::int64_t now_ns) {
+void State::note_file(const std::string& path, const Standing& marks, const Digest& sha256, std::int64_t now_ns) {
   const bool settled = std::max(marks.mtime_ns, marks.ctime_ns) < now_ns - clock_tick_ns;
-  records_[path] =
-      Record{Type::file, marks.size, settled ? marks.inode : 0, marks.mtime_ns, marks.ctime_ns, std::move(sha256)};
+  records_[path] = Record{Type::file, marks.size, settled ? marks.inode : 0, marks.mtime_ns, marks.ctime_ns, sha256};
 }
 
 }  // namespace ferry::sync

@@ -15,7 +15,7 @@ struct Record {
   Type type = Type::file;
   std::uint64_t size = 0, inode = 0;  ///< inode 0: the marks are not known, only the hash
   std::int64_t mtime_ns = 0, ctime_ns = 0;
-  std::string sha256;  ///< of a file's content or a link's target; empty for a folder
+  Digest sha256;  ///< of a file's content or a link's target; empty for a folder
 };
 
 class State {
@@ -26,12 +26,12 @@ class State {
   Status save(const os::Path& file) const;
 
   /// The hash of a file whose marks are the same as remembered; nullptr if unknown.
-  const std::string* hash_of(std::string_view path, const Standing& now) const;
+  const Digest* hash_of(std::string_view path, const Standing& now) const;
   const Record* find(std::string_view path) const;
 
   /// Remembers a file. Its marks are left out if it changed so shortly before `now_ns` that a change still to
   /// come might leave them the same.
-  void note_file(const std::string& path, const Standing& marks, std::string sha256, std::int64_t now_ns);
+  void note_file(const std::string& path, const Standing& marks, const Digest& sha256, std::int64_t now_ns);
   void note(const std::string& path, Record record) { records_[path] = std::move(record); }
   void drop(const std::string& path) { records_.erase(path); }
   const std::map<std::string, Record, std::less<>>& records() const { return records_; }

@@ -20,6 +20,7 @@
 
 #include "base/error.h"
 #include "os/file.h"
+#include "sync/digest.h"
 
 namespace ferry::sync {
 
@@ -28,14 +29,14 @@ enum class Type : std::uint8_t { file, folder, link };
 struct Entry {
   std::string path;  ///< relative, '/'-separated, any bytes but NUL; never "", ".", ".." or absolute
   Type type = Type::file;
-  std::uint32_t mode = 0;  ///< permission bits (07777)
-  std::uint64_t size = 0;  ///< of a file
-  std::int64_t mtime_ns = 0;
-  std::string sha256;    ///< 32 raw bytes for a file (may be empty before hashing)
-  std::string target;    ///< of a link
   bool as_sent = false;  ///< of outputs: still as it once went over (sync/outputs.h)
   /// Of outputs: a file that is being written (OutputsQuery::settle_ns). It is named, and nothing of it moves.
   bool unsettled = false;
+  std::uint32_t mode = 0;  ///< permission bits (07777)
+  std::uint64_t size = 0;  ///< of a file
+  std::int64_t mtime_ns = 0;
+  Digest sha256;      ///< of a file (may be empty before hashing)
+  RareString target;  ///< of a link
 };
 
 /// Folders within folders, in any tree: one that is deeper is neither listed nor accepted.
@@ -134,7 +135,7 @@ struct ReceiveOptions : Options {
   os::Path state_file;  ///< remembers what was received; empty: none (and mirror removes nothing)
   /// For what comes home: taken from the mode of everything (umask(2)), and its owner can always read it.
   std::optional<std::uint32_t> without_mode;
-  /// A longer list is refused. Each entry costs some 500 bytes of memory.
+  /// A longer list is refused. Each entry costs 96 bytes of memory and its path.
   std::uint64_t most_entries = 5'000'000;
   std::uint64_t most_list_bytes = std::uint64_t{512} << 20;  ///< paths and link targets together
 };
