@@ -252,14 +252,13 @@ Result<std::size_t> keep_contents(ContentStore& store, const os::Path& root, con
   TRY_SET(tree, "", Root::open(root));
   const State state = State::load(state_file);
   std::size_t kept = 0;
-  for (const auto& [path, record] : state.records()) {
-    if (record.type != Type::file) continue;
+  TRY("", state.each([&](std::string_view path, const Record& record) -> Status {
     const auto now = tree.look(path);
-    const Digest* sha256 = now ? state.hash_of(path, *now) : nullptr;
-    if (sha256 == nullptr) continue;
+    if (!now || !is_same_file(record, *now)) return {};
     const auto at = tree.place(path);
-    if (at && store.adopt(at->folder, at->name, *sha256, now->size)) ++kept;
-  }
+    if (at && store.adopt(at->folder, at->name, record.sha256, record.size)) ++kept;
+    return {};
+  }));
   return kept;
 }
 

@@ -97,7 +97,7 @@ Result<std::vector<std::size_t>> Deposit::compare() {
     if (entry.type != Type::file) continue;
     const bool is_file = now && now->is == Standing::Is::file;
     if (is_file && now->size == entry.size) {
-      const Digest* known = before_->hash_of(entry.path, *now);
+      const auto known = before_->hash_of(entry.path, *now);
       const auto hashed =
           known ? Result<Hashed>(Hashed{.sha256 = *known, .stable = true}) : hash_file(*root_, entry.path, buffer);
       if (hashed && hashed->stable && hashed->sha256 == entry.sha256) continue;

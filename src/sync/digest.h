@@ -19,8 +19,8 @@ class Digest {
   Digest() = default;
   /// Empty if `raw` is not 32 bytes.
   template <class Text>
-    requires std::convertible_to<const Text&, std::string_view>
-  Digest(const Text& raw) {  // NOLINT(google-explicit-constructor): what base/hash.h gives
+  requires std::convertible_to<const Text&, std::string_view> Digest(
+      const Text& raw) {  // NOLINT(google-explicit-constructor): what base/hash.h gives
     const std::string_view bytes = raw;
     if (bytes.size() == bytes_.size()) std::memcpy(bytes_.data(), bytes.data(), bytes_.size());
   }
@@ -31,7 +31,7 @@ class Digest {
   operator std::string_view() const { return {bytes_.data(), size()}; }
 
   template <class Text>
-    requires std::convertible_to<const Text&, std::string_view>
+  requires std::convertible_to<const Text&, std::string_view>
   friend bool operator==(const Digest& a, const Text& b) {
     return std::string_view(a) == static_cast<std::string_view>(b);
   }
@@ -46,8 +46,8 @@ class RareString {
  public:
   RareString() = default;
   template <class Text>
-    requires std::convertible_to<const Text&, std::string_view>
-  RareString(const Text& text) {  // NOLINT(google-explicit-constructor): takes the place of a string
+  requires std::convertible_to<const Text&, std::string_view> RareString(
+      const Text& text) {  // NOLINT(google-explicit-constructor): takes the place of a string
     if (const std::string_view bytes = text; !bytes.empty()) text_ = std::make_unique<std::string>(bytes);
   }
   RareString(const RareString& from) : RareString(from.str()) {}
@@ -65,7 +65,7 @@ class RareString {
   std::size_t size() const { return str().size(); }
 
   template <class Text>
-    requires std::convertible_to<const Text&, std::string_view>
+  requires std::convertible_to<const Text&, std::string_view>
   friend bool operator==(const RareString& a, const Text& b) {
     return std::string_view(a) == static_cast<std::string_view>(b);
   }

@@ -77,14 +77,14 @@ Status Placer::sweep() {
 }
 
 bool Placer::is_as_received(const std::string& path, const Standing& now) {
-  const Record* known = received_.find(path);
-  if (known == nullptr || !fits(known->type, now.is)) return false;
+  const auto known = received_.find(path);
+  if (!known || !fits(known->type, now.is)) return false;
   if (now.is == Standing::Is::folder) return true;
   if (now.is == Standing::Is::link) {
     const auto target = root_.read_link(path);
     return target && sha256(*target) == known->sha256;
   }
-  if (received_.hash_of(path, now) != nullptr) return true;
+  if (received_.hash_of(path, now)) return true;
   if (known->size != now.size) return false;
   const auto hashed = hash_file(root_, path, buffer_);
   return hashed && hashed->sha256 == known->sha256;

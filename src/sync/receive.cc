@@ -107,7 +107,7 @@ Result<bool> Receiver::stands_here(std::size_t index) {
   const auto now = root_->look(entry.path);
   if (!now || now->is != Standing::Is::file || now->size != entry.size) return false;
   mtimes_[index] = now->mtime_ns;
-  if (const Digest* known = before_.hash_of(entry.path, *now)) return *known == entry.sha256;
+  if (const auto known = before_.hash_of(entry.path, *now)) return *known == entry.sha256;
   const auto hashed = hash_file(*root_, entry.path, buffer_, [&](std::string_view) { return channel_.beat(); });
   TRY("", channel_.check_cancelled());
   if (!hashed || !hashed->stable || hashed->sha256 != entry.sha256) return false;
@@ -161,14 +161,18 @@ Status Receiver::make_links() {
 
 Status Receiver::remove_old() {
   if (!options_.mirror) return {};
-  const auto by_path = [](const Entry& entry, const std::string& path) { return entry.path < path; };
-  for (auto old = before_.records().rbegin(); old != before_.records().rend(); ++old) {
-    const auto listed = std::lower_bound(entries_.begin(), entries_.end(), old->first, by_path);
-    if (listed != entries_.end() && listed->path == old->first) continue;
-    TRY_SET(removed, "", placer_->remove_received(old->first, old->second.type));
-    if (!removed && old->second.type != Type::folder)
-      notes_.push_back("kept, because it was changed here: " + printable(old->first));
-    now_.drop(old->first);
+  std::vector<std::pair<std::string, Type>> gone;
+  auto listed = entries_.begin();
+  TRY("", before_.each([&](std::string_view path, const Record& record) -> Status {
+    while (listed != entries_.end() && listed->path < path) ++listed;
+    if (listed == entries_.end() || listed->path != path) gone.emplace_back(path, record.type);
+    return {};
+  }));
+  for (auto old = gone.rbegin(); old != gone.rend(); ++old) {
+    const auto& [path, type] = *old;
+    TRY_SET(removed, "", placer_->remove_received(path, type));
+    if (!removed && type != Type::folder) notes_.push_back("kept, because it was changed here: " + printable(path));
+    now_.drop(path);
     changed_ = true;
   }
   return {};

@@ -101,7 +101,7 @@ Result<bool> Receiver::take_file() {
 void Receiver::leave_out(std::size_t index) {
   Entry& entry = entries_[index];
   entry.sha256.clear();
-  if (const Record* earlier = before_.find(entry.path)) {
+  if (const auto earlier = before_.find(entry.path)) {
     now_.note(entry.path, *earlier);
   } else {
     now_.drop(entry.path);
