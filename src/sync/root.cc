@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <climits>
+#include <cstring>
 
 #include "base/text.h"
 
@@ -194,7 +195,7 @@ Result<std::string> Root::read_link(std::string_view path) {
   return target;
 }
 
-Result<std::vector<std::string>> Root::names(std::string_view path) {
+Status Root::each_name(std::string_view path, const std::function<void(int folder, const char* name)>& visit) {
   TRY_SET(fd, "", folder(path));
   const int own = ::openat(fd, ".", folder_flags);
   if (own < 0) return fail_errno("list " + shown(path));
@@ -203,18 +204,45 @@ Result<std::vector<std::string>> Root::names(std::string_view path) {
     ::close(own);
     return fail_errno("list " + shown(path));
   }
-  std::vector<std::string> found;
   errno = 0;
   while (const dirent* one = ::readdir(stream)) {
     const std::string_view name = one->d_name;
-    if (name != "." && name != "..") found.emplace_back(name);
+    if (name != "." && name != "..") visit(own, one->d_name);
     errno = 0;
   }
   const int code = errno;
   ::closedir(stream);
-  if (code != 0) return fail_errno("list " + shown(path), code);
+  return code != 0 ? fail_errno("list " + shown(path), code) : Status();
+}
+
+Result<std::vector<std::string>> Root::names(std::string_view path) {
+  std::vector<std::string> found;
+  TRY("", each_name(path, [&](int, const char* name) { found.emplace_back(name); }));
   std::sort(found.begin(), found.end());
   return found;
+}
+
+Result<Listing> Root::list(std::string_view path) {
+  Listing all;
+  TRY("", each_name(path, [&](int folder, const char* name) {
+        Listing::Item item{.begin = all.names.size(), .length = static_cast<std::uint32_t>(std::strlen(name))};
+        struct stat info;
+        if (::fstatat(folder, name, &info, AT_SYMLINK_NOFOLLOW) == 0)
+          item.found = standing_of(info);
+        else
+          item.error = errno;
+        all.names.append(name, item.length);
+        all.items.push_back(item);
+      }));
+  std::sort(all.items.begin(), all.items.end(),
+            [&](const auto& a, const auto& b) { return all.name(a) < all.name(b); });
+  return all;
+}
+
+bool Listing::has(std::string_view wanted) const {
+  const auto at = std::lower_bound(items.begin(), items.end(), wanted,
+                                   [&](const Item& item, std::string_view text) { return name(item) < text; });
+  return at != items.end() && name(*at) == wanted;
 }
 
 }  // namespace ferry::sync

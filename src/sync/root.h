@@ -3,6 +3,7 @@
 /// A folder whose content is reached one component at a time by openat(2) without following any link:
 /// whatever stands in the tree, nothing outside it is read or written. Paths may be longer than PATH_MAX.
 
+#include <functional>
 #include <map>
 #include <string>
 #include <string_view>
@@ -21,6 +22,20 @@ struct Standing {
   std::uint32_t mode = 0;  ///< permission bits
   std::uint64_t size = 0, inode = 0;
   std::int64_t mtime_ns = 0, ctime_ns = 0;
+};
+
+/// What stands in a folder, sorted by names.
+struct Listing {
+  struct Item {
+    std::size_t begin = 0;
+    std::uint32_t length = 0;
+    int error = 0;  ///< errno, where it could not be looked at
+    Standing found;
+  };
+  std::string names;  ///< one after the other, in any order
+  std::vector<Item> items;
+  std::string_view name(const Item& item) const { return std::string_view(names).substr(item.begin, item.length); }
+  bool has(std::string_view name) const;
 };
 
 /// Use from one thread.
@@ -53,6 +68,8 @@ class Root {
   Result<std::string> read_link(std::string_view path);
   /// Names in a folder, sorted, without "." and "..".
   Result<std::vector<std::string>> names(std::string_view path);
+  /// The same, and what each is.
+  Result<Listing> list(std::string_view path);
 
   /// Lets folder() give itself access (u+rwx) to folders of ours that lack it.
   void may_open_up(bool yes) { may_open_up_ = yes; }
@@ -61,6 +78,7 @@ class Root {
 
  private:
   explicit Root(os::Fd top, os::Path path) : top_(std::move(top)), path_(std::move(path)) {}
+  Status each_name(std::string_view path, const std::function<void(int folder, const char* name)>& visit);
   Result<os::Fd> step(int parent, const std::string& name, std::string_view path);
 
   os::Fd top_;

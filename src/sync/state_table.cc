@@ -157,20 +157,19 @@ void TableCursor::go_to(std::size_t block) {
   if (block != block_) table_->read(block, bytes_);
   block_ = block;
   at_ = BlockRecords(bytes_);
-  stands_ = false;
+  stands_ = is_over_ = false;
 }
 
 const Record* TableCursor::find(std::string_view path) {
   if (table_->blocks() == 0) return nullptr;
   const auto block = table_->block_of(path);
-  if (block != block_ || (stands_ && at_.path() > path)) go_to(block);
-  while (!stands_ || at_.path() < path) {
-    if (stands_ = at_.next(); !stands_) {
-      go_to(block);  // the end: whoever asks next begins again
-      return nullptr;
-    }
+  if (block != block_ || path < asked_) go_to(block);
+  asked_ = path;
+  while (!is_over_ && (!stands_ || at_.path() < path)) {
+    stands_ = at_.next();
+    is_over_ = !stands_;
   }
-  return at_.path() == path ? &at_.record() : nullptr;
+  return stands_ && at_.path() == path ? &at_.record() : nullptr;
 }
 
 bool TableCursor::next() {

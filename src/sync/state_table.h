@@ -83,7 +83,7 @@ class TableCursor {
   TableCursor& operator=(const TableCursor& from) {
     table_ = from.table_;
     block_ = nowhere;
-    stands_ = false;
+    stands_ = is_over_ = false;
     return *this;
   }
   /// The record of the path; null if there is none. Good until the next call.
@@ -100,7 +100,9 @@ class TableCursor {
   std::size_t block_ = nowhere;  ///< that `bytes_` has
   std::string bytes_;
   BlockRecords at_;
-  bool stands_ = false;  ///< at_ has a record
+  bool stands_ = false;   ///< at_ has a record
+  bool is_over_ = false;  ///< the block has no more
+  std::string asked_;     ///< by find(), last
 };
 
 class TableWriter {
