@@ -29,16 +29,8 @@ class TreeHasher {
   }
 
   Status run() {
-    const auto is_hashed = [](const Entry& entry) { return entry.type == Type::file && !entry.unsettled; };
-    for (std::size_t i = 0; i < tree_.entries.size(); ++i) {
-      if (is_hashed(tree_.entries[i])) files_.push_back(i);
-    }
-    if (known_.empty()) {
-      todo_ = files_;
-    } else {
-      TRY("", on_all_cores(files_.size(), looked_at_once, [this](auto&&... it) { look_up(it...); }));
-      std::sort(todo_.begin(), todo_.end());
-    }
+    TRY("", on_all_cores(tree_.entries.size(), looked_at_once, [this](auto&&... it) { look_up(it...); }));
+    std::sort(todo_.begin(), todo_.end());
     // The large ones first, so that no core is left with one at the end; the others as they lie in their folders.
     const auto small = std::stable_partition(todo_.begin(), todo_.end(),
                                              [&](std::size_t i) { return tree_.entries[i].size >= large_file; });
@@ -48,13 +40,15 @@ class TreeHasher {
     TRY("", on_all_cores(large, 1, [this](auto&&... it) { hash(it...); }));
     begin_small_ = large;
     TRY("", on_all_cores(todo_.size() - large, hashed_at_once, [this](auto&&... it) { hash(it...); }));
-    const bool news = !todo_.empty() || files_.size() != known_.loaded();
+    const bool news = !todo_.empty() || recalled_ != known_.loaded();
     const auto saved = news ? save() : Status();
     leave_out_failures();
     return saved;
   }
 
  private:
+  static bool is_hashed(const Entry& entry) { return entry.type == Type::file && !entry.unsettled; }
+
   /// Calls `work(root, known, first, last)` for all of 0…count, some at a time.
   template <class Work>
   Status on_all_cores(std::size_t count, std::size_t at_once, const Work& work) {
@@ -79,17 +73,22 @@ class TreeHasher {
   }
 
   void look_up(Root& root, const State& known, std::size_t first, std::size_t last) {
-    std::vector<std::size_t> unknown;
-    for (std::size_t at = first; at < last; ++at) {
-      const std::size_t i = files_[at];
-      const auto marks = root.look(tree_.entries[i].path);
-      const auto sha256 = marks ? known.hash_of(tree_.entries[i].path, *marks) : std::nullopt;
-      if (sha256)
+    std::vector<std::uint32_t> unknown;
+    std::size_t recalled = 0;
+    for (std::size_t i = first; i < last; ++i) {
+      const Entry& entry = tree_.entries[i];
+      if (!is_hashed(entry)) continue;
+      const auto marks = known.empty() ? Result<Standing>(Standing()) : root.look(entry.path);
+      const auto sha256 = marks ? known.hash_of(entry.path, *marks) : std::nullopt;
+      if (sha256) {
         note(i, *marks, *sha256, true);
-      else
-        unknown.push_back(i);
+        ++recalled;
+      } else {
+        unknown.push_back(static_cast<std::uint32_t>(i));
+      }
     }
     const std::lock_guard lock(mutex_);
+    recalled_ += recalled;
     todo_.insert(todo_.end(), unknown.begin(), unknown.end());
   }
 
@@ -122,7 +121,7 @@ class TreeHasher {
     if (cache_file_.empty()) return {};
     TRY_SET(writer, "remember the tree", StateWriter::begin(cache_file_));
     const std::string* before = nullptr;
-    for (const std::size_t i : files_) {
+    for (std::size_t i = 0; i < tree_.entries.size(); ++i) {
       const Entry& entry = tree_.entries[i];
       if (marks_[i].inode == 0 || (before != nullptr && *before >= entry.path)) continue;
       before = &entry.path;
@@ -149,7 +148,7 @@ class TreeHasher {
     if (!failures_.empty()) std::erase_if(tree_.entries, [](const Entry& entry) { return entry.path.empty(); });
     tree_.files = tree_.bytes = 0;
     for (const Entry& entry : tree_.entries) {
-      tree_.files += entry.type == Type::file && !entry.unsettled ? 1 : 0;
+      tree_.files += is_hashed(entry) ? 1 : 0;
       tree_.bytes += entry.size;
     }
   }
@@ -159,7 +158,8 @@ class TreeHasher {
   const os::Path& cache_file_;
   const State known_;
   const std::int64_t begin_ns_ = file_clock_ns();
-  std::vector<std::size_t> files_, todo_;  ///< places in the tree's entries
+  std::vector<std::uint32_t> todo_;  ///< places in the tree's entries
+  std::uint64_t recalled_ = 0;
   std::size_t begin_small_ = 0;
   std::vector<Marks> marks_;  ///< of each entry
   std::mutex mutex_;
