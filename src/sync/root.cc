@@ -38,6 +38,7 @@ Standing standing_of(const struct stat& info) {
   found.mode = info.st_mode & 07777;
   found.size = static_cast<std::uint64_t>(info.st_size);
   found.inode = info.st_ino;
+  found.allocated = static_cast<std::uint64_t>(info.st_blocks) * 512;
   found.mtime_ns = ns(info.st_mtim);
   found.ctime_ns = ns(info.st_ctim);
   return found;
@@ -75,6 +76,11 @@ Status set_mtime(int folder, const std::string& name, std::int64_t mtime_ns) {
   return {};
 }
 
+Status set_mtime(int file, std::int64_t mtime_ns) {
+  const timespec times[2] = {{0, UTIME_OMIT}, from_ns(mtime_ns)};
+  return ::futimens(file, times) < 0 ? Status(fail_errno("set the time of a file")) : Status();
+}
+
 Status flush_to_disk(const Root& root) {
   if (::syncfs(root.fd()) < 0) return fail_errno("flush " + root.shown("") + " to disk");
   return {};
@@ -89,6 +95,15 @@ Result<Root> Root::open(const os::Path& path, Grafts grafts) {
   }
   if (errno == ENOTDIR) return fail(Kind::not_found, "not a folder: " + printable(path.string()));
   return fail_errno("open folder " + printable(path.string()));
+}
+
+Result<Root> Root::again() const {
+  os::Fd top(::fcntl(top_.get(), F_DUPFD_CLOEXEC, 0));
+  if (!top) return fail_errno("open folder " + shown(""));
+  Root root(std::move(top), path_);
+  root.grafts_ = grafts_;
+  root.may_open_up_ = may_open_up_;
+  return root;
 }
 
 std::string Root::shown(std::string_view path) const {
@@ -196,12 +211,18 @@ Result<std::string> Root::read_link(std::string_view path) {
 
 Result<std::vector<std::string>> Root::names(std::string_view path) {
   TRY_SET(fd, "", folder(path));
-  const int own = ::openat(fd, ".", folder_flags);
-  if (own < 0) return fail_errno("list " + shown(path));
+  auto found = names_in(fd);
+  if (!found) return fail("list " + shown(path), std::move(found).error());
+  return found;
+}
+
+Result<std::vector<std::string>> names_in(int folder) {
+  const int own = ::openat(folder, ".", folder_flags);
+  if (own < 0) return fail_errno("open");
   DIR* stream = ::fdopendir(own);
   if (stream == nullptr) {
     ::close(own);
-    return fail_errno("list " + shown(path));
+    return fail_errno("list");
   }
   std::vector<std::string> found;
   errno = 0;
@@ -212,7 +233,7 @@ Result<std::vector<std::string>> Root::names(std::string_view path) {
   }
   const int code = errno;
   ::closedir(stream);
-  if (code != 0) return fail_errno("list " + shown(path), code);
+  if (code != 0) return fail_errno("read", code);
   std::sort(found.begin(), found.end());
   return found;
 }
