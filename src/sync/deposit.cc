@@ -17,8 +17,6 @@ namespace ferry::sync {
 
 namespace {
 
-/// Of receivers, which leave it alone while it is locked, and when it is not empty.
-constexpr const char* incoming_folder = ".ferry-tmp-incoming";
 constexpr std::uint32_t folder_mode = 0755;
 
 /// The entries sorted, and before each the folders that it lies in.

@@ -161,6 +161,32 @@ Result<std::vector<Entry>> read_manifest(Channel& channel, std::uint64_t most_en
   return entries;
 }
 
+Status put_sparse(Channel& channel, const std::vector<std::pair<std::size_t, std::uint64_t>>& sparse) {
+  channel.put_number(sparse.size());
+  std::size_t next = 0;
+  for (const auto& [index, allocated] : sparse) {
+    channel.put_number(index - next);
+    channel.put_number(allocated);
+    next = index + 1;
+    TRY("", channel.pump());
+  }
+  return {};
+}
+
+Result<std::vector<std::pair<std::size_t, std::uint64_t>>> read_sparse(Channel& channel, std::size_t entries) {
+  TRY_SET(count, "", channel.number(entries));
+  std::vector<std::pair<std::size_t, std::uint64_t>> sparse;
+  std::size_t next = 0;
+  for (std::uint64_t i = 0; i < count; ++i) {
+    TRY_SET(distance, "", channel.number(entries));
+    TRY_SET(allocated, "", channel.number(max_file_size));
+    next += distance;
+    if (next >= entries) return fail(Kind::corrupt, "the other side told of holes in a file that is not in the list");
+    sparse.emplace_back(next++, allocated);
+  }
+  return sparse;
+}
+
 void put_notes(Channel& channel, const std::vector<std::string>& notes) {
   const std::size_t count = std::min(notes.size(), max_notes);
   channel.put_number(count);

@@ -3,7 +3,6 @@
 /// A folder whose content is reached one component at a time by openat(2) without following any link:
 /// whatever stands in the tree, nothing outside it is read or written. Paths may be longer than PATH_MAX.
 
-#include <functional>
 #include <map>
 #include <string>
 #include <string_view>
@@ -21,6 +20,7 @@ struct Standing {
   enum class Is { file, folder, link, other } is = Is::other;
   std::uint32_t mode = 0;  ///< permission bits
   std::uint64_t size = 0, inode = 0;
+  std::uint64_t allocated = 0;  ///< bytes on the disk: less than the size if there are holes
   std::int64_t mtime_ns = 0, ctime_ns = 0;
 };
 
@@ -44,6 +44,8 @@ class Root {
   /// `grafts`: paths in the tree → absolute paths of what is read in their place (Tree::grafts).
   using Grafts = std::map<std::string, std::string, std::less<>>;
   static Result<Root> open(const os::Path& path, Grafts grafts = {});
+  /// The same folder, for another thread.
+  Result<Root> again() const;
   /// From now on `path` is what stands at `target`.
   void graft(const std::string& path, std::string target);
   void remove_graft(const std::string& path);
@@ -78,7 +80,6 @@ class Root {
 
  private:
   explicit Root(os::Fd top, os::Path path) : top_(std::move(top)), path_(std::move(path)) {}
-  Status each_name(std::string_view path, const std::function<void(int folder, const char* name)>& visit);
   Result<os::Fd> step(int parent, const std::string& name, std::string_view path);
 
   os::Fd top_;
@@ -95,6 +96,10 @@ Result<Standing> standing_of(int fd);
 /// chmod that never follows a link.
 Status set_mode(int folder, const std::string& name, std::uint32_t mode);
 Status set_mtime(int folder, const std::string& name, std::int64_t mtime_ns);
+/// Of an open file.
+Status set_mtime(int file, std::int64_t mtime_ns);
+/// Names in an open folder, sorted, without "." and "..".
+Result<std::vector<std::string>> names_in(int folder);
 
 /// Everything written to the root's file system so far is on disk when this returns.
 Status flush_to_disk(const Root& root);

@@ -130,7 +130,12 @@ TEST(State, NoByteThatIsDamagedBecomesAWrongAnswer) {
 }
 
 TEST(State, AFileIsTheSameOnlyIfItsMarksAre) {
-  const Standing marks{Standing::Is::file, 0644, 5, 77, 1'000'000'000, 2'000'000'000};
+  const Standing marks{.is = Standing::Is::file,
+                       .mode = 0644,
+                       .size = 5,
+                       .inode = 77,
+                       .mtime_ns = 1'000'000'000,
+                       .ctime_ns = 2'000'000'000};
   const auto known = file_record(marks, sha256("x"), 9'000'000'000);
   EXPECT_TRUE(is_same_file(known, marks));
   const auto differs = [&](auto change) {

@@ -92,9 +92,12 @@ Result<Tree> scan(const os::Path& root, const Selection& selection);
 /// none) remembers hashes by size, times and inode so that unchanged files are not read again.
 Status hash_tree(const os::Path& root, Tree& tree, const os::Path& cache_file);
 
-/// Of what moves, not of the whole tree; a file that is sent again counts once.
+/// Of what moves, not of the whole tree: what the receiver makes of what it has does not count, holes do not, and a
+/// file that is sent again counts once. The totals are right once the receiver has asked, and follow what is found out
+/// later; with bytes_done they say how much is left, and two looks at bytes_done how fast it goes.
 struct Progress {
   std::uint64_t files_done = 0, files_total = 0, bytes_done = 0, bytes_total = 0;
+  std::uint64_t wire_bytes = 0;  ///< that went over so far, after compression; of everything
 };
 struct Options {
   std::function<void(const Progress&)> progress;  ///< called now and then from the same thread; may be empty
@@ -102,6 +105,9 @@ struct Options {
   /// A peer that says nothing for so long, or so little (under 1 KiB a minute, looked at every five of
   /// these), is Kind::lost. What it works on meanwhile it tells, so that a slow disk is no silence.
   std::chrono::milliseconds silence{120'000};
+  /// Of a sender: a tree that holds no more bytes goes with its list before the receiver asks for anything, which may
+  /// have it already: so many bytes cost less than a round trip.
+  std::uint64_t unasked_bytes = std::uint64_t{128} << 10;
 };
 
 struct Report {
