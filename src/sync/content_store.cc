@@ -2,9 +2,7 @@
 
 #include <dirent.h>
 #include <fcntl.h>
-#include <linux/fs.h>
 #include <sys/file.h>
-#include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -14,6 +12,7 @@
 
 #include "base/hash.h"
 #include "base/text.h"
+#include "sync/clone.h"
 #include "sync/state.h"
 
 namespace ferry::sync {
@@ -26,38 +25,22 @@ constexpr std::string_view new_prefix = "new-";
 constexpr std::size_t most_looked_at = 5 * ContentStore::most_contents;
 constexpr int open_folder = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC;
 
-struct Copied {
-  Digest sha256;
-  std::uint64_t size = 0;
-  bool read_all = true;  ///< false: the source could not be read
-};
-
-/// Reads `from` from its beginning, at most `most` bytes, and writes it to `to` (-1: nowhere).
-Result<Copied> copy_and_hash(int from, int to, std::uint64_t most) {
-  std::string buffer(std::min<std::uint64_t>(std::size_t{256} << 10, most + 1), '\0');
-  Copied copied;
-  Sha256 hash;
-  while (copied.size <= most) {
-    const ssize_t got = ::pread(from, buffer.data(), buffer.size(), static_cast<off_t>(copied.size));
-    if (got < 0 && errno == EINTR) continue;
-    if (got < 0) copied.read_all = false;
-    if (got <= 0) break;
-    const std::string_view piece(buffer.data(), static_cast<std::size_t>(got));
-    hash.add(piece);
-    if (to >= 0) TRY("copy a content", os::write_all(to, piece));
-    copied.size += piece.size();
-  }
-  copied.sha256 = hash.finish();
-  return copied;
-}
-
-/// `to`, which is empty, becomes a copy of `from`; false if it is not what it should be. Only what was hashed is in
-/// `to`, whoever writes to `from` meanwhile.
+/// `to`, which is empty, becomes a copy of `from`; false if it is not what it should be. What was copied is hashed,
+/// whoever writes to `from` meanwhile.
 Result<bool> copy_checked(int from, int to, const Digest& sha256, std::uint64_t size) {
-  const bool readable = (::fcntl(to, F_GETFL) & O_ACCMODE) == O_RDWR;
-  const bool shared = readable && size > 0 && ::ioctl(to, FICLONE, from) == 0;
-  TRY_SET(copied, "", shared ? copy_and_hash(to, -1, size) : copy_and_hash(from, to, size));
-  return copied.read_all && copied.size == size && copied.sha256 == sha256;
+  TRY("copy a content", clone_content(from, to));
+  std::string buffer(std::min<std::uint64_t>(std::size_t{256} << 10, size + 1), '\0');
+  std::uint64_t seen = 0;
+  Sha256 hash;
+  while (seen <= size) {
+    const ssize_t got = ::pread(to, buffer.data(), buffer.size(), static_cast<off_t>(seen));
+    if (got < 0 && errno == EINTR) continue;
+    if (got < 0) return fail_errno("read a copy");
+    if (got == 0) break;
+    hash.add({buffer.data(), static_cast<std::size_t>(got)});
+    seen += static_cast<std::uint64_t>(got);
+  }
+  return seen == size && hash.finish() == sha256;
 }
 
 bool empty_again(int to) { return ::ftruncate(to, 0) == 0 && ::lseek(to, 0, SEEK_SET) == 0; }
@@ -196,7 +179,7 @@ Result<bool> ContentStore::take(const Digest& sha256, std::uint64_t size, int to
   if (!file && file.error().kind != Kind::corrupt) return false;
   if (file) {
     auto good = copy_checked(file->get(), to, sha256, size);
-    if (!good || *good) return good;
+    if (good ? *good : good.error().kind == Kind::disk_full) return good;
     if (!empty_again(to)) return fail_errno("empty a file again");
   }
   ::unlinkat(at.folder.get(), at.name.c_str(), 0);

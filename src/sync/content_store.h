@@ -6,7 +6,7 @@
 /// Contents come in by being moved: when a run's folder is to be removed, what ferry once brought there, and nobody
 /// touched since, is renamed into the store (keep_contents()). That costs what removing it would, no byte is written,
 /// and nothing lies on the disk twice; a second copy of every file while it is received would cost as much as
-/// receiving it. They go out as copies, which share their blocks where the file system can (ioctl_ficlone(2)): a
+/// receiving it. They go out as copies (clone.h), which share their blocks where the file system can: a
 /// training may edit its files in place, so no name of a content is ever given to it as a hard link.
 ///
 ///     FOLDER/ab/0123…   the content whose SHA-256 is ab0123… in hex; its time (mtime) is when it was last of use
@@ -30,7 +30,7 @@ class ContentStore {
   bool holds(const Digest& sha256, std::uint64_t size) const;
 
   /// Writes the content into `to`, an empty file of the caller's, open for reading and writing. False if it is not
-  /// there: `to` is empty then. Fails when `to` cannot be written, e.g. disk_full.
+  /// there: `to` is empty then. Fails disk_full.
   Result<bool> take(const Digest& sha256, std::uint64_t size, int to);
 
   /// Puts in a copy of the content of `from`, a file open for reading at any place. False if it is there already, or

@@ -111,6 +111,25 @@ TEST_F(Contents, WhatIsTakenOutIsNoSecondNameOfWhatIsThere) {
   EXPECT_EQ(taken("content"), "content");
 }
 
+TEST_F(Contents, WhatHasHolesComesOutWithHoles) {
+  const std::uint64_t size = std::uint64_t{16} << 20;
+  const auto from = to_be_filled("from");
+  ASSERT_EQ(::ftruncate(from.get(), static_cast<off_t>(size)), 0);
+  ASSERT_EQ(::pwrite(from.get(), "x", 1, 5'000'000), 1);
+  std::string content(size, '\0');
+  content[5'000'000] = 'x';
+  ASSERT_TRUE(*store().offer(from.get(), sha256(content), size));
+  const auto to = to_be_filled();
+  ASSERT_TRUE(*store().take(sha256(content), size, to.get()));
+  for (const int fd : {from.get(), to.get()}) {
+    struct stat info;
+    ASSERT_EQ(::fstat(fd, &info), 0);
+    EXPECT_EQ(static_cast<std::uint64_t>(info.st_size), size);
+    EXPECT_LT(info.st_blocks * 512, 1 << 20);
+  }
+  EXPECT_EQ(read(temp_.path() / "to"), content);
+}
+
 TEST_F(Contents, AFileMovesInUnlessItHasAnotherName) {
   write(temp_.path() / "a", "content", 0755);
   const auto inode = [](const os::Path& path) {
