@@ -29,7 +29,7 @@ std::string bytes_at(const Json& object, const char* key) {
 Json entry_json(const sync::Entry& entry, const std::string& source) {
   Json json = {{"path", bytes_json(entry.path)}, {"mode", entry.mode}, {"mtime_ns", entry.mtime_ns}};
   json["type"] = entry.type == sync::Type::file ? "file" : entry.type == sync::Type::link ? "link" : "folder";
-  if (entry.type == sync::Type::link) json["target"] = bytes_json(entry.target);
+  if (entry.type == sync::Type::link) json["target"] = bytes_json(entry.target.str());
   if (entry.type != sync::Type::file) return json;
   json["size"] = entry.size;
   json["sha256"] = hex(entry.sha256);
@@ -102,7 +102,7 @@ Status pack_sent(const sync::Tree& tree, const std::function<os::Path(const sync
   const auto list = sent_list(tree, [](const sync::Entry&) { return std::string(); });
   TRY_SET(to, "", os::open_file(pack, O_WRONLY | O_CREAT | O_TRUNC, 0600));
   TRY("", os::write_all(to.get(), fmt::format("{}{}\n{}", pack_greeting, list.size(), list)));
-  std::set<std::string_view> packed;
+  std::set<sync::Digest> packed;
   for (const auto& entry : tree.entries) {
     if (entry.type != sync::Type::file || !packed.insert(entry.sha256).second) continue;
     TRY("", append(to.get(), file_of(entry), entry.size));
@@ -128,7 +128,7 @@ Result<sync::Tree> unpack_sent(const os::Path& pack, const os::Path& folder) {
   if (!list.is_array()) return fail(Kind::corrupt, "the list of what was sent cannot be read");
   TRY("", os::make_dirs(folder, 0700));
   sync::Tree tree;
-  std::set<std::string> taken;
+  std::set<sync::Digest> taken;
   std::uint64_t bytes = 0;
   for (const auto& one : list) {
     TRY_SET(entry, "", sent_entry_from(one));

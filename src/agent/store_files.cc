@@ -77,7 +77,7 @@ class Gatherer {
   void add_link(const sync::Entry& link) {
     if (link.target.size() > store::most_link || !there_.insert(link.path).second) return;
     into_.links.push_back(
-        {.path = link.path, .kind = kind_of(link.path), .mtime_ns = link.mtime_ns, .link = link.target});
+        {.path = link.path, .kind = kind_of(link.path), .mtime_ns = link.mtime_ns, .link = link.target.str()});
   }
 
   store::FileKind kind_of(const std::string& path) {

@@ -20,6 +20,12 @@ Sha256& Sha256::operator=(Sha256&&) noexcept = default;
 
 void Sha256::add(std::string_view bytes) { SHA256_Update(&state_->context, bytes.data(), bytes.size()); }
 
+std::string Sha256::so_far() const {
+  Sha256 copy;
+  copy.state_->context = state_->context;
+  return copy.finish();
+}
+
 std::string Sha256::finish() {
   std::string out(SHA256_DIGEST_LENGTH, '\0');
   SHA256_Final(reinterpret_cast<unsigned char*>(out.data()), &state_->context);

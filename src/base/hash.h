@@ -16,6 +16,8 @@ class Sha256 {
   Sha256(Sha256&&) noexcept;
   Sha256& operator=(Sha256&&) noexcept;
   void add(std::string_view bytes);
+  /// As finish() would say now; more may be added.
+  std::string so_far() const;
   /// The 32 raw bytes. Call once, last.
   std::string finish();
 

@@ -28,7 +28,7 @@ std::vector<store::ManifestEntry> files_of(const sync::Tree& tree) {
     if (entry.type == sync::Type::folder) continue;
     store::ManifestEntry file{.path = entry.path, .mtime_ns = entry.mtime_ns};
     if (entry.type == sync::Type::link) {
-      file.link = entry.target;
+      file.link = entry.target.str();
     } else {
       file.bytes = entry.size;
       file.sha256 = hex(entry.sha256);

@@ -293,7 +293,7 @@ os::Path own_place(fleet::Context& context, const ledger::Run& run, const std::s
   // The state knows of a fetch that was cut short, the ledger of one whose state is gone.
   const auto received = sync::State::load(fleet::RunDir(context.data, run.name).outputs_state());
   const auto noted = noted_beside(context, run.name);
-  const auto brought = [&](const std::string& one) { return received.find(one) != nullptr || noted.contains(one); };
+  const auto brought = [&](const std::string& one) { return received.find(one).has_value() || noted.contains(one); };
   if (!brought(name)) return home / name;
   std::string own(own_folder);
   struct stat info;

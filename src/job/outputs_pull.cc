@@ -136,7 +136,10 @@ void OutputsPull::look_at_state() {
   if (mtime_of(state) == pulled_.state_ns) return;
   pulled_.files.clear();
   const auto known = sync::State::load(state);
-  for (const auto& [path, record] : known.records()) pulled_.of_others.insert(path);
+  (void)known.each([&](std::string_view path, const sync::Record&) -> Status {
+    pulled_.of_others.emplace(path);
+    return {};
+  });
 }
 
 void OutputsPull::remove_vanished(const sync::Report& report) {

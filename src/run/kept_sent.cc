@@ -13,7 +13,7 @@ namespace {
 
 os::Path sent_dir(const fleet::RunDir& run_dir) { return run_dir.path / "sent"; }
 os::Path list_of(const fleet::RunDir& run_dir) { return sent_dir(run_dir) / "list.json"; }
-os::Path copy_of(const fleet::RunDir& run_dir, const std::string& sha256) { return sent_dir(run_dir) / hex(sha256); }
+os::Path copy_of(const fleet::RunDir& run_dir, const sync::Digest& sha256) { return sent_dir(run_dir) / hex(sha256); }
 
 }  // namespace
 

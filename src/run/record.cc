@@ -143,12 +143,11 @@ Json code_of(const sync::Tree& tree) {
   constexpr std::uint32_t owner_executes = 0100;
   Sha256 all;
   for (const auto& one : tree.entries) {
-    const bool is_file = one.type == sync::Type::file;
     const std::string_view type = one.type == sync::Type::folder ? "folder"
                                   : one.type == sync::Type::link ? "link"
                                   : (one.mode & owner_executes)  ? "program"
                                                                  : "file";
-    const auto content = is_file ? one.sha256 : one.type == sync::Type::link ? sha256(one.target) : "";
+    const auto content = one.type == sync::Type::link ? sync::Digest(sha256(one.target)) : one.sha256;
     all.add(fmt::format("{} {}", type, one.path));
     all.add(std::string_view("\0", 1));
     all.add(hex(content) + "\n");

@@ -6,7 +6,9 @@
 #include <unistd.h>
 #include <zstd.h>
 
+#include <algorithm>
 #include <cerrno>
+#include <thread>
 
 #include "base/text.h"
 #include "os/fd.h"
@@ -17,10 +19,11 @@ namespace {
 
 constexpr std::size_t buffer_size = std::size_t{128} << 10;
 constexpr std::size_t shell_noise_limit = std::size_t{64} << 10;
-constexpr std::size_t frame_size = std::size_t{4} << 20;  // after so many bytes the level is chosen anew
-constexpr int largest_window_log = 23;                    // a peer cannot make us hold more than 8 MiB
-constexpr int highest_level = 5;
-constexpr int barely_compressing = -50;
+constexpr std::size_t job_size = std::size_t{4} << 20;  // after so many bytes the effort is chosen anew
+constexpr int window_log = 24;                          // 16 MiB; a peer cannot make us hold more
+constexpr int smallest_window_log = 17;
+constexpr int overlap = 8;  // of jobs: half of the window
+constexpr unsigned most_workers = 4;
 constexpr int poll_ms = 100;
 constexpr std::uint64_t least_bytes = std::uint64_t{64} << 10;  // in pace_windows times the silence
 constexpr int pace_windows = 5;
@@ -34,20 +37,31 @@ auto broken(std::string why = {}) {
 
 }  // namespace
 
+/// What zstd tries, from little to much. What each costs and brings, docs/benchmarks.md has: tables that cover the
+/// whole window bring more than a higher level does, where files are like the ones before them.
+struct Effort {
+  int level, hash_log, chain_log;
+};
+constexpr Effort efforts[] = {{-10, 0, 0}, {1, 17, 0}, {1, 20, 0}, {3, 20, 20}, {6, 21, 20}, {8, 21, 20}};
+constexpr std::size_t first_effort = 2, usual_effort = 3, least_on_slow_line = 1;
+constexpr double slow_line = 64e6;  // bytes a second
+
 struct Channel::Zstd {
   ZSTD_CCtx* out = ZSTD_createCCtx();
   ZSTD_DCtx* in = ZSTD_createDCtx();
   const std::unique_ptr<char[]> buffer = std::make_unique_for_overwrite<char[]>(buffer_size);
-  int level = 3, patience = 0;
-  std::size_t frame_in = 0, frame_out = 0;
-  std::size_t taken = 0;    // of the pending bytes
+  bool in_bulk = false;
+  int window = 0;  // in bulk
+  std::size_t effort = first_effort;
+  int patience = 0;  // jobs to go until more than the least is tried again on what does not shrink
+  std::size_t job_in = 0, job_out = 0;
   std::string_view unsent;  // of the buffer
   Clock::duration writing{}, working{};
 
-  explicit Zstd(int window_log) {
-    ZSTD_CCtx_setParameter(out, ZSTD_c_compressionLevel, level);
-    ZSTD_CCtx_setParameter(out, ZSTD_c_windowLog, window_log);
-    ZSTD_DCtx_setParameter(in, ZSTD_d_windowLogMax, largest_window_log);
+  explicit Zstd(int small_window) {
+    ZSTD_CCtx_setParameter(out, ZSTD_c_compressionLevel, 3);
+    ZSTD_CCtx_setParameter(out, ZSTD_c_windowLog, small_window);
+    ZSTD_DCtx_setParameter(in, ZSTD_d_windowLogMax, window_log);
   }
   ~Zstd() {
     ZSTD_freeCCtx(out);
@@ -55,16 +69,25 @@ struct Channel::Zstd {
   }
   Zstd(const Zstd&) = delete;
   Zstd& operator=(const Zstd&) = delete;
+
+  /// With threads this is possible at any moment.
+  void use(std::size_t chosen_effort) {
+    effort = chosen_effort;
+    const Effort& chosen = efforts[effort];
+    ZSTD_CCtx_setParameter(out, ZSTD_c_compressionLevel, chosen.level);
+    ZSTD_CCtx_setParameter(out, ZSTD_c_hashLog, std::min(chosen.hash_log, window));
+    ZSTD_CCtx_setParameter(out, ZSTD_c_chainLog, std::min(chosen.chain_log, window));
+  }
 };
 
-Channel::Channel(int in, int out, std::function<bool()> cancelled, std::chrono::milliseconds silence, int window_log)
+Channel::Channel(int in, int out, std::function<bool()> cancelled, std::chrono::milliseconds silence, int window)
     : in_(in),
       out_(out),
       in_flags_(::fcntl(in, F_GETFL)),
       out_flags_(::fcntl(out, F_GETFL)),
       cancelled_(std::move(cancelled)),
       silence_(silence),
-      zstd_(std::make_unique<Zstd>(window_log)),
+      zstd_(std::make_unique<Zstd>(window)),
       raw_(std::make_unique_for_overwrite<char[]>(buffer_size)),
       plain_(std::make_unique_for_overwrite<char[]>(buffer_size)) {
   os::ignore_sigpipe();
@@ -144,7 +167,10 @@ Result<std::string_view> Channel::receive() {
 Status Channel::greet() {
   const std::string ours = std::string(greeting) + protocol_version;
   std::string_view unsent = ours;
-  TRY("", send(unsent));
+  return send(unsent);
+}
+
+Status Channel::await_greeting() {
   std::string heard;
   std::size_t at = std::string::npos;
   const auto begin = Clock::now();
@@ -174,6 +200,7 @@ Status Channel::greet() {
   }
   heard.erase(0, at + greeting.size() + 1);
   raw_rest_ = {raw_.get(), heard.copy(raw_.get(), buffer_size)};
+  greeted_ = true;
   return {};
 }
 
@@ -189,55 +216,96 @@ void Channel::put_text(std::string_view text) {
   put(text);
 }
 
-Status Channel::pump() { return pending_.size() < buffer_size ? Status{} : compress(false); }
+Status Channel::pump() { return pending_.size() < buffer_size ? Status{} : compress_pending(ZSTD_e_continue); }
 
-Status Channel::flush() { return compress(true); }
+Status Channel::flush() { return compress_pending(ZSTD_e_flush); }
+
+Status Channel::put_through(std::string_view bytes) {
+  if (bytes.size() < buffer_size / 8) {
+    put(bytes);
+    return pump();
+  }
+  auto done = compress_pending(ZSTD_e_continue);
+  if (done) done = compress(bytes, ZSTD_e_continue);
+  if (!done) put(bytes);  // a last word must not stand among them
+  return done;
+}
+
+Status Channel::begin_bulk(std::uint64_t bytes) {
+  TRY("", compress_pending(ZSTD_e_end));
+  Zstd& z = *zstd_;
+  z.in_bulk = bytes > job_size;
+  ZSTD_CCtx_reset(z.out, ZSTD_reset_session_and_parameters);
+  z.window = smallest_window_log;
+  while (z.window < window_log && std::uint64_t{1} << z.window < bytes) ++z.window;
+  ZSTD_CCtx_setParameter(z.out, ZSTD_c_windowLog, z.window);
+  if (z.in_bulk) {
+    // An error says that this zstd has no threads, and it goes on without.
+    const auto workers = std::clamp(std::thread::hardware_concurrency(), 1U, most_workers);
+    ZSTD_CCtx_setParameter(z.out, ZSTD_c_nbWorkers, static_cast<int>(workers));
+    ZSTD_CCtx_setParameter(z.out, ZSTD_c_jobSize, job_size);
+    ZSTD_CCtx_setParameter(z.out, ZSTD_c_overlapLog, overlap);
+  }
+  z.use(z.in_bulk ? first_effort : usual_effort);
+  return {};
+}
 
 /// If it fails it can be called again: nothing is compressed twice or lost.
-Status Channel::compress(bool flush) {
+Status Channel::compress_pending(int how) {
+  std::string_view rest = pending_;
+  auto done = compress(rest, how);
+  pending_.erase(0, pending_.size() - rest.size());
+  return done;
+}
+
+/// Takes from `bytes` what was compressed.
+Status Channel::compress(std::string_view& bytes, int how) {
   Zstd& z = *zstd_;
-  const bool frame_full = z.frame_in + pending_.size() >= frame_size;
-  const ZSTD_EndDirective how = frame_full ? ZSTD_e_end : flush ? ZSTD_e_flush : ZSTD_e_continue;
   std::size_t left = 1;
-  while (how == ZSTD_e_continue ? z.taken < pending_.size() : left != 0) {
+  while (how == ZSTD_e_continue ? !bytes.empty() : left != 0) {
     TRY("", send(z.unsent));
-    ZSTD_inBuffer in{pending_.data(), pending_.size(), z.taken};
+    ZSTD_inBuffer in{bytes.data(), std::min(bytes.size(), buffer_size), 0};
     ZSTD_outBuffer out{z.buffer.get(), buffer_size, 0};
+    const bool all = in.size == bytes.size();
     const auto begin = Clock::now();
-    left = ZSTD_compressStream2(z.out, &out, &in, how);
+    left = ZSTD_compressStream2(z.out, &out, &in, all ? static_cast<ZSTD_EndDirective>(how) : ZSTD_e_continue);
     if (ZSTD_isError(left) != 0) return fail(Kind::bug, std::string("zstd: ") + ZSTD_getErrorName(left));
+    if (!all) left = 1;
     const auto middle = Clock::now();
-    z.taken = in.pos;
-    z.frame_out += out.pos;
+    bytes.remove_prefix(in.pos);
+    z.job_in += in.pos;
+    z.job_out += out.pos;
     z.unsent = {z.buffer.get(), out.pos};
     TRY("", send(z.unsent));
     z.working += middle - begin;
     z.writing += Clock::now() - middle;
+    if (z.in_bulk && z.job_in >= job_size) choose_effort();
   }
-  z.frame_in += pending_.size();
-  z.taken = 0;
-  pending_.clear();
-  if (frame_full) choose_level();
   return {};
 }
 
-/// More effort while the line is what we wait for, less while the processor is, hardly any for what does not
-/// shrink.
-void Channel::choose_level() {
+/// More effort while the line is what we wait for, less while the processor is, hardly any for what does not shrink.
+/// On a slow line little effort is never right: if it seems so, the line has only paused.
+void Channel::choose_effort() {
   Zstd& z = *zstd_;
-  const bool shrinks = z.frame_out < z.frame_in / 100 * 97;
-  if (z.level == barely_compressing) {
-    if (--z.patience <= 0) z.level = 1;
+  const std::chrono::duration<double> took = z.writing + z.working;
+  const bool is_slow = static_cast<double>(z.job_out) < slow_line * took.count();
+  const bool shrinks = z.job_out < z.job_in / 100 * 97;
+  std::size_t next = z.effort;
+  if (z.job_out == 0) {
+    // the first are still being compressed
+  } else if (z.patience > 0) {
+    if (--z.patience == 0) next = 1;
   } else if (!shrinks) {
-    z.level = barely_compressing;
+    next = 0;
     z.patience = 8;
   } else if (z.writing > z.working) {
-    z.level = std::min(z.level + 1, highest_level);
+    next = std::min(next + 1, std::size(efforts) - 1);
   } else {
-    z.level = std::max(z.level - 1, 1);
+    next = std::max(next - std::min<std::size_t>(next, 1), is_slow ? least_on_slow_line : 0);
   }
-  ZSTD_CCtx_setParameter(z.out, ZSTD_c_compressionLevel, z.level);
-  z.frame_in = z.frame_out = 0;
+  z.use(next);
+  z.job_in = z.job_out = 0;
   z.working = z.writing = {};
 }
 
@@ -258,6 +326,7 @@ Status Channel::decode() {
 }
 
 Status Channel::refill() {
+  if (!greeted_) TRY("", await_greeting());
   TRY("", decode());
   while (rest_.empty()) {
     TRY_SET(more, "", receive());
@@ -267,18 +336,19 @@ Status Channel::refill() {
   return {};
 }
 
-/// The end of the stream, and bytes that make no sense, count as a word.
+/// The end of the stream, and bytes that make no sense, count as a word; that the peer is at work does not.
 bool Channel::peer_spoke() {
-  if (!decode()) return true;
-  while (rest_.empty()) {
+  while (true) {
+    if (!decode()) return true;
+    while (rest_.starts_with('B')) rest_.remove_prefix(1);
+    if (!rest_.empty()) return true;
+    if (more_inside_ || !raw_rest_.empty()) continue;
     const ssize_t got = ::read(in_, raw_.get(), buffer_size);
     if (got < 0) return errno != EAGAIN && errno != EINTR;
     if (got == 0) return true;
     received_ += static_cast<std::uint64_t>(got);
     raw_rest_ = std::string_view(raw_.get(), static_cast<std::size_t>(got));
-    if (!decode()) return true;
   }
-  return true;
 }
 
 Result<std::string_view> Channel::some(std::size_t limit) {
@@ -375,6 +445,7 @@ Error Channel::last_words(Error ours) {
   attentive_ = false;
   deadline_ = Clock::now() + std::chrono::seconds(3);
   const auto tag = letter();
+  if (!tag && !greeted_ && !tag.error().why.empty()) return tag.error();
   if (!tag || *tag != 'E') return ours;
   auto theirs = error();
   return theirs ? *std::move(theirs) : ours;

@@ -1,10 +1,13 @@
 #pragma once
 /// \file
-/// The byte stream between two ends of a sync: a greeting, then one zstd stream in each direction.
+/// The byte stream between two ends of a sync: a greeting, then zstd frames in each direction.
 ///
-///   greeting = 0x05 0x16 "ferry-sync" 0x1e version      sent first by both; what a login shell printed
-///   before it is skipped number   = LEB128, least significant group first text     = number (its length)
-///   bytes. Bytes before the greeting, and letters 'B' in place of an answer, say: still at work.
+///   greeting = 0x05 0x16 "ferry-sync" 0x1e version   sent first by both, who do not wait for the other's; what
+///                                                    a login shell printed before it is skipped
+///   number   = LEB128, least significant group first
+///   text     = number (its length), bytes
+///
+/// Bytes before the greeting, and letters 'B' in place of an answer, say: still at work.
 
 #include <chrono>
 #include <cstdint>
@@ -22,7 +25,7 @@ inline constexpr std::string_view greeting =
     "\x05\x16"
     "ferry-sync"
     "\x1e";
-inline constexpr char protocol_version = 1;
+inline constexpr char protocol_version = 2;
 
 /// Use from one thread. While it lives both descriptors are non-blocking; afterwards they are as before.
 class Channel {
@@ -36,8 +39,8 @@ class Channel {
   Channel(const Channel&) = delete;
   Channel& operator=(const Channel&) = delete;
 
-  /// Sends our greeting and finds the peer's. `unsupported` for another version, `corrupt` if 64 KiB bring
-  /// none. A peer that prepares may take hours, as long as it says so.
+  /// Sends our greeting. The peer's is found when first something is read: `unsupported` for another version,
+  /// `corrupt` if 64 KiB bring none. A peer that prepares may take hours, as long as it says so.
   Status greet();
   /// Between two words: tells the peer that we are still at work, if it has heard nothing for some seconds.
   Status beat();
@@ -50,8 +53,13 @@ class Channel {
   void put_text(std::string_view text);
   Status pump();
   Status flush();
+  /// put() of much, and pump(), without a copy.
+  Status put_through(std::string_view bytes);
+  /// From now on much is to be written, about so many bytes: a large window, threads, and as much effort as the line
+  /// leaves time for.
+  Status begin_bulk(std::uint64_t bytes);
   /// From now on a word from the peer stops writing (as `lost`): it can only be about an error.
-  void stop_writing_when_peer_speaks() { attentive_ = true; }
+  void stop_writing_when_peer_speaks(bool yes) { attentive_ = yes; }
 
   /// Reading waits. A stream that ends is `lost`; a value over its limit is `corrupt`.
   Result<char> byte();
@@ -77,8 +85,10 @@ class Channel {
  private:
   using Clock = std::chrono::steady_clock;
   struct Zstd;
-  Status compress(bool flush);
-  void choose_level();
+  Status await_greeting();
+  Status compress(std::string_view& bytes, int how);
+  Status compress_pending(int how);
+  void choose_effort();
   /// Takes from `bytes` what was sent.
   Status send(std::string_view& bytes);
   Status refill();
@@ -99,6 +109,7 @@ class Channel {
   Clock::time_point beaten_ = Clock::now();
   std::optional<Clock::time_point> deadline_;
   bool attentive_ = false;
+  bool greeted_ = false;  ///< the peer's greeting was found
   std::unique_ptr<Zstd> zstd_;
   std::string pending_;                  ///< to be compressed
   std::unique_ptr<char[]> raw_, plain_;  ///< buffers of bytes read and of bytes decompressed

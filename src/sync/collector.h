@@ -19,7 +19,9 @@ namespace ferry::sync {
 inline constexpr std::size_t most_lines = 10;  // of a kind
 
 inline std::string joined(std::string_view folder, std::string_view name) {
-  std::string path(folder);
+  std::string path;
+  path.reserve(folder.size() + 1 + name.size());
+  path = folder;
   if (!path.empty() && !name.empty()) path += '/';
   return path += name;
 }

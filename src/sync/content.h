@@ -14,7 +14,7 @@ bool untouched(const Standing& before, const Standing& after);
 struct Hashed {
   Standing marks;  ///< before reading
   std::uint64_t size = 0;
-  std::string sha256;
+  Digest sha256;
   bool stable = false;  ///< nobody wrote to it meanwhile
 };
 

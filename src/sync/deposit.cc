@@ -17,8 +17,6 @@ namespace ferry::sync {
 
 namespace {
 
-/// Of receivers, which leave it alone while it is locked, and when it is not empty.
-constexpr const char* incoming_folder = ".ferry-tmp-incoming";
 constexpr std::uint32_t folder_mode = 0755;
 
 /// The entries sorted, and before each the folders that it lies in.
@@ -77,7 +75,7 @@ Status Deposit::begin() {
 }
 
 std::string Deposit::incoming_name(std::size_t index) const {
-  return hex(sha256(entries_[index].path + '\0' + entries_[index].sha256));
+  return hex(sha256((entries_[index].path + '\0').append(entries_[index].sha256)));
 }
 
 os::Path Deposit::incoming(std::size_t index) const {
@@ -97,7 +95,7 @@ Result<std::vector<std::size_t>> Deposit::compare() {
     if (entry.type != Type::file) continue;
     const bool is_file = now && now->is == Standing::Is::file;
     if (is_file && now->size == entry.size) {
-      const std::string* known = before_->hash_of(entry.path, *now);
+      const auto known = before_->hash_of(entry.path, *now);
       const auto hashed =
           known ? Result<Hashed>(Hashed{.sha256 = *known, .stable = true}) : hash_file(*root_, entry.path, buffer);
       if (hashed && hashed->stable && hashed->sha256 == entry.sha256) continue;

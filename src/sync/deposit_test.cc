@@ -22,7 +22,7 @@ class Deposits : public ::testing::Test {
     TRY_SET(wanted, "", deposit.compare());
     std::vector<std::string> brought;
     for (const auto index : wanted) {
-      TRY("", os::write_file(deposit.incoming(index), contents_[deposit.entries()[index].sha256]));
+      TRY("", os::write_file(deposit.incoming(index), contents_[std::string(deposit.entries()[index].sha256)]));
       TRY("", deposit.place(index));
       brought.push_back(deposit.entries()[index].path);
     }

@@ -20,6 +20,7 @@ Entry link(std::string path, std::string target) {
 void put_list(Channel& channel, const std::vector<Entry>& entries) {
   channel.put("M");
   (void)put_manifest(channel, entries);
+  (void)put_sparse(channel, {});
   (void)channel.flush();
 }
 
@@ -27,6 +28,11 @@ void begin_file(Channel& channel, std::uint64_t index, std::uint64_t size) {
   channel.put("F");
   for (const std::uint64_t value : {index, size, std::uint64_t{0644}}) channel.put_number(value);
   put_mtime(channel, 0);
+}
+
+void put_data(Channel& channel, std::string_view bytes) {
+  channel.put_number(bytes.size() * 4 + static_cast<unsigned>(PieceKind::data));
+  channel.put(bytes);
 }
 
 void expect_refused(const std::vector<Entry>& entries, const char* what) {
@@ -57,7 +63,7 @@ TEST(HostileSender, ListsThatCannotBeRightAreRefusedBeforeAnythingChanges) {
   expect_refused({file(std::string(256, 'n'))}, "component too long");
   expect_refused({folder(".ferry-tmp-x"), file(".ferry-tmp-x/file")}, "the receiver's own name");
   Entry cut = file("a");
-  cut.sha256 = "short";
+  cut.sha256.clear();
   expect_refused({cut}, "hash of the wrong length");
   Entry odd = file("a");
   odd.mode = 0170000;
@@ -137,8 +143,7 @@ TEST(HostileSender, SilenceAndATrickleAreLost) {
     put_list(channel, {file("a")});
     begin_file(channel, 0, 1'000'000);
     for (int i = 0; i < 1000 && channel.flush(); ++i) {
-      channel.put_number(1);
-      channel.put("x");
+      put_data(channel, "x");
       std::this_thread::sleep_for(std::chrono::milliseconds(30));
     }
   });
@@ -166,7 +171,7 @@ TEST(HostileSender, MoreBytesThanAnnouncedAreCorruptAndLeaveNothing) {
   const auto got = receive_from(temp.path() / "to", [](Channel& channel) {
     put_list(channel, {file("a")});
     begin_file(channel, 0, 7);
-    channel.put_text("content and more");
+    put_data(channel, "content and more");
   });
   ASSERT_FALSE(got);
   EXPECT_EQ(got.error().kind, Kind::corrupt);
@@ -179,7 +184,7 @@ TEST(HostileSender, AWrongHashIsCorruptAndTheOldFileStays) {
   const auto got = receive_from(temp.path() / "to", [](Channel& channel) {
     put_list(channel, {file("a")});
     begin_file(channel, 0, 7);
-    channel.put_text("c0ntent");
+    put_data(channel, "c0ntent");
     channel.put_number(0);
     channel.put("k");
     channel.put_text(sha256("content"));
@@ -208,7 +213,7 @@ TEST(HostileSender, EndingEarlyIsLostAndLeavesNoPartialFile) {
   const auto got = receive_from(temp.path() / "to", [](Channel& channel) {
     put_list(channel, {file("a")});
     begin_file(channel, 0, 7);
-    channel.put_text("cont");
+    put_data(channel, "cont");
   });
   ASSERT_FALSE(got);
   EXPECT_EQ(got.error().kind, Kind::lost);
@@ -239,21 +244,23 @@ TEST(Receiver, KilledInTheMiddleItLeavesNoPartialFileAndTheNextOneCleansUp) {
   pair->write.reset();
   Channel channel(pair->read.get(), pair->read.get(), nullptr);
   ASSERT_OK(channel.greet());
-  put_list(channel, {file("a"), file("b", std::string(100'000, 'x'))});
+  put_list(channel, {file("a"), file("b", std::string(1'000'000, 'x'))});
   ASSERT_EQ(channel.byte(), 'W');
   for (int i = 0; i < 3; ++i) ASSERT_OK(channel.number(10));
   begin_file(channel, 0, 7);
-  channel.put_text("content");
+  put_data(channel, "content");
   channel.put_number(0);
   channel.put("k");
   channel.put_text(sha256("content"));
-  begin_file(channel, 1, 100'000);
-  channel.put_text(std::string(50'000, 'x'));
+  begin_file(channel, 1, 1'000'000);
+  put_data(channel, std::string(500'000, 'x'));
   ASSERT_OK(channel.flush());
   const auto half_there = [&] {
     for (const std::string& name : listing(to)) {
+      if (!is_temp(name)) continue;
       std::error_code ignored;
-      if (is_temp(name) && std::filesystem::file_size(to / name / "file", ignored) == 50'000) return true;
+      for (const auto& file : listing(to / name))
+        if (std::filesystem::file_size(to / name / file, ignored) == 500'000) return true;
     }
     return false;
   };
@@ -305,7 +312,7 @@ TEST(Receiver, AFullDiskIsNamedBeforeAnythingMovesAndAlsoWhenItComesAsASurprise)
     const auto lied_to = receive_from(disk / "to", [](Channel& channel) {
       put_list(channel, {file("small")});
       begin_file(channel, 0, 3'000'000);
-      for (int i = 0; i < 30; ++i) channel.put_text(std::string(100'000, 'y'));
+      for (int i = 0; i < 30; ++i) put_data(channel, std::string(100'000, 'y'));
     });
     if (lied_to || lied_to.error().kind != Kind::disk_full || lied_to.error().advice.empty()) return 3;
     return listing(disk / "to").empty() ? 0 : 4;

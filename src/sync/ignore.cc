@@ -54,13 +54,17 @@ void IgnoreFile::add(std::string_view line) {
   if (line.starts_with('/')) line.remove_prefix(1);
   rule.pattern = line;
   rule.literal = std::min(line.find_first_of("*?[\\"), line.size());
+  rule.is_ending = line.starts_with('*') && line.find_first_of("*?[\\", 1) == std::string_view::npos;
   rules_.push_back(std::move(rule));
 }
 
 bool IgnoreFile::applies(const Rule& rule, std::string_view path) const {
   const std::string_view pattern = rule.pattern;
   if (rule.any_depth) {
-    return matches(pattern, path.substr(path.rfind('/') + 1), Slash::ordinary);
+    const std::string_view name = path.substr(path.rfind('/') + 1);
+    if (rule.literal == pattern.size()) return name == pattern;
+    if (rule.is_ending) return name.ends_with(pattern.substr(1));
+    return matches(pattern, name, Slash::ordinary);
   }
   // The literal beginning is compared first and cut off, as git does: "a**" then starts with a double star.
   const std::string_view name = base_.empty() ? path : path.substr(base_.size() + 1);

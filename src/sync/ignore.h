@@ -31,6 +31,7 @@ class IgnoreFile {
     std::string written, pattern;
     std::size_t literal = 0;  ///< bytes before the first special one
     bool negated = false, folders_only = false, any_depth = false;
+    bool is_ending = false;  ///< a star, and then nothing special
   };
   void add(std::string_view line);
   bool applies(const Rule& rule, std::string_view path) const;

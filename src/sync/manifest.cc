@@ -96,7 +96,7 @@ Status check_entry(const std::vector<Entry>& before, const Entry& next) {
   if (is_temp(path)) return bad("a name that the receiver keeps for itself", path);
   if (!before.empty() && before.back().path == path) return bad("a path that comes twice", path);
   if (!before.empty() && before.back().path > path) return bad("the list is not sorted", path);
-  if (next.type == Type::link && (next.target.empty() || next.target.find('\0') != std::string::npos)) {
+  if (next.type == Type::link && (next.target.empty() || next.target.str().find('\0') != std::string::npos)) {
     return bad("a link without a usable target", path);
   }
   const std::string_view parent = split_last(path).first;
@@ -159,6 +159,32 @@ Result<std::vector<Entry>> read_manifest(Channel& channel, std::uint64_t most_en
     entries.push_back(std::move(entry));
   }
   return entries;
+}
+
+Status put_sparse(Channel& channel, const std::vector<std::pair<std::size_t, std::uint64_t>>& sparse) {
+  channel.put_number(sparse.size());
+  std::size_t next = 0;
+  for (const auto& [index, allocated] : sparse) {
+    channel.put_number(index - next);
+    channel.put_number(allocated);
+    next = index + 1;
+    TRY("", channel.pump());
+  }
+  return {};
+}
+
+Result<std::vector<std::pair<std::size_t, std::uint64_t>>> read_sparse(Channel& channel, std::size_t entries) {
+  TRY_SET(count, "", channel.number(entries));
+  std::vector<std::pair<std::size_t, std::uint64_t>> sparse;
+  std::size_t next = 0;
+  for (std::uint64_t i = 0; i < count; ++i) {
+    TRY_SET(distance, "", channel.number(entries));
+    TRY_SET(allocated, "", channel.number(max_file_size));
+    next += distance;
+    if (next >= entries) return fail(Kind::corrupt, "the other side told of holes in a file that is not in the list");
+    sparse.emplace_back(next++, allocated);
+  }
+  return sparse;
 }
 
 void put_notes(Channel& channel, const std::vector<std::string>& notes) {

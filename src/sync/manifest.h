@@ -16,6 +16,8 @@ inline constexpr std::uint64_t max_file_size = std::uint64_t{1} << 56;
 /// Names in the root that start so belong to the receiver: neither sent nor accepted.
 inline constexpr std::string_view temp_prefix = ".ferry-tmp-";
 bool is_temp(std::string_view path);
+/// Of deposits; receivers leave it alone while it is locked, and when it is not empty.
+inline constexpr const char* incoming_folder = ".ferry-tmp-incoming";
 
 /// The error about a folder that lies deeper than max_levels.
 tl::unexpected<Error> too_deep(std::string_view folder);
@@ -29,6 +31,13 @@ Status check_entry(const std::vector<Entry>& before, const Entry& next);
 /// link.
 Status put_manifest(Channel& channel, const std::vector<Entry>& entries);
 Result<std::vector<Entry>> read_manifest(Channel& channel, std::uint64_t most_entries, std::uint64_t most_bytes);
+
+/// The files of the list that have holes, by index, with the bytes they take on a disk: number (of them), then distance
+/// from the last, and bytes, of each.
+Status put_sparse(Channel& channel, const std::vector<std::pair<std::size_t, std::uint64_t>>& sparse);
+Result<std::vector<std::pair<std::size_t, std::uint64_t>>> read_sparse(Channel& channel, std::size_t entries);
+/// Smaller files are not looked at for holes.
+inline constexpr std::uint64_t least_sparse = std::uint64_t{1} << 20;
 
 void put_mtime(Channel& channel, std::int64_t mtime_ns);
 Result<std::int64_t> read_mtime(Channel& channel);

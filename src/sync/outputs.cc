@@ -90,7 +90,7 @@ Status Collector::visit(std::string path, std::vector<std::string>& folders) {
   if (found->is == Standing::Is::folder) {
     entry.type = Type::folder;
     folders.push_back(entry.path);
-    entry.as_sent = mine && sent_.find(entry.path) != nullptr;
+    entry.as_sent = mine && sent_.find(entry.path).has_value();
     if (reach == Globs::Reach::passing || (all_made_ && entry.as_sent)) {
       passing_.push_back(std::move(entry));
       return {};
@@ -140,10 +140,10 @@ bool Collector::is_settled(std::int64_t mtime_ns, std::int64_t ctime_ns, std::ui
 }
 
 bool Collector::is_as_sent(const std::string& path, const Standing& now) {
-  const Record* before = sent_.find(path);
-  if (before == nullptr || before->type != Type::file || before->size != now.size) return false;
+  const auto before = sent_.find(path);
+  if (!before || before->type != Type::file || before->size != now.size) return false;
   if (before->ctime_ns != 0 && before->ctime_ns != now.ctime_ns) return false;
-  if (sent_.hash_of(path, now) != nullptr) return true;
+  if (sent_.hash_of(path, now)) return true;
   const auto hashed = hash_file(root_, path, buffer_);
   return hashed && hashed->sha256 == before->sha256;
 }

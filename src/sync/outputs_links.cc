@@ -83,7 +83,7 @@ std::string relative(std::string_view folder, std::string_view target) {
 void Collector::keep_link(const std::string& path, std::string target, const std::string& why) {
   Entry entry{.path = path, .type = Type::link, .mode = 0777};
   const auto text = root_.read_link(path);
-  if (const Record* before = text && is_in_root(path) ? sent_.find(path) : nullptr)
+  if (const auto before = text && is_in_root(path) ? sent_.find(path) : std::nullopt)
     entry.as_sent = before->type == Type::link && before->sha256 == sha256(*text);
   if (all_made_ && entry.as_sent) {
     selected_.erase(path);

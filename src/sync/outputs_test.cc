@@ -57,7 +57,7 @@ struct Machine {
     const auto there = scan(home, {});
     for (const Entry& entry : there->entries) {
       if (entry.type == Type::file) seen[entry.path] = read(home / entry.path);
-      if (entry.type == Type::link) seen[entry.path] = "-> " + entry.target;
+      if (entry.type == Type::link) seen[entry.path] = "-> " + entry.target.str();
     }
     (void)os::remove_all(home);
     return seen;

@@ -16,9 +16,6 @@ namespace ferry::sync {
 
 namespace {
 
-constexpr const char* new_file_name = "file";
-constexpr const char* new_link_name = "link";
-
 /// Runs a call that returns -1 and errno; if the folder forbids it, gives us access and tries once more.
 template <class Call>
 int with_access(int folder, Call call) {
@@ -47,21 +44,35 @@ auto in_the_way(const std::string& shown, const std::string& what) {
 
 }  // namespace
 
+Placer::Placer(Root& root, const Placer& first, int number)
+    : root_(root),
+      received_(first.received_),
+      without_mode_(first.without_mode_),
+      number_(number),
+      temp_name_(first.temp_name_),
+      temp_at_(first.temp_at_) {}
+
 Status Placer::begin() {
   TRY("", sweep());
   temp_name_ = std::string(temp_prefix) + random_name(8);
   if (::mkdirat(root_.fd(), temp_name_.c_str(), 0700) < 0) return fail_errno("make a folder in " + root_.shown(""));
   temp_ = os::Fd(::openat(root_.fd(), temp_name_.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
   if (!temp_ || ::flock(temp_.get(), LOCK_EX | LOCK_NB) < 0) return fail_errno("open " + root_.shown(temp_name_));
+  temp_at_ = temp_.get();
   return {};
 }
 
 void Placer::end() {
   if (temp_name_.empty()) return;
-  for (const char* name : {new_file_name, new_link_name}) ::unlinkat(temp_.get(), name, 0);
-  ::unlinkat(root_.fd(), temp_name_.c_str(), AT_REMOVEDIR);
+  if (number_ == 0) remove_temp(root_.fd(), temp_.get(), temp_name_);
   temp_name_.clear();
   temp_.reset();
+}
+
+void Placer::remove_temp(int root, int folder, const std::string& name) {
+  for (const std::string& inside : names_in(folder).value_or(std::vector<std::string>()))
+    ::unlinkat(folder, inside.c_str(), 0);
+  ::unlinkat(root, name.c_str(), AT_REMOVEDIR);
 }
 
 Status Placer::sweep() {
@@ -70,21 +81,24 @@ Status Placer::sweep() {
     if (!is_temp(name)) continue;
     const os::Fd stale(::openat(root_.fd(), name.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
     if (!stale || ::flock(stale.get(), LOCK_EX | LOCK_NB) < 0) continue;  // a living receiver's
-    for (const char* inside : {new_file_name, new_link_name}) ::unlinkat(stale.get(), inside, 0);
-    ::unlinkat(root_.fd(), name.c_str(), AT_REMOVEDIR);
+    if (name == incoming_folder) {
+      ::unlinkat(root_.fd(), name.c_str(), AT_REMOVEDIR);  // only if there is nothing in it
+    } else {
+      remove_temp(root_.fd(), stale.get(), name);
+    }
   }
   return {};
 }
 
 bool Placer::is_as_received(const std::string& path, const Standing& now) {
-  const Record* known = received_.find(path);
-  if (known == nullptr || !fits(known->type, now.is)) return false;
+  const auto known = received_.find(path);
+  if (!known || !fits(known->type, now.is)) return false;
   if (now.is == Standing::Is::folder) return true;
   if (now.is == Standing::Is::link) {
     const auto target = root_.read_link(path);
     return target && sha256(*target) == known->sha256;
   }
-  if (received_.hash_of(path, now) != nullptr) return true;
+  if (received_.hash_of(path, now)) return true;
   if (known->size != now.size) return false;
   const auto hashed = hash_file(root_, path, buffer_);
   return hashed && hashed->sha256 == known->sha256;
@@ -184,21 +198,25 @@ Result<bool> Placer::make_link(const Entry& entry) {
     const auto target = root_.read_link(entry.path);
     if (target && *target == entry.target) return false;
   }
-  if (::symlinkat(entry.target.c_str(), temp_.get(), new_link_name) < 0)
+  const std::string name = new_name();
+  if (::symlinkat(entry.target.str().c_str(), temp_at_, name.c_str()) < 0)
     return fail_errno("make link " + root_.shown(entry.path));
-  TRY("", move_into_place(entry, temp_.get(), new_link_name));
+  TRY("", move_into_place(entry, temp_at_, name.c_str()));
   return true;
 }
 
-Result<os::Fd> Placer::new_file() {
-  ::unlinkat(temp_.get(), new_file_name, 0);
-  os::Fd file(::openat(temp_.get(), new_file_name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600));
-  if (!file) return fail_errno("make a file in " + root_.shown(temp_name_));
-  return file;
+Result<Placer::NewFile> Placer::new_file(const Entry& entry) {
+  NewFile made;
+  made.folder = temp_at_;
+  made.name = new_name();
+  constexpr int flags = O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC;
+  made.fd = os::Fd(::openat(made.folder, made.name.c_str(), flags, allowed_mode(entry) & 0777));
+  if (!made.fd) return fail_errno("make a file in " + root_.shown(temp_name_));
+  return made;
 }
 
-Result<Standing> Placer::place_file(const os::Fd& file, const Entry& entry) {
-  return place_open(file.get(), temp_.get(), new_file_name, entry);
+Result<Standing> Placer::place_file(const NewFile& file, const Entry& entry) {
+  return place_open(file.fd.get(), file.folder, file.name.c_str(), entry);
 }
 
 Result<Standing> Placer::place_made(int from, const std::string& name, const Entry& entry) {
@@ -208,9 +226,12 @@ Result<Standing> Placer::place_made(int from, const std::string& name, const Ent
 }
 
 Result<Standing> Placer::place_open(int file, int from, const char* name, const Entry& entry) {
-  TRY("", set_mtime(from, name, entry.mtime_ns));
-  if (::fchmod(file, allowed_mode(entry)) < 0) return fail_errno("chmod " + root_.shown(entry.path));
+  TRY("", set_mtime(file, entry.mtime_ns));
   TRY_SET(marks, "", standing_of(file));
+  if (const auto mode = allowed_mode(entry); marks.mode != mode) {
+    if (::fchmod(file, mode) < 0) return fail_errno("chmod " + root_.shown(entry.path));
+    marks.mode = mode;
+  }
   TRY("", move_into_place(entry, from, name));
   return marks;
 }

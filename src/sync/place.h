@@ -12,10 +12,13 @@ namespace ferry::sync {
 
 class Placer {
  public:
+  /// Use from one thread.
   /// `received`: what former syncs brought; only that may be removed to make room.
   /// `without_mode`: as in ReceiveOptions.
   Placer(Root& root, const State& received, std::optional<std::uint32_t> without_mode)
       : root_(root), received_(received), without_mode_(without_mode) {}
+  /// A helper of `first`, which has begun and outlives it, for another thread: `number` (from 1) is no other helper's.
+  Placer(Root& root, const Placer& first, int number);
   /// Removes the temp folder.
   ~Placer() { end(); }
   Placer(const Placer&) = delete;
@@ -34,10 +37,16 @@ class Placer {
   /// True if it had to be made.
   Result<bool> make_link(const Entry& entry);
 
-  /// An empty file in the temp folder; an earlier one is forgotten.
-  Result<os::Fd> new_file();
+  /// A file that is being made.
+  struct NewFile {
+    os::Fd fd;  ///< for reading and writing
+    int folder = -1;
+    std::string name;
+  };
+  /// An empty file in the temp folder. Its mode is the entry's as far as umask(2) lets it.
+  Result<NewFile> new_file(const Entry& entry);
   /// Gives the new file mode and time and moves it to its place. Returns its marks before the move.
-  Result<Standing> place_file(const os::Fd& file, const Entry& entry);
+  Result<Standing> place_file(const NewFile& file, const Entry& entry);
 
   /// The same with a file that was made elsewhere on this file system: `name` in the folder `from`.
   Result<Standing> place_made(int from, const std::string& name, const Entry& entry);
@@ -57,6 +66,8 @@ class Placer {
 
  private:
   Status sweep();
+  static void remove_temp(int root, int folder, const std::string& name);
+  std::string new_name() { return std::to_string(number_) + "-" + std::to_string(made_++); }
   Result<Standing> place_open(int file, int from, const char* name, const Entry& entry);
   Status clear_folder(const std::string& path);
   Result<std::vector<std::pair<std::string, Standing>>> below(const std::string& path);
@@ -64,10 +75,13 @@ class Placer {
   Status make_room(const Entry& entry);
 
   Root& root_;
-  const State& received_;
+  const State received_;  ///< of its own: each thread reads by itself
   const std::optional<std::uint32_t> without_mode_;
+  int number_ = 0;  ///< 0: not a helper
+  std::uint64_t made_ = 0;
   std::string temp_name_;
-  os::Fd temp_;  ///< the temp folder, flock(2)ed while we live
+  os::Fd temp_;       ///< the temp folder, flock(2)ed while we live; not of a helper
+  int temp_at_ = -1;  ///< its descriptor
   std::string buffer_;
 };
 

@@ -22,8 +22,13 @@ Receiver::Receiver(int in, int out, os::Path root, const ReceiveOptions& options
       channel_(in, out, options.cancelled, options.silence, answers_window_log) {}
 
 Result<Report> Receiver::run() {
-  TRY("", channel_.greet());
   auto done = converse();
+  if (!done && done.error().kind == Kind::lost && intake_) {
+    // What came before is taken in, or has something to say.
+    const auto taken = collect(true);
+    if (!taken && taken.error().kind != Kind::lost) done = tl::unexpected<Error>(taken.error());
+  }
+  intake_.reset();
   if (done) return done;
   if (placer_) remember();
   placer_.reset();
@@ -33,21 +38,25 @@ Result<Report> Receiver::run() {
 }
 
 Result<Report> Receiver::converse() {
+  TRY("", channel_.greet());
   TRY("", open_root());
   TRY("", read_list());
   before_ = State::load(options_.state_file);
   now_ = before_;
+  parts_ = Parts::open(options_.state_file, *root_);
   placer_.emplace(*root_, before_, options_.without_mode);
   TRY("", compare());
-  note_intents();
   TRY("", placer_->begin());
+  intake_.emplace(*root_, *placer_, parts_);
   TRY("", ask());
-  for (const Entry& entry : entries_) {
-    if (entry.type != Type::folder) continue;
-    TRY_SET(made, "", placer_->make_folder(entry));
-    changed_ = changed_ || made;
-  }
+  TRY("", intake_->start());
+  TRY("", make_folders());
+  TRY("", make_here());
   TRY("", take_files());
+  while (may_ask_again()) {
+    TRY("", ask());
+    TRY("", take_files());
+  }
   TRY("", make_links());
   TRY("", remove_old());
   placer_->end();
@@ -75,15 +84,20 @@ Result<char> Receiver::next_letter() {
 
 Status Receiver::read_list() {
   TRY_SET(letter, "", next_letter());
-  if (letter != 'M') return fail(Kind::corrupt, "the sender began with something unknown");
+  if (letter != 'M' && letter != 'A') return fail(Kind::corrupt, "the sender began with something unknown");
+  all_come_ = letter == 'A';
   TRY_SET(entries, "", read_manifest(channel_, options_.most_entries, options_.most_list_bytes));
   entries_ = std::move(entries);
+  TRY_SET(sparse, "", read_sparse(channel_, entries_.size()));
+  sparse_ = std::move(sparse);
   mtimes_.resize(entries_.size());
+  fates_.resize(entries_.size(), Fate::stays);
   return {};
 }
 
 Status Receiver::compare() {
   std::uint64_t replaced = 0;
+  std::vector<std::size_t> missing;
   for (std::size_t i = 0; i < entries_.size(); ++i) {
     TRY("", channel_.beat());
     const Entry& entry = entries_[i];
@@ -94,12 +108,13 @@ Status Receiver::compare() {
     if (entry.type != Type::file) continue;
     TRY_SET(here, "", stands_here(i));
     if (here) continue;
-    wants_.push_back(i);
-    progress_.bytes_total += entry.size;
+    missing.push_back(i);
     if (now && now->is == Standing::Is::file) replaced += now->size;
   }
-  progress_.files_total = wants_.size();
-  return check_space(replaced);
+  TRY("", check_space(missing, replaced));
+  plan(missing);
+  note_intents(missing);
+  return {};
 }
 
 Result<bool> Receiver::stands_here(std::size_t index) {
@@ -107,7 +122,7 @@ Result<bool> Receiver::stands_here(std::size_t index) {
   const auto now = root_->look(entry.path);
   if (!now || now->is != Standing::Is::file || now->size != entry.size) return false;
   mtimes_[index] = now->mtime_ns;
-  if (const std::string* known = before_.hash_of(entry.path, *now)) return *known == entry.sha256;
+  if (const auto known = before_.hash_of(entry.path, *now)) return *known == entry.sha256;
   const auto hashed = hash_file(*root_, entry.path, buffer_, [&](std::string_view) { return channel_.beat(); });
   TRY("", channel_.check_cancelled());
   if (!hashed || !hashed->stable || hashed->sha256 != entry.sha256) return false;
@@ -116,8 +131,14 @@ Result<bool> Receiver::stands_here(std::size_t index) {
   return true;
 }
 
-Status Receiver::check_space(std::uint64_t replaced) {
-  const std::uint64_t wanted = progress_.bytes_total;
+Status Receiver::check_space(const std::vector<std::size_t>& missing, std::uint64_t replaced) {
+  std::uint64_t wanted = 0;
+  auto sparse = sparse_.begin();
+  for (const std::size_t index : missing) {
+    while (sparse != sparse_.end() && sparse->first < index) ++sparse;
+    const bool has_holes = sparse != sparse_.end() && sparse->first == index;
+    wanted += has_holes ? std::min(sparse->second, entries_[index].size) : entries_[index].size;
+  }
   const std::uint64_t free = os::free_space(root_path_);
   if (wanted <= replaced || wanted - replaced <= free) return {};
   return fail(Kind::disk_full,
@@ -127,26 +148,24 @@ Status Receiver::check_space(std::uint64_t replaced) {
 }
 
 /// Remembers what is about to be placed, so that it counts as received even if we are killed in the middle.
-void Receiver::note_intents() {
-  for (const std::size_t index : wants_) {
+void Receiver::note_intents(const std::vector<std::size_t>& missing) {
+  for (const std::size_t index : missing) {
     const Entry& entry = entries_[index];
     now_.note(entry.path, Record{.type = Type::file, .size = entry.size, .sha256 = entry.sha256});
   }
   for (const Entry& entry : entries_) {
     if (entry.type == Type::folder) now_.note(entry.path, Record{.type = Type::folder});
   }
-  if (!wants_.empty()) (void)now_.save(options_.state_file);
+  if (!missing.empty()) (void)now_.save(options_.state_file);
 }
 
-Status Receiver::ask() {
-  channel_.put("W");
-  channel_.put_number(wants_.size());
-  std::size_t next = 0;
-  for (const std::size_t index : wants_) {
-    channel_.put_number(index - next);
-    next = index + 1;
+Status Receiver::make_folders() {
+  for (const Entry& entry : entries_) {
+    if (entry.type != Type::folder) continue;
+    TRY_SET(made, "", placer_->make_folder(entry));
+    changed_ = changed_ || made;
   }
-  return channel_.flush();
+  return {};
 }
 
 Status Receiver::make_links() {
@@ -161,14 +180,18 @@ Status Receiver::make_links() {
 
 Status Receiver::remove_old() {
   if (!options_.mirror) return {};
-  const auto by_path = [](const Entry& entry, const std::string& path) { return entry.path < path; };
-  for (auto old = before_.records().rbegin(); old != before_.records().rend(); ++old) {
-    const auto listed = std::lower_bound(entries_.begin(), entries_.end(), old->first, by_path);
-    if (listed != entries_.end() && listed->path == old->first) continue;
-    TRY_SET(removed, "", placer_->remove_received(old->first, old->second.type));
-    if (!removed && old->second.type != Type::folder)
-      notes_.push_back("kept, because it was changed here: " + printable(old->first));
-    now_.drop(old->first);
+  std::vector<std::pair<std::string, Type>> gone;
+  auto listed = entries_.begin();
+  TRY("", before_.each([&](std::string_view path, const Record& record) -> Status {
+    while (listed != entries_.end() && listed->path < path) ++listed;
+    if (listed == entries_.end() || listed->path != path) gone.emplace_back(path, record.type);
+    return {};
+  }));
+  for (auto old = gone.rbegin(); old != gone.rend(); ++old) {
+    const auto& [path, type] = *old;
+    TRY_SET(removed, "", placer_->remove_received(path, type));
+    if (!removed && type != Type::folder) notes_.push_back("kept, because it was changed here: " + printable(path));
+    now_.drop(path);
     changed_ = true;
   }
   return {};
@@ -233,6 +256,7 @@ Status Receiver::confirm() {
     TRY("", std::move(told));
   }
   remember();
+  parts_.clear();
   channel_.put("D");
   put_notes(channel_, notes_);
   return channel_.flush();
@@ -249,6 +273,7 @@ void Receiver::show(bool always) {
   const auto now = std::chrono::steady_clock::now();
   if (!always && now - shown_ < between_reports) return;
   shown_ = now;
+  progress_.wire_bytes = channel_.bytes_received();
   options_.progress(progress_);
 }
 

@@ -1,9 +1,5 @@
 // The part of the receiver that takes file contents off the wire.
 
-#include <unistd.h>
-
-#include <cerrno>
-
 #include "base/hash.h"
 #include "base/text.h"
 #include "sync/receive.h"
@@ -12,128 +8,212 @@ namespace ferry::sync {
 
 namespace {
 
-constexpr std::uint64_t max_piece = std::uint64_t{1} << 20;
 constexpr int most_retries = 16;
+constexpr std::uint64_t worth_giving = std::uint64_t{256} << 10;
 constexpr auto unknown_word = "the sender said something unknown";
-
-Status write_piece(int fd, std::string_view piece) {
-  while (!piece.empty()) {
-    const ssize_t done = ::write(fd, piece.data(), piece.size());
-    if (done < 0 && errno == EINTR) continue;
-    if (done < 0) return fail_errno("write");
-    piece.remove_prefix(static_cast<std::size_t>(done));
-  }
-  return {};
-}
 
 }  // namespace
 
+Status Receiver::beat() {
+  show(false);
+  return channel_.beat();
+}
+
+/// One round.
 Status Receiver::take_files() {
   show(true);
   while (true) {
     TRY_SET(letter, "", next_letter());
     if (letter == 'F') {
-      TRY_SET(kept, "", take_file());
-      changed_ = changed_ || kept;
+      TRY("", take_file());
     } else if (letter == 'V') {
       TRY_SET(index, "", read_index());
       leave_out(index);
-    } else if (letter == 'L' && left_out_.empty()) {
+    } else if (letter == 'N') {
+      TRY_SET(index, "", read_index());
+      if (fates_[index] == Fate::asked) {
+        fates_[index] = Fate::ask;
+        plans_[index].beginning = 0;
+        --unanswered_;
+      }
+    } else if (letter == 'L') {
       TRY_SET(lines, "", read_notes(channel_));
       left_out_ = std::move(lines);
-    } else if (letter == 'Z' && next_want_ == wants_.size()) {
+    } else if (letter == 'Z' && unanswered_ == 0) {
       TRY_SET(notes, "", read_notes(channel_));
-      senders_notes_ = std::move(notes);
-      return {};
+      senders_notes_.insert(senders_notes_.end(), notes.begin(), notes.end());
+      all_come_ = false;
+      return collect(true);
     } else {
       return fail(Kind::corrupt, unknown_word);
     }
+    TRY("", collect(false));
     show(false);
   }
 }
 
+/// Of a file that was asked for, or comes unasked.
 Result<std::size_t> Receiver::read_index() {
   TRY_SET(index, "", channel_.number(entries_.size()));
-  if (next_want_ >= wants_.size() || wants_[next_want_] != index) {
-    return fail(Kind::corrupt, "the sender sent a file that was not asked for");
-  }
+  const bool comes =
+      index < entries_.size() &&
+      (fates_[index] == Fate::asked ||
+       (all_come_ && fates_[index] == Fate::stays && entries_[index].type == Type::file && !entries_[index].unsettled));
+  if (!comes) return fail(Kind::corrupt, "the sender sent a file that was not asked for");
   return index;
 }
 
-/// True if it was kept.
-Result<bool> Receiver::take_file() {
+Status Receiver::take_file() {
   TRY_SET(index, "", read_index());
-  Entry fresh = entries_[index];
+  const bool wanted = fates_[index] == Fate::asked;
+  Intake::Arrival arrival = arrival_of(index, false);
+  Entry& fresh = arrival.entry;
   TRY_SET(size, "", channel_.number(max_file_size));
   TRY_SET(mode, "", channel_.number(07777));
   TRY_SET(mtime_ns, "", read_mtime(channel_));
   fresh.size = size;
   fresh.mode = static_cast<std::uint32_t>(mode);
   fresh.mtime_ns = mtime_ns;
-  TRY_SET(file, "", placer_->new_file());
-  const std::uint64_t bytes_before = progress_.bytes_done;
-  TRY("", take_pieces(file, fresh));
+  const Progress before = progress_;
+  const auto file = wanted ? Intake::begin(std::move(arrival)) : Intake::Handle();
+  std::vector<Intake::Step> steps;
+  TRY("", take_pieces(index, size, file, steps));
 
   TRY_SET(letter, "", next_letter());
+  Intake::Step last{.is = letter == 'k' ? Intake::Step::Is::keep : Intake::Step::Is::drop};
   if (letter == 'k') {
     TRY_SET(sha256, "", read_hash(channel_));
-    if (sha256 != fresh.sha256) {
-      return fail(Kind::corrupt, "a file arrived damaged: " + root_->shown(fresh.path),
-                  "its SHA-256 is not the one the sender announced", "try again");
-    }
-    TRY_SET(marks, "", placer_->place_file(file, fresh));
-    mtimes_[index] = marks.mtime_ns;
-    progress_.bytes_total += fresh.size - entries_[index].size;
-    progress_.files_done++;
-    entries_[index] = std::move(fresh);
-    ++next_want_;
-    again_ = 0;
-    return true;
+    last.sha256 = std::move(sha256);
   }
-  progress_.bytes_done = bytes_before;
-  if (letter == 'a' && ++again_ < most_retries) return false;
-  if (letter != 'v') return fail(Kind::corrupt, unknown_word);
-  leave_out(index);
-  return false;
+  if (file) {
+    steps.push_back(std::move(last));
+    intake_->give(file, steps);
+  }
+  if (letter != 'k') progress_ = before;
+  if (letter == 'a' && ++again_ < most_retries) return {};
+  again_ = 0;
+  if (letter == 'v') {
+    leave_out(index);
+  } else if (letter != 'k') {
+    return fail(Kind::corrupt, unknown_word);
+  } else if (wanted) {
+    fates_[index] = Fate::taken;
+    --unanswered_;
+  }
+  return {};
+}
+
+/// Gives what comes to the intake, and leaves its end in `steps`.
+Status Receiver::take_pieces(std::size_t index, std::uint64_t announced, const Intake::Handle& file,
+                             std::vector<Intake::Step>& steps) {
+  const auto plan = plans_.find(index);
+  const bool has_base = plan != plans_.end() && (!plan->second.base.empty() || !plan->second.base_part.empty());
+  std::uint64_t size = 0, gathered = 0;
+  while (true) {
+    TRY_SET(number, "", channel_.number(max_file_size * 4 + 3));
+    if (number == 0) return {};
+    Intake::Step step{.length = number / 4};
+    if (step.length > announced - size) {
+      return fail(Kind::corrupt, "the sender sent more than it announced: " + root_->shown(entries_[index].path));
+    }
+    TRY("", take_piece(static_cast<PieceKind>(number % 4), has_base, step));
+    size += step.length;
+    gathered += step.bytes ? step.length : 0;
+    if (!file) continue;
+    if (!step.bytes) progress_.bytes_total -= step.length;
+    steps.push_back(std::move(step));
+    if (gathered >= worth_giving) {
+      intake_->give(file, steps);
+      gathered = 0;
+    }
+    TRY("", intake_->wait(false, [this] { return beat(); }));
+    TRY("", channel_.check_cancelled());
+    show(false);
+  }
+}
+
+Status Receiver::take_piece(PieceKind kind, bool has_base, Intake::Step& step) {
+  if (kind == PieceKind::hole) {
+    step.is = Intake::Step::Is::hole;
+    return {};
+  }
+  if (kind == PieceKind::same && has_base) {
+    step.is = Intake::Step::Is::same;
+    TRY_SET(offset, "", channel_.number(max_file_size));
+    step.offset = offset;
+    return {};
+  }
+  if (kind != PieceKind::data || step.length > largest_piece) return fail(Kind::corrupt, unknown_word);
+  step.bytes = std::make_unique_for_overwrite<char[]>(step.length);
+  for (std::uint64_t have = 0; have < step.length;) {
+    TRY_SET(part, "", channel_.some(step.length - have));
+    have += part.copy(step.bytes.get() + have, part.size());
+    progress_.bytes_done += part.size();
+  }
+  return {};
+}
+
+/// Notes what became of the files, as far as it is known; of `all` that came, after a wait.
+Status Receiver::collect(bool all) {
+  TRY("", intake_->wait(all, [this] { return beat(); }));
+  for (const Intake::Outcome& outcome : intake_->outcomes()) take_outcome(outcome);
+  return {};
+}
+
+void Receiver::take_outcome(const Intake::Outcome& outcome) {
+  const std::size_t index = outcome.index;
+  if (!outcome.placed) {
+    ask_whole(index);
+    ask_for_copies_of(index);
+    return;
+  }
+  changed_ = true;
+  if (fates_[index] == Fate::taken) {
+    progress_.files_done++;
+    progress_.bytes_total += outcome.entry.size - entries_[index].size;
+  }
+  entries_[index] = outcome.entry;
+  mtimes_[index] = outcome.mtime_ns;
+  fates_[index] = Fate::stays;
+  for (const auto& [copy, mtime_ns] : outcome.copies) {
+    mtimes_[copy] = mtime_ns;
+    fates_[copy] = Fate::stays;
+  }
+  ask_for_copies_of(index);
+}
+
+/// What could not be made of what is here.
+void Receiver::ask_whole(std::size_t index) {
+  progress_.files_total += fates_[index] == Fate::taken ? 0 : 1;
+  progress_.bytes_total += entries_[index].size;
+  fates_[index] = Fate::ask_whole;
+}
+
+/// Those that are not in place.
+void Receiver::ask_for_copies_of(std::size_t index) {
+  const auto plan = plans_.find(index);
+  if (plan == plans_.end()) return;
+  for (const std::size_t copy : plan->second.copies) {
+    if (fates_[copy] == Fate::copy) ask_whole(copy);
+  }
 }
 
 /// What an earlier sync brought in its place stays.
 void Receiver::leave_out(std::size_t index) {
   Entry& entry = entries_[index];
+  again_ = 0;
+  if (fates_[index] != Fate::asked) return;  // came unasked, and stands here
+  fates_[index] = Fate::stays;
+  --unanswered_;
+  ask_for_copies_of(index);
+  progress_.files_total--;
+  progress_.bytes_total -= entry.size;
   entry.sha256.clear();
-  if (const Record* earlier = before_.find(entry.path)) {
+  if (const auto earlier = before_.find(entry.path)) {
     now_.note(entry.path, *earlier);
   } else {
     now_.drop(entry.path);
   }
-  ++next_want_;
-  again_ = 0;
-}
-
-/// Writes what comes into `file`; leaves its size and SHA-256 in `fresh`.
-Status Receiver::take_pieces(const os::Fd& file, Entry& fresh) {
-  const std::uint64_t announced = fresh.size;
-  fresh.size = 0;
-  Sha256 hash;
-  while (true) {
-    TRY_SET(length, "", channel_.number(max_piece));
-    if (length == 0) break;
-    if (length > announced - fresh.size) {
-      return fail(Kind::corrupt, "the sender sent more than it announced: " + root_->shown(fresh.path));
-    }
-    for (std::uint64_t left = length; left > 0;) {
-      TRY_SET(piece, "", channel_.some(left));
-      TRY(root_->shown(fresh.path), write_piece(file.get(), piece));
-      hash.add(piece);
-      left -= piece.size();
-      progress_.bytes_done += piece.size();
-    }
-    fresh.size += length;
-    TRY("", channel_.check_cancelled());
-    show(false);
-  }
-  fresh.sha256 = hash.finish();
-  return {};
 }
 
 }  // namespace ferry::sync

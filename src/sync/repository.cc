@@ -1,5 +1,7 @@
 #include "sync/repository.h"
 
+#include <future>
+
 #include "base/text.h"
 #include "os/env.h"
 
@@ -59,24 +61,29 @@ std::optional<Repository> repository_of(const os::Path& folder) {
     add_rules(found, ".git/info/exclude", *top / ".git/info/exclude");
     return found;
   };
-  // One answer a command: folders may have line ends in their names.
+  // One answer a command: folders may have line ends in their names. All at once: the last takes its time.
+  const auto ask = [&](const os::Argv& words) {
+    return std::async(std::launch::async,
+                      [command = git_command(folder, words)] { return os::run_command(command, {}, patience); });
+  };
+  auto tracked_answer = ask({"ls-files", "-z", "--cached", "--ignored", "--exclude-standard"});
+  auto exclude_answer = ask({"rev-parse", "--git-path", "info/exclude"});
+  auto config_answer = ask({"config", "--path", "--null", "--get", "core.excludesFile"});
   const auto where = os::run_command(git_command(folder, {"rev-parse", "--show-prefix"}), {}, patience);
   if (!where || where->exit.code == 127) return without_git("git is not on this computer");
-  const auto exclude = os::run_command(git_command(folder, {"rev-parse", "--git-path", "info/exclude"}), {}, patience);
+  const auto exclude = exclude_answer.get();
   if (where->exit.code != 0 || !exclude || exclude->exit.code != 0)
     return without_git(short_line(trim(where->err).substr(0, where->err.find('\n')), 200));
   found.above = without_line_end(where->out);
   if (found.above.ends_with('/')) found.above.pop_back();
 
-  const auto config =
-      os::run_command(git_command(folder, {"config", "--path", "--null", "--get", "core.excludesFile"}), {}, patience);
+  const auto config = config_answer.get();
   const auto named = config && config->exit.code == 0 ? config->out.substr(0, config->out.find('\0')) : std::string();
   add_rules(found, named.empty() ? "~/.config/git/ignore" : named,
             named.empty() ? usual_excludes_file() : folder / named);
   add_rules(found, ".git/info/exclude", folder / without_line_end(exclude->out));
 
-  const auto tracked = os::run_command(
-      git_command(folder, {"ls-files", "-z", "--cached", "--ignored", "--exclude-standard"}), {}, patience);
+  const auto tracked = tracked_answer.get();
   if (!tracked || tracked->exit.code != 0)
     return without_git(tracked ? short_line(trim(tracked->err), 200) : tracked.error().what);
   for (auto& path : split(tracked->out, '\0')) {

@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <climits>
+#include <cstring>
 
 #include "base/text.h"
 
@@ -38,9 +39,30 @@ Standing standing_of(const struct stat& info) {
   found.mode = info.st_mode & 07777;
   found.size = static_cast<std::uint64_t>(info.st_size);
   found.inode = info.st_ino;
+  found.allocated = static_cast<std::uint64_t>(info.st_blocks) * 512;
   found.mtime_ns = ns(info.st_mtim);
   found.ctime_ns = ns(info.st_ctim);
   return found;
+}
+
+template <class Visit>
+Status each_name_in(int folder, const Visit& visit) {
+  const int own = ::openat(folder, ".", folder_flags);
+  if (own < 0) return fail_errno("open");
+  DIR* stream = ::fdopendir(own);
+  if (stream == nullptr) {
+    ::close(own);
+    return fail_errno("open");
+  }
+  errno = 0;
+  while (const dirent* one = ::readdir(stream)) {
+    const std::string_view name = one->d_name;
+    if (name != "." && name != "..") visit(own, one->d_name);
+    errno = 0;
+  }
+  const int code = errno;
+  ::closedir(stream);
+  return code != 0 ? fail_errno("read", code) : Status();
 }
 
 }  // namespace
@@ -75,6 +97,11 @@ Status set_mtime(int folder, const std::string& name, std::int64_t mtime_ns) {
   return {};
 }
 
+Status set_mtime(int file, std::int64_t mtime_ns) {
+  const timespec times[2] = {{0, UTIME_OMIT}, from_ns(mtime_ns)};
+  return ::futimens(file, times) < 0 ? Status(fail_errno("set the time of a file")) : Status();
+}
+
 Status flush_to_disk(const Root& root) {
   if (::syncfs(root.fd()) < 0) return fail_errno("flush " + root.shown("") + " to disk");
   return {};
@@ -89,6 +116,15 @@ Result<Root> Root::open(const os::Path& path, Grafts grafts) {
   }
   if (errno == ENOTDIR) return fail(Kind::not_found, "not a folder: " + printable(path.string()));
   return fail_errno("open folder " + printable(path.string()));
+}
+
+Result<Root> Root::again() const {
+  os::Fd top(::fcntl(top_.get(), F_DUPFD_CLOEXEC, 0));
+  if (!top) return fail_errno("open folder " + shown(""));
+  Root root(std::move(top), path_);
+  root.grafts_ = grafts_;
+  root.may_open_up_ = may_open_up_;
+  return root;
 }
 
 std::string Root::shown(std::string_view path) const {
@@ -196,25 +232,40 @@ Result<std::string> Root::read_link(std::string_view path) {
 
 Result<std::vector<std::string>> Root::names(std::string_view path) {
   TRY_SET(fd, "", folder(path));
-  const int own = ::openat(fd, ".", folder_flags);
-  if (own < 0) return fail_errno("list " + shown(path));
-  DIR* stream = ::fdopendir(own);
-  if (stream == nullptr) {
-    ::close(own);
-    return fail_errno("list " + shown(path));
-  }
+  auto found = names_in(fd);
+  if (!found) return fail("list " + shown(path), std::move(found).error());
+  return found;
+}
+
+Result<std::vector<std::string>> names_in(int folder) {
   std::vector<std::string> found;
-  errno = 0;
-  while (const dirent* one = ::readdir(stream)) {
-    const std::string_view name = one->d_name;
-    if (name != "." && name != "..") found.emplace_back(name);
-    errno = 0;
-  }
-  const int code = errno;
-  ::closedir(stream);
-  if (code != 0) return fail_errno("list " + shown(path), code);
+  TRY("", each_name_in(folder, [&](int, const char* name) { found.emplace_back(name); }));
   std::sort(found.begin(), found.end());
   return found;
+}
+
+Result<Listing> Root::list(std::string_view path) {
+  Listing all;
+  TRY_SET(fd, "", folder(path));
+  TRY("list " + shown(path), each_name_in(fd, [&](int folder, const char* name) {
+        Listing::Item item{.begin = all.names.size(), .length = static_cast<std::uint32_t>(std::strlen(name))};
+        struct stat info;
+        if (::fstatat(folder, name, &info, AT_SYMLINK_NOFOLLOW) == 0)
+          item.found = standing_of(info);
+        else
+          item.error = errno;
+        all.names.append(name, item.length);
+        all.items.push_back(item);
+      }));
+  std::sort(all.items.begin(), all.items.end(),
+            [&](const auto& a, const auto& b) { return all.name(a) < all.name(b); });
+  return all;
+}
+
+bool Listing::has(std::string_view wanted) const {
+  const auto at = std::lower_bound(items.begin(), items.end(), wanted,
+                                   [&](const Item& item, std::string_view text) { return name(item) < text; });
+  return at != items.end() && name(*at) == wanted;
 }
 
 }  // namespace ferry::sync

@@ -20,7 +20,22 @@ struct Standing {
   enum class Is { file, folder, link, other } is = Is::other;
   std::uint32_t mode = 0;  ///< permission bits
   std::uint64_t size = 0, inode = 0;
+  std::uint64_t allocated = 0;  ///< bytes on the disk: less than the size if there are holes
   std::int64_t mtime_ns = 0, ctime_ns = 0;
+};
+
+/// What stands in a folder, sorted by names.
+struct Listing {
+  struct Item {
+    std::size_t begin = 0;
+    std::uint32_t length = 0;
+    int error = 0;  ///< errno, where it could not be looked at
+    Standing found;
+  };
+  std::string names;  ///< one after the other, in any order
+  std::vector<Item> items;
+  std::string_view name(const Item& item) const { return std::string_view(names).substr(item.begin, item.length); }
+  bool has(std::string_view name) const;
 };
 
 /// Use from one thread.
@@ -29,6 +44,8 @@ class Root {
   /// `grafts`: paths in the tree → absolute paths of what is read in their place (Tree::grafts).
   using Grafts = std::map<std::string, std::string, std::less<>>;
   static Result<Root> open(const os::Path& path, Grafts grafts = {});
+  /// The same folder, for another thread.
+  Result<Root> again() const;
   /// From now on `path` is what stands at `target`.
   void graft(const std::string& path, std::string target);
   void remove_graft(const std::string& path);
@@ -53,6 +70,8 @@ class Root {
   Result<std::string> read_link(std::string_view path);
   /// Names in a folder, sorted, without "." and "..".
   Result<std::vector<std::string>> names(std::string_view path);
+  /// The same, and what each is.
+  Result<Listing> list(std::string_view path);
 
   /// Lets folder() give itself access (u+rwx) to folders of ours that lack it.
   void may_open_up(bool yes) { may_open_up_ = yes; }
@@ -77,6 +96,10 @@ Result<Standing> standing_of(int fd);
 /// chmod that never follows a link.
 Status set_mode(int folder, const std::string& name, std::uint32_t mode);
 Status set_mtime(int folder, const std::string& name, std::int64_t mtime_ns);
+/// Of an open file.
+Status set_mtime(int file, std::int64_t mtime_ns);
+/// Names in an open folder, sorted, without "." and "..".
+Result<std::vector<std::string>> names_in(int folder);
 
 /// Everything written to the root's file system so far is on disk when this returns.
 Status flush_to_disk(const Root& root);

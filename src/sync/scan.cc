@@ -1,7 +1,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <climits>
+#include <cerrno>
 #include <cstdlib>
 #include <set>
 
@@ -9,6 +9,7 @@
 #include "sync/collector.h"
 #include "sync/globs.h"
 #include "sync/ignore.h"
+#include "sync/lister.h"
 #include "sync/manifest.h"
 #include "sync/repository.h"
 #include "sync/root.h"
@@ -53,6 +54,7 @@ class Walk {
  public:
   Walk(Root root, const os::Path& path, Globs globs, const Selection& selection)
       : root_(std::move(root)),
+        lister_(path),
         path_(path.string()),
         globs_(std::move(globs)),
         rules_(selection.ignore_rules),
@@ -61,30 +63,97 @@ class Walk {
 
   Result<Tree> run() {
     if (rules_) real_root_ = real_path(path_);
-    std::vector<std::string> folders{""};
-    while (!folders.empty()) {
-      const std::string folder = std::move(folders.back());
-      folders.pop_back();
-      if (std::count(folder.begin(), folder.end(), '/') >= static_cast<std::ptrdiff_t>(max_levels))
-        return too_deep(folder);
-      auto names = root_.names(folder);
-      if (!names) {
-        if (folder.empty()) return fail("", std::move(names).error());
-        skip(folder, names.error().what);
-        unreadable_.insert(folder);
-        continue;
+    TRY("", enter({}));
+    while (!open_.empty()) {
+      Open& folder = open_.back();
+      const bool has_next = folder.next < folder.found.size();
+      if (!folder.inner.empty() &&
+          (!has_next || compare_inside(*folder.inner.begin(), folder.found[folder.next].entry.path) < 0)) {
+        TRY("", enter(std::move(folder.inner.extract(folder.inner.begin()).value())));
+      } else if (has_next) {
+        Found& found = folder.found[folder.next++];
+        if (found.is_entered) folder.inner.insert(found.entry.path);
+        if (found.is_entered && found.is_passing)
+          passing_.push_back(std::move(found.entry));
+        else
+          list(std::move(found.entry));
+      } else {
+        open_.pop_back();
       }
-      if (rules_) read_rules(folder, *names);
-      if (rules_) keys_ = KeySearch(*names);
-      const std::size_t first = folders.size();
-      for (const std::string& name : *names) visit(joined(folder, name), name, folders);
-      std::reverse(folders.begin() + static_cast<std::ptrdiff_t>(first), folders.end());
     }
     finish();
     return std::move(tree_);
   }
 
  private:
+  /// What a look at a name found to belong to the tree.
+  struct Found {
+    Entry entry;
+    bool is_entered = false;  ///< a folder to be walked
+    bool is_passing = false;  ///< which is listed only if something in it is
+  };
+  /// Of folders, as what lies in them: "a-b" before "a", for "a-b/x" comes before "a/x".
+  struct InsideOrder {
+    bool operator()(std::string_view a, std::string_view b) const {
+      const auto [in_a, in_b] = std::mismatch(a.begin(), a.end(), b.begin(), b.end());
+      if (in_a == a.end() && in_b == b.end()) return false;
+      return static_cast<unsigned char>(in_a == a.end() ? '/' : *in_a) <
+             static_cast<unsigned char>(in_b == b.end() ? '/' : *in_b);
+    }
+  };
+  /// A folder on the way to the one that is walked.
+  struct Open {
+    std::vector<Found> found;  ///< in the order of names
+    std::size_t next = 0;
+    std::set<std::string, InsideOrder> inner;  ///< of those before `next`, not walked yet
+  };
+
+  /// The paths of what lies in a folder, compared with a path that does not.
+  static int compare_inside(std::string_view folder, std::string_view path) {
+    const auto begin = path.substr(0, folder.size());
+    if (const int order = folder.compare(begin); order != 0) return order;
+    if (path.size() == folder.size()) return 1;
+    return int{'/'} - int{static_cast<unsigned char>(path[folder.size()])};
+  }
+
+  /// Looks at all names of a folder.
+  Status enter(const std::string& folder) {
+    if (std::count(folder.begin(), folder.end(), '/') >= static_cast<std::ptrdiff_t>(max_levels))
+      return too_deep(folder);
+    const auto listing = graft_above(folder).empty() ? lister_.list(folder, root_) : root_.list(folder);
+    if (!listing) {
+      if (folder.empty()) return fail("", listing.error());
+      skip(folder, listing.error().what);
+      unreadable_.insert(folder);
+      return {};
+    }
+    if (rules_) read_rules(folder, *listing);
+    if (rules_) keys_ = KeySearch(*listing);
+    Open& here = open_.emplace_back();
+    // Where nothing can be entered, as in a folder of a million pictures, nothing waits either.
+    const bool is_plain = std::ranges::all_of(listing->items, [](const auto& item) {
+      return item.found.is != Standing::Is::folder && item.found.is != Standing::Is::link;
+    });
+    for (const auto& item : listing->items) {
+      visit(folder, listing->name(item), item, here.found);
+      if (!is_plain) continue;
+      for (Found& found : here.found) list(std::move(found.entry));
+      here.found.clear();
+    }
+    std::vector<std::string> folders;
+    for (const Found& found : here.found) {
+      if (found.is_entered && graft_above(found.entry.path).empty()) folders.push_back(found.entry.path);
+    }
+    lister_.wish(folders);
+    return {};
+  }
+
+  void list(Entry entry) {
+    tree_.files += entry.type == Type::file ? 1 : 0;
+    tree_.bytes += entry.size;
+    tree_.entries.push_back(std::move(entry));
+  }
+
   void skip(std::string_view path, std::string_view why) {
     tree_.skipped.push_back("skipped " + printable(path) + ": " + std::string(why));
   }
@@ -94,12 +163,11 @@ class Walk {
       tree_.unsent.push_back({why, std::string(path), is_folder, std::move(by), std::move(rule)});
   }
 
-  void read_rules(const std::string& folder, const std::vector<std::string>& names) {
-    const auto has = [&](const char* name) { return std::binary_search(names.begin(), names.end(), name); };
+  void read_rules(const std::string& folder, const Listing& listing) {
     ignore_.enter(folder);
-    if (folder.empty() || has(".git")) read_repository(folder);
+    if (folder.empty() || listing.has(".git")) read_repository(folder);
     for (const char* name : {".gitignore", ".ferryignore"}) {
-      if (!has(name)) continue;
+      if (!listing.has(name)) continue;
       const auto shown = joined(folder, name);
       const auto file = root_.open_file(shown);
       if (!file) continue;  // a link or folder of that name holds no rules
@@ -173,7 +241,7 @@ class Walk {
   }
 
   /// By git's rules, ferry's rules, and what holds keys.
-  bool leave_out(const std::string& path, const std::string& name, const Standing& found) {
+  bool leave_out(const std::string& path, std::string_view name, const Standing& found) {
     const bool is_folder = found.is == Standing::Is::folder;
     const auto judged = ignore_.judge(path, is_folder);
     const bool by_git = !judged.file || judged.file->of() == IgnoreFile::Of::git;
@@ -214,38 +282,37 @@ class Walk {
     return true;
   }
 
-  void visit(std::string path, const std::string& name, std::vector<std::string>& folders) {
-    if (is_temp(path) || (rules_ && name == ".git")) return;
-    const auto found = root_.look(path);
-    if (!found) {
-      if (found.error().kind != Kind::not_found) skip(path, found.error().what);
+  void visit(const std::string& folder, std::string_view name, const Listing::Item& item, std::vector<Found>& all) {
+    if ((folder.empty() && is_temp(name)) || (rules_ && name == ".git")) return;
+    auto path = joined(folder, name);
+    if (item.error != 0) {
+      if (item.error != ENOENT) skip(path, fail_errno("look at " + root_.shown(path), item.error).value().what);
       return;
     }
-    if (rules_ && leave_out(path, name, *found)) return;
-    take(std::move(path), *found, folders);
+    if (rules_ && leave_out(path, name, item.found)) return;
+    take(std::move(path), item.found, all);
   }
 
-  void take(std::string path, const Standing& found, std::vector<std::string>& folders) {
+  void take(std::string path, const Standing& found, std::vector<Found>& all) {
     const bool is_folder = found.is == Standing::Is::folder;
     const Globs::Reach reach = globs_.reach(path, is_folder);
     if (reach == Globs::Reach::outside) return;
     Entry entry{.path = std::move(path), .mode = found.mode, .mtime_ns = found.mtime_ns};
     if (is_folder) {
       entry.type = Type::folder;
-      folders.push_back(entry.path);
       const bool may_be_empty = reach == Globs::Reach::inside && !(rules_ && held_.contains(entry.path));
-      (may_be_empty ? tree_.entries : passing_).push_back(std::move(entry));
+      all.push_back({std::move(entry), true, !may_be_empty});
     } else if (found.is == Standing::Is::file) {
       entry.size = found.size;
-      tree_.entries.push_back(std::move(entry));
+      all.push_back({std::move(entry)});
     } else if (found.is == Standing::Is::link) {
-      add_link(std::move(entry), folders);
+      add_link(std::move(entry), all);
     } else {
       special_.push_back(entry.path);
     }
   }
 
-  void add_link(Entry entry, std::vector<std::string>& folders) {
+  void add_link(Entry entry, std::vector<Found>& all) {
     auto target = root_.read_link(entry.path);
     if (!target) return skip(entry.path, target.error().what);
     entry.type = Type::link;
@@ -254,7 +321,7 @@ class Walk {
       const auto found = root_.look(entry.path);
       if (!found) return skip(entry.path, found.error().what);
       const auto real = tree_.grafts[entry.path];
-      if (!is_secret(entry.path, split_last(real).second, *found)) return take(std::move(entry.path), *found, folders);
+      if (!is_secret(entry.path, split_last(real).second, *found)) return take(std::move(entry.path), *found, all);
       tree_.grafts.erase(entry.path);
       return root_.remove_graft(entry.path);
     }
@@ -262,7 +329,7 @@ class Walk {
       tree_.skipped.push_back("only the link itself is copied, not what it points to: " + printable(entry.path) +
                               " -> " + printable(entry.target));
     }
-    tree_.entries.push_back(std::move(entry));
+    all.push_back({std::move(entry)});
   }
 
   /// Makes a link that names a place in the tree by its full path lead there on the other machine, too.
@@ -276,14 +343,14 @@ class Walk {
     if (real.empty() || is_the_systems(real) || is_made_by_tools(entry.path)) return false;
     if (is_below(real, real_root_) && graft.empty()) {
       const auto to = real == real_root_ ? std::string() : real.substr(real_root_.size() + 1);
-      if (entry.target.starts_with('/')) entry.target = relative(split_last(entry.path).first, to);
+      if (entry.target.str().starts_with('/')) entry.target = relative(split_last(entry.path).first, to);
       return false;
     }
     bool is_circle = is_below(real_root_, real);
     for (auto at = graft; !at.empty(); at = graft_above(split_last(at).first))
       is_circle = is_circle || is_below(tree_.grafts.find(at)->second, real);
     if (!follow_ || is_circle || tree_.grafts.size() >= most_followed) {
-      note(Unsent::Why::link, entry.path, os::is_directory(real), entry.target);
+      note(Unsent::Why::link, entry.path, os::is_directory(real), entry.target.str());
       return false;
     }
     tree_.grafts[entry.path] = real;
@@ -311,30 +378,29 @@ class Walk {
                                 : fmt::format("skipped {} sockets, pipes and devices: {}", special_.size(), names));
   }
 
-  /// Adds the folders on the way to what was chosen, leaves out those that cannot be read, and counts.
+  /// Adds the folders on the way to what was chosen, and leaves out those that cannot be read.
   void finish() {
-    const auto by_path = [](const Entry& a, const Entry& b) { return a.path < b.path; };
-    std::set<std::string, std::less<>> needed;
-    for (const Entry& entry : tree_.entries) {
-      for (std::string_view up = split_last(entry.path).first; !up.empty(); up = split_last(up).first) {
-        if (!needed.emplace(up).second) break;
+    if (!passing_.empty()) {
+      std::set<std::string, std::less<>> needed;
+      for (const Entry& entry : tree_.entries) {
+        for (std::string_view up = split_last(entry.path).first; !up.empty(); up = split_last(up).first) {
+          if (!needed.emplace(up).second) break;
+        }
       }
+      for (Entry& folder : passing_) {
+        if (needed.contains(folder.path)) tree_.entries.push_back(std::move(folder));
+      }
+      std::ranges::sort(tree_.entries, {}, &Entry::path);
     }
-    for (Entry& folder : passing_) {
-      if (needed.contains(folder.path)) tree_.entries.push_back(std::move(folder));
-    }
-    std::erase_if(tree_.entries, [&](const Entry& entry) { return unreadable_.contains(entry.path); });
-    std::sort(tree_.entries.begin(), tree_.entries.end(), by_path);
-    for (const Entry& entry : tree_.entries) {
-      tree_.files += entry.type == Type::file ? 1 : 0;
-      tree_.bytes += entry.size;
-    }
+    if (!unreadable_.empty())
+      std::erase_if(tree_.entries, [&](const Entry& entry) { return unreadable_.contains(entry.path); });
     tell_special();
     tree_.unmatched = globs_.unmatched();
   }
 
   using Paths = std::set<std::string, std::less<>>;
   Root root_;
+  Lister lister_;
   std::string path_, real_root_;
   Globs globs_;
   bool rules_, follow_, chosen_;
@@ -344,6 +410,7 @@ class Walk {
   Paths held_;                       ///< folders that are walked only for what is tracked in them
   Paths insisted_;                   ///< folders of keys that go
   std::vector<std::string> special_;
+  std::vector<Open> open_;
   Tree tree_;
   std::vector<Entry> passing_;  ///< folders on the way to what a glob may choose
   Paths unreadable_;

@@ -68,10 +68,14 @@ std::string_view secret_by_name(std::string_view name) {
   return {};
 }
 
-KeySearch::KeySearch(const std::vector<std::string>& names) {
-  constexpr std::ptrdiff_t many = 64;
-  if (static_cast<std::ptrdiff_t>(names.size()) > many)
-    is_crowd_ = std::ranges::count_if(names, [](const auto& name) { return !is_other_kind(name); }) > many;
+KeySearch::KeySearch(const Listing& folder) {
+  constexpr std::size_t many = 64;
+  if (folder.items.size() <= many) return;
+  std::size_t others = 0;
+  for (const auto& item : folder.items) {
+    others += is_other_kind(folder.name(item)) ? 0 : 1;
+    if ((is_crowd_ = others > many)) return;
+  }
 }
 
 bool KeySearch::opens(std::string_view name, std::uint64_t size, std::uint32_t mode) const {

@@ -20,7 +20,7 @@ std::string_view secret_by_name(std::string_view name);
 /// which nobody else may read.
 class KeySearch {
  public:
-  explicit KeySearch(const std::vector<std::string>& names);
+  explicit KeySearch(const Listing& folder);
   bool opens(std::string_view name, std::uint64_t size, std::uint32_t mode) const;
 
  private:

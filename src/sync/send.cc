@@ -1,33 +1,53 @@
 #include "sync/send.h"
 
+#include <algorithm>
+#include <thread>
+
 #include "base/text.h"
+#include "sync/content.h"
 #include "sync/manifest.h"
 
 namespace ferry::sync {
 
 namespace {
 
-constexpr int most_readings = 5;
 constexpr auto between_progress = std::chrono::milliseconds(50);
+constexpr auto patience = std::chrono::milliseconds(100);
+constexpr unsigned most_readers = 4;
+constexpr std::uint64_t least_bulk = std::uint64_t{256} << 10;
+
+std::string_view extension(std::string_view path) {
+  const std::string_view name = split_last(path).second;
+  const auto dot = name.rfind('.');
+  return dot == std::string_view::npos ? std::string_view() : name.substr(dot);
+}
 
 }  // namespace
 
+void sort_by_likeness(const std::vector<Entry>& entries, std::vector<Wanted>& wanted) {
+  std::stable_sort(wanted.begin(), wanted.end(), [&](const Wanted& a, const Wanted& b) {
+    return extension(entries[a.index].path) < extension(entries[b.index].path);
+  });
+}
+
 Sender::Sender(int in, int out, os::Path root, Tree tree, const Options& options)
-    : root_path_(std::move(root)),
+    : readers(std::clamp(std::thread::hardware_concurrency(), 1U, most_readers)),
+      root_path_(std::move(root)),
       tree_(std::move(tree)),
       options_(options),
       channel_(in, out, options.cancelled, options.silence) {}
 
 Result<Report> Sender::run() {
-  TRY("", channel_.greet());
   auto done = converse();
   if (done) return done;
   Error error = channel_.last_words(std::move(done).error());
+  if (in_file_) channel_.put_number(0);
   if (!peer_failed_ && error.kind != Kind::lost) channel_.tell(error);
   return tl::unexpected(std::move(error));
 }
 
 Result<Report> Sender::converse() {
+  TRY("", channel_.greet());
   const bool hashed = std::all_of(tree_.entries.begin(), tree_.entries.end(), [](const Entry& entry) {
     return entry.type != Type::file || entry.unsettled || !entry.sha256.empty();
   });
@@ -37,140 +57,237 @@ Result<Report> Sender::converse() {
   left_out_ = std::move(tree_.left_out);
   notes_ = tree_.skipped;
   for (const std::string& glob : tree_.unmatched) notes_.push_back("nothing matches " + printable(glob));
-
-  channel_.put("M");
-  TRY("", put_manifest(channel_, tree_.entries));
-  TRY("", channel_.flush());
-  TRY_SET(wants, "", read_wants());
-  channel_.stop_writing_when_peer_speaks();
-  for (const std::size_t index : wants) {
-    progress_.files_total++;
-    progress_.bytes_total += tree_.entries[index].size;
-  }
+  TRY("", put_list());
+  TRY("", converse_in_rounds(goes_ahead()));
   show(true);
-  for (const std::size_t index : wants) TRY("", send_file(index));
+  return report();
+}
+
+bool Sender::goes_ahead() const { return tree_.bytes <= options_.unasked_bytes; }
+
+Status Sender::put_list() {
+  channel_.put(goes_ahead() ? "A" : "M");
+  TRY("", put_manifest(channel_, tree_.entries));
+  std::vector<std::pair<std::size_t, std::uint64_t>> sparse;
+  for (std::size_t i = 0; i < tree_.entries.size(); ++i) {
+    const Entry& entry = tree_.entries[i];
+    if (entry.type != Type::file || entry.unsettled || entry.size < least_sparse) continue;
+    const auto now = root_->look(entry.path);
+    if (now && now->allocated < now->size) sparse.emplace_back(i, now->allocated);
+  }
+  return put_sparse(channel_, sparse);
+}
+
+Status Sender::converse_in_rounds(bool ahead) {
+  if (ahead) {
+    std::vector<Wanted> all;
+    for (std::size_t i = 0; i < tree_.entries.size(); ++i) {
+      if (tree_.entries[i].type == Type::file && !tree_.entries[i].unsettled) all.push_back({.index = i});
+    }
+    TRY("", send_round(std::move(all)));
+  }
+  TRY("", channel_.flush());
+  for (int round = 0; round < most_rounds; ++round) {
+    TRY_SET(letter, "", next_letter());
+    if (letter == 'D') {
+      TRY_SET(told, "", read_notes(channel_));
+      receivers_notes_ = std::move(told);
+      return {};
+    }
+    if (letter != 'W') break;
+    TRY_SET(wanted, "", read_wants());
+    if (ahead && round == 0) {
+      count_sent_ahead(wanted);
+      continue;
+    }
+    TRY("", send_round(std::move(wanted)));
+    TRY("", channel_.flush());
+  }
+  return fail(Kind::corrupt, "the receiver answered with something unknown");
+}
+
+Result<char> Sender::next_letter() {
+  TRY_SET(letter, "", channel_.letter());
+  if (letter != 'E') return letter;
+  TRY_SET(theirs, "", channel_.error());
+  peer_failed_ = true;
+  return tl::unexpected(std::move(theirs));
+}
+
+Result<std::vector<Wanted>> Sender::read_wants() {
+  const std::size_t have = tree_.entries.size();
+  TRY_SET(count, "", channel_.number(have));
+  std::vector<Wanted> wants;
+  std::size_t next = 0;
+  std::uint64_t chunks = 0;
+  for (std::uint64_t i = 0; i < count; ++i) {
+    TRY_SET(number, "", channel_.number(std::uint64_t{have} * 4 + 3));
+    next += number / 4;
+    if (next >= have || tree_.entries[next].type != Type::file || tree_.entries[next].unsettled) {
+      return fail(Kind::corrupt, "the receiver asked for a file that is not in the list");
+    }
+    TRY_SET(want, "", read_want(next++, static_cast<WantKind>(number % 4), chunks));
+    // What was left out (its path is gone) may be wanted again; that it is left out, is said again.
+    wants.push_back(std::move(want));
+  }
+  return wants;
+}
+
+Result<Wanted> Sender::read_want(std::size_t index, WantKind kind, std::uint64_t& chunks) {
+  Wanted want{.index = index};
+  if (kind == WantKind::whole) return want;
+  if (kind == WantKind::continued) {
+    TRY_SET(size, "", channel_.number(max_file_size));
+    TRY_SET(sha256, "", read_hash(channel_));
+    want.beginning = size;
+    want.beginning_sha256 = std::move(sha256);
+    return want;
+  }
+  if (kind != WantKind::by_chunks) return fail(Kind::corrupt, "the receiver asked for a file in an unknown way");
+  TRY_SET(count, "", channel_.number(most_chunks - chunks));
+  chunks += count;
+  for (std::uint64_t i = 0; i < count; ++i) {
+    Chunk chunk;
+    TRY_SET(length, "", channel_.number(largest_chunk));
+    chunk.length = static_cast<std::uint32_t>(length);
+    for (std::size_t have = 0; have < chunk.id.size();) {
+      TRY_SET(part, "", channel_.some(chunk.id.size() - have));
+      have += part.copy(chunk.id.data() + have, part.size());
+    }
+    want.chunks.push_back(chunk);
+  }
+  return want;
+}
+
+/// Sends what is wanted and says that this was all.
+Status Sender::send_round(std::vector<Wanted> wanted) {
+  std::uint64_t bytes = 0;
+  for (const Wanted& one : wanted) bytes += tree_.entries[one.index].size;
+  progress_.files_total += wanted.size();
+  progress_.bytes_total += bytes;
+  if (bytes > least_bulk) TRY("", channel_.begin_bulk(bytes));
+  channel_.stop_writing_when_peer_speaks(true);
+  sort_by_likeness(tree_.entries, wanted);
+  show(true);
+  ReadAhead ahead(*root_, tree_.entries, wanted, {.threads = readers, .while_reading = while_reading});
+  TRY("", ahead.begin());
+  while (!ahead.done()) {
+    auto piece = ahead.next(patience);
+    TRY("", piece ? put_piece(ahead.current().index, *piece) : channel_.beat());
+    show(false);
+  }
   if (!left_out_.empty()) {
     channel_.put("L");
     put_notes(channel_, left_out_);
   }
   channel_.put("Z");
   put_notes(channel_, notes_);
+  std::move(notes_.begin(), notes_.end(), std::back_inserter(all_notes_));
+  notes_.clear();
   TRY("", channel_.flush());
-
-  TRY("", expect('D'));
-  TRY_SET(told, "", read_notes(channel_));
-  receivers_notes_ = std::move(told);
-  show(true);
-  return report();
+  channel_.stop_writing_when_peer_speaks(false);
+  return {};
 }
 
-Status Sender::expect(char wanted) {
-  TRY_SET(letter, "", channel_.letter());
-  if (letter == wanted) return {};
-  if (letter != 'E') return fail(Kind::corrupt, "the receiver answered with something unknown");
-  TRY_SET(theirs, "", channel_.error());
-  peer_failed_ = true;
-  return tl::unexpected(std::move(theirs));
-}
-
-Result<std::vector<std::size_t>> Sender::read_wants() {
-  TRY("", expect('W'));
-  const std::size_t have = tree_.entries.size();
-  TRY_SET(count, "", channel_.number(have));
-  std::vector<std::size_t> wants;
-  std::size_t next = 0;
-  for (std::uint64_t i = 0; i < count; ++i) {
-    TRY_SET(distance, "", channel_.number(have));
-    next += distance;
-    if (next >= have || tree_.entries[next].type != Type::file || tree_.entries[next].unsettled) {
-      return fail(Kind::corrupt, "the receiver asked for a file that is not in the list");
-    }
-    wants.push_back(next++);
+Status Sender::put_piece(std::size_t index, Piece& piece) {
+  TRY("", channel_.check_cancelled());
+  const Entry& entry = tree_.entries[index];
+  const auto put = [&](PieceKind kind) { channel_.put_number(piece.length * 4 + static_cast<unsigned>(kind)); };
+  switch (piece.is) {
+    case Piece::Is::begin:
+      begun_ = piece.marks;
+      before_ = progress_;
+      channel_.put("F");
+      for (const std::uint64_t value : {std::uint64_t{index}, begun_.size, std::uint64_t{begun_.mode}}) {
+        channel_.put_number(value);
+      }
+      put_mtime(channel_, begun_.mtime_ns);
+      in_file_ = true;
+      break;
+    case Piece::Is::data:
+      put(PieceKind::data);
+      progress_.bytes_done += piece.length;
+      return channel_.put_through({piece.bytes.get(), piece.length});
+    case Piece::Is::hole:
+      put(PieceKind::hole);
+      progress_.bytes_total -= piece.length;
+      break;
+    case Piece::Is::same:
+      put(PieceKind::same);
+      channel_.put_number(piece.offset);
+      progress_.bytes_total -= piece.length;
+      break;
+    case Piece::Is::again:
+      if (again_++ == 0) notes_.push_back("changed while it was read, sent again: " + printable(entry.path));
+      end_pieces("a");
+      progress_ = before_;
+      break;
+    case Piece::Is::whole:
+      keep(index, piece);
+      break;
+    case Piece::Is::broken:
+      end_pieces("v");
+      progress_ = before_;
+      leave_out(index, piece.error);
+      break;
+    case Piece::Is::absent:
+      channel_.put("V");
+      channel_.put_number(index);
+      leave_out(index, piece.error);
+      break;
+    case Piece::Is::unlike:
+      channel_.put("N");
+      channel_.put_number(index);
+      progress_.files_total--;
+      progress_.bytes_total -= entry.size;
+      again_ = 0;
+      break;
   }
-  return wants;
+  return channel_.pump();
 }
 
-Status Sender::send_file(std::size_t index) {
-  const std::uint64_t bytes_before = progress_.bytes_done;
-  const std::uint64_t listed = tree_.entries[index].size;
-  for (int attempt = 1;; ++attempt) {
-    TRY_SET(fate, "", send_once(index, attempt));
-    TRY("", channel_.pump());
-    if (fate == Fate::again) {
-      progress_.bytes_done = bytes_before;
-      continue;
-    }
-    if (fate == Fate::gone) progress_.bytes_done = bytes_before;
-    progress_.bytes_total += progress_.bytes_done - bytes_before - listed;
-    progress_.files_done += fate == Fate::kept ? 1 : 0;
-    progress_.files_total -= fate == Fate::gone ? 1 : 0;
-    show(false);
-    return {};
-  }
-}
-
-Result<Sender::Fate> Sender::send_once(std::size_t index, int attempt) {
-  Entry& entry = tree_.entries[index];
-  auto file = root_->open_file(entry.path);
-  if (!file) return leave_out(index, "V", file.error());
-  TRY_SET(marks, "", standing_of(file->get()));
-  channel_.put("F");
-  for (const std::uint64_t value : {std::uint64_t{index}, marks.size, std::uint64_t{marks.mode}}) {
-    channel_.put_number(value);
-  }
-  put_mtime(channel_, marks.mtime_ns);
-
-  Result<Hashed> read = Hashed{};
-  TRY("", put_pieces(entry, file->get(), marks, read));
-  if (!read) return leave_out(index, "v", read.error());
-
-  // Other content under the marks it was listed with: someone writes between two ticks of the file clock.
-  // Look again.
-  const bool surprising =
-      attempt == 1 && read->sha256 != entry.sha256 && marks.size == entry.size && marks.mtime_ns == entry.mtime_ns;
-  const bool good = read->stable && !surprising;
-  if (!good && attempt < most_readings) {
-    if (attempt == 1) notes_.push_back("changed while it was read, sent again: " + printable(entry.path));
-    channel_.put("a");
-    return Fate::again;
-  }
-  if (!good) notes_.push_back("kept changing while it was read, left as last read: " + printable(entry.path));
-  channel_.put("k");
-  channel_.put_text(read->sha256);
-  entry.size = read->size;
-  entry.mode = marks.mode;
-  entry.mtime_ns = marks.mtime_ns;
-  entry.sha256 = read->sha256;
-  return Fate::kept;
-}
-
-/// The outer Status is about the connection, `read` about the file.
-Status Sender::put_pieces(const Entry& entry, int fd, const Standing& marks, Result<Hashed>& read) {
-  Status sent;
-  read = read_content(fd, marks, buffer_, [&](std::string_view piece) -> Status {
-    channel_.put_number(piece.size());
-    channel_.put(piece);
-    sent = channel_.pump();
-    if (sent) sent = channel_.check_cancelled();
-    progress_.bytes_done += piece.size();
-    show(false);
-    if (while_reading) while_reading(entry.path);
-    return sent;
-  });
+void Sender::end_pieces(std::string_view letter) {
   channel_.put_number(0);
-  return sent;
+  channel_.put(letter);
+  in_file_ = false;
 }
 
-Result<Sender::Fate> Sender::leave_out(std::size_t index, std::string_view letter, const Error& reason) {
+void Sender::keep(std::size_t index, const Piece& whole) {
   Entry& entry = tree_.entries[index];
-  channel_.put(letter);
-  if (letter == "V") channel_.put_number(index);
+  if (whole.restless) notes_.push_back("kept changing while it was read, left as last read: " + printable(entry.path));
+  end_pieces("k");
+  channel_.put_text(whole.sha256);
+  progress_.files_done++;
+  progress_.bytes_total += whole.length - entry.size;
+  entry.size = whole.length;
+  entry.mode = begun_.mode;
+  entry.mtime_ns = begun_.mtime_ns;
+  entry.sha256 = whole.sha256;
+  again_ = 0;
+}
+
+void Sender::leave_out(std::size_t index, const Error& reason) {
+  Entry& entry = tree_.entries[index];
   const bool vanished = reason.kind == Kind::not_found;
   notes_.push_back((vanished ? "vanished, left out: " : "could not be read, left out: ") + printable(entry.path) +
                    (vanished ? "" : " (" + reason.what + ")"));
   if (!vanished) left_out_.push_back(printable(entry.path) + ": " + reason.what);
+  progress_.files_total--;
+  progress_.bytes_total -= entry.size;
   entry.path.clear();
-  return Fate::gone;
+  again_ = 0;
+}
+
+/// Of what went unasked only what was wanted counts as moved.
+void Sender::count_sent_ahead(const std::vector<Wanted>& wanted) {
+  progress_ = {};
+  for (const Wanted& one : wanted) {
+    if (tree_.entries[one.index].path.empty()) continue;
+    progress_.files_total++;
+    progress_.bytes_total += tree_.entries[one.index].size;
+  }
+  progress_.files_done = progress_.files_total;
+  progress_.bytes_done = progress_.bytes_total;
 }
 
 void Sender::show(bool always) {
@@ -178,6 +295,7 @@ void Sender::show(bool always) {
   const auto now = std::chrono::steady_clock::now();
   if (!always && now - shown_ < between_progress) return;
   shown_ = now;
+  progress_.wire_bytes = channel_.bytes_sent();
   options_.progress(progress_);
 }
 
@@ -190,7 +308,7 @@ Report Sender::report() {
     made.bytes += entry.size;
   }
   made.left_out = std::move(left_out_);
-  made.notes = std::move(notes_);
+  made.notes = std::move(all_notes_);
   made.notes.insert(made.notes.end(), receivers_notes_.begin(), receivers_notes_.end());
   made.entries = std::move(tree_.entries);
   return made;

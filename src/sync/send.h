@@ -1,47 +1,73 @@
 #pragma once
 /// \file
-/// The sending end. After the greetings:
+/// The sending end. Neither end waits for the other's greeting.
 ///
 ///   sender                                             receiver
-///   'M' manifest                                 ──▶
-///                                                ◀──   'W' count, then each index wanted as the distance
-///                                                from the last
-///   for each wanted, in order:                   ──▶
-///     'F' index size mode mtime, pieces (number, bytes), 0, then one of
+///   'M' or 'A', manifest                         ──▶   'A': every file of the list follows at once, unasked
+///                                                ◀──   'W' wants
+///   for each wanted, in any order:               ──▶
+///     'F' index size mode mtime, pieces, 0, then one of
 ///         'k' SHA-256    whole, keep it
 ///         'a'            it changed meanwhile: forget this, the same index comes again
 ///         'v'            it could not be read to its end: leave it out
 ///     'V' index          it cannot be read (any more): leave it out
+///     'N' index          it does not begin with what you have
 ///   'L' lines                                    ──▶   (where there are any) what does not come
-///   'Z' notes                                    ──▶
+///   'Z' notes                                    ──▶   end of the round
+///                                                ◀──   'W' wants: another round, of what could not be made of
+///                                                      what the receiver has; or
 ///                                                ◀──   'D' notes: everything is in place and durable
 ///
-/// 'E' and an error may stand where any of these letters may, and ends the conversation. 'B' may come before
-/// any letter: still at work.
+///   wants = number, then for each: number = (distance from the last index) × 4 + kind;
+///           kind 1: size and SHA-256 of what may be its beginning;
+///           kind 2: number, then length and id of each chunk (chunker.h) of what has much in common with it
+///   piece = number = length × 4 + kind; kind 1: so many bytes follow; kind 2: so many zeros that take no room on a
+///           disk; kind 3: number: as at this place in what the receiver said it has
+///
+/// After 'A' the first wants are answered by what has been sent. 'E' and an error may stand where any of these letters
+/// may, and ends the conversation. 'B' may come before any letter: still at work.
 
 #include "sync/channel.h"
-#include "sync/content.h"
+#include "sync/read_ahead.h"
 #include "sync/sync.h"
 
 namespace ferry::sync {
+
+/// What follows a number × 4.
+enum class WantKind : unsigned { whole = 0, continued = 1, by_chunks = 2 };
+enum class PieceKind : unsigned { data = 1, hole = 2, same = 3 };
+/// A list of chunks in a round of wants has no more: some 50 bytes of memory each.
+inline constexpr std::uint64_t most_chunks = 1'000'000;
+inline constexpr int most_rounds = 8;
+inline constexpr std::uint64_t largest_piece = std::uint64_t{1} << 20;
+
+/// Puts what is alike side by side, where a compressor finds it: by the end of the name (".py"), then by path.
+void sort_by_likeness(const std::vector<Entry>& entries, std::vector<Wanted>& wanted);
 
 class Sender {
  public:
   Sender(int in, int out, os::Path root, Tree tree, const Options& options);
   Result<Report> run();
 
-  /// Called after each piece of a file was read, before it is known whether the file changed. For tests.
+  /// Called by the threads that read, after each piece, before it is known whether the file changed. For tests.
   std::function<void(std::string_view path)> while_reading;
+  /// Threads that read.
+  unsigned readers = 0;
 
  private:
-  enum class Fate { kept, again, gone };
   Result<Report> converse();
-  Status expect(char wanted);
-  Result<std::vector<std::size_t>> read_wants();
-  Status send_file(std::size_t index);
-  Result<Fate> send_once(std::size_t index, int attempt);
-  Status put_pieces(const Entry& entry, int fd, const Standing& marks, Result<Hashed>& read);
-  Result<Fate> leave_out(std::size_t index, std::string_view letter, const Error& reason);
+  Status put_list();
+  bool goes_ahead() const;
+  Status converse_in_rounds(bool ahead);
+  Result<char> next_letter();
+  Result<std::vector<Wanted>> read_wants();
+  Result<Wanted> read_want(std::size_t index, WantKind kind, std::uint64_t& chunks);
+  Status send_round(std::vector<Wanted> wanted);
+  Status put_piece(std::size_t index, Piece& piece);
+  void end_pieces(std::string_view letter);
+  void keep(std::size_t index, const Piece& whole);
+  void leave_out(std::size_t index, const Error& reason);
+  void count_sent_ahead(const std::vector<Wanted>& wanted);
   void show(bool always);
   Report report();
 
@@ -51,10 +77,12 @@ class Sender {
   const Options& options_;
   Channel channel_;
   bool peer_failed_ = false;
-  std::string buffer_;
-  Progress progress_;
+  Standing begun_;              ///< marks of the file that is being sent
+  bool in_file_ = false;        ///< among its pieces
+  int again_ = 0;               ///< how often it was taken back
+  Progress progress_, before_;  ///< now, and when that file was begun
   std::chrono::steady_clock::time_point shown_{};
-  std::vector<std::string> notes_;
+  std::vector<std::string> notes_, all_notes_;
   std::vector<std::string> left_out_, receivers_notes_;
 };
 

@@ -1,5 +1,9 @@
 #include "sync/state.h"
 
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <algorithm>
 #include <ctime>
 
 #include "base/hash.h"
@@ -8,44 +12,23 @@ namespace ferry::sync {
 
 namespace {
 
-constexpr std::string_view magic = "ferry tree 1\n";
 constexpr std::int64_t clock_tick_ns = 20'000'000;  // file times move in steps of up to 10 ms
+constexpr std::size_t most_changes = 16'384;        // in memory: some 4 MB
+constexpr std::size_t most_tables = 64;             // a descriptor and a block each
 
-void put(std::string& out, std::uint64_t value) {
-  for (int i = 0; i < 8; ++i) out += static_cast<char>(value >> (8 * i));
-}
-void put(std::string& out, std::string_view text) {
-  put(out, text.size());
-  out += text;
-}
-
-/// Reads what put() wrote; after the first lack of bytes everything is zero or empty and ok() is false.
-class Bytes {
- public:
-  explicit Bytes(std::string_view rest) : rest_(rest) {}
-  std::uint64_t number() {
-    const std::string_view raw = take(8);
-    std::uint64_t value = 0;
-    for (std::size_t i = 0; i < raw.size(); ++i) value |= std::uint64_t{static_cast<unsigned char>(raw[i])} << (8 * i);
-    return value;
+/// One without a name, where the state's file lies, or among the temporary files.
+os::Fd nameless_file(const os::Path& beside) {
+  for (const os::Path& folder : {beside.parent_path(), std::filesystem::path("/tmp")}) {
+    if (folder.empty()) continue;
+    os::Fd file(::open(folder.c_str(), O_RDWR | O_TMPFILE | O_CLOEXEC, 0600));
+    if (file) return file;
+    auto name = (folder / ".ferry-state-XXXXXX").string();
+    file = os::Fd(::mkostemp(name.data(), O_CLOEXEC));
+    if (file) ::unlink(name.c_str());
+    if (file) return file;
   }
-  std::string text() { return std::string(take(number())); }
-  bool ok() const { return ok_; }
-  bool done() const { return rest_.empty() || !ok_; }
-
- private:
-  std::string_view take(std::uint64_t size) {
-    if (size > rest_.size()) {
-      ok_ = false;
-      return {};
-    }
-    const std::string_view raw = rest_.substr(0, size);
-    rest_.remove_prefix(size);
-    return raw;
-  }
-  std::string_view rest_;
-  bool ok_ = true;
-};
+  return os::Fd();
+}
 
 }  // namespace
 
@@ -55,63 +38,146 @@ std::int64_t file_clock_ns() {
   return std::int64_t{now.tv_sec} * 1'000'000'000 + now.tv_nsec;
 }
 
+Record file_record(const Standing& marks, const Digest& sha256, std::int64_t now_ns) {
+  const bool settled = std::max(marks.mtime_ns, marks.ctime_ns) < now_ns - clock_tick_ns;
+  return {.type = Type::file,
+          .size = marks.size,
+          .inode = settled ? marks.inode : 0,
+          .mtime_ns = marks.mtime_ns,
+          .ctime_ns = marks.ctime_ns,
+          .sha256 = sha256};
+}
+
+bool is_same_file(const Record& known, const Standing& now) {
+  return known.type == Type::file && now.is == Standing::Is::file && known.inode != 0 && known.inode == now.inode &&
+         known.size == now.size && known.mtime_ns == now.mtime_ns && known.ctime_ns == now.ctime_ns;
+}
+
 State State::load(const os::Path& file) {
   State state;
-  if (file.empty()) return state;
-  const auto whole = os::read_file(file, std::size_t{2} << 30);
-  if (!whole || !whole->starts_with(magic) || whole->size() < magic.size() + 32) return state;
-  const std::string_view body = std::string_view(*whole).substr(0, whole->size() - 32);
-  if (sha256(body) != whole->substr(body.size())) return state;
-  Bytes bytes(body.substr(magic.size()));
-  while (!bytes.done()) {
-    std::string path = bytes.text();
-    Record record;
-    record.type = static_cast<Type>(bytes.number() % 3);
-    record.size = bytes.number();
-    record.inode = bytes.number();
-    record.mtime_ns = static_cast<std::int64_t>(bytes.number());
-    record.ctime_ns = static_cast<std::int64_t>(bytes.number());
-    record.sha256 = bytes.text();
-    if (bytes.ok()) state.records_.emplace_hint(state.records_.end(), std::move(path), std::move(record));
+  state.file_ = file;
+  state.is_kept_ = !file.empty();
+  if (!state.is_kept_) return state;
+  if (auto table = Table::open(os::Fd(::open(file.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK)))) {
+    state.loaded_ = table->records();
+    state.tables_.emplace_back(std::move(table));
   }
   return state;
 }
 
 Status State::save(const os::Path& file) const {
   if (file.empty()) return {};
-  std::string out(magic);
-  for (const auto& [path, record] : records_) {
-    put(out, path);
-    put(out, static_cast<std::uint64_t>(record.type));
-    put(out, record.size);
-    put(out, record.inode);
-    put(out, static_cast<std::uint64_t>(record.mtime_ns));
-    put(out, static_cast<std::uint64_t>(record.ctime_ns));
-    put(out, record.sha256);
-  }
-  out += sha256(out);
-  if (file.has_parent_path()) TRY("remember the tree", os::make_dirs(file.parent_path(), 0700));
-  TRY("remember the tree", os::write_file(file, out, 0600));
+  TRY_SET(writer, "remember the tree", StateWriter::begin(file));
+  TRY("remember the tree", each([&](std::string_view path, const Record& record) { return writer.add(path, record); }));
+  TRY("remember the tree", writer.commit());
   return {};
 }
 
-const Record* State::find(std::string_view path) const {
-  const auto found = records_.find(path);
-  return found == records_.end() ? nullptr : &found->second;
+std::optional<Record> State::find(std::string_view path) const {
+  if (const auto change = changes_.find(path); change != changes_.end())
+    return change->second.is_forgotten ? std::nullopt : std::optional(change->second);
+  for (auto table = tables_.rbegin(); table != tables_.rend(); ++table) {
+    if (const Record* record = table->find(path)) return record->is_forgotten ? std::nullopt : std::optional(*record);
+  }
+  return std::nullopt;
 }
 
-const std::string* State::hash_of(std::string_view path, const Standing& now) const {
-  const Record* known = find(path);
-  const bool same = known != nullptr && known->type == Type::file && now.is == Standing::Is::file &&
-                    known->inode != 0 && known->inode == now.inode && known->size == now.size &&
-                    known->mtime_ns == now.mtime_ns && known->ctime_ns == now.ctime_ns;
-  return same ? &known->sha256 : nullptr;
+std::optional<Digest> State::hash_of(std::string_view path, const Standing& now) const {
+  const auto known = find(path);
+  return known && is_same_file(*known, now) ? std::optional(known->sha256) : std::nullopt;
 }
 
-void State::note_file(const std::string& path, const Standing& marks, std::string sha256, std::int64_t now_ns) {
-  const bool settled = std::max(marks.mtime_ns, marks.ctime_ns) < now_ns - clock_tick_ns;
-  records_[path] =
-      Record{Type::file, marks.size, settled ? marks.inode : 0, marks.mtime_ns, marks.ctime_ns, std::move(sha256)};
+Status State::each(const std::function<Status(std::string_view, const Record&)>& visit) const {
+  std::vector<TableCursor> cursors = tables_;
+  auto change = changes_.begin();
+  // What of several has the first path; of one path the latest, which is the changes (at the end).
+  const auto path_at = [&](std::size_t i) -> std::string_view {
+    return i == cursors.size() ? change->first : cursors[i].path();
+  };
+  const auto later = [&](std::size_t a, std::size_t b) {
+    const auto order = path_at(a) <=> path_at(b);
+    return order > 0 || (order == 0 && a < b);
+  };
+  std::vector<std::size_t> heap;
+  const auto advance = [&](std::size_t i) {
+    if (i == cursors.size() ? change == changes_.end() : !cursors[i].next()) return;
+    heap.push_back(i);
+    std::push_heap(heap.begin(), heap.end(), later);
+  };
+  for (std::size_t i = 0; i <= cursors.size(); ++i) advance(i);
+  std::string last;
+  bool is_first = true;
+  while (!heap.empty()) {
+    std::pop_heap(heap.begin(), heap.end(), later);
+    const std::size_t i = heap.back();
+    heap.pop_back();
+    if (is_first || path_at(i) != last) {
+      last = path_at(i);
+      is_first = false;
+      const Record& record = i == cursors.size() ? change->second : cursors[i].record();
+      if (!record.is_forgotten) TRY("", visit(last, record));
+    }
+    if (i == cursors.size()) ++change;
+    advance(i);
+  }
+  return {};
+}
+
+void State::note(const std::string& path, Record record) {
+  if (!is_kept_) return;
+  changes_[path] = std::move(record);
+  if (changes_.size() >= most_changes) spill();
+}
+
+void State::drop(const std::string& path) { note(path, Record{.is_forgotten = true}); }
+
+void State::note_file(const std::string& path, const Standing& marks, const Digest& sha256, std::int64_t now_ns) {
+  note(path, file_record(marks, sha256, now_ns));
+}
+
+/// Makes a table of the changes; of all, when there are many. Where no file can be had they stay in memory.
+void State::spill() {
+  const bool all = tables_.size() + 1 >= most_tables;
+  auto file = nameless_file(file_);
+  if (!file) return;
+  TableWriter writer(file.get());
+  Status written;
+  if (all) {
+    written = each([&](std::string_view path, const Record& record) { return writer.add(path, record); });
+  } else {
+    for (auto change = changes_.begin(); written && change != changes_.end(); ++change)
+      written = writer.add(change->first, change->second);
+  }
+  if (written) written = writer.finish();
+  auto table = written ? Table::open(std::move(file)) : nullptr;
+  if (!table) return;
+  if (all) tables_.clear();
+  tables_.emplace_back(std::move(table));
+  changes_.clear();
+}
+
+StateWriter::StateWriter(os::Path file, os::Path temp, os::Fd fd)
+    : file_(std::move(file)), temp_(std::move(temp)), fd_(std::move(fd)) {
+  writer_ = std::make_unique<TableWriter>(fd_.get());
+}
+
+StateWriter::~StateWriter() {
+  if (fd_) ::unlink(temp_.c_str());
+}
+
+Result<StateWriter> StateWriter::begin(const os::Path& file) {
+  if (file.has_parent_path()) TRY("", os::make_dirs(file.parent_path(), 0700));
+  const os::Path temp = file.string() + ".tmp-" + random_name(8);
+  TRY_SET(fd, "", os::open_file(temp, O_WRONLY | O_CREAT | O_EXCL, 0600));
+  return StateWriter(file, temp, std::move(fd));
+}
+
+Status StateWriter::commit() {
+  TRY("write " + file_.string(), writer_->finish());
+  if (::fsync(fd_.get()) < 0) return fail_errno("write " + file_.string());
+  if (::rename(temp_.c_str(), file_.c_str()) < 0) return fail_errno("write " + file_.string());
+  fd_.reset();
+  return {};
 }
 
 }  // namespace ferry::sync

@@ -20,6 +20,7 @@
 
 #include "base/error.h"
 #include "os/file.h"
+#include "sync/digest.h"
 
 namespace ferry::sync {
 
@@ -28,14 +29,14 @@ enum class Type : std::uint8_t { file, folder, link };
 struct Entry {
   std::string path;  ///< relative, '/'-separated, any bytes but NUL; never "", ".", ".." or absolute
   Type type = Type::file;
-  std::uint32_t mode = 0;  ///< permission bits (07777)
-  std::uint64_t size = 0;  ///< of a file
-  std::int64_t mtime_ns = 0;
-  std::string sha256;    ///< 32 raw bytes for a file (may be empty before hashing)
-  std::string target;    ///< of a link
   bool as_sent = false;  ///< of outputs: still as it once went over (sync/outputs.h)
   /// Of outputs: a file that is being written (OutputsQuery::settle_ns). It is named, and nothing of it moves.
   bool unsettled = false;
+  std::uint32_t mode = 0;  ///< permission bits (07777)
+  std::uint64_t size = 0;  ///< of a file
+  std::int64_t mtime_ns = 0;
+  Digest sha256;      ///< of a file (may be empty before hashing)
+  RareString target;  ///< of a link
 };
 
 /// Folders within folders, in any tree: one that is deeper is neither listed nor accepted.
@@ -91,9 +92,12 @@ Result<Tree> scan(const os::Path& root, const Selection& selection);
 /// none) remembers hashes by size, times and inode so that unchanged files are not read again.
 Status hash_tree(const os::Path& root, Tree& tree, const os::Path& cache_file);
 
-/// Of what moves, not of the whole tree; a file that is sent again counts once.
+/// Of what moves, not of the whole tree: what the receiver makes of what it has does not count, holes do not, and a
+/// file that is sent again counts once. The totals are right once the receiver has asked, and follow what is found out
+/// later; with bytes_done they say how much is left, and two looks at bytes_done how fast it goes.
 struct Progress {
   std::uint64_t files_done = 0, files_total = 0, bytes_done = 0, bytes_total = 0;
+  std::uint64_t wire_bytes = 0;  ///< that went over so far, after compression; of everything
 };
 struct Options {
   std::function<void(const Progress&)> progress;  ///< called now and then from the same thread; may be empty
@@ -101,6 +105,9 @@ struct Options {
   /// A peer that says nothing for so long, or so little (under 1 KiB a minute, looked at every five of
   /// these), is Kind::lost. What it works on meanwhile it tells, so that a slow disk is no silence.
   std::chrono::milliseconds silence{120'000};
+  /// Of a sender: a tree that holds no more bytes goes with its list before the receiver asks for anything, which may
+  /// have it already: so many bytes cost less than a round trip.
+  std::uint64_t unasked_bytes = std::uint64_t{128} << 10;
 };
 
 struct Report {
@@ -134,7 +141,7 @@ struct ReceiveOptions : Options {
   os::Path state_file;  ///< remembers what was received; empty: none (and mirror removes nothing)
   /// For what comes home: taken from the mode of everything (umask(2)), and its owner can always read it.
   std::optional<std::uint32_t> without_mode;
-  /// A longer list is refused. Each entry costs some 500 bytes of memory.
+  /// A longer list is refused. Each entry costs 96 bytes of memory and its path.
   std::uint64_t most_entries = 5'000'000;
   std::uint64_t most_list_bytes = std::uint64_t{512} << 20;  ///< paths and link targets together
 };

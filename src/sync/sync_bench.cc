@@ -1,12 +1,17 @@
 // Scanning, hashing and moving 5,000 small files over a socket pair, beside what rsync and tar with zstd need
-// for the same. Set TMPDIR to a memory file system to measure the program rather than the disk.
+// for the same; and knowing again a tree of 100,000 or a million empty files. Set TMPDIR to a memory file system to
+// measure the program rather than the disk, and --benchmark_filter to one of them: peak_MiB is the process's.
 #include <benchmark/benchmark.h>
+#include <fmt/format.h>
+#include <sys/resource.h>
 
 #include <cstdlib>
 #include <fstream>
 #include <thread>
 
+#include "base/hash.h"
 #include "base/text.h"
+#include "sync/state.h"
 #include "sync/sync.h"
 
 namespace {
@@ -44,6 +49,70 @@ void hashing(benchmark::State& state) {
   }
 }
 BENCHMARK(hashing)->Unit(benchmark::kMillisecond)->UseRealTime();
+
+void tell_peak(benchmark::State& state) {
+  rusage used;
+  ::getrusage(RUSAGE_SELF, &used);
+  state.counters["peak_MiB"] = static_cast<double>(used.ru_maxrss) / 1024;
+}
+
+/// What a run costs before it can say that nothing changed. The first time is not counted.
+void knowing_again(benchmark::State& state) {
+  const os::TempDir temp("bench");
+  for (std::int64_t i = 0; i < state.range(0); ++i) {
+    const auto folder = temp.path() / "tree" / fmt::format("group{:03}/part-{:04}", i / 50'000, i / 1000);
+    if (i % 1000 == 0) std::filesystem::create_directories(folder);
+    std::ofstream(folder / fmt::format("sample_{:07}.json", i));
+  }
+  std::this_thread::sleep_for(std::chrono::milliseconds(50));  // older than a tick of the file clock
+  const auto know = [&] {
+    auto scanned = sync::scan(temp.path() / "tree", {.ignore_rules = true});
+    if (!scanned || !sync::hash_tree(temp.path() / "tree", *scanned, temp.path() / "cache"))
+      state.SkipWithError("it failed");
+  };
+  know();
+  for (auto _ : state) know();
+  tell_peak(state);
+}
+BENCHMARK(knowing_again)->Arg(100'000)->Arg(1'000'000)->Iterations(3)->Unit(benchmark::kMillisecond)->UseRealTime();
+
+std::string path_in_state(std::int64_t i) {
+  return fmt::format("group{:03}/part-{:04}/sample_{:07}.json", i / 50'000, i / 1000, i);
+}
+
+/// Each path noted in order, and then all saved, as a receiver does.
+void remembering(benchmark::State& state) {
+  const os::TempDir temp("bench");
+  const sync::Digest some = sha256("x");
+  for (auto _ : state) {
+    sync::State tree = sync::State::load(temp.path() / "state");
+    for (std::int64_t i = 0; i < state.range(0); ++i)
+      tree.note(path_in_state(i), {.size = 7, .inode = 1, .mtime_ns = i, .ctime_ns = i, .sha256 = some});
+    if (!tree.save(temp.path() / "state")) state.SkipWithError("it failed");
+  }
+  tell_peak(state);
+}
+BENCHMARK(remembering)->Arg(1'000'000)->Unit(benchmark::kMillisecond)->UseRealTime();
+
+/// Loads and finds each path, in order.
+void recalling(benchmark::State& state) {
+  const os::TempDir temp("bench");
+  {
+    sync::State tree;
+    for (std::int64_t i = 0; i < state.range(0); ++i)
+      tree.note(path_in_state(i),
+                {.size = 7, .inode = 1, .mtime_ns = i, .ctime_ns = i, .sha256 = sha256(fmt::format("{}", i))});
+    (void)tree.save(temp.path() / "state");
+  }
+  for (auto _ : state) {
+    const sync::State tree = sync::State::load(temp.path() / "state");
+    for (std::int64_t i = 0; i < state.range(0); ++i) {
+      if (!tree.find(path_in_state(i))) state.SkipWithError("it was forgotten");
+    }
+  }
+  tell_peak(state);
+}
+BENCHMARK(recalling)->Arg(1'000'000)->Unit(benchmark::kMillisecond)->UseRealTime();
 
 void move_to(const os::Path& to, const os::Path& state_file) {
   auto scanned = *sync::scan(tree(), {});

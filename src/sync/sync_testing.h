@@ -53,7 +53,7 @@ inline std::map<std::string, std::string> picture(const os::Path& root, bool tim
     seen[entry.path] = std::to_string(static_cast<int>(entry.type)) + " " +
                        std::to_string(entry.type == Type::link ? 0 : entry.mode) + " " + std::to_string(entry.size) +
                        " " + (times ? std::to_string(entry.mtime_ns) : "") + " " + hex(entry.sha256) + " " +
-                       entry.target;
+                       entry.target.str();
   }
   return seen;
 }

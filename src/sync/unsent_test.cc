@@ -87,8 +87,17 @@ TEST(Sent, WhoInsistsInFerryignoreSendsAKeyAndGitsFilesCannotInsist) {
   EXPECT_EQ(files_of(*tree), (Lines{".ferryignore", ".gitignore", ".ssh/id", "a.pem"}));
 }
 
+Listing folder_of(const std::vector<std::string>& names) {
+  Listing all;
+  for (const auto& name : names) {
+    all.items.push_back({.begin = all.names.size(), .length = static_cast<std::uint32_t>(name.size())});
+    all.names += name;
+  }
+  return all;
+}
+
 TEST(Sent, OnlySmallFilesThatCanBeKeysAreOpenedAndFewAmongMany) {
-  const KeySearch few({"a", "b"});
+  const KeySearch few(folder_of({"a", "b"}));
   for (const char* name : {"id_rsa", "server.key", ".hidden", "note.txt", "x"})
     EXPECT_TRUE(few.opens(name, 400, 0644)) << name;
   for (const char* name : {"x.py", "x.JPG", "x.csv", "x.c", "x.yml", "x.bmp", "x.npy", "x.wav"})
@@ -97,12 +106,12 @@ TEST(Sent, OnlySmallFilesThatCanBeKeysAreOpenedAndFewAmongMany) {
   EXPECT_FALSE(few.opens("id_rsa", 1 << 20, 0644));
   std::vector<std::string> table;
   for (int i = 0; i < 100; ++i) table.push_back(std::to_string(i) + ".txt");
-  const KeySearch many(table);
+  const KeySearch many(folder_of(table));
   EXPECT_FALSE(many.opens("7.txt", 400, 0644));
   EXPECT_TRUE(many.opens("7.txt", 400, 0600));
   EXPECT_TRUE(many.opens("my-key.txt", 400, 0644));
   for (std::string& name : table) name += ".py";
-  EXPECT_TRUE(KeySearch(table).opens("7.txt", 400, 0644));
+  EXPECT_TRUE(KeySearch(folder_of(table)).opens("7.txt", 400, 0644));
 }
 
 TEST(Sent, ALinkOutOfTheTreeIsNamedAndOnRequestGoesAsWhatItLeadsTo) {

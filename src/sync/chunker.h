@@ -1,0 +1,36 @@
+#pragma once
+/// \file
+/// Cuts a content into chunks where its own bytes say so: what is the same in two files is cut the same, wherever it
+/// stands in them. FastCDC with normalized chunking (Xia et al., "FastCDC: a Fast and Efficient Content-Defined
+/// Chunking Approach for Data Deduplication", USENIX ATC 2016).
+
+#include <array>
+#include <cstdint>
+#include <functional>
+#include <string_view>
+#include <vector>
+
+#include "base/error.h"
+
+namespace ferry::sync {
+
+inline constexpr std::size_t smallest_chunk = std::size_t{64} << 10;
+inline constexpr std::size_t usual_chunk = std::size_t{256} << 10;
+inline constexpr std::size_t largest_chunk = std::size_t{1} << 20;
+
+/// Where the first chunk of `bytes` ends. They must be largest_chunk or more, or all that is left of the content.
+std::size_t first_chunk(std::string_view bytes);
+
+/// What tells a chunk from others: the beginning of its SHA-256. A file that is made of chunks is still checked whole.
+using ChunkId = std::array<char, 16>;
+struct Chunk {
+  std::uint32_t length = 0;
+  ChunkId id{};
+  bool operator==(const Chunk&) const = default;
+};
+ChunkId chunk_id(std::string_view bytes);
+
+/// Reads `fd` from `offset` to its end, or until `sink` fails, and gives it each chunk: valid during the call.
+Status each_chunk(int fd, std::uint64_t offset, const std::function<Status(std::string_view)>& sink);
+
+}  // namespace ferry::sync

@@ -1,0 +1,275 @@
+#include "sync/intake.h"
+
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+
+#include "sync/clone.h"
+
+namespace ferry::sync {
+
+namespace {
+
+constexpr std::uint64_t most_waiting = std::uint64_t{16} << 20;
+constexpr std::size_t read_size = std::size_t{256} << 10;
+constexpr unsigned most_workers = 4;
+constexpr auto between_looks = std::chrono::milliseconds(100);
+
+Status write_at(int fd, std::string_view bytes, std::uint64_t offset) {
+  while (!bytes.empty()) {
+    const ssize_t done = ::pwrite(fd, bytes.data(), bytes.size(), static_cast<off_t>(offset));
+    if (done < 0 && errno == EINTR) continue;
+    if (done < 0) return fail_errno("write");
+    bytes.remove_prefix(static_cast<std::size_t>(done));
+    offset += static_cast<std::uint64_t>(done);
+  }
+  return {};
+}
+
+}  // namespace
+
+struct Intake::File {
+  explicit File(Arrival arrives) : arrival(std::move(arrives)) {}
+  ~File() {
+    if (!made.fd || (is_part && at >= least_part && !is_wrong)) return;
+    ::unlinkat(made.folder, made.name.c_str(), 0);
+  }
+  File(const File&) = delete;
+  File& operator=(const File&) = delete;
+
+  Arrival arrival;
+  std::vector<Step> steps;  ///< to be done; with the intake's mutex
+  bool is_scheduled = false;
+
+  // Of the worker that works on it:
+  Placer::NewFile made;
+  bool is_part = false;   ///< it is made where parts stay
+  bool is_wrong = false;  ///< what it should have been made from is not what it was thought to be
+  Sha256 hash;
+  std::uint64_t at = 0;
+  bool ends_in_hole = false;
+  os::Fd base;
+};
+
+/// What a thread needs for itself.
+class Intake::Worker {
+ public:
+  Worker(Intake& intake, Root root, int number)
+      : intake_(intake), root_(std::move(root)), placer_(root_, intake.placer_, number) {}
+
+  Status take(File& file, Step& step) {
+    if (!file.made.fd) TRY("", open(file));
+    using Is = Step::Is;
+    if (step.is == Is::keep) return keep(file, step.sha256);
+    if (step.is == Is::drop) return drop(file);
+    if (file.is_wrong) return {};
+    file.ends_in_hole = step.is == Is::hole;
+    const Entry& entry = file.arrival.entry;
+    if (step.is == Is::data) return data(file, {step.bytes.get(), step.length});
+    if (step.is == Is::hole) return hole(file, step.length);
+    const auto done = same(file, step);
+    return done ? Status() : fail(root_.shown(entry.path), done.error());
+  }
+
+ private:
+  Status open(File& file) {
+    const Arrival& arrival = file.arrival;
+    if (arrival.entry.size >= least_part) {
+      if (auto part = intake_.parts_.make(arrival.listed_sha256)) {
+        file.made = *std::move(part);
+        file.is_part = true;
+        return {};
+      }
+    }
+    TRY_SET(made, "", placer_.new_file(arrival.entry));
+    file.made = std::move(made);
+    return {};
+  }
+
+  Status data(File& file, std::string_view bytes) {
+    const auto written = write_at(file.made.fd.get(), bytes, file.at);
+    if (!written) return fail(root_.shown(file.arrival.entry.path), written.error());
+    file.hash.add(bytes);
+    file.at += bytes.size();
+    return {};
+  }
+
+  Status hole(File& file, std::uint64_t length) {
+    static constexpr std::array<char, 65536> zeros{};
+    file.at += length;
+    for (std::uint64_t left = length; left > 0 && !intake_.stop_;) {
+      const std::size_t some = std::min<std::uint64_t>(left, zeros.size());
+      file.hash.add({zeros.data(), some});
+      left -= some;
+    }
+    return {};
+  }
+
+  /// A base that is gone, or too short, makes the file wrong and is no error.
+  Status same(File& file, const Step& step) {
+    if (!file.base) {
+      const Arrival& arrival = file.arrival;
+      auto opened =
+          arrival.base_part.empty() ? root_.open_file(arrival.base) : intake_.parts_.open_part(arrival.base_part);
+      if (opened) file.base = *std::move(opened);
+      file.is_wrong = !opened;
+    }
+    if (buffer_.empty()) buffer_.resize(read_size);
+    for (std::uint64_t from = step.offset, left = step.length; left > 0 && !file.is_wrong && !intake_.stop_;) {
+      const std::size_t limit = std::min<std::uint64_t>(left, buffer_.size());
+      const ssize_t got = ::pread(file.base.get(), buffer_.data(), limit, static_cast<off_t>(from));
+      if (got < 0 && errno == EINTR) continue;
+      file.is_wrong = got <= 0;
+      if (file.is_wrong) break;
+      const std::string_view bytes(buffer_.data(), static_cast<std::size_t>(got));
+      TRY("", data(file, bytes));
+      from += bytes.size();
+      left -= bytes.size();
+    }
+    return {};
+  }
+
+  Status drop(File& file) {
+    file.is_wrong = true;  // whatever there is of it
+    return {};
+  }
+
+  Status keep(File& file, const std::string& announced) {
+    const Arrival& arrival = file.arrival;
+    if (file.ends_in_hole && ::ftruncate(file.made.fd.get(), static_cast<off_t>(file.at)) < 0)
+      return fail_errno("write " + root_.shown(arrival.entry.path));
+    Outcome outcome{.index = arrival.index, .entry = arrival.entry};
+    outcome.entry.size = file.at;
+    const std::string sha256 = file.hash.finish();
+    if (file.is_wrong || sha256 != announced) {
+      file.is_wrong = true;
+      if (!arrival.is_optional) {
+        return fail(Kind::corrupt, "a file arrived damaged: " + root_.shown(arrival.entry.path),
+                    "its SHA-256 is not the one the sender announced", "try again");
+      }
+    } else {
+      outcome.entry.sha256 = sha256;
+      if (sha256 == arrival.listed_sha256) TRY("", copies(file, outcome));
+      TRY_SET(marks, "", placer_.place_file(file.made, outcome.entry));
+      file.made.fd.reset();
+      outcome.placed = true;
+      outcome.mtime_ns = marks.mtime_ns;
+      if (file.is_part) intake_.parts_.remove(arrival.listed_sha256);
+    }
+    const std::lock_guard hold(intake_.mutex_);
+    intake_.outcomes_.push_back(std::move(outcome));
+    return {};
+  }
+
+  Status copies(const File& file, Outcome& outcome) {
+    const Arrival& arrival = file.arrival;
+    for (std::size_t i = 0; i < arrival.copies.size() && !intake_.stop_; ++i) {
+      const Entry& copy = arrival.copies[i];
+      TRY_SET(made, "", placer_.new_file(copy));
+      TRY(root_.shown(copy.path), clone_content(file.made.fd.get(), made.fd.get()));
+      TRY_SET(marks, "", placer_.place_file(made, copy));
+      outcome.copies.emplace_back(arrival.copy_indexes[i], marks.mtime_ns);
+    }
+    return {};
+  }
+
+  Intake& intake_;
+  Root root_;
+  Placer placer_;
+  std::string buffer_;
+};
+
+Status Intake::start() {
+  const unsigned count = std::clamp(std::thread::hardware_concurrency(), 1U, most_workers);
+  for (unsigned i = 1; i <= count; ++i) {
+    TRY_SET(own, "", root_.again());
+    threads_.emplace_back([this, i, mine = std::move(own)]() mutable { work(static_cast<int>(i), std::move(mine)); });
+  }
+  return {};
+}
+
+Intake::~Intake() {
+  {
+    const std::lock_guard hold(mutex_);
+    stop_ = true;
+  }
+  given_.notify_all();
+  for (std::thread& thread : threads_) thread.join();
+}
+
+Intake::Handle Intake::begin(Arrival arrival) { return std::make_shared<File>(std::move(arrival)); }
+
+void Intake::give(const Handle& file, std::vector<Step>& steps) {
+  {
+    const std::lock_guard hold(mutex_);
+    for (Step& step : steps) {
+      held_ += step.bytes ? step.length : 0;
+      file->steps.push_back(std::move(step));
+    }
+    steps.clear();
+    if (file->is_scheduled) return;
+    file->is_scheduled = true;
+    ready_.push_back(file);
+  }
+  given_.notify_one();
+}
+
+void Intake::work(int number, Root root) {
+  Worker worker(*this, std::move(root), number);
+  std::unique_lock hold(mutex_);
+  while (true) {
+    given_.wait(hold, [&] { return stop_ || !ready_.empty(); });
+    if (stop_) return;
+    Handle file = std::move(ready_.front());
+    ready_.pop_front();
+    ++busy_;
+    while (!file->steps.empty() && !stop_) {
+      auto steps = std::exchange(file->steps, {});
+      hold.unlock();
+      std::uint64_t bytes = 0;
+      for (Step& step : steps) {
+        bytes += step.bytes ? step.length : 0;
+        auto taken = worker.take(*file, step);
+        if (!taken) fail_with(std::move(taken).error());
+        if (stop_) break;
+      }
+      steps.clear();
+      hold.lock();
+      held_ -= bytes;
+      done_.notify_one();
+    }
+    file->is_scheduled = false;
+    hold.unlock();
+    file.reset();
+    hold.lock();
+    --busy_;
+    done_.notify_one();
+  }
+}
+
+void Intake::fail_with(Error error) {
+  const std::lock_guard hold(mutex_);
+  if (!error_) error_ = std::move(error);
+  stop_ = true;
+  given_.notify_all();
+}
+
+Status Intake::wait(bool all, const std::function<Status()>& beat) {
+  std::unique_lock hold(mutex_);
+  const auto is_over = [&] { return error_ || (all ? ready_.empty() && busy_ == 0 : held_ < most_waiting); };
+  while (!done_.wait_for(hold, between_looks, is_over)) {
+    hold.unlock();
+    TRY("", beat());
+    hold.lock();
+  }
+  if (error_) return tl::unexpected<Error>(*error_);
+  return {};
+}
+
+std::vector<Intake::Outcome> Intake::outcomes() {
+  const std::lock_guard hold(mutex_);
+  return std::exchange(outcomes_, {});
+}
+
+}  // namespace ferry::sync

@@ -1,0 +1,101 @@
+#pragma once
+/// \file
+/// Reads the files that a sender is to send, several at once and ahead of what is being sent: opening, reading and
+/// hashing the next ones costs no time of the line's. Internal to this room.
+
+#include <condition_variable>
+#include <deque>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <thread>
+#include <vector>
+
+#include "sync/chunker.h"
+#include "sync/root.h"
+#include "sync/sync.h"
+
+namespace ferry::sync {
+
+/// A file that the receiver asked for, and what it has of it.
+struct Wanted {
+  std::size_t index = 0;  ///< in the list
+  /// A file of which this one may be a continuation: so many bytes with that SHA-256. 0: none.
+  std::uint64_t beginning = 0;
+  std::string beginning_sha256;
+  /// The chunks of a file that has much in common with this one, in their order. Empty: none.
+  std::vector<Chunk> chunks;
+};
+
+/// What becomes known of a file, in this order: begin, then data, hole and same, then whole, again (and then begin) or
+/// broken. Or only: absent, unlike.
+struct Piece {
+  enum class Is {
+    begin,   ///< `marks`
+    data,    ///< `bytes`, `length`
+    hole,    ///< `length` zeros, which take no room on the disk
+    same,    ///< `length` bytes as at `offset` in what the receiver has
+    whole,   ///< `sha256`; `restless` if it changed each time it was read
+    again,   ///< it changed meanwhile: what came of it since begin is void
+    broken,  ///< `error`: it could not be read to its end
+    absent,  ///< `error`: it could not be opened
+    unlike,  ///< it does not begin with what the receiver has
+  } is = Is::begin;
+  std::uint64_t length = 0, offset = 0;
+  std::unique_ptr<char[]> bytes;
+  Standing marks;
+  std::string sha256;
+  bool restless = false;
+  Error error;
+};
+
+/// Use from one thread, which need not be the one that made it.
+class ReadAhead {
+ public:
+  struct Settings {
+    unsigned threads = 1;
+    /// Called by a reading thread after each piece was read; may be empty. For tests.
+    std::function<void(std::string_view path)> while_reading;
+  };
+  /// `entries` and `wanted` outlive this. Of an entry nothing is changed but by who has seen the end of its file.
+  ReadAhead(const Root& root, const std::vector<Entry>& entries, const std::vector<Wanted>& wanted, Settings settings);
+  /// Waits for at most one piece to be read.
+  ~ReadAhead();
+  ReadAhead(const ReadAhead&) = delete;
+  ReadAhead& operator=(const ReadAhead&) = delete;
+
+  Status begin();
+  /// The next of the files in the order in which they are wanted; nothing if there is none within `limit`.
+  std::optional<Piece> next(std::chrono::milliseconds limit);
+  /// Of which file the last piece was.
+  const Wanted& current() const { return wanted_[current_]; }
+  /// All pieces of all files were taken.
+  bool done() const { return current_ == wanted_.size(); }
+
+ private:
+  struct Slot {
+    std::deque<Piece> pieces;
+  };
+  class Reading;
+  void work(Root root);
+  bool is_stopping();
+  bool give(Slot& slot, std::vector<Piece>& pieces);
+  void read(Root& root, const Wanted& wanted, Slot& slot);
+
+  const Root& root_;
+  const std::vector<Entry>& entries_;
+  const std::vector<Wanted>& wanted_;
+  const Settings settings_;
+  std::mutex mutex_;
+  std::condition_variable given_, taken_;
+  std::deque<std::unique_ptr<Slot>> slots_;  ///< of the files that are or were being read, the current one first
+  std::size_t begun_ = 0;                    ///< files that were begun to be read
+  std::size_t current_ = 0;                  ///< the file whose pieces are taken
+  bool ended_ = false;                       ///< its last piece was taken
+  std::uint64_t held_ = 0;                   ///< bytes read and not taken
+  bool stop_ = false;
+  std::vector<std::thread> threads_;  // the last: they use the others
+};
+
+}  // namespace ferry::sync

@@ -1,0 +1,183 @@
+// The part of the receiver that says which contents it lacks: what can be made of what is here need not come.
+
+#include <unordered_set>
+
+#include "base/hash.h"
+#include "sync/receive.h"
+
+namespace ferry::sync {
+
+namespace {
+
+/// Of smaller files the difference is not worth the reading.
+constexpr std::uint64_t least_difference = std::uint64_t{1} << 20;
+
+}  // namespace
+
+/// Decides what happens with each that is missing.
+void Receiver::plan(const std::vector<std::size_t>& missing) {
+  std::unordered_map<std::string_view, std::size_t> first;
+  for (const std::size_t index : missing) {
+    const Entry& entry = entries_[index];
+    fates_[index] = Fate::ask;
+    if (all_come_) continue;
+    if (entry.size == 0) {
+      fates_[index] = Fate::made;
+      continue;
+    }
+    const auto [same, is_first] = first.try_emplace(entry.sha256, index);
+    if (!is_first && entries_[same->second].size == entry.size) {
+      fates_[index] = Fate::copy;
+      plans_[same->second].copies.push_back(index);
+    }
+  }
+  if (!all_come_) find_here(first);
+  for (const std::size_t index : missing) {
+    if (fates_[index] != Fate::ask) continue;
+    if (!all_come_) find_base(index);
+    progress_.files_total++;
+    progress_.bytes_total += entries_[index].size;
+  }
+}
+
+/// Contents that an earlier sync brought under another name, and which still are there.
+void Receiver::find_here(const std::unordered_map<std::string_view, std::size_t>& wanted) {
+  (void)before_.each([&](std::string_view path, const Record& record) -> Status {
+    if (record.type != Type::file || record.inode == 0) return {};
+    const auto found = wanted.find(record.sha256);
+    if (found == wanted.end() || fates_[found->second] != Fate::ask) return {};
+    const auto now = root_->look(path);
+    if (!now || !is_same_file(record, *now) || now->size != entries_[found->second].size) return {};
+    plans_[found->second].base = path;
+    fates_[found->second] = Fate::made;
+    return {};
+  });
+}
+
+/// What is here of it, in an older version or in part.
+void Receiver::find_base(std::size_t index) {
+  const Entry& entry = entries_[index];
+  if (entry.size < least_difference) return;
+  if (std::string part = parts_.find(std::string(std::string_view(entry.sha256))); !part.empty()) {
+    plans_[index].base_part = std::move(part);
+    return;
+  }
+  const auto now = root_->look(entry.path);
+  if (!now || now->is != Standing::Is::file || now->size < least_difference) return;
+  Plan& plan = plans_[index];
+  plan.base = entry.path;
+  const auto known = before_.hash_of(entry.path, *now);
+  if (!known || now->size >= entry.size) return;
+  plan.beginning = now->size;
+  plan.beginning_sha256 = std::string_view(*known);
+}
+
+Intake::Arrival Receiver::arrival_of(std::size_t index, bool is_made_here) const {
+  Intake::Arrival arrival{.index = index, .entry = entries_[index]};
+  arrival.listed_sha256 = std::string_view(arrival.entry.sha256);
+  arrival.is_optional = is_made_here;
+  const auto plan = plans_.find(index);
+  if (plan == plans_.end()) return arrival;
+  for (const std::size_t copy : plan->second.copies) {
+    if (fates_[copy] != Fate::copy) continue;
+    arrival.copies.push_back(entries_[copy]);
+    arrival.copy_indexes.push_back(copy);
+  }
+  arrival.base = plan->second.base;
+  arrival.base_part = plan->second.base_part;
+  arrival.is_optional = arrival.is_optional || !arrival.base.empty() || !arrival.base_part.empty();
+  return arrival;
+}
+
+Status Receiver::make_here() {
+  for (std::size_t i = 0; i < entries_.size(); ++i) {
+    if (fates_[i] != Fate::made) continue;
+    auto arrival = arrival_of(i, true);
+    std::vector<Intake::Step> steps;
+    if (arrival.entry.size > 0) steps.push_back({.is = Intake::Step::Is::same, .length = arrival.entry.size});
+    steps.push_back({.is = Intake::Step::Is::keep, .sha256 = arrival.listed_sha256});
+    intake_->give(Intake::begin(std::move(arrival)), steps);
+    TRY("", collect(false));
+  }
+  return {};
+}
+
+bool Receiver::may_ask_again() const {
+  return std::any_of(fates_.begin(), fates_.end(),
+                     [](Fate fate) { return fate == Fate::ask || fate == Fate::ask_whole; });
+}
+
+/// Asks for what is to be asked for. What has much in common with something here, and is no continuation of it, waits
+/// for the next round: until the rest has come, there is time to read that.
+Status Receiver::ask() {
+  const bool is_first = ++rounds_ == 1;
+  std::vector<std::size_t> asked;
+  for (std::size_t i = 0; i < entries_.size(); ++i) {
+    if (fates_[i] != Fate::ask && fates_[i] != Fate::ask_whole) continue;
+    const auto plan = plans_.find(i);
+    const bool has_base = plan != plans_.end() && (!plan->second.base.empty() || !plan->second.base_part.empty());
+    if (fates_[i] == Fate::ask_whole && has_base) plan->second.base = plan->second.base_part = {};
+    if (is_first && has_base && plan->second.beginning == 0) continue;
+    asked.push_back(i);
+  }
+  std::unordered_map<std::size_t, std::vector<Chunk>> chunks;
+  std::uint64_t chunks_left = most_chunks;
+  for (const std::size_t index : asked) {
+    const auto plan = plans_.find(index);
+    if (plan == plans_.end() || plan->second.beginning > 0) continue;
+    TRY_SET(of_base, "", chunks_of(plan->second, chunks_left));
+    if (!of_base.empty()) chunks[index] = std::move(of_base);
+  }
+  return put_wants(asked, chunks);
+}
+
+Status Receiver::put_wants(const std::vector<std::size_t>& asked,
+                           const std::unordered_map<std::size_t, std::vector<Chunk>>& chunks) {
+  channel_.put("W");
+  channel_.put_number(asked.size());
+  std::size_t next = 0;
+  for (const std::size_t index : asked) {
+    const auto put = [&](WantKind kind) { channel_.put_number((index - next) * 4 + static_cast<unsigned>(kind)); };
+    const auto plan = plans_.find(index);
+    if (plan != plans_.end() && plan->second.beginning > 0) {
+      put(WantKind::continued);
+      channel_.put_number(plan->second.beginning);
+      channel_.put_text(plan->second.beginning_sha256);
+    } else if (const auto known = chunks.find(index); known != chunks.end()) {
+      put(WantKind::by_chunks);
+      channel_.put_number(known->second.size());
+      for (const Chunk& chunk : known->second) {
+        channel_.put_number(chunk.length);
+        channel_.put({chunk.id.data(), chunk.id.size()});
+      }
+    } else {
+      put(WantKind::whole);
+    }
+    TRY("", channel_.pump());
+    fates_[index] = Fate::asked;
+    next = index + 1;
+  }
+  unanswered_ += asked.size();
+  return channel_.flush();
+}
+
+/// None, if it has no base, or that cannot be read, or has more chunks than are `left`.
+Result<std::vector<Chunk>> Receiver::chunks_of(const Plan& plan, std::uint64_t& left) {
+  std::vector<Chunk> chunks;
+  if (plan.base.empty() && plan.base_part.empty()) return chunks;
+  const auto file = plan.base_part.empty() ? root_->open_file(plan.base) : parts_.open_part(plan.base_part);
+  if (!file) return chunks;
+  Status told;
+  const auto read = each_chunk(file->get(), 0, [&](std::string_view bytes) -> Status {
+    if (chunks.size() == left) return fail(Kind::limit, "too many chunks");
+    chunks.push_back({static_cast<std::uint32_t>(bytes.size()), chunk_id(bytes)});
+    told = channel_.beat();
+    return told;
+  });
+  TRY("", std::move(told));
+  if (!read) chunks.clear();
+  left -= chunks.size();
+  return chunks;
+}
+
+}  // namespace ferry::sync
