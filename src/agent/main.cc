@@ -45,8 +45,8 @@ constexpr const char* usage =
     "           where nothing was made, what was written in a DIR; --as-root: do not try sudo;\n"
     "           --settle: a file that changed less than MS ago, or is being written, is only named;\n"
     "           --hashes: FILE remembers the hashes of files that have not changed since\n"
-    "       ferry-agent receive ROOT [--mirror] [--state FILE]\n"
-    "           receive one; FILE remembers what was received\n"
+    "       ferry-agent receive ROOT [--mirror] [--state FILE] [--contents DIR]\n"
+    "           receive one; FILE remembers what was received; DIR has contents of other runs (sync/content_store.h)\n"
     "       ferry-agent restore DIR [--alone]\n"
     "           bring back what a run has stored; standard input says of which (restore.h);\n"
     "           --alone: also when whoever asked is gone\n"
@@ -64,7 +64,7 @@ struct Arguments {
   std::string target;
   std::vector<std::string> words;  ///< all of them
   std::vector<std::string> globs, elsewhere, with;
-  std::string state, sent, hashes, done;
+  std::string state, contents, sent, hashes, done;
   std::int64_t orphan_s = 1800, since_ms = 0, elsewhere_since_ms = 0, settle_ms = 0;
   bool no_power_off = false, mirror = false, as_root = false, alone = false;
 };
@@ -93,6 +93,7 @@ Result<Arguments> parse(const std::vector<std::string>& words, const std::vector
       if (++i == words.size()) return fail(Kind::bad_input, word + " needs a value");
       if (word == "--glob") out.globs.push_back(words[i]);
       if (word == "--state") out.state = words[i];
+      if (word == "--contents") out.contents = words[i];
       if (word == "--sent") out.sent = words[i];
       if (word == "--hashes") out.hashes = words[i];
       if (word == "--done") out.done = words[i];
@@ -198,6 +199,7 @@ Status receive(const Arguments& arguments) {
   sync::ReceiveOptions options;
   options.mirror = arguments.mirror;
   options.state_file = arguments.state;
+  options.content_store = arguments.contents;
   options.silence = patience;
   TRY("", sync::receive_tree(STDIN_FILENO, STDOUT_FILENO, arguments.target, options));
   return {};
@@ -218,7 +220,7 @@ const std::vector<Command>& commands() {
       {"send",
        {"--glob", "--sent", "--since", "--elsewhere", "--elsewhere-since", "--settle", "--hashes", "--as-root"},
        send},
-      {"receive", {"--mirror", "--state"}, receive},
+      {"receive", {"--mirror", "--state", "--contents"}, receive},
       {"data", {}, [](const Arguments&) { return run_data(STDIN_FILENO, STDOUT_FILENO); }},
       {"restore",
        {"--alone"},

@@ -4,11 +4,10 @@
 #include <poll.h>
 #include <sys/socket.h>
 #include <unistd.h>
-#include <zstd.h>
 
 #include <algorithm>
 #include <cerrno>
-#include <thread>
+#include <utility>
 
 #include "base/text.h"
 #include "os/fd.h"
@@ -19,11 +18,11 @@ namespace {
 
 constexpr std::size_t buffer_size = std::size_t{128} << 10;
 constexpr std::size_t shell_noise_limit = std::size_t{64} << 10;
-constexpr std::size_t job_size = std::size_t{4} << 20;  // after so many bytes the effort is chosen anew
-constexpr int window_log = 24;                          // 16 MiB; a peer cannot make us hold more
-constexpr int smallest_window_log = 17;
-constexpr int overlap = 8;  // of jobs: half of the window
-constexpr unsigned most_workers = 4;
+constexpr std::size_t largest_to_gather = std::size_t{16} << 10;  // into one write
+constexpr std::size_t judged = std::size_t{8} << 20;              // after so many bytes the effort is chosen anew
+constexpr std::size_t usual_effort = 3, first_effort = 2, least_on_slow_line = 1;
+constexpr double slow_line = 40e6;   // bytes a second
+constexpr int left_as_they_are = 8;  // blocks, after one that did not shrink
 constexpr int poll_ms = 100;
 constexpr std::uint64_t least_bytes = std::uint64_t{64} << 10;  // in pace_windows times the silence
 constexpr int pace_windows = 5;
@@ -37,59 +36,15 @@ auto broken(std::string why = {}) {
 
 }  // namespace
 
-/// What zstd tries, from little to much. What each costs and brings, docs/benchmarks.md has: tables that cover the
-/// whole window bring more than a higher level does, where files are like the ones before them.
-struct Effort {
-  int level, hash_log, chain_log;
-};
-constexpr Effort efforts[] = {{-10, 0, 0}, {1, 17, 0}, {1, 20, 0}, {3, 20, 20}, {6, 21, 20}, {8, 21, 20}};
-constexpr std::size_t first_effort = 2, usual_effort = 3, least_on_slow_line = 1;
-constexpr double slow_line = 64e6;  // bytes a second
-
-struct Channel::Zstd {
-  ZSTD_CCtx* out = ZSTD_createCCtx();
-  ZSTD_DCtx* in = ZSTD_createDCtx();
-  const std::unique_ptr<char[]> buffer = std::make_unique_for_overwrite<char[]>(buffer_size);
-  bool in_bulk = false;
-  int window = 0;  // in bulk
-  std::size_t effort = first_effort;
-  int patience = 0;  // jobs to go until more than the least is tried again on what does not shrink
-  std::size_t job_in = 0, job_out = 0;
-  std::string_view unsent;  // of the buffer
-  Clock::duration writing{}, working{};
-
-  explicit Zstd(int small_window) {
-    ZSTD_CCtx_setParameter(out, ZSTD_c_compressionLevel, 3);
-    ZSTD_CCtx_setParameter(out, ZSTD_c_windowLog, small_window);
-    ZSTD_DCtx_setParameter(in, ZSTD_d_windowLogMax, window_log);
-  }
-  ~Zstd() {
-    ZSTD_freeCCtx(out);
-    ZSTD_freeDCtx(in);
-  }
-  Zstd(const Zstd&) = delete;
-  Zstd& operator=(const Zstd&) = delete;
-
-  /// With threads this is possible at any moment.
-  void use(std::size_t chosen_effort) {
-    effort = chosen_effort;
-    const Effort& chosen = efforts[effort];
-    ZSTD_CCtx_setParameter(out, ZSTD_c_compressionLevel, chosen.level);
-    ZSTD_CCtx_setParameter(out, ZSTD_c_hashLog, std::min(chosen.hash_log, window));
-    ZSTD_CCtx_setParameter(out, ZSTD_c_chainLog, std::min(chosen.chain_log, window));
-  }
-};
-
-Channel::Channel(int in, int out, std::function<bool()> cancelled, std::chrono::milliseconds silence, int window)
+Channel::Channel(int in, int out, std::function<bool()> cancelled, std::chrono::milliseconds silence)
     : in_(in),
       out_(out),
       in_flags_(::fcntl(in, F_GETFL)),
       out_flags_(::fcntl(out, F_GETFL)),
       cancelled_(std::move(cancelled)),
       silence_(silence),
-      zstd_(std::make_unique<Zstd>(window)),
-      raw_(std::make_unique_for_overwrite<char[]>(buffer_size)),
-      plain_(std::make_unique_for_overwrite<char[]>(buffer_size)) {
+      packer_(usual_effort),
+      raw_(std::make_unique_for_overwrite<char[]>(buffer_size)) {
   os::ignore_sigpipe();
   ::fcntl(in_, F_SETFL, in_flags_ | O_NONBLOCK);
   ::fcntl(out_, F_SETFL, out_flags_ | O_NONBLOCK);
@@ -116,16 +71,22 @@ Status Channel::check_pace(Clock::duration waited) {
   return {};
 }
 
+/// While something is waited for.
+Status Channel::may_go_on() {
+  TRY("", check_cancelled());
+  if (deadline_ && Clock::now() >= *deadline_) return broken("the other side fell silent");
+  if (attentive_ && greeted_ && peer_spoke()) return broken("the other side stopped");
+  return {};
+}
+
 Status Channel::wait(For what) {
   const auto begin = Clock::now();
   while (true) {
-    TRY("", check_cancelled());
-    const auto now = Clock::now();
-    if ((deadline_ && now >= *deadline_) || now - begin >= silence_) return broken("the other side fell silent");
-    if (what == For::writing && attentive_ && peer_spoke()) return broken("the other side stopped");
+    TRY("", may_go_on());
+    if (Clock::now() - begin >= silence_) return broken("the other side fell silent");
     pollfd wanted[2] = {{in_, POLLIN, 0}, {out_, POLLOUT, 0}};
     if (what == For::reading) wanted[1].fd = -1;
-    if (what == For::writing && !attentive_) wanted[0].fd = -1;
+    if (what == For::writing && !(attentive_ && greeted_)) wanted[0].fd = -1;
     if (::poll(wanted, 2, poll_ms) < 0 && errno != EINTR) return fail_errno("poll");
     if ((what == For::writing ? wanted[1] : wanted[0]).revents != 0) return check_pace(Clock::now() - begin);
   }
@@ -216,111 +177,98 @@ void Channel::put_text(std::string_view text) {
   put(text);
 }
 
-Status Channel::pump() { return pending_.size() < buffer_size ? Status{} : compress_pending(ZSTD_e_continue); }
+Status Channel::pump() { return pending_.size() < buffer_size ? Status{} : pack_pending(); }
 
-Status Channel::flush() { return compress_pending(ZSTD_e_flush); }
+Status Channel::flush() {
+  TRY("", pack_pending());
+  if (packer_.has_open_block()) packer_.close_block();
+  return send_blocks(Until::none_is_left);
+}
 
 Status Channel::put_through(std::string_view bytes) {
   if (bytes.size() < buffer_size / 8) {
     put(bytes);
     return pump();
   }
-  auto done = compress_pending(ZSTD_e_continue);
-  if (done) done = compress(bytes, ZSTD_e_continue);
+  auto done = pack_pending();
+  if (done) done = pack(bytes);
   if (!done) put(bytes);  // a last word must not stand among them
   return done;
 }
 
-Status Channel::begin_bulk(std::uint64_t bytes) {
-  TRY("", compress_pending(ZSTD_e_end));
-  Zstd& z = *zstd_;
-  z.in_bulk = bytes > job_size;
-  ZSTD_CCtx_reset(z.out, ZSTD_reset_session_and_parameters);
-  z.window = smallest_window_log;
-  while (z.window < window_log && std::uint64_t{1} << z.window < bytes) ++z.window;
-  ZSTD_CCtx_setParameter(z.out, ZSTD_c_windowLog, z.window);
-  if (z.in_bulk) {
-    // An error says that this zstd has no threads, and it goes on without.
-    const auto workers = std::clamp(std::thread::hardware_concurrency(), 1U, most_workers);
-    ZSTD_CCtx_setParameter(z.out, ZSTD_c_nbWorkers, static_cast<int>(workers));
-    ZSTD_CCtx_setParameter(z.out, ZSTD_c_jobSize, job_size);
-    ZSTD_CCtx_setParameter(z.out, ZSTD_c_overlapLog, overlap);
-  }
-  z.use(z.in_bulk ? first_effort : usual_effort);
-  return {};
+void Channel::begin_bulk() {
+  in_bulk_ = true;
+  effort_ = first_effort;
+  packer_.set_effort(effort_);
 }
 
-/// If it fails it can be called again: nothing is compressed twice or lost.
-Status Channel::compress_pending(int how) {
+Status Channel::pack_pending() {
   std::string_view rest = pending_;
-  auto done = compress(rest, how);
+  auto done = pack(rest);
   pending_.erase(0, pending_.size() - rest.size());
   return done;
 }
 
-/// Takes from `bytes` what was compressed.
-Status Channel::compress(std::string_view& bytes, int how) {
-  Zstd& z = *zstd_;
-  std::size_t left = 1;
-  while (how == ZSTD_e_continue ? !bytes.empty() : left != 0) {
-    TRY("", send(z.unsent));
-    ZSTD_inBuffer in{bytes.data(), std::min(bytes.size(), buffer_size), 0};
-    ZSTD_outBuffer out{z.buffer.get(), buffer_size, 0};
-    const bool all = in.size == bytes.size();
-    const auto begin = Clock::now();
-    left = ZSTD_compressStream2(z.out, &out, &in, all ? static_cast<ZSTD_EndDirective>(how) : ZSTD_e_continue);
-    if (ZSTD_isError(left) != 0) return fail(Kind::bug, std::string("zstd: ") + ZSTD_getErrorName(left));
-    if (!all) left = 1;
-    const auto middle = Clock::now();
-    bytes.remove_prefix(in.pos);
-    z.job_in += in.pos;
-    z.job_out += out.pos;
-    z.unsent = {z.buffer.get(), out.pos};
-    TRY("", send(z.unsent));
-    z.working += middle - begin;
-    z.writing += Clock::now() - middle;
-    if (z.in_bulk && z.job_in >= job_size) choose_effort();
+/// Takes from `bytes` what was packed. If it fails it can be called again: nothing goes twice or is lost.
+Status Channel::pack(std::string_view& bytes) {
+  while (!bytes.empty()) {
+    const std::size_t taken = packer_.add(bytes);
+    bytes.remove_prefix(taken);
+    TRY("", send_blocks(taken == 0 ? Until::one_went : Until::none_is_ready));
   }
   return {};
 }
 
-/// More effort while the line is what we wait for, less while the processor is, hardly any for what does not shrink.
-/// On a slow line little effort is never right: if it seems so, the line has only paused.
-void Channel::choose_effort() {
-  Zstd& z = *zstd_;
-  const std::chrono::duration<double> took = z.writing + z.working;
-  const bool is_slow = static_cast<double>(z.job_out) < slow_line * took.count();
-  const bool shrinks = z.job_out < z.job_in / 100 * 97;
-  std::size_t next = z.effort;
-  if (z.job_out == 0) {
-    // the first are still being compressed
-  } else if (z.patience > 0) {
-    if (--z.patience == 0) next = 1;
-  } else if (!shrinks) {
-    next = 0;
-    z.patience = 8;
-  } else if (z.writing > z.working) {
-    next = std::min(next + 1, std::size(efforts) - 1);
-  } else {
-    next = std::max(next - std::min<std::size_t>(next, 1), is_slow ? least_on_slow_line : 0);
+Status Channel::send_blocks(Until until) {
+  while (packer_.has_block()) {
+    const auto begin = Clock::now();
+    if (!block_) {
+      block_ = packer_.first(std::chrono::milliseconds(until == Until::none_is_ready ? 0 : poll_ms));
+      working_ += Clock::now() - begin;
+      if (!block_ && until == Until::none_is_ready) return {};
+      if (!block_) TRY("", may_go_on());
+      if (!block_) continue;
+      if (block_->body.size() < largest_to_gather) block_->header += std::exchange(block_->body, {});
+      head_ = block_->header;
+    }
+    const auto middle = Clock::now();
+    const std::size_t size = head_.size() + block_->body.size();
+    TRY("", send(head_));
+    TRY("", send(block_->body));
+    writing_ += Clock::now() - middle;
+    judge(*block_, size);
+    block_.reset();
+    packer_.drop_first();
+    if (until == Until::one_went) return {};
   }
-  z.use(next);
-  z.job_in = z.job_out = 0;
-  z.working = z.writing = {};
+  return {};
 }
 
-/// Decompresses what was read until there is something to use; reads nothing.
+/// More effort while the line is what we wait for, less while the processor is, none for a while for what does not
+/// shrink. On a slow line hardly any effort is never right: if it seems so, the line has only paused.
+void Channel::judge(const Packer::Block& block, std::size_t sent) {
+  if (!in_bulk_) return;
+  if (block.did_not_shrink) packer_.leave_next(left_as_they_are);
+  if (sent > block.length) return;
+  judged_in_ += block.length;
+  judged_out_ += sent;
+  if (judged_in_ < judged) return;
+  const bool is_slow = static_cast<double>(judged_out_) < slow_line * std::chrono::duration<double>(writing_).count();
+  if (writing_ > working_) {
+    effort_ = std::min(effort_ + 1, efforts - 1);
+  } else if (effort_ > (is_slow ? least_on_slow_line : 0)) {
+    --effort_;
+  }
+  packer_.set_effort(effort_);
+  judged_in_ = judged_out_ = 0;
+  working_ = writing_ = {};
+}
+
+/// Unpacks what was read until there is something to use; reads nothing.
 Status Channel::decode() {
-  while (rest_.empty() && (more_inside_ || !raw_rest_.empty())) {
-    ZSTD_inBuffer in{raw_rest_.data(), raw_rest_.size(), 0};
-    ZSTD_outBuffer out{plain_.get(), buffer_size, 0};
-    const std::size_t left = ZSTD_decompressStream(zstd_->in, &out, &in);
-    if (ZSTD_isError(left) != 0) {
-      return fail(Kind::corrupt, "what the other side sent cannot be decompressed", ZSTD_getErrorName(left));
-    }
-    raw_rest_.remove_prefix(in.pos);
-    rest_ = {plain_.get(), out.pos};
-    more_inside_ = out.pos == out.size;
+  while (rest_.empty() && !raw_rest_.empty()) {
+    TRY_SET(block, "", unpacker_.take(raw_rest_));
+    rest_ = block;
   }
   return {};
 }
@@ -342,7 +290,7 @@ bool Channel::peer_spoke() {
     if (!decode()) return true;
     while (rest_.starts_with('B')) rest_.remove_prefix(1);
     if (!rest_.empty()) return true;
-    if (more_inside_ || !raw_rest_.empty()) continue;
+    if (!raw_rest_.empty()) continue;
     const ssize_t got = ::read(in_, raw_.get(), buffer_size);
     if (got < 0) return errno != EAGAIN && errno != EINTR;
     if (got == 0) return true;

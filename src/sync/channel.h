@@ -1,6 +1,6 @@
 #pragma once
 /// \file
-/// The byte stream between two ends of a sync: a greeting, then zstd frames in each direction.
+/// The byte stream between two ends of a sync: a greeting, then blocks (sync/blocks.h) in each direction.
 ///
 ///   greeting = 0x05 0x16 "ferry-sync" 0x1e version   sent first by both, who do not wait for the other's; what
 ///                                                    a login shell printed before it is skipped
@@ -18,6 +18,7 @@
 #include <string_view>
 
 #include "base/error.h"
+#include "sync/blocks.h"
 
 namespace ferry::sync {
 
@@ -31,10 +32,9 @@ inline constexpr char protocol_version = 2;
 class Channel {
  public:
   /// `cancelled` may be empty. A peer that is silent for longer than `silence` is `lost`, and one that only
-  /// trickles: under 64 KiB in five times as long. `window_log`: of zstd, for what is said here; 0 is its own choice,
-  /// and for short answers a small one saves the setting aside of megabytes.
+  /// trickles: under 64 KiB in five times as long.
   Channel(int in, int out, std::function<bool()> cancelled = {},
-          std::chrono::milliseconds silence = std::chrono::hours(24), int window_log = 0);
+          std::chrono::milliseconds silence = std::chrono::hours(24));
   ~Channel();
   Channel(const Channel&) = delete;
   Channel& operator=(const Channel&) = delete;
@@ -55,9 +55,8 @@ class Channel {
   Status flush();
   /// put() of much, and pump(), without a copy.
   Status put_through(std::string_view bytes);
-  /// From now on much is to be written, about so many bytes: a large window, threads, and as much effort as the line
-  /// leaves time for.
-  Status begin_bulk(std::uint64_t bytes);
+  /// From now on much is written: compressing it takes as much effort as the line leaves time for.
+  void begin_bulk();
   /// From now on a word from the peer stops writing (as `lost`): it can only be about an error.
   void stop_writing_when_peer_speaks(bool yes) { attentive_ = yes; }
 
@@ -84,11 +83,12 @@ class Channel {
 
  private:
   using Clock = std::chrono::steady_clock;
-  struct Zstd;
   Status await_greeting();
-  Status compress(std::string_view& bytes, int how);
-  Status compress_pending(int how);
-  void choose_effort();
+  Status pack_pending();
+  Status pack(std::string_view& bytes);
+  enum class Until { none_is_ready, one_went, none_is_left };
+  Status send_blocks(Until until);
+  void judge(const Packer::Block& block, std::size_t sent);
   /// Takes from `bytes` what was sent.
   Status send(std::string_view& bytes);
   Status refill();
@@ -96,6 +96,7 @@ class Channel {
   bool peer_spoke();
   Result<std::string_view> receive();
   Status check_pace(Clock::duration waited);
+  Status may_go_on();
   enum class For { reading, writing };
   Status wait(For what);
 
@@ -110,11 +111,17 @@ class Channel {
   std::optional<Clock::time_point> deadline_;
   bool attentive_ = false;
   bool greeted_ = false;  ///< the peer's greeting was found
-  std::unique_ptr<Zstd> zstd_;
-  std::string pending_;                  ///< to be compressed
-  std::unique_ptr<char[]> raw_, plain_;  ///< buffers of bytes read and of bytes decompressed
-  std::string_view raw_rest_, rest_;     ///< what is still unused of them
-  bool more_inside_ = false;             ///< the decompressor may hold bytes that did not fit
+  std::string pending_;   ///< to be packed
+  Packer packer_;
+  std::optional<Packer::Block> block_;  ///< that is being sent
+  std::string_view head_;               ///< what is unsent of its header
+  bool in_bulk_ = false;
+  std::size_t effort_ = 0;
+  std::size_t judged_in_ = 0, judged_out_ = 0;  ///< bytes of the blocks since the effort was chosen
+  Clock::duration writing_{}, working_{};       ///< since then: waited for the line, and for blocks
+  Unpacker unpacker_;
+  std::unique_ptr<char[]> raw_;       ///< buffer of bytes read
+  std::string_view raw_rest_, rest_;  ///< what is still unused of it, and of what was unpacked
   std::uint64_t sent_ = 0, received_ = 0;
 };
 

@@ -12,6 +12,16 @@ bool untouched(const Standing& before, const Standing& after) {
   return before.size == after.size && before.mtime_ns == after.mtime_ns && before.ctime_ns == after.ctime_ns;
 }
 
+void add_zeros(Sha256& hash, std::uint64_t count, const std::function<bool()>& stop) {
+  static char zeros[65536];  // (constant, it would be as large in the program)
+  for (std::uint64_t left = count; left > 0;) {
+    const std::size_t some = std::min<std::uint64_t>(left, sizeof zeros);
+    hash.add({zeros, some});
+    left -= some;
+    if (left % (std::uint64_t{64} << 20) < some && stop()) return;
+  }
+}
+
 Result<Hashed> read_content(int fd, const Standing& before, std::string& buffer,
                             const std::function<Status(std::string_view)>& sink) {
   if (buffer.size() < content_buffer) buffer.resize(content_buffer);

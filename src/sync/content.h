@@ -4,6 +4,7 @@
 
 #include <functional>
 
+#include "base/hash.h"
 #include "sync/root.h"
 
 namespace ferry::sync {
@@ -26,6 +27,9 @@ Result<Hashed> read_content(int fd, const Standing& before, std::string& buffer,
 /// Tries again, a few times, while the file changes. `sink` as above.
 Result<Hashed> hash_file(Root& root, std::string_view path, std::string& buffer,
                          const std::function<Status(std::string_view)>& sink = {});
+
+/// Adds so many zeros, until `stop` (looked at now and then).
+void add_zeros(Sha256& hash, std::uint64_t count, const std::function<bool()>& stop);
 
 inline constexpr std::size_t content_buffer = std::size_t{256} << 10;
 

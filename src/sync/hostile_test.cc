@@ -195,6 +195,71 @@ TEST(HostileSender, AWrongHashIsCorruptAndTheOldFileStays) {
   EXPECT_EQ(listing(temp.path() / "to"), std::vector<std::string>{"a"});
 }
 
+TEST(HostileSender, PiecesThatCannotBeAreCorruptAndLeaveNothing) {
+  const auto expect_corrupt = [](std::uint64_t length, PieceKind kind, const char* what) {
+    const os::TempDir temp;
+    const auto got = receive_from(temp.path() / "to", [&](Channel& channel) {
+      put_list(channel, {file("a", std::string(3'000'000, 'x'))});
+      begin_file(channel, 0, 3'000'000);
+      channel.put_number(length * 4 + static_cast<unsigned>(kind));
+      channel.put_number(0);
+      channel.put(std::string(length < 10'000'000 ? length : 0, 'x'));
+    });
+    ASSERT_FALSE(got) << what;
+    EXPECT_EQ(got.error().kind, Kind::corrupt) << what;
+    EXPECT_EQ(listing(temp.path() / "to"), std::vector<std::string>{}) << what;
+  };
+  expect_corrupt(5, PieceKind::same, "like something that is not here");
+  expect_corrupt(2'000'000, PieceKind::data, "more at once than ever goes");
+  expect_corrupt(3'000'001, PieceKind::hole, "a hole that is larger than the file");
+  expect_corrupt(std::uint64_t{1} << 55, PieceKind::hole, "a hole without an end");
+  expect_corrupt(5, static_cast<PieceKind>(0), "of no kind");
+}
+
+TEST(HostileSender, ALieAboutWhatIsTheSameIsFoundOutAndTheWholeIsAskedFor) {
+  const os::TempDir temp;
+  const std::string old = random_bytes(2'000'000), fresh = random_bytes(2'000'000);
+  write(temp.path() / "to" / "a", old);
+  const auto got = receive_from(temp.path() / "to", [&](Channel& channel) {
+    put_list(channel, {file("a", fresh)});
+    channel.put("Z");
+    put_notes(channel, {});
+    ASSERT_OK(channel.flush());
+    ASSERT_EQ(channel.letter(), 'W');
+    ASSERT_EQ(channel.number(10), 0U);  // there is time: by chunks in the next round
+    ASSERT_EQ(channel.letter(), 'W');
+    ASSERT_EQ(channel.number(10), 1U);
+    ASSERT_EQ(channel.number(10), static_cast<unsigned>(WantKind::by_chunks));
+    const auto chunks = channel.number(1000);
+    for (std::uint64_t i = 0; i < *chunks; ++i) {
+      ASSERT_OK(channel.number(largest_chunk));
+      for (int byte = 0; byte < 16; ++byte) ASSERT_OK(channel.byte());
+    }
+    begin_file(channel, 0, 2'000'000);
+    channel.put_number(2'000'000 * 4 + static_cast<unsigned>(PieceKind::same));
+    channel.put_number(0);
+    channel.put_number(0);
+    channel.put("k");
+    channel.put_text(sha256(fresh));
+    channel.put("Z");
+    put_notes(channel, {});
+    ASSERT_OK(channel.flush());
+    ASSERT_EQ(channel.letter(), 'W');
+    ASSERT_EQ(channel.number(10), 1U);
+    ASSERT_EQ(channel.number(10), 0U);  // whole
+    begin_file(channel, 0, 2'000'000);
+    put_data(channel, std::string_view(fresh).substr(0, 1'000'000));
+    put_data(channel, std::string_view(fresh).substr(1'000'000));
+    channel.put_number(0);
+    channel.put("k");
+    channel.put_text(sha256(fresh));
+    channel.put("Z");
+    put_notes(channel, {});
+  });
+  ASSERT_OK(got);
+  EXPECT_EQ(read(temp.path() / "to" / "a"), fresh);
+}
+
 TEST(HostileSender, FilesThatWereNotAskedForAreCorrupt) {
   const os::TempDir temp;
   write(temp.path() / "to" / "a", "content");

@@ -2,10 +2,10 @@
 
 #include <unistd.h>
 
-#include <array>
 #include <cerrno>
 
 #include "sync/clone.h"
+#include "sync/content.h"
 
 namespace ferry::sync {
 
@@ -44,8 +44,9 @@ struct Intake::File {
 
   // Of the worker that works on it:
   Placer::NewFile made;
-  bool is_part = false;   ///< it is made where parts stay
-  bool is_wrong = false;  ///< what it should have been made from is not what it was thought to be
+  bool is_part = false;     ///< it is made where parts stay
+  bool is_checked = false;  ///< its content is the announced one
+  bool is_wrong = false;    ///< what it should have been made from is not what it was thought to be
   Sha256 hash;
   std::uint64_t at = 0;
   bool ends_in_hole = false;
@@ -66,6 +67,7 @@ class Intake::Worker {
     if (file.is_wrong) return {};
     file.ends_in_hole = step.is == Is::hole;
     const Entry& entry = file.arrival.entry;
+    if (step.is == Is::stored) return stored(file);
     if (step.is == Is::data) return data(file, {step.bytes.get(), step.length});
     if (step.is == Is::hole) return hole(file, step.length);
     const auto done = same(file, step);
@@ -96,13 +98,8 @@ class Intake::Worker {
   }
 
   Status hole(File& file, std::uint64_t length) {
-    static constexpr std::array<char, 65536> zeros{};
     file.at += length;
-    for (std::uint64_t left = length; left > 0 && !intake_.stop_;) {
-      const std::size_t some = std::min<std::uint64_t>(left, zeros.size());
-      file.hash.add({zeros.data(), some});
-      left -= some;
-    }
+    add_zeros(file.hash, length, [this] { return intake_.stop_.load(); });
     return {};
   }
 
@@ -130,6 +127,22 @@ class Intake::Worker {
     return {};
   }
 
+  /// The store has hashed it.
+  Status stored(File& file) {
+    const Entry& entry = file.arrival.entry;
+    if (!store_) store_.emplace(ContentStore::open(intake_.content_store_));
+    if (!*store_) {
+      file.is_wrong = true;
+      return {};
+    }
+    const auto taken = (*store_)->take(entry.sha256, entry.size, file.made.fd.get());
+    if (!taken) return fail(root_.shown(entry.path), taken.error());
+    file.is_wrong = !*taken;
+    file.is_checked = *taken;
+    file.at = entry.size;
+    return {};
+  }
+
   Status drop(File& file) {
     file.is_wrong = true;  // whatever there is of it
     return {};
@@ -141,7 +154,7 @@ class Intake::Worker {
       return fail_errno("write " + root_.shown(arrival.entry.path));
     Outcome outcome{.index = arrival.index, .entry = arrival.entry};
     outcome.entry.size = file.at;
-    const std::string sha256 = file.hash.finish();
+    const std::string sha256 = file.is_checked ? announced : file.hash.finish();
     if (file.is_wrong || sha256 != announced) {
       file.is_wrong = true;
       if (!arrival.is_optional) {
@@ -177,6 +190,7 @@ class Intake::Worker {
   Intake& intake_;
   Root root_;
   Placer placer_;
+  std::optional<Result<ContentStore>> store_;  ///< opened when first asked
   std::string buffer_;
 };
 

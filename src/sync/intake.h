@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "base/hash.h"
+#include "sync/content_store.h"
 #include "sync/parts.h"
 #include "sync/place.h"
 #include "sync/send.h"
@@ -32,7 +33,7 @@ class Intake {
     bool is_optional = false;     ///< it is no error, if it turns out to be another content than expected
   };
   struct Step {
-    enum class Is { data, hole, same, keep, drop } is = Is::data;
+    enum class Is { data, hole, same, stored, keep, drop } is = Is::data;
     std::uint64_t length = 0, offset = 0;
     std::unique_ptr<char[]> bytes;
     std::string sha256;  ///< keep
@@ -52,7 +53,9 @@ class Intake {
  public:
   using Handle = std::shared_ptr<File>;
 
-  Intake(const Root& root, const Placer& placer, const Parts& parts) : root_(root), placer_(placer), parts_(parts) {}
+  /// `content_store` may be empty.
+  Intake(const Root& root, const Placer& placer, const Parts& parts, os::Path content_store)
+      : root_(root), placer_(placer), parts_(parts), content_store_(std::move(content_store)) {}
   /// What was begun and not finished is dropped; of large files the parts stay.
   ~Intake();
   Intake(const Intake&) = delete;
@@ -76,6 +79,7 @@ class Intake {
   const Root& root_;
   const Placer& placer_;
   const Parts& parts_;
+  const os::Path content_store_;
   std::mutex mutex_;
   std::condition_variable given_, done_;
   std::deque<Handle> ready_;  ///< files with steps that nobody works on

@@ -51,6 +51,7 @@ Parts Parts::open(const os::Path& state_file, const Root& root) {
   Parts parts;
   if (state_file.empty()) return parts;
   parts.path_ = state_file.string() + ".parts";
+  if (state_file.has_parent_path()) (void)os::make_dirs(state_file.parent_path(), 0700);
   if (::mkdir(parts.path_.c_str(), 0700) < 0 && errno != EEXIST) return parts;
   os::Fd folder(::open(parts.path_.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
   struct stat ours, roots;
@@ -97,7 +98,12 @@ void Parts::remove(const std::string& sha256) const {
 void Parts::clear() {
   if (!folder_) return;
   for (const Part& part : parts_in(folder_.get())) ::unlinkat(folder_.get(), part.name.c_str(), 0);
-  ::rmdir(path_.c_str());
+  leave();
+}
+
+void Parts::leave() {
+  if (!folder_) return;
+  ::rmdir(path_.c_str());  // only if there is nothing in it
   folder_.reset();
 }
 

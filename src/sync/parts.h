@@ -30,6 +30,8 @@ class Parts {
   void remove(const std::string& sha256) const;
   /// Removes everything: a sync has come to its end.
   void clear();
+  /// Keeps what there is.
+  void leave();
 
  private:
   os::Path path_;

@@ -3,7 +3,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <array>
 #include <cerrno>
 #include <map>
 
@@ -17,6 +16,7 @@ namespace {
 constexpr std::uint64_t most_ahead = std::uint64_t{24} << 20;
 constexpr std::size_t piece_size = std::size_t{256} << 10;
 constexpr int most_readings = 5;
+constexpr std::uint64_t longest_same = std::uint64_t{256} << 20;  // the receiver hears of it while the rest is read
 
 }  // namespace
 
@@ -173,13 +173,7 @@ class ReadAhead::Reading {
     return {};
   }
   void skip_hole(std::uint64_t length) {
-    static constexpr std::array<char, 65536> zeros{};
-    for (std::uint64_t left = length; left > 0 && !stopped_;) {
-      const std::size_t some = std::min<std::uint64_t>(left, zeros.size());
-      hash_.add({zeros.data(), some});
-      left -= some;
-      if (left % (std::uint64_t{64} << 20) < some) stopped_ = ahead_.is_stopping();
-    }
+    add_zeros(hash_, length, [this] { return stopped_ = ahead_.is_stopping(); });
     at_ += length;
     pieces_.push_back(Piece{.is = Piece::Is::hole, .length = length});
   }
@@ -228,12 +222,12 @@ class ReadAhead::Reading {
   }
   void add_same(std::uint64_t offset, std::uint64_t length) {
     if (!pieces_.empty() && pieces_.back().is == Piece::Is::same &&
-        pieces_.back().offset + pieces_.back().length == offset) {
+        pieces_.back().offset + pieces_.back().length == offset && pieces_.back().length < longest_same) {
       pieces_.back().length += length;
       return;
     }
     pieces_.push_back(Piece{.is = Piece::Is::same, .length = length, .offset = offset});
-    gathered_ += 1024;  // these must not wait for ever
+    gathered_ += piece_size;
     note_read();
   }
 

@@ -1,6 +1,7 @@
 #include "sync/receive.h"
 
 #include <future>
+#include <thread>
 
 #include "base/hash.h"
 #include "base/text.h"
@@ -11,15 +12,14 @@ namespace ferry::sync {
 
 namespace {
 
-constexpr int answers_window_log = 12;  // which files, and checksums: little that repeats itself
 constexpr auto between_reports = std::chrono::milliseconds(50);
+constexpr auto past_the_tick = std::chrono::milliseconds(25);  // of the file clock, see State::note_file()
+constexpr std::uint64_t worth_a_look = std::uint64_t{1} << 20;
 
 }  // namespace
 
 Receiver::Receiver(int in, int out, os::Path root, const ReceiveOptions& options)
-    : root_path_(std::move(root)),
-      options_(options),
-      channel_(in, out, options.cancelled, options.silence, answers_window_log) {}
+    : root_path_(std::move(root)), options_(options), channel_(in, out, options.cancelled, options.silence) {}
 
 Result<Report> Receiver::run() {
   auto done = converse();
@@ -32,6 +32,7 @@ Result<Report> Receiver::run() {
   if (done) return done;
   if (placer_) remember();
   placer_.reset();
+  parts_.leave();
   Error error = channel_.last_words(std::move(done).error());
   if (!peer_failed_ && error.kind != Kind::lost) channel_.tell(error);
   return tl::unexpected(std::move(error));
@@ -47,13 +48,14 @@ Result<Report> Receiver::converse() {
   placer_.emplace(*root_, before_, options_.without_mode);
   TRY("", compare());
   TRY("", placer_->begin());
-  intake_.emplace(*root_, *placer_, parts_);
+  intake_.emplace(*root_, *placer_, parts_, options_.content_store);
   TRY("", ask());
   TRY("", intake_->start());
   TRY("", make_folders());
   TRY("", make_here());
   TRY("", take_files());
   while (may_ask_again()) {
+    if (rounds_ == most_rounds) return fail(Kind::corrupt, "the sender never sends what it was asked for");
     TRY("", ask());
     TRY("", take_files());
   }
@@ -229,8 +231,23 @@ Status Receiver::settle_file(std::size_t index) {
     marks = root_->look(entry.path);
     changed_ = true;
   }
-  if (marks) now_.note_file(entry.path, *marks, entry.sha256, file_clock_ns());
+  if (!marks) return {};
+  const Record record = file_record(*marks, entry.sha256, file_clock_ns());
+  if (record.inode == 0 && entry.size >= worth_a_look) fresh_.push_back(index);
+  now_.note(entry.path, record);
   return {};
+}
+
+/// Of large files the marks are worth a wait: by them the next sync knows of what it may be a continuation.
+void Receiver::settle_marks() {
+  if (fresh_.empty()) return;
+  std::this_thread::sleep_for(past_the_tick);
+  for (const std::size_t index : fresh_) {
+    const Entry& entry = entries_[index];
+    const auto marks = root_->look(entry.path);
+    if (marks && marks->size == entry.size && marks->mtime_ns == entry.mtime_ns)
+      now_.note_file(entry.path, *marks, entry.sha256, file_clock_ns());
+  }
 }
 
 void Receiver::settle_folder(const Entry& entry) {
@@ -255,6 +272,7 @@ Status Receiver::confirm() {
     TRY("", flushed.get());
     TRY("", std::move(told));
   }
+  settle_marks();
   remember();
   parts_.clear();
   channel_.put("D");

@@ -37,6 +37,7 @@ class Receiver {
   struct Plan {
     std::vector<std::size_t> copies;
     std::string base, base_part;  ///< a path here, or a part, that it has much in common with
+    bool is_stored = false;       ///< the content store has it
     std::uint64_t beginning = 0;  ///< of the base, if it may be its beginning
     std::string beginning_sha256;
   };
@@ -51,6 +52,7 @@ class Receiver {
 
   void plan(const std::vector<std::size_t>& missing);
   void find_here(const std::unordered_map<std::string_view, std::size_t>& wanted);
+  void find_stored(const std::vector<std::size_t>& missing);
   void find_base(std::size_t index);
   Status make_here();
   Status ask();
@@ -80,6 +82,7 @@ class Receiver {
   Status settle();
   Status settle_file(std::size_t index);
   void settle_folder(const Entry& entry);
+  void settle_marks();
   Status confirm();
   void remember();
   void show(bool always);
@@ -103,9 +106,10 @@ class Receiver {
   std::unordered_map<std::size_t, Plan> plans_;
   std::size_t unanswered_ = 0;  ///< files asked for
   int rounds_ = 0;
-  std::optional<Intake> intake_;  // uses the placer and the parts
-  int again_ = 0;                 ///< how often the file now expected was taken back
-  bool changed_ = false;          ///< something may not be on disk yet
+  std::optional<Intake> intake_;    // uses the placer and the parts
+  int again_ = 0;                   ///< how often the file now expected was taken back
+  std::vector<std::size_t> fresh_;  ///< large files that changed so lately that their marks say nothing
+  bool changed_ = false;            ///< something may not be on disk yet
   std::string buffer_;
   Progress progress_;
   std::chrono::steady_clock::time_point shown_{};

@@ -31,11 +31,11 @@ Status Receiver::take_files() {
       leave_out(index);
     } else if (letter == 'N') {
       TRY_SET(index, "", read_index());
-      if (fates_[index] == Fate::asked) {
-        fates_[index] = Fate::ask;
-        plans_[index].beginning = 0;
-        --unanswered_;
-      }
+      const auto plan = plans_.find(index);
+      if (plan == plans_.end() || plan->second.beginning == 0) return fail(Kind::corrupt, unknown_word);
+      fates_[index] = Fate::ask;
+      plan->second.beginning = 0;
+      --unanswered_;
     } else if (letter == 'L') {
       TRY_SET(lines, "", read_notes(channel_));
       left_out_ = std::move(lines);

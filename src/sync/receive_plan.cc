@@ -31,7 +31,10 @@ void Receiver::plan(const std::vector<std::size_t>& missing) {
       plans_[same->second].copies.push_back(index);
     }
   }
-  if (!all_come_) find_here(first);
+  if (!all_come_) {
+    find_here(first);
+    find_stored(missing);
+  }
   for (const std::size_t index : missing) {
     if (fates_[index] != Fate::ask) continue;
     if (!all_come_) find_base(index);
@@ -43,15 +46,31 @@ void Receiver::plan(const std::vector<std::size_t>& missing) {
 /// Contents that an earlier sync brought under another name, and which still are there.
 void Receiver::find_here(const std::unordered_map<std::string_view, std::size_t>& wanted) {
   (void)before_.each([&](std::string_view path, const Record& record) -> Status {
-    if (record.type != Type::file || record.inode == 0) return {};
+    if (record.type != Type::file) return {};
     const auto found = wanted.find(record.sha256);
     if (found == wanted.end() || fates_[found->second] != Fate::ask) return {};
     const auto now = root_->look(path);
-    if (!now || !is_same_file(record, *now) || now->size != entries_[found->second].size) return {};
+    if (!now || (record.inode != 0 && !is_same_file(record, *now)) || now->size != entries_[found->second].size)
+      return {};
     plans_[found->second].base = path;
     fates_[found->second] = Fate::made;
     return {};
   });
+}
+
+/// Contents that the machine has of other runs.
+void Receiver::find_stored(const std::vector<std::size_t>& missing) {
+  if (options_.content_store.empty() || missing.empty()) return;
+  const auto store = ContentStore::open(options_.content_store);
+  if (!store) {
+    notes_.push_back("contents of other runs cannot be used: " + store.error().what);
+    return;
+  }
+  for (const std::size_t index : missing) {
+    if (fates_[index] != Fate::ask || !store->holds(entries_[index].sha256, entries_[index].size)) continue;
+    plans_[index].is_stored = true;
+    fates_[index] = Fate::made;
+  }
 }
 
 /// What is here of it, in an older version or in part.
@@ -94,7 +113,12 @@ Status Receiver::make_here() {
     if (fates_[i] != Fate::made) continue;
     auto arrival = arrival_of(i, true);
     std::vector<Intake::Step> steps;
-    if (arrival.entry.size > 0) steps.push_back({.is = Intake::Step::Is::same, .length = arrival.entry.size});
+    const auto plan = plans_.find(i);
+    if (plan != plans_.end() && plan->second.is_stored) {
+      steps.push_back({.is = Intake::Step::Is::stored});
+    } else if (arrival.entry.size > 0) {
+      steps.push_back({.is = Intake::Step::Is::same, .length = arrival.entry.size});
+    }
     steps.push_back({.is = Intake::Step::Is::keep, .sha256 = arrival.listed_sha256});
     intake_->give(Intake::begin(std::move(arrival)), steps);
     TRY("", collect(false));

@@ -14,7 +14,7 @@ namespace {
 constexpr auto between_progress = std::chrono::milliseconds(50);
 constexpr auto patience = std::chrono::milliseconds(100);
 constexpr unsigned most_readers = 4;
-constexpr std::uint64_t least_bulk = std::uint64_t{256} << 10;
+constexpr std::uint64_t least_bulk = std::uint64_t{4} << 20;
 
 std::string_view extension(std::string_view path) {
   const std::string_view name = split_last(path).second;
@@ -25,8 +25,9 @@ std::string_view extension(std::string_view path) {
 }  // namespace
 
 void sort_by_likeness(const std::vector<Entry>& entries, std::vector<Wanted>& wanted) {
-  std::stable_sort(wanted.begin(), wanted.end(), [&](const Wanted& a, const Wanted& b) {
-    return extension(entries[a.index].path) < extension(entries[b.index].path);
+  std::sort(wanted.begin(), wanted.end(), [&](const Wanted& a, const Wanted& b) {
+    const auto order = extension(entries[a.index].path).compare(extension(entries[b.index].path));
+    return order != 0 ? order < 0 : a.index < b.index;
   });
 }
 
@@ -165,7 +166,7 @@ Status Sender::send_round(std::vector<Wanted> wanted) {
   for (const Wanted& one : wanted) bytes += tree_.entries[one.index].size;
   progress_.files_total += wanted.size();
   progress_.bytes_total += bytes;
-  if (bytes > least_bulk) TRY("", channel_.begin_bulk(bytes));
+  if (bytes > least_bulk) channel_.begin_bulk();
   channel_.stop_writing_when_peer_speaks(true);
   sort_by_likeness(tree_.entries, wanted);
   show(true);
@@ -173,7 +174,8 @@ Status Sender::send_round(std::vector<Wanted> wanted) {
   TRY("", ahead.begin());
   while (!ahead.done()) {
     auto piece = ahead.next(patience);
-    TRY("", piece ? put_piece(ahead.current().index, *piece) : channel_.beat());
+    // Among the pieces of a file there is no room for a word, but what was said goes.
+    TRY("", piece ? put_piece(ahead.current().index, *piece) : in_file_ ? channel_.flush() : channel_.beat());
     show(false);
   }
   if (!left_out_.empty()) {

@@ -138,6 +138,8 @@ Status refuse_to_send(int in, int out, const Error& why, const Options& options 
 /// lives outside root, in `state_file`.
 struct ReceiveOptions : Options {
   bool mirror = false;
+  /// Of the machine: contents that other runs have received (sync/content_store.h), which need not come; empty: none.
+  os::Path content_store;
   os::Path state_file;  ///< remembers what was received; empty: none (and mirror removes nothing)
   /// For what comes home: taken from the mode of everything (umask(2)), and its owner can always read it.
   std::optional<std::uint32_t> without_mode;
