@@ -186,9 +186,9 @@ class Talk {
       std::array<pollfd, 2> polls{{{carrier_.in.get(), POLLOUT, 0}, {carrier_.out.get(), POLLIN, 0}}};
       if (left <= 0 || ::poll(polls.data(), polls.size(), static_cast<int>(left)) == 0)
         return fail(Kind::timeout, fmt::format("it took more than {}", show_duration(upload_limit)));
-      if (polls[1].revents != 0) return hear();  // only an end can come now
+      if (polls[1].revents != 0) TRY("", hear());  // that it ended, most likely
       const ssize_t put = ::write(carrier_.in.get(), rest.data(), rest.size());
-      if (put < 0 && errno != EAGAIN && errno != EINTR) return hear();
+      if (put < 0 && errno != EAGAIN && errno != EINTR) return wait_for("ferry-has:");  // which tells why
       if (put > 0) rest.remove_prefix(static_cast<std::size_t>(put));
     }
     end_ = steady_ms() + limit_.count();
