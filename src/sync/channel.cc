@@ -245,7 +245,8 @@ Status Channel::send_blocks(Until until) {
 }
 
 /// More effort while the line is what we wait for, less while the processor is, none for a while for what does not
-/// shrink. On a slow line hardly any effort is never right: if it seems so, the line has only paused.
+/// shrink. On a slow line hardly any effort is never right: if it seems so, the line has only paused. On a fast one it
+/// always is: whoever seems to wait for it waits for the other end's processor, which may be this one.
 void Channel::judge(const Packer::Block& block, std::size_t sent) {
   if (!in_bulk_) return;
   if (block.did_not_shrink) packer_.leave_next(left_as_they_are);
@@ -254,9 +255,11 @@ void Channel::judge(const Packer::Block& block, std::size_t sent) {
   judged_out_ += sent;
   if (judged_in_ < judged) return;
   const bool is_slow = static_cast<double>(judged_out_) < slow_line * std::chrono::duration<double>(writing_).count();
-  if (writing_ > working_) {
+  if (!is_slow) {
+    effort_ = 0;
+  } else if (writing_ > working_) {
     effort_ = std::min(effort_ + 1, efforts - 1);
-  } else if (effort_ > (is_slow ? least_on_slow_line : 0)) {
+  } else if (effort_ > least_on_slow_line) {
     --effort_;
   }
   packer_.set_effort(effort_);
