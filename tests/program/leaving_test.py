@@ -174,7 +174,7 @@ def test_a_second_request_during_a_fetch_leaves_the_rest_to_a_follower():
         _, err = ferry.communicate(timeout=60)
         err = err.decode()
         assert ferry.returncode == 125 and "follower in the background" in err and f"ferry fetch {run}" in err, err
-        home.good("ssh", run, "--", "kill $(cat ~/stopper); sleep 1; pkill -CONT -f '[f]erry-agent-.* send'")
+        home.good("ssh", run, "--", "kill $(cat ~/stopper); sleep 1; pkill -CONT -f '[f]erry-agent-.* send'; true")
         home.wait_for("released", lambda: home.newest()["phase"] == "released")
         one = home.newest()
         assert one["outcome"] == "succeeded" and (home.home_of(one) / "outputs/m").stat().st_size == 100000000, one
