@@ -96,9 +96,10 @@ remove_files() {
   empty_trash
 }
 
-# Out of the way at once; removing many files takes its time.
+# Out of the way at once; removing many files takes its time. Where to is added to put_away.
+put_away=
 put_away() { # PATH
-  mkdir -p trash && away=$(mktemp -d trash/XXXXXX) && mv -- "$1" "$away" 2>/dev/null ||
+  mkdir -p trash && away=$(mktemp -d trash/XXXXXX) && mv -- "$1" "$away" 2>/dev/null && put_away="$put_away $away" ||
     rm -rf -- "$1" 2>/dev/null || echo "left: $HOME/.ferry/$1, which could not be removed"
 }
 
@@ -118,7 +119,7 @@ empty_trash() {
     tries=$((tries - 1))
     sleep 0.02
   done
-  for place in trash/*/*; do
+  for place in $put_away; do
     [ ! -e "$place" ] && [ ! -h "$place" ] || echo "left: $HOME/.ferry/$place, which could not be removed"
   done
 }

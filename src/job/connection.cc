@@ -177,7 +177,8 @@ Error Connection::with_code(Error error) {
 Result<agent::JobStatus> Connection::job() {
   TRY_SET(channel, "", agent_at_once());
   auto status = channel.client.status();
-  if (!status) return tl::unexpected<Error>(with_code(explained(channel, std::move(status).error())));
+  if (!status && channel.client.has_greeted()) return tl::unexpected<Error>(with_code(std::move(status).error()));
+  if (!status) return tl::unexpected<Error>(explained(channel, std::move(status).error()));
   return status;
 }
 

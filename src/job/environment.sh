@@ -374,20 +374,24 @@ facts_key() { # MADE
   } 2>/dev/null | sha256sum | cut -c1-16
 }
 
-# As facts(), from what was found the last time.
+# As facts(), from what was found the last time. A full disk takes no note of them, and a Python that could not be asked
+# may answer the next time.
 known_facts() { # MADE
-  local key known=$HOME/.ferry/facts
-  key=$(facts_key "$1") || {
-    facts "$1" env
+  local key known=$HOME/.ferry/facts found
+  key=$(facts_key "$1") || key=
+  if [ -n "$key" ] && [ -s "$known/$key" ]; then
+    cat "$known/$key"
     return
-  }
-  if [ ! -s "$known/$key" ]; then
-    mkdir -p "$known"
-    facts "$1" env >"$known/.$key.$$" && mv -f "$known/.$key.$$" "$known/$key"
-    # Some hundred are of environments that are not there any more.
-    find "$known" -type f -mtime +90 -delete 2>/dev/null
   fi
-  cat "$known/$key"
+  found=$(facts "$1" env)
+  printf '%s\n' "$found"
+  case $key,$found in ,* | *'"python":""'*) return ;; esac
+  {
+    mkdir -p "$known" && printf '%s\n' "$found" >"$known/.$key.$$" && mv -f "$known/.$key.$$" "$known/$key"
+    # Of environments that are not there any more.
+    find "$known" -type f -mtime +90 -delete
+  } 2>/dev/null
+  return 0
 }
 
 facts() { # MADE [COMMAND…], by which python3 is reached where the training is

@@ -29,7 +29,7 @@ inline constexpr std::size_t largest_prefix = std::size_t{8} << 20;
 /// at them than they can bring.
 std::size_t prefix_of(std::size_t before, std::size_t length);
 
-/// How much is tried, from hardly anything (0); see docs/benchmarks.md for what each costs and brings.
+/// How much is tried, from hardly anything (0).
 inline constexpr std::size_t efforts = 6;
 
 /// Makes blocks. Use from one thread; `done` and the threads are its own.
