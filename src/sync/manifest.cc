@@ -72,10 +72,10 @@ Result<Entry> read_entry(Channel& channel) {
     TRY_SET(size, "", channel.number(max_file_size));
     entry.size = size;
     TRY_SET(sha256, "", read_hash(channel));
-    entry.sha256 = std::move(sha256);
+    entry.sha256 = sha256;
   } else if (type == Type::link) {
     TRY_SET(target, "", channel.text(max_target));
-    entry.target = std::move(target);
+    entry.target = target;
   }
   return entry;
 }

@@ -93,7 +93,7 @@ void Collector::keep_link(const std::string& path, std::string target, const std
   if (!why.empty())
     skipped_.add(fmt::format("only the link comes home, not what it points to: {} -> {}: {}", printable(path),
                              printable(target), why));
-  entry.target = std::move(target);
+  entry.target = target;
   tree_.entries.push_back(std::move(entry));
 }
 

@@ -69,7 +69,7 @@ class Walk {
       const bool has_next = folder.next < folder.found.size();
       if (!folder.inner.empty() &&
           (!has_next || compare_inside(*folder.inner.begin(), folder.found[folder.next].entry.path) < 0)) {
-        TRY("", enter(std::move(folder.inner.extract(folder.inner.begin()).value())));
+        TRY("", enter(folder.inner.extract(folder.inner.begin()).value()));
       } else if (has_next) {
         Found& found = folder.found[folder.next++];
         if (found.is_entered) folder.inner.insert(found.entry.path);

@@ -125,7 +125,7 @@ Status State::each(const std::function<Status(std::string_view, const Record&)>&
 
 void State::note(const std::string& path, Record record) {
   if (!is_kept_) return;
-  changes_[path] = std::move(record);
+  changes_[path] = record;
   if (changes_.size() >= most_changes) spill();
 }
 

@@ -81,6 +81,7 @@ class TableCursor {
   explicit TableCursor(std::shared_ptr<const Table> table) : table_(std::move(table)) {}
   TableCursor(const TableCursor& from) : TableCursor(from.table_) {}  // a copy begins at no place
   TableCursor& operator=(const TableCursor& from) {
+    if (this == &from) return *this;
     table_ = from.table_;
     block_ = nowhere;
     stands_ = is_over_ = false;

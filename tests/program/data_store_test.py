@@ -5,6 +5,7 @@ import json
 import os
 import signal
 import subprocess
+import time
 
 from lib import FERRY, Home, main
 
@@ -127,7 +128,7 @@ def test_a_push_that_is_killed_is_gone_on_with_and_no_run_sees_half_of_it():
                 os.killpg(push.pid, signal.SIGKILL)
             push.wait()
             sent += 1
-        listed = data(home, "ls")
+        listed = at_rest(home)
         there, total = listed["bytes"], sum(
             {
                 hashlib.sha256(one.read_bytes()).hexdigest(): one.stat().st_size
@@ -142,6 +143,20 @@ def test_a_push_that_is_killed_is_gone_on_with_and_no_run_sees_half_of_it():
         assert seen(home) == expected(source)
         home.good("data", "rm", "--yes", "digits", *WHERE)
         home.nothing_left()
+
+
+def at_rest(home):
+    """What there is once the server has stored all that a killed push had sent before its end."""
+    seen_last = {}
+
+    def is_at_rest():
+        before = seen_last.get("listed")
+        time.sleep(0.3)
+        seen_last["listed"] = data(home, "ls")
+        return before == seen_last["listed"]
+
+    home.wait_for("nothing more arrives", is_at_rest)
+    return seen_last["listed"]
 
 
 def bucket_is_there(home):
