@@ -30,6 +30,17 @@ std::string tail_of(std::string_view noise) {
 /// What an event takes in memory, about.
 std::size_t weight(const Client::Event& event) { return sizeof event + (event.log ? event.log->bytes.size() : 0); }
 
+/// The agent's own answer; any other error says that the connection is of no more use.
+bool is_refusal(const Error& error) {
+  return error.kind != Kind::lost && error.kind != Kind::timeout && error.kind != Kind::corrupt;
+}
+
+Result<JobStatus> started(const Result<Json>& answer) {
+  if (!answer && answer.error().kind == Kind::bad_input) return refused_start(answer.error());
+  if (!answer) return tl::unexpected<Error>(answer.error());
+  return status_from(*answer);
+}
+
 }  // namespace
 
 Result<Client> Client::connect(os::Fd in, os::Fd out, Millis limit) {
@@ -120,6 +131,12 @@ Status Client::send(std::string_view bytes) {
 }
 
 Result<Json> Client::ask(Json request) {
+  TRY_SET(id, "", post(std::move(request)));
+  return answer_to(id);
+}
+
+/// Sends it, and returns its number.
+Result<std::int64_t> Client::post(Json request) {
   const auto id = next_id_++;
   request["id"] = id;
   std::string text;
@@ -133,6 +150,10 @@ Result<Json> Client::ask(Json request) {
                 "put long scripts into files of the workdir");
   }
   TRY("", send(encode(FrameType::request, text)));
+  return id;
+}
+
+Result<Json> Client::answer_to(std::int64_t id) {
   const auto end = steady_ms() + silence_limit.count();
   while (true) {
     const auto left = end - steady_ms();
@@ -179,10 +200,17 @@ Status Client::keep(const Frame& frame) {
 }
 
 Result<JobStatus> Client::start(const JobSpec& spec) {
-  const auto answer = ask({{"op", "start"}, {"spec", to_json(spec)}});
-  if (!answer && answer.error().kind == Kind::bad_input) return refused_start(answer.error());
-  if (!answer) return tl::unexpected<Error>(answer.error());
-  return status_from(*answer);
+  return started(ask({{"op", "start"}, {"spec", to_json(spec)}}));
+}
+
+Result<JobStatus> Client::start_and_attach(const JobSpec& spec, std::uint64_t offset) {
+  const auto start = post({{"op", "start"}, {"spec", to_json(spec)}});
+  if (!start) return started(tl::unexpected<Error>(start.error()));
+  TRY_SET(attach, "", post({{"op", "attach"}, {"offset", offset}}));
+  auto answer = answer_to(*start);
+  if (!answer && !is_refusal(answer.error())) return tl::unexpected<Error>(std::move(answer).error());
+  TRY("", be_attached(attach, offset));
+  return started(answer);
 }
 
 Result<JobStatus> Client::status() {
@@ -206,7 +234,17 @@ Status Client::release(bool power_off) {
 }
 
 Status Client::attach(std::uint64_t offset) {
-  TRY("", ask({{"op", "attach"}, {"offset", offset}}));
+  TRY_SET(request, "", post({{"op", "attach"}, {"offset", offset}}));
+  return be_attached(request, offset);
+}
+
+std::optional<std::uint64_t> Client::reached() const {
+  const auto next = std::ranges::find_if(waiting_, [](const Event& event) { return event.log.has_value(); });
+  return next == waiting_.end() ? place_ : next->log->offset;
+}
+
+Status Client::be_attached(std::int64_t request, std::uint64_t offset) {
+  TRY("", answer_to(request));
   waiting_.clear();  // what came before the answer belongs to a former attachment
   waiting_bytes_ = 0;
   place_ = offset;

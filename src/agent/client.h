@@ -40,6 +40,8 @@ class Client {
   /// Starts the job. Asking again for a job that was started is no error and answers its status. A start that is
   /// refused, there or here (a request that is too large), is a value: done, reason not_started.
   Result<JobStatus> start(const JobSpec& spec);
+  /// The same, and attach(offset) with it, without a round trip in between.
+  Result<JobStatus> start_and_attach(const JobSpec& spec, std::uint64_t offset);
   /// Also a sign of life: an agent that is never told to start waits for `orphan` after the last one.
   Result<JobStatus> status();
   /// SIGTERM to the job's process group, after `grace` SIGKILL. Returns at once. Does nothing when the job is done; a
@@ -53,6 +55,8 @@ class Client {
   Status release(bool power_off);
   /// After this, next() delivers log chunks from `offset` on, and states. Attaching again starts again there.
   Status attach(std::uint64_t offset);
+  /// Once attached: up to which offset next() has given the log.
+  std::optional<std::uint64_t> reached() const;
 
   /// One thing that happened.
   struct Event {
@@ -77,6 +81,9 @@ class Client {
  private:
   Client(os::Fd in, os::Fd out) : in_(std::move(in)), out_(std::move(out)) {}
   Result<Json> ask(Json request);
+  Result<std::int64_t> post(Json request);
+  Result<Json> answer_to(std::int64_t id);
+  Status be_attached(std::int64_t request, std::uint64_t offset);
   Status send(std::string_view bytes);
   Status receive();
   Result<std::optional<Frame>> read_frame(Millis limit);

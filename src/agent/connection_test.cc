@@ -16,6 +16,7 @@
 #include "os/env.h"
 #include "os/process.h"
 #include "os/socket.h"
+#include "sync/packed.h"
 
 namespace ferry::agent {
 namespace {
@@ -49,6 +50,38 @@ TEST(Connection, EveryByteComesOnceWhoeverDisconnectsWhen) {
   for (int i = 1; i <= 3000; ++i) expected += "line " + std::to_string(i) + "\n";
   EXPECT_TRUE(seen.out == expected);
   EXPECT_EQ(seen.done->log_size, seen.all.size());
+}
+
+TEST(Connection, AStartThatAttachesNeedsNoFurtherQuestion) {
+  Served served;
+  auto client = served.client();
+  EXPECT_FALSE(client.reached());
+  const auto started = client.start_and_attach(served.spec("echo one; sleep 0.1; echo two"), 0);
+  ASSERT_TRUE(started) << describe(started.error());
+  EXPECT_EQ(client.reached(), 0U);
+  Seen seen;
+  while (!seen.done) {
+    const auto event = client.next(Millis(10'000));
+    ASSERT_TRUE(event && *event);
+    seen.add(**event);
+    EXPECT_EQ(client.reached(), seen.offset);
+  }
+  EXPECT_EQ(seen.out, "one\ntwo\n");
+}
+
+TEST(Connection, AStartThatIsRefusedIsAValueAttachedOrNot) {
+  Served served;
+  auto client = served.client();
+  JobSpec refusing = served.spec("true");
+  refusing.secrets = {{"A=B", "c"}};
+  const auto refused = client.start_and_attach(refusing, 0);
+  ASSERT_TRUE(refused) << describe(refused.error());
+  EXPECT_EQ(refused->reason, not_started);
+  EXPECT_TRUE(client.status());  // the answers are in step
+  const auto too_large = client.start_and_attach(served.spec(std::string(5'000'000, '#')), 0);
+  ASSERT_TRUE(too_large) << describe(too_large.error());
+  EXPECT_EQ(too_large->reason, not_started);
+  EXPECT_TRUE(client.status());
 }
 
 TEST(Connection, AttachingInTheMiddleGivesTheRest) {
@@ -339,6 +372,23 @@ TEST(Program, IsSmallAndStaticAndStartsInMilliseconds) {
     RecordProperty(field, static_cast<int>(*kib));
     EXPECT_LT(*kib, 10 * 1024) << field;
   }
+}
+
+TEST(Program, GivesAProgramWhatCameToItPacked) {
+  const auto program = os::env("FERRY_AGENT");
+  if (!program) GTEST_SKIP() << "FERRY_AGENT is not set";
+  const std::string script = "echo \"$1 $(stat -Lc %F /dev/stdin)\"\nexit 7\n# " + std::string(200'000, 'x') + "\n";
+  const os::Argv bash = {*program, "unpacked", "bash", "-s", "given"};
+  const auto ran = os::run_command({.argv = bash}, sync::pack(script));
+  ASSERT_TRUE(ran);
+  EXPECT_EQ(ran->out, "given regular file\n");
+  EXPECT_EQ(ran->exit.code, 7);
+  const auto damaged = os::run_command({.argv = bash}, script);
+  EXPECT_EQ(damaged->exit.code, 125);
+  EXPECT_NE(damaged->err.find("not a zstd frame"), std::string::npos) << damaged->err;
+  const auto absent = os::run_command({.argv = {*program, "unpacked", "no-such-program"}}, sync::pack(""));
+  EXPECT_EQ(absent->exit.code, 125);
+  EXPECT_NE(absent->err.find("no-such-program"), std::string::npos) << absent->err;
 }
 
 }  // namespace

@@ -1,3 +1,4 @@
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -21,6 +22,7 @@
 #include "mux/server.h"
 #include "os/process.h"
 #include "sync/outputs.h"
+#include "sync/packed.h"
 #include "sync/sync.h"
 
 namespace ferry::agent {
@@ -57,6 +59,8 @@ constexpr const char* usage =
     "           keep the store of the run in DIR; started by its agent, not by hand\n"
     "       ferry-agent data DIR\n"
     "           for the run in DIR: copy data sets of S3, as standard input says (agent/data_order.h)\n"
+    "       ferry-agent unpacked PROGRAM ARGUMENT...\n"
+    "           run a program; its standard input is a file that came here packed (sync/packed.h)\n"
     "       ferry-agent --version\n";
 
 /// What follows the command, understood as far as the command allows.
@@ -236,6 +240,23 @@ const std::vector<Command>& commands() {
   return all;
 }
 
+/// Becomes the program. A shell reads its script a byte at a time from a pipe, and in blocks from a file.
+Status run_unpacked(std::vector<std::string> words) {
+  constexpr std::size_t most = std::size_t{4} << 20;
+  TRY_SET(packed, "", os::read_to_end(STDIN_FILENO, most));
+  TRY_SET(input, "the program's input", sync::unpack(packed, most));
+  const os::Fd file(::memfd_create("input", MFD_CLOEXEC));
+  if (!file) return fail_errno("make a file of the program's input");
+  TRY("", os::write_all(file.get(), input));
+  if (::lseek(file.get(), 0, SEEK_SET) != 0 || ::dup2(file.get(), STDIN_FILENO) < 0)
+    return fail_errno("give the program its input");
+  std::vector<char*> argv;
+  for (auto& word : words) argv.push_back(word.data());
+  argv.push_back(nullptr);
+  ::execvp(argv[0], argv.data());
+  return fail_errno("run " + words[0]);
+}
+
 int complain(const Error& error, int code) {
   std::fprintf(stderr, "ferry-agent: %s\n", describe(error).c_str());
   return code;
@@ -248,6 +269,10 @@ int dispatch(const std::vector<std::string>& words) {
   if (name == "mux" && words.size() == 1) {
     const auto served = mux::serve(STDIN_FILENO, STDOUT_FILENO);
     return served ? 0 : complain(served.error(), failed_code);
+  }
+  if (name == "unpacked" && words.size() > 1) {
+    const auto ran = run_unpacked({words.begin() + 1, words.end()});
+    return complain(ran.error(), failed_code);
   }
   for (const Command& command : commands()) {
     if (command.name != name) continue;

@@ -50,7 +50,8 @@ bool StoreChild::step(std::int64_t now) {
   auto started = written ? os::Process::spawn({.argv = {program_.string(), "store", dir_.string()},
                                                .in = os::Stream::pipe,
                                                .out = os::Stream::pipe,
-                                               .die_with_parent = true})
+                                               .die_with_parent = true,
+                                               .ignore_ends = true})
                          : Result<os::Process>(tl::unexpected(written.error()));
   if (!started) {
     status_.problem = "the store process cannot be started: " + started.error().what;

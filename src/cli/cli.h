@@ -8,7 +8,7 @@
 
 namespace ferry::cli {
 
-/// The agent programs carried inside ferry, each as it is or packed (sync/unpack.h); `agent("x86_64")` is empty where
+/// The agent programs carried inside ferry, each as it is or packed (sync/packed.h); `agent("x86_64")` is empty where
 /// there is none.
 struct Carried {
   std::function<std::string_view(std::string_view arch)> agent;

@@ -1,7 +1,7 @@
 #include "fleet/agent_programs.h"
 
 #include "base/hash.h"
-#include "sync/unpack.h"
+#include "sync/packed.h"
 
 namespace ferry::fleet {
 

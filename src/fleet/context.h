@@ -36,7 +36,7 @@ struct Context {
   os::Path data;             ///< os::data_dir()
   /// Starts the rehearsal cloud if need be and says how to reach it.
   std::function<Result<cloud::AwsContext>()> rehearsal;
-  /// The agent for "x86_64" or "aarch64", as it is or packed (sync/unpack.h); empty where this ferry carries none.
+  /// The agent for "x86_64" or "aarch64", as it is or packed (sync/packed.h); empty where this ferry carries none.
   std::function<std::string_view(std::string_view arch)> agent;
   /// Asks the user at the terminal what Ctrl-C meant; `can_detach` says whether detaching is possible now.
   /// Empty when there is no terminal: then Ctrl-C cancels.

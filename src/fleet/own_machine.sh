@@ -32,29 +32,43 @@ served() {
 
 # wait_for LIST SECONDS RUN…: true when LIST has become empty.
 wait_for() {
-  list=$1 tries=$(($2 * 50))
+  list=$1 tries=$(($2 * 100))
   shift 2
   while [ -n "$($list "$@")" ]; do
     [ "$tries" -gt 0 ] || return 1
     tries=$((tries - 1))
-    sleep 0.02
+    sleep 0.01
   done
+}
+
+# end LIST SECONDS RUN…: ends the processes of a list; those that do not end within their time are killed.
+end() {
+  list=$1 seconds=$2
+  shift 2
+  pids=$($list "$@")
+  [ -n "$pids" ] || return 0
+  kill $pids 2>/dev/null
+  wait_for "$list" "$seconds" "$@" || {
+    doubtful=yes
+    kill -KILL $($list "$@") 2>/dev/null
+  }
 }
 
 end_runs() {
   [ $# -gt 0 ] || return 0
+  doubtful=
   # An agent that is asked to end stops its training first, which has five seconds to save.
-  kill $(agents "$@") 2>/dev/null
-  wait_for agents 10 "$@" || kill -KILL $(agents "$@") 2>/dev/null
-  kill $(trainings "$@") 2>/dev/null
-  wait_for trainings 2 "$@" || kill -KILL $(trainings "$@") 2>/dev/null
+  end agents 10 "$@"
+  end trainings 2 "$@"
   for run; do
     [ -d "runs/$run/container" ] && command -v docker >/dev/null || continue
+    doubtful=yes
     for docker in docker "sudo -n docker"; do
       ids=$(timeout 20 $docker ps -aq --filter "label=ferry.run=$run" </dev/null 2>/dev/null)
       [ -z "$ids" ] || timeout 60 $docker rm -f $ids </dev/null >/dev/null 2>&1
     done
   done
+  [ -n "$doubtful" ] || return 0
   wait_for agents 5 "$@"
   wait_for trainings 5 "$@"
   for pid in $(agents "$@") $(trainings "$@"); do
@@ -113,11 +127,11 @@ empty_trash() {
     find trash -xdev -type d ! -perm -700 -exec chmod u+rwx {} + 2>/dev/null
     rm -rf trash/* 2>/dev/null
   ) </dev/null >/dev/null 2>&1 &
-  tries=15
+  tries=60
   while kill -0 $! 2>/dev/null; do
     [ "$mode" = host ] || [ "$tries" -gt 0 ] || return 0
     tries=$((tries - 1))
-    sleep 0.02
+    sleep 0.005
   done
   for place in $put_away; do
     [ ! -e "$place" ] && [ ! -h "$place" ] || echo "left: $HOME/.ferry/$place, which could not be removed"

@@ -3,19 +3,26 @@
 #include <csignal>
 
 #include "base/text.h"
+#include "sync/packed.h"
 
 namespace ferry::job {
 
 namespace {
 constexpr std::size_t most_kept = 64 * 1024;
 constexpr Millis look_every{20};
+/// What fits into one packet anyway is not packed.
+constexpr std::size_t packed_from = 1024;
 }  // namespace
 
 Result<os::Output> run_for_long(fleet::Context& context, ssh::Session& session, const std::string& command,
                                 std::string_view input, std::string_view doing,
                                 const std::function<void(std::string_view)>& newest) {
-  TRY_SET(shell, "", session.spawn(command));
-  const auto given = os::write_all(shell.in.get(), input);  // where that fails, how it ended says why
+  const bool is_packed = input.size() >= packed_from;
+  TRY_SET(shell, "",
+          is_packed ? session.start({session.machine().program, "unpacked", "sh", "-c", command}, mux::Lane::talk)
+                    : session.spawn(command));
+  const auto given = os::write_all(
+      shell.in.get(), is_packed ? sync::pack(input) : std::string(input));  // where that fails, how it ended says why
   shell.in.reset();
   os::Output said;
   bool out_open = true, err_open = true;

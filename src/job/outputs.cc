@@ -58,9 +58,7 @@ Result<sync::Report> pull(Connection& connection, const fleet::RunDir& run_dir, 
     sender.signal(SIGKILL);
     return tl::unexpected<Error>(std::move(error));
   }
-  sender.in.reset();
-  sender.wait(Millis(2000));
-  return report;
+  return report;  // the sender has heard so, and ends by itself
 }
 
 /// Sorts what the task names: what is not there at all, and what is there only as it went over.

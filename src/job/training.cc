@@ -23,7 +23,7 @@ Result<Followed> Training::setup(Connection& connection, const agent::JobSpec& s
   TRY_SET(channel, "", connection.agent_at_once());
   if (!cancelled_ && context_.interrupt != fleet::Interrupt::cancel) {
     asked_to_start_ = true;
-    auto begun = channel.client.start(spec);
+    auto begun = channel.client.start_and_attach(spec, log_.size());
     refused_ = begun ? begun->reason == agent::not_started : is_answer(begun.error());
     if (!begun) begun = tl::unexpected<Error>(connection.explained(channel, std::move(begun).error()));
     TRY_SET(status, "start the job", std::move(begun));
@@ -100,7 +100,7 @@ Status Training::ask_to_stop(agent::Client& client) {
 }
 
 Result<Followed> Training::watch(agent::Client& client, Until until) {
-  TRY("", client.attach(log_.size()));
+  if (client.reached() != log_.size()) TRY("", client.attach(log_.size()));
   Followed now;
   auto heard = context_.clock.steady_ms(), log_heard = heard;
   bool asked_this_one = false;

@@ -63,8 +63,12 @@ class Client::Mover {
     pthread_sigmask(SIG_SETMASK, &before, nullptr);
   }
   ~Mover() {
+    if (thread_.joinable()) close();
+  }
+  bool close() {
     state_->ask([](State& state) { state.stop = true; });
     thread_.join();
+    return was_unused_;
   }
 
   Result<Command> open(const Order& order, Lane lane) {
@@ -161,6 +165,7 @@ class Client::Mover {
     engine.send(0, Type::hello, our_hello());
     auto going = engine.feed(first);
     while (going && begin_what_was_asked()) going = turn();
+    was_unused_ = going && engine.size() == 0;
     if (going) engine.flush(last_words);
     engine_ = nullptr;
     finish(going ? Error{Kind::lost, "the connection was closed", {}, {}, {}, {}} : going.error(), !going);
@@ -280,6 +285,7 @@ class Client::Mover {
   std::vector<Listener> listeners_;
   std::map<std::uint32_t, std::shared_ptr<Command::Shared>> commands_;
   std::vector<pollfd> polls_;
+  bool was_unused_ = false;  // when it was closed
   std::thread thread_;
 };
 
@@ -291,5 +297,6 @@ Status Client::forward(os::Fd listener, int port) { return mover_->forward(std::
 bool Client::alive() const { return mover_->alive(); }
 Error Client::why() const { return mover_->why(); }
 std::string Client::complaint() const { return mover_->complaint(); }
+bool Client::close() { return mover_->close(); }
 
 }  // namespace ferry::mux

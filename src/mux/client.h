@@ -58,6 +58,9 @@ class Client {
   /// Why it ended, when it did; what carried it has said `complaint` meanwhile (its last 64 KiB).
   Error why() const;
   std::string complaint() const;
+  /// Ends the connection, as the destructor does, and says whether no command and no port was in use any more: then
+  /// nothing is lost if what carries the connection is ended at once. Once.
+  bool close();
 
  private:
   class Mover;

@@ -96,6 +96,9 @@ Status open_streams(const SpawnOptions& options, Streams& streams) {
   sigemptyset(&none);
   sigprocmask(SIG_SETMASK, &none, nullptr);
   for (int number = 1; number < 32; ++number) std::signal(number, SIG_DFL);
+  if (options.ignore_ends) {
+    for (const int number : {SIGTERM, SIGINT, SIGHUP}) std::signal(number, SIG_IGN);
+  }
   // First out of the way of 0…2, then into place.
   std::array<int, 3> high{};
   for (std::size_t i = 0; i < 3; ++i) high[i] = ::fcntl(streams.child[i], F_DUPFD_CLOEXEC, 10);

@@ -32,6 +32,7 @@ struct SpawnOptions {
   bool new_session = false;                  ///< setsid(): own session and process group
   bool new_group = false;                    ///< own process group, same session
   bool die_with_parent = false;              ///< PR_SET_PDEATHSIG SIGKILL
+  bool ignore_ends = false;                  ///< SIGTERM, SIGINT and SIGHUP, from its first moment on
 };
 
 /// How a process ended: exit code, or 128 + signal as shells say.

@@ -133,7 +133,7 @@ Api<Xml> create_volume(Call& call) {
   Volume volume;
   const auto zone_named = params.get("AvailabilityZone"), zone_numbered = params.get("AvailabilityZoneId");
   if (zone_named.empty() && zone_numbered.empty()) return missing_parameter("AvailabilityZone");
-  const auto all = zones();
+  const auto& all = zones();
   const auto zone = std::ranges::find_if(
       all, [&](const std::string& it) { return it == zone_named || zone_id(it) == zone_numbered; });
   if (zone == all.end())

@@ -50,6 +50,8 @@ Result<Session> Session::begin(const Target& target, const Programs& programs, o
 
 Session::~Session() {
   if (!client_) return;  // moved from
+  // Its end by itself takes two round trips.
+  if (client_->close()) carrier_.signal(SIGTERM);
   client_.reset();
   if (!carrier_.wait(Millis(500))) {
     carrier_.signal(SIGKILL);

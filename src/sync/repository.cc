@@ -10,7 +10,7 @@ namespace ferry::sync {
 namespace {
 
 constexpr std::size_t most_rules = std::size_t{4} << 20;
-constexpr std::chrono::milliseconds patience{20'000};
+constexpr std::chrono::milliseconds git_patience{20'000};
 
 void add_rules(Repository& found, const std::string& name, const os::Path& file) {
   if (auto text = os::read_file(file, most_rules)) found.rules.push_back({name, *std::move(text)});
@@ -64,12 +64,12 @@ std::optional<Repository> repository_of(const os::Path& folder) {
   // One answer a command: folders may have line ends in their names. All at once: the last takes its time.
   const auto ask = [&](const os::Argv& words) {
     return std::async(std::launch::async,
-                      [command = git_command(folder, words)] { return os::run_command(command, {}, patience); });
+                      [command = git_command(folder, words)] { return os::run_command(command, {}, git_patience); });
   };
   auto tracked_answer = ask({"ls-files", "-z", "--cached", "--ignored", "--exclude-standard"});
   auto exclude_answer = ask({"rev-parse", "--git-path", "info/exclude"});
   auto config_answer = ask({"config", "--path", "--null", "--get", "core.excludesFile"});
-  const auto where = os::run_command(git_command(folder, {"rev-parse", "--show-prefix"}), {}, patience);
+  const auto where = os::run_command(git_command(folder, {"rev-parse", "--show-prefix"}), {}, git_patience);
   if (!where || where->exit.code == 127) return without_git("git is not on this computer");
   const auto exclude = exclude_answer.get();
   if (where->exit.code != 0 || !exclude || exclude->exit.code != 0)

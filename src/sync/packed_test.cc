@@ -1,26 +1,19 @@
-#include "sync/unpack.h"
+#include "sync/packed.h"
 
 #include <gtest/gtest.h>
-#include <zstd.h>
 
-namespace ferry::sync::unpack_test {
+namespace ferry::sync::packed_test {
 namespace {
 
-std::string packed(const std::string& text) {
-  std::string out(ZSTD_compressBound(text.size()), '\0');
-  out.resize(ZSTD_compress(out.data(), out.size(), text.data(), text.size(), 3));
-  return out;
-}
-
-TEST(Unpack, GivesBackWhatWasPackedAndNothingForWhatIsDamaged) {
+TEST(Packed, GivesBackWhatWasPackedAndNothingForWhatIsDamaged) {
   std::string text;
   for (int i = 0; text.size() < 3'000'000; ++i) text += std::to_string(std::int64_t{i} * 7919);
-  const auto frame = packed(text);
+  const auto frame = pack(text);
   ASSERT_TRUE(is_packed(frame));
   const auto back = unpack(frame, 4'000'000);
   ASSERT_TRUE(back) << describe(back.error());
   EXPECT_EQ(*back, text);
-  EXPECT_EQ(unpack(packed(""), 10).value(), "");
+  EXPECT_EQ(unpack(pack(""), 10).value(), "");
   EXPECT_FALSE(
       is_packed("\x7f"
                 "ELF"));
@@ -34,4 +27,4 @@ TEST(Unpack, GivesBackWhatWasPackedAndNothingForWhatIsDamaged) {
 }
 
 }  // namespace
-}  // namespace ferry::sync::unpack_test
+}  // namespace ferry::sync::packed_test

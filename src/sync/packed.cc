@@ -1,4 +1,4 @@
-#include "sync/unpack.h"
+#include "sync/packed.h"
 
 #include <zstd.h>
 
@@ -7,6 +7,13 @@
 namespace ferry::sync {
 
 bool is_packed(std::string_view bytes) { return bytes.starts_with("\x28\xb5\x2f\xfd"); }
+
+std::string pack(std::string_view bytes) {
+  constexpr int level = 6;  // beyond it a shell script gets no smaller
+  std::string frame(ZSTD_compressBound(bytes.size()), '\0');
+  frame.resize(ZSTD_compress(frame.data(), frame.size(), bytes.data(), bytes.size(), level));
+  return frame;
+}
 
 Result<std::string> unpack(std::string_view frame, std::size_t most) {
   constexpr std::size_t piece = std::size_t{1} << 20;
