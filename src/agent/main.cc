@@ -21,6 +21,7 @@
 #include "base/version.h"
 #include "mux/server.h"
 #include "os/process.h"
+#include "sync/content_store.h"
 #include "sync/outputs.h"
 #include "sync/packed.h"
 #include "sync/sync.h"
@@ -49,6 +50,8 @@ constexpr const char* usage =
     "           --hashes: FILE remembers the hashes of files that have not changed since\n"
     "       ferry-agent receive ROOT [--mirror] [--state FILE] [--contents DIR]\n"
     "           receive one; FILE remembers what was received; DIR has contents of other runs (sync/content_store.h)\n"
+    "       ferry-agent keep ROOT --state FILE --contents DIR\n"
+    "           move what was received there, and nobody touched since, into DIR, for other runs\n"
     "       ferry-agent restore DIR [--alone]\n"
     "           bring back what a run has stored; standard input says of which (restore.h);\n"
     "           --alone: also when whoever asked is gone\n"
@@ -209,6 +212,14 @@ Status receive(const Arguments& arguments) {
   return {};
 }
 
+Status keep(const Arguments& arguments) {
+  if (arguments.state.empty() || arguments.contents.empty())
+    return fail(Kind::bad_input, "keep needs --state and --contents");
+  TRY_SET(store, "", sync::ContentStore::open(arguments.contents));
+  TRY("", sync::keep_contents(store, arguments.target, arguments.state));
+  return store.trim(store.usual_limit());
+}
+
 struct Command {
   std::string name;
   std::vector<std::string> options;
@@ -225,6 +236,7 @@ const std::vector<Command>& commands() {
        {"--glob", "--sent", "--since", "--elsewhere", "--elsewhere-since", "--settle", "--hashes", "--as-root"},
        send},
       {"receive", {"--mirror", "--state", "--contents"}, receive},
+      {"keep", {"--state", "--contents"}, keep},
       {"data", {}, [](const Arguments&) { return run_data(STDIN_FILENO, STDOUT_FILENO); }},
       {"restore",
        {"--alone"},

@@ -14,7 +14,7 @@ namespace {
 constexpr Millis tidy_limit{180'000};
 
 Status tidy(ssh::Session& session, const std::string& host, const char* mode, const std::vector<std::string>& runs) {
-  os::Argv words = {"sh", "-s", "--", mode};
+  os::Argv words = {"sh", "-s", "--", mode, session.machine().program};
   words.insert(words.end(), runs.begin(), runs.end());
   const std::string_view script(ferry_embed_own_machine_sh, ferry_embed_own_machine_sh_end);
   TRY_SET(done, "", session.run(shell_quoted(words), script, tidy_limit));

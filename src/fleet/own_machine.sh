@@ -1,8 +1,9 @@
-# Ends what ferry started on a machine of the person's own, and removes what it left: sh -s -- run|host RUN…
+# Ends what ferry started on a machine of the person's own, and removes what it left: sh -s -- run|host AGENT RUN…
 # run: the agents, trainings and files of the runs. host: also ferry's folder, unless another run needs it.
+# AGENT: the agent's program.
 # Prints a line that begins with "left:" for everything that could not be ended or removed.
-mode=$1
-shift
+mode=$1 agent=$2
+shift 2
 cd "$HOME/.ferry" 2>/dev/null || exit 0
 
 # Process ids whose command line ($1: cmdline) or environment (environ) has one of the lines of standard input.
@@ -102,6 +103,7 @@ remove_files() {
       echo "left: $HOME/.ferry/runs/$run/buckets, where a bucket is mounted: nothing of the run was removed"
       continue
     }
+[ "$mode" = host ] || keep_contents "$run"
     for path in "work/$run" "runs/$run" "runs/$run-sync.state" "runs/$run-outputs.hashes" "runs/$run-env.sh" \
       "runs/$run-data.json" "runs/$run-buckets.sh"; do
       [ ! -e "$path" ] && [ ! -h "$path" ] || put_away "$path"
@@ -117,12 +119,22 @@ put_away() { # PATH
     rm -rf -- "$1" 2>/dev/null || echo "left: $HOME/.ferry/$1, which could not be removed"
 }
 
+# What was sent is kept for other runs: when the trash is emptied.
+keep_contents() { # RUN
+  [ -f "runs/$1-sync.state" ] && [ -d "work/$1" ] && [ ! -h "work/$1" ] || return
+  mkdir -p trash && away=$(mktemp -d trash/XXXXXX) && put_away="$put_away $away" &&
+    mv -- "runs/$1-sync.state" "$away/state" && mv -- "work/$1" "$away/tree"
+} 2>/dev/null
+
 # What is soon done is waited for, and what cannot be removed is told; the rest goes on in the background. What that
 # leaves, or one that was killed, the next one removes.
 empty_trash() {
   [ -d trash ] || return 0
   # Folders without write permission are opened up, as long as they are ours.
   (
+    for place in $put_away; do
+      [ ! -d "$place/tree" ] || nice "$agent" keep "$place/tree" --state "$place/state" --contents contents
+    done
     rm -rf trash/* 2>/dev/null && exit
     find trash -xdev -type d ! -perm -700 -exec chmod u+rwx {} + 2>/dev/null
     rm -rf trash/* 2>/dev/null

@@ -328,8 +328,11 @@ Status RunController::sync() {
   }
   TRY("read the workdir", hashing_.get());
   run_.task["code"] = code_of(tree);
-  TRY_SET(report, "send the workdir",
-          send(run_.workdir, tree, {"--mirror", "--state", node_.connection->paths().run_dir + "-sync.state"}));
+  const auto& paths = node_.connection->paths();
+  os::Argv how = {"--mirror", "--state", paths.run_dir + "-sync.state"};
+  // What other runs brought there, and left: fleet/own_machine.sh.
+  if (node_.location.provider == "ssh") how.insert(how.end(), {"--contents", paths.home + "/.ferry/contents"});
+  TRY_SET(report, "send the workdir", send(run_.workdir, tree, how));
   for (const auto& note : first_few(report.notes)) context_.progress.warn("sync", note);
   context_.progress.done("sync",
                          fmt::format("{} {}, {} sent", report.files_moved, report.files_moved == 1 ? "file" : "files",

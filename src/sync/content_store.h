@@ -46,6 +46,8 @@ class ContentStore {
   Status trim(std::uint64_t most_bytes);
 
   static constexpr std::size_t most_contents = 200'000;  ///< an inode each
+  /// How much it may hold where nobody says otherwise: a twentieth of its file system, and 20 GiB at most.
+  std::uint64_t usual_limit() const;
 
  private:
   ContentStore(os::Fd top, os::Path path) : top_(std::move(top)), path_(std::move(path)) {}
@@ -60,8 +62,8 @@ class ContentStore {
   os::Path path_;
 };
 
-/// Moves into the store what receive_tree() brought to `root`, by `state_file`, and nobody touched since; the rest of
-/// the tree is to be removed by the caller. Returns how many contents were moved.
+/// Moves into the store what receive_tree() brought to `root`, by `state_file`, and nobody seems to have touched since;
+/// the rest of the tree is to be removed by the caller. Returns how many contents were moved.
 Result<std::size_t> keep_contents(ContentStore& store, const os::Path& root, const os::Path& state_file);
 
 }  // namespace ferry::sync

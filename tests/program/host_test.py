@@ -1,6 +1,9 @@
 #!/usr/bin/env python3
 """A machine that the person has already: infra: ssh/HOST. A kept rehearsal machine plays it, known only to ssh's
 config."""
+import hashlib
+import json
+import os
 import shlex
 import subprocess
 import time
@@ -57,6 +60,41 @@ def test_a_run_on_an_own_machine_rents_nothing_and_leaves_only_ferrys_folder():
         home.good("down", run["run"])
         # Where a rehearsal's environments are mounted, their folder stays.
         assert on_box(home, "find .ferry -xdev ! -type d 2>/dev/null || true") == "", on_box(home, "find .ferry")
+
+
+def test_what_one_run_sent_need_not_be_sent_again_by_another_and_is_no_longer_believed_when_it_was_damaged():
+    with Home() as home:
+        own_machine(home)
+        noise, names = os.urandom(3_000_000), ("noise", "again/same noise")
+        (home.work / "noise").write_bytes(noise)
+        (home.work / "small").write_text("small\n")
+        (home.work / "empty").touch()
+
+        def sent_by_run():
+            check = "; ".join(f"sha256sum '{name}'" for name in names if (home.work / name).exists())
+            done = home.good("run", "--json", "--infra", "ssh/box", "--", "sh", "-c", check + "; echo more >> noise")
+            events = [json.loads(line) for line in done.out.splitlines()]
+            said = "".join(one["text"] for one in events if one["event"] == "output")
+            assert said.count(hashlib.sha256(noise).hexdigest()) == check.count("sha256sum"), said
+            return next(one["data"] for one in events if one["event"] == "phase_done" and one["phase"] == "sync")
+
+        def kept():
+            return on_box(home, "find .ferry/contents -type f -printf '%s %p\n' 2>/dev/null || true").splitlines()
+
+        assert sent_by_run()["wire_bytes"] > 3_000_000
+        home.wait_for("what nobody touched is kept", kept)
+        time.sleep(0.5)
+        # "noise" had more written to it by the training.
+        assert [line.split()[0] for line in kept()] == ["6"], kept()
+        (home.work / "again").mkdir()
+        (home.work / names[1]).write_bytes(noise)
+        assert sent_by_run()["wire_bytes"] > 3_000_000
+        home.wait_for("the untouched copy is kept", lambda: len(kept()) == 2)
+        assert sent_by_run()["wire_bytes"] < 100_000
+        (place,) = [line.split()[1] for line in kept() if not line.startswith("6 ")]
+        on_box(home, f"printf x | dd of={place} conv=notrunc bs=1 seek=1000 status=none")
+        assert sent_by_run()["wire_bytes"] > 3_000_000
+        assert on_box(home, "ls .ferry/trash 2>/dev/null || true") == ""
 
 
 def test_what_others_write_on_an_own_machine_is_not_the_runs():
