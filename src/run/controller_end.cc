@@ -8,6 +8,7 @@
 #include "run/record.h"
 #include "run/run_controller.h"
 #include "watch/report.h"
+#include "watch/transfer.h"
 
 namespace ferry::run {
 
@@ -33,10 +34,15 @@ sync::Options RunController::fetch_options() {
     context_.check_signals(true);
     return context_.letting_go;
   };
-  options.progress = [this](const sync::Progress& now) {
-    context_.progress.update(fmt::format("{} of {} are home", show_bytes(now.bytes_done), show_bytes(now.bytes_total)));
-  };
+  options.progress = tell_progress();
   return options;
+}
+
+std::function<void(const sync::Progress&)> RunController::tell_progress() {
+  return [this, transfer = watch::Transfer()](const sync::Progress& now) mutable {
+    context_.progress.update(
+        transfer.line({now.bytes_done, now.bytes_total, now.files_done, now.files_total}, context_.clock.steady_ms()));
+  };
 }
 
 Status RunController::fetch() {

@@ -304,9 +304,7 @@ Result<sync::Report> RunController::send(const os::Path& root, const sync::Tree&
   TRY_SET(receiver, "", node_.connection->start_agent_program(words));
   sync::Options options;
   options.cancelled = [&] { return context_.check_signals(false) != fleet::Interrupt::go_on; };
-  options.progress = [&](const sync::Progress& now) {
-    context_.progress.update(fmt::format("{} of {} sent", show_bytes(now.bytes_done), show_bytes(now.bytes_total)));
-  };
+  options.progress = tell_progress();
   auto report = sync::send_tree(receiver.out.get(), receiver.in.get(), root, tree, options);
   if (!report) {
     auto error = std::move(report).error();

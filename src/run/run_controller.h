@@ -116,6 +116,8 @@ class RunController {
   Status fetch();
   /// A further interruption lets go; how far it is, is shown.
   sync::Options fetch_options();
+  /// For sync::Options::progress, of one transfer.
+  std::function<void(const sync::Progress&)> tell_progress();
   /// What came: told, and noted with its cost.
   void told_of_home(const job::Outputs& outputs);
   /// That the run's store, if it has one, can be used is known before anything is rented.
