@@ -8,6 +8,7 @@
 extern "C" {
 extern const char ferry_embed_scratch_sh[], ferry_embed_scratch_sh_end[];
 extern const char ferry_embed_container_sh[], ferry_embed_container_sh_end[];
+extern const char ferry_embed_environment_facts_sh[], ferry_embed_environment_facts_sh_end[];
 extern const char ferry_embed_environment_key_sh[], ferry_embed_environment_key_sh_end[];
 extern const char ferry_embed_environment_sh[], ferry_embed_environment_sh_end[];
 extern const char ferry_embed_queue_sh[], ferry_embed_queue_sh_end[];
@@ -157,6 +158,7 @@ Result<Environment> prepare_environment(fleet::Context& context, Connection& con
   for (const auto script : {std::string_view(ferry_embed_scratch_sh, ferry_embed_scratch_sh_end),
                             std::string_view(ferry_embed_container_sh, ferry_embed_container_sh_end),
                             std::string_view(ferry_embed_environment_key_sh, ferry_embed_environment_key_sh_end),
+                            std::string_view(ferry_embed_environment_facts_sh, ferry_embed_environment_facts_sh_end),
                             std::string_view(ferry_embed_environment_sh, ferry_embed_environment_sh_end)})
     step.input += script;
   const auto show = [&](std::string_view line) { context.progress.update(short_line(line, 200)); };

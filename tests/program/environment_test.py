@@ -14,7 +14,7 @@ from lib import Home, main
 
 SCRIPTS = "".join(
     (pathlib.Path(__file__).resolve().parents[2] / "src/job" / name).read_text()
-    for name in ("environment_key.sh", "environment.sh")
+    for name in ("environment_key.sh", "environment_facts.sh", "environment.sh")
 )
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
