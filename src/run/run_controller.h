@@ -222,6 +222,8 @@ class RunController {
   /// The rest of a run that is given back, or kept.
   int give_back(const Status& done);
   int keep_machine();
+  /// To a machine that stays, for the command that comes next; in the foreground.
+  void hold_connection();
   int stop_machine(const Status& done);
   void note_home();
   /// Ends without releasing, telling why and how to come back. Where time may mend `problem`, a follower goes
