@@ -428,8 +428,7 @@ int RunController::keep_machine() {
 }
 
 void RunController::hold_connection() {
-  if (!node_.is_patient && !node_.instance.id.empty())
-    fleet::hold_connection(context_, fleet::target_of(run_dir_, node_.instance));
+  if (was_connected_) fleet::hold_connection(context_, fleet::target_of(run_dir_, node_.instance));
 }
 
 int RunController::give_back(const Status& done) {

@@ -8,6 +8,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <csignal>
 #include <future>
 #include <thread>
@@ -70,7 +71,7 @@ class Held : public testing::Test {
   HeldPlace place_;
   std::unique_ptr<os::Pipe> stop_;
   std::future<Result<HoldEnd>> holder_;
-  pid_t ssh_ = -1;
+  std::atomic<pid_t> ssh_ = -1;
 };
 
 TEST_F(Held, ACallerUsesItAsAConnectionOfItsOwn) {
