@@ -281,10 +281,10 @@ class RunController {
   std::vector<std::string> lacking_;    // what beginning_ has no value of
   bool is_store_ready_ = false;
   bool was_connected_ = false;  // by connect(): a connection may be held when the run is over
-  fleet::TimeLimits whole_;  // of all attempts
-  Seconds trained_{0};       // in the attempts before
-  ledger::Instance last_;    // the machine before
-  int retried_ = 0;          // attempts that followed a training that failed
+  fleet::TimeLimits whole_;     // of all attempts
+  Seconds trained_{0};          // in the attempts before
+  ledger::Instance last_;       // the machine before
+  int retried_ = 0;             // attempts that followed a training that failed
   // The last: its thread reads and writes what stands above, and is waited for where it goes.
   std::future<Status> hashing_;  // of what is sent
 };
