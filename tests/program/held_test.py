@@ -68,7 +68,7 @@ def test_the_next_run_logs_in_no_more_and_two_at_once_share_it():
     with Held() as home:
         home.run_on_box("--", "true")
         home.is_held()
-        before = home.logins()
+        before, let_in = home.logins(), accepted(home)
         assert before == 2, "the run's own, and the holder's"
         done = home.run_on_box("--", "sh", "-c", "mkdir outputs; hostname > outputs/m; echo trained")
         assert done.out == "trained\n" and "by the connection that is held" in done.err, done.err
@@ -77,6 +77,7 @@ def test_the_next_run_logs_in_no_more_and_two_at_once_share_it():
         assert [one.communicate(timeout=120)[0] for one in both] == [b"1\n", b"2\n"]
         assert [one.returncode for one in both] == [0, 0]
         assert home.logins() == before, home.calls.read_text()
+        assert accepted(home) == let_in + 1, "this test's own look at the machine"
         home.wait_for("one holder", lambda: len(home.holders()) == 1, 20)  # another sees that, and ends
         assert "/.ferry/runs/" not in on_box(home, "ps axww -o cmd | grep '[f]erry-agent.*runs/' || true").replace(
             "/.ferry/runs/box", ""
@@ -169,6 +170,12 @@ def test_where_the_holder_is_killed_in_the_middle_of_a_training_ssh_is_used_agai
         home.wait_for("leftovers to be gone", lambda: len(list(home.folder().iterdir())) == 2, 30)
 
 
+def accepted(home):
+    """Logins, by the machines' own sshd."""
+    logs = home.root.glob("data/ferry/rehearsal/instances/*/**/var/log/auth.log")
+    return sum(log.read_text().count("Accepted publickey") for log in logs)
+
+
 def test_a_kept_machine_is_held_and_down_lets_go():
     with Home() as home:
         home.env.update(HELD)
@@ -177,10 +184,11 @@ def test_a_kept_machine_is_held_and_down_lets_go():
         home.wait_for(
             "a held connection", lambda: folder.exists() and [one for one in folder.iterdir() if one.is_socket()]
         )
-        run = home.newest()["run"]
-        began = time.time()
+        run, before = home.newest()["run"], accepted(home)
+        assert before == 2, "the run's login, and the holder's"
         home.good("fetch", run)
-        print(f"      fetch on a held connection: {time.time() - began:.2f} s")
+        assert (home.work / "runs" / run / "outputs/m").read_text() == "x\n"
+        assert accepted(home) == before, "its sshd let somebody in"
         home.good("down", run)
         home.wait_for("the holder's end", lambda: not list(folder.iterdir()), 20)
         home.nothing_left()
