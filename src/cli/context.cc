@@ -3,6 +3,7 @@
 #include "account/purchase.h"
 #include "cli/command.h"
 #include "cli/task_options.h"
+#include "fleet/held_connection.h"
 #include "os/env.h"
 #include "os/terminal.h"
 #include "run/actions.h"
@@ -42,6 +43,15 @@ fleet::Interrupt ask_interrupt(os::SignalQueue& signals, bool can_detach) {
   }
 }
 
+/// Whatever is wrong with the settings is told by whoever needs them.
+Seconds hold_of_settings() {
+  const auto given = os::env("FERRY_HOLD_CONNECTION");
+  const auto wanted = given ? task::read_hold(*given) : tl::unexpected<Error>(Error{});
+  if (wanted) return *wanted;
+  const auto settings = personal_settings();
+  return settings ? settings->hold.value_or(fleet::usual_hold) : fleet::usual_hold;
+}
+
 Result<Caps> caps_of_settings() {
   TRY_SET(settings, "", personal_settings());
   return settings.limits;
@@ -76,6 +86,7 @@ Result<std::unique_ptr<Context>> Context::open(const Carried& carried, watch::Re
                                                  carried.agent,
                                                  {}});
   context->run_context_->caps = caps_of_settings;
+  context->run_context_->hold = hold_of_settings();
   if (interactive && os::is_terminal(0) && may_ask()) {
     context->run_context_->ask = [signals = context->signals_.get()](bool can_detach) {
       return ask_interrupt(*signals, can_detach);

@@ -4,6 +4,8 @@
 #include "cli/completion.h"
 #include "cli/manual.h"
 #include "fleet/access.h"
+#include "fleet/held_connection.h"
+#include "os/env.h"
 #include "run/run.h"
 #include "sandbox/sandbox.h"
 
@@ -87,6 +89,17 @@ void add_other_commands(CLI::App& app, Program& program) {
     program.chosen = [&program, session] {
       return ssm_connect(program.carried, {session->provider, session->region, "", "", session->profile},
                          session->instance, session->port);
+    };
+  });
+
+  auto idle = std::make_shared<std::int64_t>(0);
+  auto target = std::make_shared<std::string>();
+  auto* hold = app.add_subcommand("hold-connection", "Holds a connection for the next command")->group("");
+  hold->add_option("seconds", *idle)->required();
+  hold->add_option("target", *target)->required();
+  hold->callback([&program, idle, target] {
+    program.chosen = [&program, idle, target] {
+      return fleet::hold_main(program.carried.agent, os::data_dir(), Seconds(*idle), *target);
     };
   });
 

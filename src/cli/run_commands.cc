@@ -52,7 +52,7 @@ struct RunOptions {
   TaskOptions task;
   WayOutOptions way_out;
   bool detach = false, keep = false, no_check = false, follow = false, yes = false, rehearse = false, quiet = false;
-  std::string results = "runs", wait;
+  std::string results = "runs", wait, hold;
   int from = 0;
 };
 
@@ -192,6 +192,12 @@ std::optional<int> refused_for_pipelines(const RunOptions& options) {
 int run_command(const Program& program, const RunOptions& options, bool only_rehearse) {
   auto all = describe_tasks(options.task, program.after_dashes, program.has_dashes);
   if (!all) return report(all.error());
+  std::optional<Seconds> hold;
+  if (!options.hold.empty()) {
+    const auto read = task::read_hold(options.hold);
+    if (!read) return report_usage("--hold-connection: " + read.error().what, read.error().advice);
+    hold = *read;
+  }
   int code = 0;
   for (auto& one : *all)
     if (is_refused(options, only_rehearse, one, code)) return code;
@@ -202,6 +208,7 @@ int run_command(const Program& program, const RunOptions& options, bool only_reh
   auto context = Context::open(program.carried,
                                options.quiet && !in_json() ? watch::Renderer::quiet : renderer_for(in_json()), true);
   if (!context) return report(context.error(), true);
+  if (hold) (*context)->run_context().hold = *hold;
   if (auto recovered = (*context)->recover_orphans(); !recovered) (*context)->progress().error(recovered.error());
   if (!is_pipeline) tell_of_pipelines((*context)->ledger());
   const bool asks = !options.yes && !says_yes();
@@ -243,6 +250,11 @@ void add_run_commands(CLI::App& app, Program& program) {
                   "Where no machine can be had now, or a limit is too low: wait for one, as long as this, e.g. 6h; "
                   "nothing is rented meanwhile (Ctrl-C can leave it to the background)");
   run->add_flag("--keep", options->keep, "Leave the instance when done (it costs until: ferry down RUN)");
+  run->add_option("--hold-connection", options->hold,
+                  "On a machine that stays (--keep, ssh/HOST): hold a connection in the background, by which the next "
+                  "command begins at once, until nobody used it for this long (default: 10m; off: neither hold nor use "
+                  "one)")
+      ->type_name("DURATION");
   run->add_flag("--no-check", options->no_check, "Do not look at scripts before renting");
   run->add_flag("--follow", options->follow, "Send what links out of the workdir lead to, not only the links");
   run->add_flag("-y,--yes", options->yes, "Do not ask before renting (also FERRY_YES=1)");

@@ -1,6 +1,7 @@
 #include "fleet/agent_programs.h"
 
 #include "base/hash.h"
+#include "base/text.h"
 #include "sync/packed.h"
 
 namespace ferry::fleet {
@@ -20,17 +21,17 @@ Result<std::string> unpacked(std::string_view bytes) {
 
 }  // namespace
 
-ssh::Programs agent_programs(const Context& context) {
+ssh::Programs agent_programs(const std::function<std::string_view(std::string_view arch)>& agent) {
   ssh::Programs out;
   for (const char* arch : {"x86_64", "aarch64"}) {
-    const auto bytes = context.agent(arch);
+    const auto bytes = agent(arch);
     if (!bytes.empty()) out.push_back({arch, name_of(bytes), [bytes] { return unpacked(bytes); }});
   }
   return out;
 }
 
 Result<std::string> agent_program(const Context& context, const std::string& path) {
-  for (const auto& one : agent_programs(context)) {
+  for (const auto& one : agent_programs(context.agent)) {
     if (path.ends_with("/" + one.name)) return one.bytes();
   }
   return fail(Kind::not_found, "this ferry does not carry the agent " + path);

@@ -44,6 +44,9 @@ struct Context {
   /// What all runs together are to keep, by the user's settings, whenever something is about to be rented. Empty: they
   /// keep nothing.
   std::function<Result<Caps>()> caps = {};
+  /// How long a connection to a machine that stays is held for the next command while nobody uses it
+  /// (held_connection.h); 0: none is held, nor is one used that is.
+  Seconds hold{0};
   Interrupt interrupt = Interrupt::go_on;  ///< once it is not go_on, it stays
   /// A further Ctrl-C or SIGTERM after that one: whatever is waited for, stop waiting now. What is rented
   /// stays noted in the ledger, and someone else (a follower, the machine's timer, the next command) is

@@ -60,7 +60,8 @@ Result<std::unique_ptr<cloud::Cloud>> open_cloud(Context& context, CloudLocation
 }
 
 Result<ssh::Session> open_session(Context& context, const ssh::Target& target, Millis limit) {
-  return context.connect ? context.connect(target, limit) : ssh::Session::open(target, agent_programs(context), limit);
+  return context.connect ? context.connect(target, limit)
+                         : ssh::Session::open(target, agent_programs(context.agent), limit);
 }
 
 Status confirm_account(cloud::Cloud& cloud, const CloudLocation& location) {

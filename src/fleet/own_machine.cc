@@ -1,6 +1,7 @@
 #include "fleet/own_machine.h"
 
 #include "base/text.h"
+#include "fleet/held_connection.h"
 
 extern "C" {
 extern const char ferry_embed_own_machine_sh[], ferry_embed_own_machine_sh_end[];
@@ -48,6 +49,7 @@ Status clear_own_machine(Context& context, const std::string& host, const std::v
   ssh::Target target;
   target.address = host;
   target.own_config = true;
+  let_go_of_connection(context, target);
   TRY_SET(session, "", open_session(context, target, Millis(20'000)));
   return tidy(session, host, "host", runs);
 }

@@ -17,7 +17,8 @@ Status clean_own_machine(Context& context, const RunDir& run_dir, const ledger::
                          ssh::Session* connected = nullptr);
 
 /// The same for `runs` as the user's ssh config knows `host`; then removes ~/.ferry, unless other runs
-/// need it. An agent whose run has no files there any more needs nothing: it is ended.
+/// need it. An agent whose run has no files there any more needs nothing: it is ended. A connection there that is held
+/// is let go of.
 Status clear_own_machine(Context& context, const std::string& host, const std::vector<std::string>& runs);
 
 }  // namespace ferry::fleet

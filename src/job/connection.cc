@@ -2,6 +2,7 @@
 
 #include "base/text.h"
 #include "fleet/access.h"
+#include "fleet/held_connection.h"
 #include "fleet/polling.h"
 #include "ssh/keys.h"
 
@@ -63,7 +64,11 @@ Result<Connection> Connection::open(fleet::Context& context, cloud::Cloud& cloud
   while (true) {
     const auto left =
         limit.count() == 0 ? first_try : Millis(std::max<std::int64_t>(1000, end - context.clock.steady_ms()));
-    auto session = fleet::open_session(context, fleet::target_of(run_dir, instance), std::min(first_try, left));
+    const auto target = fleet::target_of(run_dir, instance);
+    // One that broke is made anew, whatever is held.
+    auto held = can_detach ? std::nullopt : fleet::held_session(context, target);
+    auto session =
+        held ? Result<ssh::Session>(*std::move(held)) : fleet::open_session(context, target, std::min(first_try, left));
     if (session) {
       if (lost_key) TRY("", fleet::keep_key(context, *session, run_dir, instance));
       auto paths = paths_of(session->machine(), instance);

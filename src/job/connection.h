@@ -39,8 +39,9 @@ class Connection {
  public:
   /// Tries again while the machine boots, until `limit` (0: one try); asks the cloud for a new address in
   /// between. Uploads the agent if it is missing. A private key or known_hosts that was lost or damaged on
-  /// this computer is replaced, the key once, by EC2 Instance Connect. Fails at once when the host key or our key is
-  /// refused; not_found when the machine is gone, conflict when it is stopped.
+  /// this computer is replaced, the key once, by EC2 Instance Connect. Where nothing runs yet whose connection broke
+  /// (MayInterrupt::any), one that is held is used (fleet/held_connection.h). Fails at once when the host key or our
+  /// key is refused; not_found when the machine is gone, conflict when it is stopped.
   static Result<Connection> open(fleet::Context& context, cloud::Cloud& cloud, const fleet::RunDir& run_dir,
                                  ledger::Instance instance, Seconds limit, MayInterrupt interruption);
 

@@ -150,6 +150,7 @@ Status Engine::take(const Frame& frame) {
     return {};  // it was on its way when the stream ended
   }
   auto& stream = at->second;
+  if (stream.closed) return {};  // the same
   const auto of = [&] { return frame.body.empty() ? '\0' : frame.body[0]; };
   switch (frame.type) {
     case Type::data:

@@ -284,6 +284,12 @@ TEST_F(Raw, WhatGoesBeyondItsCreditOrNamesNoStreamIsCorrupt) {
   EXPECT_EQ(engine_.feed(encode({5, Type::data, Lane::background, "x"})).error().kind, Kind::corrupt);
 }
 
+TEST_F(Raw, WhatIsOnItsWayWhenAStreamEndsIsSkippedHoweverSoonItComes) {
+  engine_.join(1, Lane::talk);
+  engine_.close(1);  // a program that could not be begun; its input came in the same flight
+  EXPECT_TRUE(engine_.feed(encode({1, Type::data, Lane::talk, "input"}) + encode({1, Type::end_data, Lane::talk, {}})));
+}
+
 TEST_F(Raw, CreditsAndNoticesThatMakeNoSenseAreCorrupt) {
   engine_.join(1, Lane::talk);
   const auto much = encode_number(0x7fff'ffff);

@@ -10,6 +10,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 
 #include "base/hash.h"
@@ -74,12 +75,28 @@ Result<Fd> listen_unix(const Path& path) {
   return fd;
 }
 
-Result<Fd> connect_unix(const Path& path) {
+Result<Fd> connect_unix(const Path& path, Millis limit) {
   TRY_SET(at, "", unix_address(path));
   Fd fd(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
   if (!fd) return fail_errno("socket");
-  if (::connect(fd.get(), generic(at.address), sizeof at.address) < 0) return fail_errno("connect to " + path.string());
+  if (limit.count() >= 0) {
+    // A listener whose queue is full would be waited for (unix(7) has no SYN that times out).
+    const auto most = std::max<std::int64_t>(1, limit.count());
+    const timeval patience{most / 1000, (most % 1000) * 1000};
+    (void)::setsockopt(fd.get(), SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience);
+  }
+  if (::connect(fd.get(), generic(at.address), sizeof at.address) < 0) {
+    if (errno == EAGAIN || errno == EINPROGRESS) return fail(Kind::timeout, "nobody takes calls at " + path.string());
+    return fail_errno("connect to " + path.string());
+  }
   return fd;
+}
+
+std::optional<uid_t> peer_user(int fd) {
+  ucred who{};
+  socklen_t size = sizeof who;
+  if (::getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &who, &size) < 0 || size != sizeof who) return std::nullopt;
+  return who.uid;
 }
 
 Result<Fd> accept_one(int listener, Millis limit) {

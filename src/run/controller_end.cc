@@ -1,6 +1,7 @@
 // How a run ends: outputs home, the machine given back or left, and the exit code. The one place that decides
 // about release.
 #include "base/text.h"
+#include "fleet/held_connection.h"
 #include "fleet/labels.h"
 #include "job/packages.h"
 #include "run/bring_home.h"
@@ -424,11 +425,16 @@ std::optional<int> RunController::finish(const Status& ended) {
 
 int RunController::keep_machine() {
   write_record(context_, run_);
+  hold_connection();
   tell_end();
   context_.progress.note(fmt::format("{} is kept and costs {}/h: ferry ssh {} · ferry down {}", node_.instance.id,
                                      show_hourly(node_.instance.hourly), run_.name, run_.name),
                          {{"kept", node_.instance.id}});
   return exit_code_of(run_);
+}
+
+void RunController::hold_connection() {
+  if (was_connected_) fleet::hold_connection(context_, fleet::target_of(run_dir_, node_.instance));
 }
 
 int RunController::give_back(const Status& done) {
@@ -445,6 +451,7 @@ int RunController::give_back(const Status& done) {
           goes_on ? "a follower in the background goes on trying" : "every ferry command tries again"));
     return ferry_failed;
   }
+  if (node_.instance.provider == "ssh") hold_connection();
   if (run_.outputs_stored && !run_.outputs_home) return ferry_failed;  // told; whoever goes on with them must know
   // A cancelled run went the way it was meant to.
   const bool has_code = done || run_.outcome == Outcome::cancelled || run_.outcome == Outcome::not_started;

@@ -1,5 +1,6 @@
 // Giving up a run: its outputs come home first, unless the user says otherwise.
 #include "base/text.h"
+#include "fleet/held_connection.h"
 #include "fleet/own_machine.h"
 #include "fleet/stand_in.h"
 #include "run/actions.h"
@@ -136,6 +137,8 @@ Result<std::vector<std::string>> end_run(fleet::Context& context, const std::str
     return std::vector<std::string>();
   }
   TRY_SET(ended, "", fleet::release_all(context, run));
+  for (const auto& one : before)
+    fleet::let_go_of_connection(context, fleet::target_of(fleet::RunDir(context.data, run.name), one));
   if (saved == Saved::lost) {
     TRY("", mark_released(context, run, Outcome::lost, "its machine was gone before its outputs were home"));
   } else if (saved == Saved::never_were) {

@@ -294,7 +294,10 @@ Status RunController::connect() {
   context_.progress.begin("connect", node_.instance.address);
   const auto type = trial_.offers.empty() ? plan::InstanceType{} : trial_.offers.front().type;
   TRY("", node_.connect(connect_limit(type), job::MayInterrupt::any));
-  context_.progress.done("connect", "ssh ready, host key pinned", {{"address", node_.instance.address}});
+  was_connected_ = true;
+  const bool is_held = node_.connection->session().is_held();
+  context_.progress.done("connect", is_held ? "by the connection that is held" : "ssh ready, host key pinned",
+                         {{"address", node_.instance.address}});
   return {};
 }
 

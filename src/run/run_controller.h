@@ -224,6 +224,8 @@ class RunController {
   /// The rest of a run that is given back, or kept.
   int give_back(const Status& done);
   int keep_machine();
+  /// To a machine that stays, for the command that comes next; where this process has made its way there.
+  void hold_connection();
   int stop_machine(const Status& done);
   void note_home();
   /// Ends without releasing, telling why and how to come back. Where time may mend `problem`, a follower goes
@@ -280,10 +282,11 @@ class RunController {
   std::optional<Beginning> beginning_;  // none: this process cannot begin an attempt
   std::vector<std::string> lacking_;    // what beginning_ has no value of
   bool is_store_ready_ = false;
-  fleet::TimeLimits whole_;  // of all attempts
-  Seconds trained_{0};       // in the attempts before
-  ledger::Instance last_;    // the machine before
-  int retried_ = 0;          // attempts that followed a training that failed
+  bool was_connected_ = false;  // by connect(): a connection may be held when the run is over
+  fleet::TimeLimits whole_;     // of all attempts
+  Seconds trained_{0};          // in the attempts before
+  ledger::Instance last_;       // the machine before
+  int retried_ = 0;             // attempts that followed a training that failed
   // The last: its thread reads and writes what stands above, and is waited for where it goes.
   std::future<Status> hashing_;  // of what is sent
 };

@@ -1,5 +1,7 @@
 #include "ssh/session.h"
 
+#include <fcntl.h>
+
 #include <algorithm>
 #include <csignal>
 
@@ -48,14 +50,21 @@ Result<Session> Session::begin(const Target& target, const Programs& programs, o
   return Session(target, std::move(begun->machine), std::move(carrier), std::move(client));
 }
 
+Result<Session> Session::held(const Target& target, Machine machine, os::Fd socket, std::string first) {
+  os::Fd other(::fcntl(socket.get(), F_DUPFD_CLOEXEC, 3));
+  if (!other) return fail_errno("use a held connection");
+  auto client = std::make_unique<mux::Client>(std::move(socket), std::move(other), os::Fd(), std::move(first));
+  return Session(target, std::move(machine), std::nullopt, std::move(client));
+}
+
 Session::~Session() {
   if (!client_) return;  // moved from
   // Its end by itself takes two round trips.
-  if (client_->close()) carrier_.signal(SIGTERM);
+  if (client_->close() && carrier_) carrier_->signal(SIGTERM);
   client_.reset();
-  if (!carrier_.wait(Millis(500))) {
-    carrier_.signal(SIGKILL);
-    carrier_.wait(Millis(-1));
+  if (carrier_ && !carrier_->wait(Millis(500))) {
+    carrier_->signal(SIGKILL);
+    carrier_->wait(Millis(-1));
   }
 }
 

@@ -46,10 +46,13 @@ class Session {
   /// added to its environment. As with ssh, the connection is lost when its process is killed: pid().
   static Result<Session> local(const os::Path& home, const Programs& programs,
                                const std::map<std::string, std::string>& env = {});
+  /// Over `socket`, at whose other end somebody else's connection leads to `machine`'s program (held.h), which has said
+  /// `first` already.
+  static Result<Session> held(const Target& target, Machine machine, os::Fd socket, std::string first);
   Session(Session&&) noexcept = default;
   Session& operator=(Session&&) = delete;
-  /// Closes the connection. If this process is killed instead, the connection ends too: it hangs on a pipe of
-  /// ours.
+  /// Closes the connection (of one that is held, this process's part of it). If this process is killed instead, the
+  /// connection ends too: it hangs on a pipe of ours.
   ~Session();
 
   const Machine& machine() const { return machine_; }
@@ -65,11 +68,13 @@ class Session {
   Status forward(int local, int remote);
   /// True while the connection lives.
   bool alive() const { return client_->alive(); }
-  /// Of ssh, whose end is the connection's.
-  pid_t pid() const { return carrier_.pid(); }
+  /// Whether it is somebody else's: no login was needed.
+  bool is_held() const { return !carrier_; }
+  /// Of ssh, whose end is the connection's; -1 of one that is held.
+  pid_t pid() const { return carrier_ ? carrier_->pid() : -1; }
 
  private:
-  Session(Target target, Machine machine, os::Process carrier, std::unique_ptr<mux::Client> client)
+  Session(Target target, Machine machine, std::optional<os::Process> carrier, std::unique_ptr<mux::Client> client)
       : target_(std::move(target)),
         machine_(std::move(machine)),
         carrier_(std::move(carrier)),
@@ -79,7 +84,7 @@ class Session {
 
   Target target_;
   Machine machine_;
-  os::Process carrier_;
+  std::optional<os::Process> carrier_;  // nothing: it is held
   std::unique_ptr<mux::Client> client_;
 };
 

@@ -225,6 +225,7 @@ constexpr Field fields[] = {
     {"rehearsal", "reach"},
     {"settings", "defaults"},
     {"settings", "store"},
+    {"settings", "hold_connection"},
     {"settings", "limits", "", "limits"},
     {"limits", "usd_per_day"},
     {"limits", "usd_per_month"},

@@ -25,6 +25,7 @@ class SettingsReader : FieldReader {
       if (entry.name == "defaults") keep(read_defaults(entry, out));
       if (entry.name == "limits") keep(read_limits(entry, out.limits));
       if (entry.name == "store") keep(read_store(entry, out.store));
+      if (entry.name == "hold_connection") keep(read_hold_of(entry, out.hold));
     }
     out.aws = task_.aws;
     return out;
@@ -35,6 +36,14 @@ class SettingsReader : FieldReader {
     constexpr std::array<std::string_view, 2> whose = {"ferry", "skypilot"};
     TRY_SET(choice, "", choice_of(entry, whose));
     out.skypilot_defaults = choice == "skypilot";
+    return {};
+  }
+
+  Status read_hold_of(const Entry& entry, std::optional<Seconds>& hold) {
+    TRY_SET(text, "", text_of(entry));
+    const auto read = read_hold(text);
+    if (!read) return complain_in(entry, read.error());
+    hold = *read;
     return {};
   }
 
@@ -109,6 +118,15 @@ Result<Settings> parse_settings(std::string_view yaml, std::string_view file) tr
   return settings;
 } catch (const std::exception& e) {
   return complain(file, {}, "the settings cannot be read", e.what());
+}
+
+Result<Seconds> read_hold(std::string_view text) {
+  constexpr std::array<std::string_view, 4> none = {"off", "no", "false", "0"};
+  if (std::ranges::find(none, trim(text)) != none.end()) return Seconds(0);
+  TRY_SET(time, "", parse_duration(text));
+  if (time > Seconds(24 * 3600))
+    return fail(Kind::bad_input, "a connection is held for a day at most", show_duration(time), "e.g. 10m, or off");
+  return time;
 }
 
 Result<std::string> with_store(std::string_view yaml, std::string_view file, const std::string& uri) {

@@ -9,6 +9,7 @@
 
 #include "base/bill.h"
 #include "base/error.h"
+#include "base/units.h"
 #include "task/aws_settings.h"
 
 namespace ferry::task {
@@ -24,11 +25,14 @@ struct Settings {
   RehearsalSettings rehearsal;
   std::optional<std::string> store;  ///< as Task::store, for machines that are rented
   Caps limits;                       ///< `limits:`, that all runs together keep
+  std::optional<Seconds> hold;       ///< `hold_connection:`, as read_hold() has it
   /// `defaults: skypilot`: a task that says nothing of its size gets what SkyPilot gives it.
   bool skypilot_defaults = false;
 };
 /// Complaints as parse_task()'s.
 Result<Settings> parse_settings(std::string_view yaml, std::string_view file);
+/// How long a connection is held for the next command: a duration of at most a day, or "off" (0).
+Result<Seconds> read_hold(std::string_view text);
 /// The settings with `store: URI`: in the place of the line that says so, else at the end; all else, comments too, as
 /// it was. Fails bad_input where that would not be read as meant (settings in braces, for example).
 Result<std::string> with_store(std::string_view yaml, std::string_view file, const std::string& uri);

@@ -23,6 +23,19 @@ TEST(Settings, HoldTheFieldsOfATasksAws) {
   EXPECT_THAT(parse_settings("[aws]", "config.yaml").error().what, HasSubstr("a mapping"));
 }
 
+TEST(Settings, AConnectionIsHeldForATimeOrNotAtAll) {
+  const auto hold = [](const std::string& text) {
+    return parse_settings("hold_connection: " + text + "\n", "config.yaml").map([](const auto& all) {
+      return all.hold;
+    });
+  };
+  EXPECT_EQ(*hold("1h"), Seconds(3600));
+  for (const char* none : {"off", "no", "false", "0"}) EXPECT_EQ(*hold(none), Seconds(0)) << none;
+  EXPECT_FALSE(parse_settings("store: none\n", "config.yaml")->hold);
+  EXPECT_THAT(hold("2d").error().what, HasSubstr("a day at most"));
+  EXPECT_THAT(hold("soon").error().what, HasSubstr("config.yaml:1:"));
+}
+
 TEST(Settings, OfRehearsalsSayWhetherThereIsInternetAndWhatElseIsReached) {
   const auto both =
       parse_settings("aws: {key_name: k}\nrehearsal:\n  internet: no\n  reach: [localhost:3141, 10.0.0.5:80]\n", "c");

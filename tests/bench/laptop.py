@@ -33,8 +33,20 @@ class Laptop:
             XDG_CACHE_HOME=str(self.root / "cache"),
             AWS_EC2_METADATA_DISABLED="true",
             FERRY_NO_INTERNET="1",
+            FERRY_HOLD_CONNECTION="off",
             PATH=machine.path,
         )
+
+    def hold(self):
+        """From the next run on a connection is held; returns when it is."""
+        self.env["FERRY_HOLD_CONNECTION"] = "10m"
+        self.run("true")
+        folder, end = self.root / "data/ferry/held", time.monotonic() + 30
+        while not (folder.exists() and any(one.is_socket() for one in folder.iterdir())):
+            if time.monotonic() > end:
+                raise Failed("no connection is held within 30 s")
+            time.sleep(0.05)
+        time.sleep(1)  # another ferry that was to hold it has seen that one does
 
     def command(self, *words):
         return [self.ferry, "run", "--infra", f"ssh/{self.machine.host}", *words]

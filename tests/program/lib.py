@@ -43,8 +43,9 @@ class Home:
             HOME=str(self.root),
             AWS_EC2_METADATA_DISABLED="true",
             FERRY_REHEARSAL_BOOT_MS="50",
-            FERRY_NO_INTERNET="1",
-        )  # no test talks to anybody outside
+            FERRY_NO_INTERNET="1",  # no test talks to anybody outside
+            FERRY_HOLD_CONNECTION="off",
+        )
 
     def __enter__(self):
         return self
