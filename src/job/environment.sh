@@ -83,7 +83,7 @@ wanted_framework() {
 
 # The folder whose bin/python is built upon; empty: the system's python3.
 choose_base() {
-  local folder framework
+  local folder framework present
   if [ -n "$name" ]; then
     [ -x "$name/bin/python" ] && echo "$name" && return
     for folder in $(present_environments); do [ "$(basename "$folder")" = "$name" ] && echo "$folder" && return; done
@@ -91,9 +91,9 @@ choose_base() {
     folder=$(present_environments | xargs -r -n1 basename | xargs)
     give_up "there is no environment '$name' here; there ${folder:+are: }${folder:-is none}"
   fi
-  framework=$(wanted_framework)
-  [ -n "$framework" ] || return 0
-  for folder in $(present_environments); do has_package "$folder" "$framework" && echo "$folder" && return; done
+  present=$(present_environments)
+  [ -n "$present" ] && framework=$(wanted_framework) && [ -n "$framework" ] || return 0
+  for folder in $present; do has_package "$folder" "$framework" && echo "$folder" && return; done
   return 0
 }
 
@@ -353,7 +353,9 @@ write_activation() { # FOLDER (empty: the system's)
       printf 'export VIRTUAL_ENV=%q PATH=%q:"$PATH"\nunset PYTHONHOME\n' "$1" "$1/bin"
     elif ! command -v python >/dev/null && command -v python3 >/dev/null; then
       # People write `python train.py`; not every system has that name.
-      mkdir -p "$HOME/.ferry/names" && ln -sfn "$(command -v python3)" "$HOME/.ferry/names/python"
+      [ "$HOME/.ferry/names/python" -ef "$(command -v python3)" ] || {
+        mkdir -p "$HOME/.ferry/names" && ln -sfn "$(command -v python3)" "$HOME/.ferry/names/python"
+      }
       printf 'export PATH="$PATH":%q\n' "$HOME/.ferry/names"
     fi
   } >>"$activate"
@@ -378,7 +380,7 @@ choose_python() { # WISH
 
 main() {
   umask 077
-  mkdir -p "$envs" "$(dirname "$activate")"
+  [ -d "$envs" ] && [ -d "${activate%/*}" ] || mkdir -p "$envs" "${activate%/*}"
   envs=$(cd "$envs" && pwd -P)  # they hold their own paths, and a plain rehearsal's are behind a link
   : >"$activate"
   prepare_scratch
