@@ -30,12 +30,12 @@ class Intake {
     std::vector<Entry> copies;  ///< to have the same content if it is the listed one
     std::vector<std::size_t> copy_indexes;
     std::string base, base_part;  ///< path in the tree, or name of a part, that same pieces come from; empty: none
-    bool is_optional = false;     ///< it is no error, if it turns out to be another content than expected
+    bool is_optional = false;     ///< it is no error, if it turns out to be another content than announced
   };
   struct Step {
     enum class Is { data, hole, same, stored, keep, drop } is = Is::data;
     std::uint64_t length = 0, offset = 0;
-    std::unique_ptr<char[]> bytes;
+    Buffer bytes;
     std::string sha256;  ///< keep
   };
   /// What became of an arrival that was to be kept.

@@ -100,15 +100,20 @@ Status Receiver::read_list() {
 Status Receiver::compare() {
   std::uint64_t replaced = 0;
   std::vector<std::size_t> missing;
+  std::string absent;  // a folder, with "/": nothing that lies in it is looked for
   for (std::size_t i = 0; i < entries_.size(); ++i) {
     TRY("", channel_.beat());
     const Entry& entry = entries_[i];
     if (entry.unsettled) continue;  // what is here of it stays
+    const bool is_absent = !absent.empty() && entry.path.starts_with(absent);
+    if (is_absent && entry.type == Type::file) missing.push_back(i);
+    if (is_absent) continue;
     const auto now = root_->look(entry.path);
     if (now) TRY("", placer_->check(entry, *now));
     if (!now && now.error().kind != Kind::not_found) return tl::unexpected(now.error());
+    if (!now && entry.type == Type::folder) absent = entry.path + "/";
     if (entry.type != Type::file) continue;
-    TRY_SET(here, "", stands_here(i));
+    TRY_SET(here, "", now ? stands_here(i, *now) : Result<bool>(false));
     if (here) continue;
     missing.push_back(i);
     if (now && now->is == Standing::Is::file) replaced += now->size;
@@ -119,12 +124,11 @@ Status Receiver::compare() {
   return {};
 }
 
-Result<bool> Receiver::stands_here(std::size_t index) {
+Result<bool> Receiver::stands_here(std::size_t index, const Standing& now) {
   const Entry& entry = entries_[index];
-  const auto now = root_->look(entry.path);
-  if (!now || now->is != Standing::Is::file || now->size != entry.size) return false;
-  mtimes_[index] = now->mtime_ns;
-  if (const auto known = before_.hash_of(entry.path, *now)) return *known == entry.sha256;
+  if (now.is != Standing::Is::file || now.size != entry.size) return false;
+  mtimes_[index] = now.mtime_ns;
+  if (const auto known = before_.hash_of(entry.path, now)) return *known == entry.sha256;
   const auto hashed = hash_file(*root_, entry.path, buffer_, [&](std::string_view) { return channel_.beat(); });
   TRY("", channel_.check_cancelled());
   if (!hashed || !hashed->stable || hashed->sha256 != entry.sha256) return false;

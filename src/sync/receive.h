@@ -46,7 +46,7 @@ class Receiver {
   Status open_root();
   Status read_list();
   Status compare();
-  Result<bool> stands_here(std::size_t index);
+  Result<bool> stands_here(std::size_t index, const Standing& now);
   Status check_space(const std::vector<std::size_t>& missing, std::uint64_t replaced);
   void note_intents(const std::vector<std::size_t>& missing);
 

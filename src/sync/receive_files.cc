@@ -36,6 +36,9 @@ Status Receiver::take_files() {
       fates_[index] = Fate::ask;
       plan->second.beginning = 0;
       --unanswered_;
+    } else if (letter == 'Q') {
+      channel_.put("P");
+      TRY("", channel_.flush());
     } else if (letter == 'L') {
       TRY_SET(lines, "", read_notes(channel_));
       left_out_ = std::move(lines);
@@ -144,11 +147,11 @@ Status Receiver::take_piece(PieceKind kind, bool has_base, Intake::Step& step) {
     return {};
   }
   if (kind != PieceKind::data || step.length > largest_piece) return fail(Kind::corrupt, unknown_word);
-  step.bytes = std::make_unique_for_overwrite<char[]>(step.length);
+  step.bytes = make_buffer(step.length);
   for (std::uint64_t have = 0; have < step.length;) {
-    TRY_SET(part, "", channel_.some(step.length - have));
-    have += part.copy(step.bytes.get() + have, part.size());
-    progress_.bytes_done += part.size();
+    TRY_SET(part, "", channel_.some_into(step.bytes.get() + have, step.length - have));
+    have += part;
+    progress_.bytes_done += part;
   }
   return {};
 }

@@ -94,7 +94,7 @@ void Receiver::find_base(std::size_t index) {
 Intake::Arrival Receiver::arrival_of(std::size_t index, bool is_made_here) const {
   Intake::Arrival arrival{.index = index, .entry = entries_[index]};
   arrival.listed_sha256 = std::string_view(arrival.entry.sha256);
-  arrival.is_optional = is_made_here;
+  arrival.is_optional = is_made_here || rounds_ == 1;  // in the first round the sender need not have hashed it again
   const auto plan = plans_.find(index);
   if (plan == plans_.end()) return arrival;
   for (const std::size_t copy : plan->second.copies) {

@@ -12,7 +12,7 @@ namespace ferry::sync {
 namespace {
 
 constexpr auto between_progress = std::chrono::milliseconds(50);
-constexpr auto patience = std::chrono::milliseconds(100);
+constexpr auto between_beats_in_wait = std::chrono::milliseconds(100);
 constexpr unsigned most_readers = 4;
 constexpr std::uint64_t least_bulk = std::uint64_t{4} << 20;
 
@@ -166,14 +166,15 @@ Status Sender::send_round(std::vector<Wanted> wanted) {
   for (const Wanted& one : wanted) bytes += tree_.entries[one.index].size;
   progress_.files_total += wanted.size();
   progress_.bytes_total += bytes;
-  if (bytes > least_bulk) channel_.begin_bulk();
-  channel_.stop_writing_when_peer_speaks(true);
   sort_by_likeness(tree_.entries, wanted);
   show(true);
-  ReadAhead ahead(*root_, tree_.entries, wanted, {.threads = readers, .while_reading = while_reading});
+  ReadAhead ahead(*root_, tree_.entries, wanted,
+                  {.threads = readers, .trusts_list = rounds_++ == 0, .while_reading = while_reading});
   TRY("", ahead.begin());
+  if (bytes > least_bulk) TRY("", channel_.begin_bulk());
+  channel_.stop_writing_when_peer_speaks(true);
   while (!ahead.done()) {
-    auto piece = ahead.next(patience);
+    auto piece = ahead.next(between_beats_in_wait);
     // Among the pieces of a file there is no room for a word, but what was said goes.
     TRY("", piece ? put_piece(ahead.current().index, *piece) : in_file_ ? channel_.flush() : channel_.beat());
     show(false);
@@ -209,7 +210,7 @@ Status Sender::put_piece(std::size_t index, Piece& piece) {
     case Piece::Is::data:
       put(PieceKind::data);
       progress_.bytes_done += piece.length;
-      return channel_.put_through({piece.bytes.get(), piece.length});
+      return channel_.put_through(std::move(piece.bytes), piece.length);
     case Piece::Is::hole:
       put(PieceKind::hole);
       progress_.bytes_total -= piece.length;

@@ -12,6 +12,7 @@
 ///         'v'            it could not be read to its end: leave it out
 ///     'V' index          it cannot be read (any more): leave it out
 ///     'N' index          it does not begin with what you have
+///   'Q', before any of these                     ──▶   it answers 'P' at once: is it near?
 ///   'L' lines                                    ──▶   (where there are any) what does not come
 ///   'Z' notes                                    ──▶   end of the round
 ///                                                ◀──   'W' wants: another round, of what could not be made of
@@ -77,9 +78,10 @@ class Sender {
   const Options& options_;
   Channel channel_;
   bool peer_failed_ = false;
-  Standing begun_;              ///< marks of the file that is being sent
-  bool in_file_ = false;        ///< among its pieces
-  int again_ = 0;               ///< how often it was taken back
+  Standing begun_;        ///< marks of the file that is being sent
+  bool in_file_ = false;  ///< among its pieces
+  int again_ = 0;         ///< how often it was taken back
+  int rounds_ = 0;
   Progress progress_, before_;  ///< now, and when that file was begun
   std::chrono::steady_clock::time_point shown_{};
   std::vector<std::string> notes_, all_notes_;

@@ -192,6 +192,30 @@ TEST(Sync, AFileThatNeverRestsIsLeftAsLastReadWithANote) {
   EXPECT_EQ(both.sent->entries.at(0).sha256, sha256("begin0123"));
 }
 
+TEST(Sync, AFileThatChangedUnderTheMarksItWasListedWithArrivesAsItIsNow) {
+  const os::TempDir temp;
+  const os::Path from = temp.path() / "from", to = temp.path() / "to";
+  const std::string before = random_bytes(6'000'000), now = random_bytes(6'000'000);
+  write(from / "small", "before");
+  write(from / "large", before);
+  write(from / "other", "as it was");
+  for (const char* name : {"small", "large"}) set_time(from / name, 1'600'000'000);
+  auto tree = scan(from, {});
+  ASSERT_OK(hash_tree(from, *tree, {}));
+  write(from / "small", "after!");
+  write(from / "large", now);
+  for (const char* name : {"small", "large"}) set_time(from / name, 1'600'000'000);
+  ReceiveOptions receiving;
+  receiving.state_file = temp.path() / "state";
+  const Both both = move_listed(*tree, from, to, receiving);
+  ASSERT_OK(both.sent);
+  ASSERT_OK(both.received);
+  EXPECT_EQ(read(to / "small"), "after!");
+  EXPECT_TRUE(read(to / "large") == now);
+  EXPECT_EQ(picture(from), picture(to));
+  EXPECT_EQ(both.received->entries.at(0).sha256, sha256(now));
+}
+
 TEST(Sync, AFileThatVanishedIsLeftOutWithANote) {
   const os::TempDir temp;
   const os::Path from = temp.path() / "from", to = temp.path() / "to";
