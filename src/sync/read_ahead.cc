@@ -19,6 +19,8 @@ constexpr std::size_t batch_files = 32;
 constexpr int most_readings = 5;
 constexpr std::uint64_t longest_same = std::uint64_t{32} << 20;  // the receiver hears of it while the rest is read
 
+const Known nothing_known;
+
 std::uint64_t memory_of(const Piece& piece) { return sizeof(Piece) + (piece.bytes ? piece.length : 0); }
 
 }  // namespace
@@ -139,7 +141,13 @@ void ReadAhead::work(Root root) {
 class ReadAhead::Reading {
  public:
   Reading(ReadAhead& ahead, Gathered& gathered, const Wanted& wanted, int fd, const Standing& marks, bool is_trusted)
-      : ahead_(ahead), gathered_(gathered), wanted_(wanted), fd_(fd), marks_(marks), is_trusted_(is_trusted) {}
+      : ahead_(ahead),
+        gathered_(gathered),
+        wanted_(wanted),
+        known_(wanted.known ? *wanted.known : nothing_known),
+        fd_(fd),
+        marks_(marks),
+        is_trusted_(is_trusted) {}
 
   /// False if all is to stop.
   Result<bool> run() {
@@ -147,10 +155,10 @@ class ReadAhead::Reading {
     begin.marks = marks_;
     add(std::move(begin));
     const bool sparse = marks_.allocated < marks_.size;
-    if (!wanted_.chunks.empty() && !sparse) {
+    if (!known_.chunks.empty() && !sparse) {
       TRY("", by_chunks());
     } else {
-      if (wanted_.beginning > 0) TRY("", continue_beginning());
+      if (known_.beginning > 0) TRY("", continue_beginning());
       if (!unlike_ && !stopped_) TRY("", sparse ? with_holes() : data_to(marks_.size));
     }
     return !stopped_;
@@ -168,7 +176,7 @@ class ReadAhead::Reading {
       const ssize_t got = ::pread(fd_, to, limit, static_cast<off_t>(at_));
       if (got < 0 && errno == EINTR) continue;
       if (got < 0) return fail_errno("read");
-      if (!is_trusted_ || at_ < wanted_.beginning) hash_.add({to, static_cast<std::size_t>(got)});
+      if (!is_trusted_ || at_ < known_.beginning) hash_.add({to, static_cast<std::size_t>(got)});
       at_ += static_cast<std::uint64_t>(got);
       return static_cast<std::size_t>(got);
     }
@@ -217,24 +225,24 @@ class ReadAhead::Reading {
   /// Reads what the receiver may have.
   Status continue_beginning() {
     unlike_ = true;
-    if (wanted_.beginning > marks_.size) return {};
+    if (known_.beginning > marks_.size) return {};
     const auto buffer = std::make_unique_for_overwrite<char[]>(piece_size);
-    while (at_ < wanted_.beginning) {
-      TRY_SET(got, "", read_some(buffer.get(), std::min<std::uint64_t>(piece_size, wanted_.beginning - at_)));
+    while (at_ < known_.beginning) {
+      TRY_SET(got, "", read_some(buffer.get(), std::min<std::uint64_t>(piece_size, known_.beginning - at_)));
       if (got == 0) return {};
       stopped_ = ahead_.is_stopping();
       if (stopped_) return {};
     }
-    if (hash_.so_far() != wanted_.beginning_sha256) return {};
+    if (hash_.so_far() != known_.beginning_sha256) return {};
     unlike_ = false;
-    add(Piece{.is = Piece::Is::same, .length = wanted_.beginning});
+    add(Piece{.is = Piece::Is::same, .length = known_.beginning});
     return {};
   }
 
   Status by_chunks() {
     std::map<ChunkId, std::pair<std::uint64_t, std::uint32_t>> known;
     std::uint64_t offset = 0;
-    for (const Chunk& chunk : wanted_.chunks) {
+    for (const Chunk& chunk : known_.chunks) {
       known.try_emplace(chunk.id, offset, chunk.length);
       offset += chunk.length;
     }
@@ -270,6 +278,7 @@ class ReadAhead::Reading {
   ReadAhead& ahead_;
   Gathered& gathered_;
   const Wanted& wanted_;
+  const Known& known_;
   const int fd_;
   const Standing marks_;
   const bool is_trusted_;  ///< it has the listed content

@@ -19,14 +19,17 @@
 
 namespace ferry::sync {
 
-/// A file that the receiver asked for, and what it has of it.
-struct Wanted {
-  std::size_t index = 0;  ///< in the list
+/// What the receiver has of a file that it asked for.
+struct Known {
   /// A file of which this one may be a continuation: so many bytes with that SHA-256. 0: none.
   std::uint64_t beginning = 0;
   std::string beginning_sha256;
   /// The chunks of a file that has much in common with this one, in their order. Empty: none.
   std::vector<Chunk> chunks;
+};
+struct Wanted {
+  std::size_t index = 0;         ///< in the list
+  std::unique_ptr<Known> known;  ///< null: nothing
 };
 
 /// What becomes known of a file, in this order: begin, then data, hole and same, then whole, again (and then begin) or

@@ -14,6 +14,7 @@ namespace {
 constexpr auto between_progress = std::chrono::milliseconds(50);
 constexpr auto between_beats_in_wait = std::chrono::milliseconds(100);
 constexpr unsigned most_readers = 4;
+constexpr std::uint64_t cost_of_a_file = 64;  // besides its bytes
 constexpr std::uint64_t least_bulk = std::uint64_t{4} << 20;
 
 std::string_view extension(std::string_view path) {
@@ -64,7 +65,7 @@ Result<Report> Sender::converse() {
   return report();
 }
 
-bool Sender::goes_ahead() const { return tree_.bytes <= options_.unasked_bytes; }
+bool Sender::goes_ahead() const { return tree_.bytes + tree_.files * cost_of_a_file <= options_.unasked_bytes; }
 
 Status Sender::put_list() {
   channel_.put(goes_ahead() ? "A" : "M");
@@ -83,7 +84,8 @@ Status Sender::converse_in_rounds(bool ahead) {
   if (ahead) {
     std::vector<Wanted> all;
     for (std::size_t i = 0; i < tree_.entries.size(); ++i) {
-      if (tree_.entries[i].type == Type::file && !tree_.entries[i].unsettled) all.push_back({.index = i});
+      if (tree_.entries[i].type == Type::file && !tree_.entries[i].unsettled)
+        all.push_back({.index = i, .known = nullptr});
     }
     TRY("", send_round(std::move(all)));
   }
@@ -135,13 +137,14 @@ Result<std::vector<Wanted>> Sender::read_wants() {
 }
 
 Result<Wanted> Sender::read_want(std::size_t index, WantKind kind, std::uint64_t& chunks) {
-  Wanted want{.index = index};
+  Wanted want{.index = index, .known = nullptr};
   if (kind == WantKind::whole) return want;
+  want.known = std::make_unique<Known>();
   if (kind == WantKind::continued) {
     TRY_SET(size, "", channel_.number(max_file_size));
     TRY_SET(sha256, "", read_hash(channel_));
-    want.beginning = size;
-    want.beginning_sha256 = std::move(sha256);
+    want.known->beginning = size;
+    want.known->beginning_sha256 = std::move(sha256);
     return want;
   }
   if (kind != WantKind::by_chunks) return fail(Kind::corrupt, "the receiver asked for a file in an unknown way");
@@ -155,7 +158,7 @@ Result<Wanted> Sender::read_want(std::size_t index, WantKind kind, std::uint64_t
       TRY_SET(part, "", channel_.some(chunk.id.size() - have));
       have += part.copy(chunk.id.data() + have, part.size());
     }
-    want.chunks.push_back(chunk);
+    want.known->chunks.push_back(chunk);
   }
   return want;
 }
