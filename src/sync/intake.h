@@ -83,7 +83,7 @@ class Intake {
   std::mutex mutex_;
   std::condition_variable given_, done_;
   std::deque<Handle> ready_;  ///< files with steps that nobody works on
-  std::uint64_t held_ = 0;    ///< bytes given and not written
+  std::uint64_t held_ = 0;    ///< memory of what was given and not done
   std::size_t busy_ = 0;      ///< workers that work
   std::atomic<bool> stop_{false};
   std::optional<Error> error_;
