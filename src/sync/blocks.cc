@@ -10,8 +10,8 @@ namespace ferry::sync {
 
 namespace {
 
-constexpr std::size_t area_size = largest_prefix + 4 * largest_block;
-constexpr std::size_t plain_size = largest_prefix + 3 * largest_block;
+constexpr std::size_t area_size = largest_prefix + 5 * largest_block;
+constexpr std::size_t plain_size = largest_prefix + largest_block;
 constexpr std::size_t least_prefix = std::size_t{128} << 10;
 constexpr unsigned most_packers = 4;
 constexpr int window_log = 23;  // more than the largest prefix and block
@@ -21,7 +21,7 @@ struct Effort {
   int level, hash_log, chain_log;
 };
 constexpr std::array<Effort, efforts> all_efforts{
-    {{1, 14, 0}, {1, 17, 0}, {1, 20, 0}, {3, 20, 20}, {6, 21, 20}, {8, 21, 20}}};
+    {{1, 14, 0}, {1, 19, 0}, {1, 20, 0}, {3, 20, 20}, {6, 21, 20}, {8, 21, 20}}};
 
 void append_number(std::string& to, std::uint64_t value) {
   do {

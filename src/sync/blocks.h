@@ -90,7 +90,7 @@ class Packer {
   std::size_t add_to_area(std::string_view bytes);
   std::size_t add_alone(std::string_view bytes);
   void put(std::unique_ptr<Job> job);
-  static constexpr std::size_t jobs_besides = 2;  ///< that wait for a thread or the line, while all threads work
+  static constexpr std::size_t jobs_besides = 4;  ///< that wait for a thread or the line, while all threads work
   Area& area() { return areas_[current_]; }
   const Area& area() const { return areas_[current_]; }
   bool make_room();
@@ -115,7 +115,7 @@ class Packer {
   std::vector<std::thread> threads_;  // the last: they use the others
 };
 
-/// Takes blocks apart. It sets aside as much memory as the peer has sent, up to 12 MiB.
+/// Takes blocks apart. It sets aside as much memory as the peer has sent, up to 8 MiB.
 class Unpacker {
  public:
   Unpacker();

@@ -26,7 +26,7 @@ constexpr std::size_t usual_effort = 3, first_effort = 2, least_on_slow_line = 1
 constexpr double slow_line = 40e6, slow_line_near = 20e6;           // bytes a second
 constexpr std::uint64_t taken_by_buffers = std::uint64_t{8} << 20;  // on a long line, however slow it is
 constexpr auto near_answers_in = std::chrono::milliseconds(25);
-constexpr std::size_t least_left = std::size_t{1} << 20, most_left = std::size_t{32} << 20;
+constexpr std::size_t most_left = std::size_t{32} << 20;
 constexpr std::size_t least_through = std::size_t{64} << 10;
 constexpr int pipe_size = 1 << 20;
 constexpr int poll_ms = 100;
@@ -290,7 +290,7 @@ Status Channel::send_blocks(Until until) {
 void Channel::judge(const Packer::Block& block, std::size_t sent) {
   if (!in_bulk_) return;
   unshrunk_in_a_row_ = sent < block.length ? 0 : unshrunk_in_a_row_ + block.length;
-  if (block.did_not_shrink) packer_.leave_next(std::clamp(unshrunk_in_a_row_ / 8, least_left, most_left));
+  if (block.did_not_shrink) packer_.leave_next(std::min(unshrunk_in_a_row_ / 8, most_left));
   judged_in_ += block.length;
   judged_out_ += sent;
   unshrunk_ += sent < block.length ? 0 : block.length;

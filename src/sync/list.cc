@@ -91,8 +91,10 @@ std::size_t List::find(std::string_view path) const {
     const std::size_t middle = first + (last - first) / 2;
     path_into(middle, middle_path);
     if (middle_path == path) return middle;
-    if (middle_path < path) first = middle + 1;
-    else last = middle;
+    if (middle_path < path)
+      first = middle + 1;
+    else
+      last = middle;
   }
   return size_;
 }

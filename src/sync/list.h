@@ -1,7 +1,7 @@
 #pragma once
 /// \file
-/// The list that a receiver works by: of a million files some 75 MB, for a path is its folder's place in the list and its
-/// last component. Internal to this room.
+/// The list that a receiver works by: of a million files some 75 MB, for a path is its folder's place in the list and
+/// its last component. Internal to this room.
 
 #include <cstdint>
 #include <memory>
@@ -62,8 +62,8 @@ class List {
   std::vector<std::unique_ptr<char[]>> names_;  ///< none across two of them
   std::size_t names_used_ = 0;                  ///< with what is left of each
   std::unordered_map<std::size_t, RareString> targets_;
-  std::string folder_;         ///< of the last entry
-  std::uint32_t parent_ = 0;   ///< its place + 1
+  std::string folder_;        ///< of the last entry
+  std::uint32_t parent_ = 0;  ///< its place + 1
 };
 
 }  // namespace ferry::sync

@@ -28,8 +28,8 @@ std::vector<Entry> deep_and_wide() {
     entries.push_back({.path = folder + " after/link", .type = Type::link, .mode = 0777, .target = "../" + folder});
   }
   std::sort(entries.begin(), entries.end(), [](const Entry& a, const Entry& b) { return a.path < b.path; });
-  const auto twice = std::unique(entries.begin(), entries.end(),
-                                 [](const Entry& a, const Entry& b) { return a.path == b.path; });
+  const auto twice =
+      std::unique(entries.begin(), entries.end(), [](const Entry& a, const Entry& b) { return a.path == b.path; });
   entries.erase(twice, entries.end());
   return entries;
 }

@@ -98,7 +98,7 @@ Status Receiver::read_list() {
 
 Status Receiver::compare() {
   std::uint64_t replaced = 0;
-  std::vector<std::size_t> missing;
+  std::vector<std::uint32_t> missing;
   std::string absent;  // a folder, with "/": nothing that lies in it is looked for
   Entry entry;
   for (std::size_t i = 0; i < entries_.size(); ++i) {
@@ -106,7 +106,7 @@ Status Receiver::compare() {
     entries_.get(i, entry);
     if (entry.unsettled) continue;  // what is here of it stays
     const bool is_absent = !absent.empty() && entry.path.starts_with(absent);
-    if (is_absent && entry.type == Type::file) missing.push_back(i);
+    if (is_absent && entry.type == Type::file) missing.push_back(static_cast<std::uint32_t>(i));
     if (is_absent) continue;
     const auto now = root_->look(entry.path);
     if (now) TRY("", placer_->check(entry, *now));
@@ -115,7 +115,7 @@ Status Receiver::compare() {
     if (entry.type != Type::file) continue;
     TRY_SET(here, "", now ? stands_here(i, entry, *now) : Result<bool>(false));
     if (here) continue;
-    missing.push_back(i);
+    missing.push_back(static_cast<std::uint32_t>(i));
     if (now && now->is == Standing::Is::file) replaced += now->size;
   }
   TRY("", check_space(missing, replaced));
@@ -150,10 +150,10 @@ Result<bool> Receiver::stands_here(std::size_t index, const Entry& entry, const 
   return true;
 }
 
-Status Receiver::check_space(const std::vector<std::size_t>& missing, std::uint64_t replaced) {
+Status Receiver::check_space(const std::vector<std::uint32_t>& missing, std::uint64_t replaced) {
   std::uint64_t wanted = 0;
   auto sparse = sparse_.begin();
-  for (const std::size_t index : missing) {
+  for (const std::uint32_t index : missing) {
     while (sparse != sparse_.end() && sparse->first < index) ++sparse;
     const bool has_holes = sparse != sparse_.end() && sparse->first == index;
     wanted += has_holes ? std::min(sparse->second, entries_.bytes(index)) : entries_.bytes(index);
@@ -167,9 +167,9 @@ Status Receiver::check_space(const std::vector<std::size_t>& missing, std::uint6
 }
 
 /// Remembers what is about to be placed, so that it counts as received even if we are killed in the middle.
-void Receiver::note_intents(const std::vector<std::size_t>& missing) {
+void Receiver::note_intents(const std::vector<std::uint32_t>& missing) {
   Entry entry;
-  for (const std::size_t index : missing) {
+  for (const std::uint32_t index : missing) {
     entries_.get(index, entry);
     now_.note(entry.path, Record{.type = Type::file, .size = entry.size, .sha256 = entry.sha256});
   }

@@ -47,13 +47,13 @@ class Receiver {
   Status read_list();
   Status compare();
   Result<bool> stands_here(std::size_t index, const Entry& entry, const Standing& now);
-  Status check_space(const std::vector<std::size_t>& missing, std::uint64_t replaced);
-  void note_intents(const std::vector<std::size_t>& missing);
+  Status check_space(const std::vector<std::uint32_t>& missing, std::uint64_t replaced);
+  void note_intents(const std::vector<std::uint32_t>& missing);
 
-  void plan(const std::vector<std::size_t>& missing);
-  std::vector<std::uint32_t> find_copies(const std::vector<std::size_t>& missing);
+  void plan(const std::vector<std::uint32_t>& missing);
+  std::vector<std::uint32_t> find_copies(const std::vector<std::uint32_t>& missing);
   void find_here(const std::vector<std::uint32_t>& wanted);
-  void find_stored(const std::vector<std::size_t>& missing);
+  void find_stored(const std::vector<std::uint32_t>& missing);
   void find_base(std::size_t index);
   Status make_here();
   Status ask();

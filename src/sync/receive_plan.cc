@@ -15,8 +15,8 @@ constexpr std::uint64_t least_difference = std::uint64_t{1} << 20;
 }  // namespace
 
 /// Decides what happens with each that is missing.
-void Receiver::plan(const std::vector<std::size_t>& missing) {
-  for (const std::size_t index : missing) {
+void Receiver::plan(const std::vector<std::uint32_t>& missing) {
+  for (const std::uint32_t index : missing) {
     const bool is_made = !all_come_ && entries_.bytes(index) == 0;
     fates_[index] = is_made ? Fate::made : Fate::ask;
   }
@@ -24,7 +24,7 @@ void Receiver::plan(const std::vector<std::size_t>& missing) {
     find_here(find_copies(missing));
     find_stored(missing);
   }
-  for (const std::size_t index : missing) {
+  for (const std::uint32_t index : missing) {
     if (fates_[index] != Fate::ask) continue;
     if (!all_come_) find_base(index);
     progress_.files_total++;
@@ -34,10 +34,10 @@ void Receiver::plan(const std::vector<std::size_t>& missing) {
 
 /// Of those with the same content the first comes, and the others are its copies. Returns the first of each, in the
 /// order of their contents.
-std::vector<std::uint32_t> Receiver::find_copies(const std::vector<std::size_t>& missing) {
+std::vector<std::uint32_t> Receiver::find_copies(const std::vector<std::uint32_t>& missing) {
   std::vector<std::uint32_t> all;
-  for (const std::size_t index : missing) {
-    if (fates_[index] == Fate::ask) all.push_back(static_cast<std::uint32_t>(index));
+  for (const std::uint32_t index : missing) {
+    if (fates_[index] == Fate::ask) all.push_back(index);
   }
   std::sort(all.begin(), all.end(), [this](std::uint32_t a, std::uint32_t b) {
     const auto order = entries_.sha256(a) <=> entries_.sha256(b);
@@ -73,14 +73,14 @@ void Receiver::find_here(const std::vector<std::uint32_t>& wanted) {
 }
 
 /// Contents that the machine has of other runs.
-void Receiver::find_stored(const std::vector<std::size_t>& missing) {
+void Receiver::find_stored(const std::vector<std::uint32_t>& missing) {
   if (options_.content_store.empty() || missing.empty()) return;
   const auto store = ContentStore::open(options_.content_store);
   if (!store) {
     notes_.push_back("contents of other runs cannot be used: " + store.error().what);
     return;
   }
-  for (const std::size_t index : missing) {
+  for (const std::uint32_t index : missing) {
     if (fates_[index] != Fate::ask || !store->holds(entries_.sha256(index), entries_.bytes(index))) continue;
     plans_[index].is_stored = true;
     fates_[index] = Fate::made;

@@ -15,12 +15,21 @@ constexpr auto between_progress = std::chrono::milliseconds(50);
 constexpr auto between_beats_in_wait = std::chrono::milliseconds(100);
 constexpr unsigned most_readers = 4;
 constexpr std::uint64_t cost_of_a_file = 64;  // besides its bytes
+constexpr std::uint64_t a_turn = std::uint64_t{1} << 20;
 constexpr std::uint64_t least_bulk = std::uint64_t{4} << 20;
 
 std::string_view extension(std::string_view path) {
   const std::string_view name = split_last(path).second;
   const auto dot = name.rfind('.');
   return dot == std::string_view::npos ? std::string_view() : name.substr(dot);
+}
+
+/// By the end of its name: its bytes are as good as random.
+bool is_packed(std::string_view ending) {
+  static constexpr std::string_view all[] = {
+      ".7z",  ".avif", ".bz2", ".flac", ".gif",     ".gz",  ".heic", ".jpeg", ".jpg",  ".m4a", ".mkv", ".mov", ".mp3",
+      ".mp4", ".npz",  ".ogg", ".opus", ".parquet", ".png", ".tgz",  ".webm", ".webp", ".whl", ".xz",  ".zip", ".zst"};
+  return std::binary_search(std::begin(all), std::end(all), ending);
 }
 
 }  // namespace
@@ -30,6 +39,32 @@ void sort_by_likeness(const std::vector<Entry>& entries, std::vector<Wanted>& wa
     const auto order = extension(entries[a.index].path).compare(extension(entries[b.index].path));
     return order != 0 ? order < 0 : a.index < b.index;
   });
+  const auto size_of = [&](const Wanted& one) { return entries[one.index].size; };
+  const auto middle = std::stable_partition(
+      wanted.begin(), wanted.end(), [&](const Wanted& one) { return !is_packed(extension(entries[one.index].path)); });
+  std::uint64_t all = 0, packed = 0;
+  for (auto one = wanted.begin(); one != wanted.end(); ++one) (one < middle ? all : packed) += size_of(*one);
+  all += packed;
+  std::vector<Wanted> turns;
+  turns.reserve(wanted.size());
+  // Of the packed ones there have been as many bytes, of theirs, as of all of all.
+  std::uint64_t done = 0, packed_done = 0;
+  for (auto plain = wanted.begin(), other = middle; plain != middle || other != wanted.end();) {
+    const bool is_behind = static_cast<double>(packed_done + a_turn) * static_cast<double>(all) <=
+                           static_cast<double>(done) * static_cast<double>(packed);
+    if (plain != middle && (other == wanted.end() || !is_behind)) {
+      done += size_of(*plain);
+      turns.push_back(std::move(*plain++));
+      continue;
+    }
+    for (std::uint64_t turn = 0; other != wanted.end() && turn < a_turn; ++other) {
+      turn += size_of(*other);
+      packed_done += size_of(*other);
+      done += size_of(*other);
+      turns.push_back(std::move(*other));
+    }
+  }
+  wanted = std::move(turns);
 }
 
 Sender::Sender(int in, int out, os::Path root, Tree tree, const Options& options)

@@ -271,6 +271,34 @@ TEST(Sync, ProgressEndsAtItsTotals) {
   EXPECT_EQ(last.bytes_total, 100'001U);
 }
 
+TEST(Sync, WhatIsPackedAlreadyIsSentByTurnsWithTheRest) {
+  std::vector<Entry> entries;
+  std::vector<Wanted> wanted;
+  for (std::size_t i = 0; i < 100; ++i) {
+    const char* ending = i % 5 == 0 ? ".png" : i % 2 == 0 ? ".py" : ".cc";
+    entries.push_back({.path = std::to_string(100 + i) + ending, .size = 300'000});
+    wanted.push_back({.index = i, .known = nullptr});
+  }
+  sort_by_likeness(entries, wanted);
+  std::set<std::size_t> all;
+  std::size_t packed_in_first_half = 0;
+  std::string last;
+  for (const Wanted& one : wanted) {
+    const std::string& path = entries[one.index].path;
+    if (path.ends_with(".png")) {
+      packed_in_first_half += all.size() < 50 ? 1 : 0;
+    } else {
+      const auto ending = path.substr(3) + path;
+      EXPECT_LT(last, ending);  // those in their order
+      last = ending;
+    }
+    all.insert(one.index);
+  }
+  EXPECT_EQ(all.size(), 100U);
+  EXPECT_GE(packed_in_first_half, 6U);
+  EXPECT_LE(packed_in_first_half, 14U);
+}
+
 TEST(Sync, WhatALoginShellPrintsFirstIsSkippedWithinReason) {
   const os::TempDir temp;
   write(temp.path() / "from" / "a", "1");
